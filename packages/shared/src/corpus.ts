@@ -1,0 +1,97 @@
+// The corpus: source objects, their format, and which fields are the id and the text.
+// A slice is a re-readable range of source objects, fixed at plan time; it is all that a job points to.
+
+/** How an object is read, told by its extension. */
+export type Format = 'jsonl' | 'text' | 'markdown'
+
+/** Which fields of a record are its id and its text. Unused by text and Markdown (one file, one document). */
+export interface FieldMapping {
+  readonly id: string
+  readonly text: string
+}
+
+/** Field names tried in this order when none is given. */
+export const ID_FIELDS = ['id', '_id', 'doc_id', 'docid'] as const
+export const TEXT_FIELDS = ['text', 'content', 'contents', 'body', 'passage'] as const
+
+/** One object of the source as it was when the run was planned. */
+export interface SourceObject {
+  readonly key: string
+  readonly size: number
+  readonly etag: string
+  readonly format: Format
+}
+
+/**
+ * A byte range of one object. A record of a line format belongs to the part in which its first byte lies:
+ * a reader starts at the first line that begins at or after `start` and ends with the line that begins
+ * before `end`. So ranges that tile an object give each line exactly once, and nobody has to read the data
+ * to cut them. Whole-file formats have start 0 and end = size.
+ */
+export interface SlicePart {
+  readonly key: string
+  readonly etag: string
+  readonly size: number
+  readonly format: Format
+  readonly start: number
+  readonly end: number
+}
+
+/** The source ranges of one job, in order. */
+export interface Slice {
+  readonly parts: readonly SlicePart[]
+}
+
+/** Where a record stands: part of the slice, byte offset in the object, line within the part (1-based). */
+export interface Position {
+  readonly part: number
+  readonly offset: number
+  readonly line?: number
+}
+
+/** A record with id and text. */
+export interface Document {
+  readonly kind: 'document'
+  readonly id: string
+  readonly text: string
+  readonly position: Position
+}
+
+/** Why a document could not be embedded. */
+export type RejectReason =
+  | 'invalid_json'
+  | 'invalid_utf8'
+  | 'invalid_record'
+  | 'missing_id'
+  | 'invalid_id'
+  | 'missing_text'
+  | 'invalid_text'
+  | 'empty_text'
+  | 'too_large'
+  | 'duplicate_id'
+  | 'refused_by_model'
+  | 'invalid_vector'
+
+/** A document that can't be embedded, with its reason. `message` never contains the text. */
+export interface Reject {
+  readonly kind: 'reject'
+  readonly id?: string
+  readonly reason: RejectReason
+  readonly message: string
+  readonly position: Position
+}
+
+/** What reading a slice yields, in source order. */
+export type SourceRecord = Document | Reject
+
+/**
+ * What was really read of a part: the line-aligned range and its number of lines (1 for a whole-file document).
+ * Neighbouring shards' ranges must meet, which is how `verify` proves that no byte was skipped or read twice.
+ */
+export interface PartRead {
+  readonly key: string
+  readonly etag: string
+  readonly start: number
+  readonly end: number
+  readonly lines: number
+}

@@ -1,0 +1,8 @@
+export type * from './corpus.ts'
+export { ID_FIELDS, TEXT_FIELDS } from './corpus.ts'
+export { codeOf, type ErrorCode, EXIT, messageOf, ReembedError, type Retry } from './errors.ts'
+export * from './names.ts'
+export type { Plan, PlannedSlice, Recipe } from './plan.ts'
+export { type ModelIdentity, RECEIPT_KEY, type Receipt, type RejectRow } from './receipt.ts'
+export type { ListOptions, ObjectInfo, ReadOptions, Store } from './store/store.ts'
+export { batched, mapConcurrent } from './streams.ts'

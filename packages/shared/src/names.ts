@@ -1,0 +1,82 @@
+// Every key, id and file name that reembed makes is made here, and depends on nothing but its arguments.
+
+import { createHash } from 'node:crypto'
+
+/** `runs/<run>/plan.json` and its segments. */
+export const planKey = (run: string): string => `runs/${run}/plan.json`
+export const planSegmentKey = (run: string, segment: number): string =>
+  `runs/${run}/plan-${digits(segment, 5)}.json.gz`
+
+export const manifestKey = (run: string): string => `runs/${run}/manifest.json`
+export const manifestSegmentKey = (run: string, segment: number): string =>
+  `runs/${run}/manifest-${digits(segment, 5)}.json.gz`
+export const rejectsKey = (run: string): string => `runs/${run}/rejects.jsonl`
+
+/** `runs/<run>/data/part-00017-of-00042.parquet`: the count is fixed at plan time, so the name is too. */
+export const shardKey = (run: string, shard: number, shards: number): string =>
+  `${shardPrefix(run)}part-${digits(shard, 5)}-of-${digits(shards, 5)}.parquet`
+export const shardPrefix = (run: string): string => `runs/${run}/data/`
+
+/** The number of the shard that a key names, or undefined if the key is no shard of a run of `shards`. */
+export function shardOfKey(key: string, run: string, shards: number): number | undefined {
+  const match = /part-(\d{5,})-of-\d{5,}\.parquet$/.exec(key)
+  const shard = Number(match?.[1])
+  return match && shard < shards && key === shardKey(run, shard, shards) ? shard : undefined
+}
+
+/** `seq/<n>.json`, padded so that a LIST gives the order of runs. */
+export const seqKey = (seq: number): string => `seq/${digits(seq, 12)}.json`
+export const seqOfKey = (key: string): number => Number(/(\d{12})\.json$/.exec(key)?.[1] ?? Number.NaN)
+
+/** `versions/<10^20 - 1 - n>.json`: the newest version is the first key of a LIST. */
+const INVERT = 10n ** 20n - 1n
+export const versionKey = (version: number): string =>
+  `versions/${(INVERT - BigInt(version)).toString().padStart(20, '0')}.json`
+
+/** `models/<model@revision>.json`; characters that some stores dislike are replaced, a hash keeps names apart. */
+export function modelKey(id: string, revision: string | null): string {
+  const name = `${id}@${revision ?? 'unstated'}`
+  const plain = name.replace(/[^A-Za-z0-9._@-]+/g, '--').replace(/^[.-]+/, '')
+  return `models/${plain.slice(0, 100)}-${sha256(name).slice(0, 8)}.json`
+}
+
+/** BullMQ refuses ':' and pure digits in job ids. */
+export const jobId = (run: string, shard: number): string => `${run}-${shard}`
+
+/** Name of the embed queue, and the prefix of all our Redis keys: a hash tag, so a cluster keeps them in one slot. */
+export const QUEUE = 'embed'
+export const REDIS_PREFIX = '{reembed}'
+
+/** A short id that depends on all of `value` and nothing else: 26 characters, a to z and 2 to 7. */
+export function idOf(value: unknown): string {
+  const alphabet = 'abcdefghijklmnopqrstuvwxyz234567'
+  let id = ''
+  let bits = 0
+  let held = 0
+  for (const byte of createHash('sha256').update(canonical(value)).digest()) {
+    held = ((held << 8) | byte) & 0xffff
+    bits += 8
+    while (bits >= 5 && id.length < 26) {
+      bits -= 5
+      id += alphabet[(held >> bits) & 31]
+    }
+  }
+  return id
+}
+
+/** JSON with sorted keys and no spaces: equal values give equal bytes. Undefined members are left out. */
+export function canonical(value: unknown): string {
+  if (value === undefined) throw new TypeError('canonical() got undefined')
+  if (value === null || typeof value !== 'object') return JSON.stringify(value)
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
+  const members = Object.entries(value)
+    .filter(([, member]) => member !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, member]) => `${JSON.stringify(key)}:${canonical(member)}`)
+  return `{${members.join(',')}}`
+}
+
+/** SHA-256 in hex. */
+export const sha256 = (data: string | Uint8Array): string => createHash('sha256').update(data).digest('hex')
+
+const digits = (n: number, width: number): string => String(n).padStart(width, '0')

@@ -13,41 +13,69 @@ export const EXIT = {
   interrupted: 130,
 } as const
 
-/** What went wrong, and the exit code that the command ends with when nobody handles it. */
-const CODES = {
+/** What went wrong. */
+export type ErrorCode =
   // The request itself is wrong: an option, a field, a path.
-  USAGE: EXIT.usage,
-  SOURCE_MISSING: EXIT.usage,
-  SOURCE_EMPTY: EXIT.usage,
-  SOURCE_FORMAT: EXIT.usage,
-  FIELD_MISSING: EXIT.usage,
-  OUTPUT_INSIDE_SOURCE: EXIT.usage,
-  RUN_UNKNOWN: EXIT.usage,
-  STORE_UNSAFE: EXIT.usage,
+  | 'USAGE'
+  | 'SOURCE_MISSING'
+  | 'SOURCE_EMPTY'
+  | 'SOURCE_FORMAT'
+  | 'FIELD_MISSING'
+  | 'OUTPUT_INSIDE_SOURCE'
+  | 'RUN_UNKNOWN'
+  | 'STORE_UNSAFE'
   // Something outside does not answer, or refuses us.
-  REDIS_UNREACHABLE: EXIT.unreachable,
-  REDIS_UNFIT: EXIT.unreachable,
-  STORE_UNREACHABLE: EXIT.unreachable,
-  STORE_DENIED: EXIT.unreachable,
-  ENDPOINT_UNREACHABLE: EXIT.unreachable,
-  ENDPOINT_DENIED: EXIT.unreachable,
-  ENDPOINT_UNFIT: EXIT.unreachable,
-  ENDPOINT_OVERLOADED: EXIT.unreachable,
+  | 'REDIS_UNREACHABLE'
+  | 'REDIS_UNFIT'
+  | 'STORE_UNREACHABLE'
+  | 'STORE_DENIED'
+  | 'ENDPOINT_UNREACHABLE'
+  | 'ENDPOINT_DENIED'
+  | 'ENDPOINT_UNFIT'
+  | 'ENDPOINT_OVERLOADED'
   // The run cannot be what was promised.
-  SOURCE_CHANGED: EXIT.failure,
-  SHARD_FAILED: EXIT.failure,
-  CORRUPT: EXIT.gate,
-  UNBALANCED: EXIT.gate,
-  DUPLICATE_ID: EXIT.gate,
-  REJECTS: EXIT.rejects,
-  MODEL_MISMATCH: EXIT.space,
-  REPLY_INVALID: EXIT.failure,
-  JOB_INVALID: EXIT.failure,
-  INTERRUPTED: EXIT.interrupted,
-  INTERNAL: EXIT.failure,
-} as const
+  | 'SOURCE_CHANGED'
+  | 'SHARD_FAILED'
+  | 'CORRUPT'
+  | 'UNBALANCED'
+  | 'DUPLICATE_ID'
+  | 'REJECTS'
+  | 'MODEL_MISMATCH'
+  | 'REPLY_INVALID'
+  | 'JOB_INVALID'
+  | 'INTERRUPTED'
+  | 'INTERNAL'
 
-export type ErrorCode = keyof typeof CODES
+/** What the command ends with when nobody handles the error. */
+const EXIT_OF: Record<ErrorCode, keyof typeof EXIT> = {
+  USAGE: 'usage',
+  SOURCE_MISSING: 'usage',
+  SOURCE_EMPTY: 'usage',
+  SOURCE_FORMAT: 'usage',
+  FIELD_MISSING: 'usage',
+  OUTPUT_INSIDE_SOURCE: 'usage',
+  RUN_UNKNOWN: 'usage',
+  STORE_UNSAFE: 'usage',
+  REDIS_UNREACHABLE: 'unreachable',
+  REDIS_UNFIT: 'unreachable',
+  STORE_UNREACHABLE: 'unreachable',
+  STORE_DENIED: 'unreachable',
+  ENDPOINT_UNREACHABLE: 'unreachable',
+  ENDPOINT_DENIED: 'unreachable',
+  ENDPOINT_UNFIT: 'unreachable',
+  ENDPOINT_OVERLOADED: 'unreachable',
+  SOURCE_CHANGED: 'failure',
+  SHARD_FAILED: 'failure',
+  CORRUPT: 'gate',
+  UNBALANCED: 'gate',
+  DUPLICATE_ID: 'gate',
+  REJECTS: 'rejects',
+  MODEL_MISMATCH: 'space',
+  REPLY_INVALID: 'failure',
+  JOB_INVALID: 'failure',
+  INTERRUPTED: 'interrupted',
+  INTERNAL: 'failure',
+}
 
 /**
  * Whether trying again can help. `later` is overload, a cold start or an outage: wait and try again without
@@ -76,7 +104,7 @@ export class ReembedError extends Error {
   }
 
   get exitCode(): number {
-    return CODES[this.code]
+    return EXIT[EXIT_OF[this.code]]
   }
 }
 

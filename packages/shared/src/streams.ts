@@ -61,7 +61,7 @@ export async function* mapConcurrent<T, R>(
       ])
       if (winner === undefined) return
       if ('result' in winner) {
-        running.shift()
+        void running.shift()
         yield winner.result
       } else {
         pull = undefined

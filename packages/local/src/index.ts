@@ -1,1 +1,1 @@
-export {}
+export { type LocalRedis, type StartRedisOptions, startRedis } from './redis.ts'

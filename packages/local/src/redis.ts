@@ -1,0 +1,150 @@
+// A private Redis for one machine: in memory, on a loopback port, gone with its parent whatever ends the parent.
+//
+//   parent --stdin pipe--> sh --starts--> redis-server
+//
+// The shell waits on the pipe. The kernel closes it when the parent exits, crashes or is killed with SIGKILL, and
+// the shell then ends Redis. Nothing is saved, so no file is left behind.
+
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { constants } from 'node:fs'
+import { access } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { delimiter, join } from 'node:path'
+import type { Readable, Writable } from 'node:stream'
+import { messageOf, ReembedError } from '@reembed/shared'
+import { freePort } from './port.ts'
+
+export interface LocalRedis extends AsyncDisposable {
+  /** For example `redis://127.0.0.1:40123`. */
+  readonly url: string
+  /** The process id of the server itself. */
+  readonly pid: number
+}
+
+export interface StartRedisOptions {
+  /** Gives up starting; a server that runs already is ended by disposing it. */
+  readonly signal?: AbortSignal | undefined
+}
+
+const START_MS = 15_000
+const STOP_MS = 5_000
+
+/** Starts the `redis-server` or `valkey-server` that is on PATH and resolves when it answers PING. */
+export async function startRedis({ signal }: StartRedisOptions = {}): Promise<LocalRedis> {
+  const program = await findProgram(['redis-server', 'valkey-server'])
+  // Between finding a free port and binding it another process may take it: then the server exits, try another.
+  for (let attempt = 1; ; attempt++) {
+    const redis = launch(program, await freePort())
+    const limit = AbortSignal.any([AbortSignal.timeout(START_MS), ...(signal ? [signal] : [])])
+    try {
+      await redis.ready(limit)
+      return redis
+    } catch (error) {
+      await redis[Symbol.asyncDispose]()
+      signal?.throwIfAborted()
+      if (attempt === 3 || limit.aborted) {
+        const detail = redis.lastLog() || messageOf(error)
+        throw new ReembedError('REDIS_UNREACHABLE', `${program} did not start: ${detail}`, { cause: error })
+      }
+    }
+  }
+}
+
+/** Background jobs of sh have no stdin of their own, so the shell alone holds the read end of the parent's pipe. */
+const KEEPER = '"$@" >&2 & pid=$!; echo $pid; cat >/dev/null; kill $pid; wait $pid'
+
+function launch(program: string, port: number) {
+  const settings = `--bind 127.0.0.1 --port ${port} --appendonly no --maxmemory-policy noeviction`
+  const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(
+    'sh',
+    ['-c', KEEPER, 'sh', program, ...settings.split(' '), '--save', ''],
+    // A session of its own: Ctrl-C in the terminal reaches the command, which drains before it lets Redis go.
+    { cwd: tmpdir(), detached: true, stdio: ['pipe', 'pipe', 'pipe'] },
+  )
+  const exited = once(child, 'exit')
+  let pid = 0
+  let log = ''
+  const named = once(child.stdout, 'data').then(([line]) => {
+    pid = Number(line)
+  })
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    log = (log + text).slice(-2_000)
+  })
+  // The shell may be gone before its stdin is closed.
+  child.stdin.on('error', () => {})
+
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    get pid() {
+      return pid
+    },
+    lastLog: () => log.trimEnd().split('\n').at(-1) ?? '',
+
+    /** Waits for the log line that says the port is ours, so that the PING can't be answered by a stranger. */
+    async ready(limit: AbortSignal): Promise<void> {
+      const listening = new Promise<void>(resolve => {
+        child.stderr.on('data', () => {
+          if (/ready to accept connections/i.test(log)) resolve()
+        })
+      })
+      const ended = exited.then(() => Promise.reject(new Error('it exited at once')))
+      ended.catch(() => {})
+      await Promise.race([Promise.all([named, listening]), ended, aborted(limit)])
+      await ping(port, limit)
+      // A started server keeps nobody's event loop alive.
+      for (const part of [child, child.stdin, child.stdout, child.stderr]) unref(part)
+    },
+
+    async [Symbol.asyncDispose](): Promise<void> {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      child.ref()
+      child.stdin.end()
+      const timer = setTimeout(() => pid > 0 && process.kill(pid, 'SIGKILL'), STOP_MS)
+      await exited
+      clearTimeout(timer)
+    },
+  }
+}
+
+/** One PING in RESP, which every version speaks. https://redis.io/docs/latest/develop/reference/protocol-spec/ */
+async function ping(port: number, signal: AbortSignal): Promise<void> {
+  const socket = connect({ host: '127.0.0.1', port })
+  try {
+    socket.write('*1\r\n$4\r\nPING\r\n')
+    const [reply] = await once(socket, 'data', { signal })
+    if (!String(reply).startsWith('+PONG')) throw new Error(`PING was answered with ${String(reply).trim()}`)
+  } finally {
+    socket.destroy()
+  }
+}
+
+async function findProgram(names: readonly string[]): Promise<string> {
+  for (const name of names) {
+    for (const folder of (process.env.PATH ?? '').split(delimiter)) {
+      const path = join(folder, name)
+      const found = await access(path, constants.X_OK).then(
+        () => true,
+        () => false,
+      )
+      if (folder !== '' && found) return path
+    }
+  }
+  throw new ReembedError(
+    'REDIS_UNREACHABLE',
+    'no redis-server or valkey-server on PATH; install it with: apt-get install redis-server (or give --redis)',
+  )
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason)
+    else signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
+}
+
+/** Pipes of a child are sockets in Node, with an unref() that their declared type does not have. */
+function unref(part: object): void {
+  if ('unref' in part && typeof part.unref === 'function') part.unref()
+}

@@ -1,0 +1,84 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdir } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { createInterface } from 'node:readline'
+import { startRedis } from '@reembed/local'
+import { ReembedError } from '@reembed/shared'
+import { describe, expect, it, vi } from 'vitest'
+import { ended } from './processes.ts'
+
+const PARENT = `
+  import { startRedis } from '@reembed/local'
+  const { pid, url } = await startRedis()
+  console.log(JSON.stringify({ pid, url }))
+  setInterval(() => {}, 1000)
+`
+
+describe('startRedis', () => {
+  it('gives a Redis that answers, never evicts, and ends when disposed, leaving no file', async () => {
+    const before = await readdir(tmpdir())
+    const redis = await startRedis()
+    expect(redis.url).toMatch(/^redis:\/\/127\.0\.0\.1:\d+$/)
+    expect(await command(redis.url, 'CONFIG GET maxmemory-policy')).toContain('noeviction')
+    expect(await command(redis.url, 'CONFIG GET save')).toContain('$0')
+    expect(await command(redis.url, 'INFO server')).toContain(`process_id:${redis.pid}`)
+
+    await redis[Symbol.asyncDispose]()
+    await ended(redis.pid)
+    await redis[Symbol.asyncDispose]()
+    await expect(command(redis.url, 'PING')).rejects.toThrow('ECONNREFUSED')
+    expect(
+      (await readdir(tmpdir())).filter(name => !before.includes(name) && /rdb|aof|redis/.test(name)),
+    ).toEqual([])
+  })
+
+  it('gives each caller a Redis of its own', async () => {
+    await using one = await startRedis()
+    await using two = await startRedis()
+    expect(one.url).not.toBe(two.url)
+    await command(one.url, 'SET whose one')
+    expect(await command(two.url, 'GET whose')).toBe('$-1\r\n')
+  })
+
+  it('ends when its parent is killed with SIGKILL', async () => {
+    const parent = spawn(
+      process.execPath,
+      ['--conditions=@reembed/source', '--input-type=module', '--eval', PARENT],
+      { cwd: import.meta.dirname, stdio: ['ignore', 'pipe', 'inherit'] },
+    )
+    const [line] = await once(createInterface(parent.stdout), 'line')
+    const { pid, url } = JSON.parse(String(line)) as { pid: number; url: string }
+    expect(await command(url, 'PING')).toBe('+PONG\r\n')
+
+    parent.kill('SIGKILL')
+    await ended(pid)
+  })
+
+  it('says the one line to type when no Redis is installed', async () => {
+    vi.stubEnv('PATH', '')
+    const failure = await startRedis().catch((error: unknown) => error)
+    vi.unstubAllEnvs()
+    expect(failure).toBeInstanceOf(ReembedError)
+    expect(failure).toMatchObject({
+      code: 'REDIS_UNREACHABLE',
+      message: expect.stringContaining('apt-get install redis-server'),
+    })
+  })
+
+  it('stops starting when asked to', async () => {
+    await expect(startRedis({ signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough')
+  })
+})
+
+async function command(url: string, line: string): Promise<string> {
+  const socket = connect({ host: '127.0.0.1', port: Number(new URL(url).port) })
+  try {
+    socket.write(`${line}\r\n`)
+    const [reply] = await once(socket, 'data')
+    return String(reply)
+  } finally {
+    socket.destroy()
+  }
+}

@@ -80,7 +80,7 @@ function checkNode() {
 
 /** Installs a Redis server with the system's package manager if it may; else says the one line to type. */
 function installRedis() {
-  if (process.env.REEMBED_TEST_REDIS_SERVER || onPath('redis-server') || onPath('valkey-server')) return
+  if (onPath('redis-server') || onPath('valkey-server')) return
   const managers = [
     {
       name: 'apt-get',

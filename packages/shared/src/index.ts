@@ -1,8 +1,25 @@
+// The whole public surface of @reembed/shared; every other file is private to the package.
+
 export type * from './corpus.ts'
 export { ID_FIELDS, TEXT_FIELDS } from './corpus.ts'
 export { codeOf, type ErrorCode, EXIT, messageOf, ReembedError, type Retry } from './errors.ts'
+export * from './history.ts'
+export { getJson, getRows, putJson, putRows } from './json.ts'
+export * from './manifest.ts'
 export * from './names.ts'
-export type { Plan, PlannedSlice, Recipe } from './plan.ts'
+export { type Logger, openLog } from './observe.ts'
+export * from './plan.ts'
+export {
+  type ConsumeOptions,
+  type Consumer,
+  type ConsumerEvent,
+  consume,
+  type JobContext,
+} from './queue/consume.ts'
+export { type Job, parseJob } from './queue/job.ts'
+export type { RunProgress, ShardCounts, WorkerState } from './queue/progress.ts'
+export { type FailedJob, openQueue, type Queue, type QueueCounts } from './queue/queue.ts'
+export { inspectRedis, type RedisFacts, redisAddress, requireNoEviction } from './queue/redis.ts'
 export { type ModelIdentity, RECEIPT_KEY, type Receipt, type RejectRow } from './receipt.ts'
 export type { ListOptions, ObjectInfo, ReadOptions, Store } from './store/store.ts'
 export { batched, mapConcurrent } from './streams.ts'

@@ -2,7 +2,11 @@
 // corpus; the slices stand in segments of fixed length, so one slice is found by reading one segment.
 
 import type { FieldMapping, Slice } from './corpus.ts'
+import { ReembedError } from './errors.ts'
+import { getJson, getRows } from './json.ts'
+import { planKey, planSegmentKey } from './names.ts'
 import type { ModelIdentity } from './receipt.ts'
+import type { Store } from './store/store.ts'
 
 /** Everything that decides what a document's vector will be. */
 export interface Recipe {
@@ -17,10 +21,11 @@ export interface Recipe {
 export interface Plan {
   readonly format: 1
   readonly run: string
+  /** The run's place in the order of runs (`seq/<n>.json`). */
   readonly seq: number
   readonly spaceId: string
   readonly recipeId: string
-  /** Where the corpus lies: a folder or s3:// URL, as given. */
+  /** Where the corpus lies: an absolute folder or an s3:// URL. Keys of slices are relative to it. */
   readonly source: string
   readonly recipe: Recipe
   readonly shards: number
@@ -32,5 +37,47 @@ export interface Plan {
   readonly snapshotSha256: string
 }
 
-/** One row of a plan segment. */
-export type PlannedSlice = Slice
+/** The plan of a run, or undefined if this store has none. */
+export async function readPlan(store: Store, run: string): Promise<Plan | undefined> {
+  const plan = (await getJson(store, planKey(run))) as Partial<Plan> | undefined
+  if (plan === undefined) return undefined
+  if (plan.format !== 1 || plan.run !== run || !Number.isSafeInteger(plan.shards) || !plan.recipe?.model) {
+    throw new ReembedError(
+      'CORRUPT',
+      `${planKey(run)} in ${store.url} is not a plan that this version of reembed can read`,
+    )
+  }
+  return plan as Plan
+}
+
+/** Like `readPlan`, but a run without a plan is an error that names what there is to do. */
+export async function requirePlan(store: Store, run: string): Promise<Plan> {
+  const plan = await readPlan(store, run)
+  if (plan) return plan
+  throw new ReembedError(
+    'RUN_UNKNOWN',
+    `there is no run ${run} in ${store.url}: \`reembed ls\` shows those there are`,
+  )
+}
+
+/** How many slices a segment holds: few when slices have many parts, so that a segment stays about 10 MB of JSON at most. */
+export function slicesPerSegment(shards: number, objects: number): number {
+  const partsPerSlice = (shards + objects) / Math.max(1, shards)
+  return Math.max(16, Math.min(1_024, Math.floor(65_536 / partsPerSlice)))
+}
+
+/** All slices of a plan in shard order, holding one segment at a time. */
+export async function* readSlices(store: Store, plan: Plan): AsyncGenerator<Slice, void, undefined> {
+  for (let segment = 0; segment * plan.slicesPerSegment < plan.shards; segment += 1) {
+    yield* (await getRows(store, planSegmentKey(plan.run, segment))) as Slice[]
+  }
+}
+
+/** The slice of one shard. Keep what `createSliceReader` returns when reading several. */
+export async function readSlice(store: Store, plan: Plan, shard: number): Promise<Slice> {
+  const segment = Math.floor(shard / plan.slicesPerSegment)
+  const rows = (await getRows(store, planSegmentKey(plan.run, segment))) as Slice[]
+  const slice = rows[shard - segment * plan.slicesPerSegment]
+  if (slice) return slice
+  throw new ReembedError('JOB_INVALID', `run ${plan.run} has no shard ${shard}: its plan has ${plan.shards}`)
+}

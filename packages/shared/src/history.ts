@@ -1,0 +1,61 @@
+// The order of runs and the published versions. Both are write-once keys with a number in them, so "next" is decided
+// by put-if-absent and no clock has a say.
+
+import { ReembedError } from './errors.ts'
+import { getJson, putJson } from './json.ts'
+import { seqKey, seqOfKey, versionKey } from './names.ts'
+import type { Store } from './store/store.ts'
+
+/** A published run. The newest version is the current one. */
+export interface Version {
+  readonly version: number
+  readonly run: string
+  /** Grows with every version, a rollback included; a late old run can so never come back by itself. */
+  readonly seq: number
+  readonly manifestSha256: string
+}
+
+export interface SeqEntry {
+  readonly seq: number
+  readonly run: string
+}
+
+/** The current version, or undefined when nothing was published yet. One LIST: the newest key comes first. */
+export async function readCurrent(store: Store): Promise<Version | undefined> {
+  for await (const { key } of store.list('versions/')) return readVersion(store, key)
+  return undefined
+}
+
+/** All versions, newest first. */
+export async function* readVersions(store: Store): AsyncGenerator<Version, void, undefined> {
+  for await (const { key } of store.list('versions/')) yield await readVersion(store, key)
+}
+
+/** Writes the version after `previous`; 'exists' means that somebody else was first. */
+export function putVersion(store: Store, version: Version): Promise<'created' | 'exists'> {
+  return putJson(store, versionKey(version.version), { format: 1, ...version })
+}
+
+/** Takes the next place in the order of runs for `run`. A place whose run never gets a plan harms nobody. */
+export async function takeSeq(store: Store, run: string): Promise<number> {
+  let seq = 1
+  for await (const { key } of store.list('seq/')) seq = seqOfKey(key) + 1
+  while ((await putJson(store, seqKey(seq), { format: 1, run })) === 'exists') seq += 1
+  return seq
+}
+
+/** Every place in the order of runs, newest first. */
+export async function readSeq(store: Store): Promise<SeqEntry[]> {
+  const entries: SeqEntry[] = []
+  for await (const { key } of store.list('seq/')) {
+    const { run } = (await getJson(store, key)) as { run: string }
+    entries.unshift({ seq: seqOfKey(key), run })
+  }
+  return entries
+}
+
+async function readVersion(store: Store, key: string): Promise<Version> {
+  const version = (await getJson(store, key)) as Version | undefined
+  if (version && versionKey(version.version) === key && typeof version.run === 'string') return version
+  throw new ReembedError('CORRUPT', `${key} in ${store.url} is not a version that reembed published`)
+}

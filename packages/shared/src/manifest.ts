@@ -1,0 +1,70 @@
+// The manifest: what a run holds. Written when every shard is there and the receipts balance, never before.
+
+import type { FieldMapping, RejectReason } from './corpus.ts'
+import { ReembedError } from './errors.ts'
+import { getJson, getRows } from './json.ts'
+import { manifestKey, manifestSegmentKey } from './names.ts'
+import type { ModelIdentity } from './receipt.ts'
+import type { Store } from './store/store.ts'
+
+export interface Totals {
+  readonly documents: number
+  readonly rows: number
+  readonly rejects: number
+  /** Tokens counted by the server, null where one shard does not know. */
+  readonly tokens: number | null
+  readonly bytes: number
+  readonly truncated: number
+  readonly repaired: number
+}
+
+export interface Manifest {
+  readonly format: 1
+  readonly run: string
+  readonly seq: number
+  readonly spaceId: string
+  readonly recipeId: string
+  readonly source: string
+  readonly model: ModelIdentity
+  /** What a query must be prefixed with is the user's business; this is what documents were prefixed with. */
+  readonly prompt: string
+  readonly fields: FieldMapping | null
+  readonly shards: number
+  readonly shardsPerSegment: number
+  readonly totals: Totals
+  readonly rejectReasons: Readonly<Partial<Record<RejectReason, number>>>
+  /** Hash over all segment rows, in order: one number that pins every shard's content. */
+  readonly shardsSha256: string
+}
+
+/** One row of a manifest segment. */
+export interface ManifestShard {
+  readonly key: string
+  readonly bytes: number
+  readonly rows: number
+  readonly rejects: number
+  readonly tokens: number | null
+  readonly bodySha256: string
+}
+
+export async function readManifest(store: Store, run: string): Promise<Manifest | undefined> {
+  const manifest = (await getJson(store, manifestKey(run))) as Partial<Manifest> | undefined
+  if (manifest === undefined) return undefined
+  if (manifest.format !== 1 || manifest.run !== run || !manifest.totals || !manifest.model) {
+    throw new ReembedError(
+      'CORRUPT',
+      `${manifestKey(run)} in ${store.url} is not a manifest that this version of reembed can read`,
+    )
+  }
+  return manifest as Manifest
+}
+
+/** Every shard of a finished run in order, holding one segment at a time. */
+export async function* readManifestShards(
+  store: Store,
+  manifest: Manifest,
+): AsyncGenerator<ManifestShard, void, undefined> {
+  for (let segment = 0; segment * manifest.shardsPerSegment < manifest.shards; segment += 1) {
+    yield* (await getRows(store, manifestSegmentKey(manifest.run, segment))) as ManifestShard[]
+  }
+}

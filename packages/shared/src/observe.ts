@@ -1,0 +1,26 @@
+// The log: one JSON line a fact on stderr, or plain lines for a person at a terminal. Never a text, a token or a key.
+
+import { type Logger, pino } from 'pino'
+
+export type { Logger }
+
+export interface LogOptions {
+  readonly level?: string | undefined
+  /** Ids that belong to every line, for example {worker}. */
+  readonly bindings?: Record<string, string | number>
+}
+
+const SECRETS = ['token', 'authorization', 'password', 'secretAccessKey', 'redis', 'headers']
+
+/** Opens the log of this process. JSON lines on stderr; stdout is for data. */
+export function openLog({ level = 'info', bindings = {} }: LogOptions = {}): Logger {
+  return pino(
+    {
+      level,
+      base: bindings,
+      redact: SECRETS.flatMap(name => [name, `*.${name}`]),
+      timestamp: pino.stdTimeFunctions.isoTime,
+    },
+    pino.destination({ fd: 2, sync: true }),
+  )
+}

@@ -1,0 +1,176 @@
+// The worker's side of the queue: takes jobs, keeps their locks, and turns the outcome of each into the right word
+// to BullMQ. Overload, cold starts and outages ('later') hand the job back without spending one of its attempts.
+
+import { type Job as BullJob, DelayedError, UnrecoverableError, WaitingError, Worker } from 'bullmq'
+import { messageOf, ReembedError } from '../errors.ts'
+import { QUEUE, REDIS_PREFIX } from '../names.ts'
+import { type Job, parseJob } from './job.ts'
+import {
+  forgetWorker,
+  noteAbandoned,
+  noteDocuments,
+  noteShard,
+  noteWorker,
+  type ShardCounts,
+  type WorkerState,
+} from './progress.ts'
+import { type ConnectOptions, connectRedis, inspectRedis, requireNoEviction } from './redis.ts'
+
+/** What a handler may tell the world while it works and when its shard is done. */
+export interface JobContext {
+  /** Aborted when the job's lock is lost or the worker must go: stop, write nothing more. */
+  readonly signal: AbortSignal
+  documents(count: number): void
+  finished(counts: ShardCounts): Promise<void>
+}
+
+export interface ConsumeOptions extends ConnectOptions {
+  /** Jobs taken at once. */
+  readonly concurrency: number
+  /** Told about everything that people may want in a log. */
+  readonly onEvent?: (event: ConsumerEvent) => void
+}
+
+export type ConsumerEvent =
+  | { readonly kind: 'taken' | 'done' | 'handed_back'; readonly job: Job }
+  | {
+      readonly kind: 'failed' | 'postponed'
+      readonly job: Job | undefined
+      readonly error: unknown
+      readonly final: boolean
+    }
+  | { readonly kind: 'idle' }
+  | { readonly kind: 'redis_error'; readonly error: unknown; readonly times: number }
+
+export interface Consumer extends AsyncDisposable {
+  /** Says that this worker lives. */
+  beat(state: WorkerState): Promise<void>
+  /** Stops taking jobs; those under way may finish within `graceMs`, then they are handed back to the queue. */
+  drain(graceMs: number): Promise<void>
+}
+
+// A killed worker's jobs are found after at most LOCK_MS + STALL_CHECK_MS. A job that loses its worker is not to
+// blame, spot machines vanish all the time: only after MAX_STALLS does BullMQ set it aside as failed.
+const LOCK_MS = 20_000
+const STALL_CHECK_MS = 5_000
+const MAX_STALLS = 8
+/** BullMQ fetches in a hot loop while Redis refuses commands (full memory): after this many errors in a second, pause. */
+const STORM = 3
+
+/**
+ * Takes jobs and runs `handle` for each until drained.
+ * @throws ReembedError REDIS_UNREACHABLE or REDIS_UNFIT at the start; later outages are waited for.
+ */
+export async function consume(
+  redisUrl: string,
+  handle: (job: Job, context: JobContext) => Promise<void>,
+  { concurrency, onEvent = () => {}, ...connect }: ConsumeOptions,
+): Promise<Consumer> {
+  requireNoEviction(await inspectRedis(redisUrl, connect), redisUrl)
+  const redis = connectRedis(redisUrl)
+  redis.on('error', () => {})
+  const handBack = new AbortController()
+  let name: string | undefined
+
+  // BullMQ gives its processor a signal only if it declares three parameters.
+  const worker = new Worker<unknown, void>(QUEUE, (bull, token, signal) => process(bull, token, signal), {
+    connection: redis,
+    prefix: REDIS_PREFIX,
+    concurrency,
+    lockDuration: LOCK_MS,
+    stalledInterval: STALL_CHECK_MS,
+    maxStalledCount: MAX_STALLS,
+  })
+
+  async function process(
+    bull: BullJob<unknown>,
+    token: string | undefined,
+    lost: AbortSignal | undefined,
+  ): Promise<void> {
+    let job: Job | undefined
+    const signal = lost ? AbortSignal.any([lost, handBack.signal]) : handBack.signal
+    try {
+      job = parseJob(bull.data)
+      const { run, shard } = job
+      onEvent({ kind: 'taken', job })
+      await handle(job, {
+        signal,
+        documents: count => void noteDocuments(redis, run, shard, count).catch(() => {}),
+        finished: counts => noteShard(redis, run, shard, counts).catch(() => {}),
+      })
+      onEvent({ kind: 'done', job })
+    } catch (error) {
+      if (job) await noteAbandoned(redis, job.run, job.shard).catch(() => {})
+      if (handBack.signal.aborted && job) {
+        onEvent({ kind: 'handed_back', job })
+        await bull.moveToWait(token)
+        throw new WaitingError()
+      }
+      if (error instanceof ReembedError && error.retry === 'later') {
+        onEvent({ kind: 'postponed', job, error, final: false })
+        await bull.moveToDelayed(Date.now() + postponeMs(error.afterMs), token)
+        throw new DelayedError()
+      }
+      const final = error instanceof ReembedError && error.retry === 'no'
+      onEvent({
+        kind: 'failed',
+        job,
+        error,
+        final: final || bull.attemptsMade + 1 >= (bull.opts.attempts ?? 1),
+      })
+      throw final ? new UnrecoverableError(messageOf(error)) : new Error(messageOf(error))
+    }
+  }
+
+  worker.on('lockRenewalFailed', ids => {
+    for (const id of ids) worker.cancelJob(id, 'the lock was lost: another worker may have the job')
+  })
+  worker.on('drained', () => onEvent({ kind: 'idle' }))
+
+  const errors = { times: 0, since: 0, pauseMs: 1_000 }
+  worker.on('error', error => {
+    const now = Date.now()
+    if (now - errors.since > 1_000) {
+      if (errors.times > 0) onEvent({ kind: 'redis_error', error, times: errors.times })
+      errors.times = 0
+      errors.since = now
+    }
+    errors.times += 1
+    if (errors.times !== STORM || worker.isPaused() || handBack.signal.aborted) return
+    onEvent({ kind: 'redis_error', error, times: errors.times })
+    void worker.pause(true).catch(() => {})
+    setTimeout(() => worker.resume(), errors.pauseMs).unref()
+    errors.pauseMs = Math.min(2 * errors.pauseMs, 30_000)
+  })
+  worker.on('completed', () => {
+    errors.pauseMs = 1_000
+  })
+
+  await worker.waitUntilReady()
+  let drained: Promise<void> | undefined
+
+  async function drain(graceMs: number): Promise<void> {
+    const closed = worker.close()
+    const timer = setTimeout(() => handBack.abort(new Error('the worker must go')), graceMs)
+    try {
+      await closed
+    } finally {
+      clearTimeout(timer)
+      handBack.abort()
+      if (name !== undefined) await forgetWorker(redis, name).catch(() => {})
+      redis.disconnect()
+    }
+  }
+
+  return {
+    async beat(state) {
+      name = state.worker
+      await noteWorker(redis, state)
+    },
+    drain: graceMs => (drained ??= drain(graceMs)),
+    [Symbol.asyncDispose]: () => (drained ??= drain(0)),
+  }
+}
+
+/** Full jitter above a floor, so that a fleet's postponed jobs do not come back together. */
+const postponeMs = (afterMs = 2_000): number => Math.round(afterMs * (1 + Math.random()))

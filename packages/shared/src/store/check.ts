@@ -1,0 +1,27 @@
+// Everything rests on put-if-absent, so a store has to prove it before anything is written.
+
+import { randomUUID } from 'node:crypto'
+
+import { ReembedError } from '../errors.ts'
+import type { Store } from './store.ts'
+
+/** One fixed key: repeated checks leave one small object behind, and need no right to delete. */
+export const STORE_CHECK_KEY = 'reembed-store-check.json'
+
+/** Puts the same key twice; the second must be refused and change nothing. Fails with STORE_UNSAFE. */
+export async function checkStore(
+  store: Store,
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<void> {
+  // Other bytes each time: a store that takes them, or an earlier check's, can't be mistaken for one that refused.
+  const probe = (): Uint8Array => Buffer.from(`{"check":"${randomUUID()}"}\n`)
+  await store.putIfAbsent(STORE_CHECK_KEY, probe(), { signal })
+  const before = await store.get(STORE_CHECK_KEY, { signal })
+  const second = await store.putIfAbsent(STORE_CHECK_KEY, probe(), { signal })
+  const after = await store.get(STORE_CHECK_KEY, { signal })
+  if (second === 'exists' && Buffer.compare(before, after) === 0) return
+  throw new ReembedError(
+    'STORE_UNSAFE',
+    `${store.url} ignores If-None-Match, so two workers could overwrite each other's shards; use a store with conditional writes, or --unsafe-store with a single worker`,
+  )
+}

@@ -1,0 +1,24 @@
+// Keys are opaque strings, ordered by their UTF-8 bytes as S3 does.
+
+/** Compares two keys by their UTF-8 bytes, without encoding them. */
+export function compareKeys(a: string, b: string): number {
+  const end = Math.min(a.length, b.length)
+  for (let i = 0; i < end; i++) {
+    const x = a.charCodeAt(i)
+    const y = b.charCodeAt(i)
+    if (x === y) continue
+    // UTF-16 has the same order but for surrogates: they stand for characters above U+FFFF, yet lie below U+E000.
+    return isSurrogate(x) === isSurrogate(y) ? x - y : isSurrogate(x) ? 1 : -1
+  }
+  return a.length - b.length
+}
+
+const isSurrogate = (unit: number): boolean => (unit & 0xf800) === 0xd800
+
+/** All of a stream in one piece. */
+export async function collect(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = []
+  for await (const piece of stream) pieces.push(piece)
+  const [only] = pieces
+  return only !== undefined && pieces.length === 1 ? only : Buffer.concat(pieces)
+}

@@ -1,0 +1,30 @@
+// The ids that decide what may be compared, resumed and reused. Each depends on the listed members and nothing else;
+// adding one changes every id, so that is a new `format`.
+
+import { idOf } from './names.ts'
+import type { Recipe } from './plan.ts'
+import type { ModelIdentity } from './receipt.ts'
+
+/** Vectors with the same space id can be compared. */
+export function spaceIdOf({ id, revision, dimensions, pooling, normalized }: ModelIdentity): string {
+  return idOf({ space: { id, revision, dimensions, pooling, normalized } })
+}
+
+/** Documents with the same recipe id and the same text have the same vector. */
+export function recipeIdOf({ model, prompt, fields, truncate, dtype }: Recipe): string {
+  return idOf({ recipe: { space: spaceIdOf(model), prompt, fields, truncate, dtype } })
+}
+
+export interface RunIngredients {
+  /** SHA-256 over the listing: key, etag, size and format of each object. */
+  readonly snapshotSha256: string
+  readonly recipeId: string
+  /** How the corpus is cut: other slices are other shards, so another run. */
+  readonly slicing: { readonly sliceBytes: number; readonly maxParts: number }
+}
+
+/** The same request on the same corpus is the same run: producers, retries and ticks converge on it. */
+export function runIdOf({ snapshotSha256, recipeId, slicing }: RunIngredients): string {
+  const { sliceBytes, maxParts } = slicing
+  return idOf({ run: { format: 1, snapshotSha256, recipeId, sliceBytes, maxParts } })
+}

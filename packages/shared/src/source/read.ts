@@ -1,0 +1,49 @@
+// A slice -> its records. The order is the order of the source, so a slice read twice gives the same records twice.
+
+import type { FieldMapping, PartRead, Slice, SlicePart, SourceRecord } from '../corpus.ts'
+import { ReembedError } from '../errors.ts'
+import type { Store } from '../store/store.ts'
+import { readJsonl } from './jsonl.ts'
+import { readWholeFile } from './whole-file.ts'
+
+export interface ReadSliceOptions {
+  /** The plan's mapping; null for a corpus of text and Markdown alone. */
+  readonly fields: FieldMapping | null
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface SliceReader {
+  /** To be consumed once. Nothing is read ahead of the consumer; ending early closes what is open. */
+  readonly records: AsyncGenerator<SourceRecord, void, undefined>
+  /** What was really read, part by part; complete when `records` has ended. */
+  readonly read: readonly PartRead[]
+}
+
+/**
+ * Reads the objects as they were planned: SOURCE_CHANGED if one is another by now.
+ * Ids are not compared here; an empty text is passed on.
+ */
+export function readSlice(store: Store, slice: Slice, { fields, signal }: ReadSliceOptions): SliceReader {
+  const read: PartRead[] = []
+
+  function readPart(part: SlicePart, index: number): AsyncGenerator<SourceRecord[], PartRead, undefined> {
+    if (part.format !== 'jsonl') return readWholeFile(store, part, { index, signal })
+    if (fields) return readJsonl(store, part, { index, fields, signal })
+    throw new ReembedError(
+      'JOB_INVALID',
+      `${JSON.stringify(part.key)} is JSONL, but the plan has no fields for it`,
+    )
+  }
+
+  async function* batches(): AsyncGenerator<SourceRecord[], void, undefined> {
+    for (const [index, part] of slice.parts.entries()) read.push(yield* readPart(part, index))
+  }
+
+  async function* records(): AsyncGenerator<SourceRecord, void, undefined> {
+    for await (const batch of batches()) {
+      for (const record of batch) yield record
+    }
+  }
+
+  return { records: records(), read }
+}

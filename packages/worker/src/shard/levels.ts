@@ -1,0 +1,47 @@
+// The levels of a list column say where its rows begin. Every vector has `dimensions` values and none is null, so
+// they are the same short pattern for each row, whatever the dimension:
+//
+//   repetition   0 1 1 1 ... 1 | 0 1 1 1 ... 1 | ...   as runs: "once 0", "dimensions - 1 times 1", ...
+//   definition   1 1 1 1 ... 1   1 1 1 1 ... 1   ...   as runs: "rows x dimensions times 1"
+//
+// A run of any length may be run-length encoded (only bit-packed runs come in eights), so nothing depends on the
+// dimension being divisible by 8. It costs 4 or 5 bytes a row.
+
+import { ByteWriter } from 'hyparquet-writer/src/bytewriter.js'
+
+/** Both levels of so many rows, each with its length in front, as data pages of version 1 have them. */
+export function createLevels(dimensions: number): (rows: number) => Uint8Array {
+  // A file has full pages and a few last ones.
+  const made = new Map<number, Uint8Array>()
+  return rows => {
+    const levels = made.get(rows) ?? writeLevels(rows, dimensions)
+    made.set(rows, levels)
+    return levels
+  }
+}
+
+function writeLevels(rows: number, dimensions: number): Uint8Array {
+  const repetition = new ByteWriter()
+  if (dimensions === 1) {
+    appendRun(repetition, 0, rows)
+  } else {
+    for (let row = 0; row < rows; row++) {
+      appendRun(repetition, 0, 1)
+      appendRun(repetition, 1, dimensions - 1)
+    }
+  }
+  const definition = new ByteWriter()
+  appendRun(definition, 1, rows * dimensions)
+
+  const levels = new ByteWriter()
+  for (const runs of [repetition.getBytes(), definition.getBytes()]) {
+    levels.appendUint32(runs.length)
+    levels.appendBytes(runs)
+  }
+  return levels.getBytes()
+}
+
+function appendRun(writer: ByteWriter, level: 0 | 1, length: number): void {
+  writer.appendVarInt(length << 1)
+  writer.appendUint8(level)
+}

@@ -1,0 +1,31 @@
+// Where the bytes of a shard go. The writer hands out views, many of them of its callers' own arrays, so that
+// writing a vector costs no copy; a sink that wants to keep the bytes copies them.
+
+/** Takes the next bytes of the file. They are only good until the call returns. */
+export type ShardSink = (bytes: Uint8Array) => void
+
+/** A sink that holds the whole file, for the one conditional put of a shard. */
+export interface ShardBuffer {
+  readonly sink: ShardSink
+  /** The file so far. Valid until the sink is called again. */
+  bytes(): Uint8Array
+}
+
+/** Address space set aside; memory is taken only for what was written. */
+const MAX_BYTES = 2 ** 30
+const STEP_BYTES = 4 * 2 ** 20
+
+/** Grows in place: a file of 64 MiB takes 64 MiB, never the double that growing by copying needs for a while. */
+export function createShardBuffer(): ShardBuffer {
+  const memory = new ArrayBuffer(0, { maxByteLength: MAX_BYTES })
+  let size = 0
+  return {
+    sink: bytes => {
+      const end = size + bytes.length
+      if (end > memory.byteLength) memory.resize(Math.ceil(end / STEP_BYTES) * STEP_BYTES)
+      new Uint8Array(memory).set(bytes, size)
+      size = end
+    },
+    bytes: () => new Uint8Array(memory, 0, size),
+  }
+}

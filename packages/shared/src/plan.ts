@@ -35,6 +35,8 @@ export interface Plan {
   /** Estimated from a sample; the receipts have the exact number. */
   readonly estimatedDocuments: number
   readonly snapshotSha256: string
+  /** How many rejects the run may have and still be published by itself: '20' or '1%'. Not part of the run's id. */
+  readonly maxRejects: string
 }
 
 /** The plan of a run, or undefined if this store has none. */
@@ -66,18 +68,14 @@ export function slicesPerSegment(shards: number, objects: number): number {
   return Math.max(16, Math.min(1_024, Math.floor(65_536 / partsPerSlice)))
 }
 
+/** The slices of one segment. */
+export async function sliceRows(store: Store, plan: Plan, segment: number): Promise<Slice[]> {
+  return (await getRows(store, planSegmentKey(plan.run, segment))) as Slice[]
+}
+
 /** All slices of a plan in shard order, holding one segment at a time. */
 export async function* readSlices(store: Store, plan: Plan): AsyncGenerator<Slice, void, undefined> {
   for (let segment = 0; segment * plan.slicesPerSegment < plan.shards; segment += 1) {
-    yield* (await getRows(store, planSegmentKey(plan.run, segment))) as Slice[]
+    yield* await sliceRows(store, plan, segment)
   }
-}
-
-/** The slice of one shard. Keep what `createSliceReader` returns when reading several. */
-export async function readSlice(store: Store, plan: Plan, shard: number): Promise<Slice> {
-  const segment = Math.floor(shard / plan.slicesPerSegment)
-  const rows = (await getRows(store, planSegmentKey(plan.run, segment))) as Slice[]
-  const slice = rows[shard - segment * plan.slicesPerSegment]
-  if (slice) return slice
-  throw new ReembedError('JOB_INVALID', `run ${plan.run} has no shard ${shard}: its plan has ${plan.shards}`)
 }

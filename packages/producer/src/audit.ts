@@ -1,0 +1,117 @@
+// Does the run balance? Receipts against the plan: the ranges that were really read must tile every object without
+// gap or overlap, documents = rows + rejects, one model, one recipe. Used before a run is finalized and by verify.
+
+import {
+  type Plan,
+  type Receipt,
+  ReembedError,
+  type RejectReason,
+  type RejectRow,
+  type Slice,
+  shardKey,
+  type Totals,
+} from '@reembed/shared'
+
+/** A reject with its place in the corpus: the line is absolute within its object. */
+export interface LocatedReject {
+  readonly id: string | null
+  readonly key: string
+  readonly offset: number
+  readonly line: number | null
+  readonly reason: RejectReason
+  readonly message: string
+}
+
+export interface Audit {
+  /** Takes the shards in order. @throws ReembedError UNBALANCED or MODEL_MISMATCH, naming shard and difference. */
+  add(slice: Slice, receipt: Receipt, bytes: number): LocatedReject[]
+  /** Call after the last shard. @throws ReembedError UNBALANCED */
+  end(): { totals: Totals; rejectReasons: Partial<Record<RejectReason, number>> }
+}
+
+export function createAudit(plan: Plan): Audit {
+  let shard = 0
+  let open: { key: string; size: number; reached: number; lines: number } | undefined
+  const totals = { documents: 0, rows: 0, rejects: 0, bytes: 0, truncated: 0, repaired: 0 }
+  let tokens: number | null = 0
+  const rejectReasons: Partial<Record<RejectReason, number>> = {}
+
+  const fail = (what: string): never => {
+    throw new ReembedError('UNBALANCED', `${shardKey(plan.run, shard, plan.shards)}: ${what}`)
+  }
+
+  function close(): void {
+    if (open && open.reached !== open.size) {
+      fail(`bytes ${open.reached} to ${open.size} of ${open.key} were never read`)
+    }
+  }
+
+  function addParts(slice: Slice, receipt: Receipt): LocatedReject[] {
+    if (receipt.source.length !== slice.parts.length) {
+      fail(`has read ${receipt.source.length} source ranges, planned are ${slice.parts.length}`)
+    }
+    const located: LocatedReject[] = []
+    for (const [index, planned] of slice.parts.entries()) {
+      const read = receipt.source[index]
+      if (read === undefined || read.key !== planned.key || read.etag !== planned.etag) {
+        return fail(`was made from ${read?.key} (${read?.etag}), planned is ${planned.key} (${planned.etag})`)
+      }
+      if (open?.key !== planned.key) {
+        close()
+        open = { key: planned.key, size: planned.size, reached: 0, lines: 0 }
+      }
+      // A range in which no line begins belongs to the line before it.
+      if (read.lines > 0) {
+        if (read.start !== open.reached) {
+          fail(`read ${planned.key} from byte ${read.start}, but the shard before ended at ${open.reached}`)
+        }
+        open.reached = read.end
+      }
+      for (const reject of receipt.rejects) {
+        if (reject.position.part === index) located.push(locate(reject, planned.key, open.lines))
+      }
+      open.lines += read.lines
+    }
+    return located
+  }
+
+  return {
+    add(slice, receipt, bytes) {
+      const expected = { run: plan.run, shard, shards: plan.shards, spaceId: plan.spaceId, recipeId: plan.recipeId }
+      for (const [name, value] of Object.entries(expected)) {
+        const found = receipt[name as keyof typeof expected]
+        if (found === value) continue
+        if (name !== 'spaceId') fail(`its receipt says ${name} ${found}, the plan says ${value}`)
+        throw new ReembedError(
+          'MODEL_MISMATCH',
+          `${shardKey(plan.run, shard, plan.shards)}: holds vectors of ${receipt.model.id}@${receipt.model.revision}, the plan is for ${plan.recipe.model.id}@${plan.recipe.model.revision}`,
+        )
+      }
+      if (receipt.documents !== receipt.rows + receipt.rejects.length) {
+        fail(`${receipt.documents} documents are not ${receipt.rows} rows + ${receipt.rejects.length} rejects`)
+      }
+      const located = addParts(slice, receipt)
+      if (located.length !== receipt.rejects.length) fail('a reject points outside the slice')
+      totals.documents += receipt.documents
+      totals.rows += receipt.rows
+      totals.rejects += receipt.rejects.length
+      totals.bytes += bytes
+      totals.truncated += receipt.truncated
+      totals.repaired += receipt.repaired
+      tokens = tokens === null || receipt.tokens === null ? null : tokens + receipt.tokens
+      for (const { reason } of receipt.rejects) rejectReasons[reason] = (rejectReasons[reason] ?? 0) + 1
+      shard += 1
+      return located
+    },
+    end() {
+      close()
+      if (shard !== plan.shards) fail(`only ${shard} of ${plan.shards} shards were looked at`)
+      return { totals: { ...totals, tokens }, rejectReasons }
+    },
+  }
+}
+
+function locate({ id, position, reason, message }: RejectRow, key: string, linesBefore: number): LocatedReject {
+  const line = position.line === undefined ? null : linesBefore + position.line
+  return { id: id ?? null, key, offset: position.offset, line, reason, message }
+}

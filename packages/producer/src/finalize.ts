@@ -1,0 +1,91 @@
+// FINALIZE: every shard is there, so look at every receipt and every id, and write down what the run holds.
+// Two finalizers write the same bytes.
+
+import {
+  type Manifest,
+  type ManifestShard,
+  manifestKey,
+  manifestSegmentKey,
+  mapConcurrent,
+  type Plan,
+  putJson,
+  putRows,
+  ReembedError,
+  readManifest,
+  readReceipt,
+  readSlices,
+  rejectsKey,
+  type Slice,
+  type Store,
+  shardKey,
+} from '@reembed/shared'
+import { createHash } from 'node:crypto'
+import { createAudit } from './audit.ts'
+import { requireUniqueIds } from './unique-ids.ts'
+
+const SHARDS_PER_SEGMENT = 1_024
+const RECEIPTS_AT_ONCE = 16
+
+/**
+ * Writes the manifest of a run whose shards are all there, or returns the one that is.
+ * @throws ReembedError UNBALANCED, MODEL_MISMATCH or DUPLICATE_ID; then nothing is written.
+ */
+export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): Promise<Manifest> {
+  const existing = await readManifest(store, plan.run)
+  if (existing) return existing
+
+  const audit = createAudit(plan)
+  const hash = createHash('sha256')
+  const rejects: string[] = []
+  const shards: ManifestShard[] = []
+  const receipts = mapConcurrent(numbered(readSlices(store, plan)), read => receiptOf(store, plan, read), {
+    limit: RECEIPTS_AT_ONCE,
+    signal,
+  })
+  for await (const { slice, key, receipt, size } of receipts) {
+    for (const reject of audit.add(slice, receipt, size)) rejects.push(`${JSON.stringify(reject)}\n`)
+    const { rows, tokens, bodySha256 } = receipt
+    shards.push({ key, bytes: size, rows, rejects: receipt.rejects.length, tokens, bodySha256 })
+    hash.update(`${key} ${bodySha256}\n`)
+  }
+  const { totals, rejectReasons } = audit.end()
+  await requireUniqueIds(store, plan, totals.rows, signal)
+
+  for (let start = 0; start < shards.length; start += SHARDS_PER_SEGMENT) {
+    const rows = shards.slice(start, start + SHARDS_PER_SEGMENT)
+    await putRows(store, manifestSegmentKey(plan.run, start / SHARDS_PER_SEGMENT), rows)
+  }
+  await store.putIfAbsent(rejectsKey(plan.run), Buffer.from(rejects.join('')), { contentType: 'application/jsonl' })
+  const { run, seq, spaceId, recipeId, source, recipe } = plan
+  const manifest: Manifest = {
+    format: 1,
+    run,
+    seq,
+    spaceId,
+    recipeId,
+    source,
+    model: recipe.model,
+    prompt: recipe.prompt,
+    fields: recipe.fields,
+    shards: plan.shards,
+    shardsPerSegment: SHARDS_PER_SEGMENT,
+    totals,
+    rejectReasons,
+    shardsSha256: hash.digest('hex'),
+  }
+  await putJson(store, manifestKey(run), manifest)
+  return manifest
+}
+
+async function receiptOf(store: Store, plan: Plan, { slice, shard }: { slice: Slice; shard: number }) {
+  const key = shardKey(plan.run, shard, plan.shards)
+  if ((await store.head(key)) === undefined) {
+    throw new ReembedError('UNBALANCED', `${key} in ${store.url} is missing: \`reembed run\` again makes it`)
+  }
+  return { slice, key, ...(await readReceipt(store, key)) }
+}
+
+async function* numbered(slices: AsyncIterable<Slice>): AsyncGenerator<{ slice: Slice; shard: number }, void, undefined> {
+  let shard = 0
+  for await (const slice of slices) yield { slice, shard: shard++ }
+}

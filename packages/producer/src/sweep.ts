@@ -1,0 +1,62 @@
+// SWEEP: whatever happened to Redis, to workers or to producers, the store tells what is missing. Every producer and
+// every worker sweeps now and then; doing it twice or at the same time changes nothing.
+
+import { type Plan, type Queue, ReembedError, readCurrent, readManifest, readPlan, readSeq, type Store } from '@reembed/shared'
+import { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
+import { finalize } from './finalize.ts'
+import { type PublishOutcome, publish } from './publish.ts'
+
+export type SweepOutcome =
+  | { readonly run: string; readonly status: 'running'; readonly missing: number; readonly added: number }
+  | { readonly run: string; readonly status: 'finished'; readonly publish: PublishOutcome }
+  | { readonly run: string; readonly status: 'broken'; readonly error: unknown }
+
+export interface Sweeper {
+  /** Looks at every run that is newer than the current version, oldest first, and moves each one step on. */
+  sweep(signal?: AbortSignal): Promise<SweepOutcome[]>
+}
+
+/** A run that does not balance is reported once and then left alone by this sweeper; others go on. */
+export function createSweeper(store: Store, queue: Queue): Sweeper {
+  const broken = new Map<string, unknown>()
+
+  async function sweepRun(plan: Plan, signal?: AbortSignal): Promise<SweepOutcome> {
+    const { run } = plan
+    const manifest = await readManifest(store, run)
+    if (manifest) return { run, status: 'finished', publish: await publish(store, manifest, plan) }
+    const present = await shardsPresent(store, plan)
+    const missing = plan.shards - countPresent(present)
+    if (missing === 0) {
+      const made = await finalize(store, plan, signal)
+      return { run, status: 'finished', publish: await publish(store, made, plan) }
+    }
+    // Adding again what the queue still holds is harmless but costs a round trip each: only when jobs are lacking.
+    const { waiting, active, delayed } = await queue.counts()
+    const lacking = waiting + active + delayed < missing
+    return { run, status: 'running', missing, added: lacking ? await enqueueMissing(queue, store.url, plan, present) : 0 }
+  }
+
+  return {
+    async sweep(signal) {
+      const current = await readCurrent(store)
+      const open = (await readSeq(store)).filter(({ seq }) => seq > (current?.seq ?? 0)).reverse()
+      const outcomes: SweepOutcome[] = []
+      for (const { run, seq } of open) {
+        signal?.throwIfAborted()
+        if (broken.has(run)) continue
+        try {
+          const plan = await readPlan(store, run)
+          if (plan?.seq === seq) outcomes.push(await sweepRun(plan, signal))
+        } catch (error) {
+          if (isLasting(error)) broken.set(run, error)
+          outcomes.push({ run, status: 'broken', error })
+        }
+      }
+      return outcomes
+    },
+  }
+}
+
+/** Faults of the run itself stay; faults of the way to the store pass. */
+const isLasting = (error: unknown): boolean =>
+  error instanceof ReembedError && ['UNBALANCED', 'CORRUPT', 'DUPLICATE_ID', 'MODEL_MISMATCH'].includes(error.code)

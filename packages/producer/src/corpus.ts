@@ -1,0 +1,108 @@
+// Opens what the user calls the corpus and lists its objects. Nothing of their content is read here.
+
+import { stat } from 'node:fs/promises'
+import { basename, dirname, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import {
+  codeOf,
+  FORMATS,
+  type Format,
+  formatOf,
+  KNOWN_EXTENSIONS,
+  type ObjectInfo,
+  type OpenStoreOptions,
+  openStore,
+  ReembedError,
+  type SourceObject,
+  type Store,
+} from '@reembed/shared'
+import { refuseOverlap } from './overlap.ts'
+
+export interface OpenCorpusOptions {
+  /** Reads every object as this format, whatever its extension. */
+  readonly format?: Format | undefined
+  /** Where the run will be written; refused if it lies in the corpus, or the corpus in it. */
+  readonly output?: string | undefined
+  readonly s3?: OpenStoreOptions['s3']
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface ListCorpusOptions {
+  /** Is told the key of each object that is left out because its extension is not known. */
+  readonly onSkip?: (key: string) => void
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface Corpus extends AsyncDisposable {
+  /** Keys are relative to its root. For a single object that is the folder or prefix it lies in. */
+  readonly store: Store
+  /** The objects to read, in key order. */
+  objects(options?: ListCorpusOptions): AsyncGenerator<SourceObject, void, undefined>
+}
+
+/** Opens a folder, a file, 's3://bucket/prefix' or one S3 object. To be disposed. */
+export async function openCorpus(
+  url: string,
+  { format, output, s3, signal }: OpenCorpusOptions = {},
+): Promise<Corpus> {
+  if (output !== undefined) await refuseOverlap(url, output)
+  const { root, name } = url.startsWith('s3://') ? splitS3(url, format) : await splitPath(url)
+  if (name !== undefined) {
+    const store = await openStore(root, { s3 })
+    const only = await store.head(name, { signal })
+    if (only) return corpusOfOne(store, only, format)
+    await store[Symbol.asyncDispose]()
+  }
+  const store = await openStore(name === undefined ? root : url, { s3 })
+
+  async function* objects({ onSkip, signal }: ListCorpusOptions = {}): ReturnType<Corpus['objects']> {
+    for await (const { key, size, etag } of store.list('', { signal })) {
+      if (isHidden(key)) continue
+      const known = format ?? formatOf(key)
+      if (known) yield { key, size, etag, format: known }
+      else onSkip?.(key)
+    }
+  }
+  return { store, objects, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
+}
+
+function corpusOfOne(store: Store, { key, size, etag }: ObjectInfo, named: Format | undefined): Corpus {
+  const format = named ?? formatOf(key)
+  if (format === undefined) {
+    throw new ReembedError(
+      'SOURCE_FORMAT',
+      `Cannot tell the format of ${JSON.stringify(key)} by its extension: known are ${KNOWN_EXTENSIONS}. ` +
+        `Name it with --format ${FORMATS.join('|')}`,
+    )
+  }
+  const object: SourceObject = { key, size, etag, format }
+  async function* objects(): ReturnType<Corpus['objects']> {
+    yield object
+  }
+  return { store, objects, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
+}
+
+interface Split {
+  readonly root: string
+  /** Set if the URL may name a single object below `root`. */
+  readonly name?: string
+}
+
+async function splitPath(url: string): Promise<Split> {
+  if (!url.startsWith('file://') && /^[a-z][a-z0-9+.-]*:\/\//i.test(url)) return { root: url }
+  const path = resolve(url.startsWith('file://') ? fileURLToPath(url) : url)
+  const stats = await stat(path).catch((error: unknown) => {
+    if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTDIR') throw error
+    throw new ReembedError('SOURCE_MISSING', `There is no file or folder '${path}': check --source`)
+  })
+  return stats.isFile() ? { root: dirname(path), name: basename(path) } : { root: path }
+}
+
+/** Only a last name with a dot is looked up as an object: who may read a prefix may not be allowed to ask above it. */
+function splitS3(url: string, format: Format | undefined): Split {
+  const [, root, name] = /^(s3:\/\/[^/]+\/(?:.*\/)?)([^/]+)$/.exec(url) ?? []
+  return root && name && (format || name.includes('.')) ? { root, name } : { root: url }
+}
+
+/** Names that start with a dot are nobody's documents; keys that end with '/' are how S3 consoles make folders. */
+const isHidden = (key: string): boolean => key.endsWith('/') || /(^|\/)\./.test(key)

@@ -1,0 +1,37 @@
+// An output inside the corpus would be read as documents by the next run, and a corpus inside the output would lie
+// among keys that reembed calls its own. Both are refused before anything is written.
+
+import { realpath } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { codeOf, ReembedError } from '@reembed/shared'
+
+/** Throws OUTPUT_INSIDE_SOURCE if one of the two lies in the other, whatever links and dots lead there. */
+export async function refuseOverlap(source: string, output: string): Promise<void> {
+  const [from, to] = await Promise.all([placeOf(source), placeOf(output)])
+  if (!isWithin(from, to) && !isWithin(to, from)) return
+  const relation = isWithin(to, from) ? (isWithin(from, to) ? 'is' : 'lies inside') : 'contains'
+  throw new ReembedError(
+    'OUTPUT_INSIDE_SOURCE',
+    `the output '${output}' ${relation} the source '${source}': choose an output beside it`,
+  )
+}
+
+/** One absolute form for both kinds of place, always ending with '/'. */
+async function placeOf(url: string): Promise<string> {
+  if (url.startsWith('s3://')) return `${url.replace(/\/+$/, '')}/`
+  const path = resolve(url.startsWith('file://') ? fileURLToPath(url) : url)
+  return `file://${await realPathOf(path)}/`
+}
+
+/** The path without links; what does not exist yet is kept as it is. */
+async function realPathOf(path: string): Promise<string> {
+  try {
+    return await realpath(path)
+  } catch (error) {
+    const missing = codeOf(error) === 'ENOENT' && dirname(path) !== path
+    return missing ? join(await realPathOf(dirname(path)), basename(path)) : path
+  }
+}
+
+const isWithin = (inner: string, outer: string): boolean => inner.startsWith(outer)

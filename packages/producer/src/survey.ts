@@ -1,0 +1,107 @@
+// One pass over the listing of a corpus: what there is, the hash that pins it, and which objects to sample.
+
+import { createHash } from 'node:crypto'
+import { canonical, isWholeFile, KNOWN_EXTENSIONS, ReembedError, type SourceObject } from '@reembed/shared'
+import type { Corpus } from './corpus.ts'
+
+/** Objects that were listed but are not read. */
+export interface Skipped {
+  readonly count: number
+  /** The first few keys. */
+  readonly examples: readonly string[]
+}
+
+export interface Survey {
+  readonly objects: number
+  readonly bytes: number
+  /** Text and Markdown: one document each. Empty ones are not counted. */
+  readonly wholeFiles: number
+  readonly wholeFileBytes: number
+  /** SHA-256 over key, etag, size and format of each object, in key order. */
+  readonly snapshotSha256: string
+  readonly skipped: Skipped
+  /** JSONL objects spread evenly over the listing. */
+  readonly spread: readonly SourceObject[]
+  /** The listing again: from memory if it is short, else from the store. */
+  again(signal?: AbortSignal): Iterable<SourceObject> | AsyncIterable<SourceObject>
+}
+
+/** So many objects are kept in memory (some 30 MB); a longer listing is listed again when it is needed. */
+const KEPT_OBJECTS = 100_000
+const SPREAD = 8
+const EXAMPLES = 5
+
+/** Fails with SOURCE_EMPTY or SOURCE_FORMAT if there is nothing to embed. */
+export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Survey> {
+  const hash = createHash('sha256')
+  const examples: string[] = []
+  const spread = createSpread<SourceObject>(SPREAD)
+  let skipped = 0
+  let kept: SourceObject[] | undefined = []
+  let [objects, bytes, wholeFiles, wholeFileBytes] = [0, 0, 0, 0]
+  const onSkip = (key: string): void => {
+    skipped += 1
+    if (examples.length < EXAMPLES) examples.push(key)
+  }
+
+  for await (const object of corpus.objects({ onSkip, signal })) {
+    const { key, etag, size, format } = object
+    hash.update(`${canonical([key, etag, size, format])}\n`)
+    objects += 1
+    bytes += size
+    if (isWholeFile(format) && size > 0) {
+      wholeFiles += 1
+      wholeFileBytes += size
+    } else if (size > 0) {
+      spread.add(object)
+    }
+    if (kept && objects <= KEPT_OBJECTS) kept.push(object)
+    else kept = undefined
+  }
+
+  const { url } = corpus.store
+  if (objects === 0 && skipped > 0) {
+    const names = examples.map(key => JSON.stringify(key)).join(', ')
+    throw new ReembedError(
+      'SOURCE_FORMAT',
+      `None of the ${skipped} objects in ${url} has an extension that can be read (${KNOWN_EXTENSIONS}): ` +
+        `found ${names}. If they are all of one format, name it with --format`,
+    )
+  }
+  if (bytes === 0) {
+    const found = objects === 0 ? 'no objects' : `only empty objects (${objects})`
+    throw new ReembedError('SOURCE_EMPTY', `There is nothing to embed: ${url} holds ${found}`)
+  }
+  return {
+    objects,
+    bytes,
+    wholeFiles,
+    wholeFileBytes,
+    snapshotSha256: hash.digest('hex'),
+    skipped: { count: skipped, examples },
+    spread: spread.values(),
+    again: signal => kept ?? corpus.objects({ signal }),
+  }
+}
+
+/** Picks at most `count` values spread evenly over a stream of unknown length, the same ones each time. */
+export function createSpread<T>(count: number): { add(value: T): void; values(): T[] } {
+  let held: T[] = []
+  let stride = 1
+  let seen = 0
+  return {
+    add(value) {
+      if (seen % stride === 0) held.push(value)
+      seen += 1
+      if (held.length < count * 2) return
+      held = held.filter((_, i) => i % 2 === 0)
+      stride *= 2
+    },
+    values() {
+      const picked = Math.min(count, held.length)
+      return held.filter(
+        (_, i) => Math.floor((i * picked) / held.length) > Math.floor(((i - 1) * picked) / held.length),
+      )
+    },
+  }
+}

@@ -1,0 +1,169 @@
+// Documents in, vectors out, in the same order. A window of documents is sorted by length, packed into requests,
+// and every vector is decoded straight to its document's row. Windows overlap, so that the endpoint has work while
+// the last requests of one window are under way; that overlap is also the bound on memory.
+
+import { type Document, mapConcurrent, type Reject, type SourceRecord } from '@reembed/shared'
+import { type Clock, systemClock } from './embed/clock.ts'
+import { createTokenMeter, pack, requestLimits, type TokenMeter } from './embed/pack.ts'
+import { BYTES_PER_TOKEN, type Prepared, prepare } from './embed/prepare.ts'
+import { createSender, type Send } from './embed/send.ts'
+import type { Endpoint } from './endpoint/index.ts'
+import type { Limiter } from './limiter.ts'
+
+export interface EmbeddedWindow {
+  /** Those that have a vector, in source order. */
+  readonly documents: readonly Document[]
+  /** One row per document, `info.dimensions` floats each. */
+  readonly vectors: Float32Array
+  /** Those that have none, in source order, the source's own rejects among them. */
+  readonly rejects: readonly Reject[]
+  /** Counted by the server over all replies, or null where it does not say. */
+  readonly tokens: number | null
+  /** Texts cut here because they were longer than the server looks at. */
+  readonly truncated: number
+  /** Texts with lone surrogates. */
+  readonly repaired: number
+}
+
+export interface EmbedOptions {
+  readonly endpoint: Endpoint
+  /** Shared by all that send to this endpoint. */
+  readonly limiter: Limiter
+  /** Put in front of every text. */
+  readonly prompt?: string
+  readonly windowDocuments?: number
+  readonly windowBytes?: number
+  readonly patienceMs?: number
+  readonly clock?: Clock
+  readonly random?: () => number
+  readonly signal?: AbortSignal | undefined
+}
+
+/** How many windows are under way at once. */
+const WINDOWS = 2
+
+/**
+ * Embeds all documents of `records`. Every document comes out once, as a row or as a reject; the order is kept. Holds
+ * at most three windows of text and two of vectors. Throws what no waiting, splitting or rejecting can mend.
+ */
+export async function* embed(
+  records: AsyncIterable<SourceRecord> | Iterable<SourceRecord>,
+  options: EmbedOptions,
+): AsyncGenerator<EmbeddedWindow, void, undefined> {
+  const {
+    endpoint,
+    limiter,
+    signal,
+    patienceMs = 60_000,
+    clock = systemClock,
+    random = Math.random,
+  } = options
+  const send = createSender({ endpoint, limiter, patienceMs, clock, random })
+  const meter = createTokenMeter(endpoint.info.maxInputLength)
+  yield* mapConcurrent(
+    windows(records, options),
+    (window, stop) => embedWindow(window, { endpoint, meter, send, signal: stop }),
+    { limit: WINDOWS, signal },
+  )
+}
+
+interface Window {
+  readonly texts: readonly Prepared[]
+  readonly rejects: readonly Reject[]
+}
+
+async function* windows(
+  records: AsyncIterable<SourceRecord> | Iterable<SourceRecord>,
+  { endpoint, prompt = '', windowDocuments = 1024, windowBytes = 8 * 1024 * 1024 }: EmbedOptions,
+): AsyncGenerator<Window, void, undefined> {
+  const { maxInputLength } = endpoint.info
+  const maxTextBytes = maxInputLength === null ? null : maxInputLength * BYTES_PER_TOKEN
+  let texts: Prepared[] = []
+  let rejects: Reject[] = []
+  let bytes = 0
+  for await (const record of records) {
+    const ready = record.kind === 'document' ? prepare(record, { prompt, maxTextBytes }) : record
+    if ('text' in ready) {
+      texts.push(ready)
+      bytes += ready.bytes
+    } else {
+      rejects.push(ready)
+    }
+    if (texts.length + rejects.length >= windowDocuments || bytes >= windowBytes) {
+      yield { texts, rejects }
+      texts = []
+      rejects = []
+      bytes = 0
+    }
+  }
+  if (texts.length + rejects.length > 0) yield { texts, rejects }
+}
+
+interface WindowContext {
+  readonly endpoint: Endpoint
+  readonly meter: TokenMeter
+  readonly send: Send
+  readonly signal: AbortSignal
+}
+
+async function embedWindow(
+  { texts, rejects }: Window,
+  { endpoint, meter, send, signal }: WindowContext,
+): Promise<EmbeddedWindow> {
+  const { dimensions } = endpoint.info
+  const vectors = new Float32Array(texts.length * dimensions)
+  const refused = new Map<number, Reject>()
+  let tokens: number | null = 0
+
+  const requests = pack(
+    texts.map(({ text, bytes }) => ({ tokens: meter.estimate(text.length), bytes })),
+    requestLimits(endpoint.info),
+  ).map(rows => ({
+    rows,
+    texts: rows.map(row => texts[row]?.text ?? ''),
+    vectors,
+    answered(sent: readonly string[], counted: number | null) {
+      tokens = tokens === null || counted === null ? null : tokens + counted
+      if (counted !== null) meter.learn(sent.length, lengthOf(sent), counted)
+    },
+    refuse(row: number, reason: Reject['reason'], message: string) {
+      const document = texts[row]?.document
+      if (document) {
+        refused.set(row, { kind: 'reject', id: document.id, reason, message, position: document.position })
+      }
+    },
+  }))
+  // The limiter says how many are under way; here all wait their turn, and the first failure ends the others.
+  for await (const _ of mapConcurrent(requests, send, { limit: Math.max(1, requests.length), signal }));
+
+  const kept = texts.filter((_, row) => !refused.has(row))
+  return {
+    documents: kept.map(({ document }) => document),
+    vectors: withoutRows(vectors, dimensions, refused),
+    rejects: [...rejects, ...refused.values()].sort(bySource),
+    tokens,
+    truncated: kept.filter(({ cut }) => cut).length,
+    repaired: kept.filter(({ repaired }) => repaired).length,
+  }
+}
+
+/** `vectors` with the rows that are not in `refused`, moved together in place. */
+function withoutRows(
+  vectors: Float32Array,
+  dimensions: number,
+  refused: ReadonlyMap<number, unknown>,
+): Float32Array {
+  if (refused.size === 0) return vectors
+  let to = 0
+  for (let row = 0; row * dimensions < vectors.length; row++) {
+    if (refused.has(row)) continue
+    vectors.copyWithin(to * dimensions, row * dimensions, (row + 1) * dimensions)
+    to++
+  }
+  return vectors.subarray(0, to * dimensions)
+}
+
+const bySource = ({ position: a }: Reject, { position: b }: Reject): number =>
+  a.part - b.part || a.offset - b.offset
+
+const lengthOf = (texts: readonly string[]): number => texts.reduce((sum, text) => sum + text.length, 0)

@@ -1,0 +1,138 @@
+// Gets the vectors of one request's texts, whatever it takes: waits, sends again, splits, and in the end either
+// every text has its vector, or is refused with a reason, or the endpoint is at fault and it throws.
+
+import { ReembedError, type RejectReason } from '@reembed/shared'
+import { type Endpoint, type Failure, toError } from '../endpoint/index.ts'
+import type { Limiter } from '../limiter.ts'
+import type { Clock } from './clock.ts'
+import { isOverload, react } from './react.ts'
+
+/** Texts that go out together, and where their vectors go. */
+export interface Request {
+  readonly texts: readonly string[]
+  readonly rows: readonly number[]
+  readonly vectors: Float32Array
+  /** A request was answered; `tokens` is null where the server does not say. */
+  answered(texts: readonly string[], tokens: number | null): void
+  /** The text for `row` gets no vector. */
+  refuse(row: number, reason: RejectReason, message: string): void
+}
+
+export interface SenderOptions {
+  readonly endpoint: Endpoint
+  readonly limiter: Limiter
+  /** How long the endpoint may answer nothing at all before the work is handed back. */
+  readonly patienceMs: number
+  readonly clock: Clock
+  readonly random: () => number
+}
+
+export type Send = (request: Request, signal: AbortSignal) => Promise<void>
+
+/** A text that every embedding model takes. */
+const CANARY = 'The quick brown fox jumps over the lazy dog.'
+const MAX_BAD_VECTORS = 3
+
+/** How often a request failed in each way, those it was split from included. */
+type Tries = Readonly<Partial<Record<Failure['kind'] | 'vector', number>>>
+
+export function createSender({ endpoint, limiter, patienceMs, clock, random }: SenderOptions): Send {
+  /** Since when the endpoint has answered nothing; every answer to anybody here starts patience anew. */
+  let failingSince: number | undefined
+
+  async function deliver(
+    request: Request,
+    signal: AbortSignal,
+    tries: Tries,
+    isCanary = false,
+  ): Promise<void> {
+    const { texts, rows, vectors } = request
+    using permit = await limiter.acquire(texts.length, signal)
+    const outcome = await endpoint.request(texts, vectors, { rows, signal })
+
+    if (outcome.kind === 'ok') {
+      permit.success(outcome)
+      failingSince = undefined
+      request.answered(texts, outcome.tokens)
+      for (const i of outcome.badRows) await again(part(request, i, i + 1), signal, tries)
+      return
+    }
+
+    if (isOverload(outcome)) permit.dropped()
+    else permit.ignore()
+    const count = (tries[outcome.kind] ?? 0) + 1
+    const reaction = react(outcome, texts.length, count, random)
+    switch (reaction.do) {
+      case 'stop':
+        throw toError(outcome, endpoint.url)
+      case 'reject': {
+        // If a good text fails too, it is not the text.
+        if (isCanary) throw toError(outcome, endpoint.url)
+        if (reaction.proof === 'canary') await deliver(canaryRequest(), signal, {}, true)
+        const [row] = rows
+        if (row !== undefined) request.refuse(row, reaction.reason, outcome.message)
+        return
+      }
+      case 'retry': {
+        await pause(outcome, reaction.ms, signal)
+        const next = { ...tries, [outcome.kind]: count }
+        // One part after the other: to split is to go easy on the endpoint, and a failure leaves nothing running.
+        for (const each of split(request, reaction.inputs)) {
+          // A text that comes to stand alone is tried afresh: only now its failures are its own.
+          const alone = each.texts.length === 1 && texts.length > 1
+          await deliver(each, signal, alone ? {} : next, isCanary)
+        }
+      }
+    }
+  }
+
+  /** A vector of NaN may come from the texts it was computed with, so its text is tried alone. */
+  async function again(single: Request, signal: AbortSignal, tries: Tries): Promise<void> {
+    const count = (tries.vector ?? 0) + 1
+    if (count < MAX_BAD_VECTORS) return deliver(single, signal, { ...tries, vector: count })
+    const [row] = single.rows
+    if (row !== undefined) {
+      single.refuse(row, 'invalid_vector', `the model gave no finite vector of norm > 0, ${count} times`)
+    }
+  }
+
+  async function pause(failure: Failure, ms: number, signal: AbortSignal): Promise<void> {
+    if (isOverload(failure)) {
+      failingSince ??= clock.now()
+      const left = failingSince + patienceMs - clock.now()
+      if (ms > left) throw outOfPatience(failure)
+    }
+    if (ms > 0) await clock.sleep(ms, signal)
+  }
+
+  function outOfPatience(failure: Failure): ReembedError {
+    const { code, message, afterMs } = toError(failure, endpoint.url)
+    return new ReembedError(code, `${message} (for ${patienceMs / 1000} s)`, { retry: 'later', afterMs })
+  }
+
+  const canaryRequest = (): Request => ({
+    texts: [CANARY],
+    rows: [0],
+    vectors: new Float32Array(endpoint.info.dimensions),
+    answered: () => {},
+    refuse: (_row, _reason, message) => {
+      throw toError({ kind: 'corrupt', message }, endpoint.url)
+    },
+  })
+
+  return (request, signal) => deliver(request, signal, {})
+}
+
+/** `request` in parts of at most `inputs` texts. */
+function split(request: Request, inputs: number): Request[] {
+  const parts: Request[] = []
+  for (let from = 0; from < request.texts.length; from += inputs)
+    parts.push(part(request, from, from + inputs))
+  return parts
+}
+
+const part = (request: Request, from: number, to: number): Request => ({
+  ...request,
+  texts: request.texts.slice(from, to),
+  rows: request.rows.slice(from, to),
+})

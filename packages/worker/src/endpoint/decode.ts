@@ -1,0 +1,165 @@
+// Reply bytes to float32 rows. A base64 reply is
+//
+//   {"object":"list","data":[{"object":"embedding","embedding":"<4/3 * 4 * dim chars>","index":0},{...}],"model":...}
+//    |---------------- head -----------------------------------|                      |----- tail of row 0 -> gap
+//
+// The vectors are found by their key and decoded from the reply's bytes straight to their row; what is left when
+// they are taken out, head + tail, is a small JSON text, which JSON.parse checks and which has model and usage.
+// Any other valid layout (spaces, floats, rows out of order) goes through JSON.parse as a whole: slower, same checks.
+
+import { endianness } from 'node:os'
+
+/** Where the vectors go: `texts[i]` to row `rows[i]` of `vectors`, each row `dimensions` long. */
+export interface Target {
+  readonly vectors: Float32Array
+  readonly dimensions: number
+  readonly rows: readonly number[]
+}
+
+/** What an OpenAI-shaped reply says beside the vectors. */
+export interface ReplyFacts {
+  readonly model: string | null
+  readonly tokens: number | null
+}
+
+/** A reply that does not hold what was asked for. The message never quotes the body. */
+export class BadReply extends Error {}
+
+const OPEN = '"embedding":"'
+const QUOTE = 0x22
+
+/** Decodes a reply of `POST /v1/embeddings`; throws `BadReply`. Rows may be written before it throws. */
+export function decodeEmbeddings(body: Buffer, target: Target): ReplyFacts {
+  return scan(body, target) ?? decodeParsed(body, target)
+}
+
+/** The fast path; undefined when the layout is not TEI's. */
+function scan(body: Buffer, { vectors, dimensions, rows }: Target): ReplyFacts | undefined {
+  const rowBytes = dimensions * 4
+  const encoded = Math.ceil(rowBytes / 3) * 4
+  const bytes = bytesOf(vectors)
+  let headEnd = 0
+  let at = 0
+  for (let i = 0; i < rows.length; i++) {
+    const open = body.indexOf(OPEN, at, 'latin1')
+    if (open < 0) return undefined
+    const start = open + OPEN.length
+    const end = start + encoded
+    const index = `,"index":${i}}`
+    if (body[end] !== QUOTE || body.toString('latin1', end + 1, end + 1 + index.length) !== index)
+      return undefined
+    // Node's decoder skips characters that are not base64, so only the length shows that all were.
+    const written = bytes.write(
+      body.toString('latin1', start, end),
+      rowAt(rows, i) * rowBytes,
+      rowBytes,
+      'base64',
+    )
+    if (written !== rowBytes) throw new BadReply(`the vector of input ${i} is not base64`)
+    if (i === 0) headEnd = start
+    at = end
+  }
+  if (body.indexOf(OPEN, at, 'latin1') >= 0) throw new BadReply(`more vectors than the ${rows.length} inputs`)
+  return factsOf(parseJson(body.toString('utf8', 0, headEnd) + body.toString('utf8', at)))
+}
+
+function decodeParsed(body: Buffer, target: Target): ReplyFacts {
+  const { rows } = target
+  const reply = parseJson(body.toString())
+  const data = isRecord(reply) ? reply.data : undefined
+  if (!Array.isArray(data)) throw new BadReply('the reply has no `data`')
+  if (data.length !== rows.length) throw new BadReply(`${data.length} vectors for ${rows.length} inputs`)
+  const seen = new Set<number>()
+  for (const [place, entry] of data.entries()) {
+    const index: unknown = isRecord(entry) ? (entry.index ?? place) : undefined
+    if (typeof index !== 'number' || rows[index] === undefined || seen.has(index)) {
+      throw new BadReply(`entry ${place} has no index of its own`)
+    }
+    seen.add(index)
+    writeRow(entry.embedding, index, target)
+  }
+  return factsOf(reply)
+}
+
+/** Decodes a reply of `POST /embed`, rows of numbers; throws `BadReply`. A null in a row becomes NaN. */
+export function decodeNumbers(body: Buffer, target: Target): void {
+  const reply = parseJson(body.toString())
+  if (!Array.isArray(reply)) throw new BadReply('the reply is no array')
+  if (reply.length !== target.rows.length) {
+    throw new BadReply(`${reply.length} vectors for ${target.rows.length} inputs`)
+  }
+  for (const [i, row] of reply.entries()) writeRow(row, i, target)
+}
+
+function writeRow(row: unknown, i: number, { vectors, dimensions, rows }: Target): void {
+  const offset = rowAt(rows, i) * dimensions
+  if (typeof row === 'string') {
+    const rowBytes = dimensions * 4
+    // Four characters are three bytes, the last may be padding.
+    if (Math.floor((row.replace(/=+$/, '').length * 3) / 4) !== rowBytes) {
+      throw new BadReply(`the vector of input ${i} is not ${dimensions} floats in base64`)
+    }
+    if (bytesOf(vectors).write(row, offset * 4, rowBytes, 'base64') !== rowBytes) {
+      throw new BadReply(`the vector of input ${i} is not base64`)
+    }
+    return
+  }
+  if (!Array.isArray(row)) throw new BadReply(`input ${i} has no vector`)
+  if (row.length !== dimensions) throw new BadReply(`${row.length} dimensions instead of ${dimensions}`)
+  for (let d = 0; d < dimensions; d++) {
+    const value: unknown = row[d]
+    // serde_json writes NaN as null, and a Float32Array would take null for 0.
+    if (value !== null && typeof value !== 'number') throw new BadReply(`a value of input ${i} is no number`)
+    vectors[offset + d] = value ?? Number.NaN
+  }
+}
+
+/** The number of dimensions of the first vector of either reply, when it is not known yet. */
+export function dimensionsOf(body: Buffer): number {
+  const reply = parseJson(body.toString())
+  const data: unknown = isRecord(reply) ? reply.data : reply
+  const first: unknown = Array.isArray(data) ? data[0] : undefined
+  const vector = isRecord(first) ? first.embedding : first
+  const dimensions =
+    typeof vector === 'string'
+      ? Buffer.byteLength(vector, 'base64') / 4
+      : Array.isArray(vector)
+        ? vector.length
+        : 0
+  if (!Number.isInteger(dimensions) || dimensions < 1) throw new BadReply('the reply has no vector')
+  return dimensions
+}
+
+function factsOf(reply: unknown): ReplyFacts {
+  if (!isRecord(reply) || !Array.isArray(reply.data)) throw new BadReply('the reply has no `data`')
+  const { model, usage } = reply
+  const tokens = isRecord(usage) ? (usage.prompt_tokens ?? usage.total_tokens) : null
+  return {
+    model: typeof model === 'string' ? model : null,
+    tokens: typeof tokens === 'number' && tokens > 0 ? tokens : null,
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    // The parser's own message quotes the text.
+    throw new BadReply('the reply is not complete JSON')
+  }
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+function rowAt(rows: readonly number[], i: number): number {
+  const row = rows[i]
+  if (row === undefined) throw new RangeError(`no row for input ${i}`)
+  return row
+}
+
+/** The bytes of a Float32Array. The wire has little endian floats, as does the memory of every platform we run on. */
+function bytesOf(vectors: Float32Array): Buffer {
+  if (endianness() !== 'LE') throw new Error('reembed needs a little endian machine')
+  return Buffer.from(vectors.buffer, vectors.byteOffset, vectors.byteLength)
+}

@@ -1,0 +1,89 @@
+// What one request to an endpoint can come to. Everything an endpoint, a proxy or the network can do is a value
+// here; who sends requests decides per kind (retry, split, reject, stop). `toError` is for those who cannot.
+
+import { type ErrorCode, ReembedError, type Retry } from '@reembed/shared'
+
+export type Outcome = Answered | Failure
+
+/** The reply is complete and belongs to this model; each row not in `badRows` holds a checked vector. */
+export interface Answered {
+  readonly kind: 'ok'
+  /** Tokens counted by the server, or null where it does not say. */
+  readonly tokens: number | null
+  /** Mean time of the request's inputs in the server's queue, and in the model. Null where it does not say. */
+  readonly queueMs: number | null
+  readonly inferenceMs: number | null
+  /** From sending to the last byte, as seen here. */
+  readonly totalMs: number
+  /** Indexes into the request's texts whose vector is null, NaN, infinite, zero or of another norm. */
+  readonly badRows: readonly number[]
+}
+
+export type Failure =
+  /** 429: not enough permits, nothing was computed. */
+  | Fault<'overload'>
+  /** 503: scaling from zero, rolling update, or a proxy without a healthy replica. */
+  | Fault<'cold'>
+  /** 500, 502, 504, 520 and the like, and HTML where JSON belongs. */
+  | Fault<'gateway'>
+  /** No connection: refused, unknown host, TLS. */
+  | Fault<'down'>
+  /** The connection ended before the reply did. */
+  | Fault<'reset'>
+  /** No complete reply in time. */
+  | Fault<'timeout'>
+  /** 424: the model or its GPU failed; every input that shared the GPU batch fails, other clients' too. */
+  | Fault<'backend'>
+  /** A 200 that does not hold what was asked for. */
+  | Fault<'corrupt'>
+  /** More inputs than the server takes in one request. */
+  | (Fault<'batch_limit'> & { readonly limit: number })
+  /** More bytes than the server takes in one request. */
+  | Fault<'too_large'>
+  /** A text is over the model's limit and the server was told not to cut it. */
+  | Fault<'too_long'>
+  /** The server refuses one of the texts; it never says which. */
+  | Fault<'bad_input'>
+  | Fault<'denied'>
+  | Fault<'paused'>
+  | Fault<'route_missing'>
+  | Fault<'redirect'>
+  /** The reply names another model than the endpoint had when it was opened. */
+  | Fault<'wrong_model'>
+  | Fault<'unfit'>
+
+interface Fault<Kind extends string> {
+  readonly kind: Kind
+  /** One line, at most 200 characters of the server's own words, never a text or a secret. */
+  readonly message: string
+  readonly status?: number
+  /** How long the other side asked to wait (`Retry-After`). */
+  readonly afterMs?: number
+}
+
+const ERRORS: Record<Failure['kind'], readonly [ErrorCode, Retry]> = {
+  overload: ['ENDPOINT_OVERLOADED', 'later'],
+  cold: ['ENDPOINT_UNREACHABLE', 'later'],
+  gateway: ['ENDPOINT_UNREACHABLE', 'later'],
+  down: ['ENDPOINT_UNREACHABLE', 'later'],
+  reset: ['ENDPOINT_UNREACHABLE', 'later'],
+  timeout: ['ENDPOINT_OVERLOADED', 'later'],
+  backend: ['ENDPOINT_UNREACHABLE', 'later'],
+  corrupt: ['REPLY_INVALID', 'yes'],
+  batch_limit: ['ENDPOINT_UNFIT', 'no'],
+  too_large: ['ENDPOINT_UNFIT', 'no'],
+  too_long: ['ENDPOINT_UNFIT', 'no'],
+  bad_input: ['ENDPOINT_UNFIT', 'no'],
+  denied: ['ENDPOINT_DENIED', 'no'],
+  paused: ['ENDPOINT_DENIED', 'no'],
+  route_missing: ['ENDPOINT_UNFIT', 'no'],
+  redirect: ['ENDPOINT_UNFIT', 'no'],
+  wrong_model: ['MODEL_MISMATCH', 'no'],
+  unfit: ['ENDPOINT_UNFIT', 'no'],
+}
+
+/** The error for a failure that nothing more can be done about here. `url` must be free of secrets. */
+export function toError(failure: Failure, url: string): ReembedError {
+  const [code, retry] = ERRORS[failure.kind]
+  return new ReembedError(code, `endpoint ${url}: ${failure.message}`, { retry, afterMs: failure.afterMs })
+}

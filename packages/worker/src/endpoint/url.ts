@@ -1,0 +1,40 @@
+// The address of an endpoint, checked once where it enters.
+
+import { ReembedError } from '@reembed/shared'
+
+export interface EndpointAddress {
+  /** Scheme, host and port. */
+  readonly origin: string
+  /** Path in front of `/info` and `/v1/embeddings`, without a slash at its end. */
+  readonly base: string
+  /** Both together: what messages and logs show. Holds no secret. */
+  readonly url: string
+}
+
+/** Throws USAGE for what is no endpoint address, or would send the token where others can read it. */
+export function parseAddress(
+  given: string,
+  token: string | undefined,
+  allowInsecure: boolean,
+): EndpointAddress {
+  const parsed = URL.canParse(given) ? new URL(given) : undefined
+  if (parsed === undefined || !/^https?:$/.test(parsed.protocol)) {
+    throw new ReembedError('USAGE', 'Expected an endpoint as http:// or https:// URL')
+  }
+  const { origin, username, password, search, hostname, protocol } = parsed
+  if (username !== '' || password !== '' || search !== '') {
+    throw new ReembedError('USAGE', `the endpoint URL of ${origin} must hold no password and no query`)
+  }
+  if (token !== undefined && protocol === 'http:' && !allowInsecure && !isLoopback(hostname)) {
+    throw new ReembedError(
+      'USAGE',
+      `a token would go to ${origin} unencrypted; use https, or allow it explicitly`,
+    )
+  }
+  // People paste the route they know.
+  const base = parsed.pathname.replace(/\/+$/, '').replace(/\/(?:v1(?:\/embeddings)?|embeddings|embed)$/, '')
+  return { origin, base, url: origin + base }
+}
+
+const isLoopback = (hostname: string): boolean =>
+  hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d+){3}$/.test(hostname)

@@ -1,0 +1,118 @@
+// Is a shard what its receipt says, byte for byte and vector for vector? Needs the shard alone; one pass, one row
+// group in memory.
+
+import { createHash } from 'node:crypto'
+import { messageOf } from '../errors.ts'
+import type { Receipt } from '../receipt.ts'
+import type { Store } from '../store/store.ts'
+import { corrupt, type ReadShardOptions, readFooter } from './footer.ts'
+import { decodeGroup, readSpan, type ShardBatch, type ShardReceipt } from './read.ts'
+
+/** What the receipt must say. */
+export type ShardExpectations = Partial<
+  Pick<Receipt, 'run' | 'shard' | 'shards' | 'spaceId' | 'recipeId' | 'bodySha256'>
+>
+
+/** A server that computes in 16 bits normalises to within about 0.001. */
+const NORM_TOLERANCE = 0.01
+/** So many different texts, all with one and the same vector: the model is broken. Fewer may be chance. */
+const COLLAPSED_TEXTS = 16
+
+/**
+ * Verifies a shard: footer, receipt, hash of the body, row count, every id, level and vector.
+ * @throws ReembedError CORRUPT with the first thing that is wrong. A changed byte is always named as such, also where
+ * it makes the file unreadable.
+ */
+export async function checkShard(
+  store: Store,
+  key: string,
+  expected: ShardExpectations = {},
+  options?: ReadShardOptions,
+): Promise<ShardReceipt> {
+  const footer = await readFooter(store, key, options)
+  const { receipt, groups, footerStart, size, name } = footer
+  for (const [field, value] of Object.entries(expected)) {
+    const found = receipt[field as keyof ShardExpectations]
+    if (found !== value) throw corrupt(name, `is of another job: its ${field} is ${found}, expected ${value}`)
+  }
+  if (receipt.documents !== receipt.rows + receipt.rejects.length) {
+    throw corrupt(
+      name,
+      `does not balance: ${receipt.documents} documents are not ${receipt.rows} rows + ${receipt.rejects.length} rejects`,
+    )
+  }
+
+  const body = createHash('sha256')
+  const vectors = createVectorCheck(receipt)
+  let wrong: string | undefined
+  let at = 0
+  for (const [index, group] of groups.entries()) {
+    const bytes = await readSpan(store, key, footer, { start: at, end: group.end }, options?.signal)
+    body.update(bytes)
+    try {
+      wrong ??= vectors.add(decodeGroup(bytes.subarray(group.start - at), group, receipt.model.dimensions))
+    } catch (cause) {
+      wrong ??= `cannot be read: row group ${index} ${messageOf(cause)}`
+    }
+    at = group.end
+  }
+  body.update(await readSpan(store, key, footer, { start: at, end: footerStart }, options?.signal))
+  if (body.digest('hex') !== receipt.bodySha256) {
+    throw corrupt(name, 'was changed after it was written: its body does not match the hash in its receipt')
+  }
+  wrong ??= vectors.end()
+  if (wrong !== undefined) throw corrupt(name, wrong)
+  return { receipt, footerStart, size }
+}
+
+interface VectorCheck {
+  /** What is wrong with these rows, if anything. */
+  add(batch: ShardBatch): string | undefined
+  end(): string | undefined
+}
+
+function createVectorCheck({ rows, model: { dimensions, normalized } }: Receipt): VectorCheck {
+  const texts = new Set<string>()
+  let first: Float32Array | undefined
+  let allEqual = true
+  let seen = 0
+  return {
+    add({ ids, hashes, vectors }) {
+      first ??= vectors.slice(0, dimensions)
+      for (const [row, id] of ids.entries()) {
+        const vector = vectors.subarray(row * dimensions, (row + 1) * dimensions)
+        const what = wrongNorm(normOf(vector), normalized)
+        if (what) return `is not usable: the vector of ${JSON.stringify(id)} (row ${seen + row}) ${what}`
+        allEqual &&= equal(vector, first)
+        if (texts.size < COLLAPSED_TEXTS) texts.add(hashes.subarray(row * 16, row * 16 + 16).toString())
+      }
+      seen += ids.length
+      return undefined
+    },
+    end() {
+      if (seen !== rows) return `has ${seen} rows, its receipt says ${rows}`
+      if (allEqual && texts.size === COLLAPSED_TEXTS) {
+        return `is not usable: all its ${rows} vectors are equal, although the texts differ`
+      }
+      return undefined
+    },
+  }
+}
+
+function wrongNorm(norm: number, normalized: boolean): string | undefined {
+  if (!Number.isFinite(norm)) return 'has values that are not finite'
+  if (norm === 0) return 'is all zeros'
+  if (normalized && Math.abs(norm - 1) > NORM_TOLERANCE) return `has length ${norm.toFixed(4)} instead of 1`
+  return undefined
+}
+
+function normOf(vector: Float32Array): number {
+  let sum = 0
+  for (const value of vector) sum += value * value
+  return Math.sqrt(sum)
+}
+
+function equal(a: Float32Array, b: Float32Array): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}

@@ -1,0 +1,131 @@
+// The end of a shard: where its row groups lie, and the receipt. Read by ranges: one for the tail, a second one if
+// the footer is longer than that.
+
+import { createHash } from 'node:crypto'
+import { type ColumnChunk, type FileMetaData, parquetMetadata, type RowGroup } from 'hyparquet'
+import { ReembedError } from '../errors.ts'
+import { parseReceipt, RECEIPT_KEY, type Receipt } from '../receipt.ts'
+import type { Store } from '../store/store.ts'
+
+export interface ReadShardOptions {
+  /** Size of the object where the caller knows it, from a LIST: saves a request. */
+  readonly size?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Bytes of the file, from `start` up to `end`. */
+export interface Span {
+  readonly start: number
+  readonly end: number
+}
+
+/** Where the columns of a row group lie; together they fill its span. */
+export interface GroupLayout extends Span {
+  readonly rows: number
+  readonly id: Span
+  readonly embedding: Span
+  readonly contentHash: Span
+}
+
+export interface ShardFooter {
+  /** The shard as messages name it. */
+  readonly name: string
+  readonly size: number
+  /** Where the body ends: everything before it is covered by `receipt.bodySha256`. */
+  readonly footerStart: number
+  readonly receipt: Receipt
+  readonly groups: readonly GroupLayout[]
+}
+
+/** SHA-256 over the footer in which this value is 64 zeros: written last, so it covers all the rest. */
+const FOOTER_HASH_KEY = 'reembed.footer_sha256'
+const HASH_CHARS = 64
+/** Between key and value stand the value's Thrift type and its length, one byte each. */
+const BEFORE_HASH = 2
+
+const MAGIC = 'PAR1'
+/** Magic at both ends and the footer's length. */
+const FRAME_BYTES = 12
+const TAIL_BYTES = 64 * 1024
+
+/**
+ * Reads and verifies the footer of a shard.
+ * @throws ReembedError CORRUPT, telling apart what is no Parquet, cut short, changed since, or not ours.
+ */
+export async function readFooter(
+  store: Store,
+  key: string,
+  { size, signal }: ReadShardOptions = {},
+): Promise<ShardFooter> {
+  const name = `${key} in ${store.url}`
+  const end = size ?? (await store.head(key, { signal }))?.size
+  if (end === undefined) throw corrupt(name, 'is missing')
+  const tailStart = Math.max(0, end - TAIL_BYTES)
+  const tail = buffer(await store.get(key, { start: tailStart, end, signal }))
+  if (end < FRAME_BYTES || tail.length !== end - tailStart || !tail.subarray(-4).equals(Buffer.from(MAGIC))) {
+    const head = buffer(await store.get(key, { end: 4, signal }))
+    throw head.equals(Buffer.from(MAGIC))
+      ? corrupt(name, `is cut short: it has ${end} bytes, and they do not end with a Parquet footer`)
+      : corrupt(name, 'is not a Parquet file')
+  }
+
+  const footerStart = end - 8 - tail.readUInt32LE(tail.length - 8)
+  if (footerStart < 4)
+    throw corrupt(name, 'was changed after it was written: its footer is longer than the file')
+  const footer =
+    footerStart >= tailStart
+      ? tail.subarray(footerStart - tailStart)
+      : Buffer.concat([await store.get(key, { start: footerStart, end: tailStart, signal }), tail])
+  const { receipt, groups } = parseFooter(footer, name)
+  return { name, size: end, footerStart, receipt, groups }
+}
+
+function parseFooter(footer: Buffer, name: string): Pick<ShardFooter, 'receipt' | 'groups'> {
+  let metadata: FileMetaData
+  try {
+    metadata = parquetMetadata(footer, { geoparquet: false })
+  } catch (cause) {
+    throw corrupt(name, 'was changed after it was written: its footer cannot be read', cause)
+  }
+  const json = metadata.key_value_metadata?.find(({ key }) => key === RECEIPT_KEY)?.value
+  if (!hashMatches(footer.subarray(0, -8))) {
+    throw footer.includes('reembed.')
+      ? corrupt(name, 'was changed after it was written: its footer does not match the hash in it')
+      : corrupt(name, `is a Parquet file, but no shard of reembed: it has no ${RECEIPT_KEY}`)
+  }
+  // From here on the footer is what the writer wrote.
+  const receipt = parseReceipt(JSON.parse(json ?? 'null'), name)
+  return { receipt, groups: metadata.row_groups.map(layoutOf) }
+}
+
+function hashMatches(footer: Buffer): boolean {
+  const start = footer.lastIndexOf(FOOTER_HASH_KEY) + FOOTER_HASH_KEY.length + BEFORE_HASH
+  const found = footer.toString('latin1', start, start + HASH_CHARS)
+  const unsigned = Buffer.from(footer).fill('0', start, start + HASH_CHARS)
+  return found === createHash('sha256').update(unsigned).digest('hex')
+}
+
+function layoutOf({ columns, num_rows }: RowGroup): GroupLayout {
+  const column = (name: string): Span => spanOf(columns.find(it => it.meta_data?.path_in_schema[0] === name))
+  return {
+    rows: Number(num_rows),
+    start: spanOf(columns[0]).start,
+    end: spanOf(columns.at(-1)).end,
+    id: column('id'),
+    embedding: column('embedding'),
+    contentHash: column('content_hash'),
+  }
+}
+
+function spanOf(chunk: ColumnChunk | undefined): Span {
+  if (!chunk?.meta_data) throw new TypeError('the footer of the shard lacks a column')
+  const start = Number(chunk.meta_data.data_page_offset)
+  return { start, end: start + Number(chunk.meta_data.total_compressed_size) }
+}
+
+export const corrupt = (name: string, what: string, cause?: unknown): ReembedError =>
+  new ReembedError('CORRUPT', `${name} ${what}`, { cause })
+
+/** The same bytes with Buffer's methods. */
+export const buffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength)

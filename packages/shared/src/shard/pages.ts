@@ -1,0 +1,96 @@
+// Decodes the column chunks of a shard. Understands what the writer writes (plain pages of version 1, nothing
+// dictionary-encoded) and throws a plain Error at anything else; who reads adds the name of the shard.
+
+import { zstdDecompressSync } from 'node:zlib'
+import { deserializeTCompactProtocol } from 'hyparquet/src/thrift.js'
+import { checkRuns } from './levels.ts'
+
+const HASH_BYTES = 16
+
+/** The chunk of a string column, compressed page by page. */
+export function decodeStrings(chunk: Buffer, rows: number): string[] {
+  const strings: string[] = []
+  for (const { values, rawBytes, body } of pages(chunk)) {
+    const bytes = zstdDecompressSync(body, { maxOutputLength: Math.max(1, rawBytes) })
+    let at = 0
+    for (let value = 0; value < values; value++) {
+      const start = at + 4
+      at = start + bytes.readUInt32LE(at)
+      if (at > bytes.length) throw new Error('a string reaches beyond its page')
+      strings.push(bytes.toString('utf8', start, at))
+    }
+  }
+  if (strings.length !== rows) throw new Error(`has ${strings.length} ids for ${rows} rows`)
+  return strings
+}
+
+/** The chunk of the vectors: one copy from the pages into one array. */
+export function decodeVectors(chunk: Buffer, rows: number, dimensions: number): Float32Array {
+  const vectors = new Float32Array(rows * dimensions)
+  const target = new Uint8Array(vectors.buffer)
+  let filled = 0
+  for (const { values, body } of pages(chunk)) {
+    const repetitionEnd = 4 + body.readUInt32LE(0)
+    const definitionEnd = repetitionEnd + 4 + body.readUInt32LE(repetitionEnd)
+    checkRuns(body.subarray(4, repetitionEnd), values, (start, length, level) =>
+      // A row starts where the level is 0: at every multiple of the dimension and nowhere else.
+      level === 0
+        ? start % dimensions === 0 && (length === 1 || dimensions === 1)
+        : insideRow(start, length, dimensions),
+    )
+    checkRuns(
+      body.subarray(repetitionEnd + 4, definitionEnd),
+      values,
+      (_start, _length, level) => level === 1,
+    )
+    const floats = body.subarray(definitionEnd)
+    if (floats.length !== values * 4)
+      throw new Error(`a page has ${floats.length} bytes for ${values} values`)
+    if (values % dimensions !== 0 || filled + floats.length > target.length) break
+    target.set(floats, filled)
+    filled += floats.length
+  }
+  if (filled !== target.length) throw new Error(`has not ${rows} vectors of ${dimensions} dimensions`)
+  return vectors
+}
+
+const insideRow = (start: number, length: number, dimensions: number): boolean =>
+  start % dimensions !== 0 && (start % dimensions) + length <= dimensions
+
+/** The chunk of the content hashes: 16 bytes a row. */
+export function decodeHashes(chunk: Buffer, rows: number): Uint8Array {
+  const hashes = Buffer.concat(Array.from(pages(chunk), ({ body }) => body))
+  if (hashes.length !== rows * HASH_BYTES)
+    throw new Error(`has ${hashes.length} bytes of hashes for ${rows} rows`)
+  return hashes
+}
+
+interface Page {
+  readonly values: number
+  /** Size of the body before compression. */
+  readonly rawBytes: number
+  readonly body: Buffer
+}
+
+/** Thrift numbers of the only kind of page there is. */
+const DATA_PAGE = 0
+const PLAIN = 0
+
+function* pages(chunk: Buffer): Generator<Page, void, undefined> {
+  const reader = { view: new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength), offset: 0 }
+  while (reader.offset < chunk.length) {
+    const header = deserializeTCompactProtocol(reader)
+    const data = header.field_5
+    if (header.field_1 !== DATA_PAGE || data?.field_2 !== PLAIN) {
+      throw new Error('has a page that is not a plain data page')
+    }
+    const end = reader.offset + Number(header.field_3)
+    if (!(end <= chunk.length)) throw new Error('has a page that reaches beyond its column')
+    yield {
+      values: Number(data.field_1),
+      rawBytes: Number(header.field_2),
+      body: chunk.subarray(reader.offset, end),
+    }
+    reader.offset = end
+  }
+}

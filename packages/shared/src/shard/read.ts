@@ -1,0 +1,95 @@
+// Reads shards: a receipt, the ids alone, or everything row group by row group. Each reads only the ranges it needs
+// and holds at most one row group.
+
+import { messageOf } from '../errors.ts'
+import type { Receipt } from '../receipt.ts'
+import type { Store } from '../store/store.ts'
+import {
+  buffer,
+  corrupt,
+  type GroupLayout,
+  type ReadShardOptions,
+  readFooter,
+  type ShardFooter,
+  type Span,
+} from './footer.ts'
+import { decodeHashes, decodeStrings, decodeVectors } from './pages.ts'
+
+/** Rows in their order: the vector of row i is at i x dimensions, its hash at i x 16. */
+export interface ShardBatch {
+  readonly ids: readonly string[]
+  readonly hashes: Uint8Array
+  readonly vectors: Float32Array
+}
+
+export interface ShardReceipt {
+  readonly receipt: Receipt
+  readonly footerStart: number
+  readonly size: number
+}
+
+/** The receipt of a shard, from its last 64 KiB (two reads where the receipt is longer). Throws CORRUPT. */
+export async function readReceipt(
+  store: Store,
+  key: string,
+  options?: ReadShardOptions,
+): Promise<ShardReceipt> {
+  const { receipt, footerStart, size } = await readFooter(store, key, options)
+  return { receipt, footerStart, size }
+}
+
+/** All ids of a shard in row order. Reads nothing but the id column. Throws CORRUPT. */
+export async function readIds(store: Store, key: string, options?: ReadShardOptions): Promise<string[]> {
+  const footer = await readFooter(store, key, options)
+  const ids: string[] = []
+  for (const [index, { id, rows }] of footer.groups.entries()) {
+    const chunk = await readSpan(store, key, footer, id, options?.signal)
+    for (const value of decode(footer, index, () => decodeStrings(chunk, rows))) ids.push(value)
+  }
+  return ids
+}
+
+/** The rows of a shard, one row group (about 16 MiB of vectors) at a time. Throws CORRUPT. */
+export async function* readShard(
+  store: Store,
+  key: string,
+  options?: ReadShardOptions,
+): AsyncGenerator<ShardBatch, void, undefined> {
+  const footer = await readFooter(store, key, options)
+  for (const [index, group] of footer.groups.entries()) {
+    const bytes = await readSpan(store, key, footer, group, options?.signal)
+    yield decode(footer, index, () => decodeGroup(bytes, group, footer.receipt.model.dimensions))
+  }
+}
+
+/** The rows of one row group; `bytes` are those of its span. Throws a plain Error. */
+export function decodeGroup(bytes: Buffer, group: GroupLayout, dimensions: number): ShardBatch {
+  const column = ({ start, end }: Span): Buffer => bytes.subarray(start - group.start, end - group.start)
+  return {
+    ids: decodeStrings(column(group.id), group.rows),
+    hashes: decodeHashes(column(group.contentHash), group.rows),
+    vectors: decodeVectors(column(group.embedding), group.rows, dimensions),
+  }
+}
+
+/** Exactly these bytes of the shard. */
+export async function readSpan(
+  store: Store,
+  key: string,
+  { name }: ShardFooter,
+  { start, end }: Span,
+  signal: AbortSignal | undefined,
+): Promise<Buffer> {
+  const bytes = buffer(await store.get(key, { start, end, signal }))
+  if (bytes.length !== end - start)
+    throw corrupt(name, `ended at byte ${start + bytes.length} while it was read`)
+  return bytes
+}
+
+function decode<T>({ name }: ShardFooter, group: number, work: () => T): T {
+  try {
+    return work()
+  } catch (cause) {
+    throw corrupt(name, `was changed after it was written: row group ${group} ${messageOf(cause)}`, cause)
+  }
+}

@@ -1,1 +1,5 @@
 export { type LocalRedis, type StartRedisOptions, startRedis } from './redis.ts'
+export type { Encoding, Engine, EngineModel } from './tei/engine.ts'
+export type { TeiFlags } from './tei/flags.ts'
+export { createHashEngine, type HashEngineOptions, hashVector } from './tei/hash-engine.ts'
+export { type ServeTeiOptions, serveTei, type TeiServer } from './tei/server.ts'

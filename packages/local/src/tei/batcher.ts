@@ -1,0 +1,108 @@
+// The queue between requests and the engine (core/src/queue.rs). First in, first out; a batch takes entries until
+// the next one would exceed the token or text limit; nothing waits for more to come. A request is only so many
+// entries: it may be split over batches and share them with others.
+
+import type { Encoding, Engine } from './engine.ts'
+import { TeiError } from './errors.ts'
+import type { Metrics } from './metrics.ts'
+
+export interface Batched {
+  /** The pooled vector, not normalised. A view on the whole batch: copy what is kept or changed. */
+  readonly vector: Float32Array
+  readonly queueMs: number
+  /** Of the whole batch that this text rode in. */
+  readonly inferenceMs: number
+}
+
+export interface Batcher {
+  /** Resolves with the text's vector. An entry whose request has gone away by its turn is never embedded. */
+  embed(encoding: Encoding, signal: AbortSignal): Promise<Batched>
+}
+
+interface Entry {
+  readonly encoding: Encoding
+  readonly signal: AbortSignal
+  readonly queuedAt: number
+  readonly resolve: (batched: Batched) => void
+  readonly reject: (error: unknown) => void
+}
+
+export interface BatcherOptions {
+  readonly engine: Engine
+  readonly maxBatchTokens: number
+  readonly maxBatchRequests: number | null
+  readonly metrics: Metrics
+}
+
+export function createBatcher({
+  engine,
+  maxBatchTokens,
+  maxBatchRequests,
+  metrics,
+}: BatcherOptions): Batcher {
+  const queue: Entry[] = []
+  let running = false
+
+  async function drain(): Promise<void> {
+    running = true
+    try {
+      // Everything that arrives in this turn of the event loop may share the first batch.
+      await Promise.resolve()
+      for (let batch = next(); batch.length > 0; batch = next()) await run(batch)
+    } finally {
+      running = false
+    }
+  }
+
+  function next(): Entry[] {
+    const batch: Entry[] = []
+    let taken = 0
+    let tokens = 0
+    let longest = 0
+    for (const entry of queue) {
+      if (entry.signal.aborted) {
+        metrics.count('te_request_failure', { err: 'dropped' })
+      } else {
+        const { length } = entry.encoding
+        const cost = engine.padded ? Math.max(longest, length) * (batch.length + 1) : tokens + length
+        if (cost > maxBatchTokens || batch.length === maxBatchRequests) break
+        longest = Math.max(longest, length)
+        tokens += length
+        batch.push(entry)
+      }
+      taken += 1
+    }
+    queue.splice(0, taken)
+    metrics.setQueueSize(queue.length)
+    metrics.observe('te_batch_next_size', batch.length)
+    metrics.observe('te_batch_next_tokens', tokens)
+    return batch
+  }
+
+  async function run(batch: readonly Entry[]): Promise<void> {
+    const startedAt = performance.now()
+    try {
+      const vectors = await engine.embed(batch.map(entry => entry.encoding))
+      const inferenceMs = performance.now() - startedAt
+      const { dimensions } = engine.model
+      batch.forEach((entry, i) => {
+        const vector = vectors.subarray(i * dimensions, (i + 1) * dimensions)
+        entry.resolve({ vector, queueMs: startedAt - entry.queuedAt, inferenceMs })
+      })
+    } catch (error) {
+      // As in TEI, one failure fails everything that shared the batch, whoever sent it.
+      const message = error instanceof Error ? error.message : String(error)
+      const failure = new TeiError('Backend', `Backend error: ${message}`, 'inference', { cause: error })
+      for (const entry of batch) entry.reject(failure)
+    }
+  }
+
+  return {
+    embed: (encoding, signal) =>
+      new Promise((resolve, reject) => {
+        queue.push({ encoding, signal, queuedAt: performance.now(), resolve, reject })
+        metrics.setQueueSize(queue.length)
+        if (!running) void drain()
+      }),
+  }
+}

@@ -1,0 +1,203 @@
+// From the inputs of one request to their vectors: permits, prompt, limits, tokens, queue, normalisation
+// (core/src/infer.rs and core/src/tokenization.rs).
+
+import { createBatcher } from './batcher.ts'
+import type { Encoding, Engine, Token } from './engine.ts'
+import { emptyInput, invalidInput, TeiError } from './errors.ts'
+import type { Settings } from './flags.ts'
+import type { Metrics } from './metrics.ts'
+import type { EmbedRequest, Input, TokenizeRequest } from './requests.ts'
+
+/** The vectors of a request and what its x- headers say; times in milliseconds, each the mean over its inputs. */
+export interface Embedded {
+  readonly vectors: readonly Float32Array[]
+  readonly characters: number
+  readonly tokens: number
+  readonly tokenizationMs: number
+  readonly queueMs: number
+  readonly inferenceMs: number
+}
+
+export interface Infer {
+  embed(request: EmbedRequest, signal: AbortSignal): Promise<Embedded>
+  tokenize(request: TokenizeRequest): readonly (readonly Token[])[]
+  decode(ids: readonly (readonly number[])[], skipSpecialTokens: boolean): readonly string[]
+}
+
+/** A text may have this many characters per token of the model's limit before it is not even tokenised. */
+const MAX_CHAR_MULTIPLIER = 250
+
+export function createInfer(engine: Engine, settings: Settings, metrics: Metrics): Infer {
+  const { maxBatchTokens, maxBatchRequests, maxInputLength, maxClientBatchSize } = settings
+  const batcher = createBatcher({ engine, maxBatchTokens, maxBatchRequests, metrics })
+  let permits = settings.maxConcurrentRequests
+
+  /** One permit per input, all or none; kept until the request is answered or its client has gone. */
+  function acquire(count: number, signal: AbortSignal): Disposable {
+    if (count > permits) throw new TeiError('Overloaded', 'Model is overloaded', 'overloaded')
+    permits -= count
+    let held = count
+    const release = (): void => {
+      permits += held
+      held = 0
+      signal.removeEventListener('abort', release)
+    }
+    signal.addEventListener('abort', release)
+    return { [Symbol.dispose]: release }
+  }
+
+  function checkBatchSize(size: number): void {
+    if (size > maxClientBatchSize) {
+      const message = `batch size ${size} > maximum allowed batch size ${maxClientBatchSize}`
+      throw new TeiError('Validation', message, 'batch_size')
+    }
+  }
+
+  async function embedOne(input: Input, request: EmbedRequest, signal: AbortSignal) {
+    const startedAt = performance.now()
+    if (request.dimensions === 0) {
+      throw new TeiError(
+        'Validation',
+        'Input validation error: `dimensions` should be positive',
+        'validation',
+      )
+    }
+    metrics.count('te_embed_count')
+    const encoding = encode(input, request)
+    const tokenizationMs = performance.now() - startedAt
+    const { vector, queueMs, inferenceMs } = await batcher.embed(encoding, signal)
+    if (request.dimensions !== undefined && request.dimensions > vector.length) {
+      const message = '`dimensions` should be smaller than the maximum embedding dimension.'
+      throw new TeiError('Validation', `Input validation error: ${message}`, 'validation')
+    }
+    // Cut before normalising (Matryoshka), so a shorter vector has length 1 too.
+    const result = vector.slice(0, request.dimensions)
+    if (request.normalize) normalize(result)
+    metrics.count('te_embed_success')
+    metrics.observe('te_embed_duration', (performance.now() - startedAt) / 1000)
+    metrics.observe('te_embed_tokenization_duration', tokenizationMs / 1000)
+    metrics.observe('te_embed_queue_duration', queueMs / 1000)
+    metrics.observe('te_embed_inference_duration', inferenceMs / 1000)
+    return { vector: result, tokens: encoding.length, tokenizationMs, queueMs, inferenceMs }
+  }
+
+  function encode(input: Input, request: EmbedRequest): Encoding {
+    if (input.length === 0) throw emptyInput()
+    const truncate = request.truncate ?? settings.autoTruncate
+    const prompt = promptOf(request.promptName)
+    const limit = maxInputLength * MAX_CHAR_MULTIPLIER
+    const given = countCharacters(input)
+    if (given > limit && !truncate) {
+      throw invalidInput(`\`inputs\` must have less than ${limit} characters. Given: ${given}`)
+    }
+    const encoding = tokenizing(() => {
+      const text = typeof input === 'string' ? input : engine.decode(input, prompt !== '')
+      return engine.encode(prompt + (given > limit ? cut(text, limit) : text), {
+        // Token ids became text with their special tokens spelled out, so none are added.
+        specialTokens: typeof input === 'string' || prompt !== '',
+        truncate: truncate ? { tokens: maxInputLength, side: request.truncationDirection } : undefined,
+      })
+    })
+    if (encoding.length > maxInputLength) {
+      throw invalidInput(`\`inputs\` must have less than ${maxInputLength} tokens. Given: ${encoding.length}`)
+    }
+    metrics.observe('te_request_input_length', encoding.length)
+    return encoding
+  }
+
+  function promptOf(name: string | undefined): string {
+    if (name === undefined) return settings.defaultPrompt
+    const { prompts } = engine.model
+    const prompt = Object.hasOwn(prompts, name) ? prompts[name] : undefined
+    if (prompt !== undefined) return prompt
+    const names = Object.keys(prompts)
+    throw invalidInput(
+      names.length === 0
+        ? `\`default-prompt-name\` is set to \`${name}\` but no prompts were found in the Sentence Transformers configuration`
+        : `\`default-prompt-name\` is set to \`${name}\` but it was not found in the Sentence Transformers prompts. Available prompts: ${JSON.stringify(names)}`,
+    )
+  }
+
+  return {
+    async embed(request, signal) {
+      const { inputs } = request
+      if (request.batch) checkBatchSize(inputs.length)
+      using _permits = acquire(inputs.length, signal)
+      // As in TEI: every input is computed before the first failure, in input order, is the answer to all.
+      const outcomes = await Promise.allSettled(inputs.map(input => embedOne(input, request, signal)))
+      const rows = outcomes.map(outcome => {
+        if (outcome.status === 'rejected') throw outcome.reason
+        return outcome.value
+      })
+      const sum = (of: (row: (typeof rows)[number]) => number): number =>
+        rows.reduce((total, row) => total + of(row), 0)
+      return {
+        vectors: rows.map(row => row.vector),
+        characters: inputs.reduce((total, input) => total + countCharacters(input), 0),
+        tokens: sum(row => row.tokens),
+        tokenizationMs: sum(row => row.tokenizationMs) / rows.length,
+        queueMs: sum(row => row.queueMs) / rows.length,
+        inferenceMs: sum(row => row.inferenceMs) / rows.length,
+      }
+    },
+
+    tokenize({ inputs, addSpecialTokens, promptName }) {
+      if (inputs.length === 0) throw new TeiError('Empty', '`inputs` cannot be empty', 'validation')
+      checkBatchSize(inputs.length)
+      const prompt = promptOf(promptName)
+      return inputs.map(input => {
+        if (input === '') throw emptyInput()
+        return tokenizing(() => engine.tokenize(prompt + input, addSpecialTokens))
+      })
+    },
+
+    decode(ids, skipSpecialTokens) {
+      checkBatchSize(ids.length)
+      return ids.map(one => {
+        if (one.length === 0)
+          throw new TeiError('Empty', 'Input validation error: `input_ids` cannot be empty', 'tokenization')
+        return tokenizing(() => engine.decode(one, skipSpecialTokens))
+      })
+    },
+  }
+}
+
+/** Scales to length 1 in place. The sum is taken in float64, as in core/src/infer.rs. */
+export function normalize(vector: Float32Array): void {
+  let sum = 0
+  for (const value of vector) sum += value * value
+  const scale = Math.fround(1 / Math.sqrt(sum))
+  for (let i = 0; i < vector.length; i++) vector[i] = (vector[i] ?? 0) * scale
+}
+
+/** Code points of a text, or the number of ids. */
+function countCharacters(input: Input): number {
+  let count = input.length
+  if (typeof input === 'string') {
+    for (let i = 0; i < input.length; i++) {
+      const unit = input.charCodeAt(i)
+      if (unit >= 0xd800 && unit < 0xdc00) count -= 1
+    }
+  }
+  return count
+}
+
+/**
+ * TEI cuts a text beyond the limit to that many bytes, from the end whatever the direction, and leaves it whole
+ * where that byte falls inside a character.
+ */
+function cut(text: string, limit: number): string {
+  const bytes = Buffer.from(text)
+  const insideCharacter = ((bytes[limit] ?? 0) & 0xc0) === 0x80
+  return insideCharacter ? text : bytes.toString('utf8', 0, limit)
+}
+
+/** What the engine's tokeniser throws is the input's fault. */
+function tokenizing<T>(run: () => T): T {
+  try {
+    return run()
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    throw new TeiError('Tokenizer', `tokenizer error ${message}`, 'tokenization', { cause: error })
+  }
+}

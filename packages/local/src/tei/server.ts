@@ -1,0 +1,241 @@
+// Text Embeddings Inference 1.9.3 over HTTP/1.1, as far as an embedding model goes: its routes, statuses, bodies
+// and headers (router/src/http/server.rs at 0d124dc). The model behind it is any Engine.
+
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { readJson } from './body.ts'
+import type { Engine } from './engine.ts'
+import { Rejection, STATUS_OF, TeiError } from './errors.ts'
+import { type Settings, settingsOf, type TeiFlags } from './flags.ts'
+import { createInfer, type Embedded, type Infer } from './infer.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
+import { embeddingsJson, infoJson, openAiJson } from './replies.ts'
+import {
+  parseDecodeRequest,
+  parseEmbedRequest,
+  parseOpenAiRequest,
+  parseTokenizeRequest,
+} from './requests.ts'
+
+export interface TeiServer extends AsyncDisposable {
+  /** For example `http://127.0.0.1:40123`, without a slash at the end. */
+  readonly url: string
+}
+
+export interface ServeTeiOptions extends TeiFlags {
+  /** Not disposed with the server: who made it ends it. */
+  readonly engine: Engine
+}
+
+/** Serves `engine` until disposed; disposing refuses new connections and lets requests in flight finish. */
+export async function serveTei({
+  engine,
+  hostname = '127.0.0.1',
+  port = 0,
+  ...flags
+}: ServeTeiOptions): Promise<TeiServer> {
+  const settings = settingsOf(flags, engine.model, engine.maxBatchRequests)
+  const metrics = createMetrics(settings.maxInputLength)
+  const infer = createInfer(engine, settings, metrics)
+  const routes = routesOf({ engine, settings, metrics, infer })
+  let ending = false
+
+  const server = createServer(async (request, response) => {
+    const gone = new AbortController()
+    response.on('close', () => gone.abort())
+    const reply = await answer(request, gone.signal, routes, settings, metrics)
+    if (ending) response.setHeader('connection', 'close')
+    write(response, reply)
+  })
+  // hyper closes no connection for being idle or slow, so neither do we.
+  server.keepAliveTimeout = 0
+  server.requestTimeout = 0
+  server.listen(port, hostname)
+  await once(server, 'listening')
+
+  const { port: bound } = server.address() as AddressInfo
+  return {
+    url: `http://${hostname.includes(':') ? `[${hostname}]` : hostname}:${bound}`,
+    async [Symbol.asyncDispose]() {
+      if (ending) return
+      ending = true
+      const closed = once(server, 'close')
+      server.close()
+      server.closeIdleConnections()
+      await closed
+    },
+  }
+}
+
+interface Route {
+  readonly method: 'GET' | 'POST'
+  /** The health and metrics routes are for probes, which have no key. */
+  readonly open?: true
+  /** How errors are told: TEI's own shape, or OpenAI's. */
+  readonly errors?: 'openai'
+  readonly handle: (call: Call) => Promise<Reply> | Reply
+}
+
+interface Call {
+  /** The parsed body of a POST. */
+  readonly body: unknown
+  /** Aborted when the client goes away before its answer. */
+  readonly signal: AbortSignal
+}
+
+/** With `json`, with plain `text`, or with no body. */
+interface Reply {
+  readonly status?: number
+  readonly json?: string
+  readonly text?: string
+  readonly headers?: Readonly<Record<string, string | number>>
+}
+
+interface Parts {
+  readonly engine: Engine
+  readonly settings: Settings
+  readonly metrics: Metrics
+  readonly infer: Infer
+}
+
+function routesOf({ engine, settings, metrics, infer }: Parts): Map<string, Route[]> {
+  const measured = async (
+    batch: boolean,
+    run: () => Promise<Embedded>,
+    json: (embedded: Embedded) => string,
+  ): Promise<Reply> => {
+    const startedAt = performance.now()
+    const method = batch ? 'batch' : 'single'
+    metrics.count('te_request_count', { method })
+    const embedded = await run()
+    metrics.count('te_request_success', { method })
+    const totalMs = performance.now() - startedAt
+    metrics.observe('te_request_duration', totalMs / 1000)
+    metrics.observe('te_request_tokenization_duration', embedded.tokenizationMs / 1000)
+    metrics.observe('te_request_queue_duration', embedded.queueMs / 1000)
+    metrics.observe('te_request_inference_duration', embedded.inferenceMs / 1000)
+    return { json: json(embedded), headers: computeHeaders(embedded, totalMs) }
+  }
+  const embed: Route = {
+    method: 'POST',
+    handle({ body, signal }) {
+      const request = parseEmbedRequest(body)
+      return measured(request.batch, () => infer.embed(request, signal), embeddingsJson)
+    },
+  }
+  const openAi: Route = {
+    method: 'POST',
+    errors: 'openai',
+    handle({ body, signal }) {
+      const { encodingFormat, ...request } = parseOpenAiRequest(body)
+      const embedRequest = {
+        ...request,
+        truncate: undefined,
+        truncationDirection: 'right',
+        promptName: undefined,
+        normalize: true,
+      } as const
+      return measured(
+        request.batch,
+        () => infer.embed(embedRequest, signal),
+        embedded => openAiJson(embedded, encodingFormat, settings.servedModelName),
+      )
+    },
+  }
+  const tokenize: Route = {
+    method: 'POST',
+    handle: ({ body }) => ({ json: JSON.stringify(infer.tokenize(parseTokenizeRequest(body))) }),
+  }
+  const decode: Route = {
+    method: 'POST',
+    handle({ body }) {
+      const { ids, skipSpecialTokens } = parseDecodeRequest(body)
+      return { json: JSON.stringify(infer.decode(ids, skipSpecialTokens)) }
+    },
+  }
+  const info: Route = { method: 'GET', handle: () => ({ json: infoJson(engine.model, settings) }) }
+  const health: Route = { method: 'GET', open: true, handle: () => ({}) }
+  const prometheus: Route = {
+    method: 'GET',
+    open: true,
+    handle: () => ({ text: metrics.render() }),
+  }
+  return new Map([
+    ['/', [health, embed]],
+    ['/embed', [embed]],
+    ['/invocations', [embed]],
+    ['/embeddings', [openAi]],
+    ['/v1/embeddings', [openAi]],
+    ['/tokenize', [tokenize]],
+    ['/decode', [decode]],
+    ['/info', [info]],
+    ['/health', [health]],
+    ['/ping', [health]],
+    ['/metrics', [prometheus]],
+  ])
+}
+
+/** Never throws: what goes wrong is a reply too. */
+async function answer(
+  request: IncomingMessage,
+  signal: AbortSignal,
+  routes: Map<string, Route[]>,
+  { apiKey, payloadLimit }: Settings,
+  metrics: Metrics,
+): Promise<Reply> {
+  const here = routes.get((request.url ?? '/').split('?', 1)[0] ?? '/')
+  if (here === undefined) return { status: 404 }
+  const method = request.method === 'HEAD' ? 'GET' : request.method
+  const route = here.find(candidate => candidate.method === method)
+  const isOpen = (route ?? here[0])?.open
+  if (apiKey !== undefined && !isOpen && request.headers.authorization !== `Bearer ${apiKey}`) {
+    return { status: 401 }
+  }
+  if (route === undefined) return { status: 405, headers: { allow: here.map(each => each.method).join(',') } }
+
+  try {
+    const body = route.method === 'POST' ? await readJson(request, payloadLimit) : undefined
+    return await route.handle({ body, signal })
+  } catch (error) {
+    if (error instanceof Rejection) return { status: error.status, text: error.message }
+    const failure =
+      error instanceof TeiError ? error : new TeiError('Backend', `Backend error: ${error}`, 'inference')
+    // Nobody is left to be told, and TEI would have dropped the request without a word.
+    if (!signal.aborted && !request.errored) metrics.count('te_request_failure', { err: failure.kind })
+    return { status: STATUS_OF[failure.type], json: errorJson(failure, route.errors) }
+  }
+}
+
+function write(response: ServerResponse, { status = 200, json, text, headers }: Reply): void {
+  const body = json ?? text ?? ''
+  const type = json !== undefined ? 'application/json' : 'text/plain; charset=utf-8'
+  response
+    .writeHead(status, {
+      ...(body === '' ? {} : { 'content-type': type }),
+      'content-length': Buffer.byteLength(body),
+      ...headers,
+    })
+    .end(body)
+}
+
+function errorJson({ type, message }: TeiError, shape: 'openai' | undefined): string {
+  return JSON.stringify(
+    shape === 'openai' ? { message, code: STATUS_OF[type], type } : { error: message, error_type: type },
+  )
+}
+
+/** Whole numbers, milliseconds; router/src/lib.rs, `From<ResponseMetadata> for HeaderMap`. */
+function computeHeaders(embedded: Embedded, totalMs: number): Record<string, string | number> {
+  return {
+    // A constant in TEI, whatever computes.
+    'x-compute-type': 'gpu+optimized',
+    'x-compute-time': Math.floor(totalMs),
+    'x-compute-characters': embedded.characters,
+    'x-compute-tokens': embedded.tokens,
+    'x-total-time': Math.floor(totalMs),
+    'x-tokenization-time': Math.floor(embedded.tokenizationMs),
+    'x-queue-time': Math.floor(embedded.queueMs),
+    'x-inference-time': Math.floor(embedded.inferenceMs),
+  }
+}

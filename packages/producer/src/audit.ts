@@ -77,7 +77,13 @@ export function createAudit(plan: Plan): Audit {
 
   return {
     add(slice, receipt, bytes) {
-      const expected = { run: plan.run, shard, shards: plan.shards, spaceId: plan.spaceId, recipeId: plan.recipeId }
+      const expected = {
+        run: plan.run,
+        shard,
+        shards: plan.shards,
+        spaceId: plan.spaceId,
+        recipeId: plan.recipeId,
+      }
       for (const [name, value] of Object.entries(expected)) {
         const found = receipt[name as keyof typeof expected]
         if (found === value) continue
@@ -88,7 +94,9 @@ export function createAudit(plan: Plan): Audit {
         )
       }
       if (receipt.documents !== receipt.rows + receipt.rejects.length) {
-        fail(`${receipt.documents} documents are not ${receipt.rows} rows + ${receipt.rejects.length} rejects`)
+        fail(
+          `${receipt.documents} documents are not ${receipt.rows} rows + ${receipt.rejects.length} rejects`,
+        )
       }
       const located = addParts(slice, receipt)
       if (located.length !== receipt.rejects.length) fail('a reject points outside the slice')
@@ -111,7 +119,11 @@ export function createAudit(plan: Plan): Audit {
   }
 }
 
-function locate({ id, position, reason, message }: RejectRow, key: string, linesBefore: number): LocatedReject {
+function locate(
+  { id, position, reason, message }: RejectRow,
+  key: string,
+  linesBefore: number,
+): LocatedReject {
   const line = position.line === undefined ? null : linesBefore + position.line
   return { id: id ?? null, key, offset: position.offset, line, reason, message }
 }

@@ -18,7 +18,12 @@ export async function shardsPresent(store: Store, plan: Plan): Promise<Uint8Arra
 export const countPresent = (present: Uint8Array): number => present.reduce((sum, bit) => sum + bit, 0)
 
 /** Adds a job for each shard that is not there; returns how many. */
-export async function enqueueMissing(queue: Queue, output: string, plan: Plan, present: Uint8Array): Promise<number> {
+export async function enqueueMissing(
+  queue: Queue,
+  output: string,
+  plan: Plan,
+  present: Uint8Array,
+): Promise<number> {
   let jobs = []
   let added = 0
   for (let shard = 0; shard < plan.shards; shard += 1) {
@@ -31,4 +36,3 @@ export async function enqueueMissing(queue: Queue, output: string, plan: Plan, p
   }
   return added
 }
-

@@ -1,6 +1,7 @@
 // FINALIZE: every shard is there, so look at every receipt and every id, and write down what the run holds.
 // Two finalizers write the same bytes.
 
+import { createHash } from 'node:crypto'
 import {
   type Manifest,
   type ManifestShard,
@@ -10,17 +11,13 @@ import {
   type Plan,
   putJson,
   putRows,
-  ReembedError,
   readManifest,
   readReceipt,
-  readSlices,
   rejectsKey,
-  type Slice,
   type Store,
-  shardKey,
 } from '@reembed/shared'
-import { createHash } from 'node:crypto'
 import { createAudit } from './audit.ts'
+import { type PlannedShard, plannedShards, requireThere } from './planned-shards.ts'
 import { requireUniqueIds } from './unique-ids.ts'
 
 const SHARDS_PER_SEGMENT = 1_024
@@ -38,7 +35,7 @@ export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): 
   const hash = createHash('sha256')
   const rejects: string[] = []
   const shards: ManifestShard[] = []
-  const receipts = mapConcurrent(numbered(readSlices(store, plan)), read => receiptOf(store, plan, read), {
+  const receipts = mapConcurrent(plannedShards(store, plan), planned => receiptOf(store, planned), {
     limit: RECEIPTS_AT_ONCE,
     signal,
   })
@@ -55,7 +52,9 @@ export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): 
     const rows = shards.slice(start, start + SHARDS_PER_SEGMENT)
     await putRows(store, manifestSegmentKey(plan.run, start / SHARDS_PER_SEGMENT), rows)
   }
-  await store.putIfAbsent(rejectsKey(plan.run), Buffer.from(rejects.join('')), { contentType: 'application/jsonl' })
+  await store.putIfAbsent(rejectsKey(plan.run), Buffer.from(rejects.join('')), {
+    contentType: 'application/jsonl',
+  })
   const { run, seq, spaceId, recipeId, source, recipe } = plan
   const manifest: Manifest = {
     format: 1,
@@ -77,15 +76,7 @@ export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): 
   return manifest
 }
 
-async function receiptOf(store: Store, plan: Plan, { slice, shard }: { slice: Slice; shard: number }) {
-  const key = shardKey(plan.run, shard, plan.shards)
-  if ((await store.head(key)) === undefined) {
-    throw new ReembedError('UNBALANCED', `${key} in ${store.url} is missing: \`reembed run\` again makes it`)
-  }
+async function receiptOf(store: Store, { slice, key }: PlannedShard) {
+  await requireThere(store, key)
   return { slice, key, ...(await readReceipt(store, key)) }
-}
-
-async function* numbered(slices: AsyncIterable<Slice>): AsyncGenerator<{ slice: Slice; shard: number }, void, undefined> {
-  let shard = 0
-  for await (const slice of slices) yield { slice, shard: shard++ }
 }

@@ -1,7 +1,15 @@
 // PUBLISH: makes a finished run the current version, if it may be. Versions form one line, each put-if-absent on
 // the number after the current one; a run older than the current one can never win.
 
-import { canonical, type Manifest, putVersion, readCurrent, type Store, sha256, type Version } from '@reembed/shared'
+import {
+  canonical,
+  type Manifest,
+  putVersion,
+  readCurrent,
+  type Store,
+  sha256,
+  type Version,
+} from '@reembed/shared'
 
 export type PublishOutcome =
   | { readonly status: 'published' | 'already_current'; readonly version: Version }

@@ -27,7 +27,10 @@ export interface PlannedRun {
 const SEGMENTS_AT_ONCE = 8
 
 /** The run's plan in the store: the one that is there, or this one. Slices are written before the head. */
-export async function recordPlan(store: Store, planned: PlannedRun): Promise<{ plan: Plan; created: boolean }> {
+export async function recordPlan(
+  store: Store,
+  planned: PlannedRun,
+): Promise<{ plan: Plan; created: boolean }> {
   const { run, shards, objects } = planned.head
   const existing = await readPlan(store, run)
   if (existing) return { plan: existing, created: false }
@@ -41,5 +44,7 @@ export async function recordPlan(store: Store, planned: PlannedRun): Promise<{ p
   for await (const _written of segments);
   const plan: Plan = { ...planned.head, slicesPerSegment: size, seq: await takeSeq(store, run) }
   const outcome = await putJson(store, planKey(run), plan)
-  return outcome === 'created' ? { plan, created: true } : { plan: await requirePlan(store, run), created: false }
+  return outcome === 'created'
+    ? { plan, created: true }
+    : { plan: await requirePlan(store, run), created: false }
 }

@@ -1,7 +1,16 @@
 // SWEEP: whatever happened to Redis, to workers or to producers, the store tells what is missing. Every producer and
 // every worker sweeps now and then; doing it twice or at the same time changes nothing.
 
-import { type Plan, type Queue, ReembedError, readCurrent, readManifest, readPlan, readSeq, type Store } from '@reembed/shared'
+import {
+  type Plan,
+  type Queue,
+  ReembedError,
+  readCurrent,
+  readManifest,
+  readPlan,
+  readSeq,
+  type Store,
+} from '@reembed/shared'
 import { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
 import { finalize } from './finalize.ts'
 import { type PublishOutcome, publish } from './publish.ts'
@@ -33,7 +42,12 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
     // Adding again what the queue still holds is harmless but costs a round trip each: only when jobs are lacking.
     const { waiting, active, delayed } = await queue.counts()
     const lacking = waiting + active + delayed < missing
-    return { run, status: 'running', missing, added: lacking ? await enqueueMissing(queue, store.url, plan, present) : 0 }
+    return {
+      run,
+      status: 'running',
+      missing,
+      added: lacking ? await enqueueMissing(queue, store.url, plan, present) : 0,
+    }
   }
 
   return {
@@ -59,4 +73,5 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
 
 /** Faults of the run itself stay; faults of the way to the store pass. */
 const isLasting = (error: unknown): boolean =>
-  error instanceof ReembedError && ['UNBALANCED', 'CORRUPT', 'DUPLICATE_ID', 'MODEL_MISMATCH'].includes(error.code)
+  error instanceof ReembedError &&
+  ['UNBALANCED', 'CORRUPT', 'DUPLICATE_ID', 'MODEL_MISMATCH'].includes(error.code)

@@ -16,7 +16,12 @@ const SHARDS_AT_ONCE = 8
 const SHOWN = 3
 
 /** @throws ReembedError DUPLICATE_ID naming the first few ids and both places of each. */
-export async function requireUniqueIds(store: Store, plan: Plan, rows: number, signal?: AbortSignal): Promise<void> {
+export async function requireUniqueIds(
+  store: Store,
+  plan: Plan,
+  rows: number,
+  signal?: AbortSignal,
+): Promise<void> {
   const buckets = await openBuckets(Math.max(1, Math.ceil(rows / BUCKET_HASHES)), rows)
   const repeated = new Set<bigint>()
   try {
@@ -47,7 +52,9 @@ async function accuse(store: Store, plan: Plan, repeated: Set<bigint>, signal?: 
   }
   const twice = [...places].filter(([, seen]) => seen.length > 1)
   if (twice.length === 0) return
-  const shown = twice.slice(0, SHOWN).map(([id, seen]) => `${JSON.stringify(id)} (${seen.slice(0, 2).join(' and ')})`)
+  const shown = twice
+    .slice(0, SHOWN)
+    .map(([id, seen]) => `${JSON.stringify(id)} (${seen.slice(0, 2).join(' and ')})`)
   const more = twice.length > SHOWN ? ' and more' : ''
   throw new ReembedError(
     'DUPLICATE_ID',
@@ -57,7 +64,10 @@ async function accuse(store: Store, plan: Plan, repeated: Set<bigint>, signal?: 
 
 async function* shardIds(store: Store, plan: Plan, signal?: AbortSignal) {
   const keys = Array.from({ length: plan.shards }, (_, shard) => shardKey(plan.run, shard, plan.shards))
-  yield* mapConcurrent(keys, async key => ({ key, ids: await readIds(store, key) }), { limit: SHARDS_AT_ONCE, signal })
+  yield* mapConcurrent(keys, async key => ({ key, ids: await readIds(store, key) }), {
+    limit: SHARDS_AT_ONCE,
+    signal,
+  })
 }
 
 const hashOf = (id: string): bigint => createHash('sha256').update(id).digest().readBigUInt64LE(0)

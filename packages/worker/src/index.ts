@@ -1,1 +1,22 @@
-export {}
+// The whole public surface of @reembed/worker; every other file is private to the package.
+
+export { type EmbeddedWindow, type EmbedOptions, embed } from './embed.ts'
+export {
+  cosine,
+  type Endpoint,
+  type EndpointInfo,
+  type EndpointOptions,
+  openEndpoint,
+} from './endpoint/index.ts'
+export {
+  assertSameModel,
+  checkReference,
+  type ModelReference,
+  measureReference,
+  modelOf,
+  referenceTexts,
+} from './identity.ts'
+export { createLimiter, type Limiter } from './limiter.ts'
+export { createShardBuffer, type ShardSink } from './shard/sink.ts'
+export { createShardWriter, type ShardRows, type ShardWriter } from './shard/writer.ts'
+export { startWorker, type Worker, type WorkerOptions } from './worker.ts'

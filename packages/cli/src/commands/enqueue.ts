@@ -1,0 +1,36 @@
+import { countPresent, enqueueMissing, recordPlan, shardsPresent } from '@reembed/producer'
+import { openQueue, readManifest } from '@reembed/shared'
+import { describePlan } from '../describe-plan.ts'
+import { count, facts, print } from '../format.ts'
+import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
+import { openOutput, openSource, requireEndpoint, requireRedis } from '../parts.ts'
+import { planFrom } from '../planning.ts'
+
+/** `reembed enqueue`: plan and queue a run, then leave it to the workers. */
+export async function enqueue(flags: CorpusFlags & OutputFlags & RedisFlags & JsonFlag): Promise<void> {
+  const endpoint = requireEndpoint(flags)
+  const redis = requireRedis(flags)
+  await using store = await openOutput(flags)
+  await using corpus = await openSource(flags, store)
+  await using queue = await openQueue(redis)
+  const planned = await planFrom(corpus, flags, endpoint, store)
+  const { plan, created } = await recordPlan(store, planned)
+  const finished = (await readManifest(store, plan.run)) !== undefined
+  const present = await shardsPresent(store, plan)
+  await queue.forgetFailures(plan.run)
+  const added = finished ? 0 : await enqueueMissing(queue, store.url, plan, present)
+  const done = countPresent(present)
+  print(
+    flags.json,
+    { run: plan.run, created, finished, shards: plan.shards, done, added },
+    facts([
+      ...describePlan(planned),
+      [
+        'queued',
+        finished
+          ? 'nothing: this run is finished'
+          : `${count(added)} jobs${done > 0 ? `; ${count(done)} shards were there` : ''}`,
+      ],
+    ]),
+  )
+}

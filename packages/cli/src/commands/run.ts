@@ -1,0 +1,140 @@
+import {
+  createSweeper,
+  enqueueMissing,
+  type PublishOutcome,
+  publish,
+  recordPlan,
+  shardsPresent,
+} from '@reembed/producer'
+import {
+  EXIT,
+  type Manifest,
+  openLog,
+  openQueue,
+  ReembedError,
+  readManifest,
+  type Store,
+  shardPrefix,
+} from '@reembed/shared'
+import { startWorker } from '@reembed/worker'
+import { describePlan } from '../describe-plan.ts'
+import { follow } from '../follow.ts'
+import { bytes, count, duration, facts, note, print } from '../format.ts'
+import { onInterrupt } from '../interrupt.ts'
+import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
+import { openOrStartEndpoint, openOrStartRedis, openOutput, openSource, s3OptionsOf } from '../parts.ts'
+import { planFrom } from '../planning.ts'
+import { createProgressLine } from '../progress-line.ts'
+
+type RunFlags = CorpusFlags & OutputFlags & RedisFlags & WorkerFlags & JsonFlag
+
+/** `reembed run`: plan, enqueue and follow in one terminal. The same command again goes on where it was. */
+export async function run(flags: RunFlags): Promise<void> {
+  const startedMs = Date.now()
+  await using stack = new AsyncDisposableStack()
+  const interrupted = stack.adopt(onInterrupt(), ({ stop }) => stop()).signal
+  const store = stack.use(await openOutput(flags))
+  const corpus = stack.use(await openSource(flags, store))
+  const endpoint = await openOrStartEndpoint(flags, stack)
+  const planned = await planFrom(corpus, flags, endpoint, store)
+  const { plan, created } = await recordPlan(store, planned)
+  note(facts(describePlan(planned)))
+
+  const finished = await readManifest(store, plan.run)
+  if (finished) {
+    const outcome = await publish(store, finished, flags)
+    conclude(flags, store, finished, outcome, 'nothing to do: this run was finished before')
+    return
+  }
+  if (!created) note('going on with a run that was begun before')
+
+  const redis = await openOrStartRedis(flags, stack)
+  const queue = stack.use(await openQueue(redis.url))
+  const line = stack.adopt(createProgressLine(process.stderr), ({ end }) => end())
+  let trouble = 0
+  const worker = await startWorker({
+    redis: redis.url,
+    endpoint: endpoint.url,
+    endpointOptions: endpoint.options,
+    outputs: [store.url],
+    concurrency: flags.concurrency,
+    s3: s3OptionsOf(flags),
+    log: openLog({ level: process.env.REEMBED_LOG ?? 'silent' }),
+    onTrouble: () => {
+      trouble += 1
+    },
+  })
+  // Jobs under way are handed back at once: their shards are made again later, and nobody waits for a lock to expire.
+  stack.adopt(worker, () => worker.drain(0))
+  await queue.forgetFailures(plan.run)
+  await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
+
+  const outcome = await follow({
+    store,
+    queue,
+    plan,
+    sweeper: createSweeper(store, queue),
+    signal: interrupted,
+    show: shown => line.show({ ...shown, endpoint: worker.endpointState, trouble }),
+  }).catch((error: unknown) => {
+    if (!interrupted.aborted) throw error
+    const left = redis.own
+      ? 'the same command goes on from there'
+      : 'other workers go on with it, and so does the same command'
+    throw new ReembedError('INTERRUPTED', `stopped; what is finished is kept, ${left}`)
+  })
+  line.end()
+  const manifest = await readManifest(store, plan.run)
+  if (!manifest)
+    throw new ReembedError('CORRUPT', `the manifest of run ${plan.run} vanished from ${store.url}`)
+  conclude(flags, store, manifest, outcome, `${duration(Date.now() - startedMs)}`)
+}
+
+/** Prints what was made and sets the exit code: 3 when rejects hold it back. */
+function conclude(
+  flags: RunFlags,
+  store: Store,
+  manifest: Manifest,
+  outcome: PublishOutcome,
+  how: string,
+): void {
+  const { totals, model, shards, run: id } = manifest
+  const version = 'version' in outcome ? outcome.version.version : null
+  const state =
+    outcome.status === 'held'
+      ? `not published: ${outcome.reason}`
+      : outcome.status === 'superseded'
+        ? `not published: version ${outcome.by.version} is of a newer run`
+        : `version ${version}, current`
+  print(
+    flags.json,
+    {
+      run: id,
+      status: outcome.status,
+      version,
+      shards,
+      totals,
+      rejectReasons: manifest.rejectReasons,
+      model,
+    },
+    facts([
+      ['run', `${id}  ${state}`],
+      [
+        'documents',
+        `${count(totals.documents)} = ${count(totals.rows)} rows + ${count(totals.rejects)} rejects${rejectsNote(manifest)}`,
+      ],
+      ...(totals.tokens === null ? [] : ([['tokens', count(totals.tokens)]] as const)),
+      [
+        'shards',
+        `${count(shards)}, ${bytes(totals.bytes)} in ${store.url.replace(/\/$/, '')}/${shardPrefix(id)}`,
+      ],
+      ['took', how],
+    ]),
+  )
+  if (outcome.status === 'held') process.exitCode = EXIT.rejects
+}
+
+function rejectsNote({ rejectReasons, run }: Manifest): string {
+  const reasons = Object.entries(rejectReasons).map(([reason, times]) => `${reason} ${count(times)}`)
+  return reasons.length === 0 ? '' : ` (${reasons.join(', ')}; see runs/${run}/rejects.jsonl)`
+}

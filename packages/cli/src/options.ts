@@ -1,0 +1,141 @@
+// The options that commands share, each declared once. A flag wins over its environment variable.
+// Secrets have no flag: a command line is visible to every user of a machine.
+
+import type { Format } from '@reembed/shared'
+import { type Command, InvalidArgumentError, Option } from 'commander'
+
+export interface S3Flags {
+  readonly s3Endpoint?: string
+  readonly s3Region?: string
+  readonly s3PathStyle?: boolean
+  readonly s3Checksums?: 'when_required' | 'when_supported'
+}
+
+export interface EndpointFlags {
+  readonly endpoint?: string
+  readonly model?: string
+  readonly revision?: string
+  readonly allowInsecure?: boolean
+}
+
+export interface CorpusFlags extends EndpointFlags, S3Flags {
+  readonly source: string
+  readonly format?: Format
+  readonly id?: string
+  readonly text?: string
+  readonly prompt: string
+  readonly truncate: boolean
+  readonly documentsPerShard?: number
+  readonly maxRejects: string
+}
+
+export interface OutputFlags extends S3Flags {
+  readonly output: string
+  readonly unsafeStore?: boolean
+}
+
+export interface RedisFlags {
+  readonly redis?: string
+}
+
+export interface WorkerFlags {
+  readonly concurrency: number
+}
+
+export interface JsonFlag {
+  readonly json?: boolean
+}
+
+export function add(command: Command, options: readonly Option[]): Command {
+  for (const one of options) command.addOption(one)
+  return command
+}
+
+/** A whole number of at least 1. */
+export function positive(value: string): number {
+  if (/^[1-9]\d{0,8}$/.test(value)) return Number(value)
+  throw new InvalidArgumentError('Expected a whole number of at least 1.')
+}
+
+function rejectLimit(value: string): string {
+  if (/^\d+(\.\d+)?%?$/.test(value.trim())) return value.trim()
+  throw new InvalidArgumentError("Expected a count like '20' or a share like '1%'.")
+}
+
+const source = new Option('--source <url>', 'folder, file or s3:// URL of the corpus').env('REEMBED_SOURCE')
+const outputOption = new Option('--output <url>', 'folder or s3:// URL for the vectors').env('REEMBED_OUTPUT')
+
+export const optionalSource: Option = source
+export const optionalOutput: Option = outputOption
+
+const required = (option: Option): Option => {
+  const copy = new Option(option.flags, option.description).makeOptionMandatory()
+  return option.envVar ? copy.env(option.envVar) : copy
+}
+
+export const corpus: readonly Option[] = [
+  required(source),
+  new Option('--format <format>', 'read every object as this, whatever its extension').choices([
+    'jsonl',
+    'text',
+    'markdown',
+  ]),
+  new Option('--id <field>', 'field of the id (default: first of id, _id, doc_id, docid)'),
+  new Option(
+    '--text <field>',
+    'field of the text (default: first of text, content, contents, body, passage)',
+  ),
+  new Option('--prompt <text>', "put in front of each document's text, as the model card asks").default(''),
+  new Option('--no-truncate', 'reject documents over the limit of the model instead of cutting them'),
+  new Option('--documents-per-shard <n>', 'documents a shard shall have, about').argParser(positive),
+  new Option('--max-rejects <limit>', "publish with at most this many rejects, '20' or '1%'")
+    .default('1%')
+    .argParser(rejectLimit),
+]
+
+export const output: readonly Option[] = [
+  required(outputOption),
+  new Option('--unsafe-store', 'use a store without conditional writes; only ever with a single worker'),
+]
+
+export const outputs: readonly Option[] = [
+  new Option('--output <url...>', 'outputs to serve, each with all below it')
+    .env('REEMBED_OUTPUT')
+    .makeOptionMandatory(),
+]
+
+export const endpoint: readonly Option[] = [
+  new Option(
+    '--endpoint <url>',
+    'TEI or OpenAI-compatible server; token in REEMBED_ENDPOINT_TOKEN or HF_TOKEN',
+  ).env('REEMBED_ENDPOINT'),
+  new Option(
+    '--model <name>',
+    "the endpoint's model where it does not say; without --endpoint a model folder or Hub id to run here",
+  ).env('REEMBED_MODEL'),
+  new Option('--revision <revision>', "the model's exact revision, where the endpoint does not say").env(
+    'REEMBED_REVISION',
+  ),
+  new Option('--allow-insecure', 'send the token over plain http'),
+]
+
+export const redis: readonly Option[] = [
+  new Option('--redis <url>', 'redis://host:6379, or rediss:// with TLS').env('REDIS_URL'),
+]
+
+export const worker: readonly Option[] = [
+  new Option('--concurrency <n>', 'jobs at once').default(4).argParser(positive).env('REEMBED_CONCURRENCY'),
+]
+
+export const drain: Option = new Option('--drain-seconds <n>', 'after SIGTERM, time for jobs under way')
+  .default(25)
+  .argParser(positive)
+
+export const s3: readonly Option[] = [
+  new Option('--s3-endpoint <url>', 'any S3-compatible server').env('AWS_ENDPOINT_URL_S3'),
+  new Option('--s3-region <region>', 'region of the bucket').env('AWS_REGION'),
+  new Option('--no-s3-path-style', 'address buckets by host name on --s3-endpoint too'),
+  new Option('--s3-checksums <when>', 'when to send checksums').choices(['when_required', 'when_supported']),
+]
+
+export const json: Option = new Option('--json', 'print one JSON document')

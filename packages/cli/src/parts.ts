@@ -1,0 +1,100 @@
+// What a command works with, opened from its flags: given by URL, or a stand-in on this machine.
+
+import { resolve } from 'node:path'
+import { type Corpus, openCorpus } from '@reembed/producer'
+import { checkStore, codeOf, openStore, ReembedError, type S3Options, type Store } from '@reembed/shared'
+import type { EndpointOptions } from '@reembed/worker'
+import { note } from './format.ts'
+import type { CorpusFlags, EndpointFlags, OutputFlags, RedisFlags, S3Flags } from './options.ts'
+
+export function s3OptionsOf({ s3Endpoint, s3Region, s3PathStyle, s3Checksums }: S3Flags): S3Options {
+  return {
+    ...(s3Endpoint && { endpoint: s3Endpoint, pathStyle: s3PathStyle !== false }),
+    ...(s3Region && { region: s3Region }),
+    ...(s3Checksums && { checksums: s3Checksums }),
+  }
+}
+
+/** A local folder is named absolutely, so that every process means the same one. */
+export const absolute = (url: string): string => (/^[a-z0-9]+:\/\//i.test(url) ? url : resolve(url))
+
+/** Opens the output of a run, made if it is a folder, and proves that it never overwrites. */
+export async function openOutput(flags: OutputFlags): Promise<Store> {
+  const store = await openStore(absolute(flags.output), { create: true, s3: s3OptionsOf(flags) })
+  if (flags.unsafeStore)
+    note('warning: --unsafe-store: with more than one worker, shards may overwrite each other')
+  else await checkStore(store)
+  return store
+}
+
+/** Opens the corpus; its output, where known, must not lie inside it. */
+export function openSource(flags: CorpusFlags, output: Store | undefined): Promise<Corpus> {
+  return openCorpus(flags.source, { format: flags.format, output: output?.url, s3: s3OptionsOf(flags) })
+}
+
+/** Opens an output that must be there already. */
+export async function openFinished(flags: OutputFlags): Promise<Store> {
+  return openStore(absolute(flags.output), { s3: s3OptionsOf(flags) })
+}
+
+export interface EndpointGiven {
+  readonly url: string
+  readonly options: EndpointOptions
+}
+
+export function endpointOptionsOf({ model, allowInsecure }: EndpointFlags): EndpointOptions {
+  const token = process.env.REEMBED_ENDPOINT_TOKEN ?? process.env.HF_TOKEN
+  return { ...(token && { token }), ...(model && { model }), ...(allowInsecure && { allowInsecure }) }
+}
+
+/** The endpoint given, or one with a real model started on this machine; the stack ends it. */
+export async function openOrStartEndpoint(
+  flags: EndpointFlags,
+  stack: AsyncDisposableStack,
+): Promise<EndpointGiven> {
+  if (flags.endpoint) return { url: flags.endpoint, options: endpointOptionsOf(flags) }
+  const { startEndpoint } = await local('an --endpoint')
+  const endpoint = stack.use(await startEndpoint(flags.model ? { model: flags.model } : {}))
+  note(`endpoint  ${endpoint.url}  (local, ${flags.model ?? 'all-MiniLM-L6-v2'})`)
+  return { url: endpoint.url, options: {} }
+}
+
+/** The Redis given, or a private one; the stack ends it. */
+export async function openOrStartRedis(
+  { redis }: RedisFlags,
+  stack: AsyncDisposableStack,
+): Promise<{ url: string; own: boolean }> {
+  if (redis) return { url: redis, own: false }
+  const { startRedis } = await local('a --redis')
+  const server = stack.use(await startRedis())
+  note(`redis     ${server.url}  (private)`)
+  return { url: server.url, own: true }
+}
+
+export function requireRedis({ redis }: RedisFlags): string {
+  if (redis) return redis
+  throw new ReembedError(
+    'USAGE',
+    'missing --redis (or REDIS_URL): workers and producers on several machines meet there; `reembed run` needs none',
+  )
+}
+
+export function requireEndpoint(flags: EndpointFlags): EndpointGiven {
+  if (flags.endpoint) return { url: flags.endpoint, options: endpointOptionsOf(flags) }
+  throw new ReembedError(
+    'USAGE',
+    'missing --endpoint (or REEMBED_ENDPOINT), the URL of a TEI server; `reembed run` starts a local one by itself',
+  )
+}
+
+/** The stand-ins are an optional package: a worker in production does without. */
+async function local(missing: string): Promise<typeof import('@reembed/local')> {
+  try {
+    return await import('@reembed/local')
+  } catch (cause) {
+    if (codeOf(cause) !== 'ERR_MODULE_NOT_FOUND') throw cause
+    throw new ReembedError('USAGE', `give ${missing}, or install @reembed/local to run one on this machine`, {
+      cause,
+    })
+  }
+}

@@ -1,0 +1,64 @@
+// From flags to a planned run: ask the endpoint which model it is, look at the corpus, cut it.
+
+import { type Corpus, planRun, type SurveyedRun } from '@reembed/producer'
+import { getJson, type ModelIdentity, modelKey, putJson, ReembedError, type Store } from '@reembed/shared'
+import {
+  checkReference,
+  type Endpoint,
+  type ModelReference,
+  measureReference,
+  modelOf,
+  openEndpoint,
+} from '@reembed/worker'
+import { note } from './format.ts'
+import type { CorpusFlags } from './options.ts'
+import type { EndpointGiven } from './parts.ts'
+
+/** `output` undefined means a dry run: nothing is written anywhere. */
+export async function planFrom(
+  corpus: Corpus,
+  flags: CorpusFlags,
+  { url, options }: EndpointGiven,
+  output: Store | undefined,
+): Promise<SurveyedRun> {
+  await using endpoint = await openEndpoint(url, { ...options, truncate: flags.truncate })
+  const model = statedModel(endpoint, flags.revision)
+  if (output) await settleReference(output, endpoint, model)
+  return planRun(corpus, {
+    model,
+    prompt: flags.prompt,
+    truncate: flags.truncate,
+    fields: { ...(flags.id && { id: flags.id }), ...(flags.text && { text: flags.text }) },
+    documentsPerShard: flags.documentsPerShard,
+    maxRejects: flags.maxRejects,
+  })
+}
+
+/** The endpoint's model; its revision by the user's word where the endpoint has none. */
+function statedModel(endpoint: Endpoint, revision: string | undefined): ModelIdentity {
+  const model = modelOf(endpoint)
+  if (revision === undefined || revision === model.revision) return model
+  if (model.revision === null) return { ...model, revision }
+  throw new ReembedError(
+    'MODEL_MISMATCH',
+    `--revision says ${revision}, the endpoint ${endpoint.url} serves ${model.id}@${model.revision}`,
+  )
+}
+
+/**
+ * The first run with a model leaves its reference vectors in the output; every later one must agree with them.
+ * So an endpoint that serves other weights under the same name is found before anything is embedded.
+ */
+async function settleReference(output: Store, endpoint: Endpoint, model: ModelIdentity): Promise<void> {
+  if (model.revision === null) {
+    note(
+      `note: ${endpoint.url} does not state its model's revision; its reference vectors stand in for it (or give --revision)`,
+    )
+  }
+  const key = modelKey(model.id, model.revision)
+  const measured: ModelReference = { ...(await measureReference(endpoint)), model }
+  await putJson(output, key, measured)
+  const stored = (await getJson(output, key)) as ModelReference | undefined
+  if (stored === undefined) throw new ReembedError('CORRUPT', `${key} vanished from ${output.url}`)
+  checkReference(measured, stored, endpoint.url)
+}

@@ -1,0 +1,166 @@
+// All commands and their options. The actions live in commands/, loaded when called, so that `--help` is quick.
+
+import { EXIT } from '@reembed/shared'
+import { Command, Option } from 'commander'
+import * as option from './options.ts'
+
+export function createProgram(): Command {
+  const program = new Command('reembed')
+    .description('Turns a corpus into a verified set of Parquet embedding shards.')
+    .version('0.1.0')
+    .exitOverride()
+    .showSuggestionAfterError()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'reembed: ')) })
+    .addHelpText(
+      'after',
+      `
+Examples:
+  reembed run --source ./docs --output ./vectors
+  reembed run --source s3://corpora/wiki/ --output s3://vectors/wiki --endpoint http://tei:8080 --redis redis://redis:6379
+  reembed search "how do I get my money back" --output ./vectors
+
+Exit codes: ${Object.entries(EXIT)
+        .map(([name, code]) => `${code} ${name}`)
+        .join(' · ')}`,
+    )
+
+  const command = (name: string, description: string, example: string): Command =>
+    program
+      .command(name)
+      .description(description)
+      .exitOverride()
+      .showSuggestionAfterError()
+      .allowExcessArguments(false)
+      .addHelpText('after', `\nExample:\n  ${example}`)
+
+  option
+    .add(
+      command(
+        'run',
+        'Plan, enqueue and follow a run to its end; starts what is not given.',
+        'reembed run --source ./docs --output ./vectors',
+      ),
+      [
+        ...option.corpus,
+        ...option.output,
+        ...option.endpoint,
+        ...option.redis,
+        ...option.worker,
+        ...option.s3,
+        option.json,
+      ],
+    )
+    .action(async options => (await import('./commands/run.ts')).run(options))
+
+  option
+    .add(command('plan', 'Say what a run would do; writes nothing.', 'reembed plan --source ./docs'), [
+      ...option.corpus,
+      option.optionalOutput,
+      ...option.endpoint,
+      ...option.s3,
+      option.json,
+    ])
+    .action(async options => (await import('./commands/plan.ts')).plan(options))
+
+  option
+    .add(
+      command(
+        'enqueue',
+        'Plan a run and put its jobs on the queue; workers do the rest.',
+        'reembed enqueue --source s3://corpora/wiki/ --output s3://vectors/wiki --endpoint http://tei:8080 --redis redis://redis:6379',
+      ),
+      [...option.corpus, ...option.output, ...option.endpoint, ...option.redis, ...option.s3, option.json],
+    )
+    .action(async options => (await import('./commands/enqueue.ts')).enqueue(options))
+
+  option
+    .add(
+      command(
+        'worker',
+        'Take jobs and make their shards until stopped; SIGTERM drains.',
+        'reembed worker --output s3://vectors/ --endpoint http://tei:8080 --redis redis://redis:6379',
+      ),
+      [...option.outputs, ...option.endpoint, ...option.redis, ...option.worker, ...option.s3, option.drain],
+    )
+    .action(async options => (await import('./commands/worker.ts')).worker(options))
+
+  option
+    .add(
+      command(
+        'status',
+        'How far a run is (the newest one, if none is named).',
+        'reembed status --output ./vectors',
+      ).argument('[run]', 'run id, or its first letters'),
+      [...option.output, ...option.redis, ...option.s3, option.json],
+    )
+    .action(async (run, options) => (await import('./commands/status.ts')).status(run, options))
+
+  option
+    .add(command('ls', 'The runs of an output, newest first.', 'reembed ls --output ./vectors'), [
+      ...option.output,
+      ...option.s3,
+      option.json,
+    ])
+    .action(async options => (await import('./commands/ls.ts')).ls(options))
+
+  option
+    .add(
+      command(
+        'verify',
+        'Recompute everything a run promises from its shards alone.',
+        'reembed verify --output ./vectors',
+      ).argument('[run]', 'run id, or its first letters; the current version if none'),
+      [...option.output, ...option.s3, option.json],
+    )
+    .action(async (run, options) => (await import('./commands/verify.ts')).verify(run, options))
+
+  option
+    .add(
+      command(
+        'current',
+        'The published version that readers shall use.',
+        'reembed current --output ./vectors',
+      ),
+      [...option.output, ...option.s3, option.json],
+    )
+    .action(async options => (await import('./commands/current.ts')).current(options))
+
+  option
+    .add(
+      command(
+        'search',
+        'The nearest documents of the current version to a text.',
+        'reembed search "a bird that cannot fly" --output ./vectors',
+      ).argument('<text>', 'what to look for'),
+      [
+        ...option.output,
+        ...option.endpoint,
+        ...option.s3,
+        new Option('-k, --top <n>', 'how many documents').default(10).argParser(option.positive),
+        new Option('--run <run>', 'search this run instead of the current version'),
+        new Option('--query-prompt <text>', 'put in front of the query, as the model card asks').default(''),
+        option.json,
+      ],
+    )
+    .action(async (text, options) => (await import('./commands/search.ts')).search(text, options))
+
+  option
+    .add(
+      command(
+        'doctor',
+        'Check Redis, the store and the endpoint, and say how to mend what is wrong.',
+        'reembed doctor --output s3://vectors/wiki --endpoint http://tei:8080 --redis redis://redis:6379',
+      ),
+      [
+        option.optionalOutput,
+        option.optionalSource,
+        ...option.endpoint,
+        ...option.redis,
+        ...option.s3,
+        option.json,
+      ],
+    )
+    .action(async options => (await import('./commands/doctor.ts')).doctor(options))
+
+  return program
+}

@@ -1,0 +1,26 @@
+// The shards that a plan asks for, in order: what finalize and verify walk along.
+
+import { type Plan, ReembedError, readSlices, type Slice, type Store, shardKey } from '@reembed/shared'
+
+export interface PlannedShard {
+  readonly shard: number
+  readonly key: string
+  readonly slice: Slice
+}
+
+export async function* plannedShards(
+  store: Store,
+  plan: Plan,
+): AsyncGenerator<PlannedShard, void, undefined> {
+  let shard = 0
+  for await (const slice of readSlices(store, plan)) {
+    yield { shard, key: shardKey(plan.run, shard, plan.shards), slice }
+    shard += 1
+  }
+}
+
+/** @throws ReembedError UNBALANCED when a shard that must be there is not. */
+export async function requireThere(store: Store, key: string): Promise<void> {
+  if (await store.head(key)) return
+  throw new ReembedError('UNBALANCED', `${key} in ${store.url} is missing: \`reembed run\` again makes it`)
+}

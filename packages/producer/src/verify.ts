@@ -1,0 +1,86 @@
+// VERIFY: does the run hold what it promises? Everything is computed again from the shards; nothing that was written
+// down about them is believed.
+
+import { createHash } from 'node:crypto'
+import {
+  checkShard,
+  type Manifest,
+  mapConcurrent,
+  type Plan,
+  ReembedError,
+  type RejectReason,
+  readManifest,
+  requirePlan,
+  type Store,
+  shardOfKey,
+  shardPrefix,
+  type Totals,
+} from '@reembed/shared'
+import { createAudit } from './audit.ts'
+import { type PlannedShard, plannedShards, requireThere } from './planned-shards.ts'
+import { requireUniqueIds } from './unique-ids.ts'
+
+export interface Verification {
+  readonly run: string
+  readonly shards: number
+  readonly model: Plan['recipe']['model']
+  readonly totals: Totals
+  readonly rejectReasons: Partial<Record<RejectReason, number>>
+}
+
+const SHARDS_AT_ONCE = 4
+
+/**
+ * Reads every shard of a run whole.
+ * @throws ReembedError (exit code 4) with the first thing that does not balance, naming the file.
+ */
+export async function verify(store: Store, run: string, signal?: AbortSignal): Promise<Verification> {
+  const plan = await requirePlan(store, run)
+  const manifest = await readManifest(store, run)
+  await refuseForeign(store, plan)
+
+  const audit = createAudit(plan)
+  const hash = createHash('sha256')
+  const checked = mapConcurrent(plannedShards(store, plan), at => check(store, plan, at), {
+    limit: SHARDS_AT_ONCE,
+    signal,
+  })
+  for await (const { slice, key, receipt, size } of checked) {
+    audit.add(slice, receipt, size)
+    hash.update(`${key} ${receipt.bodySha256}\n`)
+  }
+  const { totals, rejectReasons } = audit.end()
+  await requireUniqueIds(store, plan, totals.rows, signal)
+  if (manifest) requireSame(manifest, totals, hash.digest('hex'), store)
+  return { run, shards: plan.shards, model: plan.recipe.model, totals, rejectReasons }
+}
+
+/** Anything under the run's data that is no shard of it was put there by somebody else. */
+async function refuseForeign(store: Store, plan: Plan): Promise<void> {
+  for await (const { key } of store.list(shardPrefix(plan.run))) {
+    if (shardOfKey(key, plan.run, plan.shards) !== undefined) continue
+    throw new ReembedError(
+      'CORRUPT',
+      `${key} in ${store.url} is not a shard of this run; it was left as it is`,
+    )
+  }
+}
+
+async function check(store: Store, plan: Plan, { slice, key, shard }: PlannedShard) {
+  await requireThere(store, key)
+  return { slice, key, ...(await checkShard(store, key, { run: plan.run, shard })) }
+}
+
+function requireSame(manifest: Manifest, totals: Totals, shardsSha256: string, store: Store): void {
+  const same =
+    manifest.shardsSha256 === shardsSha256 &&
+    JSON.stringify(sorted(manifest.totals)) === JSON.stringify(sorted(totals))
+  if (same) return
+  throw new ReembedError(
+    'CORRUPT',
+    `the shards of run ${manifest.run} in ${store.url} are not those that its manifest names: at least one was replaced after it was finished`,
+  )
+}
+
+const sorted = (totals: Totals): [string, unknown][] =>
+  Object.entries(totals).sort(([a], [b]) => (a < b ? -1 : 1))

@@ -1,0 +1,109 @@
+// One job in, one shard out. This is DESIGN section 1 as code: read the slice, embed its documents, put the shard
+// if nobody else has. Everything before the put may be lost or done twice without harm.
+
+import { createHash } from 'node:crypto'
+import {
+  type Job,
+  type JobContext,
+  type Plan,
+  type Receipt,
+  ReembedError,
+  type RejectRow,
+  readReceipt,
+  readSlice,
+  type Store,
+  shardKey,
+} from '@reembed/shared'
+import type { EmbeddedWindow } from './embed.ts'
+import type { Embedder } from './embedder.ts'
+import type { OpenRun } from './runs.ts'
+import { HASH_BYTES } from './shard/schema.ts'
+import { createShardBuffer } from './shard/sink.ts'
+import { createShardWriter } from './shard/writer.ts'
+
+/**
+ * Makes the shard of a job, or finds it made. Returns the receipt of a shard that it put itself.
+ * @throws ReembedError; `retry` says what the queue shall do.
+ */
+export async function work(
+  job: Job,
+  run: OpenRun,
+  embedder: Pick<Embedder, 'embed'>,
+  { signal, documents }: Pick<JobContext, 'signal' | 'documents'>,
+): Promise<{ status: 'put' | 'was_there'; receipt: Receipt; bytes: number } | { status: 'done_before' }> {
+  const { store, source, plan } = run
+  const key = shardKey(plan.run, job.shard, plan.shards)
+  if (await store.head(key, { signal })) return { status: 'done_before' }
+
+  const buffer = createShardBuffer()
+  const writer = createShardWriter({ dimensions: plan.recipe.model.dimensions, sink: buffer.sink })
+  const reader = readSlice(source, await run.slice(job.shard), { fields: plan.recipe.fields, signal })
+  const rejects: RejectRow[] = []
+  let tokens: number | null = 0
+  let truncated = 0
+  let repaired = 0
+  for await (const window of embedder.embed(run, reader.records, signal)) {
+    writer.append({
+      ids: window.documents.map(({ id }) => id),
+      hashes: hashesOf(window),
+      vectors: window.vectors,
+    })
+    for (const { kind: _, ...reject } of window.rejects) rejects.push(reject)
+    tokens = tokens === null || window.tokens === null ? null : tokens + window.tokens
+    truncated += window.truncated
+    repaired += window.repaired
+    documents(writer.rows + rejects.length)
+  }
+  signal.throwIfAborted()
+
+  const receipt = writer.finish({
+    ...identityOf(plan, job.shard),
+    source: reader.read,
+    documents: writer.rows + rejects.length,
+    rejects,
+    tokens,
+    truncated,
+    repaired,
+  })
+  const bytes = buffer.bytes()
+  const outcome = await store.putIfAbsent(key, bytes, {
+    contentType: 'application/vnd.apache.parquet',
+    signal,
+  })
+  if (outcome === 'exists') return { status: 'was_there', ...(await twinOf(store, key, plan, job.shard)) }
+  return { status: 'put', receipt, bytes: bytes.length }
+}
+
+const identityOf = (plan: Plan, shard: number) => ({
+  run: plan.run,
+  shard,
+  shards: plan.shards,
+  spaceId: plan.spaceId,
+  recipeId: plan.recipeId,
+  model: plan.recipe.model,
+})
+
+/** Another worker was first: its shard is as good as ours, if it is the shard of this run at all. */
+async function twinOf(
+  store: Store,
+  key: string,
+  plan: Plan,
+  shard: number,
+): Promise<{ receipt: Receipt; bytes: number }> {
+  const { receipt, size } = await readReceipt(store, key)
+  if (receipt.run === plan.run && receipt.shard === shard && receipt.spaceId === plan.spaceId)
+    return { receipt, bytes: size }
+  throw new ReembedError(
+    'CORRUPT',
+    `${key} in ${store.url} is taken by a shard of another run (${receipt.run}); it was left as it is`,
+  )
+}
+
+/** First 16 bytes of the SHA-256 of each text: what tells an edited document from an unchanged one. */
+function hashesOf({ documents }: EmbeddedWindow): Uint8Array {
+  const hashes = new Uint8Array(documents.length * HASH_BYTES)
+  for (const [row, { text }] of documents.entries()) {
+    hashes.set(createHash('sha256').update(text).digest().subarray(0, HASH_BYTES), row * HASH_BYTES)
+  }
+  return hashes
+}

@@ -1,0 +1,109 @@
+// A worker: takes jobs from the queue, several at once, and makes their shards. It holds no state that anybody
+// would miss; killed at any moment, another worker does its jobs again.
+
+import { hostname } from 'node:os'
+import {
+  type Consumer,
+  type ConsumerEvent,
+  consume,
+  type Job,
+  type JobContext,
+  type Logger,
+  messageOf,
+  type S3Options,
+} from '@reembed/shared'
+import { createEmbedder } from './embedder.ts'
+import type { EndpointOptions } from './endpoint/index.ts'
+import { createRuns } from './runs.ts'
+import { work } from './work.ts'
+
+export interface WorkerOptions {
+  readonly redis: string
+  readonly endpoint: string
+  readonly endpointOptions?: EndpointOptions
+  /** Outputs this worker serves, each with what lies below it. */
+  readonly outputs: readonly string[]
+  /** Jobs at once. Each holds one shard in memory, 64 MiB at most. */
+  readonly concurrency?: number
+  readonly s3?: S3Options | undefined
+  readonly log: Logger
+  /** Called when the queue has nothing more for this worker: a good moment to sweep. */
+  readonly onIdle?: () => void
+  /** Called with each failure and postponement, for the progress line of `run`. */
+  readonly onTrouble?: (error: unknown, final: boolean) => void
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface Worker extends AsyncDisposable {
+  /** How the endpoint does, in a word or two. */
+  readonly endpointState: string
+  /** Stops taking jobs; those under way may finish within `graceMs`, the rest goes back to the queue at once. */
+  drain(graceMs: number): Promise<void>
+}
+
+const DEFAULT_CONCURRENCY = 4
+const BEAT_MS = 2_000
+
+/** Starts a worker. @throws ReembedError when Redis cannot be used; the endpoint is waited for. */
+export async function startWorker(options: WorkerOptions): Promise<Worker> {
+  const { redis, concurrency = DEFAULT_CONCURRENCY, log, signal } = options
+  const name = `${hostname()}-${process.pid}`
+  const runs = createRuns(options)
+  const embedder = createEmbedder(options.endpoint, options.endpointOptions)
+
+  async function handle(job: Job, context: JobContext): Promise<void> {
+    const startedMs = performance.now()
+    const run = await runs.open(job)
+    const made = await work(job, run, embedder, context)
+    const facts = { run: job.run, shard: job.shard, ms: Math.round(performance.now() - startedMs) }
+    if (made.status === 'done_before') {
+      log.debug(facts, 'shard was there')
+      return
+    }
+    const { documents, rows, rejects, tokens } = made.receipt
+    const counts = { documents, rows, rejects: rejects.length, tokens: tokens ?? 0, bytes: made.bytes }
+    // A twin's shard was counted by the twin.
+    if (made.status === 'put') await context.finished(counts)
+    log.info({ ...facts, ...counts, status: made.status }, 'shard finished')
+  }
+
+  const consumer: Consumer = await consume(redis, handle, { concurrency, signal, onEvent })
+
+  function onEvent(event: ConsumerEvent): void {
+    if (event.kind === 'idle') options.onIdle?.()
+    else if (event.kind === 'handed_back')
+      log.info({ run: event.job.run, shard: event.job.shard }, 'job handed back')
+    else if (event.kind === 'redis_error')
+      log.warn({ times: event.times }, `Redis: ${messageOf(event.error)}`)
+    else if (event.kind === 'failed' || event.kind === 'postponed') {
+      const facts = { run: event.job?.run, shard: event.job?.shard, final: event.final }
+      log[event.final ? 'error' : 'warn'](facts, `job ${event.kind}: ${messageOf(event.error)}`)
+      options.onTrouble?.(event.error, event.final)
+    }
+  }
+
+  const beat = (): void => {
+    consumer.beat({ worker: name, endpoint: embedder.state, atMs: Date.now() }).catch(() => {})
+  }
+  const heart = setInterval(beat, BEAT_MS)
+  heart.unref()
+  beat()
+  log.info({ worker: name, concurrency }, 'worker started')
+
+  let ended: Promise<void> | undefined
+  async function end(graceMs: number): Promise<void> {
+    clearInterval(heart)
+    await consumer.drain(graceMs)
+    await embedder[Symbol.asyncDispose]()
+    await runs[Symbol.asyncDispose]()
+    log.info({ worker: name }, 'worker stopped')
+  }
+
+  return {
+    get endpointState() {
+      return embedder.state
+    },
+    drain: graceMs => (ended ??= end(graceMs)),
+    [Symbol.asyncDispose]: () => (ended ??= end(0)),
+  }
+}

@@ -14,6 +14,8 @@ export interface EndpointOptions {
   readonly token?: string | undefined
   /** Name of the model on a server that has only OpenAI's routes. */
   readonly model?: string | undefined
+  /** Exact revision of the model, for an endpoint that does not state one. */
+  readonly revision?: string | undefined
   /** Whether over-long texts are cut by the server (default) or refused. */
   readonly truncate?: boolean
   /** For one whole request. */
@@ -57,16 +59,17 @@ const PARITY_TEXTS = [
 
 /** Reads `/info`, settles the route, and learns dimensions and normalisation from a first embedding. */
 export async function openEndpoint(url: string, options: EndpointOptions = {}): Promise<Endpoint> {
-  const { token, model, truncate = true, timeoutMs = 60_000, allowInsecure = false, signal } = options
+  const { token, truncate = true, timeoutMs = 60_000, allowInsecure = false, signal } = options
   const address = parseAddress(url, token, allowInsecure)
   const wire = openWire(address.origin, {
     headers: ['user-agent', 'reembed', ...(token ? ['authorization', `Bearer ${token}`] : [])],
   })
   try {
-    const server: Server = { wire, ...address, model, truncate, timeoutMs }
+    const server: Server = { wire, ...address, model: options.model, truncate, timeoutMs }
     const stated = await readInfo(server, signal)
+    const revision = revisionOf(stated, options.revision, server.url)
     const probe = await negotiate(server, stated, signal)
-    return createEndpoint(server, { ...stated, ...probe.learned }, probe)
+    return createEndpoint(server, { ...stated, revision, ...probe.learned }, probe)
   } catch (error) {
     await wire[Symbol.asyncDispose]()
     throw error
@@ -84,6 +87,8 @@ interface Server {
 
 type Route = Endpoint['route']
 
+const OTHER_SERVER = new Set<Failure['kind']>(['route_missing', 'bad_input', 'unfit'])
+
 async function readInfo(server: Server, signal: AbortSignal | undefined): Promise<StatedInfo> {
   const { wire, base, url, model, timeoutMs } = server
   const get = { method: 'GET', path: `${base}/info`, timeoutMs, signal } as const
@@ -91,11 +96,25 @@ async function readInfo(server: Server, signal: AbortSignal | undefined): Promis
     wire.exchange(get, reply => (reply.status === 200 ? parseInfo(reply.body.toString()) : failureOf(reply))),
   )
   if (typeof answer !== 'string' && 'modelId' in answer) return answer
-  if (typeof answer !== 'string' && !['route_missing', 'bad_input', 'unfit'].includes(answer.kind)) {
-    throw toError(answer, url)
-  }
+  // A route that is not there and a request not understood tell what the server is; all else, how it does.
+  const other = typeof answer === 'string' || answer.status === 404 || OTHER_SERVER.has(answer.kind)
+  if (!other) throw toError(answer, url)
   if (model === undefined) throw notAnEndpoint(url, answer)
   return openaiInfo(model)
+}
+
+function revisionOf(
+  { modelId, revision }: StatedInfo,
+  given: string | undefined,
+  url: string,
+): string | null {
+  if (given !== undefined && revision !== null && given !== revision) {
+    throw new ReembedError(
+      'MODEL_MISMATCH',
+      `expected revision ${given} of the model, but the endpoint ${url} serves ${modelId}@${revision}`,
+    )
+  }
+  return revision ?? given ?? null
 }
 
 interface Probe {

@@ -72,8 +72,8 @@ export function parseInfo(body: string): StatedInfo | string {
 export function openaiInfo(model: string): StatedInfo {
   return {
     kind: 'openai',
-    modelId: model.replace(/@[^@]*$/, ''),
-    revision: revisionIn(model),
+    modelId: model,
+    revision: null,
     pooling: null,
     maxClientBatchSize: 32,
     maxConcurrentRequests: 512,

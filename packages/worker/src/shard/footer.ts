@@ -30,9 +30,18 @@ export function footerBytes(receipt: Receipt, groups: RowGroup[]): Uint8Array {
   const footer = Buffer.from(writer.getBytes())
   // writeMetadata has put the length behind the metadata.
   const metadata = footer.subarray(0, -8)
+  if (groups.length === 0) stateNoGroups(metadata)
   const hash = createHash('sha256').update(metadata).digest('hex')
   metadata.write(hash, metadata.lastIndexOf(NO_HASH), 'latin1')
   return footer
+}
+
+/** Thrift: 0 rows, then a list of 0 row groups; its type is not said by hyparquet-writer, and arrow-rs insists on it. */
+const NO_ROWS_NO_GROUPS = Buffer.of(0x16, 0x00, 0x19, 0x00)
+const STRUCT = 0x0c
+
+function stateNoGroups(metadata: Buffer): void {
+  metadata[metadata.indexOf(NO_ROWS_NO_GROUPS) + 3] = STRUCT
 }
 
 /** The receipt for us, its main facts as plain keys for everybody else. */

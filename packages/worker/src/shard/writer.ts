@@ -84,6 +84,13 @@ export function createShardWriter({
         `${ids.length} ids came with ${vectors.length} values of ${dimensions} dimensions and ${hashes.length} bytes of hashes`,
       )
     }
+    const broken = ids.findIndex(id => !id.isWellFormed())
+    if (broken !== -1) {
+      throw new ReembedError(
+        'INTERNAL',
+        `the id ${JSON.stringify(ids[broken])} is not Unicode: it would be read back as another`,
+      )
+    }
     rows += ids.length
     for (let from = 0; from < ids.length; ) {
       const to = Math.min(ids.length, from + rowGroupRows - heldRows)

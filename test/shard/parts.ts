@@ -1,0 +1,129 @@
+// What the shard tests are built from: a store in memory that counts what is read, and rows made from a seed.
+
+import { createHash } from 'node:crypto'
+import { type Receipt, ReembedError, type Store } from '@reembed/shared'
+import { createShardBuffer } from '../../packages/worker/src/shard/sink.ts'
+import {
+  createShardWriter,
+  type ReceiptFacts,
+  type ShardRows,
+} from '../../packages/worker/src/shard/writer.ts'
+
+export { checkShard } from '../../packages/shared/src/shard/check.ts'
+export { readIds, readReceipt, readShard } from '../../packages/shared/src/shard/read.ts'
+export { createShardBuffer, createShardWriter }
+
+export interface MemoryStore extends Store {
+  readonly objects: Map<string, Uint8Array>
+  /** The ranges that were read, in order. */
+  readonly reads: { key: string; bytes: number }[]
+}
+
+export function memoryStore(objects: Record<string, Uint8Array> = {}): MemoryStore {
+  const held = new Map(Object.entries(objects))
+  const reads: { key: string; bytes: number }[] = []
+  const get: Store['get'] = async (key, { start = 0, end, signal } = {}) => {
+    signal?.throwIfAborted()
+    const body = held.get(key)
+    if (!body) throw new ReembedError('CORRUPT', `'${key}' is missing`)
+    const bytes = body.slice(start, end)
+    reads.push({ key, bytes: bytes.length })
+    return bytes
+  }
+  return {
+    url: 'memory',
+    objects: held,
+    reads,
+    get,
+    async *list(prefix) {
+      for (const [key, { length }] of held) if (key.startsWith(prefix)) yield { key, size: length, etag: '' }
+    },
+    async head(key) {
+      const body = held.get(key)
+      return body && { key, size: body.length, etag: '' }
+    },
+    async *stream(key, options) {
+      yield await get(key, options)
+    },
+    async putIfAbsent(key, body) {
+      if (held.has(key)) return 'exists'
+      held.set(key, body.slice())
+      return 'created'
+    },
+    async [Symbol.asyncDispose]() {},
+  }
+}
+
+export interface RowsOptions {
+  readonly rows: number
+  readonly dimensions: number
+  readonly seed?: number
+}
+
+/** Rows of unit vectors with some of the values that copying by way of numbers could lose. */
+export function makeRows({ rows, dimensions, seed = 1 }: RowsOptions): ShardRows {
+  const vectors = new Float32Array(rows * dimensions)
+  let state = seed
+  for (let i = 0; i < vectors.length; i++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0
+    vectors[i] = state / 2 ** 31
+  }
+  for (let row = 0; row < rows; row++) {
+    const vector = vectors.subarray(row * dimensions, (row + 1) * dimensions)
+    if (dimensions > 2 && row % 3 === 0) vector.set([-0, 1.401298464324817e-45], row % (dimensions - 1))
+    const norm = Math.hypot(...vector)
+    for (let i = 0; i < dimensions; i++) vector[i] = (vector[i] ?? 0) / norm
+  }
+  const ids = Array.from({ length: rows }, (_, row) => `doc-${row}-${['', 'é', '𝒳'][row % 3]}`)
+  const hashes = Buffer.concat(ids.map(id => createHash('sha256').update(id).digest().subarray(0, 16)))
+  return { ids, hashes, vectors }
+}
+
+export const factsOf = (documents: number, dimensions: number): ReceiptFacts => ({
+  run: 'abcdefghijklmnopqrstuvwxyz',
+  shard: 17,
+  shards: 42,
+  spaceId: 'space',
+  recipeId: 'recipe',
+  model: { id: 'BAAI/bge-base-en-v1.5', revision: 'a5beb1e3', dimensions, pooling: 'cls', normalized: true },
+  source: [{ key: 'corpus.jsonl', etag: 'e', start: 0, end: 1_000, lines: documents }],
+  documents,
+  rejects: [],
+  tokens: 12_345,
+  truncated: 1,
+  repaired: 0,
+})
+
+export interface WriteOptions extends RowsOptions {
+  readonly rowGroupRows?: number | undefined
+  /** Rows per append; replies of an endpoint come like that. */
+  readonly batch?: number
+  readonly facts?: Partial<ReceiptFacts>
+  readonly ids?: readonly string[]
+}
+
+export interface WrittenShard extends ShardRows {
+  readonly bytes: Uint8Array
+  readonly receipt: Receipt
+}
+
+/** A shard of made rows, as its bytes. */
+export function writeShard({ rowGroupRows, batch = 32, facts, ...options }: WriteOptions): WrittenShard {
+  const { rows, dimensions } = options
+  const made = { ...makeRows(options), ...(options.ids && { ids: options.ids }) }
+  const buffer = createShardBuffer()
+  const writer = createShardWriter({ dimensions, rowGroupRows, sink: buffer.sink })
+  for (let from = 0; from < rows; from += batch) {
+    writer.append({
+      ids: made.ids.slice(from, from + batch),
+      hashes: made.hashes.subarray(from * 16, (from + batch) * 16),
+      vectors: made.vectors.subarray(from * dimensions, (from + batch) * dimensions),
+    })
+  }
+  const receipt = writer.finish({ ...factsOf(rows + (facts?.rejects?.length ?? 0), dimensions), ...facts })
+  return { ...made, receipt, bytes: buffer.bytes() }
+}
+
+/** The bytes of the floats: equal bytes are equal values, -0 and all. */
+export const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Buffer =>
+  Buffer.from(buffer, byteOffset, byteLength)

@@ -1,20 +1,10 @@
 // What reading a shard costs, and that no damage goes unseen or is taken for another.
 
-import { ReembedError } from '@reembed/shared'
+import { checkShard, ReembedError, readIds, readReceipt, readShard } from '@reembed/shared'
+import { createShardBuffer, createShardWriter } from '@reembed/worker'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import {
-  checkShard,
-  createShardBuffer,
-  createShardWriter,
-  factsOf,
-  makeRows,
-  memoryStore,
-  readIds,
-  readReceipt,
-  readShard,
-  writeShard,
-} from './parts.ts'
+import { factsOf, makeRows, memoryStore, writeShard } from './parts.ts'
 
 const KEY = 'runs/r/data/part-00017-of-00042.parquet'
 

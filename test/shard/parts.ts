@@ -2,16 +2,9 @@
 
 import { createHash } from 'node:crypto'
 import { type Receipt, ReembedError, type Store } from '@reembed/shared'
-import { createShardBuffer } from '../../packages/worker/src/shard/sink.ts'
-import {
-  createShardWriter,
-  type ReceiptFacts,
-  type ShardRows,
-} from '../../packages/worker/src/shard/writer.ts'
+import { createShardBuffer, createShardWriter, type ShardRows, type ShardWriter } from '@reembed/worker'
 
-export { checkShard } from '../../packages/shared/src/shard/check.ts'
-export { readIds, readReceipt, readShard } from '../../packages/shared/src/shard/read.ts'
-export { createShardBuffer, createShardWriter }
+type ReceiptFacts = Parameters<ShardWriter['finish']>[0]
 
 export interface MemoryStore extends Store {
   readonly objects: Map<string, Uint8Array>

@@ -1,6 +1,7 @@
 // What other readers see in a shard: DuckDB, arrow-rs and hyparquet, which share no code with our vector column.
 
 import { zstdDecompressSync } from 'node:zlib'
+import { checkShard, readShard } from '@reembed/shared'
 import { tableFromIPC } from 'apache-arrow'
 import fc from 'fast-check'
 import { type FileMetaData, parquetMetadata, parquetReadObjects } from 'hyparquet'
@@ -9,7 +10,7 @@ import { deserializeTCompactProtocol } from 'hyparquet/src/thrift.js'
 import { readParquet } from 'parquet-wasm'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type DuckDb, openDuckDb } from './duckdb.ts'
-import { bytesOf, checkShard, memoryStore, readShard, type WriteOptions, writeShard } from './parts.ts'
+import { bytesOf, memoryStore, type WriteOptions, writeShard } from './parts.ts'
 
 const DIMENSIONS = [1, 2, 3, 7, 8, 9, 15, 16, 31, 384, 768, 1023, 1024, 4096]
 const pageRowsOf = (dimensions: number): number => Math.floor(2 ** 20 / (4 * dimensions))

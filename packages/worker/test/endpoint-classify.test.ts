@@ -109,6 +109,7 @@ describe('classify', () => {
     ['ENOTFOUND', 'down'],
     ['UND_ERR_CONNECT_TIMEOUT', 'down'],
     ['CERT_HAS_EXPIRED', 'unfit'],
+    ['UND_ERR_DESTROYED', 'unfit'],
     ['ECONNRESET', 'reset'],
     ['UND_ERR_SOCKET', 'reset'],
     ['EPIPE', 'reset'],

@@ -70,6 +70,8 @@ export function classifyError(error: unknown, answered: boolean): Failure {
   const message = messageOf(error).slice(0, MESSAGE_CHARACTERS)
   if (code === 'REPLY_TIMEOUT') return { kind: 'timeout', message }
   if (code === 'REPLY_TOO_LARGE') return { kind: 'corrupt', message }
+  if (code === 'UND_ERR_DESTROYED' || code === 'UND_ERR_CLOSED')
+    return { kind: 'unfit', message: 'closed here' }
   if (TLS.test(code)) return { kind: 'unfit', message: `TLS failed (${code})` }
   if (DOWN.has(code)) return { kind: 'down', message: `no connection (${code})` }
   const when = answered ? 'within the reply' : 'before the reply'

@@ -1,0 +1,454 @@
+import type { Document, Reject, SourceRecord } from '@reembed/shared'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Clock } from '../src/embed/clock.ts'
+import { cutToBytes, prepare } from '../src/embed/prepare.ts'
+import { type EmbeddedWindow, type EmbedOptions, embed } from '../src/embed.ts'
+import { type Endpoint, openEndpoint } from '../src/endpoint/index.ts'
+import { createLimiter, type Limiter } from '../src/limiter.ts'
+import {
+  base64,
+  type Call,
+  DIMENSIONS,
+  INFO,
+  type Script,
+  type ScriptedEndpoint,
+  sendError,
+  sendJson,
+  startScriptedEndpoint,
+  tokensOf,
+  vectorOf,
+} from './parts/scripted-endpoint.ts'
+
+let server: ScriptedEndpoint
+let endpoint: Endpoint
+let limiter: Limiter
+let clock: Clock & { readonly slept: number[] }
+
+beforeEach(async () => {
+  server = await startScriptedEndpoint()
+  clock = fakeClock()
+})
+afterEach(async () => {
+  await endpoint[Symbol.asyncDispose]()
+  await server[Symbol.asyncDispose]()
+})
+
+/** Sleeping takes no time, but the clock moves on. */
+function fakeClock(): typeof clock {
+  let now = 0
+  const slept: number[] = []
+  return {
+    slept,
+    now: () => now,
+    async sleep(ms, signal) {
+      signal?.throwIfAborted()
+      slept.push(ms)
+      now += ms
+    },
+  }
+}
+
+async function start(script: Script = () => false, info: Record<string, unknown> = {}): Promise<void> {
+  server.info = { ...INFO, ...info }
+  endpoint = await openEndpoint(server.url)
+  limiter = createLimiter({ max: 400 })
+  server.script(script)
+}
+
+const documentOf = (text: string, i: number): Document => ({
+  kind: 'document',
+  id: `d${i}`,
+  text,
+  position: { part: 0, offset: i * 100, line: i + 1 },
+})
+const documents = (texts: readonly string[]): Document[] => texts.map(documentOf)
+const numbered = (count: number): string[] =>
+  Array.from({ length: count }, (_, i) => `document ${i} ${'x'.repeat((i * 37) % 500)}`)
+
+async function run(
+  records: Iterable<SourceRecord> | AsyncIterable<SourceRecord>,
+  options: Partial<EmbedOptions> = {},
+): Promise<EmbeddedWindow[]> {
+  const windows: EmbeddedWindow[] = []
+  for await (const window of embed(records, { endpoint, limiter, clock, random: () => 0.5, ...options })) {
+    windows.push(window)
+  }
+  return windows
+}
+
+/** Every document has the vector of its own text, in source order. */
+function expectVectors(windows: readonly EmbeddedWindow[], texts: readonly string[]): void {
+  const got = windows.flatMap(window => window.documents)
+  expect(got.map(({ text }) => text)).toEqual(texts)
+  for (const { documents: kept, vectors } of windows) {
+    expect(vectors).toHaveLength(kept.length * DIMENSIONS)
+    for (const [i, { text }] of kept.entries()) {
+      expect(vectors.subarray(i * DIMENSIONS, (i + 1) * DIMENSIONS)).toEqual(vectorOf(text))
+    }
+  }
+}
+
+const rejectsOf = (windows: readonly EmbeddedWindow[]): Pick<Reject, 'id' | 'reason' | 'message'>[] =>
+  windows.flatMap(({ rejects }) =>
+    rejects.map(({ id, reason, message }) => ({ id: id ?? '', reason, message })),
+  )
+
+/** Refuses each request that holds a text for which `isBad`. */
+const refuses =
+  (isBad: (text: string) => boolean, status: number, type: string, message: string): Script =>
+  ({ texts }, response) =>
+    texts.some(isBad) && sendError(response, status, type, message)
+const hasPoison = (text: string): boolean => text.includes('poison')
+
+describe('documents in, vectors out', () => {
+  test('3,000 documents of mixed length come out once, in order, each with its own vector', async () => {
+    await start()
+    const texts = numbered(3_000)
+    const windows = await run(documents(texts))
+    expectVectors(windows, texts)
+    expect(windows).toHaveLength(3)
+    expect(windows.reduce((sum, { tokens }) => sum + (tokens ?? 0), 0)).toBe(
+      texts.reduce((sum, text) => sum + tokensOf(text), 0),
+    )
+    expect(limiter.inFlight).toBe(0)
+  })
+
+  test('no documents, no windows, no requests', async () => {
+    await start()
+    expect(await run([])).toEqual([])
+    expect(server.calls).toEqual([])
+  })
+
+  test('a request holds texts of like length', async () => {
+    await start()
+    await run(documents(numbered(1_024)))
+    const spreads = server.calls.map(({ texts }) => {
+      const lengths = texts.map(({ length }) => length)
+      return Math.max(...lengths) - Math.min(...lengths)
+    })
+    expect(Math.max(...spreads)).toBeLessThan(40)
+  })
+
+  test('no request is over the server’s limits of inputs, tokens and bytes', async () => {
+    await start(undefined, { max_client_batch_size: 8, max_batch_tokens: 1_000 })
+    await run(documents(numbered(300)))
+    for (const { texts } of server.calls) {
+      expect(texts.length).toBeLessThanOrEqual(8)
+      expect(texts.length === 1 || texts.reduce((sum, text) => sum + tokensOf(text), 0) <= 1_000).toBe(true)
+    }
+    server.script(() => false)
+    await run(documents(Array.from({ length: 20 }, (_, i) => `${i} ${'ä'.repeat(60_000)}`)))
+    for (const { texts } of server.calls) {
+      expect(texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0)).toBeLessThan(2_000_000)
+    }
+  })
+
+  test('the next window is under way before the last request of this one has ended', async () => {
+    const held: (() => void)[] = []
+    const overlapped = Promise.withResolvers<void>()
+    await start(async ({ texts }) => {
+      if (texts.includes('slow 0')) await new Promise<void>(resolve => held.push(resolve))
+      if (texts.some(text => text.startsWith('next'))) overlapped.resolve()
+      return false
+    })
+    const texts = [
+      ...Array.from({ length: 8 }, (_, i) => `slow ${i}`),
+      ...Array.from({ length: 8 }, (_, i) => `next ${i}`),
+    ]
+    const result = run(documents(texts), { windowDocuments: 8 })
+    await overlapped.promise
+    for (const release of held) release()
+    expectVectors(await result, texts)
+  })
+
+  test('a stalled endpoint stops reading the source within three windows', async () => {
+    await start(() => new Promise(() => {}))
+    let read = 0
+    function* source(): Generator<Document> {
+      for (;;) yield documentOf('x', read++)
+    }
+    const stop = new AbortController()
+    const result = run(source(), { windowDocuments: 50, signal: stop.signal })
+    while (server.calls.length < 2) await new Promise(setImmediate)
+    for (let i = 0; i < 20; i++) await new Promise(setImmediate)
+    expect(read).toBeLessThanOrEqual(151)
+    stop.abort(new Error('enough'))
+    await expect(result).rejects.toThrow('enough')
+    expect(limiter.inFlight).toBe(0)
+  })
+})
+
+describe('what a text must be', () => {
+  test('empty and blank texts become rejects and are never sent', async () => {
+    await start()
+    const windows = await run(documents(['a', '', ' \n\t ', 'b', '\u3000']))
+    expectVectors(windows, ['a', 'b'])
+    expect(rejectsOf(windows).map(({ id, reason }) => [id, reason])).toEqual([
+      ['d1', 'empty_text'],
+      ['d2', 'empty_text'],
+      ['d4', 'empty_text'],
+    ])
+    expect(server.calls.flatMap(({ texts }) => texts).sort()).toEqual(['a', 'b'])
+  })
+
+  test('the source’s own rejects come out among ours, in source order', async () => {
+    await start()
+    const broken: Reject = {
+      kind: 'reject',
+      reason: 'invalid_json',
+      message: 'm',
+      position: { part: 0, offset: 150 },
+    }
+    const [a, empty, b] = documents(['a', '', 'b'])
+    const records = [a, empty, broken, b].filter(record => record !== undefined)
+    const [window] = await run(records)
+    expect(window?.rejects.map(({ reason }) => reason)).toEqual(['empty_text', 'invalid_json'])
+  })
+
+  test('lone surrogates are replaced and counted; whole ones are left', async () => {
+    await start()
+    const [window] = await run(documents(['bad \ud800 text', 'good 😀']))
+    expect(window?.repaired).toBe(1)
+    expect(server.calls.flatMap(({ texts }) => texts)).toContain('bad \ufffd text')
+    expect(server.calls.flatMap(({ texts }) => texts)).toContain('good 😀')
+  })
+
+  test('the prompt stands in front of every text', async () => {
+    await start()
+    await run(documents(['a']), { prompt: 'passage: ' })
+    expect(server.calls.flatMap(({ texts }) => texts)).toEqual(['passage: a'])
+  })
+
+  test('what the server would not look at is cut between two characters, and counted', async () => {
+    await start(undefined, { max_input_length: 4 })
+    const [window] = await run(documents(['ä😀'.repeat(1_000), 'short']))
+    expect(window).toMatchObject({ truncated: 1 })
+    const sent = server.calls.flatMap(({ texts }) => texts).find(({ length }) => length > 100) ?? ''
+    expect(Buffer.byteLength(sent)).toBeLessThanOrEqual(1_000)
+    expect(Buffer.byteLength(sent)).toBeGreaterThan(995)
+    expect(sent.isWellFormed()).toBe(true)
+  })
+
+  test.each([0, 1, 2, 3, 4, 5, 6, 7, 100])('a cut at %i bytes never makes half a character', bytes => {
+    const cut = cutToBytes('aä€😀', bytes)
+    expect('aä€😀'.startsWith(cut) && cut.isWellFormed() && Buffer.byteLength(cut) <= bytes).toBe(true)
+  })
+
+  test('a text of exactly the limit is not cut', () => {
+    const ready = prepare(documentOf('ä'.repeat(500), 0), { prompt: '', maxTextBytes: 1_000 })
+    expect(ready).toMatchObject({ cut: false, bytes: 1_000 })
+  })
+})
+
+describe('faults', () => {
+  test('overload is waited out with growing, jittered delays, and nothing is lost', async () => {
+    await start(
+      ({ number }, response) => number <= 3 && sendError(response, 429, 'Overloaded', 'Model is overloaded'),
+    )
+    const windows = await run(documents(['a', 'b']))
+    expectVectors(windows, ['a', 'b'])
+    expect(clock.slept).toEqual([50, 100, 200])
+  })
+
+  test('a server that keeps refusing gets smaller requests', async () => {
+    await start(
+      ({ texts }, response) =>
+        texts.length > 4 && sendError(response, 429, 'Overloaded', 'Model is overloaded'),
+    )
+    const texts = numbered(32)
+    expectVectors(await run(documents(texts)), texts)
+  })
+
+  test('Retry-After is obeyed', async () => {
+    await start(({ number }, response) => {
+      if (number === 1) response.writeHead(429, { 'retry-after': '7' }).end()
+      return number === 1
+    })
+    await run(documents(['a']))
+    expect(clock.slept).toEqual([7_050])
+  })
+
+  test.each<[string, string, Script]>([
+    ['overloaded', 'ENDPOINT_OVERLOADED', (_call, response) => sendError(response, 429, 'Overloaded', 'x')],
+    ['starting', 'ENDPOINT_UNREACHABLE', (_call, response) => sendError(response, 503, 'x', 'x')],
+    [
+      'crashed',
+      'ENDPOINT_UNREACHABLE',
+      (_call, response) => response.socket?.resetAndDestroy() !== undefined,
+    ],
+  ])(
+    'an endpoint that stays %s beyond patience gives the job back, to be tried later',
+    async (_name, code, script) => {
+      await start(script)
+      await expect(run(documents(['a']))).rejects.toMatchObject({ code, retry: 'later' })
+      expect(clock.now()).toBeLessThanOrEqual(60_000)
+      expect(limiter.inFlight).toBe(0)
+    },
+  )
+
+  test('patience counts from the last answer to anybody, not from the first refusal', async () => {
+    let refusals = 0
+    await start(({ texts }, response) => {
+      if (texts.length === 1) return false
+      return refusals++ < 12 && sendError(response, 429, 'Overloaded', 'x')
+    })
+    const long = Array.from({ length: 40 }, (_, i) => `${i}${'y'.repeat(20_000)}`)
+    expectVectors(await run(documents([...long, 'a', 'b']), { patienceMs: 30_000 }), [...long, 'a', 'b'])
+  })
+
+  test('a batch limit that shrank is taken from the refusal, at once', async () => {
+    await start(({ texts }, response) =>
+      texts.length > 5
+        ? sendError(response, 413, 'Validation', `batch size ${texts.length} > maximum allowed batch size 5`)
+        : false,
+    )
+    const texts = numbered(32)
+    expectVectors(await run(documents(texts)), texts)
+    expect(clock.slept).toEqual([])
+  })
+
+  test('a body over the server’s limit is split, and a text that alone is over it becomes a reject', async () => {
+    await start(({ texts }, response) => {
+      const tooLarge = texts.reduce((sum, text) => sum + text.length, 0) > 900
+      if (tooLarge) response.writeHead(413, { 'content-type': 'text/plain' }).end('length limit exceeded')
+      return tooLarge
+    })
+    const texts = ['x'.repeat(901), ...Array.from({ length: 9 }, (_, i) => `${i}`.repeat(300))]
+    const windows = await run(documents(texts))
+    expectVectors(windows, texts.slice(1))
+    expect(rejectsOf(windows)).toMatchObject([{ id: 'd0', reason: 'too_large' }])
+  })
+
+  test('the one text that the model refuses is found among 32, with the server’s words', async () => {
+    await start(refuses(hasPoison, 422, 'Tokenizer', 'tokenizer cannot digest this'))
+    const texts = numbered(32)
+    texts[17] = 'poison'
+    const windows = await run(documents(texts))
+    expectVectors(
+      windows,
+      texts.filter(text => text !== 'poison'),
+    )
+    expect(rejectsOf(windows)).toEqual([
+      { id: 'd17', reason: 'refused_by_model', message: 'HTTP 422: tokenizer cannot digest this' },
+    ])
+    expect(server.calls.length).toBeLessThan(15)
+  })
+
+  test('when a text known to be good is refused too, it is the endpoint: no document is rejected', async () => {
+    await start(refuses(() => true, 422, 'Validation', 'no'))
+    await expect(run(documents(['a', 'b']))).rejects.toMatchObject({ code: 'ENDPOINT_UNFIT', retry: 'no' })
+  })
+
+  test('a model failure caused by another client’s text passes with a second try', async () => {
+    await start(({ number }, response) => number === 1 && sendError(response, 424, 'Backend', 'CUDA error'))
+    expectVectors(await run(documents(['a', 'b'])), ['a', 'b'])
+    expect(server.calls).toHaveLength(2)
+  })
+
+  test('a text that kills the model three times alone is a reject; its neighbours are embedded', async () => {
+    await start(refuses(hasPoison, 424, 'Backend', 'CUDA error'))
+    const texts = numbered(16)
+    texts[3] = 'poison'
+    const windows = await run(documents(texts))
+    expectVectors(
+      windows,
+      texts.filter(text => text !== 'poison'),
+    )
+    expect(rejectsOf(windows)).toMatchObject([{ id: 'd3', reason: 'refused_by_model' }])
+    expect(server.calls.filter(({ texts: sent }) => sent.length === 1 && sent[0] === 'poison')).toHaveLength(
+      3,
+    )
+  })
+
+  test('a dead GPU rejects nothing: the job is to be tried later', async () => {
+    await start(refuses(() => true, 424, 'Backend', 'CUDA error'))
+    await expect(run(documents(numbered(4)))).rejects.toMatchObject({
+      code: 'ENDPOINT_UNREACHABLE',
+      retry: 'later',
+    })
+  })
+
+  const spoiled =
+    (isBad: (text: string, call: Call) => boolean): Script =>
+    (call, response) =>
+      sendJson(response, 200, {
+        data: call.texts.map((text, index) => ({
+          embedding: base64(
+            isBad(text, call) ? new Float32Array(DIMENSIONS).fill(Number.NaN) : vectorOf(text),
+          ),
+          index,
+        })),
+        model: server.model,
+      })
+
+  test('a vector of NaN is tried alone, and counts when it comes out well', async () => {
+    await start(spoiled((text, { texts }) => text === 'b' && texts.length > 1))
+    const windows = await run(documents(['a', 'b', 'c']))
+    expectVectors(windows, ['a', 'b', 'c'])
+    expect(server.calls.map(({ texts }) => texts)).toEqual([['a', 'b', 'c'], ['b']])
+    expect(windows[0]?.tokens).toBeNull()
+  })
+
+  test('a text whose vector is NaN three times becomes a reject', async () => {
+    await start(spoiled(hasPoison))
+    const windows = await run(documents(['a', 'poison', 'c']))
+    expectVectors(windows, ['a', 'c'])
+    expect(rejectsOf(windows)).toMatchObject([{ id: 'd1', reason: 'invalid_vector' }])
+    expect(server.calls).toHaveLength(3)
+  })
+
+  test('a corrupt reply is discarded and asked again; a server that only sends such stops the job', async () => {
+    await start(({ number }, response) => number === 1 && sendJson(response, 200, { data: [] }))
+    expectVectors(await run(documents(['a'])), ['a'])
+    server.script((_call, response) => sendJson(response, 200, { data: [] }))
+    await expect(run(documents(['a']))).rejects.toMatchObject({ code: 'REPLY_INVALID', retry: 'yes' })
+    expect(server.calls).toHaveLength(4)
+  })
+
+  test('a reply of another model stops the job before any vector of it is used', async () => {
+    await start()
+    server.model = 'test/model@r2'
+    await expect(run(documents(['a']))).rejects.toMatchObject({
+      code: 'MODEL_MISMATCH',
+      retry: 'no',
+      message: expect.stringMatching(/test\/model@r2.*test\/model@r1/),
+    })
+  })
+
+  test('a revoked token stops at once', async () => {
+    await start((_call, response) => sendError(response, 401, 'x', ''))
+    await expect(run(documents(['a']))).rejects.toMatchObject({ code: 'ENDPOINT_DENIED', retry: 'no' })
+    expect(server.calls).toHaveLength(1)
+  })
+
+  test('after a failure nothing runs on, and the source is closed', async () => {
+    await start(({ texts }, response) =>
+      texts.some(hasPoison) ? sendError(response, 403, 'x', 'no') : new Promise<boolean>(() => {}),
+    )
+    let closed = false
+    function* source(): Generator<Document> {
+      try {
+        yield* documents([...numbered(50), 'poison', ...numbered(1_000)])
+      } finally {
+        closed = true
+      }
+    }
+    await expect(run(source(), { windowDocuments: 60 })).rejects.toMatchObject({ code: 'ENDPOINT_DENIED' })
+    expect(limiter.inFlight).toBe(0)
+    expect(closed).toBe(true)
+  })
+
+  test('a consumer that stops early ends the requests under way', async () => {
+    await start()
+    for await (const window of embed(documents(numbered(500)), {
+      endpoint,
+      limiter,
+      windowDocuments: 50,
+      clock,
+    })) {
+      expect(window.documents).toHaveLength(50)
+      break
+    }
+    expect(limiter.inFlight).toBe(0)
+  })
+})

@@ -68,9 +68,16 @@ const outputOption = new Option('--output <url>', 'folder or s3:// URL for the v
 export const optionalSource: Option = source
 export const optionalOutput: Option = outputOption
 
-const required = (option: Option): Option => {
-  const copy = new Option(option.flags, option.description).makeOptionMandatory()
-  return option.envVar ? copy.env(option.envVar) : copy
+const REQUIRED = new WeakSet<Option>()
+
+/** Whether a command cannot do without this option; program.ts asks for it after the misspelt ones. */
+export const isRequired = (option: Option): boolean => REQUIRED.has(option)
+
+function required(option: Option): Option {
+  const copy = new Option(option.flags, option.description)
+  if (option.envVar) copy.env(option.envVar)
+  REQUIRED.add(copy)
+  return copy
 }
 
 export const corpus: readonly Option[] = [
@@ -99,9 +106,7 @@ export const output: readonly Option[] = [
 ]
 
 export const outputs: readonly Option[] = [
-  new Option('--output <url...>', 'outputs to serve, each with all below it')
-    .env('REEMBED_OUTPUT')
-    .makeOptionMandatory(),
+  required(new Option('--output <url...>', 'outputs to serve, each with all below it').env('REEMBED_OUTPUT')),
 ]
 
 export const endpoint: readonly Option[] = [

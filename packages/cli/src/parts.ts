@@ -51,11 +51,12 @@ export function endpointOptionsOf({ model, allowInsecure }: EndpointFlags): Endp
 export async function openOrStartEndpoint(
   flags: EndpointFlags,
   stack: AsyncDisposableStack,
+  { quiet = false }: { readonly quiet?: boolean } = {},
 ): Promise<EndpointGiven> {
   if (flags.endpoint) return { url: flags.endpoint, options: endpointOptionsOf(flags) }
   const { startEndpoint } = await local('an --endpoint')
   const endpoint = stack.use(await startEndpoint(flags.model ? { model: flags.model } : {}))
-  note(`endpoint  ${endpoint.url}  (local, ${flags.model ?? 'all-MiniLM-L6-v2'})`)
+  if (!quiet) note(`endpoint  ${endpoint.url}  (local, ${flags.model ?? 'all-MiniLM-L6-v2'})`)
   return { url: endpoint.url, options: {} }
 }
 

@@ -1,6 +1,6 @@
 // All commands and their options. The actions live in commands/, loaded when called, so that `--help` is quick.
 
-import { EXIT } from '@reembed/shared'
+import { EXIT, ReembedError } from '@reembed/shared'
 import { Command, Option } from 'commander'
 import * as option from './options.ts'
 
@@ -10,7 +10,8 @@ export function createProgram(): Command {
     .version('0.1.0')
     .exitOverride()
     .showSuggestionAfterError()
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'reembed: ')) })
+    .configureOutput({ outputError: (text, write) => write(`${oneLine(text)}\n`) })
+    .hook('preAction', (_, action) => requireOptions(action))
     .addHelpText(
       'after',
       `
@@ -139,6 +140,7 @@ Exit codes: ${Object.entries(EXIT)
         new Option('-k, --top <n>', 'how many documents').default(10).argParser(option.positive),
         new Option('--run <run>', 'search this run instead of the current version'),
         new Option('--query-prompt <text>', 'put in front of the query, as the model card asks').default(''),
+        new Option('--no-show-text', 'print ids alone, do not look the texts up in the corpus'),
         option.json,
       ],
     )
@@ -164,3 +166,20 @@ Exit codes: ${Object.entries(EXIT)
 
   return program
 }
+
+/** Commander complains of a missing option before it looks for a misspelt one, so the missing ones are looked for here. */
+function requireOptions(command: Command): void {
+  const missing = command.options.find(
+    one => option.isRequired(one) && command.getOptionValue(one.attributeName()) === undefined,
+  )
+  if (missing === undefined) return
+  const variable = missing.envVar ? ` (or ${missing.envVar})` : ''
+  throw new ReembedError('USAGE', `missing ${missing.long}${variable}: ${missing.description}`)
+}
+
+/** Commander's messages on one line: "unknown option '--sorce' (did you mean --source?)". */
+const oneLine = (text: string): string =>
+  text
+    .trim()
+    .replace(/^error: /, 'reembed: ')
+    .replace(/\n\(Did you mean/, ' (did you mean')

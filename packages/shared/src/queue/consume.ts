@@ -1,7 +1,7 @@
 // The worker's side of the queue: takes jobs, keeps their locks, and turns the outcome of each into the right word
 // to BullMQ. Overload, cold starts and outages ('later') hand the job back without spending one of its attempts.
 
-import { type Job as BullJob, DelayedError, UnrecoverableError, WaitingError, Worker } from 'bullmq'
+import type { Job as BullJob } from 'bullmq'
 import { messageOf, ReembedError } from '../errors.ts'
 import { QUEUE, REDIS_PREFIX } from '../names.ts'
 import { type Job, parseJob } from './job.ts'
@@ -67,6 +67,7 @@ export async function consume(
   { concurrency, onEvent = () => {}, ...connect }: ConsumeOptions,
 ): Promise<Consumer> {
   requireNoEviction(await inspectRedis(redisUrl, connect), redisUrl)
+  const { DelayedError, UnrecoverableError, WaitingError, Worker } = await import('bullmq')
   const redis = connectRedis(redisUrl)
   redis.on('error', () => {})
   const handBack = new AbortController()

@@ -1,0 +1,76 @@
+// Exact search over the shards of a run: every vector is compared. For trying a run out, not for serving.
+
+import {
+  type Manifest,
+  openStore,
+  type Plan,
+  readShard,
+  readSlice,
+  type S3Options,
+  type Store,
+  shardKey,
+  sliceRows,
+} from '@reembed/shared'
+
+export interface Hit {
+  readonly id: string
+  /** Cosine of query and document, 1 at best. */
+  readonly score: number
+  readonly shard: number
+}
+
+/** The `top` rows with the highest cosine, best first. Holds one row group at a time. */
+export async function nearest(
+  store: Store,
+  { run, shards, model }: Manifest,
+  query: Float32Array,
+  top: number,
+): Promise<Hit[]> {
+  const best: Hit[] = []
+  for (let shard = 0; shard < shards; shard += 1) {
+    for await (const { ids, vectors } of readShard(store, shardKey(run, shard, shards))) {
+      for (const [row, id] of ids.entries()) {
+        const score = likeness(query, vectors, row * model.dimensions)
+        if (best.length === top && score <= (best.at(-1)?.score ?? 0)) continue
+        const place = best.findIndex(hit => hit.score < score)
+        best.splice(place === -1 ? best.length : place, 0, { id, score, shard })
+        best.length = Math.min(best.length, top)
+      }
+    }
+  }
+  return best
+}
+
+function likeness(query: Float32Array, vectors: Float32Array, start: number): number {
+  let dot = 0
+  let queryNorm = 0
+  let norm = 0
+  for (let i = 0; i < query.length; i += 1) {
+    const [a = 0, b = 0] = [query[i], vectors[start + i]]
+    dot += a * b
+    queryNorm += a * a
+    norm += b * b
+  }
+  return dot / Math.sqrt(queryNorm * norm)
+}
+
+/** The texts of hits, read from the corpus again: shards hold no text. Throws when the corpus is gone or has changed. */
+export async function textsOf(
+  hits: readonly Hit[],
+  store: Store,
+  plan: Plan,
+  s3: S3Options,
+): Promise<Map<string, string>> {
+  const wanted = new Set(hits.map(({ id }) => id))
+  const texts = new Map<string, string>()
+  await using source = await openStore(plan.source, { s3 })
+  for (const shard of new Set(hits.map(hit => hit.shard))) {
+    const segment = Math.floor(shard / plan.slicesPerSegment)
+    const slice = (await sliceRows(store, plan, segment))[shard - segment * plan.slicesPerSegment]
+    if (slice === undefined) continue
+    for await (const record of readSlice(source, slice, { fields: plan.recipe.fields }).records) {
+      if (record.kind === 'document' && wanted.has(record.id)) texts.set(record.id, record.text)
+    }
+  }
+  return texts
+}

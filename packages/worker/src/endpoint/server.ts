@@ -1,0 +1,69 @@
+// One server on a wire: a POST of texts, and what came of it. Knows routes and bodies, but no dimensions yet.
+
+import { messageOf } from '@reembed/shared'
+import { classify, classifyBody, classifyError, ERROR_BODY_BYTES } from './classify.ts'
+import { BadReply, decodeEmbeddings, decodeNumbers, type ReplyFacts, type Target } from './decode.ts'
+import type { Failure } from './outcome.ts'
+import { type Reply, type Wire, WireError } from './wire.ts'
+
+/** `/v1/embeddings` with base64, or `/embed` with an explicit `truncate`. */
+export type Route = '/v1/embeddings' | '/embed'
+
+export interface Server {
+  readonly wire: Wire
+  readonly base: string
+  readonly url: string
+  /** Asked for by name on OpenAI's routes; TEI serves one model. */
+  readonly model: string | undefined
+  readonly truncate: boolean
+  readonly timeoutMs: number
+}
+
+/** One POST; `read` sees only replies with status 200. */
+export function post<T>(
+  { wire, base, model, truncate, timeoutMs }: Server,
+  route: Route,
+  texts: readonly string[],
+  signal: AbortSignal | undefined,
+  read: (reply: Reply) => T,
+): Promise<T | Failure> {
+  const body =
+    route === '/embed'
+      ? JSON.stringify({ inputs: texts, truncate })
+      : JSON.stringify({ input: texts, encoding_format: 'base64', model })
+  const headers = ['content-type', 'application/json']
+  return attempt(() =>
+    wire.exchange<T | Failure>(
+      { method: 'POST', path: base + route, headers, body, timeoutMs, signal },
+      reply => {
+        if (reply.status !== 200) return failureOf(reply)
+        try {
+          return read(reply)
+        } catch (error) {
+          if (!(error instanceof BadReply)) throw error
+          const { kind, message } = classifyBody(reply.headers, start(reply))
+          return kind === 'gateway' ? { kind, message } : { kind: 'corrupt', message: messageOf(error) }
+        }
+      },
+    ),
+  )
+}
+
+export const decode = (route: Route, { body }: Reply, target: Target): ReplyFacts => {
+  if (route === '/v1/embeddings') return decodeEmbeddings(body, target)
+  decodeNumbers(body, target)
+  return { model: null, tokens: null }
+}
+
+/** Turns what failed on the way into a Failure; an abort and a bug stay exceptions. */
+export async function attempt<T>(exchange: () => Promise<T>): Promise<T | Failure> {
+  try {
+    return await exchange()
+  } catch (error) {
+    if (error instanceof WireError) return classifyError(error.cause, error.answered)
+    throw error
+  }
+}
+
+export const failureOf = (reply: Reply): Failure => classify(reply.status, reply.headers, start(reply))
+const start = ({ body }: Reply): string => body.toString('utf8', 0, ERROR_BODY_BYTES)

@@ -1,3 +1,4 @@
+export { type LocalEndpoint, type StartEndpointOptions, startEndpoint } from './endpoint.ts'
 export { type LocalRedis, type StartRedisOptions, startRedis } from './redis.ts'
 export type { Encoding, Engine, EngineModel } from './tei/engine.ts'
 export type { TeiFlags } from './tei/flags.ts'

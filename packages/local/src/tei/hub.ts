@@ -1,0 +1,121 @@
+// Models from the Hugging Face Hub, kept on disk. A folder of the cache appears whole or not at all, and never
+// changes: `main` stays what it was at first use, until its folder is removed.
+
+import { createWriteStream, existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { codeOf, messageOf, ReembedError } from '@reembed/shared'
+
+export interface DownloadedModel {
+  readonly folder: string
+  readonly id: string
+  /** The commit that the files are of. */
+  readonly commit: string
+}
+
+const FILES = ['config.json', 'tokenizer.json']
+const OPTIONAL_FILES = [
+  'tokenizer_config.json',
+  'sentence_bert_config.json',
+  'config_sentence_transformers.json',
+  '1_Pooling/config.json',
+]
+/** A large model keeps its weights beside the graph. */
+const GRAPHS = [
+  ['onnx/model.onnx', 'onnx/model.onnx_data'],
+  ['model.onnx', 'model.onnx_data'],
+] as const
+
+/** The files of `<id>` or `<id>@<revision>`, from the cache or from HF_ENDPOINT (with HF_TOKEN where set). */
+export async function downloadModel(name: string): Promise<DownloadedModel> {
+  const [id = name, revision = 'main'] = name.split('@')
+  const folder = join(cacheFolder(), 'models', `${id}@${revision}`.replace(/[^A-Za-z0-9._@-]/g, '--'))
+  const commitFile = join(folder, '.commit')
+  if (!existsSync(commitFile)) {
+    await mkdir(dirname(folder), { recursive: true })
+    const partial = await mkdtemp(`${folder}.partial-`)
+    try {
+      await writeFile(join(partial, '.commit'), await fetchFiles(id, revision, partial))
+      // Somebody else may have been faster, with the same files.
+      await rename(partial, folder).catch((error: unknown) => {
+        if (!existsSync(commitFile)) throw error
+      })
+    } finally {
+      await rm(partial, { recursive: true, force: true })
+    }
+  }
+  return { folder, id, commit: await readFile(commitFile, 'utf8') }
+}
+
+/** REEMBED_CACHE, else `.cache/reembed` in the nearest node_modules, so that it goes when the install goes. */
+function cacheFolder(): string {
+  const given = process.env.REEMBED_CACHE
+  if (given) return given
+  for (let folder = import.meta.dirname; ; folder = dirname(folder)) {
+    if (existsSync(join(folder, 'node_modules'))) return join(folder, 'node_modules', '.cache', 'reembed')
+    if (folder === dirname(folder))
+      throw new ReembedError('USAGE', 'set REEMBED_CACHE to a folder for models')
+  }
+}
+
+/** Returns the commit. After the first file all others are asked for at its commit, so they belong together. */
+async function fetchFiles(id: string, revision: string, folder: string): Promise<string> {
+  const host = (process.env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '')
+  let commit = revision
+  async function get(file: string): Promise<boolean> {
+    const response = await request(`${host}/${id}/resolve/${commit}/${file}`, id, host)
+    if (response === undefined) return false
+    commit = response.headers.get('x-repo-commit') ?? commit
+    const path = join(folder, file)
+    await mkdir(dirname(path), { recursive: true })
+    await pipeline(Readable.fromWeb(response.body ?? new ReadableStream()), createWriteStream(path))
+    return true
+  }
+
+  for (const file of FILES) {
+    if (!(await get(file)))
+      throw new ReembedError('USAGE', `${host} has no ${file} of model ${id} at revision ${revision}`)
+  }
+  for (const file of OPTIONAL_FILES) await get(file)
+  for (const [graph, data] of GRAPHS) {
+    if (await get(graph)) {
+      await get(data)
+      return commit
+    }
+  }
+  throw new ReembedError(
+    'ENDPOINT_UNFIT',
+    `model ${id} has no onnx/model.onnx on ${host}; make one with optimum-cli export onnx, and give its folder`,
+  )
+}
+
+/** Undefined where the Hub has no such file. */
+async function request(url: string, id: string, host: string): Promise<Response | undefined> {
+  const token = process.env.HF_TOKEN
+  const response = await fetch(url, { headers: token ? { authorization: `Bearer ${token}` } : {} }).catch(
+    (error: unknown) => {
+      const cause = error instanceof Error ? error.cause : undefined
+      throw new ReembedError(
+        'ENDPOINT_UNREACHABLE',
+        `${host} can't be reached for model ${id} (${codeOf(cause) ?? messageOf(error)}): set HF_ENDPOINT to a mirror, give a model folder, or none for all-MiniLM-L6-v2`,
+        { cause: error },
+      )
+    },
+  )
+  if (response.ok) return response
+  await response.body?.cancel()
+  if (response.status === 404) return undefined
+  // The Hub answers 401 for a model that does not exist as well as for one that needs a token.
+  if (response.status === 401 || response.status === 403) {
+    throw new ReembedError(
+      'ENDPOINT_DENIED',
+      `${host} refuses model ${id} (${response.status}): check its name, or set HF_TOKEN`,
+    )
+  }
+  throw new ReembedError(
+    'ENDPOINT_UNREACHABLE',
+    `${host} answered ${response.status} for model ${id}: try again later`,
+  )
+}

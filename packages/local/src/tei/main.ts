@@ -1,0 +1,41 @@
+// The process behind startEndpoint: one message in (what to serve), one message out (where, or why not).
+
+import { type ErrorCode, messageOf, ReembedError } from '@reembed/shared'
+import type { StartEndpointOptions } from '../endpoint.ts'
+import type { Engine } from './engine.ts'
+import { createHashEngine } from './hash-engine.ts'
+import { serveTei } from './server.ts'
+
+export type Message =
+  | { readonly url: string }
+  | { readonly failure: { readonly code: ErrorCode; readonly message: string } }
+
+type Start = Omit<StartEndpointOptions, 'signal'>
+
+// The parent is gone, however it ended: nobody waits for what is in flight.
+process.on('disconnect', () => process.exit())
+
+process.once('message', async (start: Start) => {
+  try {
+    const { engine: kind, model, hash, ...flags } = start
+    const engine = await openEngine(start)
+    const server = await serveTei({ engine, ...flags })
+    process.once('SIGTERM', async () => {
+      await server[Symbol.asyncDispose]()
+      await engine[Symbol.asyncDispose]()
+      process.exit()
+    })
+    send({ url: server.url })
+  } catch (error) {
+    const code = error instanceof ReembedError ? error.code : 'ENDPOINT_UNFIT'
+    send({ failure: { code, message: messageOf(error) } })
+  }
+})
+
+async function openEngine({ engine = 'onnx', model, hash }: Start): Promise<Engine> {
+  if (engine === 'hash') return createHashEngine({ model, ...hash })
+  const { openOnnxEngine } = await import('./onnx-engine.ts')
+  return openOnnxEngine({ model })
+}
+
+const send = (message: Message): void => void process.send?.(message)

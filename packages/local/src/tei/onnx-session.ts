@@ -1,0 +1,83 @@
+// One call of ONNX Runtime: token ids in, pooled vectors out.
+
+import { availableParallelism } from 'node:os'
+import type { InferenceSession, Tensor } from 'onnxruntime-node'
+
+export interface OnnxSession extends AsyncDisposable {
+  /** The texts' vectors back to back, not normalised. Pads all to the longest. Stops the event loop while it runs. */
+  embed(texts: readonly (readonly number[])[]): Promise<Float32Array>
+}
+
+/** `graph` is a model's bytes or its path. Loads onnxruntime-node, a native library, only now. */
+export async function openOnnxSession(
+  graph: Uint8Array | string,
+  pooling: 'cls' | 'mean',
+): Promise<OnnxSession> {
+  const { default: ort } = await import('onnxruntime-node')
+  const options: InferenceSession.SessionOptions = {
+    intraOpNumThreads: availableParallelism(),
+    // Threads that wait for work sleep: spinning ones would take the cores from the worker that sends the next texts.
+    extra: { session: { intra_op: { allow_spinning: '0' } } },
+    logSeverityLevel: 3,
+  }
+  const session = await (typeof graph === 'string'
+    ? ort.InferenceSession.create(graph, options)
+    : ort.InferenceSession.create(graph, options))
+  const output =
+    session.outputNames.find(name => name === 'last_hidden_state') ?? session.outputNames[0] ?? ''
+
+  return {
+    async embed(texts) {
+      const length = Math.max(...texts.map(text => text.length))
+      const ids = new BigInt64Array(texts.length * length)
+      const mask = new BigInt64Array(texts.length * length)
+      texts.forEach((text, row) => {
+        text.forEach((id, token) => {
+          ids[row * length + token] = BigInt(id)
+        })
+        mask.fill(1n, row * length, row * length + text.length)
+      })
+      const inputs: Record<string, BigInt64Array> = {
+        input_ids: ids,
+        attention_mask: mask,
+        token_type_ids: new BigInt64Array(ids.length),
+      }
+      const feeds: Record<string, Tensor> = {}
+      for (const name of session.inputNames) {
+        const values = inputs[name]
+        if (values === undefined) throw new TypeError(`the model wants an input ${name}, which is not known`)
+        feeds[name] = new ort.Tensor('int64', values, [texts.length, length])
+      }
+      const states = (await session.run(feeds, [output]))[output]
+      if (!(states?.data instanceof Float32Array) || states.dims.length !== 3) {
+        throw new TypeError(`the model's output ${output} is not one float32 state per token`)
+      }
+      return pooled(states.data, texts, length, pooling)
+    },
+    [Symbol.asyncDispose]: () => session.release(),
+  }
+}
+
+/** From [text, token, width] to [text, width]: the first token's state, or the mean over the text's own tokens. */
+function pooled(
+  states: Float32Array,
+  texts: readonly (readonly number[])[],
+  length: number,
+  pooling: 'cls' | 'mean',
+): Float32Array {
+  const width = states.length / (texts.length * length)
+  const vectors = new Float32Array(texts.length * width)
+  const sums = new Float64Array(width)
+  texts.forEach((text, row) => {
+    const tokens = pooling === 'cls' ? 1 : text.length
+    const start = row * length * width
+    sums.fill(0)
+    for (let i = 0; i < tokens * width; i++) {
+      const column = i % width
+      sums[column] = (sums[column] ?? 0) + (states[start + i] ?? 0)
+    }
+    for (let column = 0; column < width; column++)
+      vectors[row * width + column] = (sums[column] ?? 0) / tokens
+  })
+  return vectors
+}

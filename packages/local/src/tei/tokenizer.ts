@@ -1,0 +1,87 @@
+// A fast tokenizer (tokenizer.json) with what TEI needs of it: truncation by side, and tokens with their spans.
+
+import { Tokenizer as Fast } from '@huggingface/tokenizers'
+import type { EncodeOptions, Token } from './engine.ts'
+
+/** The library's own declarations import without extensions, which Node's resolution does not find: so, any. */
+interface FastTokenizer {
+  encode(text: string, options?: { add_special_tokens?: boolean }): { ids: number[]; tokens: string[] }
+  decode(ids: number[], options: { skip_special_tokens: boolean }): string
+  id_to_token(id: number): string | undefined
+}
+
+export interface Tokenizer {
+  encode(text: string, options: EncodeOptions): readonly number[]
+  decode(ids: readonly number[], skipSpecialTokens: boolean): string
+  tokenize(text: string, specialTokens: boolean): readonly Token[]
+}
+
+/** The file's own truncation and padding are left aside, as in TEI: some packed files carry 128 and a fixed pad. */
+export function createTokenizer(file: object, config: object): Tokenizer {
+  const fast: FastTokenizer = new Fast({ ...file, truncation: null, padding: null }, config)
+  // What stands before and after every text, learnt from one: [CLS] and [SEP], or <s> and </s>, or nothing.
+  const body = fast.encode('a', { add_special_tokens: false }).ids
+  const framed = fast.encode('a').ids
+  const start = framed.indexOf(body[0] ?? -1)
+  const before = framed.slice(0, start)
+  const after = framed.slice(start + body.length)
+
+  function encode(text: string, { specialTokens, truncate }: EncodeOptions): readonly number[] {
+    const { ids } = fast.encode(text, { add_special_tokens: false })
+    const room = (truncate?.tokens ?? Infinity) - (specialTokens ? before.length + after.length : 0)
+    const kept = ids.length <= room ? ids : truncate?.side === 'left' ? ids.slice(-room) : ids.slice(0, room)
+    return specialTokens ? [...before, ...kept, ...after] : kept
+  }
+
+  return {
+    encode,
+    decode: (ids, skipSpecialTokens) => fast.decode([...ids], { skip_special_tokens: skipSpecialTokens }),
+    tokenize(text, specialTokens) {
+      const special = (id: number): Token => ({
+        id,
+        text: fast.id_to_token(id) ?? '',
+        special: true,
+        start: null,
+        stop: null,
+      })
+      const { ids, tokens } = fast.encode(text, { add_special_tokens: false })
+      const spans = spansOf(text, tokens)
+      const inner = ids.map((id, i): Token => {
+        const { start, stop } = spans[i] ?? NO_SPAN
+        const shown = start === null ? (tokens[i] ?? '') : [...text].slice(start, stop ?? start).join('')
+        return { id, text: shown, special: false, start, stop }
+      })
+      return specialTokens ? [...before.map(special), ...inner, ...after.map(special)] : inner
+    },
+  }
+}
+
+const NO_SPAN = { start: null, stop: null } as const
+
+/**
+ * Finds each token in the text, in order, both folded to lower case without accents. The library gives no offsets;
+ * a token that does not stand in the text as it is (an unknown one) gets none.
+ */
+function spansOf(text: string, tokens: readonly string[]): { start: number | null; stop: number | null }[] {
+  let haystack = ''
+  /** For every UTF-16 unit of the haystack, the code point it came from. */
+  const origin: number[] = []
+  ;[...text].forEach((character, i) => {
+    haystack += fold(character)
+    while (origin.length < haystack.length) origin.push(i)
+  })
+  let at = 0
+  return tokens.map(token => {
+    const needle = fold(token.replace(/^(##|\u2581|\u0120)/u, ''))
+    const found = needle === '' ? -1 : haystack.indexOf(needle, at)
+    if (found < 0) return NO_SPAN
+    at = found + needle.length
+    return { start: origin[found] ?? null, stop: (origin[at - 1] ?? 0) + 1 }
+  })
+}
+
+const fold = (text: string): string =>
+  text
+    .normalize('NFD')
+    .replace(/\p{Mn}/gu, '')
+    .toLowerCase()

@@ -27,7 +27,7 @@ export { readIds, readReceipt, readShard, type ShardBatch, type ShardReceipt } f
 export { FORMATS, formatOf, isWholeFile, KNOWN_EXTENSIONS } from './source/format.ts'
 export { type Probe, probeJsonl } from './source/probe.ts'
 export { readSlice, type SliceReader } from './source/read.ts'
-export { checkStore, STORE_CHECK_KEY } from './store/check.ts'
+export { checkStore, raceStore, STORE_CHECK_KEY } from './store/check.ts'
 export { compareKeys } from './store/keys.ts'
 export { type OpenStoreOptions, openStore } from './store/open.ts'
 export type { S3Options } from './store/s3.ts'

@@ -5,7 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { codeOf } from '../src/errors.ts'
-import { checkStore } from '../src/store/check.ts'
+import { checkStore, raceStore } from '../src/store/check.ts'
 import { compareKeys } from '../src/store/keys.ts'
 import type { ListOptions, ObjectInfo, Store } from '../src/store/store.ts'
 
@@ -214,12 +214,12 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
 
     test('more than one page of keys is listed whole, and a list can be ended early', async () => {
       const prefix = fresh()
-      const keys = Array.from({ length: 2_101 }, (_, i) => `${prefix}${String(i).padStart(5, '0')}`)
+      const keys = Array.from({ length: 1_051 }, (_, i) => `${prefix}${String(i).padStart(5, '0')}`)
       for (let i = 0; i < keys.length; i += 50) {
         await Promise.all(keys.slice(i, i + 50).map(key => store.putIfAbsent(key, bytes('x'))))
       }
       expect(await keysOf(store, prefix)).toEqual(keys)
-      expect(await keysOf(store, prefix, { startAfter: keys[1_500] })).toEqual(keys.slice(1_501))
+      expect(await keysOf(store, prefix, { startAfter: keys[1_010] })).toEqual(keys.slice(1_011))
       for await (const { key } of store.list(prefix)) {
         expect(key).toBe(keys[0])
         break
@@ -258,6 +258,8 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
       await Promise.all(Array.from({ length: 8 }, () => checkStore(store)))
       expect(await keysOf(store, 'reembed-store-check')).toHaveLength(1)
     })
+
+    test('the race check passes', () => raceStore(store))
 
     if (!opaqueKeys) {
       test('a key that no file can have is refused with USAGE', async () => {

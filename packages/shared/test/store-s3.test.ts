@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 
-import { checkStore } from '../src/store/check.ts'
+import { checkStore, raceStore } from '../src/store/check.ts'
 import { openStore } from '../src/store/open.ts'
 import type { S3Options } from '../src/store/s3.ts'
 import type { Store } from '../src/store/store.ts'
@@ -216,6 +216,10 @@ describe('when something goes wrong', () => {
       message: expect.stringMatching(/ignores If-None-Match.*--unsafe-store/),
     }
     await expect(checkStore(store)).rejects.toMatchObject(unsafe)
+    await expect(raceStore(store)).rejects.toMatchObject({
+      code: 'STORE_UNSAFE',
+      message: expect.stringContaining('16 of 16'),
+    })
     once('PutObject', 'reply-lost')
     await expect(checkStore(store)).rejects.toMatchObject(unsafe)
     plan = [() => undefined, request => (request.operation === 'PutObject' ? 'reply-lost' : undefined)]

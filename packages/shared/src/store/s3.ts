@@ -119,14 +119,14 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
         if (range && !given?.startsWith(`bytes ${at}-`))
           throw unsafe('ignores Range, so slices cannot be read')
         // What follows after a break must come from the same object.
-        etag ??= bare(ETag)
-        const stop = at + (length ?? 0)
+        etag ??= ETag && bare(ETag)
+        const stop = length === undefined ? undefined : at + length
         for await (const piece of body as AsyncIterable<Uint8Array>) {
           at += piece.length
           retry.reset()
           yield piece
         }
-        if (at === stop) return
+        if (stop === undefined || at === stop) return
         throw Object.assign(new Error('body cut short'), { code: 'ECONNRESET' })
       } catch (error) {
         const status = statusOf(error)

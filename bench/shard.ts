@@ -1,0 +1,260 @@
+// What writing a shard costs: CPU per embedding against copying the vectors and against parquet-wasm (arrow-rs) with
+// the same columns, uncompressed, without dictionary and statistics; and peak memory at two sizes, 4x apart. Every
+// output is read back and compared with the rows. Not measured: making the vectors, the content hashes and the put.
+//
+//   node --conditions=@reembed/source bench/shard.ts
+
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { type Receipt, readShard, type Store } from '@reembed/shared'
+import { createShardBuffer, createShardWriter, type ShardRows, type ShardSink } from '@reembed/worker'
+import {
+  Field,
+  FixedSizeBinary,
+  Float32,
+  List,
+  makeData,
+  RecordBatch,
+  Schema,
+  Struct,
+  Table,
+  tableFromIPC,
+  tableToIPC,
+  Utf8,
+} from 'apache-arrow'
+import {
+  Compression,
+  EnabledStatistics,
+  readParquet,
+  transformParquetStream,
+  Table as WasmTable,
+  WriterPropertiesBuilder,
+} from 'parquet-wasm'
+
+const DIMENSIONS = 768
+const ROWS = 50_000
+const ROUNDS = 5
+/** Rows of one reply of an endpoint. */
+const BATCH = 32
+/** Rows that parquet-wasm is given at once: our row group. */
+const GROUP = 16 * Math.floor(2 ** 20 / (4 * DIMENSIONS))
+
+function makeRows(rows: number): ShardRows {
+  const vectors = new Float32Array(rows * DIMENSIONS)
+  let state = 1
+  for (let i = 0; i < vectors.length; i++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) | 0
+    vectors[i] = state / 2 ** 31
+  }
+  const ids = Array.from({ length: rows }, (_, row) => `en-wiki-${String(row * 7919).padStart(10, '0')}`)
+  return {
+    ids,
+    vectors,
+    hashes: createHash('shake256', { outputLength: rows * 16 })
+      .update('hashes')
+      .digest(),
+  }
+}
+
+function* batches({ ids, hashes, vectors }: ShardRows, size: number): Generator<ShardRows> {
+  for (let from = 0; from < ids.length; from += size) {
+    yield {
+      ids: ids.slice(from, from + size),
+      hashes: hashes.subarray(from * 16, (from + size) * 16),
+      vectors: vectors.subarray(from * DIMENSIONS, (from + size) * DIMENSIONS),
+    }
+  }
+}
+
+const model = { id: 'm', revision: null, dimensions: DIMENSIONS, pooling: null, normalized: false }
+const facts = { run: 'r', shard: 0, shards: 1, spaceId: 's', recipeId: 'r', model, source: [], rejects: [] }
+
+function writeReembed(rows: Iterable<ShardRows>, sink: ShardSink): Receipt {
+  const writer = createShardWriter({ dimensions: DIMENSIONS, sink })
+  for (const batch of rows) writer.append(batch)
+  return writer.finish({ ...facts, documents: writer.rows, tokens: null, truncated: 0, repaired: 0 })
+}
+
+/** Arrow columns around the same memory, made by hand: apache-arrow's builders would cost more than the writing. */
+function arrowBatch({ ids, hashes, vectors }: ShardRows): RecordBatch {
+  const length = ids.length
+  const text = Buffer.from(ids.join(''))
+  const textOffsets = new Int32Array(length + 1)
+  for (const [row, id] of ids.entries())
+    textOffsets[row + 1] = (textOffsets[row] ?? 0) + Buffer.byteLength(id)
+  const element = new Field('element', new Float32(), false)
+  const columns = [
+    makeData({ type: new Utf8(), length, nullCount: 0, valueOffsets: textOffsets, data: text }),
+    makeData({
+      type: new List(element),
+      length,
+      nullCount: 0,
+      valueOffsets: Int32Array.from({ length: length + 1 }, (_, row) => row * DIMENSIONS),
+      child: makeData({ type: element.type, length: vectors.length, nullCount: 0, data: vectors }),
+    }),
+    makeData({ type: new FixedSizeBinary(16), length, nullCount: 0, data: hashes }),
+  ]
+  const fields = ['id', 'embedding', 'content_hash'].map((name, i) => {
+    const type = columns[i]?.type
+    if (!type) throw new Error('a column is missing')
+    return new Field(name, type, false)
+  })
+  const schema = new Schema(fields)
+  return new RecordBatch(
+    schema,
+    makeData({ type: new Struct(fields), length, nullCount: 0, children: columns }),
+  )
+}
+
+async function writeWasm(rows: ShardRows, sink: ShardSink): Promise<void> {
+  const properties = new WriterPropertiesBuilder()
+    .setCompression(Compression.UNCOMPRESSED)
+    .setDictionaryEnabled(false)
+    .setStatisticsEnabled(EnabledStatistics.None)
+    .setMaxRowGroupSize(GROUP)
+    .build()
+  const groups = batches(rows, GROUP)
+  const stream = new ReadableStream({
+    pull(controller) {
+      const { value } = groups.next()
+      if (!value) return controller.close()
+      const ipc = tableToIPC(new Table([arrowBatch(value)]), 'stream')
+      for (const batch of WasmTable.fromIPCStream(ipc).recordBatches()) controller.enqueue(batch)
+    },
+  })
+  for await (const bytes of await transformParquetStream(stream, properties)) sink(bytes)
+}
+
+/** The vectors and nothing else, into memory that is new each time. */
+function copyVectors({ vectors }: ShardRows): Float32Array {
+  return vectors.slice()
+}
+
+function collect(): { sink: ShardSink; bytes(): Buffer } {
+  const parts: Uint8Array[] = []
+  return { sink: bytes => parts.push(bytes.slice()), bytes: () => Buffer.concat(parts) }
+}
+
+const same = (a: Float32Array, b: Float32Array): boolean =>
+  Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength))
+
+async function checkReembed(bytes: Uint8Array, rows: ShardRows): Promise<void> {
+  const store = {
+    url: 'memory',
+    head: async (key: string) => ({ key, size: bytes.length, etag: '' }),
+    get: async (_key: string, { start = 0, end = bytes.length } = {}) => bytes.subarray(start, end),
+  } as unknown as Store
+  let from = 0
+  for await (const { ids, vectors, hashes } of readShard(store, 'shard')) {
+    const to = from + ids.length
+    const equal =
+      ids.every((id, row) => id === rows.ids[from + row]) &&
+      same(vectors, rows.vectors.subarray(from * DIMENSIONS, to * DIMENSIONS)) &&
+      Buffer.from(hashes).equals(rows.hashes.subarray(from * 16, to * 16))
+    if (!equal) throw new Error(`reembed: rows ${from} to ${to} are not what was written`)
+    from = to
+  }
+  if (from !== rows.ids.length) throw new Error(`reembed: ${from} rows were read back`)
+}
+
+function checkWasm(bytes: Uint8Array, rows: ShardRows): void {
+  const table = tableFromIPC(readParquet(bytes).intoIPCStream())
+  if (table.numRows !== rows.ids.length) throw new Error(`parquet-wasm: ${table.numRows} rows were read back`)
+  for (let row = 0; row < rows.ids.length; row += 997) {
+    const vector: Float32Array = table.getChild('embedding')?.get(row).toArray()
+    const expected = rows.vectors.subarray(row * DIMENSIONS, (row + 1) * DIMENSIONS)
+    if (table.getChild('id')?.get(row) !== rows.ids[row] || !same(vector, expected)) {
+      throw new Error(`parquet-wasm: row ${row} is not what was written`)
+    }
+  }
+}
+
+/** Microseconds of CPU, all threads, per embedding. */
+async function cpuOf(work: () => unknown): Promise<number> {
+  const before = process.cpuUsage()
+  await work()
+  const { user, system } = process.cpuUsage(before)
+  return (user + system) / ROWS
+}
+
+const median = (values: number[]): number =>
+  values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN
+
+async function measureCpu(): Promise<void> {
+  const rows = makeRows(ROWS)
+  const discard: ShardSink = () => {}
+  const runs = {
+    'copy of the vectors': () => copyVectors(rows),
+    'reembed, discarded': () => writeReembed(batches(rows, BATCH), discard),
+    'reembed, into memory': () => writeReembed(batches(rows, BATCH), createShardBuffer().sink),
+    'parquet-wasm, discarded': () => writeWasm(rows, discard),
+    'SHA-256 of the vectors': () => createHash('sha256').update(rows.vectors).digest(),
+  }
+
+  const buffer = createShardBuffer()
+  writeReembed(batches(rows, BATCH), buffer.sink)
+  await checkReembed(buffer.bytes(), rows)
+  const other = collect()
+  await writeWasm(rows, other.sink)
+  checkWasm(other.bytes(), rows)
+
+  const measured = new Map(Object.keys(runs).map(name => [name, [] as number[]]))
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [name, run] of Object.entries(runs)) measured.get(name)?.push(await cpuOf(run))
+  }
+  const of = (name: keyof typeof runs): number => median(measured.get(name) ?? [])
+  console.log(`CPU per embedding, ${ROWS} x ${DIMENSIONS}, median of ${ROUNDS}, all outputs read back equal`)
+  for (const name of measured.keys()) {
+    console.log(
+      `  ${name.padEnd(26)} ${of(name as keyof typeof runs)
+        .toFixed(2)
+        .padStart(6)} us`,
+    )
+  }
+  const [wasm, ours, hash] = [
+    of('parquet-wasm, discarded'),
+    of('reembed, discarded'),
+    of('SHA-256 of the vectors'),
+  ]
+  console.log(
+    `  reembed takes 1/${(wasm / ours).toFixed(1)} of parquet-wasm with its SHA-256 of the body, 1/${(wasm / (ours - hash)).toFixed(1)} without`,
+  )
+}
+
+/** Writes to nowhere, the same four row groups again and again, and says what the process took at its peak. */
+function measureMemoryHere(rows: number): void {
+  const pool = makeRows(4 * GROUP)
+  const all = function* (): Generator<ShardRows> {
+    for (let left = rows; left > 0; left -= pool.ids.length) {
+      yield* batches(pool, BATCH)
+    }
+  }
+  const before = process.memoryUsage.rss()
+  let peak = before
+  writeReembed(all(), () => {
+    peak = Math.max(peak, process.memoryUsage.rss())
+  })
+  console.log(JSON.stringify({ before: before / 2 ** 20, peak: peak / 2 ** 20 }))
+}
+
+function measureMemory(): void {
+  const peaks = [ROWS, 4 * ROWS].map(rows => {
+    const out = execFileSync(process.execPath, [...process.execArgv, import.meta.filename, String(rows)])
+    const { before, peak } = JSON.parse(out.toString())
+    console.log(
+      `  ${String(rows).padStart(6)} rows   ${peak.toFixed(0)} MiB at the peak, ${(peak - before).toFixed(0)} MiB over the start`,
+    )
+    return peak as number
+  })
+  const [small = 0, large = 0] = peaks
+  console.log(`  4x the rows: ${((100 * large) / small - 100).toFixed(1)}% more memory`)
+}
+
+const rows = process.argv[2]
+if (rows) {
+  measureMemoryHere(Number(rows))
+} else {
+  await measureCpu()
+  console.log('\nPeak memory of the process, written to nowhere')
+  measureMemory()
+}

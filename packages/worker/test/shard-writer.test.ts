@@ -1,0 +1,75 @@
+import { describe, expect, test } from 'vitest'
+import { createShardBuffer } from '../src/shard/sink.ts'
+import { createShardWriter, type ReceiptFacts, type ShardRows } from '../src/shard/writer.ts'
+
+const DIMENSIONS = 8
+
+const rowsOf = (rows: number): ShardRows => ({
+  ids: Array.from({ length: rows }, (_, row) => `doc-${row}`),
+  hashes: new Uint8Array(rows * 16).fill(7),
+  vectors: new Float32Array(rows * DIMENSIONS).fill(0.5),
+})
+
+const factsOf = (documents: number): ReceiptFacts => ({
+  run: 'r',
+  shard: 0,
+  shards: 1,
+  spaceId: 's',
+  recipeId: 'r',
+  model: { id: 'm', revision: null, dimensions: DIMENSIONS, pooling: null, normalized: false },
+  source: [],
+  documents,
+  rejects: [],
+  tokens: null,
+  truncated: 0,
+  repaired: 0,
+})
+
+describe('the shard writer', () => {
+  test('holds one row group and no copy of a vector', () => {
+    const seen: Uint8Array[] = []
+    const writer = createShardWriter({ dimensions: DIMENSIONS, rowGroupRows: 100, sink: b => seen.push(b) })
+    const rows = rowsOf(99)
+    writer.append(rows)
+    expect(writer.bytes).toBe(4)
+    writer.append(rowsOf(1))
+    expect(writer.bytes).toBeGreaterThan(100 * (DIMENSIONS * 4 + 16))
+    expect(seen.some(({ buffer }) => buffer === rows.vectors.buffer)).toBe(true)
+    expect(seen.some(({ buffer }) => buffer === rows.hashes.buffer)).toBe(true)
+  })
+
+  test('splits rows that reach over several row groups', () => {
+    const { sink, bytes } = createShardBuffer()
+    const writer = createShardWriter({ dimensions: DIMENSIONS, rowGroupRows: 100, sink })
+    writer.append(rowsOf(250))
+    const whole = createShardBuffer()
+    const other = createShardWriter({ dimensions: DIMENSIONS, rowGroupRows: 100, sink: whole.sink })
+    const { ids, hashes, vectors } = rowsOf(250)
+    for (let row = 0; row < 250; row++) {
+      other.append({
+        ids: ids.slice(row, row + 1),
+        hashes: hashes.subarray(row * 16, row * 16 + 16),
+        vectors: vectors.subarray(row * DIMENSIONS, (row + 1) * DIMENSIONS),
+      })
+    }
+    expect(writer.finish(factsOf(250))).toEqual(other.finish(factsOf(250)))
+    expect(Buffer.compare(bytes(), whole.bytes())).toBe(0)
+    expect(writer.bytes).toBe(bytes().length)
+  })
+
+  test('refuses vectors of another dimension, and ids that would be read back as others', () => {
+    const writer = createShardWriter({ dimensions: 9, sink: () => {} })
+    expect(() => writer.append(rowsOf(3))).toThrow('3 ids came with 24 values of 9 dimensions')
+    const ids = ['fine', 'half a \ud835']
+    expect(() => writer.append({ ids, hashes: new Uint8Array(32), vectors: new Float32Array(18) })).toThrow(
+      'the id "half a \\ud835" is not Unicode',
+    )
+    expect(writer.rows).toBe(0)
+  })
+
+  test('refuses to sign what does not balance', () => {
+    const writer = createShardWriter({ dimensions: DIMENSIONS, sink: () => {} })
+    writer.append(rowsOf(3))
+    expect(() => writer.finish(factsOf(4))).toThrow('speaks of 4 documents')
+  })
+})

@@ -1,0 +1,67 @@
+// pyarrow as a reader of shards, where a Python with pyarrow is at hand.
+
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { bytesOf, writeShard } from './parts.ts'
+
+const python = process.env.REEMBED_TEST_PYTHON ?? 'python3'
+
+const READ = `
+import hashlib, json, sys
+import pyarrow.parquet as parquet
+table = parquet.ParquetFile(sys.argv[1], page_checksum_verification=True).read()
+table.validate(full=True)
+vectors = hashlib.sha256()
+for chunk in table["embedding"].chunks:
+    values = chunk.flatten()
+    vectors.update(memoryview(values.buffers()[1])[values.offset * 4:(values.offset + len(values)) * 4])
+print(json.dumps({
+    "types": [str(type) for type in table.schema.types],
+    "ids": table["id"].to_pylist(),
+    "vectors": vectors.hexdigest(),
+    "hashes": b"".join(table["content_hash"].to_pylist()).hex(),
+}))
+`
+
+function hasPyarrow(): boolean {
+  try {
+    execFileSync(python, ['-c', 'import pyarrow'], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}
+
+if (!hasPyarrow()) {
+  it.skip(`pyarrow reads shards: ${python} has no pyarrow; set REEMBED_TEST_PYTHON to one that has`)
+} else {
+  describe('pyarrow', () => {
+    it.each([
+      [0, 8],
+      [700, 1],
+      [700, 7],
+      [700, 1_023],
+      [700, 4_096],
+    ])('reads shards bit for bit, %i rows of %i dimensions', async (rows, dimensions) => {
+      const shard = writeShard({ rows, dimensions, rowGroupRows: 300 })
+      const folder = await mkdtemp(join(tmpdir(), 'reembed-shard-'))
+      try {
+        const file = join(folder, 'shard.parquet')
+        await writeFile(file, shard.bytes)
+        const out = execFileSync(python, ['-c', READ, file], { maxBuffer: 2 ** 26 })
+        expect(JSON.parse(out.toString())).toEqual({
+          types: ['string', 'list<element: float not null>', 'fixed_size_binary[16]'],
+          ids: shard.ids,
+          vectors: createHash('sha256').update(bytesOf(shard.vectors)).digest('hex'),
+          hashes: Buffer.from(shard.hashes).toString('hex'),
+        })
+      } finally {
+        await rm(folder, { recursive: true })
+      }
+    })
+  })
+}

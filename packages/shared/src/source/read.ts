@@ -14,7 +14,7 @@ export interface ReadSliceOptions {
 
 export interface SliceReader {
   /** To be consumed once. Nothing is read ahead of the consumer; ending early closes what is open. */
-  readonly records: AsyncGenerator<SourceRecord, void, undefined>
+  readonly records: AsyncIterableIterator<SourceRecord, void, undefined>
   /** What was really read, part by part; complete when `records` has ended. */
   readonly read: readonly PartRead[]
 }
@@ -39,11 +39,38 @@ export function readSlice(store: Store, slice: Slice, { fields, signal }: ReadSl
     for (const [index, part] of slice.parts.entries()) read.push(yield* readPart(part, index))
   }
 
-  async function* records(): AsyncGenerator<SourceRecord, void, undefined> {
-    for await (const batch of batches()) {
-      for (const record of batch) yield record
-    }
+  return { records: oneByOne(batches()), read }
+}
+
+/**
+ * The members of each batch. An async generator does the same in three lines, and costs 0.3 us a record: a fifth of
+ * what reading a short line takes. As with `for await`, one `next` at a time.
+ */
+function oneByOne<T>(
+  batches: AsyncGenerator<readonly T[], void, undefined>,
+): AsyncIterableIterator<T, void, undefined> {
+  let batch: Iterator<T> = [].values()
+
+  async function nextBatch(): Promise<IteratorResult<T, void>> {
+    const { done, value } = await batches.next()
+    if (done) return { done, value: undefined }
+    batch = value.values()
+    const first = batch.next()
+    return first.done ? nextBatch() : first
   }
 
-  return { records: records(), read }
+  return {
+    next() {
+      const next = batch.next()
+      return next.done ? nextBatch() : Promise.resolve(next)
+    },
+    async return() {
+      batch = [].values()
+      await batches.return()
+      return { done: true, value: undefined }
+    },
+    [Symbol.asyncIterator]() {
+      return this
+    },
+  }
 }

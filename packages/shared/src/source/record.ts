@@ -111,10 +111,15 @@ function syntaxMessage(error: unknown): string {
   return at === undefined ? 'the line is not valid JSON' : `the line is not valid JSON at character ${at}`
 }
 
-/** Recursion ends after `levels` calls, however deep the value is. */
-function deeperThan(levels: number, value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false
+/** Recursion ends after `levels` calls, however deep the value is. Runs for every record, so it allocates nothing. */
+function deeperThan(levels: number, value: object): boolean {
   if (levels === 0) return true
-  const inner = Array.isArray(value) ? value : Object.values(value)
-  return inner.some(member => deeperThan(levels - 1, member))
+  if (Array.isArray(value)) return value.some(member => isObject(member) && deeperThan(levels - 1, member))
+  for (const name in value) {
+    const member: unknown = value[name as keyof typeof value]
+    if (isObject(member) && deeperThan(levels - 1, member)) return true
+  }
+  return false
 }
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null

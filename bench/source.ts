@@ -1,0 +1,121 @@
+// What reading JSONL costs in CPU, against what one would write by hand with node:readline. Every round checks that
+// both give the same ids and text lengths. Both get the same chunks from memory: what the disk or S3 costs is not
+// measured here, and neither is memory.
+//
+//   node --conditions=@reembed/source bench/source.ts
+
+import { createHash } from 'node:crypto'
+import { createInterface } from 'node:readline'
+import { Readable } from 'node:stream'
+import { readSlice, type Store } from '@reembed/shared'
+
+const ROUNDS = 15
+const CHUNK_BYTES = 256 * 1024
+const FILE_BYTES = 16 * 1024 * 1024
+const ENGLISH = 'the of and vector corpus embedding shard worker endpoint queue in a to is'.split(' ')
+const MIXED = [...ENGLISH, 'größe', 'naïve', 'œuvre', '東京', 'данные']
+
+interface Result {
+  readonly documents: number
+  readonly digest: string
+}
+
+/** Keeps every id and text length, so that a reader that gives another document is found out. */
+function createCheck(): { add(id: string, text: string): void; result(): Result } {
+  const hash = createHash('sha256')
+  let pending = ''
+  let documents = 0
+  return {
+    add(id, text) {
+      documents += 1
+      pending += `${id}:${text.length},`
+      if (pending.length < 65_536) return
+      hash.update(pending)
+      pending = ''
+    },
+    result: () => ({ documents, digest: hash.update(pending).digest('hex') }),
+  }
+}
+
+async function byReembed(content: Buffer): Promise<Result> {
+  const check = createCheck()
+  const part = {
+    key: 'a',
+    etag: 'e',
+    size: content.length,
+    format: 'jsonl',
+    start: 0,
+    end: content.length,
+  } as const
+  const store = { stream: () => chunksOf(content) } as unknown as Store
+  for await (const record of readSlice(store, { parts: [part] }, { fields: { id: 'id', text: 'text' } })
+    .records) {
+    if (record.kind === 'document') check.add(record.id, record.text)
+  }
+  return check.result()
+}
+
+async function byReadline(content: Buffer): Promise<Result> {
+  const check = createCheck()
+  const input = Readable.from(chunksOf(content))
+  for await (const line of createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY })) {
+    const { id, text } = JSON.parse(line) as { id: string; text: string }
+    check.add(id, text)
+  }
+  return check.result()
+}
+
+async function* chunksOf(content: Buffer): AsyncGenerator<Buffer, void, undefined> {
+  for (let at = 0; at < content.length; at += CHUNK_BYTES) yield content.subarray(at, at + CHUNK_BYTES)
+}
+
+/** Some FILE_BYTES of records with `chars` of text: a quotation and a line break about every 150 characters. */
+function corpusOf(chars: number, words: readonly string[]): Buffer {
+  let [text, seed] = ['', 1]
+  while (text.length < chars * 64) {
+    seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648
+    const word = words[(seed >> 8) % words.length] ?? ''
+    text += seed % 50 === 0 ? `"${word}"\n` : `${word} `
+  }
+  const lines: Buffer[] = []
+  for (let bytes = 0; bytes < FILE_BYTES; bytes += lines.at(-1)?.length ?? 0) {
+    const at = (lines.length * 37) % (text.length - chars)
+    const record = { id: `doc-${lines.length}`, title: 'a title', text: text.slice(at, at + chars) }
+    lines.push(Buffer.from(`${JSON.stringify(record)}\n`))
+  }
+  return Buffer.concat(lines)
+}
+
+async function cpuMs(run: () => Promise<Result>): Promise<{ ms: number; result: Result }> {
+  const before = process.cpuUsage()
+  const result = await run()
+  const { user, system } = process.cpuUsage(before)
+  return { ms: (user + system) / 1000, result }
+}
+
+const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN
+
+console.log('corpus                    reembed MB/cpu-s   readline MB/cpu-s   ratio')
+for (const [name, chars, words] of [
+  ['200 chars, English', 200, ENGLISH],
+  ['2,000 chars, English', 2_000, ENGLISH],
+  ['2,000 chars, mixed', 2_000, MIXED],
+] as const) {
+  const content = corpusOf(chars, words)
+  const times: { ours: number; theirs: number }[] = []
+  for (let round = 0; round <= ROUNDS; round += 1) {
+    const ours = await cpuMs(() => byReembed(content))
+    const theirs = await cpuMs(() => byReadline(content))
+    if (ours.result.digest !== theirs.result.digest || ours.result.documents === 0) {
+      throw new Error(`${name}: the two readers disagree`)
+    }
+    // The first round warms up both.
+    if (round > 0) times.push({ ours: ours.ms, theirs: theirs.ms })
+  }
+  const speed = (ms: number): string => (content.length / 1e6 / (ms / 1000)).toFixed(0)
+  const [ours, theirs] = [median(times.map(t => t.ours)), median(times.map(t => t.theirs))]
+  const ratio = median(times.map(t => t.theirs / t.ours))
+  console.log(
+    `${name.padEnd(25)} ${speed(ours).padStart(17)} ${speed(theirs).padStart(19)} ${ratio.toFixed(2).padStart(7)}`,
+  )
+}

@@ -4,9 +4,9 @@
 
 import { type Document, mapConcurrent, type Reject, type SourceRecord } from '@reembed/shared'
 import { type Clock, systemClock } from './embed/clock.ts'
-import { createTokenMeter, pack, requestLimits, type TokenMeter } from './embed/pack.ts'
+import { createTokenMeter, pack, type TokenMeter } from './embed/pack.ts'
 import { BYTES_PER_TOKEN, type Prepared, prepare } from './embed/prepare.ts'
-import { createSender, type Send } from './embed/send.ts'
+import { createSender, type Sender } from './embed/send.ts'
 import type { Endpoint } from './endpoint/index.ts'
 import type { Limiter } from './limiter.ts'
 
@@ -58,11 +58,12 @@ export async function* embed(
     clock = systemClock,
     random = Math.random,
   } = options
-  const send = createSender({ endpoint, limiter, patienceMs, clock, random })
+  const sender = createSender({ endpoint, limiter, patienceMs, clock, random })
   const meter = createTokenMeter(endpoint.info.maxInputLength)
   yield* mapConcurrent(
     windows(records, options),
-    (window, stop) => embedWindow(window, { endpoint, meter, send, signal: stop }),
+    (window, stop) =>
+      embedWindow(window, { dimensions: endpoint.info.dimensions, meter, sender, signal: stop }),
     { limit: WINDOWS, signal },
   )
 }
@@ -100,24 +101,23 @@ async function* windows(
 }
 
 interface WindowContext {
-  readonly endpoint: Endpoint
+  readonly dimensions: number
   readonly meter: TokenMeter
-  readonly send: Send
+  readonly sender: Sender
   readonly signal: AbortSignal
 }
 
 async function embedWindow(
   { texts, rejects }: Window,
-  { endpoint, meter, send, signal }: WindowContext,
+  { dimensions, meter, sender, signal }: WindowContext,
 ): Promise<EmbeddedWindow> {
-  const { dimensions } = endpoint.info
   const vectors = new Float32Array(texts.length * dimensions)
   const refused = new Map<number, Reject>()
   let tokens: number | null = 0
 
   const requests = pack(
     texts.map(({ text, bytes }) => ({ tokens: meter.estimate(text.length), bytes })),
-    requestLimits(endpoint.info),
+    sender.limits,
   ).map(rows => ({
     rows,
     texts: rows.map(row => texts[row]?.text ?? ''),
@@ -134,7 +134,10 @@ async function embedWindow(
     },
   }))
   // The limiter says how many are under way; here all wait their turn, and the first failure ends the others.
-  for await (const _ of mapConcurrent(requests, send, { limit: Math.max(1, requests.length), signal }));
+  for await (const _ of mapConcurrent(requests, sender.send, {
+    limit: Math.max(1, requests.length),
+    signal,
+  }));
 
   const kept = texts.filter((_, row) => !refused.has(row))
   return {

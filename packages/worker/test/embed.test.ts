@@ -296,15 +296,17 @@ describe('faults', () => {
     expectVectors(await run(documents([...long, 'a', 'b']), { patienceMs: 30_000 }), [...long, 'a', 'b'])
   })
 
-  test('a batch limit that shrank is taken from the refusal, at once', async () => {
+  test('a batch limit that shrank is taken from the refusal, at once and for all', async () => {
     await start(({ texts }, response) =>
       texts.length > 5
         ? sendError(response, 413, 'Validation', `batch size ${texts.length} > maximum allowed batch size 5`)
         : false,
     )
-    const texts = numbered(32)
+    limiter = createLimiter({ max: 32 })
+    const texts = numbered(320)
     expectVectors(await run(documents(texts)), texts)
     expect(clock.slept).toEqual([])
+    expect(server.calls.filter(({ texts: sent }) => sent.length > 5)).toHaveLength(1)
   })
 
   test('a body over the server’s limit is split, and a text that alone is over it becomes a reject', async () => {

@@ -384,6 +384,20 @@ describe('request', () => {
     expect(server.calls).toHaveLength(2)
   })
 
+  test('a server started again without auto-truncate is told to truncate from then on', async () => {
+    const endpoint = await open()
+    server.script(
+      ({ route }, response) =>
+        route !== '/embed' &&
+        sendError(response, 422, 'Validation', '`inputs` must have less than 512 tokens. Given: 534'),
+    )
+    const vectors = new Float32Array(DIMENSIONS)
+    expect(await endpoint.request(['long'], vectors)).toMatchObject({ kind: 'ok' })
+    expect(await endpoint.request(['long'], vectors)).toMatchObject({ kind: 'ok' })
+    expect(server.calls.map(({ route }) => route)).toEqual(['/v1/embeddings', '/embed', '/embed'])
+    expect(endpoint.route).toBe('/embed')
+  })
+
   test('a stalled body ends at the deadline, and its connection is not used again', async () => {
     const endpoint = await open({ timeoutMs: 500 })
     server.script(({ number }, response) => {

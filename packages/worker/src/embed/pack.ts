@@ -5,7 +5,7 @@ import type { EndpointInfo } from '../endpoint/index.ts'
 
 export interface RequestLimits {
   readonly inputs: number
-  /** Estimated tokens; Infinity where the server states no limit. */
+  /** Estimated; Infinity where the server states no limit. */
   readonly tokens: number
   readonly bytes: number
 }

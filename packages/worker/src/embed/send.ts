@@ -5,6 +5,7 @@ import { ReembedError, type RejectReason } from '@reembed/shared'
 import { type Endpoint, type Failure, toError } from '../endpoint/index.ts'
 import type { Limiter } from '../limiter.ts'
 import type { Clock } from './clock.ts'
+import { type RequestLimits, requestLimits } from './pack.ts'
 import { isOverload, react } from './react.ts'
 
 /** Texts that go out together, and where their vectors go. */
@@ -27,16 +28,23 @@ export interface SenderOptions {
   readonly random: () => number
 }
 
-export type Send = (request: Request, signal: AbortSignal) => Promise<void>
+export interface Sender {
+  /** What a request may hold: as the endpoint stated, or less since it refused that. */
+  readonly limits: RequestLimits
+  send(request: Request, signal: AbortSignal): Promise<void>
+}
 
 /** A text that every embedding model takes. */
 const CANARY = 'The quick brown fox jumps over the lazy dog.'
 const MAX_BAD_VECTORS = 3
+/** Below this, a body that is too large is the text's fault. */
+const MIN_BYTES = 64 * 1024
 
 /** How often a request failed in each way, those it was split from included. */
 type Tries = Readonly<Partial<Record<Failure['kind'] | 'vector', number>>>
 
-export function createSender({ endpoint, limiter, patienceMs, clock, random }: SenderOptions): Send {
+export function createSender({ endpoint, limiter, patienceMs, clock, random }: SenderOptions): Sender {
+  let limits = requestLimits(endpoint.info)
   /** Since when the endpoint has answered nothing; every answer to anybody here starts patience anew. */
   let failingSince: number | undefined
 
@@ -48,6 +56,11 @@ export function createSender({ endpoint, limiter, patienceMs, clock, random }: S
   ): Promise<void> {
     const { texts, rows, vectors } = request
     using permit = await limiter.acquire(texts.length, signal)
+    // Packed before the endpoint said that it takes fewer.
+    if (texts.length > limits.inputs) {
+      permit.ignore()
+      return inParts(request, limits.inputs, signal, tries, isCanary)
+    }
     const outcome = await endpoint.request(texts, vectors, { rows, signal })
 
     if (outcome.kind === 'ok') {
@@ -75,14 +88,26 @@ export function createSender({ endpoint, limiter, patienceMs, clock, random }: S
       }
       case 'retry': {
         await pause(outcome, reaction.ms, signal)
-        const next = { ...tries, [outcome.kind]: count }
-        // One part after the other: to split is to go easy on the endpoint, and a failure leaves nothing running.
-        for (const each of split(request, reaction.inputs)) {
-          // A text that comes to stand alone is tried afresh: only now its failures are its own.
-          const alone = each.texts.length === 1 && texts.length > 1
-          await deliver(each, signal, alone ? {} : next, isCanary)
-        }
+        if (outcome.kind === 'batch_limit')
+          limits = { ...limits, inputs: Math.min(limits.inputs, outcome.limit) }
+        if (outcome.kind === 'too_large') limits = { ...limits, bytes: Math.max(MIN_BYTES, limits.bytes / 2) }
+        return inParts(request, reaction.inputs, signal, { ...tries, [outcome.kind]: count }, isCanary)
       }
+    }
+  }
+
+  /** One part after the other: to split is to go easy on the endpoint, and a failure leaves nothing running. */
+  async function inParts(
+    request: Request,
+    inputs: number,
+    signal: AbortSignal,
+    tries: Tries,
+    isCanary: boolean,
+  ): Promise<void> {
+    for (const each of split(request, inputs)) {
+      // A text that comes to stand alone is tried afresh: only now its failures are its own.
+      const alone = each.texts.length === 1 && request.texts.length > 1
+      await deliver(each, signal, alone ? {} : tries, isCanary)
     }
   }
 
@@ -120,7 +145,12 @@ export function createSender({ endpoint, limiter, patienceMs, clock, random }: S
     },
   })
 
-  return (request, signal) => deliver(request, signal, {})
+  return {
+    get limits() {
+      return limits
+    },
+    send: (request, signal) => deliver(request, signal, {}),
+  }
 }
 
 /** `request` in parts of at most `inputs` texts. */

@@ -35,8 +35,9 @@ export interface Endpoint extends AsyncDisposable {
   /** For messages and logs; holds no secret. */
   readonly url: string
   readonly info: EndpointInfo
-  /** What the server calls its model in every reply, if it does; another name there is `wrong_model`. */
+  /** What `/v1/embeddings` calls its model in every reply, if it does; another name there is `wrong_model`. */
   readonly servedModel: string | null
+  /** Settled when opened; changes only if the server stops truncating by itself. */
   readonly route: Route
   /**
    * One HTTP request. The vector of `texts[i]` is decoded straight to row `rows[i]` of `vectors`. Whatever endpoint
@@ -66,8 +67,10 @@ export async function openEndpoint(url: string, options: EndpointOptions = {}): 
   }
 }
 
-function createEndpoint(server: Server, info: EndpointInfo, { route, servedModel }: Probe): Endpoint {
-  const { url, wire } = server
+function createEndpoint(server: Server, info: EndpointInfo, probe: Probe): Endpoint {
+  const { url, wire, truncate } = server
+  const { servedModel } = probe
+  let { route } = probe
   const { dimensions, normalized } = info
 
   async function request(
@@ -76,10 +79,10 @@ function createEndpoint(server: Server, info: EndpointInfo, { route, servedModel
     { rows = texts.map((_, i) => i), signal }: RequestOptions = {},
   ): Promise<Outcome> {
     const sent = performance.now()
-    const send = (): Promise<Outcome> =>
-      post(server, route, texts, signal, reply => {
-        const { model, tokens } = decode(route, reply, { vectors, dimensions, rows })
-        if (servedModel !== null && model !== servedModel) {
+    const send = (by: Route): Promise<Outcome> =>
+      post(server, by, texts, signal, reply => {
+        const { model, tokens } = decode(by, reply, { vectors, dimensions, rows })
+        if (by === '/v1/embeddings' && servedModel !== null && model !== servedModel) {
           return {
             kind: 'wrong_model',
             message: `a reply came from model ${model}, the run is for ${servedModel}`,
@@ -94,17 +97,25 @@ function createEndpoint(server: Server, info: EndpointInfo, { route, servedModel
           badRows: badRowsOf(vectors, rows, dimensions, normalized),
         }
       })
-    const outcome = await send()
+    const outcome = await send(route)
     // A kept connection may be closed by the other side just as it is used again: once more, at once. Embedding
     // twice does no harm.
-    return outcome.kind === 'reset' ? send() : outcome
+    if (outcome.kind === 'reset') return send(route)
+    // The server was started again without auto-truncate, so from now on it has to be told.
+    if (outcome.kind === 'too_long' && truncate && info.kind === 'tei' && route !== '/embed') {
+      route = '/embed'
+      return send(route)
+    }
+    return outcome
   }
 
   return {
     url,
     info,
     servedModel,
-    route,
+    get route() {
+      return route
+    },
     request,
     async embed(texts, { signal } = {}) {
       const vectors = new Float32Array(texts.length * dimensions)

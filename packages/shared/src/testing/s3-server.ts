@@ -26,7 +26,7 @@ export type S3Fault =
   | { readonly status: number; readonly code: string; readonly headers?: Readonly<Record<string, string>> }
   /** The connection breaks before the request is done. */
   | 'reset'
-  /** The request is done, and the connection breaks before the reply. */
+  /** The request is done, or refused, and the connection breaks before the reply. */
   | 'reply-lost'
   /** The reply waits: before it begins, or after so many bytes of its body. */
   | { readonly delayMs: number; readonly afterBytes?: number }
@@ -91,7 +91,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
       if (fault === 'reply-lost') return void request.socket.destroy()
       await send(response, body, fault)
     } catch (error) {
-      if (response.headersSent || request.socket.destroyed) return void response.destroy()
+      if (response.headersSent || fault === 'reply-lost') return void request.socket.destroy()
       refuse(request, response, error)
     }
   })

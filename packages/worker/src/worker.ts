@@ -37,6 +37,8 @@ export interface WorkerOptions {
 export interface Worker extends AsyncDisposable {
   /** How the endpoint does, in a word or two. */
   readonly endpointState: string
+  /** Outputs that it had jobs for: what lies below `outputs` is known only from them. */
+  readonly seenOutputs: ReadonlySet<string>
   /** Stops taking jobs; those under way may finish within `graceMs`, the rest goes back to the queue at once. */
   drain(graceMs: number): Promise<void>
 }
@@ -49,11 +51,13 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const { redis, concurrency = DEFAULT_CONCURRENCY, log, signal } = options
   const name = `${hostname()}-${process.pid}`
   const runs = createRuns(options)
+  const seenOutputs = new Set<string>()
   const embedder = createEmbedder(options.endpoint, options.endpointOptions)
 
   async function handle(job: Job, context: JobContext): Promise<void> {
     const startedMs = performance.now()
     const run = await runs.open(job)
+    seenOutputs.add(job.output)
     const made = await work(job, run, embedder, context)
     const facts = { run: job.run, shard: job.shard, ms: Math.round(performance.now() - startedMs) }
     if (made.status === 'done_before') {
@@ -103,6 +107,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     get endpointState() {
       return embedder.state
     },
+    seenOutputs,
     drain: graceMs => (ended ??= end(graceMs)),
     [Symbol.asyncDispose]: () => (ended ??= end(0)),
   }

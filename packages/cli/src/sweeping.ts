@@ -1,0 +1,55 @@
+// The standing sweep of a worker process: it ends runs and heals them, so that no producer has to stay up for that.
+
+import { createSweeper, type Sweeper, type SweepOutcome } from '@reembed/producer'
+import { type Logger, messageOf, type Queue, type Store } from '@reembed/shared'
+
+export interface SweepingOptions {
+  /** Which outputs to look at; asked before each sweep. */
+  readonly outputs: () => Iterable<string>
+  readonly open: (output: string) => Promise<Store>
+  readonly queue: Queue
+  readonly log: Logger
+  /** Resolves when it is time for the next sweep. */
+  readonly pause: () => Promise<void>
+  readonly signal: AbortSignal
+}
+
+/** Sweeps until the signal fires. What fails is logged and tried again with the next sweep. */
+export async function sweepOutputs({
+  outputs,
+  open,
+  queue,
+  log,
+  pause,
+  signal,
+}: SweepingOptions): Promise<void> {
+  const sweepers = new Map<string, { store: Store; sweeper: Sweeper }>()
+  const sweeperOf = async (output: string): Promise<Sweeper> => {
+    const known = sweepers.get(output)
+    if (known) return known.sweeper
+    const store = await open(output)
+    const sweeper = createSweeper(store, queue)
+    sweepers.set(output, { store, sweeper })
+    return sweeper
+  }
+  while (!signal.aborted) {
+    await pause().catch(() => {})
+    for (const output of outputs()) {
+      if (signal.aborted) break
+      try {
+        const sweeper = await sweeperOf(output)
+        for (const outcome of await sweeper.sweep(signal)) report(outcome, log)
+      } catch (error) {
+        if (!signal.aborted) log.warn({ output }, `sweep failed: ${messageOf(error)}`)
+      }
+    }
+  }
+  for (const { store } of sweepers.values()) await store[Symbol.asyncDispose]()
+}
+
+function report(outcome: SweepOutcome, log: Logger): void {
+  const { run, status } = outcome
+  if (status === 'broken') log.error({ run }, `run cannot be finished: ${messageOf(outcome.error)}`)
+  else if (status === 'finished') log.info({ run, publish: outcome.publish.status }, 'run finished')
+  else if (outcome.added > 0) log.info({ run, missing: outcome.missing }, 'missing shards queued again')
+}

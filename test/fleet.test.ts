@@ -1,0 +1,138 @@
+// One producer, several worker processes, one Redis, S3 in and out.
+
+import {
+  createHashEngine,
+  hashVector,
+  type LocalRedis,
+  serveTei,
+  startRedis,
+  type TeiServer,
+} from '@reembed/local'
+import { openStore, readShard, type S3Options, type Store, shardPrefix } from '@reembed/shared'
+import { startS3Server } from '@reembed/shared/testing'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { documents, type Running, reembed, start } from './parts/cli.ts'
+import { type Gate, openGate } from './parts/gate.ts'
+
+const COUNT = 6_000
+const SHARDS = 24
+const DIMENSIONS = 16
+
+let redis: LocalRedis
+let tei: TeiServer
+let gate: Gate
+let s3: Awaited<ReturnType<typeof startS3Server>>
+let workers: Running[]
+let env: Record<string, string>
+let output: Store
+
+beforeEach(async () => {
+  workers = []
+  s3 = await startS3Server({ buckets: ['corpora', 'vectors'] })
+  env = { ...s3.env, REEMBED_LOG: 'debug' }
+  ;[tei, redis] = await Promise.all([
+    serveTei({ engine: createHashEngine({ dimensions: DIMENSIONS }) }),
+    startRedis(),
+  ])
+  gate = await openGate(tei.url)
+  for (const [name, value] of Object.entries(s3.env)) process.env[name] = value
+  const options: S3Options = { endpoint: s3.endpoint }
+  await using corpus = await openStore('s3://corpora/wiki', { s3: options })
+  for (const part of [0, 1, 2]) {
+    const body = documents(COUNT)
+      .filter((_, i) => i % 3 === part)
+      .map(document => `${JSON.stringify(document)}\n`)
+    await corpus.putIfAbsent(`part-${part}.jsonl`, Buffer.from(body.join('')))
+  }
+  output = await openStore('s3://vectors/wiki', { s3: options })
+})
+afterEach(async () => {
+  for (const { child } of workers) child.kill('SIGKILL')
+  await Promise.all(workers.map(({ finished }) => finished))
+  for (const part of [output, gate, tei, redis, s3]) await part[Symbol.asyncDispose]()
+  for (const name of Object.keys(s3.env)) delete process.env[name]
+})
+
+const parts = () => ['--endpoint', gate.url, '--redis', redis.url]
+
+const enqueue = () =>
+  reembed(
+    [
+      'enqueue',
+      '--source',
+      's3://corpora/wiki',
+      '--output',
+      's3://vectors/wiki',
+      '--documents-per-shard',
+      String(COUNT / SHARDS),
+      '--json',
+      ...parts(),
+    ],
+    env,
+  )
+
+async function startWorkers(count: number): Promise<void> {
+  for (let i = 0; i < count; i += 1) {
+    workers.push(start(['worker', '--output', 's3://vectors/', '--concurrency', '2', ...parts()], env))
+  }
+  await Promise.all(workers.map(({ line }) => line(/worker started/)))
+}
+
+/** Any worker's sweep ends the run. */
+const published = (): Promise<unknown> =>
+  Promise.any(workers.map(({ line }) => line(/"publish":"published"/)))
+
+/** Every document once, each with the very vector of its text. */
+async function expectEveryDocumentOnce(run: string): Promise<void> {
+  const seen = new Map<string, Float32Array>()
+  for await (const { key } of output.list(shardPrefix(run))) {
+    for await (const { ids, vectors } of readShard(output, key)) {
+      for (const [row, id] of ids.entries()) {
+        expect(seen.has(id)).toBe(false)
+        seen.set(id, vectors.slice(row * DIMENSIONS, (row + 1) * DIMENSIONS))
+      }
+    }
+  }
+  expect(seen.size).toBe(COUNT)
+  for (const { id, text } of documents(COUNT)) {
+    expect(seen.get(id)).toEqual(hashVector(text, { dimensions: DIMENSIONS }))
+  }
+}
+
+test('three workers share a run over S3, and every document comes out once', async () => {
+  const { code, stdout } = await enqueue()
+  expect(code).toBe(0)
+  const { run, shards } = JSON.parse(stdout)
+  await startWorkers(3)
+  await published()
+  await expectEveryDocumentOnce(run)
+  expect((await reembed(['verify', '--output', 's3://vectors/wiki'], env)).code).toBe(0)
+  // Nobody's work was for nothing: each text was paid for once, the reference texts of each worker aside.
+  expect(gate.texts).toBeLessThan(COUNT + 4 * 20)
+  expect(shards).toBeGreaterThanOrEqual(SHARDS)
+})
+
+test('SIGTERM ends a worker with exit code 0, and its jobs go to the others at once', async () => {
+  const { run } = JSON.parse((await enqueue()).stdout)
+  gate.closeAfter(COUNT / 3)
+  await startWorkers(2)
+  await gate.closed
+  const leaver = workers[0]
+  leaver?.child.kill('SIGTERM')
+  gate.open()
+  expect((await leaver?.finished)?.code).toBe(0)
+  await published()
+  await expectEveryDocumentOnce(run)
+})
+
+test('kill -9 of a worker in the middle of a run loses and doubles nothing', async () => {
+  const { run } = JSON.parse((await enqueue()).stdout)
+  gate.closeAfter(COUNT / 3)
+  await startWorkers(3)
+  await gate.closed
+  workers.shift()?.child.kill('SIGKILL')
+  gate.open()
+  await published()
+  await expectEveryDocumentOnce(run)
+  expect((await reembed(['verify', '--output', 's3://vectors/wiki'], env)).code).toBe(0)
+})

@@ -30,7 +30,7 @@ export interface ModelReference {
   readonly vectors: readonly (readonly number[])[]
 }
 
-export function modelOf({ info }: Endpoint): ModelIdentity {
+export function modelOf({ info }: Pick<Endpoint, 'info'>): ModelIdentity {
   const { modelId, revision, dimensions, pooling, normalized } = info
   return { id: modelId, revision, dimensions, pooling, normalized }
 }
@@ -60,7 +60,7 @@ export function checkReference(measured: ModelReference, stored: ModelReference,
 }
 
 /** Throws MODEL_MISMATCH unless the endpoint serves `expected`. */
-export function assertSameModel(expected: ModelIdentity, endpoint: Endpoint): void {
+export function assertSameModel(expected: ModelIdentity, endpoint: Pick<Endpoint, 'url' | 'info'>): void {
   const got = modelOf(endpoint)
   const differs = (['id', 'revision', 'dimensions', 'pooling', 'normalized'] as const).find(
     key => got[key] !== expected[key],

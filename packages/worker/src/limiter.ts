@@ -64,7 +64,9 @@ export function step(state: LimitState, window: Window, { min, max }: Bounds): L
   if (growth && growth.windows >= GROWTH_WINDOWS && rate < growth.rate * 1.05) {
     return { limit: to(growth.limit), growth: null, hold: HOLD_WINDOWS }
   }
-  const next = to(queue < target / 3 ? limit * 1.5 : limit + Math.max(1, 0.1 * limit) * (1 - queue / target))
+  // A request larger than the limit went alone: growth from below it would change nothing that anyone could see.
+  const base = Math.max(limit, window.peak)
+  const next = to(queue < target / 3 ? base * 1.5 : base + Math.max(1, 0.1 * base) * (1 - queue / target))
   if (next <= limit) return { limit: next, growth: null, hold }
   const began = growth && growth.windows < GROWTH_WINDOWS ? growth : { limit, rate, windows: 0 }
   return { limit: next, growth: { ...began, windows: began.windows + 1 }, hold }

@@ -69,6 +69,10 @@ describe('step', () => {
     }
     expect(state.limit).toBeGreaterThan(200)
   })
+  test('from below the size of a request it grows from that size, or no growth would ever show', () => {
+    const alone = { ...waited(0), peak: 32 }
+    expect(step(at(1), alone, BOUNDS).limit).toBe(48)
+  })
   test('whatever a window holds, the limit stays a number within its bounds', () => {
     const random = seeded(7)
     let state = at(50)
@@ -218,12 +222,29 @@ describe('against a simulated server', () => {
     })
     expect(answeredPerSecond[seconds - 1]).toBeGreaterThan(0.9 * 2_000)
   })
+
+  test('after an outage it is back at work within five seconds', async () => {
+    const { answeredPerSecond } = await simulate({
+      perSecond: () => 450,
+      permits: 512,
+      seconds: 60,
+      isDown: second => second >= 20 && second < 40,
+    })
+    expect(answeredPerSecond[30]).toBe(0)
+    expect(answeredPerSecond[45]).toBeGreaterThan(0.9 * 450)
+  })
 })
 
 /** One worker with endless work against a first-come-first-served server, on a clock of its own. */
-async function simulate(server: { perSecond: (second: number) => number; permits: number; seconds: number }) {
+async function simulate(server: {
+  perSecond: (second: number) => number
+  permits: number
+  seconds: number
+  isDown?: (second: number) => boolean
+}) {
   const INPUTS = 32
   const RTT_MS = 4
+  const BACKOFF_MS = 500
   let now = 0
   const limiter = createLimiter({ max: 0.8 * server.permits, initial: 64, now: () => now })
   const events: { at: number; run: () => void }[] = []
@@ -243,10 +264,11 @@ async function simulate(server: { perSecond: (second: number) => number; permits
     while (now < server.seconds * 1000) {
       const permit = await limiter.acquire(INPUTS)
       sent++
-      if (held + INPUTS > server.permits) {
+      if (held + INPUTS > server.permits || server.isDown?.(now / 1000)) {
         refused++
         await new Promise<void>(resolve => later(RTT_MS, resolve))
         permit.dropped()
+        await new Promise<void>(resolve => later(BACKOFF_MS, resolve))
         continue
       }
       held += INPUTS

@@ -1,0 +1,83 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import {
+  canonical,
+  idOf,
+  jobId,
+  modelKey,
+  seqKey,
+  seqOfKey,
+  shardKey,
+  shardOfKey,
+  versionKey,
+} from '../src/names.ts'
+import { parseJob } from '../src/queue/job.ts'
+
+const RUN = 'a'.repeat(26)
+
+test('the newest version is always the first key of a listing', () => {
+  fc.assert(
+    fc.property(fc.nat(), fc.nat(), (a, b) => {
+      fc.pre(a < b)
+      expect(versionKey(b) < versionKey(a)).toBe(true)
+    }),
+  )
+})
+
+test('places in the order of runs list in their order and are read back', () => {
+  fc.assert(
+    fc.property(fc.nat(), fc.nat(), (a, b) => {
+      fc.pre(a < b)
+      expect(seqKey(a) < seqKey(b)).toBe(true)
+      expect(seqOfKey(seqKey(a))).toBe(a)
+    }),
+  )
+})
+
+test('a shard key names its shard, and no other key does', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 3_000_000 }), fc.nat(), (shards, n) => {
+      const shard = n % shards
+      expect(shardOfKey(shardKey(RUN, shard, shards), RUN, shards)).toBe(shard)
+    }),
+  )
+  for (const key of [
+    'part-00000-of-00002.parquet.tmp',
+    'x/part-00000-of-00002.parquet',
+    'part-00000-of-00003.parquet',
+    'part-00002-of-00002.parquet',
+  ]) {
+    expect(shardOfKey(`runs/${RUN}/data/${key}`, RUN, 2)).toBeUndefined()
+  }
+})
+
+test('equal values have equal canonical JSON whatever the order of members, others differ', () => {
+  expect(canonical({ b: [1, { d: null, c: 'x' }], a: undefined })).toBe('{"b":[1,{"c":"x","d":null}]}')
+  expect(canonical({ a: 1, b: 2 })).toBe(canonical({ b: 2, a: 1 }))
+  expect(idOf({ a: 1 })).toMatch(/^[a-z2-7]{26}$/)
+  expect(idOf({ a: 1 })).not.toBe(idOf({ a: '1' }))
+})
+
+test('model keys stay apart even where their readable part is the same', () => {
+  expect(modelKey('a/b', null)).not.toBe(modelKey('a--b', null))
+  expect(modelKey('../../x', 'y')).toMatch(/^models\/[A-Za-z0-9_@-][A-Za-z0-9._@-]*\.json$/)
+})
+
+test('a job is taken only if it is a pointer and nothing else', () => {
+  const job = { output: 's3://vectors/wiki', run: RUN, shard: 3 }
+  expect(parseJob(job)).toEqual(job)
+  expect(jobId(RUN, 3)).toBe(`${RUN}-3`)
+  for (const bad of [
+    null,
+    'x',
+    [],
+    {},
+    { ...job, shard: -1 },
+    { ...job, shard: '3' },
+    { ...job, run: '../etc' },
+    { ...job, endpoint: 'http://evil' },
+    JSON.parse(`{"output":"x","run":"${RUN}","shard":1,"__proto__":{"x":1}}`),
+  ]) {
+    expect(() => parseJob(bad)).toThrow(/invalid job/)
+  }
+})

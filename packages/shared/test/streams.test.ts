@@ -1,0 +1,129 @@
+import { expect, test } from 'vitest'
+import { batched, mapConcurrent } from '../src/streams.ts'
+
+async function collect<T>(source: AsyncIterable<T>): Promise<T[]> {
+  const values: T[] = []
+  for await (const value of source) values.push(value)
+  return values
+}
+
+/** A source that says whether it was closed, and how often it was asked. */
+function watched(count: number) {
+  const state = { pulled: 0, closed: false }
+  async function* source() {
+    try {
+      for (let i = 0; i < count; i += 1) {
+        state.pulled += 1
+        yield i
+      }
+    } finally {
+      state.closed = true
+    }
+  }
+  return { state, source: source() }
+}
+
+test('batches keep the order and only the last one is shorter', async () => {
+  expect(await collect(batched([1, 2, 3, 4, 5], 2))).toEqual([[1, 2], [3, 4], [5]])
+  expect(await collect(batched([], 2))).toEqual([])
+})
+
+test('results come in source order, whichever is ready first', async () => {
+  const gates = [0, 1, 2].map(() => Promise.withResolvers<void>())
+  const results = collect(mapConcurrent([0, 1, 2], async i => gates[i]?.promise.then(() => i), { limit: 3 }))
+  for (const gate of gates.toReversed()) gate.resolve()
+  expect(await results).toEqual([0, 1, 2])
+})
+
+test('never more than the limit runs or waits to be taken, whatever the source offers', async () => {
+  const { state, source } = watched(100)
+  let most = 0
+  let running = 0
+  const mapped = mapConcurrent(
+    source,
+    async i => {
+      running += 1
+      most = Math.max(most, running)
+      await new Promise(resolve => setImmediate(resolve))
+      running -= 1
+      return i
+    },
+    { limit: 4 },
+  )
+  await mapped.next()
+  expect(state.pulled).toBeLessThanOrEqual(6)
+  await collect(mapped)
+  expect(most).toBe(4)
+})
+
+test('a finished result is handed out although the source has nothing more yet', async () => {
+  const more = Promise.withResolvers<void>()
+  async function* slow() {
+    yield 'first'
+    await more.promise
+    yield 'second'
+  }
+  const mapped = mapConcurrent(slow(), async value => value, { limit: 2 })
+  expect(await mapped.next()).toEqual({ done: false, value: 'first' })
+  more.resolve()
+  expect(await collect(mapped)).toEqual(['second'])
+})
+
+test('the first failure is the one thrown; siblings are aborted, waited for, and the source is closed', async () => {
+  const { state, source } = watched(10)
+  let ended = 0
+  const mapped = mapConcurrent(
+    source,
+    async (i, signal) => {
+      if (i === 2) throw new Error('the second failed')
+      await new Promise<void>(resolve => signal.addEventListener('abort', () => resolve(), { once: true }))
+      ended += 1
+      signal.throwIfAborted()
+    },
+    { limit: 3 },
+  )
+  await expect(collect(mapped)).rejects.toThrow('the second failed')
+  expect(ended).toBe(2)
+  expect(state.closed).toBe(true)
+})
+
+/** Runs until its signal is aborted. */
+const untilAborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }))
+
+test('a consumer that stops early leaves nothing running and closes the source', async () => {
+  const { state, source } = watched(10)
+  let aborted = 0
+  const second = Promise.withResolvers<void>()
+  const mapped = mapConcurrent(
+    source,
+    async (i, signal) => {
+      if (i === 0) return second.promise
+      second.resolve()
+      await untilAborted(signal).finally(() => {
+        aborted += 1
+      })
+    },
+    { limit: 3 },
+  )
+  for await (const _ of mapped) break
+  expect(aborted).toBeGreaterThan(0)
+  expect(state.closed).toBe(true)
+})
+
+test("the caller's abort reaches every running call and is what is thrown", async () => {
+  const stop = new AbortController()
+  const started = Promise.withResolvers<void>()
+  const mapped = mapConcurrent(
+    [1, 2],
+    (_, signal) => {
+      started.resolve()
+      return untilAborted(signal)
+    },
+    { limit: 1, signal: stop.signal },
+  )
+  const next = mapped.next()
+  await started.promise
+  stop.abort(new Error('enough'))
+  await expect(next).rejects.toThrow('enough')
+})

@@ -1,0 +1,144 @@
+// The queue on a real Redis: what happens to a job for each way that its work can end.
+
+import { type LocalRedis, startRedis } from '@reembed/local'
+import {
+  type Consumer,
+  type ConsumerEvent,
+  consume,
+  type Job,
+  type JobContext,
+  openQueue,
+  type Queue,
+  ReembedError,
+} from '@reembed/shared'
+import { Redis } from 'ioredis'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+
+const RUN = 'q'.repeat(26)
+const jobs = (count: number): Job[] =>
+  Array.from({ length: count }, (_, shard) => ({ output: '/out', run: RUN, shard }))
+
+let redis: LocalRedis
+let queue: Queue
+let consumers: Consumer[]
+
+beforeEach(async () => {
+  consumers = []
+  redis = await startRedis()
+  queue = await openQueue(redis.url)
+})
+afterEach(async () => {
+  for (const part of [...consumers, queue, redis]) await part[Symbol.asyncDispose]()
+})
+
+/** Consumes with `handle` and collects the events; `until` resolves once one fits. */
+async function consuming(handle: (job: Job, context: JobContext) => Promise<void>, concurrency = 2) {
+  const events: ConsumerEvent[] = []
+  const waiting = new Set<() => void>()
+  const consumer = await consume(redis.url, handle, {
+    concurrency,
+    onEvent: event => {
+      events.push(event)
+      for (const look of waiting) look()
+    },
+  })
+  consumers.push(consumer)
+  const until = (fits: (event: ConsumerEvent) => boolean): Promise<void> =>
+    new Promise(resolve => {
+      const look = (): void => {
+        if (!events.some(fits)) return
+        waiting.delete(look)
+        resolve()
+      }
+      waiting.add(look)
+      look()
+    })
+  return { consumer, events, until }
+}
+
+test('each job is handled once however often and from wherever it is added', async () => {
+  const other = await openQueue(redis.url)
+  await Promise.all([queue.add(jobs(50)), other.add(jobs(50)), queue.add(jobs(50))])
+  await other[Symbol.asyncDispose]()
+  const seen: number[] = []
+  const { until } = await consuming(async ({ shard }) => void seen.push(shard))
+  await until(() => seen.length >= 50)
+  await until(event => event.kind === 'idle')
+  expect(seen.toSorted((a, b) => a - b)).toEqual(jobs(50).map(({ shard }) => shard))
+  expect(await queue.counts()).toEqual({ waiting: 0, active: 0, delayed: 0, failed: 0 })
+})
+
+test('overload hands a job back without spending one of its attempts', async () => {
+  await queue.add(jobs(1))
+  let times = 0
+  const { until, events } = await consuming(async () => {
+    times += 1
+    if (times <= 7) throw new ReembedError('ENDPOINT_OVERLOADED', 'busy', { retry: 'later', afterMs: 1 })
+  })
+  await until(event => event.kind === 'done')
+  expect(events.filter(event => event.kind === 'postponed')).toHaveLength(7)
+  expect(events.filter(event => event.kind === 'failed')).toHaveLength(0)
+})
+
+test('what cannot be mended fails at once, is listed with its reason, and can be queued again', async () => {
+  await queue.add(jobs(2))
+  const { until } = await consuming(async ({ shard }) => {
+    if (shard === 1) throw new ReembedError('SOURCE_CHANGED', 'the file changed')
+  })
+  await until(event => event.kind === 'failed' && event.final)
+  await expect.poll(() => queue.failures(RUN)).toEqual([{ run: RUN, shard: 1, reason: 'the file changed' }])
+  expect(await queue.forgetFailures(RUN)).toBe(1)
+  expect((await queue.counts()).failed).toBe(0)
+})
+
+test('draining within the grace period lets a job end; beyond it the job goes back to the queue', async () => {
+  await queue.add(jobs(2))
+  const finish = Promise.withResolvers<void>()
+  const { consumer, until, events } = await consuming(async ({ shard }, { signal }) => {
+    if (shard === 0) return finish.promise
+    await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
+  })
+  await until(event => event.kind === 'taken' && event.job.shard === 1)
+  finish.resolve()
+  await until(event => event.kind === 'done')
+  await consumer.drain(50)
+  expect(events.flatMap(event => (event.kind === 'handed_back' ? event.job.shard : []))).toEqual([1])
+  expect(await queue.counts()).toEqual({ waiting: 1, active: 0, delayed: 0, failed: 0 })
+})
+
+test('a job that nobody of ours wrote is refused for good and never handled', async () => {
+  const handled: Job[] = []
+  await queue.add([{ output: '/out', run: '../../etc', shard: 0 }])
+  const { until } = await consuming(async job => void handled.push(job))
+  await until(event => event.kind === 'failed' && event.final)
+  expect(handled).toEqual([])
+})
+
+test('nothing but the pointer is in Redis', async () => {
+  await queue.add(jobs(1))
+  const client = new Redis(redis.url)
+  const data = await client.hget(`{reembed}:embed:${RUN}-0`, 'data')
+  client.disconnect()
+  expect(JSON.parse(data ?? '')).toEqual({ output: '/out', run: RUN, shard: 0 })
+})
+
+test('a Redis that may evict jobs is refused with the setting to change', async () => {
+  const client = new Redis(redis.url)
+  await client.config('SET', 'maxmemory-policy', 'allkeys-lru')
+  client.disconnect()
+  await expect(openQueue(redis.url)).rejects.toMatchObject({
+    code: 'REDIS_UNFIT',
+    message: expect.stringMatching(/allkeys-lru.*noeviction/),
+  })
+})
+
+test('a wrong password is told at once, and is not repeated in the message', async () => {
+  const client = new Redis(redis.url)
+  await client.config('SET', 'requirepass', 'right')
+  const url = redis.url.replace('redis://', 'redis://:wrong-secret@')
+  const failure = await openQueue(url).catch(error => error)
+  expect(failure).toMatchObject({ code: 'REDIS_UNFIT' })
+  expect(failure.message).not.toContain('wrong-secret')
+  await client.config('SET', 'requirepass', '')
+  client.disconnect()
+})

@@ -2,7 +2,9 @@
 
 import { checkShard, ReembedError, readIds, readReceipt, readShard } from '@reembed/shared'
 import { createShardBuffer, createShardWriter } from '@reembed/worker'
+import { tableFromArrays, tableToIPC } from 'apache-arrow'
 import fc from 'fast-check'
+import { Table as WasmTable, writeParquet } from 'parquet-wasm'
 import { describe, expect, it } from 'vitest'
 import { factsOf, makeRows, memoryStore, writeShard } from './parts.ts'
 
@@ -119,6 +121,10 @@ describe('checkShard', () => {
       'is not a Parquet file',
     )
     expect(await messageFrom(check(Buffer.of()))).toContain('is not a Parquet file')
+    const table = WasmTable.fromIPCStream(tableToIPC(tableFromArrays({ id: ['1'] }), 'stream'))
+    expect(await messageFrom(check(writeParquet(table)))).toContain(
+      'is a Parquet file, but no shard of reembed: it has no reembed.receipt',
+    )
     expect(await messageFrom(readReceipt(memoryStore(), KEY))).toContain('is missing')
     expect(await messageFrom(check(shard.bytes, { shard: 18 }))).toContain('its shard is 17, expected 18')
     expect(await messageFrom(check(shard.bytes, { spaceId: 'other' }))).toContain('its spaceId is space')

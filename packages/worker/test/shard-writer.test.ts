@@ -67,6 +67,12 @@ describe('the shard writer', () => {
     expect(writer.rows).toBe(0)
   })
 
+  test('ends with a word to the user, not out of memory, when a shard is planned too large', () => {
+    const { sink } = createShardBuffer()
+    const huge = { length: 2 ** 30 + 1 } as Uint8Array
+    expect(() => sink(huge)).toThrow('larger than 1 GiB: plan the run with smaller shards')
+  })
+
   test('refuses to sign what does not balance', () => {
     const writer = createShardWriter({ dimensions: DIMENSIONS, sink: () => {} })
     writer.append(rowsOf(3))

@@ -108,7 +108,8 @@ function wrongNorm(norm: number, normalized: boolean): string | undefined {
 
 function normOf(vector: Float32Array): number {
   let sum = 0
-  for (const value of vector) sum += value * value
+  // Not for-of, which takes 4x the time.
+  for (let i = 0; i < vector.length; i++) sum += (vector[i] ?? 0) ** 2
   return Math.sqrt(sum)
 }
 

@@ -2,8 +2,8 @@
 // the footer is longer than that.
 
 import { createHash } from 'node:crypto'
-import { type ColumnChunk, type FileMetaData, parquetMetadata, type RowGroup } from 'hyparquet'
-import { ReembedError } from '../errors.ts'
+import { type ColumnChunk, parquetMetadata, type RowGroup } from 'hyparquet'
+import { messageOf, ReembedError } from '../errors.ts'
 import { parseReceipt, RECEIPT_KEY, type Receipt } from '../receipt.ts'
 import type { Store } from '../store/store.ts'
 
@@ -43,13 +43,13 @@ const HASH_CHARS = 64
 /** Between key and value stand the value's Thrift type and its length, one byte each. */
 const BEFORE_HASH = 2
 
-const MAGIC = 'PAR1'
+const MAGIC = Buffer.from('PAR1')
 /** Magic at both ends and the footer's length. */
 const FRAME_BYTES = 12
 const TAIL_BYTES = 64 * 1024
 
 /**
- * Reads and verifies the footer of a shard.
+ * Reads and verifies the footer of a shard. Nothing of it is parsed before its hash is found right.
  * @throws ReembedError CORRUPT, telling apart what is no Parquet, cut short, changed since, or not ours.
  */
 export async function readFooter(
@@ -62,40 +62,38 @@ export async function readFooter(
   if (end === undefined) throw corrupt(name, 'is missing')
   const tailStart = Math.max(0, end - TAIL_BYTES)
   const tail = buffer(await store.get(key, { start: tailStart, end, signal }))
-  if (end < FRAME_BYTES || tail.length !== end - tailStart || !tail.subarray(-4).equals(Buffer.from(MAGIC))) {
+  if (end < FRAME_BYTES || tail.length !== end - tailStart || !tail.subarray(-4).equals(MAGIC)) {
     const head = buffer(await store.get(key, { end: 4, signal }))
-    throw head.equals(Buffer.from(MAGIC))
+    throw head.equals(MAGIC)
       ? corrupt(name, `is cut short: it has ${end} bytes, and they do not end with a Parquet footer`)
       : corrupt(name, 'is not a Parquet file')
   }
+  // The last things in a footer of ours are the key of its hash and the name of its writer: both say so.
+  if (!tail.includes('reembed')) {
+    throw corrupt(name, `is a Parquet file, but no shard of reembed: it has no ${RECEIPT_KEY}`)
+  }
 
   const footerStart = end - 8 - tail.readUInt32LE(tail.length - 8)
-  if (footerStart < 4)
-    throw corrupt(name, 'was changed after it was written: its footer is longer than the file')
+  if (footerStart < 4) throw corrupt(name, CHANGED)
   const footer =
     footerStart >= tailStart
       ? tail.subarray(footerStart - tailStart)
       : Buffer.concat([await store.get(key, { start: footerStart, end: tailStart, signal }), tail])
-  const { receipt, groups } = parseFooter(footer, name)
-  return { name, size: end, footerStart, receipt, groups }
+  if (!hashMatches(footer.subarray(0, -8))) throw corrupt(name, CHANGED)
+  return { name, size: end, footerStart, ...parseFooter(footer, name) }
 }
 
+const CHANGED = 'was changed after it was written: its footer does not match the hash in it'
+
 function parseFooter(footer: Buffer, name: string): Pick<ShardFooter, 'receipt' | 'groups'> {
-  let metadata: FileMetaData
   try {
-    metadata = parquetMetadata(footer, { geoparquet: false })
+    const { key_value_metadata, row_groups } = parquetMetadata(footer, { geoparquet: false })
+    const json = key_value_metadata?.find(({ key }) => key === RECEIPT_KEY)?.value ?? 'null'
+    return { receipt: parseReceipt(JSON.parse(json), name), groups: row_groups.map(layoutOf) }
   } catch (cause) {
-    throw corrupt(name, 'was changed after it was written: its footer cannot be read', cause)
+    if (cause instanceof ReembedError) throw cause
+    throw corrupt(name, `cannot be read by this version of reembed: ${messageOf(cause)}`, cause)
   }
-  const json = metadata.key_value_metadata?.find(({ key }) => key === RECEIPT_KEY)?.value
-  if (!hashMatches(footer.subarray(0, -8))) {
-    throw footer.includes('reembed.')
-      ? corrupt(name, 'was changed after it was written: its footer does not match the hash in it')
-      : corrupt(name, `is a Parquet file, but no shard of reembed: it has no ${RECEIPT_KEY}`)
-  }
-  // From here on the footer is what the writer wrote.
-  const receipt = parseReceipt(JSON.parse(json ?? 'null'), name)
-  return { receipt, groups: metadata.row_groups.map(layoutOf) }
 }
 
 function hashMatches(footer: Buffer): boolean {
@@ -118,7 +116,7 @@ function layoutOf({ columns, num_rows }: RowGroup): GroupLayout {
 }
 
 function spanOf(chunk: ColumnChunk | undefined): Span {
-  if (!chunk?.meta_data) throw new TypeError('the footer of the shard lacks a column')
+  if (!chunk?.meta_data) throw new TypeError('it lacks a column')
   const start = Number(chunk.meta_data.data_page_offset)
   return { start, end: start + Number(chunk.meta_data.total_compressed_size) }
 }

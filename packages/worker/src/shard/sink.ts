@@ -1,6 +1,8 @@
 // Where the bytes of a shard go. The writer hands out views, many of them of its callers' own arrays, so that
 // writing a vector costs no copy; a sink that wants to keep the bytes copies them.
 
+import { ReembedError } from '@reembed/shared'
+
 /** Takes the next bytes of the file. They are only good until the call returns. */
 export type ShardSink = (bytes: Uint8Array) => void
 
@@ -11,7 +13,7 @@ export interface ShardBuffer {
   bytes(): Uint8Array
 }
 
-/** Address space set aside; memory is taken only for what was written. */
+/** The most a shard may be. Address space of that size is set aside, memory is taken for what was written. */
 const MAX_BYTES = 2 ** 30
 const STEP_BYTES = 4 * 2 ** 20
 
@@ -22,6 +24,12 @@ export function createShardBuffer(): ShardBuffer {
   return {
     sink: bytes => {
       const end = size + bytes.length
+      if (end > MAX_BYTES) {
+        throw new ReembedError(
+          'SHARD_FAILED',
+          'the shard is larger than 1 GiB: plan the run with smaller shards',
+        )
+      }
       if (end > memory.byteLength) memory.resize(Math.ceil(end / STEP_BYTES) * STEP_BYTES)
       new Uint8Array(memory).set(bytes, size)
       size = end

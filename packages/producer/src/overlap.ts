@@ -19,7 +19,7 @@ export async function refuseOverlap(source: string, output: string): Promise<voi
 
 /** One absolute form for both kinds of place, always ending with '/'. */
 async function placeOf(url: string): Promise<string> {
-  if (url.startsWith('s3://')) return `${url.replace(/\/+$/, '')}/`
+  if (url.startsWith('s3://')) return `${url.replace(/\/+$/, '').replace(/^(s3:\/\/[^/]+)\/+/, '$1/')}/`
   const path = resolve(url.startsWith('file://') ? fileURLToPath(url) : url)
   return `file://${await realPathOf(path)}/`
 }

@@ -11,6 +11,7 @@ import {
   spaceIdOf,
 } from '@reembed/shared'
 import type { Corpus } from './corpus.ts'
+import { DEFAULT_MAX_REJECTS } from './publish.ts'
 import type { PlannedRun } from './record.ts'
 import { type Sample, sampleCorpus } from './sample.ts'
 import { chooseSlicing, slices } from './slice.ts'
@@ -46,7 +47,7 @@ export async function planRun(
     fields: named,
     truncate = true,
     documentsPerShard,
-    maxRejects = '0',
+    maxRejects = DEFAULT_MAX_REJECTS,
     signal,
   }: PlanRequest,
 ): Promise<SurveyedRun> {

@@ -1,6 +1,7 @@
 // Looks at some lines of a JSONL object, to learn its fields and the size of its records without reading it.
 
 import type { SourceObject } from '../corpus.ts'
+import { ReembedError } from '../errors.ts'
 import type { Store } from '../store/store.ts'
 import { BOM_BYTES, hasBom, refuseForeignEncoding } from './format.ts'
 import { createLineScanner } from './lines.ts'
@@ -50,6 +51,7 @@ export async function probeJsonl(
         const head = buffer.subarray(from, to)
         refuseForeignEncoding(key, head)
         if (hasBom(head)) first += BOM_BYTES
+        if (buffer[first] === LEFT_BRACKET) throw isArray(key)
       }
       bytes += to - from + 1
       const parsed = parseLine(buffer, first, to)
@@ -74,3 +76,11 @@ export async function probeJsonl(
   if (end === size) scanner.finish()
   return { key, records, lines, bytes, bytesRead: end - start, ...(fault !== undefined && { fault }) }
 }
+
+/** The commonest mistake. What is wrong with its lines would not tell, and the last of them may even be a record. */
+const LEFT_BRACKET = 0x5b
+const isArray = (key: string): ReembedError =>
+  new ReembedError(
+    'SOURCE_FORMAT',
+    `${JSON.stringify(key)} is a JSON array, expected one object a line: \`jq -c '.[]'\` converts it`,
+  )

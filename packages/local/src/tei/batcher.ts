@@ -41,20 +41,25 @@ export function createBatcher({
   metrics,
 }: BatcherOptions): Batcher {
   const queue: Entry[] = []
-  let running = false
+  let idleLanes = engine.lanes
+  let woken = false
 
-  async function drain(): Promise<void> {
-    running = true
-    try {
-      // Everything that arrives in this turn of the event loop may share the first batch.
-      await Promise.resolve()
-      for (let batch = next(); batch.length > 0; batch = next()) await run(batch)
-    } finally {
-      running = false
-    }
+  /** Everything that arrives in this turn of the event loop may share the first batch. */
+  function wake(): void {
+    if (woken) return
+    woken = true
+    queueMicrotask(() => {
+      woken = false
+      while (idleLanes > 0 && queue.length > 0) {
+        // A short queue is shared out evenly, so that no lane is idle while another has all the work.
+        const batch = next(Math.ceil(queue.length / idleLanes))
+        if (batch.length > 0) void run(batch)
+      }
+    })
   }
 
-  function next(): Entry[] {
+  function next(share: number): Entry[] {
+    const most = Math.min(share, maxBatchRequests ?? share)
     const batch: Entry[] = []
     let taken = 0
     let tokens = 0
@@ -65,7 +70,7 @@ export function createBatcher({
       } else {
         const { length } = entry.encoding
         const cost = engine.padded ? Math.max(longest, length) * (batch.length + 1) : tokens + length
-        if (cost > maxBatchTokens || batch.length === maxBatchRequests) break
+        if (cost > maxBatchTokens || batch.length === most) break
         longest = Math.max(longest, length)
         tokens += length
         batch.push(entry)
@@ -81,6 +86,7 @@ export function createBatcher({
 
   async function run(batch: readonly Entry[]): Promise<void> {
     const startedAt = performance.now()
+    idleLanes -= 1
     try {
       const vectors = await engine.embed(batch.map(entry => entry.encoding))
       const inferenceMs = performance.now() - startedAt
@@ -94,6 +100,9 @@ export function createBatcher({
       const message = error instanceof Error ? error.message : String(error)
       const failure = new TeiError('Backend', `Backend error: ${message}`, 'inference', { cause: error })
       for (const entry of batch) entry.reject(failure)
+    } finally {
+      idleLanes += 1
+      wake()
     }
   }
 
@@ -102,7 +111,7 @@ export function createBatcher({
       new Promise((resolve, reject) => {
         queue.push({ encoding, signal, queuedAt: performance.now(), resolve, reject })
         metrics.setQueueSize(queue.length)
-        if (!running) void drain()
+        wake()
       }),
   }
 }

@@ -41,6 +41,8 @@ export interface Engine<E extends Encoding = Encoding> extends AsyncDisposable {
   readonly padded: boolean
   /** The most texts that it embeds in one go, or null where only tokens count. */
   readonly maxBatchRequests: number | null
+  /** How many batches it can work on at once. */
+  readonly lanes: number
   encode(text: string, options: EncodeOptions): E
   tokenize(text: string, specialTokens: boolean): readonly Token[]
   decode(ids: readonly number[], skipSpecialTokens: boolean): string

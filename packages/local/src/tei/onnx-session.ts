@@ -1,25 +1,23 @@
 // One call of ONNX Runtime: token ids in, pooled vectors out.
 
-import { availableParallelism } from 'node:os'
-import type { InferenceSession, Tensor } from 'onnxruntime-node'
+import type { Tensor } from 'onnxruntime-node'
 
 export interface OnnxSession extends AsyncDisposable {
-  /** The texts' vectors back to back, not normalised. Pads all to the longest. Stops the event loop while it runs. */
-  embed(texts: readonly (readonly number[])[]): Promise<Float32Array>
+  /** The texts' vectors back to back, not normalised. Pads all to the longest. Stops its thread while it runs. */
+  embed(texts: readonly (readonly number[])[]): Promise<Float32Array<ArrayBuffer>>
 }
 
-/** `graph` is a model's bytes or its path. Loads onnxruntime-node, a native library, only now. */
-export async function openOnnxSession(
-  graph: Uint8Array | string,
-  pooling: 'cls' | 'mean',
-): Promise<OnnxSession> {
+export interface OnnxSessionOptions {
+  /** A model's bytes, or its path. */
+  readonly graph: Uint8Array | string
+  readonly pooling: 'cls' | 'mean'
+  readonly threads: number
+}
+
+/** Loads onnxruntime-node, a native library, only now. */
+export async function openOnnxSession({ graph, pooling, threads }: OnnxSessionOptions): Promise<OnnxSession> {
   const { default: ort } = await import('onnxruntime-node')
-  const options: InferenceSession.SessionOptions = {
-    intraOpNumThreads: availableParallelism(),
-    // Threads that wait for work sleep: spinning ones would take the cores from the worker that sends the next texts.
-    extra: { session: { intra_op: { allow_spinning: '0' } } },
-    logSeverityLevel: 3,
-  }
+  const options = { intraOpNumThreads: threads, logSeverityLevel: 3 } as const
   const session = await (typeof graph === 'string'
     ? ort.InferenceSession.create(graph, options)
     : ort.InferenceSession.create(graph, options))
@@ -64,7 +62,7 @@ function pooled(
   texts: readonly (readonly number[])[],
   length: number,
   pooling: 'cls' | 'mean',
-): Float32Array {
+): Float32Array<ArrayBuffer> {
   const width = states.length / (texts.length * length)
   const vectors = new Float32Array(texts.length * width)
   const sums = new Float64Array(width)

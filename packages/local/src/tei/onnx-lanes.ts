@@ -1,0 +1,61 @@
+// Threads with a session each. Two sessions of one thread do more than one session of two threads, because nothing
+// waits for the slower half of every multiplication; and the thread that speaks HTTP is never stopped.
+
+import { once } from 'node:events'
+import { availableParallelism } from 'node:os'
+import { extname } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { messageOf } from '@reembed/shared'
+import type { OnnxSessionOptions } from './onnx-session.ts'
+import type { LaneReply } from './onnx-worker.ts'
+
+export interface Lanes extends AsyncDisposable {
+  readonly count: number
+  /** The texts' vectors back to back, from the lane that is free first. */
+  embed(texts: readonly (readonly number[])[]): Promise<Float32Array<ArrayBuffer>>
+}
+
+/** Each lane has the weights in memory, so on large machines a lane gets several threads instead. */
+const MOST_LANES = 4
+
+export async function openLanes(
+  graph: OnnxSessionOptions['graph'],
+  pooling: OnnxSessionOptions['pooling'],
+): Promise<Lanes> {
+  const cores = availableParallelism()
+  const count = Math.min(cores, MOST_LANES)
+  const workerData: OnnxSessionOptions = { graph, pooling, threads: Math.floor(cores / count) }
+  const workers = Array.from({ length: count }, () => {
+    const file = new URL(`./onnx-worker${extname(import.meta.url)}`, import.meta.url)
+    return new Worker(file, { workerData, execArgv: [] })
+  })
+  const end = async (): Promise<void> => void (await Promise.all(workers.map(worker => worker.terminate())))
+  try {
+    await Promise.all(workers.map(worker => once(worker, 'message')))
+  } catch (error) {
+    await end()
+    throw new TypeError(`ONNX Runtime can't load the model: ${messageOf(error)}`, { cause: error })
+  }
+
+  const idle = [...workers]
+  const waiting: ((worker: Worker) => void)[] = []
+
+  return {
+    count,
+    async embed(texts) {
+      const worker = idle.pop() ?? (await new Promise<Worker>(resolve => waiting.push(resolve)))
+      try {
+        worker.postMessage(texts)
+        // A lane that dies takes the process with it, as a panic does in TEI: its error has no other listener.
+        const [reply] = (await once(worker, 'message')) as [LaneReply]
+        if ('failure' in reply) throw new Error(reply.failure)
+        return reply.vectors
+      } finally {
+        const next = waiting.shift()
+        if (next === undefined) idle.push(worker)
+        else next(worker)
+      }
+    },
+    [Symbol.asyncDispose]: end,
+  }
+}

@@ -90,13 +90,17 @@ export interface ReembedErrorOptions {
   readonly cause?: unknown
 }
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
+const CONTROL = /[\u0000-\u001f\u007f-\u009f]+/g
+
 export class ReembedError extends Error {
   readonly code: ErrorCode
   readonly retry: Retry
   readonly afterMs: number | undefined
 
   constructor(code: ErrorCode, message: string, { retry = 'no', afterMs, cause }: ReembedErrorOptions = {}) {
-    super(message, cause === undefined ? undefined : { cause })
+    // Keys and servers' words come from outside: an escape sequence in one must not reach a terminal.
+    super(message.replace(CONTROL, ' '), cause === undefined ? undefined : { cause })
     this.name = 'ReembedError'
     this.code = code
     this.retry = retry

@@ -23,6 +23,7 @@ export { type FailedJob, openQueue, type Queue, type QueueCounts } from './queue
 export { inspectRedis, type RedisFacts, redisAddress, requireNoEviction } from './queue/redis.ts'
 export { type ModelIdentity, RECEIPT_KEY, type Receipt, type RejectRow } from './receipt.ts'
 export { checkShard, type ShardExpectations } from './shard/check.ts'
+export type { ReadShardOptions } from './shard/footer.ts'
 export { readIds, readReceipt, readShard, type ShardBatch, type ShardReceipt } from './shard/read.ts'
 export { FORMATS, formatOf, isWholeFile, KNOWN_EXTENSIONS } from './source/format.ts'
 export { type Probe, probeJsonl } from './source/probe.ts'

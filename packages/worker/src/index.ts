@@ -18,5 +18,11 @@ export {
 } from './identity.ts'
 export { createLimiter, type Limiter } from './limiter.ts'
 export { createShardBuffer, type ShardSink } from './shard/sink.ts'
-export { createShardWriter, type ShardRows, type ShardWriter } from './shard/writer.ts'
+export {
+  createShardWriter,
+  type ReceiptFacts,
+  type ShardRows,
+  type ShardWriter,
+  type ShardWriterOptions,
+} from './shard/writer.ts'
 export { startWorker, type Worker, type WorkerOptions } from './worker.ts'

@@ -70,7 +70,12 @@ async function fetchFiles(id: string, revision: string, folder: string): Promise
     commit = response.headers.get('x-repo-commit') ?? commit
     const path = join(folder, file)
     await mkdir(dirname(path), { recursive: true })
-    await pipeline(Readable.fromWeb(response.body ?? new ReadableStream()), createWriteStream(path))
+    await pipeline(Readable.fromWeb(response.body ?? new ReadableStream()), createWriteStream(path)).catch(
+      (error: unknown) => {
+        // The disk's errors have a code of their own; those of the connection are wrapped by fetch.
+        throw codeOf(error) === undefined ? unreachable(host, id, error) : error
+      },
+    )
     return true
   }
 
@@ -94,16 +99,10 @@ async function fetchFiles(id: string, revision: string, folder: string): Promise
 /** Undefined where the Hub has no such file. */
 async function request(url: string, id: string, host: string): Promise<Response | undefined> {
   const token = process.env.HF_TOKEN
-  const response = await fetch(url, { headers: token ? { authorization: `Bearer ${token}` } : {} }).catch(
-    (error: unknown) => {
-      const cause = error instanceof Error ? error.cause : undefined
-      throw new ReembedError(
-        'ENDPOINT_UNREACHABLE',
-        `${host} can't be reached for model ${id} (${codeOf(cause) ?? messageOf(error)}): set HF_ENDPOINT to a mirror, give a model folder, or none for all-MiniLM-L6-v2`,
-        { cause: error },
-      )
-    },
-  )
+  const headers = token ? { authorization: `Bearer ${token}` } : {}
+  const response = await fetch(url, { headers }).catch((error: unknown) => {
+    throw unreachable(host, id, error)
+  })
   if (response.ok) return response
   await response.body?.cancel()
   if (response.status === 404) return undefined
@@ -117,5 +116,17 @@ async function request(url: string, id: string, host: string): Promise<Response 
   throw new ReembedError(
     'ENDPOINT_UNREACHABLE',
     `${host} answered ${response.status} for model ${id}: try again later`,
+  )
+}
+
+function unreachable(host: string, id: string, error: unknown): ReembedError {
+  const why = (error instanceof Error ? codeOf(error.cause) : undefined) ?? messageOf(error)
+  const remedy = 'set HF_ENDPOINT to a mirror, give a model folder, or none for all-MiniLM-L6-v2'
+  return new ReembedError(
+    'ENDPOINT_UNREACHABLE',
+    `${host} can't be reached for model ${id} (${why}): ${remedy}`,
+    {
+      cause: error,
+    },
   )
 }

@@ -1,8 +1,7 @@
 // Opens what the user calls the corpus and lists its objects. Nothing of their content is read here.
 
 import { stat } from 'node:fs/promises'
-import { basename, dirname, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { basename, dirname } from 'node:path'
 import {
   codeOf,
   FORMATS,
@@ -16,7 +15,7 @@ import {
   type SourceObject,
   type Store,
 } from '@reembed/shared'
-import { refuseOverlap } from './overlap.ts'
+import { localPath, refuseOverlap } from './overlap.ts'
 
 export interface OpenCorpusOptions {
   /** Reads every object as this format, whatever its extension. */
@@ -89,13 +88,14 @@ interface Split {
 }
 
 async function splitPath(url: string): Promise<Split> {
-  if (!url.startsWith('file://') && /^[a-z][a-z0-9+.-]*:\/\//i.test(url)) return { root: url }
-  const path = resolve(url.startsWith('file://') ? fileURLToPath(url) : url)
+  // Other schemes, and what may be a slip of the finger: openStore says what is wrong with them.
+  if (/^(?!file:)([a-z][a-z0-9+.-]*:\/\/|s3[an]?:)/i.test(url)) return { root: url }
+  const path = localPath(url)
   const stats = await stat(path).catch((error: unknown) => {
-    if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTDIR') throw error
+    if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTDIR') return undefined
     throw new ReembedError('SOURCE_MISSING', `There is no file or folder '${path}': check --source`)
   })
-  return stats.isFile() ? { root: dirname(path), name: basename(path) } : { root: path }
+  return stats?.isFile() ? { root: dirname(path), name: basename(path) } : { root: path }
 }
 
 /** Only a last name with a dot is looked up as an object: who may read a prefix may not be allowed to ask above it. */

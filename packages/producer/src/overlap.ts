@@ -20,8 +20,19 @@ export async function refuseOverlap(source: string, output: string): Promise<voi
 /** One absolute form for both kinds of place, always ending with '/'. */
 async function placeOf(url: string): Promise<string> {
   if (url.startsWith('s3://')) return `${url.replace(/\/+$/, '').replace(/^(s3:\/\/[^/]+)\/+/, '$1/')}/`
-  const path = resolve(url.startsWith('file://') ? fileURLToPath(url) : url)
-  return `file://${await realPathOf(path)}/`
+  return `file://${(await realPathOf(localPath(url))).replace(/\/$/, '')}/`
+}
+
+/** The absolute path of a local place, given as a path or as a file:// URL. */
+export function localPath(url: string): string {
+  if (url === '')
+    throw new ReembedError('USAGE', 'Expected a folder, a file or s3://bucket/prefix, got an empty string')
+  if (!url.startsWith('file://')) return resolve(url)
+  try {
+    return fileURLToPath(url)
+  } catch (error) {
+    throw new ReembedError('USAGE', `'${url}' names no local place: write file:///folder`, { cause: error })
+  }
 }
 
 /** The path without links; what does not exist yet is kept as it is. */

@@ -261,6 +261,18 @@ describe('a source', () => {
     await expect(openCorpus(join(folder, 'file', 'x'))).rejects.toMatchObject({ code: 'SOURCE_MISSING' })
   })
 
+  it.each([
+    ['', 'got an empty string'],
+    ['file://host/folder', "'file://host/folder' names no local place"],
+    ['S3://bucket/corpus', "did you mean 's3://'?"],
+    ['s3:bucket/corpus', "did you mean 's3://'?"],
+    ['https://example.com/corpus.jsonl', "Cannot open a 'https:' URL"],
+    ['s3://', "Expected s3://bucket/prefix, got 's3://'"],
+  ])('given as %j is a wrong use, explained', async (url, message) => {
+    const refused = { code: 'USAGE', message: expect.stringContaining(message) }
+    await expect(openCorpus(url, { output: join(folder, 'out') })).rejects.toMatchObject(refused)
+  })
+
   it('may be given as a file:// URL or as a relative path', async () => {
     await writeFile(join(folder, 'a.jsonl'), DOCS)
     const { run } = (await planned(folder)).head

@@ -9,6 +9,7 @@ export const MAX_RECORD_BYTES: number = 8 * 1024 * 1024
 const MAX_ID_BYTES = 1024
 const MAX_DEPTH = 64
 const MAX_MESSAGE_CHARS = 200
+const CARRIAGE_RETURN = 13
 
 /** The record on the line bytes[from, to), or undefined if the line is blank. */
 export function recordOf(
@@ -32,6 +33,7 @@ export type ParsedLine =
 
 /** The JSON object on a line, what is wrong with it, or undefined if the line is blank. */
 export function parseLine(bytes: Buffer, from: number, to: number): ParsedLine {
+  if (to - from === 0 || (to - from === 1 && bytes[from] === CARRIAGE_RETURN)) return undefined
   const line = bytes.toString('utf8', from, to)
   // Bytes that are no UTF-8 decode to U+FFFD. A good file may hold that character too, so the bytes are checked
   // themselves, but only then: a search that fails is all that a clean line pays.

@@ -1,11 +1,12 @@
 // A TEI-compatible endpoint in a process of its own, so that the model's work does not stop the caller's event loop.
 // It ends with its parent, whatever ends the parent: the kernel closes the channel between the two.
 
-import { type ChildProcess, fork } from 'node:child_process'
+import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ReembedError } from '@reembed/shared'
+import { letGo } from './child.ts'
 import type { TeiFlags } from './tei/flags.ts'
 import type { HashEngineOptions } from './tei/hash-engine.ts'
 import type { Message } from './tei/main.ts'
@@ -32,7 +33,7 @@ export interface StartEndpointOptions extends TeiFlags {
 
 const STOP_MS = 10_000
 
-/** Resolves when the model is loaded and the port answers. The first start of a model may have to build or fetch it. */
+/** Resolves when the model is loaded and the port answers. The first start of a model of the Hub has to fetch it. */
 export async function startEndpoint({ signal, ...start }: StartEndpointOptions = {}): Promise<LocalEndpoint> {
   signal?.throwIfAborted()
   // The same file runs from source and from dist.
@@ -79,12 +80,4 @@ export async function startEndpoint({ signal, ...start }: StartEndpointOptions =
     signal?.throwIfAborted()
     throw error
   }
-}
-
-/** A started endpoint keeps nobody's event loop alive. */
-function letGo(child: ChildProcess): void {
-  child.unref()
-  child.channel?.unref()
-  if (child.stderr !== null && 'unref' in child.stderr && typeof child.stderr.unref === 'function')
-    child.stderr.unref()
 }

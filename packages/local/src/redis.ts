@@ -2,8 +2,8 @@
 //
 //   parent --stdin pipe--> sh --starts--> redis-server
 //
-// The shell waits on the pipe. The kernel closes it when the parent exits, crashes or is killed with SIGKILL, and
-// the shell then ends Redis. Nothing is saved, so no file is left behind.
+// The shell reads the pipe. The kernel closes it when the parent exits, crashes or is killed with SIGKILL, and the
+// shell then ends Redis. Nothing is saved, so no file is left behind.
 
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import type { Readable, Writable } from 'node:stream'
 import { messageOf, ReembedError } from '@reembed/shared'
+import { letGo } from './child.ts'
 import { freePort } from './port.ts'
 
 export interface LocalRedis extends AsyncDisposable {
@@ -52,8 +53,14 @@ export async function startRedis({ signal }: StartRedisOptions = {}): Promise<Lo
   }
 }
 
-/** Background jobs of sh have no stdin of their own, so the shell alone holds the read end of the parent's pipe. */
-const KEEPER = '"$@" >&2 & pid=$!; echo $pid; cat >/dev/null; kill $pid; wait $pid'
+/** Ends with Redis, and ends Redis with its own input. What runs in the background has no input but what it is given. */
+const KEEPER = `
+  exec 3<&0
+  "$@" 3<&- >&2 & redis=$!
+  echo $redis
+  { cat <&3 >/dev/null; kill $redis; } 2>/dev/null &
+  wait $redis
+`
 
 function launch(program: string, port: number) {
   const settings = `--bind 127.0.0.1 --port ${port} --appendonly no --maxmemory-policy noeviction`
@@ -63,7 +70,7 @@ function launch(program: string, port: number) {
     // A session of its own: Ctrl-C in the terminal reaches the command, which drains before it lets Redis go.
     { cwd: tmpdir(), detached: true, stdio: ['pipe', 'pipe', 'pipe'] },
   )
-  const exited = once(child, 'exit')
+  const exited = once(child, 'exit').finally(() => child.stdin.destroy())
   let pid = 0
   let log = ''
   const named = once(child.stdout, 'data').then(([line]) => {
@@ -89,16 +96,15 @@ function launch(program: string, port: number) {
           if (/ready to accept connections/i.test(log)) resolve()
         })
       })
-      const ended = exited.then(() => Promise.reject(new Error('it exited at once')))
+      const ended = exited.then(() => Promise.reject(new Error('it ended at once')))
       ended.catch(() => {})
       await Promise.race([Promise.all([named, listening]), ended, aborted(limit)])
       await ping(port, limit)
-      // A started server keeps nobody's event loop alive.
-      for (const part of [child, child.stdin, child.stdout, child.stderr]) unref(part)
+      letGo(child)
     },
 
     async [Symbol.asyncDispose](): Promise<void> {
-      if (child.exitCode !== null || child.signalCode !== null) return
+      if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return
       child.ref()
       child.stdin.end()
       const timer = setTimeout(() => pid > 0 && process.kill(pid, 'SIGKILL'), STOP_MS)
@@ -142,9 +148,4 @@ function aborted(signal: AbortSignal): Promise<never> {
     if (signal.aborted) reject(signal.reason)
     else signal.addEventListener('abort', () => reject(signal.reason), { once: true })
   })
-}
-
-/** Pipes of a child are sockets in Node, with an unref() that their declared type does not have. */
-function unref(part: object): void {
-  if ('unref' in part && typeof part.unref === 'function') part.unref()
 }

@@ -1,13 +1,17 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdir } from 'node:fs/promises'
-import { connect } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { createInterface } from 'node:readline'
 import { startRedis } from '@reembed/local'
 import { ReembedError } from '@reembed/shared'
-import { describe, expect, it, vi } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
+import { freePort } from '../src/port.ts'
 import { ended } from './processes.ts'
+
+vi.mock('../src/port.ts', { spy: true })
+beforeEach(() => vi.clearAllMocks())
 
 const PARENT = `
   import { startRedis } from '@reembed/local'
@@ -54,6 +58,16 @@ describe('startRedis', () => {
 
     parent.kill('SIGKILL')
     await ended(pid)
+  })
+
+  it('takes another port when its port was taken in the meantime', async () => {
+    const stranger = createServer().listen(0, '127.0.0.1')
+    await once(stranger, 'listening')
+    vi.mocked(freePort).mockResolvedValueOnce((stranger.address() as AddressInfo).port)
+    await using redis = await startRedis()
+    expect(await command(redis.url, 'PING')).toBe('+PONG\r\n')
+    expect(freePort).toHaveBeenCalledTimes(2)
+    stranger.close()
   })
 
   it('says the one line to type when no Redis is installed', async () => {

@@ -350,6 +350,14 @@ describe('TEI: permits and the queue', () => {
     expect(gate.batches).toEqual([['first'], ['a b c', 'd e'], ['f g', 'h'], ['i j k l']])
   })
 
+  it('shares a short queue out among the lanes of the engine', async () => {
+    const gate = gated({ lanes: 2 })
+    await using tei = await serve({ engine: gate.engine })
+    gate.open()
+    await post(`${tei.url}/embed`, { inputs: ['a', 'b', 'c'] })
+    expect(gate.batches).toEqual([['a', 'b'], ['c']])
+  })
+
   it('counts padding where the engine pads', async () => {
     const gate = gated({ padded: true })
     await using tei = await serve({ engine: gate.engine, maxBatchTokens: 6 })
@@ -480,7 +488,7 @@ async function untilAccepted(send: () => Promise<Response>): Promise<Response> {
 }
 
 /** A hash engine whose first batch waits until it is let go, and that keeps what it was given. */
-function gated({ padded = false } = {}) {
+function gated({ padded = false, lanes = 1 } = {}) {
   const hash = createHashEngine({ dimensions: 8, maxInputLength: 6 })
   const entered = Promise.withResolvers<void>()
   const opened = Promise.withResolvers<void>()
@@ -488,6 +496,7 @@ function gated({ padded = false } = {}) {
   const engine: typeof hash = {
     ...hash,
     padded,
+    lanes,
     async embed(batch) {
       batches.push(batch.map(({ text }) => text))
       entered.resolve()

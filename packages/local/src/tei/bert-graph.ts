@@ -2,7 +2,7 @@
 // only, and ONNX Runtime wants a graph.
 //
 // The weights go in as they are, halves and row-major [out, in]; the casts to float32, transposes and joins are
-// nodes that ONNX Runtime computes once, when it loads the model. So building takes no arithmetic and no file.
+// nodes that ONNX Runtime computes once, when it loads the model. So building takes no arithmetic, and no cache.
 
 import { createGraph, type OnnxGraph } from './onnx-graph.ts'
 import type { Tensor } from './safetensors.ts'

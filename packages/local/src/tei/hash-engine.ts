@@ -2,7 +2,7 @@
 // the vector that a text must have, so a test can check every row of a run.
 
 import type { EncodeOptions, Encoding, Engine } from './engine.ts'
-import { normalize } from './infer.ts'
+import { normalize } from './normalize.ts'
 
 export interface HashEngineOptions {
   /** Part of the hash: another model gives other vectors. Default 'reembed/hash'. */

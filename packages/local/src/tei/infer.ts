@@ -6,6 +6,7 @@ import type { Encoding, Engine, Token } from './engine.ts'
 import { emptyInput, invalidInput, TeiError } from './errors.ts'
 import type { Settings } from './flags.ts'
 import type { Metrics } from './metrics.ts'
+import { normalize } from './normalize.ts'
 import type { EmbedRequest, Input, TokenizeRequest } from './requests.ts'
 
 /** The vectors of a request and what its x- headers say; times in milliseconds, each the mean over its inputs. */
@@ -160,14 +161,6 @@ export function createInfer(engine: Engine, settings: Settings, metrics: Metrics
       })
     },
   }
-}
-
-/** Scales to length 1 in place. The sum is taken in float64, as in core/src/infer.rs. */
-export function normalize(vector: Float32Array): void {
-  let sum = 0
-  for (const value of vector) sum += value * value
-  const scale = Math.fround(1 / Math.sqrt(sum))
-  for (let i = 0; i < vector.length; i++) vector[i] = (vector[i] ?? 0) * scale
 }
 
 /** Code points of a text, or the number of ids. */

@@ -27,7 +27,7 @@ process.once('message', async (start: Start) => {
     })
     send({ url: server.url })
   } catch (error) {
-    const code = error instanceof ReembedError ? error.code : 'ENDPOINT_UNFIT'
+    const code = error instanceof ReembedError ? error.code : 'ENDPOINT_UNREACHABLE'
     send({ failure: { code, message: messageOf(error) } })
   }
 })

@@ -77,6 +77,13 @@ describe('decodeEmbeddings', () => {
   })
 
   test.each<[string, (given: Reply) => unknown]>([
+    [
+      'one character more in every vector',
+      given => ({
+        ...given,
+        data: given.data.map(entry => ({ ...entry, embedding: `${entry.embedding}A` })),
+      }),
+    ],
     ['one vector missing', given => ({ ...given, data: given.data.slice(1) })],
     ['the last vector missing', given => ({ ...given, data: given.data.slice(0, 2) })],
     ['one vector more', given => ({ ...given, data: [...given.data, { ...given.data[0], index: 3 }] })],
@@ -129,6 +136,30 @@ describe('decodeEmbeddings', () => {
       expect(() => decodeEmbeddings(whole.subarray(0, length), target()), `cut at ${length}`).toThrow(
         BadReply,
       )
+    }
+  })
+
+  test('with any one byte around the vectors spoilt, a reply is refused or gives the same vectors', () => {
+    const whole = bytes(reply())
+    const right = target()
+    decodeEmbeddings(whole, right)
+    const inVector = Buffer.alloc(whole.length)
+    for (const vector of vectors)
+      inVector.fill(1, whole.indexOf(base64(vector)), whole.indexOf(base64(vector)) + 128)
+    for (const [at, byte] of whole.entries()) {
+      if (inVector[at]) continue
+      for (const other of [0x41, 0x22, 0x7d, 0x31].filter(value => value !== byte)) {
+        const spoilt = Buffer.from(whole)
+        spoilt[at] = other
+        const to = target()
+        try {
+          decodeEmbeddings(spoilt, to)
+        } catch (error) {
+          expect(error).toBeInstanceOf(BadReply)
+          continue
+        }
+        expect(to.vectors, `byte ${at} as ${other}`).toEqual(right.vectors)
+      }
     }
   })
 

@@ -1,4 +1,4 @@
-import { once } from 'node:events'
+import { getEventListeners, once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -448,6 +448,7 @@ describe('request', () => {
     await Promise.all(
       Array.from({ length: 100 }, () => endpoint.request(['x'], new Float32Array(DIMENSIONS), { signal })),
     )
+    expect(getEventListeners(signal, 'abort')).toEqual([])
     await new Promise(setImmediate)
     process.off('warning', heard)
     expect(warnings).toEqual([])

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import {
@@ -195,6 +196,7 @@ describe('createLimiter', () => {
     const rest = Array.from({ length: 100 }, () => limiter.acquire(1, signal))
     first.ignore()
     for (const next of rest) (await next).ignore()
+    expect(getEventListeners(signal, 'abort')).toEqual([])
     await turn()
     process.off('warning', heard)
     expect(warnings).toEqual([])

@@ -1,11 +1,13 @@
 // Reply bytes to float32 rows. A base64 reply is
 //
-//   {"object":"list","data":[{"object":"embedding","embedding":"<4/3 * 4 * dim chars>","index":0},{...}],"model":...}
-//    |---------------- head -----------------------------------|                      |----- tail of row 0 -> gap
+//   {"object":"list","data":[{"object":"embedding","embedding":"8J+Yig==","index":0},{ ... },{ ... }],"model": ... }
+//   |------------------- head ---------------------------------|  vector  |after 0| |before 1 ...    |---- tail ----|
 //
-// The vectors are found by their key and decoded from the reply's bytes straight to their row; what is left when
-// they are taken out, head + tail, is a small JSON text, which JSON.parse checks and which has model and usage.
-// Any other valid layout (spaces, floats, rows out of order) goes through JSON.parse as a whole: slower, same checks.
+// with as many characters of base64 per vector as the dimensions ask for, so the place of each vector is known from
+// the one before. What stands between two vectors is compared with what stands around the first, index by index; the
+// vectors are decoded from the reply's bytes straight to their rows; and head + tail, the reply without what is
+// between, is a small JSON text that JSON.parse checks. So every byte is accounted for, at a sixteenth of the cost
+// of parsing numbers. Any other valid layout (spaces, floats, rows out of order) goes through JSON.parse as a whole.
 
 import { endianness } from 'node:os'
 
@@ -26,28 +28,33 @@ export interface ReplyFacts {
 export class BadReply extends Error {}
 
 const OPEN = '"embedding":"'
-const QUOTE = 0x22
+const INDEX = '"index":0'
+/** More than any server writes after a vector. */
+const MAX_AFTER = 100
 
 /** Decodes a reply of `POST /v1/embeddings`; throws `BadReply`. Rows may be written before it throws. */
 export function decodeEmbeddings(body: Buffer, target: Target): ReplyFacts {
   return scan(body, target) ?? decodeParsed(body, target)
 }
 
-/** The fast path; undefined when the layout is not TEI's. */
+/** The fast path; undefined when the layout is another. */
 function scan(body: Buffer, { vectors, dimensions, rows }: Target): ReplyFacts | undefined {
   const rowBytes = dimensions * 4
-  const encoded = Math.ceil(rowBytes / 3) * 4
+  const characters = Math.ceil(rowBytes / 3) * 4
+  const open = body.indexOf(OPEN, 0, 'latin1')
+  if (open < 0) return undefined
+  let start = open + OPEN.length
+  const head = body.toString('utf8', 0, start)
+  const framing = framingOf(head, body.toString('latin1', start + characters, start + characters + MAX_AFTER))
+  if (framing === undefined) return undefined
+
   const bytes = bytesOf(vectors)
-  let headEnd = 0
-  let at = 0
-  for (let i = 0; i < rows.length; i++) {
-    const open = body.indexOf(OPEN, at, 'latin1')
-    if (open < 0) return undefined
-    const start = open + OPEN.length
-    const end = start + encoded
-    const index = `,"index":${i}}`
-    if (body[end] !== QUOTE || body.toString('latin1', end + 1, end + 1 + index.length) !== index)
-      return undefined
+  const last = rows.length - 1
+  let end = start
+  for (let i = 0; i <= last; i++) {
+    end = start + characters
+    const expected = i < last ? `${framing.after(i)},${framing.before(i + 1)}` : `${framing.after(i)}]`
+    if (body.toString('latin1', end, end + expected.length) !== expected) return undefined
     // Node's decoder skips characters that are not base64, so only the length shows that all were.
     const written = bytes.write(
       body.toString('latin1', start, end),
@@ -56,11 +63,28 @@ function scan(body: Buffer, { vectors, dimensions, rows }: Target): ReplyFacts |
       'base64',
     )
     if (written !== rowBytes) throw new BadReply(`the vector of input ${i} is not base64`)
-    if (i === 0) headEnd = start
-    at = end
+    start = end + expected.length
   }
-  if (body.indexOf(OPEN, at, 'latin1') >= 0) throw new BadReply(`more vectors than the ${rows.length} inputs`)
-  return factsOf(parseJson(body.toString('utf8', 0, headEnd) + body.toString('utf8', at)))
+  return factsOf(parseJson(head + body.toString('utf8', end)))
+}
+
+/** What stands before and after the vector of an input. */
+interface Framing {
+  readonly before: (i: number) => string
+  readonly after: (i: number) => string
+}
+
+/** Told from what stands around the first vector, which must have its index once, on either side. */
+function framingOf(head: string, rest: string): Framing | undefined {
+  const before = head.slice(head.lastIndexOf('{'))
+  const after = rest.slice(0, rest.indexOf('}') + 1)
+  if (!after.startsWith('"') || before.includes(INDEX) === after.includes(INDEX)) return undefined
+  return { before: numbered(before), after: numbered(after) }
+}
+
+function numbered(text: string): (i: number) => string {
+  const [start, end] = text.split(INDEX)
+  return end === undefined ? () => text : i => `${start}"index":${i}${end}`
 }
 
 function decodeParsed(body: Buffer, target: Target): ReplyFacts {
@@ -95,8 +119,8 @@ function writeRow(row: unknown, i: number, { vectors, dimensions, rows }: Target
   const offset = rowAt(rows, i) * dimensions
   if (typeof row === 'string') {
     const rowBytes = dimensions * 4
-    // Four characters are three bytes, the last may be padding.
-    if (Math.floor((row.replace(/=+$/, '').length * 3) / 4) !== rowBytes) {
+    const padded = Math.ceil(rowBytes / 3) * 4
+    if (row.length !== padded && row.length !== Math.ceil((rowBytes * 4) / 3)) {
       throw new BadReply(`the vector of input ${i} is not ${dimensions} floats in base64`)
     }
     if (bytesOf(vectors).write(row, offset * 4, rowBytes, 'base64') !== rowBytes) {

@@ -28,8 +28,9 @@ export async function openOutput(flags: OutputFlags): Promise<Store> {
 }
 
 /** Opens the corpus; its output, where known, must not lie inside it. */
-export function openSource(flags: CorpusFlags, output: Store | undefined): Promise<Corpus> {
-  return openCorpus(flags.source, { format: flags.format, output: output?.url, s3: s3OptionsOf(flags) })
+export function openSource(flags: CorpusFlags & Partial<OutputFlags>): Promise<Corpus> {
+  const output = flags.output && absolute(flags.output)
+  return openCorpus(flags.source, { format: flags.format, output, s3: s3OptionsOf(flags) })
 }
 
 /** Opens an output that must be there already. */
@@ -42,9 +43,14 @@ export interface EndpointGiven {
   readonly options: EndpointOptions
 }
 
-export function endpointOptionsOf({ model, allowInsecure }: EndpointFlags): EndpointOptions {
+export function endpointOptionsOf({ model, revision, allowInsecure }: EndpointFlags): EndpointOptions {
   const token = process.env.REEMBED_ENDPOINT_TOKEN ?? process.env.HF_TOKEN
-  return { ...(token && { token }), ...(model && { model }), ...(allowInsecure && { allowInsecure }) }
+  return {
+    ...(token && { token }),
+    ...(model && { model }),
+    ...(revision && { revision }),
+    ...(allowInsecure && { allowInsecure }),
+  }
 }
 
 /** The endpoint given, or one with a real model started on this machine; the stack ends it. */

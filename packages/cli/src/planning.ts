@@ -22,7 +22,7 @@ export async function planFrom(
   output: Store | undefined,
 ): Promise<SurveyedRun> {
   await using endpoint = await openEndpoint(url, { ...options, truncate: flags.truncate })
-  const model = statedModel(endpoint, flags.revision)
+  const model = modelOf(endpoint)
   if (output) await settleReference(output, endpoint, model)
   return planRun(corpus, {
     model,
@@ -32,17 +32,6 @@ export async function planFrom(
     documentsPerShard: flags.documentsPerShard,
     maxRejects: flags.maxRejects,
   })
-}
-
-/** The endpoint's model; its revision by the user's word where the endpoint has none. */
-function statedModel(endpoint: Endpoint, revision: string | undefined): ModelIdentity {
-  const model = modelOf(endpoint)
-  if (revision === undefined || revision === model.revision) return model
-  if (model.revision === null) return { ...model, revision }
-  throw new ReembedError(
-    'MODEL_MISMATCH',
-    `--revision says ${revision}, the endpoint ${endpoint.url} serves ${model.id}@${model.revision}`,
-  )
 }
 
 /**
@@ -56,7 +45,7 @@ async function settleReference(output: Store, endpoint: Endpoint, model: ModelId
     )
   }
   const key = modelKey(model.id, model.revision)
-  const measured: ModelReference = { ...(await measureReference(endpoint)), model }
+  const measured = await measureReference(endpoint)
   await putJson(output, key, measured)
   const stored = (await getJson(output, key)) as ModelReference | undefined
   if (stored === undefined) throw new ReembedError('CORRUPT', `${key} vanished from ${output.url}`)

@@ -36,10 +36,11 @@ export function createEmbedder(url: string, options: EndpointOptions = {}): Embe
   const connections = new Map<boolean, Promise<Connection>>()
   let state = 'not used yet'
 
-  function connect(truncate: boolean, signal: AbortSignal): Promise<Connection> {
+  /** Not tied to the job that asks first: others wait for the same opening. */
+  function connect(truncate: boolean): Promise<Connection> {
     const known = connections.get(truncate)
     if (known) return known
-    const fresh = openEndpoint(url, { ...options, truncate, signal }).then(endpoint => {
+    const fresh = openEndpoint(url, { ...options, truncate }).then(endpoint => {
       const max = Math.floor(PERMIT_SHARE * (endpoint.info.maxConcurrentRequests ?? UNKNOWN_PERMITS))
       return { endpoint, limiter: createLimiter({ max: Math.max(1, max) }), proved: new Map() }
     })
@@ -48,12 +49,18 @@ export function createEmbedder(url: string, options: EndpointOptions = {}): Embe
     return fresh
   }
 
+  async function forget(truncate: boolean): Promise<void> {
+    const connection = await connections.get(truncate)
+    connections.delete(truncate)
+    await connection?.endpoint[Symbol.asyncDispose]()
+  }
+
   /** Name, dimensions and pooling as planned, and the vectors that this output keeps for the model. */
   async function prove({ store, plan }: OpenRun, endpoint: Endpoint): Promise<void> {
     const expected = plan.recipe.model
     // A server that states no revision is held to the reference vectors alone.
     const info = { ...endpoint.info, revision: endpoint.info.revision ?? expected.revision }
-    assertSameModel(expected, { ...endpoint, info })
+    assertSameModel(expected, { url: endpoint.url, info })
     const key = modelKey(expected.id, expected.revision)
     const reference = (await getJson(store, key)) as ModelReference | undefined
     if (reference) checkReference(await measureReference(endpoint), reference, endpoint.url)
@@ -76,7 +83,7 @@ export function createEmbedder(url: string, options: EndpointOptions = {}): Embe
     async *embed(run, records, signal) {
       const { prompt, truncate } = run.plan.recipe
       try {
-        const connection = await connect(truncate, signal)
+        const connection = await connect(truncate)
         await proveOnce(run, connection)
         const { endpoint, limiter } = connection
         for await (const window of embed(records, { endpoint, limiter, prompt, signal })) {
@@ -85,6 +92,8 @@ export function createEmbedder(url: string, options: EndpointOptions = {}): Embe
         }
       } catch (error) {
         if (error instanceof ReembedError && !signal.aborted) state = messageOf(error)
+        // What was settled about this server no longer holds: the next job looks again.
+        if (error instanceof ReembedError && error.code === 'MODEL_MISMATCH') await forget(truncate)
         throw error
       }
     },

@@ -10,8 +10,8 @@ import { planFrom } from '../planning.ts'
 export async function enqueue(flags: CorpusFlags & OutputFlags & RedisFlags & JsonFlag): Promise<void> {
   const endpoint = requireEndpoint(flags)
   const redis = requireRedis(flags)
+  await using corpus = await openSource(flags)
   await using store = await openOutput(flags)
-  await using corpus = await openSource(flags, store)
   await using queue = await openQueue(redis)
   const planned = await planFrom(corpus, flags, endpoint, store)
   const { plan, created } = await recordPlan(store, planned)

@@ -7,7 +7,7 @@ import { planFrom } from '../planning.ts'
 /** `reembed plan`: a dry run. Nothing is written. */
 export async function plan(flags: CorpusFlags & Partial<OutputFlags> & JsonFlag): Promise<void> {
   await using stack = new AsyncDisposableStack()
-  const corpus = stack.use(await openSource(flags, undefined))
+  const corpus = stack.use(await openSource(flags))
   const endpoint = await openOrStartEndpoint(flags, stack)
   const planned = await planFrom(corpus, flags, endpoint, undefined)
   print(flags.json, planned.head, facts(describePlan(planned)))

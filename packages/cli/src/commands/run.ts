@@ -33,8 +33,8 @@ export async function run(flags: RunFlags): Promise<void> {
   const startedMs = Date.now()
   await using stack = new AsyncDisposableStack()
   const interrupted = stack.adopt(onInterrupt(), ({ stop }) => stop()).signal
+  const corpus = stack.use(await openSource(flags))
   const store = stack.use(await openOutput(flags))
-  const corpus = stack.use(await openSource(flags, store))
   const endpoint = await openOrStartEndpoint(flags, stack)
   const planned = await planFrom(corpus, flags, endpoint, store)
   const { plan, created } = await recordPlan(store, planned)

@@ -28,7 +28,7 @@ export async function search(query: string, flags: Flags): Promise<void> {
   const { url, options } = await openOrStartEndpoint(flags, stack, { quiet: true })
   const endpoint = stack.use(await openEndpoint(url, options))
   const revision = endpoint.info.revision ?? manifest.model.revision
-  assertSameModel(manifest.model, { ...endpoint, info: { ...endpoint.info, revision } })
+  assertSameModel(manifest.model, { url: endpoint.url, info: { ...endpoint.info, revision } })
 
   const vector = await endpoint.embed([`${flags.queryPrompt}${query.toWellFormed()}`])
   const hits = await nearest(store, manifest, vector, flags.top)

@@ -11,6 +11,16 @@ export * from './names.ts'
 export { type Logger, openLog } from './observe.ts'
 export * from './plan.ts'
 export {
+  type Board,
+  type BoardOptions,
+  createBoard,
+  type Report,
+  type Settlement,
+  type Sums,
+  type View,
+} from './queue/board.ts'
+export { openBoard } from './queue/board-redis.ts'
+export {
   type ConsumeOptions,
   type Consumer,
   type ConsumerEvent,

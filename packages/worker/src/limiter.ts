@@ -1,76 +1,26 @@
-// How many inputs may be in flight at one endpoint. In inputs, not requests: TEI takes one permit per input and
-// refuses a request whole when one is missing.
+// How many inputs may be in flight at one endpoint, and whether it is there at all. One limit for all workers, split
+// evenly among those with something to send; they meet at a board (in Redis, or in memory for one worker alone).
 //
 //   acquire(n) ──> permit ──> success(sample)   answered: counts for the next step
 //                         ──> ignore()          says nothing about load (abort, bad input)
-//                         ──> dropped()         refused or lost to overload: back off
+//                         ──> dropped(why)      refused or lost to overload, or met no endpoint: back off
 //
-// The algorithm is a pure step over what half a second of replies showed. It is steered by the time inputs wait in
-// the server's queue, and refusals only correct it: a server that refuses spends its CPU on refusing.
+//   there ──nobody is answered──> away ──the one prober is answered──> there
+//
+// While the endpoint is away nobody sends; who waited for longer than its patience is told to come again later.
+// When Redis is silent, the worker goes on alone within its last share.
 
-/** What the replies of one window showed. Sums, so that windows of several workers can be added up. */
-export interface Window {
-  readonly ms: number
-  readonly replies: number
-  readonly refusals: number
-  /** Inputs answered. */
-  readonly inputs: number
-  readonly queueMs: number
-  readonly inferenceMs: number
-  /** Most inputs in flight at once. */
-  readonly peak: number
-}
-
-export interface LimitState {
-  /** Inputs in flight, not rounded. */
-  readonly limit: number
-  /** Where the present growth began, to see whether it brought anything. */
-  readonly growth: { readonly limit: number; readonly rate: number; readonly windows: number } | null
-  /** Windows to go without growing, after growth that brought nothing. */
-  readonly hold: number
-}
-
-export interface Bounds {
-  readonly min: number
-  readonly max: number
-}
-
-export const initialState = (limit: number): LimitState => ({ limit, growth: null, hold: 0 })
-
-const GROWTH_WINDOWS = 3
-const HOLD_WINDOWS = 20
-
-/** The limit after a window. Pure; always within `bounds`. */
-export function step(state: LimitState, window: Window, { min, max }: Bounds): LimitState {
-  const { limit, growth } = state
-  const { replies, refusals, inputs, ms } = window
-  const hold = Math.max(0, state.hold - 1)
-  const to = (next: number): number => Math.min(max, Math.max(min, next))
-  const calm = (next: number): LimitState => ({ limit: to(next), growth: null, hold })
-
-  if (replies === 0) return refusals === 0 ? state : calm(limit / 2)
-  const refused = refusals / (replies + refusals)
-  if (refused > 0.03) return calm(limit * Math.max(0.7, 1 - refused))
-
-  const queue = window.queueMs / replies
-  // A queue of a few model runs keeps the GPU busy; more only adds waiting.
-  const target = Math.min(1000, Math.max(150, (5 * window.inferenceMs) / replies))
-  if (queue > target) return calm(limit * Math.max(0.75, 1 - (0.3 * (queue - target)) / target))
-
-  // Never grow what was not used: idle windows would drive the limit to its maximum unseen.
-  if (window.peak < 0.8 * limit || hold > 0) return { ...state, growth: null, hold }
-
-  const rate = inputs / ms
-  if (growth && growth.windows >= GROWTH_WINDOWS && rate < growth.rate * 1.05) {
-    return { limit: to(growth.limit), growth: null, hold: HOLD_WINDOWS }
-  }
-  // A request larger than the limit went alone: growth from below it would change nothing that anyone could see.
-  const base = Math.max(limit, window.peak)
-  const next = to(queue < target / 3 ? base * 1.5 : base + Math.max(1, 0.1 * base) * (1 - queue / target))
-  if (next <= limit) return { limit: next, growth: null, hold }
-  const began = growth && growth.windows < GROWTH_WINDOWS ? growth : { limit, rate, windows: 0 }
-  return { limit: next, growth: { ...began, windows: began.windows + 1 }, hold }
-}
+import {
+  type Board,
+  createBoard,
+  type Report,
+  ReembedError,
+  type Settlement,
+  type Sums,
+  type View,
+} from '@reembed/shared'
+import { type Clock, systemClock } from './embed/clock.ts'
+import { initialState, type LimitState, parseState, step } from './limiter/step.ts'
 
 /** What an answered request tells about load. Null where the server does not say. */
 export interface Sample {
@@ -81,79 +31,149 @@ export interface Sample {
 
 /** Inputs in flight. The first ending counts, later ones do nothing; leaving its scope without one ignores it. */
 export interface Permit extends Disposable {
+  /** At most what was asked for; less where the share is smaller. */
+  readonly inputs: number
   success(sample: Sample): void
   ignore(): void
-  dropped(): void
+  /** `absent` when the request met no endpoint: what it met instead. */
+  dropped(absent?: string): void
 }
 
-export interface Limiter {
-  /** Inputs that may be in flight now, and those that are. */
+export interface Limiter extends AsyncDisposable {
+  /** Inputs that this worker may have in flight now, and those that it has. */
   readonly limit: number
   readonly inFlight: number
-  /** Waits its turn, first come first served. More than the limit is granted when nothing else is in flight. */
+  /** In a few words: 'ok, 120 of 480 inputs at once', 'warming, 41 s'. */
+  readonly state: string
+  /**
+   * Waits its turn, first come first served, for a permit of 1 to `inputs` inputs.
+   * @throws ReembedError ENDPOINT_UNREACHABLE, to be tried later, when the endpoint stays away.
+   */
   acquire(inputs: number, signal?: AbortSignal): Promise<Permit>
 }
 
+/** Looks whether the endpoint answers: null if so, else what it met and when to look again at the earliest. */
+export type Probe = (
+  signal: AbortSignal,
+) => Promise<{ readonly met: string; readonly afterMs?: number | undefined } | null>
+
 export interface LimiterOptions {
   readonly min?: number
-  readonly max: number
+  /** Inputs that the endpoint takes at once; may change as replicas come and go. */
+  readonly max: number | (() => number)
   readonly initial?: number
-  /** Milliseconds of a clock that never goes back. */
-  readonly now?: () => number
-  /** How much of the endpoint's limit is this worker's. */
-  readonly share?: (limit: number) => number
+  /** Shared with the other workers. Alone if not given. */
+  readonly board?: Board
+  /** Name on the board, different for each worker. */
+  readonly worker?: string
+  /** Without one, an endpoint that is away is tried by whoever comes next. */
+  readonly probe?: Probe
+  /** How long the endpoint may be away before those who wait are sent back. */
+  readonly patienceMs?: number
+  readonly clock?: Clock
+  readonly random?: () => number
 }
 
-/** A step needs this much time and this many endings, or it would follow noise. */
 const WINDOW_MS = 500
-const WINDOW_ENDINGS = 4
+/** A worker that has nothing to send stays at the board for so long. */
+const IDLE_WINDOWS = 4
+/** After this many requests in a row met no endpoint, the others wait for what the board says. */
+const DOUBT = 3
+/** Probes of an endpoint that is away: at most one a second, 5 s apart when it takes long. */
+const PROBE_MS = { least: 1_000, most: 5_000 } as const
+/** The share goes out in about this many requests, unless they would be smaller than crumbs. */
+const MANY = 32
+const CRUMB = 8
+/** Where this many requests fit, one that does not fit waits. */
+const WHOLE = 8
+/** When those who were sent back shall try again, at the earliest. */
+const COME_BACK_MS = 5_000
+const NO_ANSWER = 'not looked at yet'
 
 interface Waiter {
   readonly inputs: number
+  readonly sinceMs: number
   readonly grant: (permit: Permit) => void
+  readonly refuse: (error: unknown) => void
+}
+
+/** Where this worker stands at a board: what it last heard there. */
+interface Seat {
+  readonly board: Board
+  /** Never more than this, whatever the state says. */
+  readonly most: () => number
+  state: LimitState
+  view: View | undefined
 }
 
 export function createLimiter({
   min = 1,
   max,
   initial = 64,
-  now = () => performance.now(),
-  share = limit => limit,
+  board,
+  worker = 'me',
+  probe,
+  patienceMs = 60_000,
+  clock = systemClock,
+  random = Math.random,
 }: LimiterOptions): Limiter {
-  const bounds = { min, max: Math.max(min, max) }
+  const most = (): number => Math.max(min, typeof max === 'number' ? max : max())
+  const start = initialState(Math.min(most(), Math.max(min, initial)), probe !== undefined)
+  const together: Seat = { board: board ?? createBoard(clock), most, state: start, view: undefined }
+  let seat = together
   const waiting: Waiter[] = []
-  let state = initialState(Math.min(bounds.max, Math.max(min, initial)))
   let inFlight = 0
+  /** Inputs refused since the last exchange: to send others in their place would have them refused as well. */
+  let lost = 0
+  let peak = 0
+  let sums = noSums()
   let fastest = Number.POSITIVE_INFINITY
-  let began = now()
-  let sums = emptyWindow(0)
+  let absences = { inARow: 0, met: '' }
+  let steering: Promise<void> | undefined
+  let probing = false
+  let nudge = Promise.withResolvers<void>()
+  const closed = new AbortController()
 
-  const limit = (): number => Math.max(min, Math.floor(share(state.limit)))
+  /** This worker's part of the limit. The remainder goes round, so that over time all have the same. */
+  function share(): number {
+    const { view, state } = seat
+    if (view === undefined || (state.away && probe) || absences.inARow >= DOUBT) return 0
+    const limit = Math.floor(Math.min(state.limit, seat.most()))
+    const workers = Math.max(1, view.workers)
+    const lucky = (view.place + view.turn) % workers < limit % workers
+    return Math.floor(limit / workers) + (lucky ? 1 : 0)
+  }
 
   function pump(): void {
     for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
-      if (inFlight > 0 && inFlight + next.inputs > limit()) return
+      const inputs = fit(next.inputs, share() - lost, inFlight)
+      if (inputs === 0) return
       waiting.shift()
-      next.grant(take(next.inputs))
+      next.grant(take(inputs))
     }
   }
 
   function take(inputs: number): Permit {
     inFlight += inputs
-    sums.peak = Math.max(sums.peak, inFlight)
+    peak = Math.max(peak, inFlight)
     let ended = false
     const end = (count?: () => void): void => {
       if (ended) return
       ended = true
       inFlight -= inputs
       count?.()
-      advance()
       pump()
     }
     return {
+      inputs,
       success: sample => end(() => answered(inputs, sample)),
       ignore: () => end(),
-      dropped: () => end(() => sums.refusals++),
+      dropped: met =>
+        end(() => {
+          lost += inputs
+          if (met === undefined) sums.refusals++
+          else missed(met)
+        }),
       [Symbol.dispose]: () => end(),
     }
   }
@@ -162,31 +182,133 @@ export function createLimiter({
     // Without the server's own times, what a request takes beyond the fastest one is taken as waiting. The fastest
     // is slowly forgotten, since texts and servers change.
     fastest = Math.min(fastest * 1.001, totalMs)
+    absences = { inARow: 0, met: '' }
     sums.replies++
     sums.inputs += inputs
     sums.queueMs += queueMs ?? totalMs - fastest
     sums.inferenceMs += inferenceMs ?? fastest
   }
 
-  function advance(): void {
-    const ms = now() - began
-    if (ms < WINDOW_MS || sums.replies + sums.refusals < WINDOW_ENDINGS) return
-    state = step(state, { ...sums, ms }, bounds)
-    began += ms
-    sums = emptyWindow(inFlight)
+  function missed(met: string): void {
+    absences = { inARow: absences.inARow + 1, met }
+    sums.absences++
+  }
+
+  /** Meets the others twice a second, while there is anything to send and a little longer. */
+  async function steer(): Promise<void> {
+    for (let idle = 0; idle < IDLE_WINDOWS && !closed.signal.aborted; idle++) {
+      if (probing || inFlight > 0 || waiting.length > 0) idle = 0
+      nudge = Promise.withResolvers()
+      await exchange()
+      pump()
+      sendBack()
+      const rest = clock.sleep(WINDOW_MS * (0.9 + 0.2 * random()), closed.signal)
+      await Promise.race([rest, nudge.promise]).catch(() => {})
+    }
+    steering = undefined
+  }
+
+  async function exchange(): Promise<void> {
+    const report = {
+      worker,
+      demand: peak > 0 || waiting.length > 0,
+      sums,
+      peak,
+      canProbe: probe !== undefined,
+    }
+    sums = noSums()
+    peak = inFlight
+    try {
+      await meet(together, report)
+      seat = together
+    } catch {
+      // The board is silent. Within its last share this worker goes on alone: if all do so, the limit still holds.
+      if (seat === together) seat = aloneWithin(Math.max(min, share() || CRUMB), together.state.away)
+      await meet(seat, report)
+    }
+    absences.inARow = 0
+    lost = 0
+    if (seat.state.away && seat.view?.prober && probe && !probing) void look(probe)
+  }
+
+  async function meet(at: Seat, report: Omit<Report, 'known'>): Promise<void> {
+    const view = await at.board.report({ ...report, known: settlement(at, at.state) })
+    const heard = parseState(view.state) ?? at.state
+    const state = view.step ? step(heard, view.step, { min, max: at.most() }) : heard
+    if (view.step) await at.board.settle(view.turn, settlement(at, state))
+    at.state = state
+    at.view = view
+  }
+
+  const settlement = ({ view }: Seat, state: LimitState): Settlement => ({
+    state,
+    away: state.away ? absences.met || view?.away || NO_ANSWER : null,
+  })
+
+  const aloneWithin = (limit: number, away: boolean): Seat => ({
+    board: createBoard(clock),
+    most: () => limit,
+    state: initialState(limit, away),
+    view: undefined,
+  })
+
+  /** Looks whether the endpoint is back, as long as anybody wants it and nobody else was told to look. */
+  async function look(probe: Probe): Promise<void> {
+    probing = true
+    try {
+      for (let waitMs: number = PROBE_MS.least; ; waitMs = Math.min(2 * waitMs, PROBE_MS.most)) {
+        const met = await probe(closed.signal)
+        if (met === null) {
+          sums.replies++
+          return
+        }
+        missed(met.met)
+        await clock.sleep(Math.max(met.afterMs ?? 0, PROBE_MS.least + waitMs * random()), closed.signal)
+        if (!seat.state.away || !seat.view?.prober || seat.view.workers === 0) return
+      }
+    } catch {
+      // Closed.
+    } finally {
+      probing = false
+      nudge.resolve()
+    }
+  }
+
+  function sendBack(): void {
+    const { state, view } = seat
+    if (!state.away || probe === undefined) return
+    const late = waiting.filter(({ sinceMs }) => clock.now() - sinceMs > patienceMs)
+    if (late.length === 0) return
+    waiting.splice(0, waiting.length, ...waiting.filter(waiter => !late.includes(waiter)))
+    const why = `the endpoint is away (${absences.met || view?.away || NO_ANSWER})`
+    for (const { refuse } of late) {
+      refuse(new ReembedError('ENDPOINT_UNREACHABLE', why, { retry: 'later', afterMs: COME_BACK_MS }))
+    }
   }
 
   return {
     get limit() {
-      return limit()
+      return share()
     },
     get inFlight() {
       return inFlight
     },
+    get state() {
+      const { view, state } = seat
+      if (view === undefined) return 'not used yet'
+      const silent = seat === together ? '' : ', Redis is silent'
+      if (state.away) {
+        return `${absences.met || view.away || NO_ANSWER}, ${Math.round(view.awayMs / 1000)} s${silent}`
+      }
+      const limit = Math.floor(Math.min(state.limit, seat.most()))
+      const fleet = view.workers > 1 ? `, shared by ${view.workers} workers` : ''
+      return `ok, limit ${limit}${fleet}${silent}`
+    },
     async acquire(inputs, signal) {
       signal?.throwIfAborted()
+      closed.signal.throwIfAborted()
       const { promise, resolve, reject } = Promise.withResolvers<Permit>()
-      const waiter: Waiter = { inputs, grant: resolve }
+      const waiter: Waiter = { inputs, sinceMs: clock.now(), grant: resolve, refuse: reject }
       const leave = (): void => {
         const place = waiting.indexOf(waiter)
         if (place >= 0) waiting.splice(place, 1)
@@ -196,6 +318,7 @@ export function createLimiter({
       }
       signal?.addEventListener('abort', leave, { once: true })
       waiting.push(waiter)
+      steering ??= steer()
       pump()
       try {
         const permit = await promise
@@ -207,23 +330,36 @@ export function createLimiter({
         signal?.removeEventListener('abort', leave)
       }
     },
+    async [Symbol.asyncDispose]() {
+      if (closed.signal.aborted) return
+      closed.abort(new Error('the limiter is closed'))
+      for (const { refuse } of waiting.splice(0)) refuse(closed.signal.reason)
+      await steering
+      // The others need not wait until this worker is missed.
+      if (together.view === undefined) return
+      const leaving = { worker, demand: false, sums: noSums(), peak: 0, canProbe: false }
+      await meet(together, leaving).catch(() => {})
+    },
   }
 }
 
-const emptyWindow = (
-  peak: number,
-): {
-  peak: number
-  replies: number
-  refusals: number
-  inputs: number
-  queueMs: number
-  inferenceMs: number
-} => ({
-  peak,
+/**
+ * How many of `asked` inputs may go now; 0 to wait. A share goes out as many requests rather than few: behind a
+ * balancer that knows nothing, N requests keep M replicas busy for about N / (N + M - 1) of the time.
+ */
+function fit(asked: number, limit: number, inFlight: number): number {
+  const wanted = Math.min(asked, Math.max(CRUMB, Math.floor(limit / MANY)))
+  const room = limit - inFlight
+  if (wanted <= room) return wanted
+  // What does not fit whole goes in part, where a few requests make up the share: so it is used to the last input.
+  return limit < WHOLE * wanted && room >= Math.ceil(Math.min(CRUMB, limit / CRUMB)) ? Math.max(0, room) : 0
+}
+
+const noSums = (): { -readonly [Key in keyof Sums]: Sums[Key] } => ({
   replies: 0,
-  refusals: 0,
   inputs: 0,
+  refusals: 0,
+  absences: 0,
   queueMs: 0,
   inferenceMs: 0,
 })

@@ -1,7 +1,7 @@
 // The connection to Redis. Redis holds hints only (the store is the truth), but a Redis that evicts keys or is too
 // old for BullMQ would lose jobs quietly, so it is looked at before it is used.
 
-import { Redis } from 'ioredis'
+import { Redis, type RedisOptions } from 'ioredis'
 import { codeOf, messageOf, ReembedError } from '../errors.ts'
 
 export interface RedisFacts {
@@ -33,7 +33,7 @@ export async function inspectRedis(
   for (let wait = 100; ; wait = Math.min(2 * wait, 1_000)) {
     signal?.throwIfAborted()
     const client = new Redis(url, {
-      ...base,
+      ...redisOptions,
       lazyConnect: true,
       connectTimeout: Math.max(500, Math.min(5_000, deadline - Date.now())),
       retryStrategy: () => null,
@@ -81,7 +81,7 @@ export function requireNoEviction(facts: RedisFacts, url: string): void {
 /** A connection that reconnects for ever; commands wait meanwhile. The caller disposes it. */
 export function connectRedis(url: string): Redis {
   return new Redis(url, {
-    ...base,
+    ...redisOptions,
     maxRetriesPerRequest: null,
     retryStrategy: (times: number) => Math.min(50 * 2 ** times, 2_000),
   })
@@ -100,7 +100,12 @@ export function redisAddress(url: string): string {
   }
 }
 
-const base = { enableReadyCheck: true, keepAlive: 30_000, connectionName: 'reembed' }
+/** What all our connections have in common. */
+export const redisOptions: Pick<RedisOptions, 'enableReadyCheck' | 'keepAlive' | 'connectionName'> = {
+  enableReadyCheck: true,
+  keepAlive: 30_000,
+  connectionName: 'reembed',
+}
 
 function parseInfo(info: string, where: string): RedisFacts {
   const facts = new Map(info.split('\r\n').map(line => line.split(':', 2) as [string, string]))

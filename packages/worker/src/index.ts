@@ -17,6 +17,7 @@ export {
   referenceTexts,
 } from './identity.ts'
 export { createLimiter, type Limiter } from './limiter.ts'
+export { createWorkerMetrics, type WorkerMetrics } from './metrics.ts'
 export { createShardBuffer, type ShardSink } from './shard/sink.ts'
 export {
   createShardWriter,

@@ -1,9 +1,10 @@
 // The worker's endpoint: opened when the first job needs it, shared by all jobs, checked to be the model of each run
 // before the run's first document is sent.
 
-import { getJson, messageOf, modelKey, ReembedError, type SourceRecord } from '@reembed/shared'
+import { getJson, messageOf, modelKey, putJson, ReembedError, type SourceRecord } from '@reembed/shared'
+import { type Clock, systemClock } from './embed/clock.ts'
 import { type EmbeddedWindow, embed } from './embed.ts'
-import { type Endpoint, type EndpointOptions, openEndpoint } from './endpoint/index.ts'
+import { BLOCKED_MS, type Endpoint, type EndpointOptions, openEndpoint } from './endpoint/index.ts'
 import { assertSameModel, checkReference, type ModelReference, measureReference } from './identity.ts'
 import { createLimiter, type Limiter } from './limiter.ts'
 import type { OpenRun } from './runs.ts'
@@ -22,8 +23,17 @@ export interface Embedder extends AsyncDisposable {
 interface Connection {
   readonly endpoint: Endpoint
   readonly limiter: Limiter
-  /** Runs whose model this endpoint was proved to serve. */
-  readonly proved: Map<string, Promise<void>>
+  /** Runs whose model this endpoint was proved to serve, with what their replies are held to. */
+  readonly proved: Map<string, Promise<ModelReference>>
+  users: number
+  stale: boolean
+}
+
+/** What tests and the simulation put in the place of network, time and chance. */
+export interface EmbedderParts {
+  readonly open?: typeof openEndpoint
+  readonly clock?: Clock
+  readonly random?: () => number
 }
 
 /** Share of the server's permits that we use: other clients and health checks need some too. */
@@ -31,43 +41,59 @@ const PERMIT_SHARE = 0.8
 /** For servers that do not say how many inputs they take at once. */
 const UNKNOWN_PERMITS = 512
 
-export function createEmbedder(url: string, options: EndpointOptions = {}): Embedder {
+export function createEmbedder(
+  url: string,
+  options: EndpointOptions = {},
+  { open = openEndpoint, clock = systemClock, random = Math.random }: EmbedderParts = {},
+): Embedder {
   // Runs that cut long texts and runs that reject them need different routes of the server.
   const connections = new Map<boolean, Promise<Connection>>()
+  /** Runs for which the endpoint has the wrong model. Their jobs go back at once and leave the worker to others. */
+  const blocked = new Map<string, { readonly error: ReembedError; readonly untilMs: number }>()
   let state = 'not used yet'
 
   /** Not tied to the job that asks first: others wait for the same opening. */
   function connect(truncate: boolean): Promise<Connection> {
     const known = connections.get(truncate)
     if (known) return known
-    const fresh = openEndpoint(url, { ...options, truncate }).then(endpoint => {
+    const fresh = open(url, { ...options, truncate }).then(endpoint => {
       const max = Math.floor(PERMIT_SHARE * (endpoint.info.maxConcurrentRequests ?? UNKNOWN_PERMITS))
-      return { endpoint, limiter: createLimiter({ max: Math.max(1, max) }), proved: new Map() }
+      const limiter = createLimiter({ max: Math.max(1, max), now: clock.now })
+      return { endpoint, limiter, proved: new Map(), users: 0, stale: false }
     })
     connections.set(truncate, fresh)
     fresh.catch(() => connections.delete(truncate))
     return fresh
   }
 
-  async function forget(truncate: boolean): Promise<void> {
-    const connection = await connections.get(truncate)
-    connections.delete(truncate)
-    await connection?.endpoint[Symbol.asyncDispose]()
+  /** What was settled about the server no longer holds: the next job opens it anew. Others may still be using it. */
+  async function retire(truncate: boolean, connection: Connection): Promise<void> {
+    connection.stale = true
+    if ((await connections.get(truncate)) === connection) connections.delete(truncate)
+  }
+
+  async function leave(connection: Connection): Promise<void> {
+    connection.users -= 1
+    if (connection.stale && connection.users === 0) await connection.endpoint[Symbol.asyncDispose]()
   }
 
   /** Name, dimensions and pooling as planned, and the vectors that this output keeps for the model. */
-  async function prove({ store, plan }: OpenRun, endpoint: Endpoint): Promise<void> {
+  async function prove({ store, plan }: OpenRun, endpoint: Endpoint): Promise<ModelReference> {
     const expected = plan.recipe.model
     // A server that states no revision is held to the reference vectors alone.
     const info = { ...endpoint.info, revision: endpoint.info.revision ?? expected.revision }
     assertSameModel(expected, { url: endpoint.url, info })
     const key = modelKey(expected.id, expected.revision)
-    const reference = (await getJson(store, key)) as ModelReference | undefined
-    if (reference) checkReference(await measureReference(endpoint), reference, endpoint.url)
+    const kept = (await getJson(store, key)) as ModelReference | undefined
+    const measured = await measureReference(endpoint, kept ? { rounds: 0 } : {})
+    // Planning leaves one there; a store that was filled by other means gets it now.
+    if (kept === undefined) await putJson(store, key, { ...measured, model: expected })
+    const reference = kept ?? ((await getJson(store, key)) as ModelReference)
+    checkReference(measured, reference, endpoint.url)
+    return reference
   }
 
-  function proveOnce(run: OpenRun, { endpoint, proved }: Connection): Promise<void> {
-    const name = `${run.store.url} ${run.plan.run}`
+  function proveOnce(run: OpenRun, name: string, { endpoint, proved }: Connection): Promise<ModelReference> {
     const known = proved.get(name)
     if (known) return known
     const fresh = prove(run, endpoint)
@@ -82,19 +108,38 @@ export function createEmbedder(url: string, options: EndpointOptions = {}): Embe
     },
     async *embed(run, records, signal) {
       const { prompt, truncate } = run.plan.recipe
+      const name = `${run.store.url} ${run.plan.run}`
+      const block = blocked.get(name)
+      if (block && clock.now() < block.untilMs) throw block.error
+      let connection: Connection | undefined
       try {
-        const connection = await connect(truncate)
-        await proveOnce(run, connection)
+        connection = await connect(truncate)
+        connection.users += 1
+        const reference = await proveOnce(run, name, connection)
+        blocked.delete(name)
         const { endpoint, limiter } = connection
-        for await (const window of embed(records, { endpoint, limiter, prompt, signal })) {
+        for await (const window of embed(records, {
+          endpoint,
+          limiter,
+          reference,
+          prompt,
+          clock,
+          random,
+          signal,
+        })) {
           state = 'ok'
           yield window
         }
       } catch (error) {
         if (error instanceof ReembedError && !signal.aborted) state = messageOf(error)
-        // What was settled about this server no longer holds: the next job looks again.
-        if (error instanceof ReembedError && error.code === 'MODEL_MISMATCH') await forget(truncate)
+        if (error instanceof ReembedError && error.code === 'MODEL_MISMATCH') {
+          state = `blocked: ${messageOf(error)}`
+          blocked.set(name, { error, untilMs: clock.now() + BLOCKED_MS / 2 })
+          if (connection) await retire(truncate, connection)
+        }
         throw error
+      } finally {
+        if (connection) await leave(connection)
       }
     },
     async [Symbol.asyncDispose]() {

@@ -49,12 +49,40 @@ export interface Position {
   readonly line?: number
 }
 
+/** What a carried column can hold; every one of them may be null. */
+export type CarriedType = 'string' | 'int32' | 'int64' | 'double' | 'boolean'
+
+/** A field of the records that goes into the shard unchanged, as a column of its own. Fixed at plan time for all shards. */
+export interface CarriedColumn {
+  readonly name: string
+  readonly type: CarriedType
+}
+
+/** The value of a carried column in one document. An int64 may come as a bigint; beyond 2^53 it must. */
+export type CarriedValue = string | number | bigint | boolean | null
+
+/** Where a chunk lies in its document. */
+export interface ChunkSpan {
+  /** The id of the document; that of the chunk is `<docId>#<index>`. */
+  readonly docId: string
+  readonly index: number
+  /** Offsets into the document's text, in UTF-16 units; the end is exclusive. */
+  readonly charStart: number
+  readonly charEnd: number
+  /** The headings that the chunk stands under, outermost first. */
+  readonly headings: readonly string[]
+}
+
 /** A record with id and text. */
 export interface Document {
   readonly kind: 'document'
   readonly id: string
   readonly text: string
   readonly position: Position
+  /** By the name of the column; a column that is not in it is null here. Each value fits its column's type. */
+  readonly carried?: Readonly<Record<string, CarriedValue>>
+  /** Only where documents are cut into chunks: then this is one of them. */
+  readonly chunk?: ChunkSpan
 }
 
 /** Why a document could not be embedded. */

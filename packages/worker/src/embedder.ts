@@ -7,6 +7,7 @@ import { type EmbeddedWindow, embed } from './embed.ts'
 import { BLOCKED_MS, type Endpoint, type EndpointOptions, openEndpoint } from './endpoint/index.ts'
 import { assertSameModel, checkReference, type ModelReference, measureReference } from './identity.ts'
 import { createLimiter, type Limiter } from './limiter.ts'
+import type { WorkerMetrics } from './metrics.ts'
 import type { OpenRun } from './runs.ts'
 
 export interface Embedder extends AsyncDisposable {
@@ -44,28 +45,47 @@ const UNKNOWN_PERMITS = 512
 export function createEmbedder(
   url: string,
   options: EndpointOptions = {},
+<<<<<<< HEAD
   { open = openEndpoint, clock = systemClock, random = Math.random }: EmbedderParts = {},
 ): Embedder {
   // Runs that cut long texts and runs that reject them need different routes of the server.
   const connections = new Map<boolean, Promise<Connection>>()
   /** Runs for which the endpoint has the wrong model. Their jobs go back at once and leave the worker to others. */
   const blocked = new Map<string, { readonly error: ReembedError; readonly untilMs: number }>()
+=======
+  metrics?: Pick<WorkerMetrics, 'observed' | 'watchLimiters'>,
+): Embedder {
+  // Runs that cut long texts and runs that reject them need different routes of the server.
+  const connections = new Map<boolean, Promise<Connection>>()
+  const limiters = new Map<boolean, Limiter>()
+>>>>>>> main
   let state = 'not used yet'
+  metrics?.watchLimiters(() => sumOf(limiters.values()))
 
   /** Not tied to the job that asks first: others wait for the same opening. */
   function connect(truncate: boolean): Promise<Connection> {
     const known = connections.get(truncate)
     if (known) return known
+<<<<<<< HEAD
     const fresh = open(url, { ...options, truncate }).then(endpoint => {
       const max = Math.floor(PERMIT_SHARE * (endpoint.info.maxConcurrentRequests ?? UNKNOWN_PERMITS))
       const limiter = createLimiter({ max: Math.max(1, max), now: clock.now })
       return { endpoint, limiter, proved: new Map(), users: 0, stale: false }
+=======
+    const fresh = openEndpoint(url, { ...options, truncate }).then(opened => {
+      const endpoint = metrics?.observed(opened) ?? opened
+      const max = Math.floor(PERMIT_SHARE * (endpoint.info.maxConcurrentRequests ?? UNKNOWN_PERMITS))
+      const limiter = createLimiter({ max: Math.max(1, max) })
+      limiters.set(truncate, limiter)
+      return { endpoint, limiter, proved: new Map() }
+>>>>>>> main
     })
     connections.set(truncate, fresh)
     fresh.catch(() => connections.delete(truncate))
     return fresh
   }
 
+<<<<<<< HEAD
   /** What was settled about the server no longer holds: the next job opens it anew. Others may still be using it. */
   async function retire(truncate: boolean, connection: Connection): Promise<void> {
     connection.stale = true
@@ -75,6 +95,13 @@ export function createEmbedder(
   async function leave(connection: Connection): Promise<void> {
     connection.users -= 1
     if (connection.stale && connection.users === 0) await connection.endpoint[Symbol.asyncDispose]()
+=======
+  async function forget(truncate: boolean): Promise<void> {
+    const connection = await connections.get(truncate)
+    connections.delete(truncate)
+    limiters.delete(truncate)
+    await connection?.endpoint[Symbol.asyncDispose]()
+>>>>>>> main
   }
 
   /** Name, dimensions and pooling as planned, and the vectors that this output keeps for the model. */
@@ -148,4 +175,13 @@ export function createEmbedder(
       }
     },
   }
+}
+
+function sumOf(limiters: Iterable<Limiter>): { limit: number; inFlight: number } {
+  const sum = { limit: 0, inFlight: 0 }
+  for (const { limit, inFlight } of limiters) {
+    sum.limit += limit
+    sum.inFlight += inFlight
+  }
+  return sum
 }

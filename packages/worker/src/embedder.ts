@@ -30,8 +30,9 @@ interface Connection {
   stale: boolean
 }
 
-/** What tests and the simulation put in the place of network, time and chance. */
+/** What looks on, and what the simulation puts in the place of network, time and chance. */
 export interface EmbedderParts {
+  readonly metrics?: Pick<WorkerMetrics, 'observed' | 'watchLimiters'> | undefined
   readonly open?: typeof openEndpoint
   readonly clock?: Clock
   readonly random?: () => number
@@ -45,20 +46,13 @@ const UNKNOWN_PERMITS = 512
 export function createEmbedder(
   url: string,
   options: EndpointOptions = {},
-<<<<<<< HEAD
-  { open = openEndpoint, clock = systemClock, random = Math.random }: EmbedderParts = {},
-): Embedder {
-  // Runs that cut long texts and runs that reject them need different routes of the server.
-  const connections = new Map<boolean, Promise<Connection>>()
-  /** Runs for which the endpoint has the wrong model. Their jobs go back at once and leave the worker to others. */
-  const blocked = new Map<string, { readonly error: ReembedError; readonly untilMs: number }>()
-=======
-  metrics?: Pick<WorkerMetrics, 'observed' | 'watchLimiters'>,
+  { open = openEndpoint, clock = systemClock, random = Math.random, metrics }: EmbedderParts = {},
 ): Embedder {
   // Runs that cut long texts and runs that reject them need different routes of the server.
   const connections = new Map<boolean, Promise<Connection>>()
   const limiters = new Map<boolean, Limiter>()
->>>>>>> main
+  /** Runs for which the endpoint has the wrong model. Their jobs go back at once and leave the worker to others. */
+  const blocked = new Map<string, { readonly error: ReembedError; readonly untilMs: number }>()
   let state = 'not used yet'
   metrics?.watchLimiters(() => sumOf(limiters.values()))
 
@@ -66,42 +60,29 @@ export function createEmbedder(
   function connect(truncate: boolean): Promise<Connection> {
     const known = connections.get(truncate)
     if (known) return known
-<<<<<<< HEAD
-    const fresh = open(url, { ...options, truncate }).then(endpoint => {
-      const max = Math.floor(PERMIT_SHARE * (endpoint.info.maxConcurrentRequests ?? UNKNOWN_PERMITS))
-      const limiter = createLimiter({ max: Math.max(1, max), now: clock.now })
-      return { endpoint, limiter, proved: new Map(), users: 0, stale: false }
-=======
-    const fresh = openEndpoint(url, { ...options, truncate }).then(opened => {
+    const fresh = open(url, { ...options, truncate }).then(opened => {
       const endpoint = metrics?.observed(opened) ?? opened
       const max = Math.floor(PERMIT_SHARE * (endpoint.info.maxConcurrentRequests ?? UNKNOWN_PERMITS))
-      const limiter = createLimiter({ max: Math.max(1, max) })
+      const limiter = createLimiter({ max: Math.max(1, max), now: clock.now })
       limiters.set(truncate, limiter)
-      return { endpoint, limiter, proved: new Map() }
->>>>>>> main
+      return { endpoint, limiter, proved: new Map(), users: 0, stale: false }
     })
     connections.set(truncate, fresh)
     fresh.catch(() => connections.delete(truncate))
     return fresh
   }
 
-<<<<<<< HEAD
   /** What was settled about the server no longer holds: the next job opens it anew. Others may still be using it. */
   async function retire(truncate: boolean, connection: Connection): Promise<void> {
     connection.stale = true
-    if ((await connections.get(truncate)) === connection) connections.delete(truncate)
+    if ((await connections.get(truncate)) !== connection) return
+    connections.delete(truncate)
+    limiters.delete(truncate)
   }
 
   async function leave(connection: Connection): Promise<void> {
     connection.users -= 1
     if (connection.stale && connection.users === 0) await connection.endpoint[Symbol.asyncDispose]()
-=======
-  async function forget(truncate: boolean): Promise<void> {
-    const connection = await connections.get(truncate)
-    connections.delete(truncate)
-    limiters.delete(truncate)
-    await connection?.endpoint[Symbol.asyncDispose]()
->>>>>>> main
   }
 
   /** Name, dimensions and pooling as planned, and the vectors that this output keeps for the model. */

@@ -22,3 +22,14 @@ export {
 } from './identity.ts'
 export { createLimiter, type Limiter } from './limiter.ts'
 export { createWorkerMetrics, type WorkerMetrics } from './metrics.ts'
+export { createRuns, type OpenRun, type Runs, type RunsOptions } from './runs.ts'
+export { createShardBuffer, type ShardSink } from './shard/sink.ts'
+export {
+  createShardWriter,
+  type ReceiptFacts,
+  type ShardRows,
+  type ShardWriter,
+  type ShardWriterOptions,
+} from './shard/writer.ts'
+export { work } from './work.ts'
+export { startWorker, type Worker, type WorkerOptions } from './worker.ts'

@@ -1,11 +1,17 @@
 // The worker's endpoint: opened when the first job needs it, shared by all jobs, checked to be the model of each run
 // before the run's first document is sent.
 
-import { getJson, messageOf, modelKey, putJson, ReembedError, type SourceRecord } from '@reembed/shared'
+import { getJson, messageOf, modelKey, ReembedError, type SourceRecord } from '@reembed/shared'
 import { type Clock, systemClock } from './embed/clock.ts'
 import { type EmbeddedWindow, embed } from './embed.ts'
 import { BLOCKED_MS, type Endpoint, type EndpointOptions, openEndpoint } from './endpoint/index.ts'
-import { assertSameModel, checkReference, type ModelReference, measureReference } from './identity.ts'
+import {
+  assertSameModel,
+  checkReference,
+  type ModelReference,
+  measureReference,
+  settleReference,
+} from './identity.ts'
 import { createLimiter, type Limiter } from './limiter.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import type { OpenRun } from './runs.ts'
@@ -86,25 +92,27 @@ export function createEmbedder(
   }
 
   /** Name, dimensions and pooling as planned, and the vectors that this output keeps for the model. */
-  async function prove({ store, plan }: OpenRun, endpoint: Endpoint): Promise<ModelReference> {
+  async function prove(
+    { store, plan }: OpenRun,
+    endpoint: Endpoint,
+    again: () => Promise<Endpoint>,
+  ): Promise<ModelReference> {
     const expected = plan.recipe.model
     // A server that states no revision is held to the reference vectors alone.
     const info = { ...endpoint.info, revision: endpoint.info.revision ?? expected.revision }
     assertSameModel(expected, { url: endpoint.url, info })
-    const key = modelKey(expected.id, expected.revision)
-    const kept = (await getJson(store, key)) as ModelReference | undefined
-    const measured = await measureReference(endpoint, kept ? { rounds: 0 } : {})
+    const reference = await getJson(store, modelKey(expected.id, expected.revision))
     // Planning leaves one there; a store that was filled by other means gets it now.
-    if (kept === undefined) await putJson(store, key, { ...measured, model: expected })
-    const reference = kept ?? ((await getJson(store, key)) as ModelReference)
-    checkReference(measured, reference, endpoint.url)
-    return reference
+    if (reference === undefined) return settleReference(store, { ...endpoint, info }, again)
+    checkReference(await measureReference(endpoint, { rounds: 0 }), reference as ModelReference, endpoint.url)
+    return reference as ModelReference
   }
 
   function proveOnce(run: OpenRun, name: string, { endpoint, proved }: Connection): Promise<ModelReference> {
     const known = proved.get(name)
     if (known) return known
-    const fresh = prove(run, endpoint)
+    const { truncate } = run.plan.recipe
+    const fresh = prove(run, endpoint, () => open(url, { ...options, truncate }))
     proved.set(name, fresh)
     fresh.catch(() => proved.delete(name))
     return fresh

@@ -2,7 +2,7 @@
 // get new weights, and on HF every model is called /repository. So the vectors of eight fixed texts are kept with
 // the first run of a model, and every later endpoint must give the same.
 
-import { type ModelIdentity, ReembedError } from '@reembed/shared'
+import { getJson, type ModelIdentity, modelKey, putJson, ReembedError, type Store } from '@reembed/shared'
 import { BLOCKED_MS, cosine, type Endpoint } from './endpoint/index.ts'
 
 /** Short, long, not Latin, code, numbers: a changed tokenizer or pooling shows in at least one of them. */
@@ -100,6 +100,33 @@ function meanOf(vectors: readonly Float32Array[]): Float32Array {
     for (let i = 0; i < mean.length; i++) mean[i] = (mean[i] ?? 0) + (vector[i] ?? 0) / vectors.length
   }
   return mean
+}
+
+/**
+ * The first run with a model leaves its reference vectors in the output; every later one must agree with them. So an
+ * endpoint that serves other weights under the same name is found before anything is embedded.
+ *
+ * What is kept can never be changed, so it must not be mistaken: an update may come between the name and the vectors.
+ * Before anything is kept, the endpoint is opened and measured a second time and has to say the same.
+ */
+export async function settleReference(
+  store: Store,
+  endpoint: Endpoint,
+  openAgain: () => Promise<Endpoint>,
+): Promise<ModelReference> {
+  const model = modelOf(endpoint)
+  const key = modelKey(model.id, model.revision)
+  const measured = await measureReference(endpoint)
+  if ((await getJson(store, key)) === undefined) {
+    await using second = await openAgain()
+    assertSameModel(model, second)
+    checkReference(await measureReference(second), measured, endpoint.url)
+    await putJson(store, key, measured)
+  }
+  const stored = (await getJson(store, key)) as ModelReference | undefined
+  if (stored === undefined) throw new ReembedError('CORRUPT', `${key} vanished from ${store.url}`)
+  checkReference(measured, stored, endpoint.url)
+  return stored
 }
 
 /** Throws MODEL_MISMATCH unless `measured` at `url` has the vectors that `stored` has. */

@@ -19,6 +19,7 @@ export {
   measureReference,
   modelOf,
   referenceTexts,
+  settleReference,
 } from './identity.ts'
 export { createLimiter, type Limiter } from './limiter.ts'
 export { createWorkerMetrics, type WorkerMetrics } from './metrics.ts'

@@ -1,12 +1,16 @@
 // The whole public surface of @reembed/worker; every other file is private to the package.
 
+export type { Clock } from './embed/clock.ts'
 export { type EmbeddedWindow, type EmbedOptions, embed } from './embed.ts'
+export { createEmbedder, type Embedder, type EmbedderParts } from './embedder.ts'
 export {
   cosine,
   type Endpoint,
   type EndpointInfo,
   type EndpointOptions,
+  type Outcome,
   openEndpoint,
+  type RequestOptions,
 } from './endpoint/index.ts'
 export {
   assertSameModel,
@@ -15,9 +19,11 @@ export {
   measureReference,
   modelOf,
   referenceTexts,
+  settleReference,
 } from './identity.ts'
 export { createLimiter, type Limiter } from './limiter.ts'
 export { createWorkerMetrics, type WorkerMetrics } from './metrics.ts'
+export { createRuns, type OpenRun, type Runs, type RunsOptions } from './runs.ts'
 export { createShardBuffer, type ShardSink } from './shard/sink.ts'
 export {
   createShardWriter,
@@ -26,4 +32,5 @@ export {
   type ShardWriter,
   type ShardWriterOptions,
 } from './shard/writer.ts'
+export { work } from './work.ts'
 export { startWorker, type Worker, type WorkerOptions } from './worker.ts'

@@ -57,7 +57,7 @@ async function rig(
   if (door) opened.push(door)
   const endpoint = await clock.drive(openEndpoint((door ?? tei).url, endpointOptions))
   opened.push(endpoint)
-  const limiter = createLimiter({ max: 128, now: clock.now })
+  const limiter = createLimiter({ max: 128 })
   let sent: string[][] = []
   const meet: Rig['meet'] = fault => {
     sent = []
@@ -401,7 +401,7 @@ describe.each<[string, FakeTeiOptions]>([
     const it = await rig(flags)
     await it.tei.stop()
     await it.tei.start({ apiKey: 'secret' })
-    await expect(it.run(['a'])).rejects.toMatchObject({ code: 'ENDPOINT_DENIED', retry: 'no' })
+    await expect(it.run(['a'])).rejects.toMatchObject({ code: 'ENDPOINT_DENIED', retry: 'later' })
   })
 
   test('a paused endpoint is named as such, and no document is rejected for it', async () => {

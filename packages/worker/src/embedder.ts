@@ -1,7 +1,14 @@
 // The worker's endpoint: opened when the first job needs it, shared by all jobs, checked to be the model of each run
 // before the run's first document is sent.
 
-import { getJson, messageOf, modelKey, ReembedError, type SourceRecord } from '@reembed/shared'
+import {
+  type Board,
+  getJson,
+  messageOf,
+  modelKey,
+  ReembedError,
+  type SourceRecord,
+} from '@reembed/shared'
 import { type Clock, systemClock } from './embed/clock.ts'
 import { type EmbeddedWindow, embed } from './embed.ts'
 import { BLOCKED_MS, type Endpoint, type EndpointOptions, openEndpoint } from './endpoint/index.ts'
@@ -12,7 +19,7 @@ import {
   measureReference,
   settleReference,
 } from './identity.ts'
-import { createLimiter, type Limiter } from './limiter.ts'
+import { createLimiter, type Probe } from './limiter.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import type { OpenRun } from './runs.ts'
 
@@ -29,7 +36,6 @@ export interface Embedder extends AsyncDisposable {
 
 interface Connection {
   readonly endpoint: Endpoint
-  readonly limiter: Limiter
   /** Runs whose model this endpoint was proved to serve, with what their replies are held to. */
   readonly proved: Map<string, Promise<ModelReference>>
   users: number
@@ -40,6 +46,10 @@ interface Connection {
 export interface EmbedderParts {
   readonly metrics?: Pick<WorkerMetrics, 'observed' | 'watchLimiters'> | undefined
   readonly open?: typeof openEndpoint
+  readonly probe?: Probe | undefined
+  /** Where the fleet's limit is kept, and this worker's name there; alone if not given. */
+  readonly board?: Board | undefined
+  readonly worker?: string | undefined
   readonly clock?: Clock
   readonly random?: () => number
 }
@@ -48,19 +58,22 @@ export interface EmbedderParts {
 const PERMIT_SHARE = 0.8
 /** For servers that do not say how many inputs they take at once. */
 const UNKNOWN_PERMITS = 512
+/** Behind one URL there may be many replicas; queue time and refusals tell how much they take. */
+const UNSEEN_REPLICAS = 64
 
 export function createEmbedder(
   url: string,
   options: EndpointOptions = {},
-  { open = openEndpoint, clock = systemClock, random = Math.random, metrics }: EmbedderParts = {},
+  { open = openEndpoint, clock = systemClock, random = Math.random, metrics, ...fleet }: EmbedderParts = {},
 ): Embedder {
   // Runs that cut long texts and runs that reject them need different routes of the server.
   const connections = new Map<boolean, Promise<Connection>>()
-  const limiters = new Map<boolean, Limiter>()
   /** Runs for which the endpoint has the wrong model. Their jobs go back at once and leave the worker to others. */
   const blocked = new Map<string, { readonly error: ReembedError; readonly untilMs: number }>()
-  let state = 'not used yet'
-  metrics?.watchLimiters(() => sumOf(limiters.values()))
+  let trouble = ''
+  let permits = (): number => UNKNOWN_PERMITS * UNSEEN_REPLICAS
+  const limiter = createLimiter({ ...fleet, max: () => PERMIT_SHARE * permits(), clock, random })
+  metrics?.watchLimiters(() => limiter)
 
   /** Not tied to the job that asks first: others wait for the same opening. */
   function connect(truncate: boolean): Promise<Connection> {
@@ -68,10 +81,8 @@ export function createEmbedder(
     if (known) return known
     const fresh = open(url, { ...options, truncate }).then(opened => {
       const endpoint = metrics?.observed(opened) ?? opened
-      const max = Math.floor(PERMIT_SHARE * (endpoint.info.maxConcurrentRequests ?? UNKNOWN_PERMITS))
-      const limiter = createLimiter({ max: Math.max(1, max), now: clock.now })
-      limiters.set(truncate, limiter)
-      return { endpoint, limiter, proved: new Map(), users: 0, stale: false }
+      permits = () => endpoint.info.maxConcurrentRequests * (endpoint.replicas?.length ?? UNSEEN_REPLICAS)
+      return { endpoint, proved: new Map(), users: 0, stale: false }
     })
     connections.set(truncate, fresh)
     fresh.catch(() => connections.delete(truncate))
@@ -83,7 +94,6 @@ export function createEmbedder(
     connection.stale = true
     if ((await connections.get(truncate)) !== connection) return
     connections.delete(truncate)
-    limiters.delete(truncate)
   }
 
   async function leave(connection: Connection): Promise<void> {
@@ -120,7 +130,8 @@ export function createEmbedder(
 
   return {
     get state() {
-      return state
+      const { state } = limiter
+      return trouble !== '' && state.startsWith('ok') ? trouble : state
     },
     async *embed(run, records, signal) {
       const { prompt, truncate } = run.plan.recipe
@@ -129,11 +140,13 @@ export function createEmbedder(
       if (block && clock.now() < block.untilMs) throw block.error
       let connection: Connection | undefined
       try {
+        // Not before the endpoint is there: a fleet that starts must not knock all at once.
+        if (!connections.has(truncate)) (await limiter.acquire(1, signal)).ignore()
         connection = await connect(truncate)
         connection.users += 1
         const reference = await proveOnce(run, name, connection)
         blocked.delete(name)
-        const { endpoint, limiter } = connection
+        const { endpoint } = connection
         for await (const window of embed(records, {
           endpoint,
           limiter,
@@ -143,13 +156,13 @@ export function createEmbedder(
           random,
           signal,
         })) {
-          state = 'ok'
+          trouble = ''
           yield window
         }
       } catch (error) {
-        if (error instanceof ReembedError && !signal.aborted) state = messageOf(error)
+        if (error instanceof ReembedError && !signal.aborted) trouble = messageOf(error)
         if (error instanceof ReembedError && error.code === 'MODEL_MISMATCH') {
-          state = `blocked: ${messageOf(error)}`
+          trouble = `blocked: ${messageOf(error)}`
           blocked.set(name, { error, untilMs: clock.now() + BLOCKED_MS / 2 })
           if (connection) await retire(truncate, connection)
         }
@@ -159,18 +172,10 @@ export function createEmbedder(
       }
     },
     async [Symbol.asyncDispose]() {
+      await limiter[Symbol.asyncDispose]()
       for (const connection of await Promise.allSettled(connections.values())) {
         if (connection.status === 'fulfilled') await connection.value.endpoint[Symbol.asyncDispose]()
       }
     },
   }
-}
-
-function sumOf(limiters: Iterable<Limiter>): { limit: number; inFlight: number } {
-  const sum = { limit: 0, inFlight: 0 }
-  for (const { limit, inFlight } of limiters) {
-    sum.limit += limit
-    sum.inFlight += inFlight
-  }
-  return sum
 }

@@ -21,7 +21,7 @@ export {
   referenceTexts,
   settleReference,
 } from './identity.ts'
-export { createLimiter, type Limiter } from './limiter.ts'
+export { createLimiter, type Limiter, type LimiterOptions, type Permit, type Probe } from './limiter.ts'
 export { createWorkerMetrics, type WorkerMetrics } from './metrics.ts'
 export { createRuns, type OpenRun, type Runs, type RunsOptions } from './runs.ts'
 export { createShardBuffer, type ShardSink } from './shard/sink.ts'

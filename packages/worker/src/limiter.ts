@@ -20,6 +20,8 @@ import {
   type View,
 } from '@reembed/shared'
 import { type Clock, systemClock } from './embed/clock.ts'
+import { createDeadline } from './limiter/deadline.ts'
+import { createRetryBudget } from './limiter/retry-budget.ts'
 import { initialState, type LimitState, parseState, step } from './limiter/step.ts'
 
 /** What an answered request tells about load. Null where the server does not say. */
@@ -50,6 +52,10 @@ export interface Limiter extends AsyncDisposable {
    * @throws ReembedError ENDPOINT_UNREACHABLE, to be tried later, when the endpoint stays away.
    */
   acquire(inputs: number, signal?: AbortSignal): Promise<Permit>
+  /** How long a request may take: max(30 s, 6 x p95) of the replies. */
+  readonly deadlineMs: number
+  /** Waits until the fleet's budget allows a request to be sent again. */
+  retry(signal?: AbortSignal): Promise<void>
 }
 
 /** Looks whether the endpoint answers: null if so, else what it met and when to look again at the earliest. */
@@ -63,11 +69,11 @@ export interface LimiterOptions {
   readonly max: number | (() => number)
   readonly initial?: number
   /** Shared with the other workers. Alone if not given. */
-  readonly board?: Board
+  readonly board?: Board | undefined
   /** Name on the board, different for each worker. */
-  readonly worker?: string
+  readonly worker?: string | undefined
   /** Without one, an endpoint that is away is tried by whoever comes next. */
-  readonly probe?: Probe
+  readonly probe?: Probe | undefined
   /** How long the endpoint may be away before those who wait are sent back. */
   readonly patienceMs?: number
   readonly clock?: Clock
@@ -81,8 +87,9 @@ const IDLE_WINDOWS = 4
 const DOUBT = 3
 /** Probes of an endpoint that is away: at most one a second, 5 s apart when it takes long. */
 const PROBE_MS = { least: 1_000, most: 5_000 } as const
-/** The share goes out in about this many requests, unless they would be smaller than crumbs. */
-const MANY = 32
+/** The share goes out in about this many requests, unless they would be smaller than crumbs or too many. */
+const MANY = 48
+const QUICK_PER_MS = 5
 const CRUMB = 8
 /** Where this many requests fit, one that does not fit waits. */
 const WHOLE = 8
@@ -128,6 +135,9 @@ export function createLimiter({
   let peak = 0
   let sums = noSums()
   let fastest = Number.POSITIVE_INFINITY
+  let replyMs = 0
+  const deadline = createDeadline()
+  const budget = createRetryBudget(clock, () => seat.view?.workers ?? 1)
   let absences = { inARow: 0, met: '' }
   let steering: Promise<void> | undefined
   let probing = false
@@ -146,7 +156,9 @@ export function createLimiter({
 
   function pump(): void {
     for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
-      const inputs = fit(next.inputs, share() - lost, inFlight)
+      const limit = share() - lost
+      // Small requests cost CPU here, which matters only where replies are many.
+      const inputs = fit(next.inputs, limit, inFlight, limit < QUICK_PER_MS * replyMs ? MANY : 1)
       if (inputs === 0) return
       waiting.shift()
       next.grant(take(inputs))
@@ -182,6 +194,9 @@ export function createLimiter({
     // Without the server's own times, what a request takes beyond the fastest one is taken as waiting. The fastest
     // is slowly forgotten, since texts and servers change.
     fastest = Math.min(fastest * 1.001, totalMs)
+    replyMs = replyMs === 0 ? totalMs : 0.9 * replyMs + 0.1 * totalMs
+    deadline.learn(totalMs)
+    budget.answered()
     absences = { inARow: 0, met: '' }
     sums.replies++
     sums.inputs += inputs
@@ -228,7 +243,8 @@ export function createLimiter({
     }
     absences.inARow = 0
     lost = 0
-    if (seat.state.away && seat.view?.prober && probe && !probing) void look(probe)
+    const wanted = (seat.view?.workers ?? 0) > 0
+    if (seat.state.away && seat.view?.prober && wanted && probe && !probing) void look(probe)
   }
 
   async function meet(at: Seat, report: Omit<Report, 'known'>): Promise<void> {
@@ -260,6 +276,9 @@ export function createLimiter({
         const met = await probe(closed.signal)
         if (met === null) {
           sums.replies++
+          nudge.resolve()
+          // Not again before the board has heard of it.
+          await clock.sleep(PROBE_MS.least, closed.signal)
           return
         }
         missed(met.met)
@@ -270,7 +289,6 @@ export function createLimiter({
       // Closed.
     } finally {
       probing = false
-      nudge.resolve()
     }
   }
 
@@ -330,6 +348,10 @@ export function createLimiter({
         signal?.removeEventListener('abort', leave)
       }
     },
+    get deadlineMs() {
+      return deadline.ms
+    },
+    retry: signal => budget.spend(signal),
     async [Symbol.asyncDispose]() {
       if (closed.signal.aborted) return
       closed.abort(new Error('the limiter is closed'))
@@ -347,8 +369,8 @@ export function createLimiter({
  * How many of `asked` inputs may go now; 0 to wait. A share goes out as many requests rather than few: behind a
  * balancer that knows nothing, N requests keep M replicas busy for about N / (N + M - 1) of the time.
  */
-function fit(asked: number, limit: number, inFlight: number): number {
-  const wanted = Math.min(asked, Math.max(CRUMB, Math.floor(limit / MANY)))
+function fit(asked: number, limit: number, inFlight: number, requests: number): number {
+  const wanted = Math.min(asked, Math.max(CRUMB, Math.floor(limit / requests)))
   const room = limit - inFlight
   if (wanted <= room) return wanted
   // What does not fit whole goes in part, where a few requests make up the share: so it is used to the last input.

@@ -10,11 +10,13 @@ import {
   type JobContext,
   type Logger,
   messageOf,
+  openBoard,
   type Registry,
   type S3Options,
 } from '@reembed/shared'
 import { createEmbedder } from './embedder.ts'
-import type { EndpointOptions } from './endpoint/index.ts'
+import { isAbsence } from './embed/react.ts'
+import { type EndpointOptions, probeEndpoint } from './endpoint/index.ts'
 import { createWorkerMetrics } from './metrics.ts'
 import { createRuns } from './runs.ts'
 import { work } from './work.ts'
@@ -61,7 +63,13 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const runs = createRuns(options)
   const seenOutputs = new Set<string>()
   const metrics = options.metrics && createWorkerMetrics(options.metrics, concurrency)
-  const embedder = createEmbedder(options.endpoint, options.endpointOptions, { metrics })
+  const board = openBoard(redis, options.endpoint)
+  const embedder = createEmbedder(options.endpoint, options.endpointOptions, {
+    metrics,
+    board,
+    worker: name,
+    probe: stop => probeEndpoint(options.endpoint, options.endpointOptions ?? {}, isAbsence, stop),
+  })
 
   async function handle(job: Job, context: JobContext): Promise<void> {
     const startedMs = performance.now()
@@ -120,6 +128,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     draining = true
     await consumer.drain(graceMs)
     await embedder[Symbol.asyncDispose]()
+    await board[Symbol.asyncDispose]()
     await runs[Symbol.asyncDispose]()
     metrics?.[Symbol.dispose]()
     log.info({ worker: name }, 'worker stopped')

@@ -421,9 +421,9 @@ describe('faults', () => {
     })
   })
 
-  test('a revoked token stops at once', async () => {
+  test('a revoked token stops at once, and the job waits for a person without spending an attempt', async () => {
     await start((_call, response) => sendError(response, 401, 'x', ''))
-    await expect(run(documents(['a']))).rejects.toMatchObject({ code: 'ENDPOINT_DENIED', retry: 'no' })
+    await expect(run(documents(['a']))).rejects.toMatchObject({ code: 'ENDPOINT_DENIED', retry: 'later' })
     expect(server.calls).toHaveLength(1)
   })
 

@@ -164,7 +164,7 @@ describe('openEndpoint', () => {
   test('a wrong token is refused at once, and never shown', async () => {
     server.script((_call, response) => sendError(response, 401, 'x', ''))
     const refusal = open({ token: 'sk-secret' })
-    await expect(refusal).rejects.toMatchObject({ code: 'ENDPOINT_DENIED', retry: 'no' })
+    await expect(refusal).rejects.toMatchObject({ code: 'ENDPOINT_DENIED', retry: 'later' })
     await expect(refusal).rejects.not.toThrow('sk-secret')
   })
 

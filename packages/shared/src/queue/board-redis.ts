@@ -53,12 +53,13 @@ end
 
 local known = redis.call('HMGET', board, 'state', 'away', 'awaySince', 'steppedAt', 'turn', 'prober', 'probingUntil')
 local replies, refusals, absences = sums[1], sums[3], sums[4]
-local turned
-if known[2] == '' then turned = replies == 0 and absences > 0 else turned = replies > 0 end
+local isBack = known[2] ~= '' and replies > 0
+local isGone = known[2] == '' and replies == 0 and absences > 0
+local enough = isGone or replies + refusals + absences >= endings
 local ms = now - known[4]
 local turn = tonumber(known[5] or 0)
 local step = {}
-if ms >= windowMs and (turned or replies + refusals + absences >= endings) then
+if isBack or (ms >= windowMs and enough) then
   local peakOfAll = 0
   for _, each in ipairs(redis.call('HVALS', peaks)) do peakOfAll = peakOfAll + each end
   step = { ms, peakOfAll, unpack(sums) }

@@ -63,7 +63,7 @@ export interface Board extends AsyncDisposable {
 }
 
 export interface BoardOptions {
-  /** A step needs this much time... */
+  /** A step needs this much time, unless the endpoint is back... */
   readonly windowMs?: number
   /** ...and this many endings, or it would follow noise. */
   readonly endings?: number
@@ -108,10 +108,11 @@ export function createBoard({
 
   function elect(): View['step'] {
     const { replies, refusals, absences } = sums
-    const turned = settled?.away === null ? replies === 0 && absences > 0 : replies > 0
-    const enough = turned || replies + refusals + absences >= endings
+    const isBack = settled?.away !== null && replies > 0
+    const isGone = settled?.away === null && replies === 0 && absences > 0
+    const enough = isGone || replies + refusals + absences >= endings
     const ms = now() - steppedAt
-    if (ms < windowMs || !enough) return null
+    if (!isBack && (ms < windowMs || !enough)) return null
     const step = { ...sums, ms, peak: [...members.values()].reduce((sum, { peak }) => sum + peak, 0) }
     sums = NO_SUMS
     steppedAt = now()

@@ -10,6 +10,8 @@ export interface CanaryRequest {
   readonly rows: readonly number[]
   /** A row of `vectors` that is free for the canary while this request is under way. */
   readonly spare: number
+  readonly otherRoute?: boolean
+  readonly timeoutMs?: number
   readonly signal?: AbortSignal | undefined
 }
 
@@ -46,16 +48,16 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
     get inputs() {
       return rides() ? 1 : 0
     },
-    async request(texts, vectors, { rows, spare, signal }) {
+    async request(texts, vectors, { spare, ...request }) {
       const canary = rides() ? known[turn++ % known.length] : undefined
-      if (canary === undefined) return endpoint.request(texts, vectors, { rows, signal })
+      if (canary === undefined) return endpoint.request(texts, vectors, request)
       const outcome = await endpoint.request([...texts, canary.text], vectors, {
-        rows: [...rows, spare],
-        signal,
+        ...request,
+        rows: [...request.rows, spare],
       })
       // The server was started again with room for these texts and no more.
       if (outcome.kind === 'batch_limit' && outcome.limit === texts.length) {
-        return endpoint.request(texts, vectors, { rows, signal })
+        return endpoint.request(texts, vectors, request)
       }
       if (outcome.kind !== 'ok') return outcome
       if (outcome.badRows.includes(texts.length)) {

@@ -21,6 +21,15 @@ export const isOverload = ({ kind }: Failure): boolean =>
   kind === 'reset' ||
   kind === 'timeout'
 
+/** Failures that met no endpoint at all: when nobody is answered, one worker looks whether it is back. */
+export const isAbsence = ({ kind, status }: Failure): boolean =>
+  kind === 'cold' ||
+  kind === 'down' ||
+  kind === 'reset' ||
+  kind === 'paused' ||
+  kind === 'denied' ||
+  (kind === 'gateway' && status !== 504)
+
 /**
  * @param inputs texts in the failed request
  * @param tries how often this request, or one it was split from, failed in this way, counting this time;

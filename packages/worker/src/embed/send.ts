@@ -3,11 +3,11 @@
 
 import { ReembedError, type RejectReason } from '@reembed/shared'
 import { type Endpoint, type Failure, toError } from '../endpoint/index.ts'
-import type { Limiter } from '../limiter.ts'
+import type { Limiter, Permit } from '../limiter.ts'
 import type { Canary } from './canary.ts'
 import type { Clock } from './clock.ts'
 import { type RequestLimits, requestLimits } from './pack.ts'
-import { isOverload, react } from './react.ts'
+import { isAbsence, isOverload, react } from './react.ts'
 
 /** Texts that go out together, and where their vectors go. */
 export interface Request {
@@ -60,19 +60,32 @@ export function createSender({
   let failingSince: number | undefined
 
   async function deliver(request: Request, signal: AbortSignal, tries: Tries, isGood = false): Promise<void> {
-    const { texts, rows, vectors, spare } = request
-    using permit = await limiter.acquire(texts.length + canary.inputs, signal)
-    // Packed before the endpoint said that it takes fewer.
-    if (texts.length > limits.inputs) {
-      permit.ignore()
-      return inParts(request, limits.inputs, signal, tries, isGood)
+    for (let rest: Request | undefined = request; rest !== undefined; ) {
+      using permit = await limiter.acquire(rest.texts.length + canary.inputs, signal)
+      // It may have been packed before the endpoint said that it takes fewer; and a permit may be for a part.
+      const most = Math.max(1, Math.min(limits.inputs, permit.inputs - canary.inputs))
+      const whole: boolean = rest.texts.length <= most
+      const now: Request = whole ? rest : part(rest, 0, most)
+      rest = whole ? undefined : part(rest, most, rest.texts.length)
+      await attempt(now, permit, signal, isAlone(now, request) ? {} : tries, isGood)
     }
-<<<<<<< HEAD
-    const otherRoute = tries.vector === MAX_BAD_VECTORS - 1
-    const outcome = await endpoint.request(texts, vectors, { rows, otherRoute, signal })
-=======
-    const outcome = await canary.request(texts, vectors, { rows, spare, signal })
->>>>>>> issue-4
+  }
+
+  async function attempt(
+    request: Request,
+    permit: Permit,
+    signal: AbortSignal,
+    tries: Tries,
+    isGood: boolean,
+  ): Promise<void> {
+    const { texts, rows, vectors, spare } = request
+    const outcome = await canary.request(texts, vectors, {
+      rows,
+      spare,
+      otherRoute: tries.vector === MAX_BAD_VECTORS - 1,
+      timeoutMs: limiter.deadlineMs,
+      signal,
+    })
 
     if (outcome.kind === 'ok') {
       permit.success(outcome)
@@ -82,7 +95,8 @@ export function createSender({
       return
     }
 
-    if (isOverload(outcome)) permit.dropped()
+    if (isAbsence(outcome)) permit.dropped(outcome.kind === 'cold' ? 'warming' : outcome.message)
+    else if (isOverload(outcome)) permit.dropped()
     else permit.ignore()
     const count = (tries[outcome.kind] ?? 0) + 1
     const reaction = react(outcome, texts.length, count, random)
@@ -116,9 +130,7 @@ export function createSender({
     isGood: boolean,
   ): Promise<void> {
     for (const each of split(request, inputs)) {
-      // A text that comes to stand alone is tried afresh: only now its failures are its own.
-      const alone = each.texts.length === 1 && request.texts.length > 1
-      await deliver(each, signal, alone ? {} : tries, isGood)
+      await deliver(each, signal, isAlone(each, request) ? {} : tries, isGood)
     }
   }
 
@@ -138,7 +150,9 @@ export function createSender({
       const left = failingSince + patienceMs - clock.now()
       if (ms > left) throw outOfPatience(failure)
     }
-    if (ms > 0) await clock.sleep(ms, signal)
+    if (ms === 0) return
+    await clock.sleep(ms, signal)
+    await limiter.retry(signal)
   }
 
   function outOfPatience(failure: Failure): ReembedError {
@@ -169,6 +183,9 @@ const withRoom = (limits: RequestLimits, canaries: number): RequestLimits => ({
   ...limits,
   inputs: Math.max(1, limits.inputs - canaries),
 })
+
+/** A text that comes to stand alone is tried afresh: only now its failures are its own. */
+const isAlone = (each: Request, of: Request): boolean => each.texts.length === 1 && of.texts.length > 1
 
 /** `request` in parts of at most `inputs` texts. */
 function split(request: Request, inputs: number): Request[] {

@@ -30,6 +30,8 @@ export interface RequestOptions {
   readonly rows?: readonly number[]
   /** By `/embed` for once, where the server has it: its vectors come another way. */
   readonly otherRoute?: boolean
+  /** Instead of the endpoint's own. */
+  readonly timeoutMs?: number | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -39,6 +41,8 @@ export interface Endpoint extends AsyncDisposable {
   readonly info: EndpointInfo
   /** What `/v1/embeddings` calls its model in every reply, if it does; another name there is `wrong_model`. */
   readonly servedModel: string | null
+  /** Addresses in use, where they are known. */
+  readonly replicas?: readonly string[]
   /** Settled when opened; changes only if the server stops truncating by itself. */
   readonly route: Route
   /**
@@ -78,11 +82,11 @@ function createEndpoint(server: Server, info: EndpointInfo, probe: Probe): Endpo
   async function request(
     texts: readonly string[],
     vectors: Float32Array,
-    { rows = texts.map((_, i) => i), otherRoute = false, signal }: RequestOptions = {},
+    { rows = texts.map((_, i) => i), otherRoute = false, timeoutMs = server.timeoutMs, signal }: RequestOptions = {},
   ): Promise<Outcome> {
     const sent = performance.now()
     const send = (by: Route): Promise<Outcome> =>
-      post(server, by, texts, signal, reply => {
+      post({ ...server, timeoutMs }, by, texts, signal, reply => {
         const { model, tokens } = decode(by, reply, { vectors, dimensions, rows })
         if (by === '/v1/embeddings' && servedModel !== null && model !== servedModel) {
           return {

@@ -74,8 +74,8 @@ const ERRORS: Record<Failure['kind'], readonly [ErrorCode, Retry]> = {
   too_large: ['ENDPOINT_UNFIT', 'no'],
   too_long: ['ENDPOINT_UNFIT', 'no'],
   bad_input: ['ENDPOINT_UNFIT', 'no'],
-  denied: ['ENDPOINT_DENIED', 'no'],
-  paused: ['ENDPOINT_DENIED', 'no'],
+  denied: ['ENDPOINT_DENIED', 'later'],
+  paused: ['ENDPOINT_DENIED', 'later'],
   route_missing: ['ENDPOINT_UNFIT', 'no'],
   redirect: ['ENDPOINT_UNFIT', 'no'],
   wrong_model: ['MODEL_MISMATCH', 'later'],
@@ -84,10 +84,12 @@ const ERRORS: Record<Failure['kind'], readonly [ErrorCode, Retry]> = {
 
 /** How long a run waits for its model before it looks again. */
 export const BLOCKED_MS = 30_000
+/** How long jobs wait where only a person can mend the endpoint. */
+const MENDED_MS = 30_000
 
 /** The error for a failure that nothing more can be done about here. `url` must be free of secrets. */
 export function toError(failure: Failure, url: string): ReembedError {
   const [code, retry] = ERRORS[failure.kind]
-  const afterMs = failure.afterMs ?? (code === 'MODEL_MISMATCH' ? BLOCKED_MS : undefined)
+  const afterMs = failure.afterMs ?? (code === 'MODEL_MISMATCH' ? BLOCKED_MS : code === 'ENDPOINT_DENIED' ? MENDED_MS : undefined)
   return new ReembedError(code, `endpoint ${url}: ${failure.message}`, { retry, afterMs })
 }

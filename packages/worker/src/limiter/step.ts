@@ -77,7 +77,7 @@ export function step(state: LimitState, window: Window, { min, max }: Bounds): L
   // Never grow what was not used: idle windows would drive the limit to its maximum unseen.
   if (window.peak < 0.8 * limit || hold !== null) return still
 
-  const rate = inputs / ms
+  const rate = inputs / Math.max(1, ms)
   if (growth && growth.windows >= GROWTH_WINDOWS && rate < growth.rate * GAIN) {
     return { ...still, limit: to(Math.sqrt(growth.limit * limit)), hold: { windows: HOLD_WINDOWS, msPerInput } }
   }

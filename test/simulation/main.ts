@@ -1,17 +1,23 @@
-// pnpm simulate [--seeds N] [--from S] [--seed S]: runs histories until one breaks a promise, and says which.
-// A seed that broke is replayed with --seed; it takes the same turns again.
+// pnpm simulate [--seeds N] [--from S] [--seed S] [--mutation NAME]: runs histories until one breaks a promise, and
+// says which. A seed that broke is replayed with --seed; it takes the same turns again. Its work is shared by as many
+// threads as there are cores.
 
 import { parseArgs } from 'node:util'
-import { type History, simulate } from './simulate.ts'
+import { mutate } from './mutations.ts'
+import type { History } from './simulate.ts'
 
 const { values } = parseArgs({
   options: {
     seeds: { type: 'string', default: '10000' },
     from: { type: 'string', default: '1' },
     seed: { type: 'string' },
+    mutation: { type: 'string' },
     'keep-going': { type: 'boolean', default: false },
   },
 })
+if (values.mutation !== undefined) mutate(values.mutation)
+// Loaded after the rule was taken out.
+const { simulate } = await import('./simulate.ts')
 const from = Number(values.seed ?? values.from)
 const count = values.seed === undefined ? Number(values.seeds) : 1
 const started = performance.now()

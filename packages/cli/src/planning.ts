@@ -23,6 +23,7 @@ export async function planFrom(
 ): Promise<SurveyedRun> {
   await using endpoint = await openEndpoint(url, { ...options, truncate: flags.truncate })
   const model = modelOf(endpoint)
+  await settlePrompt(endpoint, flags.prompt)
   if (output) await settleReference(output, endpoint, model)
   return planRun(corpus, {
     model,
@@ -32,6 +33,20 @@ export async function planFrom(
     documentsPerShard: flags.documentsPerShard,
     maxRejects: flags.maxRejects,
   })
+}
+
+/** A server's own prompt comes in front of ours, and no request can ask it not to: the model would see both. */
+async function settlePrompt(endpoint: Endpoint, prompt: string): Promise<void> {
+  const applied = await endpoint.appliedPrompt()
+  if (!applied) return
+  if (prompt !== '') {
+    throw new ReembedError(
+      'USAGE',
+      `--prompt ${JSON.stringify(prompt)} would come after the prompt ${JSON.stringify(applied)} that ${endpoint.url} ` +
+        'puts in front of every text by itself: leave --prompt out, or start the server without its default prompt',
+    )
+  }
+  note(`note: ${endpoint.url} puts ${JSON.stringify(applied)} in front of every text by itself`)
 }
 
 /**

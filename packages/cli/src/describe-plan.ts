@@ -1,7 +1,7 @@
 // What a plan means, for people.
 
 import type { PlannedRun } from '@reembed/producer'
-import { bytes, count } from './format.ts'
+import { bytes, count, counted } from './format.ts'
 
 export function describePlan({ head }: PlannedRun): [string, string][] {
   const { model, fields, prompt } = head.recipe
@@ -9,7 +9,7 @@ export function describePlan({ head }: PlannedRun): [string, string][] {
     ['run', head.run],
     [
       'source',
-      `${head.source}  ${count(head.objects)} objects, ${bytes(head.bytes)}, about ${count(head.estimatedDocuments)} documents`,
+      `${head.source}  ${counted(head.objects, 'object')}, ${bytes(head.bytes)}, about ${counted(head.estimatedDocuments, 'document')}`,
     ],
     ['fields', fields ? `id: ${fields.id}, text: ${fields.text}` : 'one document a file, id = its path'],
     ['model', `${model.id}@${model.revision ?? 'unstated'}  ${model.dimensions} dimensions`],

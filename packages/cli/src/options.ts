@@ -46,6 +46,11 @@ export interface WorkerFlags {
   readonly concurrency: number
 }
 
+export interface MetricsFlags {
+  readonly metrics?: string
+  readonly metricsOpen?: boolean
+}
+
 export interface JsonFlag {
   readonly json?: boolean
 }
@@ -120,6 +125,10 @@ export const outputs: readonly Option[] = [
   required(new Option('--output <url...>', 'outputs to serve, each with all below it').env('REEMBED_OUTPUT')),
 ]
 
+export const optionalOutputs: readonly Option[] = [
+  new Option('--output <url...>', 'outputs whose runs to look at').env('REEMBED_OUTPUT'),
+]
+
 export const endpoint: readonly Option[] = [
   new Option(
     '--endpoint <url>',
@@ -146,6 +155,18 @@ export const worker: readonly Option[] = [
 export const drain: Option = new Option('--drain-seconds <n>', 'after SIGTERM, time for jobs under way')
   .default(25)
   .argParser(positive)
+  .env('REEMBED_DRAIN_SECONDS')
+
+export const metrics: readonly Option[] = [
+  new Option(
+    '--metrics <address>',
+    'serve /metrics, /live and /ready on this port of loopback, or host:port with a token in REEMBED_METRICS_TOKEN',
+  ).env('REEMBED_METRICS'),
+  new Option(
+    '--metrics-open',
+    'let anybody who reaches --metrics read it, where a NetworkPolicy guards it',
+  ).env('REEMBED_METRICS_OPEN'),
+]
 
 export const s3: readonly Option[] = [
   new Option('--s3-endpoint <url>', 'any S3-compatible server').env('AWS_ENDPOINT_URL_S3'),

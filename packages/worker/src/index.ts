@@ -17,6 +17,7 @@ export {
   referenceTexts,
 } from './identity.ts'
 export { createLimiter, type Limiter } from './limiter.ts'
+export { createWorkerMetrics, type WorkerMetrics } from './metrics.ts'
 export { cutVectors } from './shard/cut.ts'
 export {
   createShardWriter,

@@ -11,6 +11,7 @@ import {
 } from '@aws-sdk/client-s3'
 
 import { ReembedError } from '../errors.ts'
+import { noteStoreFault } from './faults.ts'
 import { collect, compareKeys } from './keys.ts'
 import { createRetry } from './retry.ts'
 import { type S3Call, s3Error, statusOf } from './s3-errors.ts'
@@ -62,6 +63,12 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     )
   const unsafe = (why: string): ReembedError => new ReembedError('STORE_UNSAFE', `${place} ${why}`)
 
+  function fault(error: unknown, call: S3Call): unknown {
+    const meant = s3Error(error, call)
+    if (meant instanceof ReembedError && meant.retry === 'later') noteStoreFault(statusOf(error))
+    return meant
+  }
+
   /** Runs one call until it succeeds or can't. */
   async function trying<T>(call: S3Call, signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T> {
     const retry = createRetry({ tries, signal })
@@ -70,7 +77,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
       try {
         return await run()
       } catch (error) {
-        await retry.after(s3Error(error, call))
+        await retry.after(fault(error, call))
       }
     }
   }
@@ -134,7 +141,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
         if (status === 412) throw changed(key)
         if (status === 404 && etag !== undefined && (error as Error).name !== 'NoSuchBucket')
           throw changed(key)
-        await retry.after(s3Error(error, call))
+        await retry.after(fault(error, call))
       }
     }
   }

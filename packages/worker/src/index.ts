@@ -20,12 +20,13 @@ export {
 export { createLimiter, type Limiter } from './limiter.ts'
 export { bestOf, type Measured, type MeasureOptions, measure, type Setting, textsOf } from './measure.ts'
 export { createWorkerMetrics, type WorkerMetrics } from './metrics.ts'
-export { createShardBuffer, type ShardSink } from './shard/sink.ts'
+export { cutVectors } from './shard/cut.ts'
 export {
   createShardWriter,
   type ReceiptFacts,
   type ShardRows,
   type ShardWriter,
   type ShardWriterOptions,
+  type WrittenShard,
 } from './shard/writer.ts'
 export { startWorker, type Worker, type WorkerOptions } from './worker.ts'

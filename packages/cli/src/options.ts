@@ -1,7 +1,7 @@
 // The options that commands share, each declared once. A flag wins over its environment variable.
 // Secrets have no flag: a command line is visible to every user of a machine.
 
-import type { Format } from '@reembed/shared'
+import type { Dtype, Format } from '@reembed/shared'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 
 export interface S3Flags {
@@ -27,6 +27,10 @@ export interface CorpusFlags extends EndpointFlags, S3Flags {
   readonly truncate: boolean
   readonly documentsPerShard?: number
   readonly maxRejects: string
+  readonly dimensions?: number
+  readonly dtype?: Dtype
+  readonly includeText?: boolean
+  readonly arrowSchema?: boolean
 }
 
 export interface OutputFlags extends S3Flags {
@@ -109,6 +113,13 @@ export const corpus: readonly Option[] = [
   new Option('--prompt <text>', "put in front of each document's text, as the model card asks").default(''),
   new Option('--no-truncate', 'reject documents over the limit of the model instead of cutting them'),
   new Option('--documents-per-shard <n>', 'documents a shard shall have, about').argParser(positive),
+  new Option(
+    '--dimensions <n>',
+    'keep the first n dimensions of each vector, normalised again; for models trained for it (Matryoshka)',
+  ).argParser(positive),
+  new Option('--dtype <type>', 'how vectors are stored').choices(['float32', 'float16']),
+  new Option('--include-text', "keep each document's text in the shards"),
+  new Option('--arrow-schema', "tell Arrow's readers that vectors are of fixed size (ARROW:schema)"),
   new Option('--max-rejects <limit>', "publish with at most this many rejects, '20' or '1%'")
     .default('1%')
     .argParser(rejectLimit),

@@ -1,7 +1,15 @@
 // From flags to a planned run: ask the endpoint which model it is, look at the corpus, cut it.
 
 import { type Corpus, planRun, type SurveyedRun } from '@reembed/producer'
-import { getJson, type ModelIdentity, modelKey, putJson, ReembedError, type Store } from '@reembed/shared'
+import {
+  getJson,
+  type ModelIdentity,
+  modelKey,
+  putJson,
+  ReembedError,
+  type ShardLayout,
+  type Store,
+} from '@reembed/shared'
 import {
   checkReference,
   type Endpoint,
@@ -29,9 +37,19 @@ export async function planFrom(
     prompt: flags.prompt,
     truncate: flags.truncate,
     fields: { ...(flags.id && { id: flags.id }), ...(flags.text && { text: flags.text }) },
+    dimensions: flags.dimensions,
+    dtype: flags.dtype,
+    layout: layoutOf(flags),
     documentsPerShard: flags.documentsPerShard,
     maxRejects: flags.maxRejects,
   })
+}
+
+/** Undefined where shards have nothing but what they always have: so the run's id stays what it was. */
+function layoutOf({ includeText, arrowSchema }: CorpusFlags): ShardLayout | undefined {
+  return includeText || arrowSchema
+    ? { ...(includeText && { text: true }), ...(arrowSchema && { arrowSchema }) }
+    : undefined
 }
 
 /**

@@ -2,14 +2,18 @@
 // options give the same plan and the same run id, whoever asks and however often.
 
 import {
+  type Dtype,
   type FieldMapping,
   type ModelIdentity,
   type Recipe,
+  ReembedError,
   recipeIdOf,
   runIdOf,
+  type ShardLayout,
   type Slice,
   spaceIdOf,
 } from '@reembed/shared'
+import { extraColumns } from '@reembed/shared/parquet'
 import type { Corpus } from './corpus.ts'
 import { DEFAULT_MAX_REJECTS } from './publish.ts'
 import type { PlannedRun } from './record.ts'
@@ -25,6 +29,11 @@ export interface PlanRequest {
   readonly fields?: Partial<FieldMapping> | undefined
   /** Whether texts over the model's limit are cut (else they are rejects). */
   readonly truncate?: boolean | undefined
+  /** Keep the first so many dimensions of each vector, normalised again. */
+  readonly dimensions?: number | undefined
+  readonly dtype?: Dtype | undefined
+  /** What shards hold beside id, vector and content hash. */
+  readonly layout?: ShardLayout | undefined
   /** About how many documents a shard shall hold; fewer if their vectors would exceed 64 MiB. */
   readonly documentsPerShard?: number | undefined
   /** See Plan.maxRejects. */
@@ -42,18 +51,23 @@ export interface SurveyedRun extends PlannedRun {
 export async function planRun(
   corpus: Corpus,
   {
-    model,
+    model: native,
     prompt = '',
     fields: named,
     truncate = true,
+    dimensions,
+    dtype = 'float32',
+    layout,
     documentsPerShard,
     maxRejects = DEFAULT_MAX_REJECTS,
     signal,
   }: PlanRequest,
 ): Promise<SurveyedRun> {
+  extraColumns(layout)
   const found = await survey(corpus, signal)
   const sample = await sampleCorpus(corpus, found, { fields: named, signal })
-  const recipe: Recipe = { model, prompt, fields: sample.fields, truncate, dtype: 'float32' }
+  const { model, cutFrom } = cutModel(native, dimensions)
+  const recipe: Recipe = { model, prompt, fields: sample.fields, truncate, dtype, cutFrom }
   const recipeId = recipeIdOf(recipe)
   const slicing = chooseSlicing({ ...sample, dimensions: model.dimensions, documentsPerShard })
   const cut = (): AsyncGenerator<Slice, void, undefined> => slices(found.again(signal), slicing)
@@ -64,11 +78,12 @@ export async function planRun(
   return {
     head: {
       format: 1,
-      run: runIdOf({ snapshotSha256: found.snapshotSha256, recipeId, slicing }),
+      run: runIdOf({ snapshotSha256: found.snapshotSha256, recipeId, layout, slicing }),
       spaceId: spaceIdOf(model),
       recipeId,
       source: corpus.store.url,
       recipe,
+      layout,
       shards,
       objects: found.objects,
       bytes: found.bytes,
@@ -80,4 +95,17 @@ export async function planRun(
     sample,
     skipped: found.skipped,
   }
+}
+
+/** The model as its vectors will be. */
+function cutModel(
+  native: ModelIdentity,
+  dimensions = native.dimensions,
+): { model: ModelIdentity; cutFrom?: number | undefined } {
+  if (dimensions === native.dimensions) return { model: native }
+  if (dimensions < native.dimensions) return { model: { ...native, dimensions }, cutFrom: native.dimensions }
+  throw new ReembedError(
+    'USAGE',
+    `--dimensions ${dimensions} is more than the ${native.dimensions} of ${native.id}: vectors can be cut, not grown`,
+  )
 }

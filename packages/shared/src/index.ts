@@ -43,8 +43,16 @@ export { type FailedJob, openQueue, type Queue, type QueueCounts } from './queue
 export { inspectRedis, type RedisFacts, redisAddress, requireNoEviction } from './queue/redis.ts'
 export { type ModelIdentity, RECEIPT_KEY, type Receipt, type RejectRow } from './receipt.ts'
 export { checkShard, type ShardExpectations } from './shard/check.ts'
+export { type Dtype, HASH_BYTES, type ShardLayout } from './shard/columns.ts'
 export type { ReadShardOptions } from './shard/footer.ts'
-export { readIds, readReceipt, readShard, type ShardBatch, type ShardReceipt } from './shard/read.ts'
+export {
+  type ReadRowsOptions,
+  readIds,
+  readReceipt,
+  readShard,
+  type ShardBatch,
+  type ShardReceipt,
+} from './shard/read.ts'
 export { FORMATS, formatOf, isWholeFile, KNOWN_EXTENSIONS } from './source/format.ts'
 export { type Probe, probeJsonl } from './source/probe.ts'
 export { readSlice, type SliceReader } from './source/read.ts'
@@ -53,5 +61,5 @@ export { onStoreFault, STORE_FAULTS, type StoreFault } from './store/faults.ts'
 export { compareKeys } from './store/keys.ts'
 export { type OpenStoreOptions, openStore } from './store/open.ts'
 export type { S3Options } from './store/s3.ts'
-export type { ListOptions, ObjectInfo, ReadOptions, Store } from './store/store.ts'
+export type { ListOptions, ObjectInfo, PutOptions, ReadOptions, Store } from './store/store.ts'
 export { batched, mapConcurrent } from './streams.ts'

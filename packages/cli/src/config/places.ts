@@ -24,6 +24,10 @@ export const PLACES: Readonly<Record<string, string>> = {
 
   output: 'output.uri',
   documentsPerShard: 'output.documents_per_shard',
+  dimensions: 'output.dimensions',
+  dtype: 'output.dtype',
+  includeText: 'output.include_text',
+  arrowSchema: 'output.arrow_schema',
   unsafeStore: 'output.unsafe_store',
 
   maxRejects: 'limits.max_rejects',

@@ -1,7 +1,15 @@
 // From flags to a planned run: ask the endpoint which model it is, look at the corpus, cut it.
 
 import { type Corpus, planRun, type SurveyedRun } from '@reembed/producer'
-import { getJson, type ModelIdentity, modelKey, putJson, ReembedError, type Store } from '@reembed/shared'
+import {
+  getJson,
+  type ModelIdentity,
+  modelKey,
+  putJson,
+  ReembedError,
+  readPlan,
+  type Store,
+} from '@reembed/shared'
 import {
   checkReference,
   type Endpoint,
@@ -29,8 +37,11 @@ export async function planFrom(
     prompt: flags.prompt,
     truncate: flags.truncate,
     fields: { ...(flags.id && { id: flags.id }), ...(flags.text && { text: flags.text }) },
+    template: flags.template,
+    carry: flags.carry,
     documentsPerShard: flags.documentsPerShard,
     maxRejects: flags.maxRejects,
+    known: async run => output && readPlan(output, run),
   })
 }
 

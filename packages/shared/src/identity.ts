@@ -1,6 +1,7 @@
 // The ids that decide what may be compared, resumed and reused. Each depends on the listed members and nothing else;
 // adding one changes every id, so that is a new `format`.
 
+import type { CarriedColumn } from './corpus.ts'
 import { idOf } from './names.ts'
 import type { Recipe } from './plan.ts'
 import type { ModelIdentity } from './receipt.ts'
@@ -11,8 +12,8 @@ export function spaceIdOf({ id, revision, dimensions, pooling, normalized }: Mod
 }
 
 /** Documents with the same recipe id and the same text have the same vector. */
-export function recipeIdOf({ model, prompt, fields, truncate, dtype }: Recipe): string {
-  return idOf({ recipe: { space: spaceIdOf(model), prompt, fields, truncate, dtype } })
+export function recipeIdOf({ model, prompt, fields, template, truncate, dtype }: Recipe): string {
+  return idOf({ recipe: { space: spaceIdOf(model), prompt, fields, template, truncate, dtype } })
 }
 
 export interface RunIngredients {
@@ -21,10 +22,13 @@ export interface RunIngredients {
   readonly recipeId: string
   /** How the corpus is cut: other slices are other shards, so another run. */
   readonly slicing: { readonly sliceBytes: number; readonly maxParts: number }
+  /** Other columns are other shards. */
+  readonly carry?: readonly CarriedColumn[] | undefined
 }
 
 /** The same request on the same corpus is the same run: producers, retries and ticks converge on it. */
-export function runIdOf({ snapshotSha256, recipeId, slicing }: RunIngredients): string {
+export function runIdOf({ snapshotSha256, recipeId, slicing, carry }: RunIngredients): string {
   const { sliceBytes, maxParts } = slicing
-  return idOf({ run: { format: 1, snapshotSha256, recipeId, sliceBytes, maxParts } })
+  const columns = carry?.length ? carry : undefined
+  return idOf({ run: { format: 1, snapshotSha256, recipeId, sliceBytes, maxParts, carry: columns } })
 }

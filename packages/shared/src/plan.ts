@@ -1,7 +1,7 @@
 // The plan of a run: what it shall hold. Written once, before any job. The head (plan.json) is small whatever the
 // corpus; the slices stand in segments of fixed length, so one slice is found by reading one segment.
 
-import type { FieldMapping, Slice } from './corpus.ts'
+import type { CarriedColumn, FieldMapping, Slice } from './corpus.ts'
 import { ReembedError } from './errors.ts'
 import { getJson, getRows } from './json.ts'
 import { planKey, planSegmentKey } from './names.ts'
@@ -14,6 +14,8 @@ export interface Recipe {
   /** Put in front of every document's text, as the model card asks. */
   readonly prompt: string
   readonly fields: FieldMapping | null
+  /** The text is made of these fields instead of being `fields.text`. */
+  readonly template?: string
   readonly truncate: boolean
   readonly dtype: 'float32'
 }
@@ -28,6 +30,8 @@ export interface Plan {
   /** Where the corpus lies: an absolute folder or an s3:// URL. Keys of slices are relative to it. */
   readonly source: string
   readonly recipe: Recipe
+  /** Columns that go into the shards beside the vectors. No part of the recipe: they change no vector. */
+  readonly carry?: readonly CarriedColumn[]
   readonly shards: number
   readonly slicesPerSegment: number
   readonly objects: number

@@ -37,7 +37,13 @@ export async function work(
 
   const buffer = createShardBuffer()
   const writer = createShardWriter({ dimensions: plan.recipe.model.dimensions, sink: buffer.sink })
-  const reader = readSlice(source, await run.slice(job.shard), { fields: plan.recipe.fields, signal })
+  const { fields, template } = plan.recipe
+  const reader = readSlice(source, await run.slice(job.shard), {
+    fields,
+    template,
+    carry: plan.carry,
+    signal,
+  })
   const rejects: RejectRow[] = []
   let tokens: number | null = 0
   let truncated = 0

@@ -40,13 +40,13 @@ function installPackages() {
   if (read(stamp) === wanted) return
   say(`installing packages with ${PNPM} (about 250 MB on first use)`)
   const cache = join(root, '.cache')
-  mkdirSync(cache, { recursive: true })
+  mkdirSync(join(cache, 'tmp'), { recursive: true })
   const started = Date.now()
   const installed = run(
     'npx',
     ['-y', PNPM, 'install', '--frozen-lockfile', '--reporter=append-only', '--loglevel=error'],
     {
-      env: { ...process.env, npm_config_cache: join(cache, 'npm'), CI: 'true' },
+      env: { ...process.env, npm_config_cache: join(cache, 'npm'), TMPDIR: join(cache, 'tmp'), CI: 'true' },
     },
   )
   if (!installed)

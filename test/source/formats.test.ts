@@ -79,7 +79,7 @@ async function readAll(
   const read: Document[] = []
   let shard = 0
   for await (const slice of slices() as AsyncIterable<Slice>) {
-    const reader = readSlice(store, slice, { fields: plan.recipe.fields, carry: plan.carry })
+    const reader = readSlice(store, slice, { fields: plan.recipe.fields, carry: plan.layout?.carry })
     let rows = 0
     for await (const record of reader.records) {
       if (record.kind === 'reject') throw new Error(`${url}: ${record.message}`)

@@ -1,12 +1,12 @@
 // What a plan means, for people.
 
 import type { PlannedRun } from '@reembed/producer'
-import { bytes, count } from './format.ts'
+import { bytes, count, counted } from './format.ts'
 
 /** 'id: id, text: {{ title }} {{ text }}, carried: lang (string)' */
-function fieldsOf({ recipe: { fields, template }, carry = [] }: PlannedRun['head']): string {
+function fieldsOf({ recipe: { fields, template }, layout }: PlannedRun['head']): string {
   const text = template === undefined ? fields?.text : JSON.stringify(template)
-  const carried = carry.map(({ name, type }) => `${name} (${type})`).join(', ')
+  const carried = (layout?.carry ?? []).map(({ name, type }) => `${name} (${type})`).join(', ')
   return `id: ${fields?.id}, text: ${text}${carried && `, carried: ${carried}`}`
 }
 
@@ -16,7 +16,7 @@ export function describePlan({ head }: PlannedRun): [string, string][] {
     ['run', head.run],
     [
       'source',
-      `${head.source}  ${count(head.objects)} objects, ${bytes(head.bytes)}, about ${count(head.estimatedDocuments)} documents`,
+      `${head.source}  ${counted(head.objects, 'object')}, ${bytes(head.bytes)}, about ${counted(head.estimatedDocuments, 'document')}`,
     ],
     ['fields', fields ? fieldsOf(head) : 'one document a file, id = its path'],
     ['model', `${model.id}@${model.revision ?? 'unstated'}  ${model.dimensions} dimensions`],

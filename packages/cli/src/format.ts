@@ -4,6 +4,9 @@ import { stripVTControlCharacters } from 'node:util'
 
 export const count = (n: number): string => Math.round(n).toLocaleString('en-US')
 
+/** '1 object', '2 objects'. */
+export const counted = (n: number, noun: string): string => `${count(n)} ${noun}${n === 1 ? '' : 's'}`
+
 export function bytes(n: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
   const step = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, n)) / 10))

@@ -1,7 +1,7 @@
 // The options that commands share, each declared once. A flag wins over its environment variable.
 // Secrets have no flag: a command line is visible to every user of a machine.
 
-import { FORMATS, type Format } from '@reembed/shared'
+import { type Dtype, FORMATS, type Format } from '@reembed/shared'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 
 export interface S3Flags {
@@ -29,6 +29,10 @@ export interface CorpusFlags extends EndpointFlags, S3Flags {
   readonly truncate: boolean
   readonly documentsPerShard?: number
   readonly maxRejects: string
+  readonly dimensions?: number
+  readonly dtype?: Dtype
+  readonly includeText?: boolean
+  readonly arrowSchema?: boolean
 }
 
 export interface OutputFlags extends S3Flags {
@@ -42,6 +46,11 @@ export interface RedisFlags {
 
 export interface WorkerFlags {
   readonly concurrency: number
+}
+
+export interface MetricsFlags {
+  readonly metrics?: string
+  readonly metricsOpen?: boolean
 }
 
 export interface JsonFlag {
@@ -101,6 +110,13 @@ export const corpus: readonly Option[] = [
   new Option('--prompt <text>', "put in front of each document's text, as the model card asks").default(''),
   new Option('--no-truncate', 'reject documents over the limit of the model instead of cutting them'),
   new Option('--documents-per-shard <n>', 'documents a shard shall have, about').argParser(positive),
+  new Option(
+    '--dimensions <n>',
+    'keep the first n dimensions of each vector, normalised again; for models trained for it (Matryoshka)',
+  ).argParser(positive),
+  new Option('--dtype <type>', 'how vectors are stored').choices(['float32', 'float16']),
+  new Option('--include-text', "keep each document's text in the shards"),
+  new Option('--arrow-schema', "tell Arrow's readers that vectors are of fixed size (ARROW:schema)"),
   new Option('--max-rejects <limit>', "publish with at most this many rejects, '20' or '1%'")
     .default('1%')
     .argParser(rejectLimit),
@@ -113,6 +129,10 @@ export const output: readonly Option[] = [
 
 export const outputs: readonly Option[] = [
   required(new Option('--output <url...>', 'outputs to serve, each with all below it').env('REEMBED_OUTPUT')),
+]
+
+export const optionalOutputs: readonly Option[] = [
+  new Option('--output <url...>', 'outputs whose runs to look at').env('REEMBED_OUTPUT'),
 ]
 
 export const endpoint: readonly Option[] = [
@@ -141,6 +161,18 @@ export const worker: readonly Option[] = [
 export const drain: Option = new Option('--drain-seconds <n>', 'after SIGTERM, time for jobs under way')
   .default(25)
   .argParser(positive)
+  .env('REEMBED_DRAIN_SECONDS')
+
+export const metrics: readonly Option[] = [
+  new Option(
+    '--metrics <address>',
+    'serve /metrics, /live and /ready on this port of loopback, or host:port with a token in REEMBED_METRICS_TOKEN',
+  ).env('REEMBED_METRICS'),
+  new Option(
+    '--metrics-open',
+    'let anybody who reaches --metrics read it, where a NetworkPolicy guards it',
+  ).env('REEMBED_METRICS_OPEN'),
+]
 
 export const s3: readonly Option[] = [
   new Option('--s3-endpoint <url>', 'any S3-compatible server').env('AWS_ENDPOINT_URL_S3'),

@@ -8,6 +8,7 @@ import {
   putJson,
   ReembedError,
   readPlan,
+  type ShardLayout,
   type Store,
 } from '@reembed/shared'
 import {
@@ -39,10 +40,20 @@ export async function planFrom(
     fields: { ...(flags.id && { id: flags.id }), ...(flags.text && { text: flags.text }) },
     template: flags.template,
     carry: flags.carry,
+    dimensions: flags.dimensions,
+    dtype: flags.dtype,
+    layout: layoutOf(flags),
     documentsPerShard: flags.documentsPerShard,
     maxRejects: flags.maxRejects,
     known: async run => output && readPlan(output, run),
   })
+}
+
+/** Undefined where shards have nothing but what they always have: so the run's id stays what it was. */
+function layoutOf({ includeText, arrowSchema }: CorpusFlags): ShardLayout | undefined {
+  return includeText || arrowSchema
+    ? { ...(includeText && { text: true }), ...(arrowSchema && { arrowSchema }) }
+    : undefined
 }
 
 /**

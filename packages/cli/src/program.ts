@@ -3,11 +3,12 @@
 import { EXIT, ReembedError } from '@reembed/shared'
 import { Command, Option } from 'commander'
 import * as option from './options.ts'
+import { VERSION } from './version.ts'
 
 export function createProgram(): Command {
   const program = new Command('reembed')
     .description('Turns a corpus into a verified set of Parquet embedding shards.')
-    .version('0.1.0')
+    .version(VERSION)
     .exitOverride()
     .showSuggestionAfterError()
     .configureOutput({ outputError: (text, write) => write(`${oneLine(text)}\n`) })
@@ -81,9 +82,28 @@ Exit codes: ${Object.entries(EXIT)
         'Take jobs and make their shards until stopped; SIGTERM drains.',
         'reembed worker --output s3://vectors/ --endpoint http://tei:8080 --redis redis://redis:6379',
       ),
-      [...option.outputs, ...option.endpoint, ...option.redis, ...option.worker, ...option.s3, option.drain],
+      [
+        ...option.outputs,
+        ...option.endpoint,
+        ...option.redis,
+        ...option.worker,
+        ...option.s3,
+        option.drain,
+        ...option.metrics,
+      ],
     )
     .action(async options => (await import('./commands/worker.ts')).worker(options))
+
+  option
+    .add(
+      command(
+        'exporter',
+        'Serve the state of queue, workers and runs as metrics; needs no worker.',
+        'reembed exporter --output s3://vectors/ --redis redis://redis:6379 --metrics 9465',
+      ),
+      [...option.optionalOutputs, ...option.redis, ...option.s3, ...option.metrics],
+    )
+    .action(async options => (await import('./commands/exporter.ts')).exporter(options))
 
   option
     .add(

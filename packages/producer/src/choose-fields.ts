@@ -83,18 +83,6 @@ function listOf(probes: readonly Probe[]): string {
 }
 
 const TYPES: readonly CarriedType[] = ['string', 'int32', 'int64', 'double', 'boolean']
-/** The shard's own columns. */
-const RESERVED = new Set([
-  'id',
-  'embedding',
-  'content_hash',
-  'doc_id',
-  'chunk_index',
-  'char_start',
-  'char_end',
-  'headings',
-])
-
 /** The columns to carry, each with the type that all sampled values share; text where they share none. */
 export function carriedColumns(probes: readonly Probe[], wanted: readonly string[]): CarriedColumn[] {
   const columns: CarriedColumn[] = []
@@ -106,9 +94,6 @@ export function carriedColumns(probes: readonly Probe[], wanted: readonly string
         'USAGE',
         `--carry ${one}: there is no type '${given}', known are ${TYPES.join(', ')}`,
       )
-    }
-    if (RESERVED.has(path)) {
-      throw new ReembedError('USAGE', `--carry ${path}: the shard has a column of its own by that name`)
     }
     if (columns.some(({ name }) => name === path)) continue
     requireField(probes, path, '--carry')

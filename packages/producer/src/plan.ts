@@ -2,6 +2,7 @@
 // options give the same plan and the same run id, whoever asks and however often.
 
 import {
+  type Dtype,
   type FieldMapping,
   type ModelIdentity,
   type Plan,
@@ -9,9 +10,11 @@ import {
   ReembedError,
   recipeIdOf,
   runIdOf,
+  type ShardLayout,
   type Slice,
   spaceIdOf,
 } from '@reembed/shared'
+import { extraColumns } from '@reembed/shared/parquet'
 import type { Corpus } from './corpus.ts'
 import { createMeasurer } from './measure.ts'
 import { DEFAULT_MAX_REJECTS } from './publish.ts'
@@ -32,6 +35,11 @@ export interface PlanRequest {
   readonly carry?: readonly string[] | undefined
   /** Whether texts over the model's limit are cut (else they are rejects). */
   readonly truncate?: boolean | undefined
+  /** Keep the first so many dimensions of each vector, normalised again. */
+  readonly dimensions?: number | undefined
+  readonly dtype?: Dtype | undefined
+  /** What shards hold beside id, vector and content hash. */
+  readonly layout?: ShardLayout | undefined
   /** About how many documents a shard shall hold; fewer if their vectors would exceed 64 MiB. */
   readonly documentsPerShard?: number | undefined
   /** See Plan.maxRejects. */
@@ -51,10 +59,13 @@ export interface SurveyedRun extends PlannedRun {
 export async function planRun(
   corpus: Corpus,
   {
-    model,
+    model: native,
     prompt = '',
     fields: named,
     truncate = true,
+    dimensions,
+    dtype = 'float32',
+    layout: wantedLayout,
     documentsPerShard,
     maxRejects = DEFAULT_MAX_REJECTS,
     template,
@@ -66,17 +77,21 @@ export async function planRun(
   const found = await survey(corpus, signal)
   const sample = await sampleCorpus(corpus, found, { fields: named, template, carry: wanted, signal })
   const { fields, carry } = sample
+  const layout = carry.length > 0 ? { ...wantedLayout, carry } : wantedLayout
+  extraColumns(layout)
+  const { model, cutFrom } = cutModel(native, dimensions)
   const recipe: Recipe = {
     model,
     prompt,
     fields,
-    truncate,
-    dtype: 'float32',
     ...(fields && template !== undefined && { template }),
+    truncate,
+    dtype,
+    cutFrom,
   }
   const recipeId = recipeIdOf(recipe)
   const slicing = chooseSlicing({ ...sample, dimensions: model.dimensions, documentsPerShard })
-  const run = runIdOf({ snapshotSha256: found.snapshotSha256, recipeId, slicing, carry })
+  const run = runIdOf({ snapshotSha256: found.snapshotSha256, recipeId, layout, slicing })
   const measured = createMeasurer(corpus.store, { sliceBytes: slicing.sliceBytes, signal })
   const cut = (): AsyncGenerator<Slice, void, undefined> => slices(measured(found.again(signal)), slicing)
   const learned = { slices: cut, sample, skipped: found.skipped }
@@ -100,7 +115,7 @@ export async function planRun(
       recipeId,
       source: corpus.store.url,
       recipe,
-      ...(carry.length > 0 && { carry }),
+      layout,
       shards,
       objects: found.objects,
       bytes: found.bytes,
@@ -110,4 +125,17 @@ export async function planRun(
     },
     ...learned,
   }
+}
+
+/** The model as its vectors will be. */
+function cutModel(
+  native: ModelIdentity,
+  dimensions = native.dimensions,
+): { model: ModelIdentity; cutFrom?: number | undefined } {
+  if (dimensions === native.dimensions) return { model: native }
+  if (dimensions < native.dimensions) return { model: { ...native, dimensions }, cutFrom: native.dimensions }
+  throw new ReembedError(
+    'USAGE',
+    `--dimensions ${dimensions} is more than the ${native.dimensions} of ${native.id}: vectors can be cut, not grown`,
+  )
 }

@@ -77,6 +77,9 @@ const EXIT_OF: Record<ErrorCode, keyof typeof EXIT> = {
   INTERNAL: 'failure',
 }
 
+/** All codes, for those who must name each, like a metric's labels. */
+export const ERROR_CODES: readonly string[] = Object.keys(EXIT_OF)
+
 /**
  * Whether trying again can help. `later` is overload, a cold start or an outage: wait and try again without
  * counting it as an attempt of the job. `yes` counts as an attempt. `no` never helps.

@@ -1,10 +1,10 @@
 // The ids that decide what may be compared, resumed and reused. Each depends on the listed members and nothing else;
 // adding one changes every id, so that is a new `format`.
 
-import type { CarriedColumn } from './corpus.ts'
 import { idOf } from './names.ts'
 import type { Recipe } from './plan.ts'
 import type { ModelIdentity } from './receipt.ts'
+import type { ShardLayout } from './shard/columns.ts'
 
 /** Vectors with the same space id can be compared. */
 export function spaceIdOf({ id, revision, dimensions, pooling, normalized }: ModelIdentity): string {
@@ -12,23 +12,22 @@ export function spaceIdOf({ id, revision, dimensions, pooling, normalized }: Mod
 }
 
 /** Documents with the same recipe id and the same text have the same vector. */
-export function recipeIdOf({ model, prompt, fields, template, truncate, dtype }: Recipe): string {
-  return idOf({ recipe: { space: spaceIdOf(model), prompt, fields, template, truncate, dtype } })
+export function recipeIdOf({ model, prompt, fields, template, truncate, dtype, cutFrom }: Recipe): string {
+  return idOf({ recipe: { space: spaceIdOf(model), prompt, fields, template, truncate, dtype, cutFrom } })
 }
 
 export interface RunIngredients {
   /** SHA-256 over the listing: key, etag, size and format of each object. */
   readonly snapshotSha256: string
   readonly recipeId: string
+  /** Shards with other columns are other shards. */
+  readonly layout?: ShardLayout | undefined
   /** How the corpus is cut: other slices are other shards, so another run. */
   readonly slicing: { readonly sliceBytes: number; readonly maxParts: number }
-  /** Other columns are other shards. */
-  readonly carry?: readonly CarriedColumn[] | undefined
 }
 
 /** The same request on the same corpus is the same run: producers, retries and ticks converge on it. */
-export function runIdOf({ snapshotSha256, recipeId, slicing, carry }: RunIngredients): string {
+export function runIdOf({ snapshotSha256, recipeId, layout, slicing }: RunIngredients): string {
   const { sliceBytes, maxParts } = slicing
-  const columns = carry?.length ? carry : undefined
-  return idOf({ run: { format: 1, snapshotSha256, recipeId, sliceBytes, maxParts, carry: columns } })
+  return idOf({ run: { format: 1, snapshotSha256, recipeId, layout, sliceBytes, maxParts } })
 }

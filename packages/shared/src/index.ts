@@ -2,11 +2,23 @@
 
 export type * from './corpus.ts'
 export { ID_FIELDS, TEXT_FIELDS } from './corpus.ts'
-export { codeOf, type ErrorCode, EXIT, messageOf, ReembedError, type Retry } from './errors.ts'
+export { codeOf, ERROR_CODES, type ErrorCode, EXIT, messageOf, ReembedError, type Retry } from './errors.ts'
 export * from './history.ts'
 export { type RunIngredients, recipeIdOf, runIdOf, spaceIdOf } from './identity.ts'
 export { getJson, getRows, putJson, putRows } from './json.ts'
 export * from './manifest.ts'
+export { observeProcess } from './metrics/process.ts'
+export {
+  type Bounds as LabelBounds,
+  type Counter,
+  createRegistry,
+  type Gauge,
+  type Histogram,
+  type Labels,
+  type MetricFacts,
+  type Registry,
+} from './metrics/registry.ts'
+export { type MetricsServer, type MetricsServerOptions, serveMetrics } from './metrics/server.ts'
 export * from './names.ts'
 export { type Logger, openLog } from './observe.ts'
 export * from './plan.ts'
@@ -17,14 +29,30 @@ export {
   consume,
   type JobContext,
 } from './queue/consume.ts'
+export {
+  QUEUE_STATES,
+  type QueueDepth,
+  type QueueState,
+  type QueueWatch,
+  queueKey,
+  watchQueue,
+} from './queue/inspect.ts'
 export { type Job, parseJob } from './queue/job.ts'
 export type { RunProgress, ShardCounts, WorkerState } from './queue/progress.ts'
 export { type FailedJob, openQueue, type Queue, type QueueCounts } from './queue/queue.ts'
 export { inspectRedis, type RedisFacts, redisAddress, requireNoEviction } from './queue/redis.ts'
 export { type ModelIdentity, RECEIPT_KEY, type Receipt, type RejectRow } from './receipt.ts'
 export { checkShard, type ShardExpectations } from './shard/check.ts'
+export { type Dtype, HASH_BYTES, type ShardLayout } from './shard/columns.ts'
 export type { ReadShardOptions } from './shard/footer.ts'
-export { readIds, readReceipt, readShard, type ShardBatch, type ShardReceipt } from './shard/read.ts'
+export {
+  type ReadRowsOptions,
+  readIds,
+  readReceipt,
+  readShard,
+  type ShardBatch,
+  type ShardReceipt,
+} from './shard/read.ts'
 export { type Field, fieldAt } from './source/field.ts'
 export {
   type Encoding,
@@ -41,8 +69,9 @@ export { type Probe, probe } from './source/probe.ts'
 export { readSlice, type SliceReader } from './source/read.ts'
 export { parseTemplate, type Template } from './source/template.ts'
 export { checkStore, raceStore, STORE_CHECK_KEY } from './store/check.ts'
+export { onStoreFault, STORE_FAULTS, type StoreFault } from './store/faults.ts'
 export { compareKeys } from './store/keys.ts'
 export { type OpenStoreOptions, openStore } from './store/open.ts'
 export type { S3Options } from './store/s3.ts'
-export type { ListOptions, ObjectInfo, ReadOptions, Store } from './store/store.ts'
+export type { ListOptions, ObjectInfo, PutOptions, ReadOptions, Store } from './store/store.ts'
 export { batched, mapConcurrent } from './streams.ts'

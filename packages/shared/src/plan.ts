@@ -1,11 +1,12 @@
 // The plan of a run: what it shall hold. Written once, before any job. The head (plan.json) is small whatever the
 // corpus; the slices stand in segments of fixed length, so one slice is found by reading one segment.
 
-import type { CarriedColumn, FieldMapping, Slice } from './corpus.ts'
+import type { FieldMapping, Slice } from './corpus.ts'
 import { ReembedError } from './errors.ts'
 import { getJson, getRows } from './json.ts'
 import { planKey, planSegmentKey } from './names.ts'
 import type { ModelIdentity } from './receipt.ts'
+import type { Dtype, ShardLayout } from './shard/columns.ts'
 import type { Store } from './store/store.ts'
 
 /** Everything that decides what a document's vector will be. */
@@ -17,7 +18,9 @@ export interface Recipe {
   /** The text is made of these fields instead of being `fields.text`. */
   readonly template?: string
   readonly truncate: boolean
-  readonly dtype: 'float32'
+  readonly dtype: Dtype
+  /** Dimensions of the model's own vectors, where `model.dimensions` is fewer: the first ones, normalised again. */
+  readonly cutFrom?: number | undefined
 }
 
 export interface Plan {
@@ -30,8 +33,8 @@ export interface Plan {
   /** Where the corpus lies: an absolute folder or an s3:// URL. Keys of slices are relative to it. */
   readonly source: string
   readonly recipe: Recipe
-  /** Columns that go into the shards beside the vectors. No part of the recipe: they change no vector. */
-  readonly carry?: readonly CarriedColumn[]
+  /** What shards hold beside id, vector and content hash. */
+  readonly layout?: ShardLayout | undefined
   readonly shards: number
   readonly slicesPerSegment: number
   readonly objects: number

@@ -6,6 +6,7 @@ import { type EmbeddedWindow, embed } from './embed.ts'
 import { type Endpoint, type EndpointOptions, openEndpoint } from './endpoint/index.ts'
 import { assertSameModel, checkReference, type ModelReference, measureReference } from './identity.ts'
 import { createLimiter, type Limiter } from './limiter.ts'
+import type { WorkerMetrics } from './metrics.ts'
 import type { OpenRun } from './runs.ts'
 
 export interface Embedder extends AsyncDisposable {
@@ -31,18 +32,27 @@ const PERMIT_SHARE = 0.8
 /** For servers that do not say how many inputs they take at once. */
 const UNKNOWN_PERMITS = 512
 
-export function createEmbedder(url: string, options: EndpointOptions = {}): Embedder {
+export function createEmbedder(
+  url: string,
+  options: EndpointOptions = {},
+  metrics?: Pick<WorkerMetrics, 'observed' | 'watchLimiters'>,
+): Embedder {
   // Runs that cut long texts and runs that reject them need different routes of the server.
   const connections = new Map<boolean, Promise<Connection>>()
+  const limiters = new Map<boolean, Limiter>()
   let state = 'not used yet'
+  metrics?.watchLimiters(() => sumOf(limiters.values()))
 
   /** Not tied to the job that asks first: others wait for the same opening. */
   function connect(truncate: boolean): Promise<Connection> {
     const known = connections.get(truncate)
     if (known) return known
-    const fresh = openEndpoint(url, { ...options, truncate }).then(endpoint => {
+    const fresh = openEndpoint(url, { ...options, truncate }).then(opened => {
+      const endpoint = metrics?.observed(opened) ?? opened
       const max = Math.floor(PERMIT_SHARE * (endpoint.info.maxConcurrentRequests ?? UNKNOWN_PERMITS))
-      return { endpoint, limiter: createLimiter({ max: Math.max(1, max) }), proved: new Map() }
+      const limiter = createLimiter({ max: Math.max(1, max) })
+      limiters.set(truncate, limiter)
+      return { endpoint, limiter, proved: new Map() }
     })
     connections.set(truncate, fresh)
     fresh.catch(() => connections.delete(truncate))
@@ -52,12 +62,14 @@ export function createEmbedder(url: string, options: EndpointOptions = {}): Embe
   async function forget(truncate: boolean): Promise<void> {
     const connection = await connections.get(truncate)
     connections.delete(truncate)
+    limiters.delete(truncate)
     await connection?.endpoint[Symbol.asyncDispose]()
   }
 
   /** Name, dimensions and pooling as planned, and the vectors that this output keeps for the model. */
   async function prove({ store, plan }: OpenRun, endpoint: Endpoint): Promise<void> {
-    const expected = plan.recipe.model
+    const { model, cutFrom = model.dimensions } = plan.recipe
+    const expected = { ...model, dimensions: cutFrom }
     // A server that states no revision is held to the reference vectors alone.
     const info = { ...endpoint.info, revision: endpoint.info.revision ?? expected.revision }
     assertSameModel(expected, { url: endpoint.url, info })
@@ -103,4 +115,13 @@ export function createEmbedder(url: string, options: EndpointOptions = {}): Embe
       }
     },
   }
+}
+
+function sumOf(limiters: Iterable<Limiter>): { limit: number; inFlight: number } {
+  const sum = { limit: 0, inFlight: 0 }
+  for (const { limit, inFlight } of limiters) {
+    sum.limit += limit
+    sum.inFlight += inFlight
+  }
+  return sum
 }

@@ -17,12 +17,14 @@ export {
   referenceTexts,
 } from './identity.ts'
 export { createLimiter, type Limiter } from './limiter.ts'
-export { createShardBuffer, type ShardSink } from './shard/sink.ts'
+export { createWorkerMetrics, type WorkerMetrics } from './metrics.ts'
+export { cutVectors } from './shard/cut.ts'
 export {
   createShardWriter,
   type ReceiptFacts,
   type ShardRows,
   type ShardWriter,
   type ShardWriterOptions,
+  type WrittenShard,
 } from './shard/writer.ts'
 export { startWorker, type Worker, type WorkerOptions } from './worker.ts'

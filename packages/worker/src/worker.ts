@@ -10,10 +10,12 @@ import {
   type JobContext,
   type Logger,
   messageOf,
+  type Registry,
   type S3Options,
 } from '@reembed/shared'
 import { createEmbedder } from './embedder.ts'
 import type { EndpointOptions } from './endpoint/index.ts'
+import { createWorkerMetrics } from './metrics.ts'
 import { createRuns } from './runs.ts'
 import { work } from './work.ts'
 
@@ -27,6 +29,8 @@ export interface WorkerOptions {
   readonly concurrency?: number
   readonly s3?: S3Options | undefined
   readonly log: Logger
+  /** Where this worker declares and counts its metrics. */
+  readonly metrics?: Registry | undefined
   /** Called when the queue has nothing more for this worker: a good moment to sweep. */
   readonly onIdle?: () => void
   /** Called with each failure and postponement, for the progress line of `run`. */
@@ -35,6 +39,8 @@ export interface WorkerOptions {
 }
 
 export interface Worker extends AsyncDisposable {
+  /** Why it can't take jobs just now, or null: it drains, or Redis was not heard of for a while. */
+  readonly unready: string | null
   /** How the endpoint does, in a word or two. */
   readonly endpointState: string
   /** Outputs that it had jobs for: what lies below `outputs` is known only from them. */
@@ -45,6 +51,8 @@ export interface Worker extends AsyncDisposable {
 
 const DEFAULT_CONCURRENCY = 4
 const BEAT_MS = 2_000
+/** Redis may be restarted or fail over in this time without a worker counting as sick. */
+const SILENT_MS = 30_000
 
 /** Starts a worker. @throws ReembedError when Redis cannot be used; the endpoint is waited for. */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
@@ -52,14 +60,17 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const name = `${hostname()}-${process.pid}`
   const runs = createRuns(options)
   const seenOutputs = new Set<string>()
-  const embedder = createEmbedder(options.endpoint, options.endpointOptions)
+  const metrics = options.metrics && createWorkerMetrics(options.metrics, concurrency)
+  const embedder = createEmbedder(options.endpoint, options.endpointOptions, metrics)
 
   async function handle(job: Job, context: JobContext): Promise<void> {
     const startedMs = performance.now()
     const run = await runs.open(job)
     seenOutputs.add(job.output)
     const made = await work(job, run, embedder, context)
-    const facts = { run: job.run, shard: job.shard, ms: Math.round(performance.now() - startedMs) }
+    const ms = Math.round(performance.now() - startedMs)
+    metrics?.job(made, ms / 1000)
+    const facts = { run: job.run, shard: job.shard, ms }
     if (made.status === 'done_before') {
       log.debug(facts, 'shard was there')
       return
@@ -74,6 +85,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const consumer: Consumer = await consume(redis, handle, { concurrency, signal, onEvent })
 
   function onEvent(event: ConsumerEvent): void {
+    metrics?.event(event)
     if (event.kind === 'idle') options.onIdle?.()
     else if (event.kind === 'handed_back')
       log.info({ run: event.job.run, shard: event.job.shard }, 'job handed back')
@@ -87,25 +99,40 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   }
 
   const beat = (): void => {
-    consumer.beat({ worker: name, endpoint: embedder.state, atMs: Date.now() }).catch(() => {})
+    const sent = consumer.beat({ worker: name, endpoint: embedder.state, atMs: Date.now() })
+    sent.then(
+      () => {
+        heardMs = performance.now()
+      },
+      () => {},
+    )
   }
+  let heardMs = performance.now()
   const heart = setInterval(beat, BEAT_MS)
   heart.unref()
   beat()
   log.info({ worker: name, concurrency }, 'worker started')
 
   let ended: Promise<void> | undefined
+  let draining = false
   async function end(graceMs: number): Promise<void> {
     clearInterval(heart)
+    draining = true
     await consumer.drain(graceMs)
     await embedder[Symbol.asyncDispose]()
     await runs[Symbol.asyncDispose]()
+    metrics?.[Symbol.dispose]()
     log.info({ worker: name }, 'worker stopped')
   }
 
   return {
     get endpointState() {
       return embedder.state
+    },
+    get unready() {
+      if (draining) return 'draining'
+      const silentMs = performance.now() - heardMs
+      return silentMs > SILENT_MS ? `no word from Redis for ${Math.round(silentMs / 1000)} s` : null
     },
     seenOutputs,
     drain: graceMs => (ended ??= end(graceMs)),

@@ -43,7 +43,7 @@ export async function run(flags: RunFlags): Promise<void> {
   const finished = await readManifest(store, plan.run)
   if (finished) {
     const outcome = await publish(store, finished, flags)
-    conclude(flags, store, finished, outcome, 'nothing to do: this run was finished before')
+    conclude(flags, store, finished, outcome, ['note', 'nothing to do: this run was finished before'])
     return
   }
   if (!created) note('going on with a run that was begun before')
@@ -87,7 +87,7 @@ export async function run(flags: RunFlags): Promise<void> {
   const manifest = await readManifest(store, plan.run)
   if (!manifest)
     throw new ReembedError('CORRUPT', `the manifest of run ${plan.run} vanished from ${store.url}`)
-  conclude(flags, store, manifest, outcome, `${duration(Date.now() - startedMs)}`)
+  conclude(flags, store, manifest, outcome, ['took', duration(Date.now() - startedMs)])
 }
 
 /** Prints what was made and sets the exit code: 3 when rejects hold it back. */
@@ -96,7 +96,7 @@ function conclude(
   store: Store,
   manifest: Manifest,
   outcome: PublishOutcome,
-  how: string,
+  last: readonly [string, string],
 ): void {
   const { totals, model, shards, run: id } = manifest
   const version = 'version' in outcome ? outcome.version.version : null
@@ -128,7 +128,7 @@ function conclude(
         'shards',
         `${count(shards)}, ${bytes(totals.bytes)} in ${store.url.replace(/\/$/, '')}/${shardPrefix(id)}`,
       ],
-      ['took', how],
+      last,
     ]),
   )
   if (outcome.status === 'held') process.exitCode = EXIT.rejects

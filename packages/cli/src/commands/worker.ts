@@ -3,11 +3,12 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { openLog, openQueue, openStore } from '@reembed/shared'
 import { startWorker } from '@reembed/worker'
 import { onInterrupt } from '../interrupt.ts'
-import type { EndpointFlags, RedisFlags, S3Flags, WorkerFlags } from '../options.ts'
+import { openMetrics } from '../metrics.ts'
+import type { EndpointFlags, MetricsFlags, RedisFlags, S3Flags, WorkerFlags } from '../options.ts'
 import { absolute, requireEndpoint, requireRedis, s3OptionsOf } from '../parts.ts'
 import { sweepOutputs } from '../sweeping.ts'
 
-interface Flags extends EndpointFlags, RedisFlags, WorkerFlags, S3Flags {
+interface Flags extends EndpointFlags, MetricsFlags, RedisFlags, WorkerFlags, S3Flags {
   readonly output: readonly string[]
   readonly drainSeconds: number
 }
@@ -24,6 +25,8 @@ export async function worker(flags: Flags): Promise<void> {
   const outputs = flags.output.map(absolute)
   await using stack = new AsyncDisposableStack()
   const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
+  // Without --metrics nothing is counted.
+  const metrics = flags.metrics === undefined ? undefined : openMetrics(flags.metrics, flags, stack, log)
   const queue = stack.use(await openQueue(redis, { signal }))
   let idle = Promise.withResolvers<void>()
   const running = await startWorker({
@@ -34,9 +37,11 @@ export async function worker(flags: Flags): Promise<void> {
     concurrency: flags.concurrency,
     s3: s3OptionsOf(flags),
     log,
+    metrics: metrics?.registry,
     onIdle: () => idle.resolve(),
   })
   stack.adopt(running, () => running.drain(1000 * flags.drainSeconds))
+  await metrics?.serve(() => running.unready)
 
   const sweeps = sweepOutputs({
     outputs: () => new Set([...outputs, ...running.seenOutputs]),

@@ -2,6 +2,7 @@
 // the next one would exceed the token or text limit; nothing waits for more to come. A request is only so many
 // entries: it may be split over batches and share them with others.
 
+import type { Clock } from './clock.ts'
 import type { Encoding, Engine } from './engine.ts'
 import { TeiError } from './errors.ts'
 import type { Metrics } from './metrics.ts'
@@ -32,6 +33,7 @@ export interface BatcherOptions {
   readonly maxBatchTokens: number
   readonly maxBatchRequests: number | null
   readonly metrics: Metrics
+  readonly clock: Clock
 }
 
 export function createBatcher({
@@ -39,8 +41,11 @@ export function createBatcher({
   maxBatchTokens,
   maxBatchRequests,
   metrics,
+  clock,
 }: BatcherOptions): Batcher {
   const queue: Entry[] = []
+  const prefetched: Entry[][] = []
+  const { prefetched: mostPrefetched = 0 } = engine
   let idleLanes = engine.lanes
   let woken = false
 
@@ -50,10 +55,12 @@ export function createBatcher({
     woken = true
     queueMicrotask(() => {
       woken = false
-      while (idleLanes > 0 && queue.length > 0) {
+      while (queue.length > 0 && (idleLanes > 0 || prefetched.length < mostPrefetched)) {
         // A short queue is shared out evenly, so that no lane is idle while another has all the work.
-        const batch = next(Math.ceil(queue.length / idleLanes))
-        if (batch.length > 0) void run(batch)
+        const batch = next(Math.ceil(queue.length / Math.max(1, idleLanes)))
+        if (batch.length === 0) continue
+        if (idleLanes > 0) void run(batch)
+        else prefetched.push(batch)
       }
     })
   }
@@ -85,11 +92,11 @@ export function createBatcher({
   }
 
   async function run(batch: readonly Entry[]): Promise<void> {
-    const startedAt = performance.now()
+    const startedAt = clock.now()
     idleLanes -= 1
     try {
       const vectors = await engine.embed(batch.map(entry => entry.encoding))
-      const inferenceMs = performance.now() - startedAt
+      const inferenceMs = clock.now() - startedAt
       const { dimensions } = engine.model
       batch.forEach((entry, i) => {
         const vector = vectors.subarray(i * dimensions, (i + 1) * dimensions)
@@ -102,6 +109,8 @@ export function createBatcher({
       for (const entry of batch) entry.reject(failure)
     } finally {
       idleLanes += 1
+      const ready = prefetched.shift()
+      if (ready) void run(ready)
       wake()
     }
   }
@@ -109,7 +118,7 @@ export function createBatcher({
   return {
     embed: (encoding, signal) =>
       new Promise((resolve, reject) => {
-        queue.push({ encoding, signal, queuedAt: performance.now(), resolve, reject })
+        queue.push({ encoding, signal, queuedAt: clock.now(), resolve, reject })
         metrics.setQueueSize(queue.length)
         wake()
       }),

@@ -43,6 +43,10 @@ export interface Engine<E extends Encoding = Encoding> extends AsyncDisposable {
   readonly maxBatchRequests: number | null
   /** How many batches it can work on at once. */
   readonly lanes: number
+  /** Batches made up ahead while all lanes are busy; who comes later cannot join them. Default none. */
+  readonly prefetched?: number
+  /** Asked by /health after a batch that failed; TEI runs the model once to see. */
+  readonly isHealthy?: () => Promise<boolean>
   encode(text: string, options: EncodeOptions): E
   tokenize(text: string, specialTokens: boolean): readonly Token[]
   decode(ids: readonly number[], skipSpecialTokens: boolean): string

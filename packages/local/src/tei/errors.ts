@@ -1,10 +1,11 @@
 // The two kinds of refusal that TEI knows: its own errors, in JSON, and those of its web framework (axum 0.7), in
 // plain text. A client has to tell them apart, so the stand-in does too.
 
+import type { TeiVersion } from './flags.ts'
+
 export type ErrorType = 'Unhealthy' | 'Backend' | 'Overloaded' | 'Validation' | 'Tokenizer' | 'Empty'
 
-/** router/src/http/server.rs, `From<&ErrorType> for StatusCode`. 422 where TEI before 1.9 said 413. */
-export const STATUS_OF: Record<ErrorType, number> = {
+const STATUS_OF: Record<ErrorType, number> = {
   Unhealthy: 503,
   Backend: 424,
   Overloaded: 429,
@@ -12,6 +13,10 @@ export const STATUS_OF: Record<ErrorType, number> = {
   Tokenizer: 422,
   Empty: 400,
 }
+
+/** router/src/http/server.rs, `From<&ErrorType> for StatusCode`. */
+export const statusOf = (type: ErrorType, version: TeiVersion): number =>
+  type === 'Validation' && version === '1.8.3' ? 413 : STATUS_OF[type]
 
 /** How `te_request_failure` counts it. */
 export type FailureKind = 'overloaded' | 'batch_size' | 'validation' | 'tokenization' | 'inference'

@@ -1,9 +1,18 @@
-// The flags of text-embeddings-router 1.9.3, with its defaults (router/src/main.rs), in camelCase.
+// The flags of text-embeddings-router, with its defaults (router/src/main.rs), in camelCase.
 
 import { ReembedError } from '@reembed/shared'
 import type { EngineModel } from './engine.ts'
 
+/**
+ * What differs: since 1.9.0 what is not valid is a 422 and no 413, a batch that lacks permits is refused instead of
+ * waiting, `auto_truncate` is on by default, and the served model name exists. HF-managed endpoints were on 1.8.3 in
+ * October 2026.
+ */
+export type TeiVersion = '1.8.3' | '1.9.3'
+
 export interface TeiFlags {
+  /** Which TEI to be. Default 1.9.3. */
+  readonly version?: TeiVersion | undefined
   /** Inputs (not requests) between arrival and reply; one more is answered 429. Default 512. */
   readonly maxConcurrentRequests?: number | undefined
   /** Tokens of one batch. Default 16384. */
@@ -14,9 +23,9 @@ export interface TeiFlags {
   readonly maxClientBatchSize?: number | undefined
   /** Bytes of a request body. Default 2,000,000. */
   readonly payloadLimit?: number | undefined
-  /** What `truncate` is where a request does not say. Default true (since 1.9.0). */
+  /** What `truncate` is where a request does not say. Default true, in 1.8.3 false. */
   readonly autoTruncate?: boolean | undefined
-  /** The `model` of every /v1/embeddings reply. Default: the model's id. */
+  /** The `model` of every /v1/embeddings reply. Default, and always in 1.8.3: the model's id. */
   readonly servedModelName?: string | undefined
   readonly defaultPromptName?: string | undefined
   readonly defaultPrompt?: string | undefined
@@ -30,6 +39,7 @@ export interface TeiFlags {
 
 /** Flags with defaults in place and fitted to the model. */
 export interface Settings {
+  readonly version: TeiVersion
   readonly maxConcurrentRequests: number
   readonly maxBatchTokens: number
   readonly maxBatchRequests: number | null
@@ -49,12 +59,13 @@ export function settingsOf(
   engineMaxBatchRequests: number | null,
 ): Settings {
   const {
+    version = '1.9.3',
     maxConcurrentRequests = 512,
     maxBatchTokens = 16_384,
     maxBatchRequests = null,
     maxClientBatchSize = 32,
     payloadLimit = 2_000_000,
-    autoTruncate = true,
+    autoTruncate = version !== '1.8.3',
     servedModelName = model.id,
     defaultPromptName,
     defaultPrompt,
@@ -78,6 +89,7 @@ export function settingsOf(
     )
   }
   return {
+    version,
     maxConcurrentRequests,
     maxBatchTokens,
     maxBatchRequests: engineMaxBatchRequests ?? maxBatchRequests,
@@ -85,7 +97,7 @@ export function settingsOf(
     maxInputLength: Math.min(model.maxInputLength, maxBatchTokens),
     payloadLimit,
     autoTruncate,
-    servedModelName,
+    servedModelName: version === '1.8.3' ? model.id : servedModelName,
     defaultPrompt: promptOf(model, defaultPromptName) ?? defaultPrompt ?? '',
     apiKey,
   }

@@ -2,11 +2,13 @@
 // (core/src/infer.rs and core/src/tokenization.rs).
 
 import { createBatcher } from './batcher.ts'
+import type { Clock } from './clock.ts'
 import type { Encoding, Engine, Token } from './engine.ts'
 import { emptyInput, invalidInput, TeiError } from './errors.ts'
 import type { Settings } from './flags.ts'
 import type { Metrics } from './metrics.ts'
 import { normalize } from './normalize.ts'
+import { createPermits } from './permits.ts'
 import type { EmbedRequest, Input, TokenizeRequest } from './requests.ts'
 
 /** The vectors of a request and what its x- headers say; times in milliseconds, each the mean over its inputs. */
@@ -28,23 +30,25 @@ export interface Infer {
 /** A text may have this many characters per token of the model's limit before it is not even tokenised. */
 const MAX_CHAR_MULTIPLIER = 250
 
-export function createInfer(engine: Engine, settings: Settings, metrics: Metrics): Infer {
+export function createInfer(engine: Engine, settings: Settings, metrics: Metrics, clock: Clock): Infer {
   const { maxBatchTokens, maxBatchRequests, maxInputLength, maxClientBatchSize } = settings
-  const batcher = createBatcher({ engine, maxBatchTokens, maxBatchRequests, metrics })
-  let permits = settings.maxConcurrentRequests
+  const batcher = createBatcher({ engine, maxBatchTokens, maxBatchRequests, metrics, clock })
+  const permits = createPermits(settings.maxConcurrentRequests)
 
-  /** One permit per input, all or none; kept until the request is answered or its client has gone. */
-  function acquire(count: number, signal: AbortSignal): Disposable {
-    if (count > permits) throw new TeiError('Overloaded', 'Model is overloaded', 'overloaded')
-    permits -= count
-    let held = count
-    const release = (): void => {
-      permits += held
-      held = 0
-      signal.removeEventListener('abort', release)
+  /** Every input is computed before the first failure, in input order, is the answer to all. */
+  async function embedAll(request: EmbedRequest, signal: AbortSignal) {
+    const { inputs, batch } = request
+    if (settings.version === '1.8.3' && batch) {
+      return Promise.allSettled(
+        inputs.map(async input => {
+          using _permit = await permits.take(signal)
+          return await embedOne(input, request, signal)
+        }),
+      )
     }
-    signal.addEventListener('abort', release)
-    return { [Symbol.dispose]: release }
+    using held = permits.tryTake(inputs.length, signal)
+    if (held === undefined) throw new TeiError('Overloaded', 'Model is overloaded', 'overloaded')
+    return await Promise.allSettled(inputs.map(input => embedOne(input, request, signal)))
   }
 
   function checkBatchSize(size: number): void {
@@ -55,7 +59,7 @@ export function createInfer(engine: Engine, settings: Settings, metrics: Metrics
   }
 
   async function embedOne(input: Input, request: EmbedRequest, signal: AbortSignal) {
-    const startedAt = performance.now()
+    const startedAt = clock.now()
     if (request.dimensions === 0) {
       throw new TeiError(
         'Validation',
@@ -65,7 +69,7 @@ export function createInfer(engine: Engine, settings: Settings, metrics: Metrics
     }
     metrics.count('te_embed_count')
     const encoding = encode(input, request)
-    const tokenizationMs = performance.now() - startedAt
+    const tokenizationMs = clock.now() - startedAt
     const { vector, queueMs, inferenceMs } = await batcher.embed(encoding, signal)
     if (request.dimensions !== undefined && request.dimensions > vector.length) {
       const message = '`dimensions` should be smaller than the maximum embedding dimension.'
@@ -75,7 +79,7 @@ export function createInfer(engine: Engine, settings: Settings, metrics: Metrics
     const result = vector.slice(0, request.dimensions)
     if (request.normalize) normalize(result)
     metrics.count('te_embed_success')
-    metrics.observe('te_embed_duration', (performance.now() - startedAt) / 1000)
+    metrics.observe('te_embed_duration', (clock.now() - startedAt) / 1000)
     metrics.observe('te_embed_tokenization_duration', tokenizationMs / 1000)
     metrics.observe('te_embed_queue_duration', queueMs / 1000)
     metrics.observe('te_embed_inference_duration', inferenceMs / 1000)
@@ -123,9 +127,7 @@ export function createInfer(engine: Engine, settings: Settings, metrics: Metrics
     async embed(request, signal) {
       const { inputs } = request
       if (request.batch) checkBatchSize(inputs.length)
-      using _permits = acquire(inputs.length, signal)
-      // As in TEI: every input is computed before the first failure, in input order, is the answer to all.
-      const outcomes = await Promise.allSettled(inputs.map(input => embedOne(input, request, signal)))
+      const outcomes = await embedAll(request, signal)
       const rows = outcomes.map(outcome => {
         if (outcome.status === 'rejected') throw outcome.reason
         return outcome.value

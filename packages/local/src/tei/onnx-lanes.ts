@@ -25,6 +25,9 @@ export async function openLanes(
   const cores = availableParallelism()
   const count = Math.min(cores, MOST_LANES)
   const workerData: OnnxSessionOptions = { graph, pooling, threads: Math.floor(cores / count) }
+  // ONNX Runtime reports its use to its maker and keeps files in the home folder for that, unless told not to. It
+  // reads the process' real environment, which only this thread can write.
+  process.env.ORT_DISABLE_TELEMETRY ??= '1'
   const workers = Array.from({ length: count }, () => {
     const file = new URL(`./onnx-worker${extname(import.meta.url)}`, import.meta.url)
     return new Worker(file, { workerData, execArgv: [] })

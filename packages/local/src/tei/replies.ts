@@ -4,9 +4,6 @@ import type { EngineModel } from './engine.ts'
 import type { Settings } from './flags.ts'
 import type { Embedded } from './infer.ts'
 
-/** What this server speaks; clients tell TEI's versions apart by it. */
-const VERSION = '1.9.3'
-
 /** `number[][]`, also for one text. NaN and infinities become null, as serde_json writes them. */
 export const embeddingsJson = ({ vectors }: Embedded): string =>
   `[${vectors.map(vector => JSON.stringify(Array.from(vector))).join(',')}]`
@@ -26,7 +23,7 @@ export function infoJson(model: EngineModel, settings: Settings): string {
     model_id: model.id,
     model_sha: model.sha,
     model_dtype: model.dtype,
-    served_model_name: settings.servedModelName,
+    ...(settings.version === '1.8.3' ? {} : { served_model_name: settings.servedModelName }),
     model_type: { embedding: { pooling: model.pooling } },
     max_concurrent_requests: settings.maxConcurrentRequests,
     max_input_length: settings.maxInputLength,
@@ -35,7 +32,7 @@ export function infoJson(model: EngineModel, settings: Settings): string {
     max_client_batch_size: settings.maxClientBatchSize,
     auto_truncate: settings.autoTruncate,
     tokenization_workers: 1,
-    version: VERSION,
+    version: settings.version,
     sha: null,
     docker_label: null,
   })

@@ -1,12 +1,13 @@
-// Text Embeddings Inference 1.9.3 over HTTP/1.1, as far as an embedding model goes: its routes, statuses, bodies
-// and headers (router/src/http/server.rs at 0d124dc). The model behind it is any Engine.
+// Text Embeddings Inference over HTTP/1.1, as far as an embedding model goes: its routes, statuses, bodies and
+// headers (router/src/http/server.rs at 0d124dc, and what 1.8.3 did otherwise). The model behind it is any Engine.
 
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
 import { readJson } from './body.ts'
+import { type Clock, systemClock } from './clock.ts'
 import type { Engine } from './engine.ts'
-import { Rejection, STATUS_OF, TeiError } from './errors.ts'
+import { Rejection, statusOf, TeiError } from './errors.ts'
 import { type Settings, settingsOf, type TeiFlags } from './flags.ts'
 import { createInfer, type Embedded, type Infer } from './infer.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
@@ -21,11 +22,33 @@ import {
 export interface TeiServer extends AsyncDisposable {
   /** For example `http://127.0.0.1:40123`, without a slash at the end. */
   readonly url: string
+  /** Ends as a process that aborts: every connection is reset, whatever was under way. */
+  abort(): Promise<void>
+}
+
+/** A request of an embedding route, as far as it is read. */
+export interface Arrived {
+  readonly path: string
+  readonly headers: IncomingHttpHeaders
+  /** As sent; ids are given as they are. */
+  readonly inputs: readonly unknown[]
 }
 
 export interface ServeTeiOptions extends TeiFlags {
   /** Not disposed with the server: who made it ends it. */
   readonly engine: Engine
+  readonly clock?: Clock | undefined
+  /** For fakes: called with each request of an embedding route, may answer itself or say how the reply is written. */
+  readonly interfere?: ((arrived: Arrived) => Interference | undefined) | undefined
+  /** For counts: each embedding request that was answered with vectors. */
+  readonly onEmbedded?: ((inputs: number, tokens: number) => void) | undefined
+}
+
+export interface Interference {
+  /** Instead of the server's own; nothing is computed. */
+  readonly reply?: Reply
+  /** Instead of writing the reply plainly. */
+  readonly write?: (response: ServerResponse, reply: Reply) => void
 }
 
 /** Serves `engine` until disposed; disposing refuses new connections and lets requests in flight finish. */
@@ -33,20 +56,33 @@ export async function serveTei({
   engine,
   hostname = '127.0.0.1',
   port = 0,
+  clock = systemClock,
+  interfere,
+  onEmbedded,
   ...flags
 }: ServeTeiOptions): Promise<TeiServer> {
   const settings = settingsOf(flags, engine.model, engine.maxBatchRequests)
   const metrics = createMetrics(settings.maxInputLength)
-  const infer = createInfer(engine, settings, metrics)
-  const routes = routesOf({ engine, settings, metrics, infer })
+  const infer = createInfer(engine, settings, metrics, clock)
+  const routes = routesOf({ engine, settings, metrics, infer, clock, onEmbedded })
   let ending = false
 
   const server = createServer(async (request, response) => {
     const gone = new AbortController()
     response.on('close', () => gone.abort())
-    const reply = await answer(request, gone.signal, routes, settings, metrics)
+    let write = writeReply
+    const reply = await answer(request, gone.signal, routes, settings, metrics, body => {
+      const interference = interfere?.(arrivedOf(request, body))
+      write = interference?.write ?? writeReply
+      return interference?.reply
+    })
     if (ending) response.setHeader('connection', 'close')
     write(response, reply)
+  })
+  const sockets = new Set<Socket>()
+  server.on('connection', socket => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
   })
   // hyper closes no connection for being idle or slow, so neither do we.
   server.keepAliveTimeout = 0
@@ -57,6 +93,13 @@ export async function serveTei({
   const { port: bound } = server.address() as AddressInfo
   return {
     url: `http://${hostname.includes(':') ? `[${hostname}]` : hostname}:${bound}`,
+    async abort() {
+      const closed = ending ? undefined : once(server, 'close')
+      ending = true
+      server.close()
+      for (const socket of sockets) socket.resetAndDestroy()
+      await closed
+    },
     async [Symbol.asyncDispose]() {
       if (ending) return
       ending = true
@@ -72,6 +115,7 @@ interface Route {
   readonly method: 'GET' | 'POST'
   /** The health and metrics routes are for probes, which have no key. */
   readonly open?: true
+  readonly embeds?: true
   /** How errors are told: TEI's own shape, or OpenAI's. */
   readonly errors?: 'openai'
   readonly handle: (call: Call) => Promise<Reply> | Reply
@@ -85,7 +129,7 @@ interface Call {
 }
 
 /** With `json`, with plain `text`, or with no body. */
-interface Reply {
+export interface Reply {
   readonly status?: number
   readonly json?: string
   readonly text?: string
@@ -97,20 +141,23 @@ interface Parts {
   readonly settings: Settings
   readonly metrics: Metrics
   readonly infer: Infer
+  readonly clock: Clock
+  readonly onEmbedded: ServeTeiOptions['onEmbedded']
 }
 
-function routesOf({ engine, settings, metrics, infer }: Parts): Map<string, Route[]> {
+function routesOf({ engine, settings, metrics, infer, clock, onEmbedded }: Parts): Map<string, Route[]> {
   const measured = async (
     batch: boolean,
     run: () => Promise<Embedded>,
     json: (embedded: Embedded) => string,
   ): Promise<Reply> => {
-    const startedAt = performance.now()
+    const startedAt = clock.now()
     const method = batch ? 'batch' : 'single'
     metrics.count('te_request_count', { method })
     const embedded = await run()
     metrics.count('te_request_success', { method })
-    const totalMs = performance.now() - startedAt
+    const totalMs = clock.now() - startedAt
+    onEmbedded?.(embedded.vectors.length, embedded.tokens)
     metrics.observe('te_request_duration', totalMs / 1000)
     metrics.observe('te_request_tokenization_duration', embedded.tokenizationMs / 1000)
     metrics.observe('te_request_queue_duration', embedded.queueMs / 1000)
@@ -119,6 +166,7 @@ function routesOf({ engine, settings, metrics, infer }: Parts): Map<string, Rout
   }
   const embed: Route = {
     method: 'POST',
+    embeds: true,
     handle({ body, signal }) {
       const request = parseEmbedRequest(body)
       return measured(request.batch, () => infer.embed(request, signal), embeddingsJson)
@@ -126,6 +174,7 @@ function routesOf({ engine, settings, metrics, infer }: Parts): Map<string, Rout
   }
   const openAi: Route = {
     method: 'POST',
+    embeds: true,
     errors: 'openai',
     handle({ body, signal }) {
       const { encodingFormat, ...request } = parseOpenAiRequest(body)
@@ -155,7 +204,7 @@ function routesOf({ engine, settings, metrics, infer }: Parts): Map<string, Rout
     },
   }
   const info: Route = { method: 'GET', handle: () => ({ json: infoJson(engine.model, settings) }) }
-  const health: Route = { method: 'GET', open: true, handle: () => ({}) }
+  const health: Route = { method: 'GET', open: true, handle: () => healthOf(engine) }
   const prometheus: Route = {
     method: 'GET',
     open: true,
@@ -181,8 +230,9 @@ async function answer(
   request: IncomingMessage,
   signal: AbortSignal,
   routes: Map<string, Route[]>,
-  { apiKey, payloadLimit }: Settings,
+  { apiKey, payloadLimit, version }: Settings,
   metrics: Metrics,
+  interfere: (body: unknown) => Reply | undefined,
 ): Promise<Reply> {
   const here = routes.get((request.url ?? '/').split('?', 1)[0] ?? '/')
   if (here === undefined) return { status: 404 }
@@ -196,18 +246,34 @@ async function answer(
 
   try {
     const body = route.method === 'POST' ? await readJson(request, payloadLimit) : undefined
-    return await route.handle({ body, signal })
+    const other = route.embeds && interfere(body)
+    return other || (await route.handle({ body, signal }))
   } catch (error) {
-    if (error instanceof Rejection) return { status: error.status, text: error.message }
+    if (error instanceof Rejection) {
+      // A body over the limit is answered before it is read to its end, which the connection does not survive.
+      const headers = error.status === 413 ? { connection: 'close' } : {}
+      return { status: error.status, text: error.message, headers }
+    }
     const failure =
       error instanceof TeiError ? error : new TeiError('Backend', `Backend error: ${error}`, 'inference')
     // Nobody is left to be told, and TEI would have dropped the request without a word.
     if (!signal.aborted && !request.errored) metrics.count('te_request_failure', { err: failure.kind })
-    return { status: STATUS_OF[failure.type], json: errorJson(failure, route.errors) }
+    const status = statusOf(failure.type, version)
+    return { status, json: errorJson(failure, status, route.errors) }
   }
 }
 
-function write(response: ServerResponse, { status = 200, json, text, headers }: Reply): void {
+function arrivedOf({ url = '', headers }: IncomingMessage, body: unknown): Arrived {
+  const { inputs, input = inputs } = Object(body)
+  return { path: url, headers, inputs: Array.isArray(input) ? input : [input] }
+}
+
+async function healthOf({ isHealthy }: Engine): Promise<Reply> {
+  if (isHealthy === undefined || (await isHealthy())) return {}
+  return { status: 503, json: '{"error":"unhealthy","error_type":"Unhealthy"}' }
+}
+
+export function writeReply(response: ServerResponse, { status = 200, json, text, headers }: Reply): void {
   const body = json ?? text ?? ''
   const type = json !== undefined ? 'application/json' : 'text/plain; charset=utf-8'
   response
@@ -219,10 +285,8 @@ function write(response: ServerResponse, { status = 200, json, text, headers }: 
     .end(body)
 }
 
-function errorJson({ type, message }: TeiError, shape: 'openai' | undefined): string {
-  return JSON.stringify(
-    shape === 'openai' ? { message, code: STATUS_OF[type], type } : { error: message, error_type: type },
-  )
+function errorJson({ type, message }: TeiError, code: number, shape: 'openai' | undefined): string {
+  return JSON.stringify(shape === 'openai' ? { message, code, type } : { error: message, error_type: type })
 }
 
 /** Whole numbers, milliseconds; router/src/lib.rs, `From<ResponseMetadata> for HeaderMap`. */

@@ -40,6 +40,8 @@ export type ConsumerEvent =
       readonly final: boolean
     }
   | { readonly kind: 'idle' }
+  /** A job of a worker that vanished was found and is queued again; told by the worker that found it. */
+  | { readonly kind: 'stalled'; readonly id: string }
   | { readonly kind: 'redis_error'; readonly error: unknown; readonly times: number }
 
 export interface Consumer extends AsyncDisposable {
@@ -127,6 +129,7 @@ export async function consume(
     for (const id of ids) worker.cancelJob(id, 'the lock was lost: another worker may have the job')
   })
   worker.on('drained', () => onEvent({ kind: 'idle' }))
+  worker.on('stalled', id => onEvent({ kind: 'stalled', id }))
 
   const errors = { times: 0, since: 0, pauseMs: 1_000 }
   worker.on('error', error => {

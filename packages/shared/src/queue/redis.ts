@@ -78,11 +78,18 @@ export function requireNoEviction(facts: RedisFacts, url: string): void {
   )
 }
 
-/** A connection that reconnects for ever; commands wait meanwhile. The caller disposes it. */
-export function connectRedis(url: string): Redis {
+/**
+ * A connection that reconnects for ever; commands wait meanwhile, or with `impatient` fail at once. The caller disposes
+ * it.
+ */
+export function connectRedis(
+  url: string,
+  { impatient = false }: { readonly impatient?: boolean } = {},
+): Redis {
   return new Redis(url, {
     ...base,
-    maxRetriesPerRequest: null,
+    ...(impatient && { enableOfflineQueue: false, commandTimeout: 5_000 }),
+    maxRetriesPerRequest: impatient ? 0 : null,
     retryStrategy: (times: number) => Math.min(50 * 2 ** times, 2_000),
   })
 }

@@ -11,6 +11,7 @@ import {
 } from '@aws-sdk/client-s3'
 
 import { ReembedError } from '../errors.ts'
+import { noteStoreFault } from './faults.ts'
 import { collect, compareKeys } from './keys.ts'
 import { createRetry } from './retry.ts'
 import { type S3Call, s3Error, statusOf } from './s3-errors.ts'
@@ -35,7 +36,7 @@ export interface S3Options {
   readonly tries?: number | undefined
 }
 
-/** SHA-256 of the body, put with every object: it tells after a lost reply whether the object there is ours. */
+/** A SHA-256 that stands for the body, put with every object: it tells after a lost reply whether the object there is ours. */
 const DIGEST = 'reembed-sha256'
 
 /**
@@ -62,6 +63,12 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     )
   const unsafe = (why: string): ReembedError => new ReembedError('STORE_UNSAFE', `${place} ${why}`)
 
+  function fault(error: unknown, call: S3Call): unknown {
+    const meant = s3Error(error, call)
+    if (meant instanceof ReembedError && meant.retry === 'later') noteStoreFault(statusOf(error))
+    return meant
+  }
+
   /** Runs one call until it succeeds or can't. */
   async function trying<T>(call: S3Call, signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T> {
     const retry = createRetry({ tries, signal })
@@ -70,7 +77,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
       try {
         return await run()
       } catch (error) {
-        await retry.after(s3Error(error, call))
+        await retry.after(fault(error, call))
       }
     }
   }
@@ -134,7 +141,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
         if (status === 412) throw changed(key)
         if (status === 404 && etag !== undefined && (error as Error).name !== 'NoSuchBucket')
           throw changed(key)
-        await retry.after(s3Error(error, call))
+        await retry.after(fault(error, call))
       }
     }
   }
@@ -183,8 +190,8 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
       } while (token !== undefined)
     },
 
-    async putIfAbsent(key, body, { contentType = 'application/octet-stream', signal } = {}) {
-      const digest = createHash('sha256').update(body).digest('hex')
+    async putIfAbsent(key, body, { contentType = 'application/octet-stream', sha256, signal } = {}) {
+      const digest = sha256 ?? createHash('sha256').update(body).digest('hex')
       const command = new PutObjectCommand({
         Bucket: bucket,
         Key: root + key,

@@ -61,7 +61,8 @@ export function createSender({ endpoint, limiter, patienceMs, clock, random }: S
       permit.ignore()
       return inParts(request, limits.inputs, signal, tries, isCanary)
     }
-    const outcome = await endpoint.request(texts, vectors, { rows, signal })
+    const otherRoute = tries.vector === MAX_BAD_VECTORS - 1
+    const outcome = await endpoint.request(texts, vectors, { rows, otherRoute, signal })
 
     if (outcome.kind === 'ok') {
       permit.success(outcome)
@@ -111,7 +112,7 @@ export function createSender({ endpoint, limiter, patienceMs, clock, random }: S
     }
   }
 
-  /** A vector of NaN may come from the texts it was computed with, so its text is tried alone. */
+  /** A vector of NaN may come from the texts it was computed with: its text is tried alone, then by another route. */
   async function again(single: Request, signal: AbortSignal, tries: Tries): Promise<void> {
     const count = (tries.vector ?? 0) + 1
     if (count < MAX_BAD_VECTORS) return deliver(single, signal, { ...tries, vector: count })

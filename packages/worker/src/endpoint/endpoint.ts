@@ -28,6 +28,8 @@ export interface EndpointOptions {
 export interface RequestOptions {
   /** Row of `vectors` for each text; 0, 1, 2 … if not given. */
   readonly rows?: readonly number[]
+  /** By `/embed` for once, where the server has it: its vectors come another way. */
+  readonly otherRoute?: boolean
   readonly signal?: AbortSignal | undefined
 }
 
@@ -76,7 +78,7 @@ function createEndpoint(server: Server, info: EndpointInfo, probe: Probe): Endpo
   async function request(
     texts: readonly string[],
     vectors: Float32Array,
-    { rows = texts.map((_, i) => i), signal }: RequestOptions = {},
+    { rows = texts.map((_, i) => i), otherRoute = false, signal }: RequestOptions = {},
   ): Promise<Outcome> {
     const sent = performance.now()
     const send = (by: Route): Promise<Outcome> =>
@@ -97,10 +99,11 @@ function createEndpoint(server: Server, info: EndpointInfo, probe: Probe): Endpo
           badRows: badRowsOf(vectors, rows, dimensions, normalized),
         }
       })
-    const outcome = await send(route)
+    const first = otherRoute && info.kind === 'tei' ? '/embed' : route
+    const outcome = await send(first)
     // A kept connection may be closed by the other side just as it is used again: once more, at once. Embedding
     // twice does no harm.
-    if (outcome.kind === 'reset') return send(route)
+    if (outcome.kind === 'reset') return send(first)
     // The server was started again without auto-truncate, so from now on it has to be told.
     if (outcome.kind === 'too_long' && truncate && info.kind === 'tei' && route !== '/embed') {
       route = '/embed'

@@ -1,0 +1,126 @@
+// /metrics of real worker and exporter processes, over a whole run on real parts.
+
+import { join } from 'node:path'
+import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { documents, type Running, reembed, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
+import { onPath, tool } from './parts/tools.ts'
+
+const COUNT = 500
+const parts: AsyncDisposable[] = []
+const processes: Running[] = []
+let redis: LocalRedis
+let tei: TeiServer
+let folder: string
+let worker: string
+let exporter: string
+
+/** The URL that a process says it serves its metrics at. */
+const served = async (running: Running): Promise<string> =>
+  JSON.parse(await running.line(/metrics served/)).url
+
+async function scrape(url: string): Promise<Map<string, number>> {
+  const reply = await fetch(`${url}/metrics`)
+  expect(reply.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8')
+  const lines = (await reply.text()).split('\n').filter(line => line !== '' && !line.startsWith('#'))
+  return new Map(lines.map(line => [line.slice(0, line.lastIndexOf(' ')), Number(line.split(' ').at(-1))]))
+}
+
+beforeAll(async () => {
+  const place = await temporaryFolder()
+  parts.push(place)
+  folder = place.path
+  ;[redis, tei] = await Promise.all([startRedis(), serveTei({ engine: createHashEngine({ dimensions: 8 }) })])
+  parts.push(redis, tei)
+  await writeJsonl(join(folder, 'corpus.jsonl'), [...documents(COUNT - 1), { id: 'none', text: '' }])
+  const given = ['--output', join(folder, 'out'), '--redis', redis.url]
+  const enqueued = await reembed([
+    'enqueue',
+    '--source',
+    join(folder, 'corpus.jsonl'),
+    '--documents-per-shard',
+    '100',
+    '--endpoint',
+    tei.url,
+    ...given,
+  ])
+  expect(enqueued.stderr).not.toContain('reembed:')
+  const exporting = start(['exporter', ...given, '--metrics', '0'])
+  processes.push(exporting)
+  exporter = await served(exporting)
+})
+afterAll(async () => {
+  // Redis is gone by now, so nobody can drain.
+  for (const { child } of processes) child.kill('SIGKILL')
+  await Promise.all(processes.map(({ finished }) => finished))
+  for (const part of parts.reverse()) await part[Symbol.asyncDispose]()
+})
+
+test('the exporter shows the backlog while there is no worker at all', async () => {
+  await expect
+    .poll(async () => (await scrape(exporter)).get('reembed_queue_jobs{state="wait"}'))
+    .toBeGreaterThan(3)
+  const metrics = await scrape(exporter)
+  expect(metrics.get('reembed_workers')).toBe(0)
+  expect(metrics.get('reembed_redis_up')).toBe(1)
+  expect(metrics.get('reembed_redis_noeviction')).toBe(1)
+  expect(metrics.get('reembed_queue_oldest_waiting_seconds')).toBeGreaterThan(0)
+  const done = [...metrics].filter(([name]) => name.startsWith('reembed_run_shards_done{'))
+  expect(done.map(([, value]) => value)).toEqual([0])
+})
+
+test('a worker counts what it did, to the document', async () => {
+  const running = start([
+    'worker',
+    '--output',
+    join(folder, 'out'),
+    '--redis',
+    redis.url,
+    '--endpoint',
+    tei.url,
+    '--metrics',
+    '0',
+  ])
+  processes.push(running)
+  worker = await served(running)
+  await running.line(/"publish":"published"/)
+  const metrics = await scrape(worker)
+  const shards = metrics.get('reembed_shards_total{outcome="put"}') ?? 0
+  expect(shards).toBeGreaterThan(3)
+  expect(metrics.get('reembed_documents_total')).toBe(COUNT)
+  expect(metrics.get('reembed_rejects_total{reason="empty_text"}')).toBe(1)
+  expect(metrics.get('reembed_texts_total')).toBe(COUNT - 1)
+  expect(metrics.get('reembed_jobs_total{outcome="done"}')).toBe(shards)
+  expect(metrics.get('reembed_jobs_active')).toBe(0)
+  expect(metrics.get('reembed_tokens_total')).toBeGreaterThan(COUNT)
+  expect(metrics.get('reembed_request_duration_seconds_count')).toBe(
+    metrics.get('reembed_requests_total{outcome="ok"}'),
+  )
+  expect(metrics.get('reembed_limiter_limit_inputs')).toBeGreaterThan(0)
+  expect(metrics.get('reembed_limiter_inflight_inputs')).toBe(0)
+  expect(await (await fetch(`${worker}/ready`)).text()).toBe('ready\n')
+  const seen = await scrape(exporter)
+  expect(seen.get('reembed_workers')).toBe(1)
+  expect(seen.get('reembed_queue_jobs{state="wait"}')).toBe(0)
+})
+
+test.skipIf(!onPath('promtool'))(
+  `promtool accepts the metrics of worker and exporter${onPath('promtool') ? '' : ' (skipped: no promtool on PATH)'}`,
+  async () => {
+    for (const url of [worker, exporter]) {
+      const text = await (await fetch(`${url}/metrics`)).text()
+      const { status, stdout, stderr } = tool('promtool', ['check', 'metrics'], { input: text })
+      expect(`${stdout}${stderr}`).toBe('')
+      expect(status).toBe(0)
+    }
+  },
+)
+
+test('when Redis goes, the exporter says so at once, and is not ready', async () => {
+  await redis[Symbol.asyncDispose]()
+  const metrics = await scrape(exporter)
+  expect(metrics.get('reembed_redis_up')).toBe(0)
+  expect(metrics.has('reembed_queue_jobs{state="wait"}')).toBe(false)
+  const ready = await fetch(`${exporter}/ready`)
+  expect([ready.status, await ready.text()]).toEqual([503, expect.stringMatching(/no Redis answers at/)])
+})

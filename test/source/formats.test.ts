@@ -5,11 +5,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openCorpus, planRun } from '@reembed/producer'
+import { createAudit, openCorpus, planRun } from '@reembed/producer'
 import { type Document, openStore, readSlice, type Slice } from '@reembed/shared'
 import { type S3Server, startS3Server } from '@reembed/shared/testing'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import { createAudit } from '../../packages/producer/src/audit.ts'
 import { type Written, writeFormats, writtenDocuments } from './writers.ts'
 
 const COUNT = Number(process.env.REEMBED_TEST_DOCUMENTS ?? 3_000)

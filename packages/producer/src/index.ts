@@ -1,3 +1,4 @@
+export { type Audit, createAudit } from './audit.ts'
 // The whole public surface of @reembed/producer; every other file is private to the package.
 
 export { type Corpus, type OpenCorpusOptions, openCorpus } from './corpus.ts'

@@ -94,6 +94,15 @@ function required(option: Option): Option {
   return copy
 }
 
+/** The same option where it may be left out. */
+export const optional = (option: Option): Option =>
+  Object.assign(new Option(option.flags, option.description), option)
+
+export const config: Option = new Option(
+  '--config <file>',
+  'values for options that neither a flag nor a variable gives (default: reembed.yaml, if there is one)',
+).env('REEMBED_CONFIG')
+
 export const corpus: readonly Option[] = [
   required(source),
   new Option('--format <format>', 'read every object as this, whatever its extension').choices(FORMATS),

@@ -7,6 +7,7 @@ import {
   modelKey,
   putJson,
   ReembedError,
+  readPlan,
   type ShardLayout,
   type Store,
 } from '@reembed/shared'
@@ -38,11 +39,14 @@ export async function planFrom(
     prompt: flags.prompt,
     truncate: flags.truncate,
     fields: { ...(flags.id && { id: flags.id }), ...(flags.text && { text: flags.text }) },
+    template: flags.template,
+    carry: flags.carry,
     dimensions: flags.dimensions,
     dtype: flags.dtype,
     layout: layoutOf(flags),
     documentsPerShard: flags.documentsPerShard,
     maxRejects: flags.maxRejects,
+    known: async run => output && readPlan(output, run),
   })
 }
 

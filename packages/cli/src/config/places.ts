@@ -10,6 +10,8 @@ export const PLACES: Readonly<Record<string, string>> = {
   format: 'source.format',
   id: 'source.id',
   text: 'source.text',
+  template: 'source.template',
+  carry: 'source.carry',
 
   model: 'model.id',
   revision: 'model.revision',

@@ -137,3 +137,12 @@ test('kill -9 of a worker in the middle of a run loses and doubles nothing', asy
   await expectEveryDocumentOnce(run)
   expect((await reembed(['verify', '--output', 's3://vectors/wiki'], env)).code).toBe(0)
 })
+
+test('a worker leaves jobs of outputs that it does not serve to the workers that do', async () => {
+  const { run } = JSON.parse((await enqueue()).stdout)
+  workers.push(start(['worker', '--output', 's3://vectors/other', ...parts()], env))
+  await workers[0]?.line(/does not serve the output s3:\/\/vectors\/wiki/)
+  await startWorkers(1)
+  await published()
+  await expectEveryDocumentOnce(run)
+})

@@ -53,13 +53,14 @@ export async function follow({
       if (outcome?.status === 'broken') throw outcome.error
       if (outcome?.status === 'running') {
         before = shards - outcome.missing - (await queue.progress(run)).shards
-        if (idle) await failIfNothingIsLeft(queue, plan, outcome.missing)
+        await failIfNothingIsLeft(queue, plan, outcome.missing)
       }
     }
     await wait(LOOK_MS, undefined, { signal })
   }
 }
 
+/** A failed job stays with the queue, so as many of them as shards are missing means that nobody works on the run. */
 async function failIfNothingIsLeft(queue: Queue, { run }: Plan, missing: number): Promise<void> {
   const failures = await queue.failures(run, missing)
   const [first] = failures

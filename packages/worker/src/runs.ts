@@ -21,7 +21,7 @@ export interface OpenRun {
 }
 
 export interface Runs extends AsyncDisposable {
-  /** @throws ReembedError JOB_INVALID for an output this worker doesn't serve, RUN_UNKNOWN for a run that is not planned there. */
+  /** @throws ReembedError JOB_INVALID (try later) for an output this worker doesn't serve, RUN_UNKNOWN for a run that is not planned there. */
   open(job: Job): Promise<OpenRun>
 }
 
@@ -36,6 +36,8 @@ export interface RunsOptions {
 /** Segments of a plan that are kept; jobs come about in order, so a few do. */
 const KEPT_SEGMENTS = 4
 
+const NOT_OURS_MS = 2_000
+
 export function createRuns({ outputs, s3, openUrl = url => openStore(url, { s3 }) }: RunsOptions): Runs {
   const stores = createOpener(openUrl)
   const runs = createOpener(async (name: string) => {
@@ -48,9 +50,11 @@ export function createRuns({ outputs, s3, openUrl = url => openStore(url, { s3 }
   return {
     async open({ output, run }) {
       if (!outputs.some(served => output === served || output.startsWith(`${served.replace(/\/+$/, '')}/`))) {
+        // Another worker on this Redis does; until it comes, the job waits. Failing it would take it from that worker.
         throw new ReembedError(
           'JOB_INVALID',
-          `invalid job: this worker does not serve the output ${output}; it serves ${outputs.join(', ')}`,
+          `this worker does not serve the output ${output}, only ${outputs.join(', ')}: left to another worker`,
+          { retry: 'later', afterMs: NOT_OURS_MS },
         )
       }
       return runs.open(JSON.stringify({ output, run }))

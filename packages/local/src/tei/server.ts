@@ -249,7 +249,11 @@ async function answer(
     const other = route.embeds && interfere(body)
     return other || (await route.handle({ body, signal }))
   } catch (error) {
-    if (error instanceof Rejection) return { status: error.status, text: error.message }
+    if (error instanceof Rejection) {
+      // A body over the limit is answered before it is read to its end, which the connection does not survive.
+      const headers = error.status === 413 ? { connection: 'close' } : {}
+      return { status: error.status, text: error.message, headers }
+    }
     const failure =
       error instanceof TeiError ? error : new TeiError('Backend', `Backend error: ${error}`, 'inference')
     // Nobody is left to be told, and TEI would have dropped the request without a word.

@@ -6,6 +6,8 @@ import type { Encoding, Engine } from '../tei/engine.ts'
 import { createHashEngine, type HashEngineOptions } from '../tei/hash-engine.ts'
 
 export interface FakeModelOptions extends HashEngineOptions {
+  /** What /info states instead of what the vectors are made of: on HF the id is `/repository` and the sha null. */
+  readonly states?: { readonly id?: string; readonly sha?: string | null } | undefined
   /** What a batch takes: `baseMs + msPerToken x cost`. Its cost is the sum of its tokens, or if padded the longest times the count. */
   readonly baseMs?: number | undefined
   readonly msPerToken?: number | undefined
@@ -32,7 +34,7 @@ export interface ModelFaults {
 type Text = Encoding & { readonly text: string }
 
 export function createFakeModel(options: FakeModelOptions, faults: ModelFaults, clock: Clock): Engine<Text> {
-  const { baseMs = 0, msPerToken = 0, padded = false, maxBatchRequests = null } = options
+  const { states, baseMs = 0, msPerToken = 0, padded = false, maxBatchRequests = null } = options
   const hash = createHashEngine(options) as Engine<Text>
   const { dimensions } = hash.model
   let batches = 0
@@ -40,6 +42,7 @@ export function createFakeModel(options: FakeModelOptions, faults: ModelFaults, 
 
   return {
     ...hash,
+    model: { ...hash.model, ...states },
     padded,
     maxBatchRequests,
     lanes: 1,

@@ -30,6 +30,8 @@ export interface FakeTei extends AsyncDisposable {
   /** The same through every crash and start. */
   readonly url: string
   readonly state: 'warming' | 'up' | 'down'
+  /** Resolves when the first start is over: the server is up, or was ended before. */
+  readonly ready: Promise<void>
   readonly faults: FakeTeiFaults
   /** Requests of embedding routes that came in, and what was answered with vectors. */
   readonly counts: {
@@ -99,11 +101,13 @@ export async function startFakeTei(given: FakeTeiOptions = {}): Promise<FakeTei>
     return ending
   }
 
+  const ready = up()
   const fake: FakeTei = {
     url: `http://127.0.0.1:${port}`,
     get state() {
       return state
     },
+    ready,
     faults,
     counts,
     async crash(downMs) {
@@ -125,7 +129,6 @@ export async function startFakeTei(given: FakeTeiOptions = {}): Promise<FakeTei>
       await down()?.abort()
     },
   }
-  const started = up()
-  if (!given.warmUpMs) await started
+  if (!given.warmUpMs) await ready
   return fake
 }

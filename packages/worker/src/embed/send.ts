@@ -67,7 +67,8 @@ export function createSender({
       permit.ignore()
       return inParts(request, limits.inputs, signal, tries, isGood)
     }
-    const outcome = await canary.request(texts, vectors, { rows, spare, signal })
+    const otherRoute = tries.vector === MAX_BAD_VECTORS - 1
+    const outcome = await canary.request(texts, vectors, { rows, spare, otherRoute, signal })
 
     if (outcome.kind === 'ok') {
       permit.success(outcome)
@@ -117,7 +118,7 @@ export function createSender({
     }
   }
 
-  /** A vector of NaN may come from the texts it was computed with, so its text is tried alone. */
+  /** A vector of NaN may come from the texts it was computed with: its text is tried alone, then by another route. */
   async function again(single: Request, signal: AbortSignal, tries: Tries): Promise<void> {
     const count = (tries.vector ?? 0) + 1
     if (count < MAX_BAD_VECTORS) return deliver(single, signal, { ...tries, vector: count })

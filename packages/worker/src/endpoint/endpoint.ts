@@ -4,6 +4,7 @@
 import type { EndpointInfo } from './info.ts'
 import { negotiate, type Probe, readInfo, revisionOf } from './negotiate.ts'
 import { type Outcome, toError } from './outcome.ts'
+import { readAppliedPrompt } from './prompt.ts'
 import { decode, post, type Route, type Server } from './server.ts'
 import { parseAddress } from './url.ts'
 import { badRowsOf } from './vectors.ts'
@@ -28,6 +29,8 @@ export interface EndpointOptions {
 export interface RequestOptions {
   /** Row of `vectors` for each text; 0, 1, 2 … if not given. */
   readonly rows?: readonly number[]
+  /** By `/embed` for once, where the server has it: its vectors come another way. */
+  readonly otherRoute?: boolean
   readonly signal?: AbortSignal | undefined
 }
 
@@ -46,6 +49,8 @@ export interface Endpoint extends AsyncDisposable {
   request(texts: readonly string[], vectors: Float32Array, options?: RequestOptions): Promise<Outcome>
   /** The vectors of a few texts, one after another in one array, or a ReembedError. No retries. */
   embed(texts: readonly string[], options?: { signal?: AbortSignal | undefined }): Promise<Float32Array>
+  /** What the server puts in front of every text by itself; '' for nothing, null where it cannot be told. */
+  appliedPrompt(options?: { signal?: AbortSignal | undefined }): Promise<string | null>
 }
 
 /** Reads `/info`, settles the route, and learns dimensions and normalisation from a first embedding. */
@@ -76,7 +81,7 @@ function createEndpoint(server: Server, info: EndpointInfo, probe: Probe): Endpo
   async function request(
     texts: readonly string[],
     vectors: Float32Array,
-    { rows = texts.map((_, i) => i), signal }: RequestOptions = {},
+    { rows = texts.map((_, i) => i), otherRoute = false, signal }: RequestOptions = {},
   ): Promise<Outcome> {
     const sent = performance.now()
     const send = (by: Route): Promise<Outcome> =>
@@ -97,10 +102,11 @@ function createEndpoint(server: Server, info: EndpointInfo, probe: Probe): Endpo
           badRows: badRowsOf(vectors, rows, dimensions, normalized),
         }
       })
-    const outcome = await send(route)
+    const first = otherRoute && info.kind === 'tei' ? '/embed' : route
+    const outcome = await send(first)
     // A kept connection may be closed by the other side just as it is used again: once more, at once. Embedding
     // twice does no harm.
-    if (outcome.kind === 'reset') return send(route)
+    if (outcome.kind === 'reset') return send(first)
     // The server was started again without auto-truncate, so from now on it has to be told.
     if (outcome.kind === 'too_long' && truncate && info.kind === 'tei' && route !== '/embed') {
       route = '/embed'
@@ -126,6 +132,8 @@ function createEndpoint(server: Server, info: EndpointInfo, probe: Probe): Endpo
       }
       return vectors
     },
+    appliedPrompt: async ({ signal } = {}) =>
+      info.kind === 'tei' ? readAppliedPrompt(server, signal) : null,
     [Symbol.asyncDispose]: () => wire[Symbol.asyncDispose](),
   }
 }

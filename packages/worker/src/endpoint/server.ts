@@ -19,6 +19,9 @@ export interface Server {
   readonly timeoutMs: number
 }
 
+/** A larger body may have met a limit when the connection ends under it. */
+const LARGE_BODY_BYTES = 1_000_000
+
 /** One POST; `read` sees only replies with status 200. */
 export function post<T>(
   { wire, base, model, truncate, timeoutMs }: Server,
@@ -32,7 +35,7 @@ export function post<T>(
       ? JSON.stringify({ inputs: texts, truncate })
       : JSON.stringify({ input: texts, encoding_format: 'base64', model })
   const headers = ['content-type', 'application/json']
-  return attempt(() =>
+  const exchange = (): Promise<T | Failure> =>
     wire.exchange<T | Failure>(
       { method: 'POST', path: base + route, headers, body, timeoutMs, signal },
       reply => {
@@ -45,8 +48,8 @@ export function post<T>(
           return kind === 'gateway' ? { kind, message } : { kind: 'corrupt', message: messageOf(error) }
         }
       },
-    ),
-  )
+    )
+  return attempt(exchange, texts.length > 1 ? Buffer.byteLength(body) : 0)
 }
 
 export const decode = (route: Route, { body }: Reply, target: Target): ReplyFacts => {
@@ -55,13 +58,19 @@ export const decode = (route: Route, { body }: Reply, target: Target): ReplyFact
   return { model: null, tokens: null }
 }
 
-/** Turns what failed on the way into a Failure; an abort and a bug stay exceptions. */
-export async function attempt<T>(exchange: () => Promise<T>): Promise<T | Failure> {
+/**
+ * Turns what failed on the way into a Failure; an abort and a bug stay exceptions. TEI refuses a body over its limit
+ * before it has read it, so a connection that ends under a large body counts as that refusal; `bodyBytes` is of a body
+ * that can be split.
+ */
+export async function attempt<T>(exchange: () => Promise<T>, bodyBytes = 0): Promise<T | Failure> {
   try {
     return await exchange()
   } catch (error) {
-    if (error instanceof WireError) return classifyError(error.cause, error.answered)
-    throw error
+    if (!(error instanceof WireError)) throw error
+    const failure = classifyError(error.cause, error.answered)
+    const refused = failure.kind === 'reset' && !error.answered && bodyBytes > LARGE_BODY_BYTES
+    return refused ? { ...failure, kind: 'too_large' } : failure
   }
 }
 

@@ -7,7 +7,8 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { type Receipt, readShard, type Store } from '@reembed/shared'
-import { createShardBuffer, createShardWriter, type ShardRows, type ShardSink } from '@reembed/worker'
+import { createShardBuffer, type ShardSink } from '@reembed/shared/parquet'
+import { createShardWriter, type ShardRows } from '@reembed/worker'
 import {
   Field,
   FixedSizeBinary,
@@ -72,7 +73,7 @@ const facts = { run: 'r', shard: 0, shards: 1, spaceId: 's', recipeId: 'r', mode
 function writeReembed(rows: Iterable<ShardRows>, sink: ShardSink): Receipt {
   const writer = createShardWriter({ dimensions: DIMENSIONS, sink })
   for (const batch of rows) writer.append(batch)
-  return writer.finish({ ...facts, documents: writer.rows, tokens: null, truncated: 0, repaired: 0 })
+  return writer.finish({ ...facts, documents: writer.rows, tokens: null, truncated: 0, repaired: 0 }).receipt
 }
 
 /** Arrow columns around the same memory, made by hand: apache-arrow's builders would cost more than the writing. */

@@ -1,7 +1,14 @@
 // The board in memory and the board in Redis are one board: each promise is held by both.
 
 import { type LocalRedis, startRedis } from '@reembed/local'
-import { type Board, type BoardOptions, createBoard, openBoard, type Report, type View } from '@reembed/shared'
+import {
+  type Board,
+  type BoardOptions,
+  createBoard,
+  openBoard,
+  type Report,
+  type View,
+} from '@reembed/shared'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
@@ -53,7 +60,10 @@ describe.each(KINDS)('the board %s', (_name, open) => {
   test('forgets a worker that it has not heard of for long', async () => {
     await using board = open({ expiryMs: 30 })
     await board.report(reportOf('b'))
-    await until(() => board.report(reportOf('a')), ({ workers }) => workers === 1)
+    await until(
+      () => board.report(reportOf('a')),
+      ({ workers }) => workers === 1,
+    )
   })
 
   test('gives all sums of a window to one worker, and starts anew', async () => {
@@ -103,7 +113,10 @@ describe.each(KINDS)('the board %s', (_name, open) => {
     expect(await ask('a')).toMatchObject({ away: 'warming', prober: true })
     expect(await ask('b')).toMatchObject({ away: 'warming', prober: false })
     expect(await ask('a')).toMatchObject({ prober: true })
-    await until(() => ask('b'), ({ prober }) => prober)
+    await until(
+      () => ask('b'),
+      ({ prober }) => prober,
+    )
     expect(await ask('a')).toMatchObject({ prober: false })
   })
 
@@ -113,7 +126,10 @@ describe.each(KINDS)('the board %s', (_name, open) => {
     const why = { state: { limit: 64 }, away: 'HTTP 401' }
     expect(await board.report(reportOf('a', { known: why }))).toMatchObject({ away: 'HTTP 401' })
     expect(await board.report(reportOf('b', { known: gone }))).toMatchObject({ away: 'HTTP 401' })
-    await until(() => board.report(reportOf('b', { known: gone })), ({ awayMs }) => awayMs > 5)
+    await until(
+      () => board.report(reportOf('b', { known: gone })),
+      ({ awayMs }) => awayMs > 5,
+    )
   })
 })
 
@@ -123,9 +139,11 @@ test('a Redis that was emptied is told the state again by the first who reports'
   const client = new Redis(redis.url)
   await client.flushall()
   client.disconnect()
-  expect((await board.report(reportOf('b', { known: { state: { limit: 470 }, away: null } }))).state).toEqual({
-    limit: 470,
-  })
+  expect((await board.report(reportOf('b', { known: { state: { limit: 470 }, away: null } }))).state).toEqual(
+    {
+      limit: 470,
+    },
+  )
 })
 
 test('a board whose Redis is gone says so at once instead of waiting', async () => {

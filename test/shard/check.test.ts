@@ -1,7 +1,8 @@
 // What reading a shard costs, and that no damage goes unseen or is taken for another.
 
 import { checkShard, ReembedError, readIds, readReceipt, readShard } from '@reembed/shared'
-import { createShardBuffer, createShardWriter } from '@reembed/worker'
+import { createShardBuffer } from '@reembed/shared/parquet'
+import { createShardWriter } from '@reembed/worker'
 import { tableFromArrays, tableToIPC } from 'apache-arrow'
 import fc from 'fast-check'
 import { Table as WasmTable, writeParquet } from 'parquet-wasm'

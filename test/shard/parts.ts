@@ -2,7 +2,8 @@
 
 import { createHash } from 'node:crypto'
 import { type Receipt, ReembedError, type Store } from '@reembed/shared'
-import { createShardBuffer, createShardWriter, type ShardRows, type ShardWriter } from '@reembed/worker'
+import { createShardBuffer } from '@reembed/shared/parquet'
+import { createShardWriter, type ShardRows, type ShardWriter } from '@reembed/worker'
 
 type ReceiptFacts = Parameters<ShardWriter['finish']>[0]
 
@@ -113,7 +114,10 @@ export function writeShard({ rowGroupRows, batch = 32, facts, ...options }: Writ
       vectors: made.vectors.subarray(from * dimensions, (from + batch) * dimensions),
     })
   }
-  const receipt = writer.finish({ ...factsOf(rows + (facts?.rejects?.length ?? 0), dimensions), ...facts })
+  const { receipt } = writer.finish({
+    ...factsOf(rows + (facts?.rejects?.length ?? 0), dimensions),
+    ...facts,
+  })
   return { ...made, receipt, bytes: buffer.bytes() }
 }
 

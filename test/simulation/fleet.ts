@@ -78,6 +78,7 @@ function endpointOf(world: World, process: Process, fleet: Fleet, info: Endpoint
         if (outcome.kind === 'ok' && outcome.badRows.length === 0) return vectors
       }
     },
+    appliedPrompt: async () => null,
     async [Symbol.asyncDispose]() {},
   }
 }

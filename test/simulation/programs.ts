@@ -10,7 +10,7 @@ import {
   rollback,
   shardsPresent,
 } from '@reembed/producer'
-import { messageOf, type Queue, ReembedError, type Store, verdictOf } from '@reembed/shared'
+import { messageOf, type Queue, ReembedError, readSeq, type Store, verdictOf } from '@reembed/shared'
 import { createEmbedder, createRuns, modelOf, settleReference, work } from '@reembed/worker'
 import type { Fleet } from './fleet.ts'
 import type { Lock, SimulatedQueue } from './queue.ts'
@@ -25,7 +25,9 @@ export interface Setting {
   /** Told when a worker says that a job is done. */
   readonly claimed: (job: Lock['job']) => void
   /** Told of runs that were planned. */
-  readonly planned: (run: string, revision: string | null, sourceEtags: string) => void
+  readonly planned: (run: string, revision: string | null) => void
+  /** Told when a rollback was refused although no run was planned after it began. */
+  readonly refused: () => void
 }
 
 const JOBS_AT_ONCE = 2
@@ -34,7 +36,7 @@ const SWEEP_TURNS = 60
 const MS_PER_TURN = 50
 
 /** Plans and enqueues what the endpoint and the source are now; tries again after what passes. */
-export async function produce(setting: Setting, process: Process): Promise<void> {
+export async function produce(setting: Setting, process: Process): Promise<string> {
   const { world, fleet } = setting
   const store = setting.openOutput(process)
   const source = setting.openSource(process)
@@ -46,16 +48,31 @@ export async function produce(setting: Setting, process: Process): Promise<void>
       await settleReference(store, endpoint, () => fleet.open(process))
       const planned = await planRun(corpusOf(source), { model, documentsPerShard: 3, maxRejects: '50%' })
       const { plan } = await recordPlan(store, planned)
-      setting.planned(plan.run, plan.recipe.model.revision, plan.snapshotSha256)
+      setting.planned(plan.run, plan.recipe.model.revision)
       await queue.forgetFailures(plan.run)
       await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
-      return
+      return plan.run
     } catch (error) {
       if (!(error instanceof ReembedError)) throw error
       // A source that changes under the planner is planned again, as a person would.
       if (error.retry !== 'later' && error.code !== 'SOURCE_CHANGED') throw error
       await world.turn(process, 20)
     }
+  }
+}
+
+/** As `reembed run` does: plans, and waits until what it planned is finished. */
+export async function produceAndFollow(setting: Setting, process: Process): Promise<void> {
+  const run = await produce(setting, process)
+  const store = setting.openOutput(process)
+  const sweeper = createSweeper(store, setting.queue.open(process))
+  for (;;) {
+    const outcomes = await sweeper.sweep(undefined, run).catch((error: unknown) => {
+      if (error instanceof ReembedError) return []
+      throw error
+    })
+    if (outcomes.some(outcome => outcome.run === run && outcome.status === 'finished')) return
+    await setting.world.turn(process, SWEEP_TURNS)
   }
 }
 
@@ -132,8 +149,11 @@ async function sweepForEver(world: World, process: Process, store: Store, queue:
 
 /** An operator who goes back to the version before. */
 export async function goBack(setting: Setting, process: Process): Promise<void> {
+  const store = setting.openOutput(process)
   try {
-    await rollback(setting.openOutput(process))
+    const newest = (await readSeq(store))[0]?.seq ?? 0
+    const outcome = await rollback(store)
+    if (outcome.status === 'superseded' && outcome.by.seq <= newest) setting.refused()
   } catch (error) {
     if (!(error instanceof ReembedError)) throw error
   }

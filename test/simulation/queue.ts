@@ -33,6 +33,8 @@ export interface SimulatedQueue {
   /** Locks that were not renewed: the jobs can be taken again, the worker may or may not hear of it. */
   expire(process: Process, told: boolean): void
   readonly jobs: readonly Job[]
+  /** Whether jobs of a run were set aside, which only a person can mend. */
+  failed(run: string): boolean
 }
 
 const ATTEMPTS = 5
@@ -130,6 +132,7 @@ export function createQueue(world: World): SimulatedQueue {
       if (verdict.do === 'fail' || job.attempts >= ATTEMPTS) job.state = 'failed'
       job.reason = reason
     },
+    failed: run => [...held.values()].some(({ job, state }) => job.run === run && state === 'failed'),
     wipe: () => held.clear(),
     expire(process, told) {
       for (const job of held.values()) {

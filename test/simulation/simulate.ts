@@ -1,10 +1,10 @@
 // One seed, one history: a fleet that plans, embeds, sweeps and publishes while everything goes wrong, then a calm
 // time in which it must come to its end.
 
-import { readCurrent, readManifest, readPlan, type Store } from '@reembed/shared'
+import { readCurrent, readManifest, readPlan, readSlices, type Store } from '@reembed/shared'
 import { createFleet } from './fleet.ts'
 import { type Contents, createInvariants } from './invariants.ts'
-import { embedAndSweep, goBack, produce, type Setting } from './programs.ts'
+import { embedAndSweep, goBack, produce, produceAndFollow, type Setting } from './programs.ts'
 import { createQueue } from './queue.ts'
 import { createObjects, type Objects, openSimulated, type StoreFaults } from './store.ts'
 import { createWorld, type Process, type World } from './world.ts'
@@ -19,7 +19,8 @@ export interface History {
 
 type Event = 'kills' | 'zombies' | 'wipes' | 'updates' | 'edits' | 'rollbacks' | 'strangers' | 'versions'
 
-const CHAOS_TURNS = 900
+const SHORT_CHAOS_TURNS = 500
+const LONG_CHAOS_TURNS = 2_000
 const CALM_TURNS = 30_000
 const EVENT_CHANCE = 0.025
 const OLD = 'r1'
@@ -36,6 +37,7 @@ export async function simulate(seed: number): Promise<History> {
   }
   const fleet = createFleet(world, OLD)
   fleet.failing = world.pick([0, 0.02, 0.1])
+  const chaosTurns = world.pick([SHORT_CHAOS_TURNS, LONG_CHAOS_TURNS])
   const changesModel = world.chance(0.6)
   const counts: Record<Event, number> = {
     kills: 0,
@@ -48,6 +50,7 @@ export async function simulate(seed: number): Promise<History> {
     versions: 0,
   }
 
+  const broken: string[] = []
   const contents: Contents = new Map()
   let edition = 0
   const write = (key: string): void => writeObject(source, contents, world, key, edition++)
@@ -56,7 +59,7 @@ export async function simulate(seed: number): Promise<History> {
   const direct = openDirect(output)
   const invariants = createInvariants(output, direct, contents)
   const queue = createQueue(world)
-  const runs = new Map<string, { revision: string | null; snapshot: string }>()
+  const runs = new Map<string, { revision: string | null }>()
   let planned = ''
   const setting: Setting = {
     world,
@@ -65,13 +68,15 @@ export async function simulate(seed: number): Promise<History> {
     openOutput: process => openSimulated(output, world, process, faults),
     openSource: process => openSimulated(source, world, process, { ...faults, overwrites: false }),
     claimed: job => invariants.claimed(job),
-    planned(run, revision, snapshot) {
+    planned(run, revision) {
       planned = run
-      runs.set(run, { revision, snapshot })
+      runs.set(run, { revision })
     },
+    refused: () =>
+      void broken.push('a rollback was refused for the sake of a run that was planned before it'),
   }
 
-  const programs = { produce, embedAndSweep, goBack }
+  const programs = { produce, produceAndFollow, embedAndSweep, goBack }
   let processes: { process: Process; program: keyof typeof programs }[] = []
   function start(program: keyof typeof programs): Process {
     const process = world.start(program, process => programs[program](setting, process))
@@ -106,15 +111,17 @@ export async function simulate(seed: number): Promise<History> {
     updates() {
       if (!changesModel) return false
       fleet.replicas[world.below(fleet.replicas.length)] = world.pick([OLD, NEW, NEW])
+      if (world.chance(0.3)) start('produce')
       return true
     },
     edits() {
-      if (counts.edits === 2) return false
+      if (counts.edits === 3) return false
       write(world.pick(['a.jsonl', 'b.jsonl']))
+      if (world.chance(0.7)) start('produce')
       return true
     },
     rollbacks() {
-      if (counts.rollbacks === 2) return false
+      if (counts.rollbacks === 3 || !canGoBack(output)) return false
       start('goBack')
       return true
     },
@@ -133,7 +140,6 @@ export async function simulate(seed: number): Promise<History> {
   for (const program of ['produce', 'embedAndSweep', 'embedAndSweep'] as const) start(program)
   if (world.chance(0.5)) start('produce')
 
-  const broken: string[] = []
   async function between(chaos: boolean): Promise<void> {
     broken.push(
       ...(await invariants.check()),
@@ -154,14 +160,15 @@ export async function simulate(seed: number): Promise<History> {
       'updates',
       'edits',
       'rollbacks',
+      'rollbacks',
       'strangers',
     ] as const)
     if (events[name]()) counts[name] += 1
   }
 
   await world.run(
-    () => broken.length > 0 || world.now >= CHAOS_TURNS,
-    CHAOS_TURNS,
+    () => broken.length > 0 || world.now >= chaosTurns,
+    chaosTurns,
     () => between(true),
   )
 
@@ -178,9 +185,17 @@ export async function simulate(seed: number): Promise<History> {
     queue.expire(process, false)
   }
   for (const { act } of later.splice(0)) act()
-  planned = ''
-  start('produce')
   start('embedAndSweep')
+  // Often nobody comes to plan again: the sweeps of the workers alone must end what is the right run now.
+  const stands =
+    runs.get(planned)?.revision === fleet.replicas[0] &&
+    !queue.failed(planned) &&
+    (await isOfNow(direct, planned, source)) &&
+    !(await isOvertaken(direct, planned))
+  if (!stands || world.chance(0.3)) {
+    planned = ''
+    start('produceAndFollow')
+  }
 
   let calm = false
   if (broken.length === 0) {
@@ -214,8 +229,28 @@ function isFinished(output: Objects, run: string): boolean {
   return seqOf(newest) >= seqOf(`runs/${run}/plan.json`)
 }
 
+/** Whether a rollback came after the run was planned: then only who asks for it gets it finished. */
+async function isOvertaken(store: Store, run: string): Promise<boolean> {
+  const [plan, current] = [await readPlan(store, run), await readCurrent(store)]
+  return plan !== undefined && current !== undefined && current.seq > plan.seq
+}
+
+/** Whether the run is for the corpus as it is now. */
+async function isOfNow(store: Store, run: string, source: Objects): Promise<boolean> {
+  const plan = await readPlan(store, run)
+  if (plan === undefined) return false
+  for await (const { parts } of readSlices(store, plan)) {
+    if (parts.some(({ key, etag }) => source.map.get(key)?.etag !== etag)) return false
+  }
+  return true
+}
+
 const jsonOf = (objects: Objects, key: string): { seq: number; shards: number } =>
   JSON.parse(Buffer.from(objects.map.get(key)?.body ?? []).toString())
+
+/** Two runs were published at least. */
+const canGoBack = (output: Objects): boolean =>
+  [...output.map.keys()].filter(key => key.startsWith('versions/')).length > 1
 
 function shardNameOf(output: Objects, run: string, shard: number): string | undefined {
   if (!output.map.has(`runs/${run}/plan.json`)) return undefined
@@ -230,17 +265,17 @@ function strangerOf(output: Objects): Uint8Array {
   return shard ? shard[1].body : Buffer.from('not ours')
 }
 
-const DOCUMENTS = 9
+const DOCUMENTS = 6
 
 /** An object of the corpus in its next edition: mostly good lines, an empty text, a line that is no JSON. */
 function writeObject(source: Objects, contents: Contents, world: World, key: string, edition: number): void {
   const documents = new Map<string, string>()
   const lines: string[] = []
   let rejects = 0
-  const count = DOCUMENTS - world.below(4)
+  const count = DOCUMENTS - world.below(3)
   for (let i = 0; i < count; i += 1) {
     const [id, text] = [`${key[0]}${i}`, `text ${i} of ${key}, edition ${edition}`]
-    if (i === 4 && edition % 2 === 0) {
+    if (i === 2 && edition % 2 === 0) {
       lines.push(world.chance(0.5) ? `{"id":"${id}","text":" "}` : '{"id":')
       rejects += 1
     } else {

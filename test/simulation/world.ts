@@ -25,7 +25,7 @@ export interface World {
   pick<T>(values: readonly T[]): T
   /** Turns taken so far; simulated time as well. */
   readonly now: number
-  start(name: string, program: (process: Process) => Promise<void>): Process
+  start(name: string, program: (process: Process) => Promise<unknown>): Process
   kill(process: Process): void
   /** Waits to be called, not before `delay` turns from now. */
   turn(process: Process, delay?: number): Promise<void>

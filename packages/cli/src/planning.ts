@@ -1,8 +1,8 @@
 // From flags to a planned run: ask the endpoint which model it is, look at the corpus, cut it.
 
 import { type Corpus, planRun, type SurveyedRun } from '@reembed/producer'
-import type { Store } from '@reembed/shared'
-import { modelOf, openEndpoint, settleReference } from '@reembed/worker'
+import { ReembedError, readPlan, type ShardLayout, type Store } from '@reembed/shared'
+import { type Endpoint, modelOf, openEndpoint, settleReference } from '@reembed/worker'
 import { note } from './format.ts'
 import type { CorpusFlags } from './options.ts'
 import type { EndpointGiven } from './parts.ts'
@@ -16,6 +16,7 @@ export async function planFrom(
 ): Promise<SurveyedRun> {
   await using endpoint = await openEndpoint(url, { ...options, truncate: flags.truncate })
   const model = modelOf(endpoint)
+  await settlePrompt(endpoint, flags.prompt)
   if (output) {
     if (model.revision === null) {
       note(
@@ -29,7 +30,34 @@ export async function planFrom(
     prompt: flags.prompt,
     truncate: flags.truncate,
     fields: { ...(flags.id && { id: flags.id }), ...(flags.text && { text: flags.text }) },
+    template: flags.template,
+    carry: flags.carry,
+    dimensions: flags.dimensions,
+    dtype: flags.dtype,
+    layout: layoutOf(flags),
     documentsPerShard: flags.documentsPerShard,
     maxRejects: flags.maxRejects,
+    known: async run => output && readPlan(output, run),
   })
+}
+
+/** A server's own prompt comes in front of ours, and no request can ask it not to: the model would see both. */
+async function settlePrompt(endpoint: Endpoint, prompt: string): Promise<void> {
+  const applied = await endpoint.appliedPrompt()
+  if (!applied) return
+  if (prompt !== '') {
+    throw new ReembedError(
+      'USAGE',
+      `--prompt ${JSON.stringify(prompt)} would come after the prompt ${JSON.stringify(applied)} that ${endpoint.url} ` +
+        'puts in front of every text by itself: leave --prompt out, or start the server without its default prompt',
+    )
+  }
+  note(`note: ${endpoint.url} puts ${JSON.stringify(applied)} in front of every text by itself`)
+}
+
+/** Undefined where shards have nothing but what they always have: so the run's id stays what it was. */
+function layoutOf({ includeText, arrowSchema }: CorpusFlags): ShardLayout | undefined {
+  return includeText || arrowSchema
+    ? { ...(includeText && { text: true }), ...(arrowSchema && { arrowSchema }) }
+    : undefined
 }

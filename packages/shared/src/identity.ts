@@ -4,6 +4,7 @@
 import { idOf } from './names.ts'
 import type { Recipe } from './plan.ts'
 import type { ModelIdentity } from './receipt.ts'
+import type { ShardLayout } from './shard/columns.ts'
 
 /** Vectors with the same space id can be compared. */
 export function spaceIdOf({ id, revision, dimensions, pooling, normalized }: ModelIdentity): string {
@@ -11,20 +12,22 @@ export function spaceIdOf({ id, revision, dimensions, pooling, normalized }: Mod
 }
 
 /** Documents with the same recipe id and the same text have the same vector. */
-export function recipeIdOf({ model, prompt, fields, truncate, dtype }: Recipe): string {
-  return idOf({ recipe: { space: spaceIdOf(model), prompt, fields, truncate, dtype } })
+export function recipeIdOf({ model, prompt, fields, template, truncate, dtype, cutFrom }: Recipe): string {
+  return idOf({ recipe: { space: spaceIdOf(model), prompt, fields, template, truncate, dtype, cutFrom } })
 }
 
 export interface RunIngredients {
   /** SHA-256 over the listing: key, etag, size and format of each object. */
   readonly snapshotSha256: string
   readonly recipeId: string
+  /** Shards with other columns are other shards. */
+  readonly layout?: ShardLayout | undefined
   /** How the corpus is cut: other slices are other shards, so another run. */
   readonly slicing: { readonly sliceBytes: number; readonly maxParts: number }
 }
 
 /** The same request on the same corpus is the same run: producers, retries and ticks converge on it. */
-export function runIdOf({ snapshotSha256, recipeId, slicing }: RunIngredients): string {
+export function runIdOf({ snapshotSha256, recipeId, layout, slicing }: RunIngredients): string {
   const { sliceBytes, maxParts } = slicing
-  return idOf({ run: { format: 1, snapshotSha256, recipeId, sliceBytes, maxParts } })
+  return idOf({ run: { format: 1, snapshotSha256, recipeId, layout, sliceBytes, maxParts } })
 }

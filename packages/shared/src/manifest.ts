@@ -5,6 +5,7 @@ import { ReembedError } from './errors.ts'
 import { getJson, getRows } from './json.ts'
 import { manifestKey, manifestSegmentKey } from './names.ts'
 import type { ModelIdentity } from './receipt.ts'
+import type { Dtype, ShardLayout } from './shard/columns.ts'
 import type { Store } from './store/store.ts'
 
 export interface Totals {
@@ -29,6 +30,11 @@ export interface Manifest {
   /** What a query must be prefixed with is the user's business; this is what documents were prefixed with. */
   readonly prompt: string
   readonly fields: FieldMapping | null
+  /** See Recipe. Manifests of before there was a choice do not say: then it is float32, uncut. */
+  readonly dtype?: Dtype | undefined
+  readonly cutFrom?: number | undefined
+  /** See Plan. */
+  readonly layout?: ShardLayout | undefined
   readonly shards: number
   readonly shardsPerSegment: number
   readonly totals: Totals

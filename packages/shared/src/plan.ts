@@ -6,6 +6,7 @@ import { ReembedError } from './errors.ts'
 import { getJson, getRows } from './json.ts'
 import { planKey, planSegmentKey } from './names.ts'
 import type { ModelIdentity } from './receipt.ts'
+import type { Dtype, ShardLayout } from './shard/columns.ts'
 import type { Store } from './store/store.ts'
 
 /** Everything that decides what a document's vector will be. */
@@ -14,8 +15,12 @@ export interface Recipe {
   /** Put in front of every document's text, as the model card asks. */
   readonly prompt: string
   readonly fields: FieldMapping | null
+  /** The text is made of these fields instead of being `fields.text`. */
+  readonly template?: string
   readonly truncate: boolean
-  readonly dtype: 'float32'
+  readonly dtype: Dtype
+  /** Dimensions of the model's own vectors, where `model.dimensions` is fewer: the first ones, normalised again. */
+  readonly cutFrom?: number | undefined
 }
 
 export interface Plan {
@@ -28,6 +33,8 @@ export interface Plan {
   /** Where the corpus lies: an absolute folder or an s3:// URL. Keys of slices are relative to it. */
   readonly source: string
   readonly recipe: Recipe
+  /** What shards hold beside id, vector and content hash. */
+  readonly layout?: ShardLayout | undefined
   readonly shards: number
   readonly slicesPerSegment: number
   readonly objects: number

@@ -1,14 +1,7 @@
 // The worker's endpoint: opened when the first job needs it, shared by all jobs, checked to be the model of each run
 // before the run's first document is sent.
 
-import {
-  type Board,
-  getJson,
-  messageOf,
-  modelKey,
-  ReembedError,
-  type SourceRecord,
-} from '@reembed/shared'
+import { type Board, getJson, messageOf, modelKey, ReembedError, type SourceRecord } from '@reembed/shared'
 import { type Clock, systemClock } from './embed/clock.ts'
 import { type EmbeddedWindow, embed } from './embed.ts'
 import { BLOCKED_MS, type Endpoint, type EndpointOptions, openEndpoint } from './endpoint/index.ts'
@@ -107,7 +100,8 @@ export function createEmbedder(
     endpoint: Endpoint,
     again: () => Promise<Endpoint>,
   ): Promise<ModelReference> {
-    const expected = plan.recipe.model
+    const { model, cutFrom = model.dimensions } = plan.recipe
+    const expected = { ...model, dimensions: cutFrom }
     // A server that states no revision is held to the reference vectors alone.
     const info = { ...endpoint.info, revision: endpoint.info.revision ?? expected.revision }
     assertSameModel(expected, { url: endpoint.url, info })

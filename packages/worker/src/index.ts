@@ -5,6 +5,7 @@ export { type EmbeddedWindow, type EmbedOptions, embed } from './embed.ts'
 export { createEmbedder, type Embedder, type EmbedderParts } from './embedder.ts'
 export {
   cosine,
+  decodeEmbeddings,
   type Endpoint,
   type EndpointInfo,
   type EndpointOptions,
@@ -22,15 +23,17 @@ export {
   settleReference,
 } from './identity.ts'
 export { createLimiter, type Limiter, type LimiterOptions, type Permit, type Probe } from './limiter.ts'
+export { bestOf, type Measured, type MeasureOptions, measure, type Setting, textsOf } from './measure.ts'
 export { createWorkerMetrics, type WorkerMetrics } from './metrics.ts'
 export { createRuns, type OpenRun, type Runs, type RunsOptions } from './runs.ts'
-export { createShardBuffer, type ShardSink } from './shard/sink.ts'
+export { cutVectors } from './shard/cut.ts'
 export {
   createShardWriter,
   type ReceiptFacts,
   type ShardRows,
   type ShardWriter,
   type ShardWriterOptions,
+  type WrittenShard,
 } from './shard/writer.ts'
 export { work } from './work.ts'
 export { startWorker, type Worker, type WorkerOptions } from './worker.ts'

@@ -13,8 +13,8 @@
 import {
   type Board,
   createBoard,
-  type Report,
   ReembedError,
+  type Report,
   type Settlement,
   type Sums,
   type View,
@@ -158,7 +158,7 @@ export function createLimiter({
     for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
       const limit = share() - lost
       // Small requests cost CPU here, which matters only where replies are many.
-      const inputs = fit(next.inputs, limit, inFlight, limit < QUICK_PER_MS * replyMs ? MANY : 1)
+      const inputs = partOf(next.inputs, limit, inFlight, limit < QUICK_PER_MS * replyMs ? MANY : 1)
       if (inputs === 0) return
       waiting.shift()
       next.grant(take(inputs))
@@ -369,7 +369,7 @@ export function createLimiter({
  * How many of `asked` inputs may go now; 0 to wait. A share goes out as many requests rather than few: behind a
  * balancer that knows nothing, N requests keep M replicas busy for about N / (N + M - 1) of the time.
  */
-function fit(asked: number, limit: number, inFlight: number, requests: number): number {
+function partOf(asked: number, limit: number, inFlight: number, requests: number): number {
   const wanted = Math.min(asked, Math.max(CRUMB, Math.floor(limit / requests)))
   const room = limit - inFlight
   if (wanted <= room) return wanted

@@ -3,6 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import {
+  HASH_BYTES,
   type Job,
   type JobContext,
   type Plan,
@@ -14,12 +15,12 @@ import {
   type Store,
   shardKey,
 } from '@reembed/shared'
+import { createShardBuffer, extraValues } from '@reembed/shared/parquet'
 import type { EmbeddedWindow } from './embed.ts'
 import type { Embedder } from './embedder.ts'
 import type { OpenRun } from './runs.ts'
-import { HASH_BYTES } from './shard/schema.ts'
-import { createShardBuffer } from './shard/sink.ts'
-import { createShardWriter } from './shard/writer.ts'
+import { cutVectors } from './shard/cut.ts'
+import { openShardWriter } from './shard/open.ts'
 
 /**
  * Makes the shard of a job, or finds it made. Returns the receipt of a shard that it put itself.
@@ -39,8 +40,14 @@ export async function work(
   }
 
   const buffer = createShardBuffer()
-  const writer = createShardWriter({ dimensions: plan.recipe.model.dimensions, sink: buffer.sink })
-  const reader = readSlice(source, await run.slice(job.shard), { fields: plan.recipe.fields, signal })
+  const { fields, template } = plan.recipe
+  const writer = await openShardWriter(plan, buffer.sink)
+  const reader = readSlice(source, await run.slice(job.shard), {
+    fields,
+    template,
+    carry: plan.layout?.carry,
+    signal,
+  })
   const rejects: RejectRow[] = []
   let tokens: number | null = 0
   let truncated = 0
@@ -49,7 +56,8 @@ export async function work(
     writer.append({
       ids: window.documents.map(({ id }) => id),
       hashes: hashesOf(window),
-      vectors: window.vectors,
+      vectors: cutVectors(window.vectors, plan.recipe),
+      extra: extraValues(window.documents, plan.layout),
     })
     for (const { kind: _, ...reject } of window.rejects) rejects.push(reject)
     tokens = tokens === null || window.tokens === null ? null : tokens + window.tokens
@@ -59,7 +67,7 @@ export async function work(
   }
   signal.throwIfAborted()
 
-  const receipt = writer.finish({
+  const { receipt, sha256 } = writer.finish({
     ...identityOf(plan, job.shard),
     source: reader.read,
     documents: writer.rows + rejects.length,
@@ -71,6 +79,7 @@ export async function work(
   const bytes = buffer.bytes()
   const outcome = await store.putIfAbsent(key, bytes, {
     contentType: 'application/vnd.apache.parquet',
+    sha256,
     signal,
   })
   if (outcome === 'exists') return { status: 'was_there', ...(await twinOf(store, key, plan, job.shard)) }

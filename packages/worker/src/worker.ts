@@ -14,8 +14,8 @@ import {
   type Registry,
   type S3Options,
 } from '@reembed/shared'
-import { createEmbedder } from './embedder.ts'
 import { isAbsence } from './embed/react.ts'
+import { createEmbedder } from './embedder.ts'
 import { type EndpointOptions, probeEndpoint } from './endpoint/index.ts'
 import { createWorkerMetrics } from './metrics.ts'
 import { createRuns } from './runs.ts'

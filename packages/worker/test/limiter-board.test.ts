@@ -94,7 +94,8 @@ describe('an endpoint that is away', () => {
     await clock.runUntil(41_000)
     expect(granted.every(({ value, error }) => value === undefined && error === undefined)).toBe(true)
     expect(fleet.map(({ state }) => state).filter(state => /^warming, 4[01] s$/.test(state))).toHaveLength(8)
-    for (const [i, at] of probes.entries()) expect(at - (probes[i - 1] ?? -1_000)).toBeGreaterThanOrEqual(1_000)
+    for (const [i, at] of probes.entries())
+      expect(at - (probes[i - 1] ?? -1_000)).toBeGreaterThanOrEqual(1_000)
     await clock.runUntil(50_000)
     expect(granted.every(({ value }) => value !== undefined)).toBe(true)
     expect(fleet[0]?.state).toMatch(/^ok, limit \d+, shared by \d workers$/)
@@ -116,7 +117,8 @@ describe('an endpoint that is away', () => {
   test('when the prober vanishes, another looks within seconds', async () => {
     const clock = createClock()
     const board = createBoard(clock)
-    const never: Probe = signal => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal)))
+    const never: Probe = signal =>
+      new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal)))
     const first = createLimiter({ max: 100, board, worker: 'a', clock, probe: never })
     void first.acquire(1).catch(() => {})
     await clock.runUntil(100)
@@ -131,7 +133,13 @@ describe('an endpoint that is away', () => {
 
   test('a fleet whose requests meet nobody stops within a window', async () => {
     const clock = createClock()
-    const limiter = createLimiter({ max: 400, clock, random: seeded(1), probe: async () => (clock.now() < 5_000 ? { met: 'HTTP 503' } : null), initial: 400 })
+    const limiter = createLimiter({
+      max: 400,
+      clock,
+      random: seeded(1),
+      probe: async () => (clock.now() < 5_000 ? { met: 'HTTP 503' } : null),
+      initial: 400,
+    })
     let sent = 0
     const client = async (): Promise<void> => {
       for (;;) {

@@ -2,7 +2,14 @@
 // seeded, so a figure that holds once holds always.
 
 import { describe, expect, test } from 'vitest'
-import { type FleetOptions, type FleetResult, jain, refusals, runFleet, utilisation } from './parts/simulated-fleet.ts'
+import {
+  type FleetOptions,
+  type FleetResult,
+  jain,
+  refusals,
+  runFleet,
+  utilisation,
+} from './parts/simulated-fleet.ts'
 
 const SCENARIOS: Record<string, Omit<FleetOptions, 'workers'>> = {
   'four replicas': { seconds: 40, replicas: () => 4 },
@@ -22,9 +29,12 @@ const FLEETS = [1, 4, 16]
 const steady = ({ seconds }: FleetOptions): [number, number] => [seconds - 15, seconds]
 
 describe.each(Object.entries(SCENARIOS))('%s', (_name, scenario) => {
-  test.each(FLEETS)('behind one URL, used to 93 of 100, 2 refused, shared evenly, by workers: %i', async workers => {
-    expectSteady(await runFleet({ ...scenario, workers }), { ...scenario, workers }, 0.93)
-  })
+  test.each(FLEETS)(
+    'behind one URL, used to 93 of 100, 2 refused, shared evenly, by workers: %i',
+    async workers => {
+      expectSteady(await runFleet({ ...scenario, workers }), { ...scenario, workers }, 0.93)
+    },
+  )
 
   test.each(FLEETS)('addressed one by one, used to 98 of 100, by workers: %i', async workers => {
     expectSteady(await runFleet({ ...scenario, workers, addressable: true }), { ...scenario, workers }, 0.98)
@@ -67,7 +77,11 @@ test.each([1, 16])('six times the capacity is in use within ten seconds, with %i
 })
 
 test.each([1, 32])('%i workers knock at an endpoint that is away at most once a second', async workers => {
-  const { absent, answered } = await runFleet({ workers, seconds: 40, replicas: s => (s < 20 || s > 30 ? 0 : 1) })
+  const { absent, answered } = await runFleet({
+    workers,
+    seconds: 40,
+    replicas: s => (s < 20 || s > 30 ? 0 : 1),
+  })
   expect(Math.max(...absent.slice(0, 20))).toBeLessThanOrEqual(1)
   // The first second after it left is what was on the way.
   expect(Math.max(...absent.slice(32))).toBeLessThanOrEqual(1)

@@ -1,7 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
-import { createLimiter } from '../src/limiter.ts'
 import {
   type Bounds,
   initialState,
@@ -10,6 +9,7 @@ import {
   step,
   type Window,
 } from '../src/limiter/step.ts'
+import { createLimiter } from '../src/limiter.ts'
 import { seeded } from './parts/simulated-clock.ts'
 
 const BOUNDS: Bounds = { min: 1, max: 400 }
@@ -83,7 +83,10 @@ describe('step', () => {
     expect(step(away, { ...quiet, replies: 1, absences: 0, peak: 1 }, BOUNDS)).toEqual(at(64))
   })
   test('a proxy’s stray 503 among replies does not make it away', () => {
-    expect(step(at(100), { ...quiet, replies: 90, absences: 10 }, BOUNDS)).toMatchObject({ limit: 80, away: false })
+    expect(step(at(100), { ...quiet, replies: 90, absences: 10 }, BOUNDS)).toMatchObject({
+      limit: 80,
+      away: false,
+    })
   })
   test('growth that brings no throughput is taken back in part and not tried again at once', () => {
     let state = at(100)

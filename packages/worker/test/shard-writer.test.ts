@@ -1,5 +1,5 @@
+import { createShardBuffer } from '@reembed/shared/parquet'
 import { describe, expect, test } from 'vitest'
-import { createShardBuffer } from '../src/shard/sink.ts'
 import { createShardWriter, type ReceiptFacts, type ShardRows } from '../src/shard/writer.ts'
 
 const DIMENSIONS = 8

@@ -1,5 +1,5 @@
 import { messageOf, ReembedError, readManifest, requirePlan } from '@reembed/shared'
-import { assertSameModel, openEndpoint } from '@reembed/worker'
+import { assertSameModel, cutVectors, openEndpoint } from '@reembed/worker'
 import { findRun } from '../find-run.ts'
 import { note, print, printable } from '../format.ts'
 import { nearest, textsOf } from '../nearest.ts'
@@ -28,9 +28,14 @@ export async function search(query: string, flags: Flags): Promise<void> {
   const { url, options } = await openOrStartEndpoint(flags, stack, { quiet: true })
   const endpoint = stack.use(await openEndpoint(url, options))
   const revision = endpoint.info.revision ?? manifest.model.revision
-  assertSameModel(manifest.model, { url: endpoint.url, info: { ...endpoint.info, revision } })
+  const { model, cutFrom = model.dimensions } = manifest
+  assertSameModel(
+    { ...model, dimensions: cutFrom },
+    { url: endpoint.url, info: { ...endpoint.info, revision } },
+  )
 
-  const vector = await endpoint.embed([`${flags.queryPrompt}${query.toWellFormed()}`])
+  const whole = await endpoint.embed([`${flags.queryPrompt}${query.toWellFormed()}`])
+  const vector = cutVectors(whole, manifest)
   const hits = await nearest(store, manifest, vector, flags.top)
   const texts = await lookUp(flags.showText, () =>
     requirePlan(store, run).then(plan => textsOf(hits, store, plan, s3OptionsOf(flags))),

@@ -50,7 +50,7 @@ export async function checkShard(
     const bytes = await readSpan(store, key, footer, { start: at, end: group.end }, options?.signal)
     body.update(bytes)
     try {
-      wrong ??= vectors.add(decodeGroup(bytes.subarray(group.start - at), group, receipt.model.dimensions))
+      wrong ??= vectors.add(decodeGroup(bytes.subarray(group.start - at), footer, group, true))
     } catch (cause) {
       wrong ??= `cannot be read: row group ${index} ${messageOf(cause)}`
     }

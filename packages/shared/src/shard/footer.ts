@@ -2,10 +2,13 @@
 // the footer is longer than that.
 
 import { createHash } from 'node:crypto'
-import { type ColumnChunk, parquetMetadata, type RowGroup } from 'hyparquet'
+import { type ColumnChunk, parquetMetadata, type RowGroup, type SchemaElement } from 'hyparquet'
+import type { CarriedType } from '../corpus.ts'
 import { messageOf, ReembedError } from '../errors.ts'
+import type { FlatColumn } from '../parquet/columns.ts'
 import { parseReceipt, RECEIPT_KEY, type Receipt } from '../receipt.ts'
 import type { Store } from '../store/store.ts'
+import type { Dtype } from './columns.ts'
 
 export interface ReadShardOptions {
   /** Size of the object where the caller knows it, from a LIST: saves a request. */
@@ -19,12 +22,14 @@ export interface Span {
   readonly end: number
 }
 
-/** Where the columns of a row group lie; together they fill its span. */
+/** Where the columns of a row group lie; together they fill its span. Ids, vectors and hashes come first. */
 export interface GroupLayout extends Span {
   readonly rows: number
   readonly id: Span
   readonly embedding: Span
   readonly contentHash: Span
+  /** In the order of `ShardFooter.extra`. */
+  readonly extra: readonly Span[]
 }
 
 export interface ShardFooter {
@@ -34,6 +39,9 @@ export interface ShardFooter {
   /** Where the body ends: everything before it is covered by `receipt.bodySha256`. */
   readonly footerStart: number
   readonly receipt: Receipt
+  readonly dtype: Dtype
+  /** The columns behind id, vector and content hash. */
+  readonly extra: readonly FlatColumn[]
   readonly groups: readonly GroupLayout[]
 }
 
@@ -85,11 +93,17 @@ export async function readFooter(
 
 const CHANGED = 'was changed after it was written: its footer does not match the hash in it'
 
-function parseFooter(footer: Buffer, name: string): Pick<ShardFooter, 'receipt' | 'groups'> {
+function parseFooter(footer: Buffer, name: string): Omit<ShardFooter, 'name' | 'size' | 'footerStart'> {
   try {
-    const { key_value_metadata, row_groups } = parquetMetadata(footer, { geoparquet: false })
+    const { key_value_metadata, row_groups, schema } = parquetMetadata(footer, { geoparquet: false })
     const json = key_value_metadata?.find(({ key }) => key === RECEIPT_KEY)?.value ?? 'null'
-    return { receipt: parseReceipt(JSON.parse(json), name), groups: row_groups.map(layoutOf) }
+    const extra = schema.slice(BEFORE_EXTRA).map(flatColumnOf)
+    return {
+      receipt: parseReceipt(JSON.parse(json), name),
+      dtype: schema.some(({ logical_type }) => logical_type?.type === 'FLOAT16') ? 'float16' : 'float32',
+      extra,
+      groups: row_groups.map(group => layoutOf(group, extra)),
+    }
   } catch (cause) {
     if (cause instanceof ReembedError) throw cause
     throw corrupt(name, `cannot be read by this version of reembed: ${messageOf(cause)}`, cause)
@@ -103,7 +117,24 @@ function hashMatches(footer: Buffer): boolean {
   return found === createHash('sha256').update(unsigned).digest('hex')
 }
 
-function layoutOf({ columns, num_rows }: RowGroup): GroupLayout {
+/** Schema elements of the root, the id, the three levels of the vector, and the content hash. */
+const BEFORE_EXTRA = 6
+
+const CARRIED: Partial<Record<NonNullable<SchemaElement['type']>, CarriedType>> = {
+  BYTE_ARRAY: 'string',
+  INT32: 'int32',
+  INT64: 'int64',
+  DOUBLE: 'double',
+  BOOLEAN: 'boolean',
+}
+
+function flatColumnOf({ name, type, repetition_type }: SchemaElement): FlatColumn {
+  const carried = type && CARRIED[type]
+  if (!carried) throw new TypeError(`its column ${name} is of type ${type}`)
+  return { kind: 'flat', name, type: carried, nullable: repetition_type === 'OPTIONAL' }
+}
+
+function layoutOf({ columns, num_rows }: RowGroup, extra: readonly FlatColumn[]): GroupLayout {
   const column = (name: string): Span => spanOf(columns.find(it => it.meta_data?.path_in_schema[0] === name))
   return {
     rows: Number(num_rows),
@@ -112,6 +143,7 @@ function layoutOf({ columns, num_rows }: RowGroup): GroupLayout {
     id: column('id'),
     embedding: column('embedding'),
     contentHash: column('content_hash'),
+    extra: extra.map(({ name }) => column(name)),
   }
 }
 

@@ -3,9 +3,10 @@
 
 import { zstdDecompressSync } from 'node:zlib'
 import { deserializeTCompactProtocol } from 'hyparquet/src/thrift.js'
+import type { CarriedValue } from '../corpus.ts'
+import type { FlatColumn } from '../parquet/columns.ts'
+import { type Dtype, HASH_BYTES } from './columns.ts'
 import { checkRuns } from './levels.ts'
-
-const HASH_BYTES = 16
 
 /** The chunk of a string column, compressed page by page. */
 export function decodeStrings(chunk: Buffer, rows: number): string[] {
@@ -24,10 +25,72 @@ export function decodeStrings(chunk: Buffer, rows: number): string[] {
   return strings
 }
 
-/** The chunk of the vectors: one copy from the pages into one array. */
-export function decodeVectors(chunk: Buffer, rows: number, dimensions: number): Float32Array {
-  const vectors = new Float32Array(rows * dimensions)
-  const target = new Uint8Array(vectors.buffer)
+/** The chunk of any other flat column. An int64 beyond 2^53 comes as a bigint. */
+export function decodeFlat(
+  chunk: Buffer,
+  rows: number,
+  { type, nullable, name }: FlatColumn,
+): CarriedValue[] {
+  const decoded: CarriedValue[] = []
+  for (const { values, rawBytes, body } of pages(chunk)) {
+    const bytes = zstdDecompressSync(body, { maxOutputLength: Math.max(1, rawBytes) })
+    const present: boolean[] = Array(values).fill(true)
+    let at = 0
+    if (nullable) {
+      at = 4 + bytes.readUInt32LE(0)
+      checkRuns(bytes.subarray(4, at), values, (start, length, level) => {
+        if (level === 0) present.fill(false, start, start + length)
+        return true
+      })
+    }
+    const next = valueReader(type, bytes.subarray(at))
+    let nth = 0
+    for (const here of present) decoded.push(here ? next(nth++) : null)
+  }
+  if (decoded.length !== rows) throw new Error(`has ${decoded.length} values of ${name} for ${rows} rows`)
+  return decoded
+}
+
+/** Gives the n-th plain value, to be asked for one after the other; reading beyond the end throws. */
+function valueReader(type: FlatColumn['type'], bytes: Buffer): (nth: number) => CarriedValue {
+  let at = 0
+  switch (type) {
+    case 'string':
+      return () => {
+        const start = at + 4
+        at = start + bytes.readUInt32LE(at)
+        if (at > bytes.length) throw new Error('a string reaches beyond its page')
+        return bytes.toString('utf8', start, at)
+      }
+    case 'int32':
+      return nth => bytes.readInt32LE(4 * nth)
+    case 'int64':
+      return nth => {
+        const value = bytes.readBigInt64LE(8 * nth)
+        return Number.isSafeInteger(Number(value)) ? Number(value) : value
+      }
+    case 'double':
+      return nth => bytes.readDoubleLE(8 * nth)
+    case 'boolean':
+      return nth => ((bytes.readUInt8(nth >> 3) >> (nth & 7)) & 1) === 1
+  }
+}
+
+/** The chunk of the vectors, whatever they are stored as. */
+export function decodeVectors(
+  chunk: Buffer,
+  rows: number,
+  { dimensions, dtype }: { readonly dimensions: number; readonly dtype: Dtype },
+): Float32Array {
+  if (dtype === 'float16') {
+    return new Float32Array(new Float16Array(decodeValues(chunk, rows, dimensions, 2)))
+  }
+  return new Float32Array(decodeValues(chunk, rows, dimensions, 4))
+}
+
+/** One copy from the pages into one buffer. */
+function decodeValues(chunk: Buffer, rows: number, dimensions: number, valueBytes: number): ArrayBuffer {
+  const target = new Uint8Array(rows * dimensions * valueBytes)
   let filled = 0
   for (const { values, body } of pages(chunk)) {
     const repetitionEnd = 4 + body.readUInt32LE(0)
@@ -44,14 +107,14 @@ export function decodeVectors(chunk: Buffer, rows: number, dimensions: number): 
       (_start, _length, level) => level === 1,
     )
     const floats = body.subarray(definitionEnd)
-    if (floats.length !== values * 4)
+    if (floats.length !== values * valueBytes)
       throw new Error(`a page has ${floats.length} bytes for ${values} values`)
     if (values % dimensions !== 0 || filled + floats.length > target.length) break
     target.set(floats, filled)
     filled += floats.length
   }
   if (filled !== target.length) throw new Error(`has not ${rows} vectors of ${dimensions} dimensions`)
-  return vectors
+  return target.buffer
 }
 
 const insideRow = (start: number, length: number, dimensions: number): boolean =>

@@ -1,6 +1,7 @@
 // Reads shards: a receipt, the ids alone, or everything row group by row group. Each reads only the ranges it needs
 // and holds at most one row group.
 
+import type { CarriedValue } from '../corpus.ts'
 import { messageOf } from '../errors.ts'
 import type { Receipt } from '../receipt.ts'
 import type { Store } from '../store/store.ts'
@@ -13,13 +14,15 @@ import {
   type ShardFooter,
   type Span,
 } from './footer.ts'
-import { decodeHashes, decodeStrings, decodeVectors } from './pages.ts'
+import { decodeFlat, decodeHashes, decodeStrings, decodeVectors } from './pages.ts'
 
 /** Rows in their order: the vector of row i is at i x dimensions, its hash at i x 16. */
 export interface ShardBatch {
   readonly ids: readonly string[]
   readonly hashes: Uint8Array
   readonly vectors: Float32Array
+  /** The extra columns by name, where they were asked for. */
+  readonly extra: ReadonlyMap<string, readonly CarriedValue[]>
 }
 
 export interface ShardReceipt {
@@ -49,26 +52,47 @@ export async function readIds(store: Store, key: string, options?: ReadShardOpti
   return ids
 }
 
+export interface ReadRowsOptions extends ReadShardOptions {
+  /** Read the columns behind id, vector and content hash as well. */
+  readonly extra?: boolean | undefined
+}
+
 /** The rows of a shard, one row group (about 16 MiB of vectors) at a time. Throws CORRUPT. */
 export async function* readShard(
   store: Store,
   key: string,
-  options?: ReadShardOptions,
+  { extra = false, ...options }: ReadRowsOptions = {},
 ): AsyncGenerator<ShardBatch, void, undefined> {
   const footer = await readFooter(store, key, options)
   for (const [index, group] of footer.groups.entries()) {
-    const bytes = await readSpan(store, key, footer, group, options?.signal)
-    yield decode(footer, index, () => decodeGroup(bytes, group, footer.receipt.model.dimensions))
+    const span = { start: group.start, end: extra ? group.end : group.contentHash.end }
+    const bytes = await readSpan(store, key, footer, span, options.signal)
+    yield decode(footer, index, () => decodeGroup(bytes, footer, group, extra))
   }
 }
 
 /** The rows of one row group; `bytes` are those of its span. Throws a plain Error. */
-export function decodeGroup(bytes: Buffer, group: GroupLayout, dimensions: number): ShardBatch {
+export function decodeGroup(
+  bytes: Buffer,
+  footer: Pick<ShardFooter, 'receipt' | 'dtype' | 'extra'>,
+  group: GroupLayout,
+  extra: boolean,
+): ShardBatch {
   const column = ({ start, end }: Span): Buffer => bytes.subarray(start - group.start, end - group.start)
+  const { dtype } = footer
+  const { dimensions } = footer.receipt.model
   return {
     ids: decodeStrings(column(group.id), group.rows),
     hashes: decodeHashes(column(group.contentHash), group.rows),
-    vectors: decodeVectors(column(group.embedding), group.rows, dimensions),
+    vectors: decodeVectors(column(group.embedding), group.rows, { dimensions, dtype }),
+    extra: new Map(
+      !extra
+        ? []
+        : footer.extra.map((flat, index): [string, CarriedValue[]] => [
+            flat.name,
+            decodeFlat(column(group.extra[index] ?? group.id), group.rows, flat),
+          ]),
+    ),
   }
 }
 

@@ -37,7 +37,7 @@ export interface S3Options {
   readonly tries?: number | undefined
 }
 
-/** SHA-256 of the body, put with every object: it tells after a lost reply whether the object there is ours. */
+/** A SHA-256 that stands for the body, put with every object: it tells after a lost reply whether the object there is ours. */
 const DIGEST = 'reembed-sha256'
 
 /**
@@ -191,8 +191,8 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
       } while (token !== undefined)
     },
 
-    async putIfAbsent(key, body, { contentType = 'application/octet-stream', signal } = {}) {
-      const digest = createHash('sha256').update(body).digest('hex')
+    async putIfAbsent(key, body, { contentType = 'application/octet-stream', sha256, signal } = {}) {
+      const digest = sha256 ?? createHash('sha256').update(body).digest('hex')
       const command = new PutObjectCommand({
         Bucket: bucket,
         Key: root + key,

@@ -25,6 +25,13 @@ export interface ListOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+export interface PutOptions {
+  readonly contentType?: string | undefined
+  /** A SHA-256 (hex) that only this body has, where the caller has one anyway: saves hashing the body once more. */
+  readonly sha256?: string | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
 export interface Store extends AsyncDisposable {
   /** What was opened, as the user would write it; holds no secret. */
   readonly url: string
@@ -46,9 +53,5 @@ export interface Store extends AsyncDisposable {
    * 'exists' means that another object holds the key; it was left as it is.
    * After an unknown outcome (reply lost) this looks for itself: an object of the same bytes counts as 'created'.
    */
-  putIfAbsent(
-    key: string,
-    body: Uint8Array,
-    options?: { contentType?: string | undefined; signal?: AbortSignal | undefined },
-  ): Promise<'created' | 'exists'>
+  putIfAbsent(key: string, body: Uint8Array, options?: PutOptions): Promise<'created' | 'exists'>
 }

@@ -3,16 +3,13 @@
 // canary's vector is right, the whole reply is of that model. Where the server's own name for its model states the
 // revision and stands in every reply, that name vouches instead, and no canary is paid for.
 
-import { cosine, type Endpoint, type Outcome } from '../endpoint/index.ts'
+import { cosine, type Endpoint, type Outcome, type RequestOptions } from '../endpoint/index.ts'
 import type { ModelReference } from '../identity.ts'
 
-export interface CanaryRequest {
+export interface CanaryRequest extends RequestOptions {
   readonly rows: readonly number[]
   /** A row of `vectors` that is free for the canary while this request is under way. */
   readonly spare: number
-  readonly otherRoute?: boolean
-  readonly timeoutMs?: number
-  readonly signal?: AbortSignal | undefined
 }
 
 export interface Canary {
@@ -48,16 +45,16 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
     get inputs() {
       return rides() ? 1 : 0
     },
-    async request(texts, vectors, { spare, ...request }) {
+    async request(texts, vectors, { rows, spare, ...options }) {
       const canary = rides() ? known[turn++ % known.length] : undefined
-      if (canary === undefined) return endpoint.request(texts, vectors, request)
+      if (canary === undefined) return endpoint.request(texts, vectors, { rows, ...options })
       const outcome = await endpoint.request([...texts, canary.text], vectors, {
-        ...request,
-        rows: [...request.rows, spare],
+        rows: [...rows, spare],
+        ...options,
       })
       // The server was started again with room for these texts and no more.
       if (outcome.kind === 'batch_limit' && outcome.limit === texts.length) {
-        return endpoint.request(texts, vectors, request)
+        return endpoint.request(texts, vectors, { rows, ...options })
       }
       if (outcome.kind !== 'ok') return outcome
       if (outcome.badRows.includes(texts.length)) {

@@ -99,7 +99,10 @@ export function createBalancer<Replica>({ now, random }: BalancerOptions): Balan
     seat.replyMs = seat.replyMs === undefined ? ms : seat.replyMs + weight * (ms - seat.replyMs)
     seat.repliedAt = now()
     const others = usual(seat)
-    if (others !== undefined && ms > Math.max(SLOW * others, SLOW_MS)) return miss(seat)
+    if (others !== undefined && ms > Math.max(SLOW * others, SLOW_MS)) {
+      miss(seat)
+      return
+    }
     seat.failedInARow = 0
     if (++seat.answeredInARow >= CLEAN) seat.ejections = 0
   }

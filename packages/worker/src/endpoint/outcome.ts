@@ -90,6 +90,8 @@ const MENDED_MS = 30_000
 /** The error for a failure that nothing more can be done about here. `url` must be free of secrets. */
 export function toError(failure: Failure, url: string): ReembedError {
   const [code, retry] = ERRORS[failure.kind]
-  const afterMs = failure.afterMs ?? (code === 'MODEL_MISMATCH' ? BLOCKED_MS : code === 'ENDPOINT_DENIED' ? MENDED_MS : undefined)
+  const afterMs =
+    failure.afterMs ??
+    (code === 'MODEL_MISMATCH' ? BLOCKED_MS : code === 'ENDPOINT_DENIED' ? MENDED_MS : undefined)
   return new ReembedError(code, `endpoint ${url}: ${failure.message}`, { retry, afterMs })
 }

@@ -70,7 +70,10 @@ export function step(state: LimitState, window: Window, { min, max }: Bounds): L
     const next = limit * Math.max(0.7, 1 - 2 * refused)
     return { ...still, limit: to(next), hold: { windows: HOLD_WINDOWS, msPerInput }, ceiling: next }
   }
-  const target = Math.min(QUEUE_MS.most, Math.max(QUEUE_MS.least, (QUEUE_RUNS * window.inferenceMs) / replies))
+  const target = Math.min(
+    QUEUE_MS.most,
+    Math.max(QUEUE_MS.least, (QUEUE_RUNS * window.inferenceMs) / replies),
+  )
   if (queueMs > target) {
     return { ...still, limit: to(limit * Math.max(0.75, 1 - (0.3 * (queueMs - target)) / target)) }
   }
@@ -79,7 +82,11 @@ export function step(state: LimitState, window: Window, { min, max }: Bounds): L
 
   const rate = inputs / Math.max(1, ms)
   if (growth && growth.windows >= GROWTH_WINDOWS && rate < growth.rate * GAIN) {
-    return { ...still, limit: to(Math.sqrt(growth.limit * limit)), hold: { windows: HOLD_WINDOWS, msPerInput } }
+    return {
+      ...still,
+      limit: to(Math.sqrt(growth.limit * limit)),
+      hold: { windows: HOLD_WINDOWS, msPerInput },
+    }
   }
   // A request larger than the limit went alone: growth from below it would change nothing that anyone could see.
   const base = Math.max(limit, window.peak)

@@ -47,7 +47,14 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
   const random = seeded(options.seed ?? 1)
   const board = createBoard(clock)
   const zeros = (): number[] => Array.from({ length: seconds }, () => 0)
-  const [answered, capacity, refused, requests, absent, limits] = [zeros(), zeros(), zeros(), zeros(), zeros(), zeros()]
+  const [answered, capacity, refused, requests, absent, limits] = [
+    zeros(),
+    zeros(),
+    zeros(),
+    zeros(),
+    zeros(),
+    zeros(),
+  ]
   const perWorker = Array.from({ length: workers }, () => 0)
   const latencies: number[] = []
   const servers = new Map<number, { held: number; freeAt: number }>()

@@ -1,3 +1,6 @@
+// Levels say which values belong together and which are missing, in Parquet's hybrid of run-length encoding and bit
+// packing at one bit a level.
+//
 // The levels of a list column say where its rows begin. Every vector has `dimensions` values and none is null, so
 // they are the same short pattern for each row, whatever the dimension:
 //
@@ -39,6 +42,26 @@ function writeLevels(rows: number, dimensions: number): Uint8Array {
     levels.appendBytes(runs)
   }
   return levels.getBytes()
+}
+
+/** Definition levels of a flat column: 1 where a row has a value. A run if all rows agree, else packed in eights. */
+export function definitionLevels(present: readonly boolean[]): Uint8Array {
+  const levels = new ByteWriter()
+  const first = present[0] ?? true
+  if (present.every(here => here === first)) {
+    appendRun(levels, first ? 1 : 0, present.length)
+  } else {
+    levels.appendVarInt((Math.ceil(present.length / 8) << 1) | 1)
+    for (let row = 0; row < present.length; row += 8) {
+      let byte = 0
+      for (let bit = 0; bit < 8; bit++) if (present[row + bit]) byte |= 1 << bit
+      levels.appendUint8(byte)
+    }
+  }
+  const bytes = new ByteWriter()
+  bytes.appendUint32(levels.offset)
+  bytes.appendBytes(levels.getBytes())
+  return bytes.getBytes()
 }
 
 function appendRun(writer: ByteWriter, level: 0 | 1, length: number): void {

@@ -1,7 +1,7 @@
 // Where the bytes of a shard go. The writer hands out views, many of them of its callers' own arrays, so that
 // writing a vector costs no copy; a sink that wants to keep the bytes copies them.
 
-import { ReembedError } from '@reembed/shared'
+import { ReembedError } from '../errors.ts'
 
 /** Takes the next bytes of the file. They are only good until the call returns. */
 export type ShardSink = (bytes: Uint8Array) => void

@@ -49,9 +49,10 @@ export interface Limiter extends AsyncDisposable {
   readonly state: string
   /**
    * Waits its turn, first come first served, for a permit of 1 to `inputs` inputs.
+   * @param whole not in part, unless the whole share is smaller: something is paid per request
    * @throws ReembedError ENDPOINT_UNREACHABLE, to be tried later, when the endpoint stays away.
    */
-  acquire(inputs: number, signal?: AbortSignal): Promise<Permit>
+  acquire(inputs: number, signal?: AbortSignal, whole?: boolean): Promise<Permit>
   /** How long a request may take: max(30 s, 6 x p95) of the replies. */
   readonly deadlineMs: number
   /** Waits until the fleet's budget allows a request to be sent again. */
@@ -99,6 +100,7 @@ const NO_ANSWER = 'not looked at yet'
 
 interface Waiter {
   readonly inputs: number
+  readonly whole: boolean
   readonly sinceMs: number
   readonly grant: (permit: Permit) => void
   readonly refuse: (error: unknown) => void
@@ -158,8 +160,13 @@ export function createLimiter({
     for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
       const limit = share() - lost
       // Small requests cost CPU here, which matters only where replies are many.
-      const inputs = partOf(next.inputs, limit, inFlight, limit < QUICK_PER_MS * replyMs ? MANY : 1)
-      if (inputs === 0) return
+      const requests = !next.whole && limit < QUICK_PER_MS * replyMs ? MANY : 1
+      const inputs = partOf(next, limit, inFlight, requests)
+      if (inputs === 0) {
+        // Used as far as it goes, even where the next request does not quite fit.
+        peak = Math.max(peak, limit)
+        return
+      }
       waiting.shift()
       next.grant(take(inputs))
     }
@@ -322,11 +329,11 @@ export function createLimiter({
       const fleet = view.workers > 1 ? `, shared by ${view.workers} workers` : ''
       return `ok, limit ${limit}${fleet}${silent}`
     },
-    async acquire(inputs, signal) {
+    async acquire(inputs, signal, whole = false) {
       signal?.throwIfAborted()
       closed.signal.throwIfAborted()
       const { promise, resolve, reject } = Promise.withResolvers<Permit>()
-      const waiter: Waiter = { inputs, sinceMs: clock.now(), grant: resolve, refuse: reject }
+      const waiter: Waiter = { inputs, whole, sinceMs: clock.now(), grant: resolve, refuse: reject }
       const leave = (): void => {
         const place = waiting.indexOf(waiter)
         if (place >= 0) waiting.splice(place, 1)
@@ -369,12 +376,18 @@ export function createLimiter({
  * How many of `asked` inputs may go now; 0 to wait. A share goes out as many requests rather than few: behind a
  * balancer that knows nothing, N requests keep M replicas busy for about N / (N + M - 1) of the time.
  */
-function partOf(asked: number, limit: number, inFlight: number, requests: number): number {
-  const wanted = Math.min(asked, Math.max(CRUMB, Math.floor(limit / requests)))
+function partOf(
+  { inputs, whole }: Pick<Waiter, 'inputs' | 'whole'>,
+  limit: number,
+  inFlight: number,
+  requests: number,
+): number {
+  const wanted = Math.min(inputs, Math.max(CRUMB, Math.floor(limit / requests)))
   const room = limit - inFlight
   if (wanted <= room) return wanted
   // What does not fit whole goes in part, where a few requests make up the share: so it is used to the last input.
-  return limit < WHOLE * wanted && room >= Math.ceil(Math.min(CRUMB, limit / CRUMB)) ? Math.max(0, room) : 0
+  const least = whole ? Math.min(limit, wanted) : Math.ceil(Math.min(CRUMB, limit / CRUMB))
+  return limit < WHOLE * wanted && room >= least ? Math.max(0, room) : 0
 }
 
 const noSums = (): { -readonly [Key in keyof Sums]: Sums[Key] } => ({

@@ -61,7 +61,7 @@ export function createSender({
 
   async function deliver(request: Request, signal: AbortSignal, tries: Tries, isGood = false): Promise<void> {
     for (let rest: Request | undefined = request; rest !== undefined; ) {
-      using permit = await limiter.acquire(rest.texts.length + canary.inputs, signal)
+      using permit = await limiter.acquire(rest.texts.length + canary.inputs, signal, canary.inputs > 0)
       // It may have been packed before the endpoint said that it takes fewer; and a permit may be for a part.
       const most = Math.max(1, Math.min(limits.inputs, permit.inputs - canary.inputs))
       const whole: boolean = rest.texts.length <= most

@@ -25,6 +25,10 @@ export function describePlan({ head }: PlannedRun): [string, string][] {
       `${count(head.shards)}, about ${bytes((4 * model.dimensions * head.estimatedDocuments) / head.shards)} of vectors each`,
     ],
   ]
+  const { chunking } = head.recipe
+  if (chunking) {
+    rows.push(['chunks', `at most ${chunking.maxTokens} tokens, ${chunking.overlapTokens} of them repeated`])
+  }
   if (prompt) rows.push(['prompt', JSON.stringify(prompt)])
   return rows
 }

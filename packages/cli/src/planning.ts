@@ -19,6 +19,7 @@ import {
   modelOf,
   openEndpoint,
 } from '@reembed/worker'
+import { chunkingOf } from './chunking.ts'
 import { note } from './format.ts'
 import type { CorpusFlags } from './options.ts'
 import type { EndpointGiven } from './parts.ts'
@@ -40,6 +41,7 @@ export async function planFrom(
     fields: { ...(flags.id && { id: flags.id }), ...(flags.text && { text: flags.text }) },
     template: flags.template,
     carry: flags.carry,
+    chunking: await chunkingOf(flags, endpoint, output),
     dimensions: flags.dimensions,
     dtype: flags.dtype,
     layout: layoutOf(flags),

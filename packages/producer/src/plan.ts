@@ -83,6 +83,12 @@ export async function planRun(
 ): Promise<SurveyedRun> {
   const found = await survey(corpus, signal)
   const sample = await sampleCorpus(corpus, found, { fields: named, template, carry: wanted, signal })
+  if (sample.documents === 0) {
+    throw new ReembedError(
+      'SOURCE_EMPTY',
+      `There is nothing to embed: the objects in ${corpus.store.url} hold no records`,
+    )
+  }
   const { fields, carry } = sample
   const layout =
     carry.length > 0 || chunking
@@ -118,13 +124,6 @@ export async function planRun(
 
   let shards = 0
   for await (const _ of cut()) shards += 1
-  if (shards === 0) {
-    throw new ReembedError(
-      'SOURCE_EMPTY',
-      `There is nothing to embed: the objects in ${corpus.store.url} hold no records`,
-    )
-  }
-
   return {
     head: {
       format: 1,

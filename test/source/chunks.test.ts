@@ -119,3 +119,46 @@ test('chunks larger than the model takes are refused, and so are chunks without 
     "--chunk-tokens needs the model's tokenizer: name its tokenizer.json with --tokenizer",
   )
 })
+
+test('plan shows what the model will see: rendered inputs, empty ones, and how many are over the limit', async () => {
+  await using folder = await temporaryFolder()
+  const rows = [
+    { id: 1, title: 'Owls', text: 'Owls hunt at night.' },
+    { id: 2, title: null, text: 'Geese do not.' },
+    { id: 3, text: '   ' },
+    { id: 5, title: 'Bad', text: [1] },
+    { id: 4, title: 'Long', text: 'word '.repeat(20_000) },
+  ]
+  await writeFile(join(folder.path, 'a.jsonl'), rows.map(row => `${JSON.stringify(row)}\n`).join(''))
+  const plan = (...args: string[]) =>
+    reembed(['plan', '--source', join(folder.path, '*.jsonl'), '--endpoint', tei.url, ...args])
+  const { stdout, stderr, code } = await plan(
+    '--template',
+    '{{ title }}\\n\\n{{ text }}',
+    '--prompt',
+    'passage: ',
+    '--tokenizer',
+    TOKENIZER,
+    '--json',
+  )
+  expect(stderr).not.toContain('reembed:')
+  expect(code).toBe(0)
+  const { preview } = JSON.parse(stdout)
+  expect(preview).toMatchObject({
+    looked: 5,
+    empty: 1,
+    rejected: 1,
+    overLimit: 1,
+    tokens: { p50: 10, counted: true },
+  })
+  expect(preview.inputs.map(({ id, text }: { id: string; text: string }) => [id, text.slice(0, 30)])).toEqual(
+    [
+      ['1', 'passage: Owls\n\nOwls hunt at ni'],
+      ['2', 'passage: Geese do not.'],
+      ['4', 'passage: Long\n\nword word word '],
+    ],
+  )
+  const people = await plan()
+  expect(people.stdout).toMatch(/looked at +5 inputs: 20\.0 % empty, 20\.0 % rejected/)
+  expect(people.stdout).toMatch(/input 1 +"Owls hunt at night\."/)
+})

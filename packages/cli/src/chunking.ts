@@ -6,6 +6,7 @@ import {
   type Chunking,
   codeOf,
   createTokenizer,
+  type ModelTokenizer,
   messageOf,
   ReembedError,
   type Store,
@@ -33,32 +34,46 @@ export async function chunkingOf(
       `--chunk-tokens ${chunkTokens} is more than the ${maxInputLength} tokens that ${endpoint.url} takes`,
     )
   }
-  const path = await tokenizerPath(tokenizer, model)
-  const bytes = await readFile(path).catch((cause: unknown) => {
-    throw new ReembedError('USAGE', `the tokenizer '${path}' cannot be read: ${messageOf(cause)}`, { cause })
-  })
+  const found = await findTokenizer(tokenizer, model)
+  if (found === undefined) {
+    throw new ReembedError(
+      'USAGE',
+      "--chunk-tokens needs the model's tokenizer: name its tokenizer.json with --tokenizer",
+    )
+  }
+  const { bytes } = found
   const chunking = {
     maxTokens: chunkTokens,
     overlapTokens: chunkOverlap ?? 0,
     tokenizer: sha256(bytes),
   }
-  splitOptions(chunking, createTokenizer(bytes.toString('utf8'), `'${path}'`), prompt)
+  splitOptions(chunking, found, prompt)
   await output?.putIfAbsent(tokenizerKey(chunking.tokenizer), bytes, { contentType: 'application/json' })
   return chunking
 }
 
-async function tokenizerPath(named: string | undefined, model: string | undefined): Promise<string> {
-  for (const place of named === undefined ? [model] : [named]) {
-    if (place === undefined) continue
-    const found = await stat(place).catch((error: unknown) => {
-      if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined
-      throw error
-    })
-    if (found?.isDirectory()) return join(place, 'tokenizer.json')
-    if (named !== undefined) return named
-  }
-  throw new ReembedError(
-    'USAGE',
-    "--chunk-tokens needs the model's tokenizer: name its tokenizer.json with --tokenizer",
-  )
+/** The tokenizer that is named, or that of a model folder; undefined if there is neither. */
+export async function findTokenizer(
+  named: string | undefined,
+  model: string | undefined,
+): Promise<(ModelTokenizer & { readonly bytes: Buffer }) | undefined> {
+  const path = await tokenizerPath(named, model)
+  if (path === undefined) return undefined
+  const bytes = await readFile(path).catch((cause: unknown) => {
+    throw new ReembedError('USAGE', `the tokenizer '${path}' cannot be read: ${messageOf(cause)}`, { cause })
+  })
+  return { ...createTokenizer(bytes.toString('utf8'), `'${path}'`), bytes }
+}
+
+async function tokenizerPath(
+  named: string | undefined,
+  model: string | undefined,
+): Promise<string | undefined> {
+  const place = named ?? model
+  if (place === undefined) return undefined
+  const found = await stat(place).catch((error: unknown) => {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined
+    throw error
+  })
+  return found?.isDirectory() ? join(place, 'tokenizer.json') : named
 }

@@ -71,6 +71,16 @@ export function positive(value: string): number {
   throw new InvalidArgumentError('Expected a whole number of at least 1.')
 }
 
+/** A price or a time: a number above 0. */
+export function amount(value: string): number {
+  const number = Number(value)
+  if (/^\d+(\.\d+)?$/.test(value) && number > 0) return number
+  throw new InvalidArgumentError('Expected a number above 0.')
+}
+
+/** '1,8,32': whole numbers of at least 1. */
+export const positives = (value: string): number[] => value.split(',').map(one => positive(one.trim()))
+
 function rejectLimit(value: string): string {
   if (/^\d+(\.\d+)?%?$/.test(value.trim())) return value.trim()
   throw new InvalidArgumentError("Expected a count like '20' or a share like '1%'.")
@@ -170,6 +180,11 @@ export const endpoint: readonly Option[] = [
   ),
   new Option('--allow-insecure', 'send the token over plain http'),
 ]
+
+/** For commands that are about an endpoint and start none. */
+export const requiredEndpoint: readonly Option[] = endpoint.map(one =>
+  one.attributeName() === 'endpoint' ? required(one) : one,
+)
 
 export const redis: readonly Option[] = [
   new Option('--redis <url>', 'redis://host:6379, or rediss:// with TLS').env('REDIS_URL'),

@@ -28,8 +28,8 @@ Exit codes: ${Object.entries(EXIT)
         .join(' · ')}`,
     )
 
-  const command = (name: string, description: string, example: string): Command =>
-    program
+  const command = (name: string, description: string, example: string, parent = program): Command =>
+    parent
       .command(name)
       .description(description)
       .exitOverride()
@@ -186,6 +186,41 @@ Exit codes: ${Object.entries(EXIT)
       ],
     )
     .action(async options => (await import('./commands/doctor.ts')).doctor(options))
+
+  const endpoints = program
+    .command('endpoint')
+    .description('Measure and manage endpoints.')
+    .exitOverride()
+    .showSuggestionAfterError()
+  option
+    .add(
+      command(
+        'bench',
+        'How much a live endpoint does, and with which setting it does most.',
+        'reembed endpoint bench --endpoint http://tei:8080 --tokens 512 --price-per-hour 1.00',
+        endpoints,
+      ),
+      [
+        ...option.requiredEndpoint,
+        new Option('--tokens <n,...>', 'length of the texts')
+          .default([128], '128')
+          .argParser(option.positives),
+        new Option(
+          '--texts <n,...>',
+          'texts in a request (default: 1, 8 and 32, within the limits)',
+        ).argParser(option.positives),
+        new Option(
+          '--at-once <n,...>',
+          'requests at once (default: 1, 4, 16 and 64, within the limits)',
+        ).argParser(option.positives),
+        new Option('--seconds <n>', 'time for each setting').default(5).argParser(option.amount),
+        new Option('--price-per-hour <dollars>', 'of all that stands behind the endpoint').argParser(
+          option.amount,
+        ),
+        option.json,
+      ],
+    )
+    .action(async options => (await import('./commands/endpoint-bench.ts')).endpointBench(options))
 
   option
     .add(

@@ -50,11 +50,16 @@ export const PLACES: Readonly<Record<string, string>> = {
 
 /** Options that belong to one call, not to a project. */
 export const FLAGS_ONLY: ReadonlySet<string> = new Set([
+  'atOnce',
   'config',
   'json',
+  'pricePerHour',
   'run',
   'schema',
+  'seconds',
   'showText',
+  'texts',
+  'tokens',
   'top',
   'version',
 ])

@@ -37,6 +37,9 @@ export const PLACES: Readonly<Record<string, string>> = {
   metrics: 'worker.metrics',
   metricsOpen: 'worker.metrics_open',
 
+  hooks: 'producer.hooks',
+  hookQuietSeconds: 'producer.hook_quiet_seconds',
+
   s3Endpoint: 's3.endpoint',
   s3Region: 's3.region',
   s3PathStyle: 's3.path_style',
@@ -46,12 +49,15 @@ export const PLACES: Readonly<Record<string, string>> = {
 /** Options that belong to one call, not to a project. */
 export const FLAGS_ONLY: ReadonlySet<string> = new Set([
   'config',
+  'cron',
   'json',
   'run',
   'schema',
   'showText',
+  'timezone',
   'top',
   'version',
+  'when',
 ])
 
 /** Secrets have no flag. From the file they stand in for their variables, which win. */
@@ -60,6 +66,7 @@ export const SECRETS: readonly {
   readonly variables: readonly [string, ...string[]]
 }[] = [
   { place: 'endpoint.token', variables: ['REEMBED_ENDPOINT_TOKEN', 'HF_TOKEN'] },
+  { place: 'producer.hook_secret', variables: ['REEMBED_HOOK_SECRET'] },
   { place: 'worker.metrics_token', variables: ['REEMBED_METRICS_TOKEN'] },
 ]
 

@@ -28,8 +28,15 @@ Exit codes: ${Object.entries(EXIT)
         .join(' · ')}`,
     )
 
-  const command = (name: string, description: string, example: string): Command =>
-    dress(program.command(name), description, example)
+  const command = (name: string, description: string, example: string, parent = program): Command =>
+    parent
+      .command(name)
+      .description(description)
+      .exitOverride()
+      .showSuggestionAfterError()
+      .allowExcessArguments(false)
+      .addOption(option.config)
+      .addHelpText('after', `\nExample:\n  ${example}`)
 
   option
     .add(
@@ -180,6 +187,41 @@ Exit codes: ${Object.entries(EXIT)
     )
     .action(async options => (await import('./commands/doctor.ts')).doctor(options))
 
+  const endpoints = program
+    .command('endpoint')
+    .description('Measure and manage endpoints.')
+    .exitOverride()
+    .showSuggestionAfterError()
+  option
+    .add(
+      command(
+        'bench',
+        'How much a live endpoint does, and with which setting it does most.',
+        'reembed endpoint bench --endpoint http://tei:8080 --tokens 512 --price-per-hour 1.00',
+        endpoints,
+      ),
+      [
+        ...option.requiredEndpoint,
+        new Option('--tokens <n,...>', 'length of the texts')
+          .default([128], '128')
+          .argParser(option.positives),
+        new Option(
+          '--texts <n,...>',
+          'texts in a request (default: 1, 8 and 32, within the limits)',
+        ).argParser(option.positives),
+        new Option(
+          '--at-once <n,...>',
+          'requests at once (default: 1, 4, 16 and 64, within the limits)',
+        ).argParser(option.positives),
+        new Option('--seconds <n>', 'time for each setting').default(5).argParser(option.amount),
+        new Option('--price-per-hour <dollars>', 'of all that stands behind the endpoint').argParser(
+          option.amount,
+        ),
+        option.json,
+      ],
+    )
+    .action(async options => (await import('./commands/endpoint-bench.ts')).endpointBench(options))
+
   option
     .add(
       command(
@@ -209,7 +251,7 @@ Exit codes: ${Object.entries(EXIT)
     'reembed schedule ls',
   )
   const sub = (name: string, description: string, example: string): Command =>
-    dress(schedule.command(name), description, example)
+    command(name, description, example, schedule)
   option
     .add(
       sub(
@@ -252,16 +294,6 @@ Exit codes: ${Object.entries(EXIT)
 
   return program
 }
-
-/** What all commands have. */
-const dress = (command: Command, description: string, example: string): Command =>
-  command
-    .description(description)
-    .exitOverride()
-    .showSuggestionAfterError()
-    .allowExcessArguments(false)
-    .addOption(option.config)
-    .addHelpText('after', `\nExample:\n  ${example}`)
 
 /** Fills in what reembed.yaml says, then asks for what is still missing. */
 async function prepare(command: Command, program: Command): Promise<void> {

@@ -42,6 +42,7 @@ export { type Job, parseJob } from './queue/job.ts'
 export type { RunProgress, ShardCounts, WorkerState } from './queue/progress.ts'
 export { type FailedJob, openQueue, type Queue, type QueueCounts } from './queue/queue.ts'
 export { inspectRedis, type RedisFacts, redisAddress, requireNoEviction } from './queue/redis.ts'
+export { type Verdict, verdictOf } from './queue/verdict.ts'
 export { type ModelIdentity, RECEIPT_KEY, type Receipt, type RejectRow } from './receipt.ts'
 export { checkShard, type ShardExpectations } from './shard/check.ts'
 export { type Dtype, HASH_BYTES, type ShardLayout } from './shard/columns.ts'
@@ -54,13 +55,26 @@ export {
   type ShardBatch,
   type ShardReceipt,
 } from './shard/read.ts'
-export { FORMATS, formatOf, isWholeFile, KNOWN_EXTENSIONS } from './source/format.ts'
-export { type Probe, probeJsonl } from './source/probe.ts'
+export { type Field, fieldAt } from './source/field.ts'
+export {
+  type Encoding,
+  encodingOf,
+  FORMATS,
+  isRows,
+  isWholeFile,
+  KNOWN_EXTENSIONS,
+  needsIndex,
+} from './source/format.ts'
+export { createMapper, type Mapper, type Mapping } from './source/mapping.ts'
+export { type Cut, type Measure, measure } from './source/measure.ts'
+export { type Probe, probe } from './source/probe.ts'
 export { readSlice, type SliceReader } from './source/read.ts'
+export { parseTemplate, type Template } from './source/template.ts'
 export { checkStore, raceStore, STORE_CHECK_KEY } from './store/check.ts'
 export { onStoreFault, STORE_FAULTS, type StoreFault } from './store/faults.ts'
 export { compareKeys } from './store/keys.ts'
 export { type OpenStoreOptions, openStore } from './store/open.ts'
 export type { S3Options } from './store/s3.ts'
+export { createSettledPut, type PutOutcome, type PutParts } from './store/settle.ts'
 export type { ListOptions, ObjectInfo, PutOptions, ReadOptions, Store } from './store/store.ts'
 export { batched, mapConcurrent } from './streams.ts'

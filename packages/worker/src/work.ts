@@ -34,11 +34,20 @@ export async function work(
 ): Promise<{ status: 'put' | 'was_there'; receipt: Receipt; bytes: number } | { status: 'done_before' }> {
   const { store, source, plan } = run
   const key = shardKey(plan.run, job.shard, plan.shards)
-  if (await store.head(key, { signal })) return { status: 'done_before' }
+  if (await store.head(key, { signal })) {
+    await twinOf(store, key, plan, job.shard)
+    return { status: 'done_before' }
+  }
 
   const buffer = createShardBuffer()
+  const { fields, template } = plan.recipe
   const writer = await openShardWriter(plan, buffer.sink)
-  const reader = readSlice(source, await run.slice(job.shard), { fields: plan.recipe.fields, signal })
+  const reader = readSlice(source, await run.slice(job.shard), {
+    fields,
+    template,
+    carry: plan.layout?.carry,
+    signal,
+  })
   const rejects: RejectRow[] = []
   let tokens: number | null = 0
   let truncated = 0

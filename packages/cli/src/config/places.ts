@@ -10,6 +10,8 @@ export const PLACES: Readonly<Record<string, string>> = {
   format: 'source.format',
   id: 'source.id',
   text: 'source.text',
+  template: 'source.template',
+  carry: 'source.carry',
 
   model: 'model.id',
   revision: 'model.revision',
@@ -48,13 +50,18 @@ export const PLACES: Readonly<Record<string, string>> = {
 
 /** Options that belong to one call, not to a project. */
 export const FLAGS_ONLY: ReadonlySet<string> = new Set([
+  'atOnce',
   'config',
   'cron',
   'json',
+  'pricePerHour',
   'run',
   'schema',
+  'seconds',
   'showText',
+  'texts',
   'timezone',
+  'tokens',
   'top',
   'version',
   'when',

@@ -72,30 +72,6 @@ describe('pgvector', () => {
     )
     expect(nearest.rows[0]?.id).toBe(run.ids[42])
   })
-
-  it('refuses a text that PostgreSQL cannot hold, naming column and document', async () => {
-    const { pgvector } = await import('../../packages/export/src/layouts/pgvector.ts')
-    const layout = pgvector({
-      manifest: run.manifest,
-      extra: [{ kind: 'flat', name: 'text', type: 'string', nullable: false }],
-      quantize: [],
-      ranges: undefined,
-      name: 'x',
-    })
-    const batch = {
-      ids: ['a'],
-      hashes: new Uint8Array(16),
-      vectors: new Float32Array(DIMENSIONS),
-      extra: new Map([['text', ['\0']]]),
-    }
-    const writing = layout.write(
-      { shard: 0, rows: 1, stem: 's' },
-      (async function* () {
-        yield batch
-      })(),
-    )
-    await expect(writing.next()).rejects.toThrow('zero character that text of document "a" has')
-  })
 })
 
 describe('Pinecone', () => {

@@ -3,6 +3,13 @@
 import type { PlannedRun } from '@reembed/producer'
 import { bytes, count, counted } from './format.ts'
 
+/** 'id: id, text: {{ title }} {{ text }}, carried: lang (string)' */
+function fieldsOf({ recipe: { fields, template }, layout }: PlannedRun['head']): string {
+  const text = template === undefined ? fields?.text : JSON.stringify(template)
+  const carried = (layout?.carry ?? []).map(({ name, type }) => `${name} (${type})`).join(', ')
+  return `id: ${fields?.id}, text: ${text}${carried && `, carried: ${carried}`}`
+}
+
 export function describePlan({ head }: PlannedRun): [string, string][] {
   const { model, fields, prompt } = head.recipe
   const rows: [string, string][] = [
@@ -11,7 +18,7 @@ export function describePlan({ head }: PlannedRun): [string, string][] {
       'source',
       `${head.source}  ${counted(head.objects, 'object')}, ${bytes(head.bytes)}, about ${counted(head.estimatedDocuments, 'document')}`,
     ],
-    ['fields', fields ? `id: ${fields.id}, text: ${fields.text}` : 'one document a file, id = its path'],
+    ['fields', fields ? fieldsOf(head) : 'one document a file, id = its path'],
     ['model', `${model.id}@${model.revision ?? 'unstated'}  ${model.dimensions} dimensions`],
     [
       'shards',

@@ -69,7 +69,10 @@ export async function textsOf(
     const segment = Math.floor(shard / plan.slicesPerSegment)
     const slice = (await sliceRows(store, plan, segment))[shard - segment * plan.slicesPerSegment]
     if (slice === undefined) continue
-    for await (const record of readSlice(source, slice, { fields: plan.recipe.fields }).records) {
+    for await (const record of readSlice(source, slice, {
+      fields: plan.recipe.fields,
+      template: plan.recipe.template,
+    }).records) {
       if (record.kind === 'document' && wanted.has(record.id)) texts.set(record.id, record.text)
     }
   }

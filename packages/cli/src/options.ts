@@ -1,7 +1,7 @@
 // The options that commands share, each declared once. A flag wins over its environment variable.
 // Secrets have no flag: a command line is visible to every user of a machine.
 
-import type { Dtype, Format } from '@reembed/shared'
+import { type Dtype, FORMATS, type Format } from '@reembed/shared'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 
 export interface S3Flags {
@@ -23,6 +23,8 @@ export interface CorpusFlags extends EndpointFlags, S3Flags {
   readonly format?: Format
   readonly id?: string
   readonly text?: string
+  readonly template?: string
+  readonly carry?: readonly string[]
   readonly prompt: string
   readonly truncate: boolean
   readonly documentsPerShard?: number
@@ -66,10 +68,23 @@ export function positive(value: string): number {
   throw new InvalidArgumentError('Expected a whole number of at least 1.')
 }
 
+/** A price or a time: a number above 0. */
+export function amount(value: string): number {
+  const number = Number(value)
+  if (/^\d+(\.\d+)?$/.test(value) && number > 0) return number
+  throw new InvalidArgumentError('Expected a number above 0.')
+}
+
+/** '1,8,32': whole numbers of at least 1. */
+export const positives = (value: string): number[] => value.split(',').map(one => positive(one.trim()))
+
 function rejectLimit(value: string): string {
   if (/^\d+(\.\d+)?%?$/.test(value.trim())) return value.trim()
   throw new InvalidArgumentError("Expected a count like '20' or a share like '1%'.")
 }
+
+/** A line break can't be typed inside a quoted argument of every shell. */
+const unescaped = (value: string): string => value.replaceAll('\\n', '\n').replaceAll('\\t', '\t')
 
 const source = new Option('--source <url>', 'folder, file or s3:// URL of the corpus').env('REEMBED_SOURCE')
 const outputOption = new Option('--output <url>', 'folder or s3:// URL for the vectors').env('REEMBED_OUTPUT')
@@ -90,18 +105,28 @@ function required(option: Option): Option {
   return copy
 }
 
+/** The same option where it may be left out. */
+export const optional = (option: Option): Option =>
+  Object.assign(new Option(option.flags, option.description), option)
+
+export const config: Option = new Option(
+  '--config <file>',
+  'values for options that neither a flag nor a variable gives (default: reembed.yaml, if there is one)',
+).env('REEMBED_CONFIG')
+
 export const corpus: readonly Option[] = [
   required(source),
-  new Option('--format <format>', 'read every object as this, whatever its extension').choices([
-    'jsonl',
-    'text',
-    'markdown',
-  ]),
-  new Option('--id <field>', 'field of the id (default: first of id, _id, doc_id, docid)'),
+  new Option('--format <format>', 'read every object as this, whatever its extension').choices(FORMATS),
+  new Option('--id <field>', 'field of the id, or its path (default: first of id, _id, doc_id, docid)'),
   new Option(
     '--text <field>',
     'field of the text (default: first of text, content, contents, body, passage)',
   ),
+  new Option(
+    '--template <template>',
+    "make the text of several fields, '{{ title }}\\n\\n{{ text }}'; \\n is a line break",
+  ).argParser(unescaped),
+  new Option('--carry <field...>', "fields that become columns of the shards, 'lang' or 'year:int32'"),
   new Option('--prompt <text>', "put in front of each document's text, as the model card asks").default(''),
   new Option('--no-truncate', 'reject documents over the limit of the model instead of cutting them'),
   new Option('--documents-per-shard <n>', 'documents a shard shall have, about').argParser(positive),
@@ -144,6 +169,11 @@ export const endpoint: readonly Option[] = [
   ),
   new Option('--allow-insecure', 'send the token over plain http'),
 ]
+
+/** For commands that are about an endpoint and start none. */
+export const requiredEndpoint: readonly Option[] = endpoint.map(one =>
+  one.attributeName() === 'endpoint' ? required(one) : one,
+)
 
 export const redis: readonly Option[] = [
   new Option('--redis <url>', 'redis://host:6379, or rediss:// with TLS').env('REDIS_URL'),

@@ -7,6 +7,7 @@ import {
   modelKey,
   putJson,
   ReembedError,
+  readPlan,
   type ShardLayout,
   type Store,
 } from '@reembed/shared'
@@ -31,18 +32,36 @@ export async function planFrom(
 ): Promise<SurveyedRun> {
   await using endpoint = await openEndpoint(url, { ...options, truncate: flags.truncate })
   const model = modelOf(endpoint)
+  await settlePrompt(endpoint, flags.prompt)
   if (output) await settleReference(output, endpoint, model)
   return planRun(corpus, {
     model,
     prompt: flags.prompt,
     truncate: flags.truncate,
     fields: { ...(flags.id && { id: flags.id }), ...(flags.text && { text: flags.text }) },
+    template: flags.template,
+    carry: flags.carry,
     dimensions: flags.dimensions,
     dtype: flags.dtype,
     layout: layoutOf(flags),
     documentsPerShard: flags.documentsPerShard,
     maxRejects: flags.maxRejects,
+    known: async run => output && readPlan(output, run),
   })
+}
+
+/** A server's own prompt comes in front of ours, and no request can ask it not to: the model would see both. */
+async function settlePrompt(endpoint: Endpoint, prompt: string): Promise<void> {
+  const applied = await endpoint.appliedPrompt()
+  if (!applied) return
+  if (prompt !== '') {
+    throw new ReembedError(
+      'USAGE',
+      `--prompt ${JSON.stringify(prompt)} would come after the prompt ${JSON.stringify(applied)} that ${endpoint.url} ` +
+        'puts in front of every text by itself: leave --prompt out, or start the server without its default prompt',
+    )
+  }
+  note(`note: ${endpoint.url} puts ${JSON.stringify(applied)} in front of every text by itself`)
 }
 
 /** Undefined where shards have nothing but what they always have: so the run's id stays what it was. */

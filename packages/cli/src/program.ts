@@ -1,18 +1,20 @@
 // All commands and their options. The actions live in commands/, loaded when called, so that `--help` is quick.
 
+import { existsSync } from 'node:fs'
 import { EXIT, ReembedError } from '@reembed/shared'
 import { Command, Option } from 'commander'
+import { DEFAULT_FILE, optionsOf, PLACES } from './config/places.ts'
 import * as option from './options.ts'
 import { VERSION } from './version.ts'
 
 export function createProgram(): Command {
-  const program = new Command('reembed')
+  const program: Command = new Command('reembed')
     .description('Turns a corpus into a verified set of Parquet embedding shards.')
     .version(VERSION)
     .exitOverride()
     .showSuggestionAfterError()
     .configureOutput({ outputError: (text, write) => write(`${oneLine(text)}\n`) })
-    .hook('preAction', (_, action) => requireOptions(action))
+    .hook('preAction', (_, action) => prepare(action, program))
     .addHelpText(
       'after',
       `
@@ -26,13 +28,14 @@ Exit codes: ${Object.entries(EXIT)
         .join(' · ')}`,
     )
 
-  const command = (name: string, description: string, example: string): Command =>
-    program
+  const command = (name: string, description: string, example: string, parent = program): Command =>
+    parent
       .command(name)
       .description(description)
       .exitOverride()
       .showSuggestionAfterError()
       .allowExcessArguments(false)
+      .addOption(option.config)
       .addHelpText('after', `\nExample:\n  ${example}`)
 
   option
@@ -215,7 +218,70 @@ Exit codes: ${Object.entries(EXIT)
     )
     .action(async options => (await import('./commands/doctor.ts')).doctor(options))
 
+  const endpoints = program
+    .command('endpoint')
+    .description('Measure and manage endpoints.')
+    .exitOverride()
+    .showSuggestionAfterError()
+  option
+    .add(
+      command(
+        'bench',
+        'How much a live endpoint does, and with which setting it does most.',
+        'reembed endpoint bench --endpoint http://tei:8080 --tokens 512 --price-per-hour 1.00',
+        endpoints,
+      ),
+      [
+        ...option.requiredEndpoint,
+        new Option('--tokens <n,...>', 'length of the texts')
+          .default([128], '128')
+          .argParser(option.positives),
+        new Option(
+          '--texts <n,...>',
+          'texts in a request (default: 1, 8 and 32, within the limits)',
+        ).argParser(option.positives),
+        new Option(
+          '--at-once <n,...>',
+          'requests at once (default: 1, 4, 16 and 64, within the limits)',
+        ).argParser(option.positives),
+        new Option('--seconds <n>', 'time for each setting').default(5).argParser(option.amount),
+        new Option('--price-per-hour <dollars>', 'of all that stands behind the endpoint').argParser(
+          option.amount,
+        ),
+        option.json,
+      ],
+    )
+    .action(async options => (await import('./commands/endpoint-bench.ts')).endpointBench(options))
+
+  option
+    .add(
+      command(
+        'init',
+        'Look at a corpus and write a reembed.yaml for it.',
+        'reembed init --source s3://corpora/wiki/ --output s3://vectors/wiki',
+      ),
+      [...option.corpus, option.optionalOutput, ...option.endpoint, ...option.redis, ...option.s3],
+    )
+    .action(async options => (await import('./commands/init.ts')).init(options))
+
+  const config = option.add(
+    command('config', 'Every value, and what it comes from; secrets are masked.', 'reembed config'),
+    [option.json, new Option('--schema', 'print the JSON Schema of reembed.yaml, for editors')],
+  )
+  for (const [name, one] of optionsOf(program))
+    if (PLACES[name] !== undefined) config.addOption(option.optional(one))
+  config.action(async (options, self) => (await import('./commands/config.ts')).config(options, self))
+
   return program
+}
+
+/** Fills in what reembed.yaml says, then asks for what is still missing. */
+async function prepare(command: Command, program: Command): Promise<void> {
+  // Loaded only where there is a file: most calls have none, and start sooner without zod.
+  const named = command.getOptionValue('config') as string | undefined
+  if (command.name() !== 'init' && (named !== undefined || existsSync(DEFAULT_FILE)))
+    await (await import('./config/apply.ts')).applyConfig(command, program, process.env)
+  requireOptions(command)
 }
 
 /** Commander complains of a missing option before it looks for a misspelt one, so the missing ones are looked for here. */

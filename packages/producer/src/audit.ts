@@ -2,6 +2,7 @@
 // gap or overlap, documents = rows + rejects, one model, one recipe. Used before a run is finalized and by verify.
 
 import {
+  isRows,
   type Plan,
   type Receipt,
   ReembedError,
@@ -31,7 +32,7 @@ export interface Audit {
 
 export function createAudit(plan: Plan): Audit {
   let shard = 0
-  let open: { key: string; size: number; reached: number; lines: number } | undefined
+  let open: { key: string; extent: number; unit: string; reached: number; lines: number } | undefined
   const totals = { documents: 0, rows: 0, rejects: 0, bytes: 0, truncated: 0, repaired: 0 }
   let tokens: number | null = 0
   const rejectReasons: Partial<Record<RejectReason, number>> = {}
@@ -41,8 +42,8 @@ export function createAudit(plan: Plan): Audit {
   }
 
   function close(): void {
-    if (open && open.reached !== open.size) {
-      fail(`bytes ${open.reached} to ${open.size} of ${open.key} were never read`)
+    if (open && open.reached !== open.extent) {
+      fail(`${open.unit}s ${open.reached} to ${open.extent} of ${open.key} were never read`)
     }
   }
 
@@ -58,12 +59,20 @@ export function createAudit(plan: Plan): Audit {
       }
       if (open?.key !== planned.key) {
         close()
-        open = { key: planned.key, size: planned.size, reached: 0, lines: 0 }
+        open = {
+          key: planned.key,
+          extent: planned.extent ?? planned.size,
+          unit: isRows(planned.format) ? 'row' : 'byte',
+          reached: 0,
+          lines: 0,
+        }
       }
       // A range in which no line begins belongs to the line before it.
       if (read.lines > 0) {
         if (read.start !== open.reached) {
-          fail(`read ${planned.key} from byte ${read.start}, but the shard before ended at ${open.reached}`)
+          fail(
+            `read ${planned.key} from ${open.unit} ${read.start}, but the shard before ended at ${open.reached}`,
+          )
         }
         open.reached = read.end
       }

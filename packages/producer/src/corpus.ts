@@ -4,9 +4,9 @@ import { stat } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
 import {
   codeOf,
+  encodingOf,
   FORMATS,
   type Format,
-  formatOf,
   KNOWN_EXTENSIONS,
   type ObjectInfo,
   type OpenStoreOptions,
@@ -57,8 +57,8 @@ export async function openCorpus(
   async function* objects({ onSkip, signal }: ListCorpusOptions = {}): ReturnType<Corpus['objects']> {
     for await (const { key, size, etag } of store.list('', { signal })) {
       if (isHidden(key)) continue
-      const known = format ?? formatOf(key)
-      if (known) yield { key, size, etag, format: known }
+      const encoding = encodingOf(key, format)
+      if (encoding) yield { key, size, etag, ...encoding }
       else onSkip?.(key)
     }
   }
@@ -66,15 +66,15 @@ export async function openCorpus(
 }
 
 function corpusOfOne(store: Store, { key, size, etag }: ObjectInfo, named: Format | undefined): Corpus {
-  const format = named ?? formatOf(key)
-  if (format === undefined) {
+  const encoding = encodingOf(key, named)
+  if (encoding === undefined) {
     throw new ReembedError(
       'SOURCE_FORMAT',
       `Cannot tell the format of ${JSON.stringify(key)} by its extension: known are ${KNOWN_EXTENSIONS}. ` +
         `Name it with --format ${FORMATS.join('|')}`,
     )
   }
-  const object: SourceObject = { key, size, etag, format }
+  const object: SourceObject = { key, size, etag, ...encoding }
   async function* objects(): ReturnType<Corpus['objects']> {
     yield object
   }

@@ -1,10 +1,13 @@
 // The whole public surface of @reembed/producer; every other file is private to the package.
 
+export { type Audit, createAudit } from './audit.ts'
 export { type Corpus, type OpenCorpusOptions, openCorpus } from './corpus.ts'
 export { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
 export { finalize } from './finalize.ts'
 export { type PlanRequest, planRun, type SurveyedRun } from './plan.ts'
 export { DEFAULT_MAX_REJECTS, type PublishOutcome, publish, rejectsAllowed } from './publish.ts'
 export { type PlannedRun, recordPlan } from './record.ts'
+export { type Sample, type SampleOptions, sampleCorpus } from './sample.ts'
+export { type Survey, survey } from './survey.ts'
 export { createSweeper, type Sweeper, type SweepOutcome } from './sweep.ts'
 export { verify } from './verify.ts'

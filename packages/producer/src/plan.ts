@@ -5,6 +5,7 @@ import {
   type Dtype,
   type FieldMapping,
   type ModelIdentity,
+  type Plan,
   type Recipe,
   ReembedError,
   recipeIdOf,
@@ -15,6 +16,7 @@ import {
 } from '@reembed/shared'
 import { extraColumns } from '@reembed/shared/parquet'
 import type { Corpus } from './corpus.ts'
+import { createMeasurer } from './measure.ts'
 import { DEFAULT_MAX_REJECTS } from './publish.ts'
 import type { PlannedRun } from './record.ts'
 import { type Sample, sampleCorpus } from './sample.ts'
@@ -27,6 +29,10 @@ export interface PlanRequest {
   readonly prompt?: string | undefined
   /** Id and text field of JSONL records; what is not named is chosen from a sample. */
   readonly fields?: Partial<FieldMapping> | undefined
+  /** Makes each text of several fields, '{{ title }}\\n\\n{{ text }}'. */
+  readonly template?: string | undefined
+  /** Fields that go into the shards as columns: 'lang', or with its type 'year:int32'. */
+  readonly carry?: readonly string[] | undefined
   /** Whether texts over the model's limit are cut (else they are rejects). */
   readonly truncate?: boolean | undefined
   /** Keep the first so many dimensions of each vector, normalised again. */
@@ -38,6 +44,8 @@ export interface PlanRequest {
   readonly documentsPerShard?: number | undefined
   /** See Plan.maxRejects. */
   readonly maxRejects?: string | undefined
+  /** The plan of a run if it was recorded before: then the corpus need not be measured again. */
+  readonly known?: ((run: string) => Promise<Plan | undefined>) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -57,28 +65,52 @@ export async function planRun(
     truncate = true,
     dimensions,
     dtype = 'float32',
-    layout,
+    layout: wantedLayout,
     documentsPerShard,
     maxRejects = DEFAULT_MAX_REJECTS,
+    template,
+    carry: wanted,
+    known = async () => undefined,
     signal,
   }: PlanRequest,
 ): Promise<SurveyedRun> {
-  extraColumns(layout)
   const found = await survey(corpus, signal)
-  const sample = await sampleCorpus(corpus, found, { fields: named, signal })
+  const sample = await sampleCorpus(corpus, found, { fields: named, template, carry: wanted, signal })
+  const { fields, carry } = sample
+  const layout = carry.length > 0 ? { ...wantedLayout, carry } : wantedLayout
+  extraColumns(layout)
   const { model, cutFrom } = cutModel(native, dimensions)
-  const recipe: Recipe = { model, prompt, fields: sample.fields, truncate, dtype, cutFrom }
+  const recipe: Recipe = {
+    model,
+    prompt,
+    fields,
+    ...(fields && template !== undefined && { template }),
+    truncate,
+    dtype,
+    cutFrom,
+  }
   const recipeId = recipeIdOf(recipe)
   const slicing = chooseSlicing({ ...sample, dimensions: model.dimensions, documentsPerShard })
-  const cut = (): AsyncGenerator<Slice, void, undefined> => slices(found.again(signal), slicing)
+  const run = runIdOf({ snapshotSha256: found.snapshotSha256, recipeId, layout, slicing })
+  const measured = createMeasurer(corpus.store, { sliceBytes: slicing.sliceBytes, signal })
+  const cut = (): AsyncGenerator<Slice, void, undefined> => slices(measured(found.again(signal)), slicing)
+  const learned = { slices: cut, sample, skipped: found.skipped }
+  const recorded = await known(run)
+  if (recorded) return { head: recorded, ...learned }
 
   let shards = 0
   for await (const _ of cut()) shards += 1
+  if (shards === 0) {
+    throw new ReembedError(
+      'SOURCE_EMPTY',
+      `There is nothing to embed: the objects in ${corpus.store.url} hold no records`,
+    )
+  }
 
   return {
     head: {
       format: 1,
-      run: runIdOf({ snapshotSha256: found.snapshotSha256, recipeId, layout, slicing }),
+      run,
       spaceId: spaceIdOf(model),
       recipeId,
       source: corpus.store.url,
@@ -91,9 +123,7 @@ export async function planRun(
       snapshotSha256: found.snapshotSha256,
       maxRejects,
     },
-    slices: cut,
-    sample,
-    skipped: found.skipped,
+    ...learned,
   }
 }
 

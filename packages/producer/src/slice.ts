@@ -1,52 +1,108 @@
-// Objects -> slices, by arithmetic alone. Large JSONL objects are cut into even byte ranges, small objects share a
-// slice, whole-file formats are never cut. The same objects and numbers give the same slices.
+// Objects -> slices, by arithmetic alone. Large objects are cut, small ones share a slice, whole-file formats are never
+// cut. The same objects and numbers give the same slices.
 //
 //   objects   | a.jsonl 2.5 slices | b.jsonl | c.md | d.jsonl | e.jsonl 1.2 slices |
 //   slices    |   1  |   2  |   3  |         4                |     5    |    6    |
+//
+// Plain JSONL is cut into even byte ranges, everything else where its measure allows: at lines, at row groups.
 
-import { isWholeFile, type Slice, type SlicePart, type SourceObject } from '@reembed/shared'
+import {
+  isRows,
+  isWholeFile,
+  type Measure,
+  ReembedError,
+  type Slice,
+  type SlicePart,
+  type SourceObject,
+} from '@reembed/shared'
 
 export interface Slicing {
-  /** JSONL bytes of a slice, at most. */
+  /** Bytes of a slice of lines, at most. */
   readonly sliceBytes: number
-  /** Objects in a slice, at most. Also what a whole file weighs: a slice is full with so many of them. */
+  /** Objects or rows in a slice, at most. Also what a whole file weighs: a slice is full with so many of them. */
   readonly maxParts: number
 }
 
+/** An object with what was learned of it, where its size alone does not tell how to cut it. */
+export type MeasuredObject = SourceObject & { readonly measure?: Measure }
+
 /** The slices of a corpus, holding one slice at a time. The ranges tile each object; empty objects have none. */
 export async function* slices(
-  objects: Iterable<SourceObject> | AsyncIterable<SourceObject>,
-  { sliceBytes, maxParts }: Slicing,
+  objects: Iterable<MeasuredObject> | AsyncIterable<MeasuredObject>,
+  slicing: Slicing,
 ): AsyncGenerator<Slice, void, undefined> {
   // In units of 1/maxParts byte, so that weights are whole numbers and add up exactly.
+  const { sliceBytes, maxParts } = slicing
   const capacity = sliceBytes * maxParts
   let parts: SlicePart[] = []
   let filled = 0
 
   for await (const object of objects) {
-    if (object.size === 0) continue
-    const cut = !isWholeFile(object.format) && object.size > sliceBytes
-    const weight = isWholeFile(object.format) ? sliceBytes : Math.max(sliceBytes, object.size * maxParts)
+    const whole = wholeOf(object)
+    if (whole.end === 0) continue
+    const cut = !isWholeFile(object.format) && whole.end > (isRows(object.format) ? maxParts : sliceBytes)
+    const weight = weightOf(whole, slicing)
     if (parts.length > 0 && (cut || filled + weight > capacity)) {
       yield { parts }
       parts = []
       filled = 0
     }
     if (cut) {
-      for (const part of cutEvenly(object, sliceBytes)) yield { parts: [part] }
+      for (const part of cutObject(whole, object.measure, slicing)) yield { parts: [part] }
     } else {
-      parts.push({ ...object, start: 0, end: object.size })
+      parts.push(whole)
       filled += weight
     }
   }
   if (parts.length > 0) yield { parts }
 }
 
-/** Ranges of equal length, none longer than `sliceBytes`: no slice is a crumb. */
-function* cutEvenly(object: SourceObject, sliceBytes: number): Generator<SlicePart, void, undefined> {
-  const length = Math.ceil(object.size / Math.ceil(object.size / sliceBytes))
-  for (let start = 0; start < object.size; start += length) {
-    yield { ...object, start, end: Math.min(object.size, start + length) }
+/** All of an object as one part. */
+function wholeOf({ measure, ...object }: MeasuredObject): SlicePart {
+  if (measure === undefined) return { ...object, start: 0, end: object.size }
+  const { extent, cuts, table } = measure
+  const seek = cuts[0]?.seek
+  return { ...object, start: 0, end: extent, extent, ...(seek && { seek }), ...(table && { table }) }
+}
+
+function weightOf({ format, end }: SlicePart, { sliceBytes, maxParts }: Slicing): number {
+  if (isWholeFile(format)) return sliceBytes
+  return Math.max(sliceBytes, end * (isRows(format) ? sliceBytes : maxParts))
+}
+
+function cutObject(whole: SlicePart, measure: Measure | undefined, slicing: Slicing): Iterable<SlicePart> {
+  if (measure === undefined) return cutEvenly(whole, whole.end, slicing.sliceBytes)
+  return isRows(whole.format) ? cutRows(whole, measure, slicing.maxParts) : cutAtLines(whole, measure)
+}
+
+/** Ranges of equal length, none longer than `most`: no slice is a crumb. */
+function* cutEvenly(part: SlicePart, end: number, most: number): Generator<SlicePart, void, undefined> {
+  const length = Math.ceil((end - part.start) / Math.ceil((end - part.start) / most))
+  for (let start = part.start; start < end; start += length) {
+    yield { ...part, start, end: Math.min(end, start + length) }
+  }
+}
+
+/** The measure was made for this slicing: every cut begins a slice. */
+function* cutAtLines(whole: SlicePart, { cuts, extent }: Measure): Generator<SlicePart, void, undefined> {
+  for (const [i, cut] of cuts.entries()) yield { ...whole, ...cut, end: cuts[i + 1]?.start ?? extent }
+}
+
+/** As many row groups together as fit; a larger one is cut evenly. */
+function* cutRows(
+  whole: SlicePart,
+  { cuts, extent }: Measure,
+  most: number,
+): Generator<SlicePart, void, undefined> {
+  let first = cuts[0]
+  for (const [i, cut] of cuts.entries()) {
+    const end = cuts[i + 1]?.start ?? extent
+    const after = cuts[i + 2]?.start ?? extent
+    if (first === undefined) throw new ReembedError('INTERNAL', `${whole.key} has no first row`)
+    const { start } = first
+    if (i + 1 < cuts.length && after - start <= most) continue
+    if (end > start) yield* cutEvenly({ ...whole, ...(first.seek && { seek: first.seek }), start }, end, most)
+    first = cuts[i + 1] ?? cut
   }
 }
 

@@ -20,7 +20,7 @@ export interface Survey {
   /** SHA-256 over key, etag, size and format of each object, in key order. */
   readonly snapshotSha256: string
   readonly skipped: Skipped
-  /** JSONL objects spread evenly over the listing. */
+  /** Objects of records, spread evenly over the listing. */
   readonly spread: readonly SourceObject[]
   /** The listing again: from memory if it is short, else from the store. */
   again(signal?: AbortSignal): Iterable<SourceObject> | AsyncIterable<SourceObject>

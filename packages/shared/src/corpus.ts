@@ -2,9 +2,15 @@
 // A slice is a re-readable range of source objects, fixed at plan time; it is all that a job points to.
 
 /** How an object is read, told by its extension. */
-export type Format = 'jsonl' | 'text' | 'markdown'
+export type Format = 'jsonl' | 'csv' | 'tsv' | 'parquet' | 'arrow' | 'text' | 'markdown'
 
-/** Which fields of a record are its id and its text. Unused by text and Markdown (one file, one document). */
+/** What an object of lines is compressed with, told by a second extension. */
+export type Compression = 'gzip' | 'zstd'
+
+/**
+ * Which fields of a record are its id and its text. Unused by text and Markdown (one file, one document).
+ * A nested field is named by its path, 'meta.title' or '/meta/title'; a field of that very name comes first.
+ */
 export interface FieldMapping {
   readonly id: string
   readonly text: string
@@ -20,13 +26,20 @@ export interface SourceObject {
   readonly size: number
   readonly etag: string
   readonly format: Format
+  readonly compression?: Compression
 }
 
 /**
- * A byte range of one object. A record of a line format belongs to the part in which its first byte lies:
- * a reader starts at the first line that begins at or after `start` and ends with the line that begins
- * before `end`. So ranges that tile an object give each line exactly once, and nobody has to read the data
- * to cut them. Whole-file formats have start 0 and end = size.
+ * A range of one object, in the unit of its format:
+ *
+ *   JSONL, plain              bytes. A line belongs to the part in which its first byte lies: a reader starts at the
+ *                             first line that begins at or after `start` and ends with the line that begins before
+ *                             `end`. So nobody has to read the data to cut it.
+ *   JSONL compressed, CSV     bytes after decompression, cut where a record begins: one pass when the run is planned
+ *   Parquet, Arrow            rows
+ *   text, Markdown            bytes, never cut: start 0, end = size
+ *
+ * The ranges of an object tile it from 0 to its extent.
  */
 export interface SlicePart {
   readonly key: string
@@ -35,6 +48,19 @@ export interface SlicePart {
   readonly format: Format
   readonly start: number
   readonly end: number
+  /** Where the last range of the object ends, if that is not `size`. */
+  readonly extent?: number
+  readonly compression?: Compression
+  /** Where decompression can begin: at this byte of the object, which is byte `at` of what it holds. */
+  readonly seek?: { readonly byte: number; readonly at: number }
+  /** How the table is written; its header stands only at the start of the object. */
+  readonly table?: CsvTable
+}
+
+/** What a reader has to know of a CSV object when it starts in the middle of it. */
+export interface CsvTable {
+  readonly delimiter: string
+  readonly columns: readonly string[]
 }
 
 /** The source ranges of one job, in order. */
@@ -42,7 +68,7 @@ export interface Slice {
   readonly parts: readonly SlicePart[]
 }
 
-/** Where a record stands: part of the slice, byte offset in the object, line within the part (1-based). */
+/** Where a record stands: part of the slice, offset in the part's unit, line or row within the part (1-based). */
 export interface Position {
   readonly part: number
   readonly offset: number
@@ -113,8 +139,9 @@ export interface Reject {
 export type SourceRecord = Document | Reject
 
 /**
- * What was really read of a part: the line-aligned range and its number of lines (1 for a whole-file document).
- * Neighbouring shards' ranges must meet, which is how `verify` proves that no byte was skipped or read twice.
+ * What was really read of a part, in its unit: the range, aligned to records, and its number of lines or rows (1 for a
+ * whole-file document). Neighbouring shards' ranges must meet, which is how `verify` proves that no byte was skipped
+ * or read twice.
  */
 export interface PartRead {
   readonly key: string

@@ -61,9 +61,21 @@ export {
   type ShardBatch,
   type ShardReceipt,
 } from './shard/read.ts'
-export { FORMATS, formatOf, isWholeFile, KNOWN_EXTENSIONS } from './source/format.ts'
-export { type Probe, probeJsonl } from './source/probe.ts'
+export { type Field, fieldAt } from './source/field.ts'
+export {
+  type Encoding,
+  encodingOf,
+  FORMATS,
+  isRows,
+  isWholeFile,
+  KNOWN_EXTENSIONS,
+  needsIndex,
+} from './source/format.ts'
+export { createMapper, type Mapper, type Mapping } from './source/mapping.ts'
+export { type Cut, type Measure, measure } from './source/measure.ts'
+export { type Probe, probe } from './source/probe.ts'
 export { readSlice, type SliceReader } from './source/read.ts'
+export { parseTemplate, type Template } from './source/template.ts'
 export { checkStore, raceStore, STORE_CHECK_KEY } from './store/check.ts'
 export { onStoreFault, STORE_FAULTS, type StoreFault } from './store/faults.ts'
 export { compareKeys } from './store/keys.ts'

@@ -15,6 +15,8 @@ export interface Recipe {
   /** Put in front of every document's text, as the model card asks. */
   readonly prompt: string
   readonly fields: FieldMapping | null
+  /** The text is made of these fields instead of being `fields.text`. */
+  readonly template?: string
   readonly truncate: boolean
   readonly dtype: Dtype
   /** Dimensions of the model's own vectors, where `model.dimensions` is fewer: the first ones, normalised again. */

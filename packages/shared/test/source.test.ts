@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { FieldMapping, Format, PartRead, Slice, SourceRecord } from '../src/corpus.ts'
-import { formatOf } from '../src/source/format.ts'
+import { encodingOf } from '../src/source/format.ts'
 import { readSlice } from '../src/source/read.ts'
 import { openStore } from '../src/store/open.ts'
 import type { Store } from '../src/store/store.ts'
@@ -30,7 +30,7 @@ async function readCut(
 ): Promise<{ records: SourceRecord[]; read: PartRead[] }> {
   const info = await store.head(key)
   if (!info) throw new Error(`${key} is missing`)
-  const format = formatOf(key) as Format
+  const format = encodingOf(key)?.format as Format
   const bounds = [
     0,
     ...[...new Set(cuts)].filter(at => at > 0 && at < info.size).sort((a, b) => a - b),
@@ -358,7 +358,7 @@ describe('a file', () => {
       const info = await store.head(key)
       if (!info) throw new Error('missing')
       await writeFile(join(folder, key), '{"id":2,"text":"bc"}\n')
-      const part = { ...info, format: formatOf(key) as Format, start: 0, end: info.size }
+      const part = { ...info, format: encodingOf(key)?.format as Format, start: 0, end: info.size }
       const { records } = readSlice(store, { parts: [part] }, { fields: FIELDS })
       await expect(records.next()).rejects.toMatchObject({ code: 'SOURCE_CHANGED' })
       await rm(join(folder, key))
@@ -415,7 +415,7 @@ describe('a text or Markdown file', () => {
     const parts = []
     for (const key of ['mixed.md', 'mixed.jsonl']) {
       const info = await store.head(key)
-      if (info) parts.push({ ...info, format: formatOf(key) as Format, start: 0, end: info.size })
+      if (info) parts.push({ ...info, format: encodingOf(key)?.format as Format, start: 0, end: info.size })
     }
     const reader = readSlice(store, { parts }, { fields: FIELDS })
     const found: [string, number][] = []

@@ -3,6 +3,7 @@
 export { type EmbeddedWindow, type EmbedOptions, embed } from './embed.ts'
 export {
   cosine,
+  decodeEmbeddings,
   type Endpoint,
   type EndpointInfo,
   type EndpointOptions,
@@ -17,6 +18,7 @@ export {
   referenceTexts,
 } from './identity.ts'
 export { createLimiter, type Limiter } from './limiter.ts'
+export { bestOf, type Measured, type MeasureOptions, measure, type Setting, textsOf } from './measure.ts'
 export { createWorkerMetrics, type WorkerMetrics } from './metrics.ts'
 export { cutVectors } from './shard/cut.ts'
 export {

@@ -37,8 +37,14 @@ export async function work(
   if (await store.head(key, { signal })) return { status: 'done_before' }
 
   const buffer = createShardBuffer()
+  const { fields, template } = plan.recipe
   const writer = await openShardWriter(plan, buffer.sink)
-  const reader = readSlice(source, await run.slice(job.shard), { fields: plan.recipe.fields, signal })
+  const reader = readSlice(source, await run.slice(job.shard), {
+    fields,
+    template,
+    carry: plan.layout?.carry,
+    signal,
+  })
   const rejects: RejectRow[] = []
   let tokens: number | null = 0
   let truncated = 0

@@ -7,7 +7,7 @@ import {
   redisAddress,
   requireNoEviction,
 } from '@reembed/shared'
-import { openEndpoint } from '@reembed/worker'
+import { type Endpoint, openEndpoint } from '@reembed/worker'
 import { bytes, print } from '../format.ts'
 import type { EndpointFlags, JsonFlag, RedisFlags, S3Flags } from '../options.ts'
 import { absolute, endpointOptionsOf, s3OptionsOf } from '../parts.ts'
@@ -93,6 +93,14 @@ async function lookAtEndpoint(url: string, flags: Flags): Promise<string> {
     `${endpoint.url}  ${modelId}@${revision ?? 'unstated'}`,
     `${dimensions} dimensions, ${pooling ?? 'unknown'} pooling`,
     `${version ?? 'version unknown'}, ${endpoint.route}`,
+    await promptOf(endpoint),
     `at most ${maxInputLength ?? '?'} tokens a text, ${maxClientBatchSize ?? '?'} texts a request, ${maxConcurrentRequests ?? '?'} at once`,
   ].join('; ')
+}
+
+/** Not in /info, and yet in front of every text: what the server really does is seen in its tokens. */
+async function promptOf(endpoint: Endpoint): Promise<string> {
+  const applied = await endpoint.appliedPrompt()
+  if (applied === null) return 'its own prompt cannot be told'
+  return applied === '' ? 'no prompt of its own' : `puts ${JSON.stringify(applied)} in front of every text`
 }

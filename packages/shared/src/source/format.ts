@@ -1,30 +1,69 @@
 // How an object is read is told by its extension, and only by it: a plan can be made from a listing alone.
 
-import type { Format } from '../corpus.ts'
+import type { Compression, Format } from '../corpus.ts'
 import { ReembedError } from '../errors.ts'
 
 const EXTENSIONS: ReadonlyMap<string, Format> = new Map([
   ['.jsonl', 'jsonl'],
   ['.ndjson', 'jsonl'],
+  ['.csv', 'csv'],
+  ['.tsv', 'tsv'],
+  ['.parquet', 'parquet'],
+  ['.arrow', 'arrow'],
+  ['.feather', 'arrow'],
   ['.txt', 'text'],
   ['.text', 'text'],
   ['.md', 'markdown'],
   ['.markdown', 'markdown'],
 ])
 
+const COMPRESSIONS: ReadonlyMap<string, Compression> = new Map([
+  ['.gz', 'gzip'],
+  ['.bgz', 'gzip'],
+  ['.zst', 'zstd'],
+])
+
 export const FORMATS: readonly Format[] = [...new Set(EXTENSIONS.values())]
 
-/** For messages: '.jsonl, .ndjson, .txt, ...'. */
+/** For messages: '.jsonl, .ndjson, .csv, ...'. */
 export const KNOWN_EXTENSIONS: string = [...EXTENSIONS.keys()].join(', ')
 
-/** The format of an object, or undefined if its extension is not known. Letter case does not matter. */
-export function formatOf(key: string): Format | undefined {
-  const extension = /\.[^./]+$/.exec(key)?.[0]
-  return extension === undefined ? undefined : EXTENSIONS.get(extension.toLowerCase())
+/** How an object is read. */
+export interface Encoding {
+  readonly format: Format
+  readonly compression?: Compression
+}
+
+/**
+ * How an object is read by its extensions, or undefined if they are not known. Letter case does not matter. `named`
+ * stands for the format, whatever the extension says of it; a compression is still told by the last one.
+ */
+export function encodingOf(key: string, named?: Format): Encoding | undefined {
+  const [last, before] = extensionsOf(key)
+  const compression = COMPRESSIONS.get(last)
+  const format = named ?? EXTENSIONS.get(compression ? before : last)
+  if (format === undefined) return undefined
+  if (compression === undefined) return { format }
+  return isRecords(format) ? { format, compression } : undefined
+}
+
+function extensionsOf(key: string): [last: string, before: string] {
+  const [, before = '', last = ''] = /(\.[^./]+)?(\.[^./]+)$/.exec(key.toLowerCase()) ?? []
+  return [last, before]
 }
 
 /** Whether an object of this format is one document, never cut. */
-export const isWholeFile = (format: Format): boolean => format !== 'jsonl'
+export const isWholeFile = (format: Format): boolean => format === 'text' || format === 'markdown'
+
+/** Whether it is cut by rows, which its own metadata counts. */
+export const isRows = (format: Format): boolean => format === 'parquet' || format === 'arrow'
+
+/** Whether it is a stream of records, which may be compressed as a whole. */
+const isRecords = (format: Format): boolean => !isWholeFile(format) && !isRows(format)
+
+/** Whether somebody has to look into the object before it can be cut. */
+export const needsIndex = ({ format, compression }: Encoding): boolean =>
+  compression !== undefined || !(format === 'jsonl' || isWholeFile(format))
 
 /** First bytes that no UTF-8 text has. Where one is the start of another, the longer comes first. */
 const SIGNATURES = [
@@ -34,6 +73,7 @@ const SIGNATURES = [
   { bytes: [0xfe, 0xff], name: 'UTF-16 (big-endian)' },
   { bytes: [0x1f, 0x8b], name: 'gzip' },
   { bytes: [0x28, 0xb5, 0x2f, 0xfd], name: 'zstd' },
+  { bytes: [0x50, 0x41, 0x52, 0x31], name: 'Parquet' },
 ] as const
 
 /** Throws SOURCE_FORMAT if an object that starts with `head` is in an encoding that can't be read as text. */

@@ -8,13 +8,17 @@
 //   part C-size                                                      |line 4 .....|
 //
 // So whoever cuts need not look at the data, and the ranges really read meet exactly, the empty ones aside.
+//
+// A compressed object is cut by its decompressed bytes and only where lines begin, so nothing lies before `start`.
 
-import type { FieldMapping, PartRead, SlicePart, SourceRecord } from '../corpus.ts'
+import type { PartRead, SlicePart, SourceRecord } from '../corpus.ts'
 import { ReembedError } from '../errors.ts'
 import type { Store } from '../store/store.ts'
 import { BOM_BYTES, hasBom, refuseForeignEncoding } from './format.ts'
 import { createLineScanner } from './lines.ts'
-import { MAX_RECORD_BYTES, recordOf, toReject } from './record.ts'
+import type { Mapper } from './mapping.ts'
+import { streamRaw } from './raw.ts'
+import { MAX_RECORD_BYTES, parseLine, toReject } from './record.ts'
 
 /** How far the first read past the end of a part goes for its last line; each further one doubles, up to the limit. */
 const TAIL_BYTES = 64 * 1024
@@ -23,7 +27,7 @@ const MAX_TAIL_BYTES = 8 * 1024 * 1024
 export interface ReadPartOptions {
   /** The part's place in its slice. */
   readonly index: number
-  readonly fields: FieldMapping
+  readonly mapper: Mapper
   readonly signal?: AbortSignal | undefined
 }
 
@@ -34,16 +38,17 @@ export interface ReadPartOptions {
 export async function* readJsonl(
   store: Store,
   part: SlicePart,
-  { index, fields, signal }: ReadPartOptions,
+  { index, mapper, signal }: ReadPartOptions,
 ): AsyncGenerator<SourceRecord[], PartRead, undefined> {
-  const { key, etag, size, start, end } = part
+  const { key, etag, start, end, compression } = part
+  const extent = part.extent ?? part.size
   let records: SourceRecord[] = []
   let lines = 0
   let begin = end
 
   // Reading starts one byte early: if that byte is a '\n', a line begins at `start`; if not, what comes up to the
   // next '\n' is the rest of a line of the part before.
-  let at = Math.max(0, start - 1)
+  let at = compression === undefined ? Math.max(0, start - 1) : start
   const scanner = createLineScanner(at, MAX_RECORD_BYTES, {
     line(bytes, from, to, offset) {
       if (offset < start) return
@@ -55,8 +60,14 @@ export async function* readJsonl(
         refuseForeignEncoding(key, head)
         if (hasBom(head)) first += BOM_BYTES
       }
-      const record = recordOf(bytes, first, to, fields, { part: index, offset, line: lines })
-      if (record) records.push(record)
+      const parsed = parseLine(bytes, first, to)
+      if (parsed === undefined) return
+      const position = { part: index, offset, line: lines }
+      records.push(
+        'fault' in parsed
+          ? toReject(parsed.fault, parsed.message, position)
+          : mapper.map(parsed.record, position),
+      )
     },
     tooLong(length, offset) {
       if (offset < start) return
@@ -70,7 +81,7 @@ export async function* readJsonl(
   let to = end
   let tail = TAIL_BYTES
   while (at < to) {
-    for await (const chunk of store.stream(key, { start: at, end: to, ifMatch: etag, signal })) {
+    for await (const chunk of streamRaw(store, { ...part, start: at, end: to }, signal)) {
       at += chunk.length
       scanner.push(chunk, end)
       if (records.length > 0) yield records
@@ -80,10 +91,10 @@ export async function* readJsonl(
     const linePending = scanner.offset < end
     if (linePending && at < to) throw endedEarly(part, at, to)
     // Still inside the line that the part before began: it reads that line to its end, this part has none.
-    if (linePending && scanner.offset >= start) to = Math.min(size, to + tail)
+    if (linePending && scanner.offset >= start) to = Math.min(extent, to + tail)
     tail = Math.min(tail * 2, MAX_TAIL_BYTES)
   }
-  if (at === size) scanner.finish()
+  if (at === extent) scanner.finish()
   if (records.length > 0) yield records
   return { key, etag, start: begin, end: lines === 0 ? end : scanner.offset, lines }
 }

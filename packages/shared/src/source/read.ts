@@ -3,10 +3,12 @@
 import type { FieldMapping, PartRead, Slice, SlicePart, SourceRecord } from '../corpus.ts'
 import { ReembedError } from '../errors.ts'
 import type { Store } from '../store/store.ts'
+import { isWholeFile } from './format.ts'
 import { readJsonl } from './jsonl.ts'
+import { createMapper, type Mapper, type Mapping } from './mapping.ts'
 import { readWholeFile } from './whole-file.ts'
 
-export interface ReadSliceOptions {
+export interface ReadSliceOptions extends Omit<Mapping, 'fields'> {
   /** The plan's mapping; null for a corpus of text and Markdown alone. */
   readonly fields: FieldMapping | null
   readonly signal?: AbortSignal | undefined
@@ -23,16 +25,26 @@ export interface SliceReader {
  * Reads the objects as they were planned: SOURCE_CHANGED if one is another by now.
  * Ids are not compared here; an empty text is passed on.
  */
-export function readSlice(store: Store, slice: Slice, { fields, signal }: ReadSliceOptions): SliceReader {
+export function readSlice(
+  store: Store,
+  slice: Slice,
+  { fields, signal, ...mapping }: ReadSliceOptions,
+): SliceReader {
   const read: PartRead[] = []
+  const mapper = fields && createMapper({ fields, ...mapping })
 
-  function readPart(part: SlicePart, index: number): AsyncGenerator<SourceRecord[], PartRead, undefined> {
-    if (part.format !== 'jsonl') return readWholeFile(store, part, { index, signal })
-    if (fields) return readJsonl(store, part, { index, fields, signal })
-    throw new ReembedError(
-      'JOB_INVALID',
-      `${JSON.stringify(part.key)} is JSONL, but the plan has no fields for it`,
-    )
+  async function* readPart(
+    part: SlicePart,
+    index: number,
+  ): AsyncGenerator<SourceRecord[], PartRead, undefined> {
+    if (isWholeFile(part.format)) return yield* readWholeFile(store, part, { index, signal })
+    if (!mapper) {
+      throw new ReembedError(
+        'JOB_INVALID',
+        `${JSON.stringify(part.key)} holds records, but the plan has no fields for them`,
+      )
+    }
+    return yield* await readRecords(store, part, { index, mapper, signal })
   }
 
   async function* batches(): AsyncGenerator<SourceRecord[], void, undefined> {
@@ -40,6 +52,25 @@ export function readSlice(store: Store, slice: Slice, { fields, signal }: ReadSl
   }
 
   return { records: oneByOne(batches()), read }
+}
+
+/** The readers of tables come with libraries of their own: loaded when the first table is read. */
+async function readRecords(
+  store: Store,
+  part: SlicePart,
+  options: { readonly index: number; readonly mapper: Mapper; readonly signal?: AbortSignal | undefined },
+): Promise<AsyncGenerator<SourceRecord[], PartRead, undefined>> {
+  switch (part.format) {
+    case 'parquet':
+      return (await import('./parquet.ts')).readParquet(store, part, options)
+    case 'arrow':
+      return (await import('./arrow.ts')).readArrow(store, part, options)
+    case 'csv':
+    case 'tsv':
+      return (await import('./csv.ts')).readCsv(store, part, options)
+    default:
+      return readJsonl(store, part, options)
+  }
 }
 
 /**

@@ -1,8 +1,8 @@
-// One line of JSONL -> a document, or the reason why it is none. A message says what is wrong with which field and
-// never shows what the field holds: rejects are logged and shown, texts are not.
+// One line of JSONL -> a record, or the reason why it is none. A message says what is wrong and never shows what the
+// line holds: rejects are logged and shown, texts are not.
 
 import { isUtf8 } from 'node:buffer'
-import type { FieldMapping, Position, Reject, RejectReason, SourceRecord } from '../corpus.ts'
+import type { Position, Reject, RejectReason } from '../corpus.ts'
 
 /** A longer line or file is a reject: no model reads as much, and nobody has to hold it. */
 export const MAX_RECORD_BYTES: number = 8 * 1024 * 1024
@@ -11,20 +11,9 @@ const MAX_DEPTH = 64
 const MAX_MESSAGE_CHARS = 200
 const CARRIAGE_RETURN = 13
 
-/** The record on the line bytes[from, to), or undefined if the line is blank. */
-export function recordOf(
-  bytes: Buffer,
-  from: number,
-  to: number,
-  fields: FieldMapping,
-  position: Position,
-): SourceRecord | undefined {
-  const parsed = parseLine(bytes, from, to)
-  if (parsed === undefined) return undefined
-  return 'fault' in parsed
-    ? toReject(parsed.fault, parsed.message, position)
-    : documentOf(parsed.record, fields, position)
-}
+/** Stands for a text whose bytes are no UTF-8, in readers that hand out texts ready made. */
+export const BAD_TEXT: object = Object.freeze({})
+export const isBadText = (value: unknown): boolean => value === BAD_TEXT
 
 export type ParsedLine =
   | { readonly record: object }
@@ -55,16 +44,6 @@ export function parseLine(bytes: Buffer, from: number, to: number): ParsedLine {
   return { record: value }
 }
 
-function documentOf(record: object, fields: FieldMapping, position: Position): SourceRecord {
-  const id = toId(ownMember(record, fields.id), fields.id)
-  if (typeof id !== 'string') return toReject(id.fault, id.message, position)
-  const text = ownMember(record, fields.text)
-  if (typeof text === 'string') return { kind: 'document', id, text, position }
-  return text === undefined || text === null
-    ? toReject('missing_text', `field "${fields.text}" is ${nameOf(text)}`, position, id)
-    : toReject('invalid_text', `field "${fields.text}" is ${nameOf(text)}, expected a string`, position, id)
-}
-
 /** An id as it goes into the shard. Whole numbers become strings, as they do in every vector database. */
 export function toId(value: unknown, field: string): string | { fault: RejectReason; message: string } {
   const fault = (reason: RejectReason, what: string) => ({
@@ -72,6 +51,7 @@ export function toId(value: unknown, field: string): string | { fault: RejectRea
     message: `field "${field}" ${what}`,
   })
   if (value === undefined || value === null) return fault('missing_id', `is ${nameOf(value)}`)
+  if (typeof value === 'bigint') return String(value)
   if (typeof value === 'number') {
     // Beyond 2^53 two different numbers in the file can be the same number here: never guess an id.
     if (Number.isSafeInteger(value)) return String(value)
@@ -93,11 +73,8 @@ export function toReject(reason: RejectReason, message: string, position: Positi
   return { kind: 'reject', ...(id !== undefined && { id }), reason, message: short, position }
 }
 
-/** A member of the record itself: never one that every object inherits, such as `constructor`. */
-const ownMember = (record: object, name: string): unknown =>
-  Object.hasOwn(record, name) ? record[name as keyof typeof record] : undefined
-
-function nameOf(value: unknown): string {
+/** What a value is, in words that fit after 'is'. */
+export function nameOf(value: unknown): string {
   if (value === undefined) return 'missing'
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'an array'

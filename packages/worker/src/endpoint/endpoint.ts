@@ -4,6 +4,7 @@
 import type { EndpointInfo } from './info.ts'
 import { negotiate, type Probe, readInfo, revisionOf } from './negotiate.ts'
 import { type Outcome, toError } from './outcome.ts'
+import { readAppliedPrompt } from './prompt.ts'
 import { decode, post, type Route, type Server } from './server.ts'
 import { parseAddress } from './url.ts'
 import { badRowsOf } from './vectors.ts'
@@ -48,6 +49,8 @@ export interface Endpoint extends AsyncDisposable {
   request(texts: readonly string[], vectors: Float32Array, options?: RequestOptions): Promise<Outcome>
   /** The vectors of a few texts, one after another in one array, or a ReembedError. No retries. */
   embed(texts: readonly string[], options?: { signal?: AbortSignal | undefined }): Promise<Float32Array>
+  /** What the server puts in front of every text by itself; '' for nothing, null where it cannot be told. */
+  appliedPrompt(options?: { signal?: AbortSignal | undefined }): Promise<string | null>
 }
 
 /** Reads `/info`, settles the route, and learns dimensions and normalisation from a first embedding. */
@@ -129,6 +132,8 @@ function createEndpoint(server: Server, info: EndpointInfo, probe: Probe): Endpo
       }
       return vectors
     },
+    appliedPrompt: async ({ signal } = {}) =>
+      info.kind === 'tei' ? readAppliedPrompt(server, signal) : null,
     [Symbol.asyncDispose]: () => wire[Symbol.asyncDispose](),
   }
 }

@@ -1,0 +1,38 @@
+// The whole command in one ESM file that runs under Node 24 without node_modules. Left out is @reembed/local, the
+// stand-ins for one machine with onnxruntime in them: without it the command asks for --endpoint and --redis.
+//
+//   node infra/docker/bundle.mjs <folder>    writes reembed.mjs and THIRD-PARTY.txt
+
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+
+const folder = process.argv[2]
+if (folder === undefined) throw new Error('usage: node infra/docker/bundle.mjs <folder>')
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const { outputFiles } = await build({
+  absWorkingDir: root,
+  entryPoints: ['packages/cli/src/main.ts'],
+  outfile: join(folder, 'reembed.mjs'),
+  write: false,
+  bundle: true,
+  platform: 'node',
+  target: 'node24',
+  format: 'esm',
+  conditions: ['@reembed/source'],
+  // Native and optional parts; each has a way to do without.
+  external: ['@reembed/local', '*.node'],
+  minifySyntax: true,
+  minifyWhitespace: true,
+  // Some libraries are CommonJS and ask for Node's own modules by require().
+  banner: {
+    js: "import{createRequire as reembedRequire}from'node:module';const require=reembedRequire(import.meta.url);",
+  },
+  legalComments: 'external',
+  logLevel: 'warning',
+})
+for (const { path, contents } of outputFiles) {
+  await writeFile(path.endsWith('.LEGAL.txt') ? join(folder, 'THIRD-PARTY.txt') : path, contents)
+}

@@ -1,0 +1,137 @@
+{{- define "reembed.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "reembed.labels" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{/* What selectors use; never changed for a release. */}}
+{{- define "reembed.selector" -}}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "reembed.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}{{ .repository }}@{{ .digest }}{{- else -}}{{ .repository }}:{{ default $.Chart.AppVersion .tag }}{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "reembed.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "reembed.fullname" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- required "serviceAccount.name: give one, or serviceAccount.create=true" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "reembed.teiName" -}}
+{{- printf "%s-tei-%s" (include "reembed.fullname" .) (trunc 8 .Values.tei.revision) -}}
+{{- end -}}
+
+{{- define "reembed.endpoint" -}}
+{{- if .Values.tei.enabled -}}
+http://{{ include "reembed.teiName" . }}:8080
+{{- else -}}
+{{- required "endpoint.url: the URL of a TEI server, or tei.enabled=true" .Values.endpoint.url -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "reembed.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile: { type: RuntimeDefault }
+{{- end -}}
+
+{{- define "reembed.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: { drop: [ALL] }
+{{- end -}}
+
+{{/* What every process of ours is told by its environment. */}}
+{{- define "reembed.env" -}}
+- name: REDIS_URL
+  valueFrom: { secretKeyRef: { name: {{ .Values.redis.existingSecret }}, key: url } }
+- name: REEMBED_LOG
+  value: {{ .Values.worker.logLevel }}
+{{- with .Values.s3.endpoint }}
+- name: AWS_ENDPOINT_URL_S3
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.s3.region }}
+- name: AWS_REGION
+  value: {{ . | quote }}
+{{- end }}
+{{- with .Values.s3.existingSecret }}
+- name: AWS_ACCESS_KEY_ID
+  valueFrom: { secretKeyRef: { name: {{ . }}, key: AWS_ACCESS_KEY_ID } }
+- name: AWS_SECRET_ACCESS_KEY
+  valueFrom: { secretKeyRef: { name: {{ . }}, key: AWS_SECRET_ACCESS_KEY } }
+{{- end }}
+{{- end -}}
+
+{{- define "reembed.endpointEnv" -}}
+- name: REEMBED_ENDPOINT
+  value: {{ include "reembed.endpoint" . | quote }}
+{{- with (.Values.tei.enabled | ternary .Values.tei.revision .Values.endpoint.revision) }}
+- name: REEMBED_REVISION
+  value: {{ . | quote }}
+{{- end }}
+{{- if not .Values.tei.enabled }}
+{{- with .Values.endpoint.model }}
+- name: REEMBED_MODEL
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- with (.Values.tei.enabled | ternary .Values.tei.apiKeySecret .Values.endpoint.existingSecret) }}
+- name: REEMBED_ENDPOINT_TOKEN
+  valueFrom: { secretKeyRef: { name: {{ . }}, key: token } }
+{{- end }}
+{{- end -}}
+
+{{- define "reembed.metricsEnv" -}}
+{{- if .Values.metrics.existingSecret -}}
+- name: REEMBED_METRICS_TOKEN
+  valueFrom: { secretKeyRef: { name: {{ .Values.metrics.existingSecret }}, key: token } }
+{{- else -}}
+{{- if not .Values.networkPolicy.enabled -}}
+{{- fail "metrics.existingSecret: without networkPolicy.enabled, /metrics needs a token" -}}
+{{- end -}}
+- name: REEMBED_METRICS_OPEN
+  value: "true"
+{{- end -}}
+{{- end -}}
+
+{{- define "reembed.probes" -}}
+startupProbe:
+  httpGet: { path: /live, port: metrics }
+  periodSeconds: 2
+  failureThreshold: 60
+livenessProbe:
+  httpGet: { path: /live, port: metrics }
+  periodSeconds: 20
+  timeoutSeconds: 10
+  failureThreshold: 6
+readinessProbe:
+  httpGet: { path: /ready, port: metrics }
+  periodSeconds: 10
+  timeoutSeconds: 5
+{{- end -}}

@@ -1,0 +1,73 @@
+import type { Command, Option } from 'commander'
+import { valueAt } from '../config/apply.ts'
+import { readConfigFile } from '../config/file.ts'
+import { optionsOf, PLACES, SECRETS } from '../config/places.ts'
+import { schemaOf, toEditorSchema } from '../config/schema.ts'
+import { print } from '../format.ts'
+import type { JsonFlag } from '../options.ts'
+
+interface Row {
+  readonly place: string
+  readonly value: unknown
+  readonly origin: string
+}
+
+/** `reembed config`: each value with its origin, as the other commands would get it. */
+export async function config(
+  flags: JsonFlag & { readonly schema?: boolean; readonly config?: string },
+  self: Command,
+): Promise<void> {
+  const program = self.parent ?? self
+  if (flags.schema) return print(true, toEditorSchema(program), '')
+  const file = await readConfigFile(flags.config, schemaOf(program))
+  const at = (place: string): string => file?.where(place) ?? ''
+  const rows: Row[] = []
+  const options = optionsOf(self)
+  for (const [name, place] of Object.entries(PLACES)) {
+    const option = options.get(name)
+    const value = self.getOptionValue(name) as unknown
+    if (option && value !== undefined)
+      rows.push({ place, value: masked(value), origin: originOf(self, option, at(place)) })
+  }
+  for (const { place, variables } of SECRETS) {
+    const variable = variables.find(one => process.env[one])
+    if (variable === undefined) continue
+    const fromFile = file && valueAt(file, place) !== undefined && variable === variables[0]
+    rows.push({ place, value: MASK, origin: fromFile ? at(place) : `environment ${variable}` })
+  }
+  rows.sort((a, b) => (a.place < b.place ? -1 : 1))
+  const width = (pick: (row: Row) => string): number => Math.max(0, ...rows.map(row => pick(row).length))
+  const [places, values] = [width(({ place }) => place), width(({ value }) => shown(value))]
+  print(
+    flags.json,
+    { file: file?.name ?? null, values: rows },
+    [
+      ...(file ? [] : ['no reembed.yaml here: `reembed init` writes one']),
+      ...rows.map(
+        ({ place, value, origin }) => `${place.padEnd(places)}  ${shown(value).padEnd(values)}  ${origin}`,
+      ),
+    ].join('\n'),
+  )
+}
+
+const MASK = '***'
+
+function originOf(self: Command, option: Option, where: string): string {
+  const source = self.getOptionValueSource(option.attributeName())
+  if (source === 'cli') return `flag ${option.long}`
+  if (source === 'env') return `environment ${option.envVar}`
+  return source === 'config' ? where : 'default'
+}
+
+const shown = (value: unknown): string => {
+  if (Array.isArray(value)) return value.map(shown).join(', ')
+  return typeof value === 'string' && value !== '' ? value : JSON.stringify(value)
+}
+
+/** Passwords in URLs (redis://user:password@host) are nobody's to see. */
+function masked(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(masked)
+  return typeof value === 'string'
+    ? value.replace(/^([a-z][a-z0-9+.-]*:\/\/[^/@:]*):[^@]*@/i, `$1:${MASK}@`)
+    : value
+}

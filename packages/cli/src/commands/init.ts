@@ -1,0 +1,30 @@
+import { existsSync } from 'node:fs'
+import { sampleCorpus, survey } from '@reembed/producer'
+import { ReembedError } from '@reembed/shared'
+import { DEFAULT_FILE } from '../config/places.ts'
+import { writeFirstConfig } from '../config/write.ts'
+import { bytes, counted, note } from '../format.ts'
+import type { CorpusFlags, OutputFlags, RedisFlags } from '../options.ts'
+import { openSource } from '../parts.ts'
+
+type Flags = CorpusFlags & Partial<OutputFlags> & RedisFlags & { readonly config?: string }
+
+/** `reembed init`: reads a few lines of the corpus and writes a reembed.yaml that says what it found. */
+export async function init(flags: Flags): Promise<void> {
+  const file = flags.config ?? DEFAULT_FILE
+  if (existsSync(file))
+    throw new ReembedError('USAGE', `${file} is there already: edit it, or give another with --config`)
+  await using corpus = await openSource(flags)
+  const found = await survey(corpus)
+  const { fields, documents } = await sampleCorpus(corpus, found, {
+    fields: { ...(flags.id && { id: flags.id }), ...(flags.text && { text: flags.text }) },
+  })
+  const about = `${counted(found.objects, 'object')}, ${bytes(found.bytes)}, about ${counted(documents, 'document')}`
+  const { source, format, output = 'vectors', endpoint, redis } = flags
+  await writeFirstConfig(file, { about, source, format, fields, output, endpoint, redis })
+  note(`source    ${about}`)
+  note(
+    `fields    ${fields ? `id: ${fields.id}, text: ${fields.text}` : 'one document a file, id = its path'}`,
+  )
+  note(`wrote ${file}: \`reembed plan\` says what a run would do`)
+}

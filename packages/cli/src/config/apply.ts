@@ -1,0 +1,82 @@
+// Gives a command the values of reembed.yaml: flag > environment > file > default. Commander knows of each value where
+// it came from, so only what neither a flag nor a variable said is filled in.
+
+import { resolve } from 'node:path'
+import { messageOf, ReembedError } from '@reembed/shared'
+import type { Command, Option } from 'commander'
+import { type ConfigFile, expand, readConfigFile } from './file.ts'
+import { PATHS, PLACES, SECRETS } from './places.ts'
+import { schemaOf } from './schema.ts'
+
+/** Reads the file that `--config` names (or the one in the working folder) into the options of `command`. */
+export async function applyConfig(
+  command: Command,
+  program: Command,
+  env: NodeJS.ProcessEnv,
+): Promise<ConfigFile | undefined> {
+  const file = await readConfigFile(command.getOptionValue('config') as string | undefined, schemaOf(program))
+  if (file === undefined) return undefined
+  for (const option of command.options) {
+    const name = option.attributeName()
+    const place = PLACES[name]
+    const source = command.getOptionValueSource(name)
+    if (place === undefined || (source !== undefined && source !== 'default')) continue
+    const value = valueAt(file, place)
+    if (value === undefined) continue
+    command.setOptionValueWithSource(name, parse(option, value, file, place, env), 'config')
+  }
+  for (const { place, variables } of SECRETS) {
+    const value = valueAt(file, place)
+    const [variable] = variables
+    if (typeof value !== 'string' || variables.some(one => env[one])) continue
+    // A secret that is not set here may be needed elsewhere only: a worker has no use for a hook's.
+    const secret = expandIfSet(value, file.where(place), env)
+    if (secret !== undefined) env[variable] = secret
+  }
+  return file
+}
+
+/** The value that the file has at 'section.key', as written. */
+export function valueAt({ content }: ConfigFile, place: string): unknown {
+  const [section = '', key = ''] = place.split('.')
+  return (content[section] as Record<string, unknown> | undefined)?.[key]
+}
+
+function parse(
+  option: Option,
+  value: unknown,
+  file: ConfigFile,
+  place: string,
+  env: NodeJS.ProcessEnv,
+): unknown {
+  const where = file.where(place)
+  if (typeof value === 'boolean') return value
+  const one = (given: unknown): unknown => {
+    const text = expand(String(given), where, env)
+    if (PATHS.has(place)) return /^[a-z0-9]+:\/\//i.test(text) ? text : resolve(file.folder, text)
+    try {
+      return option.parseArg && !option.variadic ? option.parseArg(text, undefined) : text
+    } catch (error) {
+      throw new ReembedError(
+        'USAGE',
+        `${where}: '${place}' is ${JSON.stringify(text)}: ${messageOf(error)}`,
+        { cause: error },
+      )
+    }
+  }
+  if (option.variadic) return [value].flat().map(one)
+  if (!Array.isArray(value)) return one(value)
+  if (value.length === 1) return one(value[0])
+  throw new ReembedError(
+    'USAGE',
+    `${where}: '${place}' names ${value.length}, this command takes one: choose with ${option.long}`,
+  )
+}
+
+function expandIfSet(value: string, where: string, env: NodeJS.ProcessEnv): string | undefined {
+  try {
+    return expand(value, where, env)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,148 @@
+// Reads reembed.yaml: every complaint names the file, the line and the key, and there is one at a time.
+
+import { readFile } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import { codeOf, messageOf, ReembedError } from '@reembed/shared'
+import { type Document, isNode, LineCounter, parseDocument } from 'yaml'
+import { z } from 'zod'
+import { DEFAULT_FILE } from './places.ts'
+import type { Schema } from './schema.ts'
+import { similar } from './similar.ts'
+
+export interface ConfigFile {
+  /** As given, for messages. */
+  readonly name: string
+  /** The folder that relative paths in it start from. */
+  readonly folder: string
+  readonly document: Document
+  readonly content: Readonly<Record<string, unknown>>
+  /** 'reembed.yaml:7' for the key at 'source.uri'. */
+  where(place: string): string
+}
+
+/**
+ * The file named, or `reembed.yaml` in the working folder if there is one.
+ * @throws ReembedError USAGE naming file, line and key, and for an unknown key the nearest known one.
+ */
+export async function readConfigFile(
+  name: string | undefined,
+  schema: Schema,
+): Promise<ConfigFile | undefined> {
+  const path = name ?? DEFAULT_FILE
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    if (name === undefined && codeOf(error) === 'ENOENT') return undefined
+    throw new ReembedError(
+      'USAGE',
+      `cannot read the config file ${path} (${codeOf(error) ?? messageOf(error)})`,
+    )
+  })
+  return text === undefined ? undefined : parseConfigFile(text, path, schema)
+}
+
+export function parseConfigFile(text: string, name: string, schema: Schema): ConfigFile {
+  const lines = new LineCounter()
+  const document = parseDocument(text, { lineCounter: lines })
+  const [fault] = document.errors
+  if (fault) {
+    const [first = ''] = fault.message.split('\n')
+    throw new ReembedError(
+      'USAGE',
+      `${name}:${fault.linePos?.[0].line ?? 1}: ${first.replace(/ at line .*/, '')}`,
+    )
+  }
+  const where = (place: string): string => `${name}:${lineOf(document, lines, place.split('.'))}`
+  const content = document.toJS() as unknown
+  const checked = schema.safeParse(content ?? {})
+  if (!checked.success) {
+    const [issue] = checked.error.issues
+    throw new ReembedError('USAGE', issue ? complaint(issue, content, where, schema) : `${name} is not valid`)
+  }
+  return { name, folder: dirname(resolve(name)), document, content: checked.data, where }
+}
+
+/** The line of a key, or of the nearest thing above it that is there. */
+function lineOf(document: Document, lines: LineCounter, path: readonly string[]): number {
+  for (let length = path.length; length > 0; length -= 1) {
+    const parent = length > 1 ? document.getIn(path.slice(0, length - 1), true) : document.contents
+    const pairs = (parent as { items?: { key?: unknown }[] } | null)?.items ?? []
+    const key = path[length - 1]
+    const pair = pairs.find(one => String(one.key) === key)
+    const node = pair?.key ?? pairs[Number(key)]
+    if (isNode(node) && node.range) return lines.linePos(node.range[0]).line
+  }
+  return 1
+}
+
+function complaint(
+  issue: z.core.$ZodIssue,
+  content: unknown,
+  where: (place: string) => string,
+  schema: Schema,
+): string {
+  const path = issue.path.map(String)
+  const place = path.join('.')
+  if (issue.code === 'unrecognized_keys') {
+    const [key = ''] = issue.keys
+    const full = [...path, key].join('.')
+    const near = similar(key, keysAt(schema, path))
+    const hint = near === undefined ? '' : ` (did you mean '${[...path, near].join('.')}'?)`
+    return `${where(full)}: unknown key '${full}'${hint}`
+  }
+  if (place === 'version')
+    return `${where(place)}: expected 'version: 1' in the file, the format that this reembed reads`
+  if (place === '')
+    return `${where(place)}: expected keys like 'source:' and 'output:', got ${shown(content)}`
+  const got = path.reduce<unknown>(
+    (value, key) => (value as Record<string, unknown> | undefined)?.[key],
+    content,
+  )
+  const expected = expectationOf(issue)
+  return `${where(place)}: '${place}' ${got === undefined ? 'is missing' : `is ${shown(got)}`}; expected ${expected}`
+}
+
+function expectationOf(issue: z.core.$ZodIssue): string {
+  if (issue.code === 'invalid_union') {
+    const [first] = issue.errors.flat()
+    return first ? expectationOf(first) : 'another value'
+  }
+  if (issue.code === 'invalid_value') return issue.values.map(String).join(' or ')
+  if (issue.code === 'invalid_type') return EXPECTED[issue.expected] ?? `a ${issue.expected}`
+  if (issue.code === 'too_small') return issue.origin === 'string' ? 'some text' : `at least ${issue.minimum}`
+  return issue.message.replace(/^Invalid input: expected /, '')
+}
+
+const EXPECTED: Readonly<Record<string, string>> = {
+  int: 'a whole number',
+  object: 'keys of its own below it',
+  array: 'a list',
+}
+
+const shown = (value: unknown): string => (JSON.stringify(value) ?? 'nothing').slice(0, 60)
+
+/** The keys that the schema knows below `path`; a list's number stands for its elements. */
+function keysAt(schema: Schema, path: readonly string[]): string[] {
+  let at: z.core.JSONSchema.BaseSchema | undefined = z.toJSONSchema(schema, { io: 'input' })
+  for (const key of path) {
+    const next: z.core.JSONSchema._JSONSchema | z.core.JSONSchema._JSONSchema[] | undefined =
+      at?.properties?.[key] ?? at?.items
+    at = typeof next === 'object' && !Array.isArray(next) ? next : undefined
+  }
+  return Object.keys(at?.properties ?? {})
+}
+
+/**
+ * Fills `${NAME}`, `${NAME:-otherwise}` and `$${` (a plain `${`) in a value.
+ * @throws ReembedError USAGE naming the variable that is not set.
+ */
+export function expand(value: string, where: string, env: NodeJS.ProcessEnv): string {
+  return value.replace(/\$?\$\{([^}]*)\}/g, (whole, inside: string) => {
+    if (whole.startsWith('$$')) return whole.slice(1)
+    const [, name, otherwise] = /^([A-Za-z_]\w*)(?::-(.*))?$/.exec(inside) ?? []
+    if (name === undefined)
+      throw new ReembedError('USAGE', `${where}: ${whole} is not \${NAME} or \${NAME:-otherwise}`)
+    const found = env[name] || otherwise
+    if (found === undefined)
+      throw new ReembedError('USAGE', `${where}: the environment variable ${name} is not set`)
+    return found
+  })
+}

@@ -1,0 +1,94 @@
+// Where each option stands in reembed.yaml. A new option takes one line here, or in FLAGS_ONLY with the reason why
+// a file is no place for it; schema, editor's schema and `reembed config` follow from the option itself.
+
+import type { Command, Option } from 'commander'
+
+export const DEFAULT_FILE = 'reembed.yaml'
+
+export const PLACES: Readonly<Record<string, string>> = {
+  source: 'source.uri',
+  format: 'source.format',
+  id: 'source.id',
+  text: 'source.text',
+  template: 'source.template',
+  carry: 'source.carry',
+
+  model: 'model.id',
+  revision: 'model.revision',
+  prompt: 'model.prompt',
+  queryPrompt: 'model.query_prompt',
+  truncate: 'model.truncate',
+
+  endpoint: 'endpoint.url',
+  allowInsecure: 'endpoint.allow_insecure',
+
+  redis: 'queue.redis',
+
+  output: 'output.uri',
+  documentsPerShard: 'output.documents_per_shard',
+  dimensions: 'output.dimensions',
+  dtype: 'output.dtype',
+  includeText: 'output.include_text',
+  arrowSchema: 'output.arrow_schema',
+  unsafeStore: 'output.unsafe_store',
+
+  maxRejects: 'limits.max_rejects',
+
+  concurrency: 'worker.concurrency',
+  drainSeconds: 'worker.drain_seconds',
+  metrics: 'worker.metrics',
+  metricsOpen: 'worker.metrics_open',
+
+  s3Endpoint: 's3.endpoint',
+  s3Region: 's3.region',
+  s3PathStyle: 's3.path_style',
+  s3Checksums: 's3.checksums',
+}
+
+/** Options that belong to one call, not to a project. */
+export const FLAGS_ONLY: ReadonlySet<string> = new Set([
+  'atOnce',
+  'config',
+  'documents',
+  'json',
+  'layout',
+  'name',
+  'pricePerHour',
+  'quantize',
+  'queries',
+  'run',
+  'schema',
+  'seconds',
+  'showText',
+  'texts',
+  'to',
+  'tokens',
+  'top',
+  'version',
+])
+
+/** Secrets have no flag. From the file they stand in for their variables, which win. */
+export const SECRETS: readonly {
+  readonly place: string
+  readonly variables: readonly [string, ...string[]]
+}[] = [
+  { place: 'endpoint.token', variables: ['REEMBED_ENDPOINT_TOKEN', 'HF_TOKEN'] },
+  { place: 'worker.metrics_token', variables: ['REEMBED_METRICS_TOKEN'] },
+]
+
+/** Folders and files in the file are meant from where the file lies; URLs stay as they are. */
+export const PATHS: ReadonlySet<string> = new Set(['source.uri', 'output.uri'])
+
+/** Every option that some command has, once, by its name in code ('maxRejects'); of two forms the wider one. */
+export function optionsOf(program: Command): Map<string, Option> {
+  const found = new Map<string, Option>()
+  const walk = (command: Command): void => {
+    for (const option of command.options) {
+      const name = option.attributeName()
+      if (!found.has(name) || option.variadic) found.set(name, option)
+    }
+    for (const inner of command.commands) walk(inner)
+  }
+  walk(program)
+  return found
+}

@@ -1,0 +1,57 @@
+// What reembed.yaml may hold. The keys of options are made from the options themselves, so that a flag and its key
+// can't drift apart; what no flag can say stands here by hand.
+
+import type { Command, Option } from 'commander'
+import { z } from 'zod'
+import { positive } from '../options.ts'
+import { optionsOf, PLACES, SECRETS } from './places.ts'
+
+/** A value that the environment fills in: `${NAME}` or `${NAME:-otherwise}`. */
+const FROM_ENVIRONMENT: z.ZodString = z.string().regex(/^\$\{[^}]*\}$/)
+
+export type Schema = z.ZodType<Readonly<Record<string, unknown>>>
+
+/** The schema of the file for a program's options. Strict: an unknown key is an error, at every level. */
+export function schemaOf(program: Command): Schema {
+  const options = optionsOf(program)
+  const sections = new Map<string, Record<string, z.ZodType>>()
+  const put = (place: string, type: z.ZodType): void => {
+    const [section = '', key = ''] = place.split('.')
+    sections.set(section, { ...sections.get(section), [key]: type.optional() })
+  }
+  for (const [name, place] of Object.entries(PLACES)) {
+    const option = options.get(name)
+    if (option) put(place, typeOf(option).describe(option.description))
+  }
+  for (const { place, variables } of SECRETS) {
+    put(
+      place,
+      z
+        .string()
+        .min(1)
+        .describe(`secret, better as \${${variables.at(-1)}}`),
+    )
+  }
+  return z
+    .strictObject({
+      version: z.literal(1).describe('of this format'),
+      ...Object.fromEntries(Array.from(sections, ([name, keys]) => [name, z.strictObject(keys).optional()])),
+    })
+    .describe('reembed.yaml: one corpus, one output')
+}
+
+function typeOf(option: Option): z.ZodType {
+  if (option.negate || option.isBoolean()) return z.boolean()
+  const one = option.argChoices
+    ? z.enum(option.argChoices)
+    : option.parseArg === positive
+      ? z.union([z.int().min(1), FROM_ENVIRONMENT])
+      : option.parseArg
+        ? z.union([z.string().min(1), z.number()])
+        : z.string().min(option.defaultValue === '' ? 0 : 1)
+  return option.variadic ? z.union([one, z.array(one).min(1)]) : one
+}
+
+/** The JSON Schema that editors complete and check with. */
+export const toEditorSchema = (program: Command): Record<string, unknown> =>
+  z.toJSONSchema(schemaOf(program), { io: 'input' })

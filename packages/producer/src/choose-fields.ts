@@ -1,0 +1,126 @@
+// Which fields of the records are the id, the text and what is carried along: those that were named, or the first of
+// the usual names that every sampled object has.
+
+import {
+  type CarriedColumn,
+  type CarriedType,
+  type FieldMapping,
+  fieldAt,
+  type Probe,
+  ReembedError,
+} from '@reembed/shared'
+
+/** The probes of each object that holds a record. */
+export type Seen = ReadonlyMap<string, readonly Probe[]>
+
+/** @throws ReembedError SOURCE_FORMAT if none holds one. */
+export function requireRecords(probes: readonly Probe[]): Seen {
+  const seen = new Map<string, Probe[]>()
+  for (const one of probes) {
+    if (one.names.length === 0) continue
+    const same = seen.get(one.key)
+    if (same) same.push(one)
+    else seen.set(one.key, [one])
+  }
+  if (seen.size > 0) return seen
+  const bad = probes.find(({ fault }) => fault !== undefined) ?? probes[0]
+  throw new ReembedError(
+    'SOURCE_FORMAT',
+    `${JSON.stringify(bad?.key)} does not look like JSONL: ${bad?.fault ?? 'no line in its first bytes is a record'}`,
+  )
+}
+
+const has = (probes: readonly Probe[], path: string): boolean => probes.some(one => one.has(path))
+
+/** The field that every sampled object has: the one that was named, else the first of the usual names. */
+export function chooseField(
+  seen: Seen,
+  role: keyof FieldMapping,
+  named: string | undefined,
+  usual: readonly string[],
+): string {
+  const candidates = named === undefined ? usual : [named]
+  const chosen = candidates.find(name => [...seen.values()].every(probes => has(probes, name)))
+  if (chosen !== undefined) return chosen
+
+  const option = `--${role}`
+  const lacking = [...seen].find(([, probes]) => !candidates.some(name => has(probes, name)))
+  if (lacking) {
+    const [key, probes] = lacking
+    const wanted =
+      named === undefined
+        ? `${role} field (looked for ${usual.join(', ')})`
+        : `field ${JSON.stringify(named)}`
+    const remedy = named === undefined ? `Name the field with ${option}` : `Check ${option}`
+    throw new ReembedError(
+      'FIELD_MISSING',
+      `${JSON.stringify(key)} has no ${wanted}; its fields are ${listOf(probes)}. ${remedy}`,
+    )
+  }
+  const each = [...seen].map(
+    ([key, probes]) => `${JSON.stringify(key)}: ${candidates.find(name => has(probes, name))}`,
+  )
+  throw new ReembedError(
+    'FIELD_MISSING',
+    `The objects do not share one ${role} field (${each.slice(0, 3).join('; ')}). Embed them in runs of their own`,
+  )
+}
+
+/** Fails with FIELD_MISSING if no sampled record has the field: then it was misspelt. */
+export function requireField(probes: readonly Probe[], path: string, option: string): void {
+  if (has(probes, path)) return
+  throw new ReembedError(
+    'FIELD_MISSING',
+    `No record that was looked at has the field ${JSON.stringify(path)}; their fields are ${listOf(probes)}. Check ${option}`,
+  )
+}
+
+/** Field names come from the corpus: printed as JSON strings, cut short, and not more than a dozen. */
+function listOf(probes: readonly Probe[]): string {
+  const names = new Set(probes.flatMap(one => one.names))
+  const shown = [...names].slice(0, 12).map(name => JSON.stringify(name.slice(0, 40)))
+  return `${shown.join(', ')}${names.size > shown.length ? ` and ${names.size - shown.length} more` : ''}`
+}
+
+const TYPES: readonly CarriedType[] = ['string', 'int32', 'int64', 'double', 'boolean']
+/** The columns to carry, each with the type that all sampled values share; text where they share none. */
+export function carriedColumns(probes: readonly Probe[], wanted: readonly string[]): CarriedColumn[] {
+  const columns: CarriedColumn[] = []
+  for (const one of wanted) {
+    const [, path = one, given] = /^(.+):([a-z0-9]+)$/.exec(one) ?? []
+    const type = TYPES.find(known => known === given)
+    if (given !== undefined && type === undefined) {
+      throw new ReembedError(
+        'USAGE',
+        `--carry ${one}: there is no type '${given}', known are ${TYPES.join(', ')}`,
+      )
+    }
+    if (columns.some(({ name }) => name === path)) continue
+    requireField(probes, path, '--carry')
+    columns.push({ name: path, type: type ?? commonType(probes, path) })
+  }
+  return columns
+}
+
+function commonType(probes: readonly Probe[], path: string): CarriedType {
+  const types = new Set<CarriedType>()
+  const field = fieldAt(path)
+  for (const one of probes) {
+    const declared = one.typeOf(path)
+    if (declared !== undefined) types.add(declared)
+    for (const record of one.records) {
+      const value = field(record)
+      if (value !== undefined && value !== null) types.add(typeOfValue(value))
+    }
+  }
+  const [only = 'string', ...others] = types
+  if (others.length === 0) return only
+  if (types.isSubsetOf(new Set(['int32', 'int64']))) return 'int64'
+  return types.isSubsetOf(new Set(['int32', 'int64', 'double'])) ? 'double' : 'string'
+}
+
+function typeOfValue(value: unknown): CarriedType {
+  if (typeof value === 'boolean') return 'boolean'
+  if (typeof value === 'number') return Number.isSafeInteger(value) ? 'int64' : 'double'
+  return 'string'
+}

@@ -1,0 +1,38 @@
+// Looks into the objects that can't be cut by their size alone, a few at once and each once.
+
+import {
+  type Measure,
+  mapConcurrent,
+  measure,
+  needsIndex,
+  type SourceObject,
+  type Store,
+} from '@reembed/shared'
+import type { MeasuredObject } from './slice.ts'
+
+const OBJECTS_AT_ONCE = 8
+
+export interface MeasurerOptions {
+  readonly sliceBytes: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Goes over objects in order, with their measures. What was measured is kept: some hundred bytes a slice. */
+export function createMeasurer(
+  store: Store,
+  { sliceBytes, signal }: MeasurerOptions,
+): (objects: Iterable<SourceObject> | AsyncIterable<SourceObject>) => AsyncIterable<MeasuredObject> {
+  const measured = new Map<string, Measure>()
+  return objects =>
+    mapConcurrent(
+      objects,
+      async (object, signal): Promise<MeasuredObject> => {
+        if (object.size === 0 || !needsIndex(object)) return object
+        const known = measured.get(object.key)
+        const found = known ?? (await measure(store, object, { sliceBytes, signal }))
+        measured.set(object.key, found)
+        return { ...object, measure: found }
+      },
+      { limit: OBJECTS_AT_ONCE, signal },
+    )
+}

@@ -1,0 +1,31 @@
+// A field of a record by its name or path: 'title', 'meta.title', '/meta/title' (a JSON pointer, RFC 6901). A field
+// whose name is the whole path comes first, so that names with dots need no escape.
+
+export type Field = (record: object) => unknown
+
+/** Reads the field; undefined where there is none. Never a member that every object inherits, such as `constructor`. */
+export function fieldAt(path: string): Field {
+  const steps = stepsOf(path)
+  if (steps.length === 1 && steps[0] === path) return record => ownMember(record, path)
+  return record => {
+    if (Object.hasOwn(record, path)) return ownMember(record, path)
+    let value: unknown = record
+    for (const step of steps) {
+      if (typeof value !== 'object' || value === null) return undefined
+      value = ownMember(value, step)
+    }
+    return value
+  }
+}
+
+/** The names from the outermost field inwards. */
+export function stepsOf(path: string): string[] {
+  if (!path.startsWith('/')) return path.split('.')
+  return path
+    .slice(1)
+    .split('/')
+    .map(step => step.replaceAll('~1', '/').replaceAll('~0', '~'))
+}
+
+const ownMember = (record: object, name: string): unknown =>
+  Object.hasOwn(record, name) ? record[name as keyof typeof record] : undefined

@@ -1,0 +1,76 @@
+// LZ4 frames (lz4_Frame_format.md and lz4_Block_format.md of the LZ4 project), for Arrow files: pandas' to_feather
+// writes them. Node has no LZ4, and decoders of single blocks cannot follow a block that refers to the one before.
+
+const MAGIC = 0x184d2204
+const MIN_MATCH = 4
+const PLAIN_BLOCK = 0x80000000
+
+/** What a frame holds. Checksums are passed over. @throws Error for what is no frame, or unpacks to more than `maxBytes`. */
+export function decompressLz4Frame(frame: Uint8Array, maxBytes: number): Uint8Array {
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength)
+  if (view.getUint32(0, true) !== MAGIC) throw new Error('it is no LZ4 frame')
+  const flags = view.getUint8(4)
+  const [hasBlockChecksum, hasContentSize, hasDictionary] = [flags & 0x10, flags & 0x08, flags & 0x01]
+  let at = 6 + (hasContentSize ? 8 : 0) + (hasDictionary ? 4 : 0) + 1
+  let output = Buffer.alloc(
+    hasContentSize ? Math.min(maxBytes, Number(view.getBigUint64(6, true))) : 4 * frame.length,
+  )
+  let length = 0
+
+  const reserve = (bytes: number): void => {
+    if (length + bytes > maxBytes) throw new Error(`it unpacks to more than ${maxBytes} bytes`)
+    if (length + bytes <= output.length) return
+    const larger = Buffer.alloc(Math.min(maxBytes, Math.max(2 * output.length, length + bytes)))
+    output.copy(larger, 0, 0, length)
+    output = larger
+  }
+
+  function unpackBlock(start: number, end: number): void {
+    let from = start
+    const lengthOf = (nibble: number): number => {
+      let value = nibble
+      for (let more = nibble === 15; more; ) {
+        const byte = view.getUint8(from++)
+        value += byte
+        more = byte === 255
+      }
+      return value
+    }
+    while (from < end) {
+      const token = view.getUint8(from++)
+      const literals = lengthOf(token >> 4)
+      if (from + literals > end) throw new Error('its literals reach beyond their block')
+      reserve(literals)
+      output.set(frame.subarray(from, from + literals), length)
+      from += literals
+      length += literals
+      if (from >= end) return
+      const distance = view.getUint16(from, true)
+      from += 2
+      const match = MIN_MATCH + lengthOf(token & 15)
+      if (distance === 0 || distance > length) throw new Error('it refers to what lies before its start')
+      reserve(match)
+      // Source and target may overlap: then the copy repeats what it has just written.
+      for (let left = match; left > 0; ) {
+        const step = Math.min(left, distance)
+        output.copyWithin(length, length - distance, length - distance + step)
+        length += step
+        left -= step
+      }
+    }
+  }
+
+  while (true) {
+    const size = view.getUint32(at, true)
+    at += 4
+    if (size === 0) return output.subarray(0, length)
+    const bytes = size & ~PLAIN_BLOCK
+    if (at + bytes > frame.length) throw new Error('it is cut off')
+    if (size >>> 31 === 1) {
+      reserve(bytes)
+      output.set(frame.subarray(at, at + bytes), length)
+      length += bytes
+    } else unpackBlock(at, at + bytes)
+    at += bytes + (hasBlockChecksum ? 4 : 0)
+  }
+}

@@ -1,0 +1,63 @@
+// The prompt that a TEI puts in front of every text by itself (--default-prompt). /info does not state it, but
+// /tokenize applies it too, and its offsets count from the start of prompt and text together.
+
+import { attempt, type Server } from './server.ts'
+import type { ExchangeOptions } from './wire.ts'
+
+const MARKER = 'zebra'
+
+/** What the server puts in front of a text; '' for nothing, null where it cannot be told. */
+export async function readAppliedPrompt(
+  { wire, base, timeoutMs }: Server,
+  signal: AbortSignal | undefined,
+): Promise<string | null> {
+  const exchange: ExchangeOptions = {
+    method: 'POST',
+    path: `${base}/tokenize`,
+    headers: ['content-type', 'application/json'],
+    body: JSON.stringify({ inputs: MARKER, add_special_tokens: false }),
+    timeoutMs,
+    signal,
+  }
+  const read = await attempt(() =>
+    wire.exchange(exchange, reply => (reply.status === 200 ? promptIn(reply.body.toString()) : null)),
+  )
+  return typeof read === 'string' ? read : null
+}
+
+/** The part of the tokens that stands before the marker; null if the reply is no list of tokens with offsets. */
+export function promptIn(body: string): string | null {
+  let json: unknown
+  try {
+    json = JSON.parse(body)
+  } catch {
+    return null
+  }
+  const tokens: unknown = Array.isArray(json) ? json[0] : null
+  if (!Array.isArray(tokens)) return null
+  const spans = tokens.filter(isSpan)
+  const end = Math.max(0, ...spans.map(({ stop }) => stop))
+  if (end < MARKER.length) return null
+  // Between tokens stands what tokenisers leave out: white space.
+  const characters: string[] = Array(end - MARKER.length).fill(' ')
+  for (const { text, start, stop } of spans) {
+    const said = [...text]
+    // A tokeniser's own spelling, such as ##ing, has not the length of what it stands for.
+    const fitting = said.slice(Math.max(0, said.length - (stop - start)))
+    for (const [i, character] of fitting.entries()) {
+      if (start + i < characters.length) characters[start + i] = character
+    }
+  }
+  return characters.join('')
+}
+
+interface Span {
+  readonly text: string
+  readonly start: number
+  readonly stop: number
+}
+
+const isSpan = (token: unknown): token is Span => {
+  const { text, start, stop, special } = Object(token)
+  return typeof text === 'string' && Number.isInteger(start) && Number.isInteger(stop) && special !== true
+}

@@ -1,0 +1,68 @@
+// A server's own prompt is not in /info. It is found out, shown, and never doubled.
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type FakeTeiOptions, startFakeTei } from '@reembed/local/testing'
+import { openEndpoint } from '@reembed/worker'
+import { afterEach, describe, expect, test } from 'vitest'
+import { reembed } from '../parts/cli.ts'
+
+const stack: AsyncDisposable[] = []
+afterEach(async () => {
+  for (const each of stack.splice(0).reverse()) await each[Symbol.asyncDispose]()
+})
+
+async function fake(options: FakeTeiOptions) {
+  const tei = await startFakeTei({ dimensions: 8, ...options })
+  stack.push(tei)
+  return tei
+}
+
+describe('appliedPrompt', () => {
+  test.each(['query: ', 'Represent this sentence for searching relevant passages: ', 'Ünï 東京 😀 ', ''])(
+    '%j is seen in what the server tokenises',
+    async defaultPrompt => {
+      const tei = await fake({ defaultPrompt })
+      await using endpoint = await openEndpoint(tei.url)
+      expect(await endpoint.appliedPrompt()).toBe(defaultPrompt)
+    },
+  )
+
+  test('it is unknown where there is no /tokenize', async () => {
+    const tei = await fake({})
+    await using endpoint = await openEndpoint(tei.url)
+    await tei.stop()
+    expect(await endpoint.appliedPrompt()).toBeNull()
+  })
+})
+
+describe('the command', () => {
+  async function corpus(): Promise<string> {
+    const folder = await mkdtemp(join(tmpdir(), 'reembed-prompt-'))
+    stack.push({ [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) })
+    await writeFile(join(folder, 'a.jsonl'), '{"id":"1","text":"one"}\n')
+    return folder
+  }
+
+  test('a run whose prompt would come on top of the server’s is refused with both', async () => {
+    const tei = await fake({ defaultPrompt: 'query: ' })
+    const args = ['plan', '--source', await corpus(), '--endpoint', tei.url]
+    const refused = await reembed([...args, '--prompt', 'passage: '])
+    expect(refused).toMatchObject({ code: 2 })
+    expect(refused.stderr.trim()).toMatch(
+      /^reembed: --prompt "passage: " would come after the prompt "query: " that http\S+ puts in front/,
+    )
+    const planned = await reembed(args)
+    expect(planned.code).toBe(0)
+    expect(planned.stderr).toContain('puts "query: " in front of every text by itself')
+  })
+
+  test('doctor shows the prompt that is really applied', async () => {
+    const prompted = await fake({ defaultPrompt: 'query: ' })
+    const { stdout } = await reembed(['doctor', '--endpoint', prompted.url])
+    expect(stdout).toContain('puts "query: " in front of every text')
+    const plain = await fake({})
+    expect((await reembed(['doctor', '--endpoint', plain.url])).stdout).toContain('no prompt of its own')
+  })
+})

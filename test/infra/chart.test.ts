@@ -1,0 +1,285 @@
+// The chart in each of its profiles: values against their schema, manifests against the types of Kubernetes and KEDA,
+// against our rules, and against what the chart renders to.
+
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Ajv } from 'ajv'
+import { describe, expect, test } from 'vitest'
+import {
+  chart,
+  goldenPath,
+  type Manifest,
+  noRenderer,
+  parseManifests,
+  profiles,
+  readManifests,
+  readValues,
+  render,
+} from './parts/chart.ts'
+import { policies, violations } from './parts/policies.ts'
+import { typeErrors } from './parts/typed.ts'
+
+const schema = JSON.parse(await readFile(join(chart, 'values.schema.json'), 'utf8'))
+const validate = new Ajv({ strict: false, allErrors: true }).compile(schema)
+const invalid = (values: Manifest): string[] =>
+  validate(values)
+    ? []
+    : (validate.errors ?? []).map(
+        ({ instancePath, message, params }) => `${instancePath} ${message} ${JSON.stringify(params)}`,
+      )
+
+/** A profile with one thing changed in place. */
+async function changed(profile: string, change: (manifests: Manifest[]) => void): Promise<Manifest[]> {
+  const manifests = structuredClone(await readManifests(profile))
+  change(manifests)
+  return manifests
+}
+const find = (manifests: readonly Manifest[], kind: string, name: RegExp): Manifest => {
+  const found = manifests.find(one => one.kind === kind && name.test(one.metadata.name))
+  if (found === undefined) throw new Error(`no ${kind} like ${name}`)
+  return found
+}
+const envOf = (deployment: Manifest, name: string): Manifest =>
+  deployment.spec.template.spec.containers[0].env.find((one: Manifest) => one.name === name)
+
+test('there is a profile for each way to install', () => {
+  expect(profiles).toEqual([
+    'everything',
+    'external-hf',
+    'keda-cluster-tls',
+    'keda-redis',
+    'minimal',
+    'tei-a10g',
+  ])
+})
+
+describe.each(profiles)('%s', profile => {
+  test('its values fit the schema', async () => {
+    expect(invalid(await readValues(profile))).toEqual([])
+  })
+
+  test('it keeps every rule', async () => {
+    const manifests = await readManifests(profile)
+    expect(manifests.length).toBeGreaterThan(4)
+    expect(violations(manifests)).toEqual([])
+  })
+
+  test.skipIf(noRenderer)(
+    `the committed manifests are what the chart renders${noRenderer ? ` (skipped: ${noRenderer})` : ''}`,
+    async () => {
+      const { text, failure } = await render(profile)
+      expect(failure).toBeNull()
+      expect(text).toBe(await readFile(goldenPath(profile), 'utf8'))
+    },
+    300_000,
+  )
+})
+
+test('every manifest of every profile has the type of its kind, to the last key', async () => {
+  const all = await Promise.all(profiles.map(readManifests))
+  const kinds = new Set(all.flat().map(({ kind }) => kind))
+  expect([...kinds].sort()).toEqual(
+    expect.arrayContaining([
+      'CronJob',
+      'Deployment',
+      'Job',
+      'NetworkPolicy',
+      'PodDisruptionBudget',
+      'PodMonitor',
+      'PrometheusRule',
+      'ScaledObject',
+      'ServiceMonitor',
+      'TriggerAuthentication',
+    ]),
+  )
+  expect(await typeErrors(all.flat())).toEqual([])
+})
+
+test('a misspelt key is caught by its type, in a worker and in a ScaledObject', async () => {
+  const errors = await typeErrors(
+    await changed('keda-redis', manifests => {
+      find(manifests, 'ScaledObject', /worker/).spec.pollingIntervall = 15
+      find(manifests, 'Deployment', /worker/).spec.template.spec.containers[0].resourcess = {}
+    }),
+  )
+  expect(errors).toEqual([
+    expect.stringContaining(`'"pollingIntervall"' does not exist in type 'IScaledObjectSpec'`),
+    expect.stringContaining(`'"resourcess"' does not exist in type 'IContainer'`),
+  ])
+})
+
+test('a misspelt value is caught by the schema', async () => {
+  const values = await readValues('keda-redis')
+  expect(invalid({ ...values, autoscalling: {} })).toEqual([expect.stringContaining('autoscalling')])
+  expect(invalid({ ...values, image: { ...values.image, tag: 'latest' } })).not.toEqual([])
+  expect(invalid({ ...values, outputs: ['/local/folder'] })).not.toEqual([])
+})
+
+/** Each rule with a change that breaks it: a rule that nothing breaks guards nothing. */
+const breaches: Readonly<Record<string, readonly [profile: string, (manifests: Manifest[]) => void]>> = {
+  'runs as a user that is not root': [
+    'minimal',
+    m => delete find(m, 'Deployment', /worker/).spec.template.spec.securityContext.runAsNonRoot,
+  ],
+  'has a root file system that is read-only': [
+    'minimal',
+    m =>
+      delete find(m, 'Deployment', /worker/).spec.template.spec.containers[0].securityContext
+        .readOnlyRootFilesystem,
+  ],
+  'has no capability and gains no privilege': [
+    'minimal',
+    m => delete find(m, 'Deployment', /worker/).spec.template.spec.containers[0].securityContext.capabilities,
+  ],
+  'is under the seccomp profile of the runtime': [
+    'minimal',
+    m => delete find(m, 'Deployment', /worker/).spec.template.spec.securityContext.seccompProfile,
+  ],
+  'has no token of Kubernetes': [
+    'minimal',
+    m => delete find(m, 'Deployment', /worker/).spec.template.spec.automountServiceAccountToken,
+  ],
+  'names its image by version or digest': [
+    'minimal',
+    m => {
+      find(m, 'Deployment', /worker/).spec.template.spec.containers[0].image = 'reembed:latest'
+    },
+  ],
+  'requests CPU and memory, and has a memory limit': [
+    'minimal',
+    m => delete find(m, 'Deployment', /worker/).spec.template.spec.containers[0].resources.limits,
+  ],
+  'has no CPU limit': [
+    'minimal',
+    m => {
+      find(m, 'Deployment', /worker/).spec.template.spec.containers[0].resources.limits.cpu = '1'
+    },
+  ],
+  'bounds what it writes to /tmp': [
+    'minimal',
+    m => {
+      find(m, 'Deployment', /worker/).spec.template.spec.volumes[0].emptyDir = {}
+    },
+  ],
+  'has drained well before it is killed': [
+    'keda-redis',
+    m => {
+      envOf(find(m, 'Deployment', /worker/), 'REEMBED_DRAIN_SECONDS').value = '110'
+    },
+  ],
+  'has a live probe that does not ask TEI': [
+    'tei-a10g',
+    m => {
+      find(m, 'Deployment', /tei/).spec.template.spec.containers[0].livenessProbe = {
+        httpGet: { path: '/health', port: 'http' },
+      }
+    },
+  ],
+  'has one owner of its replicas': [
+    'keda-redis',
+    m => {
+      find(m, 'Deployment', /worker/).spec.replicas = 3
+    },
+  ],
+  'scales workers by all four states, under the prefix and queue of the program': [
+    'keda-redis',
+    m => {
+      for (const one of find(m, 'ScaledObject', /worker/).spec.triggers)
+        one.metadata.listName = one.metadata.listName.replace('{reembed}', 'bull')
+    },
+  ],
+  'names each trigger after its state, as the formula does': [
+    'keda-redis',
+    m => {
+      find(m, 'ScaledObject', /worker/).spec.triggers[0].name = 'waiting'
+    },
+  ],
+  'asks for one worker for each `concurrency` jobs': [
+    'keda-redis',
+    m => {
+      find(m, 'ScaledObject', /worker/).spec.advanced.scalingModifiers.target = '8'
+    },
+  ],
+  'gives the scaler only settings that it knows': [
+    'keda-redis',
+    m => {
+      find(m, 'ScaledObject', /worker/).spec.triggers[0].metadata.listLenght = '4'
+    },
+  ],
+  'can be drained whatever its replicas': [
+    'minimal',
+    m => {
+      find(m, 'PodDisruptionBudget', /worker/).spec.minAvailable = 1
+    },
+  ],
+  'reaches TEI pod by pod': ['tei-a10g', m => delete find(m, 'Service', /tei/).spec.clusterIP],
+  'has a label for every selector': [
+    'minimal',
+    m => {
+      find(m, 'PodDisruptionBudget', /worker/).spec.selector.matchLabels['app.kubernetes.io/component'] =
+        'wroker'
+    },
+  ],
+  'holds no secret': [
+    'minimal',
+    m => {
+      envOf(find(m, 'Deployment', /worker/), 'REDIS_URL').value = 'redis://me:secret@redis:6379'
+    },
+  ],
+}
+
+test('every rule is broken by some change', () => {
+  expect(Object.keys(breaches)).toEqual(Object.keys(policies))
+})
+
+test.each(Object.entries(breaches))('caught: %s', async (rule, [profile, change]) => {
+  const found = violations(await changed(profile, change))
+  expect(found.filter(one => one.startsWith(`${rule}:`))).not.toEqual([])
+})
+
+test.skipIf(noRenderer)(
+  `the chart itself refuses what can't work${noRenderer ? ` (skipped: ${noRenderer})` : ''}`,
+  async () => {
+    const failure = async (over: (values: Manifest) => void): Promise<string | null> => {
+      const values = structuredClone(await readValues('keda-redis'))
+      over(values)
+      return (await render(values)).failure
+    }
+    expect(
+      await failure(values => {
+        values.worker.drainSeconds = 110
+      }),
+    ).toMatch(/worker\.drainSeconds \(110\) must be less than/)
+    expect(
+      await failure(values => {
+        values.endpoint.url = ''
+      }),
+    ).toMatch(/endpoint\.url: the URL of a TEI server/)
+    expect(
+      await failure(values => {
+        values.networkPolicy.enabled = false
+      }),
+    ).toMatch(/metrics\.existingSecret: without networkPolicy/)
+    expect(
+      await failure(values => {
+        values.tei.enabled = true
+      }),
+    ).toMatch(/tei\.revision: the full commit/)
+    expect(await failure(() => {})).toBeNull()
+  },
+  300_000,
+)
+
+test.skipIf(noRenderer)(
+  `every number of the values reaches the manifests${noRenderer ? ` (skipped: ${noRenderer})` : ''}`,
+  async () => {
+    const values = structuredClone(await readValues('keda-redis'))
+    values.worker.concurrency = 7
+    values.autoscaling.maxReplicas = 11
+    const manifests = parseManifests((await render(values)).text)
+    const { spec } = find(manifests, 'ScaledObject', /worker/)
+    expect(spec.advanced.scalingModifiers.target).toBe('7')
+    expect(spec.maxReplicaCount).toBe(11)
+    expect(envOf(find(manifests, 'Deployment', /worker/), 'REEMBED_CONCURRENCY').value).toBe('7')
+  },
+)

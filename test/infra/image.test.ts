@@ -1,0 +1,183 @@
+// The image without an engine: its Dockerfile by rules, and the bundle that it ships, run from an empty folder.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { copyFile, mkdir, readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { createHashEngine, serveTei, startRedis } from '@reembed/local'
+import { openStore } from '@reembed/shared'
+import { startS3Server } from '@reembed/shared/testing'
+import { DockerfileParser, type From, type JSONInstruction } from 'dockerfile-ast'
+import { beforeAll, expect, test } from 'vitest'
+import { documents, type Finished, temporaryFolder } from '../parts/cli.ts'
+import { lintDockerfile } from './parts/dockerfilelint.ts'
+
+const file = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url))
+const dockerfile = await readFile(file('infra/docker/Dockerfile'), 'utf8')
+const parsed = DockerfileParser.parse(dockerfile)
+const instructions = parsed.getInstructions()
+
+/** Instructions from each FROM to the next. */
+const stages = parsed.getFROMs().map((from: From, i: number, all: From[]) => {
+  const start = from.getRange().start.line
+  const end = all[i + 1]?.getRange().start.line ?? Number.POSITIVE_INFINITY
+  return {
+    name: from.getBuildStage(),
+    instructions: instructions.filter(one => {
+      const { line } = one.getRange().start
+      return line >= start && line < end
+    }),
+  }
+})
+const shipped = stages.filter(({ name }) => name === 'runtime' || name === 'debug')
+
+const only = (name: string, of: (typeof stages)[number]) =>
+  of.instructions.filter(one => one.getKeyword() === name)
+
+test('the last stage is the one without a shell', () => {
+  expect(stages.map(({ name }) => name)).toEqual(['build', 'debug', 'runtime'])
+  expect(dockerfile).toMatch(/ARG RUNTIME_IMAGE=gcr\.io\/distroless\/nodejs24-debian\d+:nonroot\n/)
+})
+
+test('every base has a version in its name and can be given by digest', () => {
+  for (const stage of stages) {
+    const image = only('FROM', stage)[0]?.getArguments()[0]?.getValue() ?? ''
+    const [, variable] = /^\$\{(\w+)\}$/.exec(image) ?? []
+    const [, base = ''] = new RegExp(`^ARG ${variable}=(.+)$`, 'm').exec(dockerfile) ?? []
+    expect(base).toMatch(/:[\w.-]*\d|:nonroot$/)
+    expect(base).not.toMatch(/:latest$/)
+  }
+})
+
+test('what is shipped runs as a number that is not root, with node as process 1', () => {
+  expect(shipped).toHaveLength(2)
+  for (const stage of shipped) {
+    expect(only('USER', stage).at(-1)?.getArgumentsContent()).toBe('65532:65532')
+    const [entrypoint] = only('ENTRYPOINT', stage) as JSONInstruction[]
+    const words = entrypoint?.getJSONStrings().map(word => word.getJSONValue()) ?? []
+    expect(words[0]).toMatch(/\/bin\/node$/)
+    expect(words.at(-1)).toBe('/app/reembed.mjs')
+  }
+})
+
+test('what is shipped is copied from the build alone, says what it is, and sets no health check of its own', () => {
+  for (const stage of shipped) {
+    const copies = only('COPY', stage).map(String)
+    expect(copies).toEqual(['COPY --from=build /app /app'])
+    for (const keyword of ['ADD', 'HEALTHCHECK', 'RUN', 'EXPOSE', 'VOLUME'])
+      expect(only(keyword, stage)).toEqual([])
+  }
+  const labels = parsed.getInstructions().filter(one => one.getKeyword() === 'LABEL')
+  for (const label of ['title', 'version', 'revision', 'licenses'])
+    expect(labels.map(String).join('')).toContain(`org.opencontainers.image.${label}`)
+})
+
+test('a linter finds nothing in it, and something in a bad one', async () => {
+  expect(await lintDockerfile(dockerfile)).toEqual([])
+  expect(await lintDockerfile('FROM node:latest\nRUN sudo apt-get install curl\n')).not.toEqual([])
+})
+
+test('nothing but sources goes to the engine', async () => {
+  const ignored = await readFile(file('infra/docker/Dockerfile.dockerignore'), 'utf8')
+  const lines = ignored.split('\n').filter(line => line !== '' && !line.startsWith('#'))
+  expect(lines[0]).toBe('*')
+  expect(lines).toEqual(expect.arrayContaining(['**/node_modules', '**/.env*']))
+})
+
+const bundled = await temporaryFolder()
+
+async function run(
+  program: string,
+  args: readonly string[],
+  cwd: string,
+  env: NodeJS.ProcessEnv = {},
+): Promise<Finished> {
+  const child = spawn(program, args, { cwd, env: { PATH: process.env.PATH, ...env } })
+  let [stdout, stderr] = ['', '']
+  child.stdout.on('data', data => {
+    stdout += data
+  })
+  child.stderr.on('data', data => {
+    stderr += data
+  })
+  const [code, signal] = await once(child, 'close')
+  return { code, signal, stdout, stderr }
+}
+
+const bundle = (into: string): Promise<Finished> =>
+  run(process.execPath, [file('infra/docker/bundle.mjs'), into], file('.'))
+
+beforeAll(async () => {
+  expect((await bundle(bundled.path)).stderr).toBe('')
+  return () => bundled[Symbol.asyncDispose]()
+})
+
+test('the same source gives the same bundle, to the byte', async () => {
+  await using again = await temporaryFolder()
+  await bundle(again.path)
+  const [one, other] = await Promise.all(
+    [bundled, again].map(({ path }) => readFile(join(path, 'reembed.mjs'))),
+  )
+  expect(one?.equals(other ?? Buffer.alloc(0))).toBe(true)
+  expect(one?.length).toBeLessThan(12 * 1024 * 1024)
+  // No path of the machine that built it.
+  expect(one?.includes(file('.'))).toBe(false)
+})
+
+test('from a folder with nothing else, the bundle checks its surroundings and does a whole run over S3', async () => {
+  await using place = await temporaryFolder()
+  const app = join(place.path, 'app')
+  await mkdir(app)
+  await copyFile(join(bundled.path, 'reembed.mjs'), join(app, 'reembed.mjs'))
+  expect(await readdir(app)).toEqual(['reembed.mjs'])
+
+  await using redis = await startRedis()
+  await using tei = await serveTei({ engine: createHashEngine({ dimensions: 8 }) })
+  await using s3 = await startS3Server({ buckets: ['corpora', 'vectors'] })
+  for (const [name, value] of Object.entries(s3.env)) process.env[name] = value
+  await using corpus = await openStore('s3://corpora/wiki', { s3: { endpoint: s3.endpoint } })
+  const lines = documents(2_000).map(document => `${JSON.stringify(document)}\n`)
+  await corpus.putIfAbsent('all.jsonl', Buffer.from(lines.join('')))
+  for (const name of Object.keys(s3.env)) delete process.env[name]
+
+  const given = ['--source', 's3://corpora/wiki', '--output', 's3://vectors/wiki']
+  const parts = ['--endpoint', tei.url, '--redis', redis.url]
+  const reembed = (...args: string[]) =>
+    run(process.execPath, [join(app, 'reembed.mjs'), ...args, '--json'], app, s3.env)
+
+  const looked = await reembed('doctor', ...given, ...parts)
+  expect(looked.stderr).toBe('')
+  expect(JSON.parse(looked.stdout).map(({ name, ok }: { name: string; ok: boolean }) => [name, ok])).toEqual([
+    ['redis', true],
+    ['source', true],
+    ['output', true],
+    ['endpoint', true],
+  ])
+  const made = await reembed('run', ...given, ...parts)
+  expect(made.code).toBe(0)
+  expect(JSON.parse(made.stdout)).toMatchObject({
+    status: 'published',
+    totals: { documents: 2_000, rows: 2_000 },
+  })
+  const verified = await reembed('verify', '--output', 's3://vectors/wiki')
+  expect(verified.code).toBe(0)
+})
+
+test('without the stand-ins, the bundle says what to give instead', async () => {
+  const { code, stderr } = await run(
+    process.execPath,
+    [
+      join(bundled.path, 'reembed.mjs'),
+      'run',
+      '--source',
+      'reembed.mjs',
+      '--format',
+      'text',
+      '--output',
+      'never',
+    ],
+    bundled.path,
+  )
+  expect([code, stderr]).toEqual([2, expect.stringMatching(/give an --endpoint, or install @reembed\/local/)])
+})

@@ -1,0 +1,182 @@
+// What every rendered manifest must keep, each rule with a name. A rule gives its violations, one line each.
+
+import type { Manifest } from './chart.ts'
+
+const PREFIX = '{reembed}:embed:'
+const STATES = ['active', 'delayed', 'prioritized', 'wait']
+
+type Policy = (manifests: readonly Manifest[]) => string[]
+
+const podOf = ({ kind, spec }: Manifest): Manifest | undefined => {
+  if (kind === 'Deployment' || kind === 'Job') return spec.template.spec
+  if (kind === 'CronJob') return spec.jobTemplate.spec.template.spec
+  return undefined
+}
+
+interface Placed {
+  readonly where: string
+  readonly pod: Manifest
+  readonly container: Manifest
+}
+
+const containers = (manifests: readonly Manifest[]): Placed[] =>
+  manifests.flatMap(manifest => {
+    const pod = podOf(manifest)
+    return (pod?.containers ?? []).map((container: Manifest) => ({
+      where: `${manifest.kind}/${manifest.metadata.name}`,
+      pod,
+      container,
+    }))
+  })
+
+const forEachContainer =
+  (look: (placed: Placed) => string | undefined | false): Policy =>
+  manifests =>
+    containers(manifests).flatMap(placed => {
+      const violation = look(placed)
+      return violation ? [`${placed.where}: ${violation}`] : []
+    })
+
+const envOf = ({ container }: Placed, name: string): string | undefined =>
+  container.env?.find((one: Manifest) => one.name === name)?.value
+
+const workers = (manifests: readonly Manifest[]): Placed[] =>
+  containers(manifests).filter(({ container }) => container.name === 'worker')
+
+const scaledObjects = (manifests: readonly Manifest[]): Manifest[] =>
+  manifests.filter(({ kind }) => kind === 'ScaledObject')
+
+/** The ScaledObjects that scale workers. */
+const workerScaling = (manifests: readonly Manifest[]): Manifest[] =>
+  scaledObjects(manifests).filter(({ spec }) => spec.scaleTargetRef.name.endsWith('-worker'))
+
+export const policies: Readonly<Record<string, Policy>> = {
+  'runs as a user that is not root': forEachContainer(
+    ({ pod }) =>
+      !(pod.securityContext?.runAsNonRoot && pod.securityContext.runAsUser > 0) && 'may run as root',
+  ),
+  'has a root file system that is read-only': forEachContainer(
+    ({ container }) => !container.securityContext?.readOnlyRootFilesystem && 'can write to its root',
+  ),
+  'has no capability and gains no privilege': forEachContainer(
+    ({ container: { securityContext: context } }) =>
+      (!context?.capabilities?.drop?.includes('ALL') || context.allowPrivilegeEscalation !== false) &&
+      'keeps capabilities',
+  ),
+  'is under the seccomp profile of the runtime': forEachContainer(
+    ({ pod }) => pod.securityContext?.seccompProfile?.type !== 'RuntimeDefault' && 'has no seccomp profile',
+  ),
+  'has no token of Kubernetes': forEachContainer(
+    ({ pod }) => pod.automountServiceAccountToken !== false && 'mounts a service account token',
+  ),
+  'names its image by version or digest': forEachContainer(
+    ({ container: { image } }) =>
+      !/@sha256:[0-9a-f]{64}$|:[\w.-]*\d[\w.-]*$/.test(image) && `image ${image} has neither`,
+  ),
+  'requests CPU and memory, and has a memory limit': forEachContainer(
+    ({ container: { resources } }) =>
+      !(resources?.requests?.cpu && resources.requests.memory && resources.limits?.memory) && 'has no bounds',
+  ),
+  'has no CPU limit': forEachContainer(({ container }) => container.resources?.limits?.cpu && 'has one'),
+  'bounds what it writes to /tmp': forEachContainer(
+    ({ pod }) =>
+      pod.volumes?.some((volume: Manifest) => volume.emptyDir && !volume.emptyDir.sizeLimit) &&
+      'has no limit',
+  ),
+  'has drained well before it is killed': manifests =>
+    workers(manifests).flatMap(placed => {
+      const drain = Number(envOf(placed, 'REEMBED_DRAIN_SECONDS'))
+      const grace = placed.pod.terminationGracePeriodSeconds
+      return drain < grace - 10 ? [] : [`${placed.where}: drains ${drain} s of ${grace} s`]
+    }),
+  'has a live probe that does not ask TEI': forEachContainer(
+    ({ container }) =>
+      container.name === 'tei' && !container.livenessProbe?.tcpSocket && 'liveness asks the model',
+  ),
+  'has one owner of its replicas': manifests =>
+    manifests
+      .filter(({ kind, spec, metadata }) => {
+        const scaled = manifests.some(other => other.spec?.scaleTargetRef?.name === metadata?.name)
+        return kind === 'Deployment' && scaled === (spec.replicas !== undefined)
+      })
+      .map(({ metadata }) => `Deployment/${metadata.name}: replicas are set by two, or by none`),
+  'scales workers by all four states, under the prefix and queue of the program': manifests =>
+    workerScaling(manifests).flatMap(({ metadata, spec }) => {
+      const lists = spec.triggers.map((trigger: Manifest) => trigger.metadata.listName).sort()
+      return lists.join() === STATES.map(state => `${PREFIX}${state}`).join()
+        ? []
+        : [`${metadata.name}: ${lists.join(', ')}`]
+    }),
+  'names each trigger after its state, as the formula does': manifests =>
+    workerScaling(manifests).flatMap(({ metadata, spec }) =>
+      spec.triggers
+        .filter(({ name, metadata: { listName } }: Manifest) => listName !== `${PREFIX}${name}`)
+        .map(({ name }: Manifest) => `${metadata.name}: ${name}`),
+    ),
+  'asks for one worker for each `concurrency` jobs': manifests =>
+    workerScaling(manifests).flatMap(({ metadata, spec }) => {
+      const { target } = spec.advanced.scalingModifiers
+      const [worker] = workers(manifests)
+      const concurrency = worker && envOf(worker, 'REEMBED_CONCURRENCY')
+      return target === concurrency ? [] : [`${metadata.name}: target ${target}, concurrency ${concurrency}`]
+    }),
+  'gives the scaler only settings that it knows': manifests =>
+    scaledObjects(manifests).flatMap(({ metadata, spec }) =>
+      spec.triggers.flatMap(({ type, metadata: settings }: Manifest) =>
+        Object.keys(settings)
+          .filter(key => !(TRIGGER_SETTINGS[type] ?? []).includes(key))
+          .map(key => `${metadata.name}: ${type} has no ${key}`),
+      ),
+    ),
+  'can be drained whatever its replicas': manifests =>
+    manifests
+      .filter(({ kind, spec }) => kind === 'PodDisruptionBudget' && spec.minAvailable !== undefined)
+      .map(({ metadata }) => `${metadata.name}: minAvailable`),
+  'reaches TEI pod by pod': manifests =>
+    manifests
+      .filter(({ kind, spec }) => kind === 'Service' && spec.clusterIP !== 'None')
+      .map(({ metadata }) => `Service/${metadata.name} is not headless`),
+  'has a label for every selector': manifests => {
+    const pods = manifests.flatMap(({ kind, spec }) =>
+      kind === 'CronJob' ? [spec.jobTemplate.spec.template] : spec?.template ? [spec.template] : [],
+    )
+    return manifests
+      .filter(({ kind }) =>
+        ['Deployment', 'Service', 'NetworkPolicy', 'PodDisruptionBudget', 'PodMonitor'].includes(kind),
+      )
+      .flatMap(({ kind, metadata, spec }) => {
+        const selector = spec.podSelector ?? spec.selector
+        const wanted = Object.entries(selector.matchLabels ?? selector)
+        const met = pods.some(pod => wanted.every(([key, value]) => pod.metadata.labels[key] === value))
+        // The exporter and the producer may be off; their policies then guard nobody.
+        return met || kind === 'NetworkPolicy' ? [] : [`${kind}/${metadata.name} selects no pod`]
+      })
+  },
+  'holds no secret': manifests =>
+    manifests.flatMap(manifest =>
+      manifest.kind === 'Secret' ||
+      /redis(s?):\/\/[^"\s]*:[^"\s]*@|AKIA[0-9A-Z]{16}|hf_\w{20}/.test(JSON.stringify(manifest))
+        ? [`${manifest.kind}/${manifest.metadata.name}`]
+        : [],
+    ),
+}
+
+/** KEDA's own names: pkg/scalers/redis_scaler.go and prometheus_scaler.go. Addresses come from the TriggerAuthentication. */
+const REDIS_SETTINGS = [
+  'listName',
+  'listLength',
+  'activationListLength',
+  'databaseIndex',
+  'enableTLS',
+  'unsafeSsl',
+]
+const TRIGGER_SETTINGS: Readonly<Record<string, readonly string[]>> = {
+  redis: REDIS_SETTINGS,
+  'redis-cluster': REDIS_SETTINGS,
+  'redis-sentinel': [...REDIS_SETTINGS, 'sentinelMaster'],
+  prometheus: ['serverAddress', 'query', 'threshold', 'activationThreshold', 'ignoreNullValues', 'namespace'],
+}
+
+/** All violations, each with the name of its rule. */
+export const violations = (manifests: readonly Manifest[]): string[] =>
+  Object.entries(policies).flatMap(([name, policy]) => policy(manifests).map(one => `${name}: ${one}`))

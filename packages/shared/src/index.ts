@@ -2,6 +2,14 @@
 
 export type * from './corpus.ts'
 export { ID_FIELDS, TEXT_FIELDS } from './corpus.ts'
+export {
+  type EmbeddingBatch,
+  parseRunUrl,
+  type ReadEmbeddingsOptions,
+  readCurrentManifest,
+  readEmbeddings,
+  requireManifest,
+} from './embeddings.ts'
 export { codeOf, ERROR_CODES, type ErrorCode, EXIT, messageOf, ReembedError, type Retry } from './errors.ts'
 export * from './history.ts'
 export { type RunIngredients, recipeIdOf, runIdOf, spaceIdOf } from './identity.ts'

@@ -18,7 +18,7 @@ export interface EndpointOptions {
   readonly revision?: string | undefined
   /** Whether over-long texts are cut by the server (default) or refused. */
   readonly truncate?: boolean
-  /** For one whole request. */
+  /** For one whole request, at most; 60 s, and what requests say, if not given. */
   readonly timeoutMs?: number
   /** Sends the token over plain http to another machine. */
   readonly allowInsecure?: boolean
@@ -31,7 +31,7 @@ export interface RequestOptions {
   readonly rows?: readonly number[]
   /** By `/embed` for once, where the server has it: its vectors come another way. */
   readonly otherRoute?: boolean
-  /** Instead of the endpoint's own. */
+  /** Instead of 60 s. */
   readonly timeoutMs?: number | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -69,14 +69,19 @@ export async function openEndpoint(url: string, options: EndpointOptions = {}): 
     const stated = await readInfo(server, signal)
     const revision = revisionOf(stated, options.revision, server.url)
     const probe = await negotiate(server, stated, signal)
-    return createEndpoint(server, { ...stated, revision, ...probe.learned }, probe)
+    return createEndpoint(server, { ...stated, revision, ...probe.learned }, probe, options.timeoutMs)
   } catch (error) {
     await wire[Symbol.asyncDispose]()
     throw error
   }
 }
 
-function createEndpoint(server: Server, info: EndpointInfo, probe: Probe): Endpoint {
+function createEndpoint(
+  server: Server,
+  info: EndpointInfo,
+  probe: Probe,
+  mostMs = Number.POSITIVE_INFINITY,
+): Endpoint {
   const { url, wire, truncate } = server
   const { servedModel } = probe
   let { route } = probe
@@ -94,7 +99,7 @@ function createEndpoint(server: Server, info: EndpointInfo, probe: Probe): Endpo
   ): Promise<Outcome> {
     const sent = performance.now()
     const send = (by: Route): Promise<Outcome> =>
-      post({ ...server, timeoutMs }, by, texts, signal, reply => {
+      post({ ...server, timeoutMs: Math.min(timeoutMs, mostMs) }, by, texts, signal, reply => {
         const { model, tokens } = decode(by, reply, { vectors, dimensions, rows })
         if (by === '/v1/embeddings' && servedModel !== null && model !== servedModel) {
           return {

@@ -78,7 +78,8 @@ export function amount(value: string): number {
 /** '1,8,32': whole numbers of at least 1. */
 export const positives = (value: string): number[] => value.split(',').map(one => positive(one.trim()))
 
-function rejectLimit(value: string): string {
+/** A count like '20' or a share like '1%'. */
+export function rejectLimit(value: string): string {
   if (/^\d+(\.\d+)?%?$/.test(value.trim())) return value.trim()
   throw new InvalidArgumentError("Expected a count like '20' or a share like '1%'.")
 }

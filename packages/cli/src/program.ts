@@ -141,6 +141,52 @@ Exit codes: ${Object.entries(EXIT)
   option
     .add(
       command(
+        'publish',
+        'Make a finished run current that was held back.',
+        'reembed publish k2jq7x --max-rejects 5% --output ./vectors',
+      ).argument('<run>', 'run id, or its first letters'),
+      [
+        ...option.output,
+        ...option.s3,
+        new Option('--max-rejects <limit>', "allow so many rejects, '20' or '5%'").argParser(
+          option.rejectLimit,
+        ),
+        new Option('--force', 'also if a newer run is current, and with any number of rejects'),
+        option.json,
+      ],
+    )
+    .action(async (run, options) => (await import('./commands/publish.ts')).publish(run, options))
+
+  option
+    .add(
+      command(
+        'rollback',
+        'Go back to the run that was current before, or to a named one.',
+        'reembed rollback --output ./vectors',
+      ).argument('[run]', 'run id, or its first letters'),
+      [...option.output, ...option.s3, option.json],
+    )
+    .action(async (run, options) => (await import('./commands/publish.ts')).rollback(run, options))
+
+  for (const [name, what] of [
+    ['pause', 'Begin no more jobs of a run; those under way are finished.'],
+    ['cancel', 'Give a run up; what it has made stays.'],
+    ['resume', 'Let a paused or cancelled run go on.'],
+  ] as const) {
+    option
+      .add(
+        command(name, what, `reembed ${name} k2jq7x --output ./vectors`).argument(
+          '<run>',
+          'run id, or its first letters',
+        ),
+        [...option.output, ...(name === 'resume' ? option.redis : []), ...option.s3, option.json],
+      )
+      .action(async (run, options) => (await import('./commands/control.ts'))[name](run, options))
+  }
+
+  option
+    .add(
+      command(
         'current',
         'The published version that readers shall use.',
         'reembed current --output ./vectors',

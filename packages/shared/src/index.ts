@@ -1,5 +1,6 @@
 // The whole public surface of @reembed/shared; every other file is private to the package.
 
+export { type RunState, readRunState, setRunState } from './control.ts'
 export type * from './corpus.ts'
 export { ID_FIELDS, TEXT_FIELDS } from './corpus.ts'
 export { codeOf, ERROR_CODES, type ErrorCode, EXIT, messageOf, ReembedError, type Retry } from './errors.ts'

@@ -71,6 +71,10 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const ms = Math.round(performance.now() - startedMs)
     metrics?.job(made, ms / 1000)
     const facts = { run: job.run, shard: job.shard, ms }
+    if (made.status === 'stopped') {
+      log.info(facts, 'job dropped: its run is paused or cancelled')
+      return
+    }
     if (made.status === 'done_before') {
       log.debug(facts, 'shard was there')
       return

@@ -1,5 +1,5 @@
 import { countPresent, shardsPresent } from '@reembed/producer'
-import { openQueue, readCurrent, readManifest, requirePlan } from '@reembed/shared'
+import { openQueue, readCurrent, readManifest, readRunState, requirePlan } from '@reembed/shared'
 import { findRun } from '../find-run.ts'
 import { count, facts, print } from '../format.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
@@ -15,8 +15,17 @@ export async function status(
   const plan = await requirePlan(store, run)
   const [manifest, current] = [await readManifest(store, run), await readCurrent(store)]
   const done = manifest ? plan.shards : countPresent(await shardsPresent(store, plan))
+  const said = await readRunState(store, run)
   const state =
-    current?.run === run ? 'current' : manifest ? 'finished' : done === plan.shards ? 'finishing' : 'running'
+    said !== 'running' && !manifest
+      ? said
+      : current?.run === run
+        ? 'current'
+        : manifest
+          ? 'finished'
+          : done === plan.shards
+            ? 'finishing'
+            : 'running'
   const live = flags.redis ? await liveState(flags.redis, run) : undefined
   const rows: [string, string][] = [
     ['run', `${run}  ${state}`],

@@ -42,6 +42,7 @@ export interface OutputFlags extends S3Flags {
 
 export interface RedisFlags {
   readonly redis?: string
+  readonly insecureRedis?: boolean
 }
 
 export interface WorkerFlags {
@@ -177,6 +178,9 @@ export const requiredEndpoint: readonly Option[] = endpoint.map(one =>
 
 export const redis: readonly Option[] = [
   new Option('--redis <url>', 'redis://host:6379, or rediss:// with TLS').env('REDIS_URL'),
+  new Option('--insecure-redis', 'use a Redis on another machine without password or TLS').env(
+    'REEMBED_INSECURE_REDIS',
+  ),
 ]
 
 export const worker: readonly Option[] = [

@@ -20,7 +20,7 @@ export function createProgram(): Command {
       `
 Examples:
   reembed run --source ./docs --output ./vectors
-  reembed run --source s3://corpora/wiki/ --output s3://vectors/wiki --endpoint http://tei:8080 --redis redis://redis:6379
+  reembed run --source s3://corpora/wiki/ --output s3://vectors/wiki --endpoint http://tei:8080 --redis rediss://redis:6379
   reembed search "how do I get my money back" --output ./vectors
 
 Exit codes: ${Object.entries(EXIT)
@@ -72,7 +72,7 @@ Exit codes: ${Object.entries(EXIT)
       command(
         'enqueue',
         'Plan a run and put its jobs on the queue; workers do the rest.',
-        'reembed enqueue --source s3://corpora/wiki/ --output s3://vectors/wiki --endpoint http://tei:8080 --redis redis://redis:6379',
+        'reembed enqueue --source s3://corpora/wiki/ --output s3://vectors/wiki --endpoint http://tei:8080 --redis rediss://redis:6379',
       ),
       [...option.corpus, ...option.output, ...option.endpoint, ...option.redis, ...option.s3, option.json],
     )
@@ -83,7 +83,7 @@ Exit codes: ${Object.entries(EXIT)
       command(
         'worker',
         'Take jobs and make their shards until stopped; SIGTERM drains.',
-        'reembed worker --output s3://vectors/ --endpoint http://tei:8080 --redis redis://redis:6379',
+        'reembed worker --output s3://vectors/ --endpoint http://tei:8080 --redis rediss://redis:6379',
       ),
       [
         ...option.outputs,
@@ -102,7 +102,7 @@ Exit codes: ${Object.entries(EXIT)
       command(
         'exporter',
         'Serve the state of queue, workers and runs as metrics; needs no worker.',
-        'reembed exporter --output s3://vectors/ --redis redis://redis:6379 --metrics 9465',
+        'reembed exporter --output s3://vectors/ --redis rediss://redis:6379 --metrics 9465',
       ),
       [...option.optionalOutputs, ...option.redis, ...option.s3, ...option.metrics],
     )
@@ -220,7 +220,7 @@ Exit codes: ${Object.entries(EXIT)
       command(
         'doctor',
         'Check Redis, the store and the endpoint, and say how to mend what is wrong.',
-        'reembed doctor --output s3://vectors/wiki --endpoint http://tei:8080 --redis redis://redis:6379',
+        'reembed doctor --output s3://vectors/wiki --endpoint http://tei:8080 --redis rediss://redis:6379',
       ),
       [
         option.optionalOutput,

@@ -10,7 +10,7 @@ import {
 import { findRun } from '../find-run.ts'
 import { count, facts, print } from '../format.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
-import { openFinished } from '../parts.ts'
+import { openFinished, requireRedis } from '../parts.ts'
 
 type Flags = OutputFlags & JsonFlag
 
@@ -44,7 +44,7 @@ export async function resume(name: string, flags: Flags & RedisFlags): Promise<v
   await setRunState(store, run, 'running')
   let added = 0
   if (flags.redis) {
-    await using queue = await openQueue(flags.redis)
+    await using queue = await openQueue(requireRedis(flags))
     await queue.forgetFailures(run)
     added = await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
   }

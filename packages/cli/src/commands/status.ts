@@ -3,7 +3,7 @@ import { openQueue, readCurrent, readManifest, readRunState, requirePlan } from 
 import { findRun } from '../find-run.ts'
 import { count, facts, print } from '../format.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
-import { openFinished } from '../parts.ts'
+import { openFinished, requireRedis } from '../parts.ts'
 
 /** `reembed status`: what the store holds, and with --redis what the queue and the workers do. */
 export async function status(
@@ -26,7 +26,7 @@ export async function status(
           : done === plan.shards
             ? 'finishing'
             : 'running'
-  const live = flags.redis ? await liveState(flags.redis, run) : undefined
+  const live = flags.redis ? await liveState(requireRedis(flags), run) : undefined
   const rows: [string, string][] = [
     ['run', `${run}  ${state}`],
     ['model', `${plan.recipe.model.id}@${plan.recipe.model.revision ?? 'unstated'}`],

@@ -10,9 +10,9 @@ import {
   type Receipt,
   ReembedError,
   type RejectRow,
+  readDocuments,
   readReceipt,
   readRunState,
-  readSlice,
   type Store,
   shardKey,
 } from '@reembed/shared'
@@ -47,14 +47,8 @@ export async function work(
   if ((await readRunState(store, plan.run)) !== 'running') return { status: 'stopped' }
 
   const buffer = createShardBuffer()
-  const { fields, template } = plan.recipe
   const writer = await openShardWriter(plan, buffer.sink)
-  const reader = readSlice(source, await run.slice(job.shard), {
-    fields,
-    template,
-    carry: plan.layout?.carry,
-    signal,
-  })
+  const reader = await readDocuments({ source, output: store }, plan, await run.slice(job.shard), signal)
   const rejects: RejectRow[] = []
   let tokens: number | null = 0
   let truncated = 0

@@ -65,7 +65,7 @@ test('each job is handled once however often and from wherever it is added', asy
   await until(() => seen.length >= 50)
   await until(event => event.kind === 'idle')
   expect(seen.toSorted((a, b) => a - b)).toEqual(jobs(50).map(({ shard }) => shard))
-  expect(await queue.counts()).toEqual({ waiting: 0, active: 0, delayed: 0, failed: 0 })
+  await expect.poll(() => queue.counts()).toEqual({ waiting: 0, active: 0, delayed: 0, failed: 0 })
 })
 
 test('overload hands a job back without spending one of its attempts', async () => {

@@ -100,6 +100,7 @@ export const isRequired = (option: Option): boolean => REQUIRED.has(option)
 function required(option: Option): Option {
   const copy = new Option(option.flags, option.description)
   if (option.envVar) copy.env(option.envVar)
+  if (option.argChoices) copy.choices(option.argChoices)
   REQUIRED.add(copy)
   return copy
 }
@@ -204,5 +205,33 @@ export const s3: readonly Option[] = [
   new Option('--no-s3-path-style', 'address buckets by host name on --s3-endpoint too'),
   new Option('--s3-checksums <when>', 'when to send checksums').choices(['when_required', 'when_supported']),
 ]
+
+export const exported: readonly Option[] = [
+  required(
+    new Option('--layout <layout>', 'whose files').choices([
+      'hf',
+      'pinecone',
+      'milvus',
+      'lance',
+      'pgvector',
+      'elasticsearch',
+      'vespa',
+      'npy',
+      'arrow',
+    ]),
+  ),
+  new Option('--to <url>', 'empty folder or s3:// URL (default: <output>/exports/<run>/<layout>)'),
+  new Option(
+    '--quantize <types>',
+    "vectors of other types beside the float32 ones: 'int8', 'ubinary' or both with a comma",
+  ).argParser(quantizations),
+  new Option('--name <name>', 'table, collection, index, namespace or document type'),
+]
+
+function quantizations(value: string): string[] {
+  const types = value.split(',').map(type => type.trim())
+  if (types.every(type => type === 'int8' || type === 'ubinary')) return [...new Set(types)]
+  throw new InvalidArgumentError("Expected 'int8', 'ubinary' or 'int8,ubinary'.")
+}
 
 export const json: Option = new Option('--json', 'print one JSON document')

@@ -172,6 +172,37 @@ Exit codes: ${Object.entries(EXIT)
   option
     .add(
       command(
+        'export',
+        'Write a finished run as the files that a vector store loads; embeds nothing.',
+        'reembed export --layout pgvector --output ./vectors --to ./load',
+      ).argument('[run]', 'run id, or its first letters; the current version if none'),
+      [...option.output, ...option.exported, ...option.s3, option.json],
+    )
+    .action(async (run, options) => (await import('./commands/export.ts')).exportCommand(run, options))
+
+  option
+    .add(
+      command(
+        'recall',
+        'How many of the nearest documents are still found with vectors of fewer bits.',
+        'reembed recall --output ./vectors',
+      ).argument('[run]', 'run id, or its first letters; the current version if none'),
+      [
+        ...option.output,
+        ...option.s3,
+        new Option('-k, --top <n>', 'how many nearest documents').default(10).argParser(option.positive),
+        new Option('--queries <n>', 'documents that are queries').default(200).argParser(option.positive),
+        new Option('--documents <n>', 'compare with so many documents at most')
+          .default(100_000)
+          .argParser(option.positive),
+        option.json,
+      ],
+    )
+    .action(async (run, options) => (await import('./commands/recall.ts')).recall(run, options))
+
+  option
+    .add(
+      command(
         'doctor',
         'Check Redis, the store and the endpoint, and say how to mend what is wrong.',
         'reembed doctor --output s3://vectors/wiki --endpoint http://tei:8080 --redis redis://redis:6379',

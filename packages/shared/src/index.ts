@@ -1,5 +1,8 @@
 // The whole public surface of @reembed/shared; every other file is private to the package.
 
+export { type Chunking, chunked, openTokenizer, splitOptions } from './chunk/chunk.ts'
+export { type Span, type SplitOptions, splitText } from './chunk/split.ts'
+export { createTokenizer, type ModelTokenizer } from './chunk/tokenizer.ts'
 export type * from './corpus.ts'
 export { ID_FIELDS, TEXT_FIELDS } from './corpus.ts'
 export {
@@ -14,6 +17,7 @@ export { codeOf, ERROR_CODES, type ErrorCode, EXIT, messageOf, ReembedError, typ
 export * from './history.ts'
 export { type RunIngredients, recipeIdOf, runIdOf, spaceIdOf } from './identity.ts'
 export { getJson, getRows, putJson, putRows } from './json.ts'
+export { isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'
 export * from './manifest.ts'
 export { observeProcess } from './metrics/process.ts'
 export {
@@ -62,6 +66,7 @@ export {
   type ShardBatch,
   type ShardReceipt,
 } from './shard/read.ts'
+export { type DocumentReader, readDocuments } from './source/documents.ts'
 export { type Field, fieldAt } from './source/field.ts'
 export {
   type Encoding,

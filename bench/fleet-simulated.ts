@@ -17,14 +17,20 @@ import {
 const scenarios: Record<string, Omit<FleetOptions, 'workers'> & { readonly settled: number }> = {
   '4 replicas': { seconds: 60, settled: 10, replicas: () => 4 },
   '1 -> 6 -> 2': { seconds: 100, settled: 10, replicas: s => (s < 30 ? 1 : s < 70 ? 6 : 2) },
-  '0 -> 4': { seconds: 80, settled: 25, replicas: s => (s < 20 ? 0 : Math.min(4, 1 + Math.floor((s - 20) / 5))) },
+  '0 -> 4': {
+    seconds: 80,
+    settled: 25,
+    replicas: s => (s < 20 ? 0 : Math.min(4, 1 + Math.floor((s - 20) / 5))),
+  },
   'one slow': { seconds: 60, settled: 10, replicas: () => 4, perSecond: r => (r === 0 ? 112 : 450) },
   'noisy client': { seconds: 60, settled: 10, replicas: () => 4, noise: s => (s % 20 < 10 ? 900 : 0) },
   'fast, 512 permits': { seconds: 60, settled: 10, replicas: () => 1, perSecond: () => 5_000 },
 }
 const fleets = (process.argv[2] ?? '1,4,32').split(',').map(Number)
 
-console.log('| replicas | addressed | workers | used, changes included | used, last 20 s | refused | p99 | Jain |')
+console.log(
+  '| replicas | addressed | workers | used, changes included | used, last 20 s | refused | p99 | Jain |',
+)
 console.log('|---|---|---|---|---|---|---|---|')
 for (const [name, { settled, ...scenario }] of Object.entries(scenarios)) {
   for (const addressable of [false, true]) {

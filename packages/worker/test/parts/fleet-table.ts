@@ -1,18 +1,12 @@
 // What the fleet's limit makes of an endpoint: utilisation, refusals and fairness of simulated fleets. The limiter, step,
-// board and balancer are the real ones, the clock and the replicas are not (packages/worker/test/parts/).
+// board and balancer are the real ones, the clock and the replicas are not.
 //
-//   node --conditions=@reembed/source bench/fleet-simulated.ts [workers = 1,4,32]
+//   node --conditions=@reembed/source packages/worker/test/parts/fleet-table.ts [workers = 1,4,32]
 //
 // Not measured: real servers, networks and clocks; batching across requests. Everything is seeded: the same figures
 // each time.
 
-import {
-  type FleetOptions,
-  jain,
-  refusals,
-  runFleet,
-  utilisation,
-} from '../packages/worker/test/parts/simulated-fleet.ts'
+import { type FleetOptions, jain, refusals, runFleet, utilisation } from './simulated-fleet.ts'
 
 const scenarios: Record<string, Omit<FleetOptions, 'workers'> & { readonly settled: number }> = {
   '4 replicas': { seconds: 60, settled: 10, replicas: () => 4 },
@@ -26,12 +20,11 @@ const scenarios: Record<string, Omit<FleetOptions, 'workers'> & { readonly settl
   'noisy client': { seconds: 60, settled: 10, replicas: () => 4, noise: s => (s % 20 < 10 ? 900 : 0) },
   'fast, 512 permits': { seconds: 60, settled: 10, replicas: () => 1, perSecond: () => 5_000 },
 }
+const print = (line: string): void => void process.stdout.write(`${line}\n`)
 const fleets = (process.argv[2] ?? '1,4,32').split(',').map(Number)
 
-console.log(
-  '| replicas | addressed | workers | used, changes included | used, last 20 s | refused | p99 | Jain |',
-)
-console.log('|---|---|---|---|---|---|---|---|')
+print('| replicas | addressed | workers | used, changes included | used, last 20 s | refused | p99 | Jain |')
+print('|---|---|---|---|---|---|---|---|')
 for (const [name, { settled, ...scenario }] of Object.entries(scenarios)) {
   for (const addressable of [false, true]) {
     for (const workers of fleets) {
@@ -47,7 +40,7 @@ for (const [name, { settled, ...scenario }] of Object.entries(scenarios)) {
         `${Math.round(result.p99Ms)} ms`,
         jain(result.perWorker).toFixed(3),
       ]
-      console.log(`| ${cells.join(' | ')} |`)
+      print(`| ${cells.join(' | ')} |`)
     }
   }
 }

@@ -58,7 +58,7 @@ let expected = 0
 async function spend(question: object): Promise<Spent> {
   const child = start('worker/round.ts')
   const spent = await ask<Spent>(child, { url, documents, ...question })
-  child.kill()
+  child.disconnect()
   const { inputs } = await ask<{ inputs: number }>(server, {})
   expected += documents + PROBES
   counted = inputs

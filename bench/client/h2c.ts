@@ -8,7 +8,10 @@ import { DIMENSIONS, texts } from './wire.ts'
 const rows = texts.map((_, i) => i)
 
 export function overH2c(url: string): (vectors: Float32Array) => Promise<undefined> {
-  const client = new H2CClient(url, { pipelining: 256, maxConcurrentStreams: 256 })
+  const client = new H2CClient(url, {
+    pipelining: 256,
+    maxConcurrentStreams: 256,
+  })
   const free: Buffer[] = []
   return vectors =>
     new Promise((resolve, reject) => {

@@ -1,5 +1,6 @@
 // One side of the worker bench in a process of its own: a whole worker, or the endpoint client alone in a loop.
 
+import { setTimeout as wait } from 'node:timers/promises'
 import { countPresent, shardsPresent } from '@reembed/producer'
 import { openLog, openStore, requirePlan } from '@reembed/shared'
 import { openEndpoint, startWorker } from '@reembed/worker'
@@ -39,18 +40,17 @@ async function work({ url, jobs }: Question): Promise<void> {
   if (jobs === undefined) return
   await using store = await openStore(jobs.output)
   const plan = await requirePlan(store, jobs.run)
-  const done = Promise.withResolvers<void>()
+  const failed = Promise.withResolvers<never>()
   await using _worker = await startWorker({
     redis: jobs.redis,
     endpoint: url,
     outputs: [jobs.output],
     log: openLog({ level: 'warn' }),
-    async onIdle() {
-      if (countPresent(await shardsPresent(store, plan)) === plan.shards) done.resolve()
-    },
-    onTrouble: error => done.reject(error),
+    onTrouble: error => failed.reject(error),
   })
-  await done.promise
+  while (countPresent(await shardsPresent(store, plan)) < plan.shards) {
+    await Promise.race([wait(20), failed.promise])
+  }
 }
 
 process.on('message', async (question: Question) => {

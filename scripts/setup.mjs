@@ -63,6 +63,7 @@ function fingerprint() {
     'pnpm-lock.yaml',
     'test/package.json',
     'bench/package.json',
+    'infra/package.json',
   ]
   for (const name of readdirSync(join(root, 'packages'))) manifests.push(`packages/${name}/package.json`)
   const hash = createHash('sha256')

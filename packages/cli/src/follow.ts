@@ -48,7 +48,7 @@ export async function follow({
     const sinceMs = Date.now() - sweptMs
     if (shardsDone === shards || sinceMs > SWEEP_MS || (idle && sinceMs > IDLE_SWEEP_MS)) {
       sweptMs = Date.now()
-      const outcome = (await sweeper.sweep(signal)).find(swept => swept.run === run)
+      const outcome = (await sweeper.sweep(signal, run)).find(swept => swept.run === run)
       if (outcome?.status === 'finished') return outcome.publish
       if (outcome?.status === 'broken') throw outcome.error
       if (outcome?.status === 'running') {

@@ -100,6 +100,7 @@ export const isRequired = (option: Option): boolean => REQUIRED.has(option)
 function required(option: Option): Option {
   const copy = new Option(option.flags, option.description)
   if (option.envVar) copy.env(option.envVar)
+  if (option.argChoices) copy.choices(option.argChoices)
   REQUIRED.add(copy)
   return copy
 }
@@ -198,11 +199,55 @@ export const metrics: readonly Option[] = [
   ).env('REEMBED_METRICS_OPEN'),
 ]
 
+export const hooks: readonly Option[] = [
+  new Option(
+    '--hooks <address>',
+    'take POST /hooks/huggingface, mlflow and generic on this port of loopback, or host:port; secret in REEMBED_HOOK_SECRET',
+  ).env('REEMBED_HOOKS'),
+  new Option('--hook-quiet-seconds <n>', 'quiet that ends a burst of hooks').default(30).argParser(positive),
+]
+
+export const schedule: readonly Option[] = [
+  required(new Option('--cron <expression>', "five fields, like '0 3 * * *'")),
+  new Option('--timezone <zone>', 'like Europe/Berlin').default('UTC'),
+  new Option('--when <condition>', 'what must have changed since the newest run')
+    .choices(['always', 'model_changed', 'source_changed'])
+    .default('always'),
+]
+
 export const s3: readonly Option[] = [
   new Option('--s3-endpoint <url>', 'any S3-compatible server').env('AWS_ENDPOINT_URL_S3'),
   new Option('--s3-region <region>', 'region of the bucket').env('AWS_REGION'),
   new Option('--no-s3-path-style', 'address buckets by host name on --s3-endpoint too'),
   new Option('--s3-checksums <when>', 'when to send checksums').choices(['when_required', 'when_supported']),
 ]
+
+export const exported: readonly Option[] = [
+  required(
+    new Option('--layout <layout>', 'whose files').choices([
+      'hf',
+      'pinecone',
+      'milvus',
+      'lance',
+      'pgvector',
+      'elasticsearch',
+      'vespa',
+      'npy',
+      'arrow',
+    ]),
+  ),
+  new Option('--to <url>', 'empty folder or s3:// URL (default: <output>/exports/<run>/<layout>)'),
+  new Option(
+    '--quantize <types>',
+    "vectors of other types beside the float32 ones: 'int8', 'ubinary' or both with a comma",
+  ).argParser(quantizations),
+  new Option('--name <name>', 'table, collection, index, namespace or document type'),
+]
+
+function quantizations(value: string): string[] {
+  const types = value.split(',').map(type => type.trim())
+  if (types.every(type => type === 'int8' || type === 'ubinary')) return [...new Set(types)]
+  throw new InvalidArgumentError("Expected 'int8', 'ubinary' or 'int8,ubinary'.")
+}
 
 export const json: Option = new Option('--json', 'print one JSON document')

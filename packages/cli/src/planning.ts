@@ -1,24 +1,8 @@
 // From flags to a planned run: ask the endpoint which model it is, look at the corpus, cut it.
 
 import { type Corpus, planRun, type SurveyedRun } from '@reembed/producer'
-import {
-  getJson,
-  type ModelIdentity,
-  modelKey,
-  putJson,
-  ReembedError,
-  readPlan,
-  type ShardLayout,
-  type Store,
-} from '@reembed/shared'
-import {
-  checkReference,
-  type Endpoint,
-  type ModelReference,
-  measureReference,
-  modelOf,
-  openEndpoint,
-} from '@reembed/worker'
+import { ReembedError, readPlan, type ShardLayout, type Store } from '@reembed/shared'
+import { type Endpoint, modelOf, openEndpoint, settleReference } from '@reembed/worker'
 import { note } from './format.ts'
 import type { CorpusFlags } from './options.ts'
 import type { EndpointGiven } from './parts.ts'
@@ -33,7 +17,14 @@ export async function planFrom(
   await using endpoint = await openEndpoint(url, { ...options, truncate: flags.truncate })
   const model = modelOf(endpoint)
   await settlePrompt(endpoint, flags.prompt)
-  if (output) await settleReference(output, endpoint, model)
+  if (output) {
+    if (model.revision === null) {
+      note(
+        `note: ${endpoint.url} does not state its model's revision; its reference vectors stand in for it (or give --revision)`,
+      )
+    }
+    await settleReference(output, endpoint, () => openEndpoint(url, { ...options, truncate: flags.truncate }))
+  }
   return planRun(corpus, {
     model,
     prompt: flags.prompt,
@@ -69,22 +60,4 @@ function layoutOf({ includeText, arrowSchema }: CorpusFlags): ShardLayout | unde
   return includeText || arrowSchema
     ? { ...(includeText && { text: true }), ...(arrowSchema && { arrowSchema }) }
     : undefined
-}
-
-/**
- * The first run with a model leaves its reference vectors in the output; every later one must agree with them.
- * So an endpoint that serves other weights under the same name is found before anything is embedded.
- */
-async function settleReference(output: Store, endpoint: Endpoint, model: ModelIdentity): Promise<void> {
-  if (model.revision === null) {
-    note(
-      `note: ${endpoint.url} does not state its model's revision; its reference vectors stand in for it (or give --revision)`,
-    )
-  }
-  const key = modelKey(model.id, model.revision)
-  const measured = await measureReference(endpoint)
-  await putJson(output, key, measured)
-  const stored = (await getJson(output, key)) as ModelReference | undefined
-  if (stored === undefined) throw new ReembedError('CORRUPT', `${key} vanished from ${output.url}`)
-  checkReference(measured, stored, endpoint.url)
 }

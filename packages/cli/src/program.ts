@@ -172,6 +172,37 @@ Exit codes: ${Object.entries(EXIT)
   option
     .add(
       command(
+        'export',
+        'Write a finished run as the files that a vector store loads; embeds nothing.',
+        'reembed export --layout pgvector --output ./vectors --to ./load',
+      ).argument('[run]', 'run id, or its first letters; the current version if none'),
+      [...option.output, ...option.exported, ...option.s3, option.json],
+    )
+    .action(async (run, options) => (await import('./commands/export.ts')).exportCommand(run, options))
+
+  option
+    .add(
+      command(
+        'recall',
+        'How many of the nearest documents are still found with vectors of fewer bits.',
+        'reembed recall --output ./vectors',
+      ).argument('[run]', 'run id, or its first letters; the current version if none'),
+      [
+        ...option.output,
+        ...option.s3,
+        new Option('-k, --top <n>', 'how many nearest documents').default(10).argParser(option.positive),
+        new Option('--queries <n>', 'documents that are queries').default(200).argParser(option.positive),
+        new Option('--documents <n>', 'compare with so many documents at most')
+          .default(100_000)
+          .argParser(option.positive),
+        option.json,
+      ],
+    )
+    .action(async (run, options) => (await import('./commands/recall.ts')).recall(run, options))
+
+  option
+    .add(
+      command(
         'doctor',
         'Check Redis, the store and the endpoint, and say how to mend what is wrong.',
         'reembed doctor --output s3://vectors/wiki --endpoint http://tei:8080 --redis redis://redis:6379',
@@ -232,6 +263,57 @@ Exit codes: ${Object.entries(EXIT)
       [...option.corpus, option.optionalOutput, ...option.endpoint, ...option.redis, ...option.s3],
     )
     .action(async options => (await import('./commands/init.ts')).init(options))
+
+  const fleet = [...option.corpus, ...option.output, ...option.endpoint, ...option.redis, ...option.s3]
+  option
+    .add(
+      command(
+        'producer',
+        'Stay up: plan what the schedules of reembed.yaml want, take hooks, sweep.',
+        'reembed producer --config reembed.yaml --hooks 9470',
+      ),
+      [...fleet, ...option.hooks],
+    )
+    .action(async (options, self) => (await import('./commands/producer.ts')).producer(options, self))
+
+  const schedule = command(
+    'schedule',
+    'When to run by itself: the schedules of reembed.yaml.',
+    'reembed schedule ls',
+  )
+  const sub = (name: string, description: string, example: string): Command =>
+    command(name, description, example, schedule)
+  option
+    .add(
+      sub(
+        'add',
+        'Add a schedule to the file.',
+        "reembed schedule add nightly --cron '0 3 * * *' --when model_changed",
+      ),
+      option.schedule,
+    )
+    .argument('<name>', 'a-z, 0-9 and -')
+    .action(async (name, options, self) => (await import('./commands/schedule.ts')).add(name, options, self))
+  option
+    .add(sub('ls', 'The schedules, their next ticks and what became of the last.', 'reembed schedule ls'), [
+      option.optionalOutput,
+      ...option.s3,
+      option.json,
+    ])
+    .action(async (options, self) => (await import('./commands/schedule.ts')).ls(options, self))
+  sub('rm', 'Take a schedule out of the file.', 'reembed schedule rm nightly')
+    .argument('<name>')
+    .action(async (name, _, self) => (await import('./commands/schedule.ts')).rm(name, self))
+  option
+    .add(
+      sub(
+        'tick',
+        'Look once, for cron or a Kubernetes CronJob; plans what is due and nobody took.',
+        'reembed schedule tick',
+      ),
+      [...fleet, option.json],
+    )
+    .action(async (options, self) => (await import('./commands/schedule.ts')).tick(options, self))
 
   const config = option.add(
     command('config', 'Every value, and what it comes from; secrets are masked.', 'reembed config'),

@@ -5,9 +5,13 @@ import {
   canonical,
   type Manifest,
   putVersion,
+  ReembedError,
   readCurrent,
+  readManifest,
+  readVersions,
   type Store,
   sha256,
+  takeSeq,
   type Version,
 } from '@reembed/shared'
 
@@ -42,14 +46,51 @@ export async function publish(
       reason: `${rejects} of ${documents} documents were rejected, allowed are ${maxRejects}: see runs/${manifest.run}/rejects.jsonl, then publish with a higher --max-rejects`,
     }
   }
+  return publishAs(store, manifest, manifest.seq)
+}
+
+/**
+ * Makes an earlier run current again: as a version of its own, with a new place in the order of runs. With its old
+ * place, the next sweep would publish the run it was rolled back from again.
+ * @param run the run to go back to; the one before the current one if none
+ * @throws ReembedError RUN_UNKNOWN when there is nothing to go back to, or the run is not finished.
+ */
+export async function rollback(store: Store, run?: string): Promise<PublishOutcome> {
+  const target = run ?? (await runBefore(store))
+  const manifest = await readManifest(store, target)
+  if (manifest === undefined) {
+    throw new ReembedError(
+      'RUN_UNKNOWN',
+      `run ${target} in ${store.url} is not finished: only a finished run can be published`,
+    )
+  }
+  return publishAs(store, manifest, await takeSeq(store, target))
+}
+
+async function runBefore(store: Store): Promise<string> {
+  let current: string | undefined
+  for await (const { run } of readVersions(store)) {
+    current ??= run
+    if (run !== current) return run
+  }
+  throw new ReembedError(
+    'RUN_UNKNOWN',
+    current === undefined
+      ? `nothing is published in ${store.url} yet`
+      : `run ${current} is all that was ever published in ${store.url}: there is nothing to go back to`,
+  )
+}
+
+async function publishAs(store: Store, manifest: Manifest, seq: number): Promise<PublishOutcome> {
+  const { run } = manifest
   while (true) {
     const current = await readCurrent(store)
-    if (current?.run === manifest.run) return { status: 'already_current', version: current }
-    if (current && current.seq >= manifest.seq) return { status: 'superseded', by: current }
+    if (current?.run === run) return { status: 'already_current', version: current }
+    if (current && current.seq >= seq) return { status: 'superseded', by: current }
     const version: Version = {
       version: (current?.version ?? 0) + 1,
-      run: manifest.run,
-      seq: manifest.seq,
+      run,
+      seq,
       manifestSha256: sha256(canonical(manifest)),
     }
     if ((await putVersion(store, version)) === 'created') return { status: 'published', version }

@@ -21,13 +21,17 @@ export type SweepOutcome =
   | { readonly run: string; readonly status: 'broken'; readonly error: unknown }
 
 export interface Sweeper {
-  /** Looks at every run that is newer than the current version, oldest first, and moves each one step on. */
-  sweep(signal?: AbortSignal): Promise<SweepOutcome[]>
+  /**
+   * Looks at every run that is newer than the current version, oldest first, and moves each one step on.
+   * @param wanted a run that somebody waits for: it is ended even if a newer version (or a rollback) has overtaken it
+   */
+  sweep(signal?: AbortSignal, wanted?: string): Promise<SweepOutcome[]>
 }
 
 /** A run that does not balance is reported once and then left alone by this sweeper; others go on. */
 export function createSweeper(store: Store, queue: Queue): Sweeper {
   const broken = new Map<string, unknown>()
+  const lastMissing = new Map<string, number>()
 
   async function sweepRun(plan: Plan, signal?: AbortSignal): Promise<SweepOutcome> {
     const { run } = plan
@@ -39,9 +43,12 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
       const made = await finalize(store, plan, signal)
       return { run, status: 'finished', publish: await publish(store, made, plan) }
     }
-    // Adding again what the queue still holds is harmless but costs a round trip each: only when jobs are lacking.
+    // Adding again what the queue still holds is harmless but costs a round trip each: only when jobs are lacking. The
+    // queue's counts are over all runs, and another run's jobs may hide that this one has none: so also when nothing
+    // of it was finished since the last look.
     const { waiting, active, delayed } = await queue.counts()
-    const lacking = waiting + active + delayed < missing
+    const lacking = waiting + active + delayed < missing || missing === lastMissing.get(run)
+    lastMissing.set(run, missing)
     return {
       run,
       status: 'running',
@@ -51,9 +58,11 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
   }
 
   return {
-    async sweep(signal) {
+    async sweep(signal, wanted) {
       const current = await readCurrent(store)
-      const open = (await readSeq(store)).filter(({ seq }) => seq > (current?.seq ?? 0)).reverse()
+      const open = (await readSeq(store))
+        .filter(({ seq, run }) => seq > (current?.seq ?? 0) || run === wanted)
+        .reverse()
       const outcomes: SweepOutcome[] = []
       for (const { run, seq } of open) {
         signal?.throwIfAborted()

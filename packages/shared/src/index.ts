@@ -2,10 +2,19 @@
 
 export type * from './corpus.ts'
 export { ID_FIELDS, TEXT_FIELDS } from './corpus.ts'
+export {
+  type EmbeddingBatch,
+  parseRunUrl,
+  type ReadEmbeddingsOptions,
+  readCurrentManifest,
+  readEmbeddings,
+  requireManifest,
+} from './embeddings.ts'
 export { codeOf, ERROR_CODES, type ErrorCode, EXIT, messageOf, ReembedError, type Retry } from './errors.ts'
 export * from './history.ts'
 export { type RunIngredients, recipeIdOf, runIdOf, spaceIdOf } from './identity.ts'
 export { getJson, getRows, putJson, putRows } from './json.ts'
+export { isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'
 export * from './manifest.ts'
 export { observeProcess } from './metrics/process.ts'
 export {
@@ -41,6 +50,7 @@ export { type Job, parseJob } from './queue/job.ts'
 export type { RunProgress, ShardCounts, WorkerState } from './queue/progress.ts'
 export { type FailedJob, openQueue, type Queue, type QueueCounts } from './queue/queue.ts'
 export { inspectRedis, type RedisFacts, redisAddress, requireNoEviction } from './queue/redis.ts'
+export { type Verdict, verdictOf } from './queue/verdict.ts'
 export { type ModelIdentity, RECEIPT_KEY, type Receipt, type RejectRow } from './receipt.ts'
 export { checkShard, type ShardExpectations } from './shard/check.ts'
 export { type Dtype, HASH_BYTES, type ShardLayout } from './shard/columns.ts'
@@ -73,5 +83,6 @@ export { onStoreFault, STORE_FAULTS, type StoreFault } from './store/faults.ts'
 export { compareKeys } from './store/keys.ts'
 export { type OpenStoreOptions, openStore } from './store/open.ts'
 export type { S3Options } from './store/s3.ts'
+export { createSettledPut, type PutOutcome, type PutParts } from './store/settle.ts'
 export type { ListOptions, ObjectInfo, PutOptions, ReadOptions, Store } from './store/store.ts'
 export { batched, mapConcurrent } from './streams.ts'

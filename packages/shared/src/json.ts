@@ -1,12 +1,13 @@
 // Small JSON objects in the store: plans, manifests, versions. All canonical, so twins write the same bytes.
 
 import { promisify } from 'node:util'
-import { gunzip, gzipSync } from 'node:zlib'
+import { gunzip, gunzipSync, gzipSync } from 'node:zlib'
 import { ReembedError } from './errors.ts'
 import { canonical } from './names.ts'
 import type { Store } from './store/store.ts'
 
 const MAX_BYTES = 512 * 1024 * 1024
+const SMALL_BYTES = 16 * 1024
 
 /** Writes a value as canonical JSON if the key is free. */
 export function putJson(store: Store, key: string, value: unknown): Promise<'created' | 'exists'> {
@@ -27,9 +28,14 @@ export function putRows(store: Store, key: string, rows: readonly unknown[]): Pr
 
 export async function getRows(store: Store, key: string): Promise<unknown[]> {
   const packed = await store.get(key)
-  const body = await promisify(gunzip)(packed, { maxOutputLength: MAX_BYTES }).catch(cause => {
+  let body: Uint8Array
+  try {
+    // Small ones here and now: the way to the thread pool and back takes longer.
+    const limit = { maxOutputLength: MAX_BYTES }
+    body = packed.length < SMALL_BYTES ? gunzipSync(packed, limit) : await promisify(gunzip)(packed, limit)
+  } catch (cause) {
     throw corrupt(key, store, cause)
-  })
+  }
   const rows = parse(body, key, store)
   if (!Array.isArray(rows)) throw corrupt(key, store)
   return rows

@@ -3,11 +3,13 @@
 // the last requests of one window are under way; that overlap is also the bound on memory.
 
 import { type Document, mapConcurrent, type Reject, type SourceRecord } from '@reembed/shared'
+import { createCanary } from './embed/canary.ts'
 import { type Clock, systemClock } from './embed/clock.ts'
 import { createTokenMeter, pack, type TokenMeter } from './embed/pack.ts'
 import { BYTES_PER_TOKEN, type Prepared, prepare } from './embed/prepare.ts'
 import { createSender, type Sender } from './embed/send.ts'
 import type { Endpoint } from './endpoint/index.ts'
+import type { ModelReference } from './identity.ts'
 import type { Limiter } from './limiter.ts'
 
 export interface EmbeddedWindow {
@@ -29,6 +31,8 @@ export interface EmbedOptions {
   readonly endpoint: Endpoint
   /** Shared by all that send to this endpoint. */
   readonly limiter: Limiter
+  /** Vectors of the run's model that are known: every reply is held to them. */
+  readonly reference?: ModelReference | undefined
   /** Put in front of every text. */
   readonly prompt?: string
   readonly windowDocuments?: number
@@ -58,7 +62,8 @@ export async function* embed(
     clock = systemClock,
     random = Math.random,
   } = options
-  const sender = createSender({ endpoint, limiter, patienceMs, clock, random })
+  const canary = createCanary(endpoint, options.reference)
+  const sender = createSender({ endpoint, canary, limiter, patienceMs, clock, random })
   const meter = createTokenMeter(endpoint.info.maxInputLength)
   yield* mapConcurrent(
     windows(records, options),
@@ -111,15 +116,18 @@ async function embedWindow(
   { texts, rejects }: Window,
   { dimensions, meter, sender, signal }: WindowContext,
 ): Promise<EmbeddedWindow> {
-  const vectors = new Float32Array(texts.length * dimensions)
+  const packed = pack(
+    texts.map(({ text, bytes }) => ({ tokens: meter.estimate(text.length), bytes })),
+    sender.limits,
+  )
+  // Behind the rows of the documents, one for the canary of each request.
+  const vectors = new Float32Array((texts.length + packed.length) * dimensions)
   const refused = new Map<number, Reject>()
   let tokens: number | null = 0
 
-  const requests = pack(
-    texts.map(({ text, bytes }) => ({ tokens: meter.estimate(text.length), bytes })),
-    sender.limits,
-  ).map(rows => ({
+  const requests = packed.map((rows, i) => ({
     rows,
+    spare: texts.length + i,
     texts: rows.map(row => texts[row]?.text ?? ''),
     vectors,
     answered(sent: readonly string[], counted: number | null) {
@@ -142,7 +150,7 @@ async function embedWindow(
   const kept = texts.filter((_, row) => !refused.has(row))
   return {
     documents: kept.map(({ document }) => document),
-    vectors: withoutRows(vectors, dimensions, refused),
+    vectors: withoutRows(vectors.subarray(0, texts.length * dimensions), dimensions, refused),
     rejects: [...rejects, ...refused.values()].sort(bySource),
     tokens,
     truncated: kept.filter(({ cut }) => cut).length,

@@ -2,9 +2,16 @@
 // before the run's first document is sent.
 
 import { getJson, messageOf, modelKey, ReembedError, type SourceRecord } from '@reembed/shared'
+import { type Clock, systemClock } from './embed/clock.ts'
 import { type EmbeddedWindow, embed } from './embed.ts'
-import { type Endpoint, type EndpointOptions, openEndpoint } from './endpoint/index.ts'
-import { assertSameModel, checkReference, type ModelReference, measureReference } from './identity.ts'
+import { BLOCKED_MS, type Endpoint, type EndpointOptions, openEndpoint } from './endpoint/index.ts'
+import {
+  assertSameModel,
+  checkReference,
+  type ModelReference,
+  measureReference,
+  settleReference,
+} from './identity.ts'
 import { createLimiter, type Limiter } from './limiter.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import type { OpenRun } from './runs.ts'
@@ -23,8 +30,18 @@ export interface Embedder extends AsyncDisposable {
 interface Connection {
   readonly endpoint: Endpoint
   readonly limiter: Limiter
-  /** Runs whose model this endpoint was proved to serve. */
-  readonly proved: Map<string, Promise<void>>
+  /** Runs whose model this endpoint was proved to serve, with what their replies are held to. */
+  readonly proved: Map<string, Promise<ModelReference>>
+  users: number
+  stale: boolean
+}
+
+/** What looks on, and what the simulation puts in the place of network, time and chance. */
+export interface EmbedderParts {
+  readonly metrics?: Pick<WorkerMetrics, 'observed' | 'watchLimiters'> | undefined
+  readonly open?: typeof openEndpoint
+  readonly clock?: Clock
+  readonly random?: () => number
 }
 
 /** Share of the server's permits that we use: other clients and health checks need some too. */
@@ -35,11 +52,13 @@ const UNKNOWN_PERMITS = 512
 export function createEmbedder(
   url: string,
   options: EndpointOptions = {},
-  metrics?: Pick<WorkerMetrics, 'observed' | 'watchLimiters'>,
+  { open = openEndpoint, clock = systemClock, random = Math.random, metrics }: EmbedderParts = {},
 ): Embedder {
   // Runs that cut long texts and runs that reject them need different routes of the server.
   const connections = new Map<boolean, Promise<Connection>>()
   const limiters = new Map<boolean, Limiter>()
+  /** Runs for which the endpoint has the wrong model. Their jobs go back at once and leave the worker to others. */
+  const blocked = new Map<string, { readonly error: ReembedError; readonly untilMs: number }>()
   let state = 'not used yet'
   metrics?.watchLimiters(() => sumOf(limiters.values()))
 
@@ -47,42 +66,54 @@ export function createEmbedder(
   function connect(truncate: boolean): Promise<Connection> {
     const known = connections.get(truncate)
     if (known) return known
-    const fresh = openEndpoint(url, { ...options, truncate }).then(opened => {
+    const fresh = open(url, { ...options, truncate }).then(opened => {
       const endpoint = metrics?.observed(opened) ?? opened
       const max = Math.floor(PERMIT_SHARE * (endpoint.info.maxConcurrentRequests ?? UNKNOWN_PERMITS))
-      const limiter = createLimiter({ max: Math.max(1, max) })
+      const limiter = createLimiter({ max: Math.max(1, max), now: clock.now })
       limiters.set(truncate, limiter)
-      return { endpoint, limiter, proved: new Map() }
+      return { endpoint, limiter, proved: new Map(), users: 0, stale: false }
     })
     connections.set(truncate, fresh)
     fresh.catch(() => connections.delete(truncate))
     return fresh
   }
 
-  async function forget(truncate: boolean): Promise<void> {
-    const connection = await connections.get(truncate)
+  /** What was settled about the server no longer holds: the next job opens it anew. Others may still be using it. */
+  async function retire(truncate: boolean, connection: Connection): Promise<void> {
+    connection.stale = true
+    if ((await connections.get(truncate)) !== connection) return
     connections.delete(truncate)
     limiters.delete(truncate)
-    await connection?.endpoint[Symbol.asyncDispose]()
+  }
+
+  async function leave(connection: Connection): Promise<void> {
+    connection.users -= 1
+    if (connection.stale && connection.users === 0) await connection.endpoint[Symbol.asyncDispose]()
   }
 
   /** Name, dimensions and pooling as planned, and the vectors that this output keeps for the model. */
-  async function prove({ store, plan }: OpenRun, endpoint: Endpoint): Promise<void> {
+  async function prove(
+    { store, plan }: OpenRun,
+    endpoint: Endpoint,
+    again: () => Promise<Endpoint>,
+  ): Promise<ModelReference> {
     const { model, cutFrom = model.dimensions } = plan.recipe
     const expected = { ...model, dimensions: cutFrom }
     // A server that states no revision is held to the reference vectors alone.
     const info = { ...endpoint.info, revision: endpoint.info.revision ?? expected.revision }
     assertSameModel(expected, { url: endpoint.url, info })
-    const key = modelKey(expected.id, expected.revision)
-    const reference = (await getJson(store, key)) as ModelReference | undefined
-    if (reference) checkReference(await measureReference(endpoint), reference, endpoint.url)
+    const reference = await getJson(store, modelKey(expected.id, expected.revision))
+    // Planning leaves one there; a store that was filled by other means gets it now.
+    if (reference === undefined) return settleReference(store, { ...endpoint, info }, again)
+    checkReference(await measureReference(endpoint, { rounds: 0 }), reference as ModelReference, endpoint.url)
+    return reference as ModelReference
   }
 
-  function proveOnce(run: OpenRun, { endpoint, proved }: Connection): Promise<void> {
-    const name = `${run.store.url} ${run.plan.run}`
+  function proveOnce(run: OpenRun, name: string, { endpoint, proved }: Connection): Promise<ModelReference> {
     const known = proved.get(name)
     if (known) return known
-    const fresh = prove(run, endpoint)
+    const { truncate } = run.plan.recipe
+    const fresh = prove(run, endpoint, () => open(url, { ...options, truncate }))
     proved.set(name, fresh)
     fresh.catch(() => proved.delete(name))
     return fresh
@@ -94,19 +125,38 @@ export function createEmbedder(
     },
     async *embed(run, records, signal) {
       const { prompt, truncate } = run.plan.recipe
+      const name = `${run.store.url} ${run.plan.run}`
+      const block = blocked.get(name)
+      if (block && clock.now() < block.untilMs) throw block.error
+      let connection: Connection | undefined
       try {
-        const connection = await connect(truncate)
-        await proveOnce(run, connection)
+        connection = await connect(truncate)
+        connection.users += 1
+        const reference = await proveOnce(run, name, connection)
+        blocked.delete(name)
         const { endpoint, limiter } = connection
-        for await (const window of embed(records, { endpoint, limiter, prompt, signal })) {
+        for await (const window of embed(records, {
+          endpoint,
+          limiter,
+          reference,
+          prompt,
+          clock,
+          random,
+          signal,
+        })) {
           state = 'ok'
           yield window
         }
       } catch (error) {
         if (error instanceof ReembedError && !signal.aborted) state = messageOf(error)
-        // What was settled about this server no longer holds: the next job looks again.
-        if (error instanceof ReembedError && error.code === 'MODEL_MISMATCH') await forget(truncate)
+        if (error instanceof ReembedError && error.code === 'MODEL_MISMATCH') {
+          state = `blocked: ${messageOf(error)}`
+          blocked.set(name, { error, untilMs: clock.now() + BLOCKED_MS / 2 })
+          if (connection) await retire(truncate, connection)
+        }
         throw error
+      } finally {
+        if (connection) await leave(connection)
       }
     },
     async [Symbol.asyncDispose]() {

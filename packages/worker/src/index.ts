@@ -1,13 +1,17 @@
 // The whole public surface of @reembed/worker; every other file is private to the package.
 
+export type { Clock } from './embed/clock.ts'
 export { type EmbeddedWindow, type EmbedOptions, embed } from './embed.ts'
+export { createEmbedder, type Embedder, type EmbedderParts } from './embedder.ts'
 export {
   cosine,
   decodeEmbeddings,
   type Endpoint,
   type EndpointInfo,
   type EndpointOptions,
+  type Outcome,
   openEndpoint,
+  type RequestOptions,
 } from './endpoint/index.ts'
 export {
   assertSameModel,
@@ -16,10 +20,12 @@ export {
   measureReference,
   modelOf,
   referenceTexts,
+  settleReference,
 } from './identity.ts'
 export { createLimiter, type Limiter } from './limiter.ts'
 export { bestOf, type Measured, type MeasureOptions, measure, type Setting, textsOf } from './measure.ts'
 export { createWorkerMetrics, type WorkerMetrics } from './metrics.ts'
+export { createRuns, type OpenRun, type Runs, type RunsOptions } from './runs.ts'
 export { cutVectors } from './shard/cut.ts'
 export {
   createShardWriter,
@@ -29,4 +35,5 @@ export {
   type ShardWriterOptions,
   type WrittenShard,
 } from './shard/writer.ts'
+export { work } from './work.ts'
 export { startWorker, type Worker, type WorkerOptions } from './worker.ts'

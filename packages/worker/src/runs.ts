@@ -29,6 +29,8 @@ export interface RunsOptions {
   /** Outputs this worker serves; an output below one of these is served as well. */
   readonly outputs: readonly string[]
   readonly s3?: S3Options | undefined
+  /** How a URL becomes a store; another way for the simulation. */
+  readonly openUrl?: ((url: string) => Promise<Store>) | undefined
 }
 
 /** Segments of a plan that are kept; jobs come about in order, so a few do. */
@@ -36,8 +38,8 @@ const KEPT_SEGMENTS = 4
 
 const NOT_OURS_MS = 2_000
 
-export function createRuns({ outputs, s3 }: RunsOptions): Runs {
-  const stores = createOpener((url: string) => openStore(url, { s3 }))
+export function createRuns({ outputs, s3, openUrl = url => openStore(url, { s3 }) }: RunsOptions): Runs {
+  const stores = createOpener(openUrl)
   const runs = createOpener(async (name: string) => {
     const { output, run } = JSON.parse(name) as Pick<Job, 'output' | 'run'>
     const store = await stores.open(output)

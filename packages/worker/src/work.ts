@@ -34,7 +34,10 @@ export async function work(
 ): Promise<{ status: 'put' | 'was_there'; receipt: Receipt; bytes: number } | { status: 'done_before' }> {
   const { store, source, plan } = run
   const key = shardKey(plan.run, job.shard, plan.shards)
-  if (await store.head(key, { signal })) return { status: 'done_before' }
+  if (await store.head(key, { signal })) {
+    await twinOf(store, key, plan, job.shard)
+    return { status: 'done_before' }
+  }
 
   const buffer = createShardBuffer()
   const { fields, template } = plan.recipe

@@ -61,7 +61,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const runs = createRuns(options)
   const seenOutputs = new Set<string>()
   const metrics = options.metrics && createWorkerMetrics(options.metrics, concurrency)
-  const embedder = createEmbedder(options.endpoint, options.endpointOptions, metrics)
+  const embedder = createEmbedder(options.endpoint, options.endpointOptions, { metrics })
 
   async function handle(job: Job, context: JobContext): Promise<void> {
     const startedMs = performance.now()

@@ -8,7 +8,7 @@ const never = (): number => 0
 
 type Row = [failure: Failure, inputs: number, tries: number, reaction: Reaction]
 const wait = (ms: number, inputs: number): Reaction => ({ do: 'retry', ms, inputs })
-const canary: Reaction = { do: 'reject', reason: 'refused_by_model', proof: 'canary' }
+const canary: Reaction = { do: 'reject', reason: 'refused_by_model', proof: 'good_text' }
 const tooLarge: Reaction = { do: 'reject', reason: 'too_large', proof: 'none' }
 const stop: Reaction = { do: 'stop' }
 
@@ -45,7 +45,8 @@ const TABLE: Row[] = [
   [failure('paused'), 32, 1, stop],
   [failure('route_missing'), 32, 1, stop],
   [failure('redirect'), 32, 1, stop],
-  [failure('wrong_model'), 32, 1, stop],
+  [failure('wrong_model'), 32, 1, { do: 'retry', ms: 200, inputs: 32 }],
+  [failure('wrong_model'), 32, 13, stop],
   [failure('unfit'), 32, 1, stop],
 ]
 

@@ -125,6 +125,8 @@ describe('classify', () => {
     expect([401, 403, 404, 302].map(status => retry(status))).toEqual(['no', 'no', 'no', 'no'])
     expect(toError({ kind: 'wrong_model', message: 'm' }, 'http://e')).toMatchObject({
       code: 'MODEL_MISMATCH',
+      retry: 'later',
+      afterMs: 30_000,
     })
   })
 })

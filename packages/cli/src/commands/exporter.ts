@@ -24,7 +24,7 @@ export async function exporter(flags: Flags): Promise<void> {
   const watch = stack.use(watchQueue(redis))
   const queue = exportQueue(registry, watch)
   const stores = await Promise.all(
-    (flags.output ?? []).map(url => openStore(absolute(url), { s3: s3OptionsOf(flags) })),
+    (flags.output ?? []).map(url => openStore(absolute(url), { create: true, s3: s3OptionsOf(flags) })),
   )
   for (const store of stores) stack.use(store)
   const runs = exportRuns(registry, stores, watch, { log, signal })

@@ -52,6 +52,8 @@ export async function run(flags: RunFlags): Promise<void> {
   const queue = stack.use(await openQueue(redis.url))
   const line = stack.adopt(createProgressLine(process.stderr), ({ end }) => end())
   let trouble = 0
+  // Somebody is looking: better to be told that the endpoint serves another model than to wait for the right one.
+  const blocked = new AbortController()
   const worker = await startWorker({
     redis: redis.url,
     endpoint: endpoint.url,
@@ -60,8 +62,9 @@ export async function run(flags: RunFlags): Promise<void> {
     concurrency: flags.concurrency,
     s3: s3OptionsOf(flags),
     log: openLog({ level: process.env.REEMBED_LOG ?? 'silent' }),
-    onTrouble: () => {
+    onTrouble: error => {
       trouble += 1
+      if (error instanceof ReembedError && error.code === 'MODEL_MISMATCH') blocked.abort(error)
     },
   })
   // Jobs under way are handed back at once: their shards are made again later, and nobody waits for a lock to expire.
@@ -74,9 +77,10 @@ export async function run(flags: RunFlags): Promise<void> {
     queue,
     plan,
     sweeper: createSweeper(store, queue),
-    signal: interrupted,
+    signal: AbortSignal.any([interrupted, blocked.signal]),
     show: shown => line.show({ ...shown, endpoint: worker.endpointState, trouble }),
   }).catch((error: unknown) => {
+    if (blocked.signal.aborted) throw blocked.signal.reason
     if (!interrupted.aborted) throw error
     const left = redis.own
       ? 'the same command goes on from there'

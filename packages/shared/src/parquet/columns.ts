@@ -48,18 +48,13 @@ const FLAT: Record<CarriedType, Physical> = {
   boolean: { type: 'BOOLEAN' },
 }
 
-const integer = (isSigned: boolean): Physical => ({
-  type: 'INT32',
-  converted_type: isSigned ? 'INT_8' : 'UINT_8',
-  logical_type: { type: 'INTEGER', bitWidth: 8, isSigned },
-})
-
 const ELEMENT: Record<VectorElement, Physical> = {
   float32: { type: 'FLOAT' },
   float16: { type: 'FIXED_LEN_BYTE_ARRAY', type_length: 2, logical_type: { type: 'FLOAT16' } },
-  // Parquet has no integer below 32 bits: these are stored in four bytes and compressed.
-  int8: integer(true),
-  uint8: integer(false),
+  // Parquet has no integer below 32 bits: these are stored in four bytes and compressed. Their logical type would hold a
+  // byte, which hyparquet-writer writes as an i32, and no reader takes that; the older way to say it will do.
+  int8: { type: 'INT32', converted_type: 'INT_8' },
+  uint8: { type: 'INT32', converted_type: 'UINT_8' },
 }
 
 /** Bytes of one value as it is written. */

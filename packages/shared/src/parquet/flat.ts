@@ -32,8 +32,9 @@ function* stringPages(
   for (let row = 0; row < strings.length; ) {
     const first = row
     const page = Buffer.allocUnsafe(Math.max(PAGE_BYTES, maxBytes(strings[row] ?? '')))
-    const bounds = new Bounds(page)
     let size = 0
+    // Where the least and the greatest lie in the page, in the order of their UTF-8 bytes.
+    let [minStart, minEnd, maxStart, maxEnd] = [-1, 0, -1, 0]
     for (; row < strings.length; row++) {
       const text = strings[row] ?? null
       if (text === null) continue
@@ -42,49 +43,27 @@ function* stringPages(
       const bytes = page.write(text, start)
       page.writeUInt32LE(bytes, size)
       size = start + bytes
-      bounds.add(start, size)
+      if (minStart < 0 || page.compare(page, minStart, minEnd, start, size) < 0) {
+        minStart = start
+        minEnd = size
+      }
+      if (maxStart < 0 || page.compare(page, maxStart, maxEnd, start, size) > 0) {
+        maxStart = start
+        maxEnd = size
+      }
     }
-    if (bounds.any) {
-      const { least, greatest } = bounds
+    if (minStart >= 0) {
+      const least = page.subarray(minStart, minEnd)
+      const greatest = page.subarray(maxStart, maxEnd)
       if (min === undefined || least.compare(min) < 0) statistics.min_value = min = Buffer.from(least)
       if (max === undefined || greatest.compare(max) > 0) statistics.max_value = max = Buffer.from(greatest)
     }
     const rows = row - first
-    const head = nullable ? definitionLevels(strings.slice(first, row).map(text => text !== null)) : undefined
-    const body = head ? Buffer.concat([head, page.subarray(0, size)]) : page.subarray(0, size)
+    const values = page.subarray(0, size)
+    const body = nullable
+      ? Buffer.concat([definitionLevels(strings.slice(first, row).map(text => text !== null)), values])
+      : values
     yield { rows, values: rows, body: [compress(body)], rawBytes: body.length }
-  }
-}
-
-/** The least and the greatest of the strings in a page, in the order of their UTF-8 bytes. */
-class Bounds {
-  readonly #page: Buffer
-  #min: [number, number] | undefined
-  #max: [number, number] | undefined
-
-  constructor(page: Buffer) {
-    this.#page = page
-  }
-
-  add(start: number, end: number): void {
-    if (this.#min === undefined || this.#page.compare(this.#page, ...this.#min, start, end) < 0) {
-      this.#min = [start, end]
-    }
-    if (this.#max === undefined || this.#page.compare(this.#page, ...this.#max, start, end) > 0) {
-      this.#max = [start, end]
-    }
-  }
-
-  get any(): boolean {
-    return this.#min !== undefined
-  }
-
-  get least(): Buffer {
-    return this.#page.subarray(...(this.#min ?? [0, 0]))
-  }
-
-  get greatest(): Buffer {
-    return this.#page.subarray(...(this.#max ?? [0, 0]))
   }
 }
 

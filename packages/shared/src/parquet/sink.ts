@@ -16,6 +16,7 @@ export interface ShardBuffer {
 /** The most a shard may be. Address space of that size is set aside, memory is taken for what was written. */
 const MAX_BYTES = 2 ** 30
 const STEP_BYTES = 4 * 2 ** 20
+const FIRST_BYTES = 64 * 2 ** 10
 
 /** Grows in place: a file of 64 MiB takes 64 MiB, never the double that growing by copying needs for a while. */
 export function createShardBuffer(): ShardBuffer {
@@ -30,7 +31,10 @@ export function createShardBuffer(): ShardBuffer {
           'the shard is larger than 1 GiB: plan the run with smaller shards',
         )
       }
-      if (end > memory.byteLength) memory.resize(Math.ceil(end / STEP_BYTES) * STEP_BYTES)
+      if (end > memory.byteLength) {
+        const step = end <= FIRST_BYTES ? FIRST_BYTES : STEP_BYTES
+        memory.resize(Math.ceil(end / step) * step)
+      }
       new Uint8Array(memory).set(bytes, size)
       size = end
     },

@@ -2,7 +2,7 @@
 // to BullMQ. Overload, cold starts and outages ('later') hand the job back without spending one of its attempts.
 
 import type { Job as BullJob } from 'bullmq'
-import { messageOf, ReembedError } from '../errors.ts'
+import { messageOf } from '../errors.ts'
 import { QUEUE, REDIS_PREFIX } from '../names.ts'
 import { type Job, parseJob } from './job.ts'
 import {
@@ -15,6 +15,7 @@ import {
   type WorkerState,
 } from './progress.ts'
 import { type ConnectOptions, connectRedis, inspectRedis, requireNoEviction } from './redis.ts'
+import { verdictOf } from './verdict.ts'
 
 /** What a handler may tell the world while it works and when its shard is done. */
 export interface JobContext {
@@ -104,24 +105,20 @@ export async function consume(
       onEvent({ kind: 'done', job })
     } catch (error) {
       if (job) await noteAbandoned(redis, job.run, job.shard).catch(() => {})
-      if (handBack.signal.aborted && job) {
+      const verdict = verdictOf(error, { leaving: handBack.signal.aborted && job !== undefined })
+      if (verdict.do === 'hand_back' && job) {
         onEvent({ kind: 'handed_back', job })
         await bull.moveToWait(token)
         throw new WaitingError()
       }
-      if (error instanceof ReembedError && error.retry === 'later') {
+      if (verdict.do === 'postpone') {
         onEvent({ kind: 'postponed', job, error, final: false })
-        await bull.moveToDelayed(Date.now() + postponeMs(error.afterMs), token)
+        await bull.moveToDelayed(Date.now() + verdict.ms, token)
         throw new DelayedError()
       }
-      const final = error instanceof ReembedError && error.retry === 'no'
-      onEvent({
-        kind: 'failed',
-        job,
-        error,
-        final: final || bull.attemptsMade + 1 >= (bull.opts.attempts ?? 1),
-      })
-      throw final ? new UnrecoverableError(messageOf(error)) : new Error(messageOf(error))
+      const final = verdict.do === 'fail' || bull.attemptsMade + 1 >= (bull.opts.attempts ?? 1)
+      onEvent({ kind: 'failed', job, error, final })
+      throw verdict.do === 'fail' ? new UnrecoverableError(messageOf(error)) : new Error(messageOf(error))
     }
   }
 
@@ -175,6 +172,3 @@ export async function consume(
     [Symbol.asyncDispose]: () => (drained ??= drain(0)),
   }
 }
-
-/** Full jitter above a floor, so that a fleet's postponed jobs do not come back together. */
-const postponeMs = (afterMs = 2_000): number => Math.round(afterMs * (1 + Math.random()))

@@ -79,7 +79,7 @@ export function requireNoEviction(facts: RedisFacts, url: string): void {
 }
 
 /**
- * A connection that reconnects for ever; commands wait meanwhile, or with `impatient` fail at once. The caller disposes
+ * A connection that reconnects for ever; commands wait meanwhile, or with `impatient` fail when it can't connect. The caller disposes
  * it.
  */
 export function connectRedis(
@@ -88,7 +88,7 @@ export function connectRedis(
 ): Redis {
   return new Redis(url, {
     ...base,
-    ...(impatient && { enableOfflineQueue: false, commandTimeout: 5_000 }),
+    ...(impatient && { commandTimeout: 5_000 }),
     maxRetriesPerRequest: impatient ? 0 : null,
     retryStrategy: (times: number) => Math.min(50 * 2 ** times, 2_000),
   })

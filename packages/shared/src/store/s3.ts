@@ -16,6 +16,7 @@ import { collect, compareKeys } from './keys.ts'
 import { createRetry } from './retry.ts'
 import { type S3Call, s3Error, statusOf } from './s3-errors.ts'
 import { endpointOf, parseS3Url } from './s3-url.ts'
+import { createSettledPut } from './settle.ts'
 import type { ListOptions, ObjectInfo, ReadOptions, Store } from './store.ts'
 
 export interface S3Options {
@@ -200,25 +201,23 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
         IfNoneMatch: '*',
         Metadata: { [DIGEST]: digest },
       })
-      const outcome = async (): Promise<'created' | 'exists' | undefined> => {
-        const found = await look(key, undefined, signal)
-        return found && (found.Metadata?.[DIGEST] === digest ? 'created' : 'exists')
-      }
-      /** A put of ours may have been done without our hearing of it. */
-      let unknown = false
-      return trying(callOf('s3:PutObject', key), signal, async () => {
-        const known = unknown ? await outcome() : undefined
-        if (known) return known
-        try {
-          await client.send(command, sending(signal))
-          return 'created'
-        } catch (error) {
-          const status = statusOf(error)
-          if (status === 412) return (unknown ? await outcome() : undefined) ?? 'exists'
-          if (status === undefined || status >= 500) unknown = true
-          throw error
-        }
+      const put = createSettledPut({
+        async put() {
+          try {
+            await client.send(command, sending(signal))
+            return 'created'
+          } catch (error) {
+            if (statusOf(error) === 412) return 'exists'
+            throw error
+          }
+        },
+        async look() {
+          const found = await look(key, undefined, signal)
+          return found && (found.Metadata?.[DIGEST] === digest ? 'ours' : 'others')
+        },
+        mayBeDone: error => (statusOf(error) ?? 500) >= 500,
       })
+      return trying(callOf('s3:PutObject', key), signal, put)
     },
 
     async [Symbol.asyncDispose]() {

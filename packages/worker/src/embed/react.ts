@@ -8,7 +8,7 @@ export type Reaction =
   /** Send again after `ms`, in requests of at most `inputs`. */
   | { readonly do: 'retry'; readonly ms: number; readonly inputs: number }
   /** The text is at fault, unless a text known to be good fails as well. */
-  | { readonly do: 'reject'; readonly reason: RejectReason; readonly proof: 'canary' | 'none' }
+  | { readonly do: 'reject'; readonly reason: RejectReason; readonly proof: 'good_text' | 'none' }
   /** Nothing more can be done here. */
   | { readonly do: 'stop' }
 
@@ -56,19 +56,21 @@ export function react(failure: Failure, inputs: number, tries: number, random: (
     // Another client's text on the same GPU batch fails ours too: once more whole, then look for the culprit.
     case 'backend':
       if (inputs > 1) return tries > 1 ? split : wait(500, 20_000)
-      return tries < 3 ? wait(500, 20_000) : { do: 'reject', reason: 'refused_by_model', proof: 'canary' }
+      return tries < 3 ? wait(500, 20_000) : { do: 'reject', reason: 'refused_by_model', proof: 'good_text' }
     case 'batch_limit':
       return failure.limit < inputs ? { do: 'retry', ms: 0, inputs: failure.limit } : { do: 'stop' }
     case 'too_large':
     case 'too_long':
       return inputs > 1 ? split : { do: 'reject', reason: 'too_large', proof: 'none' }
     case 'bad_input':
-      return inputs > 1 ? split : { do: 'reject', reason: 'refused_by_model', proof: 'canary' }
+      return inputs > 1 ? split : { do: 'reject', reason: 'refused_by_model', proof: 'good_text' }
+    // One of several replicas may be a step ahead: the next try may meet another. If none is left, the run waits.
+    case 'wrong_model':
+      return tries > 12 ? { do: 'stop' } : wait(200, 2_000)
     case 'denied':
     case 'paused':
     case 'route_missing':
     case 'redirect':
-    case 'wrong_model':
     case 'unfit':
       return { do: 'stop' }
   }

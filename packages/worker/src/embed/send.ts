@@ -4,6 +4,7 @@
 import { ReembedError, type RejectReason } from '@reembed/shared'
 import { type Endpoint, type Failure, toError } from '../endpoint/index.ts'
 import type { Limiter } from '../limiter.ts'
+import type { Canary } from './canary.ts'
 import type { Clock } from './clock.ts'
 import { type RequestLimits, requestLimits } from './pack.ts'
 import { isOverload, react } from './react.ts'
@@ -13,6 +14,8 @@ export interface Request {
   readonly texts: readonly string[]
   readonly rows: readonly number[]
   readonly vectors: Float32Array
+  /** A row of `vectors` for the canary that rides along. */
+  readonly spare: number
   /** A request was answered; `tokens` is null where the server does not say. */
   answered(texts: readonly string[], tokens: number | null): void
   /** The text for `row` gets no vector. */
@@ -21,6 +24,7 @@ export interface Request {
 
 export interface SenderOptions {
   readonly endpoint: Endpoint
+  readonly canary: Canary
   readonly limiter: Limiter
   /** How long the endpoint may answer nothing at all before the work is handed back. */
   readonly patienceMs: number
@@ -35,7 +39,7 @@ export interface Sender {
 }
 
 /** A text that every embedding model takes. */
-const CANARY = 'The quick brown fox jumps over the lazy dog.'
+const GOOD_TEXT = 'The quick brown fox jumps over the lazy dog.'
 const MAX_BAD_VECTORS = 3
 /** Below this, a body that is too large is the text's fault. */
 const MIN_BYTES = 64 * 1024
@@ -43,26 +47,28 @@ const MIN_BYTES = 64 * 1024
 /** How often a request failed in each way, those it was split from included. */
 type Tries = Readonly<Partial<Record<Failure['kind'] | 'vector', number>>>
 
-export function createSender({ endpoint, limiter, patienceMs, clock, random }: SenderOptions): Sender {
-  let limits = requestLimits(endpoint.info)
+export function createSender({
+  endpoint,
+  canary,
+  limiter,
+  patienceMs,
+  clock,
+  random,
+}: SenderOptions): Sender {
+  let limits = withRoom(requestLimits(endpoint.info), canary.inputs)
   /** Since when the endpoint has answered nothing; every answer to anybody here starts patience anew. */
   let failingSince: number | undefined
 
-  async function deliver(
-    request: Request,
-    signal: AbortSignal,
-    tries: Tries,
-    isCanary = false,
-  ): Promise<void> {
-    const { texts, rows, vectors } = request
-    using permit = await limiter.acquire(texts.length, signal)
+  async function deliver(request: Request, signal: AbortSignal, tries: Tries, isGood = false): Promise<void> {
+    const { texts, rows, vectors, spare } = request
+    using permit = await limiter.acquire(texts.length + canary.inputs, signal)
     // Packed before the endpoint said that it takes fewer.
     if (texts.length > limits.inputs) {
       permit.ignore()
-      return inParts(request, limits.inputs, signal, tries, isCanary)
+      return inParts(request, limits.inputs, signal, tries, isGood)
     }
     const otherRoute = tries.vector === MAX_BAD_VECTORS - 1
-    const outcome = await endpoint.request(texts, vectors, { rows, otherRoute, signal })
+    const outcome = await canary.request(texts, vectors, { rows, spare, otherRoute, signal })
 
     if (outcome.kind === 'ok') {
       permit.success(outcome)
@@ -81,8 +87,8 @@ export function createSender({ endpoint, limiter, patienceMs, clock, random }: S
         throw toError(outcome, endpoint.url)
       case 'reject': {
         // If a good text fails too, it is not the text.
-        if (isCanary) throw toError(outcome, endpoint.url)
-        if (reaction.proof === 'canary') await deliver(canaryRequest(), signal, {}, true)
+        if (isGood) throw toError(outcome, endpoint.url)
+        if (reaction.proof === 'good_text') await deliver(goodRequest(), signal, {}, true)
         const [row] = rows
         if (row !== undefined) request.refuse(row, reaction.reason, outcome.message)
         return
@@ -90,9 +96,9 @@ export function createSender({ endpoint, limiter, patienceMs, clock, random }: S
       case 'retry': {
         await pause(outcome, reaction.ms, signal)
         if (outcome.kind === 'batch_limit')
-          limits = { ...limits, inputs: Math.min(limits.inputs, outcome.limit) }
+          limits = { ...limits, inputs: Math.max(1, Math.min(limits.inputs, outcome.limit - canary.inputs)) }
         if (outcome.kind === 'too_large') limits = { ...limits, bytes: Math.max(MIN_BYTES, limits.bytes / 2) }
-        return inParts(request, reaction.inputs, signal, { ...tries, [outcome.kind]: count }, isCanary)
+        return inParts(request, reaction.inputs, signal, { ...tries, [outcome.kind]: count }, isGood)
       }
     }
   }
@@ -103,12 +109,12 @@ export function createSender({ endpoint, limiter, patienceMs, clock, random }: S
     inputs: number,
     signal: AbortSignal,
     tries: Tries,
-    isCanary: boolean,
+    isGood: boolean,
   ): Promise<void> {
     for (const each of split(request, inputs)) {
       // A text that comes to stand alone is tried afresh: only now its failures are its own.
       const alone = each.texts.length === 1 && request.texts.length > 1
-      await deliver(each, signal, alone ? {} : tries, isCanary)
+      await deliver(each, signal, alone ? {} : tries, isGood)
     }
   }
 
@@ -136,10 +142,11 @@ export function createSender({ endpoint, limiter, patienceMs, clock, random }: S
     return new ReembedError(code, `${message} (for ${patienceMs / 1000} s)`, { retry: 'later', afterMs })
   }
 
-  const canaryRequest = (): Request => ({
-    texts: [CANARY],
+  const goodRequest = (): Request => ({
+    texts: [GOOD_TEXT],
     rows: [0],
-    vectors: new Float32Array(endpoint.info.dimensions),
+    vectors: new Float32Array(2 * endpoint.info.dimensions),
+    spare: 1,
     answered: () => {},
     refuse: (_row, _reason, message) => {
       throw toError({ kind: 'corrupt', message }, endpoint.url)
@@ -153,6 +160,11 @@ export function createSender({ endpoint, limiter, patienceMs, clock, random }: S
     send: (request, signal) => deliver(request, signal, {}),
   }
 }
+
+const withRoom = (limits: RequestLimits, canaries: number): RequestLimits => ({
+  ...limits,
+  inputs: Math.max(1, limits.inputs - canaries),
+})
 
 /** `request` in parts of at most `inputs` texts. */
 function split(request: Request, inputs: number): Request[] {

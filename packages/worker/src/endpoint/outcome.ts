@@ -78,12 +78,16 @@ const ERRORS: Record<Failure['kind'], readonly [ErrorCode, Retry]> = {
   paused: ['ENDPOINT_DENIED', 'no'],
   route_missing: ['ENDPOINT_UNFIT', 'no'],
   redirect: ['ENDPOINT_UNFIT', 'no'],
-  wrong_model: ['MODEL_MISMATCH', 'no'],
+  wrong_model: ['MODEL_MISMATCH', 'later'],
   unfit: ['ENDPOINT_UNFIT', 'no'],
 }
+
+/** How long a run waits for its model before it looks again. */
+export const BLOCKED_MS = 30_000
 
 /** The error for a failure that nothing more can be done about here. `url` must be free of secrets. */
 export function toError(failure: Failure, url: string): ReembedError {
   const [code, retry] = ERRORS[failure.kind]
-  return new ReembedError(code, `endpoint ${url}: ${failure.message}`, { retry, afterMs: failure.afterMs })
+  const afterMs = failure.afterMs ?? (code === 'MODEL_MISMATCH' ? BLOCKED_MS : undefined)
+  return new ReembedError(code, `endpoint ${url}: ${failure.message}`, { retry, afterMs })
 }

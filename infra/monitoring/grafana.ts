@@ -1,0 +1,75 @@
+// As much of Grafana's dashboard JSON as ours need: panels in a grid, one Prometheus to choose.
+
+export type Unit = 'short' | 's' | 'bytes' | 'ops' | 'percentunit' | 'none' | 'currencyUSD'
+
+export interface Panel {
+  readonly title: string
+  /** What it tells, and what a bad sight looks like. */
+  readonly description: string
+  readonly unit: Unit
+  /** PromQL, with the legend of its series. */
+  readonly queries: readonly (readonly [expr: string, legend: string])[]
+  readonly kind?: 'timeseries' | 'stat'
+}
+
+export interface Dashboard {
+  readonly uid: string
+  readonly title: string
+  readonly description: string
+  readonly panels: readonly Panel[]
+  /** Numbers that the person looking fills in. */
+  readonly numbers?: Readonly<Record<string, number>>
+}
+
+const COLUMNS = 3
+const WIDTH = 24 / COLUMNS
+const HEIGHT = 8
+// biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's own
+const datasource = { type: 'prometheus', uid: '${datasource}' }
+
+/** The dashboard as Grafana reads it from a file. */
+export function toGrafana({ uid, title, description, panels, numbers = {} }: Dashboard): object {
+  return {
+    uid,
+    title,
+    description,
+    tags: ['reembed'],
+    timezone: 'browser',
+    schemaVersion: 41,
+    editable: true,
+    graphTooltip: 1,
+    refresh: '30s',
+    time: { from: 'now-3h', to: 'now' },
+    templating: {
+      list: [
+        { name: 'datasource', label: 'Prometheus', type: 'datasource', query: 'prometheus' },
+        ...Object.entries(numbers).map(([name, value]) => ({
+          name,
+          label: name.replaceAll('_', ' '),
+          type: 'textbox',
+          query: String(value),
+          current: { text: String(value), value: String(value) },
+        })),
+      ],
+    },
+    panels: panels.map(({ kind = 'timeseries', unit, queries, ...texts }, i) => ({
+      id: i + 1,
+      type: kind,
+      ...texts,
+      datasource,
+      gridPos: {
+        x: (i % COLUMNS) * WIDTH,
+        y: Math.floor(i / COLUMNS) * HEIGHT,
+        w: WIDTH,
+        h: HEIGHT,
+      },
+      fieldConfig: { defaults: { unit, min: 0 }, overrides: [] },
+      targets: queries.map(([expr, legendFormat], target) => ({
+        refId: String.fromCharCode(65 + target),
+        datasource,
+        expr,
+        legendFormat,
+      })),
+    })),
+  }
+}

@@ -1,0 +1,233 @@
+// Exports a finished run: every shard is read again and written as its consumer wants it. Nothing is embedded, nothing
+// is overwritten, and what is there already is not made again, so a stopped export goes on with the same command.
+//
+//   <target>/reembed-export.json   which run, which layout, which ranges: written first, and held to
+//   <target>/data/...              the files of the shards
+//   <target>/LOAD.md               how to load them: written last, so whoever finds it has all
+
+import {
+  canonical,
+  getJson,
+  type Manifest,
+  mapConcurrent,
+  putJson,
+  ReembedError,
+  readManifestShards,
+  readShard,
+  type Store,
+} from '@reembed/shared'
+import { extraColumns } from '@reembed/shared/parquet'
+import { type CreateLayout, type ExportedRun, type Layout, type Part, textFile } from './layout.ts'
+import { arrow, npy } from './layouts/files.ts'
+import { elasticsearch, vespa } from './layouts/json.ts'
+import { hf, lance, milvus, pinecone } from './layouts/parquet.ts'
+import { pgvector } from './layouts/pgvector.ts'
+import { type Quantization, type Ranges, rangesOf, requireWholeBytes } from './quantize.ts'
+
+export type LayoutName =
+  | 'hf'
+  | 'pinecone'
+  | 'milvus'
+  | 'lance'
+  | 'pgvector'
+  | 'elasticsearch'
+  | 'vespa'
+  | 'npy'
+  | 'arrow'
+
+const LAYOUTS: Record<LayoutName, CreateLayout> = {
+  hf,
+  pinecone,
+  milvus,
+  lance,
+  pgvector,
+  elasticsearch,
+  vespa,
+  npy,
+  arrow,
+}
+
+export const LAYOUT_NAMES: readonly LayoutName[] = Object.keys(LAYOUTS) as LayoutName[]
+
+/** Layouts whose consumers have a place for vectors of another type beside the float32 ones. */
+const QUANTIZING: readonly LayoutName[] = ['hf', 'milvus', 'lance', 'npy', 'arrow']
+
+export interface ExportRequest {
+  readonly layout: LayoutName
+  /** Vectors of other types beside the float32 ones. */
+  readonly quantize?: readonly Quantization[] | undefined
+  /** Name of what is made in the consumer; by default `embeddings`, for Pinecone the run, as namespaces must be new. */
+  readonly name?: string | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((done: { shards: number; rows: number }) => void) | undefined
+}
+
+export interface ExportOutcome {
+  readonly shards: number
+  readonly rows: number
+  readonly files: number
+  /** Files that were there before. */
+  readonly kept: number
+  readonly bytes: number
+  /** The commands that load it, with the target in them. */
+  readonly load: string
+}
+
+const RECORD = 'reembed-export.json'
+/** Shards under way; each holds a row group and its files. */
+const SHARDS_AT_ONCE = 2
+/** Rows that int8's ranges are taken from, at least; all if there are no more. */
+const CALIBRATION_ROWS = 100_000
+
+/**
+ * Writes the run into `target`.
+ * @throws ReembedError USAGE where the layout cannot hold these vectors, or the target holds another export.
+ */
+export async function exportRun(
+  source: Store,
+  manifest: Manifest,
+  target: Store,
+  { layout: layoutName, quantize = [], name, signal, onProgress }: ExportRequest,
+): Promise<ExportOutcome> {
+  requireFit(layoutName, quantize, manifest.model.dimensions)
+  const run: ExportedRun = {
+    manifest,
+    extra: extraColumns(manifest.layout),
+    quantize,
+    ranges: undefined,
+    name: name ?? (layoutName === 'pinecone' ? manifest.run : 'embeddings'),
+  }
+  const ranges = await settle(source, target, layoutName, run)
+  const layout = LAYOUTS[layoutName]({ ...run, ranges })
+  const load = layout.load.replaceAll('<target>', target.url)
+  const there = new Set<string>()
+  for await (const { key } of target.list('')) there.add(key)
+
+  const done = { shards: 0, rows: 0, files: 0, kept: 0, bytes: 0 }
+  const parts = mapConcurrent(
+    partsOf(source, manifest),
+    part => exportPart(source, target, layout, part, there),
+    {
+      limit: SHARDS_AT_ONCE,
+      signal,
+    },
+  )
+  for await (const { rows, files, kept, bytes } of parts) {
+    done.shards += 1
+    done.rows += rows
+    done.files += files
+    done.kept += kept
+    done.bytes += bytes
+    onProgress?.(done)
+  }
+  for (const { name, bytes } of [
+    ...layout.companions,
+    textFile('LOAD.md', loadPage(layoutName, manifest, load)),
+  ]) {
+    await target.putIfAbsent(name, bytes)
+  }
+  return { ...done, load }
+}
+
+function requireFit(layout: LayoutName, quantize: readonly Quantization[], dimensions: number): void {
+  if (quantize.length > 0 && !QUANTIZING.includes(layout)) {
+    throw new ReembedError(
+      'USAGE',
+      `the layout ${layout} has no place for ${quantize.join(' and ')}: ${QUANTIZING.join(', ')} have`,
+    )
+  }
+  if (quantize.includes('ubinary')) requireWholeBytes(dimensions)
+}
+
+interface PlacedPart extends Part {
+  readonly key: string
+}
+
+async function* partsOf(source: Store, manifest: Manifest): AsyncGenerator<PlacedPart, void, undefined> {
+  let shard = 0
+  for await (const { key, rows } of readManifestShards(source, manifest)) {
+    yield { shard, rows, key, stem: key.replace(/^.*\//, '').replace(/\.[^.]*$/, '') }
+    shard += 1
+  }
+}
+
+async function exportPart(
+  source: Store,
+  target: Store,
+  layout: Layout,
+  part: PlacedPart,
+  there: ReadonlySet<string>,
+): Promise<{ rows: number; files: number; kept: number; bytes: number }> {
+  const names = layout.names(part)
+  const { rows } = part
+  if (names.every(name => there.has(name))) return { rows, files: names.length, kept: names.length, bytes: 0 }
+  let bytes = 0
+  for await (const file of layout.write(part, readShard(source, part.key, { extra: true }))) {
+    await target.putIfAbsent(file.name, file.bytes)
+    bytes += file.bytes.length
+  }
+  return { rows, files: names.length, kept: 0, bytes }
+}
+
+/** Writes down what this export is, or finds that the target holds the same one. Gives int8's ranges. */
+async function settle(
+  source: Store,
+  target: Store,
+  layout: LayoutName,
+  { manifest, quantize, name }: ExportedRun,
+): Promise<Ranges | undefined> {
+  const { run, spaceId, recipeId, model } = manifest
+  const request = { format: 1, run, spaceId, recipeId, model, layout, name, quantize }
+  const found = (await getJson(target, RECORD)) as StoredRecord | undefined
+  if (found === undefined) {
+    await refuseForeign(target)
+    const ranges = quantize.includes('int8') ? await calibrate(source, manifest) : undefined
+    await putJson(target, RECORD, {
+      ...request,
+      ranges: ranges && { min: [...ranges.min], max: [...ranges.max] },
+    })
+  }
+  const { ranges, ...stored } = (found ?? (await getJson(target, RECORD))) as StoredRecord
+  if (canonical(stored) !== canonical(request)) {
+    throw new ReembedError(
+      'USAGE',
+      `${target.url} holds another export (run ${stored.run}, layout ${stored.layout}): give another --to`,
+    )
+  }
+  return ranges && { min: Float32Array.from(ranges.min), max: Float32Array.from(ranges.max) }
+}
+
+interface StoredRecord {
+  readonly run: string
+  readonly layout: string
+  readonly ranges?: { readonly min: number[]; readonly max: number[] }
+}
+
+/** A loader takes all that lies there, so nothing else may. */
+async function refuseForeign(target: Store): Promise<void> {
+  for await (const { key } of target.list('')) {
+    throw new ReembedError('USAGE', `${target.url} is not empty (${key}): give --to a place of its own`)
+  }
+}
+
+/** The ranges of whole shards, spread evenly over the run; the same ones whenever it is asked again. */
+async function calibrate(source: Store, manifest: Manifest): Promise<Ranges> {
+  const { rows } = manifest.totals
+  const step = Math.max(1, Math.floor(rows / CALIBRATION_ROWS))
+  async function* vectors(): AsyncGenerator<Float32Array, void, undefined> {
+    for await (const { shard, key } of partsOf(source, manifest)) {
+      if (shard % step !== 0) continue
+      for await (const batch of readShard(source, key)) yield batch.vectors
+    }
+  }
+  return rangesOf(vectors(), manifest.model.dimensions)
+}
+
+const loadPage = (layout: LayoutName, { run, model, totals }: Manifest, load: string): string => `# Load
+
+${totals.rows} vectors of ${model.dimensions} dimensions by ${model.id}@${model.revision ?? 'unstated'}, run ${run}, layout ${layout}.
+
+\`\`\`sh
+${load}
+\`\`\`
+`

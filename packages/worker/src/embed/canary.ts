@@ -1,0 +1,78 @@
+// Which model made a reply? Servers may not say, and one URL may hide replicas with different weights. So a text
+// whose vector is known rides as the last input of every request. One request is answered by one process: where the
+// canary's vector is right, the whole reply is of that model. Where the server's own name for its model states the
+// revision and stands in every reply, that name vouches instead, and no canary is paid for.
+
+import { cosine, type Endpoint, type Outcome, type RequestOptions } from '../endpoint/index.ts'
+import type { ModelReference } from '../identity.ts'
+
+export interface CanaryRequest extends RequestOptions {
+  readonly rows: readonly number[]
+  /** A row of `vectors` that is free for the canary while this request is under way. */
+  readonly spare: number
+}
+
+export interface Canary {
+  /** Inputs that ride along with each request: 0 or 1. */
+  readonly inputs: number
+  /** Like `Endpoint.request`, and `wrong_model` where the reply proves to be of another model. */
+  request(texts: readonly string[], vectors: Float32Array, request: CanaryRequest): Promise<Outcome>
+}
+
+/** The long reference text stays at home: it would cost more than the documents. */
+const MAX_CHARACTERS = 100
+/** Noise is measured with few samples: only what lies well outside is another model. */
+const RADIUS_FACTOR = 4
+const MIN_DISTANCE = 1e-4
+/** For references that were kept before noise was measured. */
+const UNKNOWN_RADIUS = 2.5e-4
+
+/** @param reference vectors that the run's model gives; without them nothing can ride along. */
+export function createCanary(endpoint: Endpoint, reference: ModelReference | undefined): Canary {
+  const { dimensions, revision, maxClientBatchSize } = endpoint.info
+  const known = reference ? canariesOf(reference) : []
+  const tolerance = Math.max(RADIUS_FACTOR * (reference?.radius ?? UNKNOWN_RADIUS), MIN_DISTANCE)
+  let turn = 0
+
+  const named = (): boolean =>
+    endpoint.route === '/v1/embeddings' &&
+    revision !== null &&
+    endpoint.servedModel?.endsWith(`@${revision}`) === true
+
+  const rides = (): boolean => known.length > 0 && maxClientBatchSize > 1 && !named()
+
+  return {
+    get inputs() {
+      return rides() ? 1 : 0
+    },
+    async request(texts, vectors, { rows, spare, ...options }) {
+      const canary = rides() ? known[turn++ % known.length] : undefined
+      if (canary === undefined) return endpoint.request(texts, vectors, { rows, ...options })
+      const outcome = await endpoint.request([...texts, canary.text], vectors, {
+        rows: [...rows, spare],
+        ...options,
+      })
+      // The server was started again with room for these texts and no more.
+      if (outcome.kind === 'batch_limit' && outcome.limit === texts.length) {
+        return endpoint.request(texts, vectors, { rows, ...options })
+      }
+      if (outcome.kind !== 'ok') return outcome
+      if (outcome.badRows.includes(texts.length)) {
+        return { kind: 'corrupt', message: 'a text that it could embed before came back without a vector' }
+      }
+      const likeness = cosine(vectors.subarray(spare * dimensions, (spare + 1) * dimensions), canary.vector)
+      if (1 - likeness <= tolerance) return outcome
+      return {
+        kind: 'wrong_model',
+        message: `a reply came from other weights than those of ${reference?.model.id}@${reference?.model.revision ?? 'unstated'}: cosine ${likeness.toFixed(5)} for a text whose vector is known`,
+      }
+    },
+  }
+}
+
+function canariesOf({ texts, vectors }: ModelReference): { text: string; vector: Float32Array }[] {
+  return texts.flatMap((text, i) => {
+    const vector = vectors[i]
+    return vector && text.length <= MAX_CHARACTERS ? [{ text, vector: Float32Array.from(vector) }] : []
+  })
+}

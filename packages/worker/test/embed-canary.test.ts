@@ -1,0 +1,147 @@
+// One model per reply, over real HTTP: a server that hides other weights behind the same name is found out.
+
+import type { Document } from '@reembed/shared'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { embed } from '../src/embed.ts'
+import { type Endpoint, openEndpoint } from '../src/endpoint/index.ts'
+import { type ModelReference, measureReference } from '../src/identity.ts'
+import { createLimiter } from '../src/limiter.ts'
+import {
+  INFO,
+  openaiReply,
+  type Script,
+  type ScriptedEndpoint,
+  sendJson,
+  startScriptedEndpoint,
+  vectorOf,
+} from './parts/scripted-endpoint.ts'
+
+const NAME = 'test/model'
+let server: ScriptedEndpoint
+let endpoint: Endpoint
+
+/** The server states its model without a revision, as most do. */
+async function start(info: Record<string, unknown> = {}): Promise<ModelReference> {
+  server.info = { ...INFO, served_model_name: NAME, ...info }
+  server.model = String(info.served_model_name ?? NAME)
+  endpoint = await openEndpoint(server.url)
+  return measureReference(endpoint)
+}
+
+beforeEach(async () => {
+  server = await startScriptedEndpoint()
+})
+afterEach(async () => {
+  await endpoint[Symbol.asyncDispose]()
+  await server[Symbol.asyncDispose]()
+})
+
+const documents = (count: number): Document[] =>
+  Array.from({ length: count }, (_, i) => ({
+    kind: 'document',
+    id: `d${i}`,
+    text: `document number ${i}`,
+    position: { part: 0, offset: i },
+  }))
+
+async function rows(count: number, reference: ModelReference): Promise<Map<string, Float32Array>> {
+  const found = new Map<string, Float32Array>()
+  const { dimensions } = endpoint.info
+  let ms = 0
+  const clock = {
+    now: () => ms,
+    async sleep(wait: number) {
+      ms += wait
+    },
+  }
+  for await (const { documents: kept, vectors } of embed(documents(count), {
+    endpoint,
+    limiter: createLimiter({ max: 400 }),
+    reference,
+    clock,
+  })) {
+    expect(vectors).toHaveLength(kept.length * dimensions)
+    for (const [row, { id }] of kept.entries()) {
+      found.set(id, vectors.slice(row * dimensions, (row + 1) * dimensions))
+    }
+  }
+  return found
+}
+
+/** Answers as the same model after a fine-tune would: under the same name, with vectors that differ by `shift`. */
+const otherWeights =
+  (shift: number, when: (call: number) => boolean): Script =>
+  ({ texts, number }, response) => {
+    if (!when(number)) return false
+    const vectors = texts.map(text => {
+      const vector = vectorOf(text)
+      vector[0] = (vector[0] ?? 0) + shift
+      const norm = Math.hypot(...vector)
+      return vector.map(value => value / norm)
+    })
+    return sendJson(response, 200, openaiReply(vectors, NAME))
+  }
+
+describe('a canary rides in every request', () => {
+  test('and leaves vectors, order and count of the documents as they are', async () => {
+    const reference = await start()
+    server.script(() => false)
+    const found = await rows(100, reference)
+    expect(found.size).toBe(100)
+    for (const { id, text } of documents(100)) expect(found.get(id)).toEqual(vectorOf(text))
+    for (const { texts } of server.calls) {
+      expect(texts.length).toBeLessThanOrEqual(32)
+      expect(reference.texts).toContain(texts.at(-1))
+    }
+  })
+
+  test('where every other replica is a step ahead, no vector of it is used', async () => {
+    const reference = await start()
+    server.script(otherWeights(0.05, call => call % 2 === 0))
+    const found = await rows(300, reference)
+    for (const { id, text } of documents(300)) expect(found.get(id)).toEqual(vectorOf(text))
+  })
+
+  test('where all replicas changed, the job is handed back and costs no attempt', async () => {
+    const reference = await start()
+    server.script(otherWeights(0.05, () => true))
+    await expect(rows(10, reference)).rejects.toMatchObject({
+      code: 'MODEL_MISMATCH',
+      retry: 'later',
+      message: expect.stringMatching(/other weights than those of test\/model@unstated: cosine 0\.9/),
+    })
+    expect(server.calls).toHaveLength(13)
+  })
+
+  test('not where the name in each reply states model and revision', async () => {
+    const reference = await start({ served_model_name: 'test/model@r1' })
+    server.script(() => false)
+    await rows(10, reference)
+    expect(server.calls.map(({ texts }) => texts.length)).toEqual([10])
+  })
+
+  test('not where the server takes one text at a time', async () => {
+    const reference = await start({ max_client_batch_size: 1 })
+    server.script(() => false)
+    expect((await rows(3, reference)).size).toBe(3)
+  })
+})
+
+describe('the noise of a server is measured before anything is planned', () => {
+  test('a server without noise has radius 0, with a little the radius says how much', async () => {
+    expect((await start()).radius).toBeLessThan(1e-7)
+    server.script(otherWeights(0.003, call => call % 2 === 0))
+    const { radius } = await measureReference(endpoint)
+    expect(radius).toBeGreaterThan(1e-7)
+    expect(radius).toBeLessThan(1e-4)
+  })
+
+  test('two models behind one address are refused, naming the address', async () => {
+    await start()
+    server.script(otherWeights(0.3, call => call % 2 === 0))
+    await expect(measureReference(endpoint)).rejects.toMatchObject({
+      code: 'MODEL_MISMATCH',
+      message: expect.stringContaining(`the endpoint ${server.url} serves more than one model`),
+    })
+  })
+})

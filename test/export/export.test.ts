@@ -1,0 +1,132 @@
+// What every export promises, whatever the layout; and the reader for programs.
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { exportRun, measureRecall } from '@reembed/export'
+import { openStore, putVersion, readCurrentManifest, readEmbeddings, shardKey } from '@reembed/shared'
+import { startS3Server } from '@reembed/shared/testing'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
+import { memoryStore } from '../shard/parts.ts'
+import { makeRun, RUN } from './run.ts'
+
+let folder: string
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'reembed-export-'))
+})
+afterAll(() => rm(folder, { recursive: true }))
+afterEach(() => vi.unstubAllEnvs())
+
+describe('an export', () => {
+  it('that was stopped goes on with what is missing, and reads no shard for what is there', async () => {
+    const source = memoryStore()
+    const { manifest, ids } = await makeRun(source, { shards: 5 })
+    const whole = memoryStore()
+    await exportRun(source, manifest, whole, { layout: 'npy', quantize: ['int8'] })
+
+    const target = memoryStore()
+    const stop = new AbortController()
+    const onProgress = ({ shards }: { shards: number }): void => {
+      if (shards === 2) stop.abort(new Error('stopped'))
+    }
+    const request = { layout: 'npy', quantize: ['int8'] } as const
+    await expect(
+      exportRun(source, manifest, target, { ...request, signal: stop.signal, onProgress }),
+    ).rejects.toThrow('stopped')
+    expect(target.objects.has('LOAD.md')).toBe(false)
+    const files = [...target.objects.keys()].filter(key => key.startsWith('embeddings/'))
+    expect(files.length).toBeGreaterThanOrEqual(2)
+    expect(files.length).toBeLessThan(5)
+
+    source.reads.length = 0
+    const outcome = await exportRun(source, manifest, target, request)
+    expect(outcome).toMatchObject({ rows: ids.length, shards: 5, files: 15, kept: 3 * files.length })
+    const read = new Set(source.reads.filter(({ key }) => key.endsWith('.parquet')).map(({ key }) => key))
+    expect(read.size).toBe(5 - files.length)
+    expect([...target.objects].sort()).toEqual([...whole.objects].sort())
+  })
+
+  it('does nothing when it is done, and refuses a target of another export or with other files', async () => {
+    const source = memoryStore()
+    const { manifest } = await makeRun(source)
+    const target = memoryStore()
+    await exportRun(source, manifest, target, { layout: 'hf' })
+    expect(await exportRun(source, manifest, target, { layout: 'hf' })).toMatchObject({
+      files: 3,
+      kept: 3,
+      bytes: 0,
+    })
+    await expect(exportRun(source, manifest, target, { layout: 'lance' })).rejects.toThrow(
+      `memory holds another export (run ${RUN}, layout hf): give another --to`,
+    )
+    await expect(exportRun(source, manifest, target, { layout: 'hf', quantize: ['int8'] })).rejects.toThrow(
+      'holds another export',
+    )
+    await expect(exportRun(source, manifest, source, { layout: 'hf' })).rejects.toThrow('is not empty')
+  })
+
+  it('goes from and to S3', async () => {
+    await using server = await startS3Server({ buckets: ['vectors', 'load'] })
+    for (const [name, value] of Object.entries(server.env)) vi.stubEnv(name, value)
+    await using source = await openStore('s3://vectors/wiki')
+    const { manifest, ids, vectors } = await makeRun(source)
+    await using target = await openStore('s3://load/hf')
+    const outcome = await exportRun(source, manifest, target, { layout: 'hf' })
+    expect(outcome.rows).toBe(ids.length)
+    expect(outcome.load).toContain('s3://load/hf')
+    expect((await target.head('data/train-00002-of-00003.parquet'))?.size).toBeGreaterThan(0)
+
+    await putVersion(source, { version: 1, run: RUN, seq: 1, manifestSha256: '' })
+    const found: string[] = []
+    for await (const batch of readEmbeddings('s3://vectors/wiki')) found.push(...batch.ids)
+    expect(found).toEqual(ids)
+    for await (const batch of readEmbeddings(`s3://vectors/wiki/runs/${RUN}/data/`)) {
+      expect(batch.vectors).toEqual(vectors.subarray(0, batch.vectors.length))
+      break
+    }
+  })
+})
+
+describe('readEmbeddings', () => {
+  it('gives ids, vectors and columns of the current version or of a run, a row group at a time', async () => {
+    const output = join(folder, 'vectors')
+    await using store = await openStore(output, { create: true })
+    const { ids, vectors, extra } = await makeRun(store)
+    await expect(readEmbeddings(output).next()).rejects.toThrow('nothing is published')
+    await putVersion(store, { version: 1, run: RUN, seq: 1, manifestSha256: '' })
+    expect((await readCurrentManifest(output)).model.id).toBe('BAAI/bge-base-en-v1.5')
+
+    for (const url of [output, `${output}/`, `${output}/runs/${RUN}`, `file://${output}/runs/${RUN}/data`]) {
+      let row = 0
+      for await (const batch of readEmbeddings(url, { extra: true })) {
+        expect(batch.ids.length).toBeLessThanOrEqual(37)
+        expect(batch.ids).toEqual(ids.slice(row, row + batch.ids.length))
+        expect(batch.vectors).toEqual(vectors.subarray(16 * row, 16 * (row + batch.ids.length)))
+        expect(batch.dimensions).toBe(16)
+        expect(batch.extra.get('year')).toEqual(extra.year?.slice(row, row + batch.ids.length))
+        row += batch.ids.length
+      }
+      expect(row).toBe(300)
+    }
+    await expect(readEmbeddings(output, { run: 'b'.repeat(26) }).next()).rejects.toThrow(
+      'is not finished, or not there',
+    )
+  })
+})
+
+describe('recall', () => {
+  it('is whole for what loses nothing that matters, less for fewer bits, and asks no more than it was told to', async () => {
+    const store = memoryStore()
+    const { manifest } = await makeRun(store, { dimensions: 64 })
+    const measured = await measureRecall(store, manifest, { queries: 50, top: 5, documents: 250 })
+    expect([measured.documents, measured.queries]).toEqual([250, 50])
+    const of = (type: string): number =>
+      measured.recalls.find(recall => recall.type === type)?.recall ?? Number.NaN
+    expect(of('float16')).toBeGreaterThan(0.98)
+    expect(of('int8')).toBeGreaterThan(0.9)
+    expect(of('ubinary')).toBeLessThan(of('int8'))
+    expect(of('ubinary, 4x rescored')).toBeGreaterThan(of('ubinary'))
+    expect(of('float32, first 16 dimensions')).toBeLessThan(of('float32, first 32 dimensions'))
+    expect(store.reads.some(({ key }) => key === shardKey(RUN, 2, 3))).toBe(true)
+  })
+})

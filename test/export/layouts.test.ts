@@ -1,0 +1,251 @@
+// Every layout, opened by a reader of its consumer's own family where one runs here: PostgreSQL with pgvector (PGlite),
+// DuckDB, apache-arrow. Python's readers are in python.test.ts.
+
+import { PGlite } from '@electric-sql/pglite'
+import { vector } from '@electric-sql/pglite-pgvector'
+import { exportRun, type LayoutName, type Quantization, toInt8, toUbinary } from '@reembed/export'
+import { tableFromIPC } from 'apache-arrow'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type DuckDb, openDuckDb } from '../shard/duckdb.ts'
+import { type MemoryStore, memoryStore } from '../shard/parts.ts'
+import { type MadeRun, makeRun } from './run.ts'
+
+const DIMENSIONS = 16
+const source = memoryStore()
+let run: MadeRun
+let duckdb: DuckDb
+beforeAll(async () => {
+  run = await makeRun(source, { dimensions: DIMENSIONS })
+  duckdb = await openDuckDb()
+})
+afterAll(() => duckdb[Symbol.asyncDispose]())
+
+async function exported(
+  layout: LayoutName,
+  quantize: Quantization[] = [],
+  name?: string,
+): Promise<MemoryStore> {
+  const target = memoryStore()
+  await exportRun(source, run.manifest, target, { layout, quantize, name })
+  return target
+}
+
+/** The files below a folder in the order of their names. */
+const filesOf = ({ objects }: MemoryStore, folder: string): [string, Uint8Array][] =>
+  [...objects].filter(([key]) => key.startsWith(folder)).sort(([a], [b]) => (a < b ? -1 : 1))
+const text = ({ objects }: MemoryStore, key: string): string => Buffer.from(objects.get(key) ?? []).toString()
+const rowsOf = (vectors: Float32Array): Float32Array[] =>
+  run.ids.map((_, row) => vectors.subarray(row * DIMENSIONS, (row + 1) * DIMENSIONS))
+/** The extra columns of a row that are not null. */
+const recordOf = (row: number): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(run.extra).flatMap(([name, values]) =>
+      values[row] === null ? [] : [[name, values[row]]],
+    ),
+  )
+
+describe('pgvector', () => {
+  it('is loaded by PostgreSQL with schema.sql and COPY, all of it exact, and searched by its index', async () => {
+    const target = await exported('pgvector')
+    await using postgres = await PGlite.create({ extensions: { vector } })
+    await postgres.exec(text(target, 'schema.sql'))
+    for (const [, bytes] of filesOf(target, 'data/')) {
+      const blob = new Blob([bytes.slice()])
+      await postgres.query('COPY "embeddings" FROM \'/dev/blob\' WITH (FORMAT binary)', [], { blob })
+    }
+    await postgres.exec(text(target, 'index.sql'))
+    const { rows } = await postgres.query<Record<string, unknown>>(
+      'SELECT *, embedding::text AS vector FROM embeddings',
+    )
+    const byId = new Map(rows.map(row => [row.id, row]))
+    expect(byId.size).toBe(run.ids.length)
+    for (const [row, id] of run.ids.entries()) {
+      const found = byId.get(id) ?? {}
+      expect(Float32Array.from(JSON.parse(String(found.vector)))).toEqual(rowsOf(run.vectors)[row])
+      for (const [name, values] of Object.entries(run.extra))
+        expect(String(found[name])).toBe(String(values[row]))
+    }
+    const wanted = `[${rowsOf(run.vectors)[42]?.join(',')}]`
+    const nearest = await postgres.query<{ id: string }>(
+      'SELECT id FROM embeddings ORDER BY embedding <#> $1 LIMIT 1',
+      [wanted],
+    )
+    expect(nearest.rows[0]?.id).toBe(run.ids[42])
+  })
+})
+
+describe('Pinecone', () => {
+  it('gets id, values and metadata and no other column, in a folder that is the namespace', async () => {
+    const target = await exported('pinecone')
+    const files = filesOf(target, 'data/')
+    expect(files.map(([key]) => key)).toEqual(
+      [0, 1, 2].map(i => `data/${run.manifest.run}/part-0000${i}-of-00003.parquet`),
+    )
+    let row = 0
+    for (const [, bytes] of files) {
+      const types = await duckdb.query(bytes, 'DESCRIBE SELECT * FROM FILE')
+      expect(types.map(({ column_name, column_type }) => `${column_name} ${column_type}`)).toEqual([
+        'id VARCHAR',
+        'values FLOAT[]',
+        'metadata VARCHAR',
+      ])
+      for (const found of await duckdb.query(
+        bytes,
+        'SELECT id, "values"::FLOAT[]::VARCHAR AS v, metadata FROM FILE',
+      )) {
+        expect(found.id).toBe(run.ids[row])
+        // Not by JSON.parse, which would round what is beyond 2^53.
+        const wanted = recordOf(row)
+        const metadata = String(found.metadata)
+        if (typeof wanted.bytes === 'bigint') expect(metadata).toContain(`"bytes":${wanted.bytes},`)
+        expect(JSON.parse(metadata)).toEqual({
+          ...wanted,
+          ...('bytes' in wanted && { bytes: Number(wanted.bytes) }),
+        })
+        row++
+      }
+    }
+    expect(row).toBe(run.ids.length)
+  })
+})
+
+describe('Milvus', () => {
+  it('gets a column for each field of fields.json and no other, vectors as its importer takes them', async () => {
+    const target = await exported('milvus', ['int8', 'ubinary'])
+    const { fields } = JSON.parse(text(target, 'fields.json'))
+    expect(fields.slice(0, 4)).toEqual([
+      { name: 'id', type: 'VARCHAR', max_length: 1024, is_primary: true },
+      { name: 'embedding', type: 'FLOAT_VECTOR', dim: 16 },
+      { name: 'embedding_int8', type: 'INT8_VECTOR', dim: 16 },
+      { name: 'embedding_ubinary', type: 'BINARY_VECTOR', dim: 16 },
+    ])
+    const [, bytes = new Uint8Array()] = filesOf(target, 'data/')[0] ?? []
+    const types = await duckdb.query(bytes, 'DESCRIBE SELECT * FROM FILE')
+    expect(types.map(({ column_name }) => column_name)).toEqual(
+      fields.map(({ name }: { name: string }) => name),
+    )
+    expect(types.map(({ column_type }) => column_type)).toEqual(
+      'VARCHAR FLOAT[] TINYINT[] UTINYINT[] VARCHAR INTEGER BIGINT DOUBLE BOOLEAN VARCHAR'.split(' '),
+    )
+  })
+})
+
+describe('vectors of other types', () => {
+  it('are the formulas over the ranges that the export keeps, beside the float32 ones', async () => {
+    const target = await exported('hf', ['int8', 'ubinary'])
+    const { ranges } = JSON.parse(text(target, 'reembed-export.json'))
+    const found = { min: Float32Array.from(ranges.min), max: Float32Array.from(ranges.max) }
+    const columns = {
+      embedding: [] as number[],
+      embedding_int8: [] as number[],
+      embedding_ubinary: [] as number[],
+    }
+    for (const [, bytes] of filesOf(target, 'data/')) {
+      for (const [name, values] of Object.entries(columns)) {
+        for (const value of await duckdb.column(bytes, `SELECT unnest(${name}) FROM FILE`))
+          values.push(Number(value))
+      }
+    }
+    expect(Float32Array.from(columns.embedding)).toEqual(run.vectors)
+    expect(Int8Array.from(columns.embedding_int8)).toEqual(toInt8(run.vectors, found))
+    expect(Uint8Array.from(columns.embedding_ubinary)).toEqual(toUbinary(run.vectors))
+    for (const dimension of [0, 15]) {
+      const values = rowsOf(run.vectors).map(vector => vector[dimension] ?? 0)
+      expect([found.min[dimension], found.max[dimension]]).toEqual([Math.min(...values), Math.max(...values)])
+    }
+  })
+
+  it('are refused where the consumer has no place for them', async () => {
+    await expect(exported('vespa', ['int8'])).rejects.toThrow(
+      'the layout vespa has no place for int8: hf, milvus',
+    )
+  })
+})
+
+describe('Arrow', () => {
+  it('files hold vectors of fixed size and every column with its nulls', async () => {
+    const target = await exported('arrow', ['int8', 'ubinary'])
+    let row = 0
+    for (const [, bytes] of filesOf(target, 'data/')) {
+      const table = tableFromIPC(bytes)
+      expect(table.schema.fields.slice(0, 4).map(({ type }) => String(type))).toEqual([
+        'Utf8',
+        'FixedSizeList[16]<Float32>',
+        'FixedSizeList[16]<Int8>',
+        'FixedSizeList[2]<Uint8>',
+      ])
+      expect(table.schema.metadata.get('reembed.run_id')).toBe(run.manifest.run)
+      for (let i = 0; i < table.numRows; i++, row++) {
+        expect(table.getChild('id')?.get(i)).toBe(run.ids[row])
+        expect(table.getChild('embedding')?.get(i).toArray()).toEqual(rowsOf(run.vectors)[row])
+        for (const [name, values] of Object.entries(run.extra)) {
+          expect(String(table.getChild(name)?.get(i))).toBe(String(values[row]))
+        }
+      }
+    }
+    expect(row).toBe(run.ids.length)
+  })
+})
+
+describe('Elasticsearch', () => {
+  it('gets bulk bodies in which every float32 comes back exactly, and a mapping', async () => {
+    const target = await exported('elasticsearch', [], 'wiki')
+    const { mappings } = JSON.parse(text(target, 'mapping.json'))
+    expect(mappings.properties.embedding).toEqual({
+      type: 'dense_vector',
+      dims: 16,
+      index: true,
+      similarity: 'cosine',
+    })
+    const lines = filesOf(target, 'data/').flatMap(([, bytes]) => {
+      const body = Buffer.from(bytes).toString()
+      expect(body.endsWith('\n')).toBe(true)
+      return body.slice(0, -1).split('\n')
+    })
+    expect(lines).toHaveLength(2 * run.ids.length)
+    for (const [row, id] of run.ids.entries()) {
+      expect(JSON.parse(lines[2 * row] ?? '')).toEqual({ index: { _id: id } })
+      const { embedding, text, lang } = JSON.parse(lines[2 * row + 1] ?? '')
+      expect(Float32Array.from(embedding)).toEqual(rowsOf(run.vectors)[row])
+      expect(text).toBe(run.extra.text?.[row])
+      expect(lang ?? null).toBe(run.extra.lang?.[row])
+    }
+  })
+
+  it('splits a shard into bodies of about 10 MiB, which one request can carry', async () => {
+    const store = memoryStore()
+    const { manifest, ids } = await makeRun(store, { shards: 1, rows: 700, dimensions: 1_536 })
+    const target = memoryStore()
+    await exportRun(store, manifest, target, { layout: 'elasticsearch' })
+    const files = filesOf(target, 'data/')
+    expect(files.map(([key]) => key)).toEqual([
+      'data/part-00000-of-00001-0000.ndjson',
+      'data/part-00000-of-00001-0001.ndjson',
+    ])
+    for (const [, bytes] of files) expect(bytes.length).toBeLessThan(12 * 2 ** 20)
+    const lines = files.reduce(
+      (sum, [, bytes]) => sum + Buffer.from(bytes).toString().split('\n').length - 1,
+      0,
+    )
+    expect(lines).toBe(2 * ids.length)
+  })
+})
+
+describe('Vespa', () => {
+  it('gets puts with tensors in hexadecimal, exact to the bit, and a schema', async () => {
+    const target = await exported('vespa', [], 'wiki')
+    expect(text(target, 'schemas/wiki.sd')).toContain('field embedding type tensor<float>(x[16])')
+    const lines = filesOf(target, 'data/').flatMap(([, bytes]) =>
+      Buffer.from(bytes).toString().trimEnd().split('\n'),
+    )
+    expect(lines).toHaveLength(run.ids.length)
+    for (const [row, line] of lines.entries()) {
+      const { put, fields } = JSON.parse(line)
+      expect(put).toBe(`id:wiki:wiki::${run.ids[row]}`)
+      const bytes = Buffer.from(fields.embedding.values, 'hex').swap32()
+      expect(new Float32Array(bytes.buffer, bytes.byteOffset, DIMENSIONS)).toEqual(rowsOf(run.vectors)[row])
+      expect(fields.text).toBe(run.extra.text?.[row])
+    }
+    await expect(exported('vespa', [], 'my-docs')).rejects.toThrow("'my-docs' is no name for Vespa")
+  })
+})

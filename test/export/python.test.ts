@@ -1,0 +1,171 @@
+// Layouts opened by Python's readers, where a Python that has them is at hand: datasets for the Hub, lance and lancedb,
+// numpy, pyarrow for what Milvus and Spark read.
+
+import { execFileSync } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { exportRun, type LayoutName, type Quantization, toInt8, toUbinary } from '@reembed/export'
+import { openStore } from '@reembed/shared'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { memoryStore } from '../shard/parts.ts'
+import { type MadeRun, makeRun } from './run.ts'
+
+const python = process.env.REEMBED_TEST_PYTHON ?? 'python3'
+const source = memoryStore()
+let run: MadeRun
+let folder: string
+beforeAll(async () => {
+  run = await makeRun(source)
+  folder = await mkdtemp(join(tmpdir(), 'reembed-export-'))
+})
+afterAll(() => rm(folder, { recursive: true }))
+
+/** A test that needs these modules, or its place with the reason why it is not run. */
+function withModules(name: string, modules: readonly string[], test: () => Promise<void>): void {
+  try {
+    execFileSync(python, ['-c', modules.map(module => `import ${module}`).join('\n')], { stdio: 'ignore' })
+    it(name, test)
+  } catch {
+    it.skip(`${name}: ${python} lacks ${modules.join(' or ')}; set REEMBED_TEST_PYTHON to one that has them`)
+  }
+}
+
+async function exported(layout: LayoutName, quantize: Quantization[] = []): Promise<string> {
+  const path = join(folder, layout)
+  await using target = await openStore(path, { create: true })
+  await exportRun(source, run.manifest, target, { layout, quantize })
+  return path
+}
+
+function ask(script: string, ...args: string[]): Record<string, unknown> {
+  const out = execFileSync(
+    python,
+    ['-c', `import json, sys\nfrom hashlib import sha256\n${script}`, ...args],
+    {
+      maxBuffer: 2 ** 26,
+      env: { ...process.env, HF_HUB_OFFLINE: '1', HF_DATASETS_CACHE: join(folder, 'cache') },
+    },
+  )
+  return JSON.parse(out.toString().trim().split('\n').at(-1) ?? '')
+}
+
+const hex = ({ buffer, byteOffset, byteLength }: ArrayBufferView): string =>
+  Buffer.from(buffer, byteOffset, byteLength).toString('hex')
+
+withModules(
+  'Hugging Face datasets loads the layout hf by the card, with its features',
+  ['datasets'],
+  async () => {
+    const found = ask(
+      `import datasets, numpy as np
+data = datasets.load_dataset(sys.argv[1], split="train")
+print(json.dumps({
+    "rows": len(data),
+    "types": {name: str(data.features.arrow_schema.field(name).type) for name in data.column_names},
+    "ids": data["id"][:],
+    "vectors": np.array(data["embedding"][:], dtype="<f4").tobytes().hex(),
+    "years": data["year"][:],
+}))`,
+      await exported('hf', ['int8']),
+    )
+    expect(found.ids).toEqual(run.ids)
+    expect(found.vectors).toBe(hex(run.vectors))
+    expect(found.years).toEqual(run.extra.year)
+    expect(found.types).toMatchObject({
+      id: 'string',
+      lang: 'string',
+      year: 'int32',
+      bytes: 'int64',
+      draft: 'bool',
+    })
+  },
+)
+
+withModules(
+  'LanceDB makes a table of the layout lance by the documented command, and searches it',
+  ['lancedb', 'pyarrow.dataset'],
+  async () => {
+    const found = ask(
+      `import lancedb, pyarrow.dataset as ds
+table = lancedb.connect(sys.argv[2]).create_table("embeddings", ds.dataset(sys.argv[1] + "/data").scanner().to_reader())
+query = table.to_arrow()["embedding"][42].as_py()
+print(json.dumps({
+    "rows": table.count_rows(),
+    "type": str(table.schema.field("embedding").type),
+    "nearest": table.search(query).limit(1).to_list()[0]["id"],
+}))`,
+      await exported('lance'),
+      join(folder, 'lancedb'),
+    )
+    expect(found).toEqual({
+      rows: 300,
+      type: expect.stringMatching(/^fixed_size_list<.*float.*>\[16\]$/),
+      nearest: run.ids[42],
+    })
+  },
+)
+
+withModules(
+  'NumPy maps the layout npy, embeddings and quantised ones, in the order of the metadata',
+  ['numpy', 'pyarrow.parquet'],
+  async () => {
+    const found = ask(
+      `import numpy as np, glob, pyarrow.parquet as parquet
+load = lambda name: [np.load(path, mmap_mode="r") for path in sorted(glob.glob(f"{sys.argv[1]}/{name}/*.npy"))]
+print(json.dumps({
+    "shapes": [list(matrix.shape) for matrix in load("embeddings")],
+    "float32": np.concatenate(load("embeddings")).tobytes().hex(),
+    "int8": np.concatenate(load("embeddings_int8")).tobytes().hex(),
+    "ubinary": np.concatenate(load("embeddings_ubinary")).tobytes().hex(),
+    "ids": parquet.read_table(sys.argv[1] + "/metadata")["id"].to_pylist(),
+    "ranges": json.load(open(sys.argv[1] + "/reembed-export.json"))["ranges"],
+}))`,
+      await exported('npy', ['int8', 'ubinary']),
+    )
+    const ranges = found.ranges as { min: number[]; max: number[] }
+    const kept = { min: Float32Array.from(ranges.min), max: Float32Array.from(ranges.max) }
+    expect(found.shapes).toEqual([
+      [100, 16],
+      [100, 16],
+      [100, 16],
+    ])
+    expect(found.ids).toEqual(run.ids)
+    expect(found.float32).toBe(hex(run.vectors))
+    expect(found.int8).toBe(hex(toInt8(run.vectors, kept)))
+    expect(found.ubinary).toBe(hex(toUbinary(run.vectors)))
+  },
+)
+
+withModules(
+  'pyarrow opens the layouts arrow, milvus and pinecone with the types of their consumers',
+  ['pyarrow.dataset'],
+  async () => {
+    const script = `import pyarrow.dataset as ds
+table = ds.dataset(sys.argv[1], format=sys.argv[2]).to_table()
+table.validate(full=True)
+vectors = table[table.schema.names[1]].combine_chunks()
+values = vectors.flatten() if hasattr(vectors, "flatten") else vectors.chunk(0).flatten()
+print(json.dumps({
+    "types": [str(field.type) for field in table.schema],
+    "ids": table["id"].to_pylist(),
+    "vectors": b"".join(memoryview(values.buffers()[1])[values.offset * 4:(values.offset + len(values)) * 4] for values in [values]).hex(),
+}))`
+    const extra = ['string', 'int32', 'int64', 'double', 'bool', 'string']
+    const list = (type: string) => `list<element: ${type} not null>`
+    const arrow = ask(script, join(await exported('arrow'), 'data'), 'arrow')
+    expect(arrow).toEqual({
+      types: ['string', 'fixed_size_list<element: float not null>[16]', ...extra],
+      ids: run.ids,
+      vectors: hex(run.vectors),
+    })
+    const milvus = ask(script, join(await exported('milvus', ['int8', 'ubinary']), 'data'), 'parquet')
+    expect(milvus.types).toEqual(['string', list('float'), list('int8'), list('uint8'), ...extra])
+    const pinecone = ask(script, join(await exported('pinecone'), 'data', run.manifest.run), 'parquet')
+    expect(pinecone).toEqual({
+      types: ['string', list('float'), 'string'],
+      ids: run.ids,
+      vectors: hex(run.vectors),
+    })
+  },
+)

@@ -1,0 +1,103 @@
+// A finished run to export, without a model: shards of made rows with columns of every type, and their manifest.
+
+import {
+  type CarriedValue,
+  type Manifest,
+  type ManifestShard,
+  manifestKey,
+  manifestSegmentKey,
+  putJson,
+  putRows,
+  type Store,
+  shardKey,
+} from '@reembed/shared'
+import { createShardBuffer, extraColumns } from '@reembed/shared/parquet'
+import { createShardWriter } from '@reembed/worker'
+import { factsOf, makeRows } from '../shard/parts.ts'
+
+export const RUN = 'abcdefghijklmnopqrstuvwxyz'
+
+export interface MadeRun {
+  readonly manifest: Manifest
+  readonly ids: readonly string[]
+  readonly vectors: Float32Array
+  readonly extra: Record<string, readonly CarriedValue[]>
+}
+
+const layout = {
+  carry: [
+    { name: 'lang', type: 'string' },
+    { name: 'year', type: 'int32' },
+    { name: 'bytes', type: 'int64' },
+    { name: 'score', type: 'double' },
+    { name: 'draft', type: 'boolean' },
+  ],
+  text: true,
+} as const
+
+/** Every column is null now and then; `bytes` is beyond 2^53 now and then. */
+function extraOf(ids: readonly string[]): Record<string, readonly CarriedValue[]> {
+  return {
+    lang: ids.map((_, i) => (i % 4 === 0 ? null : ['en', 'de', 'zh "quoted"\n'][i % 3]) ?? null),
+    year: ids.map((_, i) => (i % 5 === 0 ? null : 1900 + i)),
+    bytes: ids.map((_, i) => (i % 7 === 0 ? null : i % 3 === 0 ? 2n ** 60n + BigInt(i) : i)),
+    score: ids.map((_, i) => (i % 6 === 0 ? null : i / 8)),
+    draft: ids.map((_, i) => (i % 3 === 0 ? null : i % 2 === 0)),
+    text: ids.map(id => `Text of ${id}, "with" \\ and é`),
+  }
+}
+
+export async function makeRun(
+  store: Store,
+  { shards = 3, rows = 100, dimensions = 16 }: { shards?: number; rows?: number; dimensions?: number } = {},
+): Promise<MadeRun> {
+  const { ids, hashes, vectors } = makeRows({ rows: shards * rows, dimensions })
+  const extra = extraOf(ids)
+  const listed: ManifestShard[] = []
+  for (let shard = 0; shard < shards; shard++) {
+    const [from, to] = [shard * rows, (shard + 1) * rows]
+    const { sink, bytes } = createShardBuffer()
+    const writer = createShardWriter({ dimensions, extra: extraColumns(layout), rowGroupRows: 37, sink })
+    writer.append({
+      ids: ids.slice(from, to),
+      hashes: hashes.subarray(16 * from, 16 * to),
+      vectors: vectors.subarray(dimensions * from, dimensions * to),
+      extra: Object.values(extra).map(values => values.slice(from, to)),
+    })
+    const { receipt } = writer.finish({ ...factsOf(rows, dimensions), run: RUN, shard, shards })
+    const key = shardKey(RUN, shard, shards)
+    await store.putIfAbsent(key, bytes())
+    const { tokens, bodySha256 } = receipt
+    listed.push({ key, bytes: bytes().length, rows, rejects: 0, tokens, bodySha256 })
+  }
+  const manifest: Manifest = {
+    format: 1,
+    run: RUN,
+    seq: 1,
+    spaceId: 'space',
+    recipeId: 'recipe',
+    source: 's3://corpora/wiki/',
+    model: factsOf(rows, dimensions).model,
+    prompt: '',
+    fields: { id: 'id', text: 'text' },
+    layout,
+    shards,
+    shardsPerSegment: 2,
+    totals: {
+      documents: ids.length,
+      rows: ids.length,
+      rejects: 0,
+      tokens: 1,
+      bytes: 1,
+      truncated: 0,
+      repaired: 0,
+    },
+    rejectReasons: {},
+    shardsSha256: '',
+  }
+  for (let segment = 0; segment * 2 < shards; segment++) {
+    await putRows(store, manifestSegmentKey(RUN, segment), listed.slice(segment * 2, segment * 2 + 2))
+  }
+  await putJson(store, manifestKey(RUN), manifest)
+  return { manifest, ids, vectors, extra }
+}

@@ -1,0 +1,113 @@
+// The safety rules of the protocol, each taken out of the product's own source as it is loaded. A simulation that
+// does not notice proves nothing: every one of these must break a promise within a few hundred seeds.
+
+import { registerHooks } from 'node:module'
+
+export interface Mutation {
+  readonly name: string
+  /** The end of the path of the module. */
+  readonly file: string
+  /** Stands there exactly once. */
+  readonly find: string
+  readonly replace: string
+  /** Found by so few seeds that the suite has time for it; the others by `npm run simulate -- --mutation NAME`. */
+  readonly quick: boolean
+}
+
+export const MUTATIONS: readonly Mutation[] = [
+  {
+    name: 'puts overwrite',
+    file: 'test/simulation/store.ts',
+    find: 'if (held && !faults.overwrites) return',
+    replace: 'if (held && faults.overwrites) return',
+    quick: true,
+  },
+  {
+    name: 'no canary in requests',
+    file: 'worker/src/embed/canary.ts',
+    find: 'if (1 - likeness <= tolerance) return outcome',
+    replace: 'return outcome',
+    quick: true,
+  },
+  {
+    name: 'references are measured once',
+    file: 'worker/src/identity.ts',
+    find: 'assertSameModel(model, second)\n    checkReference(await measureReference(second), measured, endpoint.url)',
+    replace: '',
+    quick: true,
+  },
+  {
+    name: 'no order of runs',
+    file: 'producer/src/publish.ts',
+    find: 'if (current && current.seq >= seq)',
+    replace: 'if (false)',
+    quick: true,
+  },
+  {
+    name: 'a rollback keeps the old place in the order of runs',
+    file: 'producer/src/publish.ts',
+    find: 'publishAs(store, manifest, await takeSeq(store, target))',
+    replace: 'publishAs(store, manifest, manifest.seq)',
+    quick: true,
+  },
+  {
+    name: 'two runs may take one place in the order',
+    file: 'shared/src/history.ts',
+    find: "while ((await putJson(store, seqKey(seq), { format: 1, run })) === 'exists') seq += 1",
+    replace: 'await putJson(store, seqKey(seq), { format: 1, run })',
+    quick: false,
+  },
+  {
+    name: 'who holds the key after a refused put is not looked at',
+    file: 'worker/src/work.ts',
+    find: "if (outcome === 'exists') return { status: 'was_there', ...(await twinOf(store, key, plan, job.shard)) }",
+    replace: "if (outcome === 'exists') return { status: 'done_before' }",
+    quick: true,
+  },
+  {
+    name: 'who holds the key before a job is not looked at',
+    file: 'worker/src/work.ts',
+    find: "await twinOf(store, key, plan, job.shard)\n    return { status: 'done_before' }",
+    replace: "return { status: 'done_before' }",
+    quick: true,
+  },
+  {
+    name: 'the source is read whatever its etag',
+    file: 'shared/src/source/jsonl.ts',
+    find: 'ifMatch: etag',
+    replace: 'ifMatch: undefined',
+    quick: true,
+  },
+  {
+    name: "a sweep believes that the queue's jobs are those of its run",
+    file: 'producer/src/sweep.ts',
+    find: ' || missing === lastMissing.get(run)',
+    replace: '',
+    quick: false,
+  },
+  {
+    name: 'a sweep queues nothing',
+    file: 'producer/src/sweep.ts',
+    find: 'await enqueueMissing(queue, store.url, plan, present)',
+    replace: '0',
+    quick: true,
+  },
+]
+
+/** From now on, modules are loaded with this rule taken out. Throws when it is not where it should be. */
+export function mutate(name: string): void {
+  const mutation = MUTATIONS.find(each => each.name === name)
+  if (mutation === undefined) {
+    throw new Error(`no mutation '${name}': there are ${MUTATIONS.map(each => each.name).join(', ')}`)
+  }
+  const { file, find, replace } = mutation
+  registerHooks({
+    load(url, context, nextLoad) {
+      const loaded = nextLoad(url, context)
+      if (!url.endsWith(file)) return loaded
+      const source = String(loaded.source)
+      if (source.split(find).length !== 2) throw new Error(`'${find}' does not stand once in ${file}`)
+      return { ...loaded, source: source.replace(find, () => replace) }
+    },
+  })
+}

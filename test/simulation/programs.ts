@@ -1,0 +1,160 @@
+// What the processes of the simulated fleet do: the same steps as `reembed enqueue`, `reembed worker` and
+// `reembed rollback`, made of the product's own code.
+
+import {
+  type Corpus,
+  createSweeper,
+  enqueueMissing,
+  planRun,
+  recordPlan,
+  rollback,
+  shardsPresent,
+} from '@reembed/producer'
+import { messageOf, type Queue, ReembedError, readSeq, type Store, verdictOf } from '@reembed/shared'
+import { createEmbedder, createRuns, modelOf, settleReference, work } from '@reembed/worker'
+import type { Fleet } from './fleet.ts'
+import type { Lock, SimulatedQueue } from './queue.ts'
+import type { Process, World } from './world.ts'
+
+export interface Setting {
+  readonly world: World
+  readonly queue: SimulatedQueue
+  readonly fleet: Fleet
+  readonly openOutput: (process: Process) => Store
+  readonly openSource: (process: Process) => Store
+  /** Told when a worker says that a job is done. */
+  readonly claimed: (job: Lock['job']) => void
+  /** Told of runs that were planned. */
+  readonly planned: (run: string, revision: string | null) => void
+  /** Told when a rollback was refused although no run was planned after it began. */
+  readonly refused: () => void
+}
+
+const JOBS_AT_ONCE = 2
+const IDLE_TURNS = 25
+const SWEEP_TURNS = 60
+const MS_PER_TURN = 50
+
+/** Plans and enqueues what the endpoint and the source are now; tries again after what passes. */
+export async function produce(setting: Setting, process: Process): Promise<string> {
+  const { world, fleet } = setting
+  const store = setting.openOutput(process)
+  const source = setting.openSource(process)
+  const queue = setting.queue.open(process)
+  for (;;) {
+    try {
+      const endpoint = await fleet.open(process)
+      const model = modelOf(endpoint)
+      await settleReference(store, endpoint, () => fleet.open(process))
+      const planned = await planRun(corpusOf(source), { model, documentsPerShard: 3, maxRejects: '50%' })
+      const { plan } = await recordPlan(store, planned)
+      setting.planned(plan.run, plan.recipe.model.revision)
+      await queue.forgetFailures(plan.run)
+      await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
+      return plan.run
+    } catch (error) {
+      if (!(error instanceof ReembedError)) throw error
+      // A source that changes under the planner is planned again, as a person would.
+      if (error.retry !== 'later' && error.code !== 'SOURCE_CHANGED') throw error
+      await world.turn(process, 20)
+    }
+  }
+}
+
+/** As `reembed run` does: plans, and waits until what it planned is finished. */
+export async function produceAndFollow(setting: Setting, process: Process): Promise<void> {
+  const run = await produce(setting, process)
+  const store = setting.openOutput(process)
+  const sweeper = createSweeper(store, setting.queue.open(process))
+  for (;;) {
+    const outcomes = await sweeper.sweep(undefined, run).catch((error: unknown) => {
+      if (error instanceof ReembedError) return []
+      throw error
+    })
+    if (outcomes.some(outcome => outcome.run === run && outcome.status === 'finished')) return
+    await setting.world.turn(process, SWEEP_TURNS)
+  }
+}
+
+const corpusOf = (store: Store): Corpus => ({
+  store,
+  async *objects() {
+    for await (const { key, size, etag } of store.list('')) yield { key, size, etag, format: 'jsonl' }
+  },
+  async [Symbol.asyncDispose]() {},
+})
+
+/** Takes jobs, several at once, and sweeps beside. */
+export async function embedAndSweep(setting: Setting, process: Process): Promise<void> {
+  const { world, queue, fleet } = setting
+  const store = setting.openOutput(process)
+  const source = setting.openSource(process)
+  const runs = createRuns({
+    outputs: [store.url],
+    openUrl: async url => (url === store.url ? store : source),
+  })
+  const embedder = createEmbedder(
+    'http://simulated',
+    {},
+    {
+      open: () => fleet.open(process),
+      clock: {
+        now: () => world.now * MS_PER_TURN,
+        sleep: async (ms, signal) => {
+          await world.turn(process, Math.ceil(ms / MS_PER_TURN))
+          signal?.throwIfAborted()
+        },
+      },
+      random: world.random,
+    },
+  )
+
+  async function handle(lock: Lock): Promise<void> {
+    try {
+      const run = await runs.open(lock.job)
+      await work(lock.job, run, embedder, { signal: lock.lost.signal, documents: () => {} })
+      setting.claimed(lock.job)
+      await queue.end(lock, { do: 'done' })
+    } catch (error) {
+      if (!(error instanceof ReembedError) && !lock.lost.signal.aborted) throw error
+      await queue.end(lock, verdictOf(error, { leaving: false, random: world.random }), messageOf(error))
+    }
+  }
+
+  async function take(): Promise<never> {
+    for (;;) {
+      const lock = await queue.take(process)
+      if (lock) await handle(lock)
+      else await world.turn(process, IDLE_TURNS)
+    }
+  }
+
+  await Promise.all([
+    ...Array.from({ length: JOBS_AT_ONCE }, take),
+    sweepForEver(world, process, store, queue.open(process)),
+  ])
+}
+
+async function sweepForEver(world: World, process: Process, store: Store, queue: Queue): Promise<never> {
+  const sweeper = createSweeper(store, queue)
+  for (;;) {
+    await world.turn(process, SWEEP_TURNS)
+    try {
+      await sweeper.sweep()
+    } catch (error) {
+      if (!(error instanceof ReembedError)) throw error
+    }
+  }
+}
+
+/** An operator who goes back to the version before. */
+export async function goBack(setting: Setting, process: Process): Promise<void> {
+  const store = setting.openOutput(process)
+  try {
+    const newest = (await readSeq(store))[0]?.seq ?? 0
+    const outcome = await rollback(store)
+    if (outcome.status === 'superseded' && outcome.by.seq <= newest) setting.refused()
+  } catch (error) {
+    if (!(error instanceof ReembedError)) throw error
+  }
+}

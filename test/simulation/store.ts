@@ -1,0 +1,140 @@
+// A simulated object store: one map of objects, and for each process a Store on it whose every call is a turn, and
+// may fail, or be done and have its reply lost. Puts are settled by the same code that settles those to S3.
+
+import { createSettledPut, type ObjectInfo, ReembedError, type Store, sha256 } from '@reembed/shared'
+import type { Process, World } from './world.ts'
+
+export interface StoredObject {
+  readonly body: Uint8Array
+  readonly etag: string
+}
+
+export interface Objects {
+  readonly url: string
+  readonly map: Map<string, StoredObject>
+  /** Every write-once key that was written a second time. */
+  readonly overwritten: string[]
+  /** Puts as a person does who edits the corpus, or a stranger who writes where he should not. */
+  replace(key: string, body: Uint8Array): void
+}
+
+export interface StoreFaults {
+  /** How often a call fails without being done, and how often it is done and its reply is lost. */
+  failing: number
+  losing: number
+  /** Be a store that ignores If-None-Match. */
+  overwrites: boolean
+}
+
+export function createObjects(url: string): Objects {
+  const map = new Map<string, StoredObject>()
+  return {
+    url,
+    map,
+    overwritten: [],
+    replace: (key, body) => void map.set(key, { body: body.slice(), etag: etagOf(body) }),
+  }
+}
+
+const etagOf = (body: Uint8Array): string => sha256(body).slice(0, 16)
+
+const TRIES = 4
+const RETRY_TURNS = 6
+
+/** The store as one process sees it. */
+export function openSimulated(objects: Objects, world: World, process: Process, faults: StoreFaults): Store {
+  const { map, url } = objects
+  const unreachable = (what: string): ReembedError =>
+    new ReembedError('STORE_UNREACHABLE', `${url}: ${what}`, { retry: 'later', afterMs: 20 })
+
+  /** One exchange: the call takes a turn, its reply another. */
+  async function exchange<T>(act: () => T): Promise<T> {
+    await world.turn(process)
+    if (world.chance(faults.failing)) throw unreachable('503')
+    const result = act()
+    const lost = world.chance(faults.losing)
+    await world.turn(process)
+    if (lost) throw unreachable('reply lost')
+    return result
+  }
+
+  async function trying<T>(run: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    for (let tries = 1; ; tries += 1) {
+      signal?.throwIfAborted()
+      try {
+        return await run()
+      } catch (error) {
+        if (!(error instanceof ReembedError) || error.retry !== 'later' || tries === TRIES) throw error
+        await world.turn(process, world.below(RETRY_TURNS))
+      }
+    }
+  }
+
+  const infoOf = (key: string, { body, etag }: StoredObject): ObjectInfo => ({ key, size: body.length, etag })
+
+  function read(key: string, start = 0, end = Number.POSITIVE_INFINITY, ifMatch?: string): Uint8Array {
+    const found = map.get(key)
+    if (ifMatch !== undefined && found?.etag !== ifMatch) {
+      throw new ReembedError('SOURCE_CHANGED', `${key} was changed since the run was planned`)
+    }
+    if (found === undefined) throw new ReembedError('CORRUPT', `${key} in ${url} is missing`)
+    return found.body.slice(start, Math.min(end, found.body.length))
+  }
+
+  const get: Store['get'] = (key, { start, end, ifMatch, signal } = {}) =>
+    trying(() => exchange(() => read(key, start, end, ifMatch)), signal)
+
+  return {
+    url,
+    get,
+    async *stream(key, options) {
+      yield await get(key, options)
+    },
+    head: (key, { signal } = {}) =>
+      trying(
+        () =>
+          exchange(() => {
+            const found = map.get(key)
+            return found && infoOf(key, found)
+          }),
+        signal,
+      ),
+    async *list(prefix, { startAfter = '', signal } = {}) {
+      const page = await trying(
+        () =>
+          exchange(() =>
+            [...map.keys()]
+              .filter(key => key.startsWith(prefix) && key > startAfter)
+              .sort()
+              .flatMap(key => {
+                const found = map.get(key)
+                return found ? [infoOf(key, found)] : []
+              }),
+          ),
+        signal,
+      )
+      yield* page
+    },
+    putIfAbsent(key, body, { signal } = {}) {
+      const etag = etagOf(body)
+      const put = createSettledPut({
+        put: () =>
+          exchange(() => {
+            const held = map.get(key)
+            if (held && !faults.overwrites) return 'exists'
+            if (held && held.etag !== etag) objects.overwritten.push(key)
+            map.set(key, { body: body.slice(), etag })
+            return 'created'
+          }),
+        look: () =>
+          exchange(() => {
+            const held = map.get(key)
+            return held && (held.etag === etag ? 'ours' : 'others')
+          }),
+        mayBeDone: () => true,
+      })
+      return trying(put, signal)
+    },
+    async [Symbol.asyncDispose]() {},
+  }
+}

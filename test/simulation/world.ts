@@ -1,0 +1,113 @@
+// Time, chance and the order of things, all from one seed. Everything that a process does to the outside is a turn:
+// it waits until the world calls it. So the world decides which of all pending turns is next, may end a process at
+// any of them (it is never called again), stop it for a while, or lose the reply. Between two turns only promises of
+// the process itself run, and setImmediate comes after all of them: the same seed gives the same history.
+
+/** A process of the simulated fleet. Once it is dead, nothing that it waits for ever happens. */
+export interface Process {
+  readonly name: string
+  alive: boolean
+  /** Stopped until then: a machine that sleeps, a garbage collection, a cut network. */
+  stoppedUntil: number
+}
+
+interface Turn {
+  readonly process: Process
+  readonly from: number
+  readonly go: () => void
+}
+
+export interface World {
+  readonly random: () => number
+  /** A whole number below `n`. */
+  below(n: number): number
+  chance(probability: number): boolean
+  pick<T>(values: readonly T[]): T
+  /** Turns taken so far; simulated time as well. */
+  readonly now: number
+  start(name: string, program: (process: Process) => Promise<unknown>): Process
+  kill(process: Process): void
+  /** Waits to be called, not before `delay` turns from now. */
+  turn(process: Process, delay?: number): Promise<void>
+  /** Calls pending turns until `until` says enough; false if nothing is left to call or `limit` is reached. */
+  run(until: () => boolean, limit: number, between: () => Promise<void> | void): Promise<boolean>
+  /** What escaped from a program: always a fault of the simulated code or of the simulation. */
+  readonly escaped: unknown[]
+}
+
+export function createWorld(seed: number): World {
+  const random = mulberry32(seed)
+  const below = (n: number): number => Math.floor(random() * n)
+  const escaped: unknown[] = []
+  let pending: Turn[] = []
+  let now = 0
+
+  /** Whose turn it is, chosen among all that may go on now; time jumps to the next that may. */
+  function take(): Turn | undefined {
+    pending = pending.filter(({ process }) => process.alive)
+    const startOf = ({ from, process }: Turn): number => Math.max(from, process.stoppedUntil)
+    let ready = pending.filter(turn => startOf(turn) <= now)
+    if (ready.length === 0) {
+      if (pending.length === 0) return undefined
+      now = Math.min(...pending.map(startOf))
+      ready = pending.filter(turn => startOf(turn) <= now)
+    }
+    const turn = ready[below(ready.length)]
+    if (turn) pending.splice(pending.indexOf(turn), 1)
+    return turn
+  }
+
+  return {
+    random,
+    below,
+    chance: probability => random() < probability,
+    pick(values) {
+      const value = values[below(values.length)]
+      if (value === undefined) throw new Error('nothing to pick from')
+      return value
+    },
+    get now() {
+      return now
+    },
+    start(name, program) {
+      const process: Process = { name, alive: true, stoppedUntil: 0 }
+      program(process).catch((error: unknown) => {
+        if (process.alive) escaped.push(error)
+      })
+      return process
+    },
+    kill(process) {
+      process.alive = false
+    },
+    turn(process, delay = 0) {
+      return new Promise<void>(resolve => pending.push({ process, from: now + delay, go: resolve }))
+    },
+    async run(until, limit, between) {
+      for (let turns = 0; turns < limit; turns += 1) {
+        await quiet()
+        await between()
+        if (until()) return true
+        const turn = take()
+        if (turn === undefined) return false
+        now += 1
+        turn.go()
+      }
+      return false
+    },
+    escaped,
+  }
+}
+
+/** After every promise that could run has run. */
+const quiet = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+
+/** Tommy Ettinger's mulberry32: 32 bits of state, good enough to explore with. */
+function mulberry32(seed: number): () => number {
+  let state = seed | 0
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}

@@ -9,6 +9,7 @@ import { vectorOf } from './wire.ts'
 
 const INFO = {
   model_id: 'bench',
+  served_model_name: 'bench@r1',
   model_type: { embedding: { pooling: 'mean' } },
   max_concurrent_requests: 4096,
   max_input_length: 512,
@@ -23,20 +24,28 @@ const http = (body: string): Buffer =>
     `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n${COMPUTE}content-length: ${body.length}\r\n\r\n${body}`,
   )
 
-function embeddings(inputs: number, format: string): string {
-  const data = Array.from({ length: inputs }, (_, index) => {
-    const vector = vectorOf(index)
+/** The bench's own texts are numbered; any other, as a canary, has a vector of its own as well. */
+function numberOf(text: string): number {
+  const own = /^text (\d+),/.exec(text)?.[1]
+  return own === undefined
+    ? 1_000 + ([...text].reduce((sum, one) => (Math.imul(sum, 31) + one.charCodeAt(0)) >>> 0, 7) % 1e6)
+    : Number(own)
+}
+
+function embeddings(inputs: readonly string[], format: string): string {
+  const data = inputs.map((text, index) => {
+    const vector = vectorOf(numberOf(text))
     const embedding = format === 'base64' ? Buffer.from(vector.buffer).toString('base64') : [...vector]
     return { object: 'embedding', embedding, index }
   })
   const usage = { prompt_tokens: 320, total_tokens: 320 }
-  return JSON.stringify({ object: 'list', data, model: 'bench', usage })
+  return JSON.stringify({ object: 'list', data, model: 'bench@r1', usage })
 }
 
 let requests = 0
 let inputs = 0
 
-/** Ready replies by request line and body length; a body is parsed only the first time its length is seen. */
+/** Ready replies by request line and body length; a long body is parsed only the first time its length is seen. */
 interface Ready {
   readonly inputs: number
   readonly json: string
@@ -44,7 +53,8 @@ interface Ready {
 }
 const replies = new Map<string, Ready>()
 function replyTo(method: string, path: string, body: Buffer): Ready {
-  const key = `${method} ${path} ${body.length}`
+  // Probes and canaries are short, and may differ at the same length.
+  const key = `${method} ${path} ${body.length < 16_384 ? body.toString() : body.length}`
   let reply = replies.get(key)
   if (reply === undefined) {
     const given = method === 'GET' ? {} : JSON.parse(body.toString())
@@ -52,8 +62,8 @@ function replyTo(method: string, path: string, body: Buffer): Ready {
       method === 'GET'
         ? JSON.stringify(INFO)
         : path.includes('/v1/')
-          ? embeddings(given.input.length, given.encoding_format)
-          : JSON.stringify(given.inputs.map((_: string, i: number) => [...vectorOf(i)]))
+          ? embeddings(given.input, given.encoding_format)
+          : JSON.stringify(given.inputs.map((text: string) => [...vectorOf(numberOf(text))]))
     reply = { inputs: (given.input ?? given.inputs ?? []).length, json, http: http(json) }
     replies.set(key, reply)
   }

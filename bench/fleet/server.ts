@@ -5,6 +5,7 @@ import { DIMENSIONS } from './texts.ts'
 
 const tei = await startFakeTei({
   dimensions: DIMENSIONS,
+  servedModelName: 'reembed/hash@r1',
   // 16 texts of 128 tokens fill a batch, which takes 25 ms: 640 texts/s at best.
   maxBatchTokens: 2_048,
   baseMs: 5,

@@ -20,6 +20,7 @@ export const PLACES: Readonly<Record<string, string>> = {
   truncate: 'model.truncate',
 
   endpoint: 'endpoint.url',
+  whenDone: 'endpoint.when_done',
   allowInsecure: 'endpoint.allow_insecure',
 
   redis: 'queue.redis',
@@ -50,26 +51,34 @@ export const PLACES: Readonly<Record<string, string>> = {
 
 /** Options that belong to one call, not to a project. */
 export const FLAGS_ONLY: ReadonlySet<string> = new Set([
+  'as',
   'atOnce',
+  'cpu',
   'config',
   'cron',
   'documents',
+  'instance',
   'json',
   'layout',
+  'max',
+  'min',
   'name',
   'pricePerHour',
   'quantize',
   'queries',
+  'region',
   'run',
   'schema',
   'seconds',
   'showText',
+  'sleepMinutes',
   'texts',
   'timezone',
   'to',
   'tokens',
   'top',
   'version',
+  'wait',
   'when',
 ])
 

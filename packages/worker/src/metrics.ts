@@ -92,7 +92,11 @@ export function createWorkerMetrics(registry: Registry, concurrency: number): Wo
     'Tokens that the endpoint counted in its replies.',
     {},
   )
-  const texts = registry.counter('reembed_texts_total', 'Texts that came back as vectors.', {})
+  const texts = registry.counter(
+    'reembed_texts_total',
+    'Texts that came back as vectors, canaries included.',
+    {},
+  )
   const requests = registry.counter('reembed_requests_total', 'HTTP requests to the endpoint by outcome.', {
     outcome: OUTCOMES,
   })

@@ -45,6 +45,7 @@ export interface OutputFlags extends S3Flags {
 
 export interface RedisFlags {
   readonly redis?: string
+  readonly insecureRedis?: boolean
 }
 
 export interface WorkerFlags {
@@ -86,7 +87,8 @@ function zeroOrMore(value: string): number {
   return value === '0' ? 0 : positive(value)
 }
 
-function rejectLimit(value: string): string {
+/** A count like '20' or a share like '1%'. */
+export function rejectLimit(value: string): string {
   if (/^\d+(\.\d+)?%?$/.test(value.trim())) return value.trim()
   throw new InvalidArgumentError("Expected a count like '20' or a share like '1%'.")
 }
@@ -201,6 +203,9 @@ export const whenDone: Option = new Option(
 
 export const redis: readonly Option[] = [
   new Option('--redis <url>', 'redis://host:6379, or rediss:// with TLS').env('REDIS_URL'),
+  new Option('--insecure-redis', 'use a Redis on another machine without password or TLS').env(
+    'REEMBED_INSECURE_REDIS',
+  ),
 ]
 
 export const worker: readonly Option[] = [

@@ -27,6 +27,7 @@ export const PLACES: Readonly<Record<string, string>> = {
   allowInsecure: 'endpoint.allow_insecure',
 
   redis: 'queue.redis',
+  insecureRedis: 'queue.insecure_redis',
 
   output: 'output.uri',
   documentsPerShard: 'output.documents_per_shard',
@@ -58,6 +59,7 @@ export const FLAGS_ONLY: ReadonlySet<string> = new Set([
   'atOnce',
   'cpu',
   'config',
+  'force',
   'cron',
   'documents',
   'instance',

@@ -15,7 +15,7 @@ import {
   type Store,
   shardKey,
 } from '@reembed/shared'
-import { createShardBuffer, extraValues } from '@reembed/shared/parquet'
+import { extraValues } from '@reembed/shared/parquet'
 import type { EmbeddedWindow } from './embed.ts'
 import type { Embedder } from './embedder.ts'
 import type { OpenRun } from './runs.ts'
@@ -39,7 +39,7 @@ export async function work(
     return { status: 'done_before' }
   }
 
-  const buffer = createShardBuffer()
+  const buffer = run.buffers.take()
   const { fields, template } = plan.recipe
   const writer = await openShardWriter(plan, buffer.sink)
   const reader = readSlice(source, await run.slice(job.shard), {
@@ -82,6 +82,7 @@ export async function work(
     sha256,
     signal,
   })
+  run.buffers.giveBack(buffer)
   if (outcome === 'exists') return { status: 'was_there', ...(await twinOf(store, key, plan, job.shard)) }
   return { status: 'put', receipt, bytes: bytes.length }
 }

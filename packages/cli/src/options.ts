@@ -199,6 +199,22 @@ export const metrics: readonly Option[] = [
   ).env('REEMBED_METRICS_OPEN'),
 ]
 
+export const hooks: readonly Option[] = [
+  new Option(
+    '--hooks <address>',
+    'take POST /hooks/huggingface, mlflow and generic on this port of loopback, or host:port; secret in REEMBED_HOOK_SECRET',
+  ).env('REEMBED_HOOKS'),
+  new Option('--hook-quiet-seconds <n>', 'quiet that ends a burst of hooks').default(30).argParser(positive),
+]
+
+export const schedule: readonly Option[] = [
+  required(new Option('--cron <expression>', "five fields, like '0 3 * * *'")),
+  new Option('--timezone <zone>', 'like Europe/Berlin').default('UTC'),
+  new Option('--when <condition>', 'what must have changed since the newest run')
+    .choices(['always', 'model_changed', 'source_changed'])
+    .default('always'),
+]
+
 export const s3: readonly Option[] = [
   new Option('--s3-endpoint <url>', 'any S3-compatible server').env('AWS_ENDPOINT_URL_S3'),
   new Option('--s3-region <region>', 'region of the bucket').env('AWS_REGION'),

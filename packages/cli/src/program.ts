@@ -264,6 +264,57 @@ Exit codes: ${Object.entries(EXIT)
     )
     .action(async options => (await import('./commands/init.ts')).init(options))
 
+  const fleet = [...option.corpus, ...option.output, ...option.endpoint, ...option.redis, ...option.s3]
+  option
+    .add(
+      command(
+        'producer',
+        'Stay up: plan what the schedules of reembed.yaml want, take hooks, sweep.',
+        'reembed producer --config reembed.yaml --hooks 9470',
+      ),
+      [...fleet, ...option.hooks],
+    )
+    .action(async (options, self) => (await import('./commands/producer.ts')).producer(options, self))
+
+  const schedule = command(
+    'schedule',
+    'When to run by itself: the schedules of reembed.yaml.',
+    'reembed schedule ls',
+  )
+  const sub = (name: string, description: string, example: string): Command =>
+    command(name, description, example, schedule)
+  option
+    .add(
+      sub(
+        'add',
+        'Add a schedule to the file.',
+        "reembed schedule add nightly --cron '0 3 * * *' --when model_changed",
+      ),
+      option.schedule,
+    )
+    .argument('<name>', 'a-z, 0-9 and -')
+    .action(async (name, options, self) => (await import('./commands/schedule.ts')).add(name, options, self))
+  option
+    .add(sub('ls', 'The schedules, their next ticks and what became of the last.', 'reembed schedule ls'), [
+      option.optionalOutput,
+      ...option.s3,
+      option.json,
+    ])
+    .action(async (options, self) => (await import('./commands/schedule.ts')).ls(options, self))
+  sub('rm', 'Take a schedule out of the file.', 'reembed schedule rm nightly')
+    .argument('<name>')
+    .action(async (name, _, self) => (await import('./commands/schedule.ts')).rm(name, self))
+  option
+    .add(
+      sub(
+        'tick',
+        'Look once, for cron or a Kubernetes CronJob; plans what is due and nobody took.',
+        'reembed schedule tick',
+      ),
+      [...fleet, option.json],
+    )
+    .action(async (options, self) => (await import('./commands/schedule.ts')).tick(options, self))
+
   const config = option.add(
     command('config', 'Every value, and what it comes from; secrets are masked.', 'reembed config'),
     [option.json, new Option('--schema', 'print the JSON Schema of reembed.yaml, for editors')],

@@ -4,10 +4,22 @@ export { type Audit, createAudit } from './audit.ts'
 export { type Corpus, type OpenCorpusOptions, openCorpus } from './corpus.ts'
 export { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
 export { finalize } from './finalize.ts'
+export { type HookKind, type Hooks, type HooksOptions, serveHooks } from './hooks.ts'
 export { type PlanRequest, planRun, type SurveyedRun } from './plan.ts'
 export { DEFAULT_MAX_REJECTS, type PublishOutcome, publish, rejectsAllowed, rollback } from './publish.ts'
 export { type PlannedRun, recordPlan } from './record.ts'
 export { type Sample, type SampleOptions, sampleCorpus } from './sample.ts'
+export { type Calendar, openCalendar } from './schedule/cron.ts'
+export {
+  type Look,
+  type LookOptions,
+  lastTick,
+  lookAtSchedule,
+  type Schedule,
+  TAKE_AGAIN_MS,
+  type TickOutcome,
+  type When,
+} from './schedule/ticks.ts'
 export { type Survey, survey } from './survey.ts'
 export { createSweeper, type Sweeper, type SweepOutcome } from './sweep.ts'
 export { verify } from './verify.ts'

@@ -14,6 +14,7 @@ export { codeOf, ERROR_CODES, type ErrorCode, EXIT, messageOf, ReembedError, typ
 export * from './history.ts'
 export { type RunIngredients, recipeIdOf, runIdOf, spaceIdOf } from './identity.ts'
 export { getJson, getRows, putJson, putRows } from './json.ts'
+export { isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'
 export * from './manifest.ts'
 export { observeProcess } from './metrics/process.ts'
 export {

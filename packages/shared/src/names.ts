@@ -40,6 +40,23 @@ export function modelKey(id: string, revision: string | null): string {
   return `models/${plain.slice(0, 100)}-${sha256(name).slice(0, 8)}.json`
 }
 
+/** `ticks/<schedule>/since.json`: from when on a schedule's ticks count. */
+export const ticksSinceKey = (schedule: string): string => `ticks/${schedule}/since.json`
+
+/** `ticks/<schedule>/20261122T030000Z.json`, in UTC; a tick that was taken and never settled is taken again as `….1.json`. */
+export const tickKey = (schedule: string, atMs: number, taking = 0): string =>
+  `ticks/${schedule}/${compactTime(atMs)}${taking === 0 ? '' : `.${taking}`}.json`
+
+/** What became of a tick. */
+export const tickDoneKey = (schedule: string, atMs: number): string =>
+  `ticks/${schedule}/${compactTime(atMs)}.done.json`
+
+const compactTime = (ms: number): string =>
+  new Date(ms)
+    .toISOString()
+    .replace(/\.\d+Z$/, 'Z')
+    .replace(/[-:]/g, '')
+
 /** BullMQ refuses ':' and pure digits in job ids. */
 export const jobId = (run: string, shard: number): string => `${run}-${shard}`
 

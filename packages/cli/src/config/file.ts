@@ -54,7 +54,9 @@ export function parseConfigFile(text: string, name: string, schema: Schema): Con
   const content = document.toJS() as unknown
   const checked = schema.safeParse(content ?? {})
   if (!checked.success) {
-    const [issue] = checked.error.issues
+    // A slip of a key is the cause, the key that is then missing the consequence.
+    const { issues } = checked.error
+    const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0]
     throw new ReembedError('USAGE', issue ? complaint(issue, content, where, schema) : `${name} is not valid`)
   }
   return { name, folder: dirname(resolve(name)), document, content: checked.data, where }

@@ -39,6 +39,9 @@ export const PLACES: Readonly<Record<string, string>> = {
   metrics: 'worker.metrics',
   metricsOpen: 'worker.metrics_open',
 
+  hooks: 'producer.hooks',
+  hookQuietSeconds: 'producer.hook_quiet_seconds',
+
   s3Endpoint: 's3.endpoint',
   s3Region: 's3.region',
   s3PathStyle: 's3.path_style',
@@ -49,6 +52,7 @@ export const PLACES: Readonly<Record<string, string>> = {
 export const FLAGS_ONLY: ReadonlySet<string> = new Set([
   'atOnce',
   'config',
+  'cron',
   'documents',
   'json',
   'layout',
@@ -61,10 +65,12 @@ export const FLAGS_ONLY: ReadonlySet<string> = new Set([
   'seconds',
   'showText',
   'texts',
+  'timezone',
   'to',
   'tokens',
   'top',
   'version',
+  'when',
 ])
 
 /** Secrets have no flag. From the file they stand in for their variables, which win. */
@@ -73,6 +79,7 @@ export const SECRETS: readonly {
   readonly variables: readonly [string, ...string[]]
 }[] = [
   { place: 'endpoint.token', variables: ['REEMBED_ENDPOINT_TOKEN', 'HF_TOKEN'] },
+  { place: 'producer.hook_secret', variables: ['REEMBED_HOOK_SECRET'] },
   { place: 'worker.metrics_token', variables: ['REEMBED_METRICS_TOKEN'] },
 ]
 

@@ -9,6 +9,19 @@ import { optionsOf, PLACES, SECRETS } from './places.ts'
 /** A value that the environment fills in: `${NAME}` or `${NAME:-otherwise}`. */
 const FROM_ENVIRONMENT: z.ZodString = z.string().regex(/^\$\{[^}]*\}$/)
 
+const schedule = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'a-z, 0-9 and -, at most 63')
+    .describe('part of the keys of its ticks'),
+  cron: z.string().describe("five fields, like '0 3 * * *'"),
+  timezone: z.string().default('UTC').describe('like Europe/Berlin'),
+  when: z
+    .enum(['always', 'model_changed', 'source_changed'])
+    .default('always')
+    .describe('what must have changed since the newest run for a due tick to make another'),
+})
+
 export type Schema = z.ZodType<Readonly<Record<string, unknown>>>
 
 /** The schema of the file for a program's options. Strict: an unknown key is an error, at every level. */
@@ -36,6 +49,10 @@ export function schemaOf(program: Command): Schema {
     .strictObject({
       version: z.literal(1).describe('of this format'),
       ...Object.fromEntries(Array.from(sections, ([name, keys]) => [name, z.strictObject(keys).optional()])),
+      schedules: z
+        .array(schedule)
+        .optional()
+        .describe('when to run by itself; needs `reembed producer` or `reembed schedule tick`'),
     })
     .describe('reembed.yaml: one corpus, one output')
 }

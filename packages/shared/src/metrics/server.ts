@@ -2,10 +2,9 @@
 // what a company is working on. /live and /ready say one word and are for everybody: a kubelet has no token.
 
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { type AddressInfo, BlockList, isIP } from 'node:net'
-import { codeOf, ReembedError } from '../errors.ts'
+import { ReembedError } from '../errors.ts'
+import { isLoopback, listenOn, parseListen } from '../listen.ts'
 import { CONTENT_TYPE, type Registry } from './registry.ts'
 
 export interface MetricsServerOptions {
@@ -27,7 +26,7 @@ export interface MetricsServer extends AsyncDisposable {
 
 /** @throws ReembedError USAGE for an address that can't be listened on, or one off loopback without a token. */
 export async function serveMetrics(options: MetricsServerOptions): Promise<MetricsServer> {
-  const { host, port } = parseListen(options.listen)
+  const { host, port } = parseListen(options.listen, '--metrics')
   if (!isLoopback(host) && !options.token && !options.open) {
     throw new ReembedError(
       'USAGE',
@@ -39,20 +38,10 @@ export async function serveMetrics(options: MetricsServerOptions): Promise<Metri
   })
   server.headersTimeout = 5_000
   server.requestTimeout = 10_000
-  server.listen(port, host)
-  try {
-    await once(server, 'listening')
-  } catch (error) {
-    throw new ReembedError(
-      'USAGE',
-      `cannot listen on --metrics ${options.listen} (${codeOf(error)}): give another port, or 0 for a free one`,
-      { cause: error },
-    )
-  }
+  const url = await listenOn(server, { host, port }, `--metrics ${options.listen}`)
   server.unref()
-  const { port: bound } = server.address() as AddressInfo
   return {
-    url: `http://${isIP(host) === 6 ? `[${host}]` : host}:${bound}`,
+    url,
     async [Symbol.asyncDispose]() {
       server.closeAllConnections()
       server.close()
@@ -91,22 +80,3 @@ function isToken(header: string | undefined, token: string): boolean {
   const hash = (text: string): Buffer => createHash('sha256').update(text).digest()
   return timingSafeEqual(hash(header ?? ''), hash(`Bearer ${token}`))
 }
-
-function parseListen(listen: string): { host: string; port: number } {
-  const match = /^(?:(?<host>[\w.-]+|\[[0-9a-f:.]+\]):)?(?<port>\d{1,5})$/i.exec(listen.trim())
-  const port = Number(match?.groups?.port)
-  if (!match || port > 65_535) {
-    throw new ReembedError(
-      'USAGE',
-      `--metrics ${listen} is no address: expected a port like 9464 (on loopback), or host:port`,
-    )
-  }
-  return { host: (match.groups?.host ?? '127.0.0.1').replace(/^\[|\]$/g, ''), port }
-}
-
-const loopback = new BlockList()
-loopback.addSubnet('127.0.0.0', 8, 'ipv4')
-loopback.addAddress('::1', 'ipv6')
-
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || (isIP(host) !== 0 && loopback.check(host, isIP(host) === 6 ? 'ipv6' : 'ipv4'))

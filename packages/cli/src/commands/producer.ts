@@ -1,0 +1,144 @@
+import { setTimeout as wait } from 'node:timers/promises'
+import { type HookKind, lookAtSchedule, openCalendar, type Schedule, serveHooks } from '@reembed/producer'
+import {
+  type Logger,
+  messageOf,
+  openLog,
+  openQueue,
+  openStore,
+  type Queue,
+  type Store,
+} from '@reembed/shared'
+import type { Command } from 'commander'
+import { requireConfigFile, schedulesOf } from '../config/schedules.ts'
+import { onInterrupt } from '../interrupt.ts'
+import {
+  absolute,
+  type EndpointGiven,
+  openOutput,
+  requireEndpoint,
+  requireRedis,
+  s3OptionsOf,
+} from '../parts.ts'
+import { type FleetFlags, planTick } from '../planning-tick.ts'
+import { sweepOutputs } from '../sweeping.ts'
+import { describeLook } from './schedule.ts'
+
+/** How long a tick that another producer took and lost can go unseen, and how late a due one is at most. */
+const LOOK_MS = 30_000
+const SWEEP_MS = 30_000
+
+/** `reembed producer`: looks at its schedules, takes hooks and sweeps, until SIGTERM. Two of them do no harm. */
+export async function producer(
+  flags: FleetFlags & { readonly hooks?: string; readonly hookQuietSeconds: number },
+  self: Command,
+): Promise<void> {
+  const schedules = schedulesOf(await requireConfigFile(self))
+  const endpoint = requireEndpoint(flags)
+  const redis = requireRedis(flags)
+  const log = openLog({ level: process.env.REEMBED_LOG ?? 'info' })
+  await using stack = new AsyncDisposableStack()
+  const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
+  const store = stack.use(await openOutput(flags))
+  const queue = stack.use(await openQueue(redis, { signal }))
+
+  const hooked = createBell()
+  if (flags.hooks !== undefined) {
+    const secret = process.env.REEMBED_HOOK_SECRET ?? ''
+    const hooks = stack.use(
+      await serveHooks({
+        listen: flags.hooks,
+        secret,
+        debounceMs: 1000 * flags.hookQuietSeconds,
+        onHook: hooked.ring,
+      }),
+    )
+    log.info({ url: hooks.url }, 'hooks taken')
+  }
+  log.info({ schedules: schedules.map(({ name }) => name), output: store.url }, 'producer started')
+  const parts: Parts = { flags, endpoint, store, queue, log, signal }
+  await Promise.all([
+    lookAt(schedules, parts),
+    obey(hooked, parts),
+    sweepOutputs({
+      outputs: () => [absolute(flags.output)],
+      open: output => openStore(output, { create: true, s3: s3OptionsOf(flags) }),
+      queue,
+      log,
+      signal,
+      pause: () => wait(SWEEP_MS * (0.5 + Math.random()), undefined, { signal }),
+    }),
+  ])
+}
+
+interface Parts {
+  readonly flags: FleetFlags
+  readonly endpoint: EndpointGiven
+  readonly store: Store
+  readonly queue: Queue
+  readonly log: Logger
+  readonly signal: AbortSignal
+}
+
+async function lookAt(
+  schedules: readonly Schedule[],
+  { flags, endpoint, store, queue, log, signal }: Parts,
+): Promise<void> {
+  const calendars = schedules.map(({ cron, timezone }) => openCalendar(cron, timezone))
+  while (!signal.aborted) {
+    for (const schedule of schedules) {
+      if (signal.aborted) return
+      try {
+        const act = (due: Schedule) => planTick(due.when, flags, endpoint, store, queue)
+        const look = await lookAtSchedule(store, schedule, { nowMs: Date.now(), act })
+        const level = look.status === 'failed' || look.status === 'given_up' ? 'error' : 'info'
+        if (look.status !== 'waiting') log[level]({ schedule: schedule.name }, describeLook(look))
+      } catch (error) {
+        log.warn({ schedule: schedule.name }, `could not look: ${messageOf(error)}`)
+      }
+    }
+    const nowMs = Date.now()
+    const dueMs = calendars.flatMap(calendar => calendar.next(nowMs, 1)).map(tickMs => tickMs - nowMs)
+    await wait(Math.min(LOOK_MS, ...dueMs), undefined, { signal }).catch(() => {})
+  }
+}
+
+/** A hook plans as `when: always` does: what has not changed is the same run, and that is finished already. */
+async function obey(bell: Bell, { flags, endpoint, store, queue, log, signal }: Parts): Promise<void> {
+  for await (const kinds of bell.rung(signal)) {
+    try {
+      const { status, run } = await planTick('always', flags, endpoint, store, queue)
+      log.info({ kinds, run }, `hook: ${status}`)
+    } catch (error) {
+      log.error({ kinds }, `hook: ${messageOf(error)}`)
+    }
+  }
+}
+
+interface Bell {
+  readonly ring: (kinds: readonly HookKind[]) => void
+  rung(signal: AbortSignal): AsyncGenerator<readonly HookKind[], void, undefined>
+}
+
+/** Hooks that come while one is obeyed are obeyed together afterwards. */
+function createBell(): Bell {
+  const kinds = new Set<HookKind>()
+  let rang = Promise.withResolvers<void>()
+  return {
+    ring(more) {
+      for (const kind of more) kinds.add(kind)
+      rang.resolve()
+    },
+    async *rung(signal) {
+      signal.addEventListener('abort', () => rang.resolve(), { once: true })
+      while (true) {
+        await rang.promise
+        if (signal.aborted) return
+        rang = Promise.withResolvers()
+        const heard = [...kinds]
+        kinds.clear()
+        yield heard
+      }
+    },
+  }
+}

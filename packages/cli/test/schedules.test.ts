@@ -1,0 +1,83 @@
+// Schedules live in reembed.yaml: added and taken out with the comments kept, and checked with their line.
+
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Schedule } from '@reembed/producer'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { parseConfigFile } from '../src/config/file.ts'
+import { addSchedule, removeSchedule, schedulesOf } from '../src/config/schedules.ts'
+import { schemaOf } from '../src/config/schema.ts'
+import { createProgram } from '../src/program.ts'
+
+const program = createProgram()
+const before = 'version: 1\n# the wiki\nsource: { uri: s3://corpora/wiki/ } # all of it\n'
+const nightly: Schedule = {
+  name: 'nightly',
+  cron: '0 3 * * *',
+  timezone: 'Europe/Berlin',
+  when: 'model_changed',
+}
+
+let folder: string
+let name: string
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'reembed-schedules-'))
+  name = join(folder, 'reembed.yaml')
+  await writeFile(name, before)
+})
+afterEach(() => rm(folder, { recursive: true, force: true }))
+
+const read = async () => parseConfigFile(await readFile(name, 'utf8'), name, schemaOf(program))
+
+test('a schedule that is added is there, one that is taken out is gone, and comments stay', async () => {
+  await addSchedule(await read(), nightly, program)
+  await addSchedule(await read(), { ...nightly, name: 'weekly', cron: '0 3 * * 1' }, program)
+  expect(schedulesOf(await read())).toEqual([nightly, { ...nightly, name: 'weekly', cron: '0 3 * * 1' }])
+  expect(await readFile(name, 'utf8')).toContain(before)
+  await removeSchedule(await read(), 'nightly', program)
+  await removeSchedule(await read(), 'weekly', program)
+  expect(await readFile(name, 'utf8')).toBe(before)
+})
+
+test('what is wrong with a schedule gets its one line, and the file stays as it was', async () => {
+  await addSchedule(await read(), nightly, program)
+  const text = await readFile(name, 'utf8')
+  const add = async (change: Partial<Schedule>) =>
+    addSchedule(await read(), { ...nightly, name: 'x', ...change }, program)
+  await expect(add({ name: 'nightly' })).rejects.toThrow(
+    "has a schedule 'nightly' already: `reembed schedule rm nightly` first",
+  )
+  await expect(add({ timezone: 'Mars' })).rejects.toThrow(
+    "there is no time zone 'Mars': expected one like UTC or Europe/Berlin",
+  )
+  await expect(add({ cron: '99 3 * * *' })).rejects.toThrow(
+    "'99 3 * * *' is no cron expression: Invalid value for minute: 99",
+  )
+  await expect(add({ name: 'Not/A/Name' })).rejects.toThrow('a-z, 0-9 and -, at most 63')
+  await expect(removeSchedule(await read(), 'x', program)).rejects.toThrow("no schedule 'x' in ")
+  expect(await readFile(name, 'utf8')).toBe(text)
+})
+
+test('a bad or doubled schedule in the file is told with its line', async () => {
+  const schedules = (...lines: string[]) =>
+    schedulesOf(
+      parseConfigFile(
+        `version: 1\nschedules:\n${lines.map(line => `  - ${line}\n`).join('')}`,
+        'f.yaml',
+        schemaOf(program),
+      ),
+    )
+  expect(schedules('{ name: a, cron: 0 3 * * * }')).toEqual([
+    { name: 'a', cron: '0 3 * * *', timezone: 'UTC', when: 'always' },
+  ])
+  expect(() => schedules('{ name: a, cron: 0 3 * * * }', '{ name: b, cron: 0 3 * * }')).toThrow(
+    "f.yaml:4: schedule 'b': '0 3 * *' is no cron",
+  )
+  expect(() => schedules('{ name: a, cron: 0 3 * * * }', '{ name: a, cron: 0 4 * * * }')).toThrow(
+    "f.yaml:4: there are two schedules 'a'",
+  )
+  expect(() => schedules('{ name: a, corn: 0 3 * * * }')).toThrow(
+    "f.yaml:3: unknown key 'schedules.0.corn' (did you mean 'schedules.0.cron'?)",
+  )
+})

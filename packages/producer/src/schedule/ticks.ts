@@ -1,0 +1,110 @@
+// One run per due tick, whoever looks and however often. The store decides, no clock and no Redis:
+//
+//   ticks/nightly/since.json                    the first look; what was due before it does not count
+//   ticks/nightly/20261122T030000Z.json         who took the tick; put-if-absent, so one wins
+//   ticks/nightly/20261122T030000Z.1.json       taken again: the one above never came to an end
+//   ticks/nightly/20261122T030000Z.done.json    what became of it
+//
+// Only the latest due tick is ever looked at, so ticks that were missed fold into one.
+
+import { randomUUID } from 'node:crypto'
+import { getJson, putJson, type Store, tickDoneKey, tickKey, ticksSinceKey } from '@reembed/shared'
+import { openCalendar } from './cron.ts'
+
+export type When = 'always' | 'model_changed' | 'source_changed'
+
+export interface Schedule {
+  /** a-z, 0-9 and '-': part of a key. */
+  readonly name: string
+  readonly cron: string
+  readonly timezone: string
+  readonly when: When
+}
+
+/** What became of a tick. */
+export interface TickOutcome {
+  readonly status: 'planned' | 'already_finished' | 'unchanged'
+  readonly run: string
+}
+
+export type Look =
+  /** Nothing is due that was not done. */
+  | { readonly status: 'waiting' }
+  /** Somebody else is at it. */
+  | { readonly status: 'taken'; readonly tickMs: number }
+  /** Taken so often that taking it again will not help; the next tick is looked at as ever. */
+  | { readonly status: 'given_up'; readonly tickMs: number }
+  | { readonly status: 'done'; readonly tickMs: number; readonly outcome: TickOutcome }
+  /** To be taken again in TAKE_AGAIN_MS. */
+  | { readonly status: 'failed'; readonly tickMs: number; readonly error: unknown }
+
+export interface LookOptions {
+  readonly nowMs: number
+  /** Plans and enqueues; called for at most one tick. */
+  readonly act: (schedule: Schedule) => Promise<TickOutcome>
+}
+
+/** A tick that was taken this long ago and is not done: its taker died, or failed. Planning takes minutes at most. */
+export const TAKE_AGAIN_MS: number = 15 * 60_000
+const TAKINGS = 8
+
+/** Looks once at one schedule, and acts if a tick of it is due and nobody else has it. */
+export async function lookAtSchedule(
+  store: Store,
+  schedule: Schedule,
+  { nowMs, act }: LookOptions,
+): Promise<Look> {
+  const tickMs = openCalendar(schedule.cron, schedule.timezone).latest(nowMs)
+  const sinceMs = await readSince(store, schedule, nowMs)
+  if (tickMs === undefined || tickMs <= sinceMs) return { status: 'waiting' }
+  if (await store.head(tickDoneKey(schedule.name, tickMs))) return { status: 'waiting' }
+  const taken = await take(store, schedule, tickMs, nowMs)
+  if (taken !== 'mine') return { status: taken, tickMs }
+  try {
+    const outcome = await act(schedule)
+    await putJson(store, tickDoneKey(schedule.name, tickMs), { format: 1, ...outcome })
+    return { status: 'done', tickMs, outcome }
+  } catch (error) {
+    return { status: 'failed', tickMs, error }
+  }
+}
+
+/** What became of the last due tick, for people. */
+export async function lastTick(
+  store: Store,
+  { name, cron, timezone }: Schedule,
+  nowMs: number,
+): Promise<{ readonly tickMs: number; readonly outcome: TickOutcome } | undefined> {
+  const tickMs = openCalendar(cron, timezone).latest(nowMs)
+  if (tickMs === undefined) return undefined
+  const outcome = (await getJson(store, tickDoneKey(name, tickMs))) as TickOutcome | undefined
+  return outcome && { tickMs, outcome }
+}
+
+async function readSince(store: Store, { name }: Schedule, nowMs: number): Promise<number> {
+  const key = ticksSinceKey(name)
+  const read = async () => (await getJson(store, key)) as { since: string } | undefined
+  let found = await read()
+  if (found === undefined) {
+    await putJson(store, key, { format: 1, since: new Date(nowMs).toISOString() })
+    found = await read()
+  }
+  return Date.parse(found?.since ?? '')
+}
+
+async function take(
+  store: Store,
+  { name }: Schedule,
+  tickMs: number,
+  nowMs: number,
+): Promise<'mine' | 'taken' | 'given_up'> {
+  for (let taking = 0; taking < TAKINGS; taking += 1) {
+    const key = tickKey(name, tickMs, taking)
+    // The id makes the bytes ours: a store that takes equal bytes for our own lost reply must not let two win.
+    const mine = { format: 1, at: new Date(nowMs).toISOString(), by: randomUUID() }
+    if ((await putJson(store, key, mine)) === 'created') return 'mine'
+    const other = (await getJson(store, key)) as { at: string } | undefined
+    if (nowMs - Date.parse(other?.at ?? '') < TAKE_AGAIN_MS) return 'taken'
+  }
+  return 'given_up'
+}

@@ -1,0 +1,114 @@
+// Hooks: only with the secret, each sender's own way of showing it; a burst is one look.
+
+import { createHmac } from 'node:crypto'
+import { expect, test } from 'vitest'
+import { type HookKind, serveHooks } from '../src/index.ts'
+
+const secret = 'a-secret-that-nobody-guesses'
+const push = JSON.stringify({
+  event: { action: 'update', scope: 'repo.content' },
+  repo: { name: 'me/model' },
+})
+
+async function open(debounceMs = 0) {
+  const told: (readonly HookKind[])[] = []
+  let heard = Promise.withResolvers<void>()
+  const hooks = await serveHooks({
+    listen: '0',
+    secret,
+    debounceMs,
+    onHook(kinds) {
+      told.push(kinds)
+      heard.resolve()
+      heard = Promise.withResolvers()
+    },
+  })
+  return {
+    told,
+    next: () => heard.promise,
+    send: async (kind: string, headers: Record<string, string>, body = push, method = 'POST') =>
+      (await fetch(`${hooks.url}/hooks/${kind}`, { method, headers, ...(method === 'POST' && { body }) }))
+        .status,
+    [Symbol.asyncDispose]: () => hooks[Symbol.asyncDispose](),
+  }
+}
+
+function signed(body: string, timeMs = Date.now(), key = secret): Record<string, string> {
+  const time = String(Math.floor(timeMs / 1000))
+  const signature = createHmac('sha256', key).update(`delivery-1.${time}.${body}`).digest('base64')
+  return {
+    'x-mlflow-delivery-id': 'delivery-1',
+    'x-mlflow-timestamp': time,
+    'x-mlflow-signature': `v1,${signature}`,
+  }
+}
+
+test('each sender is believed when it shows the secret in its own way', async () => {
+  await using hooks = await open()
+  for (const [kind, headers] of [
+    ['huggingface', { 'x-webhook-secret': secret }],
+    ['mlflow', signed(push)],
+    ['generic', { authorization: `Bearer ${secret}` }],
+  ] as const) {
+    const next = hooks.next()
+    expect(await hooks.send(kind, headers)).toBe(202)
+    await next
+    expect(hooks.told.at(-1)).toEqual([kind])
+  }
+})
+
+test('without the secret, with a part of it, with another or with an old signature nothing is looked at', async () => {
+  await using hooks = await open()
+  const refused = [
+    ['huggingface', {}],
+    ['huggingface', { 'x-webhook-secret': secret.slice(1) }],
+    ['generic', { authorization: secret }],
+    ['generic', { authorization: 'Bearer ' }],
+    ['mlflow', signed(`${push} `)],
+    ['mlflow', signed(push, Date.now(), 'another-secret-altogether')],
+    ['mlflow', signed(push, Date.now() - 10 * 60_000)],
+    ['mlflow', { ...signed(push), 'x-mlflow-delivery-id': 'delivery-2' }],
+  ] as const
+  for (const [kind, headers] of refused) expect(await hooks.send(kind, headers), kind).toBe(401)
+  expect(await hooks.send('gitlab', { authorization: `Bearer ${secret}` })).toBe(404)
+  expect(await hooks.send('generic', { authorization: `Bearer ${secret}` }, push, 'GET')).toBe(405)
+  expect(
+    await hooks.send('generic', { authorization: `Bearer ${secret}` }, 'x'.repeat(1024 * 1024 + 1)),
+  ).toBe(413)
+  // The one that counts comes last, so that nothing of the others can still be on its way.
+  const next = hooks.next()
+  await hooks.send('generic', { authorization: `Bearer ${secret}` })
+  await next
+  expect(hooks.told).toEqual([['generic']])
+})
+
+test('a discussion or a setting on Hugging Face is no reason to look', async () => {
+  await using hooks = await open()
+  const headers = { 'x-webhook-secret': secret }
+  expect(await hooks.send('huggingface', headers, JSON.stringify({ event: { scope: 'discussion' } }))).toBe(
+    202,
+  )
+  expect(await hooks.send('huggingface', headers, 'not JSON')).toBe(202)
+  const next = hooks.next()
+  await hooks.send('huggingface', headers)
+  await next
+  expect(hooks.told).toHaveLength(1)
+})
+
+test('a burst of hooks is told once, with all who spoke', async () => {
+  await using hooks = await open(200)
+  const next = hooks.next()
+  for (let i = 0; i < 10; i += 1) await hooks.send('huggingface', { 'x-webhook-secret': secret })
+  await hooks.send('generic', { authorization: `Bearer ${secret}` })
+  await next
+  expect(hooks.told).toEqual([['huggingface', 'generic']])
+})
+
+test('no secret, or one that can be guessed, is refused before the port is opened', async () => {
+  const start = (short: string) => serveHooks({ listen: '0', secret: short, onHook: () => {} })
+  await expect(start('')).rejects.toThrow('hooks want a secret: put a random one into REEMBED_HOOK_SECRET')
+  await expect(start('letmein')).rejects.toThrow('under 16 characters')
+  await expect(serveHooks({ listen: 'here', secret, onHook: () => {} })).rejects.toThrow(
+    '--hooks here is no address',
+  )
+})

@@ -1,6 +1,6 @@
 // What a plan means, for people.
 
-import type { PlannedRun } from '@reembed/producer'
+import type { PlannedRun, Preview } from '@reembed/producer'
 import { bytes, count, counted } from './format.ts'
 
 /** 'id: id, text: {{ title }} {{ text }}, carried: lang (string)' */
@@ -25,6 +25,37 @@ export function describePlan({ head }: PlannedRun): [string, string][] {
       `${count(head.shards)}, about ${bytes((4 * model.dimensions * head.estimatedDocuments) / head.shards)} of vectors each`,
     ],
   ]
+  const { chunking } = head.recipe
+  if (chunking) {
+    rows.push(['chunks', `at most ${chunking.maxTokens} tokens, ${chunking.overlapTokens} of them repeated`])
+  }
   if (prompt) rows.push(['prompt', JSON.stringify(prompt)])
   return rows
+}
+
+const SHOWN_CHARS = 200
+
+/** What some documents look like to the model. */
+export function describePreview(
+  { looked, empty, rejected, tokens, overLimit, inputs }: Preview,
+  maxInputLength: number | null,
+): [string, string][] {
+  const share = (n: number): string => (looked === 0 ? '0 %' : `${((100 * n) / looked).toFixed(1)} %`)
+  const how = tokens.counted ? '' : " (estimated: name the model's tokenizer.json with --tokenizer to count)"
+  const limit =
+    maxInputLength === null ? 'limit unknown' : `${share(overLimit)} over the limit of ${maxInputLength}`
+  return [
+    ['looked at', `${counted(looked, 'input')}: ${share(empty)} empty, ${share(rejected)} rejected`],
+    [
+      'tokens',
+      `half up to ${tokens.p50}, 95 % up to ${tokens.p95}, 99 % up to ${tokens.p99}; ${limit}${how}`,
+    ],
+    ...inputs.map(({ id, text }): [string, string] => [`input ${id}`, shorten(text)]),
+  ]
+}
+
+/** On one line: that it has line breaks shows. */
+function shorten(text: string): string {
+  const line = JSON.stringify(text)
+  return line.length > SHOWN_CHARS ? `${line.slice(0, SHOWN_CHARS - 1)}…` : line
 }

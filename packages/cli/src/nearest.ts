@@ -4,8 +4,8 @@ import {
   type Manifest,
   openStore,
   type Plan,
+  readDocuments,
   readShard,
-  readSlice,
   type S3Options,
   type Store,
   shardKey,
@@ -69,10 +69,8 @@ export async function textsOf(
     const segment = Math.floor(shard / plan.slicesPerSegment)
     const slice = (await sliceRows(store, plan, segment))[shard - segment * plan.slicesPerSegment]
     if (slice === undefined) continue
-    for await (const record of readSlice(source, slice, {
-      fields: plan.recipe.fields,
-      template: plan.recipe.template,
-    }).records) {
+    const reader = await readDocuments({ source, output: store }, plan, slice)
+    for await (const record of reader.records) {
       if (record.kind === 'document' && wanted.has(record.id)) texts.set(record.id, record.text)
     }
   }

@@ -25,6 +25,9 @@ export interface CorpusFlags extends EndpointFlags, S3Flags {
   readonly text?: string
   readonly template?: string
   readonly carry?: readonly string[]
+  readonly chunkTokens?: number
+  readonly chunkOverlap?: number
+  readonly tokenizer?: string
   readonly prompt: string
   readonly truncate: boolean
   readonly documentsPerShard?: number
@@ -126,6 +129,15 @@ export const corpus: readonly Option[] = [
     '--template <template>',
     "make the text of several fields, '{{ title }}\\n\\n{{ text }}'; \\n is a line break",
   ).argParser(unescaped),
+  new Option(
+    '--chunk-tokens <n>',
+    "cut documents into chunks of at most so many of the model's tokens",
+  ).argParser(positive),
+  new Option('--chunk-overlap <n>', 'tokens that a chunk repeats of the one before it').argParser(positive),
+  new Option(
+    '--tokenizer <file>',
+    "the model's tokenizer.json, for --chunk-tokens (default: that of a --model folder)",
+  ),
   new Option('--carry <field...>', "fields that become columns of the shards, 'lang' or 'year:int32'"),
   new Option('--prompt <text>', "put in front of each document's text, as the model card asks").default(''),
   new Option('--no-truncate', 'reject documents over the limit of the model instead of cutting them'),

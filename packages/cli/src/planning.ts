@@ -3,6 +3,7 @@
 import { type Corpus, planRun, type SurveyedRun } from '@reembed/producer'
 import { ReembedError, readPlan, type ShardLayout, type Store } from '@reembed/shared'
 import { type Endpoint, modelOf, openEndpoint, settleReference } from '@reembed/worker'
+import { chunkingOf } from './chunking.ts'
 import { note } from './format.ts'
 import type { CorpusFlags } from './options.ts'
 import type { EndpointGiven } from './parts.ts'
@@ -13,7 +14,7 @@ export async function planFrom(
   flags: CorpusFlags,
   { url, options }: EndpointGiven,
   output: Store | undefined,
-): Promise<SurveyedRun> {
+): Promise<SurveyedRun & { readonly maxInputLength: number | null }> {
   await using endpoint = await openEndpoint(url, { ...options, truncate: flags.truncate })
   const model = modelOf(endpoint)
   await settlePrompt(endpoint, flags.prompt)
@@ -25,13 +26,14 @@ export async function planFrom(
     }
     await settleReference(output, endpoint, () => openEndpoint(url, { ...options, truncate: flags.truncate }))
   }
-  return planRun(corpus, {
+  const planned = await planRun(corpus, {
     model,
     prompt: flags.prompt,
     truncate: flags.truncate,
     fields: { ...(flags.id && { id: flags.id }), ...(flags.text && { text: flags.text }) },
     template: flags.template,
     carry: flags.carry,
+    chunking: await chunkingOf(flags, endpoint, output),
     dimensions: flags.dimensions,
     dtype: flags.dtype,
     layout: layoutOf(flags),
@@ -39,6 +41,7 @@ export async function planFrom(
     maxRejects: flags.maxRejects,
     known: async run => output && readPlan(output, run),
   })
+  return { ...planned, maxInputLength: endpoint.info.maxInputLength }
 }
 
 /** A server's own prompt comes in front of ours, and no request can ask it not to: the model would see both. */

@@ -1,7 +1,7 @@
 // Opens what the user calls the corpus and lists its objects. Nothing of their content is read here.
 
 import { stat } from 'node:fs/promises'
-import { basename, dirname } from 'node:path'
+import { basename, dirname, posix } from 'node:path'
 import {
   codeOf,
   encodingOf,
@@ -39,11 +39,19 @@ export interface Corpus extends AsyncDisposable {
   objects(options?: ListCorpusOptions): AsyncGenerator<SourceObject, void, undefined>
 }
 
-/** Opens a folder, a file, 's3://bucket/prefix' or one S3 object. To be disposed. */
+/**
+ * Opens a folder, a file, 's3://bucket/prefix', one S3 object, or what a glob below one of these matches
+ * ('s3://bucket/wiki/**\/*.jsonl.gz'). To be disposed.
+ */
 export async function openCorpus(
   url: string,
   { format, output, s3, signal }: OpenCorpusOptions = {},
 ): Promise<Corpus> {
+  const glob = await splitGlob(url)
+  if (glob) {
+    if (output !== undefined) await refuseOverlap(glob.root, output)
+    return corpusOfGlob(await openStore(glob.root, { s3 }), glob, format)
+  }
   if (output !== undefined) await refuseOverlap(url, output)
   const { root, name } = url.startsWith('s3://') ? splitS3(url, format) : await splitPath(url)
   if (name !== undefined) {
@@ -60,6 +68,44 @@ export async function openCorpus(
       const encoding = encodingOf(key, format)
       if (encoding) yield { key, size, etag, ...encoding }
       else onSkip?.(key)
+    }
+  }
+  return { store, objects, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
+}
+
+interface Glob {
+  readonly root: string
+  readonly pattern: string
+}
+
+/** The folder or prefix in front of the first name with a wildcard. A file that has such a name is no glob. */
+async function splitGlob(url: string): Promise<Glob | undefined> {
+  const wildcard = url.search(/[*?[{]/)
+  if (wildcard === -1) return undefined
+  const isLocal = !/^[a-z][a-z0-9+.-]*:\/\//i.test(url)
+  if (isLocal && (await stat(url).catch(() => undefined))) return undefined
+  const cut = url.lastIndexOf('/', wildcard) + 1
+  return { root: cut === 0 ? '.' : url.slice(0, cut), pattern: url.slice(cut) }
+}
+
+function corpusOfGlob(store: Store, { pattern }: Glob, format: Format | undefined): Corpus {
+  /** What all keys that match begin with: only these are listed. */
+  const prefix = pattern.slice(0, pattern.search(/[*?[{]/))
+
+  async function* objects({ onSkip, signal }: ListCorpusOptions = {}): ReturnType<Corpus['objects']> {
+    let found = false
+    for await (const { key, size, etag } of store.list(prefix, { signal })) {
+      if (isHidden(key) || !posix.matchesGlob(key, pattern)) continue
+      found = true
+      const encoding = encodingOf(key, format)
+      if (encoding) yield { key, size, etag, ...encoding }
+      else onSkip?.(key)
+    }
+    if (!found) {
+      throw new ReembedError(
+        'SOURCE_EMPTY',
+        `There is nothing to embed: no object in ${store.url} matches '${pattern}'`,
+      )
     }
   }
   return { store, objects, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }

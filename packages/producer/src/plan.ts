@@ -2,6 +2,7 @@
 // options give the same plan and the same run id, whoever asks and however often.
 
 import {
+  type Chunking,
   type Dtype,
   type FieldMapping,
   type ModelIdentity,
@@ -33,6 +34,8 @@ export interface PlanRequest {
   readonly template?: string | undefined
   /** Fields that go into the shards as columns: 'lang', or with its type 'year:int32'. */
   readonly carry?: readonly string[] | undefined
+  /** Cuts documents into chunks; the tokenizer must be in the output already. */
+  readonly chunking?: Chunking | undefined
   /** Whether texts over the model's limit are cut (else they are rejects). */
   readonly truncate?: boolean | undefined
   /** Keep the first so many dimensions of each vector, normalised again. */
@@ -55,6 +58,9 @@ export interface SurveyedRun extends PlannedRun {
   readonly skipped: Skipped
 }
 
+/** English; only for how many chunks to expect. */
+const CHARS_PER_TOKEN = 3.5
+
 /** Memory is bounded by 100,000 objects and one slice, whatever the corpus. */
 export async function planRun(
   corpus: Corpus,
@@ -69,6 +75,7 @@ export async function planRun(
     documentsPerShard,
     maxRejects = DEFAULT_MAX_REJECTS,
     template,
+    chunking,
     carry: wanted,
     known = async () => undefined,
     signal,
@@ -76,8 +83,17 @@ export async function planRun(
 ): Promise<SurveyedRun> {
   const found = await survey(corpus, signal)
   const sample = await sampleCorpus(corpus, found, { fields: named, template, carry: wanted, signal })
+  if (sample.documents === 0) {
+    throw new ReembedError(
+      'SOURCE_EMPTY',
+      `There is nothing to embed: the objects in ${corpus.store.url} hold no records`,
+    )
+  }
   const { fields, carry } = sample
-  const layout = carry.length > 0 ? { ...wantedLayout, carry } : wantedLayout
+  const layout =
+    carry.length > 0 || chunking
+      ? { ...wantedLayout, ...(carry.length > 0 && { carry }), ...(chunking && { chunked: true }) }
+      : wantedLayout
   extraColumns(layout)
   const { model, cutFrom } = cutModel(native, dimensions)
   const recipe: Recipe = {
@@ -85,12 +101,20 @@ export async function planRun(
     prompt,
     fields,
     ...(fields && template !== undefined && { template }),
+    ...(chunking && { chunking }),
     truncate,
     dtype,
     cutFrom,
   }
   const recipeId = recipeIdOf(recipe)
-  const slicing = chooseSlicing({ ...sample, dimensions: model.dimensions, documentsPerShard })
+  const chunksPerDocument =
+    chunking && Math.max(1, sample.charsPerDocument / (CHARS_PER_TOKEN * chunking.maxTokens))
+  const slicing = chooseSlicing({
+    ...sample,
+    dimensions: model.dimensions,
+    chunksPerDocument,
+    documentsPerShard,
+  })
   const run = runIdOf({ snapshotSha256: found.snapshotSha256, recipeId, layout, slicing })
   const measured = createMeasurer(corpus.store, { sliceBytes: slicing.sliceBytes, signal })
   const cut = (): AsyncGenerator<Slice, void, undefined> => slices(measured(found.again(signal)), slicing)
@@ -100,13 +124,6 @@ export async function planRun(
 
   let shards = 0
   for await (const _ of cut()) shards += 1
-  if (shards === 0) {
-    throw new ReembedError(
-      'SOURCE_EMPTY',
-      `There is nothing to embed: the objects in ${corpus.store.url} hold no records`,
-    )
-  }
-
   return {
     head: {
       format: 1,

@@ -111,6 +111,8 @@ export interface ChooseSlicingOptions {
   readonly documents: number
   readonly bytesPerRecord: number
   readonly dimensions: number
+  /** Chunks of a document, about. */
+  readonly chunksPerDocument?: number | undefined
   /** Documents of a slice; fewer if their vectors would not fit a shard. */
   readonly documentsPerShard?: number | undefined
 }
@@ -125,9 +127,12 @@ const MAX_SHARD_BYTES = 64 * 1024 * 1024
 
 /** A slice gets about as many documents as make a good shard. By bytes, so records of uneven size make uneven shards. */
 export function chooseSlicing(options: ChooseSlicingOptions): Slicing {
-  const { documents, bytesPerRecord, dimensions, documentsPerShard } = options
-  const fits = Math.floor(MAX_SHARD_BYTES / (dimensions * Float32Array.BYTES_PER_ELEMENT))
+  const { documents, bytesPerRecord, dimensions, chunksPerDocument = 1, documentsPerShard } = options
+  const fits = Math.floor(MAX_SHARD_BYTES / (dimensions * Float32Array.BYTES_PER_ELEMENT * chunksPerDocument))
   const fine = Math.max(MIN_DOCUMENTS_PER_SHARD, Math.ceil(documents / SHARDS_WANTED))
-  const perShard = Math.max(1, Math.min(fits, documentsPerShard ?? Math.min(DOCUMENTS_PER_SHARD, fine)))
+  const perShard = Math.max(
+    1,
+    Math.min(fits, documentsPerShard ?? Math.ceil(Math.min(DOCUMENTS_PER_SHARD, fine) / chunksPerDocument)),
+  )
   return { sliceBytes: Math.max(perShard, Math.round(perShard * bytesPerRecord)), maxParts: perShard }
 }

@@ -12,8 +12,19 @@ export function spaceIdOf({ id, revision, dimensions, pooling, normalized }: Mod
 }
 
 /** Documents with the same recipe id and the same text have the same vector. */
-export function recipeIdOf({ model, prompt, fields, template, truncate, dtype, cutFrom }: Recipe): string {
-  return idOf({ recipe: { space: spaceIdOf(model), prompt, fields, template, truncate, dtype, cutFrom } })
+export function recipeIdOf({
+  model,
+  prompt,
+  fields,
+  template,
+  chunking,
+  truncate,
+  dtype,
+  cutFrom,
+}: Recipe): string {
+  return idOf({
+    recipe: { space: spaceIdOf(model), prompt, fields, template, chunking, truncate, dtype, cutFrom },
+  })
 }
 
 export interface RunIngredients {

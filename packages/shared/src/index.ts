@@ -1,5 +1,8 @@
 // The whole public surface of @reembed/shared; every other file is private to the package.
 
+export { type Chunking, chunked, openTokenizer, splitOptions } from './chunk/chunk.ts'
+export { type Span, type SplitOptions, splitText } from './chunk/split.ts'
+export { createTokenizer, type ModelTokenizer } from './chunk/tokenizer.ts'
 export type * from './corpus.ts'
 export { ID_FIELDS, TEXT_FIELDS } from './corpus.ts'
 export {
@@ -63,6 +66,7 @@ export {
   type ShardBatch,
   type ShardReceipt,
 } from './shard/read.ts'
+export { type DocumentReader, readDocuments } from './source/documents.ts'
 export { type Field, fieldAt } from './source/field.ts'
 export {
   type Encoding,

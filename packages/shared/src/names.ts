@@ -40,6 +40,9 @@ export function modelKey(id: string, revision: string | null): string {
   return `models/${plain.slice(0, 100)}-${sha256(name).slice(0, 8)}.json`
 }
 
+/** `tokenizers/<sha256>.json`: the tokenizer that chunks of a run were counted with. */
+export const tokenizerKey = (sha256: string): string => `tokenizers/${sha256}.json`
+
 /** `ticks/<schedule>/since.json`: from when on a schedule's ticks count. */
 export const ticksSinceKey = (schedule: string): string => `ticks/${schedule}/since.json`
 

@@ -1,6 +1,7 @@
 // The plan of a run: what it shall hold. Written once, before any job. The head (plan.json) is small whatever the
 // corpus; the slices stand in segments of fixed length, so one slice is found by reading one segment.
 
+import type { Chunking } from './chunk/chunk.ts'
 import type { FieldMapping, Slice } from './corpus.ts'
 import { ReembedError } from './errors.ts'
 import { getJson, getRows } from './json.ts'
@@ -17,6 +18,8 @@ export interface Recipe {
   readonly fields: FieldMapping | null
   /** The text is made of these fields instead of being `fields.text`. */
   readonly template?: string
+  /** How documents are cut into chunks, if they are. */
+  readonly chunking?: Chunking
   readonly truncate: boolean
   readonly dtype: Dtype
   /** Dimensions of the model's own vectors, where `model.dimensions` is fewer: the first ones, normalised again. */

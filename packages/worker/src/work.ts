@@ -10,8 +10,8 @@ import {
   type Receipt,
   ReembedError,
   type RejectRow,
+  readDocuments,
   readReceipt,
-  readSlice,
   type Store,
   shardKey,
 } from '@reembed/shared'
@@ -40,14 +40,8 @@ export async function work(
   }
 
   const buffer = run.buffers.take()
-  const { fields, template } = plan.recipe
   const writer = await openShardWriter(plan, buffer.sink)
-  const reader = readSlice(source, await run.slice(job.shard), {
-    fields,
-    template,
-    carry: plan.layout?.carry,
-    signal,
-  })
+  const reader = await readDocuments({ source, output: store }, plan, await run.slice(job.shard), signal)
   const rejects: RejectRow[] = []
   let tokens: number | null = 0
   let truncated = 0

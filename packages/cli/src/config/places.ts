@@ -12,6 +12,9 @@ export const PLACES: Readonly<Record<string, string>> = {
   text: 'source.text',
   template: 'source.template',
   carry: 'source.carry',
+  chunkTokens: 'source.chunk_tokens',
+  chunkOverlap: 'source.chunk_overlap',
+  tokenizer: 'model.tokenizer',
 
   model: 'model.id',
   revision: 'model.revision',

@@ -35,6 +35,8 @@ export function createCsvScanner(
   onRow: (row: CsvRow) => void,
 ): CsvScanner {
   let held = ''
+  /** Where no record ends in what is held, it is only looked at again when it has doubled. */
+  let parseAt = 0
   let offset = start
   let lines = 0
 
@@ -63,7 +65,13 @@ export function createCsvScanner(
 
   return {
     push(chunk) {
-      parse(held + Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).toString('latin1'), false)
+      const text = held + Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).toString('latin1')
+      if (text.length < parseAt) {
+        held = text
+        return
+      }
+      parse(text, false)
+      parseAt = held.length === text.length ? Math.min(2 * text.length, MAX_RECORD_BYTES + 1) : 0
       if (held.length > MAX_RECORD_BYTES) {
         throw malformed(
           key,

@@ -1,0 +1,166 @@
+// Chunks: exact offsets, no more tokens than allowed, nothing lost. The tokenizer is a simple one whose tokens do not
+// add up over parts, which is what a splitter must cope with; test/source/chunks.test.ts has the real one.
+
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { blocksOf, partsOf } from '../src/chunk/blocks.ts'
+import { splitOptions } from '../src/chunk/chunk.ts'
+import { splitText } from '../src/chunk/split.ts'
+import { createTokenizer } from '../src/chunk/tokenizer.ts'
+
+/** Tokens of four characters from the start of the text: those of two parts are up to one more than those of both. */
+const count = (text: string): number => Math.ceil([...text].length / 4)
+/** One a word, and one for each line break: for tests that count by hand. */
+const words = (text: string): number => text.match(/\S+|\n/g)?.length ?? 0
+
+const markdown = fc
+  .array(
+    fc.oneof(
+      fc.constantFrom(
+        '# A',
+        '## B c',
+        '### D ###',
+        '',
+        '```js',
+        '```',
+        '- item',
+        '    indented',
+        '#no heading',
+      ),
+      fc.string({ unit: 'grapheme', maxLength: 60 }),
+      fc.lorem({ maxCount: 30 }),
+    ),
+    { maxLength: 40 },
+  )
+  .map(lines => lines.join('\n'))
+
+describe('chunks', () => {
+  it('fit the limit, lie in order, overlap as allowed, and leave out nothing but white space', () => {
+    fc.assert(
+      fc.property(
+        markdown,
+        fc.integer({ min: 2, max: 60 }),
+        fc.double({ min: 0, max: 0.5, noNaN: true }),
+        (text, maxTokens, share) => {
+          const overlapTokens = Math.floor(maxTokens * share)
+          const spans = splitText(text, { maxTokens, overlapTokens, count })
+          let covered = 0
+          let previous = { charStart: -1, charEnd: 0 }
+          for (const { charStart, charEnd } of spans) {
+            const chunk = text.slice(charStart, charEnd)
+            expect(chunk).toBe(chunk.trim())
+            expect(chunk).not.toBe('')
+            expect(count(chunk)).toBeLessThanOrEqual(maxTokens)
+            expect(chunk.isWellFormed() || !text.isWellFormed()).toBe(true)
+            expect(charStart).toBeGreaterThan(previous.charStart)
+            expect(charEnd).toBeGreaterThan(previous.charEnd)
+            if (charStart > covered) expect(text.slice(covered, charStart).trim()).toBe('')
+            if (charStart < covered) {
+              expect(count(text.slice(charStart, covered).trim())).toBeLessThanOrEqual(overlapTokens)
+            }
+            covered = charEnd
+            previous = { charStart, charEnd }
+          }
+          expect(text.slice(covered).trim()).toBe('')
+        },
+      ),
+      { numRuns: 1_000 },
+    )
+  })
+
+  it('of a text that fits is the text', () => {
+    expect(splitText('  # A\n\none two\n', { maxTokens: 50, overlapTokens: 10, count: words })).toEqual([
+      { charStart: 2, charEnd: 14, headings: ['A'] },
+    ])
+    expect(splitText(' \n ', { maxTokens: 50, overlapTokens: 10, count: words })).toEqual([])
+  })
+
+  it('begin at headings, know what they stand under, and keep paragraphs and code whole', () => {
+    const text = [
+      '# Guide',
+      '',
+      'one two three',
+      '',
+      '## Install',
+      '',
+      'four five',
+      '',
+      '```sh',
+      'npm i',
+      '',
+      '# no heading',
+      '```',
+      '',
+      'six seven eight',
+      '',
+      '## Use',
+      'nine',
+    ].join('\n')
+    const chunks = splitText(text, { maxTokens: 14, overlapTokens: 0, count: words })
+    expect(
+      chunks.map(({ charStart, charEnd, headings }) => [text.slice(charStart, charEnd), headings]),
+    ).toEqual([
+      ['# Guide\n\none two three', ['Guide']],
+      ['## Install\n\nfour five', ['Guide', 'Install']],
+      ['```sh\nnpm i\n\n# no heading\n```', ['Guide', 'Install']],
+      ['six seven eight', ['Guide', 'Install']],
+      ['## Use\nnine', ['Guide', 'Use']],
+    ])
+  })
+
+  it('repeat whole words of the chunk before', () => {
+    const text = Array.from({ length: 40 }, (_, i) => `w${i}`).join(' ')
+    const chunks = splitText(text, { maxTokens: 10, overlapTokens: 3, count: words })
+    expect(chunks.slice(0, 2).map(({ charStart, charEnd }) => text.slice(charStart, charEnd))).toEqual([
+      'w0 w1 w2 w3 w4 w5 w6 w7 w8 w9',
+      'w7 w8 w9 w10 w11 w12 w13 w14 w15 w16',
+    ])
+  })
+
+  it('cut a word that alone is too long, but no character', () => {
+    const text = '🦉'.repeat(101)
+    const chunks = splitText(text, { maxTokens: 5, overlapTokens: 0, count })
+    expect(chunks.map(({ charStart, charEnd }) => text.slice(charStart, charEnd)).join('')).toBe(text)
+    expect(chunks.every(({ charStart, charEnd }) => text.slice(charStart, charEnd).isWellFormed())).toBe(true)
+  })
+})
+
+describe('blocks and their parts', () => {
+  it('are all of the text, without a gap', () => {
+    fc.assert(
+      fc.property(markdown, text => {
+        expect(
+          blocksOf(text)
+            .map(({ start, end }) => text.slice(start, end))
+            .join(''),
+        ).toBe(text)
+        if (text.length > 1) {
+          const parts = partsOf(text, 0, text.length)
+          expect(parts.map(([from, to]) => text.slice(from, to)).join('')).toBe(text)
+          expect(parts.every(([from, to]) => from < to)).toBe(true)
+        }
+      }),
+    )
+  })
+})
+
+describe('chunking', () => {
+  const tokenizer = { count: words, special: 2 }
+
+  it('leaves room for what frames a text and for the prompt', () => {
+    const chunking = { maxTokens: 20, overlapTokens: 4, tokenizer: 'x' }
+    expect(splitOptions(chunking, tokenizer, 'search document: ').maxTokens).toBe(16)
+    expect(() => splitOptions({ ...chunking, maxTokens: 4 }, tokenizer, 'search document: ')).toThrow(
+      'chunks of 4 tokens leave no room for text beside 2 special tokens and the prompt',
+    )
+    expect(() => splitOptions({ ...chunking, overlapTokens: 11 }, tokenizer, '')).toThrow(
+      "an overlap of 11 tokens is more than half of a chunk's 18",
+    )
+  })
+
+  it('with what is no tokenizer is refused by name', () => {
+    expect(() => createTokenizer('{"model": 1}', "'x.json'")).toThrow(
+      /^'x\.json' is no tokenizer\.json that can be read: /,
+    )
+  })
+})

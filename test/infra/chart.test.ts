@@ -46,8 +46,9 @@ test('there is a profile for each way to install', () => {
   expect(profiles).toEqual([
     'everything',
     'external-hf',
-    'keda-cluster-tls',
+    'hpa',
     'keda-redis',
+    'keda-tls',
     'minimal',
     'tei-a10g',
   ])
@@ -82,6 +83,7 @@ test('every manifest of every profile has the type of its kind, to the last key'
     expect.arrayContaining([
       'CronJob',
       'Deployment',
+      'HorizontalPodAutoscaler',
       'Job',
       'NetworkPolicy',
       'PodDisruptionBudget',

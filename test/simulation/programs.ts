@@ -10,7 +10,15 @@ import {
   rollback,
   shardsPresent,
 } from '@reembed/producer'
-import { messageOf, type Queue, ReembedError, readSeq, type Store, verdictOf } from '@reembed/shared'
+import {
+  messageOf,
+  type Queue,
+  ReembedError,
+  readSeq,
+  type Store,
+  setRunState,
+  verdictOf,
+} from '@reembed/shared'
 import { createEmbedder, createRuns, modelOf, settleReference, work } from '@reembed/worker'
 import type { Fleet } from './fleet.ts'
 import type { Lock, SimulatedQueue } from './queue.ts'
@@ -112,8 +120,8 @@ export async function embedAndSweep(setting: Setting, process: Process): Promise
   async function handle(lock: Lock): Promise<void> {
     try {
       const run = await runs.open(lock.job)
-      await work(lock.job, run, embedder, { signal: lock.lost.signal, documents: () => {} })
-      setting.claimed(lock.job)
+      const made = await work(lock.job, run, embedder, { signal: lock.lost.signal, documents: () => {} })
+      if (made.status !== 'stopped') setting.claimed(lock.job)
       await queue.end(lock, { do: 'done' })
     } catch (error) {
       if (!(error instanceof ReembedError) && !lock.lost.signal.aborted) throw error
@@ -145,6 +153,26 @@ async function sweepForEver(world: World, process: Process, store: Store, queue:
       if (!(error instanceof ReembedError)) throw error
     }
   }
+}
+
+/** An operator who pauses what was planned last, and lets it go on after a while. */
+export async function pauseAWhile(setting: Setting, process: Process): Promise<void> {
+  const store = setting.openOutput(process)
+  try {
+    const run = (await readSeq(store))[0]?.run
+    if (run === undefined) return
+    await setRunState(store, run, setting.world.pick(['paused', 'cancelled']))
+    await setting.world.turn(process, 100)
+    await setRunState(store, run, 'running')
+  } catch (error) {
+    if (!(error instanceof ReembedError)) throw error
+  }
+}
+
+/** An operator who lets everything go on. */
+export async function resumeAll(setting: Setting, process: Process): Promise<void> {
+  const store = setting.openOutput(process)
+  for (const { run } of await readSeq(store)) await setRunState(store, run, 'running')
 }
 
 /** An operator who goes back to the version before. */

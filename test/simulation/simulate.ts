@@ -4,7 +4,15 @@
 import { readCurrent, readManifest, readPlan, readSlices, type Store } from '@reembed/shared'
 import { createFleet } from './fleet.ts'
 import { type Contents, createInvariants } from './invariants.ts'
-import { embedAndSweep, goBack, produce, produceAndFollow, type Setting } from './programs.ts'
+import {
+  embedAndSweep,
+  goBack,
+  pauseAWhile,
+  produce,
+  produceAndFollow,
+  resumeAll,
+  type Setting,
+} from './programs.ts'
 import { createQueue } from './queue.ts'
 import { createObjects, type Objects, openSimulated, type StoreFaults } from './store.ts'
 import { createWorld, type Process, type World } from './world.ts'
@@ -17,7 +25,16 @@ export interface History {
   readonly counts: Readonly<Record<Event, number>>
 }
 
-type Event = 'kills' | 'zombies' | 'wipes' | 'updates' | 'edits' | 'rollbacks' | 'strangers' | 'versions'
+type Event =
+  | 'kills'
+  | 'zombies'
+  | 'wipes'
+  | 'updates'
+  | 'edits'
+  | 'rollbacks'
+  | 'pauses'
+  | 'strangers'
+  | 'versions'
 
 const SHORT_CHAOS_TURNS = 500
 const LONG_CHAOS_TURNS = 2_000
@@ -46,6 +63,7 @@ export async function simulate(seed: number): Promise<History> {
     updates: 0,
     edits: 0,
     rollbacks: 0,
+    pauses: 0,
     strangers: 0,
     versions: 0,
   }
@@ -76,7 +94,7 @@ export async function simulate(seed: number): Promise<History> {
       void broken.push('a rollback was refused for the sake of a run that was planned before it'),
   }
 
-  const programs = { produce, produceAndFollow, embedAndSweep, goBack }
+  const programs = { produce, produceAndFollow, embedAndSweep, goBack, pauseAWhile, resumeAll }
   let processes: { process: Process; program: keyof typeof programs }[] = []
   function start(program: keyof typeof programs): Process {
     const process = world.start(program, process => programs[program](setting, process))
@@ -92,8 +110,8 @@ export async function simulate(seed: number): Promise<History> {
       world.kill(victim.process)
       processes = processes.filter(each => each !== victim)
       later.push({ at: world.now + world.below(80), act: () => queue.expire(victim.process, false) })
-      // A rollback is asked for by a person, who sees that it did not work; all else is started again.
-      if (victim.program !== 'goBack') {
+      // A person sees that a command did not work; all else is started again.
+      if (victim.program !== 'goBack' && victim.program !== 'pauseAWhile') {
         later.push({ at: world.now + world.below(60), act: () => void start(victim.program) })
       }
       return true
@@ -123,6 +141,10 @@ export async function simulate(seed: number): Promise<History> {
     rollbacks() {
       if (counts.rollbacks === 3 || !canGoBack(output)) return false
       start('goBack')
+      return true
+    },
+    pauses() {
+      start('pauseAWhile')
       return true
     },
     strangers() {
@@ -161,6 +183,7 @@ export async function simulate(seed: number): Promise<History> {
       'edits',
       'rollbacks',
       'rollbacks',
+      'pauses',
       'strangers',
     ] as const)
     if (events[name]()) counts[name] += 1
@@ -185,6 +208,7 @@ export async function simulate(seed: number): Promise<History> {
     queue.expire(process, false)
   }
   for (const { act } of later.splice(0)) act()
+  start('resumeAll')
   start('embedAndSweep')
   // Often nobody comes to plan again: the sweeps of the workers alone must end what is the right run now.
   const stands =

@@ -51,6 +51,7 @@ export async function follow({
       const outcome = (await sweeper.sweep(signal, run)).find(swept => swept.run === run)
       if (outcome?.status === 'finished') return outcome.publish
       if (outcome?.status === 'broken') throw outcome.error
+      if (outcome?.status === 'paused' || outcome?.status === 'cancelled') throw stopped(run, outcome.status)
       if (outcome?.status === 'running') {
         before = shards - outcome.missing - (await queue.progress(run)).shards
         await failIfNothingIsLeft(queue, plan, outcome.missing)
@@ -71,3 +72,7 @@ async function failIfNothingIsLeft(queue: Queue, { run }: Plan, missing: number)
     `${missing === 1 ? `shard ${first.shard}` : `${missing} shards, the first of them ${first.shard},`} could not be made: ${reason}. The others are kept; when it is mended, the same command makes the rest`,
   )
 }
+
+/** The error for a run that somebody has paused or cancelled. */
+export const stopped = (run: string, state: 'paused' | 'cancelled'): ReembedError =>
+  new ReembedError('RUN_STOPPED', `run ${run} is ${state}: \`reembed resume ${run}\` lets it go on`)

@@ -45,6 +45,7 @@ export interface OutputFlags extends S3Flags {
 
 export interface RedisFlags {
   readonly redis?: string
+  readonly insecureRedis?: boolean
 }
 
 export interface WorkerFlags {
@@ -81,7 +82,8 @@ export function amount(value: string): number {
 /** '1,8,32': whole numbers of at least 1. */
 export const positives = (value: string): number[] => value.split(',').map(one => positive(one.trim()))
 
-function rejectLimit(value: string): string {
+/** A count like '20' or a share like '1%'. */
+export function rejectLimit(value: string): string {
   if (/^\d+(\.\d+)?%?$/.test(value.trim())) return value.trim()
   throw new InvalidArgumentError("Expected a count like '20' or a share like '1%'.")
 }
@@ -189,6 +191,9 @@ export const requiredEndpoint: readonly Option[] = endpoint.map(one =>
 
 export const redis: readonly Option[] = [
   new Option('--redis <url>', 'redis://host:6379, or rediss:// with TLS').env('REDIS_URL'),
+  new Option('--insecure-redis', 'use a Redis on another machine without password or TLS').env(
+    'REEMBED_INSECURE_REDIS',
+  ),
 ]
 
 export const worker: readonly Option[] = [

@@ -2,7 +2,15 @@
 
 import { resolve } from 'node:path'
 import { type Corpus, openCorpus } from '@reembed/producer'
-import { checkStore, codeOf, openStore, ReembedError, type S3Options, type Store } from '@reembed/shared'
+import {
+  checkStore,
+  codeOf,
+  openStore,
+  ReembedError,
+  requirePrivate,
+  type S3Options,
+  type Store,
+} from '@reembed/shared'
 import type { EndpointOptions } from '@reembed/worker'
 import { note } from './format.ts'
 import type { CorpusFlags, EndpointFlags, OutputFlags, RedisFlags, S3Flags } from './options.ts'
@@ -68,18 +76,25 @@ export async function openOrStartEndpoint(
 
 /** The Redis given, or a private one; the stack ends it. */
 export async function openOrStartRedis(
-  { redis }: RedisFlags,
+  { redis, insecureRedis }: RedisFlags,
   stack: AsyncDisposableStack,
 ): Promise<{ url: string; own: boolean }> {
-  if (redis) return { url: redis, own: false }
+  if (redis) {
+    requirePrivate(redis, { insecure: insecureRedis === true })
+    return { url: redis, own: false }
+  }
   const { startRedis } = await local('a --redis')
   const server = stack.use(await startRedis())
   note(`redis     ${server.url}  (private)`)
   return { url: server.url, own: true }
 }
 
-export function requireRedis({ redis }: RedisFlags): string {
-  if (redis) return redis
+/** @throws ReembedError USAGE when none is given, or one that anybody could write to. */
+export function requireRedis({ redis, insecureRedis }: RedisFlags): string {
+  if (redis) {
+    requirePrivate(redis, { insecure: insecureRedis === true })
+    return redis
+  }
   throw new ReembedError(
     'USAGE',
     'missing --redis (or REDIS_URL): workers and producers on several machines meet there; `reembed run` needs none',

@@ -20,7 +20,7 @@ export function createProgram(): Command {
       `
 Examples:
   reembed run --source ./docs --output ./vectors
-  reembed run --source s3://corpora/wiki/ --output s3://vectors/wiki --endpoint http://tei:8080 --redis redis://redis:6379
+  reembed run --source s3://corpora/wiki/ --output s3://vectors/wiki --endpoint http://tei:8080 --redis rediss://redis:6379
   reembed search "how do I get my money back" --output ./vectors
 
 Exit codes: ${Object.entries(EXIT)
@@ -72,7 +72,7 @@ Exit codes: ${Object.entries(EXIT)
       command(
         'enqueue',
         'Plan a run and put its jobs on the queue; workers do the rest.',
-        'reembed enqueue --source s3://corpora/wiki/ --output s3://vectors/wiki --endpoint http://tei:8080 --redis redis://redis:6379',
+        'reembed enqueue --source s3://corpora/wiki/ --output s3://vectors/wiki --endpoint http://tei:8080 --redis rediss://redis:6379',
       ),
       [...option.corpus, ...option.output, ...option.endpoint, ...option.redis, ...option.s3, option.json],
     )
@@ -83,7 +83,7 @@ Exit codes: ${Object.entries(EXIT)
       command(
         'worker',
         'Take jobs and make their shards until stopped; SIGTERM drains.',
-        'reembed worker --output s3://vectors/ --endpoint http://tei:8080 --redis redis://redis:6379',
+        'reembed worker --output s3://vectors/ --endpoint http://tei:8080 --redis rediss://redis:6379',
       ),
       [
         ...option.outputs,
@@ -102,7 +102,7 @@ Exit codes: ${Object.entries(EXIT)
       command(
         'exporter',
         'Serve the state of queue, workers and runs as metrics; needs no worker.',
-        'reembed exporter --output s3://vectors/ --redis redis://redis:6379 --metrics 9465',
+        'reembed exporter --output s3://vectors/ --redis rediss://redis:6379 --metrics 9465',
       ),
       [...option.optionalOutputs, ...option.redis, ...option.s3, ...option.metrics],
     )
@@ -137,6 +137,52 @@ Exit codes: ${Object.entries(EXIT)
       [...option.output, ...option.s3, option.json],
     )
     .action(async (run, options) => (await import('./commands/verify.ts')).verify(run, options))
+
+  option
+    .add(
+      command(
+        'publish',
+        'Make a finished run current that was held back.',
+        'reembed publish k2jq7x --max-rejects 5% --output ./vectors',
+      ).argument('<run>', 'run id, or its first letters'),
+      [
+        ...option.output,
+        ...option.s3,
+        new Option('--max-rejects <limit>', "allow so many rejects, '20' or '5%'").argParser(
+          option.rejectLimit,
+        ),
+        new Option('--force', 'also if a newer run is current, and with any number of rejects'),
+        option.json,
+      ],
+    )
+    .action(async (run, options) => (await import('./commands/publish.ts')).publish(run, options))
+
+  option
+    .add(
+      command(
+        'rollback',
+        'Go back to the run that was current before, or to a named one.',
+        'reembed rollback --output ./vectors',
+      ).argument('[run]', 'run id, or its first letters'),
+      [...option.output, ...option.s3, option.json],
+    )
+    .action(async (run, options) => (await import('./commands/publish.ts')).rollback(run, options))
+
+  for (const [name, what] of [
+    ['pause', 'Begin no more jobs of a run; those under way are finished.'],
+    ['cancel', 'Give a run up; what it has made stays.'],
+    ['resume', 'Let a paused or cancelled run go on.'],
+  ] as const) {
+    option
+      .add(
+        command(name, what, `reembed ${name} k2jq7x --output ./vectors`).argument(
+          '<run>',
+          'run id, or its first letters',
+        ),
+        [...option.output, ...(name === 'resume' ? option.redis : []), ...option.s3, option.json],
+      )
+      .action(async (run, options) => (await import('./commands/control.ts'))[name](run, options))
+  }
 
   option
     .add(
@@ -205,7 +251,7 @@ Exit codes: ${Object.entries(EXIT)
       command(
         'doctor',
         'Check Redis, the store and the endpoint, and say how to mend what is wrong.',
-        'reembed doctor --output s3://vectors/wiki --endpoint http://tei:8080 --redis redis://redis:6379',
+        'reembed doctor --output s3://vectors/wiki --endpoint http://tei:8080 --redis rediss://redis:6379',
       ),
       [
         option.optionalOutput,

@@ -8,6 +8,7 @@ import {
   readCurrent,
   readManifest,
   readPlan,
+  readRunState,
   readSeq,
   type Store,
 } from '@reembed/shared'
@@ -18,6 +19,8 @@ import { type PublishOutcome, publish } from './publish.ts'
 export type SweepOutcome =
   | { readonly run: string; readonly status: 'running'; readonly missing: number; readonly added: number }
   | { readonly run: string; readonly status: 'finished'; readonly publish: PublishOutcome }
+  /** Somebody has paused or cancelled it. */
+  | { readonly run: string; readonly status: 'paused' | 'cancelled' }
   | { readonly run: string; readonly status: 'broken'; readonly error: unknown }
 
 export interface Sweeper {
@@ -35,6 +38,8 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
 
   async function sweepRun(plan: Plan, signal?: AbortSignal): Promise<SweepOutcome> {
     const { run } = plan
+    const state = await readRunState(store, run)
+    if (state !== 'running') return { run, status: state }
     const manifest = await readManifest(store, run)
     if (manifest) return { run, status: 'finished', publish: await publish(store, manifest, plan) }
     const present = await shardsPresent(store, plan)

@@ -3,6 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import {
+  canonical,
   checkShard,
   type Manifest,
   mapConcurrent,
@@ -10,8 +11,10 @@ import {
   ReembedError,
   type RejectReason,
   readManifest,
+  readVersions,
   requirePlan,
   type Store,
+  sha256,
   shardOfKey,
   shardPrefix,
   type Totals,
@@ -25,6 +28,10 @@ export interface Verification {
   readonly shards: number
   readonly model: Plan['recipe']['model']
   readonly totals: Totals
+  /** Length of the shortest and the longest vector, as measured; null if there is none. */
+  readonly norms: { readonly min: number; readonly max: number } | null
+  /** Vectors equal to the one before them, although the texts differ. */
+  readonly repeated: number
   readonly rejectReasons: Partial<Record<RejectReason, number>>
 }
 
@@ -45,14 +52,22 @@ export async function verify(store: Store, run: string, signal?: AbortSignal): P
     limit: SHARDS_AT_ONCE,
     signal,
   })
-  for await (const { slice, key, receipt, size } of checked) {
+  let [min, max, repeated] = [Number.POSITIVE_INFINITY, 0, 0]
+  for await (const { slice, key, receipt, size, ...measured } of checked) {
+    min = Math.min(min, measured.norms.min)
+    max = Math.max(max, measured.norms.max)
+    repeated += measured.repeated
     audit.add(slice, receipt, size)
     hash.update(`${key} ${receipt.bodySha256}\n`)
   }
   const { totals, rejectReasons } = audit.end()
   await requireUniqueIds(store, plan, totals.rows, signal)
-  if (manifest) requireSame(manifest, totals, hash.digest('hex'), store)
-  return { run, shards: plan.shards, model: plan.recipe.model, totals, rejectReasons }
+  if (manifest) {
+    requireSame(manifest, totals, hash.digest('hex'), store)
+    await requireChain(store, manifest)
+  }
+  const norms = totals.rows > 0 ? { min, max } : null
+  return { run, shards: plan.shards, model: plan.recipe.model, totals, norms, repeated, rejectReasons }
 }
 
 /** Anything under the run's data that is no shard of it was put there by somebody else. */
@@ -69,6 +84,18 @@ async function refuseForeign(store: Store, plan: Plan): Promise<void> {
 async function check(store: Store, plan: Plan, { slice, key, shard }: PlannedShard) {
   await requireThere(store, key)
   return { slice, key, ...(await checkShard(store, key, { run: plan.run, shard })) }
+}
+
+/** Every version of this run names this manifest, by its hash. */
+async function requireChain(store: Store, manifest: Manifest): Promise<void> {
+  const expected = sha256(canonical(manifest))
+  for await (const { version, run, manifestSha256 } of readVersions(store)) {
+    if (run !== manifest.run || manifestSha256 === expected) continue
+    throw new ReembedError(
+      'CORRUPT',
+      `version ${version} in ${store.url} names another manifest of run ${run} than the one that is there: it was replaced after it was published`,
+    )
+  }
 }
 
 function requireSame(manifest: Manifest, totals: Totals, shardsSha256: string, store: Store): void {

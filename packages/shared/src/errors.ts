@@ -23,6 +23,7 @@ export type ErrorCode =
   | 'FIELD_MISSING'
   | 'OUTPUT_INSIDE_SOURCE'
   | 'RUN_UNKNOWN'
+  | 'RUN_STOPPED'
   | 'STORE_UNSAFE'
   // Something outside does not answer, or refuses us.
   | 'REDIS_UNREACHABLE'
@@ -55,6 +56,7 @@ const EXIT_OF: Record<ErrorCode, keyof typeof EXIT> = {
   FIELD_MISSING: 'usage',
   OUTPUT_INSIDE_SOURCE: 'usage',
   RUN_UNKNOWN: 'usage',
+  RUN_STOPPED: 'failure',
   STORE_UNSAFE: 'usage',
   REDIS_UNREACHABLE: 'unreachable',
   REDIS_UNFIT: 'unreachable',

@@ -3,6 +3,7 @@
 export { type Chunking, chunked, openTokenizer, splitOptions } from './chunk/chunk.ts'
 export { type Span, type SplitOptions, splitText } from './chunk/split.ts'
 export { createTokenizer, type ModelTokenizer } from './chunk/tokenizer.ts'
+export { type RunState, readRunState, setRunState } from './control.ts'
 export type * from './corpus.ts'
 export { ID_FIELDS, TEXT_FIELDS } from './corpus.ts'
 export {
@@ -52,10 +53,16 @@ export {
 export { type Job, parseJob } from './queue/job.ts'
 export type { RunProgress, ShardCounts, WorkerState } from './queue/progress.ts'
 export { type FailedJob, openQueue, type Queue, type QueueCounts } from './queue/queue.ts'
-export { inspectRedis, type RedisFacts, redisAddress, requireNoEviction } from './queue/redis.ts'
+export {
+  inspectRedis,
+  type RedisFacts,
+  redisAddress,
+  requireNoEviction,
+  requirePrivate,
+} from './queue/redis.ts'
 export { type Verdict, verdictOf } from './queue/verdict.ts'
 export { type ModelIdentity, RECEIPT_KEY, type Receipt, type RejectRow } from './receipt.ts'
-export { checkShard, type ShardExpectations } from './shard/check.ts'
+export { type CheckedShard, checkShard, type ShardExpectations } from './shard/check.ts'
 export { type Dtype, HASH_BYTES, type ShardLayout } from './shard/columns.ts'
 export type { ReadShardOptions } from './shard/footer.ts'
 export {

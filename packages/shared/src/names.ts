@@ -12,6 +12,11 @@ export const manifestSegmentKey = (run: string, segment: number): string =>
   `runs/${run}/manifest-${digits(segment, 5)}.json.gz`
 export const rejectsKey = (run: string): string => `runs/${run}/rejects.jsonl`
 
+/** `runs/<run>/control/<10^20 - 1 - n>.json`: the newest word about a run is the first key of a LIST. */
+export const controlKey = (run: string, number: number): string =>
+  `${controlPrefix(run)}${inverted(number)}.json`
+export const controlPrefix = (run: string): string => `runs/${run}/control/`
+
 /** `runs/<run>/data/part-00017-of-00042.parquet`: the count is fixed at plan time, so the name is too. */
 export const shardKey = (run: string, shard: number, shards: number): string =>
   `${shardPrefix(run)}part-${digits(shard, 5)}-of-${digits(shards, 5)}.parquet`
@@ -30,8 +35,8 @@ export const seqOfKey = (key: string): number => Number(/(\d{12})\.json$/.exec(k
 
 /** `versions/<10^20 - 1 - n>.json`: the newest version is the first key of a LIST. */
 const INVERT = 10n ** 20n - 1n
-export const versionKey = (version: number): string =>
-  `versions/${(INVERT - BigInt(version)).toString().padStart(20, '0')}.json`
+export const versionKey = (version: number): string => `versions/${inverted(version)}.json`
+const inverted = (n: number): string => (INVERT - BigInt(n)).toString().padStart(20, '0')
 
 /** `models/<model@revision>.json`; characters that some stores dislike are replaced, a hash keeps names apart. */
 export function modelKey(id: string, revision: string | null): string {

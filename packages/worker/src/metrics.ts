@@ -92,7 +92,11 @@ export function createWorkerMetrics(registry: Registry, concurrency: number): Wo
     'Tokens that the endpoint counted in its replies.',
     {},
   )
-  const texts = registry.counter('reembed_texts_total', 'Texts that came back as vectors.', {})
+  const texts = registry.counter(
+    'reembed_texts_total',
+    'Texts that came back as vectors, canaries included.',
+    {},
+  )
   const requests = registry.counter('reembed_requests_total', 'HTTP requests to the endpoint by outcome.', {
     outcome: OUTCOMES,
   })
@@ -166,7 +170,7 @@ export function createWorkerMetrics(registry: Registry, concurrency: number): Wo
     event(event) {
       if (event.kind === 'taken') taken += 1
       else if (event.kind === 'stalled') jobs.add(1, { outcome: 'stalled' })
-      else if (event.kind !== 'idle' && event.kind !== 'redis_error') {
+      else if (event.kind !== 'idle' && event.kind !== 'redis_error' && event.kind !== 'stuck') {
         if (event.job !== undefined) taken -= 1
         jobs.add(1, { outcome: event.kind })
         if (event.kind === 'failed' || event.kind === 'postponed')

@@ -12,6 +12,7 @@ import {
   type RejectRow,
   readDocuments,
   readReceipt,
+  readRunState,
   type Store,
   shardKey,
 } from '@reembed/shared'
@@ -31,13 +32,19 @@ export async function work(
   run: OpenRun,
   embedder: Pick<Embedder, 'embed'>,
   { signal, documents }: Pick<JobContext, 'signal' | 'documents'>,
-): Promise<{ status: 'put' | 'was_there'; receipt: Receipt; bytes: number } | { status: 'done_before' }> {
+): Promise<
+  | { status: 'put' | 'was_there'; receipt: Receipt; bytes: number }
+  | { status: 'done_before' }
+  | { status: 'stopped' }
+> {
   const { store, source, plan } = run
   const key = shardKey(plan.run, job.shard, plan.shards)
   if (await store.head(key, { signal })) {
     await twinOf(store, key, plan, job.shard)
     return { status: 'done_before' }
   }
+  // Whoever lets the run go on queues what is missing again.
+  if ((await readRunState(store, plan.run)) !== 'running') return { status: 'stopped' }
 
   const buffer = createShardBuffer()
   const writer = await openShardWriter(plan, buffer.sink)

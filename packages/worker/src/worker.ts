@@ -33,6 +33,8 @@ export interface WorkerOptions {
   readonly metrics?: Registry | undefined
   /** Called when the queue has nothing more for this worker: a good moment to sweep. */
   readonly onIdle?: () => void
+  /** Called when jobs wait and none is fetched for a minute: end the process and let it be started again. */
+  readonly onStuck?: (waiting: number) => void
   /** Called with each failure and postponement, for the progress line of `run`. */
   readonly onTrouble?: (error: unknown, final: boolean) => void
   readonly signal?: AbortSignal | undefined
@@ -71,6 +73,10 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const ms = Math.round(performance.now() - startedMs)
     metrics?.job(made, ms / 1000)
     const facts = { run: job.run, shard: job.shard, ms }
+    if (made.status === 'stopped') {
+      log.info(facts, 'job dropped: its run is paused or cancelled')
+      return
+    }
     if (made.status === 'done_before') {
       log.debug(facts, 'shard was there')
       return
@@ -87,6 +93,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   function onEvent(event: ConsumerEvent): void {
     metrics?.event(event)
     if (event.kind === 'idle') options.onIdle?.()
+    else if (event.kind === 'stuck') options.onStuck?.(event.waiting)
     else if (event.kind === 'handed_back')
       log.info({ run: event.job.run, shard: event.job.shard }, 'job handed back')
     else if (event.kind === 'redis_error')

@@ -76,7 +76,7 @@ export function createAutoscaler({ spec }: Manifest): Autoscaler {
       const start = before(nowS, periodSeconds, current)
       return type === 'Pods' ? start - by : Math.floor(start * (1 - by / 100))
     })
-    return Math.min(current, Math.max(stable, 1, ...limits))
+    return Math.min(current, spec.maxReplicaCount, Math.max(stable, 1, ...limits))
   }
 
   return {

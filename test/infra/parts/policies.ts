@@ -113,13 +113,19 @@ export const policies: Readonly<Record<string, Policy>> = {
         .filter(({ name, metadata: { listName } }: Manifest) => listName !== `${PREFIX}${name}`)
         .map(({ name }: Manifest) => `${metadata.name}: ${name}`),
     ),
-  'asks for one worker for each `concurrency` jobs': manifests =>
-    workerScaling(manifests).flatMap(({ metadata, spec }) => {
-      const { target } = spec.advanced.scalingModifiers
-      const [worker] = workers(manifests)
-      const concurrency = worker && envOf(worker, 'REEMBED_CONCURRENCY')
-      return target === concurrency ? [] : [`${metadata.name}: target ${target}, concurrency ${concurrency}`]
-    }),
+  'asks for one worker for each `concurrency` jobs': manifests => {
+    const [worker] = workers(manifests)
+    const concurrency = worker && envOf(worker, 'REEMBED_CONCURRENCY')
+    const targets = manifests.flatMap(({ kind, metadata, spec }): [string, string][] => {
+      if (kind === 'HorizontalPodAutoscaler')
+        return [[metadata.name, spec.metrics[0].external.target.averageValue]]
+      const scaled = workerScaling(manifests).some(one => one.metadata.name === metadata.name)
+      return kind === 'ScaledObject' && scaled ? [[metadata.name, spec.advanced.scalingModifiers.target]] : []
+    })
+    return targets
+      .filter(([, target]) => target !== concurrency)
+      .map(([name, target]) => `${name}: target ${target}, concurrency ${concurrency}`)
+  },
   'gives the scaler only settings that it knows': manifests =>
     scaledObjects(manifests).flatMap(({ metadata, spec }) =>
       spec.triggers.flatMap(({ type, metadata: settings }: Manifest) =>
@@ -172,7 +178,6 @@ const REDIS_SETTINGS = [
 ]
 const TRIGGER_SETTINGS: Readonly<Record<string, readonly string[]>> = {
   redis: REDIS_SETTINGS,
-  'redis-cluster': REDIS_SETTINGS,
   'redis-sentinel': [...REDIS_SETTINGS, 'sentinelMaster'],
   prometheus: ['serverAddress', 'query', 'threshold', 'activationThreshold', 'ignoreNullValues', 'namespace'],
 }

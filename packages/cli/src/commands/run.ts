@@ -13,12 +13,13 @@ import {
   openQueue,
   ReembedError,
   readManifest,
+  readRunState,
   type Store,
   shardPrefix,
 } from '@reembed/shared'
 import { startWorker } from '@reembed/worker'
 import { describePlan } from '../describe-plan.ts'
-import { follow } from '../follow.ts'
+import { follow, stopped } from '../follow.ts'
 import { bytes, count, duration, facts, note, print } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
@@ -40,6 +41,8 @@ export async function run(flags: RunFlags): Promise<void> {
   const { plan, created } = await recordPlan(store, planned)
   note(facts(describePlan(planned)))
 
+  const state = await readRunState(store, plan.run)
+  if (state !== 'running') throw stopped(plan.run, state)
   const finished = await readManifest(store, plan.run)
   if (finished) {
     const outcome = await publish(store, finished, flags)

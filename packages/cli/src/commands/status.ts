@@ -1,9 +1,9 @@
 import { countPresent, shardsPresent } from '@reembed/producer'
-import { openQueue, readCurrent, readManifest, requirePlan } from '@reembed/shared'
+import { openQueue, readCurrent, readManifest, readRunState, requirePlan } from '@reembed/shared'
 import { findRun } from '../find-run.ts'
 import { count, facts, print } from '../format.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
-import { openFinished } from '../parts.ts'
+import { openFinished, requireRedis } from '../parts.ts'
 
 /** `reembed status`: what the store holds, and with --redis what the queue and the workers do. */
 export async function status(
@@ -15,9 +15,18 @@ export async function status(
   const plan = await requirePlan(store, run)
   const [manifest, current] = [await readManifest(store, run), await readCurrent(store)]
   const done = manifest ? plan.shards : countPresent(await shardsPresent(store, plan))
+  const said = await readRunState(store, run)
   const state =
-    current?.run === run ? 'current' : manifest ? 'finished' : done === plan.shards ? 'finishing' : 'running'
-  const live = flags.redis ? await liveState(flags.redis, run) : undefined
+    said !== 'running' && !manifest
+      ? said
+      : current?.run === run
+        ? 'current'
+        : manifest
+          ? 'finished'
+          : done === plan.shards
+            ? 'finishing'
+            : 'running'
+  const live = flags.redis ? await liveState(requireRedis(flags), run) : undefined
   const rows: [string, string][] = [
     ['run', `${run}  ${state}`],
     ['model', `${plan.recipe.model.id}@${plan.recipe.model.revision ?? 'unstated'}`],

@@ -9,7 +9,7 @@ export async function verify(name: string | undefined, flags: OutputFlags & Json
   await using store = await openFinished(flags)
   const run = await findRun(store, name, name === undefined ? 'current' : 'newest')
   const receipt = await verifyRun(store, run)
-  const { totals, model, shards } = receipt
+  const { totals, model, shards, norms, repeated } = receipt
   print(
     flags.json,
     receipt,
@@ -21,7 +21,7 @@ export async function verify(name: string | undefined, flags: OutputFlags & Json
       ],
       [
         'vectors',
-        `${model.dimensions} dimensions, finite, ${model.normalized ? 'norm 1 within 0.001' : 'not normalised'}; hashes right`,
+        `${model.dimensions} dimensions, finite, ${norms ? `length ${norms.min.toFixed(5)} to ${norms.max.toFixed(5)}` : 'none'}${repeated > 0 ? `, ${count(repeated)} repeated for other texts` : ''}; hashes right`,
       ],
       ['model', `${model.id}@${model.revision ?? 'unstated'}, in every shard`],
       ['shards', `${count(shards)}, ${bytes(totals.bytes)}`],

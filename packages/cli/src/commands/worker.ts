@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { setTimeout as wait } from 'node:timers/promises'
-import { openLog, openQueue, openStore } from '@reembed/shared'
+import { EXIT, openLog, openQueue, openStore, ReembedError, redisAddress } from '@reembed/shared'
 import { startWorker } from '@reembed/worker'
 import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
@@ -14,6 +14,7 @@ interface Flags extends EndpointFlags, MetricsFlags, RedisFlags, WorkerFlags, S3
 }
 
 const SWEEP_MS = 30_000
+const GIVE_UP_MS = 10_000
 /** Several workers run idle at the same moment; one sweep of one of them is enough. */
 const IDLE_SWEEP_MS = 500
 
@@ -29,6 +30,8 @@ export async function worker(flags: Flags): Promise<void> {
   const metrics = flags.metrics === undefined ? undefined : openMetrics(flags.metrics, flags, stack, log)
   const queue = stack.use(await openQueue(redis, { signal }))
   let idle = Promise.withResolvers<void>()
+  const stuck = Promise.withResolvers<never>()
+  stuck.promise.catch(() => {})
   const running = await startWorker({
     redis,
     endpoint: url,
@@ -39,6 +42,7 @@ export async function worker(flags: Flags): Promise<void> {
     log,
     metrics: metrics?.registry,
     onIdle: () => idle.resolve(),
+    onStuck: waiting => stuck.reject(stuckError(waiting, redis)),
   })
   stack.adopt(running, () => running.drain(1000 * flags.drainSeconds))
   await metrics?.serve(() => running.unready)
@@ -57,6 +61,15 @@ export async function worker(flags: Flags): Promise<void> {
       idle = Promise.withResolvers()
     },
   })
-  if (!signal.aborted) await once(signal, 'abort')
+  if (!signal.aborted) await Promise.race([once(signal, 'abort'), stuck.promise])
   await sweeps
+}
+
+/** To close a dead connection may take for ever: what started this process starts a new one. */
+function stuckError(waiting: number, redis: string): ReembedError {
+  setTimeout(() => process.exit(EXIT.unreachable), GIVE_UP_MS).unref()
+  return new ReembedError(
+    'REDIS_UNREACHABLE',
+    `${waiting} jobs wait at ${redisAddress(redis)} and this worker has fetched none for a minute: it ends, to be started again`,
+  )
 }

@@ -26,6 +26,7 @@ export const PLACES: Readonly<Record<string, string>> = {
   allowInsecure: 'endpoint.allow_insecure',
 
   redis: 'queue.redis',
+  insecureRedis: 'queue.insecure_redis',
 
   output: 'output.uri',
   documentsPerShard: 'output.documents_per_shard',
@@ -55,6 +56,7 @@ export const PLACES: Readonly<Record<string, string>> = {
 export const FLAGS_ONLY: ReadonlySet<string> = new Set([
   'atOnce',
   'config',
+  'force',
   'cron',
   'documents',
   'json',

@@ -28,6 +28,11 @@ export function exportQueue(registry: Registry, watch: QueueWatch): QueueExport 
       state: QUEUE_STATES,
     },
   )
+  const backlog = registry.gauge(
+    'reembed_queue_backlog',
+    'Jobs that ask for workers: wait + prioritized + active, and one if any is delayed.',
+    {},
+  )
   const paused = registry.gauge('reembed_queue_paused', 'Whether the queue is paused (1).', {})
   const oldest = registry.gauge(
     'reembed_queue_oldest_waiting_seconds',
@@ -55,6 +60,8 @@ export function exportQueue(registry: Registry, watch: QueueWatch): QueueExport 
     max.set(facts.maxBytes, {})
     noEviction.set(facts.evictionPolicy === 'noeviction' ? 1 : 0, {})
     for (const state of QUEUE_STATES) jobs.set(depth.jobs[state], { state })
+    const { wait, prioritized, active, delayed } = depth.jobs
+    backlog.set(wait + prioritized + active + (delayed > 0 ? 1 : 0), {})
     paused.set(depth.paused ? 1 : 0, {})
     oldest.set((depth.oldestWaitingMs ?? 0) / 1000, {})
     overdue.set(depth.overdue, {})
@@ -68,7 +75,18 @@ export function exportQueue(registry: Registry, watch: QueueWatch): QueueExport 
       await look()
     } catch (error) {
       // Old figures would look like a queue that stands still.
-      for (const gauge of [used, max, noEviction, jobs, paused, oldest, overdue, overdueSeconds, workers])
+      for (const gauge of [
+        used,
+        max,
+        noEviction,
+        jobs,
+        backlog,
+        paused,
+        oldest,
+        overdue,
+        overdueSeconds,
+        workers,
+      ])
         gauge.clear()
       up.set(0, {})
       trouble = messageOf(error)

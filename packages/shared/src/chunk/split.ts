@@ -68,7 +68,11 @@ export function splitText(text: string, { maxTokens, overlapTokens, count }: Spl
     const room = Math.min(overlapTokens, maxTokens - next.tokens)
     if (room <= 0) return next.start
     const before = text.slice(from, next.start)
-    const starts = Array.from(before.matchAll(/(?<=\s)\S/g), ({ index }) => from + index)
+    // Not from its first word on: the next chunk must not hold all of this one.
+    const first = from + before.length - before.trimStart().length
+    const starts = Array.from(before.matchAll(/(?<=\s)\S/g), ({ index }) => from + index).filter(
+      start => start > first,
+    )
     let [low, high] = [0, starts.length]
     while (low < high) {
       const middle = (low + high) >> 1

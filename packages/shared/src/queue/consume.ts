@@ -16,6 +16,7 @@ import {
 } from './progress.ts'
 import { type ConnectOptions, connectRedis, inspectRedis, requireNoEviction } from './redis.ts'
 import { verdictOf } from './verdict.ts'
+import { createWatch } from './watch.ts'
 
 /** What a handler may tell the world while it works and when its shard is done. */
 export interface JobContext {
@@ -41,6 +42,8 @@ export type ConsumerEvent =
       readonly final: boolean
     }
   | { readonly kind: 'idle' }
+  /** Jobs wait and this worker fetches none: its connection is dead in a way that only a new process mends. */
+  | { readonly kind: 'stuck'; readonly waiting: number }
   /** A job of a worker that vanished was found and is queued again; told by the worker that found it. */
   | { readonly kind: 'stalled'; readonly id: string }
   | { readonly kind: 'redis_error'; readonly error: unknown; readonly times: number }
@@ -57,6 +60,10 @@ export interface Consumer extends AsyncDisposable {
 const LOCK_MS = 20_000
 const STALL_CHECK_MS = 5_000
 const MAX_STALLS = 8
+const WATCH_MS = 5_000
+const STUCK_MS = 60_000
+/** BullMQ's list of jobs that wait. */
+const WAITING = `${REDIS_PREFIX}:${QUEUE}:wait`
 /** BullMQ fetches in a hot loop while Redis refuses commands (full memory): after this many errors in a second, pause. */
 const STORM = 3
 
@@ -74,6 +81,7 @@ export async function consume(
   const redis = connectRedis(redisUrl)
   redis.on('error', () => {})
   const handBack = new AbortController()
+  const watch = createWatch({ lockMs: LOCK_MS, stuckMs: STUCK_MS })
   let name: string | undefined
 
   // BullMQ gives its processor a signal only if it declares three parameters.
@@ -96,6 +104,7 @@ export async function consume(
     try {
       job = parseJob(bull.data)
       const { run, shard } = job
+      watch.taken(bull.id ?? '')
       onEvent({ kind: 'taken', job })
       await handle(job, {
         signal,
@@ -119,12 +128,26 @@ export async function consume(
       const final = verdict.do === 'fail' || bull.attemptsMade + 1 >= (bull.opts.attempts ?? 1)
       onEvent({ kind: 'failed', job, error, final })
       throw verdict.do === 'fail' ? new UnrecoverableError(messageOf(error)) : new Error(messageOf(error))
+    } finally {
+      if (job) watch.ended(bull.id ?? '')
     }
   }
 
-  worker.on('lockRenewalFailed', ids => {
+  const giveUp = (ids: readonly string[]): void => {
     for (const id of ids) worker.cancelJob(id, 'the lock was lost: another worker may have the job')
-  })
+  }
+  worker.on('lockRenewalFailed', giveUp)
+  worker.on('locksRenewed', ({ jobIds }) => watch.renewed(jobIds))
+  const watching = setInterval(() => {
+    giveUp(watch.lost())
+    if (worker.isPaused() || handBack.signal.aborted) return
+    const waiting = redis.status === 'ready' ? redis.llen(WAITING) : Promise.resolve(0)
+    void waiting.then(
+      count => watch.stuck(count) && onEvent({ kind: 'stuck', waiting: count }),
+      () => {},
+    )
+  }, WATCH_MS)
+  watching.unref()
   worker.on('drained', () => onEvent({ kind: 'idle' }))
   worker.on('stalled', id => onEvent({ kind: 'stalled', id }))
 
@@ -151,6 +174,7 @@ export async function consume(
   let drained: Promise<void> | undefined
 
   async function drain(graceMs: number): Promise<void> {
+    clearInterval(watching)
     const closed = worker.close()
     const timer = setTimeout(() => handBack.abort(new Error('the worker must go')), graceMs)
     try {

@@ -20,6 +20,27 @@ export interface ConnectOptions {
 const OLDEST = [6, 2] as const
 
 /**
+ * Refuses a Redis on another machine that anybody on the way could read or write: it needs a password or TLS.
+ * @throws ReembedError USAGE naming the ways out
+ */
+export function requirePrivate(
+  url: string,
+  { insecure = false }: { readonly insecure?: boolean } = {},
+): void {
+  const where = redisAddress(url)
+  const { protocol, hostname, password } = new URL(url)
+  if (insecure || protocol === 'rediss:' || password !== '' || isLoopback(hostname)) return
+  throw new ReembedError(
+    'USAGE',
+    `${where} is on another machine and has neither password nor TLS, so whoever reaches it could give orders to workers: ` +
+      'use redis://:password@host, rediss://host, or --insecure-redis in a network where only you are',
+  )
+}
+
+const isLoopback = (hostname: string): boolean =>
+  hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d+){3}$/.test(hostname)
+
+/**
  * Waits until Redis answers, then reads what it is.
  * @throws ReembedError REDIS_UNREACHABLE naming the address, or REDIS_UNFIT for a wrong password or a Redis
  *   that is too old.

@@ -28,7 +28,7 @@ export async function checkShard(
   key: string,
   expected: ShardExpectations = {},
   options?: ReadShardOptions,
-): Promise<ShardReceipt> {
+): Promise<CheckedShard> {
   const footer = await readFooter(store, key, options)
   const { receipt, groups, footerStart, size, name } = footer
   for (const [field, value] of Object.entries(expected)) {
@@ -62,10 +62,19 @@ export async function checkShard(
   }
   wrong ??= vectors.end()
   if (wrong !== undefined) throw corrupt(name, wrong)
-  return { receipt, footerStart, size }
+  return { receipt, footerStart, size, ...vectors.measured }
+}
+
+/** A shard that is what its receipt says, and what was measured on the way. */
+export interface CheckedShard extends ShardReceipt {
+  /** Shortest and longest vector; infinite and 0 for a shard without rows. */
+  readonly norms: { readonly min: number; readonly max: number }
+  /** Vectors equal to the one before, although the texts differ. */
+  readonly repeated: number
 }
 
 interface VectorCheck {
+  readonly measured: Pick<CheckedShard, 'norms' | 'repeated'>
   /** What is wrong with these rows, if anything. */
   add(batch: ShardBatch): string | undefined
   end(): string | undefined
@@ -75,16 +84,27 @@ function createVectorCheck({ rows, model: { dimensions, normalized } }: Receipt)
   const texts = new Set<string>()
   let first: Float32Array | undefined
   let allEqual = true
+  let [min, max, repeated] = [Number.POSITIVE_INFINITY, 0, 0]
+  let previous: { readonly vector: Float32Array; readonly hash: string } | undefined
   let seen = 0
   return {
+    get measured() {
+      return { norms: { min, max }, repeated }
+    },
     add({ ids, hashes, vectors }) {
       first ??= vectors.slice(0, dimensions)
       for (const [row, id] of ids.entries()) {
         const vector = vectors.subarray(row * dimensions, (row + 1) * dimensions)
-        const what = wrongNorm(normOf(vector), normalized)
+        const norm = normOf(vector)
+        min = Math.min(min, norm)
+        max = Math.max(max, norm)
+        const what = wrongNorm(norm, normalized)
         if (what) return `is not usable: the vector of ${JSON.stringify(id)} (row ${seen + row}) ${what}`
         allEqual &&= equal(vector, first)
-        if (texts.size < COLLAPSED_TEXTS) texts.add(hashes.subarray(row * 16, row * 16 + 16).toString())
+        const hash = Buffer.from(hashes.buffer, hashes.byteOffset + row * 16, 16).toString('latin1')
+        if (previous && previous.hash !== hash && equal(vector, previous.vector)) repeated += 1
+        previous = { vector, hash }
+        if (texts.size < COLLAPSED_TEXTS) texts.add(hash)
       }
       seen += ids.length
       return undefined

@@ -1,0 +1,112 @@
+// What a person may say about runs: go back, publish all the same, pause, cancel, go on. Each by the command itself.
+
+import { appendFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
+import { openStore, readCurrent, readSeq } from '@reembed/shared'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { documents, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
+
+let redis: LocalRedis
+let tei: TeiServer
+let folder: Awaited<ReturnType<typeof temporaryFolder>>
+let source: string
+let output: string
+
+beforeEach(async () => {
+  folder = await temporaryFolder()
+  ;[tei, redis] = await Promise.all([serveTei({ engine: createHashEngine({ dimensions: 8 }) }), startRedis()])
+  source = await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(40))
+  output = join(folder.path, 'vectors')
+})
+afterEach(async () => {
+  for (const part of [tei, redis, folder]) await part[Symbol.asyncDispose]()
+})
+
+const runArgs = (...more: string[]): string[] => [
+  'run',
+  '--source',
+  source,
+  '--output',
+  output,
+  '--endpoint',
+  tei.url,
+  '--redis',
+  redis.url,
+  '--documents-per-shard',
+  '10',
+  '--json',
+  ...more,
+]
+
+async function command(...args: string[]) {
+  const { code, stdout, stderr } = await reembed([...args, '--output', output, '--json'])
+  return { code, result: stdout === '' ? undefined : JSON.parse(stdout), stderr }
+}
+
+test('P-ROLLBACK: going back makes a version with a place of its own, which later sweeps leave alone', async () => {
+  const first = JSON.parse((await reembed(runArgs())).stdout)
+  await appendFile(source, '{"id":"new","text":"added later"}\n')
+  const second = JSON.parse((await reembed(runArgs())).stdout)
+  expect(second).toMatchObject({ status: 'published', version: 2 })
+
+  const back = await command('rollback')
+  expect(back).toMatchObject({ code: 0, result: { run: first.run, status: 'published' } })
+  await using store = await openStore(output)
+  expect(await readCurrent(store)).toMatchObject({ version: 3, run: first.run, seq: 3 })
+  expect((await readSeq(store)).map(({ run }) => run)).toEqual([first.run, second.run, first.run])
+
+  // The run that was rolled back from is finished and newer than the one that is current, and stays where it is.
+  const again = JSON.parse((await reembed(runArgs())).stdout)
+  expect(again).toMatchObject({ run: second.run, status: 'superseded' })
+  expect(await command('publish', second.run)).toMatchObject({ code: 4, result: { status: 'superseded' } })
+  expect(await command('publish', second.run, '--force')).toMatchObject({
+    code: 0,
+    result: { status: 'published' },
+  })
+  expect(await readCurrent(store)).toMatchObject({ version: 4, run: second.run, seq: 4 })
+  expect((await command('verify')).code).toBe(0)
+})
+
+test('P-ROLLBACK: with nothing before the current version there is nothing to go back to', async () => {
+  expect((await reembed(runArgs())).code).toBe(0)
+  const { code, stderr } = await command('rollback')
+  expect(code).toBe(2)
+  expect(stderr).toMatch(/is all that was ever published in .*: there is nothing to go back to/)
+})
+
+test('P-HOLD: a run held back for its rejects is published once somebody allows them', async () => {
+  await appendFile(source, '{"id":"empty","text":""}\n')
+  const held = await reembed(runArgs('--max-rejects', '0'))
+  expect(held.code).toBe(3)
+  const { run } = JSON.parse(held.stdout)
+  expect(await command('publish', run)).toMatchObject({ code: 3, result: { status: 'held' } })
+  expect(await command('publish', run, '--max-rejects', '1')).toMatchObject({
+    code: 0,
+    result: { status: 'published' },
+  })
+})
+
+test('P-PAUSE: of a paused run workers begin no job; resumed, it ends with every document once', async () => {
+  const [, ...planning] = runArgs()
+  const { run } = JSON.parse((await reembed(['enqueue', ...planning])).stdout)
+  expect(await command('pause', run)).toMatchObject({ code: 0, result: { state: 'paused' } })
+  const worker = start(['worker', '--output', output, '--endpoint', tei.url, '--redis', redis.url], {
+    REEMBED_LOG: 'info',
+  })
+  await worker.line(/job dropped: its run is paused or cancelled/)
+  worker.child.kill('SIGTERM')
+  expect((await worker.finished).code).toBe(0)
+  expect((await command('status', run)).result).toMatchObject({ state: 'paused', done: 0 })
+  const refused = await reembed(runArgs())
+  expect(refused.code).toBe(1)
+  expect(refused.stderr).toMatch(new RegExp(`run ${run} is paused: .reembed resume ${run}. lets it go on`))
+
+  expect(await command('resume', run)).toMatchObject({ code: 0, result: { state: 'running' } })
+  expect(JSON.parse((await reembed(runArgs())).stdout)).toMatchObject({
+    run,
+    status: 'published',
+    totals: { documents: 40, rows: 40 },
+  })
+  expect((await command('cancel', run)).stderr).toMatch(/is finished: there is nothing to stop/)
+})

@@ -1,0 +1,111 @@
+// The ScaledObject that the chart ships drives real workers: from zero to a fleet and back to zero, without killing work.
+
+import { join } from 'node:path'
+import { createHashEngine, serveTei, startRedis } from '@reembed/local'
+import { openQueue, openStore, QUEUE, REDIS_PREFIX, readManifest } from '@reembed/shared'
+import { Worker } from 'bullmq'
+import { expect, test } from 'vitest'
+import { documents, reembed, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
+import { openGate } from '../parts/gate.ts'
+import { createAutoscaler } from './parts/autoscaler.ts'
+import { startFleet } from './parts/fleet.ts'
+import { scaledObjectOf, simulate } from './parts/simulation.ts'
+
+test('a backlog brings a fleet, a busy fleet shrinks without a stall, and nothing is left when nothing is to do', async () => {
+  const report = await simulate({
+    documents: 4_000,
+    documentsPerShard: 40,
+    replicas: 4,
+    kills: 0,
+    speed: 60,
+    msPerToken: 0.3,
+  })
+  expect(report).toMatchObject({ rows: 4_000, most: 4, stalled: 0, verified: true })
+  // The busy ones that had to go, and the last ones.
+  expect(report.sigterms).toBeGreaterThanOrEqual(3 + 1)
+  expect(new Set(report.codes)).toEqual(new Set([0]))
+  expect(report.cooldownS).toBeLessThan(report.cooldownPeriodS + 60)
+})
+
+/** A run of one job behind a gate, a queue to look into, and a fleet of the chart's own that may have four workers. */
+async function oneJob(stack: AsyncDisposableStack) {
+  const place = stack.use(await temporaryFolder())
+  const redis = stack.use(await startRedis())
+  const tei = stack.use(await serveTei({ engine: createHashEngine({ dimensions: 8 }) }))
+  const gate = stack.use(await openGate(tei.url))
+  const out = join(place.path, 'out')
+  await writeJsonl(join(place.path, 'corpus.jsonl'), documents(40))
+  const worker = ['--output', out, '--endpoint', gate.url]
+  const given = [...worker, '--redis', redis.url]
+  const made = await reembed(['enqueue', '--source', join(place.path, 'corpus.jsonl'), '--json', ...given])
+  const { run } = JSON.parse(made.stdout)
+  const store = stack.use(await openStore(out))
+  const queue = stack.use(await openQueue(redis.url))
+  return {
+    redis,
+    gate,
+    queue,
+    given,
+    /** From zero to one, the run to its end, and back to zero. */
+    async expectRescue(): Promise<void> {
+      const scaledObject = await scaledObjectOf(4)
+      await using fleet = await startFleet({ redis: redis.url, worker, scaledObject, speed: 60 })
+      await fleet.until(step => step.replicas === 1, 20_000)
+      await expect
+        .poll(() => readManifest(store, run), { timeout: 60_000 })
+        .toMatchObject({ totals: { rows: 40 } })
+      await fleet.until(step => step.replicas === 0, 60_000)
+    },
+  }
+}
+
+test('a job that a killed worker left brings a worker from zero, which finishes it', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { gate, queue, given, expectRescue } = await oneJob(stack)
+  // Its request stands before a shut gate when the worker is killed: the job stays active, and nothing waits.
+  gate.closeAfter(0)
+  const lost = start(['worker', ...given])
+  await gate.closed
+  lost.child.kill('SIGKILL')
+  await lost.finished
+  gate.open()
+  expect(await queue.counts()).toMatchObject({ waiting: 0, active: 1, delayed: 0 })
+  await expectRescue()
+})
+
+test('a delayed job brings a worker from zero, since nobody else would take it out', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { redis, queue, expectRescue } = await oneJob(stack)
+  // What a worker does with a job whose endpoint is overloaded, before it goes itself.
+  const postponing = new Worker(QUEUE, null, { connection: { url: redis.url }, prefix: REDIS_PREFIX })
+  const job = await postponing.getNextJob('token')
+  await job?.moveToDelayed(Date.now() + 1_000, 'token')
+  await postponing.close()
+  expect(await queue.counts()).toMatchObject({ waiting: 0, active: 0, delayed: 1 })
+  await expectRescue()
+})
+
+test('the fleet that is wanted: by policy upwards, after the window downwards, zero after the cooldown alone', async () => {
+  const scaler = createAutoscaler(await scaledObjectOf(32))
+  let replicas = 0
+  const at = (s: number, value: number): number => {
+    replicas = scaler.replicas(s, value, replicas)
+    return replicas
+  }
+  expect(at(0, 0)).toBe(0)
+  expect(at(15, 400)).toBe(1)
+  // At most twice as many, or four more, in 30 s.
+  const upwards = Array.from({ length: 12 }, (_, i) => at(30 + 15 * i, 400))
+  expect(upwards[0]).toBeLessThanOrEqual(5)
+  expect(upwards.at(-1)).toBe(32)
+  // All busy with nothing waiting: 32 pods x 4 jobs justify 32 pods.
+  for (let s = 210; s < 900; s += 15) expect(at(s, 128)).toBe(32)
+  // Less to do: nothing happens within the window, then a quarter a minute.
+  for (let s = 900; s < 1_185; s += 15) expect(at(s, 8)).toBe(32)
+  const downwards = Array.from({ length: 40 }, (_, i) => at(1_200 + 15 * i, 8))
+  expect(Math.min(...downwards)).toBe(2)
+  // One delayed job keeps one worker; none, for the cooldown.
+  expect(at(1_815, 1)).toBeGreaterThan(0)
+  for (let s = 1_830; s < 2_100; s += 15) expect(at(s, 0)).toBeGreaterThan(0)
+  expect(at(2_130, 0)).toBe(0)
+})

@@ -1,0 +1,40 @@
+// What reembed promises about faults, as data. A test proves a promise by carrying its id in its name; a promise
+// without a test fails requirements.test.ts, and so does an id in a test that is no promise.
+
+export interface Requirement {
+  readonly id: string
+  readonly promise: string
+}
+
+export const REQUIREMENTS: readonly Requirement[] = [
+  { id: 'I1', promise: 'A key is written at most once.' },
+  {
+    id: 'I2',
+    promise: 'A document of the plan is in exactly one shard, once, as a row or as a reject with its reason.',
+  },
+  { id: 'I3', promise: 'A manifest means that all shards are there, as it names them.' },
+  { id: 'I4', promise: 'A version means that its manifest is there.' },
+  {
+    id: 'I5',
+    promise: 'Versions have no gap, and their places in the order of runs grow, rollbacks included.',
+  },
+  { id: 'I6', promise: 'All vectors of a run are of the model that was planned.' },
+  { id: 'I7', promise: 'Whoever reads from versions/ never sees a part of a run.' },
+  { id: 'I8', promise: 'What can be reached without Redis is enough to go on.' },
+  {
+    id: 'P-ROLLBACK',
+    promise: 'A rollback is a version of its own and stays until something newer is planned.',
+  },
+  { id: 'P-HOLD', promise: 'Too many rejects hold a run back until a person allows them.' },
+  { id: 'P-PAUSE', promise: 'Of a paused or cancelled run no job is begun; resumed, it ends complete.' },
+  {
+    id: 'P-HANDBACK',
+    promise: 'A worker that must go hands its jobs to others at once, without stall or attempt.',
+  },
+  { id: 'P-WATCHDOG', promise: 'A lock that cannot be renewed and a fetch that never returns are noticed.' },
+  {
+    id: 'P-REDIS-PRIVATE',
+    promise: 'A Redis that anybody could write to is refused unless a person insists.',
+  },
+  { id: 'P-VERIFY', promise: 'Each kind of damage to a run is found and told apart.' },
+]

@@ -36,5 +36,10 @@ export const REQUIREMENTS: readonly Requirement[] = [
     id: 'P-REDIS-PRIVATE',
     promise: 'A Redis that anybody could write to is refused unless a person insists.',
   },
+  {
+    id: 'P-STORE-FAULTS',
+    promise: 'Errors of the store and lost replies leave nothing out and nothing twice.',
+  },
+  { id: 'P-NO-METADATA', promise: 'Link-local addresses, where clouds keep credentials, are no endpoints.' },
   { id: 'P-VERIFY', promise: 'Each kind of damage to a run is found and told apart.' },
 ]

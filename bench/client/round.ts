@@ -2,12 +2,14 @@
 
 import { connect, type Socket } from 'node:net'
 import { type Endpoint, openEndpoint } from '@reembed/worker'
+import { overH2c } from './h2c.ts'
+import { type Ask, baseten, basetenAtOnce, huggingface, openai, type Rows } from './peers.ts'
 import { DIMENSIONS, texts, vectorOf } from './wire.ts'
 
-/** Sends the texts once, the vectors go to `vectors`. */
-type Send = (vectors: Float32Array) => Promise<void>
+/** Sends the texts once; the vectors go to `vectors`, or are handed out as arrays. */
+type Send = (vectors: Float32Array) => Promise<Rows | undefined>
 
-const [, , kind, url = ''] = process.argv
+const [, , kind, url = '', h2cUrl = ''] = process.argv
 const expected = texts.map((_, i) => Buffer.from(vectorOf(i).buffer))
 const bodyOf = (): string => JSON.stringify({ input: texts, encoding_format: 'base64' })
 
@@ -29,6 +31,7 @@ const senders: Record<string, (count: number) => Promise<Send[]>> = {
     return Array.from({ length: count }, () => async (vectors: Float32Array) => {
       const outcome = await endpoint.request(texts, vectors, { rows })
       if (outcome.kind !== 'ok' || outcome.badRows.length > 0) throw new Error(JSON.stringify(outcome))
+      return undefined
     })
   },
   async bare(count) {
@@ -39,9 +42,16 @@ const senders: Record<string, (count: number) => Promise<Send[]>> = {
       const headers = { 'content-type': 'application/json' }
       const reply = await fetch(`${url}/v1/embeddings`, { method: 'POST', headers, body: bodyOf() })
       decode(Buffer.from(await reply.arrayBuffer()), vectors)
+      return undefined
     })
   },
+  h2c: async count => lanes(count, overH2c(h2cUrl)),
+  openai: async count => lanes(count, openai(url)),
+  huggingface: async count => lanes(count, huggingface(url)),
+  baseten: async count => lanes(count, baseten(h2cUrl)),
 }
+
+const lanes = (count: number, send: Send | Ask): Send[] => Array.from({ length: count }, () => send)
 
 let endpoint: Promise<Endpoint> | undefined
 /** Requests that are sent to open the endpoint: /info and one probe for each route. */
@@ -78,7 +88,7 @@ async function openBare(): Promise<Send> {
       end = 0
       done = () => {
         decode(reply.subarray(0, length), vectors)
-        resolve()
+        resolve(undefined)
       }
       const body = bodyOf()
       const head = `POST /v1/embeddings HTTP/1.1\r\nhost: ${host}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n`
@@ -90,22 +100,38 @@ async function openBare(): Promise<Send> {
 }
 
 async function round(requests: number, concurrency: number): Promise<number> {
+  if (kind === 'basetenAtOnce') return atOnce(requests, concurrency)
   const sends = (await senders[kind ?? '']?.(concurrency)) ?? []
   const outputs = sends.map(() => new Float32Array(texts.length * DIMENSIONS))
   const before = process.cpuUsage()
   let left = requests
+  const handedOut: (Rows | undefined)[] = []
   await Promise.all(
     sends.map(async (send, i) => {
-      while (left-- > 0) await send(outputs[i] ?? new Float32Array())
+      while (left-- > 0) handedOut[i] = await send(outputs[i] ?? new Float32Array())
     }),
   )
   const { user, system } = process.cpuUsage(before)
+  for (const [i, rows] of handedOut.entries()) if (rows) outputs[i]?.set(rows.flat())
   for (const socket of sockets.splice(0)) socket.destroy()
   for (const vectors of outputs) {
     for (const [row, bytes] of expected.entries()) {
       const offset = row * bytes.length
       if (!bytes.equals(Buffer.from(vectors.buffer, offset, bytes.length)))
         throw new Error(`row ${row} is wrong`)
+    }
+  }
+  return user + system
+}
+
+async function atOnce(requests: number, concurrency: number): Promise<number> {
+  const before = process.cpuUsage()
+  const rows = await basetenAtOnce(h2cUrl, requests, concurrency)
+  const { user, system } = process.cpuUsage(before)
+  if (rows.length !== requests * texts.length) throw new Error(`${rows.length} rows`)
+  for (const [i, row] of rows.entries()) {
+    if (expected[i % texts.length]?.equals(Buffer.from(Float32Array.from(row).buffer)) !== true) {
+      throw new Error(`row ${i} is wrong`)
     }
   }
   return user + system

@@ -1,51 +1,77 @@
 // Answers embedding requests with bytes made once per number of inputs, so that it is never the bottleneck, and
-// counts them. Speaks just enough HTTP/1.1 for clients that behave.
+// counts them. Speaks just enough HTTP/1.1 for clients that behave; on a second port h2c, for the client that speaks
+// nothing else.
 
 import { once } from 'node:events'
+import { createServer as createHttp2Server } from 'node:http2'
 import { createServer } from 'node:net'
 import { vectorOf } from './wire.ts'
 
 const INFO = {
   model_id: 'bench',
+  served_model_name: 'bench@r1',
   model_type: { embedding: { pooling: 'mean' } },
   max_concurrent_requests: 4096,
   max_input_length: 512,
-  max_batch_tokens: 16384,
+  max_batch_tokens: 65536,
   max_client_batch_size: 32,
   auto_truncate: true,
 }
 const COMPUTE = 'x-compute-tokens: 320\r\nx-queue-time: 1\r\nx-inference-time: 2\r\nx-total-time: 3\r\n'
 
-const http = (body: string, headers = ''): Buffer =>
+const http = (body: string): Buffer =>
   Buffer.from(
-    `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n${headers}content-length: ${body.length}\r\n\r\n${body}`,
+    `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n${COMPUTE}content-length: ${body.length}\r\n\r\n${body}`,
   )
 
-function embeddings(inputs: number): Buffer {
-  const data = Array.from({ length: inputs }, (_, index) => {
-    const embedding = Buffer.from(vectorOf(index).buffer).toString('base64')
+/** The bench's own texts are numbered; any other, as a canary, has a vector of its own as well. */
+function numberOf(text: string): number {
+  const own = /^text (\d+),/.exec(text)?.[1]
+  return own === undefined
+    ? 1_000 + ([...text].reduce((sum, one) => (Math.imul(sum, 31) + one.charCodeAt(0)) >>> 0, 7) % 1e6)
+    : Number(own)
+}
+
+function embeddings(inputs: readonly string[], format: string): string {
+  const data = inputs.map((text, index) => {
+    const vector = vectorOf(numberOf(text))
+    const embedding = format === 'base64' ? Buffer.from(vector.buffer).toString('base64') : [...vector]
     return { object: 'embedding', embedding, index }
   })
   const usage = { prompt_tokens: 320, total_tokens: 320 }
-  return http(JSON.stringify({ object: 'list', data, model: 'bench', usage }), COMPUTE)
-}
-
-/** Ready replies by request line and body length; a body is parsed only the first time its length is seen. */
-const replies = new Map<string, Buffer>()
-function replyTo(line: string, body: Buffer): Buffer {
-  const key = `${line} ${body.length}`
-  let reply = replies.get(key)
-  if (reply === undefined) {
-    const given = line.startsWith('GET') ? {} : JSON.parse(body.toString())
-    if (line.startsWith('GET')) reply = http(JSON.stringify(INFO))
-    else if (line.includes('/v1/')) reply = embeddings(given.input.length)
-    else reply = http(JSON.stringify(given.inputs.map((_: string, i: number) => [...vectorOf(i)])), COMPUTE)
-    replies.set(key, reply)
-  }
-  return reply
+  return JSON.stringify({ object: 'list', data, model: 'bench@r1', usage })
 }
 
 let requests = 0
+let inputs = 0
+
+/** Ready replies by request line and body length; a long body is parsed only the first time its length is seen. */
+interface Ready {
+  readonly inputs: number
+  readonly json: string
+  readonly http: Buffer
+}
+const replies = new Map<string, Ready>()
+function replyTo(method: string, path: string, body: Buffer): Ready {
+  // Probes and canaries are short, and may differ at the same length.
+  const key = `${method} ${path} ${body.length < 16_384 ? body.toString() : body.length}`
+  let reply = replies.get(key)
+  if (reply === undefined) {
+    const given = method === 'GET' ? {} : JSON.parse(body.toString())
+    const json =
+      method === 'GET'
+        ? JSON.stringify(INFO)
+        : path.includes('/v1/')
+          ? embeddings(given.input, given.encoding_format)
+          : JSON.stringify(given.inputs.map((text: string) => [...vectorOf(numberOf(text))]))
+    reply = { inputs: (given.input ?? given.inputs ?? []).length, json, http: http(json) }
+    replies.set(key, reply)
+  }
+  requests++
+  inputs += reply.inputs
+  return reply
+}
+
 const server = createServer({ noDelay: true }, socket => {
   let chunks: Buffer[] = []
   let have = 0
@@ -62,8 +88,8 @@ const server = createServer({ noDelay: true }, socket => {
       const end = head + 4 + Number(/content-length: (\d+)/i.exec(lines)?.[1] ?? 0)
       need = end
       if (all.length < end) break
-      requests++
-      socket.write(replyTo(lines.slice(0, lines.indexOf('\r\n')), all.subarray(head + 4, end)))
+      const [method = '', path = ''] = lines.split(' ', 2)
+      socket.write(replyTo(method, path, all.subarray(head + 4, end)).http)
       all = all.subarray(end)
       need = 0
     }
@@ -72,8 +98,27 @@ const server = createServer({ noDelay: true }, socket => {
   })
   socket.on('error', () => {})
 })
-await once(server.listen(0, '127.0.0.1'), 'listening')
-const address = server.address()
-process.send?.({ url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}` })
-process.on('message', () => process.send?.({ requests }))
+
+const h2c = createHttp2Server({
+  settings: { maxConcurrentStreams: 1_000, initialWindowSize: 16 * 1024 * 1024 },
+})
+h2c.on('stream', (stream, headers) => {
+  const chunks: Buffer[] = []
+  stream.on('data', (chunk: Buffer) => chunks.push(chunk))
+  stream.on('error', () => {})
+  stream.on('end', () => {
+    const { ':method': method = '', ':path': path = '' } = headers
+    stream.respond({ ':status': 200, 'content-type': 'application/json' })
+    stream.end(replyTo(method, path, Buffer.concat(chunks)).json)
+  })
+})
+
+async function listen(one: typeof server | typeof h2c): Promise<string> {
+  await once(one.listen(0, '127.0.0.1'), 'listening')
+  const address = one.address()
+  return `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`
+}
+
+process.send?.({ url: await listen(server), h2cUrl: await listen(h2c) })
+process.on('message', () => process.send?.({ requests, inputs }))
 process.on('disconnect', () => process.exit())

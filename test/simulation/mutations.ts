@@ -41,7 +41,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'producer/src/publish.ts',
     find: 'if (current && current.seq >= seq)',
     replace: 'if (false)',
-    quick: true,
+    quick: false,
   },
   {
     name: 'a rollback keeps the old place in the order of runs',

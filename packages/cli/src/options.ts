@@ -82,6 +82,11 @@ export function amount(value: string): number {
 /** '1,8,32': whole numbers of at least 1. */
 export const positives = (value: string): number[] => value.split(',').map(one => positive(one.trim()))
 
+/** A whole number, 0 included. */
+function zeroOrMore(value: string): number {
+  return value === '0' ? 0 : positive(value)
+}
+
 /** A count like '20' or a share like '1%'. */
 export function rejectLimit(value: string): string {
   if (/^\d+(\.\d+)?%?$/.test(value.trim())) return value.trim()
@@ -172,7 +177,7 @@ export const optionalOutputs: readonly Option[] = [
 export const endpoint: readonly Option[] = [
   new Option(
     '--endpoint <url>',
-    'TEI or OpenAI-compatible server; token in REEMBED_ENDPOINT_TOKEN or HF_TOKEN',
+    'TEI or OpenAI-compatible server, or hf:namespace/name; token in REEMBED_ENDPOINT_TOKEN or HF_TOKEN',
   ).env('REEMBED_ENDPOINT'),
   new Option(
     '--model <name>',
@@ -188,6 +193,13 @@ export const endpoint: readonly Option[] = [
 export const requiredEndpoint: readonly Option[] = endpoint.map(one =>
   one.attributeName() === 'endpoint' ? required(one) : one,
 )
+
+export const whenDone: Option = new Option(
+  '--when-done <what>',
+  'what happens to an hf: endpoint after the last shard; keep lets it fall asleep by itself',
+)
+  .choices(['keep', 'sleep', 'pause'])
+  .default('keep')
 
 export const redis: readonly Option[] = [
   new Option('--redis <url>', 'redis://host:6379, or rediss:// with TLS').env('REDIS_URL'),
@@ -230,6 +242,25 @@ export const schedule: readonly Option[] = [
   new Option('--when <condition>', 'what must have changed since the newest run')
     .choices(['always', 'model_changed', 'source_changed'])
     .default('always'),
+]
+
+export const scale: readonly Option[] = [
+  new Option('--min <n>', 'replicas that never sleep').argParser(zeroOrMore),
+  new Option('--max <n>', 'replicas at most').argParser(positive),
+  new Option('--sleep-minutes <n>', 'without requests, 15 at least').argParser(positive),
+]
+
+export const deploy: readonly Option[] = [
+  required(new Option('--as <endpoint>', 'its name to be, hf:namespace/name')),
+  required(
+    new Option('--instance <instance>', 'hardware, as `reembed endpoint price` lists it: nvidia-a10g-x1'),
+  ),
+  new Option('--region <region>', 'where').default('aws/us-east-1'),
+  new Option('--revision <revision>', 'commit of the model; its newest if none'),
+  new Option('--cpu', 'the instance has no GPU'),
+  new Option('--max <n>', 'replicas at most').default(1).argParser(positive),
+  new Option('--sleep-minutes <n>', 'without requests, 15 at least').default(15).argParser(positive),
+  new Option('--wait', 'until it answers'),
 ]
 
 export const s3: readonly Option[] = [

@@ -11,8 +11,16 @@ import {
   type S3Options,
   type Store,
 } from '@reembed/shared'
-import type { EndpointOptions } from '@reembed/worker'
-import { note } from './format.ts'
+import {
+  createHf,
+  type EndpointOptions,
+  type Hf,
+  type HfEndpoint,
+  type HfName,
+  parseHfName,
+  untilRunning,
+} from '@reembed/worker'
+import { duration, note } from './format.ts'
 import type { CorpusFlags, EndpointFlags, OutputFlags, RedisFlags, S3Flags } from './options.ts'
 
 export function s3OptionsOf({ s3Endpoint, s3Region, s3PathStyle, s3Checksums }: S3Flags): S3Options {
@@ -49,6 +57,8 @@ export async function openFinished(flags: OutputFlags): Promise<Store> {
 export interface EndpointGiven {
   readonly url: string
   readonly options: EndpointOptions
+  /** Set for an endpoint of Hugging Face: what it was when the command began. */
+  readonly hf?: { readonly api: Hf; readonly name: HfName; readonly was: HfEndpoint }
 }
 
 export function endpointOptionsOf({ model, revision, allowInsecure }: EndpointFlags): EndpointOptions {
@@ -67,7 +77,7 @@ export async function openOrStartEndpoint(
   stack: AsyncDisposableStack,
   { quiet = false }: { readonly quiet?: boolean } = {},
 ): Promise<EndpointGiven> {
-  if (flags.endpoint) return { url: flags.endpoint, options: endpointOptionsOf(flags) }
+  if (flags.endpoint) return requireEndpoint(flags)
   const { startEndpoint } = await local('an --endpoint')
   const endpoint = stack.use(await startEndpoint(flags.model ? { model: flags.model } : {}))
   if (!quiet) note(`endpoint  ${endpoint.url}  (local, ${flags.model ?? 'all-MiniLM-L6-v2'})`)
@@ -101,11 +111,38 @@ export function requireRedis({ redis, insecureRedis }: RedisFlags): string {
   )
 }
 
-export function requireEndpoint(flags: EndpointFlags): EndpointGiven {
+/** The endpoint given; `hf:namespace/name` is looked up, woken and waited for. */
+export async function requireEndpoint(flags: EndpointFlags): Promise<EndpointGiven> {
+  const name = flags.endpoint === undefined ? undefined : parseHfName(flags.endpoint)
+  if (name) return wakeHf(name, flags)
   if (flags.endpoint) return { url: flags.endpoint, options: endpointOptionsOf(flags) }
   throw new ReembedError(
     'USAGE',
     'missing --endpoint (or REEMBED_ENDPOINT), the URL of a TEI server; `reembed run` starts a local one by itself',
+  )
+}
+
+/** The management API with the token of this process. REEMBED_HF_API names another than Hugging Face's own. */
+export const openHf = (): Hf =>
+  createHf({
+    token: process.env.REEMBED_ENDPOINT_TOKEN ?? process.env.HF_TOKEN,
+    apiUrl: process.env.REEMBED_HF_API,
+  })
+
+async function wakeHf(name: HfName, flags: EndpointFlags): Promise<EndpointGiven> {
+  const api = openHf()
+  const was = await untilRunning(api, name, { onState: noteState })
+  const options = endpointOptionsOf(flags)
+  // TEI on Hugging Face states no revision; the endpoint's settings do.
+  const revision = options.revision ?? was.revision
+  return { url: was.url, options: { ...options, ...(revision && { revision }) }, hf: { api, name, was } }
+}
+
+/** Says each state on the way; that it runs from the start is no news, and what stops the command says so itself. */
+export function noteState({ name, state, message }: HfEndpoint, waitedMs: number): void {
+  if (/paused|failed/i.test(state) || (state === 'running' && waitedMs < 1_000)) return
+  note(
+    `endpoint  ${name} ${state}${state === 'running' ? ` after ${duration(waitedMs)}` : message ? `: ${message}` : ''}`,
   )
 }
 

@@ -52,6 +52,7 @@ Exit codes: ${Object.entries(EXIT)
         ...option.redis,
         ...option.worker,
         ...option.s3,
+        option.whenDone,
         option.json,
       ],
     )
@@ -298,6 +299,63 @@ Exit codes: ${Object.entries(EXIT)
       ],
     )
     .action(async options => (await import('./commands/endpoint-bench.ts')).endpointBench(options))
+
+  const one = (name: string, description: string, example: string): Command =>
+    command(name, description, example, endpoints).argument('<endpoint>', 'hf:namespace/name')
+  const hf = async () => import('./commands/endpoint.ts')
+  option
+    .add(
+      command(
+        'deploy',
+        'Make an endpoint on Hugging Face; it sleeps when it has nothing to do.',
+        'reembed endpoint deploy BAAI/bge-base-en-v1.5 --as hf:acme/bge --instance nvidia-a10g-x1 --wait',
+        endpoints,
+      ).argument('<model>', 'id on the Hub'),
+      option.deploy,
+    )
+    .action(async (model, options) => (await hf()).deploy(model, options))
+  option
+    .add(one('status', 'State, replicas, model and revision.', 'reembed endpoint status hf:acme/bge'), [
+      option.json,
+    ])
+    .action(async (name, options) => (await hf()).status(name, options))
+  one('wait', 'Wake it if it sleeps, and wait until it answers.', 'reembed endpoint wait hf:acme/bge').action(
+    async name => (await hf()).wait(name),
+  )
+  one('pause', 'Stop it; requests do not wake it.', 'reembed endpoint pause hf:acme/bge').action(async name =>
+    (await hf()).pause(name),
+  )
+  one('resume', 'Start it again after a pause.', 'reembed endpoint resume hf:acme/bge').action(async name =>
+    (await hf()).resume(name),
+  )
+  option
+    .add(one('scale', 'Change its bounds.', 'reembed endpoint scale hf:acme/bge --max 8'), option.scale)
+    .action(async (name, options) => (await hf()).scale(name, options))
+  one('delete', 'Delete it on Hugging Face.', 'reembed endpoint delete hf:acme/bge').action(async name =>
+    (await hf()).remove(name),
+  )
+  option
+    .add(
+      command(
+        'price',
+        'What hardware costs an hour, cheapest first.',
+        'reembed endpoint price acme',
+        endpoints,
+      ).argument('<namespace>', 'user or organisation'),
+      [option.json],
+    )
+    .action(async (namespace, options) => (await hf()).price(namespace, options))
+
+  option
+    .add(
+      command(
+        'embed',
+        'One text by any endpoint, and the same call in curl, Python and JavaScript.',
+        'reembed embed "a sentence" --endpoint http://tei:8080',
+      ).argument('<text>', 'what to embed'),
+      [...option.requiredEndpoint, option.json],
+    )
+    .action(async (text, options) => (await import('./commands/embed.ts')).embed(text, options))
 
   option
     .add(

@@ -14,6 +14,20 @@ export {
   type RequestOptions,
 } from './endpoint/index.ts'
 export {
+  createHf,
+  type DeployRequest,
+  HF_API,
+  type Hf,
+  type HfChange,
+  type HfEndpoint,
+  type HfName,
+  type HfOptions,
+  type HfPrice,
+  type HfState,
+  parseHfName,
+} from './hf/api.ts'
+export { untilChanged, untilRunning, type WaitOptions } from './hf/state.ts'
+export {
   assertSameModel,
   checkReference,
   type ModelReference,

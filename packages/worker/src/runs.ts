@@ -12,12 +12,15 @@ import {
   type Store,
   sliceRows,
 } from '@reembed/shared'
+import { createShardBuffers, type ShardBuffers } from '@reembed/shared/parquet'
 
 export interface OpenRun {
   readonly store: Store
   readonly source: Store
   readonly plan: Plan
   slice(shard: number): Promise<Slice>
+  /** Memory for shards, shared by all runs of a worker. */
+  readonly buffers: ShardBuffers
 }
 
 export interface Runs extends AsyncDisposable {
@@ -40,11 +43,18 @@ const NOT_OURS_MS = 2_000
 
 export function createRuns({ outputs, s3, openUrl = url => openStore(url, { s3 }) }: RunsOptions): Runs {
   const stores = createOpener(openUrl)
+  const buffers = createShardBuffers()
   const runs = createOpener(async (name: string) => {
     const { output, run } = JSON.parse(name) as Pick<Job, 'output' | 'run'>
     const store = await stores.open(output)
     const plan = await requirePlan(store, run)
-    return { store, source: await stores.open(plan.source), plan, slice: createSliceReader(store, plan) }
+    return {
+      store,
+      source: await stores.open(plan.source),
+      plan,
+      slice: createSliceReader(store, plan),
+      buffers,
+    }
   })
 
   return {

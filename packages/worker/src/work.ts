@@ -16,7 +16,7 @@ import {
   type Store,
   shardKey,
 } from '@reembed/shared'
-import { createShardBuffer, extraValues } from '@reembed/shared/parquet'
+import { extraValues } from '@reembed/shared/parquet'
 import type { EmbeddedWindow } from './embed.ts'
 import type { Embedder } from './embedder.ts'
 import type { OpenRun } from './runs.ts'
@@ -46,7 +46,7 @@ export async function work(
   // Whoever lets the run go on queues what is missing again.
   if ((await readRunState(store, plan.run)) !== 'running') return { status: 'stopped' }
 
-  const buffer = createShardBuffer()
+  const buffer = run.buffers.take()
   const writer = await openShardWriter(plan, buffer.sink)
   const reader = await readDocuments({ source, output: store }, plan, await run.slice(job.shard), signal)
   const rejects: RejectRow[] = []
@@ -83,6 +83,7 @@ export async function work(
     sha256,
     signal,
   })
+  run.buffers.giveBack(buffer)
   if (outcome === 'exists') return { status: 'was_there', ...(await twinOf(store, key, plan, job.shard)) }
   return { status: 'put', receipt, bytes: bytes.length }
 }

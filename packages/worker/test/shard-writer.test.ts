@@ -1,4 +1,4 @@
-import { createShardBuffer } from '@reembed/shared/parquet'
+import { createShardBuffer, createShardBuffers } from '@reembed/shared/parquet'
 import { describe, expect, test } from 'vitest'
 import { createShardWriter, type ReceiptFacts, type ShardRows } from '../src/shard/writer.ts'
 
@@ -65,6 +65,25 @@ describe('the shard writer', () => {
       'the id "half a \\ud835" is not Unicode',
     )
     expect(writer.rows).toBe(0)
+  })
+
+  test('writes the same file into memory that was used before as into fresh memory', () => {
+    const buffers = createShardBuffers()
+    const write = (rows: number): Uint8Array => {
+      const buffer = buffers.take()
+      const writer = createShardWriter({ dimensions: DIMENSIONS, sink: buffer.sink })
+      writer.append(rowsOf(rows))
+      writer.finish(factsOf(rows))
+      const bytes = buffer.bytes().slice()
+      buffers.giveBack(buffer)
+      return bytes
+    }
+    const first = write(50)
+    const longer = write(5_000)
+    const again = write(50)
+    expect(Buffer.compare(again, first)).toBe(0)
+    expect(longer.length).toBeGreaterThan(again.length)
+    expect(buffers.take()).not.toBe(buffers.take())
   })
 
   test('ends with a word to the user, not out of memory, when a shard is planned too large', () => {

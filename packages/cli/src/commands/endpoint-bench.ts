@@ -10,7 +10,7 @@ import {
 } from '@reembed/worker'
 import { count, note, print } from '../format.ts'
 import type { EndpointFlags, JsonFlag } from '../options.ts'
-import { endpointOptionsOf, requireEndpoint } from '../parts.ts'
+import { requireEndpoint } from '../parts.ts'
 
 interface Flags extends EndpointFlags, JsonFlag {
   readonly tokens: readonly number[]
@@ -25,8 +25,8 @@ const AT_ONCE = [1, 4, 16, 64]
 
 /** `reembed endpoint bench`: the table that people quote for TEI, and the best setting, on a live endpoint. */
 export async function endpointBench(flags: Flags): Promise<void> {
-  const { url } = requireEndpoint(flags)
-  await using endpoint = await openEndpoint(url, endpointOptionsOf(flags))
+  const { url, options } = await requireEndpoint(flags)
+  await using endpoint = await openEndpoint(url, options)
   const { modelId, revision, dimensions, version } = endpoint.info
   note(
     `endpoint  ${endpoint.url}  ${modelId}@${revision ?? 'unstated'}, ${dimensions} dimensions, ${version ?? 'version unknown'}, ${endpoint.route}`,

@@ -9,7 +9,7 @@ import { planFrom } from '../planning.ts'
 
 /** `reembed enqueue`: plan and queue a run, then leave it to the workers. */
 export async function enqueue(flags: CorpusFlags & OutputFlags & RedisFlags & JsonFlag): Promise<void> {
-  const endpoint = requireEndpoint(flags)
+  const endpoint = await requireEndpoint(flags)
   const redis = requireRedis(flags)
   await using corpus = await openSource(flags)
   await using store = await openOutput(flags)

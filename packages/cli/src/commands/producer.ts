@@ -34,7 +34,7 @@ export async function producer(
   self: Command,
 ): Promise<void> {
   const schedules = schedulesOf(await requireConfigFile(self))
-  const endpoint = requireEndpoint(flags)
+  const endpoint = await requireEndpoint(flags)
   const redis = requireRedis(flags)
   const log = openLog({ level: process.env.REEMBED_LOG ?? 'info' })
   await using stack = new AsyncDisposableStack()

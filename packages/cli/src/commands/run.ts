@@ -17,7 +17,7 @@ import {
   type Store,
   shardPrefix,
 } from '@reembed/shared'
-import { startWorker } from '@reembed/worker'
+import { startWorker, untilChanged } from '@reembed/worker'
 import { describePlan } from '../describe-plan.ts'
 import { follow, stopped } from '../follow.ts'
 import { bytes, count, duration, facts, note, print } from '../format.ts'
@@ -27,7 +27,13 @@ import { openOrStartEndpoint, openOrStartRedis, openOutput, openSource, s3Option
 import { planFrom } from '../planning.ts'
 import { createProgressLine } from '../progress-line.ts'
 
-type RunFlags = CorpusFlags & OutputFlags & RedisFlags & WorkerFlags & JsonFlag
+type RunFlags = CorpusFlags &
+  OutputFlags &
+  RedisFlags &
+  WorkerFlags &
+  JsonFlag & {
+    readonly whenDone: 'keep' | 'sleep' | 'pause'
+  }
 
 /** `reembed run`: plan, enqueue and follow in one terminal. The same command again goes on where it was. */
 export async function run(flags: RunFlags): Promise<void> {
@@ -70,6 +76,14 @@ export async function run(flags: RunFlags): Promise<void> {
       if (error instanceof ReembedError && error.code === 'MODEL_MISMATCH') blocked.abort(error)
     },
   })
+  const { hf } = endpoint
+  const watched = new AbortController()
+  stack.defer(() => watched.abort())
+  if (hf) {
+    void untilChanged(hf.api, hf.name, hf.was, { signal: watched.signal }).then(
+      reason => reason && blocked.abort(reason),
+    )
+  }
   // Jobs under way are handed back at once: their shards are made again later, and nobody waits for a lock to expire.
   stack.adopt(worker, () => worker.drain(0))
   await queue.forgetFailures(plan.run)
@@ -91,6 +105,10 @@ export async function run(flags: RunFlags): Promise<void> {
     throw new ReembedError('INTERRUPTED', `stopped; what is finished is kept, ${left}`)
   })
   line.end()
+  if (hf && flags.whenDone !== 'keep') {
+    await hf.api[flags.whenDone](hf.name)
+    note(`endpoint  ${hf.name.name} ${flags.whenDone === 'sleep' ? 'sleeps' : 'is paused'}`)
+  }
   const manifest = await readManifest(store, plan.run)
   if (!manifest)
     throw new ReembedError('CORRUPT', `the manifest of run ${plan.run} vanished from ${store.url}`)

@@ -67,7 +67,7 @@ export async function ls(flags: Partial<OutputFlags> & JsonFlag, self: Command):
 /** `reembed schedule tick`: one look. Any number of them, and of producers, make one run of each due tick. */
 export async function tick(flags: FleetFlags & JsonFlag, self: Command): Promise<void> {
   const schedules = schedulesOf(await requireConfigFile(self))
-  const endpoint = requireEndpoint(flags)
+  const endpoint = await requireEndpoint(flags)
   await using store = await openOutput(flags)
   await using queue = await openQueue(requireRedis(flags))
   const looks: { schedule: string; look: Look }[] = []

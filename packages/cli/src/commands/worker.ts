@@ -20,7 +20,7 @@ const IDLE_SWEEP_MS = 500
 
 /** `reembed worker`: makes shards until SIGTERM, and sweeps its outputs so that runs end without a producer. */
 export async function worker(flags: Flags): Promise<void> {
-  const { url, options } = requireEndpoint(flags)
+  const { url, options } = await requireEndpoint(flags)
   const redis = requireRedis(flags)
   const log = openLog({ level: process.env.REEMBED_LOG ?? 'info' })
   const outputs = flags.output.map(absolute)

@@ -23,6 +23,7 @@ export const PLACES: Readonly<Record<string, string>> = {
   truncate: 'model.truncate',
 
   endpoint: 'endpoint.url',
+  whenDone: 'endpoint.when_done',
   allowInsecure: 'endpoint.allow_insecure',
 
   redis: 'queue.redis',
@@ -54,27 +55,35 @@ export const PLACES: Readonly<Record<string, string>> = {
 
 /** Options that belong to one call, not to a project. */
 export const FLAGS_ONLY: ReadonlySet<string> = new Set([
+  'as',
   'atOnce',
+  'cpu',
   'config',
   'force',
   'cron',
   'documents',
+  'instance',
   'json',
   'layout',
+  'max',
+  'min',
   'name',
   'pricePerHour',
   'quantize',
   'queries',
+  'region',
   'run',
   'schema',
   'seconds',
   'showText',
+  'sleepMinutes',
   'texts',
   'timezone',
   'to',
   'tokens',
   'top',
   'version',
+  'wait',
   'when',
 ])
 

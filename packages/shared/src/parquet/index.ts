@@ -6,7 +6,13 @@ export { extraColumns, extraValues, vectorColumns } from '../shard/columns.ts'
 export { type ArrowWriter, type ArrowWriterOptions, arrowSchemaOf, createArrowWriter } from './arrow.ts'
 export type { FixedColumn, FlatColumn, ParquetColumn, VectorColumn, VectorElement } from './columns.ts'
 export { misfitOf } from './flat.ts'
-export { createShardBuffer, type ShardBuffer, type ShardSink } from './sink.ts'
+export {
+  createShardBuffer,
+  createShardBuffers,
+  type ShardBuffer,
+  type ShardBuffers,
+  type ShardSink,
+} from './sink.ts'
 export {
   type ColumnValues,
   createParquetWriter,

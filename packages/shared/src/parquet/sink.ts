@@ -11,6 +11,15 @@ export interface ShardBuffer {
   readonly sink: ShardSink
   /** The file so far. Valid until the sink is called again. */
   bytes(): Uint8Array
+  /** Begins another file in the same memory. Nobody may use the bytes of the last one any more. */
+  clear(): void
+}
+
+/** Buffers that are used again, as many as there are files under way. */
+export interface ShardBuffers {
+  take(): ShardBuffer
+  /** For a file whose bytes nobody uses any more; after a failed put that is not known, so drop the buffer then. */
+  giveBack(buffer: ShardBuffer): void
 }
 
 /** The most a shard may be. Address space of that size is set aside, memory is taken for what was written. */
@@ -39,5 +48,20 @@ export function createShardBuffer(): ShardBuffer {
       size = end
     },
     bytes: () => new Uint8Array(memory, 0, size),
+    clear: () => {
+      size = 0
+    },
+  }
+}
+
+/** The system clears fresh memory page by page, which takes longer than all the writing (docs/benchmarks.md). */
+export function createShardBuffers(): ShardBuffers {
+  const free: ShardBuffer[] = []
+  return {
+    take: () => free.pop() ?? createShardBuffer(),
+    giveBack(buffer) {
+      buffer.clear()
+      free.push(buffer)
+    },
   }
 }

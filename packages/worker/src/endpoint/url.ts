@@ -25,6 +25,13 @@ export function parseAddress(
   if (username !== '' || password !== '' || search !== '') {
     throw new ReembedError('USAGE', `the endpoint URL of ${origin} must hold no password and no query`)
   }
+  // 169.254.169.254 and its kin hand out the machine's credentials to whoever asks by plain http.
+  if (isLinkLocal(hostname)) {
+    throw new ReembedError(
+      'USAGE',
+      `${origin} is a link-local address, where clouds keep credentials: it is no endpoint`,
+    )
+  }
   if (token !== undefined && protocol === 'http:' && !allowInsecure && !isLoopback(hostname)) {
     throw new ReembedError(
       'USAGE',
@@ -35,6 +42,11 @@ export function parseAddress(
   const base = parsed.pathname.replace(/\/+$/, '').replace(/\/(?:v1(?:\/embeddings)?|embeddings|embed)$/, '')
   return { origin, base, url: origin + base }
 }
+
+const isLinkLocal = (hostname: string): boolean =>
+  /^169\.254(?:\.\d+){2}$/.test(hostname) ||
+  /^\[(?:fe[89ab][0-9a-f]:|::ffff:a9fe:|fd00:ec2:)/.test(hostname) ||
+  hostname === 'metadata.google.internal'
 
 const isLoopback = (hostname: string): boolean =>
   hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d+){3}$/.test(hostname)

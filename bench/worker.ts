@@ -1,0 +1,135 @@
+// A whole worker, JSONL in and Parquet out, against its own endpoint client alone in a loop: the same server, texts of
+// the same length. Each side has a process of its own for each round, since a worker's start belongs to it; rounds
+// alternate. The vectors in the shards are compared with what the server sent, bit for bit, and the texts that the
+// server counted with the documents.
+//
+//   node --conditions=@reembed/source bench/worker.ts [documents = 65536] [rounds = 5]
+//
+// Not measured: S3 (the output is a folder), TLS, a network, planning. Server, Redis and worker share the machine.
+
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { createWriteStream } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startRedis } from '@reembed/local'
+import { enqueueMissing, openCorpus, planRun, recordPlan, shardsPresent } from '@reembed/producer'
+import { openQueue, openStore, type Plan, readShard, type Store, shardKey } from '@reembed/shared'
+import { DIMENSIONS, texts, vectorOf } from './client/wire.ts'
+
+const documents = Number(process.argv[2] ?? 65_536)
+const rounds = Number(process.argv[3] ?? 5)
+/** What is sent beside the documents, to settle the route and prove the model, is at most this many texts. */
+const MOST_PROBES = 500
+
+interface Spent {
+  readonly ms: number
+  readonly cpuMs: number
+}
+
+const start = (file: string): ChildProcess =>
+  fork(new URL(file, import.meta.url), { execArgv: process.execArgv })
+
+async function ask<Answer>(child: ChildProcess, question: object): Promise<Answer> {
+  const answered = once(child, 'message')
+  child.send(question)
+  return (await answered)[0]
+}
+
+async function writeCorpus(path: string): Promise<void> {
+  const out = createWriteStream(path)
+  for (let i = 0; i < documents; i++) {
+    const line = `${JSON.stringify({ id: `d${String(i).padStart(9, '0')}`, text: texts[i % texts.length] })}\n`
+    if (!out.write(line)) await once(out, 'drain')
+  }
+  out.end()
+  await once(out, 'close')
+}
+
+const folder = await mkdtemp(join(tmpdir(), 'reembed-bench-'))
+const server = start('client/server.ts')
+const [{ url }] = await once(server, 'message')
+const source = join(folder, 'corpus.jsonl')
+await writeCorpus(source)
+let counted = 0
+let probes = 0
+
+async function spend(question: object): Promise<Spent> {
+  const child = start('worker/round.ts')
+  const spent = await ask<Spent>(child, { url, documents, ...question })
+  child.disconnect()
+  const { inputs } = await ask<{ inputs: number }>(server, {})
+  const beside = inputs - counted - documents
+  counted = inputs
+  if (beside < 0 || beside > MOST_PROBES) throw new Error(`the server counted ${beside} texts too many`)
+  probes += beside
+  return spent
+}
+
+async function workerRound(round: number): Promise<Spent> {
+  const output = join(folder, `vectors-${round}`)
+  await using redis = await startRedis()
+  await using corpus = await openCorpus(source, {})
+  await using store = await openStore(output, { create: true })
+  await using queue = await openQueue(redis.url)
+  const model = { id: 'bench', revision: 'r1', dimensions: DIMENSIONS, pooling: 'mean', normalized: true }
+  const planned = await planRun(corpus, { model, prompt: '', truncate: true, documentsPerShard: 4_096 })
+  const { plan } = await recordPlan(store, planned)
+  await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
+  const spent = await spend({ jobs: { redis: redis.url, output, run: plan.run } })
+  await check(store, plan)
+  await rm(output, { recursive: true })
+  return spent
+}
+
+/** All texts are of one length, so requests hold consecutive documents and the server numbers them from 0. */
+async function check(store: Store, plan: Plan): Promise<void> {
+  let rows = 0
+  for (let shard = 0; shard < plan.shards; shard++) {
+    let row = 0
+    for await (const { ids, vectors } of readShard(store, shardKey(plan.run, shard, plan.shards))) {
+      for (let i = 0; i < ids.length; i++, row++) {
+        const got = vectors.subarray(i * DIMENSIONS, (i + 1) * DIMENSIONS)
+        const sent = vectorOf((row % 1_024) % texts.length)
+        if (got.some((value, d) => value !== sent[d]))
+          throw new Error(`row ${row} of shard ${shard} is wrong`)
+      }
+    }
+    rows += row
+  }
+  if (rows !== documents) throw new Error(`${rows} rows for ${documents} documents`)
+}
+
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN
+const loops: Spent[] = []
+const workers: Spent[] = []
+try {
+  for (let round = 0; round < rounds; round++) {
+    loops.push(await spend({}))
+    workers.push(await workerRound(round))
+  }
+} finally {
+  server.kill()
+  await rm(folder, { recursive: true, force: true })
+}
+
+console.log('| | documents/s | CPU µs/document |')
+console.log('|---|---|---|')
+for (const [name, spent] of [
+  ['client alone', loops],
+  ['whole worker', workers],
+] as const) {
+  const rate = Math.round(documents / (median(spent.map(({ ms }) => ms)) / 1000)).toLocaleString('en-US')
+  const cpu = ((median(spent.map(({ cpuMs }) => cpuMs)) * 1000) / documents).toFixed(1)
+  console.log(`| ${name} | ${rate} | ${cpu} |`)
+}
+const ratio = median(loops.map(({ ms }) => ms)) / median(workers.map(({ ms }) => ms))
+console.log(
+  `${ratio >= 0.5 ? 'held  ' : 'BROKEN'}  ${ratio.toFixed(2)} of the client's throughput, at least 0.5`,
+)
+console.log(
+  `${rounds} rounds of ${documents} documents; every vector bit-exact, the server counted each document once, and ${probes} probes`,
+)
+process.exitCode = ratio >= 0.5 ? 0 : 1

@@ -53,7 +53,7 @@ export async function openCorpus(
     return corpusOfGlob(await openStore(glob.root, { s3 }), glob, format)
   }
   if (output !== undefined) await refuseOverlap(url, output)
-  const { root, name } = url.startsWith('s3://') ? splitS3(url, format) : await splitPath(url)
+  const { root, name } = /^(s3|hf):\/\//.test(url) ? splitUrl(url, format) : await splitPath(url)
   if (name !== undefined) {
     const store = await openStore(root, { s3 })
     const only = await store.head(name, { signal })
@@ -145,8 +145,9 @@ async function splitPath(url: string): Promise<Split> {
 }
 
 /** Only a last name with a dot is looked up as an object: who may read a prefix may not be allowed to ask above it. */
-function splitS3(url: string, format: Format | undefined): Split {
-  const [, root, name] = /^(s3:\/\/[^/]+\/(?:.*\/)?)([^/]+)$/.exec(url) ?? []
+function splitUrl(url: string, format: Format | undefined): Split {
+  const [, root, name] =
+    /^(s3:\/\/[^/]+\/(?:.*\/)?|hf:\/\/datasets\/[^/]+\/[^/]+\/(?:.*\/)?)([^/]+)$/.exec(url) ?? []
   return root && name && (format || name.includes('.')) ? { root, name } : { root: url }
 }
 

@@ -19,6 +19,7 @@ export async function refuseOverlap(source: string, output: string): Promise<voi
 
 /** One absolute form for both kinds of place, always ending with '/'. */
 async function placeOf(url: string): Promise<string> {
+  if (url.startsWith('hf://')) return `${url}/`
   if (url.startsWith('s3://')) return `${url.replace(/\/+$/, '').replace(/^(s3:\/\/[^/]+)\/+/, '$1/')}/`
   return `file://${(await realPathOf(localPath(url))).replace(/\/$/, '')}/`
 }

@@ -64,7 +64,13 @@ describe('chunks', () => {
           expect(text.slice(covered).trim()).toBe('')
         },
       ),
-      { numRuns: 1_000 },
+      {
+        numRuns: 1_000,
+        examples: [
+          ['   !\nmassa eleifend velit', 3, 0.34],
+          ['### D ###\n    indented\n# A', 3, 0.34],
+        ],
+      },
     )
   })
 

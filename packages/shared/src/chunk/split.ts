@@ -49,10 +49,12 @@ export function splitText(text: string, { maxTokens, overlapTokens, count }: Spl
       // Tokens of parts need not add up to those of the whole: so count what came out.
       while (last > first && count(text.slice(start, pieces[last]?.end)) > maxTokens) last -= 1
       const end = pieces[last]?.end ?? text.length
-      spans.push(...spanOf(text, start, end, headings))
+      // White space alone, with what it would repeat, is no chunk.
+      const isBlank = text.slice(pieces[first]?.start, end).trim() === ''
+      if (!isBlank) spans.push(...spanOf(text, start, end, headings))
       first = last + 1
       const next = pieces[first]
-      if (next) start = overlapStart(start, next)
+      if (next) start = isBlank ? next.start : overlapStart(start, next)
     }
   }
 
@@ -68,7 +70,11 @@ export function splitText(text: string, { maxTokens, overlapTokens, count }: Spl
     const room = Math.min(overlapTokens, maxTokens - next.tokens)
     if (room <= 0) return next.start
     const before = text.slice(from, next.start)
-    const starts = Array.from(before.matchAll(/(?<=\s)\S/g), ({ index }) => from + index)
+    // Not from its first word on: the next chunk must not hold all of this one.
+    const first = from + before.length - before.trimStart().length
+    const starts = Array.from(before.matchAll(/(?<=\s)\S/g), ({ index }) => from + index).filter(
+      start => start > first,
+    )
     let [low, high] = [0, starts.length]
     while (low < high) {
       const middle = (low + high) >> 1

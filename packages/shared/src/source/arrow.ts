@@ -156,14 +156,14 @@ function rowsOf(
   to: number,
 ): Record<string, unknown>[] {
   const columns = paths.flatMap(path => {
-    const column = columnAt(table, path)
+    const column = path === '__proto__' ? null : columnAt(table, path)
     return column
       ? [{ path, column, isTime: DataType.isTimestamp(column.type) || DataType.isDate(column.type) }]
       : []
   })
   const rows: Record<string, unknown>[] = []
   for (let row = from; row < to; row++) {
-    const record: Record<string, unknown> = Object.create(null)
+    const record: Record<string, unknown> = {}
     for (const { path, column, isTime } of columns) {
       const value: unknown = column.get(row)
       record[path] = isTime && value !== null ? new Date(Number(value)) : value

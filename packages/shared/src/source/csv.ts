@@ -140,14 +140,14 @@ export function createRowReader(
 ): (row: CsvRow) => object | string {
   const places = needed.flatMap(name => {
     const place = columns.indexOf(name)
-    return place === -1 ? [] : [{ name, place }]
+    return place === -1 || name === '__proto__' ? [] : [{ name, place }]
   })
   return row => {
     const fields = fieldsOf(row)
     if (fields.length !== columns.length) {
       return `the record has ${fields.length} fields, the header has ${columns.length}`
     }
-    const record: Record<string, unknown> = Object.create(null)
+    const record: Record<string, unknown> = {}
     for (const { name, place } of places) record[name] = decode(fields[place] ?? '')
     return record
   }

@@ -79,7 +79,7 @@ function carriedOf(
   columns: readonly (CarriedColumn & { readonly field: Field })[],
   record: object,
 ): Record<string, CarriedValue> | { readonly fault: string } {
-  const values: Record<string, CarriedValue> = Object.create(null)
+  const values: Record<string, CarriedValue> = {}
   for (const { name, type, field } of columns) {
     const value = toCarried(field(record), type)
     if (value === undefined) {

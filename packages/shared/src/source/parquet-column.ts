@@ -1,7 +1,6 @@
 // The values of one column of a row group, page by page. hyparquet decodes a page; it would read a whole column of a
 // row group at once, and those of pyarrow's defaults have a million rows. What is held is one page.
 
-import { isUtf8 } from 'node:buffer'
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib'
 import type { Compressors, RowGroup } from 'hyparquet'
 import { parquetHeader, readPage } from 'hyparquet/src/column.js'
@@ -37,10 +36,15 @@ const COMPRESSORS: Compressors = {
   BROTLI: (input, length) => brotliDecompressSync(input, { maxOutputLength: Math.max(1, length) }),
 }
 
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
 function textOf(bytes: Uint8Array | undefined): string | object | undefined {
   if (bytes === undefined) return undefined
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
-  return text.includes('\uFFFD') && !isUtf8(bytes) ? BAD_TEXT : text
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    return BAD_TEXT
+  }
 }
 
 const PARSERS: typeof DEFAULT_PARSERS = { ...DEFAULT_PARSERS, stringFromBytes: textOf, jsonFromBytes: textOf }

@@ -13,13 +13,17 @@ export interface OpenStoreOptions {
   readonly s3?: S3Options | undefined
 }
 
-/** Opens 's3://bucket/prefix', a folder, or 'file:///folder'. The AWS SDK is loaded only when it is needed. */
+/** Opens 's3://bucket/prefix', a folder, 'file:///folder', or to read from 'hf://datasets/org/name@revision/path'. The AWS SDK is loaded only when it is needed. */
 export async function openStore(url: string, { create, s3 }: OpenStoreOptions = {}): Promise<Store> {
   if (url === '')
     throw new ReembedError('USAGE', 'Expected a folder or s3://bucket/prefix, got an empty string')
   if (url.startsWith('s3://')) {
     const { openS3 } = await import('./s3.ts')
     return openS3(url, s3)
+  }
+  if (url.startsWith('hf://')) {
+    const { openHub } = await import('./hub.ts')
+    return openHub(url)
   }
   if (url.startsWith('file://')) return openFolder(pathOfUrl(url), { create })
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(url)?.[1] ?? /^(s3[an]?):/i.exec(url)?.[1]

@@ -1,0 +1,158 @@
+// A corpus on the Hugging Face Hub, against a stand-in that speaks its HTTP: revisions, paged trees, ranges, faults.
+
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { gzipSync } from 'node:zlib'
+import { openStore, readSlice } from '@reembed/shared'
+import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest'
+import { openCorpus } from '../src/corpus.ts'
+import { planRun } from '../src/plan.ts'
+
+const MODEL = { id: 'm', revision: 'r', dimensions: 8, pooling: 'mean', normalized: true }
+const SHA = '0123456789abcdef0123456789abcdef01234567'
+const lines = (from: number, to: number): string =>
+  Array.from(
+    { length: to - from },
+    (_, i) => `${JSON.stringify({ id: from + i, text: `text ${from + i}` })}\n`,
+  ).join('')
+const FILES: Record<string, Buffer> = {
+  'data/train/0000.jsonl': Buffer.from(lines(0, 400)),
+  'data/train/ä #1.jsonl.gz': gzipSync(lines(400, 500)),
+  'data/test.jsonl': Buffer.from(lines(500, 510)),
+  'README.md': Buffer.from('# A dataset'),
+}
+const PAGE = 2
+
+let server: ReturnType<typeof createServer>
+let fault: ((request: IncomingMessage, response: ServerResponse) => boolean) | undefined
+let asked: string[]
+
+function answer(request: IncomingMessage, response: ServerResponse): void {
+  const { pathname, searchParams } = new URL(request.url ?? '/', 'http://hub')
+  asked.push(pathname)
+  if (fault?.(request, response)) return
+  const api = '/api/datasets/org/name'
+  if (pathname.startsWith(`${api}/revision/`)) {
+    const known = ['main', 'v1', SHA].includes(decodeURIComponent(pathname.slice(`${api}/revision/`.length)))
+    response.writeHead(known ? 200 : 404).end(JSON.stringify(known ? { sha: SHA } : { error: 'none' }))
+    return
+  }
+  if (pathname.startsWith(`${api}/tree/${SHA}`)) {
+    const folder = decodeURIComponent(pathname.slice(`${api}/tree/${SHA}/`.length))
+    const paths = Object.keys(FILES).filter(path => folder === '' || path.startsWith(`${folder}/`))
+    const from = Number(searchParams.get('cursor') ?? 0)
+    const page = paths.slice(from, from + PAGE).map(path => ({
+      type: 'file',
+      path,
+      size: FILES[path]?.length,
+      oid: `oid-${path}`,
+    }))
+    const next = `<${url()}${pathname}?recursive=true&cursor=${from + PAGE}>; rel="next"`
+    response.writeHead(200, from + PAGE < paths.length ? { link: next } : {}).end(JSON.stringify(page))
+    return
+  }
+  const resolve = `/datasets/org/name/resolve/${SHA}/`
+  const body = pathname.startsWith(resolve)
+    ? FILES[decodeURIComponent(pathname.slice(resolve.length))]
+    : undefined
+  const [, start, end] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? []
+  if (!body) response.writeHead(404).end()
+  else if (Number(start) >= body.length) response.writeHead(416).end()
+  else response.writeHead(206).end(body.subarray(Number(start), end ? Number(end) + 1 : undefined))
+}
+
+const url = (): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+
+beforeAll(async () => {
+  server = createServer(answer).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  vi.stubEnv('HF_ENDPOINT', url())
+  vi.stubEnv('HF_TOKEN', 'secret')
+})
+afterAll(() => {
+  vi.unstubAllEnvs()
+  server.close()
+  server.closeAllConnections()
+})
+beforeEach(() => {
+  fault = undefined
+  asked = []
+})
+
+async function idsOf(source: string): Promise<{ source: string; ids: number[] }> {
+  await using corpus = await openCorpus(source)
+  const { head, slices } = await planRun(corpus, { model: MODEL, documentsPerShard: 50 })
+  await using store = await openStore(head.source)
+  const ids: number[] = []
+  for await (const slice of slices()) {
+    for await (const record of readSlice(store, slice, { fields: head.recipe.fields }).records) {
+      ids.push(record.kind === 'document' ? Number(record.id) : Number.NaN)
+    }
+  }
+  return { source: head.source, ids }
+}
+
+const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i)
+
+it('a dataset is read by its commit, whatever branch was named, over all pages of its tree', async () => {
+  const { source, ids } = await idsOf('hf://datasets/org/name/data')
+  expect(source).toBe(`hf://datasets/org/name@${SHA}/data`)
+  expect(ids).toEqual([...range(500, 510), ...range(0, 500)])
+  expect(asked.every(path => path.includes(SHA) || path.includes('/revision/'))).toBe(true)
+})
+
+it('a folder, a file and a glob of it can be named', async () => {
+  expect((await idsOf('hf://datasets/org/name@v1/data/train')).ids).toEqual(range(0, 500))
+  expect((await idsOf('hf://datasets/org/name@v1/data/test.jsonl')).ids).toEqual(range(500, 510))
+  expect((await idsOf('hf://datasets/org/name/**/*.gz')).ids).toEqual(range(400, 500))
+})
+
+it('overload is waited for, and a broken connection goes on where it stopped', async () => {
+  const seen = new Set<string>()
+  fault = (request, response) => {
+    const kind = request.url?.includes('/resolve/')
+      ? 'file'
+      : request.url?.includes('/tree/')
+        ? 'tree'
+        : 'revision'
+    const isFirst = !seen.has(kind)
+    seen.add(kind)
+    if (isFirst && kind === 'file') {
+      const body = FILES['data/test.jsonl'] ?? Buffer.alloc(0)
+      response.writeHead(206, { 'content-length': body.length })
+      response.write(body.subarray(0, 100), () => response.destroy())
+      return true
+    }
+    if (isFirst) response.writeHead(kind === 'tree' ? 429 : 503).end()
+    return isFirst
+  }
+  await using store = await openStore('hf://datasets/org/name')
+  expect(Buffer.from(await store.get('data/test.jsonl')).toString()).toBe(lines(500, 510))
+  expect(asked.filter(path => path.includes('/resolve/'))).toHaveLength(2)
+  expect(await store.head('README.md')).toMatchObject({ size: 11, etag: 'oid-README.md' })
+  expect(await store.head('nothing')).toBeUndefined()
+})
+
+it('what is missing, closed or written to is told', async () => {
+  await expect(openStore('hf://datasets/org/name@v9')).rejects.toMatchObject({
+    code: 'SOURCE_MISSING',
+    message: `There is no dataset org/name with the revision 'v9' on ${url()}`,
+  })
+  await expect(openStore('hf://models/org/name')).rejects.toMatchObject({
+    code: 'USAGE',
+    message: "Expected hf://datasets/org/name@revision/path, got 'hf://models/org/name'",
+  })
+  await using store = await openStore('hf://datasets/org/name')
+  await expect(store.putIfAbsent('x', Buffer.from('x'))).rejects.toMatchObject({ code: 'USAGE' })
+  fault = (_, response) => {
+    response.writeHead(401).end()
+    return true
+  }
+  const denied = openStore('hf://datasets/org/name')
+  await expect(denied).rejects.toMatchObject({
+    code: 'STORE_DENIED',
+    message: 'The Hub does not let us read org/name (HTTP 401): set HF_TOKEN to a token with access',
+  })
+  await expect(denied).rejects.not.toThrow(/secret/)
+})

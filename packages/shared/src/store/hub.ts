@@ -1,0 +1,186 @@
+// A dataset on the Hugging Face Hub as a store to read from: 'hf://datasets/org/name@revision/path', the form that
+// fsspec, DuckDB and Polars use. A branch is resolved to its commit when the store is opened, and the commit is in the
+// store's URL: a plan names files that can never change, so a worker needs no If-Match.
+//
+//   GET /api/datasets/<org>/<name>/revision/<revision>           { sha }
+//   GET /api/datasets/<org>/<name>/tree/<commit>/<path>?recursive=true&limit=1000    pages by a Link header
+//   GET /datasets/<org>/<name>/resolve/<commit>/<file>           the bytes, by Range
+//
+// Source: huggingface.co/docs/hub/api, and huggingface.js packages/hub/src/lib/list-files.ts for the paging.
+
+import { setTimeout as wait } from 'node:timers/promises'
+import { messageOf, ReembedError } from '../errors.ts'
+import { collect, compareKeys } from './keys.ts'
+import type { ObjectInfo, ReadOptions, Store } from './store.ts'
+
+export interface HubOptions {
+  /** Where the Hub is; HF_ENDPOINT if not given. */
+  readonly endpoint?: string | undefined
+  /** For private and gated datasets; HF_TOKEN if not given. */
+  readonly token?: string | undefined
+  readonly retryMs?: number
+}
+
+interface TreeEntry {
+  readonly type: string
+  readonly path: string
+  readonly size: number
+  readonly oid: string
+  readonly lfs?: { readonly oid: string }
+}
+
+const PAGE = 1_000
+const ATTEMPTS = 5
+
+/** @throws ReembedError USAGE for a URL of another form, SOURCE_MISSING or STORE_DENIED for what can't be seen. */
+export async function openHub(
+  url: string,
+  {
+    endpoint = process.env.HF_ENDPOINT ?? 'https://huggingface.co',
+    token = process.env.HF_TOKEN,
+    retryMs = 500,
+  }: HubOptions = {},
+): Promise<Store> {
+  const [, name, revision = 'main', path = ''] =
+    /^hf:\/\/datasets\/([^/@]+\/[^/@]+)(?:@([^/]+))?(?:\/(.*))?$/.exec(url) ?? []
+  if (name === undefined) {
+    throw new ReembedError('USAGE', `Expected hf://datasets/org/name@revision/path, got '${url}'`)
+  }
+  const origin = endpoint.replace(/\/+$/, '')
+  const root = path.replace(/\/+$/, '')
+  const headers = { 'user-agent': 'reembed', ...(token && { authorization: `Bearer ${token}` }) }
+
+  /** Overload and broken connections are tried again; the body is the caller's to read. */
+  async function request(
+    address: string,
+    { range, signal }: { range?: string; signal?: AbortSignal | undefined } = {},
+  ): Promise<Response> {
+    for (let attempt = 1; ; attempt++) {
+      let failure: string
+      try {
+        const response = await fetch(address, {
+          headers: { ...headers, ...(range && { range }) },
+          signal: signal ?? null,
+        })
+        if (response.ok || response.status === 404 || response.status === 416) return response
+        await response.body?.cancel()
+        if (response.status === 401 || response.status === 403) {
+          throw new ReembedError(
+            'STORE_DENIED',
+            `The Hub does not let us read ${name} (HTTP ${response.status}): set HF_TOKEN to a token with access`,
+          )
+        }
+        failure = `HTTP ${response.status}`
+      } catch (error) {
+        if (error instanceof ReembedError || signal?.aborted) throw error
+        failure = messageOf(error)
+      }
+      if (attempt === ATTEMPTS) {
+        throw new ReembedError(
+          'STORE_UNREACHABLE',
+          `The Hub at ${origin} does not answer for ${name}: ${failure}`,
+          {
+            retry: 'later',
+          },
+        )
+      }
+      await wait(retryMs * 2 ** (attempt - 1), undefined, { signal })
+    }
+  }
+
+  const resolved = await request(`${origin}/api/datasets/${name}/revision/${encodeURIComponent(revision)}`)
+  const { sha } = (resolved.ok ? await resolved.json() : {}) as { sha?: unknown }
+  if (typeof sha !== 'string') {
+    throw new ReembedError(
+      'SOURCE_MISSING',
+      `There is no dataset ${name} with the revision '${revision}' on ${origin}`,
+    )
+  }
+  const commit = sha
+
+  async function* tree(folder: string, signal?: AbortSignal): AsyncGenerator<TreeEntry, void, undefined> {
+    const base = `${origin}/api/datasets/${name}/tree/${commit}/${escaped(folder)}`
+    let next: string | undefined = `${base}?recursive=true&limit=${PAGE}`
+    while (next !== undefined) {
+      const response = await request(next, { signal })
+      if (!response.ok) return
+      yield* (await response.json()) as TreeEntry[]
+      next = /<([^>]+)>;\s*rel="next"/.exec(response.headers.get('link') ?? '')?.[1]
+    }
+  }
+
+  const fileOf = (key: string): string => (root === '' ? key : `${root}/${key}`)
+  const infoOf = ({ path, size, oid, lfs }: TreeEntry): ObjectInfo => ({
+    key: root === '' ? path : path.slice(root.length + 1),
+    size,
+    etag: lfs?.oid ?? oid,
+  })
+
+  async function* stream(
+    key: string,
+    { start = 0, end, signal }: ReadOptions = {},
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    if (end !== undefined && end <= start) return
+    let at = start
+    for (let attempt = 1; ; attempt++) {
+      const range = `bytes=${at}-${end === undefined ? '' : end - 1}`
+      const response = await request(`${origin}/datasets/${name}/resolve/${commit}/${escaped(fileOf(key))}`, {
+        range,
+        signal,
+      })
+      if (response.status === 416) return
+      if (response.status !== 206) {
+        await response.body?.cancel()
+        const what = response.status === 404 ? 'is missing' : 'is not given by ranges'
+        throw new ReembedError('CORRUPT', `'${key}' in ${url} ${what}`)
+      }
+      try {
+        for await (const chunk of response.body ?? []) {
+          at += chunk.length
+          yield chunk
+        }
+        return
+      } catch (error) {
+        // The connection broke: go on from where it stopped.
+        if (signal?.aborted || attempt === ATTEMPTS) throw error
+      }
+    }
+  }
+
+  const readOnly = (): never => {
+    throw new ReembedError('USAGE', `${url} can only be read: choose a folder or s3:// as --output`)
+  }
+
+  return {
+    url: `hf://datasets/${name}@${commit}${root && `/${root}`}`,
+    async *list(prefix, { startAfter, signal } = {}) {
+      const entries: ObjectInfo[] = []
+      for await (const entry of tree(root, signal)) {
+        if (entry.type !== 'file') continue
+        const info = infoOf(entry)
+        if (
+          info.key.startsWith(prefix) &&
+          (startAfter === undefined || compareKeys(info.key, startAfter) > 0)
+        ) {
+          entries.push(info)
+        }
+      }
+      // The Hub lists folder by folder; stores list by key. A dataset has some ten thousand files at most.
+      yield* entries.sort((a, b) => compareKeys(a.key, b.key))
+    },
+    async head(key, { signal } = {}) {
+      const file = fileOf(key)
+      const folder = file.includes('/') ? file.slice(0, file.lastIndexOf('/')) : ''
+      for await (const entry of tree(folder, signal)) {
+        if (entry.type === 'file' && entry.path === file) return infoOf(entry)
+      }
+      return undefined
+    },
+    stream,
+    get: (key, options) => collect(stream(key, options)),
+    putIfAbsent: async () => readOnly(),
+    async [Symbol.asyncDispose]() {},
+  }
+}
+
+const escaped = (path: string): string => path.split('/').map(encodeURIComponent).join('/')

@@ -163,3 +163,14 @@ test('a wrong password is told at once, and is not repeated in the message', asy
   await client.config('SET', 'requirepass', '')
   client.disconnect()
 })
+
+test('a worker whose Redis is gone ends all the same, soon after its grace period', async () => {
+  await queue.add(jobs(1))
+  const { consumer, until } = await consuming(
+    (_, { signal }) =>
+      new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+  )
+  await until(event => event.kind === 'taken')
+  await redis[Symbol.asyncDispose]()
+  await consumer.drain(10)
+})

@@ -1,6 +1,7 @@
 // The worker's side of the queue: takes jobs, keeps their locks, and turns the outcome of each into the right word
 // to BullMQ. Overload, cold starts and outages ('later') hand the job back without spending one of its attempts.
 
+import { once } from 'node:events'
 import type { Job as BullJob } from 'bullmq'
 import { messageOf } from '../errors.ts'
 import { QUEUE, REDIS_PREFIX } from '../names.ts'
@@ -60,6 +61,8 @@ export interface Consumer extends AsyncDisposable {
 const LOCK_MS = 20_000
 const STALL_CHECK_MS = 5_000
 const MAX_STALLS = 8
+/** How long handing jobs back may take once the grace period is over. */
+const HAND_BACK_MS = 3_000
 const WATCH_MS = 5_000
 const STUCK_MS = 60_000
 /** BullMQ's list of jobs that wait. */
@@ -175,16 +178,22 @@ export async function consume(
 
   async function drain(graceMs: number): Promise<void> {
     clearInterval(watching)
-    const closed = worker.close()
     const timer = setTimeout(() => handBack.abort(new Error('the worker must go')), graceMs)
+    // With Redis gone, closing would wait for it without end; the jobs are then found by the stall check.
+    const late = once(AbortSignal.timeout(graceMs + HAND_BACK_MS), 'abort')
     try {
-      await closed
+      await Promise.race([leave(), late])
     } finally {
       clearTimeout(timer)
       handBack.abort()
-      if (name !== undefined) await forgetWorker(redis, name).catch(() => {})
+      worker.disconnect().catch(() => {})
       redis.disconnect()
     }
+  }
+
+  async function leave(): Promise<void> {
+    await worker.close().catch(() => {})
+    if (name !== undefined) await forgetWorker(redis, name).catch(() => {})
   }
 
   return {

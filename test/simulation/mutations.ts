@@ -73,9 +73,9 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'the source is read whatever its etag',
-    file: 'shared/src/source/jsonl.ts',
-    find: 'ifMatch: etag',
-    replace: 'ifMatch: undefined',
+    file: 'shared/src/source/raw.ts',
+    find: '{ start, end, ifMatch: etag, signal }',
+    replace: '{ start, end, signal }',
     quick: true,
   },
   {

@@ -38,6 +38,8 @@ export interface EmbedOptions {
   readonly windowDocuments?: number
   readonly windowBytes?: number
   readonly patienceMs?: number
+  /** Told after each answered request how many texts it held: windows are too coarse to show progress by. */
+  readonly onAnswered?: ((texts: number) => void) | undefined
   readonly clock?: Clock
   readonly random?: () => number
   readonly signal?: AbortSignal | undefined
@@ -68,7 +70,13 @@ export async function* embed(
   yield* mapConcurrent(
     windows(records, options),
     (window, stop) =>
-      embedWindow(window, { dimensions: endpoint.info.dimensions, meter, sender, signal: stop }),
+      embedWindow(window, {
+        dimensions: endpoint.info.dimensions,
+        meter,
+        sender,
+        onAnswered: options.onAnswered,
+        signal: stop,
+      }),
     { limit: WINDOWS, signal },
   )
 }
@@ -110,11 +118,12 @@ interface WindowContext {
   readonly meter: TokenMeter
   readonly sender: Sender
   readonly signal: AbortSignal
+  readonly onAnswered: EmbedOptions['onAnswered']
 }
 
 async function embedWindow(
   { texts, rejects }: Window,
-  { dimensions, meter, sender, signal }: WindowContext,
+  { dimensions, meter, sender, onAnswered, signal }: WindowContext,
 ): Promise<EmbeddedWindow> {
   const packed = pack(
     texts.map(({ text, bytes }) => ({ tokens: meter.estimate(text.length), bytes })),
@@ -132,6 +141,7 @@ async function embedWindow(
     vectors,
     answered(sent: readonly string[], counted: number | null) {
       tokens = tokens === null || counted === null ? null : tokens + counted
+      onAnswered?.(sent.length)
       if (counted !== null) meter.learn(sent.length, lengthOf(sent), counted)
     },
     refuse(row: number, reason: Reject['reason'], message: string) {

@@ -24,6 +24,7 @@ export interface Embedder extends AsyncDisposable {
     run: OpenRun,
     records: AsyncIterable<SourceRecord>,
     signal: AbortSignal,
+    onAnswered?: (texts: number) => void,
   ): AsyncGenerator<EmbeddedWindow, void, undefined>
 }
 
@@ -127,7 +128,7 @@ export function createEmbedder(
       const { state } = limiter
       return trouble !== '' && state.startsWith('ok') ? trouble : state
     },
-    async *embed(run, records, signal) {
+    async *embed(run, records, signal, onAnswered) {
       const { prompt, truncate } = run.plan.recipe
       const name = `${run.store.url} ${run.plan.run}`
       const block = blocked.get(name)
@@ -148,6 +149,7 @@ export function createEmbedder(
           prompt,
           clock,
           random,
+          onAnswered,
           signal,
         })) {
           trouble = ''

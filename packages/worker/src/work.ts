@@ -53,7 +53,12 @@ export async function work(
   let tokens: number | null = 0
   let truncated = 0
   let repaired = 0
-  for await (const window of embedder.embed(run, reader.records, signal)) {
+  let embedded = 0
+  const progressed = (texts: number): void => {
+    embedded += texts
+    documents(embedded)
+  }
+  for await (const window of embedder.embed(run, reader.records, signal, progressed)) {
     writer.append({
       ids: window.documents.map(({ id }) => id),
       hashes: hashesOf(window),
@@ -64,7 +69,6 @@ export async function work(
     tokens = tokens === null || window.tokens === null ? null : tokens + window.tokens
     truncated += window.truncated
     repaired += window.repaired
-    documents(writer.rows + rejects.length)
   }
   signal.throwIfAborted()
 

@@ -23,6 +23,7 @@ import { createWatch } from './watch.ts'
 export interface JobContext {
   /** Aborted when the job's lock is lost or the worker must go: stop, write nothing more. */
   readonly signal: AbortSignal
+  /** Documents of this job that are embedded so far. */
   documents(count: number): void
   finished(counts: ShardCounts): Promise<void>
 }
@@ -61,6 +62,8 @@ export interface Consumer extends AsyncDisposable {
 const LOCK_MS = 20_000
 const STALL_CHECK_MS = 5_000
 const MAX_STALLS = 8
+/** Progress is for people: a job writes it to Redis no oftener than this. */
+const NOTE_MS = 500
 /** How long handing jobs back may take once the grace period is over. */
 const HAND_BACK_MS = 3_000
 const WATCH_MS = 5_000
@@ -109,9 +112,14 @@ export async function consume(
       const { run, shard } = job
       watch.taken(bull.id ?? '')
       onEvent({ kind: 'taken', job })
+      let notedMs = 0
       await handle(job, {
         signal,
-        documents: count => void noteDocuments(redis, run, shard, count).catch(() => {}),
+        documents(count) {
+          if (Date.now() - notedMs < NOTE_MS) return
+          notedMs = Date.now()
+          noteDocuments(redis, run, shard, count).catch(() => {})
+        },
         finished: counts => noteShard(redis, run, shard, counts).catch(() => {}),
       })
       onEvent({ kind: 'done', job })

@@ -12,17 +12,21 @@ interface Share {
   readonly count: number
   readonly step: number
   readonly mutation: string | undefined
+  /** Not 0: no further seed. Ending a thread from outside in the middle of one can bring the process down. */
+  readonly stop: Int32Array
 }
 
 if (isMainThread) process.exitCode = await explore()
 else await take(workerData as Share)
 
 /** Every `step`th seed, each history as a message. */
-async function take({ from, count, step, mutation }: Share): Promise<void> {
+async function take({ from, count, step, mutation, stop }: Share): Promise<void> {
   if (mutation !== undefined) mutate(mutation)
   // Loaded after the rule was taken out.
   const { simulate } = await import('./simulate.ts')
-  for (let seed = from; seed < from + count; seed += step) parentPort?.postMessage(await simulate(seed))
+  for (let seed = from; seed < from + count && Atomics.load(stop, 0) === 0; seed += step) {
+    parentPort?.postMessage(await simulate(seed))
+  }
 }
 
 async function explore(): Promise<number> {
@@ -43,13 +47,11 @@ async function explore(): Promise<number> {
   const sums: Record<string, number> = {}
   let [turns, done, broken] = [0, 0, 0]
 
+  const stop = new Int32Array(new SharedArrayBuffer(4))
   const threads = Array.from({ length: step }, (_, i) => {
-    const share: Share = { from: from + i, count: count - i, step, mutation: values.mutation }
+    const share: Share = { from: from + i, count: count - i, step, mutation: values.mutation, stop }
     return new Worker(new URL(import.meta.url), { workerData: share })
   })
-  const stop = (): void => {
-    for (const thread of threads) void thread.terminate()
-  }
   function take(history: History): void {
     done += 1
     turns += history.turns
@@ -59,7 +61,7 @@ async function explore(): Promise<number> {
     process.stdout.write(
       `seed ${history.seed} broke after ${history.turns} turns:\n  ${history.broken.join('\n  ')}\n`,
     )
-    if (!values['keep-going']) stop()
+    if (!values['keep-going']) Atomics.store(stop, 0, 1)
   }
   await Promise.all(
     threads.map(

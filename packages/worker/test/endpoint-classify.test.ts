@@ -119,10 +119,11 @@ describe('classify', () => {
     expect(classifyError(Object.assign(new Error('x'), { code }), false)).toMatchObject({ kind })
   })
 
-  test('overload, cold starts and outages may be tried later without counting; denials and foreign models never', () => {
+  test('what may pass is tried later without counting: overload, cold starts, outages, denials that an operator can mend; what cannot pass never', () => {
     const retry = (status: number, body = ''): string => toError(classify(status, {}, body), 'http://e').retry
     expect([429, 503, 502, 424].map(status => retry(status))).toEqual(['later', 'later', 'later', 'later'])
-    expect([401, 403, 404, 302].map(status => retry(status))).toEqual(['no', 'no', 'no', 'no'])
+    expect([401, 403].map(status => retry(status))).toEqual(['later', 'later'])
+    expect([404, 302].map(status => retry(status))).toEqual(['no', 'no'])
     expect(toError({ kind: 'wrong_model', message: 'm' }, 'http://e')).toMatchObject({
       code: 'MODEL_MISMATCH',
       retry: 'later',

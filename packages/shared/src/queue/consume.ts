@@ -89,6 +89,12 @@ export async function consume(
   const handBack = new AbortController()
   const watch = createWatch({ lockMs: LOCK_MS, stuckMs: STUCK_MS })
   let name: string | undefined
+  // Idle is: nothing waits and nothing is under way here. BullMQ's 'drained' tells the first half alone.
+  let underWay = 0
+  let drainedQueue = false
+  const tellIdle = (): void => {
+    if (drainedQueue && underWay === 0) onEvent({ kind: 'idle' })
+  }
 
   // BullMQ gives its processor a signal only if it declares three parameters.
   const worker = new Worker<unknown, void>(QUEUE, (bull, token, signal) => process(bull, token, signal), {
@@ -106,6 +112,9 @@ export async function consume(
     lost: AbortSignal | undefined,
   ): Promise<void> {
     let job: Job | undefined
+    let done = false
+    underWay += 1
+    drainedQueue = false
     const signal = lost ? AbortSignal.any([lost, handBack.signal]) : handBack.signal
     try {
       job = parseJob(bull.data)
@@ -122,6 +131,7 @@ export async function consume(
         },
         finished: counts => noteShard(redis, run, shard, counts).catch(() => {}),
       })
+      done = true
       onEvent({ kind: 'done', job })
     } catch (error) {
       if (job) await noteAbandoned(redis, job.run, job.shard).catch(() => {})
@@ -141,6 +151,9 @@ export async function consume(
       throw verdict.do === 'fail' ? new UnrecoverableError(messageOf(error)) : new Error(messageOf(error))
     } finally {
       if (job) watch.ended(bull.id ?? '')
+      underWay -= 1
+      // A job that was put off leaves nothing new to see.
+      if (done) tellIdle()
     }
   }
 
@@ -159,7 +172,10 @@ export async function consume(
     )
   }, WATCH_MS)
   watching.unref()
-  worker.on('drained', () => onEvent({ kind: 'idle' }))
+  worker.on('drained', () => {
+    drainedQueue = true
+    tellIdle()
+  })
   worker.on('stalled', id => onEvent({ kind: 'stalled', id }))
 
   const errors = { times: 0, since: 0, pauseMs: 1_000 }

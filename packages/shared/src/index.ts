@@ -71,6 +71,7 @@ export {
   requirePrivate,
 } from './queue/redis.ts'
 export { type Verdict, verdictOf } from './queue/verdict.ts'
+export * from './quote.ts'
 export { type ModelIdentity, RECEIPT_KEY, type Receipt, type RejectRow } from './receipt.ts'
 export { type CheckedShard, checkShard, type ShardExpectations } from './shard/check.ts'
 export { type Dtype, HASH_BYTES, type ShardLayout } from './shard/columns.ts'

@@ -58,6 +58,7 @@ export async function work(
     embedded += texts
     documents(embedded)
   }
+  const startedMs = Date.now()
   for await (const window of embedder.embed(run, reader.records, signal, progressed)) {
     writer.append({
       ids: window.documents.map(({ id }) => id),
@@ -80,6 +81,7 @@ export async function work(
     tokens,
     truncated,
     repaired,
+    ...(embedded > 0 && { startedMs, endedMs: Date.now() }),
   })
   const bytes = buffer.bytes()
   const outcome = await store.putIfAbsent(key, bytes, {

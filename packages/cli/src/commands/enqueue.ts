@@ -1,6 +1,6 @@
 import { countPresent, enqueueMissing, recordPlan, shardsPresent } from '@reembed/producer'
 import { openQueue, readManifest, readRunState } from '@reembed/shared'
-import { describePlan } from '../describe-plan.ts'
+import { describePlan, describeQuote } from '../describe-plan.ts'
 import { stopped } from '../follow.ts'
 import { count, facts, print } from '../format.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
@@ -28,6 +28,7 @@ export async function enqueue(flags: CorpusFlags & OutputFlags & RedisFlags & Js
     { run: plan.run, created, finished, shards: plan.shards, done, added },
     facts([
       ...describePlan(planned),
+      ...(created && plan.quote ? describeQuote(plan.quote) : []),
       [
         'queued',
         finished

@@ -1,7 +1,7 @@
 // From flags to a planned run: ask the endpoint which model it is, look at the corpus, cut it.
 
 import { type Corpus, planRun, type SurveyedRun } from '@reembed/producer'
-import { ReembedError, readPlan, type ShardLayout, type Store } from '@reembed/shared'
+import { ReembedError, type RunLimits, readPlan, type ShardLayout, type Store } from '@reembed/shared'
 import { type Endpoint, modelOf, openEndpoint, settleReference } from '@reembed/worker'
 import { chunkingOf, findTokenizer } from './chunking.ts'
 import { note } from './format.ts'
@@ -15,10 +15,16 @@ export async function planFrom(
   flags: CorpusFlags,
   given: EndpointGiven,
   output: Store | undefined,
-): Promise<SurveyedRun & { readonly maxInputLength: number | null; readonly quoted?: Quoted }> {
+): Promise<
+  SurveyedRun & {
+    readonly maxInputLength: number | null
+    readonly limits: RunLimits
+    readonly quoted?: Quoted
+  }
+> {
   const { url, options } = given
   const price = await priceOf(flags, given)
-  limitsOf(flags, price)
+  const limits = limitsOf(flags, price)
   await using endpoint = await openEndpoint(url, { ...options, truncate: flags.truncate })
   const model = modelOf(endpoint)
   await settlePrompt(endpoint, flags.prompt)
@@ -47,7 +53,7 @@ export async function planFrom(
   })
   const { maxInputLength } = endpoint.info
   // A run that was begun before has its quote.
-  if ('seq' in planned.head) return { ...planned, maxInputLength }
+  if ('seq' in planned.head) return { ...planned, maxInputLength, limits }
   const quoted = await quoteFrom(corpus, planned, endpoint, {
     tokenizer: await findTokenizer(flags.tokenizer, flags.model),
     price,
@@ -55,7 +61,7 @@ export async function planFrom(
     probe: output === undefined || price !== undefined,
     given,
   })
-  return { ...planned, head: { ...planned.head, quote: quoted.quote }, maxInputLength, quoted }
+  return { ...planned, head: { ...planned.head, quote: quoted.quote }, maxInputLength, limits, quoted }
 }
 
 /** A server's own prompt comes in front of ours, and no request can ask it not to: the model would see both. */

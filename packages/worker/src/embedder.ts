@@ -25,6 +25,8 @@ export interface Embedder extends AsyncDisposable {
     records: AsyncIterable<SourceRecord>,
     signal: AbortSignal,
     onAnswered?: (texts: number) => void,
+    /** Puts something between this job and the endpoint. */
+    metered?: (endpoint: Endpoint) => Endpoint,
   ): AsyncGenerator<EmbeddedWindow, void, undefined>
 }
 
@@ -128,7 +130,7 @@ export function createEmbedder(
       const { state } = limiter
       return trouble !== '' && state.startsWith('ok') ? trouble : state
     },
-    async *embed(run, records, signal, onAnswered) {
+    async *embed(run, records, signal, onAnswered, metered = endpoint => endpoint) {
       const { prompt, truncate } = run.plan.recipe
       const name = `${run.store.url} ${run.plan.run}`
       const block = blocked.get(name)
@@ -143,7 +145,7 @@ export function createEmbedder(
         blocked.delete(name)
         const { endpoint } = connection
         for await (const window of embed(records, {
-          endpoint,
+          endpoint: metered(endpoint),
           limiter,
           reference,
           prompt,

@@ -13,13 +13,12 @@ import {
   openQueue,
   ReembedError,
   readManifest,
-  readRunState,
   type Store,
   shardPrefix,
 } from '@reembed/shared'
 import { startWorker, untilChanged } from '@reembed/worker'
 import { describePaid, describePlan, describeQuote } from '../describe-plan.ts'
-import { follow, stopped } from '../follow.ts'
+import { follow, settleLimits } from '../follow.ts'
 import { bytes, count, duration, facts, note, print } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
@@ -47,14 +46,13 @@ export async function run(flags: RunFlags): Promise<void> {
   const { plan, created } = await recordPlan(store, planned)
   note(facts([...describePlan(planned), ...(created && plan.quote ? describeQuote(plan.quote) : [])]))
 
-  const state = await readRunState(store, plan.run)
-  if (state !== 'running') throw stopped(plan.run, state)
   const finished = await readManifest(store, plan.run)
   if (finished) {
     const outcome = await publish(store, finished, flags)
     conclude(flags, store, finished, outcome, ['note', 'nothing to do: this run was finished before'])
     return
   }
+  await settleLimits(store, plan.run, planned.limits)
   if (!created) note('going on with a run that was begun before')
 
   const redis = await openOrStartRedis(flags, stack)

@@ -4,6 +4,7 @@
 import { type Board, messageOf, ReembedError, type SourceRecord } from '@reembed/shared'
 import { connectToReplicas, connectToUrl, type Use } from './connections.ts'
 import { type Clock, systemClock } from './embed/clock.ts'
+import { createVectorMemory } from './embed/memory.ts'
 import { type EmbeddedWindow, embed } from './embed.ts'
 import {
   BLOCKED_MS,
@@ -63,6 +64,7 @@ export function createEmbedder(
     : connectToUrl({ url, options, open, observed })
   /** Runs for which the endpoint has the wrong model. Their jobs go back at once and leave the worker to others. */
   const blocked = new Map<string, { readonly error: ReembedError; readonly untilMs: number }>()
+  const memory = createVectorMemory()
   let trouble = ''
   const limiter = createLimiter({ ...fleet, max: () => PERMIT_SHARE * permits(), clock, random })
   metrics?.watchLimiters(() => limiter)
@@ -91,6 +93,7 @@ export function createEmbedder(
           endpoint,
           limiter,
           reference,
+          memory,
           prompt,
           clock,
           random,

@@ -18,7 +18,7 @@ import {
 import { createBudgets } from './budget.ts'
 import { isAbsence } from './embed/react.ts'
 import { createEmbedder } from './embedder.ts'
-import { type EndpointOptions, probeEndpoint } from './endpoint/index.ts'
+import { type EndpointOptions, parseAddresses, probeEndpoint, type ReplicaEvent } from './endpoint/index.ts'
 import { createWorkerMetrics } from './metrics.ts'
 import { createRuns } from './runs.ts'
 import { work } from './work.ts'
@@ -67,15 +67,21 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const runs = createRuns(options)
   const seenOutputs = new Set<string>()
   const metrics = options.metrics && createWorkerMetrics(options.metrics, concurrency)
-  const board = openBoard(redis, options.endpoint)
+  const board = openBoard(redis, parseAddresses(options.endpoint, options.endpointOptions).name)
   const embedder = createEmbedder(options.endpoint, options.endpointOptions, {
     metrics,
     board,
     worker: name,
+    onReplica,
     probe: stop => probeEndpoint(options.endpoint, options.endpointOptions ?? {}, isAbsence, stop),
   })
 
   const budgets = createBudgets(() => openLedger(redis), name)
+
+  function onReplica({ kind, ...facts }: ReplicaEvent): void {
+    const isBad = kind === 'ejected' || kind === 'quarantined' || kind === 'unreachable'
+    log[isBad ? 'warn' : 'info'](facts, `replica ${kind.replace('_', ' ')}`)
+  }
 
   async function handle(job: Job, context: JobContext): Promise<void> {
     const startedMs = performance.now()

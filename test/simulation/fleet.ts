@@ -93,12 +93,21 @@ const faultOf = (world: World): Outcome =>
     { kind: 'batch_limit', limit: 2, message: 'at most 2' },
   ])
 
-/** The vector that `revision` gives: a unit vector that depends on all of both. */
+/** The vector that `revision` gives: a unit vector that depends on all of both. Histories have few texts, again and again. */
 export function vectorOf(revision: string, text: string): Float32Array {
+  const name = `${revision}\0${text}`
+  const known = vectors.get(name)
+  if (known) return known
+  const vector = makeVector(name)
+  vectors.set(name, vector)
+  return vector
+}
+
+const vectors = new Map<string, Float32Array>()
+
+function makeVector(name: string): Float32Array {
   let hash = 2166136261
-  for (const part of [revision, '\0', text]) {
-    for (let i = 0; i < part.length; i += 1) hash = Math.imul(hash ^ part.charCodeAt(i), 16777619)
-  }
+  for (let i = 0; i < name.length; i += 1) hash = Math.imul(hash ^ name.charCodeAt(i), 16777619)
   const vector = new Float32Array(DIMENSIONS)
   let norm = 0
   for (let i = 0; i < DIMENSIONS; i += 1) {

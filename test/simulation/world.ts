@@ -98,8 +98,28 @@ export function createWorld(seed: number): World {
   }
 }
 
-/** After every promise that could run has run. */
-const quiet = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+/**
+ * Resolves after every promise that could run has run: Node empties the queue of promises before each immediate. They
+ * are set many at a time, because Node polls for input once for all that are set.
+ */
+const quiet = (): Promise<void> => {
+  if (set === 0) {
+    set = IMMEDIATES
+    for (let i = 0; i < IMMEDIATES; i += 1) setImmediate(next)
+  }
+  return new Promise(resolve => {
+    resume = resolve
+  })
+}
+
+function next(): void {
+  set -= 1
+  resume?.()
+}
+
+const IMMEDIATES = 64
+let set = 0
+let resume: (() => void) | undefined
 
 /** Tommy Ettinger's mulberry32: 32 bits of state, good enough to explore with. */
 function mulberry32(seed: number): () => number {

@@ -3,6 +3,8 @@
 // any of them (it is never called again), stop it for a while, or lose the reply. Between two turns only promises of
 // the process itself run, and setImmediate comes after all of them: the same seed gives the same history.
 
+import { mulberry32 } from '../parts/random.ts'
+
 /** A process of the simulated fleet. Once it is dead, nothing that it waits for ever happens. */
 export interface Process {
   readonly name: string
@@ -120,14 +122,3 @@ function next(): void {
 const IMMEDIATES = 64
 let set = 0
 let resume: (() => void) | undefined
-
-/** Tommy Ettinger's mulberry32: 32 bits of state, good enough to explore with. */
-function mulberry32(seed: number): () => number {
-  let state = seed | 0
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}

@@ -122,7 +122,7 @@ export const giving =
     for (let n = 0; n < count; n += 1) {
       if (left.length === 0) left = [...given]
       const [fault] = left.splice(Math.floor(random() * left.length), 1)
-      await lookout.untilShards(Math.floor((LAST * shards * (n + random())) / count))
+      await lookout.untilShards(Math.floor((LAST * shards * (n + 0.5 + random() / 2)) / count))
       if (lookout.published) break
       wounds.given += 1
       await fault?.(cluster, wounds, random)

@@ -17,13 +17,24 @@ const pick = <T>(values: readonly T[], random: () => number): T | undefined =>
 const heldBy = (workers: readonly WorkerProcess[], { lookout }: Cluster): number[] =>
   workers.flatMap(({ held }) => [...held].filter(shard => !lookout.seen.has(shard)))
 
-/** Notes when all of these are made, without waiting for it. */
-function expectSoon(shards: readonly number[], { lookout }: Cluster, wounds: Wounds): void {
+/** Notes when other workers have all of these, or they are made, without waiting for it. */
+function expectTakeover(
+  shards: readonly number[],
+  victim: WorkerProcess,
+  { fleet, lookout }: Cluster,
+  wounds: Wounds,
+): void {
   const started = performance.now()
   wounds.taken.push(...shards)
   if (shards.length === 0) return
-  const made = lookout.untilPresent(shards)
-  wounds.healing.push(made.then(() => void wounds.recoveriesMs.push(performance.now() - started)))
+  const taken = new Set<number | undefined>()
+  const stop = fleet.listen(({ what, worker, shard }) => {
+    if (what === 'taken' && worker !== victim) taken.add(shard)
+  })
+  const over = lookout.until(() => shards.every(shard => taken.has(shard) || lookout.seen.has(shard)))
+  wounds.healing.push(
+    over.then(() => void wounds.recoveriesMs.push(performance.now() - started)).finally(stop),
+  )
 }
 
 /** From now until a shard is made that nobody had begun: until more are new than were under way. */
@@ -39,7 +50,7 @@ export const kill: Fault = async (cluster, wounds, random) => {
   const victim = pick(cluster.fleet.workers, random)
   if (!victim) return
   cluster.fleet.replace(victim, 'SIGKILL')
-  expectSoon(heldBy([victim], cluster), cluster, wounds)
+  expectTakeover(heldBy([victim], cluster), victim, cluster, wounds)
 }
 
 /** SIGTERM to a worker that takes jobs; another process takes its place at once. */
@@ -80,7 +91,7 @@ export const freeze =
     const victim = pick(awake().filter(isBusy), random)
     if (!victim) return
     victim.freeze()
-    expectSoon(heldBy([victim], cluster), cluster, wounds)
+    expectTakeover(heldBy([victim], cluster), victim, cluster, wounds)
     const thawed = wait(1000 * seconds * (1 + random() / 2)).then(() => victim.thaw())
     wounds.healing.push(thawed)
   }

@@ -21,8 +21,6 @@ export interface Lookout extends AsyncDisposable {
   until(what: () => boolean): Promise<void>
   /** Resolves when so many shards are there, or the run is published. */
   untilShards(count: number): Promise<void>
-  /** Resolves when all of these are there. */
-  untilPresent(shards: readonly number[]): Promise<void>
   /** Keys of shards that are not what they were when first seen. */
   overwritten(): Promise<string[]>
 }
@@ -89,7 +87,6 @@ export function createLookout(
     },
     until,
     untilShards: count => until(() => published || seen.size >= count),
-    untilPresent: numbers => until(() => numbers.every(number => seen.has(number))),
     async overwritten() {
       const changed: string[] = []
       for (const [key, etag] of etags) if ((await sight.etag(key)) !== etag) changed.push(key)

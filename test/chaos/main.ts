@@ -10,7 +10,7 @@ import type { ClusterOptions } from './cluster.ts'
 import { bundleCommand } from './command.ts'
 import { s3Fault } from './faults.ts'
 import { raceForKeys } from './keys.ts'
-import { type Row, rowOf, rowOfRace, table } from './report.ts'
+import { type Row, rowOf, rowOfRace, table, unfinished } from './report.ts'
 import { giving, SCENARIOS, type Scenario } from './scenarios.ts'
 import { runTrial, type Trial } from './trial.ts'
 
@@ -51,7 +51,8 @@ async function main(): Promise<number> {
   const rows: Row[] = []
   for (const name of names) {
     const scenario = SCENARIOS[name]
-    if (scenario) rows.push(await play(name, scenario, command, quiet))
+    if (scenario)
+      rows.push(await play(name, scenario, command, quiet).catch(error => unfinished(name, error)))
     else rows.push(...(await race()))
     note(table(rows.slice(-1)))
   }

@@ -1,5 +1,6 @@
 // What happened, as one plain table, and what of it broke a promise.
 
+import { messageOf } from '@reembed/shared'
 import type { Race } from './keys.ts'
 import type { Scenario } from './scenarios.ts'
 import type { Trial } from './trial.ts'
@@ -86,18 +87,32 @@ export function rowOf({ name, scenario, faults, s3Faults, trial, calm }: Played)
   }
 }
 
-export const rowOfRace = (store: string, { rounds, processes, seconds: took, broken }: Race): Row => ({
-  scenario: `keys, ${store}`,
-  faults: `${rounds} x ${processes}`,
+const EMPTY: Omit<Row, 'scenario' | 'broken'> = {
+  faults: '',
   documents: null,
   lost: 0,
   doubled: 0,
   foreign: 0,
-  overwritten: broken.length,
+  overwritten: 0,
   paidAgain: '',
   recovery: '',
-  time: `${took.toFixed(0)} s`,
+  time: '',
   notes: [],
+}
+
+/** A scenario that did not come to its end. */
+export const unfinished = (scenario: string, error: unknown): Row => ({
+  ...EMPTY,
+  scenario,
+  broken: [messageOf(error)],
+})
+
+export const rowOfRace = (store: string, { rounds, processes, seconds: took, broken }: Race): Row => ({
+  ...EMPTY,
+  scenario: `keys, ${store}`,
+  faults: `${rounds} x ${processes}`,
+  overwritten: broken.length,
+  time: `${took.toFixed(0)} s`,
   broken: broken.slice(0, 5),
 })
 

@@ -16,7 +16,7 @@ export interface CanaryRequest extends RequestOptions {
 export interface Canary {
   /** Inputs that ride along with each request: 0 or 1. */
   readonly inputs: number
-  /** Like `Endpoint.request`, and `wrong_model` where the reply proves to be of another model. */
+  /** Like `Endpoint.request`, limits without the canary, and `wrong_model` where the reply may be of another model. */
   request(texts: readonly string[], vectors: Float32Array, request: CanaryRequest): Promise<Outcome>
 }
 
@@ -55,10 +55,8 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
         rows: [...rows, spare],
         ...options,
       })
-      // The server was started again with room for these texts and no more.
-      if (outcome.kind === 'batch_limit' && outcome.limit === texts.length) {
-        return endpoint.request(texts, vectors, { rows, ...options })
-      }
+      // The server was started again and takes less: without its canary no request may go.
+      if (outcome.kind === 'batch_limit') return withoutCanary(outcome)
       if (outcome.kind !== 'ok') return outcome
       if (outcome.badRows.includes(texts.length)) {
         return { kind: 'corrupt', message: 'a text that it could embed before came back without a vector' }
@@ -90,6 +88,15 @@ export function requestShape(endpoint: Endpoint): RequestShape {
   const canaries = rides ? referenceTexts.filter(text => text.length <= MAX_CHARACTERS) : []
   return { inputs: rides ? Math.max(1, inputs - 1) : inputs, tokens, canaries }
 }
+
+const withoutCanary = (refused: Extract<Outcome, { kind: 'batch_limit' }>): Outcome =>
+  refused.limit > 1
+    ? { ...refused, limit: refused.limit - 1 }
+    : {
+        kind: 'wrong_model',
+        message:
+          'it was started again and takes one text a request: which model answers is to be proved anew',
+      }
 
 function canariesOf({ texts, vectors }: ModelReference): { text: string; vector: Float32Array }[] {
   return texts.flatMap((text, i) => {

@@ -15,7 +15,7 @@ export interface CanaryRequest extends RequestOptions {
 export interface Canary {
   /** Inputs that ride along with each request: 0 or 1. */
   readonly inputs: number
-  /** Like `Endpoint.request`, and `wrong_model` where the reply proves to be of another model. */
+  /** Like `Endpoint.request`, limits without the canary, and `wrong_model` where the reply may be of another model. */
   request(texts: readonly string[], vectors: Float32Array, request: CanaryRequest): Promise<Outcome>
 }
 
@@ -59,10 +59,8 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
         rows: [...rows, spare],
         ...options,
       })
-      // The server was started again with room for these texts and no more.
-      if (outcome.kind === 'batch_limit' && outcome.limit === texts.length) {
-        return endpoint.request(texts, vectors, { rows, ...options })
-      }
+      // The server was started again and takes less: without its canary no request may go.
+      if (outcome.kind === 'batch_limit') return withoutCanary(outcome)
       if (outcome.kind !== 'ok') return outcome
       if (outcome.badRows.includes(texts.length)) {
         return { kind: 'corrupt', message: 'a text that it could embed before came back without a vector' }
@@ -75,6 +73,15 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
     },
   }
 }
+
+const withoutCanary = (refused: Extract<Outcome, { kind: 'batch_limit' }>): Outcome =>
+  refused.limit > 1
+    ? { ...refused, limit: refused.limit - 1 }
+    : {
+        kind: 'wrong_model',
+        message:
+          'it was started again and takes one text a request: which model answers is to be proved anew',
+      }
 
 function canariesOf({ texts, vectors }: ModelReference): { text: string; vector: Float32Array }[] {
   return texts.flatMap((text, i) => {

@@ -50,5 +50,9 @@ export const REQUIREMENTS: readonly Requirement[] = [
     id: 'P-LIMITS',
     promise: 'A run with limits stops within them and one request per worker, also when Redis is emptied.',
   },
+  {
+    id: 'P-GATE',
+    promise: 'A run that fails a gate is held back, with both figures, until a person insists.',
+  },
   { id: 'P-VERIFY', promise: 'Each kind of damage to a run is found and told apart.' },
 ]

@@ -5,6 +5,7 @@ import { ReembedError, type RunLimits, readPlan, type ShardLayout, type Store } 
 import { type Endpoint, modelOf, openEndpoint, settleReference } from '@reembed/worker'
 import { chunkingOf, findTokenizer } from './chunking.ts'
 import { note } from './format.ts'
+import { gatingOf, keepQueries } from './gating.ts'
 import type { CorpusFlags } from './options.ts'
 import type { EndpointGiven } from './parts.ts'
 import { limitsOf, priceOf, type Quoted, quoteFrom } from './quoting.ts'
@@ -25,6 +26,7 @@ export async function planFrom(
   const { url, options } = given
   const price = await priceOf(flags, given)
   const limits = limitsOf(flags, price)
+  const gating = await gatingOf(flags)
   await using endpoint = await openEndpoint(url, { ...options, truncate: flags.truncate })
   const model = modelOf(endpoint)
   await settlePrompt(endpoint, flags.prompt)
@@ -61,7 +63,10 @@ export async function planFrom(
     probe: output === undefined || price !== undefined,
     given,
   })
-  return { ...planned, head: { ...planned.head, quote: quoted.quote }, maxInputLength, limits, quoted }
+  if (output) await keepQueries(output, planned.head.run, gating, endpoint, planned.head.recipe)
+  const { queries: _, ...gates } = gating
+  const head = { ...planned.head, ...gates, quote: quoted.quote }
+  return { ...planned, head, maxInputLength, limits, quoted }
 }
 
 /** A server's own prompt comes in front of ours, and no request can ask it not to: the model would see both. */

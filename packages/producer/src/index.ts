@@ -1,16 +1,26 @@
 // The whole public surface of @reembed/producer; every other file is private to the package.
 
 export { type Audit, createAudit } from './audit.ts'
+export { type JudgedQuery, putQueries, type QueryVector } from './compare/evaluate.ts'
+export { type CompareOptions, type Comparison, compareRuns, type Health } from './compare/runs.ts'
 export { type Corpus, type OpenCorpusOptions, openCorpus } from './corpus.ts'
 export { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
 export { type Estimate, estimateTotal } from './estimate/estimate.ts'
 export { type QuoteOptions, quoteRun } from './estimate/quote.ts'
 export { type InputSample, sampleInputs } from './estimate/sample-inputs.ts'
 export { finalize } from './finalize.ts'
+export { type Gate, judge, needsQueries, parseGate, type Verdict } from './gates.ts'
 export { type HookKind, type Hooks, type HooksOptions, serveHooks } from './hooks.ts'
 export { type PlanRequest, planRun, type SurveyedRun } from './plan.ts'
 export { type Preview, previewRun } from './preview.ts'
-export { DEFAULT_MAX_REJECTS, type PublishOutcome, publish, rejectsAllowed, rollback } from './publish.ts'
+export {
+  DEFAULT_MAX_REJECTS,
+  type PublishOutcome,
+  publish,
+  publishDespite,
+  rejectsAllowed,
+  rollback,
+} from './publish.ts'
 export { type PlannedRun, recordPlan } from './record.ts'
 export { type Sample, type SampleOptions, sampleCorpus } from './sample.ts'
 export { type Calendar, openCalendar } from './schedule/cron.ts'

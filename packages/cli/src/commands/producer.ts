@@ -12,14 +12,7 @@ import {
 import type { Command } from 'commander'
 import { requireConfigFile, schedulesOf } from '../config/schedules.ts'
 import { onInterrupt } from '../interrupt.ts'
-import {
-  absolute,
-  type EndpointGiven,
-  openOutput,
-  requireEndpoint,
-  requireRedis,
-  s3OptionsOf,
-} from '../parts.ts'
+import { absolute, checkEndpoint, openOutput, requireEndpoint, requireRedis, s3OptionsOf } from '../parts.ts'
 import { type FleetFlags, planTick } from '../planning-tick.ts'
 import { sweepOutputs } from '../sweeping.ts'
 import { describeLook } from './schedule.ts'
@@ -34,7 +27,7 @@ export async function producer(
   self: Command,
 ): Promise<void> {
   const schedules = schedulesOf(await requireConfigFile(self))
-  const endpoint = await requireEndpoint(flags)
+  await checkEndpoint(flags)
   const redis = requireRedis(flags)
   const log = openLog({ level: process.env.REEMBED_LOG ?? 'info' })
   await using stack = new AsyncDisposableStack()
@@ -56,7 +49,7 @@ export async function producer(
     log.info({ url: hooks.url }, 'hooks taken')
   }
   log.info({ schedules: schedules.map(({ name }) => name), output: store.url }, 'producer started')
-  const parts: Parts = { flags, endpoint, store, queue, log, signal }
+  const parts: Parts = { flags, store, queue, log, signal }
   await Promise.all([
     lookAt(schedules, parts),
     obey(hooked, parts),
@@ -73,7 +66,6 @@ export async function producer(
 
 interface Parts {
   readonly flags: FleetFlags
-  readonly endpoint: EndpointGiven
   readonly store: Store
   readonly queue: Queue
   readonly log: Logger
@@ -82,14 +74,16 @@ interface Parts {
 
 async function lookAt(
   schedules: readonly Schedule[],
-  { flags, endpoint, store, queue, log, signal }: Parts,
+  { flags, store, queue, log, signal }: Parts,
 ): Promise<void> {
   const calendars = schedules.map(({ cron, timezone }) => openCalendar(cron, timezone))
   while (!signal.aborted) {
     for (const schedule of schedules) {
       if (signal.aborted) return
       try {
-        const act = (due: Schedule) => planTick(due.when, flags, endpoint, store, queue)
+        // Looked up anew each time: its address and revision may have changed, and it may sleep by now.
+        const act = async (due: Schedule) =>
+          planTick(due.when, flags, await requireEndpoint(flags), store, queue)
         const look = await lookAtSchedule(store, schedule, { nowMs: Date.now(), act })
         const level = look.status === 'failed' || look.status === 'given_up' ? 'error' : 'info'
         if (look.status !== 'waiting') log[level]({ schedule: schedule.name }, describeLook(look))
@@ -104,10 +98,10 @@ async function lookAt(
 }
 
 /** A hook plans as `when: always` does: what has not changed is the same run, and that is finished already. */
-async function obey(bell: Bell, { flags, endpoint, store, queue, log, signal }: Parts): Promise<void> {
+async function obey(bell: Bell, { flags, store, queue, log, signal }: Parts): Promise<void> {
   for await (const kinds of bell.rung(signal)) {
     try {
-      const { status, run } = await planTick('always', flags, endpoint, store, queue)
+      const { status, run } = await planTick('always', flags, await requireEndpoint(flags), store, queue)
       log.info({ kinds, run }, `hook: ${status}`)
     } catch (error) {
       log.error({ kinds }, `hook: ${messageOf(error)}`)

@@ -48,7 +48,7 @@ export async function run(flags: RunFlags): Promise<void> {
 
   const finished = await readManifest(store, plan.run)
   if (finished) {
-    const outcome = await publish(store, finished, flags)
+    const outcome = await publish(store, finished, { ...plan, maxRejects: flags.maxRejects })
     conclude(flags, store, finished, outcome, ['note', 'nothing to do: this run was finished before'])
     return
   }
@@ -134,6 +134,7 @@ function conclude(
     {
       run: id,
       status: outcome.status,
+      ...(outcome.status === 'held' && { reason: outcome.reason }),
       version,
       shards,
       totals,
@@ -156,7 +157,7 @@ function conclude(
       last,
     ]),
   )
-  if (outcome.status === 'held') process.exitCode = EXIT.rejects
+  if (outcome.status === 'held') process.exitCode = outcome.by === 'gates' ? EXIT.gate : EXIT.rejects
 }
 
 function rejectsNote({ rejectReasons, run }: Manifest): string {

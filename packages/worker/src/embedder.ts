@@ -15,6 +15,7 @@ import {
 import { createLimiter, type Probe } from './limiter.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import type { OpenRun } from './runs.ts'
+import { tracedEndpoint } from './trace.ts'
 
 export interface Embedder extends AsyncDisposable {
   /** How the endpoint does, in a word or two: 'not used yet', 'ok', 'unreachable: ...'. */
@@ -74,7 +75,7 @@ export function createEmbedder(
     const known = connections.get(truncate)
     if (known) return known
     const fresh = open(url, { ...options, truncate }).then(opened => {
-      const endpoint = metrics?.observed(opened) ?? opened
+      const endpoint = tracedEndpoint(metrics?.observed(opened) ?? opened)
       permits = () => endpoint.info.maxConcurrentRequests * (endpoint.replicas?.length ?? UNSEEN_REPLICAS)
       return { endpoint, proved: new Map(), users: 0, stale: false }
     })
@@ -108,7 +109,7 @@ export function createEmbedder(
     assertSameModel(expected, { url: endpoint.url, info })
     const reference = await getJson(store, modelKey(expected.id, expected.revision))
     // Planning leaves one there; a store that was filled by other means gets it now.
-    if (reference === undefined) return settleReference(store, { ...endpoint, info }, again)
+    if (reference === undefined) return settleReference(store, withInfo(endpoint, info), again)
     checkReference(await measureReference(endpoint, { rounds: 0 }), reference as ModelReference, endpoint.url)
     return reference as ModelReference
   }
@@ -175,3 +176,7 @@ export function createEmbedder(
     },
   }
 }
+
+/** Not a spread copy: an endpoint may be a wrapper that inherits from the one it watches. */
+const withInfo = (endpoint: Endpoint, info: Endpoint['info']): Endpoint =>
+  Object.assign(Object.create(endpoint) as Endpoint, { info })

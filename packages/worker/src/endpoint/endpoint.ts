@@ -33,6 +33,8 @@ export interface RequestOptions {
   readonly otherRoute?: boolean
   /** Instead of 60 s. */
   readonly timeoutMs?: number | undefined
+  /** Sent with this request alone. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -94,12 +96,13 @@ function createEndpoint(
       rows = texts.map((_, i) => i),
       otherRoute = false,
       timeoutMs = server.timeoutMs,
+      headers,
       signal,
     }: RequestOptions = {},
   ): Promise<Outcome> {
     const sent = performance.now()
     const send = (by: Route): Promise<Outcome> =>
-      post({ ...server, timeoutMs: Math.min(timeoutMs, mostMs) }, by, texts, signal, reply => {
+      post({ ...server, headers, timeoutMs: Math.min(timeoutMs, mostMs) }, by, texts, signal, reply => {
         const { model, tokens } = decode(by, reply, { vectors, dimensions, rows })
         if (by === '/v1/embeddings' && servedModel !== null && model !== servedModel) {
           return {

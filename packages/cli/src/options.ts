@@ -72,6 +72,9 @@ export function positive(value: string): number {
   throw new InvalidArgumentError('Expected a whole number of at least 1.')
 }
 
+/** A port alone may be a number in the file. */
+const address = (value: string): string => value
+
 /** A price or a time: a number above 0. */
 export function amount(value: string): number {
   const number = Number(value)
@@ -93,6 +96,10 @@ export function rejectLimit(value: string): string {
   throw new InvalidArgumentError("Expected a count like '20' or a share like '1%'.")
 }
 
+/** Given several times is the same as a list with commas. */
+export const repeated = (value: string, before: unknown): string =>
+  typeof before === 'string' ? `${before},${value}` : value
+
 /** A line break can't be typed inside a quoted argument of every shell. */
 const unescaped = (value: string): string => value.replaceAll('\\n', '\n').replaceAll('\\t', '\t')
 
@@ -111,6 +118,7 @@ function required(option: Option): Option {
   const copy = new Option(option.flags, option.description)
   if (option.envVar) copy.env(option.envVar)
   if (option.argChoices) copy.choices(option.argChoices)
+  if (option.parseArg) copy.argParser(option.parseArg)
   REQUIRED.add(copy)
   return copy
 }
@@ -177,8 +185,11 @@ export const optionalOutputs: readonly Option[] = [
 export const endpoint: readonly Option[] = [
   new Option(
     '--endpoint <url>',
-    'TEI or OpenAI-compatible server, or hf:namespace/name; token in REEMBED_ENDPOINT_TOKEN or HF_TOKEN',
-  ).env('REEMBED_ENDPOINT'),
+    'TEI or OpenAI-compatible server; replicas as a list with commas, or dns+http://name for all addresses of a name; ' +
+      'or hf:namespace/name; token in REEMBED_ENDPOINT_TOKEN or HF_TOKEN',
+  )
+    .env('REEMBED_ENDPOINT')
+    .argParser(repeated),
   new Option(
     '--model <name>',
     "the endpoint's model where it does not say; without --endpoint a model folder or Hub id to run here",
@@ -221,7 +232,9 @@ export const metrics: readonly Option[] = [
   new Option(
     '--metrics <address>',
     'serve /metrics, /live and /ready on this port of loopback, or host:port with a token in REEMBED_METRICS_TOKEN',
-  ).env('REEMBED_METRICS'),
+  )
+    .argParser(address)
+    .env('REEMBED_METRICS'),
   new Option(
     '--metrics-open',
     'let anybody who reaches --metrics read it, where a NetworkPolicy guards it',
@@ -232,7 +245,9 @@ export const hooks: readonly Option[] = [
   new Option(
     '--hooks <address>',
     'take POST /hooks/huggingface, mlflow and generic on this port of loopback, or host:port; secret in REEMBED_HOOK_SECRET',
-  ).env('REEMBED_HOOKS'),
+  )
+    .argParser(address)
+    .env('REEMBED_HOOKS'),
   new Option('--hook-quiet-seconds <n>', 'quiet that ends a burst of hooks').default(30).argParser(positive),
 ]
 

@@ -8,7 +8,9 @@ import type { Endpoint, Outcome } from './endpoint/index.ts'
 export function tracedEndpoint(endpoint: Endpoint, tracer: Tracer | undefined = tracing()): Endpoint {
   if (tracer === undefined) return endpoint
   const { info } = endpoint
-  const { hostname, port, protocol } = new URL(endpoint.url)
+  // A replica found by name is shown as 'http://tei:8080 (10.1.2.3)'.
+  const [url = '', at] = endpoint.url.split(/[ ()]+/)
+  const { hostname, port, protocol } = new URL(url)
   const attributes: Attributes = {
     'gen_ai.operation.name': 'embeddings',
     // Not in OpenTelemetry's list, which names services; what the server is says more than `_OTHER`.
@@ -17,6 +19,7 @@ export function tracedEndpoint(endpoint: Endpoint, tracer: Tracer | undefined = 
     'gen_ai.embeddings.dimension.count': info.dimensions,
     'server.address': hostname,
     'server.port': Number(port) || (protocol === 'https:' ? 443 : 80),
+    'network.peer.address': at || undefined,
   }
   return Object.assign(Object.create(endpoint) as Endpoint, {
     async request(...[texts, vectors, options]: Parameters<Endpoint['request']>) {

@@ -5,9 +5,11 @@
 import { EXIT, messageOf, ReembedError } from '@reembed/shared'
 import { CommanderError } from 'commander'
 import { createProgram } from './program.ts'
+import { openTraces } from './traces.ts'
 
 /** Runs the command line and returns the exit code. */
 async function main(argv: readonly string[]): Promise<number> {
+  await using _ = await openTraces(process.env)
   try {
     await createProgram().parseAsync(argv)
     return typeof process.exitCode === 'number' ? process.exitCode : EXIT.ok

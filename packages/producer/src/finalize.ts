@@ -3,6 +3,7 @@
 
 import { createHash } from 'node:crypto'
 import {
+  batched,
   type Manifest,
   type ManifestShard,
   manifestKey,
@@ -13,11 +14,12 @@ import {
   putRows,
   readManifest,
   readReceipt,
-  rejectsKey,
   type Store,
 } from '@reembed/shared'
-import { createAudit } from './audit.ts'
+import { createAudit, type LocatedReject } from './audit.ts'
 import { type PlannedShard, plannedShards, requireThere } from './planned-shards.ts'
+import { putRejects } from './rejects.ts'
+import { createSpool } from './spool.ts'
 import { requireUniqueIds } from './unique-ids.ts'
 
 const SHARDS_PER_SEGMENT = 1_024
@@ -33,28 +35,28 @@ export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): 
 
   const audit = createAudit(plan)
   const hash = createHash('sha256')
-  const rejects: string[] = []
-  const shards: ManifestShard[] = []
+  // Nothing is written before the run is known to balance, and nothing is held that grows with it.
+  await using rejects = createSpool<LocatedReject>()
+  await using shards = createSpool<ManifestShard>()
   const receipts = mapConcurrent(plannedShards(store, plan), planned => receiptOf(store, planned), {
     limit: RECEIPTS_AT_ONCE,
     signal,
   })
   for await (const { slice, key, receipt, size } of receipts) {
-    for (const reject of audit.add(slice, receipt, size)) rejects.push(`${JSON.stringify(reject)}\n`)
+    for (const reject of audit.add(slice, receipt, size)) await rejects.add(reject)
     const { rows, tokens, bodySha256 } = receipt
-    shards.push({ key, bytes: size, rows, rejects: receipt.rejects.length, tokens, bodySha256 })
+    await shards.add({ key, bytes: size, rows, rejects: receipt.rejects.length, tokens, bodySha256 })
     hash.update(`${key} ${bodySha256}\n`)
   }
   const { totals, rejectReasons } = audit.end()
   await requireUniqueIds(store, plan, totals.rows, signal)
 
-  for (let start = 0; start < shards.length; start += SHARDS_PER_SEGMENT) {
-    const rows = shards.slice(start, start + SHARDS_PER_SEGMENT)
-    await putRows(store, manifestSegmentKey(plan.run, start / SHARDS_PER_SEGMENT), rows)
+  let segment = 0
+  for await (const rows of batched(shards.rows(), SHARDS_PER_SEGMENT)) {
+    await putRows(store, manifestSegmentKey(plan.run, segment), rows)
+    segment += 1
   }
-  await store.putIfAbsent(rejectsKey(plan.run), Buffer.from(rejects.join('')), {
-    contentType: 'application/jsonl',
-  })
+  await putRejects(store, plan.run, rejects.rows())
   const { run, seq, spaceId, recipeId, source, recipe } = plan
   const manifest: Manifest = {
     format: 1,

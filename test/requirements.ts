@@ -41,6 +41,9 @@ export const REQUIREMENTS: readonly Requirement[] = [
     promise: 'Errors of the store and lost replies leave nothing out and nothing twice.',
   },
   { id: 'P-NO-METADATA', promise: 'Link-local addresses, where clouds keep credentials, are no endpoints.' },
-  { id: 'P-BOUNDED', promise: 'No reader holds more than its bound, and no step holds what grows with the run.' },
+  {
+    id: 'P-BOUNDED',
+    promise: 'No reader holds more than its bound, and no step holds what grows with the run.',
+  },
   { id: 'P-VERIFY', promise: 'Each kind of damage to a run is found and told apart.' },
 ]

@@ -64,6 +64,7 @@ export async function work(
       hashes: hashesOf(window),
       vectors: cutVectors(window.vectors, plan.recipe),
       extra: extraValues(window.documents, plan.layout),
+      written: window.release,
     })
     for (const { kind: _, ...reject } of window.rejects) rejects.push(reject)
     tokens = tokens === null || window.tokens === null ? null : tokens + window.tokens

@@ -39,15 +39,22 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
     revision !== null &&
     endpoint.servedModel?.endsWith(`@${revision}`) === true
 
-  const rides = (): boolean => known.length > 0 && maxClientBatchSize > 1 && !named()
+  /** By another route than its own, a reply may not say its model's name. */
+  const rides = (otherRoute = false): boolean =>
+    known.length > 0 && maxClientBatchSize > 1 && (otherRoute || !named())
 
   return {
     get inputs() {
       return rides() ? 1 : 0
     },
     async request(texts, vectors, { rows, spare, ...options }) {
-      const canary = rides() ? known[turn++ % known.length] : undefined
-      if (canary === undefined) return endpoint.request(texts, vectors, { rows, ...options })
+      const canary = rides(options.otherRoute) ? known[turn++ % known.length] : undefined
+      if (canary === undefined) {
+        const outcome = await endpoint.request(texts, vectors, { rows, ...options })
+        // The route changed under way, to one without a name in its replies: the next try has a canary.
+        if (outcome.kind === 'ok' && rides()) return { kind: 'corrupt', message: 'a reply names no model' }
+        return outcome
+      }
       const outcome = await endpoint.request([...texts, canary.text], vectors, {
         rows: [...rows, spare],
         ...options,
@@ -62,10 +69,9 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
       }
       const likeness = cosine(vectors.subarray(spare * dimensions, (spare + 1) * dimensions), canary.vector)
       if (1 - likeness <= tolerance) return outcome
-      return {
-        kind: 'wrong_model',
-        message: `a reply came from other weights than those of ${reference?.model.id}@${reference?.model.revision ?? 'unstated'}: cosine ${likeness.toFixed(5)} for a text whose vector is known`,
-      }
+      const message = `a reply came from other weights than those of ${reference?.model.id}@${reference?.model.revision ?? 'unstated'}: cosine ${likeness.toFixed(5)} for a text whose vector is known`
+      if (outcome.replica !== undefined) endpoint.quarantine?.(outcome.replica, message)
+      return { kind: 'wrong_model', message }
     },
   }
 }

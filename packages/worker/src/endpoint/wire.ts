@@ -1,6 +1,7 @@
 // HTTP/1.1 at undici's lowest useful level. `request()` costs 1.7 times as much CPU per embedding, HTTP/2 1.8 times
 // (measured), so this dispatches with a handler of its own that collects the body into a buffer used again.
 
+import { isIP, type LookupFunction } from 'node:net'
 import { type Dispatcher, Pool } from 'undici'
 import type { Headers } from './classify.ts'
 
@@ -47,12 +48,14 @@ export interface WireOptions {
   /** A longer reply is cut off. */
   readonly maxReplyBytes?: number
   readonly connections?: number
+  /** IP to connect to, instead of what the origin's name resolves to; `Host` and SNI stay the origin's. */
+  readonly at?: string | undefined
 }
 
 /** Keeps connections to one origin alive between requests. Disposal ends requests in flight. */
 export function openWire(
   origin: string,
-  { headers = [], maxReplyBytes = 64 * 1024 * 1024, connections = 256 }: WireOptions = {},
+  { headers = [], maxReplyBytes = 64 * 1024 * 1024, connections = 256, at }: WireOptions = {},
 ): Wire {
   const pool = new Pool(origin, {
     connections,
@@ -63,6 +66,7 @@ export function openWire(
     // One deadline per exchange replaces undici's two timers, which start only after the request was written.
     headersTimeout: 0,
     bodyTimeout: 0,
+    ...(at !== undefined && { connect: { lookup: always(at) } }),
   })
   const buffers = createBuffers()
   return {
@@ -103,13 +107,13 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
   #reason: Error | undefined
   #status = 0
   #headers: Headers = {}
-  #body: Buffer
+  /** From the pool, from the first byte of the reply on: hundreds of requests wait, a few are being answered. */
+  #body: Buffer | undefined
   #length = 0
 
   constructor({ timeoutMs, signal }: ExchangeOptions, ends: Ends<T>) {
     this.#ends = ends
     this.#signal = signal
-    this.#body = ends.buffers.take()
     this.#deadline = setTimeout(() => {
       this.#stop(coded('REPLY_TIMEOUT', `no complete reply within ${timeoutMs / 1000} s`))
     }, timeoutMs)
@@ -126,13 +130,15 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: Headers): void {
     this.#status = status
     this.#headers = headers
+    if (this.#settled) return
+    this.#body ??= this.#ends.buffers.take()
     const announced = Number(headers['content-length'])
     if (announced > 0) this.#reserve(announced)
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#settled || !this.#reserve(this.#length + chunk.length)) return
-    this.#body.set(chunk, this.#length)
+    this.#body?.set(chunk, this.#length)
     this.#length += chunk.length
   }
 
@@ -140,7 +146,7 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
     if (this.#settled) return
     const { read, resolve, reject } = this.#ends
     try {
-      const body = this.#body.subarray(0, this.#length)
+      const body = this.#body?.subarray(0, this.#length) ?? EMPTY
       resolve(read({ status: this.#status, headers: this.#headers, body }))
     } catch (error) {
       reject(error)
@@ -161,10 +167,10 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
       this.#stop(coded('REPLY_TOO_LARGE', `the reply is longer than ${maxReplyBytes} bytes`))
       return false
     }
-    if (length > this.#body.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.min(Math.max(length, this.#body.length * 2), maxReplyBytes))
-      larger.set(this.#body.subarray(0, this.#length))
-      this.#body = larger
+    const known = this.#body ?? EMPTY
+    if (length > known.length) {
+      this.#body = Buffer.allocUnsafeSlow(Math.min(Math.max(length, known.length * 2), maxReplyBytes))
+      this.#body.set(known.subarray(0, this.#length))
     }
     return true
   }
@@ -193,9 +199,18 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
     this.#settled = true
     clearTimeout(this.#deadline)
     this.#signal?.removeEventListener('abort', this.#aborted)
-    this.#ends.buffers.give(this.#body)
+    if (this.#body) this.#ends.buffers.give(this.#body)
   }
 }
+
+/** A name's resolver that knows one answer. */
+const always =
+  (address: string): LookupFunction =>
+  (_hostname, { all }, done) => {
+    const family = isIP(address)
+    if (all) done(null, [{ address, family }])
+    else done(null, address, family)
+  }
 
 const coded = (code: string, message: string): Error => Object.assign(new Error(message), { code })
 
@@ -204,6 +219,7 @@ interface Buffers {
   give(buffer: Buffer): void
 }
 
+const EMPTY = Buffer.alloc(0)
 const FIRST_BYTES = 256 * 1024
 const MAX_KEPT_BYTES = 8 * 1024 * 1024
 const MAX_KEPT = 64

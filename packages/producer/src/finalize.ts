@@ -4,17 +4,23 @@
 import { createHash } from 'node:crypto'
 import {
   batched,
+  dollarsOf,
+  type Interval,
+  intervalOf,
   type Manifest,
   type ManifestShard,
   manifestKey,
   manifestSegmentKey,
   mapConcurrent,
+  mergedIntervals,
+  type Paid,
   type Plan,
   putJson,
   putRows,
   readManifest,
   readReceipt,
   type Store,
+  unionMs,
 } from '@reembed/shared'
 import { createAudit, type LocatedReject } from './audit.ts'
 import { type PlannedShard, plannedShards, requireThere } from './planned-shards.ts'
@@ -24,6 +30,8 @@ import { requireUniqueIds } from './unique-ids.ts'
 
 const SHARDS_PER_SEGMENT = 1_024
 const RECEIPTS_AT_ONCE = 16
+/** Jobs run side by side, so many intervals are few stretches of time. */
+const MANY_INTERVALS = 8_192
 
 /**
  * Writes the manifest of a run whose shards are all there, or returns the one that is.
@@ -38,6 +46,7 @@ export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): 
   // Nothing is written before the run is known to balance, and nothing is held that grows with it.
   await using rejects = createSpool<LocatedReject>()
   await using shards = createSpool<ManifestShard>()
+  let intervals: Interval[] = []
   const receipts = mapConcurrent(plannedShards(store, plan), planned => receiptOf(store, planned), {
     limit: RECEIPTS_AT_ONCE,
     signal,
@@ -47,6 +56,9 @@ export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): 
     const { rows, tokens, bodySha256 } = receipt
     await shards.add({ key, bytes: size, rows, rejects: receipt.rejects.length, tokens, bodySha256 })
     hash.update(`${key} ${bodySha256}\n`)
+    const interval = intervalOf(receipt)
+    if (interval) intervals.push(interval)
+    if (intervals.length >= MANY_INTERVALS) intervals = mergedIntervals(intervals)
   }
   const { totals, rejectReasons } = audit.end()
   await requireUniqueIds(store, plan, totals.rows, signal)
@@ -75,10 +87,23 @@ export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): 
     shardsPerSegment: SHARDS_PER_SEGMENT,
     totals,
     rejectReasons,
+    quote: plan.quote,
+    paid: paidFor(plan, totals.tokens, intervals),
     shardsSha256: hash.digest('hex'),
   }
   await putJson(store, manifestKey(run), manifest)
   return manifest
+}
+
+function paidFor({ quote }: Plan, tokens: number | null, intervals: readonly Interval[]): Paid {
+  const endpointSeconds =
+    intervals.length === 0 ? null : unionMs(intervals) / 1000 + (quote?.coldStartSeconds ?? 0)
+  const price = quote?.price
+  return {
+    tokens,
+    endpointSeconds,
+    dollars: price && endpointSeconds !== null ? dollarsOf(endpointSeconds, price) : null,
+  }
 }
 
 async function receiptOf(store: Store, { slice, key }: PlannedShard) {

@@ -396,7 +396,7 @@ Exit codes: ${Object.entries(EXIT)
         'Stay up: plan what the schedules of reembed.yaml want, take hooks, sweep.',
         'reembed producer --config reembed.yaml --hooks 9470',
       ),
-      [...fleet, ...option.hooks],
+      [...fleet, ...option.hooks, ...option.metrics],
     )
     .action(async (options, self) => (await import('./commands/producer.ts')).producer(options, self))
 

@@ -39,6 +39,8 @@ export interface RequestOptions {
   readonly cut?: boolean
   /** Instead of 60 s. */
   readonly timeoutMs?: number | undefined
+  /** Sent with this request alone. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -109,31 +111,38 @@ function createEndpoint(
       otherRoute = false,
       cut = truncate,
       timeoutMs = server.timeoutMs,
+      headers,
       signal,
     }: RequestOptions = {},
   ): Promise<Outcome> {
     const sent = performance.now()
     const send = (by: Route): Promise<Outcome> =>
-      post({ ...server, truncate: cut, timeoutMs: Math.min(timeoutMs, mostMs) }, by, texts, signal, reply => {
-        const { model, tokens } = decode(by, reply, { vectors, dimensions, rows })
-        if (by === '/v1/embeddings' && servedModel !== null && model !== servedModel) {
-          return {
-            kind: 'wrong_model',
-            message: `a reply came from model ${model}, the run is for ${servedModel}`,
+      post(
+        { ...server, truncate: cut, headers, timeoutMs: Math.min(timeoutMs, mostMs) },
+        by,
+        texts,
+        signal,
+        reply => {
+          const { model, tokens } = decode(by, reply, { vectors, dimensions, rows })
+          if (by === '/v1/embeddings' && servedModel !== null && model !== servedModel) {
+            return {
+              kind: 'wrong_model',
+              message: `a reply came from model ${model}, the run is for ${servedModel}`,
+            }
           }
-        }
-        if (texts.length >= COLLAPSED_TEXTS && allEqual(vectors, rows, dimensions) && areDifferent(texts)) {
-          return { kind: 'corrupt', message: `one and the same vector for ${texts.length} different texts` }
-        }
-        return {
-          kind: 'ok',
-          tokens: number(reply, 'x-compute-tokens') ?? tokens,
-          queueMs: number(reply, 'x-queue-time'),
-          inferenceMs: number(reply, 'x-inference-time'),
-          totalMs: performance.now() - sent,
-          badRows: badRowsOf(vectors, rows, dimensions, normalized),
-        }
-      })
+          if (texts.length >= COLLAPSED_TEXTS && allEqual(vectors, rows, dimensions) && areDifferent(texts)) {
+            return { kind: 'corrupt', message: `one and the same vector for ${texts.length} different texts` }
+          }
+          return {
+            kind: 'ok',
+            tokens: number(reply, 'x-compute-tokens') ?? tokens,
+            queueMs: number(reply, 'x-queue-time'),
+            inferenceMs: number(reply, 'x-inference-time'),
+            totalMs: performance.now() - sent,
+            badRows: badRowsOf(vectors, rows, dimensions, normalized),
+          }
+        },
+      )
     const first = (otherRoute || cut !== truncate) && info.kind === 'tei' ? '/embed' : route
     const outcome = await send(first)
     // A kept connection may be closed by the other side just as it is used again: once more, at once. Embedding

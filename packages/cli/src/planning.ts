@@ -1,19 +1,29 @@
 // From flags to a planned run: ask the endpoint which model it is, look at the corpus, cut it.
 
-import { type Corpus, planRun, type SurveyedRun } from '@reembed/producer'
+import {
+  type BaseFound,
+  type Corpus,
+  findBase,
+  planRun,
+  type RecipeIds,
+  requireBase,
+  type SurveyedRun,
+} from '@reembed/producer'
 import { ReembedError, readPlan, type ShardLayout, type Store } from '@reembed/shared'
 import { type Endpoint, modelOf, openEndpoint, settleReference } from '@reembed/worker'
 import { chunkingOf } from './chunking.ts'
+import { findRun } from './find-run.ts'
 import { note } from './format.ts'
 import type { CorpusFlags } from './options.ts'
 import type { EndpointGiven } from './parts.ts'
 
-/** `output` undefined means a dry run: nothing is written anywhere. */
+/** `output` undefined means a dry run: nothing is written anywhere; `earlier` is where its versions would lie. */
 export async function planFrom(
   corpus: Corpus,
   flags: CorpusFlags,
   { url, options }: EndpointGiven,
   output: Store | undefined,
+  earlier: Store | undefined = output,
 ): Promise<SurveyedRun & { readonly maxInputLength: number | null }> {
   await using endpoint = await openEndpoint(url, { ...options, truncate: flags.truncate })
   const model = modelOf(endpoint)
@@ -39,9 +49,16 @@ export async function planFrom(
     layout: layoutOf(flags),
     documentsPerShard: flags.documentsPerShard,
     maxRejects: flags.maxRejects,
+    base: flags.reuse ? earlier && (ids => baseOf(earlier, flags, ids)) : false,
     known: async run => output && readPlan(output, run),
   })
   return { ...planned, maxInputLength: endpoint.info.maxInputLength }
+}
+
+async function baseOf(store: Store, { reuseFrom }: CorpusFlags, ids: RecipeIds): Promise<BaseFound> {
+  return reuseFrom === undefined
+    ? findBase(store, ids)
+    : requireBase(store, await findRun(store, reuseFrom, 'newest'), ids)
 }
 
 /** A server's own prompt comes in front of ours, and no request can ask it not to: the model would see both. */

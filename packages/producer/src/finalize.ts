@@ -18,6 +18,7 @@ import {
 } from '@reembed/shared'
 import { createAudit } from './audit.ts'
 import { type PlannedShard, plannedShards, requireThere } from './planned-shards.ts'
+import { countRemoved } from './removed.ts'
 import { requireUniqueIds } from './unique-ids.ts'
 
 const SHARDS_PER_SEGMENT = 1_024
@@ -47,6 +48,7 @@ export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): 
   }
   const { totals, rejectReasons } = audit.end()
   await requireUniqueIds(store, plan, totals.rows, signal)
+  const removed = await countRemoved(store, plan, totals.rows, signal)
 
   for (let start = 0; start < shards.length; start += SHARDS_PER_SEGMENT) {
     const rows = shards.slice(start, start + SHARDS_PER_SEGMENT)
@@ -69,6 +71,7 @@ export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): 
     dtype: recipe.dtype,
     cutFrom: recipe.cutFrom,
     layout: plan.layout,
+    base: plan.base === undefined ? undefined : { run: plan.base, removed },
     shards: plan.shards,
     shardsPerSegment: SHARDS_PER_SEGMENT,
     totals,

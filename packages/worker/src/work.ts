@@ -1,9 +1,9 @@
-// One job in, one shard out. This is DESIGN section 1 as code: read the slice, embed its documents, put the shard
-// if nobody else has. Everything before the put may be lost or done twice without harm.
+// One job in, one shard out. This is DESIGN section 1 as code: read the slice, embed its documents (those that the
+// base does not know), put the shard if nobody else has. Everything before the put may be lost or done twice without harm.
 
-import { createHash } from 'node:crypto'
 import {
-  HASH_BYTES,
+  type Base,
+  type CarriedShard,
   type Job,
   type JobContext,
   type Plan,
@@ -13,12 +13,13 @@ import {
   readDocuments,
   readReceipt,
   readRunState,
+  type Slice,
   type Store,
   shardKey,
 } from '@reembed/shared'
-import { extraValues } from '@reembed/shared/parquet'
-import type { EmbeddedWindow } from './embed.ts'
+import type { ShardBuffer } from '@reembed/shared/parquet'
 import type { Embedder } from './embedder.ts'
+import { rowsOf } from './reuse.ts'
 import type { OpenRun } from './runs.ts'
 import { cutVectors } from './shard/cut.ts'
 import { openShardWriter } from './shard/open.ts'
@@ -37,7 +38,7 @@ export async function work(
   | { status: 'done_before' }
   | { status: 'stopped' }
 > {
-  const { store, source, plan } = run
+  const { store, plan } = run
   const key = shardKey(plan.run, job.shard, plan.shards)
   if (await store.head(key, { signal })) {
     await twinOf(store, key, plan, job.shard)
@@ -46,51 +47,107 @@ export async function work(
   // Whoever lets the run go on queues what is missing again.
   if ((await readRunState(store, plan.run)) !== 'running') return { status: 'stopped' }
 
-  const buffer = run.buffers.take()
-  const writer = await openShardWriter(plan, buffer.sink)
-  const reader = await readDocuments({ source, output: store }, plan, await run.slice(job.shard), signal)
-  const rejects: RejectRow[] = []
-  let tokens: number | null = 0
-  let truncated = 0
-  let repaired = 0
-  let embedded = 0
-  const progressed = (texts: number): void => {
-    embedded += texts
-    documents(embedded)
-  }
-  for await (const window of embedder.embed(run, reader.records, signal, progressed)) {
-    writer.append({
-      ids: window.documents.map(({ id }) => id),
-      hashes: hashesOf(window),
-      vectors: cutVectors(window.vectors, plan.recipe),
-      extra: extraValues(window.documents, plan.layout),
-    })
-    for (const { kind: _, ...reject } of window.rejects) rejects.push(reject)
-    tokens = tokens === null || window.tokens === null ? null : tokens + window.tokens
-    truncated += window.truncated
-    repaired += window.repaired
-  }
+  const slice = await run.slice(job.shard)
+  const base = await run.base()
+  const twin = await base?.carried(slice, signal)
+  const making: Making = { job, run, slice, base, signal, documents }
+  const made = (twin && (await carryOver(twin, making))) ?? (await embedSlice(embedder, making))
   signal.throwIfAborted()
 
-  const { receipt, sha256 } = writer.finish({
-    ...identityOf(plan, job.shard),
-    source: reader.read,
-    documents: writer.rows + rejects.length,
-    rejects,
-    tokens,
-    truncated,
-    repaired,
-  })
+  const { receipt, buffer } = made
   const bytes = buffer.bytes()
   const outcome = await store.putIfAbsent(key, bytes, {
     contentType: 'application/vnd.apache.parquet',
-    sha256,
+    sha256: made.sha256,
     signal,
   })
   run.buffers.giveBack(buffer)
   if (outcome === 'exists') return { status: 'was_there', ...(await twinOf(store, key, plan, job.shard)) }
   return { status: 'put', receipt, bytes: bytes.length }
 }
+
+interface Making {
+  readonly job: Job
+  readonly run: OpenRun
+  readonly slice: Slice
+  readonly base: Base | undefined
+  readonly signal: AbortSignal
+  readonly documents: JobContext['documents']
+}
+
+interface Made {
+  readonly receipt: Receipt
+  readonly sha256: string
+  readonly buffer: ShardBuffer
+}
+
+/** Nothing of the slice has changed: its rows of the base under a receipt of this run. Undefined if they are damaged. */
+async function carryOver(twin: CarriedShard, { job, run, documents }: Making): Promise<Made | undefined> {
+  const { plan } = run
+  const buffer = run.buffers.take()
+  const writer = await openShardWriter(plan, buffer.sink)
+  try {
+    for await (const { ids, hashes, vectors, extra } of twin.rows()) {
+      writer.append({ ids, hashes, vectors, extra: [...extra.values()] })
+      documents(writer.rows)
+    }
+  } catch (error) {
+    run.buffers.giveBack(buffer)
+    if (error instanceof ReembedError && error.code === 'CORRUPT') return undefined
+    throw error
+  }
+  const { source, rejects, documents: count } = twin.receipt
+  const nothingPaid = { tokens: 0, truncated: 0, repaired: 0 }
+  const facts = { source, rejects, documents: count, reused: writer.rows, ...nothingPaid }
+  return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer }
+}
+
+async function embedSlice(
+  embedder: Pick<Embedder, 'embed'>,
+  { job, run, slice, base, signal, documents }: Making,
+): Promise<Made> {
+  const { plan, store, source } = run
+  const buffer = run.buffers.take()
+  const writer = await openShardWriter(plan, buffer.sink)
+  const reader = await readDocuments({ source, output: store }, plan, slice, signal)
+  const rejects: RejectRow[] = []
+  let tokens: number | null = 0
+  let [truncated, repaired, reused, done] = [0, 0, 0, 0]
+  const progressed = (more: number): void => {
+    done += more
+    documents(done)
+  }
+  const windows = rowsOf(reader.records, {
+    known: base?.known(slice),
+    layout: plan.layout,
+    dimensions: plan.recipe.model.dimensions,
+    embed: records => embedder.embed(run, records, signal, progressed),
+    cut: vectors => cutVectors(vectors, plan.recipe),
+    onKnown: progressed,
+    signal,
+  })
+  for await (const window of windows) {
+    if (window.ids.length > 0) writer.append(window)
+    for (const { kind: _, ...reject } of window.rejects) rejects.push(reject)
+    tokens = tokens === null || window.tokens === null ? null : tokens + window.tokens
+    truncated += window.truncated
+    repaired += window.repaired
+    reused += window.reused
+  }
+  const facts = {
+    source: reader.read,
+    documents: writer.rows + rejects.length,
+    rejects: rejects.sort(bySource),
+    reused,
+    tokens,
+    truncated,
+    repaired,
+  }
+  return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer }
+}
+
+const bySource = ({ position: a }: RejectRow, { position: b }: RejectRow): number =>
+  a.part - b.part || a.offset - b.offset
 
 const identityOf = (plan: Plan, shard: number) => ({
   run: plan.run,
@@ -115,13 +172,4 @@ async function twinOf(
     'CORRUPT',
     `${key} in ${store.url} is taken by a shard of another run (${receipt.run}); it was left as it is`,
   )
-}
-
-/** First 16 bytes of the SHA-256 of each text: what tells an edited document from an unchanged one. */
-function hashesOf({ documents }: EmbeddedWindow): Uint8Array {
-  const hashes = new Uint8Array(documents.length * HASH_BYTES)
-  for (const [row, { text }] of documents.entries()) {
-    hashes.set(createHash('sha256').update(text).digest().subarray(0, HASH_BYTES), row * HASH_BYTES)
-  }
-  return hashes
 }

@@ -93,7 +93,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const counts = { documents, rows, rejects: rejects.length, tokens: tokens ?? 0, bytes: made.bytes }
     // A twin's shard was counted by the twin.
     if (made.status === 'put') await context.finished(counts)
-    log.info({ ...facts, ...counts, status: made.status }, 'shard finished')
+    log.info({ ...facts, ...counts, reused: made.receipt.reused ?? 0, status: made.status }, 'shard finished')
   }
 
   const consumer: Consumer = await consume(redis, handle, { concurrency, signal, onEvent })

@@ -36,6 +36,7 @@ export const PLACES: Readonly<Record<string, string>> = {
   includeText: 'output.include_text',
   arrowSchema: 'output.arrow_schema',
   unsafeStore: 'output.unsafe_store',
+  reuse: 'output.reuse',
 
   maxRejects: 'limits.max_rejects',
 
@@ -62,6 +63,7 @@ export const FLAGS_ONLY: ReadonlySet<string> = new Set([
   'force',
   'cron',
   'documents',
+  'explain',
   'instance',
   'json',
   'layout',
@@ -72,6 +74,8 @@ export const FLAGS_ONLY: ReadonlySet<string> = new Set([
   'quantize',
   'queries',
   'region',
+  'rejects',
+  'reuseFrom',
   'run',
   'schema',
   'seconds',

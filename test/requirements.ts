@@ -42,4 +42,9 @@ export const REQUIREMENTS: readonly Requirement[] = [
   },
   { id: 'P-NO-METADATA', promise: 'Link-local addresses, where clouds keep credentials, are no endpoints.' },
   { id: 'P-VERIFY', promise: 'Each kind of damage to a run is found and told apart.' },
+  {
+    id: 'P-REUSE',
+    promise:
+      'What did not change keeps its vectors to the bit, and nothing but the rest is embedded; never across recipes.',
+  },
 ]

@@ -5,6 +5,7 @@ import {
   createPlaces,
   mapConcurrent,
   type Plan,
+  ReembedError,
   readIds,
   readManifest,
   readPlan,
@@ -19,7 +20,7 @@ const SHARDS_AT_ONCE = 8
 /** The lowest bit of a hash says whose it is. */
 const OF_BASE = 1n
 
-/** Rows of the base whose ids are no rows of the run; null if the base is not there any more, 0 if there is none. */
+/** Rows of the base whose ids are no rows of the run: 0 if there is no base, null if it can't be read any more. */
 export async function countRemoved(
   store: Store,
   plan: Plan,
@@ -49,7 +50,7 @@ export async function countRemoved(
       for await (const ids of columns) for (const id of ids) await buckets.add((hashOf(id) & ~OF_BASE) | bit)
     }
     await add(plan, same, 0n)
-    await add(then, sameThen, OF_BASE)
+    if (!(await isReadable(add(then, sameThen, OF_BASE)))) return null
     let removed = 0
     for await (const hashes of buckets.sorted()) {
       for (const [i, hash] of hashes.entries()) {
@@ -59,6 +60,17 @@ export async function countRemoved(
     return removed
   } finally {
     await buckets.close()
+  }
+}
+
+/** A shard of the base that is damaged or deleted is no fault of the run. */
+async function isReadable(reading: Promise<void>): Promise<boolean> {
+  try {
+    await reading
+    return true
+  } catch (error) {
+    if (error instanceof ReembedError && error.code === 'CORRUPT') return false
+    throw error
   }
 }
 

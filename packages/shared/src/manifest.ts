@@ -37,7 +37,7 @@ export interface Manifest {
   readonly cutFrom?: number | undefined
   /** See Plan. */
   readonly layout?: ShardLayout | undefined
-  /** The run that vectors were taken from, and how many of its documents are gone; null if it was gone itself. */
+  /** The run that vectors were taken from, and how many of its rows are gone; null if it can't be read any more. */
   readonly base?: { readonly run: string; readonly removed: number | null } | undefined
   readonly shards: number
   readonly shardsPerSegment: number

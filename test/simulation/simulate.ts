@@ -184,7 +184,6 @@ export async function simulate(seed: number): Promise<History> {
       'updates',
       'updates',
       'edits',
-      'edits',
       'rollbacks',
       'rollbacks',
       'pauses',

@@ -29,7 +29,7 @@ export interface EmbeddingBatch {
 }
 
 /**
- * All rows of a finished run in the order of the corpus, one row group (about 16 MiB) at a time.
+ * All rows of a finished run in the order of the corpus, one row group (about 4 MiB) at a time.
  * `url` is an output ('./vectors', 's3://vectors/wiki'), whose current version is read, or one run below it
  * ('s3://vectors/wiki/runs/<run>').
  * @throws ReembedError RUN_UNKNOWN where nothing is published, or the run is not finished; CORRUPT for a damaged shard.

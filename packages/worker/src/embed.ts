@@ -5,6 +5,7 @@
 import { type Document, mapConcurrent, type Reject, type SourceRecord } from '@reembed/shared'
 import { createCanary } from './embed/canary.ts'
 import { type Clock, systemClock } from './embed/clock.ts'
+import { createVectorMemory, type VectorMemory } from './embed/memory.ts'
 import { createTokenMeter, pack, type TokenMeter } from './embed/pack.ts'
 import { BYTES_PER_TOKEN, type Prepared, prepare } from './embed/prepare.ts'
 import { createSender, type Sender } from './embed/send.ts'
@@ -27,6 +28,8 @@ export interface EmbeddedWindow {
   readonly repaired: number
   /** Documents that were not sent, because another of the window has the same text; they have its vector. */
   readonly repeats: number
+  /** Gives the memory of `vectors` back: from now on they are another window's. */
+  release(): void
 }
 
 export interface EmbedOptions {
@@ -37,6 +40,8 @@ export interface EmbedOptions {
   readonly reference?: ModelReference | undefined
   /** Put in front of every text. */
   readonly prompt?: string
+  /** Where the vectors are held, shared by all jobs of a worker. */
+  readonly memory?: VectorMemory | undefined
   readonly windowDocuments?: number
   readonly windowBytes?: number
   readonly patienceMs?: number
@@ -69,11 +74,13 @@ export async function* embed(
   const canary = createCanary(endpoint, options.reference)
   const sender = createSender({ endpoint, canary, limiter, patienceMs, clock, random })
   const meter = createTokenMeter(endpoint.info.maxInputLength)
+  const { memory = createVectorMemory() } = options
   yield* mapConcurrent(
     windows(records, options),
     (window, stop) =>
       embedWindow(window, {
         dimensions: endpoint.info.dimensions,
+        memory,
         meter,
         sender,
         onAnswered: options.onAnswered,
@@ -117,6 +124,7 @@ async function* windows(
 
 interface WindowContext {
   readonly dimensions: number
+  readonly memory: VectorMemory
   readonly meter: TokenMeter
   readonly sender: Sender
   readonly signal: AbortSignal
@@ -125,7 +133,7 @@ interface WindowContext {
 
 async function embedWindow(
   { texts, rejects }: Window,
-  { dimensions, meter, sender, onAnswered, signal }: WindowContext,
+  { dimensions, memory, meter, sender, onAnswered, signal }: WindowContext,
 ): Promise<EmbeddedWindow> {
   const firsts = firstOfEach(texts)
   const different = texts.flatMap((text, row) => (firsts[row] === row ? [{ row, ...text }] : []))
@@ -134,7 +142,7 @@ async function embedWindow(
     sender.limits,
   ).map(request => request.map(at => different[at]?.row ?? 0))
   // Behind the rows of the documents, one for the canary of each request.
-  const vectors = new Float32Array((texts.length + packed.length) * dimensions)
+  const vectors = memory.take((texts.length + packed.length) * dimensions)
   const refused = new Map<number, Reject>()
   let tokens: number | null = 0
 
@@ -178,6 +186,7 @@ async function embedWindow(
     truncated: kept.filter(({ cut }) => cut).length,
     repaired: kept.filter(({ repaired }) => repaired).length,
     repeats: firsts.filter((first, row) => first !== row && !refused.has(row)).length,
+    release: () => memory.giveBack(vectors),
   }
 }
 

@@ -3,6 +3,7 @@
 
 import { type Board, getJson, messageOf, modelKey, ReembedError, type SourceRecord } from '@reembed/shared'
 import { type Clock, systemClock } from './embed/clock.ts'
+import { createVectorMemory } from './embed/memory.ts'
 import { type EmbeddedWindow, embed } from './embed.ts'
 import { BLOCKED_MS, type Endpoint, type EndpointOptions, openEndpoint } from './endpoint/index.ts'
 import {
@@ -64,6 +65,7 @@ export function createEmbedder(
   const connections = new Map<boolean, Promise<Connection>>()
   /** Runs for which the endpoint has the wrong model. Their jobs go back at once and leave the worker to others. */
   const blocked = new Map<string, { readonly error: ReembedError; readonly untilMs: number }>()
+  const memory = createVectorMemory()
   let trouble = ''
   let permits = (): number => UNKNOWN_PERMITS * UNSEEN_REPLICAS
   const limiter = createLimiter({ ...fleet, max: () => PERMIT_SHARE * permits(), clock, random })
@@ -146,6 +148,7 @@ export function createEmbedder(
           endpoint,
           limiter,
           reference,
+          memory,
           prompt,
           clock,
           random,

@@ -28,6 +28,8 @@ export interface RowsWindow {
   readonly tokens: number | null
   readonly truncated: number
   readonly repaired: number
+  /** To be called when the vectors are written: they lie in memory that is used again. */
+  written(): void
 }
 
 export interface RowsOptions {
@@ -86,16 +88,19 @@ export async function* rowsOf(
     const reused = entries.filter(({ vector }) => vector !== undefined).length
     const gathered = rejects
     rejects = []
+    const vectors = reused === 0 ? made : merged(entries, made, dimensions)
+    if (vectors !== made) paid.release()
     return {
       ids: documents.map(({ id }) => id),
       hashes: Buffer.concat(entries.map(({ hash }) => hash)),
-      vectors: reused === 0 ? made : merged(entries, made, dimensions),
+      vectors,
       extra: extraValues(documents, layout),
       rejects: [...gathered, ...paid.rejects],
       reused: reused + paid.repeats,
       tokens: paid.tokens,
       truncated: paid.truncated,
       repaired: paid.repaired,
+      written: vectors === made ? paid.release : () => {},
     }
   }
 
@@ -115,9 +120,16 @@ export async function* rowsOf(
   }
 }
 
-type Paid = Pick<EmbeddedWindow, 'rejects' | 'repeats' | 'tokens' | 'truncated' | 'repaired'>
+type Paid = Pick<EmbeddedWindow, 'rejects' | 'repeats' | 'tokens' | 'truncated' | 'repaired' | 'release'>
 
-const NOTHING_PAID: Paid = { rejects: [], repeats: 0, tokens: 0, truncated: 0, repaired: 0 }
+const NOTHING_PAID: Paid = {
+  rejects: [],
+  repeats: 0,
+  tokens: 0,
+  truncated: 0,
+  repaired: 0,
+  release: () => {},
+}
 
 /** Documents in source order until it is known what became of them. */
 function createQueue() {

@@ -127,7 +127,7 @@ async function embedSlice(
     signal,
   })
   for await (const window of windows) {
-    if (window.ids.length > 0) writer.append(window)
+    writer.append(window)
     for (const { kind: _, ...reject } of window.rejects) rejects.push(reject)
     tokens = tokens === null || window.tokens === null ? null : tokens + window.tokens
     truncated += window.truncated

@@ -101,6 +101,24 @@ const refuses =
 const hasPoison = (text: string): boolean => text.includes('poison')
 
 describe('documents in, vectors out', () => {
+  test('a released window gives its memory to the next one, and a window that is kept is left alone', async () => {
+    await start()
+    const texts = numbered(600)
+    const kept: EmbeddedWindow[] = []
+    const seen = new Set<ArrayBufferLike>()
+    let windows = 0
+    for await (const window of embed(documents(texts), { endpoint, limiter, clock, windowDocuments: 50 })) {
+      expectVectors([window], texts.slice(windows * 50, (windows + 1) * 50))
+      seen.add(window.vectors.buffer)
+      windows += 1
+      if (windows % 6 === 0) kept.push(window)
+      else window.release()
+    }
+    expect(windows).toBe(12)
+    expect(seen.size).toBeLessThanOrEqual(6)
+    expectVectors(kept, [...texts.slice(250, 300), ...texts.slice(550)])
+  })
+
   test('3,000 documents of mixed length come out once, in order, each with its own vector', async () => {
     await start()
     const texts = numbered(3_000)

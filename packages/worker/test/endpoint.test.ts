@@ -398,6 +398,29 @@ describe('request', () => {
     expect(endpoint.route).toBe('/embed')
   })
 
+  test('requests that wait for an answer hold no memory for it', async () => {
+    const endpoint = await open()
+    const waiting = 200
+    const arrived = Promise.withResolvers<void>()
+    const answer = Promise.withResolvers<void>()
+    let asked = 0
+    server.script(async () => {
+      asked += 1
+      if (asked === waiting) arrived.resolve()
+      await answer.promise
+      return false
+    })
+    const before = process.memoryUsage().arrayBuffers
+    const outcomes = Array.from({ length: waiting }, () =>
+      endpoint.request(['x'], new Float32Array(DIMENSIONS)),
+    )
+    await arrived.promise
+    // A reply gets 256 KiB: 50 MiB, were it taken before there is a byte of one.
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(25 * 2 ** 20)
+    answer.resolve()
+    expect(new Set((await Promise.all(outcomes)).map(({ kind }) => kind))).toEqual(new Set(['ok']))
+  })
+
   test('a stalled body ends at the deadline, and its connection is not used again', async () => {
     const endpoint = await open({ timeoutMs: 500 })
     server.script(({ number }, response) => {

@@ -38,6 +38,23 @@ describe('the shard writer', () => {
     expect(seen.some(({ buffer }) => buffer === rows.hashes.buffer)).toBe(true)
   })
 
+  test('says when the arrays may change: when the last of their rows is written, and at once for none', () => {
+    const writer = createShardWriter({ dimensions: DIMENSIONS, rowGroupRows: 100, sink: () => {} })
+    const written: string[] = []
+    const append = (name: string, rows: number): void =>
+      writer.append({ ...rowsOf(rows), written: () => written.push(name) })
+    append('first', 60)
+    append('none', 0)
+    expect(written).toEqual(['none'])
+    append('second', 60)
+    expect(written).toEqual(['none', 'first'])
+    append('third', 80)
+    expect(written).toEqual(['none', 'first', 'second', 'third'])
+    append('fourth', 1)
+    writer.finish(factsOf(201))
+    expect(written).toEqual(['none', 'first', 'second', 'third', 'fourth'])
+  })
+
   test('splits rows that reach over several row groups', () => {
     const { sink, bytes } = createShardBuffer()
     const writer = createShardWriter({ dimensions: DIMENSIONS, rowGroupRows: 100, sink })

@@ -1,7 +1,7 @@
 // A Parquet file of the columns in columns.ts. Rows go in, bytes come out, one row group at a time:
 //
 //   PAR1 | row group 0: column, column, ... | row group 1 | ... | offset indexes | footer | length | PAR1
-//          |<-- at most 16 pages of vectors -->|
+//          |<-- at most 4 pages of vectors -->|
 //
 // Memory is one row group, whatever the size of the file, and the vectors in it are the caller's own arrays.
 // Equal rows make equal bytes. Why this is our own and not a library's: docs/decisions.md.
@@ -33,17 +33,17 @@ export interface ParquetWriter {
   readonly bytes: number
   /**
    * Adds rows, the values in the order of the columns. Keeps the arrays until their row group is written: they must
-   * not change after this. Float16 vectors come as the bits of their values.
+   * not change before `written` is called. Float16 vectors come as the bits of their values.
    */
-  append(rows: number, values: readonly ColumnValues[]): void
+  append(rows: number, values: readonly ColumnValues[], written?: () => void): void
   /** Writes what is left of the body: everything before the footer. */
   end(): void
   /** Writes the footer; `seal` may still change its bytes in place, not their number. */
   finish(keyValues: readonly KeyValue[], seal?: (footer: Buffer) => void): void
 }
 
-/** 16 pages of vectors, and never so many rows that ids of short vectors outweigh them. */
-const GROUP_PAGES = 16
+/** 4 pages of vectors, which a writer holds until the group is full, and never so many rows that ids of short vectors outweigh them. */
+const GROUP_PAGES = 4
 const GROUP_ROWS = 2 ** 16
 
 const MAGIC: Uint8Array = Buffer.from('PAR1')
@@ -59,6 +59,7 @@ export function createParquetWriter({ columns, sink, rowGroupRows }: ParquetWrit
   let offset = 0
   let held: (readonly ColumnValues[])[] = []
   let heldRows = 0
+  let toldWhenWritten: (() => void)[] = []
   let ended = false
 
   const output: Output = {
@@ -104,6 +105,8 @@ export function createParquetWriter({ columns, sink, rowGroupRows }: ParquetWrit
     })
     held = []
     heldRows = 0
+    for (const tell of toldWhenWritten) tell()
+    toldWhenWritten = []
   }
 
   function end(): void {
@@ -120,13 +123,15 @@ export function createParquetWriter({ columns, sink, rowGroupRows }: ParquetWrit
     get bytes() {
       return offset
     },
-    append(count, values) {
+    append(count, values, written) {
       rows += count
+      if (count === 0) written?.()
       for (let from = 0; from < count; ) {
         const to = Math.min(count, from + groupRows - heldRows)
         held.push(columns.map((column, index) => rowsOf(column, values[index] ?? [], from, to)))
         heldRows += to - from
         from = to
+        if (written && from === count) toldWhenWritten.push(written)
         if (heldRows === groupRows) flush()
       }
     },

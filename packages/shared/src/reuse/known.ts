@@ -31,8 +31,8 @@ interface Place {
   readonly row: number
 }
 
-/** Row groups that are kept decoded, 16 MiB each: as a rule the one that is read, and the one it meets. */
-const KEPT_GROUPS = 2
+/** Row groups that are kept decoded, 4 MiB each: as a rule all of a shard. */
+const KEPT_GROUPS = 4
 
 export function createKnown(store: Store, { dimensions, shards }: KnownOptions): Known {
   let index: Promise<Map<string, Place>> | undefined

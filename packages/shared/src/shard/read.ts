@@ -95,7 +95,7 @@ export interface ReadRowsOptions extends ReadShardOptions {
   readonly extra?: boolean | undefined
 }
 
-/** The rows of a shard, one row group (about 16 MiB of vectors) at a time. Throws CORRUPT. */
+/** The rows of a shard, one row group (about 4 MiB of vectors) at a time. Throws CORRUPT. */
 export async function* readShard(
   store: Store,
   key: string,

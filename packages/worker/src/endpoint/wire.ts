@@ -103,13 +103,13 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
   #reason: Error | undefined
   #status = 0
   #headers: Headers = {}
-  #body: Buffer
+  /** From the pool, from the first byte of the reply on: hundreds of requests wait, a few are being answered. */
+  #body: Buffer | undefined
   #length = 0
 
   constructor({ timeoutMs, signal }: ExchangeOptions, ends: Ends<T>) {
     this.#ends = ends
     this.#signal = signal
-    this.#body = ends.buffers.take()
     this.#deadline = setTimeout(() => {
       this.#stop(coded('REPLY_TIMEOUT', `no complete reply within ${timeoutMs / 1000} s`))
     }, timeoutMs)
@@ -126,13 +126,15 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: Headers): void {
     this.#status = status
     this.#headers = headers
+    if (this.#settled) return
+    this.#body ??= this.#ends.buffers.take()
     const announced = Number(headers['content-length'])
     if (announced > 0) this.#reserve(announced)
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#settled || !this.#reserve(this.#length + chunk.length)) return
-    this.#body.set(chunk, this.#length)
+    this.#body?.set(chunk, this.#length)
     this.#length += chunk.length
   }
 
@@ -140,7 +142,7 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
     if (this.#settled) return
     const { read, resolve, reject } = this.#ends
     try {
-      const body = this.#body.subarray(0, this.#length)
+      const body = this.#body?.subarray(0, this.#length) ?? EMPTY
       resolve(read({ status: this.#status, headers: this.#headers, body }))
     } catch (error) {
       reject(error)
@@ -161,10 +163,10 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
       this.#stop(coded('REPLY_TOO_LARGE', `the reply is longer than ${maxReplyBytes} bytes`))
       return false
     }
-    if (length > this.#body.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.min(Math.max(length, this.#body.length * 2), maxReplyBytes))
-      larger.set(this.#body.subarray(0, this.#length))
-      this.#body = larger
+    const known = this.#body ?? EMPTY
+    if (length > known.length) {
+      this.#body = Buffer.allocUnsafeSlow(Math.min(Math.max(length, known.length * 2), maxReplyBytes))
+      this.#body.set(known.subarray(0, this.#length))
     }
     return true
   }
@@ -193,7 +195,7 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
     this.#settled = true
     clearTimeout(this.#deadline)
     this.#signal?.removeEventListener('abort', this.#aborted)
-    this.#ends.buffers.give(this.#body)
+    if (this.#body) this.#ends.buffers.give(this.#body)
   }
 }
 
@@ -204,6 +206,7 @@ interface Buffers {
   give(buffer: Buffer): void
 }
 
+const EMPTY = Buffer.alloc(0)
 const FIRST_BYTES = 256 * 1024
 const MAX_KEPT_BYTES = 8 * 1024 * 1024
 const MAX_KEPT = 64

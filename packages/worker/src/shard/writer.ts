@@ -21,6 +21,8 @@ export interface ShardRows {
   readonly vectors: Float32Array
   /** The values of the extra columns, column by column. */
   readonly extra?: readonly (readonly CarriedValue[])[]
+  /** Called when the rows are written and the arrays may change. */
+  readonly written?: (() => void) | undefined
 }
 
 /** What the writer can't know of a receipt. */
@@ -43,7 +45,7 @@ export interface ShardWriter {
   /** Bytes given to the sink so far. */
   readonly bytes: number
   /**
-   * Adds rows. Keeps the arrays until their row group is written: they must not change after this.
+   * Adds rows. Keeps the arrays until their row group is written: until `written` is called they must not change.
    * Does not look into the vectors: a vector gets here only through the checks of the endpoint's reply.
    */
   append(rows: ShardRows): void
@@ -112,9 +114,9 @@ export function createShardWriter({
     },
     append(rows) {
       requireFit(rows)
-      const { ids, hashes, vectors, extra: values = [] } = rows
+      const { ids, hashes, vectors, extra: values = [], written } = rows
       const stored = dtype === 'float16' ? new Uint16Array(new Float16Array(vectors).buffer) : vectors
-      writer.append(ids.length, [ids, stored, hashes, ...values])
+      writer.append(ids.length, [ids, stored, hashes, ...values], written)
     },
     finish(facts) {
       writer.end()

@@ -95,6 +95,10 @@ export function rejectLimit(value: string): string {
   throw new InvalidArgumentError("Expected a count like '20' or a share like '1%'.")
 }
 
+/** Given several times is the same as a list with commas. */
+export const repeated = (value: string, before: unknown): string =>
+  typeof before === 'string' ? `${before},${value}` : value
+
 /** A line break can't be typed inside a quoted argument of every shell. */
 const unescaped = (value: string): string => value.replaceAll('\\n', '\n').replaceAll('\\t', '\t')
 
@@ -113,6 +117,7 @@ function required(option: Option): Option {
   const copy = new Option(option.flags, option.description)
   if (option.envVar) copy.env(option.envVar)
   if (option.argChoices) copy.choices(option.argChoices)
+  if (option.parseArg) copy.argParser(option.parseArg)
   REQUIRED.add(copy)
   return copy
 }
@@ -181,8 +186,11 @@ export const optionalOutputs: readonly Option[] = [
 export const endpoint: readonly Option[] = [
   new Option(
     '--endpoint <url>',
-    'TEI or OpenAI-compatible server, or hf:namespace/name; token in REEMBED_ENDPOINT_TOKEN or HF_TOKEN',
-  ).env('REEMBED_ENDPOINT'),
+    'TEI or OpenAI-compatible server; replicas as a list with commas, or dns+http://name for all addresses of a name; ' +
+      'or hf:namespace/name; token in REEMBED_ENDPOINT_TOKEN or HF_TOKEN',
+  )
+    .env('REEMBED_ENDPOINT')
+    .argParser(repeated),
   new Option(
     '--model <name>',
     "the endpoint's model where it does not say; without --endpoint a model folder or Hub id to run here",

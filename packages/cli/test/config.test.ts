@@ -10,6 +10,7 @@ import { applyConfig } from '../src/config/apply.ts'
 import { expand, parseConfigFile } from '../src/config/file.ts'
 import { FLAGS_ONLY, optionsOf, PLACES } from '../src/config/places.ts'
 import { schemaOf, toEditorSchema } from '../src/config/schema.ts'
+import { repeated } from '../src/options.ts'
 import { createProgram } from '../src/program.ts'
 
 const schema = schemaOf(createProgram())
@@ -92,7 +93,9 @@ test('every key of the schema reaches its option', async () => {
     const [section, key] = PLACES[name]?.split('.') ?? []
     if (!section || !key) continue
     const flag = option.negate || option.isBoolean()
-    const value = flag ? !option.negate : (option.argChoices?.[0] ?? (option.parseArg ? 3 : 's3://x/'))
+    const value = flag
+      ? !option.negate
+      : (option.argChoices?.[0] ?? (option.parseArg && option.parseArg !== repeated ? 3 : 's3://x/'))
     sections[section] = { ...sections[section], [key]: value }
     const one =
       !flag && option.parseArg && !option.variadic ? option.parseArg(String(value), undefined) : value

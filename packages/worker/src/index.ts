@@ -11,7 +11,12 @@ export {
   type EndpointOptions,
   type Outcome,
   openEndpoint,
+  openPlace,
+  type Place,
+  parseAddresses,
+  type ReplicaEvent,
   type RequestOptions,
+  type Resolve,
 } from './endpoint/index.ts'
 export {
   createHf,

@@ -9,7 +9,7 @@ import {
   type Registry,
   STORE_FAULTS,
 } from '@reembed/shared'
-import type { Endpoint, Outcome } from './endpoint/index.ts'
+import type { Endpoint, Outcome, ReplicaCounts } from './endpoint/index.ts'
 import type { work } from './work.ts'
 
 export interface WorkerMetrics extends Disposable {
@@ -17,6 +17,8 @@ export interface WorkerMetrics extends Disposable {
   observed(endpoint: Endpoint): Endpoint
   /** Says how to learn the limit and what is in flight, in inputs. */
   watchLimiters(read: () => { readonly limit: number; readonly inFlight: number }): void
+  /** Says how many replicas stand how, where they are addressed one by one. */
+  watchReplicas(read: () => ReplicaCounts | undefined): void
   job(made: Awaited<ReturnType<typeof work>>, seconds: number): void
   event(event: ConsumerEvent): void
 }
@@ -43,6 +45,7 @@ const OUTCOMES: readonly Outcome['kind'][] = [
   'wrong_model',
   'unfit',
 ]
+const REPLICA_STATES = ['in_use', 'ejected', 'quarantined', 'unreachable'] as const
 const JOB_OUTCOMES = ['done', 'postponed', 'handed_back', 'failed', 'stalled'] as const
 const REQUEST_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
 const JOB_SECONDS = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600]
@@ -120,6 +123,11 @@ export function createWorkerMetrics(registry: Registry, concurrency: number): Wo
     'Texts that this worker has in flight at its endpoint.',
     {},
   )
+  const replicas = registry.gauge(
+    'reembed_endpoint_replicas',
+    'Replicas of the endpoint by state; quarantined: serves another model.',
+    { state: REPLICA_STATES },
+  )
   const faults = registry.counter(
     'reembed_store_faults_total',
     'Calls to the store that failed in a passing way and are tried again.',
@@ -157,6 +165,12 @@ export function createWorkerMetrics(registry: Registry, concurrency: number): Wo
         const now = read()
         limit.set(now.limit, {})
         inFlight.set(now.inFlight, {})
+      })
+    },
+    watchReplicas(read) {
+      registry.collect(() => {
+        const counts = read()
+        if (counts) for (const state of REPLICA_STATES) replicas.set(counts[state], { state })
       })
     },
     job(made, seconds) {

@@ -16,7 +16,7 @@ import {
 } from '@reembed/shared'
 import { isAbsence } from './embed/react.ts'
 import { createEmbedder } from './embedder.ts'
-import { type EndpointOptions, probeEndpoint } from './endpoint/index.ts'
+import { type EndpointOptions, parseAddresses, probeEndpoint, type ReplicaEvent } from './endpoint/index.ts'
 import { createWorkerMetrics } from './metrics.ts'
 import { createRuns } from './runs.ts'
 import { work } from './work.ts'
@@ -65,13 +65,19 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const runs = createRuns(options)
   const seenOutputs = new Set<string>()
   const metrics = options.metrics && createWorkerMetrics(options.metrics, concurrency)
-  const board = openBoard(redis, options.endpoint)
+  const board = openBoard(redis, parseAddresses(options.endpoint, options.endpointOptions).name)
   const embedder = createEmbedder(options.endpoint, options.endpointOptions, {
     metrics,
     board,
     worker: name,
+    onReplica,
     probe: stop => probeEndpoint(options.endpoint, options.endpointOptions ?? {}, isAbsence, stop),
   })
+
+  function onReplica({ kind, ...facts }: ReplicaEvent): void {
+    const isBad = kind === 'ejected' || kind === 'quarantined' || kind === 'unreachable'
+    log[isBad ? 'warn' : 'info'](facts, `replica ${kind.replace('_', ' ')}`)
+  }
 
   async function handle(job: Job, context: JobContext): Promise<void> {
     const startedMs = performance.now()
@@ -102,6 +108,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     metrics?.event(event)
     if (event.kind === 'idle') options.onIdle?.()
     else if (event.kind === 'stuck') options.onStuck?.(event.waiting)
+    else if (event.kind === 'taken') log.debug({ run: event.job.run, shard: event.job.shard }, 'job taken')
+    else if (event.kind === 'stalled') log.info({ job: event.id }, 'job of a lost worker queued again')
     else if (event.kind === 'handed_back')
       log.info({ run: event.job.run, shard: event.job.shard }, 'job handed back')
     else if (event.kind === 'redis_error')

@@ -46,7 +46,7 @@ app.kubernetes.io/component: {{ .component }}
 
 {{- define "reembed.endpoint" -}}
 {{- if .Values.tei.enabled -}}
-http://{{ include "reembed.teiName" . }}:8080
+dns+http://{{ include "reembed.teiName" . }}:8080
 {{- else -}}
 {{- required "endpoint.url: the URL of a TEI server, or tei.enabled=true" .Values.endpoint.url -}}
 {{- end -}}

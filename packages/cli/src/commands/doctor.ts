@@ -7,7 +7,7 @@ import {
   redisAddress,
   requireNoEviction,
 } from '@reembed/shared'
-import { type Endpoint, openEndpoint } from '@reembed/worker'
+import { type Endpoint, openEndpoint, openPlace, type Place, parseAddresses } from '@reembed/worker'
 import { bytes, print } from '../format.ts'
 import type { EndpointFlags, JsonFlag, RedisFlags, S3Flags } from '../options.ts'
 import { absolute, endpointOptionsOf, s3OptionsOf } from '../parts.ts'
@@ -45,7 +45,9 @@ export async function doctor(flags: Flags): Promise<void> {
   await check('redis', flags.redis, '--redis', lookAtRedis)
   await check('source', flags.source, '--source', url => lookAtSource(url, flags))
   await check('output', flags.output, '--output', url => lookAtOutput(url, flags))
-  await check('endpoint', flags.endpoint, '--endpoint', url => lookAtEndpoint(url, flags))
+  for (const { shown, open } of await endpointsOf(flags)) {
+    await check('endpoint', shown, '--endpoint', () => lookAtEndpoint(open))
+  }
   print(
     flags.json,
     checks,
@@ -77,8 +79,21 @@ async function lookAtOutput(url: string, flags: Flags): Promise<string> {
   return `${store.url}  list, put and conditional put work`
 }
 
-async function lookAtEndpoint(url: string, flags: Flags): Promise<string> {
-  await using endpoint = await openEndpoint(url, endpointOptionsOf(flags))
+/** Of an endpoint with replicas each, if it can be told who they are. */
+async function endpointsOf(
+  flags: Flags,
+): Promise<readonly { readonly shown: string | undefined; readonly open: () => Promise<Endpoint> }[]> {
+  const { endpoint: shown = '' } = flags
+  const options = endpointOptionsOf(flags)
+  const find = async (): Promise<Place[]> => parseAddresses(shown, options).find()
+  const places = await find().catch(() => [])
+  return places.length > 1
+    ? places.map(place => ({ shown: place.shown, open: () => openPlace(place, options) }))
+    : [{ shown: flags.endpoint, open: () => openEndpoint(shown, options) }]
+}
+
+async function lookAtEndpoint(open: () => Promise<Endpoint>): Promise<string> {
+  await using endpoint = await open()
   const {
     modelId,
     revision,

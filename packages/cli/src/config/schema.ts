@@ -3,7 +3,7 @@
 
 import type { Command, Option } from 'commander'
 import { z } from 'zod'
-import { positive } from '../options.ts'
+import { positive, repeated } from '../options.ts'
 import { optionsOf, PLACES, SECRETS } from './places.ts'
 
 /** A value that the environment fills in: `${NAME}` or `${NAME:-otherwise}`. */
@@ -63,7 +63,7 @@ function typeOf(option: Option): z.ZodType {
     ? z.enum(option.argChoices)
     : option.parseArg === positive
       ? z.union([z.int().min(1), FROM_ENVIRONMENT])
-      : option.parseArg
+      : option.parseArg && option.parseArg !== repeated
         ? z.union([z.string().min(1), z.number()])
         : z.string().min(option.defaultValue === '' ? 0 : 1)
   return option.variadic ? z.union([one, z.array(one).min(1)]) : one

@@ -13,7 +13,7 @@ import { type Arrived, serveTei, type TeiServer } from '../tei/server.ts'
 import { type Fault, interferenceOf } from './fault.ts'
 import { createFakeModel, type FakeModelOptions, type ModelFaults } from './model.ts'
 
-export interface FakeTeiOptions extends Omit<TeiFlags, 'hostname' | 'maxBatchRequests'>, FakeModelOptions {
+export interface FakeTeiOptions extends Omit<TeiFlags, 'maxBatchRequests'>, FakeModelOptions {
   readonly clock?: Clock | undefined
   /** Between start and the open port. Default 0. */
   readonly warmUpMs?: number | undefined
@@ -51,7 +51,7 @@ export interface FakeTei extends AsyncDisposable {
 /** Resolves when the port is known; unless there is a `warmUpMs` to wait for, the server is up by then. */
 export async function startFakeTei(given: FakeTeiOptions = {}): Promise<FakeTei> {
   let options = given
-  const { clock = systemClock, port = await freePort() } = given
+  const { clock = systemClock, hostname = '127.0.0.1', port = await freePort() } = given
   const faults: FakeTeiFaults = { ...given.faults }
   const counts = { arrived: 0, requests: 0, inputs: 0, tokens: 0 }
   /** Of the present state; aborted by the next one. */
@@ -62,6 +62,7 @@ export async function startFakeTei(given: FakeTeiOptions = {}): Promise<FakeTei>
   async function serve(): Promise<TeiServer> {
     return serveTei({
       ...options,
+      hostname,
       port,
       clock,
       engine: createFakeModel(options, faults, clock),
@@ -103,7 +104,7 @@ export async function startFakeTei(given: FakeTeiOptions = {}): Promise<FakeTei>
 
   const ready = up()
   const fake: FakeTei = {
-    url: `http://127.0.0.1:${port}`,
+    url: `http://${hostname}:${port}`,
     get state() {
       return state
     },

@@ -15,7 +15,7 @@ export interface CanaryRequest extends RequestOptions {
 export interface Canary {
   /** Inputs that ride along with each request: 0 or 1. */
   readonly inputs: number
-  /** Like `Endpoint.request`, and `wrong_model` where the reply proves to be of another model. */
+  /** Like `Endpoint.request`, limits without the canary, and `wrong_model` where the reply may be of another model. */
   request(texts: readonly string[], vectors: Float32Array, request: CanaryRequest): Promise<Outcome>
 }
 
@@ -39,36 +39,49 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
     revision !== null &&
     endpoint.servedModel?.endsWith(`@${revision}`) === true
 
-  const rides = (): boolean => known.length > 0 && maxClientBatchSize > 1 && !named()
+  /** By another route than its own, a reply may not say its model's name. */
+  const rides = (otherRoute = false): boolean =>
+    known.length > 0 && maxClientBatchSize > 1 && (otherRoute || !named())
 
   return {
     get inputs() {
       return rides() ? 1 : 0
     },
     async request(texts, vectors, { rows, spare, ...options }) {
-      const canary = rides() ? known[turn++ % known.length] : undefined
-      if (canary === undefined) return endpoint.request(texts, vectors, { rows, ...options })
+      const canary = rides(options.otherRoute) ? known[turn++ % known.length] : undefined
+      if (canary === undefined) {
+        const outcome = await endpoint.request(texts, vectors, { rows, ...options })
+        // The route changed under way, to one without a name in its replies: the next try has a canary.
+        if (outcome.kind === 'ok' && rides()) return { kind: 'corrupt', message: 'a reply names no model' }
+        return outcome
+      }
       const outcome = await endpoint.request([...texts, canary.text], vectors, {
         rows: [...rows, spare],
         ...options,
       })
-      // The server was started again with room for these texts and no more.
-      if (outcome.kind === 'batch_limit' && outcome.limit === texts.length) {
-        return endpoint.request(texts, vectors, { rows, ...options })
-      }
+      // The server was started again and takes less: without its canary no request may go.
+      if (outcome.kind === 'batch_limit') return withoutCanary(outcome)
       if (outcome.kind !== 'ok') return outcome
       if (outcome.badRows.includes(texts.length)) {
         return { kind: 'corrupt', message: 'a text that it could embed before came back without a vector' }
       }
       const likeness = cosine(vectors.subarray(spare * dimensions, (spare + 1) * dimensions), canary.vector)
       if (1 - likeness <= tolerance) return outcome
-      return {
-        kind: 'wrong_model',
-        message: `a reply came from other weights than those of ${reference?.model.id}@${reference?.model.revision ?? 'unstated'}: cosine ${likeness.toFixed(5)} for a text whose vector is known`,
-      }
+      const message = `a reply came from other weights than those of ${reference?.model.id}@${reference?.model.revision ?? 'unstated'}: cosine ${likeness.toFixed(5)} for a text whose vector is known`
+      if (outcome.replica !== undefined) endpoint.quarantine?.(outcome.replica, message)
+      return { kind: 'wrong_model', message }
     },
   }
 }
+
+const withoutCanary = (refused: Extract<Outcome, { kind: 'batch_limit' }>): Outcome =>
+  refused.limit > 1
+    ? { ...refused, limit: refused.limit - 1 }
+    : {
+        kind: 'wrong_model',
+        message:
+          'it was started again and takes one text a request: which model answers is to be proved anew',
+      }
 
 function canariesOf({ texts, vectors }: ModelReference): { text: string; vector: Float32Array }[] {
   return texts.flatMap((text, i) => {

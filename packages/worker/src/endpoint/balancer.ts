@@ -2,8 +2,8 @@
 // flight times the time that replies take. Two random choices need no knowledge of what other workers send, and
 // never send a whole fleet to the one replica that looks best.
 //
-//   in use ──5 failures in a row──> ejected ──10 s, 20 s, 30 s …──> tried again ──1 failure──> ejected
-//                                                                       └──a reply──> in use
+//   in use ──5 failures in a row──> ejected ──10 s, 20 s … 60 s──> tried again ──1 failure──> ejected
+//                                                                      └──a reply──> in use
 
 export interface Turn<Replica> {
   readonly replica: Replica
@@ -17,20 +17,24 @@ export interface Balancer<Replica> {
   readonly ejected: readonly Replica[]
   add(replica: Replica): void
   remove(replica: Replica): void
-  /** @throws RangeError when there is no replica. */
-  next(inputs: number): Turn<Replica>
+  /** One of those that `may` get it; of those ejected only when no other may. */
+  next(inputs: number, may?: (replica: Replica) => boolean): Turn<Replica> | undefined
+  /** Whether its last request was answered, or nothing is known against it. */
+  isWell(replica: Replica): boolean
 }
 
-export interface BalancerOptions {
+export interface BalancerOptions<Replica> {
   /** Milliseconds; never goes back. */
   readonly now: () => number
   readonly random: () => number
+  readonly onEjected?: ((replica: Replica, ms: number) => void) | undefined
 }
 
 /** Replies older than this count for a third. */
 const MEMORY_MS = 1_000
 const FAILURES = 5
 const EJECTED_MS = 10_000
+const LONGEST_MS = 60_000
 /** Replies this many times slower than those of the others, and slower than a second, count as failures. */
 const SLOW = 8
 const SLOW_MS = 1_000
@@ -50,14 +54,19 @@ interface Seat<Replica> {
   ejectedUntil: number
 }
 
-export function createBalancer<Replica>({ now, random }: BalancerOptions): Balancer<Replica> {
+export function createBalancer<Replica>({
+  now,
+  random,
+  onEjected,
+}: BalancerOptions<Replica>): Balancer<Replica> {
   const seats: Seat<Replica>[] = []
   const isEjected = ({ ejectedUntil }: Seat<Replica>): boolean => ejectedUntil > now()
 
-  function next(inputs: number): Turn<Replica> {
-    const open = seats.filter(seat => !isEjected(seat))
-    const [first, second] = two(open.length > 0 ? open : seats)
-    if (first === undefined) throw new RangeError('no replica')
+  function next(inputs: number, may: (replica: Replica) => boolean = () => true): Turn<Replica> | undefined {
+    const allowed = seats.filter(({ replica }) => may(replica))
+    const open = allowed.filter(seat => !isEjected(seat))
+    const [first, second] = two(open.length > 0 ? open : allowed)
+    if (first === undefined) return undefined
     const seat = second && costOf(second, inputs) < costOf(first, inputs) ? second : first
     const mark = {}
     const sentAt = now()
@@ -122,8 +131,10 @@ export function createBalancer<Replica>({ now, random }: BalancerOptions): Balan
     // When most fail, it is not the replicas: half of them stay in use.
     if (2 * (seats.filter(isEjected).length + 1) > seats.length) return
     seat.ejections++
-    seat.ejectedUntil = now() + EJECTED_MS * seat.ejections
+    const ms = Math.min(LONGEST_MS, EJECTED_MS * seat.ejections)
+    seat.ejectedUntil = now() + ms
     seat.failedInARow = 0
+    onEjected?.(seat.replica, ms)
   }
 
   return {
@@ -151,5 +162,9 @@ export function createBalancer<Replica>({ now, random }: BalancerOptions): Balan
       if (place >= 0) seats.splice(place, 1)
     },
     next,
+    isWell(replica) {
+      const seat = seats.find(one => one.replica === replica)
+      return seat !== undefined && seat.failedInARow === 0 && !isEjected(seat)
+    },
   }
 }

@@ -1,6 +1,7 @@
 // A model server behind a URL: which wire it speaks is settled once when it is opened, then each `request` is one
 // HTTP call that comes to an Outcome. Retrying, splitting and waiting are the business of ../embed.ts.
 
+import type { Place, Resolve } from './addresses.ts'
 import type { EndpointInfo } from './info.ts'
 import { negotiate, type Probe, readInfo, revisionOf } from './negotiate.ts'
 import { type Outcome, toError } from './outcome.ts'
@@ -24,6 +25,8 @@ export interface EndpointOptions {
   readonly allowInsecure?: boolean
   /** Ends the opening; later requests take their own. */
   readonly signal?: AbortSignal | undefined
+  /** How the name of a `dns+` URL becomes addresses; the system's way if not given. */
+  readonly resolve?: Resolve | undefined
 }
 
 export interface RequestOptions {
@@ -42,8 +45,10 @@ export interface Endpoint extends AsyncDisposable {
   readonly info: EndpointInfo
   /** What `/v1/embeddings` calls its model in every reply, if it does; another name there is `wrong_model`. */
   readonly servedModel: string | null
-  /** Addresses in use, where they are known. */
+  /** Replicas in use, where they are addressed one by one. */
   readonly replicas?: readonly string[]
+  /** Takes a replica out of use, since a reply of it was found to be of other weights. */
+  quarantine?(replica: string, why: string): void
   /** Settled when opened; changes only if the server stops truncating by itself. */
   readonly route: Route
   /**
@@ -58,14 +63,15 @@ export interface Endpoint extends AsyncDisposable {
 }
 
 /** Reads `/info`, settles the route, and learns dimensions and normalisation from a first embedding. */
-export async function openEndpoint(url: string, options: EndpointOptions = {}): Promise<Endpoint> {
+export async function openPlace({ url, at, shown }: Place, options: EndpointOptions): Promise<Endpoint> {
   const { token, truncate = true, timeoutMs = 60_000, allowInsecure = false, signal } = options
   const address = parseAddress(url, token, allowInsecure)
   const wire = openWire(address.origin, {
     headers: ['user-agent', 'reembed', ...(token ? ['authorization', `Bearer ${token}`] : [])],
+    at,
   })
   try {
-    const server: Server = { wire, ...address, model: options.model, truncate, timeoutMs }
+    const server: Server = { wire, ...address, url: shown, model: options.model, truncate, timeoutMs }
     const stated = await readInfo(server, signal)
     const revision = revisionOf(stated, options.revision, server.url)
     const probe = await negotiate(server, stated, signal)
@@ -137,19 +143,26 @@ function createEndpoint(
       return route
     },
     request,
-    async embed(texts, { signal } = {}) {
-      const vectors = new Float32Array(texts.length * dimensions)
-      const outcome = await request(texts, vectors, { signal })
-      if (outcome.kind !== 'ok') throw toError(outcome, url)
-      if (outcome.badRows.length > 0) {
-        throw toError({ kind: 'corrupt', message: 'a vector is not finite, zero or not normalised' }, url)
-      }
-      return vectors
-    },
+    embed: (texts, { signal } = {}) => embedBy(request, texts, { url, dimensions, signal }),
     appliedPrompt: async ({ signal } = {}) =>
       info.kind === 'tei' ? readAppliedPrompt(server, signal) : null,
     [Symbol.asyncDispose]: () => wire[Symbol.asyncDispose](),
   }
+}
+
+/** What `Endpoint.embed` promises, by its `request`. */
+export async function embedBy(
+  request: Endpoint['request'],
+  texts: readonly string[],
+  { url, dimensions, signal }: { url: string; dimensions: number; signal: AbortSignal | undefined },
+): Promise<Float32Array> {
+  const vectors = new Float32Array(texts.length * dimensions)
+  const outcome = await request(texts, vectors, { signal })
+  if (outcome.kind !== 'ok') throw toError(outcome, url)
+  if (outcome.badRows.length > 0) {
+    throw toError({ kind: 'corrupt', message: 'a vector is not finite, zero or not normalised' }, url)
+  }
+  return vectors
 }
 
 /** A number from a header; TEI's times and counts come only with a 200. */

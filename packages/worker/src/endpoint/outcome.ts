@@ -17,6 +17,8 @@ export interface Answered {
   readonly totalMs: number
   /** Indexes into the request's texts whose vector is null, NaN, infinite, zero or of another norm. */
   readonly badRows: readonly number[]
+  /** Which replica answered, where replicas are addressed one by one. */
+  readonly replica?: string
 }
 
 export type Failure =

@@ -43,7 +43,8 @@ export function parseAddress(
   return { origin, base, url: origin + base }
 }
 
-const isLinkLocal = (hostname: string): boolean =>
+/** Addresses at which clouds hand out a machine's credentials. `hostname` as in a URL: IPv6 in brackets. */
+export const isLinkLocal = (hostname: string): boolean =>
   /^169\.254(?:\.\d+){2}$/.test(hostname) ||
   /^\[(?:fe[89ab][0-9a-f]:|::ffff:a9fe:|fd00:ec2:)/.test(hostname) ||
   hostname === 'metadata.google.internal'

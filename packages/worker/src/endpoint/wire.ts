@@ -1,6 +1,7 @@
 // HTTP/1.1 at undici's lowest useful level. `request()` costs 1.7 times as much CPU per embedding, HTTP/2 1.8 times
 // (measured), so this dispatches with a handler of its own that collects the body into a buffer used again.
 
+import { isIP, type LookupFunction } from 'node:net'
 import { type Dispatcher, Pool } from 'undici'
 import type { Headers } from './classify.ts'
 
@@ -47,12 +48,14 @@ export interface WireOptions {
   /** A longer reply is cut off. */
   readonly maxReplyBytes?: number
   readonly connections?: number
+  /** IP to connect to, instead of what the origin's name resolves to; `Host` and SNI stay the origin's. */
+  readonly at?: string | undefined
 }
 
 /** Keeps connections to one origin alive between requests. Disposal ends requests in flight. */
 export function openWire(
   origin: string,
-  { headers = [], maxReplyBytes = 64 * 1024 * 1024, connections = 256 }: WireOptions = {},
+  { headers = [], maxReplyBytes = 64 * 1024 * 1024, connections = 256, at }: WireOptions = {},
 ): Wire {
   const pool = new Pool(origin, {
     connections,
@@ -63,6 +66,7 @@ export function openWire(
     // One deadline per exchange replaces undici's two timers, which start only after the request was written.
     headersTimeout: 0,
     bodyTimeout: 0,
+    ...(at !== undefined && { connect: { lookup: always(at) } }),
   })
   const buffers = createBuffers()
   return {
@@ -198,6 +202,15 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
     if (this.#body) this.#ends.buffers.give(this.#body)
   }
 }
+
+/** A name's resolver that knows one answer. */
+const always =
+  (address: string): LookupFunction =>
+  (_hostname, { all }, done) => {
+    const family = isIP(address)
+    if (all) done(null, [{ address, family }])
+    else done(null, address, family)
+  }
 
 const coded = (code: string, message: string): Error => Object.assign(new Error(message), { code })
 

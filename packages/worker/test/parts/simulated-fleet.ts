@@ -104,7 +104,8 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
     }
     if (addressable) void resolveOften()
     const choose = (count: number) => {
-      if (addressable && known.size > 0) return balancer.next(count)
+      const turn = addressable ? balancer.next(count) : undefined
+      if (turn) return turn
       return { replica: Math.floor(random() * there()), ended: () => {} }
     }
     const limiter = createLimiter({

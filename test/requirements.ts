@@ -52,4 +52,8 @@ export const REQUIREMENTS: readonly Requirement[] = [
     promise:
       'What did not change keeps its vectors to the bit, and nothing but the rest is embedded; never across recipes.',
   },
+  {
+    id: 'P-RETRY',
+    promise: 'A retry embeds what the model refused and nothing else.',
+  },
 ]

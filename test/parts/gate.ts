@@ -32,7 +32,7 @@ export async function openGate(target: string): Promise<Gate> {
       closed.resolve()
       await opened.promise
     }
-    sent.push(...textsOf(body))
+    sent.push(...textsOf(request.url, body))
     const upstream = send(
       `${target}${request.url}`,
       { method: request.method, headers: request.headers },
@@ -69,8 +69,9 @@ export async function openGate(target: string): Promise<Gate> {
   }
 }
 
-function textsOf(body: Buffer): string[] {
-  if (body.length === 0) return []
+/** Of /tokenize none: nothing is embedded there. */
+function textsOf(url = '', body: Buffer): string[] {
+  if (body.length === 0 || url.endsWith('/tokenize')) return []
   const { input, inputs } = JSON.parse(body.toString())
   const given = input ?? inputs
   return Array.isArray(given) ? given : [given]

@@ -18,7 +18,15 @@ export interface EndpointFlags {
   readonly allowInsecure?: boolean
 }
 
-export interface CorpusFlags extends EndpointFlags, S3Flags {
+/** What a run may cost, and how that is reckoned. */
+export interface SpendingFlags {
+  readonly pricePerHour?: number
+  readonly replicas?: number
+  readonly maxCost?: number
+  readonly maxTokens?: number
+}
+
+export interface CorpusFlags extends EndpointFlags, S3Flags, SpendingFlags {
   readonly source: string
   readonly format?: Format
   readonly id?: string
@@ -70,7 +78,7 @@ export function add(command: Command, options: readonly Option[]): Command {
 
 /** A whole number of at least 1. */
 export function positive(value: string): number {
-  if (/^[1-9]\d{0,8}$/.test(value)) return Number(value)
+  if (/^[1-9]\d{0,14}$/.test(value)) return Number(value)
   throw new InvalidArgumentError('Expected a whole number of at least 1.')
 }
 
@@ -216,6 +224,31 @@ export const whenDone: Option = new Option(
 export const rejects: Option = required(
   new Option('--rejects', 'its rejects are what is tried again; the only thing there is to retry'),
 )
+
+export const price: readonly Option[] = [
+  new Option(
+    '--price-per-hour <dollars>',
+    'of one replica of the endpoint (default: what Hugging Face lists, for hf: endpoints)',
+  ).argParser(amount),
+  new Option(
+    '--replicas <n>',
+    'replicas that are paid for (default: 1, or what Hugging Face runs)',
+  ).argParser(positive),
+]
+
+export const limits: readonly Option[] = [
+  new Option(
+    '--max-cost <dollars>',
+    'stop when the endpoint was used for so much; what is finished is kept',
+  ).argParser(amount),
+  new Option(
+    '--max-tokens <n>',
+    'stop when so many tokens were embedded; what is finished is kept',
+  ).argParser(positive),
+]
+
+/** What a run may cost. */
+export const spending: readonly Option[] = [...price, ...limits]
 
 export const redis: readonly Option[] = [
   new Option('--redis <url>', 'redis://host:6379, or rediss:// with TLS').env('REDIS_URL'),

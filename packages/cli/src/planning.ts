@@ -4,27 +4,40 @@ import {
   type BaseFound,
   type Corpus,
   findBase,
+  forecastReuse,
   planRun,
   type RecipeIds,
+  type ReuseForecast,
   requireBase,
   type SurveyedRun,
 } from '@reembed/producer'
-import { ReembedError, readPlan, type ShardLayout, type Store } from '@reembed/shared'
+import { ReembedError, type RunLimits, readPlan, type ShardLayout, type Store } from '@reembed/shared'
 import { type Endpoint, modelOf, openEndpoint, settleReference } from '@reembed/worker'
-import { chunkingOf } from './chunking.ts'
+import { chunkingOf, findTokenizer } from './chunking.ts'
 import { findRun } from './find-run.ts'
 import { note } from './format.ts'
 import type { CorpusFlags } from './options.ts'
 import type { EndpointGiven } from './parts.ts'
+import { limitsOf, priceOf, type Quoted, quoteFrom } from './quoting.ts'
 
 /** `output` undefined means a dry run: nothing is written anywhere; `earlier` is where its versions would lie. */
 export async function planFrom(
   corpus: Corpus,
   flags: CorpusFlags,
-  { url, options }: EndpointGiven,
+  given: EndpointGiven,
   output: Store | undefined,
   earlier: Store | undefined = output,
-): Promise<SurveyedRun & { readonly maxInputLength: number | null }> {
+): Promise<
+  SurveyedRun & {
+    readonly maxInputLength: number | null
+    readonly limits: RunLimits
+    readonly quoted?: Quoted
+    readonly reuse?: ReuseForecast
+  }
+> {
+  const { url, options } = given
+  const price = await priceOf(flags, given)
+  const limits = limitsOf(flags, price)
   await using endpoint = await openEndpoint(url, { ...options, truncate: flags.truncate })
   const model = modelOf(endpoint)
   await settlePrompt(endpoint, flags.prompt)
@@ -52,7 +65,19 @@ export async function planFrom(
     base: flags.reuse ? earlier && (ids => baseOf(earlier, flags, ids)) : false,
     known: async run => output && readPlan(output, run),
   })
-  return { ...planned, maxInputLength: endpoint.info.maxInputLength }
+  const { maxInputLength } = endpoint.info
+  // A run that was begun before has its quote.
+  if ('seq' in planned.head) return { ...planned, maxInputLength, limits }
+  const reuse = await forecastReuse(earlier, corpus.store, planned)
+  const quoted = await quoteFrom(corpus, planned, endpoint, {
+    reuse,
+    tokenizer: await findTokenizer(flags.tokenizer, flags.model),
+    price,
+    // A dry run is made to be told; else somebody who gave a price wants to know.
+    probe: output === undefined || price !== undefined,
+    given,
+  })
+  return { ...planned, head: { ...planned.head, quote: quoted.quote }, maxInputLength, limits, quoted, reuse }
 }
 
 async function baseOf(store: Store, { reuseFrom }: CorpusFlags, ids: RecipeIds): Promise<BaseFound> {

@@ -52,6 +52,7 @@ Exit codes: ${Object.entries(EXIT)
         ...option.redis,
         ...option.worker,
         ...option.s3,
+        ...option.spending,
         option.whenDone,
         option.json,
       ],
@@ -65,6 +66,7 @@ Exit codes: ${Object.entries(EXIT)
       ...option.endpoint,
       ...option.s3,
       new Option('--explain', 'with --output: what is taken over from there, and why the rest is not'),
+      ...option.spending,
       option.json,
     ])
     .action(async options => (await import('./commands/plan.ts')).plan(options))
@@ -76,7 +78,15 @@ Exit codes: ${Object.entries(EXIT)
         'Plan a run and put its jobs on the queue; workers do the rest.',
         'reembed enqueue --source s3://corpora/wiki/ --output s3://vectors/wiki --endpoint http://tei:8080 --redis rediss://redis:6379',
       ),
-      [...option.corpus, ...option.output, ...option.endpoint, ...option.redis, ...option.s3, option.json],
+      [
+        ...option.corpus,
+        ...option.output,
+        ...option.endpoint,
+        ...option.redis,
+        ...option.s3,
+        ...option.spending,
+        option.json,
+      ],
     )
     .action(async options => (await import('./commands/enqueue.ts')).enqueue(options))
 
@@ -183,6 +193,7 @@ Exit codes: ${Object.entries(EXIT)
         ...option.redis,
         ...option.worker,
         ...option.s3,
+        ...option.spending,
         option.whenDone,
         option.rejects,
         option.json,
@@ -201,7 +212,12 @@ Exit codes: ${Object.entries(EXIT)
           '<run>',
           'run id, or its first letters',
         ),
-        [...option.output, ...(name === 'resume' ? option.redis : []), ...option.s3, option.json],
+        [
+          ...option.output,
+          ...(name === 'resume' ? [...option.redis, ...option.spending] : []),
+          ...option.s3,
+          option.json,
+        ],
       )
       .action(async (run, options) => (await import('./commands/control.ts'))[name](run, options))
   }
@@ -313,9 +329,7 @@ Exit codes: ${Object.entries(EXIT)
           'requests at once (default: 1, 4, 16 and 64, within the limits)',
         ).argParser(option.positives),
         new Option('--seconds <n>', 'time for each setting').default(5).argParser(option.amount),
-        new Option('--price-per-hour <dollars>', 'of all that stands behind the endpoint').argParser(
-          option.amount,
-        ),
+        ...option.price,
         option.json,
       ],
     )
@@ -389,7 +403,14 @@ Exit codes: ${Object.entries(EXIT)
     )
     .action(async options => (await import('./commands/init.ts')).init(options))
 
-  const fleet = [...option.corpus, ...option.output, ...option.endpoint, ...option.redis, ...option.s3]
+  const fleet = [
+    ...option.corpus,
+    ...option.output,
+    ...option.endpoint,
+    ...option.redis,
+    ...option.s3,
+    ...option.spending,
+  ]
   option
     .add(
       command(

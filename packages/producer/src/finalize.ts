@@ -3,11 +3,15 @@
 
 import { createHash } from 'node:crypto'
 import {
+  dollarsOf,
+  type Interval,
+  intervalOf,
   type Manifest,
   type ManifestShard,
   manifestKey,
   manifestSegmentKey,
   mapConcurrent,
+  type Paid,
   type Plan,
   putJson,
   putRows,
@@ -15,6 +19,7 @@ import {
   readReceipt,
   rejectsKey,
   type Store,
+  unionMs,
 } from '@reembed/shared'
 import { createAudit } from './audit.ts'
 import { type PlannedShard, plannedShards, requireThere } from './planned-shards.ts'
@@ -36,6 +41,7 @@ export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): 
   const hash = createHash('sha256')
   const rejects: string[] = []
   const shards: ManifestShard[] = []
+  const intervals: Interval[] = []
   const receipts = mapConcurrent(plannedShards(store, plan), planned => receiptOf(store, planned), {
     limit: RECEIPTS_AT_ONCE,
     signal,
@@ -45,6 +51,8 @@ export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): 
     const { rows, tokens, bodySha256 } = receipt
     shards.push({ key, bytes: size, rows, rejects: receipt.rejects.length, tokens, bodySha256 })
     hash.update(`${key} ${bodySha256}\n`)
+    const interval = intervalOf(receipt)
+    if (interval) intervals.push(interval)
   }
   const { totals, rejectReasons } = audit.end()
   await requireUniqueIds(store, plan, totals.rows, signal)
@@ -76,10 +84,23 @@ export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): 
     shardsPerSegment: SHARDS_PER_SEGMENT,
     totals,
     rejectReasons,
+    quote: plan.quote,
+    paid: paidFor(plan, totals.tokens, intervals),
     shardsSha256: hash.digest('hex'),
   }
   await putJson(store, manifestKey(run), manifest)
   return manifest
+}
+
+function paidFor({ quote }: Plan, tokens: number | null, intervals: readonly Interval[]): Paid {
+  const endpointSeconds =
+    intervals.length === 0 ? null : unionMs(intervals) / 1000 + (quote?.coldStartSeconds ?? 0)
+  const price = quote?.price
+  return {
+    tokens,
+    endpointSeconds,
+    dollars: price && endpointSeconds !== null ? dollarsOf(endpointSeconds, price) : null,
+  }
 }
 
 async function receiptOf(store: Store, { slice, key }: PlannedShard) {

@@ -45,7 +45,7 @@ export async function planRetry(store: Store, run: string): Promise<PlannedRun> 
   }
   const { seq: _, slicesPerSegment: __, ...head } = plan
   return {
-    head: { ...head, run: retryIdOf(run), base: run, retries: run },
+    head: { ...head, run: retryIdOf(run), base: run, retries: run, quote: undefined },
     slices: () => readSlices(store, plan),
   }
 }

@@ -27,6 +27,8 @@ export interface Embedder extends AsyncDisposable {
     records: AsyncIterable<SourceRecord>,
     signal: AbortSignal,
     onAnswered?: (texts: number) => void,
+    /** Puts something between this job and the endpoint. */
+    metered?: (endpoint: Endpoint) => Endpoint,
   ): AsyncGenerator<EmbeddedWindow, void, undefined>
 }
 
@@ -75,7 +77,7 @@ export function createEmbedder(
       const { state } = limiter
       return trouble !== '' && state.startsWith('ok') ? trouble : state + replicasState()
     },
-    async *embed(run, records, signal, onAnswered) {
+    async *embed(run, records, signal, onAnswered, metered = endpoint => endpoint) {
       const { prompt, truncate } = run.plan.recipe
       const name = `${run.store.url} ${run.plan.run}`
       const block = blocked.get(name)
@@ -90,7 +92,7 @@ export function createEmbedder(
         permits = () => endpoint.info.maxConcurrentRequests * (endpoint.replicas?.length ?? UNSEEN_REPLICAS)
         blocked.delete(name)
         for await (const window of embed(records, {
-          endpoint,
+          endpoint: metered(endpoint),
           limiter,
           reference,
           memory,

@@ -11,9 +11,11 @@ import {
   type Logger,
   messageOf,
   openBoard,
+  openLedger,
   type Registry,
   type S3Options,
 } from '@reembed/shared'
+import { createBudgets } from './budget.ts'
 import { isAbsence } from './embed/react.ts'
 import { createEmbedder } from './embedder.ts'
 import { type EndpointOptions, parseAddresses, probeEndpoint, type ReplicaEvent } from './endpoint/index.ts'
@@ -74,6 +76,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     probe: stop => probeEndpoint(options.endpoint, options.endpointOptions ?? {}, isAbsence, stop),
   })
 
+  const budgets = createBudgets(() => openLedger(redis), name)
+
   function onReplica({ kind, ...facts }: ReplicaEvent): void {
     const isBad = kind === 'ejected' || kind === 'quarantined' || kind === 'unreachable'
     log[isBad ? 'warn' : 'info'](facts, `replica ${kind.replace('_', ' ')}`)
@@ -83,12 +87,12 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const startedMs = performance.now()
     const run = await runs.open(job)
     seenOutputs.add(job.output)
-    const made = await work(job, run, embedder, context)
+    const made = await work(job, run, embedder, { ...context, budgets })
     const ms = Math.round(performance.now() - startedMs)
     metrics?.job(made, ms / 1000)
     const facts = { run: job.run, shard: job.shard, ms }
     if (made.status === 'stopped') {
-      log.info(facts, 'job dropped: its run is paused or cancelled')
+      log.info(facts, 'job dropped: its run is paused or cancelled, or has used up its limits')
       return
     }
     if (made.status === 'done_before') {
@@ -143,6 +147,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     draining = true
     await consumer.drain(graceMs)
     await embedder[Symbol.asyncDispose]()
+    await budgets[Symbol.asyncDispose]()
     await board[Symbol.asyncDispose]()
     await runs[Symbol.asyncDispose]()
     metrics?.[Symbol.dispose]()

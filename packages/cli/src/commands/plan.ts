@@ -1,13 +1,12 @@
-import { forecastReuse, previewRun } from '@reembed/producer'
+import { previewRun } from '@reembed/producer'
 import { openStore, ReembedError, type Store } from '@reembed/shared'
-import { findTokenizer } from '../chunking.ts'
-import { describePlan, describePreview, describeReuse } from '../describe-plan.ts'
+import { describePlan, describePreview, describeQuote, describeReuse } from '../describe-plan.ts'
 import { facts, print } from '../format.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags } from '../options.ts'
 import { absolute, openOrStartEndpoint, openSource, s3OptionsOf } from '../parts.ts'
 import { planFrom } from '../planning.ts'
 
-/** `reembed plan`: a dry run, with some inputs as the model will see them. Nothing is written. */
+/** `reembed plan`: a dry run with its price, and some inputs as the model will see them. Nothing is written. */
 export async function plan(
   flags: CorpusFlags & Partial<OutputFlags> & JsonFlag & { readonly explain?: boolean },
 ): Promise<void> {
@@ -17,16 +16,18 @@ export async function plan(
   const earlier = await openEarlier(flags)
   if (earlier) stack.use(earlier)
   const planned = await planFrom(corpus, flags, endpoint, undefined, earlier)
-  const reuse = await forecastReuse(earlier, corpus.store, planned)
-  const tokenizer = await findTokenizer(flags.tokenizer, flags.model)
-  const preview = await previewRun(corpus, planned, { tokenizer, maxInputLength: planned.maxInputLength })
+  const { head, slices, maxInputLength, quoted, reuse } = planned
+  const preview =
+    quoted &&
+    (await previewRun(quoted.sample, { prompt: head.recipe.prompt, count: quoted.count, maxInputLength }))
   print(
     flags.json,
-    { ...planned.head, reuse, preview },
+    { ...head, reuse, preview },
     facts([
-      ...describePlan(planned),
-      ...describeReuse(reuse, flags.explain === true),
-      ...describePreview(preview, planned.maxInputLength),
+      ...describePlan({ head, slices }),
+      ...(reuse ? describeReuse(reuse, flags.explain === true) : []),
+      ...(head.quote ? describeQuote(head.quote) : []),
+      ...(preview ? describePreview(preview, maxInputLength) : []),
     ]),
   )
 }

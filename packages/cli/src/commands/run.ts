@@ -13,14 +13,14 @@ import {
   openLog,
   openQueue,
   ReembedError,
+  type RunLimits,
   readManifest,
-  readRunState,
   type Store,
   shardPrefix,
 } from '@reembed/shared'
 import { startWorker, untilChanged } from '@reembed/worker'
-import { describePlan } from '../describe-plan.ts'
-import { follow, stopped } from '../follow.ts'
+import { describePaid, describePlan, describeQuote } from '../describe-plan.ts'
+import { follow, settleLimits } from '../follow.ts'
 import { bytes, count, duration, facts, note, print, reuseRow } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
@@ -65,21 +65,20 @@ export interface Opened {
 
 /** Records what was planned, works on it and follows it to its end. */
 export async function carryOut(
-  planned: PlannedRun,
+  planned: PlannedRun & { readonly limits: RunLimits },
   flags: FollowFlags,
   { store, endpoint, stack, interrupted, startedMs }: Opened,
 ): Promise<void> {
   const { plan, created } = await recordPlan(store, planned)
-  note(facts(describePlan(planned)))
+  note(facts([...describePlan(planned), ...(created && plan.quote ? describeQuote(plan.quote) : [])]))
 
-  const state = await readRunState(store, plan.run)
-  if (state !== 'running') throw stopped(plan.run, state)
   const finished = await readManifest(store, plan.run)
   if (finished) {
     const outcome = await publish(store, finished, { maxRejects: flags.maxRejects ?? plan.maxRejects })
     conclude(flags, store, finished, outcome, ['note', 'nothing to do: this run was finished before'])
     return
   }
+  await settleLimits(store, plan.run, planned.limits)
   if (!created) note('going on with a run that was begun before')
 
   const redis = await openOrStartRedis(flags, stack)
@@ -148,7 +147,7 @@ function conclude(
   outcome: PublishOutcome,
   last: readonly [string, string],
 ): void {
-  const { totals, model, shards, run: id } = manifest
+  const { totals, model, shards, run: id, paid, quote } = manifest
   const version = 'version' in outcome ? outcome.version.version : null
   const state =
     outcome.status === 'held'
@@ -167,6 +166,8 @@ function conclude(
       base: manifest.base ?? null,
       rejectReasons: manifest.rejectReasons,
       model,
+      paid,
+      quote,
     },
     facts([
       ['run', `${id}  ${state}`],
@@ -175,7 +176,7 @@ function conclude(
         `${count(totals.documents)} = ${count(totals.rows)} rows + ${count(totals.rejects)} rejects${rejectsNote(manifest)}`,
       ],
       ...reuseRow(manifest),
-      ...(totals.tokens === null ? [] : ([['tokens', count(totals.tokens)]] as const)),
+      ...(paid ? describePaid(paid, quote) : []),
       [
         'shards',
         `${count(shards)}, ${bytes(totals.bytes)} in ${store.url.replace(/\/$/, '')}/${shardPrefix(id)}`,

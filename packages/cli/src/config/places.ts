@@ -38,7 +38,12 @@ export const PLACES: Readonly<Record<string, string>> = {
   unsafeStore: 'output.unsafe_store',
   reuse: 'output.reuse',
 
+  pricePerHour: 'endpoint.price_per_hour',
+  replicas: 'endpoint.replicas',
+
   maxRejects: 'limits.max_rejects',
+  maxCost: 'limits.max_cost',
+  maxTokens: 'limits.max_tokens',
 
   concurrency: 'worker.concurrency',
   drainSeconds: 'worker.drain_seconds',
@@ -70,7 +75,6 @@ export const FLAGS_ONLY: ReadonlySet<string> = new Set([
   'max',
   'min',
   'name',
-  'pricePerHour',
   'quantize',
   'queries',
   'region',

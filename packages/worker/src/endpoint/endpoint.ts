@@ -7,6 +7,7 @@ import { negotiate, type Probe, readInfo, revisionOf } from './negotiate.ts'
 import { type Outcome, toError } from './outcome.ts'
 import { readAppliedPrompt } from './prompt.ts'
 import { decode, post, type Route, type Server } from './server.ts'
+import { countTokens } from './tokens.ts'
 import { parseAddress } from './url.ts'
 import { badRowsOf } from './vectors.ts'
 import { openWire, type Reply } from './wire.ts'
@@ -60,6 +61,11 @@ export interface Endpoint extends AsyncDisposable {
   embed(texts: readonly string[], options?: { signal?: AbortSignal | undefined }): Promise<Float32Array>
   /** What the server puts in front of every text by itself; '' for nothing, null where it cannot be told. */
   appliedPrompt(options?: { signal?: AbortSignal | undefined }): Promise<string | null>
+  /** Tokens of each text as the server counts them, by a route that computes nothing; null where it has none. */
+  countTokens(
+    texts: readonly string[],
+    options?: { signal?: AbortSignal | undefined },
+  ): Promise<number[] | null>
 }
 
 /** Reads `/info`, settles the route, and learns dimensions and normalisation from a first embedding. */
@@ -146,6 +152,8 @@ function createEndpoint(
     embed: (texts, { signal } = {}) => embedBy(request, texts, { url, dimensions, signal }),
     appliedPrompt: async ({ signal } = {}) =>
       info.kind === 'tei' ? readAppliedPrompt(server, signal) : null,
+    countTokens: async (texts, { signal } = {}) =>
+      info.kind === 'tei' ? countTokens(server, texts, info.maxClientBatchSize, signal) : null,
     [Symbol.asyncDispose]: () => wire[Symbol.asyncDispose](),
   }
 }

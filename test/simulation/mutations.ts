@@ -81,7 +81,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'who holds the key after a refused put is not looked at',
     file: 'worker/src/work.ts',
-    find: "if (outcome === 'exists') return { status: 'was_there', ...(await twinOf(store, key, plan, job.shard)) }",
+    find: "if (outcome === 'exists') return { status: 'was_there', ...(await twinOf(store, key, plan, shard)) }",
     replace: "if (outcome === 'exists') return { status: 'done_before' }",
     quick: true,
   },

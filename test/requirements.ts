@@ -47,6 +47,10 @@ export const REQUIREMENTS: readonly Requirement[] = [
   },
   { id: 'P-NO-METADATA', promise: 'Link-local addresses, where clouds keep credentials, are no endpoints.' },
   {
+    id: 'P-BOUNDED',
+    promise: 'No reader holds more than its bound, and no step holds what grows with the run.',
+  },
+  {
     id: 'P-LIMITS',
     promise: 'A run with limits stops within them and one request per worker, also when Redis is emptied.',
   },

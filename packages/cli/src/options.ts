@@ -82,6 +82,9 @@ export function positive(value: string): number {
   throw new InvalidArgumentError('Expected a whole number of at least 1.')
 }
 
+/** A port alone may be a number in the file. */
+const address = (value: string): string => value
+
 /** A price or a time: a number above 0. */
 export function amount(value: string): number {
   const number = Number(value)
@@ -270,7 +273,9 @@ export const metrics: readonly Option[] = [
   new Option(
     '--metrics <address>',
     'serve /metrics, /live and /ready on this port of loopback, or host:port with a token in REEMBED_METRICS_TOKEN',
-  ).env('REEMBED_METRICS'),
+  )
+    .argParser(address)
+    .env('REEMBED_METRICS'),
   new Option(
     '--metrics-open',
     'let anybody who reaches --metrics read it, where a NetworkPolicy guards it',
@@ -281,7 +286,9 @@ export const hooks: readonly Option[] = [
   new Option(
     '--hooks <address>',
     'take POST /hooks/huggingface, mlflow and generic on this port of loopback, or host:port; secret in REEMBED_HOOK_SECRET',
-  ).env('REEMBED_HOOKS'),
+  )
+    .argParser(address)
+    .env('REEMBED_HOOKS'),
   new Option('--hook-quiet-seconds <n>', 'quiet that ends a burst of hooks').default(30).argParser(positive),
 ]
 

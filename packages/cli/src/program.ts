@@ -418,15 +418,16 @@ Exit codes: ${Object.entries(EXIT)
         'Stay up: plan what the schedules of reembed.yaml want, take hooks, sweep.',
         'reembed producer --config reembed.yaml --hooks 9470',
       ),
-      [...fleet, ...option.hooks],
+      [...fleet, ...option.hooks, ...option.metrics],
     )
     .action(async (options, self) => (await import('./commands/producer.ts')).producer(options, self))
 
-  const schedule = command(
-    'schedule',
-    'When to run by itself: the schedules of reembed.yaml.',
-    'reembed schedule ls',
-  )
+  // Without options of its own: commander would take a `--config` behind the subcommand for this one's.
+  const schedule = program
+    .command('schedule')
+    .description('When to run by itself: the schedules of reembed.yaml.')
+    .exitOverride()
+    .showSuggestionAfterError()
   const sub = (name: string, description: string, example: string): Command =>
     command(name, description, example, schedule)
   option

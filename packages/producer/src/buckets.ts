@@ -8,7 +8,9 @@ import { join } from 'node:path'
 
 /** Hashes that are sorted at once: 64 MiB. */
 const BUCKET_HASHES = 8 * 1024 * 1024
+/** Kept per bucket before they go into its file; 32 MiB over all buckets at most. */
 const FLUSH_HASHES = 16 * 1024
+const HELD_HASHES = 4 * 1024 * 1024
 
 export interface Buckets {
   add(hash: bigint): Promise<void>
@@ -35,7 +37,8 @@ export async function openBuckets(most: number): Promise<Buckets> {
   }
   const folder = await mkdtemp(join(tmpdir(), 'reembed-ids-'))
   const file = (bucket: number): string => join(folder, `${bucket}`)
-  const held = Array.from({ length: count }, () => ({ hashes: new BigUint64Array(FLUSH_HASHES), used: 0 }))
+  const kept = Math.min(FLUSH_HASHES, Math.floor(HELD_HASHES / count))
+  const held = Array.from({ length: count }, () => ({ hashes: new BigUint64Array(kept), used: 0 }))
   const flush = async (bucket: number): Promise<void> => {
     const pending = held[bucket]
     if (!pending) return
@@ -50,7 +53,7 @@ export async function openBuckets(most: number): Promise<Buckets> {
       const pending = held[bucket]
       if (!pending) return
       pending.hashes[pending.used++] = hash
-      if (pending.used === FLUSH_HASHES) await flush(bucket)
+      if (pending.used === kept) await flush(bucket)
     },
     async *sorted() {
       for (let bucket = 0; bucket < count; bucket += 1) {

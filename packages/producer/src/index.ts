@@ -1,6 +1,6 @@
 // The whole public surface of @reembed/producer; every other file is private to the package.
 
-export { type Audit, createAudit } from './audit.ts'
+export { type Audit, createAudit, type LocatedReject } from './audit.ts'
 export { type Corpus, type OpenCorpusOptions, openCorpus } from './corpus.ts'
 export { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
 export { type Estimate, estimateTotal } from './estimate/estimate.ts'

@@ -57,13 +57,17 @@ export type Interval = readonly [startMs: number, endMs: number]
 export const intervalOf = ({ startedMs, endedMs }: Receipt): Interval | undefined =>
   startedMs === undefined || endedMs === undefined ? undefined : [startedMs, endedMs]
 
-/** How long at least one of the intervals lasted: jobs that ran side by side held the endpoint once. */
-export function unionMs(intervals: readonly Interval[]): number {
-  let total = 0
-  let reached = Number.NEGATIVE_INFINITY
+/** The stretches of time in which at least one of the intervals lasts, in their order. */
+export function mergedIntervals(intervals: readonly Interval[]): Interval[] {
+  const merged: Interval[] = []
   for (const [start, end] of intervals.toSorted((a, b) => a[0] - b[0])) {
-    total += Math.max(0, end - Math.max(start, reached))
-    reached = Math.max(reached, end)
+    const last = merged.at(-1)
+    if (last && start <= last[1]) merged[merged.length - 1] = [last[0], Math.max(last[1], end)]
+    else merged.push([start, end])
   }
-  return total
+  return merged
 }
+
+/** How long at least one of the intervals lasted: jobs that ran side by side held the endpoint once. */
+export const unionMs = (intervals: readonly Interval[]): number =>
+  mergedIntervals(intervals).reduce((total, [start, end]) => total + end - start, 0)

@@ -17,6 +17,7 @@ import {
 import { createLimiter, type Probe } from './limiter.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import type { OpenRun } from './runs.ts'
+import { tracedEndpoint } from './trace.ts'
 
 export interface Embedder extends AsyncDisposable {
   /** How the endpoint does, in a word or two: 'not used yet', 'ok', 'unreachable: ...'. */
@@ -60,7 +61,7 @@ export function createEmbedder(
 ): Embedder {
   const addresses = parseAddresses(url, options)
   let permits = (): number => UNKNOWN_PERMITS * UNSEEN_REPLICAS
-  const observed = (opened: Endpoint): Endpoint => metrics?.observed(opened) ?? opened
+  const observed = (opened: Endpoint): Endpoint => tracedEndpoint(metrics?.observed(opened) ?? opened)
   const connections = addresses.areReplicas
     ? connectToReplicas(addresses, { options, observed, onReplica, clock, random })
     : connectToUrl({ url, options, open, observed })

@@ -55,5 +55,6 @@ export {
   type ShardWriterOptions,
   type WrittenShard,
 } from './shard/writer.ts'
+export { tracedEndpoint } from './trace.ts'
 export { work } from './work.ts'
 export { startWorker, type Worker, type WorkerOptions } from './worker.ts'

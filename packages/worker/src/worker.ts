@@ -3,6 +3,7 @@
 
 import { hostname } from 'node:os'
 import {
+  type Attributes,
   type Consumer,
   type ConsumerEvent,
   consume,
@@ -14,6 +15,7 @@ import {
   openLedger,
   type Registry,
   type S3Options,
+  tracing,
 } from '@reembed/shared'
 import { createBudgets } from './budget.ts'
 import { isAbsence } from './embed/react.ts'
@@ -103,6 +105,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const counts = { documents, rows, rejects: rejects.length, tokens: tokens ?? 0, bytes: made.bytes }
     // A twin's shard was counted by the twin.
     if (made.status === 'put') await context.finished(counts)
+    tracing()?.annotate(inSpan(made.status, counts))
     log.info({ ...facts, ...counts, reused: made.receipt.reused ?? 0, status: made.status }, 'shard finished')
   }
 
@@ -168,3 +171,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     [Symbol.asyncDispose]: () => (ended ??= end(0)),
   }
 }
+
+const inSpan = (status: string, counts: Readonly<Record<string, number>>): Attributes => ({
+  'reembed.shard.status': status,
+  ...Object.fromEntries(Object.entries(counts).map(([name, count]) => [`reembed.shard.${name}`, count])),
+})

@@ -68,6 +68,7 @@ Exit codes: ${Object.entries(EXIT)
       option.optionalOutput,
       ...option.endpoint,
       ...option.s3,
+      new Option('--explain', 'with --output: what is taken over from there, and why the rest is not'),
       ...option.spending,
       option.json,
     ])
@@ -181,6 +182,27 @@ Exit codes: ${Object.entries(EXIT)
       [...option.output, ...option.s3, option.json],
     )
     .action(async (run, options) => (await import('./commands/publish.ts')).rollback(run, options))
+
+  option
+    .add(
+      command(
+        'retry',
+        'Embed what the model refused in a finished run once more, as a new run; all else is reused.',
+        'reembed retry k2jq7x --rejects --output ./vectors --endpoint http://tei:8080',
+      ).argument('<run>', 'run id, or its first letters'),
+      [
+        ...option.output,
+        ...option.endpoint,
+        ...option.redis,
+        ...option.worker,
+        ...option.s3,
+        ...option.spending,
+        option.whenDone,
+        option.rejects,
+        option.json,
+      ],
+    )
+    .action(async (run, options) => (await import('./commands/retry.ts')).retry(run, options))
 
   for (const [name, what] of [
     ['pause', 'Begin no more jobs of a run; those under way are finished.'],

@@ -20,8 +20,8 @@ test('I1 I2 I6 I8 P-CHAOS: killed, stopped, emptied, full, foreign and failing p
     {
       command: await bundleCommand(folder.path),
       store: 's3',
-      documents: 4_000,
-      documentsPerShard: 50,
+      documents: 3_000,
+      documentsPerShard: 40,
       textsPerSecond: 800,
       replicas: 3,
       workers: 3,
@@ -45,7 +45,7 @@ test('I1 I2 I6 I8 P-CHAOS: killed, stopped, emptied, full, foreign and failing p
 test.each(['folder', 's3'] as const)(
   'I1: of many processes that put the same key into %s, one wins',
   async store => {
-    const { broken, rounds } = await raceForKeys({ store, processes: 6, rounds: 50 })
+    const { broken, rounds } = await raceForKeys({ store, processes: 4, rounds: 50 })
     expect(broken).toEqual([])
     expect(rounds).toBe(50)
   },

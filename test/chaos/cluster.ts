@@ -27,6 +27,8 @@ export interface ClusterOptions {
   /** What all replicas together compute in a second. */
   readonly textsPerSecond: number
   readonly replicas: number
+  /** Workers know each replica by its own URL; else there is a balancer before them. */
+  readonly listed?: boolean
   readonly workers: number
   readonly concurrency: number
   /** Of the n-th worker process. */
@@ -65,8 +67,9 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     Array.from({ length: options.replicas }, () => startReplica(options, computed)),
   )
   for (const replica of replicas) stack.use(replica)
-  const balancer = replicas.length > 1 ? stack.use(await startLoadBalancer({ replicas })) : undefined
-  const endpoint = (balancer ?? replicas[0])?.url ?? ''
+  const urls = replicas.map(({ url }) => url).join(',')
+  const endpoint =
+    options.listed || replicas.length === 1 ? urls : stack.use(await startLoadBalancer({ replicas })).url
 
   let server: LocalRedis = await startRedis()
   stack.defer(() => server[Symbol.asyncDispose]())

@@ -35,6 +35,8 @@ export interface ClusterOptions {
   readonly drainSeconds: (n: number) => number
   /** How a request of a worker to S3 goes wrong. */
   readonly s3Fault?: ((request: S3Request) => S3Fault | undefined) | undefined
+  /** Told every line that a worker process writes. */
+  readonly onLine?: ((worker: number, line: string) => void) | undefined
 }
 
 export interface Cluster extends AsyncDisposable {
@@ -127,6 +129,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     createFleet({
       count: options.workers,
       env,
+      onLine: options.onLine,
       command: n => [
         ...options.command,
         'worker',

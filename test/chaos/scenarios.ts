@@ -58,9 +58,9 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
   freeze: {
     about: 'SIGSTOP of a worker until its jobs are another’s, then SIGCONT',
-    documents: 60_000,
+    documents: 120_000,
     faults: 50,
-    seconds: 200,
+    seconds: 400,
     cluster: { workers: 8 },
     given: hold => [faults.freeze(hold * FROZEN_SECONDS)],
   },

@@ -79,6 +79,7 @@ function endpointOf(world: World, process: Process, fleet: Fleet, info: Endpoint
       }
     },
     appliedPrompt: async () => null,
+    countTokens: async () => null,
     async [Symbol.asyncDispose]() {},
   }
 }

@@ -16,6 +16,7 @@ import {
   type WorkerState,
 } from './progress.ts'
 import { type ConnectOptions, connectRedis, inspectRedis, requireNoEviction } from './redis.ts'
+import { tracedAttempt } from './trace.ts'
 import { verdictOf } from './verdict.ts'
 import { createWatch } from './watch.ts'
 
@@ -124,7 +125,7 @@ export async function consume(
       watch.taken(bull.id ?? '')
       onEvent({ kind: 'taken', job })
       let notedMs = 0
-      const handled = handle(job, {
+      const context: JobContext = {
         signal,
         documents(count) {
           if (Date.now() - notedMs < NOTE_MS) return
@@ -132,8 +133,10 @@ export async function consume(
           noteDocuments(redis, run, shard, count).catch(() => {})
         },
         finished: counts => noteShard(redis, run, shard, counts).catch(() => {}),
-      })
-      await unlessLeft(handled, handBack.signal)
+      }
+      const taken = job
+      const trace = { carried: bull.opts.telemetry?.metadata, attempt: bull.attemptsMade + 1 }
+      await tracedAttempt(taken, trace, () => unlessLeft(handle(taken, context), handBack.signal))
       done = true
       onEvent({ kind: 'done', job })
     } catch (error) {

@@ -4,7 +4,8 @@
 // revision and stands in every reply, that name vouches instead, and no canary is paid for.
 
 import { cosine, type Endpoint, type Outcome, type RequestOptions } from '../endpoint/index.ts'
-import type { ModelReference } from '../identity.ts'
+import { type ModelReference, referenceTexts } from '../identity.ts'
+import { requestLimits } from './pack.ts'
 
 export interface CanaryRequest extends RequestOptions {
   readonly rows: readonly number[]
@@ -29,19 +30,14 @@ const UNKNOWN_RADIUS = 2.5e-4
 
 /** @param reference vectors that the run's model gives; without them nothing can ride along. */
 export function createCanary(endpoint: Endpoint, reference: ModelReference | undefined): Canary {
-  const { dimensions, revision, maxClientBatchSize } = endpoint.info
+  const { dimensions, maxClientBatchSize } = endpoint.info
   const known = reference ? canariesOf(reference) : []
   const tolerance = Math.max(RADIUS_FACTOR * (reference?.radius ?? UNKNOWN_RADIUS), MIN_DISTANCE)
   let turn = 0
 
-  const named = (): boolean =>
-    endpoint.route === '/v1/embeddings' &&
-    revision !== null &&
-    endpoint.servedModel?.endsWith(`@${revision}`) === true
-
   /** By another route than its own, a reply may not say its model's name. */
   const rides = (otherRoute = false): boolean =>
-    known.length > 0 && maxClientBatchSize > 1 && (otherRoute || !named())
+    known.length > 0 && maxClientBatchSize > 1 && (otherRoute || !isNamed(endpoint))
 
   return {
     get inputs() {
@@ -72,6 +68,25 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
       return { kind: 'wrong_model', message }
     },
   }
+}
+
+/** Whether every reply of the endpoint names model and revision. */
+const isNamed = ({ route, servedModel, info: { revision } }: Endpoint): boolean =>
+  route === '/v1/embeddings' && revision !== null && servedModel?.endsWith(`@${revision}`) === true
+
+/** What a request to this endpoint holds, for who wants to know what a run will send. */
+export interface RequestShape {
+  readonly inputs: number
+  readonly tokens: number
+  /** One of these rides in each request; none where replies vouch by name. */
+  readonly canaries: readonly string[]
+}
+
+export function requestShape(endpoint: Endpoint): RequestShape {
+  const { inputs, tokens } = requestLimits(endpoint.info)
+  const rides = endpoint.info.maxClientBatchSize > 1 && !isNamed(endpoint)
+  const canaries = rides ? referenceTexts.filter(text => text.length <= MAX_CHARACTERS) : []
+  return { inputs: rides ? Math.max(1, inputs - 1) : inputs, tokens, canaries }
 }
 
 const withoutCanary = (refused: Extract<Outcome, { kind: 'batch_limit' }>): Outcome =>

@@ -51,6 +51,13 @@ export async function planFrom(
     maxRejects: flags.maxRejects,
     known: async run => output && readPlan(output, run),
   })
+  if (planned.reread) {
+    const { key, compression, slices, times } = planned.reread
+    note(
+      `note: ${key} is one ${compression} stream: each of its ${slices} slices unpacks it from the start, ${Math.round(times)} times in all; ` +
+        'written by bgzip, or as zstd in several frames, each would begin near its place',
+    )
+  }
   const { maxInputLength } = endpoint.info
   // A run that was begun before has its quote.
   if ('seq' in planned.head) return { ...planned, maxInputLength, limits }

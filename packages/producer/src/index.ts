@@ -9,6 +9,7 @@ export { type Estimate, estimateTotal } from './estimate/estimate.ts'
 export { type QuoteOptions, quoteRun } from './estimate/quote.ts'
 export { type InputSample, sampleInputs } from './estimate/sample-inputs.ts'
 export { finalize } from './finalize.ts'
+export { forecastReuse, type ReuseForecast, type Share } from './forecast.ts'
 export { type Gate, judge, needsQueries, parseGate, type Verdict } from './gates.ts'
 export { type HookKind, type Hooks, type HooksOptions, serveHooks } from './hooks.ts'
 export { type PlanRequest, planRun, type SurveyedRun } from './plan.ts'
@@ -22,6 +23,8 @@ export {
   rollback,
 } from './publish.ts'
 export { type PlannedRun, recordPlan } from './record.ts'
+export { planRetry } from './retry.ts'
+export { type BaseFound, findBase, type RecipeIds, requireBase } from './reuse.ts'
 export { type Sample, type SampleOptions, sampleCorpus } from './sample.ts'
 export { type Calendar, openCalendar } from './schedule/cron.ts'
 export {

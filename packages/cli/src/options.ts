@@ -37,6 +37,7 @@ export interface CorpusFlags extends EndpointFlags, S3Flags, SpendingFlags {
   readonly chunkOverlap?: number
   readonly tokenizer?: string
   readonly prompt: string
+  readonly promptName?: string
   readonly truncate: boolean
   readonly documentsPerShard?: number
   readonly maxRejects: string
@@ -44,6 +45,8 @@ export interface CorpusFlags extends EndpointFlags, S3Flags, SpendingFlags {
   readonly dtype?: Dtype
   readonly includeText?: boolean
   readonly arrowSchema?: boolean
+  readonly reuse: boolean
+  readonly reuseFrom?: string
 }
 
 export interface OutputFlags extends S3Flags {
@@ -163,6 +166,10 @@ export const corpus: readonly Option[] = [
   ),
   new Option('--carry <field...>', "fields that become columns of the shards, 'lang' or 'year:int32'"),
   new Option('--prompt <text>', "put in front of each document's text, as the model card asks").default(''),
+  new Option(
+    '--prompt-name <name>',
+    'the same by its name in the config_sentence_transformers.json of the model',
+  ),
   new Option('--no-truncate', 'reject documents over the limit of the model instead of cutting them'),
   new Option('--documents-per-shard <n>', 'documents a shard shall have, about').argParser(positive),
   new Option(
@@ -172,6 +179,8 @@ export const corpus: readonly Option[] = [
   new Option('--dtype <type>', 'how vectors are stored').choices(['float32', 'float16']),
   new Option('--include-text', "keep each document's text in the shards"),
   new Option('--arrow-schema', "tell Arrow's readers that vectors are of fixed size (ARROW:schema)"),
+  new Option('--no-reuse', 'embed everything anew, also what did not change since the current version'),
+  new Option('--reuse-from <run>', 'take unchanged vectors from this run instead of the current version'),
   new Option('--max-rejects <limit>', "publish with at most this many rejects, '20' or '1%'")
     .default('1%')
     .argParser(rejectLimit),
@@ -219,6 +228,10 @@ export const whenDone: Option = new Option(
 )
   .choices(['keep', 'sleep', 'pause'])
   .default('keep')
+
+export const rejects: Option = required(
+  new Option('--rejects', 'its rejects are what is tried again; the only thing there is to retry'),
+)
 
 export const price: readonly Option[] = [
   new Option(

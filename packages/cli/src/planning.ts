@@ -1,32 +1,47 @@
 // From flags to a planned run: ask the endpoint which model it is, look at the corpus, cut it.
 
-import { type Corpus, planRun, type SurveyedRun } from '@reembed/producer'
+import {
+  type BaseFound,
+  type Corpus,
+  findBase,
+  forecastReuse,
+  planRun,
+  type RecipeIds,
+  type ReuseForecast,
+  requireBase,
+  type SurveyedRun,
+} from '@reembed/producer'
 import { ReembedError, type RunLimits, readPlan, type ShardLayout, type Store } from '@reembed/shared'
 import { type Endpoint, modelOf, openEndpoint, settleReference } from '@reembed/worker'
 import { chunkingOf, findTokenizer } from './chunking.ts'
+import { findRun } from './find-run.ts'
 import { note } from './format.ts'
+import { promptOf } from './named-prompt.ts'
 import type { CorpusFlags } from './options.ts'
 import type { EndpointGiven } from './parts.ts'
 import { limitsOf, priceOf, type Quoted, quoteFrom } from './quoting.ts'
 
-/** `output` undefined means a dry run: nothing is written anywhere. */
+/** `output` undefined means a dry run: nothing is written anywhere; `earlier` is where its versions would lie. */
 export async function planFrom(
   corpus: Corpus,
-  flags: CorpusFlags,
+  wanted: CorpusFlags,
   given: EndpointGiven,
   output: Store | undefined,
+  earlier: Store | undefined = output,
 ): Promise<
   SurveyedRun & {
     readonly maxInputLength: number | null
     readonly limits: RunLimits
     readonly quoted?: Quoted
+    readonly reuse?: ReuseForecast
   }
 > {
   const { url, options } = given
-  const price = await priceOf(flags, given)
-  const limits = limitsOf(flags, price)
-  await using endpoint = await openEndpoint(url, { ...options, truncate: flags.truncate })
+  const price = await priceOf(wanted, given)
+  const limits = limitsOf(wanted, price)
+  await using endpoint = await openEndpoint(url, { ...options, truncate: wanted.truncate })
   const model = modelOf(endpoint)
+  const flags = { ...wanted, prompt: await promptOf(wanted, model) }
   await settlePrompt(endpoint, flags.prompt)
   if (output) {
     if (model.revision === null) {
@@ -49,19 +64,35 @@ export async function planFrom(
     layout: layoutOf(flags),
     documentsPerShard: flags.documentsPerShard,
     maxRejects: flags.maxRejects,
+    base: flags.reuse ? earlier && (ids => baseOf(earlier, flags, ids)) : false,
     known: async run => output && readPlan(output, run),
   })
+  if (planned.reread) {
+    const { key, compression, slices, times } = planned.reread
+    note(
+      `note: ${key} is one ${compression} stream: each of its ${slices} slices unpacks it from the start, ${Math.round(times)} times in all; ` +
+        'written by bgzip, or as zstd in several frames, each would begin near its place',
+    )
+  }
   const { maxInputLength } = endpoint.info
   // A run that was begun before has its quote.
   if ('seq' in planned.head) return { ...planned, maxInputLength, limits }
+  const reuse = await forecastReuse(earlier, corpus.store, planned)
   const quoted = await quoteFrom(corpus, planned, endpoint, {
+    reuse,
     tokenizer: await findTokenizer(flags.tokenizer, flags.model),
     price,
     // A dry run is made to be told; else somebody who gave a price wants to know.
     probe: output === undefined || price !== undefined,
     given,
   })
-  return { ...planned, head: { ...planned.head, quote: quoted.quote }, maxInputLength, limits, quoted }
+  return { ...planned, head: { ...planned.head, quote: quoted.quote }, maxInputLength, limits, quoted, reuse }
+}
+
+async function baseOf(store: Store, { reuseFrom }: CorpusFlags, ids: RecipeIds): Promise<BaseFound> {
+  return reuseFrom === undefined
+    ? findBase(store, ids)
+    : requireBase(store, await findRun(store, reuseFrom, 'newest'), ids)
 }
 
 /** A server's own prompt comes in front of ours, and no request can ask it not to: the model would see both. */

@@ -156,18 +156,14 @@ async function judge(store: Store, keep: number, signal?: AbortSignal): Promise<
       return { needed: true, why: 'not finished: `reembed cancel` it first' }
     })()
     verdicts.set(run, verdict)
-    const base = plan !== undefined && !finished && verdict.needed ? baseOf(plan) : undefined
-    if (base !== undefined) bases.set(base, run)
+    // Whoever embeds it takes over vectors of its base.
+    if (plan?.base !== undefined && !finished && verdict.needed) bases.set(plan.base, run)
   }
   for (const [base, by] of bases) {
     if (verdicts.get(base)?.needed === false) verdicts.set(base, { needed: true, why: `run ${by} reuses it` })
   }
   return verdicts
 }
-
-/** The run whose vectors an unfinished run takes over, where it does. */
-const baseOf = (plan: object): string | undefined =>
-  'base' in plan && typeof plan.base === 'string' ? plan.base : undefined
 
 async function sizeOf(
   store: Store,

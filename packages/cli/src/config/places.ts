@@ -19,6 +19,7 @@ export const PLACES: Readonly<Record<string, string>> = {
   model: 'model.id',
   revision: 'model.revision',
   prompt: 'model.prompt',
+  promptName: 'model.prompt_name',
   queryPrompt: 'model.query_prompt',
   truncate: 'model.truncate',
 
@@ -36,6 +37,7 @@ export const PLACES: Readonly<Record<string, string>> = {
   includeText: 'output.include_text',
   arrowSchema: 'output.arrow_schema',
   unsafeStore: 'output.unsafe_store',
+  reuse: 'output.reuse',
 
   pricePerHour: 'endpoint.price_per_hour',
   replicas: 'endpoint.replicas',
@@ -68,6 +70,7 @@ export const FLAGS_ONLY: ReadonlySet<string> = new Set([
   'cron',
   'delete',
   'documents',
+  'explain',
   'instance',
   'json',
   'keep',
@@ -78,6 +81,8 @@ export const FLAGS_ONLY: ReadonlySet<string> = new Set([
   'quantize',
   'queries',
   'region',
+  'rejects',
+  'reuseFrom',
   'run',
   'schema',
   'seconds',

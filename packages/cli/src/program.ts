@@ -12,6 +12,8 @@ export function createProgram(): Command {
     .description('Turns a corpus into a verified set of Parquet embedding shards.')
     .version(VERSION)
     .exitOverride()
+    // `schedule ls --config …`: the file is that of `ls`, not of `schedule`.
+    .enablePositionalOptions()
     .showSuggestionAfterError()
     .configureOutput({ outputError: (text, write) => write(`${oneLine(text)}\n`) })
     .hook('preAction', (_, action) => prepare(action, program))
@@ -35,6 +37,7 @@ Exit codes: ${Object.entries(EXIT)
       .exitOverride()
       .showSuggestionAfterError()
       .allowExcessArguments(false)
+      .enablePositionalOptions()
       .addOption(option.config)
       .addHelpText('after', `\nExample:\n  ${example}`)
 

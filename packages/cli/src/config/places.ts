@@ -19,6 +19,7 @@ export const PLACES: Readonly<Record<string, string>> = {
   model: 'model.id',
   revision: 'model.revision',
   prompt: 'model.prompt',
+  promptName: 'model.prompt_name',
   queryPrompt: 'model.query_prompt',
   truncate: 'model.truncate',
 

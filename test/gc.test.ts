@@ -85,7 +85,7 @@ test('P-GC: says what would go and how much that is, and deletes nothing unless 
   await expect(rollback(store, first)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
 })
 
-test('P-GC: what is under way stays, what was cancelled goes', async () => {
+test('P-GC: what is under way, held back, or reused by what is under way stays; what was cancelled goes', async () => {
   const [first, second] = await versions(2)
   await appendFile(source, '{"id":"more","text":"more"}\n')
   const open = await make('enqueue')
@@ -95,6 +95,18 @@ test('P-GC: what is under way stays, what was cancelled goes', async () => {
   const { result } = await command(['gc', '--keep', '1', '--delete'])
   expect(result.kept).toMatchObject([{ run: open, why: 'not finished' }, { run: second }])
   expect(result.removed.toSorted()).toEqual([cancelled, first].toSorted())
+
+  expect((await command(['pause', open])).code).toBe(0)
+  await appendFile(source, '{"id":"third","text":"of the third version"}\n')
+  const third = await make()
+  expect((await command(['gc', '--keep', '1', '--delete'])).result).toMatchObject({
+    kept: [
+      { run: third },
+      { run: open, why: 'not finished: `reembed cancel` it first' },
+      { run: second, why: `run ${open} reuses it` },
+    ],
+    removed: [],
+  })
 })
 
 test('P-GC: stopped after any object, what stays is whole, nobody works on what goes, and the next gc ends it', async () => {

@@ -34,6 +34,9 @@ export function decodeFlat(
   const decoded: CarriedValue[] = []
   for (const { values, rawBytes, body } of pages(chunk)) {
     const bytes = zstdDecompressSync(body, { maxOutputLength: Math.max(1, rawBytes) })
+    if (!(values <= rows - decoded.length)) {
+      throw new Error(`has a page that claims ${values} values of ${name} for ${rows} rows`)
+    }
     const present: boolean[] = Array(values).fill(true)
     let at = 0
     if (nullable) {
@@ -90,6 +93,10 @@ export function decodeVectors(
 
 /** One copy from the pages into one buffer. */
 function decodeValues(chunk: Buffer, rows: number, dimensions: number, valueBytes: number): ArrayBuffer {
+  // Vectors are not compressed: they lie there as they are.
+  if (!(rows * dimensions * valueBytes <= chunk.length)) {
+    throw new Error(`claims ${rows} vectors of ${dimensions} dimensions in ${chunk.length} bytes`)
+  }
   const target = new Uint8Array(rows * dimensions * valueBytes)
   let filled = 0
   for (const { values, body } of pages(chunk)) {
@@ -138,6 +145,8 @@ interface Page {
 /** Thrift numbers of the only kind of page there is. */
 const DATA_PAGE = 0
 const PLAIN = 0
+/** The writer ends a page at 1 MiB; one text may be 8 MiB. */
+const MAX_PAGE_BYTES = 128 * 1024 * 1024
 
 function* pages(chunk: Buffer): Generator<Page, void, undefined> {
   const reader = { view: new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength), offset: 0 }
@@ -148,10 +157,17 @@ function* pages(chunk: Buffer): Generator<Page, void, undefined> {
       throw new Error('has a page that is not a plain data page')
     }
     const end = reader.offset + Number(header.field_3)
-    if (!(end <= chunk.length)) throw new Error('has a page that reaches beyond its column')
+    if (!(end >= reader.offset && end <= chunk.length)) {
+      throw new Error('has a page that reaches beyond its column')
+    }
+    const values = Number(data.field_1)
+    const rawBytes = Number(header.field_2)
+    if (!(values >= 0 && rawBytes >= 0 && rawBytes <= MAX_PAGE_BYTES)) {
+      throw new Error(`has a page that claims ${values} values in ${rawBytes} bytes`)
+    }
     yield {
-      values: Number(data.field_1),
-      rawBytes: Number(header.field_2),
+      values,
+      rawBytes,
       body: chunk.subarray(reader.offset, end),
     }
     reader.offset = end

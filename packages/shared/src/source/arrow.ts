@@ -31,15 +31,30 @@ const CONTINUATION = 0xffffffff
 /** What is read to see the metadata of a message; longer ones take a second read. */
 const HEAD_BYTES = 4 * 1024
 const MAX_METADATA_BYTES = 64 * 1024 * 1024
-/** Batches have some thousand rows; nobody should have to hold a larger one. */
-const MAX_BATCH_BYTES = 512 * 1024 * 1024
+/** A batch is held packed, unpacked and as records, in a process of 512 MiB. Writers make them of some thousand rows. */
+const MAX_BATCH_BYTES = 128 * 1024 * 1024
+const SMALLER = 'write it with smaller batches (max_chunksize of write_table in pyarrow)'
+const ROWS_AT_ONCE = 8_192
 
-compressionRegistry.set(CompressionType.ZSTD, {
-  decode: bytes => zstdDecompressSync(bytes, { maxOutputLength: MAX_BATCH_BYTES }),
+/** What the buffers of the batch at hand may still unpack to. Decoding is synchronous, so there is one at a time. */
+let room = MAX_BATCH_BYTES
+const within = (unpack: (bytes: Uint8Array, most: number) => Uint8Array) => ({
+  decode(bytes: Uint8Array): Uint8Array {
+    try {
+      const unpacked = unpack(bytes, room)
+      room -= unpacked.length
+      return unpacked
+    } catch (cause) {
+      if (Object(cause).code !== 'ERR_BUFFER_TOO_LARGE') throw cause
+      throw new Error(`a batch unpacks to more than ${MAX_BATCH_BYTES} bytes: ${SMALLER}`, { cause })
+    }
+  },
 })
-compressionRegistry.set(CompressionType.LZ4_FRAME, {
-  decode: bytes => decompressLz4Frame(bytes, MAX_BATCH_BYTES),
-})
+compressionRegistry.set(
+  CompressionType.ZSTD,
+  within((bytes, most) => zstdDecompressSync(bytes, { maxOutputLength: Math.max(1, most) })),
+)
+compressionRegistry.set(CompressionType.LZ4_FRAME, within(decompressLz4Frame))
 
 type ObjectName = Pick<SourceObject, 'key' | 'etag' | 'size'>
 
@@ -70,7 +85,7 @@ export async function measureArrow(
     if (message.end - message.start > MAX_BATCH_BYTES) {
       throw wrong(
         object.key,
-        `has a batch of ${message.end - message.start} bytes, the limit is ${MAX_BATCH_BYTES}: write it with smaller batches`,
+        `has a batch of ${message.end - message.start} bytes, the limit is ${MAX_BATCH_BYTES}: ${SMALLER}`,
       )
     }
     cuts.push({ start: rows, seek: { byte: message.start, at: rows } })
@@ -115,7 +130,10 @@ export async function* arrowRows(
     row += message.rows
     if (from < to) {
       const bytes = await store.get(key, { start: message.start, end: message.end, ifMatch: etag, signal })
-      yield rowsOf(decode(key, prefix.bytes, bytes), paths, from, to)
+      const table = decode(key, prefix.bytes, bytes)
+      for (let at = from; at < to; at += ROWS_AT_ONCE) {
+        yield rowsOf(table, paths, at, Math.min(to, at + ROWS_AT_ONCE))
+      }
     }
     if (row >= end) return
   }
@@ -142,7 +160,15 @@ function carriedTypeOf(type: DataType): CarriedType {
 }
 
 function decode(key: string, prefix: Uint8Array, batch: Uint8Array): Table {
+  const bytes = prefix.length + batch.length
+  if (bytes > MAX_BATCH_BYTES) {
+    throw wrong(
+      key,
+      `has a batch of ${bytes} bytes with its dictionaries, the limit is ${MAX_BATCH_BYTES}: ${SMALLER}`,
+    )
+  }
   try {
+    room = MAX_BATCH_BYTES
     return tableFromIPC(Buffer.concat([prefix, batch]))
   } catch (cause) {
     throw wrong(key, `is damaged (${messageOf(cause)})`, cause)
@@ -216,7 +242,8 @@ async function readPrefix(
     if (message.type === MessageHeader.RecordBatch) break
     start ??= message.start
     end = message.end
-    if (end - start > MAX_BATCH_BYTES) throw wrong(object.key, 'has dictionaries over the limit of 512 MiB')
+    if (end - start > MAX_BATCH_BYTES)
+      throw wrong(object.key, `has dictionaries of over ${MAX_BATCH_BYTES} bytes: write it as Parquet`)
   }
   const between =
     start === undefined

@@ -18,7 +18,12 @@ export function decompressLz4Frame(frame: Uint8Array, maxBytes: number): Uint8Ar
   let length = 0
 
   const reserve = (bytes: number): void => {
-    if (length + bytes > maxBytes) throw new Error(`it unpacks to more than ${maxBytes} bytes`)
+    if (length + bytes > maxBytes) {
+      // As Node's own decompressors name it.
+      throw Object.assign(new RangeError(`it unpacks to more than ${maxBytes} bytes`), {
+        code: 'ERR_BUFFER_TOO_LARGE',
+      })
+    }
     if (length + bytes <= output.length) return
     const larger = Buffer.alloc(Math.min(maxBytes, Math.max(2 * output.length, length + bytes)))
     output.copy(larger, 0, 0, length)

@@ -9,10 +9,9 @@ import { readOffsetIndex } from 'hyparquet/src/indexes.js'
 import { compressors as others } from 'hyparquet-compressors'
 import { messageOf, ReembedError } from '../errors.ts'
 import { type Leaf, wrong } from './parquet-footer.ts'
+import { MAX_PAGE_BYTES, type Page, unpackPage } from './parquet-page.ts'
 import { BAD_TEXT } from './record.ts'
 
-/** Writers make pages of about 1 MiB. One that claims more than this is not unpacked. */
-const MAX_PAGE_BYTES = 128 * 1024 * 1024
 const MAX_HEADER_BYTES = 16 * 1024 * 1024
 
 /** Reads bytes of the object in pieces. */
@@ -65,7 +64,9 @@ export async function* columnValues(range: ColumnRange): AsyncGenerator<ArrayLik
     parsers: PARSERS,
     compressors: COMPRESSORS,
   }
+  const unpacked = { ...decoder, codec: 'UNCOMPRESSED' as const }
   const depth = optionalAncestors(leaf)
+  const levels = depth + (element.repetition_type === 'OPTIONAL' ? 1 : 0)
   const damaged = (cause: unknown): ReembedError =>
     cause instanceof ReembedError
       ? cause
@@ -79,7 +80,7 @@ export async function* columnValues(range: ColumnRange): AsyncGenerator<ArrayLik
       throw damaged(error)
     })
     if (page === undefined) throw damaged(new Error(`it ends after row ${row} of ${to}`))
-    const { header, body } = page
+    const { header } = page
     const rows = header.data_page_header?.num_values ?? header.data_page_header_v2?.num_rows
     if (header.type !== 'DICTIONARY_PAGE' && rows === undefined) continue
     if (rows !== undefined && row + rows <= from) {
@@ -88,8 +89,9 @@ export async function* columnValues(range: ColumnRange): AsyncGenerator<ArrayLik
     }
     let values: ArrayLike<unknown>
     try {
+      const { header, body } = unpackPage(page, decoder, { rows: Number(group.num_rows) - row, levels })
       const reader = { view: new DataView(body.buffer, body.byteOffset, body.byteLength), offset: 0 }
-      const { data } = readPage(reader, header, decoder, dictionary, undefined, 0)
+      const { data } = readPage(reader, header, unpacked, dictionary, undefined, 0)
       if (header.type === 'DICTIONARY_PAGE') {
         dictionary = data && convert(data, decoder)
         continue
@@ -114,11 +116,6 @@ function unwrap(value: unknown, depth: number): unknown {
   let inner = value
   for (let level = 0; level < depth; level++) inner = Array.isArray(inner) ? inner[0] : inner
   return inner
-}
-
-interface Page {
-  readonly header: ReturnType<typeof parquetHeader>
-  readonly body: Buffer
 }
 
 interface Pages extends AsyncDisposable {

@@ -79,6 +79,9 @@ interface Column {
   readonly values: AsyncGenerator<ArrayLike<unknown>, void, undefined>
 }
 
+/** A page of one value over and over can have millions of rows: as records they are not made all at once. */
+const ROWS_AT_ONCE = 8_192
+
 /** Columns side by side. Their pages end at different rows: a batch goes as far as the shortest page at hand. */
 async function* zip(
   columns: readonly Column[],
@@ -87,7 +90,7 @@ async function* zip(
   const open = columns.map(column => ({ ...column, page: [] as ArrayLike<unknown>, at: 0 }))
   try {
     for (let done = 0; done < rows; ) {
-      let count = rows - done
+      let count = Math.min(rows - done, ROWS_AT_ONCE)
       for (const column of open) {
         if (column.at === column.page.length) {
           const next = await column.values.next()

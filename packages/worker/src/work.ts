@@ -1,7 +1,7 @@
 // One job in, one shard out. This is DESIGN section 1 as code: read the slice, embed its documents, put the shard
 // if nobody else has. Everything before the put may be lost or done twice without harm.
 
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import {
   HASH_BYTES,
   type Job,
@@ -122,7 +122,7 @@ async function twinOf(
 function hashesOf({ documents }: EmbeddedWindow): Uint8Array {
   const hashes = new Uint8Array(documents.length * HASH_BYTES)
   for (const [row, { text }] of documents.entries()) {
-    hashes.set(createHash('sha256').update(text).digest().subarray(0, HASH_BYTES), row * HASH_BYTES)
+    hashes.set(hash('sha256', text, 'buffer').subarray(0, HASH_BYTES), row * HASH_BYTES)
   }
   return hashes
 }

@@ -2,20 +2,25 @@
 
 import { type Corpus, planRun, type SurveyedRun } from '@reembed/producer'
 import { ReembedError, readPlan, type ShardLayout, type Store } from '@reembed/shared'
-import { type Endpoint, modelOf, openEndpoint, settleReference } from '@reembed/worker'
+import { type Endpoint, modelOf, openAwake, openEndpoint, settleReference } from '@reembed/worker'
 import { chunkingOf } from './chunking.ts'
 import { note } from './format.ts'
-import type { CorpusFlags } from './options.ts'
+import type { CorpusFlags, RedisFlags } from './options.ts'
 import type { EndpointGiven } from './parts.ts'
 
 /** `output` undefined means a dry run: nothing is written anywhere. */
 export async function planFrom(
   corpus: Corpus,
-  flags: CorpusFlags,
+  flags: CorpusFlags & RedisFlags,
   { url, options }: EndpointGiven,
   output: Store | undefined,
 ): Promise<SurveyedRun & { readonly maxInputLength: number | null }> {
-  await using endpoint = await openEndpoint(url, { ...options, truncate: flags.truncate })
+  const onState = (state: string): void => note(`endpoint  ${state}`)
+  await using endpoint = await openAwake(
+    url,
+    { ...options, truncate: flags.truncate },
+    { redis: flags.redis, onState },
+  )
   const model = modelOf(endpoint)
   await settlePrompt(endpoint, flags.prompt)
   if (output) {

@@ -47,10 +47,13 @@ export function createWaking(options: WakingOptions): Waking {
 
   async function look(probe: Probe): Promise<void> {
     probing = true
+    // A proxy may hold the probe until a replica is there.
+    met ||= 'waking'
     try {
       for (let waitMs: number = PROBE_MS.least; ; waitMs = Math.min(2 * waitMs, PROBE_MS.most)) {
         const found = await probe(signal)
         if (found === null) {
+          met = ''
           onAnswered()
           // Not again before the board has heard of it.
           await clock.sleep(PROBE_MS.least, signal)

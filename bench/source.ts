@@ -1,17 +1,18 @@
 // What reading JSONL costs in CPU, against what one would write by hand with node:readline. Every round checks that
-// both give the same ids and text lengths. The bytes come from memory, in the chunks that a folder store and a
-// ReadStream give: what the disk or S3 costs is not measured here, and neither is memory. The third column is the
+// all give the same ids and texts; for that, each side reads every text through once (its UTF-8 length), so that no side
+// hands over strings that still have to be put together. The bytes come from memory, in the chunks that a folder store
+// and a ReadStream give: what the disk or S3 costs is not measured here, and neither is memory. The third column is the
 // floor for any reader that calls JSON.parse: the lines are ready strings. By hand nothing is checked; reembed also
 // proves UTF-8, depth, ids and sizes, and knows where each record lies.
 //
-//   node --conditions=@reembed/source bench/source.ts
+//   node --conditions=@reembed/source bench/source.ts [rounds]
 
 import { createHash } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
 import { readSlice, type Store } from '@reembed/shared'
 
-const ROUNDS = 15
+const ROUNDS = Number(process.argv[2] ?? 15)
 const STORE_CHUNK_BYTES = 256 * 1024
 const READ_STREAM_CHUNK_BYTES = 64 * 1024
 const FILE_BYTES = 16 * 1024 * 1024
@@ -81,19 +82,62 @@ async function* chunksOf(content: Buffer, length: number): AsyncGenerator<Buffer
   for (let at = 0; at < content.length; at += length) yield content.subarray(at, at + length)
 }
 
-/** Some FILE_BYTES of records with `chars` of text: a quotation and a line break about every 150 characters. */
-function corpusOf(chars: number, words: readonly string[]): Buffer {
+interface Shape {
+  readonly name: string
+  readonly chars: number
+  readonly words: readonly string[]
+  /** One word of so many is a quotation with a line break: three escapes. */
+  readonly escapes: number
+  /** Fields beside id and text, by the number of the line. */
+  readonly beside?: (line: number) => object
+  /** As Python's json.dumps writes by default. */
+  readonly ascii?: boolean
+}
+
+const title = (): object => ({ title: 'a title' })
+const SHAPES: readonly Shape[] = [
+  { name: '200 chars', chars: 200, words: ENGLISH, escapes: 50 },
+  { name: '2,000 chars', chars: 2_000, words: ENGLISH, escapes: 50 },
+  { name: '2,000 chars without escapes', chars: 2_000, words: ENGLISH, escapes: Infinity },
+  { name: '2,000 chars, source code', chars: 2_000, words: ENGLISH, escapes: 6 },
+  { name: '2,000 chars, five scripts', chars: 2_000, words: MIXED, escapes: 50 },
+  { name: '2,000 chars, five scripts as \\u', chars: 2_000, words: MIXED, escapes: 50, ascii: true },
+  {
+    name: '500 chars, metadata nested',
+    chars: 500,
+    words: ENGLISH,
+    escapes: 50,
+    beside: i => ({
+      source: 'wiki',
+      meta: { url: `https://a.b/${i}`, tags: ['a', 'b'].slice(i % 3), score: i / 7 },
+    }),
+  },
+  {
+    name: '500 chars, a field now and then',
+    chars: 500,
+    words: ENGLISH,
+    escapes: 50,
+    beside: i => (Math.imul(i, 2_654_435_761) & 0x10000 ? title() : {}),
+  },
+]
+
+/** Some FILE_BYTES of records. */
+function corpusOf({ chars, words, escapes, beside = title, ascii = false }: Shape): Buffer {
   let [text, seed] = ['', 1]
   while (text.length < chars * 64) {
-    seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648
-    const word = words[(seed >> 8) % words.length] ?? ''
-    text += seed % 50 === 0 ? `"${word}"\n` : `${word} `
+    seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0
+    const word = words[(seed >>> 8) % words.length] ?? ''
+    text += (seed >>> 4) % escapes === 0 ? `"${word}"\n` : `${word} `
   }
   const lines: Buffer[] = []
   for (let bytes = 0; bytes < FILE_BYTES; bytes += lines.at(-1)?.length ?? 0) {
     const at = (lines.length * 37) % (text.length - chars)
-    const record = { id: `doc-${lines.length}`, title: 'a title', text: text.slice(at, at + chars) }
-    lines.push(Buffer.from(`${JSON.stringify(record)}\n`))
+    const record = { id: `doc-${lines.length}`, ...beside(lines.length), text: text.slice(at, at + chars) }
+    const json = JSON.stringify(record)
+    const line = ascii
+      ? json.replace(/[\x80-\uffff]/g, c => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
+      : json
+    lines.push(Buffer.from(`${line}\n`))
   }
   return Buffer.concat(lines)
 }
@@ -107,13 +151,10 @@ async function cpuMs(run: () => Promise<Result> | Result): Promise<{ ms: number;
 
 const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN
 
-console.log('MB per CPU second         reembed   readline   JSON.parse alone   reembed : readline')
-for (const [name, chars, words] of [
-  ['200 chars, English', 200, ENGLISH],
-  ['2,000 chars, English', 2_000, ENGLISH],
-  ['2,000 chars, mixed', 2_000, MIXED],
-] as const) {
-  const content = corpusOf(chars, words)
+console.log('MB per CPU second                   reembed   readline   JSON.parse alone   reembed : readline')
+for (const shape of SHAPES) {
+  const { name } = shape
+  const content = corpusOf(shape)
   const lines = content.toString().trimEnd().split('\n')
   const times: { ours: number; theirs: number; floor: number }[] = []
   for (let round = 0; round <= ROUNDS; round += 1) {
@@ -142,5 +183,5 @@ for (const [name, chars, words] of [
       .toFixed(2)
       .padStart(20),
   ]
-  console.log(`${name.padEnd(25)} ${cells.join(' ')}`)
+  console.log(`${name.padEnd(35)} ${cells.join(' ')}`)
 }

@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { type LocalEndpoint, startEndpoint } from '@reembed/local'
+import { readCurrentManifest } from '@reembed/shared'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { reembed, temporaryFolder, writeJsonl } from './parts/cli.ts'
 
@@ -72,6 +73,13 @@ test('every gloss is one row in DuckDB: unique id, 384 dimensions, norm 1, and t
   }
   expect(worst.norm).toBeLessThan(1e-3)
   expect(worst.cosine).toBeGreaterThanOrEqual(0.9999)
+})
+
+test('the quote is within 5 % of the tokens that the server counted', async () => {
+  const { quote, paid } = await readCurrentManifest(output)
+  expect(quote?.error).not.toBeNull()
+  expect(Math.abs((quote?.tokens ?? 0) / (paid?.tokens ?? 1) - 1)).toBeLessThan(0.05)
+  expect(paid?.endpointSeconds).toBeGreaterThan(0)
 })
 
 test('DuckDB reads from each file which run and which model made it', async () => {

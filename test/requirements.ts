@@ -40,6 +40,19 @@ export const REQUIREMENTS: readonly Requirement[] = [
     id: 'P-STORE-FAULTS',
     promise: 'Errors of the store and lost replies leave nothing out and nothing twice.',
   },
+  {
+    id: 'P-CHAOS',
+    promise:
+      'Killed, frozen and told to go, workers lose nothing; emptied, restarted or full, Redis costs time and no document.',
+  },
   { id: 'P-NO-METADATA', promise: 'Link-local addresses, where clouds keep credentials, are no endpoints.' },
+  {
+    id: 'P-BOUNDED',
+    promise: 'No reader holds more than its bound, and no step holds what grows with the run.',
+  },
+  {
+    id: 'P-LIMITS',
+    promise: 'A run with limits stops within them and one request per worker, also when Redis is emptied.',
+  },
   { id: 'P-VERIFY', promise: 'Each kind of damage to a run is found and told apart.' },
 ]

@@ -7,6 +7,7 @@ import { type FakeTei, startFakeTei } from '@reembed/local/testing'
 import { openStore, readCurrent, readSeq, type Store, ticksSinceKey } from '@reembed/shared'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { onPath, tool } from './infra/parts/tools.ts'
 import { documents, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
 
 let redis: LocalRedis
@@ -95,8 +96,13 @@ test('model_changed and source_changed plan when that has changed, and say which
 test('a producer plans what is due, obeys a hook with the secret, and ends on SIGTERM; workers make the runs', async () => {
   await addDue({ yearly: 'always' })
   const worker = start(['worker'], env, folder.path)
-  const producer = start(['producer', '--hooks', '0', '--hook-quiet-seconds', '1'], env, folder.path)
+  const producer = start(
+    ['producer', '--hooks', '0', '--hook-quiet-seconds', '1', '--metrics', '0'],
+    env,
+    folder.path,
+  )
   const { url } = JSON.parse(await producer.line(/hooks taken/))
+  const { url: metrics } = JSON.parse(await producer.line(/metrics served/))
   const { run } = JSON.parse(await worker.line(/run finished/))
   expect(await readCurrent(store)).toMatchObject({ run, version: 1 })
 
@@ -108,6 +114,19 @@ test('a producer plans what is due, obeys a hook with the secret, and ends on SI
   expect((await hook(env.REEMBED_HOOK_SECRET)).status).toBe(202)
   const hooked = JSON.parse(await producer.line(/hook: planned/))
   expect(hooked.run).not.toBe(run)
+
+  const text = await (await fetch(`${metrics}/metrics`)).text()
+  expect(text).toContain('reembed_schedule_ticks_total{schedule="yearly",status="planned"} 1\n')
+  expect(text).toContain('reembed_hooks_total{kind="generic"} 1\n')
+  expect(text).toContain('reembed_hook_plans_total{status="planned"} 1\n')
+  const nextYear = Date.UTC(new Date().getUTCFullYear() + 1, 0, 1) / 1000
+  expect(text).toContain(`reembed_schedule_next_tick_timestamp_seconds{schedule="yearly"} ${nextYear}\n`)
+  expect(text).toMatch(/^process_resident_memory_bytes \d/m)
+  expect(await (await fetch(`${metrics}/ready`)).text()).toBe('ready\n')
+  if (onPath('promtool')) {
+    const { status, stdout, stderr } = tool('promtool', ['check', 'metrics'], { input: text })
+    expect([status, `${stdout}${stderr}`]).toEqual([0, ''])
+  }
 
   for (const { child } of [worker, producer]) child.kill('SIGTERM')
   const [ended] = await Promise.all([producer.finished, worker.finished])

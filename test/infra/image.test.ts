@@ -11,6 +11,7 @@ import { startS3Server } from '@reembed/shared/testing'
 import { DockerfileParser, type From, type JSONInstruction } from 'dockerfile-ast'
 import { beforeAll, expect, test } from 'vitest'
 import { documents, type Finished, temporaryFolder } from '../parts/cli.ts'
+import { startCollector } from '../parts/otlp.ts'
 import { lintDockerfile } from './parts/dockerfilelint.ts'
 
 const file = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url))
@@ -143,8 +144,14 @@ test('from a folder with nothing else, the bundle checks its surroundings and do
 
   const given = ['--source', 's3://corpora/wiki', '--output', 's3://vectors/wiki']
   const parts = ['--endpoint', tei.url, '--redis', redis.url]
+  await using collector = await startCollector()
+  const env = {
+    ...s3.env,
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+    OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
+  }
   const reembed = (...args: string[]) =>
-    run(process.execPath, [join(app, 'reembed.mjs'), ...args, '--json'], app, s3.env)
+    run(process.execPath, [join(app, 'reembed.mjs'), ...args, '--json'], app, env)
 
   const looked = await reembed('doctor', ...given, ...parts)
   expect(looked.stderr).toBe('')
@@ -160,6 +167,9 @@ test('from a folder with nothing else, the bundle checks its surroundings and do
     status: 'published',
     totals: { documents: 2_000, rows: 2_000 },
   })
+  expect(collector.spans.map(({ name }) => name)).toEqual(
+    expect.arrayContaining(['enqueue embed', 'process embed', expect.stringMatching(/^embeddings /)]),
+  )
   const verified = await reembed('verify', '--output', 's3://vectors/wiki')
   expect(verified.code).toBe(0)
 })

@@ -1,5 +1,6 @@
 // /metrics of real worker and exporter processes, over a whole run on real parts.
 
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -45,6 +46,8 @@ beforeAll(async () => {
     ...given,
   ])
   expect(enqueued.stderr).not.toContain('reembed:')
+  // As in a store that was filled by other means: a worker whose requests are counted measures the model itself.
+  await rm(join(folder, 'out', 'models'), { recursive: true })
   const exporting = start(['exporter', ...given, '--metrics', '0'])
   processes.push(exporting)
   exporter = await served(exporting)
@@ -103,6 +106,7 @@ test('a worker counts what it did, to the document', async () => {
   expect(metrics.get('reembed_limiter_limit_inputs')).toBeGreaterThan(0)
   expect(metrics.get('reembed_limiter_inflight_inputs')).toBe(0)
   expect(await (await fetch(`${worker}/ready`)).text()).toBe('ready\n')
+  expect(await readdir(join(folder, 'out', 'models'))).toHaveLength(1)
   const seen = await scrape(exporter)
   expect(seen.get('reembed_workers')).toBe(1)
   expect(seen.get('reembed_queue_jobs{state="wait"}')).toBe(0)

@@ -8,7 +8,7 @@ import { Queue, QueueKeys, Worker } from 'bullmq'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { documents, reembed, temporaryFolder, writeJsonl } from '../parts/cli.ts'
-import { type Counts, formulaOf, readTriggers } from './parts/autoscaler.ts'
+import { type Counts, formulaOf, readTriggers, sizeOf } from './parts/autoscaler.ts'
 import { type Manifest, profiles, readManifests, repository } from './parts/chart.ts'
 import { startRedisServer } from './parts/redis-server.ts'
 
@@ -44,6 +44,19 @@ describe('the formula over a queue', () => {
     await queue.close()
     redis.disconnect()
     await server[Symbol.asyncDispose]()
+  })
+
+  test('a trigger reads the size of lists, sorted sets, sets and hashes, 0 of nothing, and fails on the rest', async () => {
+    await redis.rpush('list', 'a', 'b')
+    await redis.zadd('zset', 1, 'a', 2, 'b', 3, 'c')
+    await redis.sadd('set', 'a')
+    await redis.hset('hash', { a: 1, b: 2, c: 3, d: 4 })
+    await redis.set('string', 'a')
+    await redis.xadd('stream', '*', 'a', 'b')
+    const sizes = ['list', 'zset', 'set', 'hash', 'nothing'].map(key => sizeOf(redis, key))
+    expect(await Promise.all(sizes)).toEqual([2, 3, 1, 4, 0])
+    for (const key of ['string', 'stream'])
+      await expect(sizeOf(redis, key)).rejects.toThrow(`unsupported key type: ${key}`)
   })
 
   test('counts jobs in each state, in lists and in sorted sets', async () => {

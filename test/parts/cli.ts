@@ -22,7 +22,7 @@ export interface Running {
 }
 
 const MAIN = fileURLToPath(new URL('../../packages/cli/src/main.ts', import.meta.url))
-const OURS = /^(REEMBED_|AWS_|HF_|REDIS_URL|NO_COLOR|FORCE_COLOR|NODE_OPTIONS|VITEST)/
+const OURS = /^(REEMBED_|AWS_|HF_|OTEL_|REDIS_URL|NO_COLOR|FORCE_COLOR|NODE_OPTIONS|VITEST)/
 
 export function start(args: readonly string[], env: Record<string, string> = {}, cwd?: string): Running {
   const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !OURS.test(name)))

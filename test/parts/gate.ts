@@ -30,7 +30,7 @@ export async function openGate(target: string): Promise<Gate> {
       closed.resolve()
       await opened.promise
     }
-    texts += countTexts(body)
+    texts += countTexts(request.url, body)
     const upstream = send(
       `${target}${request.url}`,
       { method: request.method, headers: request.headers },
@@ -66,8 +66,9 @@ export async function openGate(target: string): Promise<Gate> {
   }
 }
 
-function countTexts(body: Buffer): number {
-  if (body.length === 0) return 0
+/** Of /tokenize none: nothing is embedded there. */
+function countTexts(url = '', body: Buffer): number {
+  if (body.length === 0 || url.endsWith('/tokenize')) return 0
   const { input, inputs } = JSON.parse(body.toString())
   const given = input ?? inputs
   return Array.isArray(given) ? given.length : 1

@@ -54,7 +54,7 @@ function endpointOf(world: World, process: Process, fleet: Fleet, info: Endpoint
     await world.turn(process)
     signal?.throwIfAborted()
     const revision = world.pick(fleet.replicas)
-    const failure = world.chance(fleet.failing) ? faultOf(world) : undefined
+    const failure = world.chance(fleet.failing) ? faultOf(world, texts.length) : undefined
     await world.turn(process)
     if (failure) return failure
     for (const [i, text] of texts.entries()) {
@@ -79,26 +79,39 @@ function endpointOf(world: World, process: Process, fleet: Fleet, info: Endpoint
       }
     },
     appliedPrompt: async () => null,
+    countTokens: async () => null,
     async [Symbol.asyncDispose]() {},
   }
 }
 
-const faultOf = (world: World): Outcome =>
+/** Started again with a smaller limit, it refuses what is larger only. */
+const LESS: Outcome & { readonly limit: number } = { kind: 'batch_limit', limit: 2, message: 'at most 2' }
+
+const faultOf = (world: World, inputs: number): Outcome =>
   world.pick<Outcome>([
     { kind: 'overload', message: 'busy' },
     { kind: 'cold', message: 'starting' },
     { kind: 'reset', message: 'cut' },
     { kind: 'backend', message: 'out of memory' },
     { kind: 'corrupt', message: 'half a reply' },
-    { kind: 'batch_limit', limit: 2, message: 'at most 2' },
+    ...(inputs > LESS.limit ? [LESS] : []),
   ])
 
-/** The vector that `revision` gives: a unit vector that depends on all of both. */
+/** The vector that `revision` gives: a unit vector that depends on all of both. Histories have few texts, again and again. */
 export function vectorOf(revision: string, text: string): Float32Array {
+  const name = `${revision}\0${text}`
+  const known = vectors.get(name)
+  if (known) return known
+  const vector = makeVector(name)
+  vectors.set(name, vector)
+  return vector
+}
+
+const vectors = new Map<string, Float32Array>()
+
+function makeVector(name: string): Float32Array {
   let hash = 2166136261
-  for (const part of [revision, '\0', text]) {
-    for (let i = 0; i < part.length; i += 1) hash = Math.imul(hash ^ part.charCodeAt(i), 16777619)
-  }
+  for (let i = 0; i < name.length; i += 1) hash = Math.imul(hash ^ name.charCodeAt(i), 16777619)
   const vector = new Float32Array(DIMENSIONS)
   let norm = 0
   for (let i = 0; i < DIMENSIONS; i += 1) {

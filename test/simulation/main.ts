@@ -48,6 +48,8 @@ async function explore(): Promise<number> {
   let [turns, done, broken] = [0, 0, 0]
 
   const stop = new Int32Array(new SharedArrayBuffer(4))
+  // Ctrl-C ends a long exploration with the sum of what it saw.
+  process.once('SIGINT', () => Atomics.store(stop, 0, 1))
   const threads = Array.from({ length: step }, (_, i) => {
     const share: Share = { from: from + i, count: count - i, step, mutation: values.mutation, stop }
     return new Worker(new URL(import.meta.url), { workerData: share })

@@ -222,9 +222,16 @@ export async function simulate(seed: number): Promise<History> {
   }
 
   let calm = false
+  let [seenRun, seenPuts] = ['', 0]
+  /** Looks only where something was put since the last look. */
+  const isEnded = (): boolean => {
+    if (planned === '' || (planned === seenRun && output.puts === seenPuts)) return false
+    ;[seenRun, seenPuts] = [planned, output.puts]
+    return isFinished(output, planned)
+  }
   if (broken.length === 0) {
     calm = await world.run(
-      () => broken.length > 0 || (planned !== '' && isFinished(output, planned)),
+      () => broken.length > 0 || isEnded(),
       CALM_TURNS,
       () => between(false),
     )

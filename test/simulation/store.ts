@@ -11,11 +11,15 @@ export interface StoredObject {
 
 export interface Objects {
   readonly url: string
-  readonly map: Map<string, StoredObject>
+  readonly map: ReadonlyMap<string, StoredObject>
+  /** Grows with every put that was done: nothing to look at where it is the same. */
+  readonly puts: number
   /** Every write-once key that was written a second time. */
   readonly overwritten: string[]
   /** Puts as a person does who edits the corpus, or a stranger who writes where he should not. */
   replace(key: string, body: Uint8Array): void
+  /** As the store does when it takes a put. */
+  put(key: string, object: StoredObject): void
 }
 
 export interface StoreFaults {
@@ -28,11 +32,20 @@ export interface StoreFaults {
 
 export function createObjects(url: string): Objects {
   const map = new Map<string, StoredObject>()
+  let puts = 0
+  function put(key: string, object: StoredObject): void {
+    puts += 1
+    map.set(key, object)
+  }
   return {
     url,
     map,
+    get puts() {
+      return puts
+    },
     overwritten: [],
-    replace: (key, body) => void map.set(key, { body: body.slice(), etag: etagOf(body) }),
+    replace: (key, body) => put(key, { body: body.slice(), etag: etagOf(body) }),
+    put,
   }
 }
 
@@ -123,7 +136,7 @@ export function openSimulated(objects: Objects, world: World, process: Process, 
             const held = map.get(key)
             if (held && !faults.overwrites) return 'exists'
             if (held && held.etag !== etag) objects.overwritten.push(key)
-            map.set(key, { body: body.slice(), etag })
+            objects.put(key, { body: body.slice(), etag })
             return 'created'
           }),
         look: () =>

@@ -3,6 +3,8 @@
 // any of them (it is never called again), stop it for a while, or lose the reply. Between two turns only promises of
 // the process itself run, and setImmediate comes after all of them: the same seed gives the same history.
 
+import { mulberry32 } from '../parts/random.ts'
+
 /** A process of the simulated fleet. Once it is dead, nothing that it waits for ever happens. */
 export interface Process {
   readonly name: string
@@ -98,16 +100,25 @@ export function createWorld(seed: number): World {
   }
 }
 
-/** After every promise that could run has run. */
-const quiet = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
-
-/** Tommy Ettinger's mulberry32: 32 bits of state, good enough to explore with. */
-function mulberry32(seed: number): () => number {
-  let state = seed | 0
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+/**
+ * Resolves after every promise that could run has run: Node empties the queue of promises before each immediate. They
+ * are set many at a time, because Node polls for input once for all that are set.
+ */
+const quiet = (): Promise<void> => {
+  if (set === 0) {
+    set = IMMEDIATES
+    for (let i = 0; i < IMMEDIATES; i += 1) setImmediate(next)
   }
+  return new Promise(resolve => {
+    resume = resolve
+  })
 }
+
+function next(): void {
+  set -= 1
+  resume?.()
+}
+
+const IMMEDIATES = 64
+let set = 0
+let resume: (() => void) | undefined

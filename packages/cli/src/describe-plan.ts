@@ -1,7 +1,8 @@
 // What a plan means, for people.
 
 import type { PlannedRun, Preview } from '@reembed/producer'
-import { bytes, count, counted } from './format.ts'
+import { dollarsPerMillion, LIST_PRICE, type Paid, type Price, type Quote } from '@reembed/shared'
+import { bytes, count, counted, dollars, duration } from './format.ts'
 
 /** 'id: id, text: {{ title }} {{ text }}, carried: lang (string)' */
 function fieldsOf({ recipe: { fields, template }, layout }: PlannedRun['head']): string {
@@ -32,6 +33,67 @@ export function describePlan({ head }: PlannedRun): [string, string][] {
   if (prompt) rows.push(['prompt', JSON.stringify(prompt)])
   return rows
 }
+
+/** What a run will take: tokens, time and money. */
+export function describeQuote(quote: Quote): [string, string][] {
+  const { tokens, error, canaryTokens, sampled, inputs, tokensPerSecond, seconds, price } = quote
+  const how =
+    error === null
+      ? 'a guess from their characters'
+      : `${share(error)} at 95 %, from ${count(sampled)} of ${count(inputs)} texts`
+  const canaries = canaryTokens > 0 ? `; ${count(canaryTokens)} of them prove the model` : ''
+  const rows: [string, string][] = [
+    ['tokens', `about ${count(tokens)} (± ${how}${canaries})`.replace('± a', 'a')],
+  ]
+  if (seconds !== null && tokensPerSecond !== null) {
+    const cold =
+      quote.coldStartSeconds > 0 ? `, after a cold start of ${duration(1000 * quote.coldStartSeconds)}` : ''
+    rows.push([
+      'time',
+      `about ${duration(1000 * seconds)} at ${count(tokensPerSecond)} tokens/s, as just measured${cold}`,
+    ])
+  }
+  if (quote.dollars !== null && price) {
+    rows.push([
+      'cost',
+      `about ${dollars(quote.dollars)} at ${priceText(price)}; ${comparison(quote.dollars, tokens)}`,
+    ])
+  }
+  return rows
+}
+
+/** What a run took, beside what was quoted. */
+export function describePaid(paid: Paid, quote: Quote | undefined): [string, string][] {
+  const { tokens, endpointSeconds } = paid
+  const rows: [string, string][] = []
+  if (tokens !== null) {
+    const off =
+      quote && quote.tokens > 0
+        ? `, quoted ${count(quote.tokens)} (${signed(tokens / quote.tokens - 1)})`
+        : ''
+    rows.push(['tokens', `${count(tokens)}${off}`])
+  }
+  if (endpointSeconds !== null) {
+    const quoted = quote?.seconds
+      ? `, quoted ${duration(1000 * (quote.seconds + quote.coldStartSeconds))}`
+      : ''
+    rows.push(['endpoint', `${duration(1000 * endpointSeconds)}${quoted}`])
+  }
+  if (paid.dollars !== null && tokens) {
+    const quoted = quote?.dollars ? `, quoted ${dollars(quote.dollars)}` : ''
+    rows.push(['cost', `${dollars(paid.dollars)}${quoted}; ${comparison(paid.dollars, tokens)}`])
+  }
+  return rows
+}
+
+const priceText = ({ perHour, replicas }: Price): string =>
+  `${dollars(perHour)} an hour${replicas === 1 ? '' : ` x ${replicas} replicas`}`
+
+const comparison = (cost: number, tokens: number): string =>
+  `${dollars(dollarsPerMillion(cost, tokens))} per 1M tokens (${LIST_PRICE.name}: ${dollars(LIST_PRICE.dollarsPerMillionTokens)}, list price of ${LIST_PRICE.asOf})`
+
+const share = (value: number): string => `${(100 * value).toFixed(1)} %`
+const signed = (value: number): string => `${value < 0 ? '' : '+'}${share(value)}`
 
 const SHOWN_CHARS = 200
 

@@ -2,7 +2,16 @@
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { countPresent, type PublishOutcome, type Sweeper, shardsPresent } from '@reembed/producer'
-import { type Plan, type Queue, ReembedError, type Store } from '@reembed/shared'
+import {
+  type Plan,
+  type Queue,
+  ReembedError,
+  type RunLimits,
+  type RunWord,
+  readRunWord,
+  type Store,
+  setRunState,
+} from '@reembed/shared'
 import type { ProgressFacts } from './progress-line.ts'
 
 export interface FollowOptions {
@@ -51,7 +60,8 @@ export async function follow({
       const outcome = (await sweeper.sweep(signal, run)).find(swept => swept.run === run)
       if (outcome?.status === 'finished') return outcome.publish
       if (outcome?.status === 'broken') throw outcome.error
-      if (outcome?.status === 'paused' || outcome?.status === 'cancelled') throw stopped(run, outcome.status)
+      if (outcome?.status === 'paused' || outcome?.status === 'cancelled')
+        throw stopped(run, await readRunWord(store, run))
       if (outcome?.status === 'running') {
         before = shards - outcome.missing - (await queue.progress(run)).shards
         await failIfNothingIsLeft(queue, plan, outcome.missing)
@@ -73,6 +83,22 @@ async function failIfNothingIsLeft(queue: Queue, { run }: Plan, missing: number)
   )
 }
 
-/** The error for a run that somebody has paused or cancelled. */
-export const stopped = (run: string, state: 'paused' | 'cancelled'): ReembedError =>
-  new ReembedError('RUN_STOPPED', `run ${run} is ${state}: \`reembed resume ${run}\` lets it go on`)
+/** The error for a run that somebody has paused or cancelled, or that has used up its limits. */
+export const stopped = (run: string, { state, spent }: RunWord): ReembedError =>
+  new ReembedError(
+    'RUN_STOPPED',
+    spent === undefined
+      ? `run ${run} is ${state}: \`reembed resume ${run}\` lets it go on`
+      : `run ${run} is ${state}: ${spent}. What is finished is kept; the same command with a higher limit goes on`,
+  )
+
+/**
+ * Says what the run may use from now on. A run that has used up its limits goes on with higher ones.
+ * @throws ReembedError RUN_STOPPED where somebody has stopped it, or the limits are those that it has used up
+ */
+export async function settleLimits(store: Store, run: string, limits: RunLimits): Promise<void> {
+  const word = await readRunWord(store, run)
+  const isSame = word.maxTokens === limits.maxTokens && word.maxEndpointSeconds === limits.maxEndpointSeconds
+  if (word.state !== 'running' && (word.spent === undefined || isSame)) throw stopped(run, word)
+  if (!isSame) await setRunState(store, run, 'running', { limits })
+}

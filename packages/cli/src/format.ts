@@ -21,6 +21,13 @@ export function duration(ms: number): string {
   return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} m`
 }
 
+/** Two digits that count: $1,234, $12.3, $0.0012. */
+export function dollars(n: number): string {
+  if (n === 0) return '$0'
+  const digits = Math.max(n < 100 ? 2 : 0, 1 - Math.floor(Math.log10(Math.abs(n))))
+  return `$${n.toLocaleString('en-US', { minimumFractionDigits: Math.min(2, digits), maximumFractionDigits: digits })}`
+}
+
 /** 'name   value' lines, the names in one column. */
 export function facts(rows: readonly (readonly [string, string])[]): string {
   const width = Math.max(...rows.map(([name]) => name.length)) + 3

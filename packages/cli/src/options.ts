@@ -18,7 +18,15 @@ export interface EndpointFlags {
   readonly allowInsecure?: boolean
 }
 
-export interface CorpusFlags extends EndpointFlags, S3Flags {
+/** What a run may cost, and how that is reckoned. */
+export interface SpendingFlags {
+  readonly pricePerHour?: number
+  readonly replicas?: number
+  readonly maxCost?: number
+  readonly maxTokens?: number
+}
+
+export interface CorpusFlags extends EndpointFlags, S3Flags, SpendingFlags {
   readonly source: string
   readonly format?: Format
   readonly id?: string
@@ -68,9 +76,12 @@ export function add(command: Command, options: readonly Option[]): Command {
 
 /** A whole number of at least 1. */
 export function positive(value: string): number {
-  if (/^[1-9]\d{0,8}$/.test(value)) return Number(value)
+  if (/^[1-9]\d{0,14}$/.test(value)) return Number(value)
   throw new InvalidArgumentError('Expected a whole number of at least 1.')
 }
+
+/** A port alone may be a number in the file. */
+const address = (value: string): string => value
 
 /** A price or a time: a number above 0. */
 export function amount(value: string): number {
@@ -209,6 +220,31 @@ export const whenDone: Option = new Option(
   .choices(['keep', 'sleep', 'pause'])
   .default('keep')
 
+export const price: readonly Option[] = [
+  new Option(
+    '--price-per-hour <dollars>',
+    'of one replica of the endpoint (default: what Hugging Face lists, for hf: endpoints)',
+  ).argParser(amount),
+  new Option(
+    '--replicas <n>',
+    'replicas that are paid for (default: 1, or what Hugging Face runs)',
+  ).argParser(positive),
+]
+
+export const limits: readonly Option[] = [
+  new Option(
+    '--max-cost <dollars>',
+    'stop when the endpoint was used for so much; what is finished is kept',
+  ).argParser(amount),
+  new Option(
+    '--max-tokens <n>',
+    'stop when so many tokens were embedded; what is finished is kept',
+  ).argParser(positive),
+]
+
+/** What a run may cost. */
+export const spending: readonly Option[] = [...price, ...limits]
+
 export const redis: readonly Option[] = [
   new Option('--redis <url>', 'redis://host:6379, or rediss:// with TLS').env('REDIS_URL'),
   new Option('--insecure-redis', 'use a Redis on another machine without password or TLS').env(
@@ -229,7 +265,9 @@ export const metrics: readonly Option[] = [
   new Option(
     '--metrics <address>',
     'serve /metrics, /live and /ready on this port of loopback, or host:port with a token in REEMBED_METRICS_TOKEN',
-  ).env('REEMBED_METRICS'),
+  )
+    .argParser(address)
+    .env('REEMBED_METRICS'),
   new Option(
     '--metrics-open',
     'let anybody who reaches --metrics read it, where a NetworkPolicy guards it',
@@ -240,7 +278,9 @@ export const hooks: readonly Option[] = [
   new Option(
     '--hooks <address>',
     'take POST /hooks/huggingface, mlflow and generic on this port of loopback, or host:port; secret in REEMBED_HOOK_SECRET',
-  ).env('REEMBED_HOOKS'),
+  )
+    .argParser(address)
+    .env('REEMBED_HOOKS'),
   new Option('--hook-quiet-seconds <n>', 'quiet that ends a burst of hooks').default(30).argParser(positive),
 ]
 

@@ -58,7 +58,13 @@ export interface EndpointGiven {
   readonly url: string
   readonly options: EndpointOptions
   /** Set for an endpoint of Hugging Face: what it was when the command began. */
-  readonly hf?: { readonly api: Hf; readonly name: HfName; readonly was: HfEndpoint }
+  readonly hf?: {
+    readonly api: Hf
+    readonly name: HfName
+    readonly was: HfEndpoint
+    /** From the first look until it answered. */
+    readonly wokenMs: number
+  }
 }
 
 export function endpointOptionsOf({ model, revision, allowInsecure }: EndpointFlags): EndpointOptions {
@@ -131,11 +137,17 @@ export const openHf = (): Hf =>
 
 async function wakeHf(name: HfName, flags: EndpointFlags): Promise<EndpointGiven> {
   const api = openHf()
+  const startedMs = Date.now()
   const was = await untilRunning(api, name, { onState: noteState })
+  const wokenMs = Date.now() - startedMs
   const options = endpointOptionsOf(flags)
   // TEI on Hugging Face states no revision; the endpoint's settings do.
   const revision = options.revision ?? was.revision
-  return { url: was.url, options: { ...options, ...(revision && { revision }) }, hf: { api, name, was } }
+  return {
+    url: was.url,
+    options: { ...options, ...(revision && { revision }) },
+    hf: { api, name, was, wokenMs },
+  }
 }
 
 /** Says each state on the way; that it runs from the start is no news, and what stops the command says so itself. */

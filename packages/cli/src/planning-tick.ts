@@ -2,6 +2,7 @@
 
 import { enqueueMissing, recordPlan, shardsPresent, type TickOutcome, type When } from '@reembed/producer'
 import { type Plan, type Queue, readManifest, readPlan, readSeq, type Store } from '@reembed/shared'
+import { settleLimits } from './follow.ts'
 import type { CorpusFlags, OutputFlags, RedisFlags } from './options.ts'
 import { type EndpointGiven, openSource } from './parts.ts'
 import { planFrom } from './planning.ts'
@@ -26,6 +27,7 @@ export async function planTick(
   if (unchanged && newest) return { status: 'unchanged', run: newest.run }
   const { plan } = await recordPlan(store, planned)
   if (await readManifest(store, plan.run)) return { status: 'already_finished', run: plan.run }
+  await settleLimits(store, plan.run, planned.limits)
   await queue.forgetFailures(plan.run)
   await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
   return { status: 'planned', run: plan.run }

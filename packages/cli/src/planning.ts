@@ -1,20 +1,30 @@
 // From flags to a planned run: ask the endpoint which model it is, look at the corpus, cut it.
 
 import { type Corpus, planRun, type SurveyedRun } from '@reembed/producer'
-import { ReembedError, readPlan, type ShardLayout, type Store } from '@reembed/shared'
+import { ReembedError, type RunLimits, readPlan, type ShardLayout, type Store } from '@reembed/shared'
 import { type Endpoint, modelOf, openAwake, openEndpoint, settleReference } from '@reembed/worker'
-import { chunkingOf } from './chunking.ts'
+import { chunkingOf, findTokenizer } from './chunking.ts'
 import { note } from './format.ts'
 import type { CorpusFlags, RedisFlags } from './options.ts'
 import type { EndpointGiven } from './parts.ts'
+import { limitsOf, priceOf, type Quoted, quoteFrom } from './quoting.ts'
 
 /** `output` undefined means a dry run: nothing is written anywhere. */
 export async function planFrom(
   corpus: Corpus,
   flags: CorpusFlags & RedisFlags,
-  { url, options }: EndpointGiven,
+  given: EndpointGiven,
   output: Store | undefined,
-): Promise<SurveyedRun & { readonly maxInputLength: number | null }> {
+): Promise<
+  SurveyedRun & {
+    readonly maxInputLength: number | null
+    readonly limits: RunLimits
+    readonly quoted?: Quoted
+  }
+> {
+  const { url, options } = given
+  const price = await priceOf(flags, given)
+  const limits = limitsOf(flags, price)
   const onState = (state: string): void => note(`endpoint  ${state}`)
   await using endpoint = await openAwake(
     url,
@@ -46,7 +56,24 @@ export async function planFrom(
     maxRejects: flags.maxRejects,
     known: async run => output && readPlan(output, run),
   })
-  return { ...planned, maxInputLength: endpoint.info.maxInputLength }
+  if (planned.reread) {
+    const { key, compression, slices, times } = planned.reread
+    note(
+      `note: ${key} is one ${compression} stream: each of its ${slices} slices unpacks it from the start, ${Math.round(times)} times in all; ` +
+        'written by bgzip, or as zstd in several frames, each would begin near its place',
+    )
+  }
+  const { maxInputLength } = endpoint.info
+  // A run that was begun before has its quote.
+  if ('seq' in planned.head) return { ...planned, maxInputLength, limits }
+  const quoted = await quoteFrom(corpus, planned, endpoint, {
+    tokenizer: await findTokenizer(flags.tokenizer, flags.model),
+    price,
+    // A dry run is made to be told; else somebody who gave a price wants to know.
+    probe: output === undefined || price !== undefined,
+    given,
+  })
+  return { ...planned, head: { ...planned.head, quote: quoted.quote }, maxInputLength, limits, quoted }
 }
 
 /** A server's own prompt comes in front of ours, and no request can ask it not to: the model would see both. */

@@ -52,6 +52,7 @@ Exit codes: ${Object.entries(EXIT)
         ...option.redis,
         ...option.worker,
         ...option.s3,
+        ...option.spending,
         option.whenDone,
         option.json,
       ],
@@ -64,6 +65,7 @@ Exit codes: ${Object.entries(EXIT)
       option.optionalOutput,
       ...option.endpoint,
       ...option.s3,
+      ...option.spending,
       option.json,
     ])
     .action(async options => (await import('./commands/plan.ts')).plan(options))
@@ -75,7 +77,15 @@ Exit codes: ${Object.entries(EXIT)
         'Plan a run and put its jobs on the queue; workers do the rest.',
         'reembed enqueue --source s3://corpora/wiki/ --output s3://vectors/wiki --endpoint http://tei:8080 --redis rediss://redis:6379',
       ),
-      [...option.corpus, ...option.output, ...option.endpoint, ...option.redis, ...option.s3, option.json],
+      [
+        ...option.corpus,
+        ...option.output,
+        ...option.endpoint,
+        ...option.redis,
+        ...option.s3,
+        ...option.spending,
+        option.json,
+      ],
     )
     .action(async options => (await import('./commands/enqueue.ts')).enqueue(options))
 
@@ -180,7 +190,12 @@ Exit codes: ${Object.entries(EXIT)
           '<run>',
           'run id, or its first letters',
         ),
-        [...option.output, ...(name === 'resume' ? option.redis : []), ...option.s3, option.json],
+        [
+          ...option.output,
+          ...(name === 'resume' ? [...option.redis, ...option.spending] : []),
+          ...option.s3,
+          option.json,
+        ],
       )
       .action(async (run, options) => (await import('./commands/control.ts'))[name](run, options))
   }
@@ -292,9 +307,7 @@ Exit codes: ${Object.entries(EXIT)
           'requests at once (default: 1, 4, 16 and 64, within the limits)',
         ).argParser(option.positives),
         new Option('--seconds <n>', 'time for each setting').default(5).argParser(option.amount),
-        new Option('--price-per-hour <dollars>', 'of all that stands behind the endpoint').argParser(
-          option.amount,
-        ),
+        ...option.price,
         option.json,
       ],
     )
@@ -368,7 +381,14 @@ Exit codes: ${Object.entries(EXIT)
     )
     .action(async options => (await import('./commands/init.ts')).init(options))
 
-  const fleet = [...option.corpus, ...option.output, ...option.endpoint, ...option.redis, ...option.s3]
+  const fleet = [
+    ...option.corpus,
+    ...option.output,
+    ...option.endpoint,
+    ...option.redis,
+    ...option.s3,
+    ...option.spending,
+  ]
   option
     .add(
       command(
@@ -376,15 +396,16 @@ Exit codes: ${Object.entries(EXIT)
         'Stay up: plan what the schedules of reembed.yaml want, take hooks, sweep.',
         'reembed producer --config reembed.yaml --hooks 9470',
       ),
-      [...fleet, ...option.hooks],
+      [...fleet, ...option.hooks, ...option.metrics],
     )
     .action(async (options, self) => (await import('./commands/producer.ts')).producer(options, self))
 
-  const schedule = command(
-    'schedule',
-    'When to run by itself: the schedules of reembed.yaml.',
-    'reembed schedule ls',
-  )
+  // Without options of its own: commander would take a `--config` behind the subcommand for this one's.
+  const schedule = program
+    .command('schedule')
+    .description('When to run by itself: the schedules of reembed.yaml.')
+    .exitOverride()
+    .showSuggestionAfterError()
   const sub = (name: string, description: string, example: string): Command =>
     command(name, description, example, schedule)
   option

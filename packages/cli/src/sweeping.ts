@@ -1,7 +1,7 @@
 // The standing sweep of a worker process: it ends runs and heals them, so that no producer has to stay up for that.
 
 import { createSweeper, type Sweeper, type SweepOutcome } from '@reembed/producer'
-import { type Logger, messageOf, type Queue, type Store } from '@reembed/shared'
+import { type Logger, messageOf, type Queue, type Registry, type Store } from '@reembed/shared'
 
 export interface SweepingOptions {
   /** Which outputs to look at; asked before each sweep. */
@@ -9,10 +9,22 @@ export interface SweepingOptions {
   readonly open: (output: string) => Promise<Store>
   readonly queue: Queue
   readonly log: Logger
+  /** Where sweeps are counted. */
+  readonly metrics?: Registry | undefined
   /** Resolves when it is time for the next sweep. */
   readonly pause: () => Promise<void>
   readonly signal: AbortSignal
 }
+
+/** `unseen`: the store or the queue could not be looked at. */
+const STATUSES: readonly string[] = [
+  'running',
+  'finished',
+  'paused',
+  'cancelled',
+  'broken',
+  'unseen',
+] satisfies (SweepOutcome['status'] | 'unseen')[]
 
 /** Sweeps until the signal fires. What fails is logged and tried again with the next sweep. */
 export async function sweepOutputs({
@@ -20,9 +32,14 @@ export async function sweepOutputs({
   open,
   queue,
   log,
+  metrics,
   pause,
   signal,
 }: SweepingOptions): Promise<void> {
+  const runs = metrics?.counter('reembed_sweeps_total', 'Runs looked at by sweeps, by how they stood.', {
+    status: STATUSES,
+  })
+  const queued = metrics?.counter('reembed_jobs_queued_again_total', 'Jobs that sweeps put on the queue.', {})
   const sweepers = new Map<string, { store: Store; sweeper: Sweeper }>()
   const sweeperOf = async (output: string): Promise<Sweeper> => {
     const known = sweepers.get(output)
@@ -38,8 +55,13 @@ export async function sweepOutputs({
       if (signal.aborted) break
       try {
         const sweeper = await sweeperOf(output)
-        for (const outcome of await sweeper.sweep(signal)) report(outcome, log)
+        for (const outcome of await sweeper.sweep(signal)) {
+          runs?.add(1, { status: outcome.status })
+          if (outcome.status === 'running') queued?.add(outcome.added, {})
+          report(outcome, log)
+        }
       } catch (error) {
+        runs?.add(1, { status: 'unseen' })
         if (!signal.aborted) log.warn({ output }, `sweep failed: ${messageOf(error)}`)
       }
     }

@@ -108,6 +108,23 @@ test('every key of the schema reaches its option', async () => {
   expect(Object.keys(expected).sort()).toEqual(Object.keys(PLACES).sort())
 })
 
+test('the address of a worker is not taken by a producer or an exporter with the same file', async () => {
+  await using folder = await temporaryFolder()
+  const file = join(folder.path, 'reembed.yaml')
+  await writeFile(file, 'version: 1\nworker: { metrics: 9464 }\nqueue: { redis: redis://r:6379 }\n')
+  const given = async (name: string): Promise<unknown> => {
+    const program = createProgram()
+    const command = program.commands.find(one => one.name() === name) ?? program
+    command.setOptionValue('config', file)
+    await applyConfig(command, program, {})
+    const { metrics, redis } = command.opts()
+    return { metrics, redis }
+  }
+  expect(await given('worker')).toEqual({ metrics: '9464', redis: 'redis://r:6379' })
+  for (const name of ['producer', 'exporter'])
+    expect(await given(name)).toEqual({ metrics: undefined, redis: 'redis://r:6379' })
+})
+
 async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
   const path = await mkdtemp(join(tmpdir(), 'reembed-test-'))
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }

@@ -25,6 +25,8 @@ export interface LocalRedis extends AsyncDisposable {
 }
 
 export interface StartRedisOptions {
+  /** Default: any free port. */
+  readonly port?: number | undefined
   /** Gives up starting; a server that runs already is ended by disposing it. */
   readonly signal?: AbortSignal | undefined
 }
@@ -33,11 +35,11 @@ const START_MS = 15_000
 const STOP_MS = 5_000
 
 /** Starts the `redis-server` or `valkey-server` that is on PATH and resolves when it answers PING. */
-export async function startRedis({ signal }: StartRedisOptions = {}): Promise<LocalRedis> {
+export async function startRedis({ signal, port }: StartRedisOptions = {}): Promise<LocalRedis> {
   const program = await findProgram(['redis-server', 'valkey-server'])
   // Between finding a free port and binding it another process may take it: then the server exits, try another.
   for (let attempt = 1; ; attempt++) {
-    const redis = launch(program, await freePort())
+    const redis = launch(program, port ?? (await freePort()))
     const limit = AbortSignal.any([AbortSignal.timeout(START_MS), ...(signal ? [signal] : [])])
     try {
       await redis.ready(limit)

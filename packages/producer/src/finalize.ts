@@ -3,25 +3,35 @@
 
 import { createHash } from 'node:crypto'
 import {
+  batched,
+  dollarsOf,
+  type Interval,
+  intervalOf,
   type Manifest,
   type ManifestShard,
   manifestKey,
   manifestSegmentKey,
   mapConcurrent,
+  mergedIntervals,
+  type Paid,
   type Plan,
   putJson,
   putRows,
   readManifest,
   readReceipt,
-  rejectsKey,
   type Store,
+  unionMs,
 } from '@reembed/shared'
-import { createAudit } from './audit.ts'
+import { createAudit, type LocatedReject } from './audit.ts'
 import { type PlannedShard, plannedShards, requireThere } from './planned-shards.ts'
+import { putRejects } from './rejects.ts'
+import { createSpool } from './spool.ts'
 import { requireUniqueIds } from './unique-ids.ts'
 
 const SHARDS_PER_SEGMENT = 1_024
 const RECEIPTS_AT_ONCE = 16
+/** Jobs run side by side, so many intervals are few stretches of time. */
+const MANY_INTERVALS = 8_192
 
 /**
  * Writes the manifest of a run whose shards are all there, or returns the one that is.
@@ -33,28 +43,32 @@ export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): 
 
   const audit = createAudit(plan)
   const hash = createHash('sha256')
-  const rejects: string[] = []
-  const shards: ManifestShard[] = []
+  // Nothing is written before the run is known to balance, and nothing is held that grows with it.
+  await using rejects = createSpool<LocatedReject>()
+  await using shards = createSpool<ManifestShard>()
+  let intervals: Interval[] = []
   const receipts = mapConcurrent(plannedShards(store, plan), planned => receiptOf(store, planned), {
     limit: RECEIPTS_AT_ONCE,
     signal,
   })
   for await (const { slice, key, receipt, size } of receipts) {
-    for (const reject of audit.add(slice, receipt, size)) rejects.push(`${JSON.stringify(reject)}\n`)
+    for (const reject of audit.add(slice, receipt, size)) await rejects.add(reject)
     const { rows, tokens, bodySha256 } = receipt
-    shards.push({ key, bytes: size, rows, rejects: receipt.rejects.length, tokens, bodySha256 })
+    await shards.add({ key, bytes: size, rows, rejects: receipt.rejects.length, tokens, bodySha256 })
     hash.update(`${key} ${bodySha256}\n`)
+    const interval = intervalOf(receipt)
+    if (interval) intervals.push(interval)
+    if (intervals.length >= MANY_INTERVALS) intervals = mergedIntervals(intervals)
   }
   const { totals, rejectReasons } = audit.end()
   await requireUniqueIds(store, plan, totals.rows, signal)
 
-  for (let start = 0; start < shards.length; start += SHARDS_PER_SEGMENT) {
-    const rows = shards.slice(start, start + SHARDS_PER_SEGMENT)
-    await putRows(store, manifestSegmentKey(plan.run, start / SHARDS_PER_SEGMENT), rows)
+  let segment = 0
+  for await (const rows of batched(shards.rows(), SHARDS_PER_SEGMENT)) {
+    await putRows(store, manifestSegmentKey(plan.run, segment), rows)
+    segment += 1
   }
-  await store.putIfAbsent(rejectsKey(plan.run), Buffer.from(rejects.join('')), {
-    contentType: 'application/jsonl',
-  })
+  await putRejects(store, plan.run, rejects.rows())
   const { run, seq, spaceId, recipeId, source, recipe } = plan
   const manifest: Manifest = {
     format: 1,
@@ -73,10 +87,23 @@ export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): 
     shardsPerSegment: SHARDS_PER_SEGMENT,
     totals,
     rejectReasons,
+    quote: plan.quote,
+    paid: paidFor(plan, totals.tokens, intervals),
     shardsSha256: hash.digest('hex'),
   }
   await putJson(store, manifestKey(run), manifest)
   return manifest
+}
+
+function paidFor({ quote }: Plan, tokens: number | null, intervals: readonly Interval[]): Paid {
+  const endpointSeconds =
+    intervals.length === 0 ? null : unionMs(intervals) / 1000 + (quote?.coldStartSeconds ?? 0)
+  const price = quote?.price
+  return {
+    tokens,
+    endpointSeconds,
+    dollars: price && endpointSeconds !== null ? dollarsOf(endpointSeconds, price) : null,
+  }
 }
 
 async function receiptOf(store: Store, { slice, key }: PlannedShard) {

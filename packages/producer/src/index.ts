@@ -1,8 +1,11 @@
 // The whole public surface of @reembed/producer; every other file is private to the package.
 
-export { type Audit, createAudit } from './audit.ts'
+export { type Audit, createAudit, type LocatedReject } from './audit.ts'
 export { type Corpus, type OpenCorpusOptions, openCorpus } from './corpus.ts'
 export { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
+export { type Estimate, estimateTotal } from './estimate/estimate.ts'
+export { type QuoteOptions, quoteRun } from './estimate/quote.ts'
+export { type InputSample, sampleInputs } from './estimate/sample-inputs.ts'
 export { finalize } from './finalize.ts'
 export { type HookKind, type Hooks, type HooksOptions, serveHooks } from './hooks.ts'
 export { type PlanRequest, planRun, type SurveyedRun } from './plan.ts'

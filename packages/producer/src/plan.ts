@@ -20,6 +20,7 @@ import type { Corpus } from './corpus.ts'
 import { createMeasurer } from './measure.ts'
 import { DEFAULT_MAX_REJECTS } from './publish.ts'
 import type { PlannedRun } from './record.ts'
+import { createRereadCount, type Reread } from './reread.ts'
 import { type Sample, sampleCorpus } from './sample.ts'
 import { chooseSlicing, slices } from './slice.ts'
 import { type Skipped, survey } from './survey.ts'
@@ -56,6 +57,8 @@ export interface PlanRequest {
 export interface SurveyedRun extends PlannedRun {
   readonly sample: Sample
   readonly skipped: Skipped
+  /** A compressed object that would better be written otherwise. */
+  readonly reread?: Reread | undefined
 }
 
 /** English; only for how many chunks to expect. */
@@ -123,7 +126,11 @@ export async function planRun(
   if (recorded) return { head: recorded, ...learned }
 
   let shards = 0
-  for await (const _ of cut()) shards += 1
+  const rereads = createRereadCount()
+  for await (const slice of cut()) {
+    rereads.add(slice)
+    shards += 1
+  }
   return {
     head: {
       format: 1,
@@ -141,6 +148,7 @@ export async function planRun(
       maxRejects,
     },
     ...learned,
+    reread: rereads.worst(),
   }
 }
 

@@ -1,17 +1,9 @@
 // Some documents of a planned run as the model will see them: a wrong field or template shows here, before anything
-// is embedded. Reads the start of a few slices.
+// is embedded.
 
-import {
-  chunked,
-  type ModelTokenizer,
-  readSlice,
-  type Slice,
-  type SourceRecord,
-  splitOptions,
-} from '@reembed/shared'
-import type { Corpus } from './corpus.ts'
-import type { PlannedRun } from './record.ts'
-import { createSpread } from './survey.ts'
+import { sentOf } from './estimate/estimate.ts'
+import type { QuoteOptions } from './estimate/quote.ts'
+import type { InputSample } from './estimate/sample-inputs.ts'
 
 export interface Preview {
   /** Inputs that were looked at: documents, or chunks of them. */
@@ -32,63 +24,39 @@ export interface Preview {
 }
 
 export interface PreviewOptions {
-  /** Counts the tokens; without one they are estimated. */
-  readonly tokenizer?: ModelTokenizer | undefined
+  readonly prompt: string
+  /** Tokens of each text; estimated where nobody can count them. */
+  readonly count: QuoteOptions['count']
   readonly maxInputLength: number | null
-  readonly signal?: AbortSignal | undefined
 }
 
-const SLICES = 4
-const INPUTS_PER_SLICE = 50
 const SHOWN = 3
 /** English; other languages have fewer. */
 const CHARS_PER_TOKEN = 4
 
-/** Holds a few slices' first inputs. A run with chunks needs the tokenizer. */
 export async function previewRun(
-  corpus: Corpus,
-  { head, slices }: PlannedRun,
-  { tokenizer, maxInputLength, signal }: PreviewOptions,
+  { places }: InputSample,
+  { prompt, count, maxInputLength }: PreviewOptions,
 ): Promise<Preview> {
-  const { prompt, fields, template, chunking } = head.recipe
-  const spread = createSpread<Slice>(SLICES)
-  for await (const slice of slices()) spread.add(slice)
-
-  const records: SourceRecord[] = []
-  for (const slice of spread.values()) {
-    const reader = readSlice(corpus.store, slice, { fields, template, signal })
-    const inputs =
-      chunking && tokenizer
-        ? chunked(reader.records, splitOptions(chunking, tokenizer, prompt))
-        : reader.records
-    let taken = 0
-    for await (const record of inputs) {
-      records.push(record)
-      taken += 1
-      if (taken === INPUTS_PER_SLICE) break
-    }
-  }
-
-  const documents = records.filter(record => record.kind === 'document')
-  const full = documents.filter(({ text }) => text.trim() !== '')
-  const counts = full
-    .map(({ text }) =>
-      tokenizer
-        ? tokenizer.count(prompt + text) + tokenizer.special
-        : Math.ceil((prompt + text).length / CHARS_PER_TOKEN),
-    )
+  const documents = places.flatMap(place => place.documents)
+  const rejected = places.reduce((sum, place) => sum + place.rejected, 0)
+  const full = sentOf(documents)
+  const texts = full.map(({ text }) => prompt + text)
+  const counted = (await count?.(texts)) ?? null
+  const counts = texts
+    .map((text, i) => counted?.[i] ?? Math.ceil(text.length / CHARS_PER_TOKEN))
     .sort((a, b) => a - b)
   const percentile = (share: number): number => counts[Math.ceil(share * counts.length) - 1] ?? 0
   const step = Math.max(1, Math.floor(full.length / SHOWN))
   return {
-    looked: records.length,
+    looked: documents.length + rejected,
     empty: documents.length - full.length,
-    rejected: records.length - documents.length,
+    rejected,
     tokens: {
       p50: percentile(0.5),
       p95: percentile(0.95),
       p99: percentile(0.99),
-      counted: tokenizer !== undefined,
+      counted: counted !== null,
     },
     overLimit: maxInputLength === null ? 0 : counts.filter(tokens => tokens > maxInputLength).length,
     inputs: Array.from({ length: Math.min(SHOWN, full.length) }, (_, i) => full[i * step]).flatMap(

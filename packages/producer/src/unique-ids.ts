@@ -6,12 +6,23 @@
 import { createHash } from 'node:crypto'
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { mapConcurrent, type Plan, ReembedError, readIds, type Store, shardKey } from '@reembed/shared'
+import { basename, join } from 'node:path'
+import {
+  mapConcurrent,
+  type Plan,
+  type Receipt,
+  ReembedError,
+  readIds,
+  readReceipt,
+  type Store,
+  shardKey,
+} from '@reembed/shared'
 
 /** Hashes that are sorted at once: 64 MiB. */
 const BUCKET_HASHES = 8 * 1024 * 1024
+/** Kept per bucket before they go into its file; 32 MiB over all buckets at most. */
 const FLUSH_HASHES = 16 * 1024
+const HELD_HASHES = 4 * 1024 * 1024
 const SHARDS_AT_ONCE = 8
 const SHOWN = 3
 
@@ -41,20 +52,22 @@ export async function requireUniqueIds(
 }
 
 async function accuse(store: Store, plan: Plan, repeated: Set<bigint>, signal?: AbortSignal): Promise<void> {
-  const places = new Map<string, string[]>()
+  const places = new Map<string, { readonly key: string; readonly row: number }[]>()
   for await (const { ids, key } of shardIds(store, plan, signal)) {
     for (const [row, id] of ids.entries()) {
       if (!repeated.has(hashOf(id))) continue
       const seen = places.get(id)
-      if (seen) seen.push(`row ${row} of ${key}`)
-      else places.set(id, [`row ${row} of ${key}`])
+      if (seen) seen.push({ key, row })
+      else places.set(id, [{ key, row }])
     }
   }
   const twice = [...places].filter(([, seen]) => seen.length > 1)
   if (twice.length === 0) return
-  const shown = twice
-    .slice(0, SHOWN)
-    .map(([id, seen]) => `${JSON.stringify(id)} (${seen.slice(0, 2).join(' and ')})`)
+  const shown: string[] = []
+  for (const [id, seen] of twice.slice(0, SHOWN)) {
+    const both = await Promise.all(seen.slice(0, 2).map(place => describe(store, place)))
+    shown.push(`${JSON.stringify(id)} (${both.join(' and ')})`)
+  }
   const more = twice.length > SHOWN ? ' and more' : ''
   throw new ReembedError(
     'DUPLICATE_ID',
@@ -62,9 +75,34 @@ async function accuse(store: Store, plan: Plan, repeated: Set<bigint>, signal?: 
   )
 }
 
+/** A shard keeps its rows in the order of the source, so its receipt tells which object a row is from. */
+async function describe(
+  store: Store,
+  { key, row }: { readonly key: string; readonly row: number },
+): Promise<string> {
+  return `${objectOf((await readReceipt(store, key)).receipt, row)}, row ${row + 1} of ${basename(key)}`
+}
+
+function objectOf({ source, rejects, rows }: Receipt, row: number): string {
+  const names = source.map(({ key }) => JSON.stringify(key))
+  const rowsOf = source.map(
+    ({ lines }, part) => lines - rejects.filter(({ position }) => position.part === part).length,
+  )
+  // Blank lines and headers are lines too, and a document may be several rows: then the counts don't tell.
+  if (rowsOf.reduce((sum, one) => sum + one, 0) !== rows) {
+    return names.length > 2 ? `${names[0]} to ${names.at(-1)}` : names.join(' or ')
+  }
+  let part = 0
+  for (let left = row; left >= (rowsOf[part] ?? 0) && part < names.length; part += 1)
+    left -= rowsOf[part] ?? 0
+  return names[part] ?? ''
+}
+
 async function* shardIds(store: Store, plan: Plan, signal?: AbortSignal) {
-  const keys = Array.from({ length: plan.shards }, (_, shard) => shardKey(plan.run, shard, plan.shards))
-  yield* mapConcurrent(keys, async key => ({ key, ids: await readIds(store, key) }), {
+  function* keys(): Generator<string, void, undefined> {
+    for (let shard = 0; shard < plan.shards; shard += 1) yield shardKey(plan.run, shard, plan.shards)
+  }
+  yield* mapConcurrent(keys(), async key => ({ key, ids: await readIds(store, key) }), {
     limit: SHARDS_AT_ONCE,
     signal,
   })
@@ -95,7 +133,8 @@ async function openBuckets(count: number, rows: number): Promise<Buckets> {
   }
   const folder = await mkdtemp(join(tmpdir(), 'reembed-ids-'))
   const file = (bucket: number): string => join(folder, `${bucket}`)
-  const held = Array.from({ length: count }, () => ({ hashes: new BigUint64Array(FLUSH_HASHES), used: 0 }))
+  const most = Math.min(FLUSH_HASHES, Math.floor(HELD_HASHES / count))
+  const held = Array.from({ length: count }, () => ({ hashes: new BigUint64Array(most), used: 0 }))
   const flush = async (bucket: number): Promise<void> => {
     const pending = held[bucket]
     if (!pending) return
@@ -110,7 +149,7 @@ async function openBuckets(count: number, rows: number): Promise<Buckets> {
       const pending = held[bucket]
       if (!pending) return
       pending.hashes[pending.used++] = hash
-      if (pending.used === FLUSH_HASHES) await flush(bucket)
+      if (pending.used === most) await flush(bucket)
     },
     async *sorted() {
       for (let bucket = 0; bucket < count; bucket += 1) {

@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, realpath, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { type ModelIdentity, openStore, readSlice, type Slice, type Store } from '@reembed/shared'
 import { type S3Server, startS3Server } from '@reembed/shared/testing'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
@@ -326,6 +327,18 @@ describe('a source', () => {
 })
 
 describe('a large corpus', () => {
+  it('of one gzip stream says how often its slices unpack it, of many zstd frames nothing', async () => {
+    const lines = Array.from({ length: 2_000 }, (_, i) => jsonl({ id: i, text: `text ${i}` }))
+    await writeFile(join(folder, 'one.jsonl.gz'), gzipSync(lines.join('')))
+    await writeFile(join(folder, 'many.jsonl.zst'), Buffer.concat(lines.map(line => zstdCompressSync(line))))
+    const one = await planned(join(folder, 'one.jsonl.gz'), { documentsPerShard: 100 })
+    expect(one.head.shards).toBeGreaterThan(15)
+    expect(one.reread).toMatchObject({ key: 'one.jsonl.gz', compression: 'gzip', slices: one.head.shards })
+    expect(one.reread?.times).toBeCloseTo((one.head.shards + 1) / 2, 0)
+    expect((await planned(join(folder, 'many.jsonl.zst'), { documentsPerShard: 100 })).reread).toBeUndefined()
+    expect((await planned(join(folder, 'one.jsonl.gz'), { documentsPerShard: 1_000 })).reread).toBeUndefined()
+  })
+
   it('of one file of 1 TB is planned in seconds, reading less than 0.1% of it', async () => {
     const records = Array.from({ length: 5_000 }, (_, i) => ({ id: i, text: 'x'.repeat(200) }))
     await writeFile(join(folder, 'large.jsonl'), jsonl(...records))

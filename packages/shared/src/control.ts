@@ -1,5 +1,6 @@
-// What people have said about a run: pause, go on, cancel. Each word is one more write-once key, the newest is listed
-// first and counts. Workers look before each job, sweeps before each run; so it reaches everybody without Redis.
+// What people have said about a run: pause, go on, cancel, and what it may use. Each word is one more write-once key,
+// the newest is listed first and counts. Workers look before each job, sweeps before each run; so it reaches everybody
+// without Redis.
 
 import { ReembedError } from './errors.ts'
 import { getJson, putJson } from './json.ts'
@@ -8,25 +9,54 @@ import type { Store } from './store/store.ts'
 
 export type RunState = 'running' | 'paused' | 'cancelled'
 
-interface Word {
-  readonly number: number
+/** What a run may use of its endpoint, all its workers together. */
+export interface RunLimits {
+  /** As the server counts them. */
+  readonly maxTokens?: number | undefined
+  /** While anybody embeds. */
+  readonly maxEndpointSeconds?: number | undefined
+}
+
+export interface RunWord extends RunLimits {
   readonly state: RunState
+  /** Set where a worker paused the run because it would have gone over its limits: the limit and what was used. */
+  readonly spent?: string | undefined
+}
+
+interface Word extends RunWord {
+  readonly number: number
 }
 
 /** Whether the run may be worked on. One LIST. */
 export async function readRunState(store: Store, run: string): Promise<RunState> {
-  return (await newest(store, run))?.state ?? 'running'
+  return (await readRunWord(store, run)).state
 }
 
-/** Says it, unless it was the last thing said. Returns what held before. */
-export async function setRunState(store: Store, run: string, state: RunState): Promise<RunState> {
+/** The last word about a run; one of which nobody has said anything is running, without limits. */
+export async function readRunWord(store: Store, run: string): Promise<RunWord> {
+  return (await newest(store, run)) ?? { state: 'running' }
+}
+
+/**
+ * Says it, unless it was the last thing said. Returns what held before.
+ * @param said limits that hold from now on; those that held, if not given
+ */
+export async function setRunState(
+  store: Store,
+  run: string,
+  state: RunState,
+  said: { readonly limits?: RunLimits | undefined; readonly spent?: string | undefined } = {},
+): Promise<RunState> {
   while (true) {
     const last = await newest(store, run)
     const before = last?.state ?? 'running'
-    if (before === state) return before
+    const { maxTokens, maxEndpointSeconds } = said.limits ?? last ?? {}
+    const isSaid =
+      before === state && last?.maxTokens === maxTokens && last?.maxEndpointSeconds === maxEndpointSeconds
+    if (isSaid) return before
     const number = (last?.number ?? 0) + 1
-    const outcome = await putJson(store, controlKey(run, number), { format: 1, number, state })
-    if (outcome === 'created') return before
+    const word = { format: 1, number, state, maxTokens, maxEndpointSeconds, spent: said.spent }
+    if ((await putJson(store, controlKey(run, number), word)) === 'created') return before
   }
 }
 

@@ -3,7 +3,14 @@
 export { type Chunking, chunked, openTokenizer, splitOptions } from './chunk/chunk.ts'
 export { type Span, type SplitOptions, splitText } from './chunk/split.ts'
 export { createTokenizer, type ModelTokenizer } from './chunk/tokenizer.ts'
-export { type RunState, readRunState, setRunState } from './control.ts'
+export {
+  type RunLimits,
+  type RunState,
+  type RunWord,
+  readRunState,
+  readRunWord,
+  setRunState,
+} from './control.ts'
 export type * from './corpus.ts'
 export { ID_FIELDS, TEXT_FIELDS } from './corpus.ts'
 export {
@@ -61,6 +68,7 @@ export {
   watchQueue,
 } from './queue/inspect.ts'
 export { type Job, parseJob } from './queue/job.ts'
+export { type Ledger, type LedgerEntry, openLedger, type Spent } from './queue/ledger.ts'
 export type { RunProgress, ShardCounts, WorkerState } from './queue/progress.ts'
 export { type FailedJob, openQueue, type Queue, type QueueCounts } from './queue/queue.ts'
 export {
@@ -71,6 +79,7 @@ export {
   requirePrivate,
 } from './queue/redis.ts'
 export { type Verdict, verdictOf } from './queue/verdict.ts'
+export * from './quote.ts'
 export { type ModelIdentity, RECEIPT_KEY, type Receipt, type RejectRow } from './receipt.ts'
 export { type CheckedShard, checkShard, type ShardExpectations } from './shard/check.ts'
 export { type Dtype, HASH_BYTES, type ShardLayout } from './shard/columns.ts'
@@ -107,3 +116,4 @@ export type { S3Options } from './store/s3.ts'
 export { createSettledPut, type PutOutcome, type PutParts } from './store/settle.ts'
 export type { ListOptions, ObjectInfo, PutOptions, ReadOptions, Store } from './store/store.ts'
 export { batched, mapConcurrent } from './streams.ts'
+export { type Attributes, openTracing, type Span as TraceSpan, type Tracer, tracing } from './trace/trace.ts'

@@ -4,6 +4,7 @@ import type { FieldMapping, RejectReason } from './corpus.ts'
 import { ReembedError } from './errors.ts'
 import { getJson, getRows } from './json.ts'
 import { manifestKey, manifestSegmentKey } from './names.ts'
+import type { Paid, Quote } from './quote.ts'
 import type { ModelIdentity } from './receipt.ts'
 import type { Dtype, ShardLayout } from './shard/columns.ts'
 import type { Store } from './store/store.ts'
@@ -39,6 +40,9 @@ export interface Manifest {
   readonly shardsPerSegment: number
   readonly totals: Totals
   readonly rejectReasons: Readonly<Partial<Record<RejectReason, number>>>
+  /** What it was said to take, if anything was said, and what it took. */
+  readonly quote?: Quote | undefined
+  readonly paid?: Paid | undefined
   /** Hash over all segment rows, in order: one number that pins every shard's content. */
   readonly shardsSha256: string
 }

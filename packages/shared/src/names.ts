@@ -10,7 +10,9 @@ export const planSegmentKey = (run: string, segment: number): string =>
 export const manifestKey = (run: string): string => `runs/${run}/manifest.json`
 export const manifestSegmentKey = (run: string, segment: number): string =>
   `runs/${run}/manifest-${digits(segment, 5)}.json.gz`
-export const rejectsKey = (run: string): string => `runs/${run}/rejects.jsonl`
+/** `runs/<run>/rejects.jsonl`, and where there are very many `rejects-00001.jsonl` and so on after it. */
+export const rejectsKey = (run: string, segment = 0): string =>
+  `runs/${run}/rejects${segment === 0 ? '' : `-${digits(segment, 5)}`}.jsonl`
 
 /** `runs/<run>/control/<10^20 - 1 - n>.json`: the newest word about a run is the first key of a LIST. */
 export const controlKey = (run: string, number: number): string =>

@@ -6,6 +6,7 @@ import type { FieldMapping, Slice } from './corpus.ts'
 import { ReembedError } from './errors.ts'
 import { getJson, getRows } from './json.ts'
 import { planKey, planSegmentKey } from './names.ts'
+import type { Quote } from './quote.ts'
 import type { ModelIdentity } from './receipt.ts'
 import type { Dtype, ShardLayout } from './shard/columns.ts'
 import type { Store } from './store/store.ts'
@@ -47,6 +48,8 @@ export interface Plan {
   readonly snapshotSha256: string
   /** How many rejects the run may have and still be published by itself: '20' or '1%'. Not part of the run's id. */
   readonly maxRejects: string
+  /** What the run was said to take when it was planned. Not part of its id. */
+  readonly quote?: Quote | undefined
 }
 
 /** The plan of a run, or undefined if this store has none. */

@@ -38,6 +38,9 @@ export interface Receipt {
   readonly truncated: number
   /** Texts in which lone surrogates were replaced by U+FFFD. */
   readonly repaired: number
+  /** When its first request was made and its last one answered, by the worker's clock; absent if none was. */
+  readonly startedMs?: number | undefined
+  readonly endedMs?: number | undefined
   /** SHA-256 (hex) over all bytes of the file before its footer. */
   readonly bodySha256: string
 }
@@ -130,5 +133,7 @@ const isReceipt = record<Receipt>({
   tokens: either(count, none),
   truncated: count,
   repaired: count,
+  startedMs: either(count, absent),
+  endedMs: either(count, absent),
   bodySha256: is(value => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)),
 })

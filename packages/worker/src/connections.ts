@@ -171,7 +171,7 @@ async function prove(
   assertSameModel(expected, { url: endpoint.url, info })
   const reference = await getJson(store, modelKey(expected.id, expected.revision))
   // Planning leaves one there; a store that was filled by other means gets it now.
-  if (reference === undefined) return settleReference(store, { ...endpoint, info }, again)
+  if (reference === undefined) return settleReference(store, withInfo(endpoint, info), again)
   const measured = await measureReference(endpoint, { rounds: 0, signal })
   checkReference(measured, reference as ModelReference, endpoint.url)
   return reference as ModelReference
@@ -179,3 +179,7 @@ async function prove(
 
 const isMismatch = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && error.code === 'MODEL_MISMATCH'
+
+/** Not a spread copy: an endpoint may be a wrapper that inherits from the one it watches. */
+const withInfo = (endpoint: Endpoint, info: Endpoint['info']): Endpoint =>
+  Object.assign(Object.create(endpoint) as Endpoint, { info })

@@ -19,6 +19,7 @@ import {
 import { createLimiter, type Probe } from './limiter.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import type { OpenRun } from './runs.ts'
+import { tracedEndpoint } from './trace.ts'
 
 export interface Embedder extends AsyncDisposable {
   /** How the endpoint does, in a word or two: 'not used yet', 'ok', 'unreachable: ...'. */
@@ -29,6 +30,8 @@ export interface Embedder extends AsyncDisposable {
     records: AsyncIterable<SourceRecord>,
     signal: AbortSignal,
     onAnswered?: (texts: number) => void,
+    /** Puts something between this job and the endpoint. */
+    metered?: (endpoint: Endpoint) => Endpoint,
   ): AsyncGenerator<EmbeddedWindow, void, undefined>
 }
 
@@ -60,7 +63,7 @@ export function createEmbedder(
 ): Embedder {
   const addresses = parseAddresses(url, options)
   let permits = (): number => UNKNOWN_PERMITS * UNSEEN_REPLICAS
-  const observed = (opened: Endpoint): Endpoint => metrics?.observed(opened) ?? opened
+  const observed = (opened: Endpoint): Endpoint => tracedEndpoint(metrics?.observed(opened) ?? opened)
   const connections = addresses.areReplicas
     ? connectToReplicas(addresses, { options, observed, onReplica, clock, random })
     : connectToUrl({ url, options, open, observed })
@@ -77,7 +80,7 @@ export function createEmbedder(
       const { state } = limiter
       return trouble !== '' && state.startsWith('ok') ? trouble : state + replicasState()
     },
-    async *embed(run, records, signal, onAnswered) {
+    async *embed(run, records, signal, onAnswered, metered = endpoint => endpoint) {
       const { prompt } = run.plan.recipe
       const name = `${run.store.url} ${run.plan.run}`
       const block = blocked.get(name)
@@ -90,7 +93,7 @@ export function createEmbedder(
         permits = () => endpoint.info.maxConcurrentRequests * (endpoint.replicas?.length ?? UNSEEN_REPLICAS)
         blocked.delete(name)
         for await (const window of embed(records, {
-          endpoint,
+          endpoint: metered(endpoint),
           limiter,
           reference,
           memory,

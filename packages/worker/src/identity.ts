@@ -36,6 +36,8 @@ export interface ModelReference {
 /** More than this between two vectors of one text is not noise: two models answer under one address. */
 export const MAX_RADIUS = 1e-3
 const ROUNDS = 3
+/** Not even noise lies between the two. */
+const SAME_COSINE = 1 - 1e-7
 /** Stand beside the reference texts in a full request, as documents will. */
 const FILLER = 'Filler that makes a request as full as the server allows.'
 
@@ -82,7 +84,24 @@ export async function measureReference(
       { retry: 'later', afterMs: BLOCKED_MS },
     )
   }
+  const alike = likeTexts(means)
+  if (alike) {
+    throw new ReembedError(
+      'ENDPOINT_UNFIT',
+      `the endpoint ${endpoint.url} gives ${nameOf(model)} one and the same vector for different texts ` +
+        `(${JSON.stringify(alike[0])} and ${JSON.stringify(alike[1])}): its model is broken, start it anew`,
+    )
+  }
   return { format: 1, model, texts: referenceTexts, vectors: means.map(mean => [...mean]), radius }
+}
+
+/** Two reference texts that a model cannot tell apart. The texts are all different: no working model has any. */
+function likeTexts(vectors: readonly Float32Array[]): readonly [string, string] | undefined {
+  for (const [i, vector] of vectors.entries()) {
+    const same = vectors.findIndex((other, j) => j > i && cosine(vector, other) > SAME_COSINE)
+    if (same > 0) return [referenceTexts[i] ?? '', (referenceTexts[same] ?? '').slice(0, 60)]
+  }
+  return undefined
 }
 
 export interface MeasureOptions {

@@ -1,6 +1,7 @@
 // The whole public surface of @reembed/worker; every other file is private to the package.
 
 export { type AwakeOptions, openAwake } from './awake.ts'
+export { type RequestShape, requestShape } from './embed/canary.ts'
 export type { Clock } from './embed/clock.ts'
 export { type EmbeddedWindow, type EmbedOptions, embed } from './embed.ts'
 export { createEmbedder, type Embedder, type EmbedderParts } from './embedder.ts'
@@ -55,5 +56,6 @@ export {
   type ShardWriterOptions,
   type WrittenShard,
 } from './shard/writer.ts'
+export { tracedEndpoint } from './trace.ts'
 export { work } from './work.ts'
 export { startWorker, type Worker, type WorkerOptions } from './worker.ts'

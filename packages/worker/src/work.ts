@@ -12,16 +12,23 @@ import {
   type RejectRow,
   readDocuments,
   readReceipt,
-  readRunState,
+  readRunWord,
   type Store,
+  setRunState,
   shardKey,
 } from '@reembed/shared'
 import { extraValues } from '@reembed/shared/parquet'
+import type { Budgets, JobBudget } from './budget.ts'
 import type { EmbeddedWindow } from './embed.ts'
 import type { Embedder } from './embedder.ts'
 import type { OpenRun } from './runs.ts'
 import { cutVectors } from './shard/cut.ts'
 import { openShardWriter } from './shard/open.ts'
+
+export interface WorkContext extends Pick<JobContext, 'signal' | 'documents'> {
+  /** Asked for runs that have limits; without it such a run is left to others. */
+  readonly budgets?: Budgets | undefined
+}
 
 /**
  * Makes the shard of a job, or finds it made. Returns the receipt of a shard that it put itself.
@@ -31,20 +38,43 @@ export async function work(
   job: Job,
   run: OpenRun,
   embedder: Pick<Embedder, 'embed'>,
-  { signal, documents }: Pick<JobContext, 'signal' | 'documents'>,
-): Promise<
-  | { status: 'put' | 'was_there'; receipt: Receipt; bytes: number }
-  | { status: 'done_before' }
-  | { status: 'stopped' }
-> {
-  const { store, source, plan } = run
+  context: WorkContext,
+): Promise<Made | { status: 'done_before' } | { status: 'stopped' }> {
+  const { store, plan } = run
   const key = shardKey(plan.run, job.shard, plan.shards)
-  if (await store.head(key, { signal })) {
+  if (await store.head(key, { signal: context.signal })) {
     await twinOf(store, key, plan, job.shard)
     return { status: 'done_before' }
   }
   // Whoever lets the run go on queues what is missing again.
-  if ((await readRunState(store, plan.run)) !== 'running') return { status: 'stopped' }
+  const word = await readRunWord(store, plan.run)
+  if (word.state !== 'running') return { status: 'stopped' }
+  if (word.maxTokens === undefined && word.maxEndpointSeconds === undefined) {
+    return embedSlice(job, run, embedder, context)
+  }
+  // Within its limits; the worker that would go over them says so to all, and the run can be let go on with others.
+  try {
+    if (context.budgets === undefined) return { status: 'stopped' }
+    await using budget = await context.budgets.begin(run, word)
+    return await embedSlice(job, run, embedder, context, budget)
+  } catch (error) {
+    if (!(error instanceof ReembedError) || error.code !== 'RUN_STOPPED') throw error
+    await setRunState(store, plan.run, 'paused', { spent: error.message })
+    return { status: 'stopped' }
+  }
+}
+
+type Made = { status: 'put' | 'was_there'; receipt: Receipt; bytes: number }
+
+async function embedSlice(
+  job: Job,
+  run: OpenRun,
+  embedder: Pick<Embedder, 'embed'>,
+  { signal, documents }: WorkContext,
+  budget?: JobBudget,
+): Promise<Made> {
+  const { store, source, plan } = run
+  const key = shardKey(plan.run, job.shard, plan.shards)
 
   const buffer = run.buffers.take()
   const writer = await openShardWriter(plan, buffer.sink)
@@ -58,7 +88,8 @@ export async function work(
     embedded += texts
     documents(embedded)
   }
-  for await (const window of embedder.embed(run, reader.records, signal, progressed)) {
+  const startedMs = Date.now()
+  for await (const window of embedder.embed(run, reader.records, signal, progressed, budget?.metered)) {
     writer.append({
       ids: window.documents.map(({ id }) => id),
       hashes: hashesOf(window),
@@ -81,6 +112,7 @@ export async function work(
     tokens,
     truncated,
     repaired,
+    ...(embedded > 0 && { startedMs, endedMs: Date.now() }),
   })
   const bytes = buffer.bytes()
   const outcome = await store.putIfAbsent(key, bytes, {

@@ -3,6 +3,7 @@
 
 import { hostname } from 'node:os'
 import {
+  type Attributes,
   type Consumer,
   type ConsumerEvent,
   consume,
@@ -11,9 +12,12 @@ import {
   type Logger,
   messageOf,
   openBoard,
+  openLedger,
   type Registry,
   type S3Options,
+  tracing,
 } from '@reembed/shared'
+import { createBudgets } from './budget.ts'
 import { isAbsence } from './embed/react.ts'
 import { createEmbedder } from './embedder.ts'
 import { type EndpointOptions, parseAddresses, probeEndpoint, type ReplicaEvent } from './endpoint/index.ts'
@@ -74,6 +78,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     probe: stop => probeEndpoint(options.endpoint, options.endpointOptions ?? {}, isAbsence, stop),
   })
 
+  const budgets = createBudgets(() => openLedger(redis), name)
+
   function onReplica({ kind, ...facts }: ReplicaEvent): void {
     const isBad = kind === 'ejected' || kind === 'quarantined' || kind === 'unreachable'
     log[isBad ? 'warn' : 'info'](facts, `replica ${kind.replace('_', ' ')}`)
@@ -83,12 +89,12 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const startedMs = performance.now()
     const run = await runs.open(job)
     seenOutputs.add(job.output)
-    const made = await work(job, run, embedder, context)
+    const made = await work(job, run, embedder, { ...context, budgets })
     const ms = Math.round(performance.now() - startedMs)
     metrics?.job(made, ms / 1000)
     const facts = { run: job.run, shard: job.shard, ms }
     if (made.status === 'stopped') {
-      log.info(facts, 'job dropped: its run is paused or cancelled')
+      log.info(facts, 'job dropped: its run is paused or cancelled, or has used up its limits')
       return
     }
     if (made.status === 'done_before') {
@@ -99,6 +105,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const counts = { documents, rows, rejects: rejects.length, tokens: tokens ?? 0, bytes: made.bytes }
     // A twin's shard was counted by the twin.
     if (made.status === 'put') await context.finished(counts)
+    tracing()?.annotate(inSpan(made.status, counts))
     log.info({ ...facts, ...counts, status: made.status }, 'shard finished')
   }
 
@@ -108,6 +115,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     metrics?.event(event)
     if (event.kind === 'idle') options.onIdle?.()
     else if (event.kind === 'stuck') options.onStuck?.(event.waiting)
+    else if (event.kind === 'taken') log.debug({ run: event.job.run, shard: event.job.shard }, 'job taken')
+    else if (event.kind === 'stalled') log.info({ job: event.id }, 'job of a lost worker queued again')
     else if (event.kind === 'handed_back')
       log.info({ run: event.job.run, shard: event.job.shard }, 'job handed back')
     else if (event.kind === 'redis_error')
@@ -141,6 +150,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     draining = true
     await consumer.drain(graceMs)
     await embedder[Symbol.asyncDispose]()
+    await budgets[Symbol.asyncDispose]()
     await board[Symbol.asyncDispose]()
     await runs[Symbol.asyncDispose]()
     metrics?.[Symbol.dispose]()
@@ -161,3 +171,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     [Symbol.asyncDispose]: () => (ended ??= end(0)),
   }
 }
+
+const inSpan = (status: string, counts: Readonly<Record<string, number>>): Attributes => ({
+  'reembed.shard.status': status,
+  ...Object.fromEntries(Object.entries(counts).map(([name, count]) => [`reembed.shard.${name}`, count])),
+})

@@ -113,6 +113,34 @@ describe('a canary rides in every request', () => {
     expect(server.calls).toHaveLength(13)
   })
 
+  test('I6: also when the server comes back with room for fewer texts, and then for one', async () => {
+    const takesAtMost =
+      (most: number, other: Script = () => false): Script =>
+      (call, response) =>
+        call.texts.length > most
+          ? sendJson(response, 413, {
+              error: `batch size ${call.texts.length} > maximum allowed batch size ${most}`,
+              error_type: 'Validation',
+            })
+          : other(call, response)
+    const reference = await start()
+    server.script(takesAtMost(2))
+    const found = await rows(10, reference)
+    for (const { id, text } of documents(10)) expect(found.get(id)).toEqual(vectorOf(text))
+    // Told `2`, it must not send two documents without a canary.
+    for (const most of [1, 2]) {
+      server.script(
+        takesAtMost(
+          most,
+          otherWeights(0.05, () => true),
+        ),
+      )
+      for (const count of [1, 2]) {
+        await expect(rows(count, reference)).rejects.toMatchObject({ code: 'MODEL_MISMATCH', retry: 'later' })
+      }
+    }
+  })
+
   test('not where the name in each reply states model and revision', async () => {
     const reference = await start({ served_model_name: 'test/model@r1' })
     server.script(() => false)

@@ -82,14 +82,17 @@ describe('openEndpoint', () => {
     server.info = { ...INFO, auto_truncate: false }
     const endpoint = await open()
     expect(endpoint.route).toBe('/embed')
-    await endpoint.embed(['x'])
+    await endpoint.request(['x'], new Float32Array(endpoint.info.dimensions))
     expect(server.calls.at(-1)?.body).toEqual({ inputs: ['x'], truncate: true })
   })
 
   test('a server that truncates by itself is told not to by /embed', async () => {
     const endpoint = await open({ truncate: false })
-    await endpoint.embed(['x'])
+    await endpoint.request(['x'], new Float32Array(endpoint.info.dimensions))
     expect(server.calls.at(-1)?.body).toEqual({ inputs: ['x'], truncate: false })
+    // Reference texts and queries are cut all the same: nobody could do anything about them.
+    await endpoint.embed(['x'])
+    expect(server.calls.at(-1)?.body).toEqual({ inputs: ['x'], truncate: true })
   })
 
   test('without the OpenAI route it falls back to /embed', async () => {

@@ -5,25 +5,26 @@ import type { Redis } from 'ioredis'
 import type { Manifest } from './chart.ts'
 
 /**
- * KEDA's redis scaler asks for the type of the key and then for its size, in one script: lists, sorted sets, sets and
- * hashes are all counted, anything else is 0.
+ * What KEDA's redis scaler has a Redis do for each trigger (pkg/scalers/redis_scaler.go, the same in 2.20.0 to 8b4f083 of
+ * August 2026): the number of elements of a sorted set, set, hash or list, 0 for no key, an error for any other type.
  */
 const SIZE = `
-  local kind = redis.call('TYPE', KEYS[1]).ok
-  if kind == 'list' then return redis.call('LLEN', KEYS[1]) end
-  if kind == 'zset' then return redis.call('ZCARD', KEYS[1]) end
-  if kind == 'set' then return redis.call('SCARD', KEYS[1]) end
-  if kind == 'hash' then return redis.call('HLEN', KEYS[1]) end
-  return 0
+  local sizes = { zset = 'zcard', set = 'scard', hash = 'hlen', list = 'llen', none = 'llen' }
+  local kind = redis.call('type', KEYS[1]).ok
+  if sizes[kind] then return redis.call(sizes[kind], KEYS[1]) end
+  return redis.error_reply('ERR unsupported key type: ' .. kind)
 `
+
+/** What a trigger on this key reads. */
+export const sizeOf = async (redis: Redis, key: string): Promise<number> =>
+  Number(await redis.eval(SIZE, 1, key))
 
 export type Counts = Readonly<Record<string, number>>
 
 /** What the triggers of a ScaledObject read, by their names. */
 export async function readTriggers(redis: Redis, { spec }: Manifest): Promise<Counts> {
   const counts: Record<string, number> = {}
-  for (const { name, metadata } of spec.triggers)
-    counts[name] = Number(await redis.eval(SIZE, 1, metadata.listName))
+  for (const { name, metadata } of spec.triggers) counts[name] = await sizeOf(redis, metadata.listName)
   return counts
 }
 

@@ -4,13 +4,15 @@ import {
   ReembedError,
   type RunState,
   readManifest,
+  readRunWord,
   requirePlan,
   setRunState,
 } from '@reembed/shared'
 import { findRun } from '../find-run.ts'
 import { count, facts, print } from '../format.ts'
-import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
+import type { JsonFlag, OutputFlags, RedisFlags, SpendingFlags } from '../options.ts'
 import { openFinished, requireRedis } from '../parts.ts'
+import { limitsOf } from '../quoting.ts'
 
 type Flags = OutputFlags & JsonFlag
 
@@ -37,11 +39,20 @@ async function stop(name: string, state: RunState, flags: Flags): Promise<void> 
 }
 
 /** `reembed resume <run>`: lets it go on; with --redis its missing shards are queued at once. */
-export async function resume(name: string, flags: Flags & RedisFlags): Promise<void> {
+export async function resume(name: string, flags: Flags & RedisFlags & SpendingFlags): Promise<void> {
   await using store = await openFinished(flags)
   const run = await findRun(store, name, 'newest')
   const plan = await requirePlan(store, run)
-  await setRunState(store, run, 'running')
+  const price = flags.pricePerHour
+    ? { perHour: flags.pricePerHour, replicas: flags.replicas ?? 1 }
+    : (plan.quote?.price ?? undefined)
+  const said = limitsOf(flags, price)
+  const limits = Object.keys(said).length > 0 ? said : undefined
+  const word = await readRunWord(store, run)
+  if (word.spent !== undefined && limits === undefined) {
+    throw new ReembedError('USAGE', `run ${run}: ${word.spent}: say a higher limit to let it go on`)
+  }
+  await setRunState(store, run, 'running', { limits })
   let added = 0
   if (flags.redis) {
     await using queue = await openQueue(requireRedis(flags))

@@ -18,6 +18,7 @@ interface Flags extends EndpointFlags, JsonFlag {
   readonly atOnce?: readonly number[]
   readonly seconds: number
   readonly pricePerHour?: number
+  readonly replicas?: number
 }
 
 const TEXTS = [1, 8, 32]
@@ -26,12 +27,13 @@ const AT_ONCE = [1, 4, 16, 64]
 /** `reembed endpoint bench`: the table that people quote for TEI, and the best setting, on a live endpoint. */
 export async function endpointBench(flags: Flags): Promise<void> {
   const { url, options } = await requireEndpoint(flags)
+  const pricePerHour = flags.pricePerHour && flags.pricePerHour * (flags.replicas ?? 1)
   await using endpoint = await openEndpoint(url, options)
   const { modelId, revision, dimensions, version } = endpoint.info
   note(
     `endpoint  ${endpoint.url}  ${modelId}@${revision ?? 'unstated'}, ${dimensions} dimensions, ${version ?? 'version unknown'}, ${endpoint.route}`,
   )
-  if (!flags.json) note(`${HEAD}${flags.pricePerHour === undefined ? '' : '  $/1M tokens'}`)
+  if (!flags.json) note(`${HEAD}${pricePerHour === undefined ? '' : '  $/1M tokens'}`)
   const measured: Measured[] = []
   for (const tokens of flags.tokens) {
     checkLength(tokens, endpoint)
@@ -39,14 +41,14 @@ export async function endpointBench(flags: Flags): Promise<void> {
     for (const setting of settingsOf(tokens, flags, endpoint)) {
       const one = await measure(endpoint, texts, setting, { seconds: flags.seconds })
       measured.push(one)
-      if (!flags.json) process.stdout.write(`${rowOf(one, flags.pricePerHour)}\n`)
+      if (!flags.json) process.stdout.write(`${rowOf(one, pricePerHour)}\n`)
     }
   }
   const best = flags.tokens.map(tokens => bestOf(measured.filter(one => one.tokens === tokens)))
   const text = best.map((one, i) => sentenceOf(one, flags.tokens[i] ?? 0)).join('\n')
   print(
     flags.json,
-    { settings: measured.map(one => ({ ...one, ...ratesOf(one, flags.pricePerHour) })), best },
+    { settings: measured.map(one => ({ ...one, ...ratesOf(one, pricePerHour) })), best },
     text,
   )
 }

@@ -1,7 +1,7 @@
 import { countPresent, enqueueMissing, recordPlan, shardsPresent } from '@reembed/producer'
-import { openQueue, readManifest, readRunState } from '@reembed/shared'
-import { describePlan } from '../describe-plan.ts'
-import { stopped } from '../follow.ts'
+import { openQueue, readManifest } from '@reembed/shared'
+import { describePlan, describeQuote } from '../describe-plan.ts'
+import { settleLimits } from '../follow.ts'
 import { count, facts, print } from '../format.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
 import { openOutput, openSource, requireEndpoint, requireRedis } from '../parts.ts'
@@ -16,9 +16,8 @@ export async function enqueue(flags: CorpusFlags & OutputFlags & RedisFlags & Js
   await using queue = await openQueue(redis)
   const planned = await planFrom(corpus, flags, endpoint, store)
   const { plan, created } = await recordPlan(store, planned)
-  const state = await readRunState(store, plan.run)
-  if (state !== 'running') throw stopped(plan.run, state)
   const finished = (await readManifest(store, plan.run)) !== undefined
+  if (!finished) await settleLimits(store, plan.run, planned.limits)
   const present = await shardsPresent(store, plan)
   await queue.forgetFailures(plan.run)
   const added = finished ? 0 : await enqueueMissing(queue, store.url, plan, present)
@@ -28,6 +27,7 @@ export async function enqueue(flags: CorpusFlags & OutputFlags & RedisFlags & Js
     { run: plan.run, created, finished, shards: plan.shards, done, added },
     facts([
       ...describePlan(planned),
+      ...(created && plan.quote ? describeQuote(plan.quote) : []),
       [
         'queued',
         finished

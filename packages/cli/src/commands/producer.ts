@@ -1,5 +1,12 @@
 import { setTimeout as wait } from 'node:timers/promises'
-import { type HookKind, lookAtSchedule, openCalendar, type Schedule, serveHooks } from '@reembed/producer'
+import {
+  type Calendar,
+  type HookKind,
+  lookAtSchedule,
+  openCalendar,
+  type Schedule,
+  serveHooks,
+} from '@reembed/producer'
 import {
   type Logger,
   messageOf,
@@ -11,7 +18,10 @@ import {
 } from '@reembed/shared'
 import type { Command } from 'commander'
 import { requireConfigFile, schedulesOf } from '../config/schedules.ts'
+import { exportProducer, type ProducerMetrics } from '../exporter/producer.ts'
 import { onInterrupt } from '../interrupt.ts'
+import { openMetrics } from '../metrics.ts'
+import type { MetricsFlags } from '../options.ts'
 import {
   absolute,
   type EndpointGiven,
@@ -30,7 +40,7 @@ const SWEEP_MS = 30_000
 
 /** `reembed producer`: looks at its schedules, takes hooks and sweeps, until SIGTERM. Two of them do no harm. */
 export async function producer(
-  flags: FleetFlags & { readonly hooks?: string; readonly hookQuietSeconds: number },
+  flags: FleetFlags & MetricsFlags & { readonly hooks?: string; readonly hookQuietSeconds: number },
   self: Command,
 ): Promise<void> {
   const schedules = schedulesOf(await requireConfigFile(self))
@@ -41,6 +51,14 @@ export async function producer(
   const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
   const store = stack.use(await openOutput(flags))
   const queue = stack.use(await openQueue(redis, { signal }))
+
+  const open = flags.metrics === undefined ? undefined : openMetrics(flags.metrics, flags, stack, log)
+  const calendars = schedules.map(schedule => ({
+    schedule,
+    calendar: openCalendar(schedule.cron, schedule.timezone),
+  }))
+  const metrics = open && exportProducer(open.registry, calendars)
+  await open?.serve(() => (signal.aborted ? 'stopping' : null))
 
   const hooked = createBell()
   if (flags.hooks !== undefined) {
@@ -56,15 +74,16 @@ export async function producer(
     log.info({ url: hooks.url }, 'hooks taken')
   }
   log.info({ schedules: schedules.map(({ name }) => name), output: store.url }, 'producer started')
-  const parts: Parts = { flags, endpoint, store, queue, log, signal }
+  const parts: Parts = { flags, endpoint, store, queue, log, metrics, signal }
   await Promise.all([
-    lookAt(schedules, parts),
+    lookAt(calendars, parts),
     obey(hooked, parts),
     sweepOutputs({
       outputs: () => [absolute(flags.output)],
       open: output => openStore(output, { create: true, s3: s3OptionsOf(flags) }),
       queue,
       log,
+      metrics: open?.registry,
       signal,
       pause: () => wait(SWEEP_MS * (0.5 + Math.random()), undefined, { signal }),
     }),
@@ -77,39 +96,46 @@ interface Parts {
   readonly store: Store
   readonly queue: Queue
   readonly log: Logger
+  readonly metrics: ProducerMetrics | undefined
   readonly signal: AbortSignal
 }
 
 async function lookAt(
-  schedules: readonly Schedule[],
-  { flags, endpoint, store, queue, log, signal }: Parts,
+  schedules: readonly { readonly schedule: Schedule; readonly calendar: Calendar }[],
+  { flags, endpoint, store, queue, log, metrics, signal }: Parts,
 ): Promise<void> {
-  const calendars = schedules.map(({ cron, timezone }) => openCalendar(cron, timezone))
   while (!signal.aborted) {
-    for (const schedule of schedules) {
+    for (const { schedule } of schedules) {
       if (signal.aborted) return
       try {
         const act = (due: Schedule) => planTick(due.when, flags, endpoint, store, queue)
         const look = await lookAtSchedule(store, schedule, { nowMs: Date.now(), act })
+        metrics?.looked(schedule, look)
         const level = look.status === 'failed' || look.status === 'given_up' ? 'error' : 'info'
         if (look.status !== 'waiting') log[level]({ schedule: schedule.name }, describeLook(look))
       } catch (error) {
+        metrics?.couldNotLook(schedule)
         log.warn({ schedule: schedule.name }, `could not look: ${messageOf(error)}`)
       }
     }
     const nowMs = Date.now()
-    const dueMs = calendars.flatMap(calendar => calendar.next(nowMs, 1)).map(tickMs => tickMs - nowMs)
+    const dueMs = schedules.flatMap(({ calendar }) => calendar.next(nowMs, 1)).map(tickMs => tickMs - nowMs)
     await wait(Math.min(LOOK_MS, ...dueMs), undefined, { signal }).catch(() => {})
   }
 }
 
 /** A hook plans as `when: always` does: what has not changed is the same run, and that is finished already. */
-async function obey(bell: Bell, { flags, endpoint, store, queue, log, signal }: Parts): Promise<void> {
+async function obey(
+  bell: Bell,
+  { flags, endpoint, store, queue, log, metrics, signal }: Parts,
+): Promise<void> {
   for await (const kinds of bell.rung(signal)) {
     try {
       const { status, run } = await planTick('always', flags, endpoint, store, queue)
+      metrics?.hooked(kinds, status)
       log.info({ kinds, run }, `hook: ${status}`)
     } catch (error) {
+      metrics?.hooked(kinds, 'failed')
       log.error({ kinds }, `hook: ${messageOf(error)}`)
     }
   }

@@ -13,13 +13,12 @@ import {
   openQueue,
   ReembedError,
   readManifest,
-  readRunState,
   type Store,
   shardPrefix,
 } from '@reembed/shared'
 import { startWorker, untilChanged } from '@reembed/worker'
-import { describePlan } from '../describe-plan.ts'
-import { follow, stopped } from '../follow.ts'
+import { describePaid, describePlan, describeQuote } from '../describe-plan.ts'
+import { follow, settleLimits } from '../follow.ts'
 import { bytes, count, duration, facts, note, print } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
@@ -45,16 +44,15 @@ export async function run(flags: RunFlags): Promise<void> {
   const endpoint = await openOrStartEndpoint(flags, stack)
   const planned = await planFrom(corpus, flags, endpoint, store)
   const { plan, created } = await recordPlan(store, planned)
-  note(facts(describePlan(planned)))
+  note(facts([...describePlan(planned), ...(created && plan.quote ? describeQuote(plan.quote) : [])]))
 
-  const state = await readRunState(store, plan.run)
-  if (state !== 'running') throw stopped(plan.run, state)
   const finished = await readManifest(store, plan.run)
   if (finished) {
     const outcome = await publish(store, finished, flags)
     conclude(flags, store, finished, outcome, ['note', 'nothing to do: this run was finished before'])
     return
   }
+  await settleLimits(store, plan.run, planned.limits)
   if (!created) note('going on with a run that was begun before')
 
   const redis = await openOrStartRedis(flags, stack)
@@ -123,7 +121,7 @@ function conclude(
   outcome: PublishOutcome,
   last: readonly [string, string],
 ): void {
-  const { totals, model, shards, run: id } = manifest
+  const { totals, model, shards, run: id, paid, quote } = manifest
   const version = 'version' in outcome ? outcome.version.version : null
   const state =
     outcome.status === 'held'
@@ -141,6 +139,8 @@ function conclude(
       totals,
       rejectReasons: manifest.rejectReasons,
       model,
+      paid,
+      quote,
     },
     facts([
       ['run', `${id}  ${state}`],
@@ -148,7 +148,7 @@ function conclude(
         'documents',
         `${count(totals.documents)} = ${count(totals.rows)} rows + ${count(totals.rejects)} rejects${rejectsNote(manifest)}`,
       ],
-      ...(totals.tokens === null ? [] : ([['tokens', count(totals.tokens)]] as const)),
+      ...(paid ? describePaid(paid, quote) : []),
       [
         'shards',
         `${count(shards)}, ${bytes(totals.bytes)} in ${store.url.replace(/\/$/, '')}/${shardPrefix(id)}`,

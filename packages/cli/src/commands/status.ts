@@ -1,5 +1,5 @@
 import { countPresent, shardsPresent } from '@reembed/producer'
-import { openQueue, readCurrent, readManifest, readRunState, requirePlan } from '@reembed/shared'
+import { openQueue, readCurrent, readManifest, readRunWord, requirePlan } from '@reembed/shared'
 import { findRun } from '../find-run.ts'
 import { count, facts, print } from '../format.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
@@ -15,7 +15,8 @@ export async function status(
   const plan = await requirePlan(store, run)
   const [manifest, current] = [await readManifest(store, run), await readCurrent(store)]
   const done = manifest ? plan.shards : countPresent(await shardsPresent(store, plan))
-  const said = await readRunState(store, run)
+  const word = await readRunWord(store, run)
+  const said = word.state
   const state =
     said !== 'running' && !manifest
       ? said
@@ -28,7 +29,7 @@ export async function status(
             : 'running'
   const live = flags.redis ? await liveState(requireRedis(flags), run) : undefined
   const rows: [string, string][] = [
-    ['run', `${run}  ${state}`],
+    ['run', `${run}  ${state}${word.spent && state === 'paused' ? `: ${word.spent}` : ''}`],
     ['model', `${plan.recipe.model.id}@${plan.recipe.model.revision ?? 'unstated'}`],
     ['shards', `${count(done)} of ${count(plan.shards)}  (${Math.floor((100 * done) / plan.shards)} %)`],
   ]

@@ -57,6 +57,7 @@ export async function worker(flags: Flags): Promise<void> {
     open: output => openStore(output, { create: true, s3: s3OptionsOf(flags) }),
     queue,
     log,
+    metrics: metrics?.registry,
     signal,
     async pause() {
       const soon = idle.promise.then(() =>

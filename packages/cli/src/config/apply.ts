@@ -8,6 +8,9 @@ import { type ConfigFile, expand, readConfigFile } from './file.ts'
 import { PATHS, PLACES, SECRETS } from './places.ts'
 import { schemaOf } from './schema.ts'
 
+/** Processes that may run beside a worker with the same file. */
+const BESIDE: ReadonlySet<string> = new Set(['producer', 'exporter'])
+
 /** Reads the file that `--config` names (or the one in the working folder) into the options of `command`. */
 export async function applyConfig(
   command: Command,
@@ -21,6 +24,8 @@ export async function applyConfig(
     const place = PLACES[name]
     const source = command.getOptionValueSource(name)
     if (place === undefined || (source !== undefined && source !== 'default')) continue
+    // An address is that of one process: a producer or an exporter on the same machine needs another.
+    if (place === 'worker.metrics' && BESIDE.has(command.name())) continue
     const value = valueAt(file, place)
     if (value === undefined) continue
     command.setOptionValueWithSource(name, parse(option, value, file, place, env), 'config')

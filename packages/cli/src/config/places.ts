@@ -37,7 +37,12 @@ export const PLACES: Readonly<Record<string, string>> = {
   arrowSchema: 'output.arrow_schema',
   unsafeStore: 'output.unsafe_store',
 
+  pricePerHour: 'endpoint.price_per_hour',
+  replicas: 'endpoint.replicas',
+
   maxRejects: 'limits.max_rejects',
+  maxCost: 'limits.max_cost',
+  maxTokens: 'limits.max_tokens',
 
   concurrency: 'worker.concurrency',
   drainSeconds: 'worker.drain_seconds',
@@ -68,7 +73,6 @@ export const FLAGS_ONLY: ReadonlySet<string> = new Set([
   'max',
   'min',
   'name',
-  'pricePerHour',
   'quantize',
   'queries',
   'region',

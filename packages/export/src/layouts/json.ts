@@ -146,9 +146,9 @@ export function floatArray(vector: Float32Array): string {
   return `[${texts.join(',')}]`
 }
 
-/** Nine digits tell any two float32 apart; most need fewer. */
+/** Nine digits tell any two float32 apart; most need fewer. Readers take '-0' for a whole number, which has no sign of zero. */
 function floatText(value: number): string {
-  if (Object.is(value, -0)) return '-0'
+  if (Object.is(value, -0)) return '-0.0'
   for (let digits = 7; digits < 9; digits++) {
     const shorter = Number(value.toPrecision(digits))
     if (Math.fround(shorter) === value) return String(shorter)

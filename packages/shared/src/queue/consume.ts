@@ -16,6 +16,7 @@ import {
   type WorkerState,
 } from './progress.ts'
 import { type ConnectOptions, connectRedis, inspectRedis, requireNoEviction } from './redis.ts'
+import { tracedAttempt } from './trace.ts'
 import { verdictOf } from './verdict.ts'
 import { createWatch } from './watch.ts'
 
@@ -122,7 +123,7 @@ export async function consume(
       watch.taken(bull.id ?? '')
       onEvent({ kind: 'taken', job })
       let notedMs = 0
-      await handle(job, {
+      const context: JobContext = {
         signal,
         documents(count) {
           if (Date.now() - notedMs < NOTE_MS) return
@@ -130,7 +131,10 @@ export async function consume(
           noteDocuments(redis, run, shard, count).catch(() => {})
         },
         finished: counts => noteShard(redis, run, shard, counts).catch(() => {}),
-      })
+      }
+      const taken = job
+      const trace = { carried: bull.opts.telemetry?.metadata, attempt: bull.attemptsMade + 1 }
+      await tracedAttempt(taken, trace, () => handle(taken, context))
       done = true
       onEvent({ kind: 'done', job })
     } catch (error) {

@@ -8,6 +8,7 @@ import { jobId, QUEUE, REDIS_PREFIX } from '../names.ts'
 import type { Job } from './job.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
 import { type ConnectOptions, connectRedis, inspectRedis, requireNoEviction } from './redis.ts'
+import { tracedAdd } from './trace.ts'
 
 export interface QueueCounts {
   readonly waiting: number
@@ -71,8 +72,14 @@ export async function openQueue(redisUrl: string, options: ConnectOptions = {}):
       for (let start = 0; start < jobs.length; start += BULK) {
         const bulk = jobs.slice(start, start + BULK)
         try {
-          await queue.addBulk(
-            bulk.map(job => ({ name: QUEUE, data: job, opts: { jobId: jobId(job.run, job.shard) } })),
+          await tracedAdd(bulk, telemetry =>
+            queue.addBulk(
+              bulk.map((job, i) => ({
+                name: QUEUE,
+                data: job,
+                opts: { jobId: jobId(job.run, job.shard), ...telemetry[i] },
+              })),
+            ),
           )
         } catch (error) {
           if (!/OOM/.test(messageOf(error))) throw error

@@ -129,8 +129,13 @@ export function redisAddress(url: string): string {
 }
 
 /** What all our connections have in common. */
-export const redisOptions: Pick<RedisOptions, 'enableReadyCheck' | 'keepAlive' | 'connectionName'> = {
+export const redisOptions: Pick<
+  RedisOptions,
+  'enableReadyCheck' | 'keepAlive' | 'connectionName' | 'reconnectOnError'
+> = {
   enableReadyCheck: true,
+  // After a failover the address leads to the new master: connect again and send the command once more.
+  reconnectOnError: error => (error.message.startsWith('READONLY') ? 2 : false),
   keepAlive: 30_000,
   connectionName: 'reembed',
 }

@@ -74,11 +74,11 @@ export async function readFooter(
     const head = buffer(await store.get(key, { end: 4, signal }))
     throw head.equals(MAGIC)
       ? corrupt(name, `is cut short: it has ${end} bytes, and they do not end with a Parquet footer`)
-      : corrupt(name, 'is not a Parquet file')
+      : corrupt(name, `is not a Parquet file${FOREIGN}`)
   }
   // The last things in a footer of ours are the key of its hash and the name of its writer: both say so.
   if (!tail.includes('reembed')) {
-    throw corrupt(name, `is a Parquet file, but no shard of reembed: it has no ${RECEIPT_KEY}`)
+    throw corrupt(name, `is a Parquet file, but no shard of reembed: it has no ${RECEIPT_KEY}${FOREIGN}`)
   }
 
   const footerStart = end - 8 - tail.readUInt32LE(tail.length - 8)
@@ -91,6 +91,7 @@ export async function readFooter(
   return { name, size: end, footerStart, ...parseFooter(footer, name) }
 }
 
+const FOREIGN = ". It is somebody else's and was left as it is: move it away, and the run makes its own"
 const CHANGED = 'was changed after it was written: its footer does not match the hash in it'
 
 function parseFooter(footer: Buffer, name: string): Omit<ShardFooter, 'name' | 'size' | 'footerStart'> {

@@ -19,6 +19,7 @@ import { createLineScanner } from './lines.ts'
 import type { Mapper } from './mapping.ts'
 import { streamRaw } from './raw.ts'
 import { MAX_RECORD_BYTES, parseLine, toReject } from './record.ts'
+import { createLineTaker } from './scan.ts'
 
 /** How far the first read past the end of a part goes for its last line; each further one doubles, up to the limit. */
 const TAIL_BYTES = 64 * 1024
@@ -49,7 +50,17 @@ export async function* readJsonl(
   // Reading starts one byte early: if that byte is a '\n', a line begins at `start`; if not, what comes up to the
   // next '\n' is the rest of a line of the part before.
   let at = compression === undefined ? Math.max(0, start - 1) : start
+  const taker = createLineTaker(mapper.paths)
   const scanner = createLineScanner(at, MAX_RECORD_BYTES, {
+    lines(bytes, from, until, first) {
+      if (first < start) return from
+      return taker.take(bytes, from, until, (record, place) => {
+        const offset = first + place - from
+        if (lines === 0) begin = offset
+        lines += 1
+        records.push(mapper.map(record, { part: index, offset, line: lines }))
+      })
+    },
     line(bytes, from, to, offset) {
       if (offset < start) return
       if (lines === 0) begin = offset
@@ -63,11 +74,12 @@ export async function* readJsonl(
       const parsed = parseLine(bytes, first, to)
       if (parsed === undefined) return
       const position = { part: index, offset, line: lines }
-      records.push(
-        'fault' in parsed
-          ? toReject(parsed.fault, parsed.message, position)
-          : mapper.map(parsed.record, position),
-      )
+      if ('fault' in parsed) {
+        records.push(toReject(parsed.fault, parsed.message, position))
+        return
+      }
+      taker.learn(bytes, first, to)
+      records.push(mapper.map(parsed.record, position))
     },
     tooLong(length, offset) {
       if (offset < start) return

@@ -4,7 +4,8 @@
 // revision and stands in every reply, that name vouches instead, and no canary is paid for.
 
 import { cosine, type Endpoint, type Outcome, type RequestOptions } from '../endpoint/index.ts'
-import type { ModelReference } from '../identity.ts'
+import { type ModelReference, referenceTexts } from '../identity.ts'
+import { requestLimits } from './pack.ts'
 
 export interface CanaryRequest extends RequestOptions {
   readonly rows: readonly number[]
@@ -15,7 +16,7 @@ export interface CanaryRequest extends RequestOptions {
 export interface Canary {
   /** Inputs that ride along with each request: 0 or 1. */
   readonly inputs: number
-  /** Like `Endpoint.request`, and `wrong_model` where the reply proves to be of another model. */
+  /** Like `Endpoint.request`, limits without the canary, and `wrong_model` where the reply may be of another model. */
   request(texts: readonly string[], vectors: Float32Array, request: CanaryRequest): Promise<Outcome>
 }
 
@@ -29,19 +30,14 @@ const UNKNOWN_RADIUS = 2.5e-4
 
 /** @param reference vectors that the run's model gives; without them nothing can ride along. */
 export function createCanary(endpoint: Endpoint, reference: ModelReference | undefined): Canary {
-  const { dimensions, revision, maxClientBatchSize } = endpoint.info
+  const { dimensions, maxClientBatchSize } = endpoint.info
   const known = reference ? canariesOf(reference) : []
   const tolerance = Math.max(RADIUS_FACTOR * (reference?.radius ?? UNKNOWN_RADIUS), MIN_DISTANCE)
   let turn = 0
 
-  const named = (): boolean =>
-    endpoint.route === '/v1/embeddings' &&
-    revision !== null &&
-    endpoint.servedModel?.endsWith(`@${revision}`) === true
-
   /** By another route than its own, a reply may not say its model's name. */
   const rides = (otherRoute = false): boolean =>
-    known.length > 0 && maxClientBatchSize > 1 && (otherRoute || !named())
+    known.length > 0 && maxClientBatchSize > 1 && (otherRoute || !isNamed(endpoint))
 
   return {
     get inputs() {
@@ -59,10 +55,8 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
         rows: [...rows, spare],
         ...options,
       })
-      // The server was started again with room for these texts and no more.
-      if (outcome.kind === 'batch_limit' && outcome.limit === texts.length) {
-        return endpoint.request(texts, vectors, { rows, ...options })
-      }
+      // The server was started again and takes less: without its canary no request may go.
+      if (outcome.kind === 'batch_limit') return withoutCanary(outcome)
       if (outcome.kind !== 'ok') return outcome
       if (outcome.badRows.includes(texts.length)) {
         return { kind: 'corrupt', message: 'a text that it could embed before came back without a vector' }
@@ -75,6 +69,34 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
     },
   }
 }
+
+/** Whether every reply of the endpoint names model and revision. */
+const isNamed = ({ route, servedModel, info: { revision } }: Endpoint): boolean =>
+  route === '/v1/embeddings' && revision !== null && servedModel?.endsWith(`@${revision}`) === true
+
+/** What a request to this endpoint holds, for who wants to know what a run will send. */
+export interface RequestShape {
+  readonly inputs: number
+  readonly tokens: number
+  /** One of these rides in each request; none where replies vouch by name. */
+  readonly canaries: readonly string[]
+}
+
+export function requestShape(endpoint: Endpoint): RequestShape {
+  const { inputs, tokens } = requestLimits(endpoint.info)
+  const rides = endpoint.info.maxClientBatchSize > 1 && !isNamed(endpoint)
+  const canaries = rides ? referenceTexts.filter(text => text.length <= MAX_CHARACTERS) : []
+  return { inputs: rides ? Math.max(1, inputs - 1) : inputs, tokens, canaries }
+}
+
+const withoutCanary = (refused: Extract<Outcome, { kind: 'batch_limit' }>): Outcome =>
+  refused.limit > 1
+    ? { ...refused, limit: refused.limit - 1 }
+    : {
+        kind: 'wrong_model',
+        message:
+          'it was started again and takes one text a request: which model answers is to be proved anew',
+      }
 
 function canariesOf({ texts, vectors }: ModelReference): { text: string; vector: Float32Array }[] {
   return texts.flatMap((text, i) => {

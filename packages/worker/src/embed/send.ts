@@ -114,7 +114,7 @@ export function createSender({
       case 'retry': {
         await pause(outcome, reaction.ms, signal)
         if (outcome.kind === 'batch_limit')
-          limits = { ...limits, inputs: Math.max(1, Math.min(limits.inputs, outcome.limit - canary.inputs)) }
+          limits = { ...limits, inputs: Math.max(1, Math.min(limits.inputs, outcome.limit)) }
         if (outcome.kind === 'too_large') limits = { ...limits, bytes: Math.max(MIN_BYTES, limits.bytes / 2) }
         return inParts(request, reaction.inputs, signal, { ...tries, [outcome.kind]: count }, isGood)
       }

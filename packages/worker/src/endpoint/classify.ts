@@ -54,6 +54,7 @@ export function classifyBody(headers: Headers, body: string): Failure {
 }
 
 const TLS = /^(?:ERR_TLS_|ERR_SSL_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|HOSTNAME_MISMATCH)/
+const TLS_ADVICE = 'renew its certificate, or name the authority that signed it in NODE_EXTRA_CA_CERTS'
 const DOWN = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',
@@ -72,7 +73,7 @@ export function classifyError(error: unknown, answered: boolean): Failure {
   if (code === 'REPLY_TOO_LARGE') return { kind: 'corrupt', message }
   if (code === 'UND_ERR_DESTROYED' || code === 'UND_ERR_CLOSED')
     return { kind: 'unfit', message: 'closed here' }
-  if (TLS.test(code)) return { kind: 'unfit', message: `TLS failed (${code})` }
+  if (TLS.test(code)) return { kind: 'unfit', message: `TLS failed (${code}): ${TLS_ADVICE}` }
   if (DOWN.has(code)) return { kind: 'down', message: `no connection (${code})` }
   const when = answered ? 'within the reply' : 'before the reply'
   return { kind: 'reset', message: `the connection ended ${when} (${code || message})` }

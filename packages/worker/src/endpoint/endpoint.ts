@@ -7,8 +7,9 @@ import { negotiate, type Probe, readInfo, revisionOf } from './negotiate.ts'
 import { type Outcome, toError } from './outcome.ts'
 import { readAppliedPrompt } from './prompt.ts'
 import { decode, post, type Route, type Server } from './server.ts'
+import { countTokens } from './tokens.ts'
 import { parseAddress } from './url.ts'
-import { badRowsOf } from './vectors.ts'
+import { allEqual, badRowsOf } from './vectors.ts'
 import { openWire, type Reply } from './wire.ts'
 
 export interface EndpointOptions {
@@ -34,8 +35,12 @@ export interface RequestOptions {
   readonly rows?: readonly number[]
   /** By `/embed` for once, where the server has it: its vectors come another way. */
   readonly otherRoute?: boolean
+  /** Cuts over-long texts for once, where documents are refused: reference texts and queries have nobody to go to. */
+  readonly cut?: boolean
   /** Instead of 60 s. */
   readonly timeoutMs?: number | undefined
+  /** Sent with this request alone. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -56,10 +61,15 @@ export interface Endpoint extends AsyncDisposable {
    * and network do is an Outcome; only an abort throws. Unless it is `ok`, those rows hold nothing to rely on.
    */
   request(texts: readonly string[], vectors: Float32Array, options?: RequestOptions): Promise<Outcome>
-  /** The vectors of a few texts, one after another in one array, or a ReembedError. No retries. */
+  /** The vectors of a few texts, cut where they are too long, one after another in one array, or a ReembedError. No retries. */
   embed(texts: readonly string[], options?: { signal?: AbortSignal | undefined }): Promise<Float32Array>
   /** What the server puts in front of every text by itself; '' for nothing, null where it cannot be told. */
   appliedPrompt(options?: { signal?: AbortSignal | undefined }): Promise<string | null>
+  /** Tokens of each text as the server counts them, by a route that computes nothing; null where it has none. */
+  countTokens(
+    texts: readonly string[],
+    options?: { signal?: AbortSignal | undefined },
+  ): Promise<number[] | null>
 }
 
 /** Reads `/info`, settles the route, and learns dimensions and normalisation from a first embedding. */
@@ -99,30 +109,41 @@ function createEndpoint(
     {
       rows = texts.map((_, i) => i),
       otherRoute = false,
+      cut = truncate,
       timeoutMs = server.timeoutMs,
+      headers,
       signal,
     }: RequestOptions = {},
   ): Promise<Outcome> {
     const sent = performance.now()
     const send = (by: Route): Promise<Outcome> =>
-      post({ ...server, timeoutMs: Math.min(timeoutMs, mostMs) }, by, texts, signal, reply => {
-        const { model, tokens } = decode(by, reply, { vectors, dimensions, rows })
-        if (by === '/v1/embeddings' && servedModel !== null && model !== servedModel) {
-          return {
-            kind: 'wrong_model',
-            message: `a reply came from model ${model}, the run is for ${servedModel}`,
+      post(
+        { ...server, truncate: cut, headers, timeoutMs: Math.min(timeoutMs, mostMs) },
+        by,
+        texts,
+        signal,
+        reply => {
+          const { model, tokens } = decode(by, reply, { vectors, dimensions, rows })
+          if (by === '/v1/embeddings' && servedModel !== null && model !== servedModel) {
+            return {
+              kind: 'wrong_model',
+              message: `a reply came from model ${model}, the run is for ${servedModel}`,
+            }
           }
-        }
-        return {
-          kind: 'ok',
-          tokens: number(reply, 'x-compute-tokens') ?? tokens,
-          queueMs: number(reply, 'x-queue-time'),
-          inferenceMs: number(reply, 'x-inference-time'),
-          totalMs: performance.now() - sent,
-          badRows: badRowsOf(vectors, rows, dimensions, normalized),
-        }
-      })
-    const first = otherRoute && info.kind === 'tei' ? '/embed' : route
+          if (texts.length >= COLLAPSED_TEXTS && allEqual(vectors, rows, dimensions) && areDifferent(texts)) {
+            return { kind: 'corrupt', message: `one and the same vector for ${texts.length} different texts` }
+          }
+          return {
+            kind: 'ok',
+            tokens: number(reply, 'x-compute-tokens') ?? tokens,
+            queueMs: number(reply, 'x-queue-time'),
+            inferenceMs: number(reply, 'x-inference-time'),
+            totalMs: performance.now() - sent,
+            badRows: badRowsOf(vectors, rows, dimensions, normalized),
+          }
+        },
+      )
+    const first = (otherRoute || cut !== truncate) && info.kind === 'tei' ? '/embed' : route
     const outcome = await send(first)
     // A kept connection may be closed by the other side just as it is used again: once more, at once. Embedding
     // twice does no harm.
@@ -146,9 +167,15 @@ function createEndpoint(
     embed: (texts, { signal } = {}) => embedBy(request, texts, { url, dimensions, signal }),
     appliedPrompt: async ({ signal } = {}) =>
       info.kind === 'tei' ? readAppliedPrompt(server, signal) : null,
+    countTokens: async (texts, { signal } = {}) =>
+      info.kind === 'tei' ? countTokens(server, texts, info.maxClientBatchSize, signal) : null,
     [Symbol.asyncDispose]: () => wire[Symbol.asyncDispose](),
   }
 }
+
+/** So many different texts with one vector are a broken model; fewer may begin with the same page. */
+const COLLAPSED_TEXTS = 16
+const areDifferent = (texts: readonly string[]): boolean => new Set(texts).size === texts.length
 
 /** What `Endpoint.embed` promises, by its `request`. */
 export async function embedBy(
@@ -157,7 +184,7 @@ export async function embedBy(
   { url, dimensions, signal }: { url: string; dimensions: number; signal: AbortSignal | undefined },
 ): Promise<Float32Array> {
   const vectors = new Float32Array(texts.length * dimensions)
-  const outcome = await request(texts, vectors, { signal })
+  const outcome = await request(texts, vectors, { cut: true, signal })
   if (outcome.kind !== 'ok') throw toError(outcome, url)
   if (outcome.badRows.length > 0) {
     throw toError({ kind: 'corrupt', message: 'a vector is not finite, zero or not normalised' }, url)

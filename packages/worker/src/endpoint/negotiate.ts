@@ -27,7 +27,10 @@ export async function readInfo(server: Server, signal: AbortSignal | undefined):
   )
   if (typeof answer !== 'string' && 'modelId' in answer) return answer
   // A route that is not there and a request not understood tell what the server is; all else, how it does.
-  const other = typeof answer === 'string' || answer.status === 404 || OTHER_SERVER.has(answer.kind)
+  const other =
+    typeof answer === 'string' ||
+    answer.status === 404 ||
+    (answer.status !== undefined && OTHER_SERVER.has(answer.kind))
   if (!other) throw toError(answer, url)
   if (model === undefined) throw notAnEndpoint(url, answer)
   return openaiInfo(model)

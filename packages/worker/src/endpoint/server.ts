@@ -17,14 +17,18 @@ export interface Server {
   readonly model: string | undefined
   readonly truncate: boolean
   readonly timeoutMs: number
+  /** Sent with a request beside what every request has. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
 /** A larger body may have met a limit when the connection ends under it. */
 const LARGE_BODY_BYTES = 1_000_000
 
+const JSON_BODY = ['content-type', 'application/json']
+
 /** One POST; `read` sees only replies with status 200. */
 export function post<T>(
-  { wire, base, model, truncate, timeoutMs }: Server,
+  { wire, base, model, truncate, timeoutMs, headers: more }: Server,
   route: Route,
   texts: readonly string[],
   signal: AbortSignal | undefined,
@@ -34,7 +38,7 @@ export function post<T>(
     route === '/embed'
       ? JSON.stringify({ inputs: texts, truncate })
       : JSON.stringify({ input: texts, encoding_format: 'base64', model })
-  const headers = ['content-type', 'application/json']
+  const headers = more === undefined ? JSON_BODY : [...JSON_BODY, ...Object.entries(more).flat()]
   const exchange = (): Promise<T | Failure> =>
     wire.exchange<T | Failure>(
       { method: 'POST', path: base + route, headers, body, timeoutMs, signal },

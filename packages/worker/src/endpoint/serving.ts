@@ -96,6 +96,7 @@ export function createServing({ url, seats, balancer, lost }: ServingOptions): E
     embed: (texts, { signal } = {}) =>
       embedBy(request, texts, { url, dimensions: info().dimensions, signal }),
     appliedPrompt: async options => (await seats.endpoints[0]?.appliedPrompt(options)) ?? null,
+    countTokens: async (texts, options) => (await seats.endpoints[0]?.countTokens(texts, options)) ?? null,
     [Symbol.asyncDispose]: () => seats[Symbol.asyncDispose](),
   }
 }

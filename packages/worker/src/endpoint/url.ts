@@ -35,7 +35,7 @@ export function parseAddress(
   if (token !== undefined && protocol === 'http:' && !allowInsecure && !isLoopback(hostname)) {
     throw new ReembedError(
       'USAGE',
-      `a token would go to ${origin} unencrypted; use https, or allow it explicitly`,
+      `a token would go to ${origin} unencrypted: use https, or --allow-insecure where nobody listens`,
     )
   }
   // People paste the route they know.

@@ -42,6 +42,15 @@ export function badRowsOf(
   return bad
 }
 
+/** Whether all rows hold one and the same vector. */
+export function allEqual(vectors: Float32Array, rows: readonly number[], dimensions: number): boolean {
+  const [first = 0, ...others] = rows.map(row => row * dimensions)
+  return others.every(start => {
+    for (let i = 0; i < dimensions; i++) if (vectors[start + i] !== vectors[first + i]) return false
+    return true
+  })
+}
+
 /** Cosine of the angle between two vectors of the same length. */
 export function cosine(a: Float32Array, b: Float32Array): number {
   let dot = 0

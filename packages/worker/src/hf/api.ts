@@ -35,6 +35,8 @@ export interface HfEndpoint {
   readonly repository: string
   readonly revision: string | null
   readonly instance: string
+  /** aws/us-east-1. */
+  readonly region: string
   readonly minReplica: number
   readonly maxReplica: number
   /** Minutes without requests after which it sleeps; null if it never does. */
@@ -239,7 +241,8 @@ function refusal(status: number, text: string, method: string, path: string): Re
 }
 
 function endpointOf(json: unknown): HfEndpoint {
-  const { name, status, model, compute, healthRoute } = objectOf(json)
+  const { name, status, model, compute, provider, healthRoute } = objectOf(json)
+  const { vendor, region } = objectOf(provider)
   const { state, message, url, readyReplica, targetReplica } = objectOf(status)
   const { repository, revision } = objectOf(model)
   const { instanceType, instanceSize, scaling } = objectOf(compute)
@@ -255,6 +258,7 @@ function endpointOf(json: unknown): HfEndpoint {
     repository: textOf(repository),
     revision: textOf(revision) || null,
     instance: `${textOf(instanceType)}-${textOf(instanceSize)}`,
+    region: `${textOf(vendor)}/${textOf(region)}`,
     minReplica: Number(minReplica ?? 0),
     maxReplica: Number(maxReplica ?? 0),
     sleepMinutes: typeof scaleToZeroTimeout === 'number' ? scaleToZeroTimeout : null,

@@ -1,0 +1,111 @@
+// Some inputs of a planned run, from many places of the corpus, with how much of the corpus they stand for. What the
+// corpus holds of something is then (what the sample holds of it) x (corpus / sample), in the unit in which slices are
+// cut: bytes or rows. That ratio is far steadier than a mean per document, since long documents take more of both.
+
+import {
+  chunked,
+  type Document,
+  isRows,
+  isWholeFile,
+  type ModelTokenizer,
+  readSlice,
+  type Slice,
+  type SlicePart,
+  type SourceRecord,
+  splitOptions,
+} from '@reembed/shared'
+import type { Corpus } from '../corpus.ts'
+import type { PlannedRun } from '../record.ts'
+import { createSpread } from '../survey.ts'
+
+/** What was read at one place: neighbouring records, all of them. */
+export interface Place {
+  /** Format of the objects: their units are comparable. */
+  readonly stratum: string
+  /** Units that were read, and units of the corpus that they stand for. */
+  readonly units: number
+  readonly standsFor: number
+  readonly documents: readonly Document[]
+  readonly rejected: number
+}
+
+export interface InputSample {
+  readonly places: readonly Place[]
+  /** Units of the whole corpus by stratum. */
+  readonly units: ReadonlyMap<string, number>
+}
+
+const PLACES = 64
+const RECORDS_PER_PLACE = 8
+
+/** Holds some 500 inputs. `tokenizer` is wanted for a run with chunks alone. */
+export async function sampleInputs(
+  corpus: Corpus,
+  { head, slices }: PlannedRun,
+  {
+    tokenizer,
+    signal,
+  }: { readonly tokenizer?: ModelTokenizer | undefined; readonly signal?: AbortSignal } = {},
+): Promise<InputSample> {
+  const { prompt, fields, template, chunking } = head.recipe
+  const units = new Map<string, number>()
+  const spread = createSpread<SlicePart>(PLACES)
+  for await (const { parts } of slices()) {
+    for (const part of parts) {
+      units.set(part.format, (units.get(part.format) ?? 0) + part.end - part.start)
+      spread.add(part)
+    }
+  }
+  const parts = spread.values()
+  const perPart = Math.max(1, Math.floor(PLACES / parts.length))
+  const places: Place[] = []
+  for (const part of parts) {
+    for (const range of rangesIn(part, perPart)) places.push(await readPlace(range))
+  }
+  return { places, units }
+
+  async function readPlace(part: SlicePart): Promise<Place> {
+    const slice: Slice = { parts: [part] }
+    const { records, read } = readSlice(corpus.store, slice, { fields, template, signal })
+    const inputs =
+      chunking && tokenizer ? chunked(records, splitOptions(chunking, tokenizer, prompt)) : records
+    const taken: SourceRecord[] = []
+    const offsets = new Set<number>()
+    let next: number | undefined
+    for await (const record of inputs) {
+      const { offset } = record.position
+      // One record more than is taken: it says where the last one ends.
+      if (!offsets.has(offset) && offsets.size === RECORDS_PER_PLACE) {
+        next = offset
+        break
+      }
+      offsets.add(offset)
+      taken.push(record)
+    }
+    const documents = taken.filter(record => record.kind === 'document')
+    // What stands before the first record of an object is its header; before one within, another place's record.
+    const [first = 0] = offsets
+    const start = part.start === 0 ? 0 : first
+    const end = next ?? read[0]?.end ?? start
+    return {
+      stratum: part.format,
+      units: isRows(part.format) || offsets.size === 0 ? offsets.size : end - start,
+      standsFor: part.end - part.start,
+      documents,
+      rejected: taken.length - documents.length,
+    }
+  }
+}
+
+/** Beginnings spread evenly over a part, where reading can begin anywhere; else its start. */
+function rangesIn(part: SlicePart, count: number): SlicePart[] {
+  const { format, compression, start, end } = part
+  const anywhere = isRows(format) || (format === 'jsonl' && compression === undefined)
+  if (!anywhere || isWholeFile(format)) return [part]
+  const step = (end - start) / count
+  const starts = Array.from({ length: count + 1 }, (_, i) => Math.floor(start + i * step))
+  return starts.flatMap((from, i) => {
+    const to = i === count ? from : (starts[i + 1] ?? from)
+    return to > from ? [{ ...part, start: from, end: to }] : []
+  })
+}

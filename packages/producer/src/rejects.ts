@@ -1,0 +1,32 @@
+// The list of what a run could not embed, for people: one line of JSON each, in the order of the corpus.
+
+import { rejectsKey, type Store } from '@reembed/shared'
+import type { LocatedReject } from './audit.ts'
+
+const MAX_BYTES = 32 * 1024 * 1024
+
+/** One object, or several where there are very many: each is put at once, and so held. */
+export async function putRejects(
+  store: Store,
+  run: string,
+  rejects: AsyncIterable<LocatedReject> | Iterable<LocatedReject>,
+  most: number = MAX_BYTES,
+): Promise<void> {
+  let lines: Buffer[] = []
+  let bytes = 0
+  let segment = 0
+  const put = async (): Promise<void> => {
+    const body = Buffer.concat(lines)
+    await store.putIfAbsent(rejectsKey(run, segment), body, { contentType: 'application/jsonl' })
+    lines = []
+    bytes = 0
+    segment += 1
+  }
+  for await (const reject of rejects) {
+    const line = Buffer.from(`${JSON.stringify(reject)}\n`)
+    if (bytes + line.length > most) await put()
+    lines.push(line)
+    bytes += line.length
+  }
+  if (lines.length > 0 || segment === 0) await put()
+}

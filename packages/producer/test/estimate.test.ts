@@ -1,0 +1,116 @@
+// What a sample says about the corpus.
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { openCorpus } from '../src/corpus.ts'
+import { estimateTotal } from '../src/estimate/estimate.ts'
+import { quoteRun } from '../src/estimate/quote.ts'
+import { sampleInputs } from '../src/estimate/sample-inputs.ts'
+import { planRun } from '../src/plan.ts'
+
+const model = { id: 'm', revision: 'r', dimensions: 8, pooling: 'mean', normalized: true }
+const request = { inputs: 31, tokens: Number.POSITIVE_INFINITY, canaries: ['one two', 'one two three four'] }
+const words = (text: string): number => text.split(' ').length
+const count = async (texts: readonly string[]): Promise<number[]> => texts.map(words)
+
+let folder: string
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'reembed-estimate-'))
+})
+afterEach(() => rm(folder, { recursive: true }))
+
+async function sampled(files: Record<string, string>) {
+  for (const [name, body] of Object.entries(files)) await writeFile(join(folder, name), body)
+  await using corpus = await openCorpus(folder)
+  return sampleInputs(corpus, await planRun(corpus, { model }))
+}
+
+const jsonl = (texts: readonly string[]): string =>
+  texts.map((text, i) => `${JSON.stringify({ id: `${i}`, text })}\n`).join('')
+const text = (length: number): string => Array(length).fill('word').join(' ')
+const options = { prompt: '', count, truncate: true, maxInputLength: null, request }
+
+test('tokens of a corpus whose texts get longer and longer are within 5 % and the stated error', async () => {
+  const lengths = Array.from({ length: 8000 }, (_, i) => 1 + Math.floor(i / 100) + ((i * 7919) % 13))
+  const {
+    tokens,
+    canaryTokens,
+    error,
+    sampled: looked,
+    inputs,
+  } = await quoteRun(await sampled({ 'a.jsonl': jsonl(lengths.map(text)) }), options)
+  const real = lengths.reduce((sum, one) => sum + one, 0)
+  const off = Math.abs(tokens - canaryTokens - real) / real
+  expect(off).toBeLessThan(0.05)
+  expect(off).toBeLessThan(2 * (error ?? 0))
+  expect(error).toBeLessThan(0.05)
+  expect(looked).toBeLessThan(600)
+  expect(Math.abs(inputs - 8000) / 8000).toBeLessThan(0.05)
+  // 31 documents go with one canary of 3 tokens in the mean.
+  expect(canaryTokens).toBe(Math.round((3 * inputs) / 31))
+})
+
+test('a corpus that was read whole is quoted exactly, each format by its own ratio', async () => {
+  const quote = await quoteRun(
+    await sampled({
+      'a.jsonl': jsonl([text(3), text(5), '']),
+      'b.csv': `id,text\nx,${text(7)}\n`,
+      'c.md': text(11),
+    }),
+    { ...options, request: { ...request, canaries: [] }, maxInputLength: 10 },
+  )
+  // The empty text is never sent, the longest one is cut.
+  expect(quote).toMatchObject({ tokens: 3 + 5 + 7 + 10, inputs: 4, error: 0, canaryTokens: 0 })
+})
+
+test('without a way to count, tokens are a guess and say so; a price makes time and money of a rate', async () => {
+  const quote = await quoteRun(await sampled({ 'a.jsonl': jsonl(['x'.repeat(400)]) }), {
+    ...options,
+    count: async () => null,
+    request: { ...request, canaries: [] },
+    tokensPerSecond: 10,
+    price: { perHour: 3600, replicas: 2 },
+    coldStartSeconds: 5,
+  })
+  expect(quote).toMatchObject({ tokens: 100, error: null, seconds: 10, dollars: 30 })
+})
+
+test('the interval of an estimate covers the truth about 19 times in 20', () => {
+  let covered = 0
+  let tried = 0
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.integer({ min: 1, max: 50 }), fc.integer({ min: 0, max: 9 })), {
+        minLength: 400,
+        maxLength: 400,
+      }),
+      rows => {
+        const all = rows.map(([units, noise]) => ({ units, tokens: 3 * units + noise }))
+        const places = all
+          .filter((_, i) => i % 10 === 0)
+          .map(({ units, tokens }) => ({
+            stratum: 'jsonl',
+            units,
+            standsFor: 1,
+            documents: [],
+            rejected: 0,
+            tokens,
+          }))
+        const units = new Map([['jsonl', all.reduce((sum, row) => sum + row.units, 0)]])
+        const truth = all.reduce((sum, row) => sum + row.tokens, 0)
+        const { total, error } = estimateTotal(
+          { places, units },
+          place => (place as (typeof places)[number]).tokens,
+        )
+        tried += 1
+        if (Math.abs(total - truth) <= error * total) covered += 1
+      },
+    ),
+    { seed: 1, numRuns: 300 },
+  )
+  expect(covered / tried).toBeGreaterThan(0.9)
+  expect(covered / tried).toBeLessThan(0.99)
+})

@@ -1,0 +1,21 @@
+import { expect, test } from 'vitest'
+import { type Interval, mergedIntervals, unionMs } from '../src/quote.ts'
+
+test('time in which jobs ran side by side counts once, and merging intervals changes nothing', () => {
+  const intervals: Interval[] = [
+    [10, 20],
+    [0, 5],
+    [15, 30],
+    [30, 31],
+    [16, 17],
+    [100, 100],
+  ]
+  expect(unionMs(intervals)).toBe(26)
+  expect(mergedIntervals(intervals)).toEqual([
+    [0, 5],
+    [10, 31],
+    [100, 100],
+  ])
+  expect(unionMs(mergedIntervals(intervals))).toBe(26)
+  expect(unionMs([])).toBe(0)
+})

@@ -1,0 +1,203 @@
+// A run with limits: no job is begun and no request is sent that would go over them, whoever else works on it.
+//
+//   job begins    room for a whole shard is asked for, so that no shard is left half made for lack of room
+//   each request  draws on that room; beyond it, room is asked for again, for this request alone
+//   job ends      what was not needed is given back
+//
+// Refused, the run is paused in the store, with the reason; jobs under way go on within the room that they have.
+
+import { randomUUID } from 'node:crypto'
+import {
+  intervalOf,
+  type Ledger,
+  mapConcurrent,
+  messageOf,
+  type Plan,
+  ReembedError,
+  type RunLimits,
+  readReceipt,
+  type Spent,
+  type Store,
+  shardOfKey,
+  shardPrefix,
+  unionMs,
+} from '@reembed/shared'
+import type { Endpoint } from './endpoint/index.ts'
+
+export interface JobBudget extends AsyncDisposable {
+  /** The endpoint, sending only what there is room for. @throws ReembedError RUN_STOPPED from its `request` */
+  metered(endpoint: Endpoint): Endpoint
+}
+
+export interface Budgets extends AsyncDisposable {
+  /** @throws ReembedError RUN_STOPPED where there is no room for another shard */
+  begin(of: { readonly store: Store; readonly plan: Plan }, limits: RunLimits): Promise<JobBudget>
+}
+
+/** Endpoint time passes without requests too, while a job waits for the endpoint. */
+const BEAT_MS = 2_000
+const RECEIPTS_AT_ONCE = 16
+/** For what a request will be counted as, before the first one is. */
+const CHARS_PER_TOKEN = 4
+/** Shards are cut by bytes, so some hold more tokens than others. */
+const ROOM = 1.1
+
+export function createBudgets(openLedger: () => Ledger, worker: string): Budgets {
+  let ledger: Ledger | undefined
+  const runs = new Map<string, RunBudget>()
+  return {
+    begin({ store, plan }, limits) {
+      ledger ??= openLedger()
+      const name = `${store.url} ${plan.run}`
+      const run = runs.get(name) ?? createRunBudget(ledger, worker, store, plan)
+      runs.set(name, run)
+      return run.begin(limits)
+    },
+    async [Symbol.asyncDispose]() {
+      await ledger?.[Symbol.asyncDispose]()
+    },
+  }
+}
+
+interface RunBudget {
+  begin(limits: RunLimits): Promise<JobBudget>
+}
+
+/** Tokens of one job. `used + underWay` never grows beyond `room + asked`. */
+interface JobSums {
+  /** What was granted for it. */
+  room: number
+  /** What is being asked for. */
+  asked: number
+  /** As counted by the server. */
+  used: number
+  /** What requests that were not answered yet may come to. */
+  underWay: number
+}
+
+function createRunBudget(ledger: Ledger, worker: string, store: Store, plan: Plan): RunBudget {
+  const jobs = new Set<JobSums>()
+  const shardTokens = plan.quote ? (ROOM * plan.quote.tokens) / plan.shards : 0
+  let epoch = ''
+  /** Used by jobs that ended since the base was read, and of these by those that ended since the last entry. */
+  let ended = 0
+  let endedSinceEntry = 0
+  let charsPerToken = CHARS_PER_TOKEN
+  let beat: NodeJS.Timeout | undefined
+
+  const own = (): number =>
+    ended + [...jobs].reduce((sum, { room, asked, used }) => sum + Math.max(room, used) + asked, 0)
+
+  /** One entry with no wish of its own, unless `wanted`, which must stand in some job's `asked`. */
+  async function enter(wanted: number, { maxTokens, maxEndpointSeconds: maxSeconds }: RunLimits) {
+    while (true) {
+      const entry = { run: plan.run, worker, epoch, own: own() - wanted, wanted, maxTokens, maxSeconds }
+      const said = endedSinceEntry
+      const answer = await ledger.enter(entry)
+      if (answer.epoch === entry.epoch) {
+        endedSinceEntry -= Math.min(said, endedSinceEntry)
+        return answer
+      }
+      if (answer.epoch === null) {
+        await ledger.begin(plan.run, randomUUID(), await usedFor(store, plan))
+      } else if (answer.epoch !== epoch) {
+        epoch = answer.epoch
+        // What ended before the last entry is in the base: that was read after Redis had forgotten the entry.
+        ended = endedSinceEntry
+      }
+    }
+  }
+
+  /** @throws ReembedError RUN_STOPPED if it does not fit; REDIS_UNREACHABLE, to be tried later, when nobody can say. */
+  async function ask(job: JobSums, wanted: number, limits: RunLimits): Promise<void> {
+    job.asked += wanted
+    try {
+      const { granted, spent } = await enter(wanted, limits)
+      if (!granted) throw new ReembedError('RUN_STOPPED', reasonOf(limits, spent))
+      job.room += wanted
+    } catch (error) {
+      if (error instanceof ReembedError) throw error
+      throw new ReembedError(
+        'REDIS_UNREACHABLE',
+        `what run ${plan.run} has used of its limits cannot be asked: ${messageOf(error)}`,
+        { retry: 'later', cause: error },
+      )
+    } finally {
+      job.asked -= wanted
+    }
+  }
+
+  function meter(job: JobSums, limits: RunLimits, endpoint: Endpoint): Endpoint['request'] {
+    return async (texts, ...rest) => {
+      const characters = texts.reduce((sum, text) => sum + text.length, 0)
+      const estimate = characters / charsPerToken
+      job.underWay += estimate
+      try {
+        const wanted = Math.max(0, job.used + job.underWay - job.room - job.asked)
+        if (wanted > 0 || limits.maxEndpointSeconds !== undefined) await ask(job, wanted, limits)
+        const outcome = await endpoint.request(texts, ...rest)
+        if (outcome.kind === 'ok') {
+          job.used += outcome.tokens ?? estimate
+          if (outcome.tokens) charsPerToken = characters / outcome.tokens
+        }
+        return outcome
+      } finally {
+        job.underWay -= estimate
+      }
+    }
+  }
+
+  return {
+    async begin(limits) {
+      const job: JobSums = { room: 0, asked: 0, used: 0, underWay: 0 }
+      jobs.add(job)
+      beat ??= setInterval(() => enter(0, {}).catch(() => {}), BEAT_MS).unref()
+      const end = async (): Promise<void> => {
+        if (!jobs.delete(job)) return
+        ended += job.used
+        endedSinceEntry += job.used
+        if (jobs.size === 0) {
+          clearInterval(beat)
+          beat = undefined
+        }
+        await enter(0, {}).catch(() => {})
+      }
+      try {
+        await ask(job, shardTokens, limits)
+      } catch (error) {
+        await end()
+        throw error
+      }
+      return {
+        metered: endpoint =>
+          Object.assign(Object.create(endpoint) as Endpoint, { request: meter(job, limits, endpoint) }),
+        [Symbol.asyncDispose]: end,
+      }
+    },
+  }
+}
+
+/** What the shards in the store took. */
+async function usedFor(store: Store, { run, shards }: Plan): Promise<Spent> {
+  async function* keys(): AsyncGenerator<string, void, undefined> {
+    for await (const { key } of store.list(shardPrefix(run))) {
+      if (shardOfKey(key, run, shards) !== undefined) yield key
+    }
+  }
+  let tokens = 0
+  const intervals: (readonly [number, number])[] = []
+  const receipts = mapConcurrent(keys(), key => readReceipt(store, key), { limit: RECEIPTS_AT_ONCE })
+  for await (const { receipt } of receipts) {
+    tokens += receipt.tokens ?? 0
+    const interval = intervalOf(receipt)
+    if (interval) intervals.push(interval)
+  }
+  return { tokens, seconds: unionMs(intervals) / 1000 }
+}
+
+function reasonOf({ maxTokens, maxEndpointSeconds }: RunLimits, { tokens, seconds }: Spent): string {
+  const count = (n: number): string => Math.round(n).toLocaleString('en-US')
+  return maxEndpointSeconds !== undefined && seconds >= maxEndpointSeconds
+    ? `it may use its endpoint for ${count(maxEndpointSeconds)} s (--max-cost), and has for ${count(seconds)} s`
+    : `it may take ${count(maxTokens ?? 0)} tokens (--max-tokens), ${count(tokens)} are used or kept for jobs under way`
+}

@@ -1,0 +1,14 @@
+// What is too large to be held, in the sizes that a suite has time for. `npm run caps` has the real ones.
+
+import { expect, test } from 'vitest'
+import { CASES } from './bounds/cases.ts'
+import { bounded } from './bounds/main.ts'
+
+test.each(CASES.map(one => [one.what, one] as const))(
+  'P-BOUNDED: %s, only smaller, stays within its memory',
+  async (_, one) => {
+    const { outcome, peakMiB } = await bounded(one.name, one.short)
+    expect(outcome).toMatch(one.outcome)
+    expect(peakMiB).toBeLessThanOrEqual(one.most)
+  },
+)

@@ -1,0 +1,319 @@
+// What is too large to be held, each with what must come of it and the memory that it may take. Sizes are those of the
+// long form (`npm run caps`); the suite runs the same with smaller ones.
+
+import { gzipSync, zstdCompressSync } from 'node:zlib'
+import { enqueueMissing, finalize, planRun, recordPlan, shardsPresent } from '@reembed/producer'
+import {
+  type Job,
+  type ModelIdentity,
+  messageOf,
+  type Plan,
+  planSegmentKey,
+  type Queue,
+  type Receipt,
+  readSlice,
+  type SourceObject,
+  shardKey,
+  shardPrefix,
+  sliceRows,
+  slicesPerSegment,
+} from '@reembed/shared'
+import { createShardWriter } from '@reembed/worker'
+import { type Computed, computedStore, joined, literal, repeated } from './store.ts'
+
+export interface BoundCase {
+  readonly name: string
+  readonly what: string
+  /** Bytes, documents or shards: what makes it large. */
+  readonly size: number
+  readonly short: number
+  /** Peak memory of the process, in MiB. */
+  readonly most: number
+  /** What must come of it. */
+  readonly outcome: RegExp
+  run(size: number): Promise<string>
+}
+
+const MIB = 2 ** 20
+const MODEL: ModelIdentity = { id: 'm', revision: 'r', dimensions: 768, pooling: 'mean', normalized: true }
+
+/** Plans a corpus of one object and reads all of it, as workers would. */
+async function readWhole(name: string, object: Computed): Promise<string> {
+  const store = computedStore(key => (key === name ? object : undefined))
+  const [format = ''] = /jsonl|csv/.exec(name) ?? []
+  const compression = name.endsWith('.gz') ? 'gzip' : name.endsWith('.zst') ? 'zstd' : undefined
+  const source = {
+    key: name,
+    size: object.size,
+    etag: 'e',
+    format,
+    ...(compression && { compression }),
+  } as SourceObject
+  const corpus = {
+    store,
+    async *objects() {
+      yield source
+    },
+    async [Symbol.asyncDispose]() {},
+  }
+  const found = { documents: 0, rejects: new Map<string, number>() }
+  try {
+    const { head, slices } = await planRun(corpus, { model: MODEL })
+    for await (const slice of slices()) {
+      const reader = readSlice(store, slice, { fields: head.recipe.fields })
+      for await (const record of reader.records) {
+        if (record.kind === 'document') found.documents += 1
+        else found.rejects.set(record.reason, (found.rejects.get(record.reason) ?? 0) + 1)
+      }
+    }
+  } catch (error) {
+    return messageOf(error)
+  }
+  return `${found.documents} documents${[...found.rejects].map(([reason, count]) => `, ${count} ${reason}`).join('')}`
+}
+
+const line = (id: string, text: string): string => `${JSON.stringify({ id, text })}\n`
+const LINES = Buffer.from(Array.from({ length: 512 }, (_, i) => line(`${i}`, `${i} `.repeat(400))).join(''))
+
+/** A run of so many documents, 4,096 in a shard, of which every thousandth shard is missing. */
+function syntheticRun(documents: number) {
+  const shards = Math.ceil(documents / 4_096)
+  const run = 's'.repeat(26)
+  const bytes = 4_096 * 1_000
+  const plan: Plan = {
+    format: 1,
+    run,
+    seq: 1,
+    spaceId: 'space',
+    recipeId: 'recipe',
+    source: 's3://corpus',
+    recipe: {
+      model: MODEL,
+      prompt: '',
+      fields: { id: 'id', text: 'text' },
+      truncate: true,
+      dtype: 'float32',
+    },
+    shards,
+    slicesPerSegment: slicesPerSegment(shards, 1),
+    objects: 1,
+    bytes: shards * bytes,
+    estimatedDocuments: documents,
+    snapshotSha256: '0'.repeat(64),
+    maxRejects: '1%',
+  }
+  const partOf = (shard: number) => ({
+    key: 'corpus.jsonl',
+    etag: 'e',
+    size: shards * bytes,
+    format: 'jsonl' as const,
+    start: shard * bytes,
+    end: (shard + 1) * bytes,
+  })
+  return { plan, partOf, isMissing: (shard: number) => shard % 1_000 === 7 }
+}
+
+/** Plans a corpus of that size, then does what a sweep does when every thousandth shard is missing. */
+async function resume(documents: number): Promise<string> {
+  const { plan, isMissing } = syntheticRun(documents)
+  const corpus = repeated(LINES, documents * 1_000)
+  const source = computedStore(() => corpus)
+  const object = { key: 'corpus.jsonl', size: corpus.size, etag: 'e', format: 'jsonl' } as const
+  const planned = await planRun(
+    {
+      store: source,
+      async *objects() {
+        yield object
+      },
+      async [Symbol.asyncDispose]() {},
+    },
+    { model: MODEL },
+  )
+  const output = computedStore(
+    () => undefined,
+    function* (prefix) {
+      if (prefix !== shardPrefix(plan.run)) return
+      for (let shard = 0; shard < plan.shards; shard += 1)
+        if (!isMissing(shard)) yield { key: shardKey(plan.run, shard, plan.shards), size: 1, etag: 'e' }
+    },
+  )
+  const { plan: recorded } = await recordPlan(output, planned).catch(() => ({ plan: planned.head }))
+  let queued = 0
+  const queue = {
+    async add(jobs: readonly Job[]) {
+      queued += jobs.length
+    },
+  } as unknown as Queue
+  await enqueueMissing(queue, output.url, plan, await shardsPresent(output, plan))
+  const segments = [...output.put.keys()].filter(key => key.includes('/plan-')).length
+  return `${recorded.shards} shards planned in ${segments} segments, ${queued} of ${plan.shards} queued again`
+}
+
+/** Ends a run of so many shards, which are empty: what counts is that there are many. */
+async function finish(shards: number): Promise<string> {
+  const { plan, partOf } = syntheticRun(shards * 4_096)
+  const { gzipSync: gzip } = await import('node:zlib')
+  const segment = (number: number): Computed => {
+    const rows = Array.from({ length: plan.slicesPerSegment }, (_, i) => number * plan.slicesPerSegment + i)
+      .filter(shard => shard < plan.shards)
+      .map(shard => ({ parts: [partOf(shard)] }))
+    return literalBytes(gzip(JSON.stringify(rows)))
+  }
+  const made = new Map<string, Computed>()
+  const shardAt = (key: string): Computed => {
+    const known = made.get(key)
+    if (known) return known
+    const [, number = ''] = /part-(\d+)-of/.exec(key) ?? []
+    const shard = literalBytes(emptyShard(plan, Number(number), partOf(Number(number))))
+    made.set(key, shard)
+    // A shard is asked for two or three times in a row.
+    if (made.size > 64) made.delete(made.keys().next().value ?? '')
+    return shard
+  }
+  const segments = new Map<string, Computed>()
+  const store = computedStore(key => {
+    if (key.endsWith('.parquet')) return shardAt(key)
+    const [, number] = /plan-(\d+)\.json\.gz$/.exec(key) ?? []
+    if (number === undefined || key !== planSegmentKey(plan.run, Number(number))) return undefined
+    const known = segments.get(key) ?? segment(Number(number))
+    segments.clear()
+    segments.set(key, known)
+    return known
+  })
+  await sliceRows(store, plan, 0)
+  const { totals } = await finalize(store, plan)
+  return `${totals.documents} documents = ${totals.rows} rows + ${totals.rejects} rejects in ${plan.shards} shards`
+}
+
+const literalBytes = (bytes: Uint8Array): Computed => repeated(bytes, bytes.length)
+
+function emptyShard(
+  plan: Plan,
+  shard: number,
+  part: { key: string; etag: string; start: number; end: number },
+): Buffer {
+  const pieces: Buffer[] = []
+  const writer = createShardWriter({ dimensions: 768, sink: bytes => pieces.push(Buffer.from(bytes)) })
+  const facts: Parameters<typeof writer.finish>[0] = {
+    run: plan.run,
+    shard,
+    shards: plan.shards,
+    spaceId: plan.spaceId,
+    recipeId: plan.recipeId,
+    model: MODEL,
+    source: [{ key: part.key, etag: part.etag, start: part.start, end: part.end, lines: 1 }],
+    documents: 1,
+    rejects: [
+      {
+        id: `${shard}`,
+        reason: 'empty_text',
+        message: 'the text is empty or only whitespace',
+        position: { part: 0, offset: part.start, line: 1 },
+      },
+    ] satisfies Receipt['rejects'],
+    tokens: 0,
+    truncated: 0,
+    repaired: 0,
+  }
+  writer.finish(facts)
+  return Buffer.concat(pieces)
+}
+
+const ZEROS_BYTES = 64 * MIB
+const zeros = (): Buffer => Buffer.alloc(ZEROS_BYTES)
+
+export const CASES: readonly BoundCase[] = [
+  {
+    name: 'lines',
+    what: 'a JSONL file of 10 GB',
+    size: 10e9,
+    short: 300e6,
+    most: 512,
+    outcome: /^\d+ documents, 1 invalid_json$|^\d+ documents$/,
+    run: size => readWhole('a.jsonl', repeated(LINES, size)),
+  },
+  {
+    name: 'line',
+    what: 'a line of 1 GB between good ones',
+    size: 1e9,
+    short: 100e6,
+    most: 512,
+    outcome: /^1024 documents, 1 too_large$/,
+    run: size =>
+      readWhole(
+        'a.jsonl',
+        joined(
+          literalBytes(LINES),
+          literal('{"id":"long","text":"'),
+          repeated(Buffer.alloc(MIB, 'y'), size),
+          literal('"}\n'),
+          literalBytes(LINES),
+        ),
+      ),
+  },
+  {
+    name: 'gzip',
+    what: 'a gzip file of 1,000:1 that claims 100 GB',
+    size: 100e9,
+    short: 1e9,
+    most: 512,
+    outcome: /^"a\.jsonl\.gz" unpacks to more than 250 times its size/,
+    run(size) {
+      const member = gzipSync(zeros())
+      return readWhole(
+        'a.jsonl.gz',
+        joined(
+          literalBytes(gzipSync(LINES)),
+          repeated(member, Math.ceil(size / ZEROS_BYTES) * member.length),
+        ),
+      )
+    },
+  },
+  {
+    name: 'zstd',
+    what: 'a zstd file of 10,000:1 that claims 100 GB',
+    size: 100e9,
+    short: 1e9,
+    most: 512,
+    outcome: /^"a\.jsonl\.zst" unpacks to more than 250 times its size/,
+    run(size) {
+      const frame = zstdCompressSync(zeros())
+      return readWhole(
+        'a.jsonl.zst',
+        joined(
+          literalBytes(zstdCompressSync(LINES)),
+          repeated(frame, Math.ceil(size / ZEROS_BYTES) * frame.length),
+        ),
+      )
+    },
+  },
+  {
+    name: 'quote',
+    what: 'a CSV file of 10 GB whose quote never ends',
+    size: 10e9,
+    short: 100e6,
+    most: 512,
+    outcome:
+      /^"a\.csv", line 3 of what was read: the record is longer than 8388608 bytes: is a quote not closed\?$/,
+    run: size =>
+      readWhole('a.csv', joined(literal('id,text\n1,one\n2,"'), repeated(Buffer.alloc(MIB, 'y\n'), size))),
+  },
+  {
+    name: 'resume',
+    what: 'a plan of 10,000,000,000 documents, made and resumed',
+    size: 10e9,
+    short: 200e6,
+    most: 256,
+    outcome: /^\d+ shards planned in \d+ segments, \d+ of \d+ queued again$/,
+    run: resume,
+  },
+  {
+    name: 'finish',
+    what: 'a run of 100,000 shards, ended',
+    size: 100_000,
+    short: 1_500,
+    most: 256,
+    outcome: /^(\d+) documents = 0 rows \+ \1 rejects in \1 shards$/,
+    run: finish,
+  },
+]

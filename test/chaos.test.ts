@@ -1,0 +1,52 @@
+// The short form of `npm run chaos`: one run with every fault once, on real parts.
+
+import { expect, test } from 'vitest'
+import { bundleCommand } from './chaos/command.ts'
+import { s3Fault } from './chaos/faults.ts'
+import { raceForKeys } from './chaos/keys.ts'
+import { giving, SCENARIOS } from './chaos/scenarios.ts'
+import { runTrial } from './chaos/trial.ts'
+import { temporaryFolder } from './parts/cli.ts'
+import { mulberry32 } from './parts/random.ts'
+
+const { storm } = SCENARIOS
+
+test('I1 I2 I6 I8 P-CHAOS: killed, stopped, emptied, full, foreign and failing parts all at once leave a run complete', async () => {
+  await using folder = await temporaryFolder()
+  const given = storm?.given(0.1) ?? []
+  const random = mulberry32(4)
+  let failed = 0
+  const trial = await runTrial(
+    {
+      command: await bundleCommand(folder.path),
+      store: 's3',
+      documents: 4_000,
+      documentsPerShard: 50,
+      textsPerSecond: 800,
+      replicas: 3,
+      workers: 3,
+      concurrency: 2,
+      drainSeconds: n => n % 2,
+      s3Fault() {
+        const fault = s3Fault(random)
+        if (fault) failed += 1
+        return fault
+      },
+    },
+    giving(given, given.length, mulberry32(7)),
+  )
+  expect(trial.broken).toEqual([])
+  expect(trial).toMatchObject({ lost: 0, doubled: 0, foreign: 0, overwritten: 0 })
+  expect(trial.wounds.given).toBe(8)
+  expect(trial.wounds.foreignReplies).toBeGreaterThan(0)
+  expect(failed).toBeGreaterThan(10)
+}, 300_000)
+
+test.each(['folder', 's3'] as const)(
+  'I1: of many processes that put the same key into %s, one wins',
+  async store => {
+    const { broken, rounds } = await raceForKeys({ store, processes: 6, rounds: 50 })
+    expect(broken).toEqual([])
+    expect(rounds).toBe(50)
+  },
+)

@@ -1,0 +1,148 @@
+// The faults themselves, each on a running cluster. A fault notes what it hit and how long that took to go on; it
+// resolves when the next one may come.
+
+import { setTimeout as wait } from 'node:timers/promises'
+import type { S3Fault } from '@reembed/shared/testing'
+import { FOREIGN, PLANNED } from './audit.ts'
+import type { Cluster } from './cluster.ts'
+import type { Wounds } from './trial.ts'
+import type { WorkerProcess } from './worker-process.ts'
+
+export type Fault = (cluster: Cluster, wounds: Wounds, random: () => number) => Promise<void>
+
+const pick = <T>(values: readonly T[], random: () => number): T | undefined =>
+  values[Math.floor(random() * values.length)]
+
+/** Shards in the hands of these workers, and not in the store. */
+const heldBy = (workers: readonly WorkerProcess[], { lookout }: Cluster): number[] =>
+  workers.flatMap(({ held }) => [...held].filter(shard => !lookout.seen.has(shard)))
+
+/** Notes when other workers have all of these, or they are made, without waiting for it. */
+function expectTakeover(
+  shards: readonly number[],
+  victim: WorkerProcess,
+  { fleet, lookout }: Cluster,
+  wounds: Wounds,
+): void {
+  const started = performance.now()
+  wounds.taken.push(...shards)
+  if (shards.length === 0) return
+  const taken = new Set<number | undefined>()
+  const stop = fleet.listen(({ what, worker, shard }) => {
+    if (what === 'taken' && worker !== victim) taken.add(shard)
+  })
+  const over = lookout.until(() => shards.every(shard => taken.has(shard) || lookout.seen.has(shard)))
+  wounds.healing.push(
+    over.then(() => void wounds.recoveriesMs.push(performance.now() - started)).finally(stop),
+  )
+}
+
+/** From now until a shard is made that nobody had begun: until more are new than were under way. */
+async function untilGoingOn({ lookout, options, shards }: Cluster, wounds: Wounds): Promise<void> {
+  const started = performance.now()
+  const underWay = options.workers * options.concurrency
+  await lookout.untilShards(Math.min(lookout.seen.size + underWay + 1, shards))
+  wounds.recoveriesMs.push(performance.now() - started)
+}
+
+/** kill -9; another process takes its place at once. Its jobs lie until their locks have run out. */
+export const kill: Fault = async (cluster, wounds, random) => {
+  const victim = pick(cluster.fleet.workers, random)
+  if (!victim) return
+  cluster.fleet.replace(victim, 'SIGKILL')
+  expectTakeover(heldBy([victim], cluster), victim, cluster, wounds)
+}
+
+/** SIGTERM to a worker that takes jobs; another process takes its place at once. */
+export const sigterm: Fault = async (cluster, wounds, random) => {
+  const { fleet, options } = cluster
+  const victim = pick(
+    fleet.workers.filter(({ started, frozen }) => started && !frozen),
+    random,
+  )
+  if (!victim) return
+  const started = performance.now()
+  const mostMs = 1000 * (options.drainSeconds(victim.number) + LEAVING_SECONDS)
+  fleet.replace(victim, 'SIGTERM')
+  const gone = victim.ended.then(({ code, signal }) => {
+    const ms = performance.now() - started
+    wounds.leftMs.push(ms)
+    if (ms > mostMs) wounds.leftLate += 1
+    if (code !== 0) wounds.broken.push(`a worker ended on SIGTERM with ${signal ?? `exit code ${code}`}`)
+  })
+  wounds.healing.push(gone)
+}
+
+/** On top of the time for jobs under way: to hand back what is left, and to end. */
+const LEAVING_SECONDS = 5
+
+/**
+ * SIGSTOP until the worker's locks have run out and its jobs are another's, then SIGCONT: it goes on with jobs that are
+ * not its own any more. Half of the workers may be stopped at once.
+ */
+export const freeze =
+  (seconds: number): Fault =>
+  async (cluster, wounds, random) => {
+    const { workers } = cluster.fleet
+    const awake = (): WorkerProcess[] => workers.filter(({ frozen }) => !frozen)
+    await cluster.lookout.until(
+      () => cluster.lookout.published || (awake().length > workers.length / 2 && awake().some(isBusy)),
+    )
+    const victim = pick(awake().filter(isBusy), random)
+    if (!victim) return
+    victim.freeze()
+    expectTakeover(heldBy([victim], cluster), victim, cluster, wounds)
+    const thawed = wait(1000 * seconds * (1 + random() / 2)).then(() => victim.thaw())
+    wounds.healing.push(thawed)
+  }
+
+const isBusy = ({ held }: WorkerProcess): boolean => held.size > 0
+
+/** Redis forgets everything: the queue, the locks, the limit. */
+export const flushall: Fault = async (cluster, wounds) => {
+  wounds.taken.push(...heldBy(cluster.fleet.workers, cluster))
+  await cluster.redis.flushall()
+  await untilGoingOn(cluster, wounds)
+}
+
+/** Redis is killed and comes back with nothing. */
+export const restartRedis: Fault = async (cluster, wounds) => {
+  wounds.taken.push(...heldBy(cluster.fleet.workers, cluster))
+  await cluster.restartRedis()
+  await untilGoingOn(cluster, wounds)
+}
+
+/** Redis is full: it refuses all that takes memory, and recovers when there is some again. */
+export const fillRedis =
+  (seconds: number): Fault =>
+  async (cluster, wounds) => {
+    wounds.taken.push(...heldBy(cluster.fleet.workers, cluster))
+    await cluster.redis.config('SET', 'maxmemory', '1')
+    await wait(1000 * seconds)
+    await cluster.redis.config('SET', 'maxmemory', '0')
+    await untilGoingOn(cluster, wounds)
+  }
+
+/** A replica comes back with other weights behind the same address, and after a while with the right ones. */
+export const switchModel: Fault = async ({ replicas, lookout }, wounds, random) => {
+  const replica = pick(replicas, random)
+  if (!replica) return
+  await replica.crash()
+  await replica.start({ sha: FOREIGN })
+  const before = replica.counts.requests
+  const wanted = 1 + Math.floor(4 * random())
+  await lookout.until(() => lookout.published || replica.counts.requests >= before + wanted)
+  wounds.foreignReplies += replica.counts.requests - before
+  await replica.crash()
+  await replica.start({ sha: PLANNED })
+}
+
+/** One request to S3 in ten fails, and of one in twenty the reply is lost. */
+export function s3Fault(random: () => number): S3Fault | undefined {
+  const chance = random()
+  if (chance < 0.05) return { status: 503, code: 'SlowDown' }
+  if (chance < 0.08) return { status: 500, code: 'InternalError' }
+  if (chance < 0.1) return 'reset'
+  if (chance < 0.15) return 'reply-lost'
+  return undefined
+}

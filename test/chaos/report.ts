@@ -1,0 +1,156 @@
+// What happened, as one plain table, and what of it broke a promise.
+
+import { messageOf } from '@reembed/shared'
+import type { Race } from './keys.ts'
+import type { Scenario } from './scenarios.ts'
+import type { Trial } from './trial.ts'
+
+export interface Row {
+  readonly scenario: string
+  readonly faults: string
+  readonly documents: number | null
+  readonly lost: number
+  readonly doubled: number
+  readonly foreign: number
+  readonly overwritten: number
+  readonly paidAgain: string
+  readonly recovery: string
+  readonly time: string
+  readonly notes: readonly string[]
+  /** Promises that were broken. */
+  readonly broken: readonly string[]
+}
+
+const RECOVERY_MS = 35_000
+const TAKEOVER_MS = 2_000
+
+export interface Played {
+  readonly name: string
+  readonly scenario: Pick<Scenario, 'mostTimes'>
+  readonly faults: number
+  /** Requests to S3 that went wrong. */
+  readonly s3Faults: number
+  readonly trial: Trial
+  readonly calm: Trial
+}
+
+/** One scenario held against its quiet run. */
+export function rowOf({ name, scenario, faults, s3Faults, trial, calm }: Played): Row {
+  const { wounds } = trial
+  const broken = [...calm.broken.map(line => `quiet run: ${line}`), ...trial.broken]
+  if (trial.digest !== calm.digest) broken.push('not what the quiet run made')
+  if (wounds.given < faults) broken.push(`only ${wounds.given} of ${faults} faults were given`)
+  const slow = wounds.recoveriesMs.filter(ms => ms > RECOVERY_MS).length
+  if (slow > 0) broken.push(`${slow} recoveries took over ${RECOVERY_MS / 1000} s`)
+  const times = trial.seconds / calm.seconds
+  if (times > (scenario.mostTimes ?? Number.POSITIVE_INFINITY))
+    broken.push(`took ${times.toFixed(2)} times as long as the quiet run`)
+
+  const notes: string[] = []
+  if (name === 'sigterm') {
+    const late = trial.takeoversMs.filter(ms => ms > TAKEOVER_MS).length
+    if (late > 0) broken.push(`${late} jobs were taken over after more than ${TAKEOVER_MS / 1000} s`)
+    if (wounds.leftLate > 0)
+      broken.push(`${wounds.leftLate} workers took longer to leave than they were given`)
+    if (trial.stalls > 0) broken.push(`${trial.stalls} stalls were counted`)
+    notes.push(`left within ${span(wounds.leftMs)}`)
+    notes.push(`${trial.takeoversMs.length} jobs handed back, taken over within ${span(trial.takeoversMs)}`)
+  }
+  if (wounds.foreignReplies > 0) notes.push(`${wounds.foreignReplies} replies of the other model`)
+  if (trial.stalls > 0) notes.push(`${trial.stalls} jobs found without a worker`)
+  if (trial.endedAlone.length > 0) {
+    notes.push(`${trial.endedAlone.length} workers ended by themselves: ${trial.endedAlone[0]}`)
+  }
+  notes.push(
+    `longest time without a new shard ${seconds(trial.longestGapMs)}, quiet ${seconds(calm.longestGapMs)}`,
+  )
+  const more = trial.paidAgain - trial.underWay
+  notes.push(
+    `paid again: ${trial.paidAgain} documents; in shards under way when a fault came: ${trial.underWay}${more > 0 ? `; ${more} beyond` : ''}`,
+  )
+  return {
+    scenario: name,
+    faults: [
+      ...(wounds.given > 0 ? [`${wounds.given}`] : []),
+      ...(s3Faults > 0 ? [`${s3Faults} of S3`] : []),
+    ].join(' + '),
+    documents: calm.documents,
+    lost: trial.lost,
+    doubled: trial.doubled,
+    foreign: trial.foreign,
+    overwritten: trial.overwritten,
+    paidAgain: `${trial.paidAgain} (${((100 * trial.paidAgain) / trial.documents).toFixed(1)} %)`,
+    recovery: span(wounds.recoveriesMs),
+    time: `${trial.seconds.toFixed(0)} s = ${times.toFixed(2)} x`,
+    notes,
+    broken,
+  }
+}
+
+const EMPTY: Omit<Row, 'scenario' | 'broken'> = {
+  faults: '',
+  documents: null,
+  lost: 0,
+  doubled: 0,
+  foreign: 0,
+  overwritten: 0,
+  paidAgain: '',
+  recovery: '',
+  time: '',
+  notes: [],
+}
+
+/** A scenario that did not come to its end. */
+export const unfinished = (scenario: string, error: unknown): Row => ({
+  ...EMPTY,
+  scenario,
+  broken: [messageOf(error)],
+})
+
+export const rowOfRace = (store: string, { rounds, processes, seconds: took, broken }: Race): Row => ({
+  ...EMPTY,
+  scenario: `keys, ${store}`,
+  faults: `${rounds} x ${processes}`,
+  overwritten: broken.length,
+  time: `${took.toFixed(0)} s`,
+  broken: broken.slice(0, 5),
+})
+
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
+
+/** 'median, most'. */
+function span(values: readonly number[]): string {
+  const sorted = values.toSorted((a, b) => a - b)
+  const [middle, last] = [sorted[sorted.length >> 1], sorted.at(-1)]
+  return middle === undefined || last === undefined ? '-' : `${seconds(middle)}, most ${seconds(last)}`
+}
+
+const COLUMNS = [
+  'scenario',
+  'faults',
+  'documents',
+  'lost',
+  'doubled',
+  'foreign',
+  'overwritten',
+  'paidAgain',
+  'recovery',
+  'time',
+] as const
+
+/** The rows below each other, then what is to be said of each. */
+export function table(rows: readonly Row[]): string {
+  const cells = [[...COLUMNS], ...rows.map(row => COLUMNS.map(name => String(row[name] ?? '')))]
+  const widths = COLUMNS.map((_, i) => Math.max(...cells.map(row => (row[i] ?? '').length)))
+  const lines = cells.map(row =>
+    row
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  )
+  const said = rows.flatMap(({ scenario, notes, broken }) => [
+    ...notes.map(line => `${scenario}: ${line}`),
+    ...broken.map(line => `${scenario}: BROKEN: ${line}`),
+  ])
+  return [...lines, ...said].join('\n')
+}

@@ -1,0 +1,131 @@
+// Which faults, how many, on which cluster. When, and to whom, comes from a seed.
+
+import type { ClusterOptions } from './cluster.ts'
+import type { Fault } from './faults.ts'
+import * as faults from './faults.ts'
+import type { Hurt } from './trial.ts'
+
+export interface Scenario {
+  readonly about: string
+  readonly documents: number
+  /** Faults that are given one by one; those of S3 come on top. */
+  readonly faults: number
+  /** What a quiet run takes: the fake endpoint is as quick as that. */
+  readonly seconds: number
+  readonly cluster?: Partial<ClusterOptions>
+  /** One of these, by chance. Durations are in proportion to `hold`: 1 is long enough for every lock to run out. */
+  readonly given: (hold: number) => readonly Fault[]
+  readonly s3Faults?: true
+  /** What it takes may be so many times what a quiet run takes. */
+  readonly mostTimes?: number
+}
+
+const FROZEN_SECONDS = 26
+const FULL_SECONDS = 60
+
+/** Of worker processes that are told to leave, every other one has no time for the jobs under way: it hands them back. */
+const DRAIN_SECONDS = [0, 10]
+const drainInTurns = (n: number): number => DRAIN_SECONDS[n % 2] ?? 0
+
+export const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  kill: {
+    about: 'kill -9 of a worker',
+    documents: 200_000,
+    faults: 500,
+    seconds: 400,
+    given: () => [faults.kill],
+    mostTimes: 2,
+  },
+  flushall: {
+    about: 'FLUSHALL',
+    documents: 30_000,
+    faults: 10,
+    seconds: 60,
+    given: () => [faults.flushall],
+  },
+  'redis-restart': {
+    about: 'kill -9 of Redis, which keeps nothing',
+    documents: 30_000,
+    faults: 10,
+    seconds: 60,
+    given: () => [faults.restartRedis],
+  },
+  oom: {
+    about: `Redis full for ${FULL_SECONDS} s`,
+    documents: 30_000,
+    faults: 1,
+    seconds: 60,
+    given: hold => [faults.fillRedis(hold * FULL_SECONDS)],
+  },
+  freeze: {
+    about: 'SIGSTOP of a worker until its jobs are another’s, then SIGCONT',
+    documents: 60_000,
+    faults: 50,
+    seconds: 200,
+    cluster: { workers: 8 },
+    given: hold => [faults.freeze(hold * FROZEN_SECONDS)],
+  },
+  sigterm: {
+    about: 'SIGTERM of a worker',
+    documents: 60_000,
+    faults: 200,
+    seconds: 200,
+    cluster: { drainSeconds: drainInTurns },
+    given: () => [faults.sigterm],
+  },
+  'model-switch': {
+    about: 'one of three replicas serves another model for a while',
+    documents: 60_000,
+    faults: 200,
+    seconds: 120,
+    cluster: { replicas: 3 },
+    given: () => [faults.switchModel],
+  },
+  s3: {
+    about: '10 % of the requests to S3 fail, 5 % lose their reply',
+    documents: 60_000,
+    faults: 0,
+    seconds: 60,
+    cluster: { store: 's3' },
+    given: () => [],
+    s3Faults: true,
+  },
+  storm: {
+    about: 'all of these at once',
+    documents: 60_000,
+    faults: 100,
+    seconds: 120,
+    cluster: { store: 's3', replicas: 3, drainSeconds: drainInTurns },
+    given: hold => [
+      faults.kill,
+      faults.kill,
+      faults.sigterm,
+      faults.flushall,
+      faults.restartRedis,
+      faults.fillRedis((hold * FULL_SECONDS) / 10),
+      faults.freeze(hold * FROZEN_SECONDS),
+      faults.switchModel,
+    ],
+    s3Faults: true,
+  },
+}
+
+/** Faults come with progress, not with time: a slow machine gets as many. The end of the run is left in peace. */
+const LAST = 0.9
+
+/** Gives `count` faults spread over the run: each of these once, in a random order, and again from the start. */
+export const giving =
+  (given: readonly Fault[], count: number, random: () => number): Hurt =>
+  async (cluster, wounds) => {
+    const { lookout, shards } = cluster
+    let left: Fault[] = []
+    for (let n = 0; n < count; n += 1) {
+      if (left.length === 0) left = [...given]
+      const [fault] = left.splice(Math.floor(random() * left.length), 1)
+      await lookout.untilShards(Math.floor((LAST * shards * (n + 0.5 + random() / 2)) / count))
+      if (lookout.published) break
+      wounds.given += 1
+      await fault?.(cluster, wounds, random)
+    }
+    await Promise.all(wounds.healing)
+  }

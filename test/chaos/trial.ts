@@ -1,0 +1,107 @@
+// One run of the whole cluster, quiet or hurt, and what came of it.
+
+import { type Audit, audit } from './audit.ts'
+import { type Cluster, type ClusterOptions, startCluster } from './cluster.ts'
+import type { LogEvent } from './worker-process.ts'
+
+/** Hurts the cluster until enough faults were given or the run is published. */
+export type Hurt = (cluster: Cluster, wounds: Wounds) => Promise<void>
+
+/** What is noted of the faults. */
+export interface Wounds {
+  given: number
+  /** From each fault to the moment when what it hit goes on, in ms. */
+  readonly recoveriesMs: number[]
+  /** What still goes on after a fault was given. */
+  readonly healing: Promise<void>[]
+  /** Shards that were in the hands of a worker when a fault took them from it. */
+  readonly taken: number[]
+  /** What workers took to leave, in ms. */
+  readonly leftMs: number[]
+  /** Workers that took longer than their time for jobs under way and 5 s. */
+  leftLate: number
+  /** Replies of a model that is not the planned one. */
+  foreignReplies: number
+  readonly broken: string[]
+}
+
+export interface Trial extends Omit<Audit, 'sizes'> {
+  readonly wounds: Wounds
+  readonly documents: number
+  readonly seconds: number
+  readonly shards: number
+  /** Computations of documents beyond the first of each. */
+  readonly paidAgain: number
+  /** Documents of the shards that faults took out of a worker's hands. */
+  readonly underWay: number
+  readonly overwritten: number
+  /** Jobs that BullMQ found without a worker. */
+  readonly stalls: number
+  /** From the moment when a worker gives a job back to the moment when another has it, in ms. */
+  readonly takeoversMs: readonly number[]
+  readonly longestGapMs: number
+  readonly endedAlone: readonly string[]
+  readonly broken: readonly string[]
+}
+
+export async function runTrial(options: ClusterOptions, hurt: Hurt = async () => {}): Promise<Trial> {
+  await using cluster = await startCluster(options)
+  const { lookout, fleet, store, run, computed } = cluster
+  const started = performance.now()
+  const wounds: Wounds = {
+    given: 0,
+    recoveriesMs: [],
+    healing: [],
+    taken: [],
+    leftMs: [],
+    leftLate: 0,
+    foreignReplies: 0,
+    broken: [],
+  }
+  const hurting = hurt(cluster, wounds)
+  await Promise.all([lookout.until(() => lookout.published), hurting])
+  const seconds = (performance.now() - started) / 1000
+  const endedAlone = [...fleet.endedAlone]
+  await cluster.calm()
+
+  const found = await audit(store, run, options.documents)
+  const overwritten = (await lookout.overwritten()).length
+  const verified = await cluster.reembed('verify', '--output', store.url)
+  const broken = [...wounds.broken]
+  const { lost, doubled, foreign, sizes } = found
+  for (const [what, times] of Object.entries({ lost, doubled, foreign, overwritten })) {
+    if (times > 0) broken.push(`${times} ${what}`)
+  }
+  if (verified.code !== 0)
+    broken.push(`reembed verify: exit code ${verified.code}: ${verified.stderr.trim()}`)
+  return {
+    ...found,
+    documents: options.documents,
+    wounds,
+    seconds,
+    shards: cluster.shards,
+    paidAgain: computed.reduce((sum, times) => sum + Math.max(0, times - 1), 0),
+    underWay: wounds.taken.reduce((sum, shard) => sum + (sizes.get(shard) ?? 0), 0),
+    overwritten,
+    stalls: fleet.events.filter(({ what }) => what === 'stalled').length,
+    takeoversMs: takeoversOf(fleet.events),
+    longestGapMs: lookout.longestGapMs,
+    endedAlone,
+    broken,
+  }
+}
+
+function takeoversOf(events: readonly LogEvent[]): number[] {
+  const given = new Map<number, number>()
+  const takeovers: number[] = []
+  for (const { what, shard, atMs } of events.toSorted((a, b) => a.atMs - b.atMs)) {
+    if (shard === undefined) continue
+    const givenMs = given.get(shard)
+    if (what === 'handed_back') given.set(shard, atMs)
+    else if (what === 'taken' && givenMs !== undefined) {
+      takeovers.push(atMs - givenMs)
+      given.delete(shard)
+    }
+  }
+  return takeovers
+}

@@ -1,0 +1,98 @@
+// A worker process that can be hurt, and what its log says of the jobs in its hands.
+
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+
+export interface WorkerProcess {
+  /** Counts all processes of a fleet. */
+  readonly number: number
+  readonly child: ChildProcess
+  /** Takes jobs by now. */
+  readonly started: boolean
+  readonly frozen: boolean
+  /** Shards that it has taken and not ended. */
+  readonly held: ReadonlySet<number>
+  readonly ended: Promise<Exit>
+  freeze(): void
+  thaw(): void
+}
+
+export interface Exit {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+}
+
+/** What a worker says in its log; `atMs` is its own time of day. */
+export interface LogEvent {
+  readonly worker: WorkerProcess
+  readonly atMs: number
+  readonly what: 'taken' | 'finished' | 'handed_back' | 'put_off' | 'stalled' | 'other'
+  readonly shard: number | undefined
+  readonly line: string
+}
+
+const EVENTS: Readonly<Record<string, LogEvent['what']>> = {
+  'job taken': 'taken',
+  'shard finished': 'finished',
+  'shard was there': 'finished',
+  'job handed back': 'handed_back',
+  'job of a lost worker queued again': 'stalled',
+}
+
+export function startWorkerProcess(
+  number: number,
+  command: readonly string[],
+  env: Readonly<Record<string, string>>,
+  onEvent: (event: LogEvent) => void,
+): WorkerProcess {
+  const child = spawn(process.execPath, command, {
+    env: { ...process.env, ...env, REEMBED_LOG: 'debug' },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  const held = new Set<number>()
+  let started = false
+  let frozen = false
+  const ended = new Promise<Exit>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', (code, signal) => resolve({ code, signal }))
+  })
+  const worker: WorkerProcess = {
+    number,
+    child,
+    get started() {
+      return started
+    },
+    get frozen() {
+      return frozen
+    },
+    held,
+    ended,
+    freeze() {
+      frozen = child.kill('SIGSTOP')
+    },
+    thaw() {
+      frozen = false
+      child.kill('SIGCONT')
+    },
+  }
+  // stdio says that stderr is a pipe.
+  createInterface({ input: child.stderr as Readable }).on('line', line => {
+    const { time, msg = line, shard } = parse(line)
+    const what = EVENTS[msg] ?? (/^job (?:failed|postponed)/.test(msg) ? 'put_off' : 'other')
+    if (msg === 'worker started') started = true
+    if (shard !== undefined && what === 'taken') held.add(shard)
+    else if (shard !== undefined && what !== 'other') held.delete(shard)
+    onEvent({ worker, atMs: time === undefined ? Date.now() : Date.parse(time), what, shard, line })
+  })
+  return worker
+}
+
+function parse(line: string): { time?: string; msg?: string; shard?: number } {
+  try {
+    return JSON.parse(line)
+  } catch {
+    // A stack trace, or the last line of a process that was killed while it wrote.
+    return {}
+  }
+}

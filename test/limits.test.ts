@@ -1,0 +1,152 @@
+// --max-tokens and --max-cost on real parts: a run stops within them, whatever happens to Redis, and goes on with more.
+
+import { join } from 'node:path'
+import { type LocalRedis, startRedis } from '@reembed/local'
+import { type FakeTei, startFakeTei } from '@reembed/local/testing'
+import { openStore, readReceipt } from '@reembed/shared'
+import { Redis } from 'ioredis'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { documents, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
+
+const COUNT = 4000
+/** Tokens of a document here, and of a request that is full of them. */
+const DOCUMENT_TOKENS = 6
+const REQUEST_TOKENS = 31 * DOCUMENT_TOKENS
+
+let tei: FakeTei
+let redis: LocalRedis
+let folder: Awaited<ReturnType<typeof temporaryFolder>>
+let output: string
+let common: string[]
+
+beforeEach(async () => {
+  folder = await temporaryFolder()
+  ;[tei, redis] = await Promise.all([startFakeTei({ dimensions: 8, sha: 'one', baseMs: 5 }), startRedis()])
+  output = join(folder.path, 'vectors')
+  const source = await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(COUNT))
+  common = ['--source', source, '--output', output, '--endpoint', tei.url, '--redis', redis.url]
+})
+afterEach(async () => {
+  for (const part of [tei, redis, folder]) await part[Symbol.asyncDispose]()
+})
+
+/** Tokens of all documents that were sent, whatever became of them. */
+function countSent(): { tokens: number; requests: number } {
+  const sent = { tokens: 0, requests: 0 }
+  tei.faults.request = ({ inputs }) => {
+    const texts = inputs.filter(text => String(text).startsWith('document '))
+    sent.tokens += DOCUMENT_TOKENS * texts.length
+    if (texts.length > 0) sent.requests += 1
+    return undefined
+  }
+  return sent
+}
+
+/** Tokens in the receipts of the shards that are there. */
+async function tokensKept(): Promise<number> {
+  await using store = await openStore(output)
+  let tokens = 0
+  for await (const { key } of store.list('runs/')) {
+    if (key.includes('/data/')) tokens += (await readReceipt(store, key)).receipt.tokens ?? 0
+  }
+  return tokens
+}
+
+test('P-LIMITS: two workers stop within --max-tokens and one request each, and a higher limit goes on from there', async () => {
+  const enqueued = await reembed([
+    'enqueue',
+    ...common,
+    '--max-tokens',
+    '15000',
+    '--documents-per-shard',
+    '250',
+    '--json',
+  ])
+  expect(enqueued.code, enqueued.stderr).toBe(0)
+  const sent = countSent()
+  const { run } = JSON.parse(enqueued.stdout)
+  const worker = ['worker', '--output', output, '--endpoint', tei.url, '--redis', redis.url]
+  const workers = [start(worker), start(worker)]
+  await Promise.race(workers.map(one => one.line(/limits/)))
+  // The limit is a word in the store: it holds for whoever comes, and status says it.
+  const status = async () => (await reembed(['status', '--output', output])).stdout
+  expect(await status()).toMatch(
+    /paused: it may take 15,000 tokens \(--max-tokens\), 1\d,\d{3} are used or kept/,
+  )
+  for (const { child } of workers) child.kill('SIGTERM')
+  await Promise.all(workers.map(one => one.finished))
+  expect(sent.tokens).toBeLessThan(15_000 + 2 * REQUEST_TOKENS)
+  // No shard was begun that could not be ended: hardly anything is paid in vain.
+  expect(await tokensKept()).toBeGreaterThan(0.7 * 15_000)
+
+  const refused = await reembed(['resume', run, '--output', output])
+  expect([refused.code, refused.stderr]).toEqual([
+    2,
+    expect.stringMatching(/say a higher limit to let it go on\n$/),
+  ])
+  const same = await reembed(['run', ...common, '--max-tokens', '15000', '--documents-per-shard', '250'])
+  expect([same.code, same.stderr]).toEqual([
+    1,
+    expect.stringMatching(/15,000 tokens.*the same command with a higher limit goes on/),
+  ])
+  const higher = await reembed([
+    'run',
+    ...common,
+    '--max-tokens',
+    '90000',
+    '--documents-per-shard',
+    '250',
+    '--json',
+  ])
+  expect(higher.code, higher.stderr).toBe(0)
+  expect(JSON.parse(higher.stdout)).toMatchObject({ run, status: 'published', totals: { rows: COUNT } })
+})
+
+test('P-LIMITS: a limit holds when Redis is emptied again and again', async () => {
+  const client = new Redis(redis.url)
+  const sent = countSent()
+  const count = tei.faults.request
+  tei.faults.request = arrived => {
+    if (arrived.number % 20 === 0) void client.flushall()
+    return count?.(arrived)
+  }
+  const ran = await reembed(['run', ...common, '--max-tokens', '20000', '--documents-per-shard', '250'])
+  await client.quit()
+  expect([ran.code, ran.stderr]).toEqual([
+    1,
+    expect.stringMatching(/run \w+ is paused: it may take 20,000 tokens/),
+  ])
+  expect(sent.requests).toBeGreaterThan(40)
+  expect(sent.tokens).toBeLessThan(20_000 + REQUEST_TOKENS)
+}, 180_000)
+
+test('P-LIMITS: --max-cost stops when the endpoint was used for so long, and wants a price', async () => {
+  const unpriced = await reembed(['run', ...common, '--max-cost', '1'])
+  expect([unpriced.code, unpriced.stderr]).toEqual([
+    2,
+    'reembed: --max-cost needs a price: say what one replica of the endpoint costs with --price-per-hour\n',
+  ])
+  // A dollar a second; each request takes a tenth of one.
+  await tei.stop()
+  await tei.start({ baseMs: 100 })
+  const priced = [
+    '--price-per-hour',
+    '1800',
+    '--replicas',
+    '2',
+    '--max-cost',
+    '3',
+    '--documents-per-shard',
+    '125',
+  ]
+  const ran = await reembed(['run', ...common, ...priced])
+  expect([ran.code, ran.stderr]).toEqual([
+    1,
+    expect.stringMatching(/is paused: it may use its endpoint for 3 s \(--max-cost\), and has for 3 s/),
+  ])
+  const more = await reembed(['run', ...common, ...priced.with(5, '3000'), '--json'])
+  expect(more.code, more.stderr).toBe(0)
+  const { paid, quote } = JSON.parse(more.stdout)
+  expect(quote.price).toEqual({ perHour: 1800, replicas: 2 })
+  expect(paid.dollars).toBeCloseTo(paid.endpointSeconds, 5)
+})

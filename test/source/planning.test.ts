@@ -1,0 +1,67 @@
+// What planning reads of a corpus, counted where it is read: at the store.
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import { startFakeTei } from '@reembed/local/testing'
+import { openCorpus, planRun } from '@reembed/producer'
+import { openStore } from '@reembed/shared'
+import { startS3Server } from '@reembed/shared/testing'
+import { tableFromArrays, tableToIPC } from 'apache-arrow'
+import { Table, WriterPropertiesBuilder, writeParquet } from 'parquet-wasm'
+import { expect, it, vi } from 'vitest'
+import { reembed } from '../parts/cli.ts'
+
+const MODEL = { id: 'm', revision: 'r', dimensions: 8, pooling: 'mean', normalized: true }
+
+it('a Parquet corpus is planned by its footers alone', async () => {
+  const rows = 20_000
+  const texts = Array.from(
+    { length: rows },
+    (_, i) => `${i} ${'a text of some length '.repeat(20)}${i * 7919}`,
+  )
+  const table = tableFromArrays({ id: texts.map((_, i) => `doc-${i}`), text: texts })
+  const properties = new WriterPropertiesBuilder()
+    .setDictionaryEnabled(false)
+    .setMaxRowGroupSize(2_000)
+    .build()
+  const file = writeParquet(Table.fromIPCStream(tableToIPC(table, 'stream')), properties)
+  const footer = 8 + new DataView(file.buffer, file.byteOffset + file.length - 8, 4).getUint32(0, true)
+  expect(file.length).toBeGreaterThan(8_000_000)
+
+  await using server = await startS3Server({ buckets: ['corpora'] })
+  for (const [name, value] of Object.entries(server.env)) vi.stubEnv(name, value)
+  const names = Array.from({ length: 6 }, (_, i) => `part-${i}.parquet`)
+  await using store = await openStore('s3://corpora/wiki')
+  for (const name of names) await store.putIfAbsent(name, file)
+  const before = server.requests.length
+  await using corpus = await openCorpus('s3://corpora/wiki')
+  const { head, slices } = await planRun(corpus, { model: MODEL, documentsPerShard: 1_000 })
+  expect((await Array.fromAsync(slices())).length).toBe(head.shards)
+  vi.unstubAllEnvs()
+
+  expect(head.estimatedDocuments).toBe(6 * rows)
+  expect(head.shards).toBe(6 * 20)
+  const asked = server.requests.slice(before).filter(({ operation }) => operation === 'GetObject')
+  expect(new Set(asked.map(({ key }) => key)).size).toBe(names.length)
+  for (const { headers } of asked) {
+    const from = Number(/^bytes=(\d+)-/.exec(String(headers.range))?.[1] ?? 0)
+    // The end is asked for before it is known how long the footer is.
+    expect(file.length - from).toBeLessThan(Math.max(footer, 64 * 1024) + 64 * 1024)
+  }
+})
+
+it('a large gzip stream is planned with a word on what its slices cost', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'reembed-planning-'))
+  await using tei = await startFakeTei({ dimensions: 8 })
+  const lines = Array.from({ length: 3_000 }, (_, i) => `${JSON.stringify({ id: i, text: `text ${i}` })}\n`)
+  await writeFile(join(folder, 'one.jsonl.gz'), gzipSync(lines.join('')))
+  const args = ['plan', '--source', folder, '--endpoint', tei.url, '--documents-per-shard', '100']
+  const { code, stderr } = await reembed(args)
+  await rm(folder, { recursive: true })
+  expect(code).toBe(0)
+  expect(stderr).toMatch(
+    /note: one\.jsonl\.gz is one gzip stream: each of its \d\d slices unpacks it from the start, 1\d times/,
+  )
+})

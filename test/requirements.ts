@@ -55,4 +55,13 @@ export const REQUIREMENTS: readonly Requirement[] = [
     promise: 'A run with limits stops within them and one request per worker, also when Redis is emptied.',
   },
   { id: 'P-VERIFY', promise: 'Each kind of damage to a run is found and told apart.' },
+  {
+    id: 'P-REUSE',
+    promise:
+      'What did not change keeps its vectors to the bit, and nothing but the rest is embedded; never across recipes.',
+  },
+  {
+    id: 'P-RETRY',
+    promise: 'A retry embeds what the model refused and nothing else.',
+  },
 ]

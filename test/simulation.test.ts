@@ -21,14 +21,17 @@ function run(args: readonly string[]): Promise<{ code: number; stdout: string }>
   })
 }
 
-test('I1 I2 I3 I4 I5 I6 I7 I8: no history breaks a promise, and each ends with what was planned last', async () => {
+test('I1 I2 I3 I4 I5 I6 I7 I8 P-REUSE: no history breaks a promise, and each ends with what was planned last', async () => {
   const deadline = performance.now() + 30_000
   let seed = 1
+  let reused = 0
   for (; seed <= SEEDS && (seed <= 20 || performance.now() < deadline); seed += 1) {
-    const { broken } = await simulate(seed)
+    const { broken, counts } = await simulate(seed)
+    reused += counts.reused
     expect(broken, `npm run simulate -- --seed ${seed}`).toEqual([])
   }
   expect(seed).toBeGreaterThan(20)
+  expect(reused).toBeGreaterThan(0)
 })
 
 test('a seed is a history: it takes the same turns again', async () => {

@@ -1,10 +1,11 @@
 // The chart in each of its profiles: values against their schema, manifests against the types of Kubernetes and KEDA,
 // against our rules, and against what the chart renders to.
 
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Ajv } from 'ajv'
 import { describe, expect, test } from 'vitest'
+import { reembed, temporaryFolder } from '../parts/cli.ts'
 import {
   chart,
   goldenPath,
@@ -115,6 +116,35 @@ test('a misspelt value is caught by the schema', async () => {
   expect(invalid({ ...values, autoscalling: {} })).toEqual([expect.stringContaining('autoscalling')])
   expect(invalid({ ...values, image: { ...values.image, tag: 'latest' } })).not.toEqual([])
   expect(invalid({ ...values, outputs: ['/local/folder'] })).not.toEqual([])
+})
+
+test('a program that runs as the manifests say knows every flag, and reads the schedules', async () => {
+  const manifests = await readManifests('everything')
+  const flags = new Map<string, Set<string>>()
+  for (const { spec } of manifests) {
+    const { containers = [] } = spec?.template?.spec ?? spec?.jobTemplate?.spec.template.spec ?? {}
+    for (const { args = [] } of containers as { args?: string[] }[]) {
+      const [name, ...others] = args
+      if (name === undefined || name.startsWith('-')) continue
+      const known = flags.get(name) ?? new Set()
+      for (const other of others) if (other.startsWith('--')) known.add(other.replace(/=.*/, ''))
+      flags.set(name, known)
+    }
+  }
+  expect([...flags.keys()].sort()).toEqual(['enqueue', 'exporter', 'producer', 'worker'])
+  for (const [name, given] of flags) {
+    const { stdout } = await reembed([name, '--help'])
+    for (const flag of given) expect(`${name} ${stdout}`).toMatch(new RegExp(`^ +${flag} `, 'm'))
+  }
+
+  await using folder = await temporaryFolder()
+  const file = join(folder.path, 'reembed.yaml')
+  await writeFile(file, find(manifests, 'ConfigMap', /-producer$/).data['reembed.yaml'])
+  const { stdout, stderr } = await reembed(['schedule', 'ls', '--config', file, '--json'])
+  expect(stderr).toBe('')
+  expect(JSON.parse(stdout)).toMatchObject([
+    { name: 'nightly', cron: '0 3 * * *', timezone: 'Europe/Berlin', when: 'model_changed' },
+  ])
 })
 
 /** Each rule with a change that breaks it: a rule that nothing breaks guards nothing. */
@@ -267,6 +297,12 @@ test.skipIf(noRenderer)(
         values.tei.enabled = true
       }),
     ).toMatch(/tei\.revision: the full commit/)
+    expect(
+      await failure(values => {
+        values.producer.source = 's3://corpora/wiki/'
+        values.producer.deployment.enabled = true
+      }),
+    ).toMatch(/producer\.deployment: give it schedules, or hooks/)
     expect(await failure(() => {})).toBeNull()
   },
   300_000,

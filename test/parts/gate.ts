@@ -9,6 +9,8 @@ export interface Gate extends AsyncDisposable {
   readonly url: string
   /** Texts of all requests that were let through. */
   readonly texts: number
+  /** These texts, canaries among them. */
+  readonly sent: string[]
   /** Shuts the gate once this many texts went through; requests then wait until it is opened. */
   closeAfter(texts: number): void
   /** Resolves when a request stands before the shut gate. */
@@ -17,7 +19,7 @@ export interface Gate extends AsyncDisposable {
 }
 
 export async function openGate(target: string): Promise<Gate> {
-  let texts = 0
+  const sent: string[] = []
   let limit = Number.POSITIVE_INFINITY
   let opened = Promise.withResolvers<void>()
   const closed = Promise.withResolvers<void>()
@@ -26,11 +28,11 @@ export async function openGate(target: string): Promise<Gate> {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk)
     const body = Buffer.concat(chunks)
-    if (texts >= limit) {
+    if (sent.length >= limit) {
       closed.resolve()
       await opened.promise
     }
-    texts += countTexts(request.url, body)
+    sent.push(...textsOf(request.url, body))
     const upstream = send(
       `${target}${request.url}`,
       { method: request.method, headers: request.headers },
@@ -46,8 +48,9 @@ export async function openGate(target: string): Promise<Gate> {
   await once(server, 'listening')
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    sent,
     get texts() {
-      return texts
+      return sent.length
     },
     closeAfter(n) {
       limit = n
@@ -67,9 +70,9 @@ export async function openGate(target: string): Promise<Gate> {
 }
 
 /** Of /tokenize none: nothing is embedded there. */
-function countTexts(url = '', body: Buffer): number {
-  if (body.length === 0 || url.endsWith('/tokenize')) return 0
+function textsOf(url = '', body: Buffer): string[] {
+  if (body.length === 0 || url.endsWith('/tokenize')) return []
   const { input, inputs } = JSON.parse(body.toString())
   const given = input ?? inputs
-  return Array.isArray(given) ? given.length : 1
+  return Array.isArray(given) ? given : [given]
 }

@@ -16,6 +16,27 @@ export interface Mutation {
 
 export const MUTATIONS: readonly Mutation[] = [
   {
+    name: 'vectors are reused without comparing the recipe',
+    file: 'shared/src/identity.ts',
+    find: 'a.spaceId === b.spaceId && a.recipeId === b.recipeId',
+    replace: 'true',
+    quick: true,
+  },
+  {
+    name: 'vectors are reused without comparing the text',
+    file: 'shared/src/reuse/known.ts',
+    find: "Buffer.from(hash.buffer, hash.byteOffset, hash.byteLength).toString('latin1')",
+    replace: "''",
+    quick: true,
+  },
+  {
+    name: 'slices are carried over without comparing the etag',
+    file: 'shared/src/reuse/places.ts',
+    find: 'canonical(await sliceAt(shard)) === canonical(slice) ? shard : undefined',
+    replace: '(await sliceAt(shard))?.parts[0]?.key === first.key ? shard : undefined',
+    quick: true,
+  },
+  {
     name: 'puts overwrite',
     file: 'test/simulation/store.ts',
     find: 'if (held && !faults.overwrites) return',
@@ -60,7 +81,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'who holds the key after a refused put is not looked at',
     file: 'worker/src/work.ts',
-    find: "if (outcome === 'exists') return { status: 'was_there', ...(await twinOf(store, key, plan, job.shard)) }",
+    find: "if (outcome === 'exists') return { status: 'was_there', ...(await twinOf(store, key, plan, shard)) }",
     replace: "if (outcome === 'exists') return { status: 'done_before' }",
     quick: true,
   },

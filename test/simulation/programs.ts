@@ -5,6 +5,7 @@ import {
   type Corpus,
   createSweeper,
   enqueueMissing,
+  findBase,
   planRun,
   recordPlan,
   rollback,
@@ -54,7 +55,12 @@ export async function produce(setting: Setting, process: Process): Promise<strin
       const endpoint = await fleet.open(process)
       const model = modelOf(endpoint)
       await settleReference(store, endpoint, () => fleet.open(process))
-      const planned = await planRun(corpusOf(source), { model, documentsPerShard: 3, maxRejects: '50%' })
+      const planned = await planRun(corpusOf(source), {
+        model,
+        documentsPerShard: 3,
+        maxRejects: '50%',
+        base: ids => findBase(store, ids),
+      })
       const { plan } = await recordPlan(store, planned)
       setting.planned(plan.run, plan.recipe.model.revision)
       await queue.forgetFailures(plan.run)

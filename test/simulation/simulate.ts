@@ -2,6 +2,7 @@
 // time in which it must come to its end.
 
 import { readCurrent, readManifest, readPlan, readSlices, type Store } from '@reembed/shared'
+import { createAuthor } from './author.ts'
 import { createFleet } from './fleet.ts'
 import { type Contents, createInvariants } from './invariants.ts'
 import {
@@ -35,6 +36,8 @@ type Event =
   | 'pauses'
   | 'strangers'
   | 'versions'
+  /** Rows of finished runs that were not embedded. */
+  | 'reused'
 
 const SHORT_CHAOS_TURNS = 500
 const LONG_CHAOS_TURNS = 2_000
@@ -66,12 +69,12 @@ export async function simulate(seed: number): Promise<History> {
     pauses: 0,
     strangers: 0,
     versions: 0,
+    reused: 0,
   }
 
   const broken: string[] = []
   const contents: Contents = new Map()
-  let edition = 0
-  const write = (key: string): void => writeObject(source, contents, world, key, edition++)
+  const write = createAuthor(source, contents, world)
   for (const key of ['a.jsonl', 'b.jsonl']) write(key)
 
   const direct = openDirect(output)
@@ -104,7 +107,7 @@ export async function simulate(seed: number): Promise<History> {
   const later: { at: number; act: () => void }[] = []
 
   /** The worst of all days, one event at a time. */
-  const events: Record<Exclude<Event, 'versions'>, () => boolean> = {
+  const events: Record<Exclude<Event, 'versions' | 'reused'>, () => boolean> = {
     kills() {
       const victim = world.pick(processes)
       world.kill(victim.process)
@@ -238,6 +241,7 @@ export async function simulate(seed: number): Promise<History> {
     if (broken.length === 0) broken.push(...(await endOf(direct, planned, calm)))
   }
   counts.versions = [...output.map.keys()].filter(key => key.startsWith('versions/')).length
+  for (const run of runs.keys()) counts.reused += (await readManifest(direct, run))?.totals.reused ?? 0
   return { seed, broken, turns: world.now, counts }
 }
 
@@ -294,28 +298,6 @@ function shardNameOf(output: Objects, run: string, shard: number): string | unde
 function strangerOf(output: Objects): Uint8Array {
   const shard = [...output.map].find(([key]) => key.endsWith('.parquet'))
   return shard ? shard[1].body : Buffer.from('not ours')
-}
-
-const DOCUMENTS = 6
-
-/** An object of the corpus in its next edition: mostly good lines, an empty text, a line that is no JSON. */
-function writeObject(source: Objects, contents: Contents, world: World, key: string, edition: number): void {
-  const documents = new Map<string, string>()
-  const lines: string[] = []
-  let rejects = 0
-  const count = DOCUMENTS - world.below(3)
-  for (let i = 0; i < count; i += 1) {
-    const [id, text] = [`${key[0]}${i}`, `text ${i} of ${key}, edition ${edition}`]
-    if (i === 2 && edition % 2 === 0) {
-      lines.push(world.chance(0.5) ? `{"id":"${id}","text":" "}` : '{"id":')
-      rejects += 1
-    } else {
-      lines.push(JSON.stringify({ id, text }))
-      documents.set(id, text)
-    }
-  }
-  source.replace(key, Buffer.from(`${lines.join('\n')}\n`))
-  contents.set(source.map.get(key)?.etag ?? '', { documents, rejects })
 }
 
 /** The store as it is, without turns and faults: for those who only look. */

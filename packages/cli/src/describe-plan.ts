@@ -1,6 +1,6 @@
 // What a plan means, for people.
 
-import type { PlannedRun, Preview } from '@reembed/producer'
+import type { PlannedRun, Preview, ReuseForecast, Share } from '@reembed/producer'
 import { dollarsPerMillion, LIST_PRICE, type Paid, type Price, type Quote } from '@reembed/shared'
 import { bytes, count, counted, dollars, duration } from './format.ts'
 
@@ -30,8 +30,34 @@ export function describePlan({ head }: PlannedRun): [string, string][] {
   if (chunking) {
     rows.push(['chunks', `at most ${chunking.maxTokens} tokens, ${chunking.overlapTokens} of them repeated`])
   }
+  if (head.base) rows.push(['reuse', `unchanged documents keep their vectors of run ${head.base}`])
   if (prompt) rows.push(['prompt', JSON.stringify(prompt)])
   return rows
+}
+
+/** What is taken over, and why the rest isn't. */
+export function describeReuse(reuse: ReuseForecast, explain: boolean): [string, string][] {
+  const { why, carried, looked, fresh, toEmbed } = reuse
+  const all = carried.documents + looked.documents + fresh.documents
+  const rows: [string, string][] = [
+    ['embeds', `about ${count(toEmbed)} of about ${counted(all, 'document')}`],
+  ]
+  if (why !== null) return [...rows, ['reuse', `none: ${why}`]]
+  if (!explain) return rows
+  const of = ({ shards, documents, examples }: Share, what: string): string =>
+    shards === 0
+      ? `none ${what}`
+      : `${counted(shards, 'shard')} ${what}, about ${counted(documents, 'document')} (${examples.join(', ')}${shards > examples.length ? ', …' : ''})`
+  const share = looked.documents === 0 ? 0 : (100 * looked.unchanged) / looked.documents
+  return [
+    ...rows,
+    ['as it is', of(carried, 'whose part of the corpus did not change')],
+    [
+      'looked up',
+      `${of(looked, 'of objects or columns that changed')}${looked.shards > 0 ? `: ${share.toFixed(1)} % of the texts are known, of those looked at` : ''}`,
+    ],
+    ['new', of(fresh, 'of objects that were not there')],
+  ]
 }
 
 /** What a run will take: tokens, time and money. */

@@ -1,6 +1,7 @@
 // Numbers and facts as people read them. Data goes to stdout, everything about the way there to stderr.
 
 import { stripVTControlCharacters } from 'node:util'
+import type { Manifest } from '@reembed/shared'
 
 export const count = (n: number): string => Math.round(n).toLocaleString('en-US')
 
@@ -38,6 +39,16 @@ export function facts(rows: readonly (readonly [string, string])[]): string {
 export const printable = (text: string): string =>
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
   stripVTControlCharacters(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, ' ')
+
+/** What was embedded and what was not; no row where nothing was reused. */
+export function reuseRow({ totals, base }: Pick<Manifest, 'totals' | 'base'>): [string, string][] {
+  const { rows, reused = 0 } = totals
+  if (base === undefined && reused === 0) return []
+  const from = base ? ` of run ${base.run}` : ''
+  const removed =
+    base && base.removed !== null ? `; ${counted(base.removed, 'document')} of that run are gone` : ''
+  return [['embedded', `${count(rows - reused)}, ${count(reused)} reused${from}${removed}`]]
+}
 
 /** Prints a command's result: one JSON document, or the text for people. */
 export function print(json: boolean | undefined, value: unknown, text: string): void {

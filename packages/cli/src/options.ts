@@ -44,6 +44,8 @@ export interface CorpusFlags extends EndpointFlags, S3Flags, SpendingFlags {
   readonly dtype?: Dtype
   readonly includeText?: boolean
   readonly arrowSchema?: boolean
+  readonly reuse: boolean
+  readonly reuseFrom?: string
 }
 
 export interface OutputFlags extends S3Flags {
@@ -172,6 +174,8 @@ export const corpus: readonly Option[] = [
   new Option('--dtype <type>', 'how vectors are stored').choices(['float32', 'float16']),
   new Option('--include-text', "keep each document's text in the shards"),
   new Option('--arrow-schema', "tell Arrow's readers that vectors are of fixed size (ARROW:schema)"),
+  new Option('--no-reuse', 'embed everything anew, also what did not change since the current version'),
+  new Option('--reuse-from <run>', 'take unchanged vectors from this run instead of the current version'),
   new Option('--max-rejects <limit>', "publish with at most this many rejects, '20' or '1%'")
     .default('1%')
     .argParser(rejectLimit),
@@ -219,6 +223,10 @@ export const whenDone: Option = new Option(
 )
   .choices(['keep', 'sleep', 'pause'])
   .default('keep')
+
+export const rejects: Option = required(
+  new Option('--rejects', 'its rejects are what is tried again; the only thing there is to retry'),
+)
 
 export const price: readonly Option[] = [
   new Option(

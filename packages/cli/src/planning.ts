@@ -1,25 +1,38 @@
 // From flags to a planned run: ask the endpoint which model it is, look at the corpus, cut it.
 
-import { type Corpus, planRun, type SurveyedRun } from '@reembed/producer'
+import {
+  type BaseFound,
+  type Corpus,
+  findBase,
+  forecastReuse,
+  planRun,
+  type RecipeIds,
+  type ReuseForecast,
+  requireBase,
+  type SurveyedRun,
+} from '@reembed/producer'
 import { ReembedError, type RunLimits, readPlan, type ShardLayout, type Store } from '@reembed/shared'
 import { type Endpoint, modelOf, openAwake, openEndpoint, settleReference } from '@reembed/worker'
 import { chunkingOf, findTokenizer } from './chunking.ts'
+import { findRun } from './find-run.ts'
 import { note } from './format.ts'
 import type { CorpusFlags, RedisFlags } from './options.ts'
 import type { EndpointGiven } from './parts.ts'
 import { limitsOf, priceOf, type Quoted, quoteFrom } from './quoting.ts'
 
-/** `output` undefined means a dry run: nothing is written anywhere. */
+/** `output` undefined means a dry run: nothing is written anywhere; `earlier` is where its versions would lie. */
 export async function planFrom(
   corpus: Corpus,
   flags: CorpusFlags & RedisFlags,
   given: EndpointGiven,
   output: Store | undefined,
+  earlier: Store | undefined = output,
 ): Promise<
   SurveyedRun & {
     readonly maxInputLength: number | null
     readonly limits: RunLimits
     readonly quoted?: Quoted
+    readonly reuse?: ReuseForecast
   }
 > {
   const { url, options } = given
@@ -54,6 +67,7 @@ export async function planFrom(
     layout: layoutOf(flags),
     documentsPerShard: flags.documentsPerShard,
     maxRejects: flags.maxRejects,
+    base: flags.reuse ? earlier && (ids => baseOf(earlier, flags, ids)) : false,
     known: async run => output && readPlan(output, run),
   })
   if (planned.reread) {
@@ -66,14 +80,22 @@ export async function planFrom(
   const { maxInputLength } = endpoint.info
   // A run that was begun before has its quote.
   if ('seq' in planned.head) return { ...planned, maxInputLength, limits }
+  const reuse = await forecastReuse(earlier, corpus.store, planned)
   const quoted = await quoteFrom(corpus, planned, endpoint, {
+    reuse,
     tokenizer: await findTokenizer(flags.tokenizer, flags.model),
     price,
     // A dry run is made to be told; else somebody who gave a price wants to know.
     probe: output === undefined || price !== undefined,
     given,
   })
-  return { ...planned, head: { ...planned.head, quote: quoted.quote }, maxInputLength, limits, quoted }
+  return { ...planned, head: { ...planned.head, quote: quoted.quote }, maxInputLength, limits, quoted, reuse }
+}
+
+async function baseOf(store: Store, { reuseFrom }: CorpusFlags, ids: RecipeIds): Promise<BaseFound> {
+  return reuseFrom === undefined
+    ? findBase(store, ids)
+    : requireBase(store, await findRun(store, reuseFrom, 'newest'), ids)
 }
 
 /** A server's own prompt comes in front of ours, and no request can ask it not to: the model would see both. */

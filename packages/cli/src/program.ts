@@ -12,6 +12,8 @@ export function createProgram(): Command {
     .description('Turns a corpus into a verified set of Parquet embedding shards.')
     .version(VERSION)
     .exitOverride()
+    // `schedule ls --config …`: the file is that of `ls`, not of `schedule`.
+    .enablePositionalOptions()
     .showSuggestionAfterError()
     .configureOutput({ outputError: (text, write) => write(`${oneLine(text)}\n`) })
     .hook('preAction', (_, action) => prepare(action, program))
@@ -35,6 +37,7 @@ Exit codes: ${Object.entries(EXIT)
       .exitOverride()
       .showSuggestionAfterError()
       .allowExcessArguments(false)
+      .enablePositionalOptions()
       .addOption(option.config)
       .addHelpText('after', `\nExample:\n  ${example}`)
 
@@ -65,6 +68,7 @@ Exit codes: ${Object.entries(EXIT)
       option.optionalOutput,
       ...option.endpoint,
       ...option.s3,
+      new Option('--explain', 'with --output: what is taken over from there, and why the rest is not'),
       ...option.spending,
       option.json,
     ])
@@ -178,6 +182,27 @@ Exit codes: ${Object.entries(EXIT)
       [...option.output, ...option.s3, option.json],
     )
     .action(async (run, options) => (await import('./commands/publish.ts')).rollback(run, options))
+
+  option
+    .add(
+      command(
+        'retry',
+        'Embed what the model refused in a finished run once more, as a new run; all else is reused.',
+        'reembed retry k2jq7x --rejects --output ./vectors --endpoint http://tei:8080',
+      ).argument('<run>', 'run id, or its first letters'),
+      [
+        ...option.output,
+        ...option.endpoint,
+        ...option.redis,
+        ...option.worker,
+        ...option.s3,
+        ...option.spending,
+        option.whenDone,
+        option.rejects,
+        option.json,
+      ],
+    )
+    .action(async (run, options) => (await import('./commands/retry.ts')).retry(run, options))
 
   for (const [name, what] of [
     ['pause', 'Begin no more jobs of a run; those under way are finished.'],

@@ -1,6 +1,13 @@
 // What a run will take, asked of the corpus, the tokenizer, the live endpoint and its price.
 
-import { type Corpus, type InputSample, type PlannedRun, quoteRun, sampleInputs } from '@reembed/producer'
+import {
+  type Corpus,
+  type InputSample,
+  type PlannedRun,
+  quoteRun,
+  type ReuseForecast,
+  sampleInputs,
+} from '@reembed/producer'
 import { type ModelTokenizer, messageOf, type Price, type Quote, ReembedError } from '@reembed/shared'
 import { type Endpoint, measure, requestShape } from '@reembed/worker'
 import { note } from './format.ts'
@@ -28,10 +35,12 @@ export async function quoteFrom(
   endpoint: Endpoint,
   {
     tokenizer,
+    reuse: { toEmbed },
     price,
     probe,
     given,
   }: {
+    readonly reuse: Pick<ReuseForecast, 'toEmbed'>
     readonly tokenizer: ModelTokenizer | undefined
     readonly price: Price | undefined
     readonly probe: boolean
@@ -62,11 +71,22 @@ export async function quoteFrom(
     count,
     request: requestShape(endpoint),
     price,
-    tokensPerSecond: probe ? await rateOf(endpoint, sample, prompt) : undefined,
+    tokensPerSecond: probe && toEmbed > 0 ? await rateOf(endpoint, sample, prompt) : undefined,
     coldStartSeconds: wokenMs < COLD_MS ? 0 : wokenMs / 1000,
   })
-  return { quote, sample, count }
+  const share = Math.min(1, toEmbed / Math.max(1, planned.head.estimatedDocuments))
+  return { quote: partOf(quote, share), sample, count }
 }
+
+/** The quote of what is not reused. */
+const partOf = (quote: Quote, share: number): Quote => ({
+  ...quote,
+  tokens: Math.round(quote.tokens * share),
+  canaryTokens: Math.round(quote.canaryTokens * share),
+  inputs: Math.round(quote.inputs * share),
+  seconds: quote.seconds === null ? null : quote.seconds * share,
+  dollars: quote.dollars === null ? null : quote.dollars * share,
+})
 
 /** Tokens a second that the endpoint does with texts of this corpus; undefined where it does not count them. */
 async function rateOf(

@@ -33,7 +33,7 @@ export interface Audit {
 export function createAudit(plan: Plan): Audit {
   let shard = 0
   let open: { key: string; extent: number; unit: string; reached: number; lines: number } | undefined
-  const totals = { documents: 0, rows: 0, rejects: 0, bytes: 0, truncated: 0, repaired: 0 }
+  const totals = { documents: 0, rows: 0, rejects: 0, reused: 0, bytes: 0, truncated: 0, repaired: 0 }
   let tokens: number | null = 0
   const rejectReasons: Partial<Record<RejectReason, number>> = {}
 
@@ -107,11 +107,14 @@ export function createAudit(plan: Plan): Audit {
           `${receipt.documents} documents are not ${receipt.rows} rows + ${receipt.rejects.length} rejects`,
         )
       }
+      const { reused = 0 } = receipt
+      if (reused > receipt.rows) fail(`${reused} reused rows are more than its ${receipt.rows} rows`)
       const located = addParts(slice, receipt)
       if (located.length !== receipt.rejects.length) fail('a reject points outside the slice')
       totals.documents += receipt.documents
       totals.rows += receipt.rows
       totals.rejects += receipt.rejects.length
+      totals.reused += reused
       totals.bytes += bytes
       totals.truncated += receipt.truncated
       totals.repaired += receipt.repaired

@@ -25,6 +25,7 @@ import {
 import { createAudit, type LocatedReject } from './audit.ts'
 import { type PlannedShard, plannedShards, requireThere } from './planned-shards.ts'
 import { putRejects } from './rejects.ts'
+import { countRemoved } from './removed.ts'
 import { createSpool } from './spool.ts'
 import { requireUniqueIds } from './unique-ids.ts'
 
@@ -62,6 +63,7 @@ export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): 
   }
   const { totals, rejectReasons } = audit.end()
   await requireUniqueIds(store, plan, totals.rows, signal)
+  const removed = await countRemoved(store, plan, totals.rows, signal)
 
   let segment = 0
   for await (const rows of batched(shards.rows(), SHARDS_PER_SEGMENT)) {
@@ -83,6 +85,7 @@ export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): 
     dtype: recipe.dtype,
     cutFrom: recipe.cutFrom,
     layout: plan.layout,
+    base: plan.base === undefined ? undefined : { run: plan.base, removed },
     shards: plan.shards,
     shardsPerSegment: SHARDS_PER_SEGMENT,
     totals,

@@ -21,8 +21,9 @@ import { createMeasurer } from './measure.ts'
 import { DEFAULT_MAX_REJECTS } from './publish.ts'
 import type { PlannedRun } from './record.ts'
 import { createRereadCount, type Reread } from './reread.ts'
+import type { BaseFound, RecipeIds } from './reuse.ts'
 import { type Sample, sampleCorpus } from './sample.ts'
-import { chooseSlicing, slices } from './slice.ts'
+import { chooseSlicing, slices, slicingLike } from './slice.ts'
 import { type Skipped, survey } from './survey.ts'
 
 export interface PlanRequest {
@@ -48,6 +49,8 @@ export interface PlanRequest {
   readonly documentsPerShard?: number | undefined
   /** See Plan.maxRejects. */
   readonly maxRejects?: string | undefined
+  /** Finds the run to take unchanged vectors from; none if it is not given. False: none, and be another run for that. */
+  readonly base?: ((recipe: RecipeIds) => Promise<BaseFound>) | false | undefined
   /** The plan of a run if it was recorded before: then the corpus need not be measured again. */
   readonly known?: ((run: string) => Promise<Plan | undefined>) | undefined
   readonly signal?: AbortSignal | undefined
@@ -57,6 +60,7 @@ export interface PlanRequest {
 export interface SurveyedRun extends PlannedRun {
   readonly sample: Sample
   readonly skipped: Skipped
+  readonly base: BaseFound
   /** A compressed object that would better be written otherwise. */
   readonly reread?: Reread | undefined
 }
@@ -80,6 +84,7 @@ export async function planRun(
     template,
     chunking,
     carry: wanted,
+    base: findBase,
     known = async () => undefined,
     signal,
   }: PlanRequest,
@@ -112,16 +117,20 @@ export async function planRun(
   const recipeId = recipeIdOf(recipe)
   const chunksPerDocument =
     chunking && Math.max(1, sample.charsPerDocument / (CHARS_PER_TOKEN * chunking.maxTokens))
-  const slicing = chooseSlicing({
-    ...sample,
-    dimensions: model.dimensions,
-    chunksPerDocument,
+  const spaceId = spaceIdOf(model)
+  const base: BaseFound = findBase
+    ? await findBase({ spaceId, recipeId, recipe })
+    : { why: findBase === false ? 'switched off' : 'not looked for' }
+  const slicing = slicingLike(
+    base.plan?.slicing,
+    chooseSlicing({ ...sample, dimensions: model.dimensions, chunksPerDocument, documentsPerShard }),
     documentsPerShard,
-  })
-  const run = runIdOf({ snapshotSha256: found.snapshotSha256, recipeId, layout, slicing })
+  )
+  const reuse = findBase === false ? false : undefined
+  const run = runIdOf({ snapshotSha256: found.snapshotSha256, recipeId, layout, slicing, reuse })
   const measured = createMeasurer(corpus.store, { sliceBytes: slicing.sliceBytes, signal })
   const cut = (): AsyncGenerator<Slice, void, undefined> => slices(measured(found.again(signal)), slicing)
-  const learned = { slices: cut, sample, skipped: found.skipped }
+  const learned = { slices: cut, sample, skipped: found.skipped, base }
   const recorded = await known(run)
   if (recorded) return { head: recorded, ...learned }
 
@@ -135,7 +144,7 @@ export async function planRun(
     head: {
       format: 1,
       run,
-      spaceId: spaceIdOf(model),
+      spaceId,
       recipeId,
       source: corpus.store.url,
       recipe,
@@ -145,6 +154,8 @@ export async function planRun(
       bytes: found.bytes,
       estimatedDocuments: sample.documents,
       snapshotSha256: found.snapshotSha256,
+      slicing,
+      base: base.plan?.run,
       maxRejects,
     },
     ...learned,

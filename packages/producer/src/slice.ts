@@ -106,6 +106,21 @@ function* cutRows(
   }
 }
 
+/** A corpus may grow by this before it is cut anew: estimates waver, and other cuts are other slices throughout. */
+const LIKE = 2
+
+/** The slicing of the version before where it still fits, so that what did not change has the same slices; else `fresh`. */
+export function slicingLike(
+  before: Slicing | undefined,
+  fresh: Slicing,
+  documentsPerShard: number | undefined,
+): Slicing {
+  if (before === undefined || (documentsPerShard !== undefined && before.maxParts !== fresh.maxParts))
+    return fresh
+  const fits = (a: number, b: number): boolean => a < LIKE * b && b < LIKE * a
+  return fits(before.sliceBytes, fresh.sliceBytes) && fits(before.maxParts, fresh.maxParts) ? before : fresh
+}
+
 export interface ChooseSlicingOptions {
   /** Estimates, from the sample. */
   readonly documents: number

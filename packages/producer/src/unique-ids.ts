@@ -1,12 +1,8 @@
 // Is every id of a run unique? Reads only the id columns, in memory that does not grow with the corpus: each id is
-// hashed to 64 bits, the hashes are dealt into buckets by their lowest bits, and a bucket is sorted on its own.
-// Buckets beyond one go through files in a temporary folder. Equal hashes are looked at again as ids before
-// anybody is accused.
+// hashed to 64 bits. Equal hashes are looked at again as ids before anybody is accused.
 
 import { createHash } from 'node:crypto'
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { basename } from 'node:path'
 import {
   mapConcurrent,
   type Plan,
@@ -17,12 +13,8 @@ import {
   type Store,
   shardKey,
 } from '@reembed/shared'
+import { openBuckets } from './buckets.ts'
 
-/** Hashes that are sorted at once: 64 MiB. */
-const BUCKET_HASHES = 8 * 1024 * 1024
-/** Kept per bucket before they go into its file; 32 MiB over all buckets at most. */
-const FLUSH_HASHES = 16 * 1024
-const HELD_HASHES = 4 * 1024 * 1024
 const SHARDS_AT_ONCE = 8
 const SHOWN = 3
 
@@ -33,7 +25,7 @@ export async function requireUniqueIds(
   rows: number,
   signal?: AbortSignal,
 ): Promise<void> {
-  const buckets = await openBuckets(Math.max(1, Math.ceil(rows / BUCKET_HASHES)), rows)
+  const buckets = await openBuckets(rows)
   const repeated = new Set<bigint>()
   try {
     for await (const { ids } of shardIds(store, plan, signal)) {
@@ -108,59 +100,4 @@ async function* shardIds(store: Store, plan: Plan, signal?: AbortSignal) {
   })
 }
 
-const hashOf = (id: string): bigint => createHash('sha256').update(id).digest().readBigUInt64LE(0)
-
-interface Buckets {
-  add(hash: bigint): Promise<void>
-  /** The hashes of one bucket after the other, each sorted. */
-  sorted(): AsyncGenerator<BigUint64Array, void, undefined>
-  close(): Promise<void>
-}
-
-async function openBuckets(count: number, rows: number): Promise<Buckets> {
-  if (count === 1) {
-    const hashes = new BigUint64Array(rows)
-    let used = 0
-    return {
-      async add(hash) {
-        hashes[used++] = hash
-      },
-      async *sorted() {
-        yield hashes.subarray(0, used).sort()
-      },
-      async close() {},
-    }
-  }
-  const folder = await mkdtemp(join(tmpdir(), 'reembed-ids-'))
-  const file = (bucket: number): string => join(folder, `${bucket}`)
-  const most = Math.min(FLUSH_HASHES, Math.floor(HELD_HASHES / count))
-  const held = Array.from({ length: count }, () => ({ hashes: new BigUint64Array(most), used: 0 }))
-  const flush = async (bucket: number): Promise<void> => {
-    const pending = held[bucket]
-    if (!pending) return
-    const handle = await open(file(bucket), 'a')
-    await handle.write(Buffer.from(pending.hashes.buffer, 0, 8 * pending.used))
-    await handle.close()
-    pending.used = 0
-  }
-  return {
-    async add(hash) {
-      const bucket = Number(hash % BigInt(count))
-      const pending = held[bucket]
-      if (!pending) return
-      pending.hashes[pending.used++] = hash
-      if (pending.used === most) await flush(bucket)
-    },
-    async *sorted() {
-      for (let bucket = 0; bucket < count; bucket += 1) {
-        await flush(bucket)
-        const bytes = await readFile(file(bucket))
-        yield new BigUint64Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 8).slice().sort()
-        await rm(file(bucket))
-      }
-    },
-    async close() {
-      await rm(folder, { recursive: true, force: true })
-    },
-  }
-}
+export const hashOf = (id: string): bigint => createHash('sha256').update(id).digest().readBigUInt64LE(0)

@@ -28,6 +28,8 @@ export interface Verification {
   readonly shards: number
   readonly model: Plan['recipe']['model']
   readonly totals: Totals
+  /** See Manifest; not computed again, since the base may be gone. */
+  readonly base?: Manifest['base']
   /** Length of the shortest and the longest vector, as measured; null if there is none. */
   readonly norms: { readonly min: number; readonly max: number } | null
   /** Vectors equal to the one before them, although the texts differ. */
@@ -67,7 +69,16 @@ export async function verify(store: Store, run: string, signal?: AbortSignal): P
     await requireChain(store, manifest)
   }
   const norms = totals.rows > 0 ? { min, max } : null
-  return { run, shards: plan.shards, model: plan.recipe.model, totals, norms, repeated, rejectReasons }
+  return {
+    run,
+    shards: plan.shards,
+    model: plan.recipe.model,
+    totals,
+    base: manifest?.base,
+    norms,
+    repeated,
+    rejectReasons,
+  }
 }
 
 /** Anything under the run's data that is no shard of it was put there by somebody else. */
@@ -109,5 +120,6 @@ function requireSame(manifest: Manifest, totals: Totals, shardsSha256: string, s
   )
 }
 
+/** Manifests of before there was reuse say nothing of it. */
 const sorted = (totals: Totals): [string, unknown][] =>
-  Object.entries(totals).sort(([a], [b]) => (a < b ? -1 : 1))
+  Object.entries({ reused: 0, ...totals }).sort(([a], [b]) => (a < b ? -1 : 1))

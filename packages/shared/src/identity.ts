@@ -35,10 +35,21 @@ export interface RunIngredients {
   readonly layout?: ShardLayout | undefined
   /** How the corpus is cut: other slices are other shards, so another run. */
   readonly slicing: { readonly sliceBytes: number; readonly maxParts: number }
+  /** Set where the run shall take no vectors from others: that is another run, or it would be found done already. */
+  readonly reuse?: false | undefined
 }
 
 /** The same request on the same corpus is the same run: producers, retries and ticks converge on it. */
-export function runIdOf({ snapshotSha256, recipeId, layout, slicing }: RunIngredients): string {
+export function runIdOf({ snapshotSha256, recipeId, layout, slicing, reuse }: RunIngredients): string {
   const { sliceBytes, maxParts } = slicing
-  return idOf({ run: { format: 1, snapshotSha256, recipeId, layout, sliceBytes, maxParts } })
+  return idOf({ run: { format: 1, snapshotSha256, recipeId, layout, sliceBytes, maxParts, reuse } })
 }
+
+/** The run that embeds the rejects of `run` again: the same corpus and recipe, so it needs a name of its own. */
+export const retryIdOf = (run: string): string => idOf({ retry: { format: 1, run } })
+
+/** Whether equal texts have the same vector in both: the one condition of taking a vector from another run. */
+export const sameRecipe = (
+  a: { readonly spaceId: string; readonly recipeId: string },
+  b: { readonly spaceId: string; readonly recipeId: string },
+): boolean => a.spaceId === b.spaceId && a.recipeId === b.recipeId

@@ -23,7 +23,7 @@ export {
 } from './embeddings.ts'
 export { codeOf, ERROR_CODES, type ErrorCode, EXIT, messageOf, ReembedError, type Retry } from './errors.ts'
 export * from './history.ts'
-export { type RunIngredients, recipeIdOf, runIdOf, spaceIdOf } from './identity.ts'
+export { type RunIngredients, recipeIdOf, retryIdOf, runIdOf, sameRecipe, spaceIdOf } from './identity.ts'
 export { getJson, getRows, putJson, putRows } from './json.ts'
 export { isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'
 export * from './manifest.ts'
@@ -81,8 +81,18 @@ export {
 export { type Verdict, verdictOf } from './queue/verdict.ts'
 export * from './quote.ts'
 export { type ModelIdentity, RECEIPT_KEY, type Receipt, type RejectRow } from './receipt.ts'
+export {
+  type Base,
+  type CarriedShard,
+  MODEL_REJECTS,
+  openBase,
+  requireSameRecipe,
+  sameLayout,
+} from './reuse/base.ts'
+export type { Known } from './reuse/known.ts'
+export { createPlaces, type Places } from './reuse/places.ts'
 export { type CheckedShard, checkShard, type ShardExpectations } from './shard/check.ts'
-export { type Dtype, HASH_BYTES, type ShardLayout } from './shard/columns.ts'
+export { contentHashOf, type Dtype, HASH_BYTES, type ShardLayout } from './shard/columns.ts'
 export type { ReadShardOptions } from './shard/footer.ts'
 export {
   type ReadRowsOptions,

@@ -13,6 +13,8 @@ export interface Totals {
   readonly documents: number
   readonly rows: number
   readonly rejects: number
+  /** Rows that were not embedded, see Receipt. Manifests of before there was reuse do not say: then it is none. */
+  readonly reused?: number | undefined
   /** Tokens counted by the server, null where one shard does not know. */
   readonly tokens: number | null
   readonly bytes: number
@@ -36,6 +38,8 @@ export interface Manifest {
   readonly cutFrom?: number | undefined
   /** See Plan. */
   readonly layout?: ShardLayout | undefined
+  /** The run that vectors were taken from, and how many of its rows are gone; null if it can't be read any more. */
+  readonly base?: { readonly run: string; readonly removed: number | null } | undefined
   readonly shards: number
   readonly shardsPerSegment: number
   readonly totals: Totals

@@ -46,6 +46,12 @@ export interface Plan {
   /** Estimated from a sample; the receipts have the exact number. */
   readonly estimatedDocuments: number
   readonly snapshotSha256: string
+  /** How the corpus was cut. The next version cuts alike, so that what did not change has the same slices. */
+  readonly slicing?: { readonly sliceBytes: number; readonly maxParts: number } | undefined
+  /** The finished run that unchanged texts take their vectors from; of the same recipe. Not part of the run's id. */
+  readonly base?: string | undefined
+  /** The run whose rejects this one embeds again. */
+  readonly retries?: string | undefined
   /** How many rejects the run may have and still be published by itself: '20' or '1%'. Not part of the run's id. */
   readonly maxRejects: string
   /** What the run was said to take when it was planned. Not part of its id. */

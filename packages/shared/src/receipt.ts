@@ -32,7 +32,9 @@ export interface Receipt {
   readonly documents: number
   readonly rows: number
   readonly rejects: readonly RejectRow[]
-  /** Tokens counted by the server, or null where it does not say. */
+  /** Rows that were not embedded: their vectors are of an equal text of the base, or of the same request window. */
+  readonly reused?: number | undefined
+  /** Tokens counted by the server for what was embedded, or null where it does not say. */
   readonly tokens: number | null
   /** Texts that the endpoint was asked to cut because they were over the model's limit, as far as known. */
   readonly truncated: number
@@ -130,6 +132,7 @@ const isReceipt = record<Receipt>({
       position: record<Position>({ part: count, offset: count, line: either(count, absent) }),
     }),
   ),
+  reused: either(count, absent),
   tokens: either(count, none),
   truncated: count,
   repaired: count,

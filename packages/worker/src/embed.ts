@@ -26,6 +26,8 @@ export interface EmbeddedWindow {
   readonly truncated: number
   /** Texts with lone surrogates. */
   readonly repaired: number
+  /** Documents that were not sent, because another of the window has the same text; they have its vector. */
+  readonly repeats: number
   /** Gives the memory of `vectors` back: from now on they are another window's. */
   release(): void
 }
@@ -133,14 +135,23 @@ async function embedWindow(
   { texts, rejects }: Window,
   { dimensions, memory, meter, sender, onAnswered, signal }: WindowContext,
 ): Promise<EmbeddedWindow> {
+  const firsts = firstOfEach(texts)
+  const different = texts.flatMap((text, row) => (firsts[row] === row ? [{ row, ...text }] : []))
   const packed = pack(
-    texts.map(({ text, bytes }) => ({ tokens: meter.estimate(text.length), bytes })),
+    different.map(({ text, bytes }) => ({ tokens: meter.estimate(text.length), bytes })),
     sender.limits,
-  )
+  ).map(request => request.map(at => different[at]?.row ?? 0))
   // Behind the rows of the documents, one for the canary of each request.
   const vectors = memory.take((texts.length + packed.length) * dimensions)
   const refused = new Map<number, Reject>()
   let tokens: number | null = 0
+
+  function refuse(row: number, reason: Reject['reason'], message: string): void {
+    const document = texts[row]?.document
+    if (document) {
+      refused.set(row, { kind: 'reject', id: document.id, reason, message, position: document.position })
+    }
+  }
 
   const requests = packed.map((rows, i) => ({
     rows,
@@ -152,12 +163,7 @@ async function embedWindow(
       onAnswered?.(sent.length)
       if (counted !== null) meter.learn(sent.length, lengthOf(sent), counted)
     },
-    refuse(row: number, reason: Reject['reason'], message: string) {
-      const document = texts[row]?.document
-      if (document) {
-        refused.set(row, { kind: 'reject', id: document.id, reason, message, position: document.position })
-      }
-    },
+    refuse,
   }))
   // The limiter says how many are under way; here all wait their turn, and the first failure ends the others.
   for await (const _ of mapConcurrent(requests, sender.send, {
@@ -165,6 +171,12 @@ async function embedWindow(
     signal,
   }));
 
+  for (const [row, first] of firsts.entries()) {
+    if (first === row) continue
+    const reject = refused.get(first)
+    if (reject) refuse(row, reject.reason, reject.message)
+    else vectors.copyWithin(row * dimensions, first * dimensions, (first + 1) * dimensions)
+  }
   const kept = texts.filter((_, row) => !refused.has(row))
   return {
     documents: kept.map(({ document }) => document),
@@ -173,8 +185,19 @@ async function embedWindow(
     tokens,
     truncated: kept.filter(({ cut }) => cut).length,
     repaired: kept.filter(({ repaired }) => repaired).length,
+    repeats: firsts.filter((first, row) => first !== row && !refused.has(row)).length,
     release: () => memory.giveBack(vectors),
   }
+}
+
+/** For each text the first row with the same one. */
+function firstOfEach(texts: readonly Prepared[]): number[] {
+  const rows = new Map<string, number>()
+  return texts.map(({ text }, row) => {
+    const first = rows.get(text)
+    if (first === undefined) rows.set(text, row)
+    return first ?? row
+  })
 }
 
 /** `vectors` with the rows that are not in `refused`, moved together in place. */

@@ -2,7 +2,9 @@
 // closed with the worker. A job may only name an output that this worker was told to serve.
 
 import {
+  type Base,
   type Job,
+  openBase,
   openStore,
   type Plan,
   ReembedError,
@@ -19,6 +21,8 @@ export interface OpenRun {
   readonly source: Store
   readonly plan: Plan
   slice(shard: number): Promise<Slice>
+  /** The run that unchanged texts take their vectors from, if the plan names one and it is there. */
+  base(): Promise<Base | undefined>
   /** Memory for shards, shared by all runs of a worker. */
   readonly buffers: ShardBuffers
 }
@@ -48,11 +52,13 @@ export function createRuns({ outputs, s3, openUrl = url => openStore(url, { s3 }
     const { output, run } = JSON.parse(name) as Pick<Job, 'output' | 'run'>
     const store = await stores.open(output)
     const plan = await requirePlan(store, run)
+    const bases = createOpener(() => openBase(store, plan))
     return {
       store,
       source: await stores.open(plan.source),
       plan,
       slice: createSliceReader(store, plan),
+      base: () => bases.open(''),
       buffers,
     }
   })

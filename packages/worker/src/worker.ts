@@ -106,7 +106,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     // A twin's shard was counted by the twin.
     if (made.status === 'put') await context.finished(counts)
     tracing()?.annotate(inSpan(made.status, counts))
-    log.info({ ...facts, ...counts, status: made.status }, 'shard finished')
+    log.info({ ...facts, ...counts, reused: made.receipt.reused ?? 0, status: made.status }, 'shard finished')
   }
 
   const consumer: Consumer = await consume(redis, handle, { concurrency, signal, onEvent })

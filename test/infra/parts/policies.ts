@@ -40,6 +40,8 @@ const forEachContainer =
 const envOf = ({ container }: Placed, name: string): string | undefined =>
   container.env?.find((one: Manifest) => one.name === name)?.value
 
+const isTei = ({ labels }: Manifest): boolean => labels['app.kubernetes.io/component'] === 'tei'
+
 const workers = (manifests: readonly Manifest[]): Placed[] =>
   containers(manifests).filter(({ container }) => container.name === 'worker')
 
@@ -140,7 +142,9 @@ export const policies: Readonly<Record<string, Policy>> = {
       .map(({ metadata }) => `${metadata.name}: minAvailable`),
   'reaches TEI pod by pod': manifests =>
     manifests
-      .filter(({ kind, spec }) => kind === 'Service' && spec.clusterIP !== 'None')
+      .filter(
+        ({ kind, metadata, spec }) => kind === 'Service' && isTei(metadata) && spec.clusterIP !== 'None',
+      )
       .map(({ metadata }) => `Service/${metadata.name} is not headless`),
   'has a label for every selector': manifests => {
     const pods = manifests.flatMap(({ kind, spec }) =>
@@ -154,7 +158,7 @@ export const policies: Readonly<Record<string, Policy>> = {
         const selector = spec.podSelector ?? spec.selector
         const wanted = Object.entries(selector.matchLabels ?? selector)
         const met = pods.some(pod => wanted.every(([key, value]) => pod.metadata.labels[key] === value))
-        // The exporter and the producer may be off; their policies then guard nobody.
+        // Exporter, producer and enqueue may be off; their policies then guard nobody.
         return met || kind === 'NetworkPolicy' ? [] : [`${kind}/${metadata.name} selects no pod`]
       })
   },

@@ -107,6 +107,24 @@ capabilities: { drop: [ALL] }
 {{- end }}
 {{- end -}}
 
+{{/* For what makes spans: those who enqueue, and workers. */}}
+{{- define "reembed.tracesEnv" -}}
+{{- with .Values.traces }}
+{{- if .endpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ .endpoint | quote }}
+- name: OTEL_TRACES_SAMPLER
+  value: parentbased_traceidratio
+- name: OTEL_TRACES_SAMPLER_ARG
+  value: {{ .ratio | quote }}
+{{- with .headersSecret }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom: { secretKeyRef: { name: {{ . }}, key: headers } }
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
 {{- define "reembed.metricsEnv" -}}
 {{- if .Values.metrics.existingSecret -}}
 - name: REEMBED_METRICS_TOKEN

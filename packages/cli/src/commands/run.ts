@@ -1,6 +1,7 @@
 import {
   createSweeper,
   enqueueMissing,
+  type PlannedRun,
   type PublishOutcome,
   publish,
   recordPlan,
@@ -12,6 +13,7 @@ import {
   openLog,
   openQueue,
   ReembedError,
+  type RunLimits,
   readManifest,
   type Store,
   shardPrefix,
@@ -19,23 +21,30 @@ import {
 import { startWorker, untilChanged } from '@reembed/worker'
 import { describePaid, describePlan, describeQuote } from '../describe-plan.ts'
 import { follow, settleLimits } from '../follow.ts'
-import { bytes, count, duration, facts, note, print } from '../format.ts'
+import { bytes, count, duration, facts, note, print, reuseRow } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
-import { openOrStartEndpoint, openOrStartRedis, openOutput, openSource, s3OptionsOf } from '../parts.ts'
+import {
+  type EndpointGiven,
+  openOrStartEndpoint,
+  openOrStartRedis,
+  openOutput,
+  openSource,
+  s3OptionsOf,
+} from '../parts.ts'
 import { planFrom } from '../planning.ts'
 import { createProgressLine } from '../progress-line.ts'
 
-type RunFlags = CorpusFlags &
-  OutputFlags &
+export type FollowFlags = OutputFlags &
   RedisFlags &
   WorkerFlags &
   JsonFlag & {
     readonly whenDone: 'keep' | 'sleep' | 'pause'
+    readonly maxRejects?: string
   }
 
 /** `reembed run`: plan, enqueue and follow in one terminal. The same command again goes on where it was. */
-export async function run(flags: RunFlags): Promise<void> {
+export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
   const startedMs = Date.now()
   await using stack = new AsyncDisposableStack()
   const interrupted = stack.adopt(onInterrupt(), ({ stop }) => stop()).signal
@@ -43,12 +52,29 @@ export async function run(flags: RunFlags): Promise<void> {
   const store = stack.use(await openOutput(flags))
   const endpoint = await openOrStartEndpoint(flags, stack)
   const planned = await planFrom(corpus, flags, endpoint, store)
+  await carryOut(planned, flags, { store, endpoint, stack, interrupted, startedMs })
+}
+
+export interface Opened {
+  readonly store: Store
+  readonly endpoint: EndpointGiven
+  readonly stack: AsyncDisposableStack
+  readonly interrupted: AbortSignal
+  readonly startedMs: number
+}
+
+/** Records what was planned, works on it and follows it to its end. */
+export async function carryOut(
+  planned: PlannedRun & { readonly limits: RunLimits },
+  flags: FollowFlags,
+  { store, endpoint, stack, interrupted, startedMs }: Opened,
+): Promise<void> {
   const { plan, created } = await recordPlan(store, planned)
   note(facts([...describePlan(planned), ...(created && plan.quote ? describeQuote(plan.quote) : [])]))
 
   const finished = await readManifest(store, plan.run)
   if (finished) {
-    const outcome = await publish(store, finished, flags)
+    const outcome = await publish(store, finished, { maxRejects: flags.maxRejects ?? plan.maxRejects })
     conclude(flags, store, finished, outcome, ['note', 'nothing to do: this run was finished before'])
     return
   }
@@ -115,7 +141,7 @@ export async function run(flags: RunFlags): Promise<void> {
 
 /** Prints what was made and sets the exit code: 3 when rejects hold it back. */
 function conclude(
-  flags: RunFlags,
+  flags: JsonFlag,
   store: Store,
   manifest: Manifest,
   outcome: PublishOutcome,
@@ -137,6 +163,7 @@ function conclude(
       version,
       shards,
       totals,
+      base: manifest.base ?? null,
       rejectReasons: manifest.rejectReasons,
       model,
       paid,
@@ -148,6 +175,7 @@ function conclude(
         'documents',
         `${count(totals.documents)} = ${count(totals.rows)} rows + ${count(totals.rejects)} rejects${rejectsNote(manifest)}`,
       ],
+      ...reuseRow(manifest),
       ...(paid ? describePaid(paid, quote) : []),
       [
         'shards',

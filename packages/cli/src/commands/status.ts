@@ -1,7 +1,7 @@
 import { countPresent, shardsPresent } from '@reembed/producer'
 import { openQueue, readCurrent, readManifest, readRunWord, requirePlan } from '@reembed/shared'
 import { findRun } from '../find-run.ts'
-import { count, facts, print } from '../format.ts'
+import { count, facts, print, reuseRow } from '../format.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
 import { openFinished, requireRedis } from '../parts.ts'
 
@@ -36,6 +36,7 @@ export async function status(
   if (manifest) {
     const { documents, rows: embedded, rejects } = manifest.totals
     rows.push(['documents', `${count(documents)} = ${count(embedded)} rows + ${count(rejects)} rejects`])
+    rows.push(...reuseRow(manifest))
   } else {
     rows.push([
       'documents',
@@ -58,7 +59,15 @@ export async function status(
   }
   print(
     flags.json,
-    { run, state, done, shards: plan.shards, totals: manifest?.totals ?? null, ...live },
+    {
+      run,
+      state,
+      done,
+      shards: plan.shards,
+      totals: manifest?.totals ?? null,
+      base: manifest?.base ?? null,
+      ...live,
+    },
     facts(rows),
   )
 }

@@ -1,6 +1,6 @@
 import { verify as verifyRun } from '@reembed/producer'
 import { findRun } from '../find-run.ts'
-import { bytes, count, facts, print } from '../format.ts'
+import { bytes, count, facts, print, reuseRow } from '../format.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
 import { openFinished } from '../parts.ts'
 
@@ -19,6 +19,7 @@ export async function verify(name: string | undefined, flags: OutputFlags & Json
         'documents',
         `${count(totals.documents)} = ${count(totals.rows)} rows + ${count(totals.rejects)} rejects; ids unique; no byte of the corpus skipped or read twice`,
       ],
+      ...reuseRow(receipt),
       [
         'vectors',
         `${model.dimensions} dimensions, finite, ${norms ? `length ${norms.min.toFixed(5)} to ${norms.max.toFixed(5)}` : 'none'}${repeated > 0 ? `, ${count(repeated)} repeated for other texts` : ''}; hashes right`,

@@ -1,11 +1,16 @@
 // The columns of a shard: id, vector and content hash, then what else the run asked for. DESIGN section 6.
 
+import { hash } from 'node:crypto'
 import type { CarriedColumn, CarriedValue, Document } from '../corpus.ts'
 import { ReembedError } from '../errors.ts'
 import type { FlatColumn, ParquetColumn } from '../parquet/columns.ts'
 
 /** Bytes of a content hash. */
 export const HASH_BYTES = 16
+
+/** First 16 bytes of the SHA-256 of a text: what tells an edited document from an unchanged one. */
+export const contentHashOf = (text: string): Uint8Array =>
+  hash('sha256', text, 'buffer').subarray(0, HASH_BYTES)
 
 /** How the values of a vector are stored. */
 export type Dtype = 'float32' | 'float16'

@@ -160,3 +160,13 @@ export const corrupt = (name: string, what: string, cause?: unknown): ReembedErr
 /** The same bytes with Buffer's methods. */
 export const buffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
   Buffer.from(buffer, byteOffset, byteLength)
+
+/** Undefined instead of a CORRUPT: what is damaged or missing can't be taken. */
+export async function unlessCorrupt<T>(result: Promise<T>): Promise<T | undefined> {
+  try {
+    return await result
+  } catch (error) {
+    if (error instanceof ReembedError && error.code === 'CORRUPT') return undefined
+    throw error
+  }
+}

@@ -1,0 +1,150 @@
+// What the next version of a corpus costs: unchanged, 1 % of the documents edited, other columns. Each by the command
+// itself, with its plan, private Redis, shards, finalize and publish.
+//
+//   node --conditions=@reembed/source bench/reuse.ts [documents = 1000000] [dimensions = 384]
+//
+// Checks: texts as the server counts them (less those that prove its model), rows and reused rows of each manifest, and
+// that vectors of unchanged documents are the same to the bit. Not measured: S3 (the output is a folder), a real model.
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { startEndpoint } from '@reembed/local'
+import { readEmbeddings } from '@reembed/shared'
+
+const documents = Number(process.argv[2] ?? 1_000_000)
+const dimensions = Number(process.argv[3] ?? 384)
+const FILES = 100
+const perFile = Math.floor(documents / FILES)
+/** Canaries and the texts that a model is known by. */
+const PROOF = 0.045
+const main = fileURLToPath(new URL('../packages/cli/src/main.ts', import.meta.url))
+const folder = await mkdtemp(join(tmpdir(), 'reembed-reuse-'))
+const source = join(folder, 'corpus')
+const kept = new Map<number, string>()
+
+interface Outcome {
+  readonly run: string
+  readonly totals: { readonly rows: number; readonly reused?: number }
+}
+
+await using endpoint = await startEndpoint({ engine: 'hash', hash: { dimensions } })
+try {
+  await mkdir(source)
+  await writeCorpus(() => false)
+  const rows: string[][] = []
+  const first = await measured('first version', [], documents)
+  await measured('the same again', [], documents)
+  await writeCorpus(i => i % 100 === 0)
+  const spread = await measured('1 % edited, in every file', [], documents / 100)
+  await expectSame(first.run, spread.run, i => i % 100 === 0)
+  await writeCorpus(i => i % 100 === 0 || i < perFile)
+  const one = await measured('one file of a hundred rewritten', [], perFile - perFile / 100)
+  await expectSame(spread.run, one.run, i => i < perFile)
+  await measured('another column carried', ['--carry', 'year'], 0)
+
+  console.log(
+    `| ${documents.toLocaleString('en-US')} documents, ${dimensions} dimensions | texts embedded | reused | s |`,
+  )
+  console.log('|---|---|---|---|')
+  for (const row of rows) console.log(`| ${row.join(' | ')} |`)
+
+  /** `expected` documents embedded, give or take what proves the model. */
+  async function measured(name: string, more: readonly string[], expected: number): Promise<Outcome> {
+    const before = await textsCounted()
+    const startedMs = performance.now()
+    const outcome = await run(more)
+    const seconds = (performance.now() - startedMs) / 1000
+    const texts = (await textsCounted()) - before
+    const { rows: made, reused = 0 } = outcome.totals
+    if (made !== perFile * FILES) throw new Error(`${name}: ${made} rows`)
+    const fresh = name === 'the same again' ? 0 : made - reused
+    if (name !== 'the same again' && fresh !== Math.round(expected)) {
+      throw new Error(`${name}: ${fresh} documents embedded, expected ${expected}`)
+    }
+    if (texts > fresh * (1 + PROOF) + 512) throw new Error(`${name}: the server counted ${texts} texts`)
+    rows.push([
+      name,
+      fresh.toLocaleString('en-US'),
+      (made - fresh).toLocaleString('en-US'),
+      seconds.toFixed(1),
+    ])
+    return outcome
+  }
+} finally {
+  await rm(folder, { recursive: true, force: true })
+}
+
+async function run(more: readonly string[]): Promise<Outcome> {
+  const args = [
+    'run',
+    '--source',
+    source,
+    '--output',
+    join(folder, 'vectors'),
+    '--endpoint',
+    endpoint.url,
+    '--json',
+  ]
+  const child = spawn(process.execPath, ['--conditions=@reembed/source', main, ...args, ...more], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let [stdout, stderr] = ['', '']
+  child.stdout.on('data', data => {
+    stdout += data
+  })
+  child.stderr.on('data', data => {
+    stderr += data
+  })
+  const [code] = await once(child, 'close')
+  if (code !== 0) throw new Error(`exit code ${code}: ${stderr.slice(-1_000)}`)
+  return JSON.parse(stdout) as Outcome
+}
+
+async function textsCounted(): Promise<number> {
+  const metrics = await (await fetch(`${endpoint.url}/metrics`)).text()
+  return Number(/^te_embed_count(?:\{[^}]*\})? (\d+)/m.exec(metrics)?.[1] ?? 0)
+}
+
+async function writeCorpus(isEdited: (i: number) => boolean): Promise<void> {
+  for (let file = 0; file < FILES; file += 1) {
+    const lines = Array.from({ length: perFile }, (_, at) => {
+      const i = file * perFile + at
+      const text = `document ${i} is about topic ${i % 977}${isEdited(i) ? ', and was said anew' : ''}`
+      return `${JSON.stringify({ id: `d${i}`, text, year: 1900 + (i % 120) })}\n`
+    }).join('')
+    // What is written anew is another object; what is not must stay the one it is.
+    if (kept.get(file) !== lines)
+      await writeFile(join(source, `part-${String(file).padStart(3, '0')}.jsonl`), lines)
+    kept.set(file, lines)
+  }
+}
+
+async function expectSame(before: string, after: string, isEdited: (i: number) => boolean): Promise<void> {
+  const [a, b] = [rowsOf(before), rowsOf(after)]
+  for (let i = 0; ; i += 1) {
+    const [one, two] = [await a.next(), await b.next()]
+    if (one.done || two.done) {
+      if (one.done !== two.done) throw new Error('the runs have different lengths')
+      return
+    }
+    if (
+      one.value.id !== two.value.id ||
+      (!isEdited(i) && Buffer.compare(one.value.vector, two.value.vector) !== 0)
+    ) {
+      throw new Error(`${two.value.id} is not what it was`)
+    }
+  }
+}
+
+async function* rowsOf(run: string) {
+  for await (const { ids, vectors } of readEmbeddings(join(folder, 'vectors'), { run })) {
+    for (const [row, id] of ids.entries()) {
+      const { buffer, byteOffset } = vectors
+      yield { id, vector: Buffer.from(buffer, byteOffset + 4 * row * dimensions, 4 * dimensions) }
+    }
+  }
+}

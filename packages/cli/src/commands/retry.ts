@@ -1,0 +1,19 @@
+import { planRetry } from '@reembed/producer'
+import { findRun } from '../find-run.ts'
+import { onInterrupt } from '../interrupt.ts'
+import type { EndpointFlags, SpendingFlags } from '../options.ts'
+import { openOrStartEndpoint, openOutput } from '../parts.ts'
+import { limitsOf, priceOf } from '../quoting.ts'
+import { carryOut, type FollowFlags } from './run.ts'
+
+/** `reembed retry <run> --rejects`: the rejects of the model once more, after its server was mended. */
+export async function retry(name: string, flags: EndpointFlags & SpendingFlags & FollowFlags): Promise<void> {
+  const startedMs = Date.now()
+  await using stack = new AsyncDisposableStack()
+  const interrupted = stack.adopt(onInterrupt(), ({ stop }) => stop()).signal
+  const store = stack.use(await openOutput(flags))
+  const planned = await planRetry(store, await findRun(store, name, 'newest'))
+  const endpoint = await openOrStartEndpoint(flags, stack)
+  const limits = limitsOf(flags, await priceOf(flags, endpoint))
+  await carryOut({ ...planned, limits }, flags, { store, endpoint, stack, interrupted, startedMs })
+}

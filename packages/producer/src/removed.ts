@@ -1,0 +1,80 @@
+// How many documents of the base are gone. Slices that did not change hold the same documents in both, so only the
+// ids of the others are read, here and there, and compared as sorted hashes: memory does not grow with the corpus.
+
+import {
+  createPlaces,
+  mapConcurrent,
+  type Plan,
+  ReembedError,
+  readIds,
+  readManifest,
+  readPlan,
+  type Store,
+  shardKey,
+} from '@reembed/shared'
+import { openBuckets } from './buckets.ts'
+import { plannedShards } from './planned-shards.ts'
+import { hashOf } from './unique-ids.ts'
+
+const SHARDS_AT_ONCE = 8
+/** The lowest bit of a hash says whose it is. */
+const OF_BASE = 1n
+
+/** Rows of the base whose ids are no rows of the run: 0 if there is no base, null if it can't be read any more. */
+export async function countRemoved(
+  store: Store,
+  plan: Plan,
+  rows: number,
+  signal?: AbortSignal,
+): Promise<number | null> {
+  if (plan.base === undefined) return 0
+  const [then, manifest] = [await readPlan(store, plan.base), await readManifest(store, plan.base)]
+  if (!then || !manifest) return null
+
+  const places = createPlaces(store, then)
+  const [same, sameThen] = [new Uint8Array(plan.shards), new Uint8Array(then.shards)]
+  for await (const { slice, shard } of plannedShards(store, plan)) {
+    const twin = then.source === plan.source ? await places.same(slice) : undefined
+    if (twin === undefined) continue
+    same[shard] = 1
+    sameThen[twin] = 1
+  }
+
+  const buckets = await openBuckets(rows + manifest.totals.rows)
+  try {
+    const add = async ({ run, shards }: Plan, isSame: Uint8Array, bit: bigint): Promise<void> => {
+      const columns = mapConcurrent(keysOf(run, shards, isSame), key => readIds(store, key), {
+        limit: SHARDS_AT_ONCE,
+        signal,
+      })
+      for await (const ids of columns) for (const id of ids) await buckets.add((hashOf(id) & ~OF_BASE) | bit)
+    }
+    await add(plan, same, 0n)
+    if (!(await isReadable(add(then, sameThen, OF_BASE)))) return null
+    let removed = 0
+    for await (const hashes of buckets.sorted()) {
+      for (const [i, hash] of hashes.entries()) {
+        if ((hash & OF_BASE) === OF_BASE && hashes[i - 1] !== (hash ^ OF_BASE)) removed += 1
+      }
+    }
+    return removed
+  } finally {
+    await buckets.close()
+  }
+}
+
+/** A shard of the base that is damaged or deleted is no fault of the run. */
+async function isReadable(reading: Promise<void>): Promise<boolean> {
+  try {
+    await reading
+    return true
+  } catch (error) {
+    if (error instanceof ReembedError && error.code === 'CORRUPT') return false
+    throw error
+  }
+}
+
+/** The shards that are not in both. */
+function* keysOf(run: string, shards: number, isSame: Uint8Array): Generator<string, void, undefined> {
+  for (let shard = 0; shard < shards; shard += 1) if (isSame[shard] === 0) yield shardKey(run, shard, shards)
+}

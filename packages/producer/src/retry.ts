@@ -1,0 +1,51 @@
+// The rejects of a finished run once more: a run of its own over the same slices, with the other as its base. What the
+// model refused is embedded again, all else is taken over.
+
+import {
+  MODEL_REJECTS,
+  ReembedError,
+  readCurrent,
+  readManifest,
+  readSlices,
+  requirePlan,
+  retryIdOf,
+  type Store,
+} from '@reembed/shared'
+import type { PlannedRun } from './record.ts'
+
+/**
+ * Plans it; writes nothing.
+ * @throws ReembedError RUN_UNKNOWN when the run is not finished; USAGE when it has no rejects that another try can
+ * mend, or when a newer run is published, which this one would replace.
+ */
+export async function planRetry(store: Store, run: string): Promise<PlannedRun> {
+  const plan = await requirePlan(store, run)
+  const manifest = await readManifest(store, run)
+  if (!manifest) {
+    throw new ReembedError(
+      'RUN_UNKNOWN',
+      `run ${run} in ${store.url} is not finished: \`reembed status ${run}\` says how far it is`,
+    )
+  }
+  const reasons = Object.entries(manifest.rejectReasons)
+  if (reasons.length === 0) throw new ReembedError('USAGE', `run ${run} has no rejects`)
+  if (!MODEL_REJECTS.some(reason => (manifest.rejectReasons[reason] ?? 0) > 0)) {
+    const counted = reasons.map(([reason, times]) => `${reason} ${times}`).join(', ')
+    throw new ReembedError(
+      'USAGE',
+      `the rejects of run ${run} come from the corpus (${counted}): mend it there, then \`reembed run\` embeds them and reuses the rest`,
+    )
+  }
+  const current = await readCurrent(store)
+  if (current && current.run !== run && current.seq > plan.seq) {
+    throw new ReembedError(
+      'USAGE',
+      `run ${run} is older than version ${current.version}, of run ${current.run}: its corpus is not the newest, so retry that one`,
+    )
+  }
+  const { seq: _, slicesPerSegment: __, ...head } = plan
+  return {
+    head: { ...head, run: retryIdOf(run), base: run, retries: run, quote: undefined },
+    slices: () => readSlices(store, plan),
+  }
+}

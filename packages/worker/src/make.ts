@@ -1,0 +1,132 @@
+// Makes the shard of a slice: carried over from the base, or embedded.
+
+import {
+  type Base,
+  type Job,
+  type JobContext,
+  type Plan,
+  type Receipt,
+  ReembedError,
+  type RejectRow,
+  readDocuments,
+  type Slice,
+} from '@reembed/shared'
+import type { ShardBuffer } from '@reembed/shared/parquet'
+import type { JobBudget } from './budget.ts'
+import type { Embedder } from './embedder.ts'
+import { rowsOf } from './reuse.ts'
+import type { OpenRun } from './runs.ts'
+import { cutVectors } from './shard/cut.ts'
+import { openShardWriter } from './shard/open.ts'
+
+/** What a shard is made of. */
+export interface Making {
+  readonly job: Job
+  readonly run: OpenRun
+  readonly slice: Slice
+  readonly base: Base | undefined
+  readonly signal: AbortSignal
+  readonly documents: JobContext['documents']
+}
+
+export interface MadeShard {
+  readonly receipt: Receipt
+  readonly sha256: string
+  readonly buffer: ShardBuffer
+}
+
+/**
+ * The shard of a slice of which nothing has changed: the rows of the base under a receipt of this run. Undefined if
+ * something has, or if the rows are damaged.
+ */
+export async function carryOver({
+  job,
+  run,
+  slice,
+  base,
+  signal,
+  documents,
+}: Making): Promise<MadeShard | undefined> {
+  const twin = await base?.carried(slice, signal)
+  if (twin === undefined) return undefined
+  const { plan } = run
+  const buffer = run.buffers.take()
+  const writer = await openShardWriter(plan, buffer.sink)
+  try {
+    for await (const { ids, hashes, vectors, extra } of twin.rows()) {
+      writer.append({ ids, hashes, vectors, extra: [...extra.values()] })
+      documents(writer.rows)
+    }
+  } catch (error) {
+    run.buffers.giveBack(buffer)
+    if (error instanceof ReembedError && error.code === 'CORRUPT') return undefined
+    throw error
+  }
+  const { source, rejects, documents: count } = twin.receipt
+  const nothingPaid = { tokens: 0, truncated: 0, repaired: 0 }
+  const facts = { source, rejects, documents: count, reused: writer.rows, ...nothingPaid }
+  return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer }
+}
+
+/** The shard of a slice whose documents are looked up in the base, if there is one, and embedded where it has none. */
+export async function embedSlice(
+  embedder: Pick<Embedder, 'embed'>,
+  { job, run, slice, base, signal, documents }: Making,
+  budget?: JobBudget,
+): Promise<MadeShard> {
+  const { plan, store, source } = run
+  const buffer = run.buffers.take()
+  const writer = await openShardWriter(plan, buffer.sink)
+  const reader = await readDocuments({ source, output: store }, plan, slice, signal)
+  const rejects: RejectRow[] = []
+  let tokens: number | null = 0
+  let [truncated, repaired, reused, known, embedded] = [0, 0, 0, 0, 0]
+  const progressed = (texts: number): void => {
+    embedded += texts
+    documents(known + embedded)
+  }
+  const startedMs = Date.now()
+  const windows = rowsOf(reader.records, {
+    known: base?.known(slice),
+    layout: plan.layout,
+    dimensions: plan.recipe.model.dimensions,
+    embed: records => embedder.embed(run, records, signal, progressed, budget?.metered),
+    cut: vectors => cutVectors(vectors, plan.recipe),
+    onKnown(more) {
+      known += more
+      documents(known + embedded)
+    },
+    signal,
+  })
+  for await (const window of windows) {
+    writer.append(window)
+    for (const { kind: _, ...reject } of window.rejects) rejects.push(reject)
+    tokens = tokens === null || window.tokens === null ? null : tokens + window.tokens
+    truncated += window.truncated
+    repaired += window.repaired
+    reused += window.reused
+  }
+  const facts = {
+    source: reader.read,
+    documents: writer.rows + rejects.length,
+    rejects: rejects.sort(bySource),
+    reused,
+    tokens,
+    truncated,
+    repaired,
+    ...(embedded > 0 && { startedMs, endedMs: Date.now() }),
+  }
+  return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer }
+}
+
+const bySource = ({ position: a }: RejectRow, { position: b }: RejectRow): number =>
+  a.part - b.part || a.offset - b.offset
+
+const identityOf = (plan: Plan, shard: number) => ({
+  run: plan.run,
+  shard,
+  shards: plan.shards,
+  spaceId: plan.spaceId,
+  recipeId: plan.recipeId,
+  model: plan.recipe.model,
+})

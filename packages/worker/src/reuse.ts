@@ -1,0 +1,193 @@
+// Rows of a slice, whether embedded or known: what is known goes past the embedder and meets the rest again in source
+// order. If all is known, the embedder is never called, so an endpoint that sleeps may go on sleeping.
+//
+//   records   | a known | b | c known | d reject | e | f known |
+//   embedder            | b |                    | e |
+//   rows      | a       | b | c       |            e | f       |
+
+import {
+  type CarriedValue,
+  contentHashOf,
+  type Document,
+  type Known,
+  type Reject,
+  type ShardLayout,
+  type SourceRecord,
+} from '@reembed/shared'
+import { extraValues } from '@reembed/shared/parquet'
+import type { EmbeddedWindow } from './embed.ts'
+
+export interface RowsWindow {
+  readonly ids: readonly string[]
+  readonly hashes: Uint8Array
+  readonly vectors: Float32Array
+  readonly extra: readonly (readonly CarriedValue[])[]
+  readonly rejects: readonly Reject[]
+  /** Rows that were not embedded. */
+  readonly reused: number
+  readonly tokens: number | null
+  readonly truncated: number
+  readonly repaired: number
+  /** To be called when the vectors are written: they lie in memory that is used again. */
+  written(): void
+}
+
+export interface RowsOptions {
+  readonly known: Known | undefined
+  readonly layout: ShardLayout | undefined
+  readonly dimensions: number
+  /** Embeds what is not known. */
+  readonly embed: (records: AsyncIterable<SourceRecord>) => AsyncIterable<EmbeddedWindow>
+  /** Vectors of the endpoint as the run keeps them. */
+  readonly cut: (vectors: Float32Array) => Float32Array
+  /** Told of documents that were known. */
+  readonly onKnown?: ((documents: number) => void) | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+interface Entry {
+  readonly document: Document
+  readonly hash: Uint8Array
+  /** Undefined for what the embedder was given. */
+  readonly vector: Float32Array | undefined
+}
+
+/** Looked up at once, as much as the embedder has in a window. */
+const LOOK_UP_RECORDS = 1_024
+const LOOK_UP_CHARACTERS = 8 * 1024 * 1024
+
+/** Holds what `embed` holds, and the known rows of a slice that wait for an embedded one before them. */
+export async function* rowsOf(
+  records: AsyncIterable<SourceRecord>,
+  { known, layout, dimensions, embed, cut, onKnown, signal }: RowsOptions,
+): AsyncGenerator<RowsWindow, void, undefined> {
+  const waiting = createQueue()
+  let rejects: Reject[] = []
+
+  async function* unknown(): AsyncGenerator<Document, void, undefined> {
+    for await (const batch of batches(records)) {
+      const documents = batch.filter(record => record.kind === 'document')
+      rejects.push(...batch.filter(record => record.kind === 'reject'))
+      const hashes = documents.map(({ text }) => contentHashOf(text))
+      const found = (await known?.find(hashes, signal)) ?? []
+      onKnown?.(found.filter(vector => vector !== undefined).length)
+      for (const [i, document] of documents.entries()) {
+        const vector = found[i]
+        const hash = hashes[i] ?? contentHashOf(document.text)
+        // Nobody needs the text of a known document, unless the shard keeps it.
+        const held = vector === undefined || layout?.text ? document : { ...document, text: '' }
+        waiting.push({ document: held, hash, vector })
+        if (vector === undefined) yield document
+      }
+    }
+  }
+
+  /** The rows of these entries, with the vectors that were just made for those that had none. */
+  function windowOf(entries: readonly Entry[], made: Float32Array, paid: Paid): RowsWindow {
+    const documents = entries.map(({ document }) => document)
+    const reused = entries.filter(({ vector }) => vector !== undefined).length
+    const gathered = rejects
+    rejects = []
+    const vectors = reused === 0 ? made : merged(entries, made, dimensions)
+    if (vectors !== made) paid.release()
+    return {
+      ids: documents.map(({ id }) => id),
+      hashes: Buffer.concat(entries.map(({ hash }) => hash)),
+      vectors,
+      extra: extraValues(documents, layout),
+      rejects: [...gathered, ...paid.rejects],
+      reused: reused + paid.repeats,
+      tokens: paid.tokens,
+      truncated: paid.truncated,
+      repaired: paid.repaired,
+      written: vectors === made ? paid.release : () => {},
+    }
+  }
+
+  const sent = unknown()
+  try {
+    // Not before it is needed, where it may not be needed at all.
+    const first = known && (await sent.next())
+    if (!first?.done) {
+      for await (const window of embed(first === undefined ? sent : continued(first.value, sent))) {
+        const entries = waiting.settle(window)
+        yield windowOf(entries, cut(window.vectors), window)
+      }
+    }
+    yield windowOf(waiting.rest(), new Float32Array(0), NOTHING_PAID)
+  } finally {
+    await sent.return()
+  }
+}
+
+type Paid = Pick<EmbeddedWindow, 'rejects' | 'repeats' | 'tokens' | 'truncated' | 'repaired' | 'release'>
+
+const NOTHING_PAID: Paid = {
+  rejects: [],
+  repeats: 0,
+  tokens: 0,
+  truncated: 0,
+  repaired: 0,
+  release: () => {},
+}
+
+/** Documents in source order until it is known what became of them. */
+function createQueue() {
+  let entries: Entry[] = []
+  return {
+    push: (entry: Entry): void => void entries.push(entry),
+    /** Those up to the last one that the window was given; what was refused in it is left out. */
+    settle({ documents, rejects }: EmbeddedWindow): Entry[] {
+      let given = documents.length + rejects.length
+      let next = 0
+      const rows: Entry[] = []
+      let at = 0
+      for (let entry = entries[at]; entry !== undefined && given > 0; entry = entries[++at]) {
+        if (entry.vector === undefined) given -= 1
+        if (entry.vector !== undefined) rows.push(entry)
+        else if (entry.document === documents[next]) {
+          rows.push(entry)
+          next += 1
+        }
+      }
+      entries = entries.slice(at)
+      return rows
+    },
+    rest(): Entry[] {
+      const left = entries
+      entries = []
+      return left
+    },
+  }
+}
+
+function merged(entries: readonly Entry[], made: Float32Array, dimensions: number): Float32Array {
+  const vectors = new Float32Array(entries.length * dimensions)
+  let from = 0
+  for (const [row, { vector }] of entries.entries()) {
+    vectors.set(vector ?? made.subarray(from, from + dimensions), row * dimensions)
+    if (vector === undefined) from += dimensions
+  }
+  return vectors
+}
+
+async function* batches(
+  records: AsyncIterable<SourceRecord>,
+): AsyncGenerator<SourceRecord[], void, undefined> {
+  let batch: SourceRecord[] = []
+  let characters = 0
+  for await (const record of records) {
+    batch.push(record)
+    if (record.kind === 'document') characters += record.text.length
+    if (batch.length < LOOK_UP_RECORDS && characters < LOOK_UP_CHARACTERS) continue
+    yield batch
+    batch = []
+    characters = 0
+  }
+  if (batch.length > 0) yield batch
+}
+
+async function* continued<T>(first: T, rest: AsyncGenerator<T>): AsyncGenerator<T, void, undefined> {
+  yield first
+  yield* rest
+}

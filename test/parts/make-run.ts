@@ -1,0 +1,64 @@
+// A whole run in this process, without a queue: plan, every job one after the other, finalize, publish. The product's
+// own functions on a real folder and a real endpoint.
+
+import {
+  finalize,
+  findBase,
+  openCorpus,
+  type PlannedRun,
+  type PlanRequest,
+  planRun,
+  publish,
+  recordPlan,
+} from '@reembed/producer'
+import { type Manifest, openStore, type Plan, readEmbeddings, type Store } from '@reembed/shared'
+import { createEmbedder, createRuns, modelOf, openEndpoint, settleReference, work } from '@reembed/worker'
+
+export interface MadeRun {
+  readonly plan: Plan
+  readonly manifest: Manifest
+}
+
+/** Plans as the command does, the base of the same output included, and carries it out. */
+export async function makeRun(
+  { source, output, url }: { readonly source: string; readonly output: string; readonly url: string },
+  request: Partial<PlanRequest> = {},
+): Promise<MadeRun> {
+  await using store = await openStore(output, { create: true })
+  await using corpus = await openCorpus(source)
+  await using endpoint = await openEndpoint(url)
+  await settleReference(store, endpoint, () => openEndpoint(url))
+  const planned = await planRun(corpus, {
+    model: modelOf(endpoint),
+    base: ids => findBase(store, ids),
+    ...request,
+  })
+  return carryOut(store, planned, url)
+}
+
+/** Does what was planned. */
+export async function carryOut(store: Store, planned: PlannedRun, url: string): Promise<MadeRun> {
+  const { plan } = await recordPlan(store, planned)
+  await using runs = createRuns({ outputs: [store.url] })
+  await using embedder = createEmbedder(url)
+  const { signal } = new AbortController()
+  for (let shard = 0; shard < plan.shards; shard += 1) {
+    const job = { output: store.url, run: plan.run, shard }
+    await work(job, await runs.open(job), embedder, { signal, documents: () => {} })
+  }
+  const manifest = await finalize(store, plan)
+  await publish(store, manifest, plan)
+  return { plan, manifest }
+}
+
+/** The bytes of each vector of a run by id. */
+export async function vectorsOf(output: string, run: string): Promise<Map<string, string>> {
+  const vectors = new Map<string, string>()
+  for await (const { ids, vectors: rows, dimensions } of readEmbeddings(output, { run })) {
+    for (const [row, id] of ids.entries()) {
+      const vector = rows.slice(row * dimensions, (row + 1) * dimensions)
+      vectors.set(id, Buffer.from(vector.buffer).toString('hex'))
+    }
+  }
+  return vectors
+}

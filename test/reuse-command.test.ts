@@ -1,0 +1,90 @@
+// Reuse and retries as a person meets them: what the commands say, and what they end with.
+
+import { join } from 'node:path'
+import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
+import { startFakeTei } from '@reembed/local/testing'
+import { planRetry } from '@reembed/producer'
+import { openStore } from '@reembed/shared'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { documents, reembed, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { carryOut, makeRun, vectorsOf } from './parts/make-run.ts'
+
+let redis: LocalRedis
+let tei: TeiServer
+let folder: Awaited<ReturnType<typeof temporaryFolder>>
+let output: string
+
+beforeEach(async () => {
+  folder = await temporaryFolder()
+  ;[tei, redis] = await Promise.all([serveTei({ engine: createHashEngine({ dimensions: 8 }) }), startRedis()])
+  output = join(folder.path, 'vectors')
+})
+afterEach(async () => {
+  for (const part of [tei, redis, folder]) await part[Symbol.asyncDispose]()
+})
+
+const corpus = (written: readonly { id: string; text: string }[]): Promise<string> =>
+  writeJsonl(join(folder.path, 'corpus.jsonl'), written)
+
+function command(name: string, ...more: string[]) {
+  const source = name === 'run' || name === 'plan' ? ['--source', join(folder.path, 'corpus.jsonl')] : []
+  const queue = name === 'plan' ? [] : ['--redis', redis.url]
+  return reembed([name, ...more, ...source, '--output', output, '--endpoint', tei.url, ...queue])
+}
+
+test('P-REUSE: plan, run and status say what is taken over, and another space is refused with exit code 6', async () => {
+  const before = [...documents(60), { id: 'empty', text: ' ' }]
+  await corpus(before)
+  const first = await command('run', '--max-rejects', '5%')
+  expect(first).toMatchObject({ code: 0, stdout: expect.not.stringMatching(/reused/) })
+
+  await corpus([...before.slice(2), { id: 'new', text: 'a new one' }])
+  const plan = await command('plan', '--explain')
+  expect(plan.stdout).toMatch(/^embeds +about \d+ of about \d+ documents$/m)
+  expect(plan.stdout).toMatch(/^looked up +1 shard of objects or columns that changed.*% of the texts are/m)
+  const other = await command('plan', '--prompt', 'passage: ')
+  expect(other.stdout).toMatch(
+    /^reuse +none: another recipe than the version before \(prompt was "", is "passage: "\)$/m,
+  )
+
+  const second = await command('run', '--max-rejects', '5%')
+  const row = /^embedded +1, 58 reused of run [a-z2-7]{26}; 2 documents of that run are gone$/m
+  expect(second.stdout).toMatch(row)
+  const run = /^run +([a-z2-7]{26})/m.exec(second.stdout)?.[1] ?? ''
+  const status = await reembed(['status', run, '--output', output])
+  expect(status.stdout).toMatch(row)
+  const verified = await reembed(['verify', run, '--output', output])
+  expect(verified).toMatchObject({ code: 0, stdout: expect.stringMatching(row) })
+
+  const mixed = await command('run', '--prompt', 'passage: ', '--reuse-from', run)
+  expect(mixed.code).toBe(6)
+  expect(mixed.stderr).toMatch(new RegExp(`vectors of run ${run} cannot be taken over: another recipe`))
+
+  const retried = await command('retry', run, '--rejects')
+  expect(retried.code).toBe(2)
+  expect(retried.stderr).toMatch(
+    /the rejects of run [a-z2-7]{26} come from the corpus \(empty_text 1\): mend it there, then `reembed run` embeds/,
+  )
+})
+
+test('P-RETRY: a retry embeds what the model refused, takes all else over, and is published', async () => {
+  const poisoned = documents(400)
+  const source = await corpus(poisoned)
+  await using fake = await startFakeTei({ dimensions: 8 })
+  const sick = (text: string): boolean => / topic (13|14)$/.test(text)
+  fake.faults.nan = sick
+  const place = { source, output, url: fake.url }
+  const { plan, manifest } = await makeRun(place, { documentsPerShard: 50, maxRejects: '50%' })
+  const bad = poisoned.filter(({ text }) => sick(text)).length
+  expect(manifest.totals).toMatchObject({ documents: 400, rejects: bad })
+
+  fake.faults.nan = undefined
+  await using store = await openStore(output)
+  const again = await carryOut(store, await planRetry(store, plan.run), fake.url)
+  expect(again.manifest.totals).toMatchObject({ documents: 400, rejects: 0, reused: 400 - bad })
+  const [before, after] = [await vectorsOf(output, plan.run), await vectorsOf(output, again.plan.run)]
+  expect(after.size).toBe(400)
+  for (const [id, vector] of before) expect(after.get(id)).toBe(vector)
+  await expect(planRetry(store, again.plan.run)).rejects.toThrow(/has no rejects/)
+  await expect(planRetry(store, plan.run)).rejects.toThrow(/is older than version 2, of run/)
+})

@@ -1,0 +1,302 @@
+// The next version of a corpus: what did not change keeps its vectors, and nothing but the rest is paid for.
+
+import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createHashEngine, serveTei, type TeiServer } from '@reembed/local'
+import {
+  findBase,
+  forecastReuse,
+  openCorpus,
+  planRun,
+  recordPlan,
+  requireBase,
+  rollback,
+  verify,
+} from '@reembed/producer'
+import { openStore, readEmbeddings, readReceipt, recipeIdOf, spaceIdOf } from '@reembed/shared'
+import { modelOf, openEndpoint } from '@reembed/worker'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { type Gate, openGate } from './parts/gate.ts'
+import { carryOut, type MadeRun, makeRun, vectorsOf } from './parts/make-run.ts'
+
+interface Line {
+  readonly id: string
+  readonly text: string
+  readonly lang?: string
+}
+
+const COUNT = 600
+const PER_SHARD = { documentsPerShard: 100 }
+
+let folder: Awaited<ReturnType<typeof temporaryFolder>>
+let tei: TeiServer
+let gate: Gate
+let place: { source: string; output: string; url: string }
+
+beforeEach(async () => {
+  folder = await temporaryFolder()
+  tei = await serveTei({ engine: createHashEngine({ dimensions: 8 }) })
+  gate = await openGate(tei.url)
+  place = { source: join(folder.path, 'corpus'), output: join(folder.path, 'vectors'), url: gate.url }
+  await mkdir(place.source)
+})
+afterEach(async () => {
+  for (const part of [gate, tei, folder]) await part[Symbol.asyncDispose]()
+})
+
+const lines = (count = COUNT, from = 0): Line[] =>
+  Array.from({ length: count }, (_, i) => ({ id: `d${from + i}`, text: `document ${from + i} of many` }))
+
+const write = (name: string, written: readonly Line[]): Promise<string> =>
+  writeJsonl(join(place.source, name), written)
+
+/** The documents that an endpoint was asked for while `act` ran, without the texts that only prove its model. */
+async function embeddedBy<T>(act: () => Promise<T>): Promise<{ made: T; embedded: string[] }> {
+  const before = gate.sent.length
+  const made = await act()
+  return { made, embedded: gate.sent.slice(before).filter(text => text.startsWith('document ')) }
+}
+
+const next = (request = {}) => embeddedBy(() => makeRun(place, { ...PER_SHARD, ...request }))
+
+/** Every id has the vector of its text now, whatever way it came by it. */
+async function expectRight({ plan }: MadeRun, corpus: readonly Line[]): Promise<void> {
+  await using fresh = await temporaryFolder()
+  const anew = await makeRun({ ...place, output: fresh.path }, { ...PER_SHARD, base: false })
+  const [found, right] = [await vectorsOf(place.output, plan.run), await vectorsOf(fresh.path, anew.plan.run)]
+  expect(found.size).toBe(corpus.length)
+  expect(found).toEqual(right)
+}
+
+test('P-REUSE: of an edited corpus what was edited is embedded, and all other vectors are the same to the bit', async () => {
+  const corpus = lines()
+  await write('a.jsonl', corpus)
+  const first = await next()
+  expect(first.embedded).toHaveLength(COUNT)
+  const edited = corpus.map((line, i) =>
+    i % 100 === 7 ? { ...line, text: `document ${i}, said in other and more words than it was` } : line,
+  )
+  await write('a.jsonl', edited)
+  const second = await next()
+  expect(second.embedded).toHaveLength(COUNT / 100)
+  expect(second.made.manifest.totals).toMatchObject({ rows: COUNT, rejects: 0, reused: COUNT - 6 })
+  expect(second.made.manifest.base).toEqual({ run: first.made.plan.run, removed: 0 })
+  const [before, after] = [
+    await vectorsOf(place.output, first.made.plan.run),
+    await vectorsOf(place.output, second.made.plan.run),
+  ]
+  const same = [...after].filter(([id, vector]) => before.get(id) === vector)
+  expect(same).toHaveLength(COUNT - 6)
+  await expectRight(second.made, edited)
+  await using store = await openStore(place.output)
+  expect((await verify(store, second.made.plan.run)).totals).toEqual(second.made.manifest.totals)
+})
+
+test('P-REUSE: lines put in, taken out and moved about leave the others their vectors', async () => {
+  const corpus = lines()
+  await write('a.jsonl', corpus)
+  const first = await next()
+  const changed = [
+    ...lines(30, 1_000),
+    ...corpus.slice(0, 200).reverse(),
+    ...corpus.slice(240),
+    ...lines(5, 2_000),
+  ]
+  await write('a.jsonl', changed)
+  const { made, embedded } = await next()
+  // What was put in, and of what moved only what moved further than the slices beside.
+  expect(embedded.length).toBeLessThan(35 + 150)
+  expect(made.manifest.base).toEqual({ run: first.made.plan.run, removed: 40 })
+  expect(made.manifest.totals).toMatchObject({ rows: 595, reused: 595 - embedded.length })
+  await expectRight(made, changed)
+})
+
+test('P-REUSE: objects that did not change are not read, also where the endpoint is gone', async () => {
+  for (const name of ['a', 'b', 'c']) await write(`${name}.jsonl`, lines(200, name.charCodeAt(0) * 1_000))
+  const first = await next()
+  await rm(join(place.source, 'b.jsonl'))
+  await using store = await openStore(place.output)
+  await using corpus = await openCorpus(place.source)
+  const planned = await planRun(corpus, {
+    ...PER_SHARD,
+    model: first.made.plan.recipe.model,
+    base: ids => findBase(store, ids),
+  })
+  await rm(place.source, { recursive: true })
+  await mkdir(place.source)
+  const { plan, manifest } = await carryOut(store, planned, 'http://127.0.0.1:9')
+  expect(manifest.totals).toMatchObject({ rows: 400, reused: 400, tokens: 0 })
+  expect(manifest.base).toEqual({ run: first.made.plan.run, removed: 200 })
+  const before = await vectorsOf(place.output, first.made.plan.run)
+  for (const [id, vector] of await vectorsOf(place.output, plan.run)) expect(vector).toBe(before.get(id))
+})
+
+test('P-REUSE: other columns embed nothing, and the new columns are there', async () => {
+  await write(
+    'a.jsonl',
+    lines().map((line, i) => ({ ...line, lang: i % 2 ? 'de' : 'en' })),
+  )
+  await next()
+  const { made, embedded } = await next({ carry: ['lang'] })
+  expect(embedded).toEqual([])
+  expect(made.manifest.totals).toMatchObject({ rows: COUNT, reused: COUNT })
+  const languages = new Set<unknown>()
+  for await (const { extra } of readEmbeddings(place.output, { run: made.plan.run, extra: true }))
+    for (const lang of extra.get('lang') ?? []) languages.add(lang)
+  expect(languages).toEqual(new Set(['de', 'en']))
+})
+
+test('P-REUSE: halves and cut vectors are taken over as they were stored', async () => {
+  await write('a.jsonl', lines(200))
+  const wanted = { dtype: 'float16', dimensions: 4 } as const
+  const first = await next(wanted)
+  await write('a.jsonl', [...lines(1, 900), ...lines(200)])
+  const { made, embedded } = await next(wanted)
+  expect(embedded).toEqual(['document 900 of many'])
+  const before = await vectorsOf(place.output, first.made.plan.run)
+  const after = await vectorsOf(place.output, made.plan.run)
+  for (const [id, vector] of before) expect(after.get(id)).toBe(vector)
+})
+
+test('P-REUSE: equal texts of a run are embedded once in a window', async () => {
+  await write(
+    'a.jsonl',
+    lines(300).map((line, i) => ({ ...line, text: `document ${i % 10}` })),
+  )
+  const { made, embedded } = await next({ documentsPerShard: 300 })
+  expect(embedded).toHaveLength(10)
+  expect(made.manifest.totals).toMatchObject({ rows: 300, reused: 290 })
+})
+
+describe('what is not taken over', () => {
+  /** The files of a run's shards, and how many rows each has. */
+  async function shardsOf(run: string): Promise<{ path: string; rows: number }[]> {
+    const data = join('runs', run, 'data')
+    await using store = await openStore(place.output)
+    const shards = []
+    for (const name of (await readdir(join(place.output, data))).sort()) {
+      const { receipt } = await readReceipt(store, `${data}/${name}`)
+      shards.push({ path: join(place.output, data, name), rows: receipt.rows })
+    }
+    return shards
+  }
+
+  test('P-REUSE: vectors of another recipe or another model', async () => {
+    await write('a.jsonl', lines(100))
+    await next()
+    expect((await next({ prompt: 'passage: ' })).made.manifest.totals.reused).toBe(0)
+    await using other = await serveTei({ engine: createHashEngine({ dimensions: 8, sha: 'b' }) })
+    const { manifest } = await makeRun({ ...place, url: other.url }, PER_SHARD)
+    expect(manifest.base).toBeUndefined()
+    expect(manifest.totals.reused).toBe(0)
+  })
+
+  test('P-REUSE: a base of another space that somebody names is refused with exit code 6', async () => {
+    await write('a.jsonl', lines(100))
+    const { made } = await next()
+    await using endpoint = await openEndpoint(gate.url)
+    const recipe = { ...made.plan.recipe, model: { ...modelOf(endpoint), revision: 'another' } }
+    const ids = { recipe, spaceId: spaceIdOf(recipe.model), recipeId: recipeIdOf(recipe) }
+    await using store = await openStore(place.output)
+    await expect(requireBase(store, made.plan.run, ids)).rejects.toMatchObject({
+      exitCode: 6,
+      message: expect.stringMatching(/cannot be taken over: .*revision was null, is "another"/),
+    })
+  })
+
+  test('P-REUSE: a plan that names a base of another recipe makes no shard', async () => {
+    await write('a.jsonl', lines(100))
+    const first = await next()
+    await using store = await openStore(place.output)
+    await using corpus = await openCorpus(place.source)
+    const planned = await planRun(corpus, { ...PER_SHARD, model: first.made.plan.recipe.model, prompt: 'p' })
+    const forged = { ...planned, head: { ...planned.head, base: first.made.plan.run } }
+    await expect(carryOut(store, forged, gate.url)).rejects.toMatchObject({ exitCode: 6 })
+  })
+
+  test('P-REUSE: shards that were damaged or deleted since; their documents are embedded again', async () => {
+    const corpus = lines(300)
+    await write('a.jsonl', corpus)
+    const first = await next()
+    const [one, two] = await shardsOf(first.made.plan.run)
+    await truncate(one?.path ?? '', 400)
+    await rm(two?.path ?? '')
+    await write('b.jsonl', lines(1, 900))
+    const { made, embedded } = await next()
+    expect(embedded).toHaveLength((one?.rows ?? 0) + (two?.rows ?? 0) + 1)
+    await expectRight(made, [...corpus, ...lines(1, 900)])
+  })
+
+  test('P-REUSE: rows of a shard whose bytes are not those of its receipt', async () => {
+    const corpus = lines(300)
+    await write('a.jsonl', corpus)
+    const first = await next()
+    const [one = { path: '', rows: 0 }] = await shardsOf(first.made.plan.run)
+    const bytes = await readFile(one.path)
+    // In a vector: it can be read, and is another number.
+    bytes.writeUInt8(bytes.readUInt8(1_500) ^ 1, 1_500)
+    await rm(one.path)
+    await writeFile(one.path, bytes)
+    await write('a.jsonl', [...corpus, ...lines(1, 900)])
+    const { made, embedded } = await next()
+    expect(embedded).toHaveLength(one.rows + 1)
+    await expectRight(made, [...corpus, ...lines(1, 900)])
+  })
+
+  test('P-REUSE: anything at all, where it is switched off', async () => {
+    await write('a.jsonl', lines(100))
+    const first = await next()
+    const { made, embedded } = await next({ base: false })
+    expect(made.plan.run).not.toBe(first.made.plan.run)
+    expect(embedded).toHaveLength(100)
+    expect((await next({ base: false })).embedded).toEqual([])
+  })
+})
+
+test('the same corpus again is the same run, and a run that somebody went back from is no base', async () => {
+  await write('a.jsonl', lines(100))
+  const first = await next()
+  expect((await next()).made.plan.run).toBe(first.made.plan.run)
+  await write('b.jsonl', lines(10, 500))
+  const second = await next()
+  await using store = await openStore(place.output)
+  await rollback(store)
+  await write('c.jsonl', lines(10, 700))
+  const third = await next()
+  expect(third.made.plan.base).toBe(first.made.plan.run)
+  expect(second.made.plan.base).toBe(first.made.plan.run)
+  expect(third.embedded).toHaveLength(20)
+})
+
+test('the forecast counts what is taken as it is and says how much of the rest is known', async () => {
+  for (const name of ['a', 'b']) await write(`${name}.jsonl`, lines(300, name.charCodeAt(0) * 1_000))
+  const { made } = await next()
+  const edited = lines(300, 'b'.charCodeAt(0) * 1_000).map((line, i) =>
+    i % 10 === 0 ? { ...line, text: `document ${i} is new` } : line,
+  )
+  await write('b.jsonl', edited)
+  await write('z.jsonl', lines(100, 9_000))
+  await using store = await openStore(place.output)
+  await using corpus = await openCorpus(place.source)
+  const request = { ...PER_SHARD, model: made.plan.recipe.model }
+  const planned = await planRun(corpus, { ...request, base: ids => findBase(store, ids) })
+  const forecast = await forecastReuse(store, corpus.store, planned)
+  expect(forecast).toMatchObject({ base: made.plan.run, why: null, carried: { documents: 300 } })
+  expect(forecast.looked.unchanged / forecast.looked.documents).toBeCloseTo(0.9, 1)
+  expect(forecast.fresh.examples).toEqual(['z.jsonl'])
+  expect(forecast.toEmbed).toBeGreaterThan(90)
+  expect(forecast.toEmbed).toBeLessThan(180)
+
+  const other = await planRun(corpus, {
+    ...request,
+    prompt: 'passage: ',
+    base: ids => findBase(store, ids),
+  })
+  expect(await forecastReuse(store, corpus.store, other)).toMatchObject({
+    base: null,
+    why: 'another recipe than the version before (prompt was "", is "passage: ")',
+    toEmbed: other.head.estimatedDocuments,
+  })
+  await recordPlan(store, planned)
+})

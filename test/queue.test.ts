@@ -127,6 +127,15 @@ test('P-HANDBACK: a worker that must go hands its job to another at once; no sta
   expect(second.events.filter(({ kind }) => kind === 'stalled')).toEqual([])
 })
 
+test('P-HANDBACK: so it does with a job that never notices', async () => {
+  await queue.add(jobs(1))
+  const { consumer, until, events } = await consuming(() => new Promise(() => {}))
+  await until(event => event.kind === 'taken')
+  await consumer.drain(0)
+  expect(events.filter(({ kind }) => kind === 'handed_back')).toHaveLength(1)
+  expect(await queue.counts()).toEqual({ waiting: 1, active: 0, delayed: 0, failed: 0 })
+})
+
 test('a job that nobody of ours wrote is refused for good and never handled', async () => {
   const handled: Job[] = []
   await queue.add([{ output: '/out', run: '../../etc', shard: 0 }])

@@ -45,6 +45,7 @@ export const REQUIREMENTS: readonly Requirement[] = [
     promise:
       'Killed, frozen and told to go, workers lose nothing; emptied, restarted or full, Redis costs time and no document.',
   },
+  { id: 'P-SECRETS', promise: 'No secret stands in any output, log, error, metric, object or key.' },
   { id: 'P-NO-METADATA', promise: 'Link-local addresses, where clouds keep credentials, are no endpoints.' },
   {
     id: 'P-BOUNDED',
@@ -53,6 +54,11 @@ export const REQUIREMENTS: readonly Requirement[] = [
   {
     id: 'P-LIMITS',
     promise: 'A run with limits stops within them and one request per worker, also when Redis is emptied.',
+  },
+  {
+    id: 'P-GC',
+    promise:
+      'Nothing is deleted but by command, nothing that is current, kept or under way, and in an order that may be stopped anywhere.',
   },
   { id: 'P-VERIFY', promise: 'Each kind of damage to a run is found and told apart.' },
   {

@@ -42,19 +42,12 @@ test('P-REUSE: plan, run and status say what is taken over, and another space is
   const plan = await command('plan', '--explain')
   expect(plan.stdout).toMatch(/^embeds +about \d+ of about \d+ documents$/m)
   expect(plan.stdout).toMatch(/^looked up +1 shard of objects or columns that changed.*% of the texts are/m)
-  const other = await command('plan', '--prompt', 'passage: ')
-  expect(other.stdout).toMatch(
-    /^reuse +none: another recipe than the version before \(prompt was "", is "passage: "\)$/m,
-  )
-
   const second = await command('run', '--max-rejects', '5%')
   const row = /^embedded +1, 58 reused of run [a-z2-7]{26}; 2 documents of that run are gone$/m
   expect(second.stdout).toMatch(row)
   const run = /^run +([a-z2-7]{26})/m.exec(second.stdout)?.[1] ?? ''
   const status = await reembed(['status', run, '--output', output])
   expect(status.stdout).toMatch(row)
-  const verified = await reembed(['verify', run, '--output', output])
-  expect(verified).toMatchObject({ code: 0, stdout: expect.stringMatching(row) })
 
   const mixed = await command('run', '--prompt', 'passage: ', '--reuse-from', run)
   expect(mixed.code).toBe(6)

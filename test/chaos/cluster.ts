@@ -27,12 +27,16 @@ export interface ClusterOptions {
   /** What all replicas together compute in a second. */
   readonly textsPerSecond: number
   readonly replicas: number
+  /** Workers know each replica by its own URL; else there is a balancer before them. */
+  readonly listed?: boolean
   readonly workers: number
   readonly concurrency: number
   /** Of the n-th worker process. */
   readonly drainSeconds: (n: number) => number
   /** How a request of a worker to S3 goes wrong. */
   readonly s3Fault?: ((request: S3Request) => S3Fault | undefined) | undefined
+  /** Told every line that a worker process writes. */
+  readonly onLine?: ((worker: number, line: string) => void) | undefined
 }
 
 export interface Cluster extends AsyncDisposable {
@@ -65,8 +69,9 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     Array.from({ length: options.replicas }, () => startReplica(options, computed)),
   )
   for (const replica of replicas) stack.use(replica)
-  const balancer = replicas.length > 1 ? stack.use(await startLoadBalancer({ replicas })) : undefined
-  const endpoint = (balancer ?? replicas[0])?.url ?? ''
+  const urls = replicas.map(({ url }) => url).join(',')
+  const endpoint =
+    options.listed || replicas.length === 1 ? urls : stack.use(await startLoadBalancer({ replicas })).url
 
   let server: LocalRedis = await startRedis()
   stack.defer(() => server[Symbol.asyncDispose]())
@@ -124,6 +129,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     createFleet({
       count: options.workers,
       env,
+      onLine: options.onLine,
       command: n => [
         ...options.command,
         'worker',

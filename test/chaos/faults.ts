@@ -123,19 +123,21 @@ export const fillRedis =
     await untilGoingOn(cluster, wounds)
   }
 
-/** A replica comes back with other weights behind the same address, and after a while with the right ones. */
-export const switchModel: Fault = async ({ replicas, lookout }, wounds, random) => {
-  const replica = pick(replicas, random)
-  if (!replica) return
-  await replica.crash()
-  await replica.start({ sha: FOREIGN })
-  const before = replica.counts.requests
-  const wanted = 1 + Math.floor(4 * random())
-  await lookout.until(() => lookout.published || replica.counts.requests >= before + wanted)
-  wounds.foreignReplies += replica.counts.requests - before
-  await replica.crash()
-  await replica.start({ sha: PLANNED })
-}
+/** A replica comes back with other weights at its address, and after one to `most` replies with the right ones. */
+export const switchModel =
+  (most: number): Fault =>
+  async ({ replicas, lookout }, wounds, random) => {
+    const replica = pick(replicas, random)
+    if (!replica) return
+    await replica.crash()
+    await replica.start({ sha: FOREIGN })
+    const before = replica.counts.requests
+    const wanted = 1 + Math.floor(most * random())
+    await lookout.until(() => lookout.published || replica.counts.requests >= before + wanted)
+    wounds.foreignReplies += replica.counts.requests - before
+    await replica.crash()
+    await replica.start({ sha: PLANNED })
+  }
 
 /** One request to S3 in ten fails, and of one in twenty the reply is lost. */
 export function s3Fault(random: () => number): S3Fault | undefined {

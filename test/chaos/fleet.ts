@@ -8,6 +8,7 @@ export interface FleetOptions {
   readonly env: Readonly<Record<string, string>>
   /** Node's arguments for the n-th process. */
   readonly command: (n: number) => readonly string[]
+  readonly onLine?: ((worker: number, line: string) => void) | undefined
 }
 
 export interface Fleet extends AsyncDisposable {
@@ -25,7 +26,7 @@ export interface Fleet extends AsyncDisposable {
 /** A process that can't start is not started a hundred times a second. */
 const AGAIN_MS = 1_000
 
-export function createFleet({ count, env, command }: FleetOptions): Fleet {
+export function createFleet({ count, env, command, onLine }: FleetOptions): Fleet {
   const workers: WorkerProcess[] = []
   const leaving = new Set<WorkerProcess>()
   const events: LogEvent[] = []
@@ -45,6 +46,7 @@ export function createFleet({ count, env, command }: FleetOptions): Fleet {
     const number = started++
     const worker = startWorkerProcess(number, command(number), env, event => {
       lastLine = event.line
+      onLine?.(number, event.line)
       take(event)
     })
     workers.push(worker)

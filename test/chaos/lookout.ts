@@ -17,7 +17,7 @@ export interface Lookout extends AsyncDisposable {
   readonly seen: ReadonlyMap<number, number>
   readonly published: boolean
   readonly longestGapMs: number
-  /** @throws when nothing moves for two minutes */
+  /** @throws when nothing moves for five minutes */
   until(what: () => boolean): Promise<void>
   /** Resolves when so many shards are there, or the run is published. */
   untilShards(count: number): Promise<void>
@@ -26,7 +26,7 @@ export interface Lookout extends AsyncDisposable {
 }
 
 const LOOK_MS = 100
-const STUCK_MS = 120_000
+const STUCK_MS = 300_000
 
 export function createLookout(
   { run, shards }: { readonly run: string; readonly shards: number },
@@ -55,7 +55,7 @@ export function createLookout(
     published = (await sight.names('versions/')).length > 0
     if (!published && now - movedAt > STUCK_MS)
       failure ??= new Error(
-        `${seen.size} of ${shards} shards of run ${run}, and nothing moved for two minutes`,
+        `${seen.size} of ${shards} shards of run ${run}, and nothing moved for five minutes`,
       )
     const due = [...waiting]
     waiting.clear()

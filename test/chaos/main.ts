@@ -1,8 +1,9 @@
 // npm run chaos -- <scenario...> [--documents N] [--faults N] [--seconds N] [--workers N] [--hold X] [--store folder|s3]
-//                  [--seed N] [--rounds N] [--processes N] [--json]
+//                  [--seed N] [--rounds N] [--processes N] [--log FILE] [--json]
 //
 // Runs each scenario beside a quiet run of the same size and compares the two. Exit code 1 if a promise was broken.
 
+import { appendFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { temporaryFolder } from '../parts/cli.ts'
 import { mulberry32 } from '../parts/random.ts'
@@ -27,6 +28,7 @@ const { values, positionals } = parseArgs({
     store: { type: 'string' },
     seed: { type: 'string', default: '1' },
     rounds: { type: 'string', default: '1000' },
+    log: { type: 'string' },
     processes: { type: 'string', default: '64' },
     json: { type: 'boolean', default: false },
   },
@@ -86,8 +88,9 @@ async function play(
     if (fault) s3Faults += 1
     return fault
   }
+  const onLine = values.log === undefined ? undefined : lineWriter(values.log)
   const hurt = giving(scenario.given(Number(values.hold)), faults, random)
-  const trial = await runTrial({ ...options, ...(scenario.s3Faults && { s3Fault: faulty }) }, hurt)
+  const trial = await runTrial({ ...options, onLine, ...(scenario.s3Faults && { s3Fault: faulty }) }, hurt)
   return rowOf({ name, scenario, faults, s3Faults, trial, calm })
 }
 
@@ -120,4 +123,9 @@ async function race(): Promise<Row[]> {
     )
   }
   return rows
+}
+
+/** What the workers of a hurt run said, each line with the number of its process. */
+function lineWriter(file: string): (worker: number, line: string) => void {
+  return (worker, line) => appendFileSync(file, `${worker} ${line}\n`)
 }

@@ -58,8 +58,13 @@ export function rowOf({ name, scenario, faults, s3Faults, trial, calm }: Played)
   }
   if (wounds.foreignReplies > 0) notes.push(`${wounds.foreignReplies} replies of the other model`)
   if (trial.stalls > 0) notes.push(`${trial.stalls} jobs found without a worker`)
-  if (trial.endedAlone.length > 0) {
-    notes.push(`${trial.endedAlone.length} workers ended by themselves: ${trial.endedAlone[0]}`)
+  // 5: Redis was not there, or gave nothing any more. Whatever started the worker starts another one.
+  const strange = trial.endedAlone.filter(end => !end.startsWith('exit 5:'))
+  if (strange.length > 0) broken.push(`${strange.length} workers ended by themselves: ${strange[0]}`)
+  if (trial.endedAlone.length > strange.length) {
+    notes.push(
+      `${trial.endedAlone.length - strange.length} workers ended, to be started again: ${trial.endedAlone[0]}`,
+    )
   }
   notes.push(
     `longest time without a new shard ${seconds(trial.longestGapMs)}, quiet ${seconds(calm.longestGapMs)}`,

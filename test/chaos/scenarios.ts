@@ -23,9 +23,8 @@ export interface Scenario {
 const FROZEN_SECONDS = 26
 const FULL_SECONDS = 60
 
-/** Of worker processes that are told to leave, every other one has no time for the jobs under way: it hands them back. */
-const DRAIN_SECONDS = [0, 10]
-const drainInTurns = (n: number): number => DRAIN_SECONDS[n % 2] ?? 0
+/** Of worker processes that are told to leave, every other one has little time for the jobs under way: it hands them back. */
+export const drainInTurns = (n: number): number => (n % 2 === 0 ? 1 : 10)
 
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   kill: {
@@ -59,9 +58,9 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
   freeze: {
     about: 'SIGSTOP of a worker until its jobs are another’s, then SIGCONT',
-    documents: 60_000,
+    documents: 120_000,
     faults: 50,
-    seconds: 200,
+    seconds: 400,
     cluster: { workers: 8 },
     given: hold => [faults.freeze(hold * FROZEN_SECONDS)],
   },
@@ -70,7 +69,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     documents: 60_000,
     faults: 200,
     seconds: 200,
-    cluster: { drainSeconds: drainInTurns },
+    // Small jobs: what is handed back can be taken over only where a place for a job becomes free.
+    cluster: { drainSeconds: drainInTurns, documentsPerShard: 25, concurrency: 4 },
     given: () => [faults.sigterm],
   },
   'model-switch': {
@@ -79,7 +79,15 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     faults: 200,
     seconds: 120,
     cluster: { replicas: 3 },
-    given: () => [faults.switchModel],
+    given: () => [faults.switchModel(4)],
+  },
+  'model-switch-list': {
+    about: 'the same, with each replica known by its own URL, so that it can be set aside',
+    documents: 60_000,
+    faults: 20,
+    seconds: 120,
+    cluster: { replicas: 3, listed: true },
+    given: () => [faults.switchModel(1)],
   },
   s3: {
     about: '10 % of the requests to S3 fail, 5 % lose their reply',
@@ -104,7 +112,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
       faults.restartRedis,
       faults.fillRedis((hold * FULL_SECONDS) / 10),
       faults.freeze(hold * FROZEN_SECONDS),
-      faults.switchModel,
+      faults.switchModel(4),
     ],
     s3Faults: true,
   },

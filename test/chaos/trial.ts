@@ -32,7 +32,7 @@ export interface Trial extends Omit<Audit, 'sizes'> {
   readonly shards: number
   /** Computations of documents beyond the first of each. */
   readonly paidAgain: number
-  /** Documents of the shards that faults took out of a worker's hands. */
+  /** Documents of the shards that faults took out of a worker's hands, or that it gave back. */
   readonly underWay: number
   readonly overwritten: number
   /** Jobs that BullMQ found without a worker. */
@@ -74,6 +74,7 @@ export async function runTrial(options: ClusterOptions, hurt: Hurt = async () =>
   }
   if (verified.code !== 0)
     broken.push(`reembed verify: exit code ${verified.code}: ${verified.stderr.trim()}`)
+  const handedBack = fleet.events.flatMap(({ what, shard = -1 }) => (what === 'handed_back' ? [shard] : []))
   return {
     ...found,
     documents: options.documents,
@@ -81,7 +82,7 @@ export async function runTrial(options: ClusterOptions, hurt: Hurt = async () =>
     seconds,
     shards: cluster.shards,
     paidAgain: computed.reduce((sum, times) => sum + Math.max(0, times - 1), 0),
-    underWay: wounds.taken.reduce((sum, shard) => sum + (sizes.get(shard) ?? 0), 0),
+    underWay: [...wounds.taken, ...handedBack].reduce((sum, shard) => sum + (sizes.get(shard) ?? 0), 0),
     overwritten,
     stalls: fleet.events.filter(({ what }) => what === 'stalled').length,
     takeoversMs: takeoversOf(fleet.events),

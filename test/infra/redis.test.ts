@@ -197,6 +197,18 @@ describe('redis.conf and users.acl', () => {
     nobody.disconnect()
   })
 
+  test('a Redis Cluster is refused before any work, not by a MOVED in the middle of it', async () => {
+    await using place = await temporaryFolder()
+    await using server = await startRedisServer(place.path, ['--cluster-enabled', 'yes', '--save', ''])
+    const node = new Redis(server.port)
+    await node.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
+    await expect.poll(() => node.cluster('INFO'), { timeout: 30_000 }).toContain('cluster_state:ok')
+    node.disconnect()
+    const { code, stdout } = await reembed(['doctor', '--redis', `redis://127.0.0.1:${server.port}`])
+    expect(code).toBe(5)
+    expect(stdout).toMatch(/FAIL {2}redis .*is a Cluster.*give a Redis with cluster mode off/)
+  })
+
   test('a Redis that may evict is refused before any work, and doctor says how to mend it', async () => {
     await using place = await temporaryFolder()
     await using server = await startRedisServer(place.path, [

@@ -37,6 +37,7 @@ export interface CorpusFlags extends EndpointFlags, S3Flags, SpendingFlags {
   readonly chunkOverlap?: number
   readonly tokenizer?: string
   readonly prompt: string
+  readonly promptName?: string
   readonly truncate: boolean
   readonly documentsPerShard?: number
   readonly maxRejects: string
@@ -165,6 +166,10 @@ export const corpus: readonly Option[] = [
   ),
   new Option('--carry <field...>', "fields that become columns of the shards, 'lang' or 'year:int32'"),
   new Option('--prompt <text>', "put in front of each document's text, as the model card asks").default(''),
+  new Option(
+    '--prompt-name <name>',
+    'the same by its name in the config_sentence_transformers.json of the model',
+  ),
   new Option('--no-truncate', 'reject documents over the limit of the model instead of cutting them'),
   new Option('--documents-per-shard <n>', 'documents a shard shall have, about').argParser(positive),
   new Option(

@@ -16,6 +16,7 @@ import { type Endpoint, modelOf, openAwake, openEndpoint, settleReference } from
 import { chunkingOf, findTokenizer } from './chunking.ts'
 import { findRun } from './find-run.ts'
 import { note } from './format.ts'
+import { promptOf } from './named-prompt.ts'
 import type { CorpusFlags, RedisFlags } from './options.ts'
 import type { EndpointGiven } from './parts.ts'
 import { limitsOf, priceOf, type Quoted, quoteFrom } from './quoting.ts'
@@ -23,7 +24,7 @@ import { limitsOf, priceOf, type Quoted, quoteFrom } from './quoting.ts'
 /** `output` undefined means a dry run: nothing is written anywhere; `earlier` is where its versions would lie. */
 export async function planFrom(
   corpus: Corpus,
-  flags: CorpusFlags & RedisFlags,
+  wanted: CorpusFlags & RedisFlags,
   given: EndpointGiven,
   output: Store | undefined,
   earlier: Store | undefined = output,
@@ -36,15 +37,16 @@ export async function planFrom(
   }
 > {
   const { url, options } = given
-  const price = await priceOf(flags, given)
-  const limits = limitsOf(flags, price)
+  const price = await priceOf(wanted, given)
+  const limits = limitsOf(wanted, price)
   const onState = (state: string): void => note(`endpoint  ${state}`)
   await using endpoint = await openAwake(
     url,
-    { ...options, truncate: flags.truncate },
-    { redis: flags.redis, onState },
+    { ...options, truncate: wanted.truncate },
+    { redis: wanted.redis, onState },
   )
   const model = modelOf(endpoint)
+  const flags = { ...wanted, prompt: await promptOf(wanted, model) }
   await settlePrompt(endpoint, flags.prompt)
   if (output) {
     if (model.revision === null) {

@@ -228,6 +228,25 @@ Exit codes: ${Object.entries(EXIT)
   option
     .add(
       command(
+        'gc',
+        'Say which runs nobody needs any more, and with --delete remove them. Nothing else ever deletes.',
+        'reembed gc --keep 3 --output ./vectors',
+      ),
+      [
+        ...option.output,
+        ...option.s3,
+        new Option('--keep <n>', 'published runs that stay, the current one included')
+          .default(3)
+          .argParser(option.positive),
+        new Option('--delete', 'do it'),
+        option.json,
+      ],
+    )
+    .action(async options => (await import('./commands/gc.ts')).gc(options))
+
+  option
+    .add(
+      command(
         'current',
         'The published version that readers shall use.',
         'reembed current --output ./vectors',

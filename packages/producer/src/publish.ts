@@ -8,6 +8,7 @@ import {
   ReembedError,
   readCurrent,
   readManifest,
+  readRunState,
   readVersions,
   type Store,
   sha256,
@@ -61,10 +62,18 @@ export async function rollback(store: Store, run?: string): Promise<PublishOutco
   if (manifest === undefined) {
     throw new ReembedError(
       'RUN_UNKNOWN',
-      `run ${target} in ${store.url} is not finished: only a finished run can be published`,
+      `run ${target} in ${store.url} is not finished, or was removed: only a finished run can be published`,
     )
   }
-  return publishAs(store, manifest, await takeSeq(store, target))
+  // Who removes runs says so first and then looks at these places: one of the two sees the other.
+  const seq = await takeSeq(store, target)
+  if ((await readRunState(store, target)) === 'removed') {
+    throw new ReembedError(
+      'RUN_UNKNOWN',
+      `run ${target} in ${store.url} is being removed: go back to another`,
+    )
+  }
+  return publishAs(store, manifest, seq)
 }
 
 async function runBefore(store: Store): Promise<string> {

@@ -19,8 +19,8 @@ import { type PublishOutcome, publish } from './publish.ts'
 export type SweepOutcome =
   | { readonly run: string; readonly status: 'running'; readonly missing: number; readonly added: number }
   | { readonly run: string; readonly status: 'finished'; readonly publish: PublishOutcome }
-  /** Somebody has paused or cancelled it. */
-  | { readonly run: string; readonly status: 'paused' | 'cancelled' }
+  /** Somebody has paused or cancelled it, or removes it. */
+  | { readonly run: string; readonly status: 'paused' | 'cancelled' | 'removed' }
   | { readonly run: string; readonly status: 'broken'; readonly error: unknown }
 
 export interface Sweeper {

@@ -7,7 +7,8 @@ import { getJson, putJson } from './json.ts'
 import { controlKey, controlPrefix } from './names.ts'
 import type { Store } from './store/store.ts'
 
-export type RunState = 'running' | 'paused' | 'cancelled'
+/** A run that `reembed gc` removes is `removed` from before its first object goes until the last one is gone. */
+export type RunState = 'running' | 'paused' | 'cancelled' | 'removed'
 
 /** What a run may use of its endpoint, all its workers together. */
 export interface RunLimits {
@@ -40,12 +41,18 @@ export async function readRunWord(store: Store, run: string): Promise<RunWord> {
 /**
  * Says it, unless it was the last thing said. Returns what held before.
  * @param said limits that hold from now on; those that held, if not given
+ * @throws ReembedError RUN_STOPPED for a run that is being removed
  */
 export async function setRunState(
   store: Store,
   run: string,
   state: RunState,
-  said: { readonly limits?: RunLimits | undefined; readonly spent?: string | undefined } = {},
+  said: {
+    readonly limits?: RunLimits | undefined
+    readonly spent?: string | undefined
+    /** Only for who removes it: it is needed after all. */
+    readonly spared?: boolean
+  } = {},
 ): Promise<RunState> {
   while (true) {
     const last = await newest(store, run)
@@ -54,6 +61,12 @@ export async function setRunState(
     const isSaid =
       before === state && last?.maxTokens === maxTokens && last?.maxEndpointSeconds === maxEndpointSeconds
     if (isSaid) return before
+    if (before === 'removed' && !said.spared) {
+      throw new ReembedError(
+        'RUN_STOPPED',
+        `run ${run} in ${store.url} is being removed: \`reembed gc --delete\` ends that, then it can be made anew`,
+      )
+    }
     const number = (last?.number ?? 0) + 1
     const word = { format: 1, number, state, maxTokens, maxEndpointSeconds, spent: said.spent }
     if ((await putJson(store, controlKey(run, number), word)) === 'created') return before
@@ -69,4 +82,4 @@ async function newest(store: Store, run: string): Promise<Word | undefined> {
   return undefined
 }
 
-const STATES: readonly RunState[] = ['running', 'paused', 'cancelled']
+const STATES: readonly RunState[] = ['running', 'paused', 'cancelled', 'removed']

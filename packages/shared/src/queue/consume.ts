@@ -67,6 +67,8 @@ const MAX_STALLS = 8
 const NOTE_MS = 500
 /** How long handing jobs back may take once the grace period is over. */
 const HAND_BACK_MS = 3_000
+/** What a job may take of it to notice: opening an endpoint or a store does not look at the signal. */
+const NOTICE_MS = 500
 const WATCH_MS = 5_000
 const STUCK_MS = 60_000
 /** BullMQ's list of jobs that wait. */
@@ -134,7 +136,7 @@ export async function consume(
       }
       const taken = job
       const trace = { carried: bull.opts.telemetry?.metadata, attempt: bull.attemptsMade + 1 }
-      await tracedAttempt(taken, trace, () => handle(taken, context))
+      await tracedAttempt(taken, trace, () => unlessLeft(handle(taken, context), handBack.signal))
       done = true
       onEvent({ kind: 'done', job })
     } catch (error) {
@@ -231,5 +233,22 @@ export async function consume(
     },
     drain: graceMs => (drained ??= drain(graceMs)),
     [Symbol.asyncDispose]: () => (drained ??= drain(0)),
+  }
+}
+
+/** The outcome of `handled`; a worker that must go leaves a job behind that does not end by itself. */
+async function unlessLeft(handled: Promise<void>, leaving: AbortSignal): Promise<void> {
+  const left = Promise.withResolvers<never>()
+  let timer: NodeJS.Timeout | undefined
+  const leave = (): void => {
+    timer = setTimeout(() => left.reject(leaving.reason), NOTICE_MS)
+  }
+  leaving.addEventListener('abort', leave, { once: true })
+  if (leaving.aborted) leave()
+  try {
+    await Promise.race([handled, left.promise])
+  } finally {
+    clearTimeout(timer)
+    leaving.removeEventListener('abort', leave)
   }
 }

@@ -150,6 +150,13 @@ function parseInfo(info: string, where: string): RedisFacts {
       `Redis at ${where} is version ${version}: BullMQ needs ${OLDEST.join('.')} or newer`,
     )
   }
+  // Dragonfly calls its one process a cluster where it emulates one, as BullMQ recommends there.
+  if (facts.get('redis_mode') === 'cluster' && !facts.has('dragonfly_version')) {
+    throw new ReembedError(
+      'REDIS_UNFIT',
+      `Redis at ${where} is a Cluster, of which reembed would use one node, since its keys lie in one slot: give a Redis with cluster mode off, or the primary of a Sentinel`,
+    )
+  }
   return {
     version: facts.has('valkey_version') ? `valkey ${facts.get('valkey_version')}` : version,
     evictionPolicy: facts.get('maxmemory_policy') ?? 'unknown',

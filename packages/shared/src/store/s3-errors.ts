@@ -6,7 +6,7 @@ import { codeOf, ReembedError } from '../errors.ts'
 /** The call that failed. */
 export interface S3Call {
   /** The right it needs. */
-  readonly action: 's3:GetObject' | 's3:ListBucket' | 's3:PutObject'
+  readonly action: 's3:GetObject' | 's3:ListBucket' | 's3:PutObject' | 's3:DeleteObject'
   readonly bucket: string
   /** What it was for, as s3://bucket/key. */
   readonly url: string

@@ -227,7 +227,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
 }
 
 /** The client, and the store's name for messages. */
-function createClient(options: S3Options): { client: S3Client; place: string } {
+export function createClient(options: S3Options): { client: S3Client; place: string } {
   const { connections = 64, connectTimeoutMs = 5_000, idleTimeoutMs = 30_000 } = options
   const env = process.env
   const endpoint = endpointOf(options.endpoint || env.AWS_ENDPOINT_URL_S3 || env.AWS_ENDPOINT_URL)
@@ -262,7 +262,7 @@ const nothing = (): void => {}
 /** What matters is thrown; the SDK would write to the console. */
 const SILENT = { trace: nothing, debug: nothing, info: nothing, warn: nothing, error: nothing }
 
-const sending = (signal: AbortSignal | undefined): { abortSignal?: AbortSignal } =>
+export const sending = (signal: AbortSignal | undefined): { abortSignal?: AbortSignal } =>
   signal ? { abortSignal: signal } : {}
 
 /** Etags are kept without their quotes. */

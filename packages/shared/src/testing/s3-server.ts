@@ -13,7 +13,7 @@ import { checkBody, checkSignature, Refusal } from './s3-signature.ts'
 export interface S3Request {
   /** 0 for the first request that the server got. */
   readonly index: number
-  readonly operation: 'PutObject' | 'GetObject' | 'HeadObject' | 'ListObjectsV2' | 'other'
+  readonly operation: 'PutObject' | 'GetObject' | 'HeadObject' | 'DeleteObject' | 'ListObjectsV2' | 'other'
   readonly bucket: string
   readonly key: string
   readonly query: URLSearchParams
@@ -107,6 +107,10 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
       case 'PutObject':
         response.setHeader('etag', put(bucket, key, request, sent).etag)
         return Buffer.alloc(0)
+      case 'DeleteObject':
+        bucket.remove(key)
+        response.statusCode = 204
+        return Buffer.alloc(0)
       case 'ListObjectsV2':
         response.setHeader('content-type', 'application/xml')
         return Buffer.from(listXml(name, bucket, query, pageSize))
@@ -197,6 +201,7 @@ const OPERATIONS: Record<string, S3Request['operation']> = {
   PUT: 'PutObject',
   GET: 'GetObject',
   HEAD: 'HeadObject',
+  DELETE: 'DeleteObject',
 }
 
 /** 'x-id' only names the operation; any other parameter asks for something else than the object. */

@@ -1,0 +1,40 @@
+import { findGarbage, removeRun, spareRun } from '@reembed/producer'
+import { openEraser } from '@reembed/shared'
+import { bytes, count, counted, note, print } from '../format.ts'
+import type { JsonFlag, OutputFlags } from '../options.ts'
+import { absolute, openFinished, s3OptionsOf } from '../parts.ts'
+
+type Flags = OutputFlags & JsonFlag & { readonly keep: number; readonly delete?: boolean }
+
+/** `reembed gc`: says which runs nobody needs any more; with --delete removes them. */
+export async function gc(flags: Flags): Promise<void> {
+  await using store = await openFinished(flags)
+  const { kept, removable } = await findGarbage(store, flags.keep)
+  const removed: string[] = []
+  if (flags.delete) {
+    for (const { run } of kept) await spareRun(store, run)
+    await using eraser = await openEraser(absolute(flags.output), { s3: s3OptionsOf(flags) })
+    for (const { run, objects } of removable) {
+      if (await removeRun(store, eraser, run, { keep: flags.keep })) removed.push(run)
+      else note(`run ${run} is needed after all, and stays`)
+      note(`${removed.length} of ${removable.length} runs removed, ${counted(objects, 'object')} of the last`)
+    }
+  }
+  const total = removable.reduce((sum, one) => sum + one.bytes, 0)
+  const did = (run: string): string =>
+    removed.includes(run) ? 'removed' : flags.delete ? 'spared ' : 'would go'
+  print(
+    flags.json,
+    { deleted: flags.delete === true, kept, removable, removed, bytes: total },
+    [
+      ...kept.map(({ run, why }) => `stays     ${run}  ${why}`),
+      ...removable.map(
+        ({ run, why, objects, bytes: size }) =>
+          `${did(run).padEnd(8)}  ${run}  ${why}; ${counted(objects, 'object')}, ${bytes(size)}`,
+      ),
+      removable.length === 0
+        ? 'nothing to remove'
+        : `${count(removable.length)} of ${counted(kept.length + removable.length, 'run')}, ${bytes(total)}${flags.delete ? '' : ': --delete removes them'}`,
+    ].join('\n'),
+  )
+}

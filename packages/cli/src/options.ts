@@ -44,6 +44,10 @@ export interface CorpusFlags extends EndpointFlags, S3Flags, SpendingFlags {
   readonly dimensions?: number
   readonly dtype?: Dtype
   readonly includeText?: boolean
+  readonly gate?: readonly string[]
+  readonly gateQueries?: string
+  readonly gateQrels?: string
+  readonly queryPrompt?: string
   readonly arrowSchema?: boolean
   readonly reuse: boolean
   readonly reuseFrom?: string
@@ -255,6 +259,22 @@ export const limits: readonly Option[] = [
   ).argParser(positive),
 ]
 
+export const queryPrompt: Option = new Option(
+  '--query-prompt <text>',
+  'put in front of queries, as the model card asks (search: that of the run, if none)',
+).default('')
+
+/** What a run must show before it is published. */
+export const gates: readonly Option[] = [
+  new Option(
+    '--gate <gate...>',
+    "hold back publishing unless: 'recall@10 drop 0.02', 'ndcg@10 min 0.4', 'overlap@10 min 0.3', 'rows drop 5%', 'rejects max 1%'",
+  ),
+  new Option('--gate-queries <file>', 'JSONL of queries (id or _id, text) that recall and ndcg gates go by'),
+  new Option('--gate-qrels <file>', 'their judgements: TSV of query-id, corpus-id, score'),
+  queryPrompt,
+]
+
 /** What a run may cost. */
 export const spending: readonly Option[] = [...price, ...limits]
 
@@ -317,7 +337,10 @@ export const deploy: readonly Option[] = [
     new Option('--instance <instance>', 'hardware, as `reembed endpoint price` lists it: nvidia-a10g-x1'),
   ),
   new Option('--region <region>', 'where').default('aws/us-east-1'),
-  new Option('--revision <revision>', 'commit of the model; its newest if none'),
+  new Option(
+    '--revision <revision>',
+    'commit, branch or tag of the model: what it stands at now is kept; main if none',
+  ),
   new Option('--cpu', 'the instance has no GPU'),
   new Option('--max <n>', 'replicas at most').default(1).argParser(positive),
   new Option('--sleep-minutes <n>', 'without requests, 15 at least').default(15).argParser(positive),

@@ -128,6 +128,13 @@ export async function requireEndpoint(flags: EndpointFlags): Promise<EndpointGiv
   )
 }
 
+/** Whether an endpoint was named, and an hf: one is there; wakes nothing. @throws ReembedError */
+export async function checkEndpoint(flags: EndpointFlags): Promise<void> {
+  const name = flags.endpoint === undefined ? undefined : parseHfName(flags.endpoint)
+  if (name) await openHf().read(name)
+  else await requireEndpoint(flags)
+}
+
 /** The management API with the token of this process. REEMBED_HF_API names another than Hugging Face's own. */
 export const openHf = (): Hf =>
   createHf({

@@ -16,6 +16,7 @@ import { type Endpoint, modelOf, openAwake, openEndpoint, settleReference } from
 import { chunkingOf, findTokenizer } from './chunking.ts'
 import { findRun } from './find-run.ts'
 import { note } from './format.ts'
+import { gatingOf, keepQueries } from './gating.ts'
 import { promptOf } from './named-prompt.ts'
 import type { CorpusFlags, RedisFlags } from './options.ts'
 import type { EndpointGiven } from './parts.ts'
@@ -39,6 +40,7 @@ export async function planFrom(
   const { url, options } = given
   const price = await priceOf(wanted, given)
   const limits = limitsOf(wanted, price)
+  const gating = await gatingOf(wanted)
   const onState = (state: string): void => note(`endpoint  ${state}`)
   await using endpoint = await openAwake(
     url,
@@ -91,7 +93,10 @@ export async function planFrom(
     probe: output === undefined || price !== undefined,
     given,
   })
-  return { ...planned, head: { ...planned.head, quote: quoted.quote }, maxInputLength, limits, quoted, reuse }
+  if (output) await keepQueries(output, planned.head.run, gating, endpoint, planned.head.recipe)
+  const { queries: _, ...gates } = gating
+  const head = { ...planned.head, ...gates, quote: quoted.quote }
+  return { ...planned, head, maxInputLength, limits, quoted, reuse }
 }
 
 async function baseOf(store: Store, { reuseFrom }: CorpusFlags, ids: RecipeIds): Promise<BaseFound> {

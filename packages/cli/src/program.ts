@@ -56,6 +56,7 @@ Exit codes: ${Object.entries(EXIT)
         ...option.worker,
         ...option.s3,
         ...option.spending,
+        ...option.gates,
         option.whenDone,
         option.json,
       ],
@@ -88,6 +89,7 @@ Exit codes: ${Object.entries(EXIT)
         ...option.redis,
         ...option.s3,
         ...option.spending,
+        ...option.gates,
         option.json,
       ],
     )
@@ -186,6 +188,31 @@ Exit codes: ${Object.entries(EXIT)
   option
     .add(
       command(
+        'diff',
+        'Two finished runs beside each other: documents, neighbours in each space, health.',
+        'reembed diff k2jq7x m4wz2a --output ./vectors',
+      )
+        .argument('<a>', 'run id, or its first letters; or current')
+        .argument('<b>', 'the other'),
+      [
+        ...option.output,
+        ...option.s3,
+        new Option('-k, --top <n>', 'how many nearest documents').default(10).argParser(option.positive),
+        new Option('--queries <n>', 'documents whose neighbours are compared')
+          .default(200)
+          .argParser(option.positive),
+        new Option('--documents <n>', 'look for neighbours among so many documents at most')
+          .default(20_000)
+          .argParser(option.positive),
+        new Option('--vectors', 'the same vectors are expected: refused across spaces'),
+        option.json,
+      ],
+    )
+    .action(async (a, b, options) => (await import('./commands/diff.ts')).diff(a, b, options))
+
+  option
+    .add(
+      command(
         'retry',
         'Embed what the model refused in a finished run once more, as a new run; all else is reused.',
         'reembed retry k2jq7x --rejects --output ./vectors --endpoint http://tei:8080',
@@ -268,7 +295,7 @@ Exit codes: ${Object.entries(EXIT)
         ...option.s3,
         new Option('-k, --top <n>', 'how many documents').default(10).argParser(option.positive),
         new Option('--run <run>', 'search this run instead of the current version'),
-        new Option('--query-prompt <text>', 'put in front of the query, as the model card asks').default(''),
+        option.queryPrompt,
         new Option('--no-show-text', 'print ids alone, do not look the texts up in the corpus'),
         option.json,
       ],
@@ -432,6 +459,7 @@ Exit codes: ${Object.entries(EXIT)
     ...option.redis,
     ...option.s3,
     ...option.spending,
+    ...option.gates,
   ]
   option
     .add(

@@ -72,7 +72,15 @@ export async function sweepOutputs({
 function report(outcome: SweepOutcome, log: Logger): void {
   const { run, status } = outcome
   if (status === 'broken') log.error({ run }, `run cannot be finished: ${messageOf(outcome.error)}`)
-  else if (status === 'finished') log.info({ run, publish: outcome.publish.status }, 'run finished')
+  else if (status === 'finished')
+    log.info(
+      {
+        run,
+        publish: outcome.publish.status,
+        ...(outcome.publish.status === 'held' && { reason: outcome.publish.reason }),
+      },
+      'run finished',
+    )
   else if (status === 'running' && outcome.added > 0)
     log.info({ run, missing: outcome.missing }, 'missing shards queued again')
 }

@@ -81,6 +81,7 @@ export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): 
     source,
     model: recipe.model,
     prompt: recipe.prompt,
+    queryPrompt: plan.queryPrompt,
     fields: recipe.fields,
     dtype: recipe.dtype,
     cutFrom: recipe.cutFrom,

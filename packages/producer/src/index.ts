@@ -1,6 +1,8 @@
 // The whole public surface of @reembed/producer; every other file is private to the package.
 
 export { type Audit, createAudit, type LocatedReject } from './audit.ts'
+export { type JudgedQuery, putQueries, type QueryVector } from './compare/evaluate.ts'
+export { type CompareOptions, type Comparison, compareRuns, type Health } from './compare/runs.ts'
 export { type Corpus, type OpenCorpusOptions, openCorpus } from './corpus.ts'
 export { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
 export { type Estimate, estimateTotal } from './estimate/estimate.ts'
@@ -8,11 +10,19 @@ export { type QuoteOptions, quoteRun } from './estimate/quote.ts'
 export { type InputSample, sampleInputs } from './estimate/sample-inputs.ts'
 export { finalize } from './finalize.ts'
 export { forecastReuse, type ReuseForecast, type Share } from './forecast.ts'
+export { type Gate, judge, needsQueries, parseGate, type Verdict } from './gates.ts'
 export { findGarbage, type Garbage, removeRun, spareRun } from './gc.ts'
 export { type HookKind, type Hooks, type HooksOptions, serveHooks } from './hooks.ts'
 export { type PlanRequest, planRun, type SurveyedRun } from './plan.ts'
 export { type Preview, previewRun } from './preview.ts'
-export { DEFAULT_MAX_REJECTS, type PublishOutcome, publish, rejectsAllowed, rollback } from './publish.ts'
+export {
+  DEFAULT_MAX_REJECTS,
+  type PublishOutcome,
+  publish,
+  publishDespite,
+  rejectsAllowed,
+  rollback,
+} from './publish.ts'
 export { type PlannedRun, recordPlan } from './record.ts'
 export { planRetry } from './retry.ts'
 export { type BaseFound, findBase, type RecipeIds, requireBase } from './reuse.ts'

@@ -4,6 +4,7 @@
 import {
   canonical,
   type Manifest,
+  type Plan,
   putVersion,
   ReembedError,
   readCurrent,
@@ -16,12 +17,14 @@ import {
   type Version,
 } from '@reembed/shared'
 
+import { judge } from './gates.ts'
+
 export type PublishOutcome =
   | { readonly status: 'published' | 'already_current'; readonly version: Version }
   /** A newer run was published meanwhile. */
   | { readonly status: 'superseded'; readonly by: Version }
   /** Finished and balanced, but somebody must look first. */
-  | { readonly status: 'held'; readonly reason: string }
+  | { readonly status: 'held'; readonly by: 'rejects' | 'gates'; readonly reason: string }
 
 /** How many rejects a run may have and still be published: a count ('20') or a share of its documents ('1%'). */
 export type RejectLimit = string
@@ -38,16 +41,51 @@ export function rejectsAllowed(limit: RejectLimit, documents: number): number {
 export async function publish(
   store: Store,
   manifest: Manifest,
-  { maxRejects = DEFAULT_MAX_REJECTS }: { readonly maxRejects?: RejectLimit } = {},
+  { maxRejects = DEFAULT_MAX_REJECTS, ...plan }: PublishConditions = {},
 ): Promise<PublishOutcome> {
+  const current = await readCurrent(store)
+  if (current?.run === manifest.run) return { status: 'already_current', version: current }
+  if (current && current.seq >= manifest.seq) return { status: 'superseded', by: current }
+  const [objection] = await objections(store, manifest, { maxRejects, ...plan }, current)
+  return objection ? { status: 'held', ...objection } : publishAs(store, manifest, manifest.seq)
+}
+
+/** What speaks against publishing a finished run. */
+async function objections(
+  store: Store,
+  manifest: Manifest,
+  { maxRejects = DEFAULT_MAX_REJECTS, ...plan }: PublishConditions,
+  current: Version | undefined,
+): Promise<{ by: 'rejects' | 'gates'; reason: string }[]> {
   const { documents, rejects } = manifest.totals
+  const found: { by: 'rejects' | 'gates'; reason: string }[] = []
   if (rejects > rejectsAllowed(maxRejects, documents)) {
-    return {
-      status: 'held',
+    found.push({
+      by: 'rejects',
       reason: `${rejects} of ${documents} documents were rejected, allowed are ${maxRejects}: see runs/${manifest.run}/rejects.jsonl, then publish with a higher --max-rejects`,
-    }
+    })
   }
-  return publishAs(store, manifest, manifest.seq)
+  const failed = (await judge(store, plan, manifest, current?.run)).filter(({ passed }) => !passed)
+  if (failed.length > 0) {
+    const reason = failed.map(({ gate, sentence }) => `gate '${gate}': ${sentence}`).join('; ')
+    found.push({ by: 'gates', reason })
+  }
+  return found
+}
+
+export interface PublishConditions extends Pick<Plan, 'gates' | 'evaluation'> {
+  readonly maxRejects?: RejectLimit
+}
+
+/** Publishes a finished run whatever speaks against it, and writes down what does. */
+export async function publishDespite(store: Store, manifest: Manifest, plan: Plan): Promise<PublishOutcome> {
+  const current = await readCurrent(store)
+  if (current?.run === manifest.run) return { status: 'already_current', version: current }
+  const despite = (await objections(store, manifest, plan, current)).map(({ reason }) => reason)
+  if (current && current.seq >= manifest.seq)
+    despite.push(`version ${current.version} is of a newer run, or was gone back to`)
+  if (despite.length === 0) return publishAs(store, manifest, manifest.seq)
+  return publishAs(store, manifest, await takeSeq(store, manifest.run), despite)
 }
 
 /**
@@ -90,7 +128,12 @@ async function runBefore(store: Store): Promise<string> {
   )
 }
 
-async function publishAs(store: Store, manifest: Manifest, seq: number): Promise<PublishOutcome> {
+async function publishAs(
+  store: Store,
+  manifest: Manifest,
+  seq: number,
+  despite?: readonly string[],
+): Promise<PublishOutcome> {
   const { run } = manifest
   while (true) {
     const current = await readCurrent(store)
@@ -101,6 +144,7 @@ async function publishAs(store: Store, manifest: Manifest, seq: number): Promise
       run,
       seq,
       manifestSha256: sha256(canonical(manifest)),
+      ...(despite && { despite }),
     }
     if ((await putVersion(store, version)) === 'created') return { status: 'published', version }
   }

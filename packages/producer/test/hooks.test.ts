@@ -57,6 +57,21 @@ test('each sender is believed when it shows the secret in its own way', async ()
   }
 })
 
+test("a signature that MLflow's own code makes is taken (mlflow 3.17.2, mlflow/webhooks/delivery.py)", async () => {
+  const hooks = await serveHooks({ listen: '0', secret, onHook: () => {}, now: () => 1_795_000_000_000 })
+  const reply = await fetch(`${hooks.url}/hooks/mlflow`, {
+    method: 'POST',
+    headers: {
+      'X-MLflow-Delivery-Id': 'delivery-1',
+      'X-MLflow-Timestamp': '1795000000',
+      'X-MLflow-Signature': 'v1,/LhtTeTqk2A3gsD0I5URf76FwiX9W3Y9vgqveK6LMLc=',
+    },
+    body: '{"entity":"model_version_alias","action":"created"}',
+  })
+  await hooks[Symbol.asyncDispose]()
+  expect(reply.status).toBe(202)
+})
+
 test('without the secret, with a part of it, with another or with an old signature nothing is looked at', async () => {
   await using hooks = await open()
   const refused = [

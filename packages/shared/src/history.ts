@@ -13,6 +13,8 @@ export interface Version {
   /** Grows with every version, a rollback included; a late old run can so never come back by itself. */
   readonly seq: number
   readonly manifestSha256: string
+  /** Set where a person published it although this spoke against it. */
+  readonly despite?: readonly string[] | undefined
 }
 
 export interface SeqEntry {

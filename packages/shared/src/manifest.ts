@@ -30,8 +30,10 @@ export interface Manifest {
   readonly recipeId: string
   readonly source: string
   readonly model: ModelIdentity
-  /** What a query must be prefixed with is the user's business; this is what documents were prefixed with. */
+  /** What documents were prefixed with. */
   readonly prompt: string
+  /** What queries are prefixed with, where the plan was told. */
+  readonly queryPrompt?: string | undefined
   readonly fields: FieldMapping | null
   /** See Recipe. Manifests of before there was a choice do not say: then it is float32, uncut. */
   readonly dtype?: Dtype | undefined

@@ -14,6 +14,14 @@ export const manifestSegmentKey = (run: string, segment: number): string =>
 export const rejectsKey = (run: string, segment = 0): string =>
   `runs/${run}/rejects${segment === 0 ? '' : `-${digits(segment, 5)}`}.jsonl`
 
+/** `runs/<run>/queries.json.gz`: the user's queries as the run's model embeds them, where it has gates that need them. */
+export const queriesKey = (run: string): string => `runs/${run}/queries.json.gz`
+
+/** `runs/<run>/gates-<run that it would replace, or none>.json`: what its gates said. */
+export const gatesKey = (run: string, against: string | undefined): string =>
+  `${gatesPrefix(run)}${against ?? 'none'}.json`
+export const gatesPrefix = (run: string): string => `runs/${run}/gates-`
+
 /** `runs/<run>/control/<10^20 - 1 - n>.json`: the newest word about a run is the first key of a LIST. */
 export const controlKey = (run: string, number: number): string =>
   `${controlPrefix(run)}${inverted(number)}.json`

@@ -54,6 +54,12 @@ export interface Plan {
   readonly retries?: string | undefined
   /** How many rejects the run may have and still be published by itself: '20' or '1%'. Not part of the run's id. */
   readonly maxRejects: string
+  /** What it must show to be published by itself, a line each. Not part of its id, and neither is what follows. */
+  readonly gates?: readonly string[] | undefined
+  /** The queries and judgements that gates go by: their hash, and how many queries. */
+  readonly evaluation?: { readonly sha256: string; readonly queries: number } | undefined
+  /** Put in front of queries, as the model card asks. */
+  readonly queryPrompt?: string | undefined
   /** What the run was said to take when it was planned. Not part of its id. */
   readonly quote?: Quote | undefined
 }

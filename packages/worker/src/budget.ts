@@ -73,6 +73,8 @@ interface JobSums {
   used: number
   /** What requests that were not answered yet may come to. */
   underWay: number
+  /** Resolves when the next request was answered. */
+  answered: PromiseWithResolvers<void>
 }
 
 function createRunBudget(ledger: Ledger, worker: string, store: Store, plan: Plan): RunBudget {
@@ -130,10 +132,15 @@ function createRunBudget(ledger: Ledger, worker: string, store: Store, plan: Pla
   function meter(job: JobSums, limits: RunLimits, endpoint: Endpoint): Endpoint['request'] {
     return async (texts, ...rest) => {
       const characters = texts.reduce((sum, text) => sum + text.length, 0)
-      const estimate = characters / charsPerToken
+      // Whole numbers, so that what is taken off again leaves nothing.
+      const guess = (): number => Math.ceil(characters / charsPerToken)
+      const beyond = (): number => Math.max(0, job.used + job.underWay + guess() - job.room - job.asked)
+      // What is under way may turn out to be less: more room is asked for only when that is known.
+      while (beyond() > 0 && job.underWay > 0) await job.answered.promise
+      const wanted = beyond()
+      const estimate = guess()
       job.underWay += estimate
       try {
-        const wanted = Math.max(0, job.used + job.underWay - job.room - job.asked)
         if (wanted > 0 || limits.maxEndpointSeconds !== undefined) await ask(job, wanted, limits)
         const outcome = await endpoint.request(texts, ...rest)
         if (outcome.kind === 'ok') {
@@ -143,13 +150,21 @@ function createRunBudget(ledger: Ledger, worker: string, store: Store, plan: Pla
         return outcome
       } finally {
         job.underWay -= estimate
+        job.answered.resolve()
+        job.answered = Promise.withResolvers()
       }
     }
   }
 
   return {
     async begin(limits) {
-      const job: JobSums = { room: 0, asked: 0, used: 0, underWay: 0 }
+      const job: JobSums = {
+        room: 0,
+        asked: 0,
+        used: 0,
+        underWay: 0,
+        answered: Promise.withResolvers(),
+      }
       jobs.add(job)
       beat ??= setInterval(() => enter(0, {}).catch(() => {}), BEAT_MS).unref()
       const end = async (): Promise<void> => {

@@ -33,6 +33,7 @@ export {
   type HfState,
   parseHfName,
 } from './hf/api.ts'
+export { HUB, type HubOptions, resolveCommit } from './hf/hub.ts'
 export { untilChanged, untilRunning, type WaitOptions } from './hf/state.ts'
 export {
   assertSameModel,

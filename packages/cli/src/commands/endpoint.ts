@@ -1,5 +1,5 @@
 import { ReembedError } from '@reembed/shared'
-import { type HfEndpoint, type HfName, parseHfName, untilRunning } from '@reembed/worker'
+import { type HfEndpoint, type HfName, parseHfName, resolveCommit, untilRunning } from '@reembed/worker'
 import { facts, note, print } from '../format.ts'
 import type { JsonFlag } from '../options.ts'
 import { noteState, openHf } from '../parts.ts'
@@ -24,7 +24,12 @@ interface ScaleFlags {
 /** `reembed endpoint deploy` */
 export async function deploy(model: string, flags: DeployFlags): Promise<void> {
   const name = nameOf(flags.as)
-  const { instance, region, revision, max, sleepMinutes } = flags
+  const { instance, region, max, sleepMinutes } = flags
+  // A commit, so that what it serves does not change with the next push, and a run can name it.
+  const revision = await resolveCommit(model, flags.revision, {
+    token: process.env.HF_TOKEN,
+    url: process.env.HF_ENDPOINT,
+  })
   const accelerator = flags.cpu ? 'cpu' : 'gpu'
   const made = await openHf().deploy({
     ...name,
@@ -37,7 +42,7 @@ export async function deploy(model: string, flags: DeployFlags): Promise<void> {
     sleepMinutes,
   })
   note(
-    `endpoint  ${flags.as} ${made.state} on ${made.instance}, sleeps after ${sleepMinutes} minutes without requests`,
+    `endpoint  ${flags.as} ${made.state} with ${model}@${revision} on ${made.instance}, sleeps after ${sleepMinutes} minutes without requests`,
   )
   if (flags.wait) await wait(flags.as)
 }

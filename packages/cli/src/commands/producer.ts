@@ -22,14 +22,7 @@ import { exportProducer, type ProducerMetrics } from '../exporter/producer.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
 import type { MetricsFlags } from '../options.ts'
-import {
-  absolute,
-  type EndpointGiven,
-  openOutput,
-  requireEndpoint,
-  requireRedis,
-  s3OptionsOf,
-} from '../parts.ts'
+import { absolute, checkEndpoint, openOutput, requireEndpoint, requireRedis, s3OptionsOf } from '../parts.ts'
 import { type FleetFlags, planTick } from '../planning-tick.ts'
 import { sweepOutputs } from '../sweeping.ts'
 import { describeLook } from './schedule.ts'
@@ -44,7 +37,7 @@ export async function producer(
   self: Command,
 ): Promise<void> {
   const schedules = schedulesOf(await requireConfigFile(self))
-  const endpoint = await requireEndpoint(flags)
+  await checkEndpoint(flags)
   const redis = requireRedis(flags)
   const log = openLog({ level: process.env.REEMBED_LOG ?? 'info' })
   await using stack = new AsyncDisposableStack()
@@ -74,7 +67,7 @@ export async function producer(
     log.info({ url: hooks.url }, 'hooks taken')
   }
   log.info({ schedules: schedules.map(({ name }) => name), output: store.url }, 'producer started')
-  const parts: Parts = { flags, endpoint, store, queue, log, metrics, signal }
+  const parts: Parts = { flags, store, queue, log, metrics, signal }
   await Promise.all([
     lookAt(calendars, parts),
     obey(hooked, parts),
@@ -92,7 +85,6 @@ export async function producer(
 
 interface Parts {
   readonly flags: FleetFlags
-  readonly endpoint: EndpointGiven
   readonly store: Store
   readonly queue: Queue
   readonly log: Logger
@@ -102,13 +94,15 @@ interface Parts {
 
 async function lookAt(
   schedules: readonly { readonly schedule: Schedule; readonly calendar: Calendar }[],
-  { flags, endpoint, store, queue, log, metrics, signal }: Parts,
+  { flags, store, queue, log, metrics, signal }: Parts,
 ): Promise<void> {
   while (!signal.aborted) {
     for (const { schedule } of schedules) {
       if (signal.aborted) return
       try {
-        const act = (due: Schedule) => planTick(due.when, flags, endpoint, store, queue)
+        // Looked up anew each time: its address and revision may have changed, and it may sleep by now.
+        const act = async (due: Schedule) =>
+          planTick(due.when, flags, await requireEndpoint(flags), store, queue)
         const look = await lookAtSchedule(store, schedule, { nowMs: Date.now(), act })
         metrics?.looked(schedule, look)
         const level = look.status === 'failed' || look.status === 'given_up' ? 'error' : 'info'
@@ -125,13 +119,10 @@ async function lookAt(
 }
 
 /** A hook plans as `when: always` does: what has not changed is the same run, and that is finished already. */
-async function obey(
-  bell: Bell,
-  { flags, endpoint, store, queue, log, metrics, signal }: Parts,
-): Promise<void> {
+async function obey(bell: Bell, { flags, store, queue, log, metrics, signal }: Parts): Promise<void> {
   for await (const kinds of bell.rung(signal)) {
     try {
-      const { status, run } = await planTick('always', flags, endpoint, store, queue)
+      const { status, run } = await planTick('always', flags, await requireEndpoint(flags), store, queue)
       metrics?.hooked(kinds, status)
       log.info({ kinds, run }, `hook: ${status}`)
     } catch (error) {

@@ -1,5 +1,10 @@
-import { type PublishOutcome, publish as publishRun, rollback as rollBack } from '@reembed/producer'
-import { EXIT, ReembedError, readManifest, requirePlan } from '@reembed/shared'
+import {
+  type PublishOutcome,
+  publishDespite,
+  publish as publishRun,
+  rollback as rollBack,
+} from '@reembed/producer'
+import { EXIT, ReembedError, readManifest, requirePlan, type Version } from '@reembed/shared'
 import { findRun } from '../find-run.ts'
 import { facts, print } from '../format.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
@@ -23,8 +28,8 @@ export async function publish(name: string, flags: PublishFlags): Promise<void> 
     )
   }
   const outcome = flags.force
-    ? await rollBack(store, run)
-    : await publishRun(store, manifest, { maxRejects: flags.maxRejects ?? plan.maxRejects })
+    ? await publishDespite(store, manifest, plan)
+    : await publishRun(store, manifest, { ...plan, maxRejects: flags.maxRejects ?? plan.maxRejects })
   conclude(flags, run, outcome)
 }
 
@@ -36,14 +41,16 @@ export async function rollback(name: string | undefined, flags: OutputFlags & Js
   conclude(flags, 'version' in outcome ? outcome.version.run : (run ?? ''), outcome)
 }
 
+const despiteOf = ({ despite }: Version): string => (despite ? `, despite: ${despite.join('; ')}` : '')
+
 function conclude(flags: JsonFlag, run: string, outcome: PublishOutcome): void {
   const said =
     outcome.status === 'held'
       ? `not published: ${outcome.reason}`
       : outcome.status === 'superseded'
         ? `not published: version ${outcome.by.version} is of a newer run, ${outcome.by.run}; --force publishes this one all the same`
-        : `version ${outcome.version.version}, current${outcome.status === 'already_current' ? ' already' : ''}`
+        : `version ${outcome.version.version}, current${outcome.status === 'already_current' ? ' already' : ''}${despiteOf(outcome.version)}`
   print(flags.json, { run, ...outcome }, facts([['run', `${run}  ${said}`]]))
-  if (outcome.status === 'held') process.exitCode = EXIT.rejects
+  if (outcome.status === 'held') process.exitCode = outcome.by === 'gates' ? EXIT.gate : EXIT.rejects
   else if (outcome.status === 'superseded') process.exitCode = EXIT.gate
 }

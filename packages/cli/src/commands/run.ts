@@ -74,7 +74,10 @@ export async function carryOut(
 
   const finished = await readManifest(store, plan.run)
   if (finished) {
-    const outcome = await publish(store, finished, { maxRejects: flags.maxRejects ?? plan.maxRejects })
+    const outcome = await publish(store, finished, {
+      ...plan,
+      maxRejects: flags.maxRejects ?? plan.maxRejects,
+    })
     conclude(flags, store, finished, outcome, ['note', 'nothing to do: this run was finished before'])
     return
   }
@@ -160,6 +163,7 @@ function conclude(
     {
       run: id,
       status: outcome.status,
+      ...(outcome.status === 'held' && { reason: outcome.reason }),
       version,
       shards,
       totals,
@@ -184,7 +188,7 @@ function conclude(
       last,
     ]),
   )
-  if (outcome.status === 'held') process.exitCode = EXIT.rejects
+  if (outcome.status === 'held') process.exitCode = outcome.by === 'gates' ? EXIT.gate : EXIT.rejects
 }
 
 function rejectsNote({ rejectReasons, run }: Manifest): string {

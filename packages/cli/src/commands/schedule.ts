@@ -11,7 +11,7 @@ import type { Command } from 'commander'
 import { addSchedule, removeSchedule, requireConfigFile, rootOf, schedulesOf } from '../config/schedules.ts'
 import { note, print } from '../format.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { openFinished, openOutput, requireEndpoint, requireRedis } from '../parts.ts'
+import { checkEndpoint, openFinished, openOutput, requireEndpoint, requireRedis } from '../parts.ts'
 import { type FleetFlags, planTick } from '../planning-tick.ts'
 
 /** `reembed schedule add`: writes the schedule into the file. */
@@ -67,12 +67,12 @@ export async function ls(flags: Partial<OutputFlags> & JsonFlag, self: Command):
 /** `reembed schedule tick`: one look. Any number of them, and of producers, make one run of each due tick. */
 export async function tick(flags: FleetFlags & JsonFlag, self: Command): Promise<void> {
   const schedules = schedulesOf(await requireConfigFile(self))
-  const endpoint = await requireEndpoint(flags)
+  await checkEndpoint(flags)
   await using store = await openOutput(flags)
   await using queue = await openQueue(requireRedis(flags))
   const looks: { schedule: string; look: Look }[] = []
   for (const schedule of schedules) {
-    const act = (due: Schedule) => planTick(due.when, flags, endpoint, store, queue)
+    const act = async (due: Schedule) => planTick(due.when, flags, await requireEndpoint(flags), store, queue)
     looks.push({
       schedule: schedule.name,
       look: await lookAtSchedule(store, schedule, { nowMs: Date.now(), act }),

@@ -9,7 +9,7 @@ import { openFinished, openOrStartEndpoint, s3OptionsOf } from '../parts.ts'
 interface Flags extends EndpointFlags, OutputFlags, JsonFlag {
   readonly top: number
   readonly run?: string
-  readonly queryPrompt: string
+  readonly queryPrompt?: string
   readonly showText: boolean
 }
 
@@ -34,7 +34,9 @@ export async function search(query: string, flags: Flags): Promise<void> {
     { url: endpoint.url, info: { ...endpoint.info, revision } },
   )
 
-  const whole = await endpoint.embed([`${flags.queryPrompt}${query.toWellFormed()}`])
+  const whole = await endpoint.embed([
+    `${flags.queryPrompt || manifest.queryPrompt || ''}${query.toWellFormed()}`,
+  ])
   const vector = cutVectors(whole, manifest)
   const hits = await nearest(store, manifest, vector, flags.top)
   const texts = await lookUp(flags.showText, () =>

@@ -43,6 +43,10 @@ export const PLACES: Readonly<Record<string, string>> = {
   replicas: 'endpoint.replicas',
 
   maxRejects: 'limits.max_rejects',
+  gate: 'gates.hold',
+  gateQueries: 'gates.queries',
+  gateQrels: 'gates.qrels',
+
   maxCost: 'limits.max_cost',
   maxTokens: 'limits.max_tokens',
 
@@ -93,6 +97,7 @@ export const FLAGS_ONLY: ReadonlySet<string> = new Set([
   'to',
   'tokens',
   'top',
+  'vectors',
   'version',
   'wait',
   'when',
@@ -109,7 +114,12 @@ export const SECRETS: readonly {
 ]
 
 /** Folders and files in the file are meant from where the file lies; URLs stay as they are. */
-export const PATHS: ReadonlySet<string> = new Set(['source.uri', 'output.uri'])
+export const PATHS: ReadonlySet<string> = new Set([
+  'source.uri',
+  'output.uri',
+  'gates.queries',
+  'gates.qrels',
+])
 
 /** Every option that some command has, once, by its name in code ('maxRejects'); of two forms the wider one. */
 export function optionsOf(program: Command): Map<string, Option> {

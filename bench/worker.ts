@@ -1,11 +1,11 @@
 // A whole worker, JSONL in and Parquet out, against its own endpoint client alone in a loop: the same server, texts of
-// the same length. Each side has a process of its own for each round, since a worker's start belongs to it; rounds
-// alternate. The vectors in the shards are compared with what the server sent, bit for bit, and the texts that the
+// the same length. Each side has a fresh process for each round, up before its time begins; what a worker asks before its
+// first document, to settle the route and prove the model, belongs to its time. Rounds alternate. The vectors in the shards are compared with what the server sent, bit for bit, and the texts that the
 // server counted with the documents.
 //
-//   node --conditions=@reembed/source bench/worker.ts [documents = 65536] [rounds = 5]
+//   node --conditions=@reembed/source bench/worker.ts [documents = 131072] [rounds = 5]
 //
-// Not measured: S3 (the output is a folder), TLS, a network, planning. Server, Redis and worker share the machine.
+// Not measured: S3 (the output is a folder), TLS, a network, planning, the start of a process. Server, Redis and worker share the machine.
 
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -18,7 +18,7 @@ import { enqueueMissing, openCorpus, planRun, recordPlan, shardsPresent } from '
 import { openQueue, openStore, type Plan, readShard, type Store, shardKey } from '@reembed/shared'
 import { DIMENSIONS, texts, vectorOf } from './client/wire.ts'
 
-const documents = Number(process.argv[2] ?? 65_536)
+const documents = Number(process.argv[2] ?? 131_072)
 const rounds = Number(process.argv[3] ?? 5)
 /** What is sent beside the documents, to settle the route and prove the model, is at most this many texts. */
 const MOST_PROBES = 500
@@ -52,12 +52,16 @@ const server = start('client/server.ts')
 const [{ url }] = await once(server, 'message')
 const source = join(folder, 'corpus.jsonl')
 await writeCorpus(source)
+const sent = texts.map((_, i) => Buffer.from(vectorOf(i).buffer))
 let counted = 0
 let probes = 0
 
-async function spend(question: object): Promise<Spent> {
+/** What one side takes; `go` gives it its work once it is up. */
+async function spend(question: object, go: () => Promise<unknown>): Promise<Spent> {
   const child = start('worker/round.ts')
-  const spent = await ask<Spent>(child, { url, documents, ...question })
+  await ask(child, { url, documents, ...question })
+  await go()
+  const spent = await ask<Spent>(child, {})
   child.disconnect()
   const { inputs } = await ask<{ inputs: number }>(server, {})
   const beside = inputs - counted - documents
@@ -76,27 +80,27 @@ async function workerRound(round: number): Promise<Spent> {
   const model = { id: 'bench', revision: 'r1', dimensions: DIMENSIONS, pooling: 'mean', normalized: true }
   const planned = await planRun(corpus, { model, prompt: '', truncate: true, documentsPerShard: 4_096 })
   const { plan } = await recordPlan(store, planned)
-  await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
-  const spent = await spend({ jobs: { redis: redis.url, output, run: plan.run } })
+  const missing = await shardsPresent(store, plan)
+  const spent = await spend({ jobs: { redis: redis.url, output, run: plan.run } }, () =>
+    enqueueMissing(queue, store.url, plan, missing),
+  )
   await check(store, plan)
   await rm(output, { recursive: true })
   return spent
 }
 
-/** All texts are of one length, so requests hold consecutive documents and the server numbers them from 0. */
+/** The server has a vector for each text, and the texts go round. */
 async function check(store: Store, plan: Plan): Promise<void> {
   let rows = 0
   for (let shard = 0; shard < plan.shards; shard++) {
-    let row = 0
     for await (const { ids, vectors } of readShard(store, shardKey(plan.run, shard, plan.shards))) {
-      for (let i = 0; i < ids.length; i++, row++) {
-        const got = vectors.subarray(i * DIMENSIONS, (i + 1) * DIMENSIONS)
-        const sent = vectorOf((row % 1_024) % texts.length)
-        if (got.some((value, d) => value !== sent[d]))
-          throw new Error(`row ${row} of shard ${shard} is wrong`)
+      for (const [i, id] of ids.entries()) {
+        const got = Buffer.from(vectors.buffer, vectors.byteOffset + i * DIMENSIONS * 4, DIMENSIONS * 4)
+        if (!got.equals(sent[Number(id.slice(1)) % texts.length] ?? Buffer.of()))
+          throw new Error(`the vector of ${id} is wrong`)
       }
+      rows += ids.length
     }
-    rows += row
   }
   if (rows !== documents) throw new Error(`${rows} rows for ${documents} documents`)
 }
@@ -107,7 +111,7 @@ const loops: Spent[] = []
 const workers: Spent[] = []
 try {
   for (let round = 0; round < rounds; round++) {
-    loops.push(await spend({}))
+    loops.push(await spend({}, async () => {}))
     workers.push(await workerRound(round))
   }
 } finally {

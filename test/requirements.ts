@@ -58,6 +58,8 @@ export const REQUIREMENTS: readonly Requirement[] = [
   {
     id: 'P-GATE',
     promise: 'A run that fails a gate is held back, with both figures, until a person insists.',
+  },
+  {
     id: 'P-GC',
     promise:
       'Nothing is deleted but by command, nothing that is current, kept or under way, and in an order that may be stopped anywhere.',

@@ -45,7 +45,7 @@ function embeddings(inputs: readonly string[], format: string): string {
 let requests = 0
 let inputs = 0
 
-/** Ready replies by request line and body length; a long body is parsed only the first time its length is seen. */
+/** Ready replies by request line, body length and first text; a long body is parsed only the first time. */
 interface Ready {
   readonly inputs: number
   readonly json: string
@@ -53,8 +53,9 @@ interface Ready {
 }
 const replies = new Map<string, Ready>()
 function replyTo(method: string, path: string, body: Buffer): Ready {
-  // Probes and canaries are short, and may differ at the same length.
-  const key = `${method} ${path} ${body.length < 16_384 ? body.toString() : body.length}`
+  // Probes and canaries are short, and may differ at the same length; long bodies hold consecutive texts of one length.
+  const known = body.length < 16_384 ? body.toString() : `${body.length} ${body.toString('latin1', 0, 24)}`
+  const key = `${method} ${path} ${known}`
   let reply = replies.get(key)
   if (reply === undefined) {
     const given = method === 'GET' ? {} : JSON.parse(body.toString())

@@ -15,50 +15,60 @@ interface Question {
 
 const AT_ONCE = 16
 
-async function loop({ url, documents }: Question): Promise<void> {
-  await using endpoint = await openEndpoint(url)
+/** Up and waiting; the function does the work. */
+type Ready = () => Promise<void>
+
+async function openLoop({ url, documents }: Question): Promise<Ready> {
+  const endpoint = await openEndpoint(url)
   const rows = texts.map((_, i) => i)
   let left = documents / texts.length
   const outputs = Array.from({ length: AT_ONCE }, () => new Float32Array(texts.length * DIMENSIONS))
-  await Promise.all(
-    outputs.map(async vectors => {
-      while (left-- > 0) {
-        const outcome = await endpoint.request(texts, vectors, { rows })
-        if (outcome.kind !== 'ok' || outcome.badRows.length > 0) throw new Error(JSON.stringify(outcome))
+  return async () => {
+    await Promise.all(
+      outputs.map(async vectors => {
+        while (left-- > 0) {
+          const outcome = await endpoint.request(texts, vectors, { rows })
+          if (outcome.kind !== 'ok' || outcome.badRows.length > 0) throw new Error(JSON.stringify(outcome))
+        }
+      }),
+    )
+    for (const vectors of outputs) {
+      for (const i of rows) {
+        const got = Buffer.from(vectors.buffer, i * DIMENSIONS * 4, DIMENSIONS * 4)
+        if (!got.equals(Buffer.from(vectorOf(i).buffer))) throw new Error(`row ${i} is wrong`)
       }
-    }),
-  )
-  for (const vectors of outputs) {
-    for (const i of rows) {
-      const got = Buffer.from(vectors.buffer, i * DIMENSIONS * 4, DIMENSIONS * 4)
-      if (!got.equals(Buffer.from(vectorOf(i).buffer))) throw new Error(`row ${i} is wrong`)
     }
   }
 }
 
-async function work({ url, jobs }: Question): Promise<void> {
-  if (jobs === undefined) return
-  await using store = await openStore(jobs.output)
+async function openWorker({ url }: Question, jobs: NonNullable<Question['jobs']>): Promise<Ready> {
+  const store = await openStore(jobs.output)
   const plan = await requirePlan(store, jobs.run)
   const failed = Promise.withResolvers<never>()
-  await using _worker = await startWorker({
+  await startWorker({
     redis: jobs.redis,
     endpoint: url,
     outputs: [jobs.output],
     log: openLog({ level: 'warn' }),
     onTrouble: error => failed.reject(error),
   })
-  while (countPresent(await shardsPresent(store, plan)) < plan.shards) {
-    await Promise.race([wait(20), failed.promise])
+  return async () => {
+    while (countPresent(await shardsPresent(store, plan)) < plan.shards) {
+      await Promise.race([wait(20), failed.promise])
+    }
   }
 }
 
-process.on('message', async (question: Question) => {
-  const before = process.cpuUsage()
-  const startedMs = performance.now()
-  await (question.jobs ? work : loop)(question)
-  const ms = performance.now() - startedMs
-  const { user, system } = process.cpuUsage(before)
-  process.send?.({ ms, cpuMs: (user + system) / 1000 })
+process.once('message', async (question: Question) => {
+  const ready = await (question.jobs ? openWorker(question, question.jobs) : openLoop(question))
+  process.once('message', async () => {
+    const before = process.cpuUsage()
+    const startedMs = performance.now()
+    await ready()
+    const ms = performance.now() - startedMs
+    const { user, system } = process.cpuUsage(before)
+    process.send?.({ ms, cpuMs: (user + system) / 1000 })
+  })
+  process.send?.('ready')
 })
 process.on('disconnect', () => process.exit())

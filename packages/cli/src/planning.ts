@@ -12,20 +12,20 @@ import {
   type SurveyedRun,
 } from '@reembed/producer'
 import { ReembedError, type RunLimits, readPlan, type ShardLayout, type Store } from '@reembed/shared'
-import { type Endpoint, modelOf, openEndpoint, settleReference } from '@reembed/worker'
+import { type Endpoint, modelOf, openAwake, openEndpoint, settleReference } from '@reembed/worker'
 import { chunkingOf, findTokenizer } from './chunking.ts'
 import { findRun } from './find-run.ts'
 import { note } from './format.ts'
 import { gatingOf, keepQueries } from './gating.ts'
 import { promptOf } from './named-prompt.ts'
-import type { CorpusFlags } from './options.ts'
+import type { CorpusFlags, RedisFlags } from './options.ts'
 import type { EndpointGiven } from './parts.ts'
 import { limitsOf, priceOf, type Quoted, quoteFrom } from './quoting.ts'
 
 /** `output` undefined means a dry run: nothing is written anywhere; `earlier` is where its versions would lie. */
 export async function planFrom(
   corpus: Corpus,
-  wanted: CorpusFlags,
+  wanted: CorpusFlags & RedisFlags,
   given: EndpointGiven,
   output: Store | undefined,
   earlier: Store | undefined = output,
@@ -41,7 +41,12 @@ export async function planFrom(
   const price = await priceOf(wanted, given)
   const limits = limitsOf(wanted, price)
   const gating = await gatingOf(wanted)
-  await using endpoint = await openEndpoint(url, { ...options, truncate: wanted.truncate })
+  const onState = (state: string): void => note(`endpoint  ${state}`)
+  await using endpoint = await openAwake(
+    url,
+    { ...options, truncate: wanted.truncate },
+    { redis: wanted.redis, onState },
+  )
   const model = modelOf(endpoint)
   const flags = { ...wanted, prompt: await promptOf(wanted, model) }
   await settlePrompt(endpoint, flags.prompt)

@@ -5,11 +5,13 @@ import { type Board, messageOf, ReembedError, type SourceRecord } from '@reembed
 import { connectToReplicas, connectToUrl, type Use } from './connections.ts'
 import { type Clock, systemClock } from './embed/clock.ts'
 import { createVectorMemory } from './embed/memory.ts'
+import { isAbsence, whatWasMet } from './embed/react.ts'
 import { type EmbeddedWindow, embed } from './embed.ts'
 import {
   BLOCKED_MS,
   type Endpoint,
   type EndpointOptions,
+  failureOf,
   type openEndpoint,
   parseAddresses,
   type ReplicaEvent,
@@ -79,16 +81,14 @@ export function createEmbedder(
       return trouble !== '' && state.startsWith('ok') ? trouble : state + replicasState()
     },
     async *embed(run, records, signal, onAnswered, metered = endpoint => endpoint) {
-      const { prompt, truncate } = run.plan.recipe
+      const { prompt } = run.plan.recipe
       const name = `${run.store.url} ${run.plan.run}`
       const block = blocked.get(name)
       if (block && clock.now() < block.untilMs) throw block.error
       let use: Use | undefined
       let foreign = false
       try {
-        // Not before the endpoint is there: a fleet that starts must not knock all at once.
-        if (!connections.has(truncate)) (await limiter.acquire(1, signal)).ignore()
-        use = await connections.use(run, name)
+        use = await useWhenThere(run, name, signal)
         const { endpoint, reference } = use
         permits = () => endpoint.info.maxConcurrentRequests * (endpoint.replicas?.length ?? UNSEEN_REPLICAS)
         blocked.delete(name)
@@ -122,6 +122,19 @@ export function createEmbedder(
       await limiter[Symbol.asyncDispose]()
       await connections[Symbol.asyncDispose]()
     },
+  }
+
+  /** Not before the endpoint is there: a fleet that starts must not knock all at once. */
+  async function useWhenThere(run: OpenRun, name: string, signal: AbortSignal): Promise<Use> {
+    if (connections.has(run.plan.recipe.truncate)) return connections.use(run, name)
+    using permit = await limiter.acquire(1, signal)
+    try {
+      return await connections.use(run, name)
+    } catch (error) {
+      const failure = failureOf(error)
+      if (failure && isAbsence(failure)) permit.dropped(whatWasMet(failure))
+      throw error
+    }
   }
 
   /** ', 1 of 3 replicas quarantined', while not all are in use. */

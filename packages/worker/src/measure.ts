@@ -2,6 +2,7 @@
 // once. Nothing of the worker's own is in between: no limiter, no packing, no shard.
 
 import { type Clock, systemClock } from './embed/clock.ts'
+import { isOverload } from './embed/react.ts'
 import { type Endpoint, type Failure, toError } from './endpoint/index.ts'
 
 export interface Setting {
@@ -33,15 +34,7 @@ export interface MeasureOptions {
 }
 
 /** Failures that may pass; every other one ends the measurement. */
-const PASSING = new Set<Failure['kind']>([
-  'overload',
-  'cold',
-  'gateway',
-  'down',
-  'reset',
-  'timeout',
-  'backend',
-])
+const mayPass = (failure: Failure): boolean => isOverload(failure) || failure.kind === 'backend'
 const PAUSE_MS = 50
 
 /**
@@ -79,7 +72,7 @@ export async function measure(
       replies.push({ endedMs, ms: endedMs - sentMs, tokens: outcome.tokens })
       return
     }
-    if (!PASSING.has(outcome.kind)) throw toError(outcome, endpoint.url)
+    if (!mayPass(outcome)) throw toError(outcome, endpoint.url)
     if (outcome.kind === 'overload') refused += 1
     else failed += 1
     lastFailure = outcome

@@ -56,16 +56,12 @@ export function createWorkerMetrics(registry: Registry, concurrency: number): Wo
   const jobs = registry.counter(
     'reembed_jobs_total',
     'Jobs by how they left this worker; stalled: found, of a vanished worker.',
-    {
-      outcome: JOB_OUTCOMES,
-    },
+    { outcome: JOB_OUTCOMES },
   )
   const failures = registry.counter(
     'reembed_job_failures_total',
     'Attempts of jobs that failed, by error code.',
-    {
-      code: ERROR_CODES,
-    },
+    { code: ERROR_CODES },
   )
   const active = registry.gauge('reembed_jobs_active', 'Jobs under way in this worker.', {})
   const room = registry.gauge('reembed_jobs_concurrency', 'Jobs that this worker takes at once.', {})
@@ -77,9 +73,7 @@ export function createWorkerMetrics(registry: Registry, concurrency: number): Wo
   const shards = registry.counter(
     'reembed_shards_total',
     'Shards by outcome: put, or found put by another before or after embedding.',
-    {
-      outcome: ['put', 'was_there', 'done_before'],
-    },
+    { outcome: ['put', 'was_there', 'done_before'] },
   )
   const bytes = registry.counter('reembed_shard_bytes_total', 'Bytes of shards put.', {})
   const documents = registry.counter(
@@ -131,9 +125,7 @@ export function createWorkerMetrics(registry: Registry, concurrency: number): Wo
   const faults = registry.counter(
     'reembed_store_faults_total',
     'Calls to the store that failed in a passing way and are tried again.',
-    {
-      reason: STORE_FAULTS,
-    },
+    { reason: STORE_FAULTS },
   )
 
   room.set(concurrency, {})

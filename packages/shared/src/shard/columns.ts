@@ -1,6 +1,6 @@
 // The columns of a shard: id, vector and content hash, then what else the run asked for. DESIGN section 6.
 
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { CarriedColumn, CarriedValue, Document } from '../corpus.ts'
 import { ReembedError } from '../errors.ts'
 import type { FlatColumn, ParquetColumn } from '../parquet/columns.ts'
@@ -10,7 +10,7 @@ export const HASH_BYTES = 16
 
 /** First 16 bytes of the SHA-256 of a text: what tells an edited document from an unchanged one. */
 export const contentHashOf = (text: string): Uint8Array =>
-  createHash('sha256').update(text).digest().subarray(0, HASH_BYTES)
+  hash('sha256', text, 'buffer').subarray(0, HASH_BYTES)
 
 /** How the values of a vector are stored. */
 export type Dtype = 'float32' | 'float16'

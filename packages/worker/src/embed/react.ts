@@ -30,6 +30,9 @@ export const isAbsence = ({ kind, status }: Failure): boolean =>
   kind === 'denied' ||
   (kind === 'gateway' && status !== 504)
 
+/** An absence in the words of a status line. */
+export const whatWasMet = ({ kind, message }: Failure): string => (kind === 'cold' ? 'warming' : message)
+
 /**
  * @param inputs texts in the failed request
  * @param tries how often this request, or one it was split from, failed in this way, counting this time;

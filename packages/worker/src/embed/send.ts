@@ -7,7 +7,7 @@ import type { Limiter, Permit } from '../limiter.ts'
 import type { Canary } from './canary.ts'
 import type { Clock } from './clock.ts'
 import { type RequestLimits, requestLimits } from './pack.ts'
-import { isAbsence, isOverload, react } from './react.ts'
+import { isAbsence, isOverload, react, whatWasMet } from './react.ts'
 
 /** Texts that go out together, and where their vectors go. */
 export interface Request {
@@ -95,7 +95,7 @@ export function createSender({
       return
     }
 
-    if (isAbsence(outcome)) permit.dropped(outcome.kind === 'cold' ? 'warming' : outcome.message)
+    if (isAbsence(outcome)) permit.dropped(whatWasMet(outcome))
     else if (isOverload(outcome)) permit.dropped()
     else permit.ignore()
     const count = (tries[outcome.kind] ?? 0) + 1

@@ -95,5 +95,9 @@ export function toError(failure: Failure, url: string): ReembedError {
   const afterMs =
     failure.afterMs ??
     (code === 'MODEL_MISMATCH' ? BLOCKED_MS : code === 'ENDPOINT_DENIED' ? MENDED_MS : undefined)
-  return new ReembedError(code, `endpoint ${url}: ${failure.message}`, { retry, afterMs })
+  return new ReembedError(code, `endpoint ${url}: ${failure.message}`, { retry, afterMs, cause: failure })
 }
+
+/** The failure that `toError` made this error of. */
+export const failureOf = (error: unknown): Failure | undefined =>
+  error instanceof ReembedError ? (error.cause as Failure | undefined) : undefined

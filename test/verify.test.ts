@@ -38,7 +38,12 @@ const first = (shards: string[]): string => shards[0] ?? ''
 
 test('P-VERIFY: a run as it was made balances, and what is printed was measured', async () => {
   const receipt = await verified(async () => {})
-  expect(receipt).toMatchObject({ run, totals: { documents: 40, rows: 40, rejects: 0 }, repeated: 0 })
+  expect(receipt).toMatchObject({
+    run,
+    totals: { documents: 40, rows: 40, rejects: 0 },
+    repeated: 0,
+    collapsed: [],
+  })
   expect(receipt.norms?.min).toBeGreaterThan(0.999)
   expect(receipt.norms?.max).toBeLessThan(1.001)
 })
@@ -95,6 +100,29 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
     exitCode: 4,
     message: expect.stringMatching(message),
   })
+})
+
+test('P-VERIFY: a dimension with one value for all texts is named, by the command too', async () => {
+  const engine = createHashEngine({ dimensions: 8 })
+  const dead = {
+    ...engine,
+    async embed(batch: Parameters<typeof engine.embed>[0]) {
+      const vectors = await engine.embed(batch)
+      for (let at = 5; at < vectors.length; at += 8) vectors[at] = 0
+      return vectors
+    },
+  }
+  await using tei = await serveTei({ engine: dead })
+  await using redis = await startRedis()
+  const source = await writeJsonl(join(folder.path, 'dead.jsonl'), documents(120))
+  const output = join(folder.path, 'dead')
+  const args = ['--source', source, '--output', output, '--endpoint', tei.url, '--redis', redis.url]
+  await reembed(['run', ...args, '--documents-per-shard', '30'])
+  const { stdout, code } = await reembed(['verify', '--output', output])
+  expect(code).toBe(0)
+  expect(stdout).toMatch(
+    /^warning +1 of 8 dimensions are collapsed, one value for all texts \(5\): compare /m,
+  )
 })
 
 async function flip(path: string, at: number): Promise<void> {

@@ -20,6 +20,7 @@ import {
   type Totals,
 } from '@reembed/shared'
 import { createAudit } from './audit.ts'
+import { createSpread } from './collapsed.ts'
 import { type PlannedShard, plannedShards, requireThere } from './planned-shards.ts'
 import { requireUniqueIds } from './unique-ids.ts'
 
@@ -34,6 +35,8 @@ export interface Verification {
   readonly norms: { readonly min: number; readonly max: number } | null
   /** Vectors equal to the one before them, although the texts differ. */
   readonly repeated: number
+  /** Dimensions, from 0 on, that have one value for all; none where the run has fewer than 100 texts. */
+  readonly collapsed: readonly number[]
   readonly rejectReasons: Partial<Record<RejectReason, number>>
 }
 
@@ -55,10 +58,12 @@ export async function verify(store: Store, run: string, signal?: AbortSignal): P
     signal,
   })
   let [min, max, repeated] = [Number.POSITIVE_INFINITY, 0, 0]
+  const spread = createSpread(plan.recipe.model.dimensions)
   for await (const { slice, key, receipt, size, ...measured } of checked) {
     min = Math.min(min, measured.norms.min)
     max = Math.max(max, measured.norms.max)
     repeated += measured.repeated
+    spread.add(measured)
     audit.add(slice, receipt, size)
     hash.update(`${key} ${receipt.bodySha256}\n`)
   }
@@ -77,6 +82,7 @@ export async function verify(store: Store, run: string, signal?: AbortSignal): P
     base: manifest?.base,
     norms,
     repeated,
+    collapsed: spread.collapsed(),
     rejectReasons,
   }
 }

@@ -9,7 +9,7 @@ export async function verify(name: string | undefined, flags: OutputFlags & Json
   await using store = await openFinished(flags)
   const run = await findRun(store, name, name === undefined ? 'current' : 'newest')
   const receipt = await verifyRun(store, run)
-  const { totals, model, shards, norms, repeated } = receipt
+  const { totals, model, shards, norms, repeated, collapsed } = receipt
   print(
     flags.json,
     receipt,
@@ -24,8 +24,23 @@ export async function verify(name: string | undefined, flags: OutputFlags & Json
         'vectors',
         `${model.dimensions} dimensions, finite, ${norms ? `length ${norms.min.toFixed(5)} to ${norms.max.toFixed(5)}` : 'none'}${repeated > 0 ? `, ${count(repeated)} repeated for other texts` : ''}; hashes right`,
       ],
+      ...collapsedRow(collapsed, model.dimensions),
       ['model', `${model.id}@${model.revision ?? 'unstated'}, in every shard`],
       ['shards', `${count(shards)}, ${bytes(totals.bytes)}`],
     ]),
   )
+}
+
+const SHOWN = 5
+
+function collapsedRow(collapsed: readonly number[], dimensions: number): [string, string][] {
+  if (collapsed.length === 0) return []
+  const more = collapsed.length > SHOWN ? ` and ${count(collapsed.length - SHOWN)} more` : ''
+  const which = `${collapsed.slice(0, SHOWN).join(', ')}${more}`
+  return [
+    [
+      'warning',
+      `${count(collapsed.length)} of ${count(dimensions)} dimensions are collapsed, one value for all texts (${which}): compare the endpoint with the model's own reference, then embed again`,
+    ],
+  ]
 }

@@ -63,10 +63,15 @@ export interface CheckedShard extends ShardReceipt {
   readonly norms: { readonly min: number; readonly max: number }
   /** Vectors equal to the one before, although the texts differ. */
   readonly repeated: number
+  /** Rows with another text than the one before. */
+  readonly texts: number
+  /** The least and the greatest value of each dimension; infinite for a shard without rows. */
+  readonly least: Float32Array
+  readonly greatest: Float32Array
 }
 
 interface VectorCheck {
-  readonly measured: Pick<CheckedShard, 'norms' | 'repeated'>
+  readonly measured: Omit<CheckedShard, keyof ShardReceipt>
   /** What is wrong with these rows, if anything. */
   add(batch: ShardBatch): string | undefined
   end(): string | undefined
@@ -76,12 +81,14 @@ function createVectorCheck({ rows, model: { dimensions, normalized } }: Receipt)
   const texts = new Set<string>()
   let first: Float32Array | undefined
   let allEqual = true
-  let [min, max, repeated] = [Number.POSITIVE_INFINITY, 0, 0]
+  let [min, max, repeated, changes] = [Number.POSITIVE_INFINITY, 0, 0, 0]
+  const least = new Float32Array(dimensions).fill(Number.POSITIVE_INFINITY)
+  const greatest = new Float32Array(dimensions).fill(Number.NEGATIVE_INFINITY)
   let previous: { readonly vector: Float32Array; readonly hash: string } | undefined
   let seen = 0
   return {
     get measured() {
-      return { norms: { min, max }, repeated }
+      return { norms: { min, max }, repeated, texts: changes, least, greatest }
     },
     add({ ids, hashes, vectors }) {
       first ??= vectors.slice(0, dimensions)
@@ -94,6 +101,8 @@ function createVectorCheck({ rows, model: { dimensions, normalized } }: Receipt)
         if (what) return `is not usable: the vector of ${JSON.stringify(id)} (row ${seen + row}) ${what}`
         allEqual &&= equal(vector, first)
         const hash = Buffer.from(hashes.buffer, hashes.byteOffset + row * 16, 16).toString('latin1')
+        widen(vector, least, greatest)
+        if (previous?.hash !== hash) changes += 1
         if (previous && previous.hash !== hash && equal(vector, previous.vector)) repeated += 1
         previous = { vector, hash }
         if (texts.size < COLLAPSED_TEXTS) texts.add(hash)
@@ -123,6 +132,14 @@ function normOf(vector: Float32Array): number {
   // Not for-of, which takes 4x the time.
   for (let i = 0; i < vector.length; i++) sum += (vector[i] ?? 0) ** 2
   return Math.sqrt(sum)
+}
+
+function widen(vector: Float32Array, least: Float32Array, greatest: Float32Array): void {
+  for (let i = 0; i < vector.length; i++) {
+    const value = vector[i] ?? 0
+    if (value < (least[i] ?? 0)) least[i] = value
+    if (value > (greatest[i] ?? 0)) greatest[i] = value
+  }
 }
 
 function equal(a: Float32Array, b: Float32Array): boolean {

@@ -2,7 +2,7 @@
 // (all but the last one, so that its two values meet), and a bucket is sorted on its own. Buckets beyond one go through
 // files in a temporary folder.
 
-import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
+import { appendFile, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -42,9 +42,8 @@ export async function openBuckets(most: number): Promise<Buckets> {
   const flush = async (bucket: number): Promise<void> => {
     const pending = held[bucket]
     if (!pending) return
-    const handle = await open(file(bucket), 'a')
-    await handle.write(Buffer.from(pending.hashes.buffer, 0, 8 * pending.used))
-    await handle.close()
+    // Unlike a single write, it goes on until all of it is there: a hash that is lost hides a repeated id.
+    await appendFile(file(bucket), Buffer.from(pending.hashes.buffer, 0, 8 * pending.used))
     pending.used = 0
   }
   return {

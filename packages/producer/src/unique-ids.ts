@@ -25,10 +25,19 @@ export async function requireUniqueIds(
   rows: number,
   signal?: AbortSignal,
 ): Promise<void> {
+  const repeated = await repeatedHashes(shardIds(store, plan, signal), rows)
+  if (repeated.size > 0) await accuse(store, plan, repeated, signal)
+}
+
+/** Some of the hashes that more than one of `rows` ids has; beyond memory, they go through files. */
+export async function repeatedHashes(
+  shards: AsyncIterable<{ readonly ids: readonly string[] }>,
+  rows: number,
+): Promise<Set<bigint>> {
   const buckets = await openBuckets(rows)
   const repeated = new Set<bigint>()
   try {
-    for await (const { ids } of shardIds(store, plan, signal)) {
+    for await (const { ids } of shards) {
       for (const id of ids) await buckets.add(hashOf(id))
     }
     for await (const hashes of buckets.sorted()) {
@@ -40,7 +49,7 @@ export async function requireUniqueIds(
   } finally {
     await buckets.close()
   }
-  if (repeated.size > 0) await accuse(store, plan, repeated, signal)
+  return repeated
 }
 
 async function accuse(store: Store, plan: Plan, repeated: Set<bigint>, signal?: AbortSignal): Promise<void> {

@@ -1,0 +1,143 @@
+// What a sweep does for the runs in a store, whatever the queue holds. The store is a real folder.
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import {
+  type Job,
+  openStore,
+  type Plan,
+  type Queue,
+  type Store,
+  setRunState,
+  shardKey,
+} from '@reembed/shared'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { openCorpus } from '../src/corpus.ts'
+import { planRun } from '../src/plan.ts'
+import { recordPlan } from '../src/record.ts'
+import { createSweeper } from '../src/sweep.ts'
+
+const MODEL = { id: 'm', revision: 'r', dimensions: 8, pooling: 'mean', normalized: true }
+let folder: string
+let store: Store
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'reembed-sweep-'))
+  store = await openStore(join(folder, 'vectors'), { create: true })
+})
+afterEach(async () => {
+  await store[Symbol.asyncDispose]()
+  await rm(folder, { recursive: true })
+})
+
+/** Records the plan of a run of four shards over a corpus of that name. */
+async function planned(name: string): Promise<Plan> {
+  const source = join(folder, `${name}.jsonl`)
+  const lines = Array.from({ length: 8 }, (_, i) => JSON.stringify({ id: `${name}-${i}`, text: `text ${i}` }))
+  await writeFile(source, `${lines.join('\n')}\n`)
+  await using corpus = await openCorpus(source)
+  const survey = await planRun(corpus, { model: MODEL, documentsPerShard: 2 })
+  const { plan } = await recordPlan(store, survey)
+  expect(plan.shards).toBe(4)
+  return plan
+}
+
+/** Holds what it is given, as Redis would, until it is emptied. */
+function heldJobs() {
+  const jobs = new Map<string, Job>()
+  let adds = 0
+  const queue = {
+    async add(more: readonly Job[]) {
+      adds += more.length
+      for (const job of more) jobs.set(`${job.run} ${job.shard}`, job)
+    },
+    async counts() {
+      return { waiting: jobs.size, active: 0, delayed: 0, failed: 0 }
+    },
+  } as Partial<Queue> as Queue
+  return {
+    queue,
+    jobs,
+    get adds() {
+      return adds
+    },
+  }
+}
+
+const put = (plan: Plan, shard: number) =>
+  store.putIfAbsent(shardKey(plan.run, shard, plan.shards), Buffer.from('not a shard'))
+
+test('I8: jobs that the queue has lost are added again, those alone whose shard is missing', async () => {
+  const plan = await planned('a')
+  await put(plan, 1)
+  const held = heldJobs()
+  const { sweep } = createSweeper(store, held.queue)
+  expect(await sweep()).toEqual([{ run: plan.run, status: 'running', missing: 3, added: 3 }])
+  expect([...held.jobs.values()].map(({ shard }) => shard)).toEqual([0, 2, 3])
+  held.jobs.clear()
+  expect(await sweep()).toMatchObject([{ missing: 3, added: 3 }])
+})
+
+test('I8: nothing is added while the queue holds enough and the run goes on', async () => {
+  const plan = await planned('a')
+  const held = heldJobs()
+  const { sweep } = createSweeper(store, held.queue)
+  await sweep()
+  await put(plan, 0)
+  expect(await sweep()).toMatchObject([{ missing: 3, added: 0 }])
+  await put(plan, 1)
+  expect(await sweep()).toMatchObject([{ missing: 2, added: 0 }])
+  // Now nothing was finished since the last look: the jobs may be those of another run.
+  expect(await sweep()).toMatchObject([{ missing: 2, added: 2 }])
+  expect(held.adds).toBe(6)
+})
+
+test('I8: the jobs of one run do not hide that another has none', async () => {
+  const first = await planned('a')
+  const held = heldJobs()
+  const sweeper = createSweeper(store, held.queue)
+  await sweeper.sweep()
+  const second = await planned('b')
+  for (let look = 0; look < 2; look++) await sweeper.sweep()
+  const runs = [...held.jobs.values()].map(({ run }) => run)
+  expect(new Set(runs)).toEqual(new Set([first.run, second.run]))
+  expect(runs).toHaveLength(8)
+})
+
+test.each(['paused', 'cancelled'] as const)('P-PAUSE: a %s run is left alone, others go on', async state => {
+  const plan = await planned('a')
+  const other = await planned('b')
+  await setRunState(store, plan.run, state)
+  const held = heldJobs()
+  expect(await createSweeper(store, held.queue).sweep()).toEqual([
+    { run: plan.run, status: state },
+    { run: other.run, status: 'running', missing: 4, added: 4 },
+  ])
+})
+
+test('I8: a run that is damaged is reported once and holds up no other', async () => {
+  const damaged = await planned('a')
+  for (let shard = 0; shard < 4; shard++) await put(damaged, shard)
+  const other = await planned('b')
+  const { sweep } = createSweeper(store, heldJobs().queue)
+  expect(await sweep()).toMatchObject([
+    { run: damaged.run, status: 'broken', error: { code: 'CORRUPT' } },
+    { run: other.run, status: 'running' },
+  ])
+  expect(await sweep()).toMatchObject([{ run: other.run, status: 'running' }])
+})
+
+test('I8: a fault on the way to the store passes, and the run is looked at again', async () => {
+  const plan = await planned('a')
+  let faults = 1
+  const flaky: Store = {
+    ...store,
+    list(prefix, options) {
+      if (prefix.includes('/data') && faults-- > 0) throw new Error('the connection was closed')
+      return store.list(prefix, options)
+    },
+  }
+  const { sweep } = createSweeper(flaky, heldJobs().queue)
+  expect(await sweep()).toMatchObject([{ run: plan.run, status: 'broken' }])
+  expect(await sweep()).toMatchObject([{ run: plan.run, status: 'running', added: 4 }])
+})

@@ -1,0 +1,68 @@
+// Ids that do not fit into memory go through files. How many there will be is said beforehand, so a few can be treated
+// as if they were very many.
+
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { openBuckets } from '../src/buckets.ts'
+import { hashOf, repeatedHashes } from '../src/unique-ids.ts'
+
+/** Three buckets' worth. */
+const VERY_MANY = 20_000_000
+let folder: string
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'reembed-spill-'))
+  vi.stubEnv('TMPDIR', folder)
+})
+afterEach(async () => {
+  vi.unstubAllEnvs()
+  await rm(folder, { recursive: true })
+})
+
+async function* shards(...all: string[][]) {
+  for (const ids of all) yield { ids }
+}
+const ids = (from: number, count: number): string[] =>
+  Array.from({ length: count }, (_, i) => `doc-${from + i}`)
+
+test.each([
+  ['in memory', 100_000],
+  ['through files', VERY_MANY],
+])('I2: an id that comes again shards later is found, %s, and no other', async (_, rows) => {
+  const found = await repeatedHashes(
+    shards(ids(0, 40_000), ids(40_000, 40_000), ['doc-17', 'doc-79999']),
+    rows,
+  )
+  expect(found).toEqual(new Set([hashOf('doc-17'), hashOf('doc-79999')]))
+  expect(await repeatedHashes(shards(ids(0, 40_000), ids(40_000, 40_000)), rows)).toEqual(new Set())
+  expect(await readdir(folder)).toEqual([])
+})
+
+test('P-BOUNDED: hashes beyond memory come back all, each bucket sorted, those that differ in the lowest bit together', async () => {
+  const buckets = await openBuckets(VERY_MANY)
+  // Enough that each bucket is written more than once.
+  const hashes = Array.from({ length: 100_000 }, (_, i) => hashOf(`${i}`))
+  for (const hash of hashes) await buckets.add(hash)
+  const [spilled = ''] = await readdir(folder)
+  expect((await readdir(join(folder, spilled))).sort()).toEqual(['0', '1', '2'])
+  const back: BigUint64Array[] = []
+  for await (const sorted of buckets.sorted()) back.push(sorted)
+  await buckets.close()
+  expect(back).toHaveLength(3)
+  const where = new Map(back.flatMap((bucket, place) => Array.from(bucket, hash => [hash, place] as const)))
+  expect([...where.keys()].sort()).toEqual([...new Set(hashes)].sort())
+  for (const bucket of back) expect(bucket).toEqual(bucket.slice().sort())
+  expect(await readdir(folder)).toEqual([])
+})
+
+test('a bucket keeps the two values of a lowest bit together', async () => {
+  const buckets = await openBuckets(VERY_MANY)
+  const pairs = Array.from({ length: 300 }, (_, i) => (hashOf(`${i}`) >> 1n) << 1n)
+  for (const hash of pairs) for (const one of [hash, hash + 1n]) await buckets.add(one)
+  for await (const sorted of buckets.sorted()) {
+    const seen = new Set(sorted)
+    for (const hash of seen) expect(seen.has(hash ^ 1n)).toBe(true)
+  }
+  await buckets.close()
+})

@@ -8,6 +8,8 @@ export default defineConfig({
   test: {
     testTimeout: 30_000,
     hookTimeout: 60_000,
+    // Many tests wait for other processes; on two cores one test file at a time, the default, takes half as long again.
+    maxWorkers: 2,
     projects: [
       { extends: true, test: { name: 'unit', include: ['packages/*/test/**/*.test.ts'] } },
       { extends: true, test: { name: 'scenarios', include: ['test/**/*.test.ts'], testTimeout: 120_000 } },

@@ -60,6 +60,11 @@ export const REQUIREMENTS: readonly Requirement[] = [
     promise: 'A run that fails a gate is held back, with both figures, until a person insists.',
   },
   {
+    id: 'P-PREVIEW',
+    promise:
+      'A new model is compared with the current version on a sample, with its price, and nothing is written.',
+  },
+  {
     id: 'P-GC',
     promise:
       'Nothing is deleted but by command, nothing that is current, kept or under way, and in an order that may be stopped anywhere.',

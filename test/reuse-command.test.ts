@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
 import { startFakeTei } from '@reembed/local/testing'
 import { planRetry } from '@reembed/producer'
-import { openStore } from '@reembed/shared'
+import { openStore, readCurrentManifest } from '@reembed/shared'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { documents, reembed, temporaryFolder, writeJsonl } from './parts/cli.ts'
 import { carryOut, makeRun, vectorsOf } from './parts/make-run.ts'
@@ -45,6 +45,10 @@ test('P-REUSE: plan, run and status say what is taken over, and another space is
   const second = await command('run', '--max-rejects', '5%')
   const row = /^embedded +1, 58 reused of run [a-z2-7]{26}; 2 documents of that run are gone$/m
   expect(second.stdout).toMatch(row)
+  // What is not sent is not quoted.
+  const { quote } = await readCurrentManifest(output)
+  expect(quote?.inputs).toBeGreaterThan(0)
+  expect(quote?.inputs).toBeLessThan(6)
   const run = /^run +([a-z2-7]{26})/m.exec(second.stdout)?.[1] ?? ''
   const status = await reembed(['status', run, '--output', output])
   expect(status.stdout).toMatch(row)

@@ -60,15 +60,15 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'no order of runs',
     file: 'producer/src/publish.ts',
-    find: 'if (current && current.seq >= seq)',
-    replace: 'if (false)',
-    quick: false,
+    find: 'boolean => current.seq >= seq',
+    replace: 'boolean => false',
+    quick: true,
   },
   {
     name: 'a rollback keeps the old place in the order of runs',
     file: 'producer/src/publish.ts',
-    find: 'publishAs(store, manifest, await takeSeq(store, target))',
-    replace: 'publishAs(store, manifest, manifest.seq)',
+    find: 'return publishAs(store, manifest, seq)',
+    replace: 'return publishAs(store, manifest, manifest.seq)',
     quick: true,
   },
   {

@@ -41,8 +41,26 @@ type Event =
 
 const SHORT_CHAOS_TURNS = 500
 const LONG_CHAOS_TURNS = 2_000
+const EVENTFUL_TURNS = 4_000
 const CALM_TURNS = 30_000
 const EVENT_CHANCE = 0.025
+const QUIET_CHANCE = 0.006
+const WORST = [
+  'kills',
+  'kills',
+  'zombies',
+  'zombies',
+  'wipes',
+  'updates',
+  'updates',
+  'edits',
+  'rollbacks',
+  'rollbacks',
+  'pauses',
+  'strangers',
+] as const
+/** Few faults, so that run after run is published: only then can their order go wrong. */
+const EVENTFUL = ['kills', 'zombies', 'updates', 'edits', 'edits', 'rollbacks', 'rollbacks'] as const
 const OLD = 'r1'
 const NEW = 'r2'
 
@@ -57,7 +75,8 @@ export async function simulate(seed: number): Promise<History> {
   }
   const fleet = createFleet(world, OLD)
   fleet.failing = world.pick([0, 0.02, 0.1])
-  const chaosTurns = world.pick([SHORT_CHAOS_TURNS, LONG_CHAOS_TURNS])
+  const eventful = world.chance(0.1)
+  const chaosTurns = eventful ? EVENTFUL_TURNS : world.pick([SHORT_CHAOS_TURNS, LONG_CHAOS_TURNS])
   const changesModel = world.chance(0.6)
   const counts: Record<Event, number> = {
     kills: 0,
@@ -139,6 +158,14 @@ export async function simulate(seed: number): Promise<History> {
       if (counts.edits === 3) return false
       write(world.pick(['a.jsonl', 'b.jsonl']))
       if (world.chance(0.7)) start('produce')
+      // Two people, two corpora, one moment: both want the next place in the order of runs.
+      if (world.chance(0.3)) {
+        const act = (): void => {
+          write('a.jsonl')
+          start('produce')
+        }
+        later.push({ at: world.now + world.below(20), act })
+      }
       return true
     },
     rollbacks() {
@@ -174,21 +201,8 @@ export async function simulate(seed: number): Promise<History> {
       later.splice(later.indexOf(due), 1)
       due.act()
     }
-    if (!chaos || !world.chance(EVENT_CHANCE) || processes.length === 0) return
-    const name = world.pick([
-      'kills',
-      'kills',
-      'zombies',
-      'zombies',
-      'wipes',
-      'updates',
-      'updates',
-      'edits',
-      'rollbacks',
-      'rollbacks',
-      'pauses',
-      'strangers',
-    ] as const)
+    if (!chaos || !world.chance(eventful ? QUIET_CHANCE : EVENT_CHANCE) || processes.length === 0) return
+    const name = world.pick<Exclude<Event, 'versions' | 'reused'>>(eventful ? EVENTFUL : WORST)
     if (events[name]()) counts[name] += 1
   }
 

@@ -2,7 +2,7 @@
 // whoever finds the run finished can judge it without an endpoint.
 
 import { readFile } from 'node:fs/promises'
-import { type JudgedQuery, needsQueries, parseGate, putQueries } from '@reembed/producer'
+import { type JudgedQuery, needsQueries, parseGate, putQueries, type QueryVector } from '@reembed/producer'
 import {
   canonical,
   messageOf,
@@ -15,7 +15,7 @@ import {
 import { cutVectors, type Endpoint } from '@reembed/worker'
 import type { CorpusFlags } from './options.ts'
 
-interface Query extends JudgedQuery {
+export interface Query extends JudgedQuery {
   readonly text: string
 }
 
@@ -24,6 +24,9 @@ export interface Gating extends Pick<Plan, 'gates' | 'evaluation' | 'queryPrompt
 }
 
 const QUERIES_PER_REQUEST = 16
+
+/** Two runs with the same hash were asked the same and judged the same. */
+export const hashOfQueries = (queries: readonly Query[]): string => sha256(canonical(queries))
 
 /** @throws ReembedError USAGE naming file and line of what is wrong */
 export async function gatingOf({
@@ -42,7 +45,7 @@ export async function gatingOf({
     queries,
     ...(gates && { gates: gates.map(text => parseGate(text).text) }),
     ...(queries.length > 0 && {
-      evaluation: { sha256: sha256(canonical(queries)), queries: queries.length },
+      evaluation: { sha256: hashOfQueries(queries), queries: queries.length },
     }),
     ...(queryPrompt && { queryPrompt }),
   }
@@ -56,9 +59,18 @@ export async function keepQueries(
   endpoint: Endpoint,
   recipe: Recipe,
 ): Promise<void> {
-  if (queries.length === 0) return
+  if (queries.length > 0)
+    await putQueries(store, run, await embedQueries(queries, queryPrompt, endpoint, recipe))
+}
+
+export async function embedQueries(
+  queries: readonly Query[],
+  queryPrompt: string,
+  endpoint: Endpoint,
+  recipe: Recipe,
+): Promise<QueryVector[]> {
   const { dimensions } = recipe.model
-  const rows = []
+  const rows: QueryVector[] = []
   for (let from = 0; from < queries.length; from += QUERIES_PER_REQUEST) {
     const some = queries.slice(from, from + QUERIES_PER_REQUEST)
     const vectors = cutVectors(
@@ -69,11 +81,11 @@ export async function keepQueries(
       rows.push({ id, relevant, vector: [...vectors.subarray(i * dimensions, (i + 1) * dimensions)] })
     }
   }
-  await putQueries(store, run, rows)
+  return rows
 }
 
 /** As BEIR has them: queries.jsonl with _id and text, qrels as TSV with a header. */
-async function readJudged(queriesFile: string, qrelsFile: string): Promise<Query[]> {
+export async function readJudged(queriesFile: string, qrelsFile: string): Promise<Query[]> {
   const queries = new Map<string, { text: string; relevant: Record<string, number> }>()
   for (const [line, text] of await linesOf(queriesFile)) {
     const { id, _id = id, text: asked } = parse(text, `${queriesFile}:${line}`)

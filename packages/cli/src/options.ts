@@ -111,6 +111,13 @@ export function rejectLimit(value: string): string {
   throw new InvalidArgumentError("Expected a count like '20' or a share like '1%'.")
 }
 
+/** A share like '1%' or a count like '2000'. */
+export function sampleSize(value: string): string {
+  const [, share, size] = /^(?:(\d+(?:\.\d+)?)%|([1-9]\d{0,14}))$/.exec(value.trim()) ?? []
+  if (size !== undefined || (Number(share) > 0 && Number(share) <= 100)) return value.trim()
+  throw new InvalidArgumentError("Expected a share like '1%' or a count like '2000'.")
+}
+
 /** Given several times is the same as a list with commas. */
 export const repeated = (value: string, before: unknown): string =>
   typeof before === 'string' ? `${before},${value}` : value

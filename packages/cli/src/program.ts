@@ -78,6 +78,29 @@ Exit codes: ${Object.entries(EXIT)
   option
     .add(
       command(
+        'preview',
+        'Embed a sample with the new model and compare it with the current version; writes nothing.',
+        'reembed preview --source ./docs --output ./vectors --endpoint http://tei:8080 --sample 1%',
+      ),
+      [
+        ...option.corpus,
+        ...option.output,
+        ...option.endpoint,
+        ...option.s3,
+        ...option.spending,
+        ...option.gates,
+        new Option('--sample <size>', "of the documents, '1%' (500 at least) or '2000'; 20,000 at most")
+          .default('1%')
+          .argParser(option.sampleSize),
+        new Option('-k, --top <n>', 'how many nearest documents').default(10).argParser(option.positive),
+        option.json,
+      ],
+    )
+    .action(async options => (await import('./commands/preview.ts')).preview(options))
+
+  option
+    .add(
+      command(
         'enqueue',
         'Plan a run and put its jobs on the queue; workers do the rest.',
         'reembed enqueue --source s3://corpora/wiki/ --output s3://vectors/wiki --endpoint http://tei:8080 --redis rediss://redis:6379',

@@ -86,16 +86,19 @@ export async function judge(
   if (known) return known.verdicts
   const parsed = gates.map(parseGate)
   const cutoffs = [...new Set(parsed.filter(needsQueries).map(({ k }) => k))]
-  const scores = cutoffs.length > 0 ? await evaluate(store, manifest, cutoffs) : {}
+  const { scores, judged, missing } =
+    cutoffs.length > 0 ? await evaluate(store, manifest, cutoffs) : { scores: {}, judged: 0, missing: 0 }
   const before = against === undefined ? undefined : await requireManifest(store, against)
   const baseline = against === undefined ? undefined : await judgedBefore(store, against)
   const verdicts: Verdict[] = []
   for (const gate of parsed) {
     const { passed, sentence } = await weigh(gate)
-    verdicts.push({ gate: gate.text, passed, sentence })
+    const lacking = needsQueries(gate) && missing > 0 && missing < judged
+    const known = lacking ? `; ${missing} of the ${judged} documents in the qrels are not in the run` : ''
+    verdicts.push({ gate: gate.text, passed, sentence: sentence + known })
   }
-  const judged: Judged = { evaluation: evaluation?.sha256 ?? null, scores, verdicts }
-  await putJson(store, key, { format: 1, ...judged })
+  const record: Judged = { evaluation: evaluation?.sha256 ?? null, scores, verdicts }
+  await putJson(store, key, { format: 1, ...record })
   return verdicts
 
   async function weigh(gate: Gate): Promise<Omit<Verdict, 'gate'>> {
@@ -109,6 +112,12 @@ export async function judge(
     }
     const name = metric === 'rows' ? 'rows' : `${metric}@${k}`
     const own = scores[name] ?? []
+    if (needsQueries(gate) && missing === judged) {
+      return {
+        passed: false,
+        sentence: `none of the ${judged} documents in the qrels is in run ${manifest.run}: do they go with another corpus?`,
+      }
+    }
     if (rule === 'min' && metric !== 'overlap') {
       const figure = mean(own)
       return {

@@ -1,8 +1,18 @@
 // The whole public surface of @reembed/producer; every other file is private to the package.
 
 export { type Audit, createAudit, type LocatedReject } from './audit.ts'
-export { type JudgedQuery, putQueries, type QueryVector } from './compare/evaluate.ts'
-export { type CompareOptions, type Comparison, compareRuns, type Health } from './compare/runs.ts'
+export {
+  evaluateRows,
+  type JudgedQuery,
+  pairedDrop,
+  putQueries,
+  type QueryVector,
+  readQueries,
+  type Scores,
+} from './compare/evaluate.ts'
+export { compareRows, type Health, healthOf, type Rows, type RowsCompared } from './compare/rows.ts'
+export { type CompareOptions, type Comparison, compareRuns } from './compare/runs.ts'
+export { locateRows, rowsOfIds, shuffled } from './compare/sample.ts'
 export { type Corpus, type OpenCorpusOptions, openCorpus } from './corpus.ts'
 export { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
 export { type Estimate, estimateTotal } from './estimate/estimate.ts'

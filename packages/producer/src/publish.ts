@@ -45,7 +45,7 @@ export async function publish(
 ): Promise<PublishOutcome> {
   const current = await readCurrent(store)
   if (current?.run === manifest.run) return { status: 'already_current', version: current }
-  if (current && current.seq >= manifest.seq) return { status: 'superseded', by: current }
+  if (current && isOvertaken(manifest.seq, current)) return { status: 'superseded', by: current }
   const [objection] = await objections(store, manifest, { maxRejects, ...plan }, current)
   return objection ? { status: 'held', ...objection } : publishAs(store, manifest, manifest.seq)
 }
@@ -82,7 +82,7 @@ export async function publishDespite(store: Store, manifest: Manifest, plan: Pla
   const current = await readCurrent(store)
   if (current?.run === manifest.run) return { status: 'already_current', version: current }
   const despite = (await objections(store, manifest, plan, current)).map(({ reason }) => reason)
-  if (current && current.seq >= manifest.seq)
+  if (current && isOvertaken(manifest.seq, current))
     despite.push(`version ${current.version} is of a newer run, or was gone back to`)
   if (despite.length === 0) return publishAs(store, manifest, manifest.seq)
   return publishAs(store, manifest, await takeSeq(store, manifest.run), despite)
@@ -128,6 +128,9 @@ async function runBefore(store: Store): Promise<string> {
   )
 }
 
+/** A later place in the order of runs is current already: this one comes too late. */
+const isOvertaken = (seq: number, current: Version): boolean => current.seq >= seq
+
 async function publishAs(
   store: Store,
   manifest: Manifest,
@@ -138,7 +141,7 @@ async function publishAs(
   while (true) {
     const current = await readCurrent(store)
     if (current?.run === run) return { status: 'already_current', version: current }
-    if (current && current.seq >= seq) return { status: 'superseded', by: current }
+    if (current && isOvertaken(seq, current)) return { status: 'superseded', by: current }
     const version: Version = {
       version: (current?.version ?? 0) + 1,
       run,

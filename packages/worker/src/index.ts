@@ -1,6 +1,7 @@
 // The whole public surface of @reembed/worker; every other file is private to the package.
 
 export { type AwakeOptions, openAwake } from './awake.ts'
+export { type Budgets, createBudgets, type JobBudget } from './budget.ts'
 export { type RequestShape, requestShape } from './embed/canary.ts'
 export type { Clock } from './embed/clock.ts'
 export { type EmbeddedWindow, type EmbedOptions, embed } from './embed.ts'

@@ -1,4 +1,4 @@
-import { type Comparison, compareRuns, type Health } from '@reembed/producer'
+import { type Comparison, compareRuns, type Health, type RowsCompared } from '@reembed/producer'
 import { type Manifest, ReembedError, requireManifest, type Store } from '@reembed/shared'
 import { findRun } from '../find-run.ts'
 import { count, facts, print } from '../format.ts'
@@ -37,14 +37,22 @@ async function manifestOf(store: Store, name: string): Promise<Manifest> {
   return requireManifest(store, run)
 }
 
-const modelOf = ({ model }: Manifest): string => `${model.id}@${model.revision ?? 'unstated'}`
+export const modelOf = ({ model }: Pick<Manifest, 'model'>): string =>
+  `${model.id}@${model.revision ?? 'unstated'}`
 
 function describe(before: Manifest, after: Manifest, comparison: Comparison): [string, string][] {
-  const { common, gained, lost, overlap, top, queries, documents, moved, cosine, health } = comparison
+  const { common, gained, lost, health } = comparison
   return [
     ['a', `${before.run}  ${modelOf(before)}  ${healthText(health[0])}`],
     ['b', `${after.run}  ${modelOf(after)}  ${healthText(health[1])}`],
     ['documents', `${count(common)} in both, ${count(gained)} only in b, ${count(lost)} only in a`],
+    ...describeCompared(comparison),
+  ]
+}
+
+export function describeCompared(compared: RowsCompared): [string, string][] {
+  const { overlap, top, queries, documents, moved, cosine } = compared
+  return [
     [
       'neighbours',
       `${(100 * overlap).toFixed(1)} % of the ${top} nearest are the same, over ${count(queries)} of ${count(documents)} documents`,
@@ -59,7 +67,7 @@ function describe(before: Manifest, after: Manifest, comparison: Comparison): [s
   ]
 }
 
-function healthText({ rows, norms, collapsedDimensions, repeated }: Health): string {
+export function healthText({ rows, norms, collapsedDimensions, repeated }: Health): string {
   const norm = `norm ${norms.mean.toFixed(3)} (${norms.least.toFixed(3)} to ${norms.most.toFixed(3)})`
   return `${count(rows)} rows, ${norm}, ${collapsedDimensions} collapsed dimensions, ${count(repeated)} repeated vectors`
 }

@@ -88,6 +88,7 @@ export const FLAGS_ONLY: ReadonlySet<string> = new Set([
   'rejects',
   'reuseFrom',
   'run',
+  'sample',
   'schema',
   'seconds',
   'showText',

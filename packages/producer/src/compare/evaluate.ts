@@ -3,6 +3,7 @@
 
 import { getRows, type Manifest, putRows, queriesKey, readShard, type Store, shardKey } from '@reembed/shared'
 import { createNearest } from './nearest.ts'
+import type { Rows } from './rows.ts'
 
 /** A query with the documents that answer it, and how well; as in BEIR, a score above 0 is relevant. */
 export interface JudgedQuery {
@@ -23,17 +24,24 @@ export const putQueries = (
 /** One score per query, by metric ('recall@10'). */
 export type Scores = Readonly<Record<string, readonly number[]>>
 
+export interface Evaluation {
+  readonly scores: Scores
+  /** Documents that the qrels name, and how many of them are not in the run. */
+  readonly judged: number
+  readonly missing: number
+}
+
+export const readQueries = async (store: Store, run: string): Promise<QueryVector[]> =>
+  (await getRows(store, queriesKey(run))) as QueryVector[]
+
 /** @param cutoffs ranks to look at */
 export async function evaluate(
   store: Store,
   { run, shards, model }: Manifest,
   cutoffs: readonly number[],
-): Promise<Scores> {
-  const queries = (await getRows(store, queriesKey(run))) as QueryVector[]
-  const nearest = createNearest(
-    queries.map(({ vector }) => Float32Array.from(vector)),
-    Math.max(...cutoffs),
-  )
+): Promise<Evaluation> {
+  const queries = await readQueries(store, run)
+  const nearest = nearestTo(queries, cutoffs)
   const judged = new Set(queries.flatMap(({ relevant }) => Object.keys(relevant)))
   /** Ids of the rows that any query names; the others need no name. */
   const names = new Map<number, string>()
@@ -46,6 +54,39 @@ export async function evaluate(
     }
   }
   const found = nearest.found().map(rows => rows.map(one => names.get(one)))
+  return {
+    scores: scoresOf(queries, found, cutoffs),
+    judged: judged.size,
+    missing: judged.size - names.size,
+  }
+}
+
+/** The same over a sample of documents: fewer stand in a query's way, so scores are higher than over all. */
+export async function evaluateRows(
+  queries: readonly QueryVector[],
+  { ids, vectors, dimensions }: Rows,
+  cutoffs: readonly number[],
+): Promise<Scores> {
+  const nearest = nearestTo(queries, cutoffs)
+  await nearest.add(vectors, dimensions)
+  return scoresOf(
+    queries,
+    nearest.found().map(rows => rows.map(row => ids[row])),
+    cutoffs,
+  )
+}
+
+const nearestTo = (queries: readonly QueryVector[], cutoffs: readonly number[]) =>
+  createNearest(
+    queries.map(({ vector }) => Float32Array.from(vector)),
+    Math.max(...cutoffs),
+  )
+
+function scoresOf(
+  queries: readonly QueryVector[],
+  found: readonly (readonly (string | undefined)[])[],
+  cutoffs: readonly number[],
+): Scores {
   const score =
     (metric: (query: JudgedQuery, ids: readonly (string | undefined)[], k: number) => number) =>
     (k: number) =>

@@ -1,5 +1,4 @@
-// Two runs beside each other. Vectors of two models can't be compared, but neighbourhoods can: who is near to whom,
-// each in its own space. Documents are sampled by the hash of their id, so both runs give the same ones.
+// Two runs beside each other. Documents are sampled by the hash of their id, so both runs give the same ones.
 
 import { createHash } from 'node:crypto'
 import {
@@ -11,7 +10,7 @@ import {
   type Store,
   shardKey,
 } from '@reembed/shared'
-import { createNearest, dot } from './nearest.ts'
+import { compareRows, type Health, healthOf, type Rows, type RowsCompared } from './rows.ts'
 
 export interface CompareOptions {
   readonly top?: number | undefined
@@ -20,37 +19,15 @@ export interface CompareOptions {
   readonly documents?: number | undefined
 }
 
-export interface Health {
-  readonly rows: number
-  /** Over the sample. */
-  readonly norms: { readonly least: number; readonly mean: number; readonly most: number }
-  /** Dimensions that have one value for all. */
-  readonly collapsedDimensions: number
-  /** Rows whose vector another document has as well. */
-  readonly repeated: number
-}
-
-export interface Comparison {
+export interface Comparison extends RowsCompared {
   readonly common: number
   /** Ids that only the second run has, and only the first. */
   readonly gained: number
   readonly lost: number
-  readonly documents: number
-  readonly queries: number
-  readonly top: number
-  /** Mean share of a document's nearest that it has in both runs. */
-  readonly overlap: number
-  /** Documents with the least of them. */
-  readonly moved: readonly { readonly id: string; readonly overlap: number }[]
-  /** Of the same document in both, where both are of one space. */
-  readonly cosine: { readonly mean: number; readonly least: number } | null
   readonly health: readonly [Health, Health]
 }
 
 const SHARDS_AT_ONCE = 8
-const MOVED = 5
-/** Below this share of the mean square of all values, a dimension has one value. */
-const COLLAPSED = 1e-9
 
 /**
  * Reads the ids of both runs and the vectors of the sample. Holds 8 bytes a row of both, and the sample.
@@ -71,35 +48,18 @@ export async function compareRuns(
     )
   }
   const [rowsA, rowsB] = [await rowsOf(store, a, sample), await rowsOf(store, b, sample)]
-  const count = Math.min(wantedQueries, sample.size)
-  const near = await Promise.all([rowsA, rowsB].map(rows => neighbours(rows, count, top)))
-  const [nearA = [], nearB = []] = near
-  const shares = nearA.map((found, i) => {
-    const there = new Set(nearB[i])
-    return found.length === 0 ? 1 : found.filter(row => there.has(row)).length / found.length
+  const compared = await compareRows(rowsA, rowsB, {
+    top,
+    queries: wantedQueries,
+    sameSpace: a.spaceId === b.spaceId,
   })
-  const moved = shares
-    .map((overlap, i) => ({ id: rowsA.ids[i] ?? '', overlap }))
-    .sort((x, y) => x.overlap - y.overlap)
-    .slice(0, MOVED)
   return {
     common,
     gained: inB.length - common,
     lost: inA.length - common,
-    documents: sample.size,
-    queries: count,
-    top,
-    overlap: mean(shares),
-    moved,
-    cosine: a.spaceId === b.spaceId ? cosines(rowsA, rowsB) : null,
-    health: [healthOf(rowsA, a), healthOf(rowsB, b)],
+    ...compared,
+    health: [healthOf(rowsA, a.totals.rows), healthOf(rowsB, b.totals.rows)],
   }
-}
-
-interface Rows {
-  readonly ids: string[]
-  readonly vectors: Float32Array
-  readonly dimensions: number
 }
 
 const hashOf = (id: string): bigint => createHash('sha256').update(id).digest().readBigUInt64LE(0)
@@ -155,62 +115,3 @@ async function rowsOf(
   }
   return { ids, vectors, dimensions }
 }
-
-async function neighbours({ vectors, dimensions }: Rows, count: number, top: number): Promise<number[][]> {
-  const queries = Array.from({ length: count }, (_, i) => vectors.slice(i * dimensions, (i + 1) * dimensions))
-  const nearest = createNearest(queries, top)
-  await nearest.add(
-    vectors,
-    dimensions,
-    queries.map((_, i) => i),
-  )
-  return nearest.found()
-}
-
-function cosines(a: Rows, b: Rows): { mean: number; least: number } {
-  const { dimensions } = a
-  const all = a.ids.map((_, row) => {
-    const from = row * dimensions
-    const norm = (rows: Rows): number =>
-      Math.sqrt(dot(rows.vectors, from, rows.vectors, from, dimensions)) || 1
-    return dot(a.vectors, from, b.vectors, from, dimensions) / (norm(a) * norm(b))
-  })
-  return { mean: mean(all), least: all.reduce((least, one) => Math.min(least, one), 1) }
-}
-
-function healthOf({ ids, vectors, dimensions }: Rows, { totals }: Manifest): Health {
-  const norms = ids.map((_, row) =>
-    Math.sqrt(dot(vectors, row * dimensions, vectors, row * dimensions, dimensions)),
-  )
-  let power = 0
-  for (const norm of norms) power += norm ** 2 / dimensions / ids.length
-  const variances = Array.from({ length: dimensions }, (_, d) => {
-    let [sum, squares] = [0, 0]
-    for (let at = d; at < vectors.length; at += dimensions) {
-      sum += vectors[at] ?? 0
-      squares += (vectors[at] ?? 0) ** 2
-    }
-    return squares / ids.length - (sum / ids.length) ** 2
-  })
-  const distinct = new Set(
-    ids.map((_, row) =>
-      createHash('sha256')
-        .update(new Uint8Array(vectors.buffer, 4 * row * dimensions, 4 * dimensions))
-        .digest('base64'),
-    ),
-  )
-  return {
-    rows: totals.rows,
-    norms: {
-      least: norms.reduce((least, one) => Math.min(least, one), Number.POSITIVE_INFINITY),
-      mean: mean(norms),
-      most: norms.reduce((most, one) => Math.max(most, one), 0),
-    },
-    collapsedDimensions:
-      ids.length < 2 ? 0 : variances.filter(variance => variance < COLLAPSED * power).length,
-    repeated: ids.length - distinct.size,
-  }
-}
-
-const mean = (values: readonly number[]): number =>
-  values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length

@@ -38,18 +38,27 @@ export interface InputSample {
 const PLACES = 64
 const RECORDS_PER_PLACE = 8
 
-/** Holds some 500 inputs. `tokenizer` is wanted for a run with chunks alone. */
+/**
+ * Holds some 500 inputs, or those of about `documents` records. `tokenizer` is wanted for a run with chunks alone.
+ */
 export async function sampleInputs(
   corpus: Corpus,
   { head, slices }: PlannedRun,
   {
     tokenizer,
+    documents: wanted,
     signal,
-  }: { readonly tokenizer?: ModelTokenizer | undefined; readonly signal?: AbortSignal } = {},
+  }: {
+    readonly tokenizer?: ModelTokenizer | undefined
+    readonly documents?: number | undefined
+    readonly signal?: AbortSignal
+  } = {},
 ): Promise<InputSample> {
   const { prompt, fields, template, chunking } = head.recipe
   const units = new Map<string, number>()
-  const spread = createSpread<SlicePart>(PLACES)
+  const most =
+    wanted === undefined ? PLACES : Math.max(Math.min(PLACES, wanted), Math.ceil(wanted / RECORDS_PER_PLACE))
+  const spread = createSpread<SlicePart>(most)
   for await (const { parts } of slices()) {
     for (const part of parts) {
       units.set(part.format, (units.get(part.format) ?? 0) + part.end - part.start)
@@ -57,11 +66,12 @@ export async function sampleInputs(
     }
   }
   const parts = spread.values()
-  const perPart = Math.max(1, Math.floor(PLACES / parts.length))
+  const perPart = Math.max(1, Math.floor(most / parts.length))
+  const ranges = parts.flatMap(part => rangesIn(part, perPart))
+  // More from each where there are few places to begin at, as in compressed objects.
+  const perPlace = wanted === undefined ? RECORDS_PER_PLACE : Math.max(1, Math.round(wanted / ranges.length))
   const places: Place[] = []
-  for (const part of parts) {
-    for (const range of rangesIn(part, perPart)) places.push(await readPlace(range))
-  }
+  for (const range of ranges) places.push(await readPlace(range))
   return { places, units }
 
   async function readPlace(part: SlicePart): Promise<Place> {
@@ -75,7 +85,7 @@ export async function sampleInputs(
     for await (const record of inputs) {
       const { offset } = record.position
       // One record more than is taken: it says where the last one ends.
-      if (!offsets.has(offset) && offsets.size === RECORDS_PER_PLACE) {
+      if (!offsets.has(offset) && offsets.size === perPlace) {
         next = offset
         break
       }

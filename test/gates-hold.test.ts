@@ -1,0 +1,86 @@
+// Each kind of gate holds back a run that fails it, with both figures, and lets one pass that does not.
+
+import { join } from 'node:path'
+import { type FakeTei, startFakeTei } from '@reembed/local/testing'
+import { findBase, openCorpus, planRun, publish, putQueries } from '@reembed/producer'
+import { openStore, readCurrent, type Store } from '@reembed/shared'
+import { modelOf, openEndpoint } from '@reembed/worker'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { documents, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { carryOut } from './parts/make-run.ts'
+
+const COUNT = 200
+let tei: FakeTei
+let folder: Awaited<ReturnType<typeof temporaryFolder>>
+let store: Store
+let first: string
+
+beforeAll(async () => {
+  folder = await temporaryFolder()
+  tei = await startFakeTei({ dimensions: 16, sha: 'one' })
+  store = await openStore(join(folder.path, 'vectors'), { create: true })
+  const { outcome } = await next(COUNT, [])
+  expect(outcome).toMatchObject({ version: { version: 1 } })
+  first = outcome.run
+})
+afterAll(async () => {
+  for (const part of [store, tei, folder]) await part[Symbol.asyncDispose]()
+})
+
+/** A run over the first `count` documents with these gates, and with queries that are answered by `answers`. */
+async function next(count: number, gates: readonly string[], answers: readonly string[] = []) {
+  const source = await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(count))
+  await using corpus = await openCorpus(source)
+  await using endpoint = await openEndpoint(tei.url)
+  const model = modelOf(endpoint)
+  const planned = await planRun(corpus, { model, base: ids => findBase(store, ids) })
+  if (answers.length > 0) {
+    const { id, text } = { id: 'q', text: documents(1)[0]?.text ?? '' }
+    const relevant = Object.fromEntries(answers.map(answer => [answer, 1]))
+    await putQueries(store, planned.head.run, [{ id, relevant, vector: [...(await endpoint.embed([text]))] }])
+  }
+  const { plan, manifest } = await carryOut(store, { ...planned, head: { ...planned.head, gates } }, tei.url)
+  return { outcome: { run: plan.run, ...(await publish(store, manifest, plan)) } }
+}
+
+async function serve(sha: string): Promise<void> {
+  await tei.stop()
+  await tei.start({ sha })
+}
+
+test('P-GATE: a corpus that lost documents is held back by `rows drop`, and only beyond what is allowed', async () => {
+  const held = await next(150, ['rows drop 30%', 'rows drop 10%'])
+  expect(held.outcome).toMatchObject({
+    status: 'held',
+    by: 'gates',
+    reason: `gate 'rows drop 10%': 150 rows, run ${first} has ${COUNT}, allowed is a drop of 10.00 %`,
+  })
+  expect(await readCurrent(store)).toMatchObject({ version: 1, run: first })
+})
+
+test('P-GATE: a model that changes too many neighbours is held back by `overlap`, and only below what is wanted', async () => {
+  await serve('two')
+  const { outcome } = await next(COUNT, ['overlap@10 min 0', 'overlap@10 min 0.6'])
+  expect(outcome).toMatchObject({ status: 'held', by: 'gates' })
+  expect('reason' in outcome && outcome.reason).toMatch(
+    new RegExp(
+      `^gate 'overlap@10 min 0\\.6': overlap@10 with run ${first} is 0\\.[0-5]\\d\\d over ${COUNT} documents, wanted is 0\\.600$`,
+    ),
+  )
+  expect(await readCurrent(store)).toMatchObject({ version: 1, run: first })
+})
+
+test('P-GATE: qrels of another corpus hold a run back in one sentence; a few unknown documents are counted', async () => {
+  await serve('three')
+  const foreign = await next(COUNT, ['recall@10 min 0.1'], ['x1', 'x2'])
+  expect(foreign.outcome).toMatchObject({
+    status: 'held',
+    reason: `gate 'recall@10 min 0.1': none of the 2 documents in the qrels is in run ${foreign.outcome.run}: do they go with another corpus?`,
+  })
+  await serve('four')
+  const some = await next(COUNT, ['recall@10 min 0.9'], ['d0', 'x1'])
+  expect(some.outcome).toMatchObject({
+    status: 'held',
+    reason: `gate 'recall@10 min 0.9': recall@10 is 0.500 over 1 queries, wanted is 0.900; 1 of the 2 documents in the qrels are not in the run`,
+  })
+})

@@ -1,0 +1,162 @@
+// `reembed preview`: what a new model would do to the corpus, learned from a sample before a whole run is paid for.
+
+import { appendFile, mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type FakeTei, startFakeTei } from '@reembed/local/testing'
+import { openStore } from '@reembed/shared'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { inProcess as reembed } from './parts/in-process.ts'
+
+const COUNT = 2_000
+const ASKED = 40
+let tei: FakeTei
+let folder: Awaited<ReturnType<typeof temporaryFolder>>
+let source: string
+let output: string
+let judged: string[]
+const text = (i: number): string => `speak of ${i % 7} topic ${i}`
+
+beforeAll(async () => {
+  folder = await temporaryFolder()
+  tei = await startFakeTei({ dimensions: 16, sha: 'one' })
+  source = join(folder.path, 'corpus')
+  output = join(folder.path, 'vectors')
+  await mkdir(source)
+  const ids = Array.from({ length: COUNT }, (_, i) => i)
+  await writeJsonl(
+    join(source, 'a.jsonl'),
+    ids.map(i => ({ id: `d${i}`, text: text(i) })),
+  )
+  // A good model finds the document that says the same.
+  const asked = ids.filter(i => i % (COUNT / ASKED) === 0)
+  const [queries, qrels] = [join(folder.path, 'queries.jsonl'), join(folder.path, 'qrels.tsv')]
+  await writeJsonl(
+    queries,
+    asked.map(i => ({ _id: `q${i}`, text: text(i) })),
+  )
+  await writeFile(qrels, `query-id\tcorpus-id\tscore\n${asked.map(i => `q${i}\td${i}\t1\n`).join('')}`)
+  judged = ['--gate-queries', queries, '--gate-qrels', qrels]
+  const gate = ['--gate', 'recall@10 min 0.5', ...judged]
+  const ran = await reembed(['run', ...common(), ...gate])
+  expect(ran.code, ran.stderr).toBe(0)
+})
+afterAll(async () => {
+  for (const part of [tei, folder]) await part[Symbol.asyncDispose]()
+})
+
+const common = (): string[] => ['--source', source, '--output', output, '--endpoint', tei.url]
+const preview = (...args: string[]) => reembed(['preview', ...common(), ...args])
+
+async function serve(changes: Parameters<FakeTei['start']>[0]): Promise<void> {
+  await tei.stop()
+  await tei.start(changes)
+}
+
+/** Different documents of the corpus that were sent while `work` was under way. */
+async function documentsSent(work: () => Promise<void>): Promise<number> {
+  const sent = new Set<string>()
+  tei.faults.request = ({ inputs }) => {
+    for (const one of inputs) if (String(one).startsWith('speak of ')) sent.add(String(one))
+    return undefined
+  }
+  await work()
+  tei.faults.request = undefined
+  return sent.size
+}
+
+async function keysOf(): Promise<string[]> {
+  await using store = await openStore(output)
+  const keys: string[] = []
+  for await (const { key } of store.list('')) keys.push(key)
+  return keys
+}
+
+test('P-PREVIEW: a new model is compared with the current version on a sample, its answers included; nothing is written', async () => {
+  const before = await keysOf()
+  await serve({ sha: 'two' })
+  const sent = await documentsSent(async () => {
+    const { code, stdout, stderr } = await preview('--json', '--price-per-hour', '1', ...judged)
+    expect(code, stderr).toBe(0)
+    const told = JSON.parse(stdout)
+    expect(told).toMatchObject({
+      model: { revision: 'two' },
+      unknown: 0,
+      refused: 0,
+      queries: 200,
+      cosine: null,
+      health: [{ rows: COUNT, repeated: 0 }, { repeated: 0 }],
+      // Both find every answer: all of them are there, whatever the sample holds.
+      scores: { 'recall@10': { before: 1, after: 1 }, 'ndcg@10': { before: 1, after: 1 } },
+      missingAnswers: 0,
+      reuse: { base: null },
+    })
+    expect(told.sampled).toBeGreaterThan(450)
+    expect(told.sampled).toBeLessThan(600)
+    expect(told.documents).toBeGreaterThan(told.sampled)
+    expect(told.documents).toBeLessThanOrEqual(told.sampled + ASKED)
+    // Another revision of this model has nothing in common with the last one.
+    expect(told.overlap).toBeLessThan(0.3)
+    // The rest is quoted: all of it, since no vector of another revision can be kept.
+    expect(told.reuse.toEmbed).toBeGreaterThan(0.9 * COUNT)
+    expect(told.quote.dollars).toBeGreaterThan(0)
+  })
+  expect(sent).toBeLessThan(COUNT / 2)
+  expect(await keysOf()).toEqual(before)
+})
+
+test('P-PREVIEW: a worse model shows, with both figures; the model that is current shows no difference', async () => {
+  // It reads four words, and these are the same in each seventh document.
+  await serve({ sha: 'three', maxInputLength: 4 })
+  const worse = await preview(...judged)
+  expect(worse.code, worse.stderr).toBe(0)
+  expect(worse.stdout).toMatch(
+    /recall@10 +0\.\d{3} over 40 queries within the sample, the current version has 1\.000: a drop of 0\.\d{3} \(95 % interval 0\.\d{3} to [01]\.\d{3}\)/,
+  )
+  expect(worse.stdout).toMatch(/new .*@three .* [1-9]\d* repeated vectors/)
+  await serve({ sha: 'one', maxInputLength: 512 })
+  const same = await preview('--json', '--sample', '60')
+  expect(same.code, same.stderr).toBe(0)
+  const told = JSON.parse(same.stdout)
+  expect(told.sampled).toBeLessThanOrEqual(64)
+  expect(told).toMatchObject({ overlap: 1, scores: null, reuse: { toEmbed: 0 }, quote: { tokens: 0 } })
+  expect(told.cosine.least).toBeCloseTo(1, 5)
+})
+
+test('what a preview cannot do is told in one line', async () => {
+  const refused = async (...args: string[]): Promise<string> => {
+    const { code, stderr } = await preview(...args)
+    expect(code, stderr).toBe(2)
+    return stderr
+  }
+  expect(await refused('--sample', '0%')).toMatch(
+    /^reembed: .*--sample.*share like '1%' or a count like '2000'/,
+  )
+  expect(await refused('--sample', '5')).toMatch(
+    /^reembed: \d of \d sampled documents are in run \w+, too few to compare 10 neighbours: raise --sample or lower --top/,
+  )
+  expect(await refused('--gate-queries', 'queries.jsonl')).toBe(
+    'reembed: --gate-queries and --gate-qrels go together\n',
+  )
+  const elsewhere = join(folder.path, 'nothing-yet')
+  const at = ['preview', '--source', source, '--output', elsewhere, '--endpoint', tei.url]
+  const missing = await reembed(at)
+  expect([missing.code, missing.stderr]).toEqual([2, expect.stringMatching(/^reembed: .*nothing-yet.*\n$/)])
+  await mkdir(elsewhere)
+  const nothing = await reembed(at)
+  expect([nothing.code, nothing.stderr]).toEqual([
+    2,
+    expect.stringMatching(/^reembed: nothing is published in .*nothing-yet/),
+  ])
+})
+
+test('documents in the qrels that nobody knows are counted', async () => {
+  const qrels = join(folder.path, 'unknown.tsv')
+  await writeFile(qrels, 'query-id\tcorpus-id\tscore\nq0\td0\t1\nq50\tgone\t1\n')
+  await appendFile(qrels, 'q100\talso gone\t1\n')
+  const args = ['--sample', '60', judged[0] ?? '', judged[1] ?? '', '--gate-qrels', qrels]
+  const { code, stdout, stderr } = await preview(...args)
+  expect(code, stderr).toBe(0)
+  expect(stdout).toMatch(/qrels +2 of the 3 documents in them are not in the current version/)
+  expect(stdout).toMatch(/recall@10 +0\.333 over 3 queries .*run \w+ was planned without these queries/)
+})

@@ -191,7 +191,7 @@ async function embedAll(
   documents: readonly Document[],
   recipe: Recipe,
 ): Promise<{ rows: Rows; refused: number; tokens: number | null }> {
-  const { dimensions, maxConcurrentRequests } = { ...endpoint.info }
+  const { dimensions, maxConcurrentRequests } = endpoint.info
   await using limiter = createLimiter({ max: Math.max(1, SHARE * maxConcurrentRequests) })
   const ids: string[] = []
   const vectors = new Float32Array(documents.length * recipe.model.dimensions)
@@ -252,7 +252,7 @@ async function scoresOf(
 
 function describeScore(name: string, was: Scores, now: Scores, run: string): string {
   const [theirs, own = []] = [was[name], now[name]]
-  const figure = `${fixed(mean(own))} over ${counted(own.length, 'query').replace('querys', 'queries')} within the sample`
+  const figure = `${fixed(mean(own))} over ${count(own.length)} queries within the sample`
   if (theirs === undefined) return `${figure}; run ${run} was planned without these queries`
   const { drop, low, high } = pairedDrop(theirs, own)
   return `${figure}, the current version has ${fixed(mean(theirs))}: a drop of ${fixed(drop)} (95 % interval ${fixed(low)} to ${fixed(high)})`

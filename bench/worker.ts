@@ -1,7 +1,7 @@
 // A whole worker, JSONL in and Parquet out, against its own endpoint client alone in a loop: the same server, texts of
 // the same length. Each side has a fresh process for each round, up before its time begins; what a worker asks before its
-// first document, to settle the route and prove the model, belongs to its time. Rounds alternate. The vectors in the shards are compared with what the server sent, bit for bit, and the texts that the
-// server counted with the documents.
+// first document, to settle the route and prove the model, belongs to its time. Rounds alternate. The vectors in the
+// shards are compared with what the server sent, bit for bit, and the texts that the server counted with the documents.
 //
 //   node --conditions=@reembed/source bench/worker.ts [documents = 131072] [rounds = 5]
 //
@@ -40,7 +40,10 @@ async function ask<Answer>(child: ChildProcess, question: object): Promise<Answe
 async function writeCorpus(path: string): Promise<void> {
   const out = createWriteStream(path)
   for (let i = 0; i < documents; i++) {
-    const line = `${JSON.stringify({ id: `d${String(i).padStart(9, '0')}`, text: texts[i % texts.length] })}\n`
+    const number = String(i).padStart(9, '0')
+    // Each text stands once: a worker sends equal ones once. Its beginning is what the server knows it by.
+    const text = `${texts[i % texts.length]?.slice(0, -number.length)}${number}`
+    const line = `${JSON.stringify({ id: `d${number}`, text })}\n`
     if (!out.write(line)) await once(out, 'drain')
   }
   out.end()

@@ -121,7 +121,7 @@ test('P-VERIFY: a dimension with one value for all texts is named, by the comman
   const { stdout, code } = await reembed(['verify', '--output', output])
   expect(code).toBe(0)
   expect(stdout).toMatch(
-    /^warning +1 of 8 dimensions are collapsed, one value for all texts \(5\): compare /m,
+    /^note +1 of 8 dimensions have one value for all texts \(5\)\. Some models are made so/m,
   )
 })
 

@@ -39,8 +39,8 @@ function collapsedRow(collapsed: readonly number[], dimensions: number): [string
   const which = `${collapsed.slice(0, SHOWN).join(', ')}${more}`
   return [
     [
-      'warning',
-      `${count(collapsed.length)} of ${count(dimensions)} dimensions are collapsed, one value for all texts (${which}): compare the endpoint with the model's own reference, then embed again`,
+      'note',
+      `${count(collapsed.length)} of ${count(dimensions)} dimensions have one value for all texts (${which}). Some models are made so, all-MiniLM-L6-v2 has three; if this one is not, its export is damaged: mend the endpoint and embed again`,
     ],
   ]
 }

@@ -1,7 +1,7 @@
 // The layouts of JSON read by the programs of their consumers: Vespa's own command, by the documented line, against a
 // server that keeps what arrives; and Elasticsearch's own library, which knows its types and deserialises documents.
 
-import { execFile, execFileSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { createServer, type Http2Server } from 'node:http2'
@@ -13,12 +13,12 @@ import { promisify } from 'node:util'
 import { gunzipSync } from 'node:zlib'
 import { exportRun, type LayoutName } from '@reembed/export'
 import { openStore } from '@reembed/shared'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect } from 'vitest'
+import { answers, lackOfModules, PYTHON, testUnless } from '../parts/needs.ts'
 import { memoryStore } from '../shard/parts.ts'
 import { type MadeRun, makeRun } from './run.ts'
 
 const vespa = process.env.REEMBED_TEST_VESPA ?? 'vespa'
-const python = process.env.REEMBED_TEST_PYTHON ?? 'python3'
 const source = memoryStore()
 let run: MadeRun
 let folder: string
@@ -33,15 +33,6 @@ async function exported(layout: LayoutName): Promise<string> {
   await using target = await openStore(path, { create: true })
   await exportRun(source, run.manifest, target, { layout, name: 'wiki' })
   return path
-}
-
-function answers(command: string, args: readonly string[]): boolean {
-  try {
-    execFileSync(command, args, { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
 }
 
 const hexOf = (row: number, order: 'BE' | 'LE'): string => {
@@ -74,8 +65,12 @@ type Fields = {
   readonly [name: string]: unknown
 }
 
-if (answers(vespa, ['version'])) {
-  it('Vespa’s own command feeds the layout vespa, every document with its tensor', async () => {
+testUnless(
+  answers(vespa, ['version'])
+    ? undefined
+    : `there is no '${vespa}'; pip install vespacli, or set REEMBED_TEST_VESPA`,
+  'Vespa’s own command feeds the layout vespa, every document with its tensor',
+  async () => {
     const target = await exported('vespa')
     const { url, server, put } = await startVespa()
     const files = (await readdir(join(target, 'data'))).map(name => join(target, 'data', name))
@@ -94,15 +89,14 @@ if (answers(vespa, ['version'])) {
         embedding: { values: hexOf(row, 'BE') },
       })
     }
-  }, 120_000)
-} else {
-  it.skip(
-    `Vespa’s own command feeds the layout vespa: there is no '${vespa}'; pip install vespacli, or set REEMBED_TEST_VESPA`,
-  )
-}
+  },
+  120_000,
+)
 
-if (answers(python, ['-c', 'import elasticsearch.dsl, numpy'])) {
-  it('Elasticsearch’s own library knows the types of the mapping and reads the documents of the bulk files', async () => {
+testUnless(
+  lackOfModules('elasticsearch.dsl', 'numpy'),
+  'Elasticsearch’s own library knows the types of the mapping and reads the documents of the bulk files',
+  async () => {
     const target = await exported('elasticsearch')
     const script = `import glob, json, sys
 import numpy as np
@@ -128,7 +122,7 @@ print(json.dumps({
     "vectors": np.array([list(document.embedding) for _, document in documents], dtype="<f4").tobytes().hex(),
     "texts": [document.text for _, document in documents],
 }))`
-    const { stdout } = await promisify(execFile)(python, ['-c', script, target], { maxBuffer: 2 ** 26 })
+    const { stdout } = await promisify(execFile)(PYTHON, ['-c', script, target], { maxBuffer: 2 ** 26 })
     const found = JSON.parse(stdout)
     expect(found).toMatchObject({ operations: ['index'], dims: 16, ids: run.ids, texts: run.extra.text })
     expect(found.types).toMatchObject({
@@ -139,9 +133,6 @@ print(json.dumps({
     })
     const vectors = run.ids.map((_, row) => hexOf(row, 'LE')).join('')
     expect(found.vectors === vectors, 'every vector is the same to the bit').toBe(true)
-  }, 120_000)
-} else {
-  it.skip(
-    `Elasticsearch’s own library reads the bulk files: ${python} lacks elasticsearch or numpy; pip install them, or set REEMBED_TEST_PYTHON`,
-  )
-}
+  },
+  120_000,
+)

@@ -7,11 +7,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { exportRun, type LayoutName, type Quantization, toInt8, toUbinary } from '@reembed/export'
 import { openStore } from '@reembed/shared'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect } from 'vitest'
+import { lackOfModules, PYTHON, testUnless } from '../parts/needs.ts'
 import { memoryStore } from '../shard/parts.ts'
 import { type MadeRun, makeRun } from './run.ts'
 
-const python = process.env.REEMBED_TEST_PYTHON ?? 'python3'
 const source = memoryStore()
 let run: MadeRun
 let folder: string
@@ -21,15 +21,8 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true }))
 
-/** A test that needs these modules, or its place with the reason why it is not run. */
-function withModules(name: string, modules: readonly string[], test: () => Promise<void>): void {
-  try {
-    execFileSync(python, ['-c', modules.map(module => `import ${module}`).join('\n')], { stdio: 'ignore' })
-    it(name, test)
-  } catch {
-    it.skip(`${name}: ${python} lacks ${modules.join(' or ')}; set REEMBED_TEST_PYTHON to one that has them`)
-  }
-}
+const withModules = (name: string, modules: readonly string[], run: () => Promise<void>): void =>
+  testUnless(lackOfModules(...modules), name, run)
 
 async function exported(layout: LayoutName, quantize: Quantization[] = []): Promise<string> {
   const path = join(folder, layout)
@@ -40,7 +33,7 @@ async function exported(layout: LayoutName, quantize: Quantization[] = []): Prom
 
 function ask(script: string, ...args: string[]): Record<string, unknown> {
   const out = execFileSync(
-    python,
+    PYTHON,
     ['-c', `import json, sys\nfrom hashlib import sha256\n${script}`, ...args],
     {
       maxBuffer: 2 ** 26,

@@ -6,9 +6,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { lackOfModules, PYTHON } from '../parts/needs.ts'
 import { bytesOf, writeShard } from './parts.ts'
-
-const python = process.env.REEMBED_TEST_PYTHON ?? 'python3'
 
 const READ = `
 import hashlib, json, sys
@@ -27,41 +26,29 @@ print(json.dumps({
 }))
 `
 
-function hasPyarrow(): boolean {
-  try {
-    execFileSync(python, ['-c', 'import pyarrow'], { stdio: 'ignore' })
-    return true
-  } catch {
-    return false
-  }
-}
-
-if (!hasPyarrow()) {
-  it.skip(`pyarrow reads shards: ${python} has no pyarrow; set REEMBED_TEST_PYTHON to one that has`)
-} else {
-  describe('pyarrow', () => {
-    it.each([
-      [0, 8],
-      [700, 1],
-      [700, 7],
-      [700, 1_023],
-      [700, 4_096],
-    ])('reads shards bit for bit, %i rows of %i dimensions', async (rows, dimensions) => {
-      const shard = writeShard({ rows, dimensions, rowGroupRows: 300 })
-      const folder = await mkdtemp(join(tmpdir(), 'reembed-shard-'))
-      try {
-        const file = join(folder, 'shard.parquet')
-        await writeFile(file, shard.bytes)
-        const out = execFileSync(python, ['-c', READ, file], { maxBuffer: 2 ** 26 })
-        expect(JSON.parse(out.toString())).toEqual({
-          types: ['string', 'list<element: float not null>', 'fixed_size_binary[16]'],
-          ids: shard.ids,
-          vectors: createHash('sha256').update(bytesOf(shard.vectors)).digest('hex'),
-          hashes: Buffer.from(shard.hashes).toString('hex'),
-        })
-      } finally {
-        await rm(folder, { recursive: true })
-      }
-    })
+const lack = lackOfModules('pyarrow')
+describe.skipIf(lack !== undefined)(lack === undefined ? 'pyarrow' : `pyarrow (not run: ${lack})`, () => {
+  it.each([
+    [0, 8],
+    [700, 1],
+    [700, 7],
+    [700, 1_023],
+    [700, 4_096],
+  ])('reads shards bit for bit, %i rows of %i dimensions', async (rows, dimensions) => {
+    const shard = writeShard({ rows, dimensions, rowGroupRows: 300 })
+    const folder = await mkdtemp(join(tmpdir(), 'reembed-shard-'))
+    try {
+      const file = join(folder, 'shard.parquet')
+      await writeFile(file, shard.bytes)
+      const out = execFileSync(PYTHON, ['-c', READ, file], { maxBuffer: 2 ** 26 })
+      expect(JSON.parse(out.toString())).toEqual({
+        types: ['string', 'list<element: float not null>', 'fixed_size_binary[16]'],
+        ids: shard.ids,
+        vectors: createHash('sha256').update(bytesOf(shard.vectors)).digest('hex'),
+        hashes: Buffer.from(shard.hashes).toString('hex'),
+      })
+    } finally {
+      await rm(folder, { recursive: true })
+    }
   })
-}
+})

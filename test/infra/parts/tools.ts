@@ -4,7 +4,7 @@
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
-import { test } from 'vitest'
+import { testUnless } from '../../parts/needs.ts'
 
 /** Whether a program is on PATH. */
 export const onPath = (program: string): boolean =>
@@ -19,8 +19,7 @@ export const onPath = (program: string): boolean =>
 
 /** `test`, or the same skipped with the reason in its name where a program is missing. */
 export function testWith(program: string, name: string, run: () => unknown, timeoutMs?: number): void {
-  if (onPath(program)) test(name, run as () => void, timeoutMs)
-  else test.skip(`${name} (skipped: no ${program} on PATH)`, () => {})
+  testUnless(onPath(program) ? undefined : `no ${program} on PATH`, name, run, timeoutMs)
 }
 
 /** Runs a program to its end. */

@@ -77,7 +77,7 @@ async function play(
   note(
     `chaos ${name}: ${options.documents} documents, ${known ? 'the quiet run is known' : 'a quiet run first'}`,
   )
-  const calm = known ?? (await runTrial(options))
+  const calm = known ?? (await runTrial({ ...options, onLine: lineWriter('quiet ') }))
   quiet.set(sizeName, calm)
   note(`chaos ${name}: quiet ${calm.seconds.toFixed(0)} s; now ${scenario.about}, seed ${seed}`)
   const random = mulberry32(seed)
@@ -88,7 +88,7 @@ async function play(
     if (fault) s3Faults += 1
     return fault
   }
-  const onLine = values.log === undefined ? undefined : lineWriter(values.log)
+  const onLine = lineWriter('')
   const hurt = giving(scenario.given(Number(values.hold)), faults, random)
   const trial = await runTrial({ ...options, onLine, ...(scenario.s3Faults && { s3Fault: faulty }) }, hurt)
   return rowOf({ name, scenario, faults, s3Faults, trial, calm })
@@ -125,7 +125,8 @@ async function race(): Promise<Row[]> {
   return rows
 }
 
-/** What the workers of a hurt run said, each line with the number of its process. */
-function lineWriter(file: string): (worker: number, line: string) => void {
-  return (worker, line) => appendFileSync(file, `${worker} ${line}\n`)
+/** What the workers said, each line with the number of its process. */
+function lineWriter(of: string): ((worker: number, line: string) => void) | undefined {
+  const { log } = values
+  return log === undefined ? undefined : (worker, line) => appendFileSync(log, `${of}${worker} ${line}\n`)
 }

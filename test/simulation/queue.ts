@@ -40,9 +40,12 @@ export interface SimulatedQueue {
 const ATTEMPTS = 5
 /** Turns per simulated millisecond of a postponed job. */
 const TURNS_PER_MS = 1 / 500
+const ENDING_TURNS = 100
 
 export function createQueue(world: World): SimulatedQueue {
   const held = new Map<string, Held>()
+  /** Until when a run is somebody's to end; nobody renews it, so it may be another's before the first is through. */
+  const ending = new Map<string, number>()
   const count = (state: Held['state']): number =>
     [...held.values()].filter(each => each.state === state).length
 
@@ -95,6 +98,19 @@ export function createQueue(world: World): SimulatedQueue {
         for (const [id] of failed) held.delete(id)
         return failed.length
       },
+      async isEnding(run) {
+        await world.turn(process)
+        return (ending.get(run) ?? 0) > world.now
+      },
+      async endAlone(job, end) {
+        await world.turn(process)
+        if ((ending.get(job.run) ?? 0) > world.now) return undefined
+        ending.set(job.run, world.now + ENDING_TURNS)
+        const ended = await end()
+        await world.turn(process)
+        ending.delete(job.run)
+        return ended
+      },
       progress: () => Promise.reject(new Error('nothing is decided by progress')),
       workers: () => Promise.reject(new Error('nothing is decided by the list of workers')),
       async [Symbol.asyncDispose]() {},
@@ -133,7 +149,10 @@ export function createQueue(world: World): SimulatedQueue {
       job.reason = reason
     },
     failed: run => [...held.values()].some(({ job, state }) => job.run === run && state === 'failed'),
-    wipe: () => held.clear(),
+    wipe() {
+      held.clear()
+      ending.clear()
+    },
     expire(process, told) {
       for (const job of held.values()) {
         if (job.state !== 'active' || job.holder?.process !== process) continue

@@ -3,6 +3,7 @@
 import { messageOf } from '@reembed/shared'
 import type { Race } from './keys.ts'
 import type { Scenario } from './scenarios.ts'
+import type { Takeover } from './takeovers.ts'
 import type { Trial } from './trial.ts'
 
 export interface Row {
@@ -40,7 +41,12 @@ export function rowOf({ name, scenario, faults, s3Faults, trial, calm }: Played)
   const broken = [...calm.broken.map(line => `quiet run: ${line}`), ...trial.broken]
   if (trial.digest !== calm.digest) broken.push('not what the quiet run made')
   if (wounds.given < faults) broken.push(`only ${wounds.given} of ${faults} faults were given`)
-  const slow = wounds.recoveriesMs.filter(ms => ms > RECOVERY_MS).length
+  const lost = trial.takeovers.filter(({ signal }) => signal === 'SIGKILL')
+  const handedBack = trial.takeovers.filter(({ signal }) => signal === 'SIGTERM')
+  // A job for which nobody has a place waits like any other.
+  const slow = [...wounds.recoveriesMs, ...lost.map(({ back, free }) => back + free)].filter(
+    ms => ms > RECOVERY_MS,
+  ).length
   if (slow > 0) broken.push(`${slow} recoveries took over ${RECOVERY_MS / 1000} s`)
   const times = trial.seconds / calm.seconds
   if (times > (scenario.mostTimes ?? Number.POSITIVE_INFINITY))
@@ -48,14 +54,18 @@ export function rowOf({ name, scenario, faults, s3Faults, trial, calm }: Played)
 
   const notes: string[] = []
   if (name === 'sigterm') {
-    const late = trial.takeoversMs.filter(ms => ms > TAKEOVER_MS).length
-    if (late > 0) broken.push(`${late} jobs were taken over after more than ${TAKEOVER_MS / 1000} s`)
+    const late = handedBack.filter(({ back, free }) => back + free > TAKEOVER_MS).length
+    if (late > 0)
+      broken.push(
+        `${late} jobs were taken over after more than ${TAKEOVER_MS / 1000} s with a place for them`,
+      )
     if (wounds.leftLate > 0)
       broken.push(`${wounds.leftLate} workers took longer to leave than they were given`)
     if (trial.stalls > 0) broken.push(`${trial.stalls} stalls were counted`)
     notes.push(`left within ${span(wounds.leftMs)}`)
-    notes.push(`${trial.takeoversMs.length} jobs handed back, taken over within ${span(trial.takeoversMs)}`)
+    notes.push(`${handedBack.length} jobs handed back: ${lying(handedBack)}`)
   }
+  if (lost.length > 0) notes.push(`${lost.length} jobs of killed workers: ${lying(lost)}`)
   if (wounds.foreignReplies > 0) notes.push(`${wounds.foreignReplies} replies of the other model`)
   if (trial.stalls > 0) notes.push(`${trial.stalls} jobs found without a worker`)
   // 5: Redis was not there, or gave nothing any more. Whatever started the worker starts another one.
@@ -85,7 +95,7 @@ export function rowOf({ name, scenario, faults, s3Faults, trial, calm }: Played)
     foreign: trial.foreign,
     overwritten: trial.overwritten,
     paidAgain: `${trial.paidAgain} (${((100 * trial.paidAgain) / trial.documents).toFixed(1)} %)`,
-    recovery: span(wounds.recoveriesMs),
+    recovery: span([...wounds.recoveriesMs, ...lost.map(({ back, taken }) => back + taken)]),
     time: `${trial.seconds.toFixed(0)} s = ${times.toFixed(2)} x`,
     notes,
     broken,
@@ -120,6 +130,13 @@ export const rowOfRace = (store: string, { rounds, processes, seconds: took, bro
   time: `${took.toFixed(0)} s`,
   broken: broken.slice(0, 5),
 })
+
+function lying(jobs: readonly Takeover[]): string {
+  const [back, taken, free] = (['back', 'taken', 'free'] as const).map(part =>
+    span(jobs.map(each => each[part])),
+  )
+  return `on the queue after ${back}; taken by another ${taken} later, of which a place for it was free ${free}`
+}
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
 

@@ -58,10 +58,11 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
   freeze: {
     about: 'SIGSTOP of a worker until its jobs are another’s, then SIGCONT',
-    documents: 120_000,
+    documents: 60_000,
     faults: 50,
-    seconds: 400,
-    cluster: { workers: 8 },
+    // Half of the workers lie still, each for half a minute: the last of them is given well before the end.
+    seconds: 300,
+    cluster: { workers: 16 },
     given: hold => [faults.freeze(hold * FROZEN_SECONDS)],
   },
   sigterm: {

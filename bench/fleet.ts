@@ -17,7 +17,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { startRedis } from '@reembed/local'
-import { hashVector } from '@reembed/local/testing'
 import {
   countPresent,
   enqueueMissing,
@@ -26,7 +25,8 @@ import {
   recordPlan,
   shardsPresent,
 } from '@reembed/producer'
-import { openQueue, openStore, type Plan, readShard, type Store, shardKey } from '@reembed/shared'
+import { openQueue, openStore } from '@reembed/shared'
+import { checkShards } from './fleet/check.ts'
 import { DIMENSIONS, textOf } from './fleet/texts.ts'
 
 const rounds = Number(process.argv[2] ?? 5)
@@ -96,24 +96,9 @@ async function fleet(processes: number): Promise<number> {
   const ended = workers.map(worker => once(worker, 'exit'))
   for (const worker of workers) worker.disconnect()
   await Promise.all(ended)
-  await check(store, plan)
+  await checkShards(store, plan, documents)
   await rm(output, { recursive: true })
   return rateOf(processes)
-}
-
-async function check(store: Store, plan: Plan): Promise<void> {
-  let rows = 0
-  for (let shard = 0; shard < plan.shards; shard++) {
-    for await (const { ids, vectors } of readShard(store, shardKey(plan.run, shard, plan.shards))) {
-      for (const [row, id] of ids.entries()) {
-        const expected = hashVector(textOf(Number(id)), { dimensions: DIMENSIONS })
-        const got = vectors.subarray(row * DIMENSIONS, (row + 1) * DIMENSIONS)
-        if (expected.some((value, d) => value !== got[d])) throw new Error(`the vector of ${id} is wrong`)
-      }
-      rows += ids.length
-    }
-  }
-  if (rows !== documents) throw new Error(`${rows} rows for ${documents} documents`)
 }
 
 const median = (values: readonly number[]): number =>

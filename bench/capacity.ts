@@ -7,26 +7,17 @@
 //
 // Not measured: S3, TLS, a network, a real GPU. Linux alone has all of 127.0.0.0/8.
 
-import { type ChildProcess, fork } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { startRedis } from '@reembed/local'
-import {
-  countPresent,
-  enqueueMissing,
-  openCorpus,
-  planRun,
-  recordPlan,
-  shardsPresent,
-} from '@reembed/producer'
-import { openQueue, openStore } from '@reembed/shared'
 import type { Seen, ToReplicas } from './capacity/replicas.ts'
 import type { Counted } from './capacity/worker.ts'
-import { checkShards } from './fleet/check.ts'
-import { DIMENSIONS, textOf } from './fleet/texts.ts'
+import { ask, start } from './child.ts'
+import { openRun } from './fleet/run.ts'
+import { textOf } from './fleet/texts.ts'
 
 interface Scenario {
   readonly seconds: number
@@ -63,15 +54,6 @@ const named = (process.argv[2] ?? 'all') === 'all' ? Object.keys(scenarios) : pr
 const fleets = (process.argv[3] ?? '1,4,32').split(',').map(Number)
 const ways = (process.argv[4] ?? 'url,dns').split(',')
 
-const start = (file: string, ...args: string[]): ChildProcess =>
-  fork(new URL(file, import.meta.url), args, { execArgv: process.execArgv })
-
-async function ask<Answer>(child: ChildProcess, question: object = {}): Promise<Answer> {
-  const answered = once(child, 'message')
-  child.send(question)
-  return (await answered)[0]
-}
-
 /** Texts a second that a replica of speed 0.25 gives to a load generator that keeps it full. */
 async function measureReplica(): Promise<number> {
   const replicas = start('capacity/replicas.ts', '0.25')
@@ -96,11 +78,11 @@ interface Result {
   readonly knocks: number
 }
 
-async function run(scenario: Scenario, workers: number, way: string, perSpeed: number): Promise<Result> {
+async function measure(scenario: Scenario, workers: number, way: string, perSpeed: number): Promise<Result> {
   const { seconds, settled, up, speeds, noise } = scenario
   const capacityOf = (second: number): number =>
     speeds.slice(0, up(second)).reduce((sum, speed) => sum + speed * perSpeed, 0)
-  const seconds_ = Array.from({ length: seconds }, (_, s) => s)
+  const timeline = Array.from({ length: seconds }, (_, s) => s)
   const folder = await mkdtemp(join(tmpdir(), 'reembed-bench-'))
   const replicas = start('capacity/replicas.ts', speeds.join(','))
   const fleet: ChildProcess[] = []
@@ -116,31 +98,14 @@ async function run(scenario: Scenario, workers: number, way: string, perSpeed: n
     }
 
     // More than there is time for, so that nobody is idle at the end; what is left is finished after the measuring.
-    const documents = Math.ceil(1.1 * seconds_.reduce((sum, s) => sum + capacityOf(s), 0)) + workers * 128
-    const source = join(folder, 'corpus.jsonl')
-    await writeFile(
-      source,
-      Array.from({ length: documents }, (_, i) => `${JSON.stringify({ id: `${i}`, text: textOf(i) })}\n`),
-    )
-    await using redis = await startRedis()
-    await using corpus = await openCorpus(source, {})
-    await using store = await openStore(join(folder, 'vectors'), { create: true })
-    await using queue = await openQueue(redis.url)
-    const model = {
-      id: 'reembed/hash',
-      revision: 'r1',
-      dimensions: DIMENSIONS,
-      pooling: 'mean',
-      normalized: true,
-    }
-    const planned = await planRun(corpus, { model, prompt: '', truncate: true, documentsPerShard: 32 })
-    const { plan } = await recordPlan(store, planned)
+    const documents = Math.ceil(1.1 * timeline.reduce((sum, s) => sum + capacityOf(s), 0)) + workers * 128
+    await using run = await openRun(folder, { documents, documentsPerShard: 32 })
     await change({ up: up(0) })
     const url = way === 'dns' ? `dns+http://replicas.test:${port}` : balanced
     for (let i = 0; i < workers; i++)
-      fleet.push(start('capacity/worker.ts', url, addresses, redis.url, join(folder, 'vectors')))
+      fleet.push(start('capacity/worker.ts', url, addresses, run.redis, run.output))
     await Promise.all(fleet.map(worker => once(worker, 'message')))
-    await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
+    await run.enqueue()
 
     const count = (): Promise<Counted[]> => Promise.all(fleet.map(worker => ask<Counted>(worker)))
     const history: Seen[] = [await ask<Seen>(replicas)]
@@ -160,22 +125,22 @@ async function run(scenario: Scenario, workers: number, way: string, perSpeed: n
 
     // The rest, and whether all of it is right.
     await change({ up: speeds.length })
-    while (countPresent(await shardsPresent(store, plan)) < plan.shards) await wait(200)
+    await run.finished()
     const ended = await count()
     for (const worker of fleet) worker.disconnect()
     await Promise.all(fleet.map(worker => worker.exitCode ?? once(worker, 'exit')))
-    await checkShards(store, plan, documents)
+    await run.check()
 
-    const answered = seconds_.map(s => (history[s + 1]?.inputs ?? 0) - (history[s]?.inputs ?? 0))
+    const answered = timeline.map(s => (history[s + 1]?.inputs ?? 0) - (history[s]?.inputs ?? 0))
     const used = (from: number, to: number): number =>
-      sum(answered.slice(from, to)) / sum(seconds_.slice(from, to).map(capacityOf))
-    const grew = seconds_.filter(s => s > 0 && up(s) > up(s - 1))
+      sum(answered.slice(from, to)) / sum(timeline.slice(from, to).map(capacityOf))
+    const grew = timeline.filter(s => s > 0 && up(s) > up(s - 1))
     const shares = after.map(({ texts }, i) => texts - (before[i]?.texts ?? 0))
     return {
       used: used(settled, seconds),
       lastUsed: used(seconds - 15, seconds),
       found: grew.map(at => {
-        const found = seconds_.findIndex(s => s >= at && (answered[s] ?? 0) >= 0.9 * capacityOf(s))
+        const found = timeline.findIndex(s => s >= at && (answered[s] ?? 0) >= 0.9 * capacityOf(s))
         return found < 0 ? Number.POSITIVE_INFINITY : found - at + 1
       }),
       refused:
@@ -183,7 +148,7 @@ async function run(scenario: Scenario, workers: number, way: string, perSpeed: n
         sum(after.map(({ requests }, i) => requests - (before[i]?.requests ?? 0))),
       jain: sum(shares) ** 2 / (workers * sum(shares.map(share => share ** 2))),
       failed: sum(ended.map(({ failed }) => failed)),
-      knocks: Math.max(...seconds_.map(s => (history[s + 1]?.absent ?? 0) - (history[s]?.absent ?? 0))),
+      knocks: Math.max(...timeline.map(s => (history[s + 1]?.absent ?? 0) - (history[s]?.absent ?? 0))),
     }
   } finally {
     for (const child of [replicas, ...fleet]) child.kill()
@@ -231,7 +196,7 @@ for (const name of named ?? []) {
   if (scenario === undefined) throw new Error(`no scenario ${name}: ${Object.keys(scenarios).join(', ')}`)
   for (const way of ways) {
     for (const workers of fleets) {
-      const result = await run(scenario, workers, way, perReplica / 0.25)
+      const result = await measure(scenario, workers, way, perReplica / 0.25)
       const cells = [
         name,
         way === 'dns' ? 'one by one' : 'one URL',

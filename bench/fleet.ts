@@ -10,24 +10,12 @@
 //
 // Not measured: S3, TLS, a network, a real GPU.
 
-import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as wait } from 'node:timers/promises'
-import { startRedis } from '@reembed/local'
-import {
-  countPresent,
-  enqueueMissing,
-  openCorpus,
-  planRun,
-  recordPlan,
-  shardsPresent,
-} from '@reembed/producer'
-import { openQueue, openStore } from '@reembed/shared'
-import { checkShards } from './fleet/check.ts'
-import { DIMENSIONS, textOf } from './fleet/texts.ts'
+import { ask, start } from './child.ts'
+import { openRun } from './fleet/run.ts'
 
 const rounds = Number(process.argv[2] ?? 5)
 const documents = Number(process.argv[3] ?? 8_192)
@@ -37,23 +25,7 @@ const LEAST = speeds.includes(',') ? 0.98 : 0.97
 /** What a worker sends beside the documents, to settle the route and prove the model, is at most this many texts for each replica. */
 const MOST_PROBES = 500
 
-const start = (file: string, ...args: string[]): ChildProcess =>
-  fork(new URL(file, import.meta.url), args, { execArgv: process.execArgv })
-
-async function ask<Answer>(child: ChildProcess, question: object): Promise<Answer> {
-  const answered = once(child, 'message')
-  child.send(question)
-  return (await answered)[0]
-}
-
 const folder = await mkdtemp(join(tmpdir(), 'reembed-bench-'))
-const source = join(folder, 'corpus.jsonl')
-await writeFile(
-  source,
-  Array.from({ length: documents }, (_, i) => `${JSON.stringify({ id: `${i}`, text: textOf(i) })}\n`).join(
-    '',
-  ),
-)
 const server = start('fleet/server.ts', speeds)
 const [{ url }] = await once(server, 'message')
 
@@ -74,30 +46,19 @@ async function bare(): Promise<number> {
 }
 
 async function fleet(processes: number): Promise<number> {
-  const output = join(folder, 'vectors')
-  await using redis = await startRedis()
-  await using corpus = await openCorpus(source, {})
-  await using store = await openStore(output, { create: true })
-  await using queue = await openQueue(redis.url)
-  const model = {
-    id: 'reembed/hash',
-    revision: 'r1',
-    dimensions: DIMENSIONS,
-    pooling: 'mean',
-    normalized: true,
-  }
-  const planned = await planRun(corpus, { model, prompt: '', truncate: true, documentsPerShard: 256 })
-  const { plan } = await recordPlan(store, planned)
+  await using run = await openRun(folder, { documents, documentsPerShard: 256 })
   // All are up before the first job is there.
-  const workers = Array.from({ length: processes }, () => start('fleet/worker.ts', url, redis.url, output))
+  const workers = Array.from({ length: processes }, () =>
+    start('fleet/worker.ts', url, run.redis, run.output),
+  )
   await Promise.all(workers.map(worker => once(worker, 'message')))
-  await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
-  while (countPresent(await shardsPresent(store, plan)) < plan.shards) await wait(100)
+  await run.enqueue()
+  await run.finished()
   const ended = workers.map(worker => once(worker, 'exit'))
   for (const worker of workers) worker.disconnect()
   await Promise.all(ended)
-  await checkShards(store, plan, documents)
-  await rm(output, { recursive: true })
+  await run.check()
+  await rm(run.output, { recursive: true })
   return rateOf(processes)
 }
 

@@ -32,14 +32,15 @@ export interface Played {
   /** Requests to S3 that went wrong. */
   readonly s3Faults: number
   readonly trial: Trial
-  readonly calm: Trial
+  /** The quiet run, if there was one. */
+  readonly calm: Trial | undefined
 }
 
-/** One scenario held against its quiet run. */
+/** One scenario held against the corpus, the model and its quiet run. */
 export function rowOf({ name, scenario, faults, s3Faults, trial, calm }: Played): Row {
   const { wounds } = trial
-  const broken = [...calm.broken.map(line => `quiet run: ${line}`), ...trial.broken]
-  if (trial.digest !== calm.digest) broken.push('not what the quiet run made')
+  const broken = [...(calm?.broken ?? []).map(line => `quiet run: ${line}`), ...trial.broken]
+  if (calm && trial.digest !== calm.digest) broken.push('not what the quiet run made')
   if (wounds.given < faults) broken.push(`only ${wounds.given} of ${faults} faults were given`)
   const lost = trial.takeovers.filter(({ signal }) => signal === 'SIGKILL')
   const handedBack = trial.takeovers.filter(({ signal }) => signal === 'SIGTERM')
@@ -48,8 +49,8 @@ export function rowOf({ name, scenario, faults, s3Faults, trial, calm }: Played)
     ms => ms > RECOVERY_MS,
   ).length
   if (slow > 0) broken.push(`${slow} recoveries took over ${RECOVERY_MS / 1000} s`)
-  const times = trial.seconds / calm.seconds
-  if (times > (scenario.mostTimes ?? Number.POSITIVE_INFINITY))
+  const times = calm && trial.seconds / calm.seconds
+  if (times !== undefined && times > (scenario.mostTimes ?? Number.POSITIVE_INFINITY))
     broken.push(`took ${times.toFixed(2)} times as long as the quiet run`)
 
   const notes: string[] = []
@@ -77,7 +78,7 @@ export function rowOf({ name, scenario, faults, s3Faults, trial, calm }: Played)
     )
   }
   notes.push(
-    `longest time without a new shard ${seconds(trial.longestGapMs)}, quiet ${seconds(calm.longestGapMs)}`,
+    `longest time without a new shard ${seconds(trial.longestGapMs)}${calm ? `, quiet ${seconds(calm.longestGapMs)}` : ''}`,
   )
   const more = trial.paidAgain - trial.underWay
   notes.push(
@@ -89,14 +90,14 @@ export function rowOf({ name, scenario, faults, s3Faults, trial, calm }: Played)
       ...(wounds.given > 0 ? [`${wounds.given}`] : []),
       ...(s3Faults > 0 ? [`${s3Faults} of S3`] : []),
     ].join(' + '),
-    documents: calm.documents,
+    documents: trial.documents,
     lost: trial.lost,
     doubled: trial.doubled,
     foreign: trial.foreign,
     overwritten: trial.overwritten,
     paidAgain: `${trial.paidAgain} (${((100 * trial.paidAgain) / trial.documents).toFixed(1)} %)`,
     recovery: span([...wounds.recoveriesMs, ...lost.map(({ back, taken }) => back + taken)]),
-    time: `${trial.seconds.toFixed(0)} s = ${times.toFixed(2)} x`,
+    time: `${trial.seconds.toFixed(0)} s${times === undefined ? '' : ` = ${times.toFixed(2)} x`}`,
     notes,
     broken,
   }

@@ -52,8 +52,9 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   oom: {
     about: `Redis full for ${FULL_SECONDS} s`,
     documents: 30_000,
-    faults: 1,
-    seconds: 60,
+    // Workers that finish jobs go on meanwhile, and the second may outlast the run: the first ends within it.
+    faults: 2,
+    seconds: 120,
     given: hold => [faults.fillRedis(hold * FULL_SECONDS)],
   },
   freeze: {

@@ -86,7 +86,7 @@ export async function worker(flags: Flags): Promise<void> {
   const graceMs = 1000 * flags.drainSeconds
   const over = once(AbortSignal.timeout(graceMs), 'abort').then(() => {
     late.abort()
-    return wait(LEAVE_MS)
+    return wait(LEAVE_MS, undefined, { ref: false })
   })
   await running.drain(graceMs)
   drained.resolve()

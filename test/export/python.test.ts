@@ -1,8 +1,8 @@
 // Layouts opened by Python's readers, where a Python that has them is at hand: datasets for the Hub, lance and lancedb,
-// numpy, pyarrow for what Milvus and Spark read.
+// numpy, pyarrow for what Milvus and Spark read; and by PostgreSQL with pgvector, which pip's pgserver brings.
 
 import { execFileSync } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { exportRun, type LayoutName, type Quantization, toInt8, toUbinary } from '@reembed/export'
@@ -160,5 +160,51 @@ print(json.dumps({
       ids: run.ids,
       vectors: hex(run.vectors),
     })
+  },
+)
+
+withModules(
+  'PostgreSQL loads the layout pgvector by the very commands of LOAD.md, exact, and searches it by its index',
+  ['pgserver'],
+  async () => {
+    const path = await exported('pgvector')
+    const [, commands = ''] = /```sh\n(.*?)```/s.exec(await readFile(join(path, 'LOAD.md'), 'utf8')) ?? []
+    expect(commands).toContain('psql')
+    const found = ask(
+      `import pgserver, os, subprocess
+server = pgserver.get_server(sys.argv[1], cleanup_mode="delete")
+psql = lambda *args: subprocess.run(["psql", "-At", *args], check=True, capture_output=True, text=True).stdout.splitlines()
+try:
+    os.environ.update(PGHOST=sys.argv[1], PGUSER="postgres", PGOPTIONS="-c hnsw.ef_search=100",
+        PATH=os.path.dirname(pgserver.__file__) + "/pginstall/bin:" + os.environ["PATH"])
+    loaded = subprocess.run(["sh", "-e", "-c", sys.argv[2]], capture_output=True, text=True)
+    if loaded.returncode: raise SystemExit(loaded.stderr)
+    print(json.dumps({
+        "version": psql("-c", "select version()"),
+        "rows": [json.loads(line) for line in psql("-c", "select json_build_array(id, embedding::text, year, bytes::text, draft) from embeddings")],
+        "nearest": psql("-c", "set enable_seqscan = off", "-c", f"select id from embeddings order by embedding <#> '{sys.argv[3]}' limit 1"),
+        "plan": psql("-c", "set enable_seqscan = off", "-c", f"explain select id from embeddings order by embedding <#> '{sys.argv[3]}' limit 1"),
+    }))
+finally:
+    server.cleanup()`,
+      join(folder, 'postgres'),
+      commands.replaceAll('<target>', path),
+      `[${run.vectors.subarray(42 * 16, 43 * 16).join(',')}]`,
+    )
+    const rows = new Map((found.rows as [string, ...unknown[]][]).map(([id, ...rest]) => [id, rest]))
+    expect(rows.size).toBe(run.ids.length)
+    for (const [row, id] of run.ids.entries()) {
+      const [vector, year, bytes, draft] = rows.get(id) ?? []
+      expect(Float32Array.from(JSON.parse(String(vector)))).toEqual(
+        run.vectors.slice(row * 16, (row + 1) * 16),
+      )
+      expect([year, bytes, draft]).toEqual([
+        run.extra.year?.[row],
+        run.extra.bytes?.[row]?.toString() ?? null,
+        run.extra.draft?.[row],
+      ])
+    }
+    expect((found.nearest as string[]).at(-1)).toBe(run.ids[42])
+    expect((found.plan as string[]).join()).toContain('Index Scan using embeddings_embedding_idx')
   },
 )

@@ -61,10 +61,12 @@ export async function openCorpus(
     await store[Symbol.asyncDispose]()
   }
   const store = await openStore(name === undefined ? root : url, { s3 })
+  /** Every dataset on the Hub has a README.md: its card, no document. */
+  const card = /^hf:\/\/datasets\/[^/]+\/[^/]+\/?$/.test(url) ? 'README.md' : undefined
 
   async function* objects({ onSkip, signal }: ListCorpusOptions = {}): ReturnType<Corpus['objects']> {
     for await (const { key, size, etag } of store.list('', { signal })) {
-      if (isHidden(key)) continue
+      if (isHidden(key) || key === card) continue
       const encoding = encodingOf(key, format)
       if (encoding) yield { key, size, etag, ...encoding }
       else onSkip?.(key)

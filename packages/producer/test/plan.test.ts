@@ -78,7 +78,7 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
     await place.put('picture.png', 'png')
     if (kind === 'S3') await place.put('.git/config.txt', 'hidden')
 
-    const { head, cut, skipped, sample } = await planned(place.root)
+    const { head, cut, skipped, strays, sample } = await planned(place.root)
     expect(cut.map(slice => slice.parts.map(({ key, start, end, size }) => [key, start, end, size]))).toEqual(
       [
         [
@@ -90,6 +90,7 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
       ],
     )
     expect(skipped).toEqual({ count: 1, examples: ['picture.png'] })
+    expect(strays).toEqual({ count: 2, examples: ['b/one.txt', 'b/two.md'] })
     expect(head).toMatchObject({
       format: 1,
       source: place.root,
@@ -134,11 +135,11 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
 
   it('of unknown extensions is refused with examples, or read as --format says', async () => {
     await place.put('x/a.html', DOCS)
-    await place.put('x/b.json.gz', DOCS)
+    await place.put('x/b.json', DOCS)
     await expect(planned(`${place.root}/x`)).rejects.toMatchObject({
       code: 'SOURCE_FORMAT',
       message: expect.stringMatching(
-        /None of the 2 objects in .*\(\.jsonl, \.ndjson, \.csv, .*\): found "a\.html", "b\.json\.gz"\..*--format/,
+        /None of the 2 objects in .*\(\.jsonl, \.ndjson, \.csv, .*\): found "a\.html", "b\.json"\..*--format/,
       ),
     })
     await expect(planned(`${place.root}/x/a.html`)).rejects.toMatchObject({

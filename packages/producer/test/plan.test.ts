@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, realpath, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -328,14 +329,23 @@ describe('a source', () => {
 })
 
 describe('a large corpus', () => {
-  it('of one gzip stream says how often its slices unpack it, of many zstd frames nothing', async () => {
+  it('of one gzip stream says how often its slices unpack it, of many zstd frames or gzip members nothing', async () => {
     const lines = Array.from({ length: 2_000 }, (_, i) => jsonl({ id: i, text: `text ${i}` }))
     await writeFile(join(folder, 'one.jsonl.gz'), gzipSync(lines.join('')))
+    const random = lines.map((_, i) => jsonl({ id: i, text: randomBytes(100).toString('base64') }))
+    const joined = Array.from({ length: 40 }, (_, i) => gzipSync(random.slice(50 * i, 50 * i + 50).join('')))
+    await writeFile(join(folder, 'joined.jsonl.gz'), Buffer.concat(joined))
     await writeFile(join(folder, 'many.jsonl.zst'), Buffer.concat(lines.map(line => zstdCompressSync(line))))
     const one = await planned(join(folder, 'one.jsonl.gz'), { documentsPerShard: 100 })
     expect(one.head.shards).toBeGreaterThan(15)
     expect(one.reread).toMatchObject({ key: 'one.jsonl.gz', compression: 'gzip', slices: one.head.shards })
     expect(one.reread?.times).toBeCloseTo((one.head.shards + 1) / 2, 0)
+    const entered = await planned(join(folder, 'joined.jsonl.gz'), { documentsPerShard: 100 })
+    expect(entered.reread).toBeUndefined()
+    const starts = joined.map((_, i) => joined.slice(0, i).reduce((sum, { length }) => sum + length, 0))
+    const seeks = new Set(entered.cut.flatMap(({ parts }) => parts.map(({ seek }) => seek?.byte)))
+    expect(seeks.size).toBeGreaterThan(2)
+    for (const seek of seeks) expect(starts).toContain(seek)
     expect((await planned(join(folder, 'many.jsonl.zst'), { documentsPerShard: 100 })).reread).toBeUndefined()
     expect((await planned(join(folder, 'one.jsonl.gz'), { documentsPerShard: 1_000 })).reread).toBeUndefined()
   })

@@ -85,7 +85,9 @@ it('what is left out, what may be no document, and texts too long for one reques
   ])
   await rm(folder, { recursive: true })
   expect(code).toBe(0)
-  expect(stderr).toContain('note: 1 object left out, unknown by extension: infos.json;')
+  expect(stderr).toContain(
+    'note: 1 object left out, unknown by extension or set aside by a leading _: infos.json;',
+  )
   expect(stderr).toContain(
     'note: 1 text or Markdown object beside objects of records, each a document as well: README.md;',
   )

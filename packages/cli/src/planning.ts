@@ -77,7 +77,7 @@ export async function planFrom(
   const { skipped, strays } = planned
   if (skipped.count > 0) {
     note(
-      `note: ${counted(skipped.count, 'object')} left out, unknown by extension: ${namesOf(skipped)}; --format reads all as one format`,
+      `note: ${counted(skipped.count, 'object')} left out, unknown by extension or set aside by a leading _: ${namesOf(skipped)}; --format reads all as one format`,
     )
   }
   if (strays.count > 0) {

@@ -104,6 +104,19 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
     expect(sample).toMatchObject({ documents: 6, lines: 4, bytesPerRecord: DOCS.length / 2 })
   })
 
+  it('that Spark or Delta wrote is read without their own files, which are told unless they are mere markers', async () => {
+    await place.put('x/year=2026/part-0.jsonl', DOCS)
+    await place.put('x/_SUCCESS', '')
+    await place.put('x/_delta_log/0.checkpoint.jsonl', DOCS)
+    await place.put('x/_posts/page.md', 'a page')
+    const { cut, skipped } = await planned(`${place.root}/x`)
+    const keys = cut.flatMap(({ parts }) => parts.map(({ key }) => key))
+    expect(keys).toEqual(['_posts/page.md', 'year=2026/part-0.jsonl'])
+    expect(skipped).toEqual({ count: 1, examples: ['_delta_log/0.checkpoint.jsonl'] })
+    expect((await planned(`${place.root}/x/_delta_log/*.jsonl`)).head.objects).toBe(1)
+    expect((await planned(`${place.root}/x/**/*.jsonl`)).head.objects).toBe(1)
+  })
+
   it('can be read by the slices of its plan, with the store that the plan names', async () => {
     const documents = Array.from({ length: 1_000 }, (_, i) => ({ id: i, text: `text ${i} `.repeat(i % 7) }))
     await place.put('x/many.jsonl', jsonl(...documents))

@@ -22,10 +22,10 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }))
 
 const withModules = (name: string, modules: readonly string[], run: () => Promise<void>): void =>
-  testUnless(lackOfModules(...modules), name, run)
+  testUnless(lackOfModules(...modules), name, run, 180_000)
 
 async function exported(layout: LayoutName, quantize: Quantization[] = []): Promise<string> {
-  const path = join(folder, layout)
+  const path = join(folder, [layout, ...quantize].join('-'))
   await using target = await openStore(path, { create: true })
   await exportRun(source, run.manifest, target, { layout, quantize })
   return path
@@ -159,6 +159,60 @@ print(json.dumps({
       types: ['string', list('float'), 'string'],
       ids: run.ids,
       vectors: hex(run.vectors),
+    })
+  },
+)
+
+withModules(
+  'FAISS finds in its index over the layout npy what lies nearest',
+  ['faiss', 'numpy'],
+  async () => {
+    const found = ask(
+      `import faiss, numpy as np, glob
+vectors = np.concatenate([np.load(path) for path in sorted(glob.glob(sys.argv[1] + "/embeddings/*.npy"))])
+index = faiss.IndexFlatL2(vectors.shape[1])
+index.add(vectors)
+distances, rows = index.search(vectors[[0, 42, 299]], 1)
+print(json.dumps({"total": index.ntotal, "rows": rows[:, 0].tolist(), "distances": distances[:, 0].tolist()}))`,
+      await exported('npy', ['int8', 'ubinary']),
+    )
+    expect(found).toEqual({ total: 300, rows: [0, 42, 299], distances: [0, 0, 0] })
+  },
+)
+
+// Milvus Lite has no bulk import and neither int8 nor bits: the collection is made of fields.json, rows are inserted.
+withModules(
+  'Milvus makes a collection of fields.json, takes the rows of the layout milvus, and searches it',
+  ['pymilvus', 'milvus_lite', 'pyarrow.dataset'],
+  async () => {
+    const found = ask(
+      `import pyarrow.dataset as ds
+from pymilvus import MilvusClient, DataType
+client = MilvusClient(sys.argv[2])
+made = json.load(open(sys.argv[1] + "/fields.json"))
+schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+for field in made["fields"]:
+    schema.add_field(field.pop("name"), DataType[field.pop("type")], **field)
+index = client.prepare_index_params()
+index.add_index("embedding", index_type="FLAT", metric_type="L2")
+client.create_collection(made["collection"], schema=schema, index_params=index)
+rows = ds.dataset(sys.argv[1] + "/data").to_table().to_pylist()
+client.insert(made["collection"], rows)
+hits = client.search(made["collection"], [rows[42]["embedding"]], limit=1, output_fields=["id", "year", "bytes", "text"])[0][0]
+print(json.dumps({
+    "rows": len(client.query(made["collection"], filter='id != ""', output_fields=["id"], limit=1000)),
+    "distance": hits["distance"], **hits["entity"]}))`,
+      await exported('milvus', []),
+      join(folder, 'milvus.db'),
+    )
+    const { year, bytes, text } = run.extra
+    expect(found).toEqual({
+      rows: run.ids.length,
+      distance: 0,
+      id: run.ids[42],
+      year: year?.[42],
+      bytes: bytes?.[42],
+      text: text?.[42],
     })
   },
 )

@@ -111,17 +111,12 @@ export function createQueue(world: World): SimulatedQueue {
         for (const [id] of failed) held.delete(id)
         return failed.length
       },
-      async isEnding(run) {
-        await world.turn(process)
-        return isEnding(run)
-      },
-      async endAlone(job, end) {
-        await world.turn(process)
-        if (isEnding(job.run)) return undefined
-        ending.set(job.run, world.now + ENDING_TURNS)
+      isEnding: async run => isEnding(run),
+      async endAlone({ run }, end) {
+        if (isEnding(run)) return undefined
+        ending.set(run, world.now + ENDING_TURNS)
         const ended = await end()
-        await world.turn(process)
-        ending.delete(job.run)
+        ending.delete(run)
         return ended
       },
       progress: () => Promise.reject(new Error('nothing is decided by progress')),

@@ -1,5 +1,6 @@
 // When jobs came back to the queue, as Redis itself noted it: BullMQ writes each of a job's steps into a stream.
 
+import { setTimeout as wait } from 'node:timers/promises'
 import { QUEUE, REDIS_PREFIX } from '@reembed/shared'
 import { Redis } from 'ioredis'
 
@@ -23,8 +24,10 @@ export function watchReturns(redisUrl: string): Returns {
   let last = '$'
 
   async function read(): Promise<void> {
-    for (;;) {
-      const found = await redis.xread('BLOCK', 0, 'STREAMS', `${REDIS_PREFIX}:${QUEUE}:events`, last)
+    while (redis.status !== 'end') {
+      const reading = redis.xread('BLOCK', 0, 'STREAMS', `${REDIS_PREFIX}:${QUEUE}:events`, last)
+      // Redis may be just coming back.
+      const found = await reading.catch(() => wait(100, null))
       for (const [, entries] of (found ?? []) as [string, Entry[]][]) {
         for (const [id, fields] of entries) {
           last = id
@@ -35,7 +38,7 @@ export function watchReturns(redisUrl: string): Returns {
       }
     }
   }
-  read().catch(() => {})
+  void read()
 
   return {
     seen,

@@ -104,6 +104,12 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: '',
   },
   {
+    name: 'what the model refused is carried over as refused',
+    file: 'shared/src/reuse/base.ts',
+    find: 'if (!footer || footer.receipt.rejects.some(({ reason }) => MODEL_REJECTS.includes(reason)))',
+    replace: 'if (!footer)',
+  },
+  {
     name: 'a sweep queues nothing',
     file: 'producer/src/sweep.ts',
     find: 'await enqueueMissing(queue, store.url, plan, present)',

@@ -1,7 +1,7 @@
 // What can be seen of a simulated history from outside, without a turn: whether a run is done, what stands against it, and
 // what there is to do harm to.
 
-import { readCurrent, readManifest, readPlan, readSlices, type Store } from '@reembed/shared'
+import { readCurrent, readManifest, readPlan, readSeq, readSlices, type Store } from '@reembed/shared'
 import { type Objects, openSimulated } from './store.ts'
 import { createWorld, type Process, type World } from './world.ts'
 
@@ -24,10 +24,10 @@ export function isFinished(output: Objects, run: string): boolean {
   return seqOf(newest) >= seqOf(`runs/${run}/plan.json`)
 }
 
-/** Whether a rollback came after the run was planned: then only who asks for it gets it finished. */
+/** Whether somebody took a later place in the order of runs: then only who asks for the run may get it finished. */
 export async function isOvertaken(store: Store, run: string): Promise<boolean> {
-  const [plan, current] = [await readPlan(store, run), await readCurrent(store)]
-  return plan !== undefined && current !== undefined && current.seq > plan.seq
+  const plan = await readPlan(store, run)
+  return plan !== undefined && (await readSeq(store, { after: plan.seq })).length > 0
 }
 
 /** Whether the run is for the corpus as it is now. */

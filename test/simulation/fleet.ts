@@ -60,6 +60,7 @@ const infoOf = (revision: string): EndpointInfo => ({
   maxConcurrentRequests: 512,
   maxInputLength: 512,
   maxBatchTokens: 16_384,
+  maxBatchRequests: null,
   autoTruncate: true,
   version: '1.9.3',
   payloadLimit: 2_000_000,

@@ -68,7 +68,7 @@ export async function verify(store: Store, run: string, signal?: AbortSignal): P
     hash.update(`${key} ${receipt.bodySha256}\n`)
   }
   const { totals, rejectReasons } = audit.end()
-  await requireUniqueIds(store, plan, totals.rows, signal)
+  await requireUniqueIds(store, plan, totals.rows, { signal })
   if (manifest) {
     requireSame(manifest, totals, hash.digest('hex'), store)
     await requireChain(store, manifest)

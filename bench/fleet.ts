@@ -10,24 +10,12 @@
 //
 // Not measured: S3, TLS, a network, a real GPU.
 
-import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as wait } from 'node:timers/promises'
-import { startRedis } from '@reembed/local'
-import { hashVector } from '@reembed/local/testing'
-import {
-  countPresent,
-  enqueueMissing,
-  openCorpus,
-  planRun,
-  recordPlan,
-  shardsPresent,
-} from '@reembed/producer'
-import { openQueue, openStore, type Plan, readShard, type Store, shardKey } from '@reembed/shared'
-import { DIMENSIONS, textOf } from './fleet/texts.ts'
+import { ask, start } from './child.ts'
+import { openRun } from './fleet/run.ts'
 
 const rounds = Number(process.argv[2] ?? 5)
 const documents = Number(process.argv[3] ?? 8_192)
@@ -37,23 +25,7 @@ const LEAST = speeds.includes(',') ? 0.98 : 0.97
 /** What a worker sends beside the documents, to settle the route and prove the model, is at most this many texts for each replica. */
 const MOST_PROBES = 500
 
-const start = (file: string, ...args: string[]): ChildProcess =>
-  fork(new URL(file, import.meta.url), args, { execArgv: process.execArgv })
-
-async function ask<Answer>(child: ChildProcess, question: object): Promise<Answer> {
-  const answered = once(child, 'message')
-  child.send(question)
-  return (await answered)[0]
-}
-
 const folder = await mkdtemp(join(tmpdir(), 'reembed-bench-'))
-const source = join(folder, 'corpus.jsonl')
-await writeFile(
-  source,
-  Array.from({ length: documents }, (_, i) => `${JSON.stringify({ id: `${i}`, text: textOf(i) })}\n`).join(
-    '',
-  ),
-)
 const server = start('fleet/server.ts', speeds)
 const [{ url }] = await once(server, 'message')
 
@@ -74,46 +46,20 @@ async function bare(): Promise<number> {
 }
 
 async function fleet(processes: number): Promise<number> {
-  const output = join(folder, 'vectors')
-  await using redis = await startRedis()
-  await using corpus = await openCorpus(source, {})
-  await using store = await openStore(output, { create: true })
-  await using queue = await openQueue(redis.url)
-  const model = {
-    id: 'reembed/hash',
-    revision: 'r1',
-    dimensions: DIMENSIONS,
-    pooling: 'mean',
-    normalized: true,
-  }
-  const planned = await planRun(corpus, { model, prompt: '', truncate: true, documentsPerShard: 256 })
-  const { plan } = await recordPlan(store, planned)
+  await using run = await openRun(folder, { documents, documentsPerShard: 256 })
   // All are up before the first job is there.
-  const workers = Array.from({ length: processes }, () => start('fleet/worker.ts', url, redis.url, output))
+  const workers = Array.from({ length: processes }, () =>
+    start('fleet/worker.ts', url, run.redis, run.output),
+  )
   await Promise.all(workers.map(worker => once(worker, 'message')))
-  await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
-  while (countPresent(await shardsPresent(store, plan)) < plan.shards) await wait(100)
+  await run.enqueue()
+  await run.finished()
   const ended = workers.map(worker => once(worker, 'exit'))
   for (const worker of workers) worker.disconnect()
   await Promise.all(ended)
-  await check(store, plan)
-  await rm(output, { recursive: true })
+  await run.check()
+  await rm(run.output, { recursive: true })
   return rateOf(processes)
-}
-
-async function check(store: Store, plan: Plan): Promise<void> {
-  let rows = 0
-  for (let shard = 0; shard < plan.shards; shard++) {
-    for await (const { ids, vectors } of readShard(store, shardKey(plan.run, shard, plan.shards))) {
-      for (const [row, id] of ids.entries()) {
-        const expected = hashVector(textOf(Number(id)), { dimensions: DIMENSIONS })
-        const got = vectors.subarray(row * DIMENSIONS, (row + 1) * DIMENSIONS)
-        if (expected.some((value, d) => value !== got[d])) throw new Error(`the vector of ${id} is wrong`)
-      }
-      rows += ids.length
-    }
-  }
-  if (rows !== documents) throw new Error(`${rows} rows for ${documents} documents`)
 }
 
 const median = (values: readonly number[]): number =>

@@ -7,7 +7,6 @@
 //
 // Not measured: S3 (the output is a folder), TLS, a network, planning, the start of a process. Server, Redis and worker share the machine.
 
-import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -16,6 +15,7 @@ import { join } from 'node:path'
 import { startRedis } from '@reembed/local'
 import { enqueueMissing, openCorpus, planRun, recordPlan, shardsPresent } from '@reembed/producer'
 import { openQueue, openStore, type Plan, readShard, type Store, shardKey } from '@reembed/shared'
+import { ask, start } from './child.ts'
 import { DIMENSIONS, texts, vectorOf } from './client/wire.ts'
 
 const documents = Number(process.argv[2] ?? 131_072)
@@ -26,15 +26,6 @@ const MOST_PROBES = 500
 interface Spent {
   readonly ms: number
   readonly cpuMs: number
-}
-
-const start = (file: string): ChildProcess =>
-  fork(new URL(file, import.meta.url), { execArgv: process.execArgv })
-
-async function ask<Answer>(child: ChildProcess, question: object): Promise<Answer> {
-  const answered = once(child, 'message')
-  child.send(question)
-  return (await answered)[0]
 }
 
 async function writeCorpus(path: string): Promise<void> {

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
 import { startS3Server } from '@reembed/shared/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { temporaryFolder } from './parts/cli.ts'
+import { flags, temporaryFolder } from './parts/cli.ts'
 import { inProcess as reembed } from './parts/in-process.ts'
 
 let tei: TeiServer
@@ -58,12 +58,7 @@ const good = lines({ id: 'a', text: 'first' }, { id: 'b', text: 'second' })
 test('a source that is missing is named, exit code 2', async () => {
   const { code, stderr } = await reembed([
     'run',
-    '--source',
-    'no/such/folder',
-    '--output',
-    'x',
-    '--endpoint',
-    tei.url,
+    ...flags({ source: 'no/such/folder', output: 'x', endpoint: tei.url }),
   ])
   expect(code).toBe(2)
   expect(stderr).toMatch(/no\/such\/folder.*--source/)

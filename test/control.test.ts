@@ -1,58 +1,38 @@
 // What a person may say about runs: go back, publish all the same, pause, cancel, go on. Each by the command itself.
 
 import { appendFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
 import { openStore, readCurrent, readSeq } from '@reembed/shared'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { documents, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { flags, reembed, start } from './parts/cli.ts'
+import { openPlace, type Place } from './parts/place.ts'
 
-let redis: LocalRedis
-let tei: TeiServer
-let folder: Awaited<ReturnType<typeof temporaryFolder>>
-let source: string
-let output: string
+let place: Place
 
 beforeEach(async () => {
-  folder = await temporaryFolder()
-  ;[tei, redis] = await Promise.all([serveTei({ engine: createHashEngine({ dimensions: 8 }) }), startRedis()])
-  source = await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(40))
-  output = join(folder.path, 'vectors')
+  place = await openPlace(40)
 })
-afterEach(async () => {
-  for (const part of [tei, redis, folder]) await part[Symbol.asyncDispose]()
-})
+afterEach(() => place[Symbol.asyncDispose]())
 
-const runArgs = (...more: string[]): string[] => [
-  'run',
-  '--source',
-  source,
-  '--output',
-  output,
-  '--endpoint',
-  tei.url,
-  '--redis',
-  redis.url,
-  '--documents-per-shard',
-  '10',
-  '--json',
-  ...more,
-]
+const runArgs = (...more: string[]): string[] => ['run', ...planningArgs(), '--json', ...more]
+const planningArgs = (): string[] => {
+  const { source, output, endpoint, redis } = place
+  return flags({ source, output, endpoint, redis, 'documents-per-shard': '10' })
+}
 
 async function command(...args: string[]) {
-  const { code, stdout, stderr } = await reembed([...args, '--output', output, '--json'])
+  const { code, stdout, stderr } = await reembed([...args, '--output', place.output, '--json'])
   return { code, result: stdout === '' ? undefined : JSON.parse(stdout), stderr }
 }
 
 test('P-ROLLBACK: going back makes a version with a place of its own, which later sweeps leave alone', async () => {
   const first = JSON.parse((await reembed(runArgs())).stdout)
-  await appendFile(source, '{"id":"new","text":"added later"}\n')
+  await appendFile(place.source, '{"id":"new","text":"added later"}\n')
   const second = JSON.parse((await reembed(runArgs())).stdout)
   expect(second).toMatchObject({ status: 'published', version: 2 })
 
   const back = await command('rollback')
   expect(back).toMatchObject({ code: 0, result: { run: first.run, status: 'published' } })
-  await using store = await openStore(output)
+  await using store = await openStore(place.output)
   expect(await readCurrent(store)).toMatchObject({ version: 3, run: first.run, seq: 3 })
   expect((await readSeq(store)).map(({ run }) => run)).toEqual([first.run, second.run, first.run])
 
@@ -76,7 +56,7 @@ test('P-ROLLBACK: with nothing before the current version there is nothing to go
 })
 
 test('P-HOLD: a run held back for its rejects is published once somebody allows them', async () => {
-  await appendFile(source, '{"id":"empty","text":""}\n')
+  await appendFile(place.source, '{"id":"empty","text":""}\n')
   const held = await reembed(runArgs('--max-rejects', '0'))
   expect(held.code).toBe(3)
   const { run } = JSON.parse(held.stdout)
@@ -88,12 +68,14 @@ test('P-HOLD: a run held back for its rejects is published once somebody allows 
 })
 
 test('P-PAUSE: of a paused run workers begin no job; resumed, it ends with every document once', async () => {
-  const [, ...planning] = runArgs()
-  const { run } = JSON.parse((await reembed(['enqueue', ...planning])).stdout)
+  const { run } = JSON.parse((await reembed(['enqueue', ...planningArgs(), '--json'])).stdout)
   expect(await command('pause', run)).toMatchObject({ code: 0, result: { state: 'paused' } })
-  const worker = start(['worker', '--output', output, '--endpoint', tei.url, '--redis', redis.url], {
-    REEMBED_LOG: 'info',
-  })
+  const worker = start(
+    ['worker', '--output', place.output, '--endpoint', place.endpoint, '--redis', place.redis],
+    {
+      REEMBED_LOG: 'info',
+    },
+  )
   await worker.line(/job dropped: its run is paused or cancelled/)
   worker.child.kill('SIGTERM')
   expect((await worker.finished).code).toBe(0)

@@ -10,7 +10,7 @@ import { DuckDBInstance } from '@duckdb/node-api'
 import { type LocalEndpoint, startEndpoint } from '@reembed/local'
 import { readCurrentManifest } from '@reembed/shared'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { reembed, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { flags, reembed, temporaryFolder, writeJsonl } from './parts/cli.ts'
 
 const COUNT = Number(process.env.REEMBED_TEST_GLOSSES ?? 500)
 const CHECKED_AT_ONCE = 32
@@ -32,15 +32,7 @@ beforeAll(async () => {
     .map(line => ({ id: `n${line.slice(0, 8)}`, text: line.split(' | ')[1]?.trim() ?? '' }))
   output = join(folder.path, 'vectors')
   const source = await writeJsonl(join(folder.path, 'glosses.jsonl'), glosses)
-  const { code, stderr } = await reembed([
-    'run',
-    '--source',
-    source,
-    '--output',
-    output,
-    '--endpoint',
-    endpoint.url,
-  ])
+  const { code, stderr } = await reembed(['run', ...flags({ source, output, endpoint: endpoint.url })])
   expect(stderr).not.toMatch(/^reembed:/m)
   expect(code).toBe(0)
 }, 600_000)
@@ -102,12 +94,7 @@ test('a search finds the gloss that says it in other words', async () => {
   const { stdout, code } = await reembed([
     'search',
     'something that lives and breathes',
-    '--output',
-    output,
-    '--endpoint',
-    endpoint.url,
-    '--json',
-    '-k',
+    ...flags({ output, endpoint: endpoint.url, json: '-k' }),
     '5',
   ])
   expect(code).toBe(0)

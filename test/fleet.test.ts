@@ -11,7 +11,7 @@ import {
 import { openStore, readShard, type S3Options, type Store, shardPrefix } from '@reembed/shared'
 import { startS3Server } from '@reembed/shared/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { documents, type Running, reembed, start } from './parts/cli.ts'
+import { documents, flags, type Running, reembed, start } from './parts/cli.ts'
 import { type Gate, openGate } from './parts/gate.ts'
 
 const COUNT = 6_000
@@ -59,12 +59,11 @@ const enqueue = () =>
   reembed(
     [
       'enqueue',
-      '--source',
-      's3://corpora/wiki',
-      '--output',
-      's3://vectors/wiki',
-      '--documents-per-shard',
-      String(COUNT / SHARDS),
+      ...flags({
+        source: 's3://corpora/wiki',
+        output: 's3://vectors/wiki',
+        'documents-per-shard': String(COUNT / SHARDS),
+      }),
       '--json',
       ...parts(),
     ],

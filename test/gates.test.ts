@@ -7,7 +7,7 @@ import { type LocalRedis, startRedis } from '@reembed/local'
 import { type FakeTei, startFakeTei } from '@reembed/local/testing'
 import { openStore, readCurrent, readCurrentManifest, type Store, ticksSinceKey } from '@reembed/shared'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { flags, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
 
 const COUNT = 300
 let redis: LocalRedis
@@ -148,14 +148,12 @@ test('gates, queries and judgements that make no sense are told in one line, bef
   const refused = async (...args: string[]): Promise<string> => {
     const { code, stderr } = await reembed([
       'run',
-      '--source',
-      join(folder.path, 'corpus'),
-      '--output',
-      join(folder.path, 'none'),
-      '--endpoint',
-      tei.url,
-      '--redis',
-      redis.url,
+      ...flags({
+        source: join(folder.path, 'corpus'),
+        output: join(folder.path, 'none'),
+        endpoint: tei.url,
+        redis: redis.url,
+      }),
       ...args,
     ])
     expect(code).toBe(2)

@@ -1,8 +1,6 @@
 // `reembed gc`: what goes, what stays, and what becomes of it when it is stopped half-way.
 
 import { appendFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
 import { findGarbage, removeRun, rollback } from '@reembed/producer'
 import {
   type Eraser,
@@ -15,33 +13,25 @@ import {
 } from '@reembed/shared'
 import { startS3Server } from '@reembed/shared/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { documents, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { documents, writeJsonl } from './parts/cli.ts'
 import { inProcess } from './parts/in-process.ts'
+import { openPlace, type Place } from './parts/place.ts'
 
-let redis: LocalRedis
-let tei: TeiServer
-let folder: Awaited<ReturnType<typeof temporaryFolder>>
-let source: string
-let output: string
+let place: Place
 
 beforeEach(async () => {
-  folder = await temporaryFolder()
-  ;[tei, redis] = await Promise.all([serveTei({ engine: createHashEngine({ dimensions: 8 }) }), startRedis()])
-  source = await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(20))
-  output = join(folder.path, 'vectors')
+  place = await openPlace(20)
 })
-afterEach(async () => {
-  for (const part of [tei, redis, folder]) await part[Symbol.asyncDispose]()
-})
+afterEach(() => place[Symbol.asyncDispose]())
 
 async function command(args: readonly string[], env: Record<string, string> = {}) {
-  const { code, stdout, stderr } = await inProcess([...args, '--output', output, '--json'], env)
+  const { code, stdout, stderr } = await inProcess([...args, '--output', place.output, '--json'], env)
   return { code, stderr, result: stdout === '' ? undefined : JSON.parse(stdout) }
 }
 
 /** Embeds the corpus as it is, or only plans it. */
 async function make(how: 'run' | 'enqueue' = 'run', env: Record<string, string> = {}): Promise<string> {
-  const places = ['--source', source, '--endpoint', tei.url, '--redis', redis.url]
+  const places = ['--source', place.source, '--endpoint', place.endpoint, '--redis', place.redis]
   const { result } = await command([how, ...places, '--documents-per-shard', '5'], env)
   return result.run
 }
@@ -50,7 +40,7 @@ async function make(how: 'run' | 'enqueue' = 'run', env: Record<string, string> 
 async function versions(count: number, env: Record<string, string> = {}): Promise<string[]> {
   const runs: string[] = []
   for (let i = 0; i < count; i++) {
-    await appendFile(source, `{"id":"later ${i}","text":"added later, ${i}"}\n`)
+    await appendFile(place.source, `{"id":"later ${i}","text":"added later, ${i}"}\n`)
     runs.push(await make('run', env))
   }
   return runs
@@ -60,7 +50,7 @@ const keysOf = async (store: Store): Promise<string[]> => Array.fromAsync(store.
 
 test('P-GC: says what would go and how much that is, and deletes nothing unless told to', async () => {
   const [first, second, third] = await versions(3)
-  await using store = await openStore(output)
+  await using store = await openStore(place.output)
   const before = await keysOf(store)
   const { code, result } = await command(['gc', '--keep', '2'])
   const below = await Array.fromAsync(store.list(`runs/${first}/`))
@@ -87,9 +77,9 @@ test('P-GC: says what would go and how much that is, and deletes nothing unless 
 
 test('P-GC: what is under way, held back, or reused by what is under way stays; what was cancelled goes', async () => {
   const [first, second] = await versions(2)
-  await appendFile(source, '{"id":"more","text":"more"}\n')
+  await appendFile(place.source, '{"id":"more","text":"more"}\n')
   const open = await make('enqueue')
-  await appendFile(source, '{"id":"given up","text":"given up"}\n')
+  await appendFile(place.source, '{"id":"given up","text":"given up"}\n')
   const cancelled = await make('enqueue')
   expect((await command(['cancel', cancelled])).code).toBe(0)
   const { result } = await command(['gc', '--keep', '1', '--delete'])
@@ -97,7 +87,7 @@ test('P-GC: what is under way, held back, or reused by what is under way stays; 
   expect(result.removed.toSorted()).toEqual([cancelled, first].toSorted())
 
   expect((await command(['pause', open])).code).toBe(0)
-  await appendFile(source, '{"id":"third","text":"of the third version"}\n')
+  await appendFile(place.source, '{"id":"third","text":"of the third version"}\n')
   const third = await make()
   expect((await command(['gc', '--keep', '1', '--delete'])).result).toMatchObject({
     kept: [
@@ -111,8 +101,8 @@ test('P-GC: what is under way, held back, or reused by what is under way stays; 
 
 test('P-GC: stopped after any object, what stays is whole, nobody works on what goes, and the next gc ends it', async () => {
   const [first = '', second = ''] = await versions(2)
-  await using store = await openStore(output)
-  await using eraser = await openEraser(output)
+  await using store = await openStore(place.output)
+  await using eraser = await openEraser(place.output)
   const prefix = `runs/${first}/`
   let stops = 0
   for (; stops < 100; stops += 1) {
@@ -145,8 +135,8 @@ function eraserThatStops(eraser: Eraser, after: number): Eraser {
 
 test('P-GC: a run that somebody goes back to meanwhile is spared', async () => {
   const [first = '', second] = await versions(2)
-  await using store = await openStore(output)
-  await using eraser = await openEraser(output)
+  await using store = await openStore(place.output)
+  await using eraser = await openEraser(place.output)
   expect((await findGarbage(store, 1)).removable).toMatchObject([{ run: first }])
   await rollback(store, first)
   const before = await keysOf(store)
@@ -158,8 +148,8 @@ test('P-GC: a run that somebody goes back to meanwhile is spared', async () => {
 
 test('P-GC: whoever goes back to a run that is marked is refused, and the next gc takes the mark away', async () => {
   const [first = '', second] = await versions(2)
-  await using store = await openStore(output)
-  await using eraser = await openEraser(output)
+  await using store = await openStore(place.output)
+  await using eraser = await openEraser(place.output)
   await expect(removeRun(store, eraserThatStops(eraser, 0), first, { keep: 1 })).rejects.toThrow('killed')
   await expect(rollback(store, first)).rejects.toMatchObject({
     message: expect.stringMatching(/is being removed/),
@@ -174,7 +164,7 @@ test('P-GC: a run that was removed can be made again, as it was', async () => {
   const first = await make()
   await versions(1)
   await command(['gc', '--keep', '1', '--delete'])
-  await writeJsonl(source, documents(20))
+  await writeJsonl(place.source, documents(20))
   // The file has the size and content that it had, but its time is another: so is the run.
   const again = await make()
   expect(again).not.toBe(first)
@@ -183,7 +173,7 @@ test('P-GC: a run that was removed can be made again, as it was', async () => {
 
 test('P-GC: in S3 as well', async () => {
   await using s3 = await startS3Server({ buckets: ['bucket'] })
-  output = 's3://bucket/vectors'
+  place.output = 's3://bucket/vectors'
   const [first, second] = await versions(2, s3.env)
   const { result } = await command(['gc', '--keep', '1', '--delete'], s3.env)
   expect(result.removed).toEqual([first])

@@ -7,7 +7,7 @@ import { openLedger, openStore, type Plan, ReembedError, readReceipt } from '@re
 import { createBudgets, type Endpoint, openEndpoint } from '@reembed/worker'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { documents, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { documents, flags, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
 
 const COUNT = 4000
 /** Tokens of a document here, and of a request that is full of them. */
@@ -131,14 +131,7 @@ test('P-LIMITS: --max-cost stops when the endpoint was used for so long, and wan
   await tei.stop()
   await tei.start({ baseMs: 100 })
   const priced = [
-    '--price-per-hour',
-    '1800',
-    '--replicas',
-    '2',
-    '--max-cost',
-    '3',
-    '--documents-per-shard',
-    '125',
+    ...flags({ 'price-per-hour': '1800', replicas: '2', 'max-cost': '3', 'documents-per-shard': '125' }),
   ]
   const ran = await reembed(['run', ...common, ...priced])
   expect([ran.code, ran.stderr]).toEqual([

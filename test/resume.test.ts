@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { documents, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { documents, flags, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
 import { type Gate, openGate } from './parts/gate.ts'
 
 const COUNT = 2_000
@@ -26,18 +26,7 @@ beforeEach(async () => {
   gate = await openGate(tei.url)
   output = join(folder.path, 'vectors')
   const source = await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(COUNT))
-  run = [
-    'run',
-    '--source',
-    source,
-    '--output',
-    output,
-    '--endpoint',
-    gate.url,
-    '--json',
-    '--concurrency',
-    '1',
-  ]
+  run = ['run', ...flags({ source, output, endpoint: gate.url }), '--json', '--concurrency', '1']
   run.push('--documents-per-shard', String(COUNT / SHARDS))
 })
 afterEach(async () => {

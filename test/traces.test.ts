@@ -5,7 +5,7 @@ import { type LocalRedis, startRedis } from '@reembed/local'
 import { type FakeTei, startFakeTei } from '@reembed/local/testing'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { documents, type Finished, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { documents, type Finished, flags, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
 import { type ReceivedSpan, startCollector } from './parts/otlp.ts'
 
 const TOKEN = 'the-endpoint-token'
@@ -36,12 +36,7 @@ afterEach(async () => {
 })
 
 const given = (): string[] => [
-  '--output',
-  join(place.path, 'out'),
-  '--endpoint',
-  tei.url,
-  '--redis',
-  redis.url,
+  ...flags({ output: join(place.path, 'out'), endpoint: tei.url, redis: redis.url }),
 ]
 const corpus = (): string[] => ['--source', join(place.path, 'corpus.jsonl'), '--documents-per-shard', '20']
 const env = (more: Record<string, string> = {}): Record<string, string> => ({
@@ -179,12 +174,7 @@ const runHere = (output: string, traced: Record<string, string>): Promise<Finish
     [
       'run',
       ...corpus(),
-      '--output',
-      join(place.path, output),
-      '--endpoint',
-      tei.url,
-      '--redis',
-      redis.url,
+      ...flags({ output: join(place.path, output), endpoint: tei.url, redis: redis.url }),
       '--json',
     ],
     env(traced),

@@ -45,7 +45,7 @@ const senders: Record<string, (count: number) => Promise<Send[]>> = {
       return undefined
     })
   },
-  h2c: async count => lanes(count, overH2c(h2cUrl)),
+  h2c: async count => lanes(count, await overH2c(h2cUrl)),
   openai: async count => lanes(count, openai(url)),
   huggingface: async count => lanes(count, huggingface(url)),
   baseten: async count => lanes(count, baseten(h2cUrl)),

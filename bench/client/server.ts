@@ -103,6 +103,8 @@ const server = createServer({ noDelay: true }, socket => {
 const h2c = createHttp2Server({
   settings: { maxConcurrentStreams: 1_000, initialWindowSize: 16 * 1024 * 1024 },
 })
+// The default would let 64 KB in for all streams together, which is one request here.
+h2c.on('session', session => session.setLocalWindowSize(64 * 1024 * 1024))
 h2c.on('stream', (stream, headers) => {
   const chunks: Buffer[] = []
   stream.on('data', (chunk: Buffer) => chunks.push(chunk))

@@ -6,7 +6,7 @@ import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer
 import { openStore, shardKey } from '@reembed/shared'
 import { type S3Fault, type S3Request, type S3ServerOptions, startS3Server } from '@reembed/shared/testing'
 import { afterAll, beforeAll, expect, vi } from 'vitest'
-import { documents, temporaryFolder, writeJsonl } from '../parts/cli.ts'
+import { documents, flags, temporaryFolder, writeJsonl } from '../parts/cli.ts'
 import { inProcess } from '../parts/in-process.ts'
 import { bad, type Embedded, embedFiles, expectSaid, expectThrown, jsonl, saidIn } from './parts.ts'
 
@@ -94,18 +94,7 @@ bad(66, async input => {
   await using folder = await temporaryFolder()
   const source = await writeJsonl(join(folder.path, 'a.jsonl'), documents(40))
   const output = join(folder.path, 'vectors')
-  const args = [
-    'run',
-    '--source',
-    source,
-    '--output',
-    output,
-    '--endpoint',
-    tei.url,
-    '--redis',
-    redis.url,
-    '--json',
-  ]
+  const args = ['run', ...flags({ source, output, endpoint: tei.url, redis: redis.url }), '--json']
   const { run, shards } = JSON.parse((await inProcess(args)).stdout)
   const key = shardKey(run, 0, shards)
   for (const part of ['versions', `runs/${run}/manifest.json`, `runs/${run}/manifest-00000.json.gz`, key])

@@ -6,7 +6,7 @@ import { type LocalRedis, startRedis } from '@reembed/local'
 import { createFastClock, startFakeHfEndpoint, startFakeTei, startLoadBalancer } from '@reembed/local/testing'
 import { openQueue } from '@reembed/shared'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { documents, type Running, reembed, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
+import { documents, flags, type Running, reembed, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
 
 const token = 'hf_this-is-the-secret'
 const env = { HF_TOKEN: token, REEMBED_LOG: 'info' }
@@ -29,12 +29,7 @@ afterEach(async () => {
 })
 
 const common = () => [
-  '--output',
-  join(folder.path, 'vectors'),
-  '--endpoint',
-  endpoint.url,
-  '--redis',
-  redis.url,
+  ...flags({ output: join(folder.path, 'vectors'), endpoint: endpoint.url, redis: redis.url }),
 ]
 const enqueue = () =>
   reembed(['enqueue', '--source', source, '--documents-per-shard', '50', '--json', ...common()], env)

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { createFastClock, type FakeHf, type FakeHfEndpointOptions, startFakeHf } from '@reembed/local/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { documents, reembed, temporaryFolder, writeJsonl } from '../parts/cli.ts'
+import { documents, flags, reembed, temporaryFolder, writeJsonl } from '../parts/cli.ts'
 
 const token = 'hf_this-is-the-secret'
 let fake: FakeHf
@@ -39,14 +39,7 @@ test('a run wakes a sleeping endpoint once, says so, keeps its revision, and put
   const output = join(folder.path, 'vectors')
   const ran = await command(
     'run',
-    '--source',
-    source,
-    '--output',
-    output,
-    '--endpoint',
-    'hf:test/bge',
-    '--when-done',
-    'sleep',
+    ...flags({ source, output, endpoint: 'hf:test/bge', 'when-done': 'sleep' }),
     '--json',
   )
   expect(ran.code, ran.stderr).toBe(0)

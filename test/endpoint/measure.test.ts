@@ -3,7 +3,7 @@
 import { createManualClock, type FakeTei, type FakeTeiOptions, startFakeTei } from '@reembed/local/testing'
 import { bestOf, type Measured, measure, openEndpoint, type Setting, textsOf } from '@reembed/worker'
 import { afterEach, describe, expect, test } from 'vitest'
-import { reembed } from '../parts/cli.ts'
+import { flags, reembed } from '../parts/cli.ts'
 
 const opened: AsyncDisposable[] = []
 afterEach(async () => {
@@ -121,12 +121,7 @@ describe('reembed endpoint bench', () => {
     const args = ['endpoint', 'bench', '--endpoint', tei.url, '--tokens', '16', '--seconds', '0.2']
     const { code, stdout, stderr } = await reembed([
       ...args,
-      '--texts',
-      '1,8',
-      '--at-once',
-      '1,4',
-      '--price-per-hour',
-      '1.00',
+      ...flags({ texts: '1,8', 'at-once': '1,4', 'price-per-hour': '1.00' }),
     ])
     expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringContaining('$/1M tokens') })
     const lines = stdout.trim().split('\n')

@@ -130,6 +130,36 @@ describe('Milvus', () => {
   })
 })
 
+describe('a carried column that has a path for its name', () => {
+  it('has a plain one where the consumer takes no other, and keeps its values', async () => {
+    const store = memoryStore()
+    const { manifest, extra } = await makeRun(store, { shards: 1, rows: 20, nested: true })
+    for (const layout of ['milvus', 'lance', 'hf'] as const) {
+      const target = memoryStore()
+      await exportRun(store, manifest, target, { layout })
+      const [, bytes = new Uint8Array()] = filesOf(target, 'data/')[0] ?? []
+      const name = layout === 'hf' ? '"meta.url"' : 'meta_url'
+      expect(await duckdb.column(bytes, `SELECT ${name} FROM FILE`)).toEqual(extra['meta.url'])
+    }
+    const vespa = memoryStore()
+    await exportRun(store, manifest, vespa, { layout: 'vespa' })
+    expect(text(vespa, 'schemas/embeddings.sd')).toContain('field meta_url type string')
+    expect(text(vespa, 'data/part-00000-of-00001.jsonl')).toContain('"meta_url":"https://a.b/7"')
+
+    const twice = { ...manifest, layout: { carry: [{ name: 'a.b' }, { name: 'a_b' }] as never } }
+    await expect(exportRun(store, twice, vespa, { layout: 'vespa' })).rejects.toThrow(
+      "two columns would both be named 'a_b'",
+    )
+  })
+
+  it('or a wish that the consumer cannot fulfil leaves nothing behind', async () => {
+    const target = memoryStore()
+    const wish = { layout: 'vespa', name: 'my-docs' } as const
+    await expect(exportRun(source, run.manifest, target, wish)).rejects.toThrow('is no name for Vespa')
+    expect(target.objects.size).toBe(0)
+  })
+})
+
 describe('vectors of other types', () => {
   it('are the formulas over the ranges that the export keeps, beside the float32 ones', async () => {
     const target = await exported('hf', ['int8', 'ubinary'])

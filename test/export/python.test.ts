@@ -1,8 +1,8 @@
 // Layouts opened by Python's readers, where a Python that has them is at hand: datasets for the Hub, lance and lancedb,
-// numpy, pyarrow for what Milvus and Spark read.
+// numpy, pyarrow for what Milvus and Spark read; and by PostgreSQL with pgvector, which pip's pgserver brings.
 
 import { execFileSync } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { exportRun, type LayoutName, type Quantization, toInt8, toUbinary } from '@reembed/export'
@@ -22,10 +22,10 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }))
 
 const withModules = (name: string, modules: readonly string[], run: () => Promise<void>): void =>
-  testUnless(lackOfModules(...modules), name, run)
+  testUnless(lackOfModules(...modules), name, run, 180_000)
 
 async function exported(layout: LayoutName, quantize: Quantization[] = []): Promise<string> {
-  const path = join(folder, layout)
+  const path = join(folder, [layout, ...quantize].join('-'))
   await using target = await openStore(path, { create: true })
   await exportRun(source, run.manifest, target, { layout, quantize })
   return path
@@ -160,5 +160,105 @@ print(json.dumps({
       ids: run.ids,
       vectors: hex(run.vectors),
     })
+  },
+)
+
+withModules(
+  'FAISS finds in its index over the layout npy what lies nearest',
+  ['faiss', 'numpy'],
+  async () => {
+    const found = ask(
+      `import faiss, numpy as np, glob
+vectors = np.concatenate([np.load(path) for path in sorted(glob.glob(sys.argv[1] + "/embeddings/*.npy"))])
+index = faiss.IndexFlatL2(vectors.shape[1])
+index.add(vectors)
+distances, rows = index.search(vectors[[0, 42, 299]], 1)
+print(json.dumps({"total": index.ntotal, "rows": rows[:, 0].tolist(), "distances": distances[:, 0].tolist()}))`,
+      await exported('npy', ['int8', 'ubinary']),
+    )
+    expect(found).toEqual({ total: 300, rows: [0, 42, 299], distances: [0, 0, 0] })
+  },
+)
+
+// Milvus Lite has no bulk import and neither int8 nor bits: the collection is made of fields.json, rows are inserted.
+withModules(
+  'Milvus makes a collection of fields.json, takes the rows of the layout milvus, and searches it',
+  ['pymilvus', 'milvus_lite', 'pyarrow.dataset'],
+  async () => {
+    const found = ask(
+      `import pyarrow.dataset as ds
+from pymilvus import MilvusClient, DataType
+client = MilvusClient(sys.argv[2])
+made = json.load(open(sys.argv[1] + "/fields.json"))
+schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+for field in made["fields"]:
+    schema.add_field(field.pop("name"), DataType[field.pop("type")], **field)
+index = client.prepare_index_params()
+index.add_index("embedding", index_type="FLAT", metric_type="L2")
+client.create_collection(made["collection"], schema=schema, index_params=index)
+rows = ds.dataset(sys.argv[1] + "/data").to_table().to_pylist()
+client.insert(made["collection"], rows)
+hits = client.search(made["collection"], [rows[42]["embedding"]], limit=1, output_fields=["id", "year", "bytes", "text"])[0][0]
+print(json.dumps({
+    "rows": len(client.query(made["collection"], filter='id != ""', output_fields=["id"], limit=1000)),
+    "distance": hits["distance"], **hits["entity"]}))`,
+      await exported('milvus', []),
+      join(folder, 'milvus.db'),
+    )
+    const { year, bytes, text } = run.extra
+    expect(found).toEqual({
+      rows: run.ids.length,
+      distance: 0,
+      id: run.ids[42],
+      year: year?.[42],
+      bytes: bytes?.[42],
+      text: text?.[42],
+    })
+  },
+)
+
+withModules(
+  'PostgreSQL loads the layout pgvector by the very commands of LOAD.md, exact, and searches it by its index',
+  ['pgserver'],
+  async () => {
+    const path = await exported('pgvector')
+    const [, commands = ''] = /```sh\n(.*?)```/s.exec(await readFile(join(path, 'LOAD.md'), 'utf8')) ?? []
+    expect(commands).toContain('psql')
+    const found = ask(
+      `import pgserver, os, subprocess
+server = pgserver.get_server(sys.argv[1], cleanup_mode="delete")
+psql = lambda *args: subprocess.run(["psql", "-At", *args], check=True, capture_output=True, text=True).stdout.splitlines()
+try:
+    os.environ.update(PGHOST=sys.argv[1], PGUSER="postgres", PGOPTIONS="-c hnsw.ef_search=100",
+        PATH=os.path.dirname(pgserver.__file__) + "/pginstall/bin:" + os.environ["PATH"])
+    loaded = subprocess.run(["sh", "-e", "-c", sys.argv[2]], capture_output=True, text=True)
+    if loaded.returncode: raise SystemExit(loaded.stderr)
+    print(json.dumps({
+        "version": psql("-c", "select version()"),
+        "rows": [json.loads(line) for line in psql("-c", "select json_build_array(id, embedding::text, year, bytes::text, draft) from embeddings")],
+        "nearest": psql("-c", "set enable_seqscan = off", "-c", f"select id from embeddings order by embedding <#> '{sys.argv[3]}' limit 1"),
+        "plan": psql("-c", "set enable_seqscan = off", "-c", f"explain select id from embeddings order by embedding <#> '{sys.argv[3]}' limit 1"),
+    }))
+finally:
+    server.cleanup()`,
+      join(folder, 'postgres'),
+      commands.replaceAll('<target>', path),
+      `[${run.vectors.subarray(42 * 16, 43 * 16).join(',')}]`,
+    )
+    const rows = new Map((found.rows as [string, ...unknown[]][]).map(([id, ...rest]) => [id, rest]))
+    expect(rows.size).toBe(run.ids.length)
+    for (const [row, id] of run.ids.entries()) {
+      const [vector, year, bytes, draft] = rows.get(id) ?? []
+      expect(Float32Array.from(JSON.parse(String(vector)))).toEqual(
+        run.vectors.slice(row * 16, (row + 1) * 16),
+      )
+      expect([year, bytes, draft]).toEqual([
+        run.extra.year?.[row],
+        run.extra.bytes?.[row]?.toString() ?? null,
+        run.extra.draft?.[row],
+      ])
+    }
+    expect((found.nearest as string[]).at(-1)).toBe(run.ids[42])
+    expect((found.plan as string[]).join()).toContain('Index Scan using embeddings_embedding_idx')
   },
 )

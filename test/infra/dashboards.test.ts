@@ -10,7 +10,7 @@ import { dashboards } from '@reembed/infra/dashboards'
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { parse } from 'yaml'
-import { documents, type Running, reembed, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
+import { documents, flags, type Running, reembed, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
 import { type Manifest, repository } from './parts/chart.ts'
 import { freePort } from './parts/redis-server.ts'
 import { onPath } from './parts/tools.ts'
@@ -53,12 +53,7 @@ beforeAll(async () => {
   const given = ['--output', out, '--redis', redis.url]
   const made = await reembed([
     'enqueue',
-    '--source',
-    join(place.path, 'corpus.jsonl'),
-    '--documents-per-shard',
-    '200',
-    '--endpoint',
-    tei.url,
+    ...flags({ source: join(place.path, 'corpus.jsonl'), 'documents-per-shard': '200', endpoint: tei.url }),
     ...given,
   ])
   expect(made.code).toBe(0)

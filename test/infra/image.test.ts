@@ -10,7 +10,7 @@ import { openStore } from '@reembed/shared'
 import { startS3Server } from '@reembed/shared/testing'
 import { DockerfileParser, type From, type JSONInstruction } from 'dockerfile-ast'
 import { beforeAll, expect, test } from 'vitest'
-import { documents, type Finished, temporaryFolder } from '../parts/cli.ts'
+import { documents, type Finished, flags, temporaryFolder } from '../parts/cli.ts'
 import { startCollector } from '../parts/otlp.ts'
 import { lintDockerfile } from './parts/dockerfilelint.ts'
 
@@ -180,12 +180,7 @@ test('without the stand-ins, the bundle says what to give instead', async () => 
     [
       join(bundled.path, 'reembed.mjs'),
       'run',
-      '--source',
-      'reembed.mjs',
-      '--format',
-      'text',
-      '--output',
-      'never',
+      ...flags({ source: 'reembed.mjs', format: 'text', output: 'never' }),
     ],
     bundled.path,
   )

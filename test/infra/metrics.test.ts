@@ -4,7 +4,7 @@ import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { documents, type Running, reembed, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
+import { documents, flags, type Running, reembed, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
 import { onPath, tool } from './parts/tools.ts'
 
 const COUNT = 500
@@ -37,12 +37,7 @@ beforeAll(async () => {
   const given = ['--output', join(folder, 'out'), '--redis', redis.url]
   const enqueued = await reembed([
     'enqueue',
-    '--source',
-    join(folder, 'corpus.jsonl'),
-    '--documents-per-shard',
-    '100',
-    '--endpoint',
-    tei.url,
+    ...flags({ source: join(folder, 'corpus.jsonl'), 'documents-per-shard': '100', endpoint: tei.url }),
     ...given,
   ])
   expect(enqueued.stderr).not.toContain('reembed:')
@@ -76,14 +71,7 @@ test('the exporter shows the backlog while there is no worker at all', async () 
 test('a worker counts what it did, to the document', async () => {
   const running = start([
     'worker',
-    '--output',
-    join(folder, 'out'),
-    '--redis',
-    redis.url,
-    '--endpoint',
-    tei.url,
-    '--metrics',
-    '0',
+    ...flags({ output: join(folder, 'out'), redis: redis.url, endpoint: tei.url, metrics: '0' }),
   ])
   processes.push(running)
   worker = await served(running)

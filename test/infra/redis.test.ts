@@ -7,7 +7,7 @@ import { QUEUE, QUEUE_STATES, queueKey, REDIS_PREFIX, watchQueue } from '@reembe
 import { Queue, QueueKeys, Worker } from 'bullmq'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { documents, reembed, temporaryFolder, writeJsonl } from '../parts/cli.ts'
+import { documents, flags, reembed, temporaryFolder, writeJsonl } from '../parts/cli.ts'
 import { type Counts, formulaOf, readTriggers, sizeOf } from './parts/autoscaler.ts'
 import { type Manifest, profiles, readManifests, repository } from './parts/chart.ts'
 import { startRedisServer } from './parts/redis-server.ts'
@@ -136,16 +136,13 @@ describe('redis.conf and users.acl', () => {
     const made = await reembed(
       [
         'run',
-        '--source',
-        join(place.path, 'corpus.jsonl'),
-        '--output',
-        join(place.path, 'out'),
-        '--documents-per-shard',
-        '50',
-        '--endpoint',
-        tei.url,
-        '--redis',
-        as('reembed', server.port),
+        ...flags({
+          source: join(place.path, 'corpus.jsonl'),
+          output: join(place.path, 'out'),
+          'documents-per-shard': '50',
+          endpoint: tei.url,
+          redis: as('reembed', server.port),
+        }),
         '--json',
       ],
       { REEMBED_LOG: 'warn' },
@@ -223,12 +220,7 @@ describe('redis.conf and users.acl', () => {
     expect(stdout).toMatch(/FAIL {2}redis .*maxmemory-policy is allkeys-lru.*set it to noeviction/)
     const worker = await reembed([
       'worker',
-      '--output',
-      place.path,
-      '--endpoint',
-      'http://127.0.0.1:1',
-      '--redis',
-      url,
+      ...flags({ output: place.path, endpoint: 'http://127.0.0.1:1', redis: url }),
     ])
     expect([worker.code, worker.stderr]).toEqual([5, expect.stringMatching(/may evict jobs/)])
   })

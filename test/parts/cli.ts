@@ -72,6 +72,10 @@ export const reembed = (
   cwd?: string,
 ): Promise<Finished> => start(args, env, cwd).finished
 
+/** `--name value` for each: `flags({ source, redis: redis.url })`. */
+export const flags = (values: Readonly<Record<string, string>>): string[] =>
+  Object.entries(values).flatMap(([name, value]) => [`--${name}`, value])
+
 /** A folder of its own for a test, gone afterwards. */
 export async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
   const path = await mkdtemp(join(tmpdir(), 'reembed-test-'))

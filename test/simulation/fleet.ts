@@ -1,16 +1,31 @@
 // A simulated model server: several replicas behind one address, each with weights of its own during an update, and
 // the faults of a server that is busy, restarted or broken.
 
+import { ReembedError } from '@reembed/shared'
 import type { Endpoint, EndpointInfo, Outcome } from '@reembed/worker'
+import { SLOW, stallOf } from './store.ts'
 import type { Process, World } from './world.ts'
 
 export const DIMENSIONS = 4
+/** How a text begins that no model takes. */
+export const POISON = 'poison'
+/** How often a request that proves a model takes a turn. */
+const PROOF = 0.3
+/** The embedder gives a text up when it failed so often alone, while others passed. */
+const BLAMED_TIMES = 3
+
+/** Whether a text may have become a reject. */
+export const mayRefuse = ({ blamed }: Pick<Fleet, 'blamed'>, text: string): boolean =>
+  text.startsWith(POISON) || (blamed.get(text) ?? 0) >= BLAMED_TIMES
 
 export interface Fleet {
   /** The revision that each replica runs. */
   readonly replicas: string[]
-  /** How often a request goes wrong. */
+  /** How often a request goes wrong, and how often it is long on its way. */
   failing: number
+  stalling: number
+  /** How often a text stood in a request that ended as one with a bad text does: often enough, and it is a reject. */
+  readonly blamed: Map<string, number>
   open(process: Process): Promise<Endpoint>
 }
 
@@ -18,10 +33,12 @@ export function createFleet(world: World, revision: string): Fleet {
   const fleet: Fleet = {
     replicas: [revision, revision],
     failing: 0,
+    stalling: 0,
+    blamed: new Map(),
     async open(process) {
       await world.turn(process)
       const info = infoOf(world.pick(fleet.replicas))
-      await world.turn(process)
+      await world.turn(process, stallOf(world, fleet.stalling))
       return endpointOf(world, process, fleet, info)
     },
   }
@@ -46,23 +63,31 @@ const infoOf = (revision: string): EndpointInfo => ({
 })
 
 function endpointOf(world: World, process: Process, fleet: Fleet, info: EndpointInfo): Endpoint {
+  const blame = (text: string): void => void fleet.blamed.set(text, (fleet.blamed.get(text) ?? 0) + 1)
+
   async function request(
     texts: readonly string[],
     vectors: Float32Array,
     { rows = texts.map((_, i) => i), signal }: Parameters<Endpoint['request']>[2] = {},
   ): Promise<Outcome> {
-    await world.turn(process)
+    await world.turn(process, stallOf(world, fleet.stalling))
     signal?.throwIfAborted()
     const revision = world.pick(fleet.replicas)
     const failure = world.chance(fleet.failing) ? faultOf(world, texts.length) : undefined
-    await world.turn(process)
+    if (world.chance(SLOW)) await world.turn(process)
+    if (failure?.kind === 'backend') texts.forEach(blame)
     if (failure) return failure
+    if (texts.some(text => text.startsWith(POISON))) {
+      return { kind: 'bad_input', message: 'one of the texts cannot be tokenized' }
+    }
     for (const [i, text] of texts.entries()) {
       vectors.set(vectorOf(revision, text), (rows[i] ?? i) * DIMENSIONS)
     }
     const badRows = world.chance(fleet.failing / 4) ? [world.below(texts.length)] : []
-    for (const i of badRows)
+    for (const i of badRows) {
+      blame(texts[i] ?? '')
       vectors.fill(Number.NaN, (rows[i] ?? i) * DIMENSIONS, ((rows[i] ?? i) + 1) * DIMENSIONS)
+    }
     return { kind: 'ok', tokens: texts.length, queueMs: 1, inferenceMs: 1, totalMs: 2, badRows }
   }
   return {
@@ -72,11 +97,16 @@ function endpointOf(world: World, process: Process, fleet: Fleet, info: Endpoint
     route: '/embed',
     request,
     async embed(texts, { signal } = {}) {
-      const vectors = new Float32Array(texts.length * DIMENSIONS)
-      for (;;) {
-        const outcome = await request(texts, vectors, { signal })
-        if (outcome.kind === 'ok' && outcome.badRows.length === 0) return vectors
+      // A model is proved with many of these one after the other: enough that an update may come between any two.
+      if (world.chance(PROOF)) await world.turn(process)
+      signal?.throwIfAborted()
+      if (world.chance(fleet.failing / 4)) {
+        throw new ReembedError('ENDPOINT_UNREACHABLE', 'simulated: 502', { retry: 'later' })
       }
+      const revision = world.pick(fleet.replicas)
+      const vectors = new Float32Array(texts.length * DIMENSIONS)
+      for (const [i, text] of texts.entries()) vectors.set(vectorOf(revision, text), i * DIMENSIONS)
+      return vectors
     },
     appliedPrompt: async () => null,
     countTokens: async () => null,

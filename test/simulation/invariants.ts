@@ -1,134 +1,244 @@
-// What must hold at every moment (I1 to I7 of the protocol), checked against what is really in the simulated store
-// and what the corpus really held. Nothing of the product's own checks is believed here.
+// What must hold at every moment (I1 to I7 of the protocol), looked at as soon as something is put, against what is
+// really in the simulated store and what the corpus really held. Nothing of the product's own checks is believed here.
 
 import {
-  getJson,
   type Job,
   type Manifest,
+  manifestKey,
   type Plan,
-  readManifest,
+  planKey,
   readManifestShards,
-  readPlan,
   readReceipt,
   readShard,
   readSlices,
+  rejectsKey,
+  type Slice,
   type Store,
+  seqKey,
   sha256,
   shardKey,
   type Version,
 } from '@reembed/shared'
 import { DIMENSIONS, vectorOf } from './fleet.ts'
-import type { Objects } from './store.ts'
+import type { Objects, StoredObject } from './store.ts'
 
-/** Every document of an object that was ever in the corpus: id -> text, and how many lines are no document. */
-export type Contents = Map<
-  string,
-  { readonly documents: ReadonlyMap<string, string>; readonly rejects: number }
->
+/** What an object of the corpus held in one edition: id -> text, and where the lines begin that are no document. */
+export interface Edition {
+  readonly documents: ReadonlyMap<string, string>
+  readonly badLines: ReadonlySet<number>
+}
+
+/** Every edition there ever was, by its etag. */
+export type Contents = Map<string, Edition>
 
 export interface Invariants {
-  /** Looks at what has changed since the last call; returns what is broken. */
-  check(): Promise<string[]>
+  /** Looks at what was put since the last call; what is broken, or undefined if nothing was put. */
+  check(): Promise<string[]> | undefined
+  /** A worker said that a job is done. */
   claimed(job: Job): void
 }
 
-export function createInvariants(objects: Objects, direct: Store, contents: Contents): Invariants {
-  const proven = new Set<string>()
-  const claims: Job[] = []
-  let versions: Version[] = []
-  let seenPuts = 0
+/** A plan with its slices. */
+interface Planned {
+  readonly plan: Plan
+  readonly slices: readonly Slice[]
+}
 
-  async function checkVersions(): Promise<string[]> {
-    const keys = [...objects.map.keys()].filter(key => key.startsWith('versions/')).sort()
-    if (keys.length === versions.length) return []
-    const newest = (await getJson(direct, keys[0] ?? '')) as Version
-    const before = versions.at(-1)
-    versions = [...versions, newest]
-    const broken: string[] = []
-    // I5
-    if (newest.version !== versions.length)
-      broken.push(`I5 version ${newest.version} after ${before?.version ?? 0}`)
-    if (before && newest.seq <= before.seq) broken.push(`I5 seq ${newest.seq} after ${before.seq}`)
-    // I4
-    const [plan, manifest] = [await readPlan(direct, newest.run), await readManifest(direct, newest.run)]
-    if (!plan || !manifest) return [...broken, `I4 version ${newest.version} names a run without manifest`]
-    return [...broken, ...(await checkRun(plan, manifest))]
+/** What a shard was found to hold when it was put. */
+interface Held {
+  readonly object: StoredObject
+  readonly run: string
+  readonly shard: number
+  readonly bodySha256: string
+  readonly rows: readonly string[]
+  /** Ids of documents that the model refused, and lines that are no document, as `<etag> <offset>`. */
+  readonly refused: readonly string[]
+  readonly badLines: readonly string[]
+}
+
+/**
+ * @param mayRefuse whether a text may have become a reject by what the model server said to it
+ */
+export function createInvariants(
+  objects: Objects,
+  direct: Store,
+  contents: Contents,
+  mayRefuse: (text: string) => boolean,
+): Invariants {
+  const plans = new Map<string, Planned>()
+  const shards = new Map<string, Held>()
+  const claims: Job[] = []
+  let [version, seq] = [0, 0]
+
+  const json = <T>(key: string): T | undefined => {
+    const held = objects.map.get(key)
+    return held && (JSON.parse(Buffer.from(held.body).toString()) as T)
   }
 
-  /** I2, I3, I6 for a run that readers can see from now on (I7). */
-  async function checkRun(plan: Plan, manifest: Manifest): Promise<string[]> {
-    if (proven.has(plan.run)) return []
-    proven.add(plan.run)
-    const broken: string[] = []
-    const expected = new Map<string, string>()
-    let rejects = 0
-    const etags = new Set<string>()
-    for await (const { parts } of readSlices(direct, plan)) for (const { etag } of parts) etags.add(etag)
-    for (const etag of etags) {
-      const held = contents.get(etag)
-      for (const [id, text] of held?.documents ?? []) expected.set(id, text)
-      rejects += held?.rejects ?? 0
+  async function plannedOf(run: string): Promise<Planned | undefined> {
+    const known = plans.get(run)
+    if (known) return known
+    const plan = json<Plan>(planKey(run))
+    if (plan === undefined) return undefined
+    const planned = { plan, slices: await Array.fromAsync(readSlices(direct, plan)) }
+    plans.set(run, planned)
+    return planned
+  }
+
+  /** I5: the place that a plan takes in the order of runs is its own. */
+  function* checkPlan({ run, seq }: Plan): Generator<string> {
+    if (placed(seq) !== run) yield `I5 run ${run} takes place ${seq}, which is that of ${placed(seq)}`
+  }
+
+  const placed = (seq: number): string | undefined => json<{ run: string }>(seqKey(seq))?.run
+
+  /** I2 and I6 for one shard: what stands in it is of its slice, as vector of its text or as reject with a reason. */
+  async function* checkShard(key: string, object: StoredObject): AsyncGenerator<string> {
+    const { receipt, footerStart } = await readReceipt(direct, key)
+    const { run, shard } = receipt
+    const planned = await plannedOf(run)
+    const slice = planned?.slices[shard]
+    if (!slice || key !== shardKey(run, shard, planned.plan.shards)) {
+      yield `I2 ${key} holds shard ${shard} of ${run}`
+      return
     }
-    const seen = new Set<string>()
-    let shards = 0
-    for await (const { key, bodySha256 } of readManifestShards(direct, manifest)) {
-      if (!objects.map.has(key)) return [`I3 ${key} is in the manifest and not in the store`]
-      const { receipt } = await readReceipt(direct, key)
-      if (receipt.bodySha256 !== bodySha256) broken.push(`I3 ${key} is not the shard of the manifest`)
-      if (key !== shardKey(plan.run, shards, plan.shards)) broken.push(`I3 ${key} is out of order`)
-      shards += 1
-      rejects -= receipt.rejects.length
-      for await (const { ids, vectors } of readShard(direct, key)) {
-        for (const [row, id] of ids.entries()) {
-          const text = expected.get(id)
-          if (seen.has(id)) broken.push(`I2 ${id} is in the run twice`)
-          seen.add(id)
-          if (text === undefined) broken.push(`I2 ${id} is not in the corpus that was planned`)
-          const right = vectorOf(plan.recipe.model.revision ?? '', text ?? '')
-          const found = vectors.subarray(row * DIMENSIONS, (row + 1) * DIMENSIONS)
-          if (!right.every((value, i) => value === found[i])) {
-            broken.push(`I6 the vector of ${id} is not that of its text by ${plan.recipe.model.revision}`)
-          }
-        }
+    const { revision } = planned.plan.recipe.model
+    if (receipt.model.revision !== revision)
+      yield `I6 ${key} is by ${receipt.model.revision}, not ${revision}`
+    if (sha256(object.body.subarray(0, footerStart)) !== receipt.bodySha256)
+      yield `I3 ${key} has another hash`
+    const etags = slice.parts.map(({ etag }) => etag)
+    if (receipt.source.map(({ etag }) => etag).join() !== etags.join())
+      yield `I2 ${key} was made of another source`
+    const texts = new Map(etags.flatMap(etag => [...(contents.get(etag)?.documents ?? [])]))
+    const rows: string[] = []
+    for await (const { ids, vectors } of readShard(direct, key)) {
+      for (const [row, id] of ids.entries()) {
+        rows.push(id)
+        const text = texts.get(id)
+        if (text === undefined) yield `I2 ${id} is in ${key} and not in its source`
+        const right = vectorOf(revision ?? '', text ?? '')
+        const found = vectors.subarray(row * DIMENSIONS, (row + 1) * DIMENSIONS)
+        if (!right.every((value, i) => value === found[i]))
+          yield `I6 the vector of ${id} is not that of its text by ${revision}`
       }
     }
-    if (shards !== plan.shards) broken.push(`I3 ${shards} of ${plan.shards} shards are in the manifest`)
-    if (seen.size !== expected.size) broken.push(`I2 ${expected.size - seen.size} documents are missing`)
-    if (rejects !== 0) broken.push(`I2 ${rejects} rejects are missing`)
-    return broken
+    const [refused, badLines]: [string[], string[]] = [[], []]
+    for (const { id = '', position } of receipt.rejects) {
+      const etag = etags[position.part] ?? ''
+      const text = texts.get(id)
+      if (contents.get(etag)?.badLines.has(position.offset)) badLines.push(`${etag} ${position.offset}`)
+      else if (text !== undefined && mayRefuse(text)) refused.push(id)
+      else yield `I2 ${id} at ${position.offset} of ${key} is a reject for no reason`
+    }
+    shards.set(key, { object, run, shard, bodySha256: receipt.bodySha256, rows, refused, badLines })
+  }
+
+  /** I2 and I3: a manifest is of all the plan's shards as they lie there, and they hold each document once. */
+  async function* checkManifest(manifest: Manifest): AsyncGenerator<string> {
+    const { run, totals } = manifest
+    const planned = await plannedOf(run)
+    if (planned === undefined) return yield `I3 run ${run} has a manifest and no plan`
+    const held: Held[] = []
+    for await (const { key, bodySha256 } of readManifestShards(direct, manifest)) {
+      const shard = shards.get(key)
+      if (key !== shardKey(run, held.length, planned.plan.shards)) yield `I3 ${key} is out of order`
+      if (shard === undefined || shard.object !== objects.map.get(key))
+        return yield `I3 ${key} is in the manifest and not in the store`
+      if (shard.bodySha256 !== bodySha256) yield `I3 ${key} is not the shard of the manifest`
+      held.push(shard)
+    }
+    if (held.length !== planned.plan.shards)
+      yield `I3 ${held.length} of ${planned.plan.shards} shards are in the manifest`
+
+    const etags = new Set(planned.slices.flatMap(({ parts }) => parts.map(({ etag }) => etag)))
+    const expected = [...etags].flatMap(etag => {
+      const { documents, badLines } = contents.get(etag) ?? {}
+      return [...(documents?.keys() ?? []), ...[...(badLines ?? [])].map(offset => `${etag} ${offset}`)]
+    })
+    const rows = held.flatMap(shard => shard.rows)
+    const rejects = held.flatMap(({ refused, badLines }) => [...refused, ...badLines])
+    const found = [...rows, ...rejects].sort()
+    if (found.join('\n') !== expected.sort().join('\n'))
+      yield `I2 run ${run} holds ${found}, its corpus ${expected}`
+    if (totals.rows !== rows.length || totals.rejects !== rejects.length)
+      yield `I2 the totals of ${run} are not those of its shards`
+    const written = Buffer.from(objects.map.get(rejectsKey(run))?.body ?? []).toString()
+    if (written.split('\n').length - 1 !== rejects.length)
+      yield `I2 the rejects of ${run} are not all written`
+  }
+
+  /** I4, I5 and I7: versions have no gap, their order only grows, and what they name is there as a whole. */
+  function* checkVersion(fresh: Version): Generator<string> {
+    const { run } = fresh
+    if (fresh.version !== version + 1) yield `I5 version ${fresh.version} after ${version}`
+    if (fresh.seq <= seq) yield `I5 seq ${fresh.seq} after ${seq}`
+    if (placed(fresh.seq) !== run)
+      yield `I5 version ${fresh.version} takes place ${fresh.seq}, of ${placed(fresh.seq)}`
+    ;[version, seq] = [fresh.version, fresh.seq]
+    const manifest = objects.map.get(manifestKey(run))
+    if (!manifest) return yield `I4 version ${version} names a run without manifest`
+    const bytes = Buffer.from(manifest.body).toString().trimEnd()
+    if (sha256(bytes) !== fresh.manifestSha256) yield `I4 version ${version} is of another manifest`
+    const of = plans.get(run)?.plan.shards ?? 0
+    for (let shard = 0; shard < of; shard += 1) {
+      const key = shardKey(run, shard, of)
+      const held = shards.get(key)
+      if (held === undefined || held.object !== objects.map.get(key))
+        yield `I7 version ${version} is seen without ${key}`
+    }
+  }
+
+  /** What is kept of a model is what it gives: every later reply is held to it. */
+  function* checkReference(key: string): Generator<string> {
+    const { model, texts, vectors } = json<Reference>(key) ?? {
+      model: { revision: '' },
+      texts: [],
+      vectors: [],
+    }
+    for (const [i, text] of texts.entries()) {
+      const right = vectorOf(model.revision, text)
+      if (!right.every((value, d) => Math.abs(value - (vectors[i]?.[d] ?? Number.NaN)) < 1e-6))
+        yield `I6 ${key} keeps vectors that ${model.revision} does not give`
+    }
   }
 
   /** A job may only be done when its shard is there, and is its shard. */
-  async function checkClaims(): Promise<string[]> {
-    const broken: string[] = []
-    for (const { run, shard } of claims.splice(0)) {
-      const plan = await readPlan(direct, run)
-      const key = plan && shardKey(run, shard, plan.shards)
-      const body = key && objects.map.get(key)?.body
-      if (!key || !body) {
-        broken.push(`I2 shard ${shard} of ${run} was said to be done and is not there`)
-        continue
-      }
-      const name = `${key} ${sha256(body)}`
-      if (proven.has(name)) continue
-      proven.add(name)
-      const receipt = await readReceipt(direct, key).catch(() => undefined)
-      if (receipt?.receipt.run !== run || receipt.receipt.shard !== shard) {
-        broken.push(`I2 shard ${shard} of ${run} was said to be done, but a stranger holds its key`)
-      }
-    }
+  function* checkClaim({ run, shard }: Job): Generator<string> {
+    const key = shardKey(run, shard, plans.get(run)?.plan.shards ?? 0)
+    const held = shards.get(key)
+    if (held === undefined || held.object !== objects.map.get(key))
+      yield `I2 shard ${shard} of ${run} was said to be done and is not at ${key}`
+  }
+
+  async function* checkPut(key: string): AsyncGenerator<string> {
+    const object = objects.map.get(key)
+    if (object === undefined) return
+    if (key.endsWith('.parquet')) yield* checkShard(key, object)
+    else if (key.startsWith('models/')) yield* checkReference(key)
+    else if (key.startsWith('versions/')) yield* checkVersion(json(key) as Version)
+    else if (key.endsWith('/plan.json')) yield* checkPlan(json(key) as Plan)
+    else if (key.endsWith('/manifest.json')) yield* checkManifest(json(key) as Manifest)
+  }
+
+  async function checkAll(): Promise<string[]> {
+    const broken = objects.overwritten.splice(0).map(key => `I1 ${key} was overwritten`)
+    for (const key of objects.fresh.splice(0)) broken.push(...(await Array.fromAsync(checkPut(key))))
+    for (const claim of claims.splice(0)) broken.push(...checkClaim(claim))
     return broken
   }
 
   return {
     claimed: job => void claims.push(job),
-    async check() {
-      if (claims.length === 0 && objects.puts === seenPuts) return []
-      seenPuts = objects.puts
-      const broken = objects.overwritten.splice(0).map(key => `I1 ${key} was overwritten`)
-      if (claims.length > 0) broken.push(...(await checkClaims()))
-      broken.push(...(await checkVersions()))
-      return broken
-    },
+    check: () =>
+      claims.length === 0 && objects.fresh.length === 0 && objects.overwritten.length === 0
+        ? undefined
+        : checkAll(),
   }
+}
+
+interface Reference {
+  readonly model: { readonly revision: string }
+  readonly texts: readonly string[]
+  readonly vectors: readonly (readonly number[])[]
 }

@@ -16,12 +16,17 @@ interface Share {
   readonly stop: Int32Array
 }
 
+/** Histories leave little behind: with room for many of them most is garbage when it is looked at. */
+const YOUNG = { maxYoungGenerationSizeMb: 128 }
+
 if (isMainThread) process.exitCode = await explore()
 else await take(workerData as Share)
 
 /** Every `step`th seed, each history as a message. */
 async function take({ from, count, step, mutation, stop }: Share): Promise<void> {
   if (mutation !== undefined) mutate(mutation)
+  // Thousands of faults a second, of which nobody reads where they were made: only a seed that is replayed tells.
+  if (count > 1) Error.stackTraceLimit = 0
   // Loaded after the rule was taken out.
   const { simulate } = await import('./simulate.ts')
   for (let seed = from; seed < from + count && Atomics.load(stop, 0) === 0; seed += step) {
@@ -52,7 +57,7 @@ async function explore(): Promise<number> {
   process.once('SIGINT', () => Atomics.store(stop, 0, 1))
   const threads = Array.from({ length: step }, (_, i) => {
     const share: Share = { from: from + i, count: count - i, step, mutation: values.mutation, stop }
-    return new Worker(new URL(import.meta.url), { workerData: share })
+    return new Worker(new URL(import.meta.url), { workerData: share, resourceLimits: YOUNG })
   })
   function take(history: History): void {
     done += 1

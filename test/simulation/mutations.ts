@@ -10,8 +10,6 @@ export interface Mutation {
   /** Stands there exactly once. */
   readonly find: string
   readonly replace: string
-  /** Found by so few seeds that the suite has time for it; the others by `npm run simulate -- --mutation NAME`. */
-  readonly quick: boolean
 }
 
 export const MUTATIONS: readonly Mutation[] = [
@@ -20,98 +18,96 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'shared/src/identity.ts',
     find: 'a.spaceId === b.spaceId && a.recipeId === b.recipeId',
     replace: 'true',
-    quick: true,
   },
   {
     name: 'vectors are reused without comparing the text',
     file: 'shared/src/reuse/known.ts',
     find: "Buffer.from(hash.buffer, hash.byteOffset, hash.byteLength).toString('latin1')",
     replace: "''",
-    quick: true,
   },
   {
     name: 'slices are carried over without comparing the etag',
     file: 'shared/src/reuse/places.ts',
     find: 'canonical(await sliceAt(shard)) === canonical(slice) ? shard : undefined',
     replace: '(await sliceAt(shard))?.parts[0]?.key === first.key ? shard : undefined',
-    quick: true,
   },
   {
     name: 'puts overwrite',
     file: 'test/simulation/store.ts',
     find: 'if (held && !faults.overwrites) return',
     replace: 'if (held && faults.overwrites) return',
-    quick: true,
   },
   {
     name: 'no canary in requests',
     file: 'worker/src/embed/canary.ts',
     find: 'if (1 - likeness <= tolerance) return outcome',
     replace: 'return outcome',
-    quick: true,
   },
   {
     name: 'references are measured once',
     file: 'worker/src/identity.ts',
     find: 'assertSameModel(model, second)\n    checkReference(await measureReference(second), measured, endpoint.url)',
     replace: '',
-    quick: true,
   },
   {
     name: 'no order of runs',
     file: 'producer/src/publish.ts',
     find: 'boolean => current.seq >= seq',
     replace: 'boolean => false',
-    quick: true,
   },
   {
     name: 'a rollback keeps the old place in the order of runs',
     file: 'producer/src/publish.ts',
     find: 'return publishAs(store, manifest, seq)',
     replace: 'return publishAs(store, manifest, manifest.seq)',
-    quick: true,
   },
   {
     name: 'two runs may take one place in the order',
     file: 'shared/src/history.ts',
     find: "while ((await putJson(store, seqKey(seq), { format: 1, run })) === 'exists') seq += 1",
     replace: 'await putJson(store, seqKey(seq), { format: 1, run })',
-    quick: false,
   },
   {
     name: 'who holds the key after a refused put is not looked at',
     file: 'worker/src/work.ts',
     find: "if (outcome === 'exists') return { status: 'was_there', ...(await twinOf(store, key, plan, shard)) }",
     replace: "if (outcome === 'exists') return { status: 'done_before' }",
-    quick: true,
   },
   {
     name: 'who holds the key before a job is not looked at',
     file: 'worker/src/work.ts',
     find: "await twinOf(store, key, plan, job.shard)\n    return { status: 'done_before' }",
     replace: "return { status: 'done_before' }",
-    quick: true,
   },
   {
     name: 'the source is read whatever its etag',
     file: 'shared/src/source/raw.ts',
     find: '{ start, end, ifMatch: etag, signal }',
     replace: '{ start, end, signal }',
-    quick: true,
   },
   {
     name: "a sweep believes that the queue's jobs are those of its run",
     file: 'producer/src/sweep.ts',
     find: ' || missing === lastMissing.get(run)',
     replace: '',
-    quick: false,
+  },
+  {
+    name: 'a put that failed is believed to be done',
+    file: 'shared/src/store/settle.ts',
+    find: 'if (mayBeDone(error)) unknown = true\n      throw error',
+    replace: "return 'created'",
+  },
+  {
+    name: 'what the model refuses is left out of its shard',
+    file: 'worker/src/make.ts',
+    find: 'for (const { kind: _, ...reject } of window.rejects) rejects.push(reject)',
+    replace: '',
   },
   {
     name: 'a sweep queues nothing',
     file: 'producer/src/sweep.ts',
     find: 'await enqueueMissing(queue, store.url, plan, present)',
     replace: '0',
-    quick: true,
   },
 ]
 

@@ -11,22 +11,16 @@ import {
   rollback,
   shardsPresent,
 } from '@reembed/producer'
-import {
-  messageOf,
-  type Queue,
-  ReembedError,
-  readSeq,
-  type Store,
-  setRunState,
-  verdictOf,
-} from '@reembed/shared'
+import { messageOf, ReembedError, readSeq, type Store, setRunState, verdictOf } from '@reembed/shared'
 import { createEmbedder, createRuns, modelOf, settleReference, work } from '@reembed/worker'
 import type { Fleet } from './fleet.ts'
 import type { Lock, SimulatedQueue } from './queue.ts'
+import type { Shape } from './shape.ts'
 import type { Process, World } from './world.ts'
 
 export interface Setting {
   readonly world: World
+  readonly shape: Shape
   readonly queue: SimulatedQueue
   readonly fleet: Fleet
   readonly openOutput: (process: Process) => Store
@@ -39,10 +33,7 @@ export interface Setting {
   readonly refused: () => void
 }
 
-const JOBS_AT_ONCE = 2
-const IDLE_TURNS = 25
-const SWEEP_TURNS = 60
-const MS_PER_TURN = 50
+const MS_PER_TURN = 200
 
 /** Plans and enqueues what the endpoint and the source are now; tries again after what passes. */
 export async function produce(setting: Setting, process: Process): Promise<string> {
@@ -57,8 +48,8 @@ export async function produce(setting: Setting, process: Process): Promise<strin
       await settleReference(store, endpoint, () => fleet.open(process))
       const planned = await planRun(corpusOf(source), {
         model,
-        documentsPerShard: 3,
-        maxRejects: '50%',
+        documentsPerShard: setting.shape.documentsPerShard,
+        maxRejects: '100%',
         base: ids => findBase(store, ids),
       })
       const { plan } = await recordPlan(store, planned)
@@ -86,7 +77,7 @@ export async function produceAndFollow(setting: Setting, process: Process): Prom
       throw error
     })
     if (outcomes.some(outcome => outcome.run === run && outcome.status === 'finished')) return
-    await setting.world.turn(process, SWEEP_TURNS)
+    await setting.world.turn(process, setting.shape.sweepTurns)
   }
 }
 
@@ -137,22 +128,21 @@ export async function embedAndSweep(setting: Setting, process: Process): Promise
 
   async function take(): Promise<never> {
     for (;;) {
-      const lock = await queue.take(process)
-      if (lock) await handle(lock)
-      else await world.turn(process, IDLE_TURNS)
+      await handle(await queue.take(process))
     }
   }
 
   await Promise.all([
-    ...Array.from({ length: JOBS_AT_ONCE }, take),
-    sweepForEver(world, process, store, queue.open(process)),
+    ...Array.from({ length: setting.shape.jobsAtOnce }, take),
+    sweepForEver(setting, process, store),
   ])
 }
 
-async function sweepForEver(world: World, process: Process, store: Store, queue: Queue): Promise<never> {
-  const sweeper = createSweeper(store, queue)
+async function sweepForEver(setting: Setting, process: Process, store: Store): Promise<never> {
+  const { world, queue, shape } = setting
+  const sweeper = createSweeper(store, queue.open(process))
   for (;;) {
-    await world.turn(process, SWEEP_TURNS)
+    await world.turn(process, shape.sweepTurns)
     try {
       await sweeper.sweep()
     } catch (error) {

@@ -3,13 +3,13 @@
 // next; failed jobs stay until they are forgotten.
 
 import { type FailedJob, type Job, jobId, type Queue, type Verdict } from '@reembed/shared'
+import { SLOW } from './store.ts'
 import type { Process, World } from './world.ts'
 
 interface Held {
   readonly job: Job
   state: 'waiting' | 'active' | 'delayed' | 'failed'
   attempts: number
-  readyAt: number
   holder: Lock | undefined
   reason: string
 }
@@ -25,7 +25,8 @@ export interface Lock {
 export interface SimulatedQueue {
   /** The producer's side, for one process. */
   open(process: Process): Queue
-  take(process: Process): Promise<Lock | undefined>
+  /** Waits for a job. */
+  take(process: Process): Promise<Lock>
   /** Ends a job as its worker says, if the lock is still its own. */
   end(lock: Lock, verdict: Verdict | { readonly do: 'done' }, reason?: string): Promise<void>
   /** Redis emptied. */
@@ -39,17 +40,26 @@ export interface SimulatedQueue {
 
 const ATTEMPTS = 5
 /** Turns per simulated millisecond of a postponed job. */
-const TURNS_PER_MS = 1 / 500
+const TURNS_PER_MS = 1 / 1_000
 
 export function createQueue(world: World): SimulatedQueue {
   const held = new Map<string, Held>()
+  const redis: Process = { name: 'redis', alive: true, stoppedUntil: 0 }
+  /** Workers that wait for a job, as the blocking read of Redis does: they take no turns meanwhile. */
+  const idle: (() => void)[] = []
   const count = (state: Held['state']): number =>
     [...held.values()].filter(each => each.state === state).length
 
-  function wake(): void {
-    for (const each of held.values()) {
-      if (each.state === 'delayed' && each.readyAt <= world.now) each.state = 'waiting'
-    }
+  /** The job can be taken. All who wait look: some of them may be dead by now. */
+  function offer(job: Held): void {
+    job.state = 'waiting'
+    for (const wake of idle.splice(0)) wake()
+  }
+
+  async function postpone(job: Held, ms: number): Promise<void> {
+    job.state = 'delayed'
+    await world.turn(redis, Math.ceil(ms * TURNS_PER_MS))
+    if (job.state === 'delayed') offer(job)
   }
 
   return {
@@ -64,14 +74,15 @@ export function createQueue(world: World): SimulatedQueue {
           const id = jobId(job.run, job.shard)
           if (held.has(id)) continue
           const { output, run, shard } = job
-          held.set(id, {
+          const fresh: Held = {
             job: { output, run, shard },
             state: 'waiting',
             attempts: 0,
-            readyAt: 0,
             holder: undefined,
             reason: '',
-          })
+          }
+          held.set(id, fresh)
+          offer(fresh)
         }
       },
       async counts() {
@@ -100,10 +111,12 @@ export function createQueue(world: World): SimulatedQueue {
       async [Symbol.asyncDispose]() {},
     }),
     async take(process) {
-      await world.turn(process)
-      wake()
-      const next = [...held].find(([, { state }]) => state === 'waiting')
-      if (next === undefined) return undefined
+      let next: [string, Held] | undefined
+      while (next === undefined) {
+        await world.turn(process)
+        next = [...held].find(([, { state }]) => state === 'waiting')
+        if (next === undefined) await new Promise<void>(resolve => idle.push(resolve))
+      }
       const [id, job] = next
       const lock: Lock = { id, job: job.job, process, lost: new AbortController() }
       job.state = 'active'
@@ -111,7 +124,7 @@ export function createQueue(world: World): SimulatedQueue {
       // Behind the others when it comes back.
       held.delete(id)
       held.set(id, job)
-      await world.turn(process)
+      if (world.chance(SLOW)) await world.turn(process)
       return lock
     },
     async end({ id, process, ...lock }, verdict, reason = '') {
@@ -123,14 +136,11 @@ export function createQueue(world: World): SimulatedQueue {
         held.delete(id)
         return
       }
-      job.state = 'waiting'
-      if (verdict.do === 'postpone') {
-        job.state = 'delayed'
-        job.readyAt = world.now + Math.ceil(verdict.ms * TURNS_PER_MS)
-      }
-      if (verdict.do === 'retry') job.attempts += 1
-      if (verdict.do === 'fail' || job.attempts >= ATTEMPTS) job.state = 'failed'
       job.reason = reason
+      if (verdict.do === 'retry') job.attempts += 1
+      if (verdict.do === 'postpone') void postpone(job, verdict.ms)
+      else if (verdict.do === 'fail' || job.attempts >= ATTEMPTS) job.state = 'failed'
+      else offer(job)
     },
     failed: run => [...held.values()].some(({ job, state }) => job.run === run && state === 'failed'),
     wipe: () => held.clear(),
@@ -138,8 +148,8 @@ export function createQueue(world: World): SimulatedQueue {
       for (const job of held.values()) {
         if (job.state !== 'active' || job.holder?.process !== process) continue
         if (told) job.holder.lost.abort(new Error('the lock was lost'))
-        job.state = 'waiting'
         job.holder = undefined
+        offer(job)
       }
     },
   }

@@ -1,10 +1,20 @@
 // One seed, one history: a fleet that plans, embeds, sweeps and publishes while everything goes wrong, then a calm
 // time in which it must come to its end.
 
-import { readCurrent, readManifest, readPlan, readSlices, type Store } from '@reembed/shared'
+import { readManifest } from '@reembed/shared'
 import { createAuthor } from './author.ts'
-import { createFleet } from './fleet.ts'
+import { createFleet, mayRefuse } from './fleet.ts'
 import { type Contents, createInvariants } from './invariants.ts'
+import {
+  canGoBack,
+  endOf,
+  isFinished,
+  isOfNow,
+  isOvertaken,
+  openDirect,
+  shardNameOf,
+  strangerOf,
+} from './outlook.ts'
 import {
   embedAndSweep,
   goBack,
@@ -15,52 +25,27 @@ import {
   type Setting,
 } from './programs.ts'
 import { createQueue } from './queue.ts'
-import { createObjects, type Objects, openSimulated, type StoreFaults } from './store.ts'
-import { createWorld, type Process, type World } from './world.ts'
+import { type EventName, shapeOf } from './shape.ts'
+import { createObjects, openSimulated, type StoreFaults } from './store.ts'
+import { createWorld, type Process } from './world.ts'
 
 export interface History {
   readonly seed: number
   /** What was broken, empty if nothing. */
   readonly broken: readonly string[]
   readonly turns: number
-  readonly counts: Readonly<Record<Event, number>>
+  readonly counts: Readonly<Record<Counted, number>>
 }
 
-type Event =
-  | 'kills'
-  | 'zombies'
-  | 'wipes'
-  | 'updates'
-  | 'edits'
-  | 'rollbacks'
-  | 'pauses'
-  | 'strangers'
+type Counted =
+  | EventName
   | 'versions'
   /** Rows of finished runs that were not embedded. */
   | 'reused'
 
-const SHORT_CHAOS_TURNS = 500
-const LONG_CHAOS_TURNS = 2_000
-const EVENTFUL_TURNS = 4_000
+const MOST_EDITS = 5
+const MOST_ROLLBACKS = 3
 const CALM_TURNS = 30_000
-const EVENT_CHANCE = 0.025
-const QUIET_CHANCE = 0.006
-const WORST = [
-  'kills',
-  'kills',
-  'zombies',
-  'zombies',
-  'wipes',
-  'updates',
-  'updates',
-  'edits',
-  'rollbacks',
-  'rollbacks',
-  'pauses',
-  'strangers',
-] as const
-/** Few faults, so that run after run is published: only then can their order go wrong. */
-const EVENTFUL = ['kills', 'zombies', 'updates', 'edits', 'edits', 'rollbacks', 'rollbacks'] as const
 const OLD = 'r1'
 const NEW = 'r2'
 
@@ -68,17 +53,13 @@ export async function simulate(seed: number): Promise<History> {
   const world = createWorld(seed)
   const output = createObjects('sim://output')
   const source = createObjects('sim://source')
-  const faults: StoreFaults = {
-    failing: world.pick([0, 0.02, 0.1]),
-    losing: world.pick([0, 0.02, 0.1]),
-    overwrites: process.env.REEMBED_SIMULATE_OVERWRITES === '1',
-  }
+  const shape = shapeOf(world)
+  const { chaosTurns, changesModel } = shape
+  const overwrites = process.env.REEMBED_SIMULATE_OVERWRITES === '1'
+  const faults: StoreFaults = { ...shape.store, overwrites }
   const fleet = createFleet(world, OLD)
-  fleet.failing = world.pick([0, 0.02, 0.1])
-  const eventful = world.chance(0.1)
-  const chaosTurns = eventful ? EVENTFUL_TURNS : world.pick([SHORT_CHAOS_TURNS, LONG_CHAOS_TURNS])
-  const changesModel = world.chance(0.6)
-  const counts: Record<Event, number> = {
+  Object.assign(fleet, shape.server)
+  const counts: Record<Counted, number> = {
     kills: 0,
     zombies: 0,
     wipes: 0,
@@ -93,16 +74,17 @@ export async function simulate(seed: number): Promise<History> {
 
   const broken: string[] = []
   const contents: Contents = new Map()
-  const write = createAuthor(source, contents, world)
-  for (const key of ['a.jsonl', 'b.jsonl']) write(key)
+  const write = createAuthor(source, contents, world, shape.documents)
+  for (const key of shape.keys) write(key)
 
   const direct = openDirect(output)
-  const invariants = createInvariants(output, direct, contents)
+  const invariants = createInvariants(output, direct, contents, text => mayRefuse(fleet, text))
   const queue = createQueue(world)
   const runs = new Map<string, { revision: string | null }>()
   let planned = ''
   const setting: Setting = {
     world,
+    shape,
     queue,
     fleet,
     openOutput: process => openSimulated(output, world, process, faults),
@@ -125,8 +107,10 @@ export async function simulate(seed: number): Promise<History> {
   }
   const later: { at: number; act: () => void }[] = []
 
+  const isRollbackDue = (): boolean => counts.rollbacks < MOST_ROLLBACKS && canGoBack(output)
+
   /** The worst of all days, one event at a time. */
-  const events: Record<Exclude<Event, 'versions' | 'reused'>, () => boolean> = {
+  const events: Record<EventName, () => boolean> = {
     kills() {
       const victim = world.pick(processes)
       world.kill(victim.process)
@@ -140,7 +124,7 @@ export async function simulate(seed: number): Promise<History> {
     },
     zombies() {
       const { process } = world.pick(processes)
-      process.stoppedUntil = world.now + 20 + world.below(400)
+      process.stoppedUntil = world.now + 10 + world.below(shape.stopTurns)
       queue.expire(process, world.chance(0.5))
       return true
     },
@@ -150,18 +134,20 @@ export async function simulate(seed: number): Promise<History> {
     },
     updates() {
       if (!changesModel) return false
-      fleet.replicas[world.below(fleet.replicas.length)] = world.pick([OLD, NEW, NEW])
+      const revision = world.pick([OLD, NEW, NEW])
+      if (world.chance(0.5)) fleet.replicas.fill(revision)
+      else fleet.replicas[world.below(fleet.replicas.length)] = revision
       if (world.chance(0.3)) start('produce')
       return true
     },
     edits() {
-      if (counts.edits === 3) return false
-      write(world.pick(['a.jsonl', 'b.jsonl']))
-      if (world.chance(0.7)) start('produce')
+      if (counts.edits === MOST_EDITS) return false
+      write(world.pick(shape.keys))
+      if (shape.restless || world.chance(0.7)) start('produce')
       // Two people, two corpora, one moment: both want the next place in the order of runs.
-      if (world.chance(0.3)) {
+      if (world.chance(shape.restless ? 0.5 : 0.3)) {
         const act = (): void => {
-          write('a.jsonl')
+          write(world.pick(shape.keys))
           start('produce')
         }
         later.push({ at: world.now + world.below(20), act })
@@ -169,7 +155,7 @@ export async function simulate(seed: number): Promise<History> {
       return true
     },
     rollbacks() {
-      if (counts.rollbacks === 3 || !canGoBack(output)) return false
+      if (!isRollbackDue()) return false
       start('goBack')
       return true
     },
@@ -189,20 +175,37 @@ export async function simulate(seed: number): Promise<History> {
     },
   }
 
-  for (const program of ['produce', 'embedAndSweep', 'embedAndSweep'] as const) start(program)
-  if (world.chance(0.5)) start('produce')
+  for (let i = 0; i < shape.producers; i += 1) start('produce')
+  for (let i = 0; i < shape.workers; i += 1) start('embedAndSweep')
+
+  /** The run that was published when something else was wanted. */
+  let left = ''
+  let [seenRun, seenPuts, ended] = ['', 0, false]
+  /** Whether what was planned last is finished and published; looks only where something was put since the last look. */
+  function isEnded(): boolean {
+    if (planned !== seenRun || output.puts !== seenPuts) {
+      ;[seenRun, seenPuts] = [planned, output.puts]
+      ended = planned !== '' && isFinished(output, planned)
+    }
+    return ended
+  }
 
   async function between(chaos: boolean): Promise<void> {
-    broken.push(
-      ...(await invariants.check()),
-      ...world.escaped.splice(0).map(error => `escaped: ${trace(error)}`),
-    )
+    if (world.escaped.length > 0)
+      broken.push(...world.escaped.splice(0).map(error => `escaped: ${trace(error)}`))
+    const looking = invariants.check()
+    if (looking) broken.push(...(await looking))
     for (const due of later.filter(({ at }) => at <= world.now)) {
       later.splice(later.indexOf(due), 1)
       due.act()
     }
-    if (!chaos || !world.chance(eventful ? QUIET_CHANCE : EVENT_CHANCE) || processes.length === 0) return
-    const name = world.pick<Exclude<Event, 'versions' | 'reused'>>(eventful ? EVENTFUL : WORST)
+    if (!chaos || processes.length === 0) return
+    if (shape.restless && isEnded() && planned !== left) {
+      left = planned
+      for (const name of ['rollbacks', 'edits'] as const) if (events[name]()) counts[name] += 1
+    }
+    if (!world.chance(shape.eventChance)) return
+    const name = world.pick(shape.events)
     if (events[name]()) counts[name] += 1
   }
 
@@ -215,9 +218,13 @@ export async function simulate(seed: number): Promise<History> {
   // Calm: no more faults, one model, one corpus. Half of the fleet is new, Redis may have been emptied once more.
   faults.failing = 0
   faults.losing = 0
+  faults.stalling = 0
   fleet.failing = 0
-  fleet.replicas.fill(changesModel ? NEW : OLD)
-  if (world.chance(0.3)) queue.wipe()
+  fleet.stalling = 0
+  // An update is ended, or taken back unless a stranger keeps a run of the old model from its end.
+  const last = counts.strangers > 0 ? NEW : (runs.get(planned)?.revision ?? OLD)
+  fleet.replicas.fill(changesModel ? world.pick([last, last, NEW]) : OLD)
+  if (world.chance(0.4)) queue.wipe()
   for (const { process, program } of processes) {
     process.stoppedUntil = 0
     if (program === 'embedAndSweep' && world.chance(0.5)) continue
@@ -239,13 +246,6 @@ export async function simulate(seed: number): Promise<History> {
   }
 
   let calm = false
-  let [seenRun, seenPuts] = ['', 0]
-  /** Looks only where something was put since the last look. */
-  const isEnded = (): boolean => {
-    if (planned === '' || (planned === seenRun && output.puts === seenPuts)) return false
-    ;[seenRun, seenPuts] = [planned, output.puts]
-    return isFinished(output, planned)
-  }
   if (broken.length === 0) {
     calm = await world.run(
       () => broken.length > 0 || isEnded(),
@@ -257,68 +257,6 @@ export async function simulate(seed: number): Promise<History> {
   counts.versions = [...output.map.keys()].filter(key => key.startsWith('versions/')).length
   for (const run of runs.keys()) counts.reused += (await readManifest(direct, run))?.totals.reused ?? 0
   return { seed, broken, turns: world.now, counts }
-}
-
-/** Liveness: what was planned last is current, unless a rollback that came after its planning said otherwise. */
-async function endOf(store: Store, run: string, ended: boolean): Promise<string[]> {
-  if (!ended) return [`never ended: ${run === '' ? 'nothing was planned' : `run ${run} was not published`}`]
-  const [plan, manifest] = [await readPlan(store, run), await readManifest(store, run)]
-  const current = await readCurrent(store)
-  if (!plan || !manifest || !current) return [`ended without a version, though run ${run} is finished`]
-  if (current.run !== run && current.seq < plan.seq) return [`run ${run} is finished and not current`]
-  return []
-}
-
-/** The run has its manifest, and a version that is not older: looked up without a turn. */
-function isFinished(output: Objects, run: string): boolean {
-  if (!output.map.has(`runs/${run}/manifest.json`)) return false
-  const [newest] = [...output.map.keys()].filter(key => key.startsWith('versions/')).sort()
-  if (newest === undefined) return false
-  const seqOf = (key: string): number => jsonOf(output, key).seq
-  return seqOf(newest) >= seqOf(`runs/${run}/plan.json`)
-}
-
-/** Whether a rollback came after the run was planned: then only who asks for it gets it finished. */
-async function isOvertaken(store: Store, run: string): Promise<boolean> {
-  const [plan, current] = [await readPlan(store, run), await readCurrent(store)]
-  return plan !== undefined && current !== undefined && current.seq > plan.seq
-}
-
-/** Whether the run is for the corpus as it is now. */
-async function isOfNow(store: Store, run: string, source: Objects): Promise<boolean> {
-  const plan = await readPlan(store, run)
-  if (plan === undefined) return false
-  for await (const { parts } of readSlices(store, plan)) {
-    if (parts.some(({ key, etag }) => source.map.get(key)?.etag !== etag)) return false
-  }
-  return true
-}
-
-const jsonOf = (objects: Objects, key: string): { seq: number; shards: number } =>
-  JSON.parse(Buffer.from(objects.map.get(key)?.body ?? []).toString())
-
-/** Two runs were published at least. */
-const canGoBack = (output: Objects): boolean =>
-  [...output.map.keys()].filter(key => key.startsWith('versions/')).length > 1
-
-function shardNameOf(output: Objects, run: string, shard: number): string | undefined {
-  if (!output.map.has(`runs/${run}/plan.json`)) return undefined
-  const { shards } = jsonOf(output, `runs/${run}/plan.json`)
-  const digits = (n: number): string => String(n).padStart(5, '0')
-  return shard < shards ? `runs/${run}/data/part-${digits(shard)}-of-${digits(shards)}.parquet` : undefined
-}
-
-/** A shard of another place if there is one, so that it is a good file at least. */
-function strangerOf(output: Objects): Uint8Array {
-  const shard = [...output.map].find(([key]) => key.endsWith('.parquet'))
-  return shard ? shard[1].body : Buffer.from('not ours')
-}
-
-/** The store as it is, without turns and faults: for those who only look. */
-function openDirect(objects: Objects): Store {
-  const still: World = { ...createWorld(0), turn: async () => {}, chance: () => false }
-  const onlooker: Process = { name: 'onlooker', alive: true, stoppedUntil: 0 }
-  return openSimulated(objects, still, onlooker, { failing: 0, losing: 0, overwrites: false })
 }
 
 const trace = (error: unknown): string =>

@@ -14,6 +14,8 @@ export interface Objects {
   readonly map: ReadonlyMap<string, StoredObject>
   /** Grows with every put that was done: nothing to look at where it is the same. */
   readonly puts: number
+  /** Keys that were put since somebody looked at them and took them out. */
+  readonly fresh: string[]
   /** Every write-once key that was written a second time. */
   readonly overwritten: string[]
   /** Puts as a person does who edits the corpus, or a stranger who writes where he should not. */
@@ -26,14 +28,17 @@ export interface StoreFaults {
   /** How often a call fails without being done, and how often it is done and its reply is lost. */
   failing: number
   losing: number
+  /** How often a put is long on its way: what it was decided by may be another by then. */
+  stalling: number
   /** Be a store that ignores If-None-Match. */
   overwrites: boolean
 }
 
 export function createObjects(url: string): Objects {
   const map = new Map<string, StoredObject>()
+  const fresh: string[] = []
   let puts = 0
-  function put(key: string, object: StoredObject): void {
+  function set(key: string, object: StoredObject): void {
     puts += 1
     map.set(key, object)
   }
@@ -43,9 +48,13 @@ export function createObjects(url: string): Objects {
     get puts() {
       return puts
     },
+    fresh,
     overwritten: [],
-    replace: (key, body) => put(key, { body: body.slice(), etag: etagOf(body) }),
-    put,
+    replace: (key, body) => set(key, { body: body.slice(), etag: etagOf(body) }),
+    put(key, object) {
+      set(key, object)
+      fresh.push(key)
+    },
   }
 }
 
@@ -53,6 +62,13 @@ const etagOf = (body: Uint8Array): string => sha256(body).slice(0, 16)
 
 const TRIES = 4
 const RETRY_TURNS = 6
+/** How often a reply takes a turn of its own. */
+export const SLOW = 0.15
+const STALL_TURNS = 60
+
+/** How many turns a call is on its way. */
+export const stallOf = (world: World, chance: number): number =>
+  world.chance(chance) ? world.below(STALL_TURNS) : 0
 
 /** The store as one process sees it. */
 export function openSimulated(objects: Objects, world: World, process: Process, faults: StoreFaults): Store {
@@ -60,13 +76,16 @@ export function openSimulated(objects: Objects, world: World, process: Process, 
   const unreachable = (what: string): ReembedError =>
     new ReembedError('STORE_UNREACHABLE', `${url}: ${what}`, { retry: 'later', afterMs: 20 })
 
-  /** One exchange: the call takes a turn, its reply another. */
-  async function exchange<T>(act: () => T): Promise<T> {
-    await world.turn(process)
+  /**
+   * One exchange is one turn: what comes of the reply is not seen outside before the next call, which is a turn of its
+   * own. Now and then the reply takes a turn too, since who is stopped or loses a lock meanwhile has it under way.
+   */
+  async function exchange<T>(act: () => T, delay = 0): Promise<T> {
+    await world.turn(process, delay)
     if (world.chance(faults.failing)) throw unreachable('503')
     const result = act()
     const lost = world.chance(faults.losing)
-    await world.turn(process)
+    if (world.chance(SLOW)) await world.turn(process)
     if (lost) throw unreachable('reply lost')
     return result
   }
@@ -132,13 +151,16 @@ export function openSimulated(objects: Objects, world: World, process: Process, 
       const etag = etagOf(body)
       const put = createSettledPut({
         put: () =>
-          exchange(() => {
-            const held = map.get(key)
-            if (held && !faults.overwrites) return 'exists'
-            if (held && held.etag !== etag) objects.overwritten.push(key)
-            objects.put(key, { body: body.slice(), etag })
-            return 'created'
-          }),
+          exchange(
+            () => {
+              const held = map.get(key)
+              if (held && !faults.overwrites) return 'exists'
+              if (held && held.etag !== etag) objects.overwritten.push(key)
+              objects.put(key, { body: body.slice(), etag })
+              return 'created'
+            },
+            stallOf(world, faults.stalling),
+          ),
         look: () =>
           exchange(() => {
             const held = map.get(key)

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
 import { createTokenizer } from '@reembed/shared'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { reembed, temporaryFolder } from '../parts/cli.ts'
+import { flags, reembed, temporaryFolder } from '../parts/cli.ts'
 import { openDuckDb } from '../shard/duckdb.ts'
 
 let tei: TeiServer
@@ -44,14 +44,7 @@ test('chunks fit the model by its own tokenizer, lie where they say, and keep wh
   await writeFile(join(source, 'a.jsonl'), articles.map(article => `${JSON.stringify(article)}\n`).join(''))
   const { code, stdout, stderr } = await reembed([
     'run',
-    '--source',
-    source,
-    '--output',
-    join(folder.path, 'vectors'),
-    '--endpoint',
-    tei.url,
-    '--redis',
-    redis.url,
+    ...flags({ source, output: join(folder.path, 'vectors'), endpoint: tei.url, redis: redis.url }),
     '--json',
     '--id',
     'key',
@@ -62,14 +55,7 @@ test('chunks fit the model by its own tokenizer, lie where they say, and keep wh
     '--carry',
     'year',
     '--include-text',
-    '--chunk-tokens',
-    '100',
-    '--chunk-overlap',
-    '20',
-    '--tokenizer',
-    TOKENIZER,
-    '--prompt',
-    'passage: ',
+    ...flags({ 'chunk-tokens': '100', 'chunk-overlap': '20', tokenizer: TOKENIZER, prompt: 'passage: ' }),
   ])
   expect(stderr).toContain('at most 100 tokens, 20 of them repeated')
   expect(code).toBe(0)
@@ -133,12 +119,7 @@ test('plan shows what the model will see: rendered inputs, empty ones, and how m
   const plan = (...args: string[]) =>
     reembed(['plan', '--source', join(folder.path, '*.jsonl'), '--endpoint', tei.url, ...args])
   const { stdout, stderr, code } = await plan(
-    '--template',
-    '{{ title }}\\n\\n{{ text }}',
-    '--prompt',
-    'passage: ',
-    '--tokenizer',
-    TOKENIZER,
+    ...flags({ template: '{{ title }}\\n\\n{{ text }}', prompt: 'passage: ', tokenizer: TOKENIZER }),
     '--json',
   )
   expect(stderr).not.toContain('reembed:')

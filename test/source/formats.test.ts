@@ -2,7 +2,7 @@
 //
 //   REEMBED_TEST_DOCUMENTS=100000 npx vitest run --project scenarios test/source/formats.test.ts     the long form
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createAudit, openCorpus, planRun } from '@reembed/producer'
@@ -138,5 +138,19 @@ describe.each(NAMES)('%s', name => {
       expect(found).toEqual(expected)
     }
     expect(cuts.size).toBeGreaterThan(1)
+  })
+
+  it('that is written anew after planning is SOURCE_CHANGED', async () => {
+    await mkdir(join(folder, 'changing'), { recursive: true })
+    const path = join(folder, 'changing', name)
+    const bytes = await readFile(join(folder, name))
+    await writeFile(path, bytes)
+    await using corpus = await openCorpus(path)
+    const { head, slices } = await planRun(corpus, { model: MODEL })
+    const [slice] = await Array.fromAsync(slices())
+    await writeFile(path, bytes)
+    await using store = await openStore(head.source)
+    const { records } = readSlice(store, slice ?? { parts: [] }, { fields: head.recipe.fields })
+    await expect(Array.fromAsync(records)).rejects.toMatchObject({ code: 'SOURCE_CHANGED' })
   })
 })

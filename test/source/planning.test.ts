@@ -1,6 +1,6 @@
 // What planning reads of a corpus, counted where it is read: at the store.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -64,4 +64,35 @@ it('a large gzip stream is planned with a word on what its slices cost', async (
   expect(stderr).toMatch(
     /note: one\.jsonl\.gz is one gzip stream: each of its \d\d slices unpacks it from the start, 1\d times/,
   )
+})
+
+it('what is left out, what may be no document, and texts too long for one request are told', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'reembed-planning-'))
+  await using tei = await startFakeTei({ dimensions: 8 })
+  await mkdir(join(folder, 'data'))
+  await writeFile(join(folder, 'README.md'), 'a card')
+  await writeFile(join(folder, 'infos.json'), '{}')
+  const text = 'word '.repeat(100_000)
+  const lines = Array.from({ length: 9 }, (_, i) => `${JSON.stringify({ id: i, text })}\n`)
+  await writeFile(join(folder, 'data/long.jsonl'), lines.join(''))
+  const { code, stdout, stderr } = await reembed([
+    'plan',
+    '--source',
+    folder,
+    '--endpoint',
+    tei.url,
+    '--json',
+  ])
+  await rm(folder, { recursive: true })
+  expect(code).toBe(0)
+  expect(stderr).toContain(
+    'note: 1 object left out, unknown by extension or set aside by a leading _: infos.json;',
+  )
+  expect(stderr).toContain(
+    'note: 1 text or Markdown object beside objects of records, each a document as well: README.md;',
+  )
+  const { preview, quote } = JSON.parse(stdout)
+  expect(preview.tokens.counted).toBe(true)
+  expect(Math.abs(preview.tokens.p50 - 100_000)).toBeLessThan(1_000)
+  expect(quote.tokensPerSecond).toBeGreaterThan(0)
 })

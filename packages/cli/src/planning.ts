@@ -15,7 +15,7 @@ import { ReembedError, type RunLimits, readPlan, type ShardLayout, type Store } 
 import { type Endpoint, modelOf, openAwake, openEndpoint, settleReference } from '@reembed/worker'
 import { chunkingOf, findTokenizer } from './chunking.ts'
 import { findRun } from './find-run.ts'
-import { note } from './format.ts'
+import { counted, note } from './format.ts'
 import { gatingOf, keepQueries } from './gating.ts'
 import { promptOf } from './named-prompt.ts'
 import type { CorpusFlags, RedisFlags } from './options.ts'
@@ -74,6 +74,18 @@ export async function planFrom(
     base: flags.reuse ? earlier && (ids => baseOf(earlier, flags, ids)) : false,
     known: async run => output && readPlan(output, run),
   })
+  const { skipped, strays } = planned
+  if (skipped.count > 0) {
+    note(
+      `note: ${counted(skipped.count, 'object')} left out, unknown by extension or set aside by a leading _: ${namesOf(skipped)}; --format reads all as one format`,
+    )
+  }
+  if (strays.count > 0) {
+    note(
+      `note: ${counted(strays.count, 'text or Markdown object')} beside objects of records, each a document as well: ${namesOf(strays)}; ` +
+        "if they are none, name a glob such as '**/*.parquet' as the source",
+    )
+  }
   if (planned.reread) {
     const { key, compression, slices, times } = planned.reread
     note(
@@ -98,6 +110,9 @@ export async function planFrom(
   const head = { ...planned.head, ...gates, quote: quoted.quote }
   return { ...planned, head, maxInputLength, limits, quoted, reuse }
 }
+
+const namesOf = ({ count, examples }: SurveyedRun['skipped']): string =>
+  `${examples.join(', ')}${count > examples.length ? ', …' : ''}`
 
 async function baseOf(store: Store, { reuseFrom }: CorpusFlags, ids: RecipeIds): Promise<BaseFound> {
   return reuseFrom === undefined

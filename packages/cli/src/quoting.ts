@@ -9,7 +9,7 @@ import {
   sampleInputs,
 } from '@reembed/producer'
 import { type ModelTokenizer, messageOf, type Price, type Quote, ReembedError } from '@reembed/shared'
-import { type Endpoint, measure, requestShape } from '@reembed/worker'
+import { BYTES_PER_TOKEN, cutToBytes, type Endpoint, measure, requestShape } from '@reembed/worker'
 import { note } from './format.ts'
 import type { SpendingFlags } from './options.ts'
 import type { EndpointGiven } from './parts.ts'
@@ -19,6 +19,8 @@ const PROBE_SECONDS = 3
 const PROBE_REQUESTS = 8
 /** So much of the endpoint's permits at most. */
 const PROBE_SHARE = 0.5
+/** So much of what a server takes in one request: JSON may escape every other character. */
+const PROBE_PAYLOAD = 0.5
 /** A cold start shorter than this was none. */
 const COLD_MS = 1_000
 
@@ -63,6 +65,17 @@ export async function quoteFrom(
     const all = texts.flatMap(text => known.get(text) ?? [])
     return all.length === texts.length ? all : null
   }
+  /** The sample's texts as a worker would send them. */
+  const sentFrom = async ({ places }: InputSample): Promise<string[]> => {
+    const whole = places
+      .flatMap(({ documents }) => documents.map(({ text }) => `${prompt}${text}`.toWellFormed()))
+      .filter(text => text.trim() !== '')
+    const most = maxInputLength ?? Number.POSITIVE_INFINITY
+    const bytes = Math.floor((PROBE_PAYLOAD * endpoint.info.payloadLimit) / requestShape(endpoint).inputs)
+    if (truncate) return whole.map(text => cutToBytes(text, Math.min(bytes, most * BYTES_PER_TOKEN)))
+    const tokens = await count(whole)
+    return whole.filter((text, i) => Buffer.byteLength(text) <= bytes && (tokens?.[i] ?? 0) <= most)
+  }
   const wokenMs = given.hf?.wokenMs ?? 0
   const quote = await quoteRun(sample, {
     prompt,
@@ -71,7 +84,7 @@ export async function quoteFrom(
     count,
     request: requestShape(endpoint),
     price,
-    tokensPerSecond: probe && toEmbed > 0 ? await rateOf(endpoint, sample, prompt) : undefined,
+    tokensPerSecond: probe && toEmbed > 0 ? await rateOf(endpoint, await sentFrom(sample)) : undefined,
     coldStartSeconds: wokenMs < COLD_MS ? 0 : wokenMs / 1000,
   })
   const share = Math.min(1, toEmbed / Math.max(1, planned.head.estimatedDocuments))
@@ -89,14 +102,7 @@ const partOf = (quote: Quote, share: number): Quote => ({
 })
 
 /** Tokens a second that the endpoint does with texts of this corpus; undefined where it does not count them. */
-async function rateOf(
-  endpoint: Endpoint,
-  { places }: InputSample,
-  prompt: string,
-): Promise<number | undefined> {
-  const texts = places
-    .flatMap(({ documents }) => documents.map(({ text }) => `${prompt}${text}`.toWellFormed()))
-    .filter(text => text.trim() !== '')
+async function rateOf(endpoint: Endpoint, texts: readonly string[]): Promise<number | undefined> {
   if (texts.length === 0) return undefined
   const { maxConcurrentRequests } = endpoint.info
   const textsPerRequest = Math.min(requestShape(endpoint).inputs, texts.length)

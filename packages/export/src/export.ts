@@ -14,6 +14,7 @@ import {
   ReembedError,
   readManifestShards,
   readShard,
+  type ShardBatch,
   type Store,
 } from '@reembed/shared'
 import { extraColumns } from '@reembed/shared/parquet'
@@ -73,6 +74,9 @@ export interface ExportOutcome {
   readonly load: string
 }
 
+/** Consumers whose columns have plain names: Milvus's fields, Lance's top level ("cannot contain `.`"), Vespa's fields. */
+const PLAIN_NAMES: readonly LayoutName[] = ['milvus', 'lance', 'vespa']
+
 const RECORD = 'reembed-export.json'
 /** Shards under way; each holds a row group and its files. */
 const SHARDS_AT_ONCE = 2
@@ -90,13 +94,18 @@ export async function exportRun(
   { layout: layoutName, quantize = [], name, signal, onProgress }: ExportRequest,
 ): Promise<ExportOutcome> {
   requireFit(layoutName, quantize, manifest.model.dimensions)
+  const rename = (column: string): string =>
+    PLAIN_NAMES.includes(layoutName) ? column.replace(/[^A-Za-z0-9_]/g, '_') : column
   const run: ExportedRun = {
     manifest,
-    extra: extraColumns(manifest.layout),
+    extra: extraColumns(manifest.layout).map(column => ({ ...column, name: rename(column.name) })),
     quantize,
     ranges: undefined,
     name: name ?? (layoutName === 'pinecone' ? manifest.run : 'embeddings'),
   }
+  requireUnique(run.extra.map(column => column.name))
+  // What it refuses, it refuses before anything is written.
+  LAYOUTS[layoutName](run)
   const ranges = await settle(source, target, layoutName, run)
   const layout = LAYOUTS[layoutName]({ ...run, ranges })
   const load = layout.load.replaceAll('<target>', target.url)
@@ -106,7 +115,7 @@ export async function exportRun(
   const done = { shards: 0, rows: 0, files: 0, kept: 0, bytes: 0 }
   const parts = mapConcurrent(
     partsOf(source, manifest),
-    part => exportPart(source, target, layout, part, there),
+    part => exportPart(source, target, layout, part, { there, rename }),
     {
       limit: SHARDS_AT_ONCE,
       signal,
@@ -127,6 +136,12 @@ export async function exportRun(
     await target.putIfAbsent(name, bytes)
   }
   return { ...done, load }
+}
+
+function requireUnique(names: readonly string[]): void {
+  const twice = names.find((name, i) => names.indexOf(name) < i)
+  if (twice === undefined) return
+  throw new ReembedError('USAGE', `two columns would both be named '${twice}': carry one of them`)
 }
 
 function requireFit(layout: LayoutName, quantize: readonly Quantization[], dimensions: number): void {
@@ -156,17 +171,29 @@ async function exportPart(
   target: Store,
   layout: Layout,
   part: PlacedPart,
-  there: ReadonlySet<string>,
+  { there, rename }: { readonly there: ReadonlySet<string>; rename(column: string): string },
 ): Promise<{ rows: number; files: number; kept: number; bytes: number }> {
   const names = layout.names(part)
   const { rows } = part
   if (names.every(name => there.has(name))) return { rows, files: names.length, kept: names.length, bytes: 0 }
   let bytes = 0
-  for await (const file of layout.write(part, readShard(source, part.key, { extra: true }))) {
+  for await (const file of layout.write(
+    part,
+    renamed(readShard(source, part.key, { extra: true }), rename),
+  )) {
     await target.putIfAbsent(file.name, file.bytes)
     bytes += file.bytes.length
   }
   return { rows, files: names.length, kept: 0, bytes }
+}
+
+async function* renamed(
+  batches: AsyncIterable<ShardBatch>,
+  rename: (column: string) => string,
+): AsyncGenerator<ShardBatch, void, undefined> {
+  for await (const batch of batches) {
+    yield { ...batch, extra: new Map([...batch.extra].map(([name, values]) => [rename(name), values])) }
+  }
 }
 
 /** Writes down what this export is, or finds that the target holds the same one. Gives int8's ranges. */

@@ -4,9 +4,11 @@ import { stat } from 'node:fs/promises'
 import { basename, dirname, posix } from 'node:path'
 import {
   codeOf,
+  type Encoding,
   encodingOf,
   FORMATS,
   type Format,
+  isWholeFile,
   KNOWN_EXTENSIONS,
   type ObjectInfo,
   type OpenStoreOptions,
@@ -61,13 +63,15 @@ export async function openCorpus(
     await store[Symbol.asyncDispose]()
   }
   const store = await openStore(name === undefined ? root : url, { s3 })
+  /** Every dataset on the Hub has a README.md: its card, no document. */
+  const card = /^hf:\/\/datasets\/[^/]+\/[^/]+\/?$/.test(url) ? 'README.md' : undefined
 
   async function* objects({ onSkip, signal }: ListCorpusOptions = {}): ReturnType<Corpus['objects']> {
     for await (const { key, size, etag } of store.list('', { signal })) {
-      if (isHidden(key)) continue
+      if (isHidden(key) || key === card) continue
       const encoding = encodingOf(key, format)
-      if (encoding) yield { key, size, etag, ...encoding }
-      else onSkip?.(key)
+      if (encoding && !isSetAside(key, encoding)) yield { key, size, etag, ...encoding }
+      else if (encoding || !isMarker(key)) onSkip?.(key)
     }
   }
   return { store, objects, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
@@ -91,6 +95,7 @@ async function splitGlob(url: string): Promise<Glob | undefined> {
 function corpusOfGlob(store: Store, { pattern }: Glob, format: Format | undefined): Corpus {
   /** What all keys that match begin with: only these are listed. */
   const prefix = pattern.slice(0, pattern.search(/[*?[{]/))
+  const namesThem = /(^|\/)_/.test(pattern)
 
   async function* objects({ onSkip, signal }: ListCorpusOptions = {}): ReturnType<Corpus['objects']> {
     let found = false
@@ -98,8 +103,8 @@ function corpusOfGlob(store: Store, { pattern }: Glob, format: Format | undefine
       if (isHidden(key) || !posix.matchesGlob(key, pattern)) continue
       found = true
       const encoding = encodingOf(key, format)
-      if (encoding) yield { key, size, etag, ...encoding }
-      else onSkip?.(key)
+      if (encoding && (namesThem || !isSetAside(key, encoding))) yield { key, size, etag, ...encoding }
+      else if (encoding || !isMarker(key)) onSkip?.(key)
     }
     if (!found) {
       throw new ReembedError(
@@ -152,4 +157,11 @@ function splitUrl(url: string, format: Format | undefined): Split {
 }
 
 /** Names that start with a dot are nobody's documents; keys that end with '/' are how S3 consoles make folders. */
+/** Spark's and Delta's own files (_temporary/, _delta_log/): all that read tables leave them out. Pages may be named so. */
+const isSetAside = (key: string, { format }: Encoding): boolean =>
+  !isWholeFile(format) && /(^|\/)_[^/=]*(\/|$)/.test(key)
+
+/** _SUCCESS, _metadata and the like hold no records, and nobody misses them. */
+const isMarker = (key: string): boolean => /(^|\/)_[^/.]*$/.test(key)
+
 const isHidden = (key: string): boolean => key.endsWith('/') || /(^|\/)\./.test(key)

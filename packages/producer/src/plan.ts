@@ -24,7 +24,7 @@ import { createRereadCount, type Reread } from './reread.ts'
 import type { BaseFound, RecipeIds } from './reuse.ts'
 import { type Sample, sampleCorpus } from './sample.ts'
 import { chooseSlicing, slices, slicingLike } from './slice.ts'
-import { type Skipped, survey } from './survey.ts'
+import { type Named, survey } from './survey.ts'
 
 export interface PlanRequest {
   readonly model: ModelIdentity
@@ -59,7 +59,8 @@ export interface PlanRequest {
 /** A plan to be recorded, and what was learned on the way. */
 export interface SurveyedRun extends PlannedRun {
   readonly sample: Sample
-  readonly skipped: Skipped
+  readonly skipped: Named
+  readonly strays: Named
   readonly base: BaseFound
   /** A compressed object that would better be written otherwise. */
   readonly reread?: Reread | undefined
@@ -130,7 +131,7 @@ export async function planRun(
   const run = runIdOf({ snapshotSha256: found.snapshotSha256, recipeId, layout, slicing, reuse })
   const measured = createMeasurer(corpus.store, { sliceBytes: slicing.sliceBytes, signal })
   const cut = (): AsyncGenerator<Slice, void, undefined> => slices(measured(found.again(signal)), slicing)
-  const learned = { slices: cut, sample, skipped: found.skipped, base }
+  const learned = { slices: cut, sample, skipped: found.skipped, strays: found.strays, base }
   const recorded = await known(run)
   if (recorded) return { head: recorded, ...learned }
 

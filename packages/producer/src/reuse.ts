@@ -34,8 +34,7 @@ export type BaseFound =
 export async function findBase(store: Store, ids: RecipeIds): Promise<BaseFound> {
   const current = await readCurrent(store)
   let other: Plan | undefined
-  for (const { run, seq } of await readSeq(store)) {
-    if (current && seq < current.seq) break
+  for (const { run, seq } of await readSeq(store, { after: current && current.seq - 1 })) {
     const plan = await readPlan(store, run)
     // A rollback gives an old run a new place: that of its plan is another one.
     if (!plan || (plan.seq !== seq && run !== current?.run)) continue

@@ -4,8 +4,8 @@ import { createHash } from 'node:crypto'
 import { canonical, isWholeFile, KNOWN_EXTENSIONS, ReembedError, type SourceObject } from '@reembed/shared'
 import type { Corpus } from './corpus.ts'
 
-/** Objects that were listed but are not read. */
-export interface Skipped {
+/** Objects that the user should know of: so many, and which for example. */
+export interface Named {
   readonly count: number
   /** The first few keys. */
   readonly examples: readonly string[]
@@ -19,7 +19,10 @@ export interface Survey {
   readonly wholeFileBytes: number
   /** SHA-256 over key, etag, size and format of each object, in key order. */
   readonly snapshotSha256: string
-  readonly skipped: Skipped
+  /** Listed but not read, since their extension is not known. */
+  readonly skipped: Named
+  /** Text and Markdown beside objects of records: more often a README than a document. None in a corpus of text alone. */
+  readonly strays: Named
   /** Objects of records, spread evenly over the listing. */
   readonly spread: readonly SourceObject[]
   /** The listing again: from memory if it is short, else from the store. */
@@ -34,17 +37,13 @@ const EXAMPLES = 5
 /** Fails with SOURCE_EMPTY or SOURCE_FORMAT if there is nothing to embed. */
 export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Survey> {
   const hash = createHash('sha256')
-  const examples: string[] = []
   const spread = createSpread<SourceObject>(SPREAD)
-  let skipped = 0
+  const skipped = createNamed()
+  const strays = createNamed()
   let kept: SourceObject[] | undefined = []
   let [objects, bytes, wholeFiles, wholeFileBytes] = [0, 0, 0, 0]
-  const onSkip = (key: string): void => {
-    skipped += 1
-    if (examples.length < EXAMPLES) examples.push(key)
-  }
 
-  for await (const object of corpus.objects({ onSkip, signal })) {
+  for await (const object of corpus.objects({ onSkip: skipped.add, signal })) {
     const { key, etag, size, format } = object
     hash.update(`${canonical([key, etag, size, format])}\n`)
     objects += 1
@@ -52,6 +51,7 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
     if (isWholeFile(format) && size > 0) {
       wholeFiles += 1
       wholeFileBytes += size
+      strays.add(key)
     } else if (size > 0) {
       spread.add(object)
     }
@@ -60,11 +60,11 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
   }
 
   const { url } = corpus.store
-  if (objects === 0 && skipped > 0) {
-    const names = examples.map(key => JSON.stringify(key)).join(', ')
+  if (objects === 0 && skipped.count > 0) {
+    const names = skipped.examples.map(key => JSON.stringify(key)).join(', ')
     throw new ReembedError(
       'SOURCE_FORMAT',
-      `None of the ${skipped} objects in ${url} has an extension that can be read (${KNOWN_EXTENSIONS}): ` +
+      `None of the ${skipped.count} objects in ${url} has an extension that can be read (${KNOWN_EXTENSIONS}): ` +
         `found ${names}. If they are all of one format, name it with --format`,
     )
   }
@@ -78,11 +78,26 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
     wholeFiles,
     wholeFileBytes,
     snapshotSha256: hash.digest('hex'),
-    skipped: { count: skipped, examples },
+    skipped: nameOnly(skipped),
+    strays: spread.values().length > 0 ? nameOnly(strays) : { count: 0, examples: [] },
     spread: spread.values(),
     again: signal => kept ?? corpus.objects({ signal }),
   }
 }
+
+function createNamed(): Named & { add(key: string): void } {
+  const named = {
+    count: 0,
+    examples: [] as string[],
+    add: (key: string): void => {
+      named.count += 1
+      if (named.examples.length < EXAMPLES) named.examples.push(key)
+    },
+  }
+  return named
+}
+
+const nameOnly = ({ count, examples }: Named): Named => ({ count, examples })
 
 /** Picks at most `count` values spread evenly over a stream of unknown length, the same ones each time. */
 export function createSpread<T>(count: number): { add(value: T): void; values(): T[] } {

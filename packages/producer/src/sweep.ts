@@ -64,17 +64,19 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
 
   return {
     async sweep(signal, wanted) {
-      const current = await readCurrent(store)
-      const open = (await readSeq(store))
-        .filter(({ seq, run }) => seq > (current?.seq ?? 0) || run === wanted)
-        .reverse()
+      const after = (await readCurrent(store))?.seq ?? 0
+      const open = (await readSeq(store, { after })).reverse()
+      const overtaken = wanted === undefined ? [] : [{ run: wanted, seq: undefined }]
       const outcomes: SweepOutcome[] = []
-      for (const { run, seq } of open) {
+      for (const { run, seq } of [...overtaken, ...open]) {
         signal?.throwIfAborted()
         if (broken.has(run)) continue
         try {
           const plan = await readPlan(store, run)
-          if (plan?.seq === seq) outcomes.push(await sweepRun(plan, signal))
+          if (plan === undefined) continue
+          // A rollback gives an old run a new place, which is not that of its plan.
+          const isDue = seq === undefined ? plan.seq <= after : plan.seq === seq
+          if (isDue) outcomes.push(await sweepRun(plan, signal))
         } catch (error) {
           if (isLasting(error)) broken.set(run, error)
           outcomes.push({ run, status: 'broken', error })

@@ -3,6 +3,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openCorpus } from '../src/corpus.ts'
@@ -22,7 +23,7 @@ beforeEach(async () => {
 })
 afterEach(() => rm(folder, { recursive: true }))
 
-async function sampled(files: Record<string, string>) {
+async function sampled(files: Record<string, string | Buffer>) {
   for (const [name, body] of Object.entries(files)) await writeFile(join(folder, name), body)
   await using corpus = await openCorpus(folder)
   return sampleInputs(corpus, await planRun(corpus, { model }))
@@ -64,6 +65,21 @@ test('a corpus that was read whole is quoted exactly, each format by its own rat
   )
   // The empty text is never sent, the longest one is cut.
   expect(quote).toMatchObject({ tokens: 3 + 5 + 7 + 10, inputs: 4, error: 0, canaryTokens: 0 })
+})
+
+test('of one compressed stream, read from its start alone, several hundred texts are counted, and their scatter told', async () => {
+  const lengths = Array.from({ length: 8000 }, (_, i) => 1 + ((i * 7919) % 97))
+  const packed = gzipSync(jsonl(lengths.map(text)))
+  const {
+    tokens,
+    canaryTokens,
+    error,
+    sampled: looked,
+  } = await quoteRun(await sampled({ 'c4.json.gz': packed }), options)
+  const off = Math.abs(tokens - canaryTokens - lengths.reduce((sum, one) => sum + one, 0))
+  expect(looked).toBeGreaterThan(400)
+  expect(error).toBeGreaterThan(0)
+  expect(off / tokens).toBeLessThan(0.05)
 })
 
 test('without a way to count, tokens are a guess and say so; a price makes time and money of a rate', async () => {

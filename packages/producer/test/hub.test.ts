@@ -102,6 +102,12 @@ it('a dataset is read by its commit, whatever branch was named, over all pages o
   expect(asked.every(path => path.includes(SHA) || path.includes('/revision/'))).toBe(true)
 })
 
+it('the card of a dataset is no document of it, unless it is named', async () => {
+  expect((await idsOf('hf://datasets/org/name')).ids).toEqual([...range(500, 510), ...range(0, 500)])
+  await using card = await openCorpus('hf://datasets/org/name/README.md')
+  expect(await planRun(card, { model: MODEL })).toMatchObject({ head: { estimatedDocuments: 1 } })
+})
+
 it('a folder, a file and a glob of it can be named', async () => {
   expect((await idsOf('hf://datasets/org/name@v1/data/train')).ids).toEqual(range(0, 500))
   expect((await idsOf('hf://datasets/org/name@v1/data/test.jsonl')).ids).toEqual(range(500, 510))

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { mkdir, mkdtemp, realpath, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -78,7 +79,7 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
     await place.put('picture.png', 'png')
     if (kind === 'S3') await place.put('.git/config.txt', 'hidden')
 
-    const { head, cut, skipped, sample } = await planned(place.root)
+    const { head, cut, skipped, strays, sample } = await planned(place.root)
     expect(cut.map(slice => slice.parts.map(({ key, start, end, size }) => [key, start, end, size]))).toEqual(
       [
         [
@@ -90,6 +91,7 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
       ],
     )
     expect(skipped).toEqual({ count: 1, examples: ['picture.png'] })
+    expect(strays).toEqual({ count: 2, examples: ['b/one.txt', 'b/two.md'] })
     expect(head).toMatchObject({
       format: 1,
       source: place.root,
@@ -100,6 +102,19 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
       recipe: { fields: { id: 'id', text: 'text' }, prompt: '', truncate: true },
     })
     expect(sample).toMatchObject({ documents: 6, lines: 4, bytesPerRecord: DOCS.length / 2 })
+  })
+
+  it('that Spark or Delta wrote is read without their own files, which are told unless they are mere markers', async () => {
+    await place.put('x/year=2026/part-0.jsonl', DOCS)
+    await place.put('x/_SUCCESS', '')
+    await place.put('x/_delta_log/0.checkpoint.jsonl', DOCS)
+    await place.put('x/_posts/page.md', 'a page')
+    const { cut, skipped } = await planned(`${place.root}/x`)
+    const keys = cut.flatMap(({ parts }) => parts.map(({ key }) => key))
+    expect(keys).toEqual(['_posts/page.md', 'year=2026/part-0.jsonl'])
+    expect(skipped).toEqual({ count: 1, examples: ['_delta_log/0.checkpoint.jsonl'] })
+    expect((await planned(`${place.root}/x/_delta_log/*.jsonl`)).head.objects).toBe(1)
+    expect((await planned(`${place.root}/x/**/*.jsonl`)).head.objects).toBe(1)
   })
 
   it('can be read by the slices of its plan, with the store that the plan names', async () => {
@@ -134,11 +149,11 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
 
   it('of unknown extensions is refused with examples, or read as --format says', async () => {
     await place.put('x/a.html', DOCS)
-    await place.put('x/b.json.gz', DOCS)
+    await place.put('x/b.json', DOCS)
     await expect(planned(`${place.root}/x`)).rejects.toMatchObject({
       code: 'SOURCE_FORMAT',
       message: expect.stringMatching(
-        /None of the 2 objects in .*\(\.jsonl, \.ndjson, \.csv, .*\): found "a\.html", "b\.json\.gz"\..*--format/,
+        /None of the 2 objects in .*\(\.jsonl, \.ndjson, \.csv, .*\): found "a\.html", "b\.json"\..*--format/,
       ),
     })
     await expect(planned(`${place.root}/x/a.html`)).rejects.toMatchObject({
@@ -327,14 +342,23 @@ describe('a source', () => {
 })
 
 describe('a large corpus', () => {
-  it('of one gzip stream says how often its slices unpack it, of many zstd frames nothing', async () => {
+  it('of one gzip stream says how often its slices unpack it, of many zstd frames or gzip members nothing', async () => {
     const lines = Array.from({ length: 2_000 }, (_, i) => jsonl({ id: i, text: `text ${i}` }))
     await writeFile(join(folder, 'one.jsonl.gz'), gzipSync(lines.join('')))
+    const random = lines.map((_, i) => jsonl({ id: i, text: randomBytes(100).toString('base64') }))
+    const joined = Array.from({ length: 40 }, (_, i) => gzipSync(random.slice(50 * i, 50 * i + 50).join('')))
+    await writeFile(join(folder, 'joined.jsonl.gz'), Buffer.concat(joined))
     await writeFile(join(folder, 'many.jsonl.zst'), Buffer.concat(lines.map(line => zstdCompressSync(line))))
     const one = await planned(join(folder, 'one.jsonl.gz'), { documentsPerShard: 100 })
     expect(one.head.shards).toBeGreaterThan(15)
     expect(one.reread).toMatchObject({ key: 'one.jsonl.gz', compression: 'gzip', slices: one.head.shards })
     expect(one.reread?.times).toBeCloseTo((one.head.shards + 1) / 2, 0)
+    const entered = await planned(join(folder, 'joined.jsonl.gz'), { documentsPerShard: 100 })
+    expect(entered.reread).toBeUndefined()
+    const starts = joined.map((_, i) => joined.slice(0, i).reduce((sum, { length }) => sum + length, 0))
+    const seeks = new Set(entered.cut.flatMap(({ parts }) => parts.map(({ seek }) => seek?.byte)))
+    expect(seeks.size).toBeGreaterThan(2)
+    for (const seek of seeks) expect(starts).toContain(seek)
     expect((await planned(join(folder, 'many.jsonl.zst'), { documentsPerShard: 100 })).reread).toBeUndefined()
     expect((await planned(join(folder, 'one.jsonl.gz'), { documentsPerShard: 1_000 })).reread).toBeUndefined()
   })

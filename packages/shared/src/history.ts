@@ -47,10 +47,13 @@ export async function takeSeq(store: Store, run: string): Promise<number> {
   return seq
 }
 
-/** Every place in the order of runs, newest first. */
-export async function readSeq(store: Store): Promise<SeqEntry[]> {
+/** The places in the order of runs, newest first: all of them, or those after `after`. */
+export async function readSeq(
+  store: Store,
+  { after = 0 }: { after?: number | undefined } = {},
+): Promise<SeqEntry[]> {
   const entries: SeqEntry[] = []
-  for await (const { key } of store.list('seq/')) {
+  for await (const { key } of store.list('seq/', { startAfter: seqKey(after) })) {
     const found = await getJson(store, key)
     // Removed between LIST and read: nobody's place.
     if (found === undefined) continue

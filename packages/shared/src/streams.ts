@@ -22,6 +22,9 @@ export interface MapConcurrentOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** Made once: an AbortSignal without a reason makes an error with a stack each time, here for nobody. */
+const ENDED = new Error('nobody wants it any more')
+
 /**
  * Runs `fn` over `source`, at most `limit` at once, and yields the results in source order.
  * A finished result is never held back by a slow source. On the first failure, and when the consumer stops early,
@@ -78,7 +81,7 @@ export async function* mapConcurrent<T, R>(
     fail(error)
     throw failure?.error
   } finally {
-    stop.abort()
+    stop.abort(ENDED)
     await Promise.allSettled([...running, ...(pull ? [pull] : [])])
     if (!ended) await iterator.return?.()
   }

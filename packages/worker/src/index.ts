@@ -4,6 +4,7 @@ export { type AwakeOptions, openAwake } from './awake.ts'
 export { type Budgets, createBudgets, type JobBudget } from './budget.ts'
 export { type RequestShape, requestShape } from './embed/canary.ts'
 export type { Clock } from './embed/clock.ts'
+export { BYTES_PER_TOKEN, cutToBytes } from './embed/prepare.ts'
 export { type EmbeddedWindow, type EmbedOptions, embed } from './embed.ts'
 export { createEmbedder, type Embedder, type EmbedderParts } from './embedder.ts'
 export {

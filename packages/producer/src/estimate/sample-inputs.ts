@@ -69,41 +69,52 @@ export async function sampleInputs(
   const perPart = Math.max(1, Math.floor(most / parts.length))
   const ranges = parts.flatMap(part => rangesIn(part, perPart))
   // More from each where there are few places to begin at, as in compressed objects.
-  const perPlace = wanted === undefined ? RECORDS_PER_PLACE : Math.max(1, Math.round(wanted / ranges.length))
+  const perRange = Math.max(1, Math.round((wanted ?? PLACES * RECORDS_PER_PLACE) / ranges.length))
   const places: Place[] = []
-  for (const range of ranges) places.push(await readPlace(range))
+  for (const range of ranges) places.push(...(await readPlaces(range)))
   return { places, units }
 
-  async function readPlace(part: SlicePart): Promise<Place> {
+  /** The first records of a range, as places of a few records each: what they differ by is all that is known of its scatter. */
+  async function readPlaces(part: SlicePart): Promise<Place[]> {
     const slice: Slice = { parts: [part] }
     const { records, read } = readSlice(corpus.store, slice, { fields, template, signal })
     const inputs =
       chunking && tokenizer ? chunked(records, splitOptions(chunking, tokenizer, prompt)) : records
-    const taken: SourceRecord[] = []
-    const offsets = new Set<number>()
+    // Where records begin, and what each gives: itself, or its chunks.
+    const begins: number[] = []
+    const taken: SourceRecord[][] = []
     let next: number | undefined
     for await (const record of inputs) {
       const { offset } = record.position
-      // One record more than is taken: it says where the last one ends.
-      if (!offsets.has(offset) && offsets.size === perPlace) {
-        next = offset
-        break
+      if (offset !== begins.at(-1)) {
+        // One record more than is taken: it says where the last one ends.
+        if (begins.length === perRange) {
+          next = offset
+          break
+        }
+        begins.push(offset)
+        taken.push([])
       }
-      offsets.add(offset)
-      taken.push(record)
+      taken.at(-1)?.push(record)
     }
-    const documents = taken.filter(record => record.kind === 'document')
     // What stands before the first record of an object is its header; before one within, another place's record.
-    const [first = 0] = offsets
-    const start = part.start === 0 ? 0 : first
+    const start = part.start === 0 ? 0 : (begins[0] ?? 0)
     const end = next ?? read[0]?.end ?? start
-    return {
-      stratum: part.format,
-      units: isRows(part.format) || offsets.size === 0 ? offsets.size : end - start,
-      standsFor: part.end - part.start,
-      documents,
-      rejected: taken.length - documents.length,
-    }
+    const count = Math.max(1, Math.ceil(begins.length / RECORDS_PER_PLACE))
+    return Array.from({ length: count }, (_, place) => {
+      const from = place * RECORDS_PER_PLACE
+      const to = from + RECORDS_PER_PLACE
+      const records = taken.slice(from, to)
+      const documents = records.flat().filter(record => record.kind === 'document')
+      const bytes = (begins[to] ?? end) - (place === 0 ? start : (begins[from] ?? end))
+      return {
+        stratum: part.format,
+        units: isRows(part.format) || begins.length === 0 ? records.length : bytes,
+        standsFor: ((part.end - part.start) * records.length) / Math.max(1, begins.length),
+        documents,
+        rejected: records.flat().length - documents.length,
+      }
+    })
   }
 }
 

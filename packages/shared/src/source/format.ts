@@ -25,6 +25,9 @@ const COMPRESSIONS: ReadonlyMap<string, Compression> = new Map([
 
 export const FORMATS: readonly Format[] = [...new Set(EXTENSIONS.values())]
 
+/** Compressed, it holds records in practice (C4, Dolma); plain, it is more often a document or a setting. */
+const JSON_EXTENSION = '.json'
+
 /** For messages: '.jsonl, .ndjson, .csv, ...'. */
 export const KNOWN_EXTENSIONS: string = [...EXTENSIONS.keys()].join(', ')
 
@@ -41,7 +44,8 @@ export interface Encoding {
 export function encodingOf(key: string, named?: Format): Encoding | undefined {
   const [last, before] = extensionsOf(key)
   const compression = COMPRESSIONS.get(last)
-  const format = named ?? EXTENSIONS.get(compression ? before : last)
+  const isJson = compression !== undefined && before === JSON_EXTENSION
+  const format = named ?? (isJson ? 'jsonl' : EXTENSIONS.get(compression ? before : last))
   if (format === undefined) return undefined
   if (compression === undefined) return { format }
   return isRecords(format) ? { format, compression } : undefined

@@ -3,7 +3,7 @@
 //
 //   zstd    | frame: header, block, block, ... checksum | frame | skippable frame | frame |
 //   bgzip   | member of at most 64 KiB, its size in the header's extra field | member | ... | empty member |
-//   gzip    | members whose end only decompression can tell: taken as one frame |
+//   gzip    | members whose end only decompression can tell (members.ts): taken as one frame |
 //
 // Frames of zstd have to be told apart in any case: Node 24's decompressor drops what follows a frame in one chunk.
 // Sources: RFC 8878 (3.1.1), RFC 1952, and the SAM specification (4.1) for bgzip.

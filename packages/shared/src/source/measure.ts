@@ -132,7 +132,7 @@ async function* pieces(
 ): AsyncGenerator<{ bytes: Buffer; frame?: number }, void, undefined> {
   const chunks = store.stream(key, { end: size, ifMatch: etag, signal })
   if (compression) {
-    yield* decompress(chunks, { key, compression })
+    yield* decompress(chunks, { key, compression, members: true })
     return
   }
   let read = 0

@@ -7,6 +7,7 @@ import type { Compression, SlicePart } from '../corpus.ts'
 import { codeOf, messageOf, ReembedError } from '../errors.ts'
 import type { Store } from '../store/store.ts'
 import { type Frame, frames, isSkippableFrame } from './frames.ts'
+import { gunzipMembers } from './members.ts'
 
 export interface RawPiece {
   readonly bytes: Buffer
@@ -53,12 +54,14 @@ export interface DecompressOptions {
   readonly compression: Compression
   /** Where `chunks` begin in the object: the start of a frame. */
   readonly at?: number
+  /** Whether members are told apart in a gzip stream whose headers do not help; it takes a little longer. */
+  readonly members?: boolean
 }
 
 /** What `chunks` decompress to. @throws ReembedError SOURCE_FORMAT for what is cut, damaged, or a bomb. */
 export async function* decompress(
   chunks: AsyncIterable<Uint8Array>,
-  { key, compression, at = 0 }: DecompressOptions,
+  { key, compression, at = 0, members = false }: DecompressOptions,
 ): AsyncGenerator<RawPiece, void, undefined> {
   let read = 0
   let unpacked = 0
@@ -70,16 +73,29 @@ export async function* decompress(
   }
   try {
     for await (const frame of frames(counted(), compression, at)) {
-      let start: number | undefined = frame.start
-      for await (const bytes of unpack(frame, compression)) {
-        unpacked += bytes.length
+      const pieces =
+        members && compression === 'gzip' && !frame.whole
+          ? gunzipMembers(frame.bytes, frame.start, PIECE_BYTES)
+          : withStart(unpack(frame, compression), frame.start)
+      for await (const piece of pieces) {
+        unpacked += piece.bytes.length
         if (unpacked > FREE_BYTES && unpacked > MAX_RATIO * read) throw bomb(key, unpacked, read)
-        yield start === undefined ? { bytes } : { bytes, frame: start }
-        start = undefined
+        yield piece
       }
     }
   } catch (error) {
     throw isZlib(error) ? damaged(key, compression, error, unpacked) : error
+  }
+}
+
+async function* withStart(
+  unpacked: AsyncIterable<Buffer>,
+  frame: number,
+): AsyncGenerator<RawPiece, void, undefined> {
+  let first = true
+  for await (const bytes of unpacked) {
+    yield first ? { bytes, frame } : { bytes }
+    first = false
   }
 }
 

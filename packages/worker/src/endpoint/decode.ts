@@ -63,7 +63,14 @@ function scan(body: Buffer, { vectors, dimensions, rows }: Target): ReplyFacts |
     }
     start = end + expected.length
   }
-  return factsOf(parseJson(head + body.toString('utf8', end)))
+  const reply = parseJson(head + body.toString('utf8', end))
+  return holdsOnlyFirst(reply) ? factsOf(reply) : undefined
+}
+
+/** Whether the one entry without its vector is what `data` is left with: else the vectors were of something else. */
+function holdsOnlyFirst(reply: unknown): boolean {
+  const data: unknown = isRecord(reply) ? reply.data : undefined
+  return Array.isArray(data) && data.length === 1 && isRecord(data[0]) && data[0].embedding === ''
 }
 
 /** What stands before and after the vector of an input. */

@@ -1,0 +1,46 @@
+// One worker process of the capacity bench. Asked by any message, it answers with what it counted.
+
+import { readFile } from 'node:fs/promises'
+import { createRegistry, openLog } from '@reembed/shared'
+import { startWorker } from '@reembed/worker'
+
+/** Totals of this worker since it was started. */
+export interface Counted {
+  readonly texts: number
+  readonly requests: number
+  readonly refused: number
+  /** Attempts of jobs that failed or were used up; postponed and handed back ones are none. */
+  readonly failed: number
+}
+
+const [, , url = '', addresses = '', redis = '', output = ''] = process.argv
+const metrics = createRegistry()
+const worker = await startWorker({
+  redis,
+  endpoint: url,
+  // As a DNS server would: those that are up now.
+  endpointOptions: { resolve: async () => JSON.parse(await readFile(addresses, 'utf8')) },
+  outputs: [output],
+  log: openLog({ level: 'error' }),
+  metrics,
+})
+
+process.on('message', async () => {
+  const lines = (await metrics.render()).split('\n')
+  const total = (start: string): number =>
+    lines
+      .filter(line => line.startsWith(start))
+      .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
+  const counted: Counted = {
+    texts: total('reembed_texts_total'),
+    requests: total('reembed_requests_total'),
+    refused: total('reembed_requests_total{outcome="overload"}'),
+    failed: total('reembed_jobs_total{outcome="failed"}'),
+  }
+  process.send?.(counted)
+})
+process.on('disconnect', async () => {
+  await worker[Symbol.asyncDispose]()
+  process.exit()
+})
+process.send?.('ready')

@@ -1,0 +1,118 @@
+// Commands that make vectors, or say what making them would mean: run, plan, preview, enqueue, worker, exporter.
+// The actions live in ../commands/, loaded when called, so that `--help` is quick.
+
+import { type Command, Option } from 'commander'
+import * as option from '../options.ts'
+import { subcommand } from './subcommand.ts'
+
+export function addEmbeddingCommands(program: Command): void {
+  const command = (name: string, description: string, example: string): Command =>
+    subcommand(program, name, description, example)
+
+  option
+    .add(
+      command(
+        'run',
+        'Plan, enqueue and follow a run to its end; starts what is not given.',
+        'reembed run --source ./docs --output ./vectors',
+      ),
+      [
+        ...option.corpus,
+        ...option.output,
+        ...option.endpoint,
+        ...option.redis,
+        ...option.worker,
+        ...option.s3,
+        ...option.spending,
+        ...option.gates,
+        option.whenDone,
+        option.json,
+      ],
+    )
+    .action(async options => (await import('../commands/run.ts')).run(options))
+
+  option
+    .add(command('plan', 'Say what a run would do; writes nothing.', 'reembed plan --source ./docs'), [
+      ...option.corpus,
+      option.optionalOutput,
+      ...option.endpoint,
+      ...option.s3,
+      new Option('--explain', 'with --output: what is taken over from there, and why the rest is not'),
+      ...option.spending,
+      option.json,
+    ])
+    .action(async options => (await import('../commands/plan.ts')).plan(options))
+
+  option
+    .add(
+      command(
+        'preview',
+        'Embed a sample with the new model and compare it with the current version; writes nothing.',
+        'reembed preview --source ./docs --output ./vectors --endpoint http://tei:8080 --sample 1%',
+      ),
+      [
+        ...option.corpus,
+        ...option.output,
+        ...option.endpoint,
+        ...option.s3,
+        ...option.spending,
+        ...option.gates,
+        new Option('--sample <size>', "of the documents, '1%' (500 at least) or '2000'; 20,000 at most")
+          .default('1%')
+          .argParser(option.sampleSize),
+        new Option('-k, --top <n>', 'how many nearest documents').default(10).argParser(option.positive),
+        option.json,
+      ],
+    )
+    .action(async options => (await import('../commands/preview.ts')).preview(options))
+
+  option
+    .add(
+      command(
+        'enqueue',
+        'Plan a run and put its jobs on the queue; workers do the rest.',
+        'reembed enqueue --source s3://corpora/wiki/ --output s3://vectors/wiki --endpoint http://tei:8080 --redis rediss://redis:6379',
+      ),
+      [
+        ...option.corpus,
+        ...option.output,
+        ...option.endpoint,
+        ...option.redis,
+        ...option.s3,
+        ...option.spending,
+        ...option.gates,
+        option.json,
+      ],
+    )
+    .action(async options => (await import('../commands/enqueue.ts')).enqueue(options))
+
+  option
+    .add(
+      command(
+        'worker',
+        'Take jobs and make their shards until stopped; SIGTERM drains.',
+        'reembed worker --output s3://vectors/ --endpoint http://tei:8080 --redis rediss://redis:6379',
+      ),
+      [
+        ...option.outputs,
+        ...option.endpoint,
+        ...option.redis,
+        ...option.worker,
+        ...option.s3,
+        option.drain,
+        ...option.metrics,
+      ],
+    )
+    .action(async options => (await import('../commands/worker.ts')).worker(options))
+
+  option
+    .add(
+      command(
+        'exporter',
+        'Serve the state of queue, workers and runs as metrics; needs no worker.',
+        'reembed exporter --output s3://vectors/ --redis rediss://redis:6379 --metrics 9465',
+      ),
+      [...option.optionalOutputs, ...option.redis, ...option.s3, ...option.metrics],
+    )
+    .action(async options => (await import('../commands/exporter.ts')).exporter(options))
+}

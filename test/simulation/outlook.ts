@@ -1,0 +1,68 @@
+// What can be seen of a simulated history from outside, without a turn: whether a run is done, what stands against it, and
+// what there is to do harm to.
+
+import { readCurrent, readManifest, readPlan, readSlices, type Store } from '@reembed/shared'
+import { type Objects, openSimulated } from './store.ts'
+import { createWorld, type Process, type World } from './world.ts'
+
+/** Liveness: what was planned last is current, unless a rollback that came after its planning said otherwise. */
+export async function endOf(store: Store, run: string, ended: boolean): Promise<string[]> {
+  if (!ended) return [`never ended: ${run === '' ? 'nothing was planned' : `run ${run} was not published`}`]
+  const [plan, manifest] = [await readPlan(store, run), await readManifest(store, run)]
+  const current = await readCurrent(store)
+  if (!plan || !manifest || !current) return [`ended without a version, though run ${run} is finished`]
+  if (current.run !== run && current.seq < plan.seq) return [`run ${run} is finished and not current`]
+  return []
+}
+
+/** The run has its manifest, and a version that is not older: looked up without a turn. */
+export function isFinished(output: Objects, run: string): boolean {
+  if (!output.map.has(`runs/${run}/manifest.json`)) return false
+  const [newest] = [...output.map.keys()].filter(key => key.startsWith('versions/')).sort()
+  if (newest === undefined) return false
+  const seqOf = (key: string): number => jsonOf(output, key).seq
+  return seqOf(newest) >= seqOf(`runs/${run}/plan.json`)
+}
+
+/** Whether a rollback came after the run was planned: then only who asks for it gets it finished. */
+export async function isOvertaken(store: Store, run: string): Promise<boolean> {
+  const [plan, current] = [await readPlan(store, run), await readCurrent(store)]
+  return plan !== undefined && current !== undefined && current.seq > plan.seq
+}
+
+/** Whether the run is for the corpus as it is now. */
+export async function isOfNow(store: Store, run: string, source: Objects): Promise<boolean> {
+  const plan = await readPlan(store, run)
+  if (plan === undefined) return false
+  for await (const { parts } of readSlices(store, plan)) {
+    if (parts.some(({ key, etag }) => source.map.get(key)?.etag !== etag)) return false
+  }
+  return true
+}
+
+const jsonOf = (objects: Objects, key: string): { seq: number; shards: number } =>
+  JSON.parse(Buffer.from(objects.map.get(key)?.body ?? []).toString())
+
+/** Two runs were published at least. */
+export const canGoBack = (output: Objects): boolean =>
+  [...output.map.keys()].filter(key => key.startsWith('versions/')).length > 1
+
+export function shardNameOf(output: Objects, run: string, shard: number): string | undefined {
+  if (!output.map.has(`runs/${run}/plan.json`)) return undefined
+  const { shards } = jsonOf(output, `runs/${run}/plan.json`)
+  const digits = (n: number): string => String(n).padStart(5, '0')
+  return shard < shards ? `runs/${run}/data/part-${digits(shard)}-of-${digits(shards)}.parquet` : undefined
+}
+
+/** A shard of another place if there is one, so that it is a good file at least. */
+export function strangerOf(output: Objects): Uint8Array {
+  const shard = [...output.map].find(([key]) => key.endsWith('.parquet'))
+  return shard ? shard[1].body : Buffer.from('not ours')
+}
+
+/** The store as it is, without turns and faults: for those who only look. */
+export function openDirect(objects: Objects): Store {
+  const still: World = { ...createWorld(0), turn: async () => {}, chance: () => false }
+  const onlooker: Process = { name: 'onlooker', alive: true, stoppedUntil: 0 }
+  return openSimulated(objects, still, onlooker, { failing: 0, losing: 0, stalling: 0, overwrites: false })
+}

@@ -1,0 +1,148 @@
+// How large a history is. Most are small: nearly every fault of a protocol shows with a few actors and a few steps, at
+// a tenth of the cost; the rest are as large as can be had. Each small history has a few kinds of events only, so that
+// some go far where others never stop the fleet (swarm testing).
+
+import type { World } from './world.ts'
+
+export type EventName =
+  | 'kills'
+  | 'zombies'
+  | 'wipes'
+  | 'updates'
+  | 'edits'
+  | 'rollbacks'
+  | 'pauses'
+  | 'strangers'
+
+export interface Shape {
+  /** The objects of the corpus, and how many documents each has at most. */
+  readonly keys: readonly string[]
+  readonly documents: number
+  readonly documentsPerShard: number
+  readonly producers: number
+  readonly workers: number
+  readonly jobsAtOnce: number
+  /** Between two sweeps of a worker. */
+  readonly sweepTurns: number
+  /** How long everything may go wrong. */
+  readonly chaosTurns: number
+  /** How often a call to the store fails, is done and its reply lost, or is long on its way; and one to the model server. */
+  readonly store: { readonly failing: number; readonly losing: number; readonly stalling: number }
+  readonly server: { readonly failing: number; readonly stalling: number }
+  /** How long a process stands still, at most. */
+  readonly stopTurns: number
+  /** How likely an event is in a turn, and which; some stand there twice. */
+  readonly eventChance: number
+  readonly events: readonly EventName[]
+  /** Whether there is another revision of the model to come. */
+  readonly changesModel: boolean
+  /** As soon as what was planned last is published, something else is wanted. */
+  readonly restless: boolean
+}
+
+const WORST: readonly EventName[] = [
+  'kills',
+  'kills',
+  'zombies',
+  'zombies',
+  'wipes',
+  'updates',
+  'updates',
+  'edits',
+  'rollbacks',
+  'rollbacks',
+  'pauses',
+  'strangers',
+]
+/** Few faults, so that run after run is published: only then can their order go wrong. */
+const EVENTFUL: readonly EventName[] = [
+  'kills',
+  'zombies',
+  'updates',
+  'edits',
+  'edits',
+  'rollbacks',
+  'rollbacks',
+]
+
+/** A sweep that stops between looking and publishing is what the order is for. */
+const ORDER: readonly EventName[] = ['zombies', 'zombies', 'edits', 'rollbacks']
+const UPDATES: readonly EventName[] = ['updates', 'updates', 'kills', 'wipes']
+
+const LARGE_CHANCE = 0.03
+const SMALL = ['faults', 'faults', 'updates', 'updates', 'order'] as const
+
+export function shapeOf(world: World): Shape {
+  if (world.chance(LARGE_CHANCE)) return largeShape(world)
+  const theme = world.pick(SMALL)
+  const small = {
+    keys: ['a.jsonl'],
+    documents: world.pick([2, 3, 4]),
+    documentsPerShard: 2,
+    producers: world.pick([1, 1, 2]),
+    workers: world.pick([1, 1, 2]),
+    jobsAtOnce: world.pick([1, 2]),
+    sweepTurns: world.pick([30, 120]),
+    chaosTurns: world.pick([100, 200, 400]),
+    ...faultsOf(world),
+    stopTurns: 150,
+    eventChance: 0.05,
+    restless: false,
+    changesModel: world.chance(0.5),
+  }
+  switch (theme) {
+    case 'faults':
+      return { ...small, events: Array.from({ length: 3 }, () => world.pick(WORST)) }
+    case 'updates':
+      return {
+        ...small,
+        chaosTurns: world.pick([200, 300]),
+        eventChance: 0.06,
+        events: UPDATES,
+        changesModel: true,
+      }
+    case 'order':
+      return {
+        ...small,
+        workers: 2,
+        sweepTurns: 30,
+        documents: 2,
+        chaosTurns: 600,
+        store: { failing: 0, losing: world.pick([0, 0.02]), stalling: world.pick([0, 0.1]) },
+        server: { failing: 0, stalling: 0 },
+        stopTurns: 60,
+        eventChance: 0.01,
+        restless: true,
+        events: ORDER,
+      }
+  }
+}
+
+function largeShape(world: World): Shape {
+  const eventful = world.chance(0.2)
+  return {
+    keys: ['a.jsonl', 'b.jsonl'],
+    documents: 6,
+    documentsPerShard: 3,
+    producers: world.pick([1, 2]),
+    workers: 2,
+    jobsAtOnce: 2,
+    sweepTurns: 40,
+    ...faultsOf(world),
+    stopTurns: 300,
+    chaosTurns: eventful ? 3_000 : world.pick([500, 1_500]),
+    eventChance: eventful ? 0.006 : 0.025,
+    restless: eventful,
+    changesModel: world.chance(0.6),
+    events: eventful ? EVENTFUL : WORST,
+  }
+}
+
+const faultsOf = (world: World): Pick<Shape, 'store' | 'server'> => ({
+  store: {
+    failing: world.pick([0, 0.02, 0.1]),
+    losing: world.pick([0, 0.02, 0.1]),
+    stalling: world.pick([0, 0.1, 0.3]),
+  },
+  server: { failing: world.pick([0, 0.02, 0.1]), stalling: world.pick([0, 0.1, 0.3]) },
+})

@@ -77,8 +77,8 @@ export function memoryStore(
   }
   return {
     url: 'memory',
-    async *list(prefix): AsyncGenerator<ObjectInfo, void, undefined> {
-      const keys = [...written.keys()].filter(key => key.startsWith(prefix)).sort()
+    async *list(prefix, { startAfter = '' } = {}): AsyncGenerator<ObjectInfo, void, undefined> {
+      const keys = [...written.keys()].filter(key => key.startsWith(prefix) && key > startAfter).sort()
       for (const key of keys) yield { key, size: written.get(key)?.length ?? 0, etag: 'e' }
     },
     async head(key) {

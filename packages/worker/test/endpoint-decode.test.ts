@@ -250,7 +250,9 @@ test.each([true, false])(
 test('vectors that stand elsewhere than in `data` are none', () => {
   const { data, ...rest } = reply()
   for (const other of [[], [{ index: 0 }], [{}, {}, {}]]) {
-    expect(() => decodeEmbeddings(bytes({ elsewhere: data, ...rest, data: other }), target())).toThrow(BadReply)
+    expect(() => decodeEmbeddings(bytes({ elsewhere: data, ...rest, data: other }), target())).toThrow(
+      BadReply,
+    )
     expect(() => decodeEmbeddings(bytes({ a: { data }, ...rest, data: other }), target())).toThrow(BadReply)
   }
 })

@@ -1,5 +1,6 @@
 // What the fuzzer found in readers of tables (npm run fuzz), each as the case it comes down to.
 
+import { Table, tableToIPC, Utf8, Utf8View, vectorFromArray } from 'apache-arrow'
 import { parquetMetadata } from 'hyparquet'
 import { expect, test } from 'vitest'
 import type { SourceObject, SourceRecord } from '../src/corpus.ts'
@@ -133,5 +134,24 @@ test('what ends like a shard and has no hash where it must be is told as changed
   await expect(readFooter(storeOf(file), 'part.parquet')).rejects.toMatchObject({
     code: 'CORRUPT',
     message: expect.stringContaining('was changed after it was written: its footer'),
+  })
+})
+
+test('an Arrow view that leads out of its buffers is told with its row', async () => {
+  const text = 'a text of more than twelve bytes'
+  const views = new Table({
+    id: vectorFromArray(['a', 'b'], new Utf8()),
+    text: vectorFromArray(['b', text], new Utf8View()),
+  })
+  const bytes = Buffer.from(tableToIPC(views, 'stream'))
+  const view = Buffer.alloc(8)
+  view.writeInt32LE(text.length)
+  view.write(text.slice(0, 4), 4, 'latin1')
+  bytes.writeInt32LE(7, bytes.indexOf(view) + view.length)
+  const part = { key: 'a.arrow', etag: 'e', size: bytes.length, format: 'arrow' as const, start: 0, end: 2 }
+  const { records } = readSlice(storeOf(bytes), { parts: [part] }, { fields: { id: 'id', text: 'text' } })
+  await expect(Array.fromAsync(records)).rejects.toMatchObject({
+    code: 'SOURCE_FORMAT',
+    message: expect.stringMatching(/^"a\.arrow" is damaged in row 1 of a batch/),
   })
 })

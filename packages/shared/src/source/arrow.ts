@@ -135,7 +135,7 @@ export async function* arrowRows(
       const bytes = await store.get(key, { start: message.start, end: message.end, ifMatch: etag, signal })
       const table = decode(key, prefix.bytes, bytes)
       for (let at = from; at < to; at += ROWS_AT_ONCE) {
-        yield rowsOf(table, paths, at, Math.min(to, at + ROWS_AT_ONCE))
+        yield rowsOf(key, table, paths, at, Math.min(to, at + ROWS_AT_ONCE))
       }
     }
     if (row >= end) return
@@ -179,6 +179,7 @@ function decode(key: string, prefix: Uint8Array, batch: Uint8Array): Table {
 }
 
 function rowsOf(
+  key: string,
   table: Table,
   paths: readonly string[] = table.schema.fields.map(({ name }) => name),
   from: number,
@@ -194,12 +195,21 @@ function rowsOf(
   for (let row = from; row < to; row++) {
     const record: Record<string, unknown> = {}
     for (const { path, column, isTime } of columns) {
-      const value: unknown = column.get(row)
+      const value = valueAt(key, column, row)
       record[path] = isTime && value !== null ? new Date(Number(value)) : value
     }
     rows.push(record)
   }
   return rows
+}
+
+/** Offsets and views are followed only now. */
+function valueAt(key: string, column: Vector, row: number): unknown {
+  try {
+    return column.get(row)
+  } catch (cause) {
+    throw wrong(key, `is damaged in row ${row} of a batch (${messageOf(cause)})`, cause)
+  }
 }
 
 function columnAt(table: Table, path: string): Vector | null {

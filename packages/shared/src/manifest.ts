@@ -4,6 +4,7 @@ import type { FieldMapping, RejectReason } from './corpus.ts'
 import { ReembedError } from './errors.ts'
 import { getJson, getRows } from './json.ts'
 import { manifestKey, manifestSegmentKey } from './names.ts'
+import { layoutShape } from './plan.ts'
 import type { Paid, Quote } from './quote.ts'
 import { type ModelIdentity, modelShape } from './receipt.ts'
 import {
@@ -98,7 +99,7 @@ const manifestShape = record<Manifest>({
   fields: either(none, object),
   dtype: perhaps(text),
   cutFrom: perhaps(positive),
-  layout: perhaps(object),
+  layout: perhaps(layoutShape),
   base: perhaps(object),
   shards: count,
   shardsPerSegment: positive,

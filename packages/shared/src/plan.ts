@@ -2,7 +2,7 @@
 // corpus; the slices stand in segments of fixed length, so one slice is found by reading one segment.
 
 import type { Chunking } from './chunk/chunk.ts'
-import type { FieldMapping, Slice, SlicePart } from './corpus.ts'
+import type { CarriedColumn, CarriedType, FieldMapping, Slice, SlicePart } from './corpus.ts'
 import { ReembedError } from './errors.ts'
 import { getJson, getRows } from './json.ts'
 import { planKey, planSegmentKey } from './names.ts'
@@ -22,6 +22,7 @@ import {
   positive,
   record,
   requireShape,
+  type Shape,
   text,
 } from './shape.ts'
 import type { Dtype, ShardLayout } from './shard/columns.ts'
@@ -91,7 +92,16 @@ export async function readPlan(store: Store, run: string): Promise<Plan | undefi
   return plan
 }
 
+const CARRIED: readonly CarriedType[] = ['string', 'int32', 'int64', 'double', 'boolean']
+
 const fieldsShape = record<FieldMapping>({ id: text, text })
+
+export const layoutShape: Shape = record<ShardLayout>({
+  carry: perhaps(list(record<CarriedColumn>({ name: text, type: oneOf(CARRIED) }))),
+  chunked: perhaps(flag),
+  text: perhaps(flag),
+  arrowSchema: perhaps(flag),
+})
 
 const planShape = record<Plan>({
   format: format1,
@@ -110,7 +120,7 @@ const planShape = record<Plan>({
     dtype: text,
     cutFrom: perhaps(positive),
   }),
-  layout: perhaps(object),
+  layout: perhaps(layoutShape),
   shards: count,
   slicesPerSegment: positive,
   objects: count,

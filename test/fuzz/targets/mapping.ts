@@ -70,11 +70,10 @@ export const target: Target = {
     must(!isEmpty || text === '', () => 'a text without fields')
     const position = { part: 0, offset: 0, line: 1 }
     for (const type of TYPES) {
-      const mapper = createMapper({
-        fields: { id, text: 'text' },
-        template: source,
-        carry: [{ name: carried, type }],
-      })
+      const mapper = await refusing(['USAGE'], () =>
+        createMapper({ fields: { id, text: 'text' }, template: source, carry: [{ name: carried, type }] }),
+      )
+      if (mapper === undefined) continue
       const mapped = mapper.map(found, position)
       if (mapped.kind === 'reject') {
         must(

@@ -15,6 +15,7 @@ import { join } from 'node:path'
 import { startRedis } from '@reembed/local'
 import { enqueueMissing, openCorpus, planRun, recordPlan, shardsPresent } from '@reembed/producer'
 import { openQueue, openStore, type Plan, readShard, type Store, shardKey } from '@reembed/shared'
+import { openEndpoint, settleReference } from '@reembed/worker'
 import { ask, start } from './child.ts'
 import { DIMENSIONS, texts, vectorOf } from './client/wire.ts'
 
@@ -74,6 +75,9 @@ async function workerRound(round: number): Promise<Spent> {
   const model = { id: 'bench', revision: 'r1', dimensions: DIMENSIONS, pooling: 'mean', normalized: true }
   const planned = await planRun(corpus, { model, prompt: '', truncate: true, documentsPerShard: 4_096 })
   const { plan } = await recordPlan(store, planned)
+  // As planning by the command does.
+  await using endpoint = await openEndpoint(url)
+  await settleReference(store, endpoint, () => openEndpoint(url))
   const missing = await shardsPresent(store, plan)
   const spent = await spend({ jobs: { redis: redis.url, output, run: plan.run } }, () =>
     enqueueMissing(queue, store.url, plan, missing),

@@ -31,6 +31,11 @@ export const REQUIREMENTS: readonly Requirement[] = [
     id: 'P-HANDBACK',
     promise: 'A worker that must go hands its jobs to others at once, without stall or attempt.',
   },
+  {
+    id: 'P-END',
+    promise:
+      'A run whose shards are all there is ended by one worker at a time, and calls for one until it is ended.',
+  },
   { id: 'P-WATCHDOG', promise: 'A lock that cannot be renewed and a fetch that never returns are noticed.' },
   {
     id: 'P-REDIS-PRIVATE',

@@ -45,16 +45,20 @@ async function openWorker({ url }: Question, jobs: NonNullable<Question['jobs']>
   const store = await openStore(jobs.output)
   const plan = await requirePlan(store, jobs.run)
   const failed = Promise.withResolvers<never>()
+  let idle = Promise.withResolvers<void>()
   await startWorker({
     redis: jobs.redis,
     endpoint: url,
     outputs: [jobs.output],
     log: openLog({ level: 'warn' }),
+    onIdle: () => idle.resolve(),
     onTrouble: error => failed.reject(error),
   })
   return async () => {
     while (countPresent(await shardsPresent(store, plan)) < plan.shards) {
-      await Promise.race([wait(20), failed.promise])
+      // A worker may fetch its last job just after it found the queue empty, and then does not say that it is idle.
+      await Promise.race([idle.promise, wait(200), failed.promise])
+      idle = Promise.withResolvers()
     }
   }
 }

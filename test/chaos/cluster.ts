@@ -50,6 +50,7 @@ export interface Cluster extends AsyncDisposable {
   /** How often each document was computed, by whatever model. */
   readonly computed: Uint16Array
   readonly redis: Redis
+  readonly redisUrl: string
   /** As kill -9 of Redis; it comes back empty on the same port. */
   restartRedis(): Promise<void>
   /** Ends the workers, and then every fault. */
@@ -152,6 +153,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     replicas,
     computed,
     redis,
+    redisUrl,
     async restartRedis() {
       process.kill(server.pid, 'SIGKILL')
       await server[Symbol.asyncDispose]()

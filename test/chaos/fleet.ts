@@ -13,7 +13,7 @@ export interface FleetOptions {
 
 export interface Fleet extends AsyncDisposable {
   readonly workers: readonly WorkerProcess[]
-  /** All that the workers' logs said of jobs, in the order of arrival. */
+  /** All that the workers' logs said of jobs, and when each began and was told to end, in the order of arrival. */
   readonly events: readonly LogEvent[]
   /** Last words of processes that ended without being told to. */
   readonly endedAlone: readonly string[]
@@ -69,6 +69,7 @@ export function createFleet({ count, env, command, onLine }: FleetOptions): Flee
     replace(worker, signal) {
       leaving.add(worker)
       worker.child.kill(signal)
+      take({ worker, atMs: Date.now(), what: 'told_to_end', shard: undefined, signal, line: '' })
       workers.splice(workers.indexOf(worker), 1)
       add()
     },

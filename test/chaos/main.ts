@@ -1,7 +1,8 @@
 // npm run chaos -- <scenario...> [--documents N] [--faults N] [--seconds N] [--workers N] [--hold X] [--store folder|s3]
-//                  [--seed N] [--rounds N] [--processes N] [--log FILE] [--json]
+//                  [--seed N] [--rounds N] [--processes N] [--alone] [--log FILE] [--json]
 //
-// Runs each scenario beside a quiet run of the same size and compares the two. Exit code 1 if a promise was broken.
+// Runs each scenario beside a quiet run of the same size (with --alone without it: it tells the times) and compares the two. Exit
+// code 1 if a promise was broken.
 
 import { appendFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -29,6 +30,7 @@ const { values, positionals } = parseArgs({
     seed: { type: 'string', default: '1' },
     rounds: { type: 'string', default: '1000' },
     log: { type: 'string' },
+    alone: { type: 'boolean', default: false },
     processes: { type: 'string', default: '64' },
     json: { type: 'boolean', default: false },
   },
@@ -74,12 +76,15 @@ async function play(
   const { command: _, drainSeconds: __, ...size } = options
   const sizeName = JSON.stringify(size)
   const known = quiet.get(sizeName)
+  const how = values.alone ? 'no quiet run' : known ? 'the quiet run is known' : 'a quiet run first'
+  note(`chaos ${name}: ${options.documents} documents, ${how}`)
+  const calm = values.alone
+    ? undefined
+    : (known ?? (await runTrial({ ...options, onLine: lineWriter('quiet ') })))
+  if (calm) quiet.set(sizeName, calm)
   note(
-    `chaos ${name}: ${options.documents} documents, ${known ? 'the quiet run is known' : 'a quiet run first'}`,
+    `chaos ${name}: ${calm ? `quiet ${calm.seconds.toFixed(0)} s; ` : ''}now ${scenario.about}, seed ${seed}`,
   )
-  const calm = known ?? (await runTrial(options))
-  quiet.set(sizeName, calm)
-  note(`chaos ${name}: quiet ${calm.seconds.toFixed(0)} s; now ${scenario.about}, seed ${seed}`)
   const random = mulberry32(seed)
   const ofS3 = mulberry32(seed + 1)
   let s3Faults = 0
@@ -88,7 +93,7 @@ async function play(
     if (fault) s3Faults += 1
     return fault
   }
-  const onLine = values.log === undefined ? undefined : lineWriter(values.log)
+  const onLine = lineWriter('')
   const hurt = giving(scenario.given(Number(values.hold)), faults, random)
   const trial = await runTrial({ ...options, onLine, ...(scenario.s3Faults && { s3Fault: faulty }) }, hurt)
   return rowOf({ name, scenario, faults, s3Faults, trial, calm })
@@ -125,7 +130,8 @@ async function race(): Promise<Row[]> {
   return rows
 }
 
-/** What the workers of a hurt run said, each line with the number of its process. */
-function lineWriter(file: string): (worker: number, line: string) => void {
-  return (worker, line) => appendFileSync(file, `${worker} ${line}\n`)
+/** What the workers said, each line with the number of its process. */
+function lineWriter(of: string): ((worker: number, line: string) => void) | undefined {
+  const { log } = values
+  return log === undefined ? undefined : (worker, line) => appendFileSync(log, `${of}${worker} ${line}\n`)
 }

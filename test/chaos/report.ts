@@ -3,6 +3,7 @@
 import { messageOf } from '@reembed/shared'
 import type { Race } from './keys.ts'
 import type { Scenario } from './scenarios.ts'
+import type { Takeover } from './takeovers.ts'
 import type { Trial } from './trial.ts'
 
 export interface Row {
@@ -31,31 +32,41 @@ export interface Played {
   /** Requests to S3 that went wrong. */
   readonly s3Faults: number
   readonly trial: Trial
-  readonly calm: Trial
+  /** The quiet run, if there was one. */
+  readonly calm: Trial | undefined
 }
 
-/** One scenario held against its quiet run. */
+/** One scenario held against the corpus, the model and its quiet run. */
 export function rowOf({ name, scenario, faults, s3Faults, trial, calm }: Played): Row {
   const { wounds } = trial
-  const broken = [...calm.broken.map(line => `quiet run: ${line}`), ...trial.broken]
-  if (trial.digest !== calm.digest) broken.push('not what the quiet run made')
+  const broken = [...(calm?.broken ?? []).map(line => `quiet run: ${line}`), ...trial.broken]
+  if (calm && trial.digest !== calm.digest) broken.push('not what the quiet run made')
   if (wounds.given < faults) broken.push(`only ${wounds.given} of ${faults} faults were given`)
-  const slow = wounds.recoveriesMs.filter(ms => ms > RECOVERY_MS).length
+  const lost = trial.takeovers.filter(({ signal }) => signal === 'SIGKILL')
+  const handedBack = trial.takeovers.filter(({ signal }) => signal === 'SIGTERM')
+  // A job for which nobody has a place waits like any other.
+  const slow = [...wounds.recoveriesMs, ...lost.map(({ back, free }) => back + free)].filter(
+    ms => ms > RECOVERY_MS,
+  ).length
   if (slow > 0) broken.push(`${slow} recoveries took over ${RECOVERY_MS / 1000} s`)
-  const times = trial.seconds / calm.seconds
-  if (times > (scenario.mostTimes ?? Number.POSITIVE_INFINITY))
+  const times = calm && trial.seconds / calm.seconds
+  if (times !== undefined && times > (scenario.mostTimes ?? Number.POSITIVE_INFINITY))
     broken.push(`took ${times.toFixed(2)} times as long as the quiet run`)
 
   const notes: string[] = []
   if (name === 'sigterm') {
-    const late = trial.takeoversMs.filter(ms => ms > TAKEOVER_MS).length
-    if (late > 0) broken.push(`${late} jobs were taken over after more than ${TAKEOVER_MS / 1000} s`)
+    const late = handedBack.filter(({ back, free }) => back + free > TAKEOVER_MS).length
+    if (late > 0)
+      broken.push(
+        `${late} jobs were taken over after more than ${TAKEOVER_MS / 1000} s with a place for them`,
+      )
     if (wounds.leftLate > 0)
       broken.push(`${wounds.leftLate} workers took longer to leave than they were given`)
     if (trial.stalls > 0) broken.push(`${trial.stalls} stalls were counted`)
     notes.push(`left within ${span(wounds.leftMs)}`)
-    notes.push(`${trial.takeoversMs.length} jobs handed back, taken over within ${span(trial.takeoversMs)}`)
+    notes.push(`${handedBack.length} jobs handed back: ${lying(handedBack)}`)
   }
+  if (lost.length > 0) notes.push(`${lost.length} jobs of killed workers: ${lying(lost)}`)
   if (wounds.foreignReplies > 0) notes.push(`${wounds.foreignReplies} replies of the other model`)
   if (trial.stalls > 0) notes.push(`${trial.stalls} jobs found without a worker`)
   // 5: Redis was not there, or gave nothing any more. Whatever started the worker starts another one.
@@ -67,7 +78,7 @@ export function rowOf({ name, scenario, faults, s3Faults, trial, calm }: Played)
     )
   }
   notes.push(
-    `longest time without a new shard ${seconds(trial.longestGapMs)}, quiet ${seconds(calm.longestGapMs)}`,
+    `longest time without a new shard ${seconds(trial.longestGapMs)}${calm ? `, quiet ${seconds(calm.longestGapMs)}` : ''}`,
   )
   const more = trial.paidAgain - trial.underWay
   notes.push(
@@ -79,14 +90,14 @@ export function rowOf({ name, scenario, faults, s3Faults, trial, calm }: Played)
       ...(wounds.given > 0 ? [`${wounds.given}`] : []),
       ...(s3Faults > 0 ? [`${s3Faults} of S3`] : []),
     ].join(' + '),
-    documents: calm.documents,
+    documents: trial.documents,
     lost: trial.lost,
     doubled: trial.doubled,
     foreign: trial.foreign,
     overwritten: trial.overwritten,
     paidAgain: `${trial.paidAgain} (${((100 * trial.paidAgain) / trial.documents).toFixed(1)} %)`,
-    recovery: span(wounds.recoveriesMs),
-    time: `${trial.seconds.toFixed(0)} s = ${times.toFixed(2)} x`,
+    recovery: span([...wounds.recoveriesMs, ...lost.map(({ back, taken }) => back + taken)]),
+    time: `${trial.seconds.toFixed(0)} s${times === undefined ? '' : ` = ${times.toFixed(2)} x`}`,
     notes,
     broken,
   }
@@ -120,6 +131,13 @@ export const rowOfRace = (store: string, { rounds, processes, seconds: took, bro
   time: `${took.toFixed(0)} s`,
   broken: broken.slice(0, 5),
 })
+
+function lying(jobs: readonly Takeover[]): string {
+  const [back, taken, free] = (['back', 'taken', 'free'] as const).map(part =>
+    span(jobs.map(each => each[part])),
+  )
+  return `on the queue after ${back}; taken by another ${taken} later, of which a place for it was free ${free}`
+}
 
 const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`
 

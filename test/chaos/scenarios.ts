@@ -52,16 +52,18 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   oom: {
     about: `Redis full for ${FULL_SECONDS} s`,
     documents: 30_000,
-    faults: 1,
-    seconds: 60,
+    // Workers that finish jobs go on meanwhile, and the second may outlast the run: the first ends within it.
+    faults: 2,
+    seconds: 120,
     given: hold => [faults.fillRedis(hold * FULL_SECONDS)],
   },
   freeze: {
     about: 'SIGSTOP of a worker until its jobs are another’s, then SIGCONT',
-    documents: 120_000,
+    documents: 60_000,
     faults: 50,
-    seconds: 400,
-    cluster: { workers: 8 },
+    // Half of the workers lie still, each for half a minute: the last of them is given well before the end.
+    seconds: 300,
+    cluster: { workers: 16 },
     given: hold => [faults.freeze(hold * FROZEN_SECONDS)],
   },
   sigterm: {

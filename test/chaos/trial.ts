@@ -2,7 +2,8 @@
 
 import { type Audit, audit } from './audit.ts'
 import { type Cluster, type ClusterOptions, startCluster } from './cluster.ts'
-import type { LogEvent } from './worker-process.ts'
+import { watchReturns } from './returns.ts'
+import { type Takeover, takeoversOf } from './takeovers.ts'
 
 /** Hurts the cluster until enough faults were given or the run is published. */
 export type Hurt = (cluster: Cluster, wounds: Wounds) => Promise<void>
@@ -37,8 +38,8 @@ export interface Trial extends Omit<Audit, 'sizes'> {
   readonly overwritten: number
   /** Jobs that BullMQ found without a worker. */
   readonly stalls: number
-  /** From the moment when a worker gives a job back to the moment when another has it, in ms. */
-  readonly takeoversMs: readonly number[]
+  /** Of jobs that killed and leaving workers had. */
+  readonly takeovers: readonly Takeover[]
   readonly longestGapMs: number
   readonly endedAlone: readonly string[]
   readonly broken: readonly string[]
@@ -47,6 +48,7 @@ export interface Trial extends Omit<Audit, 'sizes'> {
 export async function runTrial(options: ClusterOptions, hurt: Hurt = async () => {}): Promise<Trial> {
   await using cluster = await startCluster(options)
   const { lookout, fleet, store, run, computed } = cluster
+  using returns = watchReturns(cluster.redisUrl)
   const started = performance.now()
   const wounds: Wounds = {
     given: 0,
@@ -85,24 +87,12 @@ export async function runTrial(options: ClusterOptions, hurt: Hurt = async () =>
     underWay: [...wounds.taken, ...handedBack].reduce((sum, shard) => sum + (sizes.get(shard) ?? 0), 0),
     overwritten,
     stalls: fleet.events.filter(({ what }) => what === 'stalled').length,
-    takeoversMs: takeoversOf(fleet.events),
+    takeovers: takeoversOf(fleet.events, returns.seen, {
+      concurrency: options.concurrency,
+      drainMs: ({ number }) => 1000 * options.drainSeconds(number),
+    }),
     longestGapMs: lookout.longestGapMs,
     endedAlone,
     broken,
   }
-}
-
-function takeoversOf(events: readonly LogEvent[]): number[] {
-  const given = new Map<number, number>()
-  const takeovers: number[] = []
-  for (const { what, shard, atMs } of events.toSorted((a, b) => a.atMs - b.atMs)) {
-    if (shard === undefined) continue
-    const givenMs = given.get(shard)
-    if (what === 'handed_back') given.set(shard, atMs)
-    else if (what === 'taken' && givenMs !== undefined) {
-      takeovers.push(atMs - givenMs)
-      given.delete(shard)
-    }
-  }
-  return takeovers
 }

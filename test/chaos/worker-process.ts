@@ -27,12 +27,23 @@ export interface Exit {
 export interface LogEvent {
   readonly worker: WorkerProcess
   readonly atMs: number
-  readonly what: 'taken' | 'finished' | 'handed_back' | 'put_off' | 'stalled' | 'other'
+  readonly what:
+    | 'started'
+    | 'taken'
+    | 'finished'
+    | 'handed_back'
+    | 'put_off'
+    | 'stalled'
+    /** By us. */
+    | 'told_to_end'
+    | 'other'
   readonly shard: number | undefined
+  readonly signal?: 'SIGKILL' | 'SIGTERM'
   readonly line: string
 }
 
 const EVENTS: Readonly<Record<string, LogEvent['what']>> = {
+  'worker started': 'started',
   'job taken': 'taken',
   'shard finished': 'finished',
   'shard was there': 'finished',
@@ -80,7 +91,7 @@ export function startWorkerProcess(
   createInterface({ input: child.stderr as Readable }).on('line', line => {
     const { time, msg = line, shard } = parse(line)
     const what = EVENTS[msg] ?? (/^job (?:failed|postponed)/.test(msg) ? 'put_off' : 'other')
-    if (msg === 'worker started') started = true
+    if (what === 'started') started = true
     if (shard !== undefined && what === 'taken') held.add(shard)
     else if (shard !== undefined && what !== 'other') held.delete(shard)
     onEvent({ worker, atMs: time === undefined ? Date.now() : Date.parse(time), what, shard, line })

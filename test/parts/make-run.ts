@@ -39,6 +39,14 @@ export async function makeRun(
 /** Does what was planned. */
 export async function carryOut(store: Store, planned: PlannedRun, url: string): Promise<MadeRun> {
   const { plan } = await recordPlan(store, planned)
+  await embedAll(store, plan, url)
+  const manifest = await finalize(store, plan)
+  await publish(store, manifest, plan)
+  return { plan, manifest }
+}
+
+/** Makes every shard of a recorded plan. */
+export async function embedAll(store: Store, plan: Plan, url: string): Promise<void> {
   await using runs = createRuns({ outputs: [store.url] })
   await using embedder = createEmbedder(url)
   const { signal } = new AbortController()
@@ -46,9 +54,6 @@ export async function carryOut(store: Store, planned: PlannedRun, url: string): 
     const job = { output: store.url, run: plan.run, shard }
     await work(job, await runs.open(job), embedder, { signal, documents: () => {} })
   }
-  const manifest = await finalize(store, plan)
-  await publish(store, manifest, plan)
-  return { plan, manifest }
 }
 
 /** The bytes of each vector of a run by id. */

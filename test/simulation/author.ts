@@ -22,7 +22,7 @@ export function createAuthor(
   let edition = 0
 
   function lineOf(key: string, i: number): Line {
-    const kind = world.chance(0.05) ? POISON : 'text'
+    const kind = world.chance(0.08) ? POISON : 'text'
     return { id: `${key[0]}${edition}-${i}`, text: `${kind} ${i} of ${key}, edition ${edition}` }
   }
 

@@ -7,16 +7,16 @@ import { SLOW, stallOf } from './store.ts'
 import type { Process, World } from './world.ts'
 
 export const DIMENSIONS = 4
-/** How a text begins that no model takes. */
+/** How a text begins that no model takes, until somebody mends it. */
 export const POISON = 'poison'
 /** How often a request that proves a model takes a turn. */
 const PROOF = 0.3
 /** The embedder gives a text up when it failed so often alone, while others passed. */
 const BLAMED_TIMES = 3
 
-/** Whether a text may have become a reject. */
-export const mayRefuse = ({ blamed }: Pick<Fleet, 'blamed'>, text: string): boolean =>
-  text.startsWith(POISON) || (blamed.get(text) ?? 0) >= BLAMED_TIMES
+/** Whether a text may have become a reject; `mended` in a run that was planned after the server was. */
+export const mayRefuse = ({ blamed }: Pick<Fleet, 'blamed'>, text: string, mended: boolean): boolean =>
+  (text.startsWith(POISON) && !mended) || (blamed.get(text) ?? 0) >= BLAMED_TIMES
 
 export interface Fleet {
   /** The revision that each replica runs. */
@@ -26,6 +26,8 @@ export interface Fleet {
   stalling: number
   /** How often a text stood in a request that ended as one with a bad text does: often enough, and it is a reject. */
   readonly blamed: Map<string, number>
+  /** Whether it takes all texts now. */
+  mended: boolean
   open(process: Process): Promise<Endpoint>
 }
 
@@ -35,6 +37,7 @@ export function createFleet(world: World, revision: string): Fleet {
     failing: 0,
     stalling: 0,
     blamed: new Map(),
+    mended: false,
     async open(process) {
       await world.turn(process)
       const info = infoOf(world.pick(fleet.replicas))
@@ -57,6 +60,7 @@ const infoOf = (revision: string): EndpointInfo => ({
   maxConcurrentRequests: 512,
   maxInputLength: 512,
   maxBatchTokens: 16_384,
+  maxBatchRequests: null,
   autoTruncate: true,
   version: '1.9.3',
   payloadLimit: 2_000_000,
@@ -77,7 +81,7 @@ function endpointOf(world: World, process: Process, fleet: Fleet, info: Endpoint
     if (world.chance(SLOW)) await world.turn(process)
     if (failure?.kind === 'backend') texts.forEach(blame)
     if (failure) return failure
-    if (texts.some(text => text.startsWith(POISON))) {
+    if (!fleet.mended && texts.some(text => text.startsWith(POISON))) {
       return { kind: 'bad_input', message: 'one of the texts cannot be tokenized' }
     }
     for (const [i, text] of texts.entries()) {

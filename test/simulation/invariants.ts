@@ -57,13 +57,14 @@ interface Held {
 }
 
 /**
- * @param mayRefuse whether a text may have become a reject by what the model server said to it
+ * @param mayRefuse whether a text may have become a reject by what the model server said to it; what was planned as a
+ *   retry was planned after the server was mended
  */
 export function createInvariants(
   objects: Objects,
   direct: Store,
   contents: Contents,
-  mayRefuse: (text: string) => boolean,
+  mayRefuse: (text: string, mended: boolean) => boolean,
 ): Invariants {
   const plans = new Map<string, Planned>()
   const shards = new Map<string, Held>()
@@ -102,7 +103,8 @@ export function createInvariants(
       yield `I2 ${key} holds shard ${shard} of ${run}`
       return
     }
-    const { revision } = planned.plan.recipe.model
+    const { retries, recipe } = planned.plan
+    const { revision } = recipe.model
     if (receipt.model.revision !== revision)
       yield `I6 ${key} is by ${receipt.model.revision}, not ${revision}`
     if (sha256(object.body.subarray(0, footerStart)) !== receipt.bodySha256)
@@ -128,7 +130,7 @@ export function createInvariants(
       const etag = etags[position.part] ?? ''
       const text = texts.get(id)
       if (contents.get(etag)?.badLines.has(position.offset)) badLines.push(`${etag} ${position.offset}`)
-      else if (text !== undefined && mayRefuse(text)) refused.push(id)
+      else if (text !== undefined && mayRefuse(text, retries !== undefined)) refused.push(id)
       else yield `I2 ${id} at ${position.offset} of ${key} is a reject for no reason`
     }
     shards.set(key, { object, run, shard, bodySha256: receipt.bodySha256, rows, refused, badLines })

@@ -16,9 +16,6 @@ interface Share {
   readonly stop: Int32Array
 }
 
-/** Histories leave little behind: with room for many of them most is garbage when it is looked at. */
-const YOUNG = { maxYoungGenerationSizeMb: 128 }
-
 if (isMainThread) process.exitCode = await explore()
 else await take(workerData as Share)
 
@@ -57,7 +54,7 @@ async function explore(): Promise<number> {
   process.once('SIGINT', () => Atomics.store(stop, 0, 1))
   const threads = Array.from({ length: step }, (_, i) => {
     const share: Share = { from: from + i, count: count - i, step, mutation: values.mutation, stop }
-    return new Worker(new URL(import.meta.url), { workerData: share, resourceLimits: YOUNG })
+    return new Worker(new URL(import.meta.url), { workerData: share })
   })
   function take(history: History): void {
     done += 1

@@ -22,8 +22,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'vectors are reused without comparing the text',
     file: 'shared/src/reuse/known.ts',
-    find: "Buffer.from(hash.buffer, hash.byteOffset, hash.byteLength).toString('latin1')",
-    replace: "''",
+    find: 'places.get(hash)',
+    replace: 'places.values().next().value',
   },
   {
     name: 'slices are carried over without comparing the etag',
@@ -102,6 +102,12 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'worker/src/make.ts',
     find: 'for (const { kind: _, ...reject } of window.rejects) rejects.push(reject)',
     replace: '',
+  },
+  {
+    name: 'what the model refused is carried over as refused',
+    file: 'shared/src/reuse/base.ts',
+    find: 'if (!footer || footer.receipt.rejects.some(({ reason }) => MODEL_REJECTS.includes(reason)))',
+    replace: 'if (!footer)',
   },
   {
     name: 'a sweep queues nothing',

@@ -1,7 +1,7 @@
 // What can be seen of a simulated history from outside, without a turn: whether a run is done, what stands against it, and
 // what there is to do harm to.
 
-import { readCurrent, readManifest, readPlan, readSlices, type Store } from '@reembed/shared'
+import { readCurrent, readManifest, readPlan, readSeq, readSlices, type Store } from '@reembed/shared'
 import { type Objects, openSimulated } from './store.ts'
 import { createWorld, type Process, type World } from './world.ts'
 
@@ -18,16 +18,16 @@ export async function endOf(store: Store, run: string, ended: boolean): Promise<
 /** The run has its manifest, and a version that is not older: looked up without a turn. */
 export function isFinished(output: Objects, run: string): boolean {
   if (!output.map.has(`runs/${run}/manifest.json`)) return false
-  const [newest] = [...output.map.keys()].filter(key => key.startsWith('versions/')).sort()
+  const newest = newestVersion(output)
   if (newest === undefined) return false
   const seqOf = (key: string): number => jsonOf(output, key).seq
   return seqOf(newest) >= seqOf(`runs/${run}/plan.json`)
 }
 
-/** Whether a rollback came after the run was planned: then only who asks for it gets it finished. */
+/** Whether somebody took a later place in the order of runs: then only who asks for the run may get it finished. */
 export async function isOvertaken(store: Store, run: string): Promise<boolean> {
-  const [plan, current] = [await readPlan(store, run), await readCurrent(store)]
-  return plan !== undefined && current !== undefined && current.seq > plan.seq
+  const plan = await readPlan(store, run)
+  return plan !== undefined && (await readSeq(store, { after: plan.seq })).length > 0
 }
 
 /** Whether the run is for the corpus as it is now. */
@@ -40,8 +40,27 @@ export async function isOfNow(store: Store, run: string, source: Objects): Promi
   return true
 }
 
-const jsonOf = (objects: Objects, key: string): { seq: number; shards: number } =>
+interface Known {
+  readonly run: string
+  readonly seq: number
+  readonly shards: number
+  readonly rejectReasons: Readonly<Record<string, number>>
+}
+
+const jsonOf = (objects: Objects, key: string): Known =>
   JSON.parse(Buffer.from(objects.map.get(key)?.body ?? []).toString())
+
+/** The current version lacks documents that the model refused. */
+export function hasRefused(output: Objects): boolean {
+  const newest = newestVersion(output)
+  if (newest === undefined) return false
+  const { run } = jsonOf(output, newest)
+  const { rejectReasons } = jsonOf(output, `runs/${run}/manifest.json`)
+  return (rejectReasons.refused_by_model ?? 0) > 0
+}
+
+const newestVersion = (output: Objects): string | undefined =>
+  [...output.map.keys()].filter(key => key.startsWith('versions/')).sort()[0]
 
 /** Two runs were published at least. */
 export const canGoBack = (output: Objects): boolean =>

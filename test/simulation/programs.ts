@@ -6,12 +6,21 @@ import {
   createSweeper,
   enqueueMissing,
   findBase,
+  planRetry,
   planRun,
   recordPlan,
   rollback,
   shardsPresent,
 } from '@reembed/producer'
-import { messageOf, ReembedError, readSeq, type Store, setRunState, verdictOf } from '@reembed/shared'
+import {
+  messageOf,
+  ReembedError,
+  readCurrent,
+  readSeq,
+  type Store,
+  setRunState,
+  verdictOf,
+} from '@reembed/shared'
 import { createEmbedder, createRuns, modelOf, settleReference, work } from '@reembed/worker'
 import type { Fleet } from './fleet.ts'
 import type { Lock, SimulatedQueue } from './queue.ts'
@@ -148,6 +157,22 @@ async function sweepForEver(setting: Setting, process: Process, store: Store): P
     } catch (error) {
       if (!(error instanceof ReembedError)) throw error
     }
+  }
+}
+
+/** An operator who mends what the model refused, and lets it be embedded again. */
+export async function retryRejects(setting: Setting, process: Process): Promise<void> {
+  const store = setting.openOutput(process)
+  setting.fleet.mended = true
+  try {
+    const current = await readCurrent(store)
+    if (current === undefined) return
+    const { plan } = await recordPlan(store, await planRetry(store, current.run))
+    setting.planned(plan.run, plan.recipe.model.revision)
+    const present = await shardsPresent(store, plan)
+    await enqueueMissing(setting.queue.open(process), store.url, plan, present)
+  } catch (error) {
+    if (!(error instanceof ReembedError)) throw error
   }
 }
 

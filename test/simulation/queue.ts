@@ -41,9 +41,14 @@ export interface SimulatedQueue {
 const ATTEMPTS = 5
 /** Turns per simulated millisecond of a postponed job. */
 const TURNS_PER_MS = 1 / 1_000
+const ENDING_TURNS = 100
 
 export function createQueue(world: World): SimulatedQueue {
   const held = new Map<string, Held>()
+  /** Until when a run is somebody's to end; nobody renews it, so it may be another's before the first is through. */
+  const ending = new Map<string, number>()
+  /** Redis may be silent; then it counts as nobody's. */
+  const isEnding = (run: string): boolean => (ending.get(run) ?? 0) > world.now && world.chance(0.5)
   const redis: Process = { name: 'redis', alive: true, stoppedUntil: 0 }
   /** Workers that wait for a job, as the blocking read of Redis does: they take no turns meanwhile. */
   const idle: (() => void)[] = []
@@ -106,6 +111,14 @@ export function createQueue(world: World): SimulatedQueue {
         for (const [id] of failed) held.delete(id)
         return failed.length
       },
+      isEnding: async run => isEnding(run),
+      async endAlone({ run }, end) {
+        if (isEnding(run)) return undefined
+        ending.set(run, world.now + ENDING_TURNS)
+        const ended = await end()
+        ending.delete(run)
+        return ended
+      },
       progress: () => Promise.reject(new Error('nothing is decided by progress')),
       workers: () => Promise.reject(new Error('nothing is decided by the list of workers')),
       async [Symbol.asyncDispose]() {},
@@ -143,7 +156,10 @@ export function createQueue(world: World): SimulatedQueue {
       else offer(job)
     },
     failed: run => [...held.values()].some(({ job, state }) => job.run === run && state === 'failed'),
-    wipe: () => held.clear(),
+    wipe() {
+      held.clear()
+      ending.clear()
+    },
     expire(process, told) {
       for (const job of held.values()) {
         if (job.state !== 'active' || job.holder?.process !== process) continue

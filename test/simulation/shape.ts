@@ -13,6 +13,7 @@ export type EventName =
   | 'rollbacks'
   | 'pauses'
   | 'strangers'
+  | 'retries'
 
 export interface Shape {
   /** The objects of the corpus, and how many documents each has at most. */
@@ -53,6 +54,7 @@ const WORST: readonly EventName[] = [
   'rollbacks',
   'pauses',
   'strangers',
+  'retries',
 ]
 /** Few faults, so that run after run is published: only then can their order go wrong. */
 const EVENTFUL: readonly EventName[] = [

@@ -8,6 +8,7 @@ import { type Contents, createInvariants } from './invariants.ts'
 import {
   canGoBack,
   endOf,
+  hasRefused,
   isFinished,
   isOfNow,
   isOvertaken,
@@ -22,6 +23,7 @@ import {
   produce,
   produceAndFollow,
   resumeAll,
+  retryRejects,
   type Setting,
 } from './programs.ts'
 import { createQueue } from './queue.ts'
@@ -68,6 +70,7 @@ export async function simulate(seed: number): Promise<History> {
     rollbacks: 0,
     pauses: 0,
     strangers: 0,
+    retries: 0,
     versions: 0,
     reused: 0,
   }
@@ -78,7 +81,9 @@ export async function simulate(seed: number): Promise<History> {
   for (const key of shape.keys) write(key)
 
   const direct = openDirect(output)
-  const invariants = createInvariants(output, direct, contents, text => mayRefuse(fleet, text))
+  const invariants = createInvariants(output, direct, contents, (text, mended) =>
+    mayRefuse(fleet, text, mended),
+  )
   const queue = createQueue(world)
   const runs = new Map<string, { revision: string | null }>()
   let planned = ''
@@ -98,7 +103,7 @@ export async function simulate(seed: number): Promise<History> {
       void broken.push('a rollback was refused for the sake of a run that was planned before it'),
   }
 
-  const programs = { produce, produceAndFollow, embedAndSweep, goBack, pauseAWhile, resumeAll }
+  const programs = { produce, produceAndFollow, embedAndSweep, goBack, pauseAWhile, resumeAll, retryRejects }
   let processes: { process: Process; program: keyof typeof programs }[] = []
   function start(program: keyof typeof programs): Process {
     const process = world.start(program, process => programs[program](setting, process))
@@ -109,6 +114,12 @@ export async function simulate(seed: number): Promise<History> {
 
   const isRollbackDue = (): boolean => counts.rollbacks < MOST_ROLLBACKS && canGoBack(output)
 
+  /**
+   * An update may be taken back, and is not begun again then: a server that says its revision only when asked could be
+   * taken for another by who asks twice, if it changed forth and back and forth between these and the vectors.
+   */
+  let takenBack = false
+
   /** The worst of all days, one event at a time. */
   const events: Record<EventName, () => boolean> = {
     kills() {
@@ -117,7 +128,7 @@ export async function simulate(seed: number): Promise<History> {
       processes = processes.filter(each => each !== victim)
       later.push({ at: world.now + world.below(80), act: () => queue.expire(victim.process, false) })
       // A person sees that a command did not work; all else is started again.
-      if (victim.program !== 'goBack' && victim.program !== 'pauseAWhile') {
+      if (!['goBack', 'pauseAWhile', 'retryRejects'].includes(victim.program)) {
         later.push({ at: world.now + world.below(60), act: () => void start(victim.program) })
       }
       return true
@@ -134,7 +145,8 @@ export async function simulate(seed: number): Promise<History> {
     },
     updates() {
       if (!changesModel) return false
-      const revision = world.pick([OLD, NEW, NEW])
+      const revision = takenBack ? OLD : world.pick([OLD, NEW, NEW])
+      takenBack ||= revision === OLD && fleet.replicas.includes(NEW)
       if (world.chance(0.5)) fleet.replicas.fill(revision)
       else fleet.replicas[world.below(fleet.replicas.length)] = revision
       if (world.chance(0.3)) start('produce')
@@ -157,6 +169,11 @@ export async function simulate(seed: number): Promise<History> {
     rollbacks() {
       if (!isRollbackDue()) return false
       start('goBack')
+      return true
+    },
+    retries() {
+      if (!hasRefused(output)) return false
+      start('retryRejects')
       return true
     },
     pauses() {
@@ -202,7 +219,7 @@ export async function simulate(seed: number): Promise<History> {
     if (!chaos || processes.length === 0) return
     if (shape.restless && isEnded() && planned !== left) {
       left = planned
-      for (const name of ['rollbacks', 'edits'] as const) if (events[name]()) counts[name] += 1
+      for (const name of ['rollbacks', 'retries', 'edits'] as const) if (events[name]()) counts[name] += 1
     }
     if (!world.chance(shape.eventChance)) return
     const name = world.pick(shape.events)

@@ -85,16 +85,15 @@ export function createWorld(seed: number): World {
       return new Promise<void>(resolve => pending.push({ process, from: now + delay, go: resolve }))
     },
     async run(until, limit, between) {
-      for (let turns = 0; turns < limit; turns += 1) {
+      for (let turns = 0; ; turns += 1) {
         await quiet()
         await between()
         if (until()) return true
-        const turn = take()
+        const turn = turns < limit ? take() : undefined
         if (turn === undefined) return false
         now += 1
         turn.go()
       }
-      return false
     },
     escaped,
   }

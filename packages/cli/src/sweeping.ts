@@ -11,8 +11,9 @@ export interface SweepingOptions {
   readonly log: Logger
   /** Where sweeps are counted. */
   readonly metrics?: Registry | undefined
-  /** Resolves when it is time for the next sweep. */
-  readonly pause: () => Promise<void>
+  /** Resolves when it is time for the next sweep; false: it is the last one. `soon`: another process is ending a run. */
+  readonly pause: (soon: boolean) => Promise<boolean>
+  /** Ends a sweep under way. */
   readonly signal: AbortSignal
 }
 
@@ -26,7 +27,7 @@ const STATUSES: readonly string[] = [
   'unseen',
 ] satisfies (SweepOutcome['status'] | 'unseen')[]
 
-/** Sweeps until the signal fires. What fails is logged and tried again with the next sweep. */
+/** Sweeps until it is told to stop. What fails is logged and tried again with the next sweep. */
 export async function sweepOutputs({
   outputs,
   open,
@@ -49,8 +50,15 @@ export async function sweepOutputs({
     sweepers.set(output, { store, sweeper })
     return sweeper
   }
-  while (!signal.aborted) {
-    await pause().catch(() => {})
+  const close = async (): Promise<void> => {
+    for (const { store } of sweepers.values()) await store[Symbol.asyncDispose]()
+  }
+  // Not every call of a sweep looks at the signal; this cuts them off.
+  signal.addEventListener('abort', () => void close(), { once: true })
+  let [more, soon] = [true, false]
+  while (more && !signal.aborted) {
+    more = await pause(soon).catch(() => false)
+    soon = false
     for (const output of outputs()) {
       if (signal.aborted) break
       try {
@@ -58,6 +66,7 @@ export async function sweepOutputs({
         for (const outcome of await sweeper.sweep(signal)) {
           runs?.add(1, { status: outcome.status })
           if (outcome.status === 'running') queued?.add(outcome.added, {})
+          soon ||= outcome.status === 'running' && outcome.missing === 0
           report(outcome, log)
         }
       } catch (error) {
@@ -66,7 +75,7 @@ export async function sweepOutputs({
       }
     }
   }
-  for (const { store } of sweepers.values()) await store[Symbol.asyncDispose]()
+  await close()
 }
 
 function report(outcome: SweepOutcome, log: Logger): void {

@@ -5,24 +5,26 @@ import { type Plan, type Queue, type Store, shardOfKey, shardPrefix } from '@ree
 
 const BULK = 1_000
 
-/** One byte a shard: 1 where the store has it. A LIST of the run's data decides, nothing else does. */
-export async function shardsPresent(store: Store, plan: Plan): Promise<Uint8Array> {
-  const present = new Uint8Array(plan.shards)
-  for await (const { key } of store.list(shardPrefix(plan.run))) {
+/** The size of each shard, 0 where it is missing. A LIST of the run's data decides, nothing else does. */
+export async function shardsPresent(store: Store, plan: Plan): Promise<Uint32Array> {
+  const present = new Uint32Array(plan.shards)
+  for await (const { key, size } of store.list(shardPrefix(plan.run))) {
     const shard = shardOfKey(key, plan.run, plan.shards)
-    if (shard !== undefined) present[shard] = 1
+    // An empty object is damaged, not missing.
+    if (shard !== undefined) present[shard] = Math.max(1, size)
   }
   return present
 }
 
-export const countPresent = (present: Uint8Array): number => present.reduce((sum, bit) => sum + bit, 0)
+export const countPresent = (present: Uint32Array): number =>
+  present.reduce((count, size) => count + Math.min(1, size), 0)
 
 /** Adds a job for each shard that is not there; returns how many. */
 export async function enqueueMissing(
   queue: Queue,
   output: string,
   plan: Plan,
-  present: Uint8Array,
+  present: Uint32Array,
 ): Promise<number> {
   let jobs = []
   let added = 0

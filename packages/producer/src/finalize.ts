@@ -17,6 +17,7 @@ import {
   type Plan,
   putJson,
   putRows,
+  type ReadShardOptions,
   readManifest,
   readReceipt,
   type Store,
@@ -34,11 +35,22 @@ const RECEIPTS_AT_ONCE = 16
 /** Jobs run side by side, so many intervals are few stretches of time. */
 const MANY_INTERVALS = 8_192
 
+export interface FinalizeOptions {
+  /** The size of each shard, from a LIST: saves a request or two for each. */
+  readonly present?: Uint32Array | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
 /**
- * Writes the manifest of a run whose shards are all there, or returns the one that is.
+ * Writes the manifest of a run whose shards are all there, or returns the one that is. Takes three requests a shard where sizes
+ * are known.
  * @throws ReembedError UNBALANCED, MODEL_MISMATCH or DUPLICATE_ID; then nothing is written.
  */
-export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): Promise<Manifest> {
+export async function finalize(
+  store: Store,
+  plan: Plan,
+  { present, signal }: FinalizeOptions = {},
+): Promise<Manifest> {
   const existing = await readManifest(store, plan.run)
   if (existing) return existing
 
@@ -48,10 +60,11 @@ export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): 
   await using rejects = createSpool<LocatedReject>()
   await using shards = createSpool<ManifestShard>()
   let intervals: Interval[] = []
-  const receipts = mapConcurrent(plannedShards(store, plan), planned => receiptOf(store, planned), {
-    limit: RECEIPTS_AT_ONCE,
-    signal,
-  })
+  const receipts = mapConcurrent(
+    plannedShards(store, plan),
+    (planned, stop) => receiptOf(store, planned, { size: present?.[planned.shard], signal: stop }),
+    { limit: RECEIPTS_AT_ONCE, signal },
+  )
   for await (const { slice, key, receipt, size, sha256 } of receipts) {
     for (const reject of audit.add(slice, receipt, size)) await rejects.add(reject)
     const { rows, tokens, bodySha256 } = receipt
@@ -62,7 +75,7 @@ export async function finalize(store: Store, plan: Plan, signal?: AbortSignal): 
     if (intervals.length >= MANY_INTERVALS) intervals = mergedIntervals(intervals)
   }
   const { totals, rejectReasons } = audit.end()
-  await requireUniqueIds(store, plan, totals.rows, signal)
+  await requireUniqueIds(store, plan, totals.rows, { present, signal })
   const removed = await countRemoved(store, plan, totals.rows, signal)
 
   let segment = 0
@@ -110,7 +123,7 @@ function paidFor({ quote }: Plan, tokens: number | null, intervals: readonly Int
   }
 }
 
-async function receiptOf(store: Store, { slice, key }: PlannedShard) {
-  await requireThere(store, key)
-  return { slice, key, ...(await readReceipt(store, key)) }
+async function receiptOf(store: Store, { slice, key }: PlannedShard, options: ReadShardOptions) {
+  if (!options.size) await requireThere(store, key)
+  return { slice, key, ...(await readReceipt(store, key, options)) }
 }

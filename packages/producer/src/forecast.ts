@@ -135,7 +135,7 @@ async function unchangedShare(
   let [looked, found] = [0, 0]
   for (const slice of base ? slices : []) {
     const reader = await readDocuments({ source, output: store }, plan, slice, signal)
-    const hashes: Uint8Array[] = []
+    const hashes: string[] = []
     for await (const record of reader.records) {
       if (record.kind === 'document') hashes.push(contentHashOf(record.text))
       if (hashes.length === DOCUMENTS_LOOKED_AT) break

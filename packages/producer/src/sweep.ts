@@ -17,6 +17,7 @@ import { finalize } from './finalize.ts'
 import { type PublishOutcome, publish } from './publish.ts'
 
 export type SweepOutcome =
+  /** With nothing missing, another process is ending it. */
   | { readonly run: string; readonly status: 'running'; readonly missing: number; readonly added: number }
   | { readonly run: string; readonly status: 'finished'; readonly publish: PublishOutcome }
   /** Somebody has paused or cancelled it, or removes it. */
@@ -42,11 +43,15 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
     if (state !== 'running') return { run, status: state }
     const manifest = await readManifest(store, run)
     if (manifest) return { run, status: 'finished', publish: await publish(store, manifest, plan) }
+    if (await queue.isEnding(run)) return { run, status: 'running', missing: 0, added: 0 }
     const present = await shardsPresent(store, plan)
     const missing = plan.shards - countPresent(present)
     if (missing === 0) {
-      const made = await finalize(store, plan, signal)
-      return { run, status: 'finished', publish: await publish(store, made, plan) }
+      const published = await queue.endAlone({ output: store.url, run, shard: 0 }, async () =>
+        publish(store, await finalize(store, plan, { present, signal }), plan),
+      )
+      if (published) return { run, status: 'finished', publish: published }
+      return { run, status: 'running', missing, added: 0 }
     }
     // Adding again what the queue still holds is harmless but costs a round trip each: only when jobs are lacking. The
     // queue's counts are over all runs, and another run's jobs may hide that this one has none: so also when nothing

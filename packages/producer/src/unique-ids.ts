@@ -23,10 +23,16 @@ export async function requireUniqueIds(
   store: Store,
   plan: Plan,
   rows: number,
-  signal?: AbortSignal,
+  looking: LookOptions = {},
 ): Promise<void> {
-  const repeated = await repeatedHashes(shardIds(store, plan, signal), rows)
-  if (repeated.size > 0) await accuse(store, plan, repeated, signal)
+  const repeated = await repeatedHashes(shardIds(store, plan, looking), rows)
+  if (repeated.size > 0) await accuse(store, plan, repeated, looking)
+}
+
+export interface LookOptions {
+  /** The size of each shard, where known. */
+  readonly present?: Uint32Array | undefined
+  readonly signal?: AbortSignal | undefined
 }
 
 /** Some of the hashes that more than one of `rows` ids has; beyond memory, they go through files. */
@@ -52,9 +58,9 @@ export async function repeatedHashes(
   return repeated
 }
 
-async function accuse(store: Store, plan: Plan, repeated: Set<bigint>, signal?: AbortSignal): Promise<void> {
+async function accuse(store: Store, plan: Plan, repeated: Set<bigint>, looking: LookOptions): Promise<void> {
   const places = new Map<string, { readonly key: string; readonly row: number }[]>()
-  for await (const { ids, key } of shardIds(store, plan, signal)) {
+  for await (const { ids, key } of shardIds(store, plan, looking)) {
     for (const [row, id] of ids.entries()) {
       if (!repeated.has(hashOf(id))) continue
       const seen = places.get(id)
@@ -99,14 +105,15 @@ function objectOf({ source, rejects, rows }: Receipt, row: number): string {
   return names[part] ?? ''
 }
 
-async function* shardIds(store: Store, plan: Plan, signal?: AbortSignal) {
-  function* keys(): Generator<string, void, undefined> {
-    for (let shard = 0; shard < plan.shards; shard += 1) yield shardKey(plan.run, shard, plan.shards)
+async function* shardIds(store: Store, plan: Plan, { present, signal }: LookOptions) {
+  function* shards(): Generator<number, void, undefined> {
+    for (let shard = 0; shard < plan.shards; shard += 1) yield shard
   }
-  yield* mapConcurrent(keys(), async key => ({ key, ids: await readIds(store, key) }), {
-    limit: SHARDS_AT_ONCE,
-    signal,
-  })
+  async function idsOf(shard: number, stop: AbortSignal) {
+    const key = shardKey(plan.run, shard, plan.shards)
+    return { key, ids: await readIds(store, key, { size: present?.[shard], signal: stop }) }
+  }
+  yield* mapConcurrent(shards(), idsOf, { limit: SHARDS_AT_ONCE, signal })
 }
 
 export const hashOf = (id: string): bigint => createHash('sha256').update(id).digest().readBigUInt64LE(0)

@@ -79,7 +79,7 @@ export async function verify(store: Store, run: string, signal?: AbortSignal): P
     if (listed) requireListed(store, run, rowOf(key, size, receipt), (await listed.next()).value || undefined)
   }
   const { totals, rejectReasons } = audit.end()
-  await requireUniqueIds(store, plan, totals.rows, signal)
+  await requireUniqueIds(store, plan, totals.rows, { signal })
   if (manifest) {
     requireSame(manifest, totals, [files.digest('hex'), bodies.digest('hex')], store)
     await requireChain(store, manifest)

@@ -54,6 +54,8 @@ function heldJobs() {
     async counts() {
       return { waiting: jobs.size, active: 0, delayed: 0, failed: 0 }
     },
+    isEnding: async () => false,
+    endAlone: (_: Job, end: () => Promise<unknown>) => end(),
   } as Partial<Queue> as Queue
   return {
     queue,

@@ -27,7 +27,7 @@ vi.mock('node:fs/promises', async importOriginal => {
     async open(path: string, flags: string | number) {
       if (fault?.call === 'open' && flags === 'wx') fail()
       const file = await fs.open(path, flags)
-      if (fault?.call === 'write') file.writeFile = async () => fail()
+      if (fault?.call === 'write') file.write = async () => fail()
       if (fault?.call === 'sync') file.sync = async () => fail()
       return file
     },

@@ -16,6 +16,7 @@ import {
   parseAddresses,
   type ReplicaEvent,
 } from './endpoint/index.ts'
+import { firstLimit } from './limiter/first.ts'
 import { createLimiter, type Probe } from './limiter.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import type { OpenRun } from './runs.ts'
@@ -62,7 +63,7 @@ export function createEmbedder(
   { open, onReplica, clock = systemClock, random = Math.random, metrics, ...fleet }: EmbedderParts = {},
 ): Embedder {
   const addresses = parseAddresses(url, options)
-  let permits = (): number => UNKNOWN_PERMITS * UNSEEN_REPLICAS
+  let used: Endpoint | undefined
   const observed = (opened: Endpoint): Endpoint => tracedEndpoint(metrics?.observed(opened) ?? opened)
   const connections = addresses.areReplicas
     ? connectToReplicas(addresses, { options, observed, onReplica, clock, random })
@@ -71,7 +72,7 @@ export function createEmbedder(
   const blocked = new Map<string, { readonly error: ReembedError; readonly untilMs: number }>()
   const memory = createVectorMemory()
   let trouble = ''
-  const limiter = createLimiter({ ...fleet, max: () => PERMIT_SHARE * permits(), clock, random })
+  const limiter = createLimiter({ ...fleet, max: mostInputs, initial: firstInputs, clock, random })
   metrics?.watchLimiters(() => limiter)
   metrics?.watchReplicas(() => connections.replicas)
 
@@ -90,7 +91,7 @@ export function createEmbedder(
       try {
         use = await useWhenThere(run, name, signal)
         const { endpoint, reference } = use
-        permits = () => endpoint.info.maxConcurrentRequests * (endpoint.replicas?.length ?? UNSEEN_REPLICAS)
+        used = endpoint
         blocked.delete(name)
         for await (const window of embed(records, {
           endpoint: metered(endpoint),
@@ -122,6 +123,19 @@ export function createEmbedder(
       await limiter[Symbol.asyncDispose]()
       await connections[Symbol.asyncDispose]()
     },
+  }
+
+  /** Inputs that a replica may be sent at once. */
+  function permits(): number {
+    return PERMIT_SHARE * (used?.info.maxConcurrentRequests ?? UNKNOWN_PERMITS)
+  }
+
+  function mostInputs(): number {
+    return permits() * (used?.replicas?.length ?? UNSEEN_REPLICAS)
+  }
+
+  function firstInputs(): number {
+    return Math.min(firstLimit(used?.info), permits()) * (used?.replicas?.length ?? 1)
   }
 
   /** Not before the endpoint is there: a fleet that starts must not knock all at once. */

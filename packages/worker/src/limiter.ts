@@ -55,7 +55,8 @@ export interface LimiterOptions {
   readonly min?: number
   /** Inputs that the endpoint takes at once; may change as replicas come and go. */
   readonly max: number | (() => number)
-  readonly initial?: number
+  /** What to begin with, before anything is known of load; asked for again until it is. */
+  readonly initial?: number | (() => number)
   /** Shared with the other workers. Alone if not given. */
   readonly board?: Board | undefined
   /** Name on the board, different for each worker. */
@@ -94,12 +95,14 @@ export function createLimiter({
   random = Math.random,
 }: LimiterOptions): Limiter {
   const most = (): number => Math.max(min, typeof max === 'number' ? max : max())
+  const first = (): number => Math.max(min, typeof initial === 'number' ? initial : initial())
   const met = (): string => waking.met
   const together = takeSeat({
     board: board ?? createBoard(clock),
-    start: initialState(Math.min(most(), Math.max(min, initial)), probe !== undefined),
+    start: initialState(null, probe !== undefined),
     min,
     most,
+    first,
     met,
   })
   let seat = together
@@ -132,7 +135,7 @@ export function createLimiter({
   function pump(): void {
     for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
       const limit = share() - lost
-      const inputs = partOf(next.inputs, next.whole, { limit, inFlight, replyMs: tally.replyMs })
+      const inputs = partOf(next.inputs, next.whole, { limit, inFlight, serverMs: tally.serverMs })
       if (inputs === 0) {
         // Used as far as it goes, even where the next request does not quite fit.
         peak = Math.max(peak, limit)
@@ -217,6 +220,7 @@ export function createLimiter({
       start: initialState(limit, together.state.away),
       min,
       most: () => limit,
+      first: () => limit,
       met,
     })
 
@@ -246,7 +250,7 @@ export function createLimiter({
       if (state.away) {
         return `${waking.met || view.away || NO_ANSWER}, ${Math.round(view.awayMs / 1000)} s${silent}`
       }
-      const limit = Math.floor(Math.min(state.limit, seat === together ? most() : state.limit))
+      const limit = Math.floor(Math.min(state.limit ?? first(), most()))
       const fleet = view.workers > 1 ? `, shared by ${view.workers} workers` : ''
       return `ok, limit ${limit}${fleet}${silent}`
     },

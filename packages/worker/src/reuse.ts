@@ -6,6 +6,7 @@
 //   rows      | a       | b | c       |            e | f       |
 
 import {
+  bytesOfHashes,
   type CarriedValue,
   contentHashOf,
   type Document,
@@ -47,7 +48,7 @@ export interface RowsOptions {
 
 interface Entry {
   readonly document: Document
-  readonly hash: Uint8Array
+  readonly hash: string
   /** Undefined for what the embedder was given. */
   readonly vector: Float32Array | undefined
 }
@@ -92,7 +93,7 @@ export async function* rowsOf(
     if (vectors !== made) paid.release()
     return {
       ids: documents.map(({ id }) => id),
-      hashes: Buffer.concat(entries.map(({ hash }) => hash)),
+      hashes: bytesOfHashes(entries.map(({ hash }) => hash)),
       vectors,
       extra: extraValues(documents, layout),
       rejects: [...gathered, ...paid.rejects],

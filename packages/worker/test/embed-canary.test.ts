@@ -11,6 +11,7 @@ import {
   openaiReply,
   type Script,
   type ScriptedEndpoint,
+  sendError,
   sendJson,
   startScriptedEndpoint,
   vectorOf,
@@ -71,7 +72,7 @@ async function rows(count: number, reference: ModelReference): Promise<Map<strin
 /** Answers as the same model after a fine-tune would: under the same name, with vectors that differ by `shift`. */
 const otherWeights =
   (shift: number, when: (call: number) => boolean): Script =>
-  ({ texts, number }, response) => {
+  ({ route, texts, number }, response) => {
     if (!when(number)) return false
     const vectors = texts.map(text => {
       const vector = vectorOf(text)
@@ -79,7 +80,11 @@ const otherWeights =
       const norm = Math.hypot(...vector)
       return vector.map(value => value / norm)
     })
-    return sendJson(response, 200, openaiReply(vectors, NAME))
+    return sendJson(
+      response,
+      200,
+      route === '/embed' ? vectors.map(vector => [...vector]) : openaiReply(vectors, server.model),
+    )
   }
 
 describe('a canary rides in every request', () => {
@@ -146,6 +151,67 @@ describe('a canary rides in every request', () => {
     server.script(() => false)
     await rows(10, reference)
     expect(server.calls.map(({ texts }) => texts.length)).toEqual([10])
+  })
+
+  test('by /embed as well, once the server has to be told to cut: its replies name no model', async () => {
+    const reference = await start({ served_model_name: 'test/model@r1' })
+    const restarted =
+      (other: Script): Script =>
+      (call, response) =>
+        call.route === '/embed'
+          ? other(call, response)
+          : sendError(response, 413, 'Validation', '`inputs` must have less than 512 tokens. Given: 600')
+    server.script(restarted(() => false))
+    expect((await rows(40, reference)).size).toBe(40)
+    expect(endpoint.route).toBe('/embed')
+    const vouched = server.calls.filter(
+      ({ route, texts }) => route === '/embed' && reference.texts.includes(texts.at(-1) ?? ''),
+    )
+    expect(new Set(vouched.flatMap(({ texts }) => texts.slice(0, -1)))).toEqual(
+      new Set(documents(40).map(({ text }) => text)),
+    )
+    server.script(restarted(otherWeights(0.05, () => true)))
+    await expect(rows(10, reference)).rejects.toMatchObject({ code: 'MODEL_MISMATCH', retry: 'later' })
+  })
+
+  describe('also when a text that came back as NaN is tried by /embed at last', () => {
+    /** Where the name vouches, no other request has a canary. */
+    const named = (): Promise<ModelReference> => start({ served_model_name: 'test/model@r1' })
+    const ill = 'document number 3'
+    /** NaN for one text by /v1/embeddings; by /embed as `other` says. */
+    const broken =
+      (other: Script): Script =>
+      (call, response) => {
+        if (call.route === '/embed') return other(call, response)
+        const vectors = call.texts.map(text =>
+          text === ill ? vectorOf(text).fill(Number.NaN) : vectorOf(text),
+        )
+        return sendJson(response, 200, openaiReply(vectors))
+      }
+
+    test('its vector is taken from a reply whose canary is right', async () => {
+      const reference = await named()
+      server.script(broken(() => false))
+      const found = await rows(10, reference)
+      expect(found.size).toBe(10)
+      const [last, ...others] = server.calls.map(({ route, texts }) => ({ route, texts })).reverse()
+      expect(last?.route).toBe('/embed')
+      expect(last?.texts[0]).toBe(ill)
+      expect(reference.texts).toContain(last?.texts[1])
+      expect(others.map(({ route, texts }) => [route, texts.length])).toEqual([
+        ['/v1/embeddings', 1],
+        ['/v1/embeddings', 10],
+      ])
+    })
+
+    test('and refused from one whose canary is wrong', async () => {
+      const reference = await named()
+      server.script(broken(otherWeights(0.05, () => true)))
+      await expect(rows(10, reference)).rejects.toMatchObject({
+        code: 'MODEL_MISMATCH',
+        message: expect.stringContaining('other weights than those of test/model@r1'),
+      })
+    })
   })
 
   test('not where the server takes one text at a time', async () => {

@@ -13,6 +13,7 @@ const INFO: EndpointInfo = {
   maxConcurrentRequests: 512,
   maxInputLength: 512,
   maxBatchTokens: 16_384,
+  maxBatchRequests: null,
   autoTruncate: true,
   version: null,
   payloadLimit: 2_000_000,

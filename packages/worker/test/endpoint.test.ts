@@ -58,6 +58,7 @@ describe('openEndpoint', () => {
       maxConcurrentRequests: 512,
       maxInputLength: 512,
       maxBatchTokens: 16384,
+      maxBatchRequests: null,
       autoTruncate: true,
       version: '1.9.3',
       payloadLimit: 2_000_000,

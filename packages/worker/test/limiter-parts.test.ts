@@ -1,6 +1,10 @@
 import { describe, expect, test } from 'vitest'
+import type { EndpointInfo } from '../src/endpoint/index.ts'
 import { createDeadline } from '../src/limiter/deadline.ts'
+import { firstLimit } from '../src/limiter/first.ts'
+import { partOf } from '../src/limiter/part.ts'
 import { createRetryBudget } from '../src/limiter/retry-budget.ts'
+import { createTally } from '../src/limiter/tally.ts'
 import { createClock } from './parts/simulated-clock.ts'
 
 describe('the deadline of a request', () => {
@@ -16,6 +20,40 @@ describe('the deadline of a request', () => {
     expect(deadline.ms).toBe(3_000_000)
     for (let i = 0; i < 200; i++) deadline.learn(i < 195 ? 10_000 : 500_000)
     expect(deadline.ms).toBe(60_000)
+  })
+})
+
+describe('the part of a request that may go now', () => {
+  /** Of 32 inputs that wait, with a share of 256 and the time of each of ten replies. */
+  const partAfter = (queueMs: number | null, inferenceMs: number | null, totalMs: number): number => {
+    const tally = createTally()
+    for (let i = 0; i < 10; i++) tally.answered(32, { queueMs, inferenceMs, totalMs })
+    return partOf(32, false, { limit: 256, inFlight: 0, serverMs: tally.serverMs })
+  }
+
+  test('is all of it where the server is quick, however late this worker is to read its replies', () => {
+    expect(partAfter(1, 2, 4)).toBe(32)
+    expect(partAfter(1, 2, 500)).toBe(32)
+    expect(partAfter(null, null, 4)).toBe(32)
+  })
+  test('is small where the server is slow, so that many requests reach many replicas', () => {
+    expect(partAfter(80, 20, 104)).toBe(8)
+    expect(partAfter(null, null, 104)).toBe(8)
+  })
+})
+
+describe('the limit to begin with', () => {
+  const INFO = { maxBatchTokens: 16_384, maxBatchRequests: null, maxInputLength: 512 } as EndpointInfo
+  test.each<[string, Partial<EndpointInfo>, number]>([
+    ['is 64 with TEI’s defaults: a batch of full texts computed, one waiting', {}, 64],
+    ['follows the tokens that the server computes at once', { maxBatchTokens: 65_536 }, 256],
+    ['does not take a long context for long documents', { maxInputLength: 8_192 }, 64],
+    ['takes short inputs for short', { maxInputLength: 128 }, 256],
+    ['follows the inputs that the server computes at once', { maxBatchRequests: 4 }, 8],
+    ['is two where one text fills a batch', { maxBatchTokens: 300 }, 2],
+    ['is TEI’s where the server states nothing', { maxBatchTokens: null, maxInputLength: null }, 64],
+  ])('%s', (_, info, inputs) => {
+    expect(firstLimit({ ...INFO, ...info })).toBe(inputs)
   })
 })
 

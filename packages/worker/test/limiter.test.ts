@@ -12,7 +12,7 @@ import {
 import { createLimiter } from '../src/limiter.ts'
 import { seeded } from './parts/simulated-clock.ts'
 
-const BOUNDS: Bounds = { min: 1, max: 400 }
+const BOUNDS: Bounds = { min: 1, max: 400, start: 64 }
 const quiet: Window = {
   ms: 500,
   replies: 10,
@@ -24,6 +24,7 @@ const quiet: Window = {
   peak: 100,
 }
 const at = (limit: number): LimitState => initialState(limit)
+const limitOf = ({ limit }: LimitState): number => limit ?? Number.NaN
 /** Windows whose replies waited `queueMs` each, model time 20 ms: the target is 250 ms. */
 const waited = (queueMs: number, peak = 100): Window => ({ ...quiet, queueMs: 10 * queueMs, peak })
 
@@ -59,7 +60,7 @@ describe('step', () => {
     let state = step(at(200), { ...quiet, replies: 80, refusals: 20, peak: 200 }, BOUNDS)
     const limits = [state.limit]
     for (let i = 0; i < 25; i++) {
-      state = step(state, { ...waited(0), peak: state.limit, inputs: 320 + 40 * i }, BOUNDS)
+      state = step(state, { ...waited(0), peak: limitOf(state), inputs: 320 + 40 * i }, BOUNDS)
       limits.push(state.limit)
     }
     expect(limits.slice(0, 20)).toEqual(Array(20).fill(140))
@@ -92,15 +93,31 @@ describe('step', () => {
     let state = at(100)
     const limits: number[] = []
     for (let i = 0; i < 8; i++) {
-      state = step(state, { ...waited(0), peak: state.limit }, { min: 1, max: 10_000 })
-      limits.push(Math.round(state.limit))
+      state = step(state, { ...waited(20), peak: limitOf(state) }, { ...BOUNDS, max: 10_000 })
+      limits.push(Math.round(limitOf(state)))
     }
     expect(limits).toEqual([150, 225, 338, 184, 184, 184, 184, 184])
+  })
+  test('growth that brings nothing while nothing queues is kept: the one who sends is slow, not the server', () => {
+    let state = at(100)
+    const limits: number[] = []
+    for (let i = 0; i < 8; i++) {
+      state = step(state, { ...waited(19), peak: limitOf(state) }, { ...BOUNDS, max: 10_000 })
+      limits.push(Math.round(limitOf(state)))
+    }
+    expect(limits).toEqual([150, 225, 338, 338, 338, 338, 338, 338])
+  })
+  test('begins where the worker that steps says, and not before texts were answered', () => {
+    const unknown = initialState(null, true)
+    const found = step(unknown, { ...quiet, replies: 1, inputs: 0 }, { ...BOUNDS, start: 7 })
+    expect(found).toEqual(initialState(null))
+    expect(step(found, waited(0, 256), { ...BOUNDS, start: 256 }).limit).toBe(384)
+    expect(step(unknown, { ...quiet, replies: 0, absences: 9 }, BOUNDS)).toEqual(unknown)
   })
   test('growth that brings throughput goes on', () => {
     let state = at(10)
     for (let i = 0; i < 8; i++) {
-      state = step(state, { ...waited(0), peak: state.limit, inputs: state.limit }, BOUNDS)
+      state = step(state, { ...waited(0), peak: limitOf(state), inputs: limitOf(state) }, BOUNDS)
     }
     expect(state.limit).toBeGreaterThan(200)
   })
@@ -123,11 +140,12 @@ describe('step', () => {
           inputs: replies * 32,
           queueMs: replies * random() ** 4 * 5_000,
           inferenceMs: replies * random() * 500,
-          peak: random() * state.limit * 1.2,
+          peak: random() * limitOf(state) * 1.2,
         },
         BOUNDS,
       )
-      if (!(state.limit >= BOUNDS.min && state.limit <= BOUNDS.max)) throw new Error(`limit ${state.limit}`)
+      const limit = limitOf(state)
+      if (!(limit >= BOUNDS.min && limit <= BOUNDS.max)) throw new Error(`limit ${limit}`)
       if (i % 100 === 0) expect(parseState(JSON.parse(JSON.stringify(state)))).toEqual(state)
     }
   })
@@ -190,6 +208,17 @@ describe('createLimiter', () => {
     const limiter = createLimiter({ max: 300, initial: 300 })
     for (let i = 0; i < 9; i++) expect((await limiter.acquire(32)).inputs).toBe(32)
     expect(await settled(limiter.acquire(32))).toBe(false)
+  })
+
+  test('begins with what is known of the endpoint by then', async () => {
+    let initial = 10
+    await using limiter = createLimiter({ max: 1_000, initial: () => initial })
+    await limiter.acquire(10)
+    const next = limiter.acquire(32)
+    expect(await settled(next)).toBe(false)
+    initial = 256
+    ;(await limiter.acquire(1)).ignore()
+    expect((await next).inputs).toBe(32)
   })
 
   test('what was refused is not replaced by others at once', async () => {

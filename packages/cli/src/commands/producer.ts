@@ -30,6 +30,8 @@ import { describeLook } from './schedule.ts'
 /** How long a tick that another producer took and lost can go unseen, and how late a due one is at most. */
 const LOOK_MS = 30_000
 const SWEEP_MS = 30_000
+/** While another process ends a run: it may be gone before it is through. */
+const SOON_MS = 6_000
 
 /** `reembed producer`: looks at its schedules, takes hooks and sweeps, until SIGTERM. Two of them do no harm. */
 export async function producer(
@@ -78,7 +80,7 @@ export async function producer(
       log,
       metrics: open?.registry,
       signal,
-      pause: () => wait(SWEEP_MS * (0.5 + Math.random()), undefined, { signal }),
+      pause: soon => wait((soon ? SOON_MS : SWEEP_MS) * (0.5 + Math.random()), true, { signal }),
     }),
   ])
 }

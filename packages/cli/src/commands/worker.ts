@@ -15,7 +15,11 @@ interface Flags extends EndpointFlags, MetricsFlags, RedisFlags, WorkerFlags, S3
 }
 
 const SWEEP_MS = 30_000
+/** While another process ends a run: it may be gone before it is through. */
+const SOON_MS = 6_000
 const GIVE_UP_MS = 10_000
+/** For a sweep that is cut off to say so. */
+const LEAVE_MS = 1_000
 /** Several workers run idle at the same moment; one sweep of one of them is enough. */
 const IDLE_SWEEP_MS = 500
 
@@ -52,23 +56,41 @@ export async function worker(flags: Flags): Promise<void> {
   stack.adopt(running, () => running.drain(1000 * flags.drainSeconds))
   await metrics?.serve(() => running.unready)
 
+  const drained = Promise.withResolvers<void>()
+  const late = new AbortController()
   const sweeps = sweepOutputs({
     outputs: () => new Set([...outputs, ...running.seenOutputs]),
     open: output => openStore(output, { create: true, s3: s3OptionsOf(flags) }),
     queue,
     log,
     metrics: metrics?.registry,
-    signal,
-    async pause() {
-      const soon = idle.promise.then(() =>
+    signal: late.signal,
+    async pause(soon) {
+      const idled = idle.promise.then(() =>
         wait(IDLE_SWEEP_MS * (1 + 3 * Math.random()), undefined, { signal }),
       )
-      await Promise.race([wait(SWEEP_MS * (0.5 + Math.random()), undefined, { signal }), soon])
+      const due = wait((soon ? SOON_MS : SWEEP_MS) * (0.5 + Math.random()), undefined, { signal })
+      await Promise.race([due, idled]).catch(() => drained.promise)
       idle = Promise.withResolvers()
+      if (!signal.aborted) return true
+      await drained.promise
+      // Whoever takes what is left on the queue looks again. Where nothing is left nobody may come: one last look.
+      const { waiting, active, delayed } = await queue.counts()
+      if (waiting + active + delayed > 0) late.abort()
+      return false
     },
   })
   if (!signal.aborted) await Promise.race([once(signal, 'abort'), stuck.promise])
-  await sweeps
+
+  // A sweep has the time that jobs under way have: it may be ending a run.
+  const graceMs = 1000 * flags.drainSeconds
+  const over = once(AbortSignal.timeout(graceMs), 'abort').then(() => {
+    late.abort()
+    return wait(LEAVE_MS, undefined, { ref: false })
+  })
+  await running.drain(graceMs)
+  drained.resolve()
+  await Promise.race([sweeps, over])
 }
 
 /** To close a dead connection may take for ever: what started this process starts a new one. */

@@ -2,6 +2,7 @@
 // harmless here: a job is a pointer, its first step is to look whether its shard is there, and the sweep adds what
 // is missing again.
 
+import { setTimeout as wait } from 'node:timers/promises'
 import type { DefaultJobOptions } from 'bullmq'
 import { messageOf, ReembedError } from '../errors.ts'
 import { jobId, QUEUE, REDIS_PREFIX } from '../names.ts'
@@ -9,6 +10,7 @@ import type { Job } from './job.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
 import { type ConnectOptions, connectRedis, inspectRedis, requireNoEviction } from './redis.ts'
 import { tracedAdd } from './trace.ts'
+import { openTurns } from './turn.ts'
 
 export interface QueueCounts {
   readonly waiting: number
@@ -33,10 +35,20 @@ export interface Queue extends AsyncDisposable {
   forgetFailures(run: string): Promise<number>
   progress(run: string): Promise<RunProgress>
   workers(): Promise<WorkerState[]>
+  /** Whether another process is ending this run, as far as Redis knows. */
+  isEnding(run: string): Promise<boolean>
+  /**
+   * Ends the run of `job`, unless another process is at it: then undefined. Meanwhile the job lies on the queue, delayed, so that
+   * whoever counts jobs keeps a worker; the one that takes it finds its shard made, and looks at the run again.
+   */
+  endAlone<T>(job: Job, end: () => Promise<T>): Promise<T | undefined>
 }
 
 const BULK = 1_000
 const DAY_S = 24 * 3600
+/** Longer than ending most runs takes. */
+const LOOK_AGAIN_MS = 30_000
+const ANSWER_MS = 5_000
 
 const jobOptions: DefaultJobOptions = {
   attempts: 5,
@@ -63,6 +75,7 @@ export async function openQueue(redisUrl: string, options: ConnectOptions = {}):
     streams: { events: { maxLen: 1_000 } },
   })
   queue.on('error', () => {})
+  const turns = openTurns(redisUrl)
 
   const failedOf = async (run: string) =>
     (await queue.getJobs(['failed'], 0, 10_000)).filter(job => job?.data?.run === run)
@@ -112,7 +125,20 @@ export async function openQueue(redisUrl: string, options: ConnectOptions = {}):
     },
     progress: run => readProgress(redis, run),
     workers: () => readWorkers(redis, Date.now()),
+    isEnding: run => turns.isTaken(run),
+    async endAlone(job, end) {
+      const id = jobId(job.run, job.shard)
+      await using turn = await turns.take(job.run, () => {
+        queue.add(QUEUE, job, { jobId: id, delay: LOOK_AGAIN_MS }).catch(() => {})
+      })
+      if (turn === undefined) return undefined
+      const ended = await end()
+      const removed = queue.remove(id).catch(() => {})
+      await Promise.race([removed, wait(ANSWER_MS, undefined, { ref: false })])
+      return ended
+    },
     async [Symbol.asyncDispose]() {
+      await turns[Symbol.asyncDispose]()
       await queue.close()
       redis.disconnect()
     },

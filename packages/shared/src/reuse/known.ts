@@ -9,10 +9,10 @@ import { readBody, readHashes, readSpan } from '../shard/read.ts'
 import type { Store } from '../store/store.ts'
 
 export interface Known {
-  /** The vector of each text (16 bytes of its SHA-256 each), where there is one. */
-  find(hashes: readonly Uint8Array[], signal?: AbortSignal): Promise<(Float32Array | undefined)[]>
+  /** The vector of each text, given by its content hash, where there is one. */
+  find(hashes: readonly string[], signal?: AbortSignal): Promise<(Float32Array | undefined)[]>
   /** How many of the texts have one; reads no vectors. */
-  has(hashes: readonly Uint8Array[], signal?: AbortSignal): Promise<number>
+  has(hashes: readonly string[], signal?: AbortSignal): Promise<number>
 }
 
 export interface KnownShard {
@@ -44,9 +44,10 @@ export function createKnown(store: Store, { dimensions, shards }: KnownOptions):
     for await (const shard of shards(signal)) {
       const hashes = await unlessCorrupt(readHashes(store, shard.key, shard.footer, signal))
       if (hashes === undefined) continue
+      const bytes = Buffer.from(hashes.buffer, hashes.byteOffset, hashes.byteLength)
       for (let row = 0; row * HASH_BYTES < hashes.length; row += 1) {
-        const name = nameOf(hashes.subarray(row * HASH_BYTES, (row + 1) * HASH_BYTES))
-        if (!places.has(name)) places.set(name, { shard, row })
+        const hash = bytes.toString('latin1', row * HASH_BYTES, (row + 1) * HASH_BYTES)
+        if (!places.has(hash)) places.set(hash, { shard, row })
       }
     }
     return places
@@ -107,13 +108,13 @@ export function createKnown(store: Store, { dimensions, shards }: KnownOptions):
   return {
     async has(hashes, signal) {
       const places = await lookUp(signal)
-      return hashes.filter(hash => places.has(nameOf(hash))).length
+      return hashes.filter(hash => places.has(hash)).length
     },
     async find(hashes, signal) {
       const places = await lookUp(signal)
       const wanted = new Map<KnownShard, { row: number; at: number }[]>()
       for (const [at, hash] of hashes.entries()) {
-        const place = places.get(nameOf(hash))
+        const place = places.get(hash)
         if (place === undefined) continue
         const rows = wanted.get(place.shard) ?? []
         rows.push({ row: place.row, at })
@@ -136,7 +137,3 @@ export function createKnown(store: Store, { dimensions, shards }: KnownOptions):
     },
   }
 }
-
-/** As a key of a Map: one byte a character. */
-const nameOf = (hash: Uint8Array): string =>
-  Buffer.from(hash.buffer, hash.byteOffset, hash.byteLength).toString('latin1')

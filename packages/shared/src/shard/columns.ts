@@ -8,9 +8,14 @@ import type { FlatColumn, ParquetColumn } from '../parquet/columns.ts'
 /** Bytes of a content hash. */
 export const HASH_BYTES = 16
 
-/** First 16 bytes of the SHA-256 of a text: what tells an edited document from an unchanged one. */
-export const contentHashOf = (text: string): Uint8Array =>
-  hash('sha256', text, 'buffer').subarray(0, HASH_BYTES)
+/**
+ * First 16 bytes of the SHA-256 of a text: what tells an edited document from an unchanged one. A character for each
+ * byte: a string is a key of a Map as it is, and an array of bytes for each document is garbage that is dear to collect.
+ */
+export const contentHashOf = (text: string): string => hash('sha256', text, 'binary').slice(0, HASH_BYTES)
+
+/** Content hashes as the column has them. */
+export const bytesOfHashes = (hashes: readonly string[]): Uint8Array => Buffer.from(hashes.join(''), 'latin1')
 
 /** How the values of a vector are stored. */
 export type Dtype = 'float32' | 'float16'

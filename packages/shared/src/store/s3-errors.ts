@@ -73,7 +73,8 @@ function replyError(error: Error, status: number, call: S3Call): ReembedError {
       retry: $metadata?.clockSkewCorrected ? 'later' : 'no',
     })
   }
-  if (PASSING.has(name) || status === 409 || status === 429 || (status >= 500 && status !== 501)) {
+  // 408: a proxy, or a store other than AWS, got tired of waiting for the rest of the request.
+  if (PASSING.has(name) || [408, 409, 429].includes(status) || (status >= 500 && status !== 501)) {
     return later(`${place} answered ${doing} with ${answer}`)
   }
   if (REFUSED_CREDENTIALS.has(name)) {

@@ -215,7 +215,10 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
           const found = await look(key, undefined, signal)
           return found && (found.Metadata?.[DIGEST] === digest ? 'ours' : 'others')
         },
-        mayBeDone: error => (statusOf(error) ?? 500) >= 500,
+        mayBeDone(error) {
+          const status = statusOf(error) ?? 500
+          return status >= 500 || status === 408
+        },
       })
       return trying(callOf('s3:PutObject', key), signal, put)
     },

@@ -21,6 +21,8 @@ export interface EndpointInfo {
   readonly maxInputLength: number | null
   /** Tokens that the server computes at once; null where the endpoint does not say. */
   readonly maxBatchTokens: number | null
+  /** Inputs that the server computes at once; null where only tokens limit it, or the endpoint does not say. */
+  readonly maxBatchRequests: number | null
   /** Whether the server cuts over-long inputs when the request does not say. */
   readonly autoTruncate: boolean
   readonly version: string | null
@@ -61,6 +63,7 @@ export function parseInfo(body: string): StatedInfo | string {
     maxConcurrentRequests: count(info.max_concurrent_requests) ?? 512,
     maxInputLength: count(info.max_input_length),
     maxBatchTokens: count(info.max_batch_tokens),
+    maxBatchRequests: count(info.max_batch_requests),
     // Not stated before it existed, and false then.
     autoTruncate: info.auto_truncate === true,
     version: text(info.version),
@@ -79,6 +82,7 @@ export function openaiInfo(model: string): StatedInfo {
     maxConcurrentRequests: 512,
     maxInputLength: null,
     maxBatchTokens: null,
+    maxBatchRequests: null,
     autoTruncate: false,
     version: null,
     payloadLimit: PAYLOAD_LIMIT_BYTES,

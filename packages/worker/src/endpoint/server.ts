@@ -53,7 +53,7 @@ export function post<T>(
         }
       },
     )
-  return attempt(exchange, texts.length > 1 ? Buffer.byteLength(body) : 0)
+  return attempt(exchange, () => (texts.length > 1 ? Buffer.byteLength(body) : 0))
 }
 
 export const decode = (route: Route, { body }: Reply, target: Target): ReplyFacts => {
@@ -67,13 +67,16 @@ export const decode = (route: Route, { body }: Reply, target: Target): ReplyFact
  * before it has read it, so a connection that ends under a large body counts as that refusal; `bodyBytes` is of a body
  * that can be split.
  */
-export async function attempt<T>(exchange: () => Promise<T>, bodyBytes = 0): Promise<T | Failure> {
+export async function attempt<T>(
+  exchange: () => Promise<T>,
+  bodyBytes: () => number = () => 0,
+): Promise<T | Failure> {
   try {
     return await exchange()
   } catch (error) {
     if (!(error instanceof WireError)) throw error
     const failure = classifyError(error.cause, error.answered)
-    const refused = failure.kind === 'reset' && !error.answered && bodyBytes > LARGE_BODY_BYTES
+    const refused = failure.kind === 'reset' && !error.answered && bodyBytes() > LARGE_BODY_BYTES
     return refused ? { ...failure, kind: 'too_large' } : failure
   }
 }

@@ -11,18 +11,18 @@ export interface Room {
   /** Inputs that may be in flight, and that are. */
   readonly limit: number
   readonly inFlight: number
-  /** What replies of late took. */
-  readonly replyMs: number
+  /** What replies of late took at the server. */
+  readonly serverMs: number
 }
 
 /**
  * How many of `asked` inputs may go now; 0 to wait. A share goes out as many requests rather than few: behind a
  * balancer that knows nothing, N requests keep M replicas busy for about N / (N + M - 1) of the time. Small requests
- * cost CPU here, though, which matters where replies are many.
+ * cost CPU here, though, which matters where replies are many: not those that are late because this worker is busy.
  * @param whole not in part, unless the whole share is smaller: something is paid per request
  */
-export function partOf(asked: number, whole: boolean, { limit, inFlight, replyMs }: Room): number {
-  const requests = !whole && limit < QUICK_PER_MS * replyMs ? MANY : 1
+export function partOf(asked: number, whole: boolean, { limit, inFlight, serverMs }: Room): number {
+  const requests = !whole && limit < QUICK_PER_MS * serverMs ? MANY : 1
   const wanted = Math.min(asked, Math.max(CRUMB, Math.floor(limit / requests)))
   const room = limit - inFlight
   if (wanted <= room) return wanted

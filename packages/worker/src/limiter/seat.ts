@@ -19,13 +19,15 @@ export interface SeatOptions {
   readonly min: number
   /** Never more than this, whatever the state says. */
   readonly most: () => number
+  /** What to begin with. */
+  readonly first: () => number
   /** Why the endpoint answers nobody, as far as this worker knows; '' if it does not. */
   readonly met: () => string
 }
 
 export const NO_ANSWER = 'not looked at yet'
 
-export function takeSeat({ board, start, min, most, met }: SeatOptions): Seat {
+export function takeSeat({ board, start, min, most, first, met }: SeatOptions): Seat {
   let state = start
   let view: View | undefined
 
@@ -43,7 +45,7 @@ export function takeSeat({ board, start, min, most, met }: SeatOptions): Seat {
     },
     get share() {
       if (view === undefined) return 0
-      const limit = Math.floor(Math.min(state.limit, most()))
+      const limit = Math.floor(Math.min(state.limit ?? first(), most()))
       const workers = Math.max(1, view.workers)
       const lucky = (view.place + view.turn) % workers < limit % workers
       return Math.floor(limit / workers) + (lucky ? 1 : 0)
@@ -51,7 +53,7 @@ export function takeSeat({ board, start, min, most, met }: SeatOptions): Seat {
     async meet(report) {
       const heard = await board.report({ ...report, known: settlement(state) })
       const before = parseState(heard.state) ?? state
-      const after = heard.step ? step(before, heard.step, { min, max: most() }) : before
+      const after = heard.step ? step(before, heard.step, { min, max: most(), start: first() }) : before
       if (heard.step) await board.settle(heard.turn, settlement(after))
       state = after
       view = heard

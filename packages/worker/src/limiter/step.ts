@@ -3,6 +3,7 @@
 // spends its CPU on refusing. In inputs, not requests: TEI takes one permit per input.
 
 import type { Sums } from '@reembed/shared'
+import { firstLimit } from './first.ts'
 
 export interface Window extends Sums {
   readonly ms: number
@@ -11,8 +12,8 @@ export interface Window extends Sums {
 }
 
 export interface LimitState {
-  /** Inputs in flight, not rounded. */
-  readonly limit: number
+  /** Inputs in flight, not rounded; null until the first reply: who knows the endpoint says where to begin. */
+  readonly limit: number | null
   /** Where the present growth began, to see whether it brought anything. */
   readonly growth: { readonly limit: number; readonly rate: number; readonly windows: number } | null
   /** Not growing for this many windows, or until an input clearly takes less than this of the server's time. */
@@ -26,9 +27,11 @@ export interface LimitState {
 export interface Bounds {
   readonly min: number
   readonly max: number
+  /** The limit of an endpoint that nothing was sent to yet. */
+  readonly start: number
 }
 
-export const initialState = (limit: number, away = false): LimitState => ({
+export const initialState = (limit: number | null, away = false): LimitState => ({
   limit,
   growth: null,
   hold: null,
@@ -46,22 +49,26 @@ const GAIN = 1.02
 /** Inputs this much quicker are a sign of new capacity. */
 const QUICKER = 0.7
 const REFUSED = 0.01
-/** What an endpoint that was away starts with again: it may come back smaller. */
-const RESTART = 64
+/** What an endpoint that was away starts with again, at most: it may come back as any server. */
+const RESTART = firstLimit(undefined)
 
 /** The limit after a window. Pure; always within `bounds`. */
-export function step(state: LimitState, window: Window, { min, max }: Bounds): LimitState {
-  const { limit, growth, ceiling } = state
+export function step(state: LimitState, window: Window, { min, max, start }: Bounds): LimitState {
+  const { growth, ceiling } = state
+  const limit = state.limit ?? start
   const { replies, refusals, absences, inputs, ms } = window
   const to = (next: number): number => Math.min(max, Math.max(min, next))
 
   if (replies === 0) {
-    if (absences > 0) return initialState(to(state.away ? limit : Math.min(limit / 2, RESTART)), true)
+    if (absences > 0) return state.away ? state : initialState(to(Math.min(limit / 2, RESTART)), true)
     return refusals === 0 ? state : { ...state, limit: to(limit / 2), growth: null }
   }
+  // Found by a probe; who did may not know yet what to begin with.
+  if (state.limit === null && inputs === 0) return { ...state, away: false }
   const queueMs = window.queueMs / replies
+  const inferenceMs = window.inferenceMs / replies
   // By Little's law this is one over the throughput, whatever the limit.
-  const msPerInput = (queueMs + window.inferenceMs / replies) / limit
+  const msPerInput = (queueMs + inferenceMs) / limit
   const hold = shorten(state.hold, msPerInput)
   const still: LimitState = { limit: to(limit), growth: null, hold, ceiling, away: false }
 
@@ -70,10 +77,7 @@ export function step(state: LimitState, window: Window, { min, max }: Bounds): L
     const next = limit * Math.max(0.7, 1 - 2 * refused)
     return { ...still, limit: to(next), hold: { windows: HOLD_WINDOWS, msPerInput }, ceiling: next }
   }
-  const target = Math.min(
-    QUEUE_MS.most,
-    Math.max(QUEUE_MS.least, (QUEUE_RUNS * window.inferenceMs) / replies),
-  )
+  const target = Math.min(QUEUE_MS.most, Math.max(QUEUE_MS.least, QUEUE_RUNS * inferenceMs))
   if (queueMs > target) {
     return { ...still, limit: to(limit * Math.max(0.75, 1 - (0.3 * (queueMs - target)) / target)) }
   }
@@ -82,11 +86,9 @@ export function step(state: LimitState, window: Window, { min, max }: Bounds): L
 
   const rate = inputs / Math.max(1, ms)
   if (growth && growth.windows >= GROWTH_WINDOWS && rate < growth.rate * GAIN) {
-    return {
-      ...still,
-      limit: to(Math.sqrt(growth.limit * limit)),
-      hold: { windows: HOLD_WINDOWS, msPerInput },
-    }
+    // Where nothing queues it is not the server that is busy, but who sends: to go back would only make it wait.
+    const next = queueMs < inferenceMs ? limit : Math.sqrt(growth.limit * limit)
+    return { ...still, limit: to(next), hold: { windows: HOLD_WINDOWS, msPerInput } }
   }
   // A request larger than the limit went alone: growth from below it would change nothing that anyone could see.
   const base = Math.max(limit, window.peak)
@@ -114,7 +116,8 @@ export function parseState(given: unknown): LimitState | undefined {
   const { limit, growth, hold, ceiling, away } = record(given)
   const isGrowth = growth === null || areNumbers(record(growth), 'limit', 'rate', 'windows')
   const isHold = hold === null || areNumbers(record(hold), 'windows', 'msPerInput')
-  const isState = isNumber(limit) && isGrowth && isHold && (ceiling === null || isNumber(ceiling))
+  const isState =
+    (limit === null || isNumber(limit)) && isGrowth && isHold && (ceiling === null || isNumber(ceiling))
   return isState && typeof away === 'boolean' ? (given as LimitState) : undefined
 }
 

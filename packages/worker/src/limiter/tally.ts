@@ -10,8 +10,8 @@ export interface Sample {
 }
 
 export interface Tally {
-  /** 0 until a reply is known. */
-  readonly replyMs: number
+  /** What a reply takes at the server, or in all where that does not say; 0 until one is known. */
+  readonly serverMs: number
   answered(inputs: number, sample: Sample): void
   /** A probe was answered. */
   found(): void
@@ -24,16 +24,17 @@ export interface Tally {
 export function createTally(): Tally {
   let sums = noSums()
   let fastest = Number.POSITIVE_INFINITY
-  let replyMs = 0
+  let serverMs = 0
   return {
-    get replyMs() {
-      return replyMs
+    get serverMs() {
+      return serverMs
     },
     answered(inputs, { queueMs, inferenceMs, totalMs }) {
       // Without the server's own times, what a request takes beyond the fastest one is taken as waiting. The fastest
       // is slowly forgotten, since texts and servers change.
       fastest = Math.min(fastest * 1.001, totalMs)
-      replyMs = replyMs === 0 ? totalMs : 0.9 * replyMs + 0.1 * totalMs
+      const ms = queueMs === null || inferenceMs === null ? totalMs : queueMs + inferenceMs
+      serverMs = serverMs === 0 ? ms : 0.9 * serverMs + 0.1 * ms
       sums.replies++
       sums.inputs += inputs
       sums.queueMs += queueMs ?? totalMs - fastest

@@ -104,7 +104,7 @@ async function writeShard(
   })
   writer.append({
     ids: documents.map(({ id }) => id),
-    hashes: Buffer.concat(documents.map(({ text }) => contentHashOf(text))),
+    hashes: Buffer.from(documents.map(({ text }) => contentHashOf(text)).join(''), 'latin1'),
     vectors: Float32Array.from(documents.flatMap(({ text }) => vectorOf(text))),
     extra: extraValues(documents, plan.layout),
   })

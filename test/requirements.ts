@@ -74,6 +74,10 @@ export const REQUIREMENTS: readonly Requirement[] = [
     promise:
       'Nothing is deleted but by command, nothing that is current, kept or under way, and in an order that may be stopped anywhere.',
   },
+  {
+    id: 'P-FUZZED',
+    promise: 'Whatever bytes come from outside are read as they should be, or refused in one line.',
+  },
   { id: 'P-VERIFY', promise: 'Each kind of damage to a run is found and told apart.' },
   {
     id: 'P-REUSE',

@@ -1,16 +1,20 @@
 // `reembed verify` against a run that somebody has tampered with: each kind of damage has a name of its own.
 
 import { cp, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import { createHashEngine, serveTei, startRedis } from '@reembed/local'
 import { verify } from '@reembed/producer'
-import { openStore } from '@reembed/shared'
+import { openStore, readReceipt, readShard } from '@reembed/shared'
+import { createShardWriter, type ReceiptFacts } from '@reembed/worker'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { documents, reembed, temporaryFolder, writeJsonl } from './parts/cli.ts'
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>
 let run: string
 let good: string
+/** Of a run over other documents, cut alike. */
+let otherShard: string
 
 beforeAll(async () => {
   folder = await temporaryFolder()
@@ -21,6 +25,12 @@ beforeAll(async () => {
   const args = ['--source', source, '--output', good, '--endpoint', tei.url, '--redis', redis.url]
   const { stdout } = await reembed(['run', ...args, '--documents-per-shard', '10', '--json'])
   run = JSON.parse(stdout).run
+  const output = join(folder.path, 'other')
+  const others = await writeJsonl(join(folder.path, 'others.jsonl'), documents(41).slice(1))
+  const again = ['--source', others, '--output', output, '--endpoint', tei.url, '--redis', redis.url]
+  const other = await reembed(['run', ...again, '--documents-per-shard', '10', '--json'])
+  const data = join(output, 'runs', JSON.parse(other.stdout).run, 'data')
+  otherShard = join(data, (await readdir(data)).sort()[0] ?? '')
 })
 afterAll(() => folder[Symbol.asyncDispose]())
 
@@ -91,9 +101,87 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
       const manifest = JSON.parse(await readFile(path, 'utf8'))
       await rename(path, `${path}.old`)
       await rm(`${path}.old`)
-      await writeFile(path, JSON.stringify({ ...manifest, prompt: 'another' }))
+      await writeFile(path, JSON.stringify({ ...manifest, rejectReasons: { empty_text: 1 } }))
     },
     /version 1 .*names another manifest of run/,
+  ],
+  [
+    'one of two that changed places',
+    async ({ data, shards: [one = '', two = ''] }) => {
+      await rename(join(data, one), join(data, 'third'))
+      await rename(join(data, two), join(data, one))
+      await rename(join(data, 'third'), join(data, two))
+    },
+    /part-0000[01]-of-\d+\.parquet .*is of another job: its shard is ([01]), expected (?!\1)[01]/,
+  ],
+  [
+    "another run's under the right name",
+    ({ data, shards }) => cp(otherShard, join(data, first(shards)), { force: true }),
+    /part-00000-of-\d+\.parquet .*is of another job: its run is \w+, expected \w+/,
+  ],
+  [
+    'one with two documents that changed places with their vectors, and hashes made anew',
+    ({ data, shards }) =>
+      rewrite(join(data, first(shards)), ({ ids, vectors, hashes }) => {
+        const [a = '', b = ''] = ids
+        ids.splice(0, 2, b, a)
+        for (const [rows, width] of [
+          [vectors, 8],
+          [hashes, 16],
+        ] as const) {
+          const row = rows.slice(0, width)
+          rows.copyWithin(0, width, 2 * width)
+          rows.set(row, width)
+        }
+      }),
+    /the manifest of run \w+ .*lists another shard than .*part-00000-of-\d+\.parquet/,
+  ],
+  [
+    'one whose receipt says another thing, with hashes made anew',
+    ({ data, shards }) =>
+      rewrite(join(data, first(shards)), rows => Object.assign(rows.facts, { truncated: 3 })),
+    /the shards of run \w+ .*are not those that its manifest names: at least one was replaced/,
+  ],
+  [
+    'one that the manifest does not list',
+    ({ root }) => rezip(join(root, 'runs', run, 'manifest-00000.json.gz'), rows => rows.slice(0, -1)),
+    /the manifest of run \w+ .*does not list .*part-\d+-of-\d+\.parquet/,
+  ],
+  [
+    'one of which the manifest says another count',
+    ({ root }) =>
+      rezip(join(root, 'runs', run, 'manifest-00000.json.gz'), ([row, ...rows]) => [
+        { ...row, rows: 9 },
+        ...rows,
+      ]),
+    /the manifest of run \w+ .*lists another shard than .*part-00000-of-\d+\.parquet/,
+  ],
+  [
+    'one too many for a manifest of fewer',
+    ({ root }) => rejson(join(root, 'runs', run, 'manifest.json'), { shards: 3 }),
+    /the manifest of run \w+ .*says otherwise than its plan, see shards/,
+  ],
+  [
+    'one too many for a plan of fewer',
+    ({ root }) => rejson(join(root, 'runs', run, 'plan.json'), { shards: 3 }),
+    /part-00000-of-\d+\.parquet .*is not a shard of this run/,
+  ],
+  [
+    'made with another prompt than the plan has by now',
+    ({ root }) =>
+      rejson(join(root, 'runs', run, 'plan.json'), recipe => ({ recipe: { ...recipe.recipe, prompt: 'x' } })),
+    /the plan of run \w+ .*was changed after it was written: its recipe is not the one that its ids stand for/,
+  ],
+  [
+    'of a plan that can never be walked to its end',
+    ({ root }) => rejson(join(root, 'runs', run, 'plan.json'), { slicesPerSegment: 0 }),
+    /plan\.json .*is not a plan that this version of reembed can read, see slicesPerSegment/,
+  ],
+  [
+    'of a slice that is none',
+    ({ root }) =>
+      rezip(join(root, 'runs', run, 'plan-00000.json.gz'), ([, ...rows]) => [{ part: [] }, ...rows]),
+    /plan-00000\.json\.gz .*is damaged, see \[0\]\.parts/,
   ],
 ])('P-VERIFY: a shard that is %s is told so, with exit code 4', async (_what, damage, message) => {
   await expect(verified(damage)).rejects.toMatchObject({
@@ -131,4 +219,54 @@ async function flip(path: string, at: number): Promise<void> {
   bytes[place] = (bytes[place] ?? 0) ^ 1
   await rm(path)
   await writeFile(path, bytes)
+}
+
+/** Other contents for an object that is there; `change` may be given what it says. */
+async function rejson(
+  path: string,
+  change: object | ((value: Record<string, object>) => object),
+): Promise<void> {
+  const value = JSON.parse(await readFile(path, 'utf8'))
+  await rm(path)
+  await writeFile(
+    path,
+    JSON.stringify({ ...value, ...(typeof change === 'function' ? change(value) : change) }),
+  )
+}
+
+async function rezip(path: string, change: (rows: object[]) => object[]): Promise<void> {
+  const rows = JSON.parse(gunzipSync(await readFile(path)).toString())
+  await rm(path)
+  await writeFile(path, gzipSync(JSON.stringify(change(rows))))
+}
+
+interface Rows {
+  ids: string[]
+  vectors: Float32Array
+  hashes: Uint8Array
+  facts: ReceiptFacts
+}
+
+/** The shard with other rows or another receipt, written by our own writer: every hash in it is right. */
+async function rewrite(path: string, change: (rows: Rows) => void): Promise<void> {
+  const name = basename(path)
+  await using store = await openStore(dirname(path))
+  const [{ receipt }, batches] = [
+    await readReceipt(store, name),
+    await Array.fromAsync(readShard(store, name)),
+  ]
+  const { format: _, rows: __, bodySha256: ___, ...facts } = receipt
+  const rows: Rows = {
+    ids: batches.flatMap(({ ids }) => ids),
+    vectors: Float32Array.from(batches.flatMap(({ vectors }) => [...vectors])),
+    hashes: Buffer.concat(batches.map(({ hashes }) => hashes)),
+    facts,
+  }
+  change(rows)
+  const pieces: Buffer[] = []
+  const writer = createShardWriter({ dimensions: 8, sink: bytes => pieces.push(Buffer.from(bytes)) })
+  writer.append(rows)
+  writer.finish(rows.facts)
+  await rm(path)
+  await writeFile(path, Buffer.concat(pieces))
 }

@@ -223,7 +223,10 @@ bad(53, async input => {
 })
 
 bad(54, async input => {
-  expectSaid(input, await run(await serve(createTlsServer(SELF_SIGNED), 'https')))
+  const url = await serve(createTlsServer(SELF_SIGNED), 'https')
+  expectSaid(input, await run(url))
+  // A worker waits for a person to renew it, and spends no attempt.
+  await expect(openEndpoint(url)).rejects.toMatchObject({ code: 'ENDPOINT_DENIED', retry: 'later' })
 })
 
 bad(55, async input => {

@@ -88,6 +88,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     exit: 3,
     says: 'invalid_record: the record is nested deeper than 64 levels',
   },
+  // Only where it is the id or the text: in a field that nobody reads it harms nobody, a carried one is JSON.parse's Infinity.
   {
     number: 14,
     group: 'documents',
@@ -216,6 +217,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     exit: 2,
     says: "<folder>/reembed.yaml:3: unknown key 'source.url' (did you mean 'source.uri'?)",
   },
+  // A run has no such option: it packs as many texts as the server says it takes, so there is nothing to get wrong.
   {
     number: 34,
     group: 'config',
@@ -272,6 +274,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     exit: 2,
     says: "the output '<folder>/corpus/out' lies inside the source '<folder>/corpus': choose an output beside it",
   },
+  // Every setting that can only be wrong was left out: locks are ours to renew, and nothing a user knows tells how often.
   {
     number: 42,
     group: 'config',
@@ -431,6 +434,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     exit: 2,
     says: "Bucket 'bucket' lies in eu-central-1: set AWS_REGION=eu-central-1",
   },
+  // At once, not after 60 s: a person sees the slip, and what starts workers starts them again. In a run it is waited for (70).
   {
     number: 69,
     group: 'redis',

@@ -32,6 +32,11 @@ test('the committed JSON Schema is the one of this program (`reembed config --sc
 
 const wrong: readonly (readonly [what: string, text: string, line: string])[] = [
   [
+    'an alias of nothing',
+    'version: 1\nsource: *elsewhere\n',
+    'reembed.yaml: Unresolved alias (the anchor must be set before the alias): elsewhere',
+  ],
+  [
     'an unknown key',
     'version: 1\nsource:\n  txt: body\n',
     "reembed.yaml:3: unknown key 'source.txt' (did you mean 'source.text'?)",

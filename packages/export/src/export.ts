@@ -113,9 +113,10 @@ export async function exportRun(
   for await (const { key } of target.list('')) there.add(key)
 
   const done = { shards: 0, rows: 0, files: 0, kept: 0, bytes: 0 }
+  const columns = extraColumns(manifest.layout).map(column => column.name)
   const parts = mapConcurrent(
     partsOf(source, manifest),
-    part => exportPart(source, target, layout, part, { there, rename }),
+    part => exportPart(source, target, layout, part, { there, rename, columns }),
     {
       limit: SHARDS_AT_ONCE,
       signal,
@@ -171,20 +172,43 @@ async function exportPart(
   target: Store,
   layout: Layout,
   part: PlacedPart,
-  { there, rename }: { readonly there: ReadonlySet<string>; rename(column: string): string },
+  {
+    there,
+    rename,
+    columns,
+  }: {
+    readonly there: ReadonlySet<string>
+    readonly columns: readonly string[]
+    rename(column: string): string
+  },
 ): Promise<{ rows: number; files: number; kept: number; bytes: number }> {
   const names = layout.names(part)
   const { rows } = part
   if (names.every(name => there.has(name))) return { rows, files: names.length, kept: names.length, bytes: 0 }
   let bytes = 0
-  for await (const file of layout.write(
-    part,
-    renamed(readShard(source, part.key, { extra: true }), rename),
-  )) {
+  for await (const file of layout.write(part, renamed(rowsOf(source, part, columns), rename))) {
     await target.putIfAbsent(file.name, file.bytes)
     bytes += file.bytes.length
   }
   return { rows, files: names.length, kept: 0, bytes }
+}
+
+/** The rows of a shard, held to have the columns that the manifest says. */
+async function* rowsOf(
+  source: Store,
+  { key }: PlacedPart,
+  columns: readonly string[],
+): AsyncGenerator<ShardBatch, void, undefined> {
+  for await (const batch of readShard(source, key, { extra: true })) {
+    const missing = columns.find(name => !batch.extra.has(name))
+    if (missing !== undefined) {
+      throw new ReembedError(
+        'CORRUPT',
+        `${key} in ${source.url} has no column ${missing}, though the manifest says so: one of them was replaced`,
+      )
+    }
+    yield batch
+  }
 }
 
 async function* renamed(

@@ -65,11 +65,11 @@ export async function finalize(
     (planned, stop) => receiptOf(store, planned, { size: present?.[planned.shard], signal: stop }),
     { limit: RECEIPTS_AT_ONCE, signal },
   )
-  for await (const { slice, key, receipt, size } of receipts) {
+  for await (const { slice, key, receipt, size, sha256 } of receipts) {
     for (const reject of audit.add(slice, receipt, size)) await rejects.add(reject)
     const { rows, tokens, bodySha256 } = receipt
     await shards.add({ key, bytes: size, rows, rejects: receipt.rejects.length, tokens, bodySha256 })
-    hash.update(`${key} ${bodySha256}\n`)
+    hash.update(`${key} ${sha256}\n`)
     const interval = intervalOf(receipt)
     if (interval) intervals.push(interval)
     if (intervals.length >= MANY_INTERVALS) intervals = mergedIntervals(intervals)

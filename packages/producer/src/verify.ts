@@ -6,17 +6,22 @@ import {
   canonical,
   checkShard,
   type Manifest,
+  type ManifestShard,
   mapConcurrent,
   type Plan,
+  type Receipt,
   ReembedError,
   type RejectReason,
   readManifest,
+  readManifestShards,
   readVersions,
+  recipeIdOf,
   requirePlan,
   type Store,
   sha256,
   shardOfKey,
   shardPrefix,
+  spaceIdOf,
   type Totals,
 } from '@reembed/shared'
 import { createAudit } from './audit.ts'
@@ -49,28 +54,34 @@ const SHARDS_AT_ONCE = 4
 export async function verify(store: Store, run: string, signal?: AbortSignal): Promise<Verification> {
   const plan = await requirePlan(store, run)
   const manifest = await readManifest(store, run)
+  requireOwnIds(store, plan)
   await refuseForeign(store, plan)
+  if (manifest) requireOfPlan(store, manifest, plan)
+  const listed = manifest && readManifestShards(store, manifest)
 
   const audit = createAudit(plan)
-  const hash = createHash('sha256')
+  const files = createHash('sha256')
+  const bodies = createHash('sha256')
   const checked = mapConcurrent(plannedShards(store, plan), at => check(store, plan, at), {
     limit: SHARDS_AT_ONCE,
     signal,
   })
   let [min, max, repeated] = [Number.POSITIVE_INFINITY, 0, 0]
   const spread = createSpread(plan.recipe.model.dimensions)
-  for await (const { slice, key, receipt, size, ...measured } of checked) {
+  for await (const { slice, key, receipt, size, sha256, ...measured } of checked) {
     min = Math.min(min, measured.norms.min)
     max = Math.max(max, measured.norms.max)
     repeated += measured.repeated
     spread.add(measured)
     audit.add(slice, receipt, size)
-    hash.update(`${key} ${receipt.bodySha256}\n`)
+    files.update(`${key} ${sha256}\n`)
+    bodies.update(`${key} ${receipt.bodySha256}\n`)
+    if (listed) requireListed(store, run, rowOf(key, size, receipt), (await listed.next()).value || undefined)
   }
   const { totals, rejectReasons } = audit.end()
   await requireUniqueIds(store, plan, totals.rows, { signal })
   if (manifest) {
-    requireSame(manifest, totals, hash.digest('hex'), store)
+    requireSame(manifest, totals, [files.digest('hex'), bodies.digest('hex')], store)
     await requireChain(store, manifest)
   }
   const norms = totals.rows > 0 ? { min, max } : null
@@ -100,7 +111,68 @@ async function refuseForeign(store: Store, plan: Plan): Promise<void> {
 
 async function check(store: Store, plan: Plan, { slice, key, shard }: PlannedShard) {
   await requireThere(store, key)
-  return { slice, key, ...(await checkShard(store, key, { run: plan.run, shard })) }
+  const checked = await checkShard(store, key, { run: plan.run, shard })
+  const { model, spaceId } = checked.receipt
+  if (spaceIdOf(model) !== spaceId) {
+    throw new ReembedError('CORRUPT', `${key} in ${store.url} names a model that is not the one of its space`)
+  }
+  return { slice, key, ...checked }
+}
+
+/** The ids are hashes of what the plan says: who changed it would have to change every shard's receipt. */
+function requireOwnIds(store: Store, { run, recipe, spaceId, recipeId }: Plan): void {
+  if (spaceIdOf(recipe.model) === spaceId && recipeIdOf(recipe) === recipeId) return
+  throw new ReembedError(
+    'CORRUPT',
+    `the plan of run ${run} in ${store.url} was changed after it was written: its recipe is not the one that its ids stand for`,
+  )
+}
+
+/** What finalize takes over from the plan. */
+function requireOfPlan(store: Store, manifest: Manifest, plan: Plan): void {
+  const { recipe, seq, spaceId, recipeId, source, layout, shards, queryPrompt } = plan
+  const { prompt, fields, model, dtype, cutFrom } = recipe
+  const planned = {
+    seq,
+    spaceId,
+    recipeId,
+    source,
+    layout,
+    shards,
+    queryPrompt,
+    prompt,
+    fields,
+    model,
+    dtype,
+    cutFrom,
+  }
+  for (const [name, value] of Object.entries(planned)) {
+    const found = manifest[name as keyof typeof planned]
+    // Manifests of before there was a choice do not say.
+    if (found === undefined || canonical({ found }) === canonical({ found: value })) continue
+    throw new ReembedError(
+      'CORRUPT',
+      `the manifest of run ${plan.run} in ${store.url} says otherwise than its plan, see ${name}: one of them was replaced`,
+    )
+  }
+}
+
+function rowOf(key: string, bytes: number, { rows, rejects, tokens, bodySha256 }: Receipt): ManifestShard {
+  return { key, bytes, rows, rejects: rejects.length, tokens, bodySha256 }
+}
+
+/** Exports go by what the manifest lists. */
+function requireListed(
+  store: Store,
+  run: string,
+  made: ManifestShard,
+  listed: ManifestShard | undefined,
+): void {
+  if (listed && canonical({ ...listed }) === canonical(made)) return
+  throw new ReembedError(
+    'CORRUPT',
+    `the manifest of run ${run} in ${store.url} ${listed ? 'lists another shard than' : 'does not list'} ${made.key}: one of them was replaced`,
+  )
 }
 
 /** Every version of this run names this manifest, by its hash. */
@@ -115,9 +187,9 @@ async function requireChain(store: Store, manifest: Manifest): Promise<void> {
   }
 }
 
-function requireSame(manifest: Manifest, totals: Totals, shardsSha256: string, store: Store): void {
+function requireSame(manifest: Manifest, totals: Totals, shards: readonly string[], store: Store): void {
   const same =
-    manifest.shardsSha256 === shardsSha256 &&
+    shards.includes(manifest.shardsSha256) &&
     JSON.stringify(sorted(manifest.totals)) === JSON.stringify(sorted(totals))
   if (same) return
   throw new ReembedError(

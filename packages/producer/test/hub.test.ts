@@ -162,3 +162,87 @@ it('what is missing, closed or written to is told', async () => {
   })
   await expect(denied).rejects.not.toThrow(/secret/)
 })
+
+it.each<[string, (response: ServerResponse) => void, RegExp]>([
+  [
+    'that is a page of a proxy',
+    response => response.writeHead(200, { 'content-type': 'text/html' }).end('<html>sign in</html>'),
+    /^The Hub at .* does not answer for org\/name with JSON: is there a proxy in between\?$/,
+  ],
+  [
+    'without sizes',
+    response => response.writeHead(200).end('[{"type":"file","path":"data/a.jsonl","oid":"o"}]'),
+    /^the listing of org\/name by .* is damaged, see \[0\]\.size$/,
+  ],
+  [
+    'of another folder',
+    response => response.writeHead(200).end('[{"type":"file","path":"else/a.jsonl","oid":"o","size":1}]'),
+    /^the listing of org\/name by .* is damaged: it has 'else\/a\.jsonl'$/,
+  ],
+])('a listing %s is refused in one line', async (_what, reply, message) => {
+  fault = ({ url }, response) => {
+    if (!url?.includes('/tree/')) return false
+    reply(response)
+    return true
+  }
+  await using store = await openStore('hf://datasets/org/name/data')
+  await expect(Array.fromAsync(store.list(''))).rejects.toMatchObject({
+    name: 'ReembedError',
+    message: expect.stringMatching(message),
+  })
+})
+
+it('the token goes to the Hub alone, whatever address a page names as the next one', async () => {
+  const elsewhere: string[] = []
+  await using other = await listen((request, response) => {
+    elsewhere.push(request.url ?? '')
+    response.end('[]')
+  })
+  fault = ({ url }, response) => {
+    if (!url?.includes('/tree/') || url.includes('cursor=')) return false
+    const next = `<http://127.0.0.1:${other.port}/api/datasets/org/name/tree/${SHA}/data?cursor=2>; rel="next"`
+    response.writeHead(200, { link: next }).end('[]')
+    return true
+  }
+  await using store = await openStore('hf://datasets/org/name/data')
+  expect((await Array.fromAsync(store.list(''))).length).toBeGreaterThan(0)
+  expect(elsewhere).toEqual([])
+})
+
+it('a listing whose page is followed by itself comes to an end', async () => {
+  fault = ({ url = '' }, response) => {
+    if (!url.includes('/tree/')) return false
+    response.writeHead(200, { link: `<${url}>; rel="next"` }).end('[]')
+    return true
+  }
+  await using store = await openStore('hf://datasets/org/name/data')
+  await expect(Array.fromAsync(store.list(''))).rejects.toMatchObject({
+    code: 'CORRUPT',
+    message: expect.stringContaining('a page of it is followed by itself'),
+  })
+})
+
+it('bytes beyond the range that was asked for are refused', async () => {
+  fault = ({ url }, response) => {
+    if (!url?.includes('/resolve/')) return false
+    response.writeHead(206).end('more than six bytes')
+    return true
+  }
+  await using store = await openStore('hf://datasets/org/name/data')
+  await expect(store.get('test.jsonl', { start: 0, end: 6 })).rejects.toMatchObject({
+    code: 'CORRUPT',
+    message: expect.stringContaining('came with more bytes than asked for'),
+  })
+})
+
+async function listen(handle: (request: IncomingMessage, response: ServerResponse) => void) {
+  const made = createServer(handle).listen(0, '127.0.0.1')
+  await once(made, 'listening')
+  return {
+    port: (made.address() as AddressInfo).port,
+    async [Symbol.asyncDispose]() {
+      made.close()
+      made.closeAllConnections()
+    },
+  }
+}

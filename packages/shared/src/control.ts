@@ -5,6 +5,7 @@
 import { ReembedError } from './errors.ts'
 import { getJson, putJson } from './json.ts'
 import { controlKey, controlPrefix } from './names.ts'
+import { is, oneOf, perhaps, positive, record, requireShape, text } from './shape.ts'
 import type { Store } from './store/store.ts'
 
 /** A run that `reembed gc` removes is `removed` from before its first object goes until the last one is gone. */
@@ -75,11 +76,21 @@ export async function setRunState(
 
 async function newest(store: Store, run: string): Promise<Word | undefined> {
   for await (const { key } of store.list(controlPrefix(run))) {
-    const word = (await getJson(store, key)) as Word | undefined
-    if (word && controlKey(run, word.number) === key && STATES.includes(word.state)) return word
-    throw new ReembedError('CORRUPT', `${key} in ${store.url} is nothing that reembed wrote`)
+    const what = `${key} in ${store.url} is nothing that reembed wrote`
+    const word = requireShape<Word>(wordShape, await getJson(store, key), what)
+    if (controlKey(run, word.number) === key) return word
+    throw new ReembedError('CORRUPT', `${what}: it says that it is word ${word.number}`)
   }
   return undefined
 }
 
 const STATES: readonly RunState[] = ['running', 'paused', 'cancelled', 'removed']
+const amount = is(value => typeof value === 'number' && value >= 0)
+
+const wordShape = record<Word>({
+  number: positive,
+  state: oneOf(STATES),
+  maxTokens: perhaps(amount),
+  maxEndpointSeconds: perhaps(amount),
+  spent: perhaps(text),
+})

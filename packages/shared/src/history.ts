@@ -4,6 +4,7 @@
 import { ReembedError } from './errors.ts'
 import { getJson, putJson } from './json.ts'
 import { seqKey, seqOfKey, versionKey } from './names.ts'
+import { count, list, perhaps, positive, record, requireShape, text } from './shape.ts'
 import type { Store } from './store/store.ts'
 
 /** A published run. The newest version is the current one. */
@@ -53,14 +54,29 @@ export async function readSeq(
 ): Promise<SeqEntry[]> {
   const entries: SeqEntry[] = []
   for await (const { key } of store.list('seq/', { startAfter: seqKey(after) })) {
-    const { run } = (await getJson(store, key)) as { run: string }
+    const found = await getJson(store, key)
+    // Removed between LIST and read: nobody's place.
+    if (found === undefined) continue
+    const what = `${key} in ${store.url} is not a place in the order of runs`
+    const { run } = requireShape<{ run: string }>(seqShape, found, what)
     entries.unshift({ seq: seqOfKey(key), run })
   }
   return entries
 }
 
+const seqShape = record<{ run: string }>({ run: text })
+
+const versionShape = record<Version>({
+  version: positive,
+  run: text,
+  seq: count,
+  manifestSha256: text,
+  despite: perhaps(list(text)),
+})
+
 async function readVersion(store: Store, key: string): Promise<Version> {
-  const version = (await getJson(store, key)) as Version | undefined
-  if (version && versionKey(version.version) === key && typeof version.run === 'string') return version
-  throw new ReembedError('CORRUPT', `${key} in ${store.url} is not a version that reembed published`)
+  const what = `${key} in ${store.url} is not a version that reembed published`
+  const version = requireShape<Version>(versionShape, await getJson(store, key), what)
+  if (versionKey(version.version) === key) return version
+  throw new ReembedError('CORRUPT', `${what}: it says that it is version ${version.version}`)
 }

@@ -41,7 +41,15 @@ export {
 export { type MetricsServer, type MetricsServerOptions, serveMetrics } from './metrics/server.ts'
 export * from './names.ts'
 export { type Logger, openLog } from './observe.ts'
-export * from './plan.ts'
+export {
+  type Plan,
+  type Recipe,
+  readPlan,
+  readSlices,
+  requirePlan,
+  sliceRows,
+  slicesPerSegment,
+} from './plan.ts'
 export {
   type Board,
   type BoardOptions,

@@ -4,8 +4,22 @@ import type { FieldMapping, RejectReason } from './corpus.ts'
 import { ReembedError } from './errors.ts'
 import { getJson, getRows } from './json.ts'
 import { manifestKey, manifestSegmentKey } from './names.ts'
+import { layoutShape } from './plan.ts'
 import type { Paid, Quote } from './quote.ts'
-import type { ModelIdentity } from './receipt.ts'
+import { type ModelIdentity, modelShape } from './receipt.ts'
+import {
+  count,
+  either,
+  format1,
+  list,
+  none,
+  object,
+  perhaps,
+  positive,
+  record,
+  requireShape,
+  text,
+} from './shape.ts'
 import type { Dtype, ShardLayout } from './shard/columns.ts'
 import type { Store } from './store/store.ts'
 
@@ -49,7 +63,7 @@ export interface Manifest {
   /** What it was said to take, if anything was said, and what it took. */
   readonly quote?: Quote | undefined
   readonly paid?: Paid | undefined
-  /** Hash over all segment rows, in order: one number that pins every shard's content. */
+  /** Over key and hash of every shard, in order: one number that pins each byte. Earlier, over the hashes of their bodies. */
   readonly shardsSha256: string
 }
 
@@ -64,16 +78,55 @@ export interface ManifestShard {
 }
 
 export async function readManifest(store: Store, run: string): Promise<Manifest | undefined> {
-  const manifest = (await getJson(store, manifestKey(run))) as Partial<Manifest> | undefined
-  if (manifest === undefined) return undefined
-  if (manifest.format !== 1 || manifest.run !== run || !manifest.totals || !manifest.model) {
-    throw new ReembedError(
-      'CORRUPT',
-      `${manifestKey(run)} in ${store.url} is not a manifest that this version of reembed can read`,
-    )
-  }
-  return manifest as Manifest
+  const found = await getJson(store, manifestKey(run))
+  if (found === undefined) return undefined
+  const what = `${manifestKey(run)} in ${store.url} is not a manifest that this version of reembed can read`
+  const manifest = requireShape<Manifest>(manifestShape, found, what)
+  if (manifest.run !== run) throw new ReembedError('CORRUPT', `${what}: it is of run ${manifest.run}`)
+  return manifest
 }
+
+const manifestShape = record<Manifest>({
+  format: format1,
+  run: text,
+  seq: count,
+  spaceId: text,
+  recipeId: text,
+  source: text,
+  model: modelShape,
+  prompt: text,
+  queryPrompt: perhaps(text),
+  fields: either(none, object),
+  dtype: perhaps(text),
+  cutFrom: perhaps(positive),
+  layout: perhaps(layoutShape),
+  base: perhaps(object),
+  shards: count,
+  shardsPerSegment: positive,
+  totals: record<Totals>({
+    documents: count,
+    rows: count,
+    rejects: count,
+    reused: perhaps(count),
+    tokens: either(count, none),
+    bytes: count,
+    truncated: count,
+    repaired: count,
+  }),
+  rejectReasons: object,
+  quote: perhaps(object),
+  paid: perhaps(object),
+  shardsSha256: text,
+})
+
+const rowShape = record<ManifestShard>({
+  key: text,
+  bytes: count,
+  rows: count,
+  rejects: count,
+  tokens: either(count, none),
+  bodySha256: text,
+})
 
 /** Every shard of a finished run in order, holding one segment at a time. */
 export async function* readManifestShards(
@@ -81,6 +134,8 @@ export async function* readManifestShards(
   manifest: Manifest,
 ): AsyncGenerator<ManifestShard, void, undefined> {
   for (let segment = 0; segment * manifest.shardsPerSegment < manifest.shards; segment += 1) {
-    yield* (await getRows(store, manifestSegmentKey(manifest.run, segment))) as ManifestShard[]
+    const key = manifestSegmentKey(manifest.run, segment)
+    const what = `${key} in ${store.url} is damaged`
+    yield* requireShape<ManifestShard[]>(list(rowShape), await getRows(store, key), what)
   }
 }

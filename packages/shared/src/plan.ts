@@ -2,13 +2,31 @@
 // corpus; the slices stand in segments of fixed length, so one slice is found by reading one segment.
 
 import type { Chunking } from './chunk/chunk.ts'
-import type { FieldMapping, Slice } from './corpus.ts'
+import type { CarriedColumn, CarriedType, FieldMapping, Slice, SlicePart } from './corpus.ts'
 import { ReembedError } from './errors.ts'
 import { getJson, getRows } from './json.ts'
 import { planKey, planSegmentKey } from './names.ts'
 import type { Quote } from './quote.ts'
-import type { ModelIdentity } from './receipt.ts'
+import { type ModelIdentity, modelShape } from './receipt.ts'
+import {
+  count,
+  either,
+  flag,
+  format1,
+  is,
+  list,
+  none,
+  object,
+  oneOf,
+  perhaps,
+  positive,
+  record,
+  requireShape,
+  type Shape,
+  text,
+} from './shape.ts'
 import type { Dtype, ShardLayout } from './shard/columns.ts'
+import { FORMATS } from './source/format.ts'
 import type { Store } from './store/store.ts'
 
 /** Everything that decides what a document's vector will be. */
@@ -66,16 +84,72 @@ export interface Plan {
 
 /** The plan of a run, or undefined if this store has none. */
 export async function readPlan(store: Store, run: string): Promise<Plan | undefined> {
-  const plan = (await getJson(store, planKey(run))) as Partial<Plan> | undefined
-  if (plan === undefined) return undefined
-  if (plan.format !== 1 || plan.run !== run || !Number.isSafeInteger(plan.shards) || !plan.recipe?.model) {
-    throw new ReembedError(
-      'CORRUPT',
-      `${planKey(run)} in ${store.url} is not a plan that this version of reembed can read`,
-    )
-  }
-  return plan as Plan
+  const found = await getJson(store, planKey(run))
+  if (found === undefined) return undefined
+  const what = `${planKey(run)} in ${store.url} is not a plan that this version of reembed can read`
+  const plan = requireShape<Plan>(planShape, found, what)
+  if (plan.run !== run) throw new ReembedError('CORRUPT', `${what}: it is of run ${plan.run}`)
+  return plan
 }
+
+const CARRIED: readonly CarriedType[] = ['string', 'int32', 'int64', 'double', 'boolean']
+
+const fieldsShape = record<FieldMapping>({ id: text, text })
+
+export const layoutShape: Shape = record<ShardLayout>({
+  carry: perhaps(list(record<CarriedColumn>({ name: text, type: oneOf(CARRIED) }))),
+  chunked: perhaps(flag),
+  text: perhaps(flag),
+  arrowSchema: perhaps(flag),
+})
+
+const planShape = record<Plan>({
+  format: format1,
+  run: text,
+  seq: count,
+  spaceId: text,
+  recipeId: text,
+  source: text,
+  recipe: record<Recipe>({
+    model: modelShape,
+    prompt: text,
+    fields: either(none, fieldsShape),
+    template: perhaps(text),
+    chunking: perhaps(object),
+    truncate: flag,
+    dtype: text,
+    cutFrom: perhaps(positive),
+  }),
+  layout: perhaps(layoutShape),
+  shards: count,
+  slicesPerSegment: positive,
+  objects: count,
+  bytes: count,
+  estimatedDocuments: is(value => typeof value === 'number' && value >= 0),
+  snapshotSha256: text,
+  slicing: perhaps(object),
+  base: perhaps(text),
+  retries: perhaps(text),
+  maxRejects: text,
+  gates: perhaps(list(text)),
+  evaluation: perhaps(object),
+  queryPrompt: perhaps(text),
+  quote: perhaps(object),
+})
+
+const sliceShape = record<Slice>({
+  parts: list(
+    record<Pick<SlicePart, 'key' | 'etag' | 'size' | 'format' | 'start' | 'end' | 'extent'>>({
+      key: text,
+      etag: text,
+      size: count,
+      format: oneOf(FORMATS),
+      start: count,
+      end: count,
+      extent: perhaps(count),
+    }),
+  ),
+})
 
 /** Like `readPlan`, but a run without a plan is an error that names what there is to do. */
 export async function requirePlan(store: Store, run: string): Promise<Plan> {
@@ -95,7 +169,8 @@ export function slicesPerSegment(shards: number, objects: number): number {
 
 /** The slices of one segment. */
 export async function sliceRows(store: Store, plan: Plan, segment: number): Promise<Slice[]> {
-  return (await getRows(store, planSegmentKey(plan.run, segment))) as Slice[]
+  const key = planSegmentKey(plan.run, segment)
+  return requireShape(list(sliceShape), await getRows(store, key), `${key} in ${store.url} is damaged`)
 }
 
 /** All slices of a plan in shard order, holding one segment at a time. */

@@ -2,7 +2,21 @@
 // object and one atomic write, and `verify` needs the shards alone.
 
 import type { PartRead, Position, Reject } from './corpus.ts'
-import { ReembedError } from './errors.ts'
+import {
+  count,
+  either,
+  flag,
+  format1,
+  is,
+  list,
+  none,
+  perhaps,
+  positive,
+  record,
+  requireShape,
+  type Shape,
+  text,
+} from './shape.ts'
 
 /** What makes vectors comparable, plus what a reader needs to embed a query the same way. */
 export interface ModelIdentity {
@@ -55,88 +69,41 @@ export const RECEIPT_KEY = 'reembed.receipt'
  * @throws ReembedError CORRUPT naming the first field that is not as it must be.
  */
 export function parseReceipt(value: unknown, where: string): Receipt {
-  const wrong = isReceipt(value, '')
-  if (wrong !== undefined) {
-    throw new ReembedError(
-      'CORRUPT',
-      `${where}: the receipt is damaged or of another version, see ${wrong || 'all of it'}`,
-    )
-  }
-  return value as Receipt
+  return requireShape(receiptShape, value, `${where}: the receipt is damaged or of another version`)
 }
 
-/** Gives the path of the first field that is wrong. */
-type Check = (value: unknown, path: string) => string | undefined
+export const modelShape: Shape = record<ModelIdentity>({
+  id: text,
+  revision: either(text, none),
+  dimensions: positive,
+  pooling: either(text, none),
+  normalized: flag,
+})
 
-const is =
-  (test: (value: unknown) => boolean): Check =>
-  (value, path) =>
-    test(value) ? undefined : path
-
-const either =
-  (a: Check, b: Check): Check =>
-  (value, path) =>
-    a(value, path) && b(value, path)
-
-const list =
-  (check: Check): Check =>
-  (value, path) => {
-    if (!Array.isArray(value)) return path
-    for (const [index, member] of value.entries()) {
-      const wrong = check(member, `${path}[${index}]`)
-      if (wrong !== undefined) return wrong
-    }
-    return undefined
-  }
-
-/** Fields beyond the known ones are let through: a later version may add some. */
-const record =
-  <T>(fields: { readonly [K in keyof Required<T>]: Check }): Check =>
-  (value, path) => {
-    if (typeof value !== 'object' || value === null) return path
-    for (const [name, check] of Object.entries<Check>(fields)) {
-      const wrong = check((value as Record<string, unknown>)[name], path ? `${path}.${name}` : name)
-      if (wrong !== undefined) return wrong
-    }
-    return undefined
-  }
-
-const text = is(value => typeof value === 'string')
-const count = is(value => Number.isSafeInteger(value) && Number(value) >= 0)
-const flag = is(value => typeof value === 'boolean')
-const none = is(value => value === null)
-const absent = is(value => value === undefined)
-
-const isReceipt = record<Receipt>({
-  format: is(value => value === 1),
+const receiptShape = record<Receipt>({
+  format: format1,
   run: text,
   shard: count,
   shards: count,
   spaceId: text,
   recipeId: text,
-  model: record<ModelIdentity>({
-    id: text,
-    revision: either(text, none),
-    dimensions: is(value => Number.isSafeInteger(value) && Number(value) > 0),
-    pooling: either(text, none),
-    normalized: flag,
-  }),
+  model: modelShape,
   source: list(record<PartRead>({ key: text, etag: text, start: count, end: count, lines: count })),
   documents: count,
   rows: count,
   rejects: list(
     record<RejectRow>({
-      id: either(text, absent),
+      id: perhaps(text),
       reason: text,
       message: text,
-      position: record<Position>({ part: count, offset: count, line: either(count, absent) }),
+      position: record<Position>({ part: count, offset: count, line: perhaps(count) }),
     }),
   ),
-  reused: either(count, absent),
+  reused: perhaps(count),
   tokens: either(count, none),
   truncated: count,
   repaired: count,
-  startedMs: either(count, absent),
-  endedMs: either(count, absent),
+  startedMs: perhaps(count),
+  endedMs: perhaps(count),
   bodySha256: is(value => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)),
 })

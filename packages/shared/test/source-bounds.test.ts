@@ -268,3 +268,41 @@ test('P-BOUNDED: an Arrow batch of over 128 MiB is refused by its metadata', asy
     ),
   })
 })
+
+test('P-BOUNDED: Arrow metadata that claims more than it holds is refused, whatever it claims it of', async () => {
+  const good = Buffer.from(tableToIPC(table, 'file'))
+  const stream = Buffer.from(tableToIPC(table, 'stream'))
+  let refused = 0
+  // Each number of the metadata in turn: lengths of vectors, offsets, counts.
+  for (const [name, from, bytes] of [
+    ['footer', good.length - 10 - good.readInt32LE(good.length - 10), good],
+    ['schema', 8, stream],
+  ] as const) {
+    const end = name === 'schema' ? 8 + stream.readInt32LE(4) : good.length - 10
+    for (let place = from; place + 4 <= end; place += 4) {
+      const changed = Buffer.from(bytes)
+      changed.writeInt32LE(0x3ffffff0, place)
+      const key = `${name}-${place}.arrow`
+      await writeFile(join(folder, key), changed)
+      const info = await store.head(key)
+      if (!info) throw new Error('not written')
+      const object = { ...info, format: 'arrow' as const }
+      const rows = readSlice(
+        store,
+        { parts: [{ ...object, start: 0, end: 2 }] },
+        { fields: { id: 'id', text: 'text' } },
+      )
+      const [measured, read] = await Promise.allSettled([
+        measureArrow(store, object),
+        Array.fromAsync(rows.records),
+      ])
+      for (const one of [measured, read]) {
+        if (one.status === 'fulfilled') continue
+        refused += 1
+        expect(one.reason, key).toMatchObject({ name: 'ReembedError' })
+      }
+    }
+  }
+  expect(refused).toBeGreaterThan(20)
+  expect(process.resourceUsage().maxRSS / 1024).toBeLessThan(1_024)
+})

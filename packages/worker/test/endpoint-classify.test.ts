@@ -108,7 +108,7 @@ describe('classify', () => {
     ['ECONNREFUSED', 'down'],
     ['ENOTFOUND', 'down'],
     ['UND_ERR_CONNECT_TIMEOUT', 'down'],
-    ['CERT_HAS_EXPIRED', 'unfit'],
+    ['CERT_HAS_EXPIRED', 'denied'],
     ['UND_ERR_DESTROYED', 'unfit'],
     ['ECONNRESET', 'reset'],
     ['UND_ERR_SOCKET', 'reset'],

@@ -229,3 +229,30 @@ describe('badRowsOf', () => {
     expect(cosine(new Float32Array([3, 4]), new Float32Array([-3, -4]))).toBeCloseTo(-1)
   })
 })
+
+test.each([true, false])(
+  'a character more than the vector has is not taken for padding (spaced: %s)',
+  isSpaced => {
+    const given = openaiReply(
+      texts.map(text => vectorOf(text, 2)),
+      'm',
+      9,
+    ) as Reply
+    const text = JSON.stringify(given, null, isSpaced ? 1 : undefined)
+    expect(text).toContain('="')
+    for (const other of ['A', '*']) {
+      const changed = Buffer.from(text.replaceAll('="', `${other}"`))
+      expect(() => decodeEmbeddings(changed, target([0, 1, 2], 2))).toThrow(BadReply)
+    }
+  },
+)
+
+test('vectors that stand elsewhere than in `data` are none', () => {
+  const { data, ...rest } = reply()
+  for (const other of [[], [{ index: 0 }], [{}, {}, {}]]) {
+    expect(() => decodeEmbeddings(bytes({ elsewhere: data, ...rest, data: other }), target())).toThrow(
+      BadReply,
+    )
+    expect(() => decodeEmbeddings(bytes({ a: { data }, ...rest, data: other }), target())).toThrow(BadReply)
+  }
+})

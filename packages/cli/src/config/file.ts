@@ -41,7 +41,7 @@ export async function readConfigFile(
 
 export function parseConfigFile(text: string, name: string, schema: Schema): ConfigFile {
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines })
+  const document = parseDocument(text, { lineCounter: lines, logLevel: 'error' })
   const [fault] = document.errors
   if (fault) {
     const [first = ''] = fault.message.split('\n')
@@ -51,7 +51,7 @@ export function parseConfigFile(text: string, name: string, schema: Schema): Con
     )
   }
   const where = (place: string): string => `${name}:${lineOf(document, lines, place.split('.'))}`
-  const content = document.toJS() as unknown
+  const content = contentOf(document, name)
   const checked = schema.safeParse(content ?? {})
   if (!checked.success) {
     // A slip of a key is the cause, the key that is then missing the consequence.
@@ -60,6 +60,15 @@ export function parseConfigFile(text: string, name: string, schema: Schema): Con
     throw new ReembedError('USAGE', issue ? complaint(issue, content, where, schema) : `${name} is not valid`)
   }
   return { name, folder: dirname(resolve(name)), document, content: checked.data, where }
+}
+
+/** What only shows when it is put together: an alias of nothing, or of itself. */
+function contentOf(document: Document, name: string): unknown {
+  try {
+    return document.toJS()
+  } catch (error) {
+    throw new ReembedError('USAGE', `${name}: ${messageOf(error)}`)
+  }
 }
 
 /** The line of a key, or of the nearest thing above it that is there. */

@@ -29,7 +29,7 @@ export async function checkShard(
   options?: ReadShardOptions,
 ): Promise<CheckedShard> {
   const footer = await readFooter(store, key, options)
-  const { receipt, footerStart, size, name } = footer
+  const { receipt, footerStart, size, sha256, name } = footer
   for (const [field, value] of Object.entries(expected)) {
     const found = receipt[field as keyof ShardExpectations]
     if (found !== value) throw corrupt(name, `is of another job: its ${field} is ${found}, expected ${value}`)
@@ -54,7 +54,7 @@ export async function checkShard(
   }
   wrong ??= vectors.end()
   if (wrong !== undefined) throw corrupt(name, wrong)
-  return { receipt, footerStart, size, ...vectors.measured }
+  return { receipt, footerStart, size, sha256, ...vectors.measured }
 }
 
 /** A shard that is what its receipt says, and what was measured on the way. */
@@ -65,7 +65,7 @@ export interface CheckedShard extends ShardReceipt {
   readonly repeated: number
   /** Rows with another text than the one before. */
   readonly texts: number
-  /** The least and the greatest value of each dimension; infinite for a shard without rows. */
+  /** The least and the greatest value of each dimension up to where they were seen to differ; infinite for a shard without rows. */
   readonly least: Float32Array
   readonly greatest: Float32Array
 }
@@ -82,8 +82,8 @@ function createVectorCheck({ rows, model: { dimensions, normalized } }: Receipt)
   let first: Float32Array | undefined
   let allEqual = true
   let [min, max, repeated, changes] = [Number.POSITIVE_INFINITY, 0, 0, 0]
-  const least = new Float32Array(dimensions).fill(Number.POSITIVE_INFINITY)
-  const greatest = new Float32Array(dimensions).fill(Number.NEGATIVE_INFINITY)
+  const spread = createSpread(dimensions)
+  const { least, greatest } = spread
   let previous: { readonly vector: Float32Array; readonly hash: string } | undefined
   let seen = 0
   return {
@@ -101,7 +101,7 @@ function createVectorCheck({ rows, model: { dimensions, normalized } }: Receipt)
         if (what) return `is not usable: the vector of ${JSON.stringify(id)} (row ${seen + row}) ${what}`
         allEqual &&= equal(vector, first)
         const hash = Buffer.from(hashes.buffer, hashes.byteOffset + row * 16, 16).toString('latin1')
-        widen(vector, least, greatest)
+        spread.add(vector, norm)
         if (previous?.hash !== hash) changes += 1
         if (previous && previous.hash !== hash && equal(vector, previous.vector)) repeated += 1
         previous = { vector, hash }
@@ -134,11 +134,31 @@ function normOf(vector: Float32Array): number {
   return Math.sqrt(sum)
 }
 
-function widen(vector: Float32Array, least: Float32Array, greatest: Float32Array): void {
-  for (let i = 0; i < vector.length; i++) {
-    const value = vector[i] ?? 0
-    if (value < (least[i] ?? 0)) least[i] = value
-    if (value > (greatest[i] ?? 0)) greatest[i] = value
+/** So far apart, as a share of what a value is on average, is no longer one value. */
+const APART = 0.01
+
+/**
+ * The least and the greatest value of each dimension, as long as they are about the same. A dimension that was seen to
+ * differ is not looked at again: after a few vectors that is all of them, and the check costs nothing.
+ */
+function createSpread(dimensions: number) {
+  const least = new Float32Array(dimensions).fill(Number.POSITIVE_INFINITY)
+  const greatest = new Float32Array(dimensions).fill(Number.NEGATIVE_INFINITY)
+  const open = Array.from(least.keys())
+  return {
+    least,
+    greatest,
+    add(vector: Float32Array, norm: number): void {
+      const apart = (APART * norm) / Math.sqrt(dimensions)
+      let kept = 0
+      for (const i of open) {
+        const value = vector[i] ?? 0
+        if (value < (least[i] ?? 0)) least[i] = value
+        if (value > (greatest[i] ?? 0)) greatest[i] = value
+        if ((greatest[i] ?? 0) - (least[i] ?? 0) < apart) open[kept++] = i
+      }
+      open.length = kept
+    },
   }
 }
 

@@ -38,6 +38,8 @@ export interface ShardFooter {
   readonly size: number
   /** Where the body ends: everything before it is covered by `receipt.bodySha256`. */
   readonly footerStart: number
+  /** Stands for the whole file: it covers the footer, and by way of the receipt the body. */
+  readonly sha256: string
   readonly receipt: Receipt
   readonly dtype: Dtype
   /** The columns behind id, vector and content hash. */
@@ -87,14 +89,18 @@ export async function readFooter(
     footerStart >= tailStart
       ? tail.subarray(footerStart - tailStart)
       : Buffer.concat([await store.get(key, { start: footerStart, end: tailStart, signal }), tail])
-  if (!hashMatches(footer.subarray(0, -8))) throw corrupt(name, CHANGED)
-  return { name, size: end, footerStart, ...parseFooter(footer, name) }
+  const sha256 = hashOf(footer.subarray(0, -8))
+  if (sha256 === undefined) throw corrupt(name, CHANGED)
+  return { name, size: end, footerStart, sha256, ...parseFooter(footer, name) }
 }
 
 const FOREIGN = ". It is somebody else's and was left as it is: move it away, and the run makes its own"
 const CHANGED = 'was changed after it was written: its footer does not match the hash in it'
 
-function parseFooter(footer: Buffer, name: string): Omit<ShardFooter, 'name' | 'size' | 'footerStart'> {
+function parseFooter(
+  footer: Buffer,
+  name: string,
+): Omit<ShardFooter, 'name' | 'size' | 'footerStart' | 'sha256'> {
   try {
     const { key_value_metadata, row_groups, schema } = parquetMetadata(footer, { geoparquet: false })
     const json = key_value_metadata?.find(({ key }) => key === RECEIPT_KEY)?.value ?? 'null'
@@ -111,11 +117,14 @@ function parseFooter(footer: Buffer, name: string): Omit<ShardFooter, 'name' | '
   }
 }
 
-function hashMatches(footer: Buffer): boolean {
-  const start = footer.lastIndexOf(FOOTER_HASH_KEY) + FOOTER_HASH_KEY.length + BEFORE_HASH
+/** The hash in the footer, or undefined if it is not the one of the footer. */
+function hashOf(footer: Buffer): string | undefined {
+  const key = footer.lastIndexOf(FOOTER_HASH_KEY)
+  const start = key + FOOTER_HASH_KEY.length + BEFORE_HASH
+  if (key === -1 || start + HASH_CHARS > footer.length) return undefined
   const found = footer.toString('latin1', start, start + HASH_CHARS)
   const unsigned = Buffer.from(footer).fill('0', start, start + HASH_CHARS)
-  return found === createHash('sha256').update(unsigned).digest('hex')
+  return found === createHash('sha256').update(unsigned).digest('hex') ? found : undefined
 }
 
 /** Schema elements of the root, the id, the three levels of the vector, and the content hash. */

@@ -4,7 +4,6 @@
 import { createHash } from 'node:crypto'
 import type { CarriedValue } from '../corpus.ts'
 import { messageOf } from '../errors.ts'
-import type { Receipt } from '../receipt.ts'
 import type { Store } from '../store/store.ts'
 import {
   buffer,
@@ -26,11 +25,7 @@ export interface ShardBatch {
   readonly extra: ReadonlyMap<string, readonly CarriedValue[]>
 }
 
-export interface ShardReceipt {
-  readonly receipt: Receipt
-  readonly footerStart: number
-  readonly size: number
-}
+export interface ShardReceipt extends Pick<ShardFooter, 'receipt' | 'footerStart' | 'size' | 'sha256'> {}
 
 /** The receipt of a shard, from its last 64 KiB (two reads where the receipt is longer). Throws CORRUPT. */
 export async function readReceipt(
@@ -38,8 +33,8 @@ export async function readReceipt(
   key: string,
   options?: ReadShardOptions,
 ): Promise<ShardReceipt> {
-  const { receipt, footerStart, size } = await readFooter(store, key, options)
-  return { receipt, footerStart, size }
+  const { receipt, footerStart, size, sha256 } = await readFooter(store, key, options)
+  return { receipt, footerStart, size, sha256 }
 }
 
 /** All ids of a shard in row order. Reads nothing but the id column. Throws CORRUPT. */

@@ -20,6 +20,7 @@ import { Footer } from 'apache-arrow/ipc/metadata/file'
 import type { CarriedType, PartRead, SlicePart, SourceObject, SourceRecord } from '../corpus.ts'
 import { messageOf, ReembedError } from '../errors.ts'
 import type { Store } from '../store/store.ts'
+import { checkFooter, checkMessage } from './arrow-metadata.ts'
 import { stepsOf } from './field.ts'
 import type { ReadPartOptions } from './jsonl.ts'
 import { decompressLz4Frame } from './lz4.ts'
@@ -33,6 +34,8 @@ const HEAD_BYTES = 4 * 1024
 const MAX_METADATA_BYTES = 64 * 1024 * 1024
 /** A batch is held packed, unpacked and as records, in a process of 512 MiB. Writers make them of some thousand rows. */
 const MAX_BATCH_BYTES = 128 * 1024 * 1024
+/** At eight bytes a row, which an id and a text take at least, a batch can't have more. */
+const MAX_BATCH_ROWS = MAX_BATCH_BYTES / 8
 const SMALLER = 'write it with smaller batches (max_chunksize of write_table in pyarrow)'
 const ROWS_AT_ONCE = 8_192
 
@@ -132,7 +135,7 @@ export async function* arrowRows(
       const bytes = await store.get(key, { start: message.start, end: message.end, ifMatch: etag, signal })
       const table = decode(key, prefix.bytes, bytes)
       for (let at = from; at < to; at += ROWS_AT_ONCE) {
-        yield rowsOf(table, paths, at, Math.min(to, at + ROWS_AT_ONCE))
+        yield rowsOf(key, table, paths, at, Math.min(to, at + ROWS_AT_ONCE))
       }
     }
     if (row >= end) return
@@ -176,6 +179,7 @@ function decode(key: string, prefix: Uint8Array, batch: Uint8Array): Table {
 }
 
 function rowsOf(
+  key: string,
   table: Table,
   paths: readonly string[] = table.schema.fields.map(({ name }) => name),
   from: number,
@@ -191,12 +195,21 @@ function rowsOf(
   for (let row = from; row < to; row++) {
     const record: Record<string, unknown> = {}
     for (const { path, column, isTime } of columns) {
-      const value: unknown = column.get(row)
+      const value = valueAt(key, column, row)
       record[path] = isTime && value !== null ? new Date(Number(value)) : value
     }
     rows.push(record)
   }
   return rows
+}
+
+/** Offsets and views are followed only now. */
+function valueAt(key: string, column: Vector, row: number): unknown {
+  try {
+    return column.get(row)
+  } catch (cause) {
+    throw wrong(key, `is damaged in row ${row} of a batch (${messageOf(cause)})`, cause)
+  }
 }
 
 function columnAt(table: Table, path: string): Vector | null {
@@ -269,7 +282,9 @@ async function schemaOfFooter(
     throw wrong(key, 'is no whole Arrow IPC file: it has neither a schema nor a footer')
   }
   try {
-    const { schema } = Footer.decode(new Uint8Array(await get(start, start + length)))
+    const footer = new Uint8Array(await get(start, start + length))
+    checkFooter(footer)
+    const { schema } = Footer.decode(footer)
     const metadata = Message.encode(Message.from(schema, 0))
     const padded = Math.ceil(metadata.length / 8) * 8
     const message = Buffer.alloc(8 + padded)
@@ -323,14 +338,18 @@ async function* messages(
 function describe(key: string, metadata: Buffer): { type: MessageHeader; rows: number; bodyBytes: number } {
   try {
     // A copy: flatbuffers wants its bytes aligned.
-    const message = Message.decode(new Uint8Array(metadata))
+    const bytes = new Uint8Array(metadata)
+    checkMessage(bytes)
+    const message = Message.decode(bytes)
     const bodyBytes = Number(message.bodyLength)
     const rows = message.isRecordBatch() ? Number(message.header().length) : 0
-    if (!Number.isSafeInteger(bodyBytes) || bodyBytes < 0 || rows < 0)
-      throw new RangeError('a message of no length')
+    if (!(bodyBytes >= 0 && Number.isSafeInteger(bodyBytes))) throw new RangeError('a message of no length')
+    if (!(rows >= 0 && rows <= MAX_BATCH_ROWS)) {
+      throw new RangeError(`a batch claims ${rows} rows, the limit is ${MAX_BATCH_ROWS}`)
+    }
     return { type: message.headerType, rows, bodyBytes }
   } catch (cause) {
-    throw wrong(key, 'is no Arrow IPC file, or a damaged one', cause)
+    throw wrong(key, `is no Arrow IPC file, or a damaged one (${messageOf(cause)})`, cause)
   }
 }
 

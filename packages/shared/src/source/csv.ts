@@ -58,7 +58,8 @@ export function createCsvScanner(
       },
     })
     const { errors } = parser.parse(text, 0, !whole) as Papa.ParseResult<unknown>
-    if (errors[0]) throw malformed(key, lines + 1, errors[0].message)
+    // What is wrong with a record that is not whole may come right: its end can lie between '"\r' and '\n'.
+    if (whole && errors[0]) throw malformed(key, lines + 1, errors[0].message)
     offset += from
     held = text.slice(from)
   }
@@ -168,6 +169,7 @@ export async function* readCsv(
   let reached = start
   let header = start === 0
   const bom = start === 0 ? await bomBytes(store, part, signal) : 0
+  reached += bom
   const scanner = createCsvScanner({ key, delimiter: table.delimiter, start: start + bom }, row => {
     const position = { part: index, offset: row.start, line: lines + 1 }
     lines += row.lines

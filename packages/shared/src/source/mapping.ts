@@ -10,6 +10,7 @@ import type {
   Reject,
   SourceRecord,
 } from '../corpus.ts'
+import { ReembedError } from '../errors.ts'
 import { type Field, fieldAt } from './field.ts'
 import { isBadText, MAX_RECORD_BYTES, nameOf, toId, toReject } from './record.ts'
 import { parseTemplate } from './template.ts'
@@ -31,6 +32,9 @@ export interface Mapper {
 
 /** @throws ReembedError USAGE for a template that is none. */
 export function createMapper({ fields, template: source, carry = [] }: Mapping): Mapper {
+  if (carry.some(({ name }) => name === '__proto__')) {
+    throw new ReembedError('USAGE', "a column can't be named '__proto__': carry the field under another name")
+  }
   const template = source === undefined ? undefined : parseTemplate(source)
   const idAt = fieldAt(fields.id)
   const textAt = fieldAt(fields.text)

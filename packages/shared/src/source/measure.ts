@@ -86,8 +86,13 @@ async function measureCsv(
   const begin = (): void => {
     table = parseHeader(key, format, head)
     const bom = hasBom(head) ? BOM_BYTES : 0
+    let header = true
     scanner = createCsvScanner({ key, delimiter: table.delimiter, start: bom }, row => {
-      if (row.start < wanted || isBlank(row)) return
+      if (isBlank(row)) return
+      // Whoever reads the first slice looks for the header there.
+      const isHeader = header
+      header = false
+      if (isHeader || row.start < wanted) return
       while (frames.length > 1 && (frames[1]?.at ?? 0) <= row.start) frames.shift()
       const [seek] = frames
       cuts.push({ start: row.start, ...(object.compression && seek && { seek }) })

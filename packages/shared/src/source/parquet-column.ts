@@ -73,7 +73,9 @@ export async function* columnValues(range: ColumnRange): AsyncGenerator<ArrayLik
       : wrong(key, `is damaged in column ${JSON.stringify(leaf.path)} (${messageOf(cause)})`, cause)
 
   let dictionary: ReturnType<typeof convert> | undefined
-  await using pages = await openPages(range)
+  await using pages = await openPages(range).catch((error: unknown) => {
+    throw damaged(error)
+  })
   let row = pages.firstRow
   while (row < to) {
     const page = await pages.next().catch((error: unknown) => {
@@ -159,7 +161,8 @@ async function openPages({ stream, group, leaf, from, key }: ColumnRange): Promi
       const header = await window.header()
       if (header === undefined) return undefined
       const { compressed_page_size: size, uncompressed_page_size: unpacked } = header
-      if (!(size >= 0 && size <= MAX_PAGE_BYTES && unpacked >= 0 && unpacked <= MAX_PAGE_BYTES)) {
+      if (!(size >= 0 && unpacked >= 0)) throw new Error('a page of no length')
+      if (size > MAX_PAGE_BYTES || unpacked > MAX_PAGE_BYTES) {
         throw wrong(
           key,
           `has a page of ${Math.max(size, unpacked)} bytes in column ${JSON.stringify(leaf.path)}, the limit is ${MAX_PAGE_BYTES}: write it with smaller pages`,

@@ -10,6 +10,7 @@
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { messageOf, ReembedError } from '../errors.ts'
+import { count, list, perhaps, record, requireShape, text } from '../shape.ts'
 import { collect, compareKeys } from './keys.ts'
 import type { ObjectInfo, ReadOptions, Store } from './store.ts'
 
@@ -26,8 +27,12 @@ interface TreeEntry {
   readonly path: string
   readonly size: number
   readonly oid: string
-  readonly lfs?: { readonly oid: string }
+  readonly lfs?: { readonly oid: string } | undefined
 }
+
+const treeShape = list(
+  record<TreeEntry>({ type: text, path: text, size: count, oid: text, lfs: perhaps(record({ oid: text })) }),
+)
 
 const PAGE = 1_000
 const ATTEMPTS = 5
@@ -88,24 +93,47 @@ export async function openHub(
     }
   }
 
+  /** What the Hub itself answers; a proxy on the way may answer anything with a 200. */
+  async function answer(response: Response): Promise<unknown> {
+    const body = await response.text()
+    try {
+      return JSON.parse(body)
+    } catch (cause) {
+      throw new ReembedError(
+        'STORE_UNREACHABLE',
+        `The Hub at ${origin} does not answer for ${name} with JSON: is there a proxy in between?`,
+        { retry: 'later', cause },
+      )
+    }
+  }
+
   const resolved = await request(`${origin}/api/datasets/${name}/revision/${encodeURIComponent(revision)}`)
-  const { sha } = (resolved.ok ? await resolved.json() : {}) as { sha?: unknown }
+  const sha = resolved.ok ? Object(await answer(resolved)).sha : undefined
   if (typeof sha !== 'string') {
     throw new ReembedError(
       'SOURCE_MISSING',
       `There is no dataset ${name} with the revision '${revision}' on ${origin}`,
     )
   }
-  const commit = sha
+  const commit: string = sha
 
   async function* tree(folder: string, signal?: AbortSignal): AsyncGenerator<TreeEntry, void, undefined> {
     const base = `${origin}/api/datasets/${name}/tree/${commit}/${escaped(folder)}`
+    const what = `the listing of ${name} by ${origin} is damaged`
     let next: string | undefined = `${base}?recursive=true&limit=${PAGE}`
     while (next !== undefined) {
       const response = await request(next, { signal })
       if (!response.ok) return
-      yield* (await response.json()) as TreeEntry[]
-      next = /<([^>]+)>;\s*rel="next"/.exec(response.headers.get('link') ?? '')?.[1]
+      const entries = await answer(response)
+      for (const entry of requireShape<TreeEntry[]>(treeShape, entries, what)) {
+        if (!isBelow(entry.path, folder)) throw new ReembedError('CORRUPT', `${what}: it has '${entry.path}'`)
+        yield entry
+      }
+      const [, link] = /<([^>]+)>;\s*rel="next"/.exec(response.headers.get('link') ?? '') ?? []
+      // Its cursor and nothing else: the token goes to the Hub, whatever address a reply names.
+      const following = link && URL.canParse(link, base) ? base + new URL(link, base).search : undefined
+      if (following === next) throw new ReembedError('CORRUPT', `${what}: a page of it is followed by itself`)
+      next = following
     }
   }
 
@@ -137,12 +165,16 @@ export async function openHub(
       try {
         for await (const chunk of response.body ?? []) {
           at += chunk.length
+          if (at > (end ?? at))
+            throw new ReembedError('CORRUPT', `'${key}' in ${url} came with more bytes than asked for`, {
+              retry: 'yes',
+            })
           yield chunk
         }
         return
       } catch (error) {
         // The connection broke: go on from where it stopped.
-        if (signal?.aborted || attempt === ATTEMPTS) throw error
+        if (error instanceof ReembedError || signal?.aborted || attempt === ATTEMPTS) throw error
       }
     }
   }
@@ -182,5 +214,8 @@ export async function openHub(
     async [Symbol.asyncDispose]() {},
   }
 }
+
+const isBelow = (path: string, folder: string): boolean =>
+  path !== '' && (folder === '' || path.startsWith(`${folder}/`))
 
 const escaped = (path: string): string => path.split('/').map(encodeURIComponent).join('/')

@@ -73,7 +73,8 @@ export function classifyError(error: unknown, answered: boolean): Failure {
   if (code === 'REPLY_TOO_LARGE') return { kind: 'corrupt', message }
   if (code === 'UND_ERR_DESTROYED' || code === 'UND_ERR_CLOSED')
     return { kind: 'unfit', message: 'closed here' }
-  if (TLS.test(code)) return { kind: 'unfit', message: `TLS failed (${code}): ${TLS_ADVICE}` }
+  // A certificate that ends in the middle of a run is a person's to renew: the run waits, as for a token.
+  if (TLS.test(code)) return { kind: 'denied', message: `TLS failed (${code}): ${TLS_ADVICE}` }
   if (DOWN.has(code)) return { kind: 'down', message: `no connection (${code})` }
   const when = answered ? 'within the reply' : 'before the reply'
   return { kind: 'reset', message: `the connection ended ${when} (${code || message})` }

@@ -56,16 +56,21 @@ function scan(body: Buffer, { vectors, dimensions, rows }: Target): ReplyFacts |
     const expected = i < last ? `${framing.after(i)},${framing.before(i + 1)}` : `${framing.after(i)}]`
     if (body.toString('latin1', end, end + expected.length) !== expected) return undefined
     // Node's decoder skips characters that are not base64, so only the length shows that all were.
-    const written = bytes.write(
-      body.toString('latin1', start, end),
-      rowAt(rows, i) * rowBytes,
-      rowBytes,
-      'base64',
-    )
-    if (written !== rowBytes) throw new BadReply(`the vector of input ${i} is not base64`)
+    const text = body.toString('latin1', start, end)
+    const written = bytes.write(text, rowAt(rows, i) * rowBytes, rowBytes, 'base64')
+    if (written !== rowBytes || !text.endsWith(paddingOf(rowBytes))) {
+      throw new BadReply(`the vector of input ${i} is not base64`)
+    }
     start = end + expected.length
   }
-  return factsOf(parseJson(head + body.toString('utf8', end)))
+  const reply = parseJson(head + body.toString('utf8', end))
+  return holdsOnlyFirst(reply) ? factsOf(reply) : undefined
+}
+
+/** Whether the one entry without its vector is what `data` is left with: else the vectors were of something else. */
+function holdsOnlyFirst(reply: unknown): boolean {
+  const data: unknown = isRecord(reply) ? reply.data : undefined
+  return Array.isArray(data) && data.length === 1 && isRecord(data[0]) && data[0].embedding === ''
 }
 
 /** What stands before and after the vector of an input. */
@@ -123,7 +128,8 @@ function writeRow(row: unknown, i: number, { vectors, dimensions, rows }: Target
     if (row.length !== padded && row.length !== Math.ceil((rowBytes * 4) / 3)) {
       throw new BadReply(`the vector of input ${i} is not ${dimensions} floats in base64`)
     }
-    if (bytesOf(vectors).write(row, offset * 4, rowBytes, 'base64') !== rowBytes) {
+    const isPadded = row.length < padded || row.endsWith(paddingOf(rowBytes))
+    if (!isPadded || bytesOf(vectors).write(row, offset * 4, rowBytes, 'base64') !== rowBytes) {
       throw new BadReply(`the vector of input ${i} is not base64`)
     }
     return
@@ -137,6 +143,8 @@ function writeRow(row: unknown, i: number, { vectors, dimensions, rows }: Target
     vectors[offset + d] = value ?? Number.NaN
   }
 }
+
+const paddingOf = (bytes: number): string => ['', '==', '='][bytes % 3] ?? ''
 
 /** The number of dimensions of the first vector of either reply, when it is not known yet. */
 export function dimensionsOf(body: Buffer): number {

@@ -1,0 +1,51 @@
+// A target and all that it reaches as one file, with counters in the modules that parse what comes from outside.
+
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { build, transform } from 'esbuild'
+import { instrument, type Numbers } from './instrument.ts'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+/** Ours, and the libraries that are given bytes as they come. The rest of what is bundled is not looked at. */
+const LOOKED_AT =
+  /\/packages\/\w+\/src\/.*\.ts$|\/fuzz\/planted\.ts$|\/node_modules\/(?:hyparquet|hyparquet-compressors|papaparse|apache-arrow|flatbuffers|yaml)\/.*\.[cm]?js$/
+
+export interface Bundled {
+  readonly branches: number
+  readonly comparisons: number
+}
+
+/** Writes the target to `outfile`: a module that exports `target`. */
+export async function bundleTarget(file: string, outfile: string): Promise<Bundled> {
+  const numbers: Numbers = { branch: 1, comparison: 1 }
+  await build({
+    absWorkingDir: ROOT,
+    entryPoints: [file],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    target: 'node24',
+    format: 'esm',
+    conditions: ['@reembed/source'],
+    external: ['*.node', '@reembed/local', 'onnxruntime-node', '@duckdb/*'],
+    banner: {
+      js: "import{createRequire as fuzzRequire}from'node:module';const require=fuzzRequire(import.meta.url);const{__hit,__left,__right}=globalThis.__fuzz;",
+    },
+    logLevel: 'error',
+    plugins: [
+      {
+        name: 'counters',
+        setup({ onLoad }) {
+          onLoad({ filter: LOOKED_AT }, async ({ path }) => {
+            const source = await readFile(path, 'utf8')
+            const plain = path.endsWith('.ts')
+              ? (await transform(source, { loader: 'ts', target: 'node24', sourcefile: path })).code
+              : source
+            return { contents: instrument(plain, numbers), loader: 'js' }
+          })
+        },
+      },
+    ],
+  })
+  return { branches: numbers.branch, comparisons: numbers.comparison }
+}

@@ -1,0 +1,132 @@
+// CSV and TSV: measured, cut and read again in slices, the rows are those of a parser that goes character by character.
+
+import { isUtf8 } from 'node:buffer'
+import {
+  type Measure,
+  measure,
+  type PartRead,
+  readSlice,
+  type SlicePart,
+  type SourceRecord,
+} from '@reembed/shared'
+import { choicesOf, memoryStore, must, refusing, type Target } from '../target.ts'
+
+const ROWS = 'id,text,more\n1,"one ""two""\nthree",x\n2,two,\n\n3,"größe; 東京",y\r\n4,,"z"\n'
+
+export const target: Target = {
+  what: 'CSV and TSV, measured and cut',
+  maxBytes: 1_200,
+  maxMiB: 256,
+  dictionary: ['id,text', '"', '""', '\r\n', '\n\n', ',', ';', '\t', '|', '\ufeff', '","', '"\n"'],
+  seeds: () =>
+    [
+      ROWS,
+      `\ufeff${ROWS.replaceAll(',', ';')}`,
+      ROWS.replaceAll('\n', '\r\n'),
+      ROWS.replaceAll(',', '\t'),
+    ].flatMap(body => [
+      Buffer.concat([Buffer.from([0, 255, 20]), Buffer.from(body)]),
+      Buffer.concat([Buffer.from([1, 3, 5]), Buffer.from(body.repeat(2))]),
+    ]),
+  async check(input) {
+    const choices = choicesOf(input, 3)
+    const format = choices.number(2) === 0 ? 'csv' : 'tsv'
+    const store = memoryStore(new Map([[format, choices.rest]]), { chunkBytes: 1 + choices.number(256) })
+    const object = { key: format, size: choices.rest.length, etag: 'e', format } as const
+    const sliceBytes = 1 + choices.number(256)
+    const measured = await refusing(['SOURCE_FORMAT'], () => measure(store, object, { sliceBytes }))
+    if (measured?.table === undefined) return
+    must(measured.extent === object.size, () => `measured ${measured.extent} of ${object.size} bytes`)
+    const { records, read } = await readAll(store, object, measured)
+    let reached = 0
+    for (const part of read) {
+      must(
+        part.start === reached,
+        () => `a slice begins at ${part.start}, the one before ended at ${reached}`,
+      )
+      reached = part.end
+    }
+    must(reached === object.size, () => `bytes ${reached} to ${object.size} are in no slice`)
+    const { delimiter, columns } = measured.table
+    const rows = rowsOf(choices.rest, delimiter)
+    if (rows === undefined) return
+    const shown = JSON.stringify(records.map(contentOf))
+    const wanted = JSON.stringify(expected(rows, columns))
+    must(shown === wanted, () => `the rows are ${shown.slice(0, 300)}, expected ${wanted.slice(0, 300)}`)
+  },
+}
+
+async function readAll(
+  store: ReturnType<typeof memoryStore>,
+  object: { key: string; size: number; etag: string; format: 'csv' | 'tsv' },
+  { cuts, extent, table }: Measure,
+): Promise<{ records: SourceRecord[]; read: PartRead[] }> {
+  const records: SourceRecord[] = []
+  const read: PartRead[] = []
+  for (const [i, { start }] of cuts.entries()) {
+    const end = cuts[i + 1]?.start ?? extent
+    const part: SlicePart = { ...object, start, end, extent, ...(table && { table }) }
+    const reader = readSlice(store, { parts: [part] }, { fields: { id: 'id', text: 'text' } })
+    for await (const record of reader.records) records.push(record)
+    read.push(...reader.read)
+  }
+  return { records, read }
+}
+
+const contentOf = (record: SourceRecord): unknown =>
+  record.kind === 'document' ? [record.id, record.text] : record.reason
+
+/** Undefined where it is not well formed: what papaparse makes of such is its own affair. */
+function rowsOf(bytes: Buffer, delimiter: string): string[][] | undefined {
+  const text = bytes.toString('latin1', bytes.subarray(0, 3).equals(BOM) ? 3 : 0)
+  const rows: string[][] = []
+  let row: string[] = []
+  for (let at = 0; at < text.length; ) {
+    let field = ''
+    if (text[at] === '"') {
+      for (at += 1; text[at] !== '"' || text[at + 1] === '"'; at += 1) {
+        if (at >= text.length) return undefined
+        if (text[at] === '"') at += 1
+        field += text[at]
+      }
+      at += 1
+      if (text.startsWith('\r\n', at)) [field, at] = [`${field}\r`, at + 1]
+      else if (at < text.length && text[at] !== delimiter && text[at] !== '\n') return undefined
+    } else {
+      while (at < text.length && text[at] !== delimiter && text[at] !== '\n') {
+        if (text[at] === '"') return undefined
+        field += text[at++]
+      }
+    }
+    row.push(field)
+    if (text[at] === delimiter) {
+      at += 1
+      if (at < text.length) continue
+      row.push('')
+    }
+    rows.push(row)
+    row = []
+    at += 1
+  }
+  return rows
+}
+
+const BOM = Buffer.from([0xef, 0xbb, 0xbf])
+
+function expected(rows: readonly string[][], columns: readonly string[]): unknown[] {
+  const notBlank = rows.filter(row => !(row.length === 1 && (row[0] === '' || row[0] === '\r')))
+  return notBlank.slice(1).map(row => {
+    const fields = row.map((field, i) => (i === row.length - 1 ? field.replace(/\r$/, '') : field))
+    if (fields.length !== columns.length) return 'invalid_record'
+    const field = (name: string): string | undefined | null => {
+      const place = columns.indexOf(name)
+      const bytes = Buffer.from(fields[place] ?? '', 'latin1')
+      return place === -1 ? undefined : isUtf8(bytes) ? bytes.toString() : null
+    }
+    const [id, text] = [field('id'), field('text')]
+    if (id === undefined) return 'missing_id'
+    if (id === null || id === '' || Buffer.byteLength(id) > 1024) return 'invalid_id'
+    if (text === null) return 'invalid_utf8'
+    return text === undefined ? 'missing_text' : [id, text]
+  })
+}

@@ -1,7 +1,7 @@
 // `reembed gc`: what goes, what stays, and what becomes of it when it is stopped half-way.
 
 import { appendFile } from 'node:fs/promises'
-import { findGarbage, removeRun, rollback } from '@reembed/producer'
+import { findGarbage, removeRun, rollback, spareRun } from '@reembed/producer'
 import {
   type Eraser,
   openEraser,
@@ -158,6 +158,28 @@ test('P-GC: whoever goes back to a run that is marked is refused, and the next g
   expect((await command(['gc', '--keep', '1', '--delete'])).result.removed).toEqual([])
   expect(await rollback(store, first)).toMatchObject({ status: 'published' })
   expect((await command(['verify', first])).code).toBe(0)
+})
+
+test('P-GC: a gc that stood still erases nothing of a run that was spared and gone back to meanwhile', async () => {
+  const [first = ''] = await versions(2)
+  await using store = await openStore(place.output)
+  await using eraser = await openEraser(place.output)
+  let whole: string[] | undefined
+  const stalled: Store = Object.assign(Object.create(store), {
+    // Decided already: what it lists next is what it is about to erase.
+    async *list(prefix: string, options?: object) {
+      if (prefix === `runs/${first}/`) {
+        await spareRun(store, first)
+        await rollback(store, first)
+        whole = await keysOf(store)
+      }
+      yield* store.list(prefix, options)
+    },
+  })
+  expect(await removeRun(stalled, eraser, first, { keep: 1 })).toBe(false)
+  expect(await keysOf(store)).toEqual(whole)
+  expect((await command(['current'])).result.run).toBe(first)
+  expect((await command(['verify'])).code).toBe(0)
 })
 
 test('P-GC: a run that was removed can be made again, as it was', async () => {

@@ -41,6 +41,7 @@ export interface Garbage {
 }
 
 const ERASED_AT_ONCE = 16
+const ERASED_BETWEEN_LOOKS = 256
 
 /**
  * What may go of an output and what may not. Writes nothing.
@@ -87,7 +88,13 @@ export async function removeRun(
     rest.filter(isPlan),
     keys.filter(key => key === planKey(run)),
   ]
-  for (const step of steps) await eraseAll(eraser, step, signal)
+  for (const step of steps) {
+    for (let from = 0; from < step.length; from += ERASED_BETWEEN_LOOKS) {
+      // Another gc may have spared it while this one stood still, and somebody may have gone back to it since.
+      if ((await readRunState(store, run)) !== 'removed') return false
+      await eraseAll(eraser, step.slice(from, from + ERASED_BETWEEN_LOOKS), signal)
+    }
+  }
   // The newest word is the first of a listing, and goes last.
   for (const key of keys.filter(isWord).reverse()) await eraser.erase(key, { signal })
   return true

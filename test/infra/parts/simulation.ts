@@ -25,7 +25,7 @@ export interface Report {
   readonly documents: number
   readonly rows: number
   readonly most: number
-  /** From the last job to the last worker told to go, in seconds of the autoscaler's clock. */
+  /** From the last look that found something to do to the last worker told to go, in seconds of the autoscaler's clock. */
   readonly cooldownS: number
   readonly cooldownPeriodS: number
   readonly sigterms: number
@@ -96,9 +96,11 @@ export async function simulate(options: SimulationOptions): Promise<Report> {
     await fleet.until(embedded(0.5 + (0.4 * kill) / kills), TIMEOUT_MS)
     if (fleet.kill()) sigkills += 1
   }
-  const idle = await fleet.until(({ value }) => value === 0, TIMEOUT_MS)
+  await fleet.until(({ value }) => value === 0, TIMEOUT_MS)
   const gone = await fleet.until(step => step.replicas === 0, TIMEOUT_MS)
   await fleet[Symbol.asyncDispose]()
+  // A run that is being ended asks for a worker once more, after a moment in which there was nothing to do.
+  const busy = fleet.steps.findLast(({ value }) => value > 0)
 
   const manifest = await readManifest(store, run)
   const verified = await reembed(['verify', run, '--output', out])
@@ -106,7 +108,7 @@ export async function simulate(options: SimulationOptions): Promise<Report> {
     documents: options.documents,
     rows: manifest?.totals.rows ?? 0,
     most: Math.max(...fleet.steps.map(step => step.replicas)),
-    cooldownS: gone.atS - idle.atS,
+    cooldownS: gone.atS - (busy?.atS ?? 0),
     cooldownPeriodS: scaledObject.spec.cooldownPeriod,
     sigterms: fleet.ended.length,
     sigkills,

@@ -165,9 +165,23 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
       const expected = keys.map(key => prefix + key).sort((a, b) => Buffer.compare(bytes(a), bytes(b)))
       expect(listed.map(({ key }) => key)).toEqual(expected)
       for (const info of listed) {
-        expect(await store.head(info.key)).toEqual(info)
+        const { key, size, etag } = info
+        expect(await store.head(key)).toMatchObject({ key, size, etag })
         expect(prefix + text(await store.get(info.key, { ifMatch: info.etag }))).toBe(info.key)
       }
+    })
+
+    test('a listing says when each object was written', async () => {
+      const prefix = fresh()
+      const before = Date.now()
+      await store.putIfAbsent(`${prefix}a`, bytes('a'))
+      const after = Date.now()
+      for await (const { modifiedMs } of store.list(prefix)) {
+        // Stores keep seconds, and a file system's clock goes in steps.
+        expect(modifiedMs).toBeGreaterThan(before - 2_000)
+        expect(modifiedMs).toBeLessThan(after + 2_000)
+      }
+      expect(await keysOf(store, prefix)).toHaveLength(1)
     })
 
     test('a prefix is a prefix of keys, not a folder', async () => {

@@ -320,6 +320,21 @@ describe('when something goes wrong', () => {
       expect(skewed).toMatchObject({ message: expect.stringMatching(/clock is 7\d\d\d s ahead/) })
     })
 
+    test.each([-30, 30])(
+      'what was written when is told by our clock, also where the store’s is %i days off',
+      async days => {
+        await start({ clockOffsetMs: days * 86_400_000 })
+        const before = Date.now()
+        await put('a', 'x')
+        // The first reply of a connection, and a later one.
+        await using elsewhere = await openStore('s3://test/out')
+        for (const each of [elsewhere, store]) {
+          const [listed] = await Array.fromAsync(each.list(''))
+          expect(Math.abs((listed?.modifiedMs ?? 0) - before)).toBeLessThan(300_000)
+        }
+      },
+    )
+
     test('nobody there, and no such name', async () => {
       const away = { code: 'STORE_UNREACHABLE', retry: 'later' }
       const refused = await failing({ endpoint: `http://user-less.invalid:9/${SECRET}` }, {})

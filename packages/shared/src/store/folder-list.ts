@@ -9,7 +9,7 @@ import { ReembedError } from '../errors.ts'
 import { mapConcurrent } from '../streams.ts'
 import { absent, folderError, realPathInside } from './folder-path.ts'
 import { compareKeys } from './keys.ts'
-import type { ListOptions, ObjectInfo } from './store.ts'
+import type { ListedObject, ListOptions } from './store.ts'
 
 /** Files whose size and time are asked for at once. */
 const STATS_AT_ONCE = 16
@@ -28,7 +28,7 @@ export async function* listFolder(
   root: string,
   prefix: string,
   { startAfter, signal }: ListOptions = {},
-): AsyncGenerator<ObjectInfo, void, undefined> {
+): AsyncGenerator<ListedObject, void, undefined> {
   /** Whether the entry, or anything below it, can be asked for. */
   const wanted = ({ key }: Entry): boolean => {
     const folder = key.endsWith('/')
@@ -37,7 +37,10 @@ export async function* listFolder(
     return compareKeys(key, startAfter) > 0 || (folder && startAfter.startsWith(key))
   }
 
-  async function* walk(folder: Entry, above: readonly string[]): AsyncGenerator<ObjectInfo, void, undefined> {
+  async function* walk(
+    folder: Entry,
+    above: readonly string[],
+  ): AsyncGenerator<ListedObject, void, undefined> {
     signal?.throwIfAborted()
     const real = await realPathInside(root, folder.path)
     if (real === undefined) return
@@ -86,7 +89,7 @@ async function entries(root: string, folder: Entry): Promise<Entry[]> {
   return found
 }
 
-async function describe({ key, path }: Entry): Promise<ObjectInfo | undefined> {
+async function describe({ key, path }: Entry): Promise<ListedObject | undefined> {
   try {
     const stats = await stat(path, { bigint: true }).catch(absent)
     return stats?.isFile() ? infoOf(key, stats) : undefined
@@ -96,6 +99,7 @@ async function describe({ key, path }: Entry): Promise<ObjectInfo | undefined> {
 }
 
 /** A file as an object. Its etag tells any change that sets another size or time, or puts another file in its place. */
-export function infoOf(key: string, { size, mtimeNs, ino }: BigIntStats): ObjectInfo {
-  return { key, size: Number(size), etag: [size, mtimeNs, ino].map(part => part.toString(36)).join('-') }
+export function infoOf(key: string, { size, mtimeMs, mtimeNs, ino }: BigIntStats): ListedObject {
+  const etag = [size, mtimeNs, ino].map(part => part.toString(36)).join('-')
+  return { key, size: Number(size), etag, modifiedMs: Number(mtimeMs) }
 }

@@ -17,7 +17,7 @@ import { createRetry } from './retry.ts'
 import { type S3Call, s3Error, statusOf } from './s3-errors.ts'
 import { endpointOf, parseS3Url } from './s3-url.ts'
 import { createSettledPut } from './settle.ts'
-import type { ListOptions, ObjectInfo, ReadOptions, Store } from './store.ts'
+import type { ListedObject, ListOptions, ReadOptions, Store } from './store.ts'
 
 export interface S3Options {
   /** Another server than AWS; else AWS_ENDPOINT_URL_S3, then AWS_ENDPOINT_URL. */
@@ -69,6 +69,12 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     if (meant instanceof ReembedError && meant.retry === 'later') noteStoreFault(statusOf(error))
     return meant
   }
+
+  /**
+   * A time of the store's clock by ours. The SDK knows from the Date of the last reply how far the two are apart.
+   */
+  const ourTime = (theirs: Date | undefined): number | undefined =>
+    theirs && theirs.getTime() - client.config.systemClockOffset
 
   /** Runs one call until it succeeds or can't. */
   async function trying<T>(call: S3Call, signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T> {
@@ -161,7 +167,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     async *list(
       prefix,
       { startAfter, signal }: ListOptions = {},
-    ): AsyncGenerator<ObjectInfo, void, undefined> {
+    ): AsyncGenerator<ListedObject, void, undefined> {
       const call = callOf('s3:ListBucket', prefix)
       let last = startAfter === undefined ? undefined : root + startAfter
       let token: string | undefined
@@ -178,14 +184,15 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
               : {}),
         })
         const page = await trying(call, signal, () => client.send(command, sending(signal)))
-        for (const { Key: written = '', Size: size = 0, ETag } of page.Contents ?? []) {
+        for (const { Key: written = '', Size: size = 0, ETag, LastModified } of page.Contents ?? []) {
           const full =
             page.EncodingType === 'url' ? decodeURIComponent(written.replaceAll('+', ' ')) : written
           if (last !== undefined && compareKeys(full, last) <= 0)
             throw unsafe('does not list keys in the order of their bytes')
           last = full
           // The root itself can be an object, left by tools that show folders. It has no key here.
-          if (full !== root) yield { key: full.slice(root.length), size, etag: bare(ETag) }
+          if (full === root) continue
+          yield { key: full.slice(root.length), size, etag: bare(ETag), modifiedMs: ourTime(LastModified) }
         }
         token = page.IsTruncated ? page.NextContinuationToken : undefined
       } while (token !== undefined)

@@ -9,6 +9,11 @@ export interface ObjectInfo {
   readonly etag: string
 }
 
+export interface ListedObject extends ObjectInfo {
+  /** When it was written, in milliseconds of this machine's clock, exact to a second or so; missing where the store does not say. */
+  readonly modifiedMs?: number | undefined
+}
+
 export interface ReadOptions {
   /** First byte, inclusive. */
   readonly start?: number | undefined
@@ -37,7 +42,7 @@ export interface Store extends AsyncDisposable {
   readonly url: string
 
   /** Objects whose key starts with `prefix`, in the order of their UTF-8 bytes. A prefix without objects yields none. */
-  list(prefix: string, options?: ListOptions): AsyncGenerator<ObjectInfo, void, undefined>
+  list(prefix: string, options?: ListOptions): AsyncGenerator<ListedObject, void, undefined>
 
   /** The object, or undefined if there is none. */
   head(key: string, options?: { signal?: AbortSignal | undefined }): Promise<ObjectInfo | undefined>

@@ -16,17 +16,22 @@ export interface Bucket {
   get(key: string): StoredObject | undefined
   put(key: string, body: Uint8Array, headers?: Readonly<Record<string, string>>): StoredObject
   remove(key: string): void
+  /** Says of an object that is there that it was put then. */
+  date(key: string, modified: Date): void
   /** In the order of their bytes. */
   keys(): readonly string[]
 }
 
-export function createBucket(): Bucket {
+/** @param clock the server's, in milliseconds */
+export function createBucket(clock: () => number = Date.now): Bucket {
   const objects = new Map<string, StoredObject>()
   let sorted: string[] | undefined
   return {
     get: key => objects.get(key),
     put(key, body, headers = {}) {
-      const stored = { body: Buffer.from(body), etag: md5(body), modified: new Date(), headers }
+      // S3 keeps whole seconds.
+      const modified = new Date(1000 * Math.floor(clock() / 1000))
+      const stored = { body: Buffer.from(body), etag: md5(body), modified, headers }
       if (!objects.has(key)) sorted = undefined
       objects.set(key, stored)
       return stored
@@ -34,6 +39,10 @@ export function createBucket(): Bucket {
     remove(key) {
       sorted = undefined
       objects.delete(key)
+    },
+    date(key, modified) {
+      const stored = objects.get(key)
+      if (stored) objects.set(key, { ...stored, modified })
     },
     keys: () => (sorted ??= [...objects.keys()].sort(compareKeys)),
   }

@@ -66,7 +66,8 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     clockOffsetMs = 0,
     pageSize = 1000,
   } = options
-  const buckets = new Map((options.buckets ?? ['test']).map(name => [name, createBucket()]))
+  const clock = (): number => Date.now() + clockOffsetMs
+  const buckets = new Map((options.buckets ?? ['test']).map(name => [name, createBucket(clock)]))
   const requests: S3Request[] = []
   const closing = new AbortController()
 
@@ -75,7 +76,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     requests.push(parsed)
     const fault = options.faults?.(parsed)
     if (fault === 'reset') return void request.socket.destroy()
-    const now = Date.now() + clockOffsetMs
+    const now = clock()
     response.setHeader('date', new Date(now).toUTCString())
     response.setHeader('x-amz-request-id', String(parsed.index))
     try {

@@ -1,15 +1,33 @@
 // `reembed gc`: what goes, what stays, and what becomes of it when it is stopped half-way.
 
-import { appendFile } from 'node:fs/promises'
-import { findGarbage, removeRun, rollback, spareRun } from '@reembed/producer'
+import { appendFile, readdir, utimes, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import {
+  findGarbage,
+  type PlannedRun,
+  publishDespite,
+  recordPlan,
+  removeRun,
+  rollback,
+  spareRun,
+} from '@reembed/producer'
 import {
   type Eraser,
+  manifestKey,
   openEraser,
   openStore,
+  planSegmentKey,
+  putJson,
+  putRows,
+  readManifest,
+  readPlan,
   readRunState,
+  readRunWord,
+  readSlices,
   readVersions,
   type Store,
   setRunState,
+  shardKey,
 } from '@reembed/shared'
 import { startS3Server } from '@reembed/shared/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -46,13 +64,16 @@ async function versions(count: number, env: Record<string, string> = {}): Promis
   return runs
 }
 
+const ANY_AGE = ['--older-than', '0']
+const RULES = { keep: 1, beforeMs: Number.POSITIVE_INFINITY }
+
 const keysOf = async (store: Store): Promise<string[]> => Array.fromAsync(store.list(''), ({ key }) => key)
 
 test('P-GC: says what would go and how much that is, and deletes nothing unless told to', async () => {
   const [first, second, third] = await versions(3)
   await using store = await openStore(place.output)
   const before = await keysOf(store)
-  const { code, result } = await command(['gc', '--keep', '2'])
+  const { code, result } = await command(['gc', ...ANY_AGE, '--keep', '2'])
   const below = await Array.fromAsync(store.list(`runs/${first}/`))
   expect({ code, ...result }).toMatchObject({
     code: 0,
@@ -67,11 +88,13 @@ test('P-GC: says what would go and how much that is, and deletes nothing unless 
   })
   expect(await keysOf(store)).toEqual(before)
 
-  expect((await command(['gc', '--keep', '2', '--delete'])).result.removed).toEqual([first])
+  expect((await command(['gc', ...ANY_AGE, '--keep', '2', '--delete'])).result.removed).toEqual([first])
   const rest = before.filter(key => !key.startsWith(`runs/${first}/`))
   expect(await keysOf(store)).toEqual(rest)
   for (const run of [second, third]) expect((await command(['verify', run ?? ''])).code).toBe(0)
-  expect((await command(['gc', '--keep', '2', '--delete'])).result).toMatchObject({ removable: [] })
+  expect((await command(['gc', ...ANY_AGE, '--keep', '2', '--delete'])).result).toMatchObject({
+    removable: [],
+  })
   await expect(rollback(store, first)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
 })
 
@@ -82,14 +105,14 @@ test('P-GC: what is under way, held back, or reused by what is under way stays; 
   await appendFile(place.source, '{"id":"given up","text":"given up"}\n')
   const cancelled = await make('enqueue')
   expect((await command(['cancel', cancelled])).code).toBe(0)
-  const { result } = await command(['gc', '--keep', '1', '--delete'])
+  const { result } = await command(['gc', ...ANY_AGE, '--keep', '1', '--delete'])
   expect(result.kept).toMatchObject([{ run: open, why: 'not finished' }, { run: second }])
   expect(result.removed.toSorted()).toEqual([cancelled, first].toSorted())
 
   expect((await command(['pause', open])).code).toBe(0)
   await appendFile(place.source, '{"id":"third","text":"of the third version"}\n')
   const third = await make()
-  expect((await command(['gc', '--keep', '1', '--delete'])).result).toMatchObject({
+  expect((await command(['gc', ...ANY_AGE, '--keep', '1', '--delete'])).result).toMatchObject({
     kept: [
       { run: third },
       { run: open, why: 'not finished: `reembed cancel` it first' },
@@ -99,6 +122,148 @@ test('P-GC: what is under way, held back, or reused by what is under way stays; 
   })
 })
 
+test('P-GC: what was written, spoken of or replaced in the last 7 days stays, or as many as are asked for', async () => {
+  const [first = '', second = ''] = await versions(2)
+  await appendFile(place.source, '{"id":"given up","text":"given up"}\n')
+  const cancelled = await make('enqueue')
+  expect((await command(['cancel', cancelled])).code).toBe(0)
+  await using store = await openStore(place.output)
+  const wouldGo = async (...args: string[]): Promise<string[]> =>
+    (await command(['gc', '--keep', '1', ...args])).result.removable.map(({ run }: { run: string }) => run)
+  const older = async (prefix: string, days: number): Promise<void> => {
+    for await (const { key } of store.list(prefix)) {
+      const then = new Date(Date.now() - days * 86_400_000)
+      await utimes(join(place.output, key), then, then)
+    }
+  }
+
+  const { result } = await command(['gc', '--keep', '1', '--delete'])
+  expect(result).toMatchObject({ removable: [], removed: [] })
+  expect(result.kept).toContainEqual({
+    run: first,
+    why: expect.stringMatching(/^version 1, written or replaced on 20\d\d-\d\d-\d\d \d\d:\d\d UTC$/),
+  })
+  expect((await readRunWord(store, first)).number).toBe(0)
+
+  // All of the first is old, but it was current until a moment ago: somebody may still read it.
+  await older(`runs/${first}/`, 8)
+  expect(await wouldGo()).toEqual([])
+  await older('versions/', 8)
+  expect(await wouldGo()).toEqual([first])
+  expect(await wouldGo('--older-than', '9')).toEqual([])
+  // Cancelled a moment ago, however old its plan.
+  await older(`runs/${cancelled}/plan`, 8)
+  expect(await wouldGo()).toEqual([first])
+  await older(`runs/${cancelled}/`, 8)
+  expect((await wouldGo()).toSorted()).toEqual([cancelled, first].toSorted())
+  // The moment between looking and deleting counts as well.
+  await using eraser = await openEraser(place.output)
+  const beforeMs = Date.now() - 7 * 86_400_000
+  await older(`runs/${first}/`, 0)
+  expect(await removeRun(store, eraser, first, { keep: 1, beforeMs })).toBe(false)
+  expect(await readRunState(store, first)).toBe('running')
+  expect((await command(['gc', '--keep', '1', '--delete'])).result.removed).toEqual([cancelled])
+  for (const run of [first, second]) expect((await command(['verify', run])).code).toBe(0)
+})
+
+test('P-GC: a run that is named goes alone and whatever its age, unless it is needed', async () => {
+  const [first = '', second = '', third = ''] = await versions(3)
+  const removed = await command(['gc', first.slice(0, 8), '--keep', '1', '--delete'])
+  expect(removed.result).toMatchObject({ removed: [first], kept: [] })
+  expect(await command(['gc', first, '--delete'])).toMatchObject({ code: 2 })
+  expect(await command(['gc', third, '--keep', '1', '--delete'])).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining(`run ${third} in ${place.output} stays: version 3, current`),
+  })
+  for (const run of [second, third]) expect((await command(['verify', run])).code).toBe(0)
+})
+
+test('P-GC: who resumes, publishes or rolls back while its removal begins is heard, or refused', async () => {
+  const [first = '', second = ''] = await versions(2)
+  await appendFile(place.source, '{"id":"given up","text":"given up"}\n')
+  const open = await make('enqueue')
+  await command(['cancel', open])
+  await using store = await openStore(place.output)
+  await using eraser = await openEraser(place.output)
+  expect((await findGarbage(store, RULES)).removable.map(({ run }) => run)).toContain(open)
+  expect((await command(['resume', open])).code).toBe(0)
+  expect(await removeRun(store, eraser, open, RULES)).toBe(false)
+  expect(await readRunState(store, open)).toBe('running')
+
+  await expect(removeRun(store, eraserThatStops(eraser, 0), first, RULES)).rejects.toThrow('killed')
+  for (const args of [
+    ['publish', first, '--force'],
+    ['rollback', first],
+  ]) {
+    expect(await command(args)).toMatchObject({ code: 2, stderr: expect.stringMatching(/is being removed/) })
+  }
+  expect((await command(['current'])).result.run).toBe(second)
+})
+
+test('P-GC: a publisher that stood still while all of its run was removed publishes nothing', async () => {
+  const [first = '', second] = await versions(2)
+  await using store = await openStore(place.output)
+  await using eraser = await openEraser(place.output)
+  const manifest = await readManifest(store, first)
+  const plan = await readPlan(store, first)
+  if (!manifest || !plan) throw new Error('the first run is finished')
+  expect(await removeRun(store, eraser, first, RULES)).toBe(true)
+  // A finalizer that woke up wrote it.
+  await putJson(store, manifestKey(first), manifest)
+  await expect(rollback(store, first)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
+  await expect(publishDespite(store, manifest, plan)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
+  expect((await command(['current'])).result.run).toBe(second)
+})
+
+test('P-GC: what crashes left goes when it is old: objects of runs without a plan, half-written files', async () => {
+  const [first = ''] = await versions(1)
+  await using store = await openStore(place.output)
+  await using eraser = await openEraser(place.output)
+  const plan = await readPlan(store, first)
+  if (!plan) throw new Error('the first run is planned')
+  const crashed = 'crashed'.padEnd(26, 'a')
+  const head = { ...plan, run: crashed }
+  const slices = () => readSlices(store, plan)
+  const planned: PlannedRun = { head, slices }
+  // Killed before the head of its plan; and a worker that put a shard when its run was gone.
+  await putRows(store, planSegmentKey(crashed, 0), await Array.fromAsync(slices()))
+  await store.putIfAbsent(shardKey(crashed, 0, plan.shards), Buffer.from('late'))
+  await store.putIfAbsent('runs/notes/mine.txt', Buffer.from('of nobody that reembed knows'))
+  const unfinished = join(place.output, '.reembed-crashed.tmp')
+  await writeFile(unfinished, 'half a shard')
+
+  expect((await command(['gc', '--delete'])).result).toMatchObject({ removable: [], removed: [] })
+  const old = { keep: 1, beforeMs: Date.now() - 60_000 }
+  for (const key of [planSegmentKey(crashed, 0), shardKey(crashed, 0, plan.shards)])
+    await utimes(join(place.output, key), 0, 0)
+  await utimes(unfinished, 0, 0)
+  expect((await findGarbage(store, old)).removable).toMatchObject([{ run: crashed, objects: 2 }])
+
+  // While they go, nobody plans the run; stopped half-way, it goes on.
+  await expect(removeRun(store, eraserThatStops(eraser, 1), crashed, old)).rejects.toThrow('killed')
+  await expect(recordPlan(store, planned)).rejects.toMatchObject({
+    code: 'RUN_STOPPED',
+    message: expect.stringMatching(/is being removed/),
+  })
+  // What the planner put is new, and no reason to leave the run as it is.
+  expect((await command(['gc', '--delete', crashed])).result.removed).toEqual([crashed])
+  expect((await keysOf(store)).filter(key => key.includes(crashed))).toEqual([])
+  expect(await keysOf(store)).toContain('runs/notes/mine.txt')
+  expect(await readdir(place.output)).not.toContain('.reembed-crashed.tmp')
+
+  // Planned while what was left goes: the plan stays, and has all of its segments.
+  await putRows(store, planSegmentKey(crashed, 0), await Array.fromAsync(slices()))
+  const slow: Store = Object.assign(Object.create(store), {
+    async putIfAbsent(key: string, body: Uint8Array, options?: object) {
+      if (key.endsWith('/plan.json')) await removeRun(store, eraser, crashed, RULES)
+      return store.putIfAbsent(key, body, options)
+    },
+  })
+  const recorded = await recordPlan(slow, planned)
+  expect(await Array.fromAsync(readSlices(store, recorded.plan))).toEqual(await Array.fromAsync(slices()))
+  expect(await removeRun(store, eraser, crashed, RULES)).toBe(false)
+})
+
 test('P-GC: stopped after any object, what stays is whole, nobody works on what goes, and the next gc ends it', async () => {
   const [first = '', second = ''] = await versions(2)
   await using store = await openStore(place.output)
@@ -106,17 +271,17 @@ test('P-GC: stopped after any object, what stays is whole, nobody works on what 
   const prefix = `runs/${first}/`
   let stops = 0
   for (; stops < 100; stops += 1) {
-    const done = await removeRun(store, eraserThatStops(eraser, 1), first, { keep: 1 }).catch(() => undefined)
+    const done = await removeRun(store, eraserThatStops(eraser, 1), first, RULES).catch(() => undefined)
     if (done) break
     expect(await readRunState(store, first)).toBe('removed')
-    expect((await findGarbage(store, 1)).removable).toMatchObject([{ run: first }])
+    expect((await findGarbage(store, RULES)).removable).toMatchObject([{ run: first }])
     await expect(setRunState(store, first, 'running')).rejects.toMatchObject({ code: 'RUN_STOPPED' })
     await expect(rollback(store, first)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
     expect((await Array.fromAsync(readVersions(store))).map(({ run }) => run)).toEqual([second, first])
   }
   // Manifest and its segment, rejects, shards, plan and its segment: each but the last was where it stopped.
   expect(stops).toBeGreaterThan(8)
-  expect((await command(['gc', '--keep', '1', '--delete'])).code).toBe(0)
+  expect((await command(['gc', ...ANY_AGE, '--keep', '1', '--delete'])).code).toBe(0)
   expect((await keysOf(store)).filter(key => key.startsWith(prefix))).toEqual([])
   expect((await command(['verify', second])).code).toBe(0)
 })
@@ -137,25 +302,31 @@ test('P-GC: a run that somebody goes back to meanwhile is spared', async () => {
   const [first = '', second] = await versions(2)
   await using store = await openStore(place.output)
   await using eraser = await openEraser(place.output)
-  expect((await findGarbage(store, 1)).removable).toMatchObject([{ run: first }])
+  expect((await findGarbage(store, RULES)).removable).toMatchObject([{ run: first }])
   await rollback(store, first)
   const before = await keysOf(store)
-  expect(await removeRun(store, eraser, first, { keep: 1 })).toBe(false)
+  expect(await removeRun(store, eraser, first, RULES)).toBe(false)
   expect((await keysOf(store)).filter(key => !key.includes('/control/'))).toEqual(before)
   expect(await readRunState(store, first)).toBe('running')
-  expect((await findGarbage(store, 1)).removable).toMatchObject([{ run: second }])
+  expect((await findGarbage(store, RULES)).removable).toMatchObject([{ run: second }])
 })
 
 test('P-GC: whoever goes back to a run that is marked is refused, and the next gc takes the mark away', async () => {
   const [first = '', second] = await versions(2)
   await using store = await openStore(place.output)
   await using eraser = await openEraser(place.output)
-  await expect(removeRun(store, eraserThatStops(eraser, 0), first, { keep: 1 })).rejects.toThrow('killed')
+  const killed: Store = Object.assign(Object.create(store), {
+    async *list(prefix: string, options?: object) {
+      if (prefix === `runs/${first}/`) throw new Error('killed')
+      yield* store.list(prefix, options)
+    },
+  })
+  await expect(removeRun(killed, eraser, first, RULES)).rejects.toThrow('killed')
   await expect(rollback(store, first)).rejects.toMatchObject({
     message: expect.stringMatching(/is being removed/),
   })
   expect((await command(['current'])).result.run).toBe(second)
-  expect((await command(['gc', '--keep', '1', '--delete'])).result.removed).toEqual([])
+  expect((await command(['gc', ...ANY_AGE, '--keep', '1', '--delete'])).result.removed).toEqual([])
   expect(await rollback(store, first)).toMatchObject({ status: 'published' })
   expect((await command(['verify', first])).code).toBe(0)
 })
@@ -176,7 +347,7 @@ test('P-GC: a gc that stood still erases nothing of a run that was spared and go
       yield* store.list(prefix, options)
     },
   })
-  expect(await removeRun(stalled, eraser, first, { keep: 1 })).toBe(false)
+  expect(await removeRun(stalled, eraser, first, RULES)).toBe(false)
   expect(await keysOf(store)).toEqual(whole)
   expect((await command(['current'])).result.run).toBe(first)
   expect((await command(['verify'])).code).toBe(0)
@@ -185,7 +356,7 @@ test('P-GC: a gc that stood still erases nothing of a run that was spared and go
 test('P-GC: a run that was removed can be made again, as it was', async () => {
   const first = await make()
   await versions(1)
-  await command(['gc', '--keep', '1', '--delete'])
+  await command(['gc', ...ANY_AGE, '--keep', '1', '--delete'])
   await writeJsonl(place.source, documents(20))
   // The file has the size and content that it had, but its time is another: so is the run.
   const again = await make()
@@ -193,13 +364,18 @@ test('P-GC: a run that was removed can be made again, as it was', async () => {
   expect((await command(['verify', again])).code).toBe(0)
 })
 
-test('P-GC: in S3 as well', async () => {
-  await using s3 = await startS3Server({ buckets: ['bucket'] })
+test('P-GC: in S3 as well, whose clock counts', async () => {
+  await using s3 = await startS3Server({ buckets: ['bucket'], clockOffsetMs: -30 * 86_400_000 })
   place.output = 's3://bucket/vectors'
   const [first, second] = await versions(2, s3.env)
-  const { result } = await command(['gc', '--keep', '1', '--delete'], s3.env)
-  expect(result.removed).toEqual([first])
-  const keys = s3.bucket('bucket').keys()
+  const bucket = s3.bucket('bucket')
+  const gc = async () => (await command(['gc', '--keep', '1', '--delete'], s3.env)).result
+  expect((await gc()).removed).toEqual([])
+  for (const key of bucket.keys()) bucket.date(key, new Date(Date.now() - 36 * 86_400_000))
+  expect((await gc()).removed).toEqual([])
+  for (const key of bucket.keys()) bucket.date(key, new Date(Date.now() - 38 * 86_400_000))
+  expect((await gc()).removed).toEqual([first])
+  const keys = bucket.keys()
   expect(keys.filter(key => key.includes(first ?? ''))).toEqual([])
   expect((await command(['verify', second ?? ''], s3.env)).code).toBe(0)
 })

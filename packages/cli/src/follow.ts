@@ -60,7 +60,7 @@ export async function follow({
       const outcome = (await sweeper.sweep(signal, run)).find(swept => swept.run === run)
       if (outcome?.status === 'finished') return outcome.publish
       if (outcome?.status === 'broken') throw outcome.error
-      if (outcome?.status === 'paused' || outcome?.status === 'cancelled')
+      if (outcome && ['paused', 'cancelled', 'removed'].includes(outcome.status))
         throw stopped(run, await readRunWord(store, run))
       if (outcome?.status === 'running') {
         before = shards - outcome.missing - (await queue.progress(run)).shards
@@ -83,14 +83,16 @@ async function failIfNothingIsLeft(queue: Queue, { run }: Plan, missing: number)
   )
 }
 
-/** The error for a run that somebody has paused or cancelled, or that has used up its limits. */
-export const stopped = (run: string, { state, spent }: RunWord): ReembedError =>
-  new ReembedError(
-    'RUN_STOPPED',
-    spent === undefined
-      ? `run ${run} is ${state}: \`reembed resume ${run}\` lets it go on`
-      : `run ${run} is ${state}: ${spent}. What is finished is kept; the same command with a higher limit goes on`,
-  )
+/** The error for a run that somebody has paused, cancelled or begun to remove, or that has used up its limits. */
+export function stopped(run: string, { state, spent }: RunWord): ReembedError {
+  const why =
+    state === 'removed'
+      ? 'is being removed: `reembed gc --delete` ends that, then it can be made anew'
+      : spent === undefined
+        ? `is ${state}: \`reembed resume ${run}\` lets it go on`
+        : `is ${state}: ${spent}. What is finished is kept; the same command with a higher limit goes on`
+  return new ReembedError('RUN_STOPPED', `run ${run} ${why}`)
+}
 
 /**
  * Says what the run may use from now on. A run that has used up its limits goes on with higher ones.

@@ -101,7 +101,7 @@ export function amount(value: string): number {
 export const positives = (value: string): number[] => value.split(',').map(one => positive(one.trim()))
 
 /** A whole number, 0 included. */
-function zeroOrMore(value: string): number {
+export function zeroOrMore(value: string): number {
   return value === '0' ? 0 : positive(value)
 }
 

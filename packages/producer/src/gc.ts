@@ -1,26 +1,30 @@
 // GC: which runs nobody needs any more, and how they go. Only ever by command, and in an order in which it may be
-// stopped at any moment:
+// stopped at any moment, stand still for as long as it likes, and meet others that do the same:
 //
-//   the word 'removed' | manifest | shards | plan | the words about it, 'removed' last of all
+//   the word 'removed' | looked at again | the word that it is erased | manifest | shards | plan | the words
 //
-// From the first word on no worker, sweep or rollback touches the run; until the last one is gone, the next gc goes on.
+// From the first word on no worker, sweep or rollback touches the run. Until the second one it may be spared, by
+// whoever finds that it is needed; that word is only said if nobody has said anything since the first. After it the
+// run can only go, and the next gc goes on where this one stopped.
 
 import {
+  controlKey,
   controlPrefix,
   type Eraser,
+  type ListedObject,
   manifestKey,
   mapConcurrent,
+  type NumberedWord,
   planKey,
-  ReembedError,
-  readManifest,
+  planPrefix,
+  putNoPlan,
   readPlan,
-  readRunState,
-  readSeq,
-  readVersions,
+  readRunWord,
   type Store,
-  setRunState,
+  sayNext,
   shardPrefix,
 } from '@reembed/shared'
+import { judge, type KeepRules, lastNeededMs, leftovers, youth } from './gc-judge.ts'
 
 export interface KeptRun {
   readonly run: string
@@ -36,6 +40,7 @@ export interface RemovableRun {
 }
 
 export interface Garbage {
+  /** Newest first. */
   readonly kept: readonly KeptRun[]
   readonly removable: readonly RemovableRun[]
 }
@@ -43,17 +48,21 @@ export interface Garbage {
 const ERASED_AT_ONCE = 16
 const ERASED_BETWEEN_LOOKS = 256
 
-/**
- * What may go of an output and what may not. Writes nothing.
- * @param keep how many published runs stay, the current one included
- */
-export async function findGarbage(store: Store, keep: number, signal?: AbortSignal): Promise<Garbage> {
-  const verdicts = await judge(store, keep, signal)
+/** What may go of an output and what may not. Writes nothing. */
+export async function findGarbage(store: Store, rules: KeepRules, signal?: AbortSignal): Promise<Garbage> {
+  const kept: KeptRun[] = []
   const removable: RemovableRun[] = []
-  for (const [run, { needed, why }] of verdicts) {
-    if (!needed) removable.push({ run, why, ...(await sizeOf(store, run, signal)) })
+  const verdicts = await judge(store, rules, signal)
+  const named = rules.run === undefined ? verdicts : [...verdicts].filter(([run]) => run === rules.run)
+  for (const [run, { needed, begun, why, neededMs }] of named) {
+    const objects = needed ? [] : await objectsOf(store, run, signal)
+    const young = needed || begun ? undefined : youth(lastNeededMs(objects, neededMs), rules)
+    if (needed || young) kept.push({ run, why: young ? `${why}, ${young}` : why })
+    else removable.push({ run, why, ...sizeOf(objects) })
   }
-  const kept = [...verdicts].flatMap(([run, { needed, why }]) => (needed ? [{ run, why }] : []))
+  for await (const { run, objects } of leftovers(store, verdicts, rules, signal)) {
+    removable.push({ run, why: 'left behind without a plan', ...sizeOf(objects) })
+  }
   return { kept, removable }
 }
 
@@ -65,122 +74,119 @@ export async function removeRun(
   store: Store,
   eraser: Eraser,
   run: string,
-  { keep, signal }: { readonly keep: number; readonly signal?: AbortSignal | undefined },
+  { signal, ...rules }: KeepRules & { readonly signal?: AbortSignal | undefined },
 ): Promise<boolean> {
-  const before = await setRunState(store, run, 'removed')
-  // Said first, then looked again: whoever goes back to this run takes a place in the order and then looks at the word.
-  const verdict = (await judge(store, keep, signal)).get(run)
-  if (verdict?.needed) {
-    await setRunState(store, run, before === 'removed' ? 'cancelled' : before, { spared: true })
-    return false
+  const word = await readRunWord(store, run)
+  if (!word.erasing && (await readPlan(store, run)) === undefined) {
+    return removeLeftovers(store, eraser, run, rules, signal)
   }
+  const mark = await markRemoved(store, run, word)
+  if (mark === undefined) return false
+  const objects = await objectsOf(store, run, signal)
+  const erasing = mark.erasing ? mark : await decide(store, run, mark, objects, rules, signal)
+  if (erasing === undefined) return false
+
   const prefix = `runs/${run}/`
-  const keys = await Array.fromAsync(store.list(prefix, { signal }), ({ key }) => key)
+  const keys = objects.map(({ key }) => key)
+  const isHead = (key: string): boolean => key === manifestKey(run) || key === planKey(run)
   const isWord = (key: string): boolean => key.startsWith(controlPrefix(run))
-  const isPlan = (key: string): boolean => key.startsWith(`${prefix}plan`)
+  const isSegment = (key: string): boolean => key.startsWith(planPrefix(run))
   const isShard = (key: string): boolean => key.startsWith(shardPrefix(run))
-  const head = [manifestKey(run), planKey(run)]
-  const rest = keys.filter(key => !head.includes(key) && !isWord(key))
+  const rest = keys.filter(key => key.startsWith(prefix) && !isHead(key) && !isWord(key))
   const steps = [
     keys.filter(key => key === manifestKey(run)),
-    rest.filter(key => !isPlan(key) && !isShard(key)),
+    rest.filter(key => !isSegment(key) && !isShard(key)),
     rest.filter(isShard),
-    rest.filter(isPlan),
+    rest.filter(isSegment),
     keys.filter(key => key === planKey(run)),
   ]
-  for (const step of steps) {
-    for (let from = 0; from < step.length; from += ERASED_BETWEEN_LOOKS) {
-      // Another gc may have spared it while this one stood still, and somebody may have gone back to it since.
-      if ((await readRunState(store, run)) !== 'removed') return false
-      await eraseAll(eraser, step.slice(from, from + ERASED_BETWEEN_LOOKS), signal)
-    }
-  }
+  // Another gc may have ended it while this one stood still, and somebody may have planned the run anew.
+  const isStill = async (): Promise<boolean> => (await readRunWord(store, run)).erasing === true
+  if (!(await eraseSteps(eraser, steps, isStill, signal))) return false
   // The newest word is the first of a listing, and goes last.
-  for (const key of keys.filter(isWord).reverse()) await eraser.erase(key, { signal })
+  const words = keys.filter(key => isWord(key) && key !== controlKey(run, erasing.number))
+  for (const key of [...words.reverse(), controlKey(run, erasing.number)]) await eraser.erase(key, { signal })
   return true
 }
 
-/** Takes the mark from a run that stays: somebody began to remove it, and somebody else began to go back to it. */
+/** Takes the mark from a run that stays: a gc was stopped before it had looked again. */
 export async function spareRun(store: Store, run: string): Promise<void> {
-  if ((await readRunState(store, run)) === 'removed')
-    await setRunState(store, run, 'running', { spared: true })
+  const mark = await readRunWord(store, run)
+  if (mark.state === 'removed' && !mark.erasing) await spare(store, run, mark)
 }
 
-async function eraseAll(
-  eraser: Eraser,
-  keys: readonly string[],
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const erased = mapConcurrent(keys, (key, stop) => eraser.erase(key, { signal: stop }), {
-    limit: ERASED_AT_ONCE,
-    signal,
-  })
-  for await (const _ of erased);
+const spare = (store: Store, run: string, { before = 'running', ...mark }: NumberedWord): Promise<boolean> =>
+  sayNext(store, run, mark, { ...mark, state: before })
+
+async function markRemoved(store: Store, run: string, word: NumberedWord): Promise<NumberedWord | undefined> {
+  if (word.state === 'removed') return word
+  const mark: NumberedWord = { ...word, state: 'removed', before: word.state, number: word.number + 1 }
+  return (await sayNext(store, run, word, mark)) ? mark : undefined
 }
 
-interface Verdict {
-  readonly needed: boolean
-  readonly why: string
-}
-
-/** Every run of the output that is planned, or being removed, newest first. */
-async function judge(store: Store, keep: number, signal?: AbortSignal): Promise<Map<string, Verdict>> {
-  if (!(Number.isSafeInteger(keep) && keep >= 1)) {
-    throw new ReembedError('USAGE', `--keep ${keep}: at least the current version is kept`)
-  }
-  const published = new Map<string, number>()
-  let currentSeq = 0
-  let current: string | undefined
-  for await (const { run, version, seq } of readVersions(store)) {
-    current ??= run
-    currentSeq = Math.max(currentSeq, seq)
-    if (!published.has(run)) published.set(run, version)
-  }
-  const keptVersions = new Set([...published.keys()].slice(0, keep))
-  const newestSeq = new Map<string, number>()
-  for (const { run, seq } of await readSeq(store)) if (!newestSeq.has(run)) newestSeq.set(run, seq)
-
-  const verdicts = new Map<string, Verdict>()
-  const bases = new Map<string, string>()
-  for (const [run, seq] of newestSeq) {
-    signal?.throwIfAborted()
-    const plan = await readPlan(store, run)
-    const state = await readRunState(store, run)
-    // A place in the order alone is a run that somebody plans, or that is gone.
-    if (plan === undefined && state !== 'removed') continue
-    const finished = plan !== undefined && (await readManifest(store, run)) !== undefined
-    const version = published.get(run)
-    const verdict = ((): Verdict => {
-      if (run === current) return { needed: true, why: `version ${version}, current` }
-      if (finished && seq > currentSeq) return { needed: true, why: 'finished, not published yet' }
-      // Its manifest may be gone already: nobody can have it back.
-      if (state === 'removed') return { needed: false, why: 'its removal was begun before' }
-      if (keptVersions.has(run)) return { needed: true, why: `version ${version}` }
-      if (finished)
-        return { needed: false, why: version === undefined ? 'never published' : `version ${version}` }
-      if (state === 'cancelled') return { needed: false, why: 'cancelled' }
-      if (seq > currentSeq) return { needed: true, why: 'not finished' }
-      return { needed: true, why: 'not finished: `reembed cancel` it first' }
-    })()
-    verdicts.set(run, verdict)
-    // Whoever embeds it takes over vectors of its base.
-    if (plan?.base !== undefined && !finished && verdict.needed) bases.set(plan.base, run)
-  }
-  for (const [base, by] of bases) {
-    if (verdicts.get(base)?.needed === false) verdicts.set(base, { needed: true, why: `run ${by} reuses it` })
-  }
-  return verdicts
-}
-
-async function sizeOf(
+/** Looks again, now that nobody else begins anything with the run. Undefined if it stays. */
+async function decide(
   store: Store,
   run: string,
+  mark: NumberedWord,
+  objects: readonly ListedObject[],
+  rules: KeepRules,
   signal: AbortSignal | undefined,
-): Promise<{ objects: number; bytes: number }> {
-  let [objects, bytes] = [0, 0]
-  for await (const { size } of store.list(`runs/${run}/`, { signal })) {
-    objects += 1
-    bytes += size
+): Promise<NumberedWord | undefined> {
+  const verdict = (await judge(store, rules, signal)).get(run)
+  const others = objects.filter(({ key }) => key !== controlKey(run, mark.number))
+  if (!verdict || verdict.needed || youth(lastNeededMs(others, verdict.neededMs), rules)) {
+    await spare(store, run, mark)
+    return undefined
   }
-  return { objects, bytes }
+  const erasing: NumberedWord = { ...mark, erasing: true, number: mark.number + 1 }
+  if (await sayNext(store, run, mark, erasing)) return erasing
+  const said = await readRunWord(store, run)
+  return said.erasing && said.number > 0 ? said : undefined
 }
+
+/** What crashes and those who stood still left of a run that has no plan: nobody can plan it while that goes. */
+async function removeLeftovers(
+  store: Store,
+  eraser: Eraser,
+  run: string,
+  rules: KeepRules,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const found = await objectsOf(store, run, signal)
+  if (youth(lastNeededMs(found.filter(({ key }) => key !== planKey(run))), rules)) return false
+  await putNoPlan(store, run)
+  const isStill = async (): Promise<boolean> =>
+    (await store.head(planKey(run))) !== undefined && (await readPlan(store, run)) === undefined
+  const keys = (await objectsOf(store, run, signal)).map(({ key }) => key)
+  const steps = [keys.filter(key => key !== planKey(run)), [planKey(run)]]
+  return eraseSteps(eraser, steps, isStill, signal)
+}
+
+async function eraseSteps(
+  eraser: Eraser,
+  steps: readonly (readonly string[])[],
+  isStill: () => Promise<boolean>,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  for (const step of steps) {
+    for (let from = 0; from < step.length; from += ERASED_BETWEEN_LOOKS) {
+      if (!(await isStill())) return false
+      const keys = step.slice(from, from + ERASED_BETWEEN_LOOKS)
+      const erased = mapConcurrent(keys, (key, stop) => eraser.erase(key, { signal: stop }), {
+        limit: ERASED_AT_ONCE,
+        signal,
+      })
+      for await (const _ of erased);
+    }
+  }
+  return true
+}
+
+const objectsOf = (store: Store, run: string, signal: AbortSignal | undefined): Promise<ListedObject[]> =>
+  Array.fromAsync(store.list(`runs/${run}/`, { signal }))
+
+const sizeOf = (objects: readonly ListedObject[]): { objects: number; bytes: number } => ({
+  objects: objects.length,
+  bytes: objects.reduce((sum, { size }) => sum + size, 0),
+})

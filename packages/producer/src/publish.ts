@@ -9,6 +9,7 @@ import {
   ReembedError,
   readCurrent,
   readManifest,
+  readPlan,
   readRunState,
   readVersions,
   type Store,
@@ -103,14 +104,7 @@ export async function rollback(store: Store, run?: string): Promise<PublishOutco
       `run ${target} in ${store.url} is not finished, or was removed: only a finished run can be published`,
     )
   }
-  // Who removes runs says so first and then looks at these places: one of the two sees the other.
   const seq = await takeSeq(store, target)
-  if ((await readRunState(store, target)) === 'removed') {
-    throw new ReembedError(
-      'RUN_UNKNOWN',
-      `run ${target} in ${store.url} is being removed: go back to another`,
-    )
-  }
   return publishAs(store, manifest, seq)
 }
 
@@ -131,6 +125,21 @@ async function runBefore(store: Store): Promise<string> {
 /** A later place in the order of runs is current already: this one comes too late. */
 const isOvertaken = (seq: number, current: Version): boolean => current.seq >= seq
 
+/**
+ * Who removes runs marks them first and then looks at manifests and places in the order; who publishes has both by
+ * now and then looks at the mark: one of the two sees the other. And a manifest may have been put by somebody who
+ * stood still until all else was gone.
+ * @throws ReembedError RUN_UNKNOWN
+ */
+async function requireKept(store: Store, { run, seq }: Manifest): Promise<void> {
+  const isMarked = (await readRunState(store, run)) === 'removed'
+  if (!isMarked && (await readPlan(store, run))?.seq === seq) return
+  throw new ReembedError(
+    'RUN_UNKNOWN',
+    `run ${run} in ${store.url} ${isMarked ? 'is being' : 'was'} removed: publish another, or plan it anew`,
+  )
+}
+
 async function publishAs(
   store: Store,
   manifest: Manifest,
@@ -138,6 +147,7 @@ async function publishAs(
   despite?: readonly string[],
 ): Promise<PublishOutcome> {
   const { run } = manifest
+  await requireKept(store, manifest)
   while (true) {
     const current = await readCurrent(store)
     if (current?.run === run) return { status: 'already_current', version: current }

@@ -5,10 +5,10 @@
 import { ReembedError } from './errors.ts'
 import { getJson, putJson } from './json.ts'
 import { controlKey, controlPrefix } from './names.ts'
-import { is, oneOf, perhaps, positive, record, requireShape, text } from './shape.ts'
+import { flag, is, oneOf, perhaps, positive, record, requireShape, text } from './shape.ts'
 import type { Store } from './store/store.ts'
 
-/** A run that `reembed gc` removes is `removed` from before its first object goes until the last one is gone. */
+/** A run that `reembed gc` removes is `removed` from before it is looked at for the last time until its last object is gone. */
 export type RunState = 'running' | 'paused' | 'cancelled' | 'removed'
 
 /** What a run may use of its endpoint, all its workers together. */
@@ -23,9 +23,14 @@ export interface RunWord extends RunLimits {
   readonly state: RunState
   /** Set where a worker paused the run because it would have gone over its limits: the limit and what was used. */
   readonly spent?: string | undefined
+  /** Of a run that is `removed`: what held before. */
+  readonly before?: Exclude<RunState, 'removed'> | undefined
+  /** Of a run that is `removed`: it was found to be needed by nobody, its objects go, and nobody can have it back. */
+  readonly erasing?: boolean | undefined
 }
 
-interface Word extends RunWord {
+export interface NumberedWord extends RunWord {
+  /** The first word about a run is 1; 0 where nothing was said. */
   readonly number: number
 }
 
@@ -35,8 +40,17 @@ export async function readRunState(store: Store, run: string): Promise<RunState>
 }
 
 /** The last word about a run; one of which nobody has said anything is running, without limits. */
-export async function readRunWord(store: Store, run: string): Promise<RunWord> {
-  return (await newest(store, run)) ?? { state: 'running' }
+export async function readRunWord(store: Store, run: string): Promise<NumberedWord> {
+  for await (const { key } of store.list(controlPrefix(run))) {
+    const found = await getJson(store, key)
+    // Its removal has come to the words: there is nothing left of the run.
+    if (found === undefined) return { number: 0, state: 'removed', erasing: true }
+    const what = `${key} in ${store.url} is nothing that reembed wrote`
+    const word = requireShape<NumberedWord>(wordShape, found, what)
+    if (controlKey(run, word.number) === key) return word
+    throw new ReembedError('CORRUPT', `${what}: it says that it is word ${word.number}`)
+  }
+  return { number: 0, state: 'running' }
 }
 
 /**
@@ -51,46 +65,46 @@ export async function setRunState(
   said: {
     readonly limits?: RunLimits | undefined
     readonly spent?: string | undefined
-    /** Only for who removes it: it is needed after all. */
-    readonly spared?: boolean
   } = {},
 ): Promise<RunState> {
   while (true) {
-    const last = await newest(store, run)
-    const before = last?.state ?? 'running'
-    const { maxTokens, maxEndpointSeconds } = said.limits ?? last ?? {}
+    const last = await readRunWord(store, run)
+    const before = last.state
+    const { maxTokens, maxEndpointSeconds } = said.limits ?? last
     const isSaid =
-      before === state && last?.maxTokens === maxTokens && last?.maxEndpointSeconds === maxEndpointSeconds
+      before === state && last.maxTokens === maxTokens && last.maxEndpointSeconds === maxEndpointSeconds
     if (isSaid) return before
-    if (before === 'removed' && !said.spared) {
+    if (before === 'removed') {
       throw new ReembedError(
         'RUN_STOPPED',
         `run ${run} in ${store.url} is being removed: \`reembed gc --delete\` ends that, then it can be made anew`,
       )
     }
-    const number = (last?.number ?? 0) + 1
-    const word = { format: 1, number, state, maxTokens, maxEndpointSeconds, spent: said.spent }
-    if ((await putJson(store, controlKey(run, number), word)) === 'created') return before
+    const word = { state, maxTokens, maxEndpointSeconds, spent: said.spent }
+    if (await sayNext(store, run, last, word)) return before
   }
 }
 
-async function newest(store: Store, run: string): Promise<Word | undefined> {
-  for await (const { key } of store.list(controlPrefix(run))) {
-    const what = `${key} in ${store.url} is nothing that reembed wrote`
-    const word = requireShape<Word>(wordShape, await getJson(store, key), what)
-    if (controlKey(run, word.number) === key) return word
-    throw new ReembedError('CORRUPT', `${what}: it says that it is word ${word.number}`)
-  }
-  return undefined
+/** Says `word` after `last`, unless somebody else has said something since: then false. */
+export async function sayNext(
+  store: Store,
+  run: string,
+  last: NumberedWord,
+  word: RunWord,
+): Promise<boolean> {
+  const number = last.number + 1
+  return (await putJson(store, controlKey(run, number), { format: 1, ...word, number })) === 'created'
 }
 
 const STATES: readonly RunState[] = ['running', 'paused', 'cancelled', 'removed']
 const amount = is(value => typeof value === 'number' && value >= 0)
 
-const wordShape = record<Word>({
+const wordShape = record<NumberedWord>({
   number: positive,
   state: oneOf(STATES),
   maxTokens: perhaps(amount),
   maxEndpointSeconds: perhaps(amount),
   spent: perhaps(text),
+  before: perhaps(oneOf(STATES)),
+  erasing: perhaps(flag),
 })

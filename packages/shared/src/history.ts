@@ -29,9 +29,13 @@ export async function readCurrent(store: Store): Promise<Version | undefined> {
   return undefined
 }
 
-/** All versions, newest first. */
-export async function* readVersions(store: Store): AsyncGenerator<Version, void, undefined> {
-  for await (const { key } of store.list('versions/')) yield await readVersion(store, key)
+/** All versions, newest first, and when each was published, where the store says it. */
+export async function* readVersions(
+  store: Store,
+): AsyncGenerator<Version & { readonly publishedMs?: number | undefined }, void, undefined> {
+  for await (const { key, modifiedMs } of store.list('versions/')) {
+    yield { ...(await readVersion(store, key)), publishedMs: modifiedMs }
+  }
 }
 
 /** Writes the version after `previous`; 'exists' means that somebody else was first. */

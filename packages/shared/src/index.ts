@@ -4,11 +4,13 @@ export { type Chunking, chunked, openTokenizer, splitOptions } from './chunk/chu
 export { type Span, type SplitOptions, splitText } from './chunk/split.ts'
 export { createTokenizer, type ModelTokenizer } from './chunk/tokenizer.ts'
 export {
+  type NumberedWord,
   type RunLimits,
   type RunState,
   type RunWord,
   readRunState,
   readRunWord,
+  sayNext,
   setRunState,
 } from './control.ts'
 export type * from './corpus.ts'
@@ -43,6 +45,7 @@ export * from './names.ts'
 export { type Logger, openLog } from './observe.ts'
 export {
   type Plan,
+  putNoPlan,
   type Recipe,
   readPlan,
   readSlices,

@@ -17,7 +17,11 @@ export function putJson(store: Store, key: string, value: unknown): Promise<'cre
 /** The value at `key`, or undefined if there is no such object. Throws CORRUPT when it is not JSON. */
 export async function getJson(store: Store, key: string): Promise<unknown> {
   if ((await store.head(key)) === undefined) return undefined
-  return parse(await store.get(key), key, store)
+  const body = await store.get(key).catch(async error => {
+    // Deleted between the two looks, and not damaged.
+    if (await store.head(key)) throw error
+  })
+  return body && parse(body, key, store)
 }
 
 /** Rows as one gzipped JSON array. gzip of equal rows gives equal bytes: the header holds no time. */

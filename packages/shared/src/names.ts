@@ -7,6 +7,8 @@ export const planKey = (run: string): string => `runs/${run}/plan.json`
 export const planSegmentKey = (run: string, segment: number): string =>
   `runs/${run}/plan-${digits(segment, 5)}.json.gz`
 
+export const planPrefix = (run: string): string => `runs/${run}/plan-`
+
 export const manifestKey = (run: string): string => `runs/${run}/manifest.json`
 export const manifestSegmentKey = (run: string, segment: number): string =>
   `runs/${run}/manifest-${digits(segment, 5)}.json.gz`
@@ -98,6 +100,8 @@ export function idOf(value: unknown): string {
   }
   return id
 }
+
+export const isRunId = (name: string): boolean => /^[a-z2-7]{26}$/.test(name)
 
 /** JSON with sorted keys and no spaces: equal values give equal bytes. Undefined members are left out. */
 export function canonical(value: unknown): string {

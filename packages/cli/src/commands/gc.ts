@@ -1,21 +1,34 @@
 import { findGarbage, removeRun, spareRun } from '@reembed/producer'
-import { openEraser } from '@reembed/shared'
+import { isRunId, openEraser, ReembedError } from '@reembed/shared'
+import { findRun } from '../find-run.ts'
 import { bytes, count, counted, note, print } from '../format.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
 import { absolute, openFinished, s3OptionsOf } from '../parts.ts'
 
-type Flags = OutputFlags & JsonFlag & { readonly keep: number; readonly delete?: boolean }
+type Flags = OutputFlags &
+  JsonFlag & { readonly keep: number; readonly olderThan: number; readonly delete?: boolean }
 
-/** `reembed gc`: says which runs nobody needs any more; with --delete removes them. */
-export async function gc(flags: Flags): Promise<void> {
+const DAY_MS = 86_400_000
+
+/** `reembed gc`: says which runs nobody needs any more; with --delete removes them. A run that is named may be young. */
+export async function gc(name: string | undefined, flags: Flags): Promise<void> {
   await using store = await openFinished(flags)
-  const { kept, removable } = await findGarbage(store, flags.keep)
+  const run = name === undefined || isRunId(name) ? name : await findRun(store, name, 'newest')
+  const beforeMs = flags.olderThan === 0 ? Number.POSITIVE_INFINITY : Date.now() - flags.olderThan * DAY_MS
+  const rules = { keep: flags.keep, beforeMs, run }
+  const { kept, removable } = await findGarbage(store, rules)
+  if (run !== undefined && removable.length === 0) {
+    const why = kept[0]?.why
+    throw why === undefined
+      ? new ReembedError('RUN_UNKNOWN', `there is nothing of a run ${run} in ${store.url}`)
+      : new ReembedError('USAGE', `run ${run} in ${store.url} stays: ${why}`)
+  }
   const removed: string[] = []
   if (flags.delete) {
     for (const { run } of kept) await spareRun(store, run)
     await using eraser = await openEraser(absolute(flags.output), { s3: s3OptionsOf(flags) })
     for (const { run, objects } of removable) {
-      if (await removeRun(store, eraser, run, { keep: flags.keep })) removed.push(run)
+      if (await removeRun(store, eraser, run, rules)) removed.push(run)
       else note(`run ${run} is needed after all, and stays`)
       note(`${removed.length} of ${removable.length} runs removed, ${counted(objects, 'object')} of the last`)
     }

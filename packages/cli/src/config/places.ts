@@ -82,6 +82,7 @@ export const FLAGS_ONLY: ReadonlySet<string> = new Set([
   'max',
   'min',
   'name',
+  'olderThan',
   'quantize',
   'queries',
   'region',

@@ -142,16 +142,19 @@ export function addRunCommands(program: Command): void {
         'gc',
         'Say which runs nobody needs any more, and with --delete remove them. Nothing else ever deletes.',
         'reembed gc --keep 3 --output ./vectors',
-      ),
+      ).argument('[run]', 'only this run, by its id or the first letters of it, whatever its age'),
       [
         ...option.output,
         ...option.s3,
         new Option('--keep <n>', 'published runs that stay, the current one included')
           .default(3)
           .argParser(option.positive),
+        new Option('--older-than <days>', 'what was written or replaced later stays')
+          .default(7)
+          .argParser(option.zeroOrMore),
         new Option('--delete', 'do it'),
         option.json,
       ],
     )
-    .action(async options => (await import('../commands/gc.ts')).gc(options))
+    .action(async (run, options) => (await import('../commands/gc.ts')).gc(run, options))
 }

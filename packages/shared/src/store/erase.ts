@@ -3,6 +3,7 @@
 import { rmdir, unlink } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { codeOf, ReembedError } from '../errors.ts'
+import { removeStale } from './folder.ts'
 import { absent, folderError, pathOf, refuseOutside } from './folder-path.ts'
 import type { OpenStoreOptions } from './open.ts'
 
@@ -18,7 +19,10 @@ export async function openEraser(url: string, { s3 }: OpenStoreOptions = {}): Pr
   return openFolderEraser(resolve(url))
 }
 
-function openFolderEraser(root: string): Eraser {
+async function openFolderEraser(root: string): Promise<Eraser> {
+  await removeStale(root).catch((error: unknown) => {
+    throw folderError(error, 'write', root)
+  })
   return {
     async erase(key, { signal } = {}) {
       const path = pathOf(root, key)

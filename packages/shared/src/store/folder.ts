@@ -189,7 +189,8 @@ async function syncFolder(path: string): Promise<void> {
   })
 }
 
-async function removeStale(root: string): Promise<void> {
+/** What crashes left in the root of a folder, if it is old. */
+export async function removeStale(root: string): Promise<void> {
   for (const name of await readdir(root)) {
     if (!UNFINISHED.test(name)) continue
     const path = join(root, name)

@@ -1,0 +1,136 @@
+// Which runs of an output are needed, and since when the others are not.
+
+import {
+  isRunId,
+  type ListedObject,
+  ReembedError,
+  readManifest,
+  readPlan,
+  readRunWord,
+  readSeq,
+  readVersions,
+  type Store,
+} from '@reembed/shared'
+
+export interface KeepRules {
+  /** How many published runs stay, the current one included. */
+  readonly keep: number
+  /** What was written or replaced since then stays; nothing does for its age with Infinity. */
+  readonly beforeMs: number
+  /** A run that somebody wants gone, named by its id: it alone, and however young. */
+  readonly run?: string | undefined
+}
+
+export interface Verdict {
+  readonly needed: boolean
+  readonly why: string
+  /** Its removal was begun and can't be taken back. */
+  readonly begun: boolean
+  /** Until when it was the current version, if it was one. */
+  readonly neededMs: number | undefined
+}
+
+/** Every run of the output that is planned, or being removed, newest first. */
+export async function judge(
+  store: Store,
+  { keep }: Pick<KeepRules, 'keep'>,
+  signal?: AbortSignal,
+): Promise<Map<string, Verdict>> {
+  if (!(Number.isSafeInteger(keep) && keep >= 1)) {
+    throw new ReembedError('USAGE', `--keep ${keep}: at least the current version is kept`)
+  }
+  const published = new Map<string, { version: number; neededMs: number | undefined }>()
+  let currentSeq = 0
+  let current: string | undefined
+  let nextMs: number | undefined
+  for await (const { run, version, seq, publishedMs = Number.POSITIVE_INFINITY } of readVersions(store)) {
+    current ??= run
+    currentSeq = Math.max(currentSeq, seq)
+    if (!published.has(run)) published.set(run, { version, neededMs: nextMs })
+    nextMs = publishedMs
+  }
+  const keptVersions = new Set([...published.keys()].slice(0, keep))
+  const newestSeq = new Map<string, number>()
+  for (const { run, seq } of await readSeq(store)) if (!newestSeq.has(run)) newestSeq.set(run, seq)
+
+  const verdicts = new Map<string, Verdict>()
+  const bases = new Map<string, string>()
+  for (const [run, seq] of newestSeq) {
+    signal?.throwIfAborted()
+    const plan = await readPlan(store, run)
+    const word = await readRunWord(store, run)
+    const begun = word.erasing === true
+    // A place in the order alone is a run that somebody plans, or that is gone.
+    if (plan === undefined && !begun) continue
+    // The mark of a gc that has not looked again yet says nothing.
+    const state = word.state === 'removed' ? word.before : word.state
+    const finished = plan !== undefined && (await readManifest(store, run)) !== undefined
+    const { version, neededMs } = published.get(run) ?? {}
+    const [needed, why] = ((): [boolean, string] => {
+      if (begun) return [false, 'its removal was begun before']
+      if (run === current) return [true, `version ${version}, current`]
+      if (finished && seq > currentSeq) return [true, 'finished, not published yet']
+      if (keptVersions.has(run)) return [true, `version ${version}`]
+      if (finished) return [false, version === undefined ? 'never published' : `version ${version}`]
+      if (state === 'cancelled') return [false, 'cancelled']
+      if (seq > currentSeq) return [true, 'not finished']
+      return [true, 'not finished: `reembed cancel` it first']
+    })()
+    verdicts.set(run, { needed, why, begun, neededMs })
+    // Whoever embeds it takes over vectors of its base.
+    if (plan?.base !== undefined && !finished && needed) bases.set(plan.base, run)
+  }
+  for (const [base, by] of bases) {
+    const verdict = verdicts.get(base)
+    if (verdict?.needed === false && !verdict.begun) {
+      verdicts.set(base, { ...verdict, needed: true, why: `run ${by} reuses it` })
+    }
+  }
+  return verdicts
+}
+
+/** What is below `runs/` and of no run that has a plan, old enough to be nobody's who is still at work. */
+export async function* leftovers(
+  store: Store,
+  planned: ReadonlyMap<string, Verdict>,
+  rules: KeepRules,
+  signal?: AbortSignal,
+): AsyncGenerator<{ run: string; objects: ListedObject[] }, void, undefined> {
+  for await (const run of runFolders(store, signal)) {
+    if (planned.has(run) || (rules.run !== undefined && rules.run !== run)) continue
+    const objects = await Array.fromAsync(store.list(`runs/${run}/`, { signal }))
+    if (!youth(lastNeededMs(objects), rules)) yield { run, objects }
+  }
+}
+
+/** The runs that have any object: one request each, however many it has. */
+async function* runFolders(store: Store, signal?: AbortSignal): AsyncGenerator<string, void, undefined> {
+  let startAfter: string | undefined
+  while (true) {
+    const [first] = await Array.fromAsync(firstOf(store.list('runs/', { startAfter, signal })))
+    const run = first?.key.split('/')[1]
+    if (run === undefined) return
+    if (isRunId(run)) yield run
+    // The next byte after '/'.
+    startAfter = `runs/${run}0`
+  }
+}
+
+async function* firstOf<T>(values: AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
+  for await (const value of values) {
+    yield value
+    return
+  }
+}
+
+/** When the last of the objects was written, or the run replaced as the current version. What has no time is new. */
+export const lastNeededMs = (objects: readonly ListedObject[], neededMs = 0): number =>
+  objects.reduce((last, { modifiedMs = Number.POSITIVE_INFINITY }) => Math.max(last, modifiedMs), neededMs)
+
+/** What to say of a run that may go for its part but is too young; undefined if it is not. */
+export function youth(lastMs: number, { beforeMs, run }: KeepRules): string | undefined {
+  if (run !== undefined || beforeMs === Number.POSITIVE_INFINITY || lastMs < beforeMs) return undefined
+  return Number.isFinite(lastMs)
+    ? `written or replaced on ${new Date(lastMs).toISOString().slice(0, 16).replace('T', ' ')} UTC`
+    : 'of an age that the store does not say'
+}

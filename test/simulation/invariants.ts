@@ -6,9 +6,10 @@ import {
   type Manifest,
   manifestKey,
   type Plan,
-  planKey,
   readManifestShards,
+  readPlan,
   readReceipt,
+  readRunState,
   readShard,
   readSlices,
   rejectsKey,
@@ -20,6 +21,7 @@ import {
   type Version,
 } from '@reembed/shared'
 import { DIMENSIONS, vectorOf } from './fleet.ts'
+import type { Garbage } from './garbage.ts'
 import type { Objects, StoredObject } from './store.ts'
 
 /** What an object of the corpus held in one edition: id -> text, and where the lines begin that are no document. */
@@ -64,6 +66,7 @@ export function createInvariants(
   objects: Objects,
   direct: Store,
   contents: Contents,
+  garbage: Garbage,
   mayRefuse: (text: string, mended: boolean) => boolean,
 ): Invariants {
   const plans = new Map<string, Planned>()
@@ -79,7 +82,7 @@ export function createInvariants(
   async function plannedOf(run: string): Promise<Planned | undefined> {
     const known = plans.get(run)
     if (known) return known
-    const plan = json<Plan>(planKey(run))
+    const plan = await readPlan(direct, run)
     if (plan === undefined) return undefined
     const planned = { plan, slices: await Array.fromAsync(readSlices(direct, plan)) }
     plans.set(run, planned)
@@ -88,6 +91,9 @@ export function createInvariants(
 
   /** I5: the place that a plan takes in the order of runs is its own. */
   function* checkPlan({ run, seq }: Plan): Generator<string> {
+    // What stands there while leftovers are removed has none. What was removed may be planned again.
+    if (seq === undefined) return
+    plans.delete(run)
     if (placed(seq) !== run) yield `I5 run ${run} takes place ${seq}, which is that of ${placed(seq)}`
   }
 
@@ -98,6 +104,7 @@ export function createInvariants(
     const { receipt, footerStart } = await readReceipt(direct, key)
     const { run, shard } = receipt
     const planned = await plannedOf(run)
+    if (planned === undefined && garbage.isThinned(run)) return
     const slice = planned?.slices[shard]
     if (!slice || key !== shardKey(run, shard, planned.plan.shards)) {
       yield `I2 ${key} holds shard ${shard} of ${run}`
@@ -139,6 +146,9 @@ export function createInvariants(
   /** I2 and I3: a manifest is of all the plan's shards as they lie there, and they hold each document once. */
   async function* checkManifest(manifest: Manifest): AsyncGenerator<string> {
     const { run, totals } = manifest
+    // Put by somebody who stood still until the run was gone: nobody may publish it.
+    if (garbage.isThinned(run) && (await readPlan(direct, run))?.seq !== manifest.seq) return
+    if ((await readRunState(direct, run)) === 'removed') return
     const planned = await plannedOf(run)
     if (planned === undefined) return yield `I3 run ${run} has a manifest and no plan`
     const held: Held[] = []
@@ -209,6 +219,7 @@ export function createInvariants(
   function* checkClaim({ run, shard }: Job): Generator<string> {
     const key = shardKey(run, shard, plans.get(run)?.plan.shards ?? 0)
     const held = shards.get(key)
+    if (garbage.isThinned(run)) return
     if (held === undefined || held.object !== objects.map.get(key))
       yield `I2 shard ${shard} of ${run} was said to be done and is not at ${key}`
   }
@@ -220,12 +231,14 @@ export function createInvariants(
     else if (key.startsWith('models/')) yield* checkReference(key)
     else if (key.startsWith('versions/')) yield* checkVersion(json(key) as Version)
     else if (key.endsWith('/plan.json')) yield* checkPlan(json(key) as Plan)
+    else if (key.includes('/control/')) yield* garbage.said(key)
     else if (key.endsWith('/manifest.json')) yield* checkManifest(json(key) as Manifest)
   }
 
   async function checkAll(): Promise<string[]> {
     const broken = objects.overwritten.splice(0).map(key => `I1 ${key} was overwritten`)
     for (const key of objects.fresh.splice(0)) broken.push(...(await Array.fromAsync(checkPut(key))))
+    broken.push(...garbage.erased(objects.erased.splice(0)))
     for (const claim of claims.splice(0)) broken.push(...checkClaim(claim))
     return broken
   }
@@ -233,7 +246,7 @@ export function createInvariants(
   return {
     claimed: job => void claims.push(job),
     check: () =>
-      claims.length === 0 && objects.fresh.length === 0 && objects.overwritten.length === 0
+      [claims, objects.fresh, objects.erased, objects.overwritten].every(({ length }) => length === 0)
         ? undefined
         : checkAll(),
   }

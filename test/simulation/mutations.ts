@@ -115,6 +115,24 @@ export const MUTATIONS: readonly Mutation[] = [
     find: 'await enqueueMissing(queue, store.url, plan, present)',
     replace: '0',
   },
+  {
+    name: 'gc takes what is young',
+    file: 'producer/src/gc-judge.ts',
+    find: ' || lastMs < beforeMs)',
+    replace: ' || lastMs >= 0)',
+  },
+  {
+    name: 'gc does not look again after it marked a run',
+    file: 'producer/src/gc.ts',
+    find: '!verdict || verdict.needed || ',
+    replace: '',
+  },
+  {
+    name: 'gc takes what is under way',
+    file: 'producer/src/gc-judge.ts',
+    find: 'if (seq > currentSeq) return [true,',
+    replace: 'if (seq > currentSeq) return [false,',
+  },
 ]
 
 /** From now on, modules are loaded with this rule taken out. Throws when it is not where it should be. */

@@ -17,10 +17,12 @@ export async function endOf(store: Store, run: string, ended: boolean): Promise<
 
 /** The run has its manifest, and a version that is not older: looked up without a turn. */
 export function isFinished(output: Objects, run: string): boolean {
-  if (!output.map.has(`runs/${run}/manifest.json`)) return false
+  const has = (name: string): boolean => output.map.has(`runs/${run}/${name}.json`)
+  if (!has('manifest') || !has('plan')) return false
   const newest = newestVersion(output)
   if (newest === undefined) return false
-  const seqOf = (key: string): number => jsonOf(output, key).seq
+  // What stands there while leftovers are removed has no place, and is never reached.
+  const seqOf = (key: string): number => jsonOf(output, key).seq ?? Number.POSITIVE_INFINITY
   return seqOf(newest) >= seqOf(`runs/${run}/plan.json`)
 }
 
@@ -47,7 +49,7 @@ interface Known {
   readonly rejectReasons: Readonly<Record<string, number>>
 }
 
-const jsonOf = (objects: Objects, key: string): Known =>
+const jsonOf = (objects: Objects, key: string): Partial<Known> =>
   JSON.parse(Buffer.from(objects.map.get(key)?.body ?? []).toString())
 
 /** The current version lacks documents that the model refused. */
@@ -56,7 +58,7 @@ export function hasRefused(output: Objects): boolean {
   if (newest === undefined) return false
   const { run } = jsonOf(output, newest)
   const { rejectReasons } = jsonOf(output, `runs/${run}/manifest.json`)
-  return (rejectReasons.refused_by_model ?? 0) > 0
+  return (rejectReasons?.refused_by_model ?? 0) > 0
 }
 
 const newestVersion = (output: Objects): string | undefined =>
@@ -68,7 +70,7 @@ export const canGoBack = (output: Objects): boolean =>
 
 export function shardNameOf(output: Objects, run: string, shard: number): string | undefined {
   if (!output.map.has(`runs/${run}/plan.json`)) return undefined
-  const { shards } = jsonOf(output, `runs/${run}/plan.json`)
+  const { shards = 0 } = jsonOf(output, `runs/${run}/plan.json`)
   const digits = (n: number): string => String(n).padStart(5, '0')
   return shard < shards ? `runs/${run}/data/part-${digits(shard)}-of-${digits(shards)}.parquet` : undefined
 }

@@ -6,16 +6,22 @@ import {
   createSweeper,
   enqueueMissing,
   findBase,
+  findGarbage,
   planRetry,
   planRun,
   recordPlan,
+  removeRun,
   rollback,
   shardsPresent,
+  spareRun,
 } from '@reembed/producer'
 import {
+  type Eraser,
   messageOf,
   ReembedError,
   readCurrent,
+  readPlan,
+  readRunState,
   readSeq,
   type Store,
   setRunState,
@@ -25,14 +31,14 @@ import { createEmbedder, createRuns, modelOf, settleReference, work } from '@ree
 import type { Fleet } from './fleet.ts'
 import type { Lock, SimulatedQueue } from './queue.ts'
 import type { Shape } from './shape.ts'
-import type { Process, World } from './world.ts'
+import { MS_PER_TURN, type Process, type World } from './world.ts'
 
 export interface Setting {
   readonly world: World
   readonly shape: Shape
   readonly queue: SimulatedQueue
   readonly fleet: Fleet
-  readonly openOutput: (process: Process) => Store
+  readonly openOutput: (process: Process) => Store & Eraser
   readonly openSource: (process: Process) => Store
   /** Told when a worker says that a job is done. */
   readonly claimed: (job: Lock['job']) => void
@@ -40,9 +46,11 @@ export interface Setting {
   readonly planned: (run: string, revision: string | null) => void
   /** Told when a rollback was refused although no run was planned after it began. */
   readonly refused: () => void
+  /** Told when a gc begins; tells what is broken when that says that it ran to its end. */
+  readonly collecting: () => () => void
+  /** Told when a gc has found what it will remove: one goes back to what another removes, or lets it go on. */
+  readonly regretted: () => void
 }
-
-const MS_PER_TURN = 200
 
 /** Plans and enqueues what the endpoint and the source are now; tries again after what passes. */
 export async function produce(setting: Setting, process: Process): Promise<string> {
@@ -62,14 +70,17 @@ export async function produce(setting: Setting, process: Process): Promise<strin
         base: ids => findBase(store, ids),
       })
       const { plan } = await recordPlan(store, planned)
+      if ((await readRunState(store, plan.run)) === 'removed') {
+        throw new ReembedError('RUN_STOPPED', `run ${plan.run} is being removed`)
+      }
       setting.planned(plan.run, plan.recipe.model.revision)
       await queue.forgetFailures(plan.run)
       await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
       return plan.run
     } catch (error) {
       if (!(error instanceof ReembedError)) throw error
-      // A source that changes under the planner is planned again, as a person would.
-      if (error.retry !== 'later' && error.code !== 'SOURCE_CHANGED') throw error
+      // A source that changes under the planner is planned again, as a person would; and a run that is being removed.
+      if (error.retry !== 'later' && !['SOURCE_CHANGED', 'RUN_STOPPED'].includes(error.code)) throw error
       await world.turn(process, 20)
     }
   }
@@ -77,7 +88,7 @@ export async function produce(setting: Setting, process: Process): Promise<strin
 
 /** As `reembed run` does: plans, and waits until what it planned is finished. */
 export async function produceAndFollow(setting: Setting, process: Process): Promise<void> {
-  const run = await produce(setting, process)
+  let run = await produce(setting, process)
   const store = setting.openOutput(process)
   const sweeper = createSweeper(store, setting.queue.open(process))
   for (;;) {
@@ -86,6 +97,8 @@ export async function produceAndFollow(setting: Setting, process: Process): Prom
       throw error
     })
     if (outcomes.some(outcome => outcome.run === run && outcome.status === 'finished')) return
+    // It had been cancelled, or overtaken long ago.
+    if ((await readPlan(store, run)) === undefined) run = await produce(setting, process)
     await setting.world.turn(process, setting.shape.sweepTurns)
   }
 }
@@ -183,7 +196,7 @@ export async function pauseAWhile(setting: Setting, process: Process): Promise<v
     const run = (await readSeq(store))[0]?.run
     if (run === undefined) return
     await setRunState(store, run, setting.world.pick(['paused', 'cancelled']))
-    await setting.world.turn(process, 100)
+    await setting.world.turn(process, setting.world.pick([100, 100, 400]))
     await setRunState(store, run, 'running')
   } catch (error) {
     if (!(error instanceof ReembedError)) throw error
@@ -193,7 +206,39 @@ export async function pauseAWhile(setting: Setting, process: Process): Promise<v
 /** An operator who lets everything go on. */
 export async function resumeAll(setting: Setting, process: Process): Promise<void> {
   const store = setting.openOutput(process)
-  for (const { run } of await readSeq(store)) await setRunState(store, run, 'running')
+  for (const { run } of await readSeq(store)) {
+    await setRunState(store, run, 'running').catch((error: unknown) => {
+      if (!(error instanceof ReembedError) || error.code !== 'RUN_STOPPED') throw error
+    })
+  }
+}
+
+/** An operator who removes what nobody needs, as `reembed gc --delete` does. */
+export async function collect(setting: Setting, process: Process): Promise<void> {
+  const { world, shape } = setting
+  const store = setting.openOutput(process)
+  const rules = { keep: shape.keep, beforeMs: (world.now - shape.ageTurns) * MS_PER_TURN }
+  const ended = setting.collecting()
+  try {
+    const { kept, removable } = await findGarbage(store, rules)
+    for (const { run } of kept) await spareRun(store, run)
+    if (removable.length > 0 && world.chance(0.5)) {
+      setting.regretted()
+      await world.turn(process, world.below(150))
+    }
+    for (const { run } of removable) await removeRun(store, store, run, rules)
+    ended()
+  } catch (error) {
+    if (!(error instanceof ReembedError)) throw error
+  }
+}
+
+/** The same, again and again. */
+export async function collectForEver(setting: Setting, process: Process): Promise<never> {
+  for (;;) {
+    await setting.world.turn(process, 100)
+    await collect(setting, process)
+  }
 }
 
 /** An operator who goes back to the version before. */

@@ -14,6 +14,7 @@ export type EventName =
   | 'pauses'
   | 'strangers'
   | 'retries'
+  | 'collections'
 
 export interface Shape {
   /** The objects of the corpus, and how many documents each has at most. */
@@ -39,6 +40,9 @@ export interface Shape {
   readonly changesModel: boolean
   /** As soon as what was planned last is published, something else is wanted. */
   readonly restless: boolean
+  /** How many versions gc keeps, and for how long it keeps what is new. */
+  readonly keep: number
+  readonly ageTurns: number
 }
 
 const WORST: readonly EventName[] = [
@@ -55,6 +59,7 @@ const WORST: readonly EventName[] = [
   'pauses',
   'strangers',
   'retries',
+  'collections',
 ]
 /** Few faults, so that run after run is published: only then can their order go wrong. */
 const EVENTFUL: readonly EventName[] = [
@@ -65,14 +70,25 @@ const EVENTFUL: readonly EventName[] = [
   'edits',
   'rollbacks',
   'rollbacks',
+  'collections',
+  'collections',
 ]
 
 /** A sweep that stops between looking and publishing is what the order is for. */
 const ORDER: readonly EventName[] = ['zombies', 'zombies', 'edits', 'rollbacks']
 const UPDATES: readonly EventName[] = ['updates', 'updates', 'kills', 'wipes']
+/** What goes is what was published and replaced, or given up. */
+const GARBAGE: readonly EventName[] = [
+  'collections',
+  'collections',
+  'zombies',
+  'kills',
+  'rollbacks',
+  'pauses',
+]
 
 const LARGE_CHANCE = 0.03
-const SMALL = ['faults', 'faults', 'updates', 'updates', 'order'] as const
+const SMALL = ['faults', 'faults', 'updates', 'updates', 'order', 'garbage'] as const
 
 export function shapeOf(world: World): Shape {
   if (world.chance(LARGE_CHANCE)) return largeShape(world)
@@ -91,6 +107,7 @@ export function shapeOf(world: World): Shape {
     eventChance: 0.05,
     restless: false,
     changesModel: world.chance(0.5),
+    ...keepingOf(world),
   }
   switch (theme) {
     case 'faults':
@@ -117,6 +134,20 @@ export function shapeOf(world: World): Shape {
         restless: true,
         events: ORDER,
       }
+    case 'garbage':
+      return {
+        ...small,
+        workers: 2,
+        sweepTurns: 30,
+        documents: 2,
+        chaosTurns: 1_500,
+        store: { failing: 0, losing: world.pick([0, 0.02]), stalling: world.pick([0.1, 0.3]) },
+        server: { failing: 0, stalling: 0 },
+        stopTurns: 100,
+        eventChance: 0.015,
+        restless: true,
+        events: GARBAGE,
+      }
   }
 }
 
@@ -135,10 +166,16 @@ function largeShape(world: World): Shape {
     chaosTurns: eventful ? 3_000 : world.pick([500, 1_500]),
     eventChance: eventful ? 0.006 : 0.025,
     restless: eventful,
+    ...keepingOf(world),
     changesModel: world.chance(0.6),
     events: eventful ? EVENTFUL : WORST,
   }
 }
+
+const keepingOf = (world: World): Pick<Shape, 'keep' | 'ageTurns'> => ({
+  keep: world.pick([1, 2]),
+  ageTurns: world.pick([0, 40, 150]),
+})
 
 const faultsOf = (world: World): Pick<Shape, 'store' | 'server'> => ({
   store: {

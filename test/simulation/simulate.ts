@@ -1,9 +1,10 @@
 // One seed, one history: a fleet that plans, embeds, sweeps and publishes while everything goes wrong, then a calm
 // time in which it must come to its end.
 
-import { readManifest } from '@reembed/shared'
+import { readManifest, readRunState } from '@reembed/shared'
 import { createAuthor } from './author.ts'
 import { createFleet, mayRefuse } from './fleet.ts'
+import { createGarbage } from './garbage.ts'
 import { type Contents, createInvariants } from './invariants.ts'
 import {
   canGoBack,
@@ -17,6 +18,8 @@ import {
   strangerOf,
 } from './outlook.ts'
 import {
+  collect,
+  collectForEver,
   embedAndSweep,
   goBack,
   pauseAWhile,
@@ -44,17 +47,21 @@ type Counted =
   | 'versions'
   /** Rows of finished runs that were not embedded. */
   | 'reused'
+  /** Objects that gc erased. */
+  | 'collected'
 
 const MOST_EDITS = 5
 const MOST_ROLLBACKS = 3
 const CALM_TURNS = 30_000
+/** A person sees that such a command did not work; all else is started again. */
+const BY_HAND = ['goBack', 'pauseAWhile', 'resumeAll', 'retryRejects', 'collect']
 const OLD = 'r1'
 const NEW = 'r2'
 
 export async function simulate(seed: number): Promise<History> {
   const world = createWorld(seed)
-  const output = createObjects('sim://output')
-  const source = createObjects('sim://source')
+  const output = createObjects('sim://output', world)
+  const source = createObjects('sim://source', world)
   const shape = shapeOf(world)
   const { chaosTurns, changesModel } = shape
   const overwrites = process.env.REEMBED_SIMULATE_OVERWRITES === '1'
@@ -71,6 +78,8 @@ export async function simulate(seed: number): Promise<History> {
     pauses: 0,
     strangers: 0,
     retries: 0,
+    collections: 0,
+    collected: 0,
     versions: 0,
     reused: 0,
   }
@@ -81,7 +90,8 @@ export async function simulate(seed: number): Promise<History> {
   for (const key of shape.keys) write(key)
 
   const direct = openDirect(output)
-  const invariants = createInvariants(output, direct, contents, (text, mended) =>
+  const garbage = createGarbage(output, () => world.now, shape)
+  const invariants = createInvariants(output, direct, contents, garbage, (text, mended) =>
     mayRefuse(fleet, text, mended),
   )
   const queue = createQueue(world)
@@ -101,9 +111,26 @@ export async function simulate(seed: number): Promise<History> {
     },
     refused: () =>
       void broken.push('a rollback was refused for the sake of a run that was planned before it'),
+    collecting() {
+      const ended = garbage.begin()
+      return () => void broken.push(...ended())
+    },
+    regretted() {
+      if (world.now < chaosTurns) start(world.pick(['goBack', 'goBack', 'resumeAll']))
+    },
   }
 
-  const programs = { produce, produceAndFollow, embedAndSweep, goBack, pauseAWhile, resumeAll, retryRejects }
+  const programs = {
+    produce,
+    produceAndFollow,
+    embedAndSweep,
+    goBack,
+    pauseAWhile,
+    resumeAll,
+    retryRejects,
+    collect,
+    collectForEver,
+  }
   let processes: { process: Process; program: keyof typeof programs }[] = []
   function start(program: keyof typeof programs): Process {
     const process = world.start(program, process => programs[program](setting, process))
@@ -127,8 +154,7 @@ export async function simulate(seed: number): Promise<History> {
       world.kill(victim.process)
       processes = processes.filter(each => each !== victim)
       later.push({ at: world.now + world.below(80), act: () => queue.expire(victim.process, false) })
-      // A person sees that a command did not work; all else is started again.
-      if (!['goBack', 'pauseAWhile', 'retryRejects'].includes(victim.program)) {
+      if (!BY_HAND.includes(victim.program)) {
         later.push({ at: world.now + world.below(60), act: () => void start(victim.program) })
       }
       return true
@@ -180,6 +206,11 @@ export async function simulate(seed: number): Promise<History> {
       start('pauseAWhile')
       return true
     },
+    collections() {
+      start('collect')
+      if (world.chance(0.3)) start('collect')
+      return true
+    },
     strangers() {
       const doomed = [...runs].filter(([, { revision }]) => changesModel && revision === OLD)
       if (counts.strangers > 0 || doomed.length === 0) return false
@@ -197,11 +228,11 @@ export async function simulate(seed: number): Promise<History> {
 
   /** The run that was published when something else was wanted. */
   let left = ''
-  let [seenRun, seenPuts, ended] = ['', 0, false]
+  let [seenRun, seenChanges, ended] = ['', 0, false]
   /** Whether what was planned last is finished and published; looks only where something was put since the last look. */
   function isEnded(): boolean {
-    if (planned !== seenRun || output.puts !== seenPuts) {
-      ;[seenRun, seenPuts] = [planned, output.puts]
+    if (planned !== seenRun || output.changes !== seenChanges) {
+      ;[seenRun, seenChanges] = [planned, output.changes]
       ended = planned !== '' && isFinished(output, planned)
     }
     return ended
@@ -219,11 +250,31 @@ export async function simulate(seed: number): Promise<History> {
     if (!chaos || processes.length === 0) return
     if (shape.restless && isEnded() && planned !== left) {
       left = planned
-      for (const name of ['rollbacks', 'retries', 'edits'] as const) if (events[name]()) counts[name] += 1
+      const next: EventName[] = ['rollbacks', 'retries', 'edits']
+      if (shape.events.includes('collections')) next.push('collections')
+      for (const name of next) if (events[name]()) counts[name] += 1
     }
     if (!world.chance(shape.eventChance)) return
     const name = world.pick(shape.events)
     if (events[name]()) counts[name] += 1
+  }
+
+  /** When all is done and old, what nobody needs goes at once and to the last object. */
+  async function collectAll(): Promise<void> {
+    for (const { process } of processes) world.kill(process)
+    processes = []
+    let isDone = false
+    world.start('collect', async process => {
+      await world.turn(process, shape.ageTurns + 1)
+      await collect(setting, process)
+      isDone = true
+    })
+    await world.run(
+      () => isDone || broken.length > 0,
+      CALM_TURNS,
+      () => between(false),
+    )
+    if (broken.length === 0) broken.push(...garbage.leaves())
   }
 
   await world.run(
@@ -251,8 +302,11 @@ export async function simulate(seed: number): Promise<History> {
   for (const { act } of later.splice(0)) act()
   start('resumeAll')
   start('embedAndSweep')
+  const collects = counts.collections > 0
+  if (collects) start('collectForEver')
   // Often nobody comes to plan again: the sweeps of the workers alone must end what is the right run now.
   const stands =
+    ['running', 'paused'].includes(await readRunState(direct, planned)) &&
     runs.get(planned)?.revision === fleet.replicas[0] &&
     !queue.failed(planned) &&
     (await isOfNow(direct, planned, source)) &&
@@ -271,6 +325,9 @@ export async function simulate(seed: number): Promise<History> {
     )
     if (broken.length === 0) broken.push(...(await endOf(direct, planned, calm)))
   }
+  if (broken.length === 0 && collects) await collectAll()
+
+  counts.collected = garbage.erasures
   counts.versions = [...output.map.keys()].filter(key => key.startsWith('versions/')).length
   for (const run of runs.keys()) counts.reused += (await readManifest(direct, run))?.totals.reused ?? 0
   return { seed, broken, turns: world.now, counts }

@@ -1,27 +1,39 @@
 // A simulated object store: one map of objects, and for each process a Store on it whose every call is a turn, and
 // may fail, or be done and have its reply lost. Puts are settled by the same code that settles those to S3.
 
-import { createSettledPut, type ObjectInfo, ReembedError, type Store, sha256 } from '@reembed/shared'
-import type { Process, World } from './world.ts'
+import {
+  createSettledPut,
+  type Eraser,
+  type ListedObject,
+  ReembedError,
+  type Store,
+  sha256,
+} from '@reembed/shared'
+import { MS_PER_TURN, type Process, type World } from './world.ts'
 
 export interface StoredObject {
   readonly body: Uint8Array
   readonly etag: string
+  /** The turn in which it was put. */
+  readonly at: number
 }
 
 export interface Objects {
   readonly url: string
   readonly map: ReadonlyMap<string, StoredObject>
-  /** Grows with every put that was done: nothing to look at where it is the same. */
-  readonly puts: number
+  /** Grows with every put and erasure that was done: nothing to look at where it is the same. */
+  readonly changes: number
   /** Keys that were put since somebody looked at them and took them out. */
   readonly fresh: string[]
+  /** Keys that were erased since somebody looked at them and took them out. */
+  readonly erased: string[]
   /** Every write-once key that was written a second time. */
   readonly overwritten: string[]
   /** Puts as a person does who edits the corpus, or a stranger who writes where he should not. */
   replace(key: string, body: Uint8Array): void
   /** As the store does when it takes a put. */
-  put(key: string, object: StoredObject): void
+  put(key: string, object: Omit<StoredObject, 'at'>): void
+  erase(key: string): void
 }
 
 export interface StoreFaults {
@@ -34,26 +46,33 @@ export interface StoreFaults {
   overwrites: boolean
 }
 
-export function createObjects(url: string): Objects {
+export function createObjects(url: string, world: Pick<World, 'now'>): Objects {
   const map = new Map<string, StoredObject>()
   const fresh: string[] = []
-  let puts = 0
-  function set(key: string, object: StoredObject): void {
-    puts += 1
-    map.set(key, object)
+  const erased: string[] = []
+  let changes = 0
+  function set(key: string, object: Omit<StoredObject, 'at'>): void {
+    changes += 1
+    map.set(key, { ...object, at: world.now })
   }
   return {
     url,
     map,
-    get puts() {
-      return puts
+    get changes() {
+      return changes
     },
     fresh,
+    erased,
     overwritten: [],
     replace: (key, body) => set(key, { body: body.slice(), etag: etagOf(body) }),
     put(key, object) {
       set(key, object)
       fresh.push(key)
+    },
+    erase(key) {
+      if (!map.delete(key)) return
+      changes += 1
+      erased.push(key)
     },
   }
 }
@@ -70,8 +89,13 @@ const STALL_TURNS = 60
 export const stallOf = (world: World, chance: number): number =>
   world.chance(chance) ? world.below(STALL_TURNS) : 0
 
-/** The store as one process sees it. */
-export function openSimulated(objects: Objects, world: World, process: Process, faults: StoreFaults): Store {
+/** The store as one process sees it, and its way to delete. */
+export function openSimulated(
+  objects: Objects,
+  world: World,
+  process: Process,
+  faults: StoreFaults,
+): Store & Eraser {
   const { map, url } = objects
   const unreachable = (what: string): ReembedError =>
     new ReembedError('STORE_UNREACHABLE', `${url}: ${what}`, { retry: 'later', afterMs: 20 })
@@ -102,7 +126,12 @@ export function openSimulated(objects: Objects, world: World, process: Process, 
     }
   }
 
-  const infoOf = (key: string, { body, etag }: StoredObject): ObjectInfo => ({ key, size: body.length, etag })
+  const infoOf = (key: string, { body, etag, at }: StoredObject): ListedObject => ({
+    key,
+    size: body.length,
+    etag,
+    modifiedMs: at * MS_PER_TURN,
+  })
 
   function read(key: string, start = 0, end = Number.POSITIVE_INFINITY, ifMatch?: string): Uint8Array {
     const found = map.get(key)
@@ -170,6 +199,8 @@ export function openSimulated(objects: Objects, world: World, process: Process, 
       })
       return trying(put, signal)
     },
+    erase: (key, { signal } = {}) =>
+      trying(() => exchange(() => objects.erase(key), stallOf(world, faults.stalling)), signal),
     async [Symbol.asyncDispose]() {},
   }
 }

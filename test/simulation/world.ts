@@ -5,6 +5,9 @@
 
 import { mulberry32 } from '../parts/random.ts'
 
+/** What a turn is for those who go by a clock. */
+export const MS_PER_TURN = 200
+
 /** A process of the simulated fleet. Once it is dead, nothing that it waits for ever happens. */
 export interface Process {
   readonly name: string

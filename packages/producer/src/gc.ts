@@ -135,7 +135,7 @@ async function decide(
 ): Promise<NumberedWord | undefined> {
   const verdict = (await judge(store, rules, signal)).get(run)
   const others = objects.filter(({ key }) => key !== controlKey(run, mark.number))
-  if (!verdict || verdict.needed || youth(lastNeededMs(others, verdict.neededMs), rules)) {
+  if (!verdict || verdict.needed || youth(lastNeededMs(others, verdict?.neededMs), rules)) {
     await spare(store, run, mark)
     return undefined
   }

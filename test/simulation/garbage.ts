@@ -153,7 +153,9 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
       if (key.startsWith('seq/') || key.startsWith('versions/'))
         return json<{ run: string }>(key)?.run === run
       if (key.startsWith(`runs/${run}/`)) return true
-      return key.endsWith('/plan.json') && planOf(runOf(key))?.base === run
+      // Planned, or let go on after it was cancelled.
+      const isAbout = key.endsWith('/plan.json') || key.includes('/control/')
+      return isAbout && planOf(runOf(key))?.base === run
     })
   }
 

@@ -3,7 +3,7 @@
 
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { MUTATIONS } from './simulation/mutations.ts'
 import { simulate } from './simulation/simulate.ts'
 
@@ -34,8 +34,15 @@ test('I1 I2 I3 I4 I5 I6 I7 I8 P-REUSE: no history breaks a promise, and each end
   expect(sums.versions).toBeGreaterThanOrEqual(SEEDS)
 })
 
-test('a seed is a history: it takes the same turns again', async () => {
+test('a seed is a history: it takes the same turns again, and asks no clock and no chance but its own', async () => {
   expect(await simulate(7)).toEqual(await simulate(7))
+  // Twins make the same bytes in one millisecond, and others in two.
+  const clocks = [vi.spyOn(Date, 'now'), vi.spyOn(performance, 'now'), vi.spyOn(Math, 'random')]
+  await simulate(7)
+  for (const clock of clocks) {
+    expect(clock).not.toHaveBeenCalled()
+    clock.mockRestore()
+  }
 })
 
 test.each(MUTATIONS)('the simulation notices within 300 seeds when $name', async ({ name }) => {

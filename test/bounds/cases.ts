@@ -2,7 +2,15 @@
 // long form (`npm run caps`); the suite runs the same with smaller ones.
 
 import { gzipSync, zstdCompressSync } from 'node:zlib'
-import { enqueueMissing, finalize, planRun, recordPlan, shardsPresent } from '@reembed/producer'
+import {
+  type Corpus,
+  enqueueMissing,
+  finalize,
+  openCorpus,
+  planRun,
+  recordPlan,
+  shardsPresent,
+} from '@reembed/producer'
 import {
   type Job,
   type ModelIdentity,
@@ -31,7 +39,10 @@ export interface BoundCase {
   readonly most: number
   /** What must come of it. */
   readonly outcome: RegExp
-  run(size: number): Promise<string>
+  /** What it reads, made in another process: what that takes does not count. */
+  readonly made?: { readonly file: string; write(path: string, size: number): Promise<void> }
+  /** @param path of what was made */
+  run(size: number, path: string): Promise<string>
 }
 
 const MIB = 2 ** 20
@@ -56,11 +67,19 @@ async function readWhole(name: string, object: Computed): Promise<string> {
     },
     async [Symbol.asyncDispose]() {},
   }
+  return readCorpus(corpus)
+}
+
+/** Every slice, or some from all over it. */
+async function readCorpus(corpus: Corpus, most = Number.POSITIVE_INFINITY): Promise<string> {
   const found = { documents: 0, rejects: new Map<string, number>() }
   try {
     const { head, slices } = await planRun(corpus, { model: MODEL })
+    const step = Math.max(1, Math.floor(head.shards / most))
+    let shard = 0
     for await (const slice of slices()) {
-      const reader = readSlice(store, slice, { fields: head.recipe.fields })
+      if (shard++ % step !== 0) continue
+      const reader = readSlice(corpus.store, slice, { fields: head.recipe.fields })
       for await (const record of reader.records) {
         if (record.kind === 'document') found.documents += 1
         else found.rejects.set(record.reason, (found.rejects.get(record.reason) ?? 0) + 1)
@@ -74,6 +93,12 @@ async function readWhole(name: string, object: Computed): Promise<string> {
 
 const line = (id: string, text: string): string => `${JSON.stringify({ id, text })}\n`
 const LINES = Buffer.from(Array.from({ length: 512 }, (_, i) => line(`${i}`, `${i} `.repeat(400))).join(''))
+
+/** Each slice reads the page or batch anew: four of them show what it takes. */
+async function readSome(path: string): Promise<string> {
+  await using corpus = await openCorpus(path)
+  return readCorpus(corpus, 4)
+}
 
 /** A run of so many documents, 4,096 in a shard, of which every thousandth shard is missing. */
 function syntheticRun(documents: number) {
@@ -236,6 +261,12 @@ const bomb = (name: string, ratio: string, key: string, compress: (bytes: Buffer
   },
 })
 
+/** Loaded where files are made, and nowhere else. */
+const files = () => import('./files.ts')
+/** 120,000 of them are just under the limit of a page and of a batch, 128 MiB. */
+const PAGE_TEXT_BYTES = 1_118
+const BATCH_TEXT_BYTES = 1_117
+
 export const CASES: readonly BoundCase[] = [
   {
     name: 'lines',
@@ -295,5 +326,54 @@ export const CASES: readonly BoundCase[] = [
     most: 256,
     outcome: /^(\d+) documents = 0 rows \+ \1 rejects in \1 shards$/,
     run: finish,
+  },
+  {
+    name: 'page',
+    what: 'a Parquet page of 128 MiB, 120,000 texts',
+    size: 120_000,
+    short: 15_000,
+    most: 512,
+    outcome: /^[1-9]\d* documents$/,
+    made: {
+      file: 'a.parquet',
+      write: async (path, rows) => (await files()).writeTexts(path, rows, rows * PAGE_TEXT_BYTES),
+    },
+    run: (_, path) => readSome(path),
+  },
+  {
+    name: 'texts',
+    what: 'a Parquet page of 1 Mi texts, 32 MiB',
+    size: MIB,
+    short: MIB / 8,
+    most: 512,
+    outcome: /^[1-9]\d* documents$/,
+    made: {
+      file: 'a.parquet',
+      write: async (path, rows) => (await files()).writeTexts(path, rows, rows * 32),
+    },
+    run: (_, path) => readSome(path),
+  },
+  {
+    name: 'nulls',
+    what: 'a Parquet page of 4 Mi nulls beside one of 4 Mi numbers',
+    size: 4 * MIB,
+    short: MIB,
+    most: 512,
+    outcome: /^1 documents, [1-9]\d* missing_text$/,
+    made: { file: 'a.parquet', write: async (path, rows) => (await files()).writeNulls(path, rows) },
+    run: (_, path) => readSome(path),
+  },
+  {
+    name: 'batch',
+    what: 'an Arrow batch of 128 MiB, 120,000 texts',
+    size: 120_000,
+    short: 15_000,
+    most: 512,
+    outcome: /^[1-9]\d* documents$/,
+    made: {
+      file: 'a.arrow',
+      write: async (path, rows) => (await files()).writeBatch(path, rows, rows * BATCH_TEXT_BYTES),
+    },
+    run: (_, path) => readSome(path),
   },
 ]

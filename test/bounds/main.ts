@@ -6,8 +6,11 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { CASES } from './cases.ts'
+import { type BoundCase, CASES } from './cases.ts'
 
 export interface Bounded {
   readonly outcome: string
@@ -15,12 +18,30 @@ export interface Bounded {
   readonly seconds: number
 }
 
-/** Runs one case in a process of its own. */
+/** Runs one case in a process of its own, on what another process made for it. */
 export async function bounded(name: string, size: number): Promise<Bounded> {
+  const folder = await mkdtemp(join(tmpdir(), 'reembed-caps-'))
+  try {
+    const { made } = caseOf(name)
+    const path = join(folder, made?.file ?? '')
+    if (made) await inChild('--make', name, size, path)
+    return JSON.parse(await inChild('--in-process', name, size, path))
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+}
+
+function caseOf(name: string): BoundCase {
+  const found = CASES.find(one => one.name === name)
+  if (found) return found
+  throw new Error(`no case '${name}': there are ${CASES.map(one => one.name).join(', ')}`)
+}
+
+async function inChild(what: string, name: string, size: number, path: string): Promise<string> {
   const main = fileURLToPath(import.meta.url)
   // As `reembed worker` sets it: garbage may not grow to several times what is in use.
   const flags = ['--conditions=@reembed/source', '--heap-growing-percent=20', '--max-semi-space-size=8']
-  const args = [...flags, main, '--in-process', name, String(size)]
+  const args = [...flags, main, what, name, String(size), path]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   let printed = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -29,16 +50,20 @@ export async function bounded(name: string, size: number): Promise<Bounded> {
   await once(child, 'close')
   if (printed === '')
     throw new Error(`${name} ended with ${child.exitCode ?? child.signalCode} and said nothing`)
-  return JSON.parse(printed)
+  return printed
 }
 
-async function inProcess(name: string, size: number): Promise<void> {
+async function inProcess(name: string, size: number, path: string): Promise<void> {
   const started = performance.now()
-  const found = CASES.find(one => one.name === name)
-  const outcome = (await found?.run(size)) ?? ''
+  const outcome = await caseOf(name).run(size, path)
   const seconds = (performance.now() - started) / 1000
   const bounded: Bounded = { outcome, seconds, peakMiB: Math.round(process.resourceUsage().maxRSS / 1024) }
   process.stdout.write(JSON.stringify(bounded))
+}
+
+async function make(name: string, size: number, path: string): Promise<void> {
+  await caseOf(name).made?.write(path, size)
+  process.stdout.write('made')
 }
 
 async function all(names: readonly string[], short: boolean): Promise<void> {
@@ -55,7 +80,9 @@ async function all(names: readonly string[], short: boolean): Promise<void> {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const args = process.argv.slice(2)
-  if (args[0] === '--in-process') await inProcess(args[1] ?? '', Number(args[2]))
+  const [what, name = '', size, path = ''] = args
+  if (what === '--in-process') await inProcess(name, Number(size), path)
+  else if (what === '--make') await make(name, Number(size), path)
   else
     await all(
       args.filter(arg => !arg.startsWith('--')),

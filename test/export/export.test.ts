@@ -3,7 +3,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { exportRun, measureRecall } from '@reembed/export'
+import { exportRun, LAYOUT_NAMES, measureRecall } from '@reembed/export'
 import { openStore, putVersion, readCurrentManifest, readEmbeddings, shardKey } from '@reembed/shared'
 import { startS3Server } from '@reembed/shared/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -63,6 +63,23 @@ describe('an export', () => {
       'holds another export',
     )
     await expect(exportRun(source, manifest, source, { layout: 'hf' })).rejects.toThrow('is not empty')
+  })
+
+  it('is refused where a shard lacks a column that the manifest says, and does not say that it is whole', async () => {
+    const source = memoryStore()
+    const { manifest } = await makeRun(source)
+    const carry = [...(manifest.layout?.carry ?? []), { name: 'language', type: 'string' as const }]
+    const other = { ...manifest, layout: { ...manifest.layout, carry } }
+    for (const layout of LAYOUT_NAMES) {
+      const target = memoryStore()
+      await expect(exportRun(source, other, target, { layout }), layout).rejects.toMatchObject({
+        code: 'CORRUPT',
+        message: expect.stringMatching(
+          /^runs\/\w+\/data\/part-0000\d-of-00003\.parquet in memory has no column language, though the manifest says so: one of them was replaced$/,
+        ),
+      })
+      expect(target.objects.has('LOAD.md'), layout).toBe(false)
+    }
   })
 
   it('goes from and to S3', async () => {

@@ -133,7 +133,7 @@ describe('Milvus', () => {
 describe('a carried column that has a path for its name', () => {
   it('has a plain one where the consumer takes no other, and keeps its values', async () => {
     const store = memoryStore()
-    const { manifest, extra } = await makeRun(store, { shards: 1, rows: 20, nested: true })
+    const { manifest, extra } = await makeRun(store, { shards: 1, rows: 20, more: ['meta.url'] })
     for (const layout of ['milvus', 'lance', 'hf'] as const) {
       const target = memoryStore()
       await exportRun(store, manifest, target, { layout })
@@ -149,6 +149,26 @@ describe('a carried column that has a path for its name', () => {
     const twice = { ...manifest, layout: { carry: [{ name: 'a.b' }, { name: 'a_b' }] as never } }
     await expect(exportRun(store, twice, vespa, { layout: 'vespa' })).rejects.toThrow(
       "two columns would both be named 'a_b'",
+    )
+  })
+
+  it.each([
+    ['elasticsearch', '__proto__'],
+    ['pinecone', '__proto__'],
+    ['vespa', '__proto__'],
+    ['vespa', '--proto--'],
+  ] as const)('stands in the JSON of %s like any other, also as %s', async (layout, name) => {
+    const store = memoryStore()
+    const { manifest } = await makeRun(store, { shards: 1, rows: 5, more: [name] })
+    const target = memoryStore()
+    await exportRun(store, manifest, target, { layout })
+    const [, bytes = new Uint8Array()] = filesOf(target, 'data/')[0] ?? []
+    const json =
+      layout === 'pinecone'
+        ? (await duckdb.column(bytes, 'SELECT metadata FROM FILE')).join()
+        : Buffer.from(bytes).toString()
+    expect(json.match(/"__proto__":"[^"]*"/g)).toEqual(
+      [0, 1, 2, 3, 4].map(row => `"__proto__":"https://a.b/${row}"`),
     )
   })
 

@@ -36,14 +36,14 @@ const LAYOUT = {
 } as const
 
 /** Every column is null now and then; `bytes` is beyond 2^53 now and then. */
-function extraOf(ids: readonly string[], nested: boolean): Record<string, readonly CarriedValue[]> {
+function extraOf(ids: readonly string[], more: readonly string[]): Record<string, readonly CarriedValue[]> {
   return {
     lang: ids.map((_, i) => (i % 4 === 0 ? null : ['en', 'de', 'zh "quoted"\n'][i % 3]) ?? null),
     year: ids.map((_, i) => (i % 5 === 0 ? null : 1900 + i)),
     bytes: ids.map((_, i) => (i % 7 === 0 ? null : i % 3 === 0 ? 2n ** 60n + BigInt(i) : i)),
     score: ids.map((_, i) => (i % 6 === 0 ? null : i / 8)),
     draft: ids.map((_, i) => (i % 3 === 0 ? null : i % 2 === 0)),
-    ...(nested && { 'meta.url': ids.map((_, i) => `https://a.b/${i}`) }),
+    ...Object.fromEntries(more.map(name => [name, ids.map((_, i) => `https://a.b/${i}`)])),
     text: ids.map(id => `Text of ${id}, "with" \\ and é`),
   }
 }
@@ -54,13 +54,21 @@ export async function makeRun(
     shards = 3,
     rows = 100,
     dimensions = 16,
-    nested = false,
-  }: { shards?: number; rows?: number; dimensions?: number; nested?: boolean } = {},
+    more = [],
+  }: {
+    shards?: number
+    rows?: number
+    dimensions?: number
+    /** Columns of texts beside the usual ones. */
+    more?: readonly string[]
+  } = {},
 ): Promise<MadeRun> {
   const { ids, hashes, vectors } = makeRows({ rows: shards * rows, dimensions })
-  const extra = extraOf(ids, nested)
-  const nestedColumn = nested ? [{ name: 'meta.url', type: 'string' } as const] : []
-  const layout = { ...LAYOUT, carry: [...LAYOUT.carry, ...nestedColumn] }
+  const extra = extraOf(ids, more)
+  const layout = {
+    ...LAYOUT,
+    carry: [...LAYOUT.carry, ...more.map(name => ({ name, type: 'string' }) as const)],
+  }
   const listed: ManifestShard[] = []
   for (let shard = 0; shard < shards; shard++) {
     const [from, to] = [shard * rows, (shard + 1) * rows]

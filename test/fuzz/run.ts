@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto'
 import { type Corpus, finalize, planRun, publish, recordPlan } from '@reembed/producer'
 import {
+  bytesOfHashes,
   contentHashOf,
   type ModelIdentity,
   type Plan,
@@ -104,7 +105,7 @@ async function writeShard(
   })
   writer.append({
     ids: documents.map(({ id }) => id),
-    hashes: Buffer.from(documents.map(({ text }) => contentHashOf(text)).join(''), 'latin1'),
+    hashes: bytesOfHashes(documents.map(({ text }) => contentHashOf(text))),
     vectors: Float32Array.from(documents.flatMap(({ text }) => vectorOf(text))),
     extra: extraValues(documents, plan.layout),
   })

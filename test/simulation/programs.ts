@@ -139,7 +139,8 @@ export async function embedAndSweep(setting: Setting, process: Process): Promise
   async function handle(lock: Lock): Promise<void> {
     try {
       const run = await runs.open(lock.job)
-      const made = await work(lock.job, run, embedder, { signal: lock.lost.signal, documents: () => {} })
+      const context = { signal: lock.lost.signal, documents: () => {}, now: () => world.now * MS_PER_TURN }
+      const made = await work(lock.job, run, embedder, context)
       if (made.status !== 'stopped') setting.claimed(lock.job)
       await queue.end(lock, { do: 'done' })
     } catch (error) {

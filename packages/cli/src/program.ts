@@ -9,7 +9,7 @@ import { addEmbeddingCommands } from './program/embedding.ts'
 import { addEndpointCommands } from './program/endpoints.ts'
 import { addRunCommands } from './program/runs.ts'
 import { addScheduleCommands } from './program/schedules.ts'
-import { subcommand } from './program/subcommand.ts'
+import { subcommandsOf } from './program/subcommand.ts'
 import { addVectorCommands } from './program/vectors.ts'
 import { VERSION } from './version.ts'
 
@@ -43,8 +43,7 @@ Exit codes: ${Object.entries(EXIT)
   addScheduleCommands(program)
 
   const config = option.add(
-    subcommand(
-      program,
+    subcommandsOf(program)(
       'config',
       'Every value, and what it comes from; secrets are masked.',
       'reembed config',

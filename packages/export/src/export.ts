@@ -6,6 +6,7 @@
 //   <target>/LOAD.md               how to load them: written last, so whoever finds it has all
 
 import {
+  type CarriedValue,
   canonical,
   getJson,
   type Manifest,
@@ -96,9 +97,11 @@ export async function exportRun(
   requireFit(layoutName, quantize, manifest.model.dimensions)
   const rename = (column: string): string =>
     PLAIN_NAMES.includes(layoutName) ? column.replace(/[^A-Za-z0-9_]/g, '_') : column
+  const columns = extraColumns(manifest.layout)
+  const fileColumns = new Map(columns.map(({ name }) => [name, rename(name)]))
   const run: ExportedRun = {
     manifest,
-    extra: extraColumns(manifest.layout).map(column => ({ ...column, name: rename(column.name) })),
+    extra: columns.map(column => ({ ...column, name: rename(column.name) })),
     quantize,
     ranges: undefined,
     name: name ?? (layoutName === 'pinecone' ? manifest.run : 'embeddings'),
@@ -113,14 +116,10 @@ export async function exportRun(
   for await (const { key } of target.list('')) there.add(key)
 
   const done = { shards: 0, rows: 0, files: 0, kept: 0, bytes: 0 }
-  const columns = extraColumns(manifest.layout).map(column => column.name)
   const parts = mapConcurrent(
     partsOf(source, manifest),
-    part => exportPart(source, target, layout, part, { there, rename, columns }),
-    {
-      limit: SHARDS_AT_ONCE,
-      signal,
-    },
+    part => exportPart(source, target, layout, part, { there, fileColumns }),
+    { limit: SHARDS_AT_ONCE, signal },
   )
   for await (const { rows, files, kept, bytes } of parts) {
     done.shards += 1
@@ -174,49 +173,43 @@ async function exportPart(
   part: PlacedPart,
   {
     there,
-    rename,
-    columns,
+    fileColumns,
   }: {
     readonly there: ReadonlySet<string>
-    readonly columns: readonly string[]
-    rename(column: string): string
+    /** What each column of the shard is named in the file. */
+    readonly fileColumns: ReadonlyMap<string, string>
   },
 ): Promise<{ rows: number; files: number; kept: number; bytes: number }> {
   const names = layout.names(part)
   const { rows } = part
   if (names.every(name => there.has(name))) return { rows, files: names.length, kept: names.length, bytes: 0 }
   let bytes = 0
-  for await (const file of layout.write(part, renamed(rowsOf(source, part, columns), rename))) {
+  for await (const file of layout.write(part, rowsOf(source, part, fileColumns))) {
     await target.putIfAbsent(file.name, file.bytes)
     bytes += file.bytes.length
   }
   return { rows, files: names.length, kept: 0, bytes }
 }
 
-/** The rows of a shard, held to have the columns that the manifest says. */
+/** The rows of a shard, held to have the columns that the manifest says, which are renamed for the file. */
 async function* rowsOf(
   source: Store,
   { key }: PlacedPart,
-  columns: readonly string[],
+  fileColumns: ReadonlyMap<string, string>,
 ): AsyncGenerator<ShardBatch, void, undefined> {
   for await (const batch of readShard(source, key, { extra: true })) {
-    const missing = columns.find(name => !batch.extra.has(name))
-    if (missing !== undefined) {
-      throw new ReembedError(
-        'CORRUPT',
-        `${key} in ${source.url} has no column ${missing}, though the manifest says so: one of them was replaced`,
-      )
+    const extra = new Map<string, readonly CarriedValue[]>()
+    for (const [column, fileColumn] of fileColumns) {
+      const values = batch.extra.get(column)
+      if (values === undefined) {
+        throw new ReembedError(
+          'CORRUPT',
+          `${key} in ${source.url} has no column ${column}, though the manifest says so: one of them was replaced`,
+        )
+      }
+      extra.set(fileColumn, values)
     }
-    yield batch
-  }
-}
-
-async function* renamed(
-  batches: AsyncIterable<ShardBatch>,
-  rename: (column: string) => string,
-): AsyncGenerator<ShardBatch, void, undefined> {
-  for await (const batch of batches) {
-    yield { ...batch, extra: new Map([...batch.extra].map(([name, values]) => [rename(name), values])) }
+    yield { ...batch, extra }
   }
 }
 

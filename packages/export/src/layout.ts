@@ -50,12 +50,13 @@ export function* metadataOf({
   extra,
 }: ShardBatch): Generator<Record<string, CarriedValue>, void, undefined> {
   for (const row of ids.keys()) {
-    const record: Record<string, CarriedValue> = {}
-    for (const [name, values] of extra) {
-      const value = values[row] ?? null
-      if (value !== null) record[name] = value
-    }
-    yield record
+    // Not by assignment: a column may be named `__proto__`, or be renamed so.
+    yield Object.fromEntries(
+      extra.entries().flatMap(([name, values]): [string, CarriedValue][] => {
+        const value = values[row] ?? null
+        return value === null ? [] : [[name, value]]
+      }),
+    )
   }
 }
 

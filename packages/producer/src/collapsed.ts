@@ -8,13 +8,13 @@ const MIN_TEXTS = 100
 /** Of what a value is on average: less than this apart is one value. */
 const APART = 1e-4
 
-export interface Spread {
+export interface Ranges {
   add(shard: Pick<CheckedShard, 'least' | 'greatest' | 'texts' | 'norms'>): void
   /** Those with one value for all, from 0 on; none where too few texts were seen to tell. */
   collapsed(): number[]
 }
 
-export function createSpread(dimensions: number): Spread {
+export function createRanges(dimensions: number): Ranges {
   const least = new Float32Array(dimensions).fill(Number.POSITIVE_INFINITY)
   const greatest = new Float32Array(dimensions).fill(Number.NEGATIVE_INFINITY)
   let [texts, norm] = [0, 0]
@@ -31,7 +31,7 @@ export function createSpread(dimensions: number): Spread {
       if (texts < MIN_TEXTS) return []
       const apart = (APART * norm) / Math.sqrt(dimensions)
       const all = Array.from(least, (value, i) => (greatest[i] ?? 0) - value)
-      return all.flatMap((spread, i) => (spread < apart ? [i] : []))
+      return all.flatMap((range, i) => (range < apart ? [i] : []))
     },
   }
 }

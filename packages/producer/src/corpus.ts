@@ -156,7 +156,6 @@ function splitUrl(url: string, format: Format | undefined): Split {
   return root && name && (format || name.includes('.')) ? { root, name } : { root: url }
 }
 
-/** Names that start with a dot are nobody's documents; keys that end with '/' are how S3 consoles make folders. */
 /** Spark's and Delta's own files (_temporary/, _delta_log/): all that read tables leave them out. Pages may be named so. */
 const isSetAside = (key: string, { format }: Encoding): boolean =>
   !isWholeFile(format) && /(^|\/)_[^/=]*(\/|$)/.test(key)
@@ -164,4 +163,5 @@ const isSetAside = (key: string, { format }: Encoding): boolean =>
 /** _SUCCESS, _metadata and the like hold no records, and nobody misses them. */
 const isMarker = (key: string): boolean => /(^|\/)_[^/.]*$/.test(key)
 
+/** Names that start with a dot are nobody's documents; keys that end with '/' are how S3 consoles make folders. */
 const isHidden = (key: string): boolean => key.endsWith('/') || /(^|\/)\./.test(key)

@@ -18,6 +18,7 @@ import {
   type Store,
 } from '@reembed/shared'
 import { evaluate, pairedDrop, type Scores } from './compare/evaluate.ts'
+import { mean } from './compare/rows.ts'
 import { compareRuns } from './compare/runs.ts'
 
 export interface Gate {
@@ -162,7 +163,5 @@ async function judgedBefore(store: Store, run: string): Promise<Judged | undefin
   return undefined
 }
 
-const mean = (values: readonly number[]): number =>
-  values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length
 const fixed = (value: number): string => value.toFixed(3)
 const percent = (value: number): string => `${(100 * value).toFixed(2)} %`

@@ -10,7 +10,7 @@ export {
   readQueries,
   type Scores,
 } from './compare/evaluate.ts'
-export { compareRows, type Health, healthOf, type Rows, type RowsCompared } from './compare/rows.ts'
+export { compareRows, type Health, healthOf, mean, type Rows, type RowsCompared } from './compare/rows.ts'
 export { type CompareOptions, type Comparison, compareRuns } from './compare/runs.ts'
 export { locateRows, rowsOfIds, shuffled } from './compare/sample.ts'
 export { type Corpus, type OpenCorpusOptions, openCorpus } from './corpus.ts'

@@ -3,6 +3,7 @@
 
 import {
   type Chunking,
+  createMapper,
   type Dtype,
   type FieldMapping,
   type ModelIdentity,
@@ -103,7 +104,9 @@ export async function planRun(
     carry.length > 0 || chunking
       ? { ...wantedLayout, ...(carry.length > 0 && { carry }), ...(chunking && { chunked: true }) }
       : wantedLayout
+  // What every worker would refuse is refused here.
   extraColumns(layout)
+  if (fields) createMapper({ fields, template, carry })
   const { model, cutFrom } = cutModel(native, dimensions)
   const recipe: Recipe = {
     model,

@@ -38,12 +38,12 @@ const EXAMPLES = 5
 export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Survey> {
   const hash = createHash('sha256')
   const spread = createSpread<SourceObject>(SPREAD)
-  const skipped = createNamed()
-  const strays = createNamed()
+  const skipped = { count: 0, examples: [] as string[] }
+  const strays = { count: 0, examples: [] as string[] }
   let kept: SourceObject[] | undefined = []
   let [objects, bytes, wholeFiles, wholeFileBytes] = [0, 0, 0, 0]
 
-  for await (const object of corpus.objects({ onSkip: skipped.add, signal })) {
+  for await (const object of corpus.objects({ onSkip: key => name(skipped, key), signal })) {
     const { key, etag, size, format } = object
     hash.update(`${canonical([key, etag, size, format])}\n`)
     objects += 1
@@ -51,7 +51,7 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
     if (isWholeFile(format) && size > 0) {
       wholeFiles += 1
       wholeFileBytes += size
-      strays.add(key)
+      name(strays, key)
     } else if (size > 0) {
       spread.add(object)
     }
@@ -78,26 +78,17 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
     wholeFiles,
     wholeFileBytes,
     snapshotSha256: hash.digest('hex'),
-    skipped: nameOnly(skipped),
-    strays: spread.values().length > 0 ? nameOnly(strays) : { count: 0, examples: [] },
+    skipped,
+    strays: spread.values().length > 0 ? strays : { count: 0, examples: [] },
     spread: spread.values(),
     again: signal => kept ?? corpus.objects({ signal }),
   }
 }
 
-function createNamed(): Named & { add(key: string): void } {
-  const named = {
-    count: 0,
-    examples: [] as string[],
-    add: (key: string): void => {
-      named.count += 1
-      if (named.examples.length < EXAMPLES) named.examples.push(key)
-    },
-  }
-  return named
+function name(named: { count: number; examples: string[] }, key: string): void {
+  named.count += 1
+  if (named.examples.length < EXAMPLES) named.examples.push(key)
 }
-
-const nameOnly = ({ count, examples }: Named): Named => ({ count, examples })
 
 /** Picks at most `count` values spread evenly over a stream of unknown length, the same ones each time. */
 export function createSpread<T>(count: number): { add(value: T): void; values(): T[] } {

@@ -25,7 +25,7 @@ import {
   type Totals,
 } from '@reembed/shared'
 import { createAudit } from './audit.ts'
-import { createSpread } from './collapsed.ts'
+import { createRanges } from './collapsed.ts'
 import { type PlannedShard, plannedShards, requireThere } from './planned-shards.ts'
 import { requireUniqueIds } from './unique-ids.ts'
 
@@ -67,12 +67,12 @@ export async function verify(store: Store, run: string, signal?: AbortSignal): P
     signal,
   })
   let [min, max, repeated] = [Number.POSITIVE_INFINITY, 0, 0]
-  const spread = createSpread(plan.recipe.model.dimensions)
+  const ranges = createRanges(plan.recipe.model.dimensions)
   for await (const { slice, key, receipt, size, sha256, ...measured } of checked) {
     min = Math.min(min, measured.norms.min)
     max = Math.max(max, measured.norms.max)
     repeated += measured.repeated
-    spread.add(measured)
+    ranges.add(measured)
     audit.add(slice, receipt, size)
     files.update(`${key} ${sha256}\n`)
     bodies.update(`${key} ${receipt.bodySha256}\n`)
@@ -93,7 +93,7 @@ export async function verify(store: Store, run: string, signal?: AbortSignal): P
     base: manifest?.base,
     norms,
     repeated,
-    collapsed: spread.collapsed(),
+    collapsed: ranges.collapsed(),
     rejectReasons,
   }
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createSpread } from '../src/collapsed.ts'
+import { createRanges } from '../src/collapsed.ts'
 
 const shard = (texts: number, least: number[], greatest: number[]) => ({
   texts,
@@ -9,16 +9,16 @@ const shard = (texts: number, least: number[], greatest: number[]) => ({
 })
 
 test('P-VERIFY: a dimension is collapsed if it has one value over all shards, not only within each', () => {
-  const spread = createSpread(3)
-  spread.add(shard(60, [-0.5, 0.1, 0.3], [0.5, 0.1, 0.3]))
-  spread.add(shard(60, [-0.4, 0.2, 0.300001], [0.6, 0.2, 0.300001]))
-  expect(spread.collapsed()).toEqual([2])
+  const ranges = createRanges(3)
+  ranges.add(shard(60, [-0.5, 0.1, 0.3], [0.5, 0.1, 0.3]))
+  ranges.add(shard(60, [-0.4, 0.2, 0.300001], [0.6, 0.2, 0.300001]))
+  expect(ranges.collapsed()).toEqual([2])
 })
 
 test('P-VERIFY: fewer than 100 texts do not tell', () => {
-  const spread = createSpread(2)
-  spread.add(shard(99, [0, 0], [0, 1]))
-  expect(spread.collapsed()).toEqual([])
-  spread.add(shard(1, [0, 0], [0, 1]))
-  expect(spread.collapsed()).toEqual([0])
+  const ranges = createRanges(2)
+  ranges.add(shard(99, [0, 0], [0, 1]))
+  expect(ranges.collapsed()).toEqual([])
+  ranges.add(shard(1, [0, 0], [0, 1]))
+  expect(ranges.collapsed()).toEqual([0])
 })

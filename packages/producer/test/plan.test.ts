@@ -237,6 +237,25 @@ describe('the fields', () => {
     })
   })
 
+  it('may be carried whatever their path, but __proto__ is refused before anything is planned', async () => {
+    const lines = '{"id":"a","text":"t","__proto__":"p","meta":{"__proto__":"q"}}\n'
+    await writeFile(join(folder, 'a.jsonl'), lines)
+    await writeFile(join(folder, 'b.csv'), 'id,text,__proto__\na,t,p\n')
+    for (const name of ['a.jsonl', 'b.csv']) {
+      await expect(planned(join(folder, name), { carry: ['__proto__'] })).rejects.toMatchObject({
+        code: 'USAGE',
+        message: "a column can't be named '__proto__': carry the field under another name",
+      })
+    }
+    const { head, cut } = await planned(join(folder, 'a.jsonl'), { carry: ['meta.__proto__'] })
+    await using store: Store = await openStore(head.source)
+    const mapping = { fields: head.recipe.fields, carry: head.layout?.carry }
+    const records = await Promise.all(
+      cut.map(slice => Array.fromAsync(readSlice(store, slice, mapping).records)),
+    )
+    expect(records.flat()).toMatchObject([{ carried: { 'meta.__proto__': 'q' } }])
+  })
+
   it('that differ between objects are refused', async () => {
     const files = { 'a.jsonl': DOCS, 'b.jsonl': jsonl({ _id: 'x', text: '' }) }
     await expect(plannedOf(files)).rejects.toMatchObject({

@@ -8,7 +8,7 @@ import { isAbsence } from './embed/react.ts'
 import {
   type Endpoint,
   type EndpointOptions,
-  failureOf,
+  failureBehind,
   openEndpoint,
   parseAddresses,
   probeEndpoint,
@@ -44,7 +44,7 @@ export async function openAwake(
     try {
       return await openEndpoint(url, options)
     } catch (error) {
-      if (failureOf(error)?.kind !== 'cold' || clock.now() >= untilMs) throw error
+      if (failureBehind(error)?.kind !== 'cold' || clock.now() >= untilMs) throw error
     }
     await clock.sleep(KNOCK_MS, options.signal)
     await using board = redis === undefined ? undefined : openBoard(redis, parseAddresses(url, options).name)

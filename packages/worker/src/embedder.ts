@@ -11,7 +11,7 @@ import {
   BLOCKED_MS,
   type Endpoint,
   type EndpointOptions,
-  failureOf,
+  failureBehind,
   type openEndpoint,
   parseAddresses,
   type ReplicaEvent,
@@ -145,7 +145,7 @@ export function createEmbedder(
     try {
       return await connections.use(run, name)
     } catch (error) {
-      const failure = failureOf(error)
+      const failure = failureBehind(error)
       if (failure && isAbsence(failure)) permit.dropped(whatWasMet(failure))
       throw error
     }

@@ -27,6 +27,8 @@ export interface Making {
   readonly base: Base | undefined
   readonly signal: AbortSignal
   readonly documents: JobContext['documents']
+  /** The time of day in milliseconds, as the receipt has it; the simulation has its own. */
+  readonly now?: (() => number) | undefined
 }
 
 export interface MadeShard {
@@ -71,7 +73,7 @@ export async function carryOver({
 /** The shard of a slice whose documents are looked up in the base, if there is one, and embedded where it has none. */
 export async function embedSlice(
   embedder: Pick<Embedder, 'embed'>,
-  { job, run, slice, base, signal, documents }: Making,
+  { job, run, slice, base, signal, documents, now = Date.now }: Making,
   budget?: JobBudget,
 ): Promise<MadeShard> {
   const { plan, store, source } = run
@@ -85,7 +87,7 @@ export async function embedSlice(
     embedded += texts
     documents(known + embedded)
   }
-  const startedMs = Date.now()
+  const startedMs = now()
   const windows = rowsOf(reader.records, {
     known: base?.known(slice),
     layout: plan.layout,
@@ -114,7 +116,7 @@ export async function embedSlice(
     tokens,
     truncated,
     repaired,
-    ...(embedded > 0 && { startedMs, endedMs: Date.now() }),
+    ...(embedded > 0 && { startedMs, endedMs: now() }),
   }
   return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer }
 }

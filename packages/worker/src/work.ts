@@ -15,10 +15,10 @@ import {
 } from '@reembed/shared'
 import type { Budgets } from './budget.ts'
 import type { Embedder } from './embedder.ts'
-import { carryOver, embedSlice, type MadeShard } from './make.ts'
+import { carryOver, embedSlice, type MadeShard, type Making } from './make.ts'
 import type { OpenRun } from './runs.ts'
 
-export interface WorkContext extends Pick<JobContext, 'signal' | 'documents'> {
+export interface WorkContext extends Pick<JobContext, 'signal' | 'documents'>, Pick<Making, 'now'> {
   /** Asked for runs that have limits; without it such a run is left to others. */
   readonly budgets?: Budgets | undefined
 }

@@ -3,6 +3,7 @@ import {
   evaluateRows,
   healthOf,
   locateRows,
+  mean,
   pairedDrop,
   type Rows,
   readQueries,
@@ -244,7 +245,7 @@ async function scoresOf(
   const names = Object.keys(now)
   return {
     summary: Object.fromEntries(
-      names.map(name => [name, { before: name in was ? mean(was[name]) : null, after: mean(now[name]) }]),
+      names.map(name => [name, { before: was[name] ? mean(was[name]) : null, after: mean(now[name] ?? []) }]),
     ),
     lines: names.map(name => [name, describeScore(name, was, now, before.run)]),
   }
@@ -258,6 +259,4 @@ function describeScore(name: string, was: Scores, now: Scores, run: string): str
   return `${figure}, the current version has ${fixed(mean(theirs))}: a drop of ${fixed(drop)} (95 % interval ${fixed(low)} to ${fixed(high)})`
 }
 
-const mean = (values: readonly number[] = []): number =>
-  values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length)
 const fixed = (value: number): string => value.toFixed(3)

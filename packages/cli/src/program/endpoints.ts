@@ -3,11 +3,10 @@
 
 import { type Command, Option } from 'commander'
 import * as option from '../options.ts'
-import { subcommand } from './subcommand.ts'
+import { subcommandsOf } from './subcommand.ts'
 
 export function addEndpointCommands(program: Command): void {
-  const command = (name: string, description: string, example: string): Command =>
-    subcommand(program, name, description, example)
+  const command = subcommandsOf(program)
 
   option
     .add(
@@ -32,10 +31,10 @@ export function addEndpointCommands(program: Command): void {
     .description('Measure and manage endpoints.')
     .exitOverride()
     .showSuggestionAfterError()
+  const sub = subcommandsOf(endpoints)
   option
     .add(
-      subcommand(
-        endpoints,
+      sub(
         'bench',
         'How much a live endpoint does, and with which setting it does most.',
         'reembed endpoint bench --endpoint http://tei:8080 --tokens 512 --price-per-hour 1.00',
@@ -61,12 +60,11 @@ export function addEndpointCommands(program: Command): void {
     .action(async options => (await import('../commands/endpoint-bench.ts')).endpointBench(options))
 
   const one = (name: string, description: string, example: string): Command =>
-    subcommand(endpoints, name, description, example).argument('<endpoint>', 'hf:namespace/name')
+    sub(name, description, example).argument('<endpoint>', 'hf:namespace/name')
   const hf = async () => import('../commands/endpoint.ts')
   option
     .add(
-      subcommand(
-        endpoints,
+      sub(
         'deploy',
         'Make an endpoint on Hugging Face; it sleeps when it has nothing to do.',
         'reembed endpoint deploy BAAI/bge-base-en-v1.5 --as hf:acme/bge --instance nvidia-a10g-x1 --wait',
@@ -96,12 +94,10 @@ export function addEndpointCommands(program: Command): void {
   )
   option
     .add(
-      subcommand(
-        endpoints,
-        'price',
-        'What hardware costs an hour, cheapest first.',
-        'reembed endpoint price acme',
-      ).argument('<namespace>', 'user or organisation'),
+      sub('price', 'What hardware costs an hour, cheapest first.', 'reembed endpoint price acme').argument(
+        '<namespace>',
+        'user or organisation',
+      ),
       [option.json],
     )
     .action(async (namespace, options) => (await hf()).price(namespace, options))

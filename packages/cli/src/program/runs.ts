@@ -3,11 +3,10 @@
 
 import { type Command, Option } from 'commander'
 import * as option from '../options.ts'
-import { subcommand } from './subcommand.ts'
+import { subcommandsOf } from './subcommand.ts'
 
 export function addRunCommands(program: Command): void {
-  const command = (name: string, description: string, example: string): Command =>
-    subcommand(program, name, description, example)
+  const command = subcommandsOf(program)
 
   option
     .add(

@@ -3,11 +3,10 @@
 
 import type { Command } from 'commander'
 import * as option from '../options.ts'
-import { subcommand } from './subcommand.ts'
+import { subcommandsOf } from './subcommand.ts'
 
 export function addScheduleCommands(program: Command): void {
-  const command = (name: string, description: string, example: string): Command =>
-    subcommand(program, name, description, example)
+  const command = subcommandsOf(program)
 
   option
     .add(
@@ -46,8 +45,7 @@ export function addScheduleCommands(program: Command): void {
     .description('When to run by itself: the schedules of reembed.yaml.')
     .exitOverride()
     .showSuggestionAfterError()
-  const sub = (name: string, description: string, example: string): Command =>
-    subcommand(schedule, name, description, example)
+  const sub = subcommandsOf(schedule)
   option
     .add(
       sub(

@@ -125,5 +125,6 @@ export function healthOf({ ids, vectors, dimensions }: Rows, rows: number): Heal
   }
 }
 
+/** 0 of none. */
 export const mean = (values: readonly number[]): number =>
   values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length

@@ -1,6 +1,5 @@
 // Two runs beside each other. Documents are sampled by the hash of their id, so both runs give the same ones.
 
-import { createHash } from 'node:crypto'
 import {
   type Manifest,
   mapConcurrent,
@@ -10,6 +9,7 @@ import {
   type Store,
   shardKey,
 } from '@reembed/shared'
+import { hashOf } from '../unique-ids.ts'
 import { compareRows, type Health, healthOf, type Rows, type RowsCompared } from './rows.ts'
 
 export interface CompareOptions {
@@ -61,8 +61,6 @@ export async function compareRuns(
     health: [healthOf(rowsA, a.totals.rows), healthOf(rowsB, b.totals.rows)],
   }
 }
-
-const hashOf = (id: string): bigint => createHash('sha256').update(id).digest().readBigUInt64LE(0)
 
 /** The hashes of a run's ids, sorted. */
 async function hashesOf(store: Store, { run, shards, totals }: Manifest): Promise<BigUint64Array> {

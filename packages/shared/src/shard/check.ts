@@ -82,8 +82,8 @@ function createVectorCheck({ rows, model: { dimensions, normalized } }: Receipt)
   let first: Float32Array | undefined
   let allEqual = true
   let [min, max, repeated, changes] = [Number.POSITIVE_INFINITY, 0, 0, 0]
-  const spread = createSpread(dimensions)
-  const { least, greatest } = spread
+  const ranges = createRanges(dimensions)
+  const { least, greatest } = ranges
   let previous: { readonly vector: Float32Array; readonly hash: string } | undefined
   let seen = 0
   return {
@@ -101,7 +101,7 @@ function createVectorCheck({ rows, model: { dimensions, normalized } }: Receipt)
         if (what) return `is not usable: the vector of ${JSON.stringify(id)} (row ${seen + row}) ${what}`
         allEqual &&= equal(vector, first)
         const hash = Buffer.from(hashes.buffer, hashes.byteOffset + row * 16, 16).toString('latin1')
-        spread.add(vector, norm)
+        ranges.add(vector, norm)
         if (previous?.hash !== hash) changes += 1
         if (previous && previous.hash !== hash && equal(vector, previous.vector)) repeated += 1
         previous = { vector, hash }
@@ -141,7 +141,7 @@ const APART = 0.01
  * The least and the greatest value of each dimension, as long as they are about the same. A dimension that was seen to
  * differ is not looked at again: after a few vectors that is all of them, and the check costs nothing.
  */
-function createSpread(dimensions: number) {
+function createRanges(dimensions: number) {
   const least = new Float32Array(dimensions).fill(Number.POSITIVE_INFINITY)
   const greatest = new Float32Array(dimensions).fill(Number.NEGATIVE_INFINITY)
   const open = Array.from(least.keys())

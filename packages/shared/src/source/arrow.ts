@@ -123,7 +123,7 @@ export async function* arrowRows(
   { seek = { byte: 0, at: 0 }, ...part }: ObjectName & Pick<SlicePart, 'start' | 'end' | 'seek'>,
   { paths, signal }: { readonly paths?: readonly string[]; readonly signal?: AbortSignal | undefined },
 ): AsyncGenerator<Record<string, unknown>[], void, undefined> {
-  const { key, etag, start, end } = part
+  const { key, start, end } = part
   const prefix = await prefixOf(store, part, signal)
   let row = seek.at
   for await (const message of messages(store, part, { from: Math.max(seek.byte, prefix.end), signal })) {
@@ -132,8 +132,7 @@ export async function* arrowRows(
     const to = Math.min(message.rows, end - row)
     row += message.rows
     if (from < to) {
-      const bytes = await store.get(key, { start: message.start, end: message.end, ifMatch: etag, signal })
-      const table = decode(key, prefix.bytes, bytes)
+      const table = decode(key, await readBatch(store, part, prefix.bytes, message, signal))
       for (let at = from; at < to; at += ROWS_AT_ONCE) {
         yield rowsOf(key, table, paths, at, Math.min(to, at + ROWS_AT_ONCE))
       }
@@ -149,7 +148,7 @@ export async function arrowColumns(
   signal?: AbortSignal,
 ): Promise<Map<string, CarriedType>> {
   const { bytes } = await prefixOf(store, object, signal)
-  const { schema } = decode(object.key, bytes, new Uint8Array(0))
+  const { schema } = decode(object.key, bytes)
   return new Map(schema.fields.map(({ name, type }) => [name, carriedTypeOf(type)]))
 }
 
@@ -162,17 +161,35 @@ function carriedTypeOf(type: DataType): CarriedType {
   return type.bitWidth === 32 && !type.isSigned ? 'int64' : 'int32'
 }
 
-function decode(key: string, prefix: Uint8Array, batch: Uint8Array): Table {
-  const bytes = prefix.length + batch.length
-  if (bytes > MAX_BATCH_BYTES) {
+/** A batch behind the prefix, in one piece of memory: at the limit there is no room for a second. */
+async function readBatch(
+  store: Store,
+  { key, etag }: ObjectName,
+  prefix: Uint8Array,
+  { start, end }: IpcMessage,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  const size = prefix.length + end - start
+  if (size > MAX_BATCH_BYTES) {
     throw wrong(
       key,
-      `has a batch of ${bytes} bytes with its dictionaries, the limit is ${MAX_BATCH_BYTES}: ${SMALLER}`,
+      `has a batch of ${size} bytes with its dictionaries, the limit is ${MAX_BATCH_BYTES}: ${SMALLER}`,
     )
   }
+  const bytes = Buffer.allocUnsafe(size)
+  bytes.set(prefix)
+  let at = prefix.length
+  for await (const chunk of store.stream(key, { start, end, ifMatch: etag, signal })) {
+    bytes.set(chunk, at)
+    at += chunk.length
+  }
+  return bytes.subarray(0, at)
+}
+
+function decode(key: string, bytes: Uint8Array): Table {
   try {
     room = MAX_BATCH_BYTES
-    return tableFromIPC(Buffer.concat([prefix, batch]))
+    return tableFromIPC(bytes)
   } catch (cause) {
     throw wrong(key, `is damaged (${messageOf(cause)})`, cause)
   }

@@ -61,7 +61,8 @@ export async function* gunzipMembers(
         const candidate = chunk.indexOf(HEADER, Math.max(next, lookFrom - at))
         if (candidate === -1) break
         await write(chunk.subarray(from, candidate))
-        const before = Buffer.concat([tail, chunk.subarray(0, candidate)]).subarray(-LENGTH_BYTES)
+        const near = chunk.subarray(Math.max(0, candidate - LENGTH_BYTES), candidate)
+        const before = Buffer.concat([tail, near]).subarray(-LENGTH_BYTES)
         const place = { byte: at + candidate, at: made }
         if (before.length === LENGTH_BYTES && before.readUInt32LE() === (made - prior.at) % 2 ** 32) {
           found.push(place)

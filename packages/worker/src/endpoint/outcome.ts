@@ -98,6 +98,12 @@ export function toError(failure: Failure, url: string): ReembedError {
   return new ReembedError(code, `endpoint ${url}: ${failure.message}`, { retry, afterMs, cause: failure })
 }
 
-/** The failure that `toError` made this error of. */
-export const failureOf = (error: unknown): Failure | undefined =>
-  error instanceof ReembedError ? (error.cause as Failure | undefined) : undefined
+/** The failure that `toError` made this error of; errors that come from elsewhere have none. */
+export const failureBehind = (error: unknown): Failure | undefined =>
+  error instanceof ReembedError && isFailure(error.cause) ? error.cause : undefined
+
+const isFailure = (cause: unknown): cause is Failure =>
+  cause instanceof Object &&
+  'kind' in cause &&
+  typeof cause.kind === 'string' &&
+  Object.hasOwn(ERRORS, cause.kind)

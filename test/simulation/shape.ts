@@ -174,7 +174,7 @@ function largeShape(world: World): Shape {
 
 const keepingOf = (world: World): Pick<Shape, 'keep' | 'ageTurns'> => ({
   keep: world.pick([1, 2]),
-  ageTurns: world.pick([0, 40, 150]),
+  ageTurns: world.pick([0, 150, 500]),
 })
 
 const faultsOf = (world: World): Pick<Shape, 'store' | 'server'> => ({

@@ -76,7 +76,7 @@ test('a worker is idle after its last job, also one that it fetched while anothe
   await using held = await startHeldTcp(Number(new URL(redis.url).port))
   const patient = { timeout: 60_000 }
   const finish = jobs(2).map(() => Promise.withResolvers<void>())
-  const { until, events } = await consuming(async ({ shard }) => finish[shard]?.promise, {
+  const { consumer, until, events } = await consuming(async ({ shard }) => finish[shard]?.promise, {
     url: `redis://127.0.0.1:${held.port}`,
   })
   await queue.add(jobs(1))
@@ -96,6 +96,8 @@ test('a worker is idle after its last job, also one that it fetched while anothe
   const before = events.length
   finish[1]?.resolve()
   await until(event => event.kind === 'idle' && events.indexOf(event) >= before)
+  // Before its way to Redis goes.
+  await consumer.drain(0)
 })
 
 test('overload hands a job back without spending one of its attempts', async () => {

@@ -1,7 +1,7 @@
 // Whether a fleet of whole workers takes what its endpoint can give while that changes: replicas come and go, one is
-// slow, another client takes a part. Over HTTP, with real worker processes, Redis and shards; the replicas are fake TEIs
-// with the timing of a GPU, behind one URL or at the addresses of one name. What a replica can give is measured first, by
-// a bare load generator. Every vector of every shard is compared.
+// slow, another client takes a part. Over HTTP, with whole workers, Redis and shards; the replicas are fake TEIs with the
+// timing of a GPU, behind one URL or at the addresses of one name. What a replica can give is measured first, by a bare
+// load generator. Every vector of every shard is compared.
 //
 //   node --conditions=@reembed/source bench/capacity.ts [scenarios = all] [workers = 1,4,32] [addressed = url,dns]
 //
@@ -53,6 +53,8 @@ const scenarios: Readonly<Record<string, Scenario>> = {
 const named = (process.argv[2] ?? 'all') === 'all' ? Object.keys(scenarios) : process.argv[2]?.split(',')
 const fleets = (process.argv[3] ?? '1,4,32').split(',').map(Number)
 const ways = (process.argv[4] ?? 'url,dns').split(',')
+/** Two cores can't hold a hundred processes: more workers than this share them. */
+const MOST_PROCESSES = 8
 
 /** Texts a second that a replica of speed 0.25 gives to a load generator that keeps it full. */
 async function measureReplica(): Promise<number> {
@@ -102,12 +104,16 @@ async function measure(scenario: Scenario, workers: number, way: string, perSpee
     await using run = await openRun(folder, { documents, documentsPerShard: 32 })
     await change({ up: up(0) })
     const url = way === 'dns' ? `dns+http://replicas.test:${port}` : balanced
-    for (let i = 0; i < workers; i++)
-      fleet.push(start('capacity/worker.ts', url, addresses, run.redis, run.output))
+    const together = Math.ceil(workers / MOST_PROCESSES)
+    for (let left = workers; left > 0; left -= together) {
+      const here = String(Math.min(left, together))
+      fleet.push(start('capacity/worker.ts', url, addresses, run.redis, run.output, here))
+    }
     await Promise.all(fleet.map(worker => once(worker, 'message')))
     await run.enqueue()
 
-    const count = (): Promise<Counted[]> => Promise.all(fleet.map(worker => ask<Counted>(worker)))
+    const count = async (): Promise<Counted[]> =>
+      (await Promise.all(fleet.map(workers => ask<Counted[]>(workers)))).flat()
     const history: Seen[] = [await ask<Seen>(replicas)]
     const over = new AbortController()
     const other = noise && makeNoise(balanced, s => noise(s) * capacityOf(s), over.signal)

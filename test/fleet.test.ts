@@ -8,8 +8,17 @@ import {
   startRedis,
   type TeiServer,
 } from '@reembed/local'
-import { openStore, readShard, type S3Options, type Store, shardPrefix } from '@reembed/shared'
+import {
+  openLog,
+  openQueue,
+  openStore,
+  readShard,
+  type S3Options,
+  type Store,
+  shardPrefix,
+} from '@reembed/shared'
 import { startS3Server } from '@reembed/shared/testing'
+import { startWorker } from '@reembed/worker'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { documents, flags, type Running, reembed, start } from './parts/cli.ts'
 import { type Gate, openGate } from './parts/gate.ts'
@@ -145,4 +154,14 @@ test('a worker leaves jobs of outputs that it does not serve to the workers that
   await startWorkers(1)
   await published()
   await expectEveryDocumentOnce(run)
+})
+
+test('workers in one process are two to the fleet: each has a name, and so a share, of its own', async () => {
+  await using queue = await openQueue(redis.url)
+  const options = { redis: redis.url, endpoint: tei.url, outputs: [], log: openLog({ level: 'silent' }) }
+  await using _one = await startWorker(options)
+  await using _two = await startWorker(options)
+  await expect
+    .poll(async () => new Set((await queue.workers()).map(({ worker }) => worker)).size, { timeout: 60_000 })
+    .toBe(2)
 })

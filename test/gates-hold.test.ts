@@ -2,12 +2,12 @@
 
 import { join } from 'node:path'
 import { type FakeTei, startFakeTei } from '@reembed/local/testing'
-import { findBase, openCorpus, planRun, publish, putQueries } from '@reembed/producer'
-import { openStore, readCurrent, type Store } from '@reembed/shared'
+import { finalize, findBase, openCorpus, planRun, publish, putQueries, recordPlan } from '@reembed/producer'
+import { gatesPrefix, openStore, readCurrent, type Store } from '@reembed/shared'
 import { modelOf, openEndpoint } from '@reembed/worker'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { documents, temporaryFolder, writeJsonl } from './parts/cli.ts'
-import { carryOut } from './parts/make-run.ts'
+import { embedAll } from './parts/make-run.ts'
 
 const COUNT = 200
 let tei: FakeTei
@@ -27,8 +27,8 @@ afterAll(async () => {
   for (const part of [store, tei, folder]) await part[Symbol.asyncDispose]()
 })
 
-/** A run over the first `count` documents with these gates, and with queries that are answered by `answers`. */
-async function next(count: number, gates: readonly string[], answers: readonly string[] = []) {
+/** A finished run over the first `count` documents with these gates, and with queries that are answered by `answers`. */
+async function made(count: number, gates: readonly string[], answers: readonly string[] = []) {
   const source = await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(count))
   await using corpus = await openCorpus(source)
   await using endpoint = await openEndpoint(tei.url)
@@ -39,7 +39,14 @@ async function next(count: number, gates: readonly string[], answers: readonly s
     const relevant = Object.fromEntries(answers.map(answer => [answer, 1]))
     await putQueries(store, planned.head.run, [{ id, relevant, vector: [...(await endpoint.embed([text]))] }])
   }
-  const { plan, manifest } = await carryOut(store, { ...planned, head: { ...planned.head, gates } }, tei.url)
+  const { plan } = await recordPlan(store, { ...planned, head: { ...planned.head, gates } })
+  await embedAll(store, plan, tei.url)
+  return { plan, manifest: await finalize(store, plan) }
+}
+
+/** The same, and what became of publishing it. */
+async function next(...request: Parameters<typeof made>) {
+  const { plan, manifest } = await made(...request)
   return { outcome: { run: plan.run, ...(await publish(store, manifest, plan)) } }
 }
 
@@ -83,4 +90,42 @@ test('P-GATE: qrels of another corpus hold a run back in one sentence; a few unk
     status: 'held',
     reason: `gate 'recall@10 min 0.9': recall@10 is 0.500 over 1 queries, wanted is 0.900; 1 of the 2 documents in the qrels are not in the run`,
   })
+})
+
+test('P-GATE: judging stops when it is told to, wherever it is, keeps nothing of it and publishes nothing', async () => {
+  await serve('four')
+  const { plan, manifest } = await made(
+    COUNT,
+    ['recall@10 min 0', 'overlap@10 min 0'],
+    [documents(1)[0]?.id ?? ''],
+  )
+  const before = await readCurrent(store)
+  /** Publishes while the signal fires with the `last` read of a shard, of which no store takes notice. */
+  const stopped = async (last: number): Promise<{ reads: number; outcome: unknown }> => {
+    const controller = new AbortController()
+    const stop = new Error('interrupted')
+    let reads = 0
+    const watched: Store = {
+      ...store,
+      get(key, { signal: _, ...options } = {}) {
+        if (key.includes('/data/') && ++reads === last) controller.abort(stop)
+        return store.get(key, options)
+      },
+    }
+    const outcome = await publish(watched, manifest, { ...plan, signal: controller.signal }).catch(
+      (error: unknown) => (error === stop ? 'stopped' : error),
+    )
+    return { reads, outcome }
+  }
+  const outcomes: unknown[] = []
+  for (let last = 1; outcomes.at(-1) === 'stopped' || last === 1; last += 1) {
+    expect((await Array.fromAsync(store.list(gatesPrefix(plan.run)))).length).toBe(0)
+    expect(await readCurrent(store)).toEqual(before)
+    const { reads, outcome } = await stopped(last)
+    outcomes.push(outcome)
+    // Those under way beside the last one.
+    if (outcome === 'stopped') expect(reads - last).toBeLessThan(16)
+  }
+  expect(outcomes.length).toBeGreaterThan(10)
+  expect(outcomes.at(-1)).toMatchObject({ status: 'published' })
 })

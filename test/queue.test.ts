@@ -13,6 +13,7 @@ import {
 } from '@reembed/shared'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { startHeldTcp } from './parts/tcp.ts'
 
 const RUN = 'q'.repeat(26)
 const jobs = (count: number): Job[] =>
@@ -32,10 +33,13 @@ afterEach(async () => {
 })
 
 /** Consumes with `handle` and collects the events; `until` resolves once one fits. */
-async function consuming(handle: (job: Job, context: JobContext) => Promise<void>, concurrency = 2) {
+async function consuming(
+  handle: (job: Job, context: JobContext) => Promise<void>,
+  { concurrency = 2, url = redis.url } = {},
+) {
   const events: ConsumerEvent[] = []
   const waiting = new Set<() => void>()
-  const consumer = await consume(redis.url, handle, {
+  const consumer = await consume(url, handle, {
     concurrency,
     onEvent: event => {
       events.push(event)
@@ -66,6 +70,34 @@ test('each job is handled once however often and from wherever it is added', asy
   await until(event => event.kind === 'idle')
   expect(seen.toSorted((a, b) => a - b)).toEqual(jobs(50).map(({ shard }) => shard))
   await expect.poll(() => queue.counts()).toEqual({ waiting: 0, active: 0, delayed: 0, failed: 0 })
+})
+
+test('a worker is idle after its last job, also one that it fetched while another fetch found nothing', async () => {
+  await using held = await startHeldTcp(Number(new URL(redis.url).port))
+  const patient = { timeout: 60_000 }
+  const finish = jobs(2).map(() => Promise.withResolvers<void>())
+  const { consumer, until, events } = await consuming(async ({ shard }) => finish[shard]?.promise, {
+    url: `redis://127.0.0.1:${held.port}`,
+  })
+  await queue.add(jobs(1))
+  await until(event => event.kind === 'taken')
+  // The other place of the worker waits for a job.
+  const admin = new Redis(redis.url)
+  await expect.poll(() => admin.client('LIST'), patient).toMatch(/cmd=bzpopmin/)
+  held.hold('bzpopmin')
+  // Now it gets one, then the first one ends and gets none, and the worker hears of both at once.
+  await queue.add(jobs(2))
+  await expect.poll(() => queue.counts(), patient).toMatchObject({ waiting: 0, active: 2 })
+  finish[0]?.resolve()
+  await expect.poll(() => queue.counts(), patient).toMatchObject({ waiting: 0, active: 1 })
+  admin.disconnect()
+  held.release()
+  await until(event => event.kind === 'taken' && event.job.shard === 1)
+  const before = events.length
+  finish[1]?.resolve()
+  await until(event => event.kind === 'idle' && events.indexOf(event) >= before)
+  // Before its way to Redis goes.
+  await consumer.drain(0)
 })
 
 test('overload hands a job back without spending one of its attempts', async () => {

@@ -1,4 +1,4 @@
-// One worker process of the capacity bench. Asked by any message, it answers with what it counted.
+// A process of the capacity bench with one or more workers. Asked by any message, it answers with what each counted.
 
 import { readFile } from 'node:fs/promises'
 import { createRegistry, openLog } from '@reembed/shared'
@@ -13,34 +13,44 @@ export interface Counted {
   readonly failed: number
 }
 
-const [, , url = '', addresses = '', redis = '', output = ''] = process.argv
-const metrics = createRegistry()
-const worker = await startWorker({
-  redis,
-  endpoint: url,
-  // As a DNS server would: those that are up now.
-  endpointOptions: { resolve: async () => JSON.parse(await readFile(addresses, 'utf8')) },
-  outputs: [output],
-  log: openLog({ level: 'error' }),
-  metrics,
-})
+const [, , url = '', addresses = '', redis = '', output = '', workers = '1'] = process.argv
+
+async function begin() {
+  const metrics = createRegistry()
+  const worker = await startWorker({
+    redis,
+    endpoint: url,
+    // As a DNS server would: those that are up now.
+    endpointOptions: { resolve: async () => JSON.parse(await readFile(addresses, 'utf8')) },
+    outputs: [output],
+    log: openLog({ level: 'error' }),
+    metrics,
+  })
+  return {
+    async count(): Promise<Counted> {
+      const lines = (await metrics.render()).split('\n')
+      const total = (start: string): number =>
+        lines
+          .filter(line => line.startsWith(start))
+          .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
+      return {
+        texts: total('reembed_texts_total'),
+        requests: total('reembed_requests_total'),
+        refused: total('reembed_requests_total{outcome="overload"}'),
+        failed: total('reembed_jobs_total{outcome="failed"}'),
+      }
+    },
+    end: () => worker[Symbol.asyncDispose](),
+  }
+}
+
+const here = await Promise.all(Array.from({ length: Number(workers) }, begin))
 
 process.on('message', async () => {
-  const lines = (await metrics.render()).split('\n')
-  const total = (start: string): number =>
-    lines
-      .filter(line => line.startsWith(start))
-      .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
-  const counted: Counted = {
-    texts: total('reembed_texts_total'),
-    requests: total('reembed_requests_total'),
-    refused: total('reembed_requests_total{outcome="overload"}'),
-    failed: total('reembed_jobs_total{outcome="failed"}'),
-  }
-  process.send?.(counted)
+  process.send?.(await Promise.all(here.map(({ count }) => count())))
 })
 process.on('disconnect', async () => {
-  await worker[Symbol.asyncDispose]()
+  await Promise.all(here.map(({ end }) => end()))
   process.exit()
 })
 process.send?.('ready')

@@ -74,12 +74,16 @@ export function parseGate(text: string): Gate {
 
 export const needsQueries = ({ metric }: Gate): boolean => metric === 'recall' || metric === 'ndcg'
 
-/** Judges a run against the version that it would replace; once, whoever asks. */
+/**
+ * Judges a run against the version that it would replace; once, whoever asks.
+ * @throws the signal's reason; nothing is kept then
+ */
 export async function judge(
   store: Store,
   { gates = [], evaluation }: Pick<Plan, 'gates' | 'evaluation'>,
   manifest: Manifest,
   against: string | undefined,
+  signal?: AbortSignal,
 ): Promise<readonly Verdict[]> {
   if (gates.length === 0) return []
   const key = gatesKey(manifest.run, against)
@@ -88,7 +92,9 @@ export async function judge(
   const parsed = gates.map(parseGate)
   const cutoffs = [...new Set(parsed.filter(needsQueries).map(({ k }) => k))]
   const { scores, judged, missing } =
-    cutoffs.length > 0 ? await evaluate(store, manifest, cutoffs) : { scores: {}, judged: 0, missing: 0 }
+    cutoffs.length > 0
+      ? await evaluate(store, manifest, cutoffs, signal)
+      : { scores: {}, judged: 0, missing: 0 }
   const before = against === undefined ? undefined : await requireManifest(store, against)
   const baseline = against === undefined ? undefined : await judgedBefore(store, against)
   const verdicts: Verdict[] = []
@@ -136,7 +142,7 @@ export async function judge(
       }
     }
     if (metric === 'overlap') {
-      const { overlap, queries } = await compareRuns(store, before, manifest, { top: k })
+      const { overlap, queries } = await compareRuns(store, before, manifest, { top: k, signal })
       return {
         passed: overlap >= value,
         sentence: `${name} with run ${before.run} is ${fixed(overlap)} over ${queries} documents, wanted is ${fixed(value)}`,

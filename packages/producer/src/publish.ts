@@ -55,7 +55,7 @@ export async function publish(
 async function objections(
   store: Store,
   manifest: Manifest,
-  { maxRejects = DEFAULT_MAX_REJECTS, ...plan }: PublishConditions,
+  { maxRejects = DEFAULT_MAX_REJECTS, signal, ...plan }: PublishConditions,
   current: Version | undefined,
 ): Promise<{ by: 'rejects' | 'gates'; reason: string }[]> {
   const { documents, rejects } = manifest.totals
@@ -66,7 +66,7 @@ async function objections(
       reason: `${rejects} of ${documents} documents were rejected, allowed are ${maxRejects}: see runs/${manifest.run}/rejects.jsonl, then publish with a higher --max-rejects`,
     })
   }
-  const failed = (await judge(store, plan, manifest, current?.run)).filter(({ passed }) => !passed)
+  const failed = (await judge(store, plan, manifest, current?.run, signal)).filter(({ passed }) => !passed)
   if (failed.length > 0) {
     const reason = failed.map(({ gate, sentence }) => `gate '${gate}': ${sentence}`).join('; ')
     found.push({ by: 'gates', reason })
@@ -76,6 +76,8 @@ async function objections(
 
 export interface PublishConditions extends Pick<Plan, 'gates' | 'evaluation'> {
   readonly maxRejects?: RejectLimit
+  /** Ends the judging of gates, which may take minutes; nothing is published then. */
+  readonly signal?: AbortSignal | undefined
 }
 
 /** Publishes a finished run whatever speaks against it, and writes down what does. */

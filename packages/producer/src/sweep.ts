@@ -42,13 +42,14 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
     const state = await readRunState(store, run)
     if (state !== 'running') return { run, status: state }
     const manifest = await readManifest(store, run)
-    if (manifest) return { run, status: 'finished', publish: await publish(store, manifest, plan) }
+    if (manifest)
+      return { run, status: 'finished', publish: await publish(store, manifest, { ...plan, signal }) }
     if (await queue.isEnding(run)) return { run, status: 'running', missing: 0, added: 0 }
     const present = await shardsPresent(store, plan)
     const missing = plan.shards - countPresent(present)
     if (missing === 0) {
       const published = await queue.endAlone({ output: store.url, run, shard: 0 }, async () =>
-        publish(store, await finalize(store, plan, { present, signal }), plan),
+        publish(store, await finalize(store, plan, { present, signal }), { ...plan, signal }),
       )
       if (published) return { run, status: 'finished', publish: published }
       return { run, status: 'running', missing, added: 0 }
@@ -83,6 +84,8 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
           const isDue = seq === undefined ? plan.seq <= after : plan.seq === seq
           if (isDue) outcomes.push(await sweepRun(plan, signal))
         } catch (error) {
+          // That somebody stopped the sweep says nothing about the run.
+          signal?.throwIfAborted()
           if (isLasting(error)) broken.set(run, error)
           outcomes.push({ run, status: 'broken', error })
         }

@@ -57,6 +57,10 @@ export interface Worker extends AsyncDisposable {
   drain(graceMs: number): Promise<void>
 }
 
+/** Each worker of a process has a name of its own: under one they would share what is the share of one. */
+const nextName = (): string => `${hostname()}-${process.pid}${++named === 1 ? '' : `-${named}`}`
+let named = 0
+
 const DEFAULT_CONCURRENCY = 4
 const BEAT_MS = 2_000
 /** Redis may be restarted or fail over in this time without a worker counting as sick. */
@@ -65,7 +69,7 @@ const SILENT_MS = 30_000
 /** Starts a worker. @throws ReembedError when Redis cannot be used; the endpoint is waited for. */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const { redis, concurrency = DEFAULT_CONCURRENCY, log, signal } = options
-  const name = `${hostname()}-${process.pid}`
+  const name = nextName()
   const runs = createRuns(options)
   const seenOutputs = new Set<string>()
   const metrics = options.metrics && createWorkerMetrics(options.metrics, concurrency)

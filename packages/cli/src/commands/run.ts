@@ -77,6 +77,9 @@ export async function carryOut(
     const outcome = await publish(store, finished, {
       ...plan,
       maxRejects: flags.maxRejects ?? plan.maxRejects,
+      signal: interrupted,
+    }).catch((error: unknown) => {
+      throw interrupted.aborted ? interruptedError('the same command goes on from there') : error
     })
     conclude(flags, store, finished, outcome, ['note', 'nothing to do: this run was finished before'])
     return
@@ -129,7 +132,7 @@ export async function carryOut(
     const left = redis.own
       ? 'the same command goes on from there'
       : 'other workers go on with it, and so does the same command'
-    throw new ReembedError('INTERRUPTED', `stopped; what is finished is kept, ${left}`)
+    throw interruptedError(left)
   })
   line.end()
   if (hf && flags.whenDone !== 'keep') {
@@ -141,6 +144,9 @@ export async function carryOut(
     throw new ReembedError('CORRUPT', `the manifest of run ${plan.run} vanished from ${store.url}`)
   conclude(flags, store, manifest, outcome, ['took', duration(Date.now() - startedMs)])
 }
+
+const interruptedError = (left: string): ReembedError =>
+  new ReembedError('INTERRUPTED', `stopped; what is finished is kept, ${left}`)
 
 /** Prints what was made and sets the exit code: 3 when rejects hold it back. */
 function conclude(

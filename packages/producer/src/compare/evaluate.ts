@@ -34,20 +34,24 @@ export interface Evaluation {
 export const readQueries = async (store: Store, run: string): Promise<QueryVector[]> =>
   (await getRows(store, queriesKey(run))) as QueryVector[]
 
-/** @param cutoffs ranks to look at */
+/**
+ * @param cutoffs ranks to look at
+ * @throws the signal's reason
+ */
 export async function evaluate(
   store: Store,
   { run, shards, model }: Manifest,
   cutoffs: readonly number[],
+  signal?: AbortSignal,
 ): Promise<Evaluation> {
   const queries = await readQueries(store, run)
-  const nearest = nearestTo(queries, cutoffs)
+  const nearest = nearestTo(queries, cutoffs, signal)
   const judged = new Set(queries.flatMap(({ relevant }) => Object.keys(relevant)))
   /** Ids of the rows that any query names; the others need no name. */
   const names = new Map<number, string>()
   let row = 0
   for (let shard = 0; shard < shards; shard += 1) {
-    for await (const { ids, vectors } of readShard(store, shardKey(run, shard, shards))) {
+    for await (const { ids, vectors } of readShard(store, shardKey(run, shard, shards), { signal })) {
       for (const [i, id] of ids.entries()) if (judged.has(id)) names.set(row + i, id)
       await nearest.add(vectors, model.dimensions)
       row += ids.length
@@ -76,10 +80,11 @@ export async function evaluateRows(
   )
 }
 
-const nearestTo = (queries: readonly QueryVector[], cutoffs: readonly number[]) =>
+const nearestTo = (queries: readonly QueryVector[], cutoffs: readonly number[], signal?: AbortSignal) =>
   createNearest(
     queries.map(({ vector }) => Float32Array.from(vector)),
     Math.max(...cutoffs),
+    signal,
   )
 
 function scoresOf(

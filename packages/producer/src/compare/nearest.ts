@@ -5,8 +5,11 @@ import { setImmediate as turn } from 'node:timers/promises'
 /** Multiplications between two turns of the event loop: sweeps run beside jobs whose locks want to be renewed. */
 const PER_TURN = 20_000_000
 
-/** The `top` rows with the highest cosine for each query, best first, over any number of batches of rows. */
-export function createNearest(queries: readonly Float32Array[], top: number) {
+/**
+ * The `top` rows with the highest cosine for each query, best first, over any number of batches of rows.
+ * @param signal is looked at between turns
+ */
+export function createNearest(queries: readonly Float32Array[], top: number, signal?: AbortSignal) {
   const units = queries.map(unit)
   const best = units.map((): { row: number; score: number }[] => [])
   let rows = 0
@@ -25,6 +28,7 @@ export function createNearest(queries: readonly Float32Array[], top: number) {
           }
         }
         await turn()
+        signal?.throwIfAborted()
       }
       rows += count
     },

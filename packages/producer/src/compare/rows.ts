@@ -45,10 +45,16 @@ export async function compareRows(
     top,
     queries,
     sameSpace,
-  }: { readonly top: number; readonly queries: number; readonly sameSpace: boolean },
+    signal,
+  }: {
+    readonly top: number
+    readonly queries: number
+    readonly sameSpace: boolean
+    readonly signal?: AbortSignal | undefined
+  },
 ): Promise<RowsCompared> {
   const count = Math.min(queries, a.ids.length)
-  const near = await Promise.all([a, b].map(rows => neighbours(rows, count, top)))
+  const near = await Promise.all([a, b].map(rows => neighbours(rows, count, top, signal)))
   const [nearA = [], nearB = []] = near
   const shares = nearA.map((found, i) => {
     const there = new Set(nearB[i])
@@ -68,9 +74,14 @@ export async function compareRows(
   }
 }
 
-async function neighbours({ vectors, dimensions }: Rows, count: number, top: number): Promise<number[][]> {
+async function neighbours(
+  { vectors, dimensions }: Rows,
+  count: number,
+  top: number,
+  signal: AbortSignal | undefined,
+): Promise<number[][]> {
   const queries = Array.from({ length: count }, (_, i) => vectors.slice(i * dimensions, (i + 1) * dimensions))
-  const nearest = createNearest(queries, top)
+  const nearest = createNearest(queries, top, signal)
   await nearest.add(
     vectors,
     dimensions,

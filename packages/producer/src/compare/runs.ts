@@ -17,6 +17,7 @@ export interface CompareOptions {
   /** Documents whose neighbours are looked for, and among how many. */
   readonly queries?: number | undefined
   readonly documents?: number | undefined
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface Comparison extends RowsCompared {
@@ -37,9 +38,14 @@ export async function compareRuns(
   store: Store,
   a: Manifest,
   b: Manifest,
-  { top = 10, queries: wantedQueries = 200, documents: wantedDocuments = 20_000 }: CompareOptions = {},
+  {
+    top = 10,
+    queries: wantedQueries = 200,
+    documents: wantedDocuments = 20_000,
+    signal,
+  }: CompareOptions = {},
 ): Promise<Comparison> {
-  const [inA, inB] = [await hashesOf(store, a), await hashesOf(store, b)]
+  const [inA, inB] = [await hashesOf(store, a, signal), await hashesOf(store, b, signal)]
   const { common, sample } = intersect(inA, inB, wantedDocuments)
   if (common === 0) {
     throw new ReembedError(
@@ -47,11 +53,12 @@ export async function compareRuns(
       `runs ${a.run} and ${b.run} have no document in common: there is nothing to compare`,
     )
   }
-  const [rowsA, rowsB] = [await rowsOf(store, a, sample), await rowsOf(store, b, sample)]
+  const [rowsA, rowsB] = [await rowsOf(store, a, sample, signal), await rowsOf(store, b, sample, signal)]
   const compared = await compareRows(rowsA, rowsB, {
     top,
     queries: wantedQueries,
     sameSpace: a.spaceId === b.spaceId,
+    signal,
   })
   return {
     common,
@@ -63,11 +70,19 @@ export async function compareRuns(
 }
 
 /** The hashes of a run's ids, sorted. */
-async function hashesOf(store: Store, { run, shards, totals }: Manifest): Promise<BigUint64Array> {
+async function hashesOf(
+  store: Store,
+  { run, shards, totals }: Manifest,
+  signal: AbortSignal | undefined,
+): Promise<BigUint64Array> {
   const hashes = new BigUint64Array(totals.rows)
   let used = 0
   const keys = Array.from({ length: shards }, (_, shard) => shardKey(run, shard, shards))
-  for await (const ids of mapConcurrent(keys, key => readIds(store, key), { limit: SHARDS_AT_ONCE })) {
+  const read = mapConcurrent(keys, (key, stop) => readIds(store, key, { signal: stop }), {
+    limit: SHARDS_AT_ONCE,
+    signal,
+  })
+  for await (const ids of read) {
     for (const id of ids) hashes[used++] = hashOf(id)
   }
   return hashes.sort()
@@ -97,12 +112,13 @@ async function rowsOf(
   store: Store,
   { run, shards, model }: Manifest,
   sample: ReadonlyMap<bigint, number>,
+  signal: AbortSignal | undefined,
 ): Promise<Rows> {
   const { dimensions } = model
   const ids: string[] = Array(sample.size).fill('')
   const vectors = new Float32Array(sample.size * dimensions)
   for (let shard = 0; shard < shards; shard += 1) {
-    for await (const batch of readShard(store, shardKey(run, shard, shards))) {
+    for await (const batch of readShard(store, shardKey(run, shard, shards), { signal })) {
       for (const [row, id] of batch.ids.entries()) {
         const place = sample.get(hashOf(id))
         if (place === undefined) continue

@@ -92,11 +92,12 @@ export async function consume(
   const handBack = new AbortController()
   const watch = createWatch({ lockMs: LOCK_MS, stuckMs: STUCK_MS })
   let name: string | undefined
-  // Idle is: nothing waits and nothing is under way here. BullMQ's 'drained' tells the first half alone.
+  // Idle is: nothing waits and nothing is under way here. BullMQ's 'drained' alone would not do: it is told once, by the
+  // first of several fetches that finds nothing, while another may have found the last job.
   let underWay = 0
-  let drainedQueue = false
-  const tellIdle = (): void => {
-    if (drainedQueue && underWay === 0) onEvent({ kind: 'idle' })
+  const tellIdle = async (): Promise<void> => {
+    if (underWay > 0 || redis.status !== 'ready' || (await redis.llen(WAITING)) > 0) return
+    if (underWay === 0) onEvent({ kind: 'idle' })
   }
 
   // BullMQ gives its processor a signal only if it declares three parameters.
@@ -117,7 +118,6 @@ export async function consume(
     let job: Job | undefined
     let done = false
     underWay += 1
-    drainedQueue = false
     const signal = lost ? AbortSignal.any([lost, handBack.signal]) : handBack.signal
     try {
       job = parseJob(bull.data)
@@ -159,7 +159,7 @@ export async function consume(
       if (job) watch.ended(bull.id ?? '')
       underWay -= 1
       // A job that was put off leaves nothing new to see.
-      if (done) tellIdle()
+      if (done) tellIdle().catch(() => {})
     }
   }
 
@@ -179,8 +179,7 @@ export async function consume(
   }, WATCH_MS)
   watching.unref()
   worker.on('drained', () => {
-    drainedQueue = true
-    tellIdle()
+    tellIdle().catch(() => {})
   })
   worker.on('stalled', id => onEvent({ kind: 'stalled', id }))
 

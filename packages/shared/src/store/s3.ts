@@ -70,9 +70,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     return meant
   }
 
-  /**
-   * A time of the store's clock by ours. The SDK knows from the Date of the last reply how far the two are apart.
-   */
+  /** A time of the store's clock by ours. From four minutes on, the SDK knows by the Date of replies how far they are apart. */
   const ourTime = (theirs: Date | undefined): number | undefined =>
     theirs && theirs.getTime() - client.config.systemClockOffset
 

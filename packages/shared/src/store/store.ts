@@ -10,7 +10,7 @@ export interface ObjectInfo {
 }
 
 export interface ListedObject extends ObjectInfo {
-  /** When it was written, in milliseconds of this machine's clock, exact to a second or so; missing where the store does not say. */
+  /** When it was written, in milliseconds of this machine's clock, within four minutes; missing where the store does not say. */
   readonly modifiedMs?: number | undefined
 }
 

@@ -176,7 +176,9 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
       const [since, runs] = [now(), doomed()]
       return function* () {
         for (const run of runs) {
-          const left = keysOf(`runs/${run}/`)
+          // Of a run that is given up all goes; what somebody began anew behind that is as young as it is.
+          const { erasing } = wordOf(run)
+          const left = keysOf(`runs/${run}/`).filter(key => erasing || atOf(key) < since - ageTurns)
           if (left.length > 0 && !isTouched(run, since)) yield `GC ${left} stay, which nobody needs`
         }
       }

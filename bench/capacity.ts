@@ -101,7 +101,8 @@ async function measure(scenario: Scenario, workers: number, way: string, perSpee
 
     // More than there is time for, so that nobody is idle at the end; what is left is finished after the measuring.
     const documents = Math.ceil(1.1 * timeline.reduce((sum, s) => sum + capacityOf(s), 0)) + workers * 128
-    await using run = await openRun(folder, { documents, documentsPerShard: 32 })
+    // Four jobs at once: a worker alone must have enough in hand for all replicas.
+    await using run = await openRun(folder, { documents, documentsPerShard: workers < 4 ? 128 : 32 })
     await change({ up: up(0) })
     const url = way === 'dns' ? `dns+http://replicas.test:${port}` : balanced
     const together = Math.ceil(workers / MOST_PROCESSES)

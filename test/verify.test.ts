@@ -145,7 +145,7 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
   [
     'one that the manifest does not list',
     ({ root }) => rezip(join(root, 'runs', run, 'manifest-00000.json.gz'), rows => rows.slice(0, -1)),
-    /the manifest of run \w+ .*does not list .*part-\d+-of-\d+\.parquet/,
+    /manifest-00000\.json\.gz .*is damaged: it has \d+ shards where the manifest has \d+/,
   ],
   [
     'one of which the manifest says another count',
@@ -176,6 +176,11 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
     'of a plan that can never be walked to its end',
     ({ root }) => rejson(join(root, 'runs', run, 'plan.json'), { slicesPerSegment: 0 }),
     /plan\.json .*is not a plan that this version of reembed can read, see slicesPerSegment/,
+  ],
+  [
+    'of a plan that lost a slice',
+    ({ root }) => rezip(join(root, 'runs', run, 'plan-00000.json.gz'), rows => rows.slice(1)),
+    /plan-00000\.json\.gz .*is damaged: it has \d+ slices where the plan has \d+/,
   ],
   [
     'of a slice that is none',

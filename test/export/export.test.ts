@@ -4,7 +4,17 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { exportRun, LAYOUT_NAMES, measureRecall } from '@reembed/export'
-import { openStore, putVersion, readCurrentManifest, readEmbeddings, shardKey } from '@reembed/shared'
+import {
+  type Manifest,
+  manifestSegmentKey,
+  openStore,
+  putRows,
+  putVersion,
+  readCurrentManifest,
+  readEmbeddings,
+  readManifestShards,
+  shardKey,
+} from '@reembed/shared'
 import { startS3Server } from '@reembed/shared/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { memoryStore } from '../shard/parts.ts'
@@ -65,21 +75,70 @@ describe('an export', () => {
     await expect(exportRun(source, manifest, source, { layout: 'hf' })).rejects.toThrow('is not empty')
   })
 
-  it('is refused where a shard lacks a column that the manifest says, and does not say that it is whole', async () => {
+  it('is refused where a shard is not what the manifest says, and does not say that it is whole', async () => {
     const source = memoryStore()
     const { manifest } = await makeRun(source)
-    const carry = [...(manifest.layout?.carry ?? []), { name: 'language', type: 'string' as const }]
-    const other = { ...manifest, layout: { ...manifest.layout, carry } }
+    const { model } = manifest
+    const carry = manifest.layout?.carry ?? []
+    const carrying = (name: string, type: 'string' | 'int64'): Manifest => ({
+      ...manifest,
+      layout: {
+        ...manifest.layout,
+        carry: [...carry.filter(column => column.name !== name), { name, type }],
+      },
+    })
+    const others: [Manifest, string][] = [
+      [carrying('language', 'string'), 'no column language, though the manifest says so'],
+      [carrying('lang', 'int64'), 'a value of lang that is a string, the manifest says int64'],
+      [
+        { ...manifest, model: { ...model, dimensions: model.dimensions * 2 } },
+        `other dimensions than the ${model.dimensions * 2} of the manifest`,
+      ],
+    ]
     for (const layout of LAYOUT_NAMES) {
-      const target = memoryStore()
-      await expect(exportRun(source, other, target, { layout }), layout).rejects.toMatchObject({
-        code: 'CORRUPT',
-        message: expect.stringMatching(
-          /^runs\/\w+\/data\/part-0000\d-of-00003\.parquet in memory has no column language, though the manifest says so: one of them was replaced$/,
-        ),
-      })
-      expect(target.objects.has('LOAD.md'), layout).toBe(false)
+      for (const [other, what] of others) {
+        const target = memoryStore()
+        const exporting = exportRun(source, other, target, { layout })
+        await expect(exporting, `${layout}: ${what}`).rejects.toMatchObject({
+          code: 'CORRUPT',
+          message: expect.stringMatching(
+            `^runs/\\w+/data/part-0000\\d-of-00003\\.parquet in memory has ${what}: one of them was replaced$`,
+          ),
+        })
+        expect(target.objects.has('LOAD.md'), layout).toBe(false)
+      }
     }
+  })
+
+  it('is refused where the manifest has other shards or rows than its segments and files', async () => {
+    const source = memoryStore()
+    const { manifest } = await makeRun(source)
+    // Two shards a segment.
+    const said: [number, string][] = [
+      [2, 'manifest.json in memory is damaged: it says 300 rows, its shards have 200'],
+      [4, 'manifest-00001.json.gz in memory is damaged: it has 1 shards where the manifest has 2'],
+    ]
+    for (const [shards, what] of said) {
+      const target = memoryStore()
+      const exporting = exportRun(source, { ...manifest, shards }, target, { layout: 'npy' })
+      await expect(exporting).rejects.toMatchObject({
+        code: 'CORRUPT',
+        message: `runs/${manifest.run}/${what}`,
+      })
+      expect(target.objects.has('LOAD.md')).toBe(false)
+    }
+    const shards = await Array.fromAsync(readManifestShards(source, manifest))
+    const key = manifestSegmentKey(manifest.run, 0)
+    source.objects.delete(key)
+    await putRows(
+      source,
+      key,
+      shards.slice(0, 2).map(shard => ({ ...shard, rows: shard.rows + 1 })),
+    )
+    await expect(exportRun(source, manifest, memoryStore(), { layout: 'hf' })).rejects.toMatchObject({
+      code: 'CORRUPT',
+      message: expect.stringMatching(/ has \d+ rows, the manifest says \d+: one of them was replaced$/),
+    })
   })
 
   it('goes from and to S3', async () => {

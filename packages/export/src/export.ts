@@ -10,6 +10,7 @@ import {
   canonical,
   getJson,
   type Manifest,
+  manifestKey,
   mapConcurrent,
   putJson,
   ReembedError,
@@ -18,7 +19,7 @@ import {
   type ShardBatch,
   type Store,
 } from '@reembed/shared'
-import { extraColumns } from '@reembed/shared/parquet'
+import { extraColumns, type FlatColumn, misfitOf } from '@reembed/shared/parquet'
 import { type CreateLayout, type ExportedRun, type Layout, type Part, textFile } from './layout.ts'
 import { arrow, npy } from './layouts/files.ts'
 import { elasticsearch, vespa } from './layouts/json.ts'
@@ -86,7 +87,8 @@ const CALIBRATION_ROWS = 100_000
 
 /**
  * Writes the run into `target`.
- * @throws ReembedError USAGE where the layout cannot hold these vectors, or the target holds another export.
+ * @throws ReembedError USAGE where the layout cannot hold these vectors, or the target holds another export; CORRUPT
+ * where manifest and shards are not of one another.
  */
 export async function exportRun(
   source: Store,
@@ -98,7 +100,6 @@ export async function exportRun(
   const rename = (column: string): string =>
     PLAIN_NAMES.includes(layoutName) ? column.replace(/[^A-Za-z0-9_]/g, '_') : column
   const columns = extraColumns(manifest.layout)
-  const fileColumns = new Map(columns.map(({ name }) => [name, rename(name)]))
   const run: ExportedRun = {
     manifest,
     extra: columns.map(column => ({ ...column, name: rename(column.name) })),
@@ -112,13 +113,16 @@ export async function exportRun(
   const ranges = await settle(source, target, layoutName, run)
   const layout = LAYOUTS[layoutName]({ ...run, ranges })
   const load = layout.load.replaceAll('<target>', target.url)
-  const there = new Set<string>()
-  for await (const { key } of target.list('')) there.add(key)
+  const options: PartOptions = {
+    there: new Set(await Array.fromAsync(target.list(''), ({ key }) => key)),
+    dimensions: manifest.model.dimensions,
+    columns: new Map(columns.map(column => [rename(column.name), column])),
+  }
 
   const done = { shards: 0, rows: 0, files: 0, kept: 0, bytes: 0 }
   const parts = mapConcurrent(
     partsOf(source, manifest),
-    part => exportPart(source, target, layout, part, { there, fileColumns }),
+    part => exportPart(source, target, layout, part, options),
     { limit: SHARDS_AT_ONCE, signal },
   )
   for await (const { rows, files, kept, bytes } of parts) {
@@ -128,6 +132,12 @@ export async function exportRun(
     done.kept += kept
     done.bytes += bytes
     onProgress?.(done)
+  }
+  if (done.rows !== manifest.totals.rows) {
+    throw new ReembedError(
+      'CORRUPT',
+      `${manifestKey(manifest.run)} in ${source.url} is damaged: it says ${manifest.totals.rows} rows, its shards have ${done.rows}`,
+    )
   }
   for (const { name, bytes } of [
     ...layout.companions,
@@ -166,51 +176,61 @@ async function* partsOf(source: Store, manifest: Manifest): AsyncGenerator<Place
   }
 }
 
+interface PartOptions {
+  /** What the target holds already. */
+  readonly there: ReadonlySet<string>
+  readonly dimensions: number
+  /** The columns of the shards behind id, vector and hash, by their names in the file. */
+  readonly columns: ReadonlyMap<string, FlatColumn>
+}
+
 async function exportPart(
   source: Store,
   target: Store,
   layout: Layout,
   part: PlacedPart,
-  {
-    there,
-    fileColumns,
-  }: {
-    readonly there: ReadonlySet<string>
-    /** What each column of the shard is named in the file. */
-    readonly fileColumns: ReadonlyMap<string, string>
-  },
+  options: PartOptions,
 ): Promise<{ rows: number; files: number; kept: number; bytes: number }> {
   const names = layout.names(part)
   const { rows } = part
-  if (names.every(name => there.has(name))) return { rows, files: names.length, kept: names.length, bytes: 0 }
+  if (names.every(name => options.there.has(name)))
+    return { rows, files: names.length, kept: names.length, bytes: 0 }
   let bytes = 0
-  for await (const file of layout.write(part, rowsOf(source, part, fileColumns))) {
+  for await (const file of layout.write(part, rowsOf(source, part, options))) {
     await target.putIfAbsent(file.name, file.bytes)
     bytes += file.bytes.length
   }
   return { rows, files: names.length, kept: 0, bytes }
 }
 
-/** The rows of a shard, held to have the columns that the manifest says, which are renamed for the file. */
+/** The rows of a shard, held to be what the manifest says, with columns that are named as in the file. */
 async function* rowsOf(
   source: Store,
-  { key }: PlacedPart,
-  fileColumns: ReadonlyMap<string, string>,
+  { key, rows }: PlacedPart,
+  { dimensions, columns }: PartOptions,
 ): AsyncGenerator<ShardBatch, void, undefined> {
+  const replaced = (what: string): ReembedError =>
+    new ReembedError('CORRUPT', `${key} in ${source.url} has ${what}: one of them was replaced`)
+  let seen = 0
   for await (const batch of readShard(source, key, { extra: true })) {
+    seen += batch.ids.length
+    if (batch.vectors.length !== batch.ids.length * dimensions) {
+      throw replaced(`other dimensions than the ${dimensions} of the manifest`)
+    }
     const extra = new Map<string, readonly CarriedValue[]>()
-    for (const [column, fileColumn] of fileColumns) {
-      const values = batch.extra.get(column)
-      if (values === undefined) {
-        throw new ReembedError(
-          'CORRUPT',
-          `${key} in ${source.url} has no column ${column}, though the manifest says so: one of them was replaced`,
-        )
+    for (const [fileColumn, column] of columns) {
+      const values = batch.extra.get(column.name)
+      if (values === undefined) throw replaced(`no column ${column.name}, though the manifest says so`)
+      for (const value of values) {
+        const misfit = misfitOf(column, value)
+        if (misfit)
+          throw replaced(`a value of ${column.name} that ${misfit}, the manifest says ${column.type}`)
       }
       extra.set(fileColumn, values)
     }
     yield { ...batch, extra }
   }
+  if (seen !== rows) throw replaced(`${seen} rows, the manifest says ${rows}`)
 }
 
 /** Writes down what this export is, or finds that the target holds the same one. Gives int8's ranges. */

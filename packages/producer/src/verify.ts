@@ -171,7 +171,7 @@ function requireListed(
   if (listed && canonical({ ...listed }) === canonical(made)) return
   throw new ReembedError(
     'CORRUPT',
-    `the manifest of run ${run} in ${store.url} ${listed ? 'lists another shard than' : 'does not list'} ${made.key}: one of them was replaced`,
+    `the manifest of run ${run} in ${store.url} lists another shard than ${made.key}: one of them was replaced`,
   )
 }
 

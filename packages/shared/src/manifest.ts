@@ -136,6 +136,14 @@ export async function* readManifestShards(
   for (let segment = 0; segment * manifest.shardsPerSegment < manifest.shards; segment += 1) {
     const key = manifestSegmentKey(manifest.run, segment)
     const what = `${key} in ${store.url} is damaged`
-    yield* requireShape<ManifestShard[]>(list(rowShape), await getRows(store, key), what)
+    const rows = requireShape<ManifestShard[]>(list(rowShape), await getRows(store, key), what)
+    const said = Math.min(manifest.shardsPerSegment, manifest.shards - segment * manifest.shardsPerSegment)
+    if (rows.length !== said) {
+      throw new ReembedError(
+        'CORRUPT',
+        `${what}: it has ${rows.length} shards where the manifest has ${said}`,
+      )
+    }
+    yield* rows
   }
 }

@@ -174,7 +174,11 @@ export function slicesPerSegment(shards: number, objects: number): number {
 /** The slices of one segment. */
 export async function sliceRows(store: Store, plan: Plan, segment: number): Promise<Slice[]> {
   const key = planSegmentKey(plan.run, segment)
-  return requireShape(list(sliceShape), await getRows(store, key), `${key} in ${store.url} is damaged`)
+  const what = `${key} in ${store.url} is damaged`
+  const rows = requireShape<Slice[]>(list(sliceShape), await getRows(store, key), what)
+  const said = Math.min(plan.slicesPerSegment, plan.shards - segment * plan.slicesPerSegment)
+  if (rows.length === said) return rows
+  throw new ReembedError('CORRUPT', `${what}: it has ${rows.length} slices where the plan has ${said}`)
 }
 
 /** All slices of a plan in shard order, holding one segment at a time. */

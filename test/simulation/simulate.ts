@@ -3,36 +3,17 @@
 
 import { readManifest, readRunState } from '@reembed/shared'
 import { createAuthor } from './author.ts'
+import { createCrew } from './crew.ts'
+import { createEvents, NEW, OLD } from './events.ts'
 import { createFleet, mayRefuse } from './fleet.ts'
 import { createGarbage } from './garbage.ts'
 import { type Contents, createInvariants } from './invariants.ts'
-import {
-  canGoBack,
-  endOf,
-  hasRefused,
-  isFinished,
-  isOfNow,
-  isOvertaken,
-  openDirect,
-  shardNameOf,
-  strangerOf,
-} from './outlook.ts'
-import {
-  collect,
-  collectForEver,
-  embedAndSweep,
-  goBack,
-  pauseAWhile,
-  produce,
-  produceAndFollow,
-  resumeAll,
-  retryRejects,
-  type Setting,
-} from './programs.ts'
+import { endOf, isFinished, isOfNow, isOvertaken, openDirect } from './outlook.ts'
+import { collect, type Setting } from './programs.ts'
 import { createQueue } from './queue.ts'
 import { type EventName, shapeOf } from './shape.ts'
 import { createObjects, openSimulated, type StoreFaults } from './store.ts'
-import { createWorld, type Process } from './world.ts'
+import { createWorld } from './world.ts'
 
 export interface History {
   readonly seed: number
@@ -50,13 +31,7 @@ type Counted =
   /** Objects that gc erased. */
   | 'collected'
 
-const MOST_EDITS = 5
-const MOST_ROLLBACKS = 3
 const CALM_TURNS = 30_000
-/** A person sees that such a command did not work; all else is started again. */
-const BY_HAND = ['goBack', 'pauseAWhile', 'resumeAll', 'retryRejects', 'collect']
-const OLD = 'r1'
-const NEW = 'r2'
 
 export async function simulate(seed: number): Promise<History> {
   const world = createWorld(seed)
@@ -116,115 +91,15 @@ export async function simulate(seed: number): Promise<History> {
       return () => void broken.push(...ended())
     },
     regretted() {
-      if (world.now < chaosTurns) start(world.pick(['goBack', 'goBack', 'resumeAll']))
+      if (world.now < chaosTurns) crew.start(world.pick(['goBack', 'goBack', 'resumeAll']))
     },
   }
 
-  const programs = {
-    produce,
-    produceAndFollow,
-    embedAndSweep,
-    goBack,
-    pauseAWhile,
-    resumeAll,
-    retryRejects,
-    collect,
-    collectForEver,
-  }
-  let processes: { process: Process; program: keyof typeof programs }[] = []
-  function start(program: keyof typeof programs): Process {
-    const process = world.start(program, process => programs[program](setting, process))
-    processes.push({ process, program })
-    return process
-  }
-  const later: { at: number; act: () => void }[] = []
+  const crew = createCrew(world, setting)
+  const events = createEvents({ world, shape, queue, fleet, crew, output, write, runs, counts })
 
-  const isRollbackDue = (): boolean => counts.rollbacks < MOST_ROLLBACKS && canGoBack(output)
-
-  /**
-   * An update may be taken back, and is not begun again then: a server that says its revision only when asked could be
-   * taken for another by who asks twice, if it changed forth and back and forth between these and the vectors.
-   */
-  let takenBack = false
-
-  /** The worst of all days, one event at a time. */
-  const events: Record<EventName, () => boolean> = {
-    kills() {
-      const victim = world.pick(processes)
-      world.kill(victim.process)
-      processes = processes.filter(each => each !== victim)
-      later.push({ at: world.now + world.below(80), act: () => queue.expire(victim.process, false) })
-      if (!BY_HAND.includes(victim.program)) {
-        later.push({ at: world.now + world.below(60), act: () => void start(victim.program) })
-      }
-      return true
-    },
-    zombies() {
-      const { process } = world.pick(processes)
-      process.stoppedUntil = world.now + 10 + world.below(shape.stopTurns)
-      queue.expire(process, world.chance(0.5))
-      return true
-    },
-    wipes() {
-      queue.wipe()
-      return true
-    },
-    updates() {
-      if (!changesModel) return false
-      const revision = takenBack ? OLD : world.pick([OLD, NEW, NEW])
-      takenBack ||= revision === OLD && fleet.replicas.includes(NEW)
-      if (world.chance(0.5)) fleet.replicas.fill(revision)
-      else fleet.replicas[world.below(fleet.replicas.length)] = revision
-      if (world.chance(0.3)) start('produce')
-      return true
-    },
-    edits() {
-      if (counts.edits === MOST_EDITS) return false
-      write(world.pick(shape.keys))
-      if (shape.restless || world.chance(0.7)) start('produce')
-      // Two people, two corpora, one moment: both want the next place in the order of runs.
-      if (world.chance(shape.restless ? 0.5 : 0.3)) {
-        const act = (): void => {
-          write(world.pick(shape.keys))
-          start('produce')
-        }
-        later.push({ at: world.now + world.below(20), act })
-      }
-      return true
-    },
-    rollbacks() {
-      if (!isRollbackDue()) return false
-      start('goBack')
-      return true
-    },
-    retries() {
-      if (!hasRefused(output)) return false
-      start('retryRejects')
-      return true
-    },
-    pauses() {
-      start('pauseAWhile')
-      return true
-    },
-    collections() {
-      start('collect')
-      if (world.chance(0.3)) start('collect')
-      return true
-    },
-    strangers() {
-      const doomed = [...runs].filter(([, { revision }]) => changesModel && revision === OLD)
-      if (counts.strangers > 0 || doomed.length === 0) return false
-      const [run] = world.pick(doomed)
-      const free = [...Array(3).keys()].map(shard => shardNameOf(output, run, shard))
-      const key = free.find(name => name !== undefined && !output.map.has(name))
-      if (key === undefined) return false
-      output.replace(key, strangerOf(output))
-      return true
-    },
-  }
-
-  for (let i = 0; i < shape.producers; i += 1) start('produce')
-  for (let i = 0; i < shape.workers; i += 1) start('embedAndSweep')
+  for (let i = 0; i < shape.producers; i += 1) crew.start('produce')
+  for (let i = 0; i < shape.workers; i += 1) crew.start('embedAndSweep')
 
   /** The run that was published when something else was wanted. */
   let left = ''
@@ -243,11 +118,8 @@ export async function simulate(seed: number): Promise<History> {
       broken.push(...world.escaped.splice(0).map(error => `escaped: ${trace(error)}`))
     const looking = invariants.check()
     if (looking) broken.push(...(await looking))
-    for (const due of later.filter(({ at }) => at <= world.now)) {
-      later.splice(later.indexOf(due), 1)
-      due.act()
-    }
-    if (!chaos || processes.length === 0) return
+    crew.callDue()
+    if (!chaos || crew.members.length === 0) return
     if (shape.restless && isEnded() && planned !== left) {
       left = planned
       const next: EventName[] = ['rollbacks', 'retries', 'edits']
@@ -261,8 +133,7 @@ export async function simulate(seed: number): Promise<History> {
 
   /** When all is done and old, what nobody needs goes at once and to the last object. */
   async function collectAll(): Promise<void> {
-    for (const { process } of processes) world.kill(process)
-    processes = []
+    crew.end()
     let isDone = false
     world.start('collect', async process => {
       await world.turn(process, shape.ageTurns + 1)
@@ -293,17 +164,17 @@ export async function simulate(seed: number): Promise<History> {
   const last = counts.strangers > 0 ? NEW : (runs.get(planned)?.revision ?? OLD)
   fleet.replicas.fill(changesModel ? world.pick([last, last, NEW]) : OLD)
   if (world.chance(0.4)) queue.wipe()
-  for (const { process, program } of processes) {
+  for (const { process, program } of crew.members) {
     process.stoppedUntil = 0
     if (program === 'embedAndSweep' && world.chance(0.5)) continue
     world.kill(process)
     queue.expire(process, false)
   }
-  for (const { act } of later.splice(0)) act()
-  start('resumeAll')
-  start('embedAndSweep')
+  crew.callAll()
+  crew.start('resumeAll')
+  crew.start('embedAndSweep')
   const collects = counts.collections > 0
-  if (collects) start('collectForEver')
+  if (collects) crew.start('collectForEver')
   // Often nobody comes to plan again: the sweeps of the workers alone must end what is the right run now.
   const stands =
     ['running', 'paused'].includes(await readRunState(direct, planned)) &&
@@ -313,7 +184,7 @@ export async function simulate(seed: number): Promise<History> {
     !(await isOvertaken(direct, planned))
   if (!stands || world.chance(0.3)) {
     planned = ''
-    start('produceAndFollow')
+    crew.start('produceAndFollow')
   }
 
   let calm = false

@@ -1,0 +1,101 @@
+// The processes of a history: which program each runs, and what is due later.
+
+import {
+  collect,
+  collectForEver,
+  embedAndSweep,
+  goBack,
+  pauseAWhile,
+  produce,
+  produceAndFollow,
+  resumeAll,
+  retryRejects,
+  type Setting,
+} from './programs.ts'
+import type { Process, World } from './world.ts'
+
+export type Program =
+  | 'produce'
+  | 'produceAndFollow'
+  | 'embedAndSweep'
+  | 'goBack'
+  | 'pauseAWhile'
+  | 'resumeAll'
+  | 'retryRejects'
+  | 'collect'
+  | 'collectForEver'
+
+const PROGRAMS: Readonly<Record<Program, (setting: Setting, process: Process) => Promise<unknown>>> = {
+  produce,
+  produceAndFollow,
+  embedAndSweep,
+  goBack,
+  pauseAWhile,
+  resumeAll,
+  retryRejects,
+  collect,
+  collectForEver,
+}
+
+/** A person sees that such a command did not work; all else is started again. */
+const BY_HAND: readonly Program[] = ['goBack', 'pauseAWhile', 'resumeAll', 'retryRejects', 'collect']
+
+export interface Member {
+  readonly process: Process
+  readonly program: Program
+}
+
+export interface Crew {
+  /** All that were started and not killed. */
+  readonly members: readonly Member[]
+  start(program: Program): void
+  /** Somebody starts the program again, if it is one that runs by itself. */
+  kill(member: Member): void
+  /** Has `act` called so many turns from now. */
+  later(turns: number, act: () => void): void
+  /** Calls what is due by now. */
+  callDue(): void
+  /** Calls all that is to come, at once. */
+  callAll(): void
+  /** Nobody is left. */
+  end(): void
+}
+
+export function createCrew(world: World, setting: Setting): Crew {
+  let members: Member[] = []
+  const later: { at: number; act: () => void }[] = []
+
+  const crew: Crew = {
+    get members() {
+      return members
+    },
+    start(program) {
+      members.push({
+        process: world.start(program, process => PROGRAMS[program](setting, process)),
+        program,
+      })
+    },
+    kill(member) {
+      const { process, program } = member
+      world.kill(process)
+      members = members.filter(each => each !== member)
+      crew.later(world.below(80), () => setting.queue.expire(process, false))
+      if (!BY_HAND.includes(program)) crew.later(world.below(60), () => crew.start(program))
+    },
+    later: (turns, act) => void later.push({ at: world.now + turns, act }),
+    callDue() {
+      for (const due of later.filter(({ at }) => at <= world.now)) {
+        later.splice(later.indexOf(due), 1)
+        due.act()
+      }
+    },
+    callAll() {
+      for (const { act } of later.splice(0)) act()
+    },
+    end() {
+      for (const { process } of members) world.kill(process)
+      members = []
+    },
+  }
+  return crew
+}

@@ -151,6 +151,10 @@ test('P-GC: what was written, spoken of or replaced in the last 7 days stays, or
   await older('versions/', 8)
   expect(await wouldGo()).toEqual([first])
   expect(await wouldGo('--older-than', '9')).toEqual([])
+  expect(await command(['gc', '--older-than', '-1'])).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("argument '-1' is invalid. Expected a whole number of at least 0."),
+  })
   // Cancelled a moment ago, however old its plan.
   await older(`runs/${cancelled}/plan`, 8)
   expect(await wouldGo()).toEqual([first])

@@ -102,7 +102,8 @@ export const positives = (value: string): number[] => value.split(',').map(one =
 
 /** A whole number, 0 included. */
 export function zeroOrMore(value: string): number {
-  return value === '0' ? 0 : positive(value)
+  if (value === '0' || /^[1-9]\d{0,14}$/.test(value)) return Number(value)
+  throw new InvalidArgumentError('Expected a whole number of at least 0.')
 }
 
 /** A count like '20' or a share like '1%'. */

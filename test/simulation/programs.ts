@@ -207,10 +207,14 @@ export async function pauseAWhile(setting: Setting, process: Process): Promise<v
 /** An operator who lets everything go on. */
 export async function resumeAll(setting: Setting, process: Process): Promise<void> {
   const store = setting.openOutput(process)
-  for (const { run } of await readSeq(store)) {
-    await setRunState(store, run, 'running').catch((error: unknown) => {
-      if (!(error instanceof ReembedError) || error.code !== 'RUN_STOPPED') throw error
-    })
+  try {
+    for (const { run } of await readSeq(store)) {
+      await setRunState(store, run, 'running').catch((error: unknown) => {
+        if (!(error instanceof ReembedError) || error.code !== 'RUN_STOPPED') throw error
+      })
+    }
+  } catch (error) {
+    if (!(error instanceof ReembedError)) throw error
   }
 }
 

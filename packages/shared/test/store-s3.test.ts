@@ -196,7 +196,8 @@ describe('when something goes wrong', () => {
     const slow = { delayMs: 60_000 }
     const away = { status: 503, code: 'SlowDown' }
     for (const fault of [slow, away, away, away, away]) {
-      plan = Array(5).fill(() => fault)
+      // More than the calls can use up before the abort, on however slow a machine.
+      plan = Array(100).fill(() => fault)
       const stop = new AbortController()
       const reason = new Error('enough')
       const calls = [

@@ -26,21 +26,10 @@ const NEAR_SLOTS = 1 << 16
 const KEPT_COMPARISONS = 64
 const MAX_COMPARED = 40
 
-/** Once, twice, 3, 4 to 7, 8 to 15, 16 to 31, 32 to 127, more. */
+/** Once, twice, 3, 4 to 7, 8 to 15, 16 to 31, 32 to 127, more: a bit for each. */
+const BUCKET_STARTS = [1, 2, 3, 4, 8, 16, 32, 128]
 const BUCKET = Uint8Array.from({ length: 256 }, (_, count) =>
-  count === 0
-    ? 0
-    : count < 4
-      ? 1 << (count - 1)
-      : count < 8
-        ? 8
-        : count < 16
-          ? 16
-          : count < 32
-            ? 32
-            : count < 128
-              ? 64
-              : 128,
+  count === 0 ? 0 : 1 << BUCKET_STARTS.findLastIndex(start => start <= count),
 )
 
 /** `branches` as the bundle has them. */

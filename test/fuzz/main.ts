@@ -14,6 +14,7 @@ import { closeSync, ftruncateSync, mkdirSync, openSync, writeFileSync, writeSync
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
+import { parseArgs } from 'node:util'
 import { isMainThread, Worker, workerData } from 'node:worker_threads'
 import { bundleTarget } from './bundle.ts'
 import { createSignals, explore, type Found, type Progress } from './explore.ts'
@@ -42,7 +43,7 @@ async function fuzz(name: string, seconds: number, seed: number): Promise<void> 
   const folder = join(KEPT, name)
   for (const part of ['corpus', 'found']) mkdirSync(join(folder, part), { recursive: true })
   const outfile = join(folder, 'target.mjs')
-  const { branches } = await bundleTarget(targetFile(name), outfile)
+  const branches = await bundleTarget(targetFile(name), outfile)
   const signals = createSignals(branches)
   ;(globalThis as { __fuzz?: unknown }).__fuzz = signals
   const { target } = (await import(pathToFileURL(outfile).href)) as { target: Target }
@@ -124,16 +125,17 @@ async function inProcess(name: string, seconds: number, seed: number): Promise<b
   return false
 }
 
-async function main(args: readonly string[]): Promise<void> {
-  const numberAt = (flag: string, otherwise: number): number => {
-    const at = args.indexOf(flag)
-    return at === -1 ? otherwise : Number(args[at + 1])
-  }
-  const seconds = numberAt('--seconds', 600)
-  const seed = numberAt('--seed', Date.now() % 2 ** 31)
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      seconds: { type: 'string', default: '600' },
+      seed: { type: 'string', default: String(Date.now() % 2 ** 31) },
+    },
+  })
+  const [seconds, seed] = [Number(values.seconds), Number(values.seed)]
   const names = await targetNames()
-  const given = args.filter((arg, i) => !arg.startsWith('--') && !args[i - 1]?.startsWith('--'))
-  const wanted = given.includes('all') ? names : given
+  const wanted = positionals.includes('all') ? names : positionals
   const unknown = wanted.find(name => !names.includes(name))
   if (wanted.length === 0 || unknown !== undefined) {
     if (unknown !== undefined) say(`there is no target '${unknown}'`)
@@ -148,4 +150,4 @@ async function main(args: readonly string[]): Promise<void> {
 if (!isMainThread) watchOver(workerData as BigInt64Array)
 else if (process.argv[2] === '--one') {
   await fuzz(process.argv[3] ?? '', Number(process.argv[4]), Number(process.argv[5]))
-} else if (process.argv[1] === fileURLToPath(import.meta.url)) await main(process.argv.slice(2))
+} else if (process.argv[1] === fileURLToPath(import.meta.url)) await main()

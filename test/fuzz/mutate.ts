@@ -83,11 +83,11 @@ export function mutate(input: Uint8Array, material: Material, random: Random): B
       bytes = splice(below(bytes.length + 1), 0, piece)
     },
     function setNumber() {
-      writeNumber(bytes, below(bytes.length), pick(INTERESTING) ?? 0, below(6))
+      writeNumber(bytes, below(bytes.length), pick(INTERESTING) ?? 0, below(2 * WIDTHS.length))
     },
     function addToNumber() {
       const at = below(bytes.length)
-      const kind = below(6)
+      const kind = below(2 * WIDTHS.length)
       const value = readNumber(bytes, at, kind)
       writeNumber(bytes, at, value + below(71) - 35, kind)
     },
@@ -152,15 +152,18 @@ export function mutate(input: Uint8Array, material: Material, random: Random): B
 
 const EMPTY = Buffer.alloc(0)
 
-/** Little or big endian, of 1, 2 or 4 bytes, or 8. */
+/** Bytes of a number: each width little and big endian. */
+const WIDTHS = [2, 4, 8]
+
 function readNumber(bytes: Buffer, at: number, kind: number): number {
-  const width = [1, 2, 4][kind >> 1] ?? 1
-  if (at + width > bytes.length) return 0
-  return kind % 2 === 0 ? bytes.readUIntLE(at, width) : bytes.readUIntBE(at, width)
+  const width = WIDTHS[kind >> 1] ?? 2
+  const wide = Buffer.alloc(8)
+  bytes.copy(wide, 0, at, at + width)
+  return Number(kind % 2 === 0 ? wide.readBigUInt64LE() : wide.readBigUInt64BE() >> BigInt(64 - 8 * width))
 }
 
 function writeNumber(bytes: Buffer, at: number, value: number, kind: number): void {
-  const width = [2, 4, 8][kind >> 1] ?? 1
+  const width = WIDTHS[kind >> 1] ?? 2
   const wide = Buffer.alloc(8)
   const whole = BigInt.asUintN(8 * width, BigInt(Math.trunc(value)))
   if (kind % 2 === 0) wide.writeBigUInt64LE(whole)

@@ -218,7 +218,10 @@ export async function contentOf(store: Store, plan: Plan): Promise<string> {
   return hash.digest('hex')
 }
 
-/** A shard with hashes that are right for the bytes it has: what somebody makes who means harm. */
+/** The objects with hashes that are right for the bytes that the shards have: what somebody makes who means harm. */
+export const resignedAll = (objects: ReadonlyMap<string, Buffer>): Map<string, Buffer> =>
+  new Map([...objects].map(([key, bytes]) => [key, key.endsWith('.parquet') ? resigned(bytes) : bytes]))
+
 export function resigned(shard: Buffer): Buffer {
   if (shard.length < 12) return shard
   const footerStart = shard.length - 8 - shard.readUInt32LE(shard.length - 8)

@@ -122,34 +122,34 @@ export function shapeOf(world: World): Shape {
       }
     case 'order':
       return {
-        ...small,
-        workers: 2,
-        sweepTurns: 30,
-        documents: 2,
+        ...restless(small),
         chaosTurns: 600,
         store: { failing: 0, losing: world.pick([0, 0.02]), stalling: world.pick([0, 0.1]) },
-        server: { failing: 0, stalling: 0 },
         stopTurns: 60,
         eventChance: 0.01,
-        restless: true,
         events: ORDER,
       }
     case 'garbage':
       return {
-        ...small,
-        workers: 2,
-        sweepTurns: 30,
-        documents: 2,
+        ...restless(small),
         chaosTurns: 1_500,
         store: { failing: 0, losing: world.pick([0, 0.02]), stalling: world.pick([0.1, 0.3]) },
-        server: { failing: 0, stalling: 0 },
         stopTurns: 100,
         eventChance: 0.015,
-        restless: true,
         events: GARBAGE,
       }
   }
 }
+
+/** One version after the other, as fast as can be, by a server that does nothing wrong. */
+const restless = <T>(small: T) => ({
+  ...small,
+  workers: 2,
+  sweepTurns: 30,
+  documents: 2,
+  server: { failing: 0, stalling: 0 },
+  restless: true,
+})
 
 function largeShape(world: World): Shape {
   const eventful = world.chance(0.2)

@@ -81,11 +81,14 @@ export function add(command: Command, options: readonly Option[]): Command {
   return command
 }
 
-/** A whole number of at least 1. */
-export function positive(value: string): number {
-  if (/^[1-9]\d{0,14}$/.test(value)) return Number(value)
-  throw new InvalidArgumentError('Expected a whole number of at least 1.')
-}
+const wholeFrom =
+  (least: 0 | 1) =>
+  (value: string): number => {
+    if (/^(0|[1-9]\d{0,14})$/.test(value) && Number(value) >= least) return Number(value)
+    throw new InvalidArgumentError(`Expected a whole number of at least ${least}.`)
+  }
+export const positive: (value: string) => number = wholeFrom(1)
+export const zeroOrMore: (value: string) => number = wholeFrom(0)
 
 /** A port alone may be a number in the file. */
 const address = (value: string): string => value
@@ -99,12 +102,6 @@ export function amount(value: string): number {
 
 /** '1,8,32': whole numbers of at least 1. */
 export const positives = (value: string): number[] => value.split(',').map(one => positive(one.trim()))
-
-/** A whole number, 0 included. */
-export function zeroOrMore(value: string): number {
-  if (value === '0' || /^[1-9]\d{0,14}$/.test(value)) return Number(value)
-  throw new InvalidArgumentError('Expected a whole number of at least 0.')
-}
 
 /** A count like '20' or a share like '1%'. */
 export function rejectLimit(value: string): string {

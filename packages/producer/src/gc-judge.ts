@@ -21,7 +21,7 @@ export interface KeepRules {
   readonly run?: string | undefined
 }
 
-export interface Verdict {
+export interface RunVerdict {
   readonly needed: boolean
   readonly why: string
   /** Its removal was begun and can't be taken back. */
@@ -31,11 +31,11 @@ export interface Verdict {
 }
 
 /** Every run of the output that is planned, or being removed, newest first. */
-export async function judge(
+export async function judgeRuns(
   store: Store,
   { keep }: Pick<KeepRules, 'keep'>,
   signal?: AbortSignal,
-): Promise<Map<string, Verdict>> {
+): Promise<Map<string, RunVerdict>> {
   if (!(Number.isSafeInteger(keep) && keep >= 1)) {
     throw new ReembedError('USAGE', `--keep ${keep}: at least the current version is kept`)
   }
@@ -53,7 +53,7 @@ export async function judge(
   const newestSeq = new Map<string, number>()
   for (const { run, seq } of await readSeq(store)) if (!newestSeq.has(run)) newestSeq.set(run, seq)
 
-  const verdicts = new Map<string, Verdict>()
+  const verdicts = new Map<string, RunVerdict>()
   const bases = new Map<string, string>()
   for (const [run, seq] of newestSeq) {
     signal?.throwIfAborted()
@@ -92,7 +92,7 @@ export async function judge(
 /** What is below `runs/` and of no run that has a plan, old enough to be nobody's who is still at work. */
 export async function* leftovers(
   store: Store,
-  planned: ReadonlyMap<string, Verdict>,
+  planned: ReadonlyMap<string, RunVerdict>,
   rules: KeepRules,
   signal?: AbortSignal,
 ): AsyncGenerator<{ run: string; objects: ListedObject[] }, void, undefined> {

@@ -24,7 +24,7 @@ import {
   sayNext,
   shardPrefix,
 } from '@reembed/shared'
-import { judge, type KeepRules, lastNeededMs, leftovers, youth } from './gc-judge.ts'
+import { judgeRuns, type KeepRules, lastNeededMs, leftovers, youth } from './gc-judge.ts'
 
 export interface KeptRun {
   readonly run: string
@@ -52,7 +52,7 @@ const ERASED_BETWEEN_LOOKS = 256
 export async function findGarbage(store: Store, rules: KeepRules, signal?: AbortSignal): Promise<Garbage> {
   const kept: KeptRun[] = []
   const removable: RemovableRun[] = []
-  const verdicts = await judge(store, rules, signal)
+  const verdicts = await judgeRuns(store, rules, signal)
   const named = rules.run === undefined ? verdicts : [...verdicts].filter(([run]) => run === rules.run)
   for (const [run, { needed, begun, why, neededMs }] of named) {
     const objects = needed ? [] : await objectsOf(store, run, signal)
@@ -86,13 +86,12 @@ export async function removeRun(
   const erasing = mark.erasing ? mark : await decide(store, run, mark, objects, rules, signal)
   if (erasing === undefined) return false
 
-  const prefix = `runs/${run}/`
   const keys = objects.map(({ key }) => key)
   const isHead = (key: string): boolean => key === manifestKey(run) || key === planKey(run)
   const isWord = (key: string): boolean => key.startsWith(controlPrefix(run))
   const isSegment = (key: string): boolean => key.startsWith(planPrefix(run))
   const isShard = (key: string): boolean => key.startsWith(shardPrefix(run))
-  const rest = keys.filter(key => key.startsWith(prefix) && !isHead(key) && !isWord(key))
+  const rest = keys.filter(key => !isHead(key) && !isWord(key))
   const steps = [
     keys.filter(key => key === manifestKey(run)),
     rest.filter(key => !isSegment(key) && !isShard(key)),
@@ -115,13 +114,17 @@ export async function spareRun(store: Store, run: string): Promise<void> {
   if (mark.state === 'removed' && !mark.erasing) await spare(store, run, mark)
 }
 
-const spare = (store: Store, run: string, { before = 'running', ...mark }: NumberedWord): Promise<boolean> =>
-  sayNext(store, run, mark, { ...mark, state: before })
+async function spare(
+  store: Store,
+  run: string,
+  { before = 'running', ...mark }: NumberedWord,
+): Promise<void> {
+  await sayNext(store, run, mark, { ...mark, state: before })
+}
 
 async function markRemoved(store: Store, run: string, word: NumberedWord): Promise<NumberedWord | undefined> {
   if (word.state === 'removed') return word
-  const mark: NumberedWord = { ...word, state: 'removed', before: word.state, number: word.number + 1 }
-  return (await sayNext(store, run, word, mark)) ? mark : undefined
+  return sayNext(store, run, word, { ...word, state: 'removed', before: word.state })
 }
 
 /** Looks again, now that nobody else begins anything with the run. Undefined if it stays. */
@@ -133,15 +136,14 @@ async function decide(
   rules: KeepRules,
   signal: AbortSignal | undefined,
 ): Promise<NumberedWord | undefined> {
-  const verdict = (await judge(store, rules, signal)).get(run)
+  const verdict = (await judgeRuns(store, rules, signal)).get(run)
   const others = objects.filter(({ key }) => key !== controlKey(run, mark.number))
-  if (!verdict || verdict.needed || youth(lastNeededMs(others, verdict?.neededMs), rules)) {
+  if (!verdict || verdict.needed || youth(lastNeededMs(others, verdict.neededMs), rules)) {
     await spare(store, run, mark)
     return undefined
   }
-  const erasing: NumberedWord = { ...mark, erasing: true, number: mark.number + 1 }
-  if (await sayNext(store, run, mark, erasing)) return erasing
-  const said = await readRunWord(store, run)
+  const said =
+    (await sayNext(store, run, mark, { ...mark, erasing: true })) ?? (await readRunWord(store, run))
   return said.erasing && said.number > 0 ? said : undefined
 }
 

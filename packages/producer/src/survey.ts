@@ -43,7 +43,7 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
   let kept: SourceObject[] | undefined = []
   let [objects, bytes, wholeFiles, wholeFileBytes] = [0, 0, 0, 0]
 
-  for await (const object of corpus.objects({ onSkip: key => name(skipped, key), signal })) {
+  for await (const object of corpus.objects({ onSkip: key => addExample(skipped, key), signal })) {
     const { key, etag, size, format } = object
     hash.update(`${canonical([key, etag, size, format])}\n`)
     objects += 1
@@ -51,7 +51,7 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
     if (isWholeFile(format) && size > 0) {
       wholeFiles += 1
       wholeFileBytes += size
-      name(strays, key)
+      addExample(strays, key)
     } else if (size > 0) {
       spread.add(object)
     }
@@ -85,7 +85,7 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
   }
 }
 
-function name(named: { count: number; examples: string[] }, key: string): void {
+function addExample(named: { count: number; examples: string[] }, key: string): void {
   named.count += 1
   if (named.examples.length < EXAMPLES) named.examples.push(key)
 }

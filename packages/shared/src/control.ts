@@ -85,15 +85,16 @@ export async function setRunState(
   }
 }
 
-/** Says `word` after `last`, unless somebody else has said something since: then false. */
+/** Says `word` after `last`; undefined where somebody else has said something since. */
 export async function sayNext(
   store: Store,
   run: string,
   last: NumberedWord,
   word: RunWord,
-): Promise<boolean> {
-  const number = last.number + 1
-  return (await putJson(store, controlKey(run, number), { format: 1, ...word, number })) === 'created'
+): Promise<NumberedWord | undefined> {
+  const said: NumberedWord = { ...word, number: last.number + 1 }
+  const outcome = await putJson(store, controlKey(run, said.number), { format: 1, ...said })
+  return outcome === 'created' ? said : undefined
 }
 
 const STATES: readonly RunState[] = ['running', 'paused', 'cancelled', 'removed']

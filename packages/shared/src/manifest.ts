@@ -2,16 +2,16 @@
 
 import type { FieldMapping, RejectReason } from './corpus.ts'
 import { ReembedError } from './errors.ts'
-import { getJson, getRows } from './json.ts'
+import { getJson } from './json.ts'
 import { manifestKey, manifestSegmentKey } from './names.ts'
 import { layoutShape } from './plan.ts'
 import type { Paid, Quote } from './quote.ts'
 import { type ModelIdentity, modelShape } from './receipt.ts'
+import { readSegment } from './segment.ts'
 import {
   count,
   either,
   format1,
-  list,
   none,
   object,
   perhaps,
@@ -134,16 +134,12 @@ export async function* readManifestShards(
   manifest: Manifest,
 ): AsyncGenerator<ManifestShard, void, undefined> {
   for (let segment = 0; segment * manifest.shardsPerSegment < manifest.shards; segment += 1) {
-    const key = manifestSegmentKey(manifest.run, segment)
-    const what = `${key} in ${store.url} is damaged`
-    const rows = requireShape<ManifestShard[]>(list(rowShape), await getRows(store, key), what)
-    const said = Math.min(manifest.shardsPerSegment, manifest.shards - segment * manifest.shardsPerSegment)
-    if (rows.length !== said) {
-      throw new ReembedError(
-        'CORRUPT',
-        `${what}: it has ${rows.length} shards where the manifest has ${said}`,
-      )
-    }
-    yield* rows
+    yield* await readSegment<ManifestShard>(store, manifestSegmentKey(manifest.run, segment), rowShape, {
+      segment,
+      size: manifest.shardsPerSegment,
+      total: manifest.shards,
+      rows: 'shards',
+      head: 'manifest',
+    })
   }
 }

@@ -4,10 +4,11 @@
 import type { Chunking } from './chunk/chunk.ts'
 import type { CarriedColumn, CarriedType, FieldMapping, Slice, SlicePart } from './corpus.ts'
 import { ReembedError } from './errors.ts'
-import { getJson, getRows, putJson } from './json.ts'
+import { getJson, putJson } from './json.ts'
 import { planKey, planSegmentKey } from './names.ts'
 import type { Quote } from './quote.ts'
 import { type ModelIdentity, modelShape } from './receipt.ts'
+import { readSegment } from './segment.ts'
 import {
   count,
   either,
@@ -172,13 +173,14 @@ export function slicesPerSegment(shards: number, objects: number): number {
 }
 
 /** The slices of one segment. */
-export async function sliceRows(store: Store, plan: Plan, segment: number): Promise<Slice[]> {
-  const key = planSegmentKey(plan.run, segment)
-  const what = `${key} in ${store.url} is damaged`
-  const rows = requireShape<Slice[]>(list(sliceShape), await getRows(store, key), what)
-  const said = Math.min(plan.slicesPerSegment, plan.shards - segment * plan.slicesPerSegment)
-  if (rows.length === said) return rows
-  throw new ReembedError('CORRUPT', `${what}: it has ${rows.length} slices where the plan has ${said}`)
+export function sliceRows(store: Store, plan: Plan, segment: number): Promise<Slice[]> {
+  return readSegment<Slice>(store, planSegmentKey(plan.run, segment), sliceShape, {
+    segment,
+    size: plan.slicesPerSegment,
+    total: plan.shards,
+    rows: 'slices',
+    head: 'plan',
+  })
 }
 
 /** All slices of a plan in shard order, holding one segment at a time. */

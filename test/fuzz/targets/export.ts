@@ -2,7 +2,7 @@
 
 import { exportRun, LAYOUT_NAMES } from '@reembed/export'
 import { readManifest } from '@reembed/shared'
-import { damaged, makeRun, resigned } from '../run.ts'
+import { damaged, makeRun, resignedAll } from '../run.ts'
 import { choicesOf, memoryStore, must, refusing, type Target } from '../target.ts'
 
 const REFUSED = ['CORRUPT', 'USAGE', 'UNBALANCED', 'RUN_UNKNOWN']
@@ -27,9 +27,7 @@ export const target: Target = {
     const layout = LAYOUT_NAMES[choices.number(LAYOUT_NAMES.length)] ?? 'hf'
     const isSigned = choices.number(2) === 1
     const changed = damaged(objects, choices.rest)
-    if (isSigned)
-      for (const [key, bytes] of changed) if (key.endsWith('.parquet')) changed.set(key, resigned(bytes))
-    const source = memoryStore(changed)
+    const source = memoryStore(isSigned ? resignedAll(changed) : changed)
     const target = memoryStore(new Map())
     await refusing(REFUSED, async () => {
       const manifest = await readManifest(source, run)

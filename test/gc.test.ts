@@ -1,9 +1,10 @@
 // `reembed gc`: what goes, what stays, and what becomes of it when it is stopped half-way.
 
-import { appendFile, readdir, utimes, writeFile } from 'node:fs/promises'
+import { appendFile, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   findGarbage,
+  findPlanned,
   type PlannedRun,
   publishDespite,
   recordPlan,
@@ -12,8 +13,10 @@ import {
   spareRun,
 } from '@reembed/producer'
 import {
+  controlKey,
   type Eraser,
   manifestKey,
+  nextIdOf,
   openEraser,
   openStore,
   planSegmentKey,
@@ -31,7 +34,6 @@ import {
 } from '@reembed/shared'
 import { startS3Server } from '@reembed/shared/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { documents, writeJsonl } from './parts/cli.ts'
 import { inProcess } from './parts/in-process.ts'
 import { openPlace, type Place } from './parts/place.ts'
 
@@ -64,6 +66,9 @@ async function versions(count: number, env: Record<string, string> = {}): Promis
   return runs
 }
 
+/** What stays of a run that was removed: the word that it is gone for good. */
+const lastWord = (run = ''): string => controlKey(run, 2)
+
 const ANY_AGE = ['--older-than', '0']
 const RULES = { keep: 1, beforeMs: Number.POSITIVE_INFINITY }
 
@@ -90,7 +95,7 @@ test('P-GC: says what would go and how much that is, and deletes nothing unless 
 
   expect((await command(['gc', ...ANY_AGE, '--keep', '2', '--delete'])).result.removed).toEqual([first])
   const rest = before.filter(key => !key.startsWith(`runs/${first}/`))
-  expect(await keysOf(store)).toEqual(rest)
+  expect((await keysOf(store)).toSorted()).toEqual([...rest, lastWord(first)].toSorted())
   for (const run of [second, third]) expect((await command(['verify', run ?? ''])).code).toBe(0)
   expect((await command(['gc', ...ANY_AGE, '--keep', '2', '--delete'])).result).toMatchObject({
     removable: [],
@@ -199,7 +204,7 @@ test('P-GC: who resumes, publishes or rolls back while its removal begins is hea
     ['publish', first, '--force'],
     ['rollback', first],
   ]) {
-    expect(await command(args)).toMatchObject({ code: 2, stderr: expect.stringMatching(/is being removed/) })
+    expect(await command(args)).toMatchObject({ code: 2, stderr: expect.stringMatching(/was removed/) })
   }
   expect((await command(['current'])).result.run).toBe(second)
 })
@@ -247,15 +252,25 @@ test('P-GC: what crashes left goes when it is old: objects of runs without a pla
   await expect(removeRun(store, eraserThatStops(eraser, 1), crashed, old)).rejects.toThrow('killed')
   await expect(recordPlan(store, planned)).rejects.toMatchObject({
     code: 'RUN_STOPPED',
-    message: expect.stringMatching(/is being removed/),
+    message: expect.stringMatching(/was removed/),
   })
   // What the planner put is new, and no reason to leave the run as it is.
   expect((await command(['gc', '--delete', crashed])).result.removed).toEqual([crashed])
-  expect((await keysOf(store)).filter(key => key.includes(crashed))).toEqual([])
+  expect((await keysOf(store)).filter(key => key.includes(crashed))).toEqual([lastWord(crashed)])
   expect(await keysOf(store)).toContain('runs/notes/mine.txt')
   expect(await readdir(place.output)).not.toContain('.reembed-crashed.tmp')
 
-  // Planned while what was left goes: the plan stays, and has all of its segments.
+  expect((await command(['gc'])).result.removable).toEqual([])
+})
+
+test('P-GC: who plans a run while what an earlier planning left of it goes is told, or the run stays', async () => {
+  const planned = await make()
+  await using store = await openStore(place.output)
+  await using eraser = await openEraser(place.output)
+  const plan = await readPlan(store, planned)
+  if (!plan) throw new Error('the first run is planned')
+  const slices = () => readSlices(store, plan)
+  const crashed = 'crashed'.padEnd(26, 'a')
   await putRows(store, planSegmentKey(crashed, 0), await Array.fromAsync(slices()))
   const slow: Store = Object.assign(Object.create(store), {
     async putIfAbsent(key: string, body: Uint8Array, options?: object) {
@@ -263,9 +278,22 @@ test('P-GC: what crashes left goes when it is old: objects of runs without a pla
       return store.putIfAbsent(key, body, options)
     },
   })
-  const recorded = await recordPlan(slow, planned)
+  await expect(recordPlan(slow, { head: { ...plan, run: crashed }, slices })).rejects.toMatchObject({
+    code: 'RUN_STOPPED',
+    message: expect.stringMatching(/was removed/),
+  })
+  const { run } = await findPlanned(store, crashed)
+  expect(run).toBe(nextIdOf(crashed))
+  await putRows(store, planSegmentKey(run, 0), await Array.fromAsync(slices()))
+  expect((await findGarbage(store, RULES)).removable.map(found => found.run).toSorted()).toEqual(
+    [crashed, run].toSorted(),
+  )
+  const recorded = await recordPlan(store, { head: { ...plan, run }, slices })
+  expect(await removeRun(store, eraser, run, RULES)).toBe(false)
   expect(await Array.fromAsync(readSlices(store, recorded.plan))).toEqual(await Array.fromAsync(slices()))
-  expect(await removeRun(store, eraser, crashed, RULES)).toBe(false)
+  expect(await readRunState(store, run)).toBe('running')
+  // The plan that came too late goes with what is left.
+  expect((await findGarbage(store, RULES)).removable).toMatchObject([{ run: crashed, objects: 1 }])
 })
 
 test('P-GC: stopped after any object, what stays is whole, nobody works on what goes, and the next gc ends it', async () => {
@@ -286,7 +314,7 @@ test('P-GC: stopped after any object, what stays is whole, nobody works on what 
   // Manifest and its segment, rejects, shards, plan and its segment: each but the last was where it stopped.
   expect(stops).toBeGreaterThan(8)
   expect((await command(['gc', ...ANY_AGE, '--keep', '1', '--delete'])).code).toBe(0)
-  expect((await keysOf(store)).filter(key => key.startsWith(prefix))).toEqual([])
+  expect((await keysOf(store)).filter(key => key.startsWith(prefix))).toEqual([lastWord(first)])
   expect((await command(['verify', second])).code).toBe(0)
 })
 
@@ -357,15 +385,31 @@ test('P-GC: a gc that stood still erases nothing of a run that was spared and go
   expect((await command(['verify'])).code).toBe(0)
 })
 
-test('P-GC: a run that was removed can be made again, as it was', async () => {
+test('P-GC: what was removed is made again as another run, and a deletion that comes late takes nothing of that', async () => {
+  const [corpus, then] = [await readFile(place.source), new Date('2026-01-01')]
+  await utimes(place.source, then, then)
   const first = await make()
   await versions(1)
+  await using store = await openStore(place.output)
+  await using eraser = await openEraser(place.output)
+  const late: string[] = []
+  const stalled: Eraser = {
+    erase: async key => void late.push(key),
+    async [Symbol.asyncDispose]() {},
+  }
+  expect(await removeRun(store, stalled, first, RULES)).toBe(true)
   await command(['gc', ...ANY_AGE, '--keep', '1', '--delete'])
-  await writeJsonl(place.source, documents(20))
-  // The file has the size and content that it had, but its time is another: so is the run.
+
+  await writeFile(place.source, corpus)
+  await utimes(place.source, then, then)
   const again = await make()
-  expect(again).not.toBe(first)
+  expect(again).toBe(nextIdOf(first))
+  const whole = await keysOf(store)
+  for (const key of late) await eraser.erase(key)
+  expect(late).toContain(manifestKey(first))
+  expect(await keysOf(store)).toEqual(whole)
   expect((await command(['verify', again])).code).toBe(0)
+  expect(await make()).toBe(again)
 })
 
 test('P-GC: in S3 as well, whose clock counts', async () => {
@@ -380,6 +424,6 @@ test('P-GC: in S3 as well, whose clock counts', async () => {
   for (const key of bucket.keys()) bucket.date(key, new Date(Date.now() - 38 * 86_400_000))
   expect((await gc()).removed).toEqual([first])
   const keys = bucket.keys()
-  expect(keys.filter(key => key.includes(first ?? ''))).toEqual([])
+  expect(keys.filter(key => key.includes(first ?? ''))).toEqual([`vectors/${lastWord(first)}`])
   expect((await command(['verify', second ?? ''], s3.env)).code).toBe(0)
 })

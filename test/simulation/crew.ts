@@ -11,6 +11,7 @@ import {
   resumeAll,
   retryRejects,
   type Setting,
+  startOver,
 } from './programs.ts'
 import type { Process, World } from './world.ts'
 
@@ -24,6 +25,7 @@ export type Program =
   | 'retryRejects'
   | 'collect'
   | 'collectForEver'
+  | 'startOver'
 
 const PROGRAMS: Readonly<Record<Program, (setting: Setting, process: Process) => Promise<unknown>>> = {
   produce,
@@ -35,10 +37,18 @@ const PROGRAMS: Readonly<Record<Program, (setting: Setting, process: Process) =>
   retryRejects,
   collect,
   collectForEver,
+  startOver,
 }
 
 /** A person sees that such a command did not work; all else is started again. */
-const BY_HAND: readonly Program[] = ['goBack', 'pauseAWhile', 'resumeAll', 'retryRejects', 'collect']
+const BY_HAND: readonly Program[] = [
+  'goBack',
+  'pauseAWhile',
+  'resumeAll',
+  'retryRejects',
+  'collect',
+  'startOver',
+]
 
 export interface Member {
   readonly process: Process

@@ -103,6 +103,10 @@ export function createEvents({
       if (world.chance(0.3)) crew.start('collect')
       return true
     },
+    restarts() {
+      crew.start('startOver')
+      return true
+    },
     strangers() {
       const doomed = [...runs].filter(([, { revision }]) => shape.changesModel && revision === OLD)
       if (counts.strangers > 0 || doomed.length === 0) return false

@@ -23,6 +23,8 @@ export interface Garbage {
   erased(keys: readonly string[]): Generator<string>
   /** Looks at a word about a run when it is put. */
   said(key: string): Generator<string>
+  /** Somebody wants this run gone, however young. */
+  name(run: string): void
   /** Objects of the run went at some time. */
   isThinned(run: string): boolean
   /** Objects that went. */
@@ -42,6 +44,7 @@ interface Word {
 export function createGarbage(objects: Objects, now: () => number, { keep, ageTurns }: Rules): Garbage {
   const { map } = objects
   const thinned = new Set<string>()
+  const named = new Set<string>()
   let erasures = 0
 
   const json = <T>(key: string): T | undefined => {
@@ -51,10 +54,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
   const keysOf = (prefix: string): string[] => [...map.keys()].filter(key => key.startsWith(prefix)).sort()
   const runOf = (key: string): string => key.split('/')[1] ?? ''
   const atOf = (key: string): number => map.get(key)?.at ?? 0
-  const planOf = (run: string): Plan | undefined => {
-    const plan = json<Plan & { removed?: boolean }>(planKey(run))
-    return plan?.removed ? undefined : plan
-  }
+  const planOf = (run: string): Plan | undefined => json(planKey(run))
   const wordOf = (run: string): Word => {
     const [newest = ''] = keysOf(controlPrefix(run))
     return json<Word>(newest) ?? { state: 'running' }
@@ -105,11 +105,13 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     const plan = planOf(run)
     const [, markKey = wordKey] = keysOf(controlPrefix(run))
     const markedAt = atOf(markKey)
-    const need = plan && needOf(run, plan)
+    // Who plans it later looks at the word later still.
+    const need = plan && atOf(planKey(run)) < markedAt && needOf(run, plan)
     if (need && !(stateOf(run) === 'cancelled' && need.startsWith('finished')))
       yield `GC run ${run} is given up and ${need}`
     const user = userOf(run, markedAt)
     if (user) yield `GC run ${run} is given up and reused by ${user}`
+    if (named.has(run)) return
     const others = keysOf(`runs/${run}/`).filter(key => key !== wordKey && key !== markKey)
     const young = others.find(key => isYoung(key, markedAt))
     if (young) yield `GC run ${run} is given up and ${young} is young`
@@ -123,8 +125,8 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     if (!key.startsWith('runs/')) yield `GC ${key} is gone`
     thinned.add(run)
     if (keptRuns().includes(run)) yield `GC ${key} is gone, of a version that is kept`
-    if (key.startsWith(controlPrefix(run)) || key === planKey(run)) return
-    if (planOf(run) && !wordOf(run).erasing) yield `GC ${key} is gone, of a run that is not given up`
+    // The word that says so stays for good, and with it the rule that nobody makes the run anew.
+    if (!wordOf(run).erasing) yield `GC ${key} is gone, of a run that is not given up`
   }
 
   /** What a gc that begins now has to remove, unless something becomes of it meanwhile. */
@@ -132,7 +134,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     const runs = [...new Set(keysOf('runs/').map(runOf))].filter(isRunId)
     return runs.filter(run => {
       const keys = keysOf(`runs/${run}/`)
-      if (wordOf(run).erasing) return true
+      if (wordOf(run).erasing) return keys.length > 1
       if (keys.some(key => atOf(key) >= now() - ageTurns) || replacedAt(run) >= now() - ageTurns) return false
       const plan = planOf(run)
       return plan === undefined || !(needOf(run, plan) || isPlaced(run) || userOf(run, now() + 1))
@@ -171,14 +173,16 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
       const { erasing } = json<Word>(key) ?? {}
       if (erasing) yield* checkErasing(runOf(key), key)
     },
+    name: run => void named.add(run),
     isThinned: run => thinned.has(run),
     begin() {
       const [since, runs] = [now(), doomed()]
       return function* () {
         for (const run of runs) {
-          // Of a run that is given up all goes; what somebody began anew behind that is as young as it is.
+          // Of a run that is given up all goes but the word that says so, however young.
           const { erasing } = wordOf(run)
-          const left = keysOf(`runs/${run}/`).filter(key => erasing || atOf(key) < since - ageTurns)
+          const keys = keysOf(`runs/${run}/`)
+          const left = erasing ? keys.slice(1) : keys.filter(key => atOf(key) < since - ageTurns)
           if (left.length > 0 && !isTouched(run, since)) yield `GC ${left} stay, which nobody needs`
         }
       }

@@ -91,9 +91,6 @@ export function createInvariants(
 
   /** I5: the place that a plan takes in the order of runs is its own. */
   function* checkPlan({ run, seq }: Plan): Generator<string> {
-    // What stands there while leftovers are removed has none. What was removed may be planned again.
-    if (seq === undefined) return
-    plans.delete(run)
     if (placed(seq) !== run) yield `I5 run ${run} takes place ${seq}, which is that of ${placed(seq)}`
   }
 

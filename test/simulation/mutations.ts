@@ -124,7 +124,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'gc does not look again after it marked a run',
     file: 'producer/src/gc.ts',
-    find: '!verdict || verdict.needed || ',
+    find: 'verdict?.needed || ',
     replace: '',
   },
   {
@@ -132,6 +132,12 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'producer/src/gc-judge.ts',
     find: 'if (seq > currentSeq) return [true,',
     replace: 'if (seq > currentSeq) return [false,',
+  },
+  {
+    name: 'what was removed is made again under its old id',
+    file: 'producer/src/record.ts',
+    find: 'id = nextIdOf(id)',
+    replace: 'break',
   },
 ]
 

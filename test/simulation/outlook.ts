@@ -21,8 +21,7 @@ export function isFinished(output: Objects, run: string): boolean {
   if (!has('manifest') || !has('plan')) return false
   const newest = newestVersion(output)
   if (newest === undefined) return false
-  // What stands there while leftovers are removed has no place, and is never reached.
-  const seqOf = (key: string): number => jsonOf(output, key).seq ?? Number.POSITIVE_INFINITY
+  const seqOf = (key: string): number => jsonOf(output, key).seq ?? 0
   return seqOf(newest) >= seqOf(`runs/${run}/plan.json`)
 }
 

@@ -7,6 +7,7 @@ import {
   enqueueMissing,
   findBase,
   findGarbage,
+  findPlanned,
   planRetry,
   planRun,
   recordPlan,
@@ -21,7 +22,6 @@ import {
   ReembedError,
   readCurrent,
   readPlan,
-  readRunState,
   readSeq,
   type Store,
   setRunState,
@@ -48,6 +48,8 @@ export interface Setting {
   readonly refused: () => void
   /** Told when a gc begins; tells what is broken when that says that it ran to its end. */
   readonly collecting: () => () => void
+  /** Told of a run that gc is about to remove whatever its age. */
+  readonly named: (run: string) => void
   /** Told when a gc has found what it will remove: one goes back to what another removes, or lets it go on. */
   readonly regretted: () => void
 }
@@ -68,11 +70,9 @@ export async function produce(setting: Setting, process: Process): Promise<strin
         documentsPerShard: setting.shape.documentsPerShard,
         maxRejects: '100%',
         base: ids => findBase(store, ids),
+        known: run => findPlanned(store, run),
       })
       const { plan } = await recordPlan(store, planned)
-      if ((await readRunState(store, plan.run)) === 'removed') {
-        throw new ReembedError('RUN_STOPPED', `run ${plan.run} is being removed`)
-      }
       setting.planned(plan.run, plan.recipe.model.revision)
       await queue.forgetFailures(plan.run)
       await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
@@ -86,7 +86,7 @@ export async function produce(setting: Setting, process: Process): Promise<strin
   }
 }
 
-/** As `reembed run` does: plans, and waits until what it planned is finished. */
+/** As `reembed run` does: plans, and waits until what it planned is finished; told that it was stopped, lets it go on. */
 export async function produceAndFollow(setting: Setting, process: Process): Promise<void> {
   let run = await produce(setting, process)
   const store = setting.openOutput(process)
@@ -96,7 +96,9 @@ export async function produceAndFollow(setting: Setting, process: Process): Prom
       if (error instanceof ReembedError) return []
       throw error
     })
-    if (outcomes.some(outcome => outcome.run === run && outcome.status === 'finished')) return
+    const status = outcomes.find(outcome => outcome.run === run)?.status
+    if (status === 'finished') return
+    if (status === 'cancelled' || status === 'paused') await resumeAll(setting, process)
     // It had been cancelled, or overtaken long ago.
     if ((await readPlan(store, run)) === undefined) run = await produce(setting, process)
     await setting.world.turn(process, setting.shape.sweepTurns)
@@ -244,6 +246,24 @@ export async function collectForEver(setting: Setting, process: Process): Promis
     await setting.world.turn(process, 100)
     await collect(setting, process)
   }
+}
+
+/** An operator who wants what was planned last made from nothing: gives it up, removes it and plans it again. */
+export async function startOver(setting: Setting, process: Process): Promise<void> {
+  const { world, shape } = setting
+  const store = setting.openOutput(process)
+  try {
+    const run = (await readSeq(store))[0]?.run
+    if (run === undefined) return
+    await setRunState(store, run, 'cancelled')
+    setting.named(run)
+    const rules = { keep: shape.keep, beforeMs: world.now * MS_PER_TURN, run }
+    const { removable } = await findGarbage(store, rules)
+    for (const { run } of removable) await removeRun(store, store, run, rules)
+  } catch (error) {
+    if (!(error instanceof ReembedError)) throw error
+  }
+  await produce(setting, process)
 }
 
 /** An operator who goes back to the version before. */

@@ -15,6 +15,7 @@ export type EventName =
   | 'strangers'
   | 'retries'
   | 'collections'
+  | 'restarts'
 
 export interface Shape {
   /** The objects of the corpus, and how many documents each has at most. */
@@ -85,6 +86,7 @@ const GARBAGE: readonly EventName[] = [
   'kills',
   'rollbacks',
   'pauses',
+  'restarts',
 ]
 
 const LARGE_CHANCE = 0.03

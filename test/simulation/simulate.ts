@@ -54,6 +54,7 @@ export async function simulate(seed: number): Promise<History> {
     strangers: 0,
     retries: 0,
     collections: 0,
+    restarts: 0,
     collected: 0,
     versions: 0,
     reused: 0,
@@ -90,6 +91,7 @@ export async function simulate(seed: number): Promise<History> {
       const ended = garbage.begin()
       return () => void broken.push(...ended())
     },
+    named: run => garbage.name(run),
     regretted() {
       if (world.now < chaosTurns) crew.start(world.pick(['goBack', 'goBack', 'resumeAll']))
     },
@@ -173,7 +175,7 @@ export async function simulate(seed: number): Promise<History> {
   crew.callAll()
   crew.start('resumeAll')
   crew.start('embedAndSweep')
-  const collects = counts.collections > 0
+  const collects = counts.collections + counts.restarts > 0
   if (collects) crew.start('collectForEver')
   // Often nobody comes to plan again: the sweeps of the workers alone must end what is the right run now.
   const stands =

@@ -11,6 +11,7 @@ import {
   readRunWord,
   type Store,
   setRunState,
+  whyRemoved,
 } from '@reembed/shared'
 import type { ProgressFacts } from './progress-line.ts'
 
@@ -84,10 +85,11 @@ async function failIfNothingIsLeft(queue: Queue, { run }: Plan, missing: number)
 }
 
 /** The error for a run that somebody has paused, cancelled or begun to remove, or that has used up its limits. */
-export function stopped(run: string, { state, spent }: RunWord): ReembedError {
+export function stopped(run: string, word: RunWord): ReembedError {
+  const { state, spent } = word
   const why =
     state === 'removed'
-      ? 'is being removed: `reembed gc --delete` ends that, then it can be made anew'
+      ? whyRemoved(word)
       : spent === undefined
         ? `is ${state}: \`reembed resume ${run}\` lets it go on`
         : `is ${state}: ${spent}. What is finished is kept; the same command with a higher limit goes on`

@@ -4,6 +4,7 @@ import {
   type BaseFound,
   type Corpus,
   findBase,
+  findPlanned,
   forecastReuse,
   planRun,
   type RecipeIds,
@@ -11,7 +12,7 @@ import {
   requireBase,
   type SurveyedRun,
 } from '@reembed/producer'
-import { ReembedError, type RunLimits, readPlan, type ShardLayout, type Store } from '@reembed/shared'
+import { ReembedError, type RunLimits, type ShardLayout, type Store } from '@reembed/shared'
 import { type Endpoint, modelOf, openAwake, openEndpoint, settleReference } from '@reembed/worker'
 import { chunkingOf, findTokenizer } from './chunking.ts'
 import { findRun } from './find-run.ts'
@@ -72,7 +73,7 @@ export async function planFrom(
     documentsPerShard: flags.documentsPerShard,
     maxRejects: flags.maxRejects,
     base: flags.reuse ? earlier && (ids => baseOf(earlier, flags, ids)) : false,
-    known: async run => output && readPlan(output, run),
+    known: async run => (output ? findPlanned(output, run) : { run }),
   })
   const { skipped, strays } = planned
   if (skipped.count > 0) {

@@ -1,6 +1,7 @@
 // Which runs of an output are needed, and since when the others are not.
 
 import {
+  controlPrefix,
   isRunId,
   type ListedObject,
   ReembedError,
@@ -30,7 +31,7 @@ export interface RunVerdict {
   readonly neededMs: number | undefined
 }
 
-/** Every run of the output that is planned, or being removed, newest first. */
+/** Every run of the output that has a plan, newest first. */
 export async function judgeRuns(
   store: Store,
   { keep }: Pick<KeepRules, 'keep'>,
@@ -58,16 +59,16 @@ export async function judgeRuns(
   for (const [run, seq] of newestSeq) {
     signal?.throwIfAborted()
     const plan = await readPlan(store, run)
+    // A place in the order alone is a run that somebody plans, or that is gone.
+    if (plan === undefined) continue
     const word = await readRunWord(store, run)
     const begun = word.erasing === true
-    // A place in the order alone is a run that somebody plans, or that is gone.
-    if (plan === undefined && !begun) continue
     // The mark of a gc that has not looked again yet says nothing.
     const state = word.state === 'removed' ? word.before : word.state
-    const finished = plan !== undefined && (await readManifest(store, run)) !== undefined
+    const finished = (await readManifest(store, run)) !== undefined
     const { version, neededMs } = published.get(run) ?? {}
     const [needed, why] = ((): [boolean, string] => {
-      if (begun) return [false, 'its removal was begun before']
+      if (begun) return [false, BEGUN]
       if (run === current) return [true, `version ${version}, current`]
       if (finished && seq > currentSeq) return [true, 'finished, not published yet']
       if (keptVersions.has(run)) return [true, `version ${version}`]
@@ -78,7 +79,7 @@ export async function judgeRuns(
     })()
     verdicts.set(run, { needed, why, begun, neededMs })
     // Whoever embeds it takes over vectors of its base.
-    if (plan?.base !== undefined && !finished && needed) bases.set(plan.base, run)
+    if (plan.base !== undefined && !finished && needed) bases.set(plan.base, run)
   }
   for (const [base, by] of bases) {
     const verdict = verdicts.get(base)
@@ -89,19 +90,33 @@ export async function judgeRuns(
   return verdicts
 }
 
-/** What is below `runs/` and of no run that has a plan, old enough to be nobody's who is still at work. */
+/** What is below `runs/` and of no run that has a plan: removed in part, or old enough to be nobody's who is still at work. */
 export async function* leftovers(
   store: Store,
   planned: ReadonlyMap<string, RunVerdict>,
   rules: KeepRules,
   signal?: AbortSignal,
-): AsyncGenerator<{ run: string; objects: ListedObject[] }, void, undefined> {
+): AsyncGenerator<{ run: string; why: string; objects: ListedObject[] }, void, undefined> {
   for await (const run of runFolders(store, signal)) {
     if (planned.has(run) || (rules.run !== undefined && rules.run !== run)) continue
     const objects = await Array.fromAsync(store.list(`runs/${run}/`, { signal }))
-    if (!youth(lastNeededMs(objects), rules)) yield { run, objects }
+    const isSaid = objects.some(({ key }) => key.startsWith(controlPrefix(run)))
+    // All that stays of a run that was removed.
+    if (isSaid && objects.length === 1) continue
+    if (isSaid && (await readRunWord(store, run)).erasing)
+      yield { run, why: BEGUN, objects: exceptLastWord(objects, run) }
+    else if (!youth(lastNeededMs(objects), rules)) yield { run, why: 'left behind without a plan', objects }
   }
 }
+
+/** Of a run that is given up. The newest word is the first of a listing. */
+export const exceptLastWord = (objects: readonly ListedObject[], run: string): ListedObject[] =>
+  objects.toSpliced(
+    objects.findIndex(({ key }) => key.startsWith(controlPrefix(run))),
+    1,
+  )
+
+const BEGUN = 'its removal was begun before'
 
 /** The runs that have any object: one request each, however many it has. */
 async function* runFolders(store: Store, signal?: AbortSignal): AsyncGenerator<string, void, undefined> {

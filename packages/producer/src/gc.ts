@@ -1,30 +1,25 @@
 // GC: which runs nobody needs any more, and how they go. Only ever by command, and in an order in which it may be
 // stopped at any moment, stand still for as long as it likes, and meet others that do the same:
 //
-//   the word 'removed' | looked at again | the word that it is erased | manifest | shards | plan | the words
+//   the word 'removed' | looked at again | the word that it is erased | manifest | shards | plan
 //
-// From the first word on no worker, sweep or rollback touches the run. Until the second one it may be spared, by
-// whoever finds that it is needed; that word is only said if nobody has said anything since the first. After it the
-// run can only go, and the next gc goes on where this one stopped.
+// From the first word on no planner, worker, sweep or rollback touches the run. Until the second one it may be spared,
+// by whoever finds that it is needed; that word is only said if nobody has said anything since the first. It stays for
+// good: the run can only go, and what is made anew has another id. So whoever erases need not look again.
 
 import {
   controlKey,
-  controlPrefix,
   type Eraser,
   type ListedObject,
   manifestKey,
   mapConcurrent,
   type NumberedWord,
   planKey,
-  planPrefix,
-  putNoPlan,
-  readPlan,
   readRunWord,
   type Store,
   sayNext,
-  shardPrefix,
 } from '@reembed/shared'
-import { judgeRuns, type KeepRules, lastNeededMs, leftovers, youth } from './gc-judge.ts'
+import { exceptLastWord, judgeRuns, type KeepRules, lastNeededMs, leftovers, youth } from './gc-judge.ts'
 
 export interface KeptRun {
   readonly run: string
@@ -46,7 +41,6 @@ export interface Garbage {
 }
 
 const ERASED_AT_ONCE = 16
-const ERASED_BETWEEN_LOOKS = 256
 
 /** What may go of an output and what may not. Writes nothing. */
 export async function findGarbage(store: Store, rules: KeepRules, signal?: AbortSignal): Promise<Garbage> {
@@ -58,10 +52,10 @@ export async function findGarbage(store: Store, rules: KeepRules, signal?: Abort
     const objects = needed ? [] : await objectsOf(store, run, signal)
     const young = needed || begun ? undefined : youth(lastNeededMs(objects, neededMs), rules)
     if (needed || young) kept.push({ run, why: young ? `${why}, ${young}` : why })
-    else removable.push({ run, why, ...sizeOf(objects) })
+    else removable.push({ run, why, ...sizeOf(begun ? exceptLastWord(objects, run) : objects) })
   }
-  for await (const { run, objects } of leftovers(store, verdicts, rules, signal)) {
-    removable.push({ run, why: 'left behind without a plan', ...sizeOf(objects) })
+  for await (const { run, why, objects } of leftovers(store, verdicts, rules, signal)) {
+    removable.push({ run, why, ...sizeOf(objects) })
   }
   return { kept, removable }
 }
@@ -76,35 +70,25 @@ export async function removeRun(
   run: string,
   { signal, ...rules }: KeepRules & { readonly signal?: AbortSignal | undefined },
 ): Promise<boolean> {
-  const word = await readRunWord(store, run)
-  if (!word.erasing && (await readPlan(store, run)) === undefined) {
-    return removeLeftovers(store, eraser, run, rules, signal)
-  }
-  const mark = await markRemoved(store, run, word)
-  if (mark === undefined) return false
-  const objects = await objectsOf(store, run, signal)
-  const erasing = mark.erasing ? mark : await decide(store, run, mark, objects, rules, signal)
+  const mark = await markRemoved(store, run)
+  const erasing = mark?.erasing ? mark : mark && (await decide(store, run, mark, rules, signal))
   if (erasing === undefined) return false
-
-  const keys = objects.map(({ key }) => key)
-  const isHead = (key: string): boolean => key === manifestKey(run) || key === planKey(run)
-  const isWord = (key: string): boolean => key.startsWith(controlPrefix(run))
-  const isSegment = (key: string): boolean => key.startsWith(planPrefix(run))
-  const isShard = (key: string): boolean => key.startsWith(shardPrefix(run))
-  const rest = keys.filter(key => !isHead(key) && !isWord(key))
+  const lastWord = controlKey(run, erasing.number)
+  const keys = (await objectsOf(store, run, signal)).map(({ key }) => key).filter(key => key !== lastWord)
+  const heads = [manifestKey(run), planKey(run)]
+  // Who reads without asking finds no manifest of shards that are gone; the plan tells `ls` and gc till the end.
   const steps = [
     keys.filter(key => key === manifestKey(run)),
-    rest.filter(key => !isSegment(key) && !isShard(key)),
-    rest.filter(isShard),
-    rest.filter(isSegment),
+    keys.filter(key => !heads.includes(key)),
     keys.filter(key => key === planKey(run)),
   ]
-  // Another gc may have ended it while this one stood still, and somebody may have planned the run anew.
-  const isStill = async (): Promise<boolean> => (await readRunWord(store, run)).erasing === true
-  if (!(await eraseSteps(eraser, steps, isStill, signal))) return false
-  // The newest word is the first of a listing, and goes last.
-  const words = keys.filter(key => isWord(key) && key !== controlKey(run, erasing.number))
-  for (const key of [...words.reverse(), controlKey(run, erasing.number)]) await eraser.erase(key, { signal })
+  for (const step of steps) {
+    const erased = mapConcurrent(step, (key, stop) => eraser.erase(key, { signal: stop }), {
+      limit: ERASED_AT_ONCE,
+      signal,
+    })
+    for await (const _ of erased);
+  }
   return true
 }
 
@@ -122,7 +106,8 @@ async function spare(
   await sayNext(store, run, mark, { ...mark, state: before })
 }
 
-async function markRemoved(store: Store, run: string, word: NumberedWord): Promise<NumberedWord | undefined> {
+async function markRemoved(store: Store, run: string): Promise<NumberedWord | undefined> {
+  const word = await readRunWord(store, run)
   if (word.state === 'removed') return word
   return sayNext(store, run, word, { ...word, state: 'removed', before: word.state })
 }
@@ -132,57 +117,20 @@ async function decide(
   store: Store,
   run: string,
   mark: NumberedWord,
-  objects: readonly ListedObject[],
   rules: KeepRules,
   signal: AbortSignal | undefined,
 ): Promise<NumberedWord | undefined> {
+  const objects = await objectsOf(store, run, signal)
+  // None, where it only left something behind.
   const verdict = (await judgeRuns(store, rules, signal)).get(run)
   const others = objects.filter(({ key }) => key !== controlKey(run, mark.number))
-  if (!verdict || verdict.needed || youth(lastNeededMs(others, verdict.neededMs), rules)) {
+  if (verdict?.needed || youth(lastNeededMs(others, verdict?.neededMs), rules)) {
     await spare(store, run, mark)
     return undefined
   }
   const said =
     (await sayNext(store, run, mark, { ...mark, erasing: true })) ?? (await readRunWord(store, run))
-  return said.erasing && said.number > 0 ? said : undefined
-}
-
-/** What crashes and those who stood still left of a run that has no plan: nobody can plan it while that goes. */
-async function removeLeftovers(
-  store: Store,
-  eraser: Eraser,
-  run: string,
-  rules: KeepRules,
-  signal: AbortSignal | undefined,
-): Promise<boolean> {
-  const found = await objectsOf(store, run, signal)
-  if (youth(lastNeededMs(found.filter(({ key }) => key !== planKey(run))), rules)) return false
-  await putNoPlan(store, run)
-  const isStill = async (): Promise<boolean> =>
-    (await store.head(planKey(run))) !== undefined && (await readPlan(store, run)) === undefined
-  const keys = (await objectsOf(store, run, signal)).map(({ key }) => key)
-  const steps = [keys.filter(key => key !== planKey(run)), [planKey(run)]]
-  return eraseSteps(eraser, steps, isStill, signal)
-}
-
-async function eraseSteps(
-  eraser: Eraser,
-  steps: readonly (readonly string[])[],
-  isStill: () => Promise<boolean>,
-  signal: AbortSignal | undefined,
-): Promise<boolean> {
-  for (const step of steps) {
-    for (let from = 0; from < step.length; from += ERASED_BETWEEN_LOOKS) {
-      if (!(await isStill())) return false
-      const keys = step.slice(from, from + ERASED_BETWEEN_LOOKS)
-      const erased = mapConcurrent(keys, (key, stop) => eraser.erase(key, { signal: stop }), {
-        limit: ERASED_AT_ONCE,
-        signal,
-      })
-      for await (const _ of erased);
-    }
-  }
-  return true
+  return said.erasing ? said : undefined
 }
 
 const objectsOf = (store: Store, run: string, signal: AbortSignal | undefined): Promise<ListedObject[]> =>

@@ -34,7 +34,7 @@ export {
   rejectsAllowed,
   rollback,
 } from './publish.ts'
-export { type PlannedRun, recordPlan } from './record.ts'
+export { findPlanned, type PlannedRun, recordPlan } from './record.ts'
 export { planRetry } from './retry.ts'
 export { type BaseFound, findBase, type RecipeIds, requireBase } from './reuse.ts'
 export { type Sample, type SampleOptions, sampleCorpus } from './sample.ts'

@@ -7,7 +7,6 @@ import {
   type Dtype,
   type FieldMapping,
   type ModelIdentity,
-  type Plan,
   type Recipe,
   ReembedError,
   recipeIdOf,
@@ -20,7 +19,7 @@ import { extraColumns } from '@reembed/shared/parquet'
 import type { Corpus } from './corpus.ts'
 import { createMeasurer } from './measure.ts'
 import { DEFAULT_MAX_REJECTS } from './publish.ts'
-import type { PlannedRun } from './record.ts'
+import type { findPlanned, PlannedRun } from './record.ts'
 import { createRereadCount, type Reread } from './reread.ts'
 import type { BaseFound, RecipeIds } from './reuse.ts'
 import { type Sample, sampleCorpus } from './sample.ts'
@@ -52,8 +51,8 @@ export interface PlanRequest {
   readonly maxRejects?: string | undefined
   /** Finds the run to take unchanged vectors from; none if it is not given. False: none, and be another run for that. */
   readonly base?: ((recipe: RecipeIds) => Promise<BaseFound>) | false | undefined
-  /** The plan of a run if it was recorded before: then the corpus need not be measured again. */
-  readonly known?: ((run: string) => Promise<Plan | undefined>) | undefined
+  /** What the output has of the run: see `findPlanned`. If it has a plan, the corpus need not be measured again. */
+  readonly known?: ((run: string) => ReturnType<typeof findPlanned>) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -87,7 +86,7 @@ export async function planRun(
     chunking,
     carry: wanted,
     base: findBase,
-    known = async () => undefined,
+    known = async run => ({ run }),
     signal,
   }: PlanRequest,
 ): Promise<SurveyedRun> {
@@ -131,11 +130,12 @@ export async function planRun(
     documentsPerShard,
   )
   const reuse = findBase === false ? false : undefined
-  const run = runIdOf({ snapshotSha256: found.snapshotSha256, recipeId, layout, slicing, reuse })
+  const { run, plan: recorded } = await known(
+    runIdOf({ snapshotSha256: found.snapshotSha256, recipeId, layout, slicing, reuse }),
+  )
   const measured = createMeasurer(corpus.store, { sliceBytes: slicing.sliceBytes, signal })
   const cut = (): AsyncGenerator<Slice, void, undefined> => slices(measured(found.again(signal)), slicing)
   const learned = { slices: cut, sample, skipped: found.skipped, strays: found.strays, base }
-  const recorded = await known(run)
   if (recorded) return { head: recorded, ...learned }
 
   let shards = 0

@@ -9,13 +9,13 @@ import {
   ReembedError,
   readCurrent,
   readManifest,
-  readPlan,
-  readRunState,
+  readRunWord,
   readVersions,
   type Store,
   sha256,
   takeSeq,
   type Version,
+  whyRemoved,
 } from '@reembed/shared'
 
 import { judge } from './gates.ts'
@@ -129,17 +129,13 @@ const isOvertaken = (seq: number, current: Version): boolean => current.seq >= s
 
 /**
  * Who removes runs marks them first and then looks at manifests and places in the order; who publishes has both by
- * now and then looks at the mark: one of the two sees the other. And a manifest may have been put by somebody who
- * stood still until all else was gone.
+ * now and then looks at the mark: one of the two sees the other.
  * @throws ReembedError RUN_UNKNOWN
  */
-async function requireKept(store: Store, { run, seq }: Manifest): Promise<void> {
-  const isMarked = (await readRunState(store, run)) === 'removed'
-  if (!isMarked && (await readPlan(store, run))?.seq === seq) return
-  throw new ReembedError(
-    'RUN_UNKNOWN',
-    `run ${run} in ${store.url} ${isMarked ? 'is being' : 'was'} removed: publish another, or plan it anew`,
-  )
+async function requireKept(store: Store, run: string): Promise<void> {
+  const word = await readRunWord(store, run)
+  if (word.state !== 'removed') return
+  throw new ReembedError('RUN_UNKNOWN', `run ${run} in ${store.url} ${whyRemoved(word)}`)
 }
 
 async function publishAs(
@@ -149,7 +145,7 @@ async function publishAs(
   despite?: readonly string[],
 ): Promise<PublishOutcome> {
   const { run } = manifest
-  await requireKept(store, manifest)
+  await requireKept(store, run)
   while (true) {
     const current = await readCurrent(store)
     if (current?.run === run) return { status: 'already_current', version: current }

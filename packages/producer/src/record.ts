@@ -4,18 +4,21 @@
 import {
   batched,
   mapConcurrent,
+  nextIdOf,
   type Plan,
   planKey,
-  planPrefix,
   planSegmentKey,
   putJson,
   putRows,
   ReembedError,
   readPlan,
+  readRunWord,
+  requirePlan,
   type Slice,
   type Store,
   slicesPerSegment,
   takeSeq,
+  whyRemoved,
 } from '@reembed/shared'
 
 /** A run as planned, before it has its place in the order of runs. */
@@ -27,27 +30,42 @@ export interface PlannedRun {
 
 const SEGMENTS_AT_ONCE = 8
 
+/** The id that a run goes by in the output, and its plan if it has one: what was removed is made again as another run. */
+export async function findPlanned(
+  store: Store,
+  run: string,
+): Promise<{ readonly run: string; readonly plan?: Plan | undefined }> {
+  let id = run
+  while ((await readRunWord(store, id)).erasing) id = nextIdOf(id)
+  return { run: id, plan: await readPlan(store, id) }
+}
+
 /**
  * The run's plan in the store: the one that is there, or this one. Slices are written before the head.
- * @throws ReembedError RUN_STOPPED while `reembed gc` removes what is left of the run.
+ * @throws ReembedError RUN_STOPPED when `reembed gc` removes the run, or what an earlier planning left of it.
  */
 export async function recordPlan(
   store: Store,
   planned: PlannedRun,
 ): Promise<{ plan: Plan; created: boolean }> {
-  const { run, shards, objects } = planned.head
+  const { run } = planned.head
   const existing = await readPlan(store, run)
-  if (existing) return { plan: await completed(store, existing, planned), created: false }
+  const created = existing ? undefined : await putPlan(store, planned)
+  // Who removes runs says so first and looks for a plan then: one of the two sees the other.
+  const word = await readRunWord(store, run)
+  if (word.state === 'removed') {
+    throw new ReembedError('RUN_STOPPED', `run ${run} in ${store.url} ${whyRemoved(word)}`)
+  }
+  return { plan: created ?? existing ?? (await requirePlan(store, run)), created: created !== undefined }
+}
+
+/** Undefined if somebody else was first. */
+async function putPlan(store: Store, planned: PlannedRun): Promise<Plan | undefined> {
+  const { run, shards, objects } = planned.head
   const size = slicesPerSegment(shards, objects)
   await putSegments(store, planned, size)
   const plan: Plan = { ...planned.head, slicesPerSegment: size, seq: await takeSeq(store, run) }
-  const created = (await putJson(store, planKey(run), plan)) === 'created'
-  const recorded = created ? plan : await readPlan(store, run)
-  if (recorded) return { plan: await completed(store, recorded, planned), created }
-  throw new ReembedError(
-    'RUN_STOPPED',
-    `what is left of run ${run} in ${store.url} is being removed: \`reembed gc --delete\` ends that, then it can be planned`,
-  )
+  return (await putJson(store, planKey(run), plan)) === 'created' ? plan : undefined
 }
 
 async function putSegments(store: Store, { head, slices }: PlannedRun, size: number): Promise<void> {
@@ -58,15 +76,4 @@ async function putSegments(store: Store, { head, slices }: PlannedRun, size: num
     { limit: SEGMENTS_AT_ONCE },
   )
   for await (const _written of segments);
-}
-
-/**
- * A segment that was there already may have been of an earlier, broken off planning, and been removed by gc before
- * the head was put; after that gc lets them be.
- */
-async function completed(store: Store, plan: Plan, planned: PlannedRun): Promise<Plan> {
-  let missing = Math.ceil(plan.shards / plan.slicesPerSegment)
-  for await (const _segment of store.list(planPrefix(plan.run))) missing -= 1
-  if (missing > 0) await putSegments(store, planned, plan.slicesPerSegment)
-  return plan
 }

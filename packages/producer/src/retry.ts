@@ -11,7 +11,7 @@ import {
   retryIdOf,
   type Store,
 } from '@reembed/shared'
-import type { PlannedRun } from './record.ts'
+import { findPlanned, type PlannedRun } from './record.ts'
 
 /**
  * Plans it; writes nothing.
@@ -43,9 +43,10 @@ export async function planRetry(store: Store, run: string): Promise<PlannedRun> 
       `run ${run} is older than version ${current.version}, of run ${current.run}: its corpus is not the newest, so retry that one`,
     )
   }
+  const { run: again } = await findPlanned(store, retryIdOf(run))
   const { seq: _, slicesPerSegment: __, ...head } = plan
   return {
-    head: { ...head, run: retryIdOf(run), base: run, retries: run, quote: undefined },
+    head: { ...head, run: again, base: run, retries: run, quote: undefined },
     slices: () => readSlices(store, plan),
   }
 }

@@ -8,7 +8,7 @@ import { controlKey, controlPrefix } from './names.ts'
 import { flag, is, oneOf, perhaps, positive, record, requireShape, text } from './shape.ts'
 import type { Store } from './store/store.ts'
 
-/** A run that `reembed gc` removes is `removed` from before it is looked at for the last time until its last object is gone. */
+/** A run that `reembed gc` removes is `removed` from before it is looked at for the last time, and stays it for good. */
 export type RunState = 'running' | 'paused' | 'cancelled' | 'removed'
 
 /** What a run may use of its endpoint, all its workers together. */
@@ -25,7 +25,7 @@ export interface RunWord extends RunLimits {
   readonly spent?: string | undefined
   /** Of a run that is `removed`: what held before. */
   readonly before?: Exclude<RunState, 'removed'> | undefined
-  /** Of a run that is `removed`: it was found to be needed by nobody, its objects go, and nobody can have it back. */
+  /** Of a run that is `removed`: it was found to be needed by nobody, and its objects go. The last word about a run. */
   readonly erasing?: boolean | undefined
 }
 
@@ -43,8 +43,8 @@ export async function readRunState(store: Store, run: string): Promise<RunState>
 export async function readRunWord(store: Store, run: string): Promise<NumberedWord> {
   for await (const { key } of store.list(controlPrefix(run))) {
     const found = await getJson(store, key)
-    // Its removal has come to the words: there is nothing left of the run.
-    if (found === undefined) return { number: 0, state: 'removed', erasing: true }
+    // Only what was said before the last word goes: there is a newer one.
+    if (found === undefined) return readRunWord(store, run)
     const what = `${key} in ${store.url} is nothing that reembed wrote`
     const word = requireShape<NumberedWord>(wordShape, found, what)
     if (controlKey(run, word.number) === key) return word
@@ -75,15 +75,18 @@ export async function setRunState(
       before === state && last.maxTokens === maxTokens && last.maxEndpointSeconds === maxEndpointSeconds
     if (isSaid) return before
     if (before === 'removed') {
-      throw new ReembedError(
-        'RUN_STOPPED',
-        `run ${run} in ${store.url} is being removed: \`reembed gc --delete\` ends that, then it can be made anew`,
-      )
+      throw new ReembedError('RUN_STOPPED', `run ${run} in ${store.url} ${whyRemoved(last)}`)
     }
     const word = { state, maxTokens, maxEndpointSeconds, spent: said.spent }
     if (await sayNext(store, run, last, word)) return before
   }
 }
+
+/** What to say of a run that is `removed` to somebody who wants it. */
+export const whyRemoved = ({ erasing }: RunWord): string =>
+  erasing
+    ? 'was removed: the command that planned it makes it again, as another run'
+    : 'is being removed: `reembed gc --delete` ends that, or spares it'
 
 /** Says `word` after `last`; undefined where somebody else has said something since. */
 export async function sayNext(

@@ -48,6 +48,9 @@ export function runIdOf({ snapshotSha256, recipeId, layout, slicing, reuse }: Ru
 /** The run that embeds the rejects of `run` again: the same corpus and recipe, so it needs a name of its own. */
 export const retryIdOf = (run: string): string => idOf({ retry: { format: 1, run } })
 
+/** The id of a run that is made again after it was removed: a deletion that comes late finds nothing of the new one. */
+export const nextIdOf = (run: string): string => idOf({ again: { format: 1, run } })
+
 /** Whether equal texts have the same vector in both: the one condition of taking a vector from another run. */
 export const sameRecipe = (
   a: { readonly spaceId: string; readonly recipeId: string },

@@ -12,6 +12,7 @@ export {
   readRunWord,
   sayNext,
   setRunState,
+  whyRemoved,
 } from './control.ts'
 export type * from './corpus.ts'
 export { ID_FIELDS, TEXT_FIELDS } from './corpus.ts'
@@ -25,7 +26,15 @@ export {
 } from './embeddings.ts'
 export { codeOf, ERROR_CODES, type ErrorCode, EXIT, messageOf, ReembedError, type Retry } from './errors.ts'
 export * from './history.ts'
-export { type RunIngredients, recipeIdOf, retryIdOf, runIdOf, sameRecipe, spaceIdOf } from './identity.ts'
+export {
+  nextIdOf,
+  type RunIngredients,
+  recipeIdOf,
+  retryIdOf,
+  runIdOf,
+  sameRecipe,
+  spaceIdOf,
+} from './identity.ts'
 export { getJson, getRows, putJson, putRows } from './json.ts'
 export { isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'
 export * from './manifest.ts'
@@ -45,7 +54,6 @@ export * from './names.ts'
 export { type Logger, openLog } from './observe.ts'
 export {
   type Plan,
-  putNoPlan,
   type Recipe,
   readPlan,
   readSlices,

@@ -4,7 +4,7 @@
 import type { Chunking } from './chunk/chunk.ts'
 import type { CarriedColumn, CarriedType, FieldMapping, Slice, SlicePart } from './corpus.ts'
 import { ReembedError } from './errors.ts'
-import { getJson, putJson } from './json.ts'
+import { getJson } from './json.ts'
 import { planKey, planSegmentKey } from './names.ts'
 import type { Quote } from './quote.ts'
 import { type ModelIdentity, modelShape } from './receipt.ts'
@@ -86,16 +86,12 @@ export interface Plan {
 /** The plan of a run, or undefined if this store has none. */
 export async function readPlan(store: Store, run: string): Promise<Plan | undefined> {
   const found = await getJson(store, planKey(run))
-  if (found === undefined || Object(found).removed === true) return undefined
+  if (found === undefined) return undefined
   const what = `${planKey(run)} in ${store.url} is not a plan that this version of reembed can read`
   const plan = requireShape<Plan>(planShape, found, what)
   if (plan.run !== run) throw new ReembedError('CORRUPT', `${what}: it is of run ${plan.run}`)
   return plan
 }
-
-/** Stands where a plan would while what a run without a plan left behind is removed: nobody can plan the run meanwhile. */
-export const putNoPlan = (store: Store, run: string): Promise<'created' | 'exists'> =>
-  putJson(store, planKey(run), { format: 1, run, removed: true })
 
 const CARRIED: readonly CarriedType[] = ['string', 'int32', 'int64', 'double', 'boolean']
 

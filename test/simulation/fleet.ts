@@ -133,15 +133,15 @@ const faultOf = (world: World, inputs: number): Outcome =>
 
 /** The vector that `revision` gives: a unit vector that depends on all of both. Histories have few texts, again and again. */
 export function vectorOf(revision: string, text: string): Float32Array {
-  const name = `${revision}\0${text}`
-  const known = vectors.get(name)
-  if (known) return known
-  const vector = makeVector(name)
-  vectors.set(name, vector)
+  const known = vectors.get(revision) ?? new Map<string, Float32Array>()
+  vectors.set(revision, known)
+  const vector = known.get(text) ?? makeVector(`${revision}\0${text}`)
+  known.set(text, vector)
   return vector
 }
 
-const vectors = new Map<string, Float32Array>()
+/** By revision and text. */
+const vectors = new Map<string, Map<string, Float32Array>>()
 
 function makeVector(name: string): Float32Array {
   let hash = 2166136261

@@ -64,7 +64,7 @@ export function createObjects(url: string, world: Pick<World, 'now'>): Objects {
     fresh,
     erased,
     overwritten: [],
-    replace: (key, body) => set(key, { body: body.slice(), etag: etagOf(body) }),
+    replace: (key, body) => set(key, { body: Buffer.from(body), etag: etagOf(body) }),
     put(key, object) {
       set(key, object)
       fresh.push(key)
@@ -139,7 +139,8 @@ export function openSimulated(
       throw new ReembedError('SOURCE_CHANGED', `${key} was changed since the run was planned`)
     }
     if (found === undefined) throw new ReembedError('CORRUPT', `${key} in ${url} is missing`)
-    return found.body.slice(start, Math.min(end, found.body.length))
+    // A Buffer: small ones are cut from a pool, which takes a third of the time of memory of their own.
+    return Buffer.from(found.body.subarray(start, Math.min(end, found.body.length)))
   }
 
   const get: Store['get'] = (key, { start, end, ifMatch, signal } = {}) =>
@@ -185,7 +186,7 @@ export function openSimulated(
               const held = map.get(key)
               if (held && !faults.overwrites) return 'exists'
               if (held && held.etag !== etag) objects.overwritten.push(key)
-              objects.put(key, { body: body.slice(), etag })
+              objects.put(key, { body: Buffer.from(body), etag })
               return 'created'
             },
             stallOf(world, faults.stalling),

@@ -1,6 +1,6 @@
 // Every key, id and file name that reembed makes is made here, and depends on nothing but its arguments.
 
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 
 /** `runs/<run>/plan.json` and its segments. */
 export const planKey = (run: string): string => `runs/${run}/plan.json`
@@ -90,7 +90,7 @@ export function idOf(value: unknown): string {
   let id = ''
   let bits = 0
   let held = 0
-  for (const byte of createHash('sha256').update(canonical(value)).digest()) {
+  for (const byte of hash('sha256', canonical(value), 'buffer')) {
     held = ((held << 8) | byte) & 0xffff
     bits += 8
     while (bits >= 5 && id.length < 26) {
@@ -108,14 +108,15 @@ export function canonical(value: unknown): string {
   if (value === undefined) throw new TypeError('canonical() got undefined')
   if (value === null || typeof value !== 'object') return JSON.stringify(value)
   if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`
-  const members = Object.entries(value)
-    .filter(([, member]) => member !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([key, member]) => `${JSON.stringify(key)}:${canonical(member)}`)
-  return `{${members.join(',')}}`
+  let members = ''
+  for (const key of Object.keys(value).sort()) {
+    const member = (value as Record<string, unknown>)[key]
+    if (member !== undefined) members += `${members && ','}${JSON.stringify(key)}:${canonical(member)}`
+  }
+  return `{${members}}`
 }
 
 /** SHA-256 in hex. */
-export const sha256 = (data: string | Uint8Array): string => createHash('sha256').update(data).digest('hex')
+export const sha256 = (data: string | Uint8Array): string => hash('sha256', data)
 
 const digits = (n: number, width: number): string => String(n).padStart(width, '0')

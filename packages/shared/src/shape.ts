@@ -38,16 +38,17 @@ export const list =
   }
 
 /** Fields beyond the known ones are let through: a later version may add some. */
-export const record =
-  <T>(fields: { readonly [K in keyof Required<T>]: Shape }): Shape =>
-  (value, path) => {
+export const record = <T>(fields: { readonly [K in keyof Required<T>]: Shape }): Shape => {
+  const shapes = Object.entries<Shape>(fields)
+  return (value, path) => {
     if (typeof value !== 'object' || value === null) return path
-    for (const [name, shape] of Object.entries<Shape>(fields)) {
+    for (const [name, shape] of shapes) {
       const wrong = shape((value as Record<string, unknown>)[name], path ? `${path}.${name}` : name)
       if (wrong !== undefined) return wrong
     }
     return undefined
   }
+}
 
 export const text: Shape = is(value => typeof value === 'string')
 export const count: Shape = is(value => Number.isSafeInteger(value) && Number(value) >= 0)

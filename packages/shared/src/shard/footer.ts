@@ -1,10 +1,10 @@
 // The end of a shard: where its row groups lie, and the receipt. Read by ranges: one for the tail, a second one if
 // the footer is longer than that.
 
-import { createHash } from 'node:crypto'
 import { type ColumnChunk, parquetMetadata, type RowGroup, type SchemaElement } from 'hyparquet'
 import type { CarriedType } from '../corpus.ts'
 import { messageOf, ReembedError } from '../errors.ts'
+import { sha256 } from '../names.ts'
 import type { FlatColumn } from '../parquet/columns.ts'
 import { parseReceipt, RECEIPT_KEY, type Receipt } from '../receipt.ts'
 import type { Store } from '../store/store.ts'
@@ -89,9 +89,9 @@ export async function readFooter(
     footerStart >= tailStart
       ? tail.subarray(footerStart - tailStart)
       : Buffer.concat([await store.get(key, { start: footerStart, end: tailStart, signal }), tail])
-  const sha256 = hashOf(footer.subarray(0, -8))
-  if (sha256 === undefined) throw corrupt(name, CHANGED)
-  return { name, size: end, footerStart, sha256, ...parseFooter(footer, name) }
+  const hash = hashOf(footer.subarray(0, -8))
+  if (hash === undefined) throw corrupt(name, CHANGED)
+  return { name, size: end, footerStart, sha256: hash, ...parseFooter(footer, name) }
 }
 
 const FOREIGN = ". It is somebody else's and was left as it is: move it away, and the run makes its own"
@@ -124,7 +124,7 @@ function hashOf(footer: Buffer): string | undefined {
   if (key === -1 || start + HASH_CHARS > footer.length) return undefined
   const found = footer.toString('latin1', start, start + HASH_CHARS)
   const unsigned = Buffer.from(footer).fill('0', start, start + HASH_CHARS)
-  return found === createHash('sha256').update(unsigned).digest('hex') ? found : undefined
+  return found === sha256(unsigned) ? found : undefined
 }
 
 /** Schema elements of the root, the id, the three levels of the vector, and the content hash. */

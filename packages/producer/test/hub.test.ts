@@ -140,6 +140,18 @@ it('overload is waited for, and a broken connection goes on where it stopped', a
   expect(await store.head('nothing')).toBeUndefined()
 })
 
+it('an answer that another try would not change is told at once', async () => {
+  fault = (_, response) => {
+    response.writeHead(400).end()
+    return true
+  }
+  await expect(openStore('hf://datasets/org/name')).rejects.toMatchObject({
+    code: 'STORE_UNREACHABLE',
+    message: `The Hub at ${url()} does not answer for org/name: HTTP 400`,
+  })
+  expect(asked).toHaveLength(1)
+})
+
 it('what is missing, closed or written to is told', async () => {
   await expect(openStore('hf://datasets/org/name@v9')).rejects.toMatchObject({
     code: 'SOURCE_MISSING',

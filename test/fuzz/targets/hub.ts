@@ -79,7 +79,7 @@ export const target: Target = {
     }
     try {
       await refusing(REFUSED, async () => {
-        await using store = await openStore('hf://datasets/org/name@main/data')
+        await using store = await openStore('hf://datasets/org/name@main/data', { hub: { retryMs: 0 } })
         let first: string | undefined
         for await (const { key, size, etag } of store.list('')) {
           first ??= key

@@ -19,7 +19,8 @@ export interface HubOptions {
   readonly endpoint?: string | undefined
   /** For private and gated datasets; HF_TOKEN if not given. */
   readonly token?: string | undefined
-  readonly retryMs?: number
+  /** Before the second try; twice as long before each further one. 500 if not given. */
+  readonly retryMs?: number | undefined
 }
 
 interface TreeEntry {
@@ -36,6 +37,8 @@ const treeShape = list(
 
 const PAGE = 1_000
 const ATTEMPTS = 5
+/** Timeout and too many requests. */
+const PASSING = [408, 429]
 
 /** @throws ReembedError USAGE for a URL of another form, SOURCE_MISSING or STORE_DENIED for what can't be seen. */
 export async function openHub(
@@ -62,6 +65,7 @@ export async function openHub(
   ): Promise<Response> {
     for (let attempt = 1; ; attempt++) {
       let failure: string
+      let passes = true
       try {
         const response = await fetch(address, {
           headers: { ...headers, ...(range && { range }) },
@@ -76,11 +80,12 @@ export async function openHub(
           )
         }
         failure = `HTTP ${response.status}`
+        passes = PASSING.includes(response.status) || response.status >= 500
       } catch (error) {
         if (error instanceof ReembedError || signal?.aborted) throw error
         failure = messageOf(error)
       }
-      if (attempt === ATTEMPTS) {
+      if (!passes || attempt === ATTEMPTS) {
         throw new ReembedError(
           'STORE_UNREACHABLE',
           `The Hub at ${origin} does not answer for ${name}: ${failure}`,

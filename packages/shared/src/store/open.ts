@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 
 import { ReembedError } from '../errors.ts'
 import { openFolder } from './folder.ts'
+import type { HubOptions } from './hub.ts'
 import type { S3Options } from './s3.ts'
 import type { Store } from './store.ts'
 
@@ -11,10 +12,11 @@ export interface OpenStoreOptions {
   /** Make a folder that is missing. Buckets are never made. */
   readonly create?: boolean | undefined
   readonly s3?: S3Options | undefined
+  readonly hub?: HubOptions | undefined
 }
 
 /** Opens 's3://bucket/prefix', a folder, 'file:///folder', or to read from 'hf://datasets/org/name@revision/path'. The AWS SDK is loaded only when it is needed. */
-export async function openStore(url: string, { create, s3 }: OpenStoreOptions = {}): Promise<Store> {
+export async function openStore(url: string, { create, s3, hub }: OpenStoreOptions = {}): Promise<Store> {
   if (url === '')
     throw new ReembedError('USAGE', 'Expected a folder or s3://bucket/prefix, got an empty string')
   if (url.startsWith('s3://')) {
@@ -23,7 +25,7 @@ export async function openStore(url: string, { create, s3 }: OpenStoreOptions = 
   }
   if (url.startsWith('hf://')) {
     const { openHub } = await import('./hub.ts')
-    return openHub(url)
+    return openHub(url, hub)
   }
   if (url.startsWith('file://')) return openFolder(pathOfUrl(url), { create })
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(url)?.[1] ?? /^(s3[an]?):/i.exec(url)?.[1]

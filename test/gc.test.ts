@@ -5,10 +5,11 @@ import { join } from 'node:path'
 import {
   findGarbage,
   findPlanned,
+  type KeepRules,
   type PlannedRun,
   publishDespite,
   recordPlan,
-  removeRun,
+  removeRuns,
   rollback,
   spareRun,
 } from '@reembed/producer'
@@ -66,11 +67,16 @@ async function versions(count: number, env: Record<string, string> = {}): Promis
   return runs
 }
 
-/** What stays of a run that was removed: the word that it is gone for good. */
-const lastWord = (run = ''): string => controlKey(run, 2)
+/** What stays of a run that was removed: that it is marked, and gone for good. */
+const wordsOf = (run = ''): string[] => [controlKey(run, 2), controlKey(run, 1)]
 
 const ANY_AGE = ['--older-than', '0']
 const RULES = { keep: 1, beforeMs: Number.POSITIVE_INFINITY }
+
+async function removeRun(store: Store, eraser: Eraser, run: string, rules: KeepRules): Promise<boolean> {
+  const [outcome] = await Array.fromAsync(removeRuns(store, eraser, [run], rules))
+  return outcome?.removed === true
+}
 
 const keysOf = async (store: Store): Promise<string[]> => Array.fromAsync(store.list(''), ({ key }) => key)
 
@@ -95,7 +101,7 @@ test('P-GC: says what would go and how much that is, and deletes nothing unless 
 
   expect((await command(['gc', ...ANY_AGE, '--keep', '2', '--delete'])).result.removed).toEqual([first])
   const rest = before.filter(key => !key.startsWith(`runs/${first}/`))
-  expect((await keysOf(store)).toSorted()).toEqual([...rest, lastWord(first)].toSorted())
+  expect((await keysOf(store)).toSorted()).toEqual([...rest, ...wordsOf(first)].toSorted())
   for (const run of [second, third]) expect((await command(['verify', run ?? ''])).code).toBe(0)
   expect((await command(['gc', ...ANY_AGE, '--keep', '2', '--delete'])).result).toMatchObject({
     removable: [],
@@ -256,7 +262,7 @@ test('P-GC: what crashes left goes when it is old: objects of runs without a pla
   })
   // What the planner put is new, and no reason to leave the run as it is.
   expect((await command(['gc', '--delete', crashed])).result.removed).toEqual([crashed])
-  expect((await keysOf(store)).filter(key => key.includes(crashed))).toEqual([lastWord(crashed)])
+  expect((await keysOf(store)).filter(key => key.includes(crashed))).toEqual(wordsOf(crashed))
   expect(await keysOf(store)).toContain('runs/notes/mine.txt')
   expect(await readdir(place.output)).not.toContain('.reembed-crashed.tmp')
 
@@ -314,7 +320,7 @@ test('P-GC: stopped after any object, what stays is whole, nobody works on what 
   // Manifest and its segment, rejects, shards, plan and its segment: each but the last was where it stopped.
   expect(stops).toBeGreaterThan(8)
   expect((await command(['gc', ...ANY_AGE, '--keep', '1', '--delete'])).code).toBe(0)
-  expect((await keysOf(store)).filter(key => key.startsWith(prefix))).toEqual([lastWord(first)])
+  expect((await keysOf(store)).filter(key => key.startsWith(prefix))).toEqual(wordsOf(first))
   expect((await command(['verify', second])).code).toBe(0)
 })
 
@@ -424,6 +430,6 @@ test('P-GC: in S3 as well, whose clock counts', async () => {
   for (const key of bucket.keys()) bucket.date(key, new Date(Date.now() - 38 * 86_400_000))
   expect((await gc()).removed).toEqual([first])
   const keys = bucket.keys()
-  expect(keys.filter(key => key.includes(first ?? ''))).toEqual([`vectors/${lastWord(first)}`])
+  expect(keys.filter(key => key.includes(first ?? ''))).toEqual(wordsOf(first).map(key => `vectors/${key}`))
   expect((await command(['verify', second ?? ''], s3.env)).code).toBe(0)
 })

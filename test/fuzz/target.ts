@@ -1,6 +1,6 @@
 // What can be fuzzed: something that is given bytes from outside, and what must hold whatever they are.
 
-import { type ObjectInfo, ReembedError, type Store } from '@reembed/shared'
+import { type ObjectInfo, ObjectMissing, ReembedError, type Store } from '@reembed/shared'
 
 export interface Target {
   /** What it is about, for the list. */
@@ -71,7 +71,7 @@ export function memoryStore(
   const written = new Map(objects)
   const bytesOf = (key: string, start = 0, end = Number.POSITIVE_INFINITY): Uint8Array => {
     const bytes = written.get(key)
-    if (bytes === undefined) throw new ReembedError('CORRUPT', `${key} is missing`)
+    if (bytes === undefined) throw new ObjectMissing(key)
     // As a real store: a range that begins beyond the end is empty.
     return bytes.subarray(start, Math.max(start, end))
   }

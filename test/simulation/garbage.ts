@@ -125,16 +125,19 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     if (!key.startsWith('runs/')) yield `GC ${key} is gone`
     thinned.add(run)
     if (keptRuns().includes(run)) yield `GC ${key} is gone, of a version that is kept`
-    // The word that says so stays for good, and with it the rule that nobody makes the run anew.
+    if (key.startsWith(controlPrefix(run))) yield `GC ${key} is gone: nobody knows any more that the run went`
     if (!wordOf(run).erasing) yield `GC ${key} is gone, of a run that is not given up`
   }
+
+  const besideWords = (run: string): string[] =>
+    keysOf(`runs/${run}/`).filter(key => !key.startsWith(controlPrefix(run)))
 
   /** What a gc that begins now has to remove, unless something becomes of it meanwhile. */
   function doomed(): string[] {
     const runs = [...new Set(keysOf('runs/').map(runOf))].filter(isRunId)
     return runs.filter(run => {
       const keys = keysOf(`runs/${run}/`)
-      if (wordOf(run).erasing) return keys.length > 1
+      if (wordOf(run).erasing || besideWords(run).length === 0) return besideWords(run).length > 0
       if (keys.some(key => atOf(key) >= now() - ageTurns) || replacedAt(run) >= now() - ageTurns) return false
       const plan = planOf(run)
       return plan === undefined || !(needOf(run, plan) || isPlaced(run) || userOf(run, now() + 1))
@@ -179,10 +182,9 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
       const [since, runs] = [now(), doomed()]
       return function* () {
         for (const run of runs) {
-          // Of a run that is given up all goes but the word that says so, however young.
+          // Of a run that is given up all goes but the words, however young.
           const { erasing } = wordOf(run)
-          const keys = keysOf(`runs/${run}/`)
-          const left = erasing ? keys.slice(1) : keys.filter(key => atOf(key) < since - ageTurns)
+          const left = besideWords(run).filter(key => erasing || atOf(key) < since - ageTurns)
           if (left.length > 0 && !isTouched(run, since)) yield `GC ${left} stay, which nobody needs`
         }
       }

@@ -11,7 +11,7 @@ import {
   planRetry,
   planRun,
   recordPlan,
-  removeRun,
+  removeRuns,
   rollback,
   shardsPresent,
   spareRun,
@@ -233,7 +233,8 @@ export async function collect(setting: Setting, process: Process): Promise<void>
       setting.regretted()
       await world.turn(process, world.below(150))
     }
-    for (const { run } of removable) await removeRun(store, store, run, rules)
+    const runs = removable.map(({ run }) => run)
+    for await (const _ of removeRuns(store, store, runs, rules));
     ended()
   } catch (error) {
     if (!(error instanceof ReembedError)) throw error
@@ -259,7 +260,8 @@ export async function startOver(setting: Setting, process: Process): Promise<voi
     setting.named(run)
     const rules = { keep: shape.keep, beforeMs: world.now * MS_PER_TURN, run }
     const { removable } = await findGarbage(store, rules)
-    for (const { run } of removable) await removeRun(store, store, run, rules)
+    const runs = removable.map(({ run }) => run)
+    for await (const _ of removeRuns(store, store, runs, rules));
   } catch (error) {
     if (!(error instanceof ReembedError)) throw error
   }

@@ -119,7 +119,7 @@ export async function simulate(seed: number): Promise<History> {
     if (world.escaped.length > 0)
       broken.push(...world.escaped.splice(0).map(error => `escaped: ${trace(error)}`))
     const looking = invariants.check()
-    if (looking) broken.push(...(await looking))
+    if (looking) broken.push(...(await looking.catch(error => [`what lies there: ${trace(error)}`])))
     crew.callDue()
     if (!chaos || crew.members.length === 0) return
     if (shape.restless && isEnded() && planned !== left) {

@@ -5,6 +5,7 @@ import {
   createSettledPut,
   type Eraser,
   type ListedObject,
+  ObjectMissing,
   ReembedError,
   type Store,
   sha256,
@@ -138,7 +139,7 @@ export function openSimulated(
     if (ifMatch !== undefined && found?.etag !== ifMatch) {
       throw new ReembedError('SOURCE_CHANGED', `${key} was changed since the run was planned`)
     }
-    if (found === undefined) throw new ReembedError('CORRUPT', `${key} in ${url} is missing`)
+    if (found === undefined) throw new ObjectMissing(`${key} in ${url}`)
     // A Buffer: small ones are cut from a pool, which takes a third of the time of memory of their own.
     return Buffer.from(found.body.subarray(start, Math.min(end, found.body.length)))
   }

@@ -100,21 +100,20 @@ export async function* leftovers(
   for await (const run of runFolders(store, signal)) {
     if (planned.has(run) || (rules.run !== undefined && rules.run !== run)) continue
     const objects = await Array.fromAsync(store.list(`runs/${run}/`, { signal }))
-    const isSaid = objects.some(({ key }) => key.startsWith(controlPrefix(run)))
+    const rest = besideWords(objects, run)
     // All that stays of a run that was removed.
-    if (isSaid && objects.length === 1) continue
-    if (isSaid && (await readRunWord(store, run)).erasing)
-      yield { run, why: BEGUN, objects: exceptLastWord(objects, run) }
-    else if (!youth(lastNeededMs(objects), rules)) yield { run, why: 'left behind without a plan', objects }
+    if (rest.length === 0) continue
+    const begun = rest.length < objects.length && (await readRunWord(store, run)).erasing
+    if (begun) yield { run, why: BEGUN, objects: rest }
+    else if (!youth(lastNeededMs(objects), rules)) {
+      yield { run, why: 'left behind without a plan', objects: rest }
+    }
   }
 }
 
-/** Of a run that is given up. The newest word is the first of a listing. */
-export const exceptLastWord = (objects: readonly ListedObject[], run: string): ListedObject[] =>
-  objects.toSpliced(
-    objects.findIndex(({ key }) => key.startsWith(controlPrefix(run))),
-    1,
-  )
+/** What was said of a run stays when it goes: a number is taken once, and nobody takes an old word for the newest. */
+export const besideWords = (objects: readonly ListedObject[], run: string): ListedObject[] =>
+  objects.filter(({ key }) => !key.startsWith(controlPrefix(run)))
 
 const BEGUN = 'its removal was begun before'
 

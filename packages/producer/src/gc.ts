@@ -1,13 +1,14 @@
 // GC: which runs nobody needs any more, and how they go. Only ever by command, and in an order in which it may be
 // stopped at any moment, stand still for as long as it likes, and meet others that do the same:
 //
-//   the word 'removed' | looked at again | the word that it is erased | manifest | shards | plan
+//   the word 'removed' | looked at again | the word that it is erased | manifest | shards and all else | plan
 //
 // From the first word on no planner, worker, sweep or rollback touches the run. Until the second one it may be spared,
-// by whoever finds that it is needed; that word is only said if nobody has said anything since the first. It stays for
-// good: the run can only go, and what is made anew has another id. So whoever erases need not look again.
+// by whoever finds that it is needed; that word is only said if nobody has said anything since the first. The words stay
+// for good: the run can only go, and what is made anew has another id. So whoever erases need not look again.
 
 import {
+  batched,
   controlKey,
   type Eraser,
   type ListedObject,
@@ -19,7 +20,15 @@ import {
   type Store,
   sayNext,
 } from '@reembed/shared'
-import { exceptLastWord, judgeRuns, type KeepRules, lastNeededMs, leftovers, youth } from './gc-judge.ts'
+import {
+  besideWords,
+  judgeRuns,
+  type KeepRules,
+  lastNeededMs,
+  leftovers,
+  type RunVerdict,
+  youth,
+} from './gc-judge.ts'
 
 export interface KeptRun {
   readonly run: string
@@ -41,6 +50,8 @@ export interface Garbage {
 }
 
 const ERASED_AT_ONCE = 16
+/** Each look at all runs takes some requests a run; until it is settled, nobody can go back to what is marked. */
+const RUNS_AT_A_LOOK = 64
 
 /** What may go of an output and what may not. Writes nothing. */
 export async function findGarbage(store: Store, rules: KeepRules, signal?: AbortSignal): Promise<Garbage> {
@@ -52,7 +63,7 @@ export async function findGarbage(store: Store, rules: KeepRules, signal?: Abort
     const objects = needed ? [] : await objectsOf(store, run, signal)
     const young = needed || begun ? undefined : youth(lastNeededMs(objects, neededMs), rules)
     if (needed || young) kept.push({ run, why: young ? `${why}, ${young}` : why })
-    else removable.push({ run, why, ...sizeOf(begun ? exceptLastWord(objects, run) : objects) })
+    else removable.push({ run, why, ...sizeOf(besideWords(objects, run)) })
   }
   for await (const { run, why, objects } of leftovers(store, verdicts, rules, signal)) {
     removable.push({ run, why, ...sizeOf(objects) })
@@ -61,20 +72,41 @@ export async function findGarbage(store: Store, rules: KeepRules, signal?: Abort
 }
 
 /**
- * Removes one run, if nobody needs it (still). May be called again after it was stopped half-way.
- * @returns false if it was spared, since it is needed after all
+ * Removes the runs that nobody needs (still). May be called again after it was stopped half-way.
+ * @returns of each, when it is settled, whether it went; else it was spared, since it is needed after all
  */
-export async function removeRun(
+export async function* removeRuns(
+  store: Store,
+  eraser: Eraser,
+  runs: Iterable<string>,
+  { signal, ...rules }: KeepRules & { readonly signal?: AbortSignal | undefined },
+): AsyncGenerator<{ readonly run: string; readonly removed: boolean }, void, undefined> {
+  for await (const group of batched(runs, RUNS_AT_A_LOOK)) {
+    const marks = new Map<string, NumberedWord>()
+    for (const run of group) {
+      const mark = await markRemoved(store, run)
+      if (mark) marks.set(run, mark)
+    }
+    const open = [...marks.values()].some(({ erasing }) => !erasing)
+    const verdicts = open ? await judgeRuns(store, rules, signal) : undefined
+    for (const run of group) {
+      const mark = marks.get(run)
+      const word = mark?.erasing
+        ? mark
+        : mark && (await decide(store, run, mark, verdicts?.get(run), rules, signal))
+      if (word) await eraseRun(store, eraser, run, signal)
+      yield { run, removed: word !== undefined }
+    }
+  }
+}
+
+async function eraseRun(
   store: Store,
   eraser: Eraser,
   run: string,
-  { signal, ...rules }: KeepRules & { readonly signal?: AbortSignal | undefined },
-): Promise<boolean> {
-  const mark = await markRemoved(store, run)
-  const erasing = mark?.erasing ? mark : mark && (await decide(store, run, mark, rules, signal))
-  if (erasing === undefined) return false
-  const lastWord = controlKey(run, erasing.number)
-  const keys = (await objectsOf(store, run, signal)).map(({ key }) => key).filter(key => key !== lastWord)
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const keys = besideWords(await objectsOf(store, run, signal), run).map(({ key }) => key)
   const heads = [manifestKey(run), planKey(run)]
   // Who reads without asking finds no manifest of shards that are gone; the plan tells `ls` and gc till the end.
   const steps = [
@@ -89,7 +121,6 @@ export async function removeRun(
     })
     for await (const _ of erased);
   }
-  return true
 }
 
 /** Takes the mark from a run that stays: a gc was stopped before it had looked again. */
@@ -112,17 +143,19 @@ async function markRemoved(store: Store, run: string): Promise<NumberedWord | un
   return sayNext(store, run, word, { ...word, state: 'removed', before: word.state })
 }
 
-/** Looks again, now that nobody else begins anything with the run. Undefined if it stays. */
+/**
+ * Says that the run is given up, or spares it: then undefined.
+ * @param verdict since nobody begins anything with it any more; none, where all that is there was left behind
+ */
 async function decide(
   store: Store,
   run: string,
   mark: NumberedWord,
+  verdict: RunVerdict | undefined,
   rules: KeepRules,
   signal: AbortSignal | undefined,
 ): Promise<NumberedWord | undefined> {
   const objects = await objectsOf(store, run, signal)
-  // None, where it only left something behind.
-  const verdict = (await judgeRuns(store, rules, signal)).get(run)
   const others = objects.filter(({ key }) => key !== controlKey(run, mark.number))
   if (verdict?.needed || youth(lastNeededMs(others, verdict?.neededMs), rules)) {
     await spare(store, run, mark)

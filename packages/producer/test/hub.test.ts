@@ -191,6 +191,16 @@ it.each<[string, (response: ServerResponse) => void, RegExp]>([
     response => response.writeHead(200).end('[{"type":"file","path":"else/a.jsonl","oid":"o","size":1}]'),
     /^the listing of org\/name by .* is damaged: it has 'else\/a\.jsonl'$/,
   ],
+  [
+    'of a file without a name',
+    response => response.writeHead(200).end('[{"type":"file","path":"data/","oid":"o","size":1}]'),
+    /^the listing of org\/name by .* is damaged: it has 'data\/'$/,
+  ],
+  [
+    'with half a character',
+    response => response.writeHead(200).end('[{"type":"file","path":"data/\\ud800","oid":"o","size":1}]'),
+    /^the listing of org\/name by .* is damaged: it has 'data\/.'$/,
+  ],
 ])('a listing %s is refused in one line', async (_what, reply, message) => {
   fault = ({ url }, response) => {
     if (!url?.includes('/tree/')) return false

@@ -43,8 +43,6 @@ export async function readRunState(store: Store, run: string): Promise<RunState>
 export async function readRunWord(store: Store, run: string): Promise<NumberedWord> {
   for await (const { key } of store.list(controlPrefix(run))) {
     const found = await getJson(store, key)
-    // Only what was said before the last word goes: there is a newer one.
-    if (found === undefined) return readRunWord(store, run)
     const what = `${key} in ${store.url} is nothing that reembed wrote`
     const word = requireShape<NumberedWord>(wordShape, found, what)
     if (controlKey(run, word.number) === key) return word

@@ -4,6 +4,7 @@ import { promisify } from 'node:util'
 import { gunzip, gunzipSync, gzipSync } from 'node:zlib'
 import { ReembedError } from './errors.ts'
 import { canonical } from './names.ts'
+import { ObjectMissing } from './store/missing.ts'
 import type { Store } from './store/store.ts'
 
 const MAX_BYTES = 512 * 1024 * 1024
@@ -16,10 +17,8 @@ export function putJson(store: Store, key: string, value: unknown): Promise<'cre
 
 /** The value at `key`, or undefined if there is no such object. Throws CORRUPT when it is not JSON. */
 export async function getJson(store: Store, key: string): Promise<unknown> {
-  if ((await store.head(key)) === undefined) return undefined
-  const body = await store.get(key).catch(async error => {
-    // Deleted between the two looks, and not damaged.
-    if (await store.head(key)) throw error
+  const body = await store.get(key).catch((error: unknown) => {
+    if (!(error instanceof ObjectMissing)) throw error
   })
   return body && parse(body, key, store)
 }

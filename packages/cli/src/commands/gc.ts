@@ -1,4 +1,4 @@
-import { findGarbage, removeRun, spareRun } from '@reembed/producer'
+import { findGarbage, removeRuns, spareRun } from '@reembed/producer'
 import { isRunId, openEraser, ReembedError } from '@reembed/shared'
 import { findRun } from '../find-run.ts'
 import { bytes, count, counted, note, print } from '../format.ts'
@@ -27,10 +27,13 @@ export async function gc(name: string | undefined, flags: Flags): Promise<void> 
   if (flags.delete) {
     for (const { run } of kept) await spareRun(store, run)
     await using eraser = await openEraser(absolute(flags.output), { s3: s3OptionsOf(flags) })
-    for (const { run, objects } of removable) {
-      if (await removeRun(store, eraser, run, rules)) removed.push(run)
+    const objects = new Map(removable.map(({ run, objects }) => [run, objects]))
+    for await (const { run, removed: isGone } of removeRuns(store, eraser, objects.keys(), rules)) {
+      if (isGone) removed.push(run)
       else note(`run ${run} is needed after all, and stays`)
-      note(`${removed.length} of ${removable.length} runs removed, ${counted(objects, 'object')} of the last`)
+      note(
+        `${removed.length} of ${removable.length} runs removed, ${counted(objects.get(run) ?? 0, 'object')} of the last`,
+      )
     }
   }
   const total = removable.reduce((sum, one) => sum + one.bytes, 0)

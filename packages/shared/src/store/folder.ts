@@ -10,6 +10,7 @@ import { codeOf, ReembedError } from '../errors.ts'
 import { infoOf, listFolder } from './folder-list.ts'
 import { absent, folderError, pathOf, realPathInside, refuseOutside } from './folder-path.ts'
 import { collect } from './keys.ts'
+import { ObjectMissing } from './missing.ts'
 import type { ObjectInfo, ReadOptions, Store } from './store.ts'
 
 export interface FolderOptions {
@@ -44,7 +45,7 @@ export async function openFolder(path: string, { create = false }: FolderOptions
       const found = file && (await infoOfOpen(key, file))
       if (ifMatch !== undefined && found?.etag !== ifMatch) throw changed(path)
       if (file === undefined || found === undefined) {
-        throw new ReembedError('CORRUPT', `'${path}' is missing`)
+        throw new ObjectMissing(`'${path}'`)
       }
       const stop = Math.min(end, found.size)
       for (let at = start; at < stop; ) {

@@ -12,6 +12,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { messageOf, ReembedError } from '../errors.ts'
 import { count, list, perhaps, record, requireShape, text } from '../shape.ts'
 import { collect, compareKeys } from './keys.ts'
+import { ObjectMissing } from './missing.ts'
 import type { ObjectInfo, ReadOptions, Store } from './store.ts'
 
 export interface HubOptions {
@@ -164,8 +165,8 @@ export async function openHub(
       if (response.status === 416) return
       if (response.status !== 206) {
         await response.body?.cancel()
-        const what = response.status === 404 ? 'is missing' : 'is not given by ranges'
-        throw new ReembedError('CORRUPT', `'${key}' in ${url} ${what}`)
+        if (response.status === 404) throw new ObjectMissing(`'${key}' in ${url}`)
+        throw new ReembedError('CORRUPT', `'${key}' in ${url} is not given by ranges`)
       }
       try {
         for await (const chunk of response.body ?? []) {
@@ -220,7 +221,10 @@ export async function openHub(
   }
 }
 
-const isBelow = (path: string, folder: string): boolean =>
-  path !== '' && (folder === '' || path.startsWith(`${folder}/`))
+/** Half a character has no place in a URL. */
+const isBelow = (path: string, folder: string): boolean => {
+  const start = folder === '' ? '' : `${folder}/`
+  return path.startsWith(start) && path !== start && path.isWellFormed()
+}
 
 const escaped = (path: string): string => path.split('/').map(encodeURIComponent).join('/')

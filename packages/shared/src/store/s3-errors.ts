@@ -2,6 +2,7 @@
 // reply's own text, which can hold signed requests. `retry: 'later'` marks what another try may mend.
 
 import { codeOf, ReembedError } from '../errors.ts'
+import { ObjectMissing } from './missing.ts'
 
 /** The call that failed. */
 export interface S3Call {
@@ -98,7 +99,7 @@ function replyError(error: Error, status: number, call: S3Call): ReembedError {
     const hint = action === 's3:GetObject' ? ' (and s3:ListBucket, if the object may be missing)' : ''
     return denied(`Access denied: ${doing}; allow ${action}${hint} for these credentials`)
   }
-  if (status === 404) return new ReembedError('CORRUPT', `${url} is missing`)
+  if (status === 404) return new ObjectMissing(url)
   if (status === 501) return new ReembedError('STORE_UNSAFE', `${place} cannot do ${doing} on a condition`)
   return denied(`${place} refused ${doing} with ${answer}`)
 }

@@ -13,6 +13,7 @@ import {
 import { ReembedError } from '../errors.ts'
 import { noteStoreFault } from './faults.ts'
 import { collect, compareKeys } from './keys.ts'
+import { ObjectMissing } from './missing.ts'
 import { createRetry } from './retry.ts'
 import { type S3Call, s3Error, statusOf } from './s3-errors.ts'
 import { endpointOf, parseS3Url } from './s3-url.ts'
@@ -56,7 +57,6 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     url: urlOf(key),
     place,
   })
-  const missing = (key: string): ReembedError => new ReembedError('CORRUPT', `${urlOf(key)} is missing`)
   const changed = (key: string): ReembedError =>
     new ReembedError(
       'SOURCE_CHANGED',
@@ -106,7 +106,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     if (start >= end) {
       // There is no empty range in HTTP, but the object must be there all the same.
       if (await trying(call, signal, () => look(key, ifMatch, signal))) return
-      throw ifMatch === undefined ? missing(key) : changed(key)
+      throw ifMatch === undefined ? new ObjectMissing(urlOf(key)) : changed(key)
     }
     const retry = createRetry({ tries, signal })
     let at = start

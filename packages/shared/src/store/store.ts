@@ -47,7 +47,7 @@ export interface Store extends AsyncDisposable {
   /** The object, or undefined if there is none. */
   head(key: string, options?: { signal?: AbortSignal | undefined }): Promise<ObjectInfo | undefined>
 
-  /** The bytes of an object or of a range of it. Fails with CORRUPT if the object is missing, SOURCE_CHANGED if `ifMatch` fails. */
+  /** The bytes of an object or of a range of it. Fails with ObjectMissing if there is none, SOURCE_CHANGED if `ifMatch` fails. */
   get(key: string, options?: ReadOptions): Promise<Uint8Array>
 
   /** Like `get`, in pieces; at most a few hundred KiB are held. Ending the iteration early closes the source. */

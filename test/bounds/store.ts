@@ -1,6 +1,6 @@
 // A store whose objects are computed as they are read: any size, no disk.
 
-import { type ObjectInfo, ReembedError, type Store } from '@reembed/shared'
+import { type ObjectInfo, ObjectMissing, type Store } from '@reembed/shared'
 
 export interface Computed {
   readonly size: number
@@ -17,7 +17,7 @@ export function computedStore(
   const require = (key: string): Computed => {
     const object = objectAt(key)
     if (object) return object
-    throw new ReembedError('CORRUPT', `${key} is missing`)
+    throw new ObjectMissing(key)
   }
   async function* stream(key: string, { start = 0, end = Number.POSITIVE_INFINITY } = {}) {
     const object = require(key)

@@ -1,7 +1,7 @@
 // What the shard tests are built from: a store in memory that counts what is read, and rows made from a seed.
 
 import { createHash } from 'node:crypto'
-import { type Receipt, ReembedError, type Store } from '@reembed/shared'
+import { ObjectMissing, type Receipt, type Store } from '@reembed/shared'
 import { createShardBuffer } from '@reembed/shared/parquet'
 import { createShardWriter, type ShardRows, type ShardWriter } from '@reembed/worker'
 
@@ -19,7 +19,7 @@ export function memoryStore(objects: Record<string, Uint8Array> = {}): MemorySto
   const get: Store['get'] = async (key, { start = 0, end, signal } = {}) => {
     signal?.throwIfAborted()
     const body = held.get(key)
-    if (!body) throw new ReembedError('CORRUPT', `'${key}' is missing`)
+    if (!body) throw new ObjectMissing(`'${key}'`)
     const bytes = body.slice(start, end)
     reads.push({ key, bytes: bytes.length })
     return bytes

@@ -5,6 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { codeOf } from '../src/errors.ts'
+import { getJson } from '../src/json.ts'
 import { checkStore, raceStore } from '../src/store/check.ts'
 import { compareKeys } from '../src/store/keys.ts'
 import type { ListOptions, ObjectInfo, Store } from '../src/store/store.ts'
@@ -116,9 +117,10 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
       expect(await range(0, 0)).toBe('')
     })
 
-    test('a missing object is undefined to head and CORRUPT to get', async () => {
+    test('a missing object is undefined to head and JSON, and ObjectMissing to get', async () => {
       const key = `${fresh()}missing`
       expect(await store.head(key)).toBeUndefined()
+      expect(await getJson(store, key)).toBeUndefined()
       for (const options of [{}, { start: 3, end: 9 }, { start: 3, end: 3 }]) {
         await expect(store.get(key, options)).rejects.toMatchObject({
           code: 'CORRUPT',

@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 
+import { getJson } from '../src/json.ts'
 import { checkStore, raceStore } from '../src/store/check.ts'
 import { openStore } from '../src/store/open.ts'
 import type { S3Options } from '../src/store/s3.ts'
@@ -85,6 +86,12 @@ describe('when something goes wrong', () => {
     await store[Symbol.asyncDispose]()
     await server[Symbol.asyncDispose]()
     vi.unstubAllEnvs()
+  })
+
+  test('JSON is read with one request, whether it is there or not', async () => {
+    await put('a', '{"x":1}')
+    expect([await getJson(store, 'a'), await getJson(store, 'none')]).toEqual([{ x: 1 }, undefined])
+    expect(operations()).toEqual(['PutObject', 'GetObject', 'GetObject'])
   })
 
   test('a put whose reply is lost counts as created, and is not sent again', async () => {

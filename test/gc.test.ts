@@ -186,6 +186,11 @@ test('P-GC: a run that is named goes alone and whatever its age, unless it is ne
   const removed = await command(['gc', first.slice(0, 8), '--keep', '1', '--delete'])
   expect(removed.result).toMatchObject({ removed: [first], kept: [] })
   expect(await command(['gc', first, '--delete'])).toMatchObject({ code: 2 })
+  expect(await command(['verify', first.slice(0, 8)])).toEqual({
+    code: 2,
+    stderr: `reembed: run ${first} in ${place.output} was removed: the command that planned it makes it again, as another run\n`,
+    result: undefined,
+  })
   expect(await command(['gc', third, '--keep', '1', '--delete'])).toMatchObject({
     code: 2,
     stderr: expect.stringContaining(`run ${third} in ${place.output} stays: version 3, current`),

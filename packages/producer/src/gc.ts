@@ -91,11 +91,11 @@ export async function* removeRuns(
     const verdicts = open ? await judgeRuns(store, rules, signal) : undefined
     for (const run of group) {
       const mark = marks.get(run)
-      const word = mark?.erasing
-        ? mark
-        : mark && (await decide(store, run, mark, verdicts?.get(run), rules, signal))
-      if (word) await eraseRun(store, eraser, run, signal)
-      yield { run, removed: word !== undefined }
+      const removed =
+        mark !== undefined &&
+        (mark.erasing === true || (await giveUp(store, run, mark, verdicts?.get(run), rules, signal)))
+      if (removed) await eraseRun(store, eraser, run, signal)
+      yield { run, removed }
     }
   }
 }
@@ -144,26 +144,25 @@ async function markRemoved(store: Store, run: string): Promise<NumberedWord | un
 }
 
 /**
- * Says that the run is given up, or spares it: then undefined.
+ * Says that the run is given up, or spares it: then false.
  * @param verdict since nobody begins anything with it any more; none, where all that is there was left behind
  */
-async function decide(
+async function giveUp(
   store: Store,
   run: string,
   mark: NumberedWord,
   verdict: RunVerdict | undefined,
   rules: KeepRules,
   signal: AbortSignal | undefined,
-): Promise<NumberedWord | undefined> {
+): Promise<boolean> {
   const objects = await objectsOf(store, run, signal)
   const others = objects.filter(({ key }) => key !== controlKey(run, mark.number))
   if (verdict?.needed || youth(lastNeededMs(others, verdict?.neededMs), rules)) {
     await spare(store, run, mark)
-    return undefined
+    return false
   }
-  const said =
-    (await sayNext(store, run, mark, { ...mark, erasing: true })) ?? (await readRunWord(store, run))
-  return said.erasing ? said : undefined
+  const said = await sayNext(store, run, mark, { ...mark, erasing: true })
+  return said !== undefined || (await readRunWord(store, run)).erasing === true
 }
 
 const objectsOf = (store: Store, run: string, signal: AbortSignal | undefined): Promise<ListedObject[]> =>

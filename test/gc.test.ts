@@ -3,6 +3,7 @@
 import { appendFile, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
+  findBase,
   findGarbage,
   findPlanned,
   type KeepRules,
@@ -10,6 +11,7 @@ import {
   publishDespite,
   recordPlan,
   removeRuns,
+  requireBase,
   rollback,
   spareRun,
 } from '@reembed/producer'
@@ -53,7 +55,8 @@ async function command(args: readonly string[], env: Record<string, string> = {}
 /** Embeds the corpus as it is, or only plans it. */
 async function make(how: 'run' | 'enqueue' = 'run', env: Record<string, string> = {}): Promise<string> {
   const places = ['--source', place.source, '--endpoint', place.endpoint, '--redis', place.redis]
-  const { result } = await command([how, ...places, '--documents-per-shard', '5'], env)
+  const { result, stderr } = await command([how, ...places, '--documents-per-shard', '5'], env)
+  if (result === undefined) throw new Error(stderr)
   return result.run
 }
 
@@ -421,6 +424,28 @@ test('P-GC: what was removed is made again as another run, and a deletion that c
   expect(await keysOf(store)).toEqual(whole)
   expect((await command(['verify', again])).code).toBe(0)
   expect(await make()).toBe(again)
+})
+
+test('P-GC: a run that goes is no base any more, and one that goes later costs its vectors and no run', async () => {
+  const [first = ''] = await versions(1)
+  await appendFile(place.source, '{"id":"more","text":"more"}\n')
+  const second = await make('enqueue')
+  await using store = await openStore(place.output)
+  await using eraser = await openEraser(place.output)
+  expect((await readPlan(store, second))?.base).toBe(first)
+  await eraser.erase(planSegmentKey(first, 0))
+  expect(await make()).toBe(second)
+  expect((await command(['verify', second])).code).toBe(0)
+  expect(await readManifest(store, second)).toMatchObject({ totals: { rows: 22, reused: 0 } })
+
+  const plan = await readPlan(store, first)
+  if (!plan) throw new Error('the first run is planned')
+  expect(await requireBase(store, second, plan)).toMatchObject({ plan: { run: second } })
+  await appendFile(place.source, '{"id":"last","text":"last"}\n')
+  const third = await make()
+  await expect(removeRun(store, eraserThatStops(eraser, 0), second, RULES)).rejects.toThrow('killed')
+  await expect(requireBase(store, second, plan)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
+  expect(await findBase(store, plan)).toMatchObject({ plan: { run: third } })
 })
 
 test('P-GC: in S3 as well, whose clock counts', async () => {

@@ -34,10 +34,14 @@ export async function countRemoved(
   const places = createPlaces(store, then)
   const [same, sameThen] = [new Uint8Array(plan.shards), new Uint8Array(then.shards)]
   for await (const { slice, shard } of plannedShards(store, plan)) {
-    const twin = then.source === plan.source ? await places.same(slice) : undefined
-    if (twin === undefined) continue
-    same[shard] = 1
-    sameThen[twin] = 1
+    if (then.source !== plan.source) continue
+    const pair = async (): Promise<void> => {
+      const twin = await places.same(slice)
+      if (twin === undefined) return
+      same[shard] = 1
+      sameThen[twin] = 1
+    }
+    if (!(await isReadable(pair()))) return null
   }
 
   const buckets = await openBuckets(rows + manifest.totals.rows)
@@ -63,7 +67,7 @@ export async function countRemoved(
   }
 }
 
-/** A shard of the base that is damaged or deleted is no fault of the run. */
+/** What is damaged or deleted of the base is no fault of the run. */
 async function isReadable(reading: Promise<void>): Promise<boolean> {
   try {
     await reading

@@ -9,10 +9,13 @@ import {
   readCurrent,
   readManifest,
   readPlan,
+  readRunState,
+  readRunWord,
   readSeq,
   requirePlan,
   type Store,
   sameRecipe,
+  whyRemoved,
 } from '@reembed/shared'
 
 export interface RecipeIds {
@@ -39,7 +42,7 @@ export async function findBase(store: Store, ids: RecipeIds): Promise<BaseFound>
     // A rollback gives an old run a new place: that of its plan is another one.
     if (!plan || (plan.seq !== seq && run !== current?.run)) continue
     const manifest = await readManifest(store, run)
-    if (!manifest) continue
+    if (!manifest || (await readRunState(store, run)) === 'removed') continue
     if (sameRecipe(manifest, ids)) return { plan, manifest }
     other ??= plan
   }
@@ -52,6 +55,10 @@ export async function findBase(store: Store, ids: RecipeIds): Promise<BaseFound>
  */
 export async function requireBase(store: Store, run: string, ids: RecipeIds): Promise<BaseFound> {
   const plan = await requirePlan(store, run)
+  const word = await readRunWord(store, run)
+  if (word.state === 'removed') {
+    throw new ReembedError('RUN_UNKNOWN', `run ${run} in ${store.url} ${whyRemoved(word)}`)
+  }
   const manifest = await readManifest(store, run)
   if (!manifest) {
     throw new ReembedError(

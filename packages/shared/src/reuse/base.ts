@@ -33,7 +33,8 @@ export interface CarriedShard {
 export const MODEL_REJECTS: readonly RejectReason[] = ['refused_by_model', 'invalid_vector']
 
 /**
- * The base that a plan names; undefined if it names none, or if it was deleted since.
+ * The base that a plan names; undefined if it names none, or if it was deleted since. What goes or is damaged later
+ * gives nothing: it is embedded.
  * @throws ReembedError MODEL_MISMATCH if equal texts need not have the same vector there.
  */
 export async function openBase(
@@ -61,7 +62,7 @@ export async function openBase(
     run: then.run,
     async carried(slice, signal) {
       if (then.source !== plan.source || !sameLayout(then, plan)) return undefined
-      const shard = await places.same(slice)
+      const shard = await unlessCorrupt(places.same(slice))
       const footer = shard === undefined ? undefined : await open(shard, signal)
       if (!footer || footer.receipt.rejects.some(({ reason }) => MODEL_REJECTS.includes(reason)))
         return undefined
@@ -78,7 +79,7 @@ export async function openBase(
       createKnown(store, {
         dimensions: plan.recipe.model.dimensions,
         async *shards(signal) {
-          for (const shard of await places.near(slice)) {
+          for (const shard of (await unlessCorrupt(places.near(slice))) ?? []) {
             const footer = await open(shard, signal)
             if (footer) yield { key: shardKey(then.run, shard, then.shards), footer }
           }

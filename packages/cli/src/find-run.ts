@@ -1,14 +1,6 @@
 // Which run a person means: an id, its first letters, or none at all.
 
-import {
-  ReembedError,
-  readCurrent,
-  readPlan,
-  readRunWord,
-  readSeq,
-  type Store,
-  whyRemoved,
-} from '@reembed/shared'
+import { ReembedError, readCurrent, readPlan, readSeq, refuseRemoved, type Store } from '@reembed/shared'
 
 /** Every planned run, newest first. */
 export async function plannedRuns(store: Store): Promise<string[]> {
@@ -40,18 +32,13 @@ export async function findRun(
   const there =
     runs.length === 0 ? 'it has none' : `it has ${runs.slice(0, 5).join(', ')}${runs.length > 5 ? ', …' : ''}`
   if (name === undefined) throw new ReembedError('RUN_UNKNOWN', `there is no run in ${store.url}`)
-  if (found === undefined) await refuseRemoved(store, name)
+  if (found === undefined) {
+    // Of what was removed its place in the order of runs stays, and what was said of it.
+    const gone = (await readSeq(store)).find(({ run }) => run.startsWith(name))
+    if (gone) await refuseRemoved(store, gone.run, 'RUN_UNKNOWN')
+  }
   throw new ReembedError(
     'RUN_UNKNOWN',
     `${found ? 'several runs begin' : 'no run begins'} with '${name}' in ${store.url}: ${there}`,
   )
-}
-
-/** Of what was removed its place in the order of runs stays, and what was said of it. */
-async function refuseRemoved(store: Store, name: string): Promise<void> {
-  const run = (await readSeq(store)).find(entry => entry.run.startsWith(name))?.run
-  const word = run && (await readRunWord(store, run))
-  if (word && word.state === 'removed') {
-    throw new ReembedError('RUN_UNKNOWN', `run ${run} in ${store.url} ${whyRemoved(word)}`)
-  }
 }

@@ -9,13 +9,12 @@ import {
   ReembedError,
   readCurrent,
   readManifest,
-  readRunWord,
   readVersions,
+  refuseRemoved,
   type Store,
   sha256,
   takeSeq,
   type Version,
-  whyRemoved,
 } from '@reembed/shared'
 
 import { judge } from './gates.ts'
@@ -127,17 +126,6 @@ async function runBefore(store: Store): Promise<string> {
 /** A later place in the order of runs is current already: this one comes too late. */
 const isOvertaken = (seq: number, current: Version): boolean => current.seq >= seq
 
-/**
- * Who removes runs marks them first and then looks at manifests and places in the order; who publishes has both by
- * now and then looks at the mark: one of the two sees the other.
- * @throws ReembedError RUN_UNKNOWN
- */
-async function requireKept(store: Store, run: string): Promise<void> {
-  const word = await readRunWord(store, run)
-  if (word.state !== 'removed') return
-  throw new ReembedError('RUN_UNKNOWN', `run ${run} in ${store.url} ${whyRemoved(word)}`)
-}
-
 async function publishAs(
   store: Store,
   manifest: Manifest,
@@ -145,7 +133,9 @@ async function publishAs(
   despite?: readonly string[],
 ): Promise<PublishOutcome> {
   const { run } = manifest
-  await requireKept(store, run)
+  // Who removes runs marks them first and then looks at manifests and places in the order; who publishes has both by
+  // now and then looks at the mark: one of the two sees the other.
+  await refuseRemoved(store, run, 'RUN_UNKNOWN')
   while (true) {
     const current = await readCurrent(store)
     if (current?.run === run) return { status: 'already_current', version: current }

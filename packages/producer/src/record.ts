@@ -10,15 +10,14 @@ import {
   planSegmentKey,
   putJson,
   putRows,
-  ReembedError,
   readPlan,
   readRunWord,
+  refuseRemoved,
   requirePlan,
   type Slice,
   type Store,
   slicesPerSegment,
   takeSeq,
-  whyRemoved,
 } from '@reembed/shared'
 
 /** A run as planned, before it has its place in the order of runs. */
@@ -52,10 +51,7 @@ export async function recordPlan(
   const existing = await readPlan(store, run)
   const created = existing ? undefined : await putPlan(store, planned)
   // Who removes runs says so first and looks for a plan then: one of the two sees the other.
-  const word = await readRunWord(store, run)
-  if (word.state === 'removed') {
-    throw new ReembedError('RUN_STOPPED', `run ${run} in ${store.url} ${whyRemoved(word)}`)
-  }
+  await refuseRemoved(store, run, 'RUN_STOPPED')
   return { plan: created ?? existing ?? (await requirePlan(store, run)), created: created !== undefined }
 }
 

@@ -10,12 +10,11 @@ import {
   readManifest,
   readPlan,
   readRunState,
-  readRunWord,
   readSeq,
+  refuseRemoved,
   requirePlan,
   type Store,
   sameRecipe,
-  whyRemoved,
 } from '@reembed/shared'
 
 export interface RecipeIds {
@@ -55,10 +54,7 @@ export async function findBase(store: Store, ids: RecipeIds): Promise<BaseFound>
  */
 export async function requireBase(store: Store, run: string, ids: RecipeIds): Promise<BaseFound> {
   const plan = await requirePlan(store, run)
-  const word = await readRunWord(store, run)
-  if (word.state === 'removed') {
-    throw new ReembedError('RUN_UNKNOWN', `run ${run} in ${store.url} ${whyRemoved(word)}`)
-  }
+  await refuseRemoved(store, run, 'RUN_UNKNOWN')
   const manifest = await readManifest(store, run)
   if (!manifest) {
     throw new ReembedError(

@@ -86,6 +86,18 @@ export const whyRemoved = ({ erasing }: RunWord): string =>
     ? 'was removed: the command that planned it makes it again, as another run'
     : 'is being removed: `reembed gc --delete` ends that, or spares it'
 
+/** @throws ReembedError for a run that is being removed, or was: `code` is what that is to the caller */
+export async function refuseRemoved(
+  store: Store,
+  run: string,
+  code: 'RUN_STOPPED' | 'RUN_UNKNOWN',
+): Promise<void> {
+  const word = await readRunWord(store, run)
+  if (word.state === 'removed') {
+    throw new ReembedError(code, `run ${run} in ${store.url} ${whyRemoved(word)}`)
+  }
+}
+
 /** Says `word` after `last`; undefined where somebody else has said something since. */
 export async function sayNext(
   store: Store,

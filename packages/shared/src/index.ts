@@ -10,6 +10,7 @@ export {
   type RunWord,
   readRunState,
   readRunWord,
+  refuseRemoved,
   sayNext,
   setRunState,
   whyRemoved,

@@ -218,10 +218,11 @@ export async function contentOf(store: Store, plan: Plan): Promise<string> {
   return hash.digest('hex')
 }
 
-/** The objects with hashes that are right for the bytes that the shards have: what somebody makes who means harm. */
+/** `resigned`, for every shard of a run. */
 export const resignedAll = (objects: ReadonlyMap<string, Buffer>): Map<string, Buffer> =>
   new Map([...objects].map(([key, bytes]) => [key, key.endsWith('.parquet') ? resigned(bytes) : bytes]))
 
+/** A shard with hashes that are right for the bytes it has: what somebody makes who means harm. */
 export function resigned(shard: Buffer): Buffer {
   if (shard.length < 12) return shard
   const footerStart = shard.length - 8 - shard.readUInt32LE(shard.length - 8)

@@ -136,8 +136,9 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
   function doomed(): string[] {
     const runs = [...new Set(keysOf('runs/').map(runOf))].filter(isRunId)
     return runs.filter(run => {
+      if (besideWords(run).length === 0) return false
+      if (wordOf(run).erasing) return true
       const keys = keysOf(`runs/${run}/`)
-      if (wordOf(run).erasing || besideWords(run).length === 0) return besideWords(run).length > 0
       if (keys.some(key => atOf(key) >= now() - ageTurns) || replacedAt(run) >= now() - ageTurns) return false
       const plan = planOf(run)
       return plan === undefined || !(needOf(run, plan) || isPlaced(run) || userOf(run, now() + 1))

@@ -31,6 +31,8 @@ export interface RunVerdict {
   readonly neededMs: number | undefined
 }
 
+const BEGUN = 'its removal was begun before'
+
 /** Every run of the output that has a plan, newest first. */
 export async function judgeRuns(
   store: Store,
@@ -114,8 +116,6 @@ export async function* leftovers(
 /** What was said of a run stays when it goes: a number is taken once, and nobody takes an old word for the newest. */
 export const besideWords = (objects: readonly ListedObject[], run: string): ListedObject[] =>
   objects.filter(({ key }) => !key.startsWith(controlPrefix(run)))
-
-const BEGUN = 'its removal was begun before'
 
 /** The runs that have any object: one request each, however many it has. */
 async function* runFolders(store: Store, signal?: AbortSignal): AsyncGenerator<string, void, undefined> {

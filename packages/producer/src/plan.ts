@@ -19,7 +19,7 @@ import { extraColumns } from '@reembed/shared/parquet'
 import type { Corpus } from './corpus.ts'
 import { createMeasurer } from './measure.ts'
 import { DEFAULT_MAX_REJECTS } from './publish.ts'
-import type { findPlanned, PlannedRun } from './record.ts'
+import type { KnownRun, PlannedRun } from './record.ts'
 import { createRereadCount, type Reread } from './reread.ts'
 import type { BaseFound, RecipeIds } from './reuse.ts'
 import { type Sample, sampleCorpus } from './sample.ts'
@@ -52,7 +52,7 @@ export interface PlanRequest {
   /** Finds the run to take unchanged vectors from; none if it is not given. False: none, and be another run for that. */
   readonly base?: ((recipe: RecipeIds) => Promise<BaseFound>) | false | undefined
   /** What the output has of the run: see `findPlanned`. If it has a plan, the corpus need not be measured again. */
-  readonly known?: ((run: string) => ReturnType<typeof findPlanned>) | undefined
+  readonly known?: ((run: string) => Promise<KnownRun>) | undefined
   readonly signal?: AbortSignal | undefined
 }
 

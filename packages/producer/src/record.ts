@@ -29,11 +29,16 @@ export interface PlannedRun {
 
 const SEGMENTS_AT_ONCE = 8
 
-/** The id that a run goes by in the output, and its plan if it has one: what was removed is made again as another run. */
-export async function findPlanned(
-  store: Store,
-  run: string,
-): Promise<{ readonly run: string; readonly plan?: Plan | undefined }> {
+/** What an output has of a run. */
+export interface KnownRun {
+  /** The id that it goes by there. */
+  readonly run: string
+  /** If it was recorded before. */
+  readonly plan?: Plan | undefined
+}
+
+/** What was removed is made again as another run: the first id from `run` on that was not. */
+export async function findPlanned(store: Store, run: string): Promise<KnownRun> {
   let id = run
   while ((await readRunWord(store, id)).erasing) id = nextIdOf(id)
   return { run: id, plan: await readPlan(store, id) }

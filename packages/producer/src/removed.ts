@@ -9,6 +9,7 @@ import {
   readIds,
   readManifest,
   readPlan,
+  type Slice,
   type Store,
   shardKey,
 } from '@reembed/shared'
@@ -33,15 +34,16 @@ export async function countRemoved(
 
   const places = createPlaces(store, then)
   const [same, sameThen] = [new Uint8Array(plan.shards), new Uint8Array(then.shards)]
-  for await (const { slice, shard } of plannedShards(store, plan)) {
-    if (then.source !== plan.source) continue
-    const pair = async (): Promise<void> => {
-      const twin = await places.same(slice)
-      if (twin === undefined) return
-      same[shard] = 1
-      sameThen[twin] = 1
+  const pair = async (slice: Slice, shard: number): Promise<void> => {
+    const twin = await places.same(slice)
+    if (twin === undefined) return
+    same[shard] = 1
+    sameThen[twin] = 1
+  }
+  if (then.source === plan.source) {
+    for await (const { slice, shard } of plannedShards(store, plan)) {
+      if (!(await isReadable(pair(slice, shard)))) return null
     }
-    if (!(await isReadable(pair()))) return null
   }
 
   const buckets = await openBuckets(rows + manifest.totals.rows)

@@ -39,7 +39,7 @@ export interface RunIngredients {
   readonly reuse?: false | undefined
 }
 
-/** The same request on the same corpus is the same run: producers, retries and ticks converge on it. */
+/** The same request on the same corpus is the same run, until that is removed: producers, retries and ticks converge on it. */
 export function runIdOf({ snapshotSha256, recipeId, layout, slicing, reuse }: RunIngredients): string {
   const { sliceBytes, maxParts } = slicing
   return idOf({ run: { format: 1, snapshotSha256, recipeId, layout, sliceBytes, maxParts, reuse } })

@@ -7,8 +7,6 @@ export const planKey = (run: string): string => `runs/${run}/plan.json`
 export const planSegmentKey = (run: string, segment: number): string =>
   `runs/${run}/plan-${digits(segment, 5)}.json.gz`
 
-export const planPrefix = (run: string): string => `runs/${run}/plan-`
-
 export const manifestKey = (run: string): string => `runs/${run}/manifest.json`
 export const manifestSegmentKey = (run: string, segment: number): string =>
   `runs/${run}/manifest-${digits(segment, 5)}.json.gz`

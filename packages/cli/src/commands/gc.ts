@@ -27,12 +27,12 @@ export async function gc(name: string | undefined, flags: Flags): Promise<void> 
   if (flags.delete) {
     for (const { run } of kept) await spareRun(store, run)
     await using eraser = await openEraser(absolute(flags.output), { s3: s3OptionsOf(flags) })
-    const objects = new Map(removable.map(({ run, objects }) => [run, objects]))
-    for await (const { run, removed: isGone } of removeRuns(store, eraser, objects.keys(), rules)) {
+    const sizes = new Map(removable.map(({ run, objects }) => [run, objects]))
+    for await (const { run, removed: isGone } of removeRuns(store, eraser, sizes.keys(), rules)) {
       if (isGone) removed.push(run)
       else note(`run ${run} is needed after all, and stays`)
       note(
-        `${removed.length} of ${removable.length} runs removed, ${counted(objects.get(run) ?? 0, 'object')} of the last`,
+        `${removed.length} of ${removable.length} runs removed, ${counted(sizes.get(run) ?? 0, 'object')} of the last`,
       )
     }
   }

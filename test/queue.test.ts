@@ -81,9 +81,9 @@ test('a worker is idle after its last job, also one that it fetched while anothe
   })
   await queue.add(jobs(1))
   await until(event => event.kind === 'taken')
-  // The other place of the worker waits for a job.
+  // The other place of the worker waits for a job, and not yet so long that it soon looks by itself.
   const admin = new Redis(redis.url)
-  await expect.poll(() => admin.client('LIST'), patient).toMatch(/cmd=bzpopmin/)
+  await expect.poll(() => admin.client('LIST'), patient).toMatch(/ idle=[01] flags=b /)
   held.hold('bzpopmin')
   // Now it gets one, then the first one ends and gets none, and the worker hears of both at once.
   await queue.add(jobs(2))

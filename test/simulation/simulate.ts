@@ -73,6 +73,7 @@ export async function simulate(seed: number): Promise<History> {
   const queue = createQueue(world)
   const runs = new Map<string, { revision: string | null }>()
   let planned = ''
+  let isChaosOver = false
   const setting: Setting = {
     world,
     shape,
@@ -93,7 +94,7 @@ export async function simulate(seed: number): Promise<History> {
     },
     named: run => garbage.name(run),
     regretted() {
-      if (world.now < chaosTurns) crew.start(world.pick(['goBack', 'goBack', 'resumeAll']))
+      if (!isChaosOver) crew.start(world.pick(['goBack', 'goBack', 'resumeAll']))
     },
   }
 
@@ -156,7 +157,9 @@ export async function simulate(seed: number): Promise<History> {
     () => between(true),
   )
 
-  // Calm: no more faults, one model, one corpus. Half of the fleet is new, Redis may have been emptied once more.
+  // Calm, early where nobody could go on: no more faults, one model, one corpus, nobody who changes his mind. Half of
+  // the fleet is new, Redis may have been emptied once more.
+  isChaosOver = true
   faults.failing = 0
   faults.losing = 0
   faults.stalling = 0

@@ -180,8 +180,10 @@ export function createLimiter({
 
   /** Meets the others twice a second, while there is anything to send and a little longer. */
   async function steer(): Promise<void> {
-    for (let idle = 0; idle < IDLE_WINDOWS && !closed.signal.aborted; idle++) {
-      if (waking.isProbing || inFlight > 0 || waiting.length > 0) idle = 0
+    // Asked at the end of a window as well: who came in the last one relies on this loop, and nobody else calls him.
+    const isBusy = (): boolean => waking.isProbing || inFlight > 0 || waiting.length > 0
+    for (let idle = 0; (idle < IDLE_WINDOWS || isBusy()) && !closed.signal.aborted; idle++) {
+      if (isBusy()) idle = 0
       nudge = Promise.withResolvers()
       await exchange()
       pump()

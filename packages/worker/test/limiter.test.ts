@@ -1,5 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
+import { createBoard } from '@reembed/shared'
 import { describe, expect, test } from 'vitest'
 import {
   type Bounds,
@@ -10,7 +11,7 @@ import {
   type Window,
 } from '../src/limiter/step.ts'
 import { createLimiter } from '../src/limiter.ts'
-import { seeded } from './parts/simulated-clock.ts'
+import { createClock, seeded } from './parts/simulated-clock.ts'
 
 const BOUNDS: Bounds = { min: 1, max: 400, start: 64 }
 const quiet: Window = {
@@ -268,6 +269,32 @@ describe('createLimiter', () => {
       expect(limiter.inFlight).toBe(5)
     }
     expect(limiter.inFlight).toBe(0)
+  })
+
+  test('who comes back is served, also in the moment in which his worker leaves the board', async () => {
+    /** Whether one is who comes so long after the worker's last request, when there is nothing for him yet. */
+    async function isServed(idleMs: number): Promise<boolean> {
+      const clock = createClock()
+      const board = createBoard(clock)
+      const open = (worker: string) => createLimiter({ board, worker, clock, max: 1, initial: 1 })
+      // One input for all: none for the one in the middle while two others want it.
+      const [me, ...others] = [open('b'), open('a'), open('c')]
+      const first = me.acquire(1)
+      await clock.runUntil(1_000)
+      for (const one of others) one.acquire(1).catch(() => {})
+      await clock.runUntil(2_000)
+      ;(await first).ignore()
+      await clock.runUntil(2_000 + idleMs)
+      const next = me.acquire(1)
+      await clock.runUntil(8_000)
+      const closed = others.map(one => one[Symbol.asyncDispose]())
+      await clock.runUntil(60_000)
+      await Promise.all(closed)
+      return await settled(next)
+    }
+    const late: number[] = []
+    for (let idleMs = 0; idleMs < 4_000; idleMs += 100) if (!(await isServed(idleMs))) late.push(idleMs)
+    expect(late).toEqual([])
   })
 
   test('a hundred waiters under one signal raise no warning', async () => {

@@ -36,6 +36,10 @@ export const REQUIREMENTS: readonly Requirement[] = [
     promise:
       'A run whose shards are all there is ended by one worker at a time, and calls for one until it is ended.',
   },
+  {
+    id: 'P-TURN',
+    promise: 'Whoever waits for a turn at an endpoint gets one, or is sent back to the queue.',
+  },
   { id: 'P-WATCHDOG', promise: 'A lock that cannot be renewed and a fetch that never returns are noticed.' },
   {
     id: 'P-REDIS-PRIVATE',

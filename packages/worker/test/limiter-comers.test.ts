@@ -75,7 +75,7 @@ async function forgotten(seed: number): Promise<number> {
   return waiting
 }
 
-test('whoever asks is served or sent back, however work, board and endpoint come and go', async () => {
+test('P-TURN: whoever asks is served or sent back, however work, board and endpoint come and go', async () => {
   const found: Record<number, number> = {}
   for (let seed = 1; seed <= SEEDS; seed++) {
     const count = await forgotten(seed)

@@ -271,7 +271,7 @@ describe('createLimiter', () => {
     expect(limiter.inFlight).toBe(0)
   })
 
-  test('who comes back is served, also in the moment in which his worker leaves the board', async () => {
+  test('P-TURN: who comes back is served, also in the moment in which his worker leaves the board', async () => {
     /** Whether one is who comes so long after the worker's last request, when there is nothing for him yet. */
     async function isServed(idleMs: number): Promise<boolean> {
       const clock = createClock()

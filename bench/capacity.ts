@@ -3,7 +3,9 @@
 // timing of a GPU, behind one URL or at the addresses of one name. What a replica can give is measured first, by a bare
 // load generator. Every vector of every shard is compared.
 //
-//   node --conditions=@reembed/source bench/capacity.ts [scenarios = all] [workers = 1,4,32] [addressed = url,dns]
+//   node --conditions=@reembed/source bench/capacity.ts [scenarios = all] [workers = 1,4,32] [addressed = url,dns] [times = 1]
+//
+// Times as long goes all in slow motion: of many workers, each takes too few requests in a minute to say how even that is.
 //
 // Not measured: S3, TLS, a network, a real GPU. Linux alone has all of 127.0.0.0/8.
 
@@ -17,7 +19,7 @@ import type { Seen, ToReplicas } from './capacity/replicas.ts'
 import type { Counted } from './capacity/worker.ts'
 import { ask, start } from './child.ts'
 import { openRun } from './fleet/run.ts'
-import { textOf } from './fleet/texts.ts'
+import { TOKENS_PER_TEXT, textOf } from './fleet/texts.ts'
 
 interface Scenario {
   readonly seconds: number
@@ -53,10 +55,11 @@ const scenarios: Readonly<Record<string, Scenario>> = {
 const named = (process.argv[2] ?? 'all') === 'all' ? Object.keys(scenarios) : process.argv[2]?.split(',')
 const fleets = (process.argv[3] ?? '1,4,32').split(',').map(Number)
 const ways = (process.argv[4] ?? 'url,dns').split(',')
+const times = Number(process.argv[5] ?? 1)
 /** Two cores can't hold a hundred processes: more workers than this share them. */
 const MOST_PROCESSES = 8
 
-/** Texts a second that a replica of speed 0.25 gives to a load generator that keeps it full. */
+/** Tokens a second that a replica of speed 0.25 gives to a load generator that keeps it full. */
 async function measureReplica(): Promise<number> {
   const replicas = start('capacity/replicas.ts', '0.25')
   const [{ port }] = await once(replicas, 'message')
@@ -64,7 +67,7 @@ async function measureReplica(): Promise<number> {
   const documents = 1_600
   const { ms } = await ask<{ ms: number }>(load, { documents, atOnce: 16 })
   for (const child of [load, replicas]) child.kill()
-  return (documents / ms) * 1_000
+  return ((documents * TOKENS_PER_TEXT) / ms) * 1_000
 }
 
 interface Result {
@@ -81,7 +84,9 @@ interface Result {
 }
 
 async function measure(scenario: Scenario, workers: number, way: string, perSpeed: number): Promise<Result> {
-  const { seconds, settled, up, speeds, noise } = scenario
+  const { speeds, noise } = scenario
+  const [seconds, settled] = [scenario.seconds * times, scenario.settled * times]
+  const up = (second: number): number => scenario.up(second / times)
   const capacityOf = (second: number): number =>
     speeds.slice(0, up(second)).reduce((sum, speed) => sum + speed * perSpeed, 0)
   const timeline = Array.from({ length: seconds }, (_, s) => s)
@@ -100,7 +105,7 @@ async function measure(scenario: Scenario, workers: number, way: string, perSpee
     }
 
     // More than there is time for, so that nobody is idle at the end; what is left is finished after the measuring.
-    const documents = Math.ceil(1.1 * timeline.reduce((sum, s) => sum + capacityOf(s), 0)) + workers * 128
+    const documents = Math.ceil((1.1 * sum(timeline.map(capacityOf))) / TOKENS_PER_TEXT) + workers * 128
     // Four jobs at once: a worker alone must have enough in hand for all replicas.
     await using run = await openRun(folder, { documents, documentsPerShard: workers < 4 ? 128 : 32 })
     await change({ up: up(0) })
@@ -117,7 +122,7 @@ async function measure(scenario: Scenario, workers: number, way: string, perSpee
       (await Promise.all(fleet.map(workers => ask<Counted[]>(workers)))).flat()
     const history: Seen[] = [await ask<Seen>(replicas)]
     const over = new AbortController()
-    const other = noise && makeNoise(balanced, s => noise(s) * capacityOf(s), over.signal)
+    const other = noise && makeNoise(balanced, s => noise(s / times) * capacityOf(s), over.signal)
     const startedMs = performance.now()
     let before = await count()
     for (let s = 0; s < seconds; s++) {
@@ -138,11 +143,11 @@ async function measure(scenario: Scenario, workers: number, way: string, perSpee
     await Promise.all(fleet.map(worker => worker.exitCode ?? once(worker, 'exit')))
     await run.check()
 
-    const answered = timeline.map(s => (history[s + 1]?.inputs ?? 0) - (history[s]?.inputs ?? 0))
+    const answered = timeline.map(s => (history[s + 1]?.tokens ?? 0) - (history[s]?.tokens ?? 0))
     const used = (from: number, to: number): number =>
       sum(answered.slice(from, to)) / sum(timeline.slice(from, to).map(capacityOf))
     const grew = timeline.filter(s => s > 0 && up(s) > up(s - 1))
-    const shares = after.map(({ texts }, i) => texts - (before[i]?.texts ?? 0))
+    const shares = after.map(({ tokens }, i) => tokens - (before[i]?.tokens ?? 0))
     return {
       used: used(settled, seconds),
       lastUsed: used(seconds - 15, seconds),
@@ -163,7 +168,7 @@ async function measure(scenario: Scenario, workers: number, way: string, perSpee
   }
 }
 
-/** Another client with a mind of its own: requests of 16 texts at random moments, refused or not. */
+/** Another client with a mind of its own: requests of 16 texts at random moments, refused or not; `rate` in tokens a second. */
 async function makeNoise(url: string, rate: (second: number) => number, over: AbortSignal): Promise<void> {
   const startedMs = performance.now()
   const texts = Array.from({ length: 16 }, (_, i) => textOf(i))
@@ -183,7 +188,7 @@ async function makeNoise(url: string, rate: (second: number) => number, over: Ab
       under.add(sent)
       void sent.finally(() => under.delete(sent))
     }
-    await wait(now > 0 ? (-Math.log(1 - Math.random()) * 16_000) / now : 100)
+    await wait(now > 0 ? (-Math.log(1 - Math.random()) * 16_000 * TOKENS_PER_TEXT) / now : 100)
   }
   await Promise.all(under)
 }
@@ -192,7 +197,7 @@ const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
 
 const perReplica = await measureReplica()
-console.log(`A replica gives a bare load generator ${perReplica.toFixed(0)} texts/s.`)
+console.log(`A replica gives a bare load generator ${(perReplica / TOKENS_PER_TEXT).toFixed(0)} texts/s.`)
 console.log('')
 console.log(
   '| replicas | addressed | workers | used, changes included | used, last 15 s | 90 % of more after | refused | Jain | attempts burnt | knocks/s, most |',

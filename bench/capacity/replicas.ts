@@ -11,8 +11,8 @@ export interface ToReplicas {
 }
 export interface Seen {
   readonly addresses: readonly string[]
-  /** Texts answered. */
-  readonly inputs: number
+  /** Of the texts answered: a short one, by which a model is proved, is no full text. */
+  readonly tokens: number
   /** Requests of any kind that the load balancer had no replica for. */
   readonly absent: number
 }
@@ -53,7 +53,7 @@ async function toBe(count: number): Promise<void> {
 
 const seen = (): Seen => ({
   addresses: up.map(({ url }) => new URL(url).hostname),
-  inputs: all.reduce((sum, { counts }) => sum + counts.inputs, 0),
+  tokens: all.reduce((sum, { counts }) => sum + counts.tokens, 0),
   absent,
 })
 

@@ -6,7 +6,7 @@ import { startWorker } from '@reembed/worker'
 
 /** Totals of this worker since it was started. */
 export interface Counted {
-  readonly texts: number
+  readonly tokens: number
   readonly requests: number
   readonly refused: number
   /** Attempts of jobs that failed or were used up; postponed and handed back ones are none. */
@@ -34,7 +34,7 @@ async function begin() {
           .filter(line => line.startsWith(start))
           .reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
       return {
-        texts: total('reembed_texts_total'),
+        tokens: total('reembed_tokens_total'),
         requests: total('reembed_requests_total'),
         refused: total('reembed_requests_total{outcome="overload"}'),
         failed: total('reembed_jobs_total{outcome="failed"}'),

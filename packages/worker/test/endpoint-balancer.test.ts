@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type Balancer, createBalancer } from '../src/endpoint/balancer.ts'
-import { seeded } from './parts/simulated-clock.ts'
+import { createClock, seeded } from './parts/simulated-clock.ts'
 
 interface Rig extends Balancer<string> {
   /** One request that takes `ms` and ends so; returns who got it. */
@@ -84,6 +84,31 @@ describe('who gets the next request', () => {
     expect(shares(rig, 90).new).toBeGreaterThan(20)
   })
 
+  test('is one that was slow once, after a while, also where nobody has more than one request out', async () => {
+    const clock = createClock()
+    const [endMs, perSecond] = [30_000, 160]
+    // The second one has five seconds of work in hand: replicas beside them were just taken away.
+    const servers = [
+      { freeAt: 0, answered: 0 },
+      { freeAt: 5_000, answered: 0 },
+    ]
+    async function worker(seed: number): Promise<void> {
+      const balancer = createBalancer<(typeof servers)[0]>({ now: clock.now, random: seeded(seed) })
+      for (const server of servers) balancer.add(server)
+      while (clock.now() < endMs) {
+        const turn = balancer.next(1)
+        if (turn === undefined) throw new Error('nobody is there')
+        const { replica } = turn
+        replica.freeAt = Math.max(replica.freeAt, clock.now()) + 1_000 / perSecond
+        await clock.sleep(replica.freeAt - clock.now())
+        turn.ended('answered')
+        if (clock.now() > endMs / 2) replica.answered++
+      }
+    }
+    for (let i = 0; i < 128; i++) void worker(i)
+    await clock.runUntil(endMs)
+    for (const { answered } of servers) expect(answered).toBeGreaterThan(0.9 * perSecond * (endMs / 2_000))
+  })
   test('is not one that was removed', () => {
     const rig = balancerOf('a', 'b')
     rig.remove('a')

@@ -32,6 +32,8 @@ export interface BalancerOptions<Replica> {
 
 /** Replies older than this count for a third. */
 const MEMORY_MS = 1_000
+/** How fast it is forgotten that a replica was slow: else nobody might ask again, and it would never be known better. */
+const FORGET_MS = 3_000
 const FAILURES = 5
 const EJECTED_MS = 10_000
 const LONGEST_MS = 60_000
@@ -90,9 +92,11 @@ export function createBalancer<Replica>({
   }
 
   function costOf(seat: Seat<Replica>, inputs: number): number {
-    const [oldest = now()] = seat.sent.values()
+    const [oldest] = seat.sent.values()
+    const replyMs = seat.replyMs ?? usual(seat) ?? 1
+    if (oldest === undefined) return inputs * replyMs * Math.exp((seat.repliedAt - now()) / FORGET_MS)
     // A request that is out for longer than replies take says more than they do: the replica may have stalled.
-    return (seat.inFlight + inputs) * Math.max(seat.replyMs ?? usual(seat) ?? 1, now() - oldest)
+    return (seat.inFlight + inputs) * Math.max(replyMs, now() - oldest)
   }
 
   /** What replies of the other replicas take: a new one is taken for one of them. */

@@ -18,7 +18,11 @@ export async function endOf(store: Store, run: string, ended: boolean): Promise<
 /** The run has its manifest, and a version that is not older: looked up without a turn. */
 export function isFinished(output: Objects, run: string): boolean {
   const has = (name: string): boolean => output.map.has(`runs/${run}/${name}.json`)
-  if (!has('manifest') || !has('plan')) return false
+  return has('manifest') && has('plan') && isPassed(output, run)
+}
+
+/** The current version is of this place in the order of runs or of a later one: nobody ends the run who does not wait for it. */
+export function isPassed(output: Objects, run: string): boolean {
   const newest = newestVersion(output)
   if (newest === undefined) return false
   const seqOf = (key: string): number => jsonOf(output, key).seq ?? 0

@@ -17,6 +17,7 @@ import {
 } from '@reembed/producer'
 import {
   controlKey,
+  controlPrefix,
   type Eraser,
   manifestKey,
   nextIdOf,
@@ -446,6 +447,33 @@ test('P-GC: a run that goes is no base any more, and one that goes later costs i
   await expect(removeRun(store, eraserThatStops(eraser, 0), second, RULES)).rejects.toThrow('killed')
   await expect(requireBase(store, second, plan)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
   expect(await findBase(store, plan)).toMatchObject({ plan: { run: third } })
+})
+
+test('P-GC: a gc that looks while another erases takes no run that is finished for one that is under way', async () => {
+  const [base = '', user = ''] = await versions(3)
+  await using store = await openStore(place.output)
+  await using eraser = await openEraser(place.output)
+  expect((await readPlan(store, user))?.base).toBe(base)
+  let going: Promise<boolean> | undefined
+  const meanwhile = (): Promise<boolean> => (going ??= removeRun(store, eraser, user, RULES))
+  // Of what is asked about the user, its word and its manifest, one answer is from before it goes.
+  const slow: Store = {
+    ...store,
+    async get(key, options) {
+      const bytes = await store.get(key, options)
+      if (key === manifestKey(user)) await meanwhile()
+      return bytes
+    },
+    async *list(prefix, options) {
+      const listed = await Array.fromAsync(store.list(prefix, options))
+      if (prefix === controlPrefix(user)) await meanwhile()
+      yield* listed
+    },
+  }
+  const { kept, removable } = await findGarbage(slow, RULES)
+  expect(await going).toBe(true)
+  expect(removable.map(({ run }) => run)).toContain(base)
+  expect(kept.map(({ run }) => run)).not.toContain(user)
 })
 
 test('P-GC: in S3 as well, whose clock counts', async () => {

@@ -63,11 +63,12 @@ export async function judgeRuns(
     const plan = await readPlan(store, run)
     // A place in the order alone is a run that somebody plans, or that is gone.
     if (plan === undefined) continue
+    // Before the word: where another gc has erased the manifest by now, the word says so.
+    const finished = (await readManifest(store, run)) !== undefined
     const word = await readRunWord(store, run)
     const begun = word.erasing === true
     // The mark of a gc that has not looked again yet says nothing.
     const state = word.state === 'removed' ? word.before : word.state
-    const finished = (await readManifest(store, run)) !== undefined
     const { version, neededMs } = published.get(run) ?? {}
     const [needed, why] = ((): [boolean, string] => {
       if (begun) return [false, BEGUN]

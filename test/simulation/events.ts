@@ -43,7 +43,7 @@ export function createEvents({
 }: Scene): Readonly<Record<EventName, () => boolean>> {
   /**
    * An update may be taken back, and is not begun again then: a server that says its revision only when asked could be
-   * taken for another by who asks twice, if it changed forth and back and forth between these and the vectors.
+   * taken for another by who asks thrice, if it changed forth and back and forth between these and the vectors.
    */
   let takenBack = false
 
@@ -68,7 +68,7 @@ export function createEvents({
       takenBack ||= revision === OLD && fleet.replicas.includes(NEW)
       if (world.chance(0.5)) fleet.replicas.fill(revision)
       else fleet.replicas[world.below(fleet.replicas.length)] = revision
-      if (world.chance(0.3)) crew.start('produce')
+      if (world.chance(0.7)) crew.start('produce')
       return true
     },
     edits() {

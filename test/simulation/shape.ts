@@ -118,7 +118,7 @@ export function shapeOf(world: World): Shape {
       return {
         ...small,
         chaosTurns: world.pick([200, 300]),
-        eventChance: 0.06,
+        eventChance: 0.05,
         events: UPDATES,
         changesModel: true,
       }

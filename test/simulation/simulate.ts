@@ -169,7 +169,7 @@ export async function simulate(seed: number): Promise<History> {
   // An update is ended, or taken back unless a stranger keeps a run of the old model from its end.
   const last = counts.strangers > 0 ? NEW : (runs.get(planned)?.revision ?? OLD)
   fleet.replicas.fill(changesModel ? world.pick([last, last, NEW]) : OLD)
-  if (world.chance(0.4)) queue.wipe()
+  if (world.chance(0.6)) queue.wipe()
   for (const { process, program } of crew.members) {
     process.stoppedUntil = 0
     if (program === 'embedAndSweep' && world.chance(0.5)) continue
@@ -188,7 +188,7 @@ export async function simulate(seed: number): Promise<History> {
     !queue.failed(planned) &&
     (await isOfNow(direct, planned, source)) &&
     !(await isOvertaken(direct, planned))
-  if (!stands || world.chance(0.3)) {
+  if (!stands || world.chance(0.2)) {
     planned = ''
     crew.start('produceAndFollow')
   }

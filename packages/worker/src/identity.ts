@@ -126,26 +126,39 @@ function meanOf(vectors: readonly Float32Array[]): Float32Array {
  * endpoint that serves other weights under the same name is found before anything is embedded.
  *
  * What is kept can never be changed, so it must not be mistaken: an update may come between the name and the vectors.
- * Before anything is kept, the endpoint is opened and measured a second time and has to say the same.
+ * Before anything is kept, the endpoint is opened and measured a second time and has to say the same, and its name a
+ * third time.
  */
 export async function settleReference(
   store: Store,
   endpoint: Endpoint,
   openAgain: () => Promise<Endpoint>,
 ): Promise<ModelReference> {
-  const model = modelOf(endpoint)
-  const key = modelKey(model.id, model.revision)
+  const { id, revision } = modelOf(endpoint)
+  const key = modelKey(id, revision)
   const measured = await measureReference(endpoint)
   if ((await getJson(store, key)) === undefined) {
-    await using second = await openAgain()
-    assertSameModel(model, second)
-    checkReference(await measureReference(second), measured, endpoint.url)
+    await confirm(measured, endpoint.url, openAgain)
     await putJson(store, key, measured)
   }
   const stored = (await getJson(store, key)) as ModelReference | undefined
   if (stored === undefined) throw new ReembedError('CORRUPT', `${key} vanished from ${store.url}`)
   checkReference(measured, stored, endpoint.url)
   return stored
+}
+
+/** Throws MODEL_MISMATCH unless the endpoint says the same again. */
+async function confirm(
+  measured: ModelReference,
+  url: string,
+  openAgain: () => Promise<Endpoint>,
+): Promise<void> {
+  await using second = await openAgain()
+  assertSameModel(measured.model, second)
+  checkReference(await measureReference(second), measured, url)
+  // Both times an update may have been taken back between the name and the vectors; then the name is another now.
+  await using third = await openAgain()
+  assertSameModel(measured.model, third)
 }
 
 /** Throws MODEL_MISMATCH unless `measured` at `url` has the vectors that `stored` has. */

@@ -1,3 +1,7 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { openStore } from '@reembed/shared'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Endpoint, openEndpoint } from '../src/endpoint/index.ts'
 import {
@@ -7,8 +11,9 @@ import {
   measureReference,
   modelOf,
   referenceTexts,
+  settleReference,
 } from '../src/identity.ts'
-import { DIMENSIONS, type ScriptedEndpoint, startScriptedEndpoint } from './parts/scripted-endpoint.ts'
+import { DIMENSIONS, INFO, type ScriptedEndpoint, startScriptedEndpoint } from './parts/scripted-endpoint.ts'
 
 let server: ScriptedEndpoint
 let endpoint: Endpoint
@@ -80,4 +85,21 @@ describe('checkReference', () => {
     const stored = await measureReference(endpoint)
     expect(() => checkReference({ ...stored, vectors: [] }, stored, server.url)).toThrow('cosine 0.0000')
   })
+})
+
+test('I6: vectors that are kept for a model are its own, also when an update is begun and taken back twice meanwhile', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'reembed-'))
+  try {
+    await using store = await openStore(folder)
+    let opened = 0
+    const settled = settleReference(store, endpoint, async () => {
+      // Asked for its name it is what it will be; the vectors are those of what it was, and stays.
+      if (++opened === 2) server.info = { ...INFO, served_model_name: 'test/model@r0' }
+      return openEndpoint(server.url)
+    })
+    await expect(settled).rejects.toThrow(`the endpoint ${server.url} serves test/model@r0`)
+    expect(await Array.fromAsync(store.list(''))).toEqual([])
+  } finally {
+    await rm(folder, { recursive: true })
+  }
 })

@@ -39,15 +39,24 @@ describe('step', () => {
     expect(step(at(100), waited(249), BOUNDS).limit).toBeCloseTo(100, 0)
   })
   test('with more than the target it shrinks by how much, at most a quarter', () => {
-    expect(step(at(100), waited(333.33), BOUNDS).limit).toBeCloseTo(90)
-    expect(step(at(100), waited(100_000), BOUNDS).limit).toBe(75)
+    expect(step(at(100), { ...waited(333.33), inputs: 50 }, BOUNDS).limit).toBeCloseTo(90)
+    expect(step(at(100), { ...waited(100_000), inputs: 50 }, BOUNDS).limit).toBe(75)
+  })
+  test('an old queue does not shrink it below what keeps the server busy: the target and the model time at its rate', () => {
+    let state = at(300)
+    // Two replicas of six are left, 300 inputs a second in all; replies still come from the queue of before.
+    const late = { ...waited(900), inputs: 150 }
+    for (let i = 0; i < 9; i++) state = step(state, late, BOUNDS)
+    expect(state.limit).toBeCloseTo(0.3 * 270)
+    expect(step(state, late, { ...BOUNDS, max: 50 }).limit).toBe(50)
+    expect(step(at(60), late, BOUNDS).limit).toBe(60)
   })
   test('the target is five model runs, within 250 ms and 1 s', () => {
-    const slow = (queueMs: number): Window => ({ ...waited(queueMs), inferenceMs: 10 * 100 })
+    const slow = (queueMs: number): Window => ({ ...waited(queueMs), inferenceMs: 10 * 100, inputs: 50 })
     expect(step(at(100), slow(499), BOUNDS).limit).toBeGreaterThanOrEqual(100)
     expect(step(at(100), slow(510), BOUNDS).limit).toBeLessThan(100)
     expect(step(at(100), { ...slow(999), inferenceMs: 10 * 5_000 }, BOUNDS).limit).toBeGreaterThanOrEqual(100)
-    expect(step(at(100), { ...slow(1_010), inferenceMs: 10 * 5_000 }, BOUNDS).limit).toBeLessThan(100)
+    expect(step(at(100), { ...slow(1_010), inferenceMs: 10 * 5_000, inputs: 8 }, BOUNDS).limit).toBeLessThan(100)
   })
   test('what was not used does not grow', () => {
     expect(step(at(100), waited(0, 79), BOUNDS)).toEqual(at(100))

@@ -78,13 +78,17 @@ export function step(state: LimitState, window: Window, { min, max, start }: Bou
     return { ...still, limit: to(next), hold: { windows: HOLD_WINDOWS, msPerInput }, ceiling: next }
   }
   const target = Math.min(QUEUE_MS.most, Math.max(QUEUE_MS.least, QUEUE_RUNS * inferenceMs))
+  const rate = inputs / Math.max(1, ms)
   if (queueMs > target) {
-    return { ...still, limit: to(limit * Math.max(0.75, 1 - (0.3 * (queueMs - target)) / target)) }
+    // Replies tell of the queue that their inputs met when it was longer: who believes them cuts too deep. With so
+    // many in flight they would wait for the target, by Little's law.
+    const enough = Math.min(limit, rate * (target + inferenceMs))
+    const next = limit * Math.max(0.75, 1 - (0.3 * (queueMs - target)) / target)
+    return { ...still, limit: to(Math.max(next, enough)) }
   }
   // Never grow what was not used: idle windows would drive the limit to its maximum unseen.
   if (window.peak < 0.8 * limit || hold !== null) return still
 
-  const rate = inputs / Math.max(1, ms)
   if (growth && growth.windows >= GROWTH_WINDOWS && rate < growth.rate * GAIN) {
     // Where nothing queues it is not the server that is busy, but who sends: to go back would only make it wait.
     const next = queueMs < inferenceMs ? limit : Math.sqrt(growth.limit * limit)

@@ -40,7 +40,11 @@ export const REQUIREMENTS: readonly Requirement[] = [
     id: 'P-TURN',
     promise: 'Whoever waits for a turn at an endpoint gets one, or is sent back to the queue.',
   },
-  { id: 'P-WATCHDOG', promise: 'A lock that cannot be renewed and a fetch that never returns are noticed.' },
+  {
+    id: 'P-WATCHDOG',
+    promise:
+      'A lock that cannot be renewed, a fetch that never returns and a job that stands still are noticed.',
+  },
   {
     id: 'P-REDIS-PRIVATE',
     promise: 'A Redis that anybody could write to is refused unless a person insists.',

@@ -4,7 +4,7 @@ import { createWatch } from '../src/queue/watch.ts'
 let ms = 0
 const watch = () => {
   ms = 0
-  return createWatch({ lockMs: 20_000, stuckMs: 60_000, now: () => ms })
+  return createWatch({ lockMs: 20_000, stuckMs: 60_000, stillMs: 900_000, now: () => ms })
 }
 
 describe('P-WATCHDOG: a lock that is not renewed', () => {
@@ -55,5 +55,36 @@ describe('P-WATCHDOG: a fetch that never comes back', () => {
     expect(stuck(0)).toBe(false)
     ms = 239_000
     expect(stuck(1)).toBe(false)
+  })
+})
+
+describe('P-WATCHDOG: a job that stands still', () => {
+  test('is named when none of its documents got on for too long, once, although its lock is renewed', () => {
+    const { taken, renewed, still } = watch()
+    taken('a')
+    ms = 900_000
+    renewed(['a'])
+    expect(still()).toEqual([])
+    ms = 900_001
+    expect(still()).toEqual(['a'])
+    ms = 5_000_000
+    expect(still()).toEqual([])
+  })
+
+  test('is not one that gets on or has ended; who got on and stands still again is named again', () => {
+    const { taken, progressed, ended, still } = watch()
+    taken('a')
+    taken('b')
+    ms = 800_000
+    progressed('a')
+    ended('b')
+    progressed('b')
+    ms = 1_700_000
+    expect(still()).toEqual([])
+    ms = 1_700_001
+    expect(still()).toEqual(['a'])
+    progressed('a')
+    ms = 2_600_002
+    expect(still()).toEqual(['a'])
   })
 })

@@ -176,7 +176,7 @@ export function createWorkerMetrics(registry: Registry, concurrency: number): Wo
     event(event) {
       if (event.kind === 'taken') taken += 1
       else if (event.kind === 'stalled') jobs.add(1, { outcome: 'stalled' })
-      else if (event.kind !== 'idle' && event.kind !== 'redis_error' && event.kind !== 'stuck') {
+      else if ('job' in event) {
         if (event.job !== undefined) taken -= 1
         jobs.add(1, { outcome: event.kind })
         if (event.kind === 'failed' || event.kind === 'postponed')

@@ -120,6 +120,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     if (event.kind === 'idle') options.onIdle?.()
     else if (event.kind === 'stuck') options.onStuck?.(event.waiting)
     else if (event.kind === 'taken') log.debug({ run: event.job.run, shard: event.job.shard }, 'job taken')
+    else if (event.kind === 'still')
+      log.warn({ job: event.id }, `job stands still: no document in ${event.minutes} min; ${embedder.state}`)
     else if (event.kind === 'stalled') log.info({ job: event.id }, 'job of a lost worker queued again')
     else if (event.kind === 'handed_back')
       log.info({ run: event.job.run, shard: event.job.shard }, 'job handed back')

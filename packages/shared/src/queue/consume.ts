@@ -47,6 +47,8 @@ export type ConsumerEvent =
   | { readonly kind: 'idle' }
   /** Jobs wait and this worker fetches none: its connection is dead in a way that only a new process mends. */
   | { readonly kind: 'stuck'; readonly waiting: number }
+  /** A job under way here that has got no document on for minutes, while its lock is renewed. */
+  | { readonly kind: 'still'; readonly id: string; readonly minutes: number }
   /** A job of a worker that vanished was found and is queued again; told by the worker that found it. */
   | { readonly kind: 'stalled'; readonly id: string }
   | { readonly kind: 'redis_error'; readonly error: unknown; readonly times: number }
@@ -71,6 +73,8 @@ const HAND_BACK_MS = 3_000
 const NOTICE_MS = 500
 const WATCH_MS = 5_000
 const STUCK_MS = 60_000
+/** Longer than an endpoint may be away, a source take to come to a slice within a packed file, or a share to come round. */
+const STILL_MS = 15 * 60_000
 /** BullMQ's list of jobs that wait. */
 const WAITING = `${REDIS_PREFIX}:${QUEUE}:wait`
 /** BullMQ fetches in a hot loop while Redis refuses commands (full memory): after this many errors in a second, pause. */
@@ -90,7 +94,7 @@ export async function consume(
   const redis = connectRedis(redisUrl)
   redis.on('error', () => {})
   const handBack = new AbortController()
-  const watch = createWatch({ lockMs: LOCK_MS, stuckMs: STUCK_MS })
+  const watch = createWatch({ lockMs: LOCK_MS, stuckMs: STUCK_MS, stillMs: STILL_MS })
   let name: string | undefined
   // Idle is: nothing waits and nothing is under way here. BullMQ's 'drained' alone would not do: it is told once, by the
   // first of several fetches that finds nothing, while another may have found the last job.
@@ -115,6 +119,7 @@ export async function consume(
     token: string | undefined,
     lost: AbortSignal | undefined,
   ): Promise<void> {
+    const { id = '' } = bull
     let job: Job | undefined
     let done = false
     underWay += 1
@@ -122,12 +127,13 @@ export async function consume(
     try {
       job = parseJob(bull.data)
       const { run, shard } = job
-      watch.taken(bull.id ?? '')
+      watch.taken(id)
       onEvent({ kind: 'taken', job })
       let notedMs = 0
       const context: JobContext = {
         signal,
         documents(count) {
+          watch.progressed(id)
           if (Date.now() - notedMs < NOTE_MS) return
           notedMs = Date.now()
           noteDocuments(redis, run, shard, count).catch(() => {})
@@ -156,7 +162,7 @@ export async function consume(
       onEvent({ kind: 'failed', job, error, final })
       throw verdict.do === 'fail' ? new UnrecoverableError(messageOf(error)) : new Error(messageOf(error))
     } finally {
-      if (job) watch.ended(bull.id ?? '')
+      if (job) watch.ended(id)
       underWay -= 1
       // A job that was put off leaves nothing new to see.
       if (done) tellIdle().catch(() => {})
@@ -170,6 +176,7 @@ export async function consume(
   worker.on('locksRenewed', ({ jobIds }) => watch.renewed(jobIds))
   const watching = setInterval(() => {
     giveUp(watch.lost())
+    for (const id of watch.still()) onEvent({ kind: 'still', id, minutes: STILL_MS / 60_000 })
     if (worker.isPaused() || handBack.signal.aborted) return
     const waiting = redis.status === 'ready' ? redis.llen(WAITING) : Promise.resolve(0)
     void waiting.then(

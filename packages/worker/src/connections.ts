@@ -167,11 +167,13 @@ async function prove(
   const { model, cutFrom = model.dimensions } = plan.recipe
   const expected = { ...model, dimensions: cutFrom }
   // A server that states no revision is held to the reference vectors alone.
-  const info = { ...endpoint.info, revision: endpoint.info.revision ?? expected.revision }
-  assertSameModel(expected, { url: endpoint.url, info })
+  const stated = (one: Endpoint): Endpoint =>
+    withInfo(one, { ...one.info, revision: one.info.revision ?? expected.revision })
+  assertSameModel(expected, stated(endpoint))
   const reference = await getJson(store, modelKey(expected.id, expected.revision))
   // Planning leaves one there; a store that was filled by other means gets it now.
-  if (reference === undefined) return settleReference(store, withInfo(endpoint, info), again)
+  if (reference === undefined)
+    return settleReference(store, stated(endpoint), async () => stated(await again()))
   const measured = await measureReference(endpoint, { rounds: 0, signal })
   checkReference(measured, reference as ModelReference, endpoint.url)
   return reference as ModelReference

@@ -4,6 +4,7 @@
 import {
   contentHashOf,
   createPlaces,
+  type Manifest,
   openBase,
   type Plan,
   readDocuments,
@@ -11,6 +12,7 @@ import {
   type Slice,
   type Store,
   sameLayout,
+  unlessCorrupt,
 } from '@reembed/shared'
 import type { SurveyedRun } from './plan.ts'
 import { createSpread } from './survey.ts'
@@ -62,21 +64,20 @@ export async function forecastReuse(
     }
   }
   const then = base.plan
+  // What is damaged of the base, or goes meanwhile, costs its vectors and not the run.
   const documentsThen = new Uint32Array(then.shards)
-  let at = 0
-  for await (const { rows, rejects } of readManifestShards(store, base.manifest))
-    documentsThen[at++] = rows + rejects
+  await unlessCorrupt(countDocuments(store, base.manifest, documentsThen))
 
   const places = createPlaces(store, then)
   const asTheyAre = then.source === head.source && sameLayout(then, head)
   const spread = createSpread<Slice>(SLICES_LOOKED_AT)
   let known = 0
   for await (const slice of slices()) {
-    const twin = then.source === head.source ? await places.same(slice) : undefined
+    const twin = then.source === head.source ? await unlessCorrupt(places.same(slice)) : undefined
     if (twin !== undefined && asTheyAre) {
       carried.add(slice)
       known += documentsThen[twin] ?? 0
-    } else if (twin !== undefined || (await places.knows(slice))) {
+    } else if (twin !== undefined || (await unlessCorrupt(places.knows(slice)))) {
       looked.add(slice)
       spread.add(slice)
     } else {
@@ -98,6 +99,11 @@ export async function forecastReuse(
     fresh: freshOnes,
     toEmbed: freshOnes.documents + lookedAt.documents - unchanged,
   }
+}
+
+async function countDocuments(store: Store, manifest: Manifest, documents: Uint32Array): Promise<void> {
+  let at = 0
+  for await (const { rows, rejects } of readManifestShards(store, manifest)) documents[at++] = rows + rejects
 }
 
 function createShare() {

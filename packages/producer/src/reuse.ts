@@ -50,12 +50,14 @@ export async function findBase(store: Store, ids: RecipeIds): Promise<BaseFound>
 
 /**
  * A run that somebody names as the base.
- * @throws ReembedError MODEL_MISMATCH (exit code 6) for one of another recipe, RUN_UNKNOWN for one that is not finished.
+ * @throws ReembedError MODEL_MISMATCH (exit code 6) for one of another recipe, RUN_UNKNOWN for one that is not
+ * finished, or is being removed or was.
  */
 export async function requireBase(store: Store, run: string, ids: RecipeIds): Promise<BaseFound> {
   const plan = await requirePlan(store, run)
-  await refuseRemoved(store, run, 'RUN_UNKNOWN')
   const manifest = await readManifest(store, run)
+  // After the manifest: a gc that erases it has said so before.
+  await refuseRemoved(store, run, 'RUN_UNKNOWN')
   if (!manifest) {
     throw new ReembedError(
       'RUN_UNKNOWN',

@@ -113,7 +113,7 @@ export type { Known } from './reuse/known.ts'
 export { createPlaces, type Places } from './reuse/places.ts'
 export { type CheckedShard, checkShard, type ShardExpectations } from './shard/check.ts'
 export { bytesOfHashes, contentHashOf, type Dtype, HASH_BYTES, type ShardLayout } from './shard/columns.ts'
-export type { ReadShardOptions } from './shard/footer.ts'
+export { type ReadShardOptions, unlessCorrupt } from './shard/footer.ts'
 export {
   type ReadRowsOptions,
   readIds,

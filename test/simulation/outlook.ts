@@ -17,20 +17,19 @@ export async function endOf(store: Store, run: string, ended: boolean): Promise<
 
 /** The run has its manifest, and a version that is not older: looked up without a turn. */
 export function isFinished(output: Objects, run: string): boolean {
-  const has = (name: string): boolean => output.map.has(`runs/${run}/${name}.json`)
-  return has('manifest') && has('plan') && isPassed(output, run)
+  return output.map.has(`runs/${run}/manifest.json`) && isOvertaken(output, run)
 }
 
 /** The current version is of this place in the order of runs or of a later one: nobody ends the run who does not wait for it. */
-export function isPassed(output: Objects, run: string): boolean {
+export function isOvertaken(output: Objects, run: string): boolean {
   const newest = newestVersion(output)
-  if (newest === undefined) return false
+  if (newest === undefined || !output.map.has(`runs/${run}/plan.json`)) return false
   const seqOf = (key: string): number => jsonOf(output, key).seq ?? 0
   return seqOf(newest) >= seqOf(`runs/${run}/plan.json`)
 }
 
 /** Whether somebody took a later place in the order of runs: then only who asks for the run may get it finished. */
-export async function isOvertaken(store: Store, run: string): Promise<boolean> {
+export async function hasSuccessor(store: Store, run: string): Promise<boolean> {
   const plan = await readPlan(store, run)
   return plan !== undefined && (await readSeq(store, { after: plan.seq })).length > 0
 }

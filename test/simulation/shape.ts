@@ -118,7 +118,6 @@ export function shapeOf(world: World): Shape {
       return {
         ...small,
         chaosTurns: world.pick([200, 300]),
-        eventChance: 0.05,
         events: UPDATES,
         changesModel: true,
       }

@@ -8,7 +8,7 @@ import { createEvents, NEW, OLD } from './events.ts'
 import { createFleet, mayRefuse } from './fleet.ts'
 import { createGarbage } from './garbage.ts'
 import { type Contents, createInvariants } from './invariants.ts'
-import { endOf, isFinished, isOfNow, isOvertaken, isPassed, openDirect } from './outlook.ts'
+import { endOf, hasSuccessor, isFinished, isOfNow, isOvertaken, openDirect } from './outlook.ts'
 import { collect, type Setting } from './programs.ts'
 import { createQueue } from './queue.ts'
 import { type EventName, shapeOf } from './shape.ts'
@@ -83,8 +83,8 @@ export async function simulate(seed: number): Promise<History> {
     openSource: process => openSimulated(source, world, process, { ...faults, overwrites: false }),
     claimed: job => invariants.claimed(job),
     planned(run, revision) {
-      // Who only plans in the calm, and finds a run that was passed, leaves it so; who began the calm waits for his.
-      if (!isChaosOver || planned === '' || !isPassed(output, run)) planned = run
+      // Who only plans in the calm, and finds a run that was overtaken, leaves it so; who began the calm waits for his.
+      if (!isChaosOver || planned === '' || !isOvertaken(output, run)) planned = run
       runs.set(run, { revision })
     },
     refused: () =>
@@ -187,7 +187,7 @@ export async function simulate(seed: number): Promise<History> {
     runs.get(planned)?.revision === fleet.replicas[0] &&
     !queue.failed(planned) &&
     (await isOfNow(direct, planned, source)) &&
-    !(await isOvertaken(direct, planned))
+    !(await hasSuccessor(direct, planned))
   if (!stands || world.chance(0.2)) {
     planned = ''
     crew.start('produceAndFollow')

@@ -5,13 +5,13 @@ import {
   createPlaces,
   mapConcurrent,
   type Plan,
-  ReembedError,
   readIds,
   readManifest,
   readPlan,
   type Slice,
   type Store,
   shardKey,
+  unlessCorrupt,
 } from '@reembed/shared'
 import { openBuckets } from './buckets.ts'
 import { plannedShards } from './planned-shards.ts'
@@ -70,15 +70,8 @@ export async function countRemoved(
 }
 
 /** What is damaged or deleted of the base is no fault of the run. */
-async function isReadable(reading: Promise<void>): Promise<boolean> {
-  try {
-    await reading
-    return true
-  } catch (error) {
-    if (error instanceof ReembedError && error.code === 'CORRUPT') return false
-    throw error
-  }
-}
+const isReadable = async (reading: Promise<void>): Promise<boolean> =>
+  (await unlessCorrupt(reading.then(() => true))) === true
 
 /** The shards that are not in both. */
 function* keysOf(run: string, shards: number, isSame: Uint8Array): Generator<string, void, undefined> {

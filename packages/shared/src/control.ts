@@ -73,7 +73,7 @@ export async function setRunState(
       before === state && last.maxTokens === maxTokens && last.maxEndpointSeconds === maxEndpointSeconds
     if (isSaid) return before
     if (before === 'removed') {
-      throw new ReembedError('RUN_STOPPED', `run ${run} in ${store.url} ${whyRemoved(last)}`)
+      throw removedError(store, run, last, 'RUN_STOPPED')
     }
     const word = { state, maxTokens, maxEndpointSeconds, spent: said.spent }
     if (await sayNext(store, run, last, word)) return before
@@ -93,10 +93,15 @@ export async function refuseRemoved(
   code: 'RUN_STOPPED' | 'RUN_UNKNOWN',
 ): Promise<void> {
   const word = await readRunWord(store, run)
-  if (word.state === 'removed') {
-    throw new ReembedError(code, `run ${run} in ${store.url} ${whyRemoved(word)}`)
-  }
+  if (word.state === 'removed') throw removedError(store, run, word, code)
 }
+
+const removedError = (
+  store: Store,
+  run: string,
+  word: RunWord,
+  code: 'RUN_STOPPED' | 'RUN_UNKNOWN',
+): ReembedError => new ReembedError(code, `run ${run} in ${store.url} ${whyRemoved(word)}`)
 
 /** Says `word` after `last`; undefined where somebody else has said something since. */
 export async function sayNext(

@@ -180,10 +180,10 @@ export function createLimiter({
 
   /** Meets the others twice a second, while there is anything to send and a little longer. */
   async function steer(): Promise<void> {
-    // Asked at the end of a window as well: who came in the last one relies on this loop, and nobody else calls him.
-    const isBusy = (): boolean => waking.isProbing || inFlight > 0 || waiting.length > 0
-    for (let idle = 0; (idle < IDLE_WINDOWS || isBusy()) && !closed.signal.aborted; idle++) {
-      if (isBusy()) idle = 0
+    for (let idle = 0; !closed.signal.aborted; idle++) {
+      // Asked at the end of a window as well: who came in the last one relies on this loop, and nobody else calls him.
+      if (waking.isProbing || inFlight > 0 || waiting.length > 0) idle = 0
+      if (idle === IDLE_WINDOWS) break
       nudge = Promise.withResolvers()
       await exchange()
       pump()

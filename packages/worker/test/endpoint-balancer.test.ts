@@ -109,6 +109,7 @@ describe('who gets the next request', () => {
     await clock.runUntil(endMs)
     for (const { answered } of servers) expect(answered).toBeGreaterThan(0.9 * perSecond * (endMs / 2_000))
   })
+
   test('is not one that was removed', () => {
     const rig = balancerOf('a', 'b')
     rig.remove('a')

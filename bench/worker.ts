@@ -3,7 +3,9 @@
 // first document, to settle the route and prove the model, belongs to its time. Rounds alternate. The vectors in the
 // shards are compared with what the server sent, bit for bit, and the texts that the server counted with the documents.
 //
-//   node --conditions=@reembed/source bench/worker.ts [documents = 131072] [rounds = 5]
+//   node --conditions=@reembed/source bench/worker.ts [documents = 131072] [rounds = 5] [server = bare]
+//
+// The bare server sends ready bytes, so that what the two sides cost shows; `fake` is the fake TEI, which computes.
 //
 // Not measured: S3 (the output is a folder), TLS, a network, planning, the start of a process. Server, Redis and worker share the machine.
 
@@ -13,14 +15,17 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startRedis } from '@reembed/local'
+import { hashVector } from '@reembed/local/testing'
 import { enqueueMissing, openCorpus, planRun, recordPlan, shardsPresent } from '@reembed/producer'
 import { openQueue, openStore, type Plan, readShard, type Store, shardKey } from '@reembed/shared'
 import { openEndpoint, settleReference } from '@reembed/worker'
 import { ask, start } from './child.ts'
 import { DIMENSIONS, texts, vectorOf } from './client/wire.ts'
+import { FAKE } from './worker/wire.ts'
 
 const documents = Number(process.argv[2] ?? 131_072)
 const rounds = Number(process.argv[3] ?? 5)
+const isFake = process.argv[4] === 'fake'
 /** What is sent beside the documents, to settle the route and prove the model, is at most this many texts. */
 const MOST_PROBES = 500
 
@@ -29,13 +34,18 @@ interface Spent {
   readonly cpuMs: number
 }
 
+const numberOf = (i: number): string => String(i).padStart(9, '0')
+
+/** Each text stands once: a worker sends equal ones once. Its beginning is what the bare server knows it by. */
+const textOf = (i: number): string => {
+  const number = numberOf(i)
+  return `${texts[i % texts.length]?.slice(0, -number.length)}${number}`
+}
+
 async function writeCorpus(path: string): Promise<void> {
   const out = createWriteStream(path)
   for (let i = 0; i < documents; i++) {
-    const number = String(i).padStart(9, '0')
-    // Each text stands once: a worker sends equal ones once. Its beginning is what the server knows it by.
-    const text = `${texts[i % texts.length]?.slice(0, -number.length)}${number}`
-    const line = `${JSON.stringify({ id: `d${number}`, text })}\n`
+    const line = `${JSON.stringify({ id: `d${numberOf(i)}`, text: textOf(i) })}\n`
     if (!out.write(line)) await once(out, 'drain')
   }
   out.end()
@@ -43,18 +53,21 @@ async function writeCorpus(path: string): Promise<void> {
 }
 
 const folder = await mkdtemp(join(tmpdir(), 'reembed-bench-'))
-const server = start('client/server.ts')
+const server = start(isFake ? 'worker/fake.ts' : 'client/server.ts')
 const [{ url }] = await once(server, 'message')
 const source = join(folder, 'corpus.jsonl')
 await writeCorpus(source)
 const sent = texts.map((_, i) => Buffer.from(vectorOf(i).buffer))
+/** What the server has for document `i`. */
+const vectorFor = (i: number): Buffer | undefined =>
+  isFake ? Buffer.from(hashVector(textOf(i), FAKE).buffer) : sent[i % texts.length]
 let counted = 0
 let probes = 0
 
 /** What one side takes; `go` gives it its work once it is up. */
 async function spend(question: object, go: () => Promise<unknown>): Promise<Spent> {
   const child = start('worker/round.ts')
-  await ask(child, { url, documents, ...question })
+  await ask(child, { url, documents, isFake, ...question })
   await go()
   const spent = await ask<Spent>(child, {})
   child.disconnect()
@@ -94,7 +107,7 @@ async function check(store: Store, plan: Plan): Promise<void> {
     for await (const { ids, vectors } of readShard(store, shardKey(plan.run, shard, plan.shards))) {
       for (const [i, id] of ids.entries()) {
         const got = Buffer.from(vectors.buffer, vectors.byteOffset + i * DIMENSIONS * 4, DIMENSIONS * 4)
-        if (!got.equals(sent[Number(id.slice(1)) % texts.length] ?? Buffer.of()))
+        if (!got.equals(vectorFor(Number(id.slice(1))) ?? Buffer.of()))
           throw new Error(`the vector of ${id} is wrong`)
       }
       rows += ids.length

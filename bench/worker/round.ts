@@ -1,14 +1,18 @@
 // One side of the worker bench in a process of its own: a whole worker, or the endpoint client alone in a loop.
 
 import { setTimeout as wait } from 'node:timers/promises'
+import { hashVector } from '@reembed/local/testing'
 import { countPresent, shardsPresent } from '@reembed/producer'
 import { openLog, openStore, requirePlan } from '@reembed/shared'
 import { openEndpoint, startWorker } from '@reembed/worker'
 import { DIMENSIONS, texts, vectorOf } from '../client/wire.ts'
+import { FAKE } from './wire.ts'
 
 interface Question {
   readonly url: string
   readonly documents: number
+  /** Whose vectors to expect: the fake TEI's, or the bare server's. */
+  readonly isFake: boolean
   /** Where a worker finds its jobs; without, this is the loop. */
   readonly jobs?: { readonly redis: string; readonly output: string; readonly run: string }
 }
@@ -18,7 +22,7 @@ const AT_ONCE = 16
 /** Up and waiting; the function does the work. */
 type Ready = () => Promise<void>
 
-async function openLoop({ url, documents }: Question): Promise<Ready> {
+async function openLoop({ url, documents, isFake }: Question): Promise<Ready> {
   const endpoint = await openEndpoint(url)
   const rows = texts.map((_, i) => i)
   let left = documents / texts.length
@@ -32,10 +36,13 @@ async function openLoop({ url, documents }: Question): Promise<Ready> {
         }
       }),
     )
+    const expected = texts.map((text, i) =>
+      Buffer.from((isFake ? hashVector(text, FAKE) : vectorOf(i)).buffer),
+    )
     for (const vectors of outputs) {
       for (const i of rows) {
         const got = Buffer.from(vectors.buffer, i * DIMENSIONS * 4, DIMENSIONS * 4)
-        if (!got.equals(Buffer.from(vectorOf(i).buffer))) throw new Error(`row ${i} is wrong`)
+        if (!got.equals(expected[i] ?? Buffer.of())) throw new Error(`row ${i} is wrong`)
       }
     }
   }

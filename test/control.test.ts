@@ -39,6 +39,8 @@ test('P-ROLLBACK: going back makes a version with a place of its own, which late
   // The run that was rolled back from is finished and newer than the one that is current, and stays where it is.
   const again = JSON.parse((await reembed(runArgs())).stdout)
   expect(again).toMatchObject({ run: second.run, status: 'superseded' })
+  const queued = await reembed(['enqueue', ...planningArgs()])
+  expect(queued.stdout).toContain(`none of itself: version 3 is of a newer run, ${first.run}`)
   expect(await command('publish', second.run)).toMatchObject({ code: 4, result: { status: 'superseded' } })
   expect(await command('publish', second.run, '--force')).toMatchObject({
     code: 0,

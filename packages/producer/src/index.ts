@@ -28,6 +28,7 @@ export { type PlanRequest, planRun, type SurveyedRun } from './plan.ts'
 export { type Preview, previewRun } from './preview.ts'
 export {
   DEFAULT_MAX_REJECTS,
+  overtakenBy,
   type PublishOutcome,
   publish,
   publishDespite,

@@ -123,6 +123,15 @@ async function runBefore(store: Store): Promise<string> {
   )
 }
 
+/** What is current where that is of a later place than the run's: then no sweep ends or publishes the run. */
+export async function overtakenBy(
+  store: Store,
+  { run, seq }: Pick<Plan, 'run' | 'seq'>,
+): Promise<Version | undefined> {
+  const current = await readCurrent(store)
+  return current && current.run !== run && isOvertaken(seq, current) ? current : undefined
+}
+
 /** A later place in the order of runs is current already: this one comes too late. */
 const isOvertaken = (seq: number, current: Version): boolean => current.seq >= seq
 

@@ -1,5 +1,5 @@
-import { countPresent, enqueueMissing, recordPlan, shardsPresent } from '@reembed/producer'
-import { openQueue, readManifest } from '@reembed/shared'
+import { countPresent, enqueueMissing, overtakenBy, recordPlan, shardsPresent } from '@reembed/producer'
+import { openQueue, readManifest, type Version } from '@reembed/shared'
 import { describePlan, describeQuote } from '../describe-plan.ts'
 import { settleLimits } from '../follow.ts'
 import { count, facts, print } from '../format.ts'
@@ -22,9 +22,10 @@ export async function enqueue(flags: CorpusFlags & OutputFlags & RedisFlags & Js
   await queue.forgetFailures(plan.run)
   const added = finished ? 0 : await enqueueMissing(queue, store.url, plan, present)
   const done = countPresent(present)
+  const newer = await overtakenBy(store, plan)
   print(
     flags.json,
-    { run: plan.run, created, finished, shards: plan.shards, done, added },
+    { run: plan.run, created, finished, shards: plan.shards, done, added, overtakenBy: newer?.run ?? null },
     facts([
       ...describePlan(planned),
       ...(created && plan.quote ? describeQuote(plan.quote) : []),
@@ -34,6 +35,17 @@ export async function enqueue(flags: CorpusFlags & OutputFlags & RedisFlags & Js
           ? 'nothing: this run is finished'
           : `${count(added)} jobs${done > 0 ? `; ${count(done)} shards were there` : ''}`,
       ],
+      ...(newer ? [overtaken(newer, finished)] : []),
     ]),
   )
 }
+
+/** Workers leave alone what is older than the current version. */
+const overtaken = ({ version, run }: Version, finished: boolean): readonly [string, string] => [
+  'version',
+  `none of itself: version ${version} is of a newer run, ${run}. ${
+    finished
+      ? '`reembed publish <run> --force` makes this one current'
+      : 'The same with `reembed run` ends this one, then `reembed publish <run> --force` makes it current'
+  }`,
+]

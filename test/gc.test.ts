@@ -23,6 +23,7 @@ import {
   nextIdOf,
   openEraser,
   openStore,
+  planKey,
   planSegmentKey,
   putJson,
   putRows,
@@ -276,6 +277,32 @@ test('P-GC: what crashes left goes when it is old: objects of runs without a pla
   expect(await readdir(place.output)).not.toContain('.reembed-crashed.tmp')
 
   expect((await command(['gc'])).result.removable).toEqual([])
+})
+
+test('P-GC: who plans a run as somebody else did, and that is removed under his hands, is not told that there is none', async () => {
+  const planned = await make()
+  await using store = await openStore(place.output)
+  await using eraser = await openEraser(place.output)
+  const plan = await readPlan(store, planned)
+  if (!plan) throw new Error('the first run is planned')
+  const run = 'twice'.padEnd(26, 'a')
+  const twice: PlannedRun = { head: { ...plan, run }, slices: () => readSlices(store, plan) }
+  let hasLooked = false
+  const second: Store = Object.assign(Object.create(store), {
+    async putIfAbsent(key: string, body: Uint8Array, options?: object) {
+      if (key === planKey(run)) await recordPlan(store, twice)
+      return store.putIfAbsent(key, body, options)
+    },
+    async *list(prefix: string) {
+      yield* store.list(prefix)
+      if (prefix !== controlPrefix(run) || hasLooked) return
+      hasLooked = true
+      await setRunState(store, run, 'cancelled')
+      expect(await removeRun(store, eraser, run, RULES)).toBe(true)
+    },
+  })
+  expect(await recordPlan(second, twice)).toMatchObject({ plan: { run }, created: false })
+  expect(await readPlan(store, run)).toBeUndefined()
 })
 
 test('P-GC: who plans a run while what an earlier planning left of it goes is told, or the run stays', async () => {

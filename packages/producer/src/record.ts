@@ -55,9 +55,10 @@ export async function recordPlan(
   const { run } = planned.head
   const existing = await readPlan(store, run)
   const created = existing ? undefined : await putPlan(store, planned)
-  // Who removes runs says so first and looks for a plan then: one of the two sees the other.
+  const plan = created ?? existing ?? (await readPlan(store, run))
+  // Who removes runs says so first, looks for a plan then and erases it last: one of the two sees the other.
   await refuseRemoved(store, run, 'RUN_STOPPED')
-  return { plan: created ?? existing ?? (await requirePlan(store, run)), created: created !== undefined }
+  return { plan: plan ?? (await requirePlan(store, run)), created: created !== undefined }
 }
 
 /** Undefined if somebody else was first. */

@@ -3,6 +3,7 @@
 import { appendFile, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
+  finalize,
   findBase,
   findGarbage,
   findPlanned,
@@ -21,6 +22,7 @@ import {
   type Eraser,
   manifestKey,
   nextIdOf,
+  ObjectMissing,
   openEraser,
   openStore,
   planKey,
@@ -238,6 +240,26 @@ test('P-GC: a publisher that stood still while all of its run was removed publis
   await expect(rollback(store, first)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
   await expect(publishDespite(store, manifest, plan)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
   expect((await command(['current'])).result.run).toBe(second)
+})
+
+test('P-GC: of two that end a run, the one that comes after its base went publishes what the other wrote', async () => {
+  const [first = '', second = ''] = await versions(2)
+  await using store = await openStore(place.output)
+  await using eraser = await openEraser(place.output)
+  const [plan, written] = [await readPlan(store, second), await readManifest(store, second)]
+  if (!plan || !written) throw new Error('the second run is finished')
+  expect(written.base).toEqual({ run: first, removed: 0 })
+  expect(await removeRun(store, eraser, first, RULES)).toBe(true)
+  let hasLooked = false
+  const late: Store = Object.assign(Object.create(store), {
+    async get(key: string, options?: object) {
+      if (key !== manifestKey(second) || hasLooked) return store.get(key, options)
+      hasLooked = true
+      throw new ObjectMissing(`${key} in ${store.url}`)
+    },
+  })
+  expect(await finalize(late, plan)).toEqual(written)
+  expect(hasLooked).toBe(true)
 })
 
 test('P-GC: what crashes left goes when it is old: objects of runs without a plan, half-written files', async () => {

@@ -1,5 +1,5 @@
 // FINALIZE: every shard is there, so look at every receipt and every id, and write down what the run holds.
-// Two finalizers write the same bytes.
+// Two finalizers write the same bytes, but where the base went between their looks at it: then the first one's count.
 
 import { createHash } from 'node:crypto'
 import {
@@ -108,8 +108,9 @@ export async function finalize(
     paid: paidFor(plan, totals.tokens, intervals),
     shardsSha256: hash.digest('hex'),
   }
-  await putJson(store, manifestKey(run), manifest)
-  return manifest
+  if ((await putJson(store, manifestKey(run), manifest)) === 'created') return manifest
+  // Somebody else's, and perhaps other, since gc took the base in between: what is published is what stands there.
+  return (await readManifest(store, run)) ?? manifest
 }
 
 function paidFor({ quote }: Plan, tokens: number | null, intervals: readonly Interval[]): Paid {

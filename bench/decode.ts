@@ -4,7 +4,7 @@
 //
 //   node --conditions=@reembed/source bench/decode.ts
 
-import { decodeEmbeddings } from '@reembed/worker'
+import { decodeEmbeddings } from '@reembed/endpoint'
 
 const INPUTS = 32
 const ROUNDS = 9

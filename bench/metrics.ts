@@ -3,9 +3,10 @@
 //
 //   node --conditions=@reembed/source bench/metrics.ts
 
+import { type Endpoint, openEndpoint } from '@reembed/endpoint'
 import { startEndpoint } from '@reembed/local'
-import { createRegistry, observeProcess } from '@reembed/shared'
-import { createWorkerMetrics, type Endpoint, openEndpoint } from '@reembed/worker'
+import { createRegistry, observeProcess } from '@reembed/telemetry'
+import { createWorkerMetrics } from '@reembed/worker'
 
 const ROUNDS = 5
 const REQUESTS = 400

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startEndpoint } from '@reembed/local'
-import { readEmbeddings } from '@reembed/shared'
+import { readEmbeddings } from '@reembed/shard'
 
 const documents = Number(process.argv[2] ?? 1_000_000)
 const dimensions = Number(process.argv[3] ?? 384)
@@ -21,7 +21,7 @@ const FILES = 100
 const perFile = Math.floor(documents / FILES)
 /** Canaries and the texts that a model is known by. */
 const PROOF = 0.045
-const main = fileURLToPath(new URL('../packages/cli/src/main.ts', import.meta.url))
+const main = fileURLToPath(new URL('../packages/reembed/src/main.ts', import.meta.url))
 const folder = await mkdtemp(join(tmpdir(), 'reembed-reuse-'))
 const source = join(folder, 'corpus')
 const kept = new Map<number, string>()

@@ -6,15 +6,18 @@
 
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { type Receipt, readShard, type Store } from '@reembed/shared'
+import type { Receipt } from '@reembed/protocol'
 import {
   createParquetWriter,
   createShardBuffer,
   createShardBuffers,
+  createShardWriter,
+  readShard,
+  type ShardRows,
   type ShardSink,
   vectorColumns,
-} from '@reembed/shared/parquet'
-import { createShardWriter, type ShardRows } from '@reembed/worker'
+} from '@reembed/shard'
+import type { Store } from '@reembed/store'
 import {
   Field,
   FixedSizeBinary,

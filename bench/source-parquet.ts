@@ -6,7 +6,8 @@
 
 import { createHash } from 'node:crypto'
 import { zstdDecompressSync } from 'node:zlib'
-import { measure, readSlice, type Store } from '@reembed/shared'
+import { measure, readSlice } from '@reembed/corpus'
+import type { Store } from '@reembed/store'
 import { tableFromArrays, tableToIPC } from 'apache-arrow'
 import { type Compressors, parquetReadObjects } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'

@@ -10,7 +10,8 @@
 import { createHash } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { Readable } from 'node:stream'
-import { readSlice, type Store } from '@reembed/shared'
+import { readSlice } from '@reembed/corpus'
+import type { Store } from '@reembed/store'
 
 const ROUNDS = Number(process.argv[2] ?? 15)
 const STORE_CHUNK_BYTES = 256 * 1024

@@ -7,9 +7,9 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { type Endpoint, openEndpoint, tracedEndpoint } from '@reembed/endpoint'
 import { startEndpoint } from '@reembed/local'
-import { openTracing, tracing } from '@reembed/shared'
-import { type Endpoint, openEndpoint, tracedEndpoint } from '@reembed/worker'
+import { openTracing, tracing } from '@reembed/telemetry'
 
 const ROUNDS = Number(process.argv[2] ?? 7)
 const REQUESTS = 3_200

@@ -16,7 +16,7 @@ import { startEndpoint, startRedis } from '@reembed/local'
 
 const DIMENSIONS = 768
 const bytesWanted = Number(process.argv[2] ?? 2) * 1e9
-const main = fileURLToPath(new URL('../packages/cli/src/main.ts', import.meta.url))
+const main = fileURLToPath(new URL('../packages/reembed/src/main.ts', import.meta.url))
 const folder = await mkdtemp(join(tmpdir(), 'reembed-memory-'))
 
 await using endpoint = await startEndpoint({ engine: 'hash', hash: { dimensions: DIMENSIONS } })

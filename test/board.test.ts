@@ -1,14 +1,7 @@
 // The board in memory and the board in Redis are one board: each promise is held by both.
 
 import { type LocalRedis, startRedis } from '@reembed/local'
-import {
-  type Board,
-  type BoardOptions,
-  createBoard,
-  openBoard,
-  type Report,
-  type View,
-} from '@reembed/shared'
+import { type Board, type BoardOptions, createBoard, openBoard, type Report, type View } from '@reembed/queue'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 

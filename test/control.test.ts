@@ -1,7 +1,8 @@
 // What a person may say about runs: go back, publish all the same, pause, cancel, go on. Each by the command itself.
 
 import { appendFile } from 'node:fs/promises'
-import { openStore, readCurrent, readSeq } from '@reembed/shared'
+import { readCurrent, readSeq } from '@reembed/protocol'
+import { openStore } from '@reembed/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { flags, reembed, start } from './parts/cli.ts'
 import { openPlace, type Place } from './parts/place.ts'

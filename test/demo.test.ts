@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { DuckDBInstance } from '@duckdb/node-api'
 import { type LocalEndpoint, startEndpoint } from '@reembed/local'
-import { readCurrentManifest } from '@reembed/shared'
+import { readCurrentManifest } from '@reembed/shard'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { flags, reembed, temporaryFolder, writeJsonl } from './parts/cli.ts'
 

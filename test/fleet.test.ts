@@ -8,16 +8,12 @@ import {
   startRedis,
   type TeiServer,
 } from '@reembed/local'
-import {
-  openLog,
-  openQueue,
-  openStore,
-  readShard,
-  type S3Options,
-  type Store,
-  shardPrefix,
-} from '@reembed/shared'
-import { startS3Server } from '@reembed/shared/testing'
+import { openQueue } from '@reembed/queue'
+import { readShard } from '@reembed/shard'
+import { shardPrefix } from '@reembed/shared'
+import { openStore, type S3Options, type Store } from '@reembed/store'
+import { openLog } from '@reembed/telemetry'
+import { startS3Server } from '@reembed/testing'
 import { startWorker } from '@reembed/worker'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { documents, flags, type Running, reembed, start } from './parts/cli.ts'

@@ -1,10 +1,13 @@
 // Each kind of gate holds back a run that fails it, with both figures, and lets one pass that does not.
 
 import { join } from 'node:path'
-import { type FakeTei, startFakeTei } from '@reembed/local/testing'
-import { finalize, findBase, openCorpus, planRun, publish, putQueries, recordPlan } from '@reembed/producer'
-import { gatesPrefix, openStore, readCurrent, type Store } from '@reembed/shared'
-import { modelOf, openEndpoint } from '@reembed/worker'
+import { modelOf, openEndpoint } from '@reembed/endpoint'
+import { putQueries } from '@reembed/evaluate'
+import { finalize, findBase, openCorpus, planRun, publish, recordPlan } from '@reembed/producer'
+import { readCurrent } from '@reembed/protocol'
+import { gatesPrefix } from '@reembed/shared'
+import { openStore, type Store } from '@reembed/store'
+import { type FakeTei, startFakeTei } from '@reembed/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { documents, temporaryFolder, writeJsonl } from './parts/cli.ts'
 import { embedAll } from './parts/make-run.ts'

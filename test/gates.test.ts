@@ -4,8 +4,11 @@
 import { appendFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type LocalRedis, startRedis } from '@reembed/local'
-import { type FakeTei, startFakeTei } from '@reembed/local/testing'
-import { openStore, readCurrent, readCurrentManifest, type Store, ticksSinceKey } from '@reembed/shared'
+import { readCurrent } from '@reembed/protocol'
+import { readCurrentManifest } from '@reembed/shard'
+import { ticksSinceKey } from '@reembed/shared'
+import { openStore, type Store } from '@reembed/store'
+import { type FakeTei, startFakeTei } from '@reembed/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { flags, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
 

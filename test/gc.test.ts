@@ -17,29 +17,26 @@ import {
   spareRun,
 } from '@reembed/producer'
 import {
-  controlKey,
-  controlPrefix,
-  type Eraser,
-  manifestKey,
   nextIdOf,
-  ObjectMissing,
-  openEraser,
-  openStore,
-  planKey,
-  planSegmentKey,
-  putJson,
-  putRows,
   readManifest,
   readPlan,
   readRunState,
   readRunWord,
   readSlices,
   readVersions,
-  type Store,
   setRunState,
-  shardKey,
-} from '@reembed/shared'
-import { startS3Server } from '@reembed/shared/testing'
+} from '@reembed/protocol'
+import { controlKey, controlPrefix, manifestKey, planKey, planSegmentKey, shardKey } from '@reembed/shared'
+import {
+  type Eraser,
+  ObjectMissing,
+  openEraser,
+  openStore,
+  putJson,
+  putRows,
+  type Store,
+} from '@reembed/store'
+import { startS3Server } from '@reembed/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { inProcess } from './parts/in-process.ts'
 import { openPlace, type Place } from './parts/place.ts'

@@ -1,10 +1,15 @@
 // --max-tokens and --max-cost on real parts: a run stops within them, whatever happens to Redis, and goes on with more.
 
 import { join } from 'node:path'
+import { type Endpoint, openEndpoint } from '@reembed/endpoint'
 import { type LocalRedis, startRedis } from '@reembed/local'
-import { type FakeTei, startFakeTei } from '@reembed/local/testing'
-import { openLedger, openStore, type Plan, ReembedError, readReceipt } from '@reembed/shared'
-import { createBudgets, type Endpoint, openEndpoint } from '@reembed/worker'
+import type { Plan } from '@reembed/protocol'
+import { openLedger } from '@reembed/queue'
+import { readReceipt } from '@reembed/shard'
+import { ReembedError } from '@reembed/shared'
+import { openStore } from '@reembed/store'
+import { type FakeTei, startFakeTei } from '@reembed/testing'
+import { createBudgets } from '@reembed/worker'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { documents, flags, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'

@@ -2,8 +2,8 @@
 
 import { appendFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type FakeTei, startFakeTei } from '@reembed/local/testing'
-import { openStore } from '@reembed/shared'
+import { openStore } from '@reembed/store'
+import { type FakeTei, startFakeTei } from '@reembed/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { temporaryFolder, writeJsonl } from './parts/cli.ts'
 import { inProcess as reembed } from './parts/in-process.ts'

@@ -9,8 +9,8 @@ import {
   type JobContext,
   openQueue,
   type Queue,
-  ReembedError,
-} from '@reembed/shared'
+} from '@reembed/queue'
+import { ReembedError } from '@reembed/shared'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startHeldTcp } from './parts/tcp.ts'

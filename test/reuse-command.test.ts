@@ -2,9 +2,10 @@
 
 import { join } from 'node:path'
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
-import { startFakeTei } from '@reembed/local/testing'
 import { planRetry } from '@reembed/producer'
-import { openStore, readCurrentManifest } from '@reembed/shared'
+import { readCurrentManifest } from '@reembed/shard'
+import { openStore } from '@reembed/store'
+import { startFakeTei } from '@reembed/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { documents, reembed, temporaryFolder, writeJsonl } from './parts/cli.ts'
 import { carryOut, makeRun, vectorsOf } from './parts/make-run.ts'

@@ -2,6 +2,7 @@
 
 import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { modelOf, openEndpoint } from '@reembed/endpoint'
 import { createHashEngine, serveTei, type TeiServer } from '@reembed/local'
 import {
   findBase,
@@ -13,8 +14,9 @@ import {
   rollback,
   verify,
 } from '@reembed/producer'
-import { openStore, readEmbeddings, readReceipt, recipeIdOf, spaceIdOf } from '@reembed/shared'
-import { modelOf, openEndpoint } from '@reembed/worker'
+import { recipeIdOf, spaceIdOf } from '@reembed/protocol'
+import { readEmbeddings, readReceipt } from '@reembed/shard'
+import { openStore } from '@reembed/store'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { temporaryFolder, writeJsonl } from './parts/cli.ts'
 import { type Gate, openGate } from './parts/gate.ts'

@@ -1,8 +1,10 @@
 // A whole run over an S3 that fails: one request in ten is refused, of one in twenty the reply is lost.
 
 import { createHashEngine, hashVector, serveTei, startRedis } from '@reembed/local'
-import { openStore, readShard, shardPrefix } from '@reembed/shared'
-import { startS3Server } from '@reembed/shared/testing'
+import { readShard } from '@reembed/shard'
+import { shardPrefix } from '@reembed/shared'
+import { openStore } from '@reembed/store'
+import { startS3Server } from '@reembed/testing'
 import { afterEach, expect, test } from 'vitest'
 import { documents, reembed } from './parts/cli.ts'
 

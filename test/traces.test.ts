@@ -2,7 +2,7 @@
 
 import { join } from 'node:path'
 import { type LocalRedis, startRedis } from '@reembed/local'
-import { type FakeTei, startFakeTei } from '@reembed/local/testing'
+import { type FakeTei, startFakeTei } from '@reembed/testing'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { documents, type Finished, flags, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'

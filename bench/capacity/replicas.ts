@@ -2,7 +2,7 @@
 // load balancer in front of them. As many are up as the parent says; the others' connections are reset at once, as
 // when a machine is taken away.
 
-import { type FakeTei, startFakeTei, startLoadBalancer } from '@reembed/local/testing'
+import { type FakeTei, startFakeTei, startLoadBalancer } from '@reembed/testing'
 import { DIMENSIONS } from '../fleet/texts.ts'
 
 /** Told: how many shall be up. Asked for by anything else: what was seen so far. */

@@ -1,7 +1,7 @@
 // A process of the capacity bench with one or more workers. Asked by any message, it answers with what each counted.
 
 import { readFile } from 'node:fs/promises'
-import { createRegistry, openLog } from '@reembed/shared'
+import { createRegistry, openLog } from '@reembed/telemetry'
 import { startWorker } from '@reembed/worker'
 
 /** Totals of this worker since it was started. */

@@ -3,7 +3,7 @@
 
 import { once } from 'node:events'
 import { connect } from 'node:http2'
-import { decodeEmbeddings } from '@reembed/worker'
+import { decodeEmbeddings } from '@reembed/endpoint'
 import { DIMENSIONS, texts } from './wire.ts'
 
 const WINDOW_BYTES = 16 * 1024 * 1024

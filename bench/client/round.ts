@@ -1,7 +1,7 @@
 // One client in a process of its own: does a round when told, and answers with the CPU time it took.
 
 import { connect, type Socket } from 'node:net'
-import { type Endpoint, openEndpoint } from '@reembed/worker'
+import { type Endpoint, openEndpoint } from '@reembed/endpoint'
 import { overH2c } from './h2c.ts'
 import { type Ask, baseten, basetenAtOnce, huggingface, openai, type Rows } from './peers.ts'
 import { DIMENSIONS, texts, vectorOf } from './wire.ts'

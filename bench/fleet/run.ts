@@ -3,8 +3,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
-import { startRedis } from '@reembed/local'
-import { hashVector } from '@reembed/local/testing'
+import { hashVector, startRedis } from '@reembed/local'
 import {
   countPresent,
   enqueueMissing,
@@ -13,7 +12,10 @@ import {
   recordPlan,
   shardsPresent,
 } from '@reembed/producer'
-import { openQueue, openStore, readShard, shardKey } from '@reembed/shared'
+import { openQueue } from '@reembed/queue'
+import { readShard } from '@reembed/shard'
+import { shardKey } from '@reembed/shared'
+import { openStore } from '@reembed/store'
 import { DIMENSIONS, textOf } from './texts.ts'
 
 const MODEL = {

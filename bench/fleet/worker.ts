@@ -1,6 +1,6 @@
 // One worker process of the fleet bench.
 
-import { openLog } from '@reembed/shared'
+import { openLog } from '@reembed/telemetry'
 import { startWorker } from '@reembed/worker'
 
 const [, , url = '', redis = '', output = ''] = process.argv

@@ -1,7 +1,7 @@
 // The fake TEI that users test with, as fast as it can, in a process of its own. Answers each question with the texts that
 // it has embedded.
 
-import { startFakeTei } from '@reembed/local/testing'
+import { startFakeTei } from '@reembed/testing'
 import { FAKE } from './wire.ts'
 
 const fake = await startFakeTei({

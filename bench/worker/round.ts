@@ -1,10 +1,13 @@
 // One side of the worker bench in a process of its own: a whole worker, or the endpoint client alone in a loop.
 
 import { setTimeout as wait } from 'node:timers/promises'
-import { hashVector } from '@reembed/local/testing'
+import { openEndpoint } from '@reembed/endpoint'
+import { hashVector } from '@reembed/local'
 import { countPresent, shardsPresent } from '@reembed/producer'
-import { openLog, openStore, requirePlan } from '@reembed/shared'
-import { openEndpoint, startWorker } from '@reembed/worker'
+import { requirePlan } from '@reembed/protocol'
+import { openStore } from '@reembed/store'
+import { openLog } from '@reembed/telemetry'
+import { startWorker } from '@reembed/worker'
 import { DIMENSIONS, texts, vectorOf } from '../client/wire.ts'
 import { FAKE } from './wire.ts'
 

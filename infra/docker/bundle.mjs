@@ -14,7 +14,7 @@ if (folder === undefined) throw new Error('usage: node infra/docker/bundle.mjs <
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const { outputFiles } = await build({
   absWorkingDir: root,
-  entryPoints: ['packages/cli/src/main.ts'],
+  entryPoints: ['packages/reembed/src/main.ts'],
   outfile: join(folder, 'reembed.mjs'),
   write: false,
   bundle: true,

@@ -1,7 +1,7 @@
 // Bad inputs 1 to 16: documents. One run meets most of them, so that it is seen that none harms its neighbours.
 
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
-import { startFakeTei } from '@reembed/local/testing'
+import { startFakeTei } from '@reembed/testing'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { bad, type Embedded, embedFiles, expectSaid, good, jsonl, told } from './parts.ts'
 import type { BadInput } from './table.ts'

@@ -5,17 +5,12 @@ import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { type LocalRedis, startRedis } from '@reembed/local'
-import {
-  createManualClock,
-  type FakeTei,
-  type Fault,
-  hashVector,
-  htmlPage,
-  startFakeTei,
-} from '@reembed/local/testing'
-import { type Document, type Reject, verdictOf } from '@reembed/shared'
-import { createLimiter, embed, openEndpoint } from '@reembed/worker'
+import { createLimiter, openEndpoint } from '@reembed/endpoint'
+import { hashVector, type LocalRedis, startRedis } from '@reembed/local'
+import type { Document, Reject } from '@reembed/protocol'
+import { verdictOf } from '@reembed/queue'
+import { createManualClock, type FakeTei, type Fault, htmlPage, startFakeTei } from '@reembed/testing'
+import { embed } from '@reembed/worker'
 import { afterAll, afterEach, beforeAll, expect } from 'vitest'
 import { bad, type Embedded, embedFiles, expectSaid, expectThrown, good, jsonl } from './parts.ts'
 

@@ -5,15 +5,10 @@ import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
-import {
-  inspectRedis,
-  openLog,
-  openQueue,
-  openStore,
-  QUEUE,
-  REDIS_PREFIX,
-  shardPrefix,
-} from '@reembed/shared'
+import { inspectRedis, openQueue, QUEUE, REDIS_PREFIX } from '@reembed/queue'
+import { shardPrefix } from '@reembed/shared'
+import { openStore } from '@reembed/store'
+import { openLog } from '@reembed/telemetry'
 import { startWorker } from '@reembed/worker'
 import { Queue as BullQueue } from 'bullmq'
 import { Redis } from 'ioredis'

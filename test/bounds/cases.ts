@@ -2,6 +2,7 @@
 // long form (`npm run caps`); the suite runs the same with smaller ones.
 
 import { gzipSync, zstdCompressSync } from 'node:zlib'
+import { readSlice } from '@reembed/corpus'
 import {
   type Corpus,
   enqueueMissing,
@@ -12,21 +13,16 @@ import {
   shardsPresent,
 } from '@reembed/producer'
 import {
-  type Job,
   type ModelIdentity,
-  messageOf,
   type Plan,
-  planSegmentKey,
-  type Queue,
   type Receipt,
-  readSlice,
   type SourceObject,
-  shardKey,
-  shardPrefix,
   sliceRows,
   slicesPerSegment,
-} from '@reembed/shared'
-import { createShardWriter } from '@reembed/worker'
+} from '@reembed/protocol'
+import type { Job, Queue } from '@reembed/queue'
+import { createShardWriter } from '@reembed/shard'
+import { messageOf, planSegmentKey, shardKey, shardPrefix } from '@reembed/shared'
 import { type Computed, computedStore, joined, literal, repeated } from './store.ts'
 
 export interface BoundCase {

@@ -1,6 +1,6 @@
 // A store whose objects are computed as they are read: any size, no disk.
 
-import { type ObjectInfo, ObjectMissing, type Store } from '@reembed/shared'
+import { type ObjectInfo, ObjectMissing, type Store } from '@reembed/store'
 
 export interface Computed {
   readonly size: number

@@ -2,7 +2,9 @@
 
 import { createHash } from 'node:crypto'
 import { hashVector } from '@reembed/local'
-import { readReceipt, readShard, type Store, shardPrefix } from '@reembed/shared'
+import { readReceipt, readShard } from '@reembed/shard'
+import { shardPrefix } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 
 export const DIMENSIONS = 16
 /** The revision that is planned, and the one that a replica must not be believed. */

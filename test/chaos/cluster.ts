@@ -8,9 +8,16 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type LocalRedis, startRedis } from '@reembed/local'
-import { type FakeTei, startFakeTei, startLoadBalancer } from '@reembed/local/testing'
-import { openStore, type Store } from '@reembed/shared'
-import { type S3Fault, type S3Request, type S3Server, startS3Server } from '@reembed/shared/testing'
+import { openStore, type Store } from '@reembed/store'
+import {
+  type FakeTei,
+  type S3Fault,
+  type S3Request,
+  type S3Server,
+  startFakeTei,
+  startLoadBalancer,
+  startS3Server,
+} from '@reembed/testing'
 import { Redis } from 'ioredis'
 import { temporaryFolder, writeJsonl } from '../parts/cli.ts'
 import { DIMENSIONS, idOf, numberOf, PLANNED, textOf } from './audit.ts'

@@ -2,7 +2,7 @@
 // resolves when the next one may come.
 
 import { setTimeout as wait } from 'node:timers/promises'
-import type { S3Fault } from '@reembed/shared/testing'
+import type { S3Fault } from '@reembed/testing'
 import { FOREIGN, PLANNED } from './audit.ts'
 import type { Cluster } from './cluster.ts'
 import type { Wounds } from './trial.ts'

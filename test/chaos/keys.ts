@@ -4,8 +4,8 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { openStore } from '@reembed/shared'
-import { startS3Server } from '@reembed/shared/testing'
+import { openStore } from '@reembed/store'
+import { startS3Server } from '@reembed/testing'
 import { temporaryFolder } from '../parts/cli.ts'
 
 export interface RaceOptions {

@@ -1,6 +1,7 @@
 // One of many processes that put the same key: tries each key that it is told, with a body of its own.
 
-import { messageOf, openStore } from '@reembed/shared'
+import { messageOf } from '@reembed/shared'
+import { openStore } from '@reembed/store'
 import type { Answer, Put } from './keys.ts'
 
 const [, , url = '', number = ''] = process.argv

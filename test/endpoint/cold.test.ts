@@ -3,8 +3,8 @@
 
 import { join } from 'node:path'
 import { type LocalRedis, startRedis } from '@reembed/local'
-import { createFastClock, startFakeHfEndpoint, startFakeTei, startLoadBalancer } from '@reembed/local/testing'
-import { openQueue } from '@reembed/shared'
+import { openQueue } from '@reembed/queue'
+import { createFastClock, startFakeHfEndpoint, startFakeTei, startLoadBalancer } from '@reembed/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { documents, flags, type Running, reembed, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
 

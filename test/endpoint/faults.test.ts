@@ -1,27 +1,20 @@
 // Every row of the table in tei.md section 10, over HTTP, against the fake in both versions of TEI. 1.8.3 does not
 // truncate by itself, so it is met by two routes: /embed with JSON, and base64 where its operator set --auto-truncate.
 
+import { createLimiter, type Endpoint, type EndpointOptions, openEndpoint } from '@reembed/endpoint'
+import { hashVector } from '@reembed/local'
+import type { Document, Reject } from '@reembed/protocol'
 import {
   createManualClock,
   type FakeTei,
   type FakeTeiOptions,
   type Fault,
-  hashVector,
   htmlPage,
   type ManualClock,
   startFakeTei,
   startLoadBalancer,
-} from '@reembed/local/testing'
-import type { Document, Reject } from '@reembed/shared'
-import {
-  createLimiter,
-  type EmbeddedWindow,
-  type EmbedOptions,
-  type Endpoint,
-  type EndpointOptions,
-  embed,
-  openEndpoint,
-} from '@reembed/worker'
+} from '@reembed/testing'
+import { type EmbeddedWindow, type EmbedOptions, embed } from '@reembed/worker'
 import { afterEach, describe, expect, test } from 'vitest'
 
 const DIMENSIONS = 16

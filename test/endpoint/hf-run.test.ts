@@ -3,7 +3,7 @@
 import { execFile, spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { createFastClock, type FakeHf, type FakeHfEndpointOptions, startFakeHf } from '@reembed/local/testing'
+import { createFastClock, type FakeHf, type FakeHfEndpointOptions, startFakeHf } from '@reembed/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { documents, flags, reembed, temporaryFolder, writeJsonl } from '../parts/cli.ts'
 

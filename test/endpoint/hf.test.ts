@@ -1,14 +1,14 @@
 // Hugging Face endpoints against a stand-in of the management API and its proxy: every state, and no token in a word.
 
 import { inspect } from 'node:util'
+import { createHf, type Hf, parseHfName, untilChanged, untilRunning } from '@reembed/endpoint'
 import {
   createManualClock,
   type FakeHf,
   type FakeHfEndpointOptions,
   type ManualClock,
   startFakeHf,
-} from '@reembed/local/testing'
-import { createHf, type Hf, parseHfName, untilChanged, untilRunning } from '@reembed/worker'
+} from '@reembed/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
 const token = 'hf_this-is-the-secret'

@@ -1,7 +1,7 @@
 // The figures of `reembed endpoint bench` against a fake whose speed is known to the millisecond.
 
-import { createManualClock, type FakeTei, type FakeTeiOptions, startFakeTei } from '@reembed/local/testing'
-import { bestOf, type Measured, measure, openEndpoint, type Setting, textsOf } from '@reembed/worker'
+import { bestOf, type Measured, measure, openEndpoint, type Setting, textsOf } from '@reembed/endpoint'
+import { createManualClock, type FakeTei, type FakeTeiOptions, startFakeTei } from '@reembed/testing'
 import { afterEach, describe, expect, test } from 'vitest'
 import { flags, reembed } from '../parts/cli.ts'
 

@@ -4,14 +4,14 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startRedis } from '@reembed/local'
 import {
-  createFastClock,
-  type FakeTei,
-  type FakeTeiOptions,
-  hashVector,
-  startFakeTei,
-} from '@reembed/local/testing'
+  type EndpointOptions,
+  modelOf,
+  openEndpoint,
+  type ReplicaEvent,
+  settleReference,
+} from '@reembed/endpoint'
+import { hashVector, startRedis } from '@reembed/local'
 import {
   countPresent,
   enqueueMissing,
@@ -20,27 +20,13 @@ import {
   recordPlan,
   shardsPresent,
 } from '@reembed/producer'
-import {
-  type Document,
-  openQueue,
-  openStore,
-  type Plan,
-  ReembedError,
-  readShard,
-  type Store,
-  shardKey,
-} from '@reembed/shared'
-import {
-  createEmbedder,
-  createRuns,
-  type Embedder,
-  type EndpointOptions,
-  modelOf,
-  openEndpoint,
-  type ReplicaEvent,
-  settleReference,
-  work,
-} from '@reembed/worker'
+import type { Document, Plan } from '@reembed/protocol'
+import { openQueue } from '@reembed/queue'
+import { readShard } from '@reembed/shard'
+import { ReembedError, shardKey } from '@reembed/shared'
+import { openStore, type Store } from '@reembed/store'
+import { createFastClock, type FakeTei, type FakeTeiOptions, startFakeTei } from '@reembed/testing'
+import { createEmbedder, createRuns, type Embedder, work } from '@reembed/worker'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type Running, start, writeJsonl } from '../parts/cli.ts'
 

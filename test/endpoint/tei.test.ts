@@ -1,15 +1,9 @@
 // The worker's endpoint side against a TEI server over real HTTP, with a model whose vectors anyone can compute.
 
+import { createLimiter, type Endpoint, type EndpointOptions, openEndpoint } from '@reembed/endpoint'
 import { createHashEngine, hashVector, serveTei, type TeiFlags, type TeiServer } from '@reembed/local'
-import type { Document } from '@reembed/shared'
-import {
-  createLimiter,
-  type EmbeddedWindow,
-  type Endpoint,
-  type EndpointOptions,
-  embed,
-  openEndpoint,
-} from '@reembed/worker'
+import type { Document } from '@reembed/protocol'
+import { type EmbeddedWindow, embed } from '@reembed/worker'
 import { afterEach, describe, expect, test } from 'vitest'
 
 const DIMENSIONS = 64

@@ -2,7 +2,7 @@
 
 import { join } from 'node:path'
 import { createHashEngine, serveTei } from '@reembed/local'
-import { readEmbeddings } from '@reembed/shared'
+import { readEmbeddings } from '@reembed/shard'
 import { expect, test } from 'vitest'
 import { reembed, temporaryFolder, writeJsonl } from '../parts/cli.ts'
 

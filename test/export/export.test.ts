@@ -3,19 +3,13 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { exportRun, LAYOUT_NAMES, measureRecall } from '@reembed/export'
-import {
-  type Manifest,
-  manifestSegmentKey,
-  openStore,
-  putRows,
-  putVersion,
-  readCurrentManifest,
-  readEmbeddings,
-  readManifestShards,
-  shardKey,
-} from '@reembed/shared'
-import { startS3Server } from '@reembed/shared/testing'
+import { measureRecall } from '@reembed/evaluate'
+import { type Manifest, putVersion, readManifestShards } from '@reembed/protocol'
+import { readCurrentManifest, readEmbeddings } from '@reembed/shard'
+import { manifestSegmentKey, shardKey } from '@reembed/shared'
+import { exportRun, LAYOUT_NAMES } from '@reembed/sinks'
+import { openStore, putRows } from '@reembed/store'
+import { startS3Server } from '@reembed/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 import { memoryStore } from '../shard/parts.ts'
 import { makeRun, RUN } from './run.ts'

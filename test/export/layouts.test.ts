@@ -3,7 +3,8 @@
 
 import { PGlite } from '@electric-sql/pglite'
 import { vector } from '@electric-sql/pglite-pgvector'
-import { exportRun, type LayoutName, type Quantization, toInt8, toUbinary } from '@reembed/export'
+import { type Quantization, toInt8, toUbinary } from '@reembed/shard'
+import { exportRun, type LayoutName } from '@reembed/sinks'
 import { tableFromIPC } from 'apache-arrow'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type DuckDb, openDuckDb } from '../shard/duckdb.ts'

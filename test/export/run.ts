@@ -1,18 +1,9 @@
 // A finished run to export, without a model: shards of made rows with columns of every type, and their manifest.
 
-import {
-  type CarriedValue,
-  type Manifest,
-  type ManifestShard,
-  manifestKey,
-  manifestSegmentKey,
-  putJson,
-  putRows,
-  type Store,
-  shardKey,
-} from '@reembed/shared'
-import { createShardBuffer, extraColumns } from '@reembed/shared/parquet'
-import { createShardWriter } from '@reembed/worker'
+import type { CarriedValue, Manifest, ManifestShard } from '@reembed/protocol'
+import { createShardBuffer, createShardWriter, extraColumns } from '@reembed/shard'
+import { manifestKey, manifestSegmentKey, shardKey } from '@reembed/shared'
+import { putJson, putRows, type Store } from '@reembed/store'
 import { factsOf, makeRows } from '../shard/parts.ts'
 
 export const RUN = 'abcdefghijklmnopqrstuvwxyz'

@@ -2,7 +2,7 @@
 
 import { PGlite } from '@electric-sql/pglite'
 import { vector } from '@electric-sql/pglite-pgvector'
-import { exportRun } from '@reembed/export'
+import { exportRun } from '@reembed/sinks'
 import { expect, test } from 'vitest'
 import { memoryStore } from '../shard/parts.ts'
 import { makeRun } from './run.ts'

@@ -2,23 +2,26 @@
 // done to its objects.
 
 import { createHash } from 'node:crypto'
+import { readSlice } from '@reembed/corpus'
 import { type Corpus, finalize, planRun, publish, recordPlan } from '@reembed/producer'
 import {
-  bytesOfHashes,
-  contentHashOf,
   type ModelIdentity,
   type Plan,
   type RejectRow,
-  readIds,
-  readShard,
-  readSlice,
   readSlices,
   type SourceObject,
-  type Store,
-  shardKey,
-} from '@reembed/shared'
-import { extraColumns, extraValues } from '@reembed/shared/parquet'
-import { createShardWriter } from '@reembed/worker'
+} from '@reembed/protocol'
+import {
+  bytesOfHashes,
+  contentHashOf,
+  createShardWriter,
+  extraColumns,
+  extraValues,
+  readIds,
+  readShard,
+} from '@reembed/shard'
+import { shardKey } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 import { memoryStore } from './target.ts'
 
 const DIMENSIONS = 4

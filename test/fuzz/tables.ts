@@ -1,14 +1,7 @@
 // What the targets of tables have in common: an object is measured, probed, read as a whole and in slices.
 
-import {
-  type Measure,
-  measure,
-  probe,
-  readSlice,
-  type SlicePart,
-  type SliceReader,
-  type SourceRecord,
-} from '@reembed/shared'
+import { type Measure, measure, probe, readSlice, type SliceReader } from '@reembed/corpus'
+import type { SlicePart, SourceRecord } from '@reembed/protocol'
 import { type Choices, memoryStore, must, refusing } from './target.ts'
 
 /** What a damaged table may be refused with. */

@@ -1,6 +1,7 @@
 // What can be fuzzed: something that is given bytes from outside, and what must hold whatever they are.
 
-import { type ObjectInfo, ObjectMissing, ReembedError, type Store } from '@reembed/shared'
+import { ReembedError } from '@reembed/shared'
+import { type ObjectInfo, ObjectMissing, type Store } from '@reembed/store'
 
 export interface Target {
   /** What it is about, for the list. */

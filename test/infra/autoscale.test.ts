@@ -2,7 +2,9 @@
 
 import { join } from 'node:path'
 import { createHashEngine, serveTei, startRedis } from '@reembed/local'
-import { openQueue, openStore, QUEUE, REDIS_PREFIX, readManifest } from '@reembed/shared'
+import { readManifest } from '@reembed/protocol'
+import { openQueue, QUEUE, REDIS_PREFIX } from '@reembed/queue'
+import { openStore } from '@reembed/store'
 import { Worker } from 'bullmq'
 import { expect, test } from 'vitest'
 import { documents, reembed, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'

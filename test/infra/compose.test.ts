@@ -92,7 +92,7 @@ test('a role can read and put, and never delete or touch anything else', async (
 })
 
 test('the program makes no call that the role does not allow', async () => {
-  const code = await readFile(join(repository, 'packages/shared/src/store/s3.ts'), 'utf8')
+  const code = await readFile(join(repository, 'packages/store/src/s3.ts'), 'utf8')
   const calls = new Set(code.match(/new (\w+)Command\(/g))
   expect([...calls].sort()).toEqual([
     'new GetObjectCommand(',

@@ -3,7 +3,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createHashEngine, type LocalRedis, serveTei, startRedis } from '@reembed/local'
-import { QUEUE, QUEUE_STATES, queueKey, REDIS_PREFIX, watchQueue } from '@reembed/shared'
+import { QUEUE, QUEUE_STATES, queueKey, REDIS_PREFIX, watchQueue } from '@reembed/queue'
 import { Queue, QueueKeys, Worker } from 'bullmq'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'

@@ -21,7 +21,7 @@ export interface Running {
   line(pattern: RegExp): Promise<string>
 }
 
-const MAIN = fileURLToPath(new URL('../../packages/cli/src/main.ts', import.meta.url))
+const MAIN = fileURLToPath(new URL('../../packages/reembed/src/main.ts', import.meta.url))
 const OURS = /^(REEMBED_|AWS_|HF_|OTEL_|REDIS_URL|NO_COLOR|FORCE_COLOR|NODE_OPTIONS|VITEST)/
 
 export function start(args: readonly string[], env: Record<string, string> = {}, cwd?: string): Running {

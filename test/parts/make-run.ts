@@ -1,6 +1,7 @@
 // A whole run in this process, without a queue: plan, every job one after the other, finalize, publish. The product's
 // own functions on a real folder and a real endpoint.
 
+import { modelOf, openEndpoint, settleReference } from '@reembed/endpoint'
 import {
   finalize,
   findBase,
@@ -11,8 +12,10 @@ import {
   publish,
   recordPlan,
 } from '@reembed/producer'
-import { type Manifest, openStore, type Plan, readEmbeddings, type Store } from '@reembed/shared'
-import { createEmbedder, createRuns, modelOf, openEndpoint, settleReference, work } from '@reembed/worker'
+import type { Manifest, Plan } from '@reembed/protocol'
+import { readEmbeddings } from '@reembed/shard'
+import { openStore, type Store } from '@reembed/store'
+import { createEmbedder, createRuns, work } from '@reembed/worker'
 
 export interface MadeRun {
   readonly plan: Plan

@@ -1,8 +1,14 @@
 // What reading a shard costs, and that no damage goes unseen or is taken for another.
 
-import { checkShard, ReembedError, readIds, readReceipt, readShard } from '@reembed/shared'
-import { createShardBuffer } from '@reembed/shared/parquet'
-import { createShardWriter } from '@reembed/worker'
+import {
+  checkShard,
+  createShardBuffer,
+  createShardWriter,
+  readIds,
+  readReceipt,
+  readShard,
+} from '@reembed/shard'
+import { ReembedError } from '@reembed/shared'
 import { tableFromArrays, tableToIPC } from 'apache-arrow'
 import fc from 'fast-check'
 import { Table as WasmTable, writeParquet } from 'parquet-wasm'

@@ -1,16 +1,19 @@
 // What a shard may hold beside id, vector and hash, as other readers see it: DuckDB, arrow-rs and hyparquet.
 
 import { zstdDecompressSync } from 'node:zlib'
-import { type CarriedType, type CarriedValue, checkShard, readShard } from '@reembed/shared'
+import type { CarriedType, CarriedValue } from '@reembed/protocol'
 import {
   arrowSchemaOf,
+  checkShard,
   createShardBuffer,
+  createShardWriter,
+  cutVectors,
   extraColumns,
   extraValues,
   type FlatColumn,
+  readShard,
   vectorColumns,
-} from '@reembed/shared/parquet'
-import { createShardWriter, cutVectors } from '@reembed/worker'
+} from '@reembed/shard'
 import { tableFromIPC } from 'apache-arrow'
 import fc from 'fast-check'
 import { parquetReadObjects } from 'hyparquet'

@@ -1,9 +1,9 @@
 // What the shard tests are built from: a store in memory that counts what is read, and rows made from a seed.
 
 import { createHash } from 'node:crypto'
-import { ObjectMissing, type Receipt, type Store } from '@reembed/shared'
-import { createShardBuffer } from '@reembed/shared/parquet'
-import { createShardWriter, type ShardRows, type ShardWriter } from '@reembed/worker'
+import type { Receipt } from '@reembed/protocol'
+import { createShardBuffer, createShardWriter, type ShardRows, type ShardWriter } from '@reembed/shard'
+import { ObjectMissing, type Store } from '@reembed/store'
 
 type ReceiptFacts = Parameters<ShardWriter['finish']>[0]
 

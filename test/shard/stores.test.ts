@@ -3,8 +3,9 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { checkShard, openStore } from '@reembed/shared'
-import { startS3Server } from '@reembed/shared/testing'
+import { checkShard } from '@reembed/shard'
+import { openStore } from '@reembed/store'
+import { startS3Server } from '@reembed/testing'
 import { afterEach, expect, it, vi } from 'vitest'
 import { writeShard } from './parts.ts'
 

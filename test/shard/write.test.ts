@@ -1,7 +1,7 @@
 // What other readers see in a shard: DuckDB, arrow-rs and hyparquet, which share no code with our vector column.
 
 import { zstdDecompressSync } from 'node:zlib'
-import { checkShard, readShard } from '@reembed/shared'
+import { checkShard, readShard } from '@reembed/shard'
 import { tableFromIPC } from 'apache-arrow'
 import fc from 'fast-check'
 import { type FileMetaData, parquetMetadata, parquetReadObjects } from 'hyparquet'

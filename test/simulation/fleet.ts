@@ -1,8 +1,8 @@
 // A simulated model server: several replicas behind one address, each with weights of its own during an update, and
 // the faults of a server that is busy, restarted or broken.
 
+import type { Endpoint, EndpointInfo, Outcome } from '@reembed/endpoint'
 import { ReembedError } from '@reembed/shared'
-import type { Endpoint, EndpointInfo, Outcome } from '@reembed/worker'
 import { SLOW, stallOf } from './store.ts'
 import type { Process, World } from './world.ts'
 

@@ -1,15 +1,8 @@
 // What must hold of gc, judged by what is really in the simulated store: nothing goes that anybody needs or that is
 // young, and a gc that ran to its end leaves nothing of what was needed by nobody all the while.
 
-import {
-  controlPrefix,
-  isRunId,
-  manifestKey,
-  type Plan,
-  planKey,
-  seqOfKey,
-  type Version,
-} from '@reembed/shared'
+import type { Plan, Version } from '@reembed/protocol'
+import { controlPrefix, isRunId, manifestKey, planKey, seqOfKey } from '@reembed/shared'
 import type { Objects } from './store.ts'
 
 /** How many versions stay, and for how many turns what is new does. */

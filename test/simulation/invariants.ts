@@ -2,24 +2,19 @@
 // really in the simulated store and what the corpus really held. Nothing of the product's own checks is believed here.
 
 import {
-  type Job,
   type Manifest,
-  manifestKey,
   type Plan,
   readManifestShards,
   readPlan,
-  readReceipt,
   readRunState,
-  readShard,
   readSlices,
-  rejectsKey,
   type Slice,
-  type Store,
-  seqKey,
-  sha256,
-  shardKey,
   type Version,
-} from '@reembed/shared'
+} from '@reembed/protocol'
+import type { Job } from '@reembed/queue'
+import { readReceipt, readShard } from '@reembed/shard'
+import { manifestKey, rejectsKey, seqKey, sha256, shardKey } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 import { DIMENSIONS, vectorOf } from './fleet.ts'
 import type { Garbage } from './garbage.ts'
 import type { Objects, StoredObject } from './store.ts'

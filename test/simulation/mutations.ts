@@ -15,19 +15,19 @@ export interface Mutation {
 export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'vectors are reused without comparing the recipe',
-    file: 'shared/src/identity.ts',
+    file: 'protocol/src/identity.ts',
     find: 'a.spaceId === b.spaceId && a.recipeId === b.recipeId',
     replace: 'true',
   },
   {
     name: 'vectors are reused without comparing the text',
-    file: 'shared/src/reuse/known.ts',
+    file: 'shard/src/reuse/known.ts',
     find: 'places.get(hash)',
     replace: 'places.values().next().value',
   },
   {
     name: 'slices are carried over without comparing the etag',
-    file: 'shared/src/reuse/places.ts',
+    file: 'shard/src/reuse/places.ts',
     find: 'canonical(await sliceAt(shard)) === canonical(slice) ? shard : undefined',
     replace: '(await sliceAt(shard))?.parts[0]?.key === first.key ? shard : undefined',
   },
@@ -39,13 +39,13 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'no canary in requests',
-    file: 'worker/src/embed/canary.ts',
+    file: 'endpoint/src/canary.ts',
     find: 'if (1 - likeness <= tolerance) return outcome',
     replace: 'return outcome',
   },
   {
     name: 'references are measured once',
-    file: 'worker/src/identity.ts',
+    file: 'endpoint/src/identity.ts',
     find: 'await confirm(measured, endpoint.url, openAgain)',
     replace: '',
   },
@@ -63,7 +63,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'two runs may take one place in the order',
-    file: 'shared/src/history.ts',
+    file: 'protocol/src/history.ts',
     find: "while ((await putJson(store, seqKey(seq), { format: 1, run })) === 'exists') seq += 1",
     replace: 'await putJson(store, seqKey(seq), { format: 1, run })',
   },
@@ -81,7 +81,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'the source is read whatever its etag',
-    file: 'shared/src/source/raw.ts',
+    file: 'corpus/src/source/raw.ts',
     find: '{ start, end, ifMatch: etag, signal }',
     replace: '{ start, end, signal }',
   },
@@ -93,7 +93,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a put that failed is believed to be done',
-    file: 'shared/src/store/settle.ts',
+    file: 'store/src/settle.ts',
     find: 'if (mayBeDone(error)) unknown = true\n      throw error',
     replace: "return 'created'",
   },
@@ -105,7 +105,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'what the model refused is carried over as refused',
-    file: 'shared/src/reuse/base.ts',
+    file: 'shard/src/reuse/base.ts',
     find: 'if (!footer || footer.receipt.rejects.some(({ reason }) => MODEL_REJECTS.includes(reason)))',
     replace: 'if (!footer)',
   },

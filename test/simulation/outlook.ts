@@ -1,7 +1,8 @@
 // What can be seen of a simulated history from outside, without a turn: whether a run is done, what stands against it, and
 // what there is to do harm to.
 
-import { readCurrent, readManifest, readPlan, readSeq, readSlices, type Store } from '@reembed/shared'
+import { readCurrent, readManifest, readPlan, readSeq, readSlices } from '@reembed/protocol'
+import type { Store } from '@reembed/store'
 import { type Objects, openSimulated } from './store.ts'
 import { createWorld, type Process, type World } from './world.ts'
 

@@ -1,6 +1,7 @@
 // What the processes of the simulated fleet do: the same steps as `reembed enqueue`, `reembed worker` and
 // `reembed rollback`, made of the product's own code.
 
+import { modelOf, settleReference } from '@reembed/endpoint'
 import {
   type Corpus,
   createSweeper,
@@ -16,18 +17,11 @@ import {
   shardsPresent,
   spareRun,
 } from '@reembed/producer'
-import {
-  type Eraser,
-  messageOf,
-  ReembedError,
-  readCurrent,
-  readPlan,
-  readSeq,
-  type Store,
-  setRunState,
-  verdictOf,
-} from '@reembed/shared'
-import { createEmbedder, createRuns, modelOf, settleReference, work } from '@reembed/worker'
+import { readCurrent, readPlan, readSeq, setRunState } from '@reembed/protocol'
+import { verdictOf } from '@reembed/queue'
+import { messageOf, ReembedError } from '@reembed/shared'
+import type { Eraser, Store } from '@reembed/store'
+import { createEmbedder, createRuns, work } from '@reembed/worker'
 import type { Fleet } from './fleet.ts'
 import type { Lock, SimulatedQueue } from './queue.ts'
 import type { Shape } from './shape.ts'

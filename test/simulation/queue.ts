@@ -2,7 +2,7 @@
 // A job id is held once; a lock can be lost while its worker works on; everything may be gone from one turn to the
 // next; failed jobs stay until they are forgotten.
 
-import { type FailedJob, type Job, jobId, type Queue, type Verdict } from '@reembed/shared'
+import { type FailedJob, type Job, jobId, type Queue, type Verdict } from '@reembed/queue'
 import { SLOW } from './store.ts'
 import type { Process, World } from './world.ts'
 

@@ -1,7 +1,7 @@
 // One seed, one history: a fleet that plans, embeds, sweeps and publishes while everything goes wrong, then a calm
 // time in which it must come to its end.
 
-import { readManifest, readRunState } from '@reembed/shared'
+import { readManifest, readRunState } from '@reembed/protocol'
 import { createAuthor } from './author.ts'
 import { createCrew } from './crew.ts'
 import { createEvents, NEW, OLD } from './events.ts'

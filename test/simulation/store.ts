@@ -1,15 +1,8 @@
 // A simulated object store: one map of objects, and for each process a Store on it whose every call is a turn, and
 // may fail, or be done and have its reply lost. Puts are settled by the same code that settles those to S3.
 
-import {
-  createSettledPut,
-  type Eraser,
-  type ListedObject,
-  ObjectMissing,
-  ReembedError,
-  type Store,
-  sha256,
-} from '@reembed/shared'
+import { ReembedError, sha256 } from '@reembed/shared'
+import { createSettledPut, type Eraser, type ListedObject, ObjectMissing, type Store } from '@reembed/store'
 import { MS_PER_TURN, type Process, type World } from './world.ts'
 
 export interface StoredObject {

@@ -5,9 +5,11 @@
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { readSlice } from '@reembed/corpus'
 import { createAudit, openCorpus, planRun } from '@reembed/producer'
-import { type Document, openStore, readSlice, type Slice } from '@reembed/shared'
-import { type S3Server, startS3Server } from '@reembed/shared/testing'
+import type { Document, Slice } from '@reembed/protocol'
+import { openStore } from '@reembed/store'
+import { type S3Server, startS3Server } from '@reembed/testing'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type Written, writeFormats, writtenDocuments } from './writers.ts'
 

@@ -7,28 +7,12 @@ import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ReembedError } from '@reembed/shared'
 import { letGo } from './child.ts'
-import type { TeiFlags } from './tei/flags.ts'
-import type { HashEngineOptions } from './tei/hash-engine.ts'
-import type { Message } from './tei/main.ts'
+import type { Message, StartEndpointOptions } from './tei/protocol.ts'
 
 export interface LocalEndpoint extends AsyncDisposable {
   /** For example `http://127.0.0.1:40123`. */
   readonly url: string
   readonly pid: number
-}
-
-export interface StartEndpointOptions extends TeiFlags {
-  /** 'onnx' runs a model; 'hash' gives vectors that any test can compute. Default 'onnx'. */
-  readonly engine?: 'onnx' | 'hash' | undefined
-  /**
-   * For 'onnx': a folder in the usual ONNX layout, or a Hub id (`BAAI/bge-small-en-v1.5`, `name@revision`); default
-   * all-MiniLM-L6-v2. For 'hash': the name it goes by.
-   */
-  readonly model?: string | undefined
-  /** For 'hash' alone. */
-  readonly hash?: Omit<HashEngineOptions, 'model'> | undefined
-  /** Gives up starting; an endpoint that runs already is ended by disposing it. */
-  readonly signal?: AbortSignal | undefined
 }
 
 const STOP_MS = 10_000

@@ -1,6 +1,21 @@
-export { type LocalEndpoint, type StartEndpointOptions, startEndpoint } from './endpoint.ts'
+// The public surface of @reembed/local; every other file is private to the package.
+
+export { type LocalEndpoint, startEndpoint } from './endpoint.ts'
+export { freePort } from './port.ts'
 export { type LocalRedis, type StartRedisOptions, startRedis } from './redis.ts'
+export { readJson } from './tei/body.ts'
+export { type Clock, systemClock } from './tei/clock.ts'
 export type { Encoding, Engine, EngineModel } from './tei/engine.ts'
+export { Rejection } from './tei/errors.ts'
 export type { TeiFlags } from './tei/flags.ts'
 export { createHashEngine, type HashEngineOptions, hashVector } from './tei/hash-engine.ts'
-export { type ServeTeiOptions, serveTei, type TeiServer } from './tei/server.ts'
+export type { StartEndpointOptions } from './tei/protocol.ts'
+export {
+  type Arrived,
+  type Interference,
+  type Reply,
+  type ServeTeiOptions,
+  serveTei,
+  type TeiServer,
+  writeReply,
+} from './tei/server.ts'

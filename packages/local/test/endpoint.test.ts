@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { hashVector, startEndpoint } from '@reembed/local'
 import { describe, expect, it } from 'vitest'
+import { startEndpoint } from '../src/endpoint.ts'
+import { hashVector } from '../src/tei/hash-engine.ts'
 import { ended, isAlive } from './processes.ts'
 
 const PARENT = `

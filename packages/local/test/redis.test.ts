@@ -4,10 +4,10 @@ import { readdir } from 'node:fs/promises'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { createInterface } from 'node:readline'
-import { startRedis } from '@reembed/local'
 import { ReembedError } from '@reembed/shared'
 import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { freePort } from '../src/port.ts'
+import { startRedis } from '../src/redis.ts'
 import { ended } from './processes.ts'
 
 vi.mock('../src/port.ts', { spy: true })

@@ -1,8 +1,10 @@
 import { once } from 'node:events'
 import { request as httpRequest } from 'node:http'
 import { gzipSync } from 'node:zlib'
-import { createHashEngine, type Engine, hashVector, type ServeTeiOptions, serveTei } from '@reembed/local'
 import { describe, expect, it } from 'vitest'
+import type { Engine } from '../src/tei/engine.ts'
+import { createHashEngine, hashVector } from '../src/tei/hash-engine.ts'
+import { type ServeTeiOptions, serveTei } from '../src/tei/server.ts'
 
 const serve = (options: Partial<ServeTeiOptions> = {}) =>
   serveTei({ engine: createHashEngine({ dimensions: 8, maxInputLength: 6 }), ...options })

@@ -1,17 +1,9 @@
 // Does the run balance? Receipts against the plan: the ranges that were really read must tile every object without
 // gap or overlap, documents = rows + rejects, one model, one recipe. Used before a run is finalized and by verify.
 
-import {
-  isRows,
-  type Plan,
-  type Receipt,
-  ReembedError,
-  type RejectReason,
-  type RejectRow,
-  type Slice,
-  shardKey,
-  type Totals,
-} from '@reembed/shared'
+import { isRows } from '@reembed/corpus'
+import type { Plan, Receipt, RejectReason, RejectRow, Slice, Totals } from '@reembed/protocol'
+import { ReembedError, shardKey } from '@reembed/shared'
 
 /** A reject with its place in the corpus: the line is absolute within its object. */
 export interface LocatedReject {

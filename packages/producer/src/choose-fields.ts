@@ -1,14 +1,9 @@
 // Which fields of the records are the id, the text and what is carried along: those that were named, or the first of
 // the usual names that every sampled object has.
 
-import {
-  type CarriedColumn,
-  type CarriedType,
-  type FieldMapping,
-  fieldAt,
-  type Probe,
-  ReembedError,
-} from '@reembed/shared'
+import { fieldAt, type Probe } from '@reembed/corpus'
+import type { CarriedColumn, CarriedType, FieldMapping } from '@reembed/protocol'
+import { ReembedError } from '@reembed/shared'
 
 /** The probes of each object that holds a record. */
 export type Seen = ReadonlyMap<string, readonly Probe[]>

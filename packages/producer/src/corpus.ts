@@ -2,21 +2,10 @@
 
 import { stat } from 'node:fs/promises'
 import { basename, dirname, posix } from 'node:path'
-import {
-  codeOf,
-  type Encoding,
-  encodingOf,
-  FORMATS,
-  type Format,
-  isWholeFile,
-  KNOWN_EXTENSIONS,
-  type ObjectInfo,
-  type OpenStoreOptions,
-  openStore,
-  ReembedError,
-  type SourceObject,
-  type Store,
-} from '@reembed/shared'
+import { type Encoding, encodingOf, isWholeFile, KNOWN_EXTENSIONS } from '@reembed/corpus'
+import { FORMATS, type Format, type SourceObject } from '@reembed/protocol'
+import { codeOf, ReembedError } from '@reembed/shared'
+import { type ObjectInfo, type OpenStoreOptions, openStore, type Store } from '@reembed/store'
 import { localPath, refuseOverlap } from './overlap.ts'
 
 export interface OpenCorpusOptions {

@@ -1,7 +1,10 @@
 // Puts what is missing of a run on the queue. Harmless to repeat: a job id that the queue holds is ignored, and a
 // worker that finds the shard there is done.
 
-import { type Plan, type Queue, type Store, shardOfKey, shardPrefix } from '@reembed/shared'
+import type { Plan } from '@reembed/protocol'
+import type { Queue } from '@reembed/queue'
+import { shardOfKey, shardPrefix } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 
 const BULK = 1_000
 

@@ -3,26 +3,20 @@
 
 import { createHash } from 'node:crypto'
 import {
-  batched,
   dollarsOf,
   type Interval,
   intervalOf,
   type Manifest,
   type ManifestShard,
-  manifestKey,
-  manifestSegmentKey,
-  mapConcurrent,
   mergedIntervals,
   type Paid,
   type Plan,
-  putJson,
-  putRows,
-  type ReadShardOptions,
   readManifest,
-  readReceipt,
-  type Store,
   unionMs,
-} from '@reembed/shared'
+} from '@reembed/protocol'
+import { type ReadShardOptions, readReceipt } from '@reembed/shard'
+import { batched, manifestKey, manifestSegmentKey, mapConcurrent } from '@reembed/shared'
+import { putJson, putRows, type Store } from '@reembed/store'
 import { createAudit, type LocatedReject } from './audit.ts'
 import { type PlannedShard, plannedShards, requireThere } from './planned-shards.ts'
 import { putRejects } from './rejects.ts'

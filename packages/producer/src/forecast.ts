@@ -1,19 +1,10 @@
 // How much of a planned run need not be embedded. What did not change is counted; how much of the rest is unchanged, a
 // few slices of it tell.
 
-import {
-  contentHashOf,
-  createPlaces,
-  type Manifest,
-  openBase,
-  type Plan,
-  readDocuments,
-  readManifestShards,
-  type Slice,
-  type Store,
-  sameLayout,
-  unlessCorrupt,
-} from '@reembed/shared'
+import { readDocuments } from '@reembed/corpus'
+import { type Manifest, type Plan, readManifestShards, type Slice } from '@reembed/protocol'
+import { contentHashOf, createPlaces, openBase, sameLayout, unlessCorrupt } from '@reembed/shard'
+import type { Store } from '@reembed/store'
 import type { SurveyedRun } from './plan.ts'
 import { createSpread } from './survey.ts'
 

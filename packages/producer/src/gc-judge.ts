@@ -1,17 +1,8 @@
 // Which runs of an output are needed, and since when the others are not.
 
-import {
-  controlPrefix,
-  isRunId,
-  type ListedObject,
-  ReembedError,
-  readManifest,
-  readPlan,
-  readRunWord,
-  readSeq,
-  readVersions,
-  type Store,
-} from '@reembed/shared'
+import { readManifest, readPlan, readRunWord, readSeq, readVersions } from '@reembed/protocol'
+import { controlPrefix, isRunId, ReembedError } from '@reembed/shared'
+import type { ListedObject, Store } from '@reembed/store'
 
 export interface KeepRules {
   /** How many published runs stay, the current one included. */

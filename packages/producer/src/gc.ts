@@ -7,19 +7,9 @@
 // by whoever finds that it is needed; that word is only said if nobody has said anything since the first. The words stay
 // for good: the run can only go, and what is made anew has another id. So whoever erases need not look again.
 
-import {
-  batched,
-  controlKey,
-  type Eraser,
-  type ListedObject,
-  manifestKey,
-  mapConcurrent,
-  type NumberedWord,
-  planKey,
-  readRunWord,
-  type Store,
-  sayNext,
-} from '@reembed/shared'
+import { type NumberedWord, readRunWord, sayNext } from '@reembed/protocol'
+import { batched, controlKey, manifestKey, mapConcurrent, planKey } from '@reembed/shared'
+import type { Eraser, ListedObject, Store } from '@reembed/store'
 import {
   besideWords,
   judgeRuns,

@@ -1,26 +1,13 @@
-// The whole public surface of @reembed/producer; every other file is private to the package.
+// The public surface of @reembed/producer; every other file is private to the package.
 
 export { type Audit, createAudit, type LocatedReject } from './audit.ts'
-export {
-  evaluateRows,
-  type JudgedQuery,
-  pairedDrop,
-  putQueries,
-  type QueryVector,
-  readQueries,
-  type Scores,
-} from './compare/evaluate.ts'
-export { compareRows, type Health, healthOf, mean, type Rows, type RowsCompared } from './compare/rows.ts'
-export { type CompareOptions, type Comparison, compareRuns } from './compare/runs.ts'
-export { locateRows, rowsOfIds, shuffled } from './compare/sample.ts'
 export { type Corpus, type OpenCorpusOptions, openCorpus } from './corpus.ts'
 export { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
-export { type Estimate, estimateTotal } from './estimate/estimate.ts'
+export { type Estimate, estimateTotal, sentOf } from './estimate/estimate.ts'
 export { type QuoteOptions, quoteRun } from './estimate/quote.ts'
 export { type InputSample, sampleInputs } from './estimate/sample-inputs.ts'
 export { finalize } from './finalize.ts'
 export { forecastReuse, type ReuseForecast, type Share } from './forecast.ts'
-export { type Gate, judge, needsQueries, parseGate, type Verdict } from './gates.ts'
 export { findGarbage, type Garbage, removeRuns, spareRun } from './gc.ts'
 export type { KeepRules } from './gc-judge.ts'
 export { type HookKind, type Hooks, type HooksOptions, serveHooks } from './hooks.ts'

@@ -1,13 +1,9 @@
 // Looks into the objects that can't be cut by their size alone, a few at once and each once.
 
-import {
-  type Measure,
-  mapConcurrent,
-  measure,
-  needsIndex,
-  type SourceObject,
-  type Store,
-} from '@reembed/shared'
+import { type Measure, measure, needsIndex } from '@reembed/corpus'
+import type { SourceObject } from '@reembed/protocol'
+import { mapConcurrent } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 import type { MeasuredObject } from './slice.ts'
 
 const OBJECTS_AT_ONCE = 8

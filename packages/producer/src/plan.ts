@@ -1,21 +1,21 @@
 // Plans a run: what it shall hold, from a listing and a few sampled lines. Writes nothing. The same corpus, model and
 // options give the same plan and the same run id, whoever asks and however often.
 
+import { createMapper } from '@reembed/corpus'
 import {
   type Chunking,
-  createMapper,
   type Dtype,
   type FieldMapping,
   type ModelIdentity,
   type Recipe,
-  ReembedError,
   recipeIdOf,
   runIdOf,
   type ShardLayout,
   type Slice,
   spaceIdOf,
-} from '@reembed/shared'
-import { extraColumns } from '@reembed/shared/parquet'
+} from '@reembed/protocol'
+import { extraColumns } from '@reembed/shard'
+import { ReembedError } from '@reembed/shared'
 import type { Corpus } from './corpus.ts'
 import { createMeasurer } from './measure.ts'
 import { DEFAULT_MAX_REJECTS } from './publish.ts'

@@ -1,6 +1,8 @@
 // The shards that a plan asks for, in order: what finalize and verify walk along.
 
-import { type Plan, ReembedError, readSlices, type Slice, type Store, shardKey } from '@reembed/shared'
+import { type Plan, readSlices, type Slice } from '@reembed/protocol'
+import { ReembedError, shardKey } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 
 export interface PlannedShard {
   readonly shard: number

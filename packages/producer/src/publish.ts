@@ -1,23 +1,20 @@
 // PUBLISH: makes a finished run the current version, if it may be. Versions form one line, each put-if-absent on
 // the number after the current one; a run older than the current one can never win.
 
+import { judge } from '@reembed/evaluate'
 import {
-  canonical,
   type Manifest,
   type Plan,
   putVersion,
-  ReembedError,
   readCurrent,
   readManifest,
   readVersions,
   refuseRemoved,
-  type Store,
-  sha256,
   takeSeq,
   type Version,
-} from '@reembed/shared'
-
-import { judge } from './gates.ts'
+} from '@reembed/protocol'
+import { canonical, ReembedError, sha256 } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 
 export type PublishOutcome =
   | { readonly status: 'published' | 'already_current'; readonly version: Version }

@@ -2,23 +2,18 @@
 // same bytes, and whoever comes second reads what the first one wrote.
 
 import {
-  batched,
-  mapConcurrent,
   nextIdOf,
   type Plan,
-  planKey,
-  planSegmentKey,
-  putJson,
-  putRows,
   readPlan,
   readRunWord,
   refuseRemoved,
   requirePlan,
   type Slice,
-  type Store,
   slicesPerSegment,
   takeSeq,
-} from '@reembed/shared'
+} from '@reembed/protocol'
+import { batched, mapConcurrent, planKey, planSegmentKey } from '@reembed/shared'
+import { putJson, putRows, type Store } from '@reembed/store'
 
 /** A run as planned, before it has its place in the order of runs. */
 export interface PlannedRun {

@@ -1,6 +1,7 @@
 // The list of what a run could not embed, for people: one line of JSON each, in the order of the corpus.
 
-import { rejectsKey, type Store } from '@reembed/shared'
+import { rejectsKey } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 import type { LocatedReject } from './audit.ts'
 
 const MAX_BYTES = 32 * 1024 * 1024

@@ -1,21 +1,12 @@
 // How many documents of the base are gone. Slices that did not change hold the same documents in both, so only the
 // ids of the others are read, here and there, and compared as sorted hashes: memory does not grow with the corpus.
 
-import {
-  createPlaces,
-  mapConcurrent,
-  type Plan,
-  readIds,
-  readManifest,
-  readPlan,
-  type Slice,
-  type Store,
-  shardKey,
-  unlessCorrupt,
-} from '@reembed/shared'
+import { type Plan, readManifest, readPlan, type Slice } from '@reembed/protocol'
+import { createPlaces, readIds, unlessCorrupt } from '@reembed/shard'
+import { hashOfId, mapConcurrent, shardKey } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 import { openBuckets } from './buckets.ts'
 import { plannedShards } from './planned-shards.ts'
-import { hashOf } from './unique-ids.ts'
 
 const SHARDS_AT_ONCE = 8
 /** The lowest bit of a hash says whose it is. */
@@ -53,7 +44,8 @@ export async function countRemoved(
         limit: SHARDS_AT_ONCE,
         signal,
       })
-      for await (const ids of columns) for (const id of ids) await buckets.add((hashOf(id) & ~OF_BASE) | bit)
+      for await (const ids of columns)
+        for (const id of ids) await buckets.add((hashOfId(id) & ~OF_BASE) | bit)
     }
     await add(plan, same, 0n)
     if (!(await isReadable(add(then, sameThen, OF_BASE)))) return null

@@ -1,16 +1,10 @@
 // The rejects of a finished run once more: a run of its own over the same slices, with the other as its base. What the
 // model refused is embedded again, all else is taken over.
 
-import {
-  MODEL_REJECTS,
-  ReembedError,
-  readCurrent,
-  readManifest,
-  readSlices,
-  requirePlan,
-  retryIdOf,
-  type Store,
-} from '@reembed/shared'
+import { readCurrent, readManifest, readSlices, requirePlan, retryIdOf } from '@reembed/protocol'
+import { MODEL_REJECTS } from '@reembed/shard'
+import { ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 import { findPlanned, type PlannedRun } from './record.ts'
 
 /**

@@ -1,11 +1,9 @@
 // Which run a new one takes unchanged vectors from, and how much that will be.
 
 import {
-  canonical,
   type Manifest,
   type Plan,
   type Recipe,
-  ReembedError,
   readCurrent,
   readManifest,
   readPlan,
@@ -13,9 +11,10 @@ import {
   readSeq,
   refuseRemoved,
   requirePlan,
-  type Store,
   sameRecipe,
-} from '@reembed/shared'
+} from '@reembed/protocol'
+import { canonical, ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 
 export interface RecipeIds {
   readonly spaceId: string

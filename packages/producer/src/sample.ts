@@ -1,17 +1,15 @@
 // Looks at a few records here and there to choose the fields and to estimate what a document takes. Of Parquet and
 // Arrow only metadata is read.
 
+import { type Probe, parseTemplate, probe } from '@reembed/corpus'
 import {
   type CarriedColumn,
   type FieldMapping,
   ID_FIELDS,
-  mapConcurrent,
-  type Probe,
-  parseTemplate,
-  probe,
   type SourceObject,
   TEXT_FIELDS,
-} from '@reembed/shared'
+} from '@reembed/protocol'
+import { mapConcurrent } from '@reembed/shared'
 import { carriedColumns, chooseField, requireField, requireRecords } from './choose-fields.ts'
 import type { Corpus } from './corpus.ts'
 import type { Survey } from './survey.ts'

@@ -6,15 +6,9 @@
 //
 // Plain JSONL is cut into even byte ranges, everything else where its measure allows: at lines, at row groups.
 
-import {
-  isRows,
-  isWholeFile,
-  type Measure,
-  ReembedError,
-  type Slice,
-  type SlicePart,
-  type SourceObject,
-} from '@reembed/shared'
+import { isRows, isWholeFile, type Measure } from '@reembed/corpus'
+import type { Slice, SlicePart, SourceObject } from '@reembed/protocol'
+import { ReembedError } from '@reembed/shared'
 
 export interface Slicing {
   /** Bytes of a slice of lines, at most. */

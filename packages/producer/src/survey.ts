@@ -1,7 +1,9 @@
 // One pass over the listing of a corpus: what there is, the hash that pins it, and which objects to sample.
 
 import { createHash } from 'node:crypto'
-import { canonical, isWholeFile, KNOWN_EXTENSIONS, ReembedError, type SourceObject } from '@reembed/shared'
+import { isWholeFile, KNOWN_EXTENSIONS } from '@reembed/corpus'
+import type { SourceObject } from '@reembed/protocol'
+import { canonical, ReembedError } from '@reembed/shared'
 import type { Corpus } from './corpus.ts'
 
 /** Objects that the user should know of: so many, and which for example. */

@@ -1,17 +1,10 @@
 // SWEEP: whatever happened to Redis, to workers or to producers, the store tells what is missing. Every producer and
 // every worker sweeps now and then; doing it twice or at the same time changes nothing.
 
-import {
-  type Plan,
-  type Queue,
-  ReembedError,
-  readCurrent,
-  readManifest,
-  readPlan,
-  readRunState,
-  readSeq,
-  type Store,
-} from '@reembed/shared'
+import { type Plan, readCurrent, readManifest, readPlan, readRunState, readSeq } from '@reembed/protocol'
+import type { Queue } from '@reembed/queue'
+import { ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 import { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
 import { finalize } from './finalize.ts'
 import { type PublishOutcome, publish } from './publish.ts'

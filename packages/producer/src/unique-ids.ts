@@ -1,18 +1,11 @@
 // Is every id of a run unique? Reads only the id columns, in memory that does not grow with the corpus: each id is
 // hashed to 64 bits. Equal hashes are looked at again as ids before anybody is accused.
 
-import { createHash } from 'node:crypto'
 import { basename } from 'node:path'
-import {
-  mapConcurrent,
-  type Plan,
-  type Receipt,
-  ReembedError,
-  readIds,
-  readReceipt,
-  type Store,
-  shardKey,
-} from '@reembed/shared'
+import type { Plan, Receipt } from '@reembed/protocol'
+import { readIds, readReceipt } from '@reembed/shard'
+import { hashOfId, mapConcurrent, ReembedError, shardKey } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 import { openBuckets } from './buckets.ts'
 
 const SHARDS_AT_ONCE = 8
@@ -44,7 +37,7 @@ export async function repeatedHashes(
   const repeated = new Set<bigint>()
   try {
     for await (const { ids } of shards) {
-      for (const id of ids) await buckets.add(hashOf(id))
+      for (const id of ids) await buckets.add(hashOfId(id))
     }
     for await (const hashes of buckets.sorted()) {
       for (let i = 1; i < hashes.length && repeated.size < 10 * SHOWN; i += 1) {
@@ -62,7 +55,7 @@ async function accuse(store: Store, plan: Plan, repeated: Set<bigint>, looking: 
   const places = new Map<string, { readonly key: string; readonly row: number }[]>()
   for await (const { ids, key } of shardIds(store, plan, looking)) {
     for (const [row, id] of ids.entries()) {
-      if (!repeated.has(hashOf(id))) continue
+      if (!repeated.has(hashOfId(id))) continue
       const seen = places.get(id)
       if (seen) seen.push({ key, row })
       else places.set(id, [{ key, row }])
@@ -115,5 +108,3 @@ async function* shardIds(store: Store, plan: Plan, { present, signal }: LookOpti
   }
   yield* mapConcurrent(shards(), idsOf, { limit: SHARDS_AT_ONCE, signal })
 }
-
-export const hashOf = (id: string): bigint => createHash('sha256').update(id).digest().readBigUInt64LE(0)

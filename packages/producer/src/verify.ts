@@ -2,30 +2,25 @@
 // down about them is believed.
 
 import { createHash } from 'node:crypto'
+import { createRanges } from '@reembed/evaluate'
 import {
-  canonical,
-  checkShard,
   type Manifest,
   type ManifestShard,
-  mapConcurrent,
   type Plan,
   type Receipt,
-  ReembedError,
   type RejectReason,
   readManifest,
   readManifestShards,
   readVersions,
   recipeIdOf,
   requirePlan,
-  type Store,
-  sha256,
-  shardOfKey,
-  shardPrefix,
   spaceIdOf,
   type Totals,
-} from '@reembed/shared'
+} from '@reembed/protocol'
+import { checkShard } from '@reembed/shard'
+import { canonical, mapConcurrent, ReembedError, sha256, shardOfKey, shardPrefix } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 import { createAudit } from './audit.ts'
-import { createRanges } from './collapsed.ts'
 import { type PlannedShard, plannedShards, requireThere } from './planned-shards.ts'
 import { requireUniqueIds } from './unique-ids.ts'
 

@@ -1,6 +1,6 @@
 // Receipts against the plan: every way in which they may not fit it has a sentence of its own.
 
-import type { Plan, Receipt, Slice } from '@reembed/shared'
+import type { Plan, Receipt, Slice } from '@reembed/protocol'
 import { expect, test } from 'vitest'
 import { createAudit } from '../src/audit.ts'
 

@@ -2,7 +2,7 @@
 
 import { createHmac } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { type HookKind, serveHooks } from '../src/index.ts'
+import { type HookKind, serveHooks } from '../src/hooks.ts'
 
 const secret = 'a-secret-that-nobody-guesses'
 const push = JSON.stringify({

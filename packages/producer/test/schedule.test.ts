@@ -3,10 +3,12 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openStore, ReembedError, type Store } from '@reembed/shared'
+import { ReembedError } from '@reembed/shared'
+import { openStore, type Store } from '@reembed/store'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { lookAtSchedule, openCalendar, type Schedule, TAKE_AGAIN_MS } from '../src/index.ts'
+import { openCalendar } from '../src/schedule/cron.ts'
+import { lookAtSchedule, type Schedule, TAKE_AGAIN_MS } from '../src/schedule/ticks.ts'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE

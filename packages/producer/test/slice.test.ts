@@ -1,4 +1,4 @@
-import type { Slice, SourceObject } from '@reembed/shared'
+import type { Slice, SourceObject } from '@reembed/protocol'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { chooseSlicing, slices } from '../src/slice.ts'

@@ -3,15 +3,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import {
-  type Job,
-  openStore,
-  type Plan,
-  type Queue,
-  type Store,
-  setRunState,
-  shardKey,
-} from '@reembed/shared'
+import { type Plan, setRunState } from '@reembed/protocol'
+import type { Job, Queue } from '@reembed/queue'
+import { shardKey } from '@reembed/shared'
+import { openStore, type Store } from '@reembed/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openCorpus } from '../src/corpus.ts'
 import { planRun } from '../src/plan.ts'

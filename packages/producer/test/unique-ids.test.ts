@@ -4,9 +4,10 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { hashOfId } from '@reembed/shared'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { openBuckets } from '../src/buckets.ts'
-import { hashOf, repeatedHashes } from '../src/unique-ids.ts'
+import { repeatedHashes } from '../src/unique-ids.ts'
 
 /** Three buckets' worth. */
 const VERY_MANY = 20_000_000
@@ -34,7 +35,7 @@ test.each([
     shards(ids(0, 40_000), ids(40_000, 40_000), ['doc-17', 'doc-79999']),
     rows,
   )
-  expect(found).toEqual(new Set([hashOf('doc-17'), hashOf('doc-79999')]))
+  expect(found).toEqual(new Set([hashOfId('doc-17'), hashOfId('doc-79999')]))
   expect(await repeatedHashes(shards(ids(0, 40_000), ids(40_000, 40_000)), rows)).toEqual(new Set())
   expect(await readdir(folder)).toEqual([])
 })
@@ -42,7 +43,7 @@ test.each([
 test('P-BOUNDED: hashes beyond memory come back all, each bucket sorted, those that differ in the lowest bit together', async () => {
   const buckets = await openBuckets(VERY_MANY)
   // Enough that each bucket is written more than once.
-  const hashes = Array.from({ length: 100_000 }, (_, i) => hashOf(`${i}`))
+  const hashes = Array.from({ length: 100_000 }, (_, i) => hashOfId(`${i}`))
   for (const hash of hashes) await buckets.add(hash)
   const [spilled = ''] = await readdir(folder)
   expect((await readdir(join(folder, spilled))).sort()).toEqual(['0', '1', '2'])
@@ -58,7 +59,7 @@ test('P-BOUNDED: hashes beyond memory come back all, each bucket sorted, those t
 
 test('a bucket keeps the two values of a lowest bit together', async () => {
   const buckets = await openBuckets(VERY_MANY)
-  const pairs = Array.from({ length: 300 }, (_, i) => (hashOf(`${i}`) >> 1n) << 1n)
+  const pairs = Array.from({ length: 300 }, (_, i) => (hashOfId(`${i}`) >> 1n) << 1n)
   for (const hash of pairs) for (const one of [hash, hash + 1n]) await buckets.add(one)
   for await (const sorted of buckets.sorted()) {
     const seen = new Set(sorted)

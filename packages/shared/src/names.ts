@@ -75,13 +75,6 @@ const compactTime = (ms: number): string =>
     .replace(/\.\d+Z$/, 'Z')
     .replace(/[-:]/g, '')
 
-/** BullMQ refuses ':' and pure digits in job ids. */
-export const jobId = (run: string, shard: number): string => `${run}-${shard}`
-
-/** Name of the embed queue, and the prefix of all our Redis keys: a hash tag, so a cluster keeps them in one slot. */
-export const QUEUE = 'embed'
-export const REDIS_PREFIX = '{reembed}'
-
 /** A short id that depends on all of `value` and nothing else: 26 characters, a to z and 2 to 7. */
 export function idOf(value: unknown): string {
   const alphabet = 'abcdefghijklmnopqrstuvwxyz234567'
@@ -100,6 +93,9 @@ export function idOf(value: unknown): string {
 }
 
 export const isRunId = (name: string): boolean => /^[a-z2-7]{26}$/.test(name)
+
+/** 64 bits of the SHA-256 of a document's id. */
+export const hashOfId = (id: string): bigint => hash('sha256', id, 'buffer').readBigUInt64LE(0)
 
 /** JSON with sorted keys and no spaces: equal values give equal bytes. Undefined members are left out. */
 export function canonical(value: unknown): string {

@@ -3,7 +3,6 @@ import { expect, test } from 'vitest'
 import {
   canonical,
   idOf,
-  jobId,
   modelKey,
   seqKey,
   seqOfKey,
@@ -11,7 +10,6 @@ import {
   shardOfKey,
   versionKey,
 } from '../src/names.ts'
-import { parseJob } from '../src/queue/job.ts'
 
 const RUN = 'a'.repeat(26)
 
@@ -61,23 +59,4 @@ test('equal values have equal canonical JSON whatever the order of members, othe
 test('model keys stay apart even where their readable part is the same', () => {
   expect(modelKey('a/b', null)).not.toBe(modelKey('a--b', null))
   expect(modelKey('../../x', 'y')).toMatch(/^models\/[A-Za-z0-9_@-][A-Za-z0-9._@-]*\.json$/)
-})
-
-test('a job is taken only if it is a pointer and nothing else', () => {
-  const job = { output: 's3://vectors/wiki', run: RUN, shard: 3 }
-  expect(parseJob(job)).toEqual(job)
-  expect(jobId(RUN, 3)).toBe(`${RUN}-3`)
-  for (const bad of [
-    null,
-    'x',
-    [],
-    {},
-    { ...job, shard: -1 },
-    { ...job, shard: '3' },
-    { ...job, run: '../etc' },
-    { ...job, endpoint: 'http://evil' },
-    JSON.parse(`{"output":"x","run":"${RUN}","shard":1,"__proto__":{"x":1}}`),
-  ]) {
-    expect(() => parseJob(bad)).toThrow(/invalid job/)
-  }
 })

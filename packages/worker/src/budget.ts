@@ -7,22 +7,12 @@
 // Refused, the run is paused in the store, with the reason; jobs under way go on within the room that they have.
 
 import { randomUUID } from 'node:crypto'
-import {
-  intervalOf,
-  type Ledger,
-  mapConcurrent,
-  messageOf,
-  type Plan,
-  ReembedError,
-  type RunLimits,
-  readReceipt,
-  type Spent,
-  type Store,
-  shardOfKey,
-  shardPrefix,
-  unionMs,
-} from '@reembed/shared'
-import type { Endpoint } from './endpoint/index.ts'
+import type { Endpoint } from '@reembed/endpoint'
+import { intervalOf, type Plan, type RunLimits, unionMs } from '@reembed/protocol'
+import type { Ledger, Spent } from '@reembed/queue'
+import { readReceipt } from '@reembed/shard'
+import { mapConcurrent, messageOf, ReembedError, shardOfKey, shardPrefix } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 
 export interface JobBudget extends AsyncDisposable {
   /** The endpoint, sending only what there is room for. @throws ReembedError RUN_STOPPED from its `request` */

@@ -2,16 +2,23 @@
 // and every vector is decoded straight to its document's row. Windows overlap, so that the endpoint has work while
 // the last requests of one window are under way; that overlap is also the bound on memory.
 
-import { type Document, mapConcurrent, type Reject, type SourceRecord } from '@reembed/shared'
-import { createCanary } from './embed/canary.ts'
-import { type Clock, systemClock } from './embed/clock.ts'
+import {
+  BYTES_PER_TOKEN,
+  type Clock,
+  createCanary,
+  createTokenMeter,
+  type Endpoint,
+  type Limiter,
+  type ModelReference,
+  pack,
+  systemClock,
+  type TokenMeter,
+} from '@reembed/endpoint'
+import type { Document, Reject, SourceRecord } from '@reembed/protocol'
+import { mapConcurrent } from '@reembed/shared'
 import { createVectorMemory, type VectorMemory } from './embed/memory.ts'
-import { createTokenMeter, pack, type TokenMeter } from './embed/pack.ts'
-import { BYTES_PER_TOKEN, type Prepared, prepare } from './embed/prepare.ts'
+import { type Prepared, prepare } from './embed/prepare.ts'
 import { createSender, type Sender } from './embed/send.ts'
-import type { Endpoint } from './endpoint/index.ts'
-import type { ModelReference } from './identity.ts'
-import type { Limiter } from './limiter.ts'
 
 export interface EmbeddedWindow {
   /** Those that have a vector, in source order. */

@@ -1,26 +1,33 @@
 // The worker's endpoint: opened when the first job needs it, shared by all jobs, checked to be the model of each run
 // before the run's first document is sent.
 
-import { type Board, messageOf, ReembedError, type SourceRecord } from '@reembed/shared'
-import { connectToReplicas, connectToUrl, type Use } from './connections.ts'
-import { type Clock, systemClock } from './embed/clock.ts'
-import { createVectorMemory } from './embed/memory.ts'
-import { isAbsence, whatWasMet } from './embed/react.ts'
-import { type EmbeddedWindow, embed } from './embed.ts'
 import {
   BLOCKED_MS,
+  type Clock,
+  connectToReplicas,
+  connectToUrl,
+  createLimiter,
   type Endpoint,
   type EndpointOptions,
   failureBehind,
+  firstLimit,
+  isAbsence,
   type openEndpoint,
+  type Probe,
   parseAddresses,
   type ReplicaEvent,
-} from './endpoint/index.ts'
-import { firstLimit } from './limiter/first.ts'
-import { createLimiter, type Probe } from './limiter.ts'
+  systemClock,
+  tracedEndpoint,
+  type Use,
+  whatWasMet,
+} from '@reembed/endpoint'
+import type { SourceRecord } from '@reembed/protocol'
+import type { Board } from '@reembed/queue'
+import { messageOf, ReembedError } from '@reembed/shared'
+import { createVectorMemory } from './embed/memory.ts'
+import { type EmbeddedWindow, embed } from './embed.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import type { OpenRun } from './runs.ts'
-import { tracedEndpoint } from './trace.ts'
 
 export interface Embedder extends AsyncDisposable {
   /** How the endpoint does, in a word or two: 'not used yet', 'ok', 'unreachable: ...'. */

@@ -1,23 +1,14 @@
 // Makes the shard of a slice: carried over from the base, or embedded.
 
-import {
-  type Base,
-  type Job,
-  type JobContext,
-  type Plan,
-  type Receipt,
-  ReembedError,
-  type RejectRow,
-  readDocuments,
-  type Slice,
-} from '@reembed/shared'
-import type { ShardBuffer } from '@reembed/shared/parquet'
+import { readDocuments } from '@reembed/corpus'
+import type { Plan, Receipt, RejectRow, Slice } from '@reembed/protocol'
+import type { Job, JobContext } from '@reembed/queue'
+import { type Base, cutVectors, openShardWriter, type ShardBuffer } from '@reembed/shard'
+import { ReembedError } from '@reembed/shared'
 import type { JobBudget } from './budget.ts'
 import type { Embedder } from './embedder.ts'
 import { rowsOf } from './reuse.ts'
 import type { OpenRun } from './runs.ts'
-import { cutVectors } from './shard/cut.ts'
-import { openShardWriter } from './shard/open.ts'
 
 /** What a shard is made of. */
 export interface Making {

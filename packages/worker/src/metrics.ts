@@ -1,16 +1,12 @@
 // What a worker counts. Declared here once, filled by small observation points: the endpoint (a wrapper around
 // `request`), the limiter (read when scraped), the end of each job, and the store's faults.
 
-import {
-  type ConsumerEvent,
-  ERROR_CODES,
-  onStoreFault,
-  ReembedError,
-  type Registry,
-  STORE_FAULTS,
-} from '@reembed/shared'
-import type { Endpoint, Outcome, ReplicaCounts } from './endpoint/index.ts'
-import type { work } from './work.ts'
+import type { Endpoint, Outcome, ReplicaCounts } from '@reembed/endpoint'
+import type { ConsumerEvent } from '@reembed/queue'
+import { ERROR_CODES, ReembedError } from '@reembed/shared'
+import { onStoreFault, STORE_FAULTS } from '@reembed/store'
+import type { Registry } from '@reembed/telemetry'
+import type { JobResult } from './job-result.ts'
 
 export interface WorkerMetrics extends Disposable {
   /** The same endpoint; each of its requests is counted. */
@@ -19,7 +15,7 @@ export interface WorkerMetrics extends Disposable {
   watchLimiters(read: () => { readonly limit: number; readonly inFlight: number }): void
   /** Says how many replicas stand how, where they are addressed one by one. */
   watchReplicas(read: () => ReplicaCounts | undefined): void
-  job(made: Awaited<ReturnType<typeof work>>, seconds: number): void
+  job(made: JobResult, seconds: number): void
   event(event: ConsumerEvent): void
 }
 

@@ -5,17 +5,8 @@
 //   embedder            | b |                    | e |
 //   rows      | a       | b | c       |            e | f       |
 
-import {
-  bytesOfHashes,
-  type CarriedValue,
-  contentHashOf,
-  type Document,
-  type Known,
-  type Reject,
-  type ShardLayout,
-  type SourceRecord,
-} from '@reembed/shared'
-import { extraValues } from '@reembed/shared/parquet'
+import type { CarriedValue, Document, Reject, ShardLayout, SourceRecord } from '@reembed/protocol'
+import { bytesOfHashes, contentHashOf, extraValues, type Known } from '@reembed/shard'
 import type { EmbeddedWindow } from './embed.ts'
 
 export interface RowsWindow {

@@ -1,20 +1,11 @@
 // What a worker keeps open between jobs: each output's store, each run's plan, each corpus. Opened on first use,
 // closed with the worker. A job may only name an output that this worker was told to serve.
 
-import {
-  type Base,
-  type Job,
-  openBase,
-  openStore,
-  type Plan,
-  ReembedError,
-  requirePlan,
-  type S3Options,
-  type Slice,
-  type Store,
-  sliceRows,
-} from '@reembed/shared'
-import { createShardBuffers, type ShardBuffers } from '@reembed/shared/parquet'
+import { type Plan, requirePlan, type Slice, sliceRows } from '@reembed/protocol'
+import type { Job } from '@reembed/queue'
+import { type Base, createShardBuffers, openBase, type ShardBuffers } from '@reembed/shard'
+import { ReembedError } from '@reembed/shared'
+import { openStore, type S3Options, type Store } from '@reembed/store'
 
 export interface OpenRun {
   readonly store: Store

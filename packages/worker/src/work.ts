@@ -1,20 +1,14 @@
 // One job in, one shard out. This is DESIGN section 1 as code: read the slice, embed its documents (those that the
 // base does not know), put the shard if nobody else has. Everything before the put may be lost or done twice without harm.
 
-import {
-  type Job,
-  type JobContext,
-  type Plan,
-  type Receipt,
-  ReembedError,
-  readReceipt,
-  readRunWord,
-  type Store,
-  setRunState,
-  shardKey,
-} from '@reembed/shared'
+import { type Plan, type Receipt, readRunWord, setRunState } from '@reembed/protocol'
+import type { Job, JobContext } from '@reembed/queue'
+import { readReceipt } from '@reembed/shard'
+import { ReembedError, shardKey } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 import type { Budgets } from './budget.ts'
 import type { Embedder } from './embedder.ts'
+import type { JobResult, PutShard } from './job-result.ts'
 import { carryOver, embedSlice, type MadeShard, type Making } from './make.ts'
 import type { OpenRun } from './runs.ts'
 
@@ -32,7 +26,7 @@ export async function work(
   run: OpenRun,
   embedder: Pick<Embedder, 'embed'>,
   context: WorkContext,
-): Promise<Put | { status: 'done_before' } | { status: 'stopped' }> {
+): Promise<JobResult> {
   const { store, plan } = run
   const { signal } = context
   const key = shardKey(plan.run, job.shard, plan.shards)
@@ -62,14 +56,12 @@ export async function work(
   }
 }
 
-type Put = { status: 'put' | 'was_there'; receipt: Receipt; bytes: number }
-
 async function put(
   { shard }: Job,
   { store, plan, buffers }: OpenRun,
   { receipt, sha256, buffer }: MadeShard,
   signal: AbortSignal,
-): Promise<Put> {
+): Promise<PutShard> {
   signal.throwIfAborted()
   const key = shardKey(plan.run, shard, plan.shards)
   const bytes = buffer.bytes()

@@ -3,24 +3,26 @@
 
 import { hostname } from 'node:os'
 import {
-  type Attributes,
+  type EndpointOptions,
+  isAbsence,
+  parseAddresses,
+  probeEndpoint,
+  type ReplicaEvent,
+} from '@reembed/endpoint'
+import {
   type Consumer,
   type ConsumerEvent,
   consume,
   type Job,
   type JobContext,
-  type Logger,
-  messageOf,
   openBoard,
   openLedger,
-  type Registry,
-  type S3Options,
-  tracing,
-} from '@reembed/shared'
+} from '@reembed/queue'
+import { messageOf } from '@reembed/shared'
+import type { S3Options } from '@reembed/store'
+import { type Attributes, type Logger, type Registry, tracing } from '@reembed/telemetry'
 import { createBudgets } from './budget.ts'
-import { isAbsence } from './embed/react.ts'
 import { createEmbedder } from './embedder.ts'
-import { type EndpointOptions, parseAddresses, probeEndpoint, type ReplicaEvent } from './endpoint/index.ts'
 import { createWorkerMetrics } from './metrics.ts'
 import { createRuns } from './runs.ts'
 import { work } from './work.ts'

@@ -1,13 +1,12 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { getJson, modelKey, openStore } from '@reembed/shared'
+import { connectToUrl, modelOf, openEndpoint } from '@reembed/endpoint'
+import { modelKey } from '@reembed/shared'
+import { getJson, openStore } from '@reembed/store'
+import { INFO, startScriptedEndpoint } from '@reembed/testing'
 import { expect, test } from 'vitest'
-import { connectToUrl } from '../src/connections.ts'
-import { openEndpoint } from '../src/endpoint/index.ts'
-import { modelOf } from '../src/identity.ts'
 import type { OpenRun } from '../src/runs.ts'
-import { INFO, startScriptedEndpoint } from './parts/scripted-endpoint.ts'
 
 test('I6: a server that states no revision is taken for that of the run, also where it is the first to show its vectors', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'reembed-'))

@@ -1,6 +1,6 @@
+import { type Failure, isOverload } from '@reembed/endpoint'
 import { describe, expect, test } from 'vitest'
-import { isOverload, type Reaction, react } from '../src/embed/react.ts'
-import type { Failure } from '../src/endpoint/index.ts'
+import { type Reaction, react } from '../src/embed/react.ts'
 
 const failure = (kind: string, more: object = {}): Failure => ({ kind, message: 'm', ...more }) as Failure
 const most = (): number => 1

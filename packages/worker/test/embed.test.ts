@@ -1,11 +1,13 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import type { Document, Reject, SourceRecord } from '@reembed/shared'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import type { Clock } from '../src/embed/clock.ts'
-import { cutToBytes, prepare } from '../src/embed/prepare.ts'
-import { type EmbeddedWindow, type EmbedOptions, embed } from '../src/embed.ts'
-import { type Endpoint, openEndpoint } from '../src/endpoint/index.ts'
-import { createLimiter, type Limiter } from '../src/limiter.ts'
+import {
+  type Clock,
+  createLimiter,
+  cutToBytes,
+  type Endpoint,
+  type Limiter,
+  openEndpoint,
+} from '@reembed/endpoint'
+import type { Document, Reject, SourceRecord } from '@reembed/protocol'
 import {
   type Call,
   DIMENSIONS,
@@ -18,7 +20,10 @@ import {
   startScriptedEndpoint,
   tokensOf,
   vectorOf,
-} from './parts/scripted-endpoint.ts'
+} from '@reembed/testing'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { prepare } from '../src/embed/prepare.ts'
+import { type EmbeddedWindow, type EmbedOptions, embed } from '../src/embed.ts'
 
 let server: ScriptedEndpoint
 let endpoint: Endpoint

@@ -1,14 +1,8 @@
 // CSV and TSV: measured, cut and read again in slices, the rows are those of a parser that goes character by character.
 
 import { isUtf8 } from 'node:buffer'
-import {
-  type Measure,
-  measure,
-  type PartRead,
-  readSlice,
-  type SlicePart,
-  type SourceRecord,
-} from '@reembed/shared'
+import { type Measure, measure, readSlice } from '@reembed/corpus'
+import type { PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
 import { choicesOf, memoryStore, must, refusing, type Target } from '../target.ts'
 
 const ROWS = 'id,text,more\n1,"one ""two""\nthree",x\n2,two,\n\n3,"größe; 東京",y\r\n4,,"z"\n'

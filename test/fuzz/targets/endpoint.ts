@@ -2,7 +2,7 @@
 // bodies that are cut. Whatever it does is an outcome or a clear error.
 
 import { createServer, type Server, type Socket } from 'node:net'
-import { openEndpoint } from '@reembed/worker'
+import { openEndpoint } from '@reembed/endpoint'
 import { must, refusing, type Target } from '../target.ts'
 
 const REFUSED = [

@@ -1,7 +1,7 @@
 // Exports of a damaged run: each layout is written whole or the run is refused, and what is there is not touched.
 
-import { exportRun, LAYOUT_NAMES } from '@reembed/export'
-import { readManifest } from '@reembed/shared'
+import { readManifest } from '@reembed/protocol'
+import { exportRun, LAYOUT_NAMES } from '@reembed/sinks'
 import { damaged, makeRun, resignedAll } from '../run.ts'
 import { choicesOf, memoryStore, must, refusing, type Target } from '../target.ts'
 

@@ -1,7 +1,7 @@
 // The Hub's replies: which commit, which files, by pages, and their bytes by ranges. A listing that can't be taken is
 // refused; what is listed has keys and sizes.
 
-import { openStore } from '@reembed/shared'
+import { openStore } from '@reembed/store'
 import { must, refusing, type Target } from '../target.ts'
 
 const REFUSED = ['USAGE', 'SOURCE_MISSING', 'STORE_DENIED', 'STORE_UNREACHABLE', 'CORRUPT', 'SOURCE_FORMAT']

@@ -2,7 +2,8 @@
 // of them, each line is in one slice, and none is lost.
 
 import { isUtf8 } from 'node:buffer'
-import { type PartRead, readSlice, type SlicePart, type SourceRecord } from '@reembed/shared'
+import { readSlice } from '@reembed/corpus'
+import type { PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
 import { choicesOf, memoryStore, must, refusing, type Target } from '../target.ts'
 
 const KEY = 'a.jsonl'

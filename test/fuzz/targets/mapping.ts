@@ -1,7 +1,7 @@
 // Templates, field paths and carried columns over any record: a document or a reject, never another member than the
 // record's own.
 
-import { createMapper, fieldAt, parseTemplate } from '@reembed/shared'
+import { createMapper, fieldAt, parseTemplate } from '@reembed/corpus'
 import { must, refusing, type Target } from '../target.ts'
 
 const record = {

@@ -2,7 +2,8 @@
 // enter at a frame hold what the whole holds.
 
 import { constants, gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import { measure, readSlice, type SlicePart, type SourceRecord } from '@reembed/shared'
+import { measure, readSlice } from '@reembed/corpus'
+import type { SlicePart, SourceRecord } from '@reembed/protocol'
 import { bgzip } from '../../source/writers.ts'
 import { choicesOf, memoryStore, must, refusing, type Target } from '../target.ts'
 

@@ -4,7 +4,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createParquetWriter } from '@reembed/shared/parquet'
+import { createParquetWriter } from '@reembed/shard'
 import { readTable } from '../tables.ts'
 import { choicesOf, must, type Target } from '../target.ts'
 

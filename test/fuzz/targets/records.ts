@@ -4,12 +4,6 @@
 import { gzipSync } from 'node:zlib'
 import { lookAtSchedule, publish, rollback } from '@reembed/producer'
 import {
-  controlKey,
-  manifestKey,
-  manifestSegmentKey,
-  parseJob,
-  planKey,
-  planSegmentKey,
   readCurrent,
   readManifest,
   readManifestShards,
@@ -18,12 +12,20 @@ import {
   readSeq,
   readSlices,
   readVersions,
-  type Store,
+} from '@reembed/protocol'
+import { parseJob } from '@reembed/queue'
+import {
+  controlKey,
+  manifestKey,
+  manifestSegmentKey,
+  planKey,
+  planSegmentKey,
   seqKey,
   tickKey,
   ticksSinceKey,
   versionKey,
 } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 import { makeRun } from '../run.ts'
 import { choicesOf, memoryStore, must, refusing, type Target } from '../target.ts'
 

@@ -1,6 +1,6 @@
 // Replies of /v1/embeddings: the scanner of bytes against JSON.parse and a slow decoder of base64.
 
-import { decodeEmbeddings } from '@reembed/worker'
+import { decodeEmbeddings } from '@reembed/endpoint'
 import { choicesOf, Finding, must, type Target } from '../target.ts'
 
 const base64 = (values: readonly number[]): string =>

@@ -1,7 +1,7 @@
 // A cluster of one machine: worker processes that an autoscaler starts and ends, as Kubernetes would, over real Redis.
 
 import { setTimeout as wait } from 'node:timers/promises'
-import { QUEUE, REDIS_PREFIX } from '@reembed/shared'
+import { QUEUE, REDIS_PREFIX } from '@reembed/queue'
 import { QueueEvents } from 'bullmq'
 import { Redis } from 'ioredis'
 import { type Running, start } from '../../parts/cli.ts'

@@ -2,8 +2,9 @@
 
 import { join } from 'node:path'
 import { startRedis } from '@reembed/local'
-import { startFakeTei } from '@reembed/local/testing'
-import { openStore, readManifest } from '@reembed/shared'
+import { readManifest } from '@reembed/protocol'
+import { openStore } from '@reembed/store'
+import { startFakeTei } from '@reembed/testing'
 import { documents, reembed, temporaryFolder, writeJsonl } from '../../parts/cli.ts'
 import { type Manifest, readManifests } from './chart.ts'
 import { type Step, startFleet } from './fleet.ts'

@@ -1,16 +1,10 @@
 // The process behind startEndpoint: one message in (what to serve), one message out (where, or why not).
 
-import { type ErrorCode, messageOf, ReembedError } from '@reembed/shared'
-import type { StartEndpointOptions } from '../endpoint.ts'
+import { messageOf, ReembedError } from '@reembed/shared'
 import type { Engine } from './engine.ts'
 import { createHashEngine } from './hash-engine.ts'
+import type { Message, Start } from './protocol.ts'
 import { serveTei } from './server.ts'
-
-export type Message =
-  | { readonly url: string }
-  | { readonly failure: { readonly code: ErrorCode; readonly message: string } }
-
-type Start = Omit<StartEndpointOptions, 'signal'>
 
 // The parent is gone, however it ended: nobody waits for what is in flight.
 process.on('disconnect', () => process.exit())

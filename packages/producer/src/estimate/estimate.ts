@@ -1,6 +1,6 @@
 // From a sample to the corpus: a ratio estimate by stratum, with the interval that the places' scatter gives.
 
-import type { Document } from '@reembed/shared'
+import type { Document } from '@reembed/protocol'
 import type { InputSample, Place } from './sample-inputs.ts'
 
 export interface Estimate {

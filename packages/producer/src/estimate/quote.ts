@@ -1,6 +1,6 @@
 // What a run will take: tokens from a sample, time and money from the endpoint's measured rate and its price.
 
-import { dollarsOf, type Price, type Quote } from '@reembed/shared'
+import { dollarsOf, type Price, type Quote } from '@reembed/protocol'
 import { estimateTotal, sentOf } from './estimate.ts'
 import type { InputSample } from './sample-inputs.ts'
 

@@ -2,18 +2,8 @@
 // corpus holds of something is then (what the sample holds of it) x (corpus / sample), in the unit in which slices are
 // cut: bytes or rows. That ratio is far steadier than a mean per document, since long documents take more of both.
 
-import {
-  chunked,
-  type Document,
-  isRows,
-  isWholeFile,
-  type ModelTokenizer,
-  readSlice,
-  type Slice,
-  type SlicePart,
-  type SourceRecord,
-  splitOptions,
-} from '@reembed/shared'
+import { chunked, isRows, isWholeFile, type ModelTokenizer, readSlice, splitOptions } from '@reembed/corpus'
+import type { Document, Slice, SlicePart, SourceRecord } from '@reembed/protocol'
 import type { Corpus } from '../corpus.ts'
 import type { PlannedRun } from '../record.ts'
 import { createSpread } from '../survey.ts'

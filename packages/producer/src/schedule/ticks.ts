@@ -8,7 +8,8 @@
 // Only the latest due tick is ever looked at, so ticks that were missed fold into one.
 
 import { randomUUID } from 'node:crypto'
-import { getJson, putJson, type Store, tickDoneKey, tickKey, ticksSinceKey } from '@reembed/shared'
+import { tickDoneKey, tickKey, ticksSinceKey } from '@reembed/shared'
+import { getJson, putJson, type Store } from '@reembed/store'
 import { openCalendar } from './cron.ts'
 
 export type When = 'always' | 'model_changed' | 'source_changed'

@@ -1,6 +1,7 @@
 // What a document's text becomes before it is sent: well-formed, with its prompt, not longer than a server looks at.
 
-import type { Document, Reject } from '@reembed/shared'
+import { cutToBytes } from '@reembed/endpoint'
+import type { Document, Reject } from '@reembed/protocol'
 
 export interface Prepared {
   readonly document: Document
@@ -16,9 +17,6 @@ export interface PrepareOptions {
   /** Longer texts are cut here, in UTF-8 bytes; no limit if null. */
   readonly maxTextBytes: number | null
 }
-
-/** TEI cuts a text at 250 bytes per token before it tokenises it; the rest would only be carried there. */
-export const BYTES_PER_TOKEN = 250
 
 export function prepare(document: Document, { prompt, maxTextBytes }: PrepareOptions): Prepared | Reject {
   const { id, position } = document
@@ -42,12 +40,4 @@ export function prepare(document: Document, { prompt, maxTextBytes }: PrepareOpt
     cut: text.length < whole.length,
     repaired: wellFormed !== document.text,
   }
-}
-
-/** The longest beginning of a well-formed `text` that is at most `maxBytes` of UTF-8, without half a character. */
-export function cutToBytes(text: string, maxBytes: number): string {
-  // A UTF-16 unit is at most three bytes.
-  if (text.length * 3 <= maxBytes) return text
-  const { read } = new TextEncoder().encodeInto(text, new Uint8Array(maxBytes))
-  return read < text.length ? text.slice(0, read) : text
 }

@@ -1,8 +1,8 @@
 // What to do about a request that failed. Pure, one row per kind of failure; what a person would look up first when
 // a run behaves strangely.
 
-import type { RejectReason } from '@reembed/shared'
-import type { Failure } from '../endpoint/index.ts'
+import type { Failure } from '@reembed/endpoint'
+import type { RejectReason } from '@reembed/protocol'
 
 export type Reaction =
   /** Send again after `ms`, in requests of at most `inputs`. */
@@ -11,27 +11,6 @@ export type Reaction =
   | { readonly do: 'reject'; readonly reason: RejectReason; readonly proof: 'good_text' | 'none' }
   /** Nothing more can be done here. */
   | { readonly do: 'stop' }
-
-/** Failures that say the endpoint has too much to do, or is not there: the limiter backs off. */
-export const isOverload = ({ kind }: Failure): boolean =>
-  kind === 'overload' ||
-  kind === 'cold' ||
-  kind === 'gateway' ||
-  kind === 'down' ||
-  kind === 'reset' ||
-  kind === 'timeout'
-
-/** Failures that met no endpoint at all: when nobody is answered, one worker looks whether it is back. */
-export const isAbsence = ({ kind, status }: Failure): boolean =>
-  kind === 'cold' ||
-  kind === 'down' ||
-  kind === 'reset' ||
-  kind === 'paused' ||
-  kind === 'denied' ||
-  (kind === 'gateway' && status !== 504)
-
-/** An absence in the words of a status line. */
-export const whatWasMet = ({ kind, message }: Failure): string => (kind === 'cold' ? 'warming' : message)
 
 /**
  * @param inputs texts in the failed request

@@ -1,13 +1,23 @@
 // Gets the vectors of one request's texts, whatever it takes: waits, sends again, splits, and in the end either
 // every text has its vector, or is refused with a reason, or the endpoint is at fault and it throws.
 
-import { ReembedError, type RejectReason } from '@reembed/shared'
-import { type Endpoint, type Failure, toError } from '../endpoint/index.ts'
-import type { Limiter, Permit } from '../limiter.ts'
-import type { Canary } from './canary.ts'
-import type { Clock } from './clock.ts'
-import { type RequestLimits, requestLimits } from './pack.ts'
-import { isAbsence, isOverload, react, whatWasMet } from './react.ts'
+import {
+  type Canary,
+  type Clock,
+  type Endpoint,
+  type Failure,
+  isAbsence,
+  isOverload,
+  type Limiter,
+  type Permit,
+  type RequestLimits,
+  requestLimits,
+  toError,
+  whatWasMet,
+} from '@reembed/endpoint'
+import type { RejectReason } from '@reembed/protocol'
+import { ReembedError } from '@reembed/shared'
+import { react } from './react.ts'
 
 /** Texts that go out together, and where their vectors go. */
 export interface Request {

@@ -1,0 +1,68 @@
+// Documents -> chunks. Off by default: most corpora that are embedded again were cut before, and their ids must stay.
+
+import type { Chunking, SourceRecord } from '@reembed/protocol'
+import { ReembedError, tokenizerKey } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import { type SplitOptions, splitText } from './split.ts'
+import { createTokenizer, type ModelTokenizer } from './tokenizer.ts'
+
+/** @throws ReembedError USAGE if nothing of a chunk would be left. */
+export function splitOptions(
+  { maxTokens, overlapTokens }: Chunking,
+  { count, special }: ModelTokenizer,
+  prompt: string,
+): SplitOptions {
+  const room = maxTokens - special - count(prompt)
+  if (room < 1) {
+    throw new ReembedError(
+      'USAGE',
+      `chunks of ${maxTokens} tokens leave no room for text beside ${special} special tokens and the prompt`,
+    )
+  }
+  if (overlapTokens * 2 > room) {
+    throw new ReembedError(
+      'USAGE',
+      `an overlap of ${overlapTokens} tokens is more than half of a chunk's ${room}`,
+    )
+  }
+  return { maxTokens: room, overlapTokens, count }
+}
+
+/** The chunks of each document in order, as documents `<id>#<n>`. What is empty or a reject is passed on. */
+export async function* chunked(
+  records: AsyncIterable<SourceRecord>,
+  options: SplitOptions,
+): AsyncGenerator<SourceRecord, void, undefined> {
+  for await (const record of records) {
+    const spans = record.kind === 'document' ? splitText(record.text, options) : []
+    if (record.kind === 'reject' || spans.length === 0) {
+      yield record
+      continue
+    }
+    for (const [index, span] of spans.entries()) {
+      const { charStart, charEnd } = span
+      yield {
+        ...record,
+        id: `${record.id}#${index}`,
+        text: record.text.slice(charStart, charEnd),
+        chunk: { docId: record.id, index, ...span },
+      }
+    }
+  }
+}
+
+/** Kept: a tokenizer takes some tens of milliseconds and megabytes to set up. */
+const opened = new Map<string, Promise<ModelTokenizer>>()
+
+/** The tokenizer that a plan names, out of its output. */
+export function openTokenizer(output: Store, sha256: string): Promise<ModelTokenizer> {
+  const known = opened.get(sha256)
+  if (known) return known
+  const key = tokenizerKey(sha256)
+  const fresh = output
+    .get(key)
+    .then(bytes => createTokenizer(Buffer.from(bytes).toString('utf8'), `${key} in ${output.url}`))
+  opened.set(sha256, fresh)
+  fresh.catch(() => opened.delete(sha256))
+  return fresh
+}

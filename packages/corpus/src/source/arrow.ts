@@ -1,0 +1,377 @@
+// Arrow IPC, files and streams alike: both are a row of messages, a file has 8 bytes before them and a footer after.
+//
+//   | schema | dictionaries, if any | record batch | record batch | ...
+//   |<------- prefix ------------->|
+//
+// A record batch is decoded together with the prefix, as a small stream of its own. What is held is one batch.
+
+import { zstdDecompressSync } from 'node:zlib'
+import type { CarriedType, PartRead, SlicePart, SourceObject, SourceRecord } from '@reembed/protocol'
+import { messageOf, ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import {
+  CompressionType,
+  compressionRegistry,
+  DataType,
+  Message,
+  MessageHeader,
+  type Table,
+  tableFromIPC,
+  type Vector,
+} from 'apache-arrow'
+import { Footer } from 'apache-arrow/ipc/metadata/file'
+import { checkFooter, checkMessage } from './arrow-metadata.ts'
+import { stepsOf } from './field.ts'
+import type { ReadPartOptions } from './jsonl.ts'
+import { decompressLz4Frame } from './lz4.ts'
+import type { Measure } from './types.ts'
+
+const FILE_MAGIC = 'ARROW1'
+const MAGIC_BYTES = 8
+const CONTINUATION = 0xffffffff
+/** What is read to see the metadata of a message; longer ones take a second read. */
+const HEAD_BYTES = 4 * 1024
+const MAX_METADATA_BYTES = 64 * 1024 * 1024
+/** A batch is held packed, unpacked and as records, in a process of 512 MiB. Writers make them of some thousand rows. */
+const MAX_BATCH_BYTES = 128 * 1024 * 1024
+/** At eight bytes a row, which an id and a text take at least, a batch can't have more. */
+const MAX_BATCH_ROWS = MAX_BATCH_BYTES / 8
+const SMALLER = 'write it with smaller batches (max_chunksize of write_table in pyarrow)'
+const ROWS_AT_ONCE = 8_192
+
+/** What the buffers of the batch at hand may still unpack to. Decoding is synchronous, so there is one at a time. */
+let room = MAX_BATCH_BYTES
+const within = (unpack: (bytes: Uint8Array, most: number) => Uint8Array) => ({
+  decode(bytes: Uint8Array): Uint8Array {
+    try {
+      const unpacked = unpack(bytes, room)
+      room -= unpacked.length
+      return unpacked
+    } catch (cause) {
+      if (Object(cause).code !== 'ERR_BUFFER_TOO_LARGE') throw cause
+      throw new Error(`a batch unpacks to more than ${MAX_BATCH_BYTES} bytes: ${SMALLER}`, { cause })
+    }
+  },
+})
+compressionRegistry.set(
+  CompressionType.ZSTD,
+  within((bytes, most) => zstdDecompressSync(bytes, { maxOutputLength: Math.max(1, most) })),
+)
+compressionRegistry.set(CompressionType.LZ4_FRAME, within(decompressLz4Frame))
+
+type ObjectName = Pick<SourceObject, 'key' | 'etag' | 'size'>
+
+interface IpcMessage {
+  readonly start: number
+  readonly end: number
+  readonly type: MessageHeader
+  /** Of a record batch. */
+  readonly rows: number
+}
+
+/** Looks at the metadata of each message: a few KiB a batch. */
+export async function measureArrow(
+  store: Store,
+  object: SourceObject,
+  signal?: AbortSignal,
+): Promise<Measure> {
+  const cuts: { start: number; seek: { byte: number; at: number } }[] = []
+  let rows = 0
+  for await (const message of messages(store, object, { signal })) {
+    if (message.type === MessageHeader.DictionaryBatch && rows > 0) {
+      throw wrong(
+        object.key,
+        'changes its dictionaries between batches, which is not supported: write it as Parquet',
+      )
+    }
+    if (message.type !== MessageHeader.RecordBatch) continue
+    if (message.end - message.start > MAX_BATCH_BYTES) {
+      throw wrong(
+        object.key,
+        `has a batch of ${message.end - message.start} bytes, the limit is ${MAX_BATCH_BYTES}: ${SMALLER}`,
+      )
+    }
+    cuts.push({ start: rows, seek: { byte: message.start, at: rows } })
+    rows += message.rows
+  }
+  return { extent: rows, cuts }
+}
+
+/** The records of the rows of a part, and at the end what was read. */
+export async function* readArrow(
+  store: Store,
+  part: SlicePart,
+  { index, mapper, signal }: ReadPartOptions,
+): AsyncGenerator<SourceRecord[], PartRead, undefined> {
+  const { key, etag, start, end } = part
+  let row = start
+  for await (const rows of arrowRows(store, part, { paths: mapper.paths, signal })) {
+    yield rows.map(record => {
+      const position = { part: index, offset: row, line: row - start + 1 }
+      row += 1
+      return mapper.map(record, position)
+    })
+  }
+  if (row !== end)
+    throw new ReembedError('CORRUPT', `${JSON.stringify(key)} ended at row ${row}, planned are ${end}`)
+  return { key, etag, start, end: row, lines: row - start }
+}
+
+/** The rows as records with a member for each path, a batch at a time. */
+export async function* arrowRows(
+  store: Store,
+  { seek = { byte: 0, at: 0 }, ...part }: ObjectName & Pick<SlicePart, 'start' | 'end' | 'seek'>,
+  { paths, signal }: { readonly paths?: readonly string[]; readonly signal?: AbortSignal | undefined },
+): AsyncGenerator<Record<string, unknown>[], void, undefined> {
+  const { key, start, end } = part
+  const prefix = await prefixOf(store, part, signal)
+  let row = seek.at
+  for await (const message of messages(store, part, { from: Math.max(seek.byte, prefix.end), signal })) {
+    if (message.type !== MessageHeader.RecordBatch) continue
+    const from = Math.max(0, start - row)
+    const to = Math.min(message.rows, end - row)
+    row += message.rows
+    if (from < to) {
+      const table = decode(key, await readBatch(store, part, prefix.bytes, message, signal))
+      for (let at = from; at < to; at += ROWS_AT_ONCE) {
+        yield rowsOf(key, table, paths, at, Math.min(to, at + ROWS_AT_ONCE))
+      }
+    }
+    if (row >= end) return
+  }
+}
+
+/** The columns of an object and how they are carried. */
+export async function arrowColumns(
+  store: Store,
+  object: ObjectName,
+  signal?: AbortSignal,
+): Promise<Map<string, CarriedType>> {
+  const { bytes } = await prefixOf(store, object, signal)
+  const { schema } = decode(object.key, bytes)
+  return new Map(schema.fields.map(({ name, type }) => [name, carriedTypeOf(type)]))
+}
+
+function carriedTypeOf(type: DataType): CarriedType {
+  if (DataType.isDictionary(type)) return carriedTypeOf(type.dictionary)
+  if (DataType.isBool(type)) return 'boolean'
+  if (DataType.isFloat(type)) return 'double'
+  if (!DataType.isInt(type)) return 'string'
+  if (type.bitWidth === 64) return type.isSigned ? 'int64' : 'string'
+  return type.bitWidth === 32 && !type.isSigned ? 'int64' : 'int32'
+}
+
+/** A batch behind the prefix, in one piece of memory: at the limit there is no room for a second. */
+async function readBatch(
+  store: Store,
+  { key, etag }: ObjectName,
+  prefix: Uint8Array,
+  { start, end }: IpcMessage,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  const size = prefix.length + end - start
+  if (size > MAX_BATCH_BYTES) {
+    throw wrong(
+      key,
+      `has a batch of ${size} bytes with its dictionaries, the limit is ${MAX_BATCH_BYTES}: ${SMALLER}`,
+    )
+  }
+  const bytes = Buffer.allocUnsafe(size)
+  bytes.set(prefix)
+  let at = prefix.length
+  for await (const chunk of store.stream(key, { start, end, ifMatch: etag, signal })) {
+    bytes.set(chunk, at)
+    at += chunk.length
+  }
+  return bytes.subarray(0, at)
+}
+
+function decode(key: string, bytes: Uint8Array): Table {
+  try {
+    room = MAX_BATCH_BYTES
+    return tableFromIPC(bytes)
+  } catch (cause) {
+    throw wrong(key, `is damaged (${messageOf(cause)})`, cause)
+  }
+}
+
+function rowsOf(
+  key: string,
+  table: Table,
+  paths: readonly string[] = table.schema.fields.map(({ name }) => name),
+  from: number,
+  to: number,
+): Record<string, unknown>[] {
+  const columns = paths.flatMap(path => {
+    const column = path === '__proto__' ? null : columnAt(table, path)
+    return column
+      ? [{ path, column, isTime: DataType.isTimestamp(column.type) || DataType.isDate(column.type) }]
+      : []
+  })
+  const rows: Record<string, unknown>[] = []
+  for (let row = from; row < to; row++) {
+    const record: Record<string, unknown> = {}
+    for (const { path, column, isTime } of columns) {
+      const value = valueAt(key, column, row)
+      record[path] = isTime && value !== null ? new Date(Number(value)) : value
+    }
+    rows.push(record)
+  }
+  return rows
+}
+
+/** Offsets and views are followed only now. */
+function valueAt(key: string, column: Vector, row: number): unknown {
+  try {
+    return column.get(row)
+  } catch (cause) {
+    throw wrong(key, `is damaged in row ${row} of a batch (${messageOf(cause)})`, cause)
+  }
+}
+
+function columnAt(table: Table, path: string): Vector | null {
+  const own = table.getChild(path)
+  if (own) return own
+  const [first = '', ...rest] = stepsOf(path)
+  return rest.reduce<Vector | null>((column, step) => column?.getChild(step) ?? null, table.getChild(first))
+}
+
+interface Prefix {
+  readonly bytes: Uint8Array
+  readonly end: number
+}
+
+/** Schema and dictionaries of the objects that jobs of this process read. */
+const KEPT_PREFIXES = 16
+const kept = new WeakMap<Store, Map<string, Promise<Prefix>>>()
+
+function prefixOf(store: Store, object: ObjectName, signal: AbortSignal | undefined): Promise<Prefix> {
+  const prefixes = kept.get(store) ?? new Map<string, Promise<Prefix>>()
+  kept.set(store, prefixes)
+  const name = `${object.key} ${object.etag}`
+  const known = prefixes.get(name)
+  if (known) return known
+  const fresh = readPrefix(store, object, signal)
+  prefixes.set(name, fresh)
+  fresh.catch(() => prefixes.delete(name))
+  const oldest = prefixes.keys().next().value
+  if (prefixes.size > KEPT_PREFIXES && oldest !== undefined) prefixes.delete(oldest)
+  return fresh
+}
+
+async function readPrefix(
+  store: Store,
+  object: ObjectName,
+  signal: AbortSignal | undefined,
+): Promise<Prefix> {
+  let start: number | undefined
+  let first: MessageHeader | undefined
+  let end = 0
+  for await (const message of messages(store, object, { signal })) {
+    first ??= message.type
+    if (message.type === MessageHeader.RecordBatch) break
+    start ??= message.start
+    end = message.end
+    if (end - start > MAX_BATCH_BYTES)
+      throw wrong(object.key, `has dictionaries of over ${MAX_BATCH_BYTES} bytes: write it as Parquet`)
+  }
+  const between =
+    start === undefined
+      ? new Uint8Array(0)
+      : await store.get(object.key, { start, end, ifMatch: object.etag, signal })
+  if (first === MessageHeader.Schema) return { bytes: between, end }
+  const schema = await schemaOfFooter(store, object, signal)
+  return { bytes: Buffer.concat([schema, between]), end }
+}
+
+/** Files of apache-arrow for JavaScript have their schema in the footer alone. Gives it as a message. */
+async function schemaOfFooter(
+  store: Store,
+  { key, etag, size }: ObjectName,
+  signal: AbortSignal | undefined,
+): Promise<Buffer> {
+  const get = async (start: number, end: number): Promise<Buffer> =>
+    Buffer.from(await store.get(key, { start: Math.max(0, start), end, ifMatch: etag, signal }))
+  const tail = await get(size - TAIL_BYTES, size)
+  const length = tail.length === TAIL_BYTES ? tail.readInt32LE(0) : 0
+  const start = size - TAIL_BYTES - length
+  if (tail.toString('latin1', 4) !== FILE_MAGIC || length <= 0 || start < MAGIC_BYTES) {
+    throw wrong(key, 'is no whole Arrow IPC file: it has neither a schema nor a footer')
+  }
+  try {
+    const footer = new Uint8Array(await get(start, start + length))
+    checkFooter(footer)
+    const { schema } = Footer.decode(footer)
+    const metadata = Message.encode(Message.from(schema, 0))
+    const padded = Math.ceil(metadata.length / 8) * 8
+    const message = Buffer.alloc(8 + padded)
+    message.writeUInt32LE(CONTINUATION, 0)
+    message.writeInt32LE(padded, 4)
+    message.set(metadata, 8)
+    return message
+  } catch (cause) {
+    throw wrong(key, `has a damaged footer (${messageOf(cause)})`, cause)
+  }
+}
+
+/** The footer's length and the magic behind it. */
+const TAIL_BYTES = 10
+
+/** The messages from byte `from` on, by their metadata alone. */
+async function* messages(
+  store: Store,
+  { key, etag, size }: ObjectName,
+  { from = 0, signal }: { readonly from?: number; readonly signal?: AbortSignal | undefined },
+): AsyncGenerator<IpcMessage, void, undefined> {
+  const get = async (start: number, bytes: number): Promise<Buffer> => {
+    const end = Math.min(size, start + bytes)
+    return Buffer.from(await store.get(key, { start, end, ifMatch: etag, signal }))
+  }
+  let at = from
+  let head = await get(at, HEAD_BYTES)
+  if (at === 0 && head.toString('latin1', 0, FILE_MAGIC.length) === FILE_MAGIC) {
+    at = MAGIC_BYTES
+    head = head.subarray(MAGIC_BYTES)
+  }
+  while (at < size) {
+    if (head.length < 8) throw cutOff(key, at)
+    // Before version 0.15 there was no continuation mark in front of the length.
+    const marked = head.readUInt32LE(0) === CONTINUATION
+    const frame = marked ? 8 : 4
+    const length = head.readInt32LE(marked ? 4 : 0)
+    if (length === 0) return
+    if (length < 0 || length > MAX_METADATA_BYTES) throw wrong(key, 'is no Arrow IPC file, or a damaged one')
+    if (head.length < frame + length) head = await get(at, frame + length)
+    if (head.length < frame + length) throw cutOff(key, at)
+    const { type, rows, bodyBytes } = describe(key, head.subarray(frame, frame + length))
+    const end = at + frame + length + bodyBytes
+    if (end > size) throw cutOff(key, at)
+    yield { start: at, end, type, rows }
+    at = end
+    head = at < size ? await get(at, HEAD_BYTES) : head
+  }
+}
+
+function describe(key: string, metadata: Buffer): { type: MessageHeader; rows: number; bodyBytes: number } {
+  try {
+    // A copy: flatbuffers wants its bytes aligned.
+    const bytes = new Uint8Array(metadata)
+    checkMessage(bytes)
+    const message = Message.decode(bytes)
+    const bodyBytes = Number(message.bodyLength)
+    const rows = message.isRecordBatch() ? Number(message.header().length) : 0
+    if (!(bodyBytes >= 0 && Number.isSafeInteger(bodyBytes))) throw new RangeError('a message of no length')
+    if (!(rows >= 0 && rows <= MAX_BATCH_ROWS)) {
+      throw new RangeError(`a batch claims ${rows} rows, the limit is ${MAX_BATCH_ROWS}`)
+    }
+    return { type: message.headerType, rows, bodyBytes }
+  } catch (cause) {
+    throw wrong(key, `is no Arrow IPC file, or a damaged one (${messageOf(cause)})`, cause)
+  }
+}
+
+const cutOff = (key: string, at: number): ReembedError =>
+  wrong(key, `is cut off: the Arrow message at byte ${at} is not whole`)
+
+const wrong = (key: string, what: string, cause?: unknown): ReembedError =>
+  new ReembedError('SOURCE_FORMAT', `${JSON.stringify(key)} ${what}`, { cause })

@@ -1,0 +1,118 @@
+// Reads the part of a JSONL object that a slice names. A line belongs to the part in which its first byte lies:
+//
+//   object   |line 1 ..........|line 2 ....|line 3 ..................|line 4 .....|
+//   cuts     0           A             B                C                      size
+//   part 0-A |line 1 ..........|                 reads on past A until line 1 ends
+//   part A-B                   |line 2 ....|line 3 ..................|
+//   part B-C                                     no line begins here: an empty range, [C, C)
+//   part C-size                                                      |line 4 .....|
+//
+// So whoever cuts need not look at the data, and the ranges really read meet exactly, the empty ones aside.
+//
+// A compressed object is cut by its decompressed bytes and only where lines begin, so nothing lies before `start`.
+
+import type { PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
+import { ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import { BOM_BYTES, hasBom, refuseForeignEncoding } from './format.ts'
+import { createLineScanner } from './lines.ts'
+import type { Mapper } from './mapping.ts'
+import { streamRaw } from './raw.ts'
+import { MAX_RECORD_BYTES, parseLine, toReject } from './record.ts'
+import { createLineTaker } from './scan.ts'
+
+/** How far the first read past the end of a part goes for its last line; each further one doubles, up to the limit. */
+const TAIL_BYTES = 64 * 1024
+const MAX_TAIL_BYTES = 8 * 1024 * 1024
+
+export interface ReadPartOptions {
+  /** The part's place in its slice. */
+  readonly index: number
+  readonly mapper: Mapper
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * The records of one part in order, one array per chunk of bytes, and at the end what was read.
+ * Holds a chunk, its records, and one unfinished line of at most MAX_RECORD_BYTES.
+ */
+export async function* readJsonl(
+  store: Store,
+  part: SlicePart,
+  { index, mapper, signal }: ReadPartOptions,
+): AsyncGenerator<SourceRecord[], PartRead, undefined> {
+  const { key, etag, start, end, compression } = part
+  const extent = part.extent ?? part.size
+  let records: SourceRecord[] = []
+  let lines = 0
+  let begin = end
+
+  // Reading starts one byte early: if that byte is a '\n', a line begins at `start`; if not, what comes up to the
+  // next '\n' is the rest of a line of the part before.
+  let at = compression === undefined ? Math.max(0, start - 1) : start
+  const taker = createLineTaker(mapper.paths)
+  const scanner = createLineScanner(at, MAX_RECORD_BYTES, {
+    lines(bytes, from, until, first) {
+      if (first < start) return from
+      return taker.take(bytes, from, until, (record, place) => {
+        const offset = first + place - from
+        if (lines === 0) begin = offset
+        lines += 1
+        records.push(mapper.map(record, { part: index, offset, line: lines }))
+      })
+    },
+    line(bytes, from, to, offset) {
+      if (offset < start) return
+      if (lines === 0) begin = offset
+      lines += 1
+      let first = from
+      if (offset === 0) {
+        const head = bytes.subarray(from, to)
+        refuseForeignEncoding(key, head)
+        if (hasBom(head)) first += BOM_BYTES
+      }
+      const parsed = parseLine(bytes, first, to)
+      if (parsed === undefined) return
+      const position = { part: index, offset, line: lines }
+      if ('fault' in parsed) {
+        records.push(toReject(parsed.fault, parsed.message, position))
+        return
+      }
+      taker.learn(bytes, first, to)
+      records.push(mapper.map(parsed.record, position))
+    },
+    tooLong(length, offset) {
+      if (offset < start) return
+      if (lines === 0) begin = offset
+      lines += 1
+      const message = `the line has ${length} bytes, the limit is ${MAX_RECORD_BYTES}`
+      records.push(toReject('too_large', message, { part: index, offset, line: lines }))
+    },
+  })
+
+  let to = end
+  let tail = TAIL_BYTES
+  while (at < to) {
+    for await (const chunk of streamRaw(store, { ...part, start: at, end: to }, signal)) {
+      at += chunk.length
+      scanner.push(chunk, end)
+      if (records.length > 0) yield records
+      records = []
+      if (scanner.offset >= end) break
+    }
+    const linePending = scanner.offset < end
+    if (linePending && at < to) throw endedEarly(part, at, to)
+    // Still inside the line that the part before began: it reads that line to its end, this part has none.
+    if (linePending && scanner.offset >= start) to = Math.min(extent, to + tail)
+    tail = Math.min(tail * 2, MAX_TAIL_BYTES)
+  }
+  if (at === extent) scanner.finish()
+  if (records.length > 0) yield records
+  return { key, etag, start: begin, end: lines === 0 ? end : scanner.offset, lines }
+}
+
+/** The etag was right, so a shorter object is a fault of the store or of the network: worth another try. */
+const endedEarly = ({ key }: SlicePart, at: number, to: number): ReembedError =>
+  new ReembedError('CORRUPT', `reading ${JSON.stringify(key)} ended at byte ${at}, expected ${to}`, {
+    retry: 'yes',
+  })

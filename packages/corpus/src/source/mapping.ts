@@ -1,0 +1,150 @@
+// A record -> a document, or the reason why it is none. A message says what is wrong with which field and never shows
+// what the field holds.
+
+import type {
+  CarriedColumn,
+  CarriedValue,
+  Document,
+  FieldMapping,
+  Position,
+  Reject,
+  SourceRecord,
+} from '@reembed/protocol'
+import { ReembedError } from '@reembed/shared'
+import { type Field, fieldAt } from './field.ts'
+import { isBadText, MAX_RECORD_BYTES, nameOf, toId, toReject } from './record.ts'
+import { parseTemplate } from './template.ts'
+
+/** What of a record is its id, its text and what is carried along; fixed in the plan. */
+export interface Mapping {
+  readonly fields: FieldMapping
+  /** The text is made by this template instead of being `fields.text`. */
+  readonly template?: string | undefined
+  /** Columns to carry; a name is a path like that of a field. */
+  readonly carry?: readonly CarriedColumn[] | undefined
+}
+
+export interface Mapper {
+  /** The paths of all fields that are needed. A table need only have these in its records, by path. */
+  readonly paths: readonly string[]
+  map(record: object, position: Position): SourceRecord
+}
+
+/** @throws ReembedError USAGE for a template that is none. */
+export function createMapper({ fields, template: source, carry = [] }: Mapping): Mapper {
+  if (carry.some(({ name }) => name === '__proto__')) {
+    throw new ReembedError('USAGE', "a column can't be named '__proto__': carry the field under another name")
+  }
+  const template = source === undefined ? undefined : parseTemplate(source)
+  const idAt = fieldAt(fields.id)
+  const textAt = fieldAt(fields.text)
+  const carried = carry.map(column => ({ ...column, field: fieldAt(column.name) }))
+  const used = [fields.id, ...(template?.names ?? [fields.text]), ...carry.map(({ name }) => name)]
+
+  function textOf(record: object, position: Position, id: string): string | Reject {
+    if (template === undefined) {
+      const text = textAt(record)
+      if (typeof text === 'string') return text
+      if (isBadText(text)) return notUtf8(fields.text, position, id)
+      return text === undefined || text === null
+        ? toReject('missing_text', `field "${fields.text}" is ${nameOf(text)}`, position, id)
+        : toReject(
+            'invalid_text',
+            `field "${fields.text}" is ${nameOf(text)}, expected a string`,
+            position,
+            id,
+          )
+    }
+    let fault: Reject | undefined
+    const text = template.render(record, (name, value) => {
+      fault ??= isBadText(value)
+        ? notUtf8(name, position, id)
+        : toReject('invalid_text', `field "${name}" is ${nameOf(value)}, expected a string`, position, id)
+    })
+    return fault ?? text
+  }
+
+  return {
+    paths: [...new Set(used)],
+    map(record, position) {
+      const id = toId(idAt(record), fields.id)
+      if (typeof id !== 'string') return toReject(id.fault, id.message, position)
+      const text = textOf(record, position, id)
+      if (typeof text !== 'string') return text
+      if (text.length * 3 > MAX_RECORD_BYTES && Buffer.byteLength(text) > MAX_RECORD_BYTES) {
+        const message = `the text has ${Buffer.byteLength(text)} bytes, the limit is ${MAX_RECORD_BYTES}`
+        return toReject('too_large', message, position, id)
+      }
+      if (carried.length === 0) return new PlainDocument(id, text, position)
+      const values = carriedOf(carried, record)
+      return 'fault' in values
+        ? toReject('invalid_record', values.fault as string, position, id)
+        : { kind: 'document', id, text, position, carried: values }
+    },
+  }
+}
+
+/**
+ * A class for V8's sake: it learns of object literals that they live long, from the first garbage collection on, and
+ * puts them where only a full collection looks; dead ones there keep their texts, which costs more than the reading.
+ */
+class PlainDocument implements Document {
+  readonly kind = 'document'
+  readonly id: string
+  readonly text: string
+  readonly position: Position
+
+  constructor(id: string, text: string, position: Position) {
+    this.id = id
+    this.text = text
+    this.position = position
+  }
+}
+
+const notUtf8 = (name: string, position: Position, id: string): Reject =>
+  toReject('invalid_utf8', `field "${name}" is not valid UTF-8`, position, id)
+
+function carriedOf(
+  columns: readonly (CarriedColumn & { readonly field: Field })[],
+  record: object,
+): Record<string, CarriedValue> | { readonly fault: string } {
+  const values: Record<string, CarriedValue> = {}
+  for (const { name, type, field } of columns) {
+    const value = toCarried(field(record), type)
+    if (value === undefined) {
+      return { fault: `carried field "${name}" is ${nameOf(field(record))} that is no ${type}` }
+    }
+    values[name] = value
+  }
+  return values
+}
+
+const INT32 = 2 ** 31
+
+/** The value as its column holds it, or undefined if it does not fit. A string column takes anything. */
+function toCarried(value: unknown, type: CarriedColumn['type']): CarriedValue | undefined {
+  if (value === undefined || value === null) return null
+  switch (type) {
+    case 'string':
+      return asString(value)
+    case 'boolean':
+      return typeof value === 'boolean' ? value : undefined
+    case 'double':
+      return typeof value === 'number' ? value : typeof value === 'bigint' ? Number(value) : undefined
+    case 'int32':
+      return typeof value === 'number' && Number.isInteger(value) && value >= -INT32 && value < INT32
+        ? value
+        : undefined
+    case 'int64':
+      if (typeof value === 'bigint') return BigInt.asIntN(64, value) === value ? value : undefined
+      return typeof value === 'number' && Number.isSafeInteger(value) ? value : undefined
+  }
+}
+
+function asString(value: unknown): string | undefined {
+  if (typeof value === 'string') return value.toWellFormed()
+  if (isBadText(value)) return undefined
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? undefined : value.toISOString()
+  if (typeof value !== 'object') return String(value)
+  return JSON.stringify(value, (_, member) => (typeof member === 'bigint' ? String(member) : member))
+}

@@ -1,0 +1,143 @@
+// What has to be known of an object before it can be cut, where its size alone does not tell: how much it holds and
+// where a slice may begin. Compressed objects and CSV are read through once; of Parquet and Arrow only the metadata.
+
+import type { CsvTable, SourceObject } from '@reembed/protocol'
+import { ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import { createCsvScanner, isBlank, parseHeader } from './csv.ts'
+import { BOM_BYTES, hasBom, refuseForeignEncoding } from './format.ts'
+import { decompress } from './raw.ts'
+import { MAX_RECORD_BYTES } from './record.ts'
+import type { Cut, Measure, MeasureOptions } from './types.ts'
+
+/** @throws ReembedError SOURCE_FORMAT if the object is not what its name says, is cut off or damaged. */
+export async function measure(store: Store, object: SourceObject, options: MeasureOptions): Promise<Measure> {
+  switch (object.format) {
+    case 'parquet':
+      return (await import('./parquet.ts')).measureParquet(store, object, options.signal)
+    case 'arrow':
+      return (await import('./arrow.ts')).measureArrow(store, object, options.signal)
+    case 'csv':
+    case 'tsv':
+      return measureCsv(store, object, object.format, options)
+    default:
+      return measureLines(store, object, options)
+  }
+}
+
+/** One pass over a compressed JSONL object. Looks for a line break only where a slice is full. */
+async function measureLines(
+  store: Store,
+  object: SourceObject,
+  { sliceBytes, signal }: MeasureOptions,
+): Promise<Measure> {
+  const cuts: Cut[] = [{ start: 0, seek: { byte: 0, at: 0 } }]
+  let seek = { byte: 0, at: 0 }
+  let at = 0
+  let wanted = sliceBytes
+  for await (const { bytes, frame } of pieces(store, object, signal)) {
+    if (at === 0) refuseForeignEncoding(object.key, bytes)
+    if (frame !== undefined) seek = { byte: frame, at }
+    while (wanted <= at + bytes.length) {
+      // A line begins after each line break: the first one at or after byte `wanted - 1`.
+      const newline = bytes.indexOf(10, Math.max(0, wanted - 1 - at))
+      if (newline === -1) break
+      const start = at + newline + 1
+      cuts.push({ start, seek })
+      wanted = start + sliceBytes
+    }
+    at += bytes.length
+  }
+  return { extent: at, cuts: withoutEnd(cuts, at, sliceBytes) }
+}
+
+/** One pass over a table. */
+async function measureCsv(
+  store: Store,
+  object: SourceObject,
+  format: 'csv' | 'tsv',
+  { sliceBytes, signal }: MeasureOptions,
+): Promise<Measure> {
+  const { key } = object
+  const frames: { byte: number; at: number }[] = []
+  const cuts: Cut[] = [{ start: 0, ...(object.compression && { seek: { byte: 0, at: 0 } }) }]
+  let at = 0
+  let wanted = sliceBytes
+  let head: Buffer = Buffer.alloc(0)
+  let table: CsvTable | undefined
+  let scanner: ReturnType<typeof createCsvScanner> | undefined
+
+  const begin = (): void => {
+    table = parseHeader(key, format, head)
+    const bom = hasBom(head) ? BOM_BYTES : 0
+    let header = true
+    scanner = createCsvScanner({ key, delimiter: table.delimiter, start: bom }, row => {
+      if (isBlank(row)) return
+      // Whoever reads the first slice looks for the header there.
+      const isHeader = header
+      header = false
+      if (isHeader || row.start < wanted) return
+      while (frames.length > 1 && (frames[1]?.at ?? 0) <= row.start) frames.shift()
+      const [seek] = frames
+      cuts.push({ start: row.start, ...(object.compression && seek && { seek }) })
+      wanted = row.start + sliceBytes
+    })
+    scanner.push(head.subarray(bom))
+  }
+  for await (const { bytes, frame } of pieces(store, object, signal)) {
+    if (frame !== undefined) frames.push({ byte: frame, at })
+    at += bytes.length
+    if (scanner) scanner.push(bytes)
+    else {
+      // The header is whole once a line break follows it; one inside quotes only makes this wait for less.
+      head = Buffer.concat([head, bytes])
+      if (head.length > MAX_RECORD_BYTES || hasWholeHeader(head)) begin()
+    }
+  }
+  if (!scanner && at > 0) begin()
+  scanner?.finish()
+  return { extent: at, cuts: withoutEnd(cuts, at, sliceBytes), ...(table && { table }) }
+}
+
+const hasWholeHeader = (head: Buffer): boolean => {
+  let quotes = 0
+  for (const byte of head) {
+    if (byte === 0x22) quotes += 1
+    if (byte === 10 && quotes % 2 === 0) return true
+  }
+  return false
+}
+
+/** The object's bytes as they are or decompressed. */
+async function* pieces(
+  store: Store,
+  { key, etag, size, compression }: SourceObject,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<{ bytes: Buffer; frame?: number }, void, undefined> {
+  const chunks = store.stream(key, { end: size, ifMatch: etag, signal })
+  if (compression) {
+    yield* decompress(chunks, { key, compression, members: true })
+    return
+  }
+  let read = 0
+  for await (const chunk of chunks) {
+    read += chunk.length
+    yield { bytes: Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength) }
+  }
+  if (read !== size) {
+    throw new ReembedError(
+      'CORRUPT',
+      `reading ${JSON.stringify(key)} ended at byte ${read}, expected ${size}`,
+      {
+        retry: 'yes',
+      },
+    )
+  }
+}
+
+/** A last piece that is a crumb goes to the one before it. */
+function withoutEnd(cuts: Cut[], extent: number, sliceBytes: number): Cut[] {
+  const last = cuts.at(-1)
+  if (cuts.length > 1 && last && extent - last.start < sliceBytes / 4) cuts.pop()
+  return cuts
+}

@@ -1,0 +1,247 @@
+// The values of one column of a row group, page by page. hyparquet decodes a page; it would read a whole column of a
+// row group at once, and those of pyarrow's defaults have a million rows. What is held is one page.
+
+import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib'
+import { messageOf, ReembedError } from '@reembed/shared'
+import type { Compressors, RowGroup } from 'hyparquet'
+import { parquetHeader, readPage } from 'hyparquet/src/column.js'
+import { convert, DEFAULT_PARSERS } from 'hyparquet/src/convert.js'
+import { readOffsetIndex } from 'hyparquet/src/indexes.js'
+import { compressors as others } from 'hyparquet-compressors'
+import { type Leaf, wrong } from './parquet-footer.ts'
+import { MAX_PAGE_BYTES, type Page, unpackPage } from './parquet-page.ts'
+import { BAD_TEXT } from './record.ts'
+
+const MAX_HEADER_BYTES = 16 * 1024 * 1024
+
+/** Reads bytes of the object in pieces. */
+export type Stream = (start: number, end: number) => AsyncIterable<Uint8Array>
+
+export interface ColumnRange {
+  readonly key: string
+  readonly stream: Stream
+  readonly group: RowGroup
+  readonly leaf: Leaf
+  /** Rows of the group. */
+  readonly from: number
+  readonly to: number
+}
+
+// Node's own decompressors where it has them: zstd takes a third of the JavaScript one's time (bench/source.ts).
+const COMPRESSORS: Compressors = {
+  ...others,
+  ZSTD: (input, length) => zstdDecompressSync(input, { maxOutputLength: Math.max(1, length) }),
+  GZIP: (input, length) => gunzipSync(input, { maxOutputLength: Math.max(1, length) }),
+  BROTLI: (input, length) => brotliDecompressSync(input, { maxOutputLength: Math.max(1, length) }),
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+function textOf(bytes: Uint8Array | undefined): string | object | undefined {
+  if (bytes === undefined) return undefined
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    return BAD_TEXT
+  }
+}
+
+const PARSERS: typeof DEFAULT_PARSERS = { ...DEFAULT_PARSERS, stringFromBytes: textOf, jsonFromBytes: textOf }
+
+/** The values of the rows, one array a page; null where there is none. */
+export async function* columnValues(range: ColumnRange): AsyncGenerator<ArrayLike<unknown>, void, undefined> {
+  const { key, group, leaf, from, to } = range
+  const chunk = group.columns[leaf.column]
+  const meta = chunk?.meta_data
+  const element = leaf.schemaPath.at(-1)?.element
+  if (meta === undefined || element === undefined)
+    throw wrong(key, `has no column ${JSON.stringify(leaf.path)} in a row group`)
+  const decoder: Parameters<typeof readPage>[2] = {
+    ...meta,
+    pathInSchema: meta.path_in_schema,
+    element,
+    schemaPath: [...leaf.schemaPath],
+    parsers: PARSERS,
+    compressors: COMPRESSORS,
+  }
+  const unpacked = { ...decoder, codec: 'UNCOMPRESSED' as const }
+  const depth = optionalAncestors(leaf)
+  const levels = depth + (element.repetition_type === 'OPTIONAL' ? 1 : 0)
+  const damaged = (cause: unknown): ReembedError =>
+    cause instanceof ReembedError
+      ? cause
+      : wrong(key, `is damaged in column ${JSON.stringify(leaf.path)} (${messageOf(cause)})`, cause)
+
+  let dictionary: ReturnType<typeof convert> | undefined
+  await using pages = await openPages(range).catch((error: unknown) => {
+    throw damaged(error)
+  })
+  let row = pages.firstRow
+  while (row < to) {
+    const page = await pages.next().catch((error: unknown) => {
+      throw damaged(error)
+    })
+    if (page === undefined) throw damaged(new Error(`it ends after row ${row} of ${to}`))
+    const { header } = page
+    const rows = header.data_page_header?.num_values ?? header.data_page_header_v2?.num_rows
+    if (header.type !== 'DICTIONARY_PAGE' && rows === undefined) continue
+    if (rows !== undefined && row + rows <= from) {
+      row += rows
+      continue
+    }
+    let values: ArrayLike<unknown>
+    try {
+      const { header, body } = unpackPage(page, decoder, { rows: Number(group.num_rows) - row, levels })
+      const reader = { view: new DataView(body.buffer, body.byteOffset, body.byteLength), offset: 0 }
+      const { data } = readPage(reader, header, unpacked, dictionary, undefined, 0)
+      if (header.type === 'DICTIONARY_PAGE') {
+        dictionary = data && convert(data, decoder)
+        continue
+      }
+      values = data ?? []
+      if (values.length !== rows) throw new Error(`a page has ${values.length} values for ${rows} rows`)
+    } catch (error) {
+      throw damaged(error)
+    }
+    const first = Math.max(0, from - row)
+    const kept = Array.prototype.slice.call(values, first, Math.min(values.length, to - row)) as unknown[]
+    row += values.length
+    yield depth === 0 ? kept : kept.map(value => unwrap(value, depth))
+  }
+}
+
+/** Each optional struct around a column shows as a list of at most one. */
+const optionalAncestors = ({ schemaPath }: Leaf): number =>
+  schemaPath.slice(1, -1).filter(({ element }) => element.repetition_type === 'OPTIONAL').length
+
+function unwrap(value: unknown, depth: number): unknown {
+  let inner = value
+  for (let level = 0; level < depth; level++) inner = Array.isArray(inner) ? inner[0] : inner
+  return inner
+}
+
+interface Pages extends AsyncDisposable {
+  /** The row of the group at which the first data page begins. */
+  readonly firstRow: number
+  next(): Promise<Page | undefined>
+}
+
+/** The pages of the column from the one that holds row `from` on, where the object has an index of them. */
+async function openPages({ stream, group, leaf, from, key }: ColumnRange): Promise<Pages> {
+  const chunk = group.columns[leaf.column]
+  const meta = chunk?.meta_data
+  if (chunk === undefined || meta === undefined) throw wrong(key, 'has a row group without its columns')
+  const dataStart = Number(meta.data_page_offset)
+  // Some writers leave the dictionary's place at 0.
+  const start = Math.min(dataStart, Number(meta.dictionary_page_offset || meta.data_page_offset))
+  const end = start + Number(meta.total_compressed_size)
+  let spans: [number, number][] = [[start, end]]
+  let firstRow = 0
+  if (from > 0 && chunk.offset_index_offset && chunk.offset_index_length) {
+    const at = Number(chunk.offset_index_offset)
+    const bytes = await collect(stream(at, at + chunk.offset_index_length))
+    const locations = readOffsetIndex({
+      view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+      offset: 0,
+    }).page_locations
+    const page = locations.findLast(({ first_row_index }) => Number(first_row_index) <= from)
+    const first = locations[0]
+    if (page && first) {
+      firstRow = Number(page.first_row_index)
+      spans = [
+        [start, Number(first.offset)],
+        [Number(page.offset), end],
+      ]
+    }
+  }
+  const window = createWindow(key, joined(stream, spans))
+  return {
+    firstRow,
+    async next() {
+      const header = await window.header()
+      if (header === undefined) return undefined
+      const { compressed_page_size: size, uncompressed_page_size: unpacked } = header
+      if (!(size >= 0 && unpacked >= 0)) throw new Error('a page of no length')
+      if (size > MAX_PAGE_BYTES || unpacked > MAX_PAGE_BYTES) {
+        throw wrong(
+          key,
+          `has a page of ${Math.max(size, unpacked)} bytes in column ${JSON.stringify(leaf.path)}, the limit is ${MAX_PAGE_BYTES}: write it with smaller pages`,
+        )
+      }
+      return { header, body: await window.take(size) }
+    },
+    [Symbol.asyncDispose]: () => window.close(),
+  }
+}
+
+async function* joined(stream: Stream, spans: readonly [number, number][]): AsyncGenerator<Uint8Array> {
+  for (const [start, end] of spans) if (start < end) yield* stream(start, end)
+}
+
+async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  return Buffer.concat(await Array.fromAsync(chunks))
+}
+
+/** Bytes of a stream, as many at a time as somebody asks for. */
+function createWindow(key: string, chunks: AsyncGenerator<Uint8Array>) {
+  let held: Buffer = Buffer.alloc(0)
+
+  /** False if the stream has no more. */
+  async function grow(): Promise<boolean> {
+    const { done, value } = await chunks.next()
+    if (done) return false
+    const chunk = Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+    held = held.length === 0 ? chunk : Buffer.concat([held, chunk])
+    return true
+  }
+
+  return {
+    async header(): Promise<ReturnType<typeof parquetHeader> | undefined> {
+      while (true) {
+        if (held.length > 0) {
+          const reader = { view: new DataView(held.buffer, held.byteOffset, held.byteLength), offset: 0 }
+          try {
+            const header = parquetHeader(reader)
+            if (reader.offset <= held.length) {
+              held = held.subarray(reader.offset)
+              return header
+            }
+          } catch (error) {
+            // Not all of it is here yet, or it is none: only more bytes can tell.
+            if (held.length > MAX_HEADER_BYTES) throw error
+          }
+        }
+        const before = held.length
+        if (!(await grow())) {
+          if (before === 0) return undefined
+          throw wrong(key, 'is damaged: a page has no whole header')
+        }
+      }
+    },
+
+    async take(size: number): Promise<Buffer> {
+      if (held.length >= size) {
+        const taken = held.subarray(0, size)
+        held = held.subarray(size)
+        return taken
+      }
+      // In one piece from the start: pieces that are joined afterwards take twice the memory.
+      const taken = Buffer.allocUnsafe(size)
+      let filled = held.copy(taken)
+      held = Buffer.alloc(0)
+      while (filled < size) {
+        const { done, value } = await chunks.next()
+        if (done) throw wrong(key, 'is damaged: a page is cut off')
+        const chunk = Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+        const copied = chunk.copy(taken, filled)
+        held = chunk.subarray(copied)
+        filled += copied
+      }
+      return taken
+    },
+
+    async close(): Promise<void> {
+      await chunks.return(undefined)
+    },
+  }
+}

@@ -1,0 +1,171 @@
+// The end of a Parquet object: its columns and row groups. All that planning reads of it.
+
+import type { CarriedType } from '@reembed/protocol'
+import { messageOf, ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import {
+  type FileMetaData,
+  parquetMetadata,
+  parquetSchema,
+  type SchemaElement,
+  type SchemaTree,
+} from 'hyparquet'
+import { stepsOf } from './field.ts'
+
+export interface ParquetFooter {
+  readonly rows: number
+  /** The row at which each row group begins. */
+  readonly groupStarts: readonly number[]
+  readonly metadata: FileMetaData
+  readonly schema: SchemaTree
+  /** Bytes that were read to learn this. */
+  readonly bytesRead: number
+}
+
+interface ObjectName {
+  readonly key: string
+  readonly etag: string
+  readonly size: number
+}
+
+const TAIL_BYTES = 64 * 1024
+const FRAME_BYTES = 12
+/** A footer larger than this is none: those of ten thousand columns take some 10 MiB. */
+const MAX_FOOTER_BYTES = 64 * 1024 * 1024
+
+/** Jobs of one worker read the same few objects: their footers are kept, as many as this for each store. */
+const KEPT_FOOTERS = 16
+const kept = new WeakMap<Store, Map<string, Promise<ParquetFooter>>>()
+
+/** @throws ReembedError SOURCE_FORMAT telling apart what is no Parquet, cut short, encrypted or damaged. */
+export function readParquetFooter(
+  store: Store,
+  { key, etag, size }: ObjectName,
+  signal?: AbortSignal,
+): Promise<ParquetFooter> {
+  const footers = kept.get(store) ?? new Map<string, Promise<ParquetFooter>>()
+  kept.set(store, footers)
+  const name = `${key} ${etag}`
+  const known = footers.get(name)
+  if (known) return known
+  const fresh = readFooter(store, { key, etag, size }, signal)
+  footers.set(name, fresh)
+  fresh.catch(() => footers.delete(name))
+  const oldest = footers.keys().next().value
+  if (footers.size > KEPT_FOOTERS && oldest !== undefined) footers.delete(oldest)
+  return fresh
+}
+
+async function readFooter(
+  store: Store,
+  { key, etag, size }: ObjectName,
+  signal: AbortSignal | undefined,
+): Promise<ParquetFooter> {
+  const tailStart = Math.max(0, size - TAIL_BYTES)
+  const tail = Buffer.from(await store.get(key, { start: tailStart, end: size, ifMatch: etag, signal }))
+  const magic = tail.toString('latin1', tail.length - 4)
+  if (magic === 'PARE') throw wrong(key, 'is encrypted, which is not supported')
+  if (size < FRAME_BYTES || tail.length !== size - tailStart || magic !== 'PAR1') {
+    const head = Buffer.from(await store.get(key, { end: Math.min(4, size), ifMatch: etag, signal }))
+    throw head.toString('latin1') === 'PAR1'
+      ? wrong(key, `is cut short: its ${size} bytes do not end with a Parquet footer`)
+      : wrong(key, 'is not a Parquet file')
+  }
+  const length = tail.readUInt32LE(tail.length - 8)
+  const start = size - 8 - length
+  if (start < 4 || length > MAX_FOOTER_BYTES) {
+    throw wrong(key, `has a damaged footer: it claims to be ${length} bytes long in a file of ${size}`)
+  }
+  const footer =
+    start >= tailStart
+      ? tail
+      : Buffer.concat([await store.get(key, { start, end: tailStart, ifMatch: etag, signal }), tail])
+  return { ...parseFooter(key, footer), bytesRead: Math.max(tail.length, footer.length) }
+}
+
+function parseFooter(key: string, footer: Buffer): Omit<ParquetFooter, 'bytesRead'> {
+  try {
+    const metadata = parquetMetadata(footer, { geoparquet: false })
+    const groupStarts: number[] = []
+    let rows = 0
+    for (const { num_rows } of metadata.row_groups) {
+      groupStarts.push(rows)
+      rows += Number(num_rows)
+    }
+    if (!Number.isSafeInteger(rows) || rows < 0) throw new RangeError(`it claims ${rows} rows`)
+    return { rows, groupStarts, metadata, schema: parquetSchema(metadata) }
+  } catch (cause) {
+    throw wrong(key, `has a damaged footer (${messageOf(cause)})`, cause)
+  }
+}
+
+export const wrong = (key: string, what: string, cause?: unknown): ReembedError =>
+  new ReembedError('SOURCE_FORMAT', `${JSON.stringify(key)} ${what}`, { cause })
+
+/** A column that holds one value a row. */
+export interface Leaf {
+  /** As it was asked for. */
+  readonly path: string
+  /** Its place among the physical columns. */
+  readonly column: number
+  /** From the root down to the column itself. */
+  readonly schemaPath: readonly SchemaTree[]
+}
+
+/** The columns that hold one value a row, by the path of their names. */
+export function leavesOf({ schema }: ParquetFooter): Leaf[] {
+  const leaves: Leaf[] = []
+  let column = 0
+  const visit = (schemaPath: readonly SchemaTree[], repeated: boolean): void => {
+    const node = schemaPath.at(-1)
+    if (node === undefined) return
+    const isRepeated = repeated || node.element.repetition_type === 'REPEATED'
+    if (node.children.length === 0) {
+      if (!isRepeated) leaves.push({ path: node.path.join('.'), column, schemaPath })
+      column += 1
+    }
+    for (const child of node.children) visit([...schemaPath, child], isRepeated)
+  }
+  visit([schema], false)
+  return leaves
+}
+
+/** The column at a path: the one of that very name, or the one that its steps lead to. */
+export function leafAt(leaves: readonly Leaf[], path: string): Leaf | undefined {
+  const steps = stepsOf(path)
+  const names = (leaf: Leaf): readonly string[] => leaf.schemaPath.at(-1)?.path ?? []
+  const found =
+    leaves.find(leaf => names(leaf).length === 1 && names(leaf)[0] === path) ??
+    leaves.find(
+      leaf => names(leaf).length === steps.length && names(leaf).every((name, i) => name === steps[i]),
+    )
+  return found && { ...found, path }
+}
+
+/** How the values of a column are carried. */
+export function carriedTypeOf({ schemaPath }: Leaf): CarriedType {
+  const element = schemaPath.at(-1)?.element
+  return element === undefined ? 'string' : typeOf(element)
+}
+
+function typeOf({ type, converted_type: converted, logical_type: logical }: SchemaElement): CarriedType {
+  if (converted === 'DECIMAL' || logical?.type === 'FLOAT16') return 'double'
+  switch (type) {
+    case 'BOOLEAN':
+      return 'boolean'
+    case 'FLOAT':
+    case 'DOUBLE':
+      return 'double'
+    case 'INT32':
+      if (converted === 'UINT_32') return 'int64'
+      return converted === 'DATE' || logical?.type === 'DATE' || logical?.type === 'TIME' ? 'string' : 'int32'
+    case 'INT64':
+      return converted === undefined || converted === 'INT_64'
+        ? logical && logical.type !== 'INTEGER'
+          ? 'string'
+          : 'int64'
+        : 'string'
+    default:
+      return 'string'
+  }
+}

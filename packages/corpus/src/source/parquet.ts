@@ -1,0 +1,115 @@
+// Parquet: cut by rows, at row groups where they fit. Of a slice only the needed columns are read, by ranges.
+
+import type { PartRead, SlicePart, SourceObject, SourceRecord } from '@reembed/protocol'
+import { ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import type { ReadPartOptions } from './jsonl.ts'
+import { columnValues } from './parquet-column.ts'
+import { leafAt, leavesOf, type ParquetFooter, readParquetFooter } from './parquet-footer.ts'
+import type { Measure } from './types.ts'
+
+/** Reads the footer alone. */
+export async function measureParquet(
+  store: Store,
+  object: SourceObject,
+  signal?: AbortSignal,
+): Promise<Measure> {
+  const { rows, groupStarts } = await readParquetFooter(store, object, signal)
+  return { extent: rows, cuts: groupStarts.map(start => ({ start })) }
+}
+
+/** The records of the rows of a part, and at the end what was read. Holds one page of each needed column. */
+export async function* readParquet(
+  store: Store,
+  part: SlicePart,
+  { index, mapper, signal }: ReadPartOptions,
+): AsyncGenerator<SourceRecord[], PartRead, undefined> {
+  const { key, etag, start, end } = part
+  const footer = await readParquetFooter(store, part, signal)
+  if (end > footer.rows) {
+    throw new ReembedError('CORRUPT', `${JSON.stringify(key)} has ${footer.rows} rows, planned are ${end}`)
+  }
+  let row = start
+  for await (const rows of parquetRows(store, part, { footer, paths: mapper.paths, start, end, signal })) {
+    yield rows.map(record => {
+      const position = { part: index, offset: row, line: row - start + 1 }
+      row += 1
+      return mapper.map(record, position)
+    })
+  }
+  return { key, etag, start, end: row, lines: row - start }
+}
+
+interface RowsOptions {
+  readonly footer: ParquetFooter
+  /** Fields that the object lacks are left out of the records. */
+  readonly paths: readonly string[]
+  readonly start: number
+  readonly end: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/** The rows as records with a member for each path, some at a time. */
+export async function* parquetRows(
+  store: Store,
+  { key, etag }: Pick<SlicePart, 'key' | 'etag'>,
+  { footer, paths, start, end, signal }: RowsOptions,
+): AsyncGenerator<Record<string, unknown>[], void, undefined> {
+  const leaves = leavesOf(footer)
+  // Assigning to `__proto__` would not make a member; a plain object is read three times as fast as one without prototype.
+  const needed = paths.flatMap(path => (path === '__proto__' ? [] : (leafAt(leaves, path) ?? [])))
+  const stream = (from: number, to: number) =>
+    store.stream(key, { start: from, end: to, ifMatch: etag, signal })
+
+  for (const [place, group] of footer.metadata.row_groups.entries()) {
+    const groupStart = footer.groupStarts[place] ?? 0
+    const from = Math.max(start, groupStart) - groupStart
+    const to = Math.min(end - groupStart, Number(group.num_rows))
+    if (from >= to) continue
+    const columns = needed.map(leaf => ({
+      path: leaf.path,
+      values: columnValues({ key, stream, group, leaf, from, to }),
+    }))
+    yield* zip(columns, to - from)
+  }
+}
+
+interface Column {
+  readonly path: string
+  readonly values: AsyncGenerator<ArrayLike<unknown>, void, undefined>
+}
+
+/** A page of one value over and over can have millions of rows: as records they are not made all at once. */
+const ROWS_AT_ONCE = 8_192
+
+/** Columns side by side. Their pages end at different rows: a batch goes as far as the shortest page at hand. */
+async function* zip(
+  columns: readonly Column[],
+  rows: number,
+): AsyncGenerator<Record<string, unknown>[], void, undefined> {
+  const open = columns.map(column => ({ ...column, page: [] as ArrayLike<unknown>, at: 0 }))
+  try {
+    for (let done = 0; done < rows; ) {
+      let count = Math.min(rows - done, ROWS_AT_ONCE)
+      for (const column of open) {
+        if (column.at === column.page.length) {
+          const next = await column.values.next()
+          column.page = next.done ? [] : next.value
+          column.at = 0
+        }
+        count = Math.min(count, column.page.length - column.at)
+      }
+      const records: Record<string, unknown>[] = []
+      for (let row = 0; row < count; row++) {
+        const record: Record<string, unknown> = {}
+        for (const { path, page, at } of open) record[path] = page[at + row]
+        records.push(record)
+      }
+      for (const column of open) column.at += count
+      done += count
+      if (count > 0) yield records
+    }
+  } finally {
+    await Promise.all(columns.map(({ values }) => values.return()))
+  }
+}

@@ -1,0 +1,196 @@
+// Looks at some records of an object, to learn its fields and their size without reading it.
+
+import type { SourceObject } from '@reembed/protocol'
+import { ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import { createCsvScanner, createRowReader, isBlank, parseHeader } from './csv.ts'
+import { fieldAt } from './field.ts'
+import { BOM_BYTES, hasBom, isRows, refuseForeignEncoding } from './format.ts'
+import { createLineScanner } from './lines.ts'
+import { decompress } from './raw.ts'
+import { MAX_RECORD_BYTES, parseLine } from './record.ts'
+import type { Probe, ProbeOptions } from './types.ts'
+
+const PROBE_BYTES = 64 * 1024
+/** A block of zstd may have 128 KiB, and nothing comes out before it is whole. */
+const PACKED_PROBE_BYTES = 256 * 1024
+
+/** @throws ReembedError SOURCE_FORMAT if the object is not what its name says. */
+export async function probe(store: Store, object: SourceObject, options: ProbeOptions = {}): Promise<Probe> {
+  if (isRows(object.format)) return (await import('./probe-table.ts')).probeTable(store, object, options)
+  if (object.format === 'jsonl') return probeJsonl(store, object, options)
+  return probeCsv(store, object, options)
+}
+
+interface Seen {
+  readonly records: object[]
+  /** Records that were seen. */
+  lines: number
+  bytes: number
+  fault: string | undefined
+}
+
+/**
+ * The lines that lie wholly in `maxBytes` from `start`. At the start of the object it looks further, up to the
+ * longest line allowed, until it has seen one.
+ */
+async function probeJsonl(
+  store: Store,
+  object: SourceObject,
+  { start = 0, maxBytes, signal }: ProbeOptions,
+): Promise<Probe> {
+  const { key } = object
+  let seen: Seen = { records: [], lines: 0, bytes: 0, fault: undefined }
+  const head = await headOf(store, object, { start, maxBytes, signal }, (bytes, whole) => {
+    seen = { records: [], lines: 0, bytes: 0, fault: undefined }
+    const scanner = createLineScanner(start, MAX_RECORD_BYTES, {
+      line(buffer, from, to, offset) {
+        // Whether a line began at `start` can't be told from here, so what comes before the first '\n' is left out.
+        if (start > 0 && offset === start) return
+        let first = from
+        if (offset === 0) {
+          const line = buffer.subarray(from, to)
+          refuseForeignEncoding(key, line)
+          if (hasBom(line)) first += BOM_BYTES
+          if (buffer[first] === LEFT_BRACKET) throw isArray(key)
+        }
+        seen.bytes += to - from + 1
+        const parsed = parseLine(buffer, first, to)
+        if (parsed === undefined) return
+        seen.lines += 1
+        if ('record' in parsed) seen.records.push(parsed.record)
+        else seen.fault ??= parsed.message
+      },
+      tooLong(length, offset) {
+        if (start > 0 && offset === start) return
+        seen.bytes += length + 1
+        seen.lines += 1
+        seen.fault ??= `the line has ${length} bytes, the limit is ${MAX_RECORD_BYTES}`
+      },
+    })
+    scanner.push(bytes)
+    if (whole) scanner.finish()
+    return seen.lines > 0 || start > 0
+  })
+  return toProbe(object, head, seen, [...new Set(seen.records.flatMap(Object.keys))])
+}
+
+async function probeCsv(
+  store: Store,
+  object: SourceObject,
+  { maxBytes, signal }: ProbeOptions,
+): Promise<Probe> {
+  const { key } = object
+  const format = object.format === 'tsv' ? 'tsv' : 'csv'
+  let seen: Seen = { records: [], lines: 0, bytes: 0, fault: undefined }
+  let names: readonly string[] = []
+  const head = await headOf(store, object, { start: 0, maxBytes, signal }, (bytes, whole) => {
+    seen = { records: [], lines: 0, bytes: 0, fault: undefined }
+    const table = parseHeader(key, format, bytes)
+    const toRecord = createRowReader(table)
+    let header = true
+    const scanner = createCsvScanner({ key, delimiter: table.delimiter, start: 0 }, row => {
+      if (isBlank(row)) return
+      if (header) {
+        header = false
+        return
+      }
+      seen.bytes += row.end - row.start
+      seen.lines += 1
+      const record = toRecord(row)
+      if (typeof record === 'string') seen.fault ??= record
+      else seen.records.push(record)
+    })
+    scanner.push(bytes)
+    if (whole) scanner.finish()
+    names = table.columns
+    return seen.lines > 0
+  })
+  return { ...toProbe(object, head, seen, names), has: path => names.includes(path) }
+}
+
+function toProbe({ key }: SourceObject, head: Head, seen: Seen, names: readonly string[]): Probe {
+  const { records, lines, bytes, fault } = seen
+  return {
+    key,
+    names,
+    has(path) {
+      const field = fieldAt(path)
+      return records.some(record => field(record) !== undefined)
+    },
+    typeOf: () => undefined,
+    records,
+    documents: lines,
+    bytes,
+    objectBytes: head.unpacked === 0 ? 0 : (bytes * head.packed) / head.unpacked,
+    bytesRead: head.bytesRead,
+    ...(fault !== undefined && { fault }),
+  }
+}
+
+interface Head {
+  readonly packed: number
+  readonly unpacked: number
+  readonly bytesRead: number
+}
+
+/** Reads on from `start` until `look` has seen enough, the object ends, or a record would be over the limit. */
+async function headOf(
+  store: Store,
+  { key, etag, size, compression }: SourceObject,
+  {
+    start,
+    maxBytes,
+    signal,
+  }: { start: number; maxBytes: number | undefined; signal: AbortSignal | undefined },
+  look: (bytes: Buffer, whole: boolean) => boolean,
+): Promise<Head> {
+  let step = Math.max(maxBytes ?? PROBE_BYTES, compression ? PACKED_PROBE_BYTES : 0)
+  let packed: Buffer = Buffer.alloc(0)
+  while (true) {
+    const from = start + packed.length
+    const end = Math.min(size, from + step)
+    packed = Buffer.concat([packed, await store.get(key, { start: from, end, ifMatch: etag, signal })])
+    const whole = end === size
+    const bytes = compression ? await unpackHead(packed, { key, compression, whole }) : packed
+    const enough = look(bytes, whole && bytes.length < MAX_UNPACKED_BYTES)
+    if (enough || whole || bytes.length > MAX_RECORD_BYTES) {
+      return { packed: packed.length, unpacked: bytes.length, bytesRead: packed.length }
+    }
+    step = Math.min(MAX_RECORD_BYTES, step * 8)
+  }
+}
+
+const MAX_UNPACKED_BYTES = 2 * MAX_RECORD_BYTES
+
+/** What the first bytes of an object unpack to, as far as they go. */
+async function unpackHead(
+  packed: Buffer,
+  { key, compression, whole }: { key: string; compression: 'gzip' | 'zstd'; whole: boolean },
+): Promise<Buffer> {
+  const pieces: Buffer[] = []
+  let length = 0
+  async function* once(): AsyncGenerator<Uint8Array> {
+    yield packed
+  }
+  try {
+    for await (const { bytes } of decompress(once(), { key, compression })) {
+      pieces.push(bytes)
+      length += bytes.length
+      if (length >= MAX_UNPACKED_BYTES) break
+    }
+  } catch (error) {
+    // We cut it off ourselves; what came out before is good.
+    const isOurs = !whole && error instanceof ReembedError && /is cut off/.test(error.message)
+    if (!isOurs) throw error
+  }
+  return Buffer.concat(pieces)
+}
+
+/** The commonest mistake. What is wrong with its lines would not tell, and the last of them may even be a record. */
+const LEFT_BRACKET = 0x5b
+const isArray = (key: string): ReembedError =>
+  new ReembedError(
+    'SOURCE_FORMAT',
+    `${JSON.stringify(key)} is a JSON array, expected one object a line: \`jq -c '.[]'\` converts it`,
+  )

@@ -1,0 +1,43 @@
+// Text and Markdown: one file is one document, and its id is its key relative to the source.
+
+import { isUtf8 } from 'node:buffer'
+import type { PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
+import type { Store } from '@reembed/store'
+import { BOM_BYTES, hasBom, refuseForeignEncoding } from './format.ts'
+import { MAX_RECORD_BYTES, toId, toReject } from './record.ts'
+
+export interface ReadWholeFileOptions {
+  /** The part's place in its slice. */
+  readonly index: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/** The one record of a file, and at the end what was read. A file over the limit is a reject without being read. */
+export async function* readWholeFile(
+  store: Store,
+  part: SlicePart,
+  { index, signal }: ReadWholeFileOptions,
+): AsyncGenerator<SourceRecord[], PartRead, undefined> {
+  const { key, etag, size } = part
+  yield [await recordOfFile(store, part, index, signal)]
+  return { key, etag, start: 0, end: size, lines: 1 }
+}
+
+async function recordOfFile(
+  store: Store,
+  { key, etag, size }: SlicePart,
+  index: number,
+  signal: AbortSignal | undefined,
+): Promise<SourceRecord> {
+  const position = { part: index, offset: 0 }
+  const id = toId(key, 'key')
+  if (typeof id !== 'string') return toReject(id.fault, id.message, position)
+  if (size > MAX_RECORD_BYTES) {
+    return toReject('too_large', `the file has ${size} bytes, the limit is ${MAX_RECORD_BYTES}`, position, id)
+  }
+  const bytes = await store.get(key, { ifMatch: etag, signal })
+  refuseForeignEncoding(key, bytes)
+  if (!isUtf8(bytes)) return toReject('invalid_utf8', 'the file is not valid UTF-8', position, id)
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return { kind: 'document', id, text: text.toString('utf8', hasBom(bytes) ? BOM_BYTES : 0), position }
+}

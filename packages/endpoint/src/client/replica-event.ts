@@ -1,0 +1,8 @@
+// What happened to a replica.
+
+/** Something that an operator may want to read in the log. */
+export interface ReplicaEvent {
+  readonly kind: 'found' | 'gone' | 'in_use' | 'ejected' | 'quarantined' | 'unreachable'
+  readonly replica: string
+  readonly why?: string
+}

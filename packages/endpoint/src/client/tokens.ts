@@ -1,0 +1,79 @@
+// How many tokens the server makes of texts: POST /tokenize, which needs no permit and computes no vector. What it
+// puts in front of every text by itself is counted too, as /tokenize applies it.
+
+import { attempt, type Server } from './server.ts'
+import { cutToBytes } from './text-bytes.ts'
+import type { ExchangeOptions } from './wire.ts'
+
+const REQUESTS_AT_ONCE = 4
+/** A longer text is counted by its beginning: a reply has some 60 bytes for each token. */
+const TEXT_BYTES = 64 * 1024
+const REQUEST_BYTES = 256 * 1024
+
+/**
+ * Tokens of each text, framing tokens included; null where the server cannot tell. `most` texts go in one request. Of
+ * more than 64 KiB the beginning is counted, and stands for the rest.
+ */
+export async function countTokens(
+  { wire, base, timeoutMs }: Server,
+  texts: readonly string[],
+  most: number,
+  signal: AbortSignal | undefined,
+): Promise<number[] | null> {
+  const inputs = texts.map(text => cutToBytes(text, TEXT_BYTES))
+  const counts: (number[] | null)[] = []
+  const ask = async ({ from, to }: Range, place: number): Promise<void> => {
+    const exchange: ExchangeOptions = {
+      method: 'POST',
+      path: `${base}/tokenize`,
+      headers: ['content-type', 'application/json'],
+      body: JSON.stringify({ inputs: inputs.slice(from, to), add_special_tokens: true }),
+      timeoutMs,
+      signal,
+    }
+    const read = await attempt(() =>
+      wire.exchange(exchange, reply => (reply.status === 200 ? lengthsIn(reply.body.toString()) : null)),
+    )
+    counts[place] = Array.isArray(read) ? read : null
+  }
+  const requests = pack(inputs, most)
+  for (let at = 0; at < requests.length; at += REQUESTS_AT_ONCE) {
+    await Promise.all(requests.slice(at, at + REQUESTS_AT_ONCE).map((range, i) => ask(range, at + i)))
+  }
+  const all = counts.flatMap(one => one ?? [])
+  if (all.length !== texts.length) return null
+  return all.map((count, i) =>
+    Math.round((count * (texts[i]?.length ?? 0)) / Math.max(1, inputs[i]?.length ?? 0)),
+  )
+}
+
+interface Range {
+  readonly from: number
+  readonly to: number
+}
+
+/** Neighbours that fit one request together. */
+function pack(inputs: readonly string[], most: number): Range[] {
+  const ranges: Range[] = []
+  let [from, bytes] = [0, 0]
+  for (const [i, text] of inputs.entries()) {
+    const size = Buffer.byteLength(text)
+    if (i > from && (i - from === most || bytes + size > REQUEST_BYTES)) {
+      ranges.push({ from, to: i })
+      from = i
+      bytes = 0
+    }
+    bytes += size
+  }
+  if (from < inputs.length) ranges.push({ from, to: inputs.length })
+  return ranges
+}
+
+function lengthsIn(body: string): number[] | null {
+  try {
+    const json: unknown = JSON.parse(body)
+    return Array.isArray(json) && json.every(Array.isArray) ? json.map(({ length }) => length) : null
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,174 @@
+// What an endpoint can do: requests, texts and tokens a second for a text length, texts in a request and requests at
+// once. Nothing of the worker's own is in between: no limiter, no packing, no shard.
+
+import type { Endpoint } from './client/endpoint.ts'
+import { isOverload } from './client/failure-kinds.ts'
+import { type Failure, toError } from './client/outcome.ts'
+import { type Clock, systemClock } from './clock.ts'
+
+export interface Setting {
+  /** Tokens of each text, as the server counts them. */
+  readonly tokens: number
+  readonly textsPerRequest: number
+  readonly requestsAtOnce: number
+}
+
+export interface Measured extends Setting {
+  readonly seconds: number
+  /** Answered with vectors within that time. */
+  readonly requests: number
+  readonly texts: number
+  /** As counted by the server; null where it does not say. */
+  readonly totalTokens: number | null
+  /** Refused for lack of permits, and failed otherwise. */
+  readonly refused: number
+  readonly failed: number
+  /** From sending a request to its last byte. */
+  readonly p50Ms: number
+  readonly p99Ms: number
+}
+
+export interface MeasureOptions {
+  readonly seconds: number
+  readonly clock?: Clock
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Failures that may pass; every other one ends the measurement. */
+const mayPass = (failure: Failure): boolean => isOverload(failure) || failure.kind === 'backend'
+const PAUSE_MS = 50
+
+/**
+ * Keeps `requestsAtOnce` requests under way for `seconds`, after a first round that is not counted. Checks every
+ * vector. @throws ReembedError for what waiting cannot mend.
+ */
+export async function measure(
+  endpoint: Endpoint,
+  texts: readonly string[],
+  setting: Setting,
+  { seconds, clock = systemClock, signal }: MeasureOptions,
+): Promise<Measured> {
+  const { textsPerRequest, requestsAtOnce } = setting
+  const { dimensions } = endpoint.info
+  const replies: { readonly endedMs: number; readonly ms: number; readonly tokens: number | null }[] = []
+  let refused = 0
+  let failed = 0
+  let next = 0
+  let lastFailure: Failure | undefined
+
+  const take = (): string[] =>
+    Array.from({ length: textsPerRequest }, () => texts[next++ % texts.length] ?? '')
+
+  async function once(vectors: Float32Array): Promise<void> {
+    const sentMs = clock.now()
+    const outcome = await endpoint.request(take(), vectors, { signal })
+    if (outcome.kind === 'ok') {
+      if (outcome.badRows.length > 0) {
+        throw toError(
+          { kind: 'corrupt', message: 'a vector is not finite, zero or not normalised' },
+          endpoint.url,
+        )
+      }
+      const endedMs = clock.now()
+      replies.push({ endedMs, ms: endedMs - sentMs, tokens: outcome.tokens })
+      return
+    }
+    if (!mayPass(outcome)) throw toError(outcome, endpoint.url)
+    if (outcome.kind === 'overload') refused += 1
+    else failed += 1
+    lastFailure = outcome
+    await clock.sleep(PAUSE_MS, signal)
+  }
+
+  const lanes = Array.from({ length: requestsAtOnce }, () => new Float32Array(textsPerRequest * dimensions))
+  await Promise.all(lanes.map(once))
+  replies.length = 0
+  refused = 0
+  failed = 0
+  const startedMs = clock.now()
+  const until = startedMs + seconds * 1000
+  await Promise.all(
+    lanes.map(async vectors => {
+      do await once(vectors)
+      while (clock.now() < until)
+    }),
+  )
+  if (replies.length === 0 && lastFailure !== undefined) throw toError(lastFailure, endpoint.url)
+  // What ended in time counts, as long as that is more than each lane's first.
+  const inTime = replies.filter(({ endedMs }) => endedMs <= until)
+  const isEnough = inTime.length > requestsAtOnce
+  const counted = isEnough ? inTime : replies
+  const endMs = isEnough ? until : Math.max(startedMs, ...replies.map(({ endedMs }) => endedMs))
+  const times = counted.map(({ ms }) => ms).sort((a, b) => a - b)
+  const saysTokens = counted.length > 0 && counted.every(({ tokens }) => tokens !== null)
+  return {
+    ...setting,
+    seconds: (endMs - startedMs) / 1000,
+    requests: counted.length,
+    texts: counted.length * textsPerRequest,
+    totalTokens: saysTokens ? counted.reduce((sum, { tokens }) => sum + (tokens ?? 0), 0) : null,
+    refused,
+    failed,
+    p50Ms: quantile(times, 0.5),
+    p99Ms: quantile(times, 0.99),
+  }
+}
+
+/** Of sorted values: the smallest that is not below the given share of them. */
+const quantile = (sorted: readonly number[], share: number): number =>
+  sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN
+
+/** Common words, one token each in the vocabularies that embedding models use. */
+const WORDS =
+  'time year people way day man thing woman life child world school state family student group country problem hand part place case week company system program question work government number night point home water room mother area money story fact month lot right study book eye job word business issue side kind head house service friend father power hour game line end member law car city community name president team minute idea body information back parent face others level office door health person art war history party result change morning reason research girl guy moment air teacher force education'.split(
+    ' ',
+  )
+
+const POOL = 1_024
+
+/**
+ * Texts of `tokens` tokens as this endpoint counts them, special tokens included, none like the other. Where it does
+ * not count, words stand in for tokens.
+ */
+export async function textsOf(
+  endpoint: Endpoint,
+  tokens: number,
+  { signal }: { readonly signal?: AbortSignal | undefined } = {},
+): Promise<string[]> {
+  const counted = async (words: number): Promise<number> => {
+    const vector = new Float32Array(endpoint.info.dimensions)
+    const outcome = await endpoint.request([textOf(words, 0)], vector, { signal })
+    if (outcome.kind !== 'ok') throw toError(outcome, endpoint.url)
+    return outcome.tokens ?? words
+  }
+  const [few, many] = [4, Math.max(8, Math.min(64, tokens))]
+  const [atFew, atMany] = [await counted(few), await counted(many)]
+  const perWord = Math.max(0.1, (atMany - atFew) / (many - few))
+  const special = atFew - few * perWord
+  const words = Math.max(1, Math.round((tokens - special) / perWord))
+  return Array.from({ length: POOL }, (_, i) => textOf(words, i + 1))
+}
+
+function textOf(words: number, seed: number): string {
+  let state = seed
+  return Array.from({ length: words }, () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return WORDS[(state >>> 8) % WORDS.length]
+  }).join(' ')
+}
+
+/** Settings this close to the best one are as good; the one with the fewest texts in flight waits least. */
+const AS_GOOD = 0.97
+
+/** The setting to use: of those as fast as the fastest, the one that asks least of the endpoint. */
+export function bestOf(measured: readonly Measured[]): Measured | undefined {
+  const rate = ({ texts, seconds }: Measured): number => texts / seconds
+  const calm = measured.filter(
+    ({ requests, refused, failed }) => requests > 0 && refused + failed <= requests / 100,
+  )
+  const fastest = Math.max(...calm.map(rate))
+  const inFlight = ({ textsPerRequest, requestsAtOnce }: Measured): number => textsPerRequest * requestsAtOnce
+  return calm
+    .filter(one => rate(one) >= AS_GOOD * fastest)
+    .sort((a, b) => inFlight(a) - inFlight(b) || a.requestsAtOnce - b.requestsAtOnce)[0]
+}

@@ -1,0 +1,21 @@
+import { expect, test } from 'vitest'
+import { parseAddress } from '../src/client/url.ts'
+
+test.each([
+  'http://169.254.169.254/latest',
+  'http://2852039166/',
+  'http://0xa9fea9fe/',
+  'http://[fe80::1]:8080',
+  'http://[::ffff:169.254.169.254]/',
+  'http://[fd00:ec2::254]/',
+  'http://metadata.google.internal/',
+])('P-NO-METADATA: %s is refused, however it is written', url => {
+  expect(() => parseAddress(url, undefined, false)).toThrow(/is a link-local address/)
+})
+
+test.each(['http://10.0.0.5:8080', 'http://tei:8080', 'http://[::1]:8080'])(
+  'P-NO-METADATA: %s is taken',
+  url => {
+    expect(parseAddress(url, undefined, false).url).toBe(url)
+  },
+)

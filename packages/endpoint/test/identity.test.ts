@@ -1,0 +1,106 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { openStore } from '@reembed/store'
+import { DIMENSIONS, INFO, type ScriptedEndpoint, startScriptedEndpoint } from '@reembed/testing'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type { Endpoint } from '../src/client/endpoint.ts'
+import { openEndpoint } from '../src/client/open.ts'
+import {
+  assertSameModel,
+  checkReference,
+  type ModelReference,
+  measureReference,
+  modelOf,
+  referenceTexts,
+  settleReference,
+} from '../src/identity.ts'
+
+let server: ScriptedEndpoint
+let endpoint: Endpoint
+
+beforeEach(async () => {
+  server = await startScriptedEndpoint()
+  endpoint = await openEndpoint(server.url)
+})
+afterEach(async () => {
+  await endpoint[Symbol.asyncDispose]()
+  await server[Symbol.asyncDispose]()
+})
+
+describe('assertSameModel', () => {
+  test('the model a run was planned with passes', () => {
+    assertSameModel(modelOf(endpoint), endpoint)
+  })
+
+  test('another revision is refused, naming both and the endpoint', () => {
+    const planned = { ...modelOf(endpoint), revision: 'r0' }
+    expect(() => assertSameModel(planned, endpoint)).toThrow(
+      `this run is for model test/model@r0, the endpoint ${server.url} serves test/model@r1`,
+    )
+  })
+
+  test.each([
+    ['dimensions', { dimensions: 768 }],
+    ['pooling', { pooling: 'cls' }],
+    ['normalized', { normalized: false }],
+  ])('the same name with other %s is refused, saying what differs', (what, differs) => {
+    expect(() => assertSameModel({ ...modelOf(endpoint), ...differs }, endpoint)).toThrow(`with ${what} `)
+  })
+})
+
+describe('checkReference', () => {
+  const changed = (
+    reference: ModelReference,
+    change: (value: number, i: number) => number,
+  ): ModelReference => ({
+    ...reference,
+    vectors: reference.vectors.map((vector, row) => (row === 3 ? vector.map(change) : vector)),
+  })
+
+  test('the same weights measured twice agree, and survive JSON', async () => {
+    const stored: ModelReference = JSON.parse(JSON.stringify(await measureReference(endpoint)))
+    expect(stored.vectors).toHaveLength(referenceTexts.length)
+    expect(stored.vectors[0]).toHaveLength(DIMENSIONS)
+    checkReference(await measureReference(endpoint), stored, server.url)
+  })
+
+  test('noise as of half precision passes', async () => {
+    const stored = await measureReference(endpoint)
+    checkReference(
+      changed(stored, (value, i) => value + (i % 2 ? 1e-3 : -1e-3)),
+      stored,
+      server.url,
+    )
+  })
+
+  test('new weights under the same name are found, in whichever text they show', async () => {
+    const stored = await measureReference(endpoint)
+    const other = changed(stored, (value, i) => (i === 0 ? value + 0.1 : value))
+    expect(() => checkReference(other, stored, server.url)).toThrow(
+      /serves test\/model@r1.*cosine 0\.9\d+ for reference text 4/,
+    )
+  })
+
+  test('other dimensions and missing vectors are no match', async () => {
+    const stored = await measureReference(endpoint)
+    expect(() => checkReference({ ...stored, vectors: [] }, stored, server.url)).toThrow('cosine 0.0000')
+  })
+})
+
+test('I6: vectors that are kept for a model are its own, also when an update is begun and taken back twice meanwhile', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'reembed-'))
+  try {
+    await using store = await openStore(folder)
+    let opened = 0
+    const settled = settleReference(store, endpoint, async () => {
+      // Asked for its name it is what it will be; the vectors are those of what it was, and stays.
+      if (++opened === 2) server.info = { ...INFO, served_model_name: 'test/model@r0' }
+      return openEndpoint(server.url)
+    })
+    await expect(settled).rejects.toThrow(`the endpoint ${server.url} serves test/model@r0`)
+    expect(await Array.fromAsync(store.list(''))).toEqual([])
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+})

@@ -1,0 +1,125 @@
+// Two runs beside each other. Documents are sampled by the hash of their id, so both runs give the same ones.
+
+import type { Manifest } from '@reembed/protocol'
+import { readIds, readShard } from '@reembed/shard'
+import { hashOfId, mapConcurrent, ReembedError, shardKey } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import { compareRows, type Health, healthOf, type Rows, type RowsCompared } from './rows.ts'
+
+export interface CompareOptions {
+  readonly top?: number | undefined
+  /** Documents whose neighbours are looked for, and among how many. */
+  readonly queries?: number | undefined
+  readonly documents?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface Comparison extends RowsCompared {
+  readonly common: number
+  /** Ids that only the second run has, and only the first. */
+  readonly gained: number
+  readonly lost: number
+  readonly health: readonly [Health, Health]
+}
+
+const SHARDS_AT_ONCE = 8
+
+/**
+ * Reads the ids of both runs and the vectors of the sample. Holds 8 bytes a row of both, and the sample.
+ * @throws ReembedError USAGE where the runs have no document in common.
+ */
+export async function compareRuns(
+  store: Store,
+  a: Manifest,
+  b: Manifest,
+  {
+    top = 10,
+    queries: wantedQueries = 200,
+    documents: wantedDocuments = 20_000,
+    signal,
+  }: CompareOptions = {},
+): Promise<Comparison> {
+  const [inA, inB] = [await hashesOf(store, a, signal), await hashesOf(store, b, signal)]
+  const { common, sample } = intersect(inA, inB, wantedDocuments)
+  if (common === 0) {
+    throw new ReembedError(
+      'USAGE',
+      `runs ${a.run} and ${b.run} have no document in common: there is nothing to compare`,
+    )
+  }
+  const [rowsA, rowsB] = [await rowsOf(store, a, sample, signal), await rowsOf(store, b, sample, signal)]
+  const compared = await compareRows(rowsA, rowsB, {
+    top,
+    queries: wantedQueries,
+    sameSpace: a.spaceId === b.spaceId,
+    signal,
+  })
+  return {
+    common,
+    gained: inB.length - common,
+    lost: inA.length - common,
+    ...compared,
+    health: [healthOf(rowsA, a.totals.rows), healthOf(rowsB, b.totals.rows)],
+  }
+}
+
+/** The hashes of a run's ids, sorted. */
+async function hashesOf(
+  store: Store,
+  { run, shards, totals }: Manifest,
+  signal: AbortSignal | undefined,
+): Promise<BigUint64Array> {
+  const hashes = new BigUint64Array(totals.rows)
+  let used = 0
+  const keys = Array.from({ length: shards }, (_, shard) => shardKey(run, shard, shards))
+  const read = mapConcurrent(keys, (key, stop) => readIds(store, key, { signal: stop }), {
+    limit: SHARDS_AT_ONCE,
+    signal,
+  })
+  for await (const ids of read) {
+    for (const id of ids) hashes[used++] = hashOfId(id)
+  }
+  return hashes.sort()
+}
+
+/** How many hashes both have, and the smallest of these with their place in the sample: as good as chosen by chance. */
+function intersect(
+  a: BigUint64Array,
+  b: BigUint64Array,
+  most: number,
+): { common: number; sample: Map<bigint, number> } {
+  const sample = new Map<bigint, number>()
+  let common = 0
+  for (let i = 0, j = 0; i < a.length && j < b.length; ) {
+    const [x = 0n, y = 0n] = [a[i], b[j]]
+    if (x === y) {
+      common += 1
+      if (sample.size < most) sample.set(x, sample.size)
+    }
+    if (x <= y) i += 1
+    if (y <= x) j += 1
+  }
+  return { common, sample }
+}
+
+async function rowsOf(
+  store: Store,
+  { run, shards, model }: Manifest,
+  sample: ReadonlyMap<bigint, number>,
+  signal: AbortSignal | undefined,
+): Promise<Rows> {
+  const { dimensions } = model
+  const ids: string[] = Array(sample.size).fill('')
+  const vectors = new Float32Array(sample.size * dimensions)
+  for (let shard = 0; shard < shards; shard += 1) {
+    for await (const batch of readShard(store, shardKey(run, shard, shards), { signal })) {
+      for (const [row, id] of batch.ids.entries()) {
+        const place = sample.get(hashOfId(id))
+        if (place === undefined) continue
+        ids[place] = id
+        vectors.set(batch.vectors.subarray(row * dimensions, (row + 1) * dimensions), place * dimensions)
+      }
+    }
+  }
+  return { ids, vectors, dimensions }
+}

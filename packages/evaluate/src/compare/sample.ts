@@ -1,0 +1,60 @@
+// Some documents of a finished run by their ids, to be held against the same documents from another model.
+
+import { createHash } from 'node:crypto'
+import type { Manifest } from '@reembed/protocol'
+import { readIds, readShard } from '@reembed/shard'
+import { mapConcurrent, shardKey } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import type { Rows } from './rows.ts'
+
+const SHARDS_AT_ONCE = 8
+
+/** The shard of each of these ids that the run has. Reads all its ids and no vector. */
+export async function locateRows(
+  store: Store,
+  { run, shards }: Manifest,
+  wanted: ReadonlySet<string>,
+): Promise<Map<string, number>> {
+  const located = new Map<string, number>()
+  const all = Array.from({ length: shards }, (_, shard) => shard)
+  const found = mapConcurrent(
+    all,
+    async shard => ({ shard, ids: await readIds(store, shardKey(run, shard, shards)) }),
+    { limit: SHARDS_AT_ONCE },
+  )
+  for await (const { shard, ids } of found) {
+    for (const id of ids) if (wanted.has(id)) located.set(id, shard)
+  }
+  return located
+}
+
+/** The vectors of these ids, in their order. Reads the shards that hold one of them. */
+export async function rowsOfIds(
+  store: Store,
+  { run, shards, model: { dimensions } }: Manifest,
+  ids: readonly string[],
+  located: ReadonlyMap<string, number>,
+): Promise<Rows> {
+  const places = new Map(ids.map((id, place) => [id, place]))
+  const vectors = new Float32Array(ids.length * dimensions)
+  const needed = new Set(ids.flatMap(id => located.get(id) ?? []))
+  for (const shard of needed) {
+    for await (const batch of readShard(store, shardKey(run, shard, shards))) {
+      for (const [row, id] of batch.ids.entries()) {
+        const place = places.get(id)
+        if (place === undefined) continue
+        vectors.set(batch.vectors.subarray(row * dimensions, (row + 1) * dimensions), place * dimensions)
+      }
+    }
+  }
+  return { ids, vectors, dimensions }
+}
+
+/** In the order of their hashes: the first few are then as good as chosen by chance, and the same ones each time. */
+export function shuffled<T extends { readonly id: string }>(documents: readonly T[]): T[] {
+  const hashed = documents.map(document => ({
+    document,
+    hash: createHash('sha256').update(document.id).digest('hex'),
+  }))
+  return hashed.sort((a, b) => (a.hash < b.hash ? -1 : 1)).map(({ document }) => document)
+}

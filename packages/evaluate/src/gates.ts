@@ -1,0 +1,166 @@
+// What a finished run must show before it is published. A gate is one line that a person can read:
+//
+//   recall@10 drop 0.02    at most so much less than the current version, on the user's queries; ndcg@k likewise
+//   recall@10 min 0.6      at least
+//   overlap@10 min 0.3     mean share of a document's neighbours that it keeps
+//   rows drop 5%           documents fewer than in the current version
+//   rejects max 1%         of all documents
+
+import type { Manifest, Plan } from '@reembed/protocol'
+import { requireManifest } from '@reembed/shard'
+import { gatesKey, gatesPrefix, ReembedError } from '@reembed/shared'
+import { getJson, putJson, type Store } from '@reembed/store'
+import { evaluate, pairedDrop, type Scores } from './compare/evaluate.ts'
+import { mean } from './compare/rows.ts'
+import { compareRuns } from './compare/runs.ts'
+
+export interface Gate {
+  readonly text: string
+  readonly metric: 'recall' | 'ndcg' | 'overlap' | 'rows' | 'rejects'
+  readonly k: number
+  readonly rule: 'min' | 'max' | 'drop'
+  readonly value: number
+}
+
+export interface Verdict {
+  readonly gate: string
+  readonly passed: boolean
+  /** Both figures, in one sentence. */
+  readonly sentence: string
+}
+
+interface Judged {
+  /** Hash of queries and judgements, where the run has some. */
+  readonly evaluation: string | null
+  readonly scores: Scores
+  readonly verdicts: readonly Verdict[]
+}
+
+const RULES: Readonly<Record<Gate['metric'], readonly Gate['rule'][]>> = {
+  recall: ['min', 'drop'],
+  ndcg: ['min', 'drop'],
+  overlap: ['min'],
+  rows: ['drop'],
+  rejects: ['max'],
+}
+
+/** @throws ReembedError USAGE with an example */
+export function parseGate(text: string): Gate {
+  const [, metric, k, rule, value, percent] =
+    /^(recall|ndcg|overlap|rows|rejects)(?:@(\d{1,4}))?\s+(min|max|drop)\s+(\d+(?:\.\d+)?)(\s*%)?$/.exec(
+      text.trim(),
+    ) ?? []
+  const gate = {
+    text: text.trim(),
+    metric: metric as Gate['metric'],
+    k: Number(k ?? 10),
+    rule: rule as Gate['rule'],
+    value: Number(value) / (percent ? 100 : 1),
+  }
+  const fits = metric !== undefined && RULES[gate.metric].includes(gate.rule) && gate.value <= 1 && gate.k > 0
+  if (fits) return gate
+  throw new ReembedError(
+    'USAGE',
+    `'${text}' is no gate: expected one like 'recall@10 drop 0.02', 'ndcg@10 min 0.4', 'overlap@10 min 0.3', 'rows drop 5%' or 'rejects max 1%'`,
+  )
+}
+
+export const needsQueries = ({ metric }: Gate): boolean => metric === 'recall' || metric === 'ndcg'
+
+/**
+ * Judges a run against the version that it would replace; once, whoever asks.
+ * @throws the signal's reason; nothing is kept then
+ */
+export async function judge(
+  store: Store,
+  { gates = [], evaluation }: Pick<Plan, 'gates' | 'evaluation'>,
+  manifest: Manifest,
+  against: string | undefined,
+  signal?: AbortSignal,
+): Promise<readonly Verdict[]> {
+  if (gates.length === 0) return []
+  const key = gatesKey(manifest.run, against)
+  const known = (await getJson(store, key)) as Judged | undefined
+  if (known) return known.verdicts
+  const parsed = gates.map(parseGate)
+  const cutoffs = [...new Set(parsed.filter(needsQueries).map(({ k }) => k))]
+  const { scores, judged, missing } =
+    cutoffs.length > 0
+      ? await evaluate(store, manifest, cutoffs, signal)
+      : { scores: {}, judged: 0, missing: 0 }
+  const before = against === undefined ? undefined : await requireManifest(store, against)
+  const baseline = against === undefined ? undefined : await judgedBefore(store, against)
+  const verdicts: Verdict[] = []
+  for (const gate of parsed) {
+    const { passed, sentence } = await weigh(gate)
+    const lacking = needsQueries(gate) && missing > 0 && missing < judged
+    const known = lacking ? `; ${missing} of the ${judged} documents in the qrels are not in the run` : ''
+    verdicts.push({ gate: gate.text, passed, sentence: sentence + known })
+  }
+  const record: Judged = { evaluation: evaluation?.sha256 ?? null, scores, verdicts }
+  await putJson(store, key, { format: 1, ...record })
+  return verdicts
+
+  async function weigh(gate: Gate): Promise<Omit<Verdict, 'gate'>> {
+    const { metric, k, rule, value } = gate
+    if (metric === 'rejects') {
+      const share = manifest.totals.rejects / Math.max(1, manifest.totals.documents)
+      return {
+        passed: share <= value,
+        sentence: `${percent(share)} of the documents are rejects, allowed are ${percent(value)}`,
+      }
+    }
+    const name = metric === 'rows' ? 'rows' : `${metric}@${k}`
+    const own = scores[name] ?? []
+    if (needsQueries(gate) && missing === judged) {
+      return {
+        passed: false,
+        sentence: `none of the ${judged} documents in the qrels is in run ${manifest.run}: do they go with another corpus?`,
+      }
+    }
+    if (rule === 'min' && metric !== 'overlap') {
+      const figure = mean(own)
+      return {
+        passed: figure >= value,
+        sentence: `${name} is ${fixed(figure)} over ${own.length} queries, wanted is ${fixed(value)}`,
+      }
+    }
+    if (before === undefined)
+      return { passed: true, sentence: `${name}: nothing is published to compare with` }
+    if (metric === 'rows') {
+      const [now, then] = [manifest.totals.rows, before.totals.rows]
+      return {
+        passed: now >= then * (1 - value),
+        sentence: `${now} rows, run ${before.run} has ${then}, allowed is a drop of ${percent(value)}`,
+      }
+    }
+    if (metric === 'overlap') {
+      const { overlap, queries } = await compareRuns(store, before, manifest, { top: k, signal })
+      return {
+        passed: overlap >= value,
+        sentence: `${name} with run ${before.run} is ${fixed(overlap)} over ${queries} documents, wanted is ${fixed(value)}`,
+      }
+    }
+    const theirs = baseline?.evaluation === evaluation?.sha256 ? baseline?.scores[name] : undefined
+    if (theirs === undefined || theirs.length !== own.length) {
+      return {
+        passed: false,
+        sentence: `${name} is ${fixed(mean(own))}, but run ${before.run} was published without these queries, so nobody knows whether that is less`,
+      }
+    }
+    const { drop, low, high } = pairedDrop(theirs, own)
+    return {
+      passed: drop <= value,
+      sentence: `${name} is ${fixed(mean(own))}, run ${before.run} has ${fixed(mean(theirs))}: a drop of ${fixed(drop)} (95 % interval ${fixed(low)} to ${fixed(high)}, ${own.length} queries), allowed is ${fixed(value)}`,
+    }
+  }
+}
+
+/** What a run was judged with before; its own scores are the same whatever it was compared with. */
+async function judgedBefore(store: Store, run: string): Promise<Judged | undefined> {
+  for await (const { key } of store.list(gatesPrefix(run))) return (await getJson(store, key)) as Judged
+  return undefined
+}
+
+const fixed = (value: number): string => value.toFixed(3)
+const percent = (value: number): string => `${(100 * value).toFixed(2)} %`

@@ -1,0 +1,72 @@
+// Exact search over the shards of a run: every vector is compared. For trying a run out, not for serving.
+
+import { readDocuments } from '@reembed/corpus'
+import { type Manifest, type Plan, sliceRows } from '@reembed/protocol'
+import { readShard } from '@reembed/shard'
+import { shardKey } from '@reembed/shared'
+import { openStore, type S3Options, type Store } from '@reembed/store'
+
+export interface Hit {
+  readonly id: string
+  /** Cosine of query and document, 1 at best. */
+  readonly score: number
+  readonly shard: number
+}
+
+/** The `top` rows with the highest cosine, best first. Holds one row group at a time. */
+export async function nearest(
+  store: Store,
+  { run, shards, model }: Manifest,
+  query: Float32Array,
+  top: number,
+): Promise<Hit[]> {
+  const best: Hit[] = []
+  const length = Math.hypot(...query)
+  const unit = query.map(value => value / length)
+  for (let shard = 0; shard < shards; shard += 1) {
+    for await (const { ids, vectors } of readShard(store, shardKey(run, shard, shards))) {
+      for (const [row, id] of ids.entries()) {
+        const score = likeness(unit, vectors, row * model.dimensions)
+        if (best.length === top && score <= (best.at(-1)?.score ?? 0)) continue
+        const place = best.findIndex(hit => hit.score < score)
+        best.splice(place === -1 ? best.length : place, 0, { id, score, shard })
+        best.length = Math.min(best.length, top)
+      }
+    }
+  }
+  return best
+}
+
+/** An indexed loop on purpose: destructuring or for-of costs four times as much here. */
+function likeness(unit: Float32Array, vectors: Float32Array, start: number): number {
+  let dot = 0
+  let norm = 0
+  for (let i = 0; i < unit.length; i += 1) {
+    const b = vectors[start + i] ?? 0
+    dot += (unit[i] ?? 0) * b
+    norm += b * b
+  }
+  return dot / Math.sqrt(norm)
+}
+
+/** The texts of hits, read from the corpus again: shards hold no text. Throws when the corpus is gone or has changed. */
+export async function textsOf(
+  hits: readonly Hit[],
+  store: Store,
+  plan: Plan,
+  s3: S3Options,
+): Promise<Map<string, string>> {
+  const wanted = new Set(hits.map(({ id }) => id))
+  const texts = new Map<string, string>()
+  await using source = await openStore(plan.source, { s3 })
+  for (const shard of new Set(hits.map(hit => hit.shard))) {
+    const segment = Math.floor(shard / plan.slicesPerSegment)
+    const slice = (await sliceRows(store, plan, segment))[shard - segment * plan.slicesPerSegment]
+    if (slice === undefined) continue
+    const reader = await readDocuments({ source, output: store }, plan, slice)
+    for await (const record of reader.records) {
+      if (record.kind === 'document' && wanted.has(record.id)) texts.set(record.id, record.text)
+    }
+  }
+  return texts
+}

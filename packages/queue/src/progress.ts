@@ -1,0 +1,87 @@
+// How far a run is, for people to look at. Kept in Redis because it changes every second and may be lost:
+// nothing is ever decided by these numbers, the store's LIST is.
+//
+//   {reembed}:run:<run>          hash: shards, documents, rows, rejects, tokens, bytes of finished shards
+//   {reembed}:run:<run>:open     hash: shard -> documents embedded so far, for shards in the making
+//   {reembed}:workers            hash: worker -> JSON WorkerState, stale after 15 s
+
+import type { Redis } from 'ioredis'
+import { REDIS_PREFIX } from './names.ts'
+
+export interface ShardCounts {
+  readonly documents: number
+  readonly rows: number
+  readonly rejects: number
+  readonly tokens: number
+  readonly bytes: number
+}
+
+export interface RunProgress extends ShardCounts {
+  readonly shards: number
+  /** Documents of shards that are not finished yet. */
+  readonly openDocuments: number
+}
+
+export interface WorkerState {
+  readonly worker: string
+  /** One short word or phrase: 'ok', 'overloaded', 'warming, 41 s', 'idle'. */
+  readonly endpoint: string
+  readonly atMs: number
+}
+
+const KEEP_SECONDS = 7 * 24 * 3600
+const STALE_MS = 15_000
+const FIELDS = ['shards', 'documents', 'rows', 'rejects', 'tokens', 'bytes'] as const
+
+const runKey = (run: string): string => `${REDIS_PREFIX}:run:${run}`
+const openKey = (run: string): string => `${runKey(run)}:open`
+const workersKey = `${REDIS_PREFIX}:workers`
+
+/** Says how many documents of an unfinished shard are embedded. */
+export async function noteDocuments(
+  redis: Redis,
+  run: string,
+  shard: number,
+  documents: number,
+): Promise<void> {
+  await redis.multi().hset(openKey(run), String(shard), documents).expire(openKey(run), KEEP_SECONDS).exec()
+}
+
+/** Adds a finished shard to the run's totals. */
+export async function noteShard(
+  redis: Redis,
+  run: string,
+  shard: number,
+  counts: ShardCounts,
+): Promise<void> {
+  const multi = redis.multi().hdel(openKey(run), String(shard)).hincrby(runKey(run), 'shards', 1)
+  for (const [field, value] of Object.entries(counts)) multi.hincrby(runKey(run), field, value)
+  await multi.expire(runKey(run), KEEP_SECONDS).exec()
+}
+
+/** Forgets a shard in the making: its job failed or was handed back. */
+export async function noteAbandoned(redis: Redis, run: string, shard: number): Promise<void> {
+  await redis.hdel(openKey(run), String(shard))
+}
+
+export async function readProgress(redis: Redis, run: string): Promise<RunProgress> {
+  const [totals, open] = await Promise.all([redis.hmget(runKey(run), ...FIELDS), redis.hvals(openKey(run))])
+  const [shards = 0, documents = 0, rows = 0, rejects = 0, tokens = 0, bytes = 0] = totals.map(Number)
+  const openDocuments = open.reduce((sum, value) => sum + Number(value), 0)
+  return { shards, documents, rows, rejects, tokens, bytes, openDocuments }
+}
+
+/** Says that a worker is alive and how its endpoint does. */
+export async function noteWorker(redis: Redis, state: WorkerState): Promise<void> {
+  await redis.hset(workersKey, state.worker, JSON.stringify(state))
+}
+
+export async function forgetWorker(redis: Redis, worker: string): Promise<void> {
+  await redis.hdel(workersKey, worker)
+}
+
+/** Workers heard of in the last 15 s. */
+export async function readWorkers(redis: Redis, nowMs: number): Promise<WorkerState[]> {
+  const states = (await redis.hvals(workersKey)).map(value => JSON.parse(value) as WorkerState)
+  return states.filter(({ atMs }) => nowMs - atMs < STALE_MS)
+}

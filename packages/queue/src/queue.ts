@@ -1,0 +1,146 @@
+// The producer's side of the queue. BullMQ delivers at least once and forgets everything with its Redis; both are
+// harmless here: a job is a pointer, its first step is to look whether its shard is there, and the sweep adds what
+// is missing again.
+
+import { setTimeout as wait } from 'node:timers/promises'
+import { messageOf, ReembedError } from '@reembed/shared'
+import type { DefaultJobOptions } from 'bullmq'
+import type { Job } from './job.ts'
+import { jobId, QUEUE, REDIS_PREFIX } from './names.ts'
+import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
+import { type ConnectOptions, connectRedis, inspectRedis, requireNoEviction } from './redis.ts'
+import { tracedAdd } from './trace.ts'
+import { openTurns } from './turn.ts'
+
+export interface QueueCounts {
+  readonly waiting: number
+  readonly active: number
+  readonly delayed: number
+  readonly failed: number
+}
+
+export interface FailedJob {
+  readonly run: string
+  readonly shard: number
+  readonly reason: string
+}
+
+export interface Queue extends AsyncDisposable {
+  /** Adds jobs; a job that the queue already holds is left alone. Resolves when Redis has them. */
+  add(jobs: readonly Job[]): Promise<void>
+  counts(): Promise<QueueCounts>
+  /** Jobs of a run that used up their attempts, newest first, at most `limit`. */
+  failures(run: string, limit?: number): Promise<FailedJob[]>
+  /** Takes a run's failed jobs out of the failed set, so that `add` queues them again. */
+  forgetFailures(run: string): Promise<number>
+  progress(run: string): Promise<RunProgress>
+  workers(): Promise<WorkerState[]>
+  /** Whether another process is ending this run, as far as Redis knows. */
+  isEnding(run: string): Promise<boolean>
+  /**
+   * Ends the run of `job`, unless another process is at it: then undefined. Meanwhile the job lies on the queue, delayed, so that
+   * whoever counts jobs keeps a worker; the one that takes it finds its shard made, and looks at the run again.
+   */
+  endAlone<T>(job: Job, end: () => Promise<T>): Promise<T | undefined>
+}
+
+const BULK = 1_000
+const DAY_S = 24 * 3600
+/** Longer than ending most runs takes. */
+const LOOK_AGAIN_MS = 30_000
+const ANSWER_MS = 5_000
+
+const jobOptions: DefaultJobOptions = {
+  attempts: 5,
+  backoff: { type: 'exponential', delay: 1_000, jitter: 0.5 },
+  removeOnComplete: true,
+  removeOnFail: { age: 7 * DAY_S, count: 10_000 },
+  stackTraceLimit: 1,
+}
+
+/**
+ * Opens the queue after checking that Redis is reachable, recent enough and never evicts.
+ * @throws ReembedError REDIS_UNREACHABLE or REDIS_UNFIT, each naming the address and the fix.
+ */
+export async function openQueue(redisUrl: string, options: ConnectOptions = {}): Promise<Queue> {
+  requireNoEviction(await inspectRedis(redisUrl, options), redisUrl)
+  const redis = connectRedis(redisUrl)
+  redis.on('error', () => {}) // It reconnects by itself; commands wait meanwhile and the caller's deadline speaks.
+  // Loaded here: commands that need no queue start a sixth of a second sooner.
+  const { Queue: BullQueue } = await import('bullmq')
+  const queue = new BullQueue<Job>(QUEUE, {
+    connection: redis,
+    prefix: REDIS_PREFIX,
+    defaultJobOptions: jobOptions,
+    streams: { events: { maxLen: 1_000 } },
+  })
+  queue.on('error', () => {})
+  const turns = openTurns(redisUrl)
+
+  const failedOf = async (run: string) =>
+    (await queue.getJobs(['failed'], 0, 10_000)).filter(job => job?.data?.run === run)
+
+  return {
+    async add(jobs) {
+      for (let start = 0; start < jobs.length; start += BULK) {
+        const bulk = jobs.slice(start, start + BULK)
+        try {
+          await tracedAdd(bulk, telemetry =>
+            queue.addBulk(
+              bulk.map((job, i) => ({
+                name: QUEUE,
+                data: job,
+                opts: { jobId: jobId(job.run, job.shard), ...telemetry[i] },
+              })),
+            ),
+          )
+        } catch (error) {
+          if (!/OOM/.test(messageOf(error))) throw error
+          throw new ReembedError(
+            'REDIS_UNFIT',
+            'Redis is full (maxmemory reached): give it more memory, then run the same command again; nothing is lost',
+            { retry: 'later', cause: error },
+          )
+        }
+      }
+    },
+    async counts() {
+      const {
+        waiting = 0,
+        prioritized = 0,
+        active = 0,
+        delayed = 0,
+        failed = 0,
+      } = await queue.getJobCounts('waiting', 'prioritized', 'active', 'delayed', 'failed')
+      return { waiting: waiting + prioritized, active, delayed, failed }
+    },
+    async failures(run, limit = 10) {
+      const jobs = (await failedOf(run)).slice(0, limit)
+      return jobs.map(({ data, failedReason }) => ({ run, shard: data.shard, reason: failedReason }))
+    },
+    async forgetFailures(run) {
+      const jobs = await failedOf(run)
+      await Promise.all(jobs.map(job => job.remove()))
+      return jobs.length
+    },
+    progress: run => readProgress(redis, run),
+    workers: () => readWorkers(redis, Date.now()),
+    isEnding: run => turns.isTaken(run),
+    async endAlone(job, end) {
+      const id = jobId(job.run, job.shard)
+      await using turn = await turns.take(job.run, () => {
+        queue.add(QUEUE, job, { jobId: id, delay: LOOK_AGAIN_MS }).catch(() => {})
+      })
+      if (turn === undefined) return undefined
+      const ended = await end()
+      const removed = queue.remove(id).catch(() => {})
+      await Promise.race([removed, wait(ANSWER_MS, undefined, { ref: false })])
+      return ended
+    },
+    async [Symbol.asyncDispose]() {
+      await turns[Symbol.asyncDispose]()
+      await queue.close()
+      redis.disconnect()
+    },
+  }
+}

@@ -1,0 +1,166 @@
+// The connection to Redis. Redis holds hints only (the store is the truth), but a Redis that evicts keys or is too
+// old for BullMQ would lose jobs quietly, so it is looked at before it is used.
+
+import { codeOf, messageOf, ReembedError } from '@reembed/shared'
+import { Redis, type RedisOptions } from 'ioredis'
+
+export interface RedisFacts {
+  readonly version: string
+  readonly evictionPolicy: string
+  readonly usedBytes: number
+  readonly maxBytes: number
+}
+
+export interface ConnectOptions {
+  /** How long to wait for a Redis that does not answer yet. */
+  readonly timeoutMs?: number
+  readonly signal?: AbortSignal | undefined
+}
+
+const OLDEST = [6, 2] as const
+
+/**
+ * Refuses a Redis on another machine that anybody on the way could read or write: it needs a password or TLS.
+ * @throws ReembedError USAGE naming the ways out
+ */
+export function requirePrivate(
+  url: string,
+  { insecure = false }: { readonly insecure?: boolean } = {},
+): void {
+  const where = redisAddress(url)
+  const { protocol, hostname, password } = new URL(url)
+  if (insecure || protocol === 'rediss:' || password !== '' || isLoopback(hostname)) return
+  throw new ReembedError(
+    'USAGE',
+    `${where} is on another machine and has neither password nor TLS, so whoever reaches it could give orders to workers: ` +
+      'use redis://:password@host, rediss://host, or --insecure-redis in a network where only you are',
+  )
+}
+
+const isLoopback = (hostname: string): boolean =>
+  hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d+){3}$/.test(hostname)
+
+/**
+ * Waits until Redis answers, then reads what it is.
+ * @throws ReembedError REDIS_UNREACHABLE naming the address, or REDIS_UNFIT for a wrong password or a Redis
+ *   that is too old.
+ */
+export async function inspectRedis(
+  url: string,
+  { timeoutMs = 10_000, signal }: ConnectOptions = {},
+): Promise<RedisFacts> {
+  const where = redisAddress(url)
+  const deadline = Date.now() + timeoutMs
+  for (let wait = 100; ; wait = Math.min(2 * wait, 1_000)) {
+    signal?.throwIfAborted()
+    const client = new Redis(url, {
+      ...redisOptions,
+      lazyConnect: true,
+      connectTimeout: Math.max(500, Math.min(5_000, deadline - Date.now())),
+      retryStrategy: () => null,
+    })
+    let last: unknown
+    client.on('error', error => {
+      last = error
+    })
+    try {
+      await client.connect()
+      return parseInfo(await client.info(), where)
+    } catch (error) {
+      const cause = codeOf(error) || /^[A-Z]+ /.test(messageOf(error)) ? error : (last ?? error)
+      if (error instanceof ReembedError) throw error
+      if (/WRONGPASS|NOAUTH|NOPERM/.test(messageOf(cause))) {
+        throw new ReembedError(
+          'REDIS_UNFIT',
+          `Redis at ${where} refused the user or password: put the right ones into the URL`,
+          { cause },
+        )
+      }
+      if (Date.now() + wait >= deadline) {
+        throw new ReembedError(
+          'REDIS_UNREACHABLE',
+          `no Redis answers at ${where} (${codeOf(cause) ?? messageOf(cause)}): start it, or give another with --redis`,
+          { retry: 'later', cause },
+        )
+      }
+    } finally {
+      client.disconnect()
+    }
+    await new Promise(resolve => setTimeout(resolve, wait))
+  }
+}
+
+/** Fails with REDIS_UNFIT when Redis may drop keys to free memory: a queue must never be evicted. */
+export function requireNoEviction(facts: RedisFacts, url: string): void {
+  if (facts.evictionPolicy === 'noeviction') return
+  throw new ReembedError(
+    'REDIS_UNFIT',
+    `Redis at ${redisAddress(url)} may evict jobs (maxmemory-policy is ${facts.evictionPolicy}): set it to noeviction, for example with \`redis-cli config set maxmemory-policy noeviction\``,
+  )
+}
+
+/**
+ * A connection that reconnects for ever; commands wait meanwhile, or with `impatient` fail when it can't connect. The caller disposes
+ * it.
+ */
+export function connectRedis(
+  url: string,
+  { impatient = false }: { readonly impatient?: boolean } = {},
+): Redis {
+  return new Redis(url, {
+    ...redisOptions,
+    ...(impatient && { commandTimeout: 5_000 }),
+    maxRetriesPerRequest: impatient ? 0 : null,
+    retryStrategy: (times: number) => Math.min(50 * 2 ** times, 2_000),
+  })
+}
+
+/** The address without user and password, for messages. */
+export function redisAddress(url: string): string {
+  try {
+    const { protocol, host, pathname } = new URL(url)
+    return `${protocol}//${host}${pathname}`
+  } catch {
+    throw new ReembedError(
+      'USAGE',
+      'the Redis URL must look like redis://host:6379 or rediss://user:password@host:6379',
+    )
+  }
+}
+
+/** What all our connections have in common. */
+export const redisOptions: Pick<
+  RedisOptions,
+  'enableReadyCheck' | 'keepAlive' | 'connectionName' | 'reconnectOnError'
+> = {
+  enableReadyCheck: true,
+  // After a failover the address leads to the new master: connect again and send the command once more.
+  reconnectOnError: error => (error.message.startsWith('READONLY') ? 2 : false),
+  keepAlive: 30_000,
+  connectionName: 'reembed',
+}
+
+function parseInfo(info: string, where: string): RedisFacts {
+  const facts = new Map(info.split('\r\n').map(line => line.split(':', 2) as [string, string]))
+  const version = facts.get('redis_version') ?? '0'
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
+    throw new ReembedError(
+      'REDIS_UNFIT',
+      `Redis at ${where} is version ${version}: BullMQ needs ${OLDEST.join('.')} or newer`,
+    )
+  }
+  // Dragonfly calls its one process a cluster where it emulates one, as BullMQ recommends there.
+  if (facts.get('redis_mode') === 'cluster' && !facts.has('dragonfly_version')) {
+    throw new ReembedError(
+      'REDIS_UNFIT',
+      `Redis at ${where} is a Cluster, of which reembed would use one node, since its keys lie in one slot: give a Redis with cluster mode off, or the primary of a Sentinel`,
+    )
+  }
+  return {
+    version: facts.has('valkey_version') ? `valkey ${facts.get('valkey_version')}` : version,
+    evictionPolicy: facts.get('maxmemory_policy') ?? 'unknown',
+    usedBytes: Number(facts.get('used_memory') ?? 0),
+    maxBytes: Number(facts.get('maxmemory') ?? 0),
+  }
+}

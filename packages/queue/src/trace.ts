@@ -1,0 +1,57 @@
+// A job's trace on the queue: begun when the job is added, carried in its options as BullMQ's own telemetry does, gone
+// on with by each attempt. Not bullmq-otel: that makes one trace of a whole run, and spans of each look for work.
+
+import { type Attributes, tracing } from '@reembed/telemetry'
+import type { Job } from './job.ts'
+import { jobId, QUEUE } from './names.ts'
+
+type Telemetry = { readonly telemetry: { readonly metadata: string } }
+
+/** Adds jobs by `add`, which gets what belongs into the options of each. */
+export async function tracedAdd(
+  jobs: readonly Job[],
+  add: (telemetry: readonly Telemetry[]) => Promise<unknown>,
+): Promise<void> {
+  const tracer = tracing()
+  if (tracer === undefined) {
+    await add([])
+    return
+  }
+  const spans = jobs.map(job =>
+    tracer.start(`enqueue ${QUEUE}`, { kind: 'producer', attributes: attributesOf(job, 'enqueue', 'send') }),
+  )
+  try {
+    await add(spans.map(({ headers }) => ({ telemetry: { metadata: JSON.stringify(headers) } })))
+  } catch (error) {
+    for (const span of spans) span.fail('not_added', 'Redis refused it or did not answer')
+    throw error
+  } finally {
+    for (const span of spans) span.end()
+  }
+}
+
+/** Runs an attempt of a job within the trace that its options carry, if any. */
+export function tracedAttempt(
+  job: Job,
+  { carried = '', attempt }: { readonly carried: string | undefined; readonly attempt: number },
+  run: () => Promise<void>,
+): Promise<void> {
+  const tracer = tracing()
+  if (tracer === undefined) return run()
+  const span = tracer.start(`process ${QUEUE}`, {
+    kind: 'consumer',
+    attributes: { ...attributesOf(job, 'process', 'process'), 'reembed.attempt': attempt },
+    from: carried,
+  })
+  return tracer.within(span, run)
+}
+
+const attributesOf = ({ run, shard }: Job, operation: string, type: string): Attributes => ({
+  'messaging.system': 'bullmq',
+  'messaging.operation.name': operation,
+  'messaging.operation.type': type,
+  'messaging.destination.name': QUEUE,
+  'messaging.message.id': jobId(run, shard),
+  'reembed.run': run,
+  'reembed.shard': shard,
+})

@@ -1,0 +1,27 @@
+// What becomes of a job whose work has thrown. Pure: the queue on Redis and the simulated one obey the same words.
+
+import { ReembedError } from '@reembed/shared'
+
+export type Verdict =
+  /** The worker must go: back to the queue at once, no attempt spent. */
+  | { readonly do: 'hand_back' }
+  /** Overload, a cold start, an outage, another model: later, no attempt spent. */
+  | { readonly do: 'postpone'; readonly ms: number }
+  /** Tried again while attempts are left. */
+  | { readonly do: 'retry' }
+  /** Trying again cannot help: set aside with its reason. */
+  | { readonly do: 'fail' }
+
+const POSTPONE_MS = 2_000
+
+export function verdictOf(
+  error: unknown,
+  { leaving, random = Math.random }: { readonly leaving: boolean; readonly random?: () => number },
+): Verdict {
+  if (leaving) return { do: 'hand_back' }
+  if (!(error instanceof ReembedError)) return { do: 'retry' }
+  if (error.retry === 'no') return { do: 'fail' }
+  if (error.retry === 'yes') return { do: 'retry' }
+  // Full jitter above a floor, so that a fleet's postponed jobs do not come back together.
+  return { do: 'postpone', ms: Math.round((error.afterMs ?? POSTPONE_MS) * (1 + random())) }
+}

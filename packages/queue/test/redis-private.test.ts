@@ -1,0 +1,22 @@
+import { expect, test } from 'vitest'
+import { requirePrivate } from '../src/redis.ts'
+
+test('P-REDIS-PRIVATE: a Redis on another machine without password and TLS is refused, and the ways out are named', () => {
+  for (const url of [
+    'redis://redis:6379',
+    'redis://10.0.0.7',
+    'redis://user@redis:6379/2',
+    'redis://127.0.0.1.example.com',
+  ]) {
+    expect(() => requirePrivate(url)).toThrow(/rediss:\/\/host, or --insecure-redis/)
+    expect(() => requirePrivate(url, { insecure: true })).not.toThrow()
+  }
+})
+
+test.each([
+  'redis://127.0.0.1:6379',
+  'redis://localhost',
+  'redis://[::1]:7000',
+  'redis://:secret@redis',
+  'rediss://redis',
+])('P-REDIS-PRIVATE: %s is taken', url => expect(() => requirePrivate(url)).not.toThrow())

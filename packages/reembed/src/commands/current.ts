@@ -1,0 +1,31 @@
+import { readCurrent, readManifest } from '@reembed/protocol'
+import { ReembedError, shardPrefix } from '@reembed/shared'
+import { findRun } from '../find-run.ts'
+import { count, facts, print } from '../format.ts'
+import type { JsonFlag, OutputFlags } from '../options.ts'
+import { openFinished } from '../parts.ts'
+
+/** `reembed current`: the published version, as readers need it. */
+export async function current(flags: OutputFlags & JsonFlag): Promise<void> {
+  await using store = await openFinished(flags)
+  const run = await findRun(store, undefined, 'current')
+  const [version, manifest] = await Promise.all([readCurrent(store), readManifest(store, run)])
+  if (!version || !manifest)
+    throw new ReembedError(
+      'CORRUPT',
+      `version ${version?.version} in ${store.url} names run ${run}, which has no manifest`,
+    )
+  const { model, totals } = manifest
+  const data = `${store.url.replace(/\/$/, '')}/${shardPrefix(run)}`
+  print(
+    flags.json,
+    { ...version, data, model, prompt: manifest.prompt, totals },
+    facts([
+      ['version', String(version.version)],
+      ['run', run],
+      ['model', `${model.id}@${model.revision ?? 'unstated'}`],
+      ['vectors', `${count(totals.rows)} of ${model.dimensions} dimensions`],
+      ['data', data],
+    ]),
+  )
+}

@@ -1,0 +1,76 @@
+import { type Comparison, compareRuns, type Health, type RowsCompared } from '@reembed/evaluate'
+import type { Manifest } from '@reembed/protocol'
+import { requireManifest } from '@reembed/shard'
+import { ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import { findRun } from '../find-run.ts'
+import { count, facts, print } from '../format.ts'
+import type { JsonFlag, OutputFlags } from '../options.ts'
+import { openFinished } from '../parts.ts'
+
+interface Flags extends OutputFlags, JsonFlag {
+  readonly top: number
+  readonly queries: number
+  readonly documents: number
+  readonly vectors?: boolean
+}
+
+/** `reembed diff <a> <b>`: neighbours in each run's own space; vectors only where both are of one space. */
+export async function diff(a: string, b: string, flags: Flags): Promise<void> {
+  await using store = await openFinished(flags)
+  const [before, after] = [await manifestOf(store, a), await manifestOf(store, b)]
+  if (flags.vectors && before.spaceId !== after.spaceId) {
+    throw new ReembedError(
+      'MODEL_MISMATCH',
+      `the vectors of ${modelOf(before)} and of ${modelOf(after)} are of two spaces, and their cosine means nothing: without --vectors, neighbours are compared within each`,
+    )
+  }
+  const comparison = await compareRuns(store, before, after, flags)
+  print(
+    flags.json,
+    { a: before.run, b: after.run, sameSpace: before.spaceId === after.spaceId, ...comparison },
+    facts(describe(before, after, comparison)),
+  )
+}
+
+async function manifestOf(store: Store, name: string): Promise<Manifest> {
+  const run = await (name === 'current'
+    ? findRun(store, undefined, 'current')
+    : findRun(store, name, 'newest'))
+  return requireManifest(store, run)
+}
+
+export const modelOf = ({ model }: Pick<Manifest, 'model'>): string =>
+  `${model.id}@${model.revision ?? 'unstated'}`
+
+function describe(before: Manifest, after: Manifest, comparison: Comparison): [string, string][] {
+  const { common, gained, lost, health } = comparison
+  return [
+    ['a', `${before.run}  ${modelOf(before)}  ${healthText(health[0])}`],
+    ['b', `${after.run}  ${modelOf(after)}  ${healthText(health[1])}`],
+    ['documents', `${count(common)} in both, ${count(gained)} only in b, ${count(lost)} only in a`],
+    ...describeCompared(comparison),
+  ]
+}
+
+export function describeCompared(compared: RowsCompared): [string, string][] {
+  const { overlap, top, queries, documents, moved, cosine } = compared
+  return [
+    [
+      'neighbours',
+      `${(100 * overlap).toFixed(1)} % of the ${top} nearest are the same, over ${count(queries)} of ${count(documents)} documents`,
+    ],
+    ['moved most', moved.map(one => `${one.id} (${(100 * one.overlap).toFixed(0)} %)`).join(', ')],
+    [
+      'vectors',
+      cosine
+        ? `cosine ${cosine.mean.toFixed(5)} in the mean, ${cosine.least.toFixed(5)} at least`
+        : 'of two spaces, not compared',
+    ],
+  ]
+}
+
+export function healthText({ rows, norms, collapsedDimensions, repeated }: Health): string {
+  const norm = `norm ${norms.mean.toFixed(3)} (${norms.least.toFixed(3)} to ${norms.most.toFixed(3)})`
+  return `${count(rows)} rows, ${norm}, ${collapsedDimensions} collapsed dimensions, ${count(repeated)} repeated vectors`
+}

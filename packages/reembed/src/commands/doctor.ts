@@ -1,0 +1,115 @@
+import { type Endpoint, openEndpoint, openPlace, type Place, parseAddresses } from '@reembed/endpoint'
+import { inspectRedis, redisAddress, requireNoEviction } from '@reembed/queue'
+import { EXIT, messageOf } from '@reembed/shared'
+import { checkStore, openStore } from '@reembed/store'
+import { bytes, print } from '../format.ts'
+import type { EndpointFlags, JsonFlag, RedisFlags, S3Flags } from '../options.ts'
+import { absolute, endpointOptionsOf, s3OptionsOf } from '../parts.ts'
+
+interface Flags extends EndpointFlags, RedisFlags, S3Flags, JsonFlag {
+  readonly source?: string
+  readonly output?: string
+}
+
+interface Check {
+  readonly name: string
+  readonly ok: boolean
+  readonly detail: string
+}
+
+/** `reembed doctor`: looks at everything that was given, and does not stop at the first fault. */
+export async function doctor(flags: Flags): Promise<void> {
+  const checks: Check[] = []
+  const check = async (
+    name: string,
+    given: string | undefined,
+    option: string,
+    look: (given: string) => Promise<string>,
+  ): Promise<void> => {
+    if (given === undefined) {
+      checks.push({ name, ok: true, detail: `not looked at: no ${option} given` })
+      return
+    }
+    try {
+      checks.push({ name, ok: true, detail: await look(given) })
+    } catch (error) {
+      checks.push({ name, ok: false, detail: messageOf(error) })
+    }
+  }
+  await check('redis', flags.redis, '--redis', lookAtRedis)
+  await check('source', flags.source, '--source', url => lookAtSource(url, flags))
+  await check('output', flags.output, '--output', url => lookAtOutput(url, flags))
+  for (const { shown, open } of await endpointsOf(flags)) {
+    await check('endpoint', shown, '--endpoint', () => lookAtEndpoint(open))
+  }
+  print(
+    flags.json,
+    checks,
+    checks.map(({ name, ok, detail }) => `${ok ? 'ok  ' : 'FAIL'}  ${name.padEnd(9)} ${detail}`).join('\n'),
+  )
+  if (checks.some(({ ok }) => !ok)) process.exitCode = EXIT.unreachable
+}
+
+async function lookAtRedis(url: string): Promise<string> {
+  const facts = await inspectRedis(url)
+  requireNoEviction(facts, url)
+  const memory =
+    facts.maxBytes === 0
+      ? `${bytes(facts.usedBytes)} used, no limit`
+      : `${bytes(facts.usedBytes)} of ${bytes(facts.maxBytes)} used`
+  return `${redisAddress(url)}  version ${facts.version}, ${facts.evictionPolicy}, ${memory}`
+}
+
+async function lookAtSource(url: string, flags: Flags): Promise<string> {
+  await using store = await openStore(absolute(url), { s3: s3OptionsOf(flags) })
+  for await (const { key } of store.list('')) return `${store.url}  can be listed, first object: ${key}`
+  return `${store.url}  can be listed, holds nothing`
+}
+
+async function lookAtOutput(url: string, flags: Flags): Promise<string> {
+  await using store = await openStore(absolute(url), { create: true, s3: s3OptionsOf(flags) })
+  for await (const _ of store.list('')) break
+  await checkStore(store)
+  return `${store.url}  list, put and conditional put work`
+}
+
+/** Of an endpoint with replicas each, if it can be told who they are. */
+async function endpointsOf(
+  flags: Flags,
+): Promise<readonly { readonly shown: string | undefined; readonly open: () => Promise<Endpoint> }[]> {
+  const { endpoint: shown = '' } = flags
+  const options = endpointOptionsOf(flags)
+  const find = async (): Promise<Place[]> => parseAddresses(shown, options).find()
+  const places = await find().catch(() => [])
+  return places.length > 1
+    ? places.map(place => ({ shown: place.shown, open: () => openPlace(place, options) }))
+    : [{ shown: flags.endpoint, open: () => openEndpoint(shown, options) }]
+}
+
+async function lookAtEndpoint(open: () => Promise<Endpoint>): Promise<string> {
+  await using endpoint = await open()
+  const {
+    modelId,
+    revision,
+    dimensions,
+    pooling,
+    maxInputLength,
+    maxClientBatchSize,
+    maxConcurrentRequests,
+    version,
+  } = endpoint.info
+  return [
+    `${endpoint.url}  ${modelId}@${revision ?? 'unstated'}`,
+    `${dimensions} dimensions, ${pooling ?? 'unknown'} pooling`,
+    `${version ?? 'version unknown'}, ${endpoint.route}`,
+    await promptOf(endpoint),
+    `at most ${maxInputLength ?? '?'} tokens a text, ${maxClientBatchSize ?? '?'} texts a request, ${maxConcurrentRequests ?? '?'} at once`,
+  ].join('; ')
+}
+
+/** Not in /info, and yet in front of every text: what the server really does is seen in its tokens. */
+async function promptOf(endpoint: Endpoint): Promise<string> {
+  const applied = await endpoint.appliedPrompt()
+  if (applied === null) return 'its own prompt cannot be told'
+  return applied === '' ? 'no prompt of its own' : `puts ${JSON.stringify(applied)} in front of every text`
+}

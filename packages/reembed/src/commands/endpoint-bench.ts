@@ -1,0 +1,134 @@
+import {
+  bestOf,
+  type Endpoint,
+  type Measured,
+  measure,
+  openEndpoint,
+  type Setting,
+  textsOf,
+} from '@reembed/endpoint'
+import { ReembedError } from '@reembed/shared'
+import { count, note, print } from '../format.ts'
+import type { EndpointFlags, JsonFlag } from '../options.ts'
+import { requireEndpoint } from '../parts.ts'
+
+interface Flags extends EndpointFlags, JsonFlag {
+  readonly tokens: readonly number[]
+  readonly texts?: readonly number[]
+  readonly atOnce?: readonly number[]
+  readonly seconds: number
+  readonly pricePerHour?: number
+  readonly replicas?: number
+}
+
+const TEXTS = [1, 8, 32]
+const AT_ONCE = [1, 4, 16, 64]
+
+/** `reembed endpoint bench`: the table that people quote for TEI, and the best setting, on a live endpoint. */
+export async function endpointBench(flags: Flags): Promise<void> {
+  const { url, options } = await requireEndpoint(flags)
+  const pricePerHour = flags.pricePerHour && flags.pricePerHour * (flags.replicas ?? 1)
+  await using endpoint = await openEndpoint(url, options)
+  const { modelId, revision, dimensions, version } = endpoint.info
+  note(
+    `endpoint  ${endpoint.url}  ${modelId}@${revision ?? 'unstated'}, ${dimensions} dimensions, ${version ?? 'version unknown'}, ${endpoint.route}`,
+  )
+  if (!flags.json) note(`${HEAD}${pricePerHour === undefined ? '' : '  $/1M tokens'}`)
+  const measured: Measured[] = []
+  for (const tokens of flags.tokens) {
+    checkLength(tokens, endpoint)
+    const texts = await textsOf(endpoint, tokens)
+    for (const setting of settingsOf(tokens, flags, endpoint)) {
+      const one = await measure(endpoint, texts, setting, { seconds: flags.seconds })
+      measured.push(one)
+      if (!flags.json) process.stdout.write(`${rowOf(one, pricePerHour)}\n`)
+    }
+  }
+  const best = flags.tokens.map(tokens => bestOf(measured.filter(one => one.tokens === tokens)))
+  const text = best.map((one, i) => sentenceOf(one, flags.tokens[i] ?? 0)).join('\n')
+  print(
+    flags.json,
+    { settings: measured.map(one => ({ ...one, ...ratesOf(one, pricePerHour) })), best },
+    text,
+  )
+}
+
+function checkLength(tokens: number, { url, info }: Endpoint): void {
+  const { maxInputLength } = info
+  if (maxInputLength === null || tokens <= maxInputLength) return
+  throw new ReembedError(
+    'USAGE',
+    `--tokens ${tokens}: ${url} cuts texts at ${maxInputLength} tokens, so that is the most that can be measured`,
+  )
+}
+
+/** Every combination that the endpoint's limits allow; what was asked for by name is not left out in silence. */
+function settingsOf(tokens: number, flags: Flags, { url, info }: Endpoint): Setting[] {
+  const { maxClientBatchSize, maxConcurrentRequests } = info
+  const texts = flags.texts ?? TEXTS.filter(one => one <= maxClientBatchSize)
+  const tooMany = texts.find(one => one > maxClientBatchSize)
+  if (tooMany !== undefined) {
+    throw new ReembedError(
+      'USAGE',
+      `--texts ${tooMany}: ${url} takes at most ${maxClientBatchSize} texts in a request (--max-client-batch-size)`,
+    )
+  }
+  return texts.flatMap(textsPerRequest =>
+    (flags.atOnce ?? AT_ONCE.filter(one => one * textsPerRequest <= maxConcurrentRequests)).map(
+      requestsAtOnce => ({ tokens, textsPerRequest, requestsAtOnce }),
+    ),
+  )
+}
+
+const HEAD = 'tokens  texts/request  at once  requests/s   texts/s    tokens/s    p50 ms    p99 ms  refused'
+
+interface Rates {
+  readonly requestsPerSecond: number
+  readonly textsPerSecond: number
+  readonly tokensPerSecond: number | null
+  readonly dollarsPerMillionTokens: number | null
+}
+
+function ratesOf({ requests, texts, totalTokens, seconds }: Measured, pricePerHour?: number): Rates {
+  const tokensPerSecond = totalTokens === null ? null : totalTokens / seconds
+  return {
+    requestsPerSecond: requests / seconds,
+    textsPerSecond: texts / seconds,
+    tokensPerSecond,
+    dollarsPerMillionTokens:
+      pricePerHour === undefined || tokensPerSecond === null
+        ? null
+        : (pricePerHour / 3600 / tokensPerSecond) * 1e6,
+  }
+}
+
+function rowOf(one: Measured, pricePerHour: number | undefined): string {
+  const rates = ratesOf(one, pricePerHour)
+  const cells: [string, number][] = [
+    [String(one.tokens), 6],
+    [String(one.textsPerRequest), 13],
+    [String(one.requestsAtOnce), 7],
+    [rates.requestsPerSecond.toFixed(1), 10],
+    [rates.textsPerSecond.toFixed(1), 8],
+    [rates.tokensPerSecond === null ? '?' : count(rates.tokensPerSecond), 10],
+    [one.p50Ms.toFixed(1), 8],
+    [one.p99Ms.toFixed(1), 8],
+    [String(one.refused + one.failed), 7],
+  ]
+  if (pricePerHour !== undefined) {
+    cells.push([
+      rates.dollarsPerMillionTokens === null ? '?' : rates.dollarsPerMillionTokens.toPrecision(3),
+      11,
+    ])
+  }
+  return cells.map(([cell, width]) => cell.padStart(width)).join('  ')
+}
+
+function sentenceOf(best: Measured | undefined, tokens: number): string {
+  if (best === undefined) return `${tokens} tokens: no setting got through without refusals`
+  const { textsPerRequest, requestsAtOnce, texts, seconds } = best
+  return (
+    `best for ${tokens} tokens: ${textsPerRequest} texts in a request, ${requestsAtOnce} at once ` +
+    `(${count(texts / seconds)} texts/s; within 3 % of the fastest, fewest texts in flight)`
+  )
+}

@@ -1,0 +1,64 @@
+import { type Quantization, requireManifest } from '@reembed/shard'
+import { ReembedError } from '@reembed/shared'
+import { exportRun, type LayoutName } from '@reembed/sinks'
+import { openStore } from '@reembed/store'
+import { findRun } from '../find-run.ts'
+import { bytes, count, counted, facts, note, print } from '../format.ts'
+import { onInterrupt } from '../interrupt.ts'
+import type { JsonFlag, OutputFlags } from '../options.ts'
+import { absolute, openFinished, s3OptionsOf } from '../parts.ts'
+
+interface Flags extends OutputFlags, JsonFlag {
+  readonly layout: LayoutName
+  readonly to?: string
+  readonly quantize?: readonly Quantization[]
+  readonly name?: string
+}
+
+const NOTE_EVERY_MS = 5_000
+
+/** `reembed export`: a finished run as the files that one consumer loads. The same command again goes on where it was. */
+export async function exportCommand(name: string | undefined, flags: Flags): Promise<void> {
+  await using stack = new AsyncDisposableStack()
+  const store = stack.use(await openFinished(flags))
+  const run = await findRun(store, name, 'current')
+  const manifest = await requireManifest(store, run)
+  const to = flags.to ?? `${store.url.replace(/\/$/, '')}/exports/${run}/${flags.layout}`
+  const target = stack.use(await openStore(absolute(to), { create: true, s3: s3OptionsOf(flags) }))
+  const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
+
+  let notedMs = Date.now()
+  const { layout, quantize } = flags
+  const outcome = await exportRun(store, manifest, target, {
+    layout,
+    quantize,
+    name: flags.name,
+    signal,
+    onProgress({ shards, rows }) {
+      if (Date.now() - notedMs < NOTE_EVERY_MS) return
+      notedMs = Date.now()
+      note(`${count(shards)} of ${counted(manifest.shards, 'shard')}  ${count(rows)} rows`)
+    },
+  }).catch((error: unknown) => {
+    if (!signal.aborted) throw error
+    throw new ReembedError(
+      'INTERRUPTED',
+      'stopped; what is written is kept, the same command goes on from there',
+    )
+  })
+  const { rows, files, kept } = outcome
+  print(
+    flags.json,
+    { run, layout, target: target.url, ...outcome },
+    `${facts([
+      ['run', run],
+      ['layout', layout],
+      ['rows', count(rows)],
+      [
+        'files',
+        `${count(files)}${kept > 0 ? `, ${count(kept)} of them there before` : ''}, ${bytes(outcome.bytes)} written`,
+      ],
+      ['target', target.url],
+    ])}\n\nTo load it:\n${outcome.load}`,
+  )
+}

@@ -1,0 +1,36 @@
+import { once } from 'node:events'
+import { redisAddress, watchQueue } from '@reembed/queue'
+import { openStore } from '@reembed/store'
+import { openLog } from '@reembed/telemetry'
+import { exportQueue } from '../exporter/queue.ts'
+import { exportRuns } from '../exporter/runs.ts'
+import { onInterrupt } from '../interrupt.ts'
+import { openMetrics } from '../metrics.ts'
+import type { MetricsFlags, RedisFlags, S3Flags } from '../options.ts'
+import { absolute, requireRedis, s3OptionsOf } from '../parts.ts'
+
+interface Flags extends MetricsFlags, RedisFlags, S3Flags {
+  readonly output?: readonly string[]
+}
+
+const DEFAULT_PORT = '9465'
+
+/** `reembed exporter`: the state of queue, workers and runs for Prometheus, also when there is no worker at all. */
+export async function exporter(flags: Flags): Promise<void> {
+  const redis = requireRedis(flags)
+  redisAddress(redis)
+  const log = openLog({ level: process.env.REEMBED_LOG ?? 'info' })
+  await using stack = new AsyncDisposableStack()
+  const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
+  const { registry, serve } = openMetrics(flags.metrics ?? DEFAULT_PORT, flags, stack, log)
+  const watch = stack.use(watchQueue(redis))
+  const queue = exportQueue(registry, watch)
+  const stores = await Promise.all(
+    (flags.output ?? []).map(url => openStore(absolute(url), { create: true, s3: s3OptionsOf(flags) })),
+  )
+  for (const store of stores) stack.use(store)
+  const runs = exportRuns(registry, stores, watch, { log, signal })
+  await serve(() => queue.trouble)
+  if (!signal.aborted) await once(signal, 'abort')
+  await runs
+}

@@ -1,0 +1,34 @@
+import { measureRecall } from '@reembed/evaluate'
+import { requireManifest } from '@reembed/shard'
+import { findRun } from '../find-run.ts'
+import { bytes, count, print } from '../format.ts'
+import type { JsonFlag, OutputFlags } from '../options.ts'
+import { openFinished } from '../parts.ts'
+
+interface Flags extends OutputFlags, JsonFlag {
+  readonly top: number
+  readonly queries: number
+  readonly documents: number
+}
+
+/** `reembed recall`: how many of the nearest documents are still found when vectors are stored in fewer bits. */
+export async function recall(name: string | undefined, flags: Flags): Promise<void> {
+  await using store = await openFinished(flags)
+  const manifest = await requireManifest(store, await findRun(store, name, 'current'))
+  const { top, queries, documents } = flags
+  const measured = await measureRecall(store, manifest, { top, queries, documents })
+  const lines = measured.recalls.map(
+    ({ type, bytesPerVector, recall }) =>
+      `${type.padEnd(28)}${bytes(bytesPerVector).padStart(10)}${`${(100 * recall).toFixed(1)} %`.padStart(10)}`,
+  )
+  print(
+    flags.json,
+    { run: manifest.run, ...measured },
+    [
+      `recall@${top} against float32 (${bytes(4 * manifest.model.dimensions)} a vector): ${count(measured.queries)} documents as queries among ${count(measured.documents)}`,
+      '',
+      `${'stored as'.padEnd(28)}${'a vector'.padStart(10)}${'recall'.padStart(10)}`,
+      ...lines,
+    ].join('\n'),
+  )
+}

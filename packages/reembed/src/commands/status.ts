@@ -1,0 +1,85 @@
+import { countPresent, shardsPresent } from '@reembed/producer'
+import { readCurrent, readManifest, readRunWord, requirePlan } from '@reembed/protocol'
+import { openQueue } from '@reembed/queue'
+import { findRun } from '../find-run.ts'
+import { count, facts, print, reuseRow } from '../format.ts'
+import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
+import { openFinished, requireRedis } from '../parts.ts'
+
+/** `reembed status`: what the store holds, and with --redis what the queue and the workers do. */
+export async function status(
+  name: string | undefined,
+  flags: OutputFlags & RedisFlags & JsonFlag,
+): Promise<void> {
+  await using store = await openFinished(flags)
+  const run = await findRun(store, name, 'newest')
+  const plan = await requirePlan(store, run)
+  const [manifest, current] = [await readManifest(store, run), await readCurrent(store)]
+  const done = manifest ? plan.shards : countPresent(await shardsPresent(store, plan))
+  const word = await readRunWord(store, run)
+  const said = word.state
+  const state =
+    said !== 'running' && !manifest
+      ? said
+      : current?.run === run
+        ? 'current'
+        : manifest
+          ? 'finished'
+          : done === plan.shards
+            ? 'finishing'
+            : 'running'
+  const live = flags.redis ? await liveState(requireRedis(flags), run) : undefined
+  const rows: [string, string][] = [
+    ['run', `${run}  ${state}${word.spent && state === 'paused' ? `: ${word.spent}` : ''}`],
+    ['model', `${plan.recipe.model.id}@${plan.recipe.model.revision ?? 'unstated'}`],
+    ['shards', `${count(done)} of ${count(plan.shards)}  (${Math.floor((100 * done) / plan.shards)} %)`],
+  ]
+  if (manifest) {
+    const { documents, rows: embedded, rejects } = manifest.totals
+    rows.push(['documents', `${count(documents)} = ${count(embedded)} rows + ${count(rejects)} rejects`])
+    rows.push(...reuseRow(manifest))
+  } else {
+    rows.push([
+      'documents',
+      `about ${count(plan.estimatedDocuments)}${live ? `, ${count(live.progress.documents + live.progress.openDocuments)} done since Redis started` : ''}`,
+    ])
+  }
+  if (live) {
+    const { waiting, active, delayed, failed } = live.queue
+    rows.push([
+      'queue',
+      `${count(waiting)} waiting, ${count(active)} active, ${count(delayed)} delayed, ${count(failed)} failed`,
+    ])
+    rows.push([
+      'workers',
+      live.workers.length === 0
+        ? 'none'
+        : live.workers.map(({ worker, endpoint }) => `${worker} (${endpoint})`).join(', '),
+    ])
+    for (const { shard, reason } of live.failures) rows.push(['failed', `shard ${shard}: ${reason}`])
+  }
+  print(
+    flags.json,
+    {
+      run,
+      state,
+      done,
+      shards: plan.shards,
+      totals: manifest?.totals ?? null,
+      base: manifest?.base ?? null,
+      ...live,
+    },
+    facts(rows),
+  )
+}
+
+async function liveState(redis: string, run: string) {
+  await using queue = await openQueue(redis)
+  const [counts, progress, workers, failures] = await Promise.all([
+    queue.counts(),
+    queue.progress(run),
+    queue.workers(),
+    queue.failures(run, 5),
+  ])
+  return { queue: counts, progress, workers, failures }
+}

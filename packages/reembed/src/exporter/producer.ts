@@ -1,0 +1,64 @@
+// What a producer does as metrics: ticks of its schedules, hooks, and when the next tick is due.
+
+import type { Calendar, HookKind, Look, Schedule, TickOutcome } from '@reembed/producer'
+import type { Registry } from '@reembed/telemetry'
+
+export interface ProducerMetrics {
+  looked(schedule: Schedule, look: Look): void
+  couldNotLook(schedule: Schedule): void
+  hooked(kinds: readonly HookKind[], status: TickOutcome['status'] | 'failed'): void
+}
+
+const PLANNED: readonly TickOutcome['status'][] = ['planned', 'already_finished', 'unchanged']
+const HOOKS: readonly HookKind[] = ['huggingface', 'mlflow', 'generic']
+
+/** Declares the metrics of a producer; the next ticks are computed when scraped. */
+export function exportProducer(
+  registry: Registry,
+  schedules: readonly { readonly schedule: Schedule; readonly calendar: Calendar }[],
+): ProducerMetrics {
+  const names = schedules.map(({ schedule }) => schedule.name)
+  const ticks = registry.counter(
+    'reembed_schedule_ticks_total',
+    'Ticks that this producer took, by what became of them.',
+    {
+      schedule: names,
+      status: [...PLANNED, 'failed', 'given_up'],
+    },
+  )
+  const unseen = registry.counter(
+    'reembed_schedule_look_failures_total',
+    'Looks at a schedule that the store did not allow.',
+    { schedule: names },
+  )
+  const next = registry.gauge(
+    'reembed_schedule_next_tick_timestamp_seconds',
+    'When the schedule is due next.',
+    {
+      schedule: names,
+    },
+  )
+  const hooks = registry.counter('reembed_hooks_total', 'Hooks by kind; a burst counts once.', {
+    kind: HOOKS,
+  })
+  const plans = registry.counter('reembed_hook_plans_total', 'What was planned because of hooks.', {
+    status: [...PLANNED, 'failed'],
+  })
+  registry.collect(() => {
+    for (const { schedule, calendar } of schedules) {
+      const [tickMs] = calendar.next(Date.now(), 1)
+      if (tickMs !== undefined) next.set(tickMs / 1000, { schedule: schedule.name })
+    }
+  })
+  return {
+    looked({ name }, look) {
+      if (look.status === 'waiting' || look.status === 'taken') return
+      ticks.add(1, { schedule: name, status: look.status === 'done' ? look.outcome.status : look.status })
+    },
+    couldNotLook: ({ name }) => unseen.add(1, { schedule: name }),
+    hooked(kinds, status) {
+      for (const kind of kinds) hooks.add(1, { kind })
+      plans.add(1, { status })
+    },
+  }
+}

@@ -1,0 +1,102 @@
+// Queue, Redis and workers as metrics, read when scraped: a few commands of constant cost.
+
+import { QUEUE_STATES, type QueueWatch } from '@reembed/queue'
+import { messageOf } from '@reembed/shared'
+import type { Registry } from '@reembed/telemetry'
+
+export interface QueueExport {
+  /** Why the last look failed, or null. */
+  readonly trouble: string | null
+}
+
+/** Declares the queue metrics; each scrape looks again. What can't be read is absent, `reembed_redis_up` says why. */
+export function exportQueue(registry: Registry, watch: QueueWatch): QueueExport {
+  const up = registry.gauge('reembed_redis_up', 'Whether Redis answers (1) or not (0).', {})
+  const used = registry.gauge('reembed_redis_memory_used_bytes', 'Memory that Redis uses.', {})
+  const max = registry.gauge(
+    'reembed_redis_memory_max_bytes',
+    'Memory that Redis may use; 0 is no limit.',
+    {},
+  )
+  const noEviction = registry.gauge(
+    'reembed_redis_noeviction',
+    'Whether Redis never evicts keys (1), as a queue needs.',
+    {},
+  )
+  const jobs = registry.gauge(
+    'reembed_queue_jobs',
+    "Jobs on the queue by state; 'failed' used up their attempts.",
+    {
+      state: QUEUE_STATES,
+    },
+  )
+  const backlog = registry.gauge(
+    'reembed_queue_backlog',
+    'Jobs that ask for workers: wait + prioritized + active, and one if any is delayed.',
+    {},
+  )
+  const paused = registry.gauge('reembed_queue_paused', 'Whether the queue is paused (1).', {})
+  const oldest = registry.gauge(
+    'reembed_queue_oldest_waiting_seconds',
+    'Time since the job that is next was queued; 0 when none waits.',
+    {},
+  )
+  const overdue = registry.gauge(
+    'reembed_queue_overdue_jobs',
+    'Delayed jobs whose time has come; only a living worker takes them out.',
+    {},
+  )
+  const overdueSeconds = registry.gauge(
+    'reembed_queue_overdue_seconds',
+    'How long the first overdue job is over its time.',
+    {},
+  )
+  const workers = registry.gauge('reembed_workers', 'Workers heard of in the last 15 s.', {})
+  let trouble: string | null = 'not looked yet'
+
+  async function look(): Promise<void> {
+    const facts = await watch.redis()
+    const [depth, states] = await Promise.all([watch.depth(), watch.workers()])
+    up.set(1, {})
+    used.set(facts.usedBytes, {})
+    max.set(facts.maxBytes, {})
+    noEviction.set(facts.evictionPolicy === 'noeviction' ? 1 : 0, {})
+    for (const state of QUEUE_STATES) jobs.set(depth.jobs[state], { state })
+    const { wait, prioritized, active, delayed } = depth.jobs
+    backlog.set(wait + prioritized + active + (delayed > 0 ? 1 : 0), {})
+    paused.set(depth.paused ? 1 : 0, {})
+    oldest.set((depth.oldestWaitingMs ?? 0) / 1000, {})
+    overdue.set(depth.overdue, {})
+    overdueSeconds.set(depth.overdueMs / 1000, {})
+    workers.set(states.length, {})
+    trouble = null
+  }
+
+  registry.collect(async () => {
+    try {
+      await look()
+    } catch (error) {
+      // Old figures would look like a queue that stands still.
+      for (const gauge of [
+        used,
+        max,
+        noEviction,
+        jobs,
+        backlog,
+        paused,
+        oldest,
+        overdue,
+        overdueSeconds,
+        workers,
+      ])
+        gauge.clear()
+      up.set(0, {})
+      trouble = messageOf(error)
+    }
+  })
+  return {
+    get trouble() {
+      return trouble
+    },
+  }
+}

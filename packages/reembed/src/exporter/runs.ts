@@ -1,0 +1,130 @@
+// The newest runs of each output as metrics. A look costs LISTs of the store, so it is taken on a beat of its own and
+// scrapes get the last one; a finished run is not looked at again.
+
+import { setTimeout as wait } from 'node:timers/promises'
+import { countPresent, shardsPresent } from '@reembed/producer'
+import { type Manifest, type Plan, readCurrent, readManifest, readPlan, readSeq } from '@reembed/protocol'
+import type { QueueWatch } from '@reembed/queue'
+import { messageOf } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import type { Logger, Registry } from '@reembed/telemetry'
+
+/** Runs shown of each output, newest first: they also bound the labels. */
+const RUNS = 5
+const MAX_OUTPUTS = 20
+const BEAT_MS = 30_000
+
+interface Look {
+  readonly plan: Plan
+  readonly manifest: Manifest | undefined
+  readonly done: number
+  readonly documents: number
+  readonly rejects: number
+  readonly tokens: number
+}
+
+/** Declares the run metrics and looks at the stores until the signal fires. */
+export async function exportRuns(
+  registry: Registry,
+  stores: readonly Store[],
+  watch: QueueWatch,
+  { log, signal }: { readonly log: Logger; readonly signal: AbortSignal },
+): Promise<void> {
+  const labels = { output: MAX_OUTPUTS, run: MAX_OUTPUTS * RUNS }
+  const shards = registry.gauge('reembed_run_shards', 'Shards that a run shall have.', labels)
+  const done = registry.gauge('reembed_run_shards_done', 'Shards of a run that the store holds.', labels)
+  const estimated = registry.gauge(
+    'reembed_run_documents',
+    'Documents of a run: estimated by its plan, exact when finished.',
+    labels,
+  )
+  const documents = registry.gauge(
+    'reembed_run_documents_done',
+    'Documents in finished shards; of an open run only those since Redis started.',
+    labels,
+  )
+  const rejects = registry.gauge(
+    'reembed_run_rejects',
+    'Rejects in finished shards; of an open run only those since Redis started.',
+    labels,
+  )
+  const tokens = registry.gauge(
+    'reembed_run_tokens',
+    'Tokens of finished shards; of an open run only those since Redis started.',
+    labels,
+  )
+  const finished = registry.gauge(
+    'reembed_run_finished',
+    'Whether a run is finished, its receipts balanced (1).',
+    labels,
+  )
+  const version = registry.gauge(
+    'reembed_current_version',
+    'Number of the current version of an output; 0 before the first.',
+    {
+      output: MAX_OUTPUTS,
+    },
+  )
+  const looked = registry.gauge(
+    'reembed_store_looked_timestamp_seconds',
+    'When the runs of an output were last read, in Unix seconds.',
+    {
+      output: MAX_OUTPUTS,
+    },
+  )
+  const closed = new Map<string, Look>()
+
+  async function lookAt(store: Store, run: string): Promise<Look | undefined> {
+    const name = `${store.url} ${run}`
+    const known = closed.get(name)
+    if (known) return known
+    const plan = await readPlan(store, run)
+    if (plan === undefined) return undefined
+    const manifest = await readManifest(store, run)
+    if (manifest) {
+      const { documents: all, rejects: none, tokens: counted } = manifest.totals
+      const look = { plan, manifest, done: plan.shards, documents: all, rejects: none, tokens: counted ?? 0 }
+      closed.set(name, look)
+      return look
+    }
+    const present = countPresent(await shardsPresent(store, plan))
+    const progress = await watch.progress(run).catch(() => undefined)
+    return {
+      plan,
+      manifest,
+      done: present,
+      documents: (progress?.documents ?? 0) + (progress?.openDocuments ?? 0),
+      rejects: progress?.rejects ?? 0,
+      tokens: progress?.tokens ?? 0,
+    }
+  }
+
+  async function look(): Promise<void> {
+    const seen: [Store, Look][] = []
+    for (const store of stores) {
+      const current = await readCurrent(store)
+      for (const { run } of (await readSeq(store)).slice(0, RUNS)) {
+        const found = await lookAt(store, run)
+        if (found) seen.push([store, found])
+      }
+      version.set(current?.version ?? 0, { output: store.url })
+      looked.set(Date.now() / 1000, { output: store.url })
+    }
+    for (const gauge of [shards, done, estimated, documents, rejects, tokens, finished]) gauge.clear()
+    for (const [{ url: output }, one] of seen) {
+      const of = { output, run: one.plan.run }
+      shards.set(one.plan.shards, of)
+      done.set(one.done, of)
+      estimated.set(one.manifest?.totals.documents ?? one.plan.estimatedDocuments, of)
+      documents.set(one.documents, of)
+      rejects.set(one.rejects, of)
+      tokens.set(one.tokens, of)
+      finished.set(one.manifest ? 1 : 0, of)
+    }
+  }
+
+  while (!signal.aborted) {
+    await look().catch(error => log.warn(`could not look at the runs: ${messageOf(error)}`))
+    await wait(BEAT_MS, undefined, { signal }).catch(() => {})
+  }
+}

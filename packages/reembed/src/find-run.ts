@@ -1,0 +1,46 @@
+// Which run a person means: an id, its first letters, or none at all.
+
+import { readCurrent, readPlan, readSeq, refuseRemoved } from '@reembed/protocol'
+import { ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+
+/** Every planned run, newest first. */
+export async function plannedRuns(store: Store): Promise<string[]> {
+  const runs: string[] = []
+  for (const { run, seq } of await readSeq(store)) {
+    if ((await readPlan(store, run))?.seq === seq) runs.push(run)
+  }
+  return runs
+}
+
+/** @throws ReembedError RUN_UNKNOWN naming what there is, also when the letters fit several runs. */
+export async function findRun(
+  store: Store,
+  name: string | undefined,
+  otherwise: 'newest' | 'current',
+): Promise<string> {
+  if (name === undefined && otherwise === 'current') {
+    const current = await readCurrent(store)
+    if (current) return current.run
+    throw new ReembedError(
+      'RUN_UNKNOWN',
+      `nothing is published in ${store.url} yet: \`reembed status\` says how far its newest run is`,
+    )
+  }
+  const runs = await plannedRuns(store)
+  const fitting = name === undefined ? runs.slice(0, 1) : runs.filter(run => run.startsWith(name))
+  const [found, ...others] = fitting
+  if (found !== undefined && others.length === 0) return found
+  const there =
+    runs.length === 0 ? 'it has none' : `it has ${runs.slice(0, 5).join(', ')}${runs.length > 5 ? ', …' : ''}`
+  if (name === undefined) throw new ReembedError('RUN_UNKNOWN', `there is no run in ${store.url}`)
+  if (found === undefined) {
+    // Of what was removed its place in the order of runs stays, and what was said of it.
+    const gone = (await readSeq(store)).find(({ run }) => run.startsWith(name))
+    if (gone) await refuseRemoved(store, gone.run, 'RUN_UNKNOWN')
+  }
+  throw new ReembedError(
+    'RUN_UNKNOWN',
+    `${found ? 'several runs begin' : 'no run begins'} with '${name}' in ${store.url}: ${there}`,
+  )
+}

@@ -1,0 +1,61 @@
+// Numbers and facts as people read them. Data goes to stdout, everything about the way there to stderr.
+
+import { stripVTControlCharacters } from 'node:util'
+import type { Manifest } from '@reembed/protocol'
+
+export const count = (n: number): string => Math.round(n).toLocaleString('en-US')
+
+/** '1 object', '2 objects'. */
+export const counted = (n: number, noun: string): string => `${count(n)} ${noun}${n === 1 ? '' : 's'}`
+
+export function bytes(n: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+  const step = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, n)) / 10))
+  return `${step === 0 ? n : (n / 1024 ** step).toFixed(1)} ${units[step]}`
+}
+
+export function duration(ms: number): string {
+  const s = Math.round(ms / 1000)
+  if (ms < 10_000) return `${(ms / 1000).toFixed(1)} s`
+  if (s < 100) return `${s} s`
+  if (s < 3600) return `${Math.floor(s / 60)} m ${s % 60} s`
+  return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} m`
+}
+
+/** Two digits that count: $1,234, $12.3, $0.0012. */
+export function dollars(n: number): string {
+  if (n === 0) return '$0'
+  const digits = Math.max(n < 100 ? 2 : 0, 1 - Math.floor(Math.log10(Math.abs(n))))
+  return `$${n.toLocaleString('en-US', { minimumFractionDigits: Math.min(2, digits), maximumFractionDigits: digits })}`
+}
+
+/** 'name   value' lines, the names in one column. */
+export function facts(rows: readonly (readonly [string, string])[]): string {
+  const width = Math.max(...rows.map(([name]) => name.length)) + 3
+  return rows.map(([name, value]) => `${name.padEnd(width)}${printable(value)}`).join('\n')
+}
+
+/** Text from outside, made safe for a terminal: no escapes, no control characters. */
+export const printable = (text: string): string =>
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
+  stripVTControlCharacters(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, ' ')
+
+/** What was embedded and what was not; no row where nothing was reused. */
+export function reuseRow({ totals, base }: Pick<Manifest, 'totals' | 'base'>): [string, string][] {
+  const { rows, reused = 0 } = totals
+  if (base === undefined && reused === 0) return []
+  const from = base ? ` of run ${base.run}` : ''
+  const removed =
+    base && base.removed !== null ? `; ${counted(base.removed, 'document')} of that run are gone` : ''
+  return [['embedded', `${count(rows - reused)}, ${count(reused)} reused${from}${removed}`]]
+}
+
+/** Prints a command's result: one JSON document, or the text for people. */
+export function print(json: boolean | undefined, value: unknown, text: string): void {
+  process.stdout.write(json ? `${JSON.stringify(value, null, 2)}\n` : `${text}\n`)
+}
+
+/** A note on the way, for people, on stderr. */
+export const note = (text: string): void => {
+  process.stderr.write(`${text}\n`)
+}

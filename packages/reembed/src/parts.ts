@@ -1,0 +1,172 @@
+// What a command works with, opened from its flags: given by URL, or a stand-in on this machine.
+
+import { resolve } from 'node:path'
+import {
+  createHf,
+  type EndpointOptions,
+  type Hf,
+  type HfEndpoint,
+  type HfName,
+  parseHfName,
+  untilRunning,
+} from '@reembed/endpoint'
+import { type Corpus, openCorpus } from '@reembed/producer'
+import { requirePrivate } from '@reembed/queue'
+import { codeOf, ReembedError } from '@reembed/shared'
+import { checkStore, openStore, type S3Options, type Store } from '@reembed/store'
+import { duration, note } from './format.ts'
+import type { CorpusFlags, EndpointFlags, OutputFlags, RedisFlags, S3Flags } from './options.ts'
+
+export function s3OptionsOf({ s3Endpoint, s3Region, s3PathStyle, s3Checksums }: S3Flags): S3Options {
+  return {
+    ...(s3Endpoint && { endpoint: s3Endpoint, pathStyle: s3PathStyle !== false }),
+    ...(s3Region && { region: s3Region }),
+    ...(s3Checksums && { checksums: s3Checksums }),
+  }
+}
+
+/** A local folder is named absolutely, so that every process means the same one. */
+export const absolute = (url: string): string => (/^[a-z0-9]+:\/\//i.test(url) ? url : resolve(url))
+
+/** Opens the output of a run, made if it is a folder, and proves that it never overwrites. */
+export async function openOutput(flags: OutputFlags): Promise<Store> {
+  const store = await openStore(absolute(flags.output), { create: true, s3: s3OptionsOf(flags) })
+  if (flags.unsafeStore)
+    note('warning: --unsafe-store: with more than one worker, shards may overwrite each other')
+  else await checkStore(store)
+  return store
+}
+
+/** Opens the corpus; its output, where known, must not lie inside it. */
+export function openSource(flags: CorpusFlags & Partial<OutputFlags>): Promise<Corpus> {
+  const output = flags.output && absolute(flags.output)
+  return openCorpus(flags.source, { format: flags.format, output, s3: s3OptionsOf(flags) })
+}
+
+/** Opens an output that must be there already. */
+export async function openFinished(flags: OutputFlags): Promise<Store> {
+  return openStore(absolute(flags.output), { s3: s3OptionsOf(flags) })
+}
+
+export interface EndpointGiven {
+  readonly url: string
+  readonly options: EndpointOptions
+  /** Set for an endpoint of Hugging Face: what it was when the command began. */
+  readonly hf?: {
+    readonly api: Hf
+    readonly name: HfName
+    readonly was: HfEndpoint
+    /** From the first look until it answered. */
+    readonly wokenMs: number
+  }
+}
+
+export function endpointOptionsOf({ model, revision, allowInsecure }: EndpointFlags): EndpointOptions {
+  const token = process.env.REEMBED_ENDPOINT_TOKEN ?? process.env.HF_TOKEN
+  return {
+    ...(token && { token }),
+    ...(model && { model }),
+    ...(revision && { revision }),
+    ...(allowInsecure && { allowInsecure }),
+  }
+}
+
+/** The endpoint given, or one with a real model started on this machine; the stack ends it. */
+export async function openOrStartEndpoint(
+  flags: EndpointFlags,
+  stack: AsyncDisposableStack,
+  { quiet = false }: { readonly quiet?: boolean } = {},
+): Promise<EndpointGiven> {
+  if (flags.endpoint) return requireEndpoint(flags)
+  const { startEndpoint } = await local('an --endpoint')
+  const endpoint = stack.use(await startEndpoint(flags.model ? { model: flags.model } : {}))
+  if (!quiet) note(`endpoint  ${endpoint.url}  (local, ${flags.model ?? 'all-MiniLM-L6-v2'})`)
+  return { url: endpoint.url, options: {} }
+}
+
+/** The Redis given, or a private one; the stack ends it. */
+export async function openOrStartRedis(
+  { redis, insecureRedis }: RedisFlags,
+  stack: AsyncDisposableStack,
+): Promise<{ url: string; own: boolean }> {
+  if (redis) {
+    requirePrivate(redis, { insecure: insecureRedis === true })
+    return { url: redis, own: false }
+  }
+  const { startRedis } = await local('a --redis')
+  const server = stack.use(await startRedis())
+  note(`redis     ${server.url}  (private)`)
+  return { url: server.url, own: true }
+}
+
+/** @throws ReembedError USAGE when none is given, or one that anybody could write to. */
+export function requireRedis({ redis, insecureRedis }: RedisFlags): string {
+  if (redis) {
+    requirePrivate(redis, { insecure: insecureRedis === true })
+    return redis
+  }
+  throw new ReembedError(
+    'USAGE',
+    'missing --redis (or REDIS_URL): workers and producers on several machines meet there; `reembed run` needs none',
+  )
+}
+
+/** The endpoint given; `hf:namespace/name` is looked up, woken and waited for. */
+export async function requireEndpoint(flags: EndpointFlags): Promise<EndpointGiven> {
+  const name = flags.endpoint === undefined ? undefined : parseHfName(flags.endpoint)
+  if (name) return wakeHf(name, flags)
+  if (flags.endpoint) return { url: flags.endpoint, options: endpointOptionsOf(flags) }
+  throw new ReembedError(
+    'USAGE',
+    'missing --endpoint (or REEMBED_ENDPOINT), the URL of a TEI server; `reembed run` starts a local one by itself',
+  )
+}
+
+/** Whether an endpoint was named, and an hf: one is there; wakes nothing. @throws ReembedError */
+export async function checkEndpoint(flags: EndpointFlags): Promise<void> {
+  const name = flags.endpoint === undefined ? undefined : parseHfName(flags.endpoint)
+  if (name) await openHf().read(name)
+  else await requireEndpoint(flags)
+}
+
+/** The management API with the token of this process. REEMBED_HF_API names another than Hugging Face's own. */
+export const openHf = (): Hf =>
+  createHf({
+    token: process.env.REEMBED_ENDPOINT_TOKEN ?? process.env.HF_TOKEN,
+    apiUrl: process.env.REEMBED_HF_API,
+  })
+
+async function wakeHf(name: HfName, flags: EndpointFlags): Promise<EndpointGiven> {
+  const api = openHf()
+  const startedMs = Date.now()
+  const was = await untilRunning(api, name, { onState: noteState })
+  const wokenMs = Date.now() - startedMs
+  const options = endpointOptionsOf(flags)
+  // TEI on Hugging Face states no revision; the endpoint's settings do.
+  const revision = options.revision ?? was.revision
+  return {
+    url: was.url,
+    options: { ...options, ...(revision && { revision }) },
+    hf: { api, name, was, wokenMs },
+  }
+}
+
+/** Says each state on the way; that it runs from the start is no news, and what stops the command says so itself. */
+export function noteState({ name, state, message }: HfEndpoint, waitedMs: number): void {
+  if (/paused|failed/i.test(state) || (state === 'running' && waitedMs < 1_000)) return
+  note(
+    `endpoint  ${name} ${state}${state === 'running' ? ` after ${duration(waitedMs)}` : message ? `: ${message}` : ''}`,
+  )
+}
+
+/** The stand-ins are an optional package: a worker in production does without. */
+async function local(missing: string): Promise<typeof import('@reembed/local')> {
+  try {
+    return await import('@reembed/local')
+  } catch (cause) {
+    if (codeOf(cause) !== 'ERR_MODULE_NOT_FOUND') throw cause
+    throw new ReembedError('USAGE', `give ${missing}, or install @reembed/local to run one on this machine`, {
+      cause,
+    })
+  }
+}

@@ -1,0 +1,44 @@
+// What a due tick or a hook does: plan, and enqueue unless nothing of what it waits for has changed.
+
+import { enqueueMissing, recordPlan, shardsPresent, type TickOutcome, type When } from '@reembed/producer'
+import { type Plan, readManifest, readPlan, readSeq } from '@reembed/protocol'
+import type { Queue } from '@reembed/queue'
+import type { Store } from '@reembed/store'
+import { settleLimits } from './follow.ts'
+import type { CorpusFlags, OutputFlags, RedisFlags } from './options.ts'
+import { type EndpointGiven, openSource } from './parts.ts'
+import { planFrom } from './planning.ts'
+
+export type FleetFlags = CorpusFlags & OutputFlags & RedisFlags
+
+/** Compares with the newest run that was planned here, finished or not. */
+export async function planTick(
+  when: When,
+  flags: FleetFlags,
+  endpoint: EndpointGiven,
+  store: Store,
+  queue: Queue,
+): Promise<TickOutcome> {
+  await using corpus = await openSource(flags)
+  const planned = await planFrom(corpus, flags, endpoint, store)
+  const newest = await newestPlan(store)
+  const { head } = planned
+  const unchanged =
+    (when === 'model_changed' && head.spaceId === newest?.spaceId) ||
+    (when === 'source_changed' && head.snapshotSha256 === newest?.snapshotSha256)
+  if (unchanged && newest) return { status: 'unchanged', run: newest.run }
+  const { plan } = await recordPlan(store, planned)
+  if (await readManifest(store, plan.run)) return { status: 'already_finished', run: plan.run }
+  await settleLimits(store, plan.run, planned.limits)
+  await queue.forgetFailures(plan.run)
+  await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
+  return { status: 'planned', run: plan.run }
+}
+
+async function newestPlan(store: Store): Promise<Plan | undefined> {
+  for (const { run, seq } of await readSeq(store)) {
+    const plan = await readPlan(store, run)
+    if (plan?.seq === seq) return plan
+  }
+  return undefined
+}

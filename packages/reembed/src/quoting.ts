@@ -1,0 +1,155 @@
+// What a run will take, asked of the corpus, the tokenizer, the live endpoint and its price.
+
+import type { ModelTokenizer } from '@reembed/corpus'
+import { BYTES_PER_TOKEN, cutToBytes, type Endpoint, measure, requestShape } from '@reembed/endpoint'
+import {
+  type Corpus,
+  type InputSample,
+  type PlannedRun,
+  quoteRun,
+  type ReuseForecast,
+  sampleInputs,
+} from '@reembed/producer'
+import type { Price, Quote } from '@reembed/protocol'
+import { messageOf, ReembedError } from '@reembed/shared'
+import { note } from './format.ts'
+import type { SpendingFlags } from './options.ts'
+import type { EndpointGiven } from './parts.ts'
+
+/** The probe: long enough for a GPU's rate to settle, short enough to wait for. */
+const PROBE_SECONDS = 3
+const PROBE_REQUESTS = 8
+/** So much of the endpoint's permits at most. */
+const PROBE_SHARE = 0.5
+/** So much of what a server takes in one request: JSON may escape every other character. */
+const PROBE_PAYLOAD = 0.5
+/** A cold start shorter than this was none. */
+const COLD_MS = 1_000
+
+export interface Quoted {
+  readonly quote: Quote
+  readonly sample: InputSample
+  readonly count: (texts: readonly string[]) => Promise<number[] | null>
+}
+
+/** @param probe whether the endpoint's rate is measured: it costs seconds and some tokens */
+export async function quoteFrom(
+  corpus: Corpus,
+  planned: PlannedRun,
+  endpoint: Endpoint,
+  {
+    tokenizer,
+    reuse: { toEmbed },
+    price,
+    probe,
+    given,
+  }: {
+    readonly reuse: Pick<ReuseForecast, 'toEmbed'>
+    readonly tokenizer: ModelTokenizer | undefined
+    readonly price: Price | undefined
+    readonly probe: boolean
+    readonly given: EndpointGiven
+  },
+): Promise<Quoted> {
+  const { prompt, truncate } = planned.head.recipe
+  const { maxInputLength } = endpoint.info
+  const sample = await sampleInputs(corpus, planned, { tokenizer })
+  // Kept, since the endpoint is closed when somebody asks again.
+  const known = new Map<string, number>()
+  const count = async (texts: readonly string[]): Promise<number[] | null> => {
+    const fresh = [...new Set(texts)].filter(text => !known.has(text))
+    const counted = tokenizer
+      ? fresh.map(text => tokenizer.count(text) + tokenizer.special)
+      : fresh.length === 0
+        ? []
+        : await endpoint.countTokens(fresh.map(text => text.toWellFormed()))
+    for (const [i, tokens] of (counted ?? []).entries()) known.set(fresh[i] ?? '', tokens)
+    const all = texts.flatMap(text => known.get(text) ?? [])
+    return all.length === texts.length ? all : null
+  }
+  /** The sample's texts as a worker would send them. */
+  const sentFrom = async ({ places }: InputSample): Promise<string[]> => {
+    const whole = places
+      .flatMap(({ documents }) => documents.map(({ text }) => `${prompt}${text}`.toWellFormed()))
+      .filter(text => text.trim() !== '')
+    const most = maxInputLength ?? Number.POSITIVE_INFINITY
+    const bytes = Math.floor((PROBE_PAYLOAD * endpoint.info.payloadLimit) / requestShape(endpoint).inputs)
+    if (truncate) return whole.map(text => cutToBytes(text, Math.min(bytes, most * BYTES_PER_TOKEN)))
+    const tokens = await count(whole)
+    return whole.filter((text, i) => Buffer.byteLength(text) <= bytes && (tokens?.[i] ?? 0) <= most)
+  }
+  const wokenMs = given.hf?.wokenMs ?? 0
+  const quote = await quoteRun(sample, {
+    prompt,
+    truncate,
+    maxInputLength,
+    count,
+    request: requestShape(endpoint),
+    price,
+    tokensPerSecond: probe && toEmbed > 0 ? await rateOf(endpoint, await sentFrom(sample)) : undefined,
+    coldStartSeconds: wokenMs < COLD_MS ? 0 : wokenMs / 1000,
+  })
+  const share = Math.min(1, toEmbed / Math.max(1, planned.head.estimatedDocuments))
+  return { quote: partOf(quote, share), sample, count }
+}
+
+/** The quote of what is not reused. */
+const partOf = (quote: Quote, share: number): Quote => ({
+  ...quote,
+  tokens: Math.round(quote.tokens * share),
+  canaryTokens: Math.round(quote.canaryTokens * share),
+  inputs: Math.round(quote.inputs * share),
+  seconds: quote.seconds === null ? null : quote.seconds * share,
+  dollars: quote.dollars === null ? null : quote.dollars * share,
+})
+
+/** Tokens a second that the endpoint does with texts of this corpus; undefined where it does not count them. */
+async function rateOf(endpoint: Endpoint, texts: readonly string[]): Promise<number | undefined> {
+  if (texts.length === 0) return undefined
+  const { maxConcurrentRequests } = endpoint.info
+  const textsPerRequest = Math.min(requestShape(endpoint).inputs, texts.length)
+  const requestsAtOnce = Math.max(
+    1,
+    Math.min(PROBE_REQUESTS, Math.floor((PROBE_SHARE * maxConcurrentRequests) / textsPerRequest)),
+  )
+  const setting = { tokens: 0, textsPerRequest, requestsAtOnce }
+  try {
+    const { totalTokens, seconds } = await measure(endpoint, texts, setting, { seconds: PROBE_SECONDS })
+    return totalTokens === null ? undefined : totalTokens / seconds
+  } catch (error) {
+    note(`note: no rate was measured: ${messageOf(error)}`)
+    return undefined
+  }
+}
+
+/** The price that was given, or what Hugging Face lists for the endpoint's hardware. */
+export async function priceOf(
+  { pricePerHour, replicas }: SpendingFlags,
+  { hf }: EndpointGiven,
+): Promise<Price | undefined> {
+  const paidFor = replicas ?? (hf ? Math.max(1, hf.was.targetReplica, hf.was.readyReplica) : 1)
+  if (pricePerHour !== undefined) return { perHour: pricePerHour, replicas: paidFor }
+  if (!hf) return undefined
+  const { instance, region } = hf.was
+  const prices = await hf.api.prices(hf.name.namespace).catch(() => [])
+  const listed = prices.find(one => one.instance === instance && one.region === region)
+  return listed && { perHour: listed.pricePerHour, replicas: paidFor }
+}
+
+/** What a run may use of its endpoint, in the units that workers can watch. @throws ReembedError USAGE without a price. */
+export function limitsOf(
+  { maxCost, maxTokens }: SpendingFlags,
+  price: Price | undefined,
+): { maxTokens?: number; maxEndpointSeconds?: number } {
+  if (maxCost !== undefined && price === undefined) {
+    throw new ReembedError(
+      'USAGE',
+      '--max-cost needs a price: say what one replica of the endpoint costs with --price-per-hour',
+    )
+  }
+  return {
+    ...(maxTokens !== undefined && { maxTokens }),
+    ...(maxCost !== undefined &&
+      price && { maxEndpointSeconds: (3600 * maxCost) / (price.perHour * price.replicas) }),
+  }
+}

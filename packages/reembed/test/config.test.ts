@@ -1,0 +1,137 @@
+// reembed.yaml: one complaint at a time, with file, line and key; the file for editors says what the command accepts.
+
+import { readFileSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ReembedError } from '@reembed/shared'
+import { expect, test } from 'vitest'
+import { applyConfig } from '../src/config/apply.ts'
+import { expand, parseConfigFile } from '../src/config/file.ts'
+import { FLAGS_ONLY, optionsOf, PLACES } from '../src/config/places.ts'
+import { schemaOf, toEditorSchema } from '../src/config/schema.ts'
+import { repeated } from '../src/options.ts'
+import { createProgram } from '../src/program.ts'
+
+const schema = schemaOf(createProgram())
+const parse = (text: string) => parseConfigFile(text, 'reembed.yaml', schema)
+
+test('every option has its place in the file, or is named as one that has none', () => {
+  const options = optionsOf(createProgram())
+  const homeless = [...options.keys()].filter(name => !(name in PLACES) && !FLAGS_ONLY.has(name))
+  expect(
+    homeless,
+    'give each a line in PLACES or FLAGS_ONLY of packages/reembed/src/config/places.ts',
+  ).toEqual([])
+  expect(Object.keys(PLACES).filter(name => !options.has(name))).toEqual([])
+})
+
+test('the committed JSON Schema is the one of this program (`reembed config --schema` writes it anew)', () => {
+  const committed = readFileSync(new URL('../reembed.schema.json', import.meta.url), 'utf8')
+  expect(JSON.parse(committed)).toEqual(toEditorSchema(createProgram()))
+})
+
+const wrong: readonly (readonly [what: string, text: string, line: string])[] = [
+  [
+    'an alias of nothing',
+    'version: 1\nsource: *elsewhere\n',
+    'reembed.yaml: Unresolved alias (the anchor must be set before the alias): elsewhere',
+  ],
+  [
+    'an unknown key',
+    'version: 1\nsource:\n  txt: body\n',
+    "reembed.yaml:3: unknown key 'source.txt' (did you mean 'source.text'?)",
+  ],
+  [
+    'an unknown section',
+    'version: 1\noutptu: {}\n',
+    "reembed.yaml:2: unknown key 'outptu' (did you mean 'output'?)",
+  ],
+  ['a key like no other', 'version: 1\nzebra: 1\n', "reembed.yaml:2: unknown key 'zebra'"],
+  [
+    'no version',
+    'source:\n  uri: x\n',
+    "reembed.yaml:1: expected 'version: 1' in the file, the format that this reembed reads",
+  ],
+  [
+    'a wrong choice',
+    'version: 1\nsource:\n  uri: x\n  format: docx\n',
+    'reembed.yaml:4: \'source.format\' is "docx"; expected',
+  ],
+  [
+    'a wrong number',
+    'version: 1\nworker:\n  concurrency: 0\n',
+    "reembed.yaml:3: 'worker.concurrency' is 0; expected at least 1",
+  ],
+  [
+    'a value for a section',
+    'version: 1\nworker: 5\n',
+    "reembed.yaml:2: 'worker' is 5; expected keys of its own below it",
+  ],
+  ['a key twice', 'version: 1\nsource: {}\nsource: {}\n', 'reembed.yaml:3: Map keys must be unique'],
+  ['no YAML', 'version: 1\nsource: [a\n', 'reembed.yaml:3: Flow sequence'],
+  ['a word', 'hello\n', "reembed.yaml:1: expected keys like 'source:' and 'output:', got \"hello\""],
+]
+
+test.for(wrong)('%s is told with its line', ([, text, line]) => {
+  expect(() => parse(text)).toThrow(ReembedError)
+  expect(() => parse(text)).toThrow(line)
+})
+
+test('the environment fills in values, with a default where one is given, and $${ is a plain ${', () => {
+  const env = { HOST: 'tei', EMPTY: '' }
+  const fill = (value: string): string => expand(value, 'reembed.yaml:2', env)
+  expect(fill('http://${HOST}:${PORT:-8080}/')).toBe('http://tei:8080/')
+  expect(fill('${EMPTY:-x}')).toBe('x')
+  expect(fill('a $${HOST} b')).toBe('a ${HOST} b')
+  expect(() => fill('${NOPE}')).toThrow('reembed.yaml:2: the environment variable NOPE is not set')
+  expect(() => fill('${a b}')).toThrow('reembed.yaml:2: ${a b} is not ${NAME} or ${NAME:-otherwise}')
+})
+
+test('every key of the schema reaches its option', async () => {
+  await using folder = await temporaryFolder()
+  const file = join(folder.path, 'reembed.yaml')
+  const program = createProgram()
+  const command = program.commands.find(one => one.name() === 'config') ?? program
+  const expected: Record<string, unknown> = {}
+  const sections: Record<string, Record<string, unknown>> = {}
+  for (const [name, option] of optionsOf(program)) {
+    const [section, key] = PLACES[name]?.split('.') ?? []
+    if (!section || !key) continue
+    const flag = option.negate || option.isBoolean()
+    const value = flag
+      ? !option.negate
+      : (option.argChoices?.[0] ?? (option.parseArg && option.parseArg !== repeated ? 3 : 's3://x/'))
+    sections[section] = { ...sections[section], [key]: value }
+    const one =
+      !flag && option.parseArg && !option.variadic ? option.parseArg(String(value), undefined) : value
+    expected[name] = option.variadic ? [one] : one
+  }
+  await writeFile(file, JSON.stringify({ version: 1, ...sections }))
+  command.setOptionValue('config', file)
+  await applyConfig(command, program, {})
+  expect(command.opts()).toMatchObject(expected)
+  expect(Object.keys(expected).sort()).toEqual(Object.keys(PLACES).sort())
+})
+
+test('the address of a worker is not taken by a producer or an exporter with the same file', async () => {
+  await using folder = await temporaryFolder()
+  const file = join(folder.path, 'reembed.yaml')
+  await writeFile(file, 'version: 1\nworker: { metrics: 9464 }\nqueue: { redis: redis://r:6379 }\n')
+  const given = async (name: string): Promise<unknown> => {
+    const program = createProgram()
+    const command = program.commands.find(one => one.name() === name) ?? program
+    command.setOptionValue('config', file)
+    await applyConfig(command, program, {})
+    const { metrics, redis } = command.opts()
+    return { metrics, redis }
+  }
+  expect(await given('worker')).toEqual({ metrics: '9464', redis: 'redis://r:6379' })
+  for (const name of ['producer', 'exporter'])
+    expect(await given(name)).toEqual({ metrics: undefined, redis: 'redis://r:6379' })
+})
+
+async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await mkdtemp(join(tmpdir(), 'reembed-test-'))
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) }
+}

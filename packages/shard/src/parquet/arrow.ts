@@ -1,0 +1,148 @@
+// Arrow: IPC files of the same columns, with vectors of fixed size, and the schema hint for Parquet. The only module
+// that knows apache-arrow, loaded when it is used: it is large, and most runs never need it.
+
+import type { CarriedValue } from '@reembed/protocol'
+import type { ParquetColumn, VectorElement } from './columns.ts'
+import { bytesOf } from './flat.ts'
+import type { ShardSink } from './sink.ts'
+import type { ColumnValues } from './writer.ts'
+
+type Arrow = typeof import('apache-arrow')
+type ArrowField = InstanceType<Arrow['Field']>
+type ArrowData = InstanceType<Arrow['Data']>
+
+/** An Arrow IPC file as it grows. */
+export interface ArrowWriter {
+  /** Writes one record batch, the values in the order of the columns. Float16 vectors come as the bits of their values. */
+  append(rows: number, values: readonly ColumnValues[]): void
+  finish(): void
+}
+
+export interface ArrowWriterOptions {
+  readonly columns: readonly ParquetColumn[]
+  readonly sink: ShardSink
+  /** Metadata of the schema. */
+  readonly metadata?: ReadonlyMap<string, string>
+}
+
+export async function createArrowWriter({
+  columns,
+  sink,
+  metadata,
+}: ArrowWriterOptions): Promise<ArrowWriter> {
+  const arrow = await import('apache-arrow')
+  const { AsyncByteQueue, makeData, RecordBatch, RecordBatchFileWriter, Struct } = arrow
+  const schema = schemaOf(arrow, columns, metadata)
+  // The library's queue would hold the whole file: its bytes go on at once instead.
+  class Through extends AsyncByteQueue {
+    override write(bytes: Uint8Array): void {
+      sink(bytes)
+    }
+  }
+  const writer = new RecordBatchFileWriter()
+  writer.reset(new Through(), schema)
+  return {
+    append(length, values) {
+      const children = columns.map((column, index) => dataOf(arrow, column, length, values[index] ?? []))
+      const type = new Struct(schema.fields)
+      writer.write(new RecordBatch(schema, makeData({ type, length, nullCount: 0, children })))
+    },
+    finish() {
+      writer.finish()
+    },
+  }
+}
+
+/** What stands under `ARROW:schema` in a Parquet file: base64 of the schema as a message of Arrow's stream format. */
+export async function arrowSchemaOf(columns: readonly ParquetColumn[]): Promise<string> {
+  const arrow = await import('apache-arrow')
+  const stream = arrow.tableToIPC(new arrow.Table(schemaOf(arrow, columns)), 'stream')
+  const END_OF_STREAM = 8
+  return Buffer.from(stream.subarray(0, stream.length - END_OF_STREAM)).toString('base64')
+}
+
+function schemaOf(arrow: Arrow, columns: readonly ParquetColumn[], metadata?: ReadonlyMap<string, string>) {
+  const fields = columns.map(column => fieldOf(arrow, column))
+  return new arrow.Schema(fields, new Map(metadata))
+}
+
+function fieldOf(arrow: Arrow, column: ParquetColumn): ArrowField {
+  const { Bool, Field, FixedSizeBinary, FixedSizeList, Float64, Int32, Int64, Utf8 } = arrow
+  switch (column.kind) {
+    case 'fixed':
+      return new Field(column.name, new FixedSizeBinary(column.bytes), false)
+    case 'vector':
+      return new Field(
+        column.name,
+        new FixedSizeList(column.dimensions, new Field('element', elementOf(arrow, column.element), false)),
+        false,
+      )
+    case 'flat': {
+      const types = { string: Utf8, int32: Int32, int64: Int64, double: Float64, boolean: Bool }
+      return new Field(column.name, new types[column.type](), column.nullable)
+    }
+  }
+}
+
+function elementOf({ Float16, Float32, Int8, Uint8 }: Arrow, element: VectorElement) {
+  const types = { float32: Float32, float16: Float16, int8: Int8, uint8: Uint8 }
+  return new types[element]()
+}
+
+function dataOf(arrow: Arrow, column: ParquetColumn, length: number, values: ColumnValues): ArrowData {
+  const { Bool, FixedSizeBinary, Float64, Int32, Int64, makeData, Utf8 } = arrow
+  if (column.kind === 'fixed') {
+    const type = new FixedSizeBinary(column.bytes)
+    return makeData({ type, length, nullCount: 0, data: bytesOf(values as Uint8Array) })
+  }
+  const { type: listType } = fieldOf(arrow, column)
+  if (column.kind === 'vector') {
+    const child = makeData({
+      // Any of the four takes its typed array.
+      type: elementOf(arrow, column.element) as InstanceType<Arrow['Float32']>,
+      length: length * column.dimensions,
+      nullCount: 0,
+      data: values as Float32Array,
+    })
+    return makeData({ type: listType as InstanceType<Arrow['FixedSizeList']>, length, nullCount: 0, child })
+  }
+  const flat = values as readonly CarriedValue[]
+  const nulls = { length, ...nullsOf(flat) }
+  switch (column.type) {
+    case 'string':
+      return makeData({ type: new Utf8(), ...nulls, ...stringsOf(flat as readonly (string | null)[]) })
+    case 'int32':
+      return makeData({ type: new Int32(), ...nulls, data: Int32Array.from(flat, Number) })
+    case 'int64':
+      return makeData({
+        type: new Int64(),
+        ...nulls,
+        data: BigInt64Array.from(flat, value => BigInt(value ?? 0)),
+      })
+    case 'double':
+      return makeData({ type: new Float64(), ...nulls, data: Float64Array.from(flat, Number) })
+    case 'boolean':
+      return makeData({ type: new Bool(), ...nulls, data: bitsOf(flat, value => value === true) })
+  }
+}
+
+function nullsOf(values: readonly CarriedValue[]): { nullCount: number; nullBitmap?: Uint8Array } {
+  const nullCount = values.reduce<number>((nulls, value) => nulls + (value === null ? 1 : 0), 0)
+  return nullCount === 0 ? { nullCount } : { nullCount, nullBitmap: bitsOf(values, value => value !== null) }
+}
+
+function bitsOf(values: readonly CarriedValue[], isSet: (value: CarriedValue) => boolean): Uint8Array {
+  const bits = new Uint8Array(Math.ceil(values.length / 8))
+  for (const [row, value] of values.entries())
+    if (isSet(value)) bits[row >> 3] = (bits[row >> 3] ?? 0) | (1 << (row & 7))
+  return bits
+}
+
+function stringsOf(values: readonly (string | null)[]): { valueOffsets: Int32Array; data: Uint8Array } {
+  const data = Buffer.from(values.map(value => value ?? '').join(''))
+  const valueOffsets = new Int32Array(values.length + 1)
+  for (const [row, value] of values.entries()) {
+    valueOffsets[row + 1] = (valueOffsets[row] ?? 0) + Buffer.byteLength(value ?? '')
+  }
+  return { valueOffsets, data }
+}

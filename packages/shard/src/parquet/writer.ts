@@ -1,0 +1,196 @@
+// A Parquet file of the columns in columns.ts. Rows go in, bytes come out, one row group at a time:
+//
+//   PAR1 | row group 0: column, column, ... | row group 1 | ... | offset indexes | footer | length | PAR1
+//          |<-- at most 4 pages of vectors -->|
+//
+// Memory is one row group, whatever the size of the file, and the vectors in it are the caller's own arrays.
+// Equal rows make equal bytes. Why this is our own and not a library's: docs/decisions.md.
+
+import type { CarriedValue } from '@reembed/protocol'
+import type { FileMetaData, KeyValue, RowGroup, Statistics } from 'hyparquet'
+import { ByteWriter } from 'hyparquet-writer/src/bytewriter.js'
+import { writeMetadata } from 'hyparquet-writer/src/metadata.js'
+import { type Output, type WrittenChunk, writeChunk, writeOffsetIndex } from './chunk.ts'
+import { chunkOf, ELEMENT_BYTES, isCompressed, type ParquetColumn, schemaOf } from './columns.ts'
+import { bytesOf, flatPages } from './flat.ts'
+import { createLevels } from './levels.ts'
+import { fixedPages, type Page, pageRows } from './pages.ts'
+import type { ShardSink } from './sink.ts'
+
+/** The values of one column: an array for a flat one, else the rows one after the other. */
+export type ColumnValues = readonly CarriedValue[] | Uint8Array | Int8Array | Float32Array | Uint16Array
+
+export interface ParquetWriterOptions {
+  readonly columns: readonly ParquetColumn[]
+  readonly sink: ShardSink
+  readonly rowGroupRows?: number | undefined
+}
+
+export interface ParquetWriter {
+  /** Rows given so far. */
+  readonly rows: number
+  /** Bytes given to the sink so far. */
+  readonly bytes: number
+  /**
+   * Adds rows, the values in the order of the columns. Keeps the arrays until their row group is written: they must
+   * not change before `written` is called. Float16 vectors come as the bits of their values.
+   */
+  append(rows: number, values: readonly ColumnValues[], written?: () => void): void
+  /** Writes what is left of the body: everything before the footer. */
+  end(): void
+  /** Writes the footer; `seal` may still change its bytes in place, not their number. */
+  finish(keyValues: readonly KeyValue[], seal?: (footer: Buffer) => void): void
+}
+
+/** 4 pages of vectors, which a writer holds until the group is full, and never so many rows that ids of short vectors outweigh them. */
+const GROUP_PAGES = 4
+const GROUP_ROWS = 2 ** 16
+
+const MAGIC: Uint8Array = Buffer.from('PAR1')
+
+export function createParquetWriter({ columns, sink, rowGroupRows }: ParquetWriterOptions): ParquetWriter {
+  const groupRows = rowGroupRows ?? rowsOfGroup(columns)
+  const groups: RowGroup[] = []
+  const chunks: WrittenChunk[] = []
+  const levels = columns.map(column =>
+    column.kind === 'vector' ? createLevels(column.dimensions) : undefined,
+  )
+  let rows = 0
+  let offset = 0
+  let held: (readonly ColumnValues[])[] = []
+  let heldRows = 0
+  let toldWhenWritten: (() => void)[] = []
+  let ended = false
+
+  const output: Output = {
+    get offset() {
+      return offset
+    },
+    write(bytes) {
+      sink(bytes)
+      offset += bytes.length
+    },
+  }
+  output.write(MAGIC)
+
+  function pagesOf(column: ParquetColumn, index: number, statistics: Statistics): Iterable<Page> {
+    const parts = held.map(values => values[index] ?? [])
+    if (column.kind === 'flat')
+      return flatPages(column, (parts as (readonly CarriedValue[])[]).flat(), statistics)
+    const options = { rowBytes: rowBytesOf(column), compressed: isCompressed(column) }
+    const bytes = (parts as Exclude<ColumnValues, readonly CarriedValue[]>[]).map(part =>
+      stored(column, part),
+    )
+    const made = levels[index]
+    return column.kind === 'vector' && made
+      ? fixedPages(bytes, { ...options, valuesPerRow: column.dimensions, levels: made })
+      : fixedPages(bytes, options)
+  }
+
+  function flush(): void {
+    if (heldRows === 0) return
+    const start = offset
+    const written = columns.map((column, index) => {
+      const statistics: Statistics = {}
+      const pages = pagesOf(column, index, statistics)
+      return writeChunk(output, { ...chunkOf(column), ...(column.kind === 'flat' && { statistics }) }, pages)
+    })
+    chunks.push(...written)
+    groups.push({
+      columns: written.map(({ chunk }) => chunk),
+      total_byte_size: BigInt(written.reduce((sum, { rawBytes }) => sum + rawBytes, 0)),
+      num_rows: BigInt(heldRows),
+      file_offset: BigInt(start),
+      total_compressed_size: BigInt(offset - start),
+    })
+    held = []
+    heldRows = 0
+    for (const tell of toldWhenWritten) tell()
+    toldWhenWritten = []
+  }
+
+  function end(): void {
+    if (ended) return
+    ended = true
+    flush()
+    for (const chunk of chunks) writeOffsetIndex(output, chunk)
+  }
+
+  return {
+    get rows() {
+      return rows
+    },
+    get bytes() {
+      return offset
+    },
+    append(count, values, written) {
+      rows += count
+      if (count === 0) written?.()
+      for (let from = 0; from < count; ) {
+        const to = Math.min(count, from + groupRows - heldRows)
+        held.push(columns.map((column, index) => rowsOf(column, values[index] ?? [], from, to)))
+        heldRows += to - from
+        from = to
+        if (written && from === count) toldWhenWritten.push(written)
+        if (heldRows === groupRows) flush()
+      }
+    },
+    end,
+    finish(keyValues, seal) {
+      end()
+      const footer = footerBytes({
+        version: 1,
+        created_by: 'reembed version 1',
+        schema: schemaOf(columns),
+        num_rows: BigInt(rows),
+        row_groups: groups,
+        key_value_metadata: [...keyValues],
+        metadata_length: 0,
+      })
+      // Behind the metadata stand its length and the magic.
+      seal?.(footer.subarray(0, -8))
+      output.write(footer)
+    },
+  }
+}
+
+/** Bytes of one row of a column whose rows are all of one size. */
+function rowBytesOf(column: Exclude<ParquetColumn, { kind: 'flat' }>): number {
+  return column.kind === 'fixed' ? column.bytes : column.dimensions * ELEMENT_BYTES[column.element]
+}
+
+function rowsOfGroup(columns: readonly ParquetColumn[]): number {
+  const widest = Math.max(1, ...columns.map(column => (column.kind === 'vector' ? rowBytesOf(column) : 1)))
+  return Math.min(GROUP_PAGES * pageRows(widest), GROUP_ROWS)
+}
+
+/** Rows `from` up to `to` of a column, without a copy where they are bytes. */
+function rowsOf(column: ParquetColumn, values: ColumnValues, from: number, to: number): ColumnValues {
+  if (column.kind === 'flat') return (values as readonly CarriedValue[]).slice(from, to)
+  const size = column.kind === 'fixed' ? column.bytes : column.dimensions
+  return (values as Uint8Array).subarray(from * size, to * size)
+}
+
+/** Values as the pages have them: integers take four bytes each. */
+function stored(column: ParquetColumn, values: Exclude<ColumnValues, readonly CarriedValue[]>): Uint8Array {
+  const isInteger = column.kind === 'vector' && (column.element === 'int8' || column.element === 'uint8')
+  return bytesOf(isInteger ? Int32Array.from(values) : values)
+}
+
+/** The end of the file: metadata, its length, magic. */
+function footerBytes(metadata: FileMetaData): Buffer {
+  const writer = new ByteWriter()
+  writeMetadata(writer, metadata)
+  writer.appendBytes(MAGIC)
+  const footer = Buffer.from(writer.getBytes())
+  if (metadata.row_groups.length === 0) stateNoGroups(footer)
+  return footer
+}
+
+/** Thrift: 0 rows, then a list of 0 row groups; its type is not said by hyparquet-writer, and arrow-rs insists on it. */
+const NO_ROWS_NO_GROUPS = Buffer.of(0x16, 0x00, 0x19, 0x00)
+const STRUCT = 0x0c
+
+function stateNoGroups(footer: Buffer): void {
+  footer[footer.indexOf(NO_ROWS_NO_GROUPS) + 3] = STRUCT
+}

@@ -1,0 +1,168 @@
+// Is a shard what its receipt says, byte for byte and vector for vector? Needs the shard alone; one pass, one row
+// group in memory.
+
+import type { Receipt } from '@reembed/protocol'
+import { messageOf } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import { corrupt, type ReadShardOptions, readFooter } from './footer.ts'
+import { decodeGroup, readBody, type ShardBatch, type ShardReceipt } from './read.ts'
+
+/** What the receipt must say. */
+export type ShardExpectations = Partial<
+  Pick<Receipt, 'run' | 'shard' | 'shards' | 'spaceId' | 'recipeId' | 'bodySha256'>
+>
+
+/** A server that computes in 16 bits normalises to within about 0.001. */
+const NORM_TOLERANCE = 0.01
+/** So many different texts, all with one and the same vector: the model is broken. Fewer may be chance. */
+const COLLAPSED_TEXTS = 16
+
+/**
+ * Verifies a shard: footer, receipt, hash of the body, row count, every id, level and vector.
+ * @throws ReembedError CORRUPT with the first thing that is wrong. A changed byte is always named as such, also where
+ * it makes the file unreadable.
+ */
+export async function checkShard(
+  store: Store,
+  key: string,
+  expected: ShardExpectations = {},
+  options?: ReadShardOptions,
+): Promise<CheckedShard> {
+  const footer = await readFooter(store, key, options)
+  const { receipt, footerStart, size, sha256, name } = footer
+  for (const [field, value] of Object.entries(expected)) {
+    const found = receipt[field as keyof ShardExpectations]
+    if (found !== value) throw corrupt(name, `is of another job: its ${field} is ${found}, expected ${value}`)
+  }
+  if (receipt.documents !== receipt.rows + receipt.rejects.length) {
+    throw corrupt(
+      name,
+      `does not balance: ${receipt.documents} documents are not ${receipt.rows} rows + ${receipt.rejects.length} rejects`,
+    )
+  }
+
+  const vectors = createVectorCheck(receipt)
+  let wrong: string | undefined
+  let index = 0
+  for await (const { group, bytes } of readBody(store, key, footer, options?.signal)) {
+    try {
+      wrong ??= vectors.add(decodeGroup(bytes, footer, group, true))
+    } catch (cause) {
+      wrong ??= `cannot be read: row group ${index} ${messageOf(cause)}`
+    }
+    index += 1
+  }
+  wrong ??= vectors.end()
+  if (wrong !== undefined) throw corrupt(name, wrong)
+  return { receipt, footerStart, size, sha256, ...vectors.measured }
+}
+
+/** A shard that is what its receipt says, and what was measured on the way. */
+export interface CheckedShard extends ShardReceipt {
+  /** Shortest and longest vector; infinite and 0 for a shard without rows. */
+  readonly norms: { readonly min: number; readonly max: number }
+  /** Vectors equal to the one before, although the texts differ. */
+  readonly repeated: number
+  /** Rows with another text than the one before. */
+  readonly texts: number
+  /** The least and the greatest value of each dimension up to where they were seen to differ; infinite for a shard without rows. */
+  readonly least: Float32Array
+  readonly greatest: Float32Array
+}
+
+interface VectorCheck {
+  readonly measured: Omit<CheckedShard, keyof ShardReceipt>
+  /** What is wrong with these rows, if anything. */
+  add(batch: ShardBatch): string | undefined
+  end(): string | undefined
+}
+
+function createVectorCheck({ rows, model: { dimensions, normalized } }: Receipt): VectorCheck {
+  const texts = new Set<string>()
+  let first: Float32Array | undefined
+  let allEqual = true
+  let [min, max, repeated, changes] = [Number.POSITIVE_INFINITY, 0, 0, 0]
+  const ranges = createRanges(dimensions)
+  const { least, greatest } = ranges
+  let previous: { readonly vector: Float32Array; readonly hash: string } | undefined
+  let seen = 0
+  return {
+    get measured() {
+      return { norms: { min, max }, repeated, texts: changes, least, greatest }
+    },
+    add({ ids, hashes, vectors }) {
+      first ??= vectors.slice(0, dimensions)
+      for (const [row, id] of ids.entries()) {
+        const vector = vectors.subarray(row * dimensions, (row + 1) * dimensions)
+        const norm = normOf(vector)
+        min = Math.min(min, norm)
+        max = Math.max(max, norm)
+        const what = wrongNorm(norm, normalized)
+        if (what) return `is not usable: the vector of ${JSON.stringify(id)} (row ${seen + row}) ${what}`
+        allEqual &&= equal(vector, first)
+        const hash = Buffer.from(hashes.buffer, hashes.byteOffset + row * 16, 16).toString('latin1')
+        ranges.add(vector, norm)
+        if (previous?.hash !== hash) changes += 1
+        if (previous && previous.hash !== hash && equal(vector, previous.vector)) repeated += 1
+        previous = { vector, hash }
+        if (texts.size < COLLAPSED_TEXTS) texts.add(hash)
+      }
+      seen += ids.length
+      return undefined
+    },
+    end() {
+      if (seen !== rows) return `has ${seen} rows, its receipt says ${rows}`
+      if (allEqual && texts.size === COLLAPSED_TEXTS) {
+        return `is not usable: all its ${rows} vectors are equal, although the texts differ`
+      }
+      return undefined
+    },
+  }
+}
+
+function wrongNorm(norm: number, normalized: boolean): string | undefined {
+  if (!Number.isFinite(norm)) return 'has values that are not finite'
+  if (norm === 0) return 'is all zeros'
+  if (normalized && Math.abs(norm - 1) > NORM_TOLERANCE) return `has length ${norm.toFixed(4)} instead of 1`
+  return undefined
+}
+
+function normOf(vector: Float32Array): number {
+  let sum = 0
+  // Not for-of, which takes 4x the time.
+  for (let i = 0; i < vector.length; i++) sum += (vector[i] ?? 0) ** 2
+  return Math.sqrt(sum)
+}
+
+/** So far apart, as a share of what a value is on average, is no longer one value. */
+const APART = 0.01
+
+/**
+ * The least and the greatest value of each dimension, as long as they are about the same. A dimension that was seen to
+ * differ is not looked at again: after a few vectors that is all of them, and the check costs nothing.
+ */
+function createRanges(dimensions: number) {
+  const least = new Float32Array(dimensions).fill(Number.POSITIVE_INFINITY)
+  const greatest = new Float32Array(dimensions).fill(Number.NEGATIVE_INFINITY)
+  const open = Array.from(least.keys())
+  return {
+    least,
+    greatest,
+    add(vector: Float32Array, norm: number): void {
+      const apart = (APART * norm) / Math.sqrt(dimensions)
+      let kept = 0
+      for (const i of open) {
+        const value = vector[i] ?? 0
+        if (value < (least[i] ?? 0)) least[i] = value
+        if (value > (greatest[i] ?? 0)) greatest[i] = value
+        if ((greatest[i] ?? 0) - (least[i] ?? 0) < apart) open[kept++] = i
+      }
+      open.length = kept
+    },
+  }
+}
+
+function equal(a: Float32Array, b: Float32Array): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}

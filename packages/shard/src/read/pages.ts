@@ -1,0 +1,175 @@
+// Decodes the column chunks of a shard. Understands what the writer writes (plain pages of version 1, nothing
+// dictionary-encoded) and throws a plain Error at anything else; who reads adds the name of the shard.
+
+import { zstdDecompressSync } from 'node:zlib'
+import type { CarriedValue, Dtype } from '@reembed/protocol'
+import { deserializeTCompactProtocol } from 'hyparquet/src/thrift.js'
+import type { FlatColumn } from '../parquet/columns.ts'
+import { HASH_BYTES } from './columns.ts'
+import { checkRuns } from './levels.ts'
+
+/** The chunk of a string column, compressed page by page. */
+export function decodeStrings(chunk: Buffer, rows: number): string[] {
+  const strings: string[] = []
+  for (const { values, rawBytes, body } of pages(chunk)) {
+    const bytes = zstdDecompressSync(body, { maxOutputLength: Math.max(1, rawBytes) })
+    let at = 0
+    for (let value = 0; value < values; value++) {
+      const start = at + 4
+      at = start + bytes.readUInt32LE(at)
+      if (at > bytes.length) throw new Error('a string reaches beyond its page')
+      strings.push(bytes.toString('utf8', start, at))
+    }
+  }
+  if (strings.length !== rows) throw new Error(`has ${strings.length} ids for ${rows} rows`)
+  return strings
+}
+
+/** The chunk of any other flat column. An int64 beyond 2^53 comes as a bigint. */
+export function decodeFlat(
+  chunk: Buffer,
+  rows: number,
+  { type, nullable, name }: FlatColumn,
+): CarriedValue[] {
+  const decoded: CarriedValue[] = []
+  for (const { values, rawBytes, body } of pages(chunk)) {
+    const bytes = zstdDecompressSync(body, { maxOutputLength: Math.max(1, rawBytes) })
+    if (!(values <= rows - decoded.length)) {
+      throw new Error(`has a page that claims ${values} values of ${name} for ${rows} rows`)
+    }
+    const present: boolean[] = Array(values).fill(true)
+    let at = 0
+    if (nullable) {
+      at = 4 + bytes.readUInt32LE(0)
+      checkRuns(bytes.subarray(4, at), values, (start, length, level) => {
+        if (level === 0) present.fill(false, start, start + length)
+        return true
+      })
+    }
+    const next = valueReader(type, bytes.subarray(at))
+    let nth = 0
+    for (const here of present) decoded.push(here ? next(nth++) : null)
+  }
+  if (decoded.length !== rows) throw new Error(`has ${decoded.length} values of ${name} for ${rows} rows`)
+  return decoded
+}
+
+/** Gives the n-th plain value, to be asked for one after the other; reading beyond the end throws. */
+function valueReader(type: FlatColumn['type'], bytes: Buffer): (nth: number) => CarriedValue {
+  let at = 0
+  switch (type) {
+    case 'string':
+      return () => {
+        const start = at + 4
+        at = start + bytes.readUInt32LE(at)
+        if (at > bytes.length) throw new Error('a string reaches beyond its page')
+        return bytes.toString('utf8', start, at)
+      }
+    case 'int32':
+      return nth => bytes.readInt32LE(4 * nth)
+    case 'int64':
+      return nth => {
+        const value = bytes.readBigInt64LE(8 * nth)
+        return Number.isSafeInteger(Number(value)) ? Number(value) : value
+      }
+    case 'double':
+      return nth => bytes.readDoubleLE(8 * nth)
+    case 'boolean':
+      return nth => ((bytes.readUInt8(nth >> 3) >> (nth & 7)) & 1) === 1
+  }
+}
+
+/** The chunk of the vectors, whatever they are stored as. */
+export function decodeVectors(
+  chunk: Buffer,
+  rows: number,
+  { dimensions, dtype }: { readonly dimensions: number; readonly dtype: Dtype },
+): Float32Array {
+  if (dtype === 'float16') {
+    return new Float32Array(new Float16Array(decodeValues(chunk, rows, dimensions, 2)))
+  }
+  return new Float32Array(decodeValues(chunk, rows, dimensions, 4))
+}
+
+/** One copy from the pages into one buffer. */
+function decodeValues(chunk: Buffer, rows: number, dimensions: number, valueBytes: number): ArrayBuffer {
+  // Vectors are not compressed: they lie there as they are.
+  if (!(rows * dimensions * valueBytes <= chunk.length)) {
+    throw new Error(`claims ${rows} vectors of ${dimensions} dimensions in ${chunk.length} bytes`)
+  }
+  const target = new Uint8Array(rows * dimensions * valueBytes)
+  let filled = 0
+  for (const { values, body } of pages(chunk)) {
+    const repetitionEnd = 4 + body.readUInt32LE(0)
+    const definitionEnd = repetitionEnd + 4 + body.readUInt32LE(repetitionEnd)
+    checkRuns(body.subarray(4, repetitionEnd), values, (start, length, level) =>
+      // A row starts where the level is 0: at every multiple of the dimension and nowhere else.
+      level === 0
+        ? start % dimensions === 0 && (length === 1 || dimensions === 1)
+        : insideRow(start, length, dimensions),
+    )
+    checkRuns(
+      body.subarray(repetitionEnd + 4, definitionEnd),
+      values,
+      (_start, _length, level) => level === 1,
+    )
+    const floats = body.subarray(definitionEnd)
+    if (floats.length !== values * valueBytes)
+      throw new Error(`a page has ${floats.length} bytes for ${values} values`)
+    if (values % dimensions !== 0 || filled + floats.length > target.length) break
+    target.set(floats, filled)
+    filled += floats.length
+  }
+  if (filled !== target.length) throw new Error(`has not ${rows} vectors of ${dimensions} dimensions`)
+  return target.buffer
+}
+
+const insideRow = (start: number, length: number, dimensions: number): boolean =>
+  start % dimensions !== 0 && (start % dimensions) + length <= dimensions
+
+/** The chunk of the content hashes: 16 bytes a row. */
+export function decodeHashes(chunk: Buffer, rows: number): Uint8Array {
+  const hashes = Buffer.concat(Array.from(pages(chunk), ({ body }) => body))
+  if (hashes.length !== rows * HASH_BYTES)
+    throw new Error(`has ${hashes.length} bytes of hashes for ${rows} rows`)
+  return hashes
+}
+
+interface Page {
+  readonly values: number
+  /** Size of the body before compression. */
+  readonly rawBytes: number
+  readonly body: Buffer
+}
+
+/** Thrift numbers of the only kind of page there is. */
+const DATA_PAGE = 0
+const PLAIN = 0
+/** The writer ends a page at 1 MiB; one text may be 8 MiB. */
+const MAX_PAGE_BYTES = 128 * 1024 * 1024
+
+function* pages(chunk: Buffer): Generator<Page, void, undefined> {
+  const reader = { view: new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength), offset: 0 }
+  while (reader.offset < chunk.length) {
+    const header = deserializeTCompactProtocol(reader)
+    const data = header.field_5
+    if (header.field_1 !== DATA_PAGE || data?.field_2 !== PLAIN) {
+      throw new Error('has a page that is not a plain data page')
+    }
+    const end = reader.offset + Number(header.field_3)
+    if (!(end >= reader.offset && end <= chunk.length)) {
+      throw new Error('has a page that reaches beyond its column')
+    }
+    const values = Number(data.field_1)
+    const rawBytes = Number(header.field_2)
+    if (!(values >= 0 && rawBytes >= 0 && rawBytes <= MAX_PAGE_BYTES)) {
+      throw new Error(`has a page that claims ${values} values in ${rawBytes} bytes`)
+    }
+    yield {
+      values,
+      rawBytes,
+      body: chunk.subarray(reader.offset, end),
+    }
+    reader.offset = end
+  }
+}

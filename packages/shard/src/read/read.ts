@@ -1,0 +1,152 @@
+// Reads shards: a receipt, the ids alone, or everything row group by row group. Each reads only the ranges it needs
+// and holds at most one row group.
+
+import { createHash } from 'node:crypto'
+import type { CarriedValue } from '@reembed/protocol'
+import { messageOf } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import {
+  buffer,
+  corrupt,
+  type GroupLayout,
+  type ReadShardOptions,
+  readFooter,
+  type ShardFooter,
+  type Span,
+} from './footer.ts'
+import { decodeFlat, decodeHashes, decodeStrings, decodeVectors } from './pages.ts'
+
+/** Rows in their order: the vector of row i is at i x dimensions, its hash at i x 16. */
+export interface ShardBatch {
+  readonly ids: readonly string[]
+  readonly hashes: Uint8Array
+  readonly vectors: Float32Array
+  /** The extra columns by name, where they were asked for. */
+  readonly extra: ReadonlyMap<string, readonly CarriedValue[]>
+}
+
+export interface ShardReceipt extends Pick<ShardFooter, 'receipt' | 'footerStart' | 'size' | 'sha256'> {}
+
+/** The receipt of a shard, from its last 64 KiB (two reads where the receipt is longer). Throws CORRUPT. */
+export async function readReceipt(
+  store: Store,
+  key: string,
+  options?: ReadShardOptions,
+): Promise<ShardReceipt> {
+  const { receipt, footerStart, size, sha256 } = await readFooter(store, key, options)
+  return { receipt, footerStart, size, sha256 }
+}
+
+/** All ids of a shard in row order. Reads nothing but the id column. Throws CORRUPT. */
+export async function readIds(store: Store, key: string, options?: ReadShardOptions): Promise<string[]> {
+  const footer = await readFooter(store, key, options)
+  const ids: string[] = []
+  for (const [index, { id, rows }] of footer.groups.entries()) {
+    const chunk = await readSpan(store, key, footer, id, options?.signal)
+    for (const value of decode(footer, index, () => decodeStrings(chunk, rows))) ids.push(value)
+  }
+  return ids
+}
+
+/** The content hashes of a shard in row order, 16 bytes each. Reads nothing but their column. Throws CORRUPT. */
+export async function readHashes(
+  store: Store,
+  key: string,
+  footer: ShardFooter,
+  signal?: AbortSignal,
+): Promise<Buffer> {
+  const hashes: Buffer[] = []
+  for (const [index, { contentHash, rows }] of footer.groups.entries()) {
+    const chunk = await readSpan(store, key, footer, contentHash, signal)
+    hashes.push(buffer(decode(footer, index, () => decodeHashes(chunk, rows))))
+  }
+  return Buffer.concat(hashes)
+}
+
+/** The bytes of each row group. When it has ended, they were those that the receipt was made for; else it throws CORRUPT. */
+export async function* readBody(
+  store: Store,
+  key: string,
+  footer: ShardFooter,
+  signal?: AbortSignal,
+): AsyncGenerator<{ readonly group: GroupLayout; readonly bytes: Buffer }, void, undefined> {
+  const { groups, footerStart, receipt, name } = footer
+  const body = createHash('sha256')
+  let at = 0
+  for (const group of groups) {
+    const bytes = await readSpan(store, key, footer, { start: at, end: group.end }, signal)
+    body.update(bytes)
+    yield { group, bytes: bytes.subarray(group.start - at) }
+    at = group.end
+  }
+  body.update(await readSpan(store, key, footer, { start: at, end: footerStart }, signal))
+  if (body.digest('hex') !== receipt.bodySha256) {
+    throw corrupt(name, 'was changed after it was written: its body does not match the hash in its receipt')
+  }
+}
+
+export interface ReadRowsOptions extends ReadShardOptions {
+  /** Read the columns behind id, vector and content hash as well. */
+  readonly extra?: boolean | undefined
+}
+
+/** The rows of a shard, one row group (about 4 MiB of vectors) at a time. Throws CORRUPT. */
+export async function* readShard(
+  store: Store,
+  key: string,
+  { extra = false, ...options }: ReadRowsOptions = {},
+): AsyncGenerator<ShardBatch, void, undefined> {
+  const footer = await readFooter(store, key, options)
+  for (const [index, group] of footer.groups.entries()) {
+    const span = { start: group.start, end: extra ? group.end : group.contentHash.end }
+    const bytes = await readSpan(store, key, footer, span, options.signal)
+    yield decode(footer, index, () => decodeGroup(bytes, footer, group, extra))
+  }
+}
+
+/** The rows of one row group; `bytes` are those of its span. Throws a plain Error. */
+export function decodeGroup(
+  bytes: Buffer,
+  footer: Pick<ShardFooter, 'receipt' | 'dtype' | 'extra'>,
+  group: GroupLayout,
+  extra: boolean,
+): ShardBatch {
+  const column = ({ start, end }: Span): Buffer => bytes.subarray(start - group.start, end - group.start)
+  const { dtype } = footer
+  const { dimensions } = footer.receipt.model
+  return {
+    ids: decodeStrings(column(group.id), group.rows),
+    hashes: decodeHashes(column(group.contentHash), group.rows),
+    vectors: decodeVectors(column(group.embedding), group.rows, { dimensions, dtype }),
+    extra: new Map(
+      !extra
+        ? []
+        : footer.extra.map((flat, index): [string, CarriedValue[]] => [
+            flat.name,
+            decodeFlat(column(group.extra[index] ?? group.id), group.rows, flat),
+          ]),
+    ),
+  }
+}
+
+/** Exactly these bytes of the shard. */
+export async function readSpan(
+  store: Store,
+  key: string,
+  { name }: ShardFooter,
+  { start, end }: Span,
+  signal: AbortSignal | undefined,
+): Promise<Buffer> {
+  const bytes = buffer(await store.get(key, { start, end, signal }))
+  if (bytes.length !== end - start)
+    throw corrupt(name, `ended at byte ${start + bytes.length} while it was read`)
+  return bytes
+}
+
+function decode<T>({ name }: ShardFooter, group: number, work: () => T): T {
+  try {
+    return work()
+  } catch (cause) {
+    throw corrupt(name, `was changed after it was written: row group ${group} ${messageOf(cause)}`, cause)
+  }
+}

@@ -1,0 +1,123 @@
+// Where something of the corpus lies in another plan. Slices stand in the order of keys and offsets, so a place is
+// found by halving: a few segments are read, and two are held, whatever the plan's length.
+
+import { type Plan, type Slice, type SlicePart, sliceRows } from '@reembed/protocol'
+import { canonical } from '@reembed/shared'
+import { compareKeys, type Store } from '@reembed/store'
+
+export interface Places {
+  /** The shard that was made from exactly these ranges of exactly these objects. */
+  same(slice: Slice): Promise<number | undefined>
+  /** Whether any object of the slice was there, changed or not. */
+  knows(slice: Slice): Promise<boolean>
+  /** Shards that may hold what now lies in `slice`, the likeliest first. */
+  near(slice: Slice): Promise<number[]>
+}
+
+interface Place {
+  readonly key: string
+  readonly start: number
+}
+
+const KEPT_SEGMENTS = 2
+/** Beyond so many shards, what stood in a slice has been scattered. */
+const MOST_NEAR = 32
+
+export function createPlaces(store: Store, plan: Plan): Places {
+  const segments = Math.ceil(plan.shards / plan.slicesPerSegment)
+  /** Where each segment begins, as far as it was looked at: some hundred bytes for a thousand slices. */
+  const begins = new Map<number, Place>()
+  const kept = new Map<number, Promise<Slice[]>>()
+
+  async function rowsOf(segment: number): Promise<Slice[]> {
+    const known = kept.get(segment)
+    if (known) return known
+    const fresh = sliceRows(store, plan, segment)
+    fresh.catch(() => kept.delete(segment))
+    kept.set(segment, fresh)
+    const [oldest] = kept.keys()
+    if (kept.size > KEPT_SEGMENTS && oldest !== undefined) kept.delete(oldest)
+    return fresh
+  }
+
+  async function sliceAt(shard: number): Promise<Slice | undefined> {
+    const segment = Math.floor(shard / plan.slicesPerSegment)
+    return (await rowsOf(segment))[shard - segment * plan.slicesPerSegment]
+  }
+
+  async function beginOf(segment: number): Promise<Place> {
+    const known = begins.get(segment)
+    if (known) return known
+    const begin = placeOf((await rowsOf(segment))[0])
+    begins.set(segment, begin)
+    return begin
+  }
+
+  /** The last slice that begins at or before the place; the first one if none does. */
+  async function shardAt(place: Place): Promise<number> {
+    const segment = await lastAtMost(segments, async at => compare(await beginOf(at), place))
+    const rows = await rowsOf(segment)
+    const row = await lastAtMost(rows.length, at => compare(placeOf(rows[at]), place))
+    return segment * plan.slicesPerSegment + row
+  }
+
+  /** How long the object was then, if it was there. */
+  async function extentThen(key: string): Promise<number | undefined> {
+    const part = (await sliceAt(await shardAt({ key, start: 0 })))?.parts.find(part => part.key === key)
+    return part && extentOf(part)
+  }
+
+  /** The same place relative to the object's length: what is edited here and there moves what follows a little. */
+  async function then({ key, ...part }: SlicePart, at: number): Promise<Place> {
+    const extent = await extentThen(key)
+    return { key, start: extent === undefined ? at : Math.floor((at / extentOf(part)) * extent) }
+  }
+
+  return {
+    async same(slice) {
+      const [first] = slice.parts
+      if (first === undefined) return undefined
+      const shard = await shardAt(first)
+      return canonical(await sliceAt(shard)) === canonical(slice) ? shard : undefined
+    },
+    async knows({ parts }) {
+      for (const { key } of parts) if ((await extentThen(key)) !== undefined) return true
+      return false
+    },
+    async near(slice) {
+      const [first, last] = [slice.parts[0], slice.parts.at(-1)]
+      if (first === undefined || last === undefined) return []
+      const from = await shardAt(await then(first, first.start))
+      const to = Math.max(from, await shardAt(await then(last, last.end - 1)))
+      const shards = Array.from({ length: Math.min(MOST_NEAR, to - from + 1) }, (_, i) => from + i)
+      for (const [beside, key] of [
+        [to + 1, last.key],
+        [from - 1, first.key],
+      ] as const) {
+        if (beside < 0 || beside >= plan.shards || shards.includes(beside)) continue
+        if ((await sliceAt(beside))?.parts.some(part => part.key === key)) shards.push(beside)
+      }
+      return shards
+    },
+  }
+}
+
+const placeOf = (slice: Slice | undefined): Place => {
+  const { key = '', start = 0 } = slice?.parts[0] ?? {}
+  return { key, start }
+}
+
+const extentOf = ({ extent, size }: Pick<SlicePart, 'extent' | 'size'>): number => extent ?? size
+
+const compare = (a: Place, b: Place): number => compareKeys(a.key, b.key) || a.start - b.start
+
+/** The last of `count` for which `order` is not above 0; 0 if there is none. */
+async function lastAtMost(count: number, order: (at: number) => Promise<number> | number): Promise<number> {
+  let [low, high] = [0, count - 1]
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2)
+    if ((await order(middle)) <= 0) low = middle
+    else high = middle - 1
+  }
+  return low
+}

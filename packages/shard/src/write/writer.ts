@@ -1,0 +1,140 @@
+// The shard: a Parquet file with a receipt in its footer, and no byte in it that could change unseen.
+//
+//   PAR1 | row groups | offset indexes | footer: schema, row groups, receipt | length | PAR1
+//   |<-- bodySha256, in the receipt -->|<------------ footer hash ---------->|
+
+import { createHash } from 'node:crypto'
+import type { CarriedValue, Dtype, Receipt } from '@reembed/protocol'
+import { ReembedError } from '@reembed/shared'
+import type { FlatColumn } from '../parquet/columns.ts'
+import { misfitOf } from '../parquet/flat.ts'
+import type { ShardSink } from '../parquet/sink.ts'
+import { createParquetWriter } from '../parquet/writer.ts'
+import { HASH_BYTES, vectorColumns } from '../read/columns.ts'
+import { keyValues, signFooter } from './footer.ts'
+
+/** Rows in their order: the vector of row i is at i x dimensions, its hash at i x 16. */
+export interface ShardRows {
+  readonly ids: readonly string[]
+  readonly hashes: Uint8Array
+  readonly vectors: Float32Array
+  /** The values of the extra columns, column by column. */
+  readonly extra?: readonly (readonly CarriedValue[])[]
+  /** Called when the rows are written and the arrays may change. */
+  readonly written?: (() => void) | undefined
+}
+
+/** What the writer can't know of a receipt. */
+export type ReceiptFacts = Omit<Receipt, 'format' | 'rows' | 'bodySha256'>
+
+export interface ShardWriterOptions {
+  readonly dimensions: number
+  readonly sink: ShardSink
+  readonly dtype?: Dtype | undefined
+  /** Columns behind id, vector and content hash. */
+  readonly extra?: readonly FlatColumn[] | undefined
+  /** Base64 of an Arrow schema, for the `ARROW:schema` key. */
+  readonly arrowSchema?: string | undefined
+  readonly rowGroupRows?: number | undefined
+}
+
+export interface ShardWriter {
+  /** Rows given so far. */
+  readonly rows: number
+  /** Bytes given to the sink so far. */
+  readonly bytes: number
+  /**
+   * Adds rows. Keeps the arrays until their row group is written: until `written` is called they must not change.
+   * Does not look into the vectors: a vector gets here only through the checks of the endpoint's reply.
+   */
+  append(rows: ShardRows): void
+  /** Writes what is left and the footer. The receipt it returns is the one in the file. */
+  finish(facts: ReceiptFacts): WrittenShard
+}
+
+export interface WrittenShard {
+  readonly receipt: Receipt
+  /** SHA-256 (hex) that stands for the whole file: it covers the footer, and by way of it the body. */
+  readonly sha256: string
+}
+
+export function createShardWriter({
+  dimensions,
+  sink,
+  dtype = 'float32',
+  extra = [],
+  arrowSchema,
+  rowGroupRows,
+}: ShardWriterOptions): ShardWriter {
+  const body = createHash('sha256')
+  let inBody = true
+  const writer = createParquetWriter({
+    columns: [...vectorColumns(dimensions, dtype), ...extra],
+    rowGroupRows,
+    sink: bytes => {
+      if (inBody) body.update(bytes)
+      sink(bytes)
+    },
+  })
+
+  function requireFit({ ids, hashes, vectors, extra: values = [] }: ShardRows): void {
+    if (vectors.length !== ids.length * dimensions || hashes.length !== ids.length * HASH_BYTES) {
+      throw new ReembedError(
+        'INTERNAL',
+        `${ids.length} ids came with ${vectors.length} values of ${dimensions} dimensions and ${hashes.length} bytes of hashes`,
+      )
+    }
+    const broken = ids.findIndex(id => !id.isWellFormed())
+    if (broken !== -1) {
+      throw new ReembedError(
+        'INTERNAL',
+        `the id ${JSON.stringify(ids[broken])} is not Unicode: it would be read back as another`,
+      )
+    }
+    for (const [index, column] of extra.entries()) {
+      for (let row = 0; row < ids.length; row++) {
+        const misfit = misfitOf(column, values[index]?.[row])
+        if (misfit) {
+          throw new ReembedError(
+            'INTERNAL',
+            `the value of ${column.name} (${column.type}) of ${JSON.stringify(ids[row])} ${misfit}`,
+          )
+        }
+      }
+    }
+  }
+
+  return {
+    get rows() {
+      return writer.rows
+    },
+    get bytes() {
+      return writer.bytes
+    },
+    append(rows) {
+      requireFit(rows)
+      const { ids, hashes, vectors, extra: values = [], written } = rows
+      const stored = dtype === 'float16' ? new Uint16Array(new Float16Array(vectors).buffer) : vectors
+      writer.append(ids.length, [ids, stored, hashes, ...values], written)
+    },
+    finish(facts) {
+      writer.end()
+      inBody = false
+      const receipt: Receipt = { format: 1, ...facts, rows: writer.rows, bodySha256: body.digest('hex') }
+      if (
+        receipt.documents !== receipt.rows + receipt.rejects.length ||
+        receipt.model.dimensions !== dimensions
+      ) {
+        throw new ReembedError(
+          'INTERNAL',
+          `the receipt of shard ${receipt.shard} speaks of ${receipt.documents} documents in ${receipt.model.dimensions} dimensions; the file has ${receipt.rows} rows in ${dimensions} and ${receipt.rejects.length} rejects`,
+        )
+      }
+      let sha256 = ''
+      writer.finish(keyValues(receipt, { dtype, arrowSchema }), footer => {
+        sha256 = signFooter(footer)
+      })
+      return { receipt, sha256 }
+    },
+  }
+}

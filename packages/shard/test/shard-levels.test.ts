@@ -1,0 +1,70 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { checkRuns } from '../src/read/levels.ts'
+
+/** Writes levels as pieces, each a run or packed in eights, as any Parquet writer might. */
+function encode(levels: readonly number[], packed: boolean): Buffer {
+  const bytes: number[] = []
+  const varint = (value: number): void => {
+    for (let rest = value; ; rest = Math.floor(rest / 128)) {
+      bytes.push(rest < 128 ? rest : (rest % 128) + 128)
+      if (rest < 128) return
+    }
+  }
+  if (packed) {
+    varint((Math.ceil(levels.length / 8) << 1) | 1)
+    for (let at = 0; at < levels.length; at += 8) {
+      bytes.push(levels.slice(at, at + 8).reduce((byte, level, bit) => byte | (level << bit), 0))
+    }
+    return Buffer.from(bytes)
+  }
+  for (let at = 0; at < levels.length; ) {
+    let end = at
+    while (end < levels.length && levels[end] === levels[at]) end++
+    varint((end - at) << 1)
+    bytes.push(levels[at] ?? 0)
+    at = end
+  }
+  return Buffer.from(bytes)
+}
+
+function decode(bytes: Buffer, count: number): number[] {
+  const levels: number[] = []
+  checkRuns(bytes, count, (start, length, level) => {
+    expect(start).toBe(levels.length)
+    for (let i = 0; i < length; i++) levels.push(level)
+    return true
+  })
+  return levels
+}
+
+describe('checkRuns', () => {
+  const levels = fc.array(fc.constantFrom(0, 1), { minLength: 1, maxLength: 2_000 })
+
+  test('gives every level once and in order, run-length encoded or packed', () => {
+    fc.assert(
+      fc.property(levels, fc.boolean(), (levels, packed) => {
+        expect(decode(encode(levels, packed), levels.length)).toEqual(levels)
+      }),
+    )
+  })
+
+  test('says where a level is wrong', () => {
+    const bytes = encode([0, 1, 1, 1, 0, 0], false)
+    expect(() => checkRuns(bytes, 6, (_start, length, level) => level === 1 || length === 1)).toThrow(
+      'has a wrong level at value 4',
+    )
+  })
+
+  test('never reads past the end, and never loops, whatever the bytes', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 40 }), fc.nat(1_000), (bytes, count) => {
+        try {
+          checkRuns(Buffer.from(bytes), count, () => true)
+        } catch (error) {
+          expect(error).toBeInstanceOf(Error)
+        }
+      }),
+    )
+  })
+})

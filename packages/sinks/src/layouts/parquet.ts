@@ -1,0 +1,204 @@
+// The layouts that are Parquet: Hugging Face, Pinecone, Milvus, Lance.
+
+import type { CarriedValue } from '@reembed/protocol'
+import {
+  arrowSchemaOf,
+  type ColumnValues,
+  createParquetWriter,
+  createShardBuffer,
+  type FlatColumn,
+  type KeyValue,
+  type ParquetColumn,
+  type ShardBatch,
+  toInt8,
+  toUbinary,
+} from '@reembed/shard'
+import { ReembedError } from '@reembed/shared'
+import {
+  type CreateLayout,
+  type ExportedRun,
+  type Layout,
+  metadataOf,
+  type Part,
+  textFile,
+  toJson,
+} from '../layout.ts'
+
+/** One file a shard, with these columns and what they hold. */
+interface ParquetLayout {
+  readonly columns: readonly ParquetColumn[]
+  values(batch: ShardBatch): readonly ColumnValues[]
+  keyValues(): Promise<readonly KeyValue[]> | readonly KeyValue[]
+  name(part: Part): string
+}
+
+function parquetLayout({ columns, values, keyValues, name }: ParquetLayout): Pick<Layout, 'names' | 'write'> {
+  return {
+    names: part => [name(part)],
+    async *write(part, batches) {
+      const { sink, bytes } = createShardBuffer()
+      const writer = createParquetWriter({ columns, sink })
+      for await (const batch of batches) writer.append(batch.ids.length, values(batch))
+      writer.finish(await keyValues())
+      yield { name: name(part), bytes: bytes() }
+    },
+  }
+}
+
+const ID: FlatColumn = { kind: 'flat', name: 'id', type: 'string', nullable: false }
+
+/** Id, vector, the vector in other types, then all else, under the names that shards have. */
+export function plainColumns({ manifest, extra, quantize }: ExportedRun): ParquetColumn[] {
+  const { dimensions } = manifest.model
+  return [
+    ID,
+    { kind: 'vector', name: 'embedding', element: 'float32', dimensions },
+    ...quantize.map(
+      (type): ParquetColumn =>
+        type === 'int8'
+          ? { kind: 'vector', name: 'embedding_int8', element: 'int8', dimensions }
+          : { kind: 'vector', name: 'embedding_ubinary', element: 'uint8', dimensions: dimensions / 8 },
+    ),
+    ...extra,
+  ]
+}
+
+/** The values of `plainColumns`. */
+export function plainValues({ extra, quantize, ranges }: ExportedRun, batch: ShardBatch): ColumnValues[] {
+  return [
+    batch.ids,
+    batch.vectors,
+    ...quantize.map(type =>
+      type === 'int8' && ranges ? toInt8(batch.vectors, ranges) : toUbinary(batch.vectors),
+    ),
+    ...extra.map(({ name }) => batch.extra.get(name) ?? []),
+  ]
+}
+
+/** Hub convention: `data/train-00000-of-00042.parquet`, features under the footer key `huggingface`, a dataset card. */
+export const hf: CreateLayout = run => {
+  const { manifest, extra, quantize } = run
+  const { model, totals } = manifest
+  const list = (dtype: string) => ({ feature: { dtype, _type: 'Value' }, _type: 'Sequence' })
+  const types = { string: 'string', int32: 'int32', int64: 'int64', double: 'float64', boolean: 'bool' }
+  const features = {
+    id: { dtype: 'string', _type: 'Value' },
+    embedding: list('float32'),
+    ...Object.fromEntries(
+      quantize.map(type => [`embedding_${type}`, list(type === 'int8' ? 'int8' : 'uint8')]),
+    ),
+    ...Object.fromEntries(extra.map(({ name, type }) => [name, { dtype: types[type], _type: 'Value' }])),
+  }
+  const card = `---
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: data/train-*
+---
+
+${totals.rows} embeddings of ${model.dimensions} dimensions by \`${model.id}\` at revision \`${model.revision ?? 'unstated'}\`${
+    model.normalized ? ', normalised' : ''
+  }${manifest.prompt ? `, documents prefixed with ${JSON.stringify(manifest.prompt)}` : ''}.
+Made by reembed, run \`${manifest.run}\`, vector space \`${manifest.spaceId}\`.
+`
+  return {
+    ...parquetLayout({
+      columns: plainColumns(run),
+      values: batch => plainValues(run, batch),
+      keyValues: () => [{ key: 'huggingface', value: JSON.stringify({ info: { features } }) }],
+      name: ({ stem }) => `data/${stem.replace(/^part/, 'train')}.parquet`,
+    }),
+    companions: [textFile('README.md', card)],
+    load: `python -c "import datasets; print(datasets.load_dataset('<target>', split='train'))"
+hf upload <org>/<name> <target> --repo-type dataset`,
+  }
+}
+
+const PINECONE_ID_CHARS = 512
+const PINECONE_METADATA_BYTES = 40 * 1024
+
+/** `id`, `values`, `metadata` and nothing else; one folder a namespace, which must be new. */
+export const pinecone: CreateLayout = run => {
+  const { dimensions } = run.manifest.model
+  const metadata = (batch: ShardBatch): CarriedValue[] =>
+    Array.from(metadataOf(batch), (record, row) => {
+      const id = batch.ids[row] ?? ''
+      const json = toJson(record)
+      if (id.length > PINECONE_ID_CHARS || Buffer.byteLength(json) > PINECONE_METADATA_BYTES) {
+        const what =
+          id.length > PINECONE_ID_CHARS
+            ? `an id of ${id.length} characters`
+            : `${Buffer.byteLength(json)} bytes of metadata`
+        throw new ReembedError(
+          'USAGE',
+          `Pinecone takes ids of ${PINECONE_ID_CHARS} characters and ${PINECONE_METADATA_BYTES} bytes of metadata at most; document ${JSON.stringify(id.slice(0, 80))} has ${what}`,
+        )
+      }
+      return json === '{}' ? null : json
+    })
+  return {
+    ...parquetLayout({
+      columns: [
+        ID,
+        { kind: 'vector', name: 'values', element: 'float32', dimensions },
+        { kind: 'flat', name: 'metadata', type: 'string', nullable: true },
+      ],
+      values: batch => [batch.ids, batch.vectors, metadata(batch)],
+      keyValues: () => [],
+      name: ({ stem }) => `data/${run.name}/${stem}.parquet`,
+    }),
+    companions: [],
+    load: `python -c "from pinecone import Pinecone; print(Pinecone().Index('<index>').start_import('<target>/data/'))"`,
+  }
+}
+
+/** A column for each field of the collection and no other: Milvus refuses a file with one more. */
+export const milvus: CreateLayout = run => {
+  const fields = plainColumns(run).map(column => {
+    if (column.kind === 'vector') {
+      const type = { float32: 'FLOAT_VECTOR', int8: 'INT8_VECTOR', uint8: 'BINARY_VECTOR', float16: '' }[
+        column.element
+      ]
+      return {
+        name: column.name,
+        type,
+        dim: column.element === 'uint8' ? 8 * column.dimensions : column.dimensions,
+      }
+    }
+    if (column.kind === 'fixed') throw new TypeError('no layout of ours has such a column')
+    const type = { string: 'VARCHAR', int32: 'INT32', int64: 'INT64', double: 'DOUBLE', boolean: 'BOOL' }[
+      column.type
+    ]
+    return {
+      name: column.name,
+      type,
+      ...(column.type === 'string' && { max_length: column.name === 'id' ? 1_024 : 65_535 }),
+      ...(column.nullable && { nullable: true }),
+      ...(column.name === 'id' && { is_primary: true }),
+    }
+  })
+  return {
+    ...parquetLayout({
+      columns: plainColumns(run),
+      values: batch => plainValues(run, batch),
+      keyValues: () => [],
+      name: ({ stem }) => `data/${stem}.parquet`,
+    }),
+    companions: [textFile('fields.json', `${JSON.stringify({ collection: run.name, fields }, null, 2)}\n`)],
+    load: `# make the collection with the fields of fields.json and no dynamic field, then, with data/ in Milvus's own bucket:
+python -c "from pymilvus.bulk_writer import bulk_import; print(bulk_import(url='<milvus>', collection_name='${run.name}', files=[['data/part-00000-of-....parquet']]).json())"`,
+  }
+}
+
+/** Parquet that says in Arrow's words that its vectors are of fixed size, without which Lance finds no vector column. */
+export const lance: CreateLayout = run => ({
+  ...parquetLayout({
+    columns: plainColumns(run),
+    values: batch => plainValues(run, batch),
+    keyValues: async () => [{ key: 'ARROW:schema', value: await arrowSchemaOf(plainColumns(run)) }],
+    name: ({ stem }) => `data/${stem}.parquet`,
+  }),
+  companions: [],
+  load: `python -c "import lancedb, pyarrow.dataset as ds; lancedb.connect('<database>').create_table('${run.name}', ds.dataset('<target>/data').scanner().to_reader())"`,
+})

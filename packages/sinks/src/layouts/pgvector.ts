@@ -1,0 +1,112 @@
+// pgvector: COPY in PostgreSQL's binary format, which loads in a third of the time of text.
+//
+//   file     'PGCOPY\n' 0xff '\r\n' 0 | flags | length of extension | rows | -1 as int16
+//   row      number of fields as int16, then each: its length as int32, or -1 for null, and its bytes
+//   vector   dimensions as int16, 0 as int16, then float32, all big-endian (pgvector, vector_recv)
+//
+// https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format"
+
+import type { CarriedValue } from '@reembed/protocol'
+import { createShardBuffer, type FlatColumn } from '@reembed/shard'
+import { ReembedError } from '@reembed/shared'
+import { type CreateLayout, textFile } from '../layout.ts'
+
+const SQL_TYPE: Record<FlatColumn['type'], string> = {
+  string: 'text',
+  int32: 'integer',
+  int64: 'bigint',
+  double: 'double precision',
+  boolean: 'boolean',
+}
+
+const HEADER = Buffer.concat([Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'), Buffer.alloc(8)])
+const TRAILER = Buffer.of(0xff, 0xff)
+/** pgvector's indexes take no more than this as `vector`; the column itself takes 16,000. */
+const MAX_DIMENSIONS = 16_000
+
+export const pgvector: CreateLayout = ({ manifest, extra, name }) => {
+  const { dimensions, normalized } = manifest.model
+  if (dimensions > MAX_DIMENSIONS) {
+    throw new ReembedError(
+      'USAGE',
+      `pgvector takes ${MAX_DIMENSIONS} dimensions at most, these vectors have ${dimensions}`,
+    )
+  }
+  const table = quoted(name)
+  const columns = [
+    'id text PRIMARY KEY',
+    `embedding vector(${dimensions}) NOT NULL`,
+    ...extra.map(
+      column => `${quoted(column.name)} ${SQL_TYPE[column.type]}${column.nullable ? '' : ' NOT NULL'}`,
+    ),
+  ]
+  const schema = `CREATE EXTENSION IF NOT EXISTS vector;
+CREATE TABLE ${table} (
+  ${columns.join(',\n  ')}
+);
+`
+  const index = `CREATE INDEX ON ${table} USING hnsw (embedding ${normalized ? 'vector_ip_ops' : 'vector_cosine_ops'});\n`
+  return {
+    names: ({ stem }) => [`data/${stem}.copy`],
+    async *write({ stem }, batches) {
+      const { sink, bytes } = createShardBuffer()
+      sink(HEADER)
+      for await (const { ids, vectors, extra: values } of batches) {
+        const held = extra.map(column => ({ column, values: values.get(column.name) ?? [] }))
+        for (const [row, id] of ids.entries()) {
+          const fields = [
+            Buffer.from(requireNoZero(id, 'id', id)),
+            vectorField(vectors.subarray(row * dimensions, (row + 1) * dimensions)),
+            ...held.map(({ column, values }) => fieldOf(column, values[row] ?? null, id)),
+          ]
+          sink(rowOf(fields))
+        }
+      }
+      sink(TRAILER)
+      yield { name: `data/${stem}.copy`, bytes: bytes() }
+    },
+    companions: [textFile('schema.sql', schema), textFile('index.sql', index)],
+    load: `psql -f <target>/schema.sql
+for file in <target>/data/*.copy; do psql -c "\\copy ${table.replaceAll('"', '\\"')} FROM '$file' WITH (FORMAT binary)"; done
+psql -f <target>/index.sql`,
+  }
+}
+
+const quoted = (name: string): string => `"${name.replaceAll('"', '""')}"`
+
+function rowOf(fields: readonly (Buffer | null)[]): Buffer {
+  const row = Buffer.alloc(fields.reduce((sum, field) => sum + 4 + (field?.length ?? 0), 2))
+  let at = row.writeInt16BE(fields.length)
+  for (const field of fields) {
+    at = row.writeInt32BE(field?.length ?? -1, at)
+    at += field?.copy(row, at) ?? 0
+  }
+  return row
+}
+
+function vectorField(vector: Float32Array): Buffer {
+  const field = Buffer.alloc(4 + 4 * vector.length)
+  field.writeInt16BE(vector.length)
+  for (let i = 0; i < vector.length; i++) field.writeFloatBE(vector[i] ?? 0, 4 + 4 * i)
+  return field
+}
+
+function fieldOf({ type, name }: FlatColumn, value: CarriedValue, id: string): Buffer | null {
+  if (value === null) return null
+  if (type === 'string') return Buffer.from(requireNoZero(String(value), name, id))
+  if (type === 'boolean') return Buffer.of(value ? 1 : 0)
+  const field = Buffer.alloc(type === 'int32' ? 4 : 8)
+  if (type === 'int32') field.writeInt32BE(Number(value))
+  else if (type === 'double') field.writeDoubleBE(Number(value))
+  else field.writeBigInt64BE(BigInt(value))
+  return field
+}
+
+/** PostgreSQL has no text with a zero character. */
+function requireNoZero(text: string, column: string, id: string): string {
+  if (!text.includes('\0')) return text
+  throw new ReembedError(
+    'USAGE',
+    `PostgreSQL cannot hold the zero character that ${column} of document ${JSON.stringify(id)} has`,
+  )
+}

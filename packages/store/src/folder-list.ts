@@ -1,0 +1,104 @@
+// Lists a folder in the order of full keys, holding one directory per level in memory.
+
+import { isUtf8 } from 'node:buffer'
+import type { BigIntStats } from 'node:fs'
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { mapConcurrent, ReembedError } from '@reembed/shared'
+import { absent, folderError, realPathInside } from './folder-path.ts'
+import { compareKeys } from './keys.ts'
+import type { ListedObject, ListOptions } from './store.ts'
+
+/** Files whose size and time are asked for at once. */
+const STATS_AT_ONCE = 16
+
+interface Entry {
+  /** Ends with '/' for a folder: then sorting the entries of a directory sorts the full keys below them. */
+  readonly key: string
+  readonly path: string
+}
+
+/**
+ * The regular files under `root` whose key starts with `prefix`. Names that start with a dot are skipped with all
+ * below them. Links within the root are followed; files that vanish meanwhile are left out.
+ */
+export async function* listFolder(
+  root: string,
+  prefix: string,
+  { startAfter, signal }: ListOptions = {},
+): AsyncGenerator<ListedObject, void, undefined> {
+  /** Whether the entry, or anything below it, can be asked for. */
+  const wanted = ({ key }: Entry): boolean => {
+    const folder = key.endsWith('/')
+    if (!key.startsWith(prefix) && !(folder && prefix.startsWith(key))) return false
+    if (startAfter === undefined) return true
+    return compareKeys(key, startAfter) > 0 || (folder && startAfter.startsWith(key))
+  }
+
+  async function* walk(
+    folder: Entry,
+    above: readonly string[],
+  ): AsyncGenerator<ListedObject, void, undefined> {
+    signal?.throwIfAborted()
+    const real = await realPathInside(root, folder.path)
+    if (real === undefined) return
+    if (above.includes(real)) {
+      throw new ReembedError(
+        'USAGE',
+        `'${folder.path}' is a symbolic link to a folder that holds it: remove it`,
+      )
+    }
+    const inside = (await entries(root, folder)).filter(wanted).sort((a, b) => compareKeys(a.key, b.key))
+    const described = mapConcurrent(
+      inside,
+      async entry => ({ entry, info: entry.key.endsWith('/') ? undefined : await describe(entry) }),
+      { limit: STATS_AT_ONCE, signal },
+    )
+    for await (const { entry, info } of described) {
+      if (info) yield info
+      else if (entry.key.endsWith('/')) yield* walk(entry, [...above, real])
+    }
+  }
+
+  yield* walk({ key: '', path: root }, [])
+}
+
+async function entries(root: string, folder: Entry): Promise<Entry[]> {
+  const found: Entry[] = []
+  try {
+    for (const dirent of await readdir(folder.path, { withFileTypes: true, encoding: 'buffer' })) {
+      const name = dirent.name.toString()
+      if (name.startsWith('.')) continue
+      if (!isUtf8(dirent.name)) {
+        throw new ReembedError(
+          'USAGE',
+          `The name of '${join(folder.path, name)}' is not valid UTF-8: rename it`,
+        )
+      }
+      const path = join(folder.path, name)
+      const real = dirent.isSymbolicLink() ? await realPathInside(root, path) : undefined
+      const kind = real === undefined ? dirent : ((await stat(real).catch(absent)) ?? dirent)
+      if (kind.isDirectory()) found.push({ key: `${folder.key}${name}/`, path })
+      else if (kind.isFile()) found.push({ key: `${folder.key}${name}`, path })
+    }
+  } catch (error) {
+    throw folderError(error, 'list', folder.path)
+  }
+  return found
+}
+
+async function describe({ key, path }: Entry): Promise<ListedObject | undefined> {
+  try {
+    const stats = await stat(path, { bigint: true }).catch(absent)
+    return stats?.isFile() ? infoOf(key, stats) : undefined
+  } catch (error) {
+    throw folderError(error, 'list', path)
+  }
+}
+
+/** A file as an object. Its etag tells any change that sets another size or time, or puts another file in its place. */
+export function infoOf(key: string, { size, mtimeMs, mtimeNs, ino }: BigIntStats): ListedObject {
+  const etag = [size, mtimeNs, ino].map(part => part.toString(36)).join('-')
+  return { key, size: Number(size), etag, modifiedMs: Number(mtimeMs) }
+}

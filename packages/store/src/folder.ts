@@ -1,0 +1,201 @@
+// A folder as a store. link(2) is the put-if-absent of file systems: it makes the name or fails with EEXIST, and the
+// file behind the name is complete and on disk before.
+
+import { randomUUID } from 'node:crypto'
+import { constants } from 'node:fs'
+import { type FileHandle, link, lstat, mkdir, open, readdir, realpath, stat, unlink } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+
+import { codeOf, ReembedError } from '@reembed/shared'
+import { infoOf, listFolder } from './folder-list.ts'
+import { absent, folderError, pathOf, realPathInside, refuseOutside } from './folder-path.ts'
+import { collect } from './keys.ts'
+import { ObjectMissing } from './missing.ts'
+import type { ObjectInfo, ReadOptions, Store } from './store.ts'
+
+export interface FolderOptions {
+  /** Make the folder if it is missing. */
+  readonly create?: boolean | undefined
+}
+
+const PIECE_BYTES = 256 * 1024
+
+/** Objects are written under such a name in the root, then linked to their own. */
+const UNFINISHED = /^\.reembed-.*\.tmp$/
+/** No write takes this long, so what is older was left by a crash. */
+const STALE_MS = 3_600_000
+
+/**
+ * Opens a folder as a store. Files and folders whose name starts with a dot are no objects: they are neither listed
+ * nor read nor written. Symbolic links are followed inside the folder and refused where they lead out of it.
+ */
+export async function openFolder(path: string, { create = false }: FolderOptions = {}): Promise<Store> {
+  const url = resolve(path)
+  const root = await openRoot(url, create)
+  let swept: Promise<void> | undefined
+
+  async function* stream(
+    key: string,
+    { start = 0, end = Number.POSITIVE_INFINITY, ifMatch, signal }: ReadOptions = {},
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    const path = pathOf(root, key)
+    try {
+      signal?.throwIfAborted()
+      await using file = await openFile(root, path)
+      const found = file && (await infoOfOpen(key, file))
+      if (ifMatch !== undefined && found?.etag !== ifMatch) throw changed(path)
+      if (file === undefined || found === undefined) {
+        throw new ObjectMissing(`'${path}'`)
+      }
+      const stop = Math.min(end, found.size)
+      for (let at = start; at < stop; ) {
+        signal?.throwIfAborted()
+        const piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, stop - at))
+        const { bytesRead } = await file.read(piece, 0, piece.length, at)
+        if (bytesRead === 0) throw changed(path)
+        at += bytesRead
+        yield piece.subarray(0, bytesRead)
+      }
+      // An object of S3 cannot change under its reader, a file can: so look again.
+      if (ifMatch !== undefined && (await infoOfOpen(key, file))?.etag !== ifMatch) throw changed(path)
+    } catch (error) {
+      throw folderError(error, 'read', path)
+    }
+  }
+
+  return {
+    url,
+    list: (prefix, options) => listFolder(root, prefix, options),
+    stream,
+    get: (key, options) => collect(stream(key, options)),
+
+    async head(key, { signal } = {}) {
+      const path = pathOf(root, key)
+      try {
+        signal?.throwIfAborted()
+        const real = await realPathInside(root, path)
+        const stats = real === undefined ? undefined : await stat(real, { bigint: true }).catch(absent)
+        return stats?.isFile() ? infoOf(key, stats) : undefined
+      } catch (error) {
+        throw folderError(error, 'read', path)
+      }
+    },
+
+    async putIfAbsent(key, body, { signal } = {}) {
+      const path = pathOf(root, key)
+      try {
+        signal?.throwIfAborted()
+        swept ??= removeStale(root)
+        await swept
+        const folder = dirname(path)
+        await refuseOutside(root, folder)
+        const made = await mkdir(folder, { recursive: true })
+        const outcome = (await isTaken(path)) ? 'exists' : await write(root, path, body, signal)
+        // Also after 'exists': who is told that the object is there may rely on it, whatever became of its writer.
+        for (let at = folder; ; at = dirname(at)) {
+          await syncFolder(at)
+          if (made === undefined || at === dirname(made)) return outcome
+        }
+      } catch (error) {
+        signal?.throwIfAborted()
+        throw folderError(error, 'write', path)
+      }
+    },
+
+    async [Symbol.asyncDispose]() {},
+  }
+}
+
+async function openRoot(path: string, create: boolean): Promise<string> {
+  try {
+    if (create) await mkdir(path, { recursive: true })
+    const root = await realpath(path).catch(absent)
+    if (root === undefined) throw new ReembedError('SOURCE_MISSING', `There is no folder '${path}'`)
+    if (!(await stat(root)).isDirectory())
+      throw new ReembedError('USAGE', `'${path}' is a file, not a folder`)
+    return root
+  } catch (error) {
+    throw folderError(error, 'open', path)
+  }
+}
+
+/** Opens a file for reading. NONBLOCK: a named pipe must not hold us up before we see that it is none of ours. */
+async function openFile(root: string, path: string): Promise<FileHandle | undefined> {
+  const real = await realPathInside(root, path)
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+  return real === undefined ? undefined : open(real, flags).catch(absent)
+}
+
+async function infoOfOpen(key: string, file: FileHandle): Promise<ObjectInfo | undefined> {
+  const stats = await file.stat({ bigint: true })
+  return stats.isFile() ? infoOf(key, stats) : undefined
+}
+
+const changed = (path: string): ReembedError =>
+  new ReembedError(
+    'SOURCE_CHANGED',
+    `'${path}' was changed or removed since the run was planned: plan a new run`,
+  )
+
+async function isTaken(path: string): Promise<boolean> {
+  const stats = await lstat(path).catch(absent)
+  if (stats?.isDirectory()) throw Object.assign(new Error('is a folder'), { code: 'EISDIR' })
+  return stats !== undefined
+}
+
+async function write(
+  root: string,
+  path: string,
+  body: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<'created' | 'exists'> {
+  const unfinished = join(root, `.reembed-${randomUUID()}.tmp`)
+  try {
+    await using file = await open(unfinished, 'wx')
+    // Not `writeFile`, which goes to the thread pool and back for each half megabyte.
+    for (let at = 0; at < body.length; ) at += (await file.write(body, at)).bytesWritten
+    await file.sync()
+    signal?.throwIfAborted()
+    return await linkIfFree(unfinished, path)
+  } finally {
+    await unlink(unfinished).catch(absent)
+  }
+}
+
+const NO_HARD_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EXDEV', 'EMLINK'])
+
+async function linkIfFree(unfinished: string, path: string): Promise<'created' | 'exists'> {
+  try {
+    await link(unfinished, path)
+    return 'created'
+  } catch (error) {
+    const code = codeOf(error) ?? ''
+    // Over NFS the reply to a link that was made can be lost and its repetition refused: the link count tells.
+    if (code === 'EEXIST') return (await stat(unfinished)).nlink > 1 ? 'created' : 'exists'
+    if (!NO_HARD_LINKS.has(code)) throw error
+    throw new ReembedError(
+      'STORE_UNSAFE',
+      `The file system of '${path}' cannot make hard links (${code}), so two workers could overwrite each other's shards; use a folder on a local disk, or s3://`,
+      { cause: error },
+    )
+  }
+}
+
+/** A new name is on disk only once its folder is. */
+async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path, constants.O_RDONLY)
+  await folder.sync().catch((error: unknown) => {
+    // Some file systems have nothing to sync here and say so.
+    if (codeOf(error) !== 'EINVAL' && codeOf(error) !== 'ENOTSUP') throw error
+  })
+}
+
+/** What crashes left in the root of a folder, if it is old. */
+export async function removeStale(root: string): Promise<void> {
+  for (const name of await readdir(root)) {
+    if (!UNFINISHED.test(name)) continue
+    const path = join(root, name)
+    const stats = await lstat(path).catch(absent)
+    if (stats && Date.now() - stats.mtimeMs > STALE_MS) await unlink(path).catch(absent)
+  }
+}

@@ -1,0 +1,47 @@
+// Opens what a person wrote as a source or an output.
+
+import { fileURLToPath } from 'node:url'
+
+import { ReembedError } from '@reembed/shared'
+import { openFolder } from './folder.ts'
+import type { HubOptions } from './hub.ts'
+import type { S3Options } from './s3.ts'
+import type { Store } from './store.ts'
+
+export interface OpenStoreOptions {
+  /** Make a folder that is missing. Buckets are never made. */
+  readonly create?: boolean | undefined
+  readonly s3?: S3Options | undefined
+  readonly hub?: HubOptions | undefined
+}
+
+/** Opens 's3://bucket/prefix', a folder, 'file:///folder', or to read from 'hf://datasets/org/name@revision/path'. The AWS SDK is loaded only when it is needed. */
+export async function openStore(url: string, { create, s3, hub }: OpenStoreOptions = {}): Promise<Store> {
+  if (url === '')
+    throw new ReembedError('USAGE', 'Expected a folder or s3://bucket/prefix, got an empty string')
+  if (url.startsWith('s3://')) {
+    const { openS3 } = await import('./s3.ts')
+    return openS3(url, s3)
+  }
+  if (url.startsWith('hf://')) {
+    const { openHub } = await import('./hub.ts')
+    return openHub(url, hub)
+  }
+  if (url.startsWith('file://')) return openFolder(pathOfUrl(url), { create })
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(url)?.[1] ?? /^(s3[an]?):/i.exec(url)?.[1]
+  if (scheme !== undefined) {
+    const meant = /^s3/i.test(scheme)
+      ? "did you mean 's3://'?"
+      : "expected 's3://bucket/prefix', a folder or 'file://'"
+    throw new ReembedError('USAGE', `Cannot open a '${scheme}:' URL: ${meant}`)
+  }
+  return openFolder(url, { create })
+}
+
+function pathOfUrl(url: string): string {
+  try {
+    return fileURLToPath(url)
+  } catch (error) {
+    throw new ReembedError('USAGE', `'${url}' names no local folder; write file:///folder`, { cause: error })
+  }
+}

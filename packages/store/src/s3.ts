@@ -1,0 +1,279 @@
+// S3 and its kin as a store. The only module that knows the AWS SDK, loaded when the first s3:// URL is opened.
+// The SDK's own retries are off: after a reply was lost, its second put would meet our first one and read as refused.
+
+import { createHash } from 'node:crypto'
+import {
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3'
+
+import { ReembedError } from '@reembed/shared'
+import { noteStoreFault } from './faults.ts'
+import { collect, compareKeys } from './keys.ts'
+import { ObjectMissing } from './missing.ts'
+import { createRetry } from './retry.ts'
+import { type S3Call, s3Error, statusOf } from './s3-errors.ts'
+import { endpointOf, parseS3Url } from './s3-url.ts'
+import { createSettledPut } from './settle.ts'
+import type { ListedObject, ListOptions, ReadOptions, Store } from './store.ts'
+
+export interface S3Options {
+  /** Another server than AWS; else AWS_ENDPOINT_URL_S3, then AWS_ENDPOINT_URL. */
+  readonly endpoint?: string | undefined
+  /** Else AWS_REGION, then the AWS config file; us-east-1 for another server than AWS. */
+  readonly region?: string | undefined
+  /** http://server/bucket instead of http://bucket.server: by default for another server than AWS. */
+  readonly pathStyle?: boolean | undefined
+  /** Some servers refuse the checksums that AWS supports: by default 'when_required' for another server than AWS. */
+  readonly checksums?: 'when_required' | 'when_supported' | undefined
+  /** Connections held at most. */
+  readonly connections?: number | undefined
+  readonly connectTimeoutMs?: number | undefined
+  /** A connection on which nothing moves for so long counts as lost. */
+  readonly idleTimeoutMs?: number | undefined
+  /** Tries of one call in all, when the store is overloaded or out of reach. */
+  readonly tries?: number | undefined
+}
+
+/** A SHA-256 that stands for the body, put with every object: it tells after a lost reply whether the object there is ours. */
+const DIGEST = 'reembed-sha256'
+
+/**
+ * Opens 's3://bucket/prefix'; keys are relative to the prefix. Credentials come from the SDK's default chain.
+ * Nothing is asked of the store before the first call. Disposing cuts off calls in flight.
+ */
+export async function openS3(url: string, options: S3Options = {}): Promise<Store> {
+  const { bucket, root } = parseS3Url(url)
+  const { client, place } = createClient(options)
+  const { tries = 6 } = options
+
+  const urlOf = (key: string): string => `s3://${bucket}/${root}${key}`
+  const callOf = (action: S3Call['action'], key: string): S3Call => ({
+    action,
+    bucket,
+    url: urlOf(key),
+    place,
+  })
+  const changed = (key: string): ReembedError =>
+    new ReembedError(
+      'SOURCE_CHANGED',
+      `${urlOf(key)} was changed or removed since the run was planned: plan a new run`,
+    )
+  const unsafe = (why: string): ReembedError => new ReembedError('STORE_UNSAFE', `${place} ${why}`)
+
+  function fault(error: unknown, call: S3Call): unknown {
+    const meant = s3Error(error, call)
+    if (meant instanceof ReembedError && meant.retry === 'later') noteStoreFault(statusOf(error))
+    return meant
+  }
+
+  /** A time of the store's clock by ours. From four minutes on, the SDK knows by the Date of replies how far they are apart. */
+  const ourTime = (theirs: Date | undefined): number | undefined =>
+    theirs && theirs.getTime() - client.config.systemClockOffset
+
+  /** Runs one call until it succeeds or can't. */
+  async function trying<T>(call: S3Call, signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T> {
+    const retry = createRetry({ tries, signal })
+    while (true) {
+      signal?.throwIfAborted()
+      try {
+        return await run()
+      } catch (error) {
+        await retry.after(fault(error, call))
+      }
+    }
+  }
+
+  /** HeadObject, once. */
+  async function look(key: string, ifMatch?: string, signal?: AbortSignal) {
+    try {
+      const command = new HeadObjectCommand({ Bucket: bucket, Key: root + key, ...matching(ifMatch) })
+      return await client.send(command, sending(signal))
+    } catch (error) {
+      if (statusOf(error) === 404) return undefined
+      throw statusOf(error) === 412 ? changed(key) : error
+    }
+  }
+
+  async function* stream(
+    key: string,
+    { start = 0, end = Number.POSITIVE_INFINITY, ifMatch, signal }: ReadOptions = {},
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    const call = callOf('s3:GetObject', key)
+    if (start >= end) {
+      // There is no empty range in HTTP, but the object must be there all the same.
+      if (await trying(call, signal, () => look(key, ifMatch, signal))) return
+      throw ifMatch === undefined ? new ObjectMissing(urlOf(key)) : changed(key)
+    }
+    const retry = createRetry({ tries, signal })
+    let at = start
+    let etag = ifMatch
+    while (true) {
+      signal?.throwIfAborted()
+      try {
+        const range =
+          at > 0 || end < Number.POSITIVE_INFINITY ? `bytes=${at}-${end - 1}`.replace('Infinity', '') : ''
+        const command = new GetObjectCommand({
+          Bucket: bucket,
+          Key: root + key,
+          ...matching(etag),
+          ...(range && { Range: range }),
+        })
+        const {
+          Body: body,
+          ContentLength: length,
+          ContentRange: given,
+          ETag,
+        } = await client.send(command, sending(signal))
+        if (range && !given?.startsWith(`bytes ${at}-`))
+          throw unsafe('ignores Range, so slices cannot be read')
+        // What follows after a break must come from the same object.
+        etag ??= ETag && bare(ETag)
+        const stop = length === undefined ? undefined : at + length
+        for await (const piece of body as AsyncIterable<Uint8Array>) {
+          at += piece.length
+          retry.reset()
+          yield piece
+        }
+        if (stop === undefined || at === stop) return
+        throw Object.assign(new Error('body cut short'), { code: 'ECONNRESET' })
+      } catch (error) {
+        const status = statusOf(error)
+        if (status === 416) return
+        if (status === 412) throw changed(key)
+        if (status === 404 && etag !== undefined && (error as Error).name !== 'NoSuchBucket')
+          throw changed(key)
+        await retry.after(fault(error, call))
+      }
+    }
+  }
+
+  return {
+    url: urlOf('').replace(/\/$/, ''),
+    stream,
+    get: (key, options) => collect(stream(key, options)),
+
+    async head(key, { signal } = {}) {
+      const call = callOf('s3:GetObject', key)
+      const found = await trying(call, signal, () => look(key, undefined, signal))
+      return found && { key, size: found.ContentLength ?? 0, etag: bare(found.ETag) }
+    },
+
+    async *list(
+      prefix,
+      { startAfter, signal }: ListOptions = {},
+    ): AsyncGenerator<ListedObject, void, undefined> {
+      const call = callOf('s3:ListBucket', prefix)
+      let last = startAfter === undefined ? undefined : root + startAfter
+      let token: string | undefined
+      do {
+        const command = new ListObjectsV2Command({
+          Bucket: bucket,
+          Prefix: root + prefix,
+          // XML cannot carry every character that a key may have.
+          EncodingType: 'url',
+          ...(token !== undefined
+            ? { ContinuationToken: token }
+            : last !== undefined
+              ? { StartAfter: last }
+              : {}),
+        })
+        const page = await trying(call, signal, () => client.send(command, sending(signal)))
+        for (const { Key: written = '', Size: size = 0, ETag, LastModified } of page.Contents ?? []) {
+          const full =
+            page.EncodingType === 'url' ? decodeURIComponent(written.replaceAll('+', ' ')) : written
+          if (last !== undefined && compareKeys(full, last) <= 0)
+            throw unsafe('does not list keys in the order of their bytes')
+          last = full
+          // The root itself can be an object, left by tools that show folders. It has no key here.
+          if (full === root) continue
+          yield { key: full.slice(root.length), size, etag: bare(ETag), modifiedMs: ourTime(LastModified) }
+        }
+        token = page.IsTruncated ? page.NextContinuationToken : undefined
+      } while (token !== undefined)
+    },
+
+    async putIfAbsent(key, body, { contentType = 'application/octet-stream', sha256, signal } = {}) {
+      const digest = sha256 ?? createHash('sha256').update(body).digest('hex')
+      const command = new PutObjectCommand({
+        Bucket: bucket,
+        Key: root + key,
+        Body: body,
+        ContentType: contentType,
+        IfNoneMatch: '*',
+        Metadata: { [DIGEST]: digest },
+      })
+      const put = createSettledPut({
+        async put() {
+          try {
+            await client.send(command, sending(signal))
+            return 'created'
+          } catch (error) {
+            if (statusOf(error) === 412) return 'exists'
+            throw error
+          }
+        },
+        async look() {
+          const found = await look(key, undefined, signal)
+          return found && (found.Metadata?.[DIGEST] === digest ? 'ours' : 'others')
+        },
+        mayBeDone(error) {
+          const status = statusOf(error) ?? 500
+          return status >= 500 || status === 408
+        },
+      })
+      return trying(callOf('s3:PutObject', key), signal, put)
+    },
+
+    async [Symbol.asyncDispose]() {
+      client.destroy()
+    },
+  }
+}
+
+/** The client, and the store's name for messages. */
+export function createClient(options: S3Options): { client: S3Client; place: string } {
+  const { connections = 64, connectTimeoutMs = 5_000, idleTimeoutMs = 30_000 } = options
+  const env = process.env
+  const endpoint = endpointOf(options.endpoint || env.AWS_ENDPOINT_URL_S3 || env.AWS_ENDPOINT_URL)
+  const region = options.region || env.AWS_REGION || env.AWS_DEFAULT_REGION || (endpoint && 'us-east-1')
+  const checksums = options.checksums ?? (endpoint && 'when_required')
+  const pathStyle = options.pathStyle ?? endpoint !== undefined
+  const checking = checksums === 'when_required' ? 'WHEN_REQUIRED' : 'WHEN_SUPPORTED'
+  const client = new S3Client({
+    maxAttempts: 1,
+    forcePathStyle: pathStyle,
+    // A put that waits for '100 Continue' gets a connection of its own, outside the pool.
+    expectContinueHeader: false,
+    logger: SILENT,
+    requestHandler: {
+      connectionTimeout: connectTimeoutMs,
+      socketTimeout: idleTimeoutMs,
+      httpAgent: { keepAlive: true, maxSockets: connections },
+      httpsAgent: { keepAlive: true, maxSockets: connections },
+      logger: SILENT,
+    },
+    ...(endpoint && { endpoint: endpoint.href }),
+    ...(region && { region }),
+    ...(checksums && { requestChecksumCalculation: checking, responseChecksumValidation: checking }),
+  })
+  return {
+    client,
+    place: endpoint ? `S3 at ${endpoint.origin}` : `AWS S3${region ? ` in ${region}` : ''}`,
+  }
+}
+
+const nothing = (): void => {}
+/** What matters is thrown; the SDK would write to the console. */
+const SILENT = { trace: nothing, debug: nothing, info: nothing, warn: nothing, error: nothing }
+
+export const sending = (signal: AbortSignal | undefined): { abortSignal?: AbortSignal } =>
+  signal ? { abortSignal: signal } : {}
+
+/** Etags are kept without their quotes. */
+const bare = (etag: string | undefined): string => (etag ?? '').replace(/^"|"$/g, '')
+const matching = (etag: string | undefined): { IfMatch?: string } =>
+  etag === undefined ? {} : { IfMatch: `"${etag}"` }

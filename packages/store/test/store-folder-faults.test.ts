@@ -1,0 +1,86 @@
+// What a disk does to us that a test cannot bring about on every machine: the one call is made to fail, all others
+// are real.
+
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+
+import { openStore } from '../src/open.ts'
+import type { Store } from '../src/store.ts'
+
+/** The call that fails, and how. */
+let fault: { readonly call: string; readonly code: string; readonly after?: boolean } | undefined
+
+vi.mock('node:fs/promises', async importOriginal => {
+  const fs = await importOriginal<typeof import('node:fs/promises')>()
+  const fail = (): never => {
+    throw Object.assign(new Error(`${fault?.code}: as the test wants it`), { code: fault?.code })
+  }
+  return {
+    ...fs,
+    async link(from: string, to: string) {
+      if (fault?.call === 'link' && !fault.after) fail()
+      await fs.link(from, to)
+      if (fault?.call === 'link') fail()
+    },
+    async open(path: string, flags: string | number) {
+      if (fault?.call === 'open' && flags === 'wx') fail()
+      const file = await fs.open(path, flags)
+      if (fault?.call === 'write') file.write = async () => fail()
+      if (fault?.call === 'sync') file.sync = async () => fail()
+      return file
+    },
+  }
+})
+
+let root: string
+let store: Store
+beforeEach(async () => {
+  fault = undefined
+  root = await mkdtemp(join(tmpdir(), 'reembed-faults-'))
+  store = await openStore(root)
+})
+afterEach(() => rm(root, { recursive: true }))
+
+const put = (): Promise<'created' | 'exists'> => store.putIfAbsent('dir/a', Buffer.from('x'))
+
+test.each([
+  { call: 'write', code: 'ENOSPC', says: /disk is full; free some space/ },
+  { call: 'sync', code: 'EDQUOT', says: /quota is used up; free some space/ },
+  { call: 'open', code: 'EROFS', says: /read-only; use another folder/ },
+  { call: 'open', code: 'EACCES', says: /no permission; give this user the right/ },
+])('$code leaves no file behind, and the message says what to do', async ({ call, code, says }) => {
+  fault = { call, code }
+  const denied = { code: 'STORE_DENIED', retry: 'no', message: expect.stringMatching(says) }
+  await expect(put()).rejects.toMatchObject(denied)
+  await expect(put()).rejects.toMatchObject({ message: expect.stringContaining(join(root, 'dir', 'a')) })
+  expect(await readdir(root)).toEqual(['dir'])
+  expect(await readdir(join(root, 'dir'))).toEqual([])
+})
+
+test('a disk that fails is worth another try', async () => {
+  fault = { call: 'sync', code: 'EIO' }
+  await expect(put()).rejects.toMatchObject({ code: 'STORE_UNREACHABLE', retry: 'yes' })
+  fault = undefined
+  expect(await put()).toBe('created')
+})
+
+test.each(['EPERM', 'ENOTSUP', 'EXDEV'])(
+  'a file system without hard links (%s) is STORE_UNSAFE',
+  async code => {
+    fault = { call: 'link', code }
+    await expect(put()).rejects.toMatchObject({
+      code: 'STORE_UNSAFE',
+      message: expect.stringContaining('hard links'),
+    })
+    expect(await readdir(root)).toEqual(['dir'])
+  },
+)
+
+test('a link that was made although the reply says it exists counts as created', async () => {
+  fault = { call: 'link', code: 'EEXIST', after: true }
+  expect(await put()).toBe('created')
+  fault = { call: 'link', code: 'EEXIST' }
+  expect(await put()).toBe('exists')
+})

@@ -1,0 +1,407 @@
+import { Readable } from 'node:stream'
+import { GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import {
+  type S3Fault,
+  type S3Request,
+  type S3Server,
+  type S3ServerOptions,
+  startS3Server,
+} from '@reembed/testing'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import { checkStore, raceStore } from '../src/check.ts'
+import { getJson } from '../src/json.ts'
+import { openStore } from '../src/open.ts'
+import type { S3Options } from '../src/s3.ts'
+import type { Store } from '../src/store.ts'
+import { keysOf, storeConformance } from './store-conformance.ts'
+
+/** The variables of this machine must not decide how a test ends. */
+const CLEAN = {
+  AWS_PROFILE: undefined,
+  AWS_SESSION_TOKEN: undefined,
+  AWS_DEFAULT_REGION: undefined,
+  AWS_ENDPOINT_URL: undefined,
+  AWS_EC2_METADATA_DISABLED: 'true',
+  AWS_CONFIG_FILE: '/nonexistent',
+  AWS_SHARED_CREDENTIALS_FILE: '/nonexistent',
+}
+
+function useEnv(env: Readonly<Record<string, string | undefined>>): void {
+  for (const [name, value] of Object.entries({ ...CLEAN, ...env })) vi.stubEnv(name, value)
+}
+
+describe('with an S3 server', () => {
+  let server: S3Server
+  beforeAll(async () => {
+    server = await startS3Server()
+    useEnv(server.env)
+  })
+  afterAll(async () => {
+    vi.unstubAllEnvs()
+    await server[Symbol.asyncDispose]()
+  })
+  storeConformance({ name: 'S3', open: () => openStore('s3://test/some prefix'), opaqueKeys: true })
+  storeConformance({
+    name: 'S3 with all checksums, at the root of a bucket',
+    open: () => openStore('s3://test', { s3: { checksums: 'when_supported' } }),
+    opaqueKeys: true,
+  })
+})
+
+const real = process.env.REEMBED_TEST_S3_URL ?? ''
+describe.skipIf(real === '')('a real S3 (run with REEMBED_TEST_S3_URL=s3://bucket/prefix)', () => {
+  storeConformance({ name: real, open: () => openStore(real), opaqueKeys: true })
+})
+
+describe('when something goes wrong', () => {
+  let server: S3Server
+  let store: Store
+  /** How requests go wrong, in order; then none does. */
+  let plan: ((request: S3Request) => S3Fault | undefined)[]
+  const once = (operation: S3Request['operation'], fault: S3Fault) => {
+    plan.push(request => (request.operation === operation ? fault : undefined))
+  }
+
+  async function start(options: S3ServerOptions = {}, s3: S3Options = {}, env = {}): Promise<void> {
+    server = await startS3Server({
+      faults(request) {
+        const fault = plan[0]?.(request)
+        if (fault !== undefined) plan.shift()
+        return fault
+      },
+      ...options,
+    })
+    useEnv({ ...server.env, ...env })
+    store = await openStore('s3://test/out', { s3 })
+  }
+  const operations = () => server.requests.map(({ operation }) => operation)
+  const put = (key: string, text: string) => store.putIfAbsent(key, Buffer.from(text))
+
+  beforeEach(async () => {
+    plan = []
+    await start()
+  })
+  afterEach(async () => {
+    await store[Symbol.asyncDispose]()
+    await server[Symbol.asyncDispose]()
+    vi.unstubAllEnvs()
+  })
+
+  test('JSON is read with one request, whether it is there or not', async () => {
+    await put('a', '{"x":1}')
+    expect([await getJson(store, 'a'), await getJson(store, 'none')]).toEqual([{ x: 1 }, undefined])
+    expect(operations()).toEqual(['PutObject', 'GetObject', 'GetObject'])
+  })
+
+  test('a put whose reply is lost counts as created, and is not sent again', async () => {
+    once('PutObject', 'reply-lost')
+    expect(await put('a', 'mine')).toBe('created')
+    expect(operations()).toEqual(['PutObject', 'HeadObject'])
+  })
+
+  test('a put whose reply is lost exists if a twin was there with other bytes', async () => {
+    await put('a', 'theirs')
+    once('PutObject', 'reply-lost')
+    expect(await put('a', 'mine')).toBe('exists')
+    expect(Buffer.from(await store.get('a')).toString()).toBe('theirs')
+  })
+
+  test('an object that was not put by reembed is never taken for ours', async () => {
+    server.bucket('test').put('out/a', Buffer.from('mine'))
+    once('PutObject', 'reply-lost')
+    expect(await put('a', 'mine')).toBe('exists')
+  })
+
+  test('a put that broke off before it was done is sent again', async () => {
+    once('PutObject', 'reset')
+    expect(await put('a', 'mine')).toBe('created')
+    expect(operations()).toEqual(['PutObject', 'HeadObject', 'PutObject'])
+    expect(Buffer.from(await store.get('a')).toString()).toBe('mine')
+  })
+
+  test('a put that arrives after we looked for it still counts as created', async () => {
+    // As the server sees it: the first put is lost on the way, we look and find nothing, then it comes in.
+    once('PutObject', { status: 500, code: 'InternalError' })
+    plan.push(request => {
+      if (request.operation !== 'PutObject') return undefined
+      const headers = { 'x-amz-meta-reembed-sha256': String(request.headers['x-amz-meta-reembed-sha256']) }
+      server.bucket('test').put('out/a', Buffer.from('mine'), headers)
+      return { status: 412, code: 'PreconditionFailed' }
+    })
+    expect(await put('a', 'mine')).toBe('created')
+  })
+
+  test('SlowDown, server errors, conflicts and broken connections are tried again', async () => {
+    const passing: S3Fault[] = [
+      { status: 503, code: 'SlowDown' },
+      { status: 408, code: 'Unknown' },
+      { status: 500, code: 'InternalError' },
+      { status: 409, code: 'ConditionalRequestConflict' },
+      'reset',
+    ]
+    for (const [i, fault] of passing.entries()) {
+      once('PutObject', fault)
+      expect(await put(`key-${i}`, 'body')).toBe('created')
+    }
+    for (const fault of passing) {
+      for (const operation of ['GetObject', 'HeadObject', 'ListObjectsV2'] as const) once(operation, fault)
+      expect(await store.get('key-0')).toHaveLength(4)
+      expect(await store.head('key-0')).toBeDefined()
+      expect(await keysOf(store, '')).toHaveLength(passing.length)
+    }
+    expect(plan).toEqual([])
+  })
+
+  test('a store that stays overloaded or away ends as STORE_UNREACHABLE, to be tried later', async () => {
+    await start({ faults: () => ({ status: 503, code: 'SlowDown' }) }, { tries: 3 })
+    await expect(put('a', 'x')).rejects.toMatchObject({
+      code: 'STORE_UNREACHABLE',
+      retry: 'later',
+      message: expect.stringMatching(/s3:PutObject on s3:\/\/test\/out\/a with 503/),
+    })
+    expect(operations().filter(operation => operation === 'PutObject')).toHaveLength(1)
+    await server[Symbol.asyncDispose]()
+    await expect(store.get('a')).rejects.toMatchObject({
+      code: 'STORE_UNREACHABLE',
+      retry: 'later',
+      message: expect.stringContaining(server.endpoint),
+    })
+  })
+
+  test('a body that breaks off is read on from where it stopped, from the same object', async () => {
+    const body = Buffer.from(Array.from({ length: 2_000_000 }, (_, i) => i * 7))
+    await store.putIfAbsent('a', body)
+    for (let i = 0; i < 10; i++) once('GetObject', { truncateAfter: 150_000 })
+    expect(Buffer.compare(await store.get('a', { start: 10 }), body.subarray(10))).toBe(0)
+    const gets = server.requests.filter(({ operation }) => operation === 'GetObject')
+    expect(gets).toHaveLength(11)
+    expect(gets.at(-1)?.headers.range).toBe('bytes=1500010-')
+
+    once('GetObject', { truncateAfter: 100_000 })
+    plan.push(() => {
+      server.bucket('test').put('out/a', Buffer.from('another'))
+      return undefined
+    })
+    const changed = { code: 'SOURCE_CHANGED', message: expect.stringContaining('s3://test/out/a') }
+    await expect(store.get('a')).rejects.toMatchObject(changed)
+  })
+
+  test('a connection on which nothing moves is given up, and the read goes on', async () => {
+    await start({}, { idleTimeoutMs: 200 })
+    const body = Buffer.alloc(1_000_000, 'abc')
+    await store.putIfAbsent('a', body)
+    once('GetObject', { delayMs: 60_000, afterBytes: 300_000 })
+    once('GetObject', { delayMs: 60_000 })
+    expect(Buffer.compare(await store.get('a'), body)).toBe(0)
+    once('PutObject', { delayMs: 60_000 })
+    expect(await put('b', 'mine')).toBe('created')
+  })
+
+  test('an abort while the store is slow or away ends the call at once', async () => {
+    await put('a', 'x')
+    const slow = { delayMs: 60_000 }
+    const away = { status: 503, code: 'SlowDown' }
+    for (const fault of [slow, away, away, away, away]) {
+      // More than the calls can use up before the abort, on however slow a machine.
+      plan = Array(100).fill(() => fault)
+      const stop = new AbortController()
+      const reason = new Error('enough')
+      const calls = [
+        store.get('a', stop),
+        store.head('a', stop),
+        store.putIfAbsent('b', Buffer.from('x'), stop),
+      ]
+      const seen = server.requests.length
+      await vi.waitUntil(() => server.requests.length > seen)
+      stop.abort(reason)
+      for (const call of calls) await expect(call).rejects.toBe(reason)
+    }
+  })
+
+  test('a store that ignores If-None-Match is refused, also when another reply is lost', async () => {
+    await start({ ignoreIfNoneMatch: true })
+    const unsafe = {
+      code: 'STORE_UNSAFE',
+      message: expect.stringMatching(/ignores If-None-Match.*--unsafe-store/),
+    }
+    await expect(checkStore(store)).rejects.toMatchObject(unsafe)
+    await expect(raceStore(store)).rejects.toMatchObject({
+      code: 'STORE_UNSAFE',
+      message: expect.stringContaining('16 of 16'),
+    })
+    once('PutObject', 'reply-lost')
+    await expect(checkStore(store)).rejects.toMatchObject(unsafe)
+    plan = [() => undefined, request => (request.operation === 'PutObject' ? 'reply-lost' : undefined)]
+    await expect(checkStore(store)).rejects.toMatchObject(unsafe)
+  })
+
+  test('a store that has no conditional puts at all is refused', async () => {
+    once('PutObject', { status: 501, code: 'NotImplemented' })
+    await expect(checkStore(store)).rejects.toMatchObject({ code: 'STORE_UNSAFE' })
+  })
+
+  describe('the message names what to do, and no secret:', () => {
+    const SECRET = 'canary-secret-that-must-not-leak'
+    const failing = async (
+      s3: S3Options,
+      env: Record<string, string | undefined>,
+      options: S3ServerOptions = {},
+    ) => {
+      await start(options, { tries: 2, ...s3 }, env)
+      const error = await put('dir/a', 'x').then(
+        () => undefined,
+        (error: unknown) => error,
+      )
+      expect(JSON.stringify(error) + String(error) + (error as Error).stack).not.toContain(SECRET)
+      return error
+    }
+
+    test('wrong secret', async () => {
+      expect(await failing({}, { AWS_SECRET_ACCESS_KEY: SECRET })).toMatchObject({
+        code: 'STORE_DENIED',
+        message: expect.stringMatching(/SignatureDoesNotMatch.*AWS_ACCESS_KEY_ID.*AWS_SECRET_ACCESS_KEY/),
+      })
+    })
+
+    test('unknown access key', async () => {
+      expect(await failing({}, { AWS_ACCESS_KEY_ID: SECRET })).toMatchObject({
+        code: 'STORE_DENIED',
+        message: expect.stringContaining('InvalidAccessKeyId'),
+      })
+    })
+
+    test('no credentials', async () => {
+      const none = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined }
+      expect(await failing({}, none)).toMatchObject({
+        code: 'STORE_DENIED',
+        message: expect.stringMatching(/No credentials.*set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY/),
+      })
+      expect(server.requests).toEqual([])
+    })
+
+    test('access denied', async () => {
+      expect(await failing({}, {}, { faults: () => ({ status: 403, code: 'AccessDenied' }) })).toMatchObject({
+        code: 'STORE_DENIED',
+        message: expect.stringMatching(/s3:PutObject.*s3:\/\/test\/out\/dir\/a/),
+      })
+      await expect(store.head('b')).rejects.toMatchObject({
+        message: expect.stringContaining('s3:ListBucket'),
+      })
+      await expect(keysOf(store, 'b')).rejects.toMatchObject({
+        message: expect.stringContaining('s3:ListBucket'),
+      })
+    })
+
+    test('no such bucket', async () => {
+      const missing = { code: 'SOURCE_MISSING', message: expect.stringContaining("'test'") }
+      expect(await failing({}, {}, { buckets: ['other'] })).toMatchObject(missing)
+      await expect(store.get('a', { ifMatch: 'x' })).rejects.toMatchObject(missing)
+      await expect(keysOf(store, '')).rejects.toMatchObject(missing)
+    })
+
+    test('another region', async () => {
+      const headers = { 'x-amz-bucket-region': 'eu-south-2' }
+      const faults = () => ({ status: 301, code: 'PermanentRedirect', headers })
+      const elsewhere = { code: 'USAGE', message: expect.stringContaining('set AWS_REGION=eu-south-2') }
+      expect(await failing({}, {}, { faults })).toMatchObject(elsewhere)
+      await expect(store.head('a')).rejects.toMatchObject(elsewhere)
+    })
+
+    test('no region', async () => {
+      useEnv({ AWS_REGION: undefined, AWS_ENDPOINT_URL_S3: undefined })
+      const aws = await openStore('s3://test/out')
+      await expect(aws.head('a')).rejects.toMatchObject({
+        code: 'USAGE',
+        message: expect.stringContaining('AWS_REGION'),
+      })
+    })
+
+    test('a clock that is off is allowed for; one that cannot be is told with its offset', async () => {
+      await start({ clockOffsetMs: 3_600_000 })
+      expect(await put('a', 'x')).toBe('created')
+      const skewed = await failing(
+        {},
+        {},
+        { clockOffsetMs: -7_200_000, faults: () => ({ status: 403, code: 'RequestTimeTooSkewed' }) },
+      )
+      expect(skewed).toMatchObject({ message: expect.stringMatching(/clock is 7\d\d\d s ahead/) })
+    })
+
+    test.each([-30, 30])(
+      'what was written when is told by our clock, also where the store’s is %i days off',
+      async days => {
+        await start({ clockOffsetMs: days * 86_400_000 })
+        const before = Date.now()
+        await put('a', 'x')
+        // The first reply of a connection, and a later one.
+        await using elsewhere = await openStore('s3://test/out')
+        for (const each of [elsewhere, store]) {
+          const [listed] = await Array.fromAsync(each.list(''))
+          expect(Math.abs((listed?.modifiedMs ?? 0) - before)).toBeLessThan(300_000)
+        }
+      },
+    )
+
+    test('nobody there, and no such name', async () => {
+      const away = { code: 'STORE_UNREACHABLE', retry: 'later' }
+      const refused = await failing({ endpoint: `http://user-less.invalid:9/${SECRET}` }, {})
+      expect(refused).toMatchObject({
+        ...away,
+        message: expect.stringContaining('http://user-less.invalid:9'),
+      })
+      expect(await failing({ endpoint: 'http://127.0.0.1:1' }, {})).toMatchObject({
+        ...away,
+        message: expect.stringContaining('http://127.0.0.1:1'),
+      })
+    })
+
+    test('an endpoint that is no S3 store', async () => {
+      await expect(openStore('s3://test', { s3: { endpoint: `ftp://x:${SECRET}@y` } })).rejects.toMatchObject(
+        {
+          code: 'USAGE',
+          message: expect.not.stringContaining(SECRET),
+        },
+      )
+    })
+
+    test('credentials in a URL', async () => {
+      for (const open of [
+        () => openStore(`s3://key:${SECRET}@bucket/x`),
+        () => openStore('s3://bucket', { s3: { endpoint: `http://key:${SECRET}@host` } }),
+      ]) {
+        await expect(open()).rejects.toMatchObject({
+          code: 'USAGE',
+          message: expect.not.stringContaining(SECRET),
+        })
+      }
+    })
+  })
+})
+
+describe('the test server', () => {
+  test('takes a body sent in chunks with its checksum behind it, and refuses a wrong checksum', async () => {
+    await using server = await startS3Server()
+    useEnv(server.env)
+    const client = new S3Client({ endpoint: server.endpoint, forcePathStyle: true, maxAttempts: 1 })
+    const body = Readable.from([Buffer.alloc(100_000, 'a'), Buffer.alloc(200_000, 'a')])
+    await client.send(new PutObjectCommand({ Bucket: 'test', Key: 'a', Body: body, ContentLength: 300_000 }))
+    expect(server.bucket('test').get('a')?.body.length).toBe(300_000)
+    const suffix = await client.send(new GetObjectCommand({ Bucket: 'test', Key: 'a', Range: 'bytes=-7' }))
+    expect(await suffix.Body?.transformToString()).toBe('aaaaaaa')
+    const wrong = new PutObjectCommand({ Bucket: 'test', Key: 'b', Body: 'x', ChecksumSHA256: 'AAAA' })
+    await expect(client.send(wrong)).rejects.toMatchObject({ name: 'BadDigest' })
+    client.destroy()
+    vi.unstubAllEnvs()
+  })
+
+  test('hands an object changed at rest to a reader that checks, which finds it out', async () => {
+    await using server = await startS3Server()
+    useEnv(server.env)
+    await using store = await openStore('s3://test', { s3: { checksums: 'when_supported' } })
+    await store.putIfAbsent('a', Buffer.from('content'))
+    const { headers } = server.bucket('test').get('a') ?? {}
+    server.bucket('test').put('a', Buffer.from('kontent'), headers)
+    await expect(store.get('a')).rejects.toMatchObject({ code: 'CORRUPT', retry: 'yes' })
+    vi.unstubAllEnvs()
+  })
+})

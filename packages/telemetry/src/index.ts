@@ -1,0 +1,17 @@
+// The public surface of @reembed/telemetry; every other file is private to the package.
+
+export { type Logger, openLog } from './log.ts'
+export { observeProcess } from './metrics/process.ts'
+export {
+  type Bounds as LabelBounds,
+  type Counter,
+  createRegistry,
+  type Gauge,
+  type Histogram,
+  type Labels,
+  type MetricFacts,
+  type Registry,
+} from './metrics/registry.ts'
+export { type MetricsServer, type MetricsServerOptions, serveMetrics } from './metrics/server.ts'
+export { openTracing, tracing } from './trace/trace.ts'
+export type { Attributes, Span, Span as TraceSpan, Tracer } from './trace/types.ts'

@@ -1,0 +1,37 @@
+// The public surface of @reembed/testing; every other file is private to the package.
+
+export {
+  base64,
+  type Call,
+  DIMENSIONS,
+  INFO,
+  openaiReply,
+  type Script,
+  type ScriptedEndpoint,
+  sendError,
+  sendJson,
+  startScriptedEndpoint,
+  tokensOf,
+  vectorOf,
+} from './endpoint/scripted-endpoint.ts'
+export {
+  type S3Fault,
+  type S3Request,
+  type S3Server,
+  type S3ServerOptions,
+  startS3Server,
+} from './s3/s3-server.ts'
+export { createFastClock, createManualClock, type ManualClock } from './tei/clock.ts'
+export { type Fault, htmlPage } from './tei/fault.ts'
+export type { Forwarded } from './tei/gateway.ts'
+export { type FakeHf, type FakeHfOptions, startFakeHf } from './tei/hf-api.ts'
+export type { Scaling } from './tei/hf-autoscaler.ts'
+export {
+  type FakeHfEndpoint,
+  type FakeHfEndpointOptions,
+  type HfState,
+  startFakeHfEndpoint,
+} from './tei/hf-endpoint.ts'
+export { type LoadBalancer, type LoadBalancerOptions, startLoadBalancer } from './tei/load-balancer.ts'
+export type { FakeModelOptions, ModelFaults } from './tei/model.ts'
+export { type FakeTei, type FakeTeiFaults, type FakeTeiOptions, startFakeTei } from './tei/tei.ts'

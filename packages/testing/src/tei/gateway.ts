@@ -1,0 +1,147 @@
+// A reverse proxy that keeps whole bodies, so that it can answer instead of what stands behind it, and spoil a
+// reply on its way. Load balancer and HF proxy are both this with another idea of where a request goes.
+
+import { once } from 'node:events'
+import {
+  Agent,
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  request as openRequest,
+} from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { type Clock, type Reply, writeReply } from '@reembed/local'
+import { codeOf } from '@reembed/shared'
+import { type Fault, htmlPage, interferenceOf } from './fault.ts'
+
+export interface Forwarded {
+  readonly method: string
+  readonly path: string
+  readonly headers: IncomingHttpHeaders
+  /** Counts the requests of this gateway from 1. */
+  readonly number: number
+  /** Aborted when the client goes away. */
+  readonly signal: AbortSignal
+}
+
+export type Routed = { readonly to: readonly string[] } | { readonly reply: Reply }
+
+export interface GatewayOptions {
+  readonly clock: Clock
+  readonly port?: number | undefined
+  /** Origins to try in this order, or what is answered instead. */
+  readonly route: (request: Forwarded) => Promise<Routed> | Routed
+  /** Asked with each request that is forwarded. */
+  readonly fault?: ((request: Forwarded) => Fault | undefined) | undefined
+  /** Called when the answer has been given, or nobody waits for it any more. */
+  readonly onEnd?: ((request: Forwarded) => void) | undefined
+  /** An HTML 504 after this time. Default never. */
+  readonly timeoutMs?: number | undefined
+}
+
+export interface Gateway extends AsyncDisposable {
+  readonly url: string
+}
+
+export async function startGateway({
+  clock,
+  port = 0,
+  route,
+  fault,
+  onEnd,
+  timeoutMs,
+}: GatewayOptions): Promise<Gateway> {
+  const agent = new Agent({ keepAlive: true })
+  const sockets = new Set<Socket>()
+  let number = 0
+
+  const server = createServer(async (request, response) => {
+    const gone = new AbortController()
+    response.on('close', () => gone.abort())
+    const { signal } = gone
+    const { method = 'GET', url: path = '/', headers } = request
+    const forwarded = { method, path, headers, number: ++number, signal }
+    try {
+      const body = await bodyOf(request)
+      const routed = await route(forwarded)
+      const interference = signal.aborted ? undefined : fault?.(forwarded)
+      const spoilt = interference && interferenceOf(interference, clock)
+      const reply =
+        spoilt?.reply ?? ('reply' in routed ? routed.reply : await forward(routed.to, forwarded, body))
+      if (!signal.aborted) (spoilt?.write ?? writeReply)(response, reply)
+    } catch {
+      // Only the client's own end gets here.
+      response.destroy()
+    } finally {
+      onEnd?.(forwarded)
+    }
+  })
+  server.keepAliveTimeout = 0
+  server.requestTimeout = 0
+  server.on('connection', socket => {
+    sockets.add(socket)
+    socket.on('close', () => sockets.delete(socket))
+  })
+
+  async function forward(origins: readonly string[], request: Forwarded, body: Buffer): Promise<Reply> {
+    const late = new AbortController()
+    const done = new AbortController()
+    if (timeoutMs !== undefined)
+      clock.sleep(timeoutMs, done.signal).then(
+        () => late.abort(),
+        () => {},
+      )
+    const signal = AbortSignal.any([request.signal, late.signal])
+    try {
+      for (const origin of origins) {
+        try {
+          return await exchange(origin, request, body, signal)
+        } catch (error) {
+          // Nothing was sent, so the next one may be asked.
+          if (codeOf(error) !== 'ECONNREFUSED') break
+        }
+      }
+    } finally {
+      done.abort()
+    }
+    return late.signal.aborted ? htmlPage(504, 'Gateway Time-out') : htmlPage(502, 'Bad Gateway')
+  }
+
+  async function exchange(
+    origin: string,
+    { method, path, headers }: Forwarded,
+    body: Buffer,
+    signal: AbortSignal,
+  ): Promise<Reply> {
+    const { connection: _, ...passed } = headers
+    const outgoing = openRequest(origin + path, { method, headers: passed, agent, signal }).end(body)
+    const [reply] = (await once(outgoing, 'response')) as [IncomingMessage]
+    const { connection: __, 'transfer-encoding': ___, 'content-length': ____, ...kept } = reply.headers
+    const answer = (await bodyOf(reply)).toString()
+    const isJson = /json/.test(reply.headers['content-type'] ?? '')
+    return {
+      status: reply.statusCode ?? 502,
+      headers: kept as Record<string, string>,
+      ...(isJson ? { json: answer } : { text: answer }),
+    }
+  }
+
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      agent.destroy()
+      if (!server.listening) return
+      server.close()
+      for (const socket of sockets) socket.destroy()
+      await once(server, 'close')
+    },
+  }
+}
+
+async function bodyOf(stream: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  for await (const chunk of stream) chunks.push(chunk)
+  return Buffer.concat(chunks)
+}

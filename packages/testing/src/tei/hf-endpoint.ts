@@ -1,0 +1,287 @@
+// One HF Inference Endpoint: fake TEIs behind HF's proxy, as tei.md section 8 observed it.
+//
+//   scaledToZero --request--> initializing --startMs--> running --idle--> scaledToZero
+//   running --pause()--> paused --resume()--> initializing      running --update()--> updating --> running
+//
+// A request to a sleeping endpoint is a 503 at once, or held when it brings X-Scale-Up-Timeout; to a paused one a
+// 400 that wakes nothing; without a token a 401 that wakes nothing.
+
+import { type Clock, type Reply, systemClock } from '@reembed/local'
+import type { Fault } from './fault.ts'
+import { type Forwarded, type Routed, startGateway } from './gateway.ts'
+import { autoscale, initialScaler, SAMPLE_MS, type Scaling } from './hf-autoscaler.ts'
+import { createBalance } from './load-balancer.ts'
+import { type FakeTei, type FakeTeiOptions, startFakeTei } from './tei.ts'
+
+export type HfState =
+  | 'pending'
+  | 'initializing'
+  | 'updating'
+  | 'updateFailed'
+  | 'running'
+  | 'paused'
+  | 'failed'
+  | 'scaledToZero'
+
+export interface FakeHfEndpointOptions extends Partial<Scaling> {
+  /** What each replica is. HF managed TEI was 1.8.3, and states `/repository` and no revision; so does this. */
+  readonly replica?: Omit<FakeTeiOptions, 'clock' | 'warmUpMs' | 'port'> | undefined
+  readonly revision?: string | undefined
+  /** Asked for as `Authorization: Bearer`. Default 'hf_fake'; null for a public endpoint. */
+  readonly token?: string | null | undefined
+  /** Tokens that are known but may not call it: 403. */
+  readonly otherTokens?: readonly string[] | undefined
+  /** From a start to the first 200. Observed: 42 s with the model cached, 157 s the first time, 84 s from paused. */
+  readonly startMs?: number | undefined
+  /** One replica during a rolling update. Observed about 50 s. */
+  readonly updateMs?: number | undefined
+  readonly initially?: 'running' | 'scaledToZero' | 'paused' | undefined
+  /** Of the proxy, asked with each request. */
+  readonly fault?: ((request: Forwarded) => Fault | undefined) | undefined
+  /** The proxy's own HTML 504. Observed: not within 460 s. */
+  readonly timeoutMs?: number | undefined
+  readonly clock?: Clock | undefined
+}
+
+export interface FakeHfEndpoint extends AsyncDisposable {
+  readonly url: string
+  readonly state: HfState
+  /** Live, the ready ones and those that start. */
+  readonly replicas: readonly FakeTei[]
+  readonly readyReplica: number
+  readonly targetReplica: number
+  /** Requests without a status yet. */
+  readonly pending: number
+  /** How often it was woken from zero: more than once for one sleep would be a storm's doing. */
+  readonly wakes: number
+  readonly revision: string
+  readonly scaling: Scaling
+  /** Milliseconds in which replicas were starting or running, added up: what is paid for. */
+  readonly paidMs: number
+  pause(): Promise<void>
+  resume(): Promise<void>
+  scaleToZero(): Promise<void>
+  scale(changes: Partial<Scaling>): Promise<void>
+  /** Another revision of the model, one replica after the other; resolves when all have it. */
+  update(revision: string): Promise<void>
+}
+
+const json = (status: number, error: string, code: string): Routed => ({
+  reply: { status, json: JSON.stringify({ error, code }) } satisfies Reply,
+})
+const UNAVAILABLE = json(503, '503 Service Unavailable', 'SERVICE_UNAVAILABLE')
+const PAUSED = json(400, 'Bad Request: The endpoint is paused, ask a maintainer to restart it', 'BAD_REQUEST')
+const UNAUTHORIZED = json(401, '401 Unauthorized', 'UNAUTHORIZED')
+const FORBIDDEN = json(403, 'Forbidden: missing permission inference.endpoints.infer.write', 'FORBIDDEN')
+
+export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): Promise<FakeHfEndpoint> {
+  const {
+    token = 'hf_fake',
+    otherTokens = [],
+    startMs = 42_000,
+    updateMs = 50_000,
+    initially = 'running',
+  } = options
+  const { fault, timeoutMs, clock = systemClock, replica = {} } = options
+  let scaling: Scaling = {
+    minReplica: options.minReplica ?? 0,
+    maxReplica: options.maxReplica ?? 1,
+    scaleToZeroMs: options.scaleToZeroMs === undefined ? 3_600_000 : options.scaleToZeroMs,
+    pendingRequests: options.pendingRequests ?? 1.5,
+  }
+  let { revision = 'r1' } = options
+  const replicas: FakeTei[] = []
+  const balance = createBalance('least_pending')
+  const open = new Set<Forwarded>()
+  const ended = new AbortController()
+  /** Told when a replica gets ready or the endpoint is paused: whoever is held looks again. */
+  let changed = Promise.withResolvers<void>()
+  let settled = Promise.resolve()
+  let paused = initially === 'paused'
+  let updating = false
+  let wakes = 0
+  let lastUsedMs = clock.now()
+  let paidMs = 0
+  let paidUntilMs = clock.now()
+  let scaler = initialScaler(initially === 'running' ? Math.max(1, scaling.minReplica) : 0, clock.now())
+
+  const ready = (): FakeTei[] => replicas.filter(({ state }) => state === 'up')
+
+  function meter(): void {
+    paidMs += replicas.length * (clock.now() - paidUntilMs)
+    paidUntilMs = clock.now()
+  }
+
+  function notify(): void {
+    changed.resolve()
+    changed = Promise.withResolvers()
+  }
+
+  async function addReplica(warmUpMs: number): Promise<void> {
+    const { model = 'model', ...rest } = replica
+    meter()
+    const fake = await startFakeTei({
+      version: '1.8.3',
+      ...rest,
+      model,
+      sha: revision,
+      states: { id: '/repository', sha: null, ...rest.states },
+      warmUpMs,
+      clock,
+    })
+    replicas.push(fake)
+    void fake.ready.then(notify)
+  }
+
+  async function removeReplica(fake: FakeTei): Promise<void> {
+    meter()
+    replicas.splice(replicas.indexOf(fake), 1)
+    await fake.stop()
+    await fake[Symbol.asyncDispose]()
+  }
+
+  /** Brings the number of replicas to the target, one call after the other. */
+  function settle(warmUpMs = startMs): Promise<void> {
+    settled = settled.then(async () => {
+      const target = paused ? 0 : scaler.target
+      while (replicas.length < target) await addReplica(warmUpMs)
+      // Those that go finish what they have; nobody waits for them.
+      for (const fake of replicas.slice(target)) void removeReplica(fake)
+    })
+    return settled
+  }
+
+  async function wake(): Promise<void> {
+    wakes += 1
+    scaler = initialScaler(Math.max(1, scaling.minReplica), clock.now())
+    await settle()
+  }
+
+  function refusal({ authorization }: { readonly authorization?: string | undefined }): Routed | undefined {
+    if (token === null) return undefined
+    const given = authorization?.replace(/^Bearer /, '')
+    if (given === token) return undefined
+    return given !== undefined && otherTokens.includes(given) ? FORBIDDEN : UNAUTHORIZED
+  }
+
+  async function route(request: Forwarded): Promise<Routed> {
+    const refused = refusal(request.headers)
+    if (refused) return refused
+    open.add(request)
+    lastUsedMs = clock.now()
+    if (paused) return PAUSED
+    if (scaler.target === 0) await wake()
+    const seconds = Number(request.headers['x-scale-up-timeout'])
+    if (ready().length === 0 && seconds > 0) await hold(seconds * 1000, request.signal)
+    if (paused) return PAUSED
+    if (ready().length === 0) return UNAVAILABLE
+    return { to: balance.order(ready(), request) }
+  }
+
+  async function hold(ms: number, signal: AbortSignal): Promise<void> {
+    const given = new AbortController()
+    const out = clock.sleep(ms, AbortSignal.any([given.signal, signal])).then(
+      () => 'out' as const,
+      () => 'out' as const,
+    )
+    while (ready().length === 0 && !paused) {
+      if ((await Promise.race([out, changed.promise])) === 'out') break
+    }
+    given.abort()
+  }
+
+  const gateway = await startGateway({
+    clock,
+    fault,
+    timeoutMs,
+    route,
+    onEnd(request) {
+      balance.end(request)
+      if (open.delete(request)) lastUsedMs = clock.now()
+    },
+  })
+
+  async function watch(): Promise<void> {
+    for (;;) {
+      await clock.sleep(SAMPLE_MS, ended.signal)
+      const idleMs = open.size > 0 ? 0 : clock.now() - lastUsedMs
+      const before = scaler.target
+      if (!paused) scaler = autoscale(scaler, { nowMs: clock.now(), pending: open.size, idleMs }, scaling)
+      if (scaler.target !== before) await settle()
+    }
+  }
+
+  await settle(0)
+  watch().catch(() => {})
+
+  const endpoint: FakeHfEndpoint = {
+    url: gateway.url,
+    get state() {
+      if (paused) return 'paused'
+      if (scaler.target === 0) return 'scaledToZero'
+      if (updating) return 'updating'
+      return ready().length === 0 ? 'initializing' : 'running'
+    },
+    replicas,
+    get readyReplica() {
+      return ready().length
+    },
+    get targetReplica() {
+      return paused ? 0 : scaler.target
+    },
+    get pending() {
+      return open.size
+    },
+    get wakes() {
+      return wakes
+    },
+    get revision() {
+      return revision
+    },
+    get scaling() {
+      return scaling
+    },
+    get paidMs() {
+      meter()
+      return paidMs
+    },
+    async pause() {
+      paused = true
+      notify()
+      await settle()
+    },
+    async resume() {
+      paused = false
+      scaler = initialScaler(Math.max(1, scaling.minReplica), clock.now())
+      await settle()
+    },
+    async scaleToZero() {
+      scaler = initialScaler(0, clock.now())
+      await settle()
+    },
+    async scale(changes) {
+      scaling = { ...scaling, ...changes }
+      const { target } = scaler
+      const within = Math.min(scaling.maxReplica, Math.max(scaling.minReplica, target))
+      if (target > 0 && within !== target) scaler = { ...scaler, target: within }
+      await settle()
+    },
+    async update(next) {
+      revision = next
+      updating = true
+      // A replica goes before its successor comes: with one that is a gap, with several two models serve at once.
+      for (const old of [...replicas]) {
+        void removeReplica(old)
+        await addReplica(updateMs)
+        await replicas.at(-1)?.ready
+      }
+      updating = false
+    },
+    async [Symbol.asyncDispose]() {
+      ended.abort(new Error('ended'))
+      await gateway[Symbol.asyncDispose]()
+      for (const fake of replicas.splice(0)) await fake[Symbol.asyncDispose]()
+    },
+  }
+  return endpoint
+}

@@ -1,0 +1,82 @@
+// Several fake TEIs behind one URL, as behind a Kubernetes service or an application load balancer.
+
+import { type Clock, systemClock } from '@reembed/local'
+import type { Fault } from './fault.ts'
+import { type Forwarded, type Gateway, startGateway } from './gateway.ts'
+
+export interface LoadBalancerOptions {
+  /** URLs of the replicas; looked at with each request, so the list may change. */
+  readonly replicas: readonly { readonly url: string }[]
+  /** Default 'round_robin'. */
+  readonly policy?: 'round_robin' | 'least_pending' | undefined
+  readonly fault?: ((request: Forwarded) => Fault | undefined) | undefined
+  readonly timeoutMs?: number | undefined
+  readonly clock?: Clock | undefined
+}
+
+export interface LoadBalancer extends Gateway {
+  /** Requests without an answer yet. */
+  readonly pending: number
+}
+
+/** A replica that refuses the connection is passed over; when all do, the answer is an HTML 502. */
+export async function startLoadBalancer({
+  replicas,
+  policy = 'round_robin',
+  fault,
+  timeoutMs,
+  clock = systemClock,
+}: LoadBalancerOptions): Promise<LoadBalancer> {
+  const balance = createBalance(policy)
+  const gateway = await startGateway({
+    clock,
+    fault,
+    timeoutMs,
+    route: request => ({ to: balance.order(replicas, request) }),
+    onEnd: balance.end,
+  })
+  return {
+    url: gateway.url,
+    get pending() {
+      return balance.pending
+    },
+    [Symbol.asyncDispose]: () => gateway[Symbol.asyncDispose](),
+  }
+}
+
+export interface Balance {
+  readonly pending: number
+  /** The replicas in the order in which they are tried; the first counts as having the request. */
+  order(replicas: readonly { readonly url: string }[], request: Forwarded): string[]
+  end(request: Forwarded): void
+}
+
+export function createBalance(policy: 'round_robin' | 'least_pending'): Balance {
+  const holders = new Map<Forwarded, string>()
+  const pendingAt = new Map<string, number>()
+  let turn = 0
+  return {
+    get pending() {
+      return holders.size
+    },
+    order(replicas, request) {
+      const urls = replicas.map(({ url }) => url)
+      const from = urls.length === 0 ? 0 : turn++ % urls.length
+      const ordered = [...urls.slice(from), ...urls.slice(0, from)]
+      if (policy === 'least_pending')
+        ordered.sort((a, b) => (pendingAt.get(a) ?? 0) - (pendingAt.get(b) ?? 0))
+      const [first] = ordered
+      if (first !== undefined) {
+        holders.set(request, first)
+        pendingAt.set(first, (pendingAt.get(first) ?? 0) + 1)
+      }
+      return ordered
+    },
+    end(request) {
+      const holder = holders.get(request)
+      if (holder === undefined) return
+      holders.delete(request)
+      pendingAt.set(holder, (pendingAt.get(holder) ?? 1) - 1)
+    },
+  }
+}

@@ -31,7 +31,7 @@ const vectors = new Float32Array(TEXTS.length * endpoint.info.dimensions)
 // Counting alone: the wrapper over an endpoint that has its answer ready, against that endpoint bare.
 const answer = await endpoint.request(TEXTS, vectors)
 const ready = Object.assign(Object.create(endpoint) as Endpoint, { request: async () => answer })
-const watched = metrics.observed(ready)
+const watched = metrics.instrument(ready)
 const MANY = 200_000
 const counting: number[] = []
 const requests: number[] = []

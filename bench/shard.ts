@@ -89,7 +89,7 @@ function writeReembed(rows: Iterable<ShardRows>, sink: ShardSink): Receipt {
 function writeUnproven(rows: Iterable<ShardRows>, sink: ShardSink): void {
   const writer = createParquetWriter({ columns: vectorColumns(DIMENSIONS, 'float32'), sink })
   for (const { ids, vectors, hashes } of rows) writer.append(ids.length, [ids, vectors, hashes])
-  writer.end()
+  writer.endBody()
   writer.finish([])
 }
 
@@ -224,9 +224,9 @@ async function measureCpu(): Promise<void> {
     'reembed without SHA-256, discarded': () => writeUnproven(batches(rows, BATCH), discard),
     'reembed, into fresh memory': () => writeReembed(batches(rows, BATCH), createShardBuffer().sink),
     'reembed, as a worker does': () => {
-      const again = buffers.take()
+      const again = buffers.acquire()
       writeReembed(batches(rows, BATCH), again.sink)
-      buffers.giveBack(again)
+      buffers.release(again)
     },
     'parquet-wasm, discarded': () => writeWasm(rows, discard),
     'parquet-wasm with SHA-256, discarded': () => writeWasmProven(rows),

@@ -33,7 +33,7 @@ async function round(env: Record<string, string>): Promise<number> {
     // The exporter reads its own variables from the process.
     for (const name of Object.keys(process.env)) if (name.startsWith('OTEL_')) delete process.env[name]
     Object.assign(process.env, env)
-    await using _ = await openTracing(process.env, { version: 'bench', onTrouble: console.error })
+    await using _ = await openTracing(process.env, { version: 'bench', onError: console.error })
     const endpoint: Endpoint = tracedEndpoint(bare)
     if (tracing() === undefined && endpoint !== bare)
       throw new Error('without traces there must be no wrapper')

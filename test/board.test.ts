@@ -16,21 +16,21 @@ const KINDS: [string, (options: BoardOptions) => Board][] = [
   ['in memory', options => createBoard({ ...options, now: Date.now })],
   ['in Redis', options => openBoard(redis.url, `endpoint ${boards++}`, options)],
 ]
-const SUMS = { replies: 0, inputs: 0, refusals: 0, absences: 0, queueMs: 0, inferenceMs: 0 }
+const SUMS = { replies: 0, inputs: 0, refusals: 0, unavailable: 0, queueMs: 0, inferenceMs: 0 }
 const reportOf = (worker: string, more: Partial<Report> = {}): Report => ({
   worker,
-  demand: true,
+  hasDemand: true,
   sums: SUMS,
-  peak: 0,
-  known: { state: { limit: 64 }, away: null },
+  peakInFlight: 0,
+  lastCommit: { state: { limit: 64 }, unavailable: null },
   canProbe: true,
   ...more,
 })
 const answered = (replies: number): Partial<Report> => ({
   sums: { ...SUMS, replies, inputs: 32 * replies, queueMs: 100 * replies, inferenceMs: 20 * replies },
-  peak: 10 * replies,
+  peakInFlight: 10 * replies,
 })
-const gone: Report['known'] = { state: { limit: 64 }, away: 'warming' }
+const gone: Report['lastCommit'] = { state: { limit: 64 }, unavailable: 'warming' }
 /** Asks again and again until the answer fits; fails with the test's own deadline. */
 async function until(ask: () => Promise<View>, fits: (view: View) => boolean): Promise<View> {
   for (;;) {
@@ -44,99 +44,107 @@ describe.each(KINDS)('the board %s', (_name, open) => {
     await using board = open({})
     await board.report(reportOf('b'))
     await board.report(reportOf('a'))
-    expect(await board.report(reportOf('c'))).toMatchObject({ workers: 3, place: 2 })
-    expect(await board.report(reportOf('a'))).toMatchObject({ workers: 3, place: 0 })
-    expect(await board.report(reportOf('b', { demand: false }))).toMatchObject({ workers: 2 })
-    expect(await board.report(reportOf('c'))).toMatchObject({ workers: 2, place: 1 })
+    expect(await board.report(reportOf('c'))).toMatchObject({ members: 3, memberIndex: 2 })
+    expect(await board.report(reportOf('a'))).toMatchObject({ members: 3, memberIndex: 0 })
+    expect(await board.report(reportOf('b', { hasDemand: false }))).toMatchObject({ members: 2 })
+    expect(await board.report(reportOf('c'))).toMatchObject({ members: 2, memberIndex: 1 })
   })
 
   test('forgets a worker that it has not heard of for long', async () => {
-    await using board = open({ expiryMs: 30 })
+    await using board = open({ memberTtlMs: 30 })
     await board.report(reportOf('b'))
     await until(
       () => board.report(reportOf('a')),
-      ({ workers }) => workers === 1,
+      ({ members }) => members === 1,
     )
   })
 
   test('gives all sums of a window to one worker, and starts anew', async () => {
-    await using board = open({ windowMs: 0, endings: 10 })
-    expect(await board.report(reportOf('a', answered(4)))).toMatchObject({ step: null, turn: 0 })
-    const { step, turn } = await board.report(reportOf('b', answered(6)))
-    expect(step).toEqual({
-      ...{ replies: 10, inputs: 320, refusals: 0, absences: 0, queueMs: 1_000, inferenceMs: 200, peak: 100 },
+    await using board = open({ windowMs: 0, minOutcomes: 10 })
+    expect(await board.report(reportOf('a', answered(4)))).toMatchObject({ window: null, round: 0 })
+    const { window, round } = await board.report(reportOf('b', answered(6)))
+    expect(window).toEqual({
+      ...{
+        replies: 10,
+        inputs: 320,
+        refusals: 0,
+        unavailable: 0,
+        queueMs: 1_000,
+        inferenceMs: 200,
+        peakInFlight: 100,
+      },
       ms: expect.any(Number),
     })
-    expect(turn).toBe(1)
-    expect(await board.report(reportOf('a', answered(9)))).toMatchObject({ step: null, turn: 1 })
+    expect(round).toBe(1)
+    expect(await board.report(reportOf('a', answered(9)))).toMatchObject({ window: null, round: 1 })
   })
 
   test('a worker’s peak counts once, however often it reports', async () => {
-    await using board = open({ windowMs: 0, endings: 3 })
+    await using board = open({ windowMs: 0, minOutcomes: 3 })
     for (let i = 0; i < 2; i++) await board.report(reportOf('a', answered(1)))
-    expect((await board.report(reportOf('a', answered(1)))).step?.peak).toBe(10)
+    expect((await board.report(reportOf('a', answered(1)))).window?.peakInFlight).toBe(10)
   })
 
   test('takes one step per window', async () => {
-    await using board = open({ windowMs: 60_000, endings: 1 })
-    for (let i = 0; i < 10; i++) expect((await board.report(reportOf('a', answered(5)))).step).toBeNull()
+    await using board = open({ windowMs: 60_000, minOutcomes: 1 })
+    for (let i = 0; i < 10; i++) expect((await board.report(reportOf('a', answered(5)))).window).toBeNull()
   })
 
   test('the state that the stepper settles is what all see; one that comes late is refused', async () => {
-    await using board = open({ windowMs: 0, endings: 1 })
+    await using board = open({ windowMs: 0, minOutcomes: 1 })
     const first = await board.report(reportOf('a', answered(1)))
     const second = await board.report(reportOf('b', answered(1)))
-    await board.settle(first.turn, { state: { limit: 1 }, away: null })
-    await board.settle(second.turn, { state: { limit: 96 }, away: null })
+    await board.commit(first.round, { state: { limit: 1 }, unavailable: null })
+    await board.commit(second.round, { state: { limit: 96 }, unavailable: null })
     expect((await board.report(reportOf('c'))).state).toEqual({ limit: 96 })
   })
 
   test('when all met nobody it says so at once; the first reply is worth a step in any window', async () => {
-    await using board = open({ windowMs: 0, endings: 100 })
-    const { step, turn } = await board.report(reportOf('a', { sums: { ...SUMS, absences: 1 } }))
-    expect(step).toMatchObject({ absences: 1 })
-    await board.settle(turn, gone)
-    expect(await board.report(reportOf('b'))).toMatchObject({ away: 'warming', step: null })
-    expect((await board.report(reportOf('b', answered(1)))).step).toMatchObject({ replies: 1 })
+    await using board = open({ windowMs: 0, minOutcomes: 100 })
+    const { window, round } = await board.report(reportOf('a', { sums: { ...SUMS, unavailable: 1 } }))
+    expect(window).toMatchObject({ unavailable: 1 })
+    await board.commit(round, gone)
+    expect(await board.report(reportOf('b'))).toMatchObject({ unavailable: 'warming', window: null })
+    expect((await board.report(reportOf('b', answered(1)))).window).toMatchObject({ replies: 1 })
   })
 
   test('one worker alone looks whether the endpoint is back, another when it vanished', async () => {
-    await using board = open({ expiryMs: 50 })
-    const ask = (worker: string) => board.report(reportOf(worker, { known: gone }))
-    expect(await ask('a')).toMatchObject({ away: 'warming', prober: true })
-    expect(await ask('b')).toMatchObject({ away: 'warming', prober: false })
-    expect(await ask('a')).toMatchObject({ prober: true })
+    await using board = open({ memberTtlMs: 50 })
+    const ask = (worker: string) => board.report(reportOf(worker, { lastCommit: gone }))
+    expect(await ask('a')).toMatchObject({ unavailable: 'warming', isProber: true })
+    expect(await ask('b')).toMatchObject({ unavailable: 'warming', isProber: false })
+    expect(await ask('a')).toMatchObject({ isProber: true })
     await until(
       () => ask('b'),
-      ({ prober }) => prober,
+      ({ isProber }) => isProber,
     )
-    expect(await ask('a')).toMatchObject({ prober: false })
+    expect(await ask('a')).toMatchObject({ isProber: false })
   })
 
   test('tells for how long it is away and why, in the words of who looks', async () => {
     await using board = open({})
-    await board.report(reportOf('a', { known: gone }))
-    const why = { state: { limit: 64 }, away: 'HTTP 401' }
-    expect(await board.report(reportOf('a', { known: why }))).toMatchObject({ away: 'HTTP 401' })
-    expect(await board.report(reportOf('b', { known: gone }))).toMatchObject({ away: 'HTTP 401' })
+    await board.report(reportOf('a', { lastCommit: gone }))
+    const why = { state: { limit: 64 }, unavailable: 'HTTP 401' }
+    expect(await board.report(reportOf('a', { lastCommit: why }))).toMatchObject({ unavailable: 'HTTP 401' })
+    expect(await board.report(reportOf('b', { lastCommit: gone }))).toMatchObject({ unavailable: 'HTTP 401' })
     await until(
-      () => board.report(reportOf('b', { known: gone })),
-      ({ awayMs }) => awayMs > 5,
+      () => board.report(reportOf('b', { lastCommit: gone })),
+      ({ unavailableMs }) => unavailableMs > 5,
     )
   })
 })
 
 test('a Redis that was emptied is told the state again by the first who reports', async () => {
   await using board = openBoard(redis.url, 'emptied')
-  await board.report(reportOf('a', { known: { state: { limit: 480 }, away: null } }))
+  await board.report(reportOf('a', { lastCommit: { state: { limit: 480 }, unavailable: null } }))
   const client = new Redis(redis.url)
   await client.flushall()
   client.disconnect()
-  expect((await board.report(reportOf('b', { known: { state: { limit: 470 }, away: null } }))).state).toEqual(
-    {
-      limit: 470,
-    },
-  )
+  expect(
+    (await board.report(reportOf('b', { lastCommit: { state: { limit: 470 }, unavailable: null } }))).state,
+  ).toEqual({
+    limit: 470,
+  })
 })
 
 test('a board whose Redis is gone says so at once instead of waiting', async () => {

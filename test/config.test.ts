@@ -24,10 +24,7 @@ afterAll(async () => {
 const originsOf = (stdout: string): Record<string, [unknown, string]> =>
   Object.fromEntries(
     JSON.parse(stdout).values.map(
-      ({ place, value, origin }: { place: string; value: unknown; origin: string }) => [
-        place,
-        [value, origin],
-      ],
+      ({ key, value, origin }: { key: string; value: unknown; origin: string }) => [key, [value, origin]],
     ),
   )
 

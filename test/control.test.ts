@@ -82,7 +82,7 @@ test('P-PAUSE: of a paused run workers begin no job; resumed, it ends with every
   await worker.line(/job dropped: its run is paused or cancelled/)
   worker.child.kill('SIGTERM')
   expect((await worker.finished).code).toBe(0)
-  expect((await command('status', run)).result).toMatchObject({ state: 'paused', done: 0 })
+  expect((await command('status', run)).result).toMatchObject({ state: 'paused', shardsDone: 0 })
   const refused = await reembed(runArgs())
   expect(refused.code).toBe(1)
   expect(refused.stderr).toMatch(new RegExp(`run ${run} is paused: .reembed resume ${run}. lets it go on`))

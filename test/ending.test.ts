@@ -65,7 +65,7 @@ test('P-END: of two sweepers that find a run whole, one looks at its shards, wit
   const first = createSweeper(counted, queues[0]).sweep()
   await reached.promise
   const second = createSweeper(counted, queues[1])
-  expect(await second.sweep()).toEqual([{ run, status: 'running', missing: 0, added: 0 }])
+  expect(await second.sweep()).toEqual([{ run, status: 'running', missing: 0, enqueued: 0 }])
   opened.resolve()
   expect(await first).toMatchObject([{ run, status: 'finished', publish: { status: 'published' } }])
   expect(requests).toBeLessThanOrEqual(3 * shards)

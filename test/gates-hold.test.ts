@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import { modelOf, openEndpoint } from '@reembed/endpoint'
 import { putQueries } from '@reembed/evaluate'
-import { finalize, findBase, openCorpus, planRun, publish, recordPlan } from '@reembed/producer'
+import { finalize, findBaseRun, openCorpus, planRun, publish, recordPlan } from '@reembed/producer'
 import { readCurrent } from '@reembed/protocol'
 import { gatesPrefix } from '@reembed/shared'
 import { openStore, type Store } from '@reembed/store'
@@ -36,7 +36,7 @@ async function made(count: number, gates: readonly string[], answers: readonly s
   await using corpus = await openCorpus(source)
   await using endpoint = await openEndpoint(tei.url)
   const model = modelOf(endpoint)
-  const planned = await planRun(corpus, { model, base: ids => findBase(store, ids) })
+  const planned = await planRun(corpus, { model, findBaseRun: ids => findBaseRun(store, ids) })
   if (answers.length > 0) {
     const { id, text } = { id: 'q', text: documents(1)[0]?.text ?? '' }
     const relevant = Object.fromEntries(answers.map(answer => [answer, 1]))

@@ -125,7 +125,7 @@ test('P-GATE: a new revision is found, embedded, judged and published; a worse o
   const forced = await command('publish', worse.run, '--force', '--json')
   expect(forced.code, forced.stderr).toBe(0)
   expect(await readCurrent(store)).toMatchObject({ version: 4, run: worse.run })
-  expect((await readCurrent(store))?.despite?.join()).toContain('recall@10 is 0.')
+  expect((await readCurrent(store))?.overriddenReasons?.join()).toContain('recall@10 is 0.')
 
   const runs = [better.run, worse.run] as const
   const diff = await command('diff', ...runs, '--json')
@@ -133,12 +133,12 @@ test('P-GATE: a new revision is found, embedded, judged and published; a worse o
   expect(JSON.parse(diff.stdout)).toMatchObject({
     sameSpace: false,
     common: COUNT,
-    gained: 0,
-    lost: 0,
+    added: 0,
+    removed: 0,
     cosine: null,
     health: [
-      { repeated: 0, collapsedDimensions: 0 },
-      { repeated: COUNT - 7, collapsedDimensions: 0 },
+      { repeatedVectors: 0, collapsedDimensions: 0 },
+      { repeatedVectors: COUNT - 7, collapsedDimensions: 0 },
     ],
   })
   expect(await command('diff', ...runs, '--vectors')).toMatchObject({

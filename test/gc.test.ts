@@ -3,18 +3,18 @@
 import { appendFile, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
+  cancelRunDeletion,
+  deleteRuns,
   finalize,
-  findBase,
+  findBaseRun,
   findGarbage,
-  findPlanned,
-  type KeepRules,
+  forcePublish,
+  lookUpRun,
   type PlannedRun,
-  publishDespite,
+  type RetentionPolicy,
   recordPlan,
-  removeRuns,
-  requireBase,
+  requireBaseRun,
   rollback,
-  spareRun,
 } from '@reembed/producer'
 import {
   nextIdOf,
@@ -77,9 +77,14 @@ const wordsOf = (run = ''): string[] => [controlKey(run, 2), controlKey(run, 1)]
 const ANY_AGE = ['--older-than', '0']
 const RULES = { keep: 1, beforeMs: Number.POSITIVE_INFINITY }
 
-async function removeRun(store: Store, eraser: Eraser, run: string, rules: KeepRules): Promise<boolean> {
-  const [outcome] = await Array.fromAsync(removeRuns(store, eraser, [run], rules))
-  return outcome?.removed === true
+async function removeRun(
+  store: Store,
+  eraser: Eraser,
+  run: string,
+  rules: RetentionPolicy,
+): Promise<boolean> {
+  const [outcome] = await Array.fromAsync(deleteRuns(store, eraser, [run], rules))
+  return outcome?.deleted === true
 }
 
 const keysOf = async (store: Store): Promise<string[]> => Array.fromAsync(store.list(''), ({ key }) => key)
@@ -92,23 +97,23 @@ test('P-GC: says what would go and how much that is, and deletes nothing unless 
   const below = await Array.fromAsync(store.list(`runs/${first}/`))
   expect({ code, ...result }).toMatchObject({
     code: 0,
-    deleted: false,
+    delete: false,
     kept: [
-      { run: third, why: 'version 3, current' },
-      { run: second, why: 'version 2' },
+      { run: third, reason: 'version 3, current' },
+      { run: second, reason: 'version 2' },
     ],
-    removable: [{ run: first, why: 'version 1', objects: below.length }],
+    deletable: [{ run: first, reason: 'version 1', objects: below.length }],
     bytes: below.reduce((sum, { size }) => sum + size, 0),
-    removed: [],
+    deletedRuns: [],
   })
   expect(await keysOf(store)).toEqual(before)
 
-  expect((await command(['gc', ...ANY_AGE, '--keep', '2', '--delete'])).result.removed).toEqual([first])
+  expect((await command(['gc', ...ANY_AGE, '--keep', '2', '--delete'])).result.deletedRuns).toEqual([first])
   const rest = before.filter(key => !key.startsWith(`runs/${first}/`))
   expect((await keysOf(store)).toSorted()).toEqual([...rest, ...wordsOf(first)].toSorted())
   for (const run of [second, third]) expect((await command(['verify', run ?? ''])).code).toBe(0)
   expect((await command(['gc', ...ANY_AGE, '--keep', '2', '--delete'])).result).toMatchObject({
-    removable: [],
+    deletable: [],
   })
   await expect(rollback(store, first)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
 })
@@ -121,8 +126,8 @@ test('P-GC: what is under way, held back, or reused by what is under way stays; 
   const cancelled = await make('enqueue')
   expect((await command(['cancel', cancelled])).code).toBe(0)
   const { result } = await command(['gc', ...ANY_AGE, '--keep', '1', '--delete'])
-  expect(result.kept).toMatchObject([{ run: open, why: 'not finished' }, { run: second }])
-  expect(result.removed.toSorted()).toEqual([cancelled, first].toSorted())
+  expect(result.kept).toMatchObject([{ run: open, reason: 'not finished' }, { run: second }])
+  expect(result.deletedRuns.toSorted()).toEqual([cancelled, first].toSorted())
 
   expect((await command(['pause', open])).code).toBe(0)
   await appendFile(place.source, '{"id":"third","text":"of the third version"}\n')
@@ -130,10 +135,10 @@ test('P-GC: what is under way, held back, or reused by what is under way stays; 
   expect((await command(['gc', ...ANY_AGE, '--keep', '1', '--delete'])).result).toMatchObject({
     kept: [
       { run: third },
-      { run: open, why: 'not finished: `reembed cancel` it first' },
-      { run: second, why: `run ${open} reuses it` },
+      { run: open, reason: 'not finished: `reembed cancel` it first' },
+      { run: second, reason: `run ${open} reuses it` },
     ],
-    removed: [],
+    deletedRuns: [],
   })
 })
 
@@ -144,7 +149,7 @@ test('P-GC: what was written, spoken of or replaced in the last 7 days stays, or
   expect((await command(['cancel', cancelled])).code).toBe(0)
   await using store = await openStore(place.output)
   const wouldGo = async (...args: string[]): Promise<string[]> =>
-    (await command(['gc', '--keep', '1', ...args])).result.removable.map(({ run }: { run: string }) => run)
+    (await command(['gc', '--keep', '1', ...args])).result.deletable.map(({ run }: { run: string }) => run)
   const older = async (prefix: string, days: number): Promise<void> => {
     for await (const { key } of store.list(prefix)) {
       const then = new Date(Date.now() - days * 86_400_000)
@@ -153,10 +158,10 @@ test('P-GC: what was written, spoken of or replaced in the last 7 days stays, or
   }
 
   const { result } = await command(['gc', '--keep', '1', '--delete'])
-  expect(result).toMatchObject({ removable: [], removed: [] })
+  expect(result).toMatchObject({ deletable: [], deletedRuns: [] })
   expect(result.kept).toContainEqual({
     run: first,
-    why: expect.stringMatching(/^version 1, written or replaced on 20\d\d-\d\d-\d\d \d\d:\d\d UTC$/),
+    reason: expect.stringMatching(/^version 1, written or replaced on 20\d\d-\d\d-\d\d \d\d:\d\d UTC$/),
   })
   expect((await readRunWord(store, first)).number).toBe(0)
 
@@ -181,14 +186,14 @@ test('P-GC: what was written, spoken of or replaced in the last 7 days stays, or
   await older(`runs/${first}/`, 0)
   expect(await removeRun(store, eraser, first, { keep: 1, beforeMs })).toBe(false)
   expect(await readRunState(store, first)).toBe('running')
-  expect((await command(['gc', '--keep', '1', '--delete'])).result.removed).toEqual([cancelled])
+  expect((await command(['gc', '--keep', '1', '--delete'])).result.deletedRuns).toEqual([cancelled])
   for (const run of [first, second]) expect((await command(['verify', run])).code).toBe(0)
 })
 
 test('P-GC: a run that is named goes alone and whatever its age, unless it is needed', async () => {
   const [first = '', second = '', third = ''] = await versions(3)
   const removed = await command(['gc', first.slice(0, 8), '--keep', '1', '--delete'])
-  expect(removed.result).toMatchObject({ removed: [first], kept: [] })
+  expect(removed.result).toMatchObject({ deletedRuns: [first], kept: [] })
   expect(await command(['gc', first, '--delete'])).toMatchObject({ code: 2 })
   expect(await command(['verify', first.slice(0, 8)])).toEqual({
     code: 2,
@@ -209,7 +214,7 @@ test('P-GC: who resumes, publishes or rolls back while its removal begins is hea
   await command(['cancel', open])
   await using store = await openStore(place.output)
   await using eraser = await openEraser(place.output)
-  expect((await findGarbage(store, RULES)).removable.map(({ run }) => run)).toContain(open)
+  expect((await findGarbage(store, RULES)).deletable.map(({ run }) => run)).toContain(open)
   expect((await command(['resume', open])).code).toBe(0)
   expect(await removeRun(store, eraser, open, RULES)).toBe(false)
   expect(await readRunState(store, open)).toBe('running')
@@ -235,7 +240,7 @@ test('P-GC: a publisher that stood still while all of its run was removed publis
   // A finalizer that woke up wrote it.
   await putJson(store, manifestKey(first), manifest)
   await expect(rollback(store, first)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
-  await expect(publishDespite(store, manifest, plan)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
+  await expect(forcePublish(store, manifest, plan)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
   expect((await command(['current'])).result.run).toBe(second)
 })
 
@@ -245,7 +250,7 @@ test('P-GC: of two that end a run, the one that comes after its base went publis
   await using eraser = await openEraser(place.output)
   const [plan, written] = [await readPlan(store, second), await readManifest(store, second)]
   if (!plan || !written) throw new Error('the second run is finished')
-  expect(written.base).toEqual({ run: first, removed: 0 })
+  expect(written.baseRun).toEqual({ run: first, removedRows: 0 })
   expect(await removeRun(store, eraser, first, RULES)).toBe(true)
   let hasLooked = false
   const late: Store = Object.assign(Object.create(store), {
@@ -276,12 +281,12 @@ test('P-GC: what crashes left goes when it is old: objects of runs without a pla
   const unfinished = join(place.output, '.reembed-crashed.tmp')
   await writeFile(unfinished, 'half a shard')
 
-  expect((await command(['gc', '--delete'])).result).toMatchObject({ removable: [], removed: [] })
+  expect((await command(['gc', '--delete'])).result).toMatchObject({ deletable: [], deletedRuns: [] })
   const old = { keep: 1, beforeMs: Date.now() - 60_000 }
   for (const key of [planSegmentKey(crashed, 0), shardKey(crashed, 0, plan.shards)])
     await utimes(join(place.output, key), 0, 0)
   await utimes(unfinished, 0, 0)
-  expect((await findGarbage(store, old)).removable).toMatchObject([{ run: crashed, objects: 2 }])
+  expect((await findGarbage(store, old)).deletable).toMatchObject([{ run: crashed, objects: 2 }])
 
   // While they go, nobody plans the run; stopped half-way, it goes on.
   await expect(removeRun(store, eraserThatStops(eraser, 1), crashed, old)).rejects.toThrow('killed')
@@ -290,12 +295,12 @@ test('P-GC: what crashes left goes when it is old: objects of runs without a pla
     message: expect.stringMatching(/was removed/),
   })
   // What the planner put is new, and no reason to leave the run as it is.
-  expect((await command(['gc', '--delete', crashed])).result.removed).toEqual([crashed])
+  expect((await command(['gc', '--delete', crashed])).result.deletedRuns).toEqual([crashed])
   expect((await keysOf(store)).filter(key => key.includes(crashed))).toEqual(wordsOf(crashed))
   expect(await keysOf(store)).toContain('runs/notes/mine.txt')
   expect(await readdir(place.output)).not.toContain('.reembed-crashed.tmp')
 
-  expect((await command(['gc'])).result.removable).toEqual([])
+  expect((await command(['gc'])).result.deletable).toEqual([])
 })
 
 test('P-GC: who plans a run as somebody else did, and that is removed under his hands, is not told that there is none', async () => {
@@ -343,10 +348,10 @@ test('P-GC: who plans a run while what an earlier planning left of it goes is to
     code: 'RUN_STOPPED',
     message: expect.stringMatching(/was removed/),
   })
-  const { run } = await findPlanned(store, crashed)
+  const { run } = await lookUpRun(store, crashed)
   expect(run).toBe(nextIdOf(crashed))
   await putRows(store, planSegmentKey(run, 0), await Array.fromAsync(slices()))
-  expect((await findGarbage(store, RULES)).removable.map(found => found.run).toSorted()).toEqual(
+  expect((await findGarbage(store, RULES)).deletable.map(found => found.run).toSorted()).toEqual(
     [crashed, run].toSorted(),
   )
   const recorded = await recordPlan(store, { head: { ...plan, run }, slices })
@@ -354,7 +359,7 @@ test('P-GC: who plans a run while what an earlier planning left of it goes is to
   expect(await Array.fromAsync(readSlices(store, recorded.plan))).toEqual(await Array.fromAsync(slices()))
   expect(await readRunState(store, run)).toBe('running')
   // The plan that came too late goes with what is left.
-  expect((await findGarbage(store, RULES)).removable).toMatchObject([{ run: crashed, objects: 1 }])
+  expect((await findGarbage(store, RULES)).deletable).toMatchObject([{ run: crashed, objects: 1 }])
 })
 
 test('P-GC: stopped after any object, what stays is whole, nobody works on what goes, and the next gc ends it', async () => {
@@ -367,7 +372,7 @@ test('P-GC: stopped after any object, what stays is whole, nobody works on what 
     const done = await removeRun(store, eraserThatStops(eraser, 1), first, RULES).catch(() => undefined)
     if (done) break
     expect(await readRunState(store, first)).toBe('removed')
-    expect((await findGarbage(store, RULES)).removable).toMatchObject([{ run: first }])
+    expect((await findGarbage(store, RULES)).deletable).toMatchObject([{ run: first }])
     await expect(setRunState(store, first, 'running')).rejects.toMatchObject({ code: 'RUN_STOPPED' })
     await expect(rollback(store, first)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
     expect((await Array.fromAsync(readVersions(store))).map(({ run }) => run)).toEqual([second, first])
@@ -383,9 +388,9 @@ test('P-GC: stopped after any object, what stays is whole, nobody works on what 
 function eraserThatStops(eraser: Eraser, after: number): Eraser {
   let left = after
   return {
-    async erase(key) {
+    async delete(key) {
       if (left-- <= 0) throw new Error('killed')
-      await eraser.erase(key)
+      await eraser.delete(key)
     },
     async [Symbol.asyncDispose]() {},
   }
@@ -395,13 +400,13 @@ test('P-GC: a run that somebody goes back to meanwhile is spared', async () => {
   const [first = '', second] = await versions(2)
   await using store = await openStore(place.output)
   await using eraser = await openEraser(place.output)
-  expect((await findGarbage(store, RULES)).removable).toMatchObject([{ run: first }])
+  expect((await findGarbage(store, RULES)).deletable).toMatchObject([{ run: first }])
   await rollback(store, first)
   const before = await keysOf(store)
   expect(await removeRun(store, eraser, first, RULES)).toBe(false)
   expect((await keysOf(store)).filter(key => !key.includes('/control/'))).toEqual(before)
   expect(await readRunState(store, first)).toBe('running')
-  expect((await findGarbage(store, RULES)).removable).toMatchObject([{ run: second }])
+  expect((await findGarbage(store, RULES)).deletable).toMatchObject([{ run: second }])
 })
 
 test('P-GC: whoever goes back to a run that is marked is refused, and the next gc takes the mark away', async () => {
@@ -419,7 +424,7 @@ test('P-GC: whoever goes back to a run that is marked is refused, and the next g
     message: expect.stringMatching(/is being removed/),
   })
   expect((await command(['current'])).result.run).toBe(second)
-  expect((await command(['gc', ...ANY_AGE, '--keep', '1', '--delete'])).result.removed).toEqual([])
+  expect((await command(['gc', ...ANY_AGE, '--keep', '1', '--delete'])).result.deletedRuns).toEqual([])
   expect(await rollback(store, first)).toMatchObject({ status: 'published' })
   expect((await command(['verify', first])).code).toBe(0)
 })
@@ -433,7 +438,7 @@ test('P-GC: a gc that stood still erases nothing of a run that was spared and go
     // Decided already: what it lists next is what it is about to erase.
     async *list(prefix: string, options?: object) {
       if (prefix === `runs/${first}/`) {
-        await spareRun(store, first)
+        await cancelRunDeletion(store, first)
         await rollback(store, first)
         whole = await keysOf(store)
       }
@@ -455,7 +460,7 @@ test('P-GC: what was removed is made again as another run, and a deletion that c
   await using eraser = await openEraser(place.output)
   const late: string[] = []
   const stalled: Eraser = {
-    erase: async key => void late.push(key),
+    delete: async key => void late.push(key),
     async [Symbol.asyncDispose]() {},
   }
   expect(await removeRun(store, stalled, first, RULES)).toBe(true)
@@ -466,7 +471,7 @@ test('P-GC: what was removed is made again as another run, and a deletion that c
   const again = await make()
   expect(again).toBe(nextIdOf(first))
   const whole = await keysOf(store)
-  for (const key of late) await eraser.erase(key)
+  for (const key of late) await eraser.delete(key)
   expect(late).toContain(manifestKey(first))
   expect(await keysOf(store)).toEqual(whole)
   expect((await command(['verify', again])).code).toBe(0)
@@ -478,30 +483,30 @@ test('P-GC: a run that goes is no base any more, and one that goes later costs i
   await appendFile(place.source, '{"id":"more","text":"more"}\n')
   await using store = await openStore(place.output)
   await using eraser = await openEraser(place.output)
-  await eraser.erase(planSegmentKey(first, 0))
+  await eraser.delete(planSegmentKey(first, 0))
   const second = await make('enqueue')
-  expect((await readPlan(store, second))?.base).toBe(first)
+  expect((await readPlan(store, second))?.baseRun).toBe(first)
   expect(await make()).toBe(second)
   expect((await command(['verify', second])).code).toBe(0)
   expect(await readManifest(store, second)).toMatchObject({ totals: { rows: 22, reused: 0 } })
 
   const plan = await readPlan(store, first)
   if (!plan) throw new Error('the first run is planned')
-  expect(await requireBase(store, second, plan)).toMatchObject({ plan: { run: second } })
+  expect(await requireBaseRun(store, second, plan)).toMatchObject({ plan: { run: second } })
   await setRunState(store, second, 'removed')
-  expect((await findBase(store, plan)).plan).toBeUndefined()
-  await spareRun(store, second)
+  expect((await findBaseRun(store, plan)).plan).toBeUndefined()
+  await cancelRunDeletion(store, second)
   await appendFile(place.source, '{"id":"last","text":"last"}\n')
   await make()
   await expect(removeRun(store, eraserThatStops(eraser, 0), second, RULES)).rejects.toThrow('killed')
-  await expect(requireBase(store, second, plan)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
+  await expect(requireBaseRun(store, second, plan)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
 })
 
 test('P-GC: a gc that looks while another erases takes no run that is finished for one that is under way', async () => {
   const [base = '', user = ''] = await versions(3)
   await using store = await openStore(place.output)
   await using eraser = await openEraser(place.output)
-  expect((await readPlan(store, user))?.base).toBe(base)
+  expect((await readPlan(store, user))?.baseRun).toBe(base)
   let going: Promise<boolean> | undefined
   const meanwhile = (): Promise<boolean> => (going ??= removeRun(store, eraser, user, RULES))
   // Of what is asked about the user, its word and its manifest, one answer is from before it goes.
@@ -518,9 +523,9 @@ test('P-GC: a gc that looks while another erases takes no run that is finished f
       yield* listed
     },
   }
-  const { kept, removable } = await findGarbage(slow, RULES)
+  const { kept, deletable } = await findGarbage(slow, RULES)
   expect(await going).toBe(true)
-  expect(removable.map(({ run }) => run)).toContain(base)
+  expect(deletable.map(({ run }) => run)).toContain(base)
   expect(kept.map(({ run }) => run)).not.toContain(user)
 })
 
@@ -530,11 +535,11 @@ test('P-GC: in S3 as well, whose clock counts', async () => {
   const [first, second] = await versions(2, s3.env)
   const bucket = s3.bucket('bucket')
   const gc = async () => (await command(['gc', '--keep', '1', '--delete'], s3.env)).result
-  expect((await gc()).removed).toEqual([])
-  for (const key of bucket.keys()) bucket.date(key, new Date(Date.now() - 36 * 86_400_000))
-  expect((await gc()).removed).toEqual([])
-  for (const key of bucket.keys()) bucket.date(key, new Date(Date.now() - 38 * 86_400_000))
-  expect((await gc()).removed).toEqual([first])
+  expect((await gc()).deletedRuns).toEqual([])
+  for (const key of bucket.keys()) bucket.setModified(key, new Date(Date.now() - 36 * 86_400_000))
+  expect((await gc()).deletedRuns).toEqual([])
+  for (const key of bucket.keys()) bucket.setModified(key, new Date(Date.now() - 38 * 86_400_000))
+  expect((await gc()).deletedRuns).toEqual([first])
   const keys = bucket.keys()
   expect(keys.filter(key => key.includes(first ?? ''))).toEqual(wordsOf(first).map(key => `vectors/${key}`))
   expect((await command(['verify', second ?? ''], s3.env)).code).toBe(0)

@@ -145,9 +145,9 @@ test('P-LIMITS: --max-cost stops when the endpoint was used for so long, and wan
   ])
   const more = await reembed(['run', ...common, ...priced.with(5, '3000'), '--json'])
   expect(more.code, more.stderr).toBe(0)
-  const { paid, quote } = JSON.parse(more.stdout)
+  const { actualCost, quote } = JSON.parse(more.stdout)
   expect(quote.price).toEqual({ perHour: 1800, replicas: 2 })
-  expect(paid.dollars).toBeCloseTo(paid.endpointSeconds, 5)
+  expect(actualCost.dollars).toBeCloseTo(actualCost.endpointSeconds, 5)
 })
 
 test('P-LIMITS: two workers with four jobs each send one request each at most after --max-cost is reached', async () => {
@@ -161,9 +161,9 @@ test('P-LIMITS: two workers with four jobs each send one request each at most af
   async function workUntilStopped(name: string): Promise<void> {
     let told = false
     const ledger = openLedger(redis.url)
-    const { enter } = ledger
-    ledger.enter = async entry => {
-      const answer = await enter(entry)
+    const { reserve } = ledger
+    ledger.reserve = async entry => {
+      const answer = await reserve(entry)
       told ||= answer.epoch === entry.epoch && !answer.granted
       return answer
     }
@@ -176,7 +176,7 @@ test('P-LIMITS: two workers with four jobs each send one request each at most af
       },
     })
     const job = async (): Promise<void> => {
-      await using budget = await budgets.begin({ store, plan }, { maxEndpointSeconds: 0.3 })
+      await using budget = await budgets.reserve({ store, plan }, { maxEndpointSeconds: 0.3 })
       const { request } = budget.metered(counted)
       for (let i = 0; i < 1_000; i += 1)
         await request(['document'], new Float32Array(endpoint.info.dimensions))

@@ -85,11 +85,11 @@ test('P-PREVIEW: a new model is compared with the current version on a sample, i
       refused: 0,
       queries: 200,
       cosine: null,
-      health: [{ rows: COUNT, repeated: 0 }, { repeated: 0 }],
+      health: [{ rows: COUNT, repeatedVectors: 0 }, { repeatedVectors: 0 }],
       // Both find every answer: all of them are there, whatever the sample holds.
       scores: { 'recall@10': { before: 1, after: 1 }, 'ndcg@10': { before: 1, after: 1 } },
       missingAnswers: 0,
-      reuse: { base: null },
+      reuse: { baseRun: null },
     })
     expect(told.sampled).toBeGreaterThan(450)
     expect(told.sampled).toBeLessThan(600)
@@ -120,7 +120,7 @@ test('P-PREVIEW: a worse model shows, with both figures; the model that is curre
   const told = JSON.parse(same.stdout)
   expect(told.sampled).toBeLessThanOrEqual(64)
   expect(told).toMatchObject({ overlap: 1, scores: null, reuse: { toEmbed: 0 }, quote: { tokens: 0 } })
-  expect(told.cosine.least).toBeCloseTo(1, 5)
+  expect(told.cosine.min).toBeCloseTo(1, 5)
 })
 
 test('what a preview cannot do is told in one line', async () => {

@@ -105,7 +105,7 @@ test('overload hands a job back without spending one of its attempts', async () 
   let times = 0
   const { until, events } = await consuming(async () => {
     times += 1
-    if (times <= 7) throw new ReembedError('ENDPOINT_OVERLOADED', 'busy', { retry: 'later', afterMs: 1 })
+    if (times <= 7) throw new ReembedError('ENDPOINT_OVERLOADED', 'busy', { retry: 'later', retryAfterMs: 1 })
   })
   await until(event => event.kind === 'done')
   expect(events.filter(event => event.kind === 'postponed')).toHaveLength(7)
@@ -119,7 +119,7 @@ test('what cannot be mended fails at once, is listed with its reason, and can be
   })
   await until(event => event.kind === 'failed' && event.final)
   await expect.poll(() => queue.failures(RUN)).toEqual([{ run: RUN, shard: 1, reason: 'the file changed' }])
-  expect(await queue.forgetFailures(RUN)).toBe(1)
+  expect(await queue.removeFailed(RUN)).toBe(1)
   expect((await queue.counts()).failed).toBe(0)
 })
 

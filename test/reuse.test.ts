@@ -5,12 +5,12 @@ import { join } from 'node:path'
 import { modelOf, openEndpoint } from '@reembed/endpoint'
 import { createHashEngine, serveTei, type TeiServer } from '@reembed/local'
 import {
-  findBase,
+  findBaseRun,
   forecastReuse,
   openCorpus,
   planRun,
   recordPlan,
-  requireBase,
+  requireBaseRun,
   rollback,
   verify,
 } from '@reembed/producer'
@@ -65,7 +65,7 @@ const next = (request = {}) => embeddedBy(() => makeRun(place, { ...PER_SHARD, .
 /** Every id has the vector of its text now, whatever way it came by it. */
 async function expectRight({ plan }: MadeRun, corpus: readonly Line[]): Promise<void> {
   await using fresh = await temporaryFolder()
-  const anew = await makeRun({ ...place, output: fresh.path }, { ...PER_SHARD, base: false })
+  const anew = await makeRun({ ...place, output: fresh.path }, { ...PER_SHARD, findBaseRun: false })
   const [found, right] = [await vectorsOf(place.output, plan.run), await vectorsOf(fresh.path, anew.plan.run)]
   expect(found.size).toBe(corpus.length)
   expect(found).toEqual(right)
@@ -83,7 +83,7 @@ test('P-REUSE: of an edited corpus what was edited is embedded, and all other ve
   const second = await next()
   expect(second.embedded).toHaveLength(COUNT / 100)
   expect(second.made.manifest.totals).toMatchObject({ rows: COUNT, rejects: 0, reused: COUNT - 6 })
-  expect(second.made.manifest.base).toEqual({ run: first.made.plan.run, removed: 0 })
+  expect(second.made.manifest.baseRun).toEqual({ run: first.made.plan.run, removedRows: 0 })
   const [before, after] = [
     await vectorsOf(place.output, first.made.plan.run),
     await vectorsOf(place.output, second.made.plan.run),
@@ -109,7 +109,7 @@ test('P-REUSE: lines put in, taken out and moved about leave the others their ve
   const { made, embedded } = await next()
   // What was put in, and of what moved only what moved further than the slices beside.
   expect(embedded.length).toBeLessThan(35 + 150)
-  expect(made.manifest.base).toEqual({ run: first.made.plan.run, removed: 40 })
+  expect(made.manifest.baseRun).toEqual({ run: first.made.plan.run, removedRows: 40 })
   expect(made.manifest.totals).toMatchObject({ rows: 595, reused: 595 - embedded.length })
   await expectRight(made, changed)
 })
@@ -123,13 +123,13 @@ test('P-REUSE: objects that did not change are not read, also where the endpoint
   const planned = await planRun(corpus, {
     ...PER_SHARD,
     model: first.made.plan.recipe.model,
-    base: ids => findBase(store, ids),
+    findBaseRun: ids => findBaseRun(store, ids),
   })
   await rm(place.source, { recursive: true })
   await mkdir(place.source)
   const { plan, manifest } = await carryOut(store, planned, 'http://127.0.0.1:9')
   expect(manifest.totals).toMatchObject({ rows: 400, reused: 400, tokens: 0 })
-  expect(manifest.base).toEqual({ run: first.made.plan.run, removed: 200 })
+  expect(manifest.baseRun).toEqual({ run: first.made.plan.run, removedRows: 200 })
   const before = await vectorsOf(place.output, first.made.plan.run)
   for (const [id, vector] of await vectorsOf(place.output, plan.run)) expect(vector).toBe(before.get(id))
 })
@@ -190,7 +190,7 @@ describe('what is not taken over', () => {
     expect((await next({ prompt: 'passage: ' })).made.manifest.totals.reused).toBe(0)
     await using other = await serveTei({ engine: createHashEngine({ dimensions: 8, sha: 'b' }) })
     const { manifest } = await makeRun({ ...place, url: other.url }, PER_SHARD)
-    expect(manifest.base).toBeUndefined()
+    expect(manifest.baseRun).toBeUndefined()
     expect(manifest.totals.reused).toBe(0)
   })
 
@@ -201,7 +201,7 @@ describe('what is not taken over', () => {
     const recipe = { ...made.plan.recipe, model: { ...modelOf(endpoint), revision: 'another' } }
     const ids = { recipe, spaceId: spaceIdOf(recipe.model), recipeId: recipeIdOf(recipe) }
     await using store = await openStore(place.output)
-    await expect(requireBase(store, made.plan.run, ids)).rejects.toMatchObject({
+    await expect(requireBaseRun(store, made.plan.run, ids)).rejects.toMatchObject({
       exitCode: 6,
       message: expect.stringMatching(/cannot be taken over: .*revision was null, is "another"/),
     })
@@ -213,7 +213,7 @@ describe('what is not taken over', () => {
     await using store = await openStore(place.output)
     await using corpus = await openCorpus(place.source)
     const planned = await planRun(corpus, { ...PER_SHARD, model: first.made.plan.recipe.model, prompt: 'p' })
-    const forged = { ...planned, head: { ...planned.head, base: first.made.plan.run } }
+    const forged = { ...planned, head: { ...planned.head, baseRun: first.made.plan.run } }
     await expect(carryOut(store, forged, gate.url)).rejects.toMatchObject({ exitCode: 6 })
   })
 
@@ -249,10 +249,10 @@ describe('what is not taken over', () => {
   test('P-REUSE: anything at all, where it is switched off', async () => {
     await write('a.jsonl', lines(100))
     const first = await next()
-    const { made, embedded } = await next({ base: false })
+    const { made, embedded } = await next({ findBaseRun: false })
     expect(made.plan.run).not.toBe(first.made.plan.run)
     expect(embedded).toHaveLength(100)
-    expect((await next({ base: false })).embedded).toEqual([])
+    expect((await next({ findBaseRun: false })).embedded).toEqual([])
   })
 })
 
@@ -266,8 +266,8 @@ test('the same corpus again is the same run, and a run that somebody went back f
   await rollback(store)
   await write('c.jsonl', lines(10, 700))
   const third = await next()
-  expect(third.made.plan.base).toBe(first.made.plan.run)
-  expect(second.made.plan.base).toBe(first.made.plan.run)
+  expect(third.made.plan.baseRun).toBe(first.made.plan.run)
+  expect(second.made.plan.baseRun).toBe(first.made.plan.run)
   expect(third.embedded).toHaveLength(20)
 })
 
@@ -282,22 +282,22 @@ test('the forecast counts what is taken as it is and says how much of the rest i
   await using store = await openStore(place.output)
   await using corpus = await openCorpus(place.source)
   const request = { ...PER_SHARD, model: made.plan.recipe.model }
-  const planned = await planRun(corpus, { ...request, base: ids => findBase(store, ids) })
+  const planned = await planRun(corpus, { ...request, findBaseRun: ids => findBaseRun(store, ids) })
   const forecast = await forecastReuse(store, corpus.store, planned)
-  expect(forecast).toMatchObject({ base: made.plan.run, why: null, carried: { documents: 300 } })
-  expect(forecast.looked.unchanged / forecast.looked.documents).toBeCloseTo(0.9, 1)
-  expect(forecast.fresh.examples).toEqual(['z.jsonl'])
+  expect(forecast).toMatchObject({ baseRun: made.plan.run, reason: null, identical: { documents: 300 } })
+  expect(forecast.changed.reusable / forecast.changed.documents).toBeCloseTo(0.9, 1)
+  expect(forecast.added.examples).toEqual(['z.jsonl'])
   expect(forecast.toEmbed).toBeGreaterThan(90)
   expect(forecast.toEmbed).toBeLessThan(180)
 
   const other = await planRun(corpus, {
     ...request,
     prompt: 'passage: ',
-    base: ids => findBase(store, ids),
+    findBaseRun: ids => findBaseRun(store, ids),
   })
   expect(await forecastReuse(store, corpus.store, other)).toMatchObject({
-    base: null,
-    why: 'another recipe than the version before (prompt was "", is "passage: ")',
+    baseRun: null,
+    reason: 'another recipe than the version before (prompt was "", is "passage: ")',
     toEmbed: other.head.estimatedDocuments,
   })
   await recordPlan(store, planned)

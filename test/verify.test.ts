@@ -51,8 +51,8 @@ test('P-VERIFY: a run as it was made balances, and what is printed was measured'
   expect(receipt).toMatchObject({
     run,
     totals: { documents: 40, rows: 40, rejects: 0 },
-    repeated: 0,
-    collapsed: [],
+    repeatedVectors: 0,
+    collapsedDimensions: [],
   })
   expect(receipt.norms?.min).toBeGreaterThan(0.999)
   expect(receipt.norms?.max).toBeLessThan(1.001)

@@ -62,7 +62,7 @@ async function openWorker({ url }: Question, jobs: NonNullable<Question['jobs']>
     outputs: [jobs.output],
     log: openLog({ level: 'warn' }),
     onIdle: () => idle.resolve(),
-    onTrouble: error => failed.reject(error),
+    onJobError: error => failed.reject(error),
   })
   return async () => {
     while (countPresent(await shardsPresent(store, plan)) < plan.shards) {

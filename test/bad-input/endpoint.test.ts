@@ -49,7 +49,9 @@ async function meet(
   const clock = createManualClock()
   const tei = await startFakeTei({ ...MODEL, servedModelName: 'fake/model@r1', clock })
   opened.push(tei)
-  const endpoint = await clock.drive(openEndpoint(tei.url, timeoutMs === undefined ? {} : { timeoutMs }))
+  const endpoint = await clock.advanceUntilSettled(
+    openEndpoint(tei.url, timeoutMs === undefined ? {} : { timeoutMs }),
+  )
   opened.push(endpoint)
   await meanwhile?.(tei)
   const sent: Sent = { requests: 0 }
@@ -70,7 +72,7 @@ async function meet(
       }
     }
   }
-  await clock.drive(all())
+  await clock.advanceUntilSettled(all())
   return { ...found, ...sent }
 }
 
@@ -161,7 +163,7 @@ async function expectPostponed(work: Promise<unknown>): Promise<void> {
     () => undefined,
     (thrown: unknown) => thrown,
   )
-  expect(verdictOf(error, { leaving: false }).do).toBe('postpone')
+  expect(verdictOf(error, { draining: false }).do).toBe('postpone')
 }
 
 bad(49, async input => {

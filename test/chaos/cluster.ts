@@ -183,7 +183,7 @@ function startReplica({ replicas, textsPerSecond }: ClusterOptions, computed: Ui
     msPerToken: (1000 * replicas) / (textsPerSecond * TOKENS),
     faults: {
       // Asked with each text of a batch that is computed: this is what is paid for.
-      poison(text) {
+      failsBatch(text) {
         const n = numberOf(text)
         if (n !== undefined) computed[n] = (computed[n] ?? 0) + 1
         return false

@@ -38,7 +38,7 @@ test('a fleet finds its endpoint asleep: one prober wakes it once, the run ends,
   const hf = await startFakeHfEndpoint({
     token,
     clock,
-    initially: 'scaledToZero',
+    initialState: 'scaledToZero',
     replica: { dimensions: 8, autoTruncate: true },
     scaleToZeroMs: null,
     fault: () => {
@@ -51,7 +51,7 @@ test('a fleet finds its endpoint asleep: one prober wakes it once, the run ends,
   const planned = await enqueue()
   expect(planned.code, planned.stderr).toBe(0)
   const { run } = JSON.parse(planned.stdout)
-  expect([hf.wakes, hf.state]).toEqual([1, 'running'])
+  expect([hf.coldStarts, hf.state]).toEqual([1, 'running'])
   expect(knocks.length).toBeLessThanOrEqual(3)
 
   await hf.scaleToZero()
@@ -59,7 +59,7 @@ test('a fleet finds its endpoint asleep: one prober wakes it once, the run ends,
   const workers: Running[] = Array.from({ length: 3 }, () => start(['worker', ...common()], env))
   try {
     await Promise.any(workers.map(({ line }) => line(/"publish":"published"/)))
-    expect(hf.wakes).toBe(2)
+    expect(hf.coldStarts).toBe(2)
     // The board still took it for awake, so each worker may find out by itself; then one prober is held by the proxy.
     expect(knocks.length).toBeLessThanOrEqual(workers.length + 1)
     await using queue = await openQueue(redis.url)

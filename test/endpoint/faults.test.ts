@@ -48,7 +48,7 @@ async function rig(
   opened.push(tei)
   const door = front && (await front(tei, clock))
   if (door) opened.push(door)
-  const endpoint = await clock.drive(openEndpoint((door ?? tei).url, endpointOptions))
+  const endpoint = await clock.advanceUntilSettled(openEndpoint((door ?? tei).url, endpointOptions))
   opened.push(endpoint)
   const limiter = createLimiter({ max: 128 })
   let sent: string[][] = []
@@ -73,7 +73,7 @@ async function rig(
       return sent
     },
     run: (texts, options) =>
-      clock.drive(
+      clock.advanceUntilSettled(
         collect(embed(documents(texts), { endpoint, limiter, clock, random: () => 0.5, ...options })),
       ),
   }
@@ -205,7 +205,7 @@ describe.each<[string, FakeTeiOptions]>([
       })
       while (it.arrived === 0) await new Promise(setImmediate)
       expectVectors(await it.run(['a', 'b']), ['a', 'b'])
-      expect((await it.clock.drive(other)).status).toBe(200)
+      expect((await it.clock.advanceUntilSettled(other)).status).toBe(200)
       if (flags.version === '1.8.3') expect(it.arrived).toBe(2)
       else expect(it.arrived).toBeGreaterThan(2)
     })
@@ -349,7 +349,7 @@ describe.each<[string, FakeTeiOptions]>([
   describe('the model fails', () => {
     test('a poison text among 16 is found, and the others are embedded', async () => {
       const it = await rig(flags)
-      it.tei.faults.poison = one => one === 'poison'
+      it.tei.faults.failsBatch = one => one === 'poison'
       const texts = numbered(16)
       texts[3] = 'poison'
       const windows = await it.run(texts)
@@ -362,7 +362,7 @@ describe.each<[string, FakeTeiOptions]>([
 
     test('another client’s poison on our GPU batch costs us one more request and nothing else', async () => {
       const it = await rig({ ...flags, baseMs: 100 })
-      it.tei.faults.poison = one => one === 'poison'
+      it.tei.faults.failsBatch = one => one === 'poison'
       const post = (inputs: string[]): Promise<Response> =>
         fetch(`${it.tei.url}/embed`, {
           method: 'POST',
@@ -379,14 +379,14 @@ describe.each<[string, FakeTeiOptions]>([
       const windows = await it.run(['a', 'b'])
       expectVectors(windows, ['a', 'b'])
       expect(rejectsOf(windows)).toEqual([])
-      const [, , theirs] = await it.clock.drive(Promise.all(others))
+      const [, , theirs] = await it.clock.advanceUntilSettled(Promise.all(others))
       expect(theirs?.status).toBe(424)
       expect(it.arrived).toBe(5)
     })
 
     test('a dead GPU rejects nothing: the job is to be tried later', async () => {
       const it = await rig(flags)
-      it.tei.faults.dead = true
+      it.tei.faults.allBatchesFail = true
       await expect(it.run(numbered(4))).rejects.toMatchObject({
         code: 'ENDPOINT_UNREACHABLE',
         retry: 'later',
@@ -454,7 +454,7 @@ describe.each<[string, FakeTeiOptions]>([
     test('a crash is waited out: reset, refused, warming, and on it goes', async () => {
       const it = await rig({ ...flags, baseMs: 200 })
       await it.tei.stop()
-      await it.clock.drive(it.tei.start({ warmUpMs: 5_000 }))
+      await it.clock.advanceUntilSettled(it.tei.start({ warmUpMs: 5_000 }))
       const running = it.run(numbered(200))
       while (it.arrived < 2) await new Promise(setImmediate)
       await it.tei.crash(3_000)

@@ -34,7 +34,7 @@ async function command(...args: string[]) {
 }
 
 test('a run wakes a sleeping endpoint once, says so, keeps its revision, and puts it to sleep after the last shard', async () => {
-  const endpoint = await deploy({ initially: 'scaledToZero' })
+  const endpoint = await deploy({ initialState: 'scaledToZero' })
   const source = await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(300))
   const output = join(folder.path, 'vectors')
   const ran = await command(
@@ -45,7 +45,7 @@ test('a run wakes a sleeping endpoint once, says so, keeps its revision, and put
   expect(ran.code, ran.stderr).toBe(0)
   expect(ran.stderr).toMatch(/bge (scaledToZero|initializing)[\s\S]*bge running after \d[\s\S]*bge sleeps/)
   expect(JSON.parse(ran.stdout)).toMatchObject({ totals: { rows: 300 }, model: { revision: 'one' } })
-  expect([endpoint.wakes, endpoint.state]).toEqual([1, 'scaledToZero'])
+  expect([endpoint.coldStarts, endpoint.state]).toEqual([1, 'scaledToZero'])
 })
 
 test('status, pause, resume, scale and price do what they say; a paused endpoint is explained to a run', async () => {

@@ -53,7 +53,7 @@ test('deployed, it initializes and runs, and the wait tells each state', async (
     maxReplica: 2,
     sleepMinutes: 15,
   })
-  const running = await clock.drive(
+  const running = await clock.advanceUntilSettled(
     untilRunning(hf, of, { clock, onState: ({ state }) => states.push(state) }),
   )
   expect(states).toEqual(['initializing', 'running'])
@@ -67,28 +67,28 @@ test('deployed, it initializes and runs, and the wait tells each state', async (
 })
 
 test('asleep, it is woken once and waited for, whoever else knocks', async () => {
-  const endpoint = await deploy({ initially: 'scaledToZero' })
+  const endpoint = await deploy({ initialState: 'scaledToZero' })
   const waits = [1, 2, 3].map(() => untilRunning(hf, of, { clock }))
-  for (const { state } of await clock.drive(Promise.all(waits))) expect(state).toBe('running')
-  expect(endpoint.wakes).toBe(1)
+  for (const { state } of await clock.advanceUntilSettled(Promise.all(waits))) expect(state).toBe('running')
+  expect(endpoint.coldStarts).toBe(1)
 })
 
 test('paused, it is said how to resume it; resumed, it runs; resumed twice does no harm', async () => {
-  await deploy({ initially: 'paused' })
+  await deploy({ initialState: 'paused' })
   expect(await errorOf(untilRunning(hf, of, { clock }))).toBe(
     'hf:test/bge is paused, and requests do not wake it: `reembed endpoint resume hf:test/bge`',
   )
   await hf.resume(of)
-  expect((await clock.drive(untilRunning(hf, of, { clock }))).state).toBe('running')
+  expect((await clock.advanceUntilSettled(untilRunning(hf, of, { clock }))).state).toBe('running')
   await hf.resume(of)
   await hf.pause(of)
   expect((await hf.read(of)).state).toBe('paused')
 })
 
 test('a wait that takes too long ends with the state', async () => {
-  await deploy({ initially: 'scaledToZero', startMs: 60_000 })
+  await deploy({ initialState: 'scaledToZero', startMs: 60_000 })
   const wait = untilRunning(hf, of, { clock, timeoutMs: 20_000 })
-  expect(await errorOf(clock.drive(wait))).toBe(
+  expect(await errorOf(clock.advanceUntilSettled(wait))).toBe(
     'hf:test/bge is still initializing after 20 s: Endpoint is initializing',
   )
 })
@@ -100,17 +100,17 @@ test('a run is told of an update and of another revision, and of nothing while a
   const quiet = untilChanged(hf, of, before, { clock, signal: over.signal })
   await clock.advance(120_000)
   over.abort()
-  expect(await clock.drive(quiet)).toBeUndefined()
+  expect(await clock.advanceUntilSettled(quiet)).toBeUndefined()
 
   const watch = untilChanged(hf, of, before, { clock })
   void endpoint.update('two')
-  expect(await clock.drive(watch)).toMatchObject({
+  expect(await clock.advanceUntilSettled(watch)).toMatchObject({
     code: 'MODEL_MISMATCH',
     message: expect.stringContaining('now serves model@two, the run is for model@one'),
   })
   await endpoint.pause()
   const paused = untilChanged(hf, of, { ...before, revision: 'two' }, { clock })
-  expect(await clock.drive(paused)).toMatchObject({
+  expect(await clock.advanceUntilSettled(paused)).toMatchObject({
     code: 'ENDPOINT_UNFIT',
     message: expect.stringMatching(/updat|paused/),
   })
@@ -118,7 +118,7 @@ test('a run is told of an update and of another revision, and of nothing while a
 
 test('scaled, put to sleep, deleted; a name that is not there is answered with those that are', async () => {
   const endpoint = await deploy()
-  expect(await hf.change(of, { maxReplica: 4, sleepMinutes: 30 })).toMatchObject({
+  expect(await hf.update(of, { maxReplica: 4, sleepMinutes: 30 })).toMatchObject({
     minReplica: 0,
     maxReplica: 4,
     sleepMinutes: 30,

@@ -22,7 +22,7 @@ async function measured(
 ): Promise<{ readonly got: Measured; readonly tei: FakeTei }> {
   const clock = createManualClock()
   const tei = await fake({ clock, ...options })
-  const got = await clock.drive(
+  const got = await clock.advanceUntilSettled(
     (async () => {
       await using endpoint = await openEndpoint(tei.url)
       return await measure(endpoint, await textsOf(endpoint, setting.tokens), setting, { seconds: 10, clock })
@@ -35,7 +35,7 @@ describe('measure', () => {
   test('one request at a time takes what the model takes, to the millisecond', async () => {
     const { got } = await measured(
       { baseMs: 10, msPerToken: 0.1 },
-      { tokens: 20, textsPerRequest: 8, requestsAtOnce: 1 },
+      { tokens: 20, textsPerRequest: 8, concurrency: 1 },
     )
     // 10 ms + 0.1 ms x 160 tokens = 26 ms a request.
     expect(got).toMatchObject({ requests: 384, texts: 3_072, seconds: 10, refused: 0, failed: 0 })
@@ -46,7 +46,7 @@ describe('measure', () => {
   test('more at once than the model takes at once wait, and the wait shows in the times', async () => {
     const { got } = await measured(
       { baseMs: 100, maxBatchRequests: 4 },
-      { tokens: 4, textsPerRequest: 4, requestsAtOnce: 2 },
+      { tokens: 4, textsPerRequest: 4, concurrency: 2 },
     )
     // One request fills a batch of 100 ms; each waits for the other's and rides in the next.
     expect(got.requests).toBe(100)
@@ -56,7 +56,7 @@ describe('measure', () => {
   test('refusals are counted and do not count as work', async () => {
     const { got, tei } = await measured(
       { baseMs: 100, maxConcurrentRequests: 4 },
-      { tokens: 4, textsPerRequest: 4, requestsAtOnce: 2 },
+      { tokens: 4, textsPerRequest: 4, concurrency: 2 },
     )
     expect(got.refused).toBeGreaterThan(10)
     expect(got.requests).toBe(100)
@@ -64,7 +64,7 @@ describe('measure', () => {
   })
 
   test('a slow endpoint is measured by what it ended, not by what it was given time for', async () => {
-    const { got } = await measured({ baseMs: 60_000 }, { tokens: 4, textsPerRequest: 1, requestsAtOnce: 1 })
+    const { got } = await measured({ baseMs: 60_000 }, { tokens: 4, textsPerRequest: 1, concurrency: 1 })
     expect(got).toMatchObject({ requests: 1, seconds: 60 })
   })
 
@@ -72,11 +72,11 @@ describe('measure', () => {
     const clock = createManualClock()
     const tei = await fake({ clock })
     await using endpoint = await openEndpoint(tei.url)
-    tei.faults.dead = true
-    const setting = { tokens: 4, textsPerRequest: 1, requestsAtOnce: 1 }
-    await expect(clock.drive(measure(endpoint, ['a'], setting, { seconds: 1, clock }))).rejects.toMatchObject(
-      { code: 'ENDPOINT_UNREACHABLE' },
-    )
+    tei.faults.allBatchesFail = true
+    const setting = { tokens: 4, textsPerRequest: 1, concurrency: 1 }
+    await expect(
+      clock.advanceUntilSettled(measure(endpoint, ['a'], setting, { seconds: 1, clock })),
+    ).rejects.toMatchObject({ code: 'ENDPOINT_UNREACHABLE' })
   })
 
   test('texts have the length asked for, as the server counts', async () => {
@@ -92,10 +92,10 @@ describe('measure', () => {
 })
 
 test('the best setting is as fast as the fastest and has the fewest texts in flight; refusals disqualify', () => {
-  const one = (textsPerRequest: number, requestsAtOnce: number, texts: number, refused = 0): Measured => ({
+  const one = (textsPerRequest: number, concurrency: number, texts: number, refused = 0): Measured => ({
     tokens: 128,
     textsPerRequest,
-    requestsAtOnce,
+    concurrency,
     seconds: 1,
     requests: 100,
     texts,
@@ -142,7 +142,7 @@ describe('reembed endpoint bench', () => {
     )
     expect(code).toBe(0)
     const { settings, best } = JSON.parse(stdout)
-    expect(best).toMatchObject([{ tokens: 128, textsPerRequest: 4, requestsAtOnce: 2 }])
+    expect(best).toMatchObject([{ tokens: 128, textsPerRequest: 4, concurrency: 2 }])
     const [{ tokensPerSecond, dollarsPerMillionTokens, textsPerSecond }] = settings
     expect(tokensPerSecond).toBeCloseTo(textsPerSecond * 128, 3)
     expect(dollarsPerMillionTokens).toBeCloseTo(1_000 / tokensPerSecond, 9)

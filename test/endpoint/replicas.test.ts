@@ -32,7 +32,7 @@ import { type Running, start, writeJsonl } from '../parts/cli.ts'
 
 const MODEL = { model: 'fake/model', sha: 'r1', dimensions: 16 }
 /** Says that it is the same, and is not. */
-const OTHER: FakeTeiOptions = { ...MODEL, sha: 'r2', states: { id: 'fake/model', sha: 'r1' } }
+const OTHER: FakeTeiOptions = { ...MODEL, sha: 'r2', reportedModel: { id: 'fake/model', sha: 'r1' } }
 const COUNT = 3_000
 const PER_SHARD = 100
 const DEADLINE_MS = 60_000
@@ -93,7 +93,7 @@ async function embedAll(url: string): Promise<string> {
   const runs = createRuns({ outputs: [store.url] })
   const embedder = embedderOf(url)
   stack.push(runs)
-  const context = { signal: AbortSignal.timeout(DEADLINE_MS), documents: () => {} }
+  const context = { signal: AbortSignal.timeout(DEADLINE_MS), reportDocuments: () => {} }
   let next = 0
   const lane = async (): Promise<void> => {
     for (let shard = next++; shard < plan.shards; shard = next++) {
@@ -110,7 +110,7 @@ async function embedAll(url: string): Promise<string> {
 /** Waits as long as the queue would. */
 async function later(error: unknown): Promise<false> {
   if (!(error instanceof ReembedError && error.retry === 'later')) throw error
-  await clock.sleep(error.afterMs ?? 1_000)
+  await clock.sleep(error.retryAfterMs ?? 1_000)
   return false
 }
 
@@ -169,7 +169,7 @@ async function until(isSo: () => boolean): Promise<void> {
 /** Calls `act` with the request of this number at `tei`, once. */
 function at(tei: FakeTei, count: number, act: () => Promise<unknown>): Promise<unknown> {
   const acted = Promise.withResolvers<unknown>()
-  const from = tei.counts.arrived
+  const from = tei.counts.received
   tei.faults.request = ({ number }) => {
     if (number === from + count) acted.resolve(act())
     return undefined
@@ -241,16 +241,16 @@ test.runIf(hasAddresses)(
     // A pod that ends: its name forgets it, what it has it finishes.
     addresses = ['127.0.0.3', '127.0.0.4']
     await until(() => events.some(({ kind, replica }) => kind === 'gone' && replica.includes('127.0.0.2')))
-    const others = second.counts.arrived
-    await until(() => second.counts.arrived > others + 20)
-    const before = first.counts.arrived
+    const others = second.counts.received
+    await until(() => second.counts.received > others + 20)
+    const before = first.counts.received
     // An answer without addresses is the resolver's trouble.
     addresses = []
-    const looked = third.counts.arrived
-    await until(() => third.counts.arrived > looked + 100)
+    const looked = third.counts.received
+    await until(() => third.counts.received > looked + 100)
     isOver = true
     await embedded
-    expect(first.counts.arrived).toBe(before)
+    expect(first.counts.received).toBe(before)
     expect(hosts).toEqual(new Set([`tei.test:${port}`]))
     expect(events.filter(({ kind }) => kind === 'gone')).toHaveLength(1)
   },
@@ -268,14 +268,14 @@ test('a replica with other weights under the same name is quarantined alone, and
   // What proves the model, and nothing else.
   expect(bad.counts.inputs).toBeLessThan(50)
   await bad.stop()
-  await bad.start({ ...MODEL, states: undefined })
+  await bad.start({ ...MODEL, reportedModel: undefined })
   await until(() => bad.counts.inputs > 500)
   isOver = true
   expect(await embedded).toMatch(/^ok, limit \d+$/)
   expect(events.filter(({ kind }) => kind === 'quarantined')).toMatchObject([
     {
       replica: bad.url,
-      why: expect.stringContaining('its vectors are not those that were kept for fake/model@r1'),
+      reason: expect.stringContaining('its vectors are not those that were kept for fake/model@r1'),
     },
   ])
 })
@@ -311,7 +311,7 @@ test('only when no replica has the right model the run is blocked', async () => 
   const embedded = embedAll(listOf(all))
   await until(() => events.filter(({ kind }) => kind === 'quarantined').length === 2)
   await first.stop()
-  await first.start({ ...MODEL, states: undefined })
+  await first.start({ ...MODEL, reportedModel: undefined })
   expect(await embedded).toMatch(/^ok, limit \d+, 1 of 2 replicas quarantined$/)
   await expectEveryVector()
   expect(second.counts.inputs).toBeLessThan(100)
@@ -335,7 +335,7 @@ test('a worker logs a quarantined replica, counts it in its metrics, and ends th
     const line = JSON.parse(await worker.line(/replica quarantined/))
     expect(line).toMatchObject({
       replica: bad.url,
-      why: expect.stringContaining('its vectors are not those'),
+      reason: expect.stringContaining('its vectors are not those'),
     })
     for (const deadline = AbortSignal.timeout(DEADLINE_MS); ; await clock.sleep(2_000, deadline)) {
       if (countPresent(await shardsPresent(store, plan)) === plan.shards) break

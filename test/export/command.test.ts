@@ -46,10 +46,10 @@ test('run, export, export again, recall: cut, half the bits, with columns and te
   const command = ['export', '--output', output, '--layout', 'npy', '--quantize', 'int8,ubinary', '--json']
   const first = await reembed(command)
   expect(first.code).toBe(0)
-  expect(JSON.parse(first.stdout)).toMatchObject({ layout: 'npy', rows: 60, kept: 0 })
+  expect(JSON.parse(first.stdout)).toMatchObject({ layout: 'npy', rows: 60, existingFiles: 0 })
   const again = JSON.parse((await reembed(command)).stdout)
   expect(again).toMatchObject({ rows: 60, bytes: 0 })
-  expect(again.kept).toBe(again.files)
+  expect(again.existingFiles).toBe(again.files)
 
   const recall = await reembed(['recall', '--output', output])
   expect(recall.stdout).toMatch(/float16 +32 B +100\.0 %\nint8 +16 B/)

@@ -44,7 +44,7 @@ describe('an export', () => {
 
     source.reads.length = 0
     const outcome = await exportRun(source, manifest, target, request)
-    expect(outcome).toMatchObject({ rows: ids.length, shards: 5, files: 15, kept: 3 * files.length })
+    expect(outcome).toMatchObject({ rows: ids.length, shards: 5, files: 15, existingFiles: 3 * files.length })
     const read = new Set(source.reads.filter(({ key }) => key.endsWith('.parquet')).map(({ key }) => key))
     expect(read.size).toBe(5 - files.length)
     expect([...target.objects].sort()).toEqual([...whole.objects].sort())
@@ -57,7 +57,7 @@ describe('an export', () => {
     await exportRun(source, manifest, target, { layout: 'hf' })
     expect(await exportRun(source, manifest, target, { layout: 'hf' })).toMatchObject({
       files: 3,
-      kept: 3,
+      existingFiles: 3,
       bytes: 0,
     })
     await expect(exportRun(source, manifest, target, { layout: 'lance' })).rejects.toThrow(
@@ -143,7 +143,7 @@ describe('an export', () => {
     await using target = await openStore('s3://load/hf')
     const outcome = await exportRun(source, manifest, target, { layout: 'hf' })
     expect(outcome.rows).toBe(ids.length)
-    expect(outcome.load).toContain('s3://load/hf')
+    expect(outcome.loadCommands).toContain('s3://load/hf')
     expect((await target.head('data/train-00002-of-00003.parquet'))?.size).toBeGreaterThan(0)
 
     await putVersion(source, { version: 1, run: RUN, seq: 1, manifestSha256: '' })

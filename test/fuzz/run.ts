@@ -119,7 +119,7 @@ async function writeShard(
     spaceId: plan.spaceId,
     recipeId: plan.recipeId,
     model: plan.recipe.model,
-    source: reader.read,
+    source: reader.rangesRead,
     documents: records.length,
     rejects,
     tokens: documents.length,

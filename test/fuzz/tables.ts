@@ -27,10 +27,10 @@ export async function readTable(
   const share = choices.number(256) / 255
   await refusing(REFUSED, async () => {
     const seen = await probe(store, object)
-    for (const name of seen.names) {
-      seen.has(name)
-      seen.typeOf(name)
-      seen.bytesOf?.(name)
+    for (const name of seen.fieldNames) {
+      seen.hasField(name)
+      seen.fieldTypeOf(name)
+      seen.fieldBytesOf?.(name)
     }
   })
   const measured = await refusing(REFUSED, () => measure(store, object, { sliceBytes: 1 << 20 }))
@@ -51,7 +51,7 @@ export async function readTable(
 async function read(
   store: ReturnType<typeof memoryStore>,
   object: { key: string; size: number; etag: string; format: 'parquet' | 'arrow' },
-  { extent, cuts }: Measure,
+  { extent, splitPoints }: Measure,
   at: readonly number[],
 ): Promise<SourceRecord[] | undefined> {
   const bounds = [0, ...at, extent]
@@ -59,7 +59,7 @@ async function read(
     const records: SourceRecord[] = []
     for (const [i, start] of bounds.slice(0, -1).entries()) {
       const end = bounds[i + 1] ?? extent
-      const seek = cuts.findLast(cut => cut.start <= start)?.seek
+      const seek = splitPoints.findLast(cut => cut.start <= start)?.seek
       const part: SlicePart = { ...object, start, end, extent, ...(seek && { seek }) }
       const reader: SliceReader = readSlice(store, { parts: [part] }, { fields: FIELDS, carry: CARRY })
       for await (const record of reader.records) {

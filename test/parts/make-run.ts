@@ -4,7 +4,7 @@
 import { modelOf, openEndpoint, settleReference } from '@reembed/endpoint'
 import {
   finalize,
-  findBase,
+  findBaseRun,
   openCorpus,
   type PlannedRun,
   type PlanRequest,
@@ -33,7 +33,7 @@ export async function makeRun(
   await settleReference(store, endpoint, () => openEndpoint(url))
   const planned = await planRun(corpus, {
     model: modelOf(endpoint),
-    base: ids => findBase(store, ids),
+    findBaseRun: ids => findBaseRun(store, ids),
     ...request,
   })
   return carryOut(store, planned, url)
@@ -55,7 +55,7 @@ export async function embedAll(store: Store, plan: Plan, url: string): Promise<v
   const { signal } = new AbortController()
   for (let shard = 0; shard < plan.shards; shard += 1) {
     const job = { output: store.url, run: plan.run, shard }
-    await work(job, await runs.open(job), embedder, { signal, documents: () => {} })
+    await work(job, await runs.open(job), embedder, { signal, reportDocuments: () => {} })
   }
 }
 

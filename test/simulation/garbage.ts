@@ -30,8 +30,8 @@ export interface Garbage {
 
 interface Word {
   readonly state: string
-  readonly before?: string
-  readonly erasing?: boolean
+  readonly previousState?: string
+  readonly deletionCommitted?: boolean
 }
 
 export function createGarbage(objects: Objects, now: () => number, { keep, ageTurns }: Rules): Garbage {
@@ -53,8 +53,8 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     return json<Word>(newest) ?? { state: 'running' }
   }
   const stateOf = (run: string): string | undefined => {
-    const { state, before } = wordOf(run)
-    return state === 'removed' ? before : state
+    const { state, previousState } = wordOf(run)
+    return state === 'removed' ? previousState : state
   }
 
   /** Newest first. */
@@ -86,9 +86,9 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
       .map(runOf)
       .find(
         user =>
-          planOf(user)?.base === run &&
+          planOf(user)?.baseRun === run &&
           !map.has(manifestKey(user)) &&
-          !wordOf(user).erasing &&
+          !wordOf(user).deletionCommitted &&
           stateOf(user) !== 'cancelled' &&
           keysOf(controlPrefix(user)).every(key => atOf(key) < before),
       )
@@ -119,7 +119,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     thinned.add(run)
     if (keptRuns().includes(run)) yield `GC ${key} is gone, of a version that is kept`
     if (key.startsWith(controlPrefix(run))) yield `GC ${key} is gone: nobody knows any more that the run went`
-    if (!wordOf(run).erasing) yield `GC ${key} is gone, of a run that is not given up`
+    if (!wordOf(run).deletionCommitted) yield `GC ${key} is gone, of a run that is not given up`
   }
 
   const besideWords = (run: string): string[] =>
@@ -130,7 +130,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     const runs = [...new Set(keysOf('runs/').map(runOf))].filter(isRunId)
     return runs.filter(run => {
       if (besideWords(run).length === 0) return false
-      if (wordOf(run).erasing) return true
+      if (wordOf(run).deletionCommitted) return true
       const keys = keysOf(`runs/${run}/`)
       if (keys.some(key => atOf(key) >= now() - ageTurns) || replacedAt(run) >= now() - ageTurns) return false
       const plan = planOf(run)
@@ -154,7 +154,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
       if (key.startsWith(`runs/${run}/`)) return true
       // Planned, or let go on after it was cancelled.
       const isAbout = key.endsWith('/plan.json') || key.includes('/control/')
-      return isAbout && planOf(runOf(key))?.base === run
+      return isAbout && planOf(runOf(key))?.baseRun === run
     })
   }
 
@@ -167,8 +167,8 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
       for (const key of keys) yield* checkErased(key)
     },
     *said(key) {
-      const { erasing } = json<Word>(key) ?? {}
-      if (erasing) yield* checkErasing(runOf(key), key)
+      const { deletionCommitted } = json<Word>(key) ?? {}
+      if (deletionCommitted) yield* checkErasing(runOf(key), key)
     },
     name: run => void named.add(run),
     isThinned: run => thinned.has(run),
@@ -177,8 +177,8 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
       return function* () {
         for (const run of runs) {
           // Of a run that is given up all goes but the words, however young.
-          const { erasing } = wordOf(run)
-          const left = besideWords(run).filter(key => erasing || atOf(key) < since - ageTurns)
+          const { deletionCommitted } = wordOf(run)
+          const left = besideWords(run).filter(key => deletionCommitted || atOf(key) < since - ageTurns)
           if (left.length > 0 && !isTouched(run, since)) yield `GC ${left} stay, which nobody needs`
         }
       }

@@ -103,7 +103,7 @@ export function createInvariants(
       yield `I2 ${key} holds shard ${shard} of ${run}`
       return
     }
-    const { retries, recipe } = planned.plan
+    const { retryOf, recipe } = planned.plan
     const { revision } = recipe.model
     if (receipt.model.revision !== revision)
       yield `I6 ${key} is by ${receipt.model.revision}, not ${revision}`
@@ -130,7 +130,7 @@ export function createInvariants(
       const etag = etags[position.part] ?? ''
       const text = texts.get(id)
       if (contents.get(etag)?.badLines.has(position.offset)) badLines.push(`${etag} ${position.offset}`)
-      else if (text !== undefined && mayRefuse(text, retries !== undefined)) refused.push(id)
+      else if (text !== undefined && mayRefuse(text, retryOf !== undefined)) refused.push(id)
       else yield `I2 ${id} at ${position.offset} of ${key} is a reject for no reason`
     }
     shards.set(key, { object, run, shard, bodySha256: receipt.bodySha256, rows, refused, badLines })

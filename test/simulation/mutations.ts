@@ -22,8 +22,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'vectors are reused without comparing the text',
     file: 'shard/src/reuse/known.ts',
-    find: 'places.get(hash)',
-    replace: 'places.values().next().value',
+    find: 'locations.get(hash)',
+    replace: 'locations.values().next().value',
   },
   {
     name: 'slices are carried over without comparing the etag',
@@ -46,7 +46,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'references are measured once',
     file: 'endpoint/src/identity.ts',
-    find: 'await confirm(measured, endpoint.url, openAgain)',
+    find: 'await confirm(measured, endpoint.url, reopen)',
     replace: '',
   },
   {
@@ -70,13 +70,13 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'who holds the key after a refused put is not looked at',
     file: 'worker/src/work.ts',
-    find: "if (outcome === 'exists') return { status: 'was_there', ...(await twinOf(store, key, plan, shard)) }",
-    replace: "if (outcome === 'exists') return { status: 'done_before' }",
+    find: "return { status: 'was_there', ...(await readConcurrentShard(store, key, plan, shard)) }",
+    replace: "return { status: 'done_before' }",
   },
   {
     name: 'who holds the key before a job is not looked at',
     file: 'worker/src/work.ts',
-    find: "await twinOf(store, key, plan, job.shard)\n    return { status: 'done_before' }",
+    find: "await readConcurrentShard(store, key, plan, job.shard)\n    return { status: 'done_before' }",
     replace: "return { status: 'done_before' }",
   },
   {
@@ -94,7 +94,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'a put that failed is believed to be done',
     file: 'store/src/settle.ts',
-    find: 'if (mayBeDone(error)) unknown = true\n      throw error',
+    find: 'if (mayHaveSucceeded(error)) unknown = true\n      throw error',
     replace: "return 'created'",
   },
   {
@@ -106,7 +106,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'what the model refused is carried over as refused',
     file: 'shard/src/reuse/base.ts',
-    find: 'if (!footer || footer.receipt.rejects.some(({ reason }) => MODEL_REJECTS.includes(reason)))',
+    find: 'if (!footer || footer.receipt.rejects.some(({ reason }) => RETRYABLE_REJECTS.includes(reason)))',
     replace: 'if (!footer)',
   },
   {
@@ -124,7 +124,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'gc does not look again after it marked a run',
     file: 'producer/src/gc.ts',
-    find: 'verdict?.needed || ',
+    find: 'verdict?.retained || ',
     replace: '',
   },
   {

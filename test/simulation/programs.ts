@@ -4,18 +4,18 @@
 import { modelOf, settleReference } from '@reembed/endpoint'
 import {
   type Corpus,
+  cancelRunDeletion,
   createSweeper,
+  deleteRuns,
   enqueueMissing,
-  findBase,
+  findBaseRun,
   findGarbage,
-  findPlanned,
+  lookUpRun,
   planRetry,
   planRun,
   recordPlan,
-  removeRuns,
   rollback,
   shardsPresent,
-  spareRun,
 } from '@reembed/producer'
 import { readCurrent, readPlan, readSeq, setRunState } from '@reembed/protocol'
 import { verdictOf } from '@reembed/queue'
@@ -63,12 +63,12 @@ export async function produce(setting: Setting, process: Process): Promise<strin
         model,
         documentsPerShard: setting.shape.documentsPerShard,
         maxRejects: '100%',
-        base: ids => findBase(store, ids),
-        known: run => findPlanned(store, run),
+        findBaseRun: ids => findBaseRun(store, ids),
+        lookUpRun: run => lookUpRun(store, run),
       })
       const { plan } = await recordPlan(store, planned)
       setting.planned(plan.run, plan.recipe.model.revision)
-      await queue.forgetFailures(plan.run)
+      await queue.removeFailed(plan.run)
       await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
       return plan.run
     } catch (error) {
@@ -135,13 +135,17 @@ export async function embedAndSweep(setting: Setting, process: Process): Promise
   async function handle(lock: Lock): Promise<void> {
     try {
       const run = await runs.open(lock.job)
-      const context = { signal: lock.lost.signal, documents: () => {}, now: () => world.now * MS_PER_TURN }
+      const context = {
+        signal: lock.lost.signal,
+        reportDocuments: () => {},
+        now: () => world.now * MS_PER_TURN,
+      }
       const made = await work(lock.job, run, embedder, context)
       if (made.status !== 'stopped') setting.claimed(lock.job)
       await queue.end(lock, { do: 'done' })
     } catch (error) {
       if (!(error instanceof ReembedError) && !lock.lost.signal.aborted) throw error
-      await queue.end(lock, verdictOf(error, { leaving: false, random: world.random }), messageOf(error))
+      await queue.end(lock, verdictOf(error, { draining: false, random: world.random }), messageOf(error))
     }
   }
 
@@ -221,14 +225,14 @@ export async function collect(setting: Setting, process: Process): Promise<void>
   const rules = { keep: shape.keep, beforeMs: (world.now - shape.ageTurns) * MS_PER_TURN }
   const ended = setting.collecting()
   try {
-    const { kept, removable } = await findGarbage(store, rules)
-    for (const { run } of kept) await spareRun(store, run)
-    if (removable.length > 0 && world.chance(0.5)) {
+    const { kept, deletable } = await findGarbage(store, rules)
+    for (const { run } of kept) await cancelRunDeletion(store, run)
+    if (deletable.length > 0 && world.chance(0.5)) {
       setting.regretted()
       await world.turn(process, world.below(150))
     }
-    const runs = removable.map(({ run }) => run)
-    for await (const _ of removeRuns(store, store, runs, rules));
+    const runs = deletable.map(({ run }) => run)
+    for await (const _ of deleteRuns(store, store, runs, rules));
     ended()
   } catch (error) {
     if (!(error instanceof ReembedError)) throw error
@@ -253,9 +257,9 @@ export async function startOver(setting: Setting, process: Process): Promise<voi
     await setRunState(store, run, 'cancelled')
     setting.named(run)
     const rules = { keep: shape.keep, beforeMs: world.now * MS_PER_TURN, run }
-    const { removable } = await findGarbage(store, rules)
-    const runs = removable.map(({ run }) => run)
-    for await (const _ of removeRuns(store, store, runs, rules));
+    const { deletable } = await findGarbage(store, rules)
+    const runs = deletable.map(({ run }) => run)
+    for await (const _ of deleteRuns(store, store, runs, rules));
   } catch (error) {
     if (!(error instanceof ReembedError)) throw error
   }

@@ -105,17 +105,17 @@ export function createQueue(world: World): SimulatedQueue {
           .filter(({ job, state }) => state === 'failed' && job.run === run)
           .map(({ job, reason }) => ({ run, shard: job.shard, reason }))
       },
-      async forgetFailures(run) {
+      async removeFailed(run) {
         await world.turn(process)
         const failed = [...held].filter(([, { job, state }]) => state === 'failed' && job.run === run)
         for (const [id] of failed) held.delete(id)
         return failed.length
       },
-      isEnding: async run => isEnding(run),
-      async endAlone({ run }, end) {
+      isFinalizing: async run => isEnding(run),
+      async withFinalizeLease({ run }, finalize) {
         if (isEnding(run)) return undefined
         ending.set(run, world.now + ENDING_TURNS)
-        const ended = await end()
+        const ended = await finalize()
         ending.delete(run)
         return ended
       },
@@ -151,7 +151,7 @@ export function createQueue(world: World): SimulatedQueue {
       }
       job.reason = reason
       if (verdict.do === 'retry') job.attempts += 1
-      if (verdict.do === 'postpone') void postpone(job, verdict.ms)
+      if (verdict.do === 'postpone') void postpone(job, verdict.delayMs)
       else if (verdict.do === 'fail' || job.attempts >= ATTEMPTS) job.state = 'failed'
       else offer(job)
     },

@@ -92,7 +92,7 @@ export function openSimulated(
 ): Store & Eraser {
   const { map, url } = objects
   const unreachable = (what: string): ReembedError =>
-    new ReembedError('STORE_UNREACHABLE', `${url}: ${what}`, { retry: 'later', afterMs: 20 })
+    new ReembedError('STORE_UNREACHABLE', `${url}: ${what}`, { retry: 'later', retryAfterMs: 20 })
 
   /**
    * One exchange is one turn: what comes of the reply is not seen outside before the next call, which is a turn of its
@@ -185,16 +185,16 @@ export function openSimulated(
             },
             stallOf(world, faults.stalling),
           ),
-        look: () =>
+        findWriter: () =>
           exchange(() => {
             const held = map.get(key)
             return held && (held.etag === etag ? 'ours' : 'others')
           }),
-        mayBeDone: () => true,
+        mayHaveSucceeded: () => true,
       })
       return trying(put, signal)
     },
-    erase: (key, { signal } = {}) =>
+    delete: (key, { signal } = {}) =>
       trying(() => exchange(() => objects.erase(key), stallOf(world, faults.stalling)), signal),
     async [Symbol.asyncDispose]() {},
   }

@@ -62,7 +62,7 @@ test('chunks fit the model by its own tokenizer, lie where they say, and keep wh
   const { run, totals, shards } = JSON.parse(stdout)
   expect(totals.rejects).toBe(0)
 
-  const { count } = createTokenizer(await readFile(TOKENIZER, 'utf8'), 'tokenizer')
+  const { countTokens } = createTokenizer(await readFile(TOKENIZER, 'utf8'), 'tokenizer')
   await using duckdb = await openDuckDb()
   const rows = []
   for (let shard = 0; shard < shards; shard++) {
@@ -82,7 +82,7 @@ test('chunks fit the model by its own tokenizer, lie where they say, and keep wh
     for (const chunk of chunks) {
       const [start, end] = [Number(chunk.char_start), Number(chunk.char_end)]
       expect(chunk.text).toBe(text.slice(start, end))
-      expect(count(`passage: ${chunk.text}`) + 2).toBeLessThanOrEqual(100)
+      expect(countTokens(`passage: ${chunk.text}`) + 2).toBeLessThanOrEqual(100)
       expect([chunk.lang, chunk.year]).toEqual([lang, BigInt(year)])
     }
     const last = chunks.at(-1)
@@ -126,7 +126,7 @@ test('plan shows what the model will see: rendered inputs, empty ones, and how m
   expect(code).toBe(0)
   const { preview } = JSON.parse(stdout)
   expect(preview).toMatchObject({
-    looked: 5,
+    inspected: 5,
     empty: 1,
     rejected: 1,
     overLimit: 1,

@@ -28,11 +28,11 @@ function storeOf(bytes: Uint8Array, chunkBytes = 1 << 16): Store {
 
 /** Measured and read slice by slice, as a plan has it. */
 async function planned(store: Store, object: SourceObject, sliceBytes: number): Promise<SourceRecord[]> {
-  const { cuts, extent, table } = await measure(store, object, { sliceBytes })
-  const parts = cuts.map(({ start, seek }, i) => ({
+  const { splitPoints, extent, table } = await measure(store, object, { sliceBytes })
+  const parts = splitPoints.map(({ start, seek }, i) => ({
     ...object,
     start,
-    end: cuts[i + 1]?.start ?? extent,
+    end: splitPoints[i + 1]?.start ?? extent,
     extent,
     ...(table && { table }),
     ...(seek && { seek }),

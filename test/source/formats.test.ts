@@ -98,7 +98,7 @@ async function readAll(
         spaceId,
         recipeId,
         model: MODEL,
-        source: reader.read,
+        source: reader.rangesRead,
         documents: rows,
         rows,
         rejects: [],

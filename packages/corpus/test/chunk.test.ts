@@ -3,13 +3,13 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { blocksOf, partsOf } from '../src/chunk/blocks.ts'
-import { splitOptions } from '../src/chunk/chunk.ts'
+import { blocksOf, splitSpan } from '../src/chunk/blocks.ts'
+import { splitOptionsOf } from '../src/chunk/chunk.ts'
 import { splitText } from '../src/chunk/split.ts'
 import { createTokenizer } from '../src/chunk/tokenizer.ts'
 
 /** Tokens of four characters from the start of the text: those of two parts are up to one more than those of both. */
-const count = (text: string): number => Math.ceil([...text].length / 4)
+const countTokens = (text: string): number => Math.ceil([...text].length / 4)
 /** One a word, and one for each line break: for tests that count by hand. */
 const words = (text: string): number => text.match(/\S+|\n/g)?.length ?? 0
 
@@ -43,20 +43,20 @@ describe('chunks', () => {
         fc.double({ min: 0, max: 0.5, noNaN: true }),
         (text, maxTokens, share) => {
           const overlapTokens = Math.floor(maxTokens * share)
-          const spans = splitText(text, { maxTokens, overlapTokens, count })
+          const spans = splitText(text, { maxTokens, overlapTokens, countTokens })
           let covered = 0
           let previous = { charStart: -1, charEnd: 0 }
           for (const { charStart, charEnd } of spans) {
             const chunk = text.slice(charStart, charEnd)
             expect(chunk).toBe(chunk.trim())
             expect(chunk).not.toBe('')
-            expect(count(chunk)).toBeLessThanOrEqual(maxTokens)
+            expect(countTokens(chunk)).toBeLessThanOrEqual(maxTokens)
             expect(chunk.isWellFormed() || !text.isWellFormed()).toBe(true)
             expect(charStart).toBeGreaterThan(previous.charStart)
             expect(charEnd).toBeGreaterThan(previous.charEnd)
             if (charStart > covered) expect(text.slice(covered, charStart).trim()).toBe('')
             if (charStart < covered) {
-              expect(count(text.slice(charStart, covered).trim())).toBeLessThanOrEqual(overlapTokens)
+              expect(countTokens(text.slice(charStart, covered).trim())).toBeLessThanOrEqual(overlapTokens)
             }
             covered = charEnd
             previous = { charStart, charEnd }
@@ -75,10 +75,10 @@ describe('chunks', () => {
   })
 
   it('of a text that fits is the text', () => {
-    expect(splitText('  # A\n\none two\n', { maxTokens: 50, overlapTokens: 10, count: words })).toEqual([
-      { charStart: 2, charEnd: 14, headings: ['A'] },
-    ])
-    expect(splitText(' \n ', { maxTokens: 50, overlapTokens: 10, count: words })).toEqual([])
+    expect(splitText('  # A\n\none two\n', { maxTokens: 50, overlapTokens: 10, countTokens: words })).toEqual(
+      [{ charStart: 2, charEnd: 14, headings: ['A'] }],
+    )
+    expect(splitText(' \n ', { maxTokens: 50, overlapTokens: 10, countTokens: words })).toEqual([])
   })
 
   it('begin at headings, know what they stand under, and keep paragraphs and code whole', () => {
@@ -102,7 +102,7 @@ describe('chunks', () => {
       '## Use',
       'nine',
     ].join('\n')
-    const chunks = splitText(text, { maxTokens: 14, overlapTokens: 0, count: words })
+    const chunks = splitText(text, { maxTokens: 14, overlapTokens: 0, countTokens: words })
     expect(
       chunks.map(({ charStart, charEnd, headings }) => [text.slice(charStart, charEnd), headings]),
     ).toEqual([
@@ -116,7 +116,7 @@ describe('chunks', () => {
 
   it('repeat whole words of the chunk before', () => {
     const text = Array.from({ length: 40 }, (_, i) => `w${i}`).join(' ')
-    const chunks = splitText(text, { maxTokens: 10, overlapTokens: 3, count: words })
+    const chunks = splitText(text, { maxTokens: 10, overlapTokens: 3, countTokens: words })
     expect(chunks.slice(0, 2).map(({ charStart, charEnd }) => text.slice(charStart, charEnd))).toEqual([
       'w0 w1 w2 w3 w4 w5 w6 w7 w8 w9',
       'w7 w8 w9 w10 w11 w12 w13 w14 w15 w16',
@@ -125,7 +125,7 @@ describe('chunks', () => {
 
   it('cut a word that alone is too long, but no character', () => {
     const text = '🦉'.repeat(101)
-    const chunks = splitText(text, { maxTokens: 5, overlapTokens: 0, count })
+    const chunks = splitText(text, { maxTokens: 5, overlapTokens: 0, countTokens })
     expect(chunks.map(({ charStart, charEnd }) => text.slice(charStart, charEnd)).join('')).toBe(text)
     expect(chunks.every(({ charStart, charEnd }) => text.slice(charStart, charEnd).isWellFormed())).toBe(true)
   })
@@ -141,7 +141,7 @@ describe('blocks and their parts', () => {
             .join(''),
         ).toBe(text)
         if (text.length > 1) {
-          const parts = partsOf(text, 0, text.length)
+          const parts = splitSpan(text, 0, text.length)
           expect(parts.map(([from, to]) => text.slice(from, to)).join('')).toBe(text)
           expect(parts.every(([from, to]) => from < to)).toBe(true)
         }
@@ -151,15 +151,15 @@ describe('blocks and their parts', () => {
 })
 
 describe('chunking', () => {
-  const tokenizer = { count: words, special: 2 }
+  const tokenizer = { countTokens: words, specialTokens: 2 }
 
   it('leaves room for what frames a text and for the prompt', () => {
     const chunking = { maxTokens: 20, overlapTokens: 4, tokenizer: 'x' }
-    expect(splitOptions(chunking, tokenizer, 'search document: ').maxTokens).toBe(16)
-    expect(() => splitOptions({ ...chunking, maxTokens: 4 }, tokenizer, 'search document: ')).toThrow(
+    expect(splitOptionsOf(chunking, tokenizer, 'search document: ').maxTokens).toBe(16)
+    expect(() => splitOptionsOf({ ...chunking, maxTokens: 4 }, tokenizer, 'search document: ')).toThrow(
       'chunks of 4 tokens leave no room for text beside 2 special tokens and the prompt',
     )
-    expect(() => splitOptions({ ...chunking, overlapTokens: 11 }, tokenizer, '')).toThrow(
+    expect(() => splitOptionsOf({ ...chunking, overlapTokens: 11 }, tokenizer, '')).toThrow(
       "an overlap of 11 tokens is more than half of a chunk's 18",
     )
   })

@@ -11,8 +11,8 @@ async function unpacked(
   const pieces: Buffer[] = []
   const frames: { byte: number; at: number }[] = []
   let at = 0
-  for await (const { bytes, frame } of gunzipMembers(chunks, start, 16 * 1024)) {
-    if (frame !== undefined) frames.push({ byte: frame, at })
+  for await (const { bytes, frameStart } of gunzipMembers(chunks, start, 16 * 1024)) {
+    if (frameStart !== undefined) frames.push({ byte: frameStart, at })
     pieces.push(bytes)
     at += bytes.length
   }

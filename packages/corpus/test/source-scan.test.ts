@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { createLineTaker } from '../src/source/scan.ts'
+import { createShapedLineParser } from '../src/source/scan.ts'
 import { SOURCE_SHA256 } from '../src/source/scan-wasm.ts'
 
 const WANTED = ['id', 'text', 'meta.lang'] as const
@@ -27,12 +27,12 @@ function parsed(line: Buffer): object | undefined {
 /** Reads lines as readJsonl does, and says how many needed no JSON.parse. */
 function readAll(lines: readonly Buffer[]): { records: (object | undefined)[]; taken: number } {
   const bytes = Buffer.concat(lines.flatMap(line => [line, Buffer.from('\n')]))
-  const taker = createLineTaker(WANTED)
+  const taker = createShapedLineParser(WANTED)
   const records: (object | undefined)[] = []
   const starts: number[] = []
   let taken = 0
   for (let at = 0; at < bytes.length; ) {
-    const next = taker.take(bytes, at, bytes.length, (record, start) => {
+    const next = taker.parseLines(bytes, at, bytes.length, (record, start) => {
       starts.push(start)
       records.push(record)
       taken += 1
@@ -42,7 +42,7 @@ function readAll(lines: readonly Buffer[]): { records: (object | undefined)[]; t
       const record = parsed(bytes.subarray(at, end))
       starts.push(at)
       records.push(record)
-      if (record) taker.learn(bytes, at, end)
+      if (record) taker.learnShape(bytes, at, end)
       at = end + 1
     } else {
       at = next
@@ -208,14 +208,14 @@ describe('a line that looks like the one before', () => {
   })
 
   test('keeps nothing of a chunk whose memory is used again', () => {
-    const taker = createLineTaker(WANTED)
+    const taker = createShapedLineParser(WANTED)
     const chunk = Buffer.from('{"id":"a","text":"one"}\n{"id":"b","text":"two"}\n')
-    taker.learn(chunk, 0, 23)
+    taker.learnShape(chunk, 0, 23)
     const records: object[] = []
-    taker.take(chunk, 24, chunk.length, record => records.push(record))
+    taker.parseLines(chunk, 24, chunk.length, record => records.push(record))
     const view = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length)
     view.write('six', 42)
-    taker.take(view, 24, view.length, record => records.push(record))
+    taker.parseLines(view, 24, view.length, record => records.push(record))
     expect(records).toEqual([
       { id: 'b', text: 'two' },
       { id: 'b', text: 'six' },

@@ -5,7 +5,7 @@ import type { FieldMapping, Format, PartRead, Slice, SourceRecord } from '@reemb
 import { openStore, type Store } from '@reembed/store'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { encodingOf } from '../src/source/format.ts'
+import { objectEncodingOf } from '../src/source/format.ts'
 import { readSlice } from '../src/source/read.ts'
 
 const FIELDS: FieldMapping = { id: 'id', text: 'text' }
@@ -29,7 +29,7 @@ async function readCut(
 ): Promise<{ records: SourceRecord[]; read: PartRead[] }> {
   const info = await store.head(key)
   if (!info) throw new Error(`${key} is missing`)
-  const format = encodingOf(key)?.format as Format
+  const format = objectEncodingOf(key)?.format as Format
   const bounds = [
     0,
     ...[...new Set(cuts)].filter(at => at > 0 && at < info.size).sort((a, b) => a - b),
@@ -39,7 +39,7 @@ async function readCut(
   const reader = readSlice(from, { parts } satisfies Slice, { fields })
   const records: SourceRecord[] = []
   for await (const record of reader.records) records.push(record)
-  return { records, read: [...reader.read] }
+  return { records, read: [...reader.rangesRead] }
 }
 
 async function readText(
@@ -146,7 +146,7 @@ describe('a JSONL slice', () => {
     const part = { ...info, format: 'jsonl' as const, start: 1_005, end: 2_005 }
     const reader = readSlice(counting, { parts: [part] }, { fields: FIELDS })
     for await (const _ of reader.records);
-    expect(reader.read).toMatchObject([{ start: 1_020, end: 2_020, lines: 50 }])
+    expect(reader.rangesRead).toMatchObject([{ start: 1_020, end: 2_020, lines: 50 }])
     expect(bytes).toBeLessThanOrEqual(1_001 + 64 * 1024)
   })
 
@@ -357,7 +357,7 @@ describe('a file', () => {
       const info = await store.head(key)
       if (!info) throw new Error('missing')
       await writeFile(join(folder, key), '{"id":2,"text":"bc"}\n')
-      const part = { ...info, format: encodingOf(key)?.format as Format, start: 0, end: info.size }
+      const part = { ...info, format: objectEncodingOf(key)?.format as Format, start: 0, end: info.size }
       const { records } = readSlice(store, { parts: [part] }, { fields: FIELDS })
       await expect(records.next()).rejects.toMatchObject({ code: 'SOURCE_CHANGED' })
       await rm(join(folder, key))
@@ -414,7 +414,8 @@ describe('a text or Markdown file', () => {
     const parts = []
     for (const key of ['mixed.md', 'mixed.jsonl']) {
       const info = await store.head(key)
-      if (info) parts.push({ ...info, format: encodingOf(key)?.format as Format, start: 0, end: info.size })
+      if (info)
+        parts.push({ ...info, format: objectEncodingOf(key)?.format as Format, start: 0, end: info.size })
     }
     const reader = readSlice(store, { parts }, { fields: FIELDS })
     const found: [string, number][] = []
@@ -423,7 +424,7 @@ describe('a text or Markdown file', () => {
       ['mixed.md', 0],
       ['1', 1],
     ])
-    expect(reader.read.map(({ key, lines }) => [key, lines])).toEqual([
+    expect(reader.rangesRead.map(({ key, lines }) => [key, lines])).toEqual([
       ['mixed.md', 1],
       ['mixed.jsonl', 1],
     ])

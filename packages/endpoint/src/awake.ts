@@ -3,19 +3,19 @@
 
 import { hostname } from 'node:os'
 import { type Board, openBoard } from '@reembed/queue'
-import { parseAddresses } from './client/addresses.ts'
+import { parseTargets } from './client/addresses.ts'
 import type { Endpoint, EndpointOptions } from './client/endpoint.ts'
-import { isAbsence } from './client/failure-kinds.ts'
+import { isUnavailable } from './client/failure-kinds.ts'
 import { openEndpoint } from './client/open.ts'
 import { failureBehind } from './client/outcome.ts'
 import { probeEndpoint } from './client/probe.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { createLimiter } from './limiter/limiter.ts'
 
-export interface AwakeOptions {
+export interface ProberOptions {
   /** Where the fleet's workers meet; alone if not given. */
   readonly redis?: string | undefined
-  readonly patienceMs?: number
+  readonly maxUnavailableMs?: number
   /** Told now and then while it is waited for: 'warming, 41 s'. */
   readonly onState?: ((state: string) => void) | undefined
   readonly clock?: Clock
@@ -23,49 +23,54 @@ export interface AwakeOptions {
 
 /** Weights of a large model take minutes to come. */
 const PATIENCE_MS = 15 * 60_000
-const SAY_MS = 10_000
+const REPORT_INTERVAL_MS = 10_000
 /** No endpoint that is away is asked more often. */
-const KNOCK_MS = 1_000
+const MIN_PROBE_INTERVAL_MS = 1_000
 
 /**
  * As `openEndpoint`, but what is scaled to zero or being updated is woken and waited for. What refuses the connection
  * is not: more often its address is wrong.
  */
-export async function openAwake(
+export async function openProber(
   url: string,
   options: EndpointOptions = {},
-  { redis, patienceMs = PATIENCE_MS, onState, clock = systemClock }: AwakeOptions = {},
+  { redis, maxUnavailableMs = PATIENCE_MS, onState, clock = systemClock }: ProberOptions = {},
 ): Promise<Endpoint> {
-  const untilMs = clock.now() + patienceMs
+  const untilMs = clock.now() + maxUnavailableMs
   for (;;) {
     try {
       return await openEndpoint(url, options)
     } catch (error) {
       if (failureBehind(error)?.kind !== 'cold' || clock.now() >= untilMs) throw error
     }
-    await clock.sleep(KNOCK_MS, options.signal)
-    await using board = redis === undefined ? undefined : openBoard(redis, parseAddresses(url, options).name)
-    await untilThere(url, options, { board, patienceMs: untilMs - clock.now(), onState, clock })
+    await clock.sleep(MIN_PROBE_INTERVAL_MS, options.signal)
+    await using board = redis === undefined ? undefined : openBoard(redis, parseTargets(url, options).name)
+    await waitUntilAvailable(url, options, { board, maxUnavailableMs: untilMs - clock.now(), onState, clock })
   }
 }
 
-async function untilThere(
+async function waitUntilAvailable(
   url: string,
   options: EndpointOptions,
-  { board, patienceMs, onState, clock }: Omit<Required<AwakeOptions>, 'redis'> & { board: Board | undefined },
+  {
+    board: coordinator,
+    maxUnavailableMs,
+    onState,
+    clock,
+  }: Omit<Required<ProberOptions>, 'redis'> & { board: Board | undefined },
 ): Promise<void> {
   await using limiter = createLimiter({
     // It sends nothing but a probe, and must not narrow what others may send.
     max: Number.POSITIVE_INFINITY,
-    board,
+    coordinator,
     worker: `${hostname()}-${process.pid}-plan`,
-    probe: stop => probeEndpoint(url, options, isAbsence, stop),
-    patienceMs,
+    probe: stop => probeEndpoint(url, options, isUnavailable, stop),
+    maxUnavailableMs,
     clock,
   })
   const over = new AbortController()
   const say = async (): Promise<void> => {
-    for (let ms = KNOCK_MS; ; ms = SAY_MS) {
+    for (let ms = MIN_PROBE_INTERVAL_MS; ; ms = REPORT_INTERVAL_MS) {
       await clock.sleep(ms, over.signal)
       onState?.(limiter.state)
     }

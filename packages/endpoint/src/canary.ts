@@ -12,7 +12,7 @@ import { requestLimits } from './pack.ts'
 export interface CanaryRequest extends RequestOptions {
   readonly rows: readonly number[]
   /** A row of `vectors` that is free for the canary while this request is under way. */
-  readonly spare: number
+  readonly canaryRow: number
 }
 
 export interface Canary {
@@ -45,7 +45,7 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
     get inputs() {
       return rides() ? 1 : 0
     },
-    async request(texts, vectors, { rows, spare, ...options }) {
+    async request(texts, vectors, { rows, canaryRow, ...options }) {
       const canary = rides(options.otherRoute) ? known[turn++ % known.length] : undefined
       if (canary === undefined) {
         const outcome = await endpoint.request(texts, vectors, { rows, ...options })
@@ -54,7 +54,7 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
         return outcome
       }
       const outcome = await endpoint.request([...texts, canary.text], vectors, {
-        rows: [...rows, spare],
+        rows: [...rows, canaryRow],
         ...options,
       })
       // The server was started again and takes less: without its canary no request may go.
@@ -63,7 +63,10 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
       if (outcome.badRows.includes(texts.length)) {
         return { kind: 'corrupt', message: 'a text that it could embed before came back without a vector' }
       }
-      const likeness = cosine(vectors.subarray(spare * dimensions, (spare + 1) * dimensions), canary.vector)
+      const likeness = cosine(
+        vectors.subarray(canaryRow * dimensions, (canaryRow + 1) * dimensions),
+        canary.vector,
+      )
       if (1 - likeness <= tolerance) return outcome
       const message = `a reply came from other weights than those of ${reference?.model.id}@${reference?.model.revision ?? 'unstated'}: cosine ${likeness.toFixed(5)} for a text whose vector is known`
       if (outcome.replica !== undefined) endpoint.quarantine?.(outcome.replica, message)

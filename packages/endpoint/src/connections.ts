@@ -4,8 +4,8 @@
 import type { Plan } from '@reembed/protocol'
 import { modelKey } from '@reembed/shared'
 import { getJson, type Store } from '@reembed/store'
-import type { Addresses, Place } from './client/addresses.ts'
-import { type Endpoint, type EndpointOptions, openPlace } from './client/endpoint.ts'
+import type { EndpointTarget, EndpointTargets } from './client/addresses.ts'
+import { type Endpoint, type EndpointOptions, openTarget } from './client/endpoint.ts'
 import { openEndpoint } from './client/open.ts'
 import type { ReplicaEvent } from './client/replica-event.ts'
 import { createReplicas, type ReplicaCounts } from './client/replicas.ts'
@@ -13,9 +13,9 @@ import type { Clock } from './clock.ts'
 import {
   assertSameModel,
   checkReference,
+  computeReference,
+  ensureReference,
   type ModelReference,
-  measureReference,
-  settleReference,
 } from './identity.ts'
 
 /** What a connection needs to know of a run: its recipe, and the store that keeps its model's reference vectors. */
@@ -28,31 +28,31 @@ export interface Connections extends AsyncDisposable {
   /** Whether anything was opened that a run with this way of truncating can use. */
   has(truncate: boolean): boolean
   /** @throws ReembedError MODEL_MISMATCH when nobody there has the run's model. */
-  use(run: RunModel, name: string): Promise<Use>
+  use(run: RunModel, name: string): Promise<EndpointHandle>
   /** Where they are addressed one by one. */
   readonly replicas?: ReplicaCounts | undefined
 }
 
 /** An endpoint while a job uses it. */
-export interface Use {
+export interface EndpointHandle {
   readonly endpoint: Endpoint
   /** What its replies are held to. */
   readonly reference: ModelReference
-  /** `foreign` when its replies were not of the run's model: whoever comes next opens it anew. */
-  end(foreign: boolean): Promise<void>
+  /** `modelMismatch` when its replies were not of the run's model: whoever comes next opens it anew. */
+  release(modelMismatch: boolean): Promise<void>
 }
 
 export interface ConnectionsOptions {
   readonly url: string
   readonly options: EndpointOptions
   readonly open?: typeof openEndpoint | undefined
-  readonly observed: (endpoint: Endpoint) => Endpoint
+  readonly instrument: (endpoint: Endpoint) => Endpoint
 }
 
 interface Connection {
   readonly endpoint: Endpoint
   /** Runs whose model this endpoint was proved to serve. */
-  readonly proved: Map<string, Promise<ModelReference>>
+  readonly verified: Map<string, Promise<ModelReference>>
   users: number
   stale: boolean
 }
@@ -62,7 +62,7 @@ export function connectToUrl({
   url,
   options,
   open = openEndpoint,
-  observed,
+  instrument,
 }: ConnectionsOptions): Connections {
   // Runs that cut long texts and runs that reject them need different routes of the server.
   const connections = new Map<boolean, Promise<Connection>>()
@@ -72,8 +72,8 @@ export function connectToUrl({
     const known = connections.get(truncate)
     if (known) return known
     const fresh = open(url, { ...options, truncate }).then(endpoint => ({
-      endpoint: observed(endpoint),
-      proved: new Map(),
+      endpoint: instrument(endpoint),
+      verified: new Map(),
       users: 0,
       stale: false,
     }))
@@ -88,13 +88,17 @@ export function connectToUrl({
     if ((await connections.get(truncate)) === connection) connections.delete(truncate)
   }
 
-  function proveOnce(run: RunModel, name: string, { endpoint, proved }: Connection): Promise<ModelReference> {
-    const known = proved.get(name)
+  function verifyOnce(
+    run: RunModel,
+    name: string,
+    { endpoint, verified }: Connection,
+  ): Promise<ModelReference> {
+    const known = verified.get(name)
     if (known) return known
     const { truncate } = run.plan.recipe
-    const fresh = prove(run, endpoint, () => open(url, { ...options, truncate }))
-    proved.set(name, fresh)
-    fresh.catch(() => proved.delete(name))
+    const fresh = verifyModel(run, endpoint, () => open(url, { ...options, truncate }))
+    verified.set(name, fresh)
+    fresh.catch(() => verified.delete(name))
     return fresh
   }
 
@@ -104,15 +108,15 @@ export function connectToUrl({
       const { truncate } = run.plan.recipe
       const connection = await connect(truncate)
       connection.users += 1
-      const end = async (foreign: boolean): Promise<void> => {
-        if (foreign) await retire(truncate, connection)
+      const release = async (modelMismatch: boolean): Promise<void> => {
+        if (modelMismatch) await retire(truncate, connection)
         connection.users -= 1
         if (connection.stale && connection.users === 0) await connection.endpoint[Symbol.asyncDispose]()
       }
       try {
-        return { endpoint: connection.endpoint, reference: await proveOnce(run, name, connection), end }
+        return { endpoint: connection.endpoint, reference: await verifyOnce(run, name, connection), release }
       } catch (error) {
-        await end(isMismatch(error))
+        await release(isMismatch(error))
         throw error
       }
     },
@@ -126,19 +130,19 @@ export function connectToUrl({
 
 /** Connections to replicas; each is proved for each run, and one that has another model is left out alone. */
 export function connectToReplicas(
-  addresses: Addresses,
+  addresses: EndpointTargets,
   {
     options,
-    observed,
+    instrument,
     ...parts
-  }: Pick<ConnectionsOptions, 'options' | 'observed'> & {
+  }: Pick<ConnectionsOptions, 'options' | 'instrument'> & {
     readonly onReplica?: ((event: ReplicaEvent) => void) | undefined
     readonly clock: Clock
     readonly random: () => number
   },
 ): Connections {
-  const opened = async (place: Place, truncate: boolean, signal: AbortSignal): Promise<Endpoint> =>
-    observed(await openPlace(place, { ...options, truncate, signal }))
+  const opened = async (target: EndpointTarget, truncate: boolean, signal: AbortSignal): Promise<Endpoint> =>
+    instrument(await openTarget(target, { ...options, truncate, signal }))
   const replicas = createReplicas(addresses, { ...parts, onEvent: parts.onReplica, open: opened })
   const known = new Set<boolean>()
   return {
@@ -148,25 +152,25 @@ export function connectToReplicas(
     has: truncate => known.has(truncate),
     async use(run, name) {
       const { truncate } = run.plan.recipe
-      const { endpoint, proof } = await replicas.serve(name, truncate, (one, place, signal) =>
-        prove(run, one, () => opened(place, truncate, signal), signal),
+      const { endpoint, proof } = await replicas.serve(name, truncate, (one, target, signal) =>
+        verifyModel(run, one, () => opened(target, truncate, signal), signal),
       )
       known.add(truncate)
-      return { endpoint, reference: proof, end: async () => {} }
+      return { endpoint, reference: proof, release: async () => {} }
     },
     [Symbol.asyncDispose]: () => replicas[Symbol.asyncDispose](),
   }
 }
 
 /** Name, dimensions and pooling as planned, and the vectors that this output keeps for the model. */
-async function prove(
+async function verifyModel(
   { store, plan }: RunModel,
   endpoint: Endpoint,
-  again: () => Promise<Endpoint>,
+  reopen: () => Promise<Endpoint>,
   signal?: AbortSignal,
 ): Promise<ModelReference> {
-  const { model, cutFrom = model.dimensions } = plan.recipe
-  const expected = { ...model, dimensions: cutFrom }
+  const { model, nativeDimensions = model.dimensions } = plan.recipe
+  const expected = { ...model, dimensions: nativeDimensions }
   // A server that states no revision is held to the reference vectors alone.
   const stated = (one: Endpoint): Endpoint =>
     withInfo(one, { ...one.info, revision: one.info.revision ?? expected.revision })
@@ -174,8 +178,8 @@ async function prove(
   const reference = await getJson(store, modelKey(expected.id, expected.revision))
   // Planning leaves one there; a store that was filled by other means gets it now.
   if (reference === undefined)
-    return settleReference(store, stated(endpoint), async () => stated(await again()))
-  const measured = await measureReference(endpoint, { rounds: 0, signal })
+    return ensureReference(store, stated(endpoint), async () => stated(await reopen()))
+  const measured = await computeReference(endpoint, { rounds: 0, signal })
   checkReference(measured, reference as ModelReference, endpoint.url)
   return reference as ModelReference
 }

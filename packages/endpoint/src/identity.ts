@@ -6,7 +6,7 @@ import type { ModelIdentity } from '@reembed/protocol'
 import { cosine, modelKey, ReembedError } from '@reembed/shared'
 import { getJson, putJson, type Store } from '@reembed/store'
 import type { Endpoint } from './client/endpoint.ts'
-import { BLOCKED_MS } from './client/outcome.ts'
+import { MODEL_RECHECK_MS } from './client/outcome.ts'
 
 /** Short, long, not Latin, code, numbers: a changed tokenizer or pooling shows in at least one of them. */
 export const referenceTexts: readonly string[] = [
@@ -23,7 +23,7 @@ export const referenceTexts: readonly string[] = [
 ]
 
 /** Vectors of one model agree at least this well, whatever was computed beside them in half precision. */
-export const REFERENCE_COSINE = 0.999
+export const MIN_REFERENCE_COSINE = 0.999
 
 /** Kept as `models/<model@revision>.json`. */
 export interface ModelReference {
@@ -54,9 +54,9 @@ export function modelOf({ info }: Pick<Endpoint, 'info'>): ModelIdentity {
  * and a second model behind the same address shows.
  * @throws ReembedError MODEL_MISMATCH when one text gets vectors that are no noise of each other.
  */
-export async function measureReference(
+export async function computeReference(
   endpoint: Endpoint,
-  { rounds = ROUNDS, signal }: MeasureOptions = {},
+  { rounds = ROUNDS, signal }: ReferenceOptions = {},
 ): Promise<ModelReference> {
   const { dimensions, maxClientBatchSize } = endpoint.info
   const seen = referenceTexts.map((): Float32Array[] => [])
@@ -84,10 +84,10 @@ export async function measureReference(
       'MODEL_MISMATCH',
       `the endpoint ${endpoint.url} serves more than one model under the name ${nameOf(model)}: the same text got vectors ` +
         `at cosine ${(1 - radius).toFixed(4)} of their mean. Wait until all its replicas run the same revision`,
-      { retry: 'later', afterMs: BLOCKED_MS },
+      { retry: 'later', retryAfterMs: MODEL_RECHECK_MS },
     )
   }
-  const alike = likeTexts(means)
+  const alike = findIndistinguishableTexts(means)
   if (alike) {
     throw new ReembedError(
       'ENDPOINT_UNFIT',
@@ -99,7 +99,7 @@ export async function measureReference(
 }
 
 /** Two reference texts that a model cannot tell apart. The texts are all different: no working model has any. */
-function likeTexts(vectors: readonly Float32Array[]): readonly [string, string] | undefined {
+function findIndistinguishableTexts(vectors: readonly Float32Array[]): readonly [string, string] | undefined {
   for (const [i, vector] of vectors.entries()) {
     const same = vectors.findIndex((other, j) => j > i && cosine(vector, other) > SAME_COSINE)
     if (same > 0) return [referenceTexts[i] ?? '', (referenceTexts[same] ?? '').slice(0, 60)]
@@ -107,7 +107,7 @@ function likeTexts(vectors: readonly Float32Array[]): readonly [string, string] 
   return undefined
 }
 
-export interface MeasureOptions {
+export interface ReferenceOptions {
   /** How often the texts are embedded inside full requests; 0 is enough to compare, not to know the noise. */
   readonly rounds?: number
   readonly signal?: AbortSignal | undefined
@@ -132,16 +132,16 @@ function meanOf(vectors: readonly Float32Array[]): Float32Array {
  * Before anything is kept, the endpoint is opened and measured a second time and has to say the same, and its name a
  * third time.
  */
-export async function settleReference(
+export async function ensureReference(
   store: Store,
   endpoint: Endpoint,
-  openAgain: () => Promise<Endpoint>,
+  reopen: () => Promise<Endpoint>,
 ): Promise<ModelReference> {
   const { id, revision } = modelOf(endpoint)
   const key = modelKey(id, revision)
-  const measured = await measureReference(endpoint)
+  const measured = await computeReference(endpoint)
   if ((await getJson(store, key)) === undefined) {
-    await confirm(measured, endpoint.url, openAgain)
+    await confirm(measured, endpoint.url, reopen)
     await putJson(store, key, measured)
   }
   const stored = (await getJson(store, key)) as ModelReference | undefined
@@ -158,7 +158,7 @@ async function confirm(
 ): Promise<void> {
   await using second = await openAgain()
   assertSameModel(measured.model, second)
-  checkReference(await measureReference(second), measured, url)
+  checkReference(await computeReference(second), measured, url)
   // Both times an update may have been taken back between the name and the vectors; then the name is another now.
   await using third = await openAgain()
   assertSameModel(measured.model, third)
@@ -170,13 +170,13 @@ export function checkReference(measured: ModelReference, stored: ModelReference,
     const got = measured.vectors[i]
     const likeness =
       got?.length === expected.length ? cosine(Float32Array.from(got), Float32Array.from(expected)) : 0
-    if (!(likeness >= REFERENCE_COSINE)) {
+    if (!(likeness >= MIN_REFERENCE_COSINE)) {
       throw new ReembedError(
         'MODEL_MISMATCH',
         `the endpoint ${url} serves ${nameOf(measured.model)}, but its vectors are not those that were kept for ` +
           `${nameOf(stored.model)}: cosine ${likeness.toFixed(4)} for reference text ${i + 1}. ` +
           'Weights that changed need a revision of their own',
-        { retry: 'later', afterMs: BLOCKED_MS },
+        { retry: 'later', retryAfterMs: MODEL_RECHECK_MS },
       )
     }
   }
@@ -194,7 +194,7 @@ export function assertSameModel(expected: ModelIdentity, endpoint: Pick<Endpoint
   throw new ReembedError(
     'MODEL_MISMATCH',
     `this run is for model ${nameOf(expected)}, the endpoint ${endpoint.url} serves ${nameOf(got)}${detail}`,
-    { retry: 'later', afterMs: BLOCKED_MS },
+    { retry: 'later', retryAfterMs: MODEL_RECHECK_MS },
   )
 }
 

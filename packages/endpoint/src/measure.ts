@@ -6,14 +6,14 @@ import { isOverload } from './client/failure-kinds.ts'
 import { type Failure, toError } from './client/outcome.ts'
 import { type Clock, systemClock } from './clock.ts'
 
-export interface Setting {
+export interface BenchmarkSetting {
   /** Tokens of each text, as the server counts them. */
   readonly tokens: number
   readonly textsPerRequest: number
-  readonly requestsAtOnce: number
+  readonly concurrency: number
 }
 
-export interface Measured extends Setting {
+export interface BenchmarkResult extends BenchmarkSetting {
   readonly seconds: number
   /** Answered with vectors within that time. */
   readonly requests: number
@@ -28,7 +28,7 @@ export interface Measured extends Setting {
   readonly p99Ms: number
 }
 
-export interface MeasureOptions {
+export interface BenchmarkOptions {
   readonly seconds: number
   readonly clock?: Clock
   readonly signal?: AbortSignal | undefined
@@ -42,13 +42,13 @@ const PAUSE_MS = 50
  * Keeps `requestsAtOnce` requests under way for `seconds`, after a first round that is not counted. Checks every
  * vector. @throws ReembedError for what waiting cannot mend.
  */
-export async function measure(
+export async function benchmarkEndpoint(
   endpoint: Endpoint,
   texts: readonly string[],
-  setting: Setting,
-  { seconds, clock = systemClock, signal }: MeasureOptions,
-): Promise<Measured> {
-  const { textsPerRequest, requestsAtOnce } = setting
+  setting: BenchmarkSetting,
+  { seconds, clock = systemClock, signal }: BenchmarkOptions,
+): Promise<BenchmarkResult> {
+  const { textsPerRequest, concurrency } = setting
   const { dimensions } = endpoint.info
   const replies: { readonly endedMs: number; readonly ms: number; readonly tokens: number | null }[] = []
   let refused = 0
@@ -80,7 +80,7 @@ export async function measure(
     await clock.sleep(PAUSE_MS, signal)
   }
 
-  const lanes = Array.from({ length: requestsAtOnce }, () => new Float32Array(textsPerRequest * dimensions))
+  const lanes = Array.from({ length: concurrency }, () => new Float32Array(textsPerRequest * dimensions))
   await Promise.all(lanes.map(once))
   replies.length = 0
   refused = 0
@@ -96,7 +96,7 @@ export async function measure(
   if (replies.length === 0 && lastFailure !== undefined) throw toError(lastFailure, endpoint.url)
   // What ended in time counts, as long as that is more than each lane's first.
   const inTime = replies.filter(({ endedMs }) => endedMs <= until)
-  const isEnough = inTime.length > requestsAtOnce
+  const isEnough = inTime.length > concurrency
   const counted = isEnough ? inTime : replies
   const endMs = isEnough ? until : Math.max(startedMs, ...replies.map(({ endedMs }) => endedMs))
   const times = counted.map(({ ms }) => ms).sort((a, b) => a - b)
@@ -130,7 +130,7 @@ const POOL = 1_024
  * Texts of `tokens` tokens as this endpoint counts them, special tokens included, none like the other. Where it does
  * not count, words stand in for tokens.
  */
-export async function textsOf(
+export async function generateTexts(
   endpoint: Endpoint,
   tokens: number,
   { signal }: { readonly signal?: AbortSignal | undefined } = {},
@@ -161,14 +161,15 @@ function textOf(words: number, seed: number): string {
 const AS_GOOD = 0.97
 
 /** The setting to use: of those as fast as the fastest, the one that asks least of the endpoint. */
-export function bestOf(measured: readonly Measured[]): Measured | undefined {
-  const rate = ({ texts, seconds }: Measured): number => texts / seconds
+export function bestResult(measured: readonly BenchmarkResult[]): BenchmarkResult | undefined {
+  const rate = ({ texts, seconds }: BenchmarkResult): number => texts / seconds
   const calm = measured.filter(
     ({ requests, refused, failed }) => requests > 0 && refused + failed <= requests / 100,
   )
   const fastest = Math.max(...calm.map(rate))
-  const inFlight = ({ textsPerRequest, requestsAtOnce }: Measured): number => textsPerRequest * requestsAtOnce
+  const inFlight = ({ textsPerRequest, concurrency }: BenchmarkResult): number =>
+    textsPerRequest * concurrency
   return calm
     .filter(one => rate(one) >= AS_GOOD * fastest)
-    .sort((a, b) => inFlight(a) - inFlight(b) || a.requestsAtOnce - b.requestsAtOnce)[0]
+    .sort((a, b) => inFlight(a) - inFlight(b) || a.concurrency - b.concurrency)[0]
 }

@@ -65,13 +65,13 @@ export function pack(texts: readonly Packable[], limits: RequestLimits): number[
 const QUOTES_AND_COMMA = 3
 
 /** Estimates tokens from characters, and learns the ratio from what the server counts. */
-export interface TokenMeter {
+export interface TokenEstimator {
   estimate(characters: number): number
   /** A reply's inputs, their characters together, and the tokens that the server counted for them. */
   learn(inputs: number, characters: number, tokens: number): void
 }
 
-export function createTokenMeter(maxInputLength: number | null): TokenMeter {
+export function createTokenEstimator(maxInputLength: number | null): TokenEstimator {
   const most = maxInputLength ?? Number.POSITIVE_INFINITY
   // Low, so that the first requests are too small rather than too large.
   let charactersPerToken = 3

@@ -25,9 +25,9 @@ function balancerOf(...replicas: string[]): Rig {
       now += ms
     },
     once(how: 'answered' | 'failed', ms = 10, may?: (replica: string) => boolean) {
-      const turn = balancer.next(1, may)
+      const turn = balancer.assign(1, may)
       now += ms
-      turn?.ended(how)
+      turn?.end(how)
       return turn?.replica
     },
   })
@@ -51,13 +51,13 @@ const shares = (rig: Rig, count: number): Record<string, number> => {
 
 describe('who gets the next request', () => {
   test('is nobody when nobody may', () => {
-    expect(balancerOf().next(1)).toBeUndefined()
-    expect(balancerOf('a', 'b').next(1, () => false)).toBeUndefined()
+    expect(balancerOf().assign(1)).toBeUndefined()
+    expect(balancerOf('a', 'b').assign(1, () => false)).toBeUndefined()
   })
 
   test('is the less loaded of two: requests that stay out are spread evenly', () => {
     const rig = balancerOf('a', 'b', 'c')
-    const held = Array.from({ length: 90 }, () => rig.next(8)?.replica)
+    const held = Array.from({ length: 90 }, () => rig.assign(8)?.replica)
     for (const replica of ['a', 'b', 'c'])
       expect(held.filter(one => one === replica).length).toBeGreaterThan(25)
   })
@@ -72,7 +72,7 @@ describe('who gets the next request', () => {
   test('is not one whose oldest request is out for much longer than replies take', () => {
     const rig = balancerOf('a', 'b')
     for (const replica of ['a', 'b']) rig.once('answered', 10, only(replica))
-    rig.next(1, only('b'))
+    rig.assign(1, only('b'))
     rig.pass(500)
     expect(shares(rig, 50)).toEqual({ a: 50 })
   })
@@ -96,12 +96,12 @@ describe('who gets the next request', () => {
       const balancer = createBalancer<(typeof servers)[0]>({ now: clock.now, random: seeded(seed) })
       for (const server of servers) balancer.add(server)
       while (clock.now() < endMs) {
-        const turn = balancer.next(1)
+        const turn = balancer.assign(1)
         if (turn === undefined) throw new Error('nobody is there')
         const { replica } = turn
         replica.freeAt = Math.max(replica.freeAt, clock.now()) + 1_000 / perSecond
         await clock.sleep(replica.freeAt - clock.now())
-        turn.ended('answered')
+        turn.end('answered')
         if (clock.now() > endMs / 2) replica.answered++
       }
     }
@@ -127,7 +127,7 @@ describe('a replica is ejected', () => {
     expect(rig.ejected).toEqual([])
     fail(rig, 'a', 1)
     expect(rig.ejected).toEqual(['a'])
-    expect(rig.isWell('a')).toBe(false)
+    expect(rig.isHealthy('a')).toBe(false)
     expect(shares(rig, 100).a).toBeUndefined()
     for (let i = 0; i < 7; i++) {
       rig.pass(60_000)
@@ -142,7 +142,7 @@ describe('a replica is ejected', () => {
     fail(rig, 'a', 5)
     rig.pass(10_000)
     for (let i = 0; i < 100; i++) rig.once('answered', 10, only('a'))
-    expect(rig.isWell('a')).toBe(true)
+    expect(rig.isHealthy('a')).toBe(true)
     fail(rig, 'a', 4)
     expect(rig.ejected).toEqual([])
   })
@@ -164,7 +164,7 @@ describe('a replica is ejected', () => {
     expect(rig.ejected).toEqual(['a', 'b'])
     const alone = balancerOf('a')
     fail(alone, 'a', 100)
-    expect(alone.next(1)?.replica).toBe('a')
+    expect(alone.assign(1)?.replica).toBe('a')
   })
 
   test('and asked all the same where no other may be', () => {
@@ -176,8 +176,8 @@ describe('a replica is ejected', () => {
 
 test('a turn ends once', () => {
   const rig = balancerOf('a', 'b')
-  const turn = rig.next(4)
-  turn?.ended('failed')
-  for (let i = 0; i < 10; i++) turn?.ended('failed')
+  const turn = rig.assign(4)
+  turn?.end('failed')
+  for (let i = 0; i < 10; i++) turn?.end('failed')
   expect(rig.ejected).toEqual([])
 })

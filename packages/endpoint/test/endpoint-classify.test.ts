@@ -127,7 +127,7 @@ describe('classify', () => {
     expect(toError({ kind: 'wrong_model', message: 'm' }, 'http://e')).toMatchObject({
       code: 'MODEL_MISMATCH',
       retry: 'later',
-      afterMs: 30_000,
+      retryAfterMs: 30_000,
     })
   })
 })

@@ -1,7 +1,7 @@
 import { badRowsOf, cosine, normOf } from '@reembed/shared'
 import { base64, openaiReply, vectorOf } from '@reembed/testing'
 import { describe, expect, test } from 'vitest'
-import { BadReply, decodeEmbeddings, decodeNumbers, dimensionsOf } from '../src/client/decode.ts'
+import { decodeEmbeddings, decodeNumbers, dimensionsOf, InvalidReplyError } from '../src/client/decode.ts'
 
 const D = 24
 const texts = ['a', 'b', 'c']
@@ -127,14 +127,14 @@ describe('decodeEmbeddings', () => {
     ['no data', ({ model }) => ({ model })],
     ['an array', () => []],
   ])('refused: %s', (_name, spoil) => {
-    expect(() => decodeEmbeddings(bytes(spoil(reply())), target())).toThrow(BadReply)
+    expect(() => decodeEmbeddings(bytes(spoil(reply())), target())).toThrow(InvalidReplyError)
   })
 
   test('a reply cut at any byte is refused', () => {
     const whole = bytes(reply())
     for (let length = 0; length < whole.length; length++) {
       expect(() => decodeEmbeddings(whole.subarray(0, length), target()), `cut at ${length}`).toThrow(
-        BadReply,
+        InvalidReplyError,
       )
     }
   })
@@ -155,7 +155,7 @@ describe('decodeEmbeddings', () => {
         try {
           decodeEmbeddings(spoilt, to)
         } catch (error) {
-          expect(error).toBeInstanceOf(BadReply)
+          expect(error).toBeInstanceOf(InvalidReplyError)
           continue
         }
         expect(to.vectors, `byte ${at} as ${other}`).toEqual(right.vectors)
@@ -192,7 +192,7 @@ describe('decodeNumbers', () => {
     ['strings', texts.map(() => Array(D).fill('1'))],
     ['no array', { a: 1 }],
   ])('refused: %s', (_name, rows) => {
-    expect(() => decodeNumbers(numbers(rows), target())).toThrow(BadReply)
+    expect(() => decodeNumbers(numbers(rows), target())).toThrow(InvalidReplyError)
   })
 })
 
@@ -242,7 +242,7 @@ test.each([true, false])(
     expect(text).toContain('="')
     for (const other of ['A', '*']) {
       const changed = Buffer.from(text.replaceAll('="', `${other}"`))
-      expect(() => decodeEmbeddings(changed, target([0, 1, 2], 2))).toThrow(BadReply)
+      expect(() => decodeEmbeddings(changed, target([0, 1, 2], 2))).toThrow(InvalidReplyError)
     }
   },
 )
@@ -251,8 +251,10 @@ test('vectors that stand elsewhere than in `data` are none', () => {
   const { data, ...rest } = reply()
   for (const other of [[], [{ index: 0 }], [{}, {}, {}]]) {
     expect(() => decodeEmbeddings(bytes({ elsewhere: data, ...rest, data: other }), target())).toThrow(
-      BadReply,
+      InvalidReplyError,
     )
-    expect(() => decodeEmbeddings(bytes({ a: { data }, ...rest, data: other }), target())).toThrow(BadReply)
+    expect(() => decodeEmbeddings(bytes({ a: { data }, ...rest, data: other }), target())).toThrow(
+      InvalidReplyError,
+    )
   }
 })

@@ -9,11 +9,11 @@ import { openEndpoint } from '../src/client/open.ts'
 import {
   assertSameModel,
   checkReference,
+  computeReference,
+  ensureReference,
   type ModelReference,
-  measureReference,
   modelOf,
   referenceTexts,
-  settleReference,
 } from '../src/identity.ts'
 
 let server: ScriptedEndpoint
@@ -59,14 +59,14 @@ describe('checkReference', () => {
   })
 
   test('the same weights measured twice agree, and survive JSON', async () => {
-    const stored: ModelReference = JSON.parse(JSON.stringify(await measureReference(endpoint)))
+    const stored: ModelReference = JSON.parse(JSON.stringify(await computeReference(endpoint)))
     expect(stored.vectors).toHaveLength(referenceTexts.length)
     expect(stored.vectors[0]).toHaveLength(DIMENSIONS)
-    checkReference(await measureReference(endpoint), stored, server.url)
+    checkReference(await computeReference(endpoint), stored, server.url)
   })
 
   test('noise as of half precision passes', async () => {
-    const stored = await measureReference(endpoint)
+    const stored = await computeReference(endpoint)
     checkReference(
       changed(stored, (value, i) => value + (i % 2 ? 1e-3 : -1e-3)),
       stored,
@@ -75,7 +75,7 @@ describe('checkReference', () => {
   })
 
   test('new weights under the same name are found, in whichever text they show', async () => {
-    const stored = await measureReference(endpoint)
+    const stored = await computeReference(endpoint)
     const other = changed(stored, (value, i) => (i === 0 ? value + 0.1 : value))
     expect(() => checkReference(other, stored, server.url)).toThrow(
       /serves test\/model@r1.*cosine 0\.9\d+ for reference text 4/,
@@ -83,7 +83,7 @@ describe('checkReference', () => {
   })
 
   test('other dimensions and missing vectors are no match', async () => {
-    const stored = await measureReference(endpoint)
+    const stored = await computeReference(endpoint)
     expect(() => checkReference({ ...stored, vectors: [] }, stored, server.url)).toThrow('cosine 0.0000')
   })
 })
@@ -93,7 +93,7 @@ test('I6: vectors that are kept for a model are its own, also when an update is 
   try {
     await using store = await openStore(folder)
     let opened = 0
-    const settled = settleReference(store, endpoint, async () => {
+    const settled = ensureReference(store, endpoint, async () => {
       // Asked for its name it is what it will be; the vectors are those of what it was, and stays.
       if (++opened === 2) server.info = { ...INFO, served_model_name: 'test/model@r0' }
       return openEndpoint(server.url)

@@ -3,17 +3,25 @@
 import { type Board, createBoard } from '@reembed/queue'
 import { describe, expect, test } from 'vitest'
 import { createLimiter, type LimiterOptions } from '../src/limiter/limiter.ts'
-import type { Probe } from '../src/limiter/waking.ts'
+import type { EndpointProbe } from '../src/limiter/waking.ts'
 import { createClock, seeded } from './parts/simulated-clock.ts'
 
 const fleetOf = (count: number, options: Partial<LimiterOptions> = {}) => {
   const clock = createClock()
-  const board = createBoard(clock)
+  const coordinator = createBoard(clock)
   const random = seeded(3)
   const limiters = Array.from({ length: count }, (_, i) =>
-    createLimiter({ max: 1_000, initial: 100, board, worker: `w${i}`, clock, random, ...options }),
+    createLimiter({
+      max: 1_000,
+      initial: 100,
+      coordinator,
+      worker: `w${i}`,
+      clock,
+      random,
+      ...options,
+    }),
   )
-  return { clock, board, limiters }
+  return { clock, board: coordinator, limiters }
 }
 const later = <T>(promise: Promise<T>): { value: T | undefined; error: unknown } => {
   const seen: { value: T | undefined; error: unknown } = { value: undefined, error: undefined }
@@ -77,9 +85,9 @@ describe('sharing', () => {
 describe('an endpoint that is away', () => {
   const asleepUntil = (clock: { now(): number }, ms: number) => {
     const probes: number[] = []
-    const probe: Probe = async () => {
+    const probe: EndpointProbe = async () => {
       probes.push(clock.now())
-      return clock.now() < ms ? { met: 'warming' } : null
+      return clock.now() < ms ? { reason: 'warming' } : null
     }
     return { probes, probe }
   }
@@ -87,9 +95,9 @@ describe('an endpoint that is away', () => {
   test('one worker of the fleet looks, the others wait and say for how long', async () => {
     const clock = createClock()
     const { probes, probe } = asleepUntil(clock, 42_000)
-    const board = createBoard(clock)
+    const coordinator = createBoard(clock)
     const fleet = Array.from({ length: 8 }, (_, i) =>
-      createLimiter({ max: 100, board, worker: `w${i}`, clock, random: seeded(i), probe }),
+      createLimiter({ max: 100, coordinator, worker: `w${i}`, clock, random: seeded(i), probe }),
     )
     const granted = fleet.map(limiter => later(limiter.acquire(1)))
     await clock.runUntil(41_000)
@@ -105,10 +113,10 @@ describe('an endpoint that is away', () => {
   test('who waits longer than patience is sent back, to come again later', async () => {
     const clock = createClock()
     const { probes, probe } = asleepUntil(clock, Number.POSITIVE_INFINITY)
-    const limiter = createLimiter({ max: 100, clock, random: seeded(1), probe, patienceMs: 30_000 })
+    const limiter = createLimiter({ max: 100, clock, random: seeded(1), probe, maxUnavailableMs: 30_000 })
     const refused = later(limiter.acquire(1))
     await clock.runUntil(32_000)
-    expect(refused.error).toMatchObject({ code: 'ENDPOINT_UNREACHABLE', retry: 'later', afterMs: 5_000 })
+    expect(refused.error).toMatchObject({ code: 'ENDPOINT_UNREACHABLE', retry: 'later', retryAfterMs: 5_000 })
     const sent = probes.length
     await clock.runUntil(120_000)
     // Nobody wants it any more: it is left to sleep.
@@ -117,14 +125,14 @@ describe('an endpoint that is away', () => {
 
   test('when the prober vanishes, another looks within seconds', async () => {
     const clock = createClock()
-    const board = createBoard(clock)
-    const never: Probe = signal =>
+    const coordinator = createBoard(clock)
+    const never: EndpointProbe = signal =>
       new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal)))
-    const first = createLimiter({ max: 100, board, worker: 'a', clock, probe: never })
+    const first = createLimiter({ max: 100, coordinator, worker: 'a', clock, probe: never })
     void first.acquire(1).catch(() => {})
     await clock.runUntil(100)
     const { probe } = asleepUntil(clock, 0)
-    const second = later(createLimiter({ max: 100, board, worker: 'b', clock, probe }).acquire(1))
+    const second = later(createLimiter({ max: 100, coordinator, worker: 'b', clock, probe }).acquire(1))
     await clock.runUntil(1_000)
     expect(second.value).toBeUndefined()
     await first[Symbol.asyncDispose]()
@@ -138,7 +146,7 @@ describe('an endpoint that is away', () => {
       max: 400,
       clock,
       random: seeded(1),
-      probe: async () => (clock.now() < 5_000 ? { met: 'HTTP 503' } : null),
+      probe: async () => (clock.now() < 5_000 ? { reason: 'HTTP 503' } : null),
       initial: 400,
     })
     let sent = 0
@@ -163,12 +171,12 @@ test('when the board falls silent the worker goes on within its last share, and 
   const clock = createClock()
   const real = createBoard(clock)
   let silent = false
-  const board: Board = {
+  const coordinator: Board = {
     ...real,
     report: report => (silent ? Promise.reject(new Error('silent')) : real.report(report)),
   }
   const [one, two] = ['one', 'two'].map(worker =>
-    createLimiter({ max: 400, initial: 200, board, worker, clock, random: seeded(2) }),
+    createLimiter({ max: 400, initial: 200, coordinator, worker, clock, random: seeded(2) }),
   )
   const client = async (): Promise<void> => {
     for (;;) {

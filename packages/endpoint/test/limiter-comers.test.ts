@@ -31,7 +31,7 @@ async function forgotten(seed: number): Promise<number> {
       return board.report(report)
     },
   }
-  const most = 1 + below(8)
+  const max = 1 + below(8)
   let waiting = 0
 
   async function client(limiter: Limiter): Promise<void> {
@@ -57,16 +57,16 @@ async function forgotten(seed: number): Promise<number> {
 
   const clients = Array.from({ length: 1 + below(12) }, (_, i) => {
     const limiter = createLimiter({
-      board: heard,
+      coordinator: heard,
       worker: `w${i}`,
-      max: most,
-      initial: most,
+      max,
+      initial: max,
       clock,
       random,
-      patienceMs: 5_000,
+      maxUnavailableMs: 5_000,
       async probe() {
         await clock.sleep(5)
-        return isNow(away) ? { met: 'nobody' } : null
+        return isNow(away) ? { reason: 'nobody' } : null
       },
     })
     return Array.from({ length: 1 + below(3) }, () => client(limiter))

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import type { EndpointInfo } from '../src/client/info.ts'
 import { createDeadline } from '../src/limiter/deadline.ts'
-import { firstLimit } from '../src/limiter/first.ts'
-import { partOf } from '../src/limiter/part.ts'
+import { initialLimit } from '../src/limiter/first.ts'
+import { permitSize } from '../src/limiter/part.ts'
 import { createRetryBudget } from '../src/limiter/retry-budget.ts'
 import { createTally } from '../src/limiter/tally.ts'
 import { createClock } from './parts/simulated-clock.ts'
@@ -28,7 +28,7 @@ describe('the part of a request that may go now', () => {
   const partAfter = (queueMs: number | null, inferenceMs: number | null, totalMs: number): number => {
     const tally = createTally()
     for (let i = 0; i < 10; i++) tally.answered(32, { queueMs, inferenceMs, totalMs })
-    return partOf(32, false, { limit: 256, inFlight: 0, serverMs: tally.serverMs })
+    return permitSize(32, false, { limit: 256, inFlight: 0, serverMs: tally.serverMs })
   }
 
   test('is all of it where the server is quick, however late this worker is to read its replies', () => {
@@ -53,7 +53,7 @@ describe('the limit to begin with', () => {
     ['is two where one text fills a batch', { maxBatchTokens: 300 }, 2],
     ['is TEI’s where the server states nothing', { maxBatchTokens: null, maxInputLength: null }, 64],
   ])('%s', (_, info, inputs) => {
-    expect(firstLimit({ ...INFO, ...info })).toBe(inputs)
+    expect(initialLimit({ ...INFO, ...info })).toBe(inputs)
   })
 })
 

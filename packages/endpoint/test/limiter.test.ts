@@ -18,16 +18,20 @@ const quiet: Window = {
   ms: 500,
   replies: 10,
   refusals: 0,
-  absences: 0,
+  unavailable: 0,
   inputs: 320,
   queueMs: 0,
   inferenceMs: 200,
-  peak: 100,
+  peakInFlight: 100,
 }
 const at = (limit: number): LimitState => initialState(limit)
 const limitOf = ({ limit }: LimitState): number => limit ?? Number.NaN
 /** Windows whose replies waited `queueMs` each, model time 20 ms: the target is 250 ms. */
-const waited = (queueMs: number, peak = 100): Window => ({ ...quiet, queueMs: 10 * queueMs, peak })
+const waited = (queueMs: number, peakInFlight = 100): Window => ({
+  ...quiet,
+  queueMs: 10 * queueMs,
+  peakInFlight,
+})
 
 describe('step', () => {
   test('without a queue it grows by half, to find new replicas within seconds', () => {
@@ -69,10 +73,10 @@ describe('step', () => {
     expect(step(at(100), { ...quiet, replies: 99, refusals: 1 }, BOUNDS).limit).toBe(150)
   })
   test('after refusals it holds still, then passes the place where they began in small steps', () => {
-    let state = step(at(200), { ...quiet, replies: 80, refusals: 20, peak: 200 }, BOUNDS)
+    let state = step(at(200), { ...quiet, replies: 80, refusals: 20, peakInFlight: 200 }, BOUNDS)
     const limits = [state.limit]
     for (let i = 0; i < 25; i++) {
-      state = step(state, { ...waited(0), peak: limitOf(state), inputs: 320 + 40 * i }, BOUNDS)
+      state = step(state, { ...waited(0), peakInFlight: limitOf(state), inputs: 320 + 40 * i }, BOUNDS)
       limits.push(state.limit)
     }
     expect(limits.slice(0, 20)).toEqual(Array(20).fill(140))
@@ -80,32 +84,36 @@ describe('step', () => {
     expect(limits[21]).toBeCloseTo(169.4)
   })
   test('inputs that become quicker end the standing still: somebody added replicas', () => {
-    const refused = step(at(200), { ...quiet, replies: 80, refusals: 20, queueMs: 8_000, peak: 200 }, BOUNDS)
-    const same = step(refused, { ...waited(70), peak: 140 }, BOUNDS)
+    const refused = step(
+      at(200),
+      { ...quiet, replies: 80, refusals: 20, queueMs: 8_000, peakInFlight: 200 },
+      BOUNDS,
+    )
+    const same = step(refused, { ...waited(70), peakInFlight: 140 }, BOUNDS)
     expect(same.limit).toBe(140)
-    expect(step(same, { ...waited(20), peak: 140 }, BOUNDS).limit).toBeGreaterThan(150)
+    expect(step(same, { ...waited(20), peakInFlight: 140 }, BOUNDS).limit).toBeGreaterThan(150)
   })
   test('nothing but refusals halves it, nothing at all leaves it', () => {
     expect(step(at(100), { ...quiet, replies: 0, refusals: 5 }, BOUNDS).limit).toBe(50)
     expect(step(at(100), { ...quiet, replies: 0, refusals: 0 }, BOUNDS)).toEqual(at(100))
   })
   test('when nobody is answered and some met no endpoint, it is away; the first reply ends that', () => {
-    const away = step(at(300), { ...quiet, replies: 0, absences: 3 }, BOUNDS)
-    expect(away).toEqual({ ...at(64), away: true })
-    expect(step(away, { ...quiet, replies: 0, absences: 9 }, BOUNDS)).toEqual(away)
-    expect(step(away, { ...quiet, replies: 1, absences: 0, peak: 1 }, BOUNDS)).toEqual(at(64))
+    const away = step(at(300), { ...quiet, replies: 0, unavailable: 3 }, BOUNDS)
+    expect(away).toEqual({ ...at(64), isUnavailable: true })
+    expect(step(away, { ...quiet, replies: 0, unavailable: 9 }, BOUNDS)).toEqual(away)
+    expect(step(away, { ...quiet, replies: 1, unavailable: 0, peakInFlight: 1 }, BOUNDS)).toEqual(at(64))
   })
   test('a proxy’s stray 503 among replies does not make it away', () => {
-    expect(step(at(100), { ...quiet, replies: 90, absences: 10 }, BOUNDS)).toMatchObject({
+    expect(step(at(100), { ...quiet, replies: 90, unavailable: 10 }, BOUNDS)).toMatchObject({
       limit: 80,
-      away: false,
+      isUnavailable: false,
     })
   })
   test('growth that brings no throughput is taken back in part and not tried again at once', () => {
     let state = at(100)
     const limits: number[] = []
     for (let i = 0; i < 8; i++) {
-      state = step(state, { ...waited(20), peak: limitOf(state) }, { ...BOUNDS, max: 10_000 })
+      state = step(state, { ...waited(20), peakInFlight: limitOf(state) }, { ...BOUNDS, max: 10_000 })
       limits.push(Math.round(limitOf(state)))
     }
     expect(limits).toEqual([150, 225, 338, 184, 184, 184, 184, 184])
@@ -114,7 +122,7 @@ describe('step', () => {
     let state = at(100)
     const limits: number[] = []
     for (let i = 0; i < 8; i++) {
-      state = step(state, { ...waited(19), peak: limitOf(state) }, { ...BOUNDS, max: 10_000 })
+      state = step(state, { ...waited(19), peakInFlight: limitOf(state) }, { ...BOUNDS, max: 10_000 })
       limits.push(Math.round(limitOf(state)))
     }
     expect(limits).toEqual([150, 225, 338, 338, 338, 338, 338, 338])
@@ -124,17 +132,17 @@ describe('step', () => {
     const found = step(unknown, { ...quiet, replies: 1, inputs: 0 }, { ...BOUNDS, start: 7 })
     expect(found).toEqual(initialState(null))
     expect(step(found, waited(0, 256), { ...BOUNDS, start: 256 }).limit).toBe(384)
-    expect(step(unknown, { ...quiet, replies: 0, absences: 9 }, BOUNDS)).toEqual(unknown)
+    expect(step(unknown, { ...quiet, replies: 0, unavailable: 9 }, BOUNDS)).toEqual(unknown)
   })
   test('growth that brings throughput goes on', () => {
     let state = at(10)
     for (let i = 0; i < 8; i++) {
-      state = step(state, { ...waited(0), peak: limitOf(state), inputs: limitOf(state) }, BOUNDS)
+      state = step(state, { ...waited(0), peakInFlight: limitOf(state), inputs: limitOf(state) }, BOUNDS)
     }
     expect(state.limit).toBeGreaterThan(200)
   })
   test('from below the size of a request it grows from that size, or no growth would ever show', () => {
-    const alone = { ...waited(0), peak: 32 }
+    const alone = { ...waited(0), peakInFlight: 32 }
     expect(step(at(1), alone, BOUNDS).limit).toBe(48)
   })
   test('whatever a window holds, the limit stays a number within its bounds, and survives being kept as JSON', () => {
@@ -148,11 +156,11 @@ describe('step', () => {
           ms: 500 + random() * 5_000,
           replies,
           refusals: random() < 0.5 ? 0 : Math.floor(random() * 20),
-          absences: random() < 0.8 ? 0 : Math.floor(random() * 20),
+          unavailable: random() < 0.8 ? 0 : Math.floor(random() * 20),
           inputs: replies * 32,
           queueMs: replies * random() ** 4 * 5_000,
           inferenceMs: replies * random() * 500,
-          peak: random() * limitOf(state) * 1.2,
+          peakInFlight: random() * limitOf(state) * 1.2,
         },
         BOUNDS,
       )
@@ -286,9 +294,9 @@ describe('createLimiter', () => {
     /** Whether one is who comes so long after the worker's last request, when there is nothing for him yet. */
     async function isServed(idleMs: number): Promise<boolean> {
       const clock = createClock()
-      const board = createBoard(clock)
+      const coordinator = createBoard(clock)
       const open = (worker: string) =>
-        createLimiter({ board, worker, clock, max: 1, initial: 1, random: seeded(1) })
+        createLimiter({ coordinator, worker, clock, max: 1, initial: 1, random: seeded(1) })
       // One input for all: none for the one in the middle while two others want it.
       const [me, ...others] = [open('b'), open('a'), open('c')]
       const first = me.acquire(1)

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { EndpointInfo } from '../src/client/info.ts'
-import { createTokenMeter, pack, type RequestLimits, requestLimits } from '../src/pack.ts'
+import { createTokenEstimator, pack, type RequestLimits, requestLimits } from '../src/pack.ts'
 
 const INFO: EndpointInfo = {
   kind: 'tei',
@@ -59,7 +59,7 @@ describe('pack', () => {
 
 describe('createTokenMeter', () => {
   test('learns how many characters a token has from what the server counts', () => {
-    const meter = createTokenMeter(512)
+    const meter = createTokenEstimator(512)
     const before = meter.estimate(1_200)
     for (let i = 0; i < 50; i++) meter.learn(32, 32 * 600, 32 * 100)
     expect(before).toBe(402)
@@ -68,7 +68,7 @@ describe('createTokenMeter', () => {
   })
 
   test('a text counts for no more than the model takes, and teaches nothing when it was cut', () => {
-    const meter = createTokenMeter(512)
+    const meter = createTokenEstimator(512)
     expect(meter.estimate(1_000_000)).toBe(512)
     meter.learn(2, 1_000_000, 1_024)
     expect(meter.estimate(1_200)).toBe(402)

@@ -22,18 +22,18 @@ export interface Gate {
   readonly value: number
 }
 
-export interface Verdict {
+export interface GateResult {
   readonly gate: string
   readonly passed: boolean
   /** Both figures, in one sentence. */
-  readonly sentence: string
+  readonly message: string
 }
 
-interface Judged {
+interface GateReport {
   /** Hash of queries and judgements, where the run has some. */
   readonly evaluation: string | null
   readonly scores: Scores
-  readonly verdicts: readonly Verdict[]
+  readonly results: readonly GateResult[]
 }
 
 const RULES: Readonly<Record<Gate['metric'], readonly Gate['rule'][]>> = {
@@ -71,43 +71,43 @@ export const needsQueries = ({ metric }: Gate): boolean => metric === 'recall' |
  * Judges a run against the version that it would replace; once, whoever asks.
  * @throws the signal's reason; nothing is kept then
  */
-export async function judge(
+export async function evaluateGates(
   store: Store,
   { gates = [], evaluation }: Pick<Plan, 'gates' | 'evaluation'>,
   manifest: Manifest,
-  against: string | undefined,
+  baselineRun: string | undefined,
   signal?: AbortSignal,
-): Promise<readonly Verdict[]> {
+): Promise<readonly GateResult[]> {
   if (gates.length === 0) return []
-  const key = gatesKey(manifest.run, against)
-  const known = (await getJson(store, key)) as Judged | undefined
-  if (known) return known.verdicts
+  const key = gatesKey(manifest.run, baselineRun)
+  const known = (await getJson(store, key)) as GateReport | undefined
+  if (known) return known.results
   const parsed = gates.map(parseGate)
   const cutoffs = [...new Set(parsed.filter(needsQueries).map(({ k }) => k))]
   const { scores, judged, missing } =
     cutoffs.length > 0
       ? await evaluate(store, manifest, cutoffs, signal)
       : { scores: {}, judged: 0, missing: 0 }
-  const before = against === undefined ? undefined : await requireManifest(store, against)
-  const baseline = against === undefined ? undefined : await judgedBefore(store, against)
-  const verdicts: Verdict[] = []
+  const before = baselineRun === undefined ? undefined : await requireManifest(store, baselineRun)
+  const baseline = baselineRun === undefined ? undefined : await readGateReport(store, baselineRun)
+  const results: GateResult[] = []
   for (const gate of parsed) {
-    const { passed, sentence } = await weigh(gate)
+    const { passed, message } = await evaluateGate(gate)
     const lacking = needsQueries(gate) && missing > 0 && missing < judged
-    const known = lacking ? `; ${missing} of the ${judged} documents in the qrels are not in the run` : ''
-    verdicts.push({ gate: gate.text, passed, sentence: sentence + known })
+    const note = lacking ? `; ${missing} of the ${judged} documents in the qrels are not in the run` : ''
+    results.push({ gate: gate.text, passed, message: message + note })
   }
-  const record: Judged = { evaluation: evaluation?.sha256 ?? null, scores, verdicts }
+  const record: GateReport = { evaluation: evaluation?.sha256 ?? null, scores, results }
   await putJson(store, key, { format: 1, ...record })
-  return verdicts
+  return results
 
-  async function weigh(gate: Gate): Promise<Omit<Verdict, 'gate'>> {
+  async function evaluateGate(gate: Gate): Promise<Omit<GateResult, 'gate'>> {
     const { metric, k, rule, value } = gate
     if (metric === 'rejects') {
       const share = manifest.totals.rejects / Math.max(1, manifest.totals.documents)
       return {
         passed: share <= value,
-        sentence: `${percent(share)} of the documents are rejects, allowed are ${percent(value)}`,
+        message: `${percent(share)} of the documents are rejects, allowed are ${percent(value)}`,
       }
     }
     const name = metric === 'rows' ? 'rows' : `${metric}@${k}`
@@ -115,50 +115,50 @@ export async function judge(
     if (needsQueries(gate) && missing === judged) {
       return {
         passed: false,
-        sentence: `none of the ${judged} documents in the qrels is in run ${manifest.run}: do they go with another corpus?`,
+        message: `none of the ${judged} documents in the qrels is in run ${manifest.run}: do they go with another corpus?`,
       }
     }
     if (rule === 'min' && metric !== 'overlap') {
       const figure = mean(own)
       return {
         passed: figure >= value,
-        sentence: `${name} is ${fixed(figure)} over ${own.length} queries, wanted is ${fixed(value)}`,
+        message: `${name} is ${fixed(figure)} over ${own.length} queries, wanted is ${fixed(value)}`,
       }
     }
     if (before === undefined)
-      return { passed: true, sentence: `${name}: nothing is published to compare with` }
+      return { passed: true, message: `${name}: nothing is published to compare with` }
     if (metric === 'rows') {
       const [now, then] = [manifest.totals.rows, before.totals.rows]
       return {
         passed: now >= then * (1 - value),
-        sentence: `${now} rows, run ${before.run} has ${then}, allowed is a drop of ${percent(value)}`,
+        message: `${now} rows, run ${before.run} has ${then}, allowed is a drop of ${percent(value)}`,
       }
     }
     if (metric === 'overlap') {
       const { overlap, queries } = await compareRuns(store, before, manifest, { top: k, signal })
       return {
         passed: overlap >= value,
-        sentence: `${name} with run ${before.run} is ${fixed(overlap)} over ${queries} documents, wanted is ${fixed(value)}`,
+        message: `${name} with run ${before.run} is ${fixed(overlap)} over ${queries} documents, wanted is ${fixed(value)}`,
       }
     }
     const theirs = baseline?.evaluation === evaluation?.sha256 ? baseline?.scores[name] : undefined
     if (theirs === undefined || theirs.length !== own.length) {
       return {
         passed: false,
-        sentence: `${name} is ${fixed(mean(own))}, but run ${before.run} was published without these queries, so nobody knows whether that is less`,
+        message: `${name} is ${fixed(mean(own))}, but run ${before.run} was published without these queries, so nobody knows whether that is less`,
       }
     }
     const { drop, low, high } = pairedDrop(theirs, own)
     return {
       passed: drop <= value,
-      sentence: `${name} is ${fixed(mean(own))}, run ${before.run} has ${fixed(mean(theirs))}: a drop of ${fixed(drop)} (95 % interval ${fixed(low)} to ${fixed(high)}, ${own.length} queries), allowed is ${fixed(value)}`,
+      message: `${name} is ${fixed(mean(own))}, run ${before.run} has ${fixed(mean(theirs))}: a drop of ${fixed(drop)} (95 % interval ${fixed(low)} to ${fixed(high)}, ${own.length} queries), allowed is ${fixed(value)}`,
     }
   }
 }
 
 /** What a run was judged with before; its own scores are the same whatever it was compared with. */
-async function judgedBefore(store: Store, run: string): Promise<Judged | undefined> {
-  for await (const { key } of store.list(gatesPrefix(run))) return (await getJson(store, key)) as Judged
+async function readGateReport(store: Store, run: string): Promise<GateReport | undefined> {
+  for await (const { key } of store.list(gatesPrefix(run))) return (await getJson(store, key)) as GateReport
   return undefined
 }
 

@@ -1,6 +1,6 @@
 // The public surface of @reembed/evaluate; every other file is private to the package.
 
-export { createRanges } from './collapsed.ts'
+export { createDimensionRanges as createRanges } from './collapsed.ts'
 export {
   evaluateRows,
   type JudgedQuery,
@@ -10,9 +10,22 @@ export {
   readQueries,
   type Scores,
 } from './compare/evaluate.ts'
-export { compareRows, type Health, healthOf, mean, type Rows, type RowsCompared } from './compare/rows.ts'
+export {
+  compareRows,
+  type Health,
+  healthOf,
+  mean,
+  type RowComparison as RowsCompared,
+  type Rows,
+} from './compare/rows.ts'
 export { type CompareOptions, type Comparison, compareRuns } from './compare/runs.ts'
-export { locateRows, rowsOfIds, shuffled } from './compare/sample.ts'
-export { type Gate, judge, needsQueries, parseGate, type Verdict } from './gates.ts'
+export { locateRows, orderByIdHash as shuffled, readRowsById as rowsOfIds } from './compare/sample.ts'
+export {
+  evaluateGates as judge,
+  type Gate,
+  type GateResult as Verdict,
+  needsQueries,
+  parseGate,
+} from './gates.ts'
 export { nearest, textsOf } from './nearest.ts'
 export { measureRecall, type Recall, type RecallOptions } from './recall.ts'

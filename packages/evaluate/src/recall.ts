@@ -22,17 +22,17 @@ export interface Recall {
 }
 
 /** A type: what is kept of vectors, and how alike two of them are. */
-interface Stored {
+interface VectorEncoding {
   readonly type: string
   readonly bytesPerVector: number
-  store(vectors: Float32Array): ArrayLike<number>
+  encode(vectors: Float32Array): ArrayLike<number>
   /** Values of a row as stored. */
   readonly width: number
-  likeness(a: ArrayLike<number>, b: ArrayLike<number>, from: number): number
+  similarity(a: ArrayLike<number>, b: ArrayLike<number>, from: number): number
 }
 
 /** How many candidates are looked at again with float32 queries, as in sentence-transformers (`rescore_multiplier`). */
-const RESCORE = 4
+const RESCORE_FACTOR = 4
 
 /**
  * Compares every query with every document, type by type. Holds all documents that it compares: 100,000 of 768
@@ -46,20 +46,25 @@ export async function measureRecall(
   const { dimensions } = manifest.model
   const vectors = await load(store, manifest, documents)
   const rows = vectors.length / dimensions
-  const asked = Array.from({ length: Math.min(queries, rows) }, (_, i) =>
+  const queryRows = Array.from({ length: Math.min(queries, rows) }, (_, i) =>
     Math.floor((i * rows) / Math.min(queries, rows)),
   )
   const ranges = await rangesOf([vectors], dimensions)
-  const exact = nearestOf(float32(dimensions), vectors, asked, top)
+  const exact = nearestOf(float32(dimensions), vectors, queryRows, top)
   const recalls: Recall[] = []
   for (const type of typesOf(dimensions, ranges)) {
-    const found = nearestOf(type, vectors, asked, type.type.includes('rescored') ? RESCORE * top : top)
+    const found = nearestOf(
+      type,
+      vectors,
+      queryRows,
+      type.type.includes('rescored') ? RESCORE_FACTOR * top : top,
+    )
     const kept = found.map((rows, i) =>
-      type.type.includes('rescored') ? rescore(vectors, dimensions, asked[i] ?? 0, rows, top) : rows,
+      type.type.includes('rescored') ? rescore(vectors, dimensions, queryRows[i] ?? 0, rows, top) : rows,
     )
     recalls.push({ type: type.type, bytesPerVector: type.bytesPerVector, recall: overlap(exact, kept) })
   }
-  return { documents: rows, queries: asked.length, top, recalls }
+  return { documents: rows, queries: queryRows.length, top, recalls }
 }
 
 async function load(
@@ -86,50 +91,50 @@ const dot = (a: ArrayLike<number>, b: ArrayLike<number>, from: number): number =
   return sum
 }
 
-const float32 = (dimensions: number): Stored => ({
+const float32 = (dimensions: number): VectorEncoding => ({
   type: 'float32',
   bytesPerVector: 4 * dimensions,
   width: dimensions,
-  store: vectors => unit(vectors, dimensions),
-  likeness: dot,
+  encode: vectors => unit(vectors, dimensions),
+  similarity: dot,
 })
 
-function typesOf(dimensions: number, ranges: Ranges): Stored[] {
-  const cut = (size: number): Stored => ({
+function typesOf(dimensions: number, ranges: Ranges): VectorEncoding[] {
+  const cut = (size: number): VectorEncoding => ({
     type: `float32, first ${size} dimensions`,
     bytesPerVector: 4 * size,
     width: size,
-    store: vectors => unit(firstOf(vectors, dimensions, size), size),
-    likeness: dot,
+    encode: vectors => unit(firstOf(vectors, dimensions, size), size),
+    similarity: dot,
   })
-  const int8: Stored = {
+  const int8: VectorEncoding = {
     type: 'int8',
     bytesPerVector: dimensions,
     width: dimensions,
-    store: vectors => centred(toInt8(vectors, ranges), ranges),
-    likeness: dot,
+    encode: vectors => centred(toInt8(vectors, ranges), ranges),
+    similarity: dot,
   }
-  const bits: Stored = {
+  const bits: VectorEncoding = {
     type: 'ubinary',
     bytesPerVector: dimensions / 8,
     width: dimensions / 8,
-    store: toUbinary,
-    likeness: (a, b, from) => {
+    encode: toUbinary,
+    similarity: (a, b, from) => {
       let differing = 0
       for (let i = 0; i < a.length; i++) differing += BITS[(a[i] ?? 0) ^ (b[from + i] ?? 0)] ?? 0
       return -differing
     },
   }
-  const half: Stored = {
+  const half: VectorEncoding = {
     ...float32(dimensions),
     type: 'float16',
     bytesPerVector: 2 * dimensions,
-    store: vectors => unit(Float32Array.from(new Float16Array(vectors)), dimensions),
+    encode: vectors => unit(Float32Array.from(new Float16Array(vectors)), dimensions),
   }
   return [
     half,
     int8,
-    ...(dimensions % 8 === 0 ? [bits, { ...bits, type: `ubinary, ${RESCORE}x rescored` }] : []),
+    ...(dimensions % 8 === 0 ? [bits, { ...bits, type: `ubinary, ${RESCORE_FACTOR}x rescored` }] : []),
     ...(dimensions >= 4 ? [cut(Math.floor(dimensions / 2)), cut(Math.floor(dimensions / 4))] : []),
   ]
 }
@@ -168,13 +173,18 @@ function firstOf(vectors: Float32Array, dimensions: number, size: number): Float
 }
 
 /** The rows most alike to each query's row, itself left out. */
-function nearestOf(type: Stored, vectors: Float32Array, queries: readonly number[], top: number): number[][] {
-  const stored = type.store(vectors)
+function nearestOf(
+  type: VectorEncoding,
+  vectors: Float32Array,
+  queries: readonly number[],
+  top: number,
+): number[][] {
+  const stored = type.encode(vectors)
   const rows = stored.length / type.width
   return queries.map(query => {
     const wanted = Array.from({ length: type.width }, (_, i) => stored[query * type.width + i] ?? 0)
     const scores = new Float64Array(rows)
-    for (let row = 0; row < rows; row++) scores[row] = type.likeness(wanted, stored, row * type.width)
+    for (let row = 0; row < rows; row++) scores[row] = type.similarity(wanted, stored, row * type.width)
     scores[query] = Number.NEGATIVE_INFINITY
     return bestOf(scores, Math.min(top, rows - 1))
   })

@@ -1,24 +1,24 @@
 import { expect, test } from 'vitest'
-import { createRanges } from '../src/collapsed.ts'
+import { createDimensionRanges } from '../src/collapsed.ts'
 
-const shard = (texts: number, least: number[], greatest: number[]) => ({
-  texts,
+const shard = (textChanges: number, minValues: number[], maxValues: number[]) => ({
+  textChanges,
   norms: { min: 1, max: 1 },
-  least: Float32Array.from(least),
-  greatest: Float32Array.from(greatest),
+  minValues: Float32Array.from(minValues),
+  maxValues: Float32Array.from(maxValues),
 })
 
 test('P-VERIFY: a dimension is collapsed if it has one value over all shards, not only within each', () => {
-  const ranges = createRanges(3)
+  const ranges = createDimensionRanges(3)
   ranges.add(shard(60, [-0.5, 0.1, 0.3], [0.5, 0.1, 0.3]))
   ranges.add(shard(60, [-0.4, 0.2, 0.300001], [0.6, 0.2, 0.300001]))
-  expect(ranges.collapsed()).toEqual([2])
+  expect(ranges.collapsedDimensions()).toEqual([2])
 })
 
 test('P-VERIFY: fewer than 100 texts do not tell', () => {
-  const ranges = createRanges(2)
+  const ranges = createDimensionRanges(2)
   ranges.add(shard(99, [0, 0], [0, 1]))
-  expect(ranges.collapsed()).toEqual([])
+  expect(ranges.collapsedDimensions()).toEqual([])
   ranges.add(shard(1, [0, 0], [0, 1]))
-  expect(ranges.collapsed()).toEqual([0])
+  expect(ranges.collapsedDimensions()).toEqual([0])
 })

@@ -7,7 +7,7 @@ import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ReembedError } from '@reembed/shared'
 import { letGo } from './child.ts'
-import type { Message, StartEndpointOptions } from './tei/protocol.ts'
+import type { StartEndpointOptions, StartResult } from './tei/protocol.ts'
 
 export interface LocalEndpoint extends AsyncDisposable {
   /** For example `http://127.0.0.1:40123`. */
@@ -55,7 +55,7 @@ export async function startEndpoint({ signal, ...start }: StartEndpointOptions =
           `the local endpoint ended (${killedBy ?? `exit ${code}`}): ${detail}`,
         )
       }),
-    ])) as [Message]
+    ])) as [StartResult]
     if ('failure' in message) throw new ReembedError(message.failure.code, message.failure.message)
     letGo(child)
     return { url: message.url, pid: child.pid ?? 0, [Symbol.asyncDispose]: stop }

@@ -56,7 +56,7 @@ export async function startRedis({ signal, port }: StartRedisOptions = {}): Prom
 }
 
 /** Ends with Redis, and ends Redis with its own input. What runs in the background has no input but what it is given. */
-const KEEPER = `
+const SUPERVISOR_SCRIPT = `
   exec 3<&0
   "$@" 3<&- >&2 & redis=$!
   echo $redis
@@ -68,7 +68,7 @@ function launch(program: string, port: number) {
   const settings = `--bind 127.0.0.1 --port ${port} --appendonly no --maxmemory-policy noeviction`
   const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(
     'sh',
-    ['-c', KEEPER, 'sh', program, ...settings.split(' '), '--save', ''],
+    ['-c', SUPERVISOR_SCRIPT, 'sh', program, ...settings.split(' '), '--save', ''],
     // A session of its own: Ctrl-C in the terminal reaches the command, which drains before it lets Redis go.
     { cwd: tmpdir(), detached: true, stdio: ['pipe', 'pipe', 'pipe'] },
   )

@@ -498,7 +498,7 @@ function gated({ padded = false, lanes = 1 } = {}) {
   const engine: typeof hash = {
     ...hash,
     padded,
-    lanes,
+    concurrentBatches: lanes,
     async embed(batch) {
       batches.push(batch.map(({ text }) => text))
       entered.resolve()

@@ -20,10 +20,10 @@ export interface Buckets {
 }
 
 /** For at most so many hashes. To be closed. */
-export async function openBuckets(most: number): Promise<Buckets> {
-  const count = Math.max(1, Math.ceil(most / BUCKET_HASHES))
+export async function openBuckets(maxHashes: number): Promise<Buckets> {
+  const count = Math.max(1, Math.ceil(maxHashes / BUCKET_HASHES))
   if (count === 1) {
-    const hashes = new BigUint64Array(most)
+    const hashes = new BigUint64Array(maxHashes)
     let used = 0
     return {
       async add(hash) {

@@ -6,30 +6,30 @@ import type { CarriedColumn, CarriedType, FieldMapping } from '@reembed/protocol
 import { ReembedError } from '@reembed/shared'
 
 /** The probes of each object that holds a record. */
-export type Seen = ReadonlyMap<string, readonly Probe[]>
+export type InspectionsByObject = ReadonlyMap<string, readonly Probe[]>
 
 /** @throws ReembedError SOURCE_FORMAT if none holds one. */
-export function requireRecords(probes: readonly Probe[]): Seen {
+export function requireRecords(probes: readonly Probe[]): InspectionsByObject {
   const seen = new Map<string, Probe[]>()
   for (const one of probes) {
-    if (one.names.length === 0) continue
+    if (one.fieldNames.length === 0) continue
     const same = seen.get(one.key)
     if (same) same.push(one)
     else seen.set(one.key, [one])
   }
   if (seen.size > 0) return seen
-  const bad = probes.find(({ fault }) => fault !== undefined) ?? probes[0]
+  const bad = probes.find(({ firstError }) => firstError !== undefined) ?? probes[0]
   throw new ReembedError(
     'SOURCE_FORMAT',
-    `${JSON.stringify(bad?.key)} does not look like JSONL: ${bad?.fault ?? 'no line in its first bytes is a record'}`,
+    `${JSON.stringify(bad?.key)} does not look like JSONL: ${bad?.firstError ?? 'no line in its first bytes is a record'}`,
   )
 }
 
-const has = (probes: readonly Probe[], path: string): boolean => probes.some(one => one.has(path))
+const has = (probes: readonly Probe[], path: string): boolean => probes.some(one => one.hasField(path))
 
 /** The field that every sampled object has: the one that was named, else the first of the usual names. */
 export function chooseField(
-  seen: Seen,
+  seen: InspectionsByObject,
   role: keyof FieldMapping,
   named: string | undefined,
   usual: readonly string[],
@@ -72,7 +72,7 @@ export function requireField(probes: readonly Probe[], path: string, option: str
 
 /** Field names come from the corpus: printed as JSON strings, cut short, and not more than a dozen. */
 function listOf(probes: readonly Probe[]): string {
-  const names = new Set(probes.flatMap(one => one.names))
+  const names = new Set(probes.flatMap(one => one.fieldNames))
   const shown = [...names].slice(0, 12).map(name => JSON.stringify(name.slice(0, 40)))
   return `${shown.join(', ')}${names.size > shown.length ? ` and ${names.size - shown.length} more` : ''}`
 }
@@ -101,7 +101,7 @@ function commonType(probes: readonly Probe[], path: string): CarriedType {
   const types = new Set<CarriedType>()
   const field = fieldAt(path)
   for (const one of probes) {
-    const declared = one.typeOf(path)
+    const declared = one.fieldTypeOf(path)
     if (declared !== undefined) types.add(declared)
     for (const record of one.records) {
       const value = field(record)

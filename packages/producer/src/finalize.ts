@@ -18,9 +18,9 @@ import { type ReadShardOptions, readReceipt } from '@reembed/shard'
 import { batched, manifestKey, manifestSegmentKey, mapConcurrent } from '@reembed/shared'
 import { putJson, putRows, type Store } from '@reembed/store'
 import { createAudit, type LocatedReject } from './audit.ts'
-import { type PlannedShard, plannedShards, requireThere } from './planned-shards.ts'
+import { type PlannedShard, plannedShards, requireShardExists } from './planned-shards.ts'
 import { putRejects } from './rejects.ts'
-import { countRemoved } from './removed.ts'
+import { countRemovedRows } from './removed.ts'
 import { createSpool } from './spool.ts'
 import { requireUniqueIds } from './unique-ids.ts'
 
@@ -57,7 +57,7 @@ export async function finalize(
   const receipts = mapConcurrent(
     plannedShards(store, plan),
     (planned, stop) => receiptOf(store, planned, { size: present?.[planned.shard], signal: stop }),
-    { limit: RECEIPTS_AT_ONCE, signal },
+    { concurrency: RECEIPTS_AT_ONCE, signal },
   )
   for await (const { slice, key, receipt, size, sha256 } of receipts) {
     for (const reject of audit.add(slice, receipt, size)) await rejects.add(reject)
@@ -70,7 +70,7 @@ export async function finalize(
   }
   const { totals, rejectReasons } = audit.end()
   await requireUniqueIds(store, plan, totals.rows, { present, signal })
-  const removed = await countRemoved(store, plan, totals.rows, signal)
+  const removedRows = await countRemovedRows(store, plan, totals.rows, signal)
 
   let segment = 0
   for await (const rows of batched(shards.rows(), SHARDS_PER_SEGMENT)) {
@@ -91,15 +91,15 @@ export async function finalize(
     queryPrompt: plan.queryPrompt,
     fields: recipe.fields,
     dtype: recipe.dtype,
-    cutFrom: recipe.cutFrom,
+    nativeDimensions: recipe.nativeDimensions,
     layout: plan.layout,
-    base: plan.base === undefined ? undefined : { run: plan.base, removed },
+    baseRun: plan.baseRun === undefined ? undefined : { run: plan.baseRun, removedRows },
     shards: plan.shards,
     shardsPerSegment: SHARDS_PER_SEGMENT,
     totals,
     rejectReasons,
     quote: plan.quote,
-    paid: paidFor(plan, totals.tokens, intervals),
+    actualCost: paidFor(plan, totals.tokens, intervals),
     shardsSha256: hash.digest('hex'),
   }
   if ((await putJson(store, manifestKey(run), manifest)) === 'created') return manifest
@@ -119,6 +119,6 @@ function paidFor({ quote }: Plan, tokens: number | null, intervals: readonly Int
 }
 
 async function receiptOf(store: Store, { slice, key }: PlannedShard, options: ReadShardOptions) {
-  if (!options.size) await requireThere(store, key)
+  if (!options.size) await requireShardExists(store, key)
   return { slice, key, ...(await readReceipt(store, key, options)) }
 }

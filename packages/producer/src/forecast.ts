@@ -5,24 +5,24 @@ import { readDocuments } from '@reembed/corpus'
 import { type Manifest, type Plan, readManifestShards, type Slice } from '@reembed/protocol'
 import { contentHashOf, createPlaces, openBase, sameLayout, unlessCorrupt } from '@reembed/shard'
 import type { Store } from '@reembed/store'
-import type { SurveyedRun } from './plan.ts'
-import { createSpread } from './survey.ts'
+import type { PlanResult } from './plan.ts'
+import { createEvenSampler } from './survey.ts'
 
 export interface ReuseForecast {
-  readonly base: string | null
+  readonly baseRun: string | null
   /** Why nothing is reused, where nothing is. */
-  readonly why: string | null
+  readonly reason: string | null
   /** Slices that are the same as before: taken as they are. Counted. */
-  readonly carried: Share
+  readonly identical: ReuseGroup
   /** Of objects that changed, or for other columns: each document is looked up by its text. */
-  readonly looked: Share & { readonly unchanged: number }
+  readonly changed: ReuseGroup & { readonly reusable: number }
   /** Of objects that are new. */
-  readonly fresh: Share
+  readonly added: ReuseGroup
   /** Documents that have to be embedded, about. */
   readonly toEmbed: number
 }
 
-export interface Share {
+export interface ReuseGroup {
   readonly shards: number
   readonly documents: number
   /** The keys of some objects. */
@@ -30,65 +30,66 @@ export interface Share {
 }
 
 const EXAMPLES = 3
-const SLICES_LOOKED_AT = 4
-const DOCUMENTS_LOOKED_AT = 500
+const SAMPLED_SLICES = 4
+const SAMPLED_DOCUMENTS = 500
 
 /** Reads the plan of the base and, where there are changed objects, the start of a few slices; embeds nothing. */
 export async function forecastReuse(
   store: Store | undefined,
   source: Store,
-  { head, slices, base }: Pick<SurveyedRun, 'head' | 'slices' | 'base'>,
+  { head, slices, baseRun }: Pick<PlanResult, 'head' | 'slices' | 'baseRun'>,
   signal?: AbortSignal,
 ): Promise<ReuseForecast> {
-  const carried = createShare()
-  const looked = createShare()
-  const fresh = createShare()
-  if (base.plan === undefined || store === undefined) {
-    for await (const slice of slices()) fresh.add(slice)
+  const identical = createReuseGroup()
+  const changed = createReuseGroup()
+  const added = createReuseGroup()
+  if (baseRun.plan === undefined || store === undefined) {
+    for await (const slice of slices()) added.add(slice)
     return {
-      base: null,
-      why: base.plan === undefined ? base.why : 'not looked for',
-      carried: carried.of(0, 0),
-      looked: { ...looked.of(0, 0), unchanged: 0 },
-      fresh: fresh.of(head.estimatedDocuments, 1),
+      baseRun: null,
+      reason: baseRun.plan === undefined ? baseRun.reason : 'not looked for',
+      identical: identical.of(0, 0),
+      changed: { ...changed.of(0, 0), reusable: 0 },
+      added: added.of(head.estimatedDocuments, 1),
       toEmbed: head.estimatedDocuments,
     }
   }
-  const then = base.plan
+  const basePlan = baseRun.plan
   // What is damaged of the base, or goes meanwhile, costs its vectors and not the run.
-  const documentsThen = new Uint32Array(then.shards)
-  await unlessCorrupt(countDocuments(store, base.manifest, documentsThen))
+  const baseDocuments = new Uint32Array(basePlan.shards)
+  await unlessCorrupt(countDocuments(store, baseRun.manifest, baseDocuments))
 
-  const places = createPlaces(store, then)
-  const asTheyAre = then.source === head.source && sameLayout(then, head)
-  const spread = createSpread<Slice>(SLICES_LOOKED_AT)
-  let known = 0
+  const places = createPlaces(store, basePlan)
+  const asTheyAre = basePlan.source === head.source && sameLayout(basePlan, head)
+  const spread = createEvenSampler<Slice>(SAMPLED_SLICES)
+  let reusedDocuments = 0
   for await (const slice of slices()) {
-    const twin = then.source === head.source ? await unlessCorrupt(places.same(slice)) : undefined
+    const twin =
+      basePlan.source === head.source ? await unlessCorrupt(places.shardOfSameSlice(slice)) : undefined
     if (twin !== undefined && asTheyAre) {
-      carried.add(slice)
-      known += documentsThen[twin] ?? 0
-    } else if (twin !== undefined || (await unlessCorrupt(places.knows(slice)))) {
-      looked.add(slice)
+      identical.add(slice)
+      reusedDocuments += baseDocuments[twin] ?? 0
+    } else if (twin !== undefined || (await unlessCorrupt(places.containsAnyObject(slice)))) {
+      changed.add(slice)
       spread.add(slice)
     } else {
-      fresh.add(slice)
+      added.add(slice)
     }
   }
-  const rest = Math.max(0, head.estimatedDocuments - known)
-  const weight = Math.max(1, looked.weight + fresh.weight)
-  const plan: Plan = { ...head, base: then.run, seq: 0, slicesPerSegment: 1 }
+  const rest = Math.max(0, head.estimatedDocuments - reusedDocuments)
+  const weight = Math.max(1, changed.weight + added.weight)
+  const plan: Plan = { ...head, baseRun: basePlan.run, seq: 0, slicesPerSegment: 1 }
   const share = await unchangedShare(store, source, plan, spread.values(), signal)
-  const lookedAt = looked.of(rest, looked.weight / weight)
-  const freshOnes = fresh.of(rest, fresh.weight / weight)
-  const unchanged = Math.round(share * lookedAt.documents)
+  const changedGroup = changed.of(rest, changed.weight / weight)
+  const addedGroup = added.of(rest, added.weight / weight)
+  const reusable = Math.round(share * changedGroup.documents)
   return {
-    base: then.run,
-    why: null,
-    carried: carried.of(known, 1),
-    looked: { ...lookedAt, unchanged },
-    fresh: freshOnes,
-    toEmbed: freshOnes.documents + lookedAt.documents - unchanged,
+    baseRun: basePlan.run,
+    reason: null,
+    identical: identical.of(reusedDocuments, 1),
+    changed: { ...changedGroup, reusable },
+    added: addedGroup,
+    toEmbed: addedGroup.documents + changedGroup.documents - reusable,
   }
 }
 
@@ -97,7 +98,7 @@ async function countDocuments(store: Store, manifest: Manifest, documents: Uint3
   for await (const { rows, rejects } of readManifestShards(store, manifest)) documents[at++] = rows + rejects
 }
 
-function createShare() {
+function createReuseGroup() {
   let shards = 0
   let weight = 0
   const examples = new Set<string>()
@@ -112,7 +113,7 @@ function createShare() {
         if (examples.size < EXAMPLES) examples.add(key)
       }
     },
-    of: (documents: number, share: number): Share => ({
+    of: (documents: number, share: number): ReuseGroup => ({
       shards,
       documents: Math.round(documents * share),
       examples: [...examples],
@@ -128,17 +129,17 @@ async function unchangedShare(
   slices: readonly Slice[],
   signal: AbortSignal | undefined,
 ): Promise<number> {
-  const base = slices.length > 0 ? await openBase(store, plan) : undefined
-  let [looked, found] = [0, 0]
-  for (const slice of base ? slices : []) {
+  const baseRun = slices.length > 0 ? await openBase(store, plan) : undefined
+  let [inspected, found] = [0, 0]
+  for (const slice of baseRun ? slices : []) {
     const reader = await readDocuments({ source, output: store }, plan, slice, signal)
     const hashes: string[] = []
     for await (const record of reader.records) {
       if (record.kind === 'document') hashes.push(contentHashOf(record.text))
-      if (hashes.length === DOCUMENTS_LOOKED_AT) break
+      if (hashes.length === SAMPLED_DOCUMENTS) break
     }
-    looked += hashes.length
-    found += (await base?.known(slice).has(hashes, signal)) ?? 0
+    inspected += hashes.length
+    found += (await baseRun?.reuseIndex(slice).countFound(hashes, signal)) ?? 0
   }
-  return looked === 0 ? 0 : found / looked
+  return inspected === 0 ? 0 : found / inspected
 }

@@ -4,7 +4,7 @@ import { readManifest, readPlan, readRunWord, readSeq, readVersions } from '@ree
 import { controlPrefix, isRunId, ReembedError } from '@reembed/shared'
 import type { ListedObject, Store } from '@reembed/store'
 
-export interface KeepRules {
+export interface RetentionPolicy {
   /** How many published runs stay, the current one included. */
   readonly keep: number
   /** What was written or replaced since then stays; nothing does for its age with Infinity. */
@@ -13,41 +13,41 @@ export interface KeepRules {
   readonly run?: string | undefined
 }
 
-export interface RunVerdict {
-  readonly needed: boolean
-  readonly why: string
+export interface RetentionDecision {
+  readonly retained: boolean
+  readonly reason: string
   /** Its removal was begun and can't be taken back. */
-  readonly begun: boolean
+  readonly deletionCommitted: boolean
   /** Until when it was the current version, if it was one. */
-  readonly neededMs: number | undefined
+  readonly replacedMs: number | undefined
 }
 
-const BEGUN = 'its removal was begun before'
+const DELETION_COMMITTED = 'its removal was begun before'
 
 /** Every run of the output that has a plan, newest first. */
-export async function judgeRuns(
+export async function decideRetention(
   store: Store,
-  { keep }: Pick<KeepRules, 'keep'>,
+  { keep }: Pick<RetentionPolicy, 'keep'>,
   signal?: AbortSignal,
-): Promise<Map<string, RunVerdict>> {
+): Promise<Map<string, RetentionDecision>> {
   if (!(Number.isSafeInteger(keep) && keep >= 1)) {
     throw new ReembedError('USAGE', `--keep ${keep}: at least the current version is kept`)
   }
-  const published = new Map<string, { version: number; neededMs: number | undefined }>()
+  const published = new Map<string, { version: number; replacedMs: number | undefined }>()
   let currentSeq = 0
   let current: string | undefined
   let nextMs: number | undefined
   for await (const { run, version, seq, publishedMs = Number.POSITIVE_INFINITY } of readVersions(store)) {
     current ??= run
     currentSeq = Math.max(currentSeq, seq)
-    if (!published.has(run)) published.set(run, { version, neededMs: nextMs })
+    if (!published.has(run)) published.set(run, { version, replacedMs: nextMs })
     nextMs = publishedMs
   }
   const keptVersions = new Set([...published.keys()].slice(0, keep))
   const newestSeq = new Map<string, number>()
   for (const { run, seq } of await readSeq(store)) if (!newestSeq.has(run)) newestSeq.set(run, seq)
 
-  const verdicts = new Map<string, RunVerdict>()
+  const verdicts = new Map<string, RetentionDecision>()
   const bases = new Map<string, string>()
   for (const [run, seq] of newestSeq) {
     signal?.throwIfAborted()
@@ -57,12 +57,12 @@ export async function judgeRuns(
     // Before the word: where another gc has erased the manifest by now, the word says so.
     const finished = (await readManifest(store, run)) !== undefined
     const word = await readRunWord(store, run)
-    const begun = word.erasing === true
+    const deletionCommitted = word.deletionCommitted === true
     // The mark of a gc that has not looked again yet says nothing.
-    const state = word.state === 'removed' ? word.before : word.state
-    const { version, neededMs } = published.get(run) ?? {}
-    const [needed, why] = ((): [boolean, string] => {
-      if (begun) return [false, BEGUN]
+    const state = word.state === 'removed' ? word.previousState : word.state
+    const { version, replacedMs } = published.get(run) ?? {}
+    const [retained, reason] = ((): [boolean, string] => {
+      if (deletionCommitted) return [false, DELETION_COMMITTED]
       if (run === current) return [true, `version ${version}, current`]
       if (finished && seq > currentSeq) return [true, 'finished, not published yet']
       if (keptVersions.has(run)) return [true, `version ${version}`]
@@ -71,42 +71,42 @@ export async function judgeRuns(
       if (seq > currentSeq) return [true, 'not finished']
       return [true, 'not finished: `reembed cancel` it first']
     })()
-    verdicts.set(run, { needed, why, begun, neededMs })
+    verdicts.set(run, { retained, reason, deletionCommitted, replacedMs })
     // Whoever embeds it takes over vectors of its base.
-    if (plan.base !== undefined && !finished && needed) bases.set(plan.base, run)
+    if (plan.baseRun !== undefined && !finished && retained) bases.set(plan.baseRun, run)
   }
   for (const [base, by] of bases) {
     const verdict = verdicts.get(base)
-    if (verdict?.needed === false && !verdict.begun) {
-      verdicts.set(base, { ...verdict, needed: true, why: `run ${by} reuses it` })
+    if (verdict?.retained === false && !verdict.deletionCommitted) {
+      verdicts.set(base, { ...verdict, retained: true, reason: `run ${by} reuses it` })
     }
   }
   return verdicts
 }
 
 /** What is below `runs/` and of no run that has a plan: removed in part, or old enough to be nobody's who is still at work. */
-export async function* leftovers(
+export async function* orphanedRuns(
   store: Store,
-  planned: ReadonlyMap<string, RunVerdict>,
-  rules: KeepRules,
+  planned: ReadonlyMap<string, RetentionDecision>,
+  rules: RetentionPolicy,
   signal?: AbortSignal,
-): AsyncGenerator<{ run: string; why: string; objects: ListedObject[] }, void, undefined> {
+): AsyncGenerator<{ run: string; reason: string; objects: ListedObject[] }, void, undefined> {
   for await (const run of runFolders(store, signal)) {
     if (planned.has(run) || (rules.run !== undefined && rules.run !== run)) continue
     const objects = await Array.fromAsync(store.list(`runs/${run}/`, { signal }))
-    const rest = besideWords(objects, run)
+    const rest = withoutStateRecords(objects, run)
     // All that stays of a run that was removed.
     if (rest.length === 0) continue
-    const begun = rest.length < objects.length && (await readRunWord(store, run)).erasing
-    if (begun) yield { run, why: BEGUN, objects: rest }
-    else if (!youth(lastNeededMs(objects), rules)) {
-      yield { run, why: 'left behind without a plan', objects: rest }
+    const begun = rest.length < objects.length && (await readRunWord(store, run)).deletionCommitted
+    if (begun) yield { run, reason: DELETION_COMMITTED, objects: rest }
+    else if (!tooRecentReason(lastReferencedMs(objects), rules)) {
+      yield { run, reason: 'left behind without a plan', objects: rest }
     }
   }
 }
 
 /** What was said of a run stays when it goes: a number is taken once, and nobody takes an old word for the newest. */
-export const besideWords = (objects: readonly ListedObject[], run: string): ListedObject[] =>
+export const withoutStateRecords = (objects: readonly ListedObject[], run: string): ListedObject[] =>
   objects.filter(({ key }) => !key.startsWith(controlPrefix(run)))
 
 /** The runs that have any object: one request each, however many it has. */
@@ -130,11 +130,11 @@ async function* firstOf<T>(values: AsyncIterable<T>): AsyncGenerator<T, void, un
 }
 
 /** When the last of the objects was written, or the run replaced as the current version. What has no time is new. */
-export const lastNeededMs = (objects: readonly ListedObject[], neededMs = 0): number =>
-  objects.reduce((last, { modifiedMs = Number.POSITIVE_INFINITY }) => Math.max(last, modifiedMs), neededMs)
+export const lastReferencedMs = (objects: readonly ListedObject[], replacedMs = 0): number =>
+  objects.reduce((last, { modifiedMs = Number.POSITIVE_INFINITY }) => Math.max(last, modifiedMs), replacedMs)
 
 /** What to say of a run that may go for its part but is too young; undefined if it is not. */
-export function youth(lastMs: number, { beforeMs, run }: KeepRules): string | undefined {
+export function tooRecentReason(lastMs: number, { beforeMs, run }: RetentionPolicy): string | undefined {
   if (run !== undefined || beforeMs === Number.POSITIVE_INFINITY || lastMs < beforeMs) return undefined
   return Number.isFinite(lastMs)
     ? `written or replaced on ${new Date(lastMs).toISOString().slice(0, 16).replace('T', ' ')} UTC`

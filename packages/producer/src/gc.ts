@@ -11,24 +11,24 @@ import { type NumberedWord, readRunWord, sayNext } from '@reembed/protocol'
 import { batched, controlKey, manifestKey, mapConcurrent, planKey } from '@reembed/shared'
 import type { Eraser, ListedObject, Store } from '@reembed/store'
 import {
-  besideWords,
-  judgeRuns,
-  type KeepRules,
-  lastNeededMs,
-  leftovers,
-  type RunVerdict,
-  youth,
+  decideRetention,
+  lastReferencedMs,
+  orphanedRuns,
+  type RetentionDecision,
+  type RetentionPolicy,
+  tooRecentReason,
+  withoutStateRecords,
 } from './gc-judge.ts'
 
 export interface KeptRun {
   readonly run: string
   /** Why, in words. */
-  readonly why: string
+  readonly reason: string
 }
 
-export interface RemovableRun {
+export interface DeletableRun {
   readonly run: string
-  readonly why: string
+  readonly reason: string
   readonly objects: number
   readonly bytes: number
 }
@@ -36,56 +36,64 @@ export interface RemovableRun {
 export interface Garbage {
   /** Newest first. */
   readonly kept: readonly KeptRun[]
-  readonly removable: readonly RemovableRun[]
+  readonly deletable: readonly DeletableRun[]
 }
 
 const ERASED_AT_ONCE = 16
 /** Each look at all runs takes some requests a run; until it is settled, nobody can go back to what is marked. */
-const RUNS_AT_A_LOOK = 64
+const RUNS_PER_CHECK = 64
 
 /** What may go of an output and what may not. Writes nothing. */
-export async function findGarbage(store: Store, rules: KeepRules, signal?: AbortSignal): Promise<Garbage> {
+export async function findGarbage(
+  store: Store,
+  rules: RetentionPolicy,
+  signal?: AbortSignal,
+): Promise<Garbage> {
   const kept: KeptRun[] = []
-  const removable: RemovableRun[] = []
-  const verdicts = await judgeRuns(store, rules, signal)
+  const deletable: DeletableRun[] = []
+  const verdicts = await decideRetention(store, rules, signal)
   const named = rules.run === undefined ? verdicts : [...verdicts].filter(([run]) => run === rules.run)
-  for (const [run, { needed, begun, why, neededMs }] of named) {
-    const objects = needed ? [] : await objectsOf(store, run, signal)
-    const young = needed || begun ? undefined : youth(lastNeededMs(objects, neededMs), rules)
-    if (needed || young) kept.push({ run, why: young ? `${why}, ${young}` : why })
-    else removable.push({ run, why, ...sizeOf(besideWords(objects, run)) })
+  for (const [run, { retained, deletionCommitted, reason, replacedMs }] of named) {
+    const objects = retained ? [] : await objectsOf(store, run, signal)
+    const young =
+      retained || deletionCommitted
+        ? undefined
+        : tooRecentReason(lastReferencedMs(objects, replacedMs), rules)
+    if (retained || young) kept.push({ run, reason: young ? `${reason}, ${young}` : reason })
+    else deletable.push({ run, reason, ...sizeOf(withoutStateRecords(objects, run)) })
   }
-  for await (const { run, why, objects } of leftovers(store, verdicts, rules, signal)) {
-    removable.push({ run, why, ...sizeOf(objects) })
+  for await (const { run, reason, objects } of orphanedRuns(store, verdicts, rules, signal)) {
+    deletable.push({ run, reason, ...sizeOf(objects) })
   }
-  return { kept, removable }
+  return { kept, deletable }
 }
 
 /**
  * Removes the runs that nobody needs (still). May be called again after it was stopped half-way.
  * @returns of each, when it is settled, whether it went; else it was spared, since it is needed after all
  */
-export async function* removeRuns(
+export async function* deleteRuns(
   store: Store,
   eraser: Eraser,
   runs: Iterable<string>,
-  { signal, ...rules }: KeepRules & { readonly signal?: AbortSignal | undefined },
-): AsyncGenerator<{ readonly run: string; readonly removed: boolean }, void, undefined> {
-  for await (const group of batched(runs, RUNS_AT_A_LOOK)) {
+  { signal, ...rules }: RetentionPolicy & { readonly signal?: AbortSignal | undefined },
+): AsyncGenerator<{ readonly run: string; readonly deleted: boolean }, void, undefined> {
+  for await (const group of batched(runs, RUNS_PER_CHECK)) {
     const marks = new Map<string, NumberedWord>()
     for (const run of group) {
-      const mark = await markRemoved(store, run)
+      const mark = await markDeleting(store, run)
       if (mark) marks.set(run, mark)
     }
-    const open = [...marks.values()].some(({ erasing }) => !erasing)
-    const verdicts = open ? await judgeRuns(store, rules, signal) : undefined
+    const open = [...marks.values()].some(({ deletionCommitted }) => !deletionCommitted)
+    const verdicts = open ? await decideRetention(store, rules, signal) : undefined
     for (const run of group) {
       const mark = marks.get(run)
-      const removed =
+      const deleted =
         mark !== undefined &&
-        (mark.erasing === true || (await giveUp(store, run, mark, verdicts?.get(run), rules, signal)))
-      if (removed) await eraseRun(store, eraser, run, signal)
-      yield { run, removed }
+        (mark.deletionCommitted === true ||
+          (await commitDeletion(store, run, mark, verdicts?.get(run), rules, signal)))
+      if (deleted) await eraseRun(store, eraser, run, signal)
+      yield { run, deleted }
     }
   }
 }
@@ -96,7 +104,7 @@ async function eraseRun(
   run: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const keys = besideWords(await objectsOf(store, run, signal), run).map(({ key }) => key)
+  const keys = withoutStateRecords(await objectsOf(store, run, signal), run).map(({ key }) => key)
   const heads = [manifestKey(run), planKey(run)]
   // Who reads without asking finds no manifest of shards that are gone; the plan tells `ls` and gc till the end.
   const steps = [
@@ -105,8 +113,8 @@ async function eraseRun(
     keys.filter(key => key === planKey(run)),
   ]
   for (const step of steps) {
-    const erased = mapConcurrent(step, (key, stop) => eraser.erase(key, { signal: stop }), {
-      limit: ERASED_AT_ONCE,
+    const erased = mapConcurrent(step, (key, stop) => eraser.delete(key, { signal: stop }), {
+      concurrency: ERASED_AT_ONCE,
       signal,
     })
     for await (const _ of erased);
@@ -114,45 +122,45 @@ async function eraseRun(
 }
 
 /** Takes the mark from a run that stays: a gc was stopped before it had looked again. */
-export async function spareRun(store: Store, run: string): Promise<void> {
+export async function cancelRunDeletion(store: Store, run: string): Promise<void> {
   const mark = await readRunWord(store, run)
-  if (mark.state === 'removed' && !mark.erasing) await spare(store, run, mark)
+  if (mark.state === 'removed' && !mark.deletionCommitted) await cancelDeletion(store, run, mark)
 }
 
-async function spare(
+async function cancelDeletion(
   store: Store,
   run: string,
-  { before = 'running', ...mark }: NumberedWord,
+  { previousState = 'running', ...mark }: NumberedWord,
 ): Promise<void> {
-  await sayNext(store, run, mark, { ...mark, state: before })
+  await sayNext(store, run, mark, { ...mark, state: previousState })
 }
 
-async function markRemoved(store: Store, run: string): Promise<NumberedWord | undefined> {
+async function markDeleting(store: Store, run: string): Promise<NumberedWord | undefined> {
   const word = await readRunWord(store, run)
   if (word.state === 'removed') return word
-  return sayNext(store, run, word, { ...word, state: 'removed', before: word.state })
+  return sayNext(store, run, word, { ...word, state: 'removed', previousState: word.state })
 }
 
 /**
  * Says that the run is given up, or spares it: then false.
  * @param verdict since nobody begins anything with it any more; none, where all that is there was left behind
  */
-async function giveUp(
+async function commitDeletion(
   store: Store,
   run: string,
   mark: NumberedWord,
-  verdict: RunVerdict | undefined,
-  rules: KeepRules,
+  verdict: RetentionDecision | undefined,
+  rules: RetentionPolicy,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
   const objects = await objectsOf(store, run, signal)
   const others = objects.filter(({ key }) => key !== controlKey(run, mark.number))
-  if (verdict?.needed || youth(lastNeededMs(others, verdict?.neededMs), rules)) {
-    await spare(store, run, mark)
+  if (verdict?.retained || tooRecentReason(lastReferencedMs(others, verdict?.replacedMs), rules)) {
+    await cancelDeletion(store, run, mark)
     return false
   }
-  const said = await sayNext(store, run, mark, { ...mark, erasing: true })
-  return said !== undefined || (await readRunWord(store, run)).erasing === true
+  const said = await sayNext(store, run, mark, { ...mark, deletionCommitted: true })
+  return said !== undefined || (await readRunWord(store, run)).deletionCommitted === true
 }
 
 const objectsOf = (store: Store, run: string, signal: AbortSignal | undefined): Promise<ListedObject[]> =>

@@ -3,39 +3,44 @@
 export { type Audit, createAudit, type LocatedReject } from './audit.ts'
 export { type Corpus, type OpenCorpusOptions, openCorpus } from './corpus.ts'
 export { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
-export { type Estimate, estimateTotal, sentOf } from './estimate/estimate.ts'
+export { type Estimate, estimateTotal, nonEmptyDocuments } from './estimate/estimate.ts'
 export { type QuoteOptions, quoteRun } from './estimate/quote.ts'
 export { type InputSample, sampleInputs } from './estimate/sample-inputs.ts'
 export { finalize } from './finalize.ts'
-export { forecastReuse, type ReuseForecast, type Share } from './forecast.ts'
-export { findGarbage, type Garbage, removeRuns, spareRun } from './gc.ts'
-export type { KeepRules } from './gc-judge.ts'
+export { forecastReuse, type ReuseForecast, type ReuseGroup } from './forecast.ts'
+export { cancelRunDeletion, deleteRuns, findGarbage, type Garbage } from './gc.ts'
+export type { RetentionPolicy } from './gc-judge.ts'
 export { type HookKind, type Hooks, type HooksOptions, serveHooks } from './hooks.ts'
-export { type PlanRequest, planRun, type SurveyedRun } from './plan.ts'
+export { type PlanRequest, type PlanResult, planRun } from './plan.ts'
 export { type Preview, previewRun } from './preview.ts'
 export {
   DEFAULT_MAX_REJECTS,
-  overtakenBy,
+  forcePublish,
   type PublishOutcome,
   publish,
-  publishDespite,
   rejectsAllowed,
   rollback,
+  supersededBy,
 } from './publish.ts'
-export { findPlanned, type PlannedRun, recordPlan } from './record.ts'
+export { lookUpRun, type PlannedRun, recordPlan } from './record.ts'
 export { planRetry } from './retry.ts'
-export { type BaseFound, findBase, type RecipeIds, requireBase } from './reuse.ts'
+export {
+  type BaseRunResult,
+  findBaseRun,
+  type RecipeIds,
+  requireBaseRun,
+} from './reuse.ts'
 export { type Sample, type SampleOptions, sampleCorpus } from './sample.ts'
 export { type Calendar, openCalendar } from './schedule/cron.ts'
 export {
-  type Look,
-  type LookOptions,
+  checkSchedule,
   lastTick,
-  lookAtSchedule,
   type Schedule,
-  TAKE_AGAIN_MS,
+  type ScheduleCheck,
+  type ScheduleCheckOptions,
+  type ScheduleTrigger,
+  TICK_RECLAIM_MS,
   type TickOutcome,
-  type When,
 } from './schedule/ticks.ts'
 export { type Survey, survey } from './survey.ts'
 export { createSweeper, type Sweeper, type SweepOutcome } from './sweep.ts'

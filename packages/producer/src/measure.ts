@@ -4,31 +4,31 @@ import { type Measure, measure, needsIndex } from '@reembed/corpus'
 import type { SourceObject } from '@reembed/protocol'
 import { mapConcurrent } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import type { MeasuredObject } from './slice.ts'
+import type { IndexedObject } from './slice.ts'
 
 const OBJECTS_AT_ONCE = 8
 
-export interface MeasurerOptions {
+export interface ObjectIndexerOptions {
   readonly sliceBytes: number
   readonly signal?: AbortSignal | undefined
 }
 
 /** Goes over objects in order, with their measures. What was measured is kept: some hundred bytes a slice. */
-export function createMeasurer(
+export function createObjectIndexer(
   store: Store,
-  { sliceBytes, signal }: MeasurerOptions,
-): (objects: Iterable<SourceObject> | AsyncIterable<SourceObject>) => AsyncIterable<MeasuredObject> {
+  { sliceBytes, signal }: ObjectIndexerOptions,
+): (objects: Iterable<SourceObject> | AsyncIterable<SourceObject>) => AsyncIterable<IndexedObject> {
   const measured = new Map<string, Measure>()
   return objects =>
     mapConcurrent(
       objects,
-      async (object, signal): Promise<MeasuredObject> => {
+      async (object, signal): Promise<IndexedObject> => {
         if (object.size === 0 || !needsIndex(object)) return object
         const known = measured.get(object.key)
         const found = known ?? (await measure(store, object, { sliceBytes, signal }))
         measured.set(object.key, found)
-        return { ...object, measure: found }
+        return { ...object, index: found }
       },
-      { limit: OBJECTS_AT_ONCE, signal },
+      { concurrency: OBJECTS_AT_ONCE, signal },
     )
 }

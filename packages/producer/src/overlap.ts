@@ -8,7 +8,7 @@ import { codeOf, ReembedError } from '@reembed/shared'
 
 /** Throws OUTPUT_INSIDE_SOURCE if one of the two lies in the other, whatever links and dots lead there. */
 export async function refuseOverlap(source: string, output: string): Promise<void> {
-  const [from, to] = await Promise.all([placeOf(source), placeOf(output)])
+  const [from, to] = await Promise.all([canonicalUrl(source), canonicalUrl(output)])
   if (!isWithin(from, to) && !isWithin(to, from)) return
   const relation = isWithin(to, from) ? (isWithin(from, to) ? 'is' : 'lies inside') : 'contains'
   throw new ReembedError(
@@ -18,7 +18,7 @@ export async function refuseOverlap(source: string, output: string): Promise<voi
 }
 
 /** One absolute form for both kinds of place, always ending with '/'. */
-async function placeOf(url: string): Promise<string> {
+async function canonicalUrl(url: string): Promise<string> {
   if (url.startsWith('hf://')) return `${url}/`
   if (url.startsWith('s3://')) return `${url.replace(/\/+$/, '').replace(/^(s3:\/\/[^/]+)\/+/, '$1/')}/`
   return `file://${(await realPathOf(localPath(url))).replace(/\/$/, '')}/`

@@ -17,14 +17,14 @@ import {
 import { extraColumns } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { Corpus } from './corpus.ts'
-import { createMeasurer } from './measure.ts'
+import { createObjectIndexer } from './measure.ts'
 import { DEFAULT_MAX_REJECTS } from './publish.ts'
-import type { KnownRun, PlannedRun } from './record.ts'
-import { createRereadCount, type Reread } from './reread.ts'
-import type { BaseFound, RecipeIds } from './reuse.ts'
+import type { PlannedRun, RunLookup } from './record.ts'
+import { createDecompressionCounter, type RepeatedDecompression } from './reread.ts'
+import type { BaseRunResult, RecipeIds } from './reuse.ts'
 import { type Sample, sampleCorpus } from './sample.ts'
-import { chooseSlicing, slices, slicingLike } from './slice.ts'
-import { type Named, survey } from './survey.ts'
+import { chooseSlicing, keepSlicing, slices } from './slice.ts'
+import { type ObjectExamples, survey } from './survey.ts'
 
 export interface PlanRequest {
   readonly model: ModelIdentity
@@ -50,20 +50,20 @@ export interface PlanRequest {
   /** See Plan.maxRejects. */
   readonly maxRejects?: string | undefined
   /** Finds the run to take unchanged vectors from; none if it is not given. False: none, and be another run for that. */
-  readonly base?: ((recipe: RecipeIds) => Promise<BaseFound>) | false | undefined
-  /** What the output has of the run: see `findPlanned`. If it has a plan, the corpus need not be measured again. */
-  readonly known?: ((run: string) => Promise<KnownRun>) | undefined
+  readonly findBaseRun?: ((recipe: RecipeIds) => Promise<BaseRunResult>) | false | undefined
+  /** What the output has of the run: see `lookUpRun`. If it has a plan, the corpus need not be measured again. */
+  readonly lookUpRun?: ((run: string) => Promise<RunLookup>) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 /** A plan to be recorded, and what was learned on the way. */
-export interface SurveyedRun extends PlannedRun {
+export interface PlanResult extends PlannedRun {
   readonly sample: Sample
-  readonly skipped: Named
-  readonly strays: Named
-  readonly base: BaseFound
+  readonly skipped: ObjectExamples
+  readonly mixedInFiles: ObjectExamples
+  readonly baseRun: BaseRunResult
   /** A compressed object that would better be written otherwise. */
-  readonly reread?: Reread | undefined
+  readonly repeatedDecompression?: RepeatedDecompression | undefined
 }
 
 /** English; only for how many chunks to expect. */
@@ -85,11 +85,11 @@ export async function planRun(
     template,
     chunking,
     carry: wanted,
-    base: findBase,
-    known = async run => ({ run }),
+    findBaseRun,
+    lookUpRun = async run => ({ run }),
     signal,
   }: PlanRequest,
-): Promise<SurveyedRun> {
+): Promise<PlanResult> {
   const found = await survey(corpus, signal)
   const sample = await sampleCorpus(corpus, found, { fields: named, template, carry: wanted, signal })
   if (sample.documents === 0) {
@@ -106,7 +106,7 @@ export async function planRun(
   // What every worker would refuse is refused here.
   extraColumns(layout)
   if (fields) createMapper({ fields, template, carry })
-  const { model, cutFrom } = cutModel(native, dimensions)
+  const { model, nativeDimensions } = cutModel(native, dimensions)
   const recipe: Recipe = {
     model,
     prompt,
@@ -115,31 +115,31 @@ export async function planRun(
     ...(chunking && { chunking }),
     truncate,
     dtype,
-    cutFrom,
+    nativeDimensions,
   }
   const recipeId = recipeIdOf(recipe)
   const chunksPerDocument =
     chunking && Math.max(1, sample.charsPerDocument / (CHARS_PER_TOKEN * chunking.maxTokens))
   const spaceId = spaceIdOf(model)
-  const base: BaseFound = findBase
-    ? await findBase({ spaceId, recipeId, recipe })
-    : { why: findBase === false ? 'switched off' : 'not looked for' }
-  const slicing = slicingLike(
-    base.plan?.slicing,
+  const baseRun: BaseRunResult = findBaseRun
+    ? await findBaseRun({ spaceId, recipeId, recipe })
+    : { reason: findBaseRun === false ? 'switched off' : 'not looked for' }
+  const slicing = keepSlicing(
+    baseRun.plan?.slicing,
     chooseSlicing({ ...sample, dimensions: model.dimensions, chunksPerDocument, documentsPerShard }),
     documentsPerShard,
   )
-  const reuse = findBase === false ? false : undefined
-  const { run, plan: recorded } = await known(
+  const reuse = findBaseRun === false ? false : undefined
+  const { run, plan: recorded } = await lookUpRun(
     runIdOf({ snapshotSha256: found.snapshotSha256, recipeId, layout, slicing, reuse }),
   )
-  const measured = createMeasurer(corpus.store, { sliceBytes: slicing.sliceBytes, signal })
-  const cut = (): AsyncGenerator<Slice, void, undefined> => slices(measured(found.again(signal)), slicing)
-  const learned = { slices: cut, sample, skipped: found.skipped, strays: found.strays, base }
+  const measured = createObjectIndexer(corpus.store, { sliceBytes: slicing.sliceBytes, signal })
+  const cut = (): AsyncGenerator<Slice, void, undefined> => slices(measured(found.relist(signal)), slicing)
+  const learned = { slices: cut, sample, skipped: found.skipped, mixedInFiles: found.mixedInFiles, baseRun }
   if (recorded) return { head: recorded, ...learned }
 
   let shards = 0
-  const rereads = createRereadCount()
+  const rereads = createDecompressionCounter()
   for await (const slice of cut()) {
     rereads.add(slice)
     shards += 1
@@ -159,11 +159,11 @@ export async function planRun(
       estimatedDocuments: sample.documents,
       snapshotSha256: found.snapshotSha256,
       slicing,
-      base: base.plan?.run,
+      baseRun: baseRun.plan?.run,
       maxRejects,
     },
     ...learned,
-    reread: rereads.worst(),
+    repeatedDecompression: rereads.worst(),
   }
 }
 
@@ -171,9 +171,10 @@ export async function planRun(
 function cutModel(
   native: ModelIdentity,
   dimensions = native.dimensions,
-): { model: ModelIdentity; cutFrom?: number | undefined } {
+): { model: ModelIdentity; nativeDimensions?: number | undefined } {
   if (dimensions === native.dimensions) return { model: native }
-  if (dimensions < native.dimensions) return { model: { ...native, dimensions }, cutFrom: native.dimensions }
+  if (dimensions < native.dimensions)
+    return { model: { ...native, dimensions }, nativeDimensions: native.dimensions }
   throw new ReembedError(
     'USAGE',
     `--dimensions ${dimensions} is more than the ${native.dimensions} of ${native.id}: vectors can be cut, not grown`,

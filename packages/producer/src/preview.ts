@@ -1,13 +1,13 @@
 // Some documents of a planned run as the model will see them: a wrong field or template shows here, before anything
 // is embedded.
 
-import { sentOf } from './estimate/estimate.ts'
+import { nonEmptyDocuments } from './estimate/estimate.ts'
 import type { QuoteOptions } from './estimate/quote.ts'
 import type { InputSample } from './estimate/sample-inputs.ts'
 
 export interface Preview {
   /** Inputs that were looked at: documents, or chunks of them. */
-  readonly looked: number
+  readonly inspected: number
   /** Of these: texts that are empty or white space, and records that are rejected for other reasons. */
   readonly empty: number
   readonly rejected: number
@@ -26,7 +26,7 @@ export interface Preview {
 export interface PreviewOptions {
   readonly prompt: string
   /** Tokens of each text; estimated where nobody can count them. */
-  readonly count: QuoteOptions['count']
+  readonly countTokens: QuoteOptions['countTokens']
   readonly maxInputLength: number | null
 }
 
@@ -35,21 +35,21 @@ const SHOWN = 3
 const CHARS_PER_TOKEN = 4
 
 export async function previewRun(
-  { places }: InputSample,
-  { prompt, count, maxInputLength }: PreviewOptions,
+  { clusters }: InputSample,
+  { prompt, countTokens, maxInputLength }: PreviewOptions,
 ): Promise<Preview> {
-  const documents = places.flatMap(place => place.documents)
-  const rejected = places.reduce((sum, place) => sum + place.rejected, 0)
-  const full = sentOf(documents)
+  const documents = clusters.flatMap(place => place.documents)
+  const rejected = clusters.reduce((sum, place) => sum + place.rejected, 0)
+  const full = nonEmptyDocuments(documents)
   const texts = full.map(({ text }) => prompt + text)
-  const counted = (await count?.(texts)) ?? null
+  const counted = (await countTokens?.(texts)) ?? null
   const counts = texts
     .map((text, i) => counted?.[i] ?? Math.ceil(text.length / CHARS_PER_TOKEN))
     .sort((a, b) => a - b)
   const percentile = (share: number): number => counts[Math.ceil(share * counts.length) - 1] ?? 0
   const step = Math.max(1, Math.floor(full.length / SHOWN))
   return {
-    looked: documents.length + rejected,
+    inspected: documents.length + rejected,
     empty: documents.length - full.length,
     rejected,
     tokens: {

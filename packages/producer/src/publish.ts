@@ -42,13 +42,13 @@ export async function publish(
 ): Promise<PublishOutcome> {
   const current = await readCurrent(store)
   if (current?.run === manifest.run) return { status: 'already_current', version: current }
-  if (current && isOvertaken(manifest.seq, current)) return { status: 'superseded', by: current }
-  const [objection] = await objections(store, manifest, { maxRejects, ...plan }, current)
+  if (current && isSuperseded(manifest.seq, current)) return { status: 'superseded', by: current }
+  const [objection] = await publishBlockers(store, manifest, { maxRejects, ...plan }, current)
   return objection ? { status: 'held', ...objection } : publishAs(store, manifest, manifest.seq)
 }
 
 /** What speaks against publishing a finished run. */
-async function objections(
+async function publishBlockers(
   store: Store,
   manifest: Manifest,
   { maxRejects = DEFAULT_MAX_REJECTS, signal, ...plan }: PublishConditions,
@@ -64,7 +64,7 @@ async function objections(
   }
   const failed = (await judge(store, plan, manifest, current?.run, signal)).filter(({ passed }) => !passed)
   if (failed.length > 0) {
-    const reason = failed.map(({ gate, sentence }) => `gate '${gate}': ${sentence}`).join('; ')
+    const reason = failed.map(({ gate, message }) => `gate '${gate}': ${message}`).join('; ')
     found.push({ by: 'gates', reason })
   }
   return found
@@ -77,11 +77,11 @@ export interface PublishConditions extends Pick<Plan, 'gates' | 'evaluation'> {
 }
 
 /** Publishes a finished run whatever speaks against it, and writes down what does. */
-export async function publishDespite(store: Store, manifest: Manifest, plan: Plan): Promise<PublishOutcome> {
+export async function forcePublish(store: Store, manifest: Manifest, plan: Plan): Promise<PublishOutcome> {
   const current = await readCurrent(store)
   if (current?.run === manifest.run) return { status: 'already_current', version: current }
-  const despite = (await objections(store, manifest, plan, current)).map(({ reason }) => reason)
-  if (current && isOvertaken(manifest.seq, current))
+  const despite = (await publishBlockers(store, manifest, plan, current)).map(({ reason }) => reason)
+  if (current && isSuperseded(manifest.seq, current))
     despite.push(`version ${current.version} is of a newer run, or was gone back to`)
   if (despite.length === 0) return publishAs(store, manifest, manifest.seq)
   return publishAs(store, manifest, await takeSeq(store, manifest.run), despite)
@@ -94,7 +94,7 @@ export async function publishDespite(store: Store, manifest: Manifest, plan: Pla
  * @throws ReembedError RUN_UNKNOWN when there is nothing to go back to, or the run is not finished.
  */
 export async function rollback(store: Store, run?: string): Promise<PublishOutcome> {
-  const target = run ?? (await runBefore(store))
+  const target = run ?? (await previousRun(store))
   const manifest = await readManifest(store, target)
   if (manifest === undefined) {
     throw new ReembedError(
@@ -106,7 +106,7 @@ export async function rollback(store: Store, run?: string): Promise<PublishOutco
   return publishAs(store, manifest, seq)
 }
 
-async function runBefore(store: Store): Promise<string> {
+async function previousRun(store: Store): Promise<string> {
   let current: string | undefined
   for await (const { run } of readVersions(store)) {
     current ??= run
@@ -121,22 +121,22 @@ async function runBefore(store: Store): Promise<string> {
 }
 
 /** What is current where that is of a later place than the run's: then no sweep ends or publishes the run. */
-export async function overtakenBy(
+export async function supersededBy(
   store: Store,
   { run, seq }: Pick<Plan, 'run' | 'seq'>,
 ): Promise<Version | undefined> {
   const current = await readCurrent(store)
-  return current && current.run !== run && isOvertaken(seq, current) ? current : undefined
+  return current && current.run !== run && isSuperseded(seq, current) ? current : undefined
 }
 
 /** A later place in the order of runs is current already: this one comes too late. */
-const isOvertaken = (seq: number, current: Version): boolean => current.seq >= seq
+const isSuperseded = (seq: number, current: Version): boolean => current.seq >= seq
 
 async function publishAs(
   store: Store,
   manifest: Manifest,
   seq: number,
-  despite?: readonly string[],
+  overriddenReasons?: readonly string[],
 ): Promise<PublishOutcome> {
   const { run } = manifest
   // Who removes runs marks them first and then looks at manifests and places in the order; who publishes has both by
@@ -145,13 +145,13 @@ async function publishAs(
   while (true) {
     const current = await readCurrent(store)
     if (current?.run === run) return { status: 'already_current', version: current }
-    if (current && isOvertaken(seq, current)) return { status: 'superseded', by: current }
+    if (current && isSuperseded(seq, current)) return { status: 'superseded', by: current }
     const version: Version = {
       version: (current?.version ?? 0) + 1,
       run,
       seq,
       manifestSha256: sha256(canonical(manifest)),
-      ...(despite && { despite }),
+      ...(overriddenReasons && { overriddenReasons }),
     }
     if ((await putVersion(store, version)) === 'created') return { status: 'published', version }
   }

@@ -25,7 +25,7 @@ export interface PlannedRun {
 const SEGMENTS_AT_ONCE = 8
 
 /** What an output has of a run. */
-export interface KnownRun {
+export interface RunLookup {
   /** The id that it goes by there. */
   readonly run: string
   /** If it was recorded before. */
@@ -33,9 +33,9 @@ export interface KnownRun {
 }
 
 /** What was removed is made again as another run: the first id from `run` on that was not. */
-export async function findPlanned(store: Store, run: string): Promise<KnownRun> {
+export async function lookUpRun(store: Store, run: string): Promise<RunLookup> {
   let id = run
-  while ((await readRunWord(store, id)).erasing) id = nextIdOf(id)
+  while ((await readRunWord(store, id)).deletionCommitted) id = nextIdOf(id)
   return { run: id, plan: await readPlan(store, id) }
 }
 
@@ -70,7 +70,7 @@ async function putSegments(store: Store, { head, slices }: PlannedRun, size: num
   const segments = mapConcurrent(
     batched(slices(), size),
     rows => putRows(store, planSegmentKey(head.run, segment++), rows),
-    { limit: SEGMENTS_AT_ONCE },
+    { concurrency: SEGMENTS_AT_ONCE },
   )
   for await (const _written of segments);
 }

@@ -11,7 +11,7 @@ export async function putRejects(
   store: Store,
   run: string,
   rejects: AsyncIterable<LocatedReject> | Iterable<LocatedReject>,
-  most: number = MAX_BYTES,
+  maxBytes: number = MAX_BYTES,
 ): Promise<void> {
   let lines: Buffer[] = []
   let bytes = 0
@@ -25,7 +25,7 @@ export async function putRejects(
   }
   for await (const reject of rejects) {
     const line = Buffer.from(`${JSON.stringify(reject)}\n`)
-    if (bytes + line.length > most) await put()
+    if (bytes + line.length > maxBytes) await put()
     lines.push(line)
     bytes += line.length
   }

@@ -13,20 +13,20 @@ const SHARDS_AT_ONCE = 8
 const OF_BASE = 1n
 
 /** Rows of the base whose ids are no rows of the run: 0 if there is no base, null if it can't be read any more. */
-export async function countRemoved(
+export async function countRemovedRows(
   store: Store,
   plan: Plan,
   rows: number,
   signal?: AbortSignal,
 ): Promise<number | null> {
-  if (plan.base === undefined) return 0
-  const [then, manifest] = [await readPlan(store, plan.base), await readManifest(store, plan.base)]
+  if (plan.baseRun === undefined) return 0
+  const [then, manifest] = [await readPlan(store, plan.baseRun), await readManifest(store, plan.baseRun)]
   if (!then || !manifest) return null
 
   const places = createPlaces(store, then)
   const [same, sameThen] = [new Uint8Array(plan.shards), new Uint8Array(then.shards)]
   const pair = async (slice: Slice, shard: number): Promise<void> => {
-    const twin = await places.same(slice)
+    const twin = await places.shardOfSameSlice(slice)
     if (twin === undefined) return
     same[shard] = 1
     sameThen[twin] = 1
@@ -41,7 +41,7 @@ export async function countRemoved(
   try {
     const add = async ({ run, shards }: Plan, isSame: Uint8Array, bit: bigint): Promise<void> => {
       const columns = mapConcurrent(keysOf(run, shards, isSame), key => readIds(store, key), {
-        limit: SHARDS_AT_ONCE,
+        concurrency: SHARDS_AT_ONCE,
         signal,
       })
       for await (const ids of columns)

@@ -4,26 +4,26 @@
 import type { Compression, Slice } from '@reembed/protocol'
 
 /** An object whose slices unpack it many times over. */
-export interface Reread {
+export interface RepeatedDecompression {
   readonly key: string
   readonly compression: Compression
   readonly slices: number
   /** Bytes that all its slices unpack, by bytes that it holds. */
-  readonly times: number
+  readonly factor: number
 }
 
 /** Eight slices of one frame; with fewer it is not worth a word. */
-const WORTH_TELLING = 4.5
+const REPORT_FACTOR = 4.5
 
-export interface RereadCount {
+export interface DecompressionCounter {
   add(slice: Slice): void
   /** The object that is unpacked most often, if that is often. */
-  worst(): Reread | undefined
+  worst(): RepeatedDecompression | undefined
 }
 
 /** To be told of all slices in their order. */
-export function createRereadCount(): RereadCount {
-  let worst: Reread | undefined
+export function createDecompressionCounter(): DecompressionCounter {
+  let worst: RepeatedDecompression | undefined
   let current = { key: '', slices: 0, unpacked: 0 }
   return {
     add({ parts }) {
@@ -31,10 +31,10 @@ export function createRereadCount(): RereadCount {
         if (compression === undefined) continue
         if (key !== current.key) current = { key, slices: 0, unpacked: 0 }
         current.slices += 1
-        current.unpacked += end - (seek?.at ?? 0)
-        const times = current.unpacked / end
-        if (times >= Math.max(WORTH_TELLING, worst?.times ?? 0)) {
-          worst = { key, compression, slices: current.slices, times }
+        current.unpacked += end - (seek?.contentOffset ?? 0)
+        const factor = current.unpacked / end
+        if (factor >= Math.max(REPORT_FACTOR, worst?.factor ?? 0)) {
+          worst = { key, compression, slices: current.slices, factor }
         }
       }
     },

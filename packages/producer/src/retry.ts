@@ -5,7 +5,7 @@ import { readCurrent, readManifest, readSlices, requirePlan, retryIdOf } from '@
 import { MODEL_REJECTS } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { findPlanned, type PlannedRun } from './record.ts'
+import { lookUpRun, type PlannedRun } from './record.ts'
 
 /**
  * Plans it; writes nothing.
@@ -37,10 +37,10 @@ export async function planRetry(store: Store, run: string): Promise<PlannedRun> 
       `run ${run} is older than version ${current.version}, of run ${current.run}: its corpus is not the newest, so retry that one`,
     )
   }
-  const { run: again } = await findPlanned(store, retryIdOf(run))
+  const { run: again } = await lookUpRun(store, retryIdOf(run))
   const { seq: _, slicesPerSegment: __, ...head } = plan
   return {
-    head: { ...head, run: again, base: run, retries: run, quote: undefined },
+    head: { ...head, run: again, baseRun: run, retryOf: run, quote: undefined },
     slices: () => readSlices(store, plan),
   }
 }

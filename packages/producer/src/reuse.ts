@@ -23,16 +23,16 @@ export interface RecipeIds {
 }
 
 /** The base, or why there is none, as it fits behind 'nothing is reused: '. */
-export type BaseFound =
+export type BaseRunResult =
   | { readonly plan: Plan; readonly manifest: Manifest }
-  | { readonly plan?: undefined; readonly why: string }
+  | { readonly plan?: undefined; readonly reason: string }
 
 /**
  * The newest finished run of the same recipe, of the current version and those that were planned after it (one that
  * was held back has good vectors as well). What somebody has rolled back from is older than the current version, and
  * left alone.
  */
-export async function findBase(store: Store, ids: RecipeIds): Promise<BaseFound> {
+export async function findBaseRun(store: Store, ids: RecipeIds): Promise<BaseRunResult> {
   const current = await readCurrent(store)
   let other: Plan | undefined
   for (const { run, seq } of await readSeq(store, { after: current && current.seq - 1 })) {
@@ -44,7 +44,9 @@ export async function findBase(store: Store, ids: RecipeIds): Promise<BaseFound>
     if (sameRecipe(manifest, ids)) return { plan, manifest }
     other ??= plan
   }
-  return { why: other ? differenceOf(other.recipe, ids.recipe) : `nothing is finished in ${store.url} yet` }
+  return {
+    reason: other ? differenceOf(other.recipe, ids.recipe) : `nothing is finished in ${store.url} yet`,
+  }
 }
 
 /**
@@ -52,7 +54,7 @@ export async function findBase(store: Store, ids: RecipeIds): Promise<BaseFound>
  * @throws ReembedError MODEL_MISMATCH (exit code 6) for one of another recipe, RUN_UNKNOWN for one that is not
  * finished, or is being removed or was.
  */
-export async function requireBase(store: Store, run: string, ids: RecipeIds): Promise<BaseFound> {
+export async function requireBaseRun(store: Store, run: string, ids: RecipeIds): Promise<BaseRunResult> {
   const plan = await requirePlan(store, run)
   const manifest = await readManifest(store, run)
   // After the manifest: a gc that erases it has said so before.

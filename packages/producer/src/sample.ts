@@ -48,20 +48,20 @@ export async function sampleCorpus(
   { fields: named = {}, template, carry = [], signal }: SampleOptions = {},
 ): Promise<Sample> {
   const probes: Probe[] = []
-  const places = survey.spread.flatMap(object => placesIn(object, survey.spread.length))
+  const places = survey.sampledObjects.flatMap(object => inspectOffsets(object, survey.sampledObjects.length))
   const probed = mapConcurrent(
     places,
     ({ object, start }, signal) => probe(store, object, { start, maxBytes: PROBE_BYTES, signal }),
-    { limit: PROBES, signal },
+    { concurrency: PROBES, signal },
   )
   for await (const one of probed) probes.push(one)
 
   const fields = probes.length > 0 ? chooseFields(probes, named, template) : null
-  const lines = sum(probes, ({ documents }) => documents)
-  const unpacked = probes.filter(({ bytes }) => bytes > 0)
+  const lines = sum(probes, ({ recordCount }) => recordCount)
+  const unpacked = probes.filter(({ recordBytes }) => recordBytes > 0)
   const bytesPerRecord = ratio(
-    sum(unpacked, ({ bytes }) => bytes),
-    sum(unpacked, ({ documents }) => documents),
+    sum(unpacked, ({ recordBytes }) => recordBytes),
+    sum(unpacked, ({ recordCount }) => recordCount),
   )
   const objectBytesPerRecord = ratio(
     sum(probes, ({ objectBytes }) => objectBytes),
@@ -83,7 +83,7 @@ export async function sampleCorpus(
 }
 
 /** Where to look in an object: its start, and further in if it is plain JSONL, large, and there are few of them. */
-function placesIn(object: SourceObject, objects: number): { object: SourceObject; start: number }[] {
+function inspectOffsets(object: SourceObject, objects: number): { object: SourceObject; start: number }[] {
   const isPlain = object.format === 'jsonl' && object.compression === undefined
   const count = isPlain && object.size > PROBES * PROBE_BYTES ? Math.floor(PROBES / objects) : 1
   const step = Math.floor(object.size / count)
@@ -98,17 +98,17 @@ function chooseFields(
   const seen = requireRecords(probes)
   const id = chooseField(seen, 'id', named.id, ID_FIELDS)
   if (template === undefined) return { id, text: chooseField(seen, 'text', named.text, TEXT_FIELDS) }
-  const { names } = parseTemplate(template)
-  for (const name of names) requireField(probes, name, '--template')
-  return { id, text: named.text ?? names.at(-1) ?? '' }
+  const { fieldPaths } = parseTemplate(template)
+  for (const name of fieldPaths) requireField(probes, name, '--template')
+  return { id, text: named.text ?? fieldPaths.at(-1) ?? '' }
 }
 
 function charsPerRecord(probes: readonly Probe[], path: string): number {
   let chars = 0
   let documents = 0
-  for (const { records, bytesOf, documents: counted } of probes) {
-    if (bytesOf) {
-      chars += bytesOf(path)
+  for (const { records, fieldBytesOf, recordCount: counted } of probes) {
+    if (fieldBytesOf) {
+      chars += fieldBytesOf(path)
       documents += counted
     }
     for (const record of records) {

@@ -18,11 +18,11 @@ export interface Slicing {
 }
 
 /** An object with what was learned of it, where its size alone does not tell how to cut it. */
-export type MeasuredObject = SourceObject & { readonly measure?: Measure }
+export type IndexedObject = SourceObject & { readonly index?: Measure }
 
 /** The slices of a corpus, holding one slice at a time. The ranges tile each object; empty objects have none. */
 export async function* slices(
-  objects: Iterable<MeasuredObject> | AsyncIterable<MeasuredObject>,
+  objects: Iterable<IndexedObject> | AsyncIterable<IndexedObject>,
   slicing: Slicing,
 ): AsyncGenerator<Slice, void, undefined> {
   // In units of 1/maxParts byte, so that weights are whole numbers and add up exactly.
@@ -42,7 +42,7 @@ export async function* slices(
       filled = 0
     }
     if (cut) {
-      for (const part of cutObject(whole, object.measure, slicing)) yield { parts: [part] }
+      for (const part of cutObject(whole, object.index, slicing)) yield { parts: [part] }
     } else {
       parts.push(whole)
       filled += weight
@@ -52,10 +52,10 @@ export async function* slices(
 }
 
 /** All of an object as one part. */
-function wholeOf({ measure, ...object }: MeasuredObject): SlicePart {
-  if (measure === undefined) return { ...object, start: 0, end: object.size }
-  const { extent, cuts, table } = measure
-  const seek = cuts[0]?.seek
+function wholeOf({ index, ...object }: IndexedObject): SlicePart {
+  if (index === undefined) return { ...object, start: 0, end: object.size }
+  const { extent, splitPoints, table } = index
+  const seek = splitPoints[0]?.seek
   return { ...object, start: 0, end: extent, extent, ...(seek && { seek }), ...(table && { table }) }
 }
 
@@ -78,41 +78,47 @@ function* cutEvenly(part: SlicePart, end: number, most: number): Generator<Slice
 }
 
 /** The measure was made for this slicing: every cut begins a slice. */
-function* cutAtLines(whole: SlicePart, { cuts, extent }: Measure): Generator<SlicePart, void, undefined> {
-  for (const [i, cut] of cuts.entries()) yield { ...whole, ...cut, end: cuts[i + 1]?.start ?? extent }
+function* cutAtLines(
+  whole: SlicePart,
+  { splitPoints, extent }: Measure,
+): Generator<SlicePart, void, undefined> {
+  for (const [i, cut] of splitPoints.entries())
+    yield { ...whole, ...cut, end: splitPoints[i + 1]?.start ?? extent }
 }
 
 /** As many row groups together as fit; a larger one is cut evenly. */
 function* cutRows(
   whole: SlicePart,
-  { cuts, extent }: Measure,
+  { splitPoints, extent }: Measure,
   most: number,
 ): Generator<SlicePart, void, undefined> {
-  let first = cuts[0]
-  for (const [i, cut] of cuts.entries()) {
-    const end = cuts[i + 1]?.start ?? extent
-    const after = cuts[i + 2]?.start ?? extent
+  let first = splitPoints[0]
+  for (const [i, cut] of splitPoints.entries()) {
+    const end = splitPoints[i + 1]?.start ?? extent
+    const after = splitPoints[i + 2]?.start ?? extent
     if (first === undefined) throw new ReembedError('INTERNAL', `${whole.key} has no first row`)
     const { start } = first
-    if (i + 1 < cuts.length && after - start <= most) continue
+    if (i + 1 < splitPoints.length && after - start <= most) continue
     if (end > start) yield* cutEvenly({ ...whole, ...(first.seek && { seek: first.seek }), start }, end, most)
-    first = cuts[i + 1] ?? cut
+    first = splitPoints[i + 1] ?? cut
   }
 }
 
 /** A corpus may grow by this before it is cut anew: estimates waver, and other cuts are other slices throughout. */
-const LIKE = 2
+const KEEP_FACTOR = 2
 
 /** The slicing of the version before where it still fits, so that what did not change has the same slices; else `fresh`. */
-export function slicingLike(
-  before: Slicing | undefined,
+export function keepSlicing(
+  previous: Slicing | undefined,
   fresh: Slicing,
   documentsPerShard: number | undefined,
 ): Slicing {
-  if (before === undefined || (documentsPerShard !== undefined && before.maxParts !== fresh.maxParts))
+  if (previous === undefined || (documentsPerShard !== undefined && previous.maxParts !== fresh.maxParts))
     return fresh
-  const fits = (a: number, b: number): boolean => a < LIKE * b && b < LIKE * a
-  return fits(before.sliceBytes, fresh.sliceBytes) && fits(before.maxParts, fresh.maxParts) ? before : fresh
+  const fits = (a: number, b: number): boolean => a < KEEP_FACTOR * b && b < KEEP_FACTOR * a
+  return fits(previous.sliceBytes, fresh.sliceBytes) && fits(previous.maxParts, fresh.maxParts)
+    ? previous
+    : fresh
 }
 
 export interface ChooseSlicingOptions {

@@ -15,7 +15,7 @@ export interface Spool<T> extends AsyncDisposable {
 const HELD_CHARACTERS = 4 * 1024 * 1024
 
 /** Rows of plain JSON. Disposing it removes the file. */
-export function createSpool<T>(most: number = HELD_CHARACTERS): Spool<T> {
+export function createSpool<T>(maxCharacters: number = HELD_CHARACTERS): Spool<T> {
   let held: string[] = []
   let characters = 0
   let folder: string | undefined
@@ -34,7 +34,7 @@ export function createSpool<T>(most: number = HELD_CHARACTERS): Spool<T> {
       const line = `${JSON.stringify(row)}\n`
       held.push(line)
       characters += line.length
-      if (characters > most) await flush()
+      if (characters > maxCharacters) await flush()
     },
     async *rows() {
       if (file) {

@@ -7,7 +7,7 @@ import { canonical, ReembedError } from '@reembed/shared'
 import type { Corpus } from './corpus.ts'
 
 /** Objects that the user should know of: so many, and which for example. */
-export interface Named {
+export interface ObjectExamples {
   readonly count: number
   /** The first few keys. */
   readonly examples: readonly string[]
@@ -22,13 +22,13 @@ export interface Survey {
   /** SHA-256 over key, etag, size and format of each object, in key order. */
   readonly snapshotSha256: string
   /** Listed but not read, since their extension is not known. */
-  readonly skipped: Named
+  readonly skipped: ObjectExamples
   /** Text and Markdown beside objects of records: more often a README than a document. None in a corpus of text alone. */
-  readonly strays: Named
+  readonly mixedInFiles: ObjectExamples
   /** Objects of records, spread evenly over the listing. */
-  readonly spread: readonly SourceObject[]
+  readonly sampledObjects: readonly SourceObject[]
   /** The listing again: from memory if it is short, else from the store. */
-  again(signal?: AbortSignal): Iterable<SourceObject> | AsyncIterable<SourceObject>
+  relist(signal?: AbortSignal): Iterable<SourceObject> | AsyncIterable<SourceObject>
 }
 
 /** So many objects are kept in memory (some 30 MB); a longer listing is listed again when it is needed. */
@@ -39,7 +39,7 @@ const EXAMPLES = 5
 /** Fails with SOURCE_EMPTY or SOURCE_FORMAT if there is nothing to embed. */
 export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Survey> {
   const hash = createHash('sha256')
-  const spread = createSpread<SourceObject>(SPREAD)
+  const spread = createEvenSampler<SourceObject>(SPREAD)
   const skipped = { count: 0, examples: [] as string[] }
   const strays = { count: 0, examples: [] as string[] }
   let kept: SourceObject[] | undefined = []
@@ -81,9 +81,9 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
     wholeFileBytes,
     snapshotSha256: hash.digest('hex'),
     skipped,
-    strays: spread.values().length > 0 ? strays : { count: 0, examples: [] },
-    spread: spread.values(),
-    again: signal => kept ?? corpus.objects({ signal }),
+    mixedInFiles: spread.values().length > 0 ? strays : { count: 0, examples: [] },
+    sampledObjects: spread.values(),
+    relist: signal => kept ?? corpus.objects({ signal }),
   }
 }
 
@@ -93,7 +93,7 @@ function addExample(named: { count: number; examples: string[] }, key: string): 
 }
 
 /** Picks at most `count` values spread evenly over a stream of unknown length, the same ones each time. */
-export function createSpread<T>(count: number): { add(value: T): void; values(): T[] } {
+export function createEvenSampler<T>(count: number): { add(value: T): void; values(): T[] } {
   let held: T[] = []
   let stride = 1
   let seen = 0

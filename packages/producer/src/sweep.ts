@@ -11,7 +11,7 @@ import { type PublishOutcome, publish } from './publish.ts'
 
 export type SweepOutcome =
   /** With nothing missing, another process is ending it. */
-  | { readonly run: string; readonly status: 'running'; readonly missing: number; readonly added: number }
+  | { readonly run: string; readonly status: 'running'; readonly missing: number; readonly enqueued: number }
   | { readonly run: string; readonly status: 'finished'; readonly publish: PublishOutcome }
   /** Somebody has paused or cancelled it, or removes it. */
   | { readonly run: string; readonly status: 'paused' | 'cancelled' | 'removed' }
@@ -20,9 +20,9 @@ export type SweepOutcome =
 export interface Sweeper {
   /**
    * Looks at every run that is newer than the current version, oldest first, and moves each one step on.
-   * @param wanted a run that somebody waits for: it is ended even if a newer version (or a rollback) has overtaken it
+   * @param awaitedRun a run that somebody waits for: it is ended even if a newer version (or a rollback) has overtaken it
    */
-  sweep(signal?: AbortSignal, wanted?: string): Promise<SweepOutcome[]>
+  sweep(signal?: AbortSignal, awaitedRun?: string): Promise<SweepOutcome[]>
 }
 
 /** A run that does not balance is reported once and then left alone by this sweeper; others go on. */
@@ -37,15 +37,15 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
     const manifest = await readManifest(store, run)
     if (manifest)
       return { run, status: 'finished', publish: await publish(store, manifest, { ...plan, signal }) }
-    if (await queue.isEnding(run)) return { run, status: 'running', missing: 0, added: 0 }
+    if (await queue.isFinalizing(run)) return { run, status: 'running', missing: 0, enqueued: 0 }
     const present = await shardsPresent(store, plan)
     const missing = plan.shards - countPresent(present)
     if (missing === 0) {
-      const published = await queue.endAlone({ output: store.url, run, shard: 0 }, async () =>
+      const published = await queue.withFinalizeLease({ output: store.url, run, shard: 0 }, async () =>
         publish(store, await finalize(store, plan, { present, signal }), { ...plan, signal }),
       )
       if (published) return { run, status: 'finished', publish: published }
-      return { run, status: 'running', missing, added: 0 }
+      return { run, status: 'running', missing, enqueued: 0 }
     }
     // Adding again what the queue still holds is harmless but costs a round trip each: only when jobs are lacking. The
     // queue's counts are over all runs, and another run's jobs may hide that this one has none: so also when nothing
@@ -57,17 +57,17 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
       run,
       status: 'running',
       missing,
-      added: lacking ? await enqueueMissing(queue, store.url, plan, present) : 0,
+      enqueued: lacking ? await enqueueMissing(queue, store.url, plan, present) : 0,
     }
   }
 
   return {
-    async sweep(signal, wanted) {
+    async sweep(signal, awaitedRun) {
       const after = (await readCurrent(store))?.seq ?? 0
       const open = (await readSeq(store, { after })).reverse()
-      const overtaken = wanted === undefined ? [] : [{ run: wanted, seq: undefined }]
+      const awaited = awaitedRun === undefined ? [] : [{ run: awaitedRun, seq: undefined }]
       const outcomes: SweepOutcome[] = []
-      for (const { run, seq } of [...overtaken, ...open]) {
+      for (const { run, seq } of [...awaited, ...open]) {
         signal?.throwIfAborted()
         if (broken.has(run)) continue
         try {
@@ -79,7 +79,7 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
         } catch (error) {
           // That somebody stopped the sweep says nothing about the run.
           signal?.throwIfAborted()
-          if (isLasting(error)) broken.set(run, error)
+          if (isPermanent(error)) broken.set(run, error)
           outcomes.push({ run, status: 'broken', error })
         }
       }
@@ -89,6 +89,6 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
 }
 
 /** Faults of the run itself stay; faults of the way to the store pass. */
-const isLasting = (error: unknown): boolean =>
+const isPermanent = (error: unknown): boolean =>
   error instanceof ReembedError &&
   ['UNBALANCED', 'CORRUPT', 'DUPLICATE_ID', 'MODEL_MISMATCH'].includes(error.code)

@@ -16,20 +16,20 @@ export async function requireUniqueIds(
   store: Store,
   plan: Plan,
   rows: number,
-  looking: LookOptions = {},
+  looking: UniqueIdOptions = {},
 ): Promise<void> {
-  const repeated = await repeatedHashes(shardIds(store, plan, looking), rows)
-  if (repeated.size > 0) await accuse(store, plan, repeated, looking)
+  const repeated = await duplicateHashes(shardIds(store, plan, looking), rows)
+  if (repeated.size > 0) await reportDuplicates(store, plan, repeated, looking)
 }
 
-export interface LookOptions {
+export interface UniqueIdOptions {
   /** The size of each shard, where known. */
   readonly present?: Uint32Array | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 /** Some of the hashes that more than one of `rows` ids has; beyond memory, they go through files. */
-export async function repeatedHashes(
+export async function duplicateHashes(
   shards: AsyncIterable<{ readonly ids: readonly string[] }>,
   rows: number,
 ): Promise<Set<bigint>> {
@@ -51,7 +51,12 @@ export async function repeatedHashes(
   return repeated
 }
 
-async function accuse(store: Store, plan: Plan, repeated: Set<bigint>, looking: LookOptions): Promise<void> {
+async function reportDuplicates(
+  store: Store,
+  plan: Plan,
+  repeated: Set<bigint>,
+  looking: UniqueIdOptions,
+): Promise<void> {
   const places = new Map<string, { readonly key: string; readonly row: number }[]>()
   for await (const { ids, key } of shardIds(store, plan, looking)) {
     for (const [row, id] of ids.entries()) {
@@ -98,7 +103,7 @@ function objectOf({ source, rejects, rows }: Receipt, row: number): string {
   return names[part] ?? ''
 }
 
-async function* shardIds(store: Store, plan: Plan, { present, signal }: LookOptions) {
+async function* shardIds(store: Store, plan: Plan, { present, signal }: UniqueIdOptions) {
   function* shards(): Generator<number, void, undefined> {
     for (let shard = 0; shard < plan.shards; shard += 1) yield shard
   }
@@ -106,5 +111,5 @@ async function* shardIds(store: Store, plan: Plan, { present, signal }: LookOpti
     const key = shardKey(plan.run, shard, plan.shards)
     return { key, ids: await readIds(store, key, { size: present?.[shard], signal: stop }) }
   }
-  yield* mapConcurrent(shards(), idsOf, { limit: SHARDS_AT_ONCE, signal })
+  yield* mapConcurrent(shards(), idsOf, { concurrency: SHARDS_AT_ONCE, signal })
 }

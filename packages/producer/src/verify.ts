@@ -21,7 +21,7 @@ import { checkShard } from '@reembed/shard'
 import { canonical, mapConcurrent, ReembedError, sha256, shardOfKey, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { createAudit } from './audit.ts'
-import { type PlannedShard, plannedShards, requireThere } from './planned-shards.ts'
+import { type PlannedShard, plannedShards, requireShardExists } from './planned-shards.ts'
 import { requireUniqueIds } from './unique-ids.ts'
 
 export interface Verification {
@@ -30,13 +30,13 @@ export interface Verification {
   readonly model: Plan['recipe']['model']
   readonly totals: Totals
   /** See Manifest; not computed again, since the base may be gone. */
-  readonly base?: Manifest['base']
+  readonly baseRun?: Manifest['baseRun']
   /** Length of the shortest and the longest vector, as measured; null if there is none. */
   readonly norms: { readonly min: number; readonly max: number } | null
   /** Vectors equal to the one before them, although the texts differ. */
-  readonly repeated: number
+  readonly repeatedVectors: number
   /** Dimensions, from 0 on, that have one value for all; none where the run has fewer than 100 texts. */
-  readonly collapsed: readonly number[]
+  readonly collapsedDimensions: readonly number[]
   readonly rejectReasons: Partial<Record<RejectReason, number>>
 }
 
@@ -58,15 +58,15 @@ export async function verify(store: Store, run: string, signal?: AbortSignal): P
   const files = createHash('sha256')
   const bodies = createHash('sha256')
   const checked = mapConcurrent(plannedShards(store, plan), at => check(store, plan, at), {
-    limit: SHARDS_AT_ONCE,
+    concurrency: SHARDS_AT_ONCE,
     signal,
   })
-  let [min, max, repeated] = [Number.POSITIVE_INFINITY, 0, 0]
+  let [min, max, repeatedVectors] = [Number.POSITIVE_INFINITY, 0, 0]
   const ranges = createRanges(plan.recipe.model.dimensions)
   for await (const { slice, key, receipt, size, sha256, ...measured } of checked) {
     min = Math.min(min, measured.norms.min)
     max = Math.max(max, measured.norms.max)
-    repeated += measured.repeated
+    repeatedVectors += measured.repeatedVectors
     ranges.add(measured)
     audit.add(slice, receipt, size)
     files.update(`${key} ${sha256}\n`)
@@ -85,10 +85,10 @@ export async function verify(store: Store, run: string, signal?: AbortSignal): P
     shards: plan.shards,
     model: plan.recipe.model,
     totals,
-    base: manifest?.base,
+    baseRun: manifest?.baseRun,
     norms,
-    repeated,
-    collapsed: ranges.collapsed(),
+    repeatedVectors,
+    collapsedDimensions: ranges.collapsedDimensions(),
     rejectReasons,
   }
 }
@@ -105,7 +105,7 @@ async function refuseForeign(store: Store, plan: Plan): Promise<void> {
 }
 
 async function check(store: Store, plan: Plan, { slice, key, shard }: PlannedShard) {
-  await requireThere(store, key)
+  await requireShardExists(store, key)
   const checked = await checkShard(store, key, { run: plan.run, shard })
   const { model, spaceId } = checked.receipt
   if (spaceIdOf(model) !== spaceId) {
@@ -126,7 +126,7 @@ function requireOwnIds(store: Store, { run, recipe, spaceId, recipeId }: Plan): 
 /** What finalize takes over from the plan. */
 function requireOfPlan(store: Store, manifest: Manifest, plan: Plan): void {
   const { recipe, seq, spaceId, recipeId, source, layout, shards, queryPrompt } = plan
-  const { prompt, fields, model, dtype, cutFrom } = recipe
+  const { prompt, fields, model, dtype, nativeDimensions } = recipe
   const planned = {
     seq,
     spaceId,
@@ -139,7 +139,7 @@ function requireOfPlan(store: Store, manifest: Manifest, plan: Plan): void {
     fields,
     model,
     dtype,
-    cutFrom,
+    nativeDimensions,
   }
   for (const [name, value] of Object.entries(planned)) {
     const found = manifest[name as keyof typeof planned]

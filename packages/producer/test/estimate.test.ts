@@ -15,7 +15,7 @@ import { planRun } from '../src/plan.ts'
 const model = { id: 'm', revision: 'r', dimensions: 8, pooling: 'mean', normalized: true }
 const request = { inputs: 31, tokens: Number.POSITIVE_INFINITY, canaries: ['one two', 'one two three four'] }
 const words = (text: string): number => text.split(' ').length
-const count = async (texts: readonly string[]): Promise<number[]> => texts.map(words)
+const countTokens = async (texts: readonly string[]): Promise<number[]> => texts.map(words)
 
 let folder: string
 beforeEach(async () => {
@@ -32,22 +32,22 @@ async function sampled(files: Record<string, string | Buffer>) {
 const jsonl = (texts: readonly string[]): string =>
   texts.map((text, i) => `${JSON.stringify({ id: `${i}`, text })}\n`).join('')
 const text = (length: number): string => Array(length).fill('word').join(' ')
-const options = { prompt: '', count, truncate: true, maxInputLength: null, request }
+const options = { prompt: '', countTokens, truncate: true, maxInputLength: null, request }
 
 test('tokens of a corpus whose texts get longer and longer are within 5 % and the stated error', async () => {
   const lengths = Array.from({ length: 8000 }, (_, i) => 1 + Math.floor(i / 100) + ((i * 7919) % 13))
   const {
     tokens,
     canaryTokens,
-    error,
+    relativeError,
     sampled: looked,
     inputs,
   } = await quoteRun(await sampled({ 'a.jsonl': jsonl(lengths.map(text)) }), options)
   const real = lengths.reduce((sum, one) => sum + one, 0)
   const off = Math.abs(tokens - canaryTokens - real) / real
   expect(off).toBeLessThan(0.05)
-  expect(off).toBeLessThan(2 * (error ?? 0))
-  expect(error).toBeLessThan(0.05)
+  expect(off).toBeLessThan(2 * (relativeError ?? 0))
+  expect(relativeError).toBeLessThan(0.05)
   expect(looked).toBeLessThan(600)
   expect(Math.abs(inputs - 8000) / 8000).toBeLessThan(0.05)
   // 31 documents go with one canary of 3 tokens in the mean.
@@ -64,7 +64,7 @@ test('a corpus that was read whole is quoted exactly, each format by its own rat
     { ...options, request: { ...request, canaries: [] }, maxInputLength: 10 },
   )
   // The empty text is never sent, the longest one is cut.
-  expect(quote).toMatchObject({ tokens: 3 + 5 + 7 + 10, inputs: 4, error: 0, canaryTokens: 0 })
+  expect(quote).toMatchObject({ tokens: 3 + 5 + 7 + 10, inputs: 4, relativeError: 0, canaryTokens: 0 })
 })
 
 test('of one compressed stream, read from its start alone, several hundred texts are counted, and their scatter told', async () => {
@@ -73,25 +73,25 @@ test('of one compressed stream, read from its start alone, several hundred texts
   const {
     tokens,
     canaryTokens,
-    error,
+    relativeError,
     sampled: looked,
   } = await quoteRun(await sampled({ 'c4.json.gz': packed }), options)
   const off = Math.abs(tokens - canaryTokens - lengths.reduce((sum, one) => sum + one, 0))
   expect(looked).toBeGreaterThan(400)
-  expect(error).toBeGreaterThan(0)
+  expect(relativeError).toBeGreaterThan(0)
   expect(off / tokens).toBeLessThan(0.05)
 })
 
 test('without a way to count, tokens are a guess and say so; a price makes time and money of a rate', async () => {
   const quote = await quoteRun(await sampled({ 'a.jsonl': jsonl(['x'.repeat(400)]) }), {
     ...options,
-    count: async () => null,
+    countTokens: async () => null,
     request: { ...request, canaries: [] },
     tokensPerSecond: 10,
     price: { perHour: 3600, replicas: 2 },
     coldStartSeconds: 5,
   })
-  expect(quote).toMatchObject({ tokens: 100, error: null, seconds: 10, dollars: 30 })
+  expect(quote).toMatchObject({ tokens: 100, relativeError: null, seconds: 10, dollars: 30 })
 })
 
 test('the interval of an estimate covers the truth about 19 times in 20', () => {
@@ -105,12 +105,12 @@ test('the interval of an estimate covers the truth about 19 times in 20', () => 
       }),
       rows => {
         const all = rows.map(([units, noise]) => ({ units, tokens: 3 * units + noise }))
-        const places = all
+        const clusters = all
           .filter((_, i) => i % 10 === 0)
           .map(({ units, tokens }) => ({
-            stratum: 'jsonl',
+            stratum: 'jsonl' as const,
             units,
-            standsFor: 1,
+            representedUnits: 1,
             documents: [],
             rejected: 0,
             tokens,
@@ -118,8 +118,8 @@ test('the interval of an estimate covers the truth about 19 times in 20', () => 
         const units = new Map([['jsonl', all.reduce((sum, row) => sum + row.units, 0)]])
         const truth = all.reduce((sum, row) => sum + row.tokens, 0)
         const { total, error } = estimateTotal(
-          { places, units },
-          place => (place as (typeof places)[number]).tokens,
+          { clusters, units },
+          place => (place as (typeof clusters)[number]).tokens,
         )
         tried += 1
         if (Math.abs(total - truth) <= error * total) covered += 1

@@ -9,7 +9,7 @@ import { openStore, type Store } from '@reembed/store'
 import { type S3Server, startS3Server } from '@reembed/testing'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { type Corpus, type OpenCorpusOptions, openCorpus } from '../src/corpus.ts'
-import { type PlanRequest, planRun, type SurveyedRun } from '../src/plan.ts'
+import { type PlanRequest, type PlanResult, planRun } from '../src/plan.ts'
 
 const MODEL: ModelIdentity = { id: 'm', revision: 'r', dimensions: 384, pooling: 'mean', normalized: true }
 const jsonl = (...records: unknown[]): string => records.map(record => `${JSON.stringify(record)}\n`).join('')
@@ -60,7 +60,7 @@ async function planned(
   url: string,
   request: Partial<PlanRequest> = {},
   options: OpenCorpusOptions = {},
-): Promise<SurveyedRun & { cut: Slice[] }> {
+): Promise<PlanResult & { cut: Slice[] }> {
   await using corpus = await openCorpus(url, options)
   const run = await planRun(corpus, { model: MODEL, ...request })
   return { ...run, cut: await Array.fromAsync(run.slices()) }
@@ -81,7 +81,7 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
     await place.put('picture.png', 'png')
     if (kind === 'S3') await place.put('.git/config.txt', 'hidden')
 
-    const { head, cut, skipped, strays, sample } = await planned(place.root)
+    const { head, cut, skipped, mixedInFiles, sample } = await planned(place.root)
     expect(cut.map(slice => slice.parts.map(({ key, start, end, size }) => [key, start, end, size]))).toEqual(
       [
         [
@@ -93,7 +93,7 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
       ],
     )
     expect(skipped).toEqual({ count: 1, examples: ['picture.png'] })
-    expect(strays).toEqual({ count: 2, examples: ['b/one.txt', 'b/two.md'] })
+    expect(mixedInFiles).toEqual({ count: 2, examples: ['b/one.txt', 'b/two.md'] })
     expect(head).toMatchObject({
       format: 1,
       source: place.root,
@@ -372,16 +372,24 @@ describe('a large corpus', () => {
     await writeFile(join(folder, 'many.jsonl.zst'), Buffer.concat(lines.map(line => zstdCompressSync(line))))
     const one = await planned(join(folder, 'one.jsonl.gz'), { documentsPerShard: 100 })
     expect(one.head.shards).toBeGreaterThan(15)
-    expect(one.reread).toMatchObject({ key: 'one.jsonl.gz', compression: 'gzip', slices: one.head.shards })
-    expect(one.reread?.times).toBeCloseTo((one.head.shards + 1) / 2, 0)
+    expect(one.repeatedDecompression).toMatchObject({
+      key: 'one.jsonl.gz',
+      compression: 'gzip',
+      slices: one.head.shards,
+    })
+    expect(one.repeatedDecompression?.factor).toBeCloseTo((one.head.shards + 1) / 2, 0)
     const entered = await planned(join(folder, 'joined.jsonl.gz'), { documentsPerShard: 100 })
-    expect(entered.reread).toBeUndefined()
+    expect(entered.repeatedDecompression).toBeUndefined()
     const starts = joined.map((_, i) => joined.slice(0, i).reduce((sum, { length }) => sum + length, 0))
-    const seeks = new Set(entered.cut.flatMap(({ parts }) => parts.map(({ seek }) => seek?.byte)))
+    const seeks = new Set(entered.cut.flatMap(({ parts }) => parts.map(({ seek }) => seek?.objectOffset)))
     expect(seeks.size).toBeGreaterThan(2)
     for (const seek of seeks) expect(starts).toContain(seek)
-    expect((await planned(join(folder, 'many.jsonl.zst'), { documentsPerShard: 100 })).reread).toBeUndefined()
-    expect((await planned(join(folder, 'one.jsonl.gz'), { documentsPerShard: 1_000 })).reread).toBeUndefined()
+    expect(
+      (await planned(join(folder, 'many.jsonl.zst'), { documentsPerShard: 100 })).repeatedDecompression,
+    ).toBeUndefined()
+    expect(
+      (await planned(join(folder, 'one.jsonl.gz'), { documentsPerShard: 1_000 })).repeatedDecompression,
+    ).toBeUndefined()
   })
 
   it('of one file of 1 TB is planned in seconds, reading less than 0.1% of it', async () => {

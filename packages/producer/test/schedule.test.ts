@@ -8,7 +8,7 @@ import { openStore, type Store } from '@reembed/store'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openCalendar } from '../src/schedule/cron.ts'
-import { lookAtSchedule, type Schedule, TAKE_AGAIN_MS } from '../src/schedule/ticks.ts'
+import { checkSchedule, type Schedule, TICK_RECLAIM_MS } from '../src/schedule/ticks.ts'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
@@ -39,7 +39,7 @@ async function ranBetween(
   for (let nowMs = fromMs; nowMs <= toMs; nowMs += stepMs) {
     if (down.some(([start, end]) => nowMs >= start && nowMs < end)) continue
     const looks = Array.from({ length: producers }, () =>
-      lookAtSchedule(store, schedule, { nowMs, act: async () => ({ status: 'planned', run: iso(nowMs) }) }),
+      checkSchedule(store, schedule, { nowMs, onDue: async () => ({ status: 'planned', run: iso(nowMs) }) }),
     )
     for (const look of await Promise.all(looks)) if (look.status === 'done') ran.push(iso(look.tickMs))
   }
@@ -71,9 +71,9 @@ test('ticks missed during a downtime fold into one, and the next one comes in it
 
 test('what was due before the first look does not count', async () => {
   const nowMs = at('2026-11-01T02:00:00Z')
-  const act = () => Promise.reject(new Error('nothing was due'))
-  expect(await lookAtSchedule(store, nightly, { nowMs, act })).toEqual({ status: 'waiting' })
-  expect(await lookAtSchedule(store, nightly, { nowMs: nowMs + 20 * HOUR, act })).toEqual({
+  const onDue = () => Promise.reject(new Error('nothing was due'))
+  expect(await checkSchedule(store, nightly, { nowMs, onDue })).toEqual({ status: 'waiting' })
+  expect(await checkSchedule(store, nightly, { nowMs: nowMs + 20 * HOUR, onDue })).toEqual({
     status: 'waiting',
   })
 })
@@ -89,19 +89,19 @@ test('eight producers looking at the same moment make one run of a tick', async 
 
 test('a tick whose taker failed or died is taken again after a while, once, and no more than eight times', async () => {
   let nowMs = at('2026-11-01T12:00:00Z')
-  const look = (act: () => Promise<never> | Promise<{ status: 'planned'; run: string }>) =>
-    lookAtSchedule(store, nightly, { nowMs, act })
+  const look = (onDue: () => Promise<never> | Promise<{ status: 'planned'; run: string }>) =>
+    checkSchedule(store, nightly, { nowMs, onDue })
   const fail = () => Promise.reject(new Error('the endpoint is away'))
   const plan = async () => ({ status: 'planned', run: 'r' }) as const
   await look(fail)
   nowMs = at('2026-11-02T01:30:00Z')
   expect(await look(fail)).toMatchObject({ status: 'failed', tickMs: nowMs })
-  nowMs += TAKE_AGAIN_MS - 1
+  nowMs += TICK_RECLAIM_MS - 1
   expect(await look(plan)).toMatchObject({ status: 'taken' })
   nowMs += 1
   for (let taking = 1; taking < 8; taking += 1) {
     expect(await look(fail)).toMatchObject({ status: 'failed' })
-    nowMs += TAKE_AGAIN_MS
+    nowMs += TICK_RECLAIM_MS
   }
   expect(await look(plan)).toMatchObject({ status: 'given_up' })
   nowMs = at('2026-11-03T01:31:00Z')

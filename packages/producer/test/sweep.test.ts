@@ -49,8 +49,8 @@ function heldJobs() {
     async counts() {
       return { waiting: jobs.size, active: 0, delayed: 0, failed: 0 }
     },
-    isEnding: async () => false,
-    endAlone: (_: Job, end: () => Promise<unknown>) => end(),
+    isFinalizing: async () => false,
+    withFinalizeLease: (_: Job, finalize: () => Promise<unknown>) => finalize(),
   } as Partial<Queue> as Queue
   return {
     queue,
@@ -69,10 +69,10 @@ test('I8: jobs that the queue has lost are added again, those alone whose shard 
   await put(plan, 1)
   const held = heldJobs()
   const { sweep } = createSweeper(store, held.queue)
-  expect(await sweep()).toEqual([{ run: plan.run, status: 'running', missing: 3, added: 3 }])
+  expect(await sweep()).toEqual([{ run: plan.run, status: 'running', missing: 3, enqueued: 3 }])
   expect([...held.jobs.values()].map(({ shard }) => shard)).toEqual([0, 2, 3])
   held.jobs.clear()
-  expect(await sweep()).toMatchObject([{ missing: 3, added: 3 }])
+  expect(await sweep()).toMatchObject([{ missing: 3, enqueued: 3 }])
 })
 
 test('I8: nothing is added while the queue holds enough and the run goes on', async () => {
@@ -81,11 +81,11 @@ test('I8: nothing is added while the queue holds enough and the run goes on', as
   const { sweep } = createSweeper(store, held.queue)
   await sweep()
   await put(plan, 0)
-  expect(await sweep()).toMatchObject([{ missing: 3, added: 0 }])
+  expect(await sweep()).toMatchObject([{ missing: 3, enqueued: 0 }])
   await put(plan, 1)
-  expect(await sweep()).toMatchObject([{ missing: 2, added: 0 }])
+  expect(await sweep()).toMatchObject([{ missing: 2, enqueued: 0 }])
   // Now nothing was finished since the last look: the jobs may be those of another run.
-  expect(await sweep()).toMatchObject([{ missing: 2, added: 2 }])
+  expect(await sweep()).toMatchObject([{ missing: 2, enqueued: 2 }])
   expect(held.adds).toBe(6)
 })
 
@@ -108,7 +108,7 @@ test.each(['paused', 'cancelled'] as const)('P-PAUSE: a %s run is left alone, ot
   const held = heldJobs()
   expect(await createSweeper(store, held.queue).sweep()).toEqual([
     { run: plan.run, status: state },
-    { run: other.run, status: 'running', missing: 4, added: 4 },
+    { run: other.run, status: 'running', missing: 4, enqueued: 4 },
   ])
 })
 
@@ -136,5 +136,5 @@ test('I8: a fault on the way to the store passes, and the run is looked at again
   }
   const { sweep } = createSweeper(flaky, heldJobs().queue)
   expect(await sweep()).toMatchObject([{ run: plan.run, status: 'broken' }])
-  expect(await sweep()).toMatchObject([{ run: plan.run, status: 'running', added: 4 }])
+  expect(await sweep()).toMatchObject([{ run: plan.run, status: 'running', enqueued: 4 }])
 })

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { hashOfId } from '@reembed/shared'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { openBuckets } from '../src/buckets.ts'
-import { repeatedHashes } from '../src/unique-ids.ts'
+import { duplicateHashes } from '../src/unique-ids.ts'
 
 /** Three buckets' worth. */
 const VERY_MANY = 20_000_000
@@ -31,12 +31,12 @@ test.each([
   ['in memory', 100_000],
   ['through files', VERY_MANY],
 ])('I2: an id that comes again shards later is found, %s, and no other', async (_, rows) => {
-  const found = await repeatedHashes(
+  const found = await duplicateHashes(
     shards(ids(0, 40_000), ids(40_000, 40_000), ['doc-17', 'doc-79999']),
     rows,
   )
   expect(found).toEqual(new Set([hashOfId('doc-17'), hashOfId('doc-79999')]))
-  expect(await repeatedHashes(shards(ids(0, 40_000), ids(40_000, 40_000)), rows)).toEqual(new Set())
+  expect(await duplicateHashes(shards(ids(0, 40_000), ids(40_000, 40_000)), rows)).toEqual(new Set())
   expect(await readdir(folder)).toEqual([])
 })
 

@@ -52,8 +52,8 @@ export interface SlicePart {
   /** Where the last range of the object ends, if that is not `size`. */
   readonly extent?: number
   readonly compression?: Compression
-  /** Where decompression can begin: at this byte of the object, which is byte `at` of what it holds. */
-  readonly seek?: { readonly byte: number; readonly at: number }
+  /** Where decompression can begin: at byte `objectOffset` of the object, which is byte `contentOffset` of what it holds. */
+  readonly seek?: { readonly objectOffset: number; readonly contentOffset: number }
   /** How the table is written; its header stands only at the start of the object. */
   readonly table?: CsvTable
 }

@@ -24,7 +24,7 @@ export interface Version {
   readonly seq: number
   readonly manifestSha256: string
   /** Set where a person published it although this spoke against it. */
-  readonly despite?: readonly string[] | undefined
+  readonly overriddenReasons?: readonly string[] | undefined
 }
 
 export interface SeqEntry {
@@ -84,7 +84,7 @@ const versionShape = record<Version>({
   run: text,
   seq: count,
   manifestSha256: text,
-  despite: perhaps(list(text)),
+  overriddenReasons: perhaps(list(text)),
 })
 
 async function readVersion(store: Store, key: string): Promise<Version> {

@@ -20,14 +20,23 @@ export function recipeIdOf({
   chunking,
   truncate,
   dtype,
-  cutFrom,
+  nativeDimensions,
 }: Recipe): string {
   return idOf({
-    recipe: { space: spaceIdOf(model), prompt, fields, template, chunking, truncate, dtype, cutFrom },
+    recipe: {
+      space: spaceIdOf(model),
+      prompt,
+      fields,
+      template,
+      chunking,
+      truncate,
+      dtype,
+      nativeDimensions,
+    },
   })
 }
 
-export interface RunIngredients {
+export interface RunIdInputs {
   /** SHA-256 over the listing: key, etag, size and format of each object. */
   readonly snapshotSha256: string
   readonly recipeId: string
@@ -40,7 +49,7 @@ export interface RunIngredients {
 }
 
 /** The same request on the same corpus is the same run, until that is removed: producers, retries and ticks converge on it. */
-export function runIdOf({ snapshotSha256, recipeId, layout, slicing, reuse }: RunIngredients): string {
+export function runIdOf({ snapshotSha256, recipeId, layout, slicing, reuse }: RunIdInputs): string {
   const { sliceBytes, maxParts } = slicing
   return idOf({ run: { format: 1, snapshotSha256, recipeId, layout, sliceBytes, maxParts, reuse } })
 }
@@ -49,7 +58,7 @@ export function runIdOf({ snapshotSha256, recipeId, layout, slicing, reuse }: Ru
 export const retryIdOf = (run: string): string => idOf({ retry: { format: 1, run } })
 
 /** The id of a run that is made again after it was removed: a deletion that comes late finds nothing of the new one. */
-export const nextIdOf = (run: string): string => idOf({ again: { format: 1, run } })
+export const replacementIdOf = (run: string): string => idOf({ again: { format: 1, run } })
 
 /** Whether equal texts have the same vector in both: the one condition of taking a vector from another run. */
 export const sameRecipe = (

@@ -19,7 +19,7 @@ import { getJson, type Store } from '@reembed/store'
 import type { FieldMapping, RejectReason } from './corpus.ts'
 import type { Dtype, ShardLayout } from './layout.ts'
 import { layoutShape } from './plan.ts'
-import type { Paid, Quote } from './quote.ts'
+import type { ActualCost, Quote } from './quote.ts'
 import { type ModelIdentity, modelShape } from './receipt.ts'
 import { readSegment } from './segment.ts'
 
@@ -51,18 +51,18 @@ export interface Manifest {
   readonly fields: FieldMapping | null
   /** See Recipe. Manifests of before there was a choice do not say: then it is float32, uncut. */
   readonly dtype?: Dtype | undefined
-  readonly cutFrom?: number | undefined
+  readonly nativeDimensions?: number | undefined
   /** See Plan. */
   readonly layout?: ShardLayout | undefined
   /** The run that vectors were taken from, and how many of its rows are gone; null if it can't be read any more. */
-  readonly base?: { readonly run: string; readonly removed: number | null } | undefined
+  readonly baseRun?: { readonly run: string; readonly removedRows: number | null } | undefined
   readonly shards: number
   readonly shardsPerSegment: number
   readonly totals: Totals
   readonly rejectReasons: Readonly<Partial<Record<RejectReason, number>>>
   /** What it was said to take, if anything was said, and what it took. */
   readonly quote?: Quote | undefined
-  readonly paid?: Paid | undefined
+  readonly actualCost?: ActualCost | undefined
   /** Over key and hash of every shard, in order: one number that pins each byte. Earlier, over the hashes of their bodies. */
   readonly shardsSha256: string
 }
@@ -98,9 +98,9 @@ const manifestShape = record<Manifest>({
   queryPrompt: perhaps(text),
   fields: either(none, object),
   dtype: perhaps(text),
-  cutFrom: perhaps(positive),
+  nativeDimensions: perhaps(positive),
   layout: perhaps(layoutShape),
-  base: perhaps(object),
+  baseRun: perhaps(object),
   shards: count,
   shardsPerSegment: positive,
   totals: record<Totals>({
@@ -115,7 +115,7 @@ const manifestShape = record<Manifest>({
   }),
   rejectReasons: object,
   quote: perhaps(object),
-  paid: perhaps(object),
+  actualCost: perhaps(object),
   shardsSha256: text,
 })
 
@@ -138,8 +138,8 @@ export async function* readManifestShards(
       segment,
       size: manifest.shardsPerSegment,
       total: manifest.shards,
-      rows: 'shards',
-      head: 'manifest',
+      rowNoun: 'shards',
+      owner: 'manifest',
     })
   }
 }

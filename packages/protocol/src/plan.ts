@@ -49,7 +49,7 @@ export interface Recipe {
   readonly truncate: boolean
   readonly dtype: Dtype
   /** Dimensions of the model's own vectors, where `model.dimensions` is fewer: the first ones, normalised again. */
-  readonly cutFrom?: number | undefined
+  readonly nativeDimensions?: number | undefined
 }
 
 export interface Plan {
@@ -74,9 +74,9 @@ export interface Plan {
   /** How the corpus was cut. The next version cuts alike, so that what did not change has the same slices. */
   readonly slicing?: { readonly sliceBytes: number; readonly maxParts: number } | undefined
   /** The finished run that unchanged texts take their vectors from; of the same recipe. Not part of the run's id. */
-  readonly base?: string | undefined
+  readonly baseRun?: string | undefined
   /** The run whose rejects this one embeds again. */
-  readonly retries?: string | undefined
+  readonly retryOf?: string | undefined
   /** How many rejects the run may have and still be published by itself: '20' or '1%'. Not part of the run's id. */
   readonly maxRejects: string
   /** What it must show to be published by itself, a line each. Not part of its id, and neither is what follows. */
@@ -125,7 +125,7 @@ const planShape = record<Plan>({
     chunking: perhaps(object),
     truncate: flag,
     dtype: text,
-    cutFrom: perhaps(positive),
+    nativeDimensions: perhaps(positive),
   }),
   layout: perhaps(layoutShape),
   shards: count,
@@ -135,8 +135,8 @@ const planShape = record<Plan>({
   estimatedDocuments: is(value => typeof value === 'number' && value >= 0),
   snapshotSha256: text,
   slicing: perhaps(object),
-  base: perhaps(text),
-  retries: perhaps(text),
+  baseRun: perhaps(text),
+  retryOf: perhaps(text),
   maxRejects: text,
   gates: perhaps(list(text)),
   evaluation: perhaps(object),
@@ -175,19 +175,19 @@ export function slicesPerSegment(shards: number, objects: number): number {
 }
 
 /** The slices of one segment. */
-export function sliceRows(store: Store, plan: Plan, segment: number): Promise<Slice[]> {
+export function readSliceSegment(store: Store, plan: Plan, segment: number): Promise<Slice[]> {
   return readSegment<Slice>(store, planSegmentKey(plan.run, segment), sliceShape, {
     segment,
     size: plan.slicesPerSegment,
     total: plan.shards,
-    rows: 'slices',
-    head: 'plan',
+    rowNoun: 'slices',
+    owner: 'plan',
   })
 }
 
 /** All slices of a plan in shard order, holding one segment at a time. */
 export async function* readSlices(store: Store, plan: Plan): AsyncGenerator<Slice, void, undefined> {
   for (let segment = 0; segment * plan.slicesPerSegment < plan.shards; segment += 1) {
-    yield* await sliceRows(store, plan, segment)
+    yield* await readSliceSegment(store, plan, segment)
   }
 }

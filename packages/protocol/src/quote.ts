@@ -16,7 +16,7 @@ export interface Quote {
   /** Of these: canaries, which prove with each request which model answers. */
   readonly canaryTokens: number
   /** Half the 95 % interval of `tokens`, as a share of it; null where tokens were not counted but estimated. */
-  readonly error: number | null
+  readonly relativeError: number | null
   /** Documents, or chunks of them. */
   readonly inputs: number
   /** Of these were looked at. */
@@ -30,7 +30,7 @@ export interface Quote {
   readonly coldStartSeconds: number
 }
 
-export interface Paid {
+export interface ActualCost {
   /** Counted by the server in the replies that shards were made of; null where it does not say. */
   readonly tokens: number | null
   /** While any worker embedded, or waited for the endpoint to; with the cold start before. */

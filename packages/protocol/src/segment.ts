@@ -3,14 +3,14 @@
 import { list, ReembedError, requireShape, type Shape } from '@reembed/shared'
 import { getRows, type Store } from '@reembed/store'
 
-export interface SegmentPlace {
+export interface SegmentPosition {
   readonly segment: number
   /** Rows of a full segment, and of all together. */
   readonly size: number
   readonly total: number
   /** What a row is, and what says how many there are: for messages. */
-  readonly rows: string
-  readonly head: string
+  readonly rowNoun: string
+  readonly owner: string
 }
 
 /** @throws ReembedError CORRUPT where a row has not the shape, or there are more or fewer than belong there. */
@@ -18,11 +18,14 @@ export async function readSegment<Row>(
   store: Store,
   key: string,
   shape: Shape,
-  { segment, size, total, rows, head }: SegmentPlace,
+  { segment, size, total, rowNoun, owner }: SegmentPosition,
 ): Promise<Row[]> {
   const what = `${key} in ${store.url} is damaged`
   const found = requireShape<Row[]>(list(shape), await getRows(store, key), what)
   const said = Math.min(size, total - segment * size)
   if (found.length === said) return found
-  throw new ReembedError('CORRUPT', `${what}: it has ${found.length} ${rows} where the ${head} has ${said}`)
+  throw new ReembedError(
+    'CORRUPT',
+    `${what}: it has ${found.length} ${rowNoun} where the ${owner} has ${said}`,
+  )
 }

@@ -3,163 +3,164 @@
 // moves is decided by a worker, in code that needs no board.
 //
 //   report(window) ──> view                     every worker, every half second
-//                 └──> view.step ──> settle()   one of them, once per window: here is the new state
+//                 └──> view.window ──> commit()   one of them, once per window: here is the new state
 //
-// Any report or settlement may be lost: the next one mends it. Nothing here is ever needed to be right, only to be fair.
+// Any report or commit may be lost: the next one mends it. Nothing here is ever needed to be right, only to be fair.
 
 /** What replies showed since the last report. Sums of whole numbers, so that those of several workers add up. */
-export interface Sums {
+export interface WindowSums {
   /** Requests answered, and the inputs in them. */
   readonly replies: number
   readonly inputs: number
   /** Requests refused or lost to overload. */
   readonly refusals: number
   /** Requests that met no endpoint: scaled to zero, refused connection, a proxy with nothing behind it. */
-  readonly absences: number
+  readonly unavailable: number
   /** Summed over replies. */
   readonly queueMs: number
   readonly inferenceMs: number
 }
 
-export interface Report {
+export interface MemberReport {
   readonly worker: string
   /** False when the worker has nothing to send: its share goes to the others. */
-  readonly demand: boolean
-  readonly sums: Sums
+  readonly hasDemand: boolean
+  readonly sums: WindowSums
   /** Most inputs in flight at once since the last report. */
-  readonly peak: number
+  readonly peakInFlight: number
   /** What this worker last knew, for a board that knows nothing (new, or Redis was emptied). */
-  readonly known: Settlement
+  readonly lastCommit: Commit
   /** Willing to look whether an endpoint that is away is back. */
   readonly canProbe: boolean
 }
 
-export interface Settlement {
+export interface Commit {
   /** JSON; what it means is the workers' business. */
   readonly state: unknown
   /** Why the endpoint answers nobody, or null when it is there. */
-  readonly away: string | null
+  readonly unavailable: string | null
 }
 
-export interface View extends Settlement {
+export interface LimitView extends Commit {
   /** Workers with demand, heard of in the last seconds, and this one's place among them, from 0. */
-  readonly workers: number
-  readonly place: number
+  readonly members: number
+  readonly memberIndex: number
   /** Grows with each step. */
-  readonly turn: number
+  readonly round: number
   /** For how long the endpoint has been away. */
-  readonly awayMs: number
+  readonly unavailableMs: number
   /** This worker alone shall look whether the endpoint is back. */
-  readonly prober: boolean
-  /** Given to one worker per window: all sums since the last step. It answers with `settle(turn, ...)`. */
-  readonly step: (Sums & { readonly ms: number; readonly peak: number }) | null
+  readonly isProber: boolean
+  /** Given to one worker per window: all sums since the last step. It answers with `commit(round, ...)`. */
+  readonly window: (WindowSums & { readonly ms: number; readonly peakInFlight: number }) | null
 }
 
-export interface Board extends AsyncDisposable {
+export interface LimitCoordinator extends AsyncDisposable {
   /** @throws whatever keeps the board from answering within a second. */
-  report(report: Report): Promise<View>
+  report(report: MemberReport): Promise<LimitView>
   /** Refused without a word if another step began meanwhile. */
-  settle(turn: number, settlement: Settlement): Promise<void>
+  commit(round: number, commit: Commit): Promise<void>
 }
 
-export interface BoardOptions {
+export interface LimitCoordinatorOptions {
   /** A step needs this much time, unless the endpoint is back... */
   readonly windowMs?: number
-  /** ...and this many endings, or it would follow noise. */
-  readonly endings?: number
+  /** ...and this many outcomes, or it would follow noise. */
+  readonly minOutcomes?: number
   /** A worker not heard of for this long is gone; so is a prober. */
-  readonly expiryMs?: number
+  readonly memberTtlMs?: number
 }
 
-export const BOARD_DEFAULTS = { windowMs: 500, endings: 4, expiryMs: 5_000 } as const
+export const LIMIT_COORDINATOR_DEFAULTS = { windowMs: 500, minOutcomes: 4, memberTtlMs: 5_000 } as const
 
 const nobody = { worker: '', until: Number.NEGATIVE_INFINITY }
-const NO_SUMS: Sums = { replies: 0, inputs: 0, refusals: 0, absences: 0, queueMs: 0, inferenceMs: 0 }
+const NO_SUMS: WindowSums = { replies: 0, inputs: 0, refusals: 0, unavailable: 0, queueMs: 0, inferenceMs: 0 }
 
-/** A board in memory: for one worker without Redis, and for simulated fleets. */
-export function createBoard({
+/** A coordinator in memory: for one worker without Redis, and for simulated fleets. */
+export function createLimitCoordinator({
   now,
-  windowMs = BOARD_DEFAULTS.windowMs,
-  endings = BOARD_DEFAULTS.endings,
-  expiryMs = BOARD_DEFAULTS.expiryMs,
-}: BoardOptions & {
+  windowMs = LIMIT_COORDINATOR_DEFAULTS.windowMs,
+  minOutcomes = LIMIT_COORDINATOR_DEFAULTS.minOutcomes,
+  memberTtlMs = LIMIT_COORDINATOR_DEFAULTS.memberTtlMs,
+}: LimitCoordinatorOptions & {
   /** Milliseconds; never goes back. */
   readonly now: () => number
-}): Board {
-  const members = new Map<string, { until: number; peak: number }>()
-  let settled: Settlement | undefined
-  let awaySince = 0
-  let sums: Sums = NO_SUMS
+}): LimitCoordinator {
+  const members = new Map<string, { until: number; peakInFlight: number }>()
+  let last: Commit | undefined
+  let unavailableSince = 0
+  let sums: WindowSums = NO_SUMS
   let steppedAt = now()
-  let turn = 0
+  let round = 0
   let prober = nobody
 
-  function know(settlement: Settlement): void {
-    if (settlement.away !== null && (settled?.away ?? null) === null) awaySince = now()
-    if (settlement.away === null) prober = nobody
-    settled = settlement
+  function accept(commit: Commit): void {
+    if (commit.unavailable !== null && (last?.unavailable ?? null) === null) unavailableSince = now()
+    if (commit.unavailable === null) prober = nobody
+    last = commit
   }
 
-  function meet({ worker, demand, peak }: Report): void {
+  function updateMembers({ worker, hasDemand, peakInFlight }: MemberReport): void {
     for (const [name, { until }] of members) if (until <= now()) members.delete(name)
-    if (demand) members.set(worker, { until: now() + expiryMs, peak })
+    if (hasDemand) members.set(worker, { until: now() + memberTtlMs, peakInFlight })
     else members.delete(worker)
   }
 
-  function elect(): View['step'] {
-    const { replies, refusals, absences } = sums
-    const isBack = settled?.away !== null && replies > 0
-    const isGone = settled?.away === null && replies === 0 && absences > 0
-    const enough = isGone || replies + refusals + absences >= endings
+  function closeWindow(): LimitView['window'] {
+    const { replies, refusals, unavailable } = sums
+    const isBack = last?.unavailable !== null && replies > 0
+    const isUnavailable = last?.unavailable === null && replies === 0 && unavailable > 0
+    const enough = isUnavailable || replies + refusals + unavailable >= minOutcomes
     const ms = now() - steppedAt
     if (!isBack && (ms < windowMs || !enough)) return null
-    const step = { ...sums, ms, peak: [...members.values()].reduce((sum, { peak }) => sum + peak, 0) }
+    const peaks = [...members.values()].map(({ peakInFlight }) => peakInFlight)
+    const window = { ...sums, ms, peakInFlight: peaks.reduce((sum, peak) => sum + peak, 0) }
     sums = NO_SUMS
     steppedAt = now()
-    turn += 1
-    return step
+    round += 1
+    return window
   }
 
-  function mayProbe({ worker, canProbe, known }: Report): boolean {
-    if (settled === undefined || settled.away === null || !canProbe) return false
+  function mayProbe({ worker, canProbe, lastCommit }: MemberReport): boolean {
+    if (last === undefined || last.unavailable === null || !canProbe) return false
     if (prober.worker !== worker && prober.until > now()) return false
-    prober = { worker, until: now() + expiryMs }
+    prober = { worker, until: now() + memberTtlMs }
     // Who looks knows best why.
-    settled = { ...settled, away: known.away ?? settled.away }
+    last = { ...last, unavailable: lastCommit.unavailable ?? last.unavailable }
     return true
   }
 
   return {
     async report(report) {
-      if (settled === undefined) know(report.known)
-      meet(report)
+      if (last === undefined) accept(report.lastCommit)
+      updateMembers(report)
       sums = added(sums, report.sums)
-      const step = elect()
-      const prober = mayProbe(report)
-      const { state, away } = settled ?? report.known
+      const window = closeWindow()
+      const isProber = mayProbe(report)
+      const { state, unavailable } = last ?? report.lastCommit
       return {
         state,
-        away,
-        awayMs: away === null ? 0 : now() - awaySince,
-        workers: members.size,
-        place: [...members.keys()].filter(name => name < report.worker).length,
-        turn,
-        prober,
-        step,
+        unavailable,
+        unavailableMs: unavailable === null ? 0 : now() - unavailableSince,
+        members: members.size,
+        memberIndex: [...members.keys()].filter(name => name < report.worker).length,
+        round,
+        isProber,
+        window,
       }
     },
-    async settle(ofTurn, settlement) {
-      if (ofTurn === turn) know(settlement)
+    async commit(ofRound, commit) {
+      if (ofRound === round) accept(commit)
     },
     async [Symbol.asyncDispose]() {},
   }
 }
 
-const added = (a: Sums, b: Sums): Sums => ({
+const added = (a: WindowSums, b: WindowSums): WindowSums => ({
   replies: a.replies + b.replies,
   inputs: a.inputs + b.inputs,
   refusals: a.refusals + b.refusals,
-  absences: a.absences + b.absences,
+  unavailable: a.unavailable + b.unavailable,
   queueMs: a.queueMs + b.queueMs,
   inferenceMs: a.inferenceMs + b.inferenceMs,
 })

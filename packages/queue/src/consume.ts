@@ -7,26 +7,26 @@ import type { Job as BullJob } from 'bullmq'
 import { type Job, parseJob } from './job.ts'
 import { QUEUE, REDIS_PREFIX } from './names.ts'
 import {
-  forgetWorker,
-  noteAbandoned,
-  noteDocuments,
-  noteShard,
-  noteWorker,
+  recordDocuments,
+  recordHeartbeat,
+  recordShard,
+  removeOpenShard,
+  removeWorker,
   type ShardCounts,
   type WorkerState,
 } from './progress.ts'
 import { type ConnectOptions, connectRedis, inspectRedis, requireNoEviction } from './redis.ts'
 import { tracedAttempt } from './trace.ts'
-import { verdictOf } from './verdict.ts'
-import { createWatch } from './watch.ts'
+import { dispositionOf } from './verdict.ts'
+import { createJobMonitor } from './watch.ts'
 
 /** What a handler may tell the world while it works and when its shard is done. */
 export interface JobContext {
   /** Aborted when the job's lock is lost or the worker must go: stop, write nothing more. */
   readonly signal: AbortSignal
   /** Documents of this job that are embedded so far. */
-  documents(count: number): void
-  finished(counts: ShardCounts): Promise<void>
+  reportDocuments(count: number): void
+  reportFinished(counts: ShardCounts): Promise<void>
 }
 
 export interface ConsumeOptions extends ConnectOptions {
@@ -55,7 +55,7 @@ export type ConsumerEvent =
 
 export interface Consumer extends AsyncDisposable {
   /** Says that this worker lives. */
-  beat(state: WorkerState): Promise<void>
+  heartbeat(state: WorkerState): Promise<void>
   /** Stops taking jobs; those under way may finish within `graceMs`, then they are handed back to the queue. */
   drain(graceMs: number): Promise<void>
 }
@@ -94,7 +94,7 @@ export async function consume(
   const redis = connectRedis(redisUrl)
   redis.on('error', () => {})
   const handBack = new AbortController()
-  const watch = createWatch({ lockMs: LOCK_MS, stuckMs: STUCK_MS, stillMs: STILL_MS })
+  const monitor = createJobMonitor({ lockMs: LOCK_MS, notFetchingMs: STUCK_MS, noProgressMs: STILL_MS })
   let name: string | undefined
   // Idle is: nothing waits and nothing is under way here. BullMQ's 'drained' alone would not do: it is told once, by the
   // first of several fetches that finds nothing, while another may have found the last job.
@@ -127,42 +127,42 @@ export async function consume(
     try {
       job = parseJob(bull.data)
       const { run, shard } = job
-      watch.taken(id)
+      monitor.started(id)
       onEvent({ kind: 'taken', job })
       let notedMs = 0
       const context: JobContext = {
         signal,
-        documents(count) {
-          watch.progressed(id)
+        reportDocuments(count) {
+          monitor.progressed(id)
           if (Date.now() - notedMs < NOTE_MS) return
           notedMs = Date.now()
-          noteDocuments(redis, run, shard, count).catch(() => {})
+          recordDocuments(redis, run, shard, count).catch(() => {})
         },
-        finished: counts => noteShard(redis, run, shard, counts).catch(() => {}),
+        reportFinished: counts => recordShard(redis, run, shard, counts).catch(() => {}),
       }
       const taken = job
-      const trace = { carried: bull.opts.telemetry?.metadata, attempt: bull.attemptsMade + 1 }
+      const trace = { traceContext: bull.opts.telemetry?.metadata, attempt: bull.attemptsMade + 1 }
       await tracedAttempt(taken, trace, () => unlessLeft(handle(taken, context), handBack.signal))
       done = true
       onEvent({ kind: 'done', job })
     } catch (error) {
-      if (job) await noteAbandoned(redis, job.run, job.shard).catch(() => {})
-      const verdict = verdictOf(error, { leaving: handBack.signal.aborted && job !== undefined })
-      if (verdict.do === 'hand_back' && job) {
+      if (job) await removeOpenShard(redis, job.run, job.shard).catch(() => {})
+      const disposition = dispositionOf(error, { draining: handBack.signal.aborted && job !== undefined })
+      if (disposition.do === 'hand_back' && job) {
         onEvent({ kind: 'handed_back', job })
         await bull.moveToWait(token)
         throw new WaitingError()
       }
-      if (verdict.do === 'postpone') {
+      if (disposition.do === 'postpone') {
         onEvent({ kind: 'postponed', job, error, final: false })
-        await bull.moveToDelayed(Date.now() + verdict.ms, token)
+        await bull.moveToDelayed(Date.now() + disposition.delayMs, token)
         throw new DelayedError()
       }
-      const final = verdict.do === 'fail' || bull.attemptsMade + 1 >= (bull.opts.attempts ?? 1)
+      const final = disposition.do === 'fail' || bull.attemptsMade + 1 >= (bull.opts.attempts ?? 1)
       onEvent({ kind: 'failed', job, error, final })
-      throw verdict.do === 'fail' ? new UnrecoverableError(messageOf(error)) : new Error(messageOf(error))
+      throw disposition.do === 'fail' ? new UnrecoverableError(messageOf(error)) : new Error(messageOf(error))
     } finally {
-      if (job) watch.ended(id)
+      if (job) monitor.ended(id)
       underWay -= 1
       // A job that was put off leaves nothing new to see.
       if (done) tellIdle().catch(() => {})
@@ -173,14 +173,14 @@ export async function consume(
     for (const id of ids) worker.cancelJob(id, 'the lock was lost: another worker may have the job')
   }
   worker.on('lockRenewalFailed', giveUp)
-  worker.on('locksRenewed', ({ jobIds }) => watch.renewed(jobIds))
+  worker.on('locksRenewed', ({ jobIds }) => monitor.renewed(jobIds))
   const watching = setInterval(() => {
-    giveUp(watch.lost())
-    for (const id of watch.still()) onEvent({ kind: 'still', id, minutes: STILL_MS / 60_000 })
+    giveUp(monitor.lostLocks())
+    for (const id of monitor.withoutProgress()) onEvent({ kind: 'still', id, minutes: STILL_MS / 60_000 })
     if (worker.isPaused() || handBack.signal.aborted) return
     const waiting = redis.status === 'ready' ? redis.llen(WAITING) : Promise.resolve(0)
     void waiting.then(
-      count => watch.stuck(count) && onEvent({ kind: 'stuck', waiting: count }),
+      count => monitor.isNotFetching(count) && onEvent({ kind: 'stuck', waiting: count }),
       () => {},
     )
   }, WATCH_MS)
@@ -229,13 +229,13 @@ export async function consume(
 
   async function leave(): Promise<void> {
     await worker.close().catch(() => {})
-    if (name !== undefined) await forgetWorker(redis, name).catch(() => {})
+    if (name !== undefined) await removeWorker(redis, name).catch(() => {})
   }
 
   return {
-    async beat(state) {
+    async heartbeat(state) {
       name = state.worker
-      await noteWorker(redis, state)
+      await recordHeartbeat(redis, state)
     },
     drain: graceMs => (drained ??= drain(graceMs)),
     [Symbol.asyncDispose]: () => (drained ??= drain(0)),

@@ -1,15 +1,15 @@
 // The public surface of @reembed/queue; every other file is private to the package.
 
 export {
-  type Board,
-  type BoardOptions,
-  createBoard,
-  type Report,
-  type Settlement,
-  type Sums,
-  type View,
+  type Commit as Settlement,
+  createLimitCoordinator as createBoard,
+  type LimitCoordinator as Board,
+  type LimitCoordinatorOptions as BoardOptions,
+  type LimitView as View,
+  type MemberReport as Report,
+  type WindowSums as Sums,
 } from './board.ts'
-export { openBoard } from './board-redis.ts'
+export { openLimitCoordinator as openBoard } from './board-redis.ts'
 export {
   type ConsumeOptions,
   type Consumer,
@@ -18,18 +18,29 @@ export {
   type JobContext,
 } from './consume.ts'
 export {
+  openQueueReader as watchQueue,
   QUEUE_STATES,
   type QueueDepth,
+  type QueueReader as QueueWatch,
   type QueueState,
-  type QueueWatch,
   queueKey,
-  watchQueue,
 } from './inspect.ts'
 export { type Job, parseJob } from './job.ts'
-export { type Ledger, type LedgerEntry, openLedger, type Spent } from './ledger.ts'
+export {
+  type Budget as Ledger,
+  type BudgetEntry as LedgerEntry,
+  type BudgetUsage as Spent,
+  openBudget as openLedger,
+} from './ledger.ts'
 export { jobId, QUEUE, REDIS_PREFIX } from './names.ts'
 export type { RunProgress, ShardCounts, WorkerState } from './progress.ts'
 export { type FailedJob, openQueue, type Queue, type QueueCounts } from './queue.ts'
-export { inspectRedis, type RedisFacts, redisAddress, requireNoEviction, requirePrivate } from './redis.ts'
+export {
+  inspectRedis,
+  type RedisInfo as RedisFacts,
+  redisAddress,
+  requireNoEviction,
+  requireSecureRedis as requirePrivate,
+} from './redis.ts'
 export { tracedAttempt } from './trace.ts'
-export { type Verdict, verdictOf } from './verdict.ts'
+export { type Disposition as Verdict, dispositionOf as verdictOf } from './verdict.ts'

@@ -5,7 +5,7 @@
 import type { Redis } from 'ioredis'
 import { QUEUE, REDIS_PREFIX } from './names.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
-import { connectRedis, inspectRedis, type RedisFacts } from './redis.ts'
+import { connectRedis, inspectRedis, type RedisInfo } from './redis.ts'
 
 export const QUEUE_STATES = ['wait', 'prioritized', 'active', 'delayed', 'failed'] as const
 export type QueueState = (typeof QUEUE_STATES)[number]
@@ -24,17 +24,17 @@ export interface QueueDepth {
   readonly overdueMs: number
 }
 
-export interface QueueWatch extends AsyncDisposable {
+export interface QueueReader extends AsyncDisposable {
   /** @throws ReembedError REDIS_UNREACHABLE after a second, or REDIS_UNFIT. */
-  redis(): Promise<RedisFacts>
+  redis(): Promise<RedisInfo>
   depth(nowMs?: number): Promise<QueueDepth>
   progress(run: string): Promise<RunProgress>
   workers(): Promise<WorkerState[]>
 }
 
 /** Opens a connection that only reads, and never waits for a Redis that is not there: each call then fails. */
-export function watchQueue(redisUrl: string): QueueWatch {
-  const redis = connectRedis(redisUrl, { impatient: true })
+export function openQueueReader(redisUrl: string): QueueReader {
+  const redis = connectRedis(redisUrl, { failFast: true })
   redis.on('error', () => {})
   return {
     redis: () => inspectRedis(redisUrl, { timeoutMs: 1_000 }),

@@ -38,7 +38,7 @@ const openKey = (run: string): string => `${runKey(run)}:open`
 const workersKey = `${REDIS_PREFIX}:workers`
 
 /** Says how many documents of an unfinished shard are embedded. */
-export async function noteDocuments(
+export async function recordDocuments(
   redis: Redis,
   run: string,
   shard: number,
@@ -48,7 +48,7 @@ export async function noteDocuments(
 }
 
 /** Adds a finished shard to the run's totals. */
-export async function noteShard(
+export async function recordShard(
   redis: Redis,
   run: string,
   shard: number,
@@ -60,7 +60,7 @@ export async function noteShard(
 }
 
 /** Forgets a shard in the making: its job failed or was handed back. */
-export async function noteAbandoned(redis: Redis, run: string, shard: number): Promise<void> {
+export async function removeOpenShard(redis: Redis, run: string, shard: number): Promise<void> {
   await redis.hdel(openKey(run), String(shard))
 }
 
@@ -72,11 +72,11 @@ export async function readProgress(redis: Redis, run: string): Promise<RunProgre
 }
 
 /** Says that a worker is alive and how its endpoint does. */
-export async function noteWorker(redis: Redis, state: WorkerState): Promise<void> {
+export async function recordHeartbeat(redis: Redis, state: WorkerState): Promise<void> {
   await redis.hset(workersKey, state.worker, JSON.stringify(state))
 }
 
-export async function forgetWorker(redis: Redis, worker: string): Promise<void> {
+export async function removeWorker(redis: Redis, worker: string): Promise<void> {
   await redis.hdel(workersKey, worker)
 }
 

@@ -10,7 +10,7 @@ import { jobId, QUEUE, REDIS_PREFIX } from './names.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
 import { type ConnectOptions, connectRedis, inspectRedis, requireNoEviction } from './redis.ts'
 import { tracedAdd } from './trace.ts'
-import { openTurns } from './turn.ts'
+import { openFinalizeLeases } from './turn.ts'
 
 export interface QueueCounts {
   readonly waiting: number
@@ -32,16 +32,16 @@ export interface Queue extends AsyncDisposable {
   /** Jobs of a run that used up their attempts, newest first, at most `limit`. */
   failures(run: string, limit?: number): Promise<FailedJob[]>
   /** Takes a run's failed jobs out of the failed set, so that `add` queues them again. */
-  forgetFailures(run: string): Promise<number>
+  removeFailed(run: string): Promise<number>
   progress(run: string): Promise<RunProgress>
   workers(): Promise<WorkerState[]>
   /** Whether another process is ending this run, as far as Redis knows. */
-  isEnding(run: string): Promise<boolean>
+  isFinalizing(run: string): Promise<boolean>
   /**
    * Ends the run of `job`, unless another process is at it: then undefined. Meanwhile the job lies on the queue, delayed, so that
    * whoever counts jobs keeps a worker; the one that takes it finds its shard made, and looks at the run again.
    */
-  endAlone<T>(job: Job, end: () => Promise<T>): Promise<T | undefined>
+  withFinalizeLease<T>(job: Job, finalize: () => Promise<T>): Promise<T | undefined>
 }
 
 const BULK = 1_000
@@ -75,7 +75,7 @@ export async function openQueue(redisUrl: string, options: ConnectOptions = {}):
     streams: { events: { maxLen: 1_000 } },
   })
   queue.on('error', () => {})
-  const turns = openTurns(redisUrl)
+  const leases = openFinalizeLeases(redisUrl)
 
   const failedOf = async (run: string) =>
     (await queue.getJobs(['failed'], 0, 10_000)).filter(job => job?.data?.run === run)
@@ -118,27 +118,27 @@ export async function openQueue(redisUrl: string, options: ConnectOptions = {}):
       const jobs = (await failedOf(run)).slice(0, limit)
       return jobs.map(({ data, failedReason }) => ({ run, shard: data.shard, reason: failedReason }))
     },
-    async forgetFailures(run) {
+    async removeFailed(run) {
       const jobs = await failedOf(run)
       await Promise.all(jobs.map(job => job.remove()))
       return jobs.length
     },
     progress: run => readProgress(redis, run),
     workers: () => readWorkers(redis, Date.now()),
-    isEnding: run => turns.isTaken(run),
-    async endAlone(job, end) {
+    isFinalizing: run => leases.isHeld(run),
+    async withFinalizeLease(job, finalize) {
       const id = jobId(job.run, job.shard)
-      await using turn = await turns.take(job.run, () => {
+      await using lease = await leases.acquire(job.run, () => {
         queue.add(QUEUE, job, { jobId: id, delay: LOOK_AGAIN_MS }).catch(() => {})
       })
-      if (turn === undefined) return undefined
-      const ended = await end()
+      if (lease === undefined) return undefined
+      const ended = await finalize()
       const removed = queue.remove(id).catch(() => {})
       await Promise.race([removed, wait(ANSWER_MS, undefined, { ref: false })])
       return ended
     },
     async [Symbol.asyncDispose]() {
-      await turns[Symbol.asyncDispose]()
+      await leases[Symbol.asyncDispose]()
       await queue.close()
       redis.disconnect()
     },

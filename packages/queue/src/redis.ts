@@ -4,7 +4,7 @@
 import { codeOf, messageOf, ReembedError } from '@reembed/shared'
 import { Redis, type RedisOptions } from 'ioredis'
 
-export interface RedisFacts {
+export interface RedisInfo {
   readonly version: string
   readonly evictionPolicy: string
   readonly usedBytes: number
@@ -23,7 +23,7 @@ const OLDEST = [6, 2] as const
  * Refuses a Redis on another machine that anybody on the way could read or write: it needs a password or TLS.
  * @throws ReembedError USAGE naming the ways out
  */
-export function requirePrivate(
+export function requireSecureRedis(
   url: string,
   { insecure = false }: { readonly insecure?: boolean } = {},
 ): void {
@@ -48,7 +48,7 @@ const isLoopback = (hostname: string): boolean =>
 export async function inspectRedis(
   url: string,
   { timeoutMs = 10_000, signal }: ConnectOptions = {},
-): Promise<RedisFacts> {
+): Promise<RedisInfo> {
   const where = redisAddress(url)
   const deadline = Date.now() + timeoutMs
   for (let wait = 100; ; wait = Math.min(2 * wait, 1_000)) {
@@ -91,7 +91,7 @@ export async function inspectRedis(
 }
 
 /** Fails with REDIS_UNFIT when Redis may drop keys to free memory: a queue must never be evicted. */
-export function requireNoEviction(facts: RedisFacts, url: string): void {
+export function requireNoEviction(facts: RedisInfo, url: string): void {
   if (facts.evictionPolicy === 'noeviction') return
   throw new ReembedError(
     'REDIS_UNFIT',
@@ -100,17 +100,14 @@ export function requireNoEviction(facts: RedisFacts, url: string): void {
 }
 
 /**
- * A connection that reconnects for ever; commands wait meanwhile, or with `impatient` fail when it can't connect. The caller disposes
+ * A connection that reconnects for ever; commands wait meanwhile, or with `failFast` fail when it can't connect. The caller disposes
  * it.
  */
-export function connectRedis(
-  url: string,
-  { impatient = false }: { readonly impatient?: boolean } = {},
-): Redis {
+export function connectRedis(url: string, { failFast = false }: { readonly failFast?: boolean } = {}): Redis {
   return new Redis(url, {
     ...redisOptions,
-    ...(impatient && { commandTimeout: 5_000 }),
-    maxRetriesPerRequest: impatient ? 0 : null,
+    ...(failFast && { commandTimeout: 5_000 }),
+    maxRetriesPerRequest: failFast ? 0 : null,
     retryStrategy: (times: number) => Math.min(50 * 2 ** times, 2_000),
   })
 }
@@ -140,7 +137,7 @@ export const redisOptions: Pick<
   connectionName: 'reembed',
 }
 
-function parseInfo(info: string, where: string): RedisFacts {
+function parseInfo(info: string, where: string): RedisInfo {
   const facts = new Map(info.split('\r\n').map(line => line.split(':', 2) as [string, string]))
   const version = facts.get('redis_version') ?? '0'
   const [major = 0, minor = 0] = version.split('.').map(Number)

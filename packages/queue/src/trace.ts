@@ -23,7 +23,7 @@ export async function tracedAdd(
   try {
     await add(spans.map(({ headers }) => ({ telemetry: { metadata: JSON.stringify(headers) } })))
   } catch (error) {
-    for (const span of spans) span.fail('not_added', 'Redis refused it or did not answer')
+    for (const span of spans) span.fail('enqueue_failed', 'Redis refused it or did not answer')
     throw error
   } finally {
     for (const span of spans) span.end()
@@ -33,7 +33,7 @@ export async function tracedAdd(
 /** Runs an attempt of a job within the trace that its options carry, if any. */
 export function tracedAttempt(
   job: Job,
-  { carried = '', attempt }: { readonly carried: string | undefined; readonly attempt: number },
+  { traceContext = '', attempt }: { readonly traceContext: string | undefined; readonly attempt: number },
   run: () => Promise<void>,
 ): Promise<void> {
   const tracer = tracing()
@@ -41,7 +41,7 @@ export function tracedAttempt(
   const span = tracer.start(`process ${QUEUE}`, {
     kind: 'consumer',
     attributes: { ...attributesOf(job, 'process', 'process'), 'reembed.attempt': attempt },
-    from: carried,
+    remoteParent: traceContext,
   })
   return tracer.within(span, run)
 }

@@ -1,44 +1,44 @@
 // Whose turn it is to end a run. Every worker may, and two that do write the same; but each of them looks at every shard, so
 // one at a time is better. A hint, as all in Redis: whoever gets no answer goes ahead.
 //
-//   {reembed}:run:<run>:ending   string: who ends it, for LEASE_MS at a time
+//   {reembed}:run:<run>:finalize-lease   string: the holder, for LEASE_MS at a time
 
 import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import { REDIS_PREFIX } from './names.ts'
 import { connectRedis } from './redis.ts'
 
-export interface Turns extends AsyncDisposable {
+export interface FinalizeLeases extends AsyncDisposable {
   /** Whether somebody is at it just now. */
-  isTaken(run: string): Promise<boolean>
+  isHeld(run: string): Promise<boolean>
   /** The turn, until it is disposed or this process is gone; undefined while it is somebody else's. */
-  take(run: string, onRenewal: () => void): Promise<AsyncDisposable | undefined>
+  acquire(run: string, onRenewal: () => void): Promise<AsyncDisposable | undefined>
 }
 
 /** A turn whose holder was killed is free again after so long. */
 const LEASE_MS = 15_000
 const RENEW_MS = 5_000
 
-const keyOf = (run: string): string => `${REDIS_PREFIX}:run:${run}:ending`
+const keyOf = (run: string): string => `${REDIS_PREFIX}:run:${run}:finalize-lease`
 
-export function openTurns(redisUrl: string): Turns {
+export function openFinalizeLeases(redisUrl: string): FinalizeLeases {
   let connected: Redis | undefined
   const redis = (): Redis => {
     if (connected === undefined) {
-      connected = connectRedis(redisUrl, { impatient: true })
+      connected = connectRedis(redisUrl, { failFast: true })
       connected.on('error', () => {})
     }
     return connected
   }
   return {
-    isTaken: run =>
+    isHeld: run =>
       redis()
         .exists(keyOf(run))
         .then(
           count => count > 0,
           () => false,
         ),
-    async take(run, onRenewal) {
+    async acquire(run, onRenewal) {
       const [key, holder] = [keyOf(run), randomUUID()]
       const answer = await redis()
         .set(key, holder, 'PX', LEASE_MS, 'NX')

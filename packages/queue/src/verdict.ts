@@ -2,11 +2,11 @@
 
 import { ReembedError } from '@reembed/shared'
 
-export type Verdict =
+export type Disposition =
   /** The worker must go: back to the queue at once, no attempt spent. */
   | { readonly do: 'hand_back' }
   /** Overload, a cold start, an outage, another model: later, no attempt spent. */
-  | { readonly do: 'postpone'; readonly ms: number }
+  | { readonly do: 'postpone'; readonly delayMs: number }
   /** Tried again while attempts are left. */
   | { readonly do: 'retry' }
   /** Trying again cannot help: set aside with its reason. */
@@ -14,14 +14,14 @@ export type Verdict =
 
 const POSTPONE_MS = 2_000
 
-export function verdictOf(
+export function dispositionOf(
   error: unknown,
-  { leaving, random = Math.random }: { readonly leaving: boolean; readonly random?: () => number },
-): Verdict {
-  if (leaving) return { do: 'hand_back' }
+  { draining, random = Math.random }: { readonly draining: boolean; readonly random?: () => number },
+): Disposition {
+  if (draining) return { do: 'hand_back' }
   if (!(error instanceof ReembedError)) return { do: 'retry' }
   if (error.retry === 'no') return { do: 'fail' }
   if (error.retry === 'yes') return { do: 'retry' }
   // Full jitter above a floor, so that a fleet's postponed jobs do not come back together.
-  return { do: 'postpone', ms: Math.round((error.afterMs ?? POSTPONE_MS) * (1 + random())) }
+  return { do: 'postpone', delayMs: Math.round((error.retryAfterMs ?? POSTPONE_MS) * (1 + random())) }
 }

@@ -3,34 +3,34 @@
 // worker looks alive and does nothing. And a job that stands still: as long as its lock is renewed, nobody misses it.
 // Pure bookkeeping; consume.ts asks it now and then.
 
-export interface Watch {
-  taken(id: string): void
+export interface JobMonitor {
+  started(id: string): void
   renewed(ids: readonly string[]): void
   /** A job got on. */
   progressed(id: string): void
   ended(id: string): void
   /** Jobs whose lock has surely run out. Each is named once. */
-  lost(): string[]
+  lostLocks(): string[]
   /** Jobs that have not got on for too long. Each is named once, and again when it stood still once more. */
-  still(): string[]
+  withoutProgress(): string[]
   /** Whether nothing was fetched for too long, given how many jobs wait. */
-  stuck(waiting: number): boolean
+  isNotFetching(waiting: number): boolean
 }
 
-export interface WatchOptions {
+export interface JobMonitorOptions {
   readonly lockMs: number
-  readonly stuckMs: number
-  readonly stillMs: number
+  readonly notFetchingMs: number
+  readonly noProgressMs: number
   /** Milliseconds of a clock that never goes back. */
   readonly now?: () => number
 }
 
-export function createWatch({
+export function createJobMonitor({
   lockMs,
-  stuckMs,
-  stillMs,
+  notFetchingMs,
+  noProgressMs,
   now = () => performance.now(),
-}: WatchOptions): Watch {
+}: JobMonitorOptions): JobMonitor {
   const renewedAt = new Map<string, number>()
   /** Infinity: named since. */
   const progressedAt = new Map<string, number>()
@@ -38,7 +38,7 @@ export function createWatch({
   /** Since when jobs have been waiting while none was running. */
   let idleSince: number | undefined
   return {
-    taken(id) {
+    started(id) {
       running += 1
       idleSince = undefined
       renewedAt.set(id, now())
@@ -56,23 +56,23 @@ export function createWatch({
       renewedAt.delete(id)
       progressedAt.delete(id)
     },
-    lost() {
+    lostLocks() {
       const gone = older(renewedAt, now() - lockMs)
       for (const id of gone) renewedAt.delete(id)
       return gone
     },
-    still() {
-      const ids = older(progressedAt, now() - stillMs)
+    withoutProgress() {
+      const ids = older(progressedAt, now() - noProgressMs)
       for (const id of ids) progressedAt.set(id, Number.POSITIVE_INFINITY)
       return ids
     },
-    stuck(waiting) {
+    isNotFetching(waiting) {
       if (waiting === 0 || running > 0) {
         idleSince = undefined
         return false
       }
       idleSince ??= now()
-      return now() - idleSince >= stuckMs
+      return now() - idleSince >= notFetchingMs
     },
   }
 }

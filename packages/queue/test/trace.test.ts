@@ -4,7 +4,7 @@ import { openTracing, tracing } from '@reembed/telemetry'
 import { afterEach, expect, test } from 'vitest'
 import { tracedAttempt } from '../src/trace.ts'
 
-const options = { version: '0', onTrouble: () => {} }
+const options = { version: '0', onError: () => {} }
 /** Nothing is sent: no span of these tests is sampled. */
 const on = { OTEL_TRACES_EXPORTER: 'otlp', OTEL_TRACES_SAMPLER: 'always_off' }
 let opened: AsyncDisposable | undefined
@@ -54,7 +54,7 @@ test('a job goes on with the trace that it carries, and anything else in its pla
   const job = { output: 's3://vectors', run: 'a'.repeat(26), shard: 0 }
   const trace = 'ab'.repeat(16)
   const seen: (string | undefined)[] = []
-  for (const carried of [
+  for (const traceContext of [
     JSON.stringify({ traceparent: `00-${trace}-${'cd'.repeat(8)}-01` }),
     undefined,
     '',
@@ -64,7 +64,7 @@ test('a job goes on with the trace that it carries, and anything else in its pla
     '{"traceparent":{}}',
     '{"traceparent":"00-zz"}',
   ]) {
-    await tracedAttempt(job, { carried, attempt: 1 }, async () => {
+    await tracedAttempt(job, { traceContext, attempt: 1 }, async () => {
       const request = tracing()?.start('request', { kind: 'client', attributes: {} })
       seen.push(request?.headers.traceparent?.split('-')[1])
       request?.end()
@@ -81,9 +81,9 @@ test('jobs that run at the same time keep to their own traces', async () => {
   let waiting = 0
   const attempt = async (shard: number): Promise<void> => {
     const trace = shard.toString(16).padStart(32, 'a')
-    const carried = JSON.stringify({ traceparent: `00-${trace}-${'cd'.repeat(8)}-01` })
+    const traceContext = JSON.stringify({ traceparent: `00-${trace}-${'cd'.repeat(8)}-01` })
     const job = { output: 's3://vectors', run: 'a'.repeat(26), shard }
-    await tracedAttempt(job, { carried, attempt: 1 }, async () => {
+    await tracedAttempt(job, { traceContext, attempt: 1 }, async () => {
       if (++waiting === 20) begun.resolve()
       await begun.promise
       const request = tracing()?.start('request', { kind: 'client', attributes: {} })

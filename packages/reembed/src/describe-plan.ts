@@ -1,6 +1,6 @@
 // What a plan means, for people.
 
-import type { PlannedRun, Preview, ReuseForecast, Share } from '@reembed/producer'
+import type { PlannedRun, Preview, ReuseForecast, ReuseGroup } from '@reembed/producer'
 import { dollarsPerMillion, LIST_PRICE, type Paid, type Price, type Quote } from '@reembed/protocol'
 import { bytes, count, counted, dollars, duration } from './format.ts'
 
@@ -30,43 +30,43 @@ export function describePlan({ head }: PlannedRun): [string, string][] {
   if (chunking) {
     rows.push(['chunks', `at most ${chunking.maxTokens} tokens, ${chunking.overlapTokens} of them repeated`])
   }
-  if (head.base) rows.push(['reuse', `unchanged documents keep their vectors of run ${head.base}`])
+  if (head.baseRun) rows.push(['reuse', `unchanged documents keep their vectors of run ${head.baseRun}`])
   if (prompt) rows.push(['prompt', JSON.stringify(prompt)])
   return rows
 }
 
 /** What is taken over, and why the rest isn't. */
 export function describeReuse(reuse: ReuseForecast, explain: boolean): [string, string][] {
-  const { why, carried, looked, fresh, toEmbed } = reuse
-  const all = carried.documents + looked.documents + fresh.documents
+  const { reason, identical, changed, added, toEmbed } = reuse
+  const all = identical.documents + changed.documents + added.documents
   const rows: [string, string][] = [
     ['embeds', `about ${count(toEmbed)} of about ${counted(all, 'document')}`],
   ]
-  if (why !== null) return [...rows, ['reuse', `none: ${why}`]]
+  if (reason !== null) return [...rows, ['reuse', `none: ${reason}`]]
   if (!explain) return rows
-  const of = ({ shards, documents, examples }: Share, what: string): string =>
+  const of = ({ shards, documents, examples }: ReuseGroup, what: string): string =>
     shards === 0
       ? `none ${what}`
       : `${counted(shards, 'shard')} ${what}, about ${counted(documents, 'document')} (${examples.join(', ')}${shards > examples.length ? ', …' : ''})`
-  const share = looked.documents === 0 ? 0 : (100 * looked.unchanged) / looked.documents
+  const share = changed.documents === 0 ? 0 : (100 * changed.reusable) / changed.documents
   return [
     ...rows,
-    ['as it is', of(carried, 'whose part of the corpus did not change')],
+    ['as it is', of(identical, 'whose part of the corpus did not change')],
     [
       'looked up',
-      `${of(looked, 'of objects or columns that changed')}${looked.shards > 0 ? `: ${share.toFixed(1)} % of the texts are known, of those looked at` : ''}`,
+      `${of(changed, 'of objects or columns that changed')}${changed.shards > 0 ? `: ${share.toFixed(1)} % of the texts are known, of those looked at` : ''}`,
     ],
-    ['new', of(fresh, 'of objects that were not there')],
+    ['new', of(added, 'of objects that were not there')],
   ]
 }
 
 /** What a run will take: tokens, time and money. */
 export function describeQuote(quote: Quote): [string, string][] {
-  const { tokens, error, canaryTokens, sampled, inputs, tokensPerSecond, seconds, price } = quote
+  const { tokens, relativeError, canaryTokens, sampled, inputs, tokensPerSecond, seconds, price } = quote
   const how =
-    error === null
+    relativeError === null
       ? 'a guess from their characters'
-      : `${share(error)} at 95 %, from ${count(sampled)} of ${count(inputs)} texts`
+      : `${share(relativeError)} at 95 %, from ${count(sampled)} of ${count(inputs)} texts`
   const canaries = canaryTokens > 0 ? `; ${count(canaryTokens)} of them prove the model` : ''
   const rows: [string, string][] = [
     ['tokens', `about ${count(tokens)} (± ${how}${canaries})`.replace('± a', 'a')],
@@ -125,15 +125,15 @@ const SHOWN_CHARS = 200
 
 /** What some documents look like to the model. */
 export function describePreview(
-  { looked, empty, rejected, tokens, overLimit, inputs }: Preview,
+  { inspected, empty, rejected, tokens, overLimit, inputs }: Preview,
   maxInputLength: number | null,
 ): [string, string][] {
-  const share = (n: number): string => (looked === 0 ? '0 %' : `${((100 * n) / looked).toFixed(1)} %`)
+  const share = (n: number): string => (inspected === 0 ? '0 %' : `${((100 * n) / inspected).toFixed(1)} %`)
   const how = tokens.counted ? '' : " (estimated: name the model's tokenizer.json with --tokenizer to count)"
   const limit =
     maxInputLength === null ? 'limit unknown' : `${share(overLimit)} over the limit of ${maxInputLength}`
   return [
-    ['looked at', `${counted(looked, 'input')}: ${share(empty)} empty, ${share(rejected)} rejected`],
+    ['looked at', `${counted(inspected, 'input')}: ${share(empty)} empty, ${share(rejected)} rejected`],
     [
       'tokens',
       `half up to ${tokens.p50}, 95 % up to ${tokens.p95}, 99 % up to ${tokens.p99}; ${limit}${how}`,

@@ -20,11 +20,11 @@ export interface FollowOptions {
   readonly queue: Queue
   readonly sweeper: Sweeper
   readonly plan: Plan
-  readonly show: (facts: Omit<ProgressFacts, 'endpoint' | 'trouble'>) => void
+  readonly show: (facts: Omit<ProgressFacts, 'endpoint' | 'endpointErrors'>) => void
   readonly signal: AbortSignal
 }
 
-const LOOK_MS = 300
+const POLL_MS = 300
 const SWEEP_MS = 30_000
 /** After the queue ran empty with shards missing: Redis was emptied, or the last jobs are just being noted. */
 const IDLE_SWEEP_MS = 2_000
@@ -62,18 +62,18 @@ export async function follow({
       if (outcome?.status === 'finished') return outcome.publish
       if (outcome?.status === 'broken') throw outcome.error
       if (outcome && ['paused', 'cancelled', 'removed'].includes(outcome.status))
-        throw stopped(run, await readRunWord(store, run))
+        throw runStoppedError(run, await readRunWord(store, run))
       if (outcome?.status === 'running') {
         before = shards - outcome.missing - (await queue.progress(run)).shards
-        await failIfNothingIsLeft(queue, plan, outcome.missing)
+        await failIfAllFailed(queue, plan, outcome.missing)
       }
     }
-    await wait(LOOK_MS, undefined, { signal })
+    await wait(POLL_MS, undefined, { signal })
   }
 }
 
 /** A failed job stays with the queue, so as many of them as shards are missing means that nobody works on the run. */
-async function failIfNothingIsLeft(queue: Queue, { run }: Plan, missing: number): Promise<void> {
+async function failIfAllFailed(queue: Queue, { run }: Plan, missing: number): Promise<void> {
   const failures = await queue.failures(run, missing)
   const [first] = failures
   if (first === undefined || failures.length < missing) return
@@ -85,14 +85,14 @@ async function failIfNothingIsLeft(queue: Queue, { run }: Plan, missing: number)
 }
 
 /** The error for a run that somebody has paused, cancelled or begun to remove, or that has used up its limits. */
-export function stopped(run: string, word: RunWord): ReembedError {
-  const { state, spent } = word
+export function runStoppedError(run: string, record: RunWord): ReembedError {
+  const { state, budgetExceeded } = record
   const why =
     state === 'removed'
-      ? whyRemoved(word)
-      : spent === undefined
+      ? whyRemoved(record)
+      : budgetExceeded === undefined
         ? `is ${state}: \`reembed resume ${run}\` lets it go on`
-        : `is ${state}: ${spent}. What is finished is kept; the same command with a higher limit goes on`
+        : `is ${state}: ${budgetExceeded}. What is finished is kept; the same command with a higher limit goes on`
   return new ReembedError('RUN_STOPPED', `run ${run} ${why}`)
 }
 
@@ -100,9 +100,11 @@ export function stopped(run: string, word: RunWord): ReembedError {
  * Says what the run may use from now on. A run that has used up its limits goes on with higher ones.
  * @throws ReembedError RUN_STOPPED where somebody has stopped it, or the limits are those that it has used up
  */
-export async function settleLimits(store: Store, run: string, limits: RunLimits): Promise<void> {
-  const word = await readRunWord(store, run)
-  const isSame = word.maxTokens === limits.maxTokens && word.maxEndpointSeconds === limits.maxEndpointSeconds
-  if (word.state !== 'running' && (word.spent === undefined || isSame)) throw stopped(run, word)
-  if (!isSame) await setRunState(store, run, 'running', { limits })
+export async function applyBudget(store: Store, run: string, budget: RunLimits): Promise<void> {
+  const record = await readRunWord(store, run)
+  const isSame =
+    record.maxTokens === budget.maxTokens && record.maxEndpointSeconds === budget.maxEndpointSeconds
+  if (record.state !== 'running' && (record.budgetExceeded === undefined || isSame))
+    throw runStoppedError(run, record)
+  if (!isSame) await setRunState(store, run, 'running', { budget })
 }

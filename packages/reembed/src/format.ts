@@ -41,12 +41,14 @@ export const printable = (text: string): string =>
   stripVTControlCharacters(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, ' ')
 
 /** What was embedded and what was not; no row where nothing was reused. */
-export function reuseRow({ totals, base }: Pick<Manifest, 'totals' | 'base'>): [string, string][] {
+export function reuseRow({ totals, baseRun }: Pick<Manifest, 'totals' | 'baseRun'>): [string, string][] {
   const { rows, reused = 0 } = totals
-  if (base === undefined && reused === 0) return []
-  const from = base ? ` of run ${base.run}` : ''
+  if (baseRun === undefined && reused === 0) return []
+  const from = baseRun ? ` of run ${baseRun.run}` : ''
   const removed =
-    base && base.removed !== null ? `; ${counted(base.removed, 'document')} of that run are gone` : ''
+    baseRun && baseRun.removedRows !== null
+      ? `; ${counted(baseRun.removedRows, 'document')} of that run are gone`
+      : ''
   return [['embedded', `${count(rows - reused)}, ${count(reused)} reused${from}${removed}`]]
 }
 

@@ -14,7 +14,7 @@ export interface Query extends JudgedQuery {
   readonly text: string
 }
 
-export interface Gating extends Pick<Plan, 'gates' | 'evaluation' | 'queryPrompt'> {
+export interface GateSetup extends Pick<Plan, 'gates' | 'evaluation' | 'queryPrompt'> {
   readonly queries: readonly Query[]
 }
 
@@ -24,18 +24,18 @@ const QUERIES_PER_REQUEST = 16
 export const hashOfQueries = (queries: readonly Query[]): string => sha256(canonical(queries))
 
 /** @throws ReembedError USAGE naming file and line of what is wrong */
-export async function gatingOf({
+export async function gateSetupOf({
   gate: gates,
   gateQueries,
   gateQrels,
   queryPrompt,
-}: CorpusFlags): Promise<Gating> {
+}: CorpusFlags): Promise<GateSetup> {
   const wanted = (gates ?? []).map(parseGate).find(needsQueries)
   if (wanted && (gateQueries === undefined || gateQrels === undefined)) {
     throw new ReembedError('USAGE', `the gate '${wanted.text}' needs --gate-queries and --gate-qrels`)
   }
   const isJudged = wanted && gateQueries !== undefined && gateQrels !== undefined
-  const queries = isJudged ? await readJudged(gateQueries, gateQrels) : []
+  const queries = isJudged ? await readJudgedQueries(gateQueries, gateQrels) : []
   return {
     queries,
     ...(gates && { gates: gates.map(text => parseGate(text).text) }),
@@ -47,10 +47,10 @@ export async function gatingOf({
 }
 
 /** Embeds the queries of a run and keeps them beside its plan. */
-export async function keepQueries(
+export async function storeQueries(
   store: Store,
   run: string,
-  { queries, queryPrompt = '' }: Gating,
+  { queries, queryPrompt = '' }: GateSetup,
   endpoint: Endpoint,
   recipe: Recipe,
 ): Promise<void> {
@@ -80,7 +80,7 @@ export async function embedQueries(
 }
 
 /** As BEIR has them: queries.jsonl with _id and text, qrels as TSV with a header. */
-export async function readJudged(queriesFile: string, qrelsFile: string): Promise<Query[]> {
+export async function readJudgedQueries(queriesFile: string, qrelsFile: string): Promise<Query[]> {
   const queries = new Map<string, { text: string; relevant: Record<string, number> }>()
   for (const [line, text] of await linesOf(queriesFile)) {
     const { id, _id = id, text: asked } = parse(text, `${queriesFile}:${line}`)

@@ -7,12 +7,12 @@ import { VERSION } from './version.ts'
 export interface Metrics {
   readonly registry: Registry
   /** Starts to answer; the stack ends it. */
-  serve(unready: () => string | null): Promise<void>
+  serve(notReadyReason: () => string | null): Promise<void>
 }
 
 export function openMetrics(
   listen: string,
-  { metricsOpen: open }: MetricsFlags,
+  { metricsOpen: allowUnauthenticated }: MetricsFlags,
   stack: AsyncDisposableStack,
   log: Logger,
 ): Metrics {
@@ -20,9 +20,11 @@ export function openMetrics(
   observeProcess(registry, VERSION)
   return {
     registry,
-    async serve(unready) {
+    async serve(notReadyReason) {
       const token = process.env.REEMBED_METRICS_TOKEN || undefined
-      const { url } = stack.use(await serveMetrics({ registry, listen, token, open, unready }))
+      const { url } = stack.use(
+        await serveMetrics({ registry, listen, token, allowUnauthenticated, notReadyReason }),
+      )
       log.info({ url }, 'metrics served')
     },
   }

@@ -253,7 +253,7 @@ export const price: readonly Option[] = [
   ).argParser(positive),
 ]
 
-export const limits: readonly Option[] = [
+export const budgetOptions: readonly Option[] = [
   new Option(
     '--max-cost <dollars>',
     'stop when the endpoint was used for so much; what is finished is kept',
@@ -281,7 +281,7 @@ export const gates: readonly Option[] = [
 ]
 
 /** What a run may cost. */
-export const spending: readonly Option[] = [...price, ...limits]
+export const spending: readonly Option[] = [...price, ...budgetOptions]
 
 export const redis: readonly Option[] = [
   new Option('--redis <url>', 'redis://host:6379, or rediss:// with TLS').env('REDIS_URL'),

@@ -26,11 +26,11 @@ export function s3OptionsOf({ s3Endpoint, s3Region, s3PathStyle, s3Checksums }: 
 }
 
 /** A local folder is named absolutely, so that every process means the same one. */
-export const absolute = (url: string): string => (/^[a-z0-9]+:\/\//i.test(url) ? url : resolve(url))
+export const absoluteUrl = (url: string): string => (/^[a-z0-9]+:\/\//i.test(url) ? url : resolve(url))
 
 /** Opens the output of a run, made if it is a folder, and proves that it never overwrites. */
 export async function openOutput(flags: OutputFlags): Promise<Store> {
-  const store = await openStore(absolute(flags.output), { create: true, s3: s3OptionsOf(flags) })
+  const store = await openStore(absoluteUrl(flags.output), { create: true, s3: s3OptionsOf(flags) })
   if (flags.unsafeStore)
     note('warning: --unsafe-store: with more than one worker, shards may overwrite each other')
   else await checkStore(store)
@@ -39,25 +39,25 @@ export async function openOutput(flags: OutputFlags): Promise<Store> {
 
 /** Opens the corpus; its output, where known, must not lie inside it. */
 export function openSource(flags: CorpusFlags & Partial<OutputFlags>): Promise<Corpus> {
-  const output = flags.output && absolute(flags.output)
+  const output = flags.output && absoluteUrl(flags.output)
   return openCorpus(flags.source, { format: flags.format, output, s3: s3OptionsOf(flags) })
 }
 
 /** Opens an output that must be there already. */
-export async function openFinished(flags: OutputFlags): Promise<Store> {
-  return openStore(absolute(flags.output), { s3: s3OptionsOf(flags) })
+export async function openExistingOutput(flags: OutputFlags): Promise<Store> {
+  return openStore(absoluteUrl(flags.output), { s3: s3OptionsOf(flags) })
 }
 
-export interface EndpointGiven {
+export interface ResolvedEndpoint {
   readonly url: string
   readonly options: EndpointOptions
   /** Set for an endpoint of Hugging Face: what it was when the command began. */
   readonly hf?: {
     readonly api: Hf
     readonly name: HfName
-    readonly was: HfEndpoint
+    readonly initial: HfEndpoint
     /** From the first look until it answered. */
-    readonly wokenMs: number
+    readonly coldStartMs: number
   }
 }
 
@@ -76,9 +76,9 @@ export async function openOrStartEndpoint(
   flags: EndpointFlags,
   stack: AsyncDisposableStack,
   { quiet = false }: { readonly quiet?: boolean } = {},
-): Promise<EndpointGiven> {
+): Promise<ResolvedEndpoint> {
   if (flags.endpoint) return requireEndpoint(flags)
-  const { startEndpoint } = await local('an --endpoint')
+  const { startEndpoint } = await importLocal('an --endpoint')
   const endpoint = stack.use(await startEndpoint(flags.model ? { model: flags.model } : {}))
   if (!quiet) note(`endpoint  ${endpoint.url}  (local, ${flags.model ?? 'all-MiniLM-L6-v2'})`)
   return { url: endpoint.url, options: {} }
@@ -88,15 +88,15 @@ export async function openOrStartEndpoint(
 export async function openOrStartRedis(
   { redis, insecureRedis }: RedisFlags,
   stack: AsyncDisposableStack,
-): Promise<{ url: string; own: boolean }> {
+): Promise<{ url: string; isPrivate: boolean }> {
   if (redis) {
     requirePrivate(redis, { insecure: insecureRedis === true })
-    return { url: redis, own: false }
+    return { url: redis, isPrivate: false }
   }
-  const { startRedis } = await local('a --redis')
+  const { startRedis } = await importLocal('a --redis')
   const server = stack.use(await startRedis())
   note(`redis     ${server.url}  (private)`)
-  return { url: server.url, own: true }
+  return { url: server.url, isPrivate: true }
 }
 
 /** @throws ReembedError USAGE when none is given, or one that anybody could write to. */
@@ -112,9 +112,9 @@ export function requireRedis({ redis, insecureRedis }: RedisFlags): string {
 }
 
 /** The endpoint given; `hf:namespace/name` is looked up, woken and waited for. */
-export async function requireEndpoint(flags: EndpointFlags): Promise<EndpointGiven> {
+export async function requireEndpoint(flags: EndpointFlags): Promise<ResolvedEndpoint> {
   const name = flags.endpoint === undefined ? undefined : parseHfName(flags.endpoint)
-  if (name) return wakeHf(name, flags)
+  if (name) return startHfEndpoint(name, flags)
   if (flags.endpoint) return { url: flags.endpoint, options: endpointOptionsOf(flags) }
   throw new ReembedError(
     'USAGE',
@@ -136,23 +136,23 @@ export const openHf = (): Hf =>
     apiUrl: process.env.REEMBED_HF_API,
   })
 
-async function wakeHf(name: HfName, flags: EndpointFlags): Promise<EndpointGiven> {
+async function startHfEndpoint(name: HfName, flags: EndpointFlags): Promise<ResolvedEndpoint> {
   const api = openHf()
   const startedMs = Date.now()
-  const was = await untilRunning(api, name, { onState: noteState })
-  const wokenMs = Date.now() - startedMs
+  const initial = await untilRunning(api, name, { onState: noteEndpointState })
+  const coldStartMs = Date.now() - startedMs
   const options = endpointOptionsOf(flags)
   // TEI on Hugging Face states no revision; the endpoint's settings do.
-  const revision = options.revision ?? was.revision
+  const revision = options.revision ?? initial.revision
   return {
-    url: was.url,
+    url: initial.url,
     options: { ...options, ...(revision && { revision }) },
-    hf: { api, name, was, wokenMs },
+    hf: { api, name, initial, coldStartMs },
   }
 }
 
 /** Says each state on the way; that it runs from the start is no news, and what stops the command says so itself. */
-export function noteState({ name, state, message }: HfEndpoint, waitedMs: number): void {
+export function noteEndpointState({ name, state, message }: HfEndpoint, waitedMs: number): void {
   if (/paused|failed/i.test(state) || (state === 'running' && waitedMs < 1_000)) return
   note(
     `endpoint  ${name} ${state}${state === 'running' ? ` after ${duration(waitedMs)}` : message ? `: ${message}` : ''}`,
@@ -160,7 +160,7 @@ export function noteState({ name, state, message }: HfEndpoint, waitedMs: number
 }
 
 /** The stand-ins are an optional package: a worker in production does without. */
-async function local(missing: string): Promise<typeof import('@reembed/local')> {
+async function importLocal(missing: string): Promise<typeof import('@reembed/local')> {
   try {
     return await import('@reembed/local')
   } catch (cause) {

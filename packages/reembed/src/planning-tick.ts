@@ -1,21 +1,27 @@
 // What a due tick or a hook does: plan, and enqueue unless nothing of what it waits for has changed.
 
-import { enqueueMissing, recordPlan, shardsPresent, type TickOutcome, type When } from '@reembed/producer'
+import {
+  enqueueMissing,
+  recordPlan,
+  type ScheduleTrigger,
+  shardsPresent,
+  type TickOutcome,
+} from '@reembed/producer'
 import { type Plan, readManifest, readPlan, readSeq } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import type { Store } from '@reembed/store'
-import { settleLimits } from './follow.ts'
+import { applyBudget } from './follow.ts'
 import type { CorpusFlags, OutputFlags, RedisFlags } from './options.ts'
-import { type EndpointGiven, openSource } from './parts.ts'
+import { openSource, type ResolvedEndpoint } from './parts.ts'
 import { planFrom } from './planning.ts'
 
-export type FleetFlags = CorpusFlags & OutputFlags & RedisFlags
+export type ProducerFlags = CorpusFlags & OutputFlags & RedisFlags
 
 /** Compares with the newest run that was planned here, finished or not. */
-export async function planTick(
-  when: When,
-  flags: FleetFlags,
-  endpoint: EndpointGiven,
+export async function planAndEnqueue(
+  when: ScheduleTrigger,
+  flags: ProducerFlags,
+  endpoint: ResolvedEndpoint,
   store: Store,
   queue: Queue,
 ): Promise<TickOutcome> {
@@ -29,8 +35,8 @@ export async function planTick(
   if (unchanged && newest) return { status: 'unchanged', run: newest.run }
   const { plan } = await recordPlan(store, planned)
   if (await readManifest(store, plan.run)) return { status: 'already_finished', run: plan.run }
-  await settleLimits(store, plan.run, planned.limits)
-  await queue.forgetFailures(plan.run)
+  await applyBudget(store, plan.run, planned.budget)
+  await queue.removeFailed(plan.run)
   await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
   return { status: 'planned', run: plan.run }
 }

@@ -2,16 +2,16 @@
 
 import { type Endpoint, modelOf, openAwake, openEndpoint, settleReference } from '@reembed/endpoint'
 import {
-  type BaseFound,
+  type BaseRunResult,
   type Corpus,
-  findBase,
-  findPlanned,
+  findBaseRun,
   forecastReuse,
+  lookUpRun,
+  type PlanResult,
   planRun,
   type RecipeIds,
   type ReuseForecast,
-  requireBase,
-  type SurveyedRun,
+  requireBaseRun,
 } from '@reembed/producer'
 import type { RunLimits, ShardLayout } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
@@ -19,31 +19,31 @@ import type { Store } from '@reembed/store'
 import { chunkingOf, findTokenizer } from './chunking.ts'
 import { findRun } from './find-run.ts'
 import { counted, note } from './format.ts'
-import { gatingOf, keepQueries } from './gating.ts'
+import { gateSetupOf, storeQueries } from './gating.ts'
 import { promptOf } from './named-prompt.ts'
 import type { CorpusFlags, RedisFlags } from './options.ts'
-import type { EndpointGiven } from './parts.ts'
-import { limitsOf, priceOf, type Quoted, quoteFrom } from './quoting.ts'
+import type { ResolvedEndpoint } from './parts.ts'
+import { budgetOf, priceOf, type Quoted, quoteFrom } from './quoting.ts'
 
-/** `output` undefined means a dry run: nothing is written anywhere; `earlier` is where its versions would lie. */
+/** `output` undefined means a dry run: nothing is written anywhere; `previousOutput` is where its versions would lie. */
 export async function planFrom(
   corpus: Corpus,
   wanted: CorpusFlags & RedisFlags,
-  given: EndpointGiven,
+  resolved: ResolvedEndpoint,
   output: Store | undefined,
-  earlier: Store | undefined = output,
+  previousOutput: Store | undefined = output,
 ): Promise<
-  SurveyedRun & {
+  PlanResult & {
     readonly maxInputLength: number | null
-    readonly limits: RunLimits
+    readonly budget: RunLimits
     readonly quoted?: Quoted
     readonly reuse?: ReuseForecast
   }
 > {
-  const { url, options } = given
-  const price = await priceOf(wanted, given)
-  const limits = limitsOf(wanted, price)
-  const gating = await gatingOf(wanted)
+  const { url, options } = resolved
+  const price = await priceOf(wanted, resolved)
+  const budget = budgetOf(wanted, price)
+  const gating = await gateSetupOf(wanted)
   const onState = (state: string): void => note(`endpoint  ${state}`)
   await using endpoint = await openAwake(
     url,
@@ -52,7 +52,7 @@ export async function planFrom(
   )
   const model = modelOf(endpoint)
   const flags = { ...wanted, prompt: await promptOf(wanted, model) }
-  await settlePrompt(endpoint, flags.prompt)
+  await checkServerPrompt(endpoint, flags.prompt)
   if (output) {
     if (model.revision === null) {
       note(
@@ -74,57 +74,57 @@ export async function planFrom(
     layout: layoutOf(flags),
     documentsPerShard: flags.documentsPerShard,
     maxRejects: flags.maxRejects,
-    base: flags.reuse ? earlier && (ids => baseOf(earlier, flags, ids)) : false,
-    known: async run => (output ? findPlanned(output, run) : { run }),
+    findBaseRun: flags.reuse ? previousOutput && (ids => baseRunOf(previousOutput, flags, ids)) : false,
+    lookUpRun: async run => (output ? lookUpRun(output, run) : { run }),
   })
-  const { skipped, strays } = planned
+  const { skipped, mixedInFiles } = planned
   if (skipped.count > 0) {
     note(
       `note: ${counted(skipped.count, 'object')} left out, unknown by extension or set aside by a leading _: ${namesOf(skipped)}; --format reads all as one format`,
     )
   }
-  if (strays.count > 0) {
+  if (mixedInFiles.count > 0) {
     note(
-      `note: ${counted(strays.count, 'text or Markdown object')} beside objects of records, each a document as well: ${namesOf(strays)}; ` +
+      `note: ${counted(mixedInFiles.count, 'text or Markdown object')} beside objects of records, each a document as well: ${namesOf(mixedInFiles)}; ` +
         "if they are none, name a glob such as '**/*.parquet' as the source",
     )
   }
-  if (planned.reread) {
-    const { key, compression, slices, times } = planned.reread
+  if (planned.repeatedDecompression) {
+    const { key, compression, slices, factor } = planned.repeatedDecompression
     note(
-      `note: ${key} is one ${compression} stream: each of its ${slices} slices unpacks it from the start, ${Math.round(times)} times in all; ` +
+      `note: ${key} is one ${compression} stream: each of its ${slices} slices unpacks it from the start, ${Math.round(factor)} times in all; ` +
         'written by bgzip, or as zstd in several frames, each would begin near its place',
     )
   }
   const { maxInputLength } = endpoint.info
   // A run that was begun before has its quote.
-  if ('seq' in planned.head) return { ...planned, maxInputLength, limits }
-  const reuse = await forecastReuse(earlier, corpus.store, planned)
+  if ('seq' in planned.head) return { ...planned, maxInputLength, budget }
+  const reuse = await forecastReuse(previousOutput, corpus.store, planned)
   const quoted = await quoteFrom(corpus, planned, endpoint, {
     reuse,
     tokenizer: await findTokenizer(flags.tokenizer, flags.model),
     price,
     // A dry run is made to be told; else somebody who gave a price wants to know.
-    probe: output === undefined || price !== undefined,
-    given,
+    measureThroughput: output === undefined || price !== undefined,
+    resolved,
   })
-  if (output) await keepQueries(output, planned.head.run, gating, endpoint, planned.head.recipe)
+  if (output) await storeQueries(output, planned.head.run, gating, endpoint, planned.head.recipe)
   const { queries: _, ...gates } = gating
   const head = { ...planned.head, ...gates, quote: quoted.quote }
-  return { ...planned, head, maxInputLength, limits, quoted, reuse }
+  return { ...planned, head, maxInputLength, budget, quoted, reuse }
 }
 
-const namesOf = ({ count, examples }: SurveyedRun['skipped']): string =>
+const namesOf = ({ count, examples }: PlanResult['skipped']): string =>
   `${examples.join(', ')}${count > examples.length ? ', …' : ''}`
 
-async function baseOf(store: Store, { reuseFrom }: CorpusFlags, ids: RecipeIds): Promise<BaseFound> {
+async function baseRunOf(store: Store, { reuseFrom }: CorpusFlags, ids: RecipeIds): Promise<BaseRunResult> {
   return reuseFrom === undefined
-    ? findBase(store, ids)
-    : requireBase(store, await findRun(store, reuseFrom, 'newest'), ids)
+    ? findBaseRun(store, ids)
+    : requireBaseRun(store, await findRun(store, reuseFrom, 'newest'), ids)
 }
 
 /** A server's own prompt comes in front of ours, and no request can ask it not to: the model would see both. */
-async function settlePrompt(endpoint: Endpoint, prompt: string): Promise<void> {
+async function checkServerPrompt(endpoint: Endpoint, prompt: string): Promise<void> {
   const applied = await endpoint.appliedPrompt()
   if (!applied) return
   if (prompt !== '') {

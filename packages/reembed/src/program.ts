@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs'
 import { EXIT, ReembedError } from '@reembed/shared'
 import { Command, Option } from 'commander'
-import { DEFAULT_FILE, optionsOf, PLACES } from './config/places.ts'
+import { CONFIG_KEYS, DEFAULT_FILE, optionsOf } from './config/places.ts'
 import * as option from './options.ts'
 import { addEmbeddingCommands } from './program/embedding.ts'
 import { addEndpointCommands } from './program/endpoints.ts'
@@ -51,7 +51,7 @@ Exit codes: ${Object.entries(EXIT)
     [option.json, new Option('--schema', 'print the JSON Schema of reembed.yaml, for editors')],
   )
   for (const [name, one] of optionsOf(program))
-    if (PLACES[name] !== undefined) config.addOption(option.optional(one))
+    if (CONFIG_KEYS[name] !== undefined) config.addOption(option.optional(one))
   config.action(async (options, self) => (await import('./commands/config.ts')).config(options, self))
 
   return program

@@ -10,7 +10,7 @@ export interface ProgressFacts {
   readonly documentsDone: number
   readonly rejects: number
   readonly endpoint: string
-  readonly trouble: number
+  readonly endpointErrors: number
 }
 
 export interface ProgressLine {
@@ -53,7 +53,7 @@ export function createProgressLine(stream: NodeJS.WriteStream, now: () => number
       left,
       `endpoint ${facts.endpoint}`,
       ...(facts.rejects > 0 ? [`${count(facts.rejects)} rejects`] : []),
-      ...(facts.trouble > 0 ? [`${count(facts.trouble)} jobs retried`] : []),
+      ...(facts.endpointErrors > 0 ? [`${count(facts.endpointErrors)} jobs retried`] : []),
     ].join('  ')
   }
 

@@ -14,25 +14,25 @@ import type { Price, Quote } from '@reembed/protocol'
 import { messageOf, ReembedError } from '@reembed/shared'
 import { note } from './format.ts'
 import type { SpendingFlags } from './options.ts'
-import type { EndpointGiven } from './parts.ts'
+import type { ResolvedEndpoint } from './parts.ts'
 
-/** The probe: long enough for a GPU's rate to settle, short enough to wait for. */
-const PROBE_SECONDS = 3
-const PROBE_REQUESTS = 8
+/** Long enough for a GPU's rate to settle, short enough to wait for. */
+const RATE_SECONDS = 3
+const RATE_REQUESTS = 8
 /** So much of the endpoint's permits at most. */
-const PROBE_SHARE = 0.5
+const RATE_PERMIT_SHARE = 0.5
 /** So much of what a server takes in one request: JSON may escape every other character. */
-const PROBE_PAYLOAD = 0.5
+const RATE_PAYLOAD_SHARE = 0.5
 /** A cold start shorter than this was none. */
 const COLD_MS = 1_000
 
 export interface Quoted {
   readonly quote: Quote
   readonly sample: InputSample
-  readonly count: (texts: readonly string[]) => Promise<number[] | null>
+  readonly countTokens: (texts: readonly string[]) => Promise<number[] | null>
 }
 
-/** @param probe whether the endpoint's rate is measured: it costs seconds and some tokens */
+/** @param options.measureThroughput whether the endpoint's rate is measured: it costs seconds and some tokens */
 export async function quoteFrom(
   corpus: Corpus,
   planned: PlannedRun,
@@ -41,14 +41,14 @@ export async function quoteFrom(
     tokenizer,
     reuse: { toEmbed },
     price,
-    probe,
-    given,
+    measureThroughput,
+    resolved,
   }: {
     readonly reuse: Pick<ReuseForecast, 'toEmbed'>
     readonly tokenizer: ModelTokenizer | undefined
     readonly price: Price | undefined
-    readonly probe: boolean
-    readonly given: EndpointGiven
+    readonly measureThroughput: boolean
+    readonly resolved: ResolvedEndpoint
   },
 ): Promise<Quoted> {
   const { prompt, truncate } = planned.head.recipe
@@ -56,10 +56,10 @@ export async function quoteFrom(
   const sample = await sampleInputs(corpus, planned, { tokenizer })
   // Kept, since the endpoint is closed when somebody asks again.
   const known = new Map<string, number>()
-  const count = async (texts: readonly string[]): Promise<number[] | null> => {
+  const countTokens = async (texts: readonly string[]): Promise<number[] | null> => {
     const fresh = [...new Set(texts)].filter(text => !known.has(text))
     const counted = tokenizer
-      ? fresh.map(text => tokenizer.count(text) + tokenizer.special)
+      ? fresh.map(text => tokenizer.countTokens(text) + tokenizer.specialTokens)
       : fresh.length === 0
         ? []
         : await endpoint.countTokens(fresh.map(text => text.toWellFormed()))
@@ -68,33 +68,36 @@ export async function quoteFrom(
     return all.length === texts.length ? all : null
   }
   /** The sample's texts as a worker would send them. */
-  const sentFrom = async ({ places }: InputSample): Promise<string[]> => {
-    const whole = places
+  const sentFrom = async ({ clusters }: InputSample): Promise<string[]> => {
+    const whole = clusters
       .flatMap(({ documents }) => documents.map(({ text }) => `${prompt}${text}`.toWellFormed()))
       .filter(text => text.trim() !== '')
     const most = maxInputLength ?? Number.POSITIVE_INFINITY
-    const bytes = Math.floor((PROBE_PAYLOAD * endpoint.info.payloadLimit) / requestShape(endpoint).inputs)
+    const bytes = Math.floor(
+      (RATE_PAYLOAD_SHARE * endpoint.info.payloadLimit) / requestShape(endpoint).inputs,
+    )
     if (truncate) return whole.map(text => cutToBytes(text, Math.min(bytes, most * BYTES_PER_TOKEN)))
-    const tokens = await count(whole)
+    const tokens = await countTokens(whole)
     return whole.filter((text, i) => Buffer.byteLength(text) <= bytes && (tokens?.[i] ?? 0) <= most)
   }
-  const wokenMs = given.hf?.wokenMs ?? 0
+  const coldStartMs = resolved.hf?.coldStartMs ?? 0
   const quote = await quoteRun(sample, {
     prompt,
     truncate,
     maxInputLength,
-    count,
+    countTokens,
     request: requestShape(endpoint),
     price,
-    tokensPerSecond: probe && toEmbed > 0 ? await rateOf(endpoint, await sentFrom(sample)) : undefined,
-    coldStartSeconds: wokenMs < COLD_MS ? 0 : wokenMs / 1000,
+    tokensPerSecond:
+      measureThroughput && toEmbed > 0 ? await measureRate(endpoint, await sentFrom(sample)) : undefined,
+    coldStartSeconds: coldStartMs < COLD_MS ? 0 : coldStartMs / 1000,
   })
   const share = Math.min(1, toEmbed / Math.max(1, planned.head.estimatedDocuments))
-  return { quote: partOf(quote, share), sample, count }
+  return { quote: scaleQuote(quote, share), sample, countTokens }
 }
 
 /** The quote of what is not reused. */
-const partOf = (quote: Quote, share: number): Quote => ({
+const scaleQuote = (quote: Quote, share: number): Quote => ({
   ...quote,
   tokens: Math.round(quote.tokens * share),
   canaryTokens: Math.round(quote.canaryTokens * share),
@@ -104,17 +107,17 @@ const partOf = (quote: Quote, share: number): Quote => ({
 })
 
 /** Tokens a second that the endpoint does with texts of this corpus; undefined where it does not count them. */
-async function rateOf(endpoint: Endpoint, texts: readonly string[]): Promise<number | undefined> {
+async function measureRate(endpoint: Endpoint, texts: readonly string[]): Promise<number | undefined> {
   if (texts.length === 0) return undefined
   const { maxConcurrentRequests } = endpoint.info
   const textsPerRequest = Math.min(requestShape(endpoint).inputs, texts.length)
-  const requestsAtOnce = Math.max(
+  const concurrency = Math.max(
     1,
-    Math.min(PROBE_REQUESTS, Math.floor((PROBE_SHARE * maxConcurrentRequests) / textsPerRequest)),
+    Math.min(RATE_REQUESTS, Math.floor((RATE_PERMIT_SHARE * maxConcurrentRequests) / textsPerRequest)),
   )
-  const setting = { tokens: 0, textsPerRequest, requestsAtOnce }
+  const setting = { tokens: 0, textsPerRequest, concurrency }
   try {
-    const { totalTokens, seconds } = await measure(endpoint, texts, setting, { seconds: PROBE_SECONDS })
+    const { totalTokens, seconds } = await measure(endpoint, texts, setting, { seconds: RATE_SECONDS })
     return totalTokens === null ? undefined : totalTokens / seconds
   } catch (error) {
     note(`note: no rate was measured: ${messageOf(error)}`)
@@ -125,19 +128,19 @@ async function rateOf(endpoint: Endpoint, texts: readonly string[]): Promise<num
 /** The price that was given, or what Hugging Face lists for the endpoint's hardware. */
 export async function priceOf(
   { pricePerHour, replicas }: SpendingFlags,
-  { hf }: EndpointGiven,
+  { hf }: ResolvedEndpoint,
 ): Promise<Price | undefined> {
-  const paidFor = replicas ?? (hf ? Math.max(1, hf.was.targetReplica, hf.was.readyReplica) : 1)
+  const paidFor = replicas ?? (hf ? Math.max(1, hf.initial.targetReplica, hf.initial.readyReplica) : 1)
   if (pricePerHour !== undefined) return { perHour: pricePerHour, replicas: paidFor }
   if (!hf) return undefined
-  const { instance, region } = hf.was
+  const { instance, region } = hf.initial
   const prices = await hf.api.prices(hf.name.namespace).catch(() => [])
   const listed = prices.find(one => one.instance === instance && one.region === region)
   return listed && { perHour: listed.pricePerHour, replicas: paidFor }
 }
 
 /** What a run may use of its endpoint, in the units that workers can watch. @throws ReembedError USAGE without a price. */
-export function limitsOf(
+export function budgetOf(
   { maxCost, maxTokens }: SpendingFlags,
   price: Price | undefined,
 ): { maxTokens?: number; maxEndpointSeconds?: number } {

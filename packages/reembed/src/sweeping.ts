@@ -46,8 +46,8 @@ export async function sweepOutputs({
   const queued = metrics?.counter('reembed_jobs_queued_again_total', 'Jobs that sweeps put on the queue.', {})
   const sweepers = new Map<string, { store: Store; sweeper: Sweeper }>()
   const sweeperOf = async (output: string): Promise<Sweeper> => {
-    const known = sweepers.get(output)
-    if (known) return known.sweeper
+    const opened = sweepers.get(output)
+    if (opened) return opened.sweeper
     const store = await open(output)
     const sweeper = createSweeper(store, queue)
     sweepers.set(output, { store, sweeper })
@@ -68,7 +68,7 @@ export async function sweepOutputs({
         const sweeper = await sweeperOf(output)
         for (const outcome of await sweeper.sweep(signal)) {
           runs?.add(1, { status: outcome.status })
-          if (outcome.status === 'running') queued?.add(outcome.added, {})
+          if (outcome.status === 'running') queued?.add(outcome.enqueued, {})
           soon ||= outcome.status === 'running' && outcome.missing === 0
           report(outcome, log)
         }
@@ -93,6 +93,6 @@ function report(outcome: SweepOutcome, log: Logger): void {
       },
       'run finished',
     )
-  else if (status === 'running' && outcome.added > 0)
+  else if (status === 'running' && outcome.enqueued > 0)
     log.info({ run, missing: outcome.missing }, 'missing shards queued again')
 }

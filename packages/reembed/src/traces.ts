@@ -11,7 +11,7 @@ const LINGER_MS = 500
 /** Disposal sends the last spans. */
 export async function openTraces(env: NodeJS.ProcessEnv): Promise<AsyncDisposable | undefined> {
   try {
-    const traces = await openTracing(env, { version: VERSION, onTrouble: say })
+    const traces = await openTracing(env, { version: VERSION, onError: say })
     return (
       traces && {
         async [Symbol.asyncDispose]() {

@@ -8,7 +8,7 @@ import { ReembedError } from '@reembed/shared'
 import { expect, test } from 'vitest'
 import { applyConfig } from '../src/config/apply.ts'
 import { expand, parseConfigFile } from '../src/config/file.ts'
-import { FLAGS_ONLY, optionsOf, PLACES } from '../src/config/places.ts'
+import { CONFIG_KEYS, FLAG_ONLY_OPTIONS, optionsOf } from '../src/config/places.ts'
 import { schemaOf, toEditorSchema } from '../src/config/schema.ts'
 import { repeated } from '../src/options.ts'
 import { createProgram } from '../src/program.ts'
@@ -18,12 +18,12 @@ const parse = (text: string) => parseConfigFile(text, 'reembed.yaml', schema)
 
 test('every option has its place in the file, or is named as one that has none', () => {
   const options = optionsOf(createProgram())
-  const homeless = [...options.keys()].filter(name => !(name in PLACES) && !FLAGS_ONLY.has(name))
+  const homeless = [...options.keys()].filter(name => !(name in CONFIG_KEYS) && !FLAG_ONLY_OPTIONS.has(name))
   expect(
     homeless,
-    'give each a line in PLACES or FLAGS_ONLY of packages/reembed/src/config/places.ts',
+    'give each a line in CONFIG_KEYS or FLAG_ONLY_OPTIONS of packages/reembed/src/config/places.ts',
   ).toEqual([])
-  expect(Object.keys(PLACES).filter(name => !options.has(name))).toEqual([])
+  expect(Object.keys(CONFIG_KEYS).filter(name => !options.has(name))).toEqual([])
 })
 
 test('the committed JSON Schema is the one of this program (`reembed config --schema` writes it anew)', () => {
@@ -96,7 +96,7 @@ test('every key of the schema reaches its option', async () => {
   const expected: Record<string, unknown> = {}
   const sections: Record<string, Record<string, unknown>> = {}
   for (const [name, option] of optionsOf(program)) {
-    const [section, key] = PLACES[name]?.split('.') ?? []
+    const [section, key] = CONFIG_KEYS[name]?.split('.') ?? []
     if (!section || !key) continue
     const flag = option.negate || option.isBoolean()
     const value = flag
@@ -111,7 +111,7 @@ test('every key of the schema reaches its option', async () => {
   command.setOptionValue('config', file)
   await applyConfig(command, program, {})
   expect(command.opts()).toMatchObject(expected)
-  expect(Object.keys(expected).sort()).toEqual(Object.keys(PLACES).sort())
+  expect(Object.keys(expected).sort()).toEqual(Object.keys(CONFIG_KEYS).sort())
 })
 
 test('the address of a worker is not taken by a producer or an exporter with the same file', async () => {

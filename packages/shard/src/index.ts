@@ -22,13 +22,13 @@ export type {
   VectorColumn,
   VectorElement,
 } from './parquet/columns.ts'
-export { misfitOf } from './parquet/flat.ts'
+export { columnMismatch as misfitOf } from './parquet/flat.ts'
 export {
+  type ByteSink as ShardSink,
   createShardBuffer,
-  createShardBuffers,
+  createShardBufferPool as createShardBuffers,
   type ShardBuffer,
-  type ShardBuffers,
-  type ShardSink,
+  type ShardBufferPool as ShardBuffers,
 } from './parquet/sink.ts'
 export {
   type ColumnValues,
@@ -39,14 +39,14 @@ export {
 export { type Quantization, type Ranges, rangesOf, requireWholeBytes, toInt8, toUbinary } from './quantize.ts'
 export { type CheckedShard, checkShard, type ShardExpectations } from './read/check.ts'
 export {
-  bytesOfHashes,
   contentHashOf,
+  encodeHashes as bytesOfHashes,
   extraColumns,
   extraValues,
   HASH_BYTES,
   vectorColumns,
 } from './read/columns.ts'
-export { type ReadShardOptions, readFooter, unlessCorrupt } from './read/footer.ts'
+export { type ReadShardOptions, readFooter, undefinedIfCorrupt as unlessCorrupt } from './read/footer.ts'
 export { decodeFlat, decodeStrings, decodeVectors } from './read/pages.ts'
 export {
   type ReadRowsOptions,
@@ -57,20 +57,20 @@ export {
   type ShardReceipt,
 } from './read/read.ts'
 export {
-  type Base,
-  type CarriedShard,
-  MODEL_REJECTS,
-  openBase,
+  type BaseRun as Base,
+  openBaseRun as openBase,
+  RETRYABLE_REJECTS as MODEL_REJECTS,
+  type ReusableShard as CarriedShard,
   requireSameRecipe,
   sameLayout,
 } from './reuse/base.ts'
-export type { Known } from './reuse/known.ts'
-export { createPlaces, type Places } from './reuse/places.ts'
-export { cutVectors } from './write/cut.ts'
+export type { ReuseIndex as Known } from './reuse/known.ts'
+export { createSliceLocator as createPlaces, type SliceLocator as Places } from './reuse/places.ts'
+export { truncateVectors as cutVectors } from './write/cut.ts'
 export { openShardWriter } from './write/open.ts'
 export {
   createShardWriter,
-  type ReceiptFacts,
+  type ReceiptFields as ReceiptFacts,
   type ShardRows,
   type ShardWriter,
   type ShardWriterOptions,

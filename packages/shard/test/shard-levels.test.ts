@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { checkRuns } from '../src/read/levels.ts'
+import { checkLevels } from '../src/read/levels.ts'
 
 /** Writes levels as pieces, each a run or packed in eights, as any Parquet writer might. */
 function encode(levels: readonly number[], packed: boolean): Buffer {
@@ -30,7 +30,7 @@ function encode(levels: readonly number[], packed: boolean): Buffer {
 
 function decode(bytes: Buffer, count: number): number[] {
   const levels: number[] = []
-  checkRuns(bytes, count, (start, length, level) => {
+  checkLevels(bytes, count, (start, length, level) => {
     expect(start).toBe(levels.length)
     for (let i = 0; i < length; i++) levels.push(level)
     return true
@@ -51,7 +51,7 @@ describe('checkRuns', () => {
 
   test('says where a level is wrong', () => {
     const bytes = encode([0, 1, 1, 1, 0, 0], false)
-    expect(() => checkRuns(bytes, 6, (_start, length, level) => level === 1 || length === 1)).toThrow(
+    expect(() => checkLevels(bytes, 6, (_start, length, level) => level === 1 || length === 1)).toThrow(
       'has a wrong level at value 4',
     )
   })
@@ -60,7 +60,7 @@ describe('checkRuns', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 40 }), fc.nat(1_000), (bytes, count) => {
         try {
-          checkRuns(Buffer.from(bytes), count, () => true)
+          checkLevels(Buffer.from(bytes), count, () => true)
         } catch (error) {
           expect(error).toBeInstanceOf(Error)
         }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { createShardBuffer, createShardBuffers } from '../src/parquet/sink.ts'
-import { createShardWriter, type ReceiptFacts, type ShardRows } from '../src/write/writer.ts'
+import { createShardBuffer, createShardBufferPool } from '../src/parquet/sink.ts'
+import { createShardWriter, type ReceiptFields, type ShardRows } from '../src/write/writer.ts'
 
 const DIMENSIONS = 8
 
@@ -10,7 +10,7 @@ const rowsOf = (rows: number): ShardRows => ({
   vectors: new Float32Array(rows * DIMENSIONS).fill(0.5),
 })
 
-const factsOf = (documents: number): ReceiptFacts => ({
+const factsOf = (documents: number): ReceiptFields => ({
   run: 'r',
   shard: 0,
   shards: 1,
@@ -42,7 +42,7 @@ describe('the shard writer', () => {
     const writer = createShardWriter({ dimensions: DIMENSIONS, rowGroupRows: 100, sink: () => {} })
     const written: string[] = []
     const append = (name: string, rows: number): void =>
-      writer.append({ ...rowsOf(rows), written: () => written.push(name) })
+      writer.append({ ...rowsOf(rows), onWritten: () => written.push(name) })
     append('first', 60)
     append('none', 0)
     expect(written).toEqual(['none'])
@@ -85,14 +85,14 @@ describe('the shard writer', () => {
   })
 
   test('writes the same file into memory that was used before as into fresh memory', () => {
-    const buffers = createShardBuffers()
+    const buffers = createShardBufferPool()
     const write = (rows: number): Uint8Array => {
-      const buffer = buffers.take()
+      const buffer = buffers.acquire()
       const writer = createShardWriter({ dimensions: DIMENSIONS, sink: buffer.sink })
       writer.append(rowsOf(rows))
       writer.finish(factsOf(rows))
       const bytes = buffer.bytes().slice()
-      buffers.giveBack(buffer)
+      buffers.release(buffer)
       return bytes
     }
     const first = write(50)
@@ -100,7 +100,7 @@ describe('the shard writer', () => {
     const again = write(50)
     expect(Buffer.compare(again, first)).toBe(0)
     expect(longer.length).toBeGreaterThan(again.length)
-    expect(buffers.take()).not.toBe(buffers.take())
+    expect(buffers.acquire()).not.toBe(buffers.acquire())
   })
 
   test('ends with a word to the user, not out of memory, when a shard is planned too large', () => {

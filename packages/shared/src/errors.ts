@@ -3,13 +3,21 @@
 
 /** Exit codes of the `reembed` command. */
 export const EXIT = {
+  /** The command did what was asked. */
   ok: 0,
+  /** The command failed for a reason that has no exit code of its own. */
   failure: 1,
+  /** The command line or the configuration is wrong. */
   usage: 2,
-  rejects: 3,
-  gate: 4,
+  /** The run is finished but not published: rejects, gates, or superseded. The user must decide. */
+  notPublished: 3,
+  /** Verification failed: the output does not balance, is corrupt, or has duplicate ids. */
+  verification: 4,
+  /** A dependency is unreachable: Redis, the object store or the endpoint. */
   unreachable: 5,
-  space: 6,
+  /** The endpoint serves another model than the run requires. */
+  wrongModel: 6,
+  /** A signal interrupted the command. */
   interrupted: 130,
 } as const
 
@@ -40,7 +48,6 @@ export type ErrorCode =
   | 'CORRUPT'
   | 'UNBALANCED'
   | 'DUPLICATE_ID'
-  | 'REJECTS'
   | 'MODEL_MISMATCH'
   | 'REPLY_INVALID'
   | 'JOB_INVALID'
@@ -68,11 +75,10 @@ const EXIT_OF: Record<ErrorCode, keyof typeof EXIT> = {
   ENDPOINT_OVERLOADED: 'unreachable',
   SOURCE_CHANGED: 'failure',
   SHARD_FAILED: 'failure',
-  CORRUPT: 'gate',
-  UNBALANCED: 'gate',
-  DUPLICATE_ID: 'gate',
-  REJECTS: 'rejects',
-  MODEL_MISMATCH: 'space',
+  CORRUPT: 'verification',
+  UNBALANCED: 'verification',
+  DUPLICATE_ID: 'verification',
+  MODEL_MISMATCH: 'wrongModel',
   REPLY_INVALID: 'failure',
   JOB_INVALID: 'failure',
   INTERRUPTED: 'interrupted',
@@ -91,7 +97,7 @@ export type Retry = 'no' | 'yes' | 'later'
 export interface ReembedErrorOptions {
   readonly retry?: Retry
   /** With `retry: 'later'`: how long to wait at least, where the other side said so. */
-  readonly afterMs?: number | undefined
+  readonly retryAfterMs?: number | undefined
   readonly cause?: unknown
 }
 
@@ -101,15 +107,19 @@ const CONTROL = /[\u0000-\u001f\u007f-\u009f]+/g
 export class ReembedError extends Error {
   readonly code: ErrorCode
   readonly retry: Retry
-  readonly afterMs: number | undefined
+  readonly retryAfterMs: number | undefined
 
-  constructor(code: ErrorCode, message: string, { retry = 'no', afterMs, cause }: ReembedErrorOptions = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    { retry = 'no', retryAfterMs, cause }: ReembedErrorOptions = {},
+  ) {
     // Keys and servers' words come from outside: an escape sequence in one must not reach a terminal.
     super(message.replace(CONTROL, ' '), cause === undefined ? undefined : { cause })
     this.name = 'ReembedError'
     this.code = code
     this.retry = retry
-    this.afterMs = afterMs
+    this.retryAfterMs = retryAfterMs
   }
 
   get exitCode(): number {

@@ -4,8 +4,6 @@ export { codeOf, ERROR_CODES, type ErrorCode, EXIT, messageOf, ReembedError, typ
 export { isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'
 export {
   canonical,
-  controlKey,
-  controlPrefix,
   gatesKey,
   gatesPrefix,
   hashOfId,
@@ -18,6 +16,8 @@ export {
   planSegmentKey,
   queriesKey,
   rejectsKey,
+  runStateKey as controlKey,
+  runStatePrefix as controlPrefix,
   seqKey,
   seqOfKey,
   sha256,
@@ -31,16 +31,16 @@ export {
   versionKey,
 } from './names.ts'
 export {
+  bool as flag,
   count,
   either,
-  flag,
   format1,
   is,
   list,
   none,
   object,
   oneOf,
-  perhaps,
+  optional as perhaps,
   positive,
   record,
   requireShape,

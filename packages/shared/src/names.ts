@@ -23,9 +23,9 @@ export const gatesKey = (run: string, against: string | undefined): string =>
 export const gatesPrefix = (run: string): string => `runs/${run}/gates-`
 
 /** `runs/<run>/control/<10^20 - 1 - n>.json`: the newest word about a run is the first key of a LIST. */
-export const controlKey = (run: string, number: number): string =>
-  `${controlPrefix(run)}${inverted(number)}.json`
-export const controlPrefix = (run: string): string => `runs/${run}/control/`
+export const runStateKey = (run: string, number: number): string =>
+  `${runStatePrefix(run)}${inverted(number)}.json`
+export const runStatePrefix = (run: string): string => `runs/${run}/control/`
 
 /** `runs/<run>/data/part-00017-of-00042.parquet`: the count is fixed at plan time, so the name is too. */
 export const shardKey = (run: string, shard: number, shards: number): string =>
@@ -62,8 +62,8 @@ export const tokenizerKey = (sha256: string): string => `tokenizers/${sha256}.js
 export const ticksSinceKey = (schedule: string): string => `ticks/${schedule}/since.json`
 
 /** `ticks/<schedule>/20261122T030000Z.json`, in UTC; a tick that was taken and never settled is taken again as `….1.json`. */
-export const tickKey = (schedule: string, atMs: number, taking = 0): string =>
-  `ticks/${schedule}/${compactTime(atMs)}${taking === 0 ? '' : `.${taking}`}.json`
+export const tickKey = (schedule: string, atMs: number, attempt = 0): string =>
+  `ticks/${schedule}/${compactTime(atMs)}${attempt === 0 ? '' : `.${attempt}`}.json`
 
 /** What became of a tick. */
 export const tickDoneKey = (schedule: string, atMs: number): string =>

@@ -53,12 +53,12 @@ export const record = <T>(fields: { readonly [K in keyof Required<T>]: Shape }):
 export const text: Shape = is(value => typeof value === 'string')
 export const count: Shape = is(value => Number.isSafeInteger(value) && Number(value) >= 0)
 export const positive: Shape = is(value => Number.isSafeInteger(value) && Number(value) > 0)
-export const flag: Shape = is(value => typeof value === 'boolean')
+export const bool: Shape = is(value => typeof value === 'boolean')
 export const none: Shape = is(value => value === null)
 export const absent: Shape = is(value => value === undefined)
 export const anything: Shape = () => undefined
 /** What is there, whatever it is, or not. */
-export const perhaps = (shape: Shape): Shape => either(absent, shape)
+export const optional = (shape: Shape): Shape => either(absent, shape)
 /** The format that this version reads. */
 export const format1: Shape = is(value => value === 1)
 export const oneOf = (values: readonly unknown[]): Shape => is(value => values.includes(value))

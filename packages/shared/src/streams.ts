@@ -18,7 +18,7 @@ export async function* batched<T>(
 
 export interface MapConcurrentOptions {
   /** How many calls of `fn` may run at once; also the number of finished results that are held. */
-  readonly limit: number
+  readonly concurrency: number
   readonly signal?: AbortSignal | undefined
 }
 
@@ -26,7 +26,7 @@ export interface MapConcurrentOptions {
 const ENDED = new Error('nobody wants it any more')
 
 /**
- * Runs `fn` over `source`, at most `limit` at once, and yields the results in source order.
+ * Runs `fn` over `source`, at most `concurrency` at once, and yields the results in source order.
  * A finished result is never held back by a slow source. On the first failure, and when the consumer stops early,
  * the signal given to every running call is aborted, all of them are waited for and the source is closed: nothing
  * runs on behind the caller's back. The failure that came first is the one thrown.
@@ -34,7 +34,7 @@ const ENDED = new Error('nobody wants it any more')
 export async function* mapConcurrent<T, R>(
   source: AsyncIterable<T> | Iterable<T>,
   fn: (value: T, signal: AbortSignal) => Promise<R>,
-  { limit, signal }: MapConcurrentOptions,
+  { concurrency, signal }: MapConcurrentOptions,
 ): AsyncGenerator<R, void, undefined> {
   const stop = new AbortController()
   const inner = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal
@@ -52,7 +52,7 @@ export async function* mapConcurrent<T, R>(
     while (true) {
       if (failure) throw failure.error
       signal?.throwIfAborted()
-      if (!ended && pull === undefined && running.length < limit) {
+      if (!ended && pull === undefined && running.length < concurrency) {
         pull = Promise.resolve(iterator.next())
         pull.catch(fail)
       }

@@ -30,7 +30,9 @@ test('batches keep the order and only the last one is shorter', async () => {
 
 test('results come in source order, whichever is ready first', async () => {
   const gates = [0, 1, 2].map(() => Promise.withResolvers<void>())
-  const results = collect(mapConcurrent([0, 1, 2], async i => gates[i]?.promise.then(() => i), { limit: 3 }))
+  const results = collect(
+    mapConcurrent([0, 1, 2], async i => gates[i]?.promise.then(() => i), { concurrency: 3 }),
+  )
   for (const gate of gates.toReversed()) gate.resolve()
   expect(await results).toEqual([0, 1, 2])
 })
@@ -48,7 +50,7 @@ test('never more than the limit runs or waits to be taken, whatever the source o
       running -= 1
       return i
     },
-    { limit: 4 },
+    { concurrency: 4 },
   )
   await mapped.next()
   expect(state.pulled).toBeLessThanOrEqual(6)
@@ -63,7 +65,7 @@ test('a finished result is handed out although the source has nothing more yet',
     await more.promise
     yield 'second'
   }
-  const mapped = mapConcurrent(slow(), async value => value, { limit: 2 })
+  const mapped = mapConcurrent(slow(), async value => value, { concurrency: 2 })
   expect(await mapped.next()).toEqual({ done: false, value: 'first' })
   more.resolve()
   expect(await collect(mapped)).toEqual(['second'])
@@ -80,7 +82,7 @@ test('the first failure is the one thrown; siblings are aborted, waited for, and
       ended += 1
       signal.throwIfAborted()
     },
-    { limit: 3 },
+    { concurrency: 3 },
   )
   await expect(collect(mapped)).rejects.toThrow('the second failed')
   expect(ended).toBe(2)
@@ -104,7 +106,7 @@ test('a consumer that stops early leaves nothing running and closes the source',
         aborted += 1
       })
     },
-    { limit: 3 },
+    { concurrency: 3 },
   )
   for await (const _ of mapped) break
   expect(aborted).toBeGreaterThan(0)
@@ -120,7 +122,7 @@ test("the caller's abort reaches every running call and is what is thrown", asyn
       started.resolve()
       return untilAborted(signal)
     },
-    { limit: 1, signal: stop.signal },
+    { concurrency: 1, signal: stop.signal },
   )
   const next = mapped.next()
   await started.promise

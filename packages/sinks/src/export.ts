@@ -19,13 +19,19 @@ import {
 } from '@reembed/shard'
 import { canonical, manifestKey, mapConcurrent, ReembedError } from '@reembed/shared'
 import { getJson, putJson, type Store } from '@reembed/store'
-import { type CreateLayout, type ExportedRun, type Layout, type Part, textFile } from './layout.ts'
+import {
+  type CreateExportLayout,
+  type ExportedRun,
+  type ExportLayout,
+  type ExportShard,
+  textFile,
+} from './layout.ts'
 import { arrow, npy } from './layouts/files.ts'
 import { elasticsearch, vespa } from './layouts/json.ts'
 import { hf, lance, milvus, pinecone } from './layouts/parquet.ts'
 import { pgvector } from './layouts/pgvector.ts'
 
-export type LayoutName =
+export type ExportLayoutName =
   | 'hf'
   | 'pinecone'
   | 'milvus'
@@ -36,7 +42,7 @@ export type LayoutName =
   | 'npy'
   | 'arrow'
 
-const LAYOUTS: Record<LayoutName, CreateLayout> = {
+const LAYOUTS: Record<ExportLayoutName, CreateExportLayout> = {
   hf,
   pinecone,
   milvus,
@@ -48,13 +54,13 @@ const LAYOUTS: Record<LayoutName, CreateLayout> = {
   arrow,
 }
 
-export const LAYOUT_NAMES: readonly LayoutName[] = Object.keys(LAYOUTS) as LayoutName[]
+export const EXPORT_LAYOUT_NAMES: readonly ExportLayoutName[] = Object.keys(LAYOUTS) as ExportLayoutName[]
 
 /** Layouts whose consumers have a place for vectors of another type beside the float32 ones. */
-const QUANTIZING: readonly LayoutName[] = ['hf', 'milvus', 'lance', 'npy', 'arrow']
+const QUANTIZED_LAYOUTS: readonly ExportLayoutName[] = ['hf', 'milvus', 'lance', 'npy', 'arrow']
 
 export interface ExportRequest {
-  readonly layout: LayoutName
+  readonly layout: ExportLayoutName
   /** Vectors of other types beside the float32 ones. */
   readonly quantize?: readonly Quantization[] | undefined
   /** Name of what is made in the consumer; by default `embeddings`, for Pinecone the run, as namespaces must be new. */
@@ -63,21 +69,21 @@ export interface ExportRequest {
   readonly onProgress?: ((done: { shards: number; rows: number }) => void) | undefined
 }
 
-export interface ExportOutcome {
+export interface ExportResult {
   readonly shards: number
   readonly rows: number
   readonly files: number
   /** Files that were there before. */
-  readonly kept: number
+  readonly existingFiles: number
   readonly bytes: number
   /** The commands that load it, with the target in them. */
-  readonly load: string
+  readonly loadCommands: string
 }
 
 /** Consumers whose columns have plain names: Milvus's fields, Lance's top level ("cannot contain `.`"), Vespa's fields. */
-const PLAIN_NAMES: readonly LayoutName[] = ['milvus', 'lance', 'vespa']
+const IDENTIFIER_NAMES_ONLY: readonly ExportLayoutName[] = ['milvus', 'lance', 'vespa']
 
-const RECORD = 'reembed-export.json'
+const EXPORT_RECORD_KEY = 'reembed-export.json'
 /** Shards under way; each holds a row group and its files. */
 const SHARDS_AT_ONCE = 2
 /** Rows that int8's ranges are taken from, at least; all if there are no more. */
@@ -93,10 +99,10 @@ export async function exportRun(
   manifest: Manifest,
   target: Store,
   { layout: layoutName, quantize = [], name, signal, onProgress }: ExportRequest,
-): Promise<ExportOutcome> {
-  requireFit(layoutName, quantize, manifest.model.dimensions)
+): Promise<ExportResult> {
+  requireLayoutSupports(layoutName, quantize, manifest.model.dimensions)
   const rename = (column: string): string =>
-    PLAIN_NAMES.includes(layoutName) ? column.replace(/[^A-Za-z0-9_]/g, '_') : column
+    IDENTIFIER_NAMES_ONLY.includes(layoutName) ? column.replace(/[^A-Za-z0-9_]/g, '_') : column
   const columns = extraColumns(manifest.layout)
   const run: ExportedRun = {
     manifest,
@@ -108,26 +114,26 @@ export async function exportRun(
   requireUnique(run.extra.map(column => column.name))
   // What it refuses, it refuses before anything is written.
   LAYOUTS[layoutName](run)
-  const ranges = await settle(source, target, layoutName, run)
+  const ranges = await openExportRecord(source, target, layoutName, run)
   const layout = LAYOUTS[layoutName]({ ...run, ranges })
-  const load = layout.load.replaceAll('<target>', target.url)
-  const options: PartOptions = {
-    there: new Set(await Array.fromAsync(target.list(''), ({ key }) => key)),
+  const loadCommands = layout.loadCommands.replaceAll('<target>', target.url)
+  const options: ExportShardOptions = {
+    existingKeys: new Set(await Array.fromAsync(target.list(''), ({ key }) => key)),
     dimensions: manifest.model.dimensions,
     columns: new Map(columns.map(column => [rename(column.name), column])),
   }
 
-  const done = { shards: 0, rows: 0, files: 0, kept: 0, bytes: 0 }
-  const parts = mapConcurrent(
-    partsOf(source, manifest),
-    part => exportPart(source, target, layout, part, options),
-    { limit: SHARDS_AT_ONCE, signal },
+  const done = { shards: 0, rows: 0, files: 0, existingFiles: 0, bytes: 0 }
+  const exported = mapConcurrent(
+    shardsOf(source, manifest),
+    shard => exportShard(source, target, layout, shard, options),
+    { concurrency: SHARDS_AT_ONCE, signal },
   )
-  for await (const { rows, files, kept, bytes } of parts) {
+  for await (const { rows, files, existingFiles, bytes } of exported) {
     done.shards += 1
     done.rows += rows
     done.files += files
-    done.kept += kept
+    done.existingFiles += existingFiles
     done.bytes += bytes
     onProgress?.(done)
   }
@@ -138,12 +144,12 @@ export async function exportRun(
     )
   }
   for (const { name, bytes } of [
-    ...layout.companions,
-    textFile('LOAD.md', loadPage(layoutName, manifest, load)),
+    ...layout.sharedFiles,
+    textFile('LOAD.md', loadPage(layoutName, manifest, loadCommands)),
   ]) {
     await target.putIfAbsent(name, bytes)
   }
-  return { ...done, load }
+  return { ...done, loadCommands }
 }
 
 function requireUnique(names: readonly string[]): void {
@@ -152,21 +158,25 @@ function requireUnique(names: readonly string[]): void {
   throw new ReembedError('USAGE', `two columns would both be named '${twice}': carry one of them`)
 }
 
-function requireFit(layout: LayoutName, quantize: readonly Quantization[], dimensions: number): void {
-  if (quantize.length > 0 && !QUANTIZING.includes(layout)) {
+function requireLayoutSupports(
+  layout: ExportLayoutName,
+  quantize: readonly Quantization[],
+  dimensions: number,
+): void {
+  if (quantize.length > 0 && !QUANTIZED_LAYOUTS.includes(layout)) {
     throw new ReembedError(
       'USAGE',
-      `the layout ${layout} has no place for ${quantize.join(' and ')}: ${QUANTIZING.join(', ')} have`,
+      `the layout ${layout} has no place for ${quantize.join(' and ')}: ${QUANTIZED_LAYOUTS.join(', ')} have`,
     )
   }
   if (quantize.includes('ubinary')) requireWholeBytes(dimensions)
 }
 
-interface PlacedPart extends Part {
+interface LocatedShard extends ExportShard {
   readonly key: string
 }
 
-async function* partsOf(source: Store, manifest: Manifest): AsyncGenerator<PlacedPart, void, undefined> {
+async function* shardsOf(source: Store, manifest: Manifest): AsyncGenerator<LocatedShard, void, undefined> {
   let shard = 0
   for await (const { key, rows } of readManifestShards(source, manifest)) {
     yield { shard, rows, key, stem: key.replace(/^.*\//, '').replace(/\.[^.]*$/, '') }
@@ -174,38 +184,38 @@ async function* partsOf(source: Store, manifest: Manifest): AsyncGenerator<Place
   }
 }
 
-interface PartOptions {
+interface ExportShardOptions {
   /** What the target holds already. */
-  readonly there: ReadonlySet<string>
+  readonly existingKeys: ReadonlySet<string>
   readonly dimensions: number
   /** The columns of the shards behind id, vector and hash, by their names in the file. */
   readonly columns: ReadonlyMap<string, FlatColumn>
 }
 
-async function exportPart(
+async function exportShard(
   source: Store,
   target: Store,
-  layout: Layout,
-  part: PlacedPart,
-  options: PartOptions,
-): Promise<{ rows: number; files: number; kept: number; bytes: number }> {
-  const names = layout.names(part)
-  const { rows } = part
-  if (names.every(name => options.there.has(name)))
-    return { rows, files: names.length, kept: names.length, bytes: 0 }
+  layout: ExportLayout,
+  shard: LocatedShard,
+  options: ExportShardOptions,
+): Promise<{ rows: number; files: number; existingFiles: number; bytes: number }> {
+  const names = layout.fileNames(shard)
+  const { rows } = shard
+  if (names.every(name => options.existingKeys.has(name)))
+    return { rows, files: names.length, existingFiles: names.length, bytes: 0 }
   let bytes = 0
-  for await (const file of layout.write(part, rowsOf(source, part, options))) {
+  for await (const file of layout.write(shard, rowsOf(source, shard, options))) {
     await target.putIfAbsent(file.name, file.bytes)
     bytes += file.bytes.length
   }
-  return { rows, files: names.length, kept: 0, bytes }
+  return { rows, files: names.length, existingFiles: 0, bytes }
 }
 
 /** The rows of a shard, held to be what the manifest says, with columns that are named as in the file. */
 async function* rowsOf(
   source: Store,
-  { key, rows }: PlacedPart,
-  { dimensions, columns }: PartOptions,
+  { key, rows }: LocatedShard,
+  { dimensions, columns }: ExportShardOptions,
 ): AsyncGenerator<ShardBatch, void, undefined> {
   const replaced = (what: string): ReembedError =>
     new ReembedError('CORRUPT', `${key} in ${source.url} has ${what}: one of them was replaced`)
@@ -232,24 +242,24 @@ async function* rowsOf(
 }
 
 /** Writes down what this export is, or finds that the target holds the same one. Gives int8's ranges. */
-async function settle(
+async function openExportRecord(
   source: Store,
   target: Store,
-  layout: LayoutName,
+  layout: ExportLayoutName,
   { manifest, quantize, name }: ExportedRun,
 ): Promise<Ranges | undefined> {
   const { run, spaceId, recipeId, model } = manifest
   const request = { format: 1, run, spaceId, recipeId, model, layout, name, quantize }
-  const found = (await getJson(target, RECORD)) as StoredRecord | undefined
+  const found = (await getJson(target, EXPORT_RECORD_KEY)) as ExportRecord | undefined
   if (found === undefined) {
-    await refuseForeign(target)
+    await requireEmptyTarget(target)
     const ranges = quantize.includes('int8') ? await calibrate(source, manifest) : undefined
-    await putJson(target, RECORD, {
+    await putJson(target, EXPORT_RECORD_KEY, {
       ...request,
       ranges: ranges && { min: [...ranges.min], max: [...ranges.max] },
     })
   }
-  const { ranges, ...stored } = (found ?? (await getJson(target, RECORD))) as StoredRecord
+  const { ranges, ...stored } = (found ?? (await getJson(target, EXPORT_RECORD_KEY))) as ExportRecord
   if (canonical(stored) !== canonical(request)) {
     throw new ReembedError(
       'USAGE',
@@ -259,14 +269,14 @@ async function settle(
   return ranges && { min: Float32Array.from(ranges.min), max: Float32Array.from(ranges.max) }
 }
 
-interface StoredRecord {
+interface ExportRecord {
   readonly run: string
   readonly layout: string
   readonly ranges?: { readonly min: number[]; readonly max: number[] }
 }
 
 /** A loader takes all that lies there, so nothing else may. */
-async function refuseForeign(target: Store): Promise<void> {
+async function requireEmptyTarget(target: Store): Promise<void> {
   for await (const { key } of target.list('')) {
     throw new ReembedError('USAGE', `${target.url} is not empty (${key}): give --to a place of its own`)
   }
@@ -277,7 +287,7 @@ async function calibrate(source: Store, manifest: Manifest): Promise<Ranges> {
   const { rows } = manifest.totals
   const step = Math.max(1, Math.floor(rows / CALIBRATION_ROWS))
   async function* vectors(): AsyncGenerator<Float32Array, void, undefined> {
-    for await (const { shard, key } of partsOf(source, manifest)) {
+    for await (const { shard, key } of shardsOf(source, manifest)) {
       if (shard % step !== 0) continue
       for await (const batch of readShard(source, key)) yield batch.vectors
     }
@@ -285,11 +295,15 @@ async function calibrate(source: Store, manifest: Manifest): Promise<Ranges> {
   return rangesOf(vectors(), manifest.model.dimensions)
 }
 
-const loadPage = (layout: LayoutName, { run, model, totals }: Manifest, load: string): string => `# Load
+const loadPage = (
+  layout: ExportLayoutName,
+  { run, model, totals }: Manifest,
+  loadCommands: string,
+): string => `# Load
 
 ${totals.rows} vectors of ${model.dimensions} dimensions by ${model.id}@${model.revision ?? 'unstated'}, run ${run}, layout ${layout}.
 
 \`\`\`sh
-${load}
+${loadCommands}
 \`\`\`
 `

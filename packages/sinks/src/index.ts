@@ -1,3 +1,9 @@
 // The public surface of @reembed/sinks; every other file is private to the package.
 
-export { type ExportOutcome, type ExportRequest, exportRun, LAYOUT_NAMES, type LayoutName } from './export.ts'
+export {
+  EXPORT_LAYOUT_NAMES as LAYOUT_NAMES,
+  type ExportLayoutName as LayoutName,
+  type ExportRequest,
+  type ExportResult as ExportOutcome,
+  exportRun,
+} from './export.ts'

@@ -17,7 +17,7 @@ export interface ExportedRun {
 }
 
 /** One shard of the run. */
-export interface Part {
+export interface ExportShard {
   readonly shard: number
   readonly rows: number
   /** 'part-00017-of-00042' */
@@ -30,18 +30,18 @@ export interface ExportFile {
   readonly bytes: Uint8Array
 }
 
-export interface Layout {
-  /** The files of a part, named before they are made: so an export that was stopped knows what it has. */
-  names(part: Part): readonly string[]
-  /** Makes them, in the order of `names`, from all rows of the shard. */
-  write(part: Part, batches: AsyncIterable<ShardBatch>): AsyncGenerator<ExportFile, void, undefined>
+export interface ExportLayout {
+  /** The files of a shard, named before they are made: so an export that was stopped knows what it has. */
+  fileNames(shard: ExportShard): readonly string[]
+  /** Makes them, in the order of `fileNames`, from all rows of the shard. */
+  write(shard: ExportShard, batches: AsyncIterable<ShardBatch>): AsyncGenerator<ExportFile, void, undefined>
   /** Files that the export has once: schema, card. */
-  readonly companions: readonly ExportFile[]
+  readonly sharedFiles: readonly ExportFile[]
   /** The commands that load it; `<target>` stands for where it lies. */
-  readonly load: string
+  readonly loadCommands: string
 }
 
-export type CreateLayout = (run: ExportedRun) => Layout
+export type CreateExportLayout = (run: ExportedRun) => ExportLayout
 
 /** Rows as records with the extra columns that are not null. */
 export function* metadataOf({

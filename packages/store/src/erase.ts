@@ -4,28 +4,28 @@ import { rmdir, unlink } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { codeOf, ReembedError } from '@reembed/shared'
 import { removeStale } from './folder.ts'
-import { absent, folderError, pathOf, refuseOutside } from './folder-path.ts'
+import { folderError, pathOf, refuseOutside, undefinedIfNotFound } from './folder-path.ts'
 import type { OpenStoreOptions } from './open.ts'
-import type { Eraser } from './store.ts'
+import type { ObjectDeleter } from './store.ts'
 
 /** For an output as `openStore` opens it. @throws ReembedError USAGE for what cannot be written to. */
-export async function openEraser(url: string, { s3 }: OpenStoreOptions = {}): Promise<Eraser> {
-  if (url.startsWith('s3://')) return (await import('./s3-erase.ts')).openS3Eraser(url, s3)
+export async function openDeleter(url: string, { s3 }: OpenStoreOptions = {}): Promise<ObjectDeleter> {
+  if (url.startsWith('s3://')) return (await import('./s3-erase.ts')).openS3Deleter(url, s3)
   if (/^[a-z0-9+.-]+:\/\//i.test(url)) throw new ReembedError('USAGE', `nothing can be deleted in '${url}'`)
   return openFolderEraser(resolve(url))
 }
 
-async function openFolderEraser(root: string): Promise<Eraser> {
+async function openFolderEraser(root: string): Promise<ObjectDeleter> {
   await removeStale(root).catch((error: unknown) => {
     throw folderError(error, 'write', root)
   })
   return {
-    async erase(key, { signal } = {}) {
+    async delete(key, { signal } = {}) {
       const path = pathOf(root, key)
       try {
         signal?.throwIfAborted()
         await refuseOutside(root, dirname(path))
-        await unlink(path).catch(absent)
+        await unlink(path).catch(undefinedIfNotFound)
         await removeEmpty(dirname(path), root)
       } catch (error) {
         throw folderError(error, 'write', path)

@@ -3,21 +3,21 @@
 
 import { channel } from 'node:diagnostics_channel'
 
-export const STORE_FAULTS = ['throttled', 'server_error', 'unreachable'] as const
-export type StoreFault = (typeof STORE_FAULTS)[number]
+export const TRANSIENT_STORE_ERRORS = ['throttled', 'server_error', 'unreachable'] as const
+export type TransientStoreError = (typeof TRANSIENT_STORE_ERRORS)[number]
 
-const faults = channel('reembed:store.fault')
+const faults = channel('reembed:store.transient_error')
 
 /** A call failed in a way that passes, with this HTTP status, and may be tried again. */
-export function noteStoreFault(status: number | undefined): void {
+export function publishTransientStoreError(status: number | undefined): void {
   if (!faults.hasSubscribers) return
   const throttled = status === 503 || status === 429
   faults.publish(throttled ? 'throttled' : status === undefined ? 'unreachable' : 'server_error')
 }
 
 /** Calls `listener` with each passing fault of any store in this process, until disposed. */
-export function onStoreFault(listener: (fault: StoreFault) => void): Disposable {
-  const receive = (fault: unknown): void => listener(fault as StoreFault)
+export function onTransientStoreError(listener: (fault: TransientStoreError) => void): Disposable {
+  const receive = (fault: unknown): void => listener(fault as TransientStoreError)
   faults.subscribe(receive)
   return { [Symbol.dispose]: () => void faults.unsubscribe(receive) }
 }

@@ -6,7 +6,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { mapConcurrent, ReembedError } from '@reembed/shared'
-import { absent, folderError, realPathInside } from './folder-path.ts'
+import { folderError, realPathInside, undefinedIfNotFound } from './folder-path.ts'
 import { compareKeys } from './keys.ts'
 import type { ListedObject, ListOptions } from './store.ts'
 
@@ -53,7 +53,7 @@ export async function* listFolder(
     const described = mapConcurrent(
       inside,
       async entry => ({ entry, info: entry.key.endsWith('/') ? undefined : await describe(entry) }),
-      { limit: STATS_AT_ONCE, signal },
+      { concurrency: STATS_AT_ONCE, signal },
     )
     for await (const { entry, info } of described) {
       if (info) yield info
@@ -78,7 +78,7 @@ async function entries(root: string, folder: Entry): Promise<Entry[]> {
       }
       const path = join(folder.path, name)
       const real = dirent.isSymbolicLink() ? await realPathInside(root, path) : undefined
-      const kind = real === undefined ? dirent : ((await stat(real).catch(absent)) ?? dirent)
+      const kind = real === undefined ? dirent : ((await stat(real).catch(undefinedIfNotFound)) ?? dirent)
       if (kind.isDirectory()) found.push({ key: `${folder.key}${name}/`, path })
       else if (kind.isFile()) found.push({ key: `${folder.key}${name}`, path })
     }
@@ -90,7 +90,7 @@ async function entries(root: string, folder: Entry): Promise<Entry[]> {
 
 async function describe({ key, path }: Entry): Promise<ListedObject | undefined> {
   try {
-    const stats = await stat(path, { bigint: true }).catch(absent)
+    const stats = await stat(path, { bigint: true }).catch(undefinedIfNotFound)
     return stats?.isFile() ? infoOf(key, stats) : undefined
   } catch (error) {
     throw folderError(error, 'list', path)

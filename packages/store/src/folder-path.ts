@@ -23,7 +23,7 @@ export function pathOf(root: string, key: string): string {
 
 /** The path without symbolic links, undefined if there is nothing; fails if it lies outside the root. */
 export async function realPathInside(root: string, path: string): Promise<string | undefined> {
-  const real = await realpath(path).catch(absent)
+  const real = await realpath(path).catch(undefinedIfNotFound)
   if (real === undefined) return undefined
   const way = relative(root, real)
   if (way === '..' || way.startsWith('../')) {
@@ -42,7 +42,7 @@ export async function refuseOutside(root: string, path: string): Promise<void> {
 }
 
 /** For `catch`: undefined where nothing is at the path, else the error again. */
-export function absent(error: unknown): undefined {
+export function undefinedIfNotFound(error: unknown): undefined {
   const code = codeOf(error)
   if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
   throw error

@@ -8,9 +8,9 @@ import { dirname, join, resolve } from 'node:path'
 
 import { codeOf, ReembedError } from '@reembed/shared'
 import { infoOf, listFolder } from './folder-list.ts'
-import { absent, folderError, pathOf, realPathInside, refuseOutside } from './folder-path.ts'
+import { folderError, pathOf, realPathInside, refuseOutside, undefinedIfNotFound } from './folder-path.ts'
 import { collect } from './keys.ts'
-import { ObjectMissing } from './missing.ts'
+import { ObjectNotFound } from './missing.ts'
 import type { ObjectInfo, ReadOptions, Store } from './store.ts'
 
 export interface FolderOptions {
@@ -45,7 +45,7 @@ export async function openFolder(path: string, { create = false }: FolderOptions
       const found = file && (await infoOfOpen(key, file))
       if (ifMatch !== undefined && found?.etag !== ifMatch) throw changed(path)
       if (file === undefined || found === undefined) {
-        throw new ObjectMissing(`'${path}'`)
+        throw new ObjectNotFound(`'${path}'`)
       }
       const stop = Math.min(end, found.size)
       for (let at = start; at < stop; ) {
@@ -74,7 +74,8 @@ export async function openFolder(path: string, { create = false }: FolderOptions
       try {
         signal?.throwIfAborted()
         const real = await realPathInside(root, path)
-        const stats = real === undefined ? undefined : await stat(real, { bigint: true }).catch(absent)
+        const stats =
+          real === undefined ? undefined : await stat(real, { bigint: true }).catch(undefinedIfNotFound)
         return stats?.isFile() ? infoOf(key, stats) : undefined
       } catch (error) {
         throw folderError(error, 'read', path)
@@ -109,7 +110,7 @@ export async function openFolder(path: string, { create = false }: FolderOptions
 async function openRoot(path: string, create: boolean): Promise<string> {
   try {
     if (create) await mkdir(path, { recursive: true })
-    const root = await realpath(path).catch(absent)
+    const root = await realpath(path).catch(undefinedIfNotFound)
     if (root === undefined) throw new ReembedError('SOURCE_MISSING', `There is no folder '${path}'`)
     if (!(await stat(root)).isDirectory())
       throw new ReembedError('USAGE', `'${path}' is a file, not a folder`)
@@ -123,7 +124,7 @@ async function openRoot(path: string, create: boolean): Promise<string> {
 async function openFile(root: string, path: string): Promise<FileHandle | undefined> {
   const real = await realPathInside(root, path)
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
-  return real === undefined ? undefined : open(real, flags).catch(absent)
+  return real === undefined ? undefined : open(real, flags).catch(undefinedIfNotFound)
 }
 
 async function infoOfOpen(key: string, file: FileHandle): Promise<ObjectInfo | undefined> {
@@ -138,7 +139,7 @@ const changed = (path: string): ReembedError =>
   )
 
 async function isTaken(path: string): Promise<boolean> {
-  const stats = await lstat(path).catch(absent)
+  const stats = await lstat(path).catch(undefinedIfNotFound)
   if (stats?.isDirectory()) throw Object.assign(new Error('is a folder'), { code: 'EISDIR' })
   return stats !== undefined
 }
@@ -158,7 +159,7 @@ async function write(
     signal?.throwIfAborted()
     return await linkIfFree(unfinished, path)
   } finally {
-    await unlink(unfinished).catch(absent)
+    await unlink(unfinished).catch(undefinedIfNotFound)
   }
 }
 
@@ -195,7 +196,7 @@ export async function removeStale(root: string): Promise<void> {
   for (const name of await readdir(root)) {
     if (!UNFINISHED.test(name)) continue
     const path = join(root, name)
-    const stats = await lstat(path).catch(absent)
-    if (stats && Date.now() - stats.mtimeMs > STALE_MS) await unlink(path).catch(absent)
+    const stats = await lstat(path).catch(undefinedIfNotFound)
+    if (stats && Date.now() - stats.mtimeMs > STALE_MS) await unlink(path).catch(undefinedIfNotFound)
   }
 }

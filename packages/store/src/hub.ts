@@ -11,7 +11,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { count, list, messageOf, perhaps, ReembedError, record, requireShape, text } from '@reembed/shared'
 import { collect, compareKeys } from './keys.ts'
-import { ObjectMissing } from './missing.ts'
+import { ObjectNotFound } from './missing.ts'
 import type { ObjectInfo, ReadOptions, Store } from './store.ts'
 
 export interface HubOptions {
@@ -164,7 +164,7 @@ export async function openHub(
       if (response.status === 416) return
       if (response.status !== 206) {
         await response.body?.cancel()
-        if (response.status === 404) throw new ObjectMissing(`'${key}' in ${url}`)
+        if (response.status === 404) throw new ObjectNotFound(`'${key}' in ${url}`)
         throw new ReembedError('CORRUPT', `'${key}' in ${url} is not given by ranges`)
       }
       try {

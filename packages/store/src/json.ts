@@ -3,7 +3,7 @@
 import { promisify } from 'node:util'
 import { gunzip, gunzipSync, gzipSync } from 'node:zlib'
 import { canonical, ReembedError } from '@reembed/shared'
-import { ObjectMissing } from './missing.ts'
+import { ObjectNotFound } from './missing.ts'
 import type { Store } from './store.ts'
 
 const MAX_BYTES = 512 * 1024 * 1024
@@ -17,7 +17,7 @@ export function putJson(store: Store, key: string, value: unknown): Promise<'cre
 /** The value at `key`, or undefined if there is no such object. Throws CORRUPT when it is not JSON. */
 export async function getJson(store: Store, key: string): Promise<unknown> {
   const body = await store.get(key).catch((error: unknown) => {
-    if (!(error instanceof ObjectMissing)) throw error
+    if (!(error instanceof ObjectNotFound)) throw error
   })
   return body && parse(body, key, store)
 }

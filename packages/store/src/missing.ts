@@ -3,7 +3,7 @@
 import { ReembedError } from '@reembed/shared'
 
 /** There is no object where one was to be read. */
-export class ObjectMissing extends ReembedError {
+export class ObjectNotFound extends ReembedError {
   constructor(what: string) {
     super('CORRUPT', `${what} is missing`)
   }

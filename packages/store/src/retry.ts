@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import { ReembedError } from '@reembed/shared'
 
-export interface RetryOptions {
+export interface BackoffOptions {
   /** Tries in all. */
   readonly tries: number
   readonly signal?: AbortSignal | undefined
@@ -13,17 +13,17 @@ export interface RetryOptions {
 const FIRST_WAIT_MS = 200
 const LONGEST_WAIT_MS = 10_000
 
-export interface Retry {
+export interface Backoff {
   /** Returns when it is time to try again; throws `error` where that can't help, or has not helped `tries` times. */
-  after(error: unknown): Promise<void>
+  wait(error: unknown): Promise<void>
   /** Counts from the start again, since there was progress. */
   reset(): void
 }
 
-export function createRetry({ tries, signal }: RetryOptions): Retry {
+export function createBackoff({ tries, signal }: BackoffOptions): Backoff {
   let failed = 0
   return {
-    async after(error) {
+    async wait(error) {
       signal?.throwIfAborted()
       failed++
       if (!(error instanceof ReembedError) || error.retry !== 'later' || failed >= tries) throw error

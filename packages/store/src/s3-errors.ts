@@ -2,7 +2,7 @@
 // reply's own text, which can hold signed requests. `retry: 'later'` marks what another try may mend.
 
 import { codeOf, ReembedError } from '@reembed/shared'
-import { ObjectMissing } from './missing.ts'
+import { ObjectNotFound } from './missing.ts'
 
 /** The call that failed. */
 export interface S3Call {
@@ -12,7 +12,7 @@ export interface S3Call {
   /** What it was for, as s3://bucket/key. */
   readonly url: string
   /** The store as a person knows it. */
-  readonly place: string
+  readonly storeName: string
 }
 
 /** The parts of an SDK error that count here; every one can be missing. */
@@ -59,7 +59,7 @@ export function s3Error(error: unknown, call: S3Call): unknown {
 
 function replyError(error: Error, status: number, call: S3Call): ReembedError {
   const { name } = error
-  const { action, bucket, url, place } = call
+  const { action, bucket, url, storeName } = call
   const { $metadata, $response } = error as Reply
   const headers = $response?.headers ?? {}
   const doing = `${action} on ${url}`
@@ -69,22 +69,22 @@ function replyError(error: Error, status: number, call: S3Call): ReembedError {
   if (name === 'RequestTimeTooSkewed' || (status === 403 && $metadata?.clockSkewCorrected)) {
     const seconds = Math.round((Date.now() - Date.parse(headers.date ?? '')) / 1000)
     const offset = `${Math.abs(seconds)} s ${seconds > 0 ? 'ahead of' : 'behind'}`
-    return new ReembedError('STORE_DENIED', `This machine's clock is ${offset} ${place}: set it right`, {
+    return new ReembedError('STORE_DENIED', `This machine's clock is ${offset} ${storeName}: set it right`, {
       // The SDK has taken note of the offset, and signs the next try by the store's clock.
       retry: $metadata?.clockSkewCorrected ? 'later' : 'no',
     })
   }
   // 408: a proxy, or a store other than AWS, got tired of waiting for the rest of the request.
   if (PASSING.has(name) || [408, 409, 429].includes(status) || (status >= 500 && status !== 501)) {
-    return later(`${place} answered ${doing} with ${answer}`)
+    return later(`${storeName} answered ${doing} with ${answer}`)
   }
   if (REFUSED_CREDENTIALS.has(name)) {
     return denied(
-      `${place} refused the credentials (${name}): check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN`,
+      `${storeName} refused the credentials (${name}): check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN`,
     )
   }
   if (name === 'NoSuchBucket') {
-    return new ReembedError('SOURCE_MISSING', `There is no bucket '${bucket}' in ${place}`)
+    return new ReembedError('SOURCE_MISSING', `There is no bucket '${bucket}' in ${storeName}`)
   }
   const region = headers['x-amz-bucket-region']
   if (status === 301 || status === 307 || (status === 400 && region !== undefined)) {
@@ -99,13 +99,14 @@ function replyError(error: Error, status: number, call: S3Call): ReembedError {
     const hint = action === 's3:GetObject' ? ' (and s3:ListBucket, if the object may be missing)' : ''
     return denied(`Access denied: ${doing}; allow ${action}${hint} for these credentials`)
   }
-  if (status === 404) return new ObjectMissing(url)
-  if (status === 501) return new ReembedError('STORE_UNSAFE', `${place} cannot do ${doing} on a condition`)
-  return denied(`${place} refused ${doing} with ${answer}`)
+  if (status === 404) return new ObjectNotFound(url)
+  if (status === 501)
+    return new ReembedError('STORE_UNSAFE', `${storeName} cannot do ${doing} on a condition`)
+  return denied(`${storeName} refused ${doing} with ${answer}`)
 }
 
 /** No reply: the way to the store, or our own settings, failed. */
-function wayError(error: Error, { place, url }: S3Call): unknown {
+function wayError(error: Error, { storeName, url }: S3Call): unknown {
   const code = codeOf(error) ?? ''
   if (error.name === 'CredentialsProviderError') return denied(`No credentials for ${url}: ${CREDENTIALS}`)
   if (error.message === 'Region is missing') {
@@ -118,12 +119,12 @@ function wayError(error: Error, { place, url }: S3Call): unknown {
   if (certificate || error instanceof SyntaxError || statusOf(error) !== undefined) {
     return new ReembedError(
       'STORE_UNREACHABLE',
-      `${place} does not answer as an S3 store (${code || error.name})`,
+      `${storeName} does not answer as an S3 store (${code || error.name})`,
     )
   }
   if (error.name === 'TimeoutError' || /^(E[A-Z_]+|ERR_STREAM_PREMATURE_CLOSE|UND_ERR_.*)$/.test(code)) {
     return later(
-      `Cannot reach ${place} (${code || 'timeout'}): check the address, the network and that it runs`,
+      `Cannot reach ${storeName} (${code || 'timeout'}): check the address, the network and that it runs`,
     )
   }
   return error

@@ -11,13 +11,13 @@ import {
 } from '@aws-sdk/client-s3'
 
 import { ReembedError } from '@reembed/shared'
-import { noteStoreFault } from './faults.ts'
+import { publishTransientStoreError } from './faults.ts'
 import { collect, compareKeys } from './keys.ts'
-import { ObjectMissing } from './missing.ts'
-import { createRetry } from './retry.ts'
+import { ObjectNotFound } from './missing.ts'
+import { createBackoff } from './retry.ts'
 import { type S3Call, s3Error, statusOf } from './s3-errors.ts'
 import { endpointOf, parseS3Url } from './s3-url.ts'
-import { createSettledPut } from './settle.ts'
+import { createConfirmedPut } from './settle.ts'
 import type { ListedObject, ListOptions, ReadOptions, Store } from './store.ts'
 
 export interface S3Options {
@@ -47,7 +47,7 @@ const DIGEST = 'reembed-sha256'
  */
 export async function openS3(url: string, options: S3Options = {}): Promise<Store> {
   const { bucket, root } = parseS3Url(url)
-  const { client, place } = createClient(options)
+  const { client, storeName } = createClient(options)
   const { tries = 6 } = options
 
   const urlOf = (key: string): string => `s3://${bucket}/${root}${key}`
@@ -55,18 +55,18 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     action,
     bucket,
     url: urlOf(key),
-    place,
+    storeName,
   })
   const changed = (key: string): ReembedError =>
     new ReembedError(
       'SOURCE_CHANGED',
       `${urlOf(key)} was changed or removed since the run was planned: plan a new run`,
     )
-  const unsafe = (why: string): ReembedError => new ReembedError('STORE_UNSAFE', `${place} ${why}`)
+  const unsafe = (why: string): ReembedError => new ReembedError('STORE_UNSAFE', `${storeName} ${why}`)
 
   function fault(error: unknown, call: S3Call): unknown {
     const meant = s3Error(error, call)
-    if (meant instanceof ReembedError && meant.retry === 'later') noteStoreFault(statusOf(error))
+    if (meant instanceof ReembedError && meant.retry === 'later') publishTransientStoreError(statusOf(error))
     return meant
   }
 
@@ -76,13 +76,13 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
 
   /** Runs one call until it succeeds or can't. */
   async function trying<T>(call: S3Call, signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T> {
-    const retry = createRetry({ tries, signal })
+    const retry = createBackoff({ tries, signal })
     while (true) {
       signal?.throwIfAborted()
       try {
         return await run()
       } catch (error) {
-        await retry.after(fault(error, call))
+        await retry.wait(fault(error, call))
       }
     }
   }
@@ -106,9 +106,9 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     if (start >= end) {
       // There is no empty range in HTTP, but the object must be there all the same.
       if (await trying(call, signal, () => look(key, ifMatch, signal))) return
-      throw ifMatch === undefined ? new ObjectMissing(urlOf(key)) : changed(key)
+      throw ifMatch === undefined ? new ObjectNotFound(urlOf(key)) : changed(key)
     }
-    const retry = createRetry({ tries, signal })
+    const retry = createBackoff({ tries, signal })
     let at = start
     let etag = ifMatch
     while (true) {
@@ -146,7 +146,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
         if (status === 412) throw changed(key)
         if (status === 404 && etag !== undefined && (error as Error).name !== 'NoSuchBucket')
           throw changed(key)
-        await retry.after(fault(error, call))
+        await retry.wait(fault(error, call))
       }
     }
   }
@@ -206,7 +206,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
         IfNoneMatch: '*',
         Metadata: { [DIGEST]: digest },
       })
-      const put = createSettledPut({
+      const put = createConfirmedPut({
         async put() {
           try {
             await client.send(command, sending(signal))
@@ -216,11 +216,11 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
             throw error
           }
         },
-        async look() {
+        async findWriter() {
           const found = await look(key, undefined, signal)
           return found && (found.Metadata?.[DIGEST] === digest ? 'ours' : 'others')
         },
-        mayBeDone(error) {
+        mayHaveSucceeded(error) {
           const status = statusOf(error) ?? 500
           return status >= 500 || status === 408
         },
@@ -235,7 +235,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
 }
 
 /** The client, and the store's name for messages. */
-export function createClient(options: S3Options): { client: S3Client; place: string } {
+export function createClient(options: S3Options): { client: S3Client; storeName: string } {
   const { connections = 64, connectTimeoutMs = 5_000, idleTimeoutMs = 30_000 } = options
   const env = process.env
   const endpoint = endpointOf(options.endpoint || env.AWS_ENDPOINT_URL_S3 || env.AWS_ENDPOINT_URL)
@@ -262,7 +262,7 @@ export function createClient(options: S3Options): { client: S3Client; place: str
   })
   return {
     client,
-    place: endpoint ? `S3 at ${endpoint.origin}` : `AWS S3${region ? ` in ${region}` : ''}`,
+    storeName: endpoint ? `S3 at ${endpoint.origin}` : `AWS S3${region ? ` in ${region}` : ''}`,
   }
 }
 

@@ -3,20 +3,24 @@
 
 export type PutOutcome = 'created' | 'exists'
 
-export interface PutParts {
+export interface ConfirmedPutOptions {
   /** One put if the key is free. Throws what went wrong on the way. */
   put(): Promise<PutOutcome>
   /** Whose bytes hold the key: ours, another's, nobody's. */
-  look(): Promise<'ours' | 'others' | undefined>
+  findWriter(): Promise<'ours' | 'others' | undefined>
   /** Whether the put may have been done although it threw. */
-  mayBeDone(error: unknown): boolean
+  mayHaveSucceeded(error: unknown): boolean
 }
 
 /** One object's put, to be called until it returns; each call that throws may be followed by another. */
-export function createSettledPut({ put, look, mayBeDone }: PutParts): () => Promise<PutOutcome> {
+export function createConfirmedPut({
+  put,
+  findWriter,
+  mayHaveSucceeded,
+}: ConfirmedPutOptions): () => Promise<PutOutcome> {
   let unknown = false
   const settled = async (): Promise<PutOutcome | undefined> => {
-    const holder = await look()
+    const holder = await findWriter()
     return holder && (holder === 'ours' ? 'created' : 'exists')
   }
   return async () => {
@@ -26,7 +30,7 @@ export function createSettledPut({ put, look, mayBeDone }: PutParts): () => Prom
       const outcome = await put()
       return outcome === 'exists' && unknown ? ((await settled()) ?? outcome) : outcome
     } catch (error) {
-      if (mayBeDone(error)) unknown = true
+      if (mayHaveSucceeded(error)) unknown = true
       throw error
     }
   }

@@ -61,7 +61,7 @@ export interface Store extends AsyncDisposable {
   putIfAbsent(key: string, body: Uint8Array, options?: PutOptions): Promise<'created' | 'exists'>
 }
 
-export interface Eraser extends AsyncDisposable {
+export interface ObjectDeleter extends AsyncDisposable {
   /** Deletes the object; one that is not there is no fault. */
-  erase(key: string, options?: { signal?: AbortSignal | undefined }): Promise<void>
+  delete(key: string, options?: { signal?: AbortSignal | undefined }): Promise<void>
 }

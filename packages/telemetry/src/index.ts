@@ -3,15 +3,15 @@
 export { type Logger, openLog } from './log.ts'
 export { observeProcess } from './metrics/process.ts'
 export {
-  type Bounds as LabelBounds,
   type Counter,
   createRegistry,
   type Gauge,
   type Histogram,
+  type LabelBounds,
   type Labels,
-  type MetricFacts,
+  type MetricDescriptor as MetricFacts,
   type Registry,
 } from './metrics/registry.ts'
 export { type MetricsServer, type MetricsServerOptions, serveMetrics } from './metrics/server.ts'
 export { openTracing, tracing } from './trace/trace.ts'
-export type { Attributes, Span, Span as TraceSpan, Tracer } from './trace/types.ts'
+export type { Attributes, Tracer, TraceSpan as Span, TraceSpan } from './trace/types.ts'

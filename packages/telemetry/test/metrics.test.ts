@@ -85,10 +85,10 @@ test('the process says its CPU time, its memory and the lag of its event loop', 
 
 test('off loopback, metrics are refused without a token, and the message says what to set', async () => {
   const registry = createRegistry()
-  const start = serveMetrics({ registry, listen: '0.0.0.0:0', unready: () => null })
+  const start = serveMetrics({ registry, listen: '0.0.0.0:0', notReadyReason: () => null })
   await expect(start).rejects.toThrow(ReembedError)
   await expect(start).rejects.toThrow(/0\.0\.0\.0:0 can be reached from outside: set REEMBED_METRICS_TOKEN/)
-  await expect(serveMetrics({ registry, listen: 'here', unready: () => null })).rejects.toThrow(
+  await expect(serveMetrics({ registry, listen: 'here', notReadyReason: () => null })).rejects.toThrow(
     /--metrics here is no address/,
   )
 })
@@ -96,7 +96,12 @@ test('off loopback, metrics are refused without a token, and the message says wh
 test('with a token, /metrics asks for it; /live and /ready do not', async () => {
   const registry = createRegistry()
   let reason: string | null = 'draining'
-  server = await serveMetrics({ registry, listen: '127.0.0.1:0', token: 's3cret', unready: () => reason })
+  server = await serveMetrics({
+    registry,
+    listen: '127.0.0.1:0',
+    token: 's3cret',
+    notReadyReason: () => reason,
+  })
   const status = async (path: string, authorization?: string): Promise<number> =>
     (await fetch(`${server?.url}${path}`, authorization ? { headers: { authorization } } : {})).status
   expect(await status('/metrics')).toBe(401)
@@ -111,9 +116,9 @@ test('with a token, /metrics asks for it; /live and /ready do not', async () => 
 
 test('a port that is taken gets its one line', async () => {
   const registry = createRegistry()
-  server = await serveMetrics({ registry, listen: '0', unready: () => null })
+  server = await serveMetrics({ registry, listen: '0', notReadyReason: () => null })
   const { port } = new URL(server.url)
-  await expect(serveMetrics({ registry, listen: port, unready: () => null })).rejects.toThrow(
+  await expect(serveMetrics({ registry, listen: port, notReadyReason: () => null })).rejects.toThrow(
     new RegExp(`cannot listen on --metrics ${port} \\(EADDRINUSE\\)`),
   )
 })

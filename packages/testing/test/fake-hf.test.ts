@@ -30,7 +30,7 @@ const SLEEPING = { error: '503 Service Unavailable', code: 'SERVICE_UNAVAILABLE'
 
 describe('the proxy', () => {
   test('without a token it is a 401 in JSON on all routes, with the wrong rights a 403; neither wakes it', async () => {
-    const { hf, embed } = await start({ initially: 'scaledToZero', otherTokens: ['hf_read'] })
+    const { hf, embed } = await start({ initialState: 'scaledToZero', otherTokens: ['hf_read'] })
     for (const path of ['/health', '/info']) {
       const reply = await fetch(hf.url + path)
       expect([reply.status, await reply.json()]).toEqual([
@@ -42,11 +42,11 @@ describe('the proxy', () => {
     const forbidden = await embed({ authorization: 'Bearer hf_read' })
     expect(forbidden.status).toBe(403)
     expect(await forbidden.text()).toContain('inference.endpoints.infer.write')
-    expect([hf.state, hf.wakes]).toEqual(['scaledToZero', 0])
+    expect([hf.state, hf.coldStarts]).toEqual(['scaledToZero', 0])
   })
 
   test('a sleeping endpoint answers 503 at once, and keeps doing so until a replica is warm', async () => {
-    const { clock, hf, embed } = await start({ initially: 'scaledToZero' })
+    const { clock, hf, embed } = await start({ initialState: 'scaledToZero' })
     const reply = await embed()
     expect([reply.status, await reply.json(), reply.headers.get('retry-after')]).toEqual([
       503,
@@ -58,17 +58,17 @@ describe('the proxy', () => {
     expect((await embed()).status).toBe(503)
     await clock.advance(1)
     expect((await embed()).status).toBe(200)
-    expect([hf.state, hf.wakes]).toEqual(['running', 1])
+    expect([hf.state, hf.coldStarts]).toEqual(['running', 1])
   })
 
   test('X-Scale-Up-Timeout holds the request until a replica is there, or until it is over', async () => {
-    const { clock, hf, embed } = await start({ initially: 'scaledToZero' })
-    const [held, short] = await clock.drive(
+    const { clock, hf, embed } = await start({ initialState: 'scaledToZero' })
+    const [held, short] = await clock.advanceUntilSettled(
       Promise.all([embed({ 'x-scale-up-timeout': '300' }), embed({ 'x-scale-up-timeout': '10' })]),
     )
     expect([held.status, short.status]).toEqual([200, 503])
     expect(clock.now()).toBe(1_042_000)
-    expect(hf.wakes).toBe(1)
+    expect(hf.coldStarts).toBe(1)
   })
 
   test('a paused endpoint is a 400 that wakes nothing; resuming takes its time', async () => {
@@ -94,7 +94,7 @@ describe('the proxy', () => {
     const updated = hf.update('r2')
     await clock.advance(0)
     expect([hf.state, (await embed()).status]).toEqual(['updating', 503])
-    await clock.drive(updated)
+    await clock.advanceUntilSettled(updated)
     expect(hf.state).toBe('running')
     expect(await info()).toMatchObject({ model_id: '/repository', model_sha: null })
     expect(await (await embed()).json()).not.toEqual(before)
@@ -109,7 +109,7 @@ describe('the proxy', () => {
     expect(hf.state).toBe('updating')
     await clock.advance(49_000)
     expect(hf.readyReplica).toBe(1)
-    await clock.drive(updated)
+    await clock.advanceUntilSettled(updated)
     expect((await vectors()).size).toBe(1)
   })
 
@@ -120,7 +120,7 @@ describe('the proxy', () => {
     expect(hf.state).toBe('running')
     await clock.advance(10_000)
     expect(hf.state).toBe('scaledToZero')
-    expect(hf.paidMs).toBe(900_000)
+    expect(hf.billedMs).toBe(900_000)
   })
 
   test('pending requests bring replicas, at most once a minute', async () => {

@@ -90,10 +90,10 @@ function timed(
   tei: FakeTei,
 ): (inputs: string[], init?: RequestInit) => Promise<{ reply: Promise<Response> }> {
   return async (inputs, init) => {
-    const before = tei.counts.arrived
+    const before = tei.counts.received
     const reply = embed(tei, inputs, init)
     reply.catch(() => {})
-    await until(() => tei.counts.arrived > before)
+    await until(() => tei.counts.received > before)
     return { reply }
   }
 }
@@ -110,9 +110,9 @@ describe('permits', () => {
     expect(refused.status).toBe(429)
     expect(await refused.json()).toEqual({ error: 'Model is overloaded', error_type: 'Overloaded' })
     const fits = await send(['d'])
-    const replies = await clock.drive(Promise.all([first.reply, fits.reply]))
+    const replies = await clock.advanceUntilSettled(Promise.all([first.reply, fits.reply]))
     expect(replies.map(({ status }) => status)).toEqual([200, 200])
-    expect(tei.counts).toMatchObject({ arrived: 3, requests: 2, inputs: 4 })
+    expect(tei.counts).toMatchObject({ received: 3, requests: 2, inputs: 4 })
     expect(await metric(tei, 'te_request_failure{err="overloaded"}')).toBe(1)
   })
 
@@ -123,7 +123,7 @@ describe('permits', () => {
     const first = await send(['a', 'b', 'c', 'd'])
     const waiting = await send(['e', 'f', 'g', 'h', 'i', 'j'])
     expect((await embed(tei, 'single')).status).toBe(429)
-    const [one, two] = await clock.drive(Promise.all([first.reply, waiting.reply]))
+    const [one, two] = await clock.advanceUntilSettled(Promise.all([first.reply, waiting.reply]))
     expect([one.status, two.status]).toEqual([200, 200])
     expect(await two.json()).toEqual(['e', 'f', 'g', 'h', 'i', 'j'].map(text => rowOf(text)))
   })
@@ -136,7 +136,9 @@ describe('permits', () => {
     const abandoned = await send(['a', 'b', 'c', 'd'], { signal: gone.signal })
     gone.abort()
     await expect(abandoned.reply).rejects.toThrow()
-    await until(async () => (await clock.drive(embed(tei, ['e', 'f', 'g', 'h']))).status === 200)
+    await until(
+      async () => (await clock.advanceUntilSettled(embed(tei, ['e', 'f', 'g', 'h']))).status === 200,
+    )
     expect(tei.counts).toMatchObject({ requests: 1, inputs: 4 })
     // One ran and one was made up ahead; the other two were never computed.
     expect(await metric(tei, 'te_request_failure{err="dropped"}')).toBe(2)
@@ -145,7 +147,7 @@ describe('permits', () => {
 
 describe('time', () => {
   const headersOf = async (reply: Promise<Response>, clock: ManualClock): Promise<number[]> => {
-    const { headers } = await clock.drive(reply)
+    const { headers } = await clock.advanceUntilSettled(reply)
     return ['queue', 'inference', 'total'].map(name => Number(headers.get(`x-${name}-time`)))
   }
 
@@ -187,17 +189,17 @@ describe('time', () => {
 describe('what the model gets wrong', () => {
   test('a poison text fails everything that shared its batch, whoever sent it, after computing it', async () => {
     const clock = createManualClock()
-    const tei = await fake({ clock, baseMs: 10, faults: { poison: text => text === 'poison' } })
+    const tei = await fake({ clock, baseMs: 10, faults: { failsBatch: text => text === 'poison' } })
     const send = timed(tei)
     const before = await send(['a'])
     const ours = await send(['b'])
-    const [fine, alone] = await clock.drive(Promise.all([before.reply, ours.reply]))
+    const [fine, alone] = await clock.advanceUntilSettled(Promise.all([before.reply, ours.reply]))
     expect([fine.status, alone.status]).toEqual([200, 200])
     const running = await send(['x'])
     const ahead = await send(['y'])
     const innocent = await send(['c'])
     const guilty = await send(['poison'])
-    const replies = await clock.drive(
+    const replies = await clock.advanceUntilSettled(
       Promise.all([running, ahead, innocent, guilty].map(({ reply }) => reply)),
     )
     expect(replies.map(({ status }) => status)).toEqual([200, 200, 424, 424])
@@ -205,7 +207,7 @@ describe('what the model gets wrong', () => {
   })
 
   test('a dead GPU fails every batch at once, and /health sees it after the first', async () => {
-    const tei = await fake({ faults: { dead: true } })
+    const tei = await fake({ faults: { allBatchesFail: true } })
     expect((await fetch(`${tei.url}/health`)).status).toBe(200)
     expect((await embed(tei, ['a'])).status).toBe(424)
     const health = await fetch(`${tei.url}/health`)
@@ -263,7 +265,7 @@ describe('its life', () => {
     await expect(fetch(tei.url)).rejects.toMatchObject({ cause: { code: 'ECONNREFUSED' } })
     await clock.advance(10_500)
     await until(() => tei.state === 'up')
-    expect((await clock.drive(embed(tei, ['a']))).status).toBe(200)
+    expect((await clock.advanceUntilSettled(embed(tei, ['a']))).status).toBe(200)
   })
 
   test('SIGTERM lets requests under way finish; the next start may be another model', async () => {
@@ -271,10 +273,12 @@ describe('its life', () => {
     const tei = await fake({ clock, baseMs: 100, model: 'm', sha: 'r1' })
     const { reply } = await timed(tei)(['a'])
     const stopped = tei.stop()
-    expect(await (await clock.drive(reply)).json()).toEqual([rowOf('a', { model: 'm', sha: 'r1' })])
+    expect(await (await clock.advanceUntilSettled(reply)).json()).toEqual([
+      rowOf('a', { model: 'm', sha: 'r1' }),
+    ])
     await stopped
     await tei.start({ sha: 'r2' })
-    expect(await (await clock.drive(embed(tei, ['a']))).json()).toEqual([
+    expect(await (await clock.advanceUntilSettled(embed(tei, ['a']))).json()).toEqual([
       rowOf('a', { model: 'm', sha: 'r2' }),
     ])
     expect(await (await fetch(`${tei.url}/info`)).json()).toMatchObject({ model_sha: 'r2' })
@@ -290,7 +294,7 @@ describe('faults of the wire', () => {
     tei.faults.request = () => ({ kind: 'reset', ...(afterBytes && { afterBytes }) })
     const reply = embed(tei, ['a']).then(got => got.text())
     await expect(reply).rejects.toThrow()
-    expect(tei.counts).toMatchObject({ arrived: 1, inputs: 1 })
+    expect(tei.counts).toMatchObject({ received: 1, inputs: 1 })
   })
 
   test('a body that ends early, and one that never ends', async () => {
@@ -325,7 +329,7 @@ describe('faults of the wire', () => {
     const ended = once(socket, 'error')
     socket.write(request)
     expect(await ended).toMatchObject([{ code: 'ECONNRESET' }])
-    expect(tei.counts.arrived).toBe(1)
+    expect(tei.counts.received).toBe(1)
   })
 })
 
@@ -352,7 +356,7 @@ describe('a load balancer', () => {
       timeoutMs: 60_000,
     })
     cleanUp.push(balancer)
-    const page = await clock.drive(embed(balancer, ['a']))
+    const page = await clock.advanceUntilSettled(embed(balancer, ['a']))
     expect([page.status, page.headers.get('content-type')]).toEqual([504, 'text/html'])
     expect(clock.now()).toBe(60_000)
   })

@@ -19,9 +19,9 @@ export interface JobBudget extends AsyncDisposable {
   metered(endpoint: Endpoint): Endpoint
 }
 
-export interface Budgets extends AsyncDisposable {
+export interface JobBudgets extends AsyncDisposable {
   /** @throws ReembedError RUN_STOPPED where there is no room for another shard */
-  begin(of: { readonly store: Store; readonly plan: Plan }, limits: RunLimits): Promise<JobBudget>
+  reserve(of: { readonly store: Store; readonly plan: Plan }, budget: RunLimits): Promise<JobBudget>
 }
 
 /** Endpoint time passes without requests too, while a job waits for the endpoint. */
@@ -32,81 +32,84 @@ const CHARS_PER_TOKEN = 4
 /** Shards are cut by bytes, so some hold more tokens than others. */
 const ROOM = 1.1
 
-export function createBudgets(openLedger: () => Ledger, worker: string): Budgets {
-  let ledger: Ledger | undefined
-  const runs = new Map<string, RunBudget>()
+export function createJobBudgets(openBudget: () => Ledger, worker: string): JobBudgets {
+  let runBudgets: Ledger | undefined
+  const runs = new Map<string, RunMeter>()
   return {
-    begin({ store, plan }, limits) {
-      ledger ??= openLedger()
+    reserve({ store, plan }, budget) {
+      runBudgets ??= openBudget()
       const name = `${store.url} ${plan.run}`
-      const run = runs.get(name) ?? createRunBudget(ledger, worker, store, plan)
+      const run = runs.get(name) ?? createRunMeter(runBudgets, worker, store, plan)
       runs.set(name, run)
-      return run.begin(limits)
+      return run.reserve(budget)
     },
     async [Symbol.asyncDispose]() {
-      await ledger?.[Symbol.asyncDispose]()
+      await runBudgets?.[Symbol.asyncDispose]()
     },
   }
 }
 
-interface RunBudget {
-  begin(limits: RunLimits): Promise<JobBudget>
+interface RunMeter {
+  reserve(budget: RunLimits): Promise<JobBudget>
 }
 
-/** Tokens of one job. `used + underWay` never grows beyond `room + asked`. */
-interface JobSums {
+/** Tokens of one job. `used + inFlight` never grows beyond `reserved + pending`. */
+interface JobUsage {
   /** What was granted for it. */
-  room: number
+  reserved: number
   /** What is being asked for. */
-  asked: number
+  pending: number
   /** As counted by the server. */
   used: number
   /** What requests that were not answered yet may come to. */
-  underWay: number
+  inFlight: number
   /** Resolves when the next request was answered. */
   answered: PromiseWithResolvers<void>
 }
 
-function createRunBudget(ledger: Ledger, worker: string, store: Store, plan: Plan): RunBudget {
-  const jobs = new Set<JobSums>()
+function createRunMeter(runBudgets: Ledger, worker: string, store: Store, plan: Plan): RunMeter {
+  const jobs = new Set<JobUsage>()
   const shardTokens = plan.quote ? (ROOM * plan.quote.tokens) / plan.shards : 0
   let epoch = ''
-  /** Used by jobs that ended since the base was read, and of these by those that ended since the last entry. */
+  /** Used by jobs that ended since the baseline was read, and of these by those that ended since the last entry. */
   let ended = 0
   let endedSinceEntry = 0
   let charsPerToken = CHARS_PER_TOKEN
-  let beat: NodeJS.Timeout | undefined
+  let heartbeat: NodeJS.Timeout | undefined
 
-  const own = (): number =>
-    ended + [...jobs].reduce((sum, { room, asked, used }) => sum + Math.max(room, used) + asked, 0)
+  const held = (): number =>
+    ended +
+    [...jobs].reduce((sum, { reserved, pending, used }) => sum + Math.max(reserved, used) + pending, 0)
 
-  /** One entry with no wish of its own, unless `wanted`, which must stand in some job's `asked`. */
-  async function enter(wanted: number, { maxTokens, maxEndpointSeconds: maxSeconds }: RunLimits) {
+  /** One entry with no wish of its own, unless `requestedTokens`, which must stand in some job's `pending`. */
+  async function updateBudget(requestedTokens: number, { maxTokens, maxEndpointSeconds }: RunLimits) {
     while (true) {
-      const entry = { run: plan.run, worker, epoch, own: own() - wanted, wanted, maxTokens, maxSeconds }
+      const heldTokens = held() - requestedTokens
+      const limits = { maxTokens, maxEndpointSeconds }
+      const entry = { run: plan.run, worker, epoch, heldTokens, requestedTokens, ...limits }
       const said = endedSinceEntry
-      const answer = await ledger.enter(entry)
+      const answer = await runBudgets.reserve(entry)
       if (answer.epoch === entry.epoch) {
         endedSinceEntry -= Math.min(said, endedSinceEntry)
         return answer
       }
       if (answer.epoch === null) {
-        await ledger.begin(plan.run, randomUUID(), await usedFor(store, plan))
+        await runBudgets.initialize(plan.run, randomUUID(), await usedFor(store, plan))
       } else if (answer.epoch !== epoch) {
         epoch = answer.epoch
-        // What ended before the last entry is in the base: that was read after Redis had forgotten the entry.
+        // What ended before the last entry is in the baseline: that was read after Redis had forgotten the entry.
         ended = endedSinceEntry
       }
     }
   }
 
   /** @throws ReembedError RUN_STOPPED if it does not fit; REDIS_UNREACHABLE, to be tried later, when nobody can say. */
-  async function ask(job: JobSums, wanted: number, limits: RunLimits): Promise<void> {
-    job.asked += wanted
+  async function requestTokens(job: JobUsage, wanted: number, budget: RunLimits): Promise<void> {
+    job.pending += wanted
     try {
-      const { granted, spent } = await enter(wanted, limits)
-      if (!granted) throw new ReembedError('RUN_STOPPED', reasonOf(limits, spent))
-      job.room += wanted
+      const { granted, used } = await updateBudget(wanted, budget)
+      if (!granted) throw new ReembedError('RUN_STOPPED', reasonOf(budget, used))
+      job.reserved += wanted
     } catch (error) {
       if (error instanceof ReembedError) throw error
       throw new ReembedError(
@@ -115,23 +118,23 @@ function createRunBudget(ledger: Ledger, worker: string, store: Store, plan: Pla
         { retry: 'later', cause: error },
       )
     } finally {
-      job.asked -= wanted
+      job.pending -= wanted
     }
   }
 
-  function meter(job: JobSums, limits: RunLimits, endpoint: Endpoint): Endpoint['request'] {
+  function meter(job: JobUsage, budget: RunLimits, endpoint: Endpoint): Endpoint['request'] {
     return async (texts, ...rest) => {
       const characters = texts.reduce((sum, text) => sum + text.length, 0)
       // Whole numbers, so that what is taken off again leaves nothing.
       const guess = (): number => Math.ceil(characters / charsPerToken)
-      const beyond = (): number => Math.max(0, job.used + job.underWay + guess() - job.room - job.asked)
+      const beyond = (): number => Math.max(0, job.used + job.inFlight + guess() - job.reserved - job.pending)
       // What is under way may turn out to be less: more room is asked for only when that is known.
-      while (beyond() > 0 && job.underWay > 0) await job.answered.promise
+      while (beyond() > 0 && job.inFlight > 0) await job.answered.promise
       const wanted = beyond()
       const estimate = guess()
-      job.underWay += estimate
+      job.inFlight += estimate
       try {
-        if (wanted > 0 || limits.maxEndpointSeconds !== undefined) await ask(job, wanted, limits)
+        if (wanted > 0 || budget.maxEndpointSeconds !== undefined) await requestTokens(job, wanted, budget)
         const outcome = await endpoint.request(texts, ...rest)
         if (outcome.kind === 'ok') {
           job.used += outcome.tokens ?? estimate
@@ -139,7 +142,7 @@ function createRunBudget(ledger: Ledger, worker: string, store: Store, plan: Pla
         }
         return outcome
       } finally {
-        job.underWay -= estimate
+        job.inFlight -= estimate
         job.answered.resolve()
         job.answered = Promise.withResolvers()
       }
@@ -147,35 +150,35 @@ function createRunBudget(ledger: Ledger, worker: string, store: Store, plan: Pla
   }
 
   return {
-    async begin(limits) {
-      const job: JobSums = {
-        room: 0,
-        asked: 0,
+    async reserve(budget) {
+      const job: JobUsage = {
+        reserved: 0,
+        pending: 0,
         used: 0,
-        underWay: 0,
+        inFlight: 0,
         answered: Promise.withResolvers(),
       }
       jobs.add(job)
-      beat ??= setInterval(() => enter(0, {}).catch(() => {}), BEAT_MS).unref()
+      heartbeat ??= setInterval(() => updateBudget(0, {}).catch(() => {}), BEAT_MS).unref()
       const end = async (): Promise<void> => {
         if (!jobs.delete(job)) return
         ended += job.used
         endedSinceEntry += job.used
         if (jobs.size === 0) {
-          clearInterval(beat)
-          beat = undefined
+          clearInterval(heartbeat)
+          heartbeat = undefined
         }
-        await enter(0, {}).catch(() => {})
+        await updateBudget(0, {}).catch(() => {})
       }
       try {
-        await ask(job, shardTokens, limits)
+        await requestTokens(job, shardTokens, budget)
       } catch (error) {
         await end()
         throw error
       }
       return {
         metered: endpoint =>
-          Object.assign(Object.create(endpoint) as Endpoint, { request: meter(job, limits, endpoint) }),
+          Object.assign(Object.create(endpoint) as Endpoint, { request: meter(job, budget, endpoint) }),
         [Symbol.asyncDispose]: end,
       }
     },
@@ -191,7 +194,7 @@ async function usedFor(store: Store, { run, shards }: Plan): Promise<Spent> {
   }
   let tokens = 0
   const intervals: (readonly [number, number])[] = []
-  const receipts = mapConcurrent(keys(), key => readReceipt(store, key), { limit: RECEIPTS_AT_ONCE })
+  const receipts = mapConcurrent(keys(), key => readReceipt(store, key), { concurrency: RECEIPTS_AT_ONCE })
   for await (const { receipt } of receipts) {
     tokens += receipt.tokens ?? 0
     const interval = intervalOf(receipt)

@@ -17,7 +17,7 @@ import {
 import type { Document, Reject, SourceRecord } from '@reembed/protocol'
 import { mapConcurrent } from '@reembed/shared'
 import { createVectorMemory, type VectorMemory } from './embed/memory.ts'
-import { type Prepared, prepare } from './embed/prepare.ts'
+import { type PreparedText, prepare } from './embed/prepare.ts'
 import { createSender, type Sender } from './embed/send.ts'
 
 export interface EmbeddedWindow {
@@ -51,7 +51,7 @@ export interface EmbedOptions {
   readonly memory?: VectorMemory | undefined
   readonly windowDocuments?: number
   readonly windowBytes?: number
-  readonly patienceMs?: number
+  readonly maxUnavailableMs?: number
   /** Told after each answered request how many texts it held: windows are too coarse to show progress by. */
   readonly onAnswered?: ((texts: number) => void) | undefined
   readonly clock?: Clock
@@ -74,12 +74,12 @@ export async function* embed(
     endpoint,
     limiter,
     signal,
-    patienceMs = 60_000,
+    maxUnavailableMs = 60_000,
     clock = systemClock,
     random = Math.random,
   } = options
   const canary = createCanary(endpoint, options.reference)
-  const sender = createSender({ endpoint, canary, limiter, patienceMs, clock, random })
+  const sender = createSender({ endpoint, canary, limiter, maxUnavailableMs, clock, random })
   const meter = createTokenMeter(endpoint.info.maxInputLength)
   const { memory = createVectorMemory() } = options
   yield* mapConcurrent(
@@ -93,12 +93,12 @@ export async function* embed(
         onAnswered: options.onAnswered,
         signal: stop,
       }),
-    { limit: WINDOWS, signal },
+    { concurrency: WINDOWS, signal },
   )
 }
 
 interface Window {
-  readonly texts: readonly Prepared[]
+  readonly texts: readonly PreparedText[]
   readonly rejects: readonly Reject[]
 }
 
@@ -108,7 +108,7 @@ async function* windows(
 ): AsyncGenerator<Window, void, undefined> {
   const { maxInputLength } = endpoint.info
   const maxTextBytes = maxInputLength === null ? null : maxInputLength * BYTES_PER_TOKEN
-  let texts: Prepared[] = []
+  let texts: PreparedText[] = []
   let rejects: Reject[] = []
   let bytes = 0
   for await (const record of records) {
@@ -153,7 +153,7 @@ async function embedWindow(
   const refused = new Map<number, Reject>()
   let tokens: number | null = 0
 
-  function refuse(row: number, reason: Reject['reason'], message: string): void {
+  function reject(row: number, reason: Reject['reason'], message: string): void {
     const document = texts[row]?.document
     if (document) {
       refused.set(row, { kind: 'reject', id: document.id, reason, message, position: document.position })
@@ -162,26 +162,26 @@ async function embedWindow(
 
   const requests = packed.map((rows, i) => ({
     rows,
-    spare: texts.length + i,
+    canaryRow: texts.length + i,
     texts: rows.map(row => texts[row]?.text ?? ''),
     vectors,
-    answered(sent: readonly string[], counted: number | null) {
+    onAnswered(sent: readonly string[], counted: number | null) {
       tokens = tokens === null || counted === null ? null : tokens + counted
       onAnswered?.(sent.length)
       if (counted !== null) meter.learn(sent.length, lengthOf(sent), counted)
     },
-    refuse,
+    reject,
   }))
   // The limiter says how many are under way; here all wait their turn, and the first failure ends the others.
   for await (const _ of mapConcurrent(requests, sender.send, {
-    limit: Math.max(1, requests.length),
+    concurrency: Math.max(1, requests.length),
     signal,
   }));
 
   for (const [row, first] of firsts.entries()) {
     if (first === row) continue
-    const reject = refused.get(first)
-    if (reject) refuse(row, reject.reason, reject.message)
+    const refusal = refused.get(first)
+    if (refusal) reject(row, refusal.reason, refusal.message)
     else vectors.copyWithin(row * dimensions, first * dimensions, (first + 1) * dimensions)
   }
   const kept = texts.filter((_, row) => !refused.has(row))
@@ -190,10 +190,10 @@ async function embedWindow(
     vectors: withoutRows(vectors.subarray(0, texts.length * dimensions), dimensions, refused),
     rejects: [...rejects, ...refused.values()].sort(bySource),
     tokens,
-    truncated: kept.filter(({ cut }) => cut).length,
+    truncated: kept.filter(({ truncated }) => truncated).length,
     repaired: kept.filter(({ repaired }) => repaired).length,
     repeats: firsts.filter((first, row) => first !== row && !refused.has(row)).length,
-    release: () => memory.giveBack(vectors),
+    release: () => memory.release(vectors),
   }
 }
 
@@ -201,7 +201,7 @@ async function embedWindow(
  * For each text the first row with the same one. A Map of whole texts reads each of their characters, as much as two
  * microseconds for two thousand: most are told apart by their length and both ends.
  */
-function firstOfEach(texts: readonly Prepared[]): number[] {
+function firstOfEach(texts: readonly PreparedText[]): number[] {
   const ends = texts.map(({ text }) => `${text.length} ${text.slice(0, END)}${text.slice(-END)}`)
   const seen = new Set<string>()
   const shared = new Set<string>()

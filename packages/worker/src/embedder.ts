@@ -44,13 +44,13 @@ export interface Embedder extends AsyncDisposable {
 }
 
 /** What looks on, and what the simulation puts in the place of network, time and chance. */
-export interface EmbedderParts {
-  readonly metrics?: Pick<WorkerMetrics, 'observed' | 'watchLimiters' | 'watchReplicas'> | undefined
+export interface EmbedderDependencies {
+  readonly metrics?: Pick<WorkerMetrics, 'instrument' | 'watchLimiter' | 'watchReplicas'> | undefined
   readonly open?: typeof openEndpoint
   readonly onReplica?: ((event: ReplicaEvent) => void) | undefined
   readonly probe?: Probe | undefined
   /** Where the fleet's limit is kept, and this worker's name there; alone if not given. */
-  readonly board?: Board | undefined
+  readonly coordinator?: Board | undefined
   readonly worker?: string | undefined
   readonly clock?: Clock
   readonly random?: () => number
@@ -67,20 +67,27 @@ const UNSEEN_REPLICAS = 64
 export function createEmbedder(
   url: string,
   options: EndpointOptions = {},
-  { open, onReplica, clock = systemClock, random = Math.random, metrics, ...fleet }: EmbedderParts = {},
+  {
+    open,
+    onReplica,
+    clock = systemClock,
+    random = Math.random,
+    metrics,
+    ...fleet
+  }: EmbedderDependencies = {},
 ): Embedder {
   const addresses = parseAddresses(url, options)
   let used: Endpoint | undefined
-  const observed = (opened: Endpoint): Endpoint => tracedEndpoint(metrics?.observed(opened) ?? opened)
-  const connections = addresses.areReplicas
-    ? connectToReplicas(addresses, { options, observed, onReplica, clock, random })
-    : connectToUrl({ url, options, open, observed })
+  const instrument = (opened: Endpoint): Endpoint => tracedEndpoint(metrics?.instrument(opened) ?? opened)
+  const connections = addresses.isReplicated
+    ? connectToReplicas(addresses, { options, instrument, onReplica, clock, random })
+    : connectToUrl({ url, options, open, instrument })
   /** Runs for which the endpoint has the wrong model. Their jobs go back at once and leave the worker to others. */
   const blocked = new Map<string, { readonly error: ReembedError; readonly untilMs: number }>()
   const memory = createVectorMemory()
   let trouble = ''
-  const limiter = createLimiter({ ...fleet, max: mostInputs, initial: firstInputs, clock, random })
-  metrics?.watchLimiters(() => limiter)
+  const limiter = createLimiter({ ...fleet, max: maxInputs, initial: initialInputs, clock, random })
+  metrics?.watchLimiter(() => limiter)
   metrics?.watchReplicas(() => connections.replicas)
 
   return {
@@ -96,7 +103,7 @@ export function createEmbedder(
       let use: Use | undefined
       let foreign = false
       try {
-        use = await useWhenThere(run, name, signal)
+        use = await useWhenAvailable(run, name, signal)
         const { endpoint, reference } = use
         used = endpoint
         blocked.delete(name)
@@ -123,7 +130,7 @@ export function createEmbedder(
         }
         throw error
       } finally {
-        await use?.end(foreign)
+        await use?.release(foreign)
       }
     },
     async [Symbol.asyncDispose]() {
@@ -137,16 +144,16 @@ export function createEmbedder(
     return PERMIT_SHARE * (used?.info.maxConcurrentRequests ?? UNKNOWN_PERMITS)
   }
 
-  function mostInputs(): number {
+  function maxInputs(): number {
     return permits() * (used?.replicas?.length ?? UNSEEN_REPLICAS)
   }
 
-  function firstInputs(): number {
+  function initialInputs(): number {
     return Math.min(firstLimit(used?.info), permits()) * (used?.replicas?.length ?? 1)
   }
 
   /** Not before the endpoint is there: a fleet that starts must not knock all at once. */
-  async function useWhenThere(run: OpenRun, name: string, signal: AbortSignal): Promise<Use> {
+  async function useWhenAvailable(run: OpenRun, name: string, signal: AbortSignal): Promise<Use> {
     if (connections.has(run.plan.recipe.truncate)) return connections.use(run, name)
     using permit = await limiter.acquire(1, signal)
     try {

@@ -7,22 +7,22 @@ import { type Base, cutVectors, openShardWriter, type ShardBuffer } from '@reemb
 import { ReembedError } from '@reembed/shared'
 import type { JobBudget } from './budget.ts'
 import type { Embedder } from './embedder.ts'
-import { rowsOf } from './reuse.ts'
+import { mergeRows } from './reuse.ts'
 import type { OpenRun } from './runs.ts'
 
 /** What a shard is made of. */
-export interface Making {
+export interface ShardInput {
   readonly job: Job
   readonly run: OpenRun
   readonly slice: Slice
-  readonly base: Base | undefined
+  readonly baseRun: Base | undefined
   readonly signal: AbortSignal
-  readonly documents: JobContext['documents']
+  readonly reportDocuments: JobContext['reportDocuments']
   /** The time of day in milliseconds, as the receipt has it; the simulation has its own. */
   readonly now?: (() => number) | undefined
 }
 
-export interface MadeShard {
+export interface BuiltShard {
   readonly receipt: Receipt
   readonly sha256: string
   readonly buffer: ShardBuffer
@@ -32,62 +32,62 @@ export interface MadeShard {
  * The shard of a slice of which nothing has changed: the rows of the base under a receipt of this run. Undefined if
  * something has, or if the rows are damaged.
  */
-export async function carryOver({
+export async function copyUnchangedShard({
   job,
   run,
   slice,
-  base,
+  baseRun,
   signal,
-  documents,
-}: Making): Promise<MadeShard | undefined> {
-  const twin = await base?.carried(slice, signal)
-  if (twin === undefined) return undefined
+  reportDocuments,
+}: ShardInput): Promise<BuiltShard | undefined> {
+  const unchanged = await baseRun?.reusableShard(slice, signal)
+  if (unchanged === undefined) return undefined
   const { plan } = run
-  const buffer = run.buffers.take()
+  const buffer = run.buffers.acquire()
   const writer = await openShardWriter(plan, buffer.sink)
   try {
-    for await (const { ids, hashes, vectors, extra } of twin.rows()) {
+    for await (const { ids, hashes, vectors, extra } of unchanged.rows()) {
       writer.append({ ids, hashes, vectors, extra: [...extra.values()] })
-      documents(writer.rows)
+      reportDocuments(writer.rows)
     }
   } catch (error) {
-    run.buffers.giveBack(buffer)
+    run.buffers.release(buffer)
     if (error instanceof ReembedError && error.code === 'CORRUPT') return undefined
     throw error
   }
-  const { source, rejects, documents: count } = twin.receipt
+  const { source, rejects, documents: count } = unchanged.receipt
   const nothingPaid = { tokens: 0, truncated: 0, repaired: 0 }
   const facts = { source, rejects, documents: count, reused: writer.rows, ...nothingPaid }
   return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer }
 }
 
 /** The shard of a slice whose documents are looked up in the base, if there is one, and embedded where it has none. */
-export async function embedSlice(
+export async function buildShard(
   embedder: Pick<Embedder, 'embed'>,
-  { job, run, slice, base, signal, documents, now = Date.now }: Making,
+  { job, run, slice, baseRun, signal, reportDocuments, now = Date.now }: ShardInput,
   budget?: JobBudget,
-): Promise<MadeShard> {
+): Promise<BuiltShard> {
   const { plan, store, source } = run
-  const buffer = run.buffers.take()
+  const buffer = run.buffers.acquire()
   const writer = await openShardWriter(plan, buffer.sink)
   const reader = await readDocuments({ source, output: store }, plan, slice, signal)
   const rejects: RejectRow[] = []
   let tokens: number | null = 0
-  let [truncated, repaired, reused, known, embedded] = [0, 0, 0, 0, 0]
+  let [truncated, repaired, reused, reusedDocuments, embedded] = [0, 0, 0, 0, 0]
   const progressed = (texts: number): void => {
     embedded += texts
-    documents(known + embedded)
+    reportDocuments(reusedDocuments + embedded)
   }
   const startedMs = now()
-  const windows = rowsOf(reader.records, {
-    known: base?.known(slice),
+  const windows = mergeRows(reader.records, {
+    reuseIndex: baseRun?.reuseIndex(slice),
     layout: plan.layout,
     dimensions: plan.recipe.model.dimensions,
     embed: records => embedder.embed(run, records, signal, progressed, budget?.metered),
-    cut: vectors => cutVectors(vectors, plan.recipe),
-    onKnown(more) {
-      known += more
-      documents(known + embedded)
+    truncateVectors: vectors => cutVectors(vectors, plan.recipe),
+    onReused(more) {
+      reusedDocuments += more
+      reportDocuments(reusedDocuments + embedded)
     },
     signal,
   })
@@ -100,7 +100,7 @@ export async function embedSlice(
     reused += window.reused
   }
   const facts = {
-    source: reader.read,
+    source: reader.rangesRead,
     documents: writer.rows + rejects.length,
     rejects: rejects.sort(bySource),
     reused,

@@ -10,13 +10,13 @@ import type { JobResult } from './job-result.ts'
 
 export interface WorkerMetrics extends Disposable {
   /** The same endpoint; each of its requests is counted. */
-  observed(endpoint: Endpoint): Endpoint
+  instrument(endpoint: Endpoint): Endpoint
   /** Says how to learn the limit and what is in flight, in inputs. */
-  watchLimiters(read: () => { readonly limit: number; readonly inFlight: number }): void
+  watchLimiter(read: () => { readonly limit: number; readonly inFlight: number }): void
   /** Says how many replicas stand how, where they are addressed one by one. */
   watchReplicas(read: () => ReplicaCounts | undefined): void
-  job(made: JobResult, seconds: number): void
-  event(event: ConsumerEvent): void
+  recordJob(made: JobResult, seconds: number): void
+  recordEvent(event: ConsumerEvent): void
 }
 
 /** All that one request can come to; see endpoint/outcome.ts. */
@@ -140,7 +140,7 @@ export function createWorkerMetrics(registry: Registry, concurrency: number): Wo
   registry.collect(() => active.set(taken, {}))
 
   return {
-    observed: endpoint =>
+    instrument: endpoint =>
       Object.assign(Object.create(endpoint) as Endpoint, {
         async request(...call: Parameters<Endpoint['request']>) {
           const outcome = await endpoint.request(...call)
@@ -148,7 +148,7 @@ export function createWorkerMetrics(registry: Registry, concurrency: number): Wo
           return outcome
         },
       }),
-    watchLimiters(read) {
+    watchLimiter(read) {
       registry.collect(() => {
         const now = read()
         limit.set(now.limit, {})
@@ -161,7 +161,7 @@ export function createWorkerMetrics(registry: Registry, concurrency: number): Wo
         if (counts) for (const state of REPLICA_STATES) replicas.set(counts[state], { state })
       })
     },
-    job(made, seconds) {
+    recordJob(made, seconds) {
       shards.add(1, { outcome: made.status })
       if (made.status !== 'put') return
       jobSeconds.observe(seconds)
@@ -169,7 +169,7 @@ export function createWorkerMetrics(registry: Registry, concurrency: number): Wo
       documents.add(made.receipt.documents, {})
       for (const { reason } of made.receipt.rejects) rejects.add(1, { reason })
     },
-    event(event) {
+    recordEvent(event) {
       if (event.kind === 'taken') taken += 1
       else if (event.kind === 'stalled') jobs.add(1, { outcome: 'stalled' })
       else if ('job' in event) {

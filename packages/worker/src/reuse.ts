@@ -9,7 +9,7 @@ import type { CarriedValue, Document, Reject, ShardLayout, SourceRecord } from '
 import { bytesOfHashes, contentHashOf, extraValues, type Known } from '@reembed/shard'
 import type { EmbeddedWindow } from './embed.ts'
 
-export interface RowsWindow {
+export interface RowBatch {
   readonly ids: readonly string[]
   readonly hashes: Uint8Array
   readonly vectors: Float32Array
@@ -21,19 +21,19 @@ export interface RowsWindow {
   readonly truncated: number
   readonly repaired: number
   /** To be called when the vectors are written: they lie in memory that is used again. */
-  written(): void
+  onWritten(): void
 }
 
-export interface RowsOptions {
-  readonly known: Known | undefined
+export interface MergeRowsOptions {
+  readonly reuseIndex: Known | undefined
   readonly layout: ShardLayout | undefined
   readonly dimensions: number
   /** Embeds what is not known. */
   readonly embed: (records: AsyncIterable<SourceRecord>) => AsyncIterable<EmbeddedWindow>
   /** Vectors of the endpoint as the run keeps them. */
-  readonly cut: (vectors: Float32Array) => Float32Array
+  readonly truncateVectors: (vectors: Float32Array) => Float32Array
   /** Told of documents that were known. */
-  readonly onKnown?: ((documents: number) => void) | undefined
+  readonly onReused?: ((documents: number) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -49,10 +49,10 @@ const LOOK_UP_RECORDS = 1_024
 const LOOK_UP_CHARACTERS = 8 * 1024 * 1024
 
 /** Holds what `embed` holds, and the known rows of a slice that wait for an embedded one before them. */
-export async function* rowsOf(
+export async function* mergeRows(
   records: AsyncIterable<SourceRecord>,
-  { known, layout, dimensions, embed, cut, onKnown, signal }: RowsOptions,
-): AsyncGenerator<RowsWindow, void, undefined> {
+  { reuseIndex, layout, dimensions, embed, truncateVectors, onReused, signal }: MergeRowsOptions,
+): AsyncGenerator<RowBatch, void, undefined> {
   const waiting = createQueue()
   let rejects: Reject[] = []
 
@@ -61,8 +61,8 @@ export async function* rowsOf(
       const documents = batch.filter(record => record.kind === 'document')
       rejects.push(...batch.filter(record => record.kind === 'reject'))
       const hashes = documents.map(({ text }) => contentHashOf(text))
-      const found = (await known?.find(hashes, signal)) ?? []
-      onKnown?.(found.filter(vector => vector !== undefined).length)
+      const found = (await reuseIndex?.findVectors(hashes, signal)) ?? []
+      onReused?.(found.filter(vector => vector !== undefined).length)
       for (const [i, document] of documents.entries()) {
         const vector = found[i]
         const hash = hashes[i] ?? contentHashOf(document.text)
@@ -75,7 +75,7 @@ export async function* rowsOf(
   }
 
   /** The rows of these entries, with the vectors that were just made for those that had none. */
-  function windowOf(entries: readonly Entry[], made: Float32Array, paid: Paid): RowsWindow {
+  function windowOf(entries: readonly Entry[], made: Float32Array, paid: EmbeddedPart): RowBatch {
     const documents = entries.map(({ document }) => document)
     const reused = entries.filter(({ vector }) => vector !== undefined).length
     const gathered = rejects
@@ -92,29 +92,32 @@ export async function* rowsOf(
       tokens: paid.tokens,
       truncated: paid.truncated,
       repaired: paid.repaired,
-      written: vectors === made ? paid.release : () => {},
+      onWritten: vectors === made ? paid.release : () => {},
     }
   }
 
   const sent = unknown()
   try {
     // Not before it is needed, where it may not be needed at all.
-    const first = known && (await sent.next())
+    const first = reuseIndex && (await sent.next())
     if (!first?.done) {
       for await (const window of embed(first === undefined ? sent : continued(first.value, sent))) {
         const entries = waiting.settle(window)
-        yield windowOf(entries, cut(window.vectors), window)
+        yield windowOf(entries, truncateVectors(window.vectors), window)
       }
     }
-    yield windowOf(waiting.rest(), new Float32Array(0), NOTHING_PAID)
+    yield windowOf(waiting.rest(), new Float32Array(0), NOTHING_EMBEDDED)
   } finally {
     await sent.return()
   }
 }
 
-type Paid = Pick<EmbeddedWindow, 'rejects' | 'repeats' | 'tokens' | 'truncated' | 'repaired' | 'release'>
+type EmbeddedPart = Pick<
+  EmbeddedWindow,
+  'rejects' | 'repeats' | 'tokens' | 'truncated' | 'repaired' | 'release'
+>
 
-const NOTHING_PAID: Paid = {
+const NOTHING_EMBEDDED: EmbeddedPart = {
   rejects: [],
   repeats: 0,
   tokens: 0,

@@ -13,17 +13,17 @@ export interface OpenRun {
   readonly plan: Plan
   slice(shard: number): Promise<Slice>
   /** The run that unchanged texts take their vectors from, if the plan names one and it is there. */
-  base(): Promise<Base | undefined>
+  baseRun(): Promise<Base | undefined>
   /** Memory for shards, shared by all runs of a worker. */
   readonly buffers: ShardBuffers
 }
 
-export interface Runs extends AsyncDisposable {
+export interface RunCache extends AsyncDisposable {
   /** @throws ReembedError JOB_INVALID (try later) for an output this worker doesn't serve, RUN_UNKNOWN for a run that is not planned there. */
   open(job: Job): Promise<OpenRun>
 }
 
-export interface RunsOptions {
+export interface RunCacheOptions {
   /** Outputs this worker serves; an output below one of these is served as well. */
   readonly outputs: readonly string[]
   readonly s3?: S3Options | undefined
@@ -34,9 +34,13 @@ export interface RunsOptions {
 /** Segments of a plan that are kept; jobs come about in order, so a few do. */
 const KEPT_SEGMENTS = 4
 
-const NOT_OURS_MS = 2_000
+const UNSERVED_OUTPUT_DELAY_MS = 2_000
 
-export function createRuns({ outputs, s3, openUrl = url => openStore(url, { s3 }) }: RunsOptions): Runs {
+export function createRunCache({
+  outputs,
+  s3,
+  openUrl = url => openStore(url, { s3 }),
+}: RunCacheOptions): RunCache {
   const stores = createOpener(openUrl)
   const buffers = createShardBuffers()
   const runs = createOpener(async (name: string) => {
@@ -49,7 +53,7 @@ export function createRuns({ outputs, s3, openUrl = url => openStore(url, { s3 }
       source: await stores.open(plan.source),
       plan,
       slice: createSliceReader(store, plan),
-      base: () => bases.open(''),
+      baseRun: () => bases.open(''),
       buffers,
     }
   })
@@ -61,7 +65,7 @@ export function createRuns({ outputs, s3, openUrl = url => openStore(url, { s3 }
         throw new ReembedError(
           'JOB_INVALID',
           `this worker does not serve the output ${output}, only ${outputs.join(', ')}: left to another worker`,
-          { retry: 'later', afterMs: NOT_OURS_MS },
+          { retry: 'later', retryAfterMs: UNSERVED_OUTPUT_DELAY_MS },
         )
       }
       return runs.open(JSON.stringify({ output, run }))

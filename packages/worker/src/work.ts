@@ -6,52 +6,54 @@ import type { Job, JobContext } from '@reembed/queue'
 import { readReceipt } from '@reembed/shard'
 import { ReembedError, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import type { Budgets } from './budget.ts'
+import type { JobBudgets } from './budget.ts'
 import type { Embedder } from './embedder.ts'
 import type { JobResult, PutShard } from './job-result.ts'
-import { carryOver, embedSlice, type MadeShard, type Making } from './make.ts'
+import { type BuiltShard, buildShard, copyUnchangedShard, type ShardInput } from './make.ts'
 import type { OpenRun } from './runs.ts'
 
-export interface WorkContext extends Pick<JobContext, 'signal' | 'documents'>, Pick<Making, 'now'> {
+export interface ProcessJobContext
+  extends Pick<JobContext, 'reportDocuments' | 'signal'>,
+    Pick<ShardInput, 'now'> {
   /** Asked for runs that have limits; without it such a run is left to others. */
-  readonly budgets?: Budgets | undefined
+  readonly budgets?: JobBudgets | undefined
 }
 
 /**
  * Makes the shard of a job, or finds it made. Returns the receipt of a shard that it put itself.
  * @throws ReembedError; `retry` says what the queue shall do.
  */
-export async function work(
+export async function processJob(
   job: Job,
   run: OpenRun,
   embedder: Pick<Embedder, 'embed'>,
-  context: WorkContext,
+  context: ProcessJobContext,
 ): Promise<JobResult> {
   const { store, plan } = run
   const { signal } = context
   const key = shardKey(plan.run, job.shard, plan.shards)
   if (await store.head(key, { signal })) {
-    await twinOf(store, key, plan, job.shard)
+    await readConcurrentShard(store, key, plan, job.shard)
     return { status: 'done_before' }
   }
   // Whoever lets the run go on queues what is missing again.
-  const word = await readRunWord(store, plan.run)
-  if (word.state !== 'running') return { status: 'stopped' }
+  const runState = await readRunWord(store, plan.run)
+  if (runState.state !== 'running') return { status: 'stopped' }
 
-  const making = { job, run, slice: await run.slice(job.shard), base: await run.base(), ...context }
-  const carried = await carryOver(making)
+  const input = { job, run, slice: await run.slice(job.shard), baseRun: await run.baseRun(), ...context }
+  const carried = await copyUnchangedShard(input)
   if (carried) return put(job, run, carried, signal)
-  if (word.maxTokens === undefined && word.maxEndpointSeconds === undefined) {
-    return put(job, run, await embedSlice(embedder, making), signal)
+  if (runState.maxTokens === undefined && runState.maxEndpointSeconds === undefined) {
+    return put(job, run, await buildShard(embedder, input), signal)
   }
   // Within its limits; the worker that would go over them says so to all, and the run can be let go on with others.
   try {
     if (context.budgets === undefined) return { status: 'stopped' }
-    await using budget = await context.budgets.begin(run, word)
-    return await put(job, run, await embedSlice(embedder, making, budget), signal)
+    await using budget = await context.budgets.reserve(run, runState)
+    return await put(job, run, await buildShard(embedder, input, budget), signal)
   } catch (error) {
     if (!(error instanceof ReembedError) || error.code !== 'RUN_STOPPED') throw error
-    await setRunState(store, plan.run, 'paused', { spent: error.message })
+    await setRunState(store, plan.run, 'paused', { budgetExceeded: error.message })
     return { status: 'stopped' }
   }
 }
@@ -59,7 +61,7 @@ export async function work(
 async function put(
   { shard }: Job,
   { store, plan, buffers }: OpenRun,
-  { receipt, sha256, buffer }: MadeShard,
+  { receipt, sha256, buffer }: BuiltShard,
   signal: AbortSignal,
 ): Promise<PutShard> {
   signal.throwIfAborted()
@@ -70,13 +72,14 @@ async function put(
     sha256,
     signal,
   })
-  buffers.giveBack(buffer)
-  if (outcome === 'exists') return { status: 'was_there', ...(await twinOf(store, key, plan, shard)) }
+  buffers.release(buffer)
+  if (outcome === 'exists')
+    return { status: 'was_there', ...(await readConcurrentShard(store, key, plan, shard)) }
   return { status: 'put', receipt, bytes: bytes.length }
 }
 
 /** Another worker was first: its shard is as good as ours, if it is the shard of this run at all. */
-async function twinOf(
+async function readConcurrentShard(
   store: Store,
   key: string,
   plan: Plan,

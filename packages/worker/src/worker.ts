@@ -21,11 +21,11 @@ import {
 import { messageOf } from '@reembed/shared'
 import type { S3Options } from '@reembed/store'
 import { type Attributes, type Logger, type Registry, tracing } from '@reembed/telemetry'
-import { createBudgets } from './budget.ts'
+import { createJobBudgets } from './budget.ts'
 import { createEmbedder } from './embedder.ts'
 import { createWorkerMetrics } from './metrics.ts'
-import { createRuns } from './runs.ts'
-import { work } from './work.ts'
+import { createRunCache } from './runs.ts'
+import { processJob } from './work.ts'
 
 export interface WorkerOptions {
   readonly redis: string
@@ -44,13 +44,13 @@ export interface WorkerOptions {
   /** Called when jobs wait and none is fetched for a minute: end the process and let it be started again. */
   readonly onStuck?: (waiting: number) => void
   /** Called with each failure and postponement, for the progress line of `run`. */
-  readonly onTrouble?: (error: unknown, final: boolean) => void
+  readonly onJobError?: (error: unknown, final: boolean) => void
   readonly signal?: AbortSignal | undefined
 }
 
 export interface Worker extends AsyncDisposable {
   /** Why it can't take jobs just now, or null: it drains, or Redis was not heard of for a while. */
-  readonly unready: string | null
+  readonly notReadyReason: string | null
   /** How the endpoint does, in a word or two. */
   readonly endpointState: string
   /** Outputs that it had jobs for: what lies below `outputs` is known only from them. */
@@ -64,7 +64,7 @@ const nextName = (): string => `${hostname()}-${process.pid}${++named === 1 ? ''
 let named = 0
 
 const DEFAULT_CONCURRENCY = 4
-const BEAT_MS = 2_000
+const HEARTBEAT_MS = 2_000
 /** Redis may be restarted or fail over in this time without a worker counting as sick. */
 const SILENT_MS = 30_000
 
@@ -72,19 +72,19 @@ const SILENT_MS = 30_000
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const { redis, concurrency = DEFAULT_CONCURRENCY, log, signal } = options
   const name = nextName()
-  const runs = createRuns(options)
+  const runs = createRunCache(options)
   const seenOutputs = new Set<string>()
   const metrics = options.metrics && createWorkerMetrics(options.metrics, concurrency)
-  const board = openBoard(redis, parseAddresses(options.endpoint, options.endpointOptions).name)
+  const coordinator = openBoard(redis, parseAddresses(options.endpoint, options.endpointOptions).name)
   const embedder = createEmbedder(options.endpoint, options.endpointOptions, {
     metrics,
-    board,
+    coordinator,
     worker: name,
     onReplica,
     probe: stop => probeEndpoint(options.endpoint, options.endpointOptions ?? {}, isAbsence, stop),
   })
 
-  const budgets = createBudgets(() => openLedger(redis), name)
+  const budgets = createJobBudgets(() => openLedger(redis), name)
 
   function onReplica({ kind, ...facts }: ReplicaEvent): void {
     const isBad = kind === 'ejected' || kind === 'quarantined' || kind === 'unreachable'
@@ -95,9 +95,9 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const startedMs = performance.now()
     const run = await runs.open(job)
     seenOutputs.add(job.output)
-    const made = await work(job, run, embedder, { ...context, budgets })
+    const made = await processJob(job, run, embedder, { ...context, budgets })
     const ms = Math.round(performance.now() - startedMs)
-    metrics?.job(made, ms / 1000)
+    metrics?.recordJob(made, ms / 1000)
     const facts = { run: job.run, shard: job.shard, ms }
     if (made.status === 'stopped') {
       log.info(facts, 'job dropped: its run is paused or cancelled, or has used up its limits')
@@ -110,7 +110,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const { documents, rows, rejects, tokens } = made.receipt
     const counts = { documents, rows, rejects: rejects.length, tokens: tokens ?? 0, bytes: made.bytes }
     // A twin's shard was counted by the twin.
-    if (made.status === 'put') await context.finished(counts)
+    if (made.status === 'put') await context.reportFinished(counts)
     tracing()?.annotate(inSpan(made.status, counts))
     log.info({ ...facts, ...counts, reused: made.receipt.reused ?? 0, status: made.status }, 'shard finished')
   }
@@ -118,7 +118,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const consumer: Consumer = await consume(redis, handle, { concurrency, signal, onEvent })
 
   function onEvent(event: ConsumerEvent): void {
-    metrics?.event(event)
+    metrics?.recordEvent(event)
     if (event.kind === 'idle') options.onIdle?.()
     else if (event.kind === 'stuck') options.onStuck?.(event.waiting)
     else if (event.kind === 'taken') log.debug({ run: event.job.run, shard: event.job.shard }, 'job taken')
@@ -132,12 +132,12 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     else if (event.kind === 'failed' || event.kind === 'postponed') {
       const facts = { run: event.job?.run, shard: event.job?.shard, final: event.final }
       log[event.final ? 'error' : 'warn'](facts, `job ${event.kind}: ${messageOf(event.error)}`)
-      options.onTrouble?.(event.error, event.final)
+      options.onJobError?.(event.error, event.final)
     }
   }
 
-  const beat = (): void => {
-    const sent = consumer.beat({ worker: name, endpoint: embedder.state, atMs: Date.now() })
+  const sendHeartbeat = (): void => {
+    const sent = consumer.heartbeat({ worker: name, endpoint: embedder.state, atMs: Date.now() })
     sent.then(
       () => {
         heardMs = performance.now()
@@ -146,9 +146,9 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     )
   }
   let heardMs = performance.now()
-  const heart = setInterval(beat, BEAT_MS)
+  const heart = setInterval(sendHeartbeat, HEARTBEAT_MS)
   heart.unref()
-  beat()
+  sendHeartbeat()
   log.info({ worker: name, concurrency }, 'worker started')
 
   let ended: Promise<void> | undefined
@@ -159,7 +159,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     await consumer.drain(graceMs)
     await embedder[Symbol.asyncDispose]()
     await budgets[Symbol.asyncDispose]()
-    await board[Symbol.asyncDispose]()
+    await coordinator[Symbol.asyncDispose]()
     await runs[Symbol.asyncDispose]()
     metrics?.[Symbol.dispose]()
     log.info({ worker: name }, 'worker stopped')
@@ -169,7 +169,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     get endpointState() {
       return embedder.state
     },
-    get unready() {
+    get notReadyReason() {
       if (draining) return 'draining'
       const silentMs = performance.now() - heardMs
       return silentMs > SILENT_MS ? `no word from Redis for ${Math.round(silentMs / 1000)} s` : null

@@ -18,11 +18,11 @@ test('I6: a server that states no revision is taken for that of the run, also wh
     expect(endpoint.info.revision).toBeNull()
     const model = { ...modelOf(endpoint), revision: 'r7' }
     const run = { store, plan: { run: 'r', recipe: { model, truncate: true } } } as unknown as OpenRun
-    await using connections = connectToUrl({ url: server.url, options: {}, observed: each => each })
-    const { reference, end } = await connections.use(run, 'r')
+    await using connections = connectToUrl({ url: server.url, options: {}, instrument: each => each })
+    const { reference, release } = await connections.use(run, 'r')
     expect(reference.model).toEqual(model)
     expect(await getJson(store, modelKey(model.id, 'r7'))).toEqual(reference)
-    await end(false)
+    await release(false)
   } finally {
     await rm(folder, { recursive: true })
   }

@@ -294,7 +294,7 @@ describe('what a text must be', () => {
 
   test('a text of exactly the limit is not cut', () => {
     const ready = prepare(documentOf('ä'.repeat(500), 0), { prompt: '', maxTextBytes: 1_000 })
-    expect(ready).toMatchObject({ cut: false, bytes: 1_000 })
+    expect(ready).toMatchObject({ truncated: false, bytes: 1_000 })
   })
 })
 
@@ -353,7 +353,7 @@ describe('faults', () => {
       return isNew
     })
     const texts = numbered(20)
-    expectVectors(await run(documents(texts), { windowDocuments: 1, patienceMs: 30_000 }), texts)
+    expectVectors(await run(documents(texts), { windowDocuments: 1, maxUnavailableMs: 30_000 }), texts)
     expect(clock.now()).toBeGreaterThan(100_000)
   })
 

@@ -53,16 +53,16 @@ export const target: Target = {
 async function readAll(
   store: ReturnType<typeof memoryStore>,
   object: { key: string; size: number; etag: string; format: 'csv' | 'tsv' },
-  { cuts, extent, table }: Measure,
+  { splitPoints, extent, table }: Measure,
 ): Promise<{ records: SourceRecord[]; read: PartRead[] }> {
   const records: SourceRecord[] = []
   const read: PartRead[] = []
-  for (const [i, { start }] of cuts.entries()) {
-    const end = cuts[i + 1]?.start ?? extent
+  for (const [i, { start }] of splitPoints.entries()) {
+    const end = splitPoints[i + 1]?.start ?? extent
     const part: SlicePart = { ...object, start, end, extent, ...(table && { table }) }
     const reader = readSlice(store, { parts: [part] }, { fields: { id: 'id', text: 'text' } })
     for await (const record of reader.records) records.push(record)
-    read.push(...reader.read)
+    read.push(...reader.rangesRead)
   }
   return { records, read }
 }

@@ -96,7 +96,7 @@ async function recordsOf(
     const part: SlicePart = { key: KEY, etag: 'e', size, format: 'jsonl', start, end: bounds[i + 1] ?? size }
     const reader = readSlice(store, { parts: [part] }, { fields })
     for await (const record of reader.records) records.push(record)
-    read.push(...reader.read)
+    read.push(...reader.rangesRead)
   }
   return { records, read }
 }

@@ -64,7 +64,7 @@ export const target: Target = {
       must(typeof other === 'object', () => 'no text, no object'),
     )
     must(typeof text === 'string', () => `the text is ${typeof text}`)
-    const isEmpty = template.names.every(name =>
+    const isEmpty = template.fieldPaths.every(name =>
       ['', undefined, null].includes(fieldAt(name)(found) as string),
     )
     must(!isEmpty || text === '', () => 'a text without fields')

@@ -65,8 +65,8 @@ export const target: Target = {
       must(measured.extent === plain.length, () => `measured ${measured.extent} bytes of ${plain.length}`)
     const cut = await refusing(['SOURCE_FORMAT'], async () => {
       const records: SourceRecord[] = []
-      for (const [i, { start, seek }] of measured.cuts.entries()) {
-        const end = measured.cuts[i + 1]?.start ?? measured.extent
+      for (const [i, { start, seek }] of measured.splitPoints.entries()) {
+        const end = measured.splitPoints[i + 1]?.start ?? measured.extent
         const part: SlicePart = { ...object, start, end, extent: measured.extent, ...(seek && { seek }) }
         const reader = readSlice(store, { parts: [part] }, { fields: { id: 'id', text: 'text' } })
         for await (const record of reader.records) records.push(record)

@@ -2,7 +2,7 @@
 // ticks; and a job as it comes from the queue. Each is taken whole or refused as CORRUPT.
 
 import { gzipSync } from 'node:zlib'
-import { lookAtSchedule, publish, rollback } from '@reembed/producer'
+import { checkSchedule, publish, rollback } from '@reembed/producer'
 import {
   readCurrent,
   readManifest,
@@ -56,9 +56,9 @@ async function some(rows: AsyncIterable<unknown>): Promise<number> {
 }
 
 const look = (store: Store): Promise<unknown> =>
-  lookAtSchedule(store, nightly, {
+  checkSchedule(store, nightly, {
     nowMs: NOW,
-    act: async () => ({ status: 'unchanged', run: 'r' }),
+    onDue: async () => ({ status: 'unchanged', run: 'r' }),
   })
 
 const KINDS: readonly Kind[] = [
@@ -106,7 +106,7 @@ const KINDS: readonly Kind[] = [
   },
   {
     key: run => controlKey(run, 1),
-    sample: { format: 1, number: 1, state: 'paused', maxTokens: 7, spent: 'tokens' },
+    sample: { format: 1, number: 1, state: 'paused', maxTokens: 7, budgetExceeded: 'tokens' },
     async read(store, run) {
       const { state } = await readRunWord(store, run)
       must(/^(running|paused|cancelled|removed)$/.test(state), () => `a run is ${state}`)
@@ -119,7 +119,7 @@ const KINDS: readonly Kind[] = [
   },
   {
     key: () => tickKey('nightly', TICK),
-    sample: { format: 1, at: '2026-11-22T03:00:01.000Z', by: 'x' },
+    sample: { format: 1, claimedAt: '2026-11-22T03:00:01.000Z', claimId: 'x' },
     read: look,
   },
 ]

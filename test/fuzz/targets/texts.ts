@@ -5,7 +5,7 @@ import { readSlice, splitText } from '@reembed/corpus'
 import { choicesOf, memoryStore, must, refusing, type Target } from '../target.ts'
 
 /** Tokens that do not add up over parts, as those of real tokenizers: words, and every fourth letter of long ones. */
-const count = (text: string): number =>
+const countTokens = (text: string): number =>
   (text.match(/\S+/gu) ?? []).reduce((sum, word) => sum + 1 + Math.floor(word.length / 4), 0)
 
 const MARKDOWN = `# Title\n\nOne paragraph. Two sentences! Three?\n\n## Below\n\n- a list\n- of things\n\n\`\`\`js\n# no heading\n\`\`\`\n\n| a | b |\n|---|---|\n\nSetext\n======\n\n> quoted text that goes on and on and on and on\n\n### Deep ###\nlonglonglonglonglonglonglongword\n`
@@ -67,7 +67,7 @@ export const target: Target = {
     if (record?.kind !== 'document') return
     const bom = rest.subarray(0, 3).equals(Buffer.from([0xef, 0xbb, 0xbf])) ? 3 : 0
     must(record.text === rest.toString('utf8', bom), () => 'another text than the file has')
-    checkSpans(record.text, splitText(record.text, { maxTokens, overlapTokens, count }), maxTokens)
+    checkSpans(record.text, splitText(record.text, { maxTokens, overlapTokens, countTokens }), maxTokens)
   },
 }
 
@@ -85,8 +85,8 @@ function checkSpans(text: string, spans: ReturnType<typeof splitText>, maxTokens
     }
     const chunk = text.slice(charStart, charEnd)
     must(
-      count(chunk) <= maxTokens || [...chunk].length === 1,
-      () => `${count(chunk)} of ${maxTokens} tokens in ${JSON.stringify(chunk)}`,
+      countTokens(chunk) <= maxTokens || [...chunk].length === 1,
+      () => `${countTokens(chunk)} of ${maxTokens} tokens in ${JSON.stringify(chunk)}`,
     )
     if (text.isWellFormed()) must(chunk.isWellFormed(), () => 'a chunk cuts a character in two')
     reached = charEnd

@@ -25,7 +25,7 @@ async function good(): Promise<Good> {
   return made
 }
 
-const shownOf = ({ base: _, ...verified }: Awaited<ReturnType<typeof verify>>): string =>
+const shownOf = ({ baseRun: _, ...verified }: Awaited<ReturnType<typeof verify>>): string =>
   JSON.stringify(verified)
 
 export const target: Target = {

@@ -68,7 +68,7 @@ export function blocksOf(text: string): Block[] {
  * The parts of a span that is too large: its lines if it has several, else its sentences, its words, its halves.
  * Together they are all of it; none is empty. A character is never cut in two.
  */
-export function partsOf(text: string, start: number, end: number): [number, number][] {
+export function splitSpan(text: string, start: number, end: number): [number, number][] {
   for (const boundary of [lineEnds, sentenceEnds, wordEnds]) {
     const ends = boundary(text, start, end)
     if (ends.length > 1) return ends.map((to, i) => [ends[i - 1] ?? start, to])

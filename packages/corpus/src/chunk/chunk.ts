@@ -7,16 +7,16 @@ import { type SplitOptions, splitText } from './split.ts'
 import { createTokenizer, type ModelTokenizer } from './tokenizer.ts'
 
 /** @throws ReembedError USAGE if nothing of a chunk would be left. */
-export function splitOptions(
+export function splitOptionsOf(
   { maxTokens, overlapTokens }: Chunking,
-  { count, special }: ModelTokenizer,
+  { countTokens, specialTokens }: ModelTokenizer,
   prompt: string,
 ): SplitOptions {
-  const room = maxTokens - special - count(prompt)
+  const room = maxTokens - specialTokens - countTokens(prompt)
   if (room < 1) {
     throw new ReembedError(
       'USAGE',
-      `chunks of ${maxTokens} tokens leave no room for text beside ${special} special tokens and the prompt`,
+      `chunks of ${maxTokens} tokens leave no room for text beside ${specialTokens} special tokens and the prompt`,
     )
   }
   if (overlapTokens * 2 > room) {
@@ -25,11 +25,11 @@ export function splitOptions(
       `an overlap of ${overlapTokens} tokens is more than half of a chunk's ${room}`,
     )
   }
-  return { maxTokens: room, overlapTokens, count }
+  return { maxTokens: room, overlapTokens, countTokens }
 }
 
 /** The chunks of each document in order, as documents `<id>#<n>`. What is empty or a reject is passed on. */
-export async function* chunked(
+export async function* chunkDocuments(
   records: AsyncIterable<SourceRecord>,
   options: SplitOptions,
 ): AsyncGenerator<SourceRecord, void, undefined> {
@@ -52,17 +52,17 @@ export async function* chunked(
 }
 
 /** Kept: a tokenizer takes some tens of milliseconds and megabytes to set up. */
-const opened = new Map<string, Promise<ModelTokenizer>>()
+const tokenizers = new Map<string, Promise<ModelTokenizer>>()
 
 /** The tokenizer that a plan names, out of its output. */
 export function openTokenizer(output: Store, sha256: string): Promise<ModelTokenizer> {
-  const known = opened.get(sha256)
+  const known = tokenizers.get(sha256)
   if (known) return known
   const key = tokenizerKey(sha256)
   const fresh = output
     .get(key)
     .then(bytes => createTokenizer(Buffer.from(bytes).toString('utf8'), `${key} in ${output.url}`))
-  opened.set(sha256, fresh)
-  fresh.catch(() => opened.delete(sha256))
+  tokenizers.set(sha256, fresh)
+  fresh.catch(() => tokenizers.delete(sha256))
   return fresh
 }

@@ -7,7 +7,7 @@
 //                 |<-------- chunk 1 ------->| ...
 
 import type { ChunkSpan } from '@reembed/protocol'
-import { type Block, blocksOf, partsOf } from './blocks.ts'
+import { type Block, blocksOf, splitSpan } from './blocks.ts'
 
 /** How many tokens of the model a text has, without those that frame every text. */
 export type CountTokens = (text: string) => number
@@ -17,10 +17,10 @@ export interface SplitOptions {
   readonly maxTokens: number
   /** How much of a chunk the next one repeats, at most. Less than half of `maxTokens`. */
   readonly overlapTokens: number
-  readonly count: CountTokens
+  readonly countTokens: CountTokens
 }
 
-export type Span = Pick<ChunkSpan, 'charStart' | 'charEnd' | 'headings'>
+export type TextSpan = Pick<ChunkSpan, 'charStart' | 'charEnd' | 'headings'>
 
 interface Piece {
   readonly start: number
@@ -29,25 +29,25 @@ interface Piece {
 }
 
 /** The chunks of a text, none for one that is only whitespace. A single character over the limit is let through. */
-export function splitText(text: string, { maxTokens, overlapTokens, count }: SplitOptions): Span[] {
+export function splitText(text: string, { maxTokens, overlapTokens, countTokens }: SplitOptions): TextSpan[] {
   // No tokenizer makes more tokens than bytes, and bytes are three times the UTF-16 units at most.
-  if (text.length * 3 <= maxTokens || count(text) <= maxTokens) {
+  if (text.length * 3 <= maxTokens || countTokens(text) <= maxTokens) {
     return spanOf(text, 0, text.length, blocksOf(text)[0]?.headings ?? [])
   }
-  const spans: Span[] = []
+  const spans: TextSpan[] = []
 
   function splitSection(blocks: readonly Block[]): void {
     const headings = blocks.at(-1)?.headings ?? []
     const pieces = blocks.flatMap(({ start, end }) => piecesOf(start, end))
     for (let first = 0, start = pieces[0]?.start ?? 0; first < pieces.length; ) {
       let last = first
-      let tokens = count(text.slice(start, pieces[first]?.end))
+      let tokens = countTokens(text.slice(start, pieces[first]?.end))
       while (last + 1 < pieces.length && tokens + (pieces[last + 1]?.tokens ?? 0) <= maxTokens) {
         last += 1
         tokens += pieces[last]?.tokens ?? 0
       }
       // Tokens of parts need not add up to those of the whole: so count what came out.
-      while (last > first && count(text.slice(start, pieces[last]?.end)) > maxTokens) last -= 1
+      while (last > first && countTokens(text.slice(start, pieces[last]?.end)) > maxTokens) last -= 1
       const end = pieces[last]?.end ?? text.length
       // White space alone, with what it would repeat, is no chunk.
       const isBlank = text.slice(pieces[first]?.start, end).trim() === ''
@@ -59,9 +59,9 @@ export function splitText(text: string, { maxTokens, overlapTokens, count }: Spl
   }
 
   function piecesOf(start: number, end: number): Piece[] {
-    const tokens = count(text.slice(start, end))
+    const tokens = countTokens(text.slice(start, end))
     if (tokens <= maxTokens) return [{ start, end, tokens }]
-    const parts = partsOf(text, start, end)
+    const parts = splitSpan(text, start, end)
     return parts.length === 1 ? [{ start, end, tokens }] : parts.flatMap(([from, to]) => piecesOf(from, to))
   }
 
@@ -78,11 +78,11 @@ export function splitText(text: string, { maxTokens, overlapTokens, count }: Spl
     let [low, high] = [0, starts.length]
     while (low < high) {
       const middle = (low + high) >> 1
-      if (count(text.slice(starts[middle], next.start)) <= room) high = middle
+      if (countTokens(text.slice(starts[middle], next.start)) <= room) high = middle
       else low = middle + 1
     }
     const start = starts[low] ?? next.start
-    return count(text.slice(start, next.end)) <= maxTokens ? start : next.start
+    return countTokens(text.slice(start, next.end)) <= maxTokens ? start : next.start
   }
 
   for (const section of sectionsOf(blocksOf(text))) splitSection(section)
@@ -103,7 +103,7 @@ function* sectionsOf(blocks: readonly Block[]): Generator<Block[], void, undefin
 }
 
 /** Without the white space around it. */
-function spanOf(text: string, start: number, end: number, headings: readonly string[]): Span[] {
+function spanOf(text: string, start: number, end: number, headings: readonly string[]): TextSpan[] {
   const slice = text.slice(start, end)
   const charStart = start + slice.length - slice.trimStart().length
   const charEnd = start + slice.trimEnd().length

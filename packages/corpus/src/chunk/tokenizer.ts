@@ -10,9 +10,9 @@ interface FastTokenizer {
 }
 
 export interface ModelTokenizer {
-  readonly count: CountTokens
+  readonly countTokens: CountTokens
   /** Tokens that frame every text: [CLS] and [SEP], <s> and </s>, or none. */
-  readonly special: number
+  readonly specialTokens: number
 }
 
 /**
@@ -20,16 +20,20 @@ export interface ModelTokenizer {
  * aside, as in TEI.
  * @throws ReembedError USAGE if it is none.
  */
-export function createTokenizer(json: string, name: string): ModelTokenizer {
+export function createTokenizer(json: string, sourceName: string): ModelTokenizer {
   try {
     const file = JSON.parse(json) as object
     const fast: FastTokenizer = new Tokenizer({ ...file, truncation: null, padding: null }, {})
-    const count: CountTokens = text =>
+    const countTokens: CountTokens = text =>
       text === '' ? 0 : fast.encode(text, { add_special_tokens: false }).ids.length
-    return { count, special: fast.encode('a').ids.length - count('a') }
+    return { countTokens, specialTokens: fast.encode('a').ids.length - countTokens('a') }
   } catch (cause) {
-    throw new ReembedError('USAGE', `${name} is no tokenizer.json that can be read: ${messageOf(cause)}`, {
-      cause,
-    })
+    throw new ReembedError(
+      'USAGE',
+      `${sourceName} is no tokenizer.json that can be read: ${messageOf(cause)}`,
+      {
+        cause,
+      },
+    )
   }
 }

@@ -21,10 +21,10 @@ import {
 } from 'apache-arrow'
 import { Footer } from 'apache-arrow/ipc/metadata/file'
 import { checkFooter, checkMessage } from './arrow-metadata.ts'
-import { stepsOf } from './field.ts'
+import { pathSegments } from './field.ts'
 import type { ReadPartOptions } from './jsonl.ts'
 import { decompressLz4Frame } from './lz4.ts'
-import type { Measure } from './types.ts'
+import type { ObjectIndex } from './types.ts'
 
 const FILE_MAGIC = 'ARROW1'
 const MAGIC_BYTES = 8
@@ -70,31 +70,31 @@ interface IpcMessage {
 }
 
 /** Looks at the metadata of each message: a few KiB a batch. */
-export async function measureArrow(
+export async function indexArrow(
   store: Store,
   object: SourceObject,
   signal?: AbortSignal,
-): Promise<Measure> {
-  const cuts: { start: number; seek: { byte: number; at: number } }[] = []
+): Promise<ObjectIndex> {
+  const splitPoints: { start: number; seek: { objectOffset: number; contentOffset: number } }[] = []
   let rows = 0
   for await (const message of messages(store, object, { signal })) {
     if (message.type === MessageHeader.DictionaryBatch && rows > 0) {
-      throw wrong(
+      throw sourceFormatError(
         object.key,
         'changes its dictionaries between batches, which is not supported: write it as Parquet',
       )
     }
     if (message.type !== MessageHeader.RecordBatch) continue
     if (message.end - message.start > MAX_BATCH_BYTES) {
-      throw wrong(
+      throw sourceFormatError(
         object.key,
         `has a batch of ${message.end - message.start} bytes, the limit is ${MAX_BATCH_BYTES}: ${SMALLER}`,
       )
     }
-    cuts.push({ start: rows, seek: { byte: message.start, at: rows } })
+    splitPoints.push({ start: rows, seek: { objectOffset: message.start, contentOffset: rows } })
     rows += message.rows
   }
-  return { extent: rows, cuts }
+  return { extent: rows, splitPoints }
 }
 
 /** The records of the rows of a part, and at the end what was read. */
@@ -120,13 +120,19 @@ export async function* readArrow(
 /** The rows as records with a member for each path, a batch at a time. */
 export async function* arrowRows(
   store: Store,
-  { seek = { byte: 0, at: 0 }, ...part }: ObjectName & Pick<SlicePart, 'start' | 'end' | 'seek'>,
+  {
+    seek = { objectOffset: 0, contentOffset: 0 },
+    ...part
+  }: ObjectName & Pick<SlicePart, 'start' | 'end' | 'seek'>,
   { paths, signal }: { readonly paths?: readonly string[]; readonly signal?: AbortSignal | undefined },
 ): AsyncGenerator<Record<string, unknown>[], void, undefined> {
   const { key, start, end } = part
   const prefix = await prefixOf(store, part, signal)
-  let row = seek.at
-  for await (const message of messages(store, part, { from: Math.max(seek.byte, prefix.end), signal })) {
+  let row = seek.contentOffset
+  for await (const message of messages(store, part, {
+    from: Math.max(seek.objectOffset, prefix.end),
+    signal,
+  })) {
     if (message.type !== MessageHeader.RecordBatch) continue
     const from = Math.max(0, start - row)
     const to = Math.min(message.rows, end - row)
@@ -171,7 +177,7 @@ async function readBatch(
 ): Promise<Uint8Array> {
   const size = prefix.length + end - start
   if (size > MAX_BATCH_BYTES) {
-    throw wrong(
+    throw sourceFormatError(
       key,
       `has a batch of ${size} bytes with its dictionaries, the limit is ${MAX_BATCH_BYTES}: ${SMALLER}`,
     )
@@ -191,7 +197,7 @@ function decode(key: string, bytes: Uint8Array): Table {
     room = MAX_BATCH_BYTES
     return tableFromIPC(bytes)
   } catch (cause) {
-    throw wrong(key, `is damaged (${messageOf(cause)})`, cause)
+    throw sourceFormatError(key, `is damaged (${messageOf(cause)})`, cause)
   }
 }
 
@@ -225,14 +231,14 @@ function valueAt(key: string, column: Vector, row: number): unknown {
   try {
     return column.get(row)
   } catch (cause) {
-    throw wrong(key, `is damaged in row ${row} of a batch (${messageOf(cause)})`, cause)
+    throw sourceFormatError(key, `is damaged in row ${row} of a batch (${messageOf(cause)})`, cause)
   }
 }
 
 function columnAt(table: Table, path: string): Vector | null {
   const own = table.getChild(path)
   if (own) return own
-  const [first = '', ...rest] = stepsOf(path)
+  const [first = '', ...rest] = pathSegments(path)
   return rest.reduce<Vector | null>((column, step) => column?.getChild(step) ?? null, table.getChild(first))
 }
 
@@ -273,7 +279,10 @@ async function readPrefix(
     start ??= message.start
     end = message.end
     if (end - start > MAX_BATCH_BYTES)
-      throw wrong(object.key, `has dictionaries of over ${MAX_BATCH_BYTES} bytes: write it as Parquet`)
+      throw sourceFormatError(
+        object.key,
+        `has dictionaries of over ${MAX_BATCH_BYTES} bytes: write it as Parquet`,
+      )
   }
   const between =
     start === undefined
@@ -296,7 +305,7 @@ async function schemaOfFooter(
   const length = tail.length === TAIL_BYTES ? tail.readInt32LE(0) : 0
   const start = size - TAIL_BYTES - length
   if (tail.toString('latin1', 4) !== FILE_MAGIC || length <= 0 || start < MAGIC_BYTES) {
-    throw wrong(key, 'is no whole Arrow IPC file: it has neither a schema nor a footer')
+    throw sourceFormatError(key, 'is no whole Arrow IPC file: it has neither a schema nor a footer')
   }
   try {
     const footer = new Uint8Array(await get(start, start + length))
@@ -310,7 +319,7 @@ async function schemaOfFooter(
     message.set(metadata, 8)
     return message
   } catch (cause) {
-    throw wrong(key, `has a damaged footer (${messageOf(cause)})`, cause)
+    throw sourceFormatError(key, `has a damaged footer (${messageOf(cause)})`, cause)
   }
 }
 
@@ -340,7 +349,8 @@ async function* messages(
     const frame = marked ? 8 : 4
     const length = head.readInt32LE(marked ? 4 : 0)
     if (length === 0) return
-    if (length < 0 || length > MAX_METADATA_BYTES) throw wrong(key, 'is no Arrow IPC file, or a damaged one')
+    if (length < 0 || length > MAX_METADATA_BYTES)
+      throw sourceFormatError(key, 'is no Arrow IPC file, or a damaged one')
     if (head.length < frame + length) head = await get(at, frame + length)
     if (head.length < frame + length) throw cutOff(key, at)
     const { type, rows, bodyBytes } = describe(key, head.subarray(frame, frame + length))
@@ -366,12 +376,12 @@ function describe(key: string, metadata: Buffer): { type: MessageHeader; rows: n
     }
     return { type: message.headerType, rows, bodyBytes }
   } catch (cause) {
-    throw wrong(key, `is no Arrow IPC file, or a damaged one (${messageOf(cause)})`, cause)
+    throw sourceFormatError(key, `is no Arrow IPC file, or a damaged one (${messageOf(cause)})`, cause)
   }
 }
 
 const cutOff = (key: string, at: number): ReembedError =>
-  wrong(key, `is cut off: the Arrow message at byte ${at} is not whole`)
+  sourceFormatError(key, `is cut off: the Arrow message at byte ${at} is not whole`)
 
-const wrong = (key: string, what: string, cause?: unknown): ReembedError =>
+const sourceFormatError = (key: string, what: string, cause?: unknown): ReembedError =>
   new ReembedError('SOURCE_FORMAT', `${JSON.stringify(key)} ${what}`, { cause })

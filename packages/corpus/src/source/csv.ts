@@ -8,10 +8,10 @@ import type { CsvTable, PartRead, SlicePart, SourceRecord } from '@reembed/proto
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import Papa from 'papaparse'
-import { BOM_BYTES, hasBom, refuseForeignEncoding } from './format.ts'
+import { BOM_BYTES, hasBom, requireUtf8 } from './format.ts'
 import type { ReadPartOptions } from './jsonl.ts'
-import { streamRaw } from './raw.ts'
-import { BAD_TEXT, MAX_RECORD_BYTES, toReject } from './record.ts'
+import { streamContent } from './raw.ts'
+import { createReject, INVALID_UTF8, MAX_RECORD_BYTES } from './record.ts'
 
 /** A row as it stands in the file, each byte a character. */
 export interface CsvRow {
@@ -19,7 +19,7 @@ export interface CsvRow {
   readonly start: number
   readonly end: number
   /** Lines that it stands on. */
-  readonly lines: number
+  readonly lineCount: number
 }
 
 export interface CsvScanner {
@@ -47,11 +47,11 @@ export function createCsvScanner(
       newline: '\n',
       step({ data, errors, meta }: Papa.ParseStepResult<unknown>) {
         const [fields = []] = data as string[][]
-        if (errors[0]) throw malformed(key, lines + 1, errors[0].message)
+        if (errors[0]) throw csvFormatError(key, lines + 1, errors[0].message)
         const isLeftOver = whole && meta.cursor === from
         if (!isLeftOver) {
           const rowLines = linesOf(fields)
-          onRow({ fields, start: offset + from, end: offset + meta.cursor, lines: rowLines })
+          onRow({ fields, start: offset + from, end: offset + meta.cursor, lineCount: rowLines })
           lines += rowLines
         }
         from = meta.cursor
@@ -59,7 +59,7 @@ export function createCsvScanner(
     })
     const { errors } = parser.parse(text, 0, !whole) as Papa.ParseResult<unknown>
     // What is wrong with a record that is not whole may come right: its end can lie between '"\r' and '\n'.
-    if (whole && errors[0]) throw malformed(key, lines + 1, errors[0].message)
+    if (whole && errors[0]) throw csvFormatError(key, lines + 1, errors[0].message)
     offset += from
     held = text.slice(from)
   }
@@ -74,7 +74,7 @@ export function createCsvScanner(
       parse(text, false)
       parseAt = held.length === text.length ? Math.min(2 * text.length, MAX_RECORD_BYTES + 1) : 0
       if (held.length > MAX_RECORD_BYTES) {
-        throw malformed(
+        throw csvFormatError(
           key,
           lines + 1,
           `the record is longer than ${MAX_RECORD_BYTES} bytes: is a quote not closed?`,
@@ -95,24 +95,26 @@ function linesOf(fields: readonly string[]): number {
   return lines
 }
 
-const malformed = (key: string, line: number, what: string): ReembedError =>
+const csvFormatError = (key: string, line: number, what: string): ReembedError =>
   new ReembedError('SOURCE_FORMAT', `${JSON.stringify(key)}, line ${line} of what was read: ${what}`)
 
 /** Whether there is nothing on the row's line. */
-export const isBlank = ({ fields }: CsvRow): boolean =>
+export const isBlankRow = ({ fields }: CsvRow): boolean =>
   fields.length === 1 && (fields[0] === '' || fields[0] === '\r')
 
 /** The header of a table: its first row names the columns, the commonest separator in it is the delimiter. */
 export function parseHeader(key: string, format: 'csv' | 'tsv', head: Buffer): CsvTable {
-  refuseForeignEncoding(key, head)
+  requireUtf8(key, head)
   const text = head.toString('latin1', hasBom(head) ? BOM_BYTES : 0)
   const line = text.replace(/"[^"]*"/g, quoted => '_'.repeat(quoted.length)).split('\n', 1)[0] ?? ''
   const counts = [',', ';', '\t', '|'].map(delimiter => ({ delimiter, count: line.split(delimiter).length }))
   const { delimiter } = counts.reduce((most, one) => (one.count > most.count ? one : most))
   const table = { delimiter: format === 'tsv' ? '\t' : delimiter, columns: [] as string[] }
   const scanner = createCsvScanner({ key, delimiter: table.delimiter, start: 0 }, row => {
-    if (table.columns.length > 0 || isBlank(row)) return
-    table.columns.push(...fieldsOf(row).map(name => String(decode(name) === BAD_TEXT ? name : decode(name))))
+    if (table.columns.length > 0 || isBlankRow(row)) return
+    table.columns.push(
+      ...fieldsOf(row).map(name => String(decode(name) === INVALID_UTF8 ? name : decode(name))),
+    )
   })
   scanner.push(Buffer.from(text, 'latin1'))
   if (table.columns.length === 0) scanner.finish()
@@ -131,11 +133,11 @@ const NOT_ASCII = /[^\x00-\x7f]/
 function decode(field: string): string | object {
   if (!NOT_ASCII.test(field)) return field
   const bytes = Buffer.from(field, 'latin1')
-  return isUtf8(bytes) ? bytes.toString('utf8') : BAD_TEXT
+  return isUtf8(bytes) ? bytes.toString('utf8') : INVALID_UTF8
 }
 
 /** The row as a record of the columns that are `needed`, or what is wrong with it. */
-export function createRowReader(
+export function createRowParser(
   { columns }: CsvTable,
   needed: readonly string[] = columns,
 ): (row: CsvRow) => object | string {
@@ -163,7 +165,7 @@ export async function* readCsv(
   const { key, etag, start, end, table } = part
   if (table === undefined)
     throw new ReembedError('JOB_INVALID', `the plan has no columns for ${JSON.stringify(key)}`)
-  const toRecord = createRowReader(table, mapper.paths)
+  const toRecord = createRowParser(table, mapper.paths)
   let records: SourceRecord[] = []
   let lines = 0
   let reached = start
@@ -172,9 +174,9 @@ export async function* readCsv(
   reached += bom
   const scanner = createCsvScanner({ key, delimiter: table.delimiter, start: start + bom }, row => {
     const position = { part: index, offset: row.start, line: lines + 1 }
-    lines += row.lines
+    lines += row.lineCount
     reached = row.end
-    if (isBlank(row)) return
+    if (isBlankRow(row)) return
     if (header) {
       header = false
       return
@@ -182,11 +184,11 @@ export async function* readCsv(
     const record = toRecord(row)
     records.push(
       typeof record === 'string'
-        ? toReject('invalid_record', record, position)
+        ? createReject('invalid_record', record, position)
         : mapper.map(record, position),
     )
   })
-  for await (const chunk of streamRaw(store, { ...part, start: start + bom }, signal)) {
+  for await (const chunk of streamContent(store, { ...part, start: start + bom }, signal)) {
     scanner.push(chunk)
     if (records.length > 0) yield records
     records = []
@@ -207,7 +209,7 @@ export async function* readCsv(
 
 async function bomBytes(store: Store, part: SlicePart, signal: AbortSignal | undefined): Promise<number> {
   const head: Uint8Array[] = []
-  for await (const chunk of streamRaw(store, { ...part, end: Math.min(part.end, BOM_BYTES) }, signal))
+  for await (const chunk of streamContent(store, { ...part, end: Math.min(part.end, BOM_BYTES) }, signal))
     head.push(chunk)
   return hasBom(Buffer.concat(head)) ? BOM_BYTES : 0
 }

@@ -2,10 +2,10 @@
 
 import type { Plan, Slice, SourceRecord } from '@reembed/protocol'
 import type { Store } from '@reembed/store'
-import { chunked, openTokenizer, splitOptions } from '../chunk/chunk.ts'
+import { chunkDocuments, openTokenizer, splitOptionsOf } from '../chunk/chunk.ts'
 import { readSlice, type SliceReader } from './read.ts'
 
-export interface DocumentReader extends Pick<SliceReader, 'read'> {
+export interface DocumentReader extends Pick<SliceReader, 'rangesRead'> {
   readonly records: AsyncIterable<SourceRecord>
 }
 
@@ -20,5 +20,8 @@ export async function readDocuments(
   const reader = readSlice(source, slice, { fields, template, carry: layout?.carry, signal })
   if (chunking === undefined) return reader
   const tokenizer = await openTokenizer(output, chunking.tokenizer)
-  return { read: reader.read, records: chunked(reader.records, splitOptions(chunking, tokenizer, prompt)) }
+  return {
+    rangesRead: reader.rangesRead,
+    records: chunkDocuments(reader.records, splitOptionsOf(chunking, tokenizer, prompt)),
+  }
 }

@@ -1,11 +1,11 @@
 // A field of a record by its name or path: 'title', 'meta.title', '/meta/title' (a JSON pointer, RFC 6901). A field
 // whose name is the whole path comes first, so that names with dots need no escape.
 
-export type Field = (record: object) => unknown
+export type FieldGetter = (record: object) => unknown
 
 /** Reads the field; undefined where there is none. Never a member that every object inherits, such as `constructor`. */
-export function fieldAt(path: string): Field {
-  const steps = stepsOf(path)
+export function fieldGetter(path: string): FieldGetter {
+  const steps = pathSegments(path)
   if (steps.length === 1 && steps[0] === path) return record => ownMember(record, path)
   return record => {
     if (Object.hasOwn(record, path)) return ownMember(record, path)
@@ -19,7 +19,7 @@ export function fieldAt(path: string): Field {
 }
 
 /** The names from the outermost field inwards. */
-export function stepsOf(path: string): string[] {
+export function pathSegments(path: string): string[] {
   if (!path.startsWith('/')) return path.split('.')
   return path
     .slice(1)

@@ -27,10 +27,10 @@ const COMPRESSIONS: ReadonlyMap<string, Compression> = new Map([
 const JSON_EXTENSION = '.json'
 
 /** For messages: '.jsonl, .ndjson, .csv, ...'. */
-export const KNOWN_EXTENSIONS: string = [...EXTENSIONS.keys()].join(', ')
+export const SUPPORTED_EXTENSIONS: string = [...EXTENSIONS.keys()].join(', ')
 
 /** How an object is read. */
-export interface Encoding {
+export interface ObjectEncoding {
   readonly format: Format
   readonly compression?: Compression
 }
@@ -39,14 +39,14 @@ export interface Encoding {
  * How an object is read by its extensions, or undefined if they are not known. Letter case does not matter. `named`
  * stands for the format, whatever the extension says of it; a compression is still told by the last one.
  */
-export function encodingOf(key: string, named?: Format): Encoding | undefined {
+export function objectEncodingOf(key: string, formatOverride?: Format): ObjectEncoding | undefined {
   const [last, before] = extensionsOf(key)
   const compression = COMPRESSIONS.get(last)
   const isJson = compression !== undefined && before === JSON_EXTENSION
-  const format = named ?? (isJson ? 'jsonl' : EXTENSIONS.get(compression ? before : last))
+  const format = formatOverride ?? (isJson ? 'jsonl' : EXTENSIONS.get(compression ? before : last))
   if (format === undefined) return undefined
   if (compression === undefined) return { format }
-  return isRecords(format) ? { format, compression } : undefined
+  return isRecordFormat(format) ? { format, compression } : undefined
 }
 
 function extensionsOf(key: string): [last: string, before: string] {
@@ -58,13 +58,13 @@ function extensionsOf(key: string): [last: string, before: string] {
 export const isWholeFile = (format: Format): boolean => format === 'text' || format === 'markdown'
 
 /** Whether it is cut by rows, which its own metadata counts. */
-export const isRows = (format: Format): boolean => format === 'parquet' || format === 'arrow'
+export const isRowFormat = (format: Format): boolean => format === 'parquet' || format === 'arrow'
 
 /** Whether it is a stream of records, which may be compressed as a whole. */
-const isRecords = (format: Format): boolean => !isWholeFile(format) && !isRows(format)
+const isRecordFormat = (format: Format): boolean => !isWholeFile(format) && !isRowFormat(format)
 
 /** Whether somebody has to look into the object before it can be cut. */
-export const needsIndex = ({ format, compression }: Encoding): boolean =>
+export const needsIndex = ({ format, compression }: ObjectEncoding): boolean =>
   compression !== undefined || !(format === 'jsonl' || isWholeFile(format))
 
 /** First bytes that no UTF-8 text has. Where one is the start of another, the longer comes first. */
@@ -79,7 +79,7 @@ const SIGNATURES = [
 ] as const
 
 /** Throws SOURCE_FORMAT if an object that starts with `head` is in an encoding that can't be read as text. */
-export function refuseForeignEncoding(key: string, head: Uint8Array): void {
+export function requireUtf8(key: string, head: Uint8Array): void {
   const found = SIGNATURES.find(({ bytes }) => bytes.every((byte, i) => head[i] === byte))
   if (!found) return
   throw new ReembedError(

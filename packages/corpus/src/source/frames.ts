@@ -16,43 +16,43 @@ export interface Frame {
   /** The bytes of the frame. To be read to their end before the next frame is asked for. */
   readonly bytes: AsyncIterable<Buffer> | Iterable<Buffer>
   /** Whether all of it is at hand, in one piece. */
-  readonly whole: boolean
+  readonly isBuffered: boolean
 }
 
 /** Bytes that the layout wants to see, or only to pass. All of them belong to the frame. */
 interface Step {
   readonly bytes: number
-  readonly look: boolean
+  readonly isRead: boolean
 }
 type Layout = Generator<Step, void, Buffer>
 
-const look = (bytes: number): Step => ({ bytes, look: true })
-const pass = (bytes: number): Step => ({ bytes, look: false })
+const readStep = (bytes: number): Step => ({ bytes, isRead: true })
+const skipStep = (bytes: number): Step => ({ bytes, isRead: false })
 
 const ZSTD_MAGIC = 0xfd2fb528
 const SKIPPABLE_MAGIC = 0x184d2a50
 const RLE_BLOCK = 1
 
 function* zstdFrame(): Layout {
-  const magic = (yield look(4)).readUInt32LE()
+  const magic = (yield readStep(4)).readUInt32LE()
   if (isSkippable(magic)) {
-    yield pass((yield look(4)).readUInt32LE())
+    yield skipStep((yield readStep(4)).readUInt32LE())
     return
   }
   // Decompression will say what is wrong with it.
-  if (magic !== ZSTD_MAGIC) yield pass(Number.POSITIVE_INFINITY)
-  const descriptor = (yield look(1)).readUInt8()
+  if (magic !== ZSTD_MAGIC) yield skipStep(Number.POSITIVE_INFINITY)
+  const descriptor = (yield readStep(1)).readUInt8()
   const singleSegment = (descriptor & 0x20) !== 0
   const dictionaryId = [0, 1, 2, 4][descriptor & 3] ?? 0
   const contentSize = [singleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6] ?? 0
-  yield pass((singleSegment ? 0 : 1) + dictionaryId + contentSize)
+  yield skipStep((singleSegment ? 0 : 1) + dictionaryId + contentSize)
   for (let last = false; !last; ) {
-    const header = (yield look(3)).readUIntLE(0, 3)
+    const header = (yield readStep(3)).readUIntLE(0, 3)
     last = (header & 1) === 1
     const type = (header >> 1) & 3
-    yield pass(type === RLE_BLOCK ? 1 : header >> 3)
+    yield skipStep(type === RLE_BLOCK ? 1 : header >> 3)
   }
-  if ((descriptor & 4) !== 0) yield pass(4)
+  if ((descriptor & 4) !== 0) yield skipStep(4)
 }
 
 const isSkippable = (magic: number): boolean => (magic & 0xfffffff0) >>> 0 === SKIPPABLE_MAGIC
@@ -64,13 +64,13 @@ export const isSkippableFrame = (frame: Buffer): boolean =>
 const BGZIP_HEADER_BYTES = 18
 
 function* gzipFrame(): Layout {
-  const header = yield look(BGZIP_HEADER_BYTES)
+  const header = yield readStep(BGZIP_HEADER_BYTES)
   const isBgzip = header.readUInt32BE() === 0x1f8b0804 && header.toString('latin1', 12, 14) === 'BC'
-  yield pass(isBgzip ? header.readUInt16LE(16) + 1 - BGZIP_HEADER_BYTES : Number.POSITIVE_INFINITY)
+  yield skipStep(isBgzip ? header.readUInt16LE(16) + 1 - BGZIP_HEADER_BYTES : Number.POSITIVE_INFINITY)
 }
 
 /** The frames of an object whose bytes from `at` on are `chunks`; a frame begins there. Holds one chunk. */
-export async function* frames(
+export async function* readFrames(
   chunks: AsyncIterable<Uint8Array>,
   compression: Compression,
   at: number,
@@ -98,10 +98,10 @@ export async function* frames(
         const frame = chunk.subarray(from, end)
         at += frame.length
         from = end
-        yield { start, bytes: [frame], whole: true }
+        yield { start, bytes: [frame], isBuffered: true }
         continue
       }
-      yield { start, bytes: rest(walker), whole: false }
+      yield { start, bytes: rest(walker), isBuffered: false }
     }
   } finally {
     await source.return?.()
@@ -138,7 +138,7 @@ function createWalker(layout: Layout): Walker {
       let at = from
       while (!step.done) {
         const taken = Math.min(missing, chunk.length - at)
-        if (step.value.look && taken > 0) held.push(Buffer.from(chunk.subarray(at, at + taken)))
+        if (step.value.isRead && taken > 0) held.push(Buffer.from(chunk.subarray(at, at + taken)))
         at += taken
         missing -= taken
         if (missing > 0) return undefined

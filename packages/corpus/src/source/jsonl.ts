@@ -14,12 +14,12 @@
 import type { PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { BOM_BYTES, hasBom, refuseForeignEncoding } from './format.ts'
+import { BOM_BYTES, hasBom, requireUtf8 } from './format.ts'
 import { createLineScanner } from './lines.ts'
 import type { Mapper } from './mapping.ts'
-import { streamRaw } from './raw.ts'
-import { MAX_RECORD_BYTES, parseLine, toReject } from './record.ts'
-import { createLineTaker } from './scan.ts'
+import { streamContent } from './raw.ts'
+import { createReject, MAX_RECORD_BYTES, parseLine } from './record.ts'
+import { createShapedLineParser } from './scan.ts'
 
 /** How far the first read past the end of a part goes for its last line; each further one doubles, up to the limit. */
 const TAIL_BYTES = 64 * 1024
@@ -50,11 +50,11 @@ export async function* readJsonl(
   // Reading starts one byte early: if that byte is a '\n', a line begins at `start`; if not, what comes up to the
   // next '\n' is the rest of a line of the part before.
   let at = compression === undefined ? Math.max(0, start - 1) : start
-  const taker = createLineTaker(mapper.paths)
+  const taker = createShapedLineParser(mapper.paths)
   const scanner = createLineScanner(at, MAX_RECORD_BYTES, {
     lines(bytes, from, until, first) {
       if (first < start) return from
-      return taker.take(bytes, from, until, (record, place) => {
+      return taker.parseLines(bytes, from, until, (record, place) => {
         const offset = first + place - from
         if (lines === 0) begin = offset
         lines += 1
@@ -68,32 +68,32 @@ export async function* readJsonl(
       let first = from
       if (offset === 0) {
         const head = bytes.subarray(from, to)
-        refuseForeignEncoding(key, head)
+        requireUtf8(key, head)
         if (hasBom(head)) first += BOM_BYTES
       }
       const parsed = parseLine(bytes, first, to)
       if (parsed === undefined) return
       const position = { part: index, offset, line: lines }
-      if ('fault' in parsed) {
-        records.push(toReject(parsed.fault, parsed.message, position))
+      if ('reason' in parsed) {
+        records.push(createReject(parsed.reason, parsed.message, position))
         return
       }
-      taker.learn(bytes, first, to)
+      taker.learnShape(bytes, first, to)
       records.push(mapper.map(parsed.record, position))
     },
-    tooLong(length, offset) {
+    lineTooLong(length, offset) {
       if (offset < start) return
       if (lines === 0) begin = offset
       lines += 1
       const message = `the line has ${length} bytes, the limit is ${MAX_RECORD_BYTES}`
-      records.push(toReject('too_large', message, { part: index, offset, line: lines }))
+      records.push(createReject('too_large', message, { part: index, offset, line: lines }))
     },
   })
 
   let to = end
   let tail = TAIL_BYTES
   while (at < to) {
-    for await (const chunk of streamRaw(store, { ...part, start: at, end: to }, signal)) {
+    for await (const chunk of streamContent(store, { ...part, start: at, end: to }, signal)) {
       at += chunk.length
       scanner.push(chunk, end)
       if (records.length > 0) yield records

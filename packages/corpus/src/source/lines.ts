@@ -13,14 +13,14 @@ export interface LineSink {
   /** A line stands at bytes[from, to), without its '\n'. The bytes are only valid during the call. */
   line(bytes: Buffer, from: number, to: number, offset: number): void
   /** A line longer than the limit began at `offset`. */
-  tooLong(length: number, offset: number): void
+  lineTooLong(length: number, offset: number): void
 }
 
 export interface LineScanner {
   /** Offset of the line that is not finished yet; with no such line, of the next one. */
   readonly offset: number
   /** Whether bytes of an unfinished line were seen. */
-  readonly unfinished: boolean
+  readonly hasPartialLine: boolean
   /**
    * Scans one chunk. With `until`, stops after the line that reaches or crosses that offset, so that a line
    * which begins at or after `until` is left alone. True if it stopped.
@@ -44,7 +44,7 @@ export function createLineScanner(start: number, maxLineBytes: number, sink: Lin
 
   const endHeldLine = (): void => {
     if (heldBytes > maxLineBytes) {
-      sink.tooLong(heldBytes, offset)
+      sink.lineTooLong(heldBytes, offset)
     } else {
       const joined = held.length === 1 && held[0] ? held[0] : Buffer.concat(held, heldBytes)
       sink.line(joined, 0, heldBytes, offset)
@@ -58,7 +58,7 @@ export function createLineScanner(start: number, maxLineBytes: number, sink: Lin
     get offset() {
       return offset
     },
-    get unfinished() {
+    get hasPartialLine() {
       return heldBytes > 0
     },
 
@@ -85,7 +85,7 @@ export function createLineScanner(start: number, maxLineBytes: number, sink: Lin
           offset += 1
         } else {
           const length = newline - from
-          if (length > maxLineBytes) sink.tooLong(length, offset)
+          if (length > maxLineBytes) sink.lineTooLong(length, offset)
           else sink.line(bytes, from, newline, offset)
           offset += length + 1
         }

@@ -11,12 +11,12 @@ import type {
   SourceRecord,
 } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
-import { type Field, fieldAt } from './field.ts'
-import { isBadText, MAX_RECORD_BYTES, nameOf, toId, toReject } from './record.ts'
+import { type FieldGetter, fieldGetter } from './field.ts'
+import { createReject, describeValue, isInvalidUtf8, MAX_RECORD_BYTES, toId } from './record.ts'
 import { parseTemplate } from './template.ts'
 
 /** What of a record is its id, its text and what is carried along; fixed in the plan. */
-export interface Mapping {
+export interface DocumentMapping {
   readonly fields: FieldMapping
   /** The text is made by this template instead of being `fields.text`. */
   readonly template?: string | undefined
@@ -31,35 +31,40 @@ export interface Mapper {
 }
 
 /** @throws ReembedError USAGE for a template that is none. */
-export function createMapper({ fields, template: source, carry = [] }: Mapping): Mapper {
+export function createMapper({ fields, template: source, carry = [] }: DocumentMapping): Mapper {
   if (carry.some(({ name }) => name === '__proto__')) {
     throw new ReembedError('USAGE', "a column can't be named '__proto__': carry the field under another name")
   }
   const template = source === undefined ? undefined : parseTemplate(source)
-  const idAt = fieldAt(fields.id)
-  const textAt = fieldAt(fields.text)
-  const carried = carry.map(column => ({ ...column, field: fieldAt(column.name) }))
-  const used = [fields.id, ...(template?.names ?? [fields.text]), ...carry.map(({ name }) => name)]
+  const idAt = fieldGetter(fields.id)
+  const textAt = fieldGetter(fields.text)
+  const carried = carry.map(column => ({ ...column, field: fieldGetter(column.name) }))
+  const used = [fields.id, ...(template?.fieldPaths ?? [fields.text]), ...carry.map(({ name }) => name)]
 
   function textOf(record: object, position: Position, id: string): string | Reject {
     if (template === undefined) {
       const text = textAt(record)
       if (typeof text === 'string') return text
-      if (isBadText(text)) return notUtf8(fields.text, position, id)
+      if (isInvalidUtf8(text)) return notUtf8(fields.text, position, id)
       return text === undefined || text === null
-        ? toReject('missing_text', `field "${fields.text}" is ${nameOf(text)}`, position, id)
-        : toReject(
+        ? createReject('missing_text', `field "${fields.text}" is ${describeValue(text)}`, position, id)
+        : createReject(
             'invalid_text',
-            `field "${fields.text}" is ${nameOf(text)}, expected a string`,
+            `field "${fields.text}" is ${describeValue(text)}, expected a string`,
             position,
             id,
           )
     }
     let fault: Reject | undefined
     const text = template.render(record, (name, value) => {
-      fault ??= isBadText(value)
+      fault ??= isInvalidUtf8(value)
         ? notUtf8(name, position, id)
-        : toReject('invalid_text', `field "${name}" is ${nameOf(value)}, expected a string`, position, id)
+        : createReject(
+            'invalid_text',
+            `field "${name}" is ${describeValue(value)}, expected a string`,
+            position,
+            id,
+          )
     })
     return fault ?? text
   }
@@ -68,17 +73,17 @@ export function createMapper({ fields, template: source, carry = [] }: Mapping):
     paths: [...new Set(used)],
     map(record, position) {
       const id = toId(idAt(record), fields.id)
-      if (typeof id !== 'string') return toReject(id.fault, id.message, position)
+      if (typeof id !== 'string') return createReject(id.reason, id.message, position)
       const text = textOf(record, position, id)
       if (typeof text !== 'string') return text
       if (text.length * 3 > MAX_RECORD_BYTES && Buffer.byteLength(text) > MAX_RECORD_BYTES) {
         const message = `the text has ${Buffer.byteLength(text)} bytes, the limit is ${MAX_RECORD_BYTES}`
-        return toReject('too_large', message, position, id)
+        return createReject('too_large', message, position, id)
       }
       if (carried.length === 0) return new PlainDocument(id, text, position)
       const values = carriedOf(carried, record)
       return 'fault' in values
-        ? toReject('invalid_record', values.fault as string, position, id)
+        ? createReject('invalid_record', values.fault as string, position, id)
         : { kind: 'document', id, text, position, carried: values }
     },
   }
@@ -102,17 +107,17 @@ class PlainDocument implements Document {
 }
 
 const notUtf8 = (name: string, position: Position, id: string): Reject =>
-  toReject('invalid_utf8', `field "${name}" is not valid UTF-8`, position, id)
+  createReject('invalid_utf8', `field "${name}" is not valid UTF-8`, position, id)
 
 function carriedOf(
-  columns: readonly (CarriedColumn & { readonly field: Field })[],
+  columns: readonly (CarriedColumn & { readonly field: FieldGetter })[],
   record: object,
 ): Record<string, CarriedValue> | { readonly fault: string } {
   const values: Record<string, CarriedValue> = {}
   for (const { name, type, field } of columns) {
     const value = toCarried(field(record), type)
     if (value === undefined) {
-      return { fault: `carried field "${name}" is ${nameOf(field(record))} that is no ${type}` }
+      return { fault: `carried field "${name}" is ${describeValue(field(record))} that is no ${type}` }
     }
     values[name] = value
   }
@@ -143,7 +148,7 @@ function toCarried(value: unknown, type: CarriedColumn['type']): CarriedValue | 
 
 function asString(value: unknown): string | undefined {
   if (typeof value === 'string') return value.toWellFormed()
-  if (isBadText(value)) return undefined
+  if (isInvalidUtf8(value)) return undefined
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? undefined : value.toISOString()
   if (typeof value !== 'object') return String(value)
   return JSON.stringify(value, (_, member) => (typeof member === 'bigint' ? String(member) : member))

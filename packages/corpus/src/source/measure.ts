@@ -4,40 +4,44 @@
 import type { CsvTable, SourceObject } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { createCsvScanner, isBlank, parseHeader } from './csv.ts'
-import { BOM_BYTES, hasBom, refuseForeignEncoding } from './format.ts'
+import { createCsvScanner, isBlankRow, parseHeader } from './csv.ts'
+import { BOM_BYTES, hasBom, requireUtf8 } from './format.ts'
 import { decompress } from './raw.ts'
 import { MAX_RECORD_BYTES } from './record.ts'
-import type { Cut, Measure, MeasureOptions } from './types.ts'
+import type { ObjectIndex, ObjectIndexOptions, SplitPoint } from './types.ts'
 
 /** @throws ReembedError SOURCE_FORMAT if the object is not what its name says, is cut off or damaged. */
-export async function measure(store: Store, object: SourceObject, options: MeasureOptions): Promise<Measure> {
+export async function indexObject(
+  store: Store,
+  object: SourceObject,
+  options: ObjectIndexOptions,
+): Promise<ObjectIndex> {
   switch (object.format) {
     case 'parquet':
-      return (await import('./parquet.ts')).measureParquet(store, object, options.signal)
+      return (await import('./parquet.ts')).indexParquet(store, object, options.signal)
     case 'arrow':
-      return (await import('./arrow.ts')).measureArrow(store, object, options.signal)
+      return (await import('./arrow.ts')).indexArrow(store, object, options.signal)
     case 'csv':
     case 'tsv':
-      return measureCsv(store, object, object.format, options)
+      return indexCsv(store, object, object.format, options)
     default:
-      return measureLines(store, object, options)
+      return indexLines(store, object, options)
   }
 }
 
 /** One pass over a compressed JSONL object. Looks for a line break only where a slice is full. */
-async function measureLines(
+async function indexLines(
   store: Store,
   object: SourceObject,
-  { sliceBytes, signal }: MeasureOptions,
-): Promise<Measure> {
-  const cuts: Cut[] = [{ start: 0, seek: { byte: 0, at: 0 } }]
-  let seek = { byte: 0, at: 0 }
+  { sliceBytes, signal }: ObjectIndexOptions,
+): Promise<ObjectIndex> {
+  const cuts: SplitPoint[] = [{ start: 0, seek: { objectOffset: 0, contentOffset: 0 } }]
+  let seek = { objectOffset: 0, contentOffset: 0 }
   let at = 0
   let wanted = sliceBytes
-  for await (const { bytes, frame } of pieces(store, object, signal)) {
-    if (at === 0) refuseForeignEncoding(object.key, bytes)
-    if (frame !== undefined) seek = { byte: frame, at }
+  for await (const { bytes, frame } of decompressedPieces(store, object, signal)) {
+    if (at === 0) requireUtf8(object.key, bytes)
+    if (frame !== undefined) seek = { objectOffset: frame, contentOffset: at }
     while (wanted <= at + bytes.length) {
       // A line begins after each line break: the first one at or after byte `wanted - 1`.
       const newline = bytes.indexOf(10, Math.max(0, wanted - 1 - at))
@@ -48,19 +52,21 @@ async function measureLines(
     }
     at += bytes.length
   }
-  return { extent: at, cuts: withoutEnd(cuts, at, sliceBytes) }
+  return { extent: at, splitPoints: dropShortTail(cuts, at, sliceBytes) }
 }
 
 /** One pass over a table. */
-async function measureCsv(
+async function indexCsv(
   store: Store,
   object: SourceObject,
   format: 'csv' | 'tsv',
-  { sliceBytes, signal }: MeasureOptions,
-): Promise<Measure> {
+  { sliceBytes, signal }: ObjectIndexOptions,
+): Promise<ObjectIndex> {
   const { key } = object
-  const frames: { byte: number; at: number }[] = []
-  const cuts: Cut[] = [{ start: 0, ...(object.compression && { seek: { byte: 0, at: 0 } }) }]
+  const frames: { objectOffset: number; contentOffset: number }[] = []
+  const cuts: SplitPoint[] = [
+    { start: 0, ...(object.compression && { seek: { objectOffset: 0, contentOffset: 0 } }) },
+  ]
   let at = 0
   let wanted = sliceBytes
   let head: Buffer = Buffer.alloc(0)
@@ -72,20 +78,20 @@ async function measureCsv(
     const bom = hasBom(head) ? BOM_BYTES : 0
     let header = true
     scanner = createCsvScanner({ key, delimiter: table.delimiter, start: bom }, row => {
-      if (isBlank(row)) return
+      if (isBlankRow(row)) return
       // Whoever reads the first slice looks for the header there.
       const isHeader = header
       header = false
       if (isHeader || row.start < wanted) return
-      while (frames.length > 1 && (frames[1]?.at ?? 0) <= row.start) frames.shift()
+      while (frames.length > 1 && (frames[1]?.contentOffset ?? 0) <= row.start) frames.shift()
       const [seek] = frames
       cuts.push({ start: row.start, ...(object.compression && seek && { seek }) })
       wanted = row.start + sliceBytes
     })
     scanner.push(head.subarray(bom))
   }
-  for await (const { bytes, frame } of pieces(store, object, signal)) {
-    if (frame !== undefined) frames.push({ byte: frame, at })
+  for await (const { bytes, frame } of decompressedPieces(store, object, signal)) {
+    if (frame !== undefined) frames.push({ objectOffset: frame, contentOffset: at })
     at += bytes.length
     if (scanner) scanner.push(bytes)
     else {
@@ -96,7 +102,7 @@ async function measureCsv(
   }
   if (!scanner && at > 0) begin()
   scanner?.finish()
-  return { extent: at, cuts: withoutEnd(cuts, at, sliceBytes), ...(table && { table }) }
+  return { extent: at, splitPoints: dropShortTail(cuts, at, sliceBytes), ...(table && { table }) }
 }
 
 const hasWholeHeader = (head: Buffer): boolean => {
@@ -109,14 +115,14 @@ const hasWholeHeader = (head: Buffer): boolean => {
 }
 
 /** The object's bytes as they are or decompressed. */
-async function* pieces(
+async function* decompressedPieces(
   store: Store,
   { key, etag, size, compression }: SourceObject,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<{ bytes: Buffer; frame?: number }, void, undefined> {
   const chunks = store.stream(key, { end: size, ifMatch: etag, signal })
   if (compression) {
-    yield* decompress(chunks, { key, compression, members: true })
+    yield* decompress(chunks, { key, compression, splitMembers: true })
     return
   }
   let read = 0
@@ -136,7 +142,7 @@ async function* pieces(
 }
 
 /** A last piece that is a crumb goes to the one before it. */
-function withoutEnd(cuts: Cut[], extent: number, sliceBytes: number): Cut[] {
+function dropShortTail(cuts: SplitPoint[], extent: number, sliceBytes: number): SplitPoint[] {
   const last = cuts.at(-1)
   if (cuts.length > 1 && last && extent - last.start < sliceBytes / 4) cuts.pop()
   return cuts

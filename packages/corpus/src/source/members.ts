@@ -13,13 +13,13 @@ const APART_BYTES = 64 * 1024
 const HEADER = Buffer.of(0x1f, 0x8b, 0x08)
 const LENGTH_BYTES = 4
 
-export interface MemberPiece {
+export interface GunzippedPiece {
   readonly bytes: Buffer
   /** With the first bytes of a member that was found: where it begins in the object. */
-  readonly frame?: number
+  readonly frameStart?: number
 }
 
-interface Place {
+interface MemberOffset {
   /** In the object, and in what it holds. */
   readonly byte: number
   readonly at: number
@@ -30,9 +30,9 @@ export async function* gunzipMembers(
   chunks: AsyncIterable<Buffer> | Iterable<Buffer>,
   start: number,
   pieceBytes: number,
-): AsyncGenerator<MemberPiece, void, undefined> {
+): AsyncGenerator<GunzippedPiece, void, undefined> {
   const gunzip = createGunzip({ chunkSize: pieceBytes })
-  const found: Place[] = []
+  const found: MemberOffset[] = []
   let made = 0
   const push = gunzip.push.bind(gunzip)
   gunzip.push = (chunk: Buffer | null) => {
@@ -52,7 +52,7 @@ export async function* gunzipMembers(
 
   async function feed(): Promise<void> {
     let at = start
-    let prior: Place = { byte: start, at: 0 }
+    let prior: MemberOffset = { byte: start, at: 0 }
     let lookFrom = start + APART_BYTES
     let tail: Buffer = Buffer.alloc(0)
     for await (const chunk of chunks) {
@@ -80,15 +80,15 @@ export async function* gunzipMembers(
 
   const fed = feed().catch((error: Error) => void gunzip.destroy(error))
   let given = 0
-  let frame: number | undefined = start
+  let frameStart: number | undefined = start
   try {
     for await (const bytes of gunzip as AsyncIterable<Buffer>) {
       let rest = bytes
       while (rest.length > 0) {
-        while (found[0] && found[0].at <= given) frame = found.shift()?.byte
+        while (found[0] && found[0].at <= given) frameStart = found.shift()?.byte
         const piece = rest.subarray(0, found[0] && found[0].at - given)
-        yield frame === undefined ? { bytes: piece } : { bytes: piece, frame }
-        frame = undefined
+        yield frameStart === undefined ? { bytes: piece } : { bytes: piece, frameStart }
+        frameStart = undefined
         given += piece.length
         rest = rest.subarray(piece.length)
       }

@@ -8,20 +8,20 @@ import { parquetHeader, readPage } from 'hyparquet/src/column.js'
 import { convert, DEFAULT_PARSERS } from 'hyparquet/src/convert.js'
 import { readOffsetIndex } from 'hyparquet/src/indexes.js'
 import { compressors as others } from 'hyparquet-compressors'
-import { type Leaf, wrong } from './parquet-footer.ts'
+import { type LeafColumn, sourceFormatError } from './parquet-footer.ts'
 import { MAX_PAGE_BYTES, type Page, unpackPage } from './parquet-page.ts'
-import { BAD_TEXT } from './record.ts'
+import { INVALID_UTF8 } from './record.ts'
 
 const MAX_HEADER_BYTES = 16 * 1024 * 1024
 
 /** Reads bytes of the object in pieces. */
-export type Stream = (start: number, end: number) => AsyncIterable<Uint8Array>
+export type RangeReader = (start: number, end: number) => AsyncIterable<Uint8Array>
 
 export interface ColumnRange {
   readonly key: string
-  readonly stream: Stream
+  readonly stream: RangeReader
   readonly group: RowGroup
-  readonly leaf: Leaf
+  readonly leaf: LeafColumn
   /** Rows of the group. */
   readonly from: number
   readonly to: number
@@ -42,7 +42,7 @@ function textOf(bytes: Uint8Array | undefined): string | object | undefined {
   try {
     return utf8.decode(bytes)
   } catch {
-    return BAD_TEXT
+    return INVALID_UTF8
   }
 }
 
@@ -55,7 +55,7 @@ export async function* columnValues(range: ColumnRange): AsyncGenerator<ArrayLik
   const meta = chunk?.meta_data
   const element = leaf.schemaPath.at(-1)?.element
   if (meta === undefined || element === undefined)
-    throw wrong(key, `has no column ${JSON.stringify(leaf.path)} in a row group`)
+    throw sourceFormatError(key, `has no column ${JSON.stringify(leaf.path)} in a row group`)
   const decoder: Parameters<typeof readPage>[2] = {
     ...meta,
     pathInSchema: meta.path_in_schema,
@@ -70,7 +70,11 @@ export async function* columnValues(range: ColumnRange): AsyncGenerator<ArrayLik
   const damaged = (cause: unknown): ReembedError =>
     cause instanceof ReembedError
       ? cause
-      : wrong(key, `is damaged in column ${JSON.stringify(leaf.path)} (${messageOf(cause)})`, cause)
+      : sourceFormatError(
+          key,
+          `is damaged in column ${JSON.stringify(leaf.path)} (${messageOf(cause)})`,
+          cause,
+        )
 
   let dictionary: ReturnType<typeof convert> | undefined
   await using pages = await openPages(range).catch((error: unknown) => {
@@ -111,7 +115,7 @@ export async function* columnValues(range: ColumnRange): AsyncGenerator<ArrayLik
 }
 
 /** Each optional struct around a column shows as a list of at most one. */
-const optionalAncestors = ({ schemaPath }: Leaf): number =>
+const optionalAncestors = ({ schemaPath }: LeafColumn): number =>
   schemaPath.slice(1, -1).filter(({ element }) => element.repetition_type === 'OPTIONAL').length
 
 function unwrap(value: unknown, depth: number): unknown {
@@ -130,7 +134,8 @@ interface Pages extends AsyncDisposable {
 async function openPages({ stream, group, leaf, from, key }: ColumnRange): Promise<Pages> {
   const chunk = group.columns[leaf.column]
   const meta = chunk?.meta_data
-  if (chunk === undefined || meta === undefined) throw wrong(key, 'has a row group without its columns')
+  if (chunk === undefined || meta === undefined)
+    throw sourceFormatError(key, 'has a row group without its columns')
   const dataStart = Number(meta.data_page_offset)
   // Some writers leave the dictionary's place at 0.
   const start = Math.min(dataStart, Number(meta.dictionary_page_offset || meta.data_page_offset))
@@ -163,7 +168,7 @@ async function openPages({ stream, group, leaf, from, key }: ColumnRange): Promi
       const { compressed_page_size: size, uncompressed_page_size: unpacked } = header
       if (!(size >= 0 && unpacked >= 0)) throw new Error('a page of no length')
       if (size > MAX_PAGE_BYTES || unpacked > MAX_PAGE_BYTES) {
-        throw wrong(
+        throw sourceFormatError(
           key,
           `has a page of ${Math.max(size, unpacked)} bytes in column ${JSON.stringify(leaf.path)}, the limit is ${MAX_PAGE_BYTES}: write it with smaller pages`,
         )
@@ -174,7 +179,7 @@ async function openPages({ stream, group, leaf, from, key }: ColumnRange): Promi
   }
 }
 
-async function* joined(stream: Stream, spans: readonly [number, number][]): AsyncGenerator<Uint8Array> {
+async function* joined(stream: RangeReader, spans: readonly [number, number][]): AsyncGenerator<Uint8Array> {
   for (const [start, end] of spans) if (start < end) yield* stream(start, end)
 }
 
@@ -214,7 +219,7 @@ function createWindow(key: string, chunks: AsyncGenerator<Uint8Array>) {
         const before = held.length
         if (!(await grow())) {
           if (before === 0) return undefined
-          throw wrong(key, 'is damaged: a page has no whole header')
+          throw sourceFormatError(key, 'is damaged: a page has no whole header')
         }
       }
     },
@@ -231,7 +236,7 @@ function createWindow(key: string, chunks: AsyncGenerator<Uint8Array>) {
       held = Buffer.alloc(0)
       while (filled < size) {
         const { done, value } = await chunks.next()
-        if (done) throw wrong(key, 'is damaged: a page is cut off')
+        if (done) throw sourceFormatError(key, 'is damaged: a page is cut off')
         const chunk = Buffer.from(value.buffer, value.byteOffset, value.byteLength)
         const copied = chunk.copy(taken, filled)
         held = chunk.subarray(copied)

@@ -10,7 +10,7 @@ import {
   type SchemaElement,
   type SchemaTree,
 } from 'hyparquet'
-import { stepsOf } from './field.ts'
+import { pathSegments } from './field.ts'
 
 export interface ParquetFooter {
   readonly rows: number
@@ -64,17 +64,20 @@ async function readFooter(
   const tailStart = Math.max(0, size - TAIL_BYTES)
   const tail = Buffer.from(await store.get(key, { start: tailStart, end: size, ifMatch: etag, signal }))
   const magic = tail.toString('latin1', tail.length - 4)
-  if (magic === 'PARE') throw wrong(key, 'is encrypted, which is not supported')
+  if (magic === 'PARE') throw sourceFormatError(key, 'is encrypted, which is not supported')
   if (size < FRAME_BYTES || tail.length !== size - tailStart || magic !== 'PAR1') {
     const head = Buffer.from(await store.get(key, { end: Math.min(4, size), ifMatch: etag, signal }))
     throw head.toString('latin1') === 'PAR1'
-      ? wrong(key, `is cut short: its ${size} bytes do not end with a Parquet footer`)
-      : wrong(key, 'is not a Parquet file')
+      ? sourceFormatError(key, `is cut short: its ${size} bytes do not end with a Parquet footer`)
+      : sourceFormatError(key, 'is not a Parquet file')
   }
   const length = tail.readUInt32LE(tail.length - 8)
   const start = size - 8 - length
   if (start < 4 || length > MAX_FOOTER_BYTES) {
-    throw wrong(key, `has a damaged footer: it claims to be ${length} bytes long in a file of ${size}`)
+    throw sourceFormatError(
+      key,
+      `has a damaged footer: it claims to be ${length} bytes long in a file of ${size}`,
+    )
   }
   const footer =
     start >= tailStart
@@ -95,15 +98,15 @@ function parseFooter(key: string, footer: Buffer): Omit<ParquetFooter, 'bytesRea
     if (!Number.isSafeInteger(rows) || rows < 0) throw new RangeError(`it claims ${rows} rows`)
     return { rows, groupStarts, metadata, schema: parquetSchema(metadata) }
   } catch (cause) {
-    throw wrong(key, `has a damaged footer (${messageOf(cause)})`, cause)
+    throw sourceFormatError(key, `has a damaged footer (${messageOf(cause)})`, cause)
   }
 }
 
-export const wrong = (key: string, what: string, cause?: unknown): ReembedError =>
+export const sourceFormatError = (key: string, what: string, cause?: unknown): ReembedError =>
   new ReembedError('SOURCE_FORMAT', `${JSON.stringify(key)} ${what}`, { cause })
 
 /** A column that holds one value a row. */
-export interface Leaf {
+export interface LeafColumn {
   /** As it was asked for. */
   readonly path: string
   /** Its place among the physical columns. */
@@ -113,8 +116,8 @@ export interface Leaf {
 }
 
 /** The columns that hold one value a row, by the path of their names. */
-export function leavesOf({ schema }: ParquetFooter): Leaf[] {
-  const leaves: Leaf[] = []
+export function leafColumnsOf({ schema }: ParquetFooter): LeafColumn[] {
+  const leaves: LeafColumn[] = []
   let column = 0
   const visit = (schemaPath: readonly SchemaTree[], repeated: boolean): void => {
     const node = schemaPath.at(-1)
@@ -131,9 +134,9 @@ export function leavesOf({ schema }: ParquetFooter): Leaf[] {
 }
 
 /** The column at a path: the one of that very name, or the one that its steps lead to. */
-export function leafAt(leaves: readonly Leaf[], path: string): Leaf | undefined {
-  const steps = stepsOf(path)
-  const names = (leaf: Leaf): readonly string[] => leaf.schemaPath.at(-1)?.path ?? []
+export function leafColumnAt(leaves: readonly LeafColumn[], path: string): LeafColumn | undefined {
+  const steps = pathSegments(path)
+  const names = (leaf: LeafColumn): readonly string[] => leaf.schemaPath.at(-1)?.path ?? []
   const found =
     leaves.find(leaf => names(leaf).length === 1 && names(leaf)[0] === path) ??
     leaves.find(
@@ -143,7 +146,7 @@ export function leafAt(leaves: readonly Leaf[], path: string): Leaf | undefined 
 }
 
 /** How the values of a column are carried. */
-export function carriedTypeOf({ schemaPath }: Leaf): CarriedType {
+export function carriedTypeOf({ schemaPath }: LeafColumn): CarriedType {
   const element = schemaPath.at(-1)?.element
   return element === undefined ? 'string' : typeOf(element)
 }

@@ -5,17 +5,17 @@ import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { ReadPartOptions } from './jsonl.ts'
 import { columnValues } from './parquet-column.ts'
-import { leafAt, leavesOf, type ParquetFooter, readParquetFooter } from './parquet-footer.ts'
-import type { Measure } from './types.ts'
+import { leafColumnAt, leafColumnsOf, type ParquetFooter, readParquetFooter } from './parquet-footer.ts'
+import type { ObjectIndex } from './types.ts'
 
 /** Reads the footer alone. */
-export async function measureParquet(
+export async function indexParquet(
   store: Store,
   object: SourceObject,
   signal?: AbortSignal,
-): Promise<Measure> {
+): Promise<ObjectIndex> {
   const { rows, groupStarts } = await readParquetFooter(store, object, signal)
-  return { extent: rows, cuts: groupStarts.map(start => ({ start })) }
+  return { extent: rows, splitPoints: groupStarts.map(start => ({ start })) }
 }
 
 /** The records of the rows of a part, and at the end what was read. Holds one page of each needed column. */
@@ -55,9 +55,9 @@ export async function* parquetRows(
   { key, etag }: Pick<SlicePart, 'key' | 'etag'>,
   { footer, paths, start, end, signal }: RowsOptions,
 ): AsyncGenerator<Record<string, unknown>[], void, undefined> {
-  const leaves = leavesOf(footer)
+  const leaves = leafColumnsOf(footer)
   // Assigning to `__proto__` would not make a member; a plain object is read three times as fast as one without prototype.
-  const needed = paths.flatMap(path => (path === '__proto__' ? [] : (leafAt(leaves, path) ?? [])))
+  const needed = paths.flatMap(path => (path === '__proto__' ? [] : (leafColumnAt(leaves, path) ?? [])))
   const stream = (from: number, to: number) =>
     store.stream(key, { start: from, end: to, ifMatch: etag, signal })
 

@@ -2,32 +2,38 @@
 
 import type { CarriedType, SourceObject } from '@reembed/protocol'
 import type { Store } from '@reembed/store'
-import { arrowColumns, measureArrow } from './arrow.ts'
-import { stepsOf } from './field.ts'
-import { carriedTypeOf, leafAt, leavesOf, readParquetFooter } from './parquet-footer.ts'
-import type { Probe, ProbeOptions } from './types.ts'
+import { arrowColumns, indexArrow } from './arrow.ts'
+import { pathSegments } from './field.ts'
+import { carriedTypeOf, leafColumnAt, leafColumnsOf, readParquetFooter } from './parquet-footer.ts'
+import type { InspectOptions, ObjectInspection } from './types.ts'
 
-export function probeTable(store: Store, object: SourceObject, { signal }: ProbeOptions): Promise<Probe> {
-  return object.format === 'parquet' ? probeParquet(store, object, signal) : probeArrow(store, object, signal)
+export function inspectTable(
+  store: Store,
+  object: SourceObject,
+  { signal }: InspectOptions,
+): Promise<ObjectInspection> {
+  return object.format === 'parquet'
+    ? inspectParquet(store, object, signal)
+    : inspectArrow(store, object, signal)
 }
 
-async function probeParquet(
+async function inspectParquet(
   store: Store,
   object: SourceObject,
   signal: AbortSignal | undefined,
-): Promise<Probe> {
+): Promise<ObjectInspection> {
   const footer = await readParquetFooter(store, object, signal)
-  const leaves = leavesOf(footer)
+  const leaves = leafColumnsOf(footer)
   return {
     ...factsOf(object, footer.rows),
-    names: leaves.map(({ path }) => path),
-    has: path => leafAt(leaves, path) !== undefined,
-    typeOf(path): CarriedType | undefined {
-      const leaf = leafAt(leaves, path)
+    fieldNames: leaves.map(({ path }) => path),
+    hasField: path => leafColumnAt(leaves, path) !== undefined,
+    fieldTypeOf(path): CarriedType | undefined {
+      const leaf = leafColumnAt(leaves, path)
       return leaf && carriedTypeOf(leaf)
     },
-    bytesOf(path) {
-      const leaf = leafAt(leaves, path)
+    fieldBytesOf(path: string) {
+      const leaf = leafColumnAt(leaves, path)
       if (leaf === undefined) return 0
       return footer.metadata.row_groups.reduce(
         (sum, { columns }) => sum + Number(columns[leaf.column]?.meta_data?.total_uncompressed_size ?? 0),
@@ -38,28 +44,28 @@ async function probeParquet(
   }
 }
 
-async function probeArrow(
+async function inspectArrow(
   store: Store,
   object: SourceObject,
   signal: AbortSignal | undefined,
-): Promise<Probe> {
+): Promise<ObjectInspection> {
   const columns = await arrowColumns(store, object, signal)
-  const { extent, cuts } = await measureArrow(store, object, signal)
-  const typeOf = (path: string): CarriedType | undefined =>
-    columns.get(path) ?? (columns.has(stepsOf(path)[0] ?? path) ? 'string' : undefined)
+  const { extent, splitPoints } = await indexArrow(store, object, signal)
+  const fieldTypeOf = (path: string): CarriedType | undefined =>
+    columns.get(path) ?? (columns.has(pathSegments(path)[0] ?? path) ? 'string' : undefined)
   return {
     ...factsOf(object, extent),
-    names: [...columns.keys()],
-    has: path => typeOf(path) !== undefined,
-    typeOf,
-    bytesRead: (cuts.length + 2) * 4096,
+    fieldNames: [...columns.keys()],
+    hasField: path => fieldTypeOf(path) !== undefined,
+    fieldTypeOf,
+    bytesRead: (splitPoints.length + 2) * 4096,
   }
 }
 
 const factsOf = ({ key, size }: SourceObject, rows: number) => ({
   key,
   records: [],
-  documents: rows,
-  bytes: 0,
+  recordCount: rows,
+  recordBytes: 0,
   objectBytes: size,
 })

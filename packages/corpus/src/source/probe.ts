@@ -3,26 +3,31 @@
 import type { SourceObject } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { createCsvScanner, createRowReader, isBlank, parseHeader } from './csv.ts'
-import { fieldAt } from './field.ts'
-import { BOM_BYTES, hasBom, isRows, refuseForeignEncoding } from './format.ts'
+import { createCsvScanner, createRowParser, isBlankRow, parseHeader } from './csv.ts'
+import { fieldGetter } from './field.ts'
+import { BOM_BYTES, hasBom, isRowFormat, requireUtf8 } from './format.ts'
 import { createLineScanner } from './lines.ts'
 import { decompress } from './raw.ts'
 import { MAX_RECORD_BYTES, parseLine } from './record.ts'
-import type { Probe, ProbeOptions } from './types.ts'
+import type { InspectOptions, ObjectInspection } from './types.ts'
 
-const PROBE_BYTES = 64 * 1024
+const INSPECT_BYTES = 64 * 1024
 /** A block of zstd may have 128 KiB, and nothing comes out before it is whole. */
-const PACKED_PROBE_BYTES = 256 * 1024
+const COMPRESSED_INSPECT_BYTES = 256 * 1024
 
 /** @throws ReembedError SOURCE_FORMAT if the object is not what its name says. */
-export async function probe(store: Store, object: SourceObject, options: ProbeOptions = {}): Promise<Probe> {
-  if (isRows(object.format)) return (await import('./probe-table.ts')).probeTable(store, object, options)
-  if (object.format === 'jsonl') return probeJsonl(store, object, options)
-  return probeCsv(store, object, options)
+export async function inspectObject(
+  store: Store,
+  object: SourceObject,
+  options: InspectOptions = {},
+): Promise<ObjectInspection> {
+  if (isRowFormat(object.format))
+    return (await import('./probe-table.ts')).inspectTable(store, object, options)
+  if (object.format === 'jsonl') return inspectJsonl(store, object, options)
+  return inspectCsv(store, object, options)
 }
 
-interface Seen {
+interface ParsedHead {
   readonly records: object[]
   /** Records that were seen. */
   lines: number
@@ -34,13 +39,13 @@ interface Seen {
  * The lines that lie wholly in `maxBytes` from `start`. At the start of the object it looks further, up to the
  * longest line allowed, until it has seen one.
  */
-async function probeJsonl(
+async function inspectJsonl(
   store: Store,
   object: SourceObject,
-  { start = 0, maxBytes, signal }: ProbeOptions,
-): Promise<Probe> {
+  { start = 0, maxBytes, signal }: InspectOptions,
+): Promise<ObjectInspection> {
   const { key } = object
-  let seen: Seen = { records: [], lines: 0, bytes: 0, fault: undefined }
+  let seen: ParsedHead = { records: [], lines: 0, bytes: 0, fault: undefined }
   const head = await headOf(store, object, { start, maxBytes, signal }, (bytes, whole) => {
     seen = { records: [], lines: 0, bytes: 0, fault: undefined }
     const scanner = createLineScanner(start, MAX_RECORD_BYTES, {
@@ -50,7 +55,7 @@ async function probeJsonl(
         let first = from
         if (offset === 0) {
           const line = buffer.subarray(from, to)
-          refuseForeignEncoding(key, line)
+          requireUtf8(key, line)
           if (hasBom(line)) first += BOM_BYTES
           if (buffer[first] === LEFT_BRACKET) throw isArray(key)
         }
@@ -61,7 +66,7 @@ async function probeJsonl(
         if ('record' in parsed) seen.records.push(parsed.record)
         else seen.fault ??= parsed.message
       },
-      tooLong(length, offset) {
+      lineTooLong(length, offset) {
         if (start > 0 && offset === start) return
         seen.bytes += length + 1
         seen.lines += 1
@@ -72,25 +77,25 @@ async function probeJsonl(
     if (whole) scanner.finish()
     return seen.lines > 0 || start > 0
   })
-  return toProbe(object, head, seen, [...new Set(seen.records.flatMap(Object.keys))])
+  return toInspection(object, head, seen, [...new Set(seen.records.flatMap(Object.keys))])
 }
 
-async function probeCsv(
+async function inspectCsv(
   store: Store,
   object: SourceObject,
-  { maxBytes, signal }: ProbeOptions,
-): Promise<Probe> {
+  { maxBytes, signal }: InspectOptions,
+): Promise<ObjectInspection> {
   const { key } = object
   const format = object.format === 'tsv' ? 'tsv' : 'csv'
-  let seen: Seen = { records: [], lines: 0, bytes: 0, fault: undefined }
+  let seen: ParsedHead = { records: [], lines: 0, bytes: 0, fault: undefined }
   let names: readonly string[] = []
   const head = await headOf(store, object, { start: 0, maxBytes, signal }, (bytes, whole) => {
     seen = { records: [], lines: 0, bytes: 0, fault: undefined }
     const table = parseHeader(key, format, bytes)
-    const toRecord = createRowReader(table)
+    const toRecord = createRowParser(table)
     let header = true
     const scanner = createCsvScanner({ key, delimiter: table.delimiter, start: 0 }, row => {
-      if (isBlank(row)) return
+      if (isBlankRow(row)) return
       if (header) {
         header = false
         return
@@ -106,25 +111,30 @@ async function probeCsv(
     names = table.columns
     return seen.lines > 0
   })
-  return { ...toProbe(object, head, seen, names), has: path => names.includes(path) }
+  return { ...toInspection(object, head, seen, names), hasField: path => names.includes(path) }
 }
 
-function toProbe({ key }: SourceObject, head: Head, seen: Seen, names: readonly string[]): Probe {
-  const { records, lines, bytes, fault } = seen
+function toInspection(
+  { key }: SourceObject,
+  head: Head,
+  seen: ParsedHead,
+  fieldNames: readonly string[],
+): ObjectInspection {
+  const { records, lines, bytes: recordBytes, fault: firstError } = seen
   return {
     key,
-    names,
-    has(path) {
-      const field = fieldAt(path)
+    fieldNames,
+    hasField(path) {
+      const field = fieldGetter(path)
       return records.some(record => field(record) !== undefined)
     },
-    typeOf: () => undefined,
+    fieldTypeOf: () => undefined,
     records,
-    documents: lines,
-    bytes,
-    objectBytes: head.unpacked === 0 ? 0 : (bytes * head.packed) / head.unpacked,
+    recordCount: lines,
+    recordBytes,
+    objectBytes: head.unpacked === 0 ? 0 : (recordBytes * head.packed) / head.unpacked,
     bytesRead: head.bytesRead,
-    ...(fault !== undefined && { fault }),
+    ...(firstError !== undefined && { firstError }),
   }
 }
 
@@ -143,9 +153,9 @@ async function headOf(
     maxBytes,
     signal,
   }: { start: number; maxBytes: number | undefined; signal: AbortSignal | undefined },
-  look: (bytes: Buffer, whole: boolean) => boolean,
+  isEnough: (bytes: Buffer, whole: boolean) => boolean,
 ): Promise<Head> {
-  let step = Math.max(maxBytes ?? PROBE_BYTES, compression ? PACKED_PROBE_BYTES : 0)
+  let step = Math.max(maxBytes ?? INSPECT_BYTES, compression ? COMPRESSED_INSPECT_BYTES : 0)
   let packed: Buffer = Buffer.alloc(0)
   while (true) {
     const from = start + packed.length
@@ -153,7 +163,7 @@ async function headOf(
     packed = Buffer.concat([packed, await store.get(key, { start: from, end, ifMatch: etag, signal })])
     const whole = end === size
     const bytes = compression ? await unpackHead(packed, { key, compression, whole }) : packed
-    const enough = look(bytes, whole && bytes.length < MAX_UNPACKED_BYTES)
+    const enough = isEnough(bytes, whole && bytes.length < MAX_UNPACKED_BYTES)
     if (enough || whole || bytes.length > MAX_RECORD_BYTES) {
       return { packed: packed.length, unpacked: bytes.length, bytesRead: packed.length }
     }

@@ -6,13 +6,13 @@ import { createGunzip, createZstdDecompress, gunzipSync, zstdDecompressSync } fr
 import type { Compression, SlicePart } from '@reembed/protocol'
 import { codeOf, messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { type Frame, frames, isSkippableFrame } from './frames.ts'
+import { type Frame, isSkippableFrame, readFrames } from './frames.ts'
 import { gunzipMembers } from './members.ts'
 
-export interface RawPiece {
+export interface DecompressedPiece {
   readonly bytes: Buffer
   /** With the first piece of a frame: where the frame begins in the object. */
-  readonly frame?: number
+  readonly frameStart?: number
 }
 
 const PIECE_BYTES = 256 * 1024
@@ -23,24 +23,24 @@ const SMALL_BYTES = 1024 * 1024
 const MAX_RATIO = 250
 const FREE_BYTES = 64 * 1024 * 1024
 
-export type RawRange = Pick<SlicePart, 'key' | 'etag' | 'compression' | 'seek'> & {
+export type DecompressedRange = Pick<SlicePart, 'key' | 'etag' | 'compression' | 'seek'> & {
   readonly start: number
   readonly end: number
 }
 
 /** Bytes `start` to `end` of what an object holds. With compression, reading begins at `seek`. */
-export async function* streamRaw(
+export async function* streamContent(
   store: Store,
-  { key, etag, compression, seek = { byte: 0, at: 0 }, start, end }: RawRange,
+  { key, etag, compression, seek = { objectOffset: 0, contentOffset: 0 }, start, end }: DecompressedRange,
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   if (compression === undefined) {
     yield* store.stream(key, { start, end, ifMatch: etag, signal })
     return
   }
-  let { at } = seek
-  const chunks = store.stream(key, { start: seek.byte, ifMatch: etag, signal })
-  for await (const { bytes } of decompress(chunks, { key, compression, at: seek.byte })) {
+  let { contentOffset: at } = seek
+  const chunks = store.stream(key, { start: seek.objectOffset, ifMatch: etag, signal })
+  for await (const { bytes } of decompress(chunks, { key, compression, startByte: seek.objectOffset })) {
     const from = Math.max(0, start - at)
     const to = Math.min(bytes.length, end - at)
     at += bytes.length
@@ -53,16 +53,16 @@ export interface DecompressOptions {
   readonly key: string
   readonly compression: Compression
   /** Where `chunks` begin in the object: the start of a frame. */
-  readonly at?: number
+  readonly startByte?: number
   /** Whether members are told apart in a gzip stream whose headers do not help; it takes a little longer. */
-  readonly members?: boolean
+  readonly splitMembers?: boolean
 }
 
 /** What `chunks` decompress to. @throws ReembedError SOURCE_FORMAT for what is cut, damaged, or a bomb. */
 export async function* decompress(
   chunks: AsyncIterable<Uint8Array>,
-  { key, compression, at = 0, members = false }: DecompressOptions,
-): AsyncGenerator<RawPiece, void, undefined> {
+  { key, compression, startByte = 0, splitMembers = false }: DecompressOptions,
+): AsyncGenerator<DecompressedPiece, void, undefined> {
   let read = 0
   let unpacked = 0
   async function* counted(): AsyncGenerator<Uint8Array, void, undefined> {
@@ -72,35 +72,35 @@ export async function* decompress(
     }
   }
   try {
-    for await (const frame of frames(counted(), compression, at)) {
+    for await (const frame of readFrames(counted(), compression, startByte)) {
       const pieces =
-        members && compression === 'gzip' && !frame.whole
+        splitMembers && compression === 'gzip' && !frame.isBuffered
           ? gunzipMembers(frame.bytes, frame.start, PIECE_BYTES)
           : withStart(unpack(frame, compression), frame.start)
       for await (const piece of pieces) {
         unpacked += piece.bytes.length
-        if (unpacked > FREE_BYTES && unpacked > MAX_RATIO * read) throw bomb(key, unpacked, read)
+        if (unpacked > FREE_BYTES && unpacked > MAX_RATIO * read) throw decompressionBomb(key, unpacked, read)
         yield piece
       }
     }
   } catch (error) {
-    throw isZlib(error) ? damaged(key, compression, error, unpacked) : error
+    throw isZlib(error) ? decompressionError(key, compression, error, unpacked) : error
   }
 }
 
 async function* withStart(
   unpacked: AsyncIterable<Buffer>,
-  frame: number,
-): AsyncGenerator<RawPiece, void, undefined> {
+  frameStart: number,
+): AsyncGenerator<DecompressedPiece, void, undefined> {
   let first = true
   for await (const bytes of unpacked) {
-    yield first ? { bytes, frame } : { bytes }
+    yield first ? { bytes, frameStart } : { bytes }
     first = false
   }
 }
 
 async function* unpack(frame: Frame, compression: Compression): AsyncGenerator<Buffer, void, undefined> {
-  if (frame.whole) {
+  if (frame.isBuffered) {
     const [bytes = Buffer.alloc(0)] = frame.bytes as Iterable<Buffer>
     if (compression === 'zstd' && isSkippableFrame(bytes)) return
     const small = unpackSmall(bytes, compression)
@@ -129,7 +129,12 @@ function unpackSmall(bytes: Buffer, compression: Compression): Buffer | undefine
 
 const isZlib = (error: unknown): boolean => /^(Z_|ZSTD_)/.test(codeOf(error) ?? '')
 
-function damaged(key: string, compression: Compression, error: unknown, unpacked: number): ReembedError {
+function decompressionError(
+  key: string,
+  compression: Compression,
+  error: unknown,
+  unpacked: number,
+): ReembedError {
   const name = JSON.stringify(key)
   const what = messageOf(error)
   if (unpacked === 0 && /header check|Unknown frame|prefix/i.test(what)) {
@@ -147,7 +152,7 @@ function damaged(key: string, compression: Compression, error: unknown, unpacked
   )
 }
 
-const bomb = (key: string, unpacked: number, read: number): ReembedError =>
+const decompressionBomb = (key: string, unpacked: number, read: number): ReembedError =>
   new ReembedError(
     'SOURCE_FORMAT',
     `${JSON.stringify(key)} unpacks to more than ${MAX_RATIO} times its size (${unpacked} bytes from ${read}): no text shrinks like that, leave it out`,

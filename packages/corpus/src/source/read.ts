@@ -5,10 +5,10 @@ import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { isWholeFile } from './format.ts'
 import { readJsonl } from './jsonl.ts'
-import { createMapper, type Mapper, type Mapping } from './mapping.ts'
+import { createMapper, type DocumentMapping, type Mapper } from './mapping.ts'
 import { readWholeFile } from './whole-file.ts'
 
-export interface ReadSliceOptions extends Omit<Mapping, 'fields'> {
+export interface ReadSliceOptions extends Omit<DocumentMapping, 'fields'> {
   /** The plan's mapping; null for a corpus of text and Markdown alone. */
   readonly fields: FieldMapping | null
   readonly signal?: AbortSignal | undefined
@@ -18,7 +18,7 @@ export interface SliceReader {
   /** To be consumed once. Nothing is read ahead of the consumer; ending early closes what is open. */
   readonly records: AsyncIterableIterator<SourceRecord, void, undefined>
   /** What was really read, part by part; complete when `records` has ended. */
-  readonly read: readonly PartRead[]
+  readonly rangesRead: readonly PartRead[]
 }
 
 /**
@@ -30,7 +30,7 @@ export function readSlice(
   slice: Slice,
   { fields, signal, ...mapping }: ReadSliceOptions,
 ): SliceReader {
-  const read: PartRead[] = []
+  const rangesRead: PartRead[] = []
   const mapper = fields && createMapper({ fields, ...mapping })
 
   async function* readPart(
@@ -48,10 +48,10 @@ export function readSlice(
   }
 
   async function* batches(): AsyncGenerator<SourceRecord[], void, undefined> {
-    for (const [index, part] of slice.parts.entries()) read.push(yield* readPart(part, index))
+    for (const [index, part] of slice.parts.entries()) rangesRead.push(yield* readPart(part, index))
   }
 
-  return { records: oneByOne(batches()), read }
+  return { records: oneByOne(batches()), rangesRead }
 }
 
 /** The readers of tables come with libraries of their own: loaded when the first table is read. */

@@ -12,12 +12,12 @@ const MAX_MESSAGE_CHARS = 200
 const CARRIAGE_RETURN = 13
 
 /** Stands for a text whose bytes are no UTF-8, in readers that hand out texts ready made. */
-export const BAD_TEXT: object = Object.freeze({})
-export const isBadText = (value: unknown): boolean => value === BAD_TEXT
+export const INVALID_UTF8: object = Object.freeze({})
+export const isInvalidUtf8 = (value: unknown): boolean => value === INVALID_UTF8
 
 export type ParsedLine =
   | { readonly record: object }
-  | { readonly fault: RejectReason; readonly message: string }
+  | { readonly reason: RejectReason; readonly message: string }
   | undefined
 
 /** The JSON object on a line, what is wrong with it, or undefined if the line is blank. */
@@ -27,37 +27,37 @@ export function parseLine(bytes: Buffer, from: number, to: number): ParsedLine {
   // Bytes that are no UTF-8 decode to U+FFFD. A good file may hold that character too, so the bytes are checked
   // themselves, but only then: a search that fails is all that a clean line pays.
   if (line.includes('\uFFFD') && !isUtf8(bytes.subarray(from, to))) {
-    return { fault: 'invalid_utf8', message: 'the line is not valid UTF-8' }
+    return { reason: 'invalid_utf8', message: 'the line is not valid UTF-8' }
   }
   let value: unknown
   try {
     value = JSON.parse(line)
   } catch (error) {
-    return line.trim() === '' ? undefined : { fault: 'invalid_json', message: syntaxMessage(error) }
+    return line.trim() === '' ? undefined : { reason: 'invalid_json', message: syntaxMessage(error) }
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    return { fault: 'invalid_record', message: `the line is ${nameOf(value)}, expected an object` }
+    return { reason: 'invalid_record', message: `the line is ${describeValue(value)}, expected an object` }
   }
   if (deeperThan(MAX_DEPTH, value)) {
-    return { fault: 'invalid_record', message: `the record is nested deeper than ${MAX_DEPTH} levels` }
+    return { reason: 'invalid_record', message: `the record is nested deeper than ${MAX_DEPTH} levels` }
   }
   return { record: value }
 }
 
 /** An id as it goes into the shard. Whole numbers become strings, as they do in every vector database. */
-export function toId(value: unknown, field: string): string | { fault: RejectReason; message: string } {
+export function toId(value: unknown, field: string): string | { reason: RejectReason; message: string } {
   const fault = (reason: RejectReason, what: string) => ({
-    fault: reason,
+    reason,
     message: `field "${field}" ${what}`,
   })
-  if (value === undefined || value === null) return fault('missing_id', `is ${nameOf(value)}`)
+  if (value === undefined || value === null) return fault('missing_id', `is ${describeValue(value)}`)
   if (typeof value === 'bigint') return String(value)
   if (typeof value === 'number') {
     // Beyond 2^53 two different numbers in the file can be the same number here: never guess an id.
     if (Number.isSafeInteger(value)) return String(value)
     return fault('invalid_id', 'is a number that is not exact, expected a string or an integer below 2^53')
   }
-  if (typeof value !== 'string') return fault('invalid_id', `is ${nameOf(value)}, expected a string`)
+  if (typeof value !== 'string') return fault('invalid_id', `is ${describeValue(value)}, expected a string`)
   if (value === '') return fault('invalid_id', 'is an empty string')
   if (!value.isWellFormed()) return fault('invalid_id', 'holds half a surrogate pair')
   if (value.length * 3 > MAX_ID_BYTES && Buffer.byteLength(value) > MAX_ID_BYTES) {
@@ -67,14 +67,14 @@ export function toId(value: unknown, field: string): string | { fault: RejectRea
 }
 
 /** A reject whose message is safe to print: one line of bounded length without control characters. */
-export function toReject(reason: RejectReason, message: string, position: Position, id?: string): Reject {
+export function createReject(reason: RejectReason, message: string, position: Position, id?: string): Reject {
   const plain = message.replace(/\p{C}+/gu, ' ')
   const short = plain.length > MAX_MESSAGE_CHARS ? `${plain.slice(0, MAX_MESSAGE_CHARS - 3)}...` : plain
   return { kind: 'reject', ...(id !== undefined && { id }), reason, message: short, position }
 }
 
 /** What a value is, in words that fit after 'is'. */
-export function nameOf(value: unknown): string {
+export function describeValue(value: unknown): string {
   if (value === undefined) return 'missing'
   if (value === null) return 'null'
   if (Array.isArray(value)) return 'an array'

@@ -10,7 +10,7 @@
 // ids does not keep texts; a text keeps at most a block.
 
 import { isUtf8 } from 'node:buffer'
-import { stepsOf } from './field.ts'
+import { pathSegments } from './field.ts'
 import { WASM_BASE64 } from './scan-wasm.ts'
 
 const BLOCK_BYTES = 32 * 1024
@@ -86,20 +86,20 @@ interface Shape {
 
 type OnRecord = (record: object, at: number) => void
 
-export interface LineTaker {
+export interface ShapedLineParser {
   /**
    * Takes whole lines from bytes[from] on while they have a shape that was learned and begin before `until`.
    * `onRecord` is given the wanted members of each, and where its line begins. Gives where the first line begins that
    * was not taken.
    */
-  take(bytes: Buffer, from: number, until: number, onRecord: OnRecord): number
+  parseLines(bytes: Buffer, from: number, until: number, onRecord: OnRecord): number
   /** Told of a line that was not taken, and is a record. */
-  learn(bytes: Buffer, from: number, to: number): void
+  learnShape(bytes: Buffer, from: number, to: number): void
 }
 
 /** `paths` are the fields that are needed: each record has those members that they lead to, and no others. */
-export function createLineTaker(paths: readonly string[]): LineTaker {
-  const names = [...new Set(paths.flatMap(path => [path, stepsOf(path)[0] ?? path]))]
+export function createShapedLineParser(paths: readonly string[]): ShapedLineParser {
+  const names = [...new Set(paths.flatMap(path => [path, pathSegments(path)[0] ?? path]))]
   // As a member of an object literal it would be its prototype.
   const possible = names.length <= MAX_COLUMNS && !names.includes('__proto__')
   let shapes: readonly Shape[] = []
@@ -109,14 +109,14 @@ export function createLineTaker(paths: readonly string[]): LineTaker {
   let paused = 0
 
   return {
-    take(bytes, from, until, onRecord) {
+    parseLines(bytes, from, until, onRecord) {
       if (shapes.length === 0 || paused > 0) return from
       const { rows, end } = takeLines(shapes, names, { bytes, from, until, onRecord })
       taken += rows
       if (taken >= WORTH_LINES) pause = 0
       return end
     },
-    learn(bytes, from, to) {
+    learnShape(bytes, from, to) {
       if (paused > 0) {
         paused -= 1
         return

@@ -7,54 +7,60 @@
 // break all of it is separator. What follows the last field goes with that field.
 
 import { ReembedError } from '@reembed/shared'
-import { type Field, fieldAt } from './field.ts'
+import { type FieldGetter, fieldGetter } from './field.ts'
 
-interface Part {
+interface TemplateField {
   readonly separator: string
   readonly label: string
   readonly name: string
-  readonly field: Field
+  readonly field: FieldGetter
 }
 
 export interface Template {
   /** The paths of the fields it names, in order. */
-  readonly names: readonly string[]
+  readonly fieldPaths: readonly string[]
   /** The text of a record, empty if all its fields are. `onOther` is told of a field that is neither text nor a number. */
-  render(record: object, onOther: (name: string, value: object) => void): string
+  render(record: object, onUnsupportedValue: (name: string, value: object) => void): string
 }
 
 /** @throws ReembedError USAGE for what is no template, naming the place. */
 export function parseTemplate(source: string): Template {
-  const parts: Part[] = []
+  const parts: TemplateField[] = []
   let end = 0
   for (const match of source.matchAll(/\{\{\{?([^{}]*)\}?\}\}/g)) {
     const name = (match[1] ?? '').replace(/^&/, '').trim()
     if (name === '' || /^[#^>!=]/.test(name)) {
-      throw wrong(
+      throw templateError(
         source,
         `'${match[0]}' is not the name of a field: only {{ name }} is understood, without logic`,
       )
     }
     const between = source.slice(end, match.index)
     const cut = parts.length === 0 ? 0 : between.lastIndexOf('\n') + 1 || between.length
-    parts.push({ separator: between.slice(0, cut), label: between.slice(cut), name, field: fieldAt(name) })
+    parts.push({
+      separator: between.slice(0, cut),
+      label: between.slice(cut),
+      name,
+      field: fieldGetter(name),
+    })
     end = match.index + match[0].length
   }
   const tail = source.slice(end)
-  if (parts.length === 0) throw wrong(source, "it names no field: write '{{ title }}\\n\\n{{ text }}'")
+  if (parts.length === 0)
+    throw templateError(source, "it names no field: write '{{ title }}\\n\\n{{ text }}'")
   if (/\{\{|\}\}/.test(tail) || parts.some(({ separator, label }) => /\{\{|\}\}/.test(separator + label))) {
-    throw wrong(source, "there is a '{{' or '}}' without its counterpart")
+    throw templateError(source, "there is a '{{' or '}}' without its counterpart")
   }
 
   return {
-    names: parts.map(({ name }) => name),
-    render(record, onOther) {
+    fieldPaths: parts.map(({ name }) => name),
+    render(record, onUnsupportedValue) {
       let text = ''
       let lastIsThere = false
       for (const { separator, label, name, field } of parts) {
         const value = field(record)
         const shown = typeof value === 'string' ? value : textOf(value)
-        if (shown === undefined) onOther(name, value as object)
+        if (shown === undefined) onUnsupportedValue(name, value as object)
         lastIsThere = shown !== undefined && shown !== ''
         if (lastIsThere) text += (text === '' ? '' : separator) + label + shown
       }
@@ -69,5 +75,5 @@ function textOf(value: unknown): string | undefined {
   return typeof value === 'object' ? undefined : String(value)
 }
 
-const wrong = (source: string, what: string): ReembedError =>
+const templateError = (source: string, what: string): ReembedError =>
   new ReembedError('USAGE', `The template ${JSON.stringify(source.slice(0, 80))} can't be used: ${what}`)

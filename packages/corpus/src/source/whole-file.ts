@@ -3,8 +3,8 @@
 import { isUtf8 } from 'node:buffer'
 import type { PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
 import type { Store } from '@reembed/store'
-import { BOM_BYTES, hasBom, refuseForeignEncoding } from './format.ts'
-import { MAX_RECORD_BYTES, toId, toReject } from './record.ts'
+import { BOM_BYTES, hasBom, requireUtf8 } from './format.ts'
+import { createReject, MAX_RECORD_BYTES, toId } from './record.ts'
 
 export interface ReadWholeFileOptions {
   /** The part's place in its slice. */
@@ -31,13 +31,18 @@ async function recordOfFile(
 ): Promise<SourceRecord> {
   const position = { part: index, offset: 0 }
   const id = toId(key, 'key')
-  if (typeof id !== 'string') return toReject(id.fault, id.message, position)
+  if (typeof id !== 'string') return createReject(id.reason, id.message, position)
   if (size > MAX_RECORD_BYTES) {
-    return toReject('too_large', `the file has ${size} bytes, the limit is ${MAX_RECORD_BYTES}`, position, id)
+    return createReject(
+      'too_large',
+      `the file has ${size} bytes, the limit is ${MAX_RECORD_BYTES}`,
+      position,
+      id,
+    )
   }
   const bytes = await store.get(key, { ifMatch: etag, signal })
-  refuseForeignEncoding(key, bytes)
-  if (!isUtf8(bytes)) return toReject('invalid_utf8', 'the file is not valid UTF-8', position, id)
+  requireUtf8(key, bytes)
+  if (!isUtf8(bytes)) return createReject('invalid_utf8', 'the file is not valid UTF-8', position, id)
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   return { kind: 'document', id, text: text.toString('utf8', hasBom(bytes) ? BOM_BYTES : 0), position }
 }

@@ -10,30 +10,30 @@ import { messageOf, ReembedError } from '@reembed/shared'
 import { isLinkLocal, parseAddress } from './url.ts'
 
 /** Where one replica is. */
-export interface Place {
+export interface EndpointTarget {
   /** The URL, and the address where the name has several. For people; holds no secret. */
-  readonly shown: string
+  readonly label: string
   readonly url: string
   /** IP to connect to, whatever the URL's name resolves to; `Host` and SNI stay the name. */
-  readonly at?: string
+  readonly address?: string
 }
 
 /** All addresses of a name. */
 export type Resolve = (hostname: string) => Promise<readonly string[]>
 
-export interface Addresses {
+export interface EndpointTargets {
   /** Whatever the order in which the replicas were given. */
   readonly name: string
   /** Whether replicas are addressed one by one. */
-  readonly areReplicas: boolean
+  readonly isReplicated: boolean
   /**
    * A name that cannot be resolved keeps the addresses that it had.
    * @throws ReembedError ENDPOINT_UNREACHABLE while no replica is known.
    */
-  find(): Promise<Place[]>
+  resolve(): Promise<EndpointTarget[]>
 }
 
-export interface AddressesOptions {
+export interface EndpointTargetsOptions {
   readonly token?: string | undefined
   readonly allowInsecure?: boolean | undefined
   readonly resolve?: Resolve | undefined
@@ -46,39 +46,39 @@ const resolveBySystem: Resolve = async hostname =>
   (await lookup(hostname, { all: true })).map(({ address }) => address)
 
 /** @throws ReembedError USAGE for what is no endpoint, or would send the token where others can read it. */
-export function parseAddresses(
+export function parseTargets(
   given: string,
-  { token, allowInsecure = false, resolve = resolveBySystem }: AddressesOptions = {},
-): Addresses {
+  { token, allowInsecure = false, resolve = resolveBySystem }: EndpointTargetsOptions = {},
+): EndpointTargets {
   const named = given.split(',').map(one => one.trim())
   const sources = [...new Set(named)].sort().map(one => {
     const isName = one.startsWith(DNS)
     const { url } = parseAddress(isName ? one.slice(DNS.length) : one, token, allowInsecure)
-    return isName ? createName(url, resolve) : { shown: url, find: async () => [{ shown: url, url }] }
+    return isName ? createName(url, resolve) : { label: url, resolve: async () => [{ label: url, url }] }
   })
   return {
-    name: sources.map(({ shown }) => shown).join(','),
-    areReplicas: sources.length > 1 || given.startsWith(DNS),
-    async find() {
-      const found = await Promise.allSettled(sources.map(source => source.find()))
-      const places = found.flatMap(one => (one.status === 'fulfilled' ? one.value : []))
+    name: sources.map(({ label }) => label).join(','),
+    isReplicated: sources.length > 1 || given.startsWith(DNS),
+    async resolve() {
+      const found = await Promise.allSettled(sources.map(source => source.resolve()))
+      const targets = found.flatMap(one => (one.status === 'fulfilled' ? one.value : []))
       const failed = found.find(one => one.status === 'rejected')
-      if (places.length === 0 && failed) throw failed.reason
-      return places
+      if (targets.length === 0 && failed) throw failed.reason
+      return targets
     },
   }
 }
 
-function createName(url: string, resolve: Resolve): { shown: string; find(): Promise<Place[]> } {
+function createName(url: string, resolve: Resolve): { label: string; resolve(): Promise<EndpointTarget[]> } {
   const { hostname } = new URL(url)
-  let known: Place[] = []
+  let known: EndpointTarget[] = []
   return {
-    shown: DNS + url,
-    async find() {
+    label: DNS + url,
+    async resolve() {
       try {
         const addresses = [...new Set(await resolve(hostname))]
         if (addresses.length === 0) throw new Error('no address')
-        known = addresses.map(at => ({ shown: `${url} (${checked(at, hostname)})`, url, at }))
+        known = addresses.map(address => ({ label: `${url} (${checked(address, hostname)})`, url, address }))
       } catch (error) {
         if (known.length === 0) throw unresolved(hostname, error)
       }

@@ -5,10 +5,10 @@
 //   in use ──5 failures in a row──> ejected ──10 s, 20 s … 60 s──> tried again ──1 failure──> ejected
 //                                                                      └──a reply──> in use
 
-export interface Turn<Replica> {
+export interface Assignment<Replica> {
   readonly replica: Replica
   /** Only the first call counts. */
-  ended(how: 'answered' | 'failed' | 'neither'): void
+  end(how: 'answered' | 'failed' | 'neutral'): void
 }
 
 export interface Balancer<Replica> {
@@ -18,9 +18,9 @@ export interface Balancer<Replica> {
   add(replica: Replica): void
   remove(replica: Replica): void
   /** One of those that `may` get it; of those ejected only when no other may. */
-  next(inputs: number, may?: (replica: Replica) => boolean): Turn<Replica> | undefined
+  assign(inputs: number, isEligible?: (replica: Replica) => boolean): Assignment<Replica> | undefined
   /** Whether its last request was answered, or nothing is known against it. */
-  isWell(replica: Replica): boolean
+  isHealthy(replica: Replica): boolean
 }
 
 export interface BalancerOptions<Replica> {
@@ -43,7 +43,7 @@ const SLOW_MS = 1_000
 /** After so many replies in a row, an ejection is forgotten. */
 const CLEAN = 100
 
-interface Seat<Replica> {
+interface ReplicaStats<Replica> {
   readonly replica: Replica
   inFlight: number
   /** When each request in flight was sent, oldest first. */
@@ -61,95 +61,98 @@ export function createBalancer<Replica>({
   random,
   onEjected,
 }: BalancerOptions<Replica>): Balancer<Replica> {
-  const seats: Seat<Replica>[] = []
-  const isEjected = ({ ejectedUntil }: Seat<Replica>): boolean => ejectedUntil > now()
+  const entries: ReplicaStats<Replica>[] = []
+  const isEjected = ({ ejectedUntil }: ReplicaStats<Replica>): boolean => ejectedUntil > now()
 
-  function next(inputs: number, may: (replica: Replica) => boolean = () => true): Turn<Replica> | undefined {
-    const allowed = seats.filter(({ replica }) => may(replica))
-    const open = allowed.filter(seat => !isEjected(seat))
+  function assign(
+    inputs: number,
+    isEligible: (replica: Replica) => boolean = () => true,
+  ): Assignment<Replica> | undefined {
+    const allowed = entries.filter(({ replica }) => isEligible(replica))
+    const open = allowed.filter(stats => !isEjected(stats))
     const [first, second] = two(open.length > 0 ? open : allowed)
     if (first === undefined) return undefined
-    const seat = second && costOf(second, inputs) < costOf(first, inputs) ? second : first
+    const stats = second && costOf(second, inputs) < costOf(first, inputs) ? second : first
     const mark = {}
     const sentAt = now()
-    seat.inFlight += inputs
-    seat.sent.set(mark, sentAt)
+    stats.inFlight += inputs
+    stats.sent.set(mark, sentAt)
     return {
-      replica: seat.replica,
-      ended(how) {
-        if (!seat.sent.delete(mark)) return
-        seat.inFlight -= inputs
-        if (how === 'answered') answered(seat, now() - sentAt)
-        else if (how === 'failed') failed(seat)
+      replica: stats.replica,
+      end(how) {
+        if (!stats.sent.delete(mark)) return
+        stats.inFlight -= inputs
+        if (how === 'answered') answered(stats, now() - sentAt)
+        else if (how === 'failed') failed(stats)
       },
     }
   }
 
-  function two(from: readonly Seat<Replica>[]): readonly (Seat<Replica> | undefined)[] {
+  function two(from: readonly ReplicaStats<Replica>[]): readonly (ReplicaStats<Replica> | undefined)[] {
     const i = Math.floor(random() * from.length)
     const j = Math.floor(random() * (from.length - 1))
     return from.length < 2 ? [from[0]] : [from[i], from[j < i ? j : j + 1]]
   }
 
-  function costOf(seat: Seat<Replica>, inputs: number): number {
-    const [oldest] = seat.sent.values()
-    const replyMs = seat.replyMs ?? usual(seat) ?? 1
-    if (oldest === undefined) return inputs * replyMs * Math.exp((seat.repliedAt - now()) / FORGET_MS)
+  function costOf(stats: ReplicaStats<Replica>, inputs: number): number {
+    const [oldest] = stats.sent.values()
+    const replyMs = stats.replyMs ?? usual(stats) ?? 1
+    if (oldest === undefined) return inputs * replyMs * Math.exp((stats.repliedAt - now()) / FORGET_MS)
     // A request that is out for longer than replies take says more than they do: the replica may have stalled.
-    return (seat.inFlight + inputs) * Math.max(replyMs, now() - oldest)
+    return (stats.inFlight + inputs) * Math.max(replyMs, now() - oldest)
   }
 
   /** What replies of the other replicas take: a new one is taken for one of them. */
-  function usual(but: Seat<Replica>): number | undefined {
-    const known = seats.flatMap(({ replyMs, replica }) =>
+  function usual(but: ReplicaStats<Replica>): number | undefined {
+    const known = entries.flatMap(({ replyMs, replica }) =>
       replyMs === undefined || replica === but.replica ? [] : [replyMs],
     )
     return known.sort((a, b) => a - b)[known.length >> 1]
   }
 
-  function answered(seat: Seat<Replica>, ms: number): void {
-    const weight = 1 - Math.exp(-(now() - seat.repliedAt) / MEMORY_MS)
-    seat.replyMs = seat.replyMs === undefined ? ms : seat.replyMs + weight * (ms - seat.replyMs)
-    seat.repliedAt = now()
-    const others = usual(seat)
+  function answered(stats: ReplicaStats<Replica>, ms: number): void {
+    const weight = 1 - Math.exp(-(now() - stats.repliedAt) / MEMORY_MS)
+    stats.replyMs = stats.replyMs === undefined ? ms : stats.replyMs + weight * (ms - stats.replyMs)
+    stats.repliedAt = now()
+    const others = usual(stats)
     if (others !== undefined && ms > Math.max(SLOW * others, SLOW_MS)) {
-      miss(seat)
+      miss(stats)
       return
     }
-    seat.failedInARow = 0
-    if (++seat.answeredInARow >= CLEAN) seat.ejections = 0
+    stats.failedInARow = 0
+    if (++stats.answeredInARow >= CLEAN) stats.ejections = 0
   }
 
-  function failed(seat: Seat<Replica>): void {
+  function failed(stats: ReplicaStats<Replica>): void {
     // A replica that fails at once must not look quick.
-    seat.replyMs = Math.max(seat.replyMs ?? 0, 2 * (usual(seat) ?? 0))
-    seat.repliedAt = now()
-    miss(seat)
+    stats.replyMs = Math.max(stats.replyMs ?? 0, 2 * (usual(stats) ?? 0))
+    stats.repliedAt = now()
+    miss(stats)
   }
 
-  function miss(seat: Seat<Replica>): void {
-    seat.answeredInARow = 0
-    seat.failedInARow++
-    const enough = seat.ejections > 0 ? 1 : FAILURES
-    if (seat.failedInARow < enough || isEjected(seat)) return
+  function miss(stats: ReplicaStats<Replica>): void {
+    stats.answeredInARow = 0
+    stats.failedInARow++
+    const enough = stats.ejections > 0 ? 1 : FAILURES
+    if (stats.failedInARow < enough || isEjected(stats)) return
     // When most fail, it is not the replicas: half of them stay in use.
-    if (2 * (seats.filter(isEjected).length + 1) > seats.length) return
-    seat.ejections++
-    const ms = Math.min(LONGEST_MS, EJECTED_MS * seat.ejections)
-    seat.ejectedUntil = now() + ms
-    seat.failedInARow = 0
-    onEjected?.(seat.replica, ms)
+    if (2 * (entries.filter(isEjected).length + 1) > entries.length) return
+    stats.ejections++
+    const ms = Math.min(LONGEST_MS, EJECTED_MS * stats.ejections)
+    stats.ejectedUntil = now() + ms
+    stats.failedInARow = 0
+    onEjected?.(stats.replica, ms)
   }
 
   return {
     get replicas() {
-      return seats.map(({ replica }) => replica)
+      return entries.map(({ replica }) => replica)
     },
     get ejected() {
-      return seats.filter(isEjected).map(({ replica }) => replica)
+      return entries.filter(isEjected).map(({ replica }) => replica)
     },
     add(replica) {
-      seats.push({
+      entries.push({
         replica,
         inFlight: 0,
         sent: new Map(),
@@ -162,13 +165,13 @@ export function createBalancer<Replica>({
       })
     },
     remove(replica) {
-      const place = seats.findIndex(seat => seat.replica === replica)
-      if (place >= 0) seats.splice(place, 1)
+      const place = entries.findIndex(stats => stats.replica === replica)
+      if (place >= 0) entries.splice(place, 1)
     },
-    next,
-    isWell(replica) {
-      const seat = seats.find(one => one.replica === replica)
-      return seat !== undefined && seat.failedInARow === 0 && !isEjected(seat)
+    assign,
+    isHealthy(replica) {
+      const stats = entries.find(one => one.replica === replica)
+      return stats !== undefined && stats.failedInARow === 0 && !isEjected(stats)
     },
   }
 }

@@ -12,33 +12,33 @@
 import { endianness } from 'node:os'
 
 /** Where the vectors go: `texts[i]` to row `rows[i]` of `vectors`, each row `dimensions` long. */
-export interface Target {
+export interface VectorDestination {
   readonly vectors: Float32Array
   readonly dimensions: number
   readonly rows: readonly number[]
 }
 
 /** What an OpenAI-shaped reply says beside the vectors. */
-export interface ReplyFacts {
+export interface ReplyMetadata {
   readonly model: string | null
   readonly tokens: number | null
 }
 
 /** A reply that does not hold what was asked for. The message never quotes the body. */
-export class BadReply extends Error {}
+export class InvalidReplyError extends Error {}
 
 const OPEN = '"embedding":"'
 const INDEX = '"index":0'
 /** More than any server writes after a vector. */
 const MAX_AFTER = 100
 
-/** Decodes a reply of `POST /v1/embeddings`; throws `BadReply`. Rows may be written before it throws. */
-export function decodeEmbeddings(body: Buffer, target: Target): ReplyFacts {
+/** Decodes a reply of `POST /v1/embeddings`; throws `InvalidReplyError`. Rows may be written before it throws. */
+export function decodeEmbeddings(body: Buffer, target: VectorDestination): ReplyMetadata {
   return scan(body, target) ?? decodeParsed(body, target)
 }
 
 /** The fast path; undefined when the layout is another. */
-function scan(body: Buffer, { vectors, dimensions, rows }: Target): ReplyFacts | undefined {
+function scan(body: Buffer, { vectors, dimensions, rows }: VectorDestination): ReplyMetadata | undefined {
   const rowBytes = dimensions * 4
   const characters = Math.ceil(rowBytes / 3) * 4
   const open = body.indexOf(OPEN, 0, 'latin1')
@@ -59,7 +59,7 @@ function scan(body: Buffer, { vectors, dimensions, rows }: Target): ReplyFacts |
     const text = body.toString('latin1', start, end)
     const written = bytes.write(text, rowAt(rows, i) * rowBytes, rowBytes, 'base64')
     if (written !== rowBytes || !text.endsWith(paddingOf(rowBytes))) {
-      throw new BadReply(`the vector of input ${i} is not base64`)
+      throw new InvalidReplyError(`the vector of input ${i} is not base64`)
     }
     start = end + expected.length
   }
@@ -92,17 +92,18 @@ function numbered(text: string): (i: number) => string {
   return end === undefined ? () => text : i => `${start}"index":${i}${end}`
 }
 
-function decodeParsed(body: Buffer, target: Target): ReplyFacts {
+function decodeParsed(body: Buffer, target: VectorDestination): ReplyMetadata {
   const { rows } = target
   const reply = parseJson(body.toString())
   const data = isRecord(reply) ? reply.data : undefined
-  if (!Array.isArray(data)) throw new BadReply('the reply has no `data`')
-  if (data.length !== rows.length) throw new BadReply(`${data.length} vectors for ${rows.length} inputs`)
+  if (!Array.isArray(data)) throw new InvalidReplyError('the reply has no `data`')
+  if (data.length !== rows.length)
+    throw new InvalidReplyError(`${data.length} vectors for ${rows.length} inputs`)
   const seen = new Set<number>()
   for (const [place, entry] of data.entries()) {
     const index: unknown = isRecord(entry) ? (entry.index ?? place) : undefined
     if (typeof index !== 'number' || rows[index] === undefined || seen.has(index)) {
-      throw new BadReply(`entry ${place} has no index of its own`)
+      throw new InvalidReplyError(`entry ${place} has no index of its own`)
     }
     seen.add(index)
     writeRow(entry.embedding, index, target)
@@ -110,36 +111,38 @@ function decodeParsed(body: Buffer, target: Target): ReplyFacts {
   return factsOf(reply)
 }
 
-/** Decodes a reply of `POST /embed`, rows of numbers; throws `BadReply`. A null in a row becomes NaN. */
-export function decodeNumbers(body: Buffer, target: Target): void {
+/** Decodes a reply of `POST /embed`, rows of numbers; throws `InvalidReplyError`. A null in a row becomes NaN. */
+export function decodeNumbers(body: Buffer, target: VectorDestination): void {
   const reply = parseJson(body.toString())
-  if (!Array.isArray(reply)) throw new BadReply('the reply is no array')
+  if (!Array.isArray(reply)) throw new InvalidReplyError('the reply is no array')
   if (reply.length !== target.rows.length) {
-    throw new BadReply(`${reply.length} vectors for ${target.rows.length} inputs`)
+    throw new InvalidReplyError(`${reply.length} vectors for ${target.rows.length} inputs`)
   }
   for (const [i, row] of reply.entries()) writeRow(row, i, target)
 }
 
-function writeRow(row: unknown, i: number, { vectors, dimensions, rows }: Target): void {
+function writeRow(row: unknown, i: number, { vectors, dimensions, rows }: VectorDestination): void {
   const offset = rowAt(rows, i) * dimensions
   if (typeof row === 'string') {
     const rowBytes = dimensions * 4
     const padded = Math.ceil(rowBytes / 3) * 4
     if (row.length !== padded && row.length !== Math.ceil((rowBytes * 4) / 3)) {
-      throw new BadReply(`the vector of input ${i} is not ${dimensions} floats in base64`)
+      throw new InvalidReplyError(`the vector of input ${i} is not ${dimensions} floats in base64`)
     }
     const isPadded = row.length < padded || row.endsWith(paddingOf(rowBytes))
     if (!isPadded || bytesOf(vectors).write(row, offset * 4, rowBytes, 'base64') !== rowBytes) {
-      throw new BadReply(`the vector of input ${i} is not base64`)
+      throw new InvalidReplyError(`the vector of input ${i} is not base64`)
     }
     return
   }
-  if (!Array.isArray(row)) throw new BadReply(`input ${i} has no vector`)
-  if (row.length !== dimensions) throw new BadReply(`${row.length} dimensions instead of ${dimensions}`)
+  if (!Array.isArray(row)) throw new InvalidReplyError(`input ${i} has no vector`)
+  if (row.length !== dimensions)
+    throw new InvalidReplyError(`${row.length} dimensions instead of ${dimensions}`)
   for (let d = 0; d < dimensions; d++) {
     const value: unknown = row[d]
     // serde_json writes NaN as null, and a Float32Array would take null for 0.
-    if (value !== null && typeof value !== 'number') throw new BadReply(`a value of input ${i} is no number`)
+    if (value !== null && typeof value !== 'number')
+      throw new InvalidReplyError(`a value of input ${i} is no number`)
     vectors[offset + d] = value ?? Number.NaN
   }
 }
@@ -158,12 +161,12 @@ export function dimensionsOf(body: Buffer): number {
       : Array.isArray(vector)
         ? vector.length
         : 0
-  if (!Number.isInteger(dimensions) || dimensions < 1) throw new BadReply('the reply has no vector')
+  if (!Number.isInteger(dimensions) || dimensions < 1) throw new InvalidReplyError('the reply has no vector')
   return dimensions
 }
 
-function factsOf(reply: unknown): ReplyFacts {
-  if (!isRecord(reply) || !Array.isArray(reply.data)) throw new BadReply('the reply has no `data`')
+function factsOf(reply: unknown): ReplyMetadata {
+  if (!isRecord(reply) || !Array.isArray(reply.data)) throw new InvalidReplyError('the reply has no `data`')
   const { model, usage } = reply
   const tokens = isRecord(usage) ? (usage.prompt_tokens ?? usage.total_tokens) : null
   return {
@@ -177,7 +180,7 @@ function parseJson(text: string): unknown {
     return JSON.parse(text)
   } catch {
     // The parser's own message quotes the text.
-    throw new BadReply('the reply is not complete JSON')
+    throw new InvalidReplyError('the reply is not complete JSON')
   }
 }
 

@@ -2,15 +2,15 @@
 // HTTP call that comes to an Outcome. Retrying, splitting and waiting are the business of ../embed.ts.
 
 import { allEqual, badRowsOf } from '@reembed/shared'
-import type { Place, Resolve } from './addresses.ts'
+import type { EndpointTarget, Resolve } from './addresses.ts'
 import type { EndpointInfo } from './info.ts'
-import { negotiate, type Probe, readInfo, revisionOf } from './negotiate.ts'
+import { type Negotiated, negotiate, readInfo, revisionOf } from './negotiate.ts'
 import { type Outcome, toError } from './outcome.ts'
 import { readAppliedPrompt } from './prompt.ts'
 import { decode, post, type Route, type Server } from './server.ts'
 import { countTokens } from './tokens.ts'
 import { parseAddress } from './url.ts'
-import { openWire, type Reply } from './wire.ts'
+import { openTransport, type Reply } from './wire.ts'
 
 export interface EndpointOptions {
   readonly token?: string | undefined
@@ -36,7 +36,7 @@ export interface RequestOptions {
   /** By `/embed` for once, where the server has it: its vectors come another way. */
   readonly otherRoute?: boolean
   /** Cuts over-long texts for once, where documents are refused: reference texts and queries have nobody to go to. */
-  readonly cut?: boolean
+  readonly truncate?: boolean
   /** Instead of 60 s. */
   readonly timeoutMs?: number | undefined
   /** Sent with this request alone. */
@@ -53,7 +53,7 @@ export interface Endpoint extends AsyncDisposable {
   /** Replicas in use, where they are addressed one by one. */
   readonly replicas?: readonly string[]
   /** Takes a replica out of use, since a reply of it was found to be of other weights. */
-  quarantine?(replica: string, why: string): void
+  quarantine?(replica: string, reason: string): void
   /** Settled when opened; changes only if the server stops truncating by itself. */
   readonly route: Route
   /**
@@ -73,21 +73,31 @@ export interface Endpoint extends AsyncDisposable {
 }
 
 /** Reads `/info`, settles the route, and learns dimensions and normalisation from a first embedding. */
-export async function openPlace({ url, at, shown }: Place, options: EndpointOptions): Promise<Endpoint> {
+export async function openTarget(
+  { url, address, label }: EndpointTarget,
+  options: EndpointOptions,
+): Promise<Endpoint> {
   const { token, truncate = true, timeoutMs = 60_000, allowInsecure = false, signal } = options
-  const address = parseAddress(url, token, allowInsecure)
-  const wire = openWire(address.origin, {
+  const parsed = parseAddress(url, token, allowInsecure)
+  const transport = openTransport(parsed.origin, {
     headers: ['user-agent', 'reembed', ...(token ? ['authorization', `Bearer ${token}`] : [])],
-    at,
+    address,
   })
   try {
-    const server: Server = { wire, ...address, url: shown, model: options.model, truncate, timeoutMs }
+    const server: Server = {
+      transport,
+      ...parsed,
+      url: label,
+      model: options.model,
+      truncate,
+      timeoutMs,
+    }
     const stated = await readInfo(server, signal)
     const revision = revisionOf(stated, options.revision, server.url)
     const probe = await negotiate(server, stated, signal)
     return createEndpoint(server, { ...stated, revision, ...probe.learned }, probe, options.timeoutMs)
   } catch (error) {
-    await wire[Symbol.asyncDispose]()
+    await transport[Symbol.asyncDispose]()
     throw error
   }
 }
@@ -95,10 +105,10 @@ export async function openPlace({ url, at, shown }: Place, options: EndpointOpti
 function createEndpoint(
   server: Server,
   info: EndpointInfo,
-  probe: Probe,
-  mostMs = Number.POSITIVE_INFINITY,
+  probe: Negotiated,
+  maxTimeoutMs = Number.POSITIVE_INFINITY,
 ): Endpoint {
-  const { url, wire, truncate } = server
+  const { url, transport, truncate } = server
   const { servedModel } = probe
   let { route } = probe
   const { dimensions, normalized } = info
@@ -109,7 +119,7 @@ function createEndpoint(
     {
       rows = texts.map((_, i) => i),
       otherRoute = false,
-      cut = truncate,
+      truncate: cut = truncate,
       timeoutMs = server.timeoutMs,
       headers,
       signal,
@@ -118,7 +128,7 @@ function createEndpoint(
     const sent = performance.now()
     const send = (by: Route): Promise<Outcome> =>
       post(
-        { ...server, truncate: cut, headers, timeoutMs: Math.min(timeoutMs, mostMs) },
+        { ...server, truncate: cut, headers, timeoutMs: Math.min(timeoutMs, maxTimeoutMs) },
         by,
         texts,
         signal,
@@ -169,7 +179,7 @@ function createEndpoint(
       info.kind === 'tei' ? readAppliedPrompt(server, signal) : null,
     countTokens: async (texts, { signal } = {}) =>
       info.kind === 'tei' ? countTokens(server, texts, info.maxClientBatchSize, signal) : null,
-    [Symbol.asyncDispose]: () => wire[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => transport[Symbol.asyncDispose](),
   }
 }
 
@@ -184,7 +194,7 @@ export async function embedBy(
   { url, dimensions, signal }: { url: string; dimensions: number; signal: AbortSignal | undefined },
 ): Promise<Float32Array> {
   const vectors = new Float32Array(texts.length * dimensions)
-  const outcome = await request(texts, vectors, { cut: true, signal })
+  const outcome = await request(texts, vectors, { truncate: true, signal })
   if (outcome.kind !== 'ok') throw toError(outcome, url)
   if (outcome.badRows.length > 0) {
     throw toError({ kind: 'corrupt', message: 'a vector is not finite, zero or not normalised' }, url)

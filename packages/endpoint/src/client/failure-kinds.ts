@@ -12,7 +12,7 @@ export const isOverload = ({ kind }: Failure): boolean =>
   kind === 'timeout'
 
 /** Failures that met no endpoint at all: when nobody is answered, one worker looks whether it is back. */
-export const isAbsence = ({ kind, status }: Failure): boolean =>
+export const isUnavailable = ({ kind, status }: Failure): boolean =>
   kind === 'cold' ||
   kind === 'down' ||
   kind === 'reset' ||
@@ -21,4 +21,5 @@ export const isAbsence = ({ kind, status }: Failure): boolean =>
   (kind === 'gateway' && status !== 504)
 
 /** An absence in the words of a status line. */
-export const whatWasMet = ({ kind, message }: Failure): string => (kind === 'cold' ? 'warming' : message)
+export const unavailableReason = ({ kind, message }: Failure): string =>
+  kind === 'cold' ? 'warming' : message

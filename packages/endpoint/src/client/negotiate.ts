@@ -19,10 +19,12 @@ const OTHER_SERVER = new Set<Failure['kind']>(['route_missing', 'bad_input', 'un
 
 /** `GET /info`, or what to assume where only OpenAI's routes are there. */
 export async function readInfo(server: Server, signal: AbortSignal | undefined): Promise<StatedInfo> {
-  const { wire, base, url, model, timeoutMs } = server
-  const get = { method: 'GET', path: `${base}/info`, timeoutMs, signal } as const
+  const { transport, basePath, url, model, timeoutMs } = server
+  const get = { method: 'GET', path: `${basePath}/info`, timeoutMs, signal } as const
   const answer = await attempt(() =>
-    wire.exchange(get, reply => (reply.status === 200 ? parseInfo(reply.body.toString()) : failureOf(reply))),
+    transport.exchange(get, reply =>
+      reply.status === 200 ? parseInfo(reply.body.toString()) : failureOf(reply),
+    ),
   )
   if (typeof answer !== 'string' && 'modelId' in answer) return answer
   // A route that is not there and a request not understood tell what the server is; all else, how it does.
@@ -50,7 +52,7 @@ export function revisionOf(
   return revision ?? given ?? null
 }
 
-export interface Probe {
+export interface Negotiated {
   readonly route: Route
   readonly learned: Pick<EndpointInfo, 'dimensions' | 'normalized'>
   readonly servedModel: string | null
@@ -64,7 +66,7 @@ export async function negotiate(
   server: Server,
   stated: StatedInfo,
   signal: AbortSignal | undefined,
-): Promise<Probe> {
+): Promise<Negotiated> {
   if (stated.kind === 'openai') return probeRoute(server, '/v1/embeddings', signal)
   if (stated.autoTruncate !== server.truncate) return probeRoute(server, '/embed', signal)
   const plain = await probeRoute(server, '/embed', signal)
@@ -89,7 +91,7 @@ async function probeRoute(
   server: Server,
   route: Route,
   signal: AbortSignal | undefined,
-): Promise<Probe & { vectors: Float32Array }> {
+): Promise<Negotiated & { vectors: Float32Array }> {
   const rows = PARITY_TEXTS.map((_, i) => i)
   const found = await post(server, route, PARITY_TEXTS, signal, reply => {
     const dimensions = dimensionsOf(reply.body)

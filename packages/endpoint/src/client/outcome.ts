@@ -85,17 +85,25 @@ const ERRORS: Record<Failure['kind'], readonly [ErrorCode, Retry]> = {
 }
 
 /** How long a run waits for its model before it looks again. */
-export const BLOCKED_MS = 30_000
+export const MODEL_RECHECK_MS = 30_000
 /** How long jobs wait where only a person can mend the endpoint. */
-const MENDED_MS = 30_000
+const ACCESS_RECHECK_MS = 30_000
 
 /** The error for a failure that nothing more can be done about here. `url` must be free of secrets. */
 export function toError(failure: Failure, url: string): ReembedError {
   const [code, retry] = ERRORS[failure.kind]
-  const afterMs =
+  const retryAfterMs =
     failure.afterMs ??
-    (code === 'MODEL_MISMATCH' ? BLOCKED_MS : code === 'ENDPOINT_DENIED' ? MENDED_MS : undefined)
-  return new ReembedError(code, `endpoint ${url}: ${failure.message}`, { retry, afterMs, cause: failure })
+    (code === 'MODEL_MISMATCH'
+      ? MODEL_RECHECK_MS
+      : code === 'ENDPOINT_DENIED'
+        ? ACCESS_RECHECK_MS
+        : undefined)
+  return new ReembedError(code, `endpoint ${url}: ${failure.message}`, {
+    retry,
+    retryAfterMs,
+    cause: failure,
+  })
 }
 
 /** The failure that `toError` made this error of; errors that come from elsewhere have none. */

@@ -8,19 +8,19 @@ const MARKER = 'zebra'
 
 /** What the server puts in front of a text; '' for nothing, null where it cannot be told. */
 export async function readAppliedPrompt(
-  { wire, base, timeoutMs }: Server,
+  { transport, basePath, timeoutMs }: Server,
   signal: AbortSignal | undefined,
 ): Promise<string | null> {
   const exchange: ExchangeOptions = {
     method: 'POST',
-    path: `${base}/tokenize`,
+    path: `${basePath}/tokenize`,
     headers: ['content-type', 'application/json'],
     body: JSON.stringify({ inputs: MARKER, add_special_tokens: false }),
     timeoutMs,
     signal,
   }
   const read = await attempt(() =>
-    wire.exchange(exchange, reply => (reply.status === 200 ? promptIn(reply.body.toString()) : null)),
+    transport.exchange(exchange, reply => (reply.status === 200 ? promptIn(reply.body.toString()) : null)),
   )
   return typeof read === 'string' ? read : null
 }

@@ -4,5 +4,5 @@
 export interface ReplicaEvent {
   readonly kind: 'found' | 'gone' | 'in_use' | 'ejected' | 'quarantined' | 'unreachable'
   readonly replica: string
-  readonly why?: string
+  readonly reason?: string
 }

@@ -2,21 +2,21 @@
 // settled in seats.ts, since a replica may have the model of one run and not that of another.
 
 import { type Clock, systemClock } from '../clock.ts'
-import type { Addresses, Place } from './addresses.ts'
+import type { EndpointTarget, EndpointTargets } from './addresses.ts'
 import { createBalancer } from './balancer.ts'
 import type { Endpoint } from './endpoint.ts'
 import type { ReplicaEvent } from './replica-event.ts'
-import { createSeats, type Seats } from './seats.ts'
-import { createServing } from './serving.ts'
+import { createReplicaPool, type ReplicaPool } from './seats.ts'
+import { createReplicatedEndpoint } from './serving.ts'
 
 export interface ReplicasOptions {
-  readonly open: (place: Place, truncate: boolean, signal: AbortSignal) => Promise<Endpoint>
+  readonly open: (target: EndpointTarget, truncate: boolean, signal: AbortSignal) => Promise<Endpoint>
   readonly onEvent?: ((event: ReplicaEvent) => void) | undefined
   readonly clock?: Clock
   readonly random?: () => number
 }
 
-type Prove<Proof> = (one: Endpoint, place: Place, signal: AbortSignal) => Promise<Proof>
+type Verify<Proof> = (one: Endpoint, target: EndpointTarget, signal: AbortSignal) => Promise<Proof>
 
 /** How many replicas stand how; each is counted once. */
 export interface ReplicaCounts {
@@ -38,111 +38,126 @@ export interface Replicas extends AsyncDisposable {
   serve<Proof>(
     run: string,
     truncate: boolean,
-    prove: Prove<Proof>,
+    verify: Verify<Proof>,
   ): Promise<{ readonly endpoint: Endpoint; readonly proof: Proof }>
 }
 
 /** Names are resolved again, and what is due is opened and proved again, this often. */
-const LOOK_MS = 5_000
+const REFRESH_MS = 5_000
 /** A replica that fails may be gone: looked at once, but not more often than this. */
-const LOOK_LEAST_MS = 1_000
+const MIN_REFRESH_MS = 1_000
 /** Runs that are served; the one that was served longest ago makes room. */
 const KEPT_RUNS = 8
 
 export function createReplicas(
-  addresses: Addresses,
+  addresses: EndpointTargets,
   { open, onEvent, clock = systemClock, random = Math.random }: ReplicasOptions,
 ): Replicas {
-  const balancer = createBalancer<Place>({
+  const balancer = createBalancer<EndpointTarget>({
     now: clock.now,
     random,
-    onEjected: ({ shown }, ms) =>
-      onEvent?.({ kind: 'ejected', replica: shown, why: `slow or failing, tried again in ${ms / 1000} s` }),
+    onEjected: ({ label }, ms) =>
+      onEvent?.({
+        kind: 'ejected',
+        replica: label,
+        reason: `slow or failing, tried again in ${ms / 1000} s`,
+      }),
   })
-  const places = new Map<string, Place>()
-  const runs = new Map<string, { readonly seats: Seats<unknown>; readonly endpoint: Endpoint }>()
+  const targets = new Map<string, EndpointTarget>()
+  const runs = new Map<string, { readonly pool: ReplicaPool<unknown>; readonly endpoint: Endpoint }>()
   const closed = new AbortController()
-  let looking: Promise<void> | undefined
-  let lookedMs = Number.NEGATIVE_INFINITY
-  let keeping: Promise<void> | undefined
+  let refreshing: Promise<void> | undefined
+  let refreshedMs = Number.NEGATIVE_INFINITY
+  let refreshLoopEnded: Promise<void> | undefined
 
   /** @throws ReembedError while no replica is known. */
-  function look(): Promise<void> {
-    looking ??= update().finally(() => {
-      looking = undefined
-      lookedMs = clock.now()
-      for (const { seats } of runs.values()) seats.tend()
+  function refresh(): Promise<void> {
+    refreshing ??= update().finally(() => {
+      refreshing = undefined
+      refreshedMs = clock.now()
+      for (const { pool } of runs.values()) pool.reconcile()
     })
-    return looking
+    return refreshing
   }
 
   async function update(): Promise<void> {
-    const found = new Map((await addresses.find()).map(place => [place.shown, place]))
-    for (const [shown, place] of places) {
-      if (found.has(shown)) continue
-      places.delete(shown)
-      balancer.remove(place)
-      onEvent?.({ kind: 'gone', replica: shown })
+    const found = new Map((await addresses.resolve()).map(target => [target.label, target]))
+    for (const [label, target] of targets) {
+      if (found.has(label)) continue
+      targets.delete(label)
+      balancer.remove(target)
+      onEvent?.({ kind: 'gone', replica: label })
     }
-    for (const [shown, place] of found) {
-      if (places.has(shown)) continue
-      places.set(shown, place)
-      balancer.add(place)
-      onEvent?.({ kind: 'found', replica: shown })
+    for (const [label, target] of found) {
+      if (targets.has(label)) continue
+      targets.set(label, target)
+      balancer.add(target)
+      onEvent?.({ kind: 'found', replica: label })
     }
   }
 
-  async function keepLooking(): Promise<void> {
+  async function refreshLoop(): Promise<void> {
     while (!closed.signal.aborted) {
-      await clock.sleep(LOOK_MS * (0.9 + 0.2 * random()), closed.signal).catch(() => {})
-      if (!closed.signal.aborted) await look().catch(() => {})
+      await clock.sleep(REFRESH_MS * (0.9 + 0.2 * random()), closed.signal).catch(() => {})
+      if (!closed.signal.aborted) await refresh().catch(() => {})
     }
   }
 
-  const lost = (): void => {
-    if (clock.now() - lookedMs > LOOK_LEAST_MS) look().catch(() => {})
+  const onReplicaFailed = (): void => {
+    if (clock.now() - refreshedMs > MIN_REFRESH_MS) refresh().catch(() => {})
   }
 
-  function serve<Proof>(truncate: boolean, prove: Prove<Proof>): { seats: Seats<Proof>; endpoint: Endpoint } {
-    const seats = createSeats<Proof>({
-      places: () => [...places.values()],
-      open: (place, signal) => open(place, truncate, signal),
-      prove,
+  function serve<Proof>(
+    truncate: boolean,
+    verify: Verify<Proof>,
+  ): { pool: ReplicaPool<Proof>; endpoint: Endpoint } {
+    const pool = createReplicaPool<Proof>({
+      targets: () => [...targets.values()],
+      open: (target, signal) => open(target, truncate, signal),
+      verify,
       onEvent,
       clock,
     })
-    return { seats, endpoint: createServing({ url: addresses.name, seats, balancer, lost }) }
+    return {
+      pool,
+      endpoint: createReplicatedEndpoint({
+        url: addresses.name,
+        pool,
+        balancer,
+        onReplicaFailed,
+      }),
+    }
   }
 
   return {
     get counts() {
       const counts = { in_use: 0, ejected: 0, quarantined: 0, unreachable: 0 }
       const newest = [...runs.values()].at(-1)
-      for (const place of places.values()) {
-        const state = newest?.seats.stateOf(place) ?? 'unreachable'
-        counts[state === 'in_use' && balancer.ejected.includes(place) ? 'ejected' : state]++
+      for (const target of targets.values()) {
+        const state = newest?.pool.stateOf(target) ?? 'unreachable'
+        counts[state === 'in_use' && balancer.ejected.includes(target) ? 'ejected' : state]++
       }
       return counts
     },
-    async serve<Proof>(run: string, truncate: boolean, prove: Prove<Proof>) {
-      const known = runs.get(run) as { seats: Seats<Proof>; endpoint: Endpoint } | undefined
-      const serving = known ?? serve(truncate, prove)
+    async serve<Proof>(run: string, truncate: boolean, verify: Verify<Proof>) {
+      const known = runs.get(run) as { pool: ReplicaPool<Proof>; endpoint: Endpoint } | undefined
+      const serving = known ?? serve(truncate, verify)
       runs.delete(run)
       runs.set(run, serving)
       const [oldest] = runs
       if (runs.size > KEPT_RUNS && oldest !== undefined) {
         runs.delete(oldest[0])
-        void oldest[1].seats[Symbol.asyncDispose]()
+        void oldest[1].pool[Symbol.asyncDispose]()
       }
-      keeping ??= keepLooking()
-      if (places.size === 0) await look()
-      return { endpoint: serving.endpoint, proof: await serving.seats.ready() }
+      refreshLoopEnded ??= refreshLoop()
+      if (targets.size === 0) await refresh()
+      return { endpoint: serving.endpoint, proof: await serving.pool.ready() }
     },
     async [Symbol.asyncDispose]() {
       closed.abort(new Error('the endpoint is closed'))
-      await keeping
-      await looking?.catch(() => {})
-      await Promise.all([...runs.values()].map(({ seats }) => seats[Symbol.asyncDispose]()))
+      await refreshLoopEnded
+      await refreshing?.catch(() => {})
+      await Promise.all([...runs.values()].map(({ pool }) => pool[Symbol.asyncDispose]()))
     },
   }
 }

@@ -5,42 +5,42 @@
 
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { Clock } from '../clock.ts'
-import type { Place } from './addresses.ts'
+import type { EndpointTarget } from './addresses.ts'
 import type { Endpoint } from './endpoint.ts'
-import { BLOCKED_MS, type Failure, toError } from './outcome.ts'
+import { type Failure, MODEL_RECHECK_MS, toError } from './outcome.ts'
 import type { ReplicaEvent } from './replica-event.ts'
 
-export type SeatState = 'in_use' | 'quarantined' | 'unreachable'
+export type ReplicaState = 'in_use' | 'quarantined' | 'unreachable'
 
-export interface SeatsOptions<Proof> {
-  readonly places: () => readonly Place[]
-  readonly open: (place: Place, signal: AbortSignal) => Promise<Endpoint>
-  readonly prove: (one: Endpoint, place: Place, signal: AbortSignal) => Promise<Proof>
+export interface ReplicaPoolOptions<Proof> {
+  readonly targets: () => readonly EndpointTarget[]
+  readonly open: (target: EndpointTarget, signal: AbortSignal) => Promise<Endpoint>
+  readonly verify: (one: Endpoint, target: EndpointTarget, signal: AbortSignal) => Promise<Proof>
   readonly onEvent?: ((event: ReplicaEvent) => void) | undefined
   readonly clock: Clock
 }
 
-export interface Seats<Proof> extends AsyncDisposable {
+export interface ReplicaPool<Proof> extends AsyncDisposable {
   /** Of those in use. */
   readonly endpoints: readonly Endpoint[]
-  readonly inUse: readonly Place[]
-  stateOf(place: Place): SeatState
+  readonly inUse: readonly EndpointTarget[]
+  stateOf(target: EndpointTarget): ReplicaState
   /** Opens and proves what is new or due, and lets go of what is gone. */
-  tend(): void
+  reconcile(): void
   /** Resolves with the proof of a replica that can be used. @throws ReembedError when there is none. */
   ready(): Promise<Proof>
   /** Calls `send` with the replica's endpoint, which stays open until that ends. */
-  borrow<T>(place: Place, send: (endpoint: Endpoint) => Promise<T>): Promise<T>
+  borrow<T>(target: EndpointTarget, send: (endpoint: Endpoint) => Promise<T>): Promise<T>
   /** Out of use, until it is opened and proved again. */
-  quarantine(place: Place, failure: Failure): void
+  quarantine(target: EndpointTarget, failure: Failure): void
   /** What a request meets when no replica is in use. */
-  nobody(): Failure
+  noReplicaFailure(): Failure
 }
 
 const UNREACHABLE_MS = 5_000
 
-interface Seat<Proof> {
-  state: SeatState
+interface PooledReplica<Proof> {
+  state: ReplicaState
   /** Open, though it may be on its way out. */
   endpoint: Endpoint | undefined
   /** Settled when the replica was proved, or could not be. */
@@ -52,123 +52,127 @@ interface Seat<Proof> {
   borrowed: number
 }
 
-export function createSeats<Proof>({
-  places,
+export function createReplicaPool<Proof>({
+  targets,
   open,
-  prove,
+  verify,
   onEvent,
   clock,
-}: SeatsOptions<Proof>): Seats<Proof> {
-  const seats = new Map<Place, Seat<Proof>>()
+}: ReplicaPoolOptions<Proof>): ReplicaPool<Proof> {
+  const replicas = new Map<EndpointTarget, PooledReplica<Proof>>()
   const ended = new AbortController()
 
-  function tend(): void {
+  function reconcile(): void {
     if (ended.signal.aborted) return
-    const there = new Set(places())
-    for (const [place, seat] of seats) {
-      if (there.has(place)) continue
-      seats.delete(place)
-      void leave(seat)
+    const there = new Set(targets())
+    for (const [target, replica] of replicas) {
+      if (there.has(target)) continue
+      replicas.delete(target)
+      void closeWhenIdle(replica)
     }
-    for (const place of there) {
-      const seat = seats.get(place)
-      const isDue = seat?.state !== 'in_use' && !seat?.entering && (seat?.againMs ?? 0) <= clock.now()
-      if (isDue) enter(place, seat)
+    for (const target of there) {
+      const replica = replicas.get(target)
+      const isDue =
+        replica?.state !== 'in_use' && !replica?.entering && (replica?.againMs ?? 0) <= clock.now()
+      if (isDue) admit(target, replica)
     }
   }
 
-  function enter(place: Place, before: Seat<Proof> | undefined): void {
-    const seat: Seat<Proof> = {
+  function admit(target: EndpointTarget, before: PooledReplica<Proof> | undefined): void {
+    const replica: PooledReplica<Proof> = {
       state: before?.state ?? 'unreachable',
       endpoint: undefined,
-      proof: openAndProve(),
+      proof: openAndVerify(),
       entering: true,
       failure: before?.failure,
       againMs: 0,
       borrowed: 0,
     }
-    seats.set(place, seat)
-    seat.proof.catch(() => {})
+    replicas.set(target, replica)
+    replica.proof.catch(() => {})
 
-    async function openAndProve(): Promise<Proof> {
+    async function openAndVerify(): Promise<Proof> {
       let endpoint: Endpoint | undefined
       try {
-        endpoint = await open(place, ended.signal)
-        const proof = await prove(endpoint, place, ended.signal)
-        if (seats.get(place) !== seat) throw gone(place)
-        Object.assign(seat, { endpoint, state: 'in_use' satisfies SeatState, entering: false })
-        onEvent?.({ kind: 'in_use', replica: place.shown })
+        endpoint = await open(target, ended.signal)
+        const proof = await verify(endpoint, target, ended.signal)
+        if (replicas.get(target) !== replica) throw gone(target)
+        Object.assign(replica, { endpoint, state: 'in_use' satisfies ReplicaState, entering: false })
+        onEvent?.({ kind: 'in_use', replica: target.label })
         return proof
       } catch (error) {
         await endpoint?.[Symbol.asyncDispose]()
-        put(place, seat, { kind: isMismatch(error) ? 'wrong_model' : 'down', message: messageOf(error) })
+        takeOutOfUse(target, replica, {
+          kind: isMismatch(error) ? 'wrong_model' : 'down',
+          message: messageOf(error),
+        })
         throw error
       }
     }
   }
 
-  function put(place: Place, seat: Seat<Proof>, failure: Failure): void {
+  function takeOutOfUse(target: EndpointTarget, replica: PooledReplica<Proof>, failure: Failure): void {
     const state = failure.kind === 'down' ? 'unreachable' : 'quarantined'
-    const isNews = seat.state !== state || seat.failure === undefined
-    const againMs = clock.now() + (state === 'quarantined' ? BLOCKED_MS : UNREACHABLE_MS)
-    Object.assign(seat, { state, failure, againMs, entering: false })
-    if (isNews && seats.get(place) === seat)
-      onEvent?.({ kind: state, replica: place.shown, why: failure.message })
-    void leave(seat)
+    const isNews = replica.state !== state || replica.failure === undefined
+    const againMs = clock.now() + (state === 'quarantined' ? MODEL_RECHECK_MS : UNREACHABLE_MS)
+    Object.assign(replica, { state, failure, againMs, entering: false })
+    if (isNews && replicas.get(target) === replica)
+      onEvent?.({ kind: state, replica: target.label, reason: failure.message })
+    void closeWhenIdle(replica)
   }
 
   /** Its requests under way may still end well. */
-  async function leave(seat: Seat<Proof>): Promise<void> {
-    const { endpoint } = seat
-    if (endpoint === undefined || seat.borrowed > 0) return
-    seat.endpoint = undefined
+  async function closeWhenIdle(replica: PooledReplica<Proof>): Promise<void> {
+    const { endpoint } = replica
+    if (endpoint === undefined || replica.borrowed > 0) return
+    replica.endpoint = undefined
     await endpoint[Symbol.asyncDispose]()
   }
 
-  const using = (): (readonly [Place, Seat<Proof>])[] =>
-    [...seats].filter(([, { state }]) => state === 'in_use')
+  const using = (): (readonly [EndpointTarget, PooledReplica<Proof>])[] =>
+    [...replicas].filter(([, { state }]) => state === 'in_use')
 
   return {
     get endpoints() {
       return using().flatMap(([, { endpoint }]) => endpoint ?? [])
     },
     get inUse() {
-      return using().map(([place]) => place)
+      return using().map(([target]) => target)
     },
-    stateOf: place => seats.get(place)?.state ?? 'unreachable',
-    tend,
+    stateOf: target => replicas.get(target)?.state ?? 'unreachable',
+    reconcile,
     ready() {
-      tend()
-      return anyOf([...seats.values()].map(({ proof }) => proof))
+      reconcile()
+      return anyOf([...replicas.values()].map(({ proof }) => proof))
     },
-    async borrow(place, send) {
-      const seat = seats.get(place)
-      if (seat?.endpoint === undefined) throw gone(place)
-      seat.borrowed++
+    async borrow(target, send) {
+      const replica = replicas.get(target)
+      if (replica?.endpoint === undefined) throw gone(target)
+      replica.borrowed++
       try {
-        return await send(seat.endpoint)
+        return await send(replica.endpoint)
       } finally {
-        seat.borrowed--
-        if (seat.state !== 'in_use' || seats.get(place) !== seat) void leave(seat)
+        replica.borrowed--
+        if (replica.state !== 'in_use' || replicas.get(target) !== replica) void closeWhenIdle(replica)
       }
     },
-    quarantine(place, failure) {
-      const seat = seats.get(place)
-      if (seat?.state !== 'in_use') return
-      seat.proof = Promise.reject(toError(failure, place.shown))
-      seat.proof.catch(() => {})
-      put(place, seat, failure)
+    quarantine(target, failure) {
+      const replica = replicas.get(target)
+      if (replica?.state !== 'in_use') return
+      replica.proof = Promise.reject(toError(failure, target.label))
+      replica.proof.catch(() => {})
+      takeOutOfUse(target, replica, failure)
     },
-    nobody() {
-      const all = [...seats.values()]
+    noReplicaFailure() {
+      const all = [...replicas.values()]
       const [first] = all.flatMap(({ failure }) => failure ?? [])
       if (first && all.every(({ state }) => state === 'quarantined')) return first
       return { kind: 'down', message: `no replica can be used: ${first?.message ?? 'none is known'}` }
     },
     async [Symbol.asyncDispose]() {
       ended.abort(new Error('the endpoint is closed'))
-      const all = [...seats.values()]
-      seats.clear()
+      const all = [...replicas.values()]
+      replicas.clear()
       await Promise.allSettled(all.map(({ proof }) => proof))
       await Promise.all(all.map(({ endpoint }) => endpoint?.[Symbol.asyncDispose]()))
     },
@@ -190,5 +194,5 @@ async function anyOf<Proof>(proofs: readonly Promise<Proof>[]): Promise<Proof> {
 
 const isMismatch = (error: unknown): boolean =>
   error instanceof ReembedError && error.code === 'MODEL_MISMATCH'
-const gone = ({ shown }: Place): ReembedError =>
-  new ReembedError('ENDPOINT_UNREACHABLE', `the replica ${shown} is gone`, { retry: 'later' })
+const gone = ({ label }: EndpointTarget): ReembedError =>
+  new ReembedError('ENDPOINT_UNREACHABLE', `the replica ${label} is gone`, { retry: 'later' })

@@ -2,16 +2,22 @@
 
 import { messageOf } from '@reembed/shared'
 import { classify, classifyBody, classifyError, ERROR_BODY_BYTES } from './classify.ts'
-import { BadReply, decodeEmbeddings, decodeNumbers, type ReplyFacts, type Target } from './decode.ts'
+import {
+  decodeEmbeddings,
+  decodeNumbers,
+  InvalidReplyError,
+  type ReplyMetadata,
+  type VectorDestination,
+} from './decode.ts'
 import type { Failure } from './outcome.ts'
-import { type Reply, type Wire, WireError } from './wire.ts'
+import { type Reply, type Transport, TransportError } from './wire.ts'
 
 /** `/v1/embeddings` with base64, or `/embed` with an explicit `truncate`. */
 export type Route = '/v1/embeddings' | '/embed'
 
 export interface Server {
-  readonly wire: Wire
-  readonly base: string
+  readonly transport: Transport
+  readonly basePath: string
   readonly url: string
   /** Asked for by name on OpenAI's routes; TEI serves one model. */
   readonly model: string | undefined
@@ -28,7 +34,7 @@ const JSON_BODY = ['content-type', 'application/json']
 
 /** One POST; `read` sees only replies with status 200. */
 export function post<T>(
-  { wire, base, model, truncate, timeoutMs, headers: more }: Server,
+  { transport, basePath, model, truncate, timeoutMs, headers: more }: Server,
   route: Route,
   texts: readonly string[],
   signal: AbortSignal | undefined,
@@ -40,14 +46,14 @@ export function post<T>(
       : JSON.stringify({ input: texts, encoding_format: 'base64', model })
   const headers = more === undefined ? JSON_BODY : [...JSON_BODY, ...Object.entries(more).flat()]
   const exchange = (): Promise<T | Failure> =>
-    wire.exchange<T | Failure>(
-      { method: 'POST', path: base + route, headers, body, timeoutMs, signal },
+    transport.exchange<T | Failure>(
+      { method: 'POST', path: basePath + route, headers, body, timeoutMs, signal },
       reply => {
         if (reply.status !== 200) return failureOf(reply)
         try {
           return read(reply)
         } catch (error) {
-          if (!(error instanceof BadReply)) throw error
+          if (!(error instanceof InvalidReplyError)) throw error
           const { kind, message } = classifyBody(reply.headers, start(reply))
           return kind === 'gateway' ? { kind, message } : { kind: 'corrupt', message: messageOf(error) }
         }
@@ -56,7 +62,7 @@ export function post<T>(
   return attempt(exchange, () => (texts.length > 1 ? Buffer.byteLength(body) : 0))
 }
 
-export const decode = (route: Route, { body }: Reply, target: Target): ReplyFacts => {
+export const decode = (route: Route, { body }: Reply, target: VectorDestination): ReplyMetadata => {
   if (route === '/v1/embeddings') return decodeEmbeddings(body, target)
   decodeNumbers(body, target)
   return { model: null, tokens: null }
@@ -74,7 +80,7 @@ export async function attempt<T>(
   try {
     return await exchange()
   } catch (error) {
-    if (!(error instanceof WireError)) throw error
+    if (!(error instanceof TransportError)) throw error
     const failure = classifyError(error.cause, error.answered)
     const refused = failure.kind === 'reset' && !error.answered && bodyBytes() > LARGE_BODY_BYTES
     return refused ? { ...failure, kind: 'too_large' } : failure

@@ -2,58 +2,65 @@
 // failed at one replica and was not the request's fault goes to another at once, where that one is well: the endpoint
 // is there, only a replica is not, and neither limit nor patience need to know.
 
-import type { Place } from './addresses.ts'
+import type { EndpointTarget } from './addresses.ts'
 import type { Balancer } from './balancer.ts'
 import { type Endpoint, embedBy } from './endpoint.ts'
 import type { EndpointInfo } from './info.ts'
 import type { Failure, Outcome } from './outcome.ts'
-import type { Seats } from './seats.ts'
+import type { ReplicaPool } from './seats.ts'
 
-export interface ServingOptions {
+export interface ReplicatedEndpointOptions {
   /** For messages. */
   readonly url: string
-  readonly seats: Seats<unknown>
-  readonly balancer: Balancer<Place>
+  readonly pool: ReplicaPool<unknown>
+  readonly balancer: Balancer<EndpointTarget>
   /** Told of a replica that did not answer. */
-  readonly lost: () => void
+  readonly onReplicaFailed: () => void
 }
 
 /** One replica, and one more. */
 const MOST_TRIES = 2
 
-/** To be used once `seats` is ready. Disposal is the seats' own. */
-export function createServing({ url, seats, balancer, lost }: ServingOptions): Endpoint {
+/** To be used once `pool` is ready. Disposal is the pool's own. */
+export function createReplicatedEndpoint({
+  url,
+  pool,
+  balancer,
+  onReplicaFailed,
+}: ReplicatedEndpointOptions): Endpoint {
   let lastInfo: EndpointInfo | undefined
 
   const request: Endpoint['request'] = async (texts, vectors, options) => {
-    let failure: Failure = seats.nobody()
-    const tried = new Set<Place>()
-    const may = (place: Place): boolean =>
-      seats.stateOf(place) === 'in_use' && !tried.has(place) && (tried.size === 0 || balancer.isWell(place))
+    let failure: Failure = pool.noReplicaFailure()
+    const tried = new Set<EndpointTarget>()
+    const may = (target: EndpointTarget): boolean =>
+      pool.stateOf(target) === 'in_use' &&
+      !tried.has(target) &&
+      (tried.size === 0 || balancer.isHealthy(target))
     while (tried.size < MOST_TRIES) {
-      const turn = balancer.next(texts.length, may)
+      const turn = balancer.assign(texts.length, may)
       if (turn === undefined) break
       const { replica } = turn
       tried.add(replica)
       let outcome: Outcome | undefined
       try {
-        outcome = await seats.borrow(replica, one => one.request(texts, vectors, options))
+        outcome = await pool.borrow(replica, one => one.request(texts, vectors, options))
       } finally {
-        turn.ended(outcome === undefined ? 'neither' : endingOf(outcome))
+        turn.end(outcome === undefined ? 'neutral' : endingOf(outcome))
       }
-      if (outcome.kind === 'ok') return { ...outcome, replica: replica.shown }
-      if (isUnfit(outcome)) seats.quarantine(replica, outcome)
+      if (outcome.kind === 'ok') return { ...outcome, replica: replica.label }
+      if (isUnusable(outcome)) pool.quarantine(replica, outcome)
       // Its time is up, whoever is asked next.
-      if (endingOf(outcome) === 'neither' || outcome.kind === 'timeout') return outcome
+      if (endingOf(outcome) === 'neutral' || outcome.kind === 'timeout') return outcome
       failure = outcome
-      lost()
+      onReplicaFailed()
     }
     return failure
   }
 
   /** What any of them takes. */
   function info(): EndpointInfo {
-    const all = seats.endpoints.map(endpoint => endpoint.info)
+    const all = pool.endpoints.map(endpoint => endpoint.info)
     const [first = lastInfo] = all
     if (first === undefined) throw new Error('an endpoint is used before a replica is ready')
     const least = (key: 'maxClientBatchSize' | 'maxConcurrentRequests' | 'payloadLimit'): number =>
@@ -69,7 +76,7 @@ export function createServing({ url, seats, balancer, lost }: ServingOptions): E
 
   /** What all in use have in common, or `otherwise`. */
   function common<T>(of: (endpoint: Endpoint) => T, otherwise: T): T {
-    const [first, ...others] = seats.endpoints.map(of)
+    const [first, ...others] = pool.endpoints.map(of)
     return first !== undefined && others.every(other => other === first) ? first : otherwise
   }
 
@@ -86,23 +93,23 @@ export function createServing({ url, seats, balancer, lost }: ServingOptions): E
       return common(({ route }) => route, '/embed')
     },
     get replicas() {
-      return seats.inUse.map(({ shown }) => shown)
+      return pool.inUse.map(({ label }) => label)
     },
     quarantine(replica, message) {
-      const place = seats.inUse.find(({ shown }) => shown === replica)
-      if (place) seats.quarantine(place, { kind: 'wrong_model', message })
+      const target = pool.inUse.find(({ label }) => label === replica)
+      if (target) pool.quarantine(target, { kind: 'wrong_model', message })
     },
     request,
     embed: (texts, { signal } = {}) =>
       embedBy(request, texts, { url, dimensions: info().dimensions, signal }),
-    appliedPrompt: async options => (await seats.endpoints[0]?.appliedPrompt(options)) ?? null,
-    countTokens: async (texts, options) => (await seats.endpoints[0]?.countTokens(texts, options)) ?? null,
-    [Symbol.asyncDispose]: () => seats[Symbol.asyncDispose](),
+    appliedPrompt: async options => (await pool.endpoints[0]?.appliedPrompt(options)) ?? null,
+    countTokens: async (texts, options) => (await pool.endpoints[0]?.countTokens(texts, options)) ?? null,
+    [Symbol.asyncDispose]: () => pool[Symbol.asyncDispose](),
   }
 }
 
 /** What an outcome says about the replica. */
-function endingOf({ kind }: Outcome): 'answered' | 'failed' | 'neither' {
+function endingOf({ kind }: Outcome): 'answered' | 'failed' | 'neutral' {
   switch (kind) {
     case 'ok':
       return 'answered'
@@ -112,14 +119,14 @@ function endingOf({ kind }: Outcome): 'answered' | 'failed' | 'neither' {
     case 'too_large':
     case 'too_long':
     case 'bad_input':
-      return 'neither'
+      return 'neutral'
     default:
       return 'failed'
   }
 }
 
 /** No endpoint for this run, and not soon again. */
-const isUnfit = ({ kind }: Failure): boolean =>
+const isUnusable = ({ kind }: Failure): boolean =>
   kind === 'wrong_model' ||
   kind === 'route_missing' ||
   kind === 'redirect' ||

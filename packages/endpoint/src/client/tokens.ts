@@ -2,7 +2,7 @@
 // puts in front of every text by itself is counted too, as /tokenize applies it.
 
 import { attempt, type Server } from './server.ts'
-import { cutToBytes } from './text-bytes.ts'
+import { truncateToBytes } from './text-bytes.ts'
 import type { ExchangeOptions } from './wire.ts'
 
 const REQUESTS_AT_ONCE = 4
@@ -15,28 +15,28 @@ const REQUEST_BYTES = 256 * 1024
  * more than 64 KiB the beginning is counted, and stands for the rest.
  */
 export async function countTokens(
-  { wire, base, timeoutMs }: Server,
+  { transport, basePath, timeoutMs }: Server,
   texts: readonly string[],
-  most: number,
+  maxTexts: number,
   signal: AbortSignal | undefined,
 ): Promise<number[] | null> {
-  const inputs = texts.map(text => cutToBytes(text, TEXT_BYTES))
+  const inputs = texts.map(text => truncateToBytes(text, TEXT_BYTES))
   const counts: (number[] | null)[] = []
   const ask = async ({ from, to }: Range, place: number): Promise<void> => {
     const exchange: ExchangeOptions = {
       method: 'POST',
-      path: `${base}/tokenize`,
+      path: `${basePath}/tokenize`,
       headers: ['content-type', 'application/json'],
       body: JSON.stringify({ inputs: inputs.slice(from, to), add_special_tokens: true }),
       timeoutMs,
       signal,
     }
     const read = await attempt(() =>
-      wire.exchange(exchange, reply => (reply.status === 200 ? lengthsIn(reply.body.toString()) : null)),
+      transport.exchange(exchange, reply => (reply.status === 200 ? lengthsIn(reply.body.toString()) : null)),
     )
     counts[place] = Array.isArray(read) ? read : null
   }
-  const requests = pack(inputs, most)
+  const requests = pack(inputs, maxTexts)
   for (let at = 0; at < requests.length; at += REQUESTS_AT_ONCE) {
     await Promise.all(requests.slice(at, at + REQUESTS_AT_ONCE).map((range, i) => ask(range, at + i)))
   }

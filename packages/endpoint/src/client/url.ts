@@ -6,7 +6,7 @@ export interface EndpointAddress {
   /** Scheme, host and port. */
   readonly origin: string
   /** Path in front of `/info` and `/v1/embeddings`, without a slash at its end. */
-  readonly base: string
+  readonly basePath: string
   /** Both together: what messages and logs show. Holds no secret. */
   readonly url: string
 }
@@ -39,8 +39,10 @@ export function parseAddress(
     )
   }
   // People paste the route they know.
-  const base = parsed.pathname.replace(/\/+$/, '').replace(/\/(?:v1(?:\/embeddings)?|embeddings|embed)$/, '')
-  return { origin, base, url: origin + base }
+  const basePath = parsed.pathname
+    .replace(/\/+$/, '')
+    .replace(/\/(?:v1(?:\/embeddings)?|embeddings|embed)$/, '')
+  return { origin, basePath, url: origin + basePath }
 }
 
 /** Addresses at which clouds hand out a machine's credentials. `hostname` as in a URL: IPv6 in brackets. */

@@ -22,7 +22,7 @@ export interface ExchangeOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-export interface Wire extends AsyncDisposable {
+export interface Transport extends AsyncDisposable {
   /**
    * One request and its whole reply, given to `read` as soon as the last byte is in. Rejects with a
    * `WireError` for what failed on the way, with the signal's reason on abort, and with what `read` throws.
@@ -31,7 +31,7 @@ export interface Wire extends AsyncDisposable {
 }
 
 /** A transport failure; `answered` tells whether a status line had been read. */
-export class WireError extends Error {
+export class TransportError extends Error {
   readonly answered: boolean
   override readonly cause: unknown
 
@@ -42,21 +42,21 @@ export class WireError extends Error {
   }
 }
 
-export interface WireOptions {
+export interface TransportOptions {
   /** Sent with every request, name and value in turn. */
   readonly headers?: readonly string[]
   /** A longer reply is cut off. */
   readonly maxReplyBytes?: number
   readonly connections?: number
   /** IP to connect to, instead of what the origin's name resolves to; `Host` and SNI stay the origin's. */
-  readonly at?: string | undefined
+  readonly address?: string | undefined
 }
 
 /** Keeps connections to one origin alive between requests. Disposal ends requests in flight. */
-export function openWire(
+export function openTransport(
   origin: string,
-  { headers = [], maxReplyBytes = 64 * 1024 * 1024, connections = 256, at }: WireOptions = {},
-): Wire {
+  { headers = [], maxReplyBytes = 64 * 1024 * 1024, connections = 256, address }: TransportOptions = {},
+): Transport {
   const pool = new Pool(origin, {
     connections,
     allowH2: false,
@@ -66,7 +66,7 @@ export function openWire(
     // One deadline per exchange replaces undici's two timers, which start only after the request was written.
     headersTimeout: 0,
     bodyTimeout: 0,
-    ...(at !== undefined && { connect: { lookup: always(at) } }),
+    ...(address !== undefined && { connect: { lookup: fixedLookup(address) } }),
   })
   const buffers = createBuffers()
   return {
@@ -90,7 +90,7 @@ export function openWire(
   }
 }
 
-interface Ends<T> {
+interface ExchangeCallbacks<T> {
   readonly buffers: Buffers
   readonly maxReplyBytes: number
   readonly read: (reply: Reply) => T
@@ -99,7 +99,7 @@ interface Ends<T> {
 }
 
 class Exchange<T> implements Dispatcher.DispatchHandler {
-  readonly #ends: Ends<T>
+  readonly #ends: ExchangeCallbacks<T>
   readonly #signal: AbortSignal | undefined
   readonly #deadline: NodeJS.Timeout
   #controller: Dispatcher.DispatchController | undefined
@@ -111,7 +111,7 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
   #body: Buffer | undefined
   #length = 0
 
-  constructor({ timeoutMs, signal }: ExchangeOptions, ends: Ends<T>) {
+  constructor({ timeoutMs, signal }: ExchangeOptions, ends: ExchangeCallbacks<T>) {
     this.#ends = ends
     this.#signal = signal
     this.#deadline = setTimeout(() => {
@@ -156,7 +156,7 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
 
   onResponseError(_controller: Dispatcher.DispatchController | null, error: Error): void {
     if (this.#settled) return
-    this.#ends.reject(new WireError(error, this.#status > 0))
+    this.#ends.reject(new TransportError(error, this.#status > 0))
     this.#settle()
   }
 
@@ -184,7 +184,7 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
 
   #stop(error: Error): void {
     if (this.#settled) return
-    this.#ends.reject(new WireError(error, this.#status > 0))
+    this.#ends.reject(new TransportError(error, this.#status > 0))
     this.#abandon(error)
   }
 
@@ -204,7 +204,7 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
 }
 
 /** A name's resolver that knows one answer. */
-const always =
+const fixedLookup =
   (address: string): LookupFunction =>
   (_hostname, { all }, done) => {
     const family = isIP(address)

@@ -62,7 +62,7 @@ export interface DeployRequest extends HfName {
   readonly sleepMinutes: number
 }
 
-export interface HfChange {
+export interface HfUpdate {
   readonly minReplica?: number | undefined
   readonly maxReplica?: number | undefined
   readonly sleepMinutes?: number | undefined
@@ -71,14 +71,14 @@ export interface HfChange {
 export interface Hf {
   read(of: HfName): Promise<HfEndpoint>
   deploy(request: DeployRequest): Promise<HfEndpoint>
-  change(of: HfName, change: HfChange): Promise<HfEndpoint>
+  update(of: HfName, change: HfUpdate): Promise<HfEndpoint>
   pause(of: HfName): Promise<void>
   resume(of: HfName): Promise<void>
   sleep(of: HfName): Promise<void>
   remove(of: HfName): Promise<void>
   prices(namespace: string): Promise<HfPrice[]>
   /** Sends one request to the endpoint itself, which wakes it if it sleeps; true if it answers well. */
-  knock(endpoint: HfEndpoint): Promise<boolean>
+  ping(endpoint: HfEndpoint): Promise<boolean>
 }
 
 export interface HfOptions {
@@ -184,7 +184,7 @@ export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
         }),
       )
     },
-    change: async ({ namespace, name }, { minReplica, maxReplica, sleepMinutes }) => {
+    update: async ({ namespace, name }, { minReplica, maxReplica, sleepMinutes }) => {
       const scaling = {
         ...(minReplica !== undefined && { minReplica }),
         ...(maxReplica !== undefined && { maxReplica }),
@@ -209,7 +209,7 @@ export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
     async prices(namespace) {
       return pricesIn(await call('GET', `provider/${namespace}`))
     },
-    async knock({ url, healthRoute }) {
+    async ping({ url, healthRoute }) {
       if (url === null) return false
       const reply = await fetch(`${url}${healthRoute}`, { headers, signal: limit() }).catch(() => undefined)
       signal?.throwIfAborted()

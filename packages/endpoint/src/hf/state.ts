@@ -27,7 +27,7 @@ const TIMEOUT_MS = 30 * 60_000
 const WATCH_MS = 15_000
 
 /** Resolves when the endpoint runs and its health route answers; wakes it if it sleeps. @throws ReembedError */
-export async function untilRunning(
+export async function waitUntilRunning(
   hf: Hf,
   of: HfName,
   { timeoutMs = TIMEOUT_MS, onState, clock = systemClock, signal }: WaitOptions = {},
@@ -53,10 +53,10 @@ export async function untilRunning(
         `${where} is ${state}: ${endpoint.message || 'look at its logs on Hugging Face'}`,
       )
     }
-    if (state === 'running' && endpoint.url !== null && (await hf.knock(endpoint))) {
+    if (state === 'running' && endpoint.url !== null && (await hf.ping(endpoint))) {
       return { ...endpoint, url: endpoint.url }
     }
-    if (state === 'scaledToZero' && fresh) await hf.knock(endpoint)
+    if (state === 'scaledToZero' && fresh) await hf.ping(endpoint)
     if (waitedMs >= timeoutMs) {
       throw new ReembedError(
         'ENDPOINT_UNREACHABLE',
@@ -72,7 +72,7 @@ export async function untilRunning(
  * Follows an endpoint during a run until the signal fires. Resolves with the reason why the run must stop: the
  * endpoint is updating, has another revision or another model, or was paused. Silence of the API is no reason.
  */
-export async function untilChanged(
+export async function waitForChange(
   hf: Hf,
   of: HfName,
   { repository, revision }: Pick<HfEndpoint, 'repository' | 'revision'>,

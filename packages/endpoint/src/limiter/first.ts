@@ -12,7 +12,7 @@ const USUAL_BATCH_TOKENS = 16_384
  * where it states nothing. The first windows find the rest: this only must neither flood a small server nor leave a
  * large one idle.
  */
-export function firstLimit(info: EndpointInfo | undefined): number {
+export function initialLimit(info: EndpointInfo | undefined): number {
   const tokens = Math.min(info?.maxInputLength ?? USUAL_TOKENS, USUAL_TOKENS)
   const batch = Math.max(1, Math.floor((info?.maxBatchTokens ?? USUAL_BATCH_TOKENS) / tokens))
   return 2 * Math.min(batch, info?.maxBatchRequests ?? batch)

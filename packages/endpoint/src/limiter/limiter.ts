@@ -14,15 +14,15 @@ import { type Board, createBoard } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import { type Clock, systemClock } from '../clock.ts'
 import { createDeadline } from './deadline.ts'
-import { CRUMB, partOf } from './part.ts'
+import { MIN_PERMIT, permitSize } from './part.ts'
 import { createRetryBudget } from './retry-budget.ts'
-import { NO_ANSWER, type Seat, takeSeat } from './seat.ts'
+import { createLimitMember, type LimitMember, NOT_PROBED_YET } from './seat.ts'
 import { initialState } from './step.ts'
 import { createTally, type Sample } from './tally.ts'
-import { createWaking, type Probe } from './waking.ts'
+import { createProbeLoop, type EndpointProbe } from './waking.ts'
 
 export type { Sample } from './tally.ts'
-export type { Probe } from './waking.ts'
+export type { EndpointProbe as Probe } from './waking.ts'
 
 /** Inputs in flight. The first ending counts, later ones do nothing; leaving its scope without one ignores it. */
 export interface Permit extends Disposable {
@@ -30,8 +30,8 @@ export interface Permit extends Disposable {
   readonly inputs: number
   success(sample: Sample): void
   ignore(): void
-  /** `absent` when the request met no endpoint: what it met instead. */
-  dropped(absent?: string): void
+  /** `unavailableReason` when the request met no endpoint: what it met instead. */
+  dropped(unavailableReason?: string): void
 }
 
 export interface Limiter extends AsyncDisposable {
@@ -59,13 +59,13 @@ export interface LimiterOptions {
   /** What to begin with, before anything is known of load; asked for again until it is. */
   readonly initial?: number | (() => number)
   /** Shared with the other workers. Alone if not given. */
-  readonly board?: Board | undefined
+  readonly coordinator?: Board | undefined
   /** Name on the board, different for each worker. */
   readonly worker?: string | undefined
   /** Without one, an endpoint that is away is tried by whoever comes next. */
-  readonly probe?: Probe | undefined
+  readonly probe?: EndpointProbe | undefined
   /** How long the endpoint may be away before those who wait are sent back. */
-  readonly patienceMs?: number
+  readonly maxUnavailableMs?: number
   readonly clock?: Clock
   readonly random?: () => number
 }
@@ -74,7 +74,7 @@ const WINDOW_MS = 500
 /** A worker that has nothing to send stays at the board for so long. */
 const IDLE_WINDOWS = 4
 /** When those who were sent back shall try again, at the earliest. */
-const COME_BACK_MS = 5_000
+const RETRY_AFTER_MS = 5_000
 
 interface Waiter {
   readonly inputs: number
@@ -88,42 +88,42 @@ export function createLimiter({
   min = 1,
   max,
   initial = 64,
-  board,
+  coordinator,
   worker = 'me',
   probe,
-  patienceMs = 60_000,
+  maxUnavailableMs = 60_000,
   clock = systemClock,
   random = Math.random,
 }: LimiterOptions): Limiter {
-  const most = (): number => Math.max(min, typeof max === 'number' ? max : max())
-  const first = (): number => Math.max(min, typeof initial === 'number' ? initial : initial())
-  const met = (): string => waking.met
-  const together = takeSeat({
-    board: board ?? createBoard(clock),
+  const maxLimit = (): number => Math.max(min, typeof max === 'number' ? max : max())
+  const startLimit = (): number => Math.max(min, typeof initial === 'number' ? initial : initial())
+  const lastReason = (): string => probeLoop.reason
+  const fleetMember = createLimitMember({
+    coordinator: coordinator ?? createBoard(clock),
     start: initialState(null, probe !== undefined),
     min,
-    most,
-    first,
-    met,
+    max: maxLimit,
+    initial: startLimit,
+    unavailableReason: lastReason,
   })
-  let seat = together
+  let member = fleetMember
   const waiting: Waiter[] = []
   let inFlight = 0
   /** Inputs refused since the last exchange: to send others in their place would have them refused as well. */
   let lost = 0
-  let peak = 0
+  let peakInFlight = 0
   const tally = createTally()
   const deadline = createDeadline()
-  const budget = createRetryBudget(clock, () => seat.view?.workers ?? 1)
+  const budget = createRetryBudget(clock, () => member.view?.members ?? 1)
   let steering: Promise<void> | undefined
   let nudge = Promise.withResolvers<void>()
   const closed = new AbortController()
-  const waking = createWaking({
+  const probeLoop = createProbeLoop({
     probe,
-    isWanted: () => seat.state.away && seat.view?.prober === true && seat.view.workers > 0,
-    onMissed: () => tally.missed(),
+    isWanted: () => member.state.isUnavailable && member.view?.isProber === true && member.view.members > 0,
+    onUnavailable: () => tally.unavailable(),
     onAnswered() {
-      tally.found()
+      tally.probeAnswered()
       nudge.resolve()
     },
     clock,
@@ -131,15 +131,16 @@ export function createLimiter({
     signal: closed.signal,
   })
 
-  const share = (): number => ((seat.state.away && probe) || waking.isDoubtful ? 0 : seat.share)
+  const share = (): number =>
+    (member.state.isUnavailable && probe) || probeLoop.isSuspect ? 0 : member.share
 
   function pump(): void {
     for (let next = waiting[0]; next !== undefined; next = waiting[0]) {
       const limit = share() - lost
-      const inputs = partOf(next.inputs, next.whole, { limit, inFlight, serverMs: tally.serverMs })
+      const inputs = permitSize(next.inputs, next.whole, { limit, inFlight, serverMs: tally.serverMs })
       if (inputs === 0) {
         // Used as far as it goes, even where the next request does not quite fit.
-        peak = Math.max(peak, limit)
+        peakInFlight = Math.max(peakInFlight, limit)
         return
       }
       waiting.shift()
@@ -149,7 +150,7 @@ export function createLimiter({
 
   function take(inputs: number): Permit {
     inFlight += inputs
-    peak = Math.max(peak, inFlight)
+    peakInFlight = Math.max(peakInFlight, inFlight)
     let ended = false
     const end = (count?: () => void): void => {
       if (ended) return
@@ -162,11 +163,11 @@ export function createLimiter({
       inputs,
       success: sample => end(() => answered(inputs, sample)),
       ignore: () => end(),
-      dropped: met =>
+      dropped: unavailableReason =>
         end(() => {
           lost += inputs
-          if (met === undefined) tally.refused()
-          else waking.missed(met)
+          if (unavailableReason === undefined) tally.refused()
+          else probeLoop.unavailable(unavailableReason)
         }),
       [Symbol.dispose]: () => end(),
     }
@@ -176,19 +177,19 @@ export function createLimiter({
     tally.answered(inputs, sample)
     deadline.learn(sample.totalMs)
     budget.answered()
-    waking.answered()
+    probeLoop.answered()
   }
 
   /** Meets the others twice a second, while there is anything to send and a little longer. */
-  async function steer(): Promise<void> {
+  async function exchangeLoop(): Promise<void> {
     for (let idle = 0; !closed.signal.aborted; idle++) {
       // Asked at the end of a window as well: who came in the last one relies on this loop, and nobody else calls him.
-      if (waking.isProbing || inFlight > 0 || waiting.length > 0) idle = 0
+      if (probeLoop.isProbing || inFlight > 0 || waiting.length > 0) idle = 0
       if (idle === IDLE_WINDOWS) break
       nudge = Promise.withResolvers()
       await exchange()
       pump()
-      sendBack()
+      rejectOverdue()
       const rest = clock.sleep(WINDOW_MS * (0.9 + 0.2 * random()), closed.signal)
       await Promise.race([rest, nudge.promise]).catch(() => {})
     }
@@ -198,44 +199,44 @@ export function createLimiter({
   async function exchange(): Promise<void> {
     const report = {
       worker,
-      demand: peak > 0 || waiting.length > 0,
+      hasDemand: peakInFlight > 0 || waiting.length > 0,
       sums: tally.take(),
-      peak,
+      peakInFlight,
       canProbe: probe !== undefined,
     }
-    peak = inFlight
+    peakInFlight = inFlight
     try {
-      await together.meet(report)
-      seat = together
+      await fleetMember.exchange(report)
+      member = fleetMember
     } catch {
       // The board is silent. Within its last share this worker goes on alone: if all do so, the limit still holds.
-      if (seat === together) seat = aloneWithin(Math.max(min, share() || CRUMB))
-      await seat.meet(report)
+      if (member === fleetMember) member = createLocalMember(Math.max(min, share() || MIN_PERMIT))
+      await member.exchange(report)
     }
-    waking.heard()
+    probeLoop.exchanged()
     lost = 0
-    waking.look()
+    probeLoop.start()
   }
 
-  const aloneWithin = (limit: number): Seat =>
-    takeSeat({
-      board: createBoard(clock),
-      start: initialState(limit, together.state.away),
+  const createLocalMember = (limit: number): LimitMember =>
+    createLimitMember({
+      coordinator: createBoard(clock),
+      start: initialState(limit, fleetMember.state.isUnavailable),
       min,
-      most: () => limit,
-      first: () => limit,
-      met,
+      max: () => limit,
+      initial: () => limit,
+      unavailableReason: lastReason,
     })
 
-  function sendBack(): void {
-    const { state, view } = seat
-    if (!state.away || probe === undefined) return
-    const late = waiting.filter(({ sinceMs }) => clock.now() - sinceMs > patienceMs)
+  function rejectOverdue(): void {
+    const { state, view } = member
+    if (!state.isUnavailable || probe === undefined) return
+    const late = waiting.filter(({ sinceMs }) => clock.now() - sinceMs > maxUnavailableMs)
     if (late.length === 0) return
     waiting.splice(0, waiting.length, ...waiting.filter(waiter => !late.includes(waiter)))
-    const why = `the endpoint is away (${waking.met || view?.away || NO_ANSWER})`
+    const why = `the endpoint is away (${probeLoop.reason || view?.unavailable || NOT_PROBED_YET})`
     for (const { refuse } of late) {
-      refuse(new ReembedError('ENDPOINT_UNREACHABLE', why, { retry: 'later', afterMs: COME_BACK_MS }))
+      refuse(new ReembedError('ENDPOINT_UNREACHABLE', why, { retry: 'later', retryAfterMs: RETRY_AFTER_MS }))
     }
   }
 
@@ -247,14 +248,14 @@ export function createLimiter({
       return inFlight
     },
     get state() {
-      const { view, state } = seat
+      const { view, state } = member
       if (view === undefined) return 'not used yet'
-      const silent = seat === together ? '' : ', Redis is silent'
-      if (state.away) {
-        return `${waking.met || view.away || NO_ANSWER}, ${Math.round(view.awayMs / 1000)} s${silent}`
+      const silent = member === fleetMember ? '' : ', Redis is silent'
+      if (state.isUnavailable) {
+        return `${probeLoop.reason || view.unavailable || NOT_PROBED_YET}, ${Math.round(view.unavailableMs / 1000)} s${silent}`
       }
-      const limit = Math.floor(Math.min(state.limit ?? first(), most()))
-      const fleet = view.workers > 1 ? `, shared by ${view.workers} workers` : ''
+      const limit = Math.floor(Math.min(state.limit ?? startLimit(), maxLimit()))
+      const fleet = view.members > 1 ? `, shared by ${view.members} workers` : ''
       return `ok, limit ${limit}${fleet}${silent}`
     },
     async acquire(inputs, signal, whole = false) {
@@ -271,7 +272,7 @@ export function createLimiter({
       }
       signal?.addEventListener('abort', leave, { once: true })
       waiting.push(waiter)
-      steering ??= steer()
+      steering ??= exchangeLoop()
       pump()
       try {
         const permit = await promise
@@ -293,9 +294,9 @@ export function createLimiter({
       for (const { refuse } of waiting.splice(0)) refuse(closed.signal.reason)
       await steering
       // The others need not wait until this worker is missed.
-      if (together.view === undefined) return
-      const leaving = { worker, demand: false, sums: tally.take(), peak: 0, canProbe: false }
-      await together.meet(leaving).catch(() => {})
+      if (fleetMember.view === undefined) return
+      const leaving = { worker, hasDemand: false, sums: tally.take(), peakInFlight: 0, canProbe: false }
+      await fleetMember.exchange(leaving).catch(() => {})
     },
   }
 }

@@ -3,11 +3,11 @@
 /** The share goes out in about this many requests, unless they would be smaller than crumbs or too many. */
 const MANY = 48
 const QUICK_PER_MS = 5
-export const CRUMB = 8
+export const MIN_PERMIT = 8
 /** Where this many requests fit, one that does not fit waits. */
 const WHOLE = 8
 
-export interface Room {
+export interface Capacity {
   /** Inputs that may be in flight, and that are. */
   readonly limit: number
   readonly inFlight: number
@@ -21,12 +21,12 @@ export interface Room {
  * cost CPU here, though, which matters where replies are many: not those that are late because this worker is busy.
  * @param whole not in part, unless the whole share is smaller: something is paid per request
  */
-export function partOf(asked: number, whole: boolean, { limit, inFlight, serverMs }: Room): number {
+export function permitSize(asked: number, whole: boolean, { limit, inFlight, serverMs }: Capacity): number {
   const requests = !whole && limit < QUICK_PER_MS * serverMs ? MANY : 1
-  const wanted = Math.min(asked, Math.max(CRUMB, Math.floor(limit / requests)))
+  const wanted = Math.min(asked, Math.max(MIN_PERMIT, Math.floor(limit / requests)))
   const room = limit - inFlight
   if (wanted <= room) return wanted
   // What does not fit whole goes in part, where a few requests make up the share: so it is used to the last input.
-  const least = whole ? Math.min(limit, wanted) : Math.ceil(Math.min(CRUMB, limit / CRUMB))
+  const least = whole ? Math.min(limit, wanted) : Math.ceil(Math.min(MIN_PERMIT, limit / MIN_PERMIT))
   return limit < WHOLE * wanted && room >= least ? Math.max(0, room) : 0
 }

@@ -3,37 +3,44 @@
 import type { Board, Report, Settlement, View } from '@reembed/queue'
 import { type LimitState, parseState, step } from './step.ts'
 
-export interface Seat {
+export interface LimitMember {
   readonly state: LimitState
   /** Undefined until the board was heard of. */
   readonly view: View | undefined
   /** This worker's part of the limit. The remainder goes round, so that over time all have the same. */
   readonly share: number
   /** @throws whatever keeps the board from answering. */
-  meet(report: Omit<Report, 'known'>): Promise<void>
+  exchange(report: Omit<Report, 'lastCommit'>): Promise<void>
 }
 
-export interface SeatOptions {
-  readonly board: Board
+export interface LimitMemberOptions {
+  readonly coordinator: Board
   readonly start: LimitState
   readonly min: number
   /** Never more than this, whatever the state says. */
-  readonly most: () => number
+  readonly max: () => number
   /** What to begin with. */
-  readonly first: () => number
+  readonly initial: () => number
   /** Why the endpoint answers nobody, as far as this worker knows; '' if it does not. */
-  readonly met: () => string
+  readonly unavailableReason: () => string
 }
 
-export const NO_ANSWER = 'not looked at yet'
+export const NOT_PROBED_YET = 'not probed yet'
 
-export function takeSeat({ board, start, min, most, first, met }: SeatOptions): Seat {
+export function createLimitMember({
+  coordinator,
+  start,
+  min,
+  max,
+  initial,
+  unavailableReason,
+}: LimitMemberOptions): LimitMember {
   let state = start
   let view: View | undefined
 
-  const settlement = (state: LimitState): Settlement => ({
+  const commitOf = (state: LimitState): Settlement => ({
     state,
-    away: state.away ? met() || view?.away || NO_ANSWER : null,
+    unavailable: state.isUnavailable ? unavailableReason() || view?.unavailable || NOT_PROBED_YET : null,
   })
 
   return {
@@ -45,16 +52,16 @@ export function takeSeat({ board, start, min, most, first, met }: SeatOptions): 
     },
     get share() {
       if (view === undefined) return 0
-      const limit = Math.floor(Math.min(state.limit ?? first(), most()))
-      const workers = Math.max(1, view.workers)
-      const lucky = (view.place + view.turn) % workers < limit % workers
-      return Math.floor(limit / workers) + (lucky ? 1 : 0)
+      const limit = Math.floor(Math.min(state.limit ?? initial(), max()))
+      const workers = Math.max(1, view.members)
+      const hasRemainder = (view.memberIndex + view.round) % workers < limit % workers
+      return Math.floor(limit / workers) + (hasRemainder ? 1 : 0)
     },
-    async meet(report) {
-      const heard = await board.report({ ...report, known: settlement(state) })
+    async exchange(report) {
+      const heard = await coordinator.report({ ...report, lastCommit: commitOf(state) })
       const before = parseState(heard.state) ?? state
-      const after = heard.step ? step(before, heard.step, { min, max: most(), start: first() }) : before
-      if (heard.step) await board.settle(heard.turn, settlement(after))
+      const after = heard.window ? step(before, heard.window, { min, max: max(), start: initial() }) : before
+      if (heard.window) await coordinator.commit(heard.round, commitOf(after))
       state = after
       view = heard
     },

@@ -3,12 +3,12 @@
 // spends its CPU on refusing. In inputs, not requests: TEI takes one permit per input.
 
 import type { Sums } from '@reembed/queue'
-import { firstLimit } from './first.ts'
+import { initialLimit } from './first.ts'
 
 export interface Window extends Sums {
   readonly ms: number
   /** Most inputs in flight at once. */
-  readonly peak: number
+  readonly peakInFlight: number
 }
 
 export interface LimitState {
@@ -21,7 +21,7 @@ export interface LimitState {
   /** Above this the server refused: beyond it the limit grows in small steps. */
   readonly ceiling: number | null
   /** Nobody answers: send nothing, one worker looks whether it is back. */
-  readonly away: boolean
+  readonly isUnavailable: boolean
 }
 
 export interface Bounds {
@@ -31,12 +31,12 @@ export interface Bounds {
   readonly start: number
 }
 
-export const initialState = (limit: number | null, away = false): LimitState => ({
+export const initialState = (limit: number | null, isUnavailable = false): LimitState => ({
   limit,
   growth: null,
   hold: null,
   ceiling: null,
-  away,
+  isUnavailable,
 })
 
 /** A queue of a few model runs keeps the GPU busy; more only adds waiting. */
@@ -50,29 +50,30 @@ const GAIN = 1.02
 const QUICKER = 0.7
 const REFUSED = 0.01
 /** What an endpoint that was away starts with again, at most: it may come back as any server. */
-const RESTART = firstLimit(undefined)
+const RESTART = initialLimit(undefined)
 
 /** The limit after a window. Pure; always within `bounds`. */
 export function step(state: LimitState, window: Window, { min, max, start }: Bounds): LimitState {
   const { growth, ceiling } = state
   const limit = state.limit ?? start
-  const { replies, refusals, absences, inputs, ms } = window
+  const { replies, refusals, unavailable, inputs, ms } = window
   const to = (next: number): number => Math.min(max, Math.max(min, next))
 
   if (replies === 0) {
-    if (absences > 0) return state.away ? state : initialState(to(Math.min(limit / 2, RESTART)), true)
+    if (unavailable > 0)
+      return state.isUnavailable ? state : initialState(to(Math.min(limit / 2, RESTART)), true)
     return refusals === 0 ? state : { ...state, limit: to(limit / 2), growth: null }
   }
   // Found by a probe; who did may not know yet what to begin with.
-  if (state.limit === null && inputs === 0) return { ...state, away: false }
+  if (state.limit === null && inputs === 0) return { ...state, isUnavailable: false }
   const queueMs = window.queueMs / replies
   const inferenceMs = window.inferenceMs / replies
   // By Little's law this is one over the throughput, whatever the limit.
   const msPerInput = (queueMs + inferenceMs) / limit
   const hold = shorten(state.hold, msPerInput)
-  const still: LimitState = { limit: to(limit), growth: null, hold, ceiling, away: false }
+  const still: LimitState = { limit: to(limit), growth: null, hold, ceiling, isUnavailable: false }
 
-  const refused = (refusals + absences) / (replies + refusals + absences)
+  const refused = (refusals + unavailable) / (replies + refusals + unavailable)
   if (refused > REFUSED) {
     const next = limit * Math.max(0.7, 1 - 2 * refused)
     return { ...still, limit: to(next), hold: { windows: HOLD_WINDOWS, msPerInput }, ceiling: next }
@@ -87,7 +88,7 @@ export function step(state: LimitState, window: Window, { min, max, start }: Bou
     return { ...still, limit: to(Math.max(next, enough)) }
   }
   // Never grow what was not used: idle windows would drive the limit to its maximum unseen.
-  if (window.peak < 0.8 * limit || hold !== null) return still
+  if (window.peakInFlight < 0.8 * limit || hold !== null) return still
 
   if (growth && growth.windows >= GROWTH_WINDOWS && rate < growth.rate * GAIN) {
     // Where nothing queues it is not the server that is busy, but who sends: to go back would only make it wait.
@@ -95,7 +96,7 @@ export function step(state: LimitState, window: Window, { min, max, start }: Bou
     return { ...still, limit: to(next), hold: { windows: HOLD_WINDOWS, msPerInput } }
   }
   // A request larger than the limit went alone: growth from below it would change nothing that anyone could see.
-  const base = Math.max(limit, window.peak)
+  const base = Math.max(limit, window.peakInFlight)
   const small = base + Math.max(1, 0.1 * base) * (1 - queueMs / target)
   const large = queueMs < target / 3 ? base * 1.5 : small
   const isPast = ceiling === null || base > 1.5 * ceiling
@@ -117,12 +118,12 @@ function shorten(hold: LimitState['hold'], msPerInput: number): LimitState['hold
 
 /** Reads a state from where anybody may have written it; undefined if it is none. */
 export function parseState(given: unknown): LimitState | undefined {
-  const { limit, growth, hold, ceiling, away } = record(given)
+  const { limit, growth, hold, ceiling, isUnavailable } = record(given)
   const isGrowth = growth === null || areNumbers(record(growth), 'limit', 'rate', 'windows')
   const isHold = hold === null || areNumbers(record(hold), 'windows', 'msPerInput')
   const isState =
     (limit === null || isNumber(limit)) && isGrowth && isHold && (ceiling === null || isNumber(ceiling))
-  return isState && typeof away === 'boolean' ? (given as LimitState) : undefined
+  return isState && typeof isUnavailable === 'boolean' ? (given as LimitState) : undefined
 }
 
 const record = (value: unknown): Record<string, unknown> =>

@@ -14,9 +14,9 @@ export interface Tally {
   readonly serverMs: number
   answered(inputs: number, sample: Sample): void
   /** A probe was answered. */
-  found(): void
+  probeAnswered(): void
   refused(): void
-  missed(): void
+  unavailable(): void
   /** What was counted; counting starts anew. */
   take(): Sums
 }
@@ -40,9 +40,9 @@ export function createTally(): Tally {
       sums.queueMs += queueMs ?? totalMs - fastest
       sums.inferenceMs += inferenceMs ?? fastest
     },
-    found: () => void sums.replies++,
+    probeAnswered: () => void sums.replies++,
     refused: () => void sums.refusals++,
-    missed: () => void sums.absences++,
+    unavailable: () => void sums.unavailable++,
     take() {
       const taken = sums
       sums = noSums()
@@ -55,7 +55,7 @@ const noSums = (): { -readonly [Key in keyof Sums]: Sums[Key] } => ({
   replies: 0,
   inputs: 0,
   refusals: 0,
-  absences: 0,
+  unavailable: 0,
   queueMs: 0,
   inferenceMs: 0,
 })

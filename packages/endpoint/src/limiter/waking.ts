@@ -3,16 +3,16 @@
 import type { Clock } from '../clock.ts'
 
 /** Looks whether the endpoint answers: null if so, else what it met and when to look again at the earliest. */
-export type Probe = (
+export type EndpointProbe = (
   signal: AbortSignal,
-) => Promise<{ readonly met: string; readonly afterMs?: number | undefined } | null>
+) => Promise<{ readonly reason: string; readonly afterMs?: number | undefined } | null>
 
-export interface WakingOptions {
-  readonly probe: Probe | undefined
+export interface ProbeLoopOptions {
+  readonly probe: EndpointProbe | undefined
   /** Whether the endpoint is still away and this worker the one to look. */
   readonly isWanted: () => boolean
   /** Told of each probe, so that the board hears of it. */
-  readonly onMissed: () => void
+  readonly onUnavailable: () => void
   readonly onAnswered: () => void
   readonly clock: Clock
   readonly random: () => number
@@ -20,35 +20,35 @@ export interface WakingOptions {
   readonly signal: AbortSignal
 }
 
-export interface Waking {
+export interface ProbeLoop {
   /** What requests met instead of the endpoint; '' since one was answered. */
-  readonly met: string
+  readonly reason: string
   /** So many requests in a row met nothing that the others wait for what the board says. */
-  readonly isDoubtful: boolean
+  readonly isSuspect: boolean
   readonly isProbing: boolean
-  missed(met: string): void
+  unavailable(reason: string): void
   answered(): void
   /** The board was asked: what it says counts from now on. */
-  heard(): void
+  exchanged(): void
   /** Probes as long as it is wanted, unless it does so already. */
-  look(): void
+  start(): void
 }
 
 /** After this many requests in a row met no endpoint there is doubt. */
-const DOUBT = 3
+const SUSPECT_AFTER = 3
 /** Probes of an endpoint that is away: at most one a second, 5 s apart when it takes long. */
 const PROBE_MS = { least: 1_000, most: 5_000 } as const
 
-export function createWaking(options: WakingOptions): Waking {
-  const { probe, isWanted, onMissed, onAnswered, clock, random, signal } = options
+export function createProbeLoop(options: ProbeLoopOptions): ProbeLoop {
+  const { probe, isWanted, onUnavailable, onAnswered, clock, random, signal } = options
   let met = ''
   let inARow = 0
   let probing = false
 
-  async function look(probe: Probe): Promise<void> {
+  async function probeUntilAnswered(probe: EndpointProbe): Promise<void> {
     probing = true
     // A proxy may hold the probe until a replica is there.
-    met ||= 'waking'
+    met ||= 'cold start'
     try {
       for (let waitMs: number = PROBE_MS.least; ; waitMs = Math.min(2 * waitMs, PROBE_MS.most)) {
         const found = await probe(signal)
@@ -59,7 +59,7 @@ export function createWaking(options: WakingOptions): Waking {
           await clock.sleep(PROBE_MS.least, signal)
           return
         }
-        missed(found.met)
+        unavailable(found.reason)
         await clock.sleep(Math.max(found.afterMs ?? 0, PROBE_MS.least + waitMs * random()), signal)
         if (!isWanted()) return
       }
@@ -70,32 +70,32 @@ export function createWaking(options: WakingOptions): Waking {
     }
   }
 
-  function missed(what: string): void {
+  function unavailable(what: string): void {
     met = what
     inARow++
-    onMissed()
+    onUnavailable()
   }
 
   return {
-    get met() {
+    get reason() {
       return met
     },
-    get isDoubtful() {
-      return inARow >= DOUBT
+    get isSuspect() {
+      return inARow >= SUSPECT_AFTER
     },
     get isProbing() {
       return probing
     },
-    missed,
+    unavailable,
     answered() {
       met = ''
       inARow = 0
     },
-    heard() {
+    exchanged() {
       inARow = 0
     },
-    look() {
-      if (probe && !probing && isWanted()) void look(probe)
+    start() {
+      if (probe && !probing && isWanted()) void probeUntilAnswered(probe)
     },
   }
 }

@@ -45,7 +45,7 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
   const perSecond = options.perSecond ?? (() => 450)
   const clock = createClock()
   const random = seeded(options.seed ?? 1)
-  const board = createBoard(clock)
+  const coordinator = createBoard(clock)
   const zeros = (): number[] => Array.from({ length: seconds }, () => 0)
   const [answered, capacity, refused, requests, absent, limits] = [
     zeros(),
@@ -104,24 +104,24 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
     }
     if (addressable) void resolveOften()
     const choose = (count: number) => {
-      const turn = addressable ? balancer.next(count) : undefined
+      const turn = addressable ? balancer.assign(count) : undefined
       if (turn) return turn
-      return { replica: Math.floor(random() * there()), ended: () => {} }
+      return { replica: Math.floor(random() * there()), end: () => {} }
     }
     const limiter = createLimiter({
       max: () => 0.8 * permits * (addressable ? Math.max(1, known.size) : 64),
-      board,
+      coordinator,
       worker: `w${index}`,
       clock,
       random,
-      patienceMs: Number.POSITIVE_INFINITY,
+      maxUnavailableMs: Number.POSITIVE_INFINITY,
       async probe() {
         add(requests, 1)
         const outcome = await serve(0, 1)
         if (typeof outcome === 'object' || outcome === 'refused') return null
         add(absent, 1)
         await clock.sleep(WIRE_MS)
-        return { met: 'warming' }
+        return { reason: 'warming' }
       },
     })
 
@@ -134,7 +134,7 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
         const outcome = await serve(turn.replica, permit.inputs)
         await clock.sleep(WIRE_MS)
         if (typeof outcome === 'object') {
-          turn.ended('answered')
+          turn.end('answered')
           permit.success({ ...outcome, totalMs: clock.now() - began })
           add(answered, permit.inputs)
           if (perWorker[index] !== undefined) perWorker[index] += permit.inputs
@@ -142,7 +142,7 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
           tries = 0
           continue
         }
-        turn.ended(outcome === 'refused' ? 'neither' : 'failed')
+        turn.end(outcome === 'refused' ? 'neutral' : 'failed')
         if (outcome === 'absent') add(absent, 1)
         if (outcome !== 'refused' && clock.now() - resolvedAt > 1_000) resolve()
         if (outcome === 'refused') add(refused, 1)

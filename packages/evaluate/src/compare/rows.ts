@@ -14,26 +14,26 @@ export interface Rows {
 export interface Health {
   /** Of the whole run; norms and what follows are those of the sample. */
   readonly rows: number
-  readonly norms: { readonly least: number; readonly mean: number; readonly most: number }
+  readonly norms: { readonly min: number; readonly mean: number; readonly max: number }
   /** Dimensions that have one value for all. */
   readonly collapsedDimensions: number
   /** Rows whose vector another document has as well. */
-  readonly repeated: number
+  readonly repeatedVectors: number
 }
 
-export interface RowsCompared {
+export interface RowComparison {
   readonly documents: number
   readonly queries: number
   readonly top: number
   /** Mean share of a document's nearest that it has in both. */
   readonly overlap: number
   /** Documents with the least of them. */
-  readonly moved: readonly { readonly id: string; readonly overlap: number }[]
+  readonly leastOverlap: readonly { readonly id: string; readonly overlap: number }[]
   /** Of the same document in both, where both are of one space. */
-  readonly cosine: { readonly mean: number; readonly least: number } | null
+  readonly cosine: { readonly mean: number; readonly min: number } | null
 }
 
-const MOVED = 5
+const SHOWN = 5
 /** Below this share of the mean square of all values, a dimension has one value. */
 const COLLAPSED = 1e-9
 
@@ -52,7 +52,7 @@ export async function compareRows(
     readonly sameSpace: boolean
     readonly signal?: AbortSignal | undefined
   },
-): Promise<RowsCompared> {
+): Promise<RowComparison> {
   const count = Math.min(queries, a.ids.length)
   const near = await Promise.all([a, b].map(rows => neighbours(rows, count, top, signal)))
   const [nearA = [], nearB = []] = near
@@ -60,16 +60,16 @@ export async function compareRows(
     const there = new Set(nearB[i])
     return found.length === 0 ? 1 : found.filter(row => there.has(row)).length / found.length
   })
-  const moved = shares
+  const leastOverlap = shares
     .map((overlap, i) => ({ id: a.ids[i] ?? '', overlap }))
     .sort((x, y) => x.overlap - y.overlap)
-    .slice(0, MOVED)
+    .slice(0, SHOWN)
   return {
     documents: a.ids.length,
     queries: count,
     top,
     overlap: mean(shares),
-    moved,
+    leastOverlap,
     cosine: sameSpace ? cosines(a, b) : null,
   }
 }
@@ -90,7 +90,7 @@ async function neighbours(
   return nearest.found()
 }
 
-function cosines(a: Rows, b: Rows): { mean: number; least: number } {
+function cosines(a: Rows, b: Rows): { mean: number; min: number } {
   const { dimensions } = a
   const all = a.ids.map((_, row) => {
     const from = row * dimensions
@@ -98,7 +98,7 @@ function cosines(a: Rows, b: Rows): { mean: number; least: number } {
       Math.sqrt(dot(rows.vectors, from, rows.vectors, from, dimensions)) || 1
     return dot(a.vectors, from, b.vectors, from, dimensions) / (norm(a) * norm(b))
   })
-  return { mean: mean(all), least: all.reduce((least, one) => Math.min(least, one), 1) }
+  return { mean: mean(all), min: all.reduce((least, one) => Math.min(least, one), 1) }
 }
 
 /** @param rows of the whole run */
@@ -126,13 +126,13 @@ export function healthOf({ ids, vectors, dimensions }: Rows, rows: number): Heal
   return {
     rows,
     norms: {
-      least: norms.reduce((least, one) => Math.min(least, one), Number.POSITIVE_INFINITY),
+      min: norms.reduce((least, one) => Math.min(least, one), Number.POSITIVE_INFINITY),
       mean: mean(norms),
-      most: norms.reduce((most, one) => Math.max(most, one), 0),
+      max: norms.reduce((most, one) => Math.max(most, one), 0),
     },
     collapsedDimensions:
       ids.length < 2 ? 0 : variances.filter(variance => variance < COLLAPSED * power).length,
-    repeated: ids.length - distinct.size,
+    repeatedVectors: ids.length - distinct.size,
   }
 }
 

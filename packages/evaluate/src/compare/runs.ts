@@ -4,7 +4,7 @@ import type { Manifest } from '@reembed/protocol'
 import { readIds, readShard } from '@reembed/shard'
 import { hashOfId, mapConcurrent, ReembedError, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { compareRows, type Health, healthOf, type Rows, type RowsCompared } from './rows.ts'
+import { compareRows, type Health, healthOf, type RowComparison, type Rows } from './rows.ts'
 
 export interface CompareOptions {
   readonly top?: number | undefined
@@ -14,11 +14,11 @@ export interface CompareOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-export interface Comparison extends RowsCompared {
+export interface Comparison extends RowComparison {
   readonly common: number
   /** Ids that only the second run has, and only the first. */
-  readonly gained: number
-  readonly lost: number
+  readonly added: number
+  readonly removed: number
   readonly health: readonly [Health, Health]
 }
 
@@ -56,8 +56,8 @@ export async function compareRuns(
   })
   return {
     common,
-    gained: inB.length - common,
-    lost: inA.length - common,
+    added: inB.length - common,
+    removed: inA.length - common,
     ...compared,
     health: [healthOf(rowsA, a.totals.rows), healthOf(rowsB, b.totals.rows)],
   }
@@ -73,7 +73,7 @@ async function hashesOf(
   let used = 0
   const keys = Array.from({ length: shards }, (_, shard) => shardKey(run, shard, shards))
   const read = mapConcurrent(keys, (key, stop) => readIds(store, key, { signal: stop }), {
-    limit: SHARDS_AT_ONCE,
+    concurrency: SHARDS_AT_ONCE,
     signal,
   })
   for await (const ids of read) {

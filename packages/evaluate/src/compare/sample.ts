@@ -20,7 +20,7 @@ export async function locateRows(
   const found = mapConcurrent(
     all,
     async shard => ({ shard, ids: await readIds(store, shardKey(run, shard, shards)) }),
-    { limit: SHARDS_AT_ONCE },
+    { concurrency: SHARDS_AT_ONCE },
   )
   for await (const { shard, ids } of found) {
     for (const id of ids) if (wanted.has(id)) located.set(id, shard)
@@ -29,7 +29,7 @@ export async function locateRows(
 }
 
 /** The vectors of these ids, in their order. Reads the shards that hold one of them. */
-export async function rowsOfIds(
+export async function readRowsById(
   store: Store,
   { run, shards, model: { dimensions } }: Manifest,
   ids: readonly string[],
@@ -51,7 +51,7 @@ export async function rowsOfIds(
 }
 
 /** In the order of their hashes: the first few are then as good as chosen by chance, and the same ones each time. */
-export function shuffled<T extends { readonly id: string }>(documents: readonly T[]): T[] {
+export function orderByIdHash<T extends { readonly id: string }>(documents: readonly T[]): T[] {
   const hashed = documents.map(document => ({
     document,
     hash: createHash('sha256').update(document.id).digest('hex'),

@@ -7,7 +7,7 @@ import type { Encoding, Engine } from './engine.ts'
 import { TeiError } from './errors.ts'
 import type { Metrics } from './metrics.ts'
 
-export interface Batched {
+export interface BatchedResult {
   /** The pooled vector, not normalised. A view on the whole batch: copy what is kept or changed. */
   readonly vector: Float32Array
   readonly queueMs: number
@@ -17,14 +17,14 @@ export interface Batched {
 
 export interface Batcher {
   /** Resolves with the text's vector. An entry whose request has gone away by its turn is never embedded. */
-  embed(encoding: Encoding, signal: AbortSignal): Promise<Batched>
+  embed(encoding: Encoding, signal: AbortSignal): Promise<BatchedResult>
 }
 
 interface Entry {
   readonly encoding: Encoding
   readonly signal: AbortSignal
   readonly queuedAt: number
-  readonly resolve: (batched: Batched) => void
+  readonly resolve: (batched: BatchedResult) => void
   readonly reject: (error: unknown) => void
 }
 
@@ -45,8 +45,8 @@ export function createBatcher({
 }: BatcherOptions): Batcher {
   const queue: Entry[] = []
   const prefetched: Entry[][] = []
-  const { prefetched: mostPrefetched = 0 } = engine
-  let idleLanes = engine.lanes
+  const { prefetchedBatches: mostPrefetched = 0 } = engine
+  let idleLanes = engine.concurrentBatches
   let woken = false
 
   /** Everything that arrives in this turn of the event loop may share the first batch. */

@@ -2,12 +2,12 @@
 
 import type { IncomingMessage } from 'node:http'
 import { messageOf } from '@reembed/shared'
-import { Rejection } from './errors.ts'
+import { HttpRejection } from './errors.ts'
 
-/** Never holds more than `limit` bytes. Throws a Rejection, or the stream's own error when the client went away. */
+/** Never holds more than `limit` bytes. Throws an HttpRejection, or the stream's own error when the client went away. */
 export async function readJson(request: IncomingMessage, limit: number): Promise<unknown> {
   if (!/^application\/([^;]+\+)?json\s*(;|$)/i.test(request.headers['content-type'] ?? '')) {
-    throw new Rejection(415, 'Expected request with `Content-Type: application/json`')
+    throw new HttpRejection(415, 'Expected request with `Content-Type: application/json`')
   }
   return parseJson(await readBody(request, limit))
 }
@@ -33,8 +33,8 @@ async function readBody(request: IncomingMessage, limit: number): Promise<Buffer
   return Buffer.concat(chunks)
 }
 
-const tooLarge = (): Rejection =>
-  new Rejection(413, 'Failed to buffer the request body: length limit exceeded')
+const tooLarge = (): HttpRejection =>
+  new HttpRejection(413, 'Failed to buffer the request body: length limit exceeded')
 
 function parseJson(body: Buffer): unknown {
   try {
@@ -44,7 +44,7 @@ function parseJson(body: Buffer): unknown {
     if (/\\u[dD][89a-fA-F]/.test(text)) refuseLoneSurrogates(value)
     return value
   } catch (error) {
-    throw new Rejection(400, `Failed to parse the request body as JSON: ${messageOf(error)}`)
+    throw new HttpRejection(400, `Failed to parse the request body as JSON: ${messageOf(error)}`)
   }
 }
 

@@ -42,9 +42,9 @@ export interface Engine<E extends Encoding = Encoding> extends AsyncDisposable {
   /** The most texts that it embeds in one go, or null where only tokens count. */
   readonly maxBatchRequests: number | null
   /** How many batches it can work on at once. */
-  readonly lanes: number
+  readonly concurrentBatches: number
   /** Batches made up ahead while all lanes are busy; who comes later cannot join them. Default none. */
-  readonly prefetched?: number
+  readonly prefetchedBatches?: number
   /** Asked by /health after a batch that failed; TEI runs the model once to see. */
   readonly isHealthy?: () => Promise<boolean>
   encode(text: string, options: EncodeOptions): E

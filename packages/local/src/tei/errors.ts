@@ -34,12 +34,12 @@ export class TeiError extends Error {
 }
 
 /** Refused before TEI's own code sees the request. */
-export class Rejection extends Error {
+export class HttpRejection extends Error {
   readonly status: number
 
   constructor(status: number, text: string) {
     super(text)
-    this.name = 'Rejection'
+    this.name = 'HttpRejection'
     this.status = status
   }
 }

@@ -36,7 +36,7 @@ export function createHashEngine(options: HashEngineOptions = {}): Engine<HashEn
     },
     padded: false,
     maxBatchRequests: null,
-    lanes: 1,
+    concurrentBatches: 1,
 
     encode(text: string, { truncate }: EncodeOptions): HashEncoding {
       const tokens = text.match(TOKEN) ?? []

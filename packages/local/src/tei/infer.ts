@@ -12,7 +12,7 @@ import { createPermits } from './permits.ts'
 import type { EmbedRequest, Input, TokenizeRequest } from './requests.ts'
 
 /** The vectors of a request and what its x- headers say; times in milliseconds, each the mean over its inputs. */
-export interface Embedded {
+export interface EmbedResult {
   readonly vectors: readonly Float32Array[]
   readonly characters: number
   readonly tokens: number
@@ -21,8 +21,8 @@ export interface Embedded {
   readonly inferenceMs: number
 }
 
-export interface Infer {
-  embed(request: EmbedRequest, signal: AbortSignal): Promise<Embedded>
+export interface InferenceService {
+  embed(request: EmbedRequest, signal: AbortSignal): Promise<EmbedResult>
   tokenize(request: TokenizeRequest): readonly (readonly Token[])[]
   decode(ids: readonly (readonly number[])[], skipSpecialTokens: boolean): readonly string[]
 }
@@ -30,7 +30,12 @@ export interface Infer {
 /** A text may have this many characters per token of the model's limit before it is not even tokenised. */
 const MAX_CHAR_MULTIPLIER = 250
 
-export function createInfer(engine: Engine, settings: Settings, metrics: Metrics, clock: Clock): Infer {
+export function createInferenceService(
+  engine: Engine,
+  settings: Settings,
+  metrics: Metrics,
+  clock: Clock,
+): InferenceService {
   const { maxBatchTokens, maxBatchRequests, maxInputLength, maxClientBatchSize } = settings
   const batcher = createBatcher({ engine, maxBatchTokens, maxBatchRequests, metrics, clock })
   const permits = createPermits(settings.maxConcurrentRequests)
@@ -41,12 +46,12 @@ export function createInfer(engine: Engine, settings: Settings, metrics: Metrics
     if (settings.version === '1.8.3' && batch) {
       return Promise.allSettled(
         inputs.map(async input => {
-          using _permit = await permits.take(signal)
+          using _permit = await permits.acquire(signal)
           return await embedOne(input, request, signal)
         }),
       )
     }
-    using held = permits.tryTake(inputs.length, signal)
+    using held = permits.tryAcquire(inputs.length, signal)
     if (held === undefined) throw new TeiError('Overloaded', 'Model is overloaded', 'overloaded')
     return await Promise.allSettled(inputs.map(input => embedOne(input, request, signal)))
   }

@@ -3,7 +3,7 @@
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { Engine } from './engine.ts'
 import { createHashEngine } from './hash-engine.ts'
-import type { Message, Start } from './protocol.ts'
+import type { Start, StartResult } from './protocol.ts'
 import { serveTei } from './server.ts'
 
 // The parent is gone, however it ended: nobody waits for what is in flight.
@@ -32,4 +32,4 @@ async function openEngine({ engine = 'onnx', model, hash }: Start): Promise<Engi
   return openOnnxEngine({ model })
 }
 
-const send = (message: Message): void => void process.send?.(message)
+const send = (message: StartResult): void => void process.send?.(message)

@@ -2,7 +2,7 @@
 
 import type { Engine } from './engine.ts'
 import { openModel } from './model-files.ts'
-import { openLanes } from './onnx-lanes.ts'
+import { openOnnxSessionPool } from './onnx-lanes.ts'
 import { createTokenizer } from './tokenizer.ts'
 
 export interface OnnxEngineOptions {
@@ -25,7 +25,7 @@ export async function openOnnxEngine({
 }: OnnxEngineOptions = {}): Promise<Engine<readonly number[]>> {
   const { id, sha, pooling, maxInputLength, prompts, ...files } = await openModel(name)
   const tokenizer = createTokenizer(files.tokenizer, files.tokenizerConfig)
-  const lanes = await openLanes(files.graph, pooling)
+  const lanes = await openOnnxSessionPool(files.graph, pooling)
   // Warms up, and tells the width, which not every config.json states.
   const { length: dimensions } = await lanes.embed([tokenizer.encode('a', { specialTokens: true })])
 
@@ -33,7 +33,7 @@ export async function openOnnxEngine({
     model: { id, sha, dtype: 'float32', pooling, dimensions, maxInputLength, prompts },
     padded: false,
     maxBatchRequests: TEXTS_PER_BATCH,
-    lanes: lanes.count,
+    concurrentBatches: lanes.size,
     ...tokenizer,
 
     async embed(batch) {

@@ -7,28 +7,28 @@ import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { messageOf } from '@reembed/shared'
 import type { OnnxSessionOptions } from './onnx-session.ts'
-import type { LaneReply } from './onnx-worker.ts'
+import type { OnnxWorkerReply } from './onnx-worker.ts'
 
-export interface Lanes extends AsyncDisposable {
-  readonly count: number
+export interface OnnxSessionPool extends AsyncDisposable {
+  readonly size: number
   /** The texts' vectors back to back, from the lane that is free first. */
   embed(texts: readonly (readonly number[])[]): Promise<Float32Array<ArrayBuffer>>
 }
 
 /** Each lane has the weights in memory, so on large machines a lane gets several threads instead. */
-const MOST_LANES = 4
+const MAX_SESSIONS = 4
 
-export async function openLanes(
+export async function openOnnxSessionPool(
   graph: OnnxSessionOptions['graph'],
   pooling: OnnxSessionOptions['pooling'],
-): Promise<Lanes> {
+): Promise<OnnxSessionPool> {
   const cores = availableParallelism()
-  const count = Math.min(cores, MOST_LANES)
-  const workerData: OnnxSessionOptions = { graph, pooling, threads: Math.floor(cores / count) }
+  const size = Math.min(cores, MAX_SESSIONS)
+  const workerData: OnnxSessionOptions = { graph, pooling, threads: Math.floor(cores / size) }
   // ONNX Runtime reports its use to its maker and keeps files in the home folder for that, unless told not to. It
   // reads the process' real environment, which only this thread can write.
   process.env.ORT_DISABLE_TELEMETRY ??= '1'
-  const workers = Array.from({ length: count }, () => {
+  const workers = Array.from({ length: size }, () => {
     const file = new URL(`./onnx-worker${extname(import.meta.url)}`, import.meta.url)
     return new Worker(file, { workerData, execArgv: [] })
   })
@@ -44,13 +44,13 @@ export async function openLanes(
   const waiting: ((worker: Worker) => void)[] = []
 
   return {
-    count,
+    size,
     async embed(texts) {
       const worker = idle.pop() ?? (await new Promise<Worker>(resolve => waiting.push(resolve)))
       try {
         worker.postMessage(texts)
         // A lane that dies takes the process with it, as a panic does in TEI: its error has no other listener.
-        const [reply] = (await once(worker, 'message')) as [LaneReply]
+        const [reply] = (await once(worker, 'message')) as [OnnxWorkerReply]
         if ('failure' in reply) throw new Error(reply.failure)
         return reply.vectors
       } finally {

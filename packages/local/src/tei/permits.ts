@@ -4,9 +4,9 @@
 
 export interface Permits {
   /** All or nothing. Given back on disposal, or when the client goes away. */
-  tryTake(count: number, signal: AbortSignal): Disposable | undefined
+  tryAcquire(count: number, signal: AbortSignal): Disposable | undefined
   /** One, after those who came before. Never settles when the client goes away first. */
-  take(signal: AbortSignal): Promise<Disposable>
+  acquire(signal: AbortSignal): Promise<Disposable>
 }
 
 export function createPermits(total: number): Permits {
@@ -36,8 +36,8 @@ export function createPermits(total: number): Permits {
 
   return {
     // Nobody overtakes those who wait, as with tokio's semaphore.
-    tryTake: (count, signal) => (count > free || waiting.size > 0 ? undefined : grant(count, signal)),
-    take(signal) {
+    tryAcquire: (count, signal) => (count > free || waiting.size > 0 ? undefined : grant(count, signal)),
+    acquire(signal) {
       if (free > 0 && waiting.size === 0) return Promise.resolve(grant(1, signal))
       return new Promise(resolve => {
         const leave = (): void => {

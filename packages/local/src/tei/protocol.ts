@@ -18,7 +18,7 @@ export interface StartEndpointOptions extends TeiFlags {
   readonly signal?: AbortSignal | undefined
 }
 
-export type Message =
+export type StartResult =
   | { readonly url: string }
   | { readonly failure: { readonly code: ErrorCode; readonly message: string } }
 

@@ -2,14 +2,18 @@
 
 import type { EngineModel } from './engine.ts'
 import type { Settings } from './flags.ts'
-import type { Embedded } from './infer.ts'
+import type { EmbedResult } from './infer.ts'
 
 /** `number[][]`, also for one text. NaN and infinities become null, as serde_json writes them. */
-export const embeddingsJson = ({ vectors }: Embedded): string =>
+export const embeddingsJson = ({ vectors }: EmbedResult): string =>
   `[${vectors.map(vector => JSON.stringify(Array.from(vector))).join(',')}]`
 
 /** The OpenAI shape. base64 is that of little-endian float32. */
-export function openAiJson({ vectors, tokens }: Embedded, format: 'float' | 'base64', model: string): string {
+export function openAiJson(
+  { vectors, tokens }: EmbedResult,
+  format: 'float' | 'base64',
+  model: string,
+): string {
   const rows = vectors.map((vector, index) => {
     const embedding = format === 'base64' ? `"${toBase64(vector)}"` : JSON.stringify(Array.from(vector))
     return `{"object":"embedding","embedding":${embedding},"index":${index}}`

@@ -1,7 +1,7 @@
 // Untrusted JSON -> typed requests, with serde's idea of what fits (router/src/http/types.rs). Unknown members are
 // ignored, as there. What does not fit is a 422 in plain text.
 
-import { Rejection } from './errors.ts'
+import { HttpRejection } from './errors.ts'
 
 /** A text, or token ids, which TEI turns back into text before it tokenises. */
 export type Input = string | readonly number[]
@@ -65,7 +65,7 @@ export function parseTokenizeRequest(body: unknown): TokenizeRequest {
   const members = objectOf(body)
   const inputs = required(members, 'inputs')
   if (!isString(inputs) && !(Array.isArray(inputs) && inputs.every(isString))) {
-    throw misfit('inputs', 'data did not match any variant of untagged enum TokenizeInput')
+    throw invalidType('inputs', 'data did not match any variant of untagged enum TokenizeInput')
   }
   return {
     inputs: isString(inputs) ? [inputs] : inputs,
@@ -79,7 +79,7 @@ export function parseDecodeRequest(body: unknown): DecodeRequest {
   const ids = required(members, 'ids')
   const batch = isIds(ids) ? [ids] : ids
   if (!(Array.isArray(batch) && batch.every(isIds))) {
-    throw misfit('ids', 'data did not match any variant of untagged enum InputIds')
+    throw invalidType('ids', 'data did not match any variant of untagged enum InputIds')
   }
   return {
     ids: batch,
@@ -94,7 +94,7 @@ function inputsOf(members: Members, name: string): Inputs {
   if (Array.isArray(value) && value.every(input => isString(input) || isIds(input))) {
     return { inputs: value, batch: true }
   }
-  throw misfit(name, 'data did not match any variant of untagged enum Input')
+  throw invalidType(name, 'data did not match any variant of untagged enum Input')
 }
 
 function directionOf(members: Members): 'left' | 'right' {
@@ -108,25 +108,25 @@ type Members = Readonly<Record<string, unknown>>
 
 function objectOf(body: unknown): Members {
   if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body as Members
-  throw misfit('', 'invalid type: expected a JSON object')
+  throw invalidType('', 'invalid type: expected a JSON object')
 }
 
 function required(members: Members, name: string): unknown {
   if (Object.hasOwn(members, name)) return members[name]
-  throw misfit('', `missing field \`${name}\``)
+  throw invalidType('', `missing field \`${name}\``)
 }
 
 /** An Option in Rust: null is the same as absent. */
 function optional<T>(
   members: Members,
   name: string,
-  fits: (value: unknown) => value is T,
+  isValid: (value: unknown) => value is T,
   expected: string,
 ): T | undefined {
   const value = Object.hasOwn(members, name) ? members[name] : undefined
   if (value === undefined || value === null) return undefined
-  if (fits(value)) return value
-  throw misfit(name, `invalid value, expected ${expected}`)
+  if (isValid(value)) return value
+  throw invalidType(name, `invalid value, expected ${expected}`)
 }
 
 /** A plain value with a default: null is refused. */
@@ -140,11 +140,11 @@ function defaulted<T>(
   if (!Object.hasOwn(members, name)) return absent
   const value = members[name]
   if (fits(value)) return value
-  throw misfit(name, `invalid value, expected ${expected}`)
+  throw invalidType(name, `invalid value, expected ${expected}`)
 }
 
-const misfit = (path: string, message: string): Rejection =>
-  new Rejection(
+const invalidType = (path: string, message: string): HttpRejection =>
+  new HttpRejection(
     422,
     `Failed to deserialize the JSON body into the target type: ${path === '' ? '' : `${path}: `}${message}`,
   )

@@ -7,9 +7,9 @@ import type { AddressInfo, Socket } from 'node:net'
 import { readJson } from './body.ts'
 import { type Clock, systemClock } from './clock.ts'
 import type { Engine } from './engine.ts'
-import { Rejection, statusOf, TeiError } from './errors.ts'
+import { HttpRejection, statusOf, TeiError } from './errors.ts'
 import { type Settings, settingsOf, type TeiFlags } from './flags.ts'
-import { createInfer, type Embedded, type Infer } from './infer.ts'
+import { createInferenceService, type EmbedResult, type InferenceService } from './infer.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { embeddingsJson, infoJson, openAiJson } from './replies.ts'
 import {
@@ -27,7 +27,7 @@ export interface TeiServer extends AsyncDisposable {
 }
 
 /** A request of an embedding route, as far as it is read. */
-export interface Arrived {
+export interface ReceivedRequest {
   readonly path: string
   readonly headers: IncomingHttpHeaders
   /** As sent; ids are given as they are. */
@@ -39,12 +39,12 @@ export interface ServeTeiOptions extends TeiFlags {
   readonly engine: Engine
   readonly clock?: Clock | undefined
   /** For fakes: called with each request of an embedding route, may answer itself or say how the reply is written. */
-  readonly interfere?: ((arrived: Arrived) => Interference | undefined) | undefined
+  readonly intercept?: ((request: ReceivedRequest) => ReplyOverride | undefined) | undefined
   /** For counts: each embedding request that was answered with vectors. */
   readonly onEmbedded?: ((inputs: number, tokens: number) => void) | undefined
 }
 
-export interface Interference {
+export interface ReplyOverride {
   /** Instead of the server's own; nothing is computed. */
   readonly reply?: Reply
   /** Instead of writing the reply plainly. */
@@ -57,13 +57,13 @@ export async function serveTei({
   hostname = '127.0.0.1',
   port = 0,
   clock = systemClock,
-  interfere,
+  intercept,
   onEmbedded,
   ...flags
 }: ServeTeiOptions): Promise<TeiServer> {
   const settings = settingsOf(flags, engine.model, engine.maxBatchRequests)
   const metrics = createMetrics(settings.maxInputLength)
-  const infer = createInfer(engine, settings, metrics, clock)
+  const infer = createInferenceService(engine, settings, metrics, clock)
   const routes = routesOf({ engine, settings, metrics, infer, clock, onEmbedded })
   let ending = false
 
@@ -72,7 +72,7 @@ export async function serveTei({
     response.on('close', () => gone.abort())
     let write = writeReply
     const reply = await answer(request, gone.signal, routes, settings, metrics, body => {
-      const interference = interfere?.(arrivedOf(request, body))
+      const interference = intercept?.(receivedRequestOf(request, body))
       write = interference?.write ?? writeReply
       return interference?.reply
     })
@@ -136,20 +136,27 @@ export interface Reply {
   readonly headers?: Readonly<Record<string, string | number>>
 }
 
-interface Parts {
+interface ServerContext {
   readonly engine: Engine
   readonly settings: Settings
   readonly metrics: Metrics
-  readonly infer: Infer
+  readonly infer: InferenceService
   readonly clock: Clock
   readonly onEmbedded: ServeTeiOptions['onEmbedded']
 }
 
-function routesOf({ engine, settings, metrics, infer, clock, onEmbedded }: Parts): Map<string, Route[]> {
+function routesOf({
+  engine,
+  settings,
+  metrics,
+  infer,
+  clock,
+  onEmbedded,
+}: ServerContext): Map<string, Route[]> {
   const measured = async (
     batch: boolean,
-    run: () => Promise<Embedded>,
-    json: (embedded: Embedded) => string,
+    run: () => Promise<EmbedResult>,
+    json: (embedded: EmbedResult) => string,
   ): Promise<Reply> => {
     const startedAt = clock.now()
     const method = batch ? 'batch' : 'single'
@@ -249,7 +256,7 @@ async function answer(
     const other = route.embeds && interfere(body)
     return other || (await route.handle({ body, signal }))
   } catch (error) {
-    if (error instanceof Rejection) {
+    if (error instanceof HttpRejection) {
       // A body over the limit is answered before it is read to its end, which the connection does not survive.
       const headers = error.status === 413 ? { connection: 'close' } : {}
       return { status: error.status, text: error.message, headers }
@@ -263,7 +270,7 @@ async function answer(
   }
 }
 
-function arrivedOf({ url = '', headers }: IncomingMessage, body: unknown): Arrived {
+function receivedRequestOf({ url = '', headers }: IncomingMessage, body: unknown): ReceivedRequest {
   const { inputs, input = inputs } = Object(body)
   return { path: url, headers, inputs: Array.isArray(input) ? input : [input] }
 }
@@ -290,7 +297,7 @@ function errorJson({ type, message }: TeiError, code: number, shape: 'openai' | 
 }
 
 /** Whole numbers, milliseconds; router/src/lib.rs, `From<ResponseMetadata> for HeaderMap`. */
-function computeHeaders(embedded: Embedded, totalMs: number): Record<string, string | number> {
+function computeHeaders(embedded: EmbedResult, totalMs: number): Record<string, string | number> {
   return {
     // A constant in TEI, whatever computes.
     'x-compute-type': 'gpu+optimized',

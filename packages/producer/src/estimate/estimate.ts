@@ -1,7 +1,7 @@
 // From a sample to the corpus: a ratio estimate by stratum, with the interval that the places' scatter gives.
 
 import type { Document } from '@reembed/protocol'
-import type { InputSample, Place } from './sample-inputs.ts'
+import type { InputSample, SampleCluster } from './sample-inputs.ts'
 
 export interface Estimate {
   readonly total: number
@@ -10,26 +10,29 @@ export interface Estimate {
 }
 
 /** Neighbouring places whose ratio is taken together: enough for a steady one, few enough to follow a trend. */
-const TOGETHER = 4
+const CLUSTERS_PER_GROUP = 4
 
 /**
  * What all of the corpus holds of what `of` counts in a place. Places next to each other make a group; each group's
  * ratio stands for its part of the corpus. The error is that of a stratified ratio estimate (linearised variance) with
  * what was read taken off: of a corpus read whole nothing is left to guess.
  */
-export function estimateTotal({ places, units }: InputSample, of: (place: Place) => number): Estimate {
+export function estimateTotal(
+  { clusters, units }: InputSample,
+  of: (place: SampleCluster) => number,
+): Estimate {
   let total = 0
   let variance = 0
   for (const [stratum, all] of units) {
-    const seen = places.filter(place => place.stratum === stratum && place.units > 0)
+    const seen = clusters.filter(place => place.stratum === stratum && place.units > 0)
     const read = sum(seen.map(place => place.units))
     if (read >= all) {
       total += sum(seen.map(of))
       continue
     }
-    const perUnit = all / sum(seen.map(place => place.standsFor))
+    const perUnit = all / sum(seen.map(place => place.representedUnits))
     for (const group of groupsOf(seen)) {
-      const stands = perUnit * sum(group.map(place => place.standsFor))
+      const stands = perUnit * sum(group.map(place => place.representedUnits))
       const units = sum(group.map(place => place.units))
       const ratio = sum(group.map(of)) / units
       total += ratio * stands
@@ -42,15 +45,15 @@ export function estimateTotal({ places, units }: InputSample, of: (place: Place)
 }
 
 /** In order; the last group takes what would be too few for one of their own. */
-function groupsOf(places: readonly Place[]): Place[][] {
-  const count = Math.max(1, Math.floor(places.length / TOGETHER))
+function groupsOf(places: readonly SampleCluster[]): SampleCluster[][] {
+  const count = Math.max(1, Math.floor(places.length / CLUSTERS_PER_GROUP))
   return Array.from({ length: count }, (_, i) =>
-    places.slice(i * TOGETHER, i === count - 1 ? undefined : (i + 1) * TOGETHER),
+    places.slice(i * CLUSTERS_PER_GROUP, i === count - 1 ? undefined : (i + 1) * CLUSTERS_PER_GROUP),
   ).filter(group => group.length > 0)
 }
 
 /** Those that will be sent: without the empty ones. */
-export const sentOf = (documents: readonly Document[]): Document[] =>
+export const nonEmptyDocuments = (documents: readonly Document[]): Document[] =>
   documents.filter(({ text }) => text.trim() !== '')
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)

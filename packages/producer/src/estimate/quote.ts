@@ -1,13 +1,13 @@
 // What a run will take: tokens from a sample, time and money from the endpoint's measured rate and its price.
 
 import { dollarsOf, type Price, type Quote } from '@reembed/protocol'
-import { estimateTotal, sentOf } from './estimate.ts'
+import { estimateTotal, nonEmptyDocuments } from './estimate.ts'
 import type { InputSample } from './sample-inputs.ts'
 
 export interface QuoteOptions {
   readonly prompt: string
   /** Tokens of each text with prompt and framing tokens; null where nobody can count them. */
-  readonly count: ((texts: readonly string[]) => Promise<number[] | null>) | undefined
+  readonly countTokens: ((texts: readonly string[]) => Promise<number[] | null>) | undefined
   /** Whether texts over the limit are cut to it; else they become rejects and cost nothing. */
   readonly truncate: boolean
   readonly maxInputLength: number | null
@@ -24,8 +24,10 @@ const CHARS_PER_TOKEN = 4
 export async function quoteRun(sample: InputSample, options: QuoteOptions): Promise<Quote> {
   const { prompt, truncate, maxInputLength, price, tokensPerSecond = null } = options
   const { canaries, ...request } = options.request
-  const texts = sample.places.flatMap(({ documents }) => sentOf(documents).map(({ text }) => prompt + text))
-  const counted = (await options.count?.([...texts, ...canaries])) ?? null
+  const texts = sample.clusters.flatMap(({ documents }) =>
+    nonEmptyDocuments(documents).map(({ text }) => prompt + text),
+  )
+  const counted = (await options.countTokens?.([...texts, ...canaries])) ?? null
   const most = maxInputLength ?? Number.POSITIVE_INFINITY
   const tokensOf = new Map(
     [...texts, ...canaries].map((text, i): [string, number] => {
@@ -36,9 +38,9 @@ export async function quoteRun(sample: InputSample, options: QuoteOptions): Prom
   const sumOf = (some: readonly string[]): number =>
     some.reduce((sum, text) => sum + (tokensOf.get(text) ?? 0), 0)
   const documents = estimateTotal(sample, place =>
-    sumOf(sentOf(place.documents).map(({ text }) => prompt + text)),
+    sumOf(nonEmptyDocuments(place.documents).map(({ text }) => prompt + text)),
   )
-  const inputs = estimateTotal(sample, place => sentOf(place.documents).length)
+  const inputs = estimateTotal(sample, place => nonEmptyDocuments(place.documents).length)
   const requests = Math.max(inputs.total / request.inputs, documents.total / request.tokens)
   const canaryTokens = Math.round((requests * sumOf(canaries)) / Math.max(1, canaries.length))
   const tokens = Math.round(documents.total) + canaryTokens
@@ -47,7 +49,7 @@ export async function quoteRun(sample: InputSample, options: QuoteOptions): Prom
   return {
     tokens,
     canaryTokens,
-    error: counted === null ? null : documents.error,
+    relativeError: counted === null ? null : documents.error,
     inputs: Math.round(inputs.total),
     sampled: texts.length,
     tokensPerSecond,

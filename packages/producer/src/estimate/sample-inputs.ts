@@ -6,27 +6,27 @@ import { chunked, isRows, isWholeFile, type ModelTokenizer, readSlice, splitOpti
 import type { Document, Slice, SlicePart, SourceRecord } from '@reembed/protocol'
 import type { Corpus } from '../corpus.ts'
 import type { PlannedRun } from '../record.ts'
-import { createSpread } from '../survey.ts'
+import { createEvenSampler } from '../survey.ts'
 
 /** What was read at one place: neighbouring records, all of them. */
-export interface Place {
+export interface SampleCluster {
   /** Format of the objects: their units are comparable. */
   readonly stratum: string
   /** Units that were read, and units of the corpus that they stand for. */
   readonly units: number
-  readonly standsFor: number
+  readonly representedUnits: number
   readonly documents: readonly Document[]
   readonly rejected: number
 }
 
 export interface InputSample {
-  readonly places: readonly Place[]
+  readonly clusters: readonly SampleCluster[]
   /** Units of the whole corpus by stratum. */
   readonly units: ReadonlyMap<string, number>
 }
 
-const PLACES = 64
-const RECORDS_PER_PLACE = 8
+const MAX_CLUSTERS = 64
+const RECORDS_PER_CLUSTER = 8
 
 /**
  * Holds some 500 inputs, or those of about `documents` records. `tokenizer` is wanted for a run with chunks alone.
@@ -47,8 +47,10 @@ export async function sampleInputs(
   const { prompt, fields, template, chunking } = head.recipe
   const units = new Map<string, number>()
   const most =
-    wanted === undefined ? PLACES : Math.max(Math.min(PLACES, wanted), Math.ceil(wanted / RECORDS_PER_PLACE))
-  const spread = createSpread<SlicePart>(most)
+    wanted === undefined
+      ? MAX_CLUSTERS
+      : Math.max(Math.min(MAX_CLUSTERS, wanted), Math.ceil(wanted / RECORDS_PER_CLUSTER))
+  const spread = createEvenSampler<SlicePart>(most)
   for await (const { parts } of slices()) {
     for (const part of parts) {
       units.set(part.format, (units.get(part.format) ?? 0) + part.end - part.start)
@@ -59,15 +61,15 @@ export async function sampleInputs(
   const perPart = Math.max(1, Math.floor(most / parts.length))
   const ranges = parts.flatMap(part => rangesIn(part, perPart))
   // More from each where there are few places to begin at, as in compressed objects.
-  const perRange = Math.max(1, Math.round((wanted ?? PLACES * RECORDS_PER_PLACE) / ranges.length))
-  const places: Place[] = []
-  for (const range of ranges) places.push(...(await readPlaces(range)))
-  return { places, units }
+  const perRange = Math.max(1, Math.round((wanted ?? MAX_CLUSTERS * RECORDS_PER_CLUSTER) / ranges.length))
+  const clusters: SampleCluster[] = []
+  for (const range of ranges) clusters.push(...(await readClusters(range)))
+  return { clusters, units }
 
   /** The first records of a range, as places of a few records each: what they differ by is all that is known of its scatter. */
-  async function readPlaces(part: SlicePart): Promise<Place[]> {
+  async function readClusters(part: SlicePart): Promise<SampleCluster[]> {
     const slice: Slice = { parts: [part] }
-    const { records, read } = readSlice(corpus.store, slice, { fields, template, signal })
+    const { records, rangesRead } = readSlice(corpus.store, slice, { fields, template, signal })
     const inputs =
       chunking && tokenizer ? chunked(records, splitOptions(chunking, tokenizer, prompt)) : records
     // Where records begin, and what each gives: itself, or its chunks.
@@ -89,18 +91,18 @@ export async function sampleInputs(
     }
     // What stands before the first record of an object is its header; before one within, another place's record.
     const start = part.start === 0 ? 0 : (begins[0] ?? 0)
-    const end = next ?? read[0]?.end ?? start
-    const count = Math.max(1, Math.ceil(begins.length / RECORDS_PER_PLACE))
+    const end = next ?? rangesRead[0]?.end ?? start
+    const count = Math.max(1, Math.ceil(begins.length / RECORDS_PER_CLUSTER))
     return Array.from({ length: count }, (_, place) => {
-      const from = place * RECORDS_PER_PLACE
-      const to = from + RECORDS_PER_PLACE
+      const from = place * RECORDS_PER_CLUSTER
+      const to = from + RECORDS_PER_CLUSTER
       const records = taken.slice(from, to)
       const documents = records.flat().filter(record => record.kind === 'document')
       const bytes = (begins[to] ?? end) - (place === 0 ? start : (begins[from] ?? end))
       return {
         stratum: part.format,
         units: isRows(part.format) || begins.length === 0 ? records.length : bytes,
-        standsFor: ((part.end - part.start) * records.length) / Math.max(1, begins.length),
+        representedUnits: ((part.end - part.start) * records.length) / Math.max(1, begins.length),
         documents,
         rejected: records.flat().length - documents.length,
       }

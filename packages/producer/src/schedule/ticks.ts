@@ -12,14 +12,14 @@ import { tickDoneKey, tickKey, ticksSinceKey } from '@reembed/shared'
 import { getJson, putJson, type Store } from '@reembed/store'
 import { openCalendar } from './cron.ts'
 
-export type When = 'always' | 'model_changed' | 'source_changed'
+export type ScheduleTrigger = 'always' | 'model_changed' | 'source_changed'
 
 export interface Schedule {
   /** a-z, 0-9 and '-': part of a key. */
   readonly name: string
   readonly cron: string
   readonly timezone: string
-  readonly when: When
+  readonly when: ScheduleTrigger
 }
 
 /** What became of a tick. */
@@ -28,7 +28,7 @@ export interface TickOutcome {
   readonly run: string
 }
 
-export type Look =
+export type ScheduleCheck =
   /** Nothing is due that was not done. */
   | { readonly status: 'waiting' }
   /** Somebody else is at it. */
@@ -36,33 +36,33 @@ export type Look =
   /** Taken so often that taking it again will not help; the next tick is looked at as ever. */
   | { readonly status: 'given_up'; readonly tickMs: number }
   | { readonly status: 'done'; readonly tickMs: number; readonly outcome: TickOutcome }
-  /** To be taken again in TAKE_AGAIN_MS. */
+  /** To be taken again in TICK_RECLAIM_MS. */
   | { readonly status: 'failed'; readonly tickMs: number; readonly error: unknown }
 
-export interface LookOptions {
+export interface ScheduleCheckOptions {
   readonly nowMs: number
   /** Plans and enqueues; called for at most one tick. */
-  readonly act: (schedule: Schedule) => Promise<TickOutcome>
+  readonly onDue: (schedule: Schedule) => Promise<TickOutcome>
 }
 
 /** A tick that was taken this long ago and is not done: its taker died, or failed. Planning takes minutes at most. */
-export const TAKE_AGAIN_MS: number = 15 * 60_000
-const TAKINGS = 8
+export const TICK_RECLAIM_MS: number = 15 * 60_000
+const MAX_CLAIMS = 8
 
 /** Looks once at one schedule, and acts if a tick of it is due and nobody else has it. */
-export async function lookAtSchedule(
+export async function checkSchedule(
   store: Store,
   schedule: Schedule,
-  { nowMs, act }: LookOptions,
-): Promise<Look> {
+  { nowMs, onDue }: ScheduleCheckOptions,
+): Promise<ScheduleCheck> {
   const tickMs = openCalendar(schedule.cron, schedule.timezone).latest(nowMs)
   const sinceMs = await readSince(store, schedule, nowMs)
   if (tickMs === undefined || tickMs <= sinceMs) return { status: 'waiting' }
   if (await store.head(tickDoneKey(schedule.name, tickMs))) return { status: 'waiting' }
-  const taken = await take(store, schedule, tickMs, nowMs)
-  if (taken !== 'mine') return { status: taken, tickMs }
+  const claim = await claimTick(store, schedule, tickMs, nowMs)
+  if (claim !== 'mine') return { status: claim, tickMs }
   try {
-    const outcome = await act(schedule)
+    const outcome = await onDue(schedule)
     await putJson(store, tickDoneKey(schedule.name, tickMs), { format: 1, ...outcome })
     return { status: 'done', tickMs, outcome }
   } catch (error) {
@@ -93,19 +93,19 @@ async function readSince(store: Store, { name }: Schedule, nowMs: number): Promi
   return Date.parse(found?.since ?? '')
 }
 
-async function take(
+async function claimTick(
   store: Store,
   { name }: Schedule,
   tickMs: number,
   nowMs: number,
 ): Promise<'mine' | 'taken' | 'given_up'> {
-  for (let taking = 0; taking < TAKINGS; taking += 1) {
-    const key = tickKey(name, tickMs, taking)
+  for (let attempt = 0; attempt < MAX_CLAIMS; attempt += 1) {
+    const key = tickKey(name, tickMs, attempt)
     // The id makes the bytes ours: a store that takes equal bytes for our own lost reply must not let two win.
-    const mine = { format: 1, at: new Date(nowMs).toISOString(), by: randomUUID() }
-    if ((await putJson(store, key, mine)) === 'created') return 'mine'
-    const other = (await getJson(store, key)) as { at: string } | undefined
-    if (nowMs - Date.parse(other?.at ?? '') < TAKE_AGAIN_MS) return 'taken'
+    const claim = { format: 1, claimedAt: new Date(nowMs).toISOString(), claimId: randomUUID() }
+    if ((await putJson(store, key, claim)) === 'created') return 'mine'
+    const other = (await getJson(store, key)) as { claimedAt: string } | undefined
+    if (nowMs - Date.parse(other?.claimedAt ?? '') < TICK_RECLAIM_MS) return 'taken'
   }
   return 'given_up'
 }

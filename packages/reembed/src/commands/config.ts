@@ -1,13 +1,13 @@
 import type { Command, Option } from 'commander'
 import { valueAt } from '../config/apply.ts'
 import { readConfigFile } from '../config/file.ts'
-import { optionsOf, PLACES, SECRETS } from '../config/places.ts'
+import { CONFIG_KEYS, optionsOf, SECRETS } from '../config/places.ts'
 import { schemaOf, toEditorSchema } from '../config/schema.ts'
 import { print } from '../format.ts'
 import type { JsonFlag } from '../options.ts'
 
 interface Row {
-  readonly place: string
+  readonly key: string
   readonly value: unknown
   readonly origin: string
 }
@@ -20,31 +20,31 @@ export async function config(
   const program = self.parent ?? self
   if (flags.schema) return print(true, toEditorSchema(program), '')
   const file = await readConfigFile(flags.config, schemaOf(program))
-  const at = (place: string): string => file?.where(place) ?? ''
+  const at = (key: string): string => file?.locate(key) ?? ''
   const rows: Row[] = []
   const options = optionsOf(self)
-  for (const [name, place] of Object.entries(PLACES)) {
+  for (const [name, key] of Object.entries(CONFIG_KEYS)) {
     const option = options.get(name)
     const value = self.getOptionValue(name) as unknown
     if (option && value !== undefined)
-      rows.push({ place, value: masked(value), origin: originOf(self, option, at(place)) })
+      rows.push({ key, value: masked(value), origin: originOf(self, option, at(key)) })
   }
-  for (const { place, variables } of SECRETS) {
+  for (const { key, variables } of SECRETS) {
     const variable = variables.find(one => process.env[one])
     if (variable === undefined) continue
-    const fromFile = file && valueAt(file, place) !== undefined && variable === variables[0]
-    rows.push({ place, value: MASK, origin: fromFile ? at(place) : `environment ${variable}` })
+    const fromFile = file && valueAt(file, key) !== undefined && variable === variables[0]
+    rows.push({ key, value: MASK, origin: fromFile ? at(key) : `environment ${variable}` })
   }
-  rows.sort((a, b) => (a.place < b.place ? -1 : 1))
+  rows.sort((a, b) => (a.key < b.key ? -1 : 1))
   const width = (pick: (row: Row) => string): number => Math.max(0, ...rows.map(row => pick(row).length))
-  const [places, values] = [width(({ place }) => place), width(({ value }) => shown(value))]
+  const [keys, values] = [width(({ key }) => key), width(({ value }) => shown(value))]
   print(
     flags.json,
     { file: file?.name ?? null, values: rows },
     [
       ...(file ? [] : ['no reembed.yaml here: `reembed init` writes one']),
       ...rows.map(
-        ({ place, value, origin }) => `${place.padEnd(places)}  ${shown(value).padEnd(values)}  ${origin}`,
+        ({ key, value, origin }) => `${key.padEnd(keys)}  ${shown(value).padEnd(values)}  ${origin}`,
       ),
     ].join('\n'),
   )

@@ -5,8 +5,8 @@ import { ReembedError } from '@reembed/shared'
 import { findRun } from '../find-run.ts'
 import { count, facts, print } from '../format.ts'
 import type { JsonFlag, OutputFlags, RedisFlags, SpendingFlags } from '../options.ts'
-import { openFinished, requireRedis } from '../parts.ts'
-import { limitsOf } from '../quoting.ts'
+import { openExistingOutput, requireRedis } from '../parts.ts'
+import { budgetOf } from '../quoting.ts'
 
 type Flags = OutputFlags & JsonFlag
 
@@ -17,7 +17,7 @@ export const pause = (name: string, flags: Flags): Promise<void> => stop(name, '
 export const cancel = (name: string, flags: Flags): Promise<void> => stop(name, 'cancelled', flags)
 
 async function stop(name: string, state: RunState, flags: Flags): Promise<void> {
-  await using store = await openFinished(flags)
+  await using store = await openExistingOutput(flags)
   const run = await findRun(store, name, 'newest')
   if (await readManifest(store, run)) {
     throw new ReembedError('USAGE', `run ${run} is finished: there is nothing to stop`)
@@ -34,27 +34,30 @@ async function stop(name: string, state: RunState, flags: Flags): Promise<void> 
 
 /** `reembed resume <run>`: lets it go on; with --redis its missing shards are queued at once. */
 export async function resume(name: string, flags: Flags & RedisFlags & SpendingFlags): Promise<void> {
-  await using store = await openFinished(flags)
+  await using store = await openExistingOutput(flags)
   const run = await findRun(store, name, 'newest')
   const plan = await requirePlan(store, run)
   const price = flags.pricePerHour
     ? { perHour: flags.pricePerHour, replicas: flags.replicas ?? 1 }
     : (plan.quote?.price ?? undefined)
-  const said = limitsOf(flags, price)
-  const limits = Object.keys(said).length > 0 ? said : undefined
-  const word = await readRunWord(store, run)
-  if (word.spent !== undefined && limits === undefined) {
-    throw new ReembedError('USAGE', `run ${run}: ${word.spent}: say a higher limit to let it go on`)
+  const given = budgetOf(flags, price)
+  const budget = Object.keys(given).length > 0 ? given : undefined
+  const record = await readRunWord(store, run)
+  if (record.budgetExceeded !== undefined && budget === undefined) {
+    throw new ReembedError(
+      'USAGE',
+      `run ${run}: ${record.budgetExceeded}: say a higher limit to let it go on`,
+    )
   }
-  await setRunState(store, run, 'running', { limits })
-  let added = 0
+  await setRunState(store, run, 'running', { budget })
+  let enqueued = 0
   if (flags.redis) {
     await using queue = await openQueue(requireRedis(flags))
-    await queue.forgetFailures(run)
-    added = await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
+    await queue.removeFailed(run)
+    enqueued = await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
   }
   const how = flags.redis
-    ? `${count(added)} jobs queued`
+    ? `${count(enqueued)} jobs queued`
     : 'the next sweep of a worker queues what is missing'
-  print(flags.json, { run, state: 'running', added }, facts([['run', `${run}  running; ${how}`]]))
+  print(flags.json, { run, state: 'running', enqueued }, facts([['run', `${run}  running; ${how}`]]))
 }

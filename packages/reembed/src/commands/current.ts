@@ -3,11 +3,11 @@ import { ReembedError, shardPrefix } from '@reembed/shared'
 import { findRun } from '../find-run.ts'
 import { count, facts, print } from '../format.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { openFinished } from '../parts.ts'
+import { openExistingOutput } from '../parts.ts'
 
 /** `reembed current`: the published version, as readers need it. */
 export async function current(flags: OutputFlags & JsonFlag): Promise<void> {
-  await using store = await openFinished(flags)
+  await using store = await openExistingOutput(flags)
   const run = await findRun(store, undefined, 'current')
   const [version, manifest] = await Promise.all([readCurrent(store), readManifest(store, run)])
   if (!version || !manifest)

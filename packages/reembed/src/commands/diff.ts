@@ -6,7 +6,7 @@ import type { Store } from '@reembed/store'
 import { findRun } from '../find-run.ts'
 import { count, facts, print } from '../format.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { openFinished } from '../parts.ts'
+import { openExistingOutput } from '../parts.ts'
 
 interface Flags extends OutputFlags, JsonFlag {
   readonly top: number
@@ -17,7 +17,7 @@ interface Flags extends OutputFlags, JsonFlag {
 
 /** `reembed diff <a> <b>`: neighbours in each run's own space; vectors only where both are of one space. */
 export async function diff(a: string, b: string, flags: Flags): Promise<void> {
-  await using store = await openFinished(flags)
+  await using store = await openExistingOutput(flags)
   const [before, after] = [await manifestOf(store, a), await manifestOf(store, b)]
   if (flags.vectors && before.spaceId !== after.spaceId) {
     throw new ReembedError(
@@ -44,33 +44,33 @@ export const modelOf = ({ model }: Pick<Manifest, 'model'>): string =>
   `${model.id}@${model.revision ?? 'unstated'}`
 
 function describe(before: Manifest, after: Manifest, comparison: Comparison): [string, string][] {
-  const { common, gained, lost, health } = comparison
+  const { common, added, removed, health } = comparison
   return [
     ['a', `${before.run}  ${modelOf(before)}  ${healthText(health[0])}`],
     ['b', `${after.run}  ${modelOf(after)}  ${healthText(health[1])}`],
-    ['documents', `${count(common)} in both, ${count(gained)} only in b, ${count(lost)} only in a`],
+    ['documents', `${count(common)} in both, ${count(added)} only in b, ${count(removed)} only in a`],
     ...describeCompared(comparison),
   ]
 }
 
 export function describeCompared(compared: RowsCompared): [string, string][] {
-  const { overlap, top, queries, documents, moved, cosine } = compared
+  const { overlap, top, queries, documents, leastOverlap, cosine } = compared
   return [
     [
       'neighbours',
       `${(100 * overlap).toFixed(1)} % of the ${top} nearest are the same, over ${count(queries)} of ${count(documents)} documents`,
     ],
-    ['moved most', moved.map(one => `${one.id} (${(100 * one.overlap).toFixed(0)} %)`).join(', ')],
+    ['moved most', leastOverlap.map(one => `${one.id} (${(100 * one.overlap).toFixed(0)} %)`).join(', ')],
     [
       'vectors',
       cosine
-        ? `cosine ${cosine.mean.toFixed(5)} in the mean, ${cosine.least.toFixed(5)} at least`
+        ? `cosine ${cosine.mean.toFixed(5)} in the mean, ${cosine.min.toFixed(5)} at least`
         : 'of two spaces, not compared',
     ],
   ]
 }
 
-export function healthText({ rows, norms, collapsedDimensions, repeated }: Health): string {
-  const norm = `norm ${norms.mean.toFixed(3)} (${norms.least.toFixed(3)} to ${norms.most.toFixed(3)})`
-  return `${count(rows)} rows, ${norm}, ${collapsedDimensions} collapsed dimensions, ${count(repeated)} repeated vectors`
+export function healthText({ rows, norms, collapsedDimensions, repeatedVectors }: Health): string {
+  const norm = `norm ${norms.mean.toFixed(3)} (${norms.min.toFixed(3)} to ${norms.max.toFixed(3)})`
+  return `${count(rows)} rows, ${norm}, ${collapsedDimensions} collapsed dimensions, ${count(repeatedVectors)} repeated vectors`
 }

@@ -4,7 +4,7 @@ import { EXIT, messageOf } from '@reembed/shared'
 import { checkStore, openStore } from '@reembed/store'
 import { bytes, print } from '../format.ts'
 import type { EndpointFlags, JsonFlag, RedisFlags, S3Flags } from '../options.ts'
-import { absolute, endpointOptionsOf, s3OptionsOf } from '../parts.ts'
+import { absoluteUrl, endpointOptionsOf, s3OptionsOf } from '../parts.ts'
 
 interface Flags extends EndpointFlags, RedisFlags, S3Flags, JsonFlag {
   readonly source?: string
@@ -36,11 +36,11 @@ export async function doctor(flags: Flags): Promise<void> {
       checks.push({ name, ok: false, detail: messageOf(error) })
     }
   }
-  await check('redis', flags.redis, '--redis', lookAtRedis)
-  await check('source', flags.source, '--source', url => lookAtSource(url, flags))
-  await check('output', flags.output, '--output', url => lookAtOutput(url, flags))
+  await check('redis', flags.redis, '--redis', inspectRedisUrl)
+  await check('source', flags.source, '--source', url => inspectSource(url, flags))
+  await check('output', flags.output, '--output', url => inspectOutput(url, flags))
   for (const { shown, open } of await endpointsOf(flags)) {
-    await check('endpoint', shown, '--endpoint', () => lookAtEndpoint(open))
+    await check('endpoint', shown, '--endpoint', () => inspectEndpoint(open))
   }
   print(
     flags.json,
@@ -50,7 +50,7 @@ export async function doctor(flags: Flags): Promise<void> {
   if (checks.some(({ ok }) => !ok)) process.exitCode = EXIT.unreachable
 }
 
-async function lookAtRedis(url: string): Promise<string> {
+async function inspectRedisUrl(url: string): Promise<string> {
   const facts = await inspectRedis(url)
   requireNoEviction(facts, url)
   const memory =
@@ -60,14 +60,14 @@ async function lookAtRedis(url: string): Promise<string> {
   return `${redisAddress(url)}  version ${facts.version}, ${facts.evictionPolicy}, ${memory}`
 }
 
-async function lookAtSource(url: string, flags: Flags): Promise<string> {
-  await using store = await openStore(absolute(url), { s3: s3OptionsOf(flags) })
+async function inspectSource(url: string, flags: Flags): Promise<string> {
+  await using store = await openStore(absoluteUrl(url), { s3: s3OptionsOf(flags) })
   for await (const { key } of store.list('')) return `${store.url}  can be listed, first object: ${key}`
   return `${store.url}  can be listed, holds nothing`
 }
 
-async function lookAtOutput(url: string, flags: Flags): Promise<string> {
-  await using store = await openStore(absolute(url), { create: true, s3: s3OptionsOf(flags) })
+async function inspectOutput(url: string, flags: Flags): Promise<string> {
+  await using store = await openStore(absoluteUrl(url), { create: true, s3: s3OptionsOf(flags) })
   for await (const _ of store.list('')) break
   await checkStore(store)
   return `${store.url}  list, put and conditional put work`
@@ -79,14 +79,14 @@ async function endpointsOf(
 ): Promise<readonly { readonly shown: string | undefined; readonly open: () => Promise<Endpoint> }[]> {
   const { endpoint: shown = '' } = flags
   const options = endpointOptionsOf(flags)
-  const find = async (): Promise<Place[]> => parseAddresses(shown, options).find()
+  const find = async (): Promise<Place[]> => parseAddresses(shown, options).resolve()
   const places = await find().catch(() => [])
   return places.length > 1
-    ? places.map(place => ({ shown: place.shown, open: () => openPlace(place, options) }))
+    ? places.map(place => ({ shown: place.label, open: () => openPlace(place, options) }))
     : [{ shown: flags.endpoint, open: () => openEndpoint(shown, options) }]
 }
 
-async function lookAtEndpoint(open: () => Promise<Endpoint>): Promise<string> {
+async function inspectEndpoint(open: () => Promise<Endpoint>): Promise<string> {
   await using endpoint = await open()
   const {
     modelId,

@@ -75,7 +75,7 @@ function settingsOf(tokens: number, flags: Flags, { url, info }: Endpoint): Sett
   }
   return texts.flatMap(textsPerRequest =>
     (flags.atOnce ?? AT_ONCE.filter(one => one * textsPerRequest <= maxConcurrentRequests)).map(
-      requestsAtOnce => ({ tokens, textsPerRequest, requestsAtOnce }),
+      concurrency => ({ tokens, textsPerRequest, concurrency }),
     ),
   )
 }
@@ -107,7 +107,7 @@ function rowOf(one: Measured, pricePerHour: number | undefined): string {
   const cells: [string, number][] = [
     [String(one.tokens), 6],
     [String(one.textsPerRequest), 13],
-    [String(one.requestsAtOnce), 7],
+    [String(one.concurrency), 7],
     [rates.requestsPerSecond.toFixed(1), 10],
     [rates.textsPerSecond.toFixed(1), 8],
     [rates.tokensPerSecond === null ? '?' : count(rates.tokensPerSecond), 10],
@@ -126,9 +126,9 @@ function rowOf(one: Measured, pricePerHour: number | undefined): string {
 
 function sentenceOf(best: Measured | undefined, tokens: number): string {
   if (best === undefined) return `${tokens} tokens: no setting got through without refusals`
-  const { textsPerRequest, requestsAtOnce, texts, seconds } = best
+  const { textsPerRequest, concurrency, texts, seconds } = best
   return (
-    `best for ${tokens} tokens: ${textsPerRequest} texts in a request, ${requestsAtOnce} at once ` +
+    `best for ${tokens} tokens: ${textsPerRequest} texts in a request, ${concurrency} at once ` +
     `(${count(texts / seconds)} texts/s; within 3 % of the fastest, fewest texts in flight)`
   )
 }

@@ -2,7 +2,7 @@ import { type HfEndpoint, type HfName, parseHfName, resolveCommit, untilRunning 
 import { ReembedError } from '@reembed/shared'
 import { facts, note, print } from '../format.ts'
 import type { JsonFlag } from '../options.ts'
-import { noteState, openHf } from '../parts.ts'
+import { noteEndpointState, openHf } from '../parts.ts'
 
 interface DeployFlags {
   readonly as: string
@@ -55,7 +55,7 @@ export async function status(given: string, flags: JsonFlag): Promise<void> {
 
 /** `reembed endpoint wait`: prints the URL when it answers. */
 export async function wait(given: string): Promise<void> {
-  const { url } = await untilRunning(openHf(), nameOf(given), { onState: noteState })
+  const { url } = await untilRunning(openHf(), nameOf(given), { onState: noteEndpointState })
   print(false, undefined, url)
 }
 
@@ -76,7 +76,7 @@ export async function scale(given: string, { min, max, sleepMinutes }: ScaleFlag
   if (min === undefined && max === undefined && sleepMinutes === undefined) {
     throw new ReembedError('USAGE', 'nothing to change: give --min, --max or --sleep-minutes')
   }
-  const endpoint = await openHf().change(nameOf(given), { minReplica: min, maxReplica: max, sleepMinutes })
+  const endpoint = await openHf().update(nameOf(given), { minReplica: min, maxReplica: max, sleepMinutes })
   note(facts(describe(given, endpoint)))
 }
 

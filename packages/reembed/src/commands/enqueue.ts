@@ -1,8 +1,8 @@
-import { countPresent, enqueueMissing, overtakenBy, recordPlan, shardsPresent } from '@reembed/producer'
+import { countPresent, enqueueMissing, recordPlan, shardsPresent, supersededBy } from '@reembed/producer'
 import { readManifest, type Version } from '@reembed/protocol'
 import { openQueue } from '@reembed/queue'
 import { describePlan, describeQuote } from '../describe-plan.ts'
-import { settleLimits } from '../follow.ts'
+import { applyBudget } from '../follow.ts'
 import { count, facts, print } from '../format.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
 import { openOutput, openSource, requireEndpoint, requireRedis } from '../parts.ts'
@@ -18,15 +18,23 @@ export async function enqueue(flags: CorpusFlags & OutputFlags & RedisFlags & Js
   const planned = await planFrom(corpus, flags, endpoint, store)
   const { plan, created } = await recordPlan(store, planned)
   const finished = (await readManifest(store, plan.run)) !== undefined
-  if (!finished) await settleLimits(store, plan.run, planned.limits)
+  if (!finished) await applyBudget(store, plan.run, planned.budget)
   const present = await shardsPresent(store, plan)
-  await queue.forgetFailures(plan.run)
-  const added = finished ? 0 : await enqueueMissing(queue, store.url, plan, present)
-  const done = countPresent(present)
-  const newer = await overtakenBy(store, plan)
+  await queue.removeFailed(plan.run)
+  const enqueued = finished ? 0 : await enqueueMissing(queue, store.url, plan, present)
+  const shardsDone = countPresent(present)
+  const newer = await supersededBy(store, plan)
   print(
     flags.json,
-    { run: plan.run, created, finished, shards: plan.shards, done, added, overtakenBy: newer?.run ?? null },
+    {
+      run: plan.run,
+      created,
+      finished,
+      shards: plan.shards,
+      shardsDone,
+      enqueued,
+      supersededBy: newer?.run ?? null,
+    },
     facts([
       ...describePlan(planned),
       ...(created && plan.quote ? describeQuote(plan.quote) : []),
@@ -34,15 +42,15 @@ export async function enqueue(flags: CorpusFlags & OutputFlags & RedisFlags & Js
         'queued',
         finished
           ? 'nothing: this run is finished'
-          : `${count(added)} jobs${done > 0 ? `; ${count(done)} shards were there` : ''}`,
+          : `${count(enqueued)} jobs${shardsDone > 0 ? `; ${count(shardsDone)} shards were there` : ''}`,
       ],
-      ...(newer ? [overtaken(newer, finished)] : []),
+      ...(newer ? [supersededRow(newer, finished)] : []),
     ]),
   )
 }
 
 /** Workers leave alone what is older than the current version. */
-const overtaken = ({ version, run }: Version, finished: boolean): readonly [string, string] => [
+const supersededRow = ({ version, run }: Version, finished: boolean): readonly [string, string] => [
   'version',
   `none of itself: version ${version} is of a newer run, ${run}. ${
     finished

@@ -6,7 +6,7 @@ import { findRun } from '../find-run.ts'
 import { bytes, count, counted, facts, note, print } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { absolute, openFinished, s3OptionsOf } from '../parts.ts'
+import { absoluteUrl, openExistingOutput, s3OptionsOf } from '../parts.ts'
 
 interface Flags extends OutputFlags, JsonFlag {
   readonly layout: LayoutName
@@ -20,11 +20,11 @@ const NOTE_EVERY_MS = 5_000
 /** `reembed export`: a finished run as the files that one consumer loads. The same command again goes on where it was. */
 export async function exportCommand(name: string | undefined, flags: Flags): Promise<void> {
   await using stack = new AsyncDisposableStack()
-  const store = stack.use(await openFinished(flags))
+  const store = stack.use(await openExistingOutput(flags))
   const run = await findRun(store, name, 'current')
   const manifest = await requireManifest(store, run)
   const to = flags.to ?? `${store.url.replace(/\/$/, '')}/exports/${run}/${flags.layout}`
-  const target = stack.use(await openStore(absolute(to), { create: true, s3: s3OptionsOf(flags) }))
+  const target = stack.use(await openStore(absoluteUrl(to), { create: true, s3: s3OptionsOf(flags) }))
   const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
 
   let notedMs = Date.now()
@@ -46,7 +46,7 @@ export async function exportCommand(name: string | undefined, flags: Flags): Pro
       'stopped; what is written is kept, the same command goes on from there',
     )
   })
-  const { rows, files, kept } = outcome
+  const { rows, files, existingFiles } = outcome
   print(
     flags.json,
     { run, layout, target: target.url, ...outcome },
@@ -56,9 +56,9 @@ export async function exportCommand(name: string | undefined, flags: Flags): Pro
       ['rows', count(rows)],
       [
         'files',
-        `${count(files)}${kept > 0 ? `, ${count(kept)} of them there before` : ''}, ${bytes(outcome.bytes)} written`,
+        `${count(files)}${existingFiles > 0 ? `, ${count(existingFiles)} of them there before` : ''}, ${bytes(outcome.bytes)} written`,
       ],
       ['target', target.url],
-    ])}\n\nTo load it:\n${outcome.load}`,
+    ])}\n\nTo load it:\n${outcome.loadCommands}`,
   )
 }

@@ -2,12 +2,12 @@ import { once } from 'node:events'
 import { redisAddress, watchQueue } from '@reembed/queue'
 import { openStore } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
-import { exportQueue } from '../exporter/queue.ts'
-import { exportRuns } from '../exporter/runs.ts'
+import { registerQueueMetrics } from '../exporter/queue.ts'
+import { pollRunMetrics } from '../exporter/runs.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
 import type { MetricsFlags, RedisFlags, S3Flags } from '../options.ts'
-import { absolute, requireRedis, s3OptionsOf } from '../parts.ts'
+import { absoluteUrl, requireRedis, s3OptionsOf } from '../parts.ts'
 
 interface Flags extends MetricsFlags, RedisFlags, S3Flags {
   readonly output?: readonly string[]
@@ -24,13 +24,13 @@ export async function exporter(flags: Flags): Promise<void> {
   const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
   const { registry, serve } = openMetrics(flags.metrics ?? DEFAULT_PORT, flags, stack, log)
   const watch = stack.use(watchQueue(redis))
-  const queue = exportQueue(registry, watch)
+  const queue = registerQueueMetrics(registry, watch)
   const stores = await Promise.all(
-    (flags.output ?? []).map(url => openStore(absolute(url), { create: true, s3: s3OptionsOf(flags) })),
+    (flags.output ?? []).map(url => openStore(absoluteUrl(url), { create: true, s3: s3OptionsOf(flags) })),
   )
   for (const store of stores) stack.use(store)
-  const runs = exportRuns(registry, stores, watch, { log, signal })
-  await serve(() => queue.trouble)
+  const runs = pollRunMetrics(registry, stores, watch, { log, signal })
+  await serve(() => queue.error)
   if (!signal.aborted) await once(signal, 'abort')
   await runs
 }

@@ -2,17 +2,17 @@ import { readCurrent, readManifest, requirePlan } from '@reembed/protocol'
 import { plannedRuns } from '../find-run.ts'
 import { count, print } from '../format.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { openFinished } from '../parts.ts'
+import { openExistingOutput } from '../parts.ts'
 
 /** `reembed ls`: the runs of an output, newest first. */
 export async function ls(flags: OutputFlags & JsonFlag): Promise<void> {
-  await using store = await openFinished(flags)
+  await using store = await openExistingOutput(flags)
   const current = await readCurrent(store)
   const runs = []
   for (const run of await plannedRuns(store)) {
     const plan = await requirePlan(store, run)
     const manifest = await readManifest(store, run)
-    const state = run === current?.run ? 'current' : manifest ? 'finished' : 'open'
+    const state = run === current?.run ? 'current' : manifest ? 'finished' : 'running'
     const { id, revision } = plan.recipe.model
     runs.push({
       run,

@@ -4,7 +4,7 @@ import { openStore, type Store } from '@reembed/store'
 import { describePlan, describePreview, describeQuote, describeReuse } from '../describe-plan.ts'
 import { facts, print } from '../format.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags } from '../options.ts'
-import { absolute, openOrStartEndpoint, openSource, s3OptionsOf } from '../parts.ts'
+import { absoluteUrl, openOrStartEndpoint, openSource, s3OptionsOf } from '../parts.ts'
 import { planFrom } from '../planning.ts'
 
 /** `reembed plan`: a dry run with its price, and some inputs as the model will see them. Nothing is written. */
@@ -20,7 +20,11 @@ export async function plan(
   const { head, slices, maxInputLength, quoted, reuse } = planned
   const preview =
     quoted &&
-    (await previewRun(quoted.sample, { prompt: head.recipe.prompt, count: quoted.count, maxInputLength }))
+    (await previewRun(quoted.sample, {
+      prompt: head.recipe.prompt,
+      countTokens: quoted.countTokens,
+      maxInputLength,
+    }))
   print(
     flags.json,
     { ...head, reuse, preview },
@@ -37,7 +41,7 @@ export async function plan(
 async function openEarlier({ output, ...flags }: Partial<OutputFlags>): Promise<Store | undefined> {
   if (output === undefined) return undefined
   try {
-    return await openStore(absolute(output), { s3: s3OptionsOf(flags) })
+    return await openStore(absoluteUrl(output), { s3: s3OptionsOf(flags) })
   } catch (error) {
     if (error instanceof ReembedError && error.code === 'SOURCE_MISSING') return undefined
     throw error

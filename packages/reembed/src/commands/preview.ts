@@ -23,9 +23,9 @@ import { findTokenizer } from '../chunking.ts'
 import { describeQuote, describeReuse } from '../describe-plan.ts'
 import { findRun } from '../find-run.ts'
 import { count, counted, facts, note, print } from '../format.ts'
-import { embedQueries, hashOfQueries, type Query, readJudged } from '../gating.ts'
+import { embedQueries, hashOfQueries, type Query, readJudgedQueries } from '../gating.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags } from '../options.ts'
-import { openFinished, openSource, requireEndpoint, s3OptionsOf } from '../parts.ts'
+import { openExistingOutput, openSource, requireEndpoint, s3OptionsOf } from '../parts.ts'
 import { planFrom } from '../planning.ts'
 import { describeCompared, healthText, modelOf } from './diff.ts'
 
@@ -35,7 +35,7 @@ interface Flags extends CorpusFlags, OutputFlags, JsonFlag {
 }
 
 /** Of the endpoint's permits: others may be using it. */
-const SHARE = 0.5
+const PERMIT_SHARE = 0.5
 /** Fewer say little of neighbours; more would have to be held. */
 const [LEAST, MOST] = [500, 20_000]
 const NEIGHBOURS_OF = 200
@@ -46,20 +46,20 @@ const ANSWERS = 5_000
 export async function preview(flags: Flags): Promise<void> {
   await using stack = new AsyncDisposableStack()
   const corpus = stack.use(await openSource(flags))
-  const store = stack.use(await openFinished(flags))
+  const store = stack.use(await openExistingOutput(flags))
   const before = await requireManifest(store, await findRun(store, undefined, 'current'))
   const queries = await queriesOf(flags)
-  const given = await requireEndpoint(flags)
-  const planned = await planFrom(corpus, flags, given, undefined, store)
+  const resolved = await requireEndpoint(flags)
+  const planned = await planFrom(corpus, flags, resolved, undefined, store)
   const { head, quoted, reuse } = planned
   const { recipe } = head
 
   const tokenizer = await findTokenizer(flags.tokenizer, flags.model)
-  const { places } = await sampleInputs(corpus, planned, {
+  const { clusters } = await sampleInputs(corpus, planned, {
     tokenizer,
     documents: sampleSize(flags.sample, head.estimatedDocuments),
   })
-  const sampled = uniqueIds(places.flatMap(({ documents }) => documents))
+  const sampled = uniqueIds(clusters.flatMap(({ documents }) => documents))
   const answers = new Set(queries.flatMap(({ relevant }) => Object.keys(relevant)))
   const located = await locateRows(store, before, new Set([...sampled.keys(), ...answers]))
   const known = [...sampled.values()].filter(({ id }) => located.has(id))
@@ -71,7 +71,7 @@ export async function preview(flags: Flags): Promise<void> {
   }
   const extra = await answersOf(store, before, recipe, { answers, sampled, located, flags })
 
-  await using endpoint = await openAwake(given.url, { ...given.options, truncate: flags.truncate })
+  await using endpoint = await openAwake(resolved.url, { ...resolved.options, truncate: flags.truncate })
   const documents = shuffled([...known, ...extra])
   const { rows: after, refused, tokens } = await embedAll(endpoint, documents, recipe)
   const then = await rowsOfIds(store, before, after.ids, located)
@@ -133,7 +133,7 @@ function sampleSize(sample: string, documents: number): number {
 
 async function queriesOf({ gateQueries, gateQrels }: Flags): Promise<Query[]> {
   if (gateQueries === undefined && gateQrels === undefined) return []
-  if (gateQueries !== undefined && gateQrels !== undefined) return readJudged(gateQueries, gateQrels)
+  if (gateQueries !== undefined && gateQrels !== undefined) return readJudgedQueries(gateQueries, gateQrels)
   throw new ReembedError('USAGE', '--gate-queries and --gate-qrels go together')
 }
 
@@ -187,7 +187,7 @@ async function embedAll(
   recipe: Recipe,
 ): Promise<{ rows: Rows; refused: number; tokens: number | null }> {
   const { dimensions, maxConcurrentRequests } = endpoint.info
-  await using limiter = createLimiter({ max: Math.max(1, SHARE * maxConcurrentRequests) })
+  await using limiter = createLimiter({ max: Math.max(1, PERMIT_SHARE * maxConcurrentRequests) })
   const ids: string[] = []
   const vectors = new Float32Array(documents.length * recipe.model.dimensions)
   let refused = 0

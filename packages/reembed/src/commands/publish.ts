@@ -1,6 +1,6 @@
 import {
+  forcePublish,
   type PublishOutcome,
-  publishDespite,
   publish as publishRun,
   rollback as rollBack,
 } from '@reembed/producer'
@@ -9,7 +9,7 @@ import { EXIT, ReembedError } from '@reembed/shared'
 import { findRun } from '../find-run.ts'
 import { facts, print } from '../format.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { openFinished } from '../parts.ts'
+import { openExistingOutput } from '../parts.ts'
 
 interface PublishFlags extends OutputFlags, JsonFlag {
   readonly maxRejects?: string
@@ -18,7 +18,7 @@ interface PublishFlags extends OutputFlags, JsonFlag {
 
 /** `reembed publish <run>`: makes a finished run current that was held back, or with --force one that is older. */
 export async function publish(name: string, flags: PublishFlags): Promise<void> {
-  await using store = await openFinished(flags)
+  await using store = await openExistingOutput(flags)
   const run = await findRun(store, name, 'newest')
   const plan = await requirePlan(store, run)
   const manifest = await readManifest(store, run)
@@ -29,20 +29,21 @@ export async function publish(name: string, flags: PublishFlags): Promise<void> 
     )
   }
   const outcome = flags.force
-    ? await publishDespite(store, manifest, plan)
+    ? await forcePublish(store, manifest, plan)
     : await publishRun(store, manifest, { ...plan, maxRejects: flags.maxRejects ?? plan.maxRejects })
   conclude(flags, run, outcome)
 }
 
 /** `reembed rollback [run]`: goes back to the run that was published before, or to a named one. */
 export async function rollback(name: string | undefined, flags: OutputFlags & JsonFlag): Promise<void> {
-  await using store = await openFinished(flags)
+  await using store = await openExistingOutput(flags)
   const run = name === undefined ? undefined : await findRun(store, name, 'newest')
   const outcome = await rollBack(store, run)
   conclude(flags, 'version' in outcome ? outcome.version.run : (run ?? ''), outcome)
 }
 
-const despiteOf = ({ despite }: Version): string => (despite ? `, despite: ${despite.join('; ')}` : '')
+const despiteOf = ({ overriddenReasons }: Version): string =>
+  overriddenReasons ? `, despite: ${overriddenReasons.join('; ')}` : ''
 
 function conclude(flags: JsonFlag, run: string, outcome: PublishOutcome): void {
   const said =
@@ -52,6 +53,7 @@ function conclude(flags: JsonFlag, run: string, outcome: PublishOutcome): void {
         ? `not published: version ${outcome.by.version} is of a newer run, ${outcome.by.run}; --force publishes this one all the same`
         : `version ${outcome.version.version}, current${outcome.status === 'already_current' ? ' already' : ''}${despiteOf(outcome.version)}`
   print(flags.json, { run, ...outcome }, facts([['run', `${run}  ${said}`]]))
-  if (outcome.status === 'held') process.exitCode = outcome.by === 'gates' ? EXIT.gate : EXIT.rejects
-  else if (outcome.status === 'superseded') process.exitCode = EXIT.gate
+  if (outcome.status === 'held')
+    process.exitCode = outcome.by === 'gates' ? EXIT.verification : EXIT.notPublished
+  else if (outcome.status === 'superseded') process.exitCode = EXIT.verification
 }

@@ -3,7 +3,7 @@ import { requireManifest } from '@reembed/shard'
 import { findRun } from '../find-run.ts'
 import { bytes, count, print } from '../format.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { openFinished } from '../parts.ts'
+import { openExistingOutput } from '../parts.ts'
 
 interface Flags extends OutputFlags, JsonFlag {
   readonly top: number
@@ -13,7 +13,7 @@ interface Flags extends OutputFlags, JsonFlag {
 
 /** `reembed recall`: how many of the nearest documents are still found when vectors are stored in fewer bits. */
 export async function recall(name: string | undefined, flags: Flags): Promise<void> {
-  await using store = await openFinished(flags)
+  await using store = await openExistingOutput(flags)
   const manifest = await requireManifest(store, await findRun(store, name, 'current'))
   const { top, queries, documents } = flags
   const measured = await measureRecall(store, manifest, { top, queries, documents })

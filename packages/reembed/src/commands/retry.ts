@@ -3,8 +3,8 @@ import { findRun } from '../find-run.ts'
 import { onInterrupt } from '../interrupt.ts'
 import type { EndpointFlags, SpendingFlags } from '../options.ts'
 import { openOrStartEndpoint, openOutput } from '../parts.ts'
-import { limitsOf, priceOf } from '../quoting.ts'
-import { carryOut, type FollowFlags } from './run.ts'
+import { budgetOf, priceOf } from '../quoting.ts'
+import { executeRun, type FollowFlags } from './run.ts'
 
 /** `reembed retry <run> --rejects`: the rejects of the model once more, after its server was mended. */
 export async function retry(name: string, flags: EndpointFlags & SpendingFlags & FollowFlags): Promise<void> {
@@ -14,6 +14,6 @@ export async function retry(name: string, flags: EndpointFlags & SpendingFlags &
   const store = stack.use(await openOutput(flags))
   const planned = await planRetry(store, await findRun(store, name, 'newest'))
   const endpoint = await openOrStartEndpoint(flags, stack)
-  const limits = limitsOf(flags, await priceOf(flags, endpoint))
-  await carryOut({ ...planned, limits }, flags, { store, endpoint, stack, interrupted, startedMs })
+  const budget = budgetOf(flags, await priceOf(flags, endpoint))
+  await executeRun({ ...planned, budget }, flags, { store, endpoint, stack, interrupted, startedMs })
 }

@@ -15,16 +15,16 @@ import type { Store } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
 import { startWorker } from '@reembed/worker'
 import { describePaid, describePlan, describeQuote } from '../describe-plan.ts'
-import { follow, settleLimits } from '../follow.ts'
+import { applyBudget, follow } from '../follow.ts'
 import { bytes, count, duration, facts, note, print, reuseRow } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
 import {
-  type EndpointGiven,
   openOrStartEndpoint,
   openOrStartRedis,
   openOutput,
   openSource,
+  type ResolvedEndpoint,
   s3OptionsOf,
 } from '../parts.ts'
 import { planFrom } from '../planning.ts'
@@ -47,22 +47,22 @@ export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
   const store = stack.use(await openOutput(flags))
   const endpoint = await openOrStartEndpoint(flags, stack)
   const planned = await planFrom(corpus, flags, endpoint, store)
-  await carryOut(planned, flags, { store, endpoint, stack, interrupted, startedMs })
+  await executeRun(planned, flags, { store, endpoint, stack, interrupted, startedMs })
 }
 
-export interface Opened {
+export interface RunResources {
   readonly store: Store
-  readonly endpoint: EndpointGiven
+  readonly endpoint: ResolvedEndpoint
   readonly stack: AsyncDisposableStack
   readonly interrupted: AbortSignal
   readonly startedMs: number
 }
 
 /** Records what was planned, works on it and follows it to its end. */
-export async function carryOut(
-  planned: PlannedRun & { readonly limits: RunLimits },
+export async function executeRun(
+  planned: PlannedRun & { readonly budget: RunLimits },
   flags: FollowFlags,
-  { store, endpoint, stack, interrupted, startedMs }: Opened,
+  { store, endpoint, stack, interrupted, startedMs }: RunResources,
 ): Promise<void> {
   const { plan, created } = await recordPlan(store, planned)
   note(facts([...describePlan(planned), ...(created && plan.quote ? describeQuote(plan.quote) : [])]))
@@ -79,13 +79,13 @@ export async function carryOut(
     conclude(flags, store, finished, outcome, ['note', 'nothing to do: this run was finished before'])
     return
   }
-  await settleLimits(store, plan.run, planned.limits)
+  await applyBudget(store, plan.run, planned.budget)
   if (!created) note('going on with a run that was begun before')
 
   const redis = await openOrStartRedis(flags, stack)
   const queue = stack.use(await openQueue(redis.url))
   const line = stack.adopt(createProgressLine(process.stderr), ({ end }) => end())
-  let trouble = 0
+  let endpointErrors = 0
   // Somebody is looking: better to be told that the endpoint serves another model than to wait for the right one.
   const blocked = new AbortController()
   const worker = await startWorker({
@@ -96,8 +96,8 @@ export async function carryOut(
     concurrency: flags.concurrency,
     s3: s3OptionsOf(flags),
     log: openLog({ level: process.env.REEMBED_LOG ?? 'silent' }),
-    onTrouble: error => {
-      trouble += 1
+    onJobError: error => {
+      endpointErrors += 1
       if (error instanceof ReembedError && error.code === 'MODEL_MISMATCH') blocked.abort(error)
     },
   })
@@ -105,13 +105,13 @@ export async function carryOut(
   const watched = new AbortController()
   stack.defer(() => watched.abort())
   if (hf) {
-    void untilChanged(hf.api, hf.name, hf.was, { signal: watched.signal }).then(
+    void untilChanged(hf.api, hf.name, hf.initial, { signal: watched.signal }).then(
       reason => reason && blocked.abort(reason),
     )
   }
   // Jobs under way are handed back at once: their shards are made again later, and nobody waits for a lock to expire.
   stack.adopt(worker, () => worker.drain(0))
-  await queue.forgetFailures(plan.run)
+  await queue.removeFailed(plan.run)
   await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
 
   const outcome = await follow({
@@ -120,11 +120,11 @@ export async function carryOut(
     plan,
     sweeper: createSweeper(store, queue),
     signal: AbortSignal.any([interrupted, blocked.signal]),
-    show: shown => line.show({ ...shown, endpoint: worker.endpointState, trouble }),
+    show: shown => line.show({ ...shown, endpoint: worker.endpointState, endpointErrors }),
   }).catch((error: unknown) => {
     if (blocked.signal.aborted) throw blocked.signal.reason
     if (!interrupted.aborted) throw error
-    const left = redis.own
+    const left = redis.isPrivate
       ? 'the same command goes on from there'
       : 'other workers go on with it, and so does the same command'
     throw interruptedError(left)
@@ -151,7 +151,7 @@ function conclude(
   outcome: PublishOutcome,
   last: readonly [string, string],
 ): void {
-  const { totals, model, shards, run: id, paid, quote } = manifest
+  const { totals, model, shards, run: id, actualCost, quote } = manifest
   const version = 'version' in outcome ? outcome.version.version : null
   const state =
     outcome.status === 'held'
@@ -168,10 +168,10 @@ function conclude(
       version,
       shards,
       totals,
-      base: manifest.base ?? null,
+      baseRun: manifest.baseRun ?? null,
       rejectReasons: manifest.rejectReasons,
       model,
-      paid,
+      actualCost,
       quote,
     },
     facts([
@@ -181,7 +181,7 @@ function conclude(
         `${count(totals.documents)} = ${count(totals.rows)} rows + ${count(totals.rejects)} rejects${rejectsNote(manifest)}`,
       ],
       ...reuseRow(manifest),
-      ...(paid ? describePaid(paid, quote) : []),
+      ...(actualCost ? describePaid(actualCost, quote) : []),
       [
         'shards',
         `${count(shards)}, ${bytes(totals.bytes)} in ${store.url.replace(/\/$/, '')}/${shardPrefix(id)}`,
@@ -189,7 +189,8 @@ function conclude(
       last,
     ]),
   )
-  if (outcome.status === 'held') process.exitCode = outcome.by === 'gates' ? EXIT.gate : EXIT.rejects
+  if (outcome.status === 'held')
+    process.exitCode = outcome.by === 'gates' ? EXIT.verification : EXIT.notPublished
 }
 
 function rejectsNote({ rejectReasons, run }: Manifest): string {

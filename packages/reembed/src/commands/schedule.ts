@@ -1,10 +1,10 @@
 import {
-  type Look,
+  checkSchedule,
   lastTick,
-  lookAtSchedule,
   openCalendar,
   type Schedule,
-  type When,
+  type ScheduleCheck,
+  type ScheduleTrigger,
 } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
 import { messageOf } from '@reembed/shared'
@@ -12,13 +12,17 @@ import type { Command } from 'commander'
 import { addSchedule, removeSchedule, requireConfigFile, rootOf, schedulesOf } from '../config/schedules.ts'
 import { note, print } from '../format.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { checkEndpoint, openFinished, openOutput, requireEndpoint, requireRedis } from '../parts.ts'
-import { type FleetFlags, planTick } from '../planning-tick.ts'
+import { checkEndpoint, openExistingOutput, openOutput, requireEndpoint, requireRedis } from '../parts.ts'
+import { type ProducerFlags, planAndEnqueue } from '../planning-tick.ts'
 
 /** `reembed schedule add`: writes the schedule into the file. */
 export async function add(
   name: string,
-  { cron, timezone, when }: { readonly cron: string; readonly timezone: string; readonly when: When },
+  {
+    cron,
+    timezone,
+    when,
+  }: { readonly cron: string; readonly timezone: string; readonly when: ScheduleTrigger },
   self: Command,
 ): Promise<void> {
   const file = await requireConfigFile(self)
@@ -40,7 +44,7 @@ export async function ls(flags: Partial<OutputFlags> & JsonFlag, self: Command):
   const schedules = schedulesOf(await requireConfigFile(self))
   const { output } = flags
   await using store =
-    output === undefined ? undefined : await openFinished({ ...flags, output }).catch(() => undefined)
+    output === undefined ? undefined : await openExistingOutput({ ...flags, output }).catch(() => undefined)
   const nowMs = Date.now()
   const rows = []
   for (const schedule of schedules) {
@@ -65,44 +69,45 @@ export async function ls(flags: Partial<OutputFlags> & JsonFlag, self: Command):
   )
 }
 
-/** `reembed schedule tick`: one look. Any number of them, and of producers, make one run of each due tick. */
-export async function tick(flags: FleetFlags & JsonFlag, self: Command): Promise<void> {
+/** `reembed schedule tick`: one check. Any number of them, and of producers, make one run of each due tick. */
+export async function tick(flags: ProducerFlags & JsonFlag, self: Command): Promise<void> {
   const schedules = schedulesOf(await requireConfigFile(self))
   await checkEndpoint(flags)
   await using store = await openOutput(flags)
   await using queue = await openQueue(requireRedis(flags))
-  const looks: { schedule: string; look: Look }[] = []
+  const checks: { schedule: string; check: ScheduleCheck }[] = []
   for (const schedule of schedules) {
-    const act = async (due: Schedule) => planTick(due.when, flags, await requireEndpoint(flags), store, queue)
-    looks.push({
+    const onDue = async (due: Schedule) =>
+      planAndEnqueue(due.when, flags, await requireEndpoint(flags), store, queue)
+    checks.push({
       schedule: schedule.name,
-      look: await lookAtSchedule(store, schedule, { nowMs: Date.now(), act }),
+      check: await checkSchedule(store, schedule, { nowMs: Date.now(), onDue }),
     })
   }
   print(
     flags.json,
-    looks.map(({ schedule, look }) => ({
+    checks.map(({ schedule, check }) => ({
       schedule,
-      status: look.status,
-      ...('tickMs' in look && { tick: isoOf(look.tickMs) }),
-      ...('outcome' in look && look.outcome),
+      status: check.status,
+      ...('tickMs' in check && { tick: isoOf(check.tickMs) }),
+      ...('outcome' in check && check.outcome),
     })),
-    looks.map(({ schedule, look }) => `${schedule.padEnd(16)}  ${describeLook(look)}`).join('\n') ||
+    checks.map(({ schedule, check }) => `${schedule.padEnd(16)}  ${describeCheck(check)}`).join('\n') ||
       'no schedules',
   )
-  const failed = looks.find(({ look }) => look.status === 'failed')
-  if (failed?.look.status === 'failed') throw failed.look.error
+  const failed = checks.find(({ check }) => check.status === 'failed')
+  if (failed?.check.status === 'failed') throw failed.check.error
 }
 
 /** One look in words. */
-export function describeLook(look: Look): string {
-  if (look.status === 'waiting') return 'nothing due'
-  const tick = isoOf(look.tickMs)
-  if (look.status === 'taken') return `${tick} is being planned by another`
-  if (look.status === 'given_up') return `${tick} was tried too often, the next one comes`
-  if (look.status === 'failed')
-    return `${tick} failed, is tried again in 15 minutes: ${messageOf(look.error)}`
-  const { status, run } = look.outcome
+export function describeCheck(check: ScheduleCheck): string {
+  if (check.status === 'waiting') return 'nothing due'
+  const tick = isoOf(check.tickMs)
+  if (check.status === 'taken') return `${tick} is being planned by another`
+  if (check.status === 'given_up') return `${tick} was tried too often, the next one comes`
+  if (check.status === 'failed')
+    return `${tick} failed, is tried again in 15 minutes: ${messageOf(check.error)}`
+  const { status, run } = check.outcome
   return `${tick} ${status === 'planned' ? `planned: run ${run}` : `${status}, newest run ${run}`}`
 }
 

@@ -6,7 +6,7 @@ import { messageOf, ReembedError } from '@reembed/shared'
 import { findRun } from '../find-run.ts'
 import { note, print, printable } from '../format.ts'
 import type { EndpointFlags, JsonFlag, OutputFlags } from '../options.ts'
-import { openFinished, openOrStartEndpoint, s3OptionsOf } from '../parts.ts'
+import { openExistingOutput, openOrStartEndpoint, s3OptionsOf } from '../parts.ts'
 
 interface Flags extends EndpointFlags, OutputFlags, JsonFlag {
   readonly top: number
@@ -21,7 +21,7 @@ const SHOWN_CHARS = 100
 export async function search(query: string, flags: Flags): Promise<void> {
   if (query.trim() === '') throw new ReembedError('USAGE', 'the text to search for is empty')
   await using stack = new AsyncDisposableStack()
-  const store = stack.use(await openFinished(flags))
+  const store = stack.use(await openExistingOutput(flags))
   const run = await findRun(store, flags.run, 'current')
   const manifest = await readManifest(store, run)
   if (!manifest) {
@@ -30,9 +30,9 @@ export async function search(query: string, flags: Flags): Promise<void> {
   const { url, options } = await openOrStartEndpoint(flags, stack, { quiet: true })
   const endpoint = stack.use(await openEndpoint(url, options))
   const revision = endpoint.info.revision ?? manifest.model.revision
-  const { model, cutFrom = model.dimensions } = manifest
+  const { model, nativeDimensions = model.dimensions } = manifest
   assertSameModel(
-    { ...model, dimensions: cutFrom },
+    { ...model, dimensions: nativeDimensions },
     { url: endpoint.url, info: { ...endpoint.info, revision } },
   )
 
@@ -41,7 +41,7 @@ export async function search(query: string, flags: Flags): Promise<void> {
   ])
   const vector = cutVectors(whole, manifest)
   const hits = await nearest(store, manifest, vector, flags.top)
-  const texts = await lookUp(flags.showText, () =>
+  const texts = await readTexts(flags.showText, () =>
     requirePlan(store, run).then(plan => textsOf(hits, store, plan, s3OptionsOf(flags))),
   )
   print(
@@ -56,7 +56,7 @@ export async function search(query: string, flags: Flags): Promise<void> {
 }
 
 /** Without the corpus, ids must do. */
-async function lookUp(
+async function readTexts(
   wanted: boolean,
   look: () => Promise<Map<string, string>>,
 ): Promise<Map<string, string>> {

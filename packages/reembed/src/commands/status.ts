@@ -4,20 +4,20 @@ import { openQueue } from '@reembed/queue'
 import { findRun } from '../find-run.ts'
 import { count, facts, print, reuseRow } from '../format.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
-import { openFinished, requireRedis } from '../parts.ts'
+import { openExistingOutput, requireRedis } from '../parts.ts'
 
 /** `reembed status`: what the store holds, and with --redis what the queue and the workers do. */
 export async function status(
   name: string | undefined,
   flags: OutputFlags & RedisFlags & JsonFlag,
 ): Promise<void> {
-  await using store = await openFinished(flags)
+  await using store = await openExistingOutput(flags)
   const run = await findRun(store, name, 'newest')
   const plan = await requirePlan(store, run)
   const [manifest, current] = [await readManifest(store, run), await readCurrent(store)]
-  const done = manifest ? plan.shards : countPresent(await shardsPresent(store, plan))
-  const word = await readRunWord(store, run)
-  const said = word.state
+  const shardsDone = manifest ? plan.shards : countPresent(await shardsPresent(store, plan))
+  const record = await readRunWord(store, run)
+  const said = record.state
   const state =
     said !== 'running' && !manifest
       ? said
@@ -25,14 +25,20 @@ export async function status(
         ? 'current'
         : manifest
           ? 'finished'
-          : done === plan.shards
-            ? 'finishing'
+          : shardsDone === plan.shards
+            ? 'finalizing'
             : 'running'
   const live = flags.redis ? await liveState(requireRedis(flags), run) : undefined
   const rows: [string, string][] = [
-    ['run', `${run}  ${state}${word.spent && state === 'paused' ? `: ${word.spent}` : ''}`],
+    [
+      'run',
+      `${run}  ${state}${record.budgetExceeded && state === 'paused' ? `: ${record.budgetExceeded}` : ''}`,
+    ],
     ['model', `${plan.recipe.model.id}@${plan.recipe.model.revision ?? 'unstated'}`],
-    ['shards', `${count(done)} of ${count(plan.shards)}  (${Math.floor((100 * done) / plan.shards)} %)`],
+    [
+      'shards',
+      `${count(shardsDone)} of ${count(plan.shards)}  (${Math.floor((100 * shardsDone) / plan.shards)} %)`,
+    ],
   ]
   if (manifest) {
     const { documents, rows: embedded, rejects } = manifest.totals
@@ -63,10 +69,10 @@ export async function status(
     {
       run,
       state,
-      done,
+      shardsDone,
       shards: plan.shards,
       totals: manifest?.totals ?? null,
-      base: manifest?.base ?? null,
+      baseRun: manifest?.baseRun ?? null,
       ...live,
     },
     facts(rows),

@@ -9,7 +9,7 @@ import { startWorker } from '@reembed/worker'
 import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
 import type { EndpointFlags, MetricsFlags, RedisFlags, S3Flags, WorkerFlags } from '../options.ts'
-import { absolute, requireEndpoint, requireRedis, s3OptionsOf } from '../parts.ts'
+import { absoluteUrl, requireEndpoint, requireRedis, s3OptionsOf } from '../parts.ts'
 import { sweepOutputs } from '../sweeping.ts'
 
 interface Flags extends EndpointFlags, MetricsFlags, RedisFlags, WorkerFlags, S3Flags {
@@ -35,7 +35,7 @@ export async function worker(flags: Flags): Promise<void> {
   const { url, options } = await requireEndpoint(flags)
   const redis = requireRedis(flags)
   const log = openLog({ level: process.env.REEMBED_LOG ?? 'info' })
-  const outputs = flags.output.map(absolute)
+  const outputs = flags.output.map(absoluteUrl)
   await using stack = new AsyncDisposableStack()
   const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
   // Without --metrics nothing is counted.
@@ -57,7 +57,7 @@ export async function worker(flags: Flags): Promise<void> {
     onStuck: waiting => stuck.reject(stuckError(waiting, redis)),
   })
   stack.adopt(running, () => running.drain(1000 * flags.drainSeconds))
-  await metrics?.serve(() => running.unready)
+  await metrics?.serve(() => running.notReadyReason)
 
   const drained = Promise.withResolvers<void>()
   const late = new AbortController()

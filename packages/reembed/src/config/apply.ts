@@ -5,7 +5,7 @@ import { resolve } from 'node:path'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { Command, Option } from 'commander'
 import { type ConfigFile, expand, readConfigFile } from './file.ts'
-import { PATHS, PLACES, SECRETS } from './places.ts'
+import { CONFIG_KEYS, PATH_KEYS, SECRETS } from './places.ts'
 import { schemaOf } from './schema.ts'
 
 /** Processes that may run beside a worker with the same file. */
@@ -21,29 +21,29 @@ export async function applyConfig(
   if (file === undefined) return undefined
   for (const option of command.options) {
     const name = option.attributeName()
-    const place = PLACES[name]
+    const key = CONFIG_KEYS[name]
     const source = command.getOptionValueSource(name)
-    if (place === undefined || (source !== undefined && source !== 'default')) continue
+    if (key === undefined || (source !== undefined && source !== 'default')) continue
     // An address is that of one process: a producer or an exporter on the same machine needs another.
-    if (place === 'worker.metrics' && BESIDE.has(command.name())) continue
-    const value = valueAt(file, place)
+    if (key === 'worker.metrics' && BESIDE.has(command.name())) continue
+    const value = valueAt(file, key)
     if (value === undefined) continue
-    command.setOptionValueWithSource(name, parse(option, value, file, place, env), 'config')
+    command.setOptionValueWithSource(name, parse(option, value, file, key, env), 'config')
   }
-  for (const { place, variables } of SECRETS) {
-    const value = valueAt(file, place)
+  for (const { key, variables } of SECRETS) {
+    const value = valueAt(file, key)
     const [variable] = variables
     if (typeof value !== 'string' || variables.some(one => env[one])) continue
     // A secret that is not set here may be needed elsewhere only: a worker has no use for a hook's.
-    const secret = expandIfSet(value, file.where(place), env)
+    const secret = expandIfSet(value, file.locate(key), env)
     if (secret !== undefined) env[variable] = secret
   }
   return file
 }
 
 /** The value that the file has at 'section.key', as written. */
-export function valueAt({ content }: ConfigFile, place: string): unknown {
-  const [section = '', key = ''] = place.split('.')
+export function valueAt({ content }: ConfigFile, keyPath: string): unknown {
+  const [section = '', key = ''] = keyPath.split('.')
   return (content[section] as Record<string, unknown> | undefined)?.[key]
 }
 
@@ -51,22 +51,20 @@ function parse(
   option: Option,
   value: unknown,
   file: ConfigFile,
-  place: string,
+  key: string,
   env: NodeJS.ProcessEnv,
 ): unknown {
-  const where = file.where(place)
+  const where = file.locate(key)
   if (typeof value === 'boolean') return value
   const one = (given: unknown): unknown => {
     const text = expand(String(given), where, env)
-    if (PATHS.has(place)) return /^[a-z0-9]+:\/\//i.test(text) ? text : resolve(file.folder, text)
+    if (PATH_KEYS.has(key)) return /^[a-z0-9]+:\/\//i.test(text) ? text : resolve(file.folder, text)
     try {
       return option.parseArg && !option.variadic ? option.parseArg(text, undefined) : text
     } catch (error) {
-      throw new ReembedError(
-        'USAGE',
-        `${where}: '${place}' is ${JSON.stringify(text)}: ${messageOf(error)}`,
-        { cause: error },
-      )
+      throw new ReembedError('USAGE', `${where}: '${key}' is ${JSON.stringify(text)}: ${messageOf(error)}`, {
+        cause: error,
+      })
     }
   }
   if (option.variadic) return [value].flat().map(one)
@@ -74,7 +72,7 @@ function parse(
   if (value.length === 1) return one(value[0])
   throw new ReembedError(
     'USAGE',
-    `${where}: '${place}' names ${value.length}, this command takes one: choose with ${option.long}`,
+    `${where}: '${key}' names ${value.length}, this command takes one: choose with ${option.long}`,
   )
 }
 

@@ -7,7 +7,7 @@ import { type Document, isNode, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { DEFAULT_FILE } from './places.ts'
 import type { Schema } from './schema.ts'
-import { similar } from './similar.ts'
+import { closestMatch } from './similar.ts'
 
 export interface ConfigFile {
   /** As given, for messages. */
@@ -17,7 +17,7 @@ export interface ConfigFile {
   readonly document: Document
   readonly content: Readonly<Record<string, unknown>>
   /** 'reembed.yaml:7' for the key at 'source.uri'. */
-  where(place: string): string
+  locate(keyPath: string): string
 }
 
 /**
@@ -50,16 +50,19 @@ export function parseConfigFile(text: string, name: string, schema: Schema): Con
       `${name}:${fault.linePos?.[0].line ?? 1}: ${first.replace(/ at line .*/, '')}`,
     )
   }
-  const where = (place: string): string => `${name}:${lineOf(document, lines, place.split('.'))}`
+  const locate = (keyPath: string): string => `${name}:${lineOf(document, lines, keyPath.split('.'))}`
   const content = contentOf(document, name)
   const checked = schema.safeParse(content ?? {})
   if (!checked.success) {
     // A slip of a key is the cause, the key that is then missing the consequence.
     const { issues } = checked.error
     const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0]
-    throw new ReembedError('USAGE', issue ? complaint(issue, content, where, schema) : `${name} is not valid`)
+    throw new ReembedError(
+      'USAGE',
+      issue ? complaint(issue, content, locate, schema) : `${name} is not valid`,
+    )
   }
-  return { name, folder: dirname(resolve(name)), document, content: checked.data, where }
+  return { name, folder: dirname(resolve(name)), document, content: checked.data, locate }
 }
 
 /** What only shows when it is put together: an alias of nothing, or of itself. */
@@ -87,28 +90,28 @@ function lineOf(document: Document, lines: LineCounter, path: readonly string[])
 function complaint(
   issue: z.core.$ZodIssue,
   content: unknown,
-  where: (place: string) => string,
+  locate: (keyPath: string) => string,
   schema: Schema,
 ): string {
   const path = issue.path.map(String)
-  const place = path.join('.')
+  const keyPath = path.join('.')
   if (issue.code === 'unrecognized_keys') {
     const [key = ''] = issue.keys
     const full = [...path, key].join('.')
-    const near = similar(key, keysAt(schema, path))
+    const near = closestMatch(key, keysAt(schema, path))
     const hint = near === undefined ? '' : ` (did you mean '${[...path, near].join('.')}'?)`
-    return `${where(full)}: unknown key '${full}'${hint}`
+    return `${locate(full)}: unknown key '${full}'${hint}`
   }
-  if (place === 'version')
-    return `${where(place)}: expected 'version: 1' in the file, the format that this reembed reads`
-  if (place === '')
-    return `${where(place)}: expected keys like 'source:' and 'output:', got ${shown(content)}`
+  if (keyPath === 'version')
+    return `${locate(keyPath)}: expected 'version: 1' in the file, the format that this reembed reads`
+  if (keyPath === '')
+    return `${locate(keyPath)}: expected keys like 'source:' and 'output:', got ${shown(content)}`
   const got = path.reduce<unknown>(
     (value, key) => (value as Record<string, unknown> | undefined)?.[key],
     content,
   )
   const expected = expectationOf(issue)
-  return `${where(place)}: '${place}' ${got === undefined ? 'is missing' : `is ${shown(got)}`}; expected ${expected}`
+  return `${locate(keyPath)}: '${keyPath}' ${got === undefined ? 'is missing' : `is ${shown(got)}`}; expected ${expected}`
 }
 
 function expectationOf(issue: z.core.$ZodIssue): string {

@@ -1,11 +1,11 @@
-// Where each option stands in reembed.yaml. A new option takes one line here, or in FLAGS_ONLY with the reason why
+// Where each option stands in reembed.yaml. A new option takes one line here, or in FLAG_ONLY_OPTIONS with the reason why
 // a file is no place for it; schema, editor's schema and `reembed config` follow from the option itself.
 
 import type { Command, Option } from 'commander'
 
 export const DEFAULT_FILE = 'reembed.yaml'
 
-export const PLACES: Readonly<Record<string, string>> = {
+export const CONFIG_KEYS: Readonly<Record<string, string>> = {
   source: 'source.uri',
   format: 'source.format',
   id: 'source.id',
@@ -65,7 +65,7 @@ export const PLACES: Readonly<Record<string, string>> = {
 }
 
 /** Options that belong to one call, not to a project. */
-export const FLAGS_ONLY: ReadonlySet<string> = new Set([
+export const FLAG_ONLY_OPTIONS: ReadonlySet<string> = new Set([
   'as',
   'atOnce',
   'cpu',
@@ -107,16 +107,16 @@ export const FLAGS_ONLY: ReadonlySet<string> = new Set([
 
 /** Secrets have no flag. From the file they stand in for their variables, which win. */
 export const SECRETS: readonly {
-  readonly place: string
+  readonly key: string
   readonly variables: readonly [string, ...string[]]
 }[] = [
-  { place: 'endpoint.token', variables: ['REEMBED_ENDPOINT_TOKEN', 'HF_TOKEN'] },
-  { place: 'producer.hook_secret', variables: ['REEMBED_HOOK_SECRET'] },
-  { place: 'worker.metrics_token', variables: ['REEMBED_METRICS_TOKEN'] },
+  { key: 'endpoint.token', variables: ['REEMBED_ENDPOINT_TOKEN', 'HF_TOKEN'] },
+  { key: 'producer.hook_secret', variables: ['REEMBED_HOOK_SECRET'] },
+  { key: 'worker.metrics_token', variables: ['REEMBED_METRICS_TOKEN'] },
 ]
 
 /** Folders and files in the file are meant from where the file lies; URLs stay as they are. */
-export const PATHS: ReadonlySet<string> = new Set([
+export const PATH_KEYS: ReadonlySet<string> = new Set([
   'source.uri',
   'output.uri',
   'gates.queries',

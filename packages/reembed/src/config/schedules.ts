@@ -24,7 +24,7 @@ export async function requireConfigFile(command: Command): Promise<ConfigFile> {
 export function schedulesOf(file: ConfigFile): Schedule[] {
   const schedules = (file.content.schedules ?? []) as Schedule[]
   for (const [i, { name, cron, timezone }] of schedules.entries()) {
-    const where = file.where(`schedules.${i}`)
+    const where = file.locate(`schedules.${i}`)
     if (schedules.findIndex(one => one.name === name) < i)
       throw new ReembedError('USAGE', `${where}: there are two schedules '${name}'`)
     try {

@@ -4,7 +4,7 @@
 import type { Command, Option } from 'commander'
 import { z } from 'zod'
 import { positive, repeated } from '../options.ts'
-import { optionsOf, PLACES, SECRETS } from './places.ts'
+import { CONFIG_KEYS, optionsOf, SECRETS } from './places.ts'
 
 /** A value that the environment fills in: `${NAME}` or `${NAME:-otherwise}`. */
 const FROM_ENVIRONMENT: z.ZodString = z.string().regex(/^\$\{[^}]*\}$/)
@@ -28,17 +28,17 @@ export type Schema = z.ZodType<Readonly<Record<string, unknown>>>
 export function schemaOf(program: Command): Schema {
   const options = optionsOf(program)
   const sections = new Map<string, Record<string, z.ZodType>>()
-  const put = (place: string, type: z.ZodType): void => {
-    const [section = '', key = ''] = place.split('.')
+  const put = (keyPath: string, type: z.ZodType): void => {
+    const [section = '', key = ''] = keyPath.split('.')
     sections.set(section, { ...sections.get(section), [key]: type.optional() })
   }
-  for (const [name, place] of Object.entries(PLACES)) {
+  for (const [name, keyPath] of Object.entries(CONFIG_KEYS)) {
     const option = options.get(name)
-    if (option) put(place, typeOf(option).describe(option.description))
+    if (option) put(keyPath, typeOf(option).describe(option.description))
   }
-  for (const { place, variables } of SECRETS) {
+  for (const { key, variables } of SECRETS) {
     put(
-      place,
+      key,
       z
         .string()
         .min(1)

@@ -1,5 +1,5 @@
 /** The candidate that `name` is most likely a slip of, if one is near enough. */
-export function similar(name: string, candidates: Iterable<string>): string | undefined {
+export function closestMatch(name: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined
   let least = Math.max(1, Math.floor(name.length / 2)) + 1
   for (const candidate of candidates) {

@@ -1,19 +1,19 @@
 // What a producer does as metrics: ticks of its schedules, hooks, and when the next tick is due.
 
-import type { Calendar, HookKind, Look, Schedule, TickOutcome } from '@reembed/producer'
+import type { Calendar, HookKind, Schedule, ScheduleCheck, TickOutcome } from '@reembed/producer'
 import type { Registry } from '@reembed/telemetry'
 
 export interface ProducerMetrics {
-  looked(schedule: Schedule, look: Look): void
-  couldNotLook(schedule: Schedule): void
-  hooked(kinds: readonly HookKind[], status: TickOutcome['status'] | 'failed'): void
+  checked(schedule: Schedule, check: ScheduleCheck): void
+  checkFailed(schedule: Schedule): void
+  hookHandled(kinds: readonly HookKind[], status: TickOutcome['status'] | 'failed'): void
 }
 
 const PLANNED: readonly TickOutcome['status'][] = ['planned', 'already_finished', 'unchanged']
 const HOOKS: readonly HookKind[] = ['huggingface', 'mlflow', 'generic']
 
 /** Declares the metrics of a producer; the next ticks are computed when scraped. */
-export function exportProducer(
+export function registerProducerMetrics(
   registry: Registry,
   schedules: readonly { readonly schedule: Schedule; readonly calendar: Calendar }[],
 ): ProducerMetrics {
@@ -26,7 +26,7 @@ export function exportProducer(
       status: [...PLANNED, 'failed', 'given_up'],
     },
   )
-  const unseen = registry.counter(
+  const checkFailures = registry.counter(
     'reembed_schedule_look_failures_total',
     'Looks at a schedule that the store did not allow.',
     { schedule: names },
@@ -51,12 +51,12 @@ export function exportProducer(
     }
   })
   return {
-    looked({ name }, look) {
-      if (look.status === 'waiting' || look.status === 'taken') return
-      ticks.add(1, { schedule: name, status: look.status === 'done' ? look.outcome.status : look.status })
+    checked({ name }, check) {
+      if (check.status === 'waiting' || check.status === 'taken') return
+      ticks.add(1, { schedule: name, status: check.status === 'done' ? check.outcome.status : check.status })
     },
-    couldNotLook: ({ name }) => unseen.add(1, { schedule: name }),
-    hooked(kinds, status) {
+    checkFailed: ({ name }) => checkFailures.add(1, { schedule: name }),
+    hookHandled(kinds, status) {
       for (const kind of kinds) hooks.add(1, { kind })
       plans.add(1, { status })
     },

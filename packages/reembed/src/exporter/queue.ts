@@ -4,13 +4,13 @@ import { QUEUE_STATES, type QueueWatch } from '@reembed/queue'
 import { messageOf } from '@reembed/shared'
 import type { Registry } from '@reembed/telemetry'
 
-export interface QueueExport {
+export interface QueueMetrics {
   /** Why the last look failed, or null. */
-  readonly trouble: string | null
+  readonly error: string | null
 }
 
 /** Declares the queue metrics; each scrape looks again. What can't be read is absent, `reembed_redis_up` says why. */
-export function exportQueue(registry: Registry, watch: QueueWatch): QueueExport {
+export function registerQueueMetrics(registry: Registry, watch: QueueWatch): QueueMetrics {
   const up = registry.gauge('reembed_redis_up', 'Whether Redis answers (1) or not (0).', {})
   const used = registry.gauge('reembed_redis_memory_used_bytes', 'Memory that Redis uses.', {})
   const max = registry.gauge(
@@ -52,7 +52,7 @@ export function exportQueue(registry: Registry, watch: QueueWatch): QueueExport 
     {},
   )
   const workers = registry.gauge('reembed_workers', 'Workers heard of in the last 15 s.', {})
-  let trouble: string | null = 'not looked yet'
+  let error: string | null = 'not looked yet'
 
   async function look(): Promise<void> {
     const facts = await watch.redis()
@@ -69,13 +69,13 @@ export function exportQueue(registry: Registry, watch: QueueWatch): QueueExport 
     overdue.set(depth.overdue, {})
     overdueSeconds.set(depth.overdueMs / 1000, {})
     workers.set(states.length, {})
-    trouble = null
+    error = null
   }
 
   registry.collect(async () => {
     try {
       await look()
-    } catch (error) {
+    } catch (cause) {
       // Old figures would look like a queue that stands still.
       for (const gauge of [
         used,
@@ -91,12 +91,12 @@ export function exportQueue(registry: Registry, watch: QueueWatch): QueueExport 
       ])
         gauge.clear()
       up.set(0, {})
-      trouble = messageOf(error)
+      error = messageOf(cause)
     }
   })
   return {
-    get trouble() {
-      return trouble
+    get error() {
+      return error
     },
   }
 }

@@ -12,9 +12,9 @@ import type { Logger, Registry } from '@reembed/telemetry'
 /** Runs shown of each output, newest first: they also bound the labels. */
 const RUNS = 5
 const MAX_OUTPUTS = 20
-const BEAT_MS = 30_000
+const POLL_MS = 30_000
 
-interface Look {
+interface RunSnapshot {
   readonly plan: Plan
   readonly manifest: Manifest | undefined
   readonly done: number
@@ -24,7 +24,7 @@ interface Look {
 }
 
 /** Declares the run metrics and looks at the stores until the signal fires. */
-export async function exportRuns(
+export async function pollRunMetrics(
   registry: Registry,
   stores: readonly Store[],
   watch: QueueWatch,
@@ -72,9 +72,9 @@ export async function exportRuns(
       output: MAX_OUTPUTS,
     },
   )
-  const closed = new Map<string, Look>()
+  const closed = new Map<string, RunSnapshot>()
 
-  async function lookAt(store: Store, run: string): Promise<Look | undefined> {
+  async function readSnapshot(store: Store, run: string): Promise<RunSnapshot | undefined> {
     const name = `${store.url} ${run}`
     const known = closed.get(name)
     if (known) return known
@@ -100,11 +100,11 @@ export async function exportRuns(
   }
 
   async function look(): Promise<void> {
-    const seen: [Store, Look][] = []
+    const seen: [Store, RunSnapshot][] = []
     for (const store of stores) {
       const current = await readCurrent(store)
       for (const { run } of (await readSeq(store)).slice(0, RUNS)) {
-        const found = await lookAt(store, run)
+        const found = await readSnapshot(store, run)
         if (found) seen.push([store, found])
       }
       version.set(current?.version ?? 0, { output: store.url })
@@ -125,6 +125,6 @@ export async function exportRuns(
 
   while (!signal.aborted) {
     await look().catch(error => log.warn(`could not look at the runs: ${messageOf(error)}`))
-    await wait(BEAT_MS, undefined, { signal }).catch(() => {})
+    await wait(POLL_MS, undefined, { signal }).catch(() => {})
   }
 }

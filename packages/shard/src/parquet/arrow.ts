@@ -4,7 +4,7 @@
 import type { CarriedValue } from '@reembed/protocol'
 import type { ParquetColumn, VectorElement } from './columns.ts'
 import { bytesOf } from './flat.ts'
-import type { ShardSink } from './sink.ts'
+import type { ByteSink } from './sink.ts'
 import type { ColumnValues } from './writer.ts'
 
 type Arrow = typeof import('apache-arrow')
@@ -20,7 +20,7 @@ export interface ArrowWriter {
 
 export interface ArrowWriterOptions {
   readonly columns: readonly ParquetColumn[]
-  readonly sink: ShardSink
+  readonly sink: ByteSink
   /** Metadata of the schema. */
   readonly metadata?: ReadonlyMap<string, string>
 }

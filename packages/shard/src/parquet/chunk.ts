@@ -7,17 +7,17 @@ import { serializeTCompactProtocol } from 'hyparquet-writer/src/thrift.js'
 import type { Page } from './pages.ts'
 
 /** The file as it grows: every byte goes through `write`. */
-export interface Output {
+export interface FileOutput {
   readonly offset: number
   write(bytes: Uint8Array): void
 }
 
 /** A chunk that was written, with what its offset index will say. */
-export interface WrittenChunk {
+export interface WrittenColumnChunk {
   readonly chunk: ColumnChunk
-  readonly locations: readonly PageLocation[]
+  readonly pageLocations: readonly PageLocation[]
   /** Size before compression. */
-  readonly rawBytes: number
+  readonly uncompressedBytes: number
 }
 
 interface PageLocation {
@@ -28,40 +28,47 @@ interface PageLocation {
 }
 
 /** What the pages of a column have in common. `statistics` may be filled in while they are written. */
-export type Column = Pick<ColumnMetaData, 'path_in_schema' | 'type' | 'encodings' | 'codec' | 'statistics'>
+export type ColumnChunkInfo = Pick<
+  ColumnMetaData,
+  'path_in_schema' | 'type' | 'encodings' | 'codec' | 'statistics'
+>
 
 /** Writes the pages one after the other. */
-export function writeChunk(output: Output, column: Column, pages: Iterable<Page>): WrittenChunk {
+export function writeColumnChunk(
+  output: FileOutput,
+  column: ColumnChunkInfo,
+  pages: Iterable<Page>,
+): WrittenColumnChunk {
   const start = output.offset
-  const locations: PageLocation[] = []
+  const pageLocations: PageLocation[] = []
   let rows = 0
   let values = 0
-  let rawBytes = 0
+  let uncompressedBytes = 0
   for (const page of pages) {
     const offset = output.offset
     const header = pageHeader(page)
     output.write(header)
     for (const part of page.body) output.write(part)
-    locations.push({ offset, bytes: output.offset - offset, firstRow: rows })
+    pageLocations.push({ offset, bytes: output.offset - offset, firstRow: rows })
     rows += page.rows
     values += page.values
-    rawBytes += header.length + page.rawBytes
+    uncompressedBytes += header.length + page.uncompressedBytes
   }
   const meta_data: ColumnMetaData = {
     ...column,
     num_values: BigInt(values),
-    total_uncompressed_size: BigInt(rawBytes),
+    total_uncompressed_size: BigInt(uncompressedBytes),
     total_compressed_size: BigInt(output.offset - start),
     data_page_offset: BigInt(start),
   }
-  return { chunk: { file_offset: 0n, meta_data }, locations, rawBytes }
+  return { chunk: { file_offset: 0n, meta_data }, pageLocations, uncompressedBytes }
 }
 
-function pageHeader({ values, body, rawBytes }: Page): Uint8Array {
+function pageHeader({ values, body, uncompressedBytes }: Page): Uint8Array {
   const header = new ByteWriter(64)
   writePageHeader(header, {
     type: 'DATA_PAGE',
-    uncompressed_page_size: rawBytes,
+    uncompressed_page_size: uncompressedBytes,
     compressed_page_size: body.reduce((sum, part) => sum + part.length, 0),
     data_page_header: {
       num_values: values,
@@ -74,10 +81,10 @@ function pageHeader({ values, body, rawBytes }: Page): Uint8Array {
 }
 
 /** Where each page begins and with which row, so that a reader can fetch single rows; noted in the chunk. */
-export function writeOffsetIndex(output: Output, { chunk, locations }: WrittenChunk): void {
+export function writeOffsetIndex(output: FileOutput, { chunk, pageLocations }: WrittenColumnChunk): void {
   const index = new ByteWriter()
   serializeTCompactProtocol(index, {
-    field_1: locations.map(({ offset, bytes, firstRow }) => ({
+    field_1: pageLocations.map(({ offset, bytes, firstRow }) => ({
       field_1: BigInt(offset),
       field_2: bytes,
       field_3: BigInt(firstRow),

@@ -9,7 +9,7 @@
 
 import type { CarriedType } from '@reembed/protocol'
 import type { SchemaElement } from 'hyparquet'
-import type { Column } from './chunk.ts'
+import type { ColumnChunkInfo } from './chunk.ts'
 
 export interface FlatColumn {
   readonly kind: 'flat'
@@ -37,7 +37,7 @@ export interface VectorColumn {
 export type ParquetColumn = FlatColumn | FixedColumn | VectorColumn
 
 type Physical = Pick<SchemaElement, 'converted_type' | 'logical_type' | 'type_length'> & {
-  readonly type: Column['type']
+  readonly type: ColumnChunkInfo['type']
 }
 
 const FLAT: Record<CarriedType, Physical> = {
@@ -93,7 +93,7 @@ function elementsOf(column: ParquetColumn): SchemaElement[] {
 }
 
 /** What the pages of a column have in common. */
-export function chunkOf(column: ParquetColumn): Column {
+export function columnChunkInfo(column: ParquetColumn): ColumnChunkInfo {
   const codec = isCompressed(column) ? 'ZSTD' : 'UNCOMPRESSED'
   switch (column.kind) {
     case 'flat':

@@ -63,7 +63,7 @@ function* stringPages(
     const body = nullable
       ? Buffer.concat([definitionLevels(strings.slice(first, row).map(text => text !== null)), values])
       : values
-    yield { rows, values: rows, body: [compress(body)], rawBytes: body.length }
+    yield { rows, values: rows, body: [compress(body)], uncompressedBytes: body.length }
   }
 }
 
@@ -83,7 +83,7 @@ function* numberPages(
     ...(nullable ? [definitionLevels(values.map(value => value !== null))] : []),
     encodeNumbers(type, present),
   ])
-  yield { rows: values.length, values: values.length, body: [compress(body)], rawBytes: body.length }
+  yield { rows: values.length, values: values.length, body: [compress(body)], uncompressedBytes: body.length }
 }
 
 function encodeNumbers(type: FlatColumn['type'], values: readonly (number | bigint | boolean)[]): Uint8Array {
@@ -122,7 +122,7 @@ export const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Ui
   new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength)
 
 /** What keeps `value` out of a column, if anything does: 'is a string', 'is missing', ... */
-export function misfitOf(
+export function columnMismatch(
   { type, nullable }: FlatColumn,
   value: CarriedValue | undefined,
 ): string | undefined {

@@ -16,7 +16,7 @@ export interface Page {
   readonly values: number
   readonly body: readonly Uint8Array[]
   /** Bytes of the body before compression. */
-  readonly rawBytes: number
+  readonly uncompressedBytes: number
 }
 
 /** Pages end with the first row that does not fit. A row larger than this has a page of its own. */
@@ -25,7 +25,7 @@ export const PAGE_BYTES: number = 2 ** 20
 /** How many rows of `rowBytes` make a page. */
 export const pageRows = (rowBytes: number): number => Math.max(1, Math.floor(PAGE_BYTES / rowBytes))
 
-export interface FixedOptions {
+export interface FixedPageOptions {
   /** Bytes of one row. */
   readonly rowBytes: number
   readonly valuesPerRow?: number
@@ -40,7 +40,7 @@ const NO_LEVELS = new Uint8Array(0)
 /** Pages of rows that are written as they lie in memory: unless they are compressed, nothing is copied. */
 export function* fixedPages(
   parts: readonly Uint8Array[],
-  { rowBytes, valuesPerRow = 1, levels = () => NO_LEVELS, compressed = false }: FixedOptions,
+  { rowBytes, valuesPerRow = 1, levels = () => NO_LEVELS, compressed = false }: FixedPageOptions,
 ): Generator<Page, void, undefined> {
   for (const values of cut(parts, pageRows(rowBytes) * rowBytes)) {
     const valueBytes = values.reduce((sum, part) => sum + part.length, 0)
@@ -51,7 +51,7 @@ export function* fixedPages(
       rows,
       values: rows * valuesPerRow,
       body: compressed ? [compress(Buffer.concat(body))] : body,
-      rawBytes: head.length + valueBytes,
+      uncompressedBytes: head.length + valueBytes,
     }
   }
 }

@@ -4,11 +4,11 @@
 import { ReembedError } from '@reembed/shared'
 
 /** Takes the next bytes of the file. They are only good until the call returns. */
-export type ShardSink = (bytes: Uint8Array) => void
+export type ByteSink = (bytes: Uint8Array) => void
 
 /** A sink that holds the whole file, for the one conditional put of a shard. */
 export interface ShardBuffer {
-  readonly sink: ShardSink
+  readonly sink: ByteSink
   /** The file so far. Valid until the sink is called again. */
   bytes(): Uint8Array
   /** Begins another file in the same memory. Nobody may use the bytes of the last one any more. */
@@ -16,10 +16,10 @@ export interface ShardBuffer {
 }
 
 /** Buffers that are used again, as many as there are files under way. */
-export interface ShardBuffers {
-  take(): ShardBuffer
+export interface ShardBufferPool {
+  acquire(): ShardBuffer
   /** For a file whose bytes nobody uses any more; after a failed put that is not known, so drop the buffer then. */
-  giveBack(buffer: ShardBuffer): void
+  release(buffer: ShardBuffer): void
 }
 
 /** The most a shard may be. Address space of that size is set aside, memory is taken for what was written. */
@@ -55,11 +55,11 @@ export function createShardBuffer(): ShardBuffer {
 }
 
 /** The system clears fresh memory page by page, which takes longer than all the writing (docs/benchmarks.md). */
-export function createShardBuffers(): ShardBuffers {
+export function createShardBufferPool(): ShardBufferPool {
   const free: ShardBuffer[] = []
   return {
-    take: () => free.pop() ?? createShardBuffer(),
-    giveBack(buffer) {
+    acquire: () => free.pop() ?? createShardBuffer(),
+    release(buffer) {
       buffer.clear()
       free.push(buffer)
     },

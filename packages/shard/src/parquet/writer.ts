@@ -10,19 +10,19 @@ import type { CarriedValue } from '@reembed/protocol'
 import type { FileMetaData, KeyValue, RowGroup, Statistics } from 'hyparquet'
 import { ByteWriter } from 'hyparquet-writer/src/bytewriter.js'
 import { writeMetadata } from 'hyparquet-writer/src/metadata.js'
-import { type Output, type WrittenChunk, writeChunk, writeOffsetIndex } from './chunk.ts'
-import { chunkOf, ELEMENT_BYTES, isCompressed, type ParquetColumn, schemaOf } from './columns.ts'
+import { type FileOutput, type WrittenColumnChunk, writeColumnChunk, writeOffsetIndex } from './chunk.ts'
+import { columnChunkInfo, ELEMENT_BYTES, isCompressed, type ParquetColumn, schemaOf } from './columns.ts'
 import { bytesOf, flatPages } from './flat.ts'
 import { createLevels } from './levels.ts'
 import { fixedPages, type Page, pageRows } from './pages.ts'
-import type { ShardSink } from './sink.ts'
+import type { ByteSink } from './sink.ts'
 
 /** The values of one column: an array for a flat one, else the rows one after the other. */
 export type ColumnValues = readonly CarriedValue[] | Uint8Array | Int8Array | Float32Array | Uint16Array
 
 export interface ParquetWriterOptions {
   readonly columns: readonly ParquetColumn[]
-  readonly sink: ShardSink
+  readonly sink: ByteSink
   readonly rowGroupRows?: number | undefined
 }
 
@@ -33,13 +33,13 @@ export interface ParquetWriter {
   readonly bytes: number
   /**
    * Adds rows, the values in the order of the columns. Keeps the arrays until their row group is written: they must
-   * not change before `written` is called. Float16 vectors come as the bits of their values.
+   * not change before `onWritten` is called. Float16 vectors come as the bits of their values.
    */
-  append(rows: number, values: readonly ColumnValues[], written?: () => void): void
+  append(rows: number, values: readonly ColumnValues[], onWritten?: () => void): void
   /** Writes what is left of the body: everything before the footer. */
-  end(): void
-  /** Writes the footer; `seal` may still change its bytes in place, not their number. */
-  finish(keyValues: readonly KeyValue[], seal?: (footer: Buffer) => void): void
+  endBody(): void
+  /** Writes the footer; `patchFooter` may still change its bytes in place, not their number. */
+  finish(keyValues: readonly KeyValue[], patchFooter?: (footer: Buffer) => void): void
 }
 
 /** 4 pages of vectors, which a writer holds until the group is full, and never so many rows that ids of short vectors outweigh them. */
@@ -51,7 +51,7 @@ const MAGIC: Uint8Array = Buffer.from('PAR1')
 export function createParquetWriter({ columns, sink, rowGroupRows }: ParquetWriterOptions): ParquetWriter {
   const groupRows = rowGroupRows ?? rowsOfGroup(columns)
   const groups: RowGroup[] = []
-  const chunks: WrittenChunk[] = []
+  const chunks: WrittenColumnChunk[] = []
   const levels = columns.map(column =>
     column.kind === 'vector' ? createLevels(column.dimensions) : undefined,
   )
@@ -62,7 +62,7 @@ export function createParquetWriter({ columns, sink, rowGroupRows }: ParquetWrit
   let toldWhenWritten: (() => void)[] = []
   let ended = false
 
-  const output: Output = {
+  const output: FileOutput = {
     get offset() {
       return offset
     },
@@ -93,12 +93,16 @@ export function createParquetWriter({ columns, sink, rowGroupRows }: ParquetWrit
     const written = columns.map((column, index) => {
       const statistics: Statistics = {}
       const pages = pagesOf(column, index, statistics)
-      return writeChunk(output, { ...chunkOf(column), ...(column.kind === 'flat' && { statistics }) }, pages)
+      return writeColumnChunk(
+        output,
+        { ...columnChunkInfo(column), ...(column.kind === 'flat' && { statistics }) },
+        pages,
+      )
     })
     chunks.push(...written)
     groups.push({
       columns: written.map(({ chunk }) => chunk),
-      total_byte_size: BigInt(written.reduce((sum, { rawBytes }) => sum + rawBytes, 0)),
+      total_byte_size: BigInt(written.reduce((sum, { uncompressedBytes }) => sum + uncompressedBytes, 0)),
       num_rows: BigInt(heldRows),
       file_offset: BigInt(start),
       total_compressed_size: BigInt(offset - start),
@@ -109,7 +113,7 @@ export function createParquetWriter({ columns, sink, rowGroupRows }: ParquetWrit
     toldWhenWritten = []
   }
 
-  function end(): void {
+  function endBody(): void {
     if (ended) return
     ended = true
     flush()
@@ -123,21 +127,21 @@ export function createParquetWriter({ columns, sink, rowGroupRows }: ParquetWrit
     get bytes() {
       return offset
     },
-    append(count, values, written) {
+    append(count, values, onWritten) {
       rows += count
-      if (count === 0) written?.()
+      if (count === 0) onWritten?.()
       for (let from = 0; from < count; ) {
         const to = Math.min(count, from + groupRows - heldRows)
         held.push(columns.map((column, index) => rowsOf(column, values[index] ?? [], from, to)))
         heldRows += to - from
         from = to
-        if (written && from === count) toldWhenWritten.push(written)
+        if (onWritten && from === count) toldWhenWritten.push(onWritten)
         if (heldRows === groupRows) flush()
       }
     },
-    end,
-    finish(keyValues, seal) {
-      end()
+    endBody,
+    finish(keyValues, patchFooter) {
+      endBody()
       const footer = footerBytes({
         version: 1,
         created_by: 'reembed version 1',
@@ -148,7 +152,7 @@ export function createParquetWriter({ columns, sink, rowGroupRows }: ParquetWrit
         metadata_length: 0,
       })
       // Behind the metadata stand its length and the magic.
-      seal?.(footer.subarray(0, -8))
+      patchFooter?.(footer.subarray(0, -8))
       output.write(footer)
     },
   }
@@ -183,7 +187,7 @@ function footerBytes(metadata: FileMetaData): Buffer {
   writeMetadata(writer, metadata)
   writer.appendBytes(MAGIC)
   const footer = Buffer.from(writer.getBytes())
-  if (metadata.row_groups.length === 0) stateNoGroups(footer)
+  if (metadata.row_groups.length === 0) writeEmptyRowGroups(footer)
   return footer
 }
 
@@ -191,6 +195,6 @@ function footerBytes(metadata: FileMetaData): Buffer {
 const NO_ROWS_NO_GROUPS = Buffer.of(0x16, 0x00, 0x19, 0x00)
 const STRUCT = 0x0c
 
-function stateNoGroups(footer: Buffer): void {
+function writeEmptyRowGroups(footer: Buffer): void {
   footer[footer.indexOf(NO_ROWS_NO_GROUPS) + 3] = STRUCT
 }

@@ -4,8 +4,8 @@
 import type { Receipt } from '@reembed/protocol'
 import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { corrupt, type ReadShardOptions, readFooter } from './footer.ts'
-import { decodeGroup, readBody, type ShardBatch, type ShardReceipt } from './read.ts'
+import { corruptShard, type ReadShardOptions, readFooter } from './footer.ts'
+import { decodeRowGroup, readRowGroups, type ShardBatch, type ShardReceipt } from './read.ts'
 
 /** What the receipt must say. */
 export type ShardExpectations = Partial<
@@ -32,10 +32,11 @@ export async function checkShard(
   const { receipt, footerStart, size, sha256, name } = footer
   for (const [field, value] of Object.entries(expected)) {
     const found = receipt[field as keyof ShardExpectations]
-    if (found !== value) throw corrupt(name, `is of another job: its ${field} is ${found}, expected ${value}`)
+    if (found !== value)
+      throw corruptShard(name, `is of another job: its ${field} is ${found}, expected ${value}`)
   }
   if (receipt.documents !== receipt.rows + receipt.rejects.length) {
-    throw corrupt(
+    throw corruptShard(
       name,
       `does not balance: ${receipt.documents} documents are not ${receipt.rows} rows + ${receipt.rejects.length} rejects`,
     )
@@ -44,16 +45,16 @@ export async function checkShard(
   const vectors = createVectorCheck(receipt)
   let wrong: string | undefined
   let index = 0
-  for await (const { group, bytes } of readBody(store, key, footer, options?.signal)) {
+  for await (const { group, bytes } of readRowGroups(store, key, footer, options?.signal)) {
     try {
-      wrong ??= vectors.add(decodeGroup(bytes, footer, group, true))
+      wrong ??= vectors.add(decodeRowGroup(bytes, footer, group, true))
     } catch (cause) {
       wrong ??= `cannot be read: row group ${index} ${messageOf(cause)}`
     }
     index += 1
   }
   wrong ??= vectors.end()
-  if (wrong !== undefined) throw corrupt(name, wrong)
+  if (wrong !== undefined) throw corruptShard(name, wrong)
   return { receipt, footerStart, size, sha256, ...vectors.measured }
 }
 
@@ -62,12 +63,12 @@ export interface CheckedShard extends ShardReceipt {
   /** Shortest and longest vector; infinite and 0 for a shard without rows. */
   readonly norms: { readonly min: number; readonly max: number }
   /** Vectors equal to the one before, although the texts differ. */
-  readonly repeated: number
+  readonly repeatedVectors: number
   /** Rows with another text than the one before. */
-  readonly texts: number
+  readonly textChanges: number
   /** The least and the greatest value of each dimension up to where they were seen to differ; infinite for a shard without rows. */
-  readonly least: Float32Array
-  readonly greatest: Float32Array
+  readonly minValues: Float32Array
+  readonly maxValues: Float32Array
 }
 
 interface VectorCheck {
@@ -81,14 +82,14 @@ function createVectorCheck({ rows, model: { dimensions, normalized } }: Receipt)
   const texts = new Set<string>()
   let first: Float32Array | undefined
   let allEqual = true
-  let [min, max, repeated, changes] = [Number.POSITIVE_INFINITY, 0, 0, 0]
-  const ranges = createRanges(dimensions)
-  const { least, greatest } = ranges
+  let [min, max, repeatedVectors, textChanges] = [Number.POSITIVE_INFINITY, 0, 0, 0]
+  const ranges = createValueRanges(dimensions)
+  const { minValues, maxValues } = ranges
   let previous: { readonly vector: Float32Array; readonly hash: string } | undefined
   let seen = 0
   return {
     get measured() {
-      return { norms: { min, max }, repeated, texts: changes, least, greatest }
+      return { norms: { min, max }, repeatedVectors, textChanges, minValues, maxValues }
     },
     add({ ids, hashes, vectors }) {
       first ??= vectors.slice(0, dimensions)
@@ -102,8 +103,8 @@ function createVectorCheck({ rows, model: { dimensions, normalized } }: Receipt)
         allEqual &&= equal(vector, first)
         const hash = Buffer.from(hashes.buffer, hashes.byteOffset + row * 16, 16).toString('latin1')
         ranges.add(vector, norm)
-        if (previous?.hash !== hash) changes += 1
-        if (previous && previous.hash !== hash && equal(vector, previous.vector)) repeated += 1
+        if (previous?.hash !== hash) textChanges += 1
+        if (previous && previous.hash !== hash && equal(vector, previous.vector)) repeatedVectors += 1
         previous = { vector, hash }
         if (texts.size < COLLAPSED_TEXTS) texts.add(hash)
       }
@@ -141,21 +142,21 @@ const APART = 0.01
  * The least and the greatest value of each dimension, as long as they are about the same. A dimension that was seen to
  * differ is not looked at again: after a few vectors that is all of them, and the check costs nothing.
  */
-function createRanges(dimensions: number) {
-  const least = new Float32Array(dimensions).fill(Number.POSITIVE_INFINITY)
-  const greatest = new Float32Array(dimensions).fill(Number.NEGATIVE_INFINITY)
-  const open = Array.from(least.keys())
+function createValueRanges(dimensions: number) {
+  const minValues = new Float32Array(dimensions).fill(Number.POSITIVE_INFINITY)
+  const maxValues = new Float32Array(dimensions).fill(Number.NEGATIVE_INFINITY)
+  const open = Array.from(minValues.keys())
   return {
-    least,
-    greatest,
+    minValues,
+    maxValues,
     add(vector: Float32Array, norm: number): void {
       const apart = (APART * norm) / Math.sqrt(dimensions)
       let kept = 0
       for (const i of open) {
         const value = vector[i] ?? 0
-        if (value < (least[i] ?? 0)) least[i] = value
-        if (value > (greatest[i] ?? 0)) greatest[i] = value
-        if ((greatest[i] ?? 0) - (least[i] ?? 0) < apart) open[kept++] = i
+        if (value < (minValues[i] ?? 0)) minValues[i] = value
+        if (value > (maxValues[i] ?? 0)) maxValues[i] = value
+        if ((maxValues[i] ?? 0) - (minValues[i] ?? 0) < apart) open[kept++] = i
       }
       open.length = kept
     },

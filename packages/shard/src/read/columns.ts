@@ -15,7 +15,7 @@ export const HASH_BYTES = 16
 export const contentHashOf = (text: string): string => hash('sha256', text, 'binary').slice(0, HASH_BYTES)
 
 /** Content hashes as the column has them. */
-export const bytesOfHashes = (hashes: readonly string[]): Uint8Array => Buffer.from(hashes.join(''), 'latin1')
+export const encodeHashes = (hashes: readonly string[]): Uint8Array => Buffer.from(hashes.join(''), 'latin1')
 
 const CHUNK: readonly FlatColumn[] = [
   { kind: 'flat', name: 'doc_id', type: 'string', nullable: false },
@@ -64,10 +64,10 @@ export function extraColumns({ carry = [], chunked = false, text = false }: Shar
 
 /** The values of the extra columns, column by column. */
 export function extraValues(documents: readonly Document[], layout: ShardLayout = {}): CarriedValue[][] {
-  return extraColumns(layout).map(column => documents.map(document => valueIn(column, document, layout)))
+  return extraColumns(layout).map(column => documents.map(document => extraValueOf(column, document, layout)))
 }
 
-function valueIn({ name }: FlatColumn, document: Document, { carry, text }: ShardLayout): CarriedValue {
+function extraValueOf({ name }: FlatColumn, document: Document, { carry, text }: ShardLayout): CarriedValue {
   if (text && name === TEXT.name) return document.text.toWellFormed()
   if (carry?.some(column => column.name === name)) return document.carried?.[name] ?? null
   const { docId, index, charStart, charEnd, headings } = document.chunk ?? {

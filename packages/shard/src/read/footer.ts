@@ -14,19 +14,19 @@ export interface ReadShardOptions {
 }
 
 /** Bytes of the file, from `start` up to `end`. */
-export interface Span {
+export interface ByteRange {
   readonly start: number
   readonly end: number
 }
 
 /** Where the columns of a row group lie; together they fill its span. Ids, vectors and hashes come first. */
-export interface GroupLayout extends Span {
+export interface RowGroupLayout extends ByteRange {
   readonly rows: number
-  readonly id: Span
-  readonly embedding: Span
-  readonly contentHash: Span
+  readonly id: ByteRange
+  readonly embedding: ByteRange
+  readonly contentHash: ByteRange
   /** In the order of `ShardFooter.extra`. */
-  readonly extra: readonly Span[]
+  readonly extra: readonly ByteRange[]
 }
 
 export interface ShardFooter {
@@ -41,14 +41,14 @@ export interface ShardFooter {
   readonly dtype: Dtype
   /** The columns behind id, vector and content hash. */
   readonly extra: readonly FlatColumn[]
-  readonly groups: readonly GroupLayout[]
+  readonly rowGroups: readonly RowGroupLayout[]
 }
 
 /** SHA-256 over the footer in which this value is 64 zeros: written last, so it covers all the rest. */
 const FOOTER_HASH_KEY = 'reembed.footer_sha256'
 const HASH_CHARS = 64
 /** Between key and value stand the value's Thrift type and its length, one byte each. */
-const BEFORE_HASH = 2
+const HASH_PREFIX_BYTES = 2
 
 const MAGIC = Buffer.from('PAR1')
 /** Magic at both ends and the footer's length. */
@@ -66,32 +66,35 @@ export async function readFooter(
 ): Promise<ShardFooter> {
   const name = `${key} in ${store.url}`
   const end = size ?? (await store.head(key, { signal }))?.size
-  if (end === undefined) throw corrupt(name, 'is missing')
+  if (end === undefined) throw corruptShard(name, 'is missing')
   const tailStart = Math.max(0, end - TAIL_BYTES)
-  const tail = buffer(await store.get(key, { start: tailStart, end, signal }))
+  const tail = asBuffer(await store.get(key, { start: tailStart, end, signal }))
   if (end < FRAME_BYTES || tail.length !== end - tailStart || !tail.subarray(-4).equals(MAGIC)) {
-    const head = buffer(await store.get(key, { end: 4, signal }))
+    const head = asBuffer(await store.get(key, { end: 4, signal }))
     throw head.equals(MAGIC)
-      ? corrupt(name, `is cut short: it has ${end} bytes, and they do not end with a Parquet footer`)
-      : corrupt(name, `is not a Parquet file${FOREIGN}`)
+      ? corruptShard(name, `is cut short: it has ${end} bytes, and they do not end with a Parquet footer`)
+      : corruptShard(name, `is not a Parquet file${NOT_OURS_HINT}`)
   }
   // The last things in a footer of ours are the key of its hash and the name of its writer: both say so.
   if (!tail.includes('reembed')) {
-    throw corrupt(name, `is a Parquet file, but no shard of reembed: it has no ${RECEIPT_KEY}${FOREIGN}`)
+    throw corruptShard(
+      name,
+      `is a Parquet file, but no shard of reembed: it has no ${RECEIPT_KEY}${NOT_OURS_HINT}`,
+    )
   }
 
   const footerStart = end - 8 - tail.readUInt32LE(tail.length - 8)
-  if (footerStart < 4) throw corrupt(name, CHANGED)
+  if (footerStart < 4) throw corruptShard(name, CHANGED)
   const footer =
     footerStart >= tailStart
       ? tail.subarray(footerStart - tailStart)
       : Buffer.concat([await store.get(key, { start: footerStart, end: tailStart, signal }), tail])
   const hash = hashOf(footer.subarray(0, -8))
-  if (hash === undefined) throw corrupt(name, CHANGED)
+  if (hash === undefined) throw corruptShard(name, CHANGED)
   return { name, size: end, footerStart, sha256: hash, ...parseFooter(footer, name) }
 }
 
-const FOREIGN = ". It is somebody else's and was left as it is: move it away, and the run makes its own"
+const NOT_OURS_HINT = ". It is somebody else's and was left as it is: move it away, and the run makes its own"
 const CHANGED = 'was changed after it was written: its footer does not match the hash in it'
 
 function parseFooter(
@@ -101,23 +104,23 @@ function parseFooter(
   try {
     const { key_value_metadata, row_groups, schema } = parquetMetadata(footer, { geoparquet: false })
     const json = key_value_metadata?.find(({ key }) => key === RECEIPT_KEY)?.value ?? 'null'
-    const extra = schema.slice(BEFORE_EXTRA).map(flatColumnOf)
+    const extra = schema.slice(FIXED_SCHEMA_ELEMENTS).map(flatColumnOf)
     return {
       receipt: parseReceipt(JSON.parse(json), name),
       dtype: schema.some(({ logical_type }) => logical_type?.type === 'FLOAT16') ? 'float16' : 'float32',
       extra,
-      groups: row_groups.map(group => layoutOf(group, extra)),
+      rowGroups: row_groups.map(group => layoutOf(group, extra)),
     }
   } catch (cause) {
     if (cause instanceof ReembedError) throw cause
-    throw corrupt(name, `cannot be read by this version of reembed: ${messageOf(cause)}`, cause)
+    throw corruptShard(name, `cannot be read by this version of reembed: ${messageOf(cause)}`, cause)
   }
 }
 
 /** The hash in the footer, or undefined if it is not the one of the footer. */
 function hashOf(footer: Buffer): string | undefined {
   const key = footer.lastIndexOf(FOOTER_HASH_KEY)
-  const start = key + FOOTER_HASH_KEY.length + BEFORE_HASH
+  const start = key + FOOTER_HASH_KEY.length + HASH_PREFIX_BYTES
   if (key === -1 || start + HASH_CHARS > footer.length) return undefined
   const found = footer.toString('latin1', start, start + HASH_CHARS)
   const unsigned = Buffer.from(footer).fill('0', start, start + HASH_CHARS)
@@ -125,7 +128,7 @@ function hashOf(footer: Buffer): string | undefined {
 }
 
 /** Schema elements of the root, the id, the three levels of the vector, and the content hash. */
-const BEFORE_EXTRA = 6
+const FIXED_SCHEMA_ELEMENTS = 6
 
 const CARRIED: Partial<Record<NonNullable<SchemaElement['type']>, CarriedType>> = {
   BYTE_ARRAY: 'string',
@@ -141,8 +144,9 @@ function flatColumnOf({ name, type, repetition_type }: SchemaElement): FlatColum
   return { kind: 'flat', name, type: carried, nullable: repetition_type === 'OPTIONAL' }
 }
 
-function layoutOf({ columns, num_rows }: RowGroup, extra: readonly FlatColumn[]): GroupLayout {
-  const column = (name: string): Span => spanOf(columns.find(it => it.meta_data?.path_in_schema[0] === name))
+function layoutOf({ columns, num_rows }: RowGroup, extra: readonly FlatColumn[]): RowGroupLayout {
+  const column = (name: string): ByteRange =>
+    spanOf(columns.find(it => it.meta_data?.path_in_schema[0] === name))
   return {
     rows: Number(num_rows),
     start: spanOf(columns[0]).start,
@@ -154,21 +158,21 @@ function layoutOf({ columns, num_rows }: RowGroup, extra: readonly FlatColumn[])
   }
 }
 
-function spanOf(chunk: ColumnChunk | undefined): Span {
+function spanOf(chunk: ColumnChunk | undefined): ByteRange {
   if (!chunk?.meta_data) throw new TypeError('it lacks a column')
   const start = Number(chunk.meta_data.data_page_offset)
   return { start, end: start + Number(chunk.meta_data.total_compressed_size) }
 }
 
-export const corrupt = (name: string, what: string, cause?: unknown): ReembedError =>
+export const corruptShard = (name: string, what: string, cause?: unknown): ReembedError =>
   new ReembedError('CORRUPT', `${name} ${what}`, { cause })
 
 /** The same bytes with Buffer's methods. */
-export const buffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
+export const asBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
   Buffer.from(buffer, byteOffset, byteLength)
 
 /** Undefined instead of a CORRUPT: what is damaged or missing can't be taken. */
-export async function unlessCorrupt<T>(result: Promise<T>): Promise<T | undefined> {
+export async function undefinedIfCorrupt<T>(result: Promise<T>): Promise<T | undefined> {
   try {
     return await result
   } catch (error) {

@@ -4,7 +4,7 @@
 //   packed   varint (groups << 1 | 1)    one byte per group: 8 levels, lowest bit first
 
 /** Asks `isRight` about each run of equal levels, in order, from `start` on. Throws when one is wrong or some are missing. */
-export function checkRuns(
+export function checkLevels(
   bytes: Buffer,
   count: number,
   isRight: (start: number, length: number, level: number) => boolean,

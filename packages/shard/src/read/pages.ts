@@ -6,13 +6,13 @@ import type { CarriedValue, Dtype } from '@reembed/protocol'
 import { deserializeTCompactProtocol } from 'hyparquet/src/thrift.js'
 import type { FlatColumn } from '../parquet/columns.ts'
 import { HASH_BYTES } from './columns.ts'
-import { checkRuns } from './levels.ts'
+import { checkLevels } from './levels.ts'
 
 /** The chunk of a string column, compressed page by page. */
 export function decodeStrings(chunk: Buffer, rows: number): string[] {
   const strings: string[] = []
-  for (const { values, rawBytes, body } of pages(chunk)) {
-    const bytes = zstdDecompressSync(body, { maxOutputLength: Math.max(1, rawBytes) })
+  for (const { values, uncompressedBytes, body } of pages(chunk)) {
+    const bytes = zstdDecompressSync(body, { maxOutputLength: Math.max(1, uncompressedBytes) })
     let at = 0
     for (let value = 0; value < values; value++) {
       const start = at + 4
@@ -32,8 +32,8 @@ export function decodeFlat(
   { type, nullable, name }: FlatColumn,
 ): CarriedValue[] {
   const decoded: CarriedValue[] = []
-  for (const { values, rawBytes, body } of pages(chunk)) {
-    const bytes = zstdDecompressSync(body, { maxOutputLength: Math.max(1, rawBytes) })
+  for (const { values, uncompressedBytes, body } of pages(chunk)) {
+    const bytes = zstdDecompressSync(body, { maxOutputLength: Math.max(1, uncompressedBytes) })
     if (!(values <= rows - decoded.length)) {
       throw new Error(`has a page that claims ${values} values of ${name} for ${rows} rows`)
     }
@@ -41,7 +41,7 @@ export function decodeFlat(
     let at = 0
     if (nullable) {
       at = 4 + bytes.readUInt32LE(0)
-      checkRuns(bytes.subarray(4, at), values, (start, length, level) => {
+      checkLevels(bytes.subarray(4, at), values, (start, length, level) => {
         if (level === 0) present.fill(false, start, start + length)
         return true
       })
@@ -102,13 +102,13 @@ function decodeValues(chunk: Buffer, rows: number, dimensions: number, valueByte
   for (const { values, body } of pages(chunk)) {
     const repetitionEnd = 4 + body.readUInt32LE(0)
     const definitionEnd = repetitionEnd + 4 + body.readUInt32LE(repetitionEnd)
-    checkRuns(body.subarray(4, repetitionEnd), values, (start, length, level) =>
+    checkLevels(body.subarray(4, repetitionEnd), values, (start, length, level) =>
       // A row starts where the level is 0: at every multiple of the dimension and nowhere else.
       level === 0
         ? start % dimensions === 0 && (length === 1 || dimensions === 1)
         : insideRow(start, length, dimensions),
     )
-    checkRuns(
+    checkLevels(
       body.subarray(repetitionEnd + 4, definitionEnd),
       values,
       (_start, _length, level) => level === 1,
@@ -138,7 +138,7 @@ export function decodeHashes(chunk: Buffer, rows: number): Uint8Array {
 interface Page {
   readonly values: number
   /** Size of the body before compression. */
-  readonly rawBytes: number
+  readonly uncompressedBytes: number
   readonly body: Buffer
 }
 
@@ -161,13 +161,13 @@ function* pages(chunk: Buffer): Generator<Page, void, undefined> {
       throw new Error('has a page that reaches beyond its column')
     }
     const values = Number(data.field_1)
-    const rawBytes = Number(header.field_2)
-    if (!(values >= 0 && rawBytes >= 0 && rawBytes <= MAX_PAGE_BYTES)) {
-      throw new Error(`has a page that claims ${values} values in ${rawBytes} bytes`)
+    const uncompressedBytes = Number(header.field_2)
+    if (!(values >= 0 && uncompressedBytes >= 0 && uncompressedBytes <= MAX_PAGE_BYTES)) {
+      throw new Error(`has a page that claims ${values} values in ${uncompressedBytes} bytes`)
     }
     yield {
       values,
-      rawBytes,
+      uncompressedBytes,
       body: chunk.subarray(reader.offset, end),
     }
     reader.offset = end

@@ -6,13 +6,13 @@ import type { CarriedValue } from '@reembed/protocol'
 import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import {
-  buffer,
-  corrupt,
-  type GroupLayout,
+  asBuffer,
+  type ByteRange,
+  corruptShard,
   type ReadShardOptions,
+  type RowGroupLayout,
   readFooter,
   type ShardFooter,
-  type Span,
 } from './footer.ts'
 import { decodeFlat, decodeHashes, decodeStrings, decodeVectors } from './pages.ts'
 
@@ -41,8 +41,8 @@ export async function readReceipt(
 export async function readIds(store: Store, key: string, options?: ReadShardOptions): Promise<string[]> {
   const footer = await readFooter(store, key, options)
   const ids: string[] = []
-  for (const [index, { id, rows }] of footer.groups.entries()) {
-    const chunk = await readSpan(store, key, footer, id, options?.signal)
+  for (const [index, { id, rows }] of footer.rowGroups.entries()) {
+    const chunk = await readByteRange(store, key, footer, id, options?.signal)
     for (const value of decode(footer, index, () => decodeStrings(chunk, rows))) ids.push(value)
   }
   return ids
@@ -56,32 +56,35 @@ export async function readHashes(
   signal?: AbortSignal,
 ): Promise<Buffer> {
   const hashes: Buffer[] = []
-  for (const [index, { contentHash, rows }] of footer.groups.entries()) {
-    const chunk = await readSpan(store, key, footer, contentHash, signal)
-    hashes.push(buffer(decode(footer, index, () => decodeHashes(chunk, rows))))
+  for (const [index, { contentHash, rows }] of footer.rowGroups.entries()) {
+    const chunk = await readByteRange(store, key, footer, contentHash, signal)
+    hashes.push(asBuffer(decode(footer, index, () => decodeHashes(chunk, rows))))
   }
   return Buffer.concat(hashes)
 }
 
 /** The bytes of each row group. When it has ended, they were those that the receipt was made for; else it throws CORRUPT. */
-export async function* readBody(
+export async function* readRowGroups(
   store: Store,
   key: string,
   footer: ShardFooter,
   signal?: AbortSignal,
-): AsyncGenerator<{ readonly group: GroupLayout; readonly bytes: Buffer }, void, undefined> {
-  const { groups, footerStart, receipt, name } = footer
+): AsyncGenerator<{ readonly group: RowGroupLayout; readonly bytes: Buffer }, void, undefined> {
+  const { rowGroups, footerStart, receipt, name } = footer
   const body = createHash('sha256')
   let at = 0
-  for (const group of groups) {
-    const bytes = await readSpan(store, key, footer, { start: at, end: group.end }, signal)
+  for (const group of rowGroups) {
+    const bytes = await readByteRange(store, key, footer, { start: at, end: group.end }, signal)
     body.update(bytes)
     yield { group, bytes: bytes.subarray(group.start - at) }
     at = group.end
   }
-  body.update(await readSpan(store, key, footer, { start: at, end: footerStart }, signal))
+  body.update(await readByteRange(store, key, footer, { start: at, end: footerStart }, signal))
   if (body.digest('hex') !== receipt.bodySha256) {
-    throw corrupt(name, 'was changed after it was written: its body does not match the hash in its receipt')
+    throw corruptShard(
+      name,
+      'was changed after it was written: its body does not match the hash in its receipt',
+    )
   }
 }
 
@@ -97,21 +100,21 @@ export async function* readShard(
   { extra = false, ...options }: ReadRowsOptions = {},
 ): AsyncGenerator<ShardBatch, void, undefined> {
   const footer = await readFooter(store, key, options)
-  for (const [index, group] of footer.groups.entries()) {
+  for (const [index, group] of footer.rowGroups.entries()) {
     const span = { start: group.start, end: extra ? group.end : group.contentHash.end }
-    const bytes = await readSpan(store, key, footer, span, options.signal)
-    yield decode(footer, index, () => decodeGroup(bytes, footer, group, extra))
+    const bytes = await readByteRange(store, key, footer, span, options.signal)
+    yield decode(footer, index, () => decodeRowGroup(bytes, footer, group, extra))
   }
 }
 
 /** The rows of one row group; `bytes` are those of its span. Throws a plain Error. */
-export function decodeGroup(
+export function decodeRowGroup(
   bytes: Buffer,
   footer: Pick<ShardFooter, 'receipt' | 'dtype' | 'extra'>,
-  group: GroupLayout,
+  group: RowGroupLayout,
   extra: boolean,
 ): ShardBatch {
-  const column = ({ start, end }: Span): Buffer => bytes.subarray(start - group.start, end - group.start)
+  const column = ({ start, end }: ByteRange): Buffer => bytes.subarray(start - group.start, end - group.start)
   const { dtype } = footer
   const { dimensions } = footer.receipt.model
   return {
@@ -130,23 +133,27 @@ export function decodeGroup(
 }
 
 /** Exactly these bytes of the shard. */
-export async function readSpan(
+export async function readByteRange(
   store: Store,
   key: string,
   { name }: ShardFooter,
-  { start, end }: Span,
+  { start, end }: ByteRange,
   signal: AbortSignal | undefined,
 ): Promise<Buffer> {
-  const bytes = buffer(await store.get(key, { start, end, signal }))
+  const bytes = asBuffer(await store.get(key, { start, end, signal }))
   if (bytes.length !== end - start)
-    throw corrupt(name, `ended at byte ${start + bytes.length} while it was read`)
+    throw corruptShard(name, `ended at byte ${start + bytes.length} while it was read`)
   return bytes
 }
 
-function decode<T>({ name }: ShardFooter, group: number, work: () => T): T {
+function decode<T>({ name }: ShardFooter, group: number, decoder: () => T): T {
   try {
-    return work()
+    return decoder()
   } catch (cause) {
-    throw corrupt(name, `was changed after it was written: row group ${group} ${messageOf(cause)}`, cause)
+    throw corruptShard(
+      name,
+      `was changed after it was written: row group ${group} ${messageOf(cause)}`,
+      cause,
+    )
   }
 }

@@ -13,89 +13,95 @@ import {
 } from '@reembed/protocol'
 import { canonical, messageOf, ReembedError, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { corrupt, type GroupLayout, readFooter, type ShardFooter, unlessCorrupt } from '../read/footer.ts'
-import { decodeGroup, readBody, type ShardBatch } from '../read/read.ts'
-import { createKnown, type Known } from './known.ts'
-import { createPlaces } from './places.ts'
+import {
+  corruptShard,
+  type RowGroupLayout,
+  readFooter,
+  type ShardFooter,
+  undefinedIfCorrupt,
+} from '../read/footer.ts'
+import { decodeRowGroup, readRowGroups, type ShardBatch } from '../read/read.ts'
+import { createReuseIndex, type ReuseIndex } from './known.ts'
+import { createSliceLocator } from './places.ts'
 
-export interface Base {
+export interface BaseRun {
   readonly run: string
   /** The shard of exactly this slice, if its rows can be taken as they are: nothing of the corpus is read for it. */
-  carried(slice: Slice, signal?: AbortSignal): Promise<CarriedShard | undefined>
+  reusableShard(slice: Slice, signal?: AbortSignal): Promise<ReusableShard | undefined>
   /** The vectors of texts that stood near this slice. */
-  known(slice: Slice): Known
+  reuseIndex(slice: Slice): ReuseIndex
 }
 
-export interface CarriedShard {
+export interface ReusableShard {
   readonly receipt: Receipt
   /** Throws CORRUPT at the end if they are not the rows that were written. */
   rows(): AsyncGenerator<ShardBatch, void, undefined>
 }
 
 /** Rejects that another try can mend; the others are of the corpus, and it is the same. */
-export const MODEL_REJECTS: readonly RejectReason[] = ['refused_by_model', 'invalid_vector']
+export const RETRYABLE_REJECTS: readonly RejectReason[] = ['refused_by_model', 'invalid_vector']
 
 /**
  * The base that a plan names; undefined if it names none, or if it was deleted since. What goes or is damaged later
  * gives nothing: it is embedded.
  * @throws ReembedError MODEL_MISMATCH if equal texts need not have the same vector there.
  */
-export async function openBase(
+export async function openBaseRun(
   store: Store,
-  plan: Pick<Plan, 'run' | 'base' | 'source' | 'layout' | 'recipe' | 'spaceId' | 'recipeId'>,
-): Promise<Base | undefined> {
-  if (plan.base === undefined) return undefined
-  const [then, manifest] = [await readPlan(store, plan.base), await readManifest(store, plan.base)]
-  if (!then || !manifest) return undefined
+  plan: Pick<Plan, 'run' | 'baseRun' | 'source' | 'layout' | 'recipe' | 'spaceId' | 'recipeId'>,
+): Promise<BaseRun | undefined> {
+  if (plan.baseRun === undefined) return undefined
+  const [basePlan, manifest] = [await readPlan(store, plan.baseRun), await readManifest(store, plan.baseRun)]
+  if (!basePlan || !manifest) return undefined
   requireSameRecipe(plan, manifest)
-  const places = createPlaces(store, then)
+  const locator = createSliceLocator(store, basePlan)
 
   /** The footer of one of its shards, or undefined if that is not what it should be. */
   async function open(shard: number, signal?: AbortSignal): Promise<ShardFooter | undefined> {
-    const footer = await unlessCorrupt(
-      readFooter(store, shardKey(then?.run ?? '', shard, then?.shards ?? 0), { signal }),
+    const footer = await undefinedIfCorrupt(
+      readFooter(store, shardKey(basePlan?.run ?? '', shard, basePlan?.shards ?? 0), { signal }),
     )
     const { receipt } = footer ?? {}
-    return receipt?.run === then?.run && receipt?.shard === shard && sameRecipe(receipt, plan)
+    return receipt?.run === basePlan?.run && receipt?.shard === shard && sameRecipe(receipt, plan)
       ? footer
       : undefined
   }
 
   return {
-    run: then.run,
-    async carried(slice, signal) {
-      if (then.source !== plan.source || !sameLayout(then, plan)) return undefined
-      const shard = await unlessCorrupt(places.same(slice))
+    run: basePlan.run,
+    async reusableShard(slice, signal) {
+      if (basePlan.source !== plan.source || !sameLayout(basePlan, plan)) return undefined
+      const shard = await undefinedIfCorrupt(locator.shardOfSameSlice(slice))
       const footer = shard === undefined ? undefined : await open(shard, signal)
-      if (!footer || footer.receipt.rejects.some(({ reason }) => MODEL_REJECTS.includes(reason)))
+      if (!footer || footer.receipt.rejects.some(({ reason }) => RETRYABLE_REJECTS.includes(reason)))
         return undefined
-      const key = shardKey(then.run, footer.receipt.shard, then.shards)
+      const key = shardKey(basePlan.run, footer.receipt.shard, basePlan.shards)
       return {
         receipt: footer.receipt,
         async *rows() {
-          for await (const { group, bytes } of readBody(store, key, footer, signal))
+          for await (const { group, bytes } of readRowGroups(store, key, footer, signal))
             yield rowsOf(bytes, footer, group)
         },
       }
     },
-    known: slice =>
-      createKnown(store, {
+    reuseIndex: slice =>
+      createReuseIndex(store, {
         dimensions: plan.recipe.model.dimensions,
-        async *shards(signal) {
-          for (const shard of (await unlessCorrupt(places.near(slice))) ?? []) {
+        async *candidateShards(signal) {
+          for (const shard of (await undefinedIfCorrupt(locator.candidateShards(slice))) ?? []) {
             const footer = await open(shard, signal)
-            if (footer) yield { key: shardKey(then.run, shard, then.shards), footer }
+            if (footer) yield { key: shardKey(basePlan.run, shard, basePlan.shards), footer }
           }
         },
       }),
   }
 }
 
-function rowsOf(bytes: Buffer, footer: ShardFooter, group: GroupLayout): ShardBatch {
+function rowsOf(bytes: Buffer, footer: ShardFooter, group: RowGroupLayout): ShardBatch {
   try {
-    return decodeGroup(bytes, footer, group, true)
+    return decodeRowGroup(bytes, footer, group, true)
   } catch (cause) {
-    throw corrupt(footer.name, `cannot be read: ${messageOf(cause)}`, cause)
+    throw corruptShard(footer.name, `cannot be read: ${messageOf(cause)}`, cause)
   }
 }
 

@@ -5,28 +5,28 @@ import { type Plan, type Slice, type SlicePart, sliceRows } from '@reembed/proto
 import { canonical } from '@reembed/shared'
 import { compareKeys, type Store } from '@reembed/store'
 
-export interface Places {
+export interface SliceLocator {
   /** The shard that was made from exactly these ranges of exactly these objects. */
-  same(slice: Slice): Promise<number | undefined>
+  shardOfSameSlice(slice: Slice): Promise<number | undefined>
   /** Whether any object of the slice was there, changed or not. */
-  knows(slice: Slice): Promise<boolean>
+  containsAnyObject(slice: Slice): Promise<boolean>
   /** Shards that may hold what now lies in `slice`, the likeliest first. */
-  near(slice: Slice): Promise<number[]>
+  candidateShards(slice: Slice): Promise<number[]>
 }
 
-interface Place {
+interface SourceOffset {
   readonly key: string
   readonly start: number
 }
 
 const KEPT_SEGMENTS = 2
 /** Beyond so many shards, what stood in a slice has been scattered. */
-const MOST_NEAR = 32
+const MAX_CANDIDATES = 32
 
-export function createPlaces(store: Store, plan: Plan): Places {
+export function createSliceLocator(store: Store, plan: Plan): SliceLocator {
   const segments = Math.ceil(plan.shards / plan.slicesPerSegment)
   /** Where each segment begins, as far as it was looked at: some hundred bytes for a thousand slices. */
-  const begins = new Map<number, Place>()
+  const segmentStarts = new Map<number, SourceOffset>()
   const kept = new Map<number, Promise<Slice[]>>()
 
   async function rowsOf(segment: number): Promise<Slice[]> {
@@ -45,16 +45,16 @@ export function createPlaces(store: Store, plan: Plan): Places {
     return (await rowsOf(segment))[shard - segment * plan.slicesPerSegment]
   }
 
-  async function beginOf(segment: number): Promise<Place> {
-    const known = begins.get(segment)
+  async function beginOf(segment: number): Promise<SourceOffset> {
+    const known = segmentStarts.get(segment)
     if (known) return known
     const begin = placeOf((await rowsOf(segment))[0])
-    begins.set(segment, begin)
+    segmentStarts.set(segment, begin)
     return begin
   }
 
   /** The last slice that begins at or before the place; the first one if none does. */
-  async function shardAt(place: Place): Promise<number> {
+  async function shardAt(place: SourceOffset): Promise<number> {
     const segment = await lastAtMost(segments, async at => compare(await beginOf(at), place))
     const rows = await rowsOf(segment)
     const row = await lastAtMost(rows.length, at => compare(placeOf(rows[at]), place))
@@ -62,34 +62,34 @@ export function createPlaces(store: Store, plan: Plan): Places {
   }
 
   /** How long the object was then, if it was there. */
-  async function extentThen(key: string): Promise<number | undefined> {
+  async function earlierExtent(key: string): Promise<number | undefined> {
     const part = (await sliceAt(await shardAt({ key, start: 0 })))?.parts.find(part => part.key === key)
     return part && extentOf(part)
   }
 
   /** The same place relative to the object's length: what is edited here and there moves what follows a little. */
-  async function then({ key, ...part }: SlicePart, at: number): Promise<Place> {
-    const extent = await extentThen(key)
+  async function earlierOffset({ key, ...part }: SlicePart, at: number): Promise<SourceOffset> {
+    const extent = await earlierExtent(key)
     return { key, start: extent === undefined ? at : Math.floor((at / extentOf(part)) * extent) }
   }
 
   return {
-    async same(slice) {
+    async shardOfSameSlice(slice) {
       const [first] = slice.parts
       if (first === undefined) return undefined
       const shard = await shardAt(first)
       return canonical(await sliceAt(shard)) === canonical(slice) ? shard : undefined
     },
-    async knows({ parts }) {
-      for (const { key } of parts) if ((await extentThen(key)) !== undefined) return true
+    async containsAnyObject({ parts }) {
+      for (const { key } of parts) if ((await earlierExtent(key)) !== undefined) return true
       return false
     },
-    async near(slice) {
+    async candidateShards(slice) {
       const [first, last] = [slice.parts[0], slice.parts.at(-1)]
       if (first === undefined || last === undefined) return []
-      const from = await shardAt(await then(first, first.start))
-      const to = Math.max(from, await shardAt(await then(last, last.end - 1)))
-      const shards = Array.from({ length: Math.min(MOST_NEAR, to - from + 1) }, (_, i) => from + i)
+      const from = await shardAt(await earlierOffset(first, first.start))
+      const to = Math.max(from, await shardAt(await earlierOffset(last, last.end - 1)))
+      const shards = Array.from({ length: Math.min(MAX_CANDIDATES, to - from + 1) }, (_, i) => from + i)
       for (const [beside, key] of [
         [to + 1, last.key],
         [from - 1, first.key],
@@ -102,14 +102,14 @@ export function createPlaces(store: Store, plan: Plan): Places {
   }
 }
 
-const placeOf = (slice: Slice | undefined): Place => {
+const placeOf = (slice: Slice | undefined): SourceOffset => {
   const { key = '', start = 0 } = slice?.parts[0] ?? {}
   return { key, start }
 }
 
 const extentOf = ({ extent, size }: Pick<SlicePart, 'extent' | 'size'>): number => extent ?? size
 
-const compare = (a: Place, b: Place): number => compareKeys(a.key, b.key) || a.start - b.start
+const compare = (a: SourceOffset, b: SourceOffset): number => compareKeys(a.key, b.key) || a.start - b.start
 
 /** The last of `count` for which `order` is not above 0; 0 if there is none. */
 async function lastAtMost(count: number, order: (at: number) => Promise<number> | number): Promise<number> {

@@ -11,14 +11,14 @@ const FOOTER_HASH_KEY = 'reembed.footer_sha256'
 const NO_HASH = '0'.repeat(64)
 
 /** Puts the hash of the footer where 64 zeros stand for it; the hash comes last, so it covers all the rest. */
-export function signFooter(footer: Buffer): string {
+export function writeFooterHash(footer: Buffer): string {
   const hash = createHash('sha256').update(footer).digest('hex')
   footer.write(hash, footer.lastIndexOf(NO_HASH), 'latin1')
   return hash
 }
 
 /** The receipt for us, its main facts as plain keys for everybody else. */
-export function keyValues(
+export function footerKeyValues(
   receipt: Receipt,
   { dtype, arrowSchema }: { readonly dtype: Dtype; readonly arrowSchema?: string | undefined },
 ): KeyValue[] {

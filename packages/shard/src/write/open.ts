@@ -2,14 +2,14 @@
 
 import type { Plan } from '@reembed/protocol'
 import { arrowSchemaOf } from '../parquet/arrow.ts'
-import type { ShardSink } from '../parquet/sink.ts'
+import type { ByteSink } from '../parquet/sink.ts'
 import { extraColumns, vectorColumns } from '../read/columns.ts'
 import { createShardWriter, type ShardWriter } from './writer.ts'
 
 /** Loads Arrow only for a run that wants its schema in the shards. */
 export async function openShardWriter(
   { recipe, layout }: Pick<Plan, 'recipe' | 'layout'>,
-  sink: ShardSink,
+  sink: ByteSink,
 ): Promise<ShardWriter> {
   const { dtype } = recipe
   const { dimensions } = recipe.model

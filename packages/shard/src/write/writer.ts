@@ -7,11 +7,11 @@ import { createHash } from 'node:crypto'
 import type { CarriedValue, Dtype, Receipt } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { FlatColumn } from '../parquet/columns.ts'
-import { misfitOf } from '../parquet/flat.ts'
-import type { ShardSink } from '../parquet/sink.ts'
+import { columnMismatch } from '../parquet/flat.ts'
+import type { ByteSink } from '../parquet/sink.ts'
 import { createParquetWriter } from '../parquet/writer.ts'
 import { HASH_BYTES, vectorColumns } from '../read/columns.ts'
-import { keyValues, signFooter } from './footer.ts'
+import { footerKeyValues, writeFooterHash } from './footer.ts'
 
 /** Rows in their order: the vector of row i is at i x dimensions, its hash at i x 16. */
 export interface ShardRows {
@@ -21,15 +21,15 @@ export interface ShardRows {
   /** The values of the extra columns, column by column. */
   readonly extra?: readonly (readonly CarriedValue[])[]
   /** Called when the rows are written and the arrays may change. */
-  readonly written?: (() => void) | undefined
+  readonly onWritten?: (() => void) | undefined
 }
 
 /** What the writer can't know of a receipt. */
-export type ReceiptFacts = Omit<Receipt, 'format' | 'rows' | 'bodySha256'>
+export type ReceiptFields = Omit<Receipt, 'format' | 'rows' | 'bodySha256'>
 
 export interface ShardWriterOptions {
   readonly dimensions: number
-  readonly sink: ShardSink
+  readonly sink: ByteSink
   readonly dtype?: Dtype | undefined
   /** Columns behind id, vector and content hash. */
   readonly extra?: readonly FlatColumn[] | undefined
@@ -44,12 +44,12 @@ export interface ShardWriter {
   /** Bytes given to the sink so far. */
   readonly bytes: number
   /**
-   * Adds rows. Keeps the arrays until their row group is written: until `written` is called they must not change.
+   * Adds rows. Keeps the arrays until their row group is written: until `onWritten` is called they must not change.
    * Does not look into the vectors: a vector gets here only through the checks of the endpoint's reply.
    */
   append(rows: ShardRows): void
   /** Writes what is left and the footer. The receipt it returns is the one in the file. */
-  finish(facts: ReceiptFacts): WrittenShard
+  finish(fields: ReceiptFields): WrittenShard
 }
 
 export interface WrittenShard {
@@ -77,7 +77,7 @@ export function createShardWriter({
     },
   })
 
-  function requireFit({ ids, hashes, vectors, extra: values = [] }: ShardRows): void {
+  function requireMatchingColumns({ ids, hashes, vectors, extra: values = [] }: ShardRows): void {
     if (vectors.length !== ids.length * dimensions || hashes.length !== ids.length * HASH_BYTES) {
       throw new ReembedError(
         'INTERNAL',
@@ -93,7 +93,7 @@ export function createShardWriter({
     }
     for (const [index, column] of extra.entries()) {
       for (let row = 0; row < ids.length; row++) {
-        const misfit = misfitOf(column, values[index]?.[row])
+        const misfit = columnMismatch(column, values[index]?.[row])
         if (misfit) {
           throw new ReembedError(
             'INTERNAL',
@@ -112,15 +112,15 @@ export function createShardWriter({
       return writer.bytes
     },
     append(rows) {
-      requireFit(rows)
-      const { ids, hashes, vectors, extra: values = [], written } = rows
+      requireMatchingColumns(rows)
+      const { ids, hashes, vectors, extra: values = [], onWritten } = rows
       const stored = dtype === 'float16' ? new Uint16Array(new Float16Array(vectors).buffer) : vectors
-      writer.append(ids.length, [ids, stored, hashes, ...values], written)
+      writer.append(ids.length, [ids, stored, hashes, ...values], onWritten)
     },
-    finish(facts) {
-      writer.end()
+    finish(fields) {
+      writer.endBody()
       inBody = false
-      const receipt: Receipt = { format: 1, ...facts, rows: writer.rows, bodySha256: body.digest('hex') }
+      const receipt: Receipt = { format: 1, ...fields, rows: writer.rows, bodySha256: body.digest('hex') }
       if (
         receipt.documents !== receipt.rows + receipt.rejects.length ||
         receipt.model.dimensions !== dimensions
@@ -131,8 +131,8 @@ export function createShardWriter({
         )
       }
       let sha256 = ''
-      writer.finish(keyValues(receipt, { dtype, arrowSchema }), footer => {
-        sha256 = signFooter(footer)
+      writer.finish(footerKeyValues(receipt, { dtype, arrowSchema }), footer => {
+        sha256 = writeFooterHash(footer)
       })
       return { receipt, sha256 }
     },

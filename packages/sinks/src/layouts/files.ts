@@ -9,11 +9,11 @@ import {
   toInt8,
   toUbinary,
 } from '@reembed/shard'
-import type { CreateLayout } from '../layout.ts'
+import type { CreateExportLayout } from '../layout.ts'
 import { plainColumns, plainValues } from './parquet.ts'
 
 /** Arrow IPC files with vectors as FixedSizeList; a record batch is a row group of the shard. */
-export const arrow: CreateLayout = run => {
+export const arrow: CreateExportLayout = run => {
   const { run: id, spaceId, recipeId, model } = run.manifest
   const metadata = new Map(
     Object.entries({
@@ -25,7 +25,7 @@ export const arrow: CreateLayout = run => {
     }),
   )
   return {
-    names: ({ stem }) => [`data/${stem}.arrow`],
+    fileNames: ({ stem }) => [`data/${stem}.arrow`],
     async *write({ stem }, batches) {
       const { sink, bytes } = createShardBuffer()
       const writer = await createArrowWriter({ columns: plainColumns(run), sink, metadata })
@@ -33,15 +33,15 @@ export const arrow: CreateLayout = run => {
       writer.finish()
       yield { name: `data/${stem}.arrow`, bytes: bytes() }
     },
-    companions: [],
-    load: `python -c "import pyarrow.dataset as ds; print(ds.dataset('<target>/data', format='arrow').schema)"`,
+    sharedFiles: [],
+    loadCommands: `python -c "import pyarrow.dataset as ds; print(ds.dataset('<target>/data', format='arrow').schema)"`,
   }
 }
 
 const NPY_TYPE: Record<'float32' | Quantization, string> = { float32: '<f4', int8: '|i1', ubinary: '|u1' }
 
 /** A matrix a shard and, in the same order, a Parquet file of ids and all else, as embedding-reader and autofaiss want them. */
-export const npy: CreateLayout = run => {
+export const npy: CreateExportLayout = run => {
   const { extra, quantize, ranges, manifest } = run
   const { dimensions } = manifest.model
   const columns: ParquetColumn[] = [{ kind: 'flat', name: 'id', type: 'string', nullable: false }, ...extra]
@@ -52,7 +52,7 @@ export const npy: CreateLayout = run => {
     `metadata/${stem}.parquet`,
   ]
   return {
-    names: ({ stem }) => names(stem),
+    fileNames: ({ stem }) => names(stem),
     async *write({ stem, rows }, batches) {
       const matrices = [createShardBuffer(), ...quantize.map(() => createShardBuffer())]
       matrices[0]?.sink(npyHeader(NPY_TYPE.float32, rows, dimensions))
@@ -77,8 +77,8 @@ export const npy: CreateLayout = run => {
         if (file) yield { name, bytes: file.bytes() }
       }
     },
-    companions: [],
-    load: `python -c "import numpy; print(numpy.load('<target>/embeddings/part-00000-of-....npy', mmap_mode='r').shape)"`,
+    sharedFiles: [],
+    loadCommands: `python -c "import numpy; print(numpy.load('<target>/embeddings/part-00000-of-....npy', mmap_mode='r').shape)"`,
   }
 }
 

@@ -3,7 +3,7 @@
 import type { CarriedValue } from '@reembed/protocol'
 import { createShardBuffer, type FlatColumn, type ShardBatch } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
-import { type CreateLayout, metadataOf, type Part, textFile, toJson } from '../layout.ts'
+import { type CreateExportLayout, type ExportShard, metadataOf, textFile, toJson } from '../layout.ts'
 
 /** Elasticsearch advises bulk requests of this size; 100 MiB are refused. */
 const BULK_BYTES = 10 * 2 ** 20
@@ -18,7 +18,7 @@ const ELASTIC_TYPE: Record<FlatColumn['type'], string> = {
 }
 
 /** Bodies for `_bulk`, each small enough for one request. Numbers are arrays, which every version takes. */
-export const elasticsearch: CreateLayout = ({ manifest, extra, name }) => {
+export const elasticsearch: CreateExportLayout = ({ manifest, extra, name }) => {
   const { dimensions } = manifest.model
   if (dimensions > ELASTIC_DIMENSIONS) {
     throw new ReembedError(
@@ -27,7 +27,7 @@ export const elasticsearch: CreateLayout = ({ manifest, extra, name }) => {
     )
   }
   const rowsPerFile = Math.max(1, Math.floor(BULK_BYTES / (12 * dimensions + 1_024)))
-  const names = ({ rows, stem }: Part): string[] =>
+  const fileNames = ({ rows, stem }: ExportShard): string[] =>
     Array.from(
       { length: Math.max(1, Math.ceil(rows / rowsPerFile)) },
       (_, file) => `data/${stem}-${String(file).padStart(4, '0')}.ndjson`,
@@ -47,9 +47,9 @@ export const elasticsearch: CreateLayout = ({ manifest, extra, name }) => {
     },
   }
   return {
-    names,
+    fileNames,
     async *write(part, batches) {
-      const left = names(part)[Symbol.iterator]()
+      const left = fileNames(part)[Symbol.iterator]()
       let lines: string[] = []
       for await (const batch of batches) {
         const vectors = vectorsOf(batch, dimensions)
@@ -67,8 +67,8 @@ export const elasticsearch: CreateLayout = ({ manifest, extra, name }) => {
       const name = left.next().value
       if (name !== undefined) yield textFile(name, lines.join(''))
     },
-    companions: [textFile('mapping.json', `${JSON.stringify(mapping, null, 2)}\n`)],
-    load: `curl -X PUT <elasticsearch>/${name} -H 'content-type: application/json' --data-binary @<target>/mapping.json
+    sharedFiles: [textFile('mapping.json', `${JSON.stringify(mapping, null, 2)}\n`)],
+    loadCommands: `curl -X PUT <elasticsearch>/${name} -H 'content-type: application/json' --data-binary @<target>/mapping.json
 for file in <target>/data/*.ndjson; do curl -sS --fail <elasticsearch>/${name}/_bulk -H 'content-type: application/x-ndjson' --data-binary @$file; done`,
   }
 }
@@ -86,7 +86,7 @@ const VESPA_TYPE: Record<FlatColumn['type'], string> = {
  * Puts for `vespa feed`. Tensors as hexadecimal digits: exact, and a third of the digits of numbers
  * (docs.vespa.ai/en/reference/document-json-format.html, "Tensor hex dump").
  */
-export const vespa: CreateLayout = ({ manifest, extra, name }) => {
+export const vespa: CreateExportLayout = ({ manifest, extra, name }) => {
   const { dimensions, normalized } = manifest.model
   const wrong = [name, ...extra.map(column => column.name)].find(word => !VESPA_NAME.test(word))
   if (wrong !== undefined) {
@@ -109,7 +109,7 @@ export const vespa: CreateLayout = ({ manifest, extra, name }) => {
 }
 `
   return {
-    names: ({ stem }) => [`data/${stem}.jsonl`],
+    fileNames: ({ stem }) => [`data/${stem}.jsonl`],
     async *write({ stem }, batches) {
       const { sink, bytes } = createShardBuffer()
       for await (const batch of batches) {
@@ -124,8 +124,8 @@ export const vespa: CreateLayout = ({ manifest, extra, name }) => {
       }
       yield { name: `data/${stem}.jsonl`, bytes: bytes() }
     },
-    companions: [textFile(`schemas/${name}.sd`, schema)],
-    load: `# with schemas/${name}.sd in the application package:
+    sharedFiles: [textFile(`schemas/${name}.sd`, schema)],
+    loadCommands: `# with schemas/${name}.sd in the application package:
 for file in <target>/data/*.jsonl; do vespa feed $file; done`,
   }
 }

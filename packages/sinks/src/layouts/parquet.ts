@@ -15,11 +15,11 @@ import {
 } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import {
-  type CreateLayout,
+  type CreateExportLayout,
   type ExportedRun,
-  type Layout,
+  type ExportLayout,
+  type ExportShard,
   metadataOf,
-  type Part,
   textFile,
   toJson,
 } from '../layout.ts'
@@ -29,12 +29,17 @@ interface ParquetLayout {
   readonly columns: readonly ParquetColumn[]
   values(batch: ShardBatch): readonly ColumnValues[]
   keyValues(): Promise<readonly KeyValue[]> | readonly KeyValue[]
-  name(part: Part): string
+  name(shard: ExportShard): string
 }
 
-function parquetLayout({ columns, values, keyValues, name }: ParquetLayout): Pick<Layout, 'names' | 'write'> {
+function parquetLayout({
+  columns,
+  values,
+  keyValues,
+  name,
+}: ParquetLayout): Pick<ExportLayout, 'fileNames' | 'write'> {
   return {
-    names: part => [name(part)],
+    fileNames: part => [name(part)],
     async *write(part, batches) {
       const { sink, bytes } = createShardBuffer()
       const writer = createParquetWriter({ columns, sink })
@@ -76,7 +81,7 @@ export function plainValues({ extra, quantize, ranges }: ExportedRun, batch: Sha
 }
 
 /** Hub convention: `data/train-00000-of-00042.parquet`, features under the footer key `huggingface`, a dataset card. */
-export const hf: CreateLayout = run => {
+export const hf: CreateExportLayout = run => {
   const { manifest, extra, quantize } = run
   const { model, totals } = manifest
   const list = (dtype: string) => ({ feature: { dtype, _type: 'Value' }, _type: 'Sequence' })
@@ -109,8 +114,8 @@ Made by reembed, run \`${manifest.run}\`, vector space \`${manifest.spaceId}\`.
       keyValues: () => [{ key: 'huggingface', value: JSON.stringify({ info: { features } }) }],
       name: ({ stem }) => `data/${stem.replace(/^part/, 'train')}.parquet`,
     }),
-    companions: [textFile('README.md', card)],
-    load: `python -c "import datasets; print(datasets.load_dataset('<target>', split='train'))"
+    sharedFiles: [textFile('README.md', card)],
+    loadCommands: `python -c "import datasets; print(datasets.load_dataset('<target>', split='train'))"
 hf upload <org>/<name> <target> --repo-type dataset`,
   }
 }
@@ -119,7 +124,7 @@ const PINECONE_ID_CHARS = 512
 const PINECONE_METADATA_BYTES = 40 * 1024
 
 /** `id`, `values`, `metadata` and nothing else; one folder a namespace, which must be new. */
-export const pinecone: CreateLayout = run => {
+export const pinecone: CreateExportLayout = run => {
   const { dimensions } = run.manifest.model
   const metadata = (batch: ShardBatch): CarriedValue[] =>
     Array.from(metadataOf(batch), (record, row) => {
@@ -148,13 +153,13 @@ export const pinecone: CreateLayout = run => {
       keyValues: () => [],
       name: ({ stem }) => `data/${run.name}/${stem}.parquet`,
     }),
-    companions: [],
-    load: `python -c "from pinecone import Pinecone; print(Pinecone().Index('<index>').start_import('<target>/data/'))"`,
+    sharedFiles: [],
+    loadCommands: `python -c "from pinecone import Pinecone; print(Pinecone().Index('<index>').start_import('<target>/data/'))"`,
   }
 }
 
 /** A column for each field of the collection and no other: Milvus refuses a file with one more. */
-export const milvus: CreateLayout = run => {
+export const milvus: CreateExportLayout = run => {
   const fields = plainColumns(run).map(column => {
     if (column.kind === 'vector') {
       const type = { float32: 'FLOAT_VECTOR', int8: 'INT8_VECTOR', uint8: 'BINARY_VECTOR', float16: '' }[
@@ -185,20 +190,20 @@ export const milvus: CreateLayout = run => {
       keyValues: () => [],
       name: ({ stem }) => `data/${stem}.parquet`,
     }),
-    companions: [textFile('fields.json', `${JSON.stringify({ collection: run.name, fields }, null, 2)}\n`)],
-    load: `# make the collection with the fields of fields.json and no dynamic field, then, with data/ in Milvus's own bucket:
+    sharedFiles: [textFile('fields.json', `${JSON.stringify({ collection: run.name, fields }, null, 2)}\n`)],
+    loadCommands: `# make the collection with the fields of fields.json and no dynamic field, then, with data/ in Milvus's own bucket:
 python -c "from pymilvus.bulk_writer import bulk_import; print(bulk_import(url='<milvus>', collection_name='${run.name}', files=[['data/part-00000-of-....parquet']]).json())"`,
   }
 }
 
 /** Parquet that says in Arrow's words that its vectors are of fixed size, without which Lance finds no vector column. */
-export const lance: CreateLayout = run => ({
+export const lance: CreateExportLayout = run => ({
   ...parquetLayout({
     columns: plainColumns(run),
     values: batch => plainValues(run, batch),
     keyValues: async () => [{ key: 'ARROW:schema', value: await arrowSchemaOf(plainColumns(run)) }],
     name: ({ stem }) => `data/${stem}.parquet`,
   }),
-  companions: [],
-  load: `python -c "import lancedb, pyarrow.dataset as ds; lancedb.connect('<database>').create_table('${run.name}', ds.dataset('<target>/data').scanner().to_reader())"`,
+  sharedFiles: [],
+  loadCommands: `python -c "import lancedb, pyarrow.dataset as ds; lancedb.connect('<database>').create_table('${run.name}', ds.dataset('<target>/data').scanner().to_reader())"`,
 })

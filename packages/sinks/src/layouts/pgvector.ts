@@ -9,7 +9,7 @@
 import type { CarriedValue } from '@reembed/protocol'
 import { createShardBuffer, type FlatColumn } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
-import { type CreateLayout, textFile } from '../layout.ts'
+import { type CreateExportLayout, textFile } from '../layout.ts'
 
 const SQL_TYPE: Record<FlatColumn['type'], string> = {
   string: 'text',
@@ -24,7 +24,7 @@ const TRAILER = Buffer.of(0xff, 0xff)
 /** pgvector's indexes take no more than this as `vector`; the column itself takes 16,000. */
 const MAX_DIMENSIONS = 16_000
 
-export const pgvector: CreateLayout = ({ manifest, extra, name }) => {
+export const pgvector: CreateExportLayout = ({ manifest, extra, name }) => {
   const { dimensions, normalized } = manifest.model
   if (dimensions > MAX_DIMENSIONS) {
     throw new ReembedError(
@@ -47,7 +47,7 @@ CREATE TABLE ${table} (
 `
   const index = `CREATE INDEX ON ${table} USING hnsw (embedding ${normalized ? 'vector_ip_ops' : 'vector_cosine_ops'});\n`
   return {
-    names: ({ stem }) => [`data/${stem}.copy`],
+    fileNames: ({ stem }) => [`data/${stem}.copy`],
     async *write({ stem }, batches) {
       const { sink, bytes } = createShardBuffer()
       sink(HEADER)
@@ -65,8 +65,8 @@ CREATE TABLE ${table} (
       sink(TRAILER)
       yield { name: `data/${stem}.copy`, bytes: bytes() }
     },
-    companions: [textFile('schema.sql', schema), textFile('index.sql', index)],
-    load: `psql -f <target>/schema.sql
+    sharedFiles: [textFile('schema.sql', schema), textFile('index.sql', index)],
+    loadCommands: `psql -f <target>/schema.sql
 for file in <target>/data/*.copy; do psql -c "\\copy ${table.replaceAll('"', '\\"')} FROM '$file' WITH (FORMAT binary)"; done
 psql -f <target>/index.sql`,
   }

@@ -8,7 +8,7 @@ export type LabelBound = readonly string[] | number
 
 /** The labels of a metric, or undefined for one without. */
 export type Labels<L extends string> = Readonly<Record<L, string>>
-export type Bounds<L extends string> = Readonly<Record<L, LabelBound>>
+export type LabelBounds<L extends string> = Readonly<Record<L, LabelBound>>
 
 export interface Counter<L extends string> {
   add(by: number, labels: Labels<L>): void
@@ -25,7 +25,7 @@ export interface Histogram {
 }
 
 /** A metric as it is declared: what dashboards, alerts and their tests know of it. */
-export interface MetricFacts {
+export interface MetricDescriptor {
   readonly name: string
   readonly type: 'counter' | 'gauge' | 'histogram'
   readonly help: string
@@ -34,20 +34,20 @@ export interface MetricFacts {
 
 export interface Registry {
   /** Only ever grows; `name` ends with `_total`. */
-  counter<L extends string>(name: string, help: string, labels: Bounds<L>): Counter<L>
-  gauge<L extends string>(name: string, help: string, labels: Bounds<L>): Gauge<L>
+  counter<L extends string>(name: string, help: string, labels: LabelBounds<L>): Counter<L>
+  gauge<L extends string>(name: string, help: string, labels: LabelBounds<L>): Gauge<L>
   /** `buckets` are upper bounds, growing, in the unit of the name. */
   histogram(name: string, help: string, buckets: readonly number[]): Histogram
   /** Runs before each scrape: the place to set what is only worth knowing then. A failure leaves the old values. */
   collect(run: () => void | Promise<void>): void
-  readonly metrics: readonly MetricFacts[]
+  readonly metrics: readonly MetricDescriptor[]
   /** All metrics in the text exposition format. */
   render(): Promise<string>
 }
 
 export const CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
 
-interface Metric extends MetricFacts {
+interface Metric extends MetricDescriptor {
   lines(): string[]
 }
 
@@ -83,18 +83,26 @@ export function createRegistry(): Registry {
   }
 }
 
-function createCounter<L extends string>(name: string, help: string, bounds: Bounds<L>): Metric & Counter<L> {
+function createCounter<L extends string>(
+  name: string,
+  help: string,
+  bounds: LabelBounds<L>,
+): Metric & Counter<L> {
   const series = createSeries(name, bounds, true)
   return { name, help, type: 'counter', ...series, add: series.add }
 }
 
-function createGauge<L extends string>(name: string, help: string, bounds: Bounds<L>): Metric & Gauge<L> {
+function createGauge<L extends string>(
+  name: string,
+  help: string,
+  bounds: LabelBounds<L>,
+): Metric & Gauge<L> {
   const { set, clear, labels, lines } = createSeries(name, bounds, false)
   return { name, help, type: 'gauge', labels, lines, set, clear }
 }
 
 /** The values of one metric by their labels. Known combinations start at 0, so that a first event shows as a rise. */
-function createSeries<L extends string>(name: string, bounds: Bounds<L>, fromZero: boolean) {
+function createSeries<L extends string>(name: string, bounds: LabelBounds<L>, fromZero: boolean) {
   const entries = Object.entries(bounds) as [L, LabelBound][]
   const seen = new Map<L, Set<string>>(entries.map(([label]) => [label, new Set()]))
   const values = new Map<string, number>()

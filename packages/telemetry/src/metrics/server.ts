@@ -13,9 +13,9 @@ export interface MetricsServerOptions {
   /** Asked for as `Authorization: Bearer <token>` by /metrics, wherever it listens. */
   readonly token?: string | undefined
   /** Listens off loopback without a token: something else, a NetworkPolicy, keeps strangers out. */
-  readonly open?: boolean | undefined
+  readonly allowUnauthenticated?: boolean | undefined
   /** Why this process can't do its work now, or null. */
-  readonly unready: () => string | null
+  readonly notReadyReason: () => string | null
 }
 
 export interface MetricsServer extends AsyncDisposable {
@@ -26,7 +26,7 @@ export interface MetricsServer extends AsyncDisposable {
 /** @throws ReembedError USAGE for an address that can't be listened on, or one off loopback without a token. */
 export async function serveMetrics(options: MetricsServerOptions): Promise<MetricsServer> {
   const { host, port } = parseListen(options.listen, '--metrics')
-  if (!isLoopback(host) && !options.token && !options.open) {
+  if (!isLoopback(host) && !options.token && !options.allowUnauthenticated) {
     throw new ReembedError(
       'USAGE',
       `--metrics ${options.listen} can be reached from outside: set REEMBED_METRICS_TOKEN, or give --metrics-open where a firewall or NetworkPolicy guards it`,
@@ -51,7 +51,7 @@ export async function serveMetrics(options: MetricsServerOptions): Promise<Metri
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
-  { registry, token, unready }: MetricsServerOptions,
+  { registry, token, notReadyReason }: MetricsServerOptions,
 ): Promise<void> {
   const say = (status: number, text: string, type = 'text/plain; charset=utf-8'): void => {
     response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' }).end(text)
@@ -61,7 +61,7 @@ async function answer(
     case '/live':
       return say(200, 'live\n')
     case '/ready': {
-      const reason = unready()
+      const reason = notReadyReason()
       return reason === null ? say(200, 'ready\n') : say(503, `${reason}\n`)
     }
     case '/metrics': {

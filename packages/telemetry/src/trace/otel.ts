@@ -23,7 +23,7 @@ import {
 import { BatchSpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace'
 import { codeOf, messageOf, ReembedError } from '@reembed/shared'
 import { samplerOf } from './sampler.ts'
-import type { Attributes, Environment, OtlpWire, Span, Tracer, TracingOptions } from './types.ts'
+import type { Attributes, Environment, OtlpProtocol, Tracer, TraceSpan, TracingOptions } from './types.ts'
 
 const KINDS = { producer: SpanKind.PRODUCER, consumer: SpanKind.CONSUMER, client: SpanKind.CLIENT }
 /** How long the end of a process waits for its last spans to be sent. */
@@ -43,12 +43,12 @@ const carrier = {
 /** Opens a tracer that sends by OTLP over HTTP; URL, headers, timeouts, certificates are read by the exporter itself. */
 export function openTracer(
   env: Environment,
-  wire: OtlpWire,
-  { version, onTrouble }: TracingOptions,
+  wire: OtlpProtocol,
+  { version, onError }: TracingOptions,
 ): { tracer: Tracer; close(): Promise<void> } {
   let told = false
   setGlobalErrorHandler(error => {
-    if (!told) onTrouble(`spans are not taken: ${codeOf(error) ?? messageOf(error).slice(0, 200)}`)
+    if (!told) onError(`spans are not taken: ${codeOf(error) ?? messageOf(error).slice(0, 200)}`)
     told = true
   })
   const provider = new TracerProvider({
@@ -76,7 +76,7 @@ export function openTracer(
     async close() {
       const late = new Promise<'late'>(resolve => setTimeout(resolve, FLUSH_MS, 'late').unref())
       if ((await Promise.race([provider.shutdown().catch(() => {}), late])) === 'late')
-        onTrouble(`the last spans were not sent, no answer within ${FLUSH_MS / 1000} s`)
+        onError(`the last spans were not sent, no answer within ${FLUSH_MS / 1000} s`)
     },
   }
 }
@@ -91,8 +91,8 @@ function createTracer(provider: TracerProvider, version: string): Tracer {
   }
 
   return {
-    start: (name, { kind, attributes, from }) =>
-      new SentSpan(otel.startSpan(name, { kind: KINDS[kind], attributes }, parentOf(from))),
+    start: (name, { kind, attributes, remoteParent }) =>
+      new SentSpan(otel.startSpan(name, { kind: KINDS[kind], attributes }, parentOf(remoteParent))),
     within: (span, run) =>
       active.run(span as SentSpan, async () => {
         try {
@@ -108,7 +108,7 @@ function createTracer(provider: TracerProvider, version: string): Tracer {
   }
 }
 
-class SentSpan implements Span {
+class SentSpan implements TraceSpan {
   readonly #span: OtelSpan
   readonly context: Context
 

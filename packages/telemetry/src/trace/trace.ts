@@ -3,7 +3,7 @@
 // loaded, `tracing()` is undefined, and callers do what they would have done.
 
 import { ReembedError } from '@reembed/shared'
-import type { Environment, OtlpWire, Tracer, TracingOptions } from './types.ts'
+import type { Environment, OtlpProtocol, Tracer, TracingOptions } from './types.ts'
 
 let current: Tracer | undefined
 
@@ -39,7 +39,7 @@ function areWanted(env: Environment): boolean {
   return Boolean(env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT || env.OTEL_EXPORTER_OTLP_ENDPOINT)
 }
 
-function wireOf(env: Environment): OtlpWire {
+function wireOf(env: Environment): OtlpProtocol {
   const exporter = env.OTEL_TRACES_EXPORTER || 'otlp'
   if (exporter !== 'otlp') throw unknown('OTEL_TRACES_EXPORTER', exporter, 'otlp or none')
   const [name, wire] = env.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL

@@ -6,10 +6,10 @@ export interface SpanOptions {
   readonly kind: 'producer' | 'consumer' | 'client'
   readonly attributes: Attributes
   /** What a span of another process gave as its `context`. Else the active span is the parent, if there is one. */
-  readonly from?: string | undefined
+  readonly remoteParent?: string | undefined
 }
 
-export interface Span {
+export interface TraceSpan {
   /** For the next process or server: names and values of the W3C headers. */
   readonly headers: Readonly<Record<string, string>>
   set(attributes: Attributes): void
@@ -19,9 +19,9 @@ export interface Span {
 }
 
 export interface Tracer {
-  start(name: string, options: SpanOptions): Span
+  start(name: string, options: SpanOptions): TraceSpan
   /** Runs `run` with `span` as the active one, through all it awaits; ends it, failed if `run` throws. */
-  within<T>(span: Span, run: () => Promise<T>): Promise<T>
+  within<T>(span: TraceSpan, run: () => Promise<T>): Promise<T>
   /** Adds to the active span. */
   annotate(attributes: Attributes): void
 }
@@ -32,7 +32,7 @@ export type Environment = Readonly<Record<string, string | undefined>>
 export interface TracingOptions {
   readonly version: string
   /** Told once, when spans can't be sent. */
-  readonly onTrouble: (message: string) => void
+  readonly onError: (message: string) => void
 }
 
-export type OtlpWire = 'http/protobuf' | 'http/json'
+export type OtlpProtocol = 'http/protobuf' | 'http/json'

@@ -17,7 +17,7 @@ export interface Bucket {
   put(key: string, body: Uint8Array, headers?: Readonly<Record<string, string>>): StoredObject
   remove(key: string): void
   /** Says of an object that is there that it was put then. */
-  date(key: string, modified: Date): void
+  setModified(key: string, modified: Date): void
   /** In the order of their bytes. */
   keys(): readonly string[]
 }
@@ -40,7 +40,7 @@ export function createBucket(clock: () => number = Date.now): Bucket {
       sorted = undefined
       objects.delete(key)
     },
-    date(key, modified) {
+    setModified(key, modified) {
       const stored = objects.get(key)
       if (stored) objects.set(key, { ...stored, modified })
     },

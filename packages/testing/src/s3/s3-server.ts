@@ -8,7 +8,7 @@ import { buffer } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { type Bucket, createBucket, escapeXml, listXml, rangeOf, type StoredObject } from './s3-objects.ts'
-import { checkBody, checkSignature, Refusal } from './s3-signature.ts'
+import { checkBody, checkSignature, S3ErrorResponse } from './s3-signature.ts'
 
 export interface S3Request {
   /** 0 for the first request that the server got. */
@@ -83,11 +83,11 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
       const sent = await buffer(request)
       if (fault !== undefined && fault !== 'reply-lost' && 'status' in fault) {
         for (const [name, value] of Object.entries(fault.headers ?? {})) response.setHeader(name, value)
-        throw new Refusal(fault.status, fault.code)
+        throw new S3ErrorResponse(fault.status, fault.code)
       }
       checkSignature(request, { accessKeyId, secretAccessKey }, now)
       const bucket = buckets.get(parsed.bucket)
-      if (!bucket) throw new Refusal(404, 'NoSuchBucket')
+      if (!bucket) throw new S3ErrorResponse(404, 'NoSuchBucket')
       const body = answer(parsed, bucket, request, sent, response)
       if (fault === 'reply-lost') return void request.socket.destroy()
       await send(response, body, fault)
@@ -119,18 +119,18 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
       case 'HeadObject':
         return read(bucket, key, headers, response)
       default:
-        throw new Refusal(501, 'NotImplemented')
+        throw new S3ErrorResponse(501, 'NotImplemented')
     }
   }
 
   function put(bucket: Bucket, key: string, request: IncomingMessage, sent: Buffer): StoredObject {
     const { headers } = request
-    if (Buffer.byteLength(key) > 1024) throw new Refusal(400, 'KeyTooLongError')
-    if (headers['if-match'] !== undefined) throw new Refusal(501, 'NotImplemented')
+    if (Buffer.byteLength(key) > 1024) throw new S3ErrorResponse(400, 'KeyTooLongError')
+    if (headers['if-match'] !== undefined) throw new S3ErrorResponse(501, 'NotImplemented')
     const { body, checksums } = checkBody(request, sent)
     // From here to the end nothing waits, so the check and the put are one step.
     if (headers['if-none-match'] === '*' && bucket.get(key) && !options.ignoreIfNoneMatch) {
-      throw new Refusal(412, 'PreconditionFailed')
+      throw new S3ErrorResponse(412, 'PreconditionFailed')
     }
     const kept = Object.entries(headers).filter(
       ([name]) => name === 'content-type' || name.startsWith('x-amz-meta-'),
@@ -211,13 +211,13 @@ const OBJECT_PARAMETERS = new Set(['x-id'])
 /** GetObject and HeadObject. */
 function read(bucket: Bucket, key: string, headers: S3Request['headers'], response: ServerResponse): Buffer {
   const stored = bucket.get(key)
-  if (!stored) throw new Refusal(404, 'NoSuchKey')
+  if (!stored) throw new S3ErrorResponse(404, 'NoSuchKey')
   const ifMatch = headers['if-match']
   if (ifMatch !== undefined && ifMatch !== '*' && ifMatch !== stored.etag)
-    throw new Refusal(412, 'PreconditionFailed')
+    throw new S3ErrorResponse(412, 'PreconditionFailed')
   const size = stored.body.length
   const range = headers.range === undefined ? { start: 0, end: size } : rangeOf(String(headers.range), size)
-  if (!range) throw new Refusal(416, 'InvalidRange')
+  if (!range) throw new S3ErrorResponse(416, 'InvalidRange')
 
   for (const [name, value] of Object.entries(stored.headers)) {
     // Of a part S3 gives no checksum, and of the whole only on request.
@@ -236,7 +236,7 @@ function read(bucket: Bucket, key: string, headers: S3Request['headers'], respon
 
 function refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
   const { status, code, message } =
-    error instanceof Refusal ? error : new Refusal(500, 'InternalError', String(error))
+    error instanceof S3ErrorResponse ? error : new S3ErrorResponse(500, 'InternalError', String(error))
   response.statusCode = status
   response.setHeader('content-type', 'application/xml')
   // A reply to HEAD has no body, whatever went wrong.

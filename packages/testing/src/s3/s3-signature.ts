@@ -5,7 +5,7 @@ import type { IncomingMessage } from 'node:http'
 import { crc32 } from 'node:zlib'
 
 /** A reply that is an error. */
-export class Refusal extends Error {
+export class S3ErrorResponse extends Error {
   readonly status: number
   readonly code: string
 
@@ -30,12 +30,12 @@ export function checkSignature(request: IncomingMessage, credentials: Credential
     /^AWS4-HMAC-SHA256 Credential=([^/]+)\/(\d+)\/([^/]+)\/s3\/aws4_request, ?SignedHeaders=([^,]+), ?Signature=(\w+)$/
   const [, accessKeyId, day = '', region = '', signed = '', signature] =
     parts.exec(headers.authorization ?? '') ?? []
-  if (accessKeyId === undefined) throw new Refusal(403, 'AccessDenied')
-  if (accessKeyId !== credentials.accessKeyId) throw new Refusal(403, 'InvalidAccessKeyId')
+  if (accessKeyId === undefined) throw new S3ErrorResponse(403, 'AccessDenied')
+  if (accessKeyId !== credentials.accessKeyId) throw new S3ErrorResponse(403, 'InvalidAccessKeyId')
 
   const date = String(headers['x-amz-date'])
   const sent = Date.parse(date.replace(/^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/, '$1-$2-$3T$4:$5:$6Z'))
-  if (!(Math.abs(now - sent) <= MOST_SKEW_MS)) throw new Refusal(403, 'RequestTimeTooSkewed')
+  if (!(Math.abs(now - sent) <= MOST_SKEW_MS)) throw new S3ErrorResponse(403, 'RequestTimeTooSkewed')
 
   const [path = '', query = ''] = (request.url ?? '').split('?', 2)
   const canonical = [
@@ -66,7 +66,7 @@ export function checkSignature(request: IncomingMessage, credentials: Credential
   for (const part of [day, region, 's3', 'aws4_request'])
     key = createHmac('sha256', key).update(part).digest()
   if (createHmac('sha256', key).update(toSign).digest('hex') !== signature) {
-    throw new Refusal(403, 'SignatureDoesNotMatch')
+    throw new S3ErrorResponse(403, 'SignatureDoesNotMatch')
   }
 }
 
@@ -80,18 +80,19 @@ export function checkBody(
   const chunked = signed.startsWith('STREAMING-')
   const { body, trailers } = chunked ? unwrap(sent) : { body: sent, trailers: {} }
   if (/^[0-9a-f]{64}$/.test(signed) && digest('sha256', body).toString('hex') !== signed) {
-    throw new Refusal(400, 'XAmzContentSHA256Mismatch')
+    throw new S3ErrorResponse(400, 'XAmzContentSHA256Mismatch')
   }
   const md5 = headers['content-md5']
-  if (md5 !== undefined && md5 !== digest('md5', body).toString('base64')) throw new Refusal(400, 'BadDigest')
+  if (md5 !== undefined && md5 !== digest('md5', body).toString('base64'))
+    throw new S3ErrorResponse(400, 'BadDigest')
 
   const checksums: Record<string, string> = {}
   for (const [name, value] of Object.entries({ ...headers, ...trailers })) {
     const algorithm = /^x-amz-checksum-(?!algorithm|type|mode)(\w+)$/.exec(name)?.[1]
     if (algorithm === undefined) continue
     const compute = CHECKSUMS[algorithm]
-    if (compute === undefined) throw new Refusal(501, 'NotImplemented')
-    if (compute(body).toString('base64') !== value) throw new Refusal(400, 'BadDigest')
+    if (compute === undefined) throw new S3ErrorResponse(501, 'NotImplemented')
+    if (compute(body).toString('base64') !== value) throw new S3ErrorResponse(400, 'BadDigest')
     checksums[name] = String(value)
   }
   return { body, checksums }
@@ -116,7 +117,7 @@ function unwrap(sent: Buffer): { body: Buffer; trailers: Record<string, string> 
   while (true) {
     const line = sent.indexOf('\r\n', at)
     const size = Number.parseInt(sent.toString('latin1', at, line), 16)
-    if (line < 0 || Number.isNaN(size)) throw new Refusal(400, 'IncompleteBody')
+    if (line < 0 || Number.isNaN(size)) throw new S3ErrorResponse(400, 'IncompleteBody')
     at = line + 2
     if (size === 0) break
     pieces.push(sent.subarray(at, at + size))

@@ -5,14 +5,14 @@ import type { Clock } from '@reembed/local'
 
 export interface ManualClock extends Clock {
   /** How many are asleep. */
-  readonly sleepers: number
+  readonly pendingSleeps: number
   /** Lets `ms` pass: sleepers wake in the order of their time, each before later ones. */
   advance(ms: number): Promise<void>
   /**
    * Lets time pass, from one sleeper to the next, until `promise` settles. Between two sleepers the event loop turns
    * often enough for HTTP within this process to go there and back; other processes are not waited for.
    */
-  drive<T>(promise: Promise<T>): Promise<T>
+  advanceUntilSettled<T>(promise: Promise<T>): Promise<T>
 }
 
 interface Sleeper {
@@ -21,7 +21,7 @@ interface Sleeper {
 }
 
 /** Enough for a request, a reply and what follows, over loopback with a proxy between. */
-const TURNS = 25
+const EVENT_LOOP_TURNS = 25
 
 /** A clock that stands still until it is told otherwise. */
 export function createManualClock(startMs = 0): ManualClock {
@@ -65,7 +65,7 @@ export function createManualClock(startMs = 0): ManualClock {
         signal?.addEventListener('abort', aborted, { once: true })
       })
     },
-    get sleepers() {
+    get pendingSleeps() {
       return sleepers.length
     },
     async advance(ms) {
@@ -74,7 +74,7 @@ export function createManualClock(startMs = 0): ManualClock {
       while (await wakeNext(end));
       now = end
     },
-    async drive(promise) {
+    async advanceUntilSettled(promise) {
       let settled = false
       const settle = (): void => {
         settled = true
@@ -88,14 +88,14 @@ export function createManualClock(startMs = 0): ManualClock {
 }
 
 async function turns(): Promise<void> {
-  for (let i = 0; i < TURNS; i++) await new Promise(setImmediate)
+  for (let i = 0; i < EVENT_LOOP_TURNS; i++) await new Promise(setImmediate)
 }
 
 /** The machine's clock, `times` as fast: for tests over several processes, where time must pass by itself. */
-export function createFastClock(times: number): Clock {
+export function createFastClock(factor: number): Clock {
   const started = performance.now()
   return {
-    now: () => started + (performance.now() - started) * times,
-    sleep: (ms, signal) => sleep(ms / times, undefined, signal ? { signal } : {}),
+    now: () => started + (performance.now() - started) * factor,
+    sleep: (ms, signal) => sleep(ms / factor, undefined, signal ? { signal } : {}),
   }
 }

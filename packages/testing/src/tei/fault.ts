@@ -23,7 +23,7 @@ export type Fault =
   | { readonly kind: 'close_idle' }
 
 /** How a protocol server is made to commit the fault. */
-export function interferenceOf(fault: Fault, clock: Clock): Interference {
+export function replyOverrideOf(fault: Fault, clock: Clock): Interference {
   switch (fault.kind) {
     case 'reply':
       return { reply: fault.reply }

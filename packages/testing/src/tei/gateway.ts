@@ -12,9 +12,9 @@ import {
 import type { AddressInfo, Socket } from 'node:net'
 import { type Clock, type Reply, writeReply } from '@reembed/local'
 import { codeOf } from '@reembed/shared'
-import { type Fault, htmlPage, interferenceOf } from './fault.ts'
+import { type Fault, htmlPage, replyOverrideOf } from './fault.ts'
 
-export interface Forwarded {
+export interface ProxiedRequest {
   readonly method: string
   readonly path: string
   readonly headers: IncomingHttpHeaders
@@ -24,17 +24,17 @@ export interface Forwarded {
   readonly signal: AbortSignal
 }
 
-export type Routed = { readonly to: readonly string[] } | { readonly reply: Reply }
+export type RouteDecision = { readonly origins: readonly string[] } | { readonly reply: Reply }
 
 export interface GatewayOptions {
   readonly clock: Clock
   readonly port?: number | undefined
   /** Origins to try in this order, or what is answered instead. */
-  readonly route: (request: Forwarded) => Promise<Routed> | Routed
+  readonly route: (request: ProxiedRequest) => Promise<RouteDecision> | RouteDecision
   /** Asked with each request that is forwarded. */
-  readonly fault?: ((request: Forwarded) => Fault | undefined) | undefined
+  readonly fault?: ((request: ProxiedRequest) => Fault | undefined) | undefined
   /** Called when the answer has been given, or nobody waits for it any more. */
-  readonly onEnd?: ((request: Forwarded) => void) | undefined
+  readonly onEnd?: ((request: ProxiedRequest) => void) | undefined
   /** An HTML 504 after this time. Default never. */
   readonly timeoutMs?: number | undefined
 }
@@ -65,9 +65,9 @@ export async function startGateway({
       const body = await bodyOf(request)
       const routed = await route(forwarded)
       const interference = signal.aborted ? undefined : fault?.(forwarded)
-      const spoilt = interference && interferenceOf(interference, clock)
+      const spoilt = interference && replyOverrideOf(interference, clock)
       const reply =
-        spoilt?.reply ?? ('reply' in routed ? routed.reply : await forward(routed.to, forwarded, body))
+        spoilt?.reply ?? ('reply' in routed ? routed.reply : await forward(routed.origins, forwarded, body))
       if (!signal.aborted) (spoilt?.write ?? writeReply)(response, reply)
     } catch {
       // Only the client's own end gets here.
@@ -83,7 +83,7 @@ export async function startGateway({
     socket.on('close', () => sockets.delete(socket))
   })
 
-  async function forward(origins: readonly string[], request: Forwarded, body: Buffer): Promise<Reply> {
+  async function forward(origins: readonly string[], request: ProxiedRequest, body: Buffer): Promise<Reply> {
     const late = new AbortController()
     const done = new AbortController()
     if (timeoutMs !== undefined)
@@ -109,7 +109,7 @@ export async function startGateway({
 
   async function exchange(
     origin: string,
-    { method, path, headers }: Forwarded,
+    { method, path, headers }: ProxiedRequest,
     body: Buffer,
     signal: AbortSignal,
   ): Promise<Reply> {

@@ -159,7 +159,7 @@ export async function startFakeHf({
       {
         ...scalingIn(settings),
         ...(typeof revision === 'string' && { revision }),
-        initially: 'scaledToZero',
+        initialState: 'scaledToZero',
         // The image and the model are pulled: observed 157 s.
         startMs: 157_000,
       },

@@ -8,9 +8,9 @@
 
 import { type Clock, type Reply, systemClock } from '@reembed/local'
 import type { Fault } from './fault.ts'
-import { type Forwarded, type Routed, startGateway } from './gateway.ts'
+import { type ProxiedRequest, type RouteDecision, startGateway } from './gateway.ts'
 import { autoscale, initialScaler, SAMPLE_MS, type Scaling } from './hf-autoscaler.ts'
-import { createBalance } from './load-balancer.ts'
+import { createBalancingPolicy } from './load-balancer.ts'
 import { type FakeTei, type FakeTeiOptions, startFakeTei } from './tei.ts'
 
 export type HfState =
@@ -35,9 +35,9 @@ export interface FakeHfEndpointOptions extends Partial<Scaling> {
   readonly startMs?: number | undefined
   /** One replica during a rolling update. Observed about 50 s. */
   readonly updateMs?: number | undefined
-  readonly initially?: 'running' | 'scaledToZero' | 'paused' | undefined
+  readonly initialState?: 'running' | 'scaledToZero' | 'paused' | undefined
   /** Of the proxy, asked with each request. */
-  readonly fault?: ((request: Forwarded) => Fault | undefined) | undefined
+  readonly fault?: ((request: ProxiedRequest) => Fault | undefined) | undefined
   /** The proxy's own HTML 504. Observed: not within 460 s. */
   readonly timeoutMs?: number | undefined
   readonly clock?: Clock | undefined
@@ -53,11 +53,11 @@ export interface FakeHfEndpoint extends AsyncDisposable {
   /** Requests without a status yet. */
   readonly pending: number
   /** How often it was woken from zero: more than once for one sleep would be a storm's doing. */
-  readonly wakes: number
+  readonly coldStarts: number
   readonly revision: string
   readonly scaling: Scaling
   /** Milliseconds in which replicas were starting or running, added up: what is paid for. */
-  readonly paidMs: number
+  readonly billedMs: number
   pause(): Promise<void>
   resume(): Promise<void>
   scaleToZero(): Promise<void>
@@ -66,7 +66,7 @@ export interface FakeHfEndpoint extends AsyncDisposable {
   update(revision: string): Promise<void>
 }
 
-const json = (status: number, error: string, code: string): Routed => ({
+const json = (status: number, error: string, code: string): RouteDecision => ({
   reply: { status, json: JSON.stringify({ error, code }) } satisfies Reply,
 })
 const UNAVAILABLE = json(503, '503 Service Unavailable', 'SERVICE_UNAVAILABLE')
@@ -80,7 +80,7 @@ export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): 
     otherTokens = [],
     startMs = 42_000,
     updateMs = 50_000,
-    initially = 'running',
+    initialState = 'running',
   } = options
   const { fault, timeoutMs, clock = systemClock, replica = {} } = options
   let scaling: Scaling = {
@@ -91,19 +91,19 @@ export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): 
   }
   let { revision = 'r1' } = options
   const replicas: FakeTei[] = []
-  const balance = createBalance('least_pending')
-  const open = new Set<Forwarded>()
+  const balance = createBalancingPolicy('least_pending')
+  const open = new Set<ProxiedRequest>()
   const ended = new AbortController()
   /** Told when a replica gets ready or the endpoint is paused: whoever is held looks again. */
   let changed = Promise.withResolvers<void>()
   let settled = Promise.resolve()
-  let paused = initially === 'paused'
+  let paused = initialState === 'paused'
   let updating = false
   let wakes = 0
   let lastUsedMs = clock.now()
   let paidMs = 0
   let paidUntilMs = clock.now()
-  let scaler = initialScaler(initially === 'running' ? Math.max(1, scaling.minReplica) : 0, clock.now())
+  let scaler = initialScaler(initialState === 'running' ? Math.max(1, scaling.minReplica) : 0, clock.now())
 
   const ready = (): FakeTei[] => replicas.filter(({ state }) => state === 'up')
 
@@ -125,7 +125,7 @@ export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): 
       ...rest,
       model,
       sha: revision,
-      states: { id: '/repository', sha: null, ...rest.states },
+      reportedModel: { id: '/repository', sha: null, ...rest.reportedModel },
       warmUpMs,
       clock,
     })
@@ -157,14 +157,18 @@ export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): 
     await settle()
   }
 
-  function refusal({ authorization }: { readonly authorization?: string | undefined }): Routed | undefined {
+  function refusal({
+    authorization,
+  }: {
+    readonly authorization?: string | undefined
+  }): RouteDecision | undefined {
     if (token === null) return undefined
     const given = authorization?.replace(/^Bearer /, '')
     if (given === token) return undefined
     return given !== undefined && otherTokens.includes(given) ? FORBIDDEN : UNAUTHORIZED
   }
 
-  async function route(request: Forwarded): Promise<Routed> {
+  async function route(request: ProxiedRequest): Promise<RouteDecision> {
     const refused = refusal(request.headers)
     if (refused) return refused
     open.add(request)
@@ -175,7 +179,7 @@ export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): 
     if (ready().length === 0 && seconds > 0) await hold(seconds * 1000, request.signal)
     if (paused) return PAUSED
     if (ready().length === 0) return UNAVAILABLE
-    return { to: balance.order(ready(), request) }
+    return { origins: balance.order(ready(), request) }
   }
 
   async function hold(ms: number, signal: AbortSignal): Promise<void> {
@@ -232,7 +236,7 @@ export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): 
     get pending() {
       return open.size
     },
-    get wakes() {
+    get coldStarts() {
       return wakes
     },
     get revision() {
@@ -241,7 +245,7 @@ export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): 
     get scaling() {
       return scaling
     },
-    get paidMs() {
+    get billedMs() {
       meter()
       return paidMs
     },

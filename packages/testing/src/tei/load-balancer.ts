@@ -2,14 +2,14 @@
 
 import { type Clock, systemClock } from '@reembed/local'
 import type { Fault } from './fault.ts'
-import { type Forwarded, type Gateway, startGateway } from './gateway.ts'
+import { type Gateway, type ProxiedRequest, startGateway } from './gateway.ts'
 
 export interface LoadBalancerOptions {
   /** URLs of the replicas; looked at with each request, so the list may change. */
   readonly replicas: readonly { readonly url: string }[]
   /** Default 'round_robin'. */
   readonly policy?: 'round_robin' | 'least_pending' | undefined
-  readonly fault?: ((request: Forwarded) => Fault | undefined) | undefined
+  readonly fault?: ((request: ProxiedRequest) => Fault | undefined) | undefined
   readonly timeoutMs?: number | undefined
   readonly clock?: Clock | undefined
 }
@@ -27,12 +27,12 @@ export async function startLoadBalancer({
   timeoutMs,
   clock = systemClock,
 }: LoadBalancerOptions): Promise<LoadBalancer> {
-  const balance = createBalance(policy)
+  const balance = createBalancingPolicy(policy)
   const gateway = await startGateway({
     clock,
     fault,
     timeoutMs,
-    route: request => ({ to: balance.order(replicas, request) }),
+    route: request => ({ origins: balance.order(replicas, request) }),
     onEnd: balance.end,
   })
   return {
@@ -44,15 +44,15 @@ export async function startLoadBalancer({
   }
 }
 
-export interface Balance {
+export interface BalancingPolicy {
   readonly pending: number
   /** The replicas in the order in which they are tried; the first counts as having the request. */
-  order(replicas: readonly { readonly url: string }[], request: Forwarded): string[]
-  end(request: Forwarded): void
+  order(replicas: readonly { readonly url: string }[], request: ProxiedRequest): string[]
+  end(request: ProxiedRequest): void
 }
 
-export function createBalance(policy: 'round_robin' | 'least_pending'): Balance {
-  const holders = new Map<Forwarded, string>()
+export function createBalancingPolicy(policy: 'round_robin' | 'least_pending'): BalancingPolicy {
+  const holders = new Map<ProxiedRequest, string>()
   const pendingAt = new Map<string, number>()
   let turn = 0
   return {

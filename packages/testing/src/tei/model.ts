@@ -11,7 +11,7 @@ import {
 
 export interface FakeModelOptions extends HashEngineOptions {
   /** What /info states instead of what the vectors are made of: on HF the id is `/repository` and the sha null. */
-  readonly states?: { readonly id?: string; readonly sha?: string | null } | undefined
+  readonly reportedModel?: { readonly id?: string; readonly sha?: string | null } | undefined
   /** What a batch takes: `baseMs + msPerToken x cost`. Its cost is the sum of its tokens, or if padded the longest times the count. */
   readonly baseMs?: number | undefined
   readonly msPerToken?: number | undefined
@@ -26,9 +26,9 @@ export interface ModelFaults {
   /** The tokeniser fails: 422 for the whole request. */
   tokenizer?: ((text: string) => boolean) | undefined
   /** The batch fails on the GPU, and with it everything that shared it, whoever sent it: 424. */
-  poison?: ((text: string) => boolean) | undefined
+  failsBatch?: ((text: string) => boolean) | undefined
   /** Every batch fails, quickly, as on a GPU that fell off the bus; /health notices. */
-  dead?: boolean | undefined
+  allBatchesFail?: boolean | undefined
   /** The vector is NaN; told the batch, since co-batching is what sets some of these off. */
   nan?: ((text: string, batch: readonly string[]) => boolean) | undefined
   /** Relative error of each value, another for each batch, as half precision has. */
@@ -38,7 +38,7 @@ export interface ModelFaults {
 type Text = Encoding & { readonly text: string }
 
 export function createFakeModel(options: FakeModelOptions, faults: ModelFaults, clock: Clock): Engine<Text> {
-  const { states, baseMs = 0, msPerToken = 0, padded = false, maxBatchRequests = null } = options
+  const { reportedModel, baseMs = 0, msPerToken = 0, padded = false, maxBatchRequests = null } = options
   const hash = createHashEngine(options) as Engine<Text>
   const { dimensions } = hash.model
   let batches = 0
@@ -46,12 +46,12 @@ export function createFakeModel(options: FakeModelOptions, faults: ModelFaults, 
 
   return {
     ...hash,
-    model: { ...hash.model, ...states },
+    model: { ...hash.model, ...reportedModel },
     padded,
     maxBatchRequests,
-    lanes: 1,
-    prefetched: 1,
-    isHealthy: async () => !(failed && faults.dead),
+    concurrentBatches: 1,
+    prefetchedBatches: 1,
+    isHealthy: async () => !(failed && faults.allBatchesFail),
 
     encode(text, encoding) {
       if (faults.tokenizer?.(text)) throw new Error('Unk token is not in the vocabulary')
@@ -60,7 +60,7 @@ export function createFakeModel(options: FakeModelOptions, faults: ModelFaults, 
 
     async embed(batch) {
       batches += 1
-      failed = faults.dead === true
+      failed = faults.allBatchesFail === true
       if (failed) {
         await turn()
         throw new Error('DriverError(CUDA_ERROR_ECC_UNCORRECTABLE, "uncorrectable ECC error encountered")')
@@ -70,8 +70,8 @@ export function createFakeModel(options: FakeModelOptions, faults: ModelFaults, 
       const ms = baseMs + msPerToken * cost
       if (ms > 0) await clock.sleep(ms)
       const texts = batch.map(({ text }) => text)
-      const { poison, nan, jitter = 0 } = faults
-      if (poison && texts.some(poison)) throw new Error('DriverError(CUDA_ERROR_ILLEGAL_ADDRESS)')
+      const { failsBatch, nan, jitter = 0 } = faults
+      if (failsBatch && texts.some(failsBatch)) throw new Error('DriverError(CUDA_ERROR_ILLEGAL_ADDRESS)')
       const vectors = await hash.embed(batch)
       if (jitter > 0) {
         // Powers of 7 leave no pattern that a test could trip over; the same batch number gives the same error.

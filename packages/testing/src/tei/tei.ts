@@ -15,7 +15,7 @@ import {
   type TeiFlags,
   type TeiServer,
 } from '@reembed/local'
-import { type Fault, interferenceOf } from './fault.ts'
+import { type Fault, replyOverrideOf } from './fault.ts'
 import { createFakeModel, type FakeModelOptions, type ModelFaults } from './model.ts'
 
 export interface FakeTeiOptions extends Omit<TeiFlags, 'maxBatchRequests'>, FakeModelOptions {
@@ -40,7 +40,7 @@ export interface FakeTei extends AsyncDisposable {
   readonly faults: FakeTeiFaults
   /** Requests of embedding routes that came in, and what was answered with vectors. */
   readonly counts: {
-    readonly arrived: number
+    readonly received: number
     readonly requests: number
     readonly inputs: number
     readonly tokens: number
@@ -58,7 +58,7 @@ export async function startFakeTei(given: FakeTeiOptions = {}): Promise<FakeTei>
   let options = given
   const { clock = systemClock, hostname = '127.0.0.1', port = await freePort() } = given
   const faults: FakeTeiFaults = { ...given.faults }
-  const counts = { arrived: 0, requests: 0, inputs: 0, tokens: 0 }
+  const counts = { received: 0, requests: 0, inputs: 0, tokens: 0 }
   /** Of the present state; aborted by the next one. */
   let life = new AbortController()
   let server: TeiServer | undefined
@@ -72,10 +72,10 @@ export async function startFakeTei(given: FakeTeiOptions = {}): Promise<FakeTei>
       clock,
       engine: createFakeModel(options, faults, clock),
       maxBatchRequests: options.maxBatchRequests ?? undefined,
-      interfere(arrived) {
-        counts.arrived += 1
-        const fault = faults.request?.({ ...arrived, number: counts.arrived })
-        return fault && interferenceOf(fault, clock)
+      intercept(received) {
+        counts.received += 1
+        const fault = faults.request?.({ ...received, number: counts.received })
+        return fault && replyOverrideOf(fault, clock)
       },
       onEmbedded(inputs, tokens) {
         counts.requests += 1

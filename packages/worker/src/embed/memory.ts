@@ -5,7 +5,7 @@ export interface VectorMemory {
   /** `length` floats, all zero: a row that nobody wrote must never show another document's vector. */
   take(length: number): Float32Array
   /** For memory that came from `take` and that nobody uses any more. What a failed job held is left to the collector. */
-  giveBack(vectors: Float32Array): void
+  release(vectors: Float32Array): void
 }
 
 /** Windows differ by a few rows; this much is taken more, so that the memory of one fits the next. */
@@ -23,7 +23,7 @@ export function createVectorMemory(): VectorMemory {
           : new Float32Array(Math.ceil(length / STEP_FLOATS) * STEP_FLOATS)
       return whole.subarray(0, length)
     },
-    giveBack(vectors) {
+    release(vectors) {
       free.push(new Float32Array(vectors.buffer))
     },
   }

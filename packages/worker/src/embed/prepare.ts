@@ -3,12 +3,12 @@
 import { cutToBytes } from '@reembed/endpoint'
 import type { Document, Reject } from '@reembed/protocol'
 
-export interface Prepared {
+export interface PreparedText {
   readonly document: Document
   readonly text: string
   /** UTF-8 bytes of `text`. */
   readonly bytes: number
-  readonly cut: boolean
+  readonly truncated: boolean
   readonly repaired: boolean
 }
 
@@ -18,7 +18,7 @@ export interface PrepareOptions {
   readonly maxTextBytes: number | null
 }
 
-export function prepare(document: Document, { prompt, maxTextBytes }: PrepareOptions): Prepared | Reject {
+export function prepare(document: Document, { prompt, maxTextBytes }: PrepareOptions): PreparedText | Reject {
   const { id, position } = document
   if (document.text.trim() === '') {
     return {
@@ -37,7 +37,7 @@ export function prepare(document: Document, { prompt, maxTextBytes }: PrepareOpt
     document,
     text,
     bytes: Buffer.byteLength(text),
-    cut: text.length < whole.length,
+    truncated: text.length < whole.length,
     repaired: wellFormed !== document.text,
   }
 }

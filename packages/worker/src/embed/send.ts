@@ -25,11 +25,11 @@ export interface Request {
   readonly rows: readonly number[]
   readonly vectors: Float32Array
   /** A row of `vectors` for the canary that rides along. */
-  readonly spare: number
+  readonly canaryRow: number
   /** A request was answered; `tokens` is null where the server does not say. */
-  answered(texts: readonly string[], tokens: number | null): void
+  onAnswered(texts: readonly string[], tokens: number | null): void
   /** The text for `row` gets no vector. */
-  refuse(row: number, reason: RejectReason, message: string): void
+  reject(row: number, reason: RejectReason, message: string): void
 }
 
 export interface SenderOptions {
@@ -37,7 +37,7 @@ export interface SenderOptions {
   readonly canary: Canary
   readonly limiter: Limiter
   /** How long the endpoint may answer nothing at all before the work is handed back. */
-  readonly patienceMs: number
+  readonly maxUnavailableMs: number
   readonly clock: Clock
   readonly random: () => number
 }
@@ -61,7 +61,7 @@ export function createSender({
   endpoint,
   canary,
   limiter,
-  patienceMs,
+  maxUnavailableMs,
   clock,
   random,
 }: SenderOptions): Sender {
@@ -75,8 +75,8 @@ export function createSender({
       // It may have been packed before the endpoint said that it takes fewer; and a permit may be for a part.
       const most = Math.max(1, Math.min(limits.inputs, permit.inputs - canary.inputs))
       const whole: boolean = rest.texts.length <= most
-      const now: Request = whole ? rest : part(rest, 0, most)
-      rest = whole ? undefined : part(rest, most, rest.texts.length)
+      const now: Request = whole ? rest : sliceRequest(rest, 0, most)
+      rest = whole ? undefined : sliceRequest(rest, most, rest.texts.length)
       await attempt(now, permit, signal, isAlone(now, request) ? {} : tries, isGood)
     }
   }
@@ -88,10 +88,10 @@ export function createSender({
     tries: Tries,
     isGood: boolean,
   ): Promise<void> {
-    const { texts, rows, vectors, spare } = request
+    const { texts, rows, vectors, canaryRow } = request
     const outcome = await canary.request(texts, vectors, {
       rows,
-      spare,
+      canaryRow,
       otherRoute: tries.vector === MAX_BAD_VECTORS - 1,
       timeoutMs: limiter.deadlineMs,
       signal,
@@ -100,8 +100,8 @@ export function createSender({
     if (outcome.kind === 'ok') {
       permit.success(outcome)
       failingSince = undefined
-      request.answered(texts, outcome.tokens)
-      for (const i of outcome.badRows) await again(part(request, i, i + 1), signal, tries)
+      request.onAnswered(texts, outcome.tokens)
+      for (const i of outcome.badRows) await again(sliceRequest(request, i, i + 1), signal, tries)
       return
     }
 
@@ -118,7 +118,7 @@ export function createSender({
         if (isGood) throw toError(outcome, endpoint.url)
         if (reaction.proof === 'good_text') await deliver(goodRequest(), signal, {}, true)
         const [row] = rows
-        if (row !== undefined) request.refuse(row, reaction.reason, outcome.message)
+        if (row !== undefined) request.reject(row, reaction.reason, outcome.message)
         return
       }
       case 'retry': {
@@ -126,13 +126,13 @@ export function createSender({
         if (outcome.kind === 'batch_limit')
           limits = { ...limits, inputs: Math.max(1, Math.min(limits.inputs, outcome.limit)) }
         if (outcome.kind === 'too_large') limits = { ...limits, bytes: Math.max(MIN_BYTES, limits.bytes / 2) }
-        return inParts(request, reaction.inputs, signal, { ...tries, [outcome.kind]: count }, isGood)
+        return deliverSplit(request, reaction.inputs, signal, { ...tries, [outcome.kind]: count }, isGood)
       }
     }
   }
 
   /** One part after the other: to split is to go easy on the endpoint, and a failure leaves nothing running. */
-  async function inParts(
+  async function deliverSplit(
     request: Request,
     inputs: number,
     signal: AbortSignal,
@@ -150,33 +150,36 @@ export function createSender({
     if (count < MAX_BAD_VECTORS) return deliver(single, signal, { ...tries, vector: count })
     const [row] = single.rows
     if (row !== undefined) {
-      single.refuse(row, 'invalid_vector', `the model gave no finite vector of norm > 0, ${count} times`)
+      single.reject(row, 'invalid_vector', `the model gave no finite vector of norm > 0, ${count} times`)
     }
   }
 
   async function pause(failure: Failure, ms: number, signal: AbortSignal): Promise<void> {
     if (isOverload(failure)) {
       failingSince ??= clock.now()
-      const left = failingSince + patienceMs - clock.now()
-      if (ms > left) throw outOfPatience(failure)
+      const left = failingSince + maxUnavailableMs - clock.now()
+      if (ms > left) throw unavailableTooLong(failure)
     }
     if (ms === 0) return
     await clock.sleep(ms, signal)
     await limiter.retry(signal)
   }
 
-  function outOfPatience(failure: Failure): ReembedError {
-    const { code, message, afterMs } = toError(failure, endpoint.url)
-    return new ReembedError(code, `${message} (for ${patienceMs / 1000} s)`, { retry: 'later', afterMs })
+  function unavailableTooLong(failure: Failure): ReembedError {
+    const { code, message, retryAfterMs } = toError(failure, endpoint.url)
+    return new ReembedError(code, `${message} (for ${maxUnavailableMs / 1000} s)`, {
+      retry: 'later',
+      retryAfterMs,
+    })
   }
 
   const goodRequest = (): Request => ({
     texts: [GOOD_TEXT],
     rows: [0],
     vectors: new Float32Array(2 * endpoint.info.dimensions),
-    spare: 1,
-    answered: () => {},
-    refuse: (_row, _reason, message) => {
+    canaryRow: 1,
+    onAnswered: () => {},
+    reject: (_row, _reason, message) => {
       throw toError({ kind: 'corrupt', message }, endpoint.url)
     },
   })
@@ -201,11 +204,11 @@ const isAlone = (each: Request, of: Request): boolean => each.texts.length === 1
 function split(request: Request, inputs: number): Request[] {
   const parts: Request[] = []
   for (let from = 0; from < request.texts.length; from += inputs)
-    parts.push(part(request, from, from + inputs))
+    parts.push(sliceRequest(request, from, from + inputs))
   return parts
 }
 
-const part = (request: Request, from: number, to: number): Request => ({
+const sliceRequest = (request: Request, from: number, to: number): Request => ({
   ...request,
   texts: request.texts.slice(from, to),
   rows: request.rows.slice(from, to),

@@ -8,13 +8,13 @@ import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import type { Receipt } from '@reembed/protocol'
 import {
+  type ByteSink,
   createParquetWriter,
   createShardBuffer,
-  createShardBuffers,
+  createShardBufferPool,
   createShardWriter,
   readShard,
   type ShardRows,
-  type ShardSink,
   vectorColumns,
 } from '@reembed/shard'
 import type { Store } from '@reembed/store'
@@ -79,14 +79,14 @@ function* batches({ ids, hashes, vectors }: ShardRows, size: number): Generator<
 const model = { id: 'm', revision: null, dimensions: DIMENSIONS, pooling: null, normalized: false }
 const facts = { run: 'r', shard: 0, shards: 1, spaceId: 's', recipeId: 'r', model, source: [], rejects: [] }
 
-function writeReembed(rows: Iterable<ShardRows>, sink: ShardSink): Receipt {
+function writeReembed(rows: Iterable<ShardRows>, sink: ByteSink): Receipt {
   const writer = createShardWriter({ dimensions: DIMENSIONS, sink })
   for (const batch of rows) writer.append(batch)
   return writer.finish({ ...facts, documents: writer.rows, tokens: null, truncated: 0, repaired: 0 }).receipt
 }
 
 /** The same file without proof: neither body nor footer is hashed. */
-function writeUnproven(rows: Iterable<ShardRows>, sink: ShardSink): void {
+function writeUnproven(rows: Iterable<ShardRows>, sink: ByteSink): void {
   const writer = createParquetWriter({ columns: vectorColumns(DIMENSIONS, 'float32'), sink })
   for (const { ids, vectors, hashes } of rows) writer.append(ids.length, [ids, vectors, hashes])
   writer.endBody()
@@ -131,7 +131,7 @@ function arrowBatch({ ids, hashes, vectors }: ShardRows): RecordBatch {
   )
 }
 
-async function writeWasm(rows: ShardRows, sink: ShardSink): Promise<void> {
+async function writeWasm(rows: ShardRows, sink: ByteSink): Promise<void> {
   const properties = new WriterPropertiesBuilder()
     .setCompression(Compression.UNCOMPRESSED)
     .setDictionaryEnabled(false)
@@ -155,7 +155,7 @@ function copyVectors({ vectors }: ShardRows): Float32Array {
   return vectors.slice()
 }
 
-function collect(): { sink: ShardSink; bytes(): Buffer } {
+function collect(): { sink: ByteSink; bytes(): Buffer } {
   const parts: Uint8Array[] = []
   return { sink: bytes => parts.push(bytes.slice()), bytes: () => Buffer.concat(parts) }
 }
@@ -215,8 +215,8 @@ const median = (values: number[]): number =>
 
 async function measureCpu(): Promise<void> {
   const rows = makeRows(ROWS)
-  const discard: ShardSink = () => {}
-  const buffers = createShardBuffers()
+  const discard: ByteSink = () => {}
+  const buffers = createShardBufferPool()
   const runs = {
     'copy of the vectors': () => copyVectors(rows),
     'SHA-256 of the vectors': () => hashVectors(rows),

@@ -6,7 +6,7 @@
 
 import { createHash } from 'node:crypto'
 import { zstdDecompressSync } from 'node:zlib'
-import { measure, readSlice } from '@reembed/corpus'
+import { indexObject, readSlice } from '@reembed/corpus'
 import type { Store } from '@reembed/store'
 import { tableFromArrays, tableToIPC } from 'apache-arrow'
 import { type Compressors, parquetReadObjects } from 'hyparquet'
@@ -55,7 +55,7 @@ async function byReembed(file: Buffer): Promise<string> {
     },
   } as unknown as Store
   const object = { key: 'a.parquet', etag: 'e', size: file.length, format: 'parquet' } as const
-  const { extent } = await measure(store, object, { sliceBytes: 1 })
+  const { extent } = await indexObject(store, object, { sliceBytes: 1 })
   const part = { ...object, start: 0, end: extent, extent }
   const rows: { id: string; text: string }[] = []
   for await (const record of readSlice(store, { parts: [part] }, { fields: { id: 'id', text: 'text' } })

@@ -14,7 +14,7 @@ import { createWriteStream } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openEndpoint, settleReference } from '@reembed/endpoint'
+import { ensureReference, openEndpoint } from '@reembed/endpoint'
 import { hashVector, startRedis } from '@reembed/local'
 import { enqueueMissing, openCorpus, planRun, recordPlan, shardsPresent } from '@reembed/producer'
 import type { Plan } from '@reembed/protocol'
@@ -93,7 +93,7 @@ async function workerRound(round: number): Promise<Spent> {
   const { plan } = await recordPlan(store, planned)
   // As planning by the command does.
   await using endpoint = await openEndpoint(url)
-  await settleReference(store, endpoint, () => openEndpoint(url))
+  await ensureReference(store, endpoint, () => openEndpoint(url))
   const missing = await shardsPresent(store, plan)
   const spent = await spend({ jobs: { redis: redis.url, output, run: plan.run } }, () =>
     enqueueMissing(queue, store.url, plan, missing),

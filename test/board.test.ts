@@ -1,7 +1,14 @@
 // The board in memory and the board in Redis are one board: each promise is held by both.
 
 import { type LocalRedis, startRedis } from '@reembed/local'
-import { type Board, type BoardOptions, createBoard, openBoard, type Report, type View } from '@reembed/queue'
+import {
+  createLimitCoordinator,
+  type LimitCoordinator,
+  type LimitCoordinatorOptions,
+  type LimitView,
+  type MemberReport,
+  openLimitCoordinator,
+} from '@reembed/queue'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
@@ -12,12 +19,12 @@ beforeAll(async () => {
 afterAll(() => redis[Symbol.asyncDispose]())
 
 let boards = 0
-const KINDS: [string, (options: BoardOptions) => Board][] = [
-  ['in memory', options => createBoard({ ...options, now: Date.now })],
-  ['in Redis', options => openBoard(redis.url, `endpoint ${boards++}`, options)],
+const KINDS: [string, (options: LimitCoordinatorOptions) => LimitCoordinator][] = [
+  ['in memory', options => createLimitCoordinator({ ...options, now: Date.now })],
+  ['in Redis', options => openLimitCoordinator(redis.url, `endpoint ${boards++}`, options)],
 ]
 const SUMS = { replies: 0, inputs: 0, refusals: 0, unavailable: 0, queueMs: 0, inferenceMs: 0 }
-const reportOf = (worker: string, more: Partial<Report> = {}): Report => ({
+const reportOf = (worker: string, more: Partial<MemberReport> = {}): MemberReport => ({
   worker,
   hasDemand: true,
   sums: SUMS,
@@ -26,13 +33,13 @@ const reportOf = (worker: string, more: Partial<Report> = {}): Report => ({
   canProbe: true,
   ...more,
 })
-const answered = (replies: number): Partial<Report> => ({
+const answered = (replies: number): Partial<MemberReport> => ({
   sums: { ...SUMS, replies, inputs: 32 * replies, queueMs: 100 * replies, inferenceMs: 20 * replies },
   peakInFlight: 10 * replies,
 })
-const gone: Report['lastCommit'] = { state: { limit: 64 }, unavailable: 'warming' }
+const gone: MemberReport['lastCommit'] = { state: { limit: 64 }, unavailable: 'warming' }
 /** Asks again and again until the answer fits; fails with the test's own deadline. */
-async function until(ask: () => Promise<View>, fits: (view: View) => boolean): Promise<View> {
+async function until(ask: () => Promise<LimitView>, fits: (view: LimitView) => boolean): Promise<LimitView> {
   for (;;) {
     const view = await ask()
     if (fits(view)) return view
@@ -135,7 +142,7 @@ describe.each(KINDS)('the board %s', (_name, open) => {
 })
 
 test('a Redis that was emptied is told the state again by the first who reports', async () => {
-  await using board = openBoard(redis.url, 'emptied')
+  await using board = openLimitCoordinator(redis.url, 'emptied')
   await board.report(reportOf('a', { lastCommit: { state: { limit: 480 }, unavailable: null } }))
   const client = new Redis(redis.url)
   await client.flushall()
@@ -149,7 +156,7 @@ test('a Redis that was emptied is told the state again by the first who reports'
 
 test('a board whose Redis is gone says so at once instead of waiting', async () => {
   const other = await startRedis()
-  await using board = openBoard(other.url, 'x')
+  await using board = openLimitCoordinator(other.url, 'x')
   await board.report(reportOf('a'))
   await other[Symbol.asyncDispose]()
   await expect(board.report(reportOf('a'))).rejects.toThrow()

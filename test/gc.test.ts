@@ -17,20 +17,20 @@ import {
   rollback,
 } from '@reembed/producer'
 import {
-  nextIdOf,
   readManifest,
   readPlan,
   readRunState,
-  readRunWord,
+  readRunStateRecord,
   readSlices,
   readVersions,
+  replacementIdOf,
   setRunState,
 } from '@reembed/protocol'
-import { controlKey, controlPrefix, manifestKey, planKey, planSegmentKey, shardKey } from '@reembed/shared'
+import { manifestKey, planKey, planSegmentKey, runStateKey, runStatePrefix, shardKey } from '@reembed/shared'
 import {
-  type Eraser,
-  ObjectMissing,
-  openEraser,
+  type ObjectDeleter,
+  ObjectNotFound,
+  openDeleter,
   openStore,
   putJson,
   putRows,
@@ -72,14 +72,14 @@ async function versions(count: number, env: Record<string, string> = {}): Promis
 }
 
 /** What stays of a run that was removed: that it is marked, and gone for good. */
-const wordsOf = (run = ''): string[] => [controlKey(run, 2), controlKey(run, 1)]
+const wordsOf = (run = ''): string[] => [runStateKey(run, 2), runStateKey(run, 1)]
 
 const ANY_AGE = ['--older-than', '0']
 const RULES = { keep: 1, beforeMs: Number.POSITIVE_INFINITY }
 
 async function removeRun(
   store: Store,
-  eraser: Eraser,
+  eraser: ObjectDeleter,
   run: string,
   rules: RetentionPolicy,
 ): Promise<boolean> {
@@ -115,7 +115,7 @@ test('P-GC: says what would go and how much that is, and deletes nothing unless 
   expect((await command(['gc', ...ANY_AGE, '--keep', '2', '--delete'])).result).toMatchObject({
     deletable: [],
   })
-  await expect(rollback(store, first)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
+  await expect(rollback(store, first)).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
 })
 
 test('P-GC: what is under way, held back, or reused by what is under way stays; what was cancelled goes', async () => {
@@ -163,7 +163,7 @@ test('P-GC: what was written, spoken of or replaced in the last 7 days stays, or
     run: first,
     reason: expect.stringMatching(/^version 1, written or replaced on 20\d\d-\d\d-\d\d \d\d:\d\d UTC$/),
   })
-  expect((await readRunWord(store, first)).number).toBe(0)
+  expect((await readRunStateRecord(store, first)).number).toBe(0)
 
   // All of the first is old, but it was current until a moment ago: somebody may still read it.
   await older(`runs/${first}/`, 8)
@@ -181,7 +181,7 @@ test('P-GC: what was written, spoken of or replaced in the last 7 days stays, or
   await older(`runs/${cancelled}/`, 8)
   expect((await wouldGo()).toSorted()).toEqual([cancelled, first].toSorted())
   // The moment between looking and deleting counts as well.
-  await using eraser = await openEraser(place.output)
+  await using eraser = await openDeleter(place.output)
   const beforeMs = Date.now() - 7 * 86_400_000
   await older(`runs/${first}/`, 0)
   expect(await removeRun(store, eraser, first, { keep: 1, beforeMs })).toBe(false)
@@ -213,7 +213,7 @@ test('P-GC: who resumes, publishes or rolls back while its removal begins is hea
   const open = await make('enqueue')
   await command(['cancel', open])
   await using store = await openStore(place.output)
-  await using eraser = await openEraser(place.output)
+  await using eraser = await openDeleter(place.output)
   expect((await findGarbage(store, RULES)).deletable.map(({ run }) => run)).toContain(open)
   expect((await command(['resume', open])).code).toBe(0)
   expect(await removeRun(store, eraser, open, RULES)).toBe(false)
@@ -232,22 +232,22 @@ test('P-GC: who resumes, publishes or rolls back while its removal begins is hea
 test('P-GC: a publisher that stood still while all of its run was removed publishes nothing', async () => {
   const [first = '', second] = await versions(2)
   await using store = await openStore(place.output)
-  await using eraser = await openEraser(place.output)
+  await using eraser = await openDeleter(place.output)
   const manifest = await readManifest(store, first)
   const plan = await readPlan(store, first)
   if (!manifest || !plan) throw new Error('the first run is finished')
   expect(await removeRun(store, eraser, first, RULES)).toBe(true)
   // A finalizer that woke up wrote it.
   await putJson(store, manifestKey(first), manifest)
-  await expect(rollback(store, first)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
-  await expect(forcePublish(store, manifest, plan)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
+  await expect(rollback(store, first)).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
+  await expect(forcePublish(store, manifest, plan)).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
   expect((await command(['current'])).result.run).toBe(second)
 })
 
 test('P-GC: of two that end a run, the one that comes after its base went publishes what the other wrote', async () => {
   const [first = '', second = ''] = await versions(2)
   await using store = await openStore(place.output)
-  await using eraser = await openEraser(place.output)
+  await using eraser = await openDeleter(place.output)
   const [plan, written] = [await readPlan(store, second), await readManifest(store, second)]
   if (!plan || !written) throw new Error('the second run is finished')
   expect(written.baseRun).toEqual({ run: first, removedRows: 0 })
@@ -257,7 +257,7 @@ test('P-GC: of two that end a run, the one that comes after its base went publis
     async get(key: string, options?: object) {
       if (key !== manifestKey(second) || hasLooked) return store.get(key, options)
       hasLooked = true
-      throw new ObjectMissing(`${key} in ${store.url}`)
+      throw new ObjectNotFound(`${key} in ${store.url}`)
     },
   })
   expect(await finalize(late, plan)).toEqual(written)
@@ -267,7 +267,7 @@ test('P-GC: of two that end a run, the one that comes after its base went publis
 test('P-GC: what crashes left goes when it is old: objects of runs without a plan, half-written files', async () => {
   const [first = ''] = await versions(1)
   await using store = await openStore(place.output)
-  await using eraser = await openEraser(place.output)
+  await using eraser = await openDeleter(place.output)
   const plan = await readPlan(store, first)
   if (!plan) throw new Error('the first run is planned')
   const crashed = 'crashed'.padEnd(26, 'a')
@@ -306,7 +306,7 @@ test('P-GC: what crashes left goes when it is old: objects of runs without a pla
 test('P-GC: who plans a run as somebody else did, and that is removed under his hands, is not told that there is none', async () => {
   const planned = await make()
   await using store = await openStore(place.output)
-  await using eraser = await openEraser(place.output)
+  await using eraser = await openDeleter(place.output)
   const plan = await readPlan(store, planned)
   if (!plan) throw new Error('the first run is planned')
   const run = 'twice'.padEnd(26, 'a')
@@ -319,7 +319,7 @@ test('P-GC: who plans a run as somebody else did, and that is removed under his 
     },
     async *list(prefix: string) {
       yield* store.list(prefix)
-      if (prefix !== controlPrefix(run) || hasLooked) return
+      if (prefix !== runStatePrefix(run) || hasLooked) return
       hasLooked = true
       await setRunState(store, run, 'cancelled')
       expect(await removeRun(store, eraser, run, RULES)).toBe(true)
@@ -332,7 +332,7 @@ test('P-GC: who plans a run as somebody else did, and that is removed under his 
 test('P-GC: who plans a run while what an earlier planning left of it goes is told, or the run stays', async () => {
   const planned = await make()
   await using store = await openStore(place.output)
-  await using eraser = await openEraser(place.output)
+  await using eraser = await openDeleter(place.output)
   const plan = await readPlan(store, planned)
   if (!plan) throw new Error('the first run is planned')
   const slices = () => readSlices(store, plan)
@@ -349,7 +349,7 @@ test('P-GC: who plans a run while what an earlier planning left of it goes is to
     message: expect.stringMatching(/was removed/),
   })
   const { run } = await lookUpRun(store, crashed)
-  expect(run).toBe(nextIdOf(crashed))
+  expect(run).toBe(replacementIdOf(crashed))
   await putRows(store, planSegmentKey(run, 0), await Array.fromAsync(slices()))
   expect((await findGarbage(store, RULES)).deletable.map(found => found.run).toSorted()).toEqual(
     [crashed, run].toSorted(),
@@ -365,16 +365,16 @@ test('P-GC: who plans a run while what an earlier planning left of it goes is to
 test('P-GC: stopped after any object, what stays is whole, nobody works on what goes, and the next gc ends it', async () => {
   const [first = '', second = ''] = await versions(2)
   await using store = await openStore(place.output)
-  await using eraser = await openEraser(place.output)
+  await using eraser = await openDeleter(place.output)
   const prefix = `runs/${first}/`
   let stops = 0
   for (; stops < 100; stops += 1) {
     const done = await removeRun(store, eraserThatStops(eraser, 1), first, RULES).catch(() => undefined)
     if (done) break
-    expect(await readRunState(store, first)).toBe('removed')
+    expect(await readRunState(store, first)).toBe('deleting')
     expect((await findGarbage(store, RULES)).deletable).toMatchObject([{ run: first }])
     await expect(setRunState(store, first, 'running')).rejects.toMatchObject({ code: 'RUN_STOPPED' })
-    await expect(rollback(store, first)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
+    await expect(rollback(store, first)).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
     expect((await Array.fromAsync(readVersions(store))).map(({ run }) => run)).toEqual([second, first])
   }
   // Manifest and its segment, rejects, shards, plan and its segment: each but the last was where it stopped.
@@ -385,7 +385,7 @@ test('P-GC: stopped after any object, what stays is whole, nobody works on what 
 })
 
 /** Deletes so many objects, then fails as a process that was killed. */
-function eraserThatStops(eraser: Eraser, after: number): Eraser {
+function eraserThatStops(eraser: ObjectDeleter, after: number): ObjectDeleter {
   let left = after
   return {
     async delete(key) {
@@ -399,7 +399,7 @@ function eraserThatStops(eraser: Eraser, after: number): Eraser {
 test('P-GC: a run that somebody goes back to meanwhile is spared', async () => {
   const [first = '', second] = await versions(2)
   await using store = await openStore(place.output)
-  await using eraser = await openEraser(place.output)
+  await using eraser = await openDeleter(place.output)
   expect((await findGarbage(store, RULES)).deletable).toMatchObject([{ run: first }])
   await rollback(store, first)
   const before = await keysOf(store)
@@ -412,7 +412,7 @@ test('P-GC: a run that somebody goes back to meanwhile is spared', async () => {
 test('P-GC: whoever goes back to a run that is marked is refused, and the next gc takes the mark away', async () => {
   const [first = '', second] = await versions(2)
   await using store = await openStore(place.output)
-  await using eraser = await openEraser(place.output)
+  await using eraser = await openDeleter(place.output)
   const killed: Store = Object.assign(Object.create(store), {
     async *list(prefix: string, options?: object) {
       if (prefix === `runs/${first}/`) throw new Error('killed')
@@ -432,7 +432,7 @@ test('P-GC: whoever goes back to a run that is marked is refused, and the next g
 test('P-GC: a gc that stood still erases nothing of a run that was spared and gone back to meanwhile', async () => {
   const [first = ''] = await versions(2)
   await using store = await openStore(place.output)
-  await using eraser = await openEraser(place.output)
+  await using eraser = await openDeleter(place.output)
   let whole: string[] | undefined
   const stalled: Store = Object.assign(Object.create(store), {
     // Decided already: what it lists next is what it is about to erase.
@@ -457,9 +457,9 @@ test('P-GC: what was removed is made again as another run, and a deletion that c
   const first = await make()
   await versions(1)
   await using store = await openStore(place.output)
-  await using eraser = await openEraser(place.output)
+  await using eraser = await openDeleter(place.output)
   const late: string[] = []
-  const stalled: Eraser = {
+  const stalled: ObjectDeleter = {
     delete: async key => void late.push(key),
     async [Symbol.asyncDispose]() {},
   }
@@ -469,7 +469,7 @@ test('P-GC: what was removed is made again as another run, and a deletion that c
   await writeFile(place.source, corpus)
   await utimes(place.source, then, then)
   const again = await make()
-  expect(again).toBe(nextIdOf(first))
+  expect(again).toBe(replacementIdOf(first))
   const whole = await keysOf(store)
   for (const key of late) await eraser.delete(key)
   expect(late).toContain(manifestKey(first))
@@ -482,7 +482,7 @@ test('P-GC: a run that goes is no base any more, and one that goes later costs i
   const [first = ''] = await versions(1)
   await appendFile(place.source, '{"id":"more","text":"more"}\n')
   await using store = await openStore(place.output)
-  await using eraser = await openEraser(place.output)
+  await using eraser = await openDeleter(place.output)
   await eraser.delete(planSegmentKey(first, 0))
   const second = await make('enqueue')
   expect((await readPlan(store, second))?.baseRun).toBe(first)
@@ -493,19 +493,19 @@ test('P-GC: a run that goes is no base any more, and one that goes later costs i
   const plan = await readPlan(store, first)
   if (!plan) throw new Error('the first run is planned')
   expect(await requireBaseRun(store, second, plan)).toMatchObject({ plan: { run: second } })
-  await setRunState(store, second, 'removed')
+  await setRunState(store, second, 'deleting')
   expect((await findBaseRun(store, plan)).plan).toBeUndefined()
   await cancelRunDeletion(store, second)
   await appendFile(place.source, '{"id":"last","text":"last"}\n')
   await make()
   await expect(removeRun(store, eraserThatStops(eraser, 0), second, RULES)).rejects.toThrow('killed')
-  await expect(requireBaseRun(store, second, plan)).rejects.toMatchObject({ code: 'RUN_UNKNOWN' })
+  await expect(requireBaseRun(store, second, plan)).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
 })
 
 test('P-GC: a gc that looks while another erases takes no run that is finished for one that is under way', async () => {
   const [base = '', user = ''] = await versions(3)
   await using store = await openStore(place.output)
-  await using eraser = await openEraser(place.output)
+  await using eraser = await openDeleter(place.output)
   expect((await readPlan(store, user))?.baseRun).toBe(base)
   let going: Promise<boolean> | undefined
   const meanwhile = (): Promise<boolean> => (going ??= removeRun(store, eraser, user, RULES))
@@ -519,7 +519,7 @@ test('P-GC: a gc that looks while another erases takes no run that is finished f
     },
     async *list(prefix, options) {
       const listed = await Array.fromAsync(store.list(prefix, options))
-      if (prefix === controlPrefix(user)) await meanwhile()
+      if (prefix === runStatePrefix(user)) await meanwhile()
       yield* listed
     },
   }

@@ -4,12 +4,12 @@ import { join } from 'node:path'
 import { type Endpoint, openEndpoint } from '@reembed/endpoint'
 import { type LocalRedis, startRedis } from '@reembed/local'
 import type { Plan } from '@reembed/protocol'
-import { openLedger } from '@reembed/queue'
+import { openBudget } from '@reembed/queue'
 import { readReceipt } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import { openStore } from '@reembed/store'
 import { type FakeTei, startFakeTei } from '@reembed/testing'
-import { createBudgets } from '@reembed/worker'
+import { createJobBudgets } from '@reembed/worker'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { documents, flags, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
@@ -160,14 +160,14 @@ test('P-LIMITS: two workers with four jobs each send one request each at most af
   /** One worker: its jobs ask for room and send, one request after another, until they are stopped. */
   async function workUntilStopped(name: string): Promise<void> {
     let told = false
-    const ledger = openLedger(redis.url)
+    const ledger = openBudget(redis.url)
     const { reserve } = ledger
     ledger.reserve = async entry => {
       const answer = await reserve(entry)
       told ||= answer.epoch === entry.epoch && !answer.granted
       return answer
     }
-    await using budgets = createBudgets(() => ledger, name)
+    await using budgets = createJobBudgets(() => ledger, name)
     const counted: Endpoint = Object.assign(Object.create(endpoint), {
       request: (...args: Parameters<Endpoint['request']>) => {
         sent.all += 1

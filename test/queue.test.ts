@@ -80,7 +80,7 @@ test('a worker is idle after its last job, also one that it fetched while anothe
     url: `redis://127.0.0.1:${held.port}`,
   })
   await queue.add(jobs(1))
-  await until(event => event.kind === 'taken')
+  await until(event => event.kind === 'started')
   // The other place of the worker waits for a job, and not yet so long that it soon looks by itself.
   const admin = new Redis(redis.url)
   await expect.poll(() => admin.client('LIST'), patient).toMatch(/ idle=[01] flags=b /)
@@ -92,7 +92,7 @@ test('a worker is idle after its last job, also one that it fetched while anothe
   await expect.poll(() => queue.counts(), patient).toMatchObject({ waiting: 0, active: 1 })
   admin.disconnect()
   held.release()
-  await until(event => event.kind === 'taken' && event.job.shard === 1)
+  await until(event => event.kind === 'started' && event.job.shard === 1)
   const before = events.length
   finish[1]?.resolve()
   await until(event => event.kind === 'idle' && events.indexOf(event) >= before)
@@ -105,10 +105,11 @@ test('overload hands a job back without spending one of its attempts', async () 
   let times = 0
   const { until, events } = await consuming(async () => {
     times += 1
-    if (times <= 7) throw new ReembedError('ENDPOINT_OVERLOADED', 'busy', { retry: 'later', retryAfterMs: 1 })
+    if (times <= 7)
+      throw new ReembedError('ENDPOINT_OVERLOADED', 'busy', { retry: 'requeue', retryAfterMs: 1 })
   })
   await until(event => event.kind === 'done')
-  expect(events.filter(event => event.kind === 'postponed')).toHaveLength(7)
+  expect(events.filter(event => event.kind === 'delayed')).toHaveLength(7)
   expect(events.filter(event => event.kind === 'failed')).toHaveLength(0)
 })
 
@@ -130,11 +131,11 @@ test('draining within the grace period lets a job end; beyond it the job goes ba
     if (shard === 0) return finish.promise
     await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)))
   })
-  await until(event => event.kind === 'taken' && event.job.shard === 1)
+  await until(event => event.kind === 'started' && event.job.shard === 1)
   finish.resolve()
   await until(event => event.kind === 'done')
   await consumer.drain(50)
-  expect(events.flatMap(event => (event.kind === 'handed_back' ? event.job.shard : []))).toEqual([1])
+  expect(events.flatMap(event => (event.kind === 'requeued' ? event.job.shard : []))).toEqual([1])
   expect(await queue.counts()).toEqual({ waiting: 1, active: 0, delayed: 0, failed: 0 })
 })
 
@@ -144,11 +145,11 @@ test('P-HANDBACK: a worker that must go hands its job to another at once; no sta
     (_job, { signal }) =>
       new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
   )
-  await first.until(event => event.kind === 'taken')
+  await first.until(event => event.kind === 'started')
   const finish = Promise.withResolvers<void>()
   const second = await consuming(() => finish.promise)
   await first.consumer.drain(0)
-  await second.until(event => event.kind === 'taken')
+  await second.until(event => event.kind === 'started')
   const client = new Redis(redis.url)
   const [stalls, attempts] = await client.hmget(`{reembed}:embed:${RUN}-0`, 'stc', 'atm')
   client.disconnect()
@@ -162,9 +163,9 @@ test('P-HANDBACK: a worker that must go hands its job to another at once; no sta
 test('P-HANDBACK: so it does with a job that never notices', async () => {
   await queue.add(jobs(1))
   const { consumer, until, events } = await consuming(() => new Promise(() => {}))
-  await until(event => event.kind === 'taken')
+  await until(event => event.kind === 'started')
   await consumer.drain(0)
-  expect(events.filter(({ kind }) => kind === 'handed_back')).toHaveLength(1)
+  expect(events.filter(({ kind }) => kind === 'requeued')).toHaveLength(1)
   expect(await queue.counts()).toEqual({ waiting: 1, active: 0, delayed: 0, failed: 0 })
 })
 
@@ -189,7 +190,7 @@ test('a Redis that may evict jobs is refused with the setting to change', async 
   await client.config('SET', 'maxmemory-policy', 'allkeys-lru')
   client.disconnect()
   await expect(openQueue(redis.url)).rejects.toMatchObject({
-    code: 'REDIS_UNFIT',
+    code: 'REDIS_MISCONFIGURED',
     message: expect.stringMatching(/allkeys-lru.*noeviction/),
   })
 })
@@ -199,7 +200,7 @@ test('a wrong password is told at once, and is not repeated in the message', asy
   await client.config('SET', 'requirepass', 'right')
   const url = redis.url.replace('redis://', 'redis://:wrong-secret@')
   const failure = await openQueue(url).catch(error => error)
-  expect(failure).toMatchObject({ code: 'REDIS_UNFIT' })
+  expect(failure).toMatchObject({ code: 'REDIS_MISCONFIGURED' })
   expect(failure.message).not.toContain('wrong-secret')
   await client.config('SET', 'requirepass', '')
   client.disconnect()
@@ -211,7 +212,7 @@ test('a worker whose Redis is gone ends all the same, soon after its grace perio
     (_, { signal }) =>
       new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
   )
-  await until(event => event.kind === 'taken')
+  await until(event => event.kind === 'started')
   await redis[Symbol.asyncDispose]()
   await consumer.drain(10)
 })

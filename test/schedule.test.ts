@@ -56,13 +56,13 @@ test('three processes that look at the same moment plan a due tick once, also af
   await addDue({ yearly: 'always' })
   const looks = (await Promise.all([tick(), tick(), tick()])).flat()
   expect(looks.filter(({ status }) => status === 'planned')).toHaveLength(1)
-  expect(looks.filter(({ status }) => status === 'taken' || status === 'waiting')).toHaveLength(2)
+  expect(looks.filter(({ status }) => status === 'claimed' || status === 'not_due')).toHaveLength(2)
   expect(await readSeq(store)).toHaveLength(1)
 
   const client = new Redis(redis.url)
   await client.flushall()
   await client.quit()
-  expect(await tick()).toEqual([{ schedule: 'yearly', status: 'waiting' }])
+  expect(await tick()).toEqual([{ schedule: 'yearly', status: 'not_due' }])
   expect(await readSeq(store)).toHaveLength(1)
 
   const { code, stdout } = await command('schedule', 'ls', '--json')

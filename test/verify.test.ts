@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { createHashEngine, serveTei, startRedis } from '@reembed/local'
 import { verify } from '@reembed/producer'
-import { createShardWriter, type ReceiptFacts, readReceipt, readShard } from '@reembed/shard'
+import { createShardWriter, type ReceiptFields, readReceipt, readShard } from '@reembed/shard'
 import { openStore } from '@reembed/store'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { documents, reembed, temporaryFolder, writeJsonl } from './parts/cli.ts'
@@ -249,7 +249,7 @@ interface Rows {
   ids: string[]
   vectors: Float32Array
   hashes: Uint8Array
-  facts: ReceiptFacts
+  facts: ReceiptFields
 }
 
 /** The shard with other rows or another receipt, written by our own writer: every hash in it is right. */

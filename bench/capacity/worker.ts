@@ -9,7 +9,7 @@ export interface Counted {
   readonly tokens: number
   readonly requests: number
   readonly refused: number
-  /** Attempts of jobs that failed or were used up; postponed and handed back ones are none. */
+  /** Attempts of jobs that failed or were used up; delayed and handed back ones are none. */
   readonly failed: number
 }
 

@@ -134,7 +134,7 @@ const fleet: Dashboard = {
     },
     {
       title: 'Failures by code',
-      description: 'Attempts that failed or were postponed.',
+      description: 'Attempts that failed or were delayed.',
       unit: 'ops',
       queries: [
         [
@@ -163,7 +163,7 @@ const fleet: Dashboard = {
       description:
         'Passing ones, tried again. Throttled: fewer, larger shards, or wait for the prefix to be split.',
       unit: 'ops',
-      queries: [[`sum by (reason) (rate(reembed_store_faults_total${RATE}))`, '{{reason}}']],
+      queries: [[`sum by (reason) (rate(reembed_store_transient_errors_total${RATE}))`, '{{reason}}']],
     },
     {
       title: 'Redis memory',

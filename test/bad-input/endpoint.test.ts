@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net'
 import { createLimiter, openEndpoint } from '@reembed/endpoint'
 import { hashVector, type LocalRedis, startRedis } from '@reembed/local'
 import type { Document, Reject } from '@reembed/protocol'
-import { verdictOf } from '@reembed/queue'
+import { dispositionOf } from '@reembed/queue'
 import { createManualClock, type FakeTei, type Fault, htmlPage, startFakeTei } from '@reembed/testing'
 import { embed } from '@reembed/worker'
 import { afterAll, afterEach, beforeAll, expect } from 'vitest'
@@ -163,7 +163,7 @@ async function expectPostponed(work: Promise<unknown>): Promise<void> {
     () => undefined,
     (thrown: unknown) => thrown,
   )
-  expect(verdictOf(error, { draining: false }).do).toBe('postpone')
+  expect(dispositionOf(error, { draining: false }).do).toBe('delay')
 }
 
 bad(49, async input => {
@@ -223,7 +223,7 @@ bad(54, async input => {
   const url = await serve(createTlsServer(SELF_SIGNED), 'https')
   expectSaid(input, await run(url))
   // A worker waits for a person to renew it, and spends no attempt.
-  await expect(openEndpoint(url)).rejects.toMatchObject({ code: 'ENDPOINT_DENIED', retry: 'later' })
+  await expect(openEndpoint(url)).rejects.toMatchObject({ code: 'ENDPOINT_ACCESS_DENIED', retry: 'requeue' })
 })
 
 bad(55, async input => {

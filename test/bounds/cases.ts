@@ -16,8 +16,8 @@ import {
   type ModelIdentity,
   type Plan,
   type Receipt,
+  readSliceSegment,
   type SourceObject,
-  sliceRows,
   slicesPerSegment,
 } from '@reembed/protocol'
 import type { Job, Queue } from '@reembed/queue'
@@ -201,7 +201,7 @@ async function finish(shards: number): Promise<string> {
     segments.set(key, known)
     return known
   })
-  await sliceRows(store, plan, 0)
+  await readSliceSegment(store, plan, 0)
   const { totals } = await finalize(store, plan)
   return `${totals.documents} documents = ${totals.rows} rows + ${totals.rejects} rejects in ${plan.shards} shards`
 }

@@ -1,6 +1,6 @@
 // A store whose objects are computed as they are read: any size, no disk.
 
-import { type ObjectInfo, ObjectMissing, type Store } from '@reembed/store'
+import { type ObjectInfo, ObjectNotFound, type Store } from '@reembed/store'
 
 export interface Computed {
   readonly size: number
@@ -17,7 +17,7 @@ export function computedStore(
   const require = (key: string): Computed => {
     const object = objectAt(key)
     if (object) return object
-    throw new ObjectMissing(key)
+    throw new ObjectNotFound(key)
   }
   async function* stream(key: string, { start = 0, end = Number.POSITIVE_INFINITY } = {}) {
     const object = require(key)

@@ -29,7 +29,7 @@ function expectTakeover(
   if (shards.length === 0) return
   const taken = new Set<number | undefined>()
   const stop = fleet.listen(({ what, worker, shard }) => {
-    if (what === 'taken' && worker !== victim) taken.add(shard)
+    if (what === 'job_started' && worker !== victim) taken.add(shard)
   })
   const over = lookout.until(() => shards.every(shard => taken.has(shard) || lookout.seen.has(shard)))
   wounds.healing.push(

@@ -35,14 +35,14 @@ export function takeoversOf(
   const givenUp: { worker: WorkerProcess; shard: number; signal: Takeover['signal']; atMs: number }[] = []
 
   for (const { what, worker, shard, atMs, signal } of ordered) {
-    if (what === 'started') held.set(worker, new Set())
+    if (what === 'worker_started') held.set(worker, new Set())
     else if (what === 'told_to_end') {
       const inMs = signal === 'SIGTERM' ? drainMs(worker) : 0
       for (const each of held.get(worker) ?? []) {
         givenUp.push({ worker, shard: each, signal: signal ?? 'SIGKILL', atMs: atMs + inMs })
       }
       held.delete(worker)
-    } else if (shard !== undefined && what === 'taken') held.get(worker)?.add(shard)
+    } else if (shard !== undefined && what === 'job_started') held.get(worker)?.add(shard)
     else if (shard !== undefined) held.get(worker)?.delete(shard)
     places.push({
       fromMs: atMs,
@@ -55,7 +55,10 @@ export function takeoversOf(
     if (back === undefined) continue
     const taken = ordered.find(
       each =>
-        each.what === 'taken' && each.shard === shard && each.worker !== worker && each.atMs >= back.atMs,
+        each.what === 'job_started' &&
+        each.shard === shard &&
+        each.worker !== worker &&
+        each.atMs >= back.atMs,
     )
     if (taken === undefined) continue
     takeovers.push({

@@ -76,7 +76,7 @@ export async function runTrial(options: ClusterOptions, hurt: Hurt = async () =>
   }
   if (verified.code !== 0)
     broken.push(`reembed verify: exit code ${verified.code}: ${verified.stderr.trim()}`)
-  const handedBack = fleet.events.flatMap(({ what, shard = -1 }) => (what === 'handed_back' ? [shard] : []))
+  const handedBack = fleet.events.flatMap(({ what, shard = -1 }) => (what === 'requeued' ? [shard] : []))
   return {
     ...found,
     documents: options.documents,

@@ -28,10 +28,10 @@ export interface LogEvent {
   readonly worker: WorkerProcess
   readonly atMs: number
   readonly what:
-    | 'started'
-    | 'taken'
+    | 'worker_started'
+    | 'job_started'
     | 'finished'
-    | 'handed_back'
+    | 'requeued'
     | 'put_off'
     | 'stalled'
     /** By us. */
@@ -43,11 +43,11 @@ export interface LogEvent {
 }
 
 const EVENTS: Readonly<Record<string, LogEvent['what']>> = {
-  'worker started': 'started',
-  'job taken': 'taken',
+  'worker started': 'worker_started',
+  'job taken': 'job_started',
   'shard finished': 'finished',
   'shard was there': 'finished',
-  'job handed back': 'handed_back',
+  'job handed back': 'requeued',
   'job of a lost worker queued again': 'stalled',
 }
 
@@ -90,9 +90,9 @@ export function startWorkerProcess(
   // stdio says that stderr is a pipe.
   createInterface({ input: child.stderr as Readable }).on('line', line => {
     const { time, msg = line, shard } = parse(line)
-    const what = EVENTS[msg] ?? (/^job (?:failed|postponed)/.test(msg) ? 'put_off' : 'other')
-    if (what === 'started') started = true
-    if (shard !== undefined && what === 'taken') held.add(shard)
+    const what = EVENTS[msg] ?? (/^job (?:failed|delayed)/.test(msg) ? 'put_off' : 'other')
+    if (what === 'worker_started') started = true
+    if (shard !== undefined && what === 'job_started') held.add(shard)
     else if (shard !== undefined && what !== 'other') held.delete(shard)
     onEvent({ worker, atMs: time === undefined ? Date.now() : Date.parse(time), what, shard, line })
   })

@@ -156,7 +156,7 @@ describe.each<[string, FakeTeiOptions]>([
       expectVectors(await it.run(['a', 'b', 'c']), ['a', 'b', 'c'])
       expect(it.arrived).toBe(2)
       it.meet(() => fault)
-      await expect(it.run(['a'])).rejects.toMatchObject({ code: 'REPLY_INVALID', retry: 'yes' })
+      await expect(it.run(['a'])).rejects.toMatchObject({ code: 'REPLY_INVALID', retry: 'retry' })
     })
 
     test.runIf(isBase64)('the vectors of another model are never used', async () => {
@@ -332,7 +332,7 @@ describe.each<[string, FakeTeiOptions]>([
     ])('a %s that refuses a good text too is the endpoint’s fault: no reject', async (_what, fault) => {
       const it = await rig(flags)
       it.meet(() => fault)
-      await expect(it.run(['a', 'b'])).rejects.toMatchObject({ code: 'ENDPOINT_UNFIT', retry: 'no' })
+      await expect(it.run(['a', 'b'])).rejects.toMatchObject({ code: 'ENDPOINT_UNSUPPORTED', retry: 'never' })
     })
 
     test('empty texts are not sent, lone surrogates are mended', async () => {
@@ -389,7 +389,7 @@ describe.each<[string, FakeTeiOptions]>([
       it.tei.faults.allBatchesFail = true
       await expect(it.run(numbered(4))).rejects.toMatchObject({
         code: 'ENDPOINT_UNREACHABLE',
-        retry: 'later',
+        retry: 'requeue',
       })
     })
   })
@@ -398,7 +398,7 @@ describe.each<[string, FakeTeiOptions]>([
     const it = await rig(flags)
     await it.tei.stop()
     await it.tei.start({ apiKey: 'secret' })
-    await expect(it.run(['a'])).rejects.toMatchObject({ code: 'ENDPOINT_DENIED', retry: 'later' })
+    await expect(it.run(['a'])).rejects.toMatchObject({ code: 'ENDPOINT_ACCESS_DENIED', retry: 'requeue' })
   })
 
   test('a paused endpoint is named as such, and no document is rejected for it', async () => {

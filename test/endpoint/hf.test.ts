@@ -1,7 +1,7 @@
 // Hugging Face endpoints against a stand-in of the management API and its proxy: every state, and no token in a word.
 
 import { inspect } from 'node:util'
-import { createHf, type Hf, parseHfName, untilChanged, untilRunning } from '@reembed/endpoint'
+import { createHf, type Hf, parseHfName, waitForChange, waitUntilRunning } from '@reembed/endpoint'
 import {
   createManualClock,
   type FakeHf,
@@ -54,7 +54,7 @@ test('deployed, it initializes and runs, and the wait tells each state', async (
     sleepMinutes: 15,
   })
   const running = await clock.advanceUntilSettled(
-    untilRunning(hf, of, { clock, onState: ({ state }) => states.push(state) }),
+    waitUntilRunning(hf, of, { clock, onState: ({ state }) => states.push(state) }),
   )
   expect(states).toEqual(['initializing', 'running'])
   expect(running).toMatchObject({
@@ -68,18 +68,18 @@ test('deployed, it initializes and runs, and the wait tells each state', async (
 
 test('asleep, it is woken once and waited for, whoever else knocks', async () => {
   const endpoint = await deploy({ initialState: 'scaledToZero' })
-  const waits = [1, 2, 3].map(() => untilRunning(hf, of, { clock }))
+  const waits = [1, 2, 3].map(() => waitUntilRunning(hf, of, { clock }))
   for (const { state } of await clock.advanceUntilSettled(Promise.all(waits))) expect(state).toBe('running')
   expect(endpoint.coldStarts).toBe(1)
 })
 
 test('paused, it is said how to resume it; resumed, it runs; resumed twice does no harm', async () => {
   await deploy({ initialState: 'paused' })
-  expect(await errorOf(untilRunning(hf, of, { clock }))).toBe(
+  expect(await errorOf(waitUntilRunning(hf, of, { clock }))).toBe(
     'hf:test/bge is paused, and requests do not wake it: `reembed endpoint resume hf:test/bge`',
   )
   await hf.resume(of)
-  expect((await clock.advanceUntilSettled(untilRunning(hf, of, { clock }))).state).toBe('running')
+  expect((await clock.advanceUntilSettled(waitUntilRunning(hf, of, { clock }))).state).toBe('running')
   await hf.resume(of)
   await hf.pause(of)
   expect((await hf.read(of)).state).toBe('paused')
@@ -87,7 +87,7 @@ test('paused, it is said how to resume it; resumed, it runs; resumed twice does 
 
 test('a wait that takes too long ends with the state', async () => {
   await deploy({ initialState: 'scaledToZero', startMs: 60_000 })
-  const wait = untilRunning(hf, of, { clock, timeoutMs: 20_000 })
+  const wait = waitUntilRunning(hf, of, { clock, timeoutMs: 20_000 })
   expect(await errorOf(clock.advanceUntilSettled(wait))).toBe(
     'hf:test/bge is still initializing after 20 s: Endpoint is initializing',
   )
@@ -97,21 +97,21 @@ test('a run is told of an update and of another revision, and of nothing while a
   const endpoint = await deploy({ revision: 'one' })
   const before = await hf.read(of)
   const over = new AbortController()
-  const quiet = untilChanged(hf, of, before, { clock, signal: over.signal })
+  const quiet = waitForChange(hf, of, before, { clock, signal: over.signal })
   await clock.advance(120_000)
   over.abort()
   expect(await clock.advanceUntilSettled(quiet)).toBeUndefined()
 
-  const watch = untilChanged(hf, of, before, { clock })
+  const watch = waitForChange(hf, of, before, { clock })
   void endpoint.update('two')
   expect(await clock.advanceUntilSettled(watch)).toMatchObject({
     code: 'MODEL_MISMATCH',
     message: expect.stringContaining('now serves model@two, the run is for model@one'),
   })
   await endpoint.pause()
-  const paused = untilChanged(hf, of, { ...before, revision: 'two' }, { clock })
+  const paused = waitForChange(hf, of, { ...before, revision: 'two' }, { clock })
   expect(await clock.advanceUntilSettled(paused)).toMatchObject({
-    code: 'ENDPOINT_UNFIT',
+    code: 'ENDPOINT_UNSUPPORTED',
     message: expect.stringMatching(/updat|paused/),
   })
 })

@@ -1,6 +1,13 @@
 // The figures of `reembed endpoint bench` against a fake whose speed is known to the millisecond.
 
-import { bestOf, type Measured, measure, openEndpoint, type Setting, textsOf } from '@reembed/endpoint'
+import {
+  type BenchmarkResult,
+  type BenchmarkSetting,
+  benchmarkEndpoint,
+  bestResult,
+  generateTexts,
+  openEndpoint,
+} from '@reembed/endpoint'
 import { createManualClock, type FakeTei, type FakeTeiOptions, startFakeTei } from '@reembed/testing'
 import { afterEach, describe, expect, test } from 'vitest'
 import { flags, reembed } from '../parts/cli.ts'
@@ -18,14 +25,17 @@ async function fake(options: FakeTeiOptions): Promise<FakeTei> {
 
 async function measured(
   options: FakeTeiOptions,
-  setting: Setting,
-): Promise<{ readonly got: Measured; readonly tei: FakeTei }> {
+  setting: BenchmarkSetting,
+): Promise<{ readonly got: BenchmarkResult; readonly tei: FakeTei }> {
   const clock = createManualClock()
   const tei = await fake({ clock, ...options })
   const got = await clock.advanceUntilSettled(
     (async () => {
       await using endpoint = await openEndpoint(tei.url)
-      return await measure(endpoint, await textsOf(endpoint, setting.tokens), setting, { seconds: 10, clock })
+      return await benchmarkEndpoint(endpoint, await generateTexts(endpoint, setting.tokens), setting, {
+        seconds: 10,
+        clock,
+      })
     })(),
   )
   return { got, tei }
@@ -75,7 +85,7 @@ describe('measure', () => {
     tei.faults.allBatchesFail = true
     const setting = { tokens: 4, textsPerRequest: 1, concurrency: 1 }
     await expect(
-      clock.advanceUntilSettled(measure(endpoint, ['a'], setting, { seconds: 1, clock })),
+      clock.advanceUntilSettled(benchmarkEndpoint(endpoint, ['a'], setting, { seconds: 1, clock })),
     ).rejects.toMatchObject({ code: 'ENDPOINT_UNREACHABLE' })
   })
 
@@ -83,7 +93,7 @@ describe('measure', () => {
     const clock = createManualClock()
     const tei = await fake({ clock })
     await using endpoint = await openEndpoint(tei.url)
-    const texts = await textsOf(endpoint, 77)
+    const texts = await generateTexts(endpoint, 77)
     expect(new Set(texts).size).toBe(texts.length)
     const before = tei.counts.tokens
     await endpoint.embed(texts.slice(0, 10))
@@ -92,7 +102,12 @@ describe('measure', () => {
 })
 
 test('the best setting is as fast as the fastest and has the fewest texts in flight; refusals disqualify', () => {
-  const one = (textsPerRequest: number, concurrency: number, texts: number, refused = 0): Measured => ({
+  const one = (
+    textsPerRequest: number,
+    concurrency: number,
+    texts: number,
+    refused = 0,
+  ): BenchmarkResult => ({
     tokens: 128,
     textsPerRequest,
     concurrency,
@@ -111,8 +126,8 @@ test('the best setting is as fast as the fastest and has the fewest texts in fli
     one(32, 16, 1_000),
     one(32, 64, 2_000, 50),
   ]
-  expect(bestOf([slow, calm, wide, storm])).toBe(calm)
-  expect(bestOf([storm])).toBeUndefined()
+  expect(bestResult([slow, calm, wide, storm])).toBe(calm)
+  expect(bestResult([storm])).toBeUndefined()
 })
 
 describe('reembed endpoint bench', () => {

@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
   type EndpointOptions,
+  ensureReference,
   modelOf,
   openEndpoint,
   type ReplicaEvent,
-  settleReference,
 } from '@reembed/endpoint'
 import { hashVector, startRedis } from '@reembed/local'
 import {
@@ -26,7 +26,7 @@ import { readShard } from '@reembed/shard'
 import { ReembedError, shardKey } from '@reembed/shared'
 import { openStore, type Store } from '@reembed/store'
 import { createFastClock, type FakeTei, type FakeTeiOptions, startFakeTei } from '@reembed/testing'
-import { createEmbedder, createRuns, type Embedder, work } from '@reembed/worker'
+import { createEmbedder, createRunCache, type Embedder, processJob } from '@reembed/worker'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type Running, start, writeJsonl } from '../parts/cli.ts'
 
@@ -77,7 +77,7 @@ async function planWith(tei: FakeTei): Promise<void> {
   const source = await writeJsonl(join(folder, 'corpus.jsonl'), texts)
   await using corpus = await openCorpus(source, {})
   await using endpoint = await openEndpoint(tei.url)
-  await settleReference(store, endpoint, () => openEndpoint(tei.url))
+  await ensureReference(store, endpoint, () => openEndpoint(tei.url))
   const planned = await planRun(corpus, { model: modelOf(endpoint), documentsPerShard: PER_SHARD })
   ;({ plan } = await recordPlan(store, planned))
 }
@@ -90,7 +90,7 @@ function embedderOf(url: string, options: EndpointOptions = {}): Embedder {
 
 /** Makes all shards, two at once; what may be tried again later is. */
 async function embedAll(url: string): Promise<string> {
-  const runs = createRuns({ outputs: [store.url] })
+  const runs = createRunCache({ outputs: [store.url] })
   const embedder = embedderOf(url)
   stack.push(runs)
   const context = { signal: AbortSignal.timeout(DEADLINE_MS), reportDocuments: () => {} }
@@ -99,7 +99,7 @@ async function embedAll(url: string): Promise<string> {
     for (let shard = next++; shard < plan.shards; shard = next++) {
       const job = { output: store.url, run: plan.run, shard }
       for (let isDone = false; !isDone; ) {
-        isDone = await work(job, await runs.open(job), embedder, context).then(() => true, later)
+        isDone = await processJob(job, await runs.open(job), embedder, context).then(() => true, later)
       }
     }
   }
@@ -109,7 +109,7 @@ async function embedAll(url: string): Promise<string> {
 
 /** Waits as long as the queue would. */
 async function later(error: unknown): Promise<false> {
-  if (!(error instanceof ReembedError && error.retry === 'later')) throw error
+  if (!(error instanceof ReembedError && error.retry === 'requeue')) throw error
   await clock.sleep(error.retryAfterMs ?? 1_000)
   return false
 }
@@ -118,7 +118,7 @@ async function later(error: unknown): Promise<false> {
 async function embedWhile(goesOn: () => boolean, url: string, options?: EndpointOptions): Promise<string> {
   const signal = AbortSignal.timeout(DEADLINE_MS)
   const embedder = embedderOf(url, options)
-  await using runs = createRuns({ outputs: [store.url] })
+  await using runs = createRunCache({ outputs: [store.url] })
   const run = await runs.open({ output: store.url, run: plan.run, shard: 0 })
   let sent = 0
   let back = 0
@@ -240,7 +240,7 @@ test.runIf(hasAddresses)(
     await until(() => third.counts.requests > 20)
     // A pod that ends: its name forgets it, what it has it finishes.
     addresses = ['127.0.0.3', '127.0.0.4']
-    await until(() => events.some(({ kind, replica }) => kind === 'gone' && replica.includes('127.0.0.2')))
+    await until(() => events.some(({ kind, replica }) => kind === 'removed' && replica.includes('127.0.0.2')))
     const others = second.counts.received
     await until(() => second.counts.received > others + 20)
     const before = first.counts.received
@@ -252,7 +252,7 @@ test.runIf(hasAddresses)(
     await embedded
     expect(first.counts.received).toBe(before)
     expect(hosts).toEqual(new Set([`tei.test:${port}`]))
-    expect(events.filter(({ kind }) => kind === 'gone')).toHaveLength(1)
+    expect(events.filter(({ kind }) => kind === 'removed')).toHaveLength(1)
   },
 )
 

@@ -107,7 +107,7 @@ describe('a TEI server', () => {
 
   test('asks for its key, and gets it', async () => {
     const server = await serve({ apiKey: 'sesame' })
-    await expect(openEndpoint(server.url)).rejects.toMatchObject({ code: 'ENDPOINT_DENIED' })
+    await expect(openEndpoint(server.url)).rejects.toMatchObject({ code: 'ENDPOINT_ACCESS_DENIED' })
     expect((await open(server, { token: 'sesame' })).info.modelId).toBe('hash/one')
   })
 

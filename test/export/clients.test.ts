@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { promisify } from 'node:util'
 import { gunzipSync } from 'node:zlib'
-import { exportRun, type LayoutName } from '@reembed/sinks'
+import { type ExportLayoutName, exportRun } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { answers, lackOfModules, PYTHON, testUnless } from '../parts/needs.ts'
@@ -28,7 +28,7 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true }))
 
-async function exported(layout: LayoutName): Promise<string> {
+async function exported(layout: ExportLayoutName): Promise<string> {
   const path = join(folder, layout)
   await using target = await openStore(path, { create: true })
   await exportRun(source, run.manifest, target, { layout, name: 'wiki' })

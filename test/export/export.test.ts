@@ -7,7 +7,7 @@ import { measureRecall } from '@reembed/evaluate'
 import { type Manifest, putVersion, readManifestShards } from '@reembed/protocol'
 import { readCurrentManifest, readEmbeddings } from '@reembed/shard'
 import { manifestSegmentKey, shardKey } from '@reembed/shared'
-import { exportRun, LAYOUT_NAMES } from '@reembed/sinks'
+import { EXPORT_LAYOUT_NAMES, exportRun } from '@reembed/sinks'
 import { openStore, putRows } from '@reembed/store'
 import { startS3Server } from '@reembed/testing'
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -89,7 +89,7 @@ describe('an export', () => {
         `other dimensions than the ${model.dimensions * 2} of the manifest`,
       ],
     ]
-    for (const layout of LAYOUT_NAMES) {
+    for (const layout of EXPORT_LAYOUT_NAMES) {
       for (const [other, what] of others) {
         const target = memoryStore()
         const exporting = exportRun(source, other, target, { layout })

@@ -4,7 +4,7 @@
 import { PGlite } from '@electric-sql/pglite'
 import { vector } from '@electric-sql/pglite-pgvector'
 import { type Quantization, toInt8, toUbinary } from '@reembed/shard'
-import { exportRun, type LayoutName } from '@reembed/sinks'
+import { type ExportLayoutName, exportRun } from '@reembed/sinks'
 import { tableFromIPC } from 'apache-arrow'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type DuckDb, openDuckDb } from '../shard/duckdb.ts'
@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => duckdb[Symbol.asyncDispose]())
 
 async function exported(
-  layout: LayoutName,
+  layout: ExportLayoutName,
   quantize: Quantization[] = [],
   name?: string,
 ): Promise<MemoryStore> {

@@ -6,7 +6,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Quantization, toInt8, toUbinary } from '@reembed/shard'
-import { exportRun, type LayoutName } from '@reembed/sinks'
+import { type ExportLayoutName, exportRun } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { lackOfModules, PYTHON, testUnless } from '../parts/needs.ts'
@@ -25,7 +25,7 @@ afterAll(() => rm(folder, { recursive: true }))
 const withModules = (name: string, modules: readonly string[], run: () => Promise<void>): void =>
   testUnless(lackOfModules(...modules), name, run, 180_000)
 
-async function exported(layout: LayoutName, quantize: Quantization[] = []): Promise<string> {
+async function exported(layout: ExportLayoutName, quantize: Quantization[] = []): Promise<string> {
   const path = join(folder, [layout, ...quantize].join('-'))
   await using target = await openStore(path, { create: true })
   await exportRun(source, run.manifest, target, { layout, quantize })
@@ -105,7 +105,7 @@ withModules(
   ['numpy', 'pyarrow.parquet'],
   async () => {
     const found = ask(
-      `import numpy as np, glob, pyarrow.parquet as parquet
+      `import numpy as np, glob, pyarrow.parquet
 load = lambda name: [np.load(path, mmap_mode="r") for path in sorted(glob.glob(f"{sys.argv[1]}/{name}/*.npy"))]
 print(json.dumps({
     "shapes": [list(matrix.shape) for matrix in load("embeddings")],

@@ -12,9 +12,9 @@ import {
   type SourceObject,
 } from '@reembed/protocol'
 import {
-  bytesOfHashes,
   contentHashOf,
   createShardWriter,
+  encodeHashes,
   extraColumns,
   extraValues,
   readIds,
@@ -108,7 +108,7 @@ async function writeShard(
   })
   writer.append({
     ids: documents.map(({ id }) => id),
-    hashes: bytesOfHashes(documents.map(({ text }) => contentHashOf(text))),
+    hashes: encodeHashes(documents.map(({ text }) => contentHashOf(text))),
     vectors: Float32Array.from(documents.flatMap(({ text }) => vectorOf(text))),
     extra: extraValues(documents, plan.layout),
   })

@@ -1,11 +1,11 @@
 // What the targets of tables have in common: an object is measured, probed, read as a whole and in slices.
 
-import { type Measure, measure, probe, readSlice, type SliceReader } from '@reembed/corpus'
+import { indexObject, inspectObject, type ObjectIndex, readSlice, type SliceReader } from '@reembed/corpus'
 import type { SlicePart, SourceRecord } from '@reembed/protocol'
 import { type Choices, memoryStore, must, refusing } from './target.ts'
 
 /** What a damaged table may be refused with. */
-const REFUSED = ['SOURCE_FORMAT', 'CORRUPT', 'FIELD_MISSING']
+const REFUSED = ['SOURCE_FORMAT', 'CORRUPT', 'FIELD_NOT_FOUND']
 /** A table of some KiB that claims more rows is not read to its end: each page or batch is still looked at. */
 const MAX_ROWS = 50_000
 
@@ -26,14 +26,14 @@ export async function readTable(
   const object = { key: format, size: rest.length, etag: 'e', format } as const
   const share = choices.number(256) / 255
   await refusing(REFUSED, async () => {
-    const seen = await probe(store, object)
+    const seen = await inspectObject(store, object)
     for (const name of seen.fieldNames) {
       seen.hasField(name)
       seen.fieldTypeOf(name)
       seen.fieldBytesOf?.(name)
     }
   })
-  const measured = await refusing(REFUSED, () => measure(store, object, { sliceBytes: 1 << 20 }))
+  const measured = await refusing(REFUSED, () => indexObject(store, object, { sliceBytes: 1 << 20 }))
   if (measured === undefined) return undefined
   const { extent } = measured
   must(Number.isSafeInteger(extent) && extent >= 0, () => `it has ${extent} rows`)
@@ -51,7 +51,7 @@ export async function readTable(
 async function read(
   store: ReturnType<typeof memoryStore>,
   object: { key: string; size: number; etag: string; format: 'parquet' | 'arrow' },
-  { extent, splitPoints }: Measure,
+  { extent, splitPoints }: ObjectIndex,
   at: readonly number[],
 ): Promise<SourceRecord[] | undefined> {
   const bounds = [0, ...at, extent]

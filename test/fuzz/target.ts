@@ -1,7 +1,7 @@
 // What can be fuzzed: something that is given bytes from outside, and what must hold whatever they are.
 
 import { ReembedError } from '@reembed/shared'
-import { type ObjectInfo, ObjectMissing, type Store } from '@reembed/store'
+import { type ObjectInfo, ObjectNotFound, type Store } from '@reembed/store'
 
 export interface Target {
   /** What it is about, for the list. */
@@ -72,7 +72,7 @@ export function memoryStore(
   const written = new Map(objects)
   const bytesOf = (key: string, start = 0, end = Number.POSITIVE_INFINITY): Uint8Array => {
     const bytes = written.get(key)
-    if (bytes === undefined) throw new ObjectMissing(key)
+    if (bytes === undefined) throw new ObjectNotFound(key)
     // As a real store: a range that begins beyond the end is empty.
     return bytes.subarray(start, Math.max(start, end))
   }

@@ -116,8 +116,8 @@ const cases: Readonly<Record<string, Case>> = {
   },
   ReembedStoreThrottled: {
     at: 40,
-    fires: { 'reembed_store_faults_total{reason="throttled"}': `0+120x${hours}` },
-    quiet: { 'reembed_store_faults_total{reason="throttled"}': `0+6x${hours}` },
+    fires: { 'reembed_store_transient_errors_total{reason="throttled"}': `0+120x${hours}` },
+    quiet: { 'reembed_store_transient_errors_total{reason="throttled"}': `0+6x${hours}` },
   },
   ReembedExporterAbsent: {
     at: 10,

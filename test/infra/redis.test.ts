@@ -3,7 +3,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createHashEngine, type LocalRedis, serveTei, startRedis } from '@reembed/local'
-import { QUEUE, QUEUE_STATES, queueKey, REDIS_PREFIX, watchQueue } from '@reembed/queue'
+import { openQueueReader, QUEUE, QUEUE_STATES, queueKey, REDIS_PREFIX } from '@reembed/queue'
 import { Queue, QueueKeys, Worker } from 'bullmq'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -72,7 +72,7 @@ describe('the formula over a queue', () => {
     expect(formula(counts)).toBe(7)
     await taker.close()
     // Our exporter sees the same without a script.
-    await using watch = watchQueue(server.url)
+    await using watch = openQueueReader(server.url)
     expect((await watch.depth()).jobs).toMatchObject(counts)
   })
 
@@ -80,7 +80,7 @@ describe('the formula over a queue', () => {
     await queue.add('j', {})
     await queue.pause()
     expect(formula(await read())).toBe(1)
-    await using watch = watchQueue(server.url)
+    await using watch = openQueueReader(server.url)
     expect((await watch.depth()).paused).toBe(true)
   })
 
@@ -88,7 +88,7 @@ describe('the formula over a queue', () => {
     await queue.add('j', {}, { delay: 1 })
     await expect
       .poll(async () => {
-        await using watch = watchQueue(server.url)
+        await using watch = openQueueReader(server.url)
         return (await watch.depth()).overdue
       })
       .toBe(1)
@@ -149,7 +149,7 @@ describe('redis.conf and users.acl', () => {
     )
     expect(made.stderr).not.toMatch(/NOPERM/)
     expect(JSON.parse(made.stdout)).toMatchObject({ status: 'published', totals: { rows: 300 } })
-    await using watch = watchQueue(as('exporter', server.port))
+    await using watch = openQueueReader(as('exporter', server.port))
     expect((await watch.redis()).evictionPolicy).toBe('noeviction')
     expect((await watch.depth()).jobs.wait).toBe(0)
     expect(await watch.workers()).toEqual([])

@@ -1,7 +1,7 @@
 // A whole run in this process, without a queue: plan, every job one after the other, finalize, publish. The product's
 // own functions on a real folder and a real endpoint.
 
-import { modelOf, openEndpoint, settleReference } from '@reembed/endpoint'
+import { ensureReference, modelOf, openEndpoint } from '@reembed/endpoint'
 import {
   finalize,
   findBaseRun,
@@ -15,7 +15,7 @@ import {
 import type { Manifest, Plan } from '@reembed/protocol'
 import { readEmbeddings } from '@reembed/shard'
 import { openStore, type Store } from '@reembed/store'
-import { createEmbedder, createRuns, work } from '@reembed/worker'
+import { createEmbedder, createRunCache, processJob } from '@reembed/worker'
 
 export interface MadeRun {
   readonly plan: Plan
@@ -30,7 +30,7 @@ export async function makeRun(
   await using store = await openStore(output, { create: true })
   await using corpus = await openCorpus(source)
   await using endpoint = await openEndpoint(url)
-  await settleReference(store, endpoint, () => openEndpoint(url))
+  await ensureReference(store, endpoint, () => openEndpoint(url))
   const planned = await planRun(corpus, {
     model: modelOf(endpoint),
     findBaseRun: ids => findBaseRun(store, ids),
@@ -50,12 +50,12 @@ export async function carryOut(store: Store, planned: PlannedRun, url: string): 
 
 /** Makes every shard of a recorded plan. */
 export async function embedAll(store: Store, plan: Plan, url: string): Promise<void> {
-  await using runs = createRuns({ outputs: [store.url] })
+  await using runs = createRunCache({ outputs: [store.url] })
   await using embedder = createEmbedder(url)
   const { signal } = new AbortController()
   for (let shard = 0; shard < plan.shards; shard += 1) {
     const job = { output: store.url, run: plan.run, shard }
-    await work(job, await runs.open(job), embedder, { signal, reportDocuments: () => {} })
+    await processJob(job, await runs.open(job), embedder, { signal, reportDocuments: () => {} })
   }
 }
 

@@ -7,11 +7,11 @@ import {
   checkShard,
   createShardBuffer,
   createShardWriter,
-  cutVectors,
   extraColumns,
   extraValues,
   type FlatColumn,
   readShard,
+  truncateVectors,
   vectorColumns,
 } from '@reembed/shard'
 import { tableFromIPC } from 'apache-arrow'
@@ -263,14 +263,14 @@ describe('vectors', () => {
 
   it('that are cut keep their first dimensions and their direction in them, at length 1', () => {
     const model = { dimensions: 2, normalized: true }
-    const cut = cutVectors(Float32Array.of(0.3, 0.4, 0.5, 0, -1, 7), { model, nativeDimensions: 3 })
+    const cut = truncateVectors(Float32Array.of(0.3, 0.4, 0.5, 0, -1, 7), { model, nativeDimensions: 3 })
     expect([...cut].map(value => Number(value.toFixed(6)))).toEqual([0.6, 0.8, 0, -1])
-    const raw = cutVectors(Float32Array.of(3, 4, 5), {
+    const raw = truncateVectors(Float32Array.of(3, 4, 5), {
       model: { dimensions: 2, normalized: false },
       nativeDimensions: 3,
     })
     expect([...raw]).toEqual([3, 4])
     const whole = Float32Array.of(1, 0)
-    expect(cutVectors(whole, { model })).toBe(whole)
+    expect(truncateVectors(whole, { model })).toBe(whole)
   })
 })

@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import type { Receipt } from '@reembed/protocol'
 import { createShardBuffer, createShardWriter, type ShardRows, type ShardWriter } from '@reembed/shard'
-import { ObjectMissing, type Store } from '@reembed/store'
+import { ObjectNotFound, type Store } from '@reembed/store'
 
 type ReceiptFacts = Parameters<ShardWriter['finish']>[0]
 
@@ -19,7 +19,7 @@ export function memoryStore(objects: Record<string, Uint8Array> = {}): MemorySto
   const get: Store['get'] = async (key, { start = 0, end, signal } = {}) => {
     signal?.throwIfAborted()
     const body = held.get(key)
-    if (!body) throw new ObjectMissing(`'${key}'`)
+    if (!body) throw new ObjectNotFound(`'${key}'`)
     const bytes = body.slice(start, end)
     reads.push({ key, bytes: bytes.length })
     return bytes

@@ -105,7 +105,7 @@ function endpointOf(world: World, process: Process, fleet: Fleet, info: Endpoint
       if (world.chance(PROOF)) await world.turn(process)
       signal?.throwIfAborted()
       if (world.chance(fleet.failing / 4)) {
-        throw new ReembedError('ENDPOINT_UNREACHABLE', 'simulated: 502', { retry: 'later' })
+        throw new ReembedError('ENDPOINT_UNREACHABLE', 'simulated: 502', { retry: 'requeue' })
       }
       const revision = world.pick(fleet.replicas)
       const vectors = new Float32Array(texts.length * DIMENSIONS)
@@ -124,7 +124,7 @@ const LESS: Outcome & { readonly limit: number } = { kind: 'batch_limit', limit:
 const faultOf = (world: World, inputs: number): Outcome =>
   world.pick<Outcome>([
     { kind: 'overload', message: 'busy' },
-    { kind: 'cold', message: 'starting' },
+    { kind: 'cold_start', message: 'starting' },
     { kind: 'reset', message: 'cut' },
     { kind: 'backend', message: 'out of memory' },
     { kind: 'corrupt', message: 'half a reply' },

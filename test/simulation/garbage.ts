@@ -2,7 +2,7 @@
 // young, and a gc that ran to its end leaves nothing of what was needed by nobody all the while.
 
 import type { Plan, Version } from '@reembed/protocol'
-import { controlPrefix, isRunId, manifestKey, planKey, seqOfKey } from '@reembed/shared'
+import { isRunId, manifestKey, planKey, runStatePrefix, seqOfKey } from '@reembed/shared'
 import type { Objects } from './store.ts'
 
 /** How many versions stay, and for how many turns what is new does. */
@@ -49,12 +49,12 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
   const atOf = (key: string): number => map.get(key)?.at ?? 0
   const planOf = (run: string): Plan | undefined => json(planKey(run))
   const wordOf = (run: string): Word => {
-    const [newest = ''] = keysOf(controlPrefix(run))
+    const [newest = ''] = keysOf(runStatePrefix(run))
     return json<Word>(newest) ?? { state: 'running' }
   }
   const stateOf = (run: string): string | undefined => {
     const { state, previousState } = wordOf(run)
-    return state === 'removed' ? previousState : state
+    return state === 'deleting' ? previousState : state
   }
 
   /** Newest first. */
@@ -90,13 +90,13 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
           !map.has(manifestKey(user)) &&
           !wordOf(user).deletionCommitted &&
           stateOf(user) !== 'cancelled' &&
-          keysOf(controlPrefix(user)).every(key => atOf(key) < before),
+          keysOf(runStatePrefix(user)).every(key => atOf(key) < before),
       )
 
   /** The run is given up for good: it must be what nobody needs, and old. */
   function* checkErasing(run: string, wordKey: string): Generator<string> {
     const plan = planOf(run)
-    const [, markKey = wordKey] = keysOf(controlPrefix(run))
+    const [, markKey = wordKey] = keysOf(runStatePrefix(run))
     const markedAt = atOf(markKey)
     // Who plans it later looks at the word later still.
     const need = plan && atOf(planKey(run)) < markedAt && needOf(run, plan)
@@ -118,12 +118,13 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     if (!key.startsWith('runs/')) yield `GC ${key} is gone`
     thinned.add(run)
     if (keptRuns().includes(run)) yield `GC ${key} is gone, of a version that is kept`
-    if (key.startsWith(controlPrefix(run))) yield `GC ${key} is gone: nobody knows any more that the run went`
+    if (key.startsWith(runStatePrefix(run)))
+      yield `GC ${key} is gone: nobody knows any more that the run went`
     if (!wordOf(run).deletionCommitted) yield `GC ${key} is gone, of a run that is not given up`
   }
 
   const besideWords = (run: string): string[] =>
-    keysOf(`runs/${run}/`).filter(key => !key.startsWith(controlPrefix(run)))
+    keysOf(`runs/${run}/`).filter(key => !key.startsWith(runStatePrefix(run)))
 
   /** What a gc that begins now has to remove, unless something becomes of it meanwhile. */
   function doomed(): string[] {

@@ -140,7 +140,7 @@ export function createInvariants(
   async function* checkManifest(manifest: Manifest): AsyncGenerator<string> {
     const { run, totals } = manifest
     // Put by somebody who stood still meanwhile: nobody may publish it.
-    if (garbage.isThinned(run) || (await readRunState(direct, run)) === 'removed') return
+    if (garbage.isThinned(run) || (await readRunState(direct, run)) === 'deleting') return
     const planned = await plannedOf(run)
     if (planned === undefined) return yield `I3 run ${run} has a manifest and no plan`
     const held: Held[] = []

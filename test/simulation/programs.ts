@@ -1,7 +1,7 @@
 // What the processes of the simulated fleet do: the same steps as `reembed enqueue`, `reembed worker` and
 // `reembed rollback`, made of the product's own code.
 
-import { modelOf, settleReference } from '@reembed/endpoint'
+import { ensureReference, modelOf } from '@reembed/endpoint'
 import {
   type Corpus,
   cancelRunDeletion,
@@ -18,10 +18,10 @@ import {
   shardsPresent,
 } from '@reembed/producer'
 import { readCurrent, readPlan, readSeq, setRunState } from '@reembed/protocol'
-import { verdictOf } from '@reembed/queue'
+import { dispositionOf } from '@reembed/queue'
 import { messageOf, ReembedError } from '@reembed/shared'
-import type { Eraser, Store } from '@reembed/store'
-import { createEmbedder, createRuns, work } from '@reembed/worker'
+import type { ObjectDeleter, Store } from '@reembed/store'
+import { createEmbedder, createRunCache, processJob } from '@reembed/worker'
 import type { Fleet } from './fleet.ts'
 import type { Lock, SimulatedQueue } from './queue.ts'
 import type { Shape } from './shape.ts'
@@ -32,7 +32,7 @@ export interface Setting {
   readonly shape: Shape
   readonly queue: SimulatedQueue
   readonly fleet: Fleet
-  readonly openOutput: (process: Process) => Store & Eraser
+  readonly openOutput: (process: Process) => Store & ObjectDeleter
   readonly openSource: (process: Process) => Store
   /** Told when a worker says that a job is done. */
   readonly claimed: (job: Lock['job']) => void
@@ -58,7 +58,7 @@ export async function produce(setting: Setting, process: Process): Promise<strin
     try {
       const endpoint = await fleet.open(process)
       const model = modelOf(endpoint)
-      await settleReference(store, endpoint, () => fleet.open(process))
+      await ensureReference(store, endpoint, () => fleet.open(process))
       const planned = await planRun(corpusOf(source), {
         model,
         documentsPerShard: setting.shape.documentsPerShard,
@@ -74,7 +74,7 @@ export async function produce(setting: Setting, process: Process): Promise<strin
     } catch (error) {
       if (!(error instanceof ReembedError)) throw error
       // A source that changes under the planner is planned again, as a person would; and a run that is being removed.
-      if (error.retry !== 'later' && !['SOURCE_CHANGED', 'RUN_STOPPED'].includes(error.code)) throw error
+      if (error.retry !== 'requeue' && !['SOURCE_CHANGED', 'RUN_STOPPED'].includes(error.code)) throw error
       await world.turn(process, 20)
     }
   }
@@ -112,7 +112,7 @@ export async function embedAndSweep(setting: Setting, process: Process): Promise
   const { world, queue, fleet } = setting
   const store = setting.openOutput(process)
   const source = setting.openSource(process)
-  const runs = createRuns({
+  const runs = createRunCache({
     outputs: [store.url],
     openUrl: async url => (url === store.url ? store : source),
   })
@@ -140,12 +140,12 @@ export async function embedAndSweep(setting: Setting, process: Process): Promise
         reportDocuments: () => {},
         now: () => world.now * MS_PER_TURN,
       }
-      const made = await work(lock.job, run, embedder, context)
+      const made = await processJob(lock.job, run, embedder, context)
       if (made.status !== 'stopped') setting.claimed(lock.job)
       await queue.end(lock, { do: 'done' })
     } catch (error) {
       if (!(error instanceof ReembedError) && !lock.lost.signal.aborted) throw error
-      await queue.end(lock, verdictOf(error, { draining: false, random: world.random }), messageOf(error))
+      await queue.end(lock, dispositionOf(error, { draining: false, random: world.random }), messageOf(error))
     }
   }
 

@@ -2,7 +2,7 @@
 // A job id is held once; a lock can be lost while its worker works on; everything may be gone from one turn to the
 // next; failed jobs stay until they are forgotten.
 
-import { type FailedJob, type Job, jobId, type Queue, type Verdict } from '@reembed/queue'
+import { type Disposition, type FailedJob, type Job, jobId, type Queue } from '@reembed/queue'
 import { SLOW } from './store.ts'
 import type { Process, World } from './world.ts'
 
@@ -28,7 +28,7 @@ export interface SimulatedQueue {
   /** Waits for a job. */
   take(process: Process): Promise<Lock>
   /** Ends a job as its worker says, if the lock is still its own. */
-  end(lock: Lock, verdict: Verdict | { readonly do: 'done' }, reason?: string): Promise<void>
+  end(lock: Lock, verdict: Disposition | { readonly do: 'done' }, reason?: string): Promise<void>
   /** Redis emptied. */
   wipe(): void
   /** Locks that were not renewed: the jobs can be taken again, the worker may or may not hear of it. */
@@ -39,7 +39,7 @@ export interface SimulatedQueue {
 }
 
 const ATTEMPTS = 5
-/** Turns per simulated millisecond of a postponed job. */
+/** Turns per simulated millisecond of a delayed job. */
 const TURNS_PER_MS = 1 / 1_000
 const ENDING_TURNS = 100
 
@@ -151,7 +151,7 @@ export function createQueue(world: World): SimulatedQueue {
       }
       job.reason = reason
       if (verdict.do === 'retry') job.attempts += 1
-      if (verdict.do === 'postpone') void postpone(job, verdict.delayMs)
+      if (verdict.do === 'delay') void postpone(job, verdict.delayMs)
       else if (verdict.do === 'fail' || job.attempts >= ATTEMPTS) job.state = 'failed'
       else offer(job)
     },

@@ -2,7 +2,13 @@
 // may fail, or be done and have its reply lost. Puts are settled by the same code that settles those to S3.
 
 import { ReembedError, sha256 } from '@reembed/shared'
-import { createSettledPut, type Eraser, type ListedObject, ObjectMissing, type Store } from '@reembed/store'
+import {
+  createConfirmedPut,
+  type ListedObject,
+  type ObjectDeleter,
+  ObjectNotFound,
+  type Store,
+} from '@reembed/store'
 import { MS_PER_TURN, type Process, type World } from './world.ts'
 
 export interface StoredObject {
@@ -89,10 +95,10 @@ export function openSimulated(
   world: World,
   process: Process,
   faults: StoreFaults,
-): Store & Eraser {
+): Store & ObjectDeleter {
   const { map, url } = objects
   const unreachable = (what: string): ReembedError =>
-    new ReembedError('STORE_UNREACHABLE', `${url}: ${what}`, { retry: 'later', retryAfterMs: 20 })
+    new ReembedError('STORE_UNREACHABLE', `${url}: ${what}`, { retry: 'requeue', retryAfterMs: 20 })
 
   /**
    * One exchange is one turn: what comes of the reply is not seen outside before the next call, which is a turn of its
@@ -114,7 +120,7 @@ export function openSimulated(
       try {
         return await run()
       } catch (error) {
-        if (!(error instanceof ReembedError) || error.retry !== 'later' || tries === TRIES) throw error
+        if (!(error instanceof ReembedError) || error.retry !== 'requeue' || tries === TRIES) throw error
         await world.turn(process, world.below(RETRY_TURNS))
       }
     }
@@ -132,7 +138,7 @@ export function openSimulated(
     if (ifMatch !== undefined && found?.etag !== ifMatch) {
       throw new ReembedError('SOURCE_CHANGED', `${key} was changed since the run was planned`)
     }
-    if (found === undefined) throw new ObjectMissing(`${key} in ${url}`)
+    if (found === undefined) throw new ObjectNotFound(`${key} in ${url}`)
     // A Buffer: small ones are cut from a pool, which takes a third of the time of memory of their own.
     return Buffer.from(found.body.subarray(start, Math.min(end, found.body.length)))
   }
@@ -173,7 +179,7 @@ export function openSimulated(
     },
     putIfAbsent(key, body, { signal } = {}) {
       const etag = etagOf(body)
-      const put = createSettledPut({
+      const put = createConfirmedPut({
         put: () =>
           exchange(
             () => {
@@ -188,7 +194,7 @@ export function openSimulated(
         findWriter: () =>
           exchange(() => {
             const held = map.get(key)
-            return held && (held.etag === etag ? 'ours' : 'others')
+            return held && (held.etag === etag ? 'self' : 'concurrent_writer')
           }),
         mayHaveSucceeded: () => true,
       })

@@ -4,7 +4,7 @@ import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { zstdCompressSync } from 'node:zlib'
-import { encodingOf, measureArrow, readSlice } from '@reembed/corpus'
+import { indexArrow, objectEncodingOf, readSlice } from '@reembed/corpus'
 import { decodeFlat, decodeStrings, decodeVectors } from '@reembed/shard'
 import { openStore, type Store } from '@reembed/store'
 import { tableFromArrays, tableToIPC } from 'apache-arrow'
@@ -129,7 +129,7 @@ async function ids(bytes: Uint8Array, rows: number): Promise<(string | null)[]> 
   const key = `${files++}.parquet`
   await writeFile(join(folder, key), bytes)
   const info = await store.head(key)
-  const encoding = encodingOf(key)
+  const encoding = objectEncodingOf(key)
   if (!info || !encoding) throw new Error('not written')
   const parts = [{ ...info, ...encoding, start: 0, end: rows }]
   const reader = readSlice(store, { parts }, { fields: { id: 'id', text: 'id' } })
@@ -258,7 +258,7 @@ test('P-BOUNDED: an Arrow batch of over 128 MiB is refused by its metadata', asy
   await truncate(join(folder, 'large.arrow'), 256 * 1024 * 1024)
   const info = await store.head('large.arrow')
   if (!info) throw new Error('not written')
-  await expect(measureArrow(store, { ...info, format: 'arrow' })).rejects.toMatchObject({
+  await expect(indexArrow(store, { ...info, format: 'arrow' })).rejects.toMatchObject({
     code: 'SOURCE_FORMAT',
     message: expect.stringMatching(
       /has a batch of 2097\d+ bytes, the limit is 134217728: write it with smaller batches/,
@@ -290,7 +290,7 @@ test('P-BOUNDED: Arrow metadata that claims more than it holds is refused, whate
         { fields: { id: 'id', text: 'text' } },
       )
       const [measured, read] = await Promise.allSettled([
-        measureArrow(store, object),
+        indexArrow(store, object),
         Array.fromAsync(rows.records),
       ])
       for (const one of [measured, read]) {

@@ -1,6 +1,6 @@
 // What the fuzzer found in readers of tables (npm run fuzz), each as the case it comes down to.
 
-import { measure, readSlice } from '@reembed/corpus'
+import { indexObject, readSlice } from '@reembed/corpus'
 import type { SourceObject, SourceRecord } from '@reembed/protocol'
 import { createParquetWriter, readFooter } from '@reembed/shard'
 import type { Store } from '@reembed/store'
@@ -28,7 +28,7 @@ function storeOf(bytes: Uint8Array, chunkBytes = 1 << 16): Store {
 
 /** Measured and read slice by slice, as a plan has it. */
 async function planned(store: Store, object: SourceObject, sliceBytes: number): Promise<SourceRecord[]> {
-  const { splitPoints, extent, table } = await measure(store, object, { sliceBytes })
+  const { splitPoints, extent, table } = await indexObject(store, object, { sliceBytes })
   const parts = splitPoints.map(({ start, seek }, i) => ({
     ...object,
     start,

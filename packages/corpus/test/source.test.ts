@@ -376,7 +376,7 @@ describe('a file', () => {
     }
     await expect(readCut('short.jsonl', [], { from: short })).rejects.toMatchObject({
       code: 'CORRUPT',
-      retry: 'yes',
+      retry: 'retry',
     })
   })
 })

@@ -4,11 +4,11 @@
 import type { Plan } from '@reembed/protocol'
 import { modelKey } from '@reembed/shared'
 import { getJson, type Store } from '@reembed/store'
-import type { EndpointTarget, EndpointTargets } from './client/addresses.ts'
 import { type Endpoint, type EndpointOptions, openTarget } from './client/endpoint.ts'
 import { openEndpoint } from './client/open.ts'
 import type { ReplicaEvent } from './client/replica-event.ts'
 import { createReplicas, type ReplicaCounts } from './client/replicas.ts'
+import type { EndpointTarget, EndpointTargets } from './client/targets.ts'
 import type { Clock } from './clock.ts'
 import {
   assertSameModel,

@@ -84,13 +84,13 @@ export async function computeReference(
       'MODEL_MISMATCH',
       `the endpoint ${endpoint.url} serves more than one model under the name ${nameOf(model)}: the same text got vectors ` +
         `at cosine ${(1 - radius).toFixed(4)} of their mean. Wait until all its replicas run the same revision`,
-      { retry: 'later', retryAfterMs: MODEL_RECHECK_MS },
+      { retry: 'requeue', retryAfterMs: MODEL_RECHECK_MS },
     )
   }
   const alike = findIndistinguishableTexts(means)
   if (alike) {
     throw new ReembedError(
-      'ENDPOINT_UNFIT',
+      'ENDPOINT_UNSUPPORTED',
       `the endpoint ${endpoint.url} gives ${nameOf(model)} one and the same vector for different texts ` +
         `(${JSON.stringify(alike[0])} and ${JSON.stringify(alike[1])}): its model is broken, start it anew`,
     )
@@ -176,7 +176,7 @@ export function checkReference(measured: ModelReference, stored: ModelReference,
         `the endpoint ${url} serves ${nameOf(measured.model)}, but its vectors are not those that were kept for ` +
           `${nameOf(stored.model)}: cosine ${likeness.toFixed(4)} for reference text ${i + 1}. ` +
           'Weights that changed need a revision of their own',
-        { retry: 'later', retryAfterMs: MODEL_RECHECK_MS },
+        { retry: 'requeue', retryAfterMs: MODEL_RECHECK_MS },
       )
     }
   }
@@ -194,7 +194,7 @@ export function assertSameModel(expected: ModelIdentity, endpoint: Pick<Endpoint
   throw new ReembedError(
     'MODEL_MISMATCH',
     `this run is for model ${nameOf(expected)}, the endpoint ${endpoint.url} serves ${nameOf(got)}${detail}`,
-    { retry: 'later', retryAfterMs: MODEL_RECHECK_MS },
+    { retry: 'requeue', retryAfterMs: MODEL_RECHECK_MS },
   )
 }
 

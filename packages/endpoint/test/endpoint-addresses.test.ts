@@ -3,8 +3,8 @@ import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:tls'
 import { startScriptedEndpoint } from '@reembed/testing'
 import { expect, test } from 'vitest'
-import { parseTargets } from '../src/client/addresses.ts'
 import { openTarget } from '../src/client/endpoint.ts'
+import { parseTargets } from '../src/client/targets.ts'
 
 test('one URL is one place, whatever stands behind it', async () => {
   const addresses = parseTargets('http://tei:8080/v1/embeddings')
@@ -47,7 +47,7 @@ test('a name that was never resolved is an endpoint to wait for', async () => {
   const resolve = async (): Promise<never> => Promise.reject(new Error('getaddrinfo ENOTFOUND tei.ns'))
   await expect(parseTargets('dns+http://tei.ns', { resolve }).resolve()).rejects.toMatchObject({
     code: 'ENDPOINT_UNREACHABLE',
-    retry: 'later',
+    retry: 'requeue',
     message: 'tei.ns has no address: getaddrinfo ENOTFOUND tei.ns',
   })
   // Others in the list can be used meanwhile.
@@ -60,7 +60,7 @@ test.each(['169.254.169.254', 'fe80::1', '::ffff:169.254.169.254', 'elsewhere'])
   async at => {
     await expect(
       parseTargets('dns+http://tei.ns', { resolve: async () => [at] }).resolve(),
-    ).rejects.toMatchObject({ code: 'ENDPOINT_UNFIT', message: expect.stringContaining(at) })
+    ).rejects.toMatchObject({ code: 'ENDPOINT_UNSUPPORTED', message: expect.stringContaining(at) })
   },
 )
 

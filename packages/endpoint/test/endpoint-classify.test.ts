@@ -34,17 +34,22 @@ const TABLE: Row[] = [
   ],
   ['TEI: JSON of wrong shape', 422, 'Failed to deserialize the JSON body', 'bad_input', text],
   ['TEI: content type', 415, 'Expected request with `Content-Type: application/json`', 'bad_input', text],
-  ['TEI: wrong API key', 401, '', 'denied'],
+  ['TEI: wrong API key', 401, '', 'access_denied'],
   ['TEI without OpenAI routes', 404, '', 'route_missing'],
-  ['HF: scaled to zero', 503, '{"error":"503 Service Unavailable","code":"SERVICE_UNAVAILABLE"}', 'cold'],
+  [
+    'HF: scaled to zero',
+    503,
+    '{"error":"503 Service Unavailable","code":"SERVICE_UNAVAILABLE"}',
+    'cold_start',
+  ],
   [
     'HF: paused',
     400,
     '{"error":"Bad Request: The endpoint is paused, ask a maintainer to restart it"}',
     'paused',
   ],
-  ['HF: no token', 401, '{"error":"401 Unauthorized","code":"UNAUTHORIZED"}', 'denied'],
-  ['HF: no right', 403, '{"error":"inference.endpoints.infer.write"}', 'denied'],
+  ['HF: no token', 401, '{"error":"401 Unauthorized","code":"UNAUTHORIZED"}', 'access_denied'],
+  ['HF: no right', 403, '{"error":"inference.endpoints.infer.write"}', 'access_denied'],
   ['OpenAI: rate limit', 429, '{"error":{"message":"Rate limit reached","type":"tokens"}}', 'overload'],
   [
     'OpenAI: too long',
@@ -58,7 +63,7 @@ const TABLE: Row[] = [
   ['proxy: HTML with 404', 404, '<html>', 'gateway', html],
   ['Cloudflare', 520, 'origin error', 'gateway'],
   ['redirect', 302, '', 'redirect', { location: 'https://login.example/secret?token=1' }],
-  ['teapot', 418, '', 'unfit'],
+  ['teapot', 418, '', 'unsupported'],
 ]
 
 describe('classify', () => {
@@ -108,8 +113,8 @@ describe('classify', () => {
     ['ECONNREFUSED', 'down'],
     ['ENOTFOUND', 'down'],
     ['UND_ERR_CONNECT_TIMEOUT', 'down'],
-    ['CERT_HAS_EXPIRED', 'denied'],
-    ['UND_ERR_DESTROYED', 'unfit'],
+    ['CERT_HAS_EXPIRED', 'access_denied'],
+    ['UND_ERR_DESTROYED', 'unsupported'],
     ['ECONNRESET', 'reset'],
     ['UND_ERR_SOCKET', 'reset'],
     ['EPIPE', 'reset'],
@@ -121,12 +126,17 @@ describe('classify', () => {
 
   test('what may pass is tried later without counting: overload, cold starts, outages, denials that an operator can mend; what cannot pass never', () => {
     const retry = (status: number, body = ''): string => toError(classify(status, {}, body), 'http://e').retry
-    expect([429, 503, 502, 424].map(status => retry(status))).toEqual(['later', 'later', 'later', 'later'])
-    expect([401, 403].map(status => retry(status))).toEqual(['later', 'later'])
+    expect([429, 503, 502, 424].map(status => retry(status))).toEqual([
+      'requeue',
+      'requeue',
+      'requeue',
+      'requeue',
+    ])
+    expect([401, 403].map(status => retry(status))).toEqual(['requeue', 'requeue'])
     expect([404, 302].map(status => retry(status))).toEqual(['no', 'no'])
     expect(toError({ kind: 'wrong_model', message: 'm' }, 'http://e')).toMatchObject({
       code: 'MODEL_MISMATCH',
-      retry: 'later',
+      retry: 'requeue',
       retryAfterMs: 30_000,
     })
   })

@@ -130,8 +130,8 @@ describe('openEndpoint', () => {
   test('what is no endpoint is refused with what it answered and what to do', async () => {
     server.info = { hello: 'world' }
     await expect(open()).rejects.toMatchObject({
-      code: 'ENDPOINT_UNFIT',
-      retry: 'no',
+      code: 'ENDPOINT_UNSUPPORTED',
+      retry: 'never',
       message: expect.stringMatching(
         /is not a TEI endpoint: GET \/info states no model_id.*name of its model/,
       ),
@@ -145,8 +145,8 @@ describe('openEndpoint', () => {
     await once(site.listen(0, '127.0.0.1'), 'listening')
     const { port } = site.address() as AddressInfo
     await expect(openEndpoint(`http://127.0.0.1:${port}`)).rejects.toMatchObject({
-      code: 'ENDPOINT_UNFIT',
-      retry: 'no',
+      code: 'ENDPOINT_UNSUPPORTED',
+      retry: 'never',
     })
     site.close()
   })
@@ -161,16 +161,16 @@ describe('openEndpoint', () => {
   test('an endpoint that is not there, or is starting, may be opened later', async () => {
     await expect(openEndpoint('http://127.0.0.1:9')).rejects.toMatchObject({
       code: 'ENDPOINT_UNREACHABLE',
-      retry: 'later',
+      retry: 'requeue',
     })
     server.script((_call, response) => sendJson(response, 503, { error: '503 Service Unavailable' }))
-    await expect(open()).rejects.toMatchObject({ code: 'ENDPOINT_UNREACHABLE', retry: 'later' })
+    await expect(open()).rejects.toMatchObject({ code: 'ENDPOINT_UNREACHABLE', retry: 'requeue' })
   })
 
   test('a wrong token is refused at once, and never shown', async () => {
     server.script((_call, response) => sendError(response, 401, 'x', ''))
     const refusal = open({ token: 'sk-secret' })
-    await expect(refusal).rejects.toMatchObject({ code: 'ENDPOINT_DENIED', retry: 'later' })
+    await expect(refusal).rejects.toMatchObject({ code: 'ENDPOINT_ACCESS_DENIED', retry: 'requeue' })
     await expect(refusal).rejects.not.toThrow('sk-secret')
   })
 

@@ -44,7 +44,7 @@ test.for([
     /no model 'acme\/bgee' with the revision 'main' on .*, or HF_TOKEN may not see/,
   ],
   ['acme/bge', undefined, 'USAGE', /no model 'acme\/bge'.*or it is private and wants HF_TOKEN/],
-  ['acme/gated', token, 'ENDPOINT_DENIED', /HF_TOKEN has no access to it/],
+  ['acme/gated', token, 'ENDPOINT_ACCESS_DENIED', /HF_TOKEN has no access to it/],
   ['acme/broken', token, 'ENDPOINT_UNREACHABLE', /which commit 'main' of 'acme\/broken' is \(HTTP 500\)/],
 ] as const)(
   '%s: one line that says what is wrong, without the token',

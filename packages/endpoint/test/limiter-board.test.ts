@@ -1,14 +1,14 @@
 // What workers make of a board: shares, waking, silence.
 
-import { type Board, createBoard } from '@reembed/queue'
+import { createLimitCoordinator, type LimitCoordinator } from '@reembed/queue'
 import { describe, expect, test } from 'vitest'
 import { createLimiter, type LimiterOptions } from '../src/limiter/limiter.ts'
-import type { EndpointProbe } from '../src/limiter/waking.ts'
+import type { EndpointProbe } from '../src/limiter/probe-loop.ts'
 import { createClock, seeded } from './parts/simulated-clock.ts'
 
 const fleetOf = (count: number, options: Partial<LimiterOptions> = {}) => {
   const clock = createClock()
-  const coordinator = createBoard(clock)
+  const coordinator = createLimitCoordinator(clock)
   const random = seeded(3)
   const limiters = Array.from({ length: count }, (_, i) =>
     createLimiter({
@@ -95,7 +95,7 @@ describe('an endpoint that is away', () => {
   test('one worker of the fleet looks, the others wait and say for how long', async () => {
     const clock = createClock()
     const { probes, probe } = asleepUntil(clock, 42_000)
-    const coordinator = createBoard(clock)
+    const coordinator = createLimitCoordinator(clock)
     const fleet = Array.from({ length: 8 }, (_, i) =>
       createLimiter({ max: 100, coordinator, worker: `w${i}`, clock, random: seeded(i), probe }),
     )
@@ -116,7 +116,11 @@ describe('an endpoint that is away', () => {
     const limiter = createLimiter({ max: 100, clock, random: seeded(1), probe, maxUnavailableMs: 30_000 })
     const refused = later(limiter.acquire(1))
     await clock.runUntil(32_000)
-    expect(refused.error).toMatchObject({ code: 'ENDPOINT_UNREACHABLE', retry: 'later', retryAfterMs: 5_000 })
+    expect(refused.error).toMatchObject({
+      code: 'ENDPOINT_UNREACHABLE',
+      retry: 'requeue',
+      retryAfterMs: 5_000,
+    })
     const sent = probes.length
     await clock.runUntil(120_000)
     // Nobody wants it any more: it is left to sleep.
@@ -125,7 +129,7 @@ describe('an endpoint that is away', () => {
 
   test('when the prober vanishes, another looks within seconds', async () => {
     const clock = createClock()
-    const coordinator = createBoard(clock)
+    const coordinator = createLimitCoordinator(clock)
     const never: EndpointProbe = signal =>
       new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal)))
     const first = createLimiter({ max: 100, coordinator, worker: 'a', clock, probe: never })
@@ -169,9 +173,9 @@ describe('an endpoint that is away', () => {
 
 test('when the board falls silent the worker goes on within its last share, and comes back', async () => {
   const clock = createClock()
-  const real = createBoard(clock)
+  const real = createLimitCoordinator(clock)
   let silent = false
-  const coordinator: Board = {
+  const coordinator: LimitCoordinator = {
     ...real,
     report: report => (silent ? Promise.reject(new Error('silent')) : real.report(report)),
   }

@@ -1,6 +1,6 @@
 // Workers with work now and then, on a simulated clock: whatever happens between limiter and board, nobody is forgotten.
 
-import { type Board, createBoard } from '@reembed/queue'
+import { createLimitCoordinator, type LimitCoordinator } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import { expect, test } from 'vitest'
 import { createLimiter, type Limiter } from '../src/limiter/limiter.ts'
@@ -16,14 +16,14 @@ async function forgotten(seed: number): Promise<number> {
   const random = seeded(seed)
   const below = (n: number): number => Math.floor(n * random())
   const isStormy = (): boolean => clock.now() < STORMY_MS
-  const board = createBoard(clock)
+  const board = createLimitCoordinator(clock)
   /** The board is silent in some seconds, the endpoint away in others; both differ from seed to seed. */
   const [silent, away] = [0.3, 0.5].map(share =>
     Array.from({ length: STORMY_MS / 4_000 }, () => random() < share * random()),
   )
   const isNow = (seconds: readonly boolean[] | undefined): boolean =>
     isStormy() && seconds?.[Math.floor(clock.now() / 4_000)] === true
-  const heard: Board = {
+  const heard: LimitCoordinator = {
     ...board,
     async report(report) {
       await clock.sleep(below(20))

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
-import { createBoard } from '@reembed/queue'
+import { createLimitCoordinator } from '@reembed/queue'
 import { describe, expect, test } from 'vitest'
 import { createLimiter } from '../src/limiter/limiter.ts'
 import {
@@ -294,7 +294,7 @@ describe('createLimiter', () => {
     /** Whether one is who comes so long after the worker's last request, when there is nothing for him yet. */
     async function isServed(idleMs: number): Promise<boolean> {
       const clock = createClock()
-      const coordinator = createBoard(clock)
+      const coordinator = createLimitCoordinator(clock)
       const open = (worker: string) =>
         createLimiter({ coordinator, worker, clock, max: 1, initial: 1, random: seeded(1) })
       // One input for all: none for the one in the middle while two others want it.

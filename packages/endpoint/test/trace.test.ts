@@ -1,7 +1,7 @@
 // The span of a request, for what an endpoint and a worker can do with it. Real spans, sent to a real receiver, are in
 // the scenarios.
 
-import type { Attributes, Tracer, Span as TraceSpan } from '@reembed/telemetry'
+import type { Attributes, Tracer, TraceSpan } from '@reembed/telemetry'
 import { expect, test } from 'vitest'
 import type { Endpoint, RequestOptions } from '../src/client/endpoint.ts'
 import type { Outcome } from '../src/client/outcome.ts'

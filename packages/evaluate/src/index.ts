@@ -1,6 +1,6 @@
 // The public surface of @reembed/evaluate; every other file is private to the package.
 
-export { createDimensionRanges as createRanges } from './collapsed.ts'
+export { createDimensionRanges } from './collapsed-dimensions.ts'
 export {
   evaluateRows,
   type JudgedQuery,
@@ -10,22 +10,9 @@ export {
   readQueries,
   type Scores,
 } from './compare/evaluate.ts'
-export {
-  compareRows,
-  type Health,
-  healthOf,
-  mean,
-  type RowComparison as RowsCompared,
-  type Rows,
-} from './compare/rows.ts'
+export { compareRows, type Health, healthOf, mean, type RowComparison, type Rows } from './compare/rows.ts'
 export { type CompareOptions, type Comparison, compareRuns } from './compare/runs.ts'
-export { locateRows, orderByIdHash as shuffled, readRowsById as rowsOfIds } from './compare/sample.ts'
-export {
-  evaluateGates as judge,
-  type Gate,
-  type GateResult as Verdict,
-  needsQueries,
-  parseGate,
-} from './gates.ts'
+export { locateRows, orderByIdHash, readRowsById } from './compare/sample.ts'
+export { evaluateGates, type Gate, type GateResult, needsQueries, parseGate } from './gates.ts'
 export { nearest, textsOf } from './nearest.ts'
 export { measureRecall, type Recall, type RecallOptions } from './recall.ts'

@@ -1,7 +1,7 @@
 // Exact search over the shards of a run: every vector is compared. For trying a run out, not for serving.
 
 import { readDocuments } from '@reembed/corpus'
-import { type Manifest, type Plan, sliceRows } from '@reembed/protocol'
+import { type Manifest, type Plan, readSliceSegment } from '@reembed/protocol'
 import { readShard } from '@reembed/shard'
 import { shardKey } from '@reembed/shared'
 import { openStore, type S3Options, type Store } from '@reembed/store'
@@ -61,7 +61,7 @@ export async function textsOf(
   await using source = await openStore(plan.source, { s3 })
   for (const shard of new Set(hits.map(hit => hit.shard))) {
     const segment = Math.floor(shard / plan.slicesPerSegment)
-    const slice = (await sliceRows(store, plan, segment))[shard - segment * plan.slicesPerSegment]
+    const slice = (await readSliceSegment(store, plan, segment))[shard - segment * plan.slicesPerSegment]
     if (slice === undefined) continue
     const reader = await readDocuments({ source, output: store }, plan, slice)
     for await (const record of reader.records) {

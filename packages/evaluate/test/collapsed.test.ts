@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createDimensionRanges } from '../src/collapsed.ts'
+import { createDimensionRanges } from '../src/collapsed-dimensions.ts'
 
 const shard = (textChanges: number, minValues: number[], maxValues: number[]) => ({
   textChanges,

@@ -6,14 +6,14 @@ export { type LocalRedis, type StartRedisOptions, startRedis } from './redis.ts'
 export { readJson } from './tei/body.ts'
 export { type Clock, systemClock } from './tei/clock.ts'
 export type { Encoding, Engine, EngineModel } from './tei/engine.ts'
-export { HttpRejection as Rejection } from './tei/errors.ts'
+export { HttpRejection } from './tei/errors.ts'
 export type { TeiFlags } from './tei/flags.ts'
 export { createHashEngine, type HashEngineOptions, hashVector } from './tei/hash-engine.ts'
 export type { StartEndpointOptions } from './tei/protocol.ts'
 export {
-  type ReceivedRequest as Arrived,
+  type ReceivedRequest,
   type Reply,
-  type ReplyOverride as Interference,
+  type ReplyOverride,
   type ServeTeiOptions,
   serveTei,
   type TeiServer,

@@ -52,7 +52,7 @@ describe('a model folder', () => {
     await rm(pooling)
     expect((await openModel(folder)).pooling).toBe('cls')
     await writeFile(pooling, '{"pooling_mode_lasttoken":true}')
-    await expect(openModel(folder)).rejects.toMatchObject({ code: 'ENDPOINT_UNFIT' })
+    await expect(openModel(folder)).rejects.toMatchObject({ code: 'ENDPOINT_UNSUPPORTED' })
     await writeFile(pooling, mean)
   })
 
@@ -153,7 +153,7 @@ describe('a model of the Hub', () => {
 
   it.each([
     ['does not exist', 'missing', 'USAGE', 'no config.json of model acme/tuned'],
-    ['needs a token', 401, 'ENDPOINT_DENIED', 'HF_TOKEN'],
+    ['needs a token', 401, 'ENDPOINT_ACCESS_DENIED', 'HF_TOKEN'],
     ['is on a broken host', 503, 'ENDPOINT_UNREACHABLE', 'try again later'],
   ] as const)('that %s is refused with what to do', async (_, outcome, code, hint) => {
     answer = () => outcome

@@ -1,7 +1,7 @@
 // Does the run balance? Receipts against the plan: the ranges that were really read must tile every object without
 // gap or overlap, documents = rows + rejects, one model, one recipe. Used before a run is finalized and by verify.
 
-import { isRows } from '@reembed/corpus'
+import { isRowFormat } from '@reembed/corpus'
 import type { Plan, Receipt, RejectReason, RejectRow, Slice, Totals } from '@reembed/protocol'
 import { ReembedError, shardKey } from '@reembed/shared'
 
@@ -54,7 +54,7 @@ export function createAudit(plan: Plan): Audit {
         open = {
           key: planned.key,
           extent: planned.extent ?? planned.size,
-          unit: isRows(planned.format) ? 'row' : 'byte',
+          unit: isRowFormat(planned.format) ? 'row' : 'byte',
           reached: 0,
           lines: 0,
         }

@@ -1,16 +1,16 @@
 // Which fields of the records are the id, the text and what is carried along: those that were named, or the first of
 // the usual names that every sampled object has.
 
-import { fieldAt, type Probe } from '@reembed/corpus'
+import { fieldGetter, type ObjectInspection } from '@reembed/corpus'
 import type { CarriedColumn, CarriedType, FieldMapping } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 
 /** The probes of each object that holds a record. */
-export type InspectionsByObject = ReadonlyMap<string, readonly Probe[]>
+export type InspectionsByObject = ReadonlyMap<string, readonly ObjectInspection[]>
 
 /** @throws ReembedError SOURCE_FORMAT if none holds one. */
-export function requireRecords(probes: readonly Probe[]): InspectionsByObject {
-  const seen = new Map<string, Probe[]>()
+export function requireRecords(probes: readonly ObjectInspection[]): InspectionsByObject {
+  const seen = new Map<string, ObjectInspection[]>()
   for (const one of probes) {
     if (one.fieldNames.length === 0) continue
     const same = seen.get(one.key)
@@ -25,7 +25,8 @@ export function requireRecords(probes: readonly Probe[]): InspectionsByObject {
   )
 }
 
-const has = (probes: readonly Probe[], path: string): boolean => probes.some(one => one.hasField(path))
+const has = (probes: readonly ObjectInspection[], path: string): boolean =>
+  probes.some(one => one.hasField(path))
 
 /** The field that every sampled object has: the one that was named, else the first of the usual names. */
 export function chooseField(
@@ -48,7 +49,7 @@ export function chooseField(
         : `field ${JSON.stringify(named)}`
     const remedy = named === undefined ? `Name the field with ${option}` : `Check ${option}`
     throw new ReembedError(
-      'FIELD_MISSING',
+      'FIELD_NOT_FOUND',
       `${JSON.stringify(key)} has no ${wanted}; its fields are ${listOf(probes)}. ${remedy}`,
     )
   }
@@ -56,22 +57,22 @@ export function chooseField(
     ([key, probes]) => `${JSON.stringify(key)}: ${candidates.find(name => has(probes, name))}`,
   )
   throw new ReembedError(
-    'FIELD_MISSING',
+    'FIELD_NOT_FOUND',
     `The objects do not share one ${role} field (${each.slice(0, 3).join('; ')}). Embed them in runs of their own`,
   )
 }
 
-/** Fails with FIELD_MISSING if no sampled record has the field: then it was misspelt. */
-export function requireField(probes: readonly Probe[], path: string, option: string): void {
+/** Fails with FIELD_NOT_FOUND if no sampled record has the field: then it was misspelt. */
+export function requireField(probes: readonly ObjectInspection[], path: string, option: string): void {
   if (has(probes, path)) return
   throw new ReembedError(
-    'FIELD_MISSING',
+    'FIELD_NOT_FOUND',
     `No record that was looked at has the field ${JSON.stringify(path)}; their fields are ${listOf(probes)}. Check ${option}`,
   )
 }
 
 /** Field names come from the corpus: printed as JSON strings, cut short, and not more than a dozen. */
-function listOf(probes: readonly Probe[]): string {
+function listOf(probes: readonly ObjectInspection[]): string {
   const names = new Set(probes.flatMap(one => one.fieldNames))
   const shown = [...names].slice(0, 12).map(name => JSON.stringify(name.slice(0, 40)))
   return `${shown.join(', ')}${names.size > shown.length ? ` and ${names.size - shown.length} more` : ''}`
@@ -79,7 +80,10 @@ function listOf(probes: readonly Probe[]): string {
 
 const TYPES: readonly CarriedType[] = ['string', 'int32', 'int64', 'double', 'boolean']
 /** The columns to carry, each with the type that all sampled values share; text where they share none. */
-export function carriedColumns(probes: readonly Probe[], wanted: readonly string[]): CarriedColumn[] {
+export function carriedColumns(
+  probes: readonly ObjectInspection[],
+  wanted: readonly string[],
+): CarriedColumn[] {
   const columns: CarriedColumn[] = []
   for (const one of wanted) {
     const [, path = one, given] = /^(.+):([a-z0-9]+)$/.exec(one) ?? []
@@ -97,9 +101,9 @@ export function carriedColumns(probes: readonly Probe[], wanted: readonly string
   return columns
 }
 
-function commonType(probes: readonly Probe[], path: string): CarriedType {
+function commonType(probes: readonly ObjectInspection[], path: string): CarriedType {
   const types = new Set<CarriedType>()
-  const field = fieldAt(path)
+  const field = fieldGetter(path)
   for (const one of probes) {
     const declared = one.fieldTypeOf(path)
     if (declared !== undefined) types.add(declared)

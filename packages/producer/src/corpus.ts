@@ -2,7 +2,7 @@
 
 import { stat } from 'node:fs/promises'
 import { basename, dirname, posix } from 'node:path'
-import { type Encoding, encodingOf, isWholeFile, KNOWN_EXTENSIONS } from '@reembed/corpus'
+import { isWholeFile, type ObjectEncoding, objectEncodingOf, SUPPORTED_EXTENSIONS } from '@reembed/corpus'
 import { FORMATS, type Format, type SourceObject } from '@reembed/protocol'
 import { codeOf, ReembedError } from '@reembed/shared'
 import { type ObjectInfo, type OpenStoreOptions, openStore, type Store } from '@reembed/store'
@@ -58,7 +58,7 @@ export async function openCorpus(
   async function* objects({ onSkip, signal }: ListCorpusOptions = {}): ReturnType<Corpus['objects']> {
     for await (const { key, size, etag } of store.list('', { signal })) {
       if (isHidden(key) || key === card) continue
-      const encoding = encodingOf(key, format)
+      const encoding = objectEncodingOf(key, format)
       if (encoding && !isSetAside(key, encoding)) yield { key, size, etag, ...encoding }
       else if (encoding || !isMarker(key)) onSkip?.(key)
     }
@@ -91,7 +91,7 @@ function corpusOfGlob(store: Store, { pattern }: Glob, format: Format | undefine
     for await (const { key, size, etag } of store.list(prefix, { signal })) {
       if (isHidden(key) || !posix.matchesGlob(key, pattern)) continue
       found = true
-      const encoding = encodingOf(key, format)
+      const encoding = objectEncodingOf(key, format)
       if (encoding && (namesThem || !isSetAside(key, encoding))) yield { key, size, etag, ...encoding }
       else if (encoding || !isMarker(key)) onSkip?.(key)
     }
@@ -106,11 +106,11 @@ function corpusOfGlob(store: Store, { pattern }: Glob, format: Format | undefine
 }
 
 function corpusOfOne(store: Store, { key, size, etag }: ObjectInfo, named: Format | undefined): Corpus {
-  const encoding = encodingOf(key, named)
+  const encoding = objectEncodingOf(key, named)
   if (encoding === undefined) {
     throw new ReembedError(
       'SOURCE_FORMAT',
-      `Cannot tell the format of ${JSON.stringify(key)} by its extension: known are ${KNOWN_EXTENSIONS}. ` +
+      `Cannot tell the format of ${JSON.stringify(key)} by its extension: known are ${SUPPORTED_EXTENSIONS}. ` +
         `Name it with --format ${FORMATS.join('|')}`,
     )
   }
@@ -133,7 +133,7 @@ async function splitPath(url: string): Promise<Split> {
   const path = localPath(url)
   const stats = await stat(path).catch((error: unknown) => {
     if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTDIR') return undefined
-    throw new ReembedError('SOURCE_MISSING', `There is no file or folder '${path}': check --source`)
+    throw new ReembedError('SOURCE_NOT_FOUND', `There is no file or folder '${path}': check --source`)
   })
   return stats?.isFile() ? { root: dirname(path), name: basename(path) } : { root: path }
 }
@@ -146,7 +146,7 @@ function splitUrl(url: string, format: Format | undefined): Split {
 }
 
 /** Spark's and Delta's own files (_temporary/, _delta_log/): all that read tables leave them out. Pages may be named so. */
-const isSetAside = (key: string, { format }: Encoding): boolean =>
+const isSetAside = (key: string, { format }: ObjectEncoding): boolean =>
   !isWholeFile(format) && /(^|\/)_[^/=]*(\/|$)/.test(key)
 
 /** _SUCCESS, _metadata and the like hold no records, and nobody misses them. */

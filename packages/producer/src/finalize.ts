@@ -3,13 +3,13 @@
 
 import { createHash } from 'node:crypto'
 import {
+  type ActualCost,
   dollarsOf,
   type Interval,
   intervalOf,
   type Manifest,
   type ManifestShard,
   mergedIntervals,
-  type Paid,
   type Plan,
   readManifest,
   unionMs,
@@ -20,7 +20,7 @@ import { putJson, putRows, type Store } from '@reembed/store'
 import { createAudit, type LocatedReject } from './audit.ts'
 import { type PlannedShard, plannedShards, requireShardExists } from './planned-shards.ts'
 import { putRejects } from './rejects.ts'
-import { countRemovedRows } from './removed.ts'
+import { countRemovedRows } from './removed-rows.ts'
 import { createSpool } from './spool.ts'
 import { requireUniqueIds } from './unique-ids.ts'
 
@@ -107,7 +107,7 @@ export async function finalize(
   return (await readManifest(store, run)) ?? manifest
 }
 
-function paidFor({ quote }: Plan, tokens: number | null, intervals: readonly Interval[]): Paid {
+function paidFor({ quote }: Plan, tokens: number | null, intervals: readonly Interval[]): ActualCost {
   const endpointSeconds =
     intervals.length === 0 ? null : unionMs(intervals) / 1000 + (quote?.coldStartSeconds ?? 0)
   const price = quote?.price

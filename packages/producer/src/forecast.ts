@@ -3,7 +3,13 @@
 
 import { readDocuments } from '@reembed/corpus'
 import { type Manifest, type Plan, readManifestShards, type Slice } from '@reembed/protocol'
-import { contentHashOf, createPlaces, openBase, sameLayout, unlessCorrupt } from '@reembed/shard'
+import {
+  contentHashOf,
+  createSliceLocator,
+  openBaseRun,
+  sameLayout,
+  undefinedIfCorrupt,
+} from '@reembed/shard'
 import type { Store } from '@reembed/store'
 import type { PlanResult } from './plan.ts'
 import { createEvenSampler } from './survey.ts'
@@ -57,19 +63,19 @@ export async function forecastReuse(
   const basePlan = baseRun.plan
   // What is damaged of the base, or goes meanwhile, costs its vectors and not the run.
   const baseDocuments = new Uint32Array(basePlan.shards)
-  await unlessCorrupt(countDocuments(store, baseRun.manifest, baseDocuments))
+  await undefinedIfCorrupt(countDocuments(store, baseRun.manifest, baseDocuments))
 
-  const places = createPlaces(store, basePlan)
+  const places = createSliceLocator(store, basePlan)
   const asTheyAre = basePlan.source === head.source && sameLayout(basePlan, head)
   const spread = createEvenSampler<Slice>(SAMPLED_SLICES)
   let reusedDocuments = 0
   for await (const slice of slices()) {
     const twin =
-      basePlan.source === head.source ? await unlessCorrupt(places.shardOfSameSlice(slice)) : undefined
+      basePlan.source === head.source ? await undefinedIfCorrupt(places.shardOfSameSlice(slice)) : undefined
     if (twin !== undefined && asTheyAre) {
       identical.add(slice)
       reusedDocuments += baseDocuments[twin] ?? 0
-    } else if (twin !== undefined || (await unlessCorrupt(places.containsAnyObject(slice)))) {
+    } else if (twin !== undefined || (await undefinedIfCorrupt(places.containsAnyObject(slice)))) {
       changed.add(slice)
       spread.add(slice)
     } else {
@@ -129,7 +135,7 @@ async function unchangedShare(
   slices: readonly Slice[],
   signal: AbortSignal | undefined,
 ): Promise<number> {
-  const baseRun = slices.length > 0 ? await openBase(store, plan) : undefined
+  const baseRun = slices.length > 0 ? await openBaseRun(store, plan) : undefined
   let [inspected, found] = [0, 0]
   for (const slice of baseRun ? slices : []) {
     const reader = await readDocuments({ source, output: store }, plan, slice, signal)

@@ -1,15 +1,15 @@
 // GC: which runs nobody needs any more, and how they go. Only ever by command, and in an order in which it may be
 // stopped at any moment, stand still for as long as it likes, and meet others that do the same:
 //
-//   the word 'removed' | looked at again | the word that it is erased | manifest | shards and all else | plan
+//   the word 'deleting' | looked at again | the word that it is erased | manifest | shards and all else | plan
 //
 // From the first word on no planner, worker, sweep or rollback touches the run. Until the second one it may be spared,
 // by whoever finds that it is needed; that word is only said if nobody has said anything since the first. The words stay
 // for good: the run can only go, and what is made anew has another id. So whoever erases need not look again.
 
-import { type NumberedWord, readRunWord, sayNext } from '@reembed/protocol'
-import { batched, controlKey, manifestKey, mapConcurrent, planKey } from '@reembed/shared'
-import type { Eraser, ListedObject, Store } from '@reembed/store'
+import { appendRunState, type NumberedRunState, readRunStateRecord } from '@reembed/protocol'
+import { batched, manifestKey, mapConcurrent, planKey, runStateKey } from '@reembed/shared'
+import type { ListedObject, ObjectDeleter, Store } from '@reembed/store'
 import {
   decideRetention,
   lastReferencedMs,
@@ -18,7 +18,7 @@ import {
   type RetentionPolicy,
   tooRecentReason,
   withoutStateRecords,
-} from './gc-judge.ts'
+} from './retention.ts'
 
 export interface KeptRun {
   readonly run: string
@@ -74,12 +74,12 @@ export async function findGarbage(
  */
 export async function* deleteRuns(
   store: Store,
-  eraser: Eraser,
+  eraser: ObjectDeleter,
   runs: Iterable<string>,
   { signal, ...rules }: RetentionPolicy & { readonly signal?: AbortSignal | undefined },
 ): AsyncGenerator<{ readonly run: string; readonly deleted: boolean }, void, undefined> {
   for await (const group of batched(runs, RUNS_PER_CHECK)) {
-    const marks = new Map<string, NumberedWord>()
+    const marks = new Map<string, NumberedRunState>()
     for (const run of group) {
       const mark = await markDeleting(store, run)
       if (mark) marks.set(run, mark)
@@ -100,7 +100,7 @@ export async function* deleteRuns(
 
 async function eraseRun(
   store: Store,
-  eraser: Eraser,
+  eraser: ObjectDeleter,
   run: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
@@ -123,22 +123,22 @@ async function eraseRun(
 
 /** Takes the mark from a run that stays: a gc was stopped before it had looked again. */
 export async function cancelRunDeletion(store: Store, run: string): Promise<void> {
-  const mark = await readRunWord(store, run)
-  if (mark.state === 'removed' && !mark.deletionCommitted) await cancelDeletion(store, run, mark)
+  const mark = await readRunStateRecord(store, run)
+  if (mark.state === 'deleting' && !mark.deletionCommitted) await cancelDeletion(store, run, mark)
 }
 
 async function cancelDeletion(
   store: Store,
   run: string,
-  { previousState = 'running', ...mark }: NumberedWord,
+  { previousState = 'running', ...mark }: NumberedRunState,
 ): Promise<void> {
-  await sayNext(store, run, mark, { ...mark, state: previousState })
+  await appendRunState(store, run, mark, { ...mark, state: previousState })
 }
 
-async function markDeleting(store: Store, run: string): Promise<NumberedWord | undefined> {
-  const word = await readRunWord(store, run)
-  if (word.state === 'removed') return word
-  return sayNext(store, run, word, { ...word, state: 'removed', previousState: word.state })
+async function markDeleting(store: Store, run: string): Promise<NumberedRunState | undefined> {
+  const word = await readRunStateRecord(store, run)
+  if (word.state === 'deleting') return word
+  return appendRunState(store, run, word, { ...word, state: 'deleting', previousState: word.state })
 }
 
 /**
@@ -148,19 +148,19 @@ async function markDeleting(store: Store, run: string): Promise<NumberedWord | u
 async function commitDeletion(
   store: Store,
   run: string,
-  mark: NumberedWord,
+  mark: NumberedRunState,
   verdict: RetentionDecision | undefined,
   rules: RetentionPolicy,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
   const objects = await objectsOf(store, run, signal)
-  const others = objects.filter(({ key }) => key !== controlKey(run, mark.number))
+  const others = objects.filter(({ key }) => key !== runStateKey(run, mark.number))
   if (verdict?.retained || tooRecentReason(lastReferencedMs(others, verdict?.replacedMs), rules)) {
     await cancelDeletion(store, run, mark)
     return false
   }
-  const said = await sayNext(store, run, mark, { ...mark, deletionCommitted: true })
-  return said !== undefined || (await readRunWord(store, run)).deletionCommitted === true
+  const said = await appendRunState(store, run, mark, { ...mark, deletionCommitted: true })
+  return said !== undefined || (await readRunStateRecord(store, run)).deletionCommitted === true
 }
 
 const objectsOf = (store: Store, run: string, signal: AbortSignal | undefined): Promise<ListedObject[]> =>

@@ -1,7 +1,7 @@
 // PUBLISH: makes a finished run the current version, if it may be. Versions form one line, each put-if-absent on
 // the number after the current one; a run older than the current one can never win.
 
-import { judge } from '@reembed/evaluate'
+import { evaluateGates } from '@reembed/evaluate'
 import {
   type Manifest,
   type Plan,
@@ -9,7 +9,7 @@ import {
   readCurrent,
   readManifest,
   readVersions,
-  refuseRemoved,
+  refuseDeleted,
   takeSeq,
   type Version,
 } from '@reembed/protocol'
@@ -62,7 +62,9 @@ async function publishBlockers(
       reason: `${rejects} of ${documents} documents were rejected, allowed are ${maxRejects}: see runs/${manifest.run}/rejects.jsonl, then publish with a higher --max-rejects`,
     })
   }
-  const failed = (await judge(store, plan, manifest, current?.run, signal)).filter(({ passed }) => !passed)
+  const failed = (await evaluateGates(store, plan, manifest, current?.run, signal)).filter(
+    ({ passed }) => !passed,
+  )
   if (failed.length > 0) {
     const reason = failed.map(({ gate, message }) => `gate '${gate}': ${message}`).join('; ')
     found.push({ by: 'gates', reason })
@@ -91,14 +93,14 @@ export async function forcePublish(store: Store, manifest: Manifest, plan: Plan)
  * Makes an earlier run current again: as a version of its own, with a new place in the order of runs. With its old
  * place, the next sweep would publish the run it was rolled back from again.
  * @param run the run to go back to; the one before the current one if none
- * @throws ReembedError RUN_UNKNOWN when there is nothing to go back to, or the run is not finished.
+ * @throws ReembedError RUN_NOT_FOUND when there is nothing to go back to, or the run is not finished.
  */
 export async function rollback(store: Store, run?: string): Promise<PublishOutcome> {
   const target = run ?? (await previousRun(store))
   const manifest = await readManifest(store, target)
   if (manifest === undefined) {
     throw new ReembedError(
-      'RUN_UNKNOWN',
+      'RUN_NOT_FOUND',
       `run ${target} in ${store.url} is not finished, or was removed: only a finished run can be published`,
     )
   }
@@ -113,7 +115,7 @@ async function previousRun(store: Store): Promise<string> {
     if (run !== current) return run
   }
   throw new ReembedError(
-    'RUN_UNKNOWN',
+    'RUN_NOT_FOUND',
     current === undefined
       ? `nothing is published in ${store.url} yet`
       : `run ${current} is all that was ever published in ${store.url}: there is nothing to go back to`,
@@ -141,7 +143,7 @@ async function publishAs(
   const { run } = manifest
   // Who removes runs marks them first and then looks at manifests and places in the order; who publishes has both by
   // now and then looks at the mark: one of the two sees the other.
-  await refuseRemoved(store, run, 'RUN_UNKNOWN')
+  await refuseDeleted(store, run, 'RUN_NOT_FOUND')
   while (true) {
     const current = await readCurrent(store)
     if (current?.run === run) return { status: 'already_current', version: current }

@@ -2,11 +2,11 @@
 // same bytes, and whoever comes second reads what the first one wrote.
 
 import {
-  nextIdOf,
   type Plan,
   readPlan,
-  readRunWord,
-  refuseRemoved,
+  readRunStateRecord,
+  refuseDeleted,
+  replacementIdOf,
   requirePlan,
   type Slice,
   slicesPerSegment,
@@ -35,7 +35,7 @@ export interface RunLookup {
 /** What was removed is made again as another run: the first id from `run` on that was not. */
 export async function lookUpRun(store: Store, run: string): Promise<RunLookup> {
   let id = run
-  while ((await readRunWord(store, id)).deletionCommitted) id = nextIdOf(id)
+  while ((await readRunStateRecord(store, id)).deletionCommitted) id = replacementIdOf(id)
   return { run: id, plan: await readPlan(store, id) }
 }
 
@@ -52,7 +52,7 @@ export async function recordPlan(
   const created = existing ? undefined : await putPlan(store, planned)
   const plan = created ?? existing ?? (await readPlan(store, run))
   // Who removes runs says so first, looks for a plan then and erases it last: one of the two sees the other.
-  await refuseRemoved(store, run, 'RUN_STOPPED')
+  await refuseDeleted(store, run, 'RUN_STOPPED')
   return { plan: plan ?? (await requirePlan(store, run)), created: created !== undefined }
 }
 

@@ -2,14 +2,14 @@
 // model refused is embedded again, all else is taken over.
 
 import { readCurrent, readManifest, readSlices, requirePlan, retryIdOf } from '@reembed/protocol'
-import { MODEL_REJECTS } from '@reembed/shard'
+import { RETRYABLE_REJECTS } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { lookUpRun, type PlannedRun } from './record.ts'
 
 /**
  * Plans it; writes nothing.
- * @throws ReembedError RUN_UNKNOWN when the run is not finished; USAGE when it has no rejects that another try can
+ * @throws ReembedError RUN_NOT_FOUND when the run is not finished; USAGE when it has no rejects that another try can
  * mend, or when a newer run is published, which this one would replace.
  */
 export async function planRetry(store: Store, run: string): Promise<PlannedRun> {
@@ -17,13 +17,13 @@ export async function planRetry(store: Store, run: string): Promise<PlannedRun> 
   const manifest = await readManifest(store, run)
   if (!manifest) {
     throw new ReembedError(
-      'RUN_UNKNOWN',
+      'RUN_NOT_FOUND',
       `run ${run} in ${store.url} is not finished: \`reembed status ${run}\` says how far it is`,
     )
   }
   const reasons = Object.entries(manifest.rejectReasons)
   if (reasons.length === 0) throw new ReembedError('USAGE', `run ${run} has no rejects`)
-  if (!MODEL_REJECTS.some(reason => (manifest.rejectReasons[reason] ?? 0) > 0)) {
+  if (!RETRYABLE_REJECTS.some(reason => (manifest.rejectReasons[reason] ?? 0) > 0)) {
     const counted = reasons.map(([reason, times]) => `${reason} ${times}`).join(', ')
     throw new ReembedError(
       'USAGE',

@@ -1,7 +1,7 @@
 // Looks at a few records here and there to choose the fields and to estimate what a document takes. Of Parquet and
 // Arrow only metadata is read.
 
-import { type Probe, parseTemplate, probe } from '@reembed/corpus'
+import { inspectObject, type ObjectInspection, parseTemplate } from '@reembed/corpus'
 import {
   type CarriedColumn,
   type FieldMapping,
@@ -47,11 +47,11 @@ export async function sampleCorpus(
   survey: Survey,
   { fields: named = {}, template, carry = [], signal }: SampleOptions = {},
 ): Promise<Sample> {
-  const probes: Probe[] = []
+  const probes: ObjectInspection[] = []
   const places = survey.sampledObjects.flatMap(object => inspectOffsets(object, survey.sampledObjects.length))
   const probed = mapConcurrent(
     places,
-    ({ object, start }, signal) => probe(store, object, { start, maxBytes: PROBE_BYTES, signal }),
+    ({ object, start }, signal) => inspectObject(store, object, { start, maxBytes: PROBE_BYTES, signal }),
     { concurrency: PROBES, signal },
   )
   for await (const one of probed) probes.push(one)
@@ -91,7 +91,7 @@ function inspectOffsets(object: SourceObject, objects: number): { object: Source
 }
 
 function chooseFields(
-  probes: readonly Probe[],
+  probes: readonly ObjectInspection[],
   named: Partial<FieldMapping>,
   template: string | undefined,
 ): FieldMapping {
@@ -103,7 +103,7 @@ function chooseFields(
   return { id, text: named.text ?? fieldPaths.at(-1) ?? '' }
 }
 
-function charsPerRecord(probes: readonly Probe[], path: string): number {
+function charsPerRecord(probes: readonly ObjectInspection[], path: string): number {
   let chars = 0
   let documents = 0
   for (const { records, fieldBytesOf, recordCount: counted } of probes) {

@@ -6,7 +6,7 @@
 //
 // Plain JSONL is cut into even byte ranges, everything else where its measure allows: at lines, at row groups.
 
-import { isRows, isWholeFile, type Measure } from '@reembed/corpus'
+import { isRowFormat, isWholeFile, type ObjectIndex } from '@reembed/corpus'
 import type { Slice, SlicePart, SourceObject } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 
@@ -18,7 +18,7 @@ export interface Slicing {
 }
 
 /** An object with what was learned of it, where its size alone does not tell how to cut it. */
-export type IndexedObject = SourceObject & { readonly index?: Measure }
+export type IndexedObject = SourceObject & { readonly index?: ObjectIndex }
 
 /** The slices of a corpus, holding one slice at a time. The ranges tile each object; empty objects have none. */
 export async function* slices(
@@ -34,7 +34,8 @@ export async function* slices(
   for await (const object of objects) {
     const whole = wholeOf(object)
     if (whole.end === 0) continue
-    const cut = !isWholeFile(object.format) && whole.end > (isRows(object.format) ? maxParts : sliceBytes)
+    const cut =
+      !isWholeFile(object.format) && whole.end > (isRowFormat(object.format) ? maxParts : sliceBytes)
     const weight = weightOf(whole, slicing)
     if (parts.length > 0 && (cut || filled + weight > capacity)) {
       yield { parts }
@@ -61,12 +62,16 @@ function wholeOf({ index, ...object }: IndexedObject): SlicePart {
 
 function weightOf({ format, end }: SlicePart, { sliceBytes, maxParts }: Slicing): number {
   if (isWholeFile(format)) return sliceBytes
-  return Math.max(sliceBytes, end * (isRows(format) ? sliceBytes : maxParts))
+  return Math.max(sliceBytes, end * (isRowFormat(format) ? sliceBytes : maxParts))
 }
 
-function cutObject(whole: SlicePart, measure: Measure | undefined, slicing: Slicing): Iterable<SlicePart> {
+function cutObject(
+  whole: SlicePart,
+  measure: ObjectIndex | undefined,
+  slicing: Slicing,
+): Iterable<SlicePart> {
   if (measure === undefined) return cutEvenly(whole, whole.end, slicing.sliceBytes)
-  return isRows(whole.format) ? cutRows(whole, measure, slicing.maxParts) : cutAtLines(whole, measure)
+  return isRowFormat(whole.format) ? cutRows(whole, measure, slicing.maxParts) : cutAtLines(whole, measure)
 }
 
 /** Ranges of equal length, none longer than `most`: no slice is a crumb. */
@@ -80,7 +85,7 @@ function* cutEvenly(part: SlicePart, end: number, most: number): Generator<Slice
 /** The measure was made for this slicing: every cut begins a slice. */
 function* cutAtLines(
   whole: SlicePart,
-  { splitPoints, extent }: Measure,
+  { splitPoints, extent }: ObjectIndex,
 ): Generator<SlicePart, void, undefined> {
   for (const [i, cut] of splitPoints.entries())
     yield { ...whole, ...cut, end: splitPoints[i + 1]?.start ?? extent }
@@ -89,7 +94,7 @@ function* cutAtLines(
 /** As many row groups together as fit; a larger one is cut evenly. */
 function* cutRows(
   whole: SlicePart,
-  { splitPoints, extent }: Measure,
+  { splitPoints, extent }: ObjectIndex,
   most: number,
 ): Generator<SlicePart, void, undefined> {
   let first = splitPoints[0]

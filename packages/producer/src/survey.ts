@@ -1,7 +1,7 @@
 // One pass over the listing of a corpus: what there is, the hash that pins it, and which objects to sample.
 
 import { createHash } from 'node:crypto'
-import { isWholeFile, KNOWN_EXTENSIONS } from '@reembed/corpus'
+import { isWholeFile, SUPPORTED_EXTENSIONS } from '@reembed/corpus'
 import type { SourceObject } from '@reembed/protocol'
 import { canonical, ReembedError } from '@reembed/shared'
 import type { Corpus } from './corpus.ts'
@@ -66,7 +66,7 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
     const names = skipped.examples.map(key => JSON.stringify(key)).join(', ')
     throw new ReembedError(
       'SOURCE_FORMAT',
-      `None of the ${skipped.count} objects in ${url} has an extension that can be read (${KNOWN_EXTENSIONS}): ` +
+      `None of the ${skipped.count} objects in ${url} has an extension that can be read (${SUPPORTED_EXTENSIONS}): ` +
         `found ${names}. If they are all of one format, name it with --format`,
     )
   }

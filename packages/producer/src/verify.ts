@@ -2,7 +2,7 @@
 // down about them is believed.
 
 import { createHash } from 'node:crypto'
-import { createRanges } from '@reembed/evaluate'
+import { createDimensionRanges } from '@reembed/evaluate'
 import {
   type Manifest,
   type ManifestShard,
@@ -62,7 +62,7 @@ export async function verify(store: Store, run: string, signal?: AbortSignal): P
     signal,
   })
   let [min, max, repeatedVectors] = [Number.POSITIVE_INFINITY, 0, 0]
-  const ranges = createRanges(plan.recipe.model.dimensions)
+  const ranges = createDimensionRanges(plan.recipe.model.dimensions)
   for await (const { slice, key, receipt, size, sha256, ...measured } of checked) {
     min = Math.min(min, measured.norms.min)
     max = Math.max(max, measured.norms.max)

@@ -176,7 +176,7 @@ describe('a table', () => {
 
   it('that lacks a column is refused with those it has', async () => {
     await expect(read({ 'a.csv': 'key,words\n1,one\n' })).rejects.toMatchObject({
-      code: 'FIELD_MISSING',
+      code: 'FIELD_NOT_FOUND',
       message:
         '"a.csv" has no id field (looked for id, _id, doc_id, docid); its fields are "key", "words". Name the field with --id',
     })
@@ -254,9 +254,9 @@ describe('fields and templates', () => {
     })
   })
 
-  it('that a template misspells are FIELD_MISSING, objects in it are rejects', async () => {
+  it('that a template misspells are FIELD_NOT_FOUND, objects in it are rejects', async () => {
     await expect(read(nested, { fields: { id: 'meta.id' }, template: '{{ tilte }}' })).rejects.toMatchObject({
-      code: 'FIELD_MISSING',
+      code: 'FIELD_NOT_FOUND',
       message: expect.stringMatching(
         /^No record that was looked at has the field "tilte"; their fields are .*Check --template$/,
       ),
@@ -285,7 +285,7 @@ describe('fields and templates', () => {
     expect(await carried('m:int32')).toEqual([{ m: 1 }, 'carried field "m" is a number that is no int32'])
     await expect(carried('n:float')).rejects.toMatchObject({ code: 'USAGE' })
     await expect(carried('embedding')).rejects.toMatchObject({
-      code: expect.stringMatching(/USAGE|FIELD_MISSING/),
+      code: expect.stringMatching(/USAGE|FIELD_NOT_FOUND/),
     })
   })
 })

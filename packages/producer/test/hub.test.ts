@@ -155,7 +155,7 @@ it('an answer that another try would not change is told at once', async () => {
 
 it('what is missing, closed or written to is told', async () => {
   await expect(openStore('hf://datasets/org/name@v9')).rejects.toMatchObject({
-    code: 'SOURCE_MISSING',
+    code: 'SOURCE_NOT_FOUND',
     message: `There is no dataset org/name with the revision 'v9' on ${url()}`,
   })
   await expect(openStore('hf://models/org/name')).rejects.toMatchObject({
@@ -170,7 +170,7 @@ it('what is missing, closed or written to is told', async () => {
   }
   const denied = openStore('hf://datasets/org/name')
   await expect(denied).rejects.toMatchObject({
-    code: 'STORE_DENIED',
+    code: 'STORE_ACCESS_DENIED',
     message: 'The Hub does not let us read org/name (HTTP 401): set HF_TOKEN to a token with access',
   })
   await expect(denied).rejects.not.toThrow(/secret/)

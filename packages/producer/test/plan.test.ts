@@ -229,12 +229,12 @@ describe('the fields', () => {
 
   it('that are missing are named with the file, what it has, and the option to use', async () => {
     await expect(plannedOf({ 'a.jsonl': jsonl({ url: 'x', 'bo\u001bdy': '' }) })).rejects.toMatchObject({
-      code: 'FIELD_MISSING',
+      code: 'FIELD_NOT_FOUND',
       message:
         '"a.jsonl" has no id field (looked for id, _id, doc_id, docid); its fields are "url", "bo\\u001bdy". Name the field with --id',
     })
     await expect(plannedOf({ 'a.jsonl': DOCS }, { fields: { text: 'abstract' } })).rejects.toMatchObject({
-      code: 'FIELD_MISSING',
+      code: 'FIELD_NOT_FOUND',
       message: '"a.jsonl" has no field "abstract"; its fields are "id", "text". Check --text',
     })
   })
@@ -261,7 +261,7 @@ describe('the fields', () => {
   it('that differ between objects are refused', async () => {
     const files = { 'a.jsonl': DOCS, 'b.jsonl': jsonl({ _id: 'x', text: '' }) }
     await expect(plannedOf(files)).rejects.toMatchObject({
-      code: 'FIELD_MISSING',
+      code: 'FIELD_NOT_FOUND',
       message:
         'The objects do not share one id field ("a.jsonl": id; "b.jsonl": _id). Embed them in runs of their own',
     })
@@ -287,14 +287,14 @@ describe('the fields', () => {
 })
 
 describe('a source', () => {
-  it('that does not exist is SOURCE_MISSING', async () => {
+  it('that does not exist is SOURCE_NOT_FOUND', async () => {
     const path = join(folder, 'nothing')
     await expect(openCorpus(path)).rejects.toMatchObject({
-      code: 'SOURCE_MISSING',
+      code: 'SOURCE_NOT_FOUND',
       message: `There is no file or folder '${path}': check --source`,
     })
     await writeFile(join(folder, 'file'), '')
-    await expect(openCorpus(join(folder, 'file', 'x'))).rejects.toMatchObject({ code: 'SOURCE_MISSING' })
+    await expect(openCorpus(join(folder, 'file', 'x'))).rejects.toMatchObject({ code: 'SOURCE_NOT_FOUND' })
   })
 
   it.each([

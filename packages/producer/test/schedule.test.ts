@@ -7,8 +7,8 @@ import { ReembedError } from '@reembed/shared'
 import { openStore, type Store } from '@reembed/store'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { checkSchedule, type Schedule, TICK_RECLAIM_MS } from '../src/schedule/check.ts'
 import { openCalendar } from '../src/schedule/cron.ts'
-import { checkSchedule, type Schedule, TICK_RECLAIM_MS } from '../src/schedule/ticks.ts'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
@@ -72,9 +72,9 @@ test('ticks missed during a downtime fold into one, and the next one comes in it
 test('what was due before the first look does not count', async () => {
   const nowMs = at('2026-11-01T02:00:00Z')
   const onDue = () => Promise.reject(new Error('nothing was due'))
-  expect(await checkSchedule(store, nightly, { nowMs, onDue })).toEqual({ status: 'waiting' })
+  expect(await checkSchedule(store, nightly, { nowMs, onDue })).toEqual({ status: 'not_due' })
   expect(await checkSchedule(store, nightly, { nowMs: nowMs + 20 * HOUR, onDue })).toEqual({
-    status: 'waiting',
+    status: 'not_due',
   })
 })
 
@@ -97,16 +97,16 @@ test('a tick whose taker failed or died is taken again after a while, once, and 
   nowMs = at('2026-11-02T01:30:00Z')
   expect(await look(fail)).toMatchObject({ status: 'failed', tickMs: nowMs })
   nowMs += TICK_RECLAIM_MS - 1
-  expect(await look(plan)).toMatchObject({ status: 'taken' })
+  expect(await look(plan)).toMatchObject({ status: 'claimed' })
   nowMs += 1
   for (let taking = 1; taking < 8; taking += 1) {
     expect(await look(fail)).toMatchObject({ status: 'failed' })
     nowMs += TICK_RECLAIM_MS
   }
-  expect(await look(plan)).toMatchObject({ status: 'given_up' })
+  expect(await look(plan)).toMatchObject({ status: 'abandoned' })
   nowMs = at('2026-11-03T01:31:00Z')
   expect(await look(plan)).toMatchObject({ status: 'done' })
-  expect(await look(plan)).toEqual({ status: 'waiting' })
+  expect(await look(plan)).toEqual({ status: 'not_due' })
 })
 
 test.for([

@@ -4,7 +4,7 @@
 import {
   count,
   list,
-  perhaps,
+  optional,
   positive,
   ReembedError,
   record,
@@ -84,7 +84,7 @@ const versionShape = record<Version>({
   run: text,
   seq: count,
   manifestSha256: text,
-  overriddenReasons: perhaps(list(text)),
+  overriddenReasons: optional(list(text)),
 })
 
 async function readVersion(store: Store, key: string): Promise<Version> {

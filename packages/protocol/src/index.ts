@@ -33,9 +33,9 @@ export {
   type Version,
 } from './history.ts'
 export {
-  type RunIdInputs as RunIngredients,
+  type RunIdInputs,
   recipeIdOf,
-  replacementIdOf as nextIdOf,
+  replacementIdOf,
   retryIdOf,
   runIdOf,
   sameRecipe,
@@ -53,13 +53,13 @@ export {
   type Plan,
   type Recipe,
   readPlan,
-  readSliceSegment as sliceRows,
+  readSliceSegment,
   readSlices,
   requirePlan,
   slicesPerSegment,
 } from './plan.ts'
 export {
-  type ActualCost as Paid,
+  type ActualCost,
   dollarsOf,
   dollarsPerMillion,
   type Interval,
@@ -72,14 +72,14 @@ export {
 } from './quote.ts'
 export { type ModelIdentity, parseReceipt, RECEIPT_KEY, type Receipt, type RejectRow } from './receipt.ts'
 export {
-  appendRunState as sayNext,
-  deletionReason as whyRemoved,
-  type NumberedRunState as NumberedWord,
-  type RunBudget as RunLimits,
+  appendRunState,
+  deletionReason,
+  type NumberedRunState,
+  type RunBudget,
   type RunState,
-  type RunStateRecord as RunWord,
+  type RunStateRecord,
   readRunState,
-  readRunStateRecord as readRunWord,
-  refuseDeleted as refuseRemoved,
+  readRunStateRecord,
+  refuseDeleted,
   setRunState,
 } from './run-state.ts'

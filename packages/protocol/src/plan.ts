@@ -2,16 +2,16 @@
 // corpus; the slices stand in segments of fixed length, so one slice is found by reading one segment.
 
 import {
+  bool,
   count,
   either,
-  flag,
   format1,
   is,
   list,
   none,
   object,
   oneOf,
-  perhaps,
+  optional,
   planKey,
   planSegmentKey,
   positive,
@@ -104,10 +104,10 @@ const CARRIED: readonly CarriedType[] = ['string', 'int32', 'int64', 'double', '
 const fieldsShape = record<FieldMapping>({ id: text, text })
 
 export const layoutShape: Shape = record<ShardLayout>({
-  carry: perhaps(list(record<CarriedColumn>({ name: text, type: oneOf(CARRIED) }))),
-  chunked: perhaps(flag),
-  text: perhaps(flag),
-  arrowSchema: perhaps(flag),
+  carry: optional(list(record<CarriedColumn>({ name: text, type: oneOf(CARRIED) }))),
+  chunked: optional(bool),
+  text: optional(bool),
+  arrowSchema: optional(bool),
 })
 
 const planShape = record<Plan>({
@@ -121,27 +121,27 @@ const planShape = record<Plan>({
     model: modelShape,
     prompt: text,
     fields: either(none, fieldsShape),
-    template: perhaps(text),
-    chunking: perhaps(object),
-    truncate: flag,
+    template: optional(text),
+    chunking: optional(object),
+    truncate: bool,
     dtype: text,
-    nativeDimensions: perhaps(positive),
+    nativeDimensions: optional(positive),
   }),
-  layout: perhaps(layoutShape),
+  layout: optional(layoutShape),
   shards: count,
   slicesPerSegment: positive,
   objects: count,
   bytes: count,
   estimatedDocuments: is(value => typeof value === 'number' && value >= 0),
   snapshotSha256: text,
-  slicing: perhaps(object),
-  baseRun: perhaps(text),
-  retryOf: perhaps(text),
+  slicing: optional(object),
+  baseRun: optional(text),
+  retryOf: optional(text),
   maxRejects: text,
-  gates: perhaps(list(text)),
-  evaluation: perhaps(object),
-  queryPrompt: perhaps(text),
-  quote: perhaps(object),
+  gates: optional(list(text)),
+  evaluation: optional(object),
+  queryPrompt: optional(text),
+  quote: optional(object),
 })
 
 const sliceShape = record<Slice>({
@@ -153,7 +153,7 @@ const sliceShape = record<Slice>({
       format: oneOf(FORMATS),
       start: count,
       end: count,
-      extent: perhaps(count),
+      extent: optional(count),
     }),
   ),
 })
@@ -163,7 +163,7 @@ export async function requirePlan(store: Store, run: string): Promise<Plan> {
   const plan = await readPlan(store, run)
   if (plan) return plan
   throw new ReembedError(
-    'RUN_UNKNOWN',
+    'RUN_NOT_FOUND',
     `there is no run ${run} in ${store.url}: \`reembed ls\` shows those there are`,
   )
 }

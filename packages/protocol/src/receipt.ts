@@ -2,14 +2,14 @@
 // object and one atomic write, and `verify` needs the shards alone.
 
 import {
+  bool,
   count,
   either,
-  flag,
   format1,
   is,
   list,
   none,
-  perhaps,
+  optional,
   positive,
   record,
   requireShape,
@@ -77,7 +77,7 @@ export const modelShape: Shape = record<ModelIdentity>({
   revision: either(text, none),
   dimensions: positive,
   pooling: either(text, none),
-  normalized: flag,
+  normalized: bool,
 })
 
 const receiptShape = record<Receipt>({
@@ -93,17 +93,17 @@ const receiptShape = record<Receipt>({
   rows: count,
   rejects: list(
     record<RejectRow>({
-      id: perhaps(text),
+      id: optional(text),
       reason: text,
       message: text,
-      position: record<Position>({ part: count, offset: count, line: perhaps(count) }),
+      position: record<Position>({ part: count, offset: count, line: optional(count) }),
     }),
   ),
-  reused: perhaps(count),
+  reused: optional(count),
   tokens: either(count, none),
   truncated: count,
   repaired: count,
-  startedMs: perhaps(count),
-  endedMs: perhaps(count),
+  startedMs: optional(count),
+  endedMs: optional(count),
   bodySha256: is(value => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)),
 })

@@ -3,22 +3,22 @@
 // without Redis.
 
 import {
-  controlKey,
-  controlPrefix,
-  flag,
+  bool,
   is,
   oneOf,
-  perhaps,
+  optional,
   positive,
   ReembedError,
   record,
   requireShape,
+  runStateKey,
+  runStatePrefix,
   text,
 } from '@reembed/shared'
 import { getJson, putJson, type Store } from '@reembed/store'
 
 /** A run that `reembed gc` removes is `removed` from before it is looked at for the last time, and stays it for good. */
-export type RunState = 'running' | 'paused' | 'cancelled' | 'removed'
+export type RunState = 'running' | 'paused' | 'cancelled' | 'deleting'
 
 /** What a run may use of its endpoint, all its workers together. */
 export interface RunBudget {
@@ -33,7 +33,7 @@ export interface RunStateRecord extends RunBudget {
   /** Set where a worker paused the run because it would have gone over its limits: the limit and what was used. */
   readonly budgetExceeded?: string | undefined
   /** Of a run that is `removed`: what held before. */
-  readonly previousState?: Exclude<RunState, 'removed'> | undefined
+  readonly previousState?: Exclude<RunState, 'deleting'> | undefined
   /** Of a run that is `removed`: it was found to be needed by nobody, and its objects go. The last word about a run. */
   readonly deletionCommitted?: boolean | undefined
 }
@@ -50,11 +50,11 @@ export async function readRunState(store: Store, run: string): Promise<RunState>
 
 /** The last word about a run; one of which nobody has said anything is running, without limits. */
 export async function readRunStateRecord(store: Store, run: string): Promise<NumberedRunState> {
-  for await (const { key } of store.list(controlPrefix(run))) {
+  for await (const { key } of store.list(runStatePrefix(run))) {
     const found = await getJson(store, key)
     const what = `${key} in ${store.url} is nothing that reembed wrote`
     const record = requireShape<NumberedRunState>(runStateShape, found, what)
-    if (controlKey(run, record.number) === key) return record
+    if (runStateKey(run, record.number) === key) return record
     throw new ReembedError('CORRUPT', `${what}: it says that it is record ${record.number}`)
   }
   return { number: 0, state: 'running' }
@@ -81,7 +81,7 @@ export async function setRunState(
     const isSaid =
       before === state && last.maxTokens === maxTokens && last.maxEndpointSeconds === maxEndpointSeconds
     if (isSaid) return before
-    if (before === 'removed') {
+    if (before === 'deleting') {
       throw deletedError(store, run, last, 'RUN_STOPPED')
     }
     const record = { state, maxTokens, maxEndpointSeconds, budgetExceeded: options.budgetExceeded }
@@ -99,17 +99,17 @@ export const deletionReason = ({ deletionCommitted }: RunStateRecord): string =>
 export async function refuseDeleted(
   store: Store,
   run: string,
-  code: 'RUN_STOPPED' | 'RUN_UNKNOWN',
+  code: 'RUN_STOPPED' | 'RUN_NOT_FOUND',
 ): Promise<void> {
   const record = await readRunStateRecord(store, run)
-  if (record.state === 'removed') throw deletedError(store, run, record, code)
+  if (record.state === 'deleting') throw deletedError(store, run, record, code)
 }
 
 const deletedError = (
   store: Store,
   run: string,
   record: RunStateRecord,
-  code: 'RUN_STOPPED' | 'RUN_UNKNOWN',
+  code: 'RUN_STOPPED' | 'RUN_NOT_FOUND',
 ): ReembedError => new ReembedError(code, `run ${run} in ${store.url} ${deletionReason(record)}`)
 
 /** Appends `record` after `last`; undefined where another process has appended a record since. */
@@ -120,19 +120,19 @@ export async function appendRunState(
   record: RunStateRecord,
 ): Promise<NumberedRunState | undefined> {
   const appended: NumberedRunState = { ...record, number: last.number + 1 }
-  const outcome = await putJson(store, controlKey(run, appended.number), { format: 1, ...appended })
+  const outcome = await putJson(store, runStateKey(run, appended.number), { format: 1, ...appended })
   return outcome === 'created' ? appended : undefined
 }
 
-const STATES: readonly RunState[] = ['running', 'paused', 'cancelled', 'removed']
+const STATES: readonly RunState[] = ['running', 'paused', 'cancelled', 'deleting']
 const amount = is(value => typeof value === 'number' && value >= 0)
 
 const runStateShape = record<NumberedRunState>({
   number: positive,
   state: oneOf(STATES),
-  maxTokens: perhaps(amount),
-  maxEndpointSeconds: perhaps(amount),
-  budgetExceeded: perhaps(text),
-  previousState: perhaps(oneOf(STATES)),
-  deletionCommitted: perhaps(flag),
+  maxTokens: optional(amount),
+  maxEndpointSeconds: optional(amount),
+  budgetExceeded: optional(text),
+  previousState: optional(oneOf(STATES)),
+  deletionCommitted: optional(bool),
 })

@@ -4,7 +4,9 @@
 import { once } from 'node:events'
 import { messageOf } from '@reembed/shared'
 import type { Job as BullJob } from 'bullmq'
+import { dispositionOf } from './disposition.ts'
 import { type Job, parseJob } from './job.ts'
+import { createJobMonitor } from './job-monitor.ts'
 import { QUEUE, REDIS_PREFIX } from './names.ts'
 import {
   recordDocuments,
@@ -17,8 +19,6 @@ import {
 } from './progress.ts'
 import { type ConnectOptions, connectRedis, inspectRedis, requireNoEviction } from './redis.ts'
 import { tracedAttempt } from './trace.ts'
-import { dispositionOf } from './verdict.ts'
-import { createJobMonitor } from './watch.ts'
 
 /** What a handler may tell the world while it works and when its shard is done. */
 export interface JobContext {
@@ -37,18 +37,18 @@ export interface ConsumeOptions extends ConnectOptions {
 }
 
 export type ConsumerEvent =
-  | { readonly kind: 'taken' | 'done' | 'handed_back'; readonly job: Job }
+  | { readonly kind: 'started' | 'done' | 'requeued'; readonly job: Job }
   | {
-      readonly kind: 'failed' | 'postponed'
+      readonly kind: 'failed' | 'delayed'
       readonly job: Job | undefined
       readonly error: unknown
       readonly final: boolean
     }
   | { readonly kind: 'idle' }
   /** Jobs wait and this worker fetches none: its connection is dead in a way that only a new process mends. */
-  | { readonly kind: 'stuck'; readonly waiting: number }
+  | { readonly kind: 'not_fetching'; readonly waiting: number }
   /** A job under way here that has got no document on for minutes, while its lock is renewed. */
-  | { readonly kind: 'still'; readonly id: string; readonly minutes: number }
+  | { readonly kind: 'no_progress'; readonly id: string; readonly minutes: number }
   /** A job of a worker that vanished was found and is queued again; told by the worker that found it. */
   | { readonly kind: 'stalled'; readonly id: string }
   | { readonly kind: 'redis_error'; readonly error: unknown; readonly times: number }
@@ -82,7 +82,7 @@ const STORM = 3
 
 /**
  * Takes jobs and runs `handle` for each until drained.
- * @throws ReembedError REDIS_UNREACHABLE or REDIS_UNFIT at the start; later outages are waited for.
+ * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED at the start; later outages are waited for.
  */
 export async function consume(
   redisUrl: string,
@@ -128,7 +128,7 @@ export async function consume(
       job = parseJob(bull.data)
       const { run, shard } = job
       monitor.started(id)
-      onEvent({ kind: 'taken', job })
+      onEvent({ kind: 'started', job })
       let notedMs = 0
       const context: JobContext = {
         signal,
@@ -148,13 +148,13 @@ export async function consume(
     } catch (error) {
       if (job) await removeOpenShard(redis, job.run, job.shard).catch(() => {})
       const disposition = dispositionOf(error, { draining: handBack.signal.aborted && job !== undefined })
-      if (disposition.do === 'hand_back' && job) {
-        onEvent({ kind: 'handed_back', job })
+      if (disposition.do === 'requeue' && job) {
+        onEvent({ kind: 'requeued', job })
         await bull.moveToWait(token)
         throw new WaitingError()
       }
-      if (disposition.do === 'postpone') {
-        onEvent({ kind: 'postponed', job, error, final: false })
+      if (disposition.do === 'delay') {
+        onEvent({ kind: 'delayed', job, error, final: false })
         await bull.moveToDelayed(Date.now() + disposition.delayMs, token)
         throw new DelayedError()
       }
@@ -176,11 +176,12 @@ export async function consume(
   worker.on('locksRenewed', ({ jobIds }) => monitor.renewed(jobIds))
   const watching = setInterval(() => {
     giveUp(monitor.lostLocks())
-    for (const id of monitor.withoutProgress()) onEvent({ kind: 'still', id, minutes: STILL_MS / 60_000 })
+    for (const id of monitor.withoutProgress())
+      onEvent({ kind: 'no_progress', id, minutes: STILL_MS / 60_000 })
     if (worker.isPaused() || handBack.signal.aborted) return
     const waiting = redis.status === 'ready' ? redis.llen(WAITING) : Promise.resolve(0)
     void waiting.then(
-      count => monitor.isNotFetching(count) && onEvent({ kind: 'stuck', waiting: count }),
+      count => monitor.isNotFetching(count) && onEvent({ kind: 'not_fetching', waiting: count }),
       () => {},
     )
   }, WATCH_MS)

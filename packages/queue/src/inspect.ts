@@ -25,7 +25,7 @@ export interface QueueDepth {
 }
 
 export interface QueueReader extends AsyncDisposable {
-  /** @throws ReembedError REDIS_UNREACHABLE after a second, or REDIS_UNFIT. */
+  /** @throws ReembedError REDIS_UNREACHABLE after a second, or REDIS_MISCONFIGURED. */
   redis(): Promise<RedisInfo>
   depth(nowMs?: number): Promise<QueueDepth>
   progress(run: string): Promise<RunProgress>

@@ -5,12 +5,12 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { DefaultJobOptions } from 'bullmq'
+import { openFinalizeLeases } from './finalize-lease.ts'
 import type { Job } from './job.ts'
 import { jobId, QUEUE, REDIS_PREFIX } from './names.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
 import { type ConnectOptions, connectRedis, inspectRedis, requireNoEviction } from './redis.ts'
 import { tracedAdd } from './trace.ts'
-import { openFinalizeLeases } from './turn.ts'
 
 export interface QueueCounts {
   readonly waiting: number
@@ -60,7 +60,7 @@ const jobOptions: DefaultJobOptions = {
 
 /**
  * Opens the queue after checking that Redis is reachable, recent enough and never evicts.
- * @throws ReembedError REDIS_UNREACHABLE or REDIS_UNFIT, each naming the address and the fix.
+ * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED, each naming the address and the fix.
  */
 export async function openQueue(redisUrl: string, options: ConnectOptions = {}): Promise<Queue> {
   requireNoEviction(await inspectRedis(redisUrl, options), redisUrl)
@@ -97,9 +97,9 @@ export async function openQueue(redisUrl: string, options: ConnectOptions = {}):
         } catch (error) {
           if (!/OOM/.test(messageOf(error))) throw error
           throw new ReembedError(
-            'REDIS_UNFIT',
+            'REDIS_MISCONFIGURED',
             'Redis is full (maxmemory reached): give it more memory, then run the same command again; nothing is lost',
-            { retry: 'later', cause: error },
+            { retry: 'requeue', cause: error },
           )
         }
       }

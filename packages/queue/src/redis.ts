@@ -42,7 +42,7 @@ const isLoopback = (hostname: string): boolean =>
 
 /**
  * Waits until Redis answers, then reads what it is.
- * @throws ReembedError REDIS_UNREACHABLE naming the address, or REDIS_UNFIT for a wrong password or a Redis
+ * @throws ReembedError REDIS_UNREACHABLE naming the address, or REDIS_MISCONFIGURED for a wrong password or a Redis
  *   that is too old.
  */
 export async function inspectRedis(
@@ -71,7 +71,7 @@ export async function inspectRedis(
       if (error instanceof ReembedError) throw error
       if (/WRONGPASS|NOAUTH|NOPERM/.test(messageOf(cause))) {
         throw new ReembedError(
-          'REDIS_UNFIT',
+          'REDIS_MISCONFIGURED',
           `Redis at ${where} refused the user or password: put the right ones into the URL`,
           { cause },
         )
@@ -80,7 +80,7 @@ export async function inspectRedis(
         throw new ReembedError(
           'REDIS_UNREACHABLE',
           `no Redis answers at ${where} (${codeOf(cause) ?? messageOf(cause)}): start it, or give another with --redis`,
-          { retry: 'later', cause },
+          { retry: 'requeue', cause },
         )
       }
     } finally {
@@ -90,11 +90,11 @@ export async function inspectRedis(
   }
 }
 
-/** Fails with REDIS_UNFIT when Redis may drop keys to free memory: a queue must never be evicted. */
+/** Fails with REDIS_MISCONFIGURED when Redis may drop keys to free memory: a queue must never be evicted. */
 export function requireNoEviction(facts: RedisInfo, url: string): void {
   if (facts.evictionPolicy === 'noeviction') return
   throw new ReembedError(
-    'REDIS_UNFIT',
+    'REDIS_MISCONFIGURED',
     `Redis at ${redisAddress(url)} may evict jobs (maxmemory-policy is ${facts.evictionPolicy}): set it to noeviction, for example with \`redis-cli config set maxmemory-policy noeviction\``,
   )
 }
@@ -143,14 +143,14 @@ function parseInfo(info: string, where: string): RedisInfo {
   const [major = 0, minor = 0] = version.split('.').map(Number)
   if (major < OLDEST[0] || (major === OLDEST[0] && minor < OLDEST[1])) {
     throw new ReembedError(
-      'REDIS_UNFIT',
+      'REDIS_MISCONFIGURED',
       `Redis at ${where} is version ${version}: BullMQ needs ${OLDEST.join('.')} or newer`,
     )
   }
   // Dragonfly calls its one process a cluster where it emulates one, as BullMQ recommends there.
   if (facts.get('redis_mode') === 'cluster' && !facts.has('dragonfly_version')) {
     throw new ReembedError(
-      'REDIS_UNFIT',
+      'REDIS_MISCONFIGURED',
       `Redis at ${where} is a Cluster, of which reembed would use one node, since its keys lie in one slot: give a Redis with cluster mode off, or the primary of a Sentinel`,
     )
   }

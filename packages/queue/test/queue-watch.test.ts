@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { createJobMonitor } from '../src/watch.ts'
+import { createJobMonitor } from '../src/job-monitor.ts'
 
 let ms = 0
 const createMonitor = () => {

@@ -2,7 +2,7 @@
 
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createTokenizer, type ModelTokenizer, splitOptions } from '@reembed/corpus'
+import { createTokenizer, type ModelTokenizer, splitOptionsOf } from '@reembed/corpus'
 import type { Endpoint } from '@reembed/endpoint'
 import type { Chunking } from '@reembed/protocol'
 import { codeOf, messageOf, ReembedError, sha256, tokenizerKey } from '@reembed/shared'
@@ -39,7 +39,7 @@ export async function chunkingOf(
     overlapTokens: chunkOverlap ?? 0,
     tokenizer: sha256(bytes),
   }
-  splitOptions(chunking, found, prompt)
+  splitOptionsOf(chunking, found, prompt)
   await output?.putIfAbsent(tokenizerKey(chunking.tokenizer), bytes, { contentType: 'application/json' })
   return chunking
 }

@@ -1,7 +1,7 @@
 // What a plan means, for people.
 
 import type { PlannedRun, Preview, ReuseForecast, ReuseGroup } from '@reembed/producer'
-import { dollarsPerMillion, LIST_PRICE, type Paid, type Price, type Quote } from '@reembed/protocol'
+import { type ActualCost, dollarsPerMillion, LIST_PRICE, type Price, type Quote } from '@reembed/protocol'
 import { bytes, count, counted, dollars, duration } from './format.ts'
 
 /** 'id: id, text: {{ title }} {{ text }}, carried: lang (string)' */
@@ -89,7 +89,7 @@ export function describeQuote(quote: Quote): [string, string][] {
 }
 
 /** What a run took, beside what was quoted. */
-export function describePaid(paid: Paid, quote: Quote | undefined): [string, string][] {
+export function describePaid(paid: ActualCost, quote: Quote | undefined): [string, string][] {
   const { tokens, endpointSeconds } = paid
   const rows: [string, string][] = []
   if (tokens !== null) {

@@ -1,6 +1,6 @@
 // Which run a person means: an id, its first letters, or none at all.
 
-import { readCurrent, readPlan, readSeq, refuseRemoved } from '@reembed/protocol'
+import { readCurrent, readPlan, readSeq, refuseDeleted } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 
@@ -13,7 +13,7 @@ export async function plannedRuns(store: Store): Promise<string[]> {
   return runs
 }
 
-/** @throws ReembedError RUN_UNKNOWN naming what there is, also when the letters fit several runs. */
+/** @throws ReembedError RUN_NOT_FOUND naming what there is, also when the letters fit several runs. */
 export async function findRun(
   store: Store,
   name: string | undefined,
@@ -23,7 +23,7 @@ export async function findRun(
     const current = await readCurrent(store)
     if (current) return current.run
     throw new ReembedError(
-      'RUN_UNKNOWN',
+      'RUN_NOT_FOUND',
       `nothing is published in ${store.url} yet: \`reembed status\` says how far its newest run is`,
     )
   }
@@ -33,14 +33,14 @@ export async function findRun(
   if (found !== undefined && others.length === 0) return found
   const there =
     runs.length === 0 ? 'it has none' : `it has ${runs.slice(0, 5).join(', ')}${runs.length > 5 ? ', …' : ''}`
-  if (name === undefined) throw new ReembedError('RUN_UNKNOWN', `there is no run in ${store.url}`)
+  if (name === undefined) throw new ReembedError('RUN_NOT_FOUND', `there is no run in ${store.url}`)
   if (found === undefined) {
     // Of what was removed its place in the order of runs stays, and what was said of it.
     const gone = (await readSeq(store)).find(({ run }) => run.startsWith(name))
-    if (gone) await refuseRemoved(store, gone.run, 'RUN_UNKNOWN')
+    if (gone) await refuseDeleted(store, gone.run, 'RUN_NOT_FOUND')
   }
   throw new ReembedError(
-    'RUN_UNKNOWN',
+    'RUN_NOT_FOUND',
     `${found ? 'several runs begin' : 'no run begins'} with '${name}' in ${store.url}: ${there}`,
   )
 }

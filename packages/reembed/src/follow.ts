@@ -3,12 +3,12 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { countPresent, type PublishOutcome, type Sweeper, shardsPresent } from '@reembed/producer'
 import {
+  deletionReason,
   type Plan,
-  type RunLimits,
-  type RunWord,
-  readRunWord,
+  type RunBudget,
+  type RunStateRecord,
+  readRunStateRecord,
   setRunState,
-  whyRemoved,
 } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
@@ -61,8 +61,8 @@ export async function follow({
       const outcome = (await sweeper.sweep(signal, run)).find(swept => swept.run === run)
       if (outcome?.status === 'finished') return outcome.publish
       if (outcome?.status === 'broken') throw outcome.error
-      if (outcome && ['paused', 'cancelled', 'removed'].includes(outcome.status))
-        throw runStoppedError(run, await readRunWord(store, run))
+      if (outcome && ['paused', 'cancelled', 'deleting'].includes(outcome.status))
+        throw runStoppedError(run, await readRunStateRecord(store, run))
       if (outcome?.status === 'running') {
         before = shards - outcome.missing - (await queue.progress(run)).shards
         await failIfAllFailed(queue, plan, outcome.missing)
@@ -85,11 +85,11 @@ async function failIfAllFailed(queue: Queue, { run }: Plan, missing: number): Pr
 }
 
 /** The error for a run that somebody has paused, cancelled or begun to remove, or that has used up its limits. */
-export function runStoppedError(run: string, record: RunWord): ReembedError {
+export function runStoppedError(run: string, record: RunStateRecord): ReembedError {
   const { state, budgetExceeded } = record
   const why =
-    state === 'removed'
-      ? whyRemoved(record)
+    state === 'deleting'
+      ? deletionReason(record)
       : budgetExceeded === undefined
         ? `is ${state}: \`reembed resume ${run}\` lets it go on`
         : `is ${state}: ${budgetExceeded}. What is finished is kept; the same command with a higher limit goes on`
@@ -100,8 +100,8 @@ export function runStoppedError(run: string, record: RunWord): ReembedError {
  * Says what the run may use from now on. A run that has used up its limits goes on with higher ones.
  * @throws ReembedError RUN_STOPPED where somebody has stopped it, or the limits are those that it has used up
  */
-export async function applyBudget(store: Store, run: string, budget: RunLimits): Promise<void> {
-  const record = await readRunWord(store, run)
+export async function applyBudget(store: Store, run: string, budget: RunBudget): Promise<void> {
+  const record = await readRunStateRecord(store, run)
   const isSame =
     record.maxTokens === budget.maxTokens && record.maxEndpointSeconds === budget.maxEndpointSeconds
   if (record.state !== 'running' && (record.budgetExceeded === undefined || isSame))

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises'
 import type { Endpoint } from '@reembed/endpoint'
 import { type JudgedQuery, needsQueries, parseGate, putQueries, type QueryVector } from '@reembed/evaluate'
 import type { Plan, Recipe } from '@reembed/protocol'
-import { cutVectors } from '@reembed/shard'
+import { truncateVectors } from '@reembed/shard'
 import { canonical, messageOf, ReembedError, sha256 } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { CorpusFlags } from './options.ts'
@@ -68,7 +68,7 @@ export async function embedQueries(
   const rows: QueryVector[] = []
   for (let from = 0; from < queries.length; from += QUERIES_PER_REQUEST) {
     const some = queries.slice(from, from + QUERIES_PER_REQUEST)
-    const vectors = cutVectors(
+    const vectors = truncateVectors(
       await endpoint.embed(some.map(({ text }) => `${queryPrompt}${text}`.toWellFormed())),
       recipe,
     )

@@ -11,8 +11,8 @@ import { type Plan, readManifest, readPlan, readSeq } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import type { Store } from '@reembed/store'
 import { applyBudget } from './follow.ts'
+import { openSource, type ResolvedEndpoint } from './open-resources.ts'
 import type { CorpusFlags, OutputFlags, RedisFlags } from './options.ts'
-import { openSource, type ResolvedEndpoint } from './parts.ts'
 import { planFrom } from './planning.ts'
 
 export type ProducerFlags = CorpusFlags & OutputFlags & RedisFlags

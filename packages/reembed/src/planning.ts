@@ -1,6 +1,6 @@
 // From flags to a planned run: ask the endpoint which model it is, look at the corpus, cut it.
 
-import { type Endpoint, modelOf, openAwake, openEndpoint, settleReference } from '@reembed/endpoint'
+import { type Endpoint, ensureReference, modelOf, openEndpoint, openProber } from '@reembed/endpoint'
 import {
   type BaseRunResult,
   type Corpus,
@@ -13,7 +13,7 @@ import {
   type ReuseForecast,
   requireBaseRun,
 } from '@reembed/producer'
-import type { RunLimits, ShardLayout } from '@reembed/protocol'
+import type { RunBudget, ShardLayout } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { chunkingOf, findTokenizer } from './chunking.ts'
@@ -21,8 +21,8 @@ import { findRun } from './find-run.ts'
 import { counted, note } from './format.ts'
 import { gateSetupOf, storeQueries } from './gating.ts'
 import { promptOf } from './named-prompt.ts'
+import type { ResolvedEndpoint } from './open-resources.ts'
 import type { CorpusFlags, RedisFlags } from './options.ts'
-import type { ResolvedEndpoint } from './parts.ts'
 import { budgetOf, priceOf, type Quoted, quoteFrom } from './quoting.ts'
 
 /** `output` undefined means a dry run: nothing is written anywhere; `previousOutput` is where its versions would lie. */
@@ -35,7 +35,7 @@ export async function planFrom(
 ): Promise<
   PlanResult & {
     readonly maxInputLength: number | null
-    readonly budget: RunLimits
+    readonly budget: RunBudget
     readonly quoted?: Quoted
     readonly reuse?: ReuseForecast
   }
@@ -45,7 +45,7 @@ export async function planFrom(
   const budget = budgetOf(wanted, price)
   const gating = await gateSetupOf(wanted)
   const onState = (state: string): void => note(`endpoint  ${state}`)
-  await using endpoint = await openAwake(
+  await using endpoint = await openProber(
     url,
     { ...options, truncate: wanted.truncate },
     { redis: wanted.redis, onState },
@@ -59,7 +59,7 @@ export async function planFrom(
         `note: ${endpoint.url} does not state its model's revision; its reference vectors stand in for it (or give --revision)`,
       )
     }
-    await settleReference(output, endpoint, () => openEndpoint(url, { ...options, truncate: flags.truncate }))
+    await ensureReference(output, endpoint, () => openEndpoint(url, { ...options, truncate: flags.truncate }))
   }
   const planned = await planRun(corpus, {
     model,

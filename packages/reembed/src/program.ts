@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs'
 import { EXIT, ReembedError } from '@reembed/shared'
 import { Command, Option } from 'commander'
-import { CONFIG_KEYS, DEFAULT_FILE, optionsOf } from './config/places.ts'
+import { CONFIG_KEYS, DEFAULT_FILE, optionsOf } from './config/config-keys.ts'
 import * as option from './options.ts'
 import { addEmbeddingCommands } from './program/embedding.ts'
 import { addEndpointCommands } from './program/endpoints.ts'

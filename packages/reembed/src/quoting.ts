@@ -1,7 +1,13 @@
 // What a run will take, asked of the corpus, the tokenizer, the live endpoint and its price.
 
 import type { ModelTokenizer } from '@reembed/corpus'
-import { BYTES_PER_TOKEN, cutToBytes, type Endpoint, measure, requestShape } from '@reembed/endpoint'
+import {
+  benchmarkEndpoint,
+  type Endpoint,
+  MAX_BYTES_PER_TOKEN,
+  requestShape,
+  truncateToBytes,
+} from '@reembed/endpoint'
 import {
   type Corpus,
   type InputSample,
@@ -13,8 +19,8 @@ import {
 import type { Price, Quote } from '@reembed/protocol'
 import { messageOf, ReembedError } from '@reembed/shared'
 import { note } from './format.ts'
+import type { ResolvedEndpoint } from './open-resources.ts'
 import type { SpendingFlags } from './options.ts'
-import type { ResolvedEndpoint } from './parts.ts'
 
 /** Long enough for a GPU's rate to settle, short enough to wait for. */
 const RATE_SECONDS = 3
@@ -76,7 +82,7 @@ export async function quoteFrom(
     const bytes = Math.floor(
       (RATE_PAYLOAD_SHARE * endpoint.info.payloadLimit) / requestShape(endpoint).inputs,
     )
-    if (truncate) return whole.map(text => cutToBytes(text, Math.min(bytes, most * BYTES_PER_TOKEN)))
+    if (truncate) return whole.map(text => truncateToBytes(text, Math.min(bytes, most * MAX_BYTES_PER_TOKEN)))
     const tokens = await countTokens(whole)
     return whole.filter((text, i) => Buffer.byteLength(text) <= bytes && (tokens?.[i] ?? 0) <= most)
   }
@@ -117,7 +123,9 @@ async function measureRate(endpoint: Endpoint, texts: readonly string[]): Promis
   )
   const setting = { tokens: 0, textsPerRequest, concurrency }
   try {
-    const { totalTokens, seconds } = await measure(endpoint, texts, setting, { seconds: RATE_SECONDS })
+    const { totalTokens, seconds } = await benchmarkEndpoint(endpoint, texts, setting, {
+      seconds: RATE_SECONDS,
+    })
     return totalTokens === null ? undefined : totalTokens / seconds
   } catch (error) {
     note(`note: no rate was measured: ${messageOf(error)}`)

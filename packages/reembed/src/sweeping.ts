@@ -20,15 +20,16 @@ export interface SweepingOptions {
   readonly signal: AbortSignal
 }
 
-/** `unseen`: the store or the queue could not be looked at. */
+/** `unreachable`: the store or the queue could not be looked at. */
 const STATUSES: readonly string[] = [
   'running',
   'finished',
   'paused',
   'cancelled',
+  'deleting',
   'broken',
-  'unseen',
-] satisfies (SweepOutcome['status'] | 'unseen')[]
+  'unreachable',
+] satisfies (SweepOutcome['status'] | 'unreachable')[]
 
 /** Sweeps until it is told to stop. What fails is logged and tried again with the next sweep. */
 export async function sweepOutputs({
@@ -40,10 +41,10 @@ export async function sweepOutputs({
   pause,
   signal,
 }: SweepingOptions): Promise<void> {
-  const runs = metrics?.counter('reembed_sweeps_total', 'Runs looked at by sweeps, by how they stood.', {
+  const runs = metrics?.counter('reembed_swept_runs_total', 'Runs looked at by sweeps, by how they stood.', {
     status: STATUSES,
   })
-  const queued = metrics?.counter('reembed_jobs_queued_again_total', 'Jobs that sweeps put on the queue.', {})
+  const queued = metrics?.counter('reembed_jobs_reenqueued_total', 'Jobs that sweeps put on the queue.', {})
   const sweepers = new Map<string, { store: Store; sweeper: Sweeper }>()
   const sweeperOf = async (output: string): Promise<Sweeper> => {
     const opened = sweepers.get(output)
@@ -73,7 +74,7 @@ export async function sweepOutputs({
           report(outcome, log)
         }
       } catch (error) {
-        runs?.add(1, { status: 'unseen' })
+        runs?.add(1, { status: 'unreachable' })
         if (!signal.aborted) log.warn({ output }, `sweep failed: ${messageOf(error)}`)
       }
     }

@@ -27,7 +27,7 @@ export interface EmbeddingBatch {
  * All rows of a finished run in the order of the corpus, one row group (about 4 MiB) at a time.
  * `url` is an output ('./vectors', 's3://vectors/wiki'), whose current version is read, or one run below it
  * ('s3://vectors/wiki/runs/<run>').
- * @throws ReembedError RUN_UNKNOWN where nothing is published, or the run is not finished; CORRUPT for a damaged shard.
+ * @throws ReembedError RUN_NOT_FOUND where nothing is published, or the run is not finished; CORRUPT for a damaged shard.
  */
 export async function* readEmbeddings(
   url: string,
@@ -49,7 +49,7 @@ export async function* readEmbeddings(
  * The manifest of an output's current version: run, model, revision and prompts, which whoever embeds queries needs, so
  * that documents and queries switch to another model together. Ask again every now and then: it is one LIST and two
  * small reads.
- * @throws ReembedError RUN_UNKNOWN where nothing is published.
+ * @throws ReembedError RUN_NOT_FOUND where nothing is published.
  */
 export async function readCurrentManifest(
   url: string,
@@ -59,19 +59,19 @@ export async function readCurrentManifest(
   return requireManifest(store, undefined)
 }
 
-/** The manifest of this run, or of the current one. @throws ReembedError RUN_UNKNOWN, with what there is to do. */
+/** The manifest of this run, or of the current one. @throws ReembedError RUN_NOT_FOUND, with what there is to do. */
 export async function requireManifest(store: Store, run: string | undefined): Promise<Manifest> {
   const wanted = run ?? (await readCurrent(store))?.run
   if (wanted === undefined) {
     throw new ReembedError(
-      'RUN_UNKNOWN',
+      'RUN_NOT_FOUND',
       `nothing is published in ${store.url} yet: \`reembed status\` says how far its newest run is`,
     )
   }
   const manifest = await readManifest(store, wanted)
   if (manifest) return manifest
   throw new ReembedError(
-    'RUN_UNKNOWN',
+    'RUN_NOT_FOUND',
     `run ${wanted} in ${store.url} is not finished, or not there: \`reembed status\` says how far it is`,
   )
 }

@@ -22,14 +22,14 @@ export type {
   VectorColumn,
   VectorElement,
 } from './parquet/columns.ts'
-export { columnMismatch as misfitOf } from './parquet/flat.ts'
+export { columnMismatch } from './parquet/flat.ts'
 export {
-  type ByteSink as ShardSink,
+  type ByteSink,
   createShardBuffer,
-  createShardBufferPool as createShardBuffers,
+  createShardBufferPool,
   type ShardBuffer,
-  type ShardBufferPool as ShardBuffers,
-} from './parquet/sink.ts'
+  type ShardBufferPool,
+} from './parquet/shard-buffer.ts'
 export {
   type ColumnValues,
   createParquetWriter,
@@ -40,13 +40,13 @@ export { type Quantization, type Ranges, rangesOf, requireWholeBytes, toInt8, to
 export { type CheckedShard, checkShard, type ShardExpectations } from './read/check.ts'
 export {
   contentHashOf,
-  encodeHashes as bytesOfHashes,
+  encodeHashes,
   extraColumns,
   extraValues,
   HASH_BYTES,
   vectorColumns,
 } from './read/columns.ts'
-export { type ReadShardOptions, readFooter, undefinedIfCorrupt as unlessCorrupt } from './read/footer.ts'
+export { type ReadShardOptions, readFooter, undefinedIfCorrupt } from './read/footer.ts'
 export { decodeFlat, decodeStrings, decodeVectors } from './read/pages.ts'
 export {
   type ReadRowsOptions,
@@ -57,20 +57,20 @@ export {
   type ShardReceipt,
 } from './read/read.ts'
 export {
-  type BaseRun as Base,
-  openBaseRun as openBase,
-  RETRYABLE_REJECTS as MODEL_REJECTS,
-  type ReusableShard as CarriedShard,
+  type BaseRun,
+  openBaseRun,
+  RETRYABLE_REJECTS,
+  type ReusableShard,
   requireSameRecipe,
   sameLayout,
-} from './reuse/base.ts'
-export type { ReuseIndex as Known } from './reuse/known.ts'
-export { createSliceLocator as createPlaces, type SliceLocator as Places } from './reuse/places.ts'
-export { truncateVectors as cutVectors } from './write/cut.ts'
+} from './reuse/base-run.ts'
+export type { ReuseIndex } from './reuse/reuse-index.ts'
+export { createSliceLocator, type SliceLocator } from './reuse/slice-locator.ts'
 export { openShardWriter } from './write/open.ts'
+export { truncateVectors } from './write/truncate.ts'
 export {
   createShardWriter,
-  type ReceiptFields as ReceiptFacts,
+  type ReceiptFields,
   type ShardRows,
   type ShardWriter,
   type ShardWriterOptions,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { createShardBuffer, createShardBufferPool } from '../src/parquet/sink.ts'
+import { createShardBuffer, createShardBufferPool } from '../src/parquet/shard-buffer.ts'
 import { createShardWriter, type ReceiptFields, type ShardRows } from '../src/write/writer.ts'
 
 const DIMENSIONS = 8

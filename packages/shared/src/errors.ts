@@ -25,22 +25,22 @@ export const EXIT = {
 export type ErrorCode =
   // The request itself is wrong: an option, a field, a path.
   | 'USAGE'
-  | 'SOURCE_MISSING'
+  | 'SOURCE_NOT_FOUND'
   | 'SOURCE_EMPTY'
   | 'SOURCE_FORMAT'
-  | 'FIELD_MISSING'
+  | 'FIELD_NOT_FOUND'
   | 'OUTPUT_INSIDE_SOURCE'
-  | 'RUN_UNKNOWN'
+  | 'RUN_NOT_FOUND'
   | 'RUN_STOPPED'
   | 'STORE_UNSAFE'
   // Something outside does not answer, or refuses us.
   | 'REDIS_UNREACHABLE'
-  | 'REDIS_UNFIT'
+  | 'REDIS_MISCONFIGURED'
   | 'STORE_UNREACHABLE'
-  | 'STORE_DENIED'
+  | 'STORE_ACCESS_DENIED'
   | 'ENDPOINT_UNREACHABLE'
-  | 'ENDPOINT_DENIED'
-  | 'ENDPOINT_UNFIT'
+  | 'ENDPOINT_ACCESS_DENIED'
+  | 'ENDPOINT_UNSUPPORTED'
   | 'ENDPOINT_OVERLOADED'
   // The run cannot be what was promised.
   | 'SOURCE_CHANGED'
@@ -57,21 +57,21 @@ export type ErrorCode =
 /** What the command ends with when nobody handles the error. */
 const EXIT_OF: Record<ErrorCode, keyof typeof EXIT> = {
   USAGE: 'usage',
-  SOURCE_MISSING: 'usage',
+  SOURCE_NOT_FOUND: 'usage',
   SOURCE_EMPTY: 'usage',
   SOURCE_FORMAT: 'usage',
-  FIELD_MISSING: 'usage',
+  FIELD_NOT_FOUND: 'usage',
   OUTPUT_INSIDE_SOURCE: 'usage',
-  RUN_UNKNOWN: 'usage',
+  RUN_NOT_FOUND: 'usage',
   RUN_STOPPED: 'failure',
   STORE_UNSAFE: 'usage',
   REDIS_UNREACHABLE: 'unreachable',
-  REDIS_UNFIT: 'unreachable',
+  REDIS_MISCONFIGURED: 'unreachable',
   STORE_UNREACHABLE: 'unreachable',
-  STORE_DENIED: 'unreachable',
+  STORE_ACCESS_DENIED: 'unreachable',
   ENDPOINT_UNREACHABLE: 'unreachable',
-  ENDPOINT_DENIED: 'unreachable',
-  ENDPOINT_UNFIT: 'unreachable',
+  ENDPOINT_ACCESS_DENIED: 'unreachable',
+  ENDPOINT_UNSUPPORTED: 'unreachable',
   ENDPOINT_OVERLOADED: 'unreachable',
   SOURCE_CHANGED: 'failure',
   SHARD_FAILED: 'failure',
@@ -92,11 +92,11 @@ export const ERROR_CODES: readonly string[] = Object.keys(EXIT_OF)
  * Whether trying again can help. `later` is overload, a cold start or an outage: wait and try again without
  * counting it as an attempt of the job. `yes` counts as an attempt. `no` never helps.
  */
-export type Retry = 'no' | 'yes' | 'later'
+export type Retry = 'never' | 'retry' | 'requeue'
 
 export interface ReembedErrorOptions {
   readonly retry?: Retry
-  /** With `retry: 'later'`: how long to wait at least, where the other side said so. */
+  /** With `retry: 'requeue'`: how long to wait at least, where the other side said so. */
   readonly retryAfterMs?: number | undefined
   readonly cause?: unknown
 }
@@ -112,7 +112,7 @@ export class ReembedError extends Error {
   constructor(
     code: ErrorCode,
     message: string,
-    { retry = 'no', retryAfterMs, cause }: ReembedErrorOptions = {},
+    { retry = 'never', retryAfterMs, cause }: ReembedErrorOptions = {},
   ) {
     // Keys and servers' words come from outside: an escape sequence in one must not reach a terminal.
     super(message.replace(CONTROL, ' '), cause === undefined ? undefined : { cause })

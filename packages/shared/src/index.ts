@@ -16,8 +16,8 @@ export {
   planSegmentKey,
   queriesKey,
   rejectsKey,
-  runStateKey as controlKey,
-  runStatePrefix as controlPrefix,
+  runStateKey,
+  runStatePrefix,
   seqKey,
   seqOfKey,
   sha256,
@@ -31,7 +31,7 @@ export {
   versionKey,
 } from './names.ts'
 export {
-  bool as flag,
+  bool,
   count,
   either,
   format1,
@@ -40,7 +40,7 @@ export {
   none,
   object,
   oneOf,
-  optional as perhaps,
+  optional,
   positive,
   record,
   requireShape,

@@ -7,9 +7,9 @@
 
 import { type CarriedValue, type Manifest, readManifestShards } from '@reembed/protocol'
 import {
+  columnMismatch,
   extraColumns,
   type FlatColumn,
-  misfitOf,
   type Quantization,
   type Ranges,
   rangesOf,
@@ -230,7 +230,7 @@ async function* rowsOf(
       const values = batch.extra.get(column.name)
       if (values === undefined) throw replaced(`no column ${column.name}, though the manifest says so`)
       for (const value of values) {
-        const misfit = misfitOf(column, value)
+        const misfit = columnMismatch(column, value)
         if (misfit)
           throw replaced(`a value of ${column.name} that ${misfit}, the manifest says ${column.type}`)
       }

@@ -1,9 +1,9 @@
 // The public surface of @reembed/sinks; every other file is private to the package.
 
 export {
-  EXPORT_LAYOUT_NAMES as LAYOUT_NAMES,
-  type ExportLayoutName as LayoutName,
+  EXPORT_LAYOUT_NAMES,
+  type ExportLayoutName,
   type ExportRequest,
-  type ExportResult as ExportOutcome,
+  type ExportResult,
   exportRun,
 } from './export.ts'

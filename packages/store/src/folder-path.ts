@@ -70,12 +70,14 @@ export function folderError(error: unknown, verb: 'read' | 'write' | 'list' | 'o
   if (error instanceof ReembedError || code === undefined || !/^E[A-Z0-9]+$/.test(code)) return error
   const denied = DENIED[code]
   if (denied)
-    return new ReembedError('STORE_DENIED', `Cannot ${verb} '${path}': ${denied} (${code})`, { cause: error })
+    return new ReembedError('STORE_ACCESS_DENIED', `Cannot ${verb} '${path}': ${denied} (${code})`, {
+      cause: error,
+    })
   const unfit = UNFIT[code]
   if (unfit)
     return new ReembedError('USAGE', `Cannot ${verb} '${path}': ${unfit} (${code})`, { cause: error })
   return new ReembedError('STORE_UNREACHABLE', `Cannot ${verb} '${path}': ${messageOf(error)}`, {
-    retry: 'yes',
+    retry: 'retry',
     cause: error,
   })
 }

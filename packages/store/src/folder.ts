@@ -10,7 +10,7 @@ import { codeOf, ReembedError } from '@reembed/shared'
 import { infoOf, listFolder } from './folder-list.ts'
 import { folderError, pathOf, realPathInside, refuseOutside, undefinedIfNotFound } from './folder-path.ts'
 import { collect } from './keys.ts'
-import { ObjectNotFound } from './missing.ts'
+import { ObjectNotFound } from './not-found.ts'
 import type { ObjectInfo, ReadOptions, Store } from './store.ts'
 
 export interface FolderOptions {
@@ -111,7 +111,7 @@ async function openRoot(path: string, create: boolean): Promise<string> {
   try {
     if (create) await mkdir(path, { recursive: true })
     const root = await realpath(path).catch(undefinedIfNotFound)
-    if (root === undefined) throw new ReembedError('SOURCE_MISSING', `There is no folder '${path}'`)
+    if (root === undefined) throw new ReembedError('SOURCE_NOT_FOUND', `There is no folder '${path}'`)
     if (!(await stat(root)).isDirectory())
       throw new ReembedError('USAGE', `'${path}' is a file, not a folder`)
     return root

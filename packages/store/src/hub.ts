@@ -9,9 +9,9 @@
 // Source: huggingface.co/docs/hub/api, and huggingface.js packages/hub/src/lib/list-files.ts for the paging.
 
 import { setTimeout as wait } from 'node:timers/promises'
-import { count, list, messageOf, perhaps, ReembedError, record, requireShape, text } from '@reembed/shared'
+import { count, list, messageOf, optional, ReembedError, record, requireShape, text } from '@reembed/shared'
 import { collect, compareKeys } from './keys.ts'
-import { ObjectNotFound } from './missing.ts'
+import { ObjectNotFound } from './not-found.ts'
 import type { ObjectInfo, ReadOptions, Store } from './store.ts'
 
 export interface HubOptions {
@@ -32,7 +32,7 @@ interface TreeEntry {
 }
 
 const treeShape = list(
-  record<TreeEntry>({ type: text, path: text, size: count, oid: text, lfs: perhaps(record({ oid: text })) }),
+  record<TreeEntry>({ type: text, path: text, size: count, oid: text, lfs: optional(record({ oid: text })) }),
 )
 
 const PAGE = 1_000
@@ -40,7 +40,7 @@ const ATTEMPTS = 5
 /** Timeout and too many requests. */
 const PASSING = [408, 429]
 
-/** @throws ReembedError USAGE for a URL of another form, SOURCE_MISSING or STORE_DENIED for what can't be seen. */
+/** @throws ReembedError USAGE for a URL of another form, SOURCE_NOT_FOUND or STORE_ACCESS_DENIED for what can't be seen. */
 export async function openHub(
   url: string,
   {
@@ -75,7 +75,7 @@ export async function openHub(
         await response.body?.cancel()
         if (response.status === 401 || response.status === 403) {
           throw new ReembedError(
-            'STORE_DENIED',
+            'STORE_ACCESS_DENIED',
             `The Hub does not let us read ${name} (HTTP ${response.status}): set HF_TOKEN to a token with access`,
           )
         }
@@ -90,7 +90,7 @@ export async function openHub(
           'STORE_UNREACHABLE',
           `The Hub at ${origin} does not answer for ${name}: ${failure}`,
           {
-            retry: 'later',
+            retry: 'requeue',
           },
         )
       }
@@ -107,7 +107,7 @@ export async function openHub(
       throw new ReembedError(
         'STORE_UNREACHABLE',
         `The Hub at ${origin} does not answer for ${name} with JSON: is there a proxy in between?`,
-        { retry: 'later', cause },
+        { retry: 'requeue', cause },
       )
     }
   }
@@ -116,7 +116,7 @@ export async function openHub(
   const sha = resolved.ok ? Object(await answer(resolved)).sha : undefined
   if (typeof sha !== 'string') {
     throw new ReembedError(
-      'SOURCE_MISSING',
+      'SOURCE_NOT_FOUND',
       `There is no dataset ${name} with the revision '${revision}' on ${origin}`,
     )
   }
@@ -172,7 +172,7 @@ export async function openHub(
           at += chunk.length
           if (at > (end ?? at))
             throw new ReembedError('CORRUPT', `'${key}' in ${url} came with more bytes than asked for`, {
-              retry: 'yes',
+              retry: 'retry',
             })
           yield chunk
         }

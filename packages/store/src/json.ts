@@ -3,7 +3,7 @@
 import { promisify } from 'node:util'
 import { gunzip, gunzipSync, gzipSync } from 'node:zlib'
 import { canonical, ReembedError } from '@reembed/shared'
-import { ObjectNotFound } from './missing.ts'
+import { ObjectNotFound } from './not-found.ts'
 import type { Store } from './store.ts'
 
 const MAX_BYTES = 512 * 1024 * 1024

@@ -1,8 +1,8 @@
 // What an S3 failure means to a person, in one line. Messages name buckets, keys, variables and regions; never a
-// reply's own text, which can hold signed requests. `retry: 'later'` marks what another try may mend.
+// reply's own text, which can hold signed requests. `retry: 'requeue'` marks what another try may mend.
 
 import { codeOf, ReembedError } from '@reembed/shared'
-import { ObjectNotFound } from './missing.ts'
+import { ObjectNotFound } from './not-found.ts'
 
 /** The call that failed. */
 export interface S3Call {
@@ -69,10 +69,14 @@ function replyError(error: Error, status: number, call: S3Call): ReembedError {
   if (name === 'RequestTimeTooSkewed' || (status === 403 && $metadata?.clockSkewCorrected)) {
     const seconds = Math.round((Date.now() - Date.parse(headers.date ?? '')) / 1000)
     const offset = `${Math.abs(seconds)} s ${seconds > 0 ? 'ahead of' : 'behind'}`
-    return new ReembedError('STORE_DENIED', `This machine's clock is ${offset} ${storeName}: set it right`, {
-      // The SDK has taken note of the offset, and signs the next try by the store's clock.
-      retry: $metadata?.clockSkewCorrected ? 'later' : 'no',
-    })
+    return new ReembedError(
+      'STORE_ACCESS_DENIED',
+      `This machine's clock is ${offset} ${storeName}: set it right`,
+      {
+        // The SDK has taken note of the offset, and signs the next try by the store's clock.
+        retry: $metadata?.clockSkewCorrected ? 'requeue' : 'never',
+      },
+    )
   }
   // 408: a proxy, or a store other than AWS, got tired of waiting for the rest of the request.
   if (PASSING.has(name) || [408, 409, 429].includes(status) || (status >= 500 && status !== 501)) {
@@ -84,7 +88,7 @@ function replyError(error: Error, status: number, call: S3Call): ReembedError {
     )
   }
   if (name === 'NoSuchBucket') {
-    return new ReembedError('SOURCE_MISSING', `There is no bucket '${bucket}' in ${storeName}`)
+    return new ReembedError('SOURCE_NOT_FOUND', `There is no bucket '${bucket}' in ${storeName}`)
   }
   const region = headers['x-amz-bucket-region']
   if (status === 301 || status === 307 || (status === 400 && region !== undefined)) {
@@ -113,7 +117,7 @@ function wayError(error: Error, { storeName, url }: S3Call): unknown {
     return new ReembedError('USAGE', `No region for ${url}: set AWS_REGION to the bucket's region`)
   }
   if (/checksum mismatch/i.test(error.message)) {
-    return new ReembedError('CORRUPT', `${url} does not match its checksum`, { retry: 'yes' })
+    return new ReembedError('CORRUPT', `${url} does not match its checksum`, { retry: 'retry' })
   }
   const certificate = /CERT|^ERR_TLS|^ERR_SSL|^EPROTO|SIGNATURE|^HPE_/.test(code)
   if (certificate || error instanceof SyntaxError || statusOf(error) !== undefined) {
@@ -130,7 +134,7 @@ function wayError(error: Error, { storeName, url }: S3Call): unknown {
   return error
 }
 
-const denied = (message: string): ReembedError => new ReembedError('STORE_DENIED', message)
+const denied = (message: string): ReembedError => new ReembedError('STORE_ACCESS_DENIED', message)
 
 const later = (message: string): ReembedError =>
-  new ReembedError('STORE_UNREACHABLE', message, { retry: 'later' })
+  new ReembedError('STORE_UNREACHABLE', message, { retry: 'requeue' })

@@ -11,14 +11,14 @@ import {
 } from '@aws-sdk/client-s3'
 
 import { ReembedError } from '@reembed/shared'
-import { publishTransientStoreError } from './faults.ts'
+import { createBackoff } from './backoff.ts'
+import { createConfirmedPut } from './confirmed-put.ts'
 import { collect, compareKeys } from './keys.ts'
-import { ObjectNotFound } from './missing.ts'
-import { createBackoff } from './retry.ts'
+import { ObjectNotFound } from './not-found.ts'
 import { type S3Call, s3Error, statusOf } from './s3-errors.ts'
 import { endpointOf, parseS3Url } from './s3-url.ts'
-import { createConfirmedPut } from './settle.ts'
 import type { ListedObject, ListOptions, ReadOptions, Store } from './store.ts'
+import { publishTransientStoreError } from './transient-errors.ts'
 
 export interface S3Options {
   /** Another server than AWS; else AWS_ENDPOINT_URL_S3, then AWS_ENDPOINT_URL. */
@@ -66,7 +66,8 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
 
   function fault(error: unknown, call: S3Call): unknown {
     const meant = s3Error(error, call)
-    if (meant instanceof ReembedError && meant.retry === 'later') publishTransientStoreError(statusOf(error))
+    if (meant instanceof ReembedError && meant.retry === 'requeue')
+      publishTransientStoreError(statusOf(error))
     return meant
   }
 
@@ -218,7 +219,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
         },
         async findWriter() {
           const found = await look(key, undefined, signal)
-          return found && (found.Metadata?.[DIGEST] === digest ? 'ours' : 'others')
+          return found && (found.Metadata?.[DIGEST] === digest ? 'self' : 'concurrent_writer')
         },
         mayHaveSucceeded(error) {
           const status = statusOf(error) ?? 500

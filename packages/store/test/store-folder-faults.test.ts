@@ -52,7 +52,7 @@ test.each([
   { call: 'open', code: 'EACCES', says: /no permission; give this user the right/ },
 ])('$code leaves no file behind, and the message says what to do', async ({ call, code, says }) => {
   fault = { call, code }
-  const denied = { code: 'STORE_DENIED', retry: 'no', message: expect.stringMatching(says) }
+  const denied = { code: 'STORE_ACCESS_DENIED', retry: 'never', message: expect.stringMatching(says) }
   await expect(put()).rejects.toMatchObject(denied)
   await expect(put()).rejects.toMatchObject({ message: expect.stringContaining(join(root, 'dir', 'a')) })
   expect(await readdir(root)).toEqual(['dir'])
@@ -61,7 +61,7 @@ test.each([
 
 test('a disk that fails is worth another try', async () => {
   fault = { call: 'sync', code: 'EIO' }
-  await expect(put()).rejects.toMatchObject({ code: 'STORE_UNREACHABLE', retry: 'yes' })
+  await expect(put()).rejects.toMatchObject({ code: 'STORE_UNREACHABLE', retry: 'retry' })
   fault = undefined
   expect(await put()).toBe('created')
 })

@@ -30,7 +30,7 @@ storeConformance({
 test('a folder that is missing is named, or made on request', async () => {
   const path = join(scratch, 'new', 'folder')
   await expect(openStore(path)).rejects.toMatchObject({
-    code: 'SOURCE_MISSING',
+    code: 'SOURCE_NOT_FOUND',
     message: expect.stringContaining(path),
   })
   const store = await openStore(path, { create: true })
@@ -162,6 +162,7 @@ test('of 8 processes that put one key, one wins each round', async () => {
     process.stdout.write(String(won))`
   const racers = Array.from({ length: 8 }, (_, racer) =>
     promisify(execFile)(process.execPath, [
+      '--conditions=@reembed/source',
       '--input-type=module',
       '-e',
       script,

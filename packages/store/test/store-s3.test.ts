@@ -156,14 +156,14 @@ describe('when something goes wrong', () => {
     await start({ faults: () => ({ status: 503, code: 'SlowDown' }) }, { tries: 3 })
     await expect(put('a', 'x')).rejects.toMatchObject({
       code: 'STORE_UNREACHABLE',
-      retry: 'later',
+      retry: 'requeue',
       message: expect.stringMatching(/s3:PutObject on s3:\/\/test\/out\/a with 503/),
     })
     expect(operations().filter(operation => operation === 'PutObject')).toHaveLength(1)
     await server[Symbol.asyncDispose]()
     await expect(store.get('a')).rejects.toMatchObject({
       code: 'STORE_UNREACHABLE',
-      retry: 'later',
+      retry: 'requeue',
       message: expect.stringContaining(server.endpoint),
     })
   })
@@ -258,14 +258,14 @@ describe('when something goes wrong', () => {
 
     test('wrong secret', async () => {
       expect(await failing({}, { AWS_SECRET_ACCESS_KEY: SECRET })).toMatchObject({
-        code: 'STORE_DENIED',
+        code: 'STORE_ACCESS_DENIED',
         message: expect.stringMatching(/SignatureDoesNotMatch.*AWS_ACCESS_KEY_ID.*AWS_SECRET_ACCESS_KEY/),
       })
     })
 
     test('unknown access key', async () => {
       expect(await failing({}, { AWS_ACCESS_KEY_ID: SECRET })).toMatchObject({
-        code: 'STORE_DENIED',
+        code: 'STORE_ACCESS_DENIED',
         message: expect.stringContaining('InvalidAccessKeyId'),
       })
     })
@@ -273,7 +273,7 @@ describe('when something goes wrong', () => {
     test('no credentials', async () => {
       const none = { AWS_ACCESS_KEY_ID: undefined, AWS_SECRET_ACCESS_KEY: undefined }
       expect(await failing({}, none)).toMatchObject({
-        code: 'STORE_DENIED',
+        code: 'STORE_ACCESS_DENIED',
         message: expect.stringMatching(/No credentials.*set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY/),
       })
       expect(server.requests).toEqual([])
@@ -281,7 +281,7 @@ describe('when something goes wrong', () => {
 
     test('access denied', async () => {
       expect(await failing({}, {}, { faults: () => ({ status: 403, code: 'AccessDenied' }) })).toMatchObject({
-        code: 'STORE_DENIED',
+        code: 'STORE_ACCESS_DENIED',
         message: expect.stringMatching(/s3:PutObject.*s3:\/\/test\/out\/dir\/a/),
       })
       await expect(store.head('b')).rejects.toMatchObject({
@@ -293,7 +293,7 @@ describe('when something goes wrong', () => {
     })
 
     test('no such bucket', async () => {
-      const missing = { code: 'SOURCE_MISSING', message: expect.stringContaining("'test'") }
+      const missing = { code: 'SOURCE_NOT_FOUND', message: expect.stringContaining("'test'") }
       expect(await failing({}, {}, { buckets: ['other'] })).toMatchObject(missing)
       await expect(store.get('a', { ifMatch: 'x' })).rejects.toMatchObject(missing)
       await expect(keysOf(store, '')).rejects.toMatchObject(missing)
@@ -343,7 +343,7 @@ describe('when something goes wrong', () => {
     )
 
     test('nobody there, and no such name', async () => {
-      const away = { code: 'STORE_UNREACHABLE', retry: 'later' }
+      const away = { code: 'STORE_UNREACHABLE', retry: 'requeue' }
       const refused = await failing({ endpoint: `http://user-less.invalid:9/${SECRET}` }, {})
       expect(refused).toMatchObject({
         ...away,
@@ -401,7 +401,7 @@ describe('the test server', () => {
     await store.putIfAbsent('a', Buffer.from('content'))
     const { headers } = server.bucket('test').get('a') ?? {}
     server.bucket('test').put('a', Buffer.from('kontent'), headers)
-    await expect(store.get('a')).rejects.toMatchObject({ code: 'CORRUPT', retry: 'yes' })
+    await expect(store.get('a')).rejects.toMatchObject({ code: 'CORRUPT', retry: 'retry' })
     vi.unstubAllEnvs()
   })
 })

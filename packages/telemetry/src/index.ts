@@ -9,9 +9,9 @@ export {
   type Histogram,
   type LabelBounds,
   type Labels,
-  type MetricDescriptor as MetricFacts,
+  type MetricDescriptor,
   type Registry,
 } from './metrics/registry.ts'
 export { type MetricsServer, type MetricsServerOptions, serveMetrics } from './metrics/server.ts'
 export { openTracing, tracing } from './trace/trace.ts'
-export type { Attributes, Tracer, TraceSpan as Span, TraceSpan } from './trace/types.ts'
+export type { Attributes, Tracer, TraceSpan } from './trace/types.ts'

@@ -23,7 +23,7 @@ export {
 } from './s3/s3-server.ts'
 export { createFastClock, createManualClock, type ManualClock } from './tei/clock.ts'
 export { type Fault, htmlPage } from './tei/fault.ts'
-export type { ProxiedRequest as Forwarded } from './tei/gateway.ts'
+export type { ProxiedRequest } from './tei/gateway.ts'
 export { type FakeHf, type FakeHfOptions, startFakeHf } from './tei/hf-api.ts'
 export type { Scaling } from './tei/hf-autoscaler.ts'
 export {

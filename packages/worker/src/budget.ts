@@ -8,8 +8,8 @@
 
 import { randomUUID } from 'node:crypto'
 import type { Endpoint } from '@reembed/endpoint'
-import { intervalOf, type Plan, type RunLimits, unionMs } from '@reembed/protocol'
-import type { Ledger, Spent } from '@reembed/queue'
+import { intervalOf, type Plan, type RunBudget, unionMs } from '@reembed/protocol'
+import type { Budget, BudgetUsage } from '@reembed/queue'
 import { readReceipt } from '@reembed/shard'
 import { mapConcurrent, messageOf, ReembedError, shardOfKey, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -21,7 +21,7 @@ export interface JobBudget extends AsyncDisposable {
 
 export interface JobBudgets extends AsyncDisposable {
   /** @throws ReembedError RUN_STOPPED where there is no room for another shard */
-  reserve(of: { readonly store: Store; readonly plan: Plan }, budget: RunLimits): Promise<JobBudget>
+  reserve(of: { readonly store: Store; readonly plan: Plan }, budget: RunBudget): Promise<JobBudget>
 }
 
 /** Endpoint time passes without requests too, while a job waits for the endpoint. */
@@ -32,8 +32,8 @@ const CHARS_PER_TOKEN = 4
 /** Shards are cut by bytes, so some hold more tokens than others. */
 const ROOM = 1.1
 
-export function createJobBudgets(openBudget: () => Ledger, worker: string): JobBudgets {
-  let runBudgets: Ledger | undefined
+export function createJobBudgets(openBudget: () => Budget, worker: string): JobBudgets {
+  let runBudgets: Budget | undefined
   const runs = new Map<string, RunMeter>()
   return {
     reserve({ store, plan }, budget) {
@@ -50,7 +50,7 @@ export function createJobBudgets(openBudget: () => Ledger, worker: string): JobB
 }
 
 interface RunMeter {
-  reserve(budget: RunLimits): Promise<JobBudget>
+  reserve(budget: RunBudget): Promise<JobBudget>
 }
 
 /** Tokens of one job. `used + inFlight` never grows beyond `reserved + pending`. */
@@ -67,7 +67,7 @@ interface JobUsage {
   answered: PromiseWithResolvers<void>
 }
 
-function createRunMeter(runBudgets: Ledger, worker: string, store: Store, plan: Plan): RunMeter {
+function createRunMeter(runBudgets: Budget, worker: string, store: Store, plan: Plan): RunMeter {
   const jobs = new Set<JobUsage>()
   const shardTokens = plan.quote ? (ROOM * plan.quote.tokens) / plan.shards : 0
   let epoch = ''
@@ -82,7 +82,7 @@ function createRunMeter(runBudgets: Ledger, worker: string, store: Store, plan: 
     [...jobs].reduce((sum, { reserved, pending, used }) => sum + Math.max(reserved, used) + pending, 0)
 
   /** One entry with no wish of its own, unless `requestedTokens`, which must stand in some job's `pending`. */
-  async function updateBudget(requestedTokens: number, { maxTokens, maxEndpointSeconds }: RunLimits) {
+  async function updateBudget(requestedTokens: number, { maxTokens, maxEndpointSeconds }: RunBudget) {
     while (true) {
       const heldTokens = held() - requestedTokens
       const limits = { maxTokens, maxEndpointSeconds }
@@ -104,7 +104,7 @@ function createRunMeter(runBudgets: Ledger, worker: string, store: Store, plan: 
   }
 
   /** @throws ReembedError RUN_STOPPED if it does not fit; REDIS_UNREACHABLE, to be tried later, when nobody can say. */
-  async function requestTokens(job: JobUsage, wanted: number, budget: RunLimits): Promise<void> {
+  async function requestTokens(job: JobUsage, wanted: number, budget: RunBudget): Promise<void> {
     job.pending += wanted
     try {
       const { granted, used } = await updateBudget(wanted, budget)
@@ -115,14 +115,14 @@ function createRunMeter(runBudgets: Ledger, worker: string, store: Store, plan: 
       throw new ReembedError(
         'REDIS_UNREACHABLE',
         `what run ${plan.run} has used of its limits cannot be asked: ${messageOf(error)}`,
-        { retry: 'later', cause: error },
+        { retry: 'requeue', cause: error },
       )
     } finally {
       job.pending -= wanted
     }
   }
 
-  function meter(job: JobUsage, budget: RunLimits, endpoint: Endpoint): Endpoint['request'] {
+  function meter(job: JobUsage, budget: RunBudget, endpoint: Endpoint): Endpoint['request'] {
     return async (texts, ...rest) => {
       const characters = texts.reduce((sum, text) => sum + text.length, 0)
       // Whole numbers, so that what is taken off again leaves nothing.
@@ -186,7 +186,7 @@ function createRunMeter(runBudgets: Ledger, worker: string, store: Store, plan: 
 }
 
 /** What the shards in the store took. */
-async function usedFor(store: Store, { run, shards }: Plan): Promise<Spent> {
+async function usedFor(store: Store, { run, shards }: Plan): Promise<BudgetUsage> {
   async function* keys(): AsyncGenerator<string, void, undefined> {
     for await (const { key } of store.list(shardPrefix(run))) {
       if (shardOfKey(key, run, shards) !== undefined) yield key
@@ -203,7 +203,7 @@ async function usedFor(store: Store, { run, shards }: Plan): Promise<Spent> {
   return { tokens, seconds: unionMs(intervals) / 1000 }
 }
 
-function reasonOf({ maxTokens, maxEndpointSeconds }: RunLimits, { tokens, seconds }: Spent): string {
+function reasonOf({ maxTokens, maxEndpointSeconds }: RunBudget, { tokens, seconds }: BudgetUsage): string {
   const count = (n: number): string => Math.round(n).toLocaleString('en-US')
   return maxEndpointSeconds !== undefined && seconds >= maxEndpointSeconds
     ? `it may use its endpoint for ${count(maxEndpointSeconds)} s (--max-cost), and has for ${count(seconds)} s`

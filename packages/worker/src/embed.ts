@@ -3,16 +3,16 @@
 // the last requests of one window are under way; that overlap is also the bound on memory.
 
 import {
-  BYTES_PER_TOKEN,
   type Clock,
   createCanary,
-  createTokenMeter,
+  createTokenEstimator,
   type Endpoint,
   type Limiter,
+  MAX_BYTES_PER_TOKEN,
   type ModelReference,
   pack,
   systemClock,
-  type TokenMeter,
+  type TokenEstimator,
 } from '@reembed/endpoint'
 import type { Document, Reject, SourceRecord } from '@reembed/protocol'
 import { mapConcurrent } from '@reembed/shared'
@@ -80,7 +80,7 @@ export async function* embed(
   } = options
   const canary = createCanary(endpoint, options.reference)
   const sender = createSender({ endpoint, canary, limiter, maxUnavailableMs, clock, random })
-  const meter = createTokenMeter(endpoint.info.maxInputLength)
+  const meter = createTokenEstimator(endpoint.info.maxInputLength)
   const { memory = createVectorMemory() } = options
   yield* mapConcurrent(
     windows(records, options),
@@ -107,7 +107,7 @@ async function* windows(
   { endpoint, prompt = '', windowDocuments = 1024, windowBytes = 8 * 1024 * 1024 }: EmbedOptions,
 ): AsyncGenerator<Window, void, undefined> {
   const { maxInputLength } = endpoint.info
-  const maxTextBytes = maxInputLength === null ? null : maxInputLength * BYTES_PER_TOKEN
+  const maxTextBytes = maxInputLength === null ? null : maxInputLength * MAX_BYTES_PER_TOKEN
   let texts: PreparedText[] = []
   let rejects: Reject[] = []
   let bytes = 0
@@ -132,7 +132,7 @@ async function* windows(
 interface WindowContext {
   readonly dimensions: number
   readonly memory: VectorMemory
-  readonly meter: TokenMeter
+  readonly meter: TokenEstimator
   readonly sender: Sender
   readonly signal: AbortSignal
   readonly onAnswered: EmbedOptions['onAnswered']

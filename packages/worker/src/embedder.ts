@@ -2,32 +2,32 @@
 // before the run's first document is sent.
 
 import {
-  BLOCKED_MS,
   type Clock,
   connectToReplicas,
   connectToUrl,
   createLimiter,
   type Endpoint,
+  type EndpointHandle,
   type EndpointOptions,
+  type EndpointProbe,
   failureBehind,
-  firstLimit,
-  isAbsence,
+  initialLimit,
+  isUnavailable,
+  MODEL_RECHECK_MS,
   type openEndpoint,
-  type Probe,
-  parseAddresses,
+  parseTargets,
   type ReplicaEvent,
   systemClock,
   tracedEndpoint,
-  type Use,
-  whatWasMet,
+  unavailableReason,
 } from '@reembed/endpoint'
 import type { SourceRecord } from '@reembed/protocol'
-import type { Board } from '@reembed/queue'
+import type { LimitCoordinator } from '@reembed/queue'
 import { messageOf, ReembedError } from '@reembed/shared'
 import { createVectorMemory } from './embed/memory.ts'
 import { type EmbeddedWindow, embed } from './embed.ts'
 import type { WorkerMetrics } from './metrics.ts'
-import type { OpenRun } from './runs.ts'
+import type { OpenRun } from './run-cache.ts'
 
 export interface Embedder extends AsyncDisposable {
   /** How the endpoint does, in a word or two: 'not used yet', 'ok', 'unreachable: ...'. */
@@ -48,9 +48,9 @@ export interface EmbedderDependencies {
   readonly metrics?: Pick<WorkerMetrics, 'instrument' | 'watchLimiter' | 'watchReplicas'> | undefined
   readonly open?: typeof openEndpoint
   readonly onReplica?: ((event: ReplicaEvent) => void) | undefined
-  readonly probe?: Probe | undefined
+  readonly probe?: EndpointProbe | undefined
   /** Where the fleet's limit is kept, and this worker's name there; alone if not given. */
-  readonly coordinator?: Board | undefined
+  readonly coordinator?: LimitCoordinator | undefined
   readonly worker?: string | undefined
   readonly clock?: Clock
   readonly random?: () => number
@@ -76,7 +76,7 @@ export function createEmbedder(
     ...fleet
   }: EmbedderDependencies = {},
 ): Embedder {
-  const addresses = parseAddresses(url, options)
+  const addresses = parseTargets(url, options)
   let used: Endpoint | undefined
   const instrument = (opened: Endpoint): Endpoint => tracedEndpoint(metrics?.instrument(opened) ?? opened)
   const connections = addresses.isReplicated
@@ -100,7 +100,7 @@ export function createEmbedder(
       const name = `${run.store.url} ${run.plan.run}`
       const block = blocked.get(name)
       if (block && clock.now() < block.untilMs) throw block.error
-      let use: Use | undefined
+      let use: EndpointHandle | undefined
       let foreign = false
       try {
         use = await useWhenAvailable(run, name, signal)
@@ -126,7 +126,7 @@ export function createEmbedder(
         if (error instanceof ReembedError && error.code === 'MODEL_MISMATCH') {
           foreign = true
           trouble = `blocked: ${messageOf(error)}`
-          blocked.set(name, { error, untilMs: clock.now() + BLOCKED_MS / 2 })
+          blocked.set(name, { error, untilMs: clock.now() + MODEL_RECHECK_MS / 2 })
         }
         throw error
       } finally {
@@ -149,18 +149,18 @@ export function createEmbedder(
   }
 
   function initialInputs(): number {
-    return Math.min(firstLimit(used?.info), permits()) * (used?.replicas?.length ?? 1)
+    return Math.min(initialLimit(used?.info), permits()) * (used?.replicas?.length ?? 1)
   }
 
   /** Not before the endpoint is there: a fleet that starts must not knock all at once. */
-  async function useWhenAvailable(run: OpenRun, name: string, signal: AbortSignal): Promise<Use> {
+  async function useWhenAvailable(run: OpenRun, name: string, signal: AbortSignal): Promise<EndpointHandle> {
     if (connections.has(run.plan.recipe.truncate)) return connections.use(run, name)
     using permit = await limiter.acquire(1, signal)
     try {
       return await connections.use(run, name)
     } catch (error) {
       const failure = failureBehind(error)
-      if (failure && isAbsence(failure)) permit.dropped(whatWasMet(failure))
+      if (failure && isUnavailable(failure)) permit.dropped(unavailableReason(failure))
       throw error
     }
   }

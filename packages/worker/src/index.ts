@@ -1,14 +1,9 @@
 // The public surface of @reembed/worker; every other file is private to the package.
 
-export { createJobBudgets as createBudgets, type JobBudget, type JobBudgets as Budgets } from './budget.ts'
+export { createJobBudgets, type JobBudget, type JobBudgets } from './budget.ts'
 export { type EmbeddedWindow, type EmbedOptions, embed } from './embed.ts'
-export { createEmbedder, type Embedder, type EmbedderDependencies as EmbedderParts } from './embedder.ts'
+export { createEmbedder, type Embedder, type EmbedderDependencies } from './embedder.ts'
 export { createWorkerMetrics, type WorkerMetrics } from './metrics.ts'
-export {
-  createRunCache as createRuns,
-  type OpenRun,
-  type RunCache as Runs,
-  type RunCacheOptions as RunsOptions,
-} from './runs.ts'
-export { processJob as work } from './work.ts'
+export { processJob } from './process-job.ts'
+export { createRunCache, type OpenRun, type RunCache, type RunCacheOptions } from './run-cache.ts'
 export { startWorker, type Worker, type WorkerOptions } from './worker.ts'

@@ -4,11 +4,11 @@ import type { Receipt } from '@reembed/protocol'
 
 /** The shard is in the store: put by this worker, or by a concurrent writer while this worker embedded. */
 export interface PutShard {
-  readonly status: 'put' | 'was_there'
+  readonly status: 'put' | 'already_exists'
   readonly receipt: Receipt
   /** Size of the object. */
   readonly bytes: number
 }
 
-/** `done_before`: the shard was in the store when the job began. `stopped`: the run is paused, cancelled or deleted. */
-export type JobResult = PutShard | { readonly status: 'done_before' } | { readonly status: 'stopped' }
+/** `already_done`: the shard was in the store when the job began. `stopped`: the run is paused, cancelled or deleted. */
+export type JobResult = PutShard | { readonly status: 'already_done' } | { readonly status: 'stopped' }

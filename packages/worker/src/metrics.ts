@@ -4,7 +4,7 @@
 import type { Endpoint, Outcome, ReplicaCounts } from '@reembed/endpoint'
 import type { ConsumerEvent } from '@reembed/queue'
 import { ERROR_CODES, ReembedError } from '@reembed/shared'
-import { onStoreFault, STORE_FAULTS } from '@reembed/store'
+import { onTransientStoreError, TRANSIENT_STORE_ERRORS } from '@reembed/store'
 import type { Registry } from '@reembed/telemetry'
 import type { JobResult } from './job-result.ts'
 
@@ -23,7 +23,7 @@ export interface WorkerMetrics extends Disposable {
 const OUTCOMES: readonly Outcome['kind'][] = [
   'ok',
   'overload',
-  'cold',
+  'cold_start',
   'gateway',
   'down',
   'reset',
@@ -34,15 +34,15 @@ const OUTCOMES: readonly Outcome['kind'][] = [
   'too_large',
   'too_long',
   'bad_input',
-  'denied',
+  'access_denied',
   'paused',
   'route_missing',
   'redirect',
   'wrong_model',
-  'unfit',
+  'unsupported',
 ]
 const REPLICA_STATES = ['in_use', 'ejected', 'quarantined', 'unreachable'] as const
-const JOB_OUTCOMES = ['done', 'postponed', 'handed_back', 'failed', 'stalled'] as const
+const JOB_OUTCOMES = ['done', 'delayed', 'requeued', 'failed', 'stalled'] as const
 const REQUEST_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
 const JOB_SECONDS = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600]
 /** Reasons are a fixed list in the code; the number bounds what a later version may add. */
@@ -69,7 +69,7 @@ export function createWorkerMetrics(registry: Registry, concurrency: number): Wo
   const shards = registry.counter(
     'reembed_shards_total',
     'Shards by outcome: put, or found put by another before or after embedding.',
-    { outcome: ['put', 'was_there', 'done_before'] },
+    { outcome: ['put', 'already_exists', 'already_done'] },
   )
   const bytes = registry.counter('reembed_shard_bytes_total', 'Bytes of shards put.', {})
   const documents = registry.counter(
@@ -119,13 +119,13 @@ export function createWorkerMetrics(registry: Registry, concurrency: number): Wo
     { state: REPLICA_STATES },
   )
   const faults = registry.counter(
-    'reembed_store_faults_total',
+    'reembed_store_transient_errors_total',
     'Calls to the store that failed in a passing way and are tried again.',
-    { reason: STORE_FAULTS },
+    { reason: TRANSIENT_STORE_ERRORS },
   )
 
   room.set(concurrency, {})
-  const listening = onStoreFault(reason => faults.add(1, { reason }))
+  const listening = onTransientStoreError(reason => faults.add(1, { reason }))
   let taken = 0
 
   function count(outcome: Outcome, sent: number): void {
@@ -170,12 +170,12 @@ export function createWorkerMetrics(registry: Registry, concurrency: number): Wo
       for (const { reason } of made.receipt.rejects) rejects.add(1, { reason })
     },
     recordEvent(event) {
-      if (event.kind === 'taken') taken += 1
+      if (event.kind === 'started') taken += 1
       else if (event.kind === 'stalled') jobs.add(1, { outcome: 'stalled' })
       else if ('job' in event) {
         if (event.job !== undefined) taken -= 1
         jobs.add(1, { outcome: event.kind })
-        if (event.kind === 'failed' || event.kind === 'postponed')
+        if (event.kind === 'failed' || event.kind === 'delayed')
           failures.add(1, { code: event.error instanceof ReembedError ? event.error.code : 'INTERNAL' })
       }
     },

@@ -4,8 +4,8 @@
 import { hostname } from 'node:os'
 import {
   type EndpointOptions,
-  isAbsence,
-  parseAddresses,
+  isUnavailable,
+  parseTargets,
   probeEndpoint,
   type ReplicaEvent,
 } from '@reembed/endpoint'
@@ -15,8 +15,8 @@ import {
   consume,
   type Job,
   type JobContext,
-  openBoard,
-  openLedger,
+  openBudget,
+  openLimitCoordinator,
 } from '@reembed/queue'
 import { messageOf } from '@reembed/shared'
 import type { S3Options } from '@reembed/store'
@@ -24,8 +24,8 @@ import { type Attributes, type Logger, type Registry, tracing } from '@reembed/t
 import { createJobBudgets } from './budget.ts'
 import { createEmbedder } from './embedder.ts'
 import { createWorkerMetrics } from './metrics.ts'
-import { createRunCache } from './runs.ts'
-import { processJob } from './work.ts'
+import { processJob } from './process-job.ts'
+import { createRunCache } from './run-cache.ts'
 
 export interface WorkerOptions {
   readonly redis: string
@@ -75,16 +75,19 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const runs = createRunCache(options)
   const seenOutputs = new Set<string>()
   const metrics = options.metrics && createWorkerMetrics(options.metrics, concurrency)
-  const coordinator = openBoard(redis, parseAddresses(options.endpoint, options.endpointOptions).name)
+  const coordinator = openLimitCoordinator(
+    redis,
+    parseTargets(options.endpoint, options.endpointOptions).name,
+  )
   const embedder = createEmbedder(options.endpoint, options.endpointOptions, {
     metrics,
     coordinator,
     worker: name,
     onReplica,
-    probe: stop => probeEndpoint(options.endpoint, options.endpointOptions ?? {}, isAbsence, stop),
+    probe: stop => probeEndpoint(options.endpoint, options.endpointOptions ?? {}, isUnavailable, stop),
   })
 
-  const budgets = createJobBudgets(() => openLedger(redis), name)
+  const budgets = createJobBudgets(() => openBudget(redis), name)
 
   function onReplica({ kind, ...facts }: ReplicaEvent): void {
     const isBad = kind === 'ejected' || kind === 'quarantined' || kind === 'unreachable'
@@ -103,7 +106,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       log.info(facts, 'job dropped: its run is paused or cancelled, or has used up its limits')
       return
     }
-    if (made.status === 'done_before') {
+    if (made.status === 'already_done') {
       log.debug(facts, 'shard was there')
       return
     }
@@ -120,16 +123,16 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   function onEvent(event: ConsumerEvent): void {
     metrics?.recordEvent(event)
     if (event.kind === 'idle') options.onIdle?.()
-    else if (event.kind === 'stuck') options.onStuck?.(event.waiting)
-    else if (event.kind === 'taken') log.debug({ run: event.job.run, shard: event.job.shard }, 'job taken')
-    else if (event.kind === 'still')
+    else if (event.kind === 'not_fetching') options.onStuck?.(event.waiting)
+    else if (event.kind === 'started') log.debug({ run: event.job.run, shard: event.job.shard }, 'job taken')
+    else if (event.kind === 'no_progress')
       log.warn({ job: event.id }, `job stands still: no document in ${event.minutes} min; ${embedder.state}`)
     else if (event.kind === 'stalled') log.info({ job: event.id }, 'job of a lost worker queued again')
-    else if (event.kind === 'handed_back')
+    else if (event.kind === 'requeued')
       log.info({ run: event.job.run, shard: event.job.shard }, 'job handed back')
     else if (event.kind === 'redis_error')
       log.warn({ times: event.times }, `Redis: ${messageOf(event.error)}`)
-    else if (event.kind === 'failed' || event.kind === 'postponed') {
+    else if (event.kind === 'failed' || event.kind === 'delayed') {
       const facts = { run: event.job?.run, shard: event.job?.shard, final: event.final }
       log[event.final ? 'error' : 'warn'](facts, `job ${event.kind}: ${messageOf(event.error)}`)
       options.onJobError?.(event.error, event.final)

@@ -1,10 +1,10 @@
 // One model per reply, over real HTTP: a server that hides other weights behind the same name is found out.
 
 import {
+  computeReference,
   createLimiter,
   type Endpoint,
   type ModelReference,
-  measureReference,
   openEndpoint,
 } from '@reembed/endpoint'
 import type { Document } from '@reembed/protocol'
@@ -30,7 +30,7 @@ async function start(info: Record<string, unknown> = {}): Promise<ModelReference
   server.info = { ...INFO, served_model_name: NAME, ...info }
   server.model = String(info.served_model_name ?? NAME)
   endpoint = await openEndpoint(server.url)
-  return measureReference(endpoint)
+  return computeReference(endpoint)
 }
 
 beforeEach(async () => {
@@ -116,7 +116,7 @@ describe('a canary rides in every request', () => {
     server.script(otherWeights(0.05, () => true))
     await expect(rows(10, reference)).rejects.toMatchObject({
       code: 'MODEL_MISMATCH',
-      retry: 'later',
+      retry: 'requeue',
       message: expect.stringMatching(/other weights than those of test\/model@unstated: cosine 0\.9/),
     })
     expect(server.calls).toHaveLength(13)
@@ -145,7 +145,10 @@ describe('a canary rides in every request', () => {
         ),
       )
       for (const count of [1, 2]) {
-        await expect(rows(count, reference)).rejects.toMatchObject({ code: 'MODEL_MISMATCH', retry: 'later' })
+        await expect(rows(count, reference)).rejects.toMatchObject({
+          code: 'MODEL_MISMATCH',
+          retry: 'requeue',
+        })
       }
     }
   })
@@ -175,7 +178,7 @@ describe('a canary rides in every request', () => {
       new Set(documents(40).map(({ text }) => text)),
     )
     server.script(restarted(otherWeights(0.05, () => true)))
-    await expect(rows(10, reference)).rejects.toMatchObject({ code: 'MODEL_MISMATCH', retry: 'later' })
+    await expect(rows(10, reference)).rejects.toMatchObject({ code: 'MODEL_MISMATCH', retry: 'requeue' })
   })
 
   describe('also when a text that came back as NaN is tried by /embed at last', () => {
@@ -229,7 +232,7 @@ describe('the noise of a server is measured before anything is planned', () => {
   test('a server without noise has radius 0, with a little the radius says how much', async () => {
     expect((await start()).radius).toBeLessThan(1e-7)
     server.script(otherWeights(0.003, call => call % 2 === 0))
-    const { radius } = await measureReference(endpoint)
+    const { radius } = await computeReference(endpoint)
     expect(radius).toBeGreaterThan(1e-7)
     expect(radius).toBeLessThan(1e-4)
   })
@@ -237,7 +240,7 @@ describe('the noise of a server is measured before anything is planned', () => {
   test('two models behind one address are refused, naming the address', async () => {
     await start()
     server.script(otherWeights(0.3, call => call % 2 === 0))
-    await expect(measureReference(endpoint)).rejects.toMatchObject({
+    await expect(computeReference(endpoint)).rejects.toMatchObject({
       code: 'MODEL_MISMATCH',
       message: expect.stringContaining(`the endpoint ${server.url} serves more than one model`),
     })

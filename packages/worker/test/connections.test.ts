@@ -6,7 +6,7 @@ import { modelKey } from '@reembed/shared'
 import { getJson, openStore } from '@reembed/store'
 import { INFO, startScriptedEndpoint } from '@reembed/testing'
 import { expect, test } from 'vitest'
-import type { OpenRun } from '../src/runs.ts'
+import type { OpenRun } from '../src/run-cache.ts'
 
 test('I6: a server that states no revision is taken for that of the run, also where it is the first to show its vectors', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'reembed-'))

@@ -17,8 +17,8 @@ const TABLE: Row[] = [
   [failure('overload'), 32, 3, wait(400, 32)],
   [failure('overload'), 32, 4, wait(800, 16)],
   [failure('overload'), 1, 50, wait(5_000, 1)],
-  [failure('cold'), 32, 1, wait(1_000, 32)],
-  [failure('cold'), 32, 50, wait(15_000, 32)],
+  [failure('cold_start'), 32, 1, wait(1_000, 32)],
+  [failure('cold_start'), 32, 50, wait(15_000, 32)],
   [failure('down'), 32, 50, wait(30_000, 32)],
   [failure('gateway', { status: 502 }), 32, 1, wait(500, 32)],
   [failure('gateway', { status: 504 }), 32, 1, wait(500, 16)],
@@ -41,13 +41,13 @@ const TABLE: Row[] = [
   [failure('too_long'), 1, 1, tooLarge],
   [failure('bad_input'), 32, 1, wait(0, 16)],
   [failure('bad_input'), 1, 1, canary],
-  [failure('denied'), 32, 1, stop],
+  [failure('access_denied'), 32, 1, stop],
   [failure('paused'), 32, 1, stop],
   [failure('route_missing'), 32, 1, stop],
   [failure('redirect'), 32, 1, stop],
   [failure('wrong_model'), 32, 1, { do: 'retry', ms: 200, inputs: 32 }],
   [failure('wrong_model'), 32, 13, stop],
-  [failure('unfit'), 32, 1, stop],
+  [failure('unsupported'), 32, 1, stop],
 ]
 
 describe('react', () => {
@@ -72,7 +72,7 @@ describe('react', () => {
   test('only what speaks of load moves the limiter', () => {
     const moving = TABLE.map(([given]) => given).filter(isOverload)
     expect(new Set(moving.map(({ kind }) => kind))).toEqual(
-      new Set(['overload', 'cold', 'down', 'gateway', 'reset', 'timeout']),
+      new Set(['overload', 'cold_start', 'down', 'gateway', 'reset', 'timeout']),
     )
   })
 })

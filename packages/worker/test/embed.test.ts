@@ -2,10 +2,10 @@ import { setImmediate as turn } from 'node:timers/promises'
 import {
   type Clock,
   createLimiter,
-  cutToBytes,
   type Endpoint,
   type Limiter,
   openEndpoint,
+  truncateToBytes,
 } from '@reembed/endpoint'
 import type { Document, Reject, SourceRecord } from '@reembed/protocol'
 import {
@@ -288,7 +288,7 @@ describe('what a text must be', () => {
   })
 
   test.each([0, 1, 2, 3, 4, 5, 6, 7, 100])('a cut at %i bytes never makes half a character', bytes => {
-    const cut = cutToBytes('aä€😀', bytes)
+    const cut = truncateToBytes('aä€😀', bytes)
     expect('aä€😀'.startsWith(cut) && cut.isWellFormed() && Buffer.byteLength(cut) <= bytes).toBe(true)
   })
 
@@ -338,7 +338,7 @@ describe('faults', () => {
     'an endpoint that stays %s beyond patience gives the job back, to be tried later',
     async (_name, code, script) => {
       await start(script)
-      await expect(run(documents(['a']))).rejects.toMatchObject({ code, retry: 'later' })
+      await expect(run(documents(['a']))).rejects.toMatchObject({ code, retry: 'requeue' })
       expect(clock.now()).toBeLessThanOrEqual(60_000)
       expect(limiter.inFlight).toBe(0)
     },
@@ -399,7 +399,10 @@ describe('faults', () => {
 
   test('when a text known to be good is refused too, it is the endpoint: no document is rejected', async () => {
     await start(refuses(() => true, 422, 'Validation', 'no'))
-    await expect(run(documents(['a', 'b']))).rejects.toMatchObject({ code: 'ENDPOINT_UNFIT', retry: 'no' })
+    await expect(run(documents(['a', 'b']))).rejects.toMatchObject({
+      code: 'ENDPOINT_UNSUPPORTED',
+      retry: 'never',
+    })
   })
 
   test('a model failure caused by another client’s text passes with a second try', async () => {
@@ -427,7 +430,7 @@ describe('faults', () => {
     await start(refuses(() => true, 424, 'Backend', 'CUDA error'))
     await expect(run(documents(numbered(4)))).rejects.toMatchObject({
       code: 'ENDPOINT_UNREACHABLE',
-      retry: 'later',
+      retry: 'requeue',
     })
   })
 
@@ -466,7 +469,7 @@ describe('faults', () => {
     await start(({ number }, response) => number === 1 && sendJson(response, 200, { data: [] }))
     expectVectors(await run(documents(['a'])), ['a'])
     server.script((_call, response) => sendJson(response, 200, { data: [] }))
-    await expect(run(documents(['a']))).rejects.toMatchObject({ code: 'REPLY_INVALID', retry: 'yes' })
+    await expect(run(documents(['a']))).rejects.toMatchObject({ code: 'REPLY_INVALID', retry: 'retry' })
     expect(server.calls).toHaveLength(4)
   })
 
@@ -475,14 +478,17 @@ describe('faults', () => {
     server.model = 'test/model@r2'
     await expect(run(documents(['a']))).rejects.toMatchObject({
       code: 'MODEL_MISMATCH',
-      retry: 'later',
+      retry: 'requeue',
       message: expect.stringMatching(/test\/model@r2.*test\/model@r1/),
     })
   })
 
   test('a revoked token stops at once, and the job waits for a person without spending an attempt', async () => {
     await start((_call, response) => sendError(response, 401, 'x', ''))
-    await expect(run(documents(['a']))).rejects.toMatchObject({ code: 'ENDPOINT_DENIED', retry: 'later' })
+    await expect(run(documents(['a']))).rejects.toMatchObject({
+      code: 'ENDPOINT_ACCESS_DENIED',
+      retry: 'requeue',
+    })
     expect(server.calls).toHaveLength(1)
   })
 
@@ -498,7 +504,9 @@ describe('faults', () => {
         closed = true
       }
     }
-    await expect(run(source(), { windowDocuments: 60 })).rejects.toMatchObject({ code: 'ENDPOINT_DENIED' })
+    await expect(run(source(), { windowDocuments: 60 })).rejects.toMatchObject({
+      code: 'ENDPOINT_ACCESS_DENIED',
+    })
     expect(limiter.inFlight).toBe(0)
     expect(closed).toBe(true)
   })

@@ -1,7 +1,7 @@
 // CSV and TSV: measured, cut and read again in slices, the rows are those of a parser that goes character by character.
 
 import { isUtf8 } from 'node:buffer'
-import { type Measure, measure, readSlice } from '@reembed/corpus'
+import { indexObject, type ObjectIndex, readSlice } from '@reembed/corpus'
 import type { PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
 import { choicesOf, memoryStore, must, refusing, type Target } from '../target.ts'
 
@@ -28,7 +28,7 @@ export const target: Target = {
     const store = memoryStore(new Map([[format, choices.rest]]), { chunkBytes: 1 + choices.number(256) })
     const object = { key: format, size: choices.rest.length, etag: 'e', format } as const
     const sliceBytes = 1 + choices.number(256)
-    const measured = await refusing(['SOURCE_FORMAT'], () => measure(store, object, { sliceBytes }))
+    const measured = await refusing(['SOURCE_FORMAT'], () => indexObject(store, object, { sliceBytes }))
     if (measured?.table === undefined) return
     must(measured.extent === object.size, () => `measured ${measured.extent} of ${object.size} bytes`)
     const { records, read } = await readAll(store, object, measured)
@@ -53,7 +53,7 @@ export const target: Target = {
 async function readAll(
   store: ReturnType<typeof memoryStore>,
   object: { key: string; size: number; etag: string; format: 'csv' | 'tsv' },
-  { splitPoints, extent, table }: Measure,
+  { splitPoints, extent, table }: ObjectIndex,
 ): Promise<{ records: SourceRecord[]; read: PartRead[] }> {
   const records: SourceRecord[] = []
   const read: PartRead[] = []

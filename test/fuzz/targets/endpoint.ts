@@ -6,9 +6,9 @@ import { openEndpoint } from '@reembed/endpoint'
 import { must, refusing, type Target } from '../target.ts'
 
 const REFUSED = [
-  'ENDPOINT_UNFIT',
+  'ENDPOINT_UNSUPPORTED',
   'ENDPOINT_UNREACHABLE',
-  'ENDPOINT_DENIED',
+  'ENDPOINT_ACCESS_DENIED',
   'ENDPOINT_OVERLOADED',
   'REPLY_INVALID',
   'MODEL_MISMATCH',

@@ -1,11 +1,11 @@
 // Exports of a damaged run: each layout is written whole or the run is refused, and what is there is not touched.
 
 import { readManifest } from '@reembed/protocol'
-import { exportRun, LAYOUT_NAMES } from '@reembed/sinks'
+import { EXPORT_LAYOUT_NAMES, exportRun } from '@reembed/sinks'
 import { damaged, makeRun, resignedAll } from '../run.ts'
 import { choicesOf, memoryStore, must, refusing, type Target } from '../target.ts'
 
-const REFUSED = ['CORRUPT', 'USAGE', 'UNBALANCED', 'RUN_UNKNOWN']
+const REFUSED = ['CORRUPT', 'USAGE', 'UNBALANCED', 'RUN_NOT_FOUND']
 
 let made: ReturnType<typeof makeRun> | undefined
 const good = (): ReturnType<typeof makeRun> => {
@@ -24,7 +24,7 @@ export const target: Target = {
   async check(input) {
     const { run, objects } = await good()
     const choices = choicesOf(input, 2)
-    const layout = LAYOUT_NAMES[choices.number(LAYOUT_NAMES.length)] ?? 'hf'
+    const layout = EXPORT_LAYOUT_NAMES[choices.number(EXPORT_LAYOUT_NAMES.length)] ?? 'hf'
     const isSigned = choices.number(2) === 1
     const changed = damaged(objects, choices.rest)
     const source = memoryStore(isSigned ? resignedAll(changed) : changed)

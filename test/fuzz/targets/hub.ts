@@ -4,7 +4,14 @@
 import { openStore } from '@reembed/store'
 import { must, refusing, type Target } from '../target.ts'
 
-const REFUSED = ['USAGE', 'SOURCE_MISSING', 'STORE_DENIED', 'STORE_UNREACHABLE', 'CORRUPT', 'SOURCE_FORMAT']
+const REFUSED = [
+  'USAGE',
+  'SOURCE_NOT_FOUND',
+  'STORE_ACCESS_DENIED',
+  'STORE_UNREACHABLE',
+  'CORRUPT',
+  'SOURCE_FORMAT',
+]
 const SPLIT = '\u0000'
 const files = [
   { type: 'file', path: 'data/a.jsonl', size: 12, oid: 'o1' },

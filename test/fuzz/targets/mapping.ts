@@ -1,7 +1,7 @@
 // Templates, field paths and carried columns over any record: a document or a reject, never another member than the
 // record's own.
 
-import { createMapper, fieldAt, parseTemplate } from '@reembed/corpus'
+import { createMapper, fieldGetter, parseTemplate } from '@reembed/corpus'
 import { must, refusing, type Target } from '../target.ts'
 
 const record = {
@@ -56,7 +56,7 @@ export const target: Target = {
       value = JSON.parse(rest.join('\u0000'))
     } catch {}
     const found = typeof value === 'object' && value !== null ? value : {}
-    const field = fieldAt(id)(found)
+    const field = fieldGetter(id)(found)
     must(typeof field !== 'function', () => 'a member that every object has')
     const template = await refusing(['USAGE'], () => parseTemplate(source))
     if (template === undefined) return
@@ -65,7 +65,7 @@ export const target: Target = {
     )
     must(typeof text === 'string', () => `the text is ${typeof text}`)
     const isEmpty = template.fieldPaths.every(name =>
-      ['', undefined, null].includes(fieldAt(name)(found) as string),
+      ['', undefined, null].includes(fieldGetter(name)(found) as string),
     )
     must(!isEmpty || text === '', () => 'a text without fields')
     const position = { part: 0, offset: 0, line: 1 }

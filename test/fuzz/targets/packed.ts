@@ -2,7 +2,7 @@
 // enter at a frame hold what the whole holds.
 
 import { constants, gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
-import { measure, readSlice } from '@reembed/corpus'
+import { indexObject, readSlice } from '@reembed/corpus'
 import type { SlicePart, SourceRecord } from '@reembed/protocol'
 import { bgzip } from '../../source/writers.ts'
 import { choicesOf, memoryStore, must, refusing, type Target } from '../target.ts'
@@ -58,7 +58,7 @@ export const target: Target = {
     const store = memoryStore(new Map([['a', choices.rest]]), { chunkBytes: 1 + choices.number(256) })
     const object = { key: 'a', size: choices.rest.length, etag: 'e', format: 'jsonl', compression } as const
     const sliceBytes = 1 + 4 * choices.number(256)
-    const measured = await refusing(['SOURCE_FORMAT'], () => measure(store, object, { sliceBytes }))
+    const measured = await refusing(['SOURCE_FORMAT'], () => indexObject(store, object, { sliceBytes }))
     if (measured === undefined) return
     const plain = choices.rest.length < 600 ? unpacked(choices.rest, compression) : undefined
     if (plain !== undefined)

@@ -8,18 +8,18 @@ import {
   readManifest,
   readManifestShards,
   readPlan,
-  readRunWord,
+  readRunStateRecord,
   readSeq,
   readSlices,
   readVersions,
 } from '@reembed/protocol'
 import { parseJob } from '@reembed/queue'
 import {
-  controlKey,
   manifestKey,
   manifestSegmentKey,
   planKey,
   planSegmentKey,
+  runStateKey,
   seqKey,
   tickKey,
   ticksSinceKey,
@@ -29,7 +29,7 @@ import type { Store } from '@reembed/store'
 import { makeRun } from '../run.ts'
 import { choicesOf, memoryStore, must, refusing, type Target } from '../target.ts'
 
-const REFUSED = ['CORRUPT', 'RUN_UNKNOWN']
+const REFUSED = ['CORRUPT', 'RUN_NOT_FOUND']
 const MANY = 10_000
 const NOW = Date.UTC(2026, 10, 22, 12)
 const nightly = { name: 'nightly', cron: '0 3 * * *', timezone: 'UTC', when: 'always' } as const
@@ -105,11 +105,11 @@ const KINDS: readonly Kind[] = [
     },
   },
   {
-    key: run => controlKey(run, 1),
+    key: run => runStateKey(run, 1),
     sample: { format: 1, number: 1, state: 'paused', maxTokens: 7, budgetExceeded: 'tokens' },
     async read(store, run) {
-      const { state } = await readRunWord(store, run)
-      must(/^(running|paused|cancelled|removed)$/.test(state), () => `a run is ${state}`)
+      const { state } = await readRunStateRecord(store, run)
+      must(/^(running|paused|cancelled|deleting)$/.test(state), () => `a run is ${state}`)
     },
   },
   {

@@ -6,7 +6,7 @@ import { readPlan } from '@reembed/protocol'
 import { contentOf, damaged, type MadeRun, makeRun, resignedAll } from '../run.ts'
 import { memoryStore, must, refusing, type Target } from '../target.ts'
 
-const REFUSED = ['CORRUPT', 'UNBALANCED', 'MODEL_MISMATCH', 'DUPLICATE_ID', 'RUN_UNKNOWN']
+const REFUSED = ['CORRUPT', 'UNBALANCED', 'MODEL_MISMATCH', 'DUPLICATE_ID', 'RUN_NOT_FOUND']
 
 interface Good extends MadeRun {
   readonly content: string

@@ -8,9 +8,9 @@ import type { CsvTable, PartRead, SlicePart, SourceRecord } from '@reembed/proto
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import Papa from 'papaparse'
+import { streamContent } from './decompress.ts'
 import { BOM_BYTES, hasBom, requireUtf8 } from './format.ts'
 import type { ReadPartOptions } from './jsonl.ts'
-import { streamContent } from './raw.ts'
 import { createReject, INVALID_UTF8, MAX_RECORD_BYTES } from './record.ts'
 
 /** A row as it stands in the file, each byte a character. */
@@ -200,7 +200,7 @@ export async function* readCsv(
       'CORRUPT',
       `reading ${JSON.stringify(key)} ended at byte ${reached}, expected ${end}`,
       {
-        retry: 'yes',
+        retry: 'retry',
       },
     )
   }

@@ -14,10 +14,10 @@
 import type { PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
+import { streamContent } from './decompress.ts'
 import { BOM_BYTES, hasBom, requireUtf8 } from './format.ts'
 import { createLineScanner } from './lines.ts'
 import type { Mapper } from './mapping.ts'
-import { streamContent } from './raw.ts'
 import { createReject, MAX_RECORD_BYTES, parseLine } from './record.ts'
 import { createShapedLineParser } from './scan.ts'
 
@@ -114,5 +114,5 @@ export async function* readJsonl(
 /** The etag was right, so a shorter object is a fault of the store or of the network: worth another try. */
 const endedEarly = ({ key }: SlicePart, at: number, to: number): ReembedError =>
   new ReembedError('CORRUPT', `reading ${JSON.stringify(key)} ended at byte ${at}, expected ${to}`, {
-    retry: 'yes',
+    retry: 'retry',
   })

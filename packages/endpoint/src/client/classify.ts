@@ -27,10 +27,10 @@ export function classify(status: number, headers: Headers, body: string): Failur
   // HF answers 400 for a paused endpoint: look before all other 400s.
   if (/endpoint is paused/i.test(said)) return { kind: 'paused', ...fault }
   if (status === 401)
-    return { kind: 'denied', ...fault, message: `${message} (is the token missing or wrong?)` }
-  if (status === 403) return { kind: 'denied', ...fault }
+    return { kind: 'access_denied', ...fault, message: `${message} (is the token missing or wrong?)` }
+  if (status === 403) return { kind: 'access_denied', ...fault }
   if (status === 429) return { kind: 'overload', ...fault }
-  if (status === 503) return { kind: 'cold', ...fault }
+  if (status === 503) return { kind: 'cold_start', ...fault }
   if (html || status >= 500 || status === 408) {
     return status === 501 ? { kind: 'route_missing', ...fault } : { kind: 'gateway', ...fault }
   }
@@ -43,7 +43,7 @@ export function classify(status: number, headers: Headers, body: string): Failur
     if (status === 413 && type !== 'Validation') return { kind: 'too_large', ...fault }
     return { kind: 'bad_input', ...fault }
   }
-  return { kind: 'unfit', ...fault }
+  return { kind: 'unsupported', ...fault }
 }
 
 /** A 200 whose body is not JSON: a proxy's page, or a reply that was cut. */
@@ -72,9 +72,9 @@ export function classifyError(error: unknown, answered: boolean): Failure {
   if (code === 'REPLY_TIMEOUT') return { kind: 'timeout', message }
   if (code === 'REPLY_TOO_LARGE') return { kind: 'corrupt', message }
   if (code === 'UND_ERR_DESTROYED' || code === 'UND_ERR_CLOSED')
-    return { kind: 'unfit', message: 'closed here' }
+    return { kind: 'unsupported', message: 'closed here' }
   // A certificate that ends in the middle of a run is a person's to renew: the run waits, as for a token.
-  if (TLS.test(code)) return { kind: 'denied', message: `TLS failed (${code}): ${TLS_ADVICE}` }
+  if (TLS.test(code)) return { kind: 'access_denied', message: `TLS failed (${code}): ${TLS_ADVICE}` }
   if (DOWN.has(code)) return { kind: 'down', message: `no connection (${code})` }
   const when = answered ? 'within the reply' : 'before the reply'
   return { kind: 'reset', message: `the connection ended ${when} (${code || message})` }

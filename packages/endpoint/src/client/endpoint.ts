@@ -2,15 +2,15 @@
 // HTTP call that comes to an Outcome. Retrying, splitting and waiting are the business of ../embed.ts.
 
 import { allEqual, badRowsOf } from '@reembed/shared'
-import type { EndpointTarget, Resolve } from './addresses.ts'
 import type { EndpointInfo } from './info.ts'
 import { type Negotiated, negotiate, readInfo, revisionOf } from './negotiate.ts'
 import { type Outcome, toError } from './outcome.ts'
 import { readAppliedPrompt } from './prompt.ts'
 import { decode, post, type Route, type Server } from './server.ts'
+import type { EndpointTarget, Resolve } from './targets.ts'
 import { countTokens } from './tokens.ts'
+import { openTransport, type Reply } from './transport.ts'
 import { parseAddress } from './url.ts'
-import { openTransport, type Reply } from './wire.ts'
 
 export interface EndpointOptions {
   readonly token?: string | undefined

@@ -93,7 +93,7 @@ export function openaiInfo(model: string): StatedInfo {
 export function notAnEndpoint(url: string, reason: Failure | string): ReembedError {
   const why = typeof reason === 'string' ? reason : `GET /info: ${reason.message}`
   return new ReembedError(
-    'ENDPOINT_UNFIT',
+    'ENDPOINT_UNSUPPORTED',
     `${url} is not a TEI endpoint: ${why}. For an OpenAI-compatible server, give the name of its model as well`,
   )
 }

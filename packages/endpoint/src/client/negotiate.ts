@@ -15,7 +15,7 @@ const PARITY_TEXTS = [
   'Ünïcödé, 向量, вектор',
 ]
 
-const OTHER_SERVER = new Set<Failure['kind']>(['route_missing', 'bad_input', 'unfit'])
+const OTHER_SERVER = new Set<Failure['kind']>(['route_missing', 'bad_input', 'unsupported'])
 
 /** `GET /info`, or what to assume where only OpenAI's routes are there. */
 export async function readInfo(server: Server, signal: AbortSignal | undefined): Promise<StatedInfo> {
@@ -71,7 +71,7 @@ export async function negotiate(
   if (stated.autoTruncate !== server.truncate) return probeRoute(server, '/embed', signal)
   const plain = await probeRoute(server, '/embed', signal)
   const quick = await probeRoute(server, '/v1/embeddings', signal).catch((error: unknown) => {
-    if (error instanceof ReembedError && error.code === 'ENDPOINT_UNFIT') return undefined
+    if (error instanceof ReembedError && error.code === 'ENDPOINT_UNSUPPORTED') return undefined
     throw error
   })
   return quick && agree(quick.vectors, plain.vectors, plain.learned.dimensions) ? quick : plain

@@ -1,7 +1,7 @@
 // The door to endpoints, whatever they are named by: one URL, or replicas.
 
-import { parseTargets } from './addresses.ts'
 import { type Endpoint, type EndpointOptions, openTarget } from './endpoint.ts'
+import { parseTargets } from './targets.ts'
 
 /**
  * Opens the endpoint; of several replicas the first that can be opened, which is enough to ask what it is and to embed

@@ -25,7 +25,7 @@ export type Failure =
   /** 429: not enough permits, nothing was computed. */
   | Fault<'overload'>
   /** 503: scaling from zero, rolling update, or a proxy without a healthy replica. */
-  | Fault<'cold'>
+  | Fault<'cold_start'>
   /** 500, 502, 504, 520 and the like, and HTML where JSON belongs. */
   | Fault<'gateway'>
   /** No connection: refused, unknown host, TLS. */
@@ -46,13 +46,13 @@ export type Failure =
   | Fault<'too_long'>
   /** The server refuses one of the texts; it never says which. */
   | Fault<'bad_input'>
-  | Fault<'denied'>
+  | Fault<'access_denied'>
   | Fault<'paused'>
   | Fault<'route_missing'>
   | Fault<'redirect'>
   /** The reply names another model than the endpoint had when it was opened. */
   | Fault<'wrong_model'>
-  | Fault<'unfit'>
+  | Fault<'unsupported'>
 
 interface Fault<Kind extends string> {
   readonly kind: Kind
@@ -64,24 +64,24 @@ interface Fault<Kind extends string> {
 }
 
 const ERRORS: Record<Failure['kind'], readonly [ErrorCode, Retry]> = {
-  overload: ['ENDPOINT_OVERLOADED', 'later'],
-  cold: ['ENDPOINT_UNREACHABLE', 'later'],
-  gateway: ['ENDPOINT_UNREACHABLE', 'later'],
-  down: ['ENDPOINT_UNREACHABLE', 'later'],
-  reset: ['ENDPOINT_UNREACHABLE', 'later'],
-  timeout: ['ENDPOINT_OVERLOADED', 'later'],
-  backend: ['ENDPOINT_UNREACHABLE', 'later'],
-  corrupt: ['REPLY_INVALID', 'yes'],
-  batch_limit: ['ENDPOINT_UNFIT', 'no'],
-  too_large: ['ENDPOINT_UNFIT', 'no'],
-  too_long: ['ENDPOINT_UNFIT', 'no'],
-  bad_input: ['ENDPOINT_UNFIT', 'no'],
-  denied: ['ENDPOINT_DENIED', 'later'],
-  paused: ['ENDPOINT_DENIED', 'later'],
-  route_missing: ['ENDPOINT_UNFIT', 'no'],
-  redirect: ['ENDPOINT_UNFIT', 'no'],
-  wrong_model: ['MODEL_MISMATCH', 'later'],
-  unfit: ['ENDPOINT_UNFIT', 'no'],
+  overload: ['ENDPOINT_OVERLOADED', 'requeue'],
+  cold_start: ['ENDPOINT_UNREACHABLE', 'requeue'],
+  gateway: ['ENDPOINT_UNREACHABLE', 'requeue'],
+  down: ['ENDPOINT_UNREACHABLE', 'requeue'],
+  reset: ['ENDPOINT_UNREACHABLE', 'requeue'],
+  timeout: ['ENDPOINT_OVERLOADED', 'requeue'],
+  backend: ['ENDPOINT_UNREACHABLE', 'requeue'],
+  corrupt: ['REPLY_INVALID', 'retry'],
+  batch_limit: ['ENDPOINT_UNSUPPORTED', 'never'],
+  too_large: ['ENDPOINT_UNSUPPORTED', 'never'],
+  too_long: ['ENDPOINT_UNSUPPORTED', 'never'],
+  bad_input: ['ENDPOINT_UNSUPPORTED', 'never'],
+  access_denied: ['ENDPOINT_ACCESS_DENIED', 'requeue'],
+  paused: ['ENDPOINT_ACCESS_DENIED', 'requeue'],
+  route_missing: ['ENDPOINT_UNSUPPORTED', 'never'],
+  redirect: ['ENDPOINT_UNSUPPORTED', 'never'],
+  wrong_model: ['MODEL_MISMATCH', 'requeue'],
+  unsupported: ['ENDPOINT_UNSUPPORTED', 'never'],
 }
 
 /** How long a run waits for its model before it looks again. */
@@ -96,7 +96,7 @@ export function toError(failure: Failure, url: string): ReembedError {
     failure.afterMs ??
     (code === 'MODEL_MISMATCH'
       ? MODEL_RECHECK_MS
-      : code === 'ENDPOINT_DENIED'
+      : code === 'ENDPOINT_ACCESS_DENIED'
         ? ACCESS_RECHECK_MS
         : undefined)
   return new ReembedError(code, `endpoint ${url}: ${failure.message}`, {

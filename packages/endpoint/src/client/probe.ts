@@ -2,16 +2,16 @@
 // is asked to hold the request while it wakes a replica, so that one request does for many.
 
 import { messageOf, ReembedError } from '@reembed/shared'
-import { type EndpointTarget, parseTargets } from './addresses.ts'
 import type { EndpointOptions } from './endpoint.ts'
 import type { Failure } from './outcome.ts'
 import { post } from './server.ts'
+import { type EndpointTarget, parseTargets } from './targets.ts'
+import { openTransport } from './transport.ts'
 import { parseAddress } from './url.ts'
-import { openTransport } from './wire.ts'
 
 const HOLD_S = 60
 /** How soon to look again where only a person can mend it. */
-const REPROBE_MS: Partial<Record<Failure['kind'], number>> = { paused: 15_000, denied: 60_000 }
+const REPROBE_MS: Partial<Record<Failure['kind'], number>> = { paused: 15_000, access_denied: 60_000 }
 
 interface ProbeFailure {
   readonly reason: string
@@ -64,5 +64,5 @@ async function probeTarget(
   const outcome = await post(server, '/v1/embeddings', ['are you there?'], signal, () => null)
   if (outcome === null || !isUnavailable(outcome)) return null
   const { kind, message, afterMs } = outcome
-  return { reason: kind === 'cold' ? 'warming' : message, afterMs: afterMs ?? REPROBE_MS[kind] }
+  return { reason: kind === 'cold_start' ? 'warming' : message, afterMs: afterMs ?? REPROBE_MS[kind] }
 }

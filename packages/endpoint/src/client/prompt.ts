@@ -2,7 +2,7 @@
 // /tokenize applies it too, and its offsets count from the start of prompt and text together.
 
 import { attempt, type Server } from './server.ts'
-import type { ExchangeOptions } from './wire.ts'
+import type { ExchangeOptions } from './transport.ts'
 
 const MARKER = 'zebra'
 

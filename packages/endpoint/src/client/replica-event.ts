@@ -2,7 +2,7 @@
 
 /** Something that an operator may want to read in the log. */
 export interface ReplicaEvent {
-  readonly kind: 'found' | 'gone' | 'in_use' | 'ejected' | 'quarantined' | 'unreachable'
+  readonly kind: 'added' | 'removed' | 'in_use' | 'ejected' | 'quarantined' | 'unreachable'
   readonly replica: string
   readonly reason?: string
 }

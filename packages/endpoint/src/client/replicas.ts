@@ -2,12 +2,12 @@
 // settled in seats.ts, since a replica may have the model of one run and not that of another.
 
 import { type Clock, systemClock } from '../clock.ts'
-import type { EndpointTarget, EndpointTargets } from './addresses.ts'
 import { createBalancer } from './balancer.ts'
 import type { Endpoint } from './endpoint.ts'
 import type { ReplicaEvent } from './replica-event.ts'
-import { createReplicaPool, type ReplicaPool } from './seats.ts'
-import { createReplicatedEndpoint } from './serving.ts'
+import { createReplicaPool, type ReplicaPool } from './replica-pool.ts'
+import { createReplicatedEndpoint } from './replicated-endpoint.ts'
+import type { EndpointTarget, EndpointTargets } from './targets.ts'
 
 export interface ReplicasOptions {
   readonly open: (target: EndpointTarget, truncate: boolean, signal: AbortSignal) => Promise<Endpoint>
@@ -86,13 +86,13 @@ export function createReplicas(
       if (found.has(label)) continue
       targets.delete(label)
       balancer.remove(target)
-      onEvent?.({ kind: 'gone', replica: label })
+      onEvent?.({ kind: 'removed', replica: label })
     }
     for (const [label, target] of found) {
       if (targets.has(label)) continue
       targets.set(label, target)
       balancer.add(target)
-      onEvent?.({ kind: 'found', replica: label })
+      onEvent?.({ kind: 'added', replica: label })
     }
   }
 

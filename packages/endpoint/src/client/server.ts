@@ -10,7 +10,7 @@ import {
   type VectorDestination,
 } from './decode.ts'
 import type { Failure } from './outcome.ts'
-import { type Reply, type Transport, TransportError } from './wire.ts'
+import { type Reply, type Transport, TransportError } from './transport.ts'
 
 /** `/v1/embeddings` with base64, or `/embed` with an explicit `truncate`. */
 export type Route = '/v1/embeddings' | '/embed'

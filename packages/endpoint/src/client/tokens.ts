@@ -3,7 +3,7 @@
 
 import { attempt, type Server } from './server.ts'
 import { truncateToBytes } from './text-bytes.ts'
-import type { ExchangeOptions } from './wire.ts'
+import type { ExchangeOptions } from './transport.ts'
 
 const REQUESTS_AT_ONCE = 4
 /** A longer text is counted by its beginning: a reply has some 60 bytes for each token. */

@@ -118,7 +118,7 @@ export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
       throw new ReembedError(
         'ENDPOINT_UNREACHABLE',
         `${apiUrl} does not answer (${codeOf(cause) ?? messageOf(cause)})`,
-        { retry: 'later' },
+        { retry: 'requeue' },
       )
     })
     const text = await reply.text()
@@ -222,21 +222,21 @@ export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
 function refusal(status: number, text: string, method: string, path: string): ReembedError {
   const said = (textOf(objectOf(parse(text)).error) || text).slice(0, 200)
   if (status === 401)
-    return new ReembedError('ENDPOINT_DENIED', 'Hugging Face does not know the token in HF_TOKEN')
+    return new ReembedError('ENDPOINT_ACCESS_DENIED', 'Hugging Face does not know the token in HF_TOKEN')
   if (status === 403) {
     const right = method === 'GET' ? 'inference.endpoints.read' : 'inference.endpoints.write'
     return new ReembedError(
-      'ENDPOINT_DENIED',
+      'ENDPOINT_ACCESS_DENIED',
       `the token in HF_TOKEN may not do this: give it the right ${right} (${said})`,
     )
   }
   if (status === 404)
     return new ReembedError('USAGE', `Hugging Face knows no ${path}: check namespace and name`)
   if (status === 400 || status === 409 || status === 422) {
-    return new ReembedError('ENDPOINT_UNFIT', `Hugging Face refused this (${status}): ${said}`)
+    return new ReembedError('ENDPOINT_UNSUPPORTED', `Hugging Face refused this (${status}): ${said}`)
   }
   return new ReembedError('ENDPOINT_UNREACHABLE', `Hugging Face answered ${status}: ${said}`, {
-    retry: 'later',
+    retry: 'requeue',
   })
 }
 

@@ -18,7 +18,7 @@ const COMMIT = /^[0-9a-f]{40}$/
 
 /**
  * The commit of a model's branch or tag; a commit is returned as it is.
- * @throws ReembedError USAGE for a model or a branch that is not there, ENDPOINT_DENIED, ENDPOINT_UNREACHABLE
+ * @throws ReembedError USAGE for a model or a branch that is not there, ENDPOINT_ACCESS_DENIED, ENDPOINT_UNREACHABLE
  */
 export async function resolveCommit(
   model: string,
@@ -38,7 +38,7 @@ export async function resolveCommit(
     throw new ReembedError(
       'ENDPOINT_UNREACHABLE',
       `the Hub at ${url} does not answer (${codeOf(cause) ?? messageOf(cause)})`,
-      { retry: 'later' },
+      { retry: 'requeue' },
     )
   })
   if (reply.ok) {
@@ -56,13 +56,13 @@ export async function resolveCommit(
   }
   if (reply.status === 403) {
     throw new ReembedError(
-      'ENDPOINT_DENIED',
+      'ENDPOINT_ACCESS_DENIED',
       `the Hub does not let us see '${model}': HF_TOKEN has no access to it`,
     )
   }
   throw new ReembedError(
     'ENDPOINT_UNREACHABLE',
     `the Hub at ${url} does not tell which commit '${revision}' of '${model}' is (HTTP ${reply.status})`,
-    { retry: 'later' },
+    { retry: 'requeue' },
   )
 }

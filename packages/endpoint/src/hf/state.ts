@@ -43,13 +43,13 @@ export async function waitUntilRunning(
     state = endpoint.state
     if (state === 'paused') {
       throw new ReembedError(
-        'ENDPOINT_UNFIT',
+        'ENDPOINT_UNSUPPORTED',
         `${where} is paused, and requests do not wake it: \`reembed endpoint resume ${where}\``,
       )
     }
     if (state === 'failed' || state === 'updateFailed') {
       throw new ReembedError(
-        'ENDPOINT_UNFIT',
+        'ENDPOINT_UNSUPPORTED',
         `${where} is ${state}: ${endpoint.message || 'look at its logs on Hugging Face'}`,
       )
     }
@@ -61,7 +61,7 @@ export async function waitUntilRunning(
       throw new ReembedError(
         'ENDPOINT_UNREACHABLE',
         `${where} is still ${state} after ${Math.round(waitedMs / 1000)} s${endpoint.message ? `: ${endpoint.message}` : ''}`,
-        { retry: 'later' },
+        { retry: 'requeue' },
       )
     }
     await clock.sleep(POLL_MS, signal)
@@ -92,16 +92,16 @@ export async function waitForChange(
     }
     if (now.state === 'updating') {
       return new ReembedError(
-        'ENDPOINT_UNFIT',
+        'ENDPOINT_UNSUPPORTED',
         `${where} is being updated, two models may answer meanwhile: the same command goes on when it runs again`,
-        { retry: 'later' },
+        { retry: 'requeue' },
       )
     }
     if (now.state === 'paused' || now.state === 'failed' || now.state === 'updateFailed') {
       return new ReembedError(
-        'ENDPOINT_UNFIT',
+        'ENDPOINT_UNSUPPORTED',
         `${where} is ${now.state}: the same command goes on when it runs again`,
-        { retry: 'later' },
+        { retry: 'requeue' },
       )
     }
   }

@@ -10,19 +10,19 @@
 // While the endpoint is away nobody sends; who waited for longer than its patience is told to come again later.
 // When Redis is silent, the worker goes on alone within its last share.
 
-import { type Board, createBoard } from '@reembed/queue'
+import { createLimitCoordinator, type LimitCoordinator } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import { type Clock, systemClock } from '../clock.ts'
 import { createDeadline } from './deadline.ts'
-import { MIN_PERMIT, permitSize } from './part.ts'
+import { createLimitMember, type LimitMember, NOT_PROBED_YET } from './member.ts'
+import { MIN_PERMIT, permitSize } from './permit-size.ts'
+import { createProbeLoop, type EndpointProbe } from './probe-loop.ts'
 import { createRetryBudget } from './retry-budget.ts'
-import { createLimitMember, type LimitMember, NOT_PROBED_YET } from './seat.ts'
 import { initialState } from './step.ts'
 import { createTally, type Sample } from './tally.ts'
-import { createProbeLoop, type EndpointProbe } from './waking.ts'
 
+export type { EndpointProbe } from './probe-loop.ts'
 export type { Sample } from './tally.ts'
-export type { EndpointProbe as Probe } from './waking.ts'
 
 /** Inputs in flight. The first ending counts, later ones do nothing; leaving its scope without one ignores it. */
 export interface Permit extends Disposable {
@@ -59,7 +59,7 @@ export interface LimiterOptions {
   /** What to begin with, before anything is known of load; asked for again until it is. */
   readonly initial?: number | (() => number)
   /** Shared with the other workers. Alone if not given. */
-  readonly coordinator?: Board | undefined
+  readonly coordinator?: LimitCoordinator | undefined
   /** Name on the board, different for each worker. */
   readonly worker?: string | undefined
   /** Without one, an endpoint that is away is tried by whoever comes next. */
@@ -99,7 +99,7 @@ export function createLimiter({
   const startLimit = (): number => Math.max(min, typeof initial === 'number' ? initial : initial())
   const lastReason = (): string => probeLoop.reason
   const fleetMember = createLimitMember({
-    coordinator: coordinator ?? createBoard(clock),
+    coordinator: coordinator ?? createLimitCoordinator(clock),
     start: initialState(null, probe !== undefined),
     min,
     max: maxLimit,
@@ -220,7 +220,7 @@ export function createLimiter({
 
   const createLocalMember = (limit: number): LimitMember =>
     createLimitMember({
-      coordinator: createBoard(clock),
+      coordinator: createLimitCoordinator(clock),
       start: initialState(limit, fleetMember.state.isUnavailable),
       min,
       max: () => limit,
@@ -236,7 +236,9 @@ export function createLimiter({
     waiting.splice(0, waiting.length, ...waiting.filter(waiter => !late.includes(waiter)))
     const why = `the endpoint is away (${probeLoop.reason || view?.unavailable || NOT_PROBED_YET})`
     for (const { refuse } of late) {
-      refuse(new ReembedError('ENDPOINT_UNREACHABLE', why, { retry: 'later', retryAfterMs: RETRY_AFTER_MS }))
+      refuse(
+        new ReembedError('ENDPOINT_UNREACHABLE', why, { retry: 'requeue', retryAfterMs: RETRY_AFTER_MS }),
+      )
     }
   }
 

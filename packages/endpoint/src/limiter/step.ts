@@ -2,10 +2,10 @@
 // It is steered by the time inputs wait in the server's queue, and refusals only correct it: a server that refuses
 // spends its CPU on refusing. In inputs, not requests: TEI takes one permit per input.
 
-import type { Sums } from '@reembed/queue'
-import { initialLimit } from './first.ts'
+import type { WindowSums } from '@reembed/queue'
+import { initialLimit } from './initial-limit.ts'
 
-export interface Window extends Sums {
+export interface Window extends WindowSums {
   readonly ms: number
   /** Most inputs in flight at once. */
   readonly peakInFlight: number

@@ -1,6 +1,6 @@
 // What replies showed since the last report, and how long they take of late.
 
-import type { Sums } from '@reembed/queue'
+import type { WindowSums } from '@reembed/queue'
 
 /** What an answered request tells about load. Null where the server does not say. */
 export interface Sample {
@@ -18,7 +18,7 @@ export interface Tally {
   refused(): void
   unavailable(): void
   /** What was counted; counting starts anew. */
-  take(): Sums
+  take(): WindowSums
 }
 
 export function createTally(): Tally {
@@ -51,7 +51,7 @@ export function createTally(): Tally {
   }
 }
 
-const noSums = (): { -readonly [Key in keyof Sums]: Sums[Key] } => ({
+const noSums = (): { -readonly [Key in keyof WindowSums]: WindowSums[Key] } => ({
   replies: 0,
   inputs: 0,
   refusals: 0,

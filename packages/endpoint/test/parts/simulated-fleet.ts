@@ -2,7 +2,7 @@
 // board and balancer are the real ones; simulated are the server (first come first served, permits per input, whole
 // requests refused), the network (2 ms each way), and the workers' way of sending again (full jitter).
 
-import { createBoard } from '@reembed/queue'
+import { createLimitCoordinator } from '@reembed/queue'
 import { createBalancer } from '../../src/client/balancer.ts'
 import { createLimiter } from '../../src/limiter/limiter.ts'
 import { createClock, seeded } from './simulated-clock.ts'
@@ -45,7 +45,7 @@ export async function runFleet(options: FleetOptions): Promise<FleetResult> {
   const perSecond = options.perSecond ?? (() => 450)
   const clock = createClock()
   const random = seeded(options.seed ?? 1)
-  const coordinator = createBoard(clock)
+  const coordinator = createLimitCoordinator(clock)
   const zeros = (): number[] => Array.from({ length: seconds }, () => 0)
   const [answered, capacity, refused, requests, absent, limits] = [
     zeros(),

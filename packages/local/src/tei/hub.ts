@@ -91,7 +91,7 @@ async function fetchFiles(id: string, revision: string, folder: string): Promise
     }
   }
   throw new ReembedError(
-    'ENDPOINT_UNFIT',
+    'ENDPOINT_UNSUPPORTED',
     `model ${id} has no onnx/model.onnx on ${host}; make one with optimum-cli export onnx, and give its folder`,
   )
 }
@@ -109,7 +109,7 @@ async function request(url: string, id: string, host: string): Promise<Response 
   // The Hub answers 401 for a model that does not exist as well as for one that needs a token.
   if (response.status === 401 || response.status === 403) {
     throw new ReembedError(
-      'ENDPOINT_DENIED',
+      'ENDPOINT_ACCESS_DENIED',
       `${host} refuses model ${id} (${response.status}): check its name, or set HF_TOKEN`,
     )
   }

@@ -105,7 +105,7 @@ async function poolingOf(folder: string, { model_type = '' }: ModelConfig): Prom
   if (pooling?.pooling_mode_mean_tokens === true) return 'mean'
   if (pooling?.pooling_mode_cls_token === true) return 'cls'
   if (pooling === undefined && model_type.includes('bert')) return 'cls'
-  throw new ReembedError('ENDPOINT_UNFIT', `${folder}: no mean or CLS pooling in 1_Pooling/config.json`)
+  throw new ReembedError('ENDPOINT_UNSUPPORTED', `${folder}: no mean or CLS pooling in 1_Pooling/config.json`)
 }
 
 async function firstOf(folder: string, names: readonly string[]): Promise<string> {
@@ -114,7 +114,7 @@ async function firstOf(folder: string, names: readonly string[]): Promise<string
     if (await exists(path)) return path
   }
   throw new ReembedError(
-    'ENDPOINT_UNFIT',
+    'ENDPOINT_UNSUPPORTED',
     `${folder} has no ${names.join(' or ')}; make one with: optimum-cli export onnx --model <model> <folder>`,
   )
 }
@@ -131,7 +131,7 @@ async function readJson<T = object>(path: string): Promise<T> {
   try {
     return JSON.parse(await readFile(path, 'utf8')) as T
   } catch (error) {
-    throw new ReembedError('ENDPOINT_UNFIT', `model file ${path} can't be read: ${messageOf(error)}`, {
+    throw new ReembedError('ENDPOINT_UNSUPPORTED', `model file ${path} can't be read: ${messageOf(error)}`, {
       cause: error,
     })
   }

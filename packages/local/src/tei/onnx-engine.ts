@@ -2,7 +2,7 @@
 
 import type { Engine } from './engine.ts'
 import { openModel } from './model-files.ts'
-import { openOnnxSessionPool } from './onnx-lanes.ts'
+import { openOnnxSessionPool } from './onnx-session-pool.ts'
 import { createTokenizer } from './tokenizer.ts'
 
 export interface OnnxEngineOptions {

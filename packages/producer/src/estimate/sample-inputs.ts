@@ -2,7 +2,14 @@
 // corpus holds of something is then (what the sample holds of it) x (corpus / sample), in the unit in which slices are
 // cut: bytes or rows. That ratio is far steadier than a mean per document, since long documents take more of both.
 
-import { chunked, isRows, isWholeFile, type ModelTokenizer, readSlice, splitOptions } from '@reembed/corpus'
+import {
+  chunkDocuments,
+  isRowFormat,
+  isWholeFile,
+  type ModelTokenizer,
+  readSlice,
+  splitOptionsOf,
+} from '@reembed/corpus'
 import type { Document, Slice, SlicePart, SourceRecord } from '@reembed/protocol'
 import type { Corpus } from '../corpus.ts'
 import type { PlannedRun } from '../record.ts'
@@ -71,7 +78,7 @@ export async function sampleInputs(
     const slice: Slice = { parts: [part] }
     const { records, rangesRead } = readSlice(corpus.store, slice, { fields, template, signal })
     const inputs =
-      chunking && tokenizer ? chunked(records, splitOptions(chunking, tokenizer, prompt)) : records
+      chunking && tokenizer ? chunkDocuments(records, splitOptionsOf(chunking, tokenizer, prompt)) : records
     // Where records begin, and what each gives: itself, or its chunks.
     const begins: number[] = []
     const taken: SourceRecord[][] = []
@@ -101,7 +108,7 @@ export async function sampleInputs(
       const bytes = (begins[to] ?? end) - (place === 0 ? start : (begins[from] ?? end))
       return {
         stratum: part.format,
-        units: isRows(part.format) || begins.length === 0 ? records.length : bytes,
+        units: isRowFormat(part.format) || begins.length === 0 ? records.length : bytes,
         representedUnits: ((part.end - part.start) * records.length) / Math.max(1, begins.length),
         documents,
         rejected: records.flat().length - documents.length,
@@ -113,7 +120,7 @@ export async function sampleInputs(
 /** Beginnings spread evenly over a part, where reading can begin anywhere; else its start. */
 function rangesIn(part: SlicePart, count: number): SlicePart[] {
   const { format, compression, start, end } = part
-  const anywhere = isRows(format) || (format === 'jsonl' && compression === undefined)
+  const anywhere = isRowFormat(format) || (format === 'jsonl' && compression === undefined)
   if (!anywhere || isWholeFile(format)) return [part]
   const step = (end - start) / count
   const starts = Array.from({ length: count + 1 }, (_, i) => Math.floor(start + i * step))

@@ -1,7 +1,7 @@
 import type { Command, Option } from 'commander'
 import { valueAt } from '../config/apply.ts'
+import { CONFIG_KEYS, optionsOf, SECRETS } from '../config/config-keys.ts'
 import { readConfigFile } from '../config/file.ts'
-import { CONFIG_KEYS, optionsOf, SECRETS } from '../config/places.ts'
 import { schemaOf, toEditorSchema } from '../config/schema.ts'
 import { print } from '../format.ts'
 import type { JsonFlag } from '../options.ts'

@@ -1,11 +1,11 @@
 import { enqueueMissing, shardsPresent } from '@reembed/producer'
-import { type RunState, readManifest, readRunWord, requirePlan, setRunState } from '@reembed/protocol'
+import { type RunState, readManifest, readRunStateRecord, requirePlan, setRunState } from '@reembed/protocol'
 import { openQueue } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import { findRun } from '../find-run.ts'
 import { count, facts, print } from '../format.ts'
+import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags, SpendingFlags } from '../options.ts'
-import { openExistingOutput, requireRedis } from '../parts.ts'
 import { budgetOf } from '../quoting.ts'
 
 type Flags = OutputFlags & JsonFlag
@@ -42,7 +42,7 @@ export async function resume(name: string, flags: Flags & RedisFlags & SpendingF
     : (plan.quote?.price ?? undefined)
   const given = budgetOf(flags, price)
   const budget = Object.keys(given).length > 0 ? given : undefined
-  const record = await readRunWord(store, run)
+  const record = await readRunStateRecord(store, run)
   if (record.budgetExceeded !== undefined && budget === undefined) {
     throw new ReembedError(
       'USAGE',

@@ -2,8 +2,8 @@ import { readCurrent, readManifest } from '@reembed/protocol'
 import { ReembedError, shardPrefix } from '@reembed/shared'
 import { findRun } from '../find-run.ts'
 import { count, facts, print } from '../format.ts'
+import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { openExistingOutput } from '../parts.ts'
 
 /** `reembed current`: the published version, as readers need it. */
 export async function current(flags: OutputFlags & JsonFlag): Promise<void> {

@@ -1,12 +1,12 @@
-import { type Comparison, compareRuns, type Health, type RowsCompared } from '@reembed/evaluate'
+import { type Comparison, compareRuns, type Health, type RowComparison } from '@reembed/evaluate'
 import type { Manifest } from '@reembed/protocol'
 import { requireManifest } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { findRun } from '../find-run.ts'
 import { count, facts, print } from '../format.ts'
+import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { openExistingOutput } from '../parts.ts'
 
 interface Flags extends OutputFlags, JsonFlag {
   readonly top: number
@@ -53,7 +53,7 @@ function describe(before: Manifest, after: Manifest, comparison: Comparison): [s
   ]
 }
 
-export function describeCompared(compared: RowsCompared): [string, string][] {
+export function describeCompared(compared: RowComparison): [string, string][] {
   const { overlap, top, queries, documents, leastOverlap, cosine } = compared
   return [
     [

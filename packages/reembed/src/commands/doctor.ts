@@ -1,10 +1,10 @@
-import { type Endpoint, openEndpoint, openPlace, type Place, parseAddresses } from '@reembed/endpoint'
+import { type Endpoint, type EndpointTarget, openEndpoint, openTarget, parseTargets } from '@reembed/endpoint'
 import { inspectRedis, redisAddress, requireNoEviction } from '@reembed/queue'
 import { EXIT, messageOf } from '@reembed/shared'
 import { checkStore, openStore } from '@reembed/store'
 import { bytes, print } from '../format.ts'
+import { absoluteUrl, endpointOptionsOf, s3OptionsOf } from '../open-resources.ts'
 import type { EndpointFlags, JsonFlag, RedisFlags, S3Flags } from '../options.ts'
-import { absoluteUrl, endpointOptionsOf, s3OptionsOf } from '../parts.ts'
 
 interface Flags extends EndpointFlags, RedisFlags, S3Flags, JsonFlag {
   readonly source?: string
@@ -79,10 +79,10 @@ async function endpointsOf(
 ): Promise<readonly { readonly shown: string | undefined; readonly open: () => Promise<Endpoint> }[]> {
   const { endpoint: shown = '' } = flags
   const options = endpointOptionsOf(flags)
-  const find = async (): Promise<Place[]> => parseAddresses(shown, options).resolve()
+  const find = async (): Promise<EndpointTarget[]> => parseTargets(shown, options).resolve()
   const places = await find().catch(() => [])
   return places.length > 1
-    ? places.map(place => ({ shown: place.label, open: () => openPlace(place, options) }))
+    ? places.map(place => ({ shown: place.label, open: () => openTarget(place, options) }))
     : [{ shown: flags.endpoint, open: () => openEndpoint(shown, options) }]
 }
 

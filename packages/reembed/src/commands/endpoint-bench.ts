@@ -1,16 +1,16 @@
 import {
-  bestOf,
+  type BenchmarkResult,
+  type BenchmarkSetting,
+  benchmarkEndpoint,
+  bestResult,
   type Endpoint,
-  type Measured,
-  measure,
+  generateTexts,
   openEndpoint,
-  type Setting,
-  textsOf,
 } from '@reembed/endpoint'
 import { ReembedError } from '@reembed/shared'
 import { count, note, print } from '../format.ts'
+import { requireEndpoint } from '../open-resources.ts'
 import type { EndpointFlags, JsonFlag } from '../options.ts'
-import { requireEndpoint } from '../parts.ts'
 
 interface Flags extends EndpointFlags, JsonFlag {
   readonly tokens: readonly number[]
@@ -34,17 +34,17 @@ export async function endpointBench(flags: Flags): Promise<void> {
     `endpoint  ${endpoint.url}  ${modelId}@${revision ?? 'unstated'}, ${dimensions} dimensions, ${version ?? 'version unknown'}, ${endpoint.route}`,
   )
   if (!flags.json) note(`${HEAD}${pricePerHour === undefined ? '' : '  $/1M tokens'}`)
-  const measured: Measured[] = []
+  const measured: BenchmarkResult[] = []
   for (const tokens of flags.tokens) {
     checkLength(tokens, endpoint)
-    const texts = await textsOf(endpoint, tokens)
+    const texts = await generateTexts(endpoint, tokens)
     for (const setting of settingsOf(tokens, flags, endpoint)) {
-      const one = await measure(endpoint, texts, setting, { seconds: flags.seconds })
+      const one = await benchmarkEndpoint(endpoint, texts, setting, { seconds: flags.seconds })
       measured.push(one)
       if (!flags.json) process.stdout.write(`${rowOf(one, pricePerHour)}\n`)
     }
   }
-  const best = flags.tokens.map(tokens => bestOf(measured.filter(one => one.tokens === tokens)))
+  const best = flags.tokens.map(tokens => bestResult(measured.filter(one => one.tokens === tokens)))
   const text = best.map((one, i) => sentenceOf(one, flags.tokens[i] ?? 0)).join('\n')
   print(
     flags.json,
@@ -63,7 +63,7 @@ function checkLength(tokens: number, { url, info }: Endpoint): void {
 }
 
 /** Every combination that the endpoint's limits allow; what was asked for by name is not left out in silence. */
-function settingsOf(tokens: number, flags: Flags, { url, info }: Endpoint): Setting[] {
+function settingsOf(tokens: number, flags: Flags, { url, info }: Endpoint): BenchmarkSetting[] {
   const { maxClientBatchSize, maxConcurrentRequests } = info
   const texts = flags.texts ?? TEXTS.filter(one => one <= maxClientBatchSize)
   const tooMany = texts.find(one => one > maxClientBatchSize)
@@ -89,7 +89,7 @@ interface Rates {
   readonly dollarsPerMillionTokens: number | null
 }
 
-function ratesOf({ requests, texts, totalTokens, seconds }: Measured, pricePerHour?: number): Rates {
+function ratesOf({ requests, texts, totalTokens, seconds }: BenchmarkResult, pricePerHour?: number): Rates {
   const tokensPerSecond = totalTokens === null ? null : totalTokens / seconds
   return {
     requestsPerSecond: requests / seconds,
@@ -102,7 +102,7 @@ function ratesOf({ requests, texts, totalTokens, seconds }: Measured, pricePerHo
   }
 }
 
-function rowOf(one: Measured, pricePerHour: number | undefined): string {
+function rowOf(one: BenchmarkResult, pricePerHour: number | undefined): string {
   const rates = ratesOf(one, pricePerHour)
   const cells: [string, number][] = [
     [String(one.tokens), 6],
@@ -124,7 +124,7 @@ function rowOf(one: Measured, pricePerHour: number | undefined): string {
   return cells.map(([cell, width]) => cell.padStart(width)).join('  ')
 }
 
-function sentenceOf(best: Measured | undefined, tokens: number): string {
+function sentenceOf(best: BenchmarkResult | undefined, tokens: number): string {
   if (best === undefined) return `${tokens} tokens: no setting got through without refusals`
   const { textsPerRequest, concurrency, texts, seconds } = best
   return (

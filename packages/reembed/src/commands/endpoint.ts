@@ -1,8 +1,8 @@
-import { type HfEndpoint, type HfName, parseHfName, resolveCommit, untilRunning } from '@reembed/endpoint'
+import { type HfEndpoint, type HfName, parseHfName, resolveCommit, waitUntilRunning } from '@reembed/endpoint'
 import { ReembedError } from '@reembed/shared'
 import { facts, note, print } from '../format.ts'
+import { noteEndpointState, openHf } from '../open-resources.ts'
 import type { JsonFlag } from '../options.ts'
-import { noteEndpointState, openHf } from '../parts.ts'
 
 interface DeployFlags {
   readonly as: string
@@ -55,7 +55,7 @@ export async function status(given: string, flags: JsonFlag): Promise<void> {
 
 /** `reembed endpoint wait`: prints the URL when it answers. */
 export async function wait(given: string): Promise<void> {
-  const { url } = await untilRunning(openHf(), nameOf(given), { onState: noteEndpointState })
+  const { url } = await waitUntilRunning(openHf(), nameOf(given), { onState: noteEndpointState })
   print(false, undefined, url)
 }
 

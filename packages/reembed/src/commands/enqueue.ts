@@ -4,8 +4,8 @@ import { openQueue } from '@reembed/queue'
 import { describePlan, describeQuote } from '../describe-plan.ts'
 import { applyBudget } from '../follow.ts'
 import { count, facts, print } from '../format.ts'
+import { openOutput, openSource, requireEndpoint, requireRedis } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
-import { openOutput, openSource, requireEndpoint, requireRedis } from '../parts.ts'
 import { planFrom } from '../planning.ts'
 
 /** `reembed enqueue`: plan and queue a run, then leave it to the workers. */

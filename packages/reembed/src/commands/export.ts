@@ -1,15 +1,15 @@
 import { type Quantization, requireManifest } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
-import { exportRun, type LayoutName } from '@reembed/sinks'
+import { type ExportLayoutName, exportRun } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
 import { findRun } from '../find-run.ts'
 import { bytes, count, counted, facts, note, print } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
+import { absoluteUrl, openExistingOutput, s3OptionsOf } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { absoluteUrl, openExistingOutput, s3OptionsOf } from '../parts.ts'
 
 interface Flags extends OutputFlags, JsonFlag {
-  readonly layout: LayoutName
+  readonly layout: ExportLayoutName
   readonly to?: string
   readonly quantize?: readonly Quantization[]
   readonly name?: string

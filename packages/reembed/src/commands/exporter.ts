@@ -1,13 +1,13 @@
 import { once } from 'node:events'
-import { redisAddress, watchQueue } from '@reembed/queue'
+import { openQueueReader, redisAddress } from '@reembed/queue'
 import { openStore } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
 import { registerQueueMetrics } from '../exporter/queue.ts'
 import { pollRunMetrics } from '../exporter/runs.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
+import { absoluteUrl, requireRedis, s3OptionsOf } from '../open-resources.ts'
 import type { MetricsFlags, RedisFlags, S3Flags } from '../options.ts'
-import { absoluteUrl, requireRedis, s3OptionsOf } from '../parts.ts'
 
 interface Flags extends MetricsFlags, RedisFlags, S3Flags {
   readonly output?: readonly string[]
@@ -23,7 +23,7 @@ export async function exporter(flags: Flags): Promise<void> {
   await using stack = new AsyncDisposableStack()
   const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
   const { registry, serve } = openMetrics(flags.metrics ?? DEFAULT_PORT, flags, stack, log)
-  const watch = stack.use(watchQueue(redis))
+  const watch = stack.use(openQueueReader(redis))
   const queue = registerQueueMetrics(registry, watch)
   const stores = await Promise.all(
     (flags.output ?? []).map(url => openStore(absoluteUrl(url), { create: true, s3: s3OptionsOf(flags) })),

@@ -1,10 +1,10 @@
 import { cancelRunDeletion, deleteRuns, findGarbage } from '@reembed/producer'
 import { isRunId, ReembedError } from '@reembed/shared'
-import { openEraser } from '@reembed/store'
+import { openDeleter } from '@reembed/store'
 import { findRun } from '../find-run.ts'
 import { bytes, count, counted, note, print } from '../format.ts'
+import { absoluteUrl, openExistingOutput, s3OptionsOf } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { absoluteUrl, openExistingOutput, s3OptionsOf } from '../parts.ts'
 
 type Flags = OutputFlags &
   JsonFlag & { readonly keep: number; readonly olderThan: number; readonly delete?: boolean }
@@ -21,13 +21,13 @@ export async function gc(name: string | undefined, flags: Flags): Promise<void> 
   if (run !== undefined && deletable.length === 0) {
     const why = kept[0]?.reason
     throw why === undefined
-      ? new ReembedError('RUN_UNKNOWN', `there is nothing of a run ${run} in ${store.url}`)
+      ? new ReembedError('RUN_NOT_FOUND', `there is nothing of a run ${run} in ${store.url}`)
       : new ReembedError('USAGE', `run ${run} in ${store.url} stays: ${why}`)
   }
   const deletedRuns: string[] = []
   if (flags.delete) {
     for (const { run } of kept) await cancelRunDeletion(store, run)
-    await using eraser = await openEraser(absoluteUrl(flags.output), { s3: s3OptionsOf(flags) })
+    await using eraser = await openDeleter(absoluteUrl(flags.output), { s3: s3OptionsOf(flags) })
     const sizes = new Map(deletable.map(({ run, objects }) => [run, objects]))
     for await (const { run, deleted } of deleteRuns(store, eraser, sizes.keys(), rules)) {
       if (deleted) deletedRuns.push(run)

@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs'
 import { sampleCorpus, survey } from '@reembed/producer'
 import { ReembedError } from '@reembed/shared'
-import { DEFAULT_FILE } from '../config/places.ts'
+import { DEFAULT_FILE } from '../config/config-keys.ts'
 import { writeFirstConfig } from '../config/write.ts'
 import { bytes, counted, note } from '../format.ts'
+import { openSource } from '../open-resources.ts'
 import type { CorpusFlags, OutputFlags, RedisFlags } from '../options.ts'
-import { openSource } from '../parts.ts'
 
 type Flags = CorpusFlags & Partial<OutputFlags> & RedisFlags & { readonly config?: string }
 

@@ -1,8 +1,8 @@
 import { readCurrent, readManifest, requirePlan } from '@reembed/protocol'
 import { plannedRuns } from '../find-run.ts'
 import { count, print } from '../format.ts'
+import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { openExistingOutput } from '../parts.ts'
 
 /** `reembed ls`: the runs of an output, newest first. */
 export async function ls(flags: OutputFlags & JsonFlag): Promise<void> {

@@ -3,8 +3,8 @@ import { ReembedError } from '@reembed/shared'
 import { openStore, type Store } from '@reembed/store'
 import { describePlan, describePreview, describeQuote, describeReuse } from '../describe-plan.ts'
 import { facts, print } from '../format.ts'
+import { absoluteUrl, openOrStartEndpoint, openSource, s3OptionsOf } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags } from '../options.ts'
-import { absoluteUrl, openOrStartEndpoint, openSource, s3OptionsOf } from '../parts.ts'
 import { planFrom } from '../planning.ts'
 
 /** `reembed plan`: a dry run with its price, and some inputs as the model will see them. Nothing is written. */
@@ -43,7 +43,7 @@ async function openEarlier({ output, ...flags }: Partial<OutputFlags>): Promise<
   try {
     return await openStore(absoluteUrl(output), { s3: s3OptionsOf(flags) })
   } catch (error) {
-    if (error instanceof ReembedError && error.code === 'SOURCE_MISSING') return undefined
+    if (error instanceof ReembedError && error.code === 'SOURCE_NOT_FOUND') return undefined
     throw error
   }
 }

@@ -1,21 +1,21 @@
-import { createLimiter, type Endpoint, openAwake } from '@reembed/endpoint'
+import { createLimiter, type Endpoint, openProber } from '@reembed/endpoint'
 import {
   compareRows,
   evaluateRows,
   healthOf,
   locateRows,
   mean,
+  orderByIdHash,
   pairedDrop,
   type Rows,
   readQueries,
-  rowsOfIds,
+  readRowsById,
   type Scores,
-  shuffled,
   textsOf,
 } from '@reembed/evaluate'
 import { sampleInputs } from '@reembed/producer'
 import { type Document, type Manifest, type Plan, type Recipe, requirePlan } from '@reembed/protocol'
-import { cutVectors, requireManifest } from '@reembed/shard'
+import { requireManifest, truncateVectors } from '@reembed/shard'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { embed } from '@reembed/worker'
@@ -24,8 +24,8 @@ import { describeQuote, describeReuse } from '../describe-plan.ts'
 import { findRun } from '../find-run.ts'
 import { count, counted, facts, note, print } from '../format.ts'
 import { embedQueries, hashOfQueries, type Query, readJudgedQueries } from '../gating.ts'
+import { openExistingOutput, openSource, requireEndpoint, s3OptionsOf } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags } from '../options.ts'
-import { openExistingOutput, openSource, requireEndpoint, s3OptionsOf } from '../parts.ts'
 import { planFrom } from '../planning.ts'
 import { describeCompared, healthText, modelOf } from './diff.ts'
 
@@ -71,10 +71,10 @@ export async function preview(flags: Flags): Promise<void> {
   }
   const extra = await answersOf(store, before, recipe, { answers, sampled, located, flags })
 
-  await using endpoint = await openAwake(resolved.url, { ...resolved.options, truncate: flags.truncate })
-  const documents = shuffled([...known, ...extra])
+  await using endpoint = await openProber(resolved.url, { ...resolved.options, truncate: flags.truncate })
+  const documents = orderByIdHash([...known, ...extra])
   const { rows: after, refused, tokens } = await embedAll(endpoint, documents, recipe)
-  const then = await rowsOfIds(store, before, after.ids, located)
+  const then = await readRowsById(store, before, after.ids, located)
   const compared = await compareRows(then, after, {
     top: flags.top,
     queries: NEIGHBOURS_OF,
@@ -193,7 +193,7 @@ async function embedAll(
   let refused = 0
   let tokens: number | null = 0
   for await (const window of embed(documents, { endpoint, limiter, prompt: recipe.prompt })) {
-    const cut = cutVectors(window.vectors.slice(0, window.documents.length * dimensions), recipe)
+    const cut = truncateVectors(window.vectors.slice(0, window.documents.length * dimensions), recipe)
     vectors.set(cut, ids.length * recipe.model.dimensions)
     ids.push(...window.documents.map(({ id }) => id))
     refused += window.rejects.length

@@ -16,7 +16,6 @@ import { requireConfigFile, schedulesOf } from '../config/schedules.ts'
 import { type ProducerMetrics, registerProducerMetrics } from '../exporter/producer.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
-import type { MetricsFlags } from '../options.ts'
 import {
   absoluteUrl,
   checkEndpoint,
@@ -24,7 +23,8 @@ import {
   requireEndpoint,
   requireRedis,
   s3OptionsOf,
-} from '../parts.ts'
+} from '../open-resources.ts'
+import type { MetricsFlags } from '../options.ts'
 import { type ProducerFlags, planAndEnqueue } from '../planning-tick.ts'
 import { sweepOutputs } from '../sweeping.ts'
 import { describeCheck } from './schedule.ts'
@@ -109,8 +109,8 @@ async function checkSchedules(
           planAndEnqueue(due.when, flags, await requireEndpoint(flags), store, queue)
         const check = await checkSchedule(store, schedule, { nowMs: Date.now(), onDue })
         metrics?.checked(schedule, check)
-        const level = check.status === 'failed' || check.status === 'given_up' ? 'error' : 'info'
-        if (check.status !== 'waiting') log[level]({ schedule: schedule.name }, describeCheck(check))
+        const level = check.status === 'failed' || check.status === 'abandoned' ? 'error' : 'info'
+        if (check.status !== 'not_due') log[level]({ schedule: schedule.name }, describeCheck(check))
       } catch (error) {
         metrics?.checkFailed(schedule)
         log.warn({ schedule: schedule.name }, `could not look: ${messageOf(error)}`)

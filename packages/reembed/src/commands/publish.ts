@@ -8,8 +8,8 @@ import { readManifest, requirePlan, type Version } from '@reembed/protocol'
 import { EXIT, ReembedError } from '@reembed/shared'
 import { findRun } from '../find-run.ts'
 import { facts, print } from '../format.ts'
+import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { openExistingOutput } from '../parts.ts'
 
 interface PublishFlags extends OutputFlags, JsonFlag {
   readonly maxRejects?: string
@@ -24,7 +24,7 @@ export async function publish(name: string, flags: PublishFlags): Promise<void> 
   const manifest = await readManifest(store, run)
   if (manifest === undefined) {
     throw new ReembedError(
-      'RUN_UNKNOWN',
+      'RUN_NOT_FOUND',
       `run ${run} in ${store.url} is not finished: \`reembed status ${run}\` says how far it is`,
     )
   }

@@ -2,8 +2,8 @@ import { measureRecall } from '@reembed/evaluate'
 import { requireManifest } from '@reembed/shard'
 import { findRun } from '../find-run.ts'
 import { bytes, count, print } from '../format.ts'
+import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { openExistingOutput } from '../parts.ts'
 
 interface Flags extends OutputFlags, JsonFlag {
   readonly top: number

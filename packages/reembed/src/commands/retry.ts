@@ -1,8 +1,8 @@
 import { planRetry } from '@reembed/producer'
 import { findRun } from '../find-run.ts'
 import { onInterrupt } from '../interrupt.ts'
+import { openOrStartEndpoint, openOutput } from '../open-resources.ts'
 import type { EndpointFlags, SpendingFlags } from '../options.ts'
-import { openOrStartEndpoint, openOutput } from '../parts.ts'
 import { budgetOf, priceOf } from '../quoting.ts'
 import { executeRun, type FollowFlags } from './run.ts'
 

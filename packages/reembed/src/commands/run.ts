@@ -1,4 +1,4 @@
-import { untilChanged } from '@reembed/endpoint'
+import { waitForChange } from '@reembed/endpoint'
 import {
   createSweeper,
   enqueueMissing,
@@ -8,7 +8,7 @@ import {
   recordPlan,
   shardsPresent,
 } from '@reembed/producer'
-import { type Manifest, type RunLimits, readManifest } from '@reembed/protocol'
+import { type Manifest, type RunBudget, readManifest } from '@reembed/protocol'
 import { openQueue } from '@reembed/queue'
 import { EXIT, ReembedError, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -18,7 +18,6 @@ import { describePaid, describePlan, describeQuote } from '../describe-plan.ts'
 import { applyBudget, follow } from '../follow.ts'
 import { bytes, count, duration, facts, note, print, reuseRow } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
-import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
 import {
   openOrStartEndpoint,
   openOrStartRedis,
@@ -26,7 +25,8 @@ import {
   openSource,
   type ResolvedEndpoint,
   s3OptionsOf,
-} from '../parts.ts'
+} from '../open-resources.ts'
+import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
 import { planFrom } from '../planning.ts'
 import { createProgressLine } from '../progress-line.ts'
 
@@ -60,7 +60,7 @@ export interface RunResources {
 
 /** Records what was planned, works on it and follows it to its end. */
 export async function executeRun(
-  planned: PlannedRun & { readonly budget: RunLimits },
+  planned: PlannedRun & { readonly budget: RunBudget },
   flags: FollowFlags,
   { store, endpoint, stack, interrupted, startedMs }: RunResources,
 ): Promise<void> {
@@ -105,7 +105,7 @@ export async function executeRun(
   const watched = new AbortController()
   stack.defer(() => watched.abort())
   if (hf) {
-    void untilChanged(hf.api, hf.name, hf.initial, { signal: watched.signal }).then(
+    void waitForChange(hf.api, hf.name, hf.initial, { signal: watched.signal }).then(
       reason => reason && blocked.abort(reason),
     )
   }

@@ -11,8 +11,14 @@ import { messageOf } from '@reembed/shared'
 import type { Command } from 'commander'
 import { addSchedule, removeSchedule, requireConfigFile, rootOf, schedulesOf } from '../config/schedules.ts'
 import { note, print } from '../format.ts'
+import {
+  checkEndpoint,
+  openExistingOutput,
+  openOutput,
+  requireEndpoint,
+  requireRedis,
+} from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { checkEndpoint, openExistingOutput, openOutput, requireEndpoint, requireRedis } from '../parts.ts'
 import { type ProducerFlags, planAndEnqueue } from '../planning-tick.ts'
 
 /** `reembed schedule add`: writes the schedule into the file. */
@@ -101,10 +107,10 @@ export async function tick(flags: ProducerFlags & JsonFlag, self: Command): Prom
 
 /** One look in words. */
 export function describeCheck(check: ScheduleCheck): string {
-  if (check.status === 'waiting') return 'nothing due'
+  if (check.status === 'not_due') return 'nothing due'
   const tick = isoOf(check.tickMs)
-  if (check.status === 'taken') return `${tick} is being planned by another`
-  if (check.status === 'given_up') return `${tick} was tried too often, the next one comes`
+  if (check.status === 'claimed') return `${tick} is being planned by another`
+  if (check.status === 'abandoned') return `${tick} was tried too often, the next one comes`
   if (check.status === 'failed')
     return `${tick} failed, is tried again in 15 minutes: ${messageOf(check.error)}`
   const { status, run } = check.outcome

@@ -1,12 +1,12 @@
 import { assertSameModel, openEndpoint } from '@reembed/endpoint'
 import { nearest, textsOf } from '@reembed/evaluate'
 import { readManifest, requirePlan } from '@reembed/protocol'
-import { cutVectors } from '@reembed/shard'
+import { truncateVectors } from '@reembed/shard'
 import { messageOf, ReembedError } from '@reembed/shared'
 import { findRun } from '../find-run.ts'
 import { note, print, printable } from '../format.ts'
+import { openExistingOutput, openOrStartEndpoint, s3OptionsOf } from '../open-resources.ts'
 import type { EndpointFlags, JsonFlag, OutputFlags } from '../options.ts'
-import { openExistingOutput, openOrStartEndpoint, s3OptionsOf } from '../parts.ts'
 
 interface Flags extends EndpointFlags, OutputFlags, JsonFlag {
   readonly top: number
@@ -25,7 +25,10 @@ export async function search(query: string, flags: Flags): Promise<void> {
   const run = await findRun(store, flags.run, 'current')
   const manifest = await readManifest(store, run)
   if (!manifest) {
-    throw new ReembedError('RUN_UNKNOWN', `run ${run} is not finished: \`reembed status\` says how far it is`)
+    throw new ReembedError(
+      'RUN_NOT_FOUND',
+      `run ${run} is not finished: \`reembed status\` says how far it is`,
+    )
   }
   const { url, options } = await openOrStartEndpoint(flags, stack, { quiet: true })
   const endpoint = stack.use(await openEndpoint(url, options))
@@ -39,7 +42,7 @@ export async function search(query: string, flags: Flags): Promise<void> {
   const whole = await endpoint.embed([
     `${flags.queryPrompt || manifest.queryPrompt || ''}${query.toWellFormed()}`,
   ])
-  const vector = cutVectors(whole, manifest)
+  const vector = truncateVectors(whole, manifest)
   const hits = await nearest(store, manifest, vector, flags.top)
   const texts = await readTexts(flags.showText, () =>
     requirePlan(store, run).then(plan => textsOf(hits, store, plan, s3OptionsOf(flags))),

@@ -1,10 +1,10 @@
 import { countPresent, shardsPresent } from '@reembed/producer'
-import { readCurrent, readManifest, readRunWord, requirePlan } from '@reembed/protocol'
+import { readCurrent, readManifest, readRunStateRecord, requirePlan } from '@reembed/protocol'
 import { openQueue } from '@reembed/queue'
 import { findRun } from '../find-run.ts'
 import { count, facts, print, reuseRow } from '../format.ts'
+import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
-import { openExistingOutput, requireRedis } from '../parts.ts'
 
 /** `reembed status`: what the store holds, and with --redis what the queue and the workers do. */
 export async function status(
@@ -16,7 +16,7 @@ export async function status(
   const plan = await requirePlan(store, run)
   const [manifest, current] = [await readManifest(store, run), await readCurrent(store)]
   const shardsDone = manifest ? plan.shards : countPresent(await shardsPresent(store, plan))
-  const record = await readRunWord(store, run)
+  const record = await readRunStateRecord(store, run)
   const said = record.state
   const state =
     said !== 'running' && !manifest

@@ -1,8 +1,8 @@
 import { verify as verifyRun } from '@reembed/producer'
 import { findRun } from '../find-run.ts'
 import { bytes, count, facts, print, reuseRow } from '../format.ts'
+import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { openExistingOutput } from '../parts.ts'
 
 /** `reembed verify`: exit code 0 only if every shard holds what the plan promised and nothing else. */
 export async function verify(name: string | undefined, flags: OutputFlags & JsonFlag): Promise<void> {

@@ -4,8 +4,8 @@
 import { resolve } from 'node:path'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { Command, Option } from 'commander'
+import { CONFIG_KEYS, PATH_KEYS, SECRETS } from './config-keys.ts'
 import { type ConfigFile, expand, readConfigFile } from './file.ts'
-import { CONFIG_KEYS, PATH_KEYS, SECRETS } from './places.ts'
 import { schemaOf } from './schema.ts'
 
 /** Processes that may run beside a worker with the same file. */

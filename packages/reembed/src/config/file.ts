@@ -5,7 +5,7 @@ import { dirname, resolve } from 'node:path'
 import { codeOf, messageOf, ReembedError } from '@reembed/shared'
 import { type Document, isNode, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
-import { DEFAULT_FILE } from './places.ts'
+import { DEFAULT_FILE } from './config-keys.ts'
 import type { Schema } from './schema.ts'
 import { closestMatch } from './similar.ts'
 

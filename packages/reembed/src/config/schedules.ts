@@ -5,8 +5,8 @@ import { writeFile } from 'node:fs/promises'
 import { openCalendar, type Schedule } from '@reembed/producer'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { Command } from 'commander'
+import { DEFAULT_FILE } from './config-keys.ts'
 import { type ConfigFile, parseConfigFile, readConfigFile } from './file.ts'
-import { DEFAULT_FILE } from './places.ts'
 import { schemaOf } from './schema.ts'
 
 /** The file that a command was given; without one there are no schedules. @throws ReembedError USAGE */

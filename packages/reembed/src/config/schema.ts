@@ -4,7 +4,7 @@
 import type { Command, Option } from 'commander'
 import { z } from 'zod'
 import { positive, repeated } from '../options.ts'
-import { CONFIG_KEYS, optionsOf, SECRETS } from './places.ts'
+import { CONFIG_KEYS, optionsOf, SECRETS } from './config-keys.ts'
 
 /** A value that the environment fills in: `${NAME}` or `${NAME:-otherwise}`. */
 const FROM_ENVIRONMENT: z.ZodString = z.string().regex(/^\$\{[^}]*\}$/)

@@ -23,11 +23,11 @@ export function registerProducerMetrics(
     'Ticks that this producer took, by what became of them.',
     {
       schedule: names,
-      status: [...PLANNED, 'failed', 'given_up'],
+      status: [...PLANNED, 'failed', 'abandoned'],
     },
   )
   const checkFailures = registry.counter(
-    'reembed_schedule_look_failures_total',
+    'reembed_schedule_check_failures_total',
     'Looks at a schedule that the store did not allow.',
     { schedule: names },
   )
@@ -52,7 +52,7 @@ export function registerProducerMetrics(
   })
   return {
     checked({ name }, check) {
-      if (check.status === 'waiting' || check.status === 'taken') return
+      if (check.status === 'not_due' || check.status === 'claimed') return
       ticks.add(1, { schedule: name, status: check.status === 'done' ? check.outcome.status : check.status })
     },
     checkFailed: ({ name }) => checkFailures.add(1, { schedule: name }),

@@ -1,6 +1,6 @@
 // Queue, Redis and workers as metrics, read when scraped: a few commands of constant cost.
 
-import { QUEUE_STATES, type QueueWatch } from '@reembed/queue'
+import { QUEUE_STATES, type QueueReader } from '@reembed/queue'
 import { messageOf } from '@reembed/shared'
 import type { Registry } from '@reembed/telemetry'
 
@@ -10,7 +10,7 @@ export interface QueueMetrics {
 }
 
 /** Declares the queue metrics; each scrape looks again. What can't be read is absent, `reembed_redis_up` says why. */
-export function registerQueueMetrics(registry: Registry, watch: QueueWatch): QueueMetrics {
+export function registerQueueMetrics(registry: Registry, watch: QueueReader): QueueMetrics {
   const up = registry.gauge('reembed_redis_up', 'Whether Redis answers (1) or not (0).', {})
   const used = registry.gauge('reembed_redis_memory_used_bytes', 'Memory that Redis uses.', {})
   const max = registry.gauge(

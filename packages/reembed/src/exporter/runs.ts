@@ -4,7 +4,7 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { countPresent, shardsPresent } from '@reembed/producer'
 import { type Manifest, type Plan, readCurrent, readManifest, readPlan, readSeq } from '@reembed/protocol'
-import type { QueueWatch } from '@reembed/queue'
+import type { QueueReader } from '@reembed/queue'
 import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { Logger, Registry } from '@reembed/telemetry'
@@ -27,7 +27,7 @@ interface RunSnapshot {
 export async function pollRunMetrics(
   registry: Registry,
   stores: readonly Store[],
-  watch: QueueWatch,
+  watch: QueueReader,
   { log, signal }: { readonly log: Logger; readonly signal: AbortSignal },
 ): Promise<void> {
   const labels = { output: MAX_OUTPUTS, run: MAX_OUTPUTS * RUNS }
@@ -66,7 +66,7 @@ export async function pollRunMetrics(
     },
   )
   const looked = registry.gauge(
-    'reembed_store_looked_timestamp_seconds',
+    'reembed_store_last_read_timestamp_seconds',
     'When the runs of an output were last read, in Unix seconds.',
     {
       output: MAX_OUTPUTS,

@@ -4,7 +4,7 @@
 import type { CarriedValue } from '@reembed/protocol'
 import type { ParquetColumn, VectorElement } from './columns.ts'
 import { bytesOf } from './flat.ts'
-import type { ByteSink } from './sink.ts'
+import type { ByteSink } from './shard-buffer.ts'
 import type { ColumnValues } from './writer.ts'
 
 type Arrow = typeof import('apache-arrow')

@@ -9,7 +9,7 @@
 
 import type { CarriedType } from '@reembed/protocol'
 import type { SchemaElement } from 'hyparquet'
-import type { ColumnChunkInfo } from './chunk.ts'
+import type { ColumnChunkInfo } from './column-chunk.ts'
 
 export interface FlatColumn {
   readonly kind: 'flat'

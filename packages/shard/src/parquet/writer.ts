@@ -10,12 +10,17 @@ import type { CarriedValue } from '@reembed/protocol'
 import type { FileMetaData, KeyValue, RowGroup, Statistics } from 'hyparquet'
 import { ByteWriter } from 'hyparquet-writer/src/bytewriter.js'
 import { writeMetadata } from 'hyparquet-writer/src/metadata.js'
-import { type FileOutput, type WrittenColumnChunk, writeColumnChunk, writeOffsetIndex } from './chunk.ts'
+import {
+  type FileOutput,
+  type WrittenColumnChunk,
+  writeColumnChunk,
+  writeOffsetIndex,
+} from './column-chunk.ts'
 import { columnChunkInfo, ELEMENT_BYTES, isCompressed, type ParquetColumn, schemaOf } from './columns.ts'
 import { bytesOf, flatPages } from './flat.ts'
 import { createLevels } from './levels.ts'
 import { fixedPages, type Page, pageRows } from './pages.ts'
-import type { ByteSink } from './sink.ts'
+import type { ByteSink } from './shard-buffer.ts'
 
 /** The values of one column: an array for a flat one, else the rows one after the other. */
 export type ColumnValues = readonly CarriedValue[] | Uint8Array | Int8Array | Float32Array | Uint16Array

@@ -2,7 +2,7 @@
 
 import type { Plan } from '@reembed/protocol'
 import { arrowSchemaOf } from '../parquet/arrow.ts'
-import type { ByteSink } from '../parquet/sink.ts'
+import type { ByteSink } from '../parquet/shard-buffer.ts'
 import { extraColumns, vectorColumns } from '../read/columns.ts'
 import { createShardWriter, type ShardWriter } from './writer.ts'
 

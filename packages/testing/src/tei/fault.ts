@@ -2,7 +2,7 @@
 // and the HF proxy all take these.
 
 import type { ServerResponse } from 'node:http'
-import { type Clock, type Interference, type Reply, writeReply } from '@reembed/local'
+import { type Clock, type Reply, type ReplyOverride, writeReply } from '@reembed/local'
 
 export type Fault =
   /** Another answer than the server's; nothing is computed. */
@@ -23,7 +23,7 @@ export type Fault =
   | { readonly kind: 'close_idle' }
 
 /** How a protocol server is made to commit the fault. */
-export function replyOverrideOf(fault: Fault, clock: Clock): Interference {
+export function replyOverrideOf(fault: Fault, clock: Clock): ReplyOverride {
   switch (fault.kind) {
     case 'reply':
       return { reply: fault.reply }

@@ -4,7 +4,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { type Clock, Rejection, type Reply, readJson, systemClock, writeReply } from '@reembed/local'
+import { type Clock, HttpRejection, type Reply, readJson, systemClock, writeReply } from '@reembed/local'
 import type { Scaling } from './hf-autoscaler.ts'
 import { type FakeHfEndpoint, type FakeHfEndpointOptions, startFakeHfEndpoint } from './hf-endpoint.ts'
 
@@ -172,7 +172,7 @@ export async function startFakeHf({
 
   const server = createServer(async (request, response) => {
     const reply = await answer(request).catch((error: unknown) =>
-      refuse(error instanceof Rejection ? error.status : 500, String(error)),
+      refuse(error instanceof HttpRejection ? error.status : 500, String(error)),
     )
     writeReply(response, reply)
   })

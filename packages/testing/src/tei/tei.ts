@@ -7,9 +7,9 @@
 // While it is not up the port refuses connections, as a TEI does until its model is loaded.
 
 import {
-  type Arrived,
   type Clock,
   freePort,
+  type ReceivedRequest,
   serveTei,
   systemClock,
   type TeiFlags,
@@ -28,7 +28,7 @@ export interface FakeTeiOptions extends Omit<TeiFlags, 'maxBatchRequests'>, Fake
 /** May be changed at any time. */
 export interface FakeTeiFaults extends ModelFaults {
   /** Asked with each request of an embedding route; `number` counts them from 1. */
-  request?: ((request: Arrived & { readonly number: number }) => Fault | undefined) | undefined
+  request?: ((request: ReceivedRequest & { readonly number: number }) => Fault | undefined) | undefined
 }
 
 export interface FakeTei extends AsyncDisposable {

@@ -1,6 +1,6 @@
 // What a document's text becomes before it is sent: well-formed, with its prompt, not longer than a server looks at.
 
-import { cutToBytes } from '@reembed/endpoint'
+import { truncateToBytes } from '@reembed/endpoint'
 import type { Document, Reject } from '@reembed/protocol'
 
 export interface PreparedText {
@@ -32,7 +32,7 @@ export function prepare(document: Document, { prompt, maxTextBytes }: PrepareOpt
   // A lone surrogate is not UTF-8: JSON would carry it as an escape that the server's parser refuses.
   const wellFormed = document.text.toWellFormed()
   const whole = prompt + wellFormed
-  const text = maxTextBytes === null ? whole : cutToBytes(whole, maxTextBytes)
+  const text = maxTextBytes === null ? whole : truncateToBytes(whole, maxTextBytes)
   return {
     document,
     text,

@@ -31,7 +31,7 @@ export function react(failure: Failure, inputs: number, tries: number, random: (
     // Half the inputs need half the permits.
     case 'overload':
       return wait(100, 5_000, tries > 3 ? half : inputs)
-    case 'cold':
+    case 'cold_start':
       return wait(1_000, 15_000)
     case 'down':
       return wait(1_000, 30_000)
@@ -58,11 +58,11 @@ export function react(failure: Failure, inputs: number, tries: number, random: (
     // One of several replicas may be a step ahead: the next try may meet another. If none is left, the run waits.
     case 'wrong_model':
       return tries > 12 ? { do: 'stop' } : wait(200, 2_000)
-    case 'denied':
+    case 'access_denied':
     case 'paused':
     case 'route_missing':
     case 'redirect':
-    case 'unfit':
+    case 'unsupported':
       return { do: 'stop' }
   }
 }

@@ -6,14 +6,14 @@ import {
   type Clock,
   type Endpoint,
   type Failure,
-  isAbsence,
   isOverload,
+  isUnavailable,
   type Limiter,
   type Permit,
   type RequestLimits,
   requestLimits,
   toError,
-  whatWasMet,
+  unavailableReason,
 } from '@reembed/endpoint'
 import type { RejectReason } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
@@ -105,7 +105,7 @@ export function createSender({
       return
     }
 
-    if (isAbsence(outcome)) permit.dropped(whatWasMet(outcome))
+    if (isUnavailable(outcome)) permit.dropped(unavailableReason(outcome))
     else if (isOverload(outcome)) permit.dropped()
     else permit.ignore()
     const count = (tries[outcome.kind] ?? 0) + 1
@@ -168,7 +168,7 @@ export function createSender({
   function unavailableTooLong(failure: Failure): ReembedError {
     const { code, message, retryAfterMs } = toError(failure, endpoint.url)
     return new ReembedError(code, `${message} (for ${maxUnavailableMs / 1000} s)`, {
-      retry: 'later',
+      retry: 'requeue',
       retryAfterMs,
     })
   }

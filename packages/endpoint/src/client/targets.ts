@@ -90,12 +90,12 @@ function createName(url: string, resolve: Resolve): { label: string; resolve(): 
 function checked(at: string, hostname: string): string {
   // As a URL writes it: an IPv4 address in IPv6 clothes is seen as what it is.
   if (isIP(at) > 0 && !isLinkLocal(new URL(`http://${isIP(at) === 6 ? `[${at}]` : at}`).hostname)) return at
-  throw new ReembedError('ENDPOINT_UNFIT', `${hostname} resolves to ${at}, which no endpoint may have`)
+  throw new ReembedError('ENDPOINT_UNSUPPORTED', `${hostname} resolves to ${at}, which no endpoint may have`)
 }
 
 const unresolved = (hostname: string, error: unknown): ReembedError =>
   error instanceof ReembedError
     ? error
     : new ReembedError('ENDPOINT_UNREACHABLE', `${hostname} has no address: ${messageOf(error)}`, {
-        retry: 'later',
+        retry: 'requeue',
       })

@@ -3,19 +3,19 @@
 import { readDocuments } from '@reembed/corpus'
 import type { Plan, Receipt, RejectRow, Slice } from '@reembed/protocol'
 import type { Job, JobContext } from '@reembed/queue'
-import { type Base, cutVectors, openShardWriter, type ShardBuffer } from '@reembed/shard'
+import { type BaseRun, openShardWriter, type ShardBuffer, truncateVectors } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { JobBudget } from './budget.ts'
 import type { Embedder } from './embedder.ts'
-import { mergeRows } from './reuse.ts'
-import type { OpenRun } from './runs.ts'
+import { mergeRows } from './merge-rows.ts'
+import type { OpenRun } from './run-cache.ts'
 
 /** What a shard is made of. */
 export interface ShardInput {
   readonly job: Job
   readonly run: OpenRun
   readonly slice: Slice
-  readonly baseRun: Base | undefined
+  readonly baseRun: BaseRun | undefined
   readonly signal: AbortSignal
   readonly reportDocuments: JobContext['reportDocuments']
   /** The time of day in milliseconds, as the receipt has it; the simulation has its own. */
@@ -84,7 +84,7 @@ export async function buildShard(
     layout: plan.layout,
     dimensions: plan.recipe.model.dimensions,
     embed: records => embedder.embed(run, records, signal, progressed, budget?.metered),
-    truncateVectors: vectors => cutVectors(vectors, plan.recipe),
+    truncateVectors: vectors => truncateVectors(vectors, plan.recipe),
     onReused(more) {
       reusedDocuments += more
       reportDocuments(reusedDocuments + embedded)

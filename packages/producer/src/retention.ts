@@ -1,7 +1,7 @@
 // Which runs of an output are needed, and since when the others are not.
 
-import { readManifest, readPlan, readRunWord, readSeq, readVersions } from '@reembed/protocol'
-import { controlPrefix, isRunId, ReembedError } from '@reembed/shared'
+import { readManifest, readPlan, readRunStateRecord, readSeq, readVersions } from '@reembed/protocol'
+import { isRunId, ReembedError, runStatePrefix } from '@reembed/shared'
 import type { ListedObject, Store } from '@reembed/store'
 
 export interface RetentionPolicy {
@@ -56,10 +56,10 @@ export async function decideRetention(
     if (plan === undefined) continue
     // Before the word: where another gc has erased the manifest by now, the word says so.
     const finished = (await readManifest(store, run)) !== undefined
-    const word = await readRunWord(store, run)
+    const word = await readRunStateRecord(store, run)
     const deletionCommitted = word.deletionCommitted === true
     // The mark of a gc that has not looked again yet says nothing.
-    const state = word.state === 'removed' ? word.previousState : word.state
+    const state = word.state === 'deleting' ? word.previousState : word.state
     const { version, replacedMs } = published.get(run) ?? {}
     const [retained, reason] = ((): [boolean, string] => {
       if (deletionCommitted) return [false, DELETION_COMMITTED]
@@ -97,7 +97,7 @@ export async function* orphanedRuns(
     const rest = withoutStateRecords(objects, run)
     // All that stays of a run that was removed.
     if (rest.length === 0) continue
-    const begun = rest.length < objects.length && (await readRunWord(store, run)).deletionCommitted
+    const begun = rest.length < objects.length && (await readRunStateRecord(store, run)).deletionCommitted
     if (begun) yield { run, reason: DELETION_COMMITTED, objects: rest }
     else if (!tooRecentReason(lastReferencedMs(objects), rules)) {
       yield { run, reason: 'left behind without a plan', objects: rest }
@@ -107,7 +107,7 @@ export async function* orphanedRuns(
 
 /** What was said of a run stays when it goes: a number is taken once, and nobody takes an old word for the newest. */
 export const withoutStateRecords = (objects: readonly ListedObject[], run: string): ListedObject[] =>
-  objects.filter(({ key }) => !key.startsWith(controlPrefix(run)))
+  objects.filter(({ key }) => !key.startsWith(runStatePrefix(run)))
 
 /** The runs that have any object: one request each, however many it has. */
 async function* runFolders(store: Store, signal?: AbortSignal): AsyncGenerator<string, void, undefined> {

@@ -9,7 +9,7 @@ import {
   readPlan,
   readRunState,
   readSeq,
-  refuseRemoved,
+  refuseDeleted,
   requirePlan,
   sameRecipe,
 } from '@reembed/protocol'
@@ -40,7 +40,7 @@ export async function findBaseRun(store: Store, ids: RecipeIds): Promise<BaseRun
     // A rollback gives an old run a new place: that of its plan is another one.
     if (!plan || (plan.seq !== seq && run !== current?.run)) continue
     const manifest = await readManifest(store, run)
-    if (!manifest || (await readRunState(store, run)) === 'removed') continue
+    if (!manifest || (await readRunState(store, run)) === 'deleting') continue
     if (sameRecipe(manifest, ids)) return { plan, manifest }
     other ??= plan
   }
@@ -51,17 +51,17 @@ export async function findBaseRun(store: Store, ids: RecipeIds): Promise<BaseRun
 
 /**
  * A run that somebody names as the base.
- * @throws ReembedError MODEL_MISMATCH (exit code 6) for one of another recipe, RUN_UNKNOWN for one that is not
+ * @throws ReembedError MODEL_MISMATCH (exit code 6) for one of another recipe, RUN_NOT_FOUND for one that is not
  * finished, or is being removed or was.
  */
 export async function requireBaseRun(store: Store, run: string, ids: RecipeIds): Promise<BaseRunResult> {
   const plan = await requirePlan(store, run)
   const manifest = await readManifest(store, run)
   // After the manifest: a gc that erases it has said so before.
-  await refuseRemoved(store, run, 'RUN_UNKNOWN')
+  await refuseDeleted(store, run, 'RUN_NOT_FOUND')
   if (!manifest) {
     throw new ReembedError(
-      'RUN_UNKNOWN',
+      'RUN_NOT_FOUND',
       `run ${run} in ${store.url} is not finished: vectors are taken from finished runs only`,
     )
   }

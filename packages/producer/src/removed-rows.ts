@@ -2,7 +2,7 @@
 // ids of the others are read, here and there, and compared as sorted hashes: memory does not grow with the corpus.
 
 import { type Plan, readManifest, readPlan, type Slice } from '@reembed/protocol'
-import { createPlaces, readIds, unlessCorrupt } from '@reembed/shard'
+import { createSliceLocator, readIds, undefinedIfCorrupt } from '@reembed/shard'
 import { hashOfId, mapConcurrent, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { openBuckets } from './buckets.ts'
@@ -23,7 +23,7 @@ export async function countRemovedRows(
   const [then, manifest] = [await readPlan(store, plan.baseRun), await readManifest(store, plan.baseRun)]
   if (!then || !manifest) return null
 
-  const places = createPlaces(store, then)
+  const places = createSliceLocator(store, then)
   const [same, sameThen] = [new Uint8Array(plan.shards), new Uint8Array(then.shards)]
   const pair = async (slice: Slice, shard: number): Promise<void> => {
     const twin = await places.shardOfSameSlice(slice)
@@ -63,7 +63,7 @@ export async function countRemovedRows(
 
 /** What is damaged or deleted of the base is no fault of the run. */
 const isReadable = async (reading: Promise<void>): Promise<boolean> =>
-  (await unlessCorrupt(reading.then(() => true))) === true
+  (await undefinedIfCorrupt(reading.then(() => true))) === true
 
 /** The shards that are not in both. */
 function* keysOf(run: string, shards: number, isSame: Uint8Array): Generator<string, void, undefined> {

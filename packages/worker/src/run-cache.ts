@@ -1,9 +1,9 @@
 // What a worker keeps open between jobs: each output's store, each run's plan, each corpus. Opened on first use,
 // closed with the worker. A job may only name an output that this worker was told to serve.
 
-import { type Plan, requirePlan, type Slice, sliceRows } from '@reembed/protocol'
+import { type Plan, readSliceSegment, requirePlan, type Slice } from '@reembed/protocol'
 import type { Job } from '@reembed/queue'
-import { type Base, createShardBuffers, openBase, type ShardBuffers } from '@reembed/shard'
+import { type BaseRun, createShardBufferPool, openBaseRun, type ShardBufferPool } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import { openStore, type S3Options, type Store } from '@reembed/store'
 
@@ -13,13 +13,13 @@ export interface OpenRun {
   readonly plan: Plan
   slice(shard: number): Promise<Slice>
   /** The run that unchanged texts take their vectors from, if the plan names one and it is there. */
-  baseRun(): Promise<Base | undefined>
+  baseRun(): Promise<BaseRun | undefined>
   /** Memory for shards, shared by all runs of a worker. */
-  readonly buffers: ShardBuffers
+  readonly buffers: ShardBufferPool
 }
 
 export interface RunCache extends AsyncDisposable {
-  /** @throws ReembedError JOB_INVALID (try later) for an output this worker doesn't serve, RUN_UNKNOWN for a run that is not planned there. */
+  /** @throws ReembedError JOB_INVALID (try later) for an output this worker doesn't serve, RUN_NOT_FOUND for a run that is not planned there. */
   open(job: Job): Promise<OpenRun>
 }
 
@@ -42,12 +42,12 @@ export function createRunCache({
   openUrl = url => openStore(url, { s3 }),
 }: RunCacheOptions): RunCache {
   const stores = createOpener(openUrl)
-  const buffers = createShardBuffers()
+  const buffers = createShardBufferPool()
   const runs = createOpener(async (name: string) => {
     const { output, run } = JSON.parse(name) as Pick<Job, 'output' | 'run'>
     const store = await stores.open(output)
     const plan = await requirePlan(store, run)
-    const bases = createOpener(() => openBase(store, plan))
+    const bases = createOpener(() => openBaseRun(store, plan))
     return {
       store,
       source: await stores.open(plan.source),
@@ -65,7 +65,7 @@ export function createRunCache({
         throw new ReembedError(
           'JOB_INVALID',
           `this worker does not serve the output ${output}, only ${outputs.join(', ')}: left to another worker`,
-          { retry: 'later', retryAfterMs: UNSERVED_OUTPUT_DELAY_MS },
+          { retry: 'requeue', retryAfterMs: UNSERVED_OUTPUT_DELAY_MS },
         )
       }
       return runs.open(JSON.stringify({ output, run }))
@@ -82,7 +82,7 @@ function createSliceReader(store: Store, plan: Plan): (shard: number) => Promise
     const segment = Math.floor(shard / plan.slicesPerSegment)
     let rows = kept.get(segment)
     if (rows === undefined) {
-      rows = sliceRows(store, plan, segment)
+      rows = readSliceSegment(store, plan, segment)
       rows.catch(() => kept.delete(segment))
       kept.set(segment, rows)
       const oldest = kept.keys().next().value

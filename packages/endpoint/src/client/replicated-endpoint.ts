@@ -2,12 +2,12 @@
 // failed at one replica and was not the request's fault goes to another at once, where that one is well: the endpoint
 // is there, only a replica is not, and neither limit nor patience need to know.
 
-import type { EndpointTarget } from './addresses.ts'
 import type { Balancer } from './balancer.ts'
 import { type Endpoint, embedBy } from './endpoint.ts'
 import type { EndpointInfo } from './info.ts'
 import type { Failure, Outcome } from './outcome.ts'
-import type { ReplicaPool } from './seats.ts'
+import type { ReplicaPool } from './replica-pool.ts'
+import type { EndpointTarget } from './targets.ts'
 
 export interface ReplicatedEndpointOptions {
   /** For messages. */
@@ -130,6 +130,6 @@ const isUnusable = ({ kind }: Failure): boolean =>
   kind === 'wrong_model' ||
   kind === 'route_missing' ||
   kind === 'redirect' ||
-  kind === 'denied' ||
+  kind === 'access_denied' ||
   kind === 'paused' ||
-  kind === 'unfit'
+  kind === 'unsupported'

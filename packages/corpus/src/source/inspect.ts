@@ -4,10 +4,10 @@ import type { SourceObject } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { createCsvScanner, createRowParser, isBlankRow, parseHeader } from './csv.ts'
+import { decompress } from './decompress.ts'
 import { fieldGetter } from './field.ts'
 import { BOM_BYTES, hasBom, isRowFormat, requireUtf8 } from './format.ts'
 import { createLineScanner } from './lines.ts'
-import { decompress } from './raw.ts'
 import { MAX_RECORD_BYTES, parseLine } from './record.ts'
 import type { InspectOptions, ObjectInspection } from './types.ts'
 
@@ -22,7 +22,7 @@ export async function inspectObject(
   options: InspectOptions = {},
 ): Promise<ObjectInspection> {
   if (isRowFormat(object.format))
-    return (await import('./probe-table.ts')).inspectTable(store, object, options)
+    return (await import('./inspect-table.ts')).inspectTable(store, object, options)
   if (object.format === 'jsonl') return inspectJsonl(store, object, options)
   return inspectCsv(store, object, options)
 }

@@ -26,7 +26,7 @@ export function createBackoff({ tries, signal }: BackoffOptions): Backoff {
     async wait(error) {
       signal?.throwIfAborted()
       failed++
-      if (!(error instanceof ReembedError) || error.retry !== 'later' || failed >= tries) throw error
+      if (!(error instanceof ReembedError) || error.retry !== 'requeue' || failed >= tries) throw error
       const longest = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (failed - 1))
       // The timer's own abort error would hide the reason.
       await sleep(Math.random() * longest, undefined, { signal }).catch(() => signal?.throwIfAborted())

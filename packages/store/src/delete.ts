@@ -10,7 +10,7 @@ import type { ObjectDeleter } from './store.ts'
 
 /** For an output as `openStore` opens it. @throws ReembedError USAGE for what cannot be written to. */
 export async function openDeleter(url: string, { s3 }: OpenStoreOptions = {}): Promise<ObjectDeleter> {
-  if (url.startsWith('s3://')) return (await import('./s3-erase.ts')).openS3Deleter(url, s3)
+  if (url.startsWith('s3://')) return (await import('./s3-delete.ts')).openS3Deleter(url, s3)
   if (/^[a-z0-9+.-]+:\/\//i.test(url)) throw new ReembedError('USAGE', `nothing can be deleted in '${url}'`)
   return openFolderEraser(resolve(url))
 }

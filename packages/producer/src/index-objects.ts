@@ -1,6 +1,6 @@
 // Looks into the objects that can't be cut by their size alone, a few at once and each once.
 
-import { type Measure, measure, needsIndex } from '@reembed/corpus'
+import { indexObject, needsIndex, type ObjectIndex } from '@reembed/corpus'
 import type { SourceObject } from '@reembed/protocol'
 import { mapConcurrent } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -18,14 +18,14 @@ export function createObjectIndexer(
   store: Store,
   { sliceBytes, signal }: ObjectIndexerOptions,
 ): (objects: Iterable<SourceObject> | AsyncIterable<SourceObject>) => AsyncIterable<IndexedObject> {
-  const measured = new Map<string, Measure>()
+  const measured = new Map<string, ObjectIndex>()
   return objects =>
     mapConcurrent(
       objects,
       async (object, signal): Promise<IndexedObject> => {
         if (object.size === 0 || !needsIndex(object)) return object
         const known = measured.get(object.key)
-        const found = known ?? (await measure(store, object, { sliceBytes, signal }))
+        const found = known ?? (await indexObject(store, object, { sliceBytes, signal }))
         measured.set(object.key, found)
         return { ...object, index: found }
       },

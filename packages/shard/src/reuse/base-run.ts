@@ -21,8 +21,8 @@ import {
   undefinedIfCorrupt,
 } from '../read/footer.ts'
 import { decodeRowGroup, readRowGroups, type ShardBatch } from '../read/read.ts'
-import { createReuseIndex, type ReuseIndex } from './known.ts'
-import { createSliceLocator } from './places.ts'
+import { createReuseIndex, type ReuseIndex } from './reuse-index.ts'
+import { createSliceLocator } from './slice-locator.ts'
 
 export interface BaseRun {
   readonly run: string

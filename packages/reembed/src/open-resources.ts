@@ -8,10 +8,10 @@ import {
   type HfEndpoint,
   type HfName,
   parseHfName,
-  untilRunning,
+  waitUntilRunning,
 } from '@reembed/endpoint'
 import { type Corpus, openCorpus } from '@reembed/producer'
-import { requirePrivate } from '@reembed/queue'
+import { requireSecureRedis } from '@reembed/queue'
 import { codeOf, ReembedError } from '@reembed/shared'
 import { checkStore, openStore, type S3Options, type Store } from '@reembed/store'
 import { duration, note } from './format.ts'
@@ -90,7 +90,7 @@ export async function openOrStartRedis(
   stack: AsyncDisposableStack,
 ): Promise<{ url: string; isPrivate: boolean }> {
   if (redis) {
-    requirePrivate(redis, { insecure: insecureRedis === true })
+    requireSecureRedis(redis, { insecure: insecureRedis === true })
     return { url: redis, isPrivate: false }
   }
   const { startRedis } = await importLocal('a --redis')
@@ -102,7 +102,7 @@ export async function openOrStartRedis(
 /** @throws ReembedError USAGE when none is given, or one that anybody could write to. */
 export function requireRedis({ redis, insecureRedis }: RedisFlags): string {
   if (redis) {
-    requirePrivate(redis, { insecure: insecureRedis === true })
+    requireSecureRedis(redis, { insecure: insecureRedis === true })
     return redis
   }
   throw new ReembedError(
@@ -139,7 +139,7 @@ export const openHf = (): Hf =>
 async function startHfEndpoint(name: HfName, flags: EndpointFlags): Promise<ResolvedEndpoint> {
   const api = openHf()
   const startedMs = Date.now()
-  const initial = await untilRunning(api, name, { onState: noteEndpointState })
+  const initial = await waitUntilRunning(api, name, { onState: noteEndpointState })
   const coldStartMs = Date.now() - startedMs
   const options = endpointOptionsOf(flags)
   // TEI on Hugging Face states no revision; the endpoint's settings do.

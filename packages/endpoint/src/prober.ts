@@ -2,13 +2,13 @@
 // together wake it with one prober, so they meet at the same board.
 
 import { hostname } from 'node:os'
-import { type Board, openBoard } from '@reembed/queue'
-import { parseTargets } from './client/addresses.ts'
+import { type LimitCoordinator, openLimitCoordinator } from '@reembed/queue'
 import type { Endpoint, EndpointOptions } from './client/endpoint.ts'
 import { isUnavailable } from './client/failure-kinds.ts'
 import { openEndpoint } from './client/open.ts'
 import { failureBehind } from './client/outcome.ts'
 import { probeEndpoint } from './client/probe.ts'
+import { parseTargets } from './client/targets.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { createLimiter } from './limiter/limiter.ts'
 
@@ -41,10 +41,11 @@ export async function openProber(
     try {
       return await openEndpoint(url, options)
     } catch (error) {
-      if (failureBehind(error)?.kind !== 'cold' || clock.now() >= untilMs) throw error
+      if (failureBehind(error)?.kind !== 'cold_start' || clock.now() >= untilMs) throw error
     }
     await clock.sleep(MIN_PROBE_INTERVAL_MS, options.signal)
-    await using board = redis === undefined ? undefined : openBoard(redis, parseTargets(url, options).name)
+    await using board =
+      redis === undefined ? undefined : openLimitCoordinator(redis, parseTargets(url, options).name)
     await waitUntilAvailable(url, options, { board, maxUnavailableMs: untilMs - clock.now(), onState, clock })
   }
 }
@@ -57,7 +58,7 @@ async function waitUntilAvailable(
     maxUnavailableMs,
     onState,
     clock,
-  }: Omit<Required<ProberOptions>, 'redis'> & { board: Board | undefined },
+  }: Omit<Required<ProberOptions>, 'redis'> & { board: LimitCoordinator | undefined },
 ): Promise<void> {
   await using limiter = createLimiter({
     // It sends nothing but a probe, and must not narrow what others may send.

@@ -14,7 +14,7 @@ import {
   type LimitCoordinatorOptions,
   type LimitView,
   type WindowSums,
-} from './board.ts'
+} from './limit-coordinator.ts'
 import { REDIS_PREFIX } from './names.ts'
 import { redisOptions } from './redis.ts'
 

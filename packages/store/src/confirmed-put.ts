@@ -7,7 +7,7 @@ export interface ConfirmedPutOptions {
   /** One put if the key is free. Throws what went wrong on the way. */
   put(): Promise<PutOutcome>
   /** Whose bytes hold the key: ours, another's, nobody's. */
-  findWriter(): Promise<'ours' | 'others' | undefined>
+  findWriter(): Promise<'self' | 'concurrent_writer' | undefined>
   /** Whether the put may have been done although it threw. */
   mayHaveSucceeded(error: unknown): boolean
 }
@@ -21,7 +21,7 @@ export function createConfirmedPut({
   let unknown = false
   const settled = async (): Promise<PutOutcome | undefined> => {
     const holder = await findWriter()
-    return holder && (holder === 'ours' ? 'created' : 'exists')
+    return holder && (holder === 'self' ? 'created' : 'exists')
   }
   return async () => {
     const known = unknown ? await settled() : undefined

@@ -1,20 +1,20 @@
 // Where a worker stands at a board: what it last heard there, and how it answers when it is its turn to move the limit.
 
-import type { Board, Report, Settlement, View } from '@reembed/queue'
+import type { Commit, LimitCoordinator, LimitView, MemberReport } from '@reembed/queue'
 import { type LimitState, parseState, step } from './step.ts'
 
 export interface LimitMember {
   readonly state: LimitState
   /** Undefined until the board was heard of. */
-  readonly view: View | undefined
+  readonly view: LimitView | undefined
   /** This worker's part of the limit. The remainder goes round, so that over time all have the same. */
   readonly share: number
   /** @throws whatever keeps the board from answering. */
-  exchange(report: Omit<Report, 'lastCommit'>): Promise<void>
+  exchange(report: Omit<MemberReport, 'lastCommit'>): Promise<void>
 }
 
 export interface LimitMemberOptions {
-  readonly coordinator: Board
+  readonly coordinator: LimitCoordinator
   readonly start: LimitState
   readonly min: number
   /** Never more than this, whatever the state says. */
@@ -36,9 +36,9 @@ export function createLimitMember({
   unavailableReason,
 }: LimitMemberOptions): LimitMember {
   let state = start
-  let view: View | undefined
+  let view: LimitView | undefined
 
-  const commitOf = (state: LimitState): Settlement => ({
+  const commitOf = (state: LimitState): Commit => ({
     state,
     unavailable: state.isUnavailable ? unavailableReason() || view?.unavailable || NOT_PROBED_YET : null,
   })

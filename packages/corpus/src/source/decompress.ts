@@ -7,7 +7,7 @@ import type { Compression, SlicePart } from '@reembed/protocol'
 import { codeOf, messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type Frame, isSkippableFrame, readFrames } from './frames.ts'
-import { gunzipMembers } from './members.ts'
+import { gunzipMembers } from './gzip-members.ts'
 
 export interface DecompressedPiece {
   readonly bytes: Buffer

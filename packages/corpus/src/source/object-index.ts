@@ -5,8 +5,8 @@ import type { CsvTable, SourceObject } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { createCsvScanner, isBlankRow, parseHeader } from './csv.ts'
+import { decompress } from './decompress.ts'
 import { BOM_BYTES, hasBom, requireUtf8 } from './format.ts'
-import { decompress } from './raw.ts'
 import { MAX_RECORD_BYTES } from './record.ts'
 import type { ObjectIndex, ObjectIndexOptions, SplitPoint } from './types.ts'
 
@@ -39,9 +39,9 @@ async function indexLines(
   let seek = { objectOffset: 0, contentOffset: 0 }
   let at = 0
   let wanted = sliceBytes
-  for await (const { bytes, frame } of decompressedPieces(store, object, signal)) {
+  for await (const { bytes, frameStart } of decompressedPieces(store, object, signal)) {
     if (at === 0) requireUtf8(object.key, bytes)
-    if (frame !== undefined) seek = { objectOffset: frame, contentOffset: at }
+    if (frameStart !== undefined) seek = { objectOffset: frameStart, contentOffset: at }
     while (wanted <= at + bytes.length) {
       // A line begins after each line break: the first one at or after byte `wanted - 1`.
       const newline = bytes.indexOf(10, Math.max(0, wanted - 1 - at))
@@ -90,8 +90,8 @@ async function indexCsv(
     })
     scanner.push(head.subarray(bom))
   }
-  for await (const { bytes, frame } of decompressedPieces(store, object, signal)) {
-    if (frame !== undefined) frames.push({ objectOffset: frame, contentOffset: at })
+  for await (const { bytes, frameStart } of decompressedPieces(store, object, signal)) {
+    if (frameStart !== undefined) frames.push({ objectOffset: frameStart, contentOffset: at })
     at += bytes.length
     if (scanner) scanner.push(bytes)
     else {
@@ -119,7 +119,7 @@ async function* decompressedPieces(
   store: Store,
   { key, etag, size, compression }: SourceObject,
   signal: AbortSignal | undefined,
-): AsyncGenerator<{ bytes: Buffer; frame?: number }, void, undefined> {
+): AsyncGenerator<{ bytes: Buffer; frameStart?: number }, void, undefined> {
   const chunks = store.stream(key, { end: size, ifMatch: etag, signal })
   if (compression) {
     yield* decompress(chunks, { key, compression, splitMembers: true })
@@ -135,7 +135,7 @@ async function* decompressedPieces(
       'CORRUPT',
       `reading ${JSON.stringify(key)} ended at byte ${read}, expected ${size}`,
       {
-        retry: 'yes',
+        retry: 'retry',
       },
     )
   }

@@ -1,16 +1,16 @@
 // One job in, one shard out. This is DESIGN section 1 as code: read the slice, embed its documents (those that the
 // base does not know), put the shard if nobody else has. Everything before the put may be lost or done twice without harm.
 
-import { type Plan, type Receipt, readRunWord, setRunState } from '@reembed/protocol'
+import { type Plan, type Receipt, readRunStateRecord, setRunState } from '@reembed/protocol'
 import type { Job, JobContext } from '@reembed/queue'
 import { readReceipt } from '@reembed/shard'
 import { ReembedError, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { JobBudgets } from './budget.ts'
+import { type BuiltShard, buildShard, copyUnchangedShard, type ShardInput } from './build-shard.ts'
 import type { Embedder } from './embedder.ts'
 import type { JobResult, PutShard } from './job-result.ts'
-import { type BuiltShard, buildShard, copyUnchangedShard, type ShardInput } from './make.ts'
-import type { OpenRun } from './runs.ts'
+import type { OpenRun } from './run-cache.ts'
 
 export interface ProcessJobContext
   extends Pick<JobContext, 'reportDocuments' | 'signal'>,
@@ -34,10 +34,10 @@ export async function processJob(
   const key = shardKey(plan.run, job.shard, plan.shards)
   if (await store.head(key, { signal })) {
     await readConcurrentShard(store, key, plan, job.shard)
-    return { status: 'done_before' }
+    return { status: 'already_done' }
   }
   // Whoever lets the run go on queues what is missing again.
-  const runState = await readRunWord(store, plan.run)
+  const runState = await readRunStateRecord(store, plan.run)
   if (runState.state !== 'running') return { status: 'stopped' }
 
   const input = { job, run, slice: await run.slice(job.shard), baseRun: await run.baseRun(), ...context }
@@ -74,7 +74,7 @@ async function put(
   })
   buffers.release(buffer)
   if (outcome === 'exists')
-    return { status: 'was_there', ...(await readConcurrentShard(store, key, plan, shard)) }
+    return { status: 'already_exists', ...(await readConcurrentShard(store, key, plan, shard)) }
   return { status: 'put', receipt, bytes: bytes.length }
 }
 

@@ -4,9 +4,9 @@ import { ReembedError } from '@reembed/shared'
 
 export type Disposition =
   /** The worker must go: back to the queue at once, no attempt spent. */
-  | { readonly do: 'hand_back' }
+  | { readonly do: 'requeue' }
   /** Overload, a cold start, an outage, another model: later, no attempt spent. */
-  | { readonly do: 'postpone'; readonly delayMs: number }
+  | { readonly do: 'delay'; readonly delayMs: number }
   /** Tried again while attempts are left. */
   | { readonly do: 'retry' }
   /** Trying again cannot help: set aside with its reason. */
@@ -18,10 +18,10 @@ export function dispositionOf(
   error: unknown,
   { draining, random = Math.random }: { readonly draining: boolean; readonly random?: () => number },
 ): Disposition {
-  if (draining) return { do: 'hand_back' }
+  if (draining) return { do: 'requeue' }
   if (!(error instanceof ReembedError)) return { do: 'retry' }
-  if (error.retry === 'no') return { do: 'fail' }
-  if (error.retry === 'yes') return { do: 'retry' }
-  // Full jitter above a floor, so that a fleet's postponed jobs do not come back together.
-  return { do: 'postpone', delayMs: Math.round((error.retryAfterMs ?? POSTPONE_MS) * (1 + random())) }
+  if (error.retry === 'never') return { do: 'fail' }
+  if (error.retry === 'retry') return { do: 'retry' }
+  // Full jitter above a floor, so that a fleet's delayed jobs do not come back together.
+  return { do: 'delay', delayMs: Math.round((error.retryAfterMs ?? POSTPONE_MS) * (1 + random())) }
 }

@@ -1,7 +1,7 @@
 // Deleting in S3.
 
 import { DeleteObjectCommand } from '@aws-sdk/client-s3'
-import { createBackoff } from './retry.ts'
+import { createBackoff } from './backoff.ts'
 import { createClient, type S3Options, sending } from './s3.ts'
 import { s3Error } from './s3-errors.ts'
 import { parseS3Url } from './s3-url.ts'

@@ -30,11 +30,11 @@ export interface TickOutcome {
 
 export type ScheduleCheck =
   /** Nothing is due that was not done. */
-  | { readonly status: 'waiting' }
+  | { readonly status: 'not_due' }
   /** Somebody else is at it. */
-  | { readonly status: 'taken'; readonly tickMs: number }
+  | { readonly status: 'claimed'; readonly tickMs: number }
   /** Taken so often that taking it again will not help; the next tick is looked at as ever. */
-  | { readonly status: 'given_up'; readonly tickMs: number }
+  | { readonly status: 'abandoned'; readonly tickMs: number }
   | { readonly status: 'done'; readonly tickMs: number; readonly outcome: TickOutcome }
   /** To be taken again in TICK_RECLAIM_MS. */
   | { readonly status: 'failed'; readonly tickMs: number; readonly error: unknown }
@@ -57,10 +57,10 @@ export async function checkSchedule(
 ): Promise<ScheduleCheck> {
   const tickMs = openCalendar(schedule.cron, schedule.timezone).latest(nowMs)
   const sinceMs = await readSince(store, schedule, nowMs)
-  if (tickMs === undefined || tickMs <= sinceMs) return { status: 'waiting' }
-  if (await store.head(tickDoneKey(schedule.name, tickMs))) return { status: 'waiting' }
+  if (tickMs === undefined || tickMs <= sinceMs) return { status: 'not_due' }
+  if (await store.head(tickDoneKey(schedule.name, tickMs))) return { status: 'not_due' }
   const claim = await claimTick(store, schedule, tickMs, nowMs)
-  if (claim !== 'mine') return { status: claim, tickMs }
+  if (claim !== 'acquired') return { status: claim, tickMs }
   try {
     const outcome = await onDue(schedule)
     await putJson(store, tickDoneKey(schedule.name, tickMs), { format: 1, ...outcome })
@@ -98,14 +98,14 @@ async function claimTick(
   { name }: Schedule,
   tickMs: number,
   nowMs: number,
-): Promise<'mine' | 'taken' | 'given_up'> {
+): Promise<'acquired' | 'claimed' | 'abandoned'> {
   for (let attempt = 0; attempt < MAX_CLAIMS; attempt += 1) {
     const key = tickKey(name, tickMs, attempt)
     // The id makes the bytes ours: a store that takes equal bytes for our own lost reply must not let two win.
     const claim = { format: 1, claimedAt: new Date(nowMs).toISOString(), claimId: randomUUID() }
-    if ((await putJson(store, key, claim)) === 'created') return 'mine'
+    if ((await putJson(store, key, claim)) === 'created') return 'acquired'
     const other = (await getJson(store, key)) as { claimedAt: string } | undefined
-    if (nowMs - Date.parse(other?.claimedAt ?? '') < TICK_RECLAIM_MS) return 'taken'
+    if (nowMs - Date.parse(other?.claimedAt ?? '') < TICK_RECLAIM_MS) return 'claimed'
   }
-  return 'given_up'
+  return 'abandoned'
 }

@@ -1,7 +1,7 @@
 // Where something of the corpus lies in another plan. Slices stand in the order of keys and offsets, so a place is
 // found by halving: a few segments are read, and two are held, whatever the plan's length.
 
-import { type Plan, type Slice, type SlicePart, sliceRows } from '@reembed/protocol'
+import { type Plan, readSliceSegment, type Slice, type SlicePart } from '@reembed/protocol'
 import { canonical } from '@reembed/shared'
 import { compareKeys, type Store } from '@reembed/store'
 
@@ -32,7 +32,7 @@ export function createSliceLocator(store: Store, plan: Plan): SliceLocator {
   async function rowsOf(segment: number): Promise<Slice[]> {
     const known = kept.get(segment)
     if (known) return known
-    const fresh = sliceRows(store, plan, segment)
+    const fresh = readSliceSegment(store, plan, segment)
     fresh.catch(() => kept.delete(segment))
     kept.set(segment, fresh)
     const [oldest] = kept.keys()

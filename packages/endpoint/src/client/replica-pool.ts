@@ -5,10 +5,10 @@
 
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { Clock } from '../clock.ts'
-import type { EndpointTarget } from './addresses.ts'
 import type { Endpoint } from './endpoint.ts'
 import { type Failure, MODEL_RECHECK_MS, toError } from './outcome.ts'
 import type { ReplicaEvent } from './replica-event.ts'
+import type { EndpointTarget } from './targets.ts'
 
 export type ReplicaState = 'in_use' | 'quarantined' | 'unreachable'
 
@@ -195,4 +195,4 @@ async function anyOf<Proof>(proofs: readonly Promise<Proof>[]): Promise<Proof> {
 const isMismatch = (error: unknown): boolean =>
   error instanceof ReembedError && error.code === 'MODEL_MISMATCH'
 const gone = ({ label }: EndpointTarget): ReembedError =>
-  new ReembedError('ENDPOINT_UNREACHABLE', `the replica ${label} is gone`, { retry: 'later' })
+  new ReembedError('ENDPOINT_UNREACHABLE', `the replica ${label} is gone`, { retry: 'requeue' })

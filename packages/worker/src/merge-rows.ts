@@ -6,7 +6,7 @@
 //   rows      | a       | b | c       |            e | f       |
 
 import type { CarriedValue, Document, Reject, ShardLayout, SourceRecord } from '@reembed/protocol'
-import { bytesOfHashes, contentHashOf, extraValues, type Known } from '@reembed/shard'
+import { contentHashOf, encodeHashes, extraValues, type ReuseIndex } from '@reembed/shard'
 import type { EmbeddedWindow } from './embed.ts'
 
 export interface RowBatch {
@@ -25,7 +25,7 @@ export interface RowBatch {
 }
 
 export interface MergeRowsOptions {
-  readonly reuseIndex: Known | undefined
+  readonly reuseIndex: ReuseIndex | undefined
   readonly layout: ShardLayout | undefined
   readonly dimensions: number
   /** Embeds what is not known. */
@@ -84,7 +84,7 @@ export async function* mergeRows(
     if (vectors !== made) paid.release()
     return {
       ids: documents.map(({ id }) => id),
-      hashes: bytesOfHashes(entries.map(({ hash }) => hash)),
+      hashes: encodeHashes(entries.map(({ hash }) => hash)),
       vectors,
       extra: extraValues(documents, layout),
       rejects: [...gathered, ...paid.rejects],

@@ -133,7 +133,7 @@ describe('classify', () => {
       'requeue',
     ])
     expect([401, 403].map(status => retry(status))).toEqual(['requeue', 'requeue'])
-    expect([404, 302].map(status => retry(status))).toEqual(['no', 'no'])
+    expect([404, 302].map(status => retry(status))).toEqual(['never', 'never'])
     expect(toError({ kind: 'wrong_model', message: 'm' }, 'http://e')).toMatchObject({
       code: 'MODEL_MISMATCH',
       retry: 'requeue',

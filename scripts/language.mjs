@@ -285,7 +285,7 @@ function main(args) {
   for (const { path, source, used } of exceptions) {
     if (used || !files.includes(path)) continue
     problems++
-    console.log(`scripts/${relative(here, exceptionsFile)}: excuses nothing: ${source}`)
+    console.log(`${relative(root, exceptionsFile)}: excuses nothing: ${source}`)
   }
   if (args.includes('--count'))
     for (const [rule, n] of [...counts].sort((a, b) => b[1] - a[1]))

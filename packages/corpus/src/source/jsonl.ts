@@ -19,7 +19,6 @@ import { BOM_BYTES, hasBom, requireUtf8 } from './format.ts'
 import { createLineScanner } from './lines.ts'
 import type { Mapper } from './mapping.ts'
 import { createReject, MAX_RECORD_BYTES, parseLine } from './record.ts'
-import { createShapedLineParser } from './scan.ts'
 
 /** How far the first read past the end of a part goes for its last line; each further one doubles, up to the limit. */
 const TAIL_BYTES = 64 * 1024
@@ -50,17 +49,7 @@ export async function* readJsonl(
   // Reading starts one byte early: if that byte is a '\n', a line begins at `start`; if not, what comes up to the
   // next '\n' is the rest of a line of the part before.
   let at = compression === undefined ? Math.max(0, start - 1) : start
-  const taker = createShapedLineParser(mapper.paths)
   const scanner = createLineScanner(at, MAX_RECORD_BYTES, {
-    lines(bytes, from, until, first) {
-      if (first < start) return from
-      return taker.parseLines(bytes, from, until, (record, place) => {
-        const offset = first + place - from
-        if (lines === 0) begin = offset
-        lines += 1
-        records.push(mapper.map(record, { part: index, offset, line: lines }))
-      })
-    },
     line(bytes, from, to, offset) {
       if (offset < start) return
       if (lines === 0) begin = offset
@@ -78,7 +67,6 @@ export async function* readJsonl(
         records.push(createReject(parsed.reason, parsed.message, position))
         return
       }
-      taker.learnShape(bytes, first, to)
       records.push(mapper.map(parsed.record, position))
     },
     lineTooLong(length, offset) {

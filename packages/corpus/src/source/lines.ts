@@ -5,11 +5,6 @@
 //   chunk n+1   xt":"..."}\n{"id":3,...                the line across the border is joined first
 
 export interface LineSink {
-  /**
-   * Offered whole lines from bytes[from] on, and may take as many as it likes of those that begin before bytes[until].
-   * Gives where the first line begins that it did not take; that one comes by `line`. The bytes as below.
-   */
-  lines?(bytes: Buffer, from: number, until: number, offset: number): number
   /** A line stands at bytes[from, to), without its '\n'. The bytes are only valid during the call. */
   line(bytes: Buffer, from: number, to: number, offset: number): void
   /** A line longer than the limit began at `offset`. */
@@ -66,14 +61,6 @@ export function createLineScanner(start: number, maxLineBytes: number, sink: Lin
       const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
       let from = 0
       while (offset < until) {
-        if (heldBytes === 0 && sink.lines) {
-          const next = sink.lines(bytes, from, from + until - offset, offset)
-          if (next > from) {
-            offset += next - from
-            from = next
-            continue
-          }
-        }
         const newline = bytes.indexOf(10, from)
         if (newline === -1) {
           hold(bytes.subarray(from))

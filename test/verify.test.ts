@@ -62,7 +62,7 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
   [
     'cut short',
     ({ data, shards }) => truncate(join(data, first(shards)), 500),
-    /part-00000-of-\d+\.parquet .*is cut short: it has 500 bytes/,
+    /part-00000-of-\d+\.parquet .*is truncated: its 500 bytes/,
   ],
   [
     'changed by one bit in its body',
@@ -86,7 +86,7 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
       await rm(join(data, first(shards)))
       await cp(join(data, shards[1] ?? ''), join(data, first(shards)))
     },
-    /part-00000-of-\d+\.parquet .*is of another job: its shard is 1, expected 0/,
+    /part-00000-of-\d+\.parquet .*belongs to another job: its shard is 1, expected 0/,
   ],
   [
     'something else in its place',
@@ -112,12 +112,12 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
       await rename(join(data, two), join(data, one))
       await rename(join(data, 'third'), join(data, two))
     },
-    /part-0000[01]-of-\d+\.parquet .*is of another job: its shard is ([01]), expected (?!\1)[01]/,
+    /part-0000[01]-of-\d+\.parquet .*belongs to another job: its shard is ([01]), expected (?!\1)[01]/,
   ],
   [
     "another run's under the right name",
     ({ data, shards }) => cp(otherShard, join(data, first(shards)), { force: true }),
-    /part-00000-of-\d+\.parquet .*is of another job: its run is \w+, expected \w+/,
+    /part-00000-of-\d+\.parquet .*belongs to another job: its run is \w+, expected \w+/,
   ],
   [
     'one with two documents that changed places with their vectors, and hashes made anew',

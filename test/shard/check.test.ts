@@ -99,7 +99,7 @@ describe('checkShard', () => {
       fc.asyncProperty(fc.nat(shard.bytes.length - 1), fc.integer({ min: 1, max: 255 }), async (at, mask) => {
         const bytes = shard.bytes.slice()
         bytes[at] = (bytes[at] ?? 0) ^ mask
-        expect(await messageFrom(check(bytes))).toMatch(/was changed after it was written|is cut short/)
+        expect(await messageFrom(check(bytes))).toMatch(/was changed after it was written|is truncated/)
       }),
       { numRuns: 1_000 },
     )
@@ -118,7 +118,7 @@ describe('checkShard', () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 4, max: shard.bytes.length - 1 }), async size => {
         const message = await messageFrom(check(shard.bytes.slice(0, size)))
-        expect(message).toContain(`is cut short: it has ${size} bytes`)
+        expect(message).toContain(`is truncated: its ${size} bytes`)
       }),
     )
   })
@@ -130,7 +130,7 @@ describe('checkShard', () => {
     expect(await messageFrom(check(Buffer.of()))).toContain('is not a Parquet file')
     const table = WasmTable.fromIPCStream(tableToIPC(tableFromArrays({ id: ['1'] }), 'stream'))
     expect(await messageFrom(check(writeParquet(table)))).toContain(
-      'is a Parquet file, but no shard of reembed: it has no reembed.receipt',
+      'is a Parquet file but not a shard of reembed: it has no reembed.receipt',
     )
     expect(await messageFrom(readReceipt(memoryStore(), KEY))).toContain('is missing')
     expect(await messageFrom(check(shard.bytes, { shard: 18 }))).toContain('its shard is 17, expected 18')
@@ -168,6 +168,6 @@ describe('checkShard', () => {
 
   it('refuses a receipt that does not balance, when it is written', () => {
     const writer = createShardWriter({ dimensions: 8, sink: () => {} })
-    expect(() => writer.finish(factsOf(1, 8))).toThrow('speaks of 1 documents')
+    expect(() => writer.finish(factsOf(1, 8))).toThrow('has 1 documents')
   })
 })

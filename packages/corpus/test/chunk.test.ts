@@ -166,7 +166,7 @@ describe('chunking', () => {
 
   it('with what is no tokenizer is refused by name', () => {
     expect(() => createTokenizer('{"model": 1}', "'x.json'")).toThrow(
-      /^'x\.json' is no tokenizer\.json that can be read: /,
+      /^'x\.json' is not a valid tokenizer\.json: /,
     )
   })
 })

@@ -220,7 +220,7 @@ describe('a line', () => {
       'an object with half a surrogate in its id',
       '{"id":"\\ud800","text":"t"}',
       'invalid_id',
-      'half a surrogate pair',
+      'contains an unpaired surrogate',
     ],
     ['an object without text', '{"id":"a"}', 'missing_text', 'field "text" is missing'],
     ['an object with text null', '{"id":"a","text":null}', 'missing_text', 'field "text" is null'],
@@ -346,7 +346,7 @@ describe('a file', () => {
     for (const name of ['foreign.jsonl', 'foreign.txt']) {
       await expect(readText(name, content)).rejects.toMatchObject({
         code: 'SOURCE_FORMAT',
-        message: `"${name}" is ${encoding}, but is read as UTF-8 text: convert it or leave it out`,
+        message: `"${name}" is ${encoding}, but its format requires UTF-8 text: convert or exclude it`,
       })
     }
   })

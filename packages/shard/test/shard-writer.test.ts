@@ -76,10 +76,10 @@ describe('the shard writer', () => {
 
   test('refuses vectors of another dimension, and ids that would be read back as others', () => {
     const writer = createShardWriter({ dimensions: 9, sink: () => {} })
-    expect(() => writer.append(rowsOf(3))).toThrow('3 ids came with 24 values of 9 dimensions')
+    expect(() => writer.append(rowsOf(3))).toThrow('3 ids have 24 values of 9 dimensions')
     const ids = ['fine', 'half a \ud835']
     expect(() => writer.append({ ids, hashes: new Uint8Array(32), vectors: new Float32Array(18) })).toThrow(
-      'the id "half a \\ud835" is not Unicode',
+      'the id "half a \\ud835" contains an unpaired surrogate',
     )
     expect(writer.rows).toBe(0)
   })
@@ -112,6 +112,6 @@ describe('the shard writer', () => {
   test('refuses to sign what does not balance', () => {
     const writer = createShardWriter({ dimensions: DIMENSIONS, sink: () => {} })
     writer.append(rowsOf(3))
-    expect(() => writer.finish(factsOf(4))).toThrow('speaks of 4 documents')
+    expect(() => writer.finish(factsOf(4))).toThrow('has 4 documents')
   })
 })

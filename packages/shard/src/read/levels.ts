@@ -1,9 +1,9 @@
-// Levels in Parquet's hybrid of run-length encoding and bit packing, at one bit a level.
+// Checks levels in Parquet's hybrid of run-length encoding and bit packing, with one bit for each level.
 //
 //   run      varint (length << 1)        one byte: the level
 //   packed   varint (groups << 1 | 1)    one byte per group: 8 levels, lowest bit first
 
-/** Asks `isRight` about each run of equal levels, in order, from `start` on. Throws when one is wrong or some are missing. */
+/** Calls `isRight` for each run of equal levels in order. @throws Error if it returns false, or if levels are missing. */
 export function checkLevels(
   bytes: Buffer,
   count: number,
@@ -25,7 +25,7 @@ export function checkLevels(
       check(seen, header / 2, bytes.readUInt8(at++))
       seen += header / 2
     } else {
-      // The last group may be filled up with levels of no value.
+      // The last group may be padded with levels that belong to no value.
       const end = Math.min(count, seen + 8 * Math.floor(header / 2))
       for (let bit = 0; seen < end; bit++, seen++) {
         check(seen, 1, (bytes.readUInt8(at + (bit >> 3)) >> (bit & 7)) & 1)

@@ -38,7 +38,7 @@ function decode(bytes: Buffer, count: number): number[] {
   return levels
 }
 
-describe('checkRuns', () => {
+describe('checkLevels', () => {
   const levels = fc.array(fc.constantFrom(0, 1), { minLength: 1, maxLength: 2_000 })
 
   test('gives every level once and in order, run-length encoded or packed', () => {

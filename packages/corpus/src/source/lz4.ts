@@ -17,9 +17,8 @@ export function decompressLz4Frame(frame: Uint8Array, maxBytes: number): Uint8Ar
   const flags = view.getUint8(4)
   const [hasBlockChecksum, hasContentSize, hasDictionary] = [flags & 0x10, flags & 0x08, flags & 0x01]
   let at = 6 + (hasContentSize ? 8 : 0) + (hasDictionary ? 4 : 0) + 1
-  let output = Buffer.alloc(
-    hasContentSize ? Math.min(maxBytes, Number(view.getBigUint64(6, true))) : 4 * frame.length,
-  )
+  const expected = hasContentSize ? Number(view.getBigUint64(6, true)) : 4 * frame.length
+  let output = Buffer.alloc(Math.min(maxBytes, expected))
   let length = 0
 
   const reserve = (bytes: number): void => {

@@ -1,11 +1,11 @@
 // Checks a page of a column before hyparquet decodes it. Its header and the runs in it are unverified: a run of five
 // bytes can stand for billions of values, and hyparquet would materialise them all.
 
+import { readHybridRun } from '@reembed/shared'
 import type { parquetHeader, readPage } from 'hyparquet/src/column.js'
 import { decompressPage } from 'hyparquet/src/datapage.js'
 import { deltaBinaryUnpack } from 'hyparquet/src/delta.js'
 import { readRleBitPackedHybrid } from 'hyparquet/src/encoding.js'
-import { readVarInt } from 'hyparquet/src/thrift.js'
 
 /** Writers make pages of about 1 MiB. A page that claims more than this is not decompressed. */
 export const MAX_PAGE_BYTES: number = 128 * 1024 * 1024
@@ -137,14 +137,12 @@ const PACKED_ROOM = 512
 /** @throws Error for a run that extends beyond the values of the page. */
 function checkRuns(reader: Reader, width: number, values: number): void {
   for (let seen = 0; seen < values && reader.offset < reader.view.byteLength; ) {
-    const run = readVarInt(reader) >>> 0
-    const isPacked = run % 2 === 1
-    const length = isPacked ? 8 * (run >>> 1) : run >>> 1
+    const { isPacked, length, end } = readHybridRun(reader.view, reader.offset, width)
     if (length > values - seen + (isPacked ? PACKED_ROOM : 0)) {
       throw new Error(`a page with ${values} values has a run that claims ${length} of them`)
     }
     seen += length
-    reader.offset += isPacked ? (length / 8) * width : (width + 7) >> 3
+    reader.offset = end
   }
 }
 

@@ -56,15 +56,7 @@ export async function* columnValues(range: ColumnRange): AsyncGenerator<ArrayLik
   const element = leaf.schemaPath.at(-1)?.element
   if (meta === undefined || element === undefined)
     throw sourceFormatError(key, `has no column ${JSON.stringify(leaf.path)} in a row group`)
-  const decoder: Parameters<typeof readPage>[2] = {
-    ...meta,
-    pathInSchema: meta.path_in_schema,
-    element,
-    schemaPath: [...leaf.schemaPath],
-    parsers: PARSERS,
-    compressors: COMPRESSORS,
-  }
-  const unpacked = { ...decoder, codec: 'UNCOMPRESSED' as const }
+  const decoder = decoderOf(meta, leaf, element)
   const depth = optionalAncestors(leaf)
   const levels = depth + (element.repetition_type === 'OPTIONAL' ? 1 : 0)
   const damaged = (cause: unknown): ReembedError =>
@@ -76,7 +68,7 @@ export async function* columnValues(range: ColumnRange): AsyncGenerator<ArrayLik
           cause,
         )
 
-  let dictionary: ReturnType<typeof convert> | undefined
+  let dictionary: Dictionary | undefined
   await using pages = await openPages(range).catch((error: unknown) => {
     throw damaged(error)
   })
@@ -95,9 +87,11 @@ export async function* columnValues(range: ColumnRange): AsyncGenerator<ArrayLik
     }
     let values: ArrayLike<unknown>
     try {
-      const { header, body } = unpackPage(page, decoder, { rows: Number(group.num_rows) - row, levels })
-      const reader = { view: new DataView(body.buffer, body.byteOffset, body.byteLength), offset: 0 }
-      const { data } = readPage(reader, header, unpacked, dictionary, undefined, 0)
+      const { header, data } = decodePage(page, decoder, {
+        rows: Number(group.num_rows) - row,
+        levels,
+        dictionary,
+      })
       if (header.type === 'DICTIONARY_PAGE') {
         dictionary = data && convert(data, decoder)
         continue
@@ -112,6 +106,37 @@ export async function* columnValues(range: ColumnRange): AsyncGenerator<ArrayLik
     row += values.length
     yield depth === 0 ? kept : kept.map(value => unwrap(value, depth))
   }
+}
+
+type ColumnDecoder = Parameters<typeof readPage>[2]
+type Dictionary = ReturnType<typeof convert>
+
+const decoderOf = (
+  meta: NonNullable<RowGroup['columns'][number]['meta_data']>,
+  leaf: LeafColumn,
+  element: ColumnDecoder['element'],
+): ColumnDecoder => ({
+  ...meta,
+  pathInSchema: meta.path_in_schema,
+  element,
+  schemaPath: [...leaf.schemaPath],
+  parsers: PARSERS,
+  compressors: COMPRESSORS,
+})
+
+/** Checks and decompresses a page, then decodes it with hyparquet. */
+function decodePage(
+  page: Page,
+  decoder: ColumnDecoder,
+  {
+    dictionary,
+    ...claims
+  }: { readonly rows: number; readonly levels: number; readonly dictionary: Dictionary | undefined },
+) {
+  const { header, body } = unpackPage(page, decoder, claims)
+  const reader = { view: new DataView(body.buffer, body.byteOffset, body.byteLength), offset: 0 }
+  const { data } = readPage(reader, header, { ...decoder, codec: 'UNCOMPRESSED' }, dictionary, undefined, 0)
+  return { header, data }
 }
 
 /** hyparquet decodes each optional struct around a column as a list of at most one value. */

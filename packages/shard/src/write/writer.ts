@@ -78,33 +78,6 @@ export function createShardWriter({
     },
   })
 
-  function requireMatchingColumns({ ids, hashes, vectors, extra: values = [] }: ShardRows): void {
-    if (vectors.length !== ids.length * dimensions || hashes.length !== ids.length * HASH_BYTES) {
-      throw new ReembedError(
-        'INTERNAL',
-        `${ids.length} ids have ${vectors.length} values of ${dimensions} dimensions and ${hashes.length} bytes of hashes`,
-      )
-    }
-    const broken = ids.findIndex(id => !id.isWellFormed())
-    if (broken !== -1) {
-      throw new ReembedError(
-        'INTERNAL',
-        `the id ${JSON.stringify(ids[broken])} contains an unpaired surrogate, which UTF-8 cannot store`,
-      )
-    }
-    for (const [index, column] of extra.entries()) {
-      for (let row = 0; row < ids.length; row++) {
-        const misfit = columnMismatch(column, values[index]?.[row])
-        if (misfit) {
-          throw new ReembedError(
-            'INTERNAL',
-            `the value of ${column.name} (${column.type}) of ${JSON.stringify(ids[row])} ${misfit}`,
-          )
-        }
-      }
-    }
-  }
-
   return {
     get rows() {
       return writer.rows
@@ -113,7 +86,7 @@ export function createShardWriter({
       return writer.bytes
     },
     append(rows) {
-      requireMatchingColumns(rows)
+      requireMatchingColumns(rows, dimensions, extra)
       const { ids, hashes, vectors, extra: values = [], onWritten } = rows
       const stored = dtype === 'float16' ? new Uint16Array(new Float16Array(vectors).buffer) : vectors
       writer.append(ids.length, [ids, stored, hashes, ...values], onWritten)
@@ -137,5 +110,37 @@ export function createShardWriter({
       })
       return { receipt, sha256 }
     },
+  }
+}
+
+/** @throws ReembedError INTERNAL for arrays of the wrong length and for values that their column cannot hold */
+function requireMatchingColumns(
+  { ids, hashes, vectors, extra: values = [] }: ShardRows,
+  dimensions: number,
+  extra: readonly FlatColumn[],
+): void {
+  if (vectors.length !== ids.length * dimensions || hashes.length !== ids.length * HASH_BYTES) {
+    throw new ReembedError(
+      'INTERNAL',
+      `${ids.length} ids have ${vectors.length} values of ${dimensions} dimensions and ${hashes.length} bytes of hashes`,
+    )
+  }
+  const broken = ids.findIndex(id => !id.isWellFormed())
+  if (broken !== -1) {
+    throw new ReembedError(
+      'INTERNAL',
+      `the id ${JSON.stringify(ids[broken])} contains an unpaired surrogate, which UTF-8 cannot store`,
+    )
+  }
+  for (const [index, column] of extra.entries()) {
+    for (let row = 0; row < ids.length; row++) {
+      const misfit = columnMismatch(column, values[index]?.[row])
+      if (misfit) {
+        throw new ReembedError(
+          'INTERNAL',
+          `the value of ${column.name} (${column.type}) of ${JSON.stringify(ids[row])} ${misfit}`,
+        )
+      }
+    }
   }
 }

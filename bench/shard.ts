@@ -240,7 +240,7 @@ async function measureCpu(): Promise<void> {
   checkWasm(other.bytes(), rows)
 
   const measured = new Map(Object.keys(runs).map(name => [name, [] as number[]]))
-  // The first round warms up, and every other one goes backwards.
+  // The first round warms up. Every other round runs in reverse order.
   for (let round = 0; round <= ROUNDS; round++) {
     const turns = Object.entries(runs)
     for (const [name, run] of round % 2 ? turns : turns.toReversed()) {

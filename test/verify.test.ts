@@ -1,4 +1,4 @@
-// `reembed verify` against a run that somebody has tampered with: each kind of damage has a name of its own.
+// `reembed verify` of a tampered run: each kind of damage has its own message.
 
 import { cp, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
@@ -46,7 +46,7 @@ async function verified(damage: (paths: { data: string; shards: string[]; root: 
 
 const first = (shards: string[]): string => shards[0] ?? ''
 
-test('P-VERIFY: a run as it was made balances, and what is printed was measured', async () => {
+test('P-VERIFY: an untouched run balances, and the printed values were measured', async () => {
   const receipt = await verified(async () => {})
   expect(receipt).toMatchObject({
     run,
@@ -60,7 +60,7 @@ test('P-VERIFY: a run as it was made balances, and what is printed was measured'
 
 test.each<[string, Parameters<typeof verified>[0], RegExp]>([
   [
-    'cut short',
+    'truncated',
     ({ data, shards }) => truncate(join(data, first(shards)), 500),
     /part-00000-of-\d+\.parquet .*is truncated: its 500 bytes/,
   ],
@@ -137,7 +137,7 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
     /the manifest of run \w+ .*lists another shard than .*part-00000-of-\d+\.parquet/,
   ],
   [
-    'one whose receipt says another thing, with hashes made anew',
+    'one with a changed receipt and recomputed hashes',
     ({ data, shards }) =>
       rewrite(join(data, first(shards)), rows => Object.assign(rows.facts, { truncated: 3 })),
     /the shards of run \w+ .*are not those that its manifest names: at least one was replaced/,
@@ -188,14 +188,14 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
       rezip(join(root, 'runs', run, 'plan-00000.json.gz'), ([, ...rows]) => [{ part: [] }, ...rows]),
     /plan-00000\.json\.gz .*is damaged, see \[0\]\.parts/,
   ],
-])('P-VERIFY: a shard that is %s is told so, with exit code 4', async (_what, damage, message) => {
+])('P-VERIFY: a shard that is %s is reported as such, with exit code 4', async (_what, damage, message) => {
   await expect(verified(damage)).rejects.toMatchObject({
     exitCode: 4,
     message: expect.stringMatching(message),
   })
 })
 
-test('P-VERIFY: a dimension with one value for all texts is named, by the command too', async () => {
+test('P-VERIFY: a dimension with one value for all texts is named, also by the command', async () => {
   const engine = createHashEngine({ dimensions: 8 })
   const dead = {
     ...engine,

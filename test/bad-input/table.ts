@@ -418,7 +418,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'store',
     what: "somebody else's object at a shard's key",
     exit: 4,
-    says: "runs/<run>/data/part-00000-of-00001.parquet in <output> is not a Parquet file. Another program wrote it, and it was not changed: move it away and resume the run",
+    says: 'runs/<run>/data/part-00000-of-00001.parquet in <output> is not a Parquet file. Another program wrote it, and it was not changed: move it away and resume the run',
   },
   {
     number: 67,

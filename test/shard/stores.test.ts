@@ -23,7 +23,7 @@ async function expectWhole(url: string): Promise<void> {
   expect(size).toBe(shard.bytes.length)
 }
 
-it('a shard comes out of a folder as it went in', async () => {
+it('a shard is read back unchanged from a folder', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'reembed-shard-'))
   try {
     await expectWhole(folder)
@@ -32,7 +32,7 @@ it('a shard comes out of a folder as it went in', async () => {
   }
 })
 
-it('a shard comes out of S3 as it went in', async () => {
+it('a shard is read back unchanged from S3', async () => {
   await using server = await startS3Server()
   for (const [name, value] of Object.entries(server.env)) vi.stubEnv(name, value)
   await expectWhole('s3://test/out')

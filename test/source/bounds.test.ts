@@ -219,7 +219,7 @@ test.each<[string, number, Page[], RegExp, boolean?]>([
   expect(process.memoryUsage.rss() - before).toBeLessThan(256 * 2 ** 20)
 })
 
-test('P-BOUNDED: a page of a shard is held to its rows', () => {
+test('P-BOUNDED: a page of a shard may not claim more values than its rows', () => {
   const packed = (page: Page, rawBytes = 100): Buffer => {
     const body = zstdCompressSync(page.body)
     return Buffer.from(
@@ -245,7 +245,7 @@ test('P-BOUNDED: a page of a shard is held to its rows', () => {
 
 const table = tableFromArrays({ id: ['a', 'b'], text: ['y'.repeat(5_000), 'z'] })
 
-test('P-BOUNDED: an Arrow batch of over 128 MiB is refused by its metadata', async () => {
+test('P-BOUNDED: an Arrow batch of more than 128 MiB is refused by its metadata', async () => {
   const bytes = Buffer.from(tableToIPC(table, 'stream'))
   const length = Buffer.alloc(8)
   // The record batch is the last message but the end; its body's length stands in its metadata.
@@ -266,7 +266,7 @@ test('P-BOUNDED: an Arrow batch of over 128 MiB is refused by its metadata', asy
   })
 })
 
-test('P-BOUNDED: Arrow metadata that claims more than it holds is refused, whatever it claims it of', async () => {
+test('P-BOUNDED: Arrow metadata that claims more than it holds is refused, in every vector', async () => {
   const good = Buffer.from(tableToIPC(table, 'file'))
   const stream = Buffer.from(tableToIPC(table, 'stream'))
   let refused = 0

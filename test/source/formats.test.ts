@@ -142,7 +142,7 @@ describe.each(NAMES)('%s', name => {
     expect(cuts.size).toBeGreaterThan(1)
   })
 
-  it('that is written anew after planning is SOURCE_CHANGED', async () => {
+  it('that is rewritten after planning is SOURCE_CHANGED', async () => {
     await mkdir(join(folder, 'changing'), { recursive: true })
     const path = join(folder, 'changing', name)
     const bytes = await readFile(join(folder, name))

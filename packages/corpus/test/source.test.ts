@@ -81,7 +81,7 @@ describe('a JSONL slice', () => {
     ended: fc.boolean(),
   })
 
-  it('gives each line exactly once and ranges that tile the object, wherever it is cut and however it arrives', async () => {
+  it('yields each line exactly once and ranges that tile the object, for any cuts and any chunks', async () => {
     let run = 0
     await fc.assert(
       fc.asyncProperty(
@@ -128,7 +128,7 @@ describe('a JSONL slice', () => {
     )
   })
 
-  it('is read to the end of its last line and not further', async () => {
+  it('is read to the end of its last line and no further', async () => {
     const content = '{"id":1,"text":"a"}\n'.repeat(20_000)
     await writeFile(join(folder, 'tail.jsonl'), content)
     let bytes = 0
@@ -150,7 +150,7 @@ describe('a JSONL slice', () => {
     expect(bytes).toBeLessThanOrEqual(1_001 + 64 * 1024)
   })
 
-  it('reads on past a part whose last line is longer than any read-ahead', async () => {
+  it('is read beyond its end when its last line is longer than one read-ahead', async () => {
     const long = JSON.stringify({ id: 'long', text: 'x'.repeat(3_000_000) })
     const content = `{"id":"a","text":"a"}\n${long}\n{"id":"z","text":"z"}\n`
     expect((await readText('long.jsonl', content, [30, 100_000, 2_000_000])).map(told)).toEqual([
@@ -160,7 +160,7 @@ describe('a JSONL slice', () => {
     ])
   })
 
-  it('closes what it has open when the consumer stops early', async () => {
+  it('closes its stream when the consumer stops early', async () => {
     let closed = false
     const watched: Store = {
       ...store,
@@ -253,7 +253,7 @@ describe('a line', () => {
     expect((records[1] as { message: string }).message).toContain(message)
   })
 
-  it('with text of a wrong kind is rejected under its id', async () => {
+  it('with a text of a wrong type is rejected with its id', async () => {
     expect(await readText('wrong.jsonl', '{"id":"a","text":7}')).toMatchObject([
       { id: 'a', reason: 'invalid_text' },
     ])
@@ -275,7 +275,7 @@ describe('a line', () => {
     expect(({} as Record<string, unknown>).id).toBeUndefined()
   })
 
-  it('that names its fields in __proto__ or inherits them has none', async () => {
+  it('has no fields from __proto__ or inherited members', async () => {
     const lines = '{"__proto__":{"id":"a","text":"t"}}\n'
     expect((await readText('proto.jsonl', lines)).map(told)).toEqual(['missing_id'])
     await writeFile(join(folder, 'inherit.jsonl'), '{"id":"a"}\n')
@@ -306,7 +306,7 @@ describe('a line', () => {
     expect(message).not.toMatch(/\p{C}/u)
   })
 
-  it('of more than 8 MiB is rejected with its length, whichever part it lies in', async () => {
+  it('of more than 8 MiB is rejected with its length, in any part', async () => {
     const long = Buffer.alloc(9 * 1024 * 1024, 'x')
     const content = Buffer.concat([
       Buffer.from('{"id":"a","text":"t"}\n'),
@@ -351,7 +351,7 @@ describe('a file', () => {
     }
   })
 
-  it('that was changed since it was planned is SOURCE_CHANGED', async () => {
+  it('that changed after planning is SOURCE_CHANGED', async () => {
     for (const key of ['changed.jsonl', 'changed.txt']) {
       await writeFile(join(folder, key), '{"id":1,"text":"a"}\n')
       const info = await store.head(key)
@@ -366,7 +366,7 @@ describe('a file', () => {
     }
   })
 
-  it('that ends before its size is never taken for whole', async () => {
+  it('that ends before its planned size is an error', async () => {
     await writeFile(join(folder, 'short.jsonl'), '{"id":1,"text":"a"}\n{"id":2,"text":"b"}\n')
     const short: Store = {
       ...store,
@@ -382,7 +382,7 @@ describe('a file', () => {
 })
 
 describe('a text or Markdown file', () => {
-  it('is one document with its key for id, its byte order mark left out', async () => {
+  it('is one document with its key as id, without its byte order mark', async () => {
     await writeFile(join(folder, 'Größe 100%.md'), '\uFEFF# Title\r\n\nBody\n')
     const { records, read } = await readCut('Größe 100%.md', [], { fields: null })
     expect(records).toEqual([
@@ -396,7 +396,7 @@ describe('a text or Markdown file', () => {
     expect(read).toMatchObject([{ start: 0, end: 18, lines: 1 }])
   })
 
-  it('that is not UTF-8, or is larger than 8 MiB, is rejected', async () => {
+  it('that is not UTF-8 or is larger than 8 MiB is rejected', async () => {
     expect(await readText('latin.txt', Buffer.from([0xe9]))).toMatchObject([
       { id: 'latin.txt', reason: 'invalid_utf8' },
     ])
@@ -408,7 +408,7 @@ describe('a text or Markdown file', () => {
     ])
   })
 
-  it('shares a slice with JSONL, each record knowing its part', async () => {
+  it('can share a slice with JSONL; each record has the index of its part', async () => {
     await writeFile(join(folder, 'mixed.jsonl'), '{"id":1,"text":"a"}\n')
     await writeFile(join(folder, 'mixed.md'), '# b')
     const parts = []

@@ -86,7 +86,11 @@ describe('a compressed file', () => {
       Buffer.from(LINES),
       /^"plain\.jsonl\.gz" is not gzip data, although its extension says so: rename or exclude it$/,
     ],
-    ['gzip.jsonl.zst', gzipSync(LINES), /^"gzip\.jsonl\.zst" is not zstd data, although its extension says so/],
+    [
+      'gzip.jsonl.zst',
+      gzipSync(LINES),
+      /^"gzip\.jsonl\.zst" is not zstd data, although its extension says so/,
+    ],
     ['packed.jsonl', gzipSync(LINES), /^"packed\.jsonl" is gzip, but its format requires UTF-8 text/],
   ])('%s is refused when the run is planned', async (name, bytes, message) => {
     await expect(read({ [name]: bytes })).rejects.toMatchObject(refused(message))

@@ -1,4 +1,4 @@
-// Reuse and retries as a person meets them: what the commands say, and what they end with.
+// Reuse and retries by the command: output and exit codes.
 
 import { join } from 'node:path'
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
@@ -46,7 +46,7 @@ test('P-REUSE: plan, run and status show reused vectors, and another space is re
   const second = await command('run', '--max-rejects', '5%')
   const row = /^embedded +1, 58 reused of run [a-z2-7]{26}; 2 documents of that run are gone$/m
   expect(second.stdout).toMatch(row)
-  // What is not sent is not quoted.
+  // The quote covers only texts that are sent.
   const { quote } = await readCurrentManifest(output)
   expect(quote?.inputs).toBeGreaterThan(0)
   expect(quote?.inputs).toBeLessThan(6)

@@ -1,4 +1,4 @@
-// The next version of a corpus: what did not change keeps its vectors, and nothing but the rest is paid for.
+// The next version of a corpus: unchanged texts keep their vectors, and only the others are embedded.
 
 import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -53,7 +53,7 @@ const lines = (count = COUNT, from = 0): Line[] =>
 const write = (name: string, written: readonly Line[]): Promise<string> =>
   writeJsonl(join(place.source, name), written)
 
-/** The documents that an endpoint was asked for while `act` ran, without the texts that only prove its model. */
+/** The documents that the endpoint embedded while `act` ran, without the texts that only prove its model. */
 async function embeddedBy<T>(act: () => Promise<T>): Promise<{ made: T; embedded: string[] }> {
   const before = gate.sent.length
   const made = await act()
@@ -62,7 +62,7 @@ async function embeddedBy<T>(act: () => Promise<T>): Promise<{ made: T; embedded
 
 const next = (request = {}) => embeddedBy(() => makeRun(place, { ...PER_SHARD, ...request }))
 
-/** Every id has the vector of its text now, whatever way it came by it. */
+/** Every id has the vector of its current text, embedded or reused. */
 async function expectRight({ plan }: MadeRun, corpus: readonly Line[]): Promise<void> {
   await using fresh = await temporaryFolder()
   const anew = await makeRun({ ...place, output: fresh.path }, { ...PER_SHARD, findBaseRun: false })
@@ -107,7 +107,7 @@ test('P-REUSE: inserted, deleted and moved lines leave the vectors of the other 
   ]
   await write('a.jsonl', changed)
   const { made, embedded } = await next()
-  // What was put in, and of what moved only what moved further than the slices beside.
+  // Inserted lines, and moved lines only if they moved further than the neighbouring slices.
   expect(embedded.length).toBeLessThan(35 + 150)
   expect(made.manifest.baseRun).toEqual({ run: first.made.plan.run, removedRows: 40 })
   expect(made.manifest.totals).toMatchObject({ rows: 595, reused: 595 - embedded.length })
@@ -172,7 +172,7 @@ test('P-REUSE: equal texts in a window of a run are embedded once', async () => 
 })
 
 describe('not reused', () => {
-  /** The files of a run's shards, and how many rows each has. */
+  /** The shard files of a run, and the number of rows in each. */
   async function shardsOf(run: string): Promise<{ path: string; rows: number }[]> {
     const data = join('runs', run, 'data')
     await using store = await openStore(place.output)
@@ -236,7 +236,7 @@ describe('not reused', () => {
     const first = await next()
     const [one = { path: '', rows: 0 }] = await shardsOf(first.made.plan.run)
     const bytes = await readFile(one.path)
-    // In a vector: it can be read, and is another number.
+    // A byte of a vector: still readable, but another number.
     bytes.writeUInt8(bytes.readUInt8(1_500) ^ 1, 1_500)
     await rm(one.path)
     await writeFile(one.path, bytes)

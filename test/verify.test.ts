@@ -13,7 +13,7 @@ import { documents, reembed, temporaryFolder, writeJsonl } from './parts/cli.ts'
 let folder: Awaited<ReturnType<typeof temporaryFolder>>
 let run: string
 let good: string
-/** Of a run over other documents, cut alike. */
+/** A shard of a run over other documents with the same slices. */
 let otherShard: string
 
 beforeAll(async () => {
@@ -226,7 +226,7 @@ async function flip(path: string, at: number): Promise<void> {
   await writeFile(path, bytes)
 }
 
-/** Other contents for an object that is there; `change` may be given what it says. */
+/** Replaces the contents of an existing object; `change` receives the old contents. */
 async function rejson(
   path: string,
   change: object | ((value: Record<string, object>) => object),
@@ -252,7 +252,7 @@ interface Rows {
   facts: ReceiptFields
 }
 
-/** The shard with other rows or another receipt, written by our own writer: every hash in it is right. */
+/** The shard with other rows or another receipt, written by the real writer: every hash in it is valid. */
 async function rewrite(path: string, change: (rows: Rows) => void): Promise<void> {
   const name = basename(path)
   await using store = await openStore(dirname(path))

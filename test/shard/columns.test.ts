@@ -1,4 +1,4 @@
-// What a shard may hold beside id, vector and hash, as other readers see it: DuckDB, arrow-rs and hyparquet.
+// The columns of a shard besides id, vector and hash, read by DuckDB, arrow-rs and hyparquet.
 
 import { zstdDecompressSync } from 'node:zlib'
 import type { CarriedType, CarriedValue } from '@reembed/protocol'
@@ -75,7 +75,7 @@ const made: fc.Arbitrary<Made> = fc.integer({ min: 0, max: 60 }).chain(rows =>
     ),
     values: fc.tuple(
       ...Object.values(VALUES).map(value =>
-        // All there, none there, and anything between.
+        // No nulls, only nulls, and any mixture.
         fc.constantFrom(0, 1, 3).chain(nulls =>
           fc.array(
             nulls === 0 ? value : nulls === 1 ? fc.constant(null) : fc.option(value, { freq: nulls }),

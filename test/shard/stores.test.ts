@@ -1,4 +1,4 @@
-// A shard on its way through the real stores.
+// A shard written to and read from the real stores.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

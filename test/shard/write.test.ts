@@ -1,4 +1,4 @@
-// What other readers see in a shard: DuckDB, arrow-rs and hyparquet, which share no code with our vector column.
+// Shards as DuckDB, arrow-rs and hyparquet read them. These share no code with the writer of the vector column.
 
 import { zstdDecompressSync } from 'node:zlib'
 import { checkShard, readShard } from '@reembed/shard'
@@ -244,7 +244,7 @@ describe('the file', () => {
   })
 })
 
-/** The pages of the vector column as its offset index gives them, and what stands at the place it gives. */
+/** The pages of the vector column by its offset index, and the bytes at each indexed position. */
 function pagesOf(file: Uint8Array, { row_groups }: FileMetaData) {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength)
   return row_groups.flatMap(({ columns }) => {
@@ -254,7 +254,7 @@ function pagesOf(file: Uint8Array, { row_groups }: FileMetaData) {
     return page_locations.map(({ offset, compressed_page_size, first_row_index }) => {
       const reader = { view, offset: Number(offset) }
       const values: number = deserializeTCompactProtocol(reader).field_5.field_1
-      // Behind the length of the levels: how often the first level stands there, and the level.
+      // After the length of the levels: length of the first run, and its level.
       const firstLevel = [view.getUint8(reader.offset + 4) >> 1, view.getUint8(reader.offset + 5)]
       return { firstRow: first_row_index, values, firstLevel, bytes: compressed_page_size }
     })

@@ -1,4 +1,4 @@
-// What the fuzzer found in readers of tables (npm run fuzz), each as the case it comes down to.
+// Minimal cases of the faults that the fuzzer (npm run fuzz) found in readers of tables.
 
 import { indexObject, readSlice } from '@reembed/corpus'
 import type { SourceObject, SourceRecord } from '@reembed/protocol'
@@ -8,7 +8,7 @@ import { Table, tableToIPC, Utf8, Utf8View, vectorFromArray } from 'apache-arrow
 import { parquetMetadata } from 'hyparquet'
 import { expect, test } from 'vitest'
 
-/** One object, that comes in chunks of so many bytes. */
+/** A store with one object, which it streams in chunks of a given size. */
 function storeOf(bytes: Uint8Array, chunkBytes = 1 << 16): Store {
   const cut = ({ start = 0, end = bytes.length } = {}): Uint8Array =>
     bytes.subarray(start, Math.max(start, end))
@@ -26,7 +26,7 @@ function storeOf(bytes: Uint8Array, chunkBytes = 1 << 16): Store {
   }
 }
 
-/** Measured and read slice by slice, as a plan has it. */
+/** Indexes the object and reads it slice by slice, as a plan cuts it. */
 async function planned(store: Store, object: SourceObject, sliceBytes: number): Promise<SourceRecord[]> {
   const { splitPoints, extent, table } = await indexObject(store, object, { sliceBytes })
   const parts = splitPoints.map(({ start, seek }, i) => ({

@@ -1,4 +1,4 @@
-// What planning reads of a corpus, counted where it is read: at the store.
+// The reads of planning, counted at the store.
 
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -46,7 +46,7 @@ it('planning a Parquet corpus reads only its footers', async () => {
   expect(new Set(asked.map(({ key }) => key)).size).toBe(names.length)
   for (const { headers } of asked) {
     const from = Number(/^bytes=(\d+)-/.exec(String(headers.range))?.[1] ?? 0)
-    // The end is asked for before it is known how long the footer is.
+    // The tail is read before the length of the footer is known.
     expect(file.length - from).toBeLessThan(Math.max(footer, 64 * 1024) + 64 * 1024)
   }
 })

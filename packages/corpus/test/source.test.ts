@@ -21,7 +21,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true })
 })
 
-/** The records of a file cut at the given offsets, and what was read of it. */
+/** The records of a file that is cut at the given offsets, and the ranges that were read. */
 async function readCut(
   key: string,
   cuts: readonly number[] = [],
@@ -51,10 +51,10 @@ async function readText(
   return (await readCut(name, cuts)).records
 }
 
-/** What a reject says, or the id of a document. */
-const told = (record: SourceRecord): string => (record.kind === 'document' ? record.id : record.reason)
+/** The id of a document, or the reason of a reject. */
+const labelOf = (record: SourceRecord): string => (record.kind === 'document' ? record.id : record.reason)
 
-/** The same bytes in chunks of `length`, to cross every border there is. */
+/** The same bytes in chunks of `length`, so that chunk boundaries fall everywhere. */
 const inChunksOf = (length: number, from: Store): Store => ({
   ...from,
   async *stream(key, options) {
@@ -114,7 +114,7 @@ describe('a JSONL slice', () => {
           const newlines = content.toString().split('\n')
           const count = newlines.at(-1) === '' ? newlines.length - 1 : newlines.length
           expect(cut.read.reduce((sum, { lines }) => sum + lines, 0)).toBe(count)
-          // Every position names the byte at which its line begins.
+          // Every position is the byte at which its line begins.
           for (const { position } of cut.records) {
             expect(position.offset === 0 || content[position.offset - 1] === 10).toBe(true)
             const read = cut.read[position.part]
@@ -153,7 +153,7 @@ describe('a JSONL slice', () => {
   it('is read beyond its end when its last line is longer than one read-ahead', async () => {
     const long = JSON.stringify({ id: 'long', text: 'x'.repeat(3_000_000) })
     const content = `{"id":"a","text":"a"}\n${long}\n{"id":"z","text":"z"}\n`
-    expect((await readText('long.jsonl', content, [30, 100_000, 2_000_000])).map(told)).toEqual([
+    expect((await readText('long.jsonl', content, [30, 100_000, 2_000_000])).map(labelOf)).toEqual([
       'a',
       'long',
       'z',
@@ -248,7 +248,7 @@ describe('a line', () => {
       'bad.jsonl',
       `{"id":"before","text":"t"}\n${line}\n{"id":"after","text":"t"}\n`,
     )
-    expect(records.map(told)).toEqual(['before', reason, 'after'])
+    expect(records.map(labelOf)).toEqual(['before', reason, 'after'])
     expect(records[1]).toMatchObject({ position: { part: 0, line: 2, offset: 27 } })
     expect((records[1] as { message: string }).message).toContain(message)
   })
@@ -271,16 +271,16 @@ describe('a line', () => {
     ],
     ['U+FFFD in its text', '{"id":"a","text":"\uFFFD"}', 'a'],
   ])('with %s is a document', async (_, line, id) => {
-    expect((await readText('good.jsonl', line)).map(told)).toEqual([id])
+    expect((await readText('good.jsonl', line)).map(labelOf)).toEqual([id])
     expect(({} as Record<string, unknown>).id).toBeUndefined()
   })
 
   it('has no fields from __proto__ or inherited members', async () => {
     const lines = '{"__proto__":{"id":"a","text":"t"}}\n'
-    expect((await readText('proto.jsonl', lines)).map(told)).toEqual(['missing_id'])
+    expect((await readText('proto.jsonl', lines)).map(labelOf)).toEqual(['missing_id'])
     await writeFile(join(folder, 'inherit.jsonl'), '{"id":"a"}\n')
     const { records } = await readCut('inherit.jsonl', [], { fields: { id: 'id', text: 'constructor' } })
-    expect(records.map(told)).toEqual(['missing_text'])
+    expect(records.map(labelOf)).toEqual(['missing_text'])
   })
 
   it('keeps NUL, control characters and lone surrogates in its text', async () => {
@@ -294,7 +294,7 @@ describe('a line', () => {
       Buffer.from([0xc3, 0x28, 0xed, 0xa0, 0x80]),
       Buffer.from('"}\n{"id":"c","text":"€"}\n'),
     ])
-    expect((await readText('latin.jsonl', bad)).map(told)).toEqual(['a', 'invalid_utf8', 'c'])
+    expect((await readText('latin.jsonl', bad)).map(labelOf)).toEqual(['a', 'invalid_utf8', 'c'])
   })
 
   it('gets a message that is one short line without control characters', async () => {
@@ -314,7 +314,7 @@ describe('a line', () => {
       Buffer.from('\n{"id":"b","text":"t"}'),
     ])
     const records = await readText('large.jsonl', content, [5_000_000, 9_000_000])
-    expect(records.map(told)).toEqual(['a', 'too_large', 'b'])
+    expect(records.map(labelOf)).toEqual(['a', 'too_large', 'b'])
     expect(records[1]).toMatchObject({
       message: `the line has ${long.length} bytes, the limit is 8388608`,
       position: { part: 0, offset: 22, line: 2 },
@@ -331,7 +331,7 @@ describe('a line', () => {
     }, 20)
     const { records } = await readCut('giant.jsonl')
     clearInterval(watch)
-    expect(records.map(told)).toEqual(['a', 'too_large'])
+    expect(records.map(labelOf)).toEqual(['a', 'too_large'])
     expect(peak).toBeLessThan(128 * 1024 * 1024)
   })
 })
@@ -419,7 +419,7 @@ describe('a text or Markdown file', () => {
     }
     const reader = readSlice(store, { parts }, { fields: FIELDS })
     const found: [string, number][] = []
-    for await (const record of reader.records) found.push([told(record), record.position.part])
+    for await (const record of reader.records) found.push([labelOf(record), record.position.part])
     expect(found).toEqual([
       ['mixed.md', 0],
       ['1', 1],

@@ -53,7 +53,7 @@ describe('quantisation', () => {
           const levels = [...toInt8(vectors, found)]
           expect(levels).toEqual(levels.toSorted((a, b) => a - b))
           expect(levels[0]).toBe(-128)
-          // The step is rounded, so the greatest value may come out one level lower.
+          // The step is rounded, so the greatest value may get the level below the highest.
           const spread = (vectors.at(-1) ?? 0) - (vectors[0] ?? 0)
           if (spread > 1e-30) expect(levels.at(-1)).toBeGreaterThanOrEqual(126)
         },

@@ -1,10 +1,10 @@
-// What the next version of a corpus costs: unchanged, 1 % of the documents edited, other columns. Each by the command
-// itself, with its plan, private Redis, shards, finalize and publish.
+// Measures the next version of a corpus: unchanged, 1 % of the documents edited, other columns. Each runs by the command,
+// with plan, private Redis, shards, finalize and publish.
 //
 //   node --conditions=@reembed/source bench/reuse.ts [documents = 1000000] [dimensions = 384]
 //
 // Checks: texts as the server counts them (less those that prove its model), rows and reused rows of each manifest, and
-// that vectors of unchanged documents are the same to the bit. Not measured: S3 (the output is a folder), a real model.
+// that vectors of unchanged documents are bit-identical. Not measured: S3 (the output is a folder), a real model.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -19,7 +19,7 @@ const documents = Number(process.argv[2] ?? 1_000_000)
 const dimensions = Number(process.argv[3] ?? 384)
 const FILES = 100
 const perFile = Math.floor(documents / FILES)
-/** Canaries and the texts that a model is known by. */
+/** Canaries and the texts that identify a model. */
 const PROOF = 0.045
 const main = fileURLToPath(new URL('../packages/reembed/src/main.ts', import.meta.url))
 const folder = await mkdtemp(join(tmpdir(), 'reembed-reuse-'))
@@ -52,7 +52,7 @@ try {
   console.log('|---|---|---|---|')
   for (const row of rows) console.log(`| ${row.join(' | ')} |`)
 
-  /** `expected` documents embedded, give or take what proves the model. */
+  /** Checks that `expected` documents were embedded, within the number of texts that prove the model. */
   async function measured(name: string, more: readonly string[], expected: number): Promise<Outcome> {
     const before = await textsCounted()
     const startedMs = performance.now()
@@ -116,7 +116,7 @@ async function writeCorpus(isEdited: (i: number) => boolean): Promise<void> {
       const text = `document ${i} is about topic ${i % 977}${isEdited(i) ? ', and was said anew' : ''}`
       return `${JSON.stringify({ id: `d${i}`, text, year: 1900 + (i % 120) })}\n`
     }).join('')
-    // What is written anew is another object; what is not must stay the one it is.
+    // A rewritten file is another object version. The other files must not change.
     if (kept.get(file) !== lines)
       await writeFile(join(source, `part-${String(file).padStart(3, '0')}.jsonl`), lines)
     kept.set(file, lines)

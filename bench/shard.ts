@@ -1,4 +1,4 @@
-// What writing a shard costs: CPU per embedding against copying the vectors and against parquet-wasm (arrow-rs) with
+// Measures the cost of writing a shard: CPU per embedding against copying the vectors and against parquet-wasm (arrow-rs) with
 // the same columns, uncompressed, without dictionary and statistics; and peak memory at three sizes, 4x apart. Every
 // output is read back and compared with the rows. Not measured: making the vectors, the content hashes and the put.
 //
@@ -46,7 +46,7 @@ const ROWS = 50_000
 const ROUNDS = 9
 /** Rows of one reply of an endpoint. */
 const BATCH = 32
-/** Rows that parquet-wasm is given at once: our row group. */
+/** Rows in each call of parquet-wasm: one row group. */
 const GROUP = 16 * Math.floor(2 ** 20 / (4 * DIMENSIONS))
 
 function makeRows(rows: number): ShardRows {
@@ -85,7 +85,7 @@ function writeReembed(rows: Iterable<ShardRows>, sink: ByteSink): Receipt {
   return writer.finish({ ...facts, documents: writer.rows, tokens: null, truncated: 0, repaired: 0 }).receipt
 }
 
-/** The same file without proof: neither body nor footer is hashed. */
+/** The same file without hashes of body and footer. */
 function writeUnproven(rows: Iterable<ShardRows>, sink: ByteSink): void {
   const writer = createParquetWriter({ columns: vectorColumns(DIMENSIONS, 'float32'), sink })
   for (const { ids, vectors, hashes } of rows) writer.append(ids.length, [ids, vectors, hashes])
@@ -93,7 +93,7 @@ function writeUnproven(rows: Iterable<ShardRows>, sink: ByteSink): void {
   writer.finish([])
 }
 
-/** What parquet-wasm writes, with the proof that a shard has. */
+/** The file of parquet-wasm with a SHA-256 of its bytes, as a shard has. */
 async function writeWasmProven(rows: ShardRows): Promise<string> {
   const hash = createHash('sha256')
   await writeWasm(rows, bytes => hash.update(bytes))
@@ -150,7 +150,7 @@ async function writeWasm(rows: ShardRows, sink: ByteSink): Promise<void> {
   for await (const bytes of await transformParquetStream(stream, properties)) sink(bytes)
 }
 
-/** The vectors and nothing else, into memory that is new each time. */
+/** Copies only the vectors, into fresh memory each time. */
 function copyVectors({ vectors }: ShardRows): Float32Array {
   return vectors.slice()
 }
@@ -194,7 +194,7 @@ function checkWasm(bytes: Uint8Array, rows: ShardRows): void {
   }
 }
 
-/** What SHA-256 alone takes: the floor for anything that proves its bytes with it. */
+/** Only SHA-256 of the vectors: the floor for any writer that hashes its bytes. */
 function hashVectors({ vectors }: ShardRows): string {
   const hash = createHash('sha256')
   for (let at = 0; at < vectors.length; at += BATCH * DIMENSIONS)
@@ -240,7 +240,7 @@ async function measureCpu(): Promise<void> {
   checkWasm(other.bytes(), rows)
 
   const measured = new Map(Object.keys(runs).map(name => [name, [] as number[]]))
-  // The first round warms up, and every other one goes backwards.
+  // The first round warms up. Every other round runs in reverse order.
   for (let round = 0; round <= ROUNDS; round++) {
     const turns = Object.entries(runs)
     for (const [name, run] of round % 2 ? turns : turns.toReversed()) {
@@ -264,7 +264,7 @@ async function measureCpu(): Promise<void> {
   )
 }
 
-/** Writes to nowhere, the same four row groups again and again, and says what the process took at its peak. */
+/** Writes the same four row groups repeatedly to no output and prints the peak memory of the process. */
 function measureMemoryHere(rows: number): void {
   const pool = makeRows(4 * GROUP)
   const all = function* (): Generator<ShardRows> {

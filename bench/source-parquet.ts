@@ -1,6 +1,6 @@
-// What reading Parquet with zstd costs in CPU: our reader, against hyparquet's own with Node's zstd and with the
-// JavaScript one that hyparquet-compressors brings. Every round checks that all three give the same ids and texts. The
-// bytes come from memory; id and text are read, a third column is not.
+// Measures the CPU time of reading Parquet with zstd: reembed, against hyparquet's reader with Node's zstd and with the
+// JavaScript zstd of hyparquet-compressors. Every round checks that all three return the same ids and texts. The bytes
+// come from memory. Id and text are read; a third column is not.
 //
 //   node --conditions=@reembed/source bench/source-parquet.ts
 
@@ -15,7 +15,7 @@ import { Compression, Table, WriterPropertiesBuilder, writeParquet } from 'parqu
 
 const ROUNDS = 9
 const DOCUMENTS = 20_000
-/** So many words shrink about as English does. */
+/** With this many words, texts compress about as well as English. */
 const WORDS = Array.from({ length: 4_000 }, (_, i) => ((i * 2_654_435_761) % 60_466_176).toString(36))
 
 function fileOf(): Buffer {

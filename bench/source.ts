@@ -1,9 +1,8 @@
-// What reading JSONL costs in CPU, against what one would write by hand with node:readline. Every round checks that
-// all give the same ids and texts; for that, each side reads every text through once (its UTF-8 length), so that no side
-// hands over strings that still have to be put together. The bytes come from memory, in the chunks that a folder store
-// and a ReadStream give: what the disk or S3 costs is not measured here, and neither is memory. The third column is the
-// floor for any reader that calls JSON.parse: the lines are ready strings. By hand nothing is checked; reembed also
-// proves UTF-8, depth, ids and sizes, and knows where each record lies.
+// Measures the CPU time of reading JSONL, against a simple reader with node:readline. Every round checks that all readers
+// return the same ids and texts. Each reads every text once (its UTF-8 length), so that no reader returns strings that
+// V8 has yet to flatten. The bytes come from memory, in the chunks of a folder store and of a ReadStream. The third
+// column is the floor for any reader that calls JSON.parse, on ready strings. The simple reader checks nothing; reembed
+// also checks UTF-8, depth, ids and sizes, and records positions. Not measured: disk, S3, memory.
 //
 //   node --conditions=@reembed/source bench/source.ts [rounds]
 
@@ -25,7 +24,7 @@ interface Result {
   readonly digest: string
 }
 
-/** Keeps every id and text length, so that a reader that gives another document is found out. */
+/** Hashes every id and text length, so that a reader that returns another document is detected. */
 function createCheck(): { add(id: string, text: string): void; result(): Result } {
   const hash = createHash('sha256')
   let pending = ''
@@ -87,7 +86,7 @@ interface Shape {
   readonly name: string
   readonly chars: number
   readonly words: readonly string[]
-  /** One word of so many is a quotation with a line break: three escapes. */
+  /** One word in this many is a quotation with a line break: three escapes. */
   readonly escapes: number
   /** Fields beside id and text, by the number of the line. */
   readonly beside?: (line: number) => object
@@ -172,7 +171,7 @@ for (const shape of SHAPES) {
       throw new Error(`${name}: the readers disagree`)
     }
     if (ours.result.documents !== lines.length) throw new Error(`${name}: documents are missing`)
-    // The first round warms up all of them.
+    // The first round is a warm-up.
     if (round > 0) times.push({ ours: ours.ms, theirs: theirs.ms, floor: floor.ms })
   }
   const speed = (ms: number[]): string => (content.length / 1e6 / (median(ms) / 1000)).toFixed(0)

@@ -1,4 +1,4 @@
-// Reuse and retries as a person meets them: what the commands say, and what they end with.
+// Reuse and retries by the command: output and exit codes.
 
 import { join } from 'node:path'
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
@@ -33,7 +33,7 @@ function command(name: string, ...more: string[]) {
   return reembed([name, ...more, ...source, '--output', output, '--endpoint', tei.url, ...queue])
 }
 
-test('P-REUSE: plan, run and status say what is taken over, and another space is refused with exit code 6', async () => {
+test('P-REUSE: plan, run and status show reused vectors, and another space is refused with exit code 6', async () => {
   const before = [...documents(60), { id: 'empty', text: ' ' }]
   await corpus(before)
   const first = await command('run', '--max-rejects', '5%')
@@ -46,7 +46,7 @@ test('P-REUSE: plan, run and status say what is taken over, and another space is
   const second = await command('run', '--max-rejects', '5%')
   const row = /^embedded +1, 58 reused of run [a-z2-7]{26}; 2 documents of that run are gone$/m
   expect(second.stdout).toMatch(row)
-  // What is not sent is not quoted.
+  // The quote covers only texts that are sent.
   const { quote } = await readCurrentManifest(output)
   expect(quote?.inputs).toBeGreaterThan(0)
   expect(quote?.inputs).toBeLessThan(6)
@@ -65,7 +65,7 @@ test('P-REUSE: plan, run and status say what is taken over, and another space is
   )
 })
 
-test('P-RETRY: a retry embeds what the model refused, takes all else over, and is published', async () => {
+test('P-RETRY: a retry embeds the documents that the model refused, reuses the others, and is published', async () => {
   const poisoned = documents(400)
   const source = await corpus(poisoned)
   await using fake = await startFakeTei({ dimensions: 8 })

@@ -1,4 +1,4 @@
-// `reembed verify` against a run that somebody has tampered with: each kind of damage has a name of its own.
+// `reembed verify` of a tampered run: each kind of damage has its own message.
 
 import { cp, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
@@ -13,7 +13,7 @@ import { documents, reembed, temporaryFolder, writeJsonl } from './parts/cli.ts'
 let folder: Awaited<ReturnType<typeof temporaryFolder>>
 let run: string
 let good: string
-/** Of a run over other documents, cut alike. */
+/** A shard of a run over other documents with the same slices. */
 let otherShard: string
 
 beforeAll(async () => {
@@ -46,7 +46,7 @@ async function verified(damage: (paths: { data: string; shards: string[]; root: 
 
 const first = (shards: string[]): string => shards[0] ?? ''
 
-test('P-VERIFY: a run as it was made balances, and what is printed was measured', async () => {
+test('P-VERIFY: an untouched run balances, and the printed values were measured', async () => {
   const receipt = await verified(async () => {})
   expect(receipt).toMatchObject({
     run,
@@ -60,9 +60,9 @@ test('P-VERIFY: a run as it was made balances, and what is printed was measured'
 
 test.each<[string, Parameters<typeof verified>[0], RegExp]>([
   [
-    'cut short',
+    'truncated',
     ({ data, shards }) => truncate(join(data, first(shards)), 500),
-    /part-00000-of-\d+\.parquet .*is cut short: it has 500 bytes/,
+    /part-00000-of-\d+\.parquet .*is truncated: its 500 bytes/,
   ],
   [
     'changed by one bit in its body',
@@ -86,7 +86,7 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
       await rm(join(data, first(shards)))
       await cp(join(data, shards[1] ?? ''), join(data, first(shards)))
     },
-    /part-00000-of-\d+\.parquet .*is of another job: its shard is 1, expected 0/,
+    /part-00000-of-\d+\.parquet .*belongs to another job: its shard is 1, expected 0/,
   ],
   [
     'something else in its place',
@@ -112,12 +112,12 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
       await rename(join(data, two), join(data, one))
       await rename(join(data, 'third'), join(data, two))
     },
-    /part-0000[01]-of-\d+\.parquet .*is of another job: its shard is ([01]), expected (?!\1)[01]/,
+    /part-0000[01]-of-\d+\.parquet .*belongs to another job: its shard is ([01]), expected (?!\1)[01]/,
   ],
   [
     "another run's under the right name",
     ({ data, shards }) => cp(otherShard, join(data, first(shards)), { force: true }),
-    /part-00000-of-\d+\.parquet .*is of another job: its run is \w+, expected \w+/,
+    /part-00000-of-\d+\.parquet .*belongs to another job: its run is \w+, expected \w+/,
   ],
   [
     'one with two documents that changed places with their vectors, and hashes made anew',
@@ -137,7 +137,7 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
     /the manifest of run \w+ .*lists another shard than .*part-00000-of-\d+\.parquet/,
   ],
   [
-    'one whose receipt says another thing, with hashes made anew',
+    'one with a changed receipt and recomputed hashes',
     ({ data, shards }) =>
       rewrite(join(data, first(shards)), rows => Object.assign(rows.facts, { truncated: 3 })),
     /the shards of run \w+ .*are not those that its manifest names: at least one was replaced/,
@@ -188,14 +188,14 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
       rezip(join(root, 'runs', run, 'plan-00000.json.gz'), ([, ...rows]) => [{ part: [] }, ...rows]),
     /plan-00000\.json\.gz .*is damaged, see \[0\]\.parts/,
   ],
-])('P-VERIFY: a shard that is %s is told so, with exit code 4', async (_what, damage, message) => {
+])('P-VERIFY: a shard that is %s is reported as such, with exit code 4', async (_what, damage, message) => {
   await expect(verified(damage)).rejects.toMatchObject({
     exitCode: 4,
     message: expect.stringMatching(message),
   })
 })
 
-test('P-VERIFY: a dimension with one value for all texts is named, by the command too', async () => {
+test('P-VERIFY: a dimension with one value for all texts is named, also by the command', async () => {
   const engine = createHashEngine({ dimensions: 8 })
   const dead = {
     ...engine,
@@ -226,7 +226,7 @@ async function flip(path: string, at: number): Promise<void> {
   await writeFile(path, bytes)
 }
 
-/** Other contents for an object that is there; `change` may be given what it says. */
+/** Replaces the contents of an existing object; `change` receives the old contents. */
 async function rejson(
   path: string,
   change: object | ((value: Record<string, object>) => object),
@@ -252,7 +252,7 @@ interface Rows {
   facts: ReceiptFields
 }
 
-/** The shard with other rows or another receipt, written by our own writer: every hash in it is right. */
+/** The shard with other rows or another receipt, written by the real writer: every hash in it is valid. */
 async function rewrite(path: string, change: (rows: Rows) => void): Promise<void> {
   const name = basename(path)
   await using store = await openStore(dirname(path))

@@ -130,7 +130,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'files',
     what: 'UTF-16',
     exit: 2,
-    says: '"a.jsonl" is UTF-16 (little-endian), but is read as UTF-8 text: convert it or leave it out',
+    says: '"a.jsonl" is UTF-16 (little-endian), but its format requires UTF-8 text: convert or exclude it',
   },
   { number: 21, group: 'files', what: 'an empty file beside others', exit: 0, says: null },
   {
@@ -145,21 +145,21 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'files',
     what: 'gzip that is cut off, or whose checksum is wrong',
     exit: 2,
-    says: '"a.jsonl.gz" is cut off: its gzip data can be read up to byte <n> of what it holds (unexpected end of file). Bring it anew or leave it out | "a.jsonl.gz" is damaged: its gzip data can be read up to byte 0 of what it holds (incorrect data check). Bring it anew or leave it out',
+    says: '"a.jsonl.gz" is truncated: its gzip data can be read up to byte <n> of the decompressed content (unexpected end of file). Replace or exclude it | "a.jsonl.gz" is damaged: its gzip data can be read up to byte 0 of the decompressed content (incorrect data check). Replace or exclude it',
   },
   {
     number: 24,
     group: 'files',
     what: 'a decompression bomb',
     exit: 2,
-    says: '"a.jsonl.gz" unpacks to more than 250 times its size (<n> bytes from <m>): no text shrinks like that, leave it out',
+    says: '"a.jsonl.gz" unpacks to more than 250 times its size (<n> bytes from <m>), which text does not: exclude it',
   },
   {
     number: 25,
     group: 'files',
     what: '.gz that is no gzip',
     exit: 2,
-    says: '"a.jsonl.gz" is not gzip, though its name says so: rename it or leave it out',
+    says: '"a.jsonl.gz" is not gzip data, although its extension says so: rename or exclude it',
   },
   {
     number: 26,
@@ -418,7 +418,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'store',
     what: "somebody else's object at a shard's key",
     exit: 4,
-    says: "runs/<run>/data/part-00000-of-00001.parquet in <output> is not a Parquet file. It is somebody else's and was left as it is: move it away, and the run makes its own",
+    says: 'runs/<run>/data/part-00000-of-00001.parquet in <output> is not a Parquet file. Another program wrote it, and it was not changed: move it away and resume the run',
   },
   {
     number: 67,

@@ -1,4 +1,4 @@
-// What reading a shard costs, and that no damage goes unseen or is taken for another.
+// The reads that reading a shard costs. Every kind of damage is detected and reported as what it is.
 
 import {
   checkShard,
@@ -39,7 +39,7 @@ describe('reading', () => {
     position: { part: 0, offset: 12, line: 3 },
   } as const
 
-  it('gives back the receipt that was written, from one range of the file', async () => {
+  it('returns the receipt that was written, with one range read', async () => {
     const { bytes, receipt } = writeShard({ rows: 3_000, dimensions: 384, facts: { rejects: [reject] } })
     const store = memoryStore({ [KEY]: bytes })
     const read = await readReceipt(store, KEY)
@@ -48,7 +48,7 @@ describe('reading', () => {
     expect(store.reads).toEqual([{ key: KEY, bytes: 64 * 1024 }])
   })
 
-  it('takes a second range for a receipt with very many rejects', async () => {
+  it('takes a second range read for a receipt with very many rejects', async () => {
     const rejects = Array.from({ length: 2_000 }, () => reject)
     const { bytes, receipt } = writeShard({ rows: 3_000, dimensions: 384, facts: { rejects } })
     const store = memoryStore({ [KEY]: bytes })
@@ -56,7 +56,7 @@ describe('reading', () => {
     expect(store.reads).toHaveLength(2)
   })
 
-  it('reads nothing but the id column for the ids', async () => {
+  it('reads only the id column for the ids', async () => {
     const { bytes, ids } = writeShard({ rows: 3_000, dimensions: 768, rowGroupRows: 1_000 })
     const store = memoryStore({ [KEY]: bytes })
     expect(await readIds(store, KEY)).toEqual(ids)
@@ -64,7 +64,7 @@ describe('reading', () => {
     expect(store.reads.reduce((sum, { bytes }) => sum + bytes, 0)).toBeLessThan(bytes.length / 50)
   })
 
-  it('reads one row group at a time, and no more than is asked for', async () => {
+  it('reads one row group at a time and none ahead of the consumer', async () => {
     const { bytes } = writeShard({ rows: 3_000, dimensions: 768, rowGroupRows: 1_000 })
     const store = memoryStore({ [KEY]: bytes })
     for await (const { ids, vectors } of readShard(store, KEY)) {
@@ -76,7 +76,7 @@ describe('reading', () => {
     expect(store.reads[1]?.bytes).toBeLessThan(1_000 * (768 * 4 + 50))
   })
 
-  it('stops when it is told to', async () => {
+  it('stops when its signal is aborted', async () => {
     const store = memoryStore({ [KEY]: writeShard({ rows: 10, dimensions: 8 }).bytes })
     await expect(readReceipt(store, KEY, { signal: AbortSignal.abort() })).rejects.toThrow(/abort/i)
   })
@@ -85,7 +85,7 @@ describe('reading', () => {
 describe('checkShard', () => {
   const shard = writeShard({ rows: 600, dimensions: 16, rowGroupRows: 256 })
 
-  it('passes what the writer wrote', async () => {
+  it('accepts a shard of the writer', async () => {
     const { run, spaceId, recipeId, bodySha256 } = shard.receipt
     const expected = { run, shard: 17, shards: 42, spaceId, recipeId, bodySha256 }
     expect(await check(shard.bytes, expected)).toMatchObject({
@@ -94,18 +94,18 @@ describe('checkShard', () => {
     })
   })
 
-  it('sees every changed byte, wherever it is', async () => {
+  it('detects every changed byte', async () => {
     await fc.assert(
       fc.asyncProperty(fc.nat(shard.bytes.length - 1), fc.integer({ min: 1, max: 255 }), async (at, mask) => {
         const bytes = shard.bytes.slice()
         bytes[at] = (bytes[at] ?? 0) ^ mask
-        expect(await messageFrom(check(bytes))).toMatch(/was changed after it was written|is cut short/)
+        expect(await messageFrom(check(bytes))).toMatch(/was changed after it was written|is truncated/)
       }),
       { numRuns: 1_000 },
     )
   })
 
-  it('sees every changed byte of the footer', async () => {
+  it('detects every changed byte of the footer', async () => {
     const { footerStart } = await check(shard.bytes)
     for (let at = footerStart; at < shard.bytes.length - 4; at++) {
       const bytes = shard.bytes.slice()
@@ -114,23 +114,23 @@ describe('checkShard', () => {
     }
   })
 
-  it('sees a shard that was cut at any length', async () => {
+  it('detects a truncation at any length', async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 4, max: shard.bytes.length - 1 }), async size => {
         const message = await messageFrom(check(shard.bytes.slice(0, size)))
-        expect(message).toContain(`is cut short: it has ${size} bytes`)
+        expect(message).toContain(`is truncated: its ${size} bytes`)
       }),
     )
   })
 
-  it('tells what is no Parquet, no shard, missing, or of another job', async () => {
+  it('distinguishes a file that is not Parquet, not a shard, missing, or of another job', async () => {
     expect(await messageFrom(check(Buffer.from('{"id":"1","text":"a line of JSON"}\n')))).toContain(
       'is not a Parquet file',
     )
     expect(await messageFrom(check(Buffer.of()))).toContain('is not a Parquet file')
     const table = WasmTable.fromIPCStream(tableToIPC(tableFromArrays({ id: ['1'] }), 'stream'))
     expect(await messageFrom(check(writeParquet(table)))).toContain(
-      'is a Parquet file, but no shard of reembed: it has no reembed.receipt',
+      'is a Parquet file but not a shard of reembed: it has no reembed.receipt',
     )
     expect(await messageFrom(readReceipt(memoryStore(), KEY))).toContain('is missing')
     expect(await messageFrom(check(shard.bytes, { shard: 18 }))).toContain('its shard is 17, expected 18')
@@ -152,7 +152,7 @@ describe('checkShard', () => {
     expect(message).toContain(`the vector of ${JSON.stringify(ids[41])} (row 41) ${what}`)
   })
 
-  it('refuses null vectors, and equal vectors of different texts', async () => {
+  it('refuses zero vectors and equal vectors of different texts', async () => {
     for (const [value, what] of [
       [0, 'is all zeros'],
       [0.25, 'all its 100 vectors are equal, although the texts differ'],
@@ -166,8 +166,8 @@ describe('checkShard', () => {
     }
   })
 
-  it('refuses a receipt that does not balance, when it is written', () => {
+  it('refuses a receipt that does not balance on write', () => {
     const writer = createShardWriter({ dimensions: 8, sink: () => {} })
-    expect(() => writer.finish(factsOf(1, 8))).toThrow('speaks of 1 documents')
+    expect(() => writer.finish(factsOf(1, 8))).toThrow('has 1 documents')
   })
 })

@@ -1,4 +1,4 @@
-// What a shard may hold beside id, vector and hash, as other readers see it: DuckDB, arrow-rs and hyparquet.
+// The columns of a shard besides id, vector and hash, read by DuckDB, arrow-rs and hyparquet.
 
 import { zstdDecompressSync } from 'node:zlib'
 import type { CarriedType, CarriedValue } from '@reembed/protocol'
@@ -51,7 +51,7 @@ function write({ extra, values, rows, rowGroupRows }: Made): Uint8Array {
   return bytes()
 }
 
-/** One value as every reader shall give it: an int64 may come as a number or as a bigint. */
+/** The expected value of every reader. Readers return an int64 as a number or as a bigint. */
 const plain = (value: unknown): unknown => (typeof value === 'bigint' ? String(value) : value)
 const plainInt64 = (type: CarriedType, value: unknown): unknown =>
   type === 'int64' && value !== null ? String(value) : plain(value)
@@ -75,7 +75,7 @@ const made: fc.Arbitrary<Made> = fc.integer({ min: 0, max: 60 }).chain(rows =>
     ),
     values: fc.tuple(
       ...Object.values(VALUES).map(value =>
-        // All there, none there, and anything between.
+        // No nulls, only nulls, and any mixture.
         fc.constantFrom(0, 1, 3).chain(nulls =>
           fc.array(
             nulls === 0 ? value : nulls === 1 ? fc.constant(null) : fc.option(value, { freq: nulls }),
@@ -91,7 +91,7 @@ const made: fc.Arbitrary<Made> = fc.integer({ min: 0, max: 60 }).chain(rows =>
 )
 
 describe('carried columns', () => {
-  it('are read back as they were by arrow-rs, hyparquet and ourselves, whatever is missing', async () => {
+  it('are read back unchanged by arrow-rs, hyparquet and reembed, with any nulls', async () => {
     await fc.assert(
       fc.asyncProperty(made, async shard => {
         const bytes = write(shard)
@@ -125,7 +125,7 @@ describe('carried columns', () => {
     )
   })
 
-  it('have their types, nulls and bounds in DuckDB, and can be filtered by', async () => {
+  it('have their types, nulls and bounds in DuckDB, and can be filtered', async () => {
     const values = [
       ['b', null, 'ä', 'a'],
       [3, -4, null, 5],
@@ -164,15 +164,15 @@ describe('carried columns', () => {
     ])
   })
 
-  it('refuse what they cannot hold, naming column and document', () => {
+  it('refuse values that they cannot hold, with column and document', () => {
     const column = (type: CarriedType): FlatColumn => ({ kind: 'flat', name: 'n', type, nullable: true })
     const one = (type: CarriedType, value: CarriedValue) => () =>
       write({ extra: [column(type)], values: [[value]], rows: 1 })
     expect(one('int32', 2 ** 31)).toThrow('the value of n (int32) of "doc-0-" does not fit 32 bits')
-    expect(one('int64', 2 ** 53)).toThrow('is a number that is not exact')
+    expect(one('int64', 2 ** 53)).toThrow('is not an exact integer')
     expect(one('int64', 2n ** 63n)).toThrow('does not fit 64 bits')
     expect(one('double', '1')).toThrow('is a string')
-    expect(one('string', '\ud800')).toThrow('is not Unicode')
+    expect(one('string', '\ud800')).toThrow('contains an unpaired surrogate')
     expect(() => extraColumns({ carry: [{ name: 'id', type: 'string' }] })).toThrow(
       "two columns of the shards would be named 'id'",
     )
@@ -183,7 +183,7 @@ describe('carried columns', () => {
 })
 
 describe('chunks and texts', () => {
-  it('say where they come from, in columns of their own', async () => {
+  it('have their origin in chunk columns', async () => {
     const layout = { chunked: true, text: true, carry: [{ name: 'lang', type: 'string' }] } as const
     const position = { part: 0, offset: 0 }
     const documents = [
@@ -248,7 +248,7 @@ describe('vectors', () => {
     },
   )
 
-  it('are of fixed size for Arrow where the schema says so, and the same bytes otherwise', async () => {
+  it('are fixed-size lists for Arrow with the schema hint, and the same bytes without', async () => {
     const { ids, hashes, vectors } = makeRows({ rows: 10, dimensions: 9 })
     const { sink, bytes } = createShardBuffer()
     const arrowSchema = await arrowSchemaOf(vectorColumns(9, 'float32'))
@@ -261,7 +261,7 @@ describe('vectors', () => {
     expect(await duckdb.column(bytes(), 'SELECT typeof(embedding) FROM FILE LIMIT 1')).toEqual(['FLOAT[]'])
   })
 
-  it('that are cut keep their first dimensions and their direction in them, at length 1', () => {
+  it('keep their first dimensions and have norm 1 after truncation', () => {
     const model = { dimensions: 2, normalized: true }
     const cut = truncateVectors(Float32Array.of(0.3, 0.4, 0.5, 0, -1, 7), { model, nativeDimensions: 3 })
     expect([...cut].map(value => Number(value.toFixed(6)))).toEqual([0.6, 0.8, 0, -1])

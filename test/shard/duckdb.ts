@@ -6,9 +6,9 @@ import { join } from 'node:path'
 import { DuckDBInstance, type DuckDBValue } from '@duckdb/node-api'
 
 export interface DuckDb extends AsyncDisposable {
-  /** Runs a query over the file; FILE in it stands for the file's name. */
+  /** Runs a query over the file; FILE in it is replaced by the name of the file. */
   query(bytes: Uint8Array, sql: string): Promise<Record<string, DuckDBValue>[]>
-  /** One column of the answer. */
+  /** One column of the result. */
   column(bytes: Uint8Array, sql: string): Promise<DuckDBValue[]>
 }
 

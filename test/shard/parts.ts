@@ -1,4 +1,4 @@
-// What the shard tests are built from: a store in memory that counts what is read, and rows made from a seed.
+// Helpers of the shard tests: a store in memory that records reads, and rows made from a seed.
 
 import { createHash } from 'node:crypto'
 import type { Receipt } from '@reembed/protocol'
@@ -54,7 +54,7 @@ export interface RowsOptions {
   readonly seed?: number
 }
 
-/** Rows of unit vectors with some of the values that copying by way of numbers could lose. */
+/** Rows of unit vectors, some with values that a copy through JavaScript numbers could lose. */
 export function makeRows({ rows, dimensions, seed = 1 }: RowsOptions): ShardRows {
   const vectors = new Float32Array(rows * dimensions)
   let state = seed
@@ -90,7 +90,7 @@ export const factsOf = (documents: number, dimensions: number): ReceiptFacts => 
 
 export interface WriteOptions extends RowsOptions {
   readonly rowGroupRows?: number | undefined
-  /** Rows per append; replies of an endpoint come like that. */
+  /** Rows in each append, as in the replies of an endpoint. */
   readonly batch?: number
   readonly facts?: Partial<ReceiptFacts>
   readonly ids?: readonly string[]
@@ -101,7 +101,7 @@ export interface WrittenShard extends ShardRows {
   readonly receipt: Receipt
 }
 
-/** A shard of made rows, as its bytes. */
+/** The bytes of a shard of generated rows. */
 export function writeShard({ rowGroupRows, batch = 32, facts, ...options }: WriteOptions): WrittenShard {
   const { rows, dimensions } = options
   const made = { ...makeRows(options), ...(options.ids && { ids: options.ids }) }
@@ -121,6 +121,6 @@ export function writeShard({ rowGroupRows, batch = 32, facts, ...options }: Writ
   return { ...made, receipt, bytes: buffer.bytes() }
 }
 
-/** The bytes of the floats: equal bytes are equal values, -0 and all. */
+/** The bytes of the floats. Equal bytes mean equal values, including -0. */
 export const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Buffer =>
   Buffer.from(buffer, byteOffset, byteLength)

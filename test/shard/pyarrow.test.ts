@@ -1,4 +1,4 @@
-// pyarrow as a reader of shards, where a Python with pyarrow is at hand.
+// pyarrow as a reader of shards. Skipped without a Python that has pyarrow.
 
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'

@@ -1,4 +1,4 @@
-// A shard on its way through the real stores.
+// A shard written to and read from the real stores.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -23,7 +23,7 @@ async function expectWhole(url: string): Promise<void> {
   expect(size).toBe(shard.bytes.length)
 }
 
-it('a shard comes out of a folder as it went in', async () => {
+it('a shard is read back unchanged from a folder', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'reembed-shard-'))
   try {
     await expectWhole(folder)
@@ -32,7 +32,7 @@ it('a shard comes out of a folder as it went in', async () => {
   }
 })
 
-it('a shard comes out of S3 as it went in', async () => {
+it('a shard is read back unchanged from S3', async () => {
   await using server = await startS3Server()
   for (const [name, value] of Object.entries(server.env)) vi.stubEnv(name, value)
   await expectWhole('s3://test/out')

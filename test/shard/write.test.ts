@@ -1,4 +1,4 @@
-// What other readers see in a shard: DuckDB, arrow-rs and hyparquet, which share no code with our vector column.
+// Shards as DuckDB, arrow-rs and hyparquet read them. These share no code with the writer of the vector column.
 
 import { zstdDecompressSync } from 'node:zlib'
 import { checkShard, readShard } from '@reembed/shard'
@@ -111,7 +111,7 @@ describe('rows are read back bit for bit', () => {
     },
   )
 
-  it('whatever the rows, the dimensions, the row groups and the appends', async () => {
+  it('for any rows, dimensions, row groups and appends', async () => {
     const dimensions = fc.constantFrom(...DIMENSIONS)
     await fc.assert(
       fc.asyncProperty(
@@ -135,7 +135,7 @@ describe('rows are read back bit for bit', () => {
     )
   })
 
-  it('ids of every script, empty ones and long ones', async () => {
+  it('with ids of every script, empty ids and long ids', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.string({ unit: 'binary', maxLength: 40 }), { maxLength: 50 }),
@@ -184,7 +184,7 @@ describe('the file', () => {
     }
   })
 
-  it('has the schema that every reader expects of a list', async () => {
+  it('has the list schema of the Parquet format', async () => {
     const schema = await duckdb.query(
       shard.bytes,
       'SELECT name, type, repetition_type, logical_type FROM parquet_schema(FILE) OFFSET 1',
@@ -198,7 +198,7 @@ describe('the file', () => {
     ])
   })
 
-  it('starts every page with a row and says in the offset index where', () => {
+  it('starts every page at a row and records it in the offset index', () => {
     const metadata = parquetMetadata(shard.bytes)
     const pages = pagesOf(shard.bytes, metadata)
     expect(pages).toHaveLength(9 * 4)
@@ -230,12 +230,12 @@ describe('the file', () => {
     })
   })
 
-  it('is the same, byte for byte, however the rows came in', () => {
+  it('is the same, byte for byte, for any split into appends', () => {
     const again = writeShard({ rows: 12_000, dimensions: 768, batch: 5_000 })
     expect(Buffer.compare(again.bytes, shard.bytes)).toBe(0)
   })
 
-  it('may have no rows at all', async () => {
+  it('may have no rows', async () => {
     const { bytes, receipt } = writeShard({ rows: 0, dimensions: 768 })
     expect(receipt.rows).toBe(0)
     expect(await duckdb.column(bytes, 'SELECT count(*) FROM FILE')).toEqual([0n])
@@ -244,7 +244,7 @@ describe('the file', () => {
   })
 })
 
-/** The pages of the vector column as its offset index gives them, and what stands at the place it gives. */
+/** The pages of the vector column by its offset index, and the bytes at each indexed position. */
 function pagesOf(file: Uint8Array, { row_groups }: FileMetaData) {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength)
   return row_groups.flatMap(({ columns }) => {
@@ -254,7 +254,7 @@ function pagesOf(file: Uint8Array, { row_groups }: FileMetaData) {
     return page_locations.map(({ offset, compressed_page_size, first_row_index }) => {
       const reader = { view, offset: Number(offset) }
       const values: number = deserializeTCompactProtocol(reader).field_5.field_1
-      // Behind the length of the levels: how often the first level stands there, and the level.
+      // After the length of the levels: length of the first run, and its level.
       const firstLevel = [view.getUint8(reader.offset + 4) >> 1, view.getUint8(reader.offset + 5)]
       return { firstRow: first_row_index, values, firstLevel, bytes: compressed_page_size }
     })

@@ -1,4 +1,4 @@
-// Objects of a few hundred bytes that claim to be huge: refused before memory is taken.
+// Objects of a few hundred bytes that claim to be huge are refused before memory is allocated.
 
 import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -31,11 +31,11 @@ afterAll(async () => {
 const MANY = 2_000_000_000
 const varint = (value: number): number[] =>
   value < 128 ? [value] : [(value % 128) + 128, ...varint(Math.floor(value / 128))]
-/** A run of equal values as Parquet has them: `length` times `value`. */
+/** A run of equal values in Parquet's encoding: `length` times `value`. */
 const run = (length: number, ...value: number[]): number[] => [...varint(length * 2), ...value]
 const u32 = (value: number): number[] => [value & 255, (value >> 8) & 255, (value >> 16) & 255, value >>> 24]
 const text = (value: string): number[] => [...u32(value.length), ...Buffer.from(value)]
-/** Of one block of equal differences: first value, then each so much more than the one before. */
+/** A delta-encoded block of equal differences: the first value, then values that grow by a constant. */
 const delta = (count: number, first: number, step: number): number[] => [
   ...[128, 4].flatMap(varint),
   ...varint(count),
@@ -219,7 +219,7 @@ test.each<[string, number, Page[], RegExp, boolean?]>([
   expect(process.memoryUsage.rss() - before).toBeLessThan(256 * 2 ** 20)
 })
 
-test('P-BOUNDED: a page of a shard is held to its rows', () => {
+test('P-BOUNDED: a page of a shard may not claim more values than its rows', () => {
   const packed = (page: Page, rawBytes = 100): Buffer => {
     const body = zstdCompressSync(page.body)
     return Buffer.from(
@@ -245,10 +245,10 @@ test('P-BOUNDED: a page of a shard is held to its rows', () => {
 
 const table = tableFromArrays({ id: ['a', 'b'], text: ['y'.repeat(5_000), 'z'] })
 
-test('P-BOUNDED: an Arrow batch of over 128 MiB is refused by its metadata', async () => {
+test('P-BOUNDED: an Arrow batch of more than 128 MiB is refused by its metadata', async () => {
   const bytes = Buffer.from(tableToIPC(table, 'stream'))
   const length = Buffer.alloc(8)
-  // The record batch is the last message but the end; its body's length stands in its metadata.
+  // The record batch is the last message but the end; its metadata contains the length of its body.
   const batch = bytes.lastIndexOf(Buffer.from([255, 255, 255, 255]), bytes.length - 9)
   const body = bytes.length - 8 - (batch + 8 + bytes.readInt32LE(batch + 4))
   length.writeBigInt64LE(BigInt(body))
@@ -266,7 +266,7 @@ test('P-BOUNDED: an Arrow batch of over 128 MiB is refused by its metadata', asy
   })
 })
 
-test('P-BOUNDED: Arrow metadata that claims more than it holds is refused, whatever it claims it of', async () => {
+test('P-BOUNDED: Arrow metadata that claims more than it holds is refused, in every vector', async () => {
   const good = Buffer.from(tableToIPC(table, 'file'))
   const stream = Buffer.from(tableToIPC(table, 'stream'))
   let refused = 0

@@ -37,7 +37,7 @@ const articles = Array.from({ length: 30 }, (_, i) => ({
   year: 2000 + i,
 }))
 
-test('chunks fit the model by its own tokenizer, lie where they say, and keep what was carried', async () => {
+test('chunks fit the model by its own tokenizer, have exact offsets, and keep carried fields', async () => {
   await using folder = await temporaryFolder()
   const source = join(folder.path, 'corpus')
   await mkdir(source)
@@ -91,7 +91,7 @@ test('chunks fit the model by its own tokenizer, lie where they say, and keep wh
   }
 })
 
-test('chunks larger than the model takes are refused, and so are chunks without a tokenizer', async () => {
+test('chunking is refused above the input limit of the model and without a tokenizer', async () => {
   await using folder = await temporaryFolder()
   await writeFile(join(folder.path, 'a.md'), 'text')
   const plan = (...args: string[]) =>
@@ -106,7 +106,7 @@ test('chunks larger than the model takes are refused, and so are chunks without 
   )
 })
 
-test('plan shows what the model will see: rendered inputs, empty ones, and how many are over the limit', async () => {
+test('plan shows rendered inputs, empty inputs and the number of inputs over the limit', async () => {
   await using folder = await temporaryFolder()
   const rows = [
     { id: 1, title: 'Owls', text: 'Owls hunt at night.' },

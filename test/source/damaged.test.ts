@@ -1,4 +1,4 @@
-// What the fuzzer found in readers of tables (npm run fuzz), each as the case it comes down to.
+// Minimal cases of the faults that the fuzzer (npm run fuzz) found in readers of tables.
 
 import { indexObject, readSlice } from '@reembed/corpus'
 import type { SourceObject, SourceRecord } from '@reembed/protocol'
@@ -8,7 +8,7 @@ import { Table, tableToIPC, Utf8, Utf8View, vectorFromArray } from 'apache-arrow
 import { parquetMetadata } from 'hyparquet'
 import { expect, test } from 'vitest'
 
-/** One object, that comes in chunks of so many bytes. */
+/** A store with one object, which it streams in chunks of a given size. */
 function storeOf(bytes: Uint8Array, chunkBytes = 1 << 16): Store {
   const cut = ({ start = 0, end = bytes.length } = {}): Uint8Array =>
     bytes.subarray(start, Math.max(start, end))
@@ -26,7 +26,7 @@ function storeOf(bytes: Uint8Array, chunkBytes = 1 << 16): Store {
   }
 }
 
-/** Measured and read slice by slice, as a plan has it. */
+/** Indexes the object and reads it slice by slice, as a plan cuts it. */
 async function planned(store: Store, object: SourceObject, sliceBytes: number): Promise<SourceRecord[]> {
   const { splitPoints, extent, table } = await indexObject(store, object, { sliceBytes })
   const parts = splitPoints.map(({ start, seek }, i) => ({
@@ -50,7 +50,7 @@ const csv = (text: string): SourceObject => ({
 const texts = (records: readonly SourceRecord[]): unknown[] =>
   records.map(record => (record.kind === 'document' ? [record.id, record.text] : record.reason))
 
-test('a CSV of Windows is read alike wherever a chunk ends, also between a quote and the end of its line', async () => {
+test('a CSV with CRLF is read the same for any chunk boundary, also between a quote and the line end', async () => {
   const file = 'id,text\r\n1,"one"\r\n2,"two, ""quoted"""\r\n3,"a\r\nb" \r\n'
   for (let chunk = 1; chunk <= file.length; chunk++) {
     for (const sliceBytes of [1, 12, 1_000]) {
@@ -64,7 +64,7 @@ test('a CSV of Windows is read alike wherever a chunk ends, also between a quote
   }
 })
 
-test('the header of a CSV is no document, whatever blank lines stand before it and however small slices are', async () => {
+test('the header of a CSV is not a document, for any blank lines before it and any slice size', async () => {
   const file = '\n\n\nid,text\n\n1,one\n2,two\n'
   for (const sliceBytes of [1, 2, 5, 100]) {
     const records = await planned(storeOf(Buffer.from(file)), csv(file), sliceBytes)
@@ -75,11 +75,11 @@ test('the header of a CSV is no document, whatever blank lines stand before it a
   }
 })
 
-test('a CSV that is a byte order mark and nothing else has no documents', async () => {
+test('a CSV of only a byte order mark has no documents', async () => {
   expect(await planned(storeOf(Buffer.from('\ufeff')), csv('\ufeff'), 100)).toEqual([])
 })
 
-test('a Parquet object whose index of pages is damaged is refused by name', async () => {
+test('a Parquet object with a damaged offset index is refused by name', async () => {
   const pieces: Buffer[] = []
   const writer = createParquetWriter({
     columns: [
@@ -127,7 +127,7 @@ test('a Parquet object whose index of pages is damaged is refused by name', asyn
   expect(refused).toBeGreaterThan(0)
 })
 
-test('what ends like a shard and has no hash where it must be is told as changed', async () => {
+test('a shard without a footer hash is reported as changed', async () => {
   const file = Buffer.concat([Buffer.from('PAR1 reembed'), Buffer.alloc(4), Buffer.from('PAR1')])
   await expect(readFooter(storeOf(file), 'part.parquet')).rejects.toMatchObject({
     code: 'CORRUPT',
@@ -135,7 +135,7 @@ test('what ends like a shard and has no hash where it must be is told as changed
   })
 })
 
-test('an Arrow view that leads out of its buffers is told with its row', async () => {
+test('an Arrow view beyond its buffers is reported with its row', async () => {
   const text = 'a text of more than twelve bytes'
   const views = new Table({
     id: vectorFromArray(['a', 'b'], new Utf8()),

@@ -1,4 +1,4 @@
-// Whatever a corpus is written in, wherever it lies and however it is cut: the same documents.
+// A corpus has the same documents in every format and compression, in every store, and for every cut.
 //
 //   REEMBED_TEST_DOCUMENTS=100000 npx vitest run --project scenarios test/source/formats.test.ts     the long form
 
@@ -63,7 +63,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true })
 })
 
-/** Plans the corpus, reads every slice as a worker would, and holds the receipts against the plan as finalize does. */
+/** Plans the corpus, reads every slice as a worker would, and audits the receipts against the plan as finalize does. */
 async function readAll(
   url: string,
   documentsPerShard: number,
@@ -142,7 +142,7 @@ describe.each(NAMES)('%s', name => {
     expect(cuts.size).toBeGreaterThan(1)
   })
 
-  it('that is written anew after planning is SOURCE_CHANGED', async () => {
+  it('that is rewritten after planning is SOURCE_CHANGED', async () => {
     await mkdir(join(folder, 'changing'), { recursive: true })
     const path = join(folder, 'changing', name)
     const bytes = await readFile(join(folder, name))

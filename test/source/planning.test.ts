@@ -1,4 +1,4 @@
-// What planning reads of a corpus, counted where it is read: at the store.
+// The reads of planning, counted at the store.
 
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -14,7 +14,7 @@ import { reembed } from '../parts/cli.ts'
 
 const MODEL = { id: 'm', revision: 'r', dimensions: 8, pooling: 'mean', normalized: true }
 
-it('a Parquet corpus is planned by its footers alone', async () => {
+it('planning a Parquet corpus reads only its footers', async () => {
   const rows = 20_000
   const texts = Array.from(
     { length: rows },
@@ -46,12 +46,12 @@ it('a Parquet corpus is planned by its footers alone', async () => {
   expect(new Set(asked.map(({ key }) => key)).size).toBe(names.length)
   for (const { headers } of asked) {
     const from = Number(/^bytes=(\d+)-/.exec(String(headers.range))?.[1] ?? 0)
-    // The end is asked for before it is known how long the footer is.
+    // The tail is read before the length of the footer is known.
     expect(file.length - from).toBeLessThan(Math.max(footer, 64 * 1024) + 64 * 1024)
   }
 })
 
-it('a large gzip stream is planned with a word on what its slices cost', async () => {
+it('planning a large gzip stream prints the cost of its slices', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'reembed-planning-'))
   await using tei = await startFakeTei({ dimensions: 8 })
   const lines = Array.from({ length: 3_000 }, (_, i) => `${JSON.stringify({ id: i, text: `text ${i}` })}\n`)
@@ -65,7 +65,7 @@ it('a large gzip stream is planned with a word on what its slices cost', async (
   )
 })
 
-it('what is left out, what may be no document, and texts too long for one request are told', async () => {
+it('planning prints excluded objects, doubtful objects and texts too long for one request', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'reembed-planning-'))
   await using tei = await startFakeTei({ dimensions: 8 })
   await mkdir(join(folder, 'data'))

@@ -11,7 +11,7 @@ import { expect, test } from 'vitest'
 import { reembed, temporaryFolder } from '../parts/cli.ts'
 import { writeFormats, writtenDocuments } from './writers.ts'
 
-test('a document has the same content hash and the same vector, whatever format it came in', async () => {
+test('a document has the same content hash and vector in every format', async () => {
   await using folder = await temporaryFolder()
   await using tei = await startFakeTei({ dimensions: 16 })
   await using redis = await startRedis()

@@ -1,5 +1,5 @@
-// The same documents in every format that is read, each written by somebody else than our readers: DuckDB, Node's
-// zlib and apache-arrow. Only the container of bgzip is ours, there is no writer of it to be had.
+// The same documents in every supported format, written by independent programs: DuckDB, node:zlib and apache-arrow.
+// Only the bgzip container is written here, because no package writes it.
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -19,7 +19,7 @@ const WORDS = 'the of and größe naïve œuvre 東京 данные 🦉 "quoted
   ' ',
 )
 
-/** Texts with everything that a format might stumble over; the same for the same count. */
+/** Texts with characters that formats treat specially. The same count gives the same texts. */
 export function writtenDocuments(count: number): Written[] {
   let seed = 7
   const next = (below: number): number => {
@@ -65,7 +65,7 @@ export async function writeFormats(documents: readonly Written[]): Promise<Map<s
   return files
 }
 
-/** As most writers make them: texts as they are. What tableFromJSON makes has them in dictionaries. */
+/** Plain texts, as most writers make them. tableFromJSON would make dictionaries. */
 const plainTable = (documents: readonly Written[]): Table =>
   new Table({
     id: vectorFromArray(
@@ -121,7 +121,7 @@ async function parquetFiles(plain: Buffer): Promise<[string, Uint8Array][]> {
 
 const quote = (value: string | number | null): string => `"${String(value ?? '').replaceAll('"', '""')}"`
 
-/** Year stands unquoted, as spreadsheets write numbers; a blank line ends it. */
+/** The year is unquoted, as spreadsheets write numbers. The file ends with a blank line. */
 const table = (documents: readonly Written[], delimiter: string, newline = '\n'): string =>
   `${[
     ['id', 'text', 'lang', 'year'].join(delimiter),
@@ -136,7 +136,7 @@ const pieces = (bytes: Buffer, length: number): Buffer[] =>
 const zstd = (bytes: Buffer): Buffer =>
   zstdCompressSync(bytes, { params: { [constants.ZSTD_c_checksumFlag]: 1 } })
 
-/** SAM specification 4.1: members of at most 64 KiB whose header tells their length, and an empty one at the end. */
+/** SAM specification 4.1: members of at most 64 KiB whose header states their length, and an empty one at the end. */
 export function bgzip(bytes: Buffer): Buffer {
   return Buffer.concat(
     [...pieces(bytes, 65_280), Buffer.alloc(0)].map(piece => {
@@ -153,7 +153,7 @@ export function bgzip(bytes: Buffer): Buffer {
 
 const END = Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])
 
-/** Streams of one schema as one stream of several batches: the schema of the later ones is left out. */
+/** Streams of one schema as one stream of several batches: the schemas of the later ones are omitted. */
 function concatStreams(streams: readonly Buffer[]): Buffer {
   return Buffer.concat([
     ...streams.map((stream, i) => {

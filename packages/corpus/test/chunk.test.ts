@@ -1,5 +1,5 @@
-// Chunks: exact offsets, no more tokens than allowed, nothing lost. The tokenizer is a simple one whose tokens do not
-// add up over parts, which is what a splitter must cope with; test/source/chunks.test.ts has the real one.
+// Chunks: exact offsets, no more tokens than allowed, no text lost. The tokenizer is a simple one whose token counts do
+// not add up over parts, which a splitter must handle. test/source/chunks.test.ts uses a real one.
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -8,9 +8,9 @@ import { splitOptionsOf } from '../src/chunk/chunk.ts'
 import { splitText } from '../src/chunk/split.ts'
 import { createTokenizer } from '../src/chunk/tokenizer.ts'
 
-/** Tokens of four characters from the start of the text: those of two parts are up to one more than those of both. */
+/** Tokens of four characters from the start of the text: two parts may have one token more than the whole. */
 const countTokens = (text: string): number => Math.ceil([...text].length / 4)
-/** One a word, and one for each line break: for tests that count by hand. */
+/** One token for each word and each line break, for tests with counted tokens. */
 const words = (text: string): number => text.match(/\S+|\n/g)?.length ?? 0
 
 const markdown = fc
@@ -34,8 +34,8 @@ const markdown = fc
   )
   .map(lines => lines.join('\n'))
 
-describe('chunks', () => {
-  it('fit the limit, lie in order, overlap as allowed, and leave out nothing but white space', () => {
+describe('splitText', () => {
+  it('makes ordered chunks within the limits that omit only white space', () => {
     fc.assert(
       fc.property(
         markdown,
@@ -74,14 +74,14 @@ describe('chunks', () => {
     )
   })
 
-  it('of a text that fits is the text', () => {
+  it('returns the whole text as one chunk if it fits', () => {
     expect(splitText('  # A\n\none two\n', { maxTokens: 50, overlapTokens: 10, countTokens: words })).toEqual(
       [{ charStart: 2, charEnd: 14, headings: ['A'] }],
     )
     expect(splitText(' \n ', { maxTokens: 50, overlapTokens: 10, countTokens: words })).toEqual([])
   })
 
-  it('begin at headings, know what they stand under, and keep paragraphs and code whole', () => {
+  it('begins chunks at headings, records the heading path, and keeps paragraphs and code whole', () => {
     const text = [
       '# Guide',
       '',
@@ -114,7 +114,7 @@ describe('chunks', () => {
     ])
   })
 
-  it('repeat whole words of the chunk before', () => {
+  it('repeats whole words of the previous chunk as overlap', () => {
     const text = Array.from({ length: 40 }, (_, i) => `w${i}`).join(' ')
     const chunks = splitText(text, { maxTokens: 10, overlapTokens: 3, countTokens: words })
     expect(chunks.slice(0, 2).map(({ charStart, charEnd }) => text.slice(charStart, charEnd))).toEqual([
@@ -123,7 +123,7 @@ describe('chunks', () => {
     ])
   })
 
-  it('cut a word that alone is too long, but no character', () => {
+  it('cuts a word that exceeds the limit, but never a surrogate pair', () => {
     const text = '🦉'.repeat(101)
     const chunks = splitText(text, { maxTokens: 5, overlapTokens: 0, countTokens })
     expect(chunks.map(({ charStart, charEnd }) => text.slice(charStart, charEnd)).join('')).toBe(text)
@@ -131,8 +131,8 @@ describe('chunks', () => {
   })
 })
 
-describe('blocks and their parts', () => {
-  it('are all of the text, without a gap', () => {
+describe('blocksOf and splitSpan', () => {
+  it('cover the whole text without a gap', () => {
     fc.assert(
       fc.property(markdown, text => {
         expect(
@@ -150,10 +150,10 @@ describe('blocks and their parts', () => {
   })
 })
 
-describe('chunking', () => {
+describe('splitOptionsOf and createTokenizer', () => {
   const tokenizer = { countTokens: words, specialTokens: 2 }
 
-  it('leaves room for what frames a text and for the prompt', () => {
+  it('leave room for special tokens and the prompt', () => {
     const chunking = { maxTokens: 20, overlapTokens: 4, tokenizer: 'x' }
     expect(splitOptionsOf(chunking, tokenizer, 'search document: ').maxTokens).toBe(16)
     expect(() => splitOptionsOf({ ...chunking, maxTokens: 4 }, tokenizer, 'search document: ')).toThrow(
@@ -164,9 +164,9 @@ describe('chunking', () => {
     )
   })
 
-  it('with what is no tokenizer is refused by name', () => {
+  it('refuse an invalid tokenizer.json by name', () => {
     expect(() => createTokenizer('{"model": 1}', "'x.json'")).toThrow(
-      /^'x\.json' is no tokenizer\.json that can be read: /,
+      /^'x\.json' is not a valid tokenizer\.json: /,
     )
   })
 })

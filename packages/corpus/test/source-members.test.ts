@@ -33,11 +33,11 @@ const member = fc
   .record({ bytes: fc.integer({ min: 0, max: 90_000 }), level: fc.constantFrom(0, 6), inner: fc.boolean() })
   .map(({ bytes, level, inner }) => {
     const content = randomBytes(bytes)
-    // A gzip file inside: its header lies in the stream as it is, and begins no member.
+    // A gzip file inside the content: with level 0 its header is in the stream but begins no member.
     return { content: inner ? Buffer.concat([gzipSync(content), content]) : content, level }
   })
 
-test('members that were joined are found where they begin, and nowhere else, however the bytes come', async () => {
+test('gunzipMembers reports true member starts only, however the bytes are split into chunks', async () => {
   let found = 0
   await fc.assert(
     fc.asyncProperty(
@@ -61,7 +61,7 @@ test('members that were joined are found where they begin, and nowhere else, how
   expect(found).toBeGreaterThan(60)
 })
 
-test('a stream that is cut off or damaged ends with what zlib says of it', async () => {
+test('gunzipMembers throws the error of zlib for a truncated or damaged stream', async () => {
   const packed = Buffer.concat([gzipSync(randomBytes(100_000)), gzipSync(randomBytes(100_000))])
   await expect(unpacked(cut(packed.subarray(0, -9), [30_000]))).rejects.toThrow('unexpected end of file')
   const damaged = Buffer.from(packed)
@@ -69,7 +69,7 @@ test('a stream that is cut off or damaged ends with what zlib says of it', async
   await expect(unpacked(cut(damaged, [30_000]))).rejects.toThrow('incorrect data check')
 })
 
-test('who stops early leaves the source closed', async () => {
+test('gunzipMembers closes its source when the consumer stops early', async () => {
   let closed = false
   async function* source(): AsyncGenerator<Buffer> {
     try {

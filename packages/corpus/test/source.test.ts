@@ -21,7 +21,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true })
 })
 
-/** The records of a file cut at the given offsets, and what was read of it. */
+/** The records of a file that is cut at the given offsets, and the ranges that were read. */
 async function readCut(
   key: string,
   cuts: readonly number[] = [],
@@ -51,10 +51,10 @@ async function readText(
   return (await readCut(name, cuts)).records
 }
 
-/** What a reject says, or the id of a document. */
-const told = (record: SourceRecord): string => (record.kind === 'document' ? record.id : record.reason)
+/** The id of a document, or the reason of a reject. */
+const labelOf = (record: SourceRecord): string => (record.kind === 'document' ? record.id : record.reason)
 
-/** The same bytes in chunks of `length`, to cross every border there is. */
+/** The same bytes in chunks of `length`, so that chunk boundaries fall everywhere. */
 const inChunksOf = (length: number, from: Store): Store => ({
   ...from,
   async *stream(key, options) {
@@ -81,7 +81,7 @@ describe('a JSONL slice', () => {
     ended: fc.boolean(),
   })
 
-  it('gives each line exactly once and ranges that tile the object, wherever it is cut and however it arrives', async () => {
+  it('yields each line exactly once and ranges that tile the object, for any cuts and any chunks', async () => {
     let run = 0
     await fc.assert(
       fc.asyncProperty(
@@ -114,7 +114,7 @@ describe('a JSONL slice', () => {
           const newlines = content.toString().split('\n')
           const count = newlines.at(-1) === '' ? newlines.length - 1 : newlines.length
           expect(cut.read.reduce((sum, { lines }) => sum + lines, 0)).toBe(count)
-          // Every position names the byte at which its line begins.
+          // Every position is the byte at which its line begins.
           for (const { position } of cut.records) {
             expect(position.offset === 0 || content[position.offset - 1] === 10).toBe(true)
             const read = cut.read[position.part]
@@ -128,7 +128,7 @@ describe('a JSONL slice', () => {
     )
   })
 
-  it('is read to the end of its last line and not further', async () => {
+  it('is read to the end of its last line and no further', async () => {
     const content = '{"id":1,"text":"a"}\n'.repeat(20_000)
     await writeFile(join(folder, 'tail.jsonl'), content)
     let bytes = 0
@@ -150,17 +150,17 @@ describe('a JSONL slice', () => {
     expect(bytes).toBeLessThanOrEqual(1_001 + 64 * 1024)
   })
 
-  it('reads on past a part whose last line is longer than any read-ahead', async () => {
+  it('is read beyond its end when its last line is longer than one read-ahead', async () => {
     const long = JSON.stringify({ id: 'long', text: 'x'.repeat(3_000_000) })
     const content = `{"id":"a","text":"a"}\n${long}\n{"id":"z","text":"z"}\n`
-    expect((await readText('long.jsonl', content, [30, 100_000, 2_000_000])).map(told)).toEqual([
+    expect((await readText('long.jsonl', content, [30, 100_000, 2_000_000])).map(labelOf)).toEqual([
       'a',
       'long',
       'z',
     ])
   })
 
-  it('closes what it has open when the consumer stops early', async () => {
+  it('closes its stream when the consumer stops early', async () => {
     let closed = false
     const watched: Store = {
       ...store,
@@ -220,7 +220,7 @@ describe('a line', () => {
       'an object with half a surrogate in its id',
       '{"id":"\\ud800","text":"t"}',
       'invalid_id',
-      'half a surrogate pair',
+      'contains an unpaired surrogate',
     ],
     ['an object without text', '{"id":"a"}', 'missing_text', 'field "text" is missing'],
     ['an object with text null', '{"id":"a","text":null}', 'missing_text', 'field "text" is null'],
@@ -248,12 +248,12 @@ describe('a line', () => {
       'bad.jsonl',
       `{"id":"before","text":"t"}\n${line}\n{"id":"after","text":"t"}\n`,
     )
-    expect(records.map(told)).toEqual(['before', reason, 'after'])
+    expect(records.map(labelOf)).toEqual(['before', reason, 'after'])
     expect(records[1]).toMatchObject({ position: { part: 0, line: 2, offset: 27 } })
     expect((records[1] as { message: string }).message).toContain(message)
   })
 
-  it('with text of a wrong kind is rejected under its id', async () => {
+  it('with a text of a wrong type is rejected with its id', async () => {
     expect(await readText('wrong.jsonl', '{"id":"a","text":7}')).toMatchObject([
       { id: 'a', reason: 'invalid_text' },
     ])
@@ -271,16 +271,16 @@ describe('a line', () => {
     ],
     ['U+FFFD in its text', '{"id":"a","text":"\uFFFD"}', 'a'],
   ])('with %s is a document', async (_, line, id) => {
-    expect((await readText('good.jsonl', line)).map(told)).toEqual([id])
+    expect((await readText('good.jsonl', line)).map(labelOf)).toEqual([id])
     expect(({} as Record<string, unknown>).id).toBeUndefined()
   })
 
-  it('that names its fields in __proto__ or inherits them has none', async () => {
+  it('has no fields from __proto__ or inherited members', async () => {
     const lines = '{"__proto__":{"id":"a","text":"t"}}\n'
-    expect((await readText('proto.jsonl', lines)).map(told)).toEqual(['missing_id'])
+    expect((await readText('proto.jsonl', lines)).map(labelOf)).toEqual(['missing_id'])
     await writeFile(join(folder, 'inherit.jsonl'), '{"id":"a"}\n')
     const { records } = await readCut('inherit.jsonl', [], { fields: { id: 'id', text: 'constructor' } })
-    expect(records.map(told)).toEqual(['missing_text'])
+    expect(records.map(labelOf)).toEqual(['missing_text'])
   })
 
   it('keeps NUL, control characters and lone surrogates in its text', async () => {
@@ -294,7 +294,7 @@ describe('a line', () => {
       Buffer.from([0xc3, 0x28, 0xed, 0xa0, 0x80]),
       Buffer.from('"}\n{"id":"c","text":"€"}\n'),
     ])
-    expect((await readText('latin.jsonl', bad)).map(told)).toEqual(['a', 'invalid_utf8', 'c'])
+    expect((await readText('latin.jsonl', bad)).map(labelOf)).toEqual(['a', 'invalid_utf8', 'c'])
   })
 
   it('gets a message that is one short line without control characters', async () => {
@@ -306,7 +306,7 @@ describe('a line', () => {
     expect(message).not.toMatch(/\p{C}/u)
   })
 
-  it('of more than 8 MiB is rejected with its length, whichever part it lies in', async () => {
+  it('of more than 8 MiB is rejected with its length, in any part', async () => {
     const long = Buffer.alloc(9 * 1024 * 1024, 'x')
     const content = Buffer.concat([
       Buffer.from('{"id":"a","text":"t"}\n'),
@@ -314,7 +314,7 @@ describe('a line', () => {
       Buffer.from('\n{"id":"b","text":"t"}'),
     ])
     const records = await readText('large.jsonl', content, [5_000_000, 9_000_000])
-    expect(records.map(told)).toEqual(['a', 'too_large', 'b'])
+    expect(records.map(labelOf)).toEqual(['a', 'too_large', 'b'])
     expect(records[1]).toMatchObject({
       message: `the line has ${long.length} bytes, the limit is 8388608`,
       position: { part: 0, offset: 22, line: 2 },
@@ -331,7 +331,7 @@ describe('a line', () => {
     }, 20)
     const { records } = await readCut('giant.jsonl')
     clearInterval(watch)
-    expect(records.map(told)).toEqual(['a', 'too_large'])
+    expect(records.map(labelOf)).toEqual(['a', 'too_large'])
     expect(peak).toBeLessThan(128 * 1024 * 1024)
   })
 })
@@ -346,12 +346,12 @@ describe('a file', () => {
     for (const name of ['foreign.jsonl', 'foreign.txt']) {
       await expect(readText(name, content)).rejects.toMatchObject({
         code: 'SOURCE_FORMAT',
-        message: `"${name}" is ${encoding}, but is read as UTF-8 text: convert it or leave it out`,
+        message: `"${name}" is ${encoding}, but its format requires UTF-8 text: convert or exclude it`,
       })
     }
   })
 
-  it('that was changed since it was planned is SOURCE_CHANGED', async () => {
+  it('that changed after planning is SOURCE_CHANGED', async () => {
     for (const key of ['changed.jsonl', 'changed.txt']) {
       await writeFile(join(folder, key), '{"id":1,"text":"a"}\n')
       const info = await store.head(key)
@@ -366,7 +366,7 @@ describe('a file', () => {
     }
   })
 
-  it('that ends before its size is never taken for whole', async () => {
+  it('that ends before its planned size is an error', async () => {
     await writeFile(join(folder, 'short.jsonl'), '{"id":1,"text":"a"}\n{"id":2,"text":"b"}\n')
     const short: Store = {
       ...store,
@@ -382,7 +382,7 @@ describe('a file', () => {
 })
 
 describe('a text or Markdown file', () => {
-  it('is one document with its key for id, its byte order mark left out', async () => {
+  it('is one document with its key as id, without its byte order mark', async () => {
     await writeFile(join(folder, 'Größe 100%.md'), '\uFEFF# Title\r\n\nBody\n')
     const { records, read } = await readCut('Größe 100%.md', [], { fields: null })
     expect(records).toEqual([
@@ -396,7 +396,7 @@ describe('a text or Markdown file', () => {
     expect(read).toMatchObject([{ start: 0, end: 18, lines: 1 }])
   })
 
-  it('that is not UTF-8, or is larger than 8 MiB, is rejected', async () => {
+  it('that is not UTF-8 or is larger than 8 MiB is rejected', async () => {
     expect(await readText('latin.txt', Buffer.from([0xe9]))).toMatchObject([
       { id: 'latin.txt', reason: 'invalid_utf8' },
     ])
@@ -408,7 +408,7 @@ describe('a text or Markdown file', () => {
     ])
   })
 
-  it('shares a slice with JSONL, each record knowing its part', async () => {
+  it('can share a slice with JSONL; each record has the index of its part', async () => {
     await writeFile(join(folder, 'mixed.jsonl'), '{"id":1,"text":"a"}\n')
     await writeFile(join(folder, 'mixed.md'), '# b')
     const parts = []
@@ -419,7 +419,7 @@ describe('a text or Markdown file', () => {
     }
     const reader = readSlice(store, { parts }, { fields: FIELDS })
     const found: [string, number][] = []
-    for await (const record of reader.records) found.push([told(record), record.position.part])
+    for await (const record of reader.records) found.push([labelOf(record), record.position.part])
     expect(found).toEqual([
       ['mixed.md', 0],
       ['1', 1],

@@ -69,25 +69,29 @@ describe('a compressed file', () => {
     [
       'cut.jsonl.gz',
       cutShort(gzipSync(LINES)),
-      /^"cut\.jsonl\.gz" is cut off: its gzip data can be read up to byte \d+ of what it holds \(unexpected end of file\)\. Bring it anew or leave it out$/,
+      /^"cut\.jsonl\.gz" is truncated: its gzip data can be read up to byte \d+ of the decompressed content \(unexpected end of file\)\. Replace or exclude it$/,
     ],
     [
       'cut.jsonl.zst',
       cutShort(zstdCompressSync(LINES)),
-      /^"cut\.jsonl\.zst" is cut off: its zstd data can be read up to byte \d+/,
+      /^"cut\.jsonl\.zst" is truncated: its zstd data can be read up to byte \d+/,
     ],
     [
       'crc.jsonl.gz',
       flipped(gzipSync(LINES), gzipSync(LINES).length - 6),
-      /^"crc\.jsonl\.gz" is damaged: its gzip data can be read up to byte \d+ of what it holds \(incorrect data check\)/,
+      /^"crc\.jsonl\.gz" is damaged: its gzip data can be read up to byte \d+ of the decompressed content \(incorrect data check\)/,
     ],
     [
       'plain.jsonl.gz',
       Buffer.from(LINES),
-      /^"plain\.jsonl\.gz" is not gzip, though its name says so: rename it or leave it out$/,
+      /^"plain\.jsonl\.gz" is not gzip data, although its extension says so: rename or exclude it$/,
     ],
-    ['gzip.jsonl.zst', gzipSync(LINES), /^"gzip\.jsonl\.zst" is not zstd, though its name says so/],
-    ['packed.jsonl', gzipSync(LINES), /^"packed\.jsonl" is gzip, but is read as UTF-8 text/],
+    [
+      'gzip.jsonl.zst',
+      gzipSync(LINES),
+      /^"gzip\.jsonl\.zst" is not zstd data, although its extension says so/,
+    ],
+    ['packed.jsonl', gzipSync(LINES), /^"packed\.jsonl" is gzip, but its format requires UTF-8 text/],
   ])('%s is refused when the run is planned', async (name, bytes, message) => {
     await expect(read({ [name]: bytes })).rejects.toMatchObject(refused(message))
   })
@@ -97,7 +101,7 @@ describe('a compressed file', () => {
     const before = process.memoryUsage().rss
     await expect(read({ 'bomb.jsonl.gz': bomb })).rejects.toMatchObject(
       refused(
-        /^"bomb\.jsonl\.gz" unpacks to more than 250 times its size \(\d+ bytes from \d+\): no text shrinks like that, leave it out$/,
+        /^"bomb\.jsonl\.gz" unpacks to more than 250 times its size \(\d+ bytes from \d+\), which text does not: exclude it$/,
       ),
     )
     expect(process.memoryUsage().rss - before).toBeLessThan(150 * 2 ** 20)
@@ -130,17 +134,17 @@ describe('a table', () => {
     [
       'open.csv',
       `id,text\n1,one\n2,"two\n3,three\n`,
-      /^"open\.csv", line 3 of what was read: Quoted field unterminated$/,
+      /^"open\.csv", line 3 of the part that was read: Quoted field unterminated$/,
     ],
     [
       'quote.csv',
       `id,text\n1,"one"two\n`,
-      /^"quote\.csv", line 2 of what was read: Trailing quote on quoted field is malformed$/,
+      /^"quote\.csv", line 2 of the part that was read: Trailing quote on quoted field is malformed$/,
     ],
     [
       'long.csv',
       `id,text\n1,"${'x'.repeat(9 * 2 ** 20)}"\n`,
-      /^"long\.csv", line 2 of what was read: the record is longer than 8388608 bytes: is a quote not closed\?$/,
+      /^"long\.csv", line 2 of the part that was read: the record is longer than 8388608 bytes: check for an unclosed quote$/,
     ],
     [
       'wide.csv',
@@ -151,7 +155,7 @@ describe('a table', () => {
     [
       'short.parquet',
       `PAR1${'x'.repeat(100)}`,
-      /^"short\.parquet" is cut short: its 104 bytes do not end with a Parquet footer$/,
+      /^"short\.parquet" is truncated: its 104 bytes do not end with a Parquet footer$/,
     ],
     [
       'length.parquet',
@@ -168,8 +172,8 @@ describe('a table', () => {
       `PARE${'x'.repeat(100)}PARE`,
       /^"secret\.parquet" is encrypted, which is not supported$/,
     ],
-    ['not.arrow', 'x'.repeat(100), /^"not\.arrow" is no Arrow IPC file, or a damaged one$/],
-    ['cut.arrow', `ARROW1\0\0${'\xff'.repeat(4)}`, /^"cut\.arrow" (is cut off|is no Arrow IPC file)/],
+    ['not.arrow', 'x'.repeat(100), /^"not\.arrow" is not an Arrow IPC file, or is damaged$/],
+    ['cut.arrow', `ARROW1\0\0${'\xff'.repeat(4)}`, /^"cut\.arrow" (is truncated|is not an Arrow IPC file)/],
   ])('%s is refused when the run is planned', async (name, bytes, message) => {
     await expect(read({ [name]: bytes })).rejects.toMatchObject(refused(message))
   })
@@ -243,14 +247,14 @@ describe('fields and templates', () => {
   it.each([
     [
       '{{#each}}x{{/each}}',
-      "'{{#each}}' is not the name of a field: only {{ name }} is understood, without logic",
+      "'{{#each}}' is not a field name: use only {{ name }}, without sections or logic",
     ],
     ['no field', "it names no field: write '{{ title }}\\n\\n{{ text }}'"],
-    ['{{ text }} {{ open', "there is a '{{' or '}}' without its counterpart"],
+    ['{{ text }} {{ open', "it has an unmatched '{{' or '}}'"],
   ])('%j is refused', async (template, what) => {
     await expect(read(nested, { fields: { id: 'meta.id' }, template })).rejects.toMatchObject({
       code: 'USAGE',
-      message: `The template ${JSON.stringify(template)} can't be used: ${what}`,
+      message: `the template ${JSON.stringify(template)} is invalid: ${what}`,
     })
   })
 
@@ -282,7 +286,7 @@ describe('fields and templates', () => {
       { n: 2, m: 1.5, s: 'x', b: null },
     ])
     expect(await carried('n:string')).toEqual([{ n: '1' }, { n: '2' }])
-    expect(await carried('m:int32')).toEqual([{ m: 1 }, 'carried field "m" is a number that is no int32'])
+    expect(await carried('m:int32')).toEqual([{ m: 1 }, 'carried field "m" is a number, expected int32'])
     await expect(carried('n:float')).rejects.toMatchObject({ code: 'USAGE' })
     await expect(carried('embedding')).rejects.toMatchObject({
       code: expect.stringMatching(/USAGE|FIELD_NOT_FOUND/),

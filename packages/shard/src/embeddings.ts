@@ -1,4 +1,4 @@
-// For programs: the vectors of a run, wherever it lies, and which model made them.
+// Reads the vectors of a run and its manifest from any store.
 
 import { type CarriedValue, type Manifest, readCurrent, readManifest } from '@reembed/protocol'
 import { ReembedError, shardKey } from '@reembed/shared'
@@ -6,28 +6,29 @@ import { openStore, type S3Options, type Store } from '@reembed/store'
 import { readShard } from './read/read.ts'
 
 export interface ReadEmbeddingsOptions {
-  /** A run's id, instead of the current version. */
+  /** Id of the run to read. Default: the run of the current version. */
   readonly run?: string | undefined
-  /** Read carried columns, chunk columns and text as well. */
+  /** Whether to read carried columns, chunk columns and text as well. Default: false. */
   readonly extra?: boolean | undefined
   readonly s3?: S3Options | undefined
   readonly signal?: AbortSignal | undefined
 }
 
-/** Rows in their order: the vector of row i is at i x dimensions. */
+/** Rows in corpus order. The vector of row i is `vectors.subarray(i * dimensions, (i + 1) * dimensions)`. */
 export interface EmbeddingBatch {
   readonly ids: readonly string[]
   readonly vectors: Float32Array
   readonly dimensions: number
-  /** Columns by name, where they were asked for. */
+  /** The other columns by name; empty without the option `extra`. */
   readonly extra: ReadonlyMap<string, readonly CarriedValue[]>
 }
 
 /**
- * All rows of a finished run in the order of the corpus, one row group (about 4 MiB) at a time.
- * `url` is an output ('./vectors', 's3://vectors/wiki'), whose current version is read, or one run below it
- * ('s3://vectors/wiki/runs/<run>').
- * @throws ReembedError RUN_NOT_FOUND where nothing is published, or the run is not finished; CORRUPT for a damaged shard.
+ * Yields all rows of a finished run in corpus order, one row group (about 4 MiB of vectors) at a time.
+ * @param url an output ('./vectors', 's3://vectors/wiki'), of which the current version is read, or one of its runs
+ * ('s3://vectors/wiki/runs/<run>')
+ * @throws ReembedError RUN_NOT_FOUND if no version is published or the run is not finished
+ * @throws ReembedError CORRUPT for a damaged shard
  */
 export async function* readEmbeddings(
   url: string,
@@ -46,10 +47,9 @@ export async function* readEmbeddings(
 }
 
 /**
- * The manifest of an output's current version: run, model, revision and prompts, which whoever embeds queries needs, so
- * that documents and queries switch to another model together. Ask again every now and then: it is one LIST and two
- * small reads.
- * @throws ReembedError RUN_NOT_FOUND where nothing is published.
+ * Reads the manifest of the current version of an output: run, model, revision and prompts. A program that embeds
+ * queries needs it to switch models together with the documents; it should poll. Cost: one LIST and two small reads.
+ * @throws ReembedError RUN_NOT_FOUND if no version is published
  */
 export async function readCurrentManifest(
   url: string,
@@ -59,24 +59,24 @@ export async function readCurrentManifest(
   return requireManifest(store, undefined)
 }
 
-/** The manifest of this run, or of the current one. @throws ReembedError RUN_NOT_FOUND, with what there is to do. */
+/** Reads the manifest of a run; without `run`, of the current version. @throws ReembedError RUN_NOT_FOUND */
 export async function requireManifest(store: Store, run: string | undefined): Promise<Manifest> {
   const wanted = run ?? (await readCurrent(store))?.run
   if (wanted === undefined) {
     throw new ReembedError(
       'RUN_NOT_FOUND',
-      `nothing is published in ${store.url} yet: \`reembed status\` says how far its newest run is`,
+      `nothing is published in ${store.url} yet: check the state of its newest run`,
     )
   }
   const manifest = await readManifest(store, wanted)
   if (manifest) return manifest
   throw new ReembedError(
     'RUN_NOT_FOUND',
-    `run ${wanted} in ${store.url} is not finished, or not there: \`reembed status\` says how far it is`,
+    `run ${wanted} is not finished or does not exist in ${store.url}: check its state`,
   )
 }
 
-/** An output, and the run where the URL names one. */
+/** Splits a URL into its output and, if it names one, its run. */
 export function parseRunUrl(url: string): { output: string; run?: string } {
   const [, output, run] = /^(.*?)\/?runs\/([a-z2-7]{26})(?:\/.*)?$/.exec(url) ?? []
   return run === undefined ? { output: url } : { output: output || '.', run }

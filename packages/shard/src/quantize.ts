@@ -1,23 +1,23 @@
 // int8 and ubinary by the formulas of sentence-transformers' `quantize_embeddings`, with its float32 arithmetic, so
-// that queries quantised by that library meet documents quantised here:
+// that queries quantised by that library match documents quantised here:
 //
 //   starts, steps   least value of each dimension, (greatest - least) / 255
 //   int8            trunc((x - start) / step - 128)
 //   ubinary         1 where x > 0, eight to a byte, the first dimension in the highest bit
 //
-// One difference: a value outside the ranges is clipped to them; there it wraps around to the other end.
+// One difference: a value outside the ranges is clipped to them. The library lets it wrap around to the other end.
 
 import { ReembedError } from '@reembed/shared'
 
 export type Quantization = 'int8' | 'ubinary'
 
-/** The least and the greatest value of each dimension; what the library takes as `ranges`. */
+/** The least and the greatest value of each dimension: the `ranges` of the library. */
 export interface Ranges {
   readonly min: Float32Array
   readonly max: Float32Array
 }
 
-/** The ranges of all vectors of `batches`, rows of `dimensions` values each. */
+/** Computes the ranges of all vectors in `batches`, which are rows of `dimensions` values. */
 export async function rangesOf(
   batches: AsyncIterable<Float32Array> | Iterable<Float32Array>,
   dimensions: number,
@@ -25,7 +25,7 @@ export async function rangesOf(
   const min = new Float32Array(dimensions).fill(Number.POSITIVE_INFINITY)
   const max = new Float32Array(dimensions).fill(Number.NEGATIVE_INFINITY)
   for await (const vectors of batches) {
-    // Indexed loops on purpose: for-of costs several times as much here.
+    // Indexed loops: for-of costs several times as much here.
     for (let i = 0; i < vectors.length; ) {
       for (let d = 0; d < dimensions; d++, i++) {
         const value = vectors[i] ?? 0
@@ -37,7 +37,7 @@ export async function rangesOf(
   return { min, max }
 }
 
-/** Rows of int8 values. A dimension in which all values are the same becomes -128 everywhere. */
+/** Quantises rows to int8. A dimension whose values are all equal becomes -128 everywhere. */
 export function toInt8(vectors: Float32Array, { min, max }: Ranges): Int8Array {
   const dimensions = min.length
   const steps = min.map((least, d) => Math.fround((max[d] ?? 0) - least) / 255)
@@ -52,16 +52,16 @@ export function toInt8(vectors: Float32Array, { min, max }: Ranges): Int8Array {
   return quantized
 }
 
-/** @throws ReembedError USAGE where bits would not fill whole bytes: the library packs only multiples of eight. */
+/** @throws ReembedError USAGE if the bits do not fill whole bytes: the library packs only multiples of eight */
 export function requireWholeBytes(dimensions: number): void {
   if (dimensions % 8 === 0) return
   throw new ReembedError(
     'USAGE',
-    `ubinary packs eight dimensions to a byte, and ${dimensions} is no multiple of 8: embed with --dimensions ${dimensions - (dimensions % 8) || 8}, or export another type`,
+    `ubinary packs eight dimensions into a byte, and ${dimensions} is not a multiple of 8: embed with ${dimensions - (dimensions % 8) || 8} dimensions or export another type`,
   )
 }
 
-/** Rows of `dimensions / 8` bytes. */
+/** Quantises rows to one bit for each dimension: `dimensions / 8` bytes for each row. */
 export function toUbinary(vectors: Float32Array): Uint8Array {
   const packed = new Uint8Array(vectors.length / 8)
   for (let i = 0; i < vectors.length; i++) {

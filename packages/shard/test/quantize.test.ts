@@ -25,24 +25,24 @@ const UBINARY = new Uint8Array(bytes('wzkBhCTbbWoyMQ=='))
 
 const ranges = { min: RANGES.subarray(0, 16), max: RANGES.subarray(16) }
 
-describe('quantised values', () => {
-  test('are those of sentence-transformers, bit for bit', () => {
+describe('quantisation', () => {
+  test('equals that of sentence-transformers, bit for bit', () => {
     expect(toInt8(VECTORS, ranges)).toEqual(INT8)
     expect(toUbinary(VECTORS)).toEqual(UBINARY)
   })
 
-  test('outside the ranges are clipped, where the library would wrap them around', () => {
+  test('clips values outside the ranges, which the library wraps around', () => {
     const range = { min: Float32Array.of(0), max: Float32Array.of(255) }
     expect([...toInt8(Float32Array.of(-9, 0, 128.9, 255, 300), range)]).toEqual([-128, -128, 0, 127, 127])
   })
 
-  test('of a dimension without spread are the lowest', () => {
+  test('maps a dimension with equal values to -128', () => {
     expect([...toInt8(Float32Array.of(3, 3), { min: Float32Array.of(3), max: Float32Array.of(3) })]).toEqual([
       -128, -128,
     ])
   })
 
-  test('keep the order of the values, and use the whole of the ranges they were made for', async () => {
+  test('keeps the order of values and uses the whole range', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.float({ min: -1, max: 1, noNaN: true }), { minLength: 2, maxLength: 50 }),
@@ -53,7 +53,7 @@ describe('quantised values', () => {
           const levels = [...toInt8(vectors, found)]
           expect(levels).toEqual(levels.toSorted((a, b) => a - b))
           expect(levels[0]).toBe(-128)
-          // The step is rounded, so the greatest value may come out one level lower.
+          // The step is rounded, so the greatest value may get the level below the highest.
           const spread = (vectors.at(-1) ?? 0) - (vectors[0] ?? 0)
           if (spread > 1e-30) expect(levels.at(-1)).toBeGreaterThanOrEqual(126)
         },
@@ -61,8 +61,8 @@ describe('quantised values', () => {
     )
   })
 
-  test('of bits need whole bytes', () => {
+  test('to bits requires whole bytes', () => {
     expect(() => requireWholeBytes(768)).not.toThrow()
-    expect(() => requireWholeBytes(100)).toThrow('100 is no multiple of 8: embed with --dimensions 96')
+    expect(() => requireWholeBytes(100)).toThrow('100 is not a multiple of 8: embed with 96 dimensions')
   })
 })

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { checkLevels } from '../src/read/levels.ts'
 
-/** Writes levels as pieces, each a run or packed in eights, as any Parquet writer might. */
+/** Writes levels as pieces, each run-length encoded or bit-packed in groups of 8, as any Parquet writer may. */
 function encode(levels: readonly number[], packed: boolean): Buffer {
   const bytes: number[] = []
   const varint = (value: number): void => {
@@ -38,10 +38,10 @@ function decode(bytes: Buffer, count: number): number[] {
   return levels
 }
 
-describe('checkRuns', () => {
+describe('checkLevels', () => {
   const levels = fc.array(fc.constantFrom(0, 1), { minLength: 1, maxLength: 2_000 })
 
-  test('gives every level once and in order, run-length encoded or packed', () => {
+  test('passes on every level once and in order, run-length encoded or bit-packed', () => {
     fc.assert(
       fc.property(levels, fc.boolean(), (levels, packed) => {
         expect(decode(encode(levels, packed), levels.length)).toEqual(levels)
@@ -49,14 +49,14 @@ describe('checkRuns', () => {
     )
   })
 
-  test('says where a level is wrong', () => {
+  test('reports the position of a wrong level', () => {
     const bytes = encode([0, 1, 1, 1, 0, 0], false)
     expect(() => checkLevels(bytes, 6, (_start, length, level) => level === 1 || length === 1)).toThrow(
       'has a wrong level at value 4',
     )
   })
 
-  test('never reads past the end, and never loops, whatever the bytes', () => {
+  test('never reads past the end and always terminates, for any bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 40 }), fc.nat(1_000), (bytes, count) => {
         try {

@@ -20,7 +20,7 @@ const receipt: Receipt = {
 }
 
 describe('parseReceipt', () => {
-  test('takes what JSON made of a receipt, and fields of later versions', () => {
+  test('accepts a receipt after JSON and unknown fields of later versions', () => {
     const read = { ...JSON.parse(JSON.stringify(receipt)), later: true }
     expect(parseReceipt(read, 'x')).toEqual(read)
   })

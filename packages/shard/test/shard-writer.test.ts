@@ -38,7 +38,7 @@ describe('the shard writer', () => {
     expect(seen.some(({ buffer }) => buffer === rows.hashes.buffer)).toBe(true)
   })
 
-  test('says when the arrays may change: when the last of their rows is written, and at once for none', () => {
+  test('calls onWritten when the last row of an append is written, and at once for no rows', () => {
     const writer = createShardWriter({ dimensions: DIMENSIONS, rowGroupRows: 100, sink: () => {} })
     const written: string[] = []
     const append = (name: string, rows: number): void =>
@@ -55,7 +55,7 @@ describe('the shard writer', () => {
     expect(written).toEqual(['none', 'first', 'second', 'third', 'fourth'])
   })
 
-  test('splits rows that reach over several row groups', () => {
+  test('splits an append that spans several row groups', () => {
     const { sink, bytes } = createShardBuffer()
     const writer = createShardWriter({ dimensions: DIMENSIONS, rowGroupRows: 100, sink })
     writer.append(rowsOf(250))
@@ -74,17 +74,17 @@ describe('the shard writer', () => {
     expect(writer.bytes).toBe(bytes().length)
   })
 
-  test('refuses vectors of another dimension, and ids that would be read back as others', () => {
+  test('refuses vectors of another dimension and ids with unpaired surrogates', () => {
     const writer = createShardWriter({ dimensions: 9, sink: () => {} })
-    expect(() => writer.append(rowsOf(3))).toThrow('3 ids came with 24 values of 9 dimensions')
+    expect(() => writer.append(rowsOf(3))).toThrow('3 ids have 24 values of 9 dimensions')
     const ids = ['fine', 'half a \ud835']
     expect(() => writer.append({ ids, hashes: new Uint8Array(32), vectors: new Float32Array(18) })).toThrow(
-      'the id "half a \\ud835" is not Unicode',
+      'the id "half a \\ud835" contains an unpaired surrogate',
     )
     expect(writer.rows).toBe(0)
   })
 
-  test('writes the same file into memory that was used before as into fresh memory', () => {
+  test('writes the same file into reused memory as into fresh memory', () => {
     const buffers = createShardBufferPool()
     const write = (rows: number): Uint8Array => {
       const buffer = buffers.acquire()
@@ -103,15 +103,15 @@ describe('the shard writer', () => {
     expect(buffers.acquire()).not.toBe(buffers.acquire())
   })
 
-  test('ends with a word to the user, not out of memory, when a shard is planned too large', () => {
+  test('throws SHARD_FAILED with the fix for a shard of more than 1 GiB', () => {
     const { sink } = createShardBuffer()
     const huge = { length: 2 ** 30 + 1 } as Uint8Array
     expect(() => sink(huge)).toThrow('larger than 1 GiB: plan the run with smaller shards')
   })
 
-  test('refuses to sign what does not balance', () => {
+  test('refuses a receipt that does not balance', () => {
     const writer = createShardWriter({ dimensions: DIMENSIONS, sink: () => {} })
     writer.append(rowsOf(3))
-    expect(() => writer.finish(factsOf(4))).toThrow('speaks of 4 documents')
+    expect(() => writer.finish(factsOf(4))).toThrow('has 4 documents')
   })
 })

@@ -30,6 +30,7 @@ export {
   tokenizerKey,
   versionKey,
 } from './names.ts'
+export { readHybridRun } from './parquet-runs.ts'
 export {
   bool,
   count,

@@ -1,4 +1,4 @@
-// Documents -> chunks. Off by default: most corpora that are embedded again were cut before, and their ids must stay.
+// Cuts documents into chunks. Off by default: most corpora to re-embed are already cut, and their ids must not change.
 
 import type { Chunking, SourceRecord } from '@reembed/protocol'
 import { ReembedError, tokenizerKey } from '@reembed/shared'
@@ -6,7 +6,10 @@ import type { Store } from '@reembed/store'
 import { type SplitOptions, splitText } from './split.ts'
 import { createTokenizer, type ModelTokenizer } from './tokenizer.ts'
 
-/** @throws ReembedError USAGE if nothing of a chunk would be left. */
+/**
+ * The limits for the text of a chunk: the limits of the plan, in tokens, less special tokens and the prompt.
+ * @throws ReembedError USAGE if no room is left, or if the overlap is more than half of it.
+ */
 export function splitOptionsOf(
   { maxTokens, overlapTokens }: Chunking,
   { countTokens, specialTokens }: ModelTokenizer,
@@ -28,7 +31,7 @@ export function splitOptionsOf(
   return { maxTokens: room, overlapTokens, countTokens }
 }
 
-/** The chunks of each document in order, as documents `<id>#<n>`. What is empty or a reject is passed on. */
+/** Yields the chunks of each document in order, as documents `<id>#<n>`. Empty documents and rejects are passed on. */
 export async function* chunkDocuments(
   records: AsyncIterable<SourceRecord>,
   options: SplitOptions,
@@ -51,10 +54,10 @@ export async function* chunkDocuments(
   }
 }
 
-/** Kept: a tokenizer takes some tens of milliseconds and megabytes to set up. */
+/** Cached by hash: a tokenizer takes tens of milliseconds and megabytes to set up. */
 const tokenizers = new Map<string, Promise<ModelTokenizer>>()
 
-/** The tokenizer that a plan names, out of its output. */
+/** Reads the tokenizer of a plan from the output. @throws ReembedError USAGE if it is not a tokenizer.json. */
 export function openTokenizer(output: Store, sha256: string): Promise<ModelTokenizer> {
   const known = tokenizers.get(sha256)
   if (known) return known

@@ -1,5 +1,6 @@
-// Cuts a text into chunks that fit a number of tokens; what fits as a whole is one chunk. Else blocks stay whole where they fit; a heading begins a new chunk;
-// neighbours under one heading may overlap. Offsets are exact: a chunk is a slice of the text.
+// Cuts a text into chunks of a maximum number of tokens. A text that fits is one chunk. Otherwise blocks stay whole if
+// they fit, a heading begins a new chunk, and neighbours under one heading may overlap. Offsets are exact: a chunk is a
+// slice of the text.
 //
 //   | heading | paragraph | paragraph ...... | paragraph | heading | ...
 //   |<----- chunk 0 ----->|                              |
@@ -9,13 +10,13 @@
 import type { ChunkSpan } from '@reembed/protocol'
 import { type Block, blocksOf, splitSpan } from './blocks.ts'
 
-/** How many tokens of the model a text has, without those that frame every text. */
+/** Counts the model's tokens of a text, without the special tokens that frame every text. */
 export type CountTokens = (text: string) => number
 
 export interface SplitOptions {
-  /** Of a chunk, without the tokens that frame every text. */
+  /** Maximum tokens of a chunk, without special tokens. */
   readonly maxTokens: number
-  /** How much of a chunk the next one repeats, at most. Less than half of `maxTokens`. */
+  /** Maximum tokens of a chunk that the next one repeats. At most half of `maxTokens`. */
   readonly overlapTokens: number
   readonly countTokens: CountTokens
 }
@@ -28,9 +29,12 @@ interface Piece {
   readonly tokens: number
 }
 
-/** The chunks of a text, none for one that is only whitespace. A single character over the limit is let through. */
+/**
+ * Cuts a text into chunks; none for a text of only white space. Offsets are UTF-16 code units. A single character that
+ * exceeds the limit is kept as a chunk.
+ */
 export function splitText(text: string, { maxTokens, overlapTokens, countTokens }: SplitOptions): TextSpan[] {
-  // No tokenizer makes more tokens than bytes, and bytes are three times the UTF-16 units at most.
+  // No tokenizer makes more tokens than bytes, and UTF-8 has at most three bytes for each UTF-16 code unit.
   if (text.length * 3 <= maxTokens || countTokens(text) <= maxTokens) {
     return spanOf(text, 0, text.length, blocksOf(text)[0]?.headings ?? [])
   }
@@ -46,10 +50,10 @@ export function splitText(text: string, { maxTokens, overlapTokens, countTokens 
         last += 1
         tokens += pieces[last]?.tokens ?? 0
       }
-      // Tokens of parts need not add up to those of the whole: so count what came out.
+      // The tokens of parts need not add up to those of the whole, so the chunk itself is counted.
       while (last > first && countTokens(text.slice(start, pieces[last]?.end)) > maxTokens) last -= 1
       const end = pieces[last]?.end ?? text.length
-      // White space alone, with what it would repeat, is no chunk.
+      // Only white space, even with an overlap before it, is not a chunk.
       const isBlank = text.slice(pieces[first]?.start, end).trim() === ''
       if (!isBlank) spans.push(...spanOf(text, start, end, headings))
       first = last + 1
@@ -65,12 +69,12 @@ export function splitText(text: string, { maxTokens, overlapTokens, countTokens 
     return parts.length === 1 ? [{ start, end, tokens }] : parts.flatMap(([from, to]) => piecesOf(from, to))
   }
 
-  /** As far back from `next` as overlap and limit allow, at the start of a word behind `from`. */
+  /** The earliest word start after `from` that overlap and limit allow for a chunk that continues with `next`. */
   function overlapStart(from: number, next: Piece): number {
     const room = Math.min(overlapTokens, maxTokens - next.tokens)
     if (room <= 0) return next.start
     const before = text.slice(from, next.start)
-    // Not from its first word on: the next chunk must not hold all of this one.
+    // Not at its first word: the next chunk must not contain all of this one.
     const first = from + before.length - before.trimStart().length
     const starts = Array.from(before.matchAll(/(?<=\s)\S/g), ({ index }) => from + index).filter(
       start => start > first,
@@ -89,7 +93,7 @@ export function splitText(text: string, { maxTokens, overlapTokens, countTokens 
   return spans
 }
 
-/** The blocks between one heading and the next; headings that follow each other at once stay together. */
+/** Yields the blocks from one heading to the next. Adjacent headings stay together. */
 function* sectionsOf(blocks: readonly Block[]): Generator<Block[], void, undefined> {
   let section: Block[] = []
   for (const block of blocks) {
@@ -102,7 +106,7 @@ function* sectionsOf(blocks: readonly Block[]): Generator<Block[], void, undefin
   if (section.length > 0) yield section
 }
 
-/** Without the white space around it. */
+/** The span without surrounding white space; none if it is only white space. */
 function spanOf(text: string, start: number, end: number, headings: readonly string[]): TextSpan[] {
   const slice = text.slice(start, end)
   const charStart = start + slice.length - slice.trimStart().length

@@ -1,24 +1,24 @@
-// The model's own tokenizer, from its tokenizer.json.
+// Counts tokens with the model's own tokenizer, read from its tokenizer.json.
 
 import { Tokenizer } from '@huggingface/tokenizers'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { CountTokens } from './split.ts'
 
-/** The library's own declarations import without extensions, which Node's resolution does not find: so, any. */
+/** The declarations of the library import without extensions, which Node's resolution does not find: types are any. */
 interface FastTokenizer {
   encode(text: string, options?: { add_special_tokens?: boolean }): { ids: number[] }
 }
 
 export interface ModelTokenizer {
   readonly countTokens: CountTokens
-  /** Tokens that frame every text: [CLS] and [SEP], <s> and </s>, or none. */
+  /** Number of tokens that frame every text: [CLS] and [SEP], <s> and </s>, or none. */
   readonly specialTokens: number
 }
 
 /**
- * Takes the content of a tokenizer.json, `name` as it shall stand in messages. Its own truncation and padding are left
- * aside, as in TEI.
- * @throws ReembedError USAGE if it is none.
+ * Makes a tokenizer from the content of a tokenizer.json; `sourceName` names it in messages. Truncation and padding of
+ * the file are ignored, as in TEI.
+ * @throws ReembedError USAGE if the content is not a tokenizer.json.
  */
 export function createTokenizer(json: string, sourceName: string): ModelTokenizer {
   try {
@@ -28,12 +28,8 @@ export function createTokenizer(json: string, sourceName: string): ModelTokenize
       text === '' ? 0 : fast.encode(text, { add_special_tokens: false }).ids.length
     return { countTokens, specialTokens: fast.encode('a').ids.length - countTokens('a') }
   } catch (cause) {
-    throw new ReembedError(
-      'USAGE',
-      `${sourceName} is no tokenizer.json that can be read: ${messageOf(cause)}`,
-      {
-        cause,
-      },
-    )
+    throw new ReembedError('USAGE', `${sourceName} is not a valid tokenizer.json: ${messageOf(cause)}`, {
+      cause,
+    })
   }
 }

@@ -1,18 +1,18 @@
-// The metadata of an Arrow message, looked through before apache-arrow decodes it. It is a flatbuffer: tables, vectors
-// and strings found by offsets. A vector's length is a claim, and offsets may lead to one table a thousand times or
-// back to itself; apache-arrow makes an object of each that it meets. A file of 786 bytes took all memory.
+// Checks the metadata of an Arrow message before apache-arrow decodes it. The metadata is a flatbuffer: tables, vectors
+// and strings that are found by offsets. The length of a vector is unverified, and offsets may lead to one table many
+// times or in a cycle. apache-arrow makes an object for each visit, so a file of 786 bytes can exhaust memory.
 //
-// Sources: flatbuffers.dev/internals, and format/{Message,Schema,File}.fbs of apache/arrow for the numbers of fields.
+// Sources: flatbuffers.dev/internals, and format/{Message,Schema,File}.fbs of apache/arrow for the field numbers.
 
 import { MessageHeader } from 'apache-arrow'
 
-/** Objects that metadata may stand for: writers share little, so what stands for more than this is no writer's. */
+/** Bytes that may be visited for each byte of metadata. Writers share few tables, so valid files stay far below it. */
 const MAX_GROWTH = 16
 
-/** Where a table lies in the metadata. */
+/** Offset of a table in the metadata. */
 type Table = number
 
-/** @throws RangeError for a message that claims more than it can hold */
+/** @throws RangeError for a message that claims more than its bytes can hold */
 export function checkMessage(bytes: Uint8Array): void {
   const reader = createReader(bytes)
   const message = reader.root()
@@ -25,7 +25,7 @@ export function checkMessage(bytes: Uint8Array): void {
   else if (batch !== undefined) checkBatch(reader, batch)
 }
 
-/** @throws RangeError for the footer of a file that claims more than it can hold */
+/** @throws RangeError for a file footer that claims more than its bytes can hold */
 export function checkFooter(bytes: Uint8Array): void {
   const reader = createReader(bytes)
   const footer = reader.root()
@@ -39,7 +39,7 @@ function checkSchema(reader: Reader, schema: Table): void {
   checkKeyValues(reader, schema, 2)
 }
 
-/** Ends where a field is its own child: each step costs. */
+/** Terminates for cyclic fields because each step spends from the limit. */
 function checkField(reader: Reader, field: Table): void {
   reader.vector(field, 0, 1)
   for (const child of reader.tables(field, 5)) checkField(reader, child)
@@ -67,22 +67,22 @@ interface Reader {
   byte(table: Table, field: number): number
   table(table: Table, field: number): Table | undefined
   tables(table: Table, field: number): Generator<Table>
-  /** Where the elements begin; a string is a vector of bytes. */
+  /** Offset and number of the elements. A string is a vector of bytes. */
   vector(table: Table, field: number, elementBytes: number): { readonly at: number; readonly length: number }
   int64(at: number): bigint
 }
 
-/** DataView throws at what lies outside. */
+/** Reads by DataView, which throws a RangeError outside of the metadata. */
 function createReader(bytes: Uint8Array): Reader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   let left = MAX_GROWTH * bytes.length
 
   function spend(amount: number): void {
     left -= amount
-    if (left < 0) throw new RangeError('its metadata stands for more than it can hold')
+    if (left < 0) throw new RangeError('its metadata refers to the same bytes too often')
   }
 
-  /** The field's place, or undefined where the table has none. */
+  /** Offset of a field, or undefined if the table lacks it. */
   function place(table: Table, field: number): number | undefined {
     const vtable = table - view.getInt32(table, true)
     const at = 4 + 2 * field

@@ -1,9 +1,9 @@
-// Arrow IPC, files and streams alike: both are a row of messages, a file has 8 bytes before them and a footer after.
+// Arrow IPC files and streams. Both are sequences of messages; a file adds 8 bytes before them and a footer after.
 //
 //   | schema | dictionaries, if any | record batch | record batch | ...
 //   |<------- prefix ------------->|
 //
-// A record batch is decoded together with the prefix, as a small stream of its own. What is held is one batch.
+// Each record batch is decoded together with the prefix, as a small stream. Memory: one batch.
 
 import { zstdDecompressSync } from 'node:zlib'
 import type { CarriedType, PartRead, SlicePart, SourceObject, SourceRecord } from '@reembed/protocol'
@@ -29,17 +29,17 @@ import type { ObjectIndex } from './types.ts'
 const FILE_MAGIC = 'ARROW1'
 const MAGIC_BYTES = 8
 const CONTINUATION = 0xffffffff
-/** What is read to see the metadata of a message; longer ones take a second read. */
+/** Size of the read for the metadata of a message. Longer metadata takes a second read. */
 const HEAD_BYTES = 4 * 1024
 const MAX_METADATA_BYTES = 64 * 1024 * 1024
-/** A batch is held packed, unpacked and as records, in a process of 512 MiB. Writers make them of some thousand rows. */
+/** A batch is held compressed, decompressed and as records, in a process of 512 MiB. Writers make some thousand rows. */
 const MAX_BATCH_BYTES = 128 * 1024 * 1024
-/** At eight bytes a row, which an id and a text take at least, a batch can't have more. */
+/** An id and a text take at least eight bytes a row. */
 const MAX_BATCH_ROWS = MAX_BATCH_BYTES / 8
 const SMALLER = 'write it with smaller batches (max_chunksize of write_table in pyarrow)'
 const ROWS_AT_ONCE = 8_192
 
-/** What the buffers of the batch at hand may still unpack to. Decoding is synchronous, so there is one at a time. */
+/** Bytes to which the buffers of the current batch may still unpack. Decoding is synchronous: one batch at a time. */
 let room = MAX_BATCH_BYTES
 const within = (unpack: (bytes: Uint8Array, most: number) => Uint8Array) => ({
   decode(bytes: Uint8Array): Uint8Array {
@@ -69,7 +69,7 @@ interface IpcMessage {
   readonly rows: number
 }
 
-/** Looks at the metadata of each message: a few KiB a batch. */
+/** Counts rows and finds split points by the metadata of each message: a few KiB for each batch. */
 export async function indexArrow(
   store: Store,
   object: SourceObject,
@@ -97,7 +97,7 @@ export async function indexArrow(
   return { extent: rows, splitPoints }
 }
 
-/** The records of the rows of a part, and at the end what was read. */
+/** Yields the records of a part and returns the range read. */
 export async function* readArrow(
   store: Store,
   part: SlicePart,
@@ -113,11 +113,11 @@ export async function* readArrow(
     })
   }
   if (row !== end)
-    throw new ReembedError('CORRUPT', `${JSON.stringify(key)} ended at row ${row}, planned are ${end}`)
+    throw new ReembedError('CORRUPT', `${JSON.stringify(key)} ended at row ${row}, expected ${end}`)
   return { key, etag, start, end: row, lines: row - start }
 }
 
-/** The rows as records with a member for each path, a batch at a time. */
+/** Yields the rows as records with one member for each path, at most ROWS_AT_ONCE at a time. */
 export async function* arrowRows(
   store: Store,
   {
@@ -147,7 +147,7 @@ export async function* arrowRows(
   }
 }
 
-/** The columns of an object and how they are carried. */
+/** The columns of an object and the types in which they are carried. */
 export async function arrowColumns(
   store: Store,
   object: ObjectName,
@@ -167,7 +167,7 @@ function carriedTypeOf(type: DataType): CarriedType {
   return type.bitWidth === 32 && !type.isSigned ? 'int64' : 'int32'
 }
 
-/** A batch behind the prefix, in one piece of memory: at the limit there is no room for a second. */
+/** Reads prefix and batch into one buffer: at the limit, memory has no room for a second copy. */
 async function readBatch(
   store: Store,
   { key, etag }: ObjectName,
@@ -226,7 +226,7 @@ function rowsOf(
   return rows
 }
 
-/** Offsets and views are followed only now. */
+/** apache-arrow follows offsets and views only when a value is read, so damage shows here. */
 function valueAt(key: string, column: Vector, row: number): unknown {
   try {
     return column.get(row)
@@ -247,7 +247,7 @@ interface Prefix {
   readonly end: number
 }
 
-/** Schema and dictionaries of the objects that jobs of this process read. */
+/** Prefixes that are cached for each store. */
 const KEPT_PREFIXES = 16
 const kept = new WeakMap<Store, Map<string, Promise<Prefix>>>()
 
@@ -293,7 +293,7 @@ async function readPrefix(
   return { bytes: Buffer.concat([schema, between]), end }
 }
 
-/** Files of apache-arrow for JavaScript have their schema in the footer alone. Gives it as a message. */
+/** Returns the schema as a message: files of apache-arrow for JavaScript have it only in the footer. */
 async function schemaOfFooter(
   store: Store,
   { key, etag, size }: ObjectName,
@@ -305,7 +305,7 @@ async function schemaOfFooter(
   const length = tail.length === TAIL_BYTES ? tail.readInt32LE(0) : 0
   const start = size - TAIL_BYTES - length
   if (tail.toString('latin1', 4) !== FILE_MAGIC || length <= 0 || start < MAGIC_BYTES) {
-    throw sourceFormatError(key, 'is no whole Arrow IPC file: it has neither a schema nor a footer')
+    throw sourceFormatError(key, 'is not a complete Arrow IPC file: it has neither a schema nor a footer')
   }
   try {
     const footer = new Uint8Array(await get(start, start + length))
@@ -323,10 +323,10 @@ async function schemaOfFooter(
   }
 }
 
-/** The footer's length and the magic behind it. */
+/** Length of the footer, then the magic. */
 const TAIL_BYTES = 10
 
-/** The messages from byte `from` on, by their metadata alone. */
+/** Yields the messages from byte `from` on. Reads only their metadata. */
 async function* messages(
   store: Store,
   { key, etag, size }: ObjectName,
@@ -344,13 +344,13 @@ async function* messages(
   }
   while (at < size) {
     if (head.length < 8) throw cutOff(key, at)
-    // Before version 0.15 there was no continuation mark in front of the length.
+    // Writers before Arrow 0.15 wrote no continuation marker before the length.
     const marked = head.readUInt32LE(0) === CONTINUATION
     const frame = marked ? 8 : 4
     const length = head.readInt32LE(marked ? 4 : 0)
     if (length === 0) return
     if (length < 0 || length > MAX_METADATA_BYTES)
-      throw sourceFormatError(key, 'is no Arrow IPC file, or a damaged one')
+      throw sourceFormatError(key, 'is not an Arrow IPC file, or is damaged')
     if (head.length < frame + length) head = await get(at, frame + length)
     if (head.length < frame + length) throw cutOff(key, at)
     const { type, rows, bodyBytes } = describe(key, head.subarray(frame, frame + length))
@@ -364,24 +364,25 @@ async function* messages(
 
 function describe(key: string, metadata: Buffer): { type: MessageHeader; rows: number; bodyBytes: number } {
   try {
-    // A copy: flatbuffers wants its bytes aligned.
+    // A copy: flatbuffers requires aligned bytes.
     const bytes = new Uint8Array(metadata)
     checkMessage(bytes)
     const message = Message.decode(bytes)
     const bodyBytes = Number(message.bodyLength)
     const rows = message.isRecordBatch() ? Number(message.header().length) : 0
-    if (!(bodyBytes >= 0 && Number.isSafeInteger(bodyBytes))) throw new RangeError('a message of no length')
+    if (!(bodyBytes >= 0 && Number.isSafeInteger(bodyBytes)))
+      throw new RangeError('a message has an invalid length')
     if (!(rows >= 0 && rows <= MAX_BATCH_ROWS)) {
       throw new RangeError(`a batch claims ${rows} rows, the limit is ${MAX_BATCH_ROWS}`)
     }
     return { type: message.headerType, rows, bodyBytes }
   } catch (cause) {
-    throw sourceFormatError(key, `is no Arrow IPC file, or a damaged one (${messageOf(cause)})`, cause)
+    throw sourceFormatError(key, `is not an Arrow IPC file, or is damaged (${messageOf(cause)})`, cause)
   }
 }
 
 const cutOff = (key: string, at: number): ReembedError =>
-  sourceFormatError(key, `is cut off: the Arrow message at byte ${at} is not whole`)
+  sourceFormatError(key, `is truncated: the Arrow message at byte ${at} is incomplete`)
 
 const sourceFormatError = (key: string, what: string, cause?: unknown): ReembedError =>
   new ReembedError('SOURCE_FORMAT', `${JSON.stringify(key)} ${what}`, { cause })

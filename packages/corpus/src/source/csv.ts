@@ -1,7 +1,7 @@
-// CSV and TSV (RFC 4180). papaparse finds the fields; it is given the bytes as latin1, so that its places in a string
-// are places in the file and a text that is no UTF-8 is noticed, and only the columns that are needed are decoded.
+// CSV and TSV (RFC 4180). papaparse finds the fields. It receives the bytes as latin1, so that its string offsets are
+// file offsets, invalid UTF-8 can be detected, and only the needed columns are decoded.
 //
-// A line break may stand inside quotes, so only a reader from the start knows where records begin: the plan notes it.
+// A line break may be inside quotes, so record starts are known only from a read from the start: the plan stores them.
 
 import { isUtf8 } from 'node:buffer'
 import type { CsvTable, PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
@@ -13,29 +13,29 @@ import { BOM_BYTES, hasBom, requireUtf8 } from './format.ts'
 import type { ReadPartOptions } from './jsonl.ts'
 import { createReject, INVALID_UTF8, MAX_RECORD_BYTES } from './record.ts'
 
-/** A row as it stands in the file, each byte a character. */
+/** A row as it is in the file, one character for each byte. */
 export interface CsvRow {
   readonly fields: readonly string[]
   readonly start: number
   readonly end: number
-  /** Lines that it stands on. */
+  /** Number of lines that the row occupies. */
   readonly lineCount: number
 }
 
 export interface CsvScanner {
-  /** Takes the next bytes. @throws ReembedError SOURCE_FORMAT for a record over the limit. */
+  /** Scans the next bytes. @throws ReembedError SOURCE_FORMAT for a record over the limit. */
   push(chunk: Uint8Array): void
-  /** The last record may lack its line break. @throws ReembedError SOURCE_FORMAT if its quotes are not closed. */
+  /** Ends the last record, which may lack its line break. @throws ReembedError SOURCE_FORMAT for an unclosed quote. */
   finish(): void
 }
 
-/** Hands out the rows, blank ones included, of an object that is read from `start`, where a record begins. */
+/** Passes on all rows, blank ones included, of an object that is read from `start`, where a record begins. */
 export function createCsvScanner(
   { key, delimiter, start }: { readonly key: string; readonly delimiter: string; readonly start: number },
   onRow: (row: CsvRow) => void,
 ): CsvScanner {
   let held = ''
-  /** Where no record ends in what is held, it is only looked at again when it has doubled. */
+  /** If the held text contains no record end, it is parsed again only after it has doubled: linear total cost. */
   let parseAt = 0
   let offset = start
   let lines = 0
@@ -58,7 +58,7 @@ export function createCsvScanner(
       },
     })
     const { errors } = parser.parse(text, 0, !whole) as Papa.ParseResult<unknown>
-    // What is wrong with a record that is not whole may come right: its end can lie between '"\r' and '\n'.
+    // An error in an incomplete record is not final: the chunk may end between '"\r' and '\n'.
     if (whole && errors[0]) throw csvFormatError(key, lines + 1, errors[0].message)
     offset += from
     held = text.slice(from)
@@ -77,7 +77,7 @@ export function createCsvScanner(
         throw csvFormatError(
           key,
           lines + 1,
-          `the record is longer than ${MAX_RECORD_BYTES} bytes: is a quote not closed?`,
+          `the record is longer than ${MAX_RECORD_BYTES} bytes: check for an unclosed quote`,
         )
       }
     },
@@ -96,13 +96,13 @@ function linesOf(fields: readonly string[]): number {
 }
 
 const csvFormatError = (key: string, line: number, what: string): ReembedError =>
-  new ReembedError('SOURCE_FORMAT', `${JSON.stringify(key)}, line ${line} of what was read: ${what}`)
+  new ReembedError('SOURCE_FORMAT', `${JSON.stringify(key)}, line ${line} of the part that was read: ${what}`)
 
-/** Whether there is nothing on the row's line. */
+/** Whether the line of the row is empty. */
 export const isBlankRow = ({ fields }: CsvRow): boolean =>
   fields.length === 1 && (fields[0] === '' || fields[0] === '\r')
 
-/** The header of a table: its first row names the columns, the commonest separator in it is the delimiter. */
+/** Parses the header of a table: its first row names the columns; the most frequent separator in it is the delimiter. */
 export function parseHeader(key: string, format: 'csv' | 'tsv', head: Buffer): CsvTable {
   requireUtf8(key, head)
   const text = head.toString('latin1', hasBom(head) ? BOM_BYTES : 0)
@@ -121,7 +121,7 @@ export function parseHeader(key: string, format: 'csv' | 'tsv', head: Buffer): C
   return table
 }
 
-/** Windows ends its lines with two characters, of which only the last ends the record. */
+/** The fields of a row without the '\r' of a Windows line break, of which only the '\n' ends the record. */
 function fieldsOf({ fields }: CsvRow): readonly string[] {
   const last = fields.at(-1)
   return last?.endsWith('\r') ? [...fields.slice(0, -1), last.slice(0, -1)] : fields
@@ -136,7 +136,7 @@ function decode(field: string): string | object {
   return isUtf8(bytes) ? bytes.toString('utf8') : INVALID_UTF8
 }
 
-/** The row as a record of the columns that are `needed`, or what is wrong with it. */
+/** Returns a function that converts a row to a record of the `needed` columns, or to an error message. */
 export function createRowParser(
   { columns }: CsvTable,
   needed: readonly string[] = columns,
@@ -156,7 +156,7 @@ export function createRowParser(
   }
 }
 
-/** The records of one part in order, and at the end what was read. Holds a chunk and one unfinished record. */
+/** Yields the records of one part in order and returns the range read. Holds one chunk and one unfinished record. */
 export async function* readCsv(
   store: Store,
   part: SlicePart,
@@ -164,7 +164,10 @@ export async function* readCsv(
 ): AsyncGenerator<SourceRecord[], PartRead, undefined> {
   const { key, etag, start, end, table } = part
   if (table === undefined)
-    throw new ReembedError('JOB_INVALID', `the plan has no columns for ${JSON.stringify(key)}`)
+    throw new ReembedError(
+      'JOB_INVALID',
+      `the plan has no columns for ${JSON.stringify(key)}: plan the run again`,
+    )
   const toRecord = createRowParser(table, mapper.paths)
   let records: SourceRecord[] = []
   let lines = 0

@@ -1,5 +1,5 @@
-// The bytes that an object of records holds: its own, or what they decompress to. Decompression is node:zlib's and
-// happens piece by piece: what is held does not grow with the object, whatever its header promises.
+// Streams the content of an object of records, decompressed if necessary. node:zlib decompresses it piece by piece:
+// memory does not grow with the object, whatever size its header claims.
 
 import { pipeline, type Readable, Readable as Streams } from 'node:stream'
 import { createGunzip, createZstdDecompress, gunzipSync, zstdDecompressSync } from 'node:zlib'
@@ -11,16 +11,17 @@ import { gunzipMembers } from './gzip-members.ts'
 
 export interface DecompressedPiece {
   readonly bytes: Buffer
-  /** With the first piece of a frame: where the frame begins in the object. */
+  /** Set on the first piece of a frame: offset of the frame in the object. */
   readonly frameStart?: number
 }
 
 const PIECE_BYTES = 256 * 1024
-/** A frame that is at hand and unpacks to no more than this is decompressed in one go. */
+/** A buffered frame that unpacks to at most this many bytes is decompressed in one call. */
 const SMALL_BYTES = 1024 * 1024
 
-/** Text does not shrink further than this; what does is made to fill memory and disks. */
+/** Text does not compress further than this. An object above the ratio is treated as a decompression bomb. */
 const MAX_RATIO = 250
+/** The ratio is not checked below this many decompressed bytes. */
 const FREE_BYTES = 64 * 1024 * 1024
 
 export type DecompressedRange = Pick<SlicePart, 'key' | 'etag' | 'compression' | 'seek'> & {
@@ -28,7 +29,7 @@ export type DecompressedRange = Pick<SlicePart, 'key' | 'etag' | 'compression' |
   readonly end: number
 }
 
-/** Bytes `start` to `end` of what an object holds. With compression, reading begins at `seek`. */
+/** Streams bytes `start` to `end` of the decompressed content. Reading of a compressed object begins at `seek`. */
 export async function* streamContent(
   store: Store,
   { key, etag, compression, seek = { objectOffset: 0, contentOffset: 0 }, start, end }: DecompressedRange,
@@ -52,13 +53,13 @@ export async function* streamContent(
 export interface DecompressOptions {
   readonly key: string
   readonly compression: Compression
-  /** Where `chunks` begin in the object: the start of a frame. */
+  /** Offset of `chunks` in the object. It must be the start of a frame. */
   readonly startByte?: number
-  /** Whether members are told apart in a gzip stream whose headers do not help; it takes a little longer. */
+  /** Whether to find member boundaries in a gzip stream without sizes in its headers; takes slightly longer. */
   readonly splitMembers?: boolean
 }
 
-/** What `chunks` decompress to. @throws ReembedError SOURCE_FORMAT for what is cut, damaged, or a bomb. */
+/** Decompresses `chunks`. @throws ReembedError SOURCE_FORMAT for truncated or damaged data and for a bomb. */
 export async function* decompress(
   chunks: AsyncIterable<Uint8Array>,
   { key, compression, startByte = 0, splitMembers = false }: DecompressOptions,
@@ -111,7 +112,7 @@ async function* unpack(frame: Frame, compression: Compression): AsyncGenerator<B
   }
   const make = compression === 'zstd' ? createZstdDecompress : createGunzip
   const transform = make({ chunkSize: PIECE_BYTES })
-  // A failure on either side destroys the other, and ends the loop below with the error.
+  // pipeline() destroys both streams when one fails, and the loop below then throws the error.
   pipeline(Streams.from(frame.bytes, { objectMode: false }), transform, () => {})
   yield* transform as Readable as AsyncIterable<Buffer>
 }
@@ -127,6 +128,13 @@ function unpackSmall(bytes: Buffer, compression: Compression): Buffer | undefine
   }
 }
 
+/** Whether an error of `decompress` means that its input ended inside a frame. */
+export const isTruncated = (error: unknown): boolean =>
+  error instanceof ReembedError && isTruncation(messageOf(error.cause))
+
+/** The wording that node:zlib uses for gzip and zstd alike. */
+const isTruncation = (message: string): boolean => /unexpected end/.test(message)
+
 const isZlib = (error: unknown): boolean => /^(Z_|ZSTD_)/.test(codeOf(error) ?? '')
 
 function decompressionError(
@@ -140,14 +148,14 @@ function decompressionError(
   if (unpacked === 0 && /header check|Unknown frame|prefix/i.test(what)) {
     return new ReembedError(
       'SOURCE_FORMAT',
-      `${name} is not ${compression}, though its name says so: rename it or leave it out`,
+      `${name} is not ${compression} data, although its extension says so: rename or exclude it`,
       { cause: error },
     )
   }
-  const fault = /unexpected end/.test(what) ? 'is cut off' : 'is damaged'
+  const fault = isTruncation(what) ? 'is truncated' : 'is damaged'
   return new ReembedError(
     'SOURCE_FORMAT',
-    `${name} ${fault}: its ${compression} data can be read up to byte ${unpacked} of what it holds (${what}). Bring it anew or leave it out`,
+    `${name} ${fault}: its ${compression} data can be read up to byte ${unpacked} of the decompressed content (${what}). Replace or exclude it`,
     { cause: error },
   )
 }
@@ -155,5 +163,5 @@ function decompressionError(
 const decompressionBomb = (key: string, unpacked: number, read: number): ReembedError =>
   new ReembedError(
     'SOURCE_FORMAT',
-    `${JSON.stringify(key)} unpacks to more than ${MAX_RATIO} times its size (${unpacked} bytes from ${read}): no text shrinks like that, leave it out`,
+    `${JSON.stringify(key)} unpacks to more than ${MAX_RATIO} times its size (${unpacked} bytes from ${read}), which text does not: exclude it`,
   )

@@ -1,4 +1,4 @@
-// What a job embeds: the records of a slice as its plan wants them, mapped, and cut into chunks if it says so.
+// The documents of one job: the records of its slice, mapped, and cut into chunks if the plan says so.
 
 import type { Plan, Slice, SourceRecord } from '@reembed/protocol'
 import type { Store } from '@reembed/store'
@@ -9,7 +9,10 @@ export interface DocumentReader extends Pick<SliceReader, 'rangesRead'> {
   readonly records: AsyncIterable<SourceRecord>
 }
 
-/** `output` is asked for the tokenizer of a run with chunks, and for nothing else. */
+/**
+ * Opens the documents of a slice. The only read of `output` is the tokenizer of a run with chunks.
+ * @throws ReembedError USAGE if the chunk size leaves no room for text.
+ */
 export async function readDocuments(
   { source, output }: { readonly source: Store; readonly output: Store },
   { recipe, layout }: Pick<Plan, 'recipe' | 'layout'>,

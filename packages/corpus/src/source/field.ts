@@ -1,9 +1,9 @@
-// A field of a record by its name or path: 'title', 'meta.title', '/meta/title' (a JSON pointer, RFC 6901). A field
-// whose name is the whole path comes first, so that names with dots need no escape.
+// Reads a field of a record by its name or path: 'title', 'meta.title', '/meta/title' (a JSON pointer, RFC 6901). A
+// field whose name equals the whole path takes precedence, so that names with dots need no escape.
 
 export type FieldGetter = (record: object) => unknown
 
-/** Reads the field; undefined where there is none. Never a member that every object inherits, such as `constructor`. */
+/** Returns a getter that reads the field, or undefined if it is absent. Inherited members are never read. */
 export function fieldGetter(path: string): FieldGetter {
   const steps = pathSegments(path)
   if (steps.length === 1 && steps[0] === path) return record => ownMember(record, path)
@@ -18,7 +18,7 @@ export function fieldGetter(path: string): FieldGetter {
   }
 }
 
-/** The names from the outermost field inwards. */
+/** The field names of a path, outermost first. */
 export function pathSegments(path: string): string[] {
   if (!path.startsWith('/')) return path.split('.')
   return path

@@ -1,4 +1,4 @@
-// How an object is read is told by its extension, and only by it: a plan can be made from a listing alone.
+// The extension alone decides how an object is read, so that a plan can be made from a listing.
 
 import type { Compression, Format } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
@@ -23,21 +23,21 @@ const COMPRESSIONS: ReadonlyMap<string, Compression> = new Map([
   ['.zst', 'zstd'],
 ])
 
-/** Compressed, it holds records in practice (C4, Dolma); plain, it is more often a document or a setting. */
+/** Compressed .json files are JSONL in practice (C4, Dolma). Plain ones are mostly documents or settings. */
 const JSON_EXTENSION = '.json'
 
-/** For messages: '.jsonl, .ndjson, .csv, ...'. */
+/** All supported extensions for messages: '.jsonl, .ndjson, .csv, ...'. */
 export const SUPPORTED_EXTENSIONS: string = [...EXTENSIONS.keys()].join(', ')
 
-/** How an object is read. */
+/** Format and compression of an object. */
 export interface ObjectEncoding {
   readonly format: Format
   readonly compression?: Compression
 }
 
 /**
- * How an object is read by its extensions, or undefined if they are not known. Letter case does not matter. `named`
- * stands for the format, whatever the extension says of it; a compression is still told by the last one.
+ * Format and compression of an object by its extensions, in any letter case; undefined if they are unknown.
+ * `formatOverride` replaces the format; the last extension still decides the compression.
  */
 export function objectEncodingOf(key: string, formatOverride?: Format): ObjectEncoding | undefined {
   const [last, before] = extensionsOf(key)
@@ -54,20 +54,20 @@ function extensionsOf(key: string): [last: string, before: string] {
   return [last, before]
 }
 
-/** Whether an object of this format is one document, never cut. */
+/** Whether an object of this format is one document, which is never cut. */
 export const isWholeFile = (format: Format): boolean => format === 'text' || format === 'markdown'
 
-/** Whether it is cut by rows, which its own metadata counts. */
+/** Whether the format is cut by rows, which its metadata counts. */
 export const isRowFormat = (format: Format): boolean => format === 'parquet' || format === 'arrow'
 
-/** Whether it is a stream of records, which may be compressed as a whole. */
+/** Whether the format is a stream of records, which may be compressed as a whole. */
 const isRecordFormat = (format: Format): boolean => !isWholeFile(format) && !isRowFormat(format)
 
-/** Whether somebody has to look into the object before it can be cut. */
+/** Whether the object must be indexed (indexObject) before it can be cut. */
 export const needsIndex = ({ format, compression }: ObjectEncoding): boolean =>
   compression !== undefined || !(format === 'jsonl' || isWholeFile(format))
 
-/** First bytes that no UTF-8 text has. Where one is the start of another, the longer comes first. */
+/** First bytes that no UTF-8 text has. Where one is a prefix of another, the longer comes first. */
 const SIGNATURES = [
   { bytes: [0xff, 0xfe, 0x00, 0x00], name: 'UTF-32 (little-endian)' },
   { bytes: [0x00, 0x00, 0xfe, 0xff], name: 'UTF-32 (big-endian)' },
@@ -78,18 +78,18 @@ const SIGNATURES = [
   { bytes: [0x50, 0x41, 0x52, 0x31], name: 'Parquet' },
 ] as const
 
-/** Throws SOURCE_FORMAT if an object that starts with `head` is in an encoding that can't be read as text. */
+/** @throws ReembedError SOURCE_FORMAT if `head`, the first bytes of an object, has the signature of another encoding. */
 export function requireUtf8(key: string, head: Uint8Array): void {
   const found = SIGNATURES.find(({ bytes }) => bytes.every((byte, i) => head[i] === byte))
   if (!found) return
   throw new ReembedError(
     'SOURCE_FORMAT',
-    `${JSON.stringify(key)} is ${found.name}, but is read as UTF-8 text: convert it or leave it out`,
+    `${JSON.stringify(key)} is ${found.name}, but its format requires UTF-8 text: convert or exclude it`,
   )
 }
 
 export const BOM_BYTES = 3
 
-/** Whether `bytes` starts with the byte order mark of UTF-8, which is no part of the text. */
+/** Whether `bytes` starts with the UTF-8 byte order mark, which is not part of the text. */
 export const hasBom = (bytes: Uint8Array): boolean =>
   bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf

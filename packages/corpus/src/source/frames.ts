@@ -1,11 +1,11 @@
-// Where the frames of a compressed object begin, told from their headers alone. A frame can be decompressed on its
-// own, so a slice need not be read from the start of the object.
+// Finds the frames of a compressed object from their headers alone. Each frame can be decompressed separately, so a
+// slice need not be read from the start of the object.
 //
 //   zstd    | frame: header, block, block, ... checksum | frame | skippable frame | frame |
 //   bgzip   | member of at most 64 KiB, its size in the header's extra field | member | ... | empty member |
-//   gzip    | members whose end only decompression can tell (members.ts): taken as one frame |
+//   gzip    | members without a size in their headers: treated as one frame (gzip-members.ts finds them) |
 //
-// Frames of zstd have to be told apart in any case: Node 24's decompressor drops what follows a frame in one chunk.
+// zstd frames must be separated in any case: Node 24's decompressor drops the data after a frame in the same chunk.
 // Sources: RFC 8878 (3.1.1), RFC 1952, and the SAM specification (4.1) for bgzip.
 
 import type { Compression } from '@reembed/protocol'
@@ -13,13 +13,13 @@ import type { Compression } from '@reembed/protocol'
 export interface Frame {
   /** First byte of the frame in the object. */
   readonly start: number
-  /** The bytes of the frame. To be read to their end before the next frame is asked for. */
+  /** The bytes of the frame. The consumer must read them to the end before it requests the next frame. */
   readonly bytes: AsyncIterable<Buffer> | Iterable<Buffer>
-  /** Whether all of it is at hand, in one piece. */
+  /** Whether the whole frame is in memory, in one buffer. */
   readonly isBuffered: boolean
 }
 
-/** Bytes that the layout wants to see, or only to pass. All of them belong to the frame. */
+/** The next bytes of the frame, which the layout either reads or skips. */
 interface Step {
   readonly bytes: number
   readonly isRead: boolean
@@ -39,7 +39,7 @@ function* zstdFrame(): Layout {
     yield skipStep((yield readStep(4)).readUInt32LE())
     return
   }
-  // Decompression will say what is wrong with it.
+  // Not a zstd frame: the decompressor reports the error.
   if (magic !== ZSTD_MAGIC) yield skipStep(Number.POSITIVE_INFINITY)
   const descriptor = (yield readStep(1)).readUInt8()
   const singleSegment = (descriptor & 0x20) !== 0
@@ -57,7 +57,7 @@ function* zstdFrame(): Layout {
 
 const isSkippable = (magic: number): boolean => (magic & 0xfffffff0) >>> 0 === SKIPPABLE_MAGIC
 
-/** Whether a whole frame holds no data. */
+/** Whether a complete frame is a skippable one, which has no content. */
 export const isSkippableFrame = (frame: Buffer): boolean =>
   frame.length >= 8 && isSkippable(frame.readUInt32LE())
 
@@ -69,7 +69,7 @@ function* gzipFrame(): Layout {
   yield skipStep(isBgzip ? header.readUInt16LE(16) + 1 - BGZIP_HEADER_BYTES : Number.POSITIVE_INFINITY)
 }
 
-/** The frames of an object whose bytes from `at` on are `chunks`; a frame begins there. Holds one chunk. */
+/** Yields the frames of `chunks`, which begin at byte `at` of the object, the start of a frame. Holds one chunk. */
 export async function* readFrames(
   chunks: AsyncIterable<Uint8Array>,
   compression: Compression,
@@ -107,7 +107,7 @@ export async function* readFrames(
     await source.return?.()
   }
 
-  /** The frame that began in this chunk and goes on into the next ones. */
+  /** The bytes of a frame that begins in this chunk and continues in the next ones. */
   async function* rest(walker: Walker): AsyncGenerator<Buffer, void, undefined> {
     let end: number | undefined
     do {
@@ -125,7 +125,7 @@ export async function* readFrames(
 }
 
 interface Walker {
-  /** Goes on with the frame; gives where it ends if that is in this chunk. */
+  /** Continues with the frame. Returns the offset of its end in this chunk, or undefined if it is not there. */
   push(chunk: Buffer, from: number): number | undefined
 }
 

@@ -1,31 +1,33 @@
-// Where the members of a gzip stream begin (`cat a.gz b.gz`), for a pass that unpacks all of it anyway. No header says
-// how long its member is. So what looks like a header is taken for one if the member before ends with its own length:
+// Finds the members of a gzip stream (`cat a.gz b.gz`) in a pass that decompresses all of it anyway. No header states
+// the size of its member. A candidate header is therefore accepted if the four bytes before it equal the decompressed
+// length since the previous candidate, which is how a member ends:
 //
 //   1f 8b 08 .. | deflate ... | crc32 | length |  1f 8b 08 .. | deflate ...
-//   ^ prior                             |         ^ candidate: a member if as much came out since `prior`
+//   ^ prior                             |         ^ candidate: a member if `length` bytes came out since `prior`
 //
-// A header that lies across two chunks goes unseen; then the next two are found. RFC 1952, 2.3.
+// A header that crosses two chunks is missed. Source: RFC 1952, 2.3.
 
 import { createGunzip } from 'node:zlib'
 
-/** Members are looked for at this distance: each look waits for all that was unpacked before. */
+/** Minimum distance of candidates: each one waits until all earlier bytes are decompressed. */
 const APART_BYTES = 64 * 1024
 const HEADER = Buffer.of(0x1f, 0x8b, 0x08)
 const LENGTH_BYTES = 4
 
 export interface GunzippedPiece {
   readonly bytes: Buffer
-  /** With the first bytes of a member that was found: where it begins in the object. */
+  /** Set on the first bytes of a member: offset of the member in the object. */
   readonly frameStart?: number
 }
 
 interface MemberOffset {
-  /** In the object, and in what it holds. */
+  /** Offset in the object. */
   readonly byte: number
+  /** Offset in the decompressed content. */
   readonly at: number
 }
 
-/** What the members decompress to that begin at byte `start` of the object. @throws what node:zlib throws. */
+/** Decompresses the members from byte `start` of the object on. @throws the errors of node:zlib. */
 export async function* gunzipMembers(
   chunks: AsyncIterable<Buffer> | Iterable<Buffer>,
   start: number,
@@ -39,7 +41,7 @@ export async function* gunzipMembers(
     made += chunk?.length ?? 0
     return push(chunk)
   }
-  // The write that zlib fails at is never called back.
+  // zlib never calls back the write that it fails at, so closing must end the wait.
   let abandon: ((error: Error) => void) | undefined
   gunzip.once('close', () => abandon?.(new Error('closed')))
   const write = async (bytes: Buffer): Promise<void> => {

@@ -1,4 +1,4 @@
-// What the metadata of a Parquet or Arrow object tells: its columns, their types and how much there is of them.
+// Inspects a Parquet or Arrow object by its metadata: columns, their types and their sizes.
 
 import type { CarriedType, SourceObject } from '@reembed/protocol'
 import type { Store } from '@reembed/store'

@@ -1,10 +1,10 @@
-// Looks at some records of an object, to learn its fields and their size without reading it.
+// Reads the first records of an object to learn its fields and their sizes without reading all of it.
 
 import type { SourceObject } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { createCsvScanner, createRowParser, isBlankRow, parseHeader } from './csv.ts'
-import { decompress } from './decompress.ts'
+import { decompress, isTruncated } from './decompress.ts'
 import { fieldGetter } from './field.ts'
 import { BOM_BYTES, hasBom, isRowFormat, requireUtf8 } from './format.ts'
 import { createLineScanner } from './lines.ts'
@@ -12,10 +12,13 @@ import { MAX_RECORD_BYTES, parseLine } from './record.ts'
 import type { InspectOptions, ObjectInspection } from './types.ts'
 
 const INSPECT_BYTES = 64 * 1024
-/** A block of zstd may have 128 KiB, and nothing comes out before it is whole. */
+/** A zstd block may have 128 KiB, and the decompressor needs the whole block. */
 const COMPRESSED_INSPECT_BYTES = 256 * 1024
 
-/** @throws ReembedError SOURCE_FORMAT if the object is not what its name says. */
+/**
+ * Reads the first records of an object. Of Parquet and Arrow, reads only the metadata.
+ * @throws ReembedError SOURCE_FORMAT if the object does not match its extension.
+ */
 export async function inspectObject(
   store: Store,
   object: SourceObject,
@@ -29,15 +32,15 @@ export async function inspectObject(
 
 interface ParsedHead {
   readonly records: object[]
-  /** Records that were seen. */
+  /** Records, valid or not. */
   lines: number
   bytes: number
   fault: string | undefined
 }
 
 /**
- * The lines that lie wholly in `maxBytes` from `start`. At the start of the object it looks further, up to the
- * longest line allowed, until it has seen one.
+ * Inspects the complete lines in the `maxBytes` bytes from `start`. At the start of the object it reads further, up to
+ * the longest permitted line, until it has one.
  */
 async function inspectJsonl(
   store: Store,
@@ -50,7 +53,7 @@ async function inspectJsonl(
     seen = { records: [], lines: 0, bytes: 0, fault: undefined }
     const scanner = createLineScanner(start, MAX_RECORD_BYTES, {
       line(buffer, from, to, offset) {
-        // Whether a line began at `start` can't be told from here, so what comes before the first '\n' is left out.
+        // Whether a line begins at `start` is unknown, so the bytes before the first '\n' are skipped.
         if (start > 0 && offset === start) return
         let first = from
         if (offset === 0) {
@@ -144,7 +147,7 @@ interface Head {
   readonly bytesRead: number
 }
 
-/** Reads on from `start` until `look` has seen enough, the object ends, or a record would be over the limit. */
+/** Reads from `start` until `isEnough` returns true, the object ends, or a record would exceed the limit. */
 async function headOf(
   store: Store,
   { key, etag, size, compression }: SourceObject,
@@ -173,7 +176,7 @@ async function headOf(
 
 const MAX_UNPACKED_BYTES = 2 * MAX_RECORD_BYTES
 
-/** What the first bytes of an object unpack to, as far as they go. */
+/** Decompresses the first bytes of an object, as far as they reach. */
 async function unpackHead(
   packed: Buffer,
   { key, compression, whole }: { key: string; compression: 'gzip' | 'zstd'; whole: boolean },
@@ -190,17 +193,16 @@ async function unpackHead(
       if (length >= MAX_UNPACKED_BYTES) break
     }
   } catch (error) {
-    // We cut it off ourselves; what came out before is good.
-    const isOurs = !whole && error instanceof ReembedError && /is cut off/.test(error.message)
-    if (!isOurs) throw error
+    // The read was truncated on purpose; the bytes decompressed so far are valid.
+    if (whole || !isTruncated(error)) throw error
   }
   return Buffer.concat(pieces)
 }
 
-/** The commonest mistake. What is wrong with its lines would not tell, and the last of them may even be a record. */
+/** The most common mistake. The faults of single lines would not reveal it, and the last line may parse as a record. */
 const LEFT_BRACKET = 0x5b
 const isArray = (key: string): ReembedError =>
   new ReembedError(
     'SOURCE_FORMAT',
-    `${JSON.stringify(key)} is a JSON array, expected one object a line: \`jq -c '.[]'\` converts it`,
+    `${JSON.stringify(key)} is a JSON array, expected one object per line: convert it with \`jq -c '.[]'\``,
   )

@@ -1,4 +1,4 @@
-// Reads the part of a JSONL object that a slice names. A line belongs to the part in which its first byte lies:
+// Reads one part (a byte range) of a JSONL object. A line belongs to the part that contains its first byte:
 //
 //   object   |line 1 ..........|line 2 ....|line 3 ..................|line 4 .....|
 //   cuts     0           A             B                C                      size
@@ -7,9 +7,10 @@
 //   part B-C                                     no line begins here: an empty range, [C, C)
 //   part C-size                                                      |line 4 .....|
 //
-// So whoever cuts need not look at the data, and the ranges really read meet exactly, the empty ones aside.
+// The planner can therefore cut at any byte without reading the data. The ranges that were read adjoin exactly; empty
+// ranges are the only exception.
 //
-// A compressed object is cut by its decompressed bytes and only where lines begin, so nothing lies before `start`.
+// A compressed object is cut at decompressed offsets, and only at line starts. Its parts need no byte before `start`.
 
 import type { PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
@@ -19,22 +20,21 @@ import { BOM_BYTES, hasBom, requireUtf8 } from './format.ts'
 import { createLineScanner } from './lines.ts'
 import type { Mapper } from './mapping.ts'
 import { createReject, MAX_RECORD_BYTES, parseLine } from './record.ts'
-import { createShapedLineParser } from './scan.ts'
 
-/** How far the first read past the end of a part goes for its last line; each further one doubles, up to the limit. */
+/** Size of the first read past the end of a part, for its last line. Each further read doubles, up to the maximum. */
 const TAIL_BYTES = 64 * 1024
 const MAX_TAIL_BYTES = 8 * 1024 * 1024
 
 export interface ReadPartOptions {
-  /** The part's place in its slice. */
+  /** Index of the part in its slice. */
   readonly index: number
   readonly mapper: Mapper
   readonly signal?: AbortSignal | undefined
 }
 
 /**
- * The records of one part in order, one array per chunk of bytes, and at the end what was read.
- * Holds a chunk, its records, and one unfinished line of at most MAX_RECORD_BYTES.
+ * Yields the records of one part in order, one array for each chunk of bytes. Returns the range that was read.
+ * Memory: one chunk, its records, and one unfinished line of at most MAX_RECORD_BYTES.
  */
 export async function* readJsonl(
   store: Store,
@@ -47,20 +47,10 @@ export async function* readJsonl(
   let lines = 0
   let begin = end
 
-  // Reading starts one byte early: if that byte is a '\n', a line begins at `start`; if not, what comes up to the
-  // next '\n' is the rest of a line of the part before.
+  // Reading starts one byte early. If that byte is a '\n', a line begins at `start`. Otherwise the bytes up to the
+  // next '\n' belong to a line of the previous part.
   let at = compression === undefined ? Math.max(0, start - 1) : start
-  const taker = createShapedLineParser(mapper.paths)
   const scanner = createLineScanner(at, MAX_RECORD_BYTES, {
-    lines(bytes, from, until, first) {
-      if (first < start) return from
-      return taker.parseLines(bytes, from, until, (record, place) => {
-        const offset = first + place - from
-        if (lines === 0) begin = offset
-        lines += 1
-        records.push(mapper.map(record, { part: index, offset, line: lines }))
-      })
-    },
     line(bytes, from, to, offset) {
       if (offset < start) return
       if (lines === 0) begin = offset
@@ -78,7 +68,6 @@ export async function* readJsonl(
         records.push(createReject(parsed.reason, parsed.message, position))
         return
       }
-      taker.learnShape(bytes, first, to)
       records.push(mapper.map(parsed.record, position))
     },
     lineTooLong(length, offset) {
@@ -102,7 +91,7 @@ export async function* readJsonl(
     }
     const linePending = scanner.offset < end
     if (linePending && at < to) throw endedEarly(part, at, to)
-    // Still inside the line that the part before began: it reads that line to its end, this part has none.
+    // If the scanner is still inside a line of the previous part, that part reads the line, and this part is empty.
     if (linePending && scanner.offset >= start) to = Math.min(extent, to + tail)
     tail = Math.min(tail * 2, MAX_TAIL_BYTES)
   }
@@ -111,7 +100,7 @@ export async function* readJsonl(
   return { key, etag, start: begin, end: lines === 0 ? end : scanner.offset, lines }
 }
 
-/** The etag was right, so a shorter object is a fault of the store or of the network: worth another try. */
+/** The etag matched, so a short read is a fault of the store or the network: a retry can succeed. */
 const endedEarly = ({ key }: SlicePart, at: number, to: number): ReembedError =>
   new ReembedError('CORRUPT', `reading ${JSON.stringify(key)} ended at byte ${at}, expected ${to}`, {
     retry: 'retry',

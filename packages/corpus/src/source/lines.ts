@@ -1,32 +1,27 @@
-// Lines out of chunks of bytes, at the price of one indexOf per line. What is held between two chunks is the
-// unfinished line, never more than `maxLineBytes` of it: the rest of a longer one is counted and dropped.
+// Splits chunks of bytes into lines, with one indexOf per line. Between two chunks it holds the unfinished line, at
+// most `maxLineBytes` of it. The bytes of a longer line are counted and dropped.
 //
-//   chunk n     ...}\n{"id":1,...}\n{"id":2,"te        'complete' straight out of the chunk, no copy
-//   chunk n+1   xt":"..."}\n{"id":3,...                the line across the border is joined first
+//   chunk n     ...}\n{"id":1,...}\n{"id":2,"te        a complete line is passed on without a copy
+//   chunk n+1   xt":"..."}\n{"id":3,...                a line that crosses the border is joined first
 
 export interface LineSink {
-  /**
-   * Offered whole lines from bytes[from] on, and may take as many as it likes of those that begin before bytes[until].
-   * Gives where the first line begins that it did not take; that one comes by `line`. The bytes as below.
-   */
-  lines?(bytes: Buffer, from: number, until: number, offset: number): number
-  /** A line stands at bytes[from, to), without its '\n'. The bytes are only valid during the call. */
+  /** A line is at bytes[from, to), without its '\n'. The bytes are valid only during the call. */
   line(bytes: Buffer, from: number, to: number, offset: number): void
-  /** A line longer than the limit began at `offset`. */
+  /** A line longer than the limit began at `offset`; `length` is its size in bytes. */
   lineTooLong(length: number, offset: number): void
 }
 
 export interface LineScanner {
-  /** Offset of the line that is not finished yet; with no such line, of the next one. */
+  /** Offset of the unfinished line; without an unfinished line, offset of the next line. */
   readonly offset: number
-  /** Whether bytes of an unfinished line were seen. */
+  /** Whether the scanner holds bytes of an unfinished line. */
   readonly hasPartialLine: boolean
   /**
-   * Scans one chunk. With `until`, stops after the line that reaches or crosses that offset, so that a line
-   * which begins at or after `until` is left alone. True if it stopped.
+   * Scans one chunk. With `until`, stops after the line that reaches or crosses that offset: a line that begins at
+   * or after `until` is not read. Returns true if it stopped.
    */
   push(chunk: Uint8Array, until?: number): boolean
-  /** The end of the object ends the last line. */
+  /** Ends the last line, which may lack its '\n', at the end of the object. */
   finish(): void
 }
 
@@ -35,7 +30,7 @@ export function createLineScanner(start: number, maxLineBytes: number, sink: Lin
   let held: Buffer[] = []
   let heldBytes = 0
 
-  /** Keeps a piece of an unfinished line; a copy, because the store may use its chunk again. */
+  /** Holds a piece of an unfinished line. It is a copy because the store may reuse its chunk. */
   const hold = (piece: Buffer): void => {
     heldBytes += piece.length
     if (heldBytes > maxLineBytes) held = []
@@ -66,14 +61,6 @@ export function createLineScanner(start: number, maxLineBytes: number, sink: Lin
       const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
       let from = 0
       while (offset < until) {
-        if (heldBytes === 0 && sink.lines) {
-          const next = sink.lines(bytes, from, from + until - offset, offset)
-          if (next > from) {
-            offset += next - from
-            from = next
-            continue
-          }
-        }
         const newline = bytes.indexOf(10, from)
         if (newline === -1) {
           hold(bytes.subarray(from))

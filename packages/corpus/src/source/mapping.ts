@@ -1,5 +1,4 @@
-// A record -> a document, or the reason why it is none. A message says what is wrong with which field and never shows
-// what the field holds.
+// Maps a record to a document or a reject. A message names the field and the fault and never quotes the value.
 
 import type {
   CarriedColumn,
@@ -15,22 +14,22 @@ import { type FieldGetter, fieldGetter } from './field.ts'
 import { createReject, describeValue, isInvalidUtf8, MAX_RECORD_BYTES, toId } from './record.ts'
 import { parseTemplate } from './template.ts'
 
-/** What of a record is its id, its text and what is carried along; fixed in the plan. */
+/** Which fields of a record are its id, its text and the carried columns. Fixed in the plan. */
 export interface DocumentMapping {
   readonly fields: FieldMapping
-  /** The text is made by this template instead of being `fields.text`. */
+  /** Builds the text with this template instead of reading `fields.text`. */
   readonly template?: string | undefined
-  /** Columns to carry; a name is a path like that of a field. */
+  /** Columns to carry into the shard. A name is a field path. */
   readonly carry?: readonly CarriedColumn[] | undefined
 }
 
 export interface Mapper {
-  /** The paths of all fields that are needed. A table need only have these in its records, by path. */
+  /** Paths of all needed fields. Records of a table need only these members, by path. */
   readonly paths: readonly string[]
   map(record: object, position: Position): SourceRecord
 }
 
-/** @throws ReembedError USAGE for a template that is none. */
+/** Makes a mapper of records to documents. @throws ReembedError USAGE for an invalid template or column name. */
 export function createMapper({ fields, template: source, carry = [] }: DocumentMapping): Mapper {
   if (carry.some(({ name }) => name === '__proto__')) {
     throw new ReembedError('USAGE', "a column can't be named '__proto__': carry the field under another name")
@@ -90,8 +89,9 @@ export function createMapper({ fields, template: source, carry = [] }: DocumentM
 }
 
 /**
- * A class for V8's sake: it learns of object literals that they live long, from the first garbage collection on, and
- * puts them where only a full collection looks; dead ones there keep their texts, which costs more than the reading.
+ * A class because of V8: after the first garbage collections it allocates object literals of this site in the old
+ * generation, where only a full collection frees them. Dead documents there retain their texts, which costs more time
+ * than the reading.
  */
 class PlainDocument implements Document {
   readonly kind = 'document'
@@ -117,7 +117,7 @@ function carriedOf(
   for (const { name, type, field } of columns) {
     const value = toCarried(field(record), type)
     if (value === undefined) {
-      return { fault: `carried field "${name}" is ${describeValue(field(record))} that is no ${type}` }
+      return { fault: `carried field "${name}" is ${describeValue(field(record))}, expected ${type}` }
     }
     values[name] = value
   }
@@ -126,7 +126,7 @@ function carriedOf(
 
 const INT32 = 2 ** 31
 
-/** The value as its column holds it, or undefined if it does not fit. A string column takes anything. */
+/** Converts a value to the type of its column; undefined if it does not fit. A string column accepts any value. */
 function toCarried(value: unknown, type: CarriedColumn['type']): CarriedValue | undefined {
   if (value === undefined || value === null) return null
   switch (type) {

@@ -1,5 +1,5 @@
-// What has to be known of an object before it can be cut, where its size alone does not tell: how much it holds and
-// where a slice may begin. Compressed objects and CSV are read through once; of Parquet and Arrow only the metadata.
+// Measures an object whose size alone does not tell how to cut it: its extent and its split points. Compressed objects
+// and CSV are read once completely; of Parquet and Arrow only the metadata is read.
 
 import type { CsvTable, SourceObject } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
@@ -10,7 +10,11 @@ import { BOM_BYTES, hasBom, requireUtf8 } from './format.ts'
 import { MAX_RECORD_BYTES } from './record.ts'
 import type { ObjectIndex, ObjectIndexOptions, SplitPoint } from './types.ts'
 
-/** @throws ReembedError SOURCE_FORMAT if the object is not what its name says, is cut off or damaged. */
+/**
+ * Measures the extent of an object, in the unit of its format, and finds its split points.
+ * @throws ReembedError SOURCE_FORMAT if the object does not match its extension, is truncated or damaged.
+ * @throws ReembedError CORRUPT if the store returns fewer bytes than the object has; a retry can succeed.
+ */
 export async function indexObject(
   store: Store,
   object: SourceObject,
@@ -29,7 +33,7 @@ export async function indexObject(
   }
 }
 
-/** One pass over a compressed JSONL object. Looks for a line break only where a slice is full. */
+/** One pass over a compressed JSONL object. Searches for a line break only where a slice is full. */
 async function indexLines(
   store: Store,
   object: SourceObject,
@@ -55,7 +59,7 @@ async function indexLines(
   return { extent: at, splitPoints: dropShortTail(cuts, at, sliceBytes) }
 }
 
-/** One pass over a table. */
+/** One pass over a CSV or TSV object. */
 async function indexCsv(
   store: Store,
   object: SourceObject,
@@ -79,7 +83,7 @@ async function indexCsv(
     let header = true
     scanner = createCsvScanner({ key, delimiter: table.delimiter, start: bom }, row => {
       if (isBlankRow(row)) return
-      // Whoever reads the first slice looks for the header there.
+      // No cut at the header or right behind it: the reader of the first slice skips the header itself.
       const isHeader = header
       header = false
       if (isHeader || row.start < wanted) return
@@ -95,7 +99,7 @@ async function indexCsv(
     at += bytes.length
     if (scanner) scanner.push(bytes)
     else {
-      // The header is whole once a line break follows it; one inside quotes only makes this wait for less.
+      // The header is complete when a line break outside quotes follows it.
       head = Buffer.concat([head, bytes])
       if (head.length > MAX_RECORD_BYTES || hasWholeHeader(head)) begin()
     }
@@ -114,7 +118,7 @@ const hasWholeHeader = (head: Buffer): boolean => {
   return false
 }
 
-/** The object's bytes as they are or decompressed. */
+/** The content of the object, decompressed if necessary. */
 async function* decompressedPieces(
   store: Store,
   { key, etag, size, compression }: SourceObject,
@@ -141,7 +145,7 @@ async function* decompressedPieces(
   }
 }
 
-/** A last piece that is a crumb goes to the one before it. */
+/** Merges a last piece of less than a quarter of a slice into the piece before it. */
 function dropShortTail(cuts: SplitPoint[], extent: number, sliceBytes: number): SplitPoint[] {
   const last = cuts.at(-1)
   if (cuts.length > 1 && last && extent - last.start < sliceBytes / 4) cuts.pop()

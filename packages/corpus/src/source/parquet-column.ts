@@ -1,5 +1,5 @@
-// The values of one column of a row group, page by page. hyparquet decodes a page; it would read a whole column of a
-// row group at once, and those of pyarrow's defaults have a million rows. What is held is one page.
+// Reads the values of one column of a row group page by page. hyparquet decodes each page. Its own reader would hold a
+// whole column of a row group, which has a million rows by pyarrow's defaults; this reader holds one page.
 
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { messageOf, ReembedError } from '@reembed/shared'
@@ -14,7 +14,7 @@ import { INVALID_UTF8 } from './record.ts'
 
 const MAX_HEADER_BYTES = 16 * 1024 * 1024
 
-/** Reads bytes of the object in pieces. */
+/** Streams bytes `start` to `end` of the object. */
 export type RangeReader = (start: number, end: number) => AsyncIterable<Uint8Array>
 
 export interface ColumnRange {
@@ -27,7 +27,7 @@ export interface ColumnRange {
   readonly to: number
 }
 
-// Node's own decompressors where it has them: zstd takes a third of the JavaScript one's time (bench/source.ts).
+// Node's decompressors where they exist: zstd takes a third of the time of the JavaScript one (bench/source-parquet.ts).
 const COMPRESSORS: Compressors = {
   ...others,
   ZSTD: (input, length) => zstdDecompressSync(input, { maxOutputLength: Math.max(1, length) }),
@@ -48,7 +48,7 @@ function textOf(bytes: Uint8Array | undefined): string | object | undefined {
 
 const PARSERS: typeof DEFAULT_PARSERS = { ...DEFAULT_PARSERS, stringFromBytes: textOf, jsonFromBytes: textOf }
 
-/** The values of the rows, one array a page; null where there is none. */
+/** Yields the values of the rows, one array for each page; a missing value is null. */
 export async function* columnValues(range: ColumnRange): AsyncGenerator<ArrayLike<unknown>, void, undefined> {
   const { key, group, leaf, from, to } = range
   const chunk = group.columns[leaf.column]
@@ -56,15 +56,7 @@ export async function* columnValues(range: ColumnRange): AsyncGenerator<ArrayLik
   const element = leaf.schemaPath.at(-1)?.element
   if (meta === undefined || element === undefined)
     throw sourceFormatError(key, `has no column ${JSON.stringify(leaf.path)} in a row group`)
-  const decoder: Parameters<typeof readPage>[2] = {
-    ...meta,
-    pathInSchema: meta.path_in_schema,
-    element,
-    schemaPath: [...leaf.schemaPath],
-    parsers: PARSERS,
-    compressors: COMPRESSORS,
-  }
-  const unpacked = { ...decoder, codec: 'UNCOMPRESSED' as const }
+  const decoder = decoderOf(meta, leaf, element)
   const depth = optionalAncestors(leaf)
   const levels = depth + (element.repetition_type === 'OPTIONAL' ? 1 : 0)
   const damaged = (cause: unknown): ReembedError =>
@@ -76,7 +68,7 @@ export async function* columnValues(range: ColumnRange): AsyncGenerator<ArrayLik
           cause,
         )
 
-  let dictionary: ReturnType<typeof convert> | undefined
+  let dictionary: Dictionary | undefined
   await using pages = await openPages(range).catch((error: unknown) => {
     throw damaged(error)
   })
@@ -95,9 +87,11 @@ export async function* columnValues(range: ColumnRange): AsyncGenerator<ArrayLik
     }
     let values: ArrayLike<unknown>
     try {
-      const { header, body } = unpackPage(page, decoder, { rows: Number(group.num_rows) - row, levels })
-      const reader = { view: new DataView(body.buffer, body.byteOffset, body.byteLength), offset: 0 }
-      const { data } = readPage(reader, header, unpacked, dictionary, undefined, 0)
+      const { header, data } = decodePage(page, decoder, {
+        rows: Number(group.num_rows) - row,
+        levels,
+        dictionary,
+      })
       if (header.type === 'DICTIONARY_PAGE') {
         dictionary = data && convert(data, decoder)
         continue
@@ -114,7 +108,38 @@ export async function* columnValues(range: ColumnRange): AsyncGenerator<ArrayLik
   }
 }
 
-/** Each optional struct around a column shows as a list of at most one. */
+type ColumnDecoder = Parameters<typeof readPage>[2]
+type Dictionary = ReturnType<typeof convert>
+
+const decoderOf = (
+  meta: NonNullable<RowGroup['columns'][number]['meta_data']>,
+  leaf: LeafColumn,
+  element: ColumnDecoder['element'],
+): ColumnDecoder => ({
+  ...meta,
+  pathInSchema: meta.path_in_schema,
+  element,
+  schemaPath: [...leaf.schemaPath],
+  parsers: PARSERS,
+  compressors: COMPRESSORS,
+})
+
+/** Checks and decompresses a page, then decodes it with hyparquet. */
+function decodePage(
+  page: Page,
+  decoder: ColumnDecoder,
+  {
+    dictionary,
+    ...claims
+  }: { readonly rows: number; readonly levels: number; readonly dictionary: Dictionary | undefined },
+) {
+  const { header, body } = unpackPage(page, decoder, claims)
+  const reader = { view: new DataView(body.buffer, body.byteOffset, body.byteLength), offset: 0 }
+  const { data } = readPage(reader, header, { ...decoder, codec: 'UNCOMPRESSED' }, dictionary, undefined, 0)
+  return { header, data }
+}
+
+/** hyparquet decodes each optional struct around a column as a list of at most one value. */
 const optionalAncestors = ({ schemaPath }: LeafColumn): number =>
   schemaPath.slice(1, -1).filter(({ element }) => element.repetition_type === 'OPTIONAL').length
 
@@ -125,19 +150,19 @@ function unwrap(value: unknown, depth: number): unknown {
 }
 
 interface Pages extends AsyncDisposable {
-  /** The row of the group at which the first data page begins. */
+  /** Row of the group at which the first data page begins. */
   readonly firstRow: number
   next(): Promise<Page | undefined>
 }
 
-/** The pages of the column from the one that holds row `from` on, where the object has an index of them. */
+/** Opens the pages of the column. With an offset index, they begin at the page that contains row `from`. */
 async function openPages({ stream, group, leaf, from, key }: ColumnRange): Promise<Pages> {
   const chunk = group.columns[leaf.column]
   const meta = chunk?.meta_data
   if (chunk === undefined || meta === undefined)
     throw sourceFormatError(key, 'has a row group without its columns')
   const dataStart = Number(meta.data_page_offset)
-  // Some writers leave the dictionary's place at 0.
+  // Some writers leave the offset of the dictionary at 0.
   const start = Math.min(dataStart, Number(meta.dictionary_page_offset || meta.data_page_offset))
   const end = start + Number(meta.total_compressed_size)
   let spans: [number, number][] = [[start, end]]
@@ -166,7 +191,7 @@ async function openPages({ stream, group, leaf, from, key }: ColumnRange): Promi
       const header = await window.header()
       if (header === undefined) return undefined
       const { compressed_page_size: size, uncompressed_page_size: unpacked } = header
-      if (!(size >= 0 && unpacked >= 0)) throw new Error('a page of no length')
+      if (!(size >= 0 && unpacked >= 0)) throw new Error('a page has an invalid length')
       if (size > MAX_PAGE_BYTES || unpacked > MAX_PAGE_BYTES) {
         throw sourceFormatError(
           key,
@@ -187,11 +212,11 @@ async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(await Array.fromAsync(chunks))
 }
 
-/** Bytes of a stream, as many at a time as somebody asks for. */
+/** Reads page headers and exact numbers of bytes from a stream of chunks. */
 function createWindow(key: string, chunks: AsyncGenerator<Uint8Array>) {
   let held: Buffer = Buffer.alloc(0)
 
-  /** False if the stream has no more. */
+  /** Returns false at the end of the stream. */
   async function grow(): Promise<boolean> {
     const { done, value } = await chunks.next()
     if (done) return false
@@ -212,14 +237,14 @@ function createWindow(key: string, chunks: AsyncGenerator<Uint8Array>) {
               return header
             }
           } catch (error) {
-            // Not all of it is here yet, or it is none: only more bytes can tell.
+            // Incomplete or damaged: only more bytes can tell.
             if (held.length > MAX_HEADER_BYTES) throw error
           }
         }
         const before = held.length
         if (!(await grow())) {
           if (before === 0) return undefined
-          throw sourceFormatError(key, 'is damaged: a page has no whole header')
+          throw sourceFormatError(key, 'is damaged: a page header is incomplete')
         }
       }
     },
@@ -230,13 +255,13 @@ function createWindow(key: string, chunks: AsyncGenerator<Uint8Array>) {
         held = held.subarray(size)
         return taken
       }
-      // In one piece from the start: pieces that are joined afterwards take twice the memory.
+      // Allocated once: joining pieces afterwards would take twice the memory.
       const taken = Buffer.allocUnsafe(size)
       let filled = held.copy(taken)
       held = Buffer.alloc(0)
       while (filled < size) {
         const { done, value } = await chunks.next()
-        if (done) throw sourceFormatError(key, 'is damaged: a page is cut off')
+        if (done) throw sourceFormatError(key, 'is damaged: a page is truncated')
         const chunk = Buffer.from(value.buffer, value.byteOffset, value.byteLength)
         const copied = chunk.copy(taken, filled)
         held = chunk.subarray(copied)

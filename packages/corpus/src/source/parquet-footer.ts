@@ -1,4 +1,4 @@
-// The end of a Parquet object: its columns and row groups. All that planning reads of it.
+// The footer of a Parquet object: columns and row groups. Planning reads nothing else of the object.
 
 import type { CarriedType } from '@reembed/protocol'
 import { messageOf, ReembedError } from '@reembed/shared'
@@ -14,11 +14,11 @@ import { pathSegments } from './field.ts'
 
 export interface ParquetFooter {
   readonly rows: number
-  /** The row at which each row group begins. */
+  /** First row of each row group. */
   readonly groupStarts: readonly number[]
   readonly metadata: FileMetaData
   readonly schema: SchemaTree
-  /** Bytes that were read to learn this. */
+  /** Bytes read from the store. */
   readonly bytesRead: number
 }
 
@@ -30,14 +30,14 @@ interface ObjectName {
 
 const TAIL_BYTES = 64 * 1024
 const FRAME_BYTES = 12
-/** A footer larger than this is none: those of ten thousand columns take some 10 MiB. */
+/** Ten thousand columns take about 10 MiB, so a larger length is damage. */
 const MAX_FOOTER_BYTES = 64 * 1024 * 1024
 
-/** Jobs of one worker read the same few objects: their footers are kept, as many as this for each store. */
+/** Footers that are cached for each store: jobs of one worker read the same few objects. */
 const KEPT_FOOTERS = 16
 const kept = new WeakMap<Store, Map<string, Promise<ParquetFooter>>>()
 
-/** @throws ReembedError SOURCE_FORMAT telling apart what is no Parquet, cut short, encrypted or damaged. */
+/** @throws ReembedError SOURCE_FORMAT for an object that is not Parquet, truncated, encrypted or damaged, each named. */
 export function readParquetFooter(
   store: Store,
   { key, etag, size }: ObjectName,
@@ -68,7 +68,7 @@ async function readFooter(
   if (size < FRAME_BYTES || tail.length !== size - tailStart || magic !== 'PAR1') {
     const head = Buffer.from(await store.get(key, { end: Math.min(4, size), ifMatch: etag, signal }))
     throw head.toString('latin1') === 'PAR1'
-      ? sourceFormatError(key, `is cut short: its ${size} bytes do not end with a Parquet footer`)
+      ? sourceFormatError(key, `is truncated: its ${size} bytes do not end with a Parquet footer`)
       : sourceFormatError(key, 'is not a Parquet file')
   }
   const length = tail.readUInt32LE(tail.length - 8)
@@ -105,17 +105,17 @@ function parseFooter(key: string, footer: Buffer): Omit<ParquetFooter, 'bytesRea
 export const sourceFormatError = (key: string, what: string, cause?: unknown): ReembedError =>
   new ReembedError('SOURCE_FORMAT', `${JSON.stringify(key)} ${what}`, { cause })
 
-/** A column that holds one value a row. */
+/** A column with one value for each row. */
 export interface LeafColumn {
-  /** As it was asked for. */
+  /** The path as the caller wrote it. */
   readonly path: string
-  /** Its place among the physical columns. */
+  /** Index among the physical columns. */
   readonly column: number
-  /** From the root down to the column itself. */
+  /** From the root to the column. */
   readonly schemaPath: readonly SchemaTree[]
 }
 
-/** The columns that hold one value a row, by the path of their names. */
+/** The columns with one value for each row, with their dotted paths. */
 export function leafColumnsOf({ schema }: ParquetFooter): LeafColumn[] {
   const leaves: LeafColumn[] = []
   let column = 0
@@ -133,7 +133,7 @@ export function leafColumnsOf({ schema }: ParquetFooter): LeafColumn[] {
   return leaves
 }
 
-/** The column at a path: the one of that very name, or the one that its steps lead to. */
+/** The column at a path: a top-level column with exactly this name, else the column that the segments lead to. */
 export function leafColumnAt(leaves: readonly LeafColumn[], path: string): LeafColumn | undefined {
   const steps = pathSegments(path)
   const names = (leaf: LeafColumn): readonly string[] => leaf.schemaPath.at(-1)?.path ?? []
@@ -145,7 +145,7 @@ export function leafColumnAt(leaves: readonly LeafColumn[], path: string): LeafC
   return found && { ...found, path }
 }
 
-/** How the values of a column are carried. */
+/** The type in which the values of a column are carried. */
 export function carriedTypeOf({ schemaPath }: LeafColumn): CarriedType {
   const element = schemaPath.at(-1)?.element
   return element === undefined ? 'string' : typeOf(element)

@@ -1,17 +1,17 @@
-// A page of a column, looked through before hyparquet decodes it. Its header and the runs in it are claims: a run of
-// five bytes can stand for billions of values, and they would all be written down.
+// Checks a page of a column before hyparquet decodes it. Its header and the runs in it are unverified: a run of five
+// bytes can stand for billions of values, and hyparquet would materialise them all.
 
+import { readHybridRun } from '@reembed/shared'
 import type { parquetHeader, readPage } from 'hyparquet/src/column.js'
 import { decompressPage } from 'hyparquet/src/datapage.js'
 import { deltaBinaryUnpack } from 'hyparquet/src/delta.js'
 import { readRleBitPackedHybrid } from 'hyparquet/src/encoding.js'
-import { readVarInt } from 'hyparquet/src/thrift.js'
 
-/** Writers make pages of about 1 MiB. One that claims more than this is not unpacked. */
+/** Writers make pages of about 1 MiB. A page that claims more than this is not decompressed. */
 export const MAX_PAGE_BYTES: number = 128 * 1024 * 1024
-/** A page of one value over and over can have all rows of its group; pyarrow makes groups of at most 1 Mi rows. */
+/** A page of one repeated value can have all rows of its group; pyarrow makes groups of at most 1 Mi rows. */
 const MAX_PAGE_VALUES = 4 * 1024 * 1024
-/** Texts that are not in a dictionary take some 140 bytes each while they are decoded, also empty ones. */
+/** Texts that are not in a dictionary, also empty ones, take about 140 bytes each while they are decoded. */
 const MAX_PAGE_TEXTS = 1024 * 1024
 
 type PageHeader = ReturnType<typeof parquetHeader>
@@ -28,10 +28,10 @@ interface Reader {
 }
 
 /**
- * The page without compression, once nothing in it claims more values than there are rows left in its row group.
- * @param rows that are left in the row group
- * @param levels how many of the column and the structs around it are optional; none is repeated
- * @throws Error saying what it claims; who reads adds the object and the column
+ * Decompresses a page and checks that nothing in it claims more values than its row group has rows left.
+ * @param rows rows left in the row group
+ * @param levels number of optional elements among the column and the structs around it; none is repeated
+ * @throws Error with the claim; the caller adds the object and the column
  */
 export function unpackPage(
   { header, body }: Page,
@@ -50,7 +50,7 @@ export function unpackPage(
     throw new Error(`a page claims ${values} values, its row group has only ${rows} rows left`)
   }
   if (header.type === 'DICTIONARY_PAGE') requireFewTexts(values, decoder)
-  // Levels of version 2 stand before what is compressed.
+  // In version 2, uncompressed levels precede the compressed values.
   const { repetition, definition } = data && data === v2 ? levelBytes(v2) : NO_LEVELS
   const from = repetition + definition
   const { codec, compressors } = decoder
@@ -80,14 +80,14 @@ export function unpackPage(
 }
 
 interface Values {
-  /** Where the values begin. */
+  /** Positioned at the start of the values. */
   readonly reader: Reader
   readonly encoding: string | undefined
   readonly decoder: ColumnDecoder
-  /** Nulls among them. */
+  /** Nulls included. */
   readonly values: number
   readonly isV2: boolean
-  /** How many are not null: to count them may be to decode the levels, so only where it matters. */
+  /** Number of values that are not null. Counting may decode the levels, so it is called only where needed. */
   readonly present: () => number
 }
 
@@ -95,7 +95,7 @@ function checkValues({ reader, encoding, decoder, values, isV2, present }: Value
   if (encoding === 'PLAIN_DICTIONARY' || encoding === 'RLE_DICTIONARY') {
     if (reader.offset >= reader.view.byteLength) return
     const width = reader.view.getUint8(reader.offset++)
-    // In version 1, nothing is read behind places of no bits.
+    // In version 1, hyparquet reads no data after a bit width of 0.
     if (width > 0 || isV2) checkRuns(reader, width, values)
   } else if (encoding === 'RLE') {
     reader.offset += 4
@@ -112,14 +112,14 @@ const NO_LEVELS = { repetition: 0, definition: 0 }
 function levelBytes(v2: NonNullable<PageHeader['data_page_header_v2']>): typeof NO_LEVELS {
   const { repetition_levels_byte_length: repetition, definition_levels_byte_length: definition } = v2
   if (!(repetition >= 0 && definition >= 0 && v2.num_nulls >= 0 && v2.num_nulls <= v2.num_values)) {
-    throw new Error('a page has levels of no length')
+    throw new Error('a page has levels of an invalid length')
   }
   return { repetition, definition }
 }
 
 const widthOf = (levels: number): number => 32 - Math.clz32(levels)
 
-/** Of the levels of version 1, which begin with their length. */
+/** Counts the values that are not null by the definition levels of a version 1 page. */
 function countPresent(view: DataView, values: number, levels: number): number {
   const definitions: number[] = Array(values).fill(0)
   readRleBitPackedHybrid({ view, offset: 0 }, widthOf(levels), definitions)
@@ -131,24 +131,22 @@ function requireFewTexts(count: number, { type }: ColumnDecoder): number {
   throw new Error(`a page claims ${count} texts, the limit is ${MAX_PAGE_TEXTS}: write it with smaller pages`)
 }
 
-/** Packed values come in eights, and some writers fill up a whole block of them. */
+/** Bit-packed values come in groups of eight, and some writers pad a whole block of groups. */
 const PACKED_ROOM = 512
 
-/** Runs of equal values may not go beyond the page's values. */
+/** @throws Error for a run that extends beyond the values of the page. */
 function checkRuns(reader: Reader, width: number, values: number): void {
   for (let seen = 0; seen < values && reader.offset < reader.view.byteLength; ) {
-    const run = readVarInt(reader) >>> 0
-    const isPacked = run % 2 === 1
-    const length = isPacked ? 8 * (run >>> 1) : run >>> 1
+    const { isPacked, length, end } = readHybridRun(reader.view, reader.offset, width)
     if (length > values - seen + (isPacked ? PACKED_ROOM : 0)) {
       throw new Error(`a page with ${values} values has a run that claims ${length} of them`)
     }
     seen += length
-    reader.offset += isPacked ? (length / 8) * width : (width + 7) >> 3
+    reader.offset = end
   }
 }
 
-/** Each text may repeat any part of the one before it: a few bytes can stand for all of it, every time. */
+/** Each text may repeat a prefix of the previous one, so a few bytes can stand for a long text many times. */
 function checkTexts(reader: Reader, values: number): void {
   const lengths = new Int32Array(values)
   let bytes = 0

@@ -1,4 +1,4 @@
-// Parquet: cut by rows, at row groups where they fit. Of a slice only the needed columns are read, by ranges.
+// Parquet: cut by rows, at row groups where possible. Only the needed columns of a slice are read, by ranges.
 
 import type { PartRead, SlicePart, SourceObject, SourceRecord } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
@@ -8,7 +8,7 @@ import { columnValues } from './parquet-column.ts'
 import { leafColumnAt, leafColumnsOf, type ParquetFooter, readParquetFooter } from './parquet-footer.ts'
 import type { ObjectIndex } from './types.ts'
 
-/** Reads the footer alone. */
+/** Reads only the footer. */
 export async function indexParquet(
   store: Store,
   object: SourceObject,
@@ -18,7 +18,7 @@ export async function indexParquet(
   return { extent: rows, splitPoints: groupStarts.map(start => ({ start })) }
 }
 
-/** The records of the rows of a part, and at the end what was read. Holds one page of each needed column. */
+/** Yields the records of a part and returns the range read. Holds one page of each needed column. */
 export async function* readParquet(
   store: Store,
   part: SlicePart,
@@ -27,7 +27,10 @@ export async function* readParquet(
   const { key, etag, start, end } = part
   const footer = await readParquetFooter(store, part, signal)
   if (end > footer.rows) {
-    throw new ReembedError('CORRUPT', `${JSON.stringify(key)} has ${footer.rows} rows, planned are ${end}`)
+    throw new ReembedError(
+      'CORRUPT',
+      `${JSON.stringify(key)} has ${footer.rows} rows, expected at least ${end}`,
+    )
   }
   let row = start
   for await (const rows of parquetRows(store, part, { footer, paths: mapper.paths, start, end, signal })) {
@@ -42,21 +45,21 @@ export async function* readParquet(
 
 interface RowsOptions {
   readonly footer: ParquetFooter
-  /** Fields that the object lacks are left out of the records. */
+  /** Fields that the object lacks are omitted from the records. */
   readonly paths: readonly string[]
   readonly start: number
   readonly end: number
   readonly signal?: AbortSignal | undefined
 }
 
-/** The rows as records with a member for each path, some at a time. */
+/** Yields the rows as records with one member for each path, at most ROWS_AT_ONCE at a time. */
 export async function* parquetRows(
   store: Store,
   { key, etag }: Pick<SlicePart, 'key' | 'etag'>,
   { footer, paths, start, end, signal }: RowsOptions,
 ): AsyncGenerator<Record<string, unknown>[], void, undefined> {
   const leaves = leafColumnsOf(footer)
-  // Assigning to `__proto__` would not make a member; a plain object is read three times as fast as one without prototype.
+  // Assigning to `__proto__` makes no member. An object without prototype avoids that but is read three times slower.
   const needed = paths.flatMap(path => (path === '__proto__' ? [] : (leafColumnAt(leaves, path) ?? [])))
   const stream = (from: number, to: number) =>
     store.stream(key, { start: from, end: to, ifMatch: etag, signal })
@@ -79,10 +82,10 @@ interface Column {
   readonly values: AsyncGenerator<ArrayLike<unknown>, void, undefined>
 }
 
-/** A page of one value over and over can have millions of rows: as records they are not made all at once. */
+/** A page of one repeated value can have millions of rows, which must not become records at the same time. */
 const ROWS_AT_ONCE = 8_192
 
-/** Columns side by side. Their pages end at different rows: a batch goes as far as the shortest page at hand. */
+/** Joins columns to records. Pages end at different rows, so a batch extends to the end of the shortest current page. */
 async function* zip(
   columns: readonly Column[],
   rows: number,

@@ -1,4 +1,4 @@
-// A slice -> its records. The order is the order of the source, so a slice read twice gives the same records twice.
+// Reads the records of a slice in source order. Reading a slice again gives the same records.
 
 import type { FieldMapping, PartRead, Slice, SlicePart, SourceRecord } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
@@ -9,21 +9,21 @@ import { createMapper, type DocumentMapping, type Mapper } from './mapping.ts'
 import { readWholeFile } from './whole-file.ts'
 
 export interface ReadSliceOptions extends Omit<DocumentMapping, 'fields'> {
-  /** The plan's mapping; null for a corpus of text and Markdown alone. */
+  /** The mapping of the plan. Null for a corpus of only text and Markdown files. */
   readonly fields: FieldMapping | null
   readonly signal?: AbortSignal | undefined
 }
 
 export interface SliceReader {
-  /** To be consumed once. Nothing is read ahead of the consumer; ending early closes what is open. */
+  /** Can be consumed once. Nothing is read ahead of the consumer. Ending early closes the open streams. */
   readonly records: AsyncIterableIterator<SourceRecord, void, undefined>
-  /** What was really read, part by part; complete when `records` has ended. */
+  /** The ranges that were read, one for each part. Complete when `records` has ended. */
   readonly rangesRead: readonly PartRead[]
 }
 
 /**
- * Reads the objects as they were planned: SOURCE_CHANGED if one is another by now.
- * Ids are not compared here; an empty text is passed on.
+ * Reads the records of a slice. Duplicate ids are not detected here, and an empty text is passed on.
+ * Reading throws SOURCE_CHANGED if an object changed after planning.
  */
 export function readSlice(
   store: Store,
@@ -41,7 +41,7 @@ export function readSlice(
     if (!mapper) {
       throw new ReembedError(
         'JOB_INVALID',
-        `${JSON.stringify(part.key)} holds records, but the plan has no fields for them`,
+        `${JSON.stringify(part.key)} is an object of records, but the plan has no field mapping: plan the run again`,
       )
     }
     return yield* await readRecords(store, part, { index, mapper, signal })
@@ -54,7 +54,7 @@ export function readSlice(
   return { records: oneByOne(batches()), rangesRead }
 }
 
-/** The readers of tables come with libraries of their own: loaded when the first table is read. */
+/** Readers of tables depend on large libraries, which are loaded when the first table is read. */
 async function readRecords(
   store: Store,
   part: SlicePart,
@@ -74,8 +74,8 @@ async function readRecords(
 }
 
 /**
- * The members of each batch. An async generator does the same in three lines, and costs 0.3 us a record: a fifth of
- * what reading a short line takes. As with `for await`, one `next` at a time.
+ * Flattens batches. An async generator of three lines does the same but costs 0.3 us a record, a fifth of the time to
+ * read a short line. Concurrent calls of `next` are not supported; `for await` makes none.
  */
 function oneByOne<T>(
   batches: AsyncGenerator<readonly T[], void, undefined>,

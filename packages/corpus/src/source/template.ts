@@ -1,10 +1,10 @@
-// What a document's text is made of: '{{ title }}\n\n{{ text }}', the part of mustache that only names fields.
+// Templates for texts: '{{ title }}\n\n{{ text }}', the subset of mustache that only names fields.
 //
-//   Title: {{title}} \n {{text}}           a label belongs to the field after it and goes with it when it is empty
-//   label  field    sep  field             a separator stands only between two fields that are there
+//   Title: {{title}} \n {{text}}           a label belongs to the next field and is omitted if that is empty
+//   label  field    sep  field             a separator is written only between two fields that are not empty
 //
-// The text between two fields is a separator up to its last line break and a label from there on; without a line
-// break all of it is separator. What follows the last field goes with that field.
+// The text between two fields is a separator up to its last line break and a label after it. Without a line break, all
+// of it is separator. The text after the last field is omitted if that field is empty.
 
 import { ReembedError } from '@reembed/shared'
 import { type FieldGetter, fieldGetter } from './field.ts'
@@ -17,13 +17,13 @@ interface TemplateField {
 }
 
 export interface Template {
-  /** The paths of the fields it names, in order. */
+  /** Paths of the named fields, in order. */
   readonly fieldPaths: readonly string[]
-  /** The text of a record, empty if all its fields are. `onOther` is told of a field that is neither text nor a number. */
+  /** Renders the text of a record; empty if all fields are. Calls `onUnsupportedValue` for an object or array. */
   render(record: object, onUnsupportedValue: (name: string, value: object) => void): string
 }
 
-/** @throws ReembedError USAGE for what is no template, naming the place. */
+/** Parses a template. @throws ReembedError USAGE for an invalid template, with the faulty part. */
 export function parseTemplate(source: string): Template {
   const parts: TemplateField[] = []
   let end = 0
@@ -32,7 +32,7 @@ export function parseTemplate(source: string): Template {
     if (name === '' || /^[#^>!=]/.test(name)) {
       throw templateError(
         source,
-        `'${match[0]}' is not the name of a field: only {{ name }} is understood, without logic`,
+        `'${match[0]}' is not a field name: use only {{ name }}, without sections or logic`,
       )
     }
     const between = source.slice(end, match.index)
@@ -49,7 +49,7 @@ export function parseTemplate(source: string): Template {
   if (parts.length === 0)
     throw templateError(source, "it names no field: write '{{ title }}\\n\\n{{ text }}'")
   if (/\{\{|\}\}/.test(tail) || parts.some(({ separator, label }) => /\{\{|\}\}/.test(separator + label))) {
-    throw templateError(source, "there is a '{{' or '}}' without its counterpart")
+    throw templateError(source, "it has an unmatched '{{' or '}}'")
   }
 
   return {
@@ -69,11 +69,11 @@ export function parseTemplate(source: string): Template {
   }
 }
 
-/** Undefined for what has no one obvious form as text. */
+/** Undefined for a value without one obvious textual form. */
 function textOf(value: unknown): string | undefined {
   if (value === undefined || value === null) return ''
   return typeof value === 'object' ? undefined : String(value)
 }
 
 const templateError = (source: string, what: string): ReembedError =>
-  new ReembedError('USAGE', `The template ${JSON.stringify(source.slice(0, 80))} can't be used: ${what}`)
+  new ReembedError('USAGE', `the template ${JSON.stringify(source.slice(0, 80))} is invalid: ${what}`)

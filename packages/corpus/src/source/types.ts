@@ -1,45 +1,45 @@
-// What reading the start or the metadata of an object tells about it.
+// Facts about an object that come from its first bytes or its metadata.
 
 import type { CarriedType, CsvTable, SlicePart } from '@reembed/protocol'
 
-/** Where a slice may begin. */
+/** A position at which a slice may begin. */
 export type SplitPoint = Pick<SlicePart, 'start' | 'seek'>
 
 export interface ObjectIndex {
   /** In the unit of the object's format. */
   readonly extent: number
-  /** In order, the first at 0. Records that are wide apart have fewer. */
+  /** Ascending, the first at 0. */
   readonly splitPoints: readonly SplitPoint[]
   readonly table?: CsvTable
 }
 
 export interface ObjectIndexOptions {
-  /** About how far cuts shall be from each other in objects of records. */
+  /** Approximate distance between split points in bytes. */
   readonly sliceBytes: number
   readonly signal?: AbortSignal | undefined
 }
 
 export interface ObjectInspection {
   readonly key: string
-  /** The names of its fields: those of the records that were seen, or those of the table. */
+  /** Field names: those of the inspected records, or the columns of a table. */
   readonly fieldNames: readonly string[]
-  /** Whether a record has the field at a path. */
+  /** Whether any record has the field at a path. */
   hasField(path: string): boolean
-  /** How the field is carried, where the format says so itself. */
+  /** The type in which the field is carried, if the format defines one. */
   fieldTypeOf(path: string): CarriedType | undefined
-  /** What was parsed: the good records. None of Parquet and Arrow, of which only the metadata is read. */
+  /** The valid records. Empty for Parquet and Arrow, of which only the metadata is read. */
   readonly records: readonly object[]
-  /** Records that were seen, good or not; all of them where the metadata counts them. */
+  /** Inspected records, valid or not. For Parquet and Arrow, all rows. */
   readonly recordCount: number
-  /** Bytes of these records, unpacked; 0 where the format is cut by rows. */
+  /** Decompressed bytes of these records. 0 for formats that are cut by rows. */
   readonly recordBytes: number
-  /** Bytes of the object that they take, about. */
+  /** Approximate bytes of the object that these records occupy. */
   readonly objectBytes: number
-  /** Bytes of the field at a path over all `documents`, about, where the metadata tells. */
+  /** Approximate bytes of the field at a path over all rows. Parquet only. */
   fieldBytesOf?(path: string): number
-  /** Bytes read to see them. */
+  /** Bytes read from the store. */
   readonly bytesRead: number
-  /** What is wrong with the first record that is none. */
+  /** Message of the first invalid record. */
   readonly firstError?: string
 }
 

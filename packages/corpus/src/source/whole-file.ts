@@ -1,4 +1,4 @@
-// Text and Markdown: one file is one document, and its id is its key relative to the source.
+// Text and Markdown: one file is one document. Its id is its key relative to the source.
 
 import { isUtf8 } from 'node:buffer'
 import type { PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
@@ -7,12 +7,12 @@ import { BOM_BYTES, hasBom, requireUtf8 } from './format.ts'
 import { createReject, MAX_RECORD_BYTES, toId } from './record.ts'
 
 export interface ReadWholeFileOptions {
-  /** The part's place in its slice. */
+  /** Index of the part in its slice. */
   readonly index: number
   readonly signal?: AbortSignal | undefined
 }
 
-/** The one record of a file, and at the end what was read. A file over the limit is a reject without being read. */
+/** Yields the one record of a file and returns the range read. A file over the limit is rejected without a read. */
 export async function* readWholeFile(
   store: Store,
   part: SlicePart,

@@ -1,5 +1,5 @@
-// Arrow: IPC files of the same columns, with vectors of fixed size, and the schema hint for Parquet. The only module
-// that knows apache-arrow, loaded when it is used: it is large, and most runs never need it.
+// Writes Arrow IPC files of the same columns, with vectors as fixed-size lists, and the schema hint for Parquet. The
+// only module of the package that uses apache-arrow. It loads the library on use: it is large, and most runs need none.
 
 import type { CarriedValue } from '@reembed/protocol'
 import type { ParquetColumn, VectorElement } from './columns.ts'
@@ -11,9 +11,9 @@ type Arrow = typeof import('apache-arrow')
 type ArrowField = InstanceType<Arrow['Field']>
 type ArrowData = InstanceType<Arrow['Data']>
 
-/** An Arrow IPC file as it grows. */
+/** Writes an Arrow IPC file to a sink. */
 export interface ArrowWriter {
-  /** Writes one record batch, the values in the order of the columns. Float16 vectors come as the bits of their values. */
+  /** Writes one record batch, with values in column order. Float16 vectors are passed as the bits of their values. */
   append(rows: number, values: readonly ColumnValues[]): void
   finish(): void
 }
@@ -25,6 +25,7 @@ export interface ArrowWriterOptions {
   readonly metadata?: ReadonlyMap<string, string>
 }
 
+/** Makes a writer of an Arrow IPC file. */
 export async function createArrowWriter({
   columns,
   sink,
@@ -33,7 +34,7 @@ export async function createArrowWriter({
   const arrow = await import('apache-arrow')
   const { AsyncByteQueue, makeData, RecordBatch, RecordBatchFileWriter, Struct } = arrow
   const schema = schemaOf(arrow, columns, metadata)
-  // The library's queue would hold the whole file: its bytes go on at once instead.
+  // The queue of the library would hold the whole file, so its bytes are passed on at once.
   class Through extends AsyncByteQueue {
     override write(bytes: Uint8Array): void {
       sink(bytes)
@@ -53,7 +54,7 @@ export async function createArrowWriter({
   }
 }
 
-/** What stands under `ARROW:schema` in a Parquet file: base64 of the schema as a message of Arrow's stream format. */
+/** The value of `ARROW:schema` in a Parquet file: the schema as a message of Arrow's stream format, in base64. */
 export async function arrowSchemaOf(columns: readonly ParquetColumn[]): Promise<string> {
   const arrow = await import('apache-arrow')
   const stream = arrow.tableToIPC(new arrow.Table(schemaOf(arrow, columns)), 'stream')
@@ -98,7 +99,7 @@ function dataOf(arrow: Arrow, column: ParquetColumn, length: number, values: Col
   const { type: listType } = fieldOf(arrow, column)
   if (column.kind === 'vector') {
     const child = makeData({
-      // Any of the four takes its typed array.
+      // Each of the four types accepts its typed array.
       type: elementOf(arrow, column.element) as InstanceType<Arrow['Float32']>,
       length: length * column.dimensions,
       nullCount: 0,

@@ -1,4 +1,4 @@
-// A column chunk: the pages of one column of one row group, and what the footer says about them.
+// Writes a column chunk: the pages of one column of one row group, and their metadata for the footer.
 
 import type { ColumnChunk, ColumnMetaData } from 'hyparquet'
 import { ByteWriter } from 'hyparquet-writer/src/bytewriter.js'
@@ -6,13 +6,13 @@ import { writePageHeader } from 'hyparquet-writer/src/datapage.js'
 import { serializeTCompactProtocol } from 'hyparquet-writer/src/thrift.js'
 import type { Page } from './pages.ts'
 
-/** The file as it grows: every byte goes through `write`. */
+/** The output file. Every byte passes through `write`. */
 export interface FileOutput {
   readonly offset: number
   write(bytes: Uint8Array): void
 }
 
-/** A chunk that was written, with what its offset index will say. */
+/** A written chunk, with the entries of its offset index. */
 export interface WrittenColumnChunk {
   readonly chunk: ColumnChunk
   readonly pageLocations: readonly PageLocation[]
@@ -27,13 +27,13 @@ interface PageLocation {
   readonly firstRow: number
 }
 
-/** What the pages of a column have in common. `statistics` may be filled in while they are written. */
+/** The metadata that all pages of a column share. `statistics` may be filled in while the pages are written. */
 export type ColumnChunkInfo = Pick<
   ColumnMetaData,
   'path_in_schema' | 'type' | 'encodings' | 'codec' | 'statistics'
 >
 
-/** Writes the pages one after the other. */
+/** Writes the pages in order. */
 export function writeColumnChunk(
   output: FileOutput,
   column: ColumnChunkInfo,
@@ -80,7 +80,7 @@ function pageHeader({ values, body, uncompressedBytes }: Page): Uint8Array {
   return header.getBytes()
 }
 
-/** Where each page begins and with which row, so that a reader can fetch single rows; noted in the chunk. */
+/** Writes offset and first row of each page, which let a reader fetch single rows, and records them in the chunk. */
 export function writeOffsetIndex(output: FileOutput, { chunk, pageLocations }: WrittenColumnChunk): void {
   const index = new ByteWriter()
   serializeTCompactProtocol(index, {

@@ -1,11 +1,11 @@
-// The columns that can be written, and what they look like to a reader.
+// The kinds of columns and their Parquet schema.
 //
-//   flat     one value a row, or none: the id, carried columns, text. zstd, with statistics
-//   fixed    so many bytes a row, as they lie in memory: content hashes, which look random and would not compress
-//   vector   a list of so many values a row, as the Parquet specification wants lists, on three levels; nothing in it
-//            is optional, so every vector has all its values. No statistics
+//   flat     one value or null for each row: the id, carried columns, text. zstd, with statistics
+//   fixed    a fixed number of bytes for each row, stored as in memory: content hashes, which do not compress
+//   vector   a list of a fixed number of values for each row, in the three levels that the Parquet format requires for
+//            lists. No level is optional, so every vector has all its values. No statistics
 //
-// None has a dictionary.
+// No column has a dictionary.
 
 import type { CarriedType } from '@reembed/protocol'
 import type { SchemaElement } from 'hyparquet'
@@ -51,21 +51,21 @@ const FLAT: Record<CarriedType, Physical> = {
 const ELEMENT: Record<VectorElement, Physical> = {
   float32: { type: 'FLOAT' },
   float16: { type: 'FIXED_LEN_BYTE_ARRAY', type_length: 2, logical_type: { type: 'FLOAT16' } },
-  // Parquet has no integer below 32 bits: these are stored in four bytes and compressed. Their logical type would hold a
-  // byte, which hyparquet-writer writes as an i32, and no reader takes that; the older way to say it will do.
+  // Parquet has no integer below 32 bits, so these take four bytes and are compressed. hyparquet-writer encodes the bit
+  // width of their logical type as an i32 instead of a byte, which readers refuse, so only the converted type is set.
   int8: { type: 'INT32', converted_type: 'INT_8' },
   uint8: { type: 'INT32', converted_type: 'UINT_8' },
 }
 
-/** Bytes of one value as it is written. */
+/** Stored size of one value in bytes. */
 export const ELEMENT_BYTES: Record<VectorElement, number> = { float32: 4, float16: 2, int8: 4, uint8: 4 }
 
-/** Whether the values of a column are compressed: floats of a model hardly shrink, and reading them is then slower. */
+/** Whether a column is compressed. Floats of a model hardly compress, and compression slows reading. */
 export const isCompressed = (column: ParquetColumn): boolean =>
   column.kind === 'flat' ||
   (column.kind === 'vector' && ELEMENT_BYTES[column.element] === 4 && column.element !== 'float32')
 
-/** The schema as the footer has it: the root, then each column with all its levels. */
+/** The schema of the footer: the root, then each column with all its levels. */
 export function schemaOf(columns: readonly ParquetColumn[]): SchemaElement[] {
   return [{ name: 'shard', num_children: columns.length }, ...columns.flatMap(elementsOf)]
 }
@@ -92,7 +92,7 @@ function elementsOf(column: ParquetColumn): SchemaElement[] {
   }
 }
 
-/** What the pages of a column have in common. */
+/** The metadata that all pages of a column share. */
 export function columnChunkInfo(column: ParquetColumn): ColumnChunkInfo {
   const codec = isCompressed(column) ? 'ZSTD' : 'UNCOMPRESSED'
   switch (column.kind) {

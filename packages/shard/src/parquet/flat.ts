@@ -1,5 +1,5 @@
-// Pages of flat columns: strings, numbers and booleans, some of them missing. Compressed, with the least and the
-// greatest value for readers that skip what they do not look for.
+// Pages of flat columns: strings, numbers, booleans and nulls. Compressed, with the least and the greatest value, which
+// let readers skip row groups.
 
 import type { CarriedValue } from '@reembed/protocol'
 import type { Statistics } from 'hyparquet'
@@ -8,8 +8,8 @@ import { definitionLevels } from './levels.ts'
 import { compress, PAGE_BYTES, type Page } from './pages.ts'
 
 /**
- * The pages of one flat column. Fills `statistics`, complete when the last page is out. Values are of the column's
- * type: who calls has checked that (`misfitOf`).
+ * Yields the pages of one flat column. Fills `statistics`, which are complete after the last page. The caller must have
+ * checked the types of the values (`columnMismatch`).
  */
 export function flatPages(
   column: FlatColumn,
@@ -33,7 +33,7 @@ function* stringPages(
     const first = row
     const page = Buffer.allocUnsafe(Math.max(PAGE_BYTES, maxBytes(strings[row] ?? '')))
     let size = 0
-    // Where the least and the greatest lie in the page, in the order of their UTF-8 bytes.
+    // Positions in the page of the least and the greatest string, in the order of their UTF-8 bytes.
     let [minStart, minEnd, maxStart, maxEnd] = [-1, 0, -1, 0]
     for (; row < strings.length; row++) {
       const text = strings[row] ?? null
@@ -67,10 +67,10 @@ function* stringPages(
   }
 }
 
-/** A UTF-16 unit makes at most 3 bytes of UTF-8; the length in front takes 4. */
+/** A UTF-16 code unit takes at most 3 bytes of UTF-8; the length prefix takes 4. */
 const maxBytes = (text: string): number => 4 + 3 * text.length
 
-/** A row group has 65,536 rows at most, so its numbers are one page. */
+/** A row group has at most 65,536 rows, so its numbers fit one page. */
 function* numberPages(
   { type, nullable }: FlatColumn,
   values: readonly (number | bigint | boolean | null)[],
@@ -103,7 +103,7 @@ function encodeNumbers(type: FlatColumn['type'], values: readonly (number | bigi
   }
 }
 
-/** NaN has no place in an order, so with one there are no bounds; a zero may be either, so the bounds allow for both. */
+/** With a NaN, which has no order, the bounds are omitted. The bounds include both zeros, as the Parquet format asks. */
 function setBounds(values: readonly (number | bigint | boolean)[], statistics: Statistics): void {
   let [min] = values
   let max = min
@@ -121,7 +121,7 @@ function setBounds(values: readonly (number | bigint | boolean)[], statistics: S
 export const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
   new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength)
 
-/** What keeps `value` out of a column, if anything does: 'is a string', 'is missing', ... */
+/** The reason why a column cannot hold `value`: 'is a string', 'is missing', ...; undefined if it can. */
 export function columnMismatch(
   { type, nullable }: FlatColumn,
   value: CarriedValue | undefined,
@@ -130,7 +130,7 @@ export function columnMismatch(
   switch (type) {
     case 'string':
       if (typeof value !== 'string') break
-      return value.isWellFormed() ? undefined : 'is not Unicode: it would be read back as another'
+      return value.isWellFormed() ? undefined : 'contains an unpaired surrogate, which UTF-8 cannot store'
     case 'boolean':
       if (typeof value !== 'boolean') break
       return undefined
@@ -144,7 +144,7 @@ export function columnMismatch(
       if (typeof value === 'bigint')
         return BigInt.asIntN(64, value) === value ? undefined : 'does not fit 64 bits'
       if (typeof value !== 'number') break
-      return Number.isSafeInteger(value) ? undefined : 'is a number that is not exact'
+      return Number.isSafeInteger(value) ? undefined : 'is not an exact integer'
   }
   return `is a ${typeof value}`
 }

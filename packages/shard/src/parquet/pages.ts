@@ -1,11 +1,11 @@
-// What lies inside a column chunk: pages, each a header and a body that ends at the end of a row.
+// The pages of a column chunk. Each has a header and a body that ends at the end of a row.
 //
 //   id            header | zstd( length, UTF-8, length, UTF-8, ... )
 //   embedding     header | repetition levels | definition levels | rows x dimensions x 4 bytes, as in memory
 //   content_hash  header | rows x 16 bytes, as in memory
-//   carried       header | zstd( definition levels, the values that are there )
+//   carried       header | zstd( definition levels, the values that are not null )
 //
-// Data pages are of version 1: Snowflake's default scanner and older engines refuse version 2.
+// Data pages have version 1: Snowflake's default scanner and older engines refuse version 2.
 
 import { constants, zstdCompressSync } from 'node:zlib'
 
@@ -19,25 +19,25 @@ export interface Page {
   readonly uncompressedBytes: number
 }
 
-/** Pages end with the first row that does not fit. A row larger than this has a page of its own. */
+/** A page ends before the first row that does not fit. A larger row has its own page. */
 export const PAGE_BYTES: number = 2 ** 20
 
-/** How many rows of `rowBytes` make a page. */
+/** Number of rows of `rowBytes` bytes in a page. */
 export const pageRows = (rowBytes: number): number => Math.max(1, Math.floor(PAGE_BYTES / rowBytes))
 
 export interface FixedPageOptions {
   /** Bytes of one row. */
   readonly rowBytes: number
   readonly valuesPerRow?: number
-  /** What stands in front of the values of so many rows. */
+  /** Makes the levels that precede the values of a number of rows. */
   readonly levels?: (rows: number) => Uint8Array
-  /** Whether bodies are compressed, or views of `parts`. */
+  /** Whether bodies are compressed. Otherwise they are views of `parts`. */
   readonly compressed?: boolean
 }
 
 const NO_LEVELS = new Uint8Array(0)
 
-/** Pages of rows that are written as they lie in memory: unless they are compressed, nothing is copied. */
+/** Yields pages of rows that are stored as in memory. Without compression, nothing is copied. */
 export function* fixedPages(
   parts: readonly Uint8Array[],
   { rowBytes, valuesPerRow = 1, levels = () => NO_LEVELS, compressed = false }: FixedPageOptions,
@@ -56,7 +56,7 @@ export function* fixedPages(
   }
 }
 
-/** Cuts a run of byte arrays every `size` bytes. */
+/** Cuts consecutive byte arrays into pieces of `size` bytes. */
 function* cut(parts: readonly Uint8Array[], size: number): Generator<Uint8Array[], void, undefined> {
   let piece: Uint8Array[] = []
   let room = size
@@ -74,6 +74,6 @@ function* cut(parts: readonly Uint8Array[], size: number): Generator<Uint8Array[
   if (piece.length > 0) yield piece
 }
 
-/** zstd at its fastest level: higher ones take several times as long for a few percent. */
+/** Compresses with zstd level 1: higher levels take several times as long for a few percent. */
 export const compress = (bytes: Uint8Array): Uint8Array =>
   zstdCompressSync(bytes, { params: { [constants.ZSTD_c_compressionLevel]: 1 } })

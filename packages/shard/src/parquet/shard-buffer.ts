@@ -1,33 +1,36 @@
-// Where the bytes of a shard go. The writer hands out views, many of them of its callers' own arrays, so that
-// writing a vector costs no copy; a sink that wants to keep the bytes copies them.
+// Sinks for the bytes of a shard. The writer passes views, many of them of the caller's own arrays, so that writing a
+// vector costs no copy. A sink that keeps the bytes must copy them.
 
 import { ReembedError } from '@reembed/shared'
 
-/** Takes the next bytes of the file. They are only good until the call returns. */
+/** Receives the next bytes of the file, which are valid only until the call returns. */
 export type ByteSink = (bytes: Uint8Array) => void
 
-/** A sink that holds the whole file, for the one conditional put of a shard. */
+/** A sink that holds the whole file, for the conditional put of a shard. */
 export interface ShardBuffer {
   readonly sink: ByteSink
   /** The file so far. Valid until the sink is called again. */
   bytes(): Uint8Array
-  /** Begins another file in the same memory. Nobody may use the bytes of the last one any more. */
+  /** Begins another file in the same memory. The caller must no longer use the bytes of the previous file. */
   clear(): void
 }
 
-/** Buffers that are used again, as many as there are files under way. */
+/** A pool of reusable buffers. It grows to the number of concurrent files. */
 export interface ShardBufferPool {
   acquire(): ShardBuffer
-  /** For a file whose bytes nobody uses any more; after a failed put that is not known, so drop the buffer then. */
+  /** Returns a buffer whose bytes are no longer in use. After a failed put, which may still read them, drop the buffer. */
   release(buffer: ShardBuffer): void
 }
 
-/** The most a shard may be. Address space of that size is set aside, memory is taken for what was written. */
+/** Maximum size of a shard. This much address space is reserved; memory is committed only for written bytes. */
 const MAX_BYTES = 2 ** 30
 const STEP_BYTES = 4 * 2 ** 20
 const FIRST_BYTES = 64 * 2 ** 10
 
-/** Grows in place: a file of 64 MiB takes 64 MiB, never the double that growing by copying needs for a while. */
+/**
+ * Makes a buffer that grows in place: a file of 64 MiB takes 64 MiB. Growing by copying would need double for a moment.
+ * Its sink throws SHARD_FAILED for a shard of more than 1 GiB.
+ */
 export function createShardBuffer(): ShardBuffer {
   const memory = new ArrayBuffer(0, { maxByteLength: MAX_BYTES })
   let size = 0
@@ -54,7 +57,7 @@ export function createShardBuffer(): ShardBuffer {
   }
 }
 
-/** The system clears fresh memory page by page, which takes longer than all the writing (docs/benchmarks.md). */
+/** Makes a pool of buffers. The system zeroes fresh memory, which takes longer than all the writing (docs/benchmarks.md). */
 export function createShardBufferPool(): ShardBufferPool {
   const free: ShardBuffer[] = []
   return {

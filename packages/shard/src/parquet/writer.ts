@@ -1,10 +1,10 @@
-// A Parquet file of the columns in columns.ts. Rows go in, bytes come out, one row group at a time:
+// Writes a Parquet file of the columns in columns.ts, one row group at a time:
 //
 //   PAR1 | row group 0: column, column, ... | row group 1 | ... | offset indexes | footer | length | PAR1
 //          |<-- at most 4 pages of vectors -->|
 //
-// Memory is one row group, whatever the size of the file, and the vectors in it are the caller's own arrays.
-// Equal rows make equal bytes. Why this is our own and not a library's: docs/decisions.md.
+// Memory: one row group, whatever the size of the file; the vectors in it are the caller's own arrays. The same rows
+// always make the same bytes. docs/decisions.md explains why no library is used.
 
 import type { CarriedValue } from '@reembed/protocol'
 import type { FileMetaData, KeyValue, RowGroup, Statistics } from 'hyparquet'
@@ -22,7 +22,7 @@ import { createLevels } from './levels.ts'
 import { fixedPages, type Page, pageRows } from './pages.ts'
 import type { ByteSink } from './shard-buffer.ts'
 
-/** The values of one column: an array for a flat one, else the rows one after the other. */
+/** The values of one column: an array for a flat column, else the rows in one typed array. */
 export type ColumnValues = readonly CarriedValue[] | Uint8Array | Int8Array | Float32Array | Uint16Array
 
 export interface ParquetWriterOptions {
@@ -32,22 +32,22 @@ export interface ParquetWriterOptions {
 }
 
 export interface ParquetWriter {
-  /** Rows given so far. */
+  /** Rows appended so far. */
   readonly rows: number
-  /** Bytes given to the sink so far. */
+  /** Bytes passed to the sink so far. */
   readonly bytes: number
   /**
-   * Adds rows, the values in the order of the columns. Keeps the arrays until their row group is written: they must
-   * not change before `onWritten` is called. Float16 vectors come as the bits of their values.
+   * Appends rows, with values in column order. The writer holds the arrays until their row group is written: the caller
+   * must not change them before `onWritten` is called. Float16 vectors are passed as the bits of their values.
    */
   append(rows: number, values: readonly ColumnValues[], onWritten?: () => void): void
-  /** Writes what is left of the body: everything before the footer. */
+  /** Writes the rest of the body, which is everything before the footer. */
   endBody(): void
-  /** Writes the footer; `patchFooter` may still change its bytes in place, not their number. */
+  /** Writes the footer. `patchFooter` may change its bytes in place, but not its length. */
   finish(keyValues: readonly KeyValue[], patchFooter?: (footer: Buffer) => void): void
 }
 
-/** 4 pages of vectors, which a writer holds until the group is full, and never so many rows that ids of short vectors outweigh them. */
+/** The writer holds a row group until it is full. The limit of rows bounds the ids of short vectors. */
 const GROUP_PAGES = 4
 const GROUP_ROWS = 2 ** 16
 
@@ -156,14 +156,14 @@ export function createParquetWriter({ columns, sink, rowGroupRows }: ParquetWrit
         key_value_metadata: [...keyValues],
         metadata_length: 0,
       })
-      // Behind the metadata stand its length and the magic.
+      // The last 8 bytes are the length of the metadata and the magic.
       patchFooter?.(footer.subarray(0, -8))
       output.write(footer)
     },
   }
 }
 
-/** Bytes of one row of a column whose rows are all of one size. */
+/** Size in bytes of a row of a column with rows of equal size. */
 function rowBytesOf(column: Exclude<ParquetColumn, { kind: 'flat' }>): number {
   return column.kind === 'fixed' ? column.bytes : column.dimensions * ELEMENT_BYTES[column.element]
 }
@@ -173,20 +173,20 @@ function rowsOfGroup(columns: readonly ParquetColumn[]): number {
   return Math.min(GROUP_PAGES * pageRows(widest), GROUP_ROWS)
 }
 
-/** Rows `from` up to `to` of a column, without a copy where they are bytes. */
+/** Rows `from` to `to` of a column. Typed arrays are not copied. */
 function rowsOf(column: ParquetColumn, values: ColumnValues, from: number, to: number): ColumnValues {
   if (column.kind === 'flat') return (values as readonly CarriedValue[]).slice(from, to)
   const size = column.kind === 'fixed' ? column.bytes : column.dimensions
   return (values as Uint8Array).subarray(from * size, to * size)
 }
 
-/** Values as the pages have them: integers take four bytes each. */
+/** Values as they are stored: integers take four bytes each. */
 function stored(column: ParquetColumn, values: Exclude<ColumnValues, readonly CarriedValue[]>): Uint8Array {
   const isInteger = column.kind === 'vector' && (column.element === 'int8' || column.element === 'uint8')
   return bytesOf(isInteger ? Int32Array.from(values) : values)
 }
 
-/** The end of the file: metadata, its length, magic. */
+/** The end of the file: metadata, its length and the magic. */
 function footerBytes(metadata: FileMetaData): Buffer {
   const writer = new ByteWriter()
   writeMetadata(writer, metadata)
@@ -196,7 +196,7 @@ function footerBytes(metadata: FileMetaData): Buffer {
   return footer
 }
 
-/** Thrift: 0 rows, then a list of 0 row groups; its type is not said by hyparquet-writer, and arrow-rs insists on it. */
+/** Thrift: 0 rows, then a list of 0 row groups. hyparquet-writer omits its element type, which arrow-rs requires. */
 const NO_ROWS_NO_GROUPS = Buffer.of(0x16, 0x00, 0x19, 0x00)
 const STRUCT = 0x0c
 

@@ -1,26 +1,26 @@
-// Is a shard what its receipt says, byte for byte and vector for vector? Needs the shard alone; one pass, one row
+// Verifies a shard against its receipt, every byte and every vector. Reads only the shard, in one pass, with one row
 // group in memory.
 
 import type { Receipt } from '@reembed/protocol'
-import { messageOf } from '@reembed/shared'
+import { messageOf, normOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { corruptShard, type ReadShardOptions, readFooter } from './footer.ts'
 import { decodeRowGroup, readRowGroups, type ShardBatch, type ShardReceipt } from './read.ts'
 
-/** What the receipt must say. */
+/** Values that the receipt must have. */
 export type ShardExpectations = Partial<
   Pick<Receipt, 'run' | 'shard' | 'shards' | 'spaceId' | 'recipeId' | 'bodySha256'>
 >
 
-/** A server that computes in 16 bits normalises to within about 0.001. */
+/** A server that computes with 16 bits normalises to within about 0.001. */
 const NORM_TOLERANCE = 0.01
-/** So many different texts, all with one and the same vector: the model is broken. Fewer may be chance. */
+/** This many different texts with the same vector mean a broken model. Fewer may be chance. */
 const COLLAPSED_TEXTS = 16
 
 /**
  * Verifies a shard: footer, receipt, hash of the body, row count, every id, level and vector.
- * @throws ReembedError CORRUPT with the first thing that is wrong. A changed byte is always named as such, also where
- * it makes the file unreadable.
+ * @throws ReembedError CORRUPT with the first fault. A changed byte is always reported as a change, even if it makes
+ * the file unreadable.
  */
 export async function checkShard(
   store: Store,
@@ -33,7 +33,7 @@ export async function checkShard(
   for (const [field, value] of Object.entries(expected)) {
     const found = receipt[field as keyof ShardExpectations]
     if (found !== value)
-      throw corruptShard(name, `is of another job: its ${field} is ${found}, expected ${value}`)
+      throw corruptShard(name, `belongs to another job: its ${field} is ${found}, expected ${value}`)
   }
   if (receipt.documents !== receipt.rows + receipt.rejects.length) {
     throw corruptShard(
@@ -58,22 +58,25 @@ export async function checkShard(
   return { receipt, footerStart, size, sha256, ...vectors.measured }
 }
 
-/** A shard that is what its receipt says, and what was measured on the way. */
+/** A verified shard and its measurements. */
 export interface CheckedShard extends ShardReceipt {
-  /** Shortest and longest vector; infinite and 0 for a shard without rows. */
+  /** Least and greatest norm of a vector; infinite and 0 for a shard without rows. */
   readonly norms: { readonly min: number; readonly max: number }
-  /** Vectors equal to the one before, although the texts differ. */
+  /** Vectors equal to the previous one although the texts differ. */
   readonly repeatedVectors: number
-  /** Rows with another text than the one before. */
+  /** Rows with another text than the previous row. */
   readonly textChanges: number
-  /** The least and the greatest value of each dimension up to where they were seen to differ; infinite for a shard without rows. */
+  /**
+   * Least and greatest value of each dimension, up to the row at which they were found to differ; infinite for a shard
+   * without rows.
+   */
   readonly minValues: Float32Array
   readonly maxValues: Float32Array
 }
 
 interface VectorCheck {
   readonly measured: Omit<CheckedShard, keyof ShardReceipt>
-  /** What is wrong with these rows, if anything. */
+  /** Returns the fault of these rows, if any. */
   add(batch: ShardBatch): string | undefined
   end(): string | undefined
 }
@@ -95,7 +98,7 @@ function createVectorCheck({ rows, model: { dimensions, normalized } }: Receipt)
       first ??= vectors.slice(0, dimensions)
       for (const [row, id] of ids.entries()) {
         const vector = vectors.subarray(row * dimensions, (row + 1) * dimensions)
-        const norm = normOf(vector)
+        const norm = normOf(vectors, row, dimensions)
         min = Math.min(min, norm)
         max = Math.max(max, norm)
         const what = wrongNorm(norm, normalized)
@@ -112,7 +115,7 @@ function createVectorCheck({ rows, model: { dimensions, normalized } }: Receipt)
       return undefined
     },
     end() {
-      if (seen !== rows) return `has ${seen} rows, its receipt says ${rows}`
+      if (seen !== rows) return `has ${seen} rows, expected ${rows} by its receipt`
       if (allEqual && texts.size === COLLAPSED_TEXTS) {
         return `is not usable: all its ${rows} vectors are equal, although the texts differ`
       }
@@ -128,19 +131,12 @@ function wrongNorm(norm: number, normalized: boolean): string | undefined {
   return undefined
 }
 
-function normOf(vector: Float32Array): number {
-  let sum = 0
-  // Not for-of, which takes 4x the time.
-  for (let i = 0; i < vector.length; i++) sum += (vector[i] ?? 0) ** 2
-  return Math.sqrt(sum)
-}
-
-/** So far apart, as a share of what a value is on average, is no longer one value. */
+/** Relative to the average value of a vector: values this far apart count as different. */
 const APART = 0.01
 
 /**
- * The least and the greatest value of each dimension, as long as they are about the same. A dimension that was seen to
- * differ is not looked at again: after a few vectors that is all of them, and the check costs nothing.
+ * Tracks the least and the greatest value of each dimension while they are about equal. A dimension that was found to
+ * differ is not checked again. After a few vectors of a sound model none is left, and the check costs nothing.
  */
 function createValueRanges(dimensions: number) {
   const minValues = new Float32Array(dimensions).fill(Number.POSITIVE_INFINITY)

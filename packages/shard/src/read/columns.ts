@@ -1,20 +1,20 @@
-// The columns of a shard: id, vector and content hash, then what else the run asked for. DESIGN section 6.
+// The columns of a shard: id, vector and content hash, then chunk columns, carried columns and text if the run has them.
 
 import { hash } from 'node:crypto'
 import type { CarriedValue, Document, Dtype, ShardLayout } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { FlatColumn, ParquetColumn } from '../parquet/columns.ts'
 
-/** Bytes of a content hash. */
+/** Size of a content hash in bytes. */
 export const HASH_BYTES = 16
 
 /**
- * First 16 bytes of the SHA-256 of a text: what tells an edited document from an unchanged one. A character for each
- * byte: a string is a key of a Map as it is, and an array of bytes for each document is garbage that is dear to collect.
+ * The first 16 bytes of the SHA-256 of a text, which identify unchanged texts. A latin1 string, one character for each
+ * byte: it can be a key of a Map, and a byte array for each document would cost more garbage collection.
  */
 export const contentHashOf = (text: string): string => hash('sha256', text, 'binary').slice(0, HASH_BYTES)
 
-/** Content hashes as the column has them. */
+/** Encodes content hashes as the bytes of their column. */
 export const encodeHashes = (hashes: readonly string[]): Uint8Array => Buffer.from(hashes.join(''), 'latin1')
 
 const CHUNK: readonly FlatColumn[] = [
@@ -27,10 +27,10 @@ const CHUNK: readonly FlatColumn[] = [
 
 const TEXT: FlatColumn = { kind: 'flat', name: 'text', type: 'string', nullable: false }
 
-/** Between the headings of a heading path. */
+/** Separates the headings of a heading path. */
 const HEADING_SEPARATOR = ' > '
 
-/** What every shard has, in this order and before all else. */
+/** The columns of every shard, in this order, before all others. */
 export function vectorColumns(dimensions: number, dtype: Dtype): ParquetColumn[] {
   return [
     { kind: 'flat', name: 'id', type: 'string', nullable: false },
@@ -40,8 +40,8 @@ export function vectorColumns(dimensions: number, dtype: Dtype): ParquetColumn[]
 }
 
 /**
- * The columns behind these, as the layout asks.
- * @throws ReembedError USAGE when a carried column has the name of another column.
+ * The columns that the layout adds after the columns of every shard.
+ * @throws ReembedError USAGE if a carried column has the name of another column
  */
 export function extraColumns({ carry = [], chunked = false, text = false }: ShardLayout = {}): FlatColumn[] {
   const columns: FlatColumn[] = [
@@ -62,7 +62,7 @@ export function extraColumns({ carry = [], chunked = false, text = false }: Shar
   return columns
 }
 
-/** The values of the extra columns, column by column. */
+/** The values of the extra columns: one array for each column, in the order of `extraColumns`. */
 export function extraValues(documents: readonly Document[], layout: ShardLayout = {}): CarriedValue[][] {
   return extraColumns(layout).map(column => documents.map(document => extraValueOf(column, document, layout)))
 }

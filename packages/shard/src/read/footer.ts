@@ -1,5 +1,5 @@
-// The end of a shard: where its row groups lie, and the receipt. Read by ranges: one for the tail, a second one if
-// the footer is longer than that.
+// Reads the footer of a shard: the layout of its row groups and the receipt. One range read for the tail, a second one
+// if the footer is longer.
 
 import { type CarriedType, type Dtype, parseReceipt, RECEIPT_KEY, type Receipt } from '@reembed/protocol'
 import { messageOf, ReembedError, sha256 } from '@reembed/shared'
@@ -8,18 +8,18 @@ import { type ColumnChunk, parquetMetadata, type RowGroup, type SchemaElement } 
 import type { FlatColumn } from '../parquet/columns.ts'
 
 export interface ReadShardOptions {
-  /** Size of the object where the caller knows it, from a LIST: saves a request. */
+  /** Size of the object, if the caller knows it from a LIST. Saves one HEAD request. */
   readonly size?: number | undefined
   readonly signal?: AbortSignal | undefined
 }
 
-/** Bytes of the file, from `start` up to `end`. */
+/** Bytes of the file, from `start` to `end`, exclusive. */
 export interface ByteRange {
   readonly start: number
   readonly end: number
 }
 
-/** Where the columns of a row group lie; together they fill its span. Ids, vectors and hashes come first. */
+/** Byte ranges of the columns of a row group. They fill its range; ids, vectors and hashes come first. */
 export interface RowGroupLayout extends ByteRange {
   readonly rows: number
   readonly id: ByteRange
@@ -30,34 +30,34 @@ export interface RowGroupLayout extends ByteRange {
 }
 
 export interface ShardFooter {
-  /** The shard as messages name it. */
+  /** Name of the shard in messages. */
   readonly name: string
   readonly size: number
-  /** Where the body ends: everything before it is covered by `receipt.bodySha256`. */
+  /** End of the body, which `receipt.bodySha256` covers. */
   readonly footerStart: number
-  /** Stands for the whole file: it covers the footer, and by way of the receipt the body. */
+  /** Covers the whole file: the footer directly, and the body through the receipt. */
   readonly sha256: string
   readonly receipt: Receipt
   readonly dtype: Dtype
-  /** The columns behind id, vector and content hash. */
+  /** The columns after id, vector and content hash. */
   readonly extra: readonly FlatColumn[]
   readonly rowGroups: readonly RowGroupLayout[]
 }
 
-/** SHA-256 over the footer in which this value is 64 zeros: written last, so it covers all the rest. */
-const FOOTER_HASH_KEY = 'reembed.footer_sha256'
+/** Key of the SHA-256 of the footer in which this value is 64 zeros. */
+export const FOOTER_HASH_KEY = 'reembed.footer_sha256'
 const HASH_CHARS = 64
-/** Between key and value stand the value's Thrift type and its length, one byte each. */
+/** The Thrift type and the length of the value, one byte each, are between key and value. */
 const HASH_PREFIX_BYTES = 2
 
 const MAGIC = Buffer.from('PAR1')
-/** Magic at both ends and the footer's length. */
+/** Magic at both ends and the length of the footer. */
 const FRAME_BYTES = 12
 const TAIL_BYTES = 64 * 1024
 
 /**
- * Reads and verifies the footer of a shard. Nothing of it is parsed before its hash is found right.
- * @throws ReembedError CORRUPT, telling apart what is no Parquet, cut short, changed since, or not ours.
+ * Reads and verifies the footer of a shard. Its metadata is parsed only after its hash matches.
+ * @throws ReembedError CORRUPT for a shard that is missing, not Parquet, truncated, changed or foreign, each named.
  */
 export async function readFooter(
   store: Store,
@@ -72,14 +72,14 @@ export async function readFooter(
   if (end < FRAME_BYTES || tail.length !== end - tailStart || !tail.subarray(-4).equals(MAGIC)) {
     const head = asBuffer(await store.get(key, { end: 4, signal }))
     throw head.equals(MAGIC)
-      ? corruptShard(name, `is cut short: it has ${end} bytes, and they do not end with a Parquet footer`)
+      ? corruptShard(name, `is truncated: its ${end} bytes do not end with a Parquet footer`)
       : corruptShard(name, `is not a Parquet file${NOT_OURS_HINT}`)
   }
-  // The last things in a footer of ours are the key of its hash and the name of its writer: both say so.
+  // The footer of a shard ends with the key of its hash and the name of its writer: both contain 'reembed'.
   if (!tail.includes('reembed')) {
     throw corruptShard(
       name,
-      `is a Parquet file, but no shard of reembed: it has no ${RECEIPT_KEY}${NOT_OURS_HINT}`,
+      `is a Parquet file but not a shard of reembed: it has no ${RECEIPT_KEY}${NOT_OURS_HINT}`,
     )
   }
 
@@ -94,7 +94,7 @@ export async function readFooter(
   return { name, size: end, footerStart, sha256: hash, ...parseFooter(footer, name) }
 }
 
-const NOT_OURS_HINT = ". It is somebody else's and was left as it is: move it away, and the run makes its own"
+const NOT_OURS_HINT = '. Another program wrote it, and it was not changed: move it away and resume the run'
 const CHANGED = 'was changed after it was written: its footer does not match the hash in it'
 
 function parseFooter(
@@ -117,7 +117,7 @@ function parseFooter(
   }
 }
 
-/** The hash in the footer, or undefined if it is not the one of the footer. */
+/** The hash in the footer; undefined if it is missing or does not match. */
 function hashOf(footer: Buffer): string | undefined {
   const key = footer.lastIndexOf(FOOTER_HASH_KEY)
   const start = key + FOOTER_HASH_KEY.length + HASH_PREFIX_BYTES
@@ -127,7 +127,7 @@ function hashOf(footer: Buffer): string | undefined {
   return found === sha256(unsigned) ? found : undefined
 }
 
-/** Schema elements of the root, the id, the three levels of the vector, and the content hash. */
+/** Schema elements of the root, the id, the vector (three levels) and the content hash. */
 const FIXED_SCHEMA_ELEMENTS = 6
 
 const CARRIED: Partial<Record<NonNullable<SchemaElement['type']>, CarriedType>> = {
@@ -159,7 +159,7 @@ function layoutOf({ columns, num_rows }: RowGroup, extra: readonly FlatColumn[])
 }
 
 function spanOf(chunk: ColumnChunk | undefined): ByteRange {
-  if (!chunk?.meta_data) throw new TypeError('it lacks a column')
+  if (!chunk?.meta_data) throw new TypeError('a column is missing')
   const start = Number(chunk.meta_data.data_page_offset)
   return { start, end: start + Number(chunk.meta_data.total_compressed_size) }
 }
@@ -167,11 +167,11 @@ function spanOf(chunk: ColumnChunk | undefined): ByteRange {
 export const corruptShard = (name: string, what: string, cause?: unknown): ReembedError =>
   new ReembedError('CORRUPT', `${name} ${what}`, { cause })
 
-/** The same bytes with Buffer's methods. */
+/** A Buffer view of the same bytes. */
 export const asBuffer = ({ buffer, byteOffset, byteLength }: Uint8Array): Buffer =>
   Buffer.from(buffer, byteOffset, byteLength)
 
-/** Undefined instead of a CORRUPT: what is damaged or missing can't be taken. */
+/** Converts the error CORRUPT to undefined, for callers that skip missing and damaged shards. */
 export async function undefinedIfCorrupt<T>(result: Promise<T>): Promise<T | undefined> {
   try {
     return await result

@@ -1,9 +1,8 @@
-// Levels in Parquet's hybrid of run-length encoding and bit packing, at one bit a level.
-//
-//   run      varint (length << 1)        one byte: the level
-//   packed   varint (groups << 1 | 1)    one byte per group: 8 levels, lowest bit first
+// Checks levels in Parquet's hybrid of run-length encoding and bit packing, with one bit for each level.
 
-/** Asks `isRight` about each run of equal levels, in order, from `start` on. Throws when one is wrong or some are missing. */
+import { readHybridRun } from '@reembed/shared'
+
+/** Calls `isRight` for each run of equal levels in order. @throws Error if it returns false, or if levels are missing. */
 export function checkLevels(
   bytes: Buffer,
   count: number,
@@ -12,26 +11,23 @@ export function checkLevels(
   const check = (start: number, length: number, level: number): void => {
     if (!isRight(start, length, level)) throw new Error(`has a wrong level at value ${start}`)
   }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   let at = 0
   let seen = 0
   while (seen < count) {
-    let header = 0
-    for (let shift = 0, byte = 0x80; byte & 0x80; shift += 7) {
-      byte = bytes.readUInt8(at++)
-      header += (byte & 0x7f) * 2 ** shift
-    }
-    if (header < 2) throw new Error('has an empty run of levels')
-    if (header % 2 === 0) {
-      check(seen, header / 2, bytes.readUInt8(at++))
-      seen += header / 2
-    } else {
-      // The last group may be filled up with levels of no value.
-      const end = Math.min(count, seen + 8 * Math.floor(header / 2))
-      for (let bit = 0; seen < end; bit++, seen++) {
-        check(seen, 1, (bytes.readUInt8(at + (bit >> 3)) >> (bit & 7)) & 1)
+    const { isPacked, length, offset, end } = readHybridRun(view, at, 1)
+    if (length === 0) throw new Error('has an empty run of levels')
+    if (isPacked) {
+      // The last group may be padded with levels that belong to no value.
+      const last = Math.min(count, seen + length)
+      for (let bit = 0; seen < last; bit++, seen++) {
+        check(seen, 1, (bytes.readUInt8(offset + (bit >> 3)) >> (bit & 7)) & 1)
       }
-      at += Math.floor(header / 2)
+    } else {
+      check(seen, length, bytes.readUInt8(offset))
+      seen += length
     }
+    at = end
   }
   if (seen !== count) throw new Error(`has ${seen} levels for ${count} values`)
 }

@@ -1,5 +1,5 @@
-// Decodes the column chunks of a shard. Understands what the writer writes (plain pages of version 1, nothing
-// dictionary-encoded) and throws a plain Error at anything else; who reads adds the name of the shard.
+// Decodes the column chunks of a shard. Supports only what the writer writes: plain data pages of version 1 without
+// dictionaries. Throws a plain Error for anything else; the caller adds the name of the shard.
 
 import { zstdDecompressSync } from 'node:zlib'
 import type { CarriedValue, Dtype } from '@reembed/protocol'
@@ -8,7 +8,7 @@ import type { FlatColumn } from '../parquet/columns.ts'
 import { HASH_BYTES } from './columns.ts'
 import { checkLevels } from './levels.ts'
 
-/** The chunk of a string column, compressed page by page. */
+/** Decodes the chunk of a required string column, whose pages are compressed. */
 export function decodeStrings(chunk: Buffer, rows: number): string[] {
   const strings: string[] = []
   for (const { values, uncompressedBytes, body } of pages(chunk)) {
@@ -25,7 +25,7 @@ export function decodeStrings(chunk: Buffer, rows: number): string[] {
   return strings
 }
 
-/** The chunk of any other flat column. An int64 beyond 2^53 comes as a bigint. */
+/** Decodes the chunk of any flat column. An int64 beyond 2^53 is returned as a bigint. */
 export function decodeFlat(
   chunk: Buffer,
   rows: number,
@@ -54,7 +54,7 @@ export function decodeFlat(
   return decoded
 }
 
-/** Gives the n-th plain value, to be asked for one after the other; reading beyond the end throws. */
+/** Returns a function that reads the n-th plain value. Calls must be in order. Reading beyond the end throws. */
 function valueReader(type: FlatColumn['type'], bytes: Buffer): (nth: number) => CarriedValue {
   let at = 0
   switch (type) {
@@ -79,7 +79,7 @@ function valueReader(type: FlatColumn['type'], bytes: Buffer): (nth: number) => 
   }
 }
 
-/** The chunk of the vectors, whatever they are stored as. */
+/** Decodes the chunk of the vectors to float32, rows of `dimensions` values. */
 export function decodeVectors(
   chunk: Buffer,
   rows: number,
@@ -91,9 +91,9 @@ export function decodeVectors(
   return new Float32Array(decodeValues(chunk, rows, dimensions, 4))
 }
 
-/** One copy from the pages into one buffer. */
+/** Copies the values of all pages into one buffer. */
 function decodeValues(chunk: Buffer, rows: number, dimensions: number, valueBytes: number): ArrayBuffer {
-  // Vectors are not compressed: they lie there as they are.
+  // Vectors are not compressed, so the chunk bounds the allocation.
   if (!(rows * dimensions * valueBytes <= chunk.length)) {
     throw new Error(`claims ${rows} vectors of ${dimensions} dimensions in ${chunk.length} bytes`)
   }
@@ -103,7 +103,7 @@ function decodeValues(chunk: Buffer, rows: number, dimensions: number, valueByte
     const repetitionEnd = 4 + body.readUInt32LE(0)
     const definitionEnd = repetitionEnd + 4 + body.readUInt32LE(repetitionEnd)
     checkLevels(body.subarray(4, repetitionEnd), values, (start, length, level) =>
-      // A row starts where the level is 0: at every multiple of the dimension and nowhere else.
+      // Level 0 marks the start of a row: required at each multiple of `dimensions`, an error elsewhere.
       level === 0
         ? start % dimensions === 0 && (length === 1 || dimensions === 1)
         : insideRow(start, length, dimensions),
@@ -120,14 +120,14 @@ function decodeValues(chunk: Buffer, rows: number, dimensions: number, valueByte
     target.set(floats, filled)
     filled += floats.length
   }
-  if (filled !== target.length) throw new Error(`has not ${rows} vectors of ${dimensions} dimensions`)
+  if (filled !== target.length) throw new Error(`has fewer than ${rows} vectors of ${dimensions} dimensions`)
   return target.buffer
 }
 
 const insideRow = (start: number, length: number, dimensions: number): boolean =>
   start % dimensions !== 0 && (start % dimensions) + length <= dimensions
 
-/** The chunk of the content hashes: 16 bytes a row. */
+/** Decodes the chunk of the content hashes: 16 bytes for each row. */
 export function decodeHashes(chunk: Buffer, rows: number): Uint8Array {
   const hashes = Buffer.concat(Array.from(pages(chunk), ({ body }) => body))
   if (hashes.length !== rows * HASH_BYTES)
@@ -142,10 +142,10 @@ interface Page {
   readonly body: Buffer
 }
 
-/** Thrift numbers of the only kind of page there is. */
+/** Thrift enum values of the only page type in a shard. */
 const DATA_PAGE = 0
 const PLAIN = 0
-/** The writer ends a page at 1 MiB; one text may be 8 MiB. */
+/** The writer ends a page at 1 MiB, but a single text may have 8 MiB. */
 const MAX_PAGE_BYTES = 128 * 1024 * 1024
 
 function* pages(chunk: Buffer): Generator<Page, void, undefined> {

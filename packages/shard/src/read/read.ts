@@ -1,5 +1,5 @@
-// Reads shards: a receipt, the ids alone, or everything row group by row group. Each reads only the ranges it needs
-// and holds at most one row group.
+// Reads shards: a receipt, the ids, the hashes, or all rows by row group. Each function reads only the ranges that it
+// needs and holds at most one row group.
 
 import { createHash } from 'node:crypto'
 import type { CarriedValue } from '@reembed/protocol'
@@ -16,18 +16,18 @@ import {
 } from './footer.ts'
 import { decodeFlat, decodeHashes, decodeStrings, decodeVectors } from './pages.ts'
 
-/** Rows in their order: the vector of row i is at i x dimensions, its hash at i x 16. */
+/** Rows in order. The vector of row i begins at `i * dimensions`, its content hash at `i * 16`. */
 export interface ShardBatch {
   readonly ids: readonly string[]
   readonly hashes: Uint8Array
   readonly vectors: Float32Array
-  /** The extra columns by name, where they were asked for. */
+  /** The extra columns by name; empty without the option `extra`. */
   readonly extra: ReadonlyMap<string, readonly CarriedValue[]>
 }
 
 export interface ShardReceipt extends Pick<ShardFooter, 'receipt' | 'footerStart' | 'size' | 'sha256'> {}
 
-/** The receipt of a shard, from its last 64 KiB (two reads where the receipt is longer). Throws CORRUPT. */
+/** Reads the receipt of a shard from its last 64 KiB; a longer one takes a second read. @throws ReembedError CORRUPT */
 export async function readReceipt(
   store: Store,
   key: string,
@@ -37,7 +37,7 @@ export async function readReceipt(
   return { receipt, footerStart, size, sha256 }
 }
 
-/** All ids of a shard in row order. Reads nothing but the id column. Throws CORRUPT. */
+/** Reads all ids of a shard in row order. Reads only the footer and the id column. @throws ReembedError CORRUPT */
 export async function readIds(store: Store, key: string, options?: ReadShardOptions): Promise<string[]> {
   const footer = await readFooter(store, key, options)
   const ids: string[] = []
@@ -48,7 +48,7 @@ export async function readIds(store: Store, key: string, options?: ReadShardOpti
   return ids
 }
 
-/** The content hashes of a shard in row order, 16 bytes each. Reads nothing but their column. Throws CORRUPT. */
+/** Reads the content hashes of a shard in row order, 16 bytes each. Reads only their column. @throws ReembedError CORRUPT */
 export async function readHashes(
   store: Store,
   key: string,
@@ -63,7 +63,10 @@ export async function readHashes(
   return Buffer.concat(hashes)
 }
 
-/** The bytes of each row group. When it has ended, they were those that the receipt was made for; else it throws CORRUPT. */
+/**
+ * Yields the bytes of each row group. The rows are verified only when the generator has ended.
+ * @throws ReembedError CORRUPT, at the end, if the body does not match the hash in the receipt
+ */
 export async function* readRowGroups(
   store: Store,
   key: string,
@@ -89,11 +92,11 @@ export async function* readRowGroups(
 }
 
 export interface ReadRowsOptions extends ReadShardOptions {
-  /** Read the columns behind id, vector and content hash as well. */
+  /** Whether to read the columns after id, vector and content hash as well. Default: false. */
   readonly extra?: boolean | undefined
 }
 
-/** The rows of a shard, one row group (about 4 MiB of vectors) at a time. Throws CORRUPT. */
+/** Yields the rows of a shard, one row group (about 4 MiB of vectors) at a time. @throws ReembedError CORRUPT */
 export async function* readShard(
   store: Store,
   key: string,
@@ -107,7 +110,7 @@ export async function* readShard(
   }
 }
 
-/** The rows of one row group; `bytes` are those of its span. Throws a plain Error. */
+/** Decodes the rows of one row group from the bytes of its range. @throws Error for damaged bytes */
 export function decodeRowGroup(
   bytes: Buffer,
   footer: Pick<ShardFooter, 'receipt' | 'dtype' | 'extra'>,
@@ -132,7 +135,7 @@ export function decodeRowGroup(
   }
 }
 
-/** Exactly these bytes of the shard. */
+/** Reads exactly these bytes of the shard. @throws ReembedError CORRUPT if the shard ends before */
 export async function readByteRange(
   store: Store,
   key: string,

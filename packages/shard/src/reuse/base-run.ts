@@ -1,6 +1,6 @@
-// The base: a finished run of the same recipe, whose vectors a new run takes where texts are unchanged. Everything
-// that is asked of it is write-once, so a worker that stopped and comes back, a twin or a second producer find the
-// same answers. A base that is gone or damaged costs requests, never a vector: what is not found there is embedded.
+// The base run: a finished run of the same recipe, whose vectors a new run reuses for unchanged texts. Its objects are
+// write-once, so a restarted worker, a concurrent writer and a second producer get the same results. A deleted or
+// damaged base run costs requests, never a vector: a text that is not found there is embedded.
 
 import {
   type Plan,
@@ -26,25 +26,25 @@ import { createSliceLocator } from './slice-locator.ts'
 
 export interface BaseRun {
   readonly run: string
-  /** The shard of exactly this slice, if its rows can be taken as they are: nothing of the corpus is read for it. */
+  /** The shard of exactly this slice, if all its rows can be reused: the corpus is then not read. */
   reusableShard(slice: Slice, signal?: AbortSignal): Promise<ReusableShard | undefined>
-  /** The vectors of texts that stood near this slice. */
+  /** The vectors of texts near this slice. */
   reuseIndex(slice: Slice): ReuseIndex
 }
 
 export interface ReusableShard {
   readonly receipt: Receipt
-  /** Throws CORRUPT at the end if they are not the rows that were written. */
+  /** @throws ReembedError CORRUPT, at the end, if the rows are not the rows that were written. */
   rows(): AsyncGenerator<ShardBatch, void, undefined>
 }
 
-/** Rejects that another try can mend; the others are of the corpus, and it is the same. */
+/** Reject reasons that a retry can resolve. All others depend only on the corpus, which is unchanged. */
 export const RETRYABLE_REJECTS: readonly RejectReason[] = ['refused_by_model', 'invalid_vector']
 
 /**
- * The base that a plan names; undefined if it names none, or if it was deleted since. What goes or is damaged later
- * gives nothing: it is embedded.
- * @throws ReembedError MODEL_MISMATCH if equal texts need not have the same vector there.
+ * Opens the base run of a plan; undefined if the plan has none or it was deleted. Shards that are deleted or damaged
+ * later supply no vectors: their texts are embedded.
+ * @throws ReembedError MODEL_MISMATCH if its recipe differs, so that equal texts may have different vectors.
  */
 export async function openBaseRun(
   store: Store,
@@ -56,7 +56,7 @@ export async function openBaseRun(
   requireSameRecipe(plan, manifest)
   const locator = createSliceLocator(store, basePlan)
 
-  /** The footer of one of its shards, or undefined if that is not what it should be. */
+  /** The footer of a shard of the base run; undefined if it is missing, damaged or of another run or recipe. */
   async function open(shard: number, signal?: AbortSignal): Promise<ShardFooter | undefined> {
     const footer = await undefinedIfCorrupt(
       readFooter(store, shardKey(basePlan?.run ?? '', shard, basePlan?.shards ?? 0), { signal }),
@@ -105,7 +105,7 @@ function rowsOf(bytes: Buffer, footer: ShardFooter, group: RowGroupLayout): Shar
   }
 }
 
-/** @throws ReembedError MODEL_MISMATCH (exit code 6), naming both. */
+/** @throws ReembedError MODEL_MISMATCH, with both runs, if their recipes differ. */
 export function requireSameRecipe(
   plan: Pick<Plan, 'run' | 'spaceId' | 'recipeId'>,
   base: Pick<Plan, 'run' | 'spaceId' | 'recipeId'>,
@@ -114,10 +114,10 @@ export function requireSameRecipe(
   const what = plan.spaceId === base.spaceId ? 'recipe' : 'vector space'
   throw new ReembedError(
     'MODEL_MISMATCH',
-    `run ${plan.run} cannot take vectors from run ${base.run}: that is of another ${what}`,
+    `run ${plan.run} cannot reuse vectors of run ${base.run}, which has another ${what}`,
   )
 }
 
-/** Whether shards have the same columns. */
+/** Whether the shards of two plans have the same columns. */
 export const sameLayout = (a: Pick<Plan, 'layout'>, b: Pick<Plan, 'layout'>): boolean =>
   canonical(a.layout ?? {}) === canonical(b.layout ?? {})

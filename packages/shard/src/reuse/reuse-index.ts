@@ -1,5 +1,5 @@
-// Vectors by the hash of their text, from a few shards of the base. Only hashes are read until a text is found;
-// a shard that gives a vector is read whole first, and held to the hash in its receipt.
+// Finds vectors by content hash in a few shards of the base run. Only hashes are read until a text is found. A shard
+// that supplies a vector is first read completely and checked against the hash in its receipt.
 
 import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -9,9 +9,9 @@ import { decodeVectors } from '../read/pages.ts'
 import { readByteRange, readHashes, readRowGroups } from '../read/read.ts'
 
 export interface ReuseIndex {
-  /** The vector of each text, given by its content hash, where there is one. */
+  /** The vector for each content hash; undefined where the base run has none. */
   findVectors(hashes: readonly string[], signal?: AbortSignal): Promise<(Float32Array | undefined)[]>
-  /** How many of the texts have one; reads no vectors. */
+  /** Counts the content hashes that have a vector. Reads no vectors. */
   countFound(hashes: readonly string[], signal?: AbortSignal): Promise<number>
 }
 
@@ -22,7 +22,7 @@ export interface IndexedShard {
 
 export interface ReuseIndexOptions {
   readonly dimensions: number
-  /** Where to look, the likeliest first. */
+  /** Shards to search, the most likely first. */
   candidateShards(signal?: AbortSignal): AsyncIterable<IndexedShard>
 }
 
@@ -31,7 +31,7 @@ interface RowLocation {
   readonly row: number
 }
 
-/** Row groups that are kept decoded, 4 MiB each: as a rule all of a shard. */
+/** Decoded row groups in the cache, 4 MiB each: usually all of a shard. */
 const KEPT_GROUPS = 4
 
 export function createReuseIndex(
@@ -78,7 +78,7 @@ export function createReuseIndex(
     verified.add(shard)
   }
 
-  /** Copies the vectors of some rows of one shard, in their order, to `rows` of `target`. */
+  /** Copies the vectors of the wanted rows of one shard, which are in row order, to their targets. */
   async function copy(
     shard: IndexedShard,
     wanted: readonly { readonly row: number; readonly to: Float32Array }[],
@@ -89,11 +89,11 @@ export function createReuseIndex(
     let at = 0
     for (const group of shard.footer.rowGroups) {
       const end = begin + group.rows
-      for (let one = wanted[at]; one !== undefined && one.row < end; one = wanted[++at]) {
+      for (let next = wanted[at]; next !== undefined && next.row < end; next = wanted[++at]) {
         const vectors =
           kept.get(group) ??
           keep(shard, group, await readByteRange(store, shard.key, shard.footer, group.embedding, signal))
-        one.to.set(vectors.subarray((one.row - begin) * dimensions, (one.row - begin + 1) * dimensions))
+        next.to.set(vectors.subarray((next.row - begin) * dimensions, (next.row - begin + 1) * dimensions))
       }
       begin = end
     }
@@ -102,6 +102,7 @@ export function createReuseIndex(
 
   function loadIndex(signal?: AbortSignal): Promise<Map<string, RowLocation>> {
     index ??= indexed(signal)
+    // A failed read is not cached: the next call tries again.
     index.catch(() => {
       index = undefined
     })

@@ -1,16 +1,16 @@
-// Where something of the corpus lies in another plan. Slices stand in the order of keys and offsets, so a place is
-// found by halving: a few segments are read, and two are held, whatever the plan's length.
+// Finds positions of the corpus in another plan. Slices are ordered by key and offset, so binary search finds a
+// position. It reads a few segments of the plan and holds two, whatever the length of the plan.
 
 import { type Plan, readSliceSegment, type Slice, type SlicePart } from '@reembed/protocol'
 import { canonical } from '@reembed/shared'
 import { compareKeys, type Store } from '@reembed/store'
 
 export interface SliceLocator {
-  /** The shard that was made from exactly these ranges of exactly these objects. */
+  /** The shard that was made from exactly the same ranges of the same object versions. */
   shardOfSameSlice(slice: Slice): Promise<number | undefined>
-  /** Whether any object of the slice was there, changed or not. */
+  /** Whether the plan contains any object of the slice, changed or not. */
   containsAnyObject(slice: Slice): Promise<boolean>
-  /** Shards that may hold what now lies in `slice`, the likeliest first. */
+  /** Shards that may contain records of `slice`, the most likely first. */
   candidateShards(slice: Slice): Promise<number[]>
 }
 
@@ -20,12 +20,12 @@ interface SourceOffset {
 }
 
 const KEPT_SEGMENTS = 2
-/** Beyond so many shards, what stood in a slice has been scattered. */
+/** The records of a slice that spread over more shards than this are not all found; their texts are embedded again. */
 const MAX_CANDIDATES = 32
 
 export function createSliceLocator(store: Store, plan: Plan): SliceLocator {
   const segments = Math.ceil(plan.shards / plan.slicesPerSegment)
-  /** Where each segment begins, as far as it was looked at: some hundred bytes for a thousand slices. */
+  /** First position of each segment that was read: some hundred bytes for a thousand slices. */
   const segmentStarts = new Map<number, SourceOffset>()
   const kept = new Map<number, Promise<Slice[]>>()
 
@@ -53,7 +53,7 @@ export function createSliceLocator(store: Store, plan: Plan): SliceLocator {
     return begin
   }
 
-  /** The last slice that begins at or before the place; the first one if none does. */
+  /** The last slice that begins at or before the position; the first slice if none does. */
   async function shardAt(place: SourceOffset): Promise<number> {
     const segment = await lastAtMost(segments, async at => compare(await beginOf(at), place))
     const rows = await rowsOf(segment)
@@ -61,13 +61,13 @@ export function createSliceLocator(store: Store, plan: Plan): SliceLocator {
     return segment * plan.slicesPerSegment + row
   }
 
-  /** How long the object was then, if it was there. */
+  /** Extent of the object in the other plan; undefined if the plan lacks it. */
   async function earlierExtent(key: string): Promise<number | undefined> {
     const part = (await sliceAt(await shardAt({ key, start: 0 })))?.parts.find(part => part.key === key)
     return part && extentOf(part)
   }
 
-  /** The same place relative to the object's length: what is edited here and there moves what follows a little. */
+  /** The same position relative to the extent of the object: scattered edits move later records only slightly. */
   async function earlierOffset({ key, ...part }: SlicePart, at: number): Promise<SourceOffset> {
     const extent = await earlierExtent(key)
     return { key, start: extent === undefined ? at : Math.floor((at / extentOf(part)) * extent) }
@@ -111,7 +111,7 @@ const extentOf = ({ extent, size }: Pick<SlicePart, 'extent' | 'size'>): number 
 
 const compare = (a: SourceOffset, b: SourceOffset): number => compareKeys(a.key, b.key) || a.start - b.start
 
-/** The last of `count` for which `order` is not above 0; 0 if there is none. */
+/** The last of `count` indexes for which `order` is at most 0; 0 if none is. */
 async function lastAtMost(count: number, order: (at: number) => Promise<number> | number): Promise<number> {
   let [low, high] = [0, count - 1]
   while (low < high) {

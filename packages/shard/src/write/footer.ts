@@ -1,23 +1,22 @@
-// What the footer of a shard says beside schema and row groups: the receipt, and a hash over the footer itself. The
-// receipt has the hash of everything before it, so that hash stands for the whole file.
+// Key-value metadata in the footer of a shard: the receipt, and a hash of the footer itself. The receipt contains the
+// hash of the body, so the footer hash covers the whole file.
 
 import { createHash } from 'node:crypto'
 import { type Dtype, RECEIPT_KEY, type Receipt } from '@reembed/protocol'
 import { canonical } from '@reembed/shared'
 import type { KeyValue } from 'hyparquet'
+import { FOOTER_HASH_KEY } from '../read/footer.ts'
 
-/** SHA-256 over the footer in which this value is 64 zeros. */
-const FOOTER_HASH_KEY = 'reembed.footer_sha256'
 const NO_HASH = '0'.repeat(64)
 
-/** Puts the hash of the footer where 64 zeros stand for it; the hash comes last, so it covers all the rest. */
+/** Replaces the 64 zeros of the hash by the SHA-256 of the footer with the zeros. Called last: the hash covers the rest. */
 export function writeFooterHash(footer: Buffer): string {
   const hash = createHash('sha256').update(footer).digest('hex')
   footer.write(hash, footer.lastIndexOf(NO_HASH), 'latin1')
   return hash
 }
 
-/** The receipt for us, its main facts as plain keys for everybody else. */
+/** The receipt, and its main facts as separate keys for other tools. */
 export function footerKeyValues(
   receipt: Receipt,
   { dtype, arrowSchema }: { readonly dtype: Dtype; readonly arrowSchema?: string | undefined },

@@ -1,4 +1,4 @@
-// The writer of a run's shards, as its plan wants them.
+// Opens a shard writer with the columns of a plan.
 
 import type { Plan } from '@reembed/protocol'
 import { arrowSchemaOf } from '../parquet/arrow.ts'
@@ -6,7 +6,7 @@ import type { ByteSink } from '../parquet/shard-buffer.ts'
 import { extraColumns, vectorColumns } from '../read/columns.ts'
 import { createShardWriter, type ShardWriter } from './writer.ts'
 
-/** Loads Arrow only for a run that wants its schema in the shards. */
+/** Opens a writer for a shard of the plan. Loads Arrow only if the layout stores its schema in the shards. */
 export async function openShardWriter(
   { recipe, layout }: Pick<Plan, 'recipe' | 'layout'>,
   sink: ByteSink,

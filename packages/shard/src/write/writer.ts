@@ -1,4 +1,4 @@
-// The shard: a Parquet file with a receipt in its footer, and no byte in it that could change unseen.
+// Writes a shard: a Parquet file with a receipt in its footer. Hashes cover every byte, so any change is detected.
 //
 //   PAR1 | row groups | offset indexes | footer: schema, row groups, receipt | length | PAR1
 //   |<-- bodySha256, in the receipt -->|<------------ footer hash ---------->|
@@ -13,25 +13,25 @@ import { createParquetWriter } from '../parquet/writer.ts'
 import { HASH_BYTES, vectorColumns } from '../read/columns.ts'
 import { footerKeyValues, writeFooterHash } from './footer.ts'
 
-/** Rows in their order: the vector of row i is at i x dimensions, its hash at i x 16. */
+/** Rows in order. The vector of row i begins at `i * dimensions`, its content hash at `i * 16`. */
 export interface ShardRows {
   readonly ids: readonly string[]
   readonly hashes: Uint8Array
   readonly vectors: Float32Array
-  /** The values of the extra columns, column by column. */
+  /** The values of the extra columns: one array for each column. */
   readonly extra?: readonly (readonly CarriedValue[])[]
-  /** Called when the rows are written and the arrays may change. */
+  /** Called when all the rows are written and the caller may change the arrays. */
   readonly onWritten?: (() => void) | undefined
 }
 
-/** What the writer can't know of a receipt. */
+/** The fields of a receipt that the writer does not know. */
 export type ReceiptFields = Omit<Receipt, 'format' | 'rows' | 'bodySha256'>
 
 export interface ShardWriterOptions {
   readonly dimensions: number
   readonly sink: ByteSink
   readonly dtype?: Dtype | undefined
-  /** Columns behind id, vector and content hash. */
+  /** Columns after id, vector and content hash. */
   readonly extra?: readonly FlatColumn[] | undefined
   /** Base64 of an Arrow schema, for the `ARROW:schema` key. */
   readonly arrowSchema?: string | undefined
@@ -39,22 +39,23 @@ export interface ShardWriterOptions {
 }
 
 export interface ShardWriter {
-  /** Rows given so far. */
+  /** Rows appended so far. */
   readonly rows: number
-  /** Bytes given to the sink so far. */
+  /** Bytes passed to the sink so far. */
   readonly bytes: number
   /**
-   * Adds rows. Keeps the arrays until their row group is written: until `onWritten` is called they must not change.
-   * Does not look into the vectors: a vector gets here only through the checks of the endpoint's reply.
+   * Appends rows. The writer holds the arrays until their row group is written: the caller must not change them before
+   * `onWritten` is called. Vectors are not checked here: the endpoint client checks every reply.
+   * @throws ReembedError INTERNAL for arrays of the wrong length, or values that their column cannot hold
    */
   append(rows: ShardRows): void
-  /** Writes what is left and the footer. The receipt it returns is the one in the file. */
+  /** Writes the remaining rows and the footer. Returns the receipt that is in the file. */
   finish(fields: ReceiptFields): WrittenShard
 }
 
 export interface WrittenShard {
   readonly receipt: Receipt
-  /** SHA-256 (hex) that stands for the whole file: it covers the footer, and by way of it the body. */
+  /** SHA-256 (hex) of the footer. It covers the whole file because the footer contains the hash of the body. */
   readonly sha256: string
 }
 
@@ -77,33 +78,6 @@ export function createShardWriter({
     },
   })
 
-  function requireMatchingColumns({ ids, hashes, vectors, extra: values = [] }: ShardRows): void {
-    if (vectors.length !== ids.length * dimensions || hashes.length !== ids.length * HASH_BYTES) {
-      throw new ReembedError(
-        'INTERNAL',
-        `${ids.length} ids came with ${vectors.length} values of ${dimensions} dimensions and ${hashes.length} bytes of hashes`,
-      )
-    }
-    const broken = ids.findIndex(id => !id.isWellFormed())
-    if (broken !== -1) {
-      throw new ReembedError(
-        'INTERNAL',
-        `the id ${JSON.stringify(ids[broken])} is not Unicode: it would be read back as another`,
-      )
-    }
-    for (const [index, column] of extra.entries()) {
-      for (let row = 0; row < ids.length; row++) {
-        const misfit = columnMismatch(column, values[index]?.[row])
-        if (misfit) {
-          throw new ReembedError(
-            'INTERNAL',
-            `the value of ${column.name} (${column.type}) of ${JSON.stringify(ids[row])} ${misfit}`,
-          )
-        }
-      }
-    }
-  }
-
   return {
     get rows() {
       return writer.rows
@@ -112,7 +86,7 @@ export function createShardWriter({
       return writer.bytes
     },
     append(rows) {
-      requireMatchingColumns(rows)
+      requireMatchingColumns(rows, dimensions, extra)
       const { ids, hashes, vectors, extra: values = [], onWritten } = rows
       const stored = dtype === 'float16' ? new Uint16Array(new Float16Array(vectors).buffer) : vectors
       writer.append(ids.length, [ids, stored, hashes, ...values], onWritten)
@@ -127,7 +101,7 @@ export function createShardWriter({
       ) {
         throw new ReembedError(
           'INTERNAL',
-          `the receipt of shard ${receipt.shard} speaks of ${receipt.documents} documents in ${receipt.model.dimensions} dimensions; the file has ${receipt.rows} rows in ${dimensions} and ${receipt.rejects.length} rejects`,
+          `the receipt of shard ${receipt.shard} has ${receipt.documents} documents in ${receipt.model.dimensions} dimensions; the file has ${receipt.rows} rows in ${dimensions} and ${receipt.rejects.length} rejects`,
         )
       }
       let sha256 = ''
@@ -136,5 +110,37 @@ export function createShardWriter({
       })
       return { receipt, sha256 }
     },
+  }
+}
+
+/** @throws ReembedError INTERNAL for arrays of the wrong length and for values that their column cannot hold */
+function requireMatchingColumns(
+  { ids, hashes, vectors, extra: values = [] }: ShardRows,
+  dimensions: number,
+  extra: readonly FlatColumn[],
+): void {
+  if (vectors.length !== ids.length * dimensions || hashes.length !== ids.length * HASH_BYTES) {
+    throw new ReembedError(
+      'INTERNAL',
+      `${ids.length} ids have ${vectors.length} values of ${dimensions} dimensions and ${hashes.length} bytes of hashes`,
+    )
+  }
+  const broken = ids.findIndex(id => !id.isWellFormed())
+  if (broken !== -1) {
+    throw new ReembedError(
+      'INTERNAL',
+      `the id ${JSON.stringify(ids[broken])} contains an unpaired surrogate, which UTF-8 cannot store`,
+    )
+  }
+  for (const [index, column] of extra.entries()) {
+    for (let row = 0; row < ids.length; row++) {
+      const misfit = columnMismatch(column, values[index]?.[row])
+      if (misfit) {
+        throw new ReembedError(
+          'INTERNAL',
+          `the value of ${column.name} (${column.type}) of ${JSON.stringify(ids[row])} ${misfit}`,
+        )
+      }
+    }
   }
 }

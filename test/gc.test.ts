@@ -404,7 +404,7 @@ test('P-GC: a run that somebody goes back to meanwhile is spared', async () => {
   await rollback(store, first)
   const before = await keysOf(store)
   expect(await removeRun(store, eraser, first, RULES)).toBe(false)
-  expect((await keysOf(store)).filter(key => !key.includes('/control/'))).toEqual(before)
+  expect((await keysOf(store)).filter(key => !key.includes('/state/'))).toEqual(before)
   expect(await readRunState(store, first)).toBe('running')
   expect((await findGarbage(store, RULES)).deletable).toMatchObject([{ run: second }])
 })

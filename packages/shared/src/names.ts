@@ -22,10 +22,10 @@ export const gatesKey = (run: string, against: string | undefined): string =>
   `${gatesPrefix(run)}${against ?? 'none'}.json`
 export const gatesPrefix = (run: string): string => `runs/${run}/gates-`
 
-/** `runs/<run>/control/<10^20 - 1 - n>.json`: the newest word about a run is the first key of a LIST. */
+/** `runs/<run>/state/<10^20 - 1 - n>.json`: the newest word about a run is the first key of a LIST. */
 export const runStateKey = (run: string, number: number): string =>
   `${runStatePrefix(run)}${inverted(number)}.json`
-export const runStatePrefix = (run: string): string => `runs/${run}/control/`
+export const runStatePrefix = (run: string): string => `runs/${run}/state/`
 
 /** `runs/<run>/data/part-00017-of-00042.parquet`: the count is fixed at plan time, so the name is too. */
 export const shardKey = (run: string, shard: number, shards: number): string =>

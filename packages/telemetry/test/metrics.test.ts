@@ -79,7 +79,7 @@ test('the process says its CPU time, its memory and the lag of its event loop', 
   while (performance.now() - before < 200);
   await new Promise(resolve => setTimeout(resolve, 50))
   const after = new Map((await linesOf(registry)).map(line => line.split(' ') as [string, string]))
-  expect(Number(after.get('reembed_event_loop_lag_seconds{turns="max"}'))).toBeGreaterThan(0.1)
+  expect(Number(after.get('reembed_event_loop_lag_seconds{stat="max"}'))).toBeGreaterThan(0.1)
   expect(after.get(`reembed_build_info{version="1.2.3",node="${process.versions.node}"}`)).toBe('1')
 })
 

@@ -20,8 +20,8 @@ export function observeProcess(registry: Registry, version: string): void {
   })
   const lag = registry.gauge(
     'reembed_event_loop_lag_seconds',
-    'Delay of the event loop since the last scrape: 99 of 100 turns were below p99, none above max.',
-    { turns: ['p99', 'max'] },
+    'Event loop delay since the last scrape in seconds: 99th percentile (p99) and maximum (max).',
+    { stat: ['p99', 'max'] },
   )
 
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
@@ -36,8 +36,8 @@ export function observeProcess(registry: Registry, version: string): void {
     memory.set(heapUsed, { kind: 'heap_used' })
     memory.set(arrayBuffers, { kind: 'array_buffers' })
     memory.set(external, { kind: 'external' })
-    lag.set(lagOf(delay.percentile(99)), { turns: 'p99' })
-    lag.set(lagOf(delay.max), { turns: 'max' })
+    lag.set(lagOf(delay.percentile(99)), { stat: 'p99' })
+    lag.set(lagOf(delay.max), { stat: 'max' })
     delay.reset()
   })
 }

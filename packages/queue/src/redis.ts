@@ -1,7 +1,7 @@
 // The connection to Redis. Redis holds hints only (the store is the truth), but a Redis that evicts keys or is too
 // old for BullMQ would lose jobs quietly, so it is looked at before it is used.
 
-import { codeOf, messageOf, ReembedError } from '@reembed/shared'
+import { codeOf, isLoopback, messageOf, ReembedError } from '@reembed/shared'
 import { Redis, type RedisOptions } from 'ioredis'
 
 export interface RedisInfo {
@@ -36,9 +36,6 @@ export function requireSecureRedis(
       'use redis://:password@host, rediss://host, or --insecure-redis in a network where only you are',
   )
 }
-
-const isLoopback = (hostname: string): boolean =>
-  hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d+){3}$/.test(hostname)
 
 /**
  * Waits until Redis answers, then reads what it is.

@@ -1,5 +1,6 @@
 // The public surface of @reembed/shared; every other file is private to the package.
 
+export { constantTimeEqual } from './constant-time.ts'
 export { codeOf, ERROR_CODES, type ErrorCode, EXIT, messageOf, ReembedError, type Retry } from './errors.ts'
 export { isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'
 export {

@@ -201,7 +201,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'files',
     what: 'a symbolic link that leads out of the source',
     exit: 2,
-    says: "'<source>/link.jsonl' is a symbolic link that leads out of '<source>', to '<folder>/outside.jsonl': remove it, or start from a folder that holds both",
+    says: "'<source>/link.jsonl' is a symbolic link that leads out of '<source>', to '<folder>/outside.jsonl': remove the link, or open a folder that contains both",
   },
   {
     number: 32,
@@ -404,7 +404,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'store',
     what: 'a clock that is wrong by hours',
     exit: 5,
-    says: "This machine's clock is <n> s behind S3 at http://<address>: set it right",
+    says: "This machine's clock is <n> s behind S3 at http://<address>: correct the clock",
   },
   {
     number: 65,
@@ -432,7 +432,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'store',
     what: 'a bucket in another region',
     exit: 2,
-    says: "Bucket 'bucket' lies in eu-central-1: set AWS_REGION=eu-central-1",
+    says: "Bucket 'bucket' is in eu-central-1: set AWS_REGION=eu-central-1",
   },
   // At once, not after 60 s: a person sees the slip, and what starts workers starts them again. In a run it is waited for (70).
   {

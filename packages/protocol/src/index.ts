@@ -1,4 +1,4 @@
-// The public surface of @reembed/protocol; every other file is private to the package.
+// The public API of @reembed/protocol; every other file is private to the package.
 
 export {
   type CarriedColumn,

@@ -1,4 +1,4 @@
-// The public surface of @reembed/shared; every other file is private to the package.
+// The public API of @reembed/shared; every other file is private to the package.
 
 export { constantTimeEqual } from './constant-time.ts'
 export { codeOf, ERROR_CODES, type ErrorCode, EXIT, messageOf, ReembedError, type Retry } from './errors.ts'

@@ -1,4 +1,4 @@
-// The public surface of @reembed/store; every other file is private to the package.
+// The public API of @reembed/store; every other file is private to the package.
 
 export { checkStore, raceStore, STORE_CHECK_KEY } from './check.ts'
 export { type ConfirmedPutOptions, createConfirmedPut, type PutOutcome } from './confirmed-put.ts'

@@ -2,6 +2,7 @@
 // really in the simulated store and what the corpus really held. Nothing of the product's own checks is believed here.
 
 import {
+  isDeletion,
   type Manifest,
   type Plan,
   readManifestShards,
@@ -140,7 +141,7 @@ export function createInvariants(
   async function* checkManifest(manifest: Manifest): AsyncGenerator<string> {
     const { run, totals } = manifest
     // Put by somebody who stood still meanwhile: nobody may publish it.
-    if (garbage.isThinned(run) || (await readRunState(direct, run)) === 'deleting') return
+    if (garbage.isThinned(run) || isDeletion(await readRunState(direct, run))) return
     const planned = await plannedOf(run)
     if (planned === undefined) return yield `I3 run ${run} has a manifest and no plan`
     const held: Held[] = []

@@ -156,7 +156,7 @@ it('an answer that another try would not change is told at once', async () => {
 it('what is missing, closed or written to is told', async () => {
   await expect(openStore('hf://datasets/org/name@v9')).rejects.toMatchObject({
     code: 'SOURCE_NOT_FOUND',
-    message: `There is no dataset org/name with the revision 'v9' on ${url()}`,
+    message: `There is no dataset org/name with the revision 'v9' on ${url()}: check the name and the revision`,
   })
   await expect(openStore('hf://models/org/name')).rejects.toMatchObject({
     code: 'USAGE',

@@ -35,9 +35,11 @@ export {
   bool,
   count,
   either,
+  finite,
   format1,
   is,
   list,
+  mapOf,
   none,
   object,
   oneOf,
@@ -47,6 +49,7 @@ export {
   requireShape,
   type Shape,
   text,
+  time,
 } from './shape.ts'
 export { batched, mapConcurrent } from './streams.ts'
 export { allEqual, badRowsOf, cosine, NORM_TOLERANCE, normOf } from './vectors.ts'

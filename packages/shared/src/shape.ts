@@ -41,6 +41,18 @@ export const list =
     return undefined
   }
 
+/** Objects whose values, under any key, have the shape. */
+export const mapOf =
+  (shape: Shape): Shape =>
+  (value, path) => {
+    if (object(value, path) !== undefined) return path
+    for (const [name, member] of Object.entries(value as object)) {
+      const wrong = shape(member, path ? `${path}.${name}` : name)
+      if (wrong !== undefined) return wrong
+    }
+    return undefined
+  }
+
 /** Objects with these fields. Further fields are accepted: a later version may add some. */
 export const record = <T>(fields: { readonly [K in keyof Required<T>]: Shape }): Shape => {
   const shapes = Object.entries<Shape>(fields)
@@ -57,6 +69,8 @@ export const record = <T>(fields: { readonly [K in keyof Required<T>]: Shape }):
 export const text: Shape = is(value => typeof value === 'string')
 export const count: Shape = is(value => Number.isSafeInteger(value) && Number(value) >= 0)
 export const positive: Shape = is(value => Number.isSafeInteger(value) && Number(value) > 0)
+/** Finite numbers. */
+export const finite: Shape = is(Number.isFinite)
 export const bool: Shape = is(value => typeof value === 'boolean')
 export const none: Shape = is(value => value === null)
 export const absent: Shape = is(value => value === undefined)
@@ -66,4 +80,6 @@ export const optional = (shape: Shape): Shape => either(absent, shape)
 /** The format version that this release reads and writes. */
 export const format1: Shape = is(value => value === 1)
 export const oneOf = (values: readonly unknown[]): Shape => is(value => values.includes(value))
+/** Dates as `Date.toISOString` writes them, or any other form that `Date.parse` reads. */
+export const time: Shape = is(value => typeof value === 'string' && !Number.isNaN(Date.parse(value)))
 export const object: Shape = is(value => typeof value === 'object' && value !== null && !Array.isArray(value))

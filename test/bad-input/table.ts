@@ -448,7 +448,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'redis',
     what: 'a wrong password',
     exit: 5,
-    says: 'Redis at redis://<address> refused the user or password: put the right ones into the URL',
+    says: 'Redis at redis://<address> refused the user or password: correct them in the URL',
   },
   {
     number: 72,
@@ -462,7 +462,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'redis',
     what: 'a Redis that is full',
     exit: 5,
-    says: 'Redis is full (maxmemory reached): give it more memory, then run the same command again; nothing is lost',
+    says: 'Redis is out of memory (maxmemory reached): raise maxmemory, then enqueue again; no data is lost',
   },
   {
     number: 74,
@@ -477,13 +477,13 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'redis',
     what: 'a job with an unknown run, shard or field',
     exit: 1,
-    says: 'invalid job: expected {output, run, shard}; it was not written by this version of reembed. The sweep queues what is missing again | there is no run <run> in <output>: `reembed ls` shows those there are',
+    says: 'invalid job: expected {output, run, shard}; another program or version wrote it. A sweep enqueues missing shards again | there is no run <run> in <output>: `reembed ls` shows those there are',
   },
   {
     number: 77,
     group: 'redis',
     what: 'a job that another version wrote',
     exit: 1,
-    says: 'invalid job: expected {output, run, shard}; it was not written by this version of reembed. The sweep queues what is missing again',
+    says: 'invalid job: expected {output, run, shard}; another program or version wrote it. A sweep enqueues missing shards again',
   },
 ]

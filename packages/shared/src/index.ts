@@ -1,8 +1,10 @@
 // The public API of @reembed/shared; every other file is private to the package.
 
+export { type Clock, systemClock } from './clock.ts'
 export { constantTimeEqual } from './constant-time.ts'
 export { codeOf, ERROR_CODES, type ErrorCode, EXIT, messageOf, ReembedError, type Retry } from './errors.ts'
 export { isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'
+export { createMemo, type Memo, type MemoOptions } from './memo.ts'
 export {
   canonical,
   gatesKey,

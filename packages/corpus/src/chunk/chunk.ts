@@ -1,7 +1,7 @@
 // Documents -> chunks. Off by default: most corpora that are embedded again were cut before, and their ids must stay.
 
 import type { Chunking, SourceRecord } from '@reembed/protocol'
-import { ReembedError, tokenizerKey } from '@reembed/shared'
+import { createMemo, ReembedError, tokenizerKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type SplitOptions, splitText } from './split.ts'
 import { createTokenizer, type ModelTokenizer } from './tokenizer.ts'
@@ -52,17 +52,13 @@ export async function* chunkDocuments(
 }
 
 /** Kept: a tokenizer takes some tens of milliseconds and megabytes to set up. */
-const tokenizers = new Map<string, Promise<ModelTokenizer>>()
+const tokenizers = createMemo<string, ModelTokenizer>()
 
 /** The tokenizer that a plan names, out of its output. */
 export function openTokenizer(output: Store, sha256: string): Promise<ModelTokenizer> {
-  const known = tokenizers.get(sha256)
-  if (known) return known
-  const key = tokenizerKey(sha256)
-  const fresh = output
-    .get(key)
-    .then(bytes => createTokenizer(Buffer.from(bytes).toString('utf8'), `${key} in ${output.url}`))
-  tokenizers.set(sha256, fresh)
-  fresh.catch(() => tokenizers.delete(sha256))
-  return fresh
+  return tokenizers.get(sha256, async () => {
+    const key = tokenizerKey(sha256)
+    const bytes = await output.get(key)
+    return createTokenizer(Buffer.from(bytes).toString('utf8'), `${key} in ${output.url}`)
+  })
 }

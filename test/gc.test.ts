@@ -197,7 +197,7 @@ test('P-GC: a run that is named goes alone and whatever its age, unless it is ne
   expect(await command(['gc', first, '--delete'])).toMatchObject({ code: 2 })
   expect(await command(['verify', first.slice(0, 8)])).toEqual({
     code: 2,
-    stderr: `reembed: run ${first} in ${place.output} was removed: the command that planned it makes it again, as another run\n`,
+    stderr: `reembed: run ${first} in ${place.output} was deleted: plan it again, which makes another run\n`,
     result: undefined,
   })
   expect(await command(['gc', third, '--keep', '1', '--delete'])).toMatchObject({
@@ -371,7 +371,7 @@ test('P-GC: stopped after any object, what stays is whole, nobody works on what 
   for (; stops < 100; stops += 1) {
     const done = await removeRun(store, eraserThatStops(eraser, 1), first, RULES).catch(() => undefined)
     if (done) break
-    expect(await readRunState(store, first)).toBe('deleting')
+    expect(await readRunState(store, first)).toBe('deleted')
     expect((await findGarbage(store, RULES)).deletable).toMatchObject([{ run: first }])
     await expect(setRunState(store, first, 'running')).rejects.toMatchObject({ code: 'RUN_STOPPED' })
     await expect(rollback(store, first)).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
@@ -404,7 +404,7 @@ test('P-GC: a run that somebody goes back to meanwhile is spared', async () => {
   await rollback(store, first)
   const before = await keysOf(store)
   expect(await removeRun(store, eraser, first, RULES)).toBe(false)
-  expect((await keysOf(store)).filter(key => !key.includes('/control/'))).toEqual(before)
+  expect((await keysOf(store)).filter(key => !key.includes('/state/'))).toEqual(before)
   expect(await readRunState(store, first)).toBe('running')
   expect((await findGarbage(store, RULES)).deletable).toMatchObject([{ run: second }])
 })
@@ -421,7 +421,7 @@ test('P-GC: whoever goes back to a run that is marked is refused, and the next g
   })
   await expect(removeRun(killed, eraser, first, RULES)).rejects.toThrow('killed')
   await expect(rollback(store, first)).rejects.toMatchObject({
-    message: expect.stringMatching(/is being removed/),
+    message: expect.stringMatching(/is being deleted/),
   })
   expect((await command(['current'])).result.run).toBe(second)
   expect((await command(['gc', ...ANY_AGE, '--keep', '1', '--delete'])).result.deletedRuns).toEqual([])

@@ -1,4 +1,4 @@
-// The queue on a real Redis: what happens to a job for each way that its work can end.
+// The queue on a real Redis: the disposition of a job for each outcome of its handler.
 
 import { type LocalRedis, startRedis } from '@reembed/local'
 import {
@@ -32,7 +32,7 @@ afterEach(async () => {
   for (const part of [...consumers, queue, redis]) await part[Symbol.asyncDispose]()
 })
 
-/** Consumes with `handle` and collects the events; `until` resolves once one fits. */
+/** Consumes with `handle` and collects the events; `until` resolves when an event matches. */
 async function consuming(
   handle: (job: Job, context: JobContext) => Promise<void>,
   { concurrency = 2, url = redis.url } = {},
@@ -43,24 +43,24 @@ async function consuming(
     concurrency,
     onEvent: event => {
       events.push(event)
-      for (const look of waiting) look()
+      for (const check of waiting) check()
     },
   })
   consumers.push(consumer)
   const until = (fits: (event: ConsumerEvent) => boolean): Promise<void> =>
     new Promise(resolve => {
-      const look = (): void => {
+      const check = (): void => {
         if (!events.some(fits)) return
-        waiting.delete(look)
+        waiting.delete(check)
         resolve()
       }
-      waiting.add(look)
-      look()
+      waiting.add(check)
+      check()
     })
   return { consumer, events, until }
 }
 
-test('each job is handled once however often and from wherever it is added', async () => {
+test('each job is handled once when several producers add it repeatedly', async () => {
   const other = await openQueue(redis.url)
   await Promise.all([queue.add(jobs(50)), other.add(jobs(50)), queue.add(jobs(50))])
   await other[Symbol.asyncDispose]()
@@ -72,7 +72,7 @@ test('each job is handled once however often and from wherever it is added', asy
   await expect.poll(() => queue.counts()).toEqual({ waiting: 0, active: 0, delayed: 0, failed: 0 })
 })
 
-test('a worker is idle after its last job, also one that it fetched while another fetch found nothing', async () => {
+test('a worker emits idle after its last job, also when a concurrent fetch found no job', async () => {
   await using held = await startHeldTcp(Number(new URL(redis.url).port))
   const patient = { timeout: 60_000 }
   const finish = jobs(2).map(() => Promise.withResolvers<void>())
@@ -81,11 +81,11 @@ test('a worker is idle after its last job, also one that it fetched while anothe
   })
   await queue.add(jobs(1))
   await until(event => event.kind === 'started')
-  // The other place of the worker waits for a job, and not yet so long that it soon looks by itself.
+  // The other slot of the worker is in a blocking read that does not time out soon.
   const admin = new Redis(redis.url)
   await expect.poll(() => admin.client('LIST'), patient).toMatch(/ idle=[01] flags=b /)
   held.hold('bzpopmin')
-  // Now it gets one, then the first one ends and gets none, and the worker hears of both at once.
+  // That slot gets a job, then the first slot ends and gets none; both replies arrive at once.
   await queue.add(jobs(2))
   await expect.poll(() => queue.counts(), patient).toMatchObject({ waiting: 0, active: 2 })
   finish[0]?.resolve()
@@ -96,11 +96,11 @@ test('a worker is idle after its last job, also one that it fetched while anothe
   const before = events.length
   finish[1]?.resolve()
   await until(event => event.kind === 'idle' && events.indexOf(event) >= before)
-  // Before its way to Redis goes.
+  // Before the proxy to Redis closes.
   await consumer.drain(0)
 })
 
-test('overload hands a job back without spending one of its attempts', async () => {
+test('a job is delayed without spending an attempt on overload', async () => {
   await queue.add(jobs(1))
   let times = 0
   const { until, events } = await consuming(async () => {
@@ -113,7 +113,7 @@ test('overload hands a job back without spending one of its attempts', async () 
   expect(events.filter(event => event.kind === 'failed')).toHaveLength(0)
 })
 
-test('what cannot be mended fails at once, is listed with its reason, and can be queued again', async () => {
+test('a job fails at once with its reason on a permanent error, and can be enqueued again', async () => {
   await queue.add(jobs(2))
   const { until } = await consuming(async ({ shard }) => {
     if (shard === 1) throw new ReembedError('SOURCE_CHANGED', 'the file changed')
@@ -124,7 +124,7 @@ test('what cannot be mended fails at once, is listed with its reason, and can be
   expect((await queue.counts()).failed).toBe(0)
 })
 
-test('draining within the grace period lets a job end; beyond it the job goes back to the queue', async () => {
+test('drain lets a job end within the grace period, and requeues it after that', async () => {
   await queue.add(jobs(2))
   const finish = Promise.withResolvers<void>()
   const { consumer, until, events } = await consuming(async ({ shard }, { signal }) => {
@@ -139,7 +139,7 @@ test('draining within the grace period lets a job end; beyond it the job goes ba
   expect(await queue.counts()).toEqual({ waiting: 1, active: 0, delayed: 0, failed: 0 })
 })
 
-test('P-HANDBACK: a worker that must go hands its job to another at once; no stall and no attempt is counted', async () => {
+test('P-HANDBACK: a worker that shuts down requeues its job for another worker at once, without a stall or an attempt', async () => {
   await queue.add(jobs(1))
   const first = await consuming(
     (_job, { signal }) =>
@@ -160,7 +160,7 @@ test('P-HANDBACK: a worker that must go hands its job to another at once; no sta
   expect(second.events.filter(({ kind }) => kind === 'stalled')).toEqual([])
 })
 
-test('P-HANDBACK: so it does with a job that never notices', async () => {
+test('P-HANDBACK: a worker that shuts down requeues a job that ignores its signal', async () => {
   await queue.add(jobs(1))
   const { consumer, until, events } = await consuming(() => new Promise(() => {}))
   await until(event => event.kind === 'started')
@@ -169,7 +169,7 @@ test('P-HANDBACK: so it does with a job that never notices', async () => {
   expect(await queue.counts()).toEqual({ waiting: 1, active: 0, delayed: 0, failed: 0 })
 })
 
-test('a job that nobody of ours wrote is refused for good and never handled', async () => {
+test('an invalid job fails for good and is never handled', async () => {
   const handled: Job[] = []
   await queue.add([{ output: '/out', run: '../../etc', shard: 0 }])
   const { until } = await consuming(async job => void handled.push(job))
@@ -177,7 +177,7 @@ test('a job that nobody of ours wrote is refused for good and never handled', as
   expect(handled).toEqual([])
 })
 
-test('nothing but the pointer is in Redis', async () => {
+test('Redis holds only the pointer of a job', async () => {
   await queue.add(jobs(1))
   const client = new Redis(redis.url)
   const data = await client.hget(`{reembed}:embed:${RUN}-0`, 'data')
@@ -185,7 +185,7 @@ test('nothing but the pointer is in Redis', async () => {
   expect(JSON.parse(data ?? '')).toEqual({ output: '/out', run: RUN, shard: 0 })
 })
 
-test('a Redis that may evict jobs is refused with the setting to change', async () => {
+test('openQueue refuses a Redis that may evict jobs, and names the setting', async () => {
   const client = new Redis(redis.url)
   await client.config('SET', 'maxmemory-policy', 'allkeys-lru')
   client.disconnect()
@@ -195,7 +195,7 @@ test('a Redis that may evict jobs is refused with the setting to change', async 
   })
 })
 
-test('a wrong password is told at once, and is not repeated in the message', async () => {
+test('openQueue fails at once on a wrong password, and does not repeat it', async () => {
   const client = new Redis(redis.url)
   await client.config('SET', 'requirepass', 'right')
   const url = redis.url.replace('redis://', 'redis://:wrong-secret@')
@@ -206,7 +206,7 @@ test('a wrong password is told at once, and is not repeated in the message', asy
   client.disconnect()
 })
 
-test('a worker whose Redis is gone ends all the same, soon after its grace period', async () => {
+test('a worker drains soon after its grace period when Redis is unreachable', async () => {
   await queue.add(jobs(1))
   const { consumer, until } = await consuming(
     (_, { signal }) =>

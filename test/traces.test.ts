@@ -236,8 +236,8 @@ test('a collector that is gone, silent, or wants gRPC costs a line, not the run'
   for (const { code, stdout } of [gone, hanging])
     expect([code, JSON.parse(stdout)]).toEqual([0, expect.objectContaining({ status: 'published' })])
   expect(grpc.code).toBe(0)
-  expect(hanging.stderr).toMatch(/^reembed: traces: the last spans were not sent, no answer within 3 s$/m)
-  expect(gone.stderr).toMatch(/^reembed: traces: .*(ECONNREFUSED|not sent)/m)
+  expect(hanging.stderr).toMatch(/^reembed: traces: cannot export the last spans: no reply within 3 s$/m)
+  expect(gone.stderr).toMatch(/^reembed: traces: .*(ECONNREFUSED|cannot export)/m)
   expect(gone.stderr).not.toContain('the-password')
   expect(grpc.stderr).toMatch(
     /^reembed: traces: off: expected OTEL_EXPORTER_OTLP_PROTOCOL to be http\/protobuf or http\/json .*, got 'grpc'$/m,

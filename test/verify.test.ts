@@ -175,7 +175,7 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
   [
     'of a plan that can never be walked to its end',
     ({ root }) => rejson(join(root, 'runs', run, 'plan.json'), { slicesPerSegment: 0 }),
-    /plan\.json .*is not a plan that this version of reembed can read, see slicesPerSegment/,
+    /plan\.json .*is not a plan that this version of reembed can read: slicesPerSegment is invalid/,
   ],
   [
     'of a plan that lost a slice',

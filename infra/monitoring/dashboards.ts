@@ -186,7 +186,7 @@ const fleet: Dashboard = {
       unit: 's',
       queries: [
         [
-          'max by (instance) (reembed_event_loop_lag_seconds{turns="p99",job="reembed-worker"})',
+          'max by (instance) (reembed_event_loop_lag_seconds{stat="p99",job="reembed-worker"})',
           '{{instance}}',
         ],
       ],

@@ -201,7 +201,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'files',
     what: 'a symbolic link that leads out of the source',
     exit: 2,
-    says: "'<source>/link.jsonl' is a symbolic link that leads out of '<source>', to '<folder>/outside.jsonl': remove it, or start from a folder that holds both",
+    says: "'<source>/link.jsonl' is a symbolic link that leads out of '<source>', to '<folder>/outside.jsonl': remove the link, or open a folder that contains both",
   },
   {
     number: 32,
@@ -404,7 +404,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'store',
     what: 'a clock that is wrong by hours',
     exit: 5,
-    says: "This machine's clock is <n> s behind S3 at http://<address>: set it right",
+    says: "This machine's clock is <n> s behind S3 at http://<address>: correct the clock",
   },
   {
     number: 65,
@@ -432,7 +432,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'store',
     what: 'a bucket in another region',
     exit: 2,
-    says: "Bucket 'bucket' lies in eu-central-1: set AWS_REGION=eu-central-1",
+    says: "Bucket 'bucket' is in eu-central-1: set AWS_REGION=eu-central-1",
   },
   // At once, not after 60 s: a person sees the slip, and what starts workers starts them again. In a run it is waited for (70).
   {
@@ -448,7 +448,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'redis',
     what: 'a wrong password',
     exit: 5,
-    says: 'Redis at redis://<address> refused the user or password: put the right ones into the URL',
+    says: 'Redis at redis://<address> refused the user or password: correct them in the URL',
   },
   {
     number: 72,
@@ -462,7 +462,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'redis',
     what: 'a Redis that is full',
     exit: 5,
-    says: 'Redis is full (maxmemory reached): give it more memory, then run the same command again; nothing is lost',
+    says: 'Redis is out of memory (maxmemory reached): raise maxmemory, then enqueue again; no data is lost',
   },
   {
     number: 74,
@@ -477,13 +477,13 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'redis',
     what: 'a job with an unknown run, shard or field',
     exit: 1,
-    says: 'invalid job: expected {output, run, shard}; it was not written by this version of reembed. The sweep queues what is missing again | there is no run <run> in <output>: `reembed ls` shows those there are',
+    says: 'invalid job: expected {output, run, shard}; another program or version wrote it. A sweep enqueues missing shards again | there is no run <run> in <output>: `reembed ls` shows those there are',
   },
   {
     number: 77,
     group: 'redis',
     what: 'a job that another version wrote',
     exit: 1,
-    says: 'invalid job: expected {output, run, shard}; it was not written by this version of reembed. The sweep queues what is missing again',
+    says: 'invalid job: expected {output, run, shard}; another program or version wrote it. A sweep enqueues missing shards again',
   },
 ]

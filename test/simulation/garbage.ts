@@ -31,7 +31,6 @@ export interface Garbage {
 interface Word {
   readonly state: string
   readonly previousState?: string
-  readonly deletionCommitted?: boolean
 }
 
 export function createGarbage(objects: Objects, now: () => number, { keep, ageTurns }: Rules): Garbage {
@@ -54,7 +53,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
   }
   const stateOf = (run: string): string | undefined => {
     const { state, previousState } = wordOf(run)
-    return state === 'deleting' ? previousState : state
+    return state === 'deleting' || state === 'deleted' ? previousState : state
   }
 
   /** Newest first. */
@@ -88,7 +87,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
         user =>
           planOf(user)?.baseRun === run &&
           !map.has(manifestKey(user)) &&
-          !wordOf(user).deletionCommitted &&
+          wordOf(user).state !== 'deleted' &&
           stateOf(user) !== 'cancelled' &&
           keysOf(runStatePrefix(user)).every(key => atOf(key) < before),
       )
@@ -120,7 +119,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     if (keptRuns().includes(run)) yield `GC ${key} is gone, of a version that is kept`
     if (key.startsWith(runStatePrefix(run)))
       yield `GC ${key} is gone: nobody knows any more that the run went`
-    if (!wordOf(run).deletionCommitted) yield `GC ${key} is gone, of a run that is not given up`
+    if (wordOf(run).state !== 'deleted') yield `GC ${key} is gone, of a run that is not given up`
   }
 
   const besideWords = (run: string): string[] =>
@@ -131,7 +130,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     const runs = [...new Set(keysOf('runs/').map(runOf))].filter(isRunId)
     return runs.filter(run => {
       if (besideWords(run).length === 0) return false
-      if (wordOf(run).deletionCommitted) return true
+      if (wordOf(run).state === 'deleted') return true
       const keys = keysOf(`runs/${run}/`)
       if (keys.some(key => atOf(key) >= now() - ageTurns) || replacedAt(run) >= now() - ageTurns) return false
       const plan = planOf(run)
@@ -154,7 +153,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
         return json<{ run: string }>(key)?.run === run
       if (key.startsWith(`runs/${run}/`)) return true
       // Planned, or let go on after it was cancelled.
-      const isAbout = key.endsWith('/plan.json') || key.includes('/control/')
+      const isAbout = key.endsWith('/plan.json') || key.includes('/state/')
       return isAbout && planOf(runOf(key))?.baseRun === run
     })
   }
@@ -168,8 +167,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
       for (const key of keys) yield* checkErased(key)
     },
     *said(key) {
-      const { deletionCommitted } = json<Word>(key) ?? {}
-      if (deletionCommitted) yield* checkErasing(runOf(key), key)
+      if (json<Word>(key)?.state === 'deleted') yield* checkErasing(runOf(key), key)
     },
     name: run => void named.add(run),
     isThinned: run => thinned.has(run),
@@ -178,8 +176,8 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
       return function* () {
         for (const run of runs) {
           // Of a run that is given up all goes but the words, however young.
-          const { deletionCommitted } = wordOf(run)
-          const left = besideWords(run).filter(key => deletionCommitted || atOf(key) < since - ageTurns)
+          const isDeleted = wordOf(run).state === 'deleted'
+          const left = besideWords(run).filter(key => isDeleted || atOf(key) < since - ageTurns)
           if (left.length > 0 && !isTouched(run, since)) yield `GC ${left} stay, which nobody needs`
         }
       }

@@ -2,6 +2,7 @@
 // really in the simulated store and what the corpus really held. Nothing of the product's own checks is believed here.
 
 import {
+  isDeletion,
   type Manifest,
   type Plan,
   readManifestShards,
@@ -140,7 +141,7 @@ export function createInvariants(
   async function* checkManifest(manifest: Manifest): AsyncGenerator<string> {
     const { run, totals } = manifest
     // Put by somebody who stood still meanwhile: nobody may publish it.
-    if (garbage.isThinned(run) || (await readRunState(direct, run)) === 'deleting') return
+    if (garbage.isThinned(run) || isDeletion(await readRunState(direct, run))) return
     const planned = await plannedOf(run)
     if (planned === undefined) return yield `I3 run ${run} has a manifest and no plan`
     const held: Held[] = []
@@ -223,7 +224,7 @@ export function createInvariants(
     else if (key.startsWith('models/')) yield* checkReference(key)
     else if (key.startsWith('versions/')) yield* checkVersion(json(key) as Version)
     else if (key.endsWith('/plan.json')) yield* checkPlan(json(key) as Plan)
-    else if (key.includes('/control/')) yield* garbage.said(key)
+    else if (key.includes('/state/')) yield* garbage.said(key)
     else if (key.endsWith('/manifest.json')) yield* checkManifest(json(key) as Manifest)
   }
 

@@ -3,10 +3,11 @@
 // canary's vector is right, the whole reply is of that model. Where the server's own name for its model states the
 // revision and stands in every reply, that name vouches instead, and no canary is paid for.
 
+import type { ModelReference } from '@reembed/protocol'
 import { cosine } from '@reembed/shared'
 import type { Endpoint, RequestOptions } from './client/endpoint.ts'
 import type { Outcome } from './client/outcome.ts'
-import { type ModelReference, referenceTexts } from './identity.ts'
+import { referenceTexts } from './identity.ts'
 import { requestLimits } from './pack.ts'
 
 export interface CanaryRequest extends RequestOptions {

@@ -1,22 +1,15 @@
 // How the requests of a run get to its endpoint: by a connection to one URL, which jobs share, or by replicas that
 // are addressed one by one. Either way the model is proved before the run's first document is sent.
 
-import type { Plan } from '@reembed/protocol'
-import { modelKey } from '@reembed/shared'
-import { getJson, type Store } from '@reembed/store'
+import { type ModelReference, type Plan, readModelReference } from '@reembed/protocol'
+import type { Store } from '@reembed/store'
 import { type Endpoint, type EndpointOptions, openTarget } from './client/endpoint.ts'
 import { openEndpoint } from './client/open.ts'
 import type { ReplicaEvent } from './client/replica-event.ts'
 import { createReplicas, type ReplicaCounts } from './client/replicas.ts'
 import type { EndpointTarget, EndpointTargets } from './client/targets.ts'
 import type { Clock } from './clock.ts'
-import {
-  assertSameModel,
-  checkReference,
-  computeReference,
-  ensureReference,
-  type ModelReference,
-} from './identity.ts'
+import { assertSameModel, checkReference, computeReference, ensureReference } from './identity.ts'
 
 /** What a connection needs to know of a run: its recipe, and the store that keeps its model's reference vectors. */
 export interface RunModel {
@@ -175,13 +168,13 @@ async function verifyModel(
   const stated = (one: Endpoint): Endpoint =>
     withInfo(one, { ...one.info, revision: one.info.revision ?? expected.revision })
   assertSameModel(expected, stated(endpoint))
-  const reference = await getJson(store, modelKey(expected.id, expected.revision))
+  const reference = await readModelReference(store, expected)
   // Planning leaves one there; a store that was filled by other means gets it now.
   if (reference === undefined)
     return ensureReference(store, stated(endpoint), async () => stated(await reopen()))
   const measured = await computeReference(endpoint, { rounds: 0, signal })
-  checkReference(measured, reference as ModelReference, endpoint.url)
-  return reference as ModelReference
+  checkReference(measured, reference, endpoint.url)
+  return reference
 }
 
 const isMismatch = (error: unknown): boolean =>

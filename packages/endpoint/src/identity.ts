@@ -2,9 +2,9 @@
 // get new weights, and on HF every model is called /repository. So the vectors of eight fixed texts are kept with
 // the first run of a model, and every later endpoint must give the same.
 
-import type { ModelIdentity } from '@reembed/protocol'
+import { type ModelIdentity, type ModelReference, readModelReference } from '@reembed/protocol'
 import { cosine, modelKey, ReembedError } from '@reembed/shared'
-import { getJson, putJson, type Store } from '@reembed/store'
+import { putJson, type Store } from '@reembed/store'
 import type { Endpoint } from './client/endpoint.ts'
 import { MODEL_RECHECK_MS } from './client/outcome.ts'
 
@@ -24,17 +24,6 @@ export const referenceTexts: readonly string[] = [
 
 /** Vectors of one model agree at least this well, whatever was computed beside them in half precision. */
 export const MIN_REFERENCE_COSINE = 0.999
-
-/** Kept as `models/<model@revision>.json`. */
-export interface ModelReference {
-  readonly format: 1
-  readonly model: ModelIdentity
-  readonly texts: readonly string[]
-  /** One vector per text, each the mean of what was measured. */
-  readonly vectors: readonly (readonly number[])[]
-  /** Largest cosine distance of a measured vector from its mean: what half precision and batching make of it. */
-  readonly radius: number
-}
 
 /** More than this between two vectors of one text is not noise: two models answer under one address. */
 export const MAX_RADIUS = 1e-3
@@ -140,11 +129,11 @@ export async function ensureReference(
   const { id, revision } = modelOf(endpoint)
   const key = modelKey(id, revision)
   const measured = await computeReference(endpoint)
-  if ((await getJson(store, key)) === undefined) {
+  if ((await readModelReference(store, measured.model)) === undefined) {
     await confirm(measured, endpoint.url, reopen)
     await putJson(store, key, measured)
   }
-  const stored = (await getJson(store, key)) as ModelReference | undefined
+  const stored = await readModelReference(store, measured.model)
   if (stored === undefined) throw new ReembedError('CORRUPT', `${key} vanished from ${store.url}`)
   checkReference(measured, stored, endpoint.url)
   return stored

@@ -1,5 +1,6 @@
 // The public surface of @reembed/endpoint; every other file is private to the package.
 
+export type { ModelReference } from '@reembed/protocol'
 export {
   type BenchmarkOptions,
   type BenchmarkResult,
@@ -42,7 +43,6 @@ export {
   checkReference,
   computeReference,
   ensureReference,
-  type ModelReference,
   modelOf,
   referenceTexts,
 } from './identity.ts'

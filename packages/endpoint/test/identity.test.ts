@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { ModelReference } from '@reembed/protocol'
 import { openStore } from '@reembed/store'
 import { DIMENSIONS, INFO, type ScriptedEndpoint, startScriptedEndpoint } from '@reembed/testing'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -11,7 +12,6 @@ import {
   checkReference,
   computeReference,
   ensureReference,
-  type ModelReference,
   modelOf,
   referenceTexts,
 } from '../src/identity.ts'

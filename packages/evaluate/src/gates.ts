@@ -6,11 +6,11 @@
 //   rows drop 5%           documents fewer than in the current version
 //   rejects max 1%         of all documents
 
-import type { Manifest, Plan } from '@reembed/protocol'
+import { type GateReport, type GateResult, getGateReport, type Manifest, type Plan } from '@reembed/protocol'
 import { requireManifest } from '@reembed/shard'
 import { gatesKey, gatesPrefix, ReembedError } from '@reembed/shared'
-import { getJson, putJson, type Store } from '@reembed/store'
-import { evaluate, pairedDrop, type Scores } from './compare/evaluate.ts'
+import { putJson, type Store } from '@reembed/store'
+import { evaluate, pairedDrop } from './compare/evaluate.ts'
 import { mean } from './compare/rows.ts'
 import { compareRuns } from './compare/runs.ts'
 
@@ -20,20 +20,6 @@ export interface Gate {
   readonly k: number
   readonly rule: 'min' | 'max' | 'drop'
   readonly value: number
-}
-
-export interface GateResult {
-  readonly gate: string
-  readonly passed: boolean
-  /** Both figures, in one sentence. */
-  readonly message: string
-}
-
-interface GateReport {
-  /** Hash of queries and judgements, where the run has some. */
-  readonly evaluation: string | null
-  readonly scores: Scores
-  readonly results: readonly GateResult[]
 }
 
 const RULES: Readonly<Record<Gate['metric'], readonly Gate['rule'][]>> = {
@@ -80,7 +66,7 @@ export async function evaluateGates(
 ): Promise<readonly GateResult[]> {
   if (gates.length === 0) return []
   const key = gatesKey(manifest.run, baselineRun)
-  const known = (await getJson(store, key)) as GateReport | undefined
+  const known = await getGateReport(store, key)
   if (known) return known.results
   const parsed = gates.map(parseGate)
   const cutoffs = [...new Set(parsed.filter(needsQueries).map(({ k }) => k))]
@@ -158,7 +144,7 @@ export async function evaluateGates(
 
 /** What a run was judged with before; its own scores are the same whatever it was compared with. */
 async function readGateReport(store: Store, run: string): Promise<GateReport | undefined> {
-  for await (const { key } of store.list(gatesPrefix(run))) return (await getJson(store, key)) as GateReport
+  for await (const { key } of store.list(gatesPrefix(run))) return getGateReport(store, key)
   return undefined
 }
 

@@ -1,18 +1,21 @@
 // The public surface of @reembed/evaluate; every other file is private to the package.
 
-export { createDimensionRanges } from './collapsed-dimensions.ts'
 export {
-  evaluateRows,
+  type GateResult,
   type JudgedQuery,
-  pairedDrop,
-  putQueries,
   type QueryVector,
   readQueries,
   type Scores,
+} from '@reembed/protocol'
+export { createDimensionRanges } from './collapsed-dimensions.ts'
+export {
+  evaluateRows,
+  pairedDrop,
+  putQueries,
 } from './compare/evaluate.ts'
 export { compareRows, type Health, healthOf, mean, type RowComparison, type Rows } from './compare/rows.ts'
 export { type CompareOptions, type Comparison, compareRuns } from './compare/runs.ts'
 export { locateRows, orderByIdHash, readRowsById } from './compare/sample.ts'
-export { evaluateGates, type Gate, type GateResult, needsQueries, parseGate } from './gates.ts'
+export { evaluateGates, type Gate, needsQueries, parseGate } from './gates.ts'
 export { nearest, textsOf } from './nearest.ts'
 export { measureRecall, type Recall, type RecallOptions } from './recall.ts'

@@ -1,6 +1,7 @@
 // Which run a new one takes unchanged vectors from, and how much that will be.
 
 import {
+  isDeletion,
   type Manifest,
   type Plan,
   type Recipe,
@@ -40,7 +41,7 @@ export async function findBaseRun(store: Store, ids: RecipeIds): Promise<BaseRun
     // A rollback gives an old run a new place: that of its plan is another one.
     if (!plan || (plan.seq !== seq && run !== current?.run)) continue
     const manifest = await readManifest(store, run)
-    if (!manifest || (await readRunState(store, run)) === 'deleting') continue
+    if (!manifest || isDeletion(await readRunState(store, run))) continue
     if (sameRecipe(manifest, ids)) return { plan, manifest }
     other ??= plan
   }

@@ -7,7 +7,13 @@
 // by whoever finds that it is needed; that word is only said if nobody has said anything since the first. The words stay
 // for good: the run can only go, and what is made anew has another id. So whoever erases need not look again.
 
-import { appendRunState, type NumberedRunState, readRunStateRecord } from '@reembed/protocol'
+import {
+  appendRunState,
+  isDeletion,
+  type NumberedRunState,
+  readRunState,
+  readRunStateRecord,
+} from '@reembed/protocol'
 import { batched, manifestKey, mapConcurrent, planKey, runStateKey } from '@reembed/shared'
 import type { ListedObject, ObjectDeleter, Store } from '@reembed/store'
 import {
@@ -84,13 +90,13 @@ export async function* deleteRuns(
       const mark = await markDeleting(store, run)
       if (mark) marks.set(run, mark)
     }
-    const open = [...marks.values()].some(({ deletionCommitted }) => !deletionCommitted)
+    const open = [...marks.values()].some(({ state }) => state !== 'deleted')
     const verdicts = open ? await decideRetention(store, rules, signal) : undefined
     for (const run of group) {
       const mark = marks.get(run)
       const deleted =
         mark !== undefined &&
-        (mark.deletionCommitted === true ||
+        (mark.state === 'deleted' ||
           (await commitDeletion(store, run, mark, verdicts?.get(run), rules, signal)))
       if (deleted) await eraseRun(store, eraser, run, signal)
       yield { run, deleted }
@@ -124,7 +130,7 @@ async function eraseRun(
 /** Takes the mark from a run that stays: a gc was stopped before it had looked again. */
 export async function cancelRunDeletion(store: Store, run: string): Promise<void> {
   const mark = await readRunStateRecord(store, run)
-  if (mark.state === 'deleting' && !mark.deletionCommitted) await cancelDeletion(store, run, mark)
+  if (mark.state === 'deleting') await cancelDeletion(store, run, mark)
 }
 
 async function cancelDeletion(
@@ -137,7 +143,7 @@ async function cancelDeletion(
 
 async function markDeleting(store: Store, run: string): Promise<NumberedRunState | undefined> {
   const word = await readRunStateRecord(store, run)
-  if (word.state === 'deleting') return word
+  if (isDeletion(word.state)) return word
   return appendRunState(store, run, word, { ...word, state: 'deleting', previousState: word.state })
 }
 
@@ -159,8 +165,8 @@ async function commitDeletion(
     await cancelDeletion(store, run, mark)
     return false
   }
-  const said = await appendRunState(store, run, mark, { ...mark, deletionCommitted: true })
-  return said !== undefined || (await readRunStateRecord(store, run)).deletionCommitted === true
+  const committed = await appendRunState(store, run, mark, { ...mark, state: 'deleted' })
+  return committed !== undefined || (await readRunState(store, run)) === 'deleted'
 }
 
 const objectsOf = (store: Store, run: string, signal: AbortSignal | undefined): Promise<ListedObject[]> =>

@@ -2,9 +2,9 @@
 // A hook only says "look now"; what there is to do, the endpoint and the corpus tell. So a forged or repeated one
 // can at most cost a look, and still none is taken without the secret.
 
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac } from 'node:crypto'
 import { createServer, type IncomingMessage } from 'node:http'
-import { listenOn, parseListen, ReembedError } from '@reembed/shared'
+import { constantTimeEqual, listenOn, parseListen, ReembedError } from '@reembed/shared'
 
 export type HookKind = 'huggingface' | 'mlflow' | 'generic'
 
@@ -107,18 +107,12 @@ function isSigned(
     const value = headers[name]
     return typeof value === 'string' ? value : ''
   }
-  if (kind === 'huggingface') return isSame(header('x-webhook-secret'), secret)
-  if (kind === 'generic') return isSame(header('authorization'), `Bearer ${secret}`)
+  if (kind === 'huggingface') return constantTimeEqual(header('x-webhook-secret'), secret)
+  if (kind === 'generic') return constantTimeEqual(header('authorization'), `Bearer ${secret}`)
   const [id, time] = [header('x-mlflow-delivery-id'), header('x-mlflow-timestamp')]
   const fresh = Math.abs(nowMs - 1000 * Number(time)) < FRESH_MS
   const signature = createHmac('sha256', secret).update(`${id}.${time}.`).update(body).digest('base64')
-  return isSame(header('x-mlflow-signature'), `v1,${signature}`) && fresh
-}
-
-/** Hashes have one length, so the time tells neither the length nor the first wrong character. */
-function isSame(given: string, expected: string): boolean {
-  const hash = (text: string): Buffer => createHash('sha256').update(text).digest()
-  return timingSafeEqual(hash(given), hash(expected))
+  return constantTimeEqual(header('x-mlflow-signature'), `v1,${signature}`) && fresh
 }
 
 /** Hugging Face tells of discussions and settings too; `repo.content` is what changes a model. */

@@ -1,5 +1,6 @@
 // The public surface of @reembed/producer; every other file is private to the package.
 
+export type { TickOutcome } from '@reembed/protocol'
 export { type Audit, createAudit, type LocatedReject } from './audit.ts'
 export { type BaseRunResult, findBaseRun, type RecipeIds, requireBaseRun } from './base-run.ts'
 export { type Corpus, type OpenCorpusOptions, openCorpus } from './corpus.ts'
@@ -34,7 +35,6 @@ export {
   type ScheduleCheckOptions,
   type ScheduleTrigger,
   TICK_RECLAIM_MS,
-  type TickOutcome,
 } from './schedule/check.ts'
 export { type Calendar, openCalendar } from './schedule/cron.ts'
 export { type Survey, survey } from './survey.ts'

@@ -4,7 +4,7 @@
 import {
   type Plan,
   readPlan,
-  readRunStateRecord,
+  readRunState,
   refuseDeleted,
   replacementIdOf,
   requirePlan,
@@ -35,7 +35,7 @@ export interface RunLookup {
 /** What was removed is made again as another run: the first id from `run` on that was not. */
 export async function lookUpRun(store: Store, run: string): Promise<RunLookup> {
   let id = run
-  while ((await readRunStateRecord(store, id)).deletionCommitted) id = replacementIdOf(id)
+  while ((await readRunState(store, id)) === 'deleted') id = replacementIdOf(id)
   return { run: id, plan: await readPlan(store, id) }
 }
 

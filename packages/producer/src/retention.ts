@@ -1,6 +1,13 @@
 // Which runs of an output are needed, and since when the others are not.
 
-import { readManifest, readPlan, readRunStateRecord, readSeq, readVersions } from '@reembed/protocol'
+import {
+  readManifest,
+  readPlan,
+  readRunState,
+  readRunStateRecord,
+  readSeq,
+  readVersions,
+} from '@reembed/protocol'
 import { isRunId, ReembedError, runStatePrefix } from '@reembed/shared'
 import type { ListedObject, Store } from '@reembed/store'
 
@@ -57,7 +64,7 @@ export async function decideRetention(
     // Before the word: where another gc has erased the manifest by now, the word says so.
     const finished = (await readManifest(store, run)) !== undefined
     const word = await readRunStateRecord(store, run)
-    const deletionCommitted = word.deletionCommitted === true
+    const deletionCommitted = word.state === 'deleted'
     // The mark of a gc that has not looked again yet says nothing.
     const state = word.state === 'deleting' ? word.previousState : word.state
     const { version, replacedMs } = published.get(run) ?? {}
@@ -97,7 +104,7 @@ export async function* orphanedRuns(
     const rest = withoutStateRecords(objects, run)
     // All that stays of a run that was removed.
     if (rest.length === 0) continue
-    const begun = rest.length < objects.length && (await readRunStateRecord(store, run)).deletionCommitted
+    const begun = rest.length < objects.length && (await readRunState(store, run)) === 'deleted'
     if (begun) yield { run, reason: DELETION_COMMITTED, objects: rest }
     else if (!tooRecentReason(lastReferencedMs(objects), rules)) {
       yield { run, reason: 'left behind without a plan', objects: rest }

@@ -14,7 +14,7 @@ export type SweepOutcome =
   | { readonly run: string; readonly status: 'running'; readonly missing: number; readonly enqueued: number }
   | { readonly run: string; readonly status: 'finished'; readonly publish: PublishOutcome }
   /** Somebody has paused or cancelled it, or removes it. */
-  | { readonly run: string; readonly status: 'paused' | 'cancelled' | 'deleting' }
+  | { readonly run: string; readonly status: 'paused' | 'cancelled' | 'deleting' | 'deleted' }
   | { readonly run: string; readonly status: 'broken'; readonly error: unknown }
 
 export interface Sweeper {

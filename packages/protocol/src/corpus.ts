@@ -1,27 +1,29 @@
-// The corpus: source objects, their format, and which fields are the id and the text.
-// A slice is a re-readable range of source objects, fixed at plan time; it is all that a job points to.
+// The corpus: source objects, their format, and the fields of id and text. A slice is a range of source
+// objects that a worker can read repeatedly; the plan fixes it, and a job refers to one slice.
 
-/** How an object is read, told by its extension. */
+/** Source formats. The extension of an object selects one. */
 export const FORMATS = ['jsonl', 'csv', 'tsv', 'parquet', 'arrow', 'text', 'markdown'] as const
 export type Format = (typeof FORMATS)[number]
 
-/** What an object of lines is compressed with, told by a second extension. */
+/** Compression of a line-based object. A second extension selects it. */
 export type Compression = 'gzip' | 'zstd'
 
 /**
- * Which fields of a record are its id and its text. Unused by text and Markdown (one file, one document).
- * A nested field is named by its path, 'meta.title' or '/meta/title'; a field of that very name comes first.
+ * The fields of a record that are its id and its text. Text and Markdown do not use it: a file is one
+ * document. A path names a nested field, 'meta.title' or '/meta/title'; a field with exactly that
+ * name takes precedence.
  */
 export interface FieldMapping {
   readonly id: string
   readonly text: string
 }
 
-/** Field names tried in this order when none is given. */
+/** Default field names of the id, in order of preference. */
 export const ID_FIELDS = ['id', '_id', 'doc_id', 'docid'] as const
+/** Default field names of the text, in order of preference. */
 export const TEXT_FIELDS = ['text', 'content', 'contents', 'body', 'passage'] as const
 
-/** One object of the source as it was when the run was planned. */
+/** One object of the source at plan time. */
 export interface SourceObject {
   readonly key: string
   readonly size: number
@@ -33,10 +35,10 @@ export interface SourceObject {
 /**
  * A range of one object, in the unit of its format:
  *
- *   JSONL, plain              bytes. A line belongs to the part in which its first byte lies: a reader starts at the
- *                             first line that begins at or after `start` and ends with the line that begins before
- *                             `end`. So nobody has to read the data to cut it.
- *   JSONL compressed, CSV     bytes after decompression, cut where a record begins: one pass when the run is planned
+ *   JSONL, plain              bytes. A line belongs to the part that contains its first byte: a reader starts at the
+ *                             first line that begins at or after `start` and ends with the last line that begins
+ *                             before `end`. So the planner need not read the data to cut it.
+ *   JSONL compressed, CSV     bytes after decompression, cut at the start of a record in one pass at plan time
  *   Parquet, Arrow            rows
  *   text, Markdown            bytes, never cut: start 0, end = size
  *
@@ -49,16 +51,16 @@ export interface SlicePart {
   readonly format: Format
   readonly start: number
   readonly end: number
-  /** Where the last range of the object ends, if that is not `size`. */
+  /** End of the object's last range in the unit of the format, if it differs from `size`. */
   readonly extent?: number
   readonly compression?: Compression
-  /** Where decompression can begin: at byte `objectOffset` of the object, which is byte `contentOffset` of what it holds. */
+  /** A start point for decompression: byte `objectOffset` of the object is byte `contentOffset` of its content. */
   readonly seek?: { readonly objectOffset: number; readonly contentOffset: number }
-  /** How the table is written; its header stands only at the start of the object. */
+  /** Delimiter and columns of a CSV object, because only the start of the object has the header. */
   readonly table?: CsvTable
 }
 
-/** What a reader has to know of a CSV object when it starts in the middle of it. */
+/** The layout of a CSV object, for a reader that starts in its middle. */
 export interface CsvTable {
   readonly delimiter: string
   readonly columns: readonly string[]
@@ -69,43 +71,43 @@ export interface Slice {
   readonly parts: readonly SlicePart[]
 }
 
-/** Where a record stands: part of the slice, offset in the part's unit, line or row within the part (1-based). */
+/** The position of a record: part of the slice, offset in the part's unit, line or row within the part (1-based). */
 export interface Position {
   readonly part: number
   readonly offset: number
   readonly line?: number
 }
 
-/** What a carried column can hold; every one of them may be null. */
+/** Types of a carried column. Each value may be null. */
 export type CarriedType = 'string' | 'int32' | 'int64' | 'double' | 'boolean'
 
-/** A field of the records that goes into the shard unchanged, as a column of its own. Fixed at plan time for all shards. */
+/** A field that is copied unchanged into a column of the shard. The plan fixes it for all shards. */
 export interface CarriedColumn {
   readonly name: string
   readonly type: CarriedType
 }
 
-/** The value of a carried column in one document. An int64 may come as a bigint; beyond 2^53 it must. */
+/** The value of a carried column in one document. An int64 beyond 2^53 must be a bigint; a smaller one may be. */
 export type CarriedValue = string | number | bigint | boolean | null
 
-/** How documents are cut; part of the recipe. */
+/** How documents are cut into chunks; part of the recipe. */
 export interface Chunking {
-  /** Tokens of a chunk, those that frame it and the prompt's included. */
+  /** Maximum tokens of a chunk, including special tokens and the prompt. */
   readonly maxTokens: number
   readonly overlapTokens: number
-  /** SHA-256 of the tokenizer.json that counts; kept in the output under this name. */
+  /** SHA-256 of the tokenizer.json that counts tokens. The output keeps the file, see `tokenizerKey`. */
   readonly tokenizer: string
 }
 
-/** Where a chunk lies in its document. */
+/** The position of a chunk in its document. */
 export interface ChunkSpan {
-  /** The id of the document; that of the chunk is `<docId>#<index>`. */
+  /** The id of the document. The id of the chunk is `<docId>#<index>`. */
   readonly docId: string
   readonly index: number
   /** Offsets into the document's text, in UTF-16 units; the end is exclusive. */
   readonly charStart: number
   readonly charEnd: number
-  /** The headings that the chunk stands under, outermost first. */
+  /** The headings above the chunk, outermost first. */
   readonly headings: readonly string[]
 }
 
@@ -115,9 +117,9 @@ export interface Document {
   readonly id: string
   readonly text: string
   readonly position: Position
-  /** By the name of the column; a column that is not in it is null here. Each value fits its column's type. */
+  /** Values by column name; a missing column is null. Each value has its column's type. */
   readonly carried?: Readonly<Record<string, CarriedValue>>
-  /** Only where documents are cut into chunks: then this is one of them. */
+  /** Set if documents are cut into chunks: this document is one chunk. */
   readonly chunk?: ChunkSpan
 }
 
@@ -136,7 +138,7 @@ export type RejectReason =
   | 'refused_by_model'
   | 'invalid_vector'
 
-/** A document that can't be embedded, with its reason. `message` never contains the text. */
+/** A document that cannot be embedded, with the reason. `message` never contains the text. */
 export interface Reject {
   readonly kind: 'reject'
   readonly id?: string
@@ -145,13 +147,13 @@ export interface Reject {
   readonly position: Position
 }
 
-/** What reading a slice yields, in source order. */
+/** An element of a slice, in source order. */
 export type SourceRecord = Document | Reject
 
 /**
- * What was really read of a part, in its unit: the range, aligned to records, and its number of lines or rows (1 for a
- * whole-file document). Neighbouring shards' ranges must meet, which is how `verify` proves that no byte was skipped
- * or read twice.
+ * The range of a part that a worker read, in the part's unit, aligned to records, and the number of
+ * lines or rows (1 for a whole-file document). Ranges of neighbouring shards must meet: `verify`
+ * proves by them that no byte was skipped or read twice.
  */
 export interface PartRead {
   readonly key: string

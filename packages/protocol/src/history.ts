@@ -1,5 +1,5 @@
-// The order of runs and the published versions. Both are write-once keys with a number in them, so "next" is decided
-// by put-if-absent and no clock has a say.
+// The sequence of runs and the published versions. Both are write-once keys that contain a number, so
+// put-if-absent decides the next number and no clock is involved.
 
 import {
   count,
@@ -20,25 +20,26 @@ import { getJson, putJson, type Store } from '@reembed/store'
 export interface Version {
   readonly version: number
   readonly run: string
-  /** Grows with every version, a rollback included; a late old run can so never come back by itself. */
+  /** Increases with every version, rollbacks included, so that an older run that ends late is not published. */
   readonly seq: number
   readonly manifestSha256: string
-  /** Set where a person published it although this spoke against it. */
+  /** The reasons against publication that the user overrode. */
   readonly overriddenReasons?: readonly string[] | undefined
 }
 
+/** The sequence number of a run. */
 export interface SeqEntry {
   readonly seq: number
   readonly run: string
 }
 
-/** The current version, or undefined when nothing was published yet. One LIST: the newest key comes first. */
+/** Reads the current version; undefined if none is published. One LIST: the newest key comes first. */
 export async function readCurrent(store: Store): Promise<Version | undefined> {
   for await (const { key } of store.list('versions/')) return readVersion(store, key)
   return undefined
 }
 
-/** All versions, newest first, and when each was published, where the store says it. */
+/** Yields all versions, newest first, with the time of publication if the store reports it. */
 export async function* readVersions(
   store: Store,
 ): AsyncGenerator<Version & { readonly publishedMs?: number | undefined }, void, undefined> {
@@ -47,12 +48,12 @@ export async function* readVersions(
   }
 }
 
-/** Writes the version after `previous`; 'exists' means that somebody else was first. */
+/** Writes a version. Returns 'exists' if a concurrent writer has published this version number. */
 export function putVersion(store: Store, version: Version): Promise<'created' | 'exists'> {
   return putJson(store, versionKey(version.version), { format: 1, ...version })
 }
 
-/** Takes the next place in the order of runs for `run`. A place whose run never gets a plan harms nobody. */
+/** Assigns the next sequence number to `run`. A sequence number without a plan is harmless. */
 export async function takeSeq(store: Store, run: string): Promise<number> {
   let seq = 1
   for await (const { key } of store.list('seq/')) seq = seqOfKey(key) + 1
@@ -60,7 +61,7 @@ export async function takeSeq(store: Store, run: string): Promise<number> {
   return seq
 }
 
-/** The places in the order of runs, newest first: all of them, or those after `after`. */
+/** Reads the sequence numbers above `after` (default 0: all), in descending order. */
 export async function readSeq(
   store: Store,
   { after = 0 }: { after?: number | undefined } = {},
@@ -68,9 +69,9 @@ export async function readSeq(
   const entries: SeqEntry[] = []
   for await (const { key } of store.list('seq/', { startAfter: seqKey(after) })) {
     const found = await getJson(store, key)
-    // Removed between LIST and read: nobody's place.
+    // Deleted between LIST and read.
     if (found === undefined) continue
-    const what = `${key} in ${store.url} is not a place in the order of runs`
+    const what = `${key} in ${store.url} is not a sequence entry that reembed wrote`
     const { run } = requireShape<{ run: string }>(seqShape, found, what)
     entries.unshift({ seq: seqOfKey(key), run })
   }
@@ -91,5 +92,5 @@ async function readVersion(store: Store, key: string): Promise<Version> {
   const what = `${key} in ${store.url} is not a version that reembed published`
   const version = requireShape<Version>(versionShape, await getJson(store, key), what)
   if (versionKey(version.version) === key) return version
-  throw new ReembedError('CORRUPT', `${what}: it says that it is version ${version.version}`)
+  throw new ReembedError('CORRUPT', `${what}: it contains version ${version.version}`)
 }

@@ -1,17 +1,17 @@
-// The ids that decide what may be compared, resumed and reused. Each depends on the listed members and nothing else;
-// adding one changes every id, so that is a new `format`.
+// The ids that decide which vectors can be compared, resumed and reused. Each id depends on the listed
+// members alone. A further member changes every id, so it needs a new `format`.
 
 import { idOf } from '@reembed/shared'
 import type { ShardLayout } from './layout.ts'
 import type { Recipe } from './plan.ts'
 import type { ModelIdentity } from './receipt.ts'
 
-/** Vectors with the same space id can be compared. */
+/** Returns the space id of a model: vectors with equal space ids can be compared. */
 export function spaceIdOf({ id, revision, dimensions, pooling, normalized }: ModelIdentity): string {
   return idOf({ space: { id, revision, dimensions, pooling, normalized } })
 }
 
-/** Documents with the same recipe id and the same text have the same vector. */
+/** Returns the recipe id: equal texts under equal recipe ids have equal vectors. */
 export function recipeIdOf({
   model,
   prompt,
@@ -36,31 +36,32 @@ export function recipeIdOf({
   })
 }
 
+/** The members of a run id. */
 export interface RunIdInputs {
   /** SHA-256 over the listing: key, etag, size and format of each object. */
   readonly snapshotSha256: string
   readonly recipeId: string
-  /** Shards with other columns are other shards. */
+  /** Other columns make other shards, so another run. */
   readonly layout?: ShardLayout | undefined
-  /** How the corpus is cut: other slices are other shards, so another run. */
+  /** Another slicing makes other shards, so another run. */
   readonly slicing: { readonly sliceBytes: number; readonly maxParts: number }
-  /** Set where the run shall take no vectors from others: that is another run, or it would be found done already. */
+  /** `false` for a run that must not reuse vectors. Without it the id would be that of the finished run. */
   readonly reuse?: false | undefined
 }
 
-/** The same request on the same corpus is the same run, until that is removed: producers, retries and ticks converge on it. */
+/** Returns the run id. Equal requests on an equal corpus have equal ids, so planning is idempotent. */
 export function runIdOf({ snapshotSha256, recipeId, layout, slicing, reuse }: RunIdInputs): string {
   const { sliceBytes, maxParts } = slicing
   return idOf({ run: { format: 1, snapshotSha256, recipeId, layout, sliceBytes, maxParts, reuse } })
 }
 
-/** The run that embeds the rejects of `run` again: the same corpus and recipe, so it needs a name of its own. */
+/** Returns the id of the run that retries the rejects of `run`. Corpus and recipe are equal, so the id must differ. */
 export const retryIdOf = (run: string): string => idOf({ retry: { format: 1, run } })
 
-/** The id of a run that is made again after it was removed: a deletion that comes late finds nothing of the new one. */
+/** Returns the id of a run that replaces the deleted run `run`. A late deletion therefore cannot affect the replacement. */
 export const replacementIdOf = (run: string): string => idOf({ again: { format: 1, run } })
 
-/** Whether equal texts have the same vector in both: the one condition of taking a vector from another run. */
+/** Whether equal texts have equal vectors in both runs: the condition for reuse. */
 export const sameRecipe = (
   a: { readonly spaceId: string; readonly recipeId: string },
   b: { readonly spaceId: string; readonly recipeId: string },

@@ -1,4 +1,4 @@
-// The public surface of @reembed/protocol; every other file is private to the package.
+// The public API of @reembed/protocol; every other file is private to the package.
 
 export {
   type CarriedColumn,
@@ -23,6 +23,16 @@ export {
   type SourceRecord,
   TEXT_FIELDS,
 } from './corpus.ts'
+export { EXPORT_RECORD_KEY, type ExportRecord, readExportRecord } from './export-record.ts'
+export {
+  type GateReport,
+  type GateResult,
+  getGateReport,
+  type JudgedQuery,
+  type QueryVector,
+  readQueries,
+  type Scores,
+} from './gate-report.ts'
 export {
   putVersion,
   readCurrent,
@@ -49,6 +59,7 @@ export {
   readManifestShards,
   type Totals,
 } from './manifest.ts'
+export { type ModelReference, readModelReference } from './model-reference.ts'
 export {
   type Plan,
   type Recipe,
@@ -74,6 +85,7 @@ export { type ModelIdentity, parseReceipt, RECEIPT_KEY, type Receipt, type Rejec
 export {
   appendRunState,
   deletionReason,
+  isDeletion,
   type NumberedRunState,
   type RunBudget,
   type RunState,
@@ -83,3 +95,4 @@ export {
   refuseDeleted,
   setRunState,
 } from './run-state.ts'
+export { getTickClaim, readTickOutcome, readTicksSince, type TickClaim, type TickOutcome } from './tick.ts'

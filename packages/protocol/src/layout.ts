@@ -1,18 +1,18 @@
-// What a shard holds, as a plan states it.
+// The columns of a shard, as the plan fixes them.
 
 import type { CarriedColumn } from './corpus.ts'
 
 /** How the values of a vector are stored. */
 export type Dtype = 'float32' | 'float16'
 
-/** What a shard holds beside id, vector and content hash. It changes no vector, so it is no part of the recipe. */
+/** The columns of a shard besides id, vector and content hash. They do not affect vectors, so they are not in the recipe. */
 export interface ShardLayout {
-  /** Fields of the records, each as a column of its own. */
+  /** Carried columns. */
   readonly carry?: readonly CarriedColumn[] | undefined
-  /** Whether rows are chunks, and say so: `doc_id`, `chunk_index`, `char_start`, `char_end`, `heading_path`. */
+  /** Whether rows are chunks, with `doc_id`, `chunk_index`, `char_start`, `char_end` and `heading_path`. */
   readonly chunked?: boolean | undefined
-  /** Whether the text is kept, as it was before the prompt. */
+  /** Whether the shard keeps the text, without the prompt. */
   readonly text?: boolean | undefined
-  /** Whether an `ARROW:schema` key tells Arrow's readers that the vectors are of fixed size. */
+  /** Whether an `ARROW:schema` key declares the vectors as fixed-size lists to Arrow readers. */
   readonly arrowSchema?: boolean | undefined
 }

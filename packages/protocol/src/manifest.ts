@@ -1,4 +1,4 @@
-// The manifest: what a run holds. Written when every shard is there and the receipts balance, never before.
+// The manifest of a finished run. It is written only after every shard exists and the receipts balance.
 
 import {
   count,
@@ -27,9 +27,9 @@ export interface Totals {
   readonly documents: number
   readonly rows: number
   readonly rejects: number
-  /** Rows that were not embedded, see Receipt. Manifests of before there was reuse do not say: then it is none. */
+  /** Rows that were not embedded, see Receipt. Undefined means 0. */
   readonly reused?: number | undefined
-  /** Tokens counted by the server, null where one shard does not know. */
+  /** Tokens that the server counted; null if a receipt has no count. */
   readonly tokens: number | null
   readonly bytes: number
   readonly truncated: number
@@ -44,26 +44,26 @@ export interface Manifest {
   readonly recipeId: string
   readonly source: string
   readonly model: ModelIdentity
-  /** What documents were prefixed with. */
+  /** Prefix of documents. */
   readonly prompt: string
-  /** What queries are prefixed with, where the plan was told. */
+  /** Prefix of queries, if the plan has one. */
   readonly queryPrompt?: string | undefined
   readonly fields: FieldMapping | null
-  /** See Recipe. Manifests of before there was a choice do not say: then it is float32, uncut. */
+  /** See Recipe. Undefined means float32, without truncated dimensions. */
   readonly dtype?: Dtype | undefined
   readonly nativeDimensions?: number | undefined
   /** See Plan. */
   readonly layout?: ShardLayout | undefined
-  /** The run that vectors were taken from, and how many of its rows are gone; null if it can't be read any more. */
+  /** The run that vectors were reused from, and the number of its rows that this run lacks; null if it is unreadable. */
   readonly baseRun?: { readonly run: string; readonly removedRows: number | null } | undefined
   readonly shards: number
   readonly shardsPerSegment: number
   readonly totals: Totals
   readonly rejectReasons: Readonly<Partial<Record<RejectReason, number>>>
-  /** What it was said to take, if anything was said, and what it took. */
+  /** The estimate of the plan, if any, and the actual cost. */
   readonly quote?: Quote | undefined
   readonly actualCost?: ActualCost | undefined
-  /** Over key and hash of every shard, in order: one number that pins each byte. Earlier, over the hashes of their bodies. */
+  /** SHA-256 over key and body hash of every shard in order: it pins every byte of the run. */
   readonly shardsSha256: string
 }
 
@@ -77,12 +77,16 @@ export interface ManifestShard {
   readonly bodySha256: string
 }
 
+/**
+ * Reads the manifest of a run; undefined if it is not finished.
+ * @throws ReembedError CORRUPT if the object is not a valid manifest of this run
+ */
 export async function readManifest(store: Store, run: string): Promise<Manifest | undefined> {
   const found = await getJson(store, manifestKey(run))
   if (found === undefined) return undefined
   const what = `${manifestKey(run)} in ${store.url} is not a manifest that this version of reembed can read`
   const manifest = requireShape<Manifest>(manifestShape, found, what)
-  if (manifest.run !== run) throw new ReembedError('CORRUPT', `${what}: it is of run ${manifest.run}`)
+  if (manifest.run !== run) throw new ReembedError('CORRUPT', `${what}: it belongs to run ${manifest.run}`)
   return manifest
 }
 
@@ -128,7 +132,7 @@ const rowShape = record<ManifestShard>({
   bodySha256: text,
 })
 
-/** Every shard of a finished run in order, holding one segment at a time. */
+/** Yields the shards of a finished run in order. Memory holds one segment. */
 export async function* readManifestShards(
   store: Store,
   manifest: Manifest,

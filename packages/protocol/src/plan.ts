@@ -1,5 +1,5 @@
-// The plan of a run: what it shall hold. Written once, before any job. The head (plan.json) is small whatever the
-// corpus; the slices stand in segments of fixed length, so one slice is found by reading one segment.
+// The plan of a run. It is written once, before any job. The head (plan.json) is small for any corpus.
+// Slices are in segments of fixed length, so reading one slice reads one segment.
 
 import {
   bool,
@@ -36,66 +36,69 @@ import type { Quote } from './quote.ts'
 import { type ModelIdentity, modelShape } from './receipt.ts'
 import { readSegment } from './segment.ts'
 
-/** Everything that decides what a document's vector will be. */
+/** Everything that determines the vector of a document. */
 export interface Recipe {
   readonly model: ModelIdentity
-  /** Put in front of every document's text, as the model card asks. */
+  /** Prefix of every document's text, as the model card requires. */
   readonly prompt: string
   readonly fields: FieldMapping | null
-  /** The text is made of these fields instead of being `fields.text`. */
+  /** Template that builds the text from fields; it replaces `fields.text`. */
   readonly template?: string
-  /** How documents are cut into chunks, if they are. */
+  /** How documents are cut into chunks, if at all. */
   readonly chunking?: Chunking
   readonly truncate: boolean
   readonly dtype: Dtype
-  /** Dimensions of the model's own vectors, where `model.dimensions` is fewer: the first ones, normalised again. */
+  /** Dimensions of the model's vectors if `model.dimensions` is smaller: vectors are truncated, then normalised. */
   readonly nativeDimensions?: number | undefined
 }
 
 export interface Plan {
   readonly format: 1
   readonly run: string
-  /** The run's place in the order of runs (`seq/<n>.json`). */
+  /** The sequence number of the run (`seq/<n>.json`). */
   readonly seq: number
   readonly spaceId: string
   readonly recipeId: string
-  /** Where the corpus lies: an absolute folder or an s3:// URL. Keys of slices are relative to it. */
+  /** URL of the corpus: an absolute folder, s3:// or hf://. Keys of slices are relative to it. */
   readonly source: string
   readonly recipe: Recipe
-  /** What shards hold beside id, vector and content hash. */
+  /** The columns of shards besides id, vector and content hash. */
   readonly layout?: ShardLayout | undefined
   readonly shards: number
   readonly slicesPerSegment: number
   readonly objects: number
   readonly bytes: number
-  /** Estimated from a sample; the receipts have the exact number. */
+  /** Estimate from a sample; the receipts have the exact number. */
   readonly estimatedDocuments: number
   readonly snapshotSha256: string
-  /** How the corpus was cut. The next version cuts alike, so that what did not change has the same slices. */
+  /** How the corpus is cut. The next version uses the same slicing, so that unchanged data has the same slices. */
   readonly slicing?: { readonly sliceBytes: number; readonly maxParts: number } | undefined
-  /** The finished run that unchanged texts take their vectors from; of the same recipe. Not part of the run's id. */
+  /** The finished run of the same recipe whose vectors are reused for unchanged texts. Not part of the run id. */
   readonly baseRun?: string | undefined
-  /** The run whose rejects this one embeds again. */
+  /** The run whose rejects this run retries. */
   readonly retryOf?: string | undefined
-  /** How many rejects the run may have and still be published by itself: '20' or '1%'. Not part of the run's id. */
+  /** Maximum rejects for automatic publication: '20' or '1%'. Not part of the run id. */
   readonly maxRejects: string
-  /** What it must show to be published by itself, a line each. Not part of its id, and neither is what follows. */
+  /** Gates for automatic publication, one per line. This and the following fields are not part of the run id. */
   readonly gates?: readonly string[] | undefined
-  /** The queries and judgements that gates go by: their hash, and how many queries. */
+  /** Hash of the queries and judgements of the gates, and the number of queries. */
   readonly evaluation?: { readonly sha256: string; readonly queries: number } | undefined
-  /** Put in front of queries, as the model card asks. */
+  /** Prefix of queries, as the model card requires. */
   readonly queryPrompt?: string | undefined
-  /** What the run was said to take when it was planned. Not part of its id. */
+  /** The estimate at plan time. */
   readonly quote?: Quote | undefined
 }
 
-/** The plan of a run, or undefined if this store has none. */
+/**
+ * Reads the plan of a run; undefined if the store has none.
+ * @throws ReembedError CORRUPT if the object is not a valid plan of this run
+ */
 export async function readPlan(store: Store, run: string): Promise<Plan | undefined> {
   const found = await getJson(store, planKey(run))
   if (found === undefined) return undefined
   const what = `${planKey(run)} in ${store.url} is not a plan that this version of reembed can read`
   const plan = requireShape<Plan>(planShape, found, what)
-  if (plan.run !== run) throw new ReembedError('CORRUPT', `${what}: it is of run ${plan.run}`)
+  if (plan.run !== run) throw new ReembedError('CORRUPT', `${what}: it belongs to run ${plan.run}`)
   return plan
 }
 
@@ -158,7 +161,10 @@ const sliceShape = record<Slice>({
   ),
 })
 
-/** Like `readPlan`, but a run without a plan is an error that names what there is to do. */
+/**
+ * Like `readPlan`, for a plan that must exist.
+ * @throws ReembedError RUN_NOT_FOUND if the store has no plan of the run
+ */
 export async function requirePlan(store: Store, run: string): Promise<Plan> {
   const plan = await readPlan(store, run)
   if (plan) return plan
@@ -168,13 +174,13 @@ export async function requirePlan(store: Store, run: string): Promise<Plan> {
   )
 }
 
-/** How many slices a segment holds: few when slices have many parts, so that a segment stays about 10 MB of JSON at most. */
+/** Returns the number of slices per segment: fewer when slices have many parts, so that a segment is at most about 10 MB of JSON. */
 export function slicesPerSegment(shards: number, objects: number): number {
   const partsPerSlice = (shards + objects) / Math.max(1, shards)
   return Math.max(16, Math.min(1_024, Math.floor(65_536 / partsPerSlice)))
 }
 
-/** The slices of one segment. */
+/** Reads the slices of one segment. */
 export function readSliceSegment(store: Store, plan: Plan, segment: number): Promise<Slice[]> {
   return readSegment<Slice>(store, planSegmentKey(plan.run, segment), sliceShape, {
     segment,
@@ -185,7 +191,7 @@ export function readSliceSegment(store: Store, plan: Plan, segment: number): Pro
   })
 }
 
-/** All slices of a plan in shard order, holding one segment at a time. */
+/** Yields the slices of a plan in shard order. Memory holds one segment. */
 export async function* readSlices(store: Store, plan: Plan): AsyncGenerator<Slice, void, undefined> {
   for (let segment = 0; segment * plan.slicesPerSegment < plan.shards; segment += 1) {
     yield* await readSliceSegment(store, plan, segment)

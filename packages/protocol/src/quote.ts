@@ -1,63 +1,67 @@
-// What a run was quoted to take, and what it took. The quote is made when the run is planned and stands in its plan;
-// what was paid is added up from the receipts when it is finalized. Neither is part of the run's id.
+// Estimated and actual tokens, time and cost of a run. The plan contains the estimate; finalization
+// sums the actual cost from the receipts. Neither is part of the run id.
 
 import type { Receipt } from './receipt.ts'
 
-/** What an endpoint costs. */
+/** Price of an endpoint. */
 export interface Price {
-  /** Dollars an hour of one replica. */
+  /** Dollars per hour of one replica. */
   readonly perHour: number
   readonly replicas: number
 }
 
+/** The estimate of a run. */
 export interface Quote {
-  /** All that the server will count: documents, prompts, framing tokens and canaries. */
+  /** Tokens that the server will count: documents, prompts, special tokens and canaries. */
   readonly tokens: number
-  /** Of these: canaries, which prove with each request which model answers. */
+  /** The canaries' part of `tokens`. A canary in each request proves which model answers. */
   readonly canaryTokens: number
-  /** Half the 95 % interval of `tokens`, as a share of it; null where tokens were not counted but estimated. */
+  /** Half of the 95 % interval of `tokens`, relative to it; null if tokens were estimated without a tokenizer. */
   readonly relativeError: number | null
-  /** Documents, or chunks of them. */
+  /** Number of documents, or of chunks. */
   readonly inputs: number
-  /** Of these were looked at. */
+  /** Number of inputs in the sample. */
   readonly sampled: number
-  /** Of a short probe of the live endpoint, if it was probed. */
+  /** Rate of a short measurement at the live endpoint; null without one. */
   readonly tokensPerSecond: number | null
   readonly seconds: number | null
   readonly price: Price | null
   readonly dollars: number | null
-  /** What it took to wake the endpoint before the run was planned. */
+  /** Duration of the endpoint's cold start at plan time. */
   readonly coldStartSeconds: number
 }
 
+/** The actual cost of a run. */
 export interface ActualCost {
-  /** Counted by the server in the replies that shards were made of; null where it does not say. */
+  /** Tokens that the server counted in replies that are in shards; null if it reports none. */
   readonly tokens: number | null
-  /** While any worker embedded, or waited for the endpoint to; with the cold start before. */
+  /** Time in which at least one worker embedded or waited for the endpoint, plus the cold start. */
   readonly endpointSeconds: number | null
   readonly dollars: number | null
 }
 
-/** A list price to compare with: developers.openai.com/api/docs/models/text-embedding-3-small, its standard tier. */
+/** A list price for comparison: developers.openai.com/api/docs/models/text-embedding-3-small, standard tier. */
 export const LIST_PRICE = {
   name: 'OpenAI text-embedding-3-small',
   dollarsPerMillionTokens: 0.02,
   asOf: '2026-07-03',
 } as const
 
-/** Seconds of endpoint time in dollars. */
+/** Returns the price of endpoint time in dollars. */
 export const dollarsOf = (seconds: number, { perHour, replicas }: Price): number =>
   (seconds / 3600) * perHour * replicas
 
+/** Returns dollars per million tokens. */
 export const dollarsPerMillion = (dollars: number, tokens: number): number => (1e6 * dollars) / tokens
 
+/** A time interval in Unix milliseconds. */
 export type Interval = readonly [startMs: number, endMs: number]
 
-/** When the shard of a receipt was embedded; nothing if no request was made for it, or it does not say. */
+/** Returns the time in which a shard was embedded; undefined if it needed no request or the receipt has no times. */
 export const intervalOf = ({ startedMs, endedMs }: Receipt): Interval | undefined =>
   startedMs === undefined || endedMs === undefined ? undefined : [startedMs, endedMs]
 
-/** The stretches of time in which at least one of the intervals lasts, in their order. */
+/** Returns the union of the intervals as disjoint intervals in ascending order. */
 export function mergedIntervals(intervals: readonly Interval[]): Interval[] {
   const merged: Interval[] = []
   for (const [start, end] of intervals.toSorted((a, b) => a[0] - b[0])) {
@@ -68,6 +72,6 @@ export function mergedIntervals(intervals: readonly Interval[]): Interval[] {
   return merged
 }
 
-/** How long at least one of the intervals lasted: jobs that ran side by side held the endpoint once. */
+/** Returns the duration of the union in milliseconds: concurrent jobs use the endpoint once. */
 export const unionMs = (intervals: readonly Interval[]): number =>
   mergedIntervals(intervals).reduce((total, [start, end]) => total + end - start, 0)

@@ -1,5 +1,5 @@
-// The receipt of a job sits in its shard's own metadata (key `reembed.receipt`), so shard and receipt are one
-// object and one atomic write, and `verify` needs the shards alone.
+// The receipt of a job. It is in the metadata of its shard (key `reembed.receipt`), so shard and
+// receipt are one atomic write, and `verify` needs only the shards.
 
 import {
   bool,
@@ -18,20 +18,21 @@ import {
 } from '@reembed/shared'
 import type { PartRead, Position, Reject } from './corpus.ts'
 
-/** What makes vectors comparable, plus what a reader needs to embed a query the same way. */
+/** The properties of a model that decide whether vectors are comparable. */
 export interface ModelIdentity {
-  /** The model's name as its endpoint states it, for example 'BAAI/bge-base-en-v1.5'. */
+  /** The model's name as the endpoint reports it, for example 'BAAI/bge-base-en-v1.5'. */
   readonly id: string
-  /** Exact revision (commit) where the endpoint or the user states one. */
+  /** Exact revision (commit), if the endpoint or the user states one. */
   readonly revision: string | null
   readonly dimensions: number
   readonly pooling: string | null
   readonly normalized: boolean
 }
 
-/** A reject as the receipt keeps it. */
+/** A reject in a receipt. */
 export type RejectRow = Omit<Reject, 'kind'>
 
+/** The account of one shard. */
 export interface Receipt {
   readonly format: 1
   readonly run: string
@@ -40,33 +41,33 @@ export interface Receipt {
   readonly spaceId: string
   readonly recipeId: string
   readonly model: ModelIdentity
-  /** What was read, part by part of the slice. */
+  /** The ranges that were read, one per part of the slice. */
   readonly source: readonly PartRead[]
-  /** documents = rows + rejects.length, always. */
+  /** Invariant: documents = rows + rejects.length. */
   readonly documents: number
   readonly rows: number
   readonly rejects: readonly RejectRow[]
-  /** Rows that were not embedded: their vectors are of an equal text of the base, or of the same request window. */
+  /** Rows that were not embedded: their vectors come from an equal text of the base run or of the same request window. */
   readonly reused?: number | undefined
-  /** Tokens counted by the server for what was embedded, or null where it does not say. */
+  /** Tokens that the server counted; null if it reports none. */
   readonly tokens: number | null
-  /** Texts that the endpoint was asked to cut because they were over the model's limit, as far as known. */
+  /** Known number of texts that the endpoint truncated to the model's limit. */
   readonly truncated: number
-  /** Texts in which lone surrogates were replaced by U+FFFD. */
+  /** Number of texts in which U+FFFD replaced lone surrogates. */
   readonly repaired: number
-  /** When its first request was made and its last one answered, by the worker's clock; absent if none was. */
+  /** Start of the first request and end of the last one in Unix milliseconds of the worker; undefined without requests. */
   readonly startedMs?: number | undefined
   readonly endedMs?: number | undefined
-  /** SHA-256 (hex) over all bytes of the file before its footer. */
+  /** SHA-256 (hex) of the bytes of the file before the footer. */
   readonly bodySha256: string
 }
 
-/** The footer key of the receipt. */
+/** The key of the receipt in the Parquet footer. */
 export const RECEIPT_KEY = 'reembed.receipt'
 
 /**
- * Takes a receipt that was read from somewhere, `where` as it shall stand in the message.
- * @throws ReembedError CORRUPT naming the first field that is not as it must be.
+ * Validates a receipt. `where` names its shard in the error message.
+ * @throws ReembedError CORRUPT that names the first invalid field
  */
 export function parseReceipt(value: unknown, where: string): Receipt {
   return requireShape(receiptShape, value, `${where}: the receipt is damaged or of another version`)

@@ -1,9 +1,12 @@
-// What people have said about a run: pause, go on, cancel, and what it may use. Each word is one more write-once key,
-// the newest is listed first and counts. Workers look before each job, sweeps before each run; so it reaches everybody
-// without Redis.
+// The state of a run and its budget. Each change appends a run state record under a write-once key; a
+// LIST returns the latest record first. Workers read the state before each job and sweepers before
+// each run, so a change takes effect without Redis.
+//
+// Deletion is two-phase. `deleting` reserves the run: planners, workers and sweepers refuse it while gc
+// checks a last time that nothing references it; gc may still restore the previous state. `deleted`
+// commits: objects may be erased. It is terminal, and its record remains as a tombstone.
 
 import {
-  bool,
   is,
   oneOf,
   optional,
@@ -17,53 +20,61 @@ import {
 } from '@reembed/shared'
 import { getJson, putJson, type Store } from '@reembed/store'
 
-/** A run that `reembed gc` removes is `removed` from before it is looked at for the last time, and stays it for good. */
-export type RunState = 'running' | 'paused' | 'cancelled' | 'deleting'
+/** `deleting`: gc may still restore the run. `deleted`: terminal; gc erases or has erased its objects. */
+export type RunState = 'running' | 'paused' | 'cancelled' | 'deleting' | 'deleted'
 
-/** What a run may use of its endpoint, all its workers together. */
+/** Limits of a run for all its workers together. */
 export interface RunBudget {
-  /** As the server counts them. */
+  /** Maximum tokens, as the server counts them. */
   readonly maxTokens?: number | undefined
-  /** While anybody embeds. */
+  /** Maximum time in which at least one worker embeds. */
   readonly maxEndpointSeconds?: number | undefined
 }
 
+/** One change of a run's state. */
 export interface RunStateRecord extends RunBudget {
   readonly state: RunState
-  /** Set where a worker paused the run because it would have gone over its limits: the limit and what was used. */
+  /** Set if a worker paused the run because of its budget: the limit and the usage. */
   readonly budgetExceeded?: string | undefined
-  /** Of a run that is `removed`: what held before. */
-  readonly previousState?: Exclude<RunState, 'deleting'> | undefined
-  /** Of a run that is `removed`: it was found to be needed by nobody, and its objects go. The last word about a run. */
-  readonly deletionCommitted?: boolean | undefined
+  /** The state before `deleting`, which gc restores if it cancels the deletion. */
+  readonly previousState?: Exclude<RunState, 'deleting' | 'deleted'> | undefined
 }
 
+/** A run state record with its number. */
 export interface NumberedRunState extends RunStateRecord {
-  /** The first word about a run is 1; 0 where nothing was said. */
+  /** The first record of a run is 1; 0 means that the run has no record. */
   readonly number: number
 }
 
-/** Whether the run may be worked on. One LIST. */
+/** Whether gc deletes or has deleted the run: nothing may use it. */
+export const isDeletion = (state: RunState): state is 'deleting' | 'deleted' =>
+  state === 'deleting' || state === 'deleted'
+
+/** Reads the state of a run with one LIST and at most one GET. */
 export async function readRunState(store: Store, run: string): Promise<RunState> {
   return (await readRunStateRecord(store, run)).state
 }
 
-/** The last word about a run; one of which nobody has said anything is running, without limits. */
+/**
+ * Reads the latest run state record. The default is `running` without limits.
+ * @throws ReembedError CORRUPT if the record is invalid
+ */
 export async function readRunStateRecord(store: Store, run: string): Promise<NumberedRunState> {
   for await (const { key } of store.list(runStatePrefix(run))) {
     const found = await getJson(store, key)
-    const what = `${key} in ${store.url} is nothing that reembed wrote`
+    const what = `${key} in ${store.url} is not a run state record that reembed wrote`
     const record = requireShape<NumberedRunState>(runStateShape, found, what)
     if (runStateKey(run, record.number) === key) return record
-    throw new ReembedError('CORRUPT', `${what}: it says that it is record ${record.number}`)
+    throw new ReembedError('CORRUPT', `${what}: it contains record ${record.number}`)
   }
   return { number: 0, state: 'running' }
 }
 
 /**
- * Says it, unless it was the last thing said. Returns what held before.
- * @param options the budget that holds from now on; the one that held, if not given
- * @throws ReembedError RUN_STOPPED for a run that is being removed
+ * Sets the state of a run and returns the previous state. Idempotent: it appends no record if state and
+ * budget are unchanged.
+ * @param options `budget` replaces the budget; without it, the budget is kept
+ * @throws ReembedError RUN_STOPPED for a run in state `deleting` or `deleted`
  */
 export async function setRunState(
   store: Store,
@@ -78,31 +89,29 @@ export async function setRunState(
     const last = await readRunStateRecord(store, run)
     const before = last.state
     const { maxTokens, maxEndpointSeconds } = options.budget ?? last
-    const isSaid =
+    const isUnchanged =
       before === state && last.maxTokens === maxTokens && last.maxEndpointSeconds === maxEndpointSeconds
-    if (isSaid) return before
-    if (before === 'deleting') {
-      throw deletedError(store, run, last, 'RUN_STOPPED')
-    }
+    if (isUnchanged) return before
+    if (isDeletion(before)) throw deletedError(store, run, last, 'RUN_STOPPED')
     const record = { state, maxTokens, maxEndpointSeconds, budgetExceeded: options.budgetExceeded }
     if (await appendRunState(store, run, last, record)) return before
   }
 }
 
-/** What to say of a run that is `removed` to somebody who wants it. */
-export const deletionReason = ({ deletionCommitted }: RunStateRecord): string =>
-  deletionCommitted
-    ? 'was removed: the command that planned it makes it again, as another run'
-    : 'is being removed: `reembed gc --delete` ends that, or spares it'
+/** The predicate of an error message for a run in state `deleting` or `deleted`. */
+export const deletionReason = ({ state }: RunStateRecord): string =>
+  state === 'deleted'
+    ? 'was deleted: plan it again, which makes another run'
+    : 'is being deleted: run gc again, which completes or cancels the deletion'
 
-/** @throws ReembedError for a run that is being removed, or was: `code` is what that is to the caller */
+/** @throws ReembedError with `code` for a run in state `deleting` or `deleted` */
 export async function refuseDeleted(
   store: Store,
   run: string,
   code: 'RUN_STOPPED' | 'RUN_NOT_FOUND',
 ): Promise<void> {
   const record = await readRunStateRecord(store, run)
-  if (record.state === 'deleting') throw deletedError(store, run, record, code)
+  if (isDeletion(record.state)) throw deletedError(store, run, record, code)
 }
 
 const deletedError = (
@@ -112,7 +121,7 @@ const deletedError = (
   code: 'RUN_STOPPED' | 'RUN_NOT_FOUND',
 ): ReembedError => new ReembedError(code, `run ${run} in ${store.url} ${deletionReason(record)}`)
 
-/** Appends `record` after `last`; undefined where another process has appended a record since. */
+/** Appends `record` after `last`. Returns undefined if a concurrent writer has appended a record since. */
 export async function appendRunState(
   store: Store,
   run: string,
@@ -124,7 +133,7 @@ export async function appendRunState(
   return outcome === 'created' ? appended : undefined
 }
 
-const STATES: readonly RunState[] = ['running', 'paused', 'cancelled', 'deleting']
+const STATES: readonly RunState[] = ['running', 'paused', 'cancelled', 'deleting', 'deleted']
 const amount = is(value => typeof value === 'number' && value >= 0)
 
 const runStateShape = record<NumberedRunState>({
@@ -133,6 +142,5 @@ const runStateShape = record<NumberedRunState>({
   maxTokens: optional(amount),
   maxEndpointSeconds: optional(amount),
   budgetExceeded: optional(text),
-  previousState: optional(oneOf(STATES)),
-  deletionCommitted: optional(bool),
+  previousState: optional(oneOf(STATES.filter(state => !isDeletion(state)))),
 })

@@ -1,19 +1,20 @@
-// Lists that are too long for one object: a plan's slices, a manifest's shards. Each segment is full but the last.
+// Lists that are too long for one object: slices of a plan, shards of a manifest. Every segment except
+// the last one is full.
 
 import { list, ReembedError, requireShape, type Shape } from '@reembed/shared'
 import { getRows, type Store } from '@reembed/store'
 
 export interface SegmentPosition {
   readonly segment: number
-  /** Rows of a full segment, and of all together. */
+  /** Rows of a full segment, and of all segments. */
   readonly size: number
   readonly total: number
-  /** What a row is, and what says how many there are: for messages. */
+  /** For messages: the plural noun of a row, and the object that states their number. */
   readonly rowNoun: string
   readonly owner: string
 }
 
-/** @throws ReembedError CORRUPT where a row has not the shape, or there are more or fewer than belong there. */
+/** Reads one segment. @throws ReembedError CORRUPT if a row is invalid or the number of rows is wrong */
 export async function readSegment<Row>(
   store: Store,
   key: string,
@@ -22,10 +23,10 @@ export async function readSegment<Row>(
 ): Promise<Row[]> {
   const what = `${key} in ${store.url} is damaged`
   const found = requireShape<Row[]>(list(shape), await getRows(store, key), what)
-  const said = Math.min(size, total - segment * size)
-  if (found.length === said) return found
+  const expected = Math.min(size, total - segment * size)
+  if (found.length === expected) return found
   throw new ReembedError(
     'CORRUPT',
-    `${what}: it has ${found.length} ${rowNoun} where the ${owner} has ${said}`,
+    `${what}: it has ${found.length} ${rowNoun} where the ${owner} has ${expected}`,
   )
 }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { type Interval, mergedIntervals, unionMs } from '../src/quote.ts'
 
-test('time in which jobs ran side by side counts once, and merging intervals changes nothing', () => {
+test('unionMs counts overlapping intervals once, also after mergedIntervals', () => {
   const intervals: Interval[] = [
     [10, 20],
     [0, 5],

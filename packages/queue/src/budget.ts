@@ -1,43 +1,48 @@
-// What all workers together have used of a run's limits, in Redis. Each worker writes its own sum, never a difference:
-// said twice, or said again after Redis forgot, it is still right. What is in the shards of the store is the
-// baseline, which the first worker at an empty budget reads from there; `epoch` names that baseline.
+// The usage of a run's budget by all workers together, in Redis. Each worker writes its own total and
+// never a difference, so a write is idempotent and correct after Redis lost its data. The baseline is
+// the usage in the receipts of the store: the first worker at an empty budget reads it from there.
+// `epoch` identifies the baseline.
 //
-//   {reembed}:run:<run>:budget   hash: epoch, baseline, baselineMs, busyMs, lastEntryAt, w:<worker> -> its tokens beyond
-//                                 the baseline
+//   {reembed}:run:<run>:budget   hash: epoch, baseline, baselineMs, busyMs, lastEntryAt,
+//                                w:<worker> -> its tokens beyond the baseline
 //
-// Times are Redis' own. Endpoint time is counted while entries come in at most GAP_MS apart.
+// Times are those of Redis. Endpoint time is counted while entries arrive at most GAP_MS apart.
 
 import { Redis } from 'ioredis'
 import { REDIS_PREFIX } from './names.ts'
 import { redisOptions } from './redis.ts'
 
+/** Usage of a budget: tokens as the server counts them, and seconds of endpoint time. */
 export interface BudgetUsage {
   readonly tokens: number
   readonly seconds: number
 }
 
+/** A request for tokens of a budget. */
 export interface BudgetEntry {
   readonly run: string
   readonly worker: string
-  /** The baseline that `heldTokens` is beyond, as last heard. */
+  /** The last known epoch; `heldTokens` is relative to its baseline. */
   readonly epoch: string
-  /** Tokens of this worker that are in no shard of the baseline: used, and kept free for jobs under way. */
+  /** Tokens of this worker beyond the baseline: used, or reserved for jobs in progress. */
   readonly heldTokens: number
-  /** What it wants to add to them. */
+  /** Tokens to add to `heldTokens`. */
   readonly requestedTokens: number
-  /** Nothing is granted beyond these; none if not given. */
+  /** Limits of the grant. Undefined means no limit. */
   readonly maxTokens?: number | undefined
   readonly maxEndpointSeconds?: number | undefined
 }
 
+/** Access to the budgets of all runs in one Redis. */
 export interface Budget extends AsyncDisposable {
   /**
-   * Writes the entry and grants what is wanted, if it fits. Nothing is written under another epoch: then `epoch` is
-   * the one that holds, or null where the budget is empty and needs a baseline.
-   * @throws when Redis is silent
+   * Writes the entry, and grants the requested tokens if the limits permit them. If the entry's epoch
+   * is outdated, nothing is written; the returned `epoch` is then the current one, or null if the
+   * budget is empty and needs a baseline.
+   * @throws an error of ioredis if Redis does not answer
    */
   reserve(entry: BudgetEntry): Promise<{ epoch: string | null; granted: boolean; used: BudgetUsage }>
-  /** Gives an empty budget its baseline; later calls find that of the first. */
+  /** Sets the baseline of an empty budget. Idempotent: the first call wins. */
   initialize(run: string, epoch: string, baseline: BudgetUsage): Promise<void>
 }
 
@@ -84,6 +89,7 @@ interface Scripted extends Redis {
   reembedInitialize(...args: (string | number)[]): Promise<number>
 }
 
+/** Opens a connection for budgets. A call fails within 2 s if Redis does not answer. */
 export function openBudget(redisUrl: string): Budget {
   const redis = new Redis(redisUrl, {
     ...redisOptions,

@@ -1,5 +1,6 @@
-// The worker's side of the queue: takes jobs, keeps their locks, and turns the outcome of each into the right word
-// to BullMQ. Overload, cold starts and outages ('later') hand the job back without spending one of its attempts.
+// The worker's side of the queue: takes jobs, renews their locks, and reports the disposition of each
+// job to BullMQ. Transient conditions (overload, cold start, outage) requeue the job without spending
+// one of its attempts.
 
 import { once } from 'node:events'
 import { messageOf } from '@reembed/shared'
@@ -20,22 +21,24 @@ import {
 import { type ConnectOptions, connectRedis, inspectRedis, requireNoEviction } from './redis.ts'
 import { tracedAttempt } from './trace.ts'
 
-/** What a handler may tell the world while it works and when its shard is done. */
+/** The signal and the progress reports of one job. */
 export interface JobContext {
-  /** Aborted when the job's lock is lost or the worker must go: stop, write nothing more. */
+  /** Aborted when the job's lock is lost or the worker shuts down: the handler must stop and write nothing more. */
   readonly signal: AbortSignal
-  /** Documents of this job that are embedded so far. */
+  /** Reports how many documents of this job are embedded. */
   reportDocuments(count: number): void
+  /** Reports a finished shard. Never fails: progress is not authoritative. */
   reportFinished(counts: ShardCounts): Promise<void>
 }
 
 export interface ConsumeOptions extends ConnectOptions {
-  /** Jobs taken at once. */
+  /** Maximum number of concurrent jobs. */
   readonly concurrency: number
-  /** Told about everything that people may want in a log. */
+  /** Called for each event, for example to log it. */
   readonly onEvent?: (event: ConsumerEvent) => void
 }
 
+/** An event of a consumer. `final` means that the job has no attempt left. */
 export type ConsumerEvent =
   | { readonly kind: 'started' | 'done' | 'requeued'; readonly job: Job }
   | {
@@ -45,44 +48,49 @@ export type ConsumerEvent =
       readonly final: boolean
     }
   | { readonly kind: 'idle' }
-  /** Jobs wait and this worker fetches none: its connection is dead in a way that only a new process mends. */
+  /** Jobs wait but this worker fetches none: its connection is dead, and only a new process recovers. */
   | { readonly kind: 'not_fetching'; readonly waiting: number }
-  /** A job under way here that has got no document on for minutes, while its lock is renewed. */
+  /** A job in progress has embedded no document for minutes while its lock is renewed. */
   | { readonly kind: 'no_progress'; readonly id: string; readonly minutes: number }
-  /** A job of a worker that vanished was found and is queued again; told by the worker that found it. */
+  /** This worker found the job of a worker that vanished and requeued it. */
   | { readonly kind: 'stalled'; readonly id: string }
   | { readonly kind: 'redis_error'; readonly error: unknown; readonly times: number }
 
+/** A running consumer. Disposal drains without a grace period. */
 export interface Consumer extends AsyncDisposable {
-  /** Says that this worker lives. */
+  /** Publishes that this worker is alive, with the state of its endpoint. */
   heartbeat(state: WorkerState): Promise<void>
-  /** Stops taking jobs; those under way may finish within `graceMs`, then they are handed back to the queue. */
+  /** Stops taking jobs. Jobs in progress may finish within `graceMs`; the rest is requeued. */
   drain(graceMs: number): Promise<void>
 }
 
-// A killed worker's jobs are found after at most LOCK_MS + STALL_CHECK_MS. A job that loses its worker is not to
-// blame, spot machines vanish all the time: only after MAX_STALLS does BullMQ set it aside as failed.
+// Another worker finds the jobs of a killed worker after at most LOCK_MS + STALL_CHECK_MS. Losing its
+// worker is usually not the job's fault (spot machines vanish), so BullMQ fails it only after MAX_STALLS.
 const LOCK_MS = 20_000
 const STALL_CHECK_MS = 5_000
 const MAX_STALLS = 8
-/** Progress is for people: a job writes it to Redis no oftener than this. */
-const NOTE_MS = 500
-/** How long handing jobs back may take once the grace period is over. */
-const HAND_BACK_MS = 3_000
-/** What a job may take of it to notice: opening an endpoint or a store does not look at the signal. */
-const NOTICE_MS = 500
+/** Minimum interval of a job's progress writes to Redis. */
+const PROGRESS_MS = 500
+/** Maximum time to requeue jobs after the grace period. */
+const REQUEUE_MS = 3_000
+/** The part of it in which a job may react to the signal: opening an endpoint or a store does not check it. */
+const ABORT_GRACE_MS = 500
 const WATCH_MS = 5_000
 const STUCK_MS = 60_000
-/** Longer than an endpoint may be away, a source take to come to a slice within a packed file, or a share to come round. */
-const STILL_MS = 15 * 60_000
-/** BullMQ's list of jobs that wait. */
+/**
+ * Longer than any legitimate pause: an unavailable endpoint, decompression up to a slice in a
+ * compressed object, or the wait for a share of the limit.
+ */
+const NO_PROGRESS_MS = 15 * 60_000
+/** BullMQ's list of waiting jobs. */
 const WAITING = `${REDIS_PREFIX}:${QUEUE}:wait`
-/** BullMQ fetches in a hot loop while Redis refuses commands (full memory): after this many errors in a second, pause. */
-const STORM = 3
+/** BullMQ fetches in a hot loop while Redis refuses commands (out of memory). After this many errors within a second, pause. */
+const MAX_ERRORS_PER_SECOND = 3
 
 /**
- * Takes jobs and runs `handle` for each until drained.
- * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED at the start; later outages are waited for.
+ * Takes jobs and calls `handle` for each until drained.
+ * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED at the start. Later the consumer waits
+ *   for an unreachable Redis.
  */
 export async function consume(
   redisUrl: string,
@@ -93,18 +101,18 @@ export async function consume(
   const { DelayedError, UnrecoverableError, WaitingError, Worker } = await import('bullmq')
   const redis = connectRedis(redisUrl)
   redis.on('error', () => {})
-  const handBack = new AbortController()
-  const monitor = createJobMonitor({ lockMs: LOCK_MS, notFetchingMs: STUCK_MS, noProgressMs: STILL_MS })
+  const shutdown = new AbortController()
+  const monitor = createJobMonitor({ lockMs: LOCK_MS, notFetchingMs: STUCK_MS, noProgressMs: NO_PROGRESS_MS })
   let name: string | undefined
-  // Idle is: nothing waits and nothing is under way here. BullMQ's 'drained' alone would not do: it is told once, by the
-  // first of several fetches that finds nothing, while another may have found the last job.
-  let underWay = 0
-  const tellIdle = async (): Promise<void> => {
-    if (underWay > 0 || redis.status !== 'ready' || (await redis.llen(WAITING)) > 0) return
-    if (underWay === 0) onEvent({ kind: 'idle' })
+  // Idle: no job waits and none is in progress here. BullMQ's 'drained' is not sufficient: the first of
+  // several concurrent fetches that finds no job emits it once, while another may have taken the last job.
+  let inProgress = 0
+  const emitIfIdle = async (): Promise<void> => {
+    if (inProgress > 0 || redis.status !== 'ready' || (await redis.llen(WAITING)) > 0) return
+    if (inProgress === 0) onEvent({ kind: 'idle' })
   }
 
-  // BullMQ gives its processor a signal only if it declares three parameters.
+  // BullMQ passes a signal only to a processor that declares three parameters.
   const worker = new Worker<unknown, void>(QUEUE, (bull, token, signal) => process(bull, token, signal), {
     connection: redis,
     prefix: REDIS_PREFIX,
@@ -122,32 +130,32 @@ export async function consume(
     const { id = '' } = bull
     let job: Job | undefined
     let done = false
-    underWay += 1
-    const signal = lost ? AbortSignal.any([lost, handBack.signal]) : handBack.signal
+    inProgress += 1
+    const signal = lost ? AbortSignal.any([lost, shutdown.signal]) : shutdown.signal
     try {
       job = parseJob(bull.data)
       const { run, shard } = job
       monitor.started(id)
       onEvent({ kind: 'started', job })
-      let notedMs = 0
+      let writtenMs = 0
       const context: JobContext = {
         signal,
         reportDocuments(count) {
           monitor.progressed(id)
-          if (Date.now() - notedMs < NOTE_MS) return
-          notedMs = Date.now()
+          if (Date.now() - writtenMs < PROGRESS_MS) return
+          writtenMs = Date.now()
           recordDocuments(redis, run, shard, count).catch(() => {})
         },
         reportFinished: counts => recordShard(redis, run, shard, counts).catch(() => {}),
       }
       const taken = job
       const trace = { traceContext: bull.opts.telemetry?.metadata, attempt: bull.attemptsMade + 1 }
-      await tracedAttempt(taken, trace, () => unlessLeft(handle(taken, context), handBack.signal))
+      await tracedAttempt(taken, trace, () => unlessAbandoned(handle(taken, context), shutdown.signal))
       done = true
       onEvent({ kind: 'done', job })
     } catch (error) {
       if (job) await removeOpenShard(redis, job.run, job.shard).catch(() => {})
-      const disposition = dispositionOf(error, { draining: handBack.signal.aborted && job !== undefined })
+      const disposition = dispositionOf(error, { draining: shutdown.signal.aborted && job !== undefined })
       if (disposition.do === 'requeue' && job) {
         onEvent({ kind: 'requeued', job })
         await bull.moveToWait(token)
@@ -163,22 +171,22 @@ export async function consume(
       throw disposition.do === 'fail' ? new UnrecoverableError(messageOf(error)) : new Error(messageOf(error))
     } finally {
       if (job) monitor.ended(id)
-      underWay -= 1
-      // A job that was put off leaves nothing new to see.
-      if (done) tellIdle().catch(() => {})
+      inProgress -= 1
+      // A delayed or requeued job does not change whether the queue is empty.
+      if (done) emitIfIdle().catch(() => {})
     }
   }
 
-  const giveUp = (ids: readonly string[]): void => {
-    for (const id of ids) worker.cancelJob(id, 'the lock was lost: another worker may have the job')
+  const cancelJobs = (ids: readonly string[]): void => {
+    for (const id of ids) worker.cancelJob(id, 'the lock was lost: another worker may run the job')
   }
-  worker.on('lockRenewalFailed', giveUp)
+  worker.on('lockRenewalFailed', cancelJobs)
   worker.on('locksRenewed', ({ jobIds }) => monitor.renewed(jobIds))
   const watching = setInterval(() => {
-    giveUp(monitor.lostLocks())
+    cancelJobs(monitor.lostLocks())
     for (const id of monitor.withoutProgress())
-      onEvent({ kind: 'no_progress', id, minutes: STILL_MS / 60_000 })
-    if (worker.isPaused() || handBack.signal.aborted) return
+      onEvent({ kind: 'no_progress', id, minutes: NO_PROGRESS_MS / 60_000 })
+    if (worker.isPaused() || shutdown.signal.aborted) return
     const waiting = redis.status === 'ready' ? redis.llen(WAITING) : Promise.resolve(0)
     void waiting.then(
       count => monitor.isNotFetching(count) && onEvent({ kind: 'not_fetching', waiting: count }),
@@ -187,7 +195,7 @@ export async function consume(
   }, WATCH_MS)
   watching.unref()
   worker.on('drained', () => {
-    tellIdle().catch(() => {})
+    emitIfIdle().catch(() => {})
   })
   worker.on('stalled', id => onEvent({ kind: 'stalled', id }))
 
@@ -200,7 +208,7 @@ export async function consume(
       errors.since = now
     }
     errors.times += 1
-    if (errors.times !== STORM || worker.isPaused() || handBack.signal.aborted) return
+    if (errors.times !== MAX_ERRORS_PER_SECOND || worker.isPaused() || shutdown.signal.aborted) return
     onEvent({ kind: 'redis_error', error, times: errors.times })
     void worker.pause(true).catch(() => {})
     setTimeout(() => worker.resume(), errors.pauseMs).unref()
@@ -215,14 +223,14 @@ export async function consume(
 
   async function drain(graceMs: number): Promise<void> {
     clearInterval(watching)
-    const timer = setTimeout(() => handBack.abort(new Error('the worker must go')), graceMs)
-    // With Redis gone, closing would wait for it without end; the jobs are then found by the stall check.
-    const late = once(AbortSignal.timeout(graceMs + HAND_BACK_MS), 'abort')
+    const timer = setTimeout(() => shutdown.abort(new Error('the worker shuts down')), graceMs)
+    // Closing waits indefinitely for an unreachable Redis. The stall check of another worker then finds the jobs.
+    const late = once(AbortSignal.timeout(graceMs + REQUEUE_MS), 'abort')
     try {
       await Promise.race([leave(), late])
     } finally {
       clearTimeout(timer)
-      handBack.abort()
+      shutdown.abort()
       worker.disconnect().catch(() => {})
       redis.disconnect()
     }
@@ -243,17 +251,17 @@ export async function consume(
   }
 }
 
-/** The outcome of `handled`; a worker that must go leaves a job behind that does not end by itself. */
-async function unlessLeft(handled: Promise<void>, leaving: AbortSignal): Promise<void> {
-  const left = Promise.withResolvers<never>()
+/** The outcome of `handled`. Rejects if the job does not end within ABORT_GRACE_MS after `leaving` aborts. */
+async function unlessAbandoned(handled: Promise<void>, leaving: AbortSignal): Promise<void> {
+  const abandoned = Promise.withResolvers<never>()
   let timer: NodeJS.Timeout | undefined
   const leave = (): void => {
-    timer = setTimeout(() => left.reject(leaving.reason), NOTICE_MS)
+    timer = setTimeout(() => abandoned.reject(leaving.reason), ABORT_GRACE_MS)
   }
   leaving.addEventListener('abort', leave, { once: true })
   if (leaving.aborted) leave()
   try {
-    await Promise.race([handled, left.promise])
+    await Promise.race([handled, abandoned.promise])
   } finally {
     clearTimeout(timer)
     leaving.removeEventListener('abort', leave)

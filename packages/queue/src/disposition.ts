@@ -1,19 +1,22 @@
-// What becomes of a job whose work has thrown. Pure: the queue on Redis and the simulated one obey the same words.
+// The disposition of a job whose handler threw. It is a pure function, which the queue on Redis and the
+// simulated queue share.
 
 import { ReembedError } from '@reembed/shared'
 
+/** What happens to a job next. */
 export type Disposition =
-  /** The worker must go: back to the queue at once, no attempt spent. */
+  /** The worker shuts down: requeue at once, without spending an attempt. */
   | { readonly do: 'requeue' }
-  /** Overload, a cold start, an outage, another model: later, no attempt spent. */
+  /** Overload, cold start, outage or another model: requeue after a delay, without spending an attempt. */
   | { readonly do: 'delay'; readonly delayMs: number }
-  /** Tried again while attempts are left. */
+  /** Retry while attempts are left. */
   | { readonly do: 'retry' }
-  /** Trying again cannot help: set aside with its reason. */
+  /** Another attempt cannot succeed: fail with the reason. */
   | { readonly do: 'fail' }
 
-const POSTPONE_MS = 2_000
+const DELAY_MS = 2_000
 
+/** Returns the disposition for an error; `draining` means that the worker shuts down. */
 export function dispositionOf(
   error: unknown,
   { draining, random = Math.random }: { readonly draining: boolean; readonly random?: () => number },
@@ -22,6 +25,6 @@ export function dispositionOf(
   if (!(error instanceof ReembedError)) return { do: 'retry' }
   if (error.retry === 'never') return { do: 'fail' }
   if (error.retry === 'retry') return { do: 'retry' }
-  // Full jitter above a floor, so that a fleet's delayed jobs do not come back together.
-  return { do: 'delay', delayMs: Math.round((error.retryAfterMs ?? POSTPONE_MS) * (1 + random())) }
+  // Full jitter above a minimum, so that the delayed jobs of a fleet do not return at the same time.
+  return { do: 'delay', delayMs: Math.round((error.retryAfterMs ?? DELAY_MS) * (1 + random())) }
 }

@@ -1,5 +1,6 @@
-// Whose turn it is to end a run. Every worker may, and two that do write the same; but each of them looks at every shard, so
-// one at a time is better. A hint, as all in Redis: whoever gets no answer goes ahead.
+// The lease to finalize a run. Several workers may finalize concurrently, because they write the same
+// bytes, but each reads every shard, so the lease saves work. Like all of Redis it is only a hint: a
+// worker that gets no answer from Redis finalizes without it.
 //
 //   {reembed}:run:<run>:finalize-lease   string: the holder, for LEASE_MS at a time
 
@@ -9,13 +10,13 @@ import { REDIS_PREFIX } from './names.ts'
 import { connectRedis } from './redis.ts'
 
 export interface FinalizeLeases extends AsyncDisposable {
-  /** Whether somebody is at it just now. */
+  /** Whether a process holds the lease; false if Redis does not answer. */
   isHeld(run: string): Promise<boolean>
-  /** The turn, until it is disposed or this process is gone; undefined while it is somebody else's. */
+  /** Acquires the lease until disposal or the end of this process; undefined while another process holds it. */
   acquire(run: string, onRenewal: () => void): Promise<AsyncDisposable | undefined>
 }
 
-/** A turn whose holder was killed is free again after so long. */
+/** The lease of a killed holder expires after this time. */
 const LEASE_MS = 15_000
 const RENEW_MS = 5_000
 
@@ -55,7 +56,7 @@ export function openFinalizeLeases(redisUrl: string): FinalizeLeases {
       return {
         async [Symbol.asyncDispose]() {
           clearInterval(renewing)
-          // Not in one step: at worst a turn that has run out meanwhile is taken twice.
+          // Not atomic: at worst it deletes another holder's lease, and two workers finalize concurrently.
           const found = await redis()
             .get(key)
             .catch(() => null)

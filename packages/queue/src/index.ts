@@ -1,4 +1,4 @@
-// The public surface of @reembed/queue; every other file is private to the package.
+// The public API of @reembed/queue; every other file is private to the package.
 
 export { type Budget, type BudgetEntry, type BudgetUsage, openBudget } from './budget.ts'
 export {

@@ -1,29 +1,32 @@
-// The queue as it stands, read with plain commands and no BullMQ: an exporter needs only the right to read, loads no
-// Lua, and works when there is no worker at all. The key names and types are BullMQ 6's (infra.md section 1); a test
-// holds them to the installed BullMQ.
+// Reads the state of the queue with plain commands, without BullMQ: an exporter needs only read
+// permission, loads no Lua, and works without any worker. The key names and types are those of BullMQ 6;
+// a test compares them with the installed BullMQ.
 
 import type { Redis } from 'ioredis'
 import { QUEUE, REDIS_PREFIX } from './names.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
 import { connectRedis, inspectRedis, type RedisInfo } from './redis.ts'
 
+/** BullMQ's states of a job that is not complete. */
 export const QUEUE_STATES = ['wait', 'prioritized', 'active', 'delayed', 'failed'] as const
 export type QueueState = (typeof QUEUE_STATES)[number]
 
-/** The Redis key that holds the jobs of a state; KEDA reads the same. */
+/** Returns the Redis key with the jobs of a state. KEDA reads the same keys. */
 export const queueKey = (state: QueueState | 'meta'): string => `${REDIS_PREFIX}:${QUEUE}:${state}`
 
+/** The number of jobs by state, and their ages. */
 export interface QueueDepth {
   readonly jobs: Readonly<Record<QueueState, number>>
   readonly paused: boolean
-  /** Since when the job that is next has waited; null when none waits. */
+  /** How long the next job has waited in milliseconds; null if none waits. */
   readonly oldestWaitingMs: number | null
-  /** Delayed jobs whose time has come: only a living worker takes them out. */
+  /** Delayed jobs whose delay is over. Only a running worker promotes them. */
   readonly overdue: number
-  /** How long the first of them is over its time. */
+  /** How long the first of them is overdue. */
   readonly overdueMs: number
 }
 
+/** Read access to the queue. */
 export interface QueueReader extends AsyncDisposable {
   /** @throws ReembedError REDIS_UNREACHABLE after a second, or REDIS_MISCONFIGURED. */
   redis(): Promise<RedisInfo>
@@ -32,7 +35,7 @@ export interface QueueReader extends AsyncDisposable {
   workers(): Promise<WorkerState[]>
 }
 
-/** Opens a connection that only reads, and never waits for a Redis that is not there: each call then fails. */
+/** Opens a read-only connection. While Redis is unreachable, each call fails instead of waiting. */
 export function openQueueReader(redisUrl: string): QueueReader {
   const redis = connectRedis(redisUrl, { failFast: true })
   redis.on('error', () => {})
@@ -47,7 +50,7 @@ export function openQueueReader(redisUrl: string): QueueReader {
   }
 }
 
-/** BullMQ keeps delayed jobs by their time in ms, times this, plus a sequence number. */
+/** BullMQ scores delayed jobs by their due time in ms, times this, plus a sequence number. */
 const DELAYED_SCALE = 4096
 
 async function readDepth(redis: Redis, nowMs: number): Promise<QueueDepth> {

@@ -1,19 +1,18 @@
-// Three things that BullMQ does not tell. A lock that could not be renewed because Redis does not answer: nobody is
-// told, and the job may by now be another worker's. A fetch that never comes back although jobs are waiting: the
-// worker looks alive and does nothing. And a job that stands still: as long as its lock is renewed, nobody misses it.
-// Pure bookkeeping; consume.ts asks it now and then.
+// Detects three conditions that BullMQ does not report: a lock that was not renewed because Redis does
+// not answer, so that another worker may run the job; a fetch that never returns although jobs wait; and
+// a job without progress whose lock is renewed. It only keeps timestamps; consume.ts polls it.
 
 export interface JobMonitor {
   started(id: string): void
   renewed(ids: readonly string[]): void
-  /** A job got on. */
+  /** Records progress of a job. */
   progressed(id: string): void
   ended(id: string): void
-  /** Jobs whose lock has surely run out. Each is named once. */
+  /** Returns jobs whose lock has expired, each once. */
   lostLocks(): string[]
-  /** Jobs that have not got on for too long. Each is named once, and again when it stood still once more. */
+  /** Returns jobs without progress for `noProgressMs`: each once, and again after further progress. */
   withoutProgress(): string[]
-  /** Whether nothing was fetched for too long, given how many jobs wait. */
+  /** Whether `waiting` jobs have waited for `notFetchingMs` while none was running. */
   isNotFetching(waiting: number): boolean
 }
 
@@ -21,7 +20,7 @@ export interface JobMonitorOptions {
   readonly lockMs: number
   readonly notFetchingMs: number
   readonly noProgressMs: number
-  /** Milliseconds of a clock that never goes back. */
+  /** A monotonic clock in milliseconds. */
   readonly now?: () => number
 }
 
@@ -32,10 +31,10 @@ export function createJobMonitor({
   now = () => performance.now(),
 }: JobMonitorOptions): JobMonitor {
   const renewedAt = new Map<string, number>()
-  /** Infinity: named since. */
+  /** Infinity: already reported. */
   const progressedAt = new Map<string, number>()
   let running = 0
-  /** Since when jobs have been waiting while none was running. */
+  /** Start of the time in which jobs wait while none is running. */
   let idleSince: number | undefined
   return {
     started(id) {
@@ -48,7 +47,7 @@ export function createJobMonitor({
       for (const id of ids) if (renewedAt.has(id)) renewedAt.set(id, now())
     },
     progressed(id) {
-      // What was left behind may go on after its job has ended.
+      // An abandoned handler may report progress after its job has ended.
       if (progressedAt.has(id)) progressedAt.set(id, now())
     },
     ended(id) {
@@ -57,9 +56,9 @@ export function createJobMonitor({
       progressedAt.delete(id)
     },
     lostLocks() {
-      const gone = older(renewedAt, now() - lockMs)
-      for (const id of gone) renewedAt.delete(id)
-      return gone
+      const expired = older(renewedAt, now() - lockMs)
+      for (const id of expired) renewedAt.delete(id)
+      return expired
     },
     withoutProgress() {
       const ids = older(progressedAt, now() - noProgressMs)

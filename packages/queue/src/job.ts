@@ -1,8 +1,9 @@
-// The job on the queue is a pointer and nothing else: no URL of an endpoint, no token, no text. Whoever can write
-// to Redis can at most name a run and a shard; what they hold is read from the plan in the output's own store.
+// A job is a pointer: it contains no endpoint URL, no token and no text. A party with write access to
+// Redis can at most name a run and a shard; the worker reads their content from the plan in the output.
 
 import { ReembedError } from '@reembed/shared'
 
+/** A pointer to one shard of a run. */
 export interface Job {
   /** The output that holds the run: a folder or an s3:// URL. */
   readonly output: string
@@ -10,7 +11,10 @@ export interface Job {
   readonly shard: number
 }
 
-/** Takes a job's data from Redis, where anybody may have written it. Throws JOB_INVALID, which is never retried. */
+/**
+ * Validates a job's data from Redis, which is untrusted.
+ * @throws ReembedError JOB_INVALID, which is never retried
+ */
 export function parseJob(data: unknown): Job {
   const fields = Object.entries(typeof data === 'object' && data !== null ? data : {})
   const { output, run, shard } = Object.fromEntries(fields)
@@ -26,7 +30,7 @@ export function parseJob(data: unknown): Job {
   }
   throw new ReembedError(
     'JOB_INVALID',
-    'invalid job: expected {output, run, shard}; it was not written by this version of reembed. The sweep queues what is missing again',
+    'invalid job: expected {output, run, shard}; another program or version wrote it. A sweep enqueues missing shards again',
   )
 }
 

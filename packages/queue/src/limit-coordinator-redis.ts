@@ -1,10 +1,10 @@
-// The board in Redis, shared by all workers that name the same endpoint. One call of one script per report, so no
-// two workers ever see half of another's. Times are Redis' own: no two machines' clocks are compared.
+// The limit coordinator in Redis, shared by all workers that name the same endpoint. A report is one
+// call of one script, so it is atomic. Times are those of Redis, so clocks of machines are not compared.
 //
 //   {reembed}:limit:<id>            hash: sums of the window, state, round, steppedAt, unavailableReason, unavailableSince,
 //                                   prober, probingUntil
-//   {reembed}:limit:<id>:members    sorted set: worker -> until when it counts
-//   {reembed}:limit:<id>:peaks      hash: worker -> most inputs in flight in its last window
+//   {reembed}:limit:<id>:members    sorted set: worker -> end of its membership
+//   {reembed}:limit:<id>:peaks      hash: worker -> maximum inputs in flight in its last window
 
 import { idOf } from '@reembed/shared'
 import { Redis } from 'ioredis'
@@ -20,9 +20,9 @@ import { redisOptions } from './redis.ts'
 
 const SUMS = ['replies', 'inputs', 'refusals', 'unavailable', 'queueMs', 'inferenceMs'] as const
 
-/** Forgotten a day after the last report. */
+/** Keys expire a day after the last report. */
 const KEEP_SECONDS = 24 * 3600
-/** A board that answers later than this counts as silent. */
+/** A call without an answer after this time fails. */
 const ANSWER_MS = 1_000
 
 const REPORT = `
@@ -80,7 +80,7 @@ local isProber = 0
 if last[2] ~= '' and canProbe == '1' and (last[6] == worker or tonumber(last[7] or 0) <= now) then
   isProber = 1
   redis.call('HSET', limit, 'prober', worker, 'probingUntil', now + memberTtlMs)
-  -- Who looks knows best why.
+  -- The prober has the latest failure reason.
   if unavailableReason ~= '' then
     redis.call('HSET', limit, 'unavailableReason', unavailableReason)
     last[2] = unavailableReason
@@ -110,8 +110,8 @@ interface Scripted extends Redis {
 }
 
 /**
- * The board of all workers on `redisUrl` that use `endpoint`. Never throws itself: while Redis is away, each `report`
- * fails at once or within a second.
+ * Opens the coordinator of all workers on `redisUrl` that use `endpoint`. Opening never throws: while
+ * Redis is unreachable, each `report` fails at once or within a second.
  */
 export function openLimitCoordinator(
   redisUrl: string,
@@ -126,7 +126,7 @@ export function openLimitCoordinator(
   const keys = [limit, `${limit}:members`, `${limit}:peaks`]
   const redis = new Redis(redisUrl, {
     ...redisOptions,
-    // What cannot be said now is of no use later.
+    // A report that cannot be sent now is outdated later.
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     commandTimeout: ANSWER_MS,
@@ -138,7 +138,7 @@ export function openLimitCoordinator(
     },
   }) as Scripted
   redis.on('error', () => {})
-  // The first report may come before the connection stands.
+  // The first report may precede the connection.
   const connected = new Promise<void>(resolve => {
     redis.once('ready', resolve)
     redis.once('close', resolve)

@@ -1,79 +1,85 @@
-// Where the workers that use one endpoint meet: twice a second each says what it saw, and hears how many they are,
-// what the limit is, and whether it is its turn to move the limit. The board adds up and takes turns; how the limit
-// moves is decided by a worker, in code that needs no board.
+// The coordinator of the concurrency limit that all workers of one endpoint share. Twice a second each
+// worker reports its observations and receives the number of members, the limit, and whether it must
+// compute the next limit. The coordinator only sums and assigns rounds; the workers' code decides how
+// the limit moves.
 //
-//   report(window) ──> view                     every worker, every half second
-//                 └──> view.window ──> commit()   one of them, once per window: here is the new state
+//   report(sums) ──> view                        every worker, every half second
+//               └──> view.window ──> commit()    one worker per window commits the next state
 //
-// Any report or commit may be lost: the next one mends it. Nothing here is ever needed to be right, only to be fair.
+// Any report or commit may be lost; the next one corrects the state. Correctness never depends on the
+// coordinator, only fairness does.
 
-/** What replies showed since the last report. Sums of whole numbers, so that those of several workers add up. */
+/** Observations since the last report: sums of integers, which the coordinator adds up over workers. */
 export interface WindowSums {
   /** Requests answered, and the inputs in them. */
   readonly replies: number
   readonly inputs: number
-  /** Requests refused or lost to overload. */
+  /** Requests that failed because of overload. */
   readonly refusals: number
-  /** Requests that met no endpoint: scaled to zero, refused connection, a proxy with nothing behind it. */
+  /** Requests that found no endpoint: scaled to zero, connection refused, or a proxy without an upstream. */
   readonly unavailable: number
   /** Summed over replies. */
   readonly queueMs: number
   readonly inferenceMs: number
 }
 
+/** The report of one worker. */
 export interface MemberReport {
   readonly worker: string
-  /** False when the worker has nothing to send: its share goes to the others. */
+  /** False if the worker has nothing to send: then the other members get its share. */
   readonly hasDemand: boolean
   readonly sums: WindowSums
-  /** Most inputs in flight at once since the last report. */
+  /** Maximum inputs in flight since the last report. */
   readonly peakInFlight: number
-  /** What this worker last knew, for a board that knows nothing (new, or Redis was emptied). */
+  /** The last state that this worker knows. An empty coordinator (new, or Redis lost its data) adopts it. */
   readonly lastCommit: Commit
-  /** Willing to look whether an endpoint that is away is back. */
+  /** Whether this worker can probe an unavailable endpoint. */
   readonly canProbe: boolean
 }
 
+/** The state that all members share. */
 export interface Commit {
-  /** JSON; what it means is the workers' business. */
+  /** JSON. Only the workers interpret it. */
   readonly state: unknown
-  /** Why the endpoint answers nobody, or null when it is there. */
+  /** Why the endpoint is unavailable; null if it is available. */
   readonly unavailable: string | null
 }
 
+/** The coordinator's reply to a report. */
 export interface LimitView extends Commit {
-  /** Workers with demand, heard of in the last seconds, and this one's place among them, from 0. */
+  /** Number of workers with demand that reported within the TTL, and the index of this one among them. */
   readonly members: number
   readonly memberIndex: number
-  /** Grows with each step. */
+  /** Number of the current round; increases with each closed window. */
   readonly round: number
-  /** For how long the endpoint has been away. */
+  /** How long the endpoint has been unavailable. */
   readonly unavailableMs: number
-  /** This worker alone shall look whether the endpoint is back. */
+  /** Whether this worker, and no other, must probe the unavailable endpoint. */
   readonly isProber: boolean
-  /** Given to one worker per window: all sums since the last step. It answers with `commit(round, ...)`. */
+  /** Non-null for one worker per window: all sums since the last window. That worker must call `commit(round, ...)`. */
   readonly window: (WindowSums & { readonly ms: number; readonly peakInFlight: number }) | null
 }
 
+/** Coordinates the limit of one endpoint. */
 export interface LimitCoordinator extends AsyncDisposable {
-  /** @throws whatever keeps the board from answering within a second. */
+  /** Reports and returns the shared state. @throws an error if the coordinator does not answer within a second */
   report(report: MemberReport): Promise<LimitView>
-  /** Refused without a word if another step began meanwhile. */
+  /** Commits the state of a round. Has no effect if a later round has begun. */
   commit(round: number, commit: Commit): Promise<void>
 }
 
 export interface LimitCoordinatorOptions {
-  /** A step needs this much time, unless the endpoint is back... */
+  /** Minimum duration of a window in milliseconds, unless the endpoint becomes available. */
   readonly windowMs?: number
-  /** ...and this many outcomes, or it would follow noise. */
+  /** Minimum number of outcomes in a window, so that the limit does not follow noise. */
   readonly minOutcomes?: number
-  /** A worker not heard of for this long is gone; so is a prober. */
+  /** A member or a prober without a report for this long is removed. */
   readonly memberTtlMs?: number
 }
 
 export const LIMIT_COORDINATOR_DEFAULTS = { windowMs: 500, minOutcomes: 4, memberTtlMs: 5_000 } as const
 
-const nobody = { worker: '', until: Number.NEGATIVE_INFINITY }
+const NO_PROBER = { worker: '', until: Number.NEGATIVE_INFINITY }
 const NO_SUMS: WindowSums = { replies: 0, inputs: 0, refusals: 0, unavailable: 0, queueMs: 0, inferenceMs: 0 }
 
 /** A coordinator in memory: for one worker without Redis, and for simulated fleets. */
@@ -83,7 +89,7 @@ export function createLimitCoordinator({
   minOutcomes = LIMIT_COORDINATOR_DEFAULTS.minOutcomes,
   memberTtlMs = LIMIT_COORDINATOR_DEFAULTS.memberTtlMs,
 }: LimitCoordinatorOptions & {
-  /** Milliseconds; never goes back. */
+  /** A monotonic clock in milliseconds. */
   readonly now: () => number
 }): LimitCoordinator {
   const members = new Map<string, { until: number; peakInFlight: number }>()
@@ -92,11 +98,11 @@ export function createLimitCoordinator({
   let sums: WindowSums = NO_SUMS
   let steppedAt = now()
   let round = 0
-  let prober = nobody
+  let prober = NO_PROBER
 
   function accept(commit: Commit): void {
     if (commit.unavailable !== null && (last?.unavailable ?? null) === null) unavailableSince = now()
-    if (commit.unavailable === null) prober = nobody
+    if (commit.unavailable === null) prober = NO_PROBER
     last = commit
   }
 
@@ -125,7 +131,7 @@ export function createLimitCoordinator({
     if (last === undefined || last.unavailable === null || !canProbe) return false
     if (prober.worker !== worker && prober.until > now()) return false
     prober = { worker, until: now() + memberTtlMs }
-    // Who looks knows best why.
+    // The prober has the latest failure reason.
     last = { ...last, unavailable: lastCommit.unavailable ?? last.unavailable }
     return true
   }

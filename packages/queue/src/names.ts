@@ -1,8 +1,9 @@
-// The names that reembed uses in Redis.
+// Key names in Redis.
 
-/** BullMQ refuses ':' and pure digits in job ids. */
+/** Returns the BullMQ id of a job. BullMQ refuses ':' and ids of digits only. */
 export const jobId = (run: string, shard: number): string => `${run}-${shard}`
 
-/** Name of the embed queue, and the prefix of all our Redis keys: a hash tag, so a cluster keeps them in one slot. */
+/** Name of the queue. */
 export const QUEUE = 'embed'
+/** Prefix of all Redis keys. It is a hash tag, so all keys have one cluster slot. */
 export const REDIS_PREFIX = '{reembed}'

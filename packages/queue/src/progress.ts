@@ -1,13 +1,15 @@
-// How far a run is, for people to look at. Kept in Redis because it changes every second and may be lost:
-// nothing is ever decided by these numbers, the store's LIST is.
+// Progress of a run, for display. It is in Redis because it changes every second and may be lost: no
+// decision depends on it; the LIST of the store is authoritative.
 //
 //   {reembed}:run:<run>          hash: shards, documents, rows, rejects, tokens, bytes of finished shards
-//   {reembed}:run:<run>:open     hash: shard -> documents embedded so far, for shards in the making
+//   {reembed}:run:<run>:open     hash: shard -> embedded documents of an unfinished shard
 //   {reembed}:workers            hash: worker -> JSON WorkerState, stale after 15 s
 
+import { finite, record, requireShape, text } from '@reembed/shared'
 import type { Redis } from 'ioredis'
 import { REDIS_PREFIX } from './names.ts'
 
+/** Counts of a finished shard. */
 export interface ShardCounts {
   readonly documents: number
   readonly rows: number
@@ -16,15 +18,17 @@ export interface ShardCounts {
   readonly bytes: number
 }
 
+/** Sums over the finished shards of a run. */
 export interface RunProgress extends ShardCounts {
   readonly shards: number
-  /** Documents of shards that are not finished yet. */
+  /** Embedded documents of unfinished shards. */
   readonly openDocuments: number
 }
 
+/** The heartbeat of a worker. */
 export interface WorkerState {
   readonly worker: string
-  /** One short word or phrase: 'ok', 'overloaded', 'warming, 41 s', 'idle'. */
+  /** State of its endpoint: 'ok', 'overloaded', 'warming, 41 s' or 'idle'. */
   readonly endpoint: string
   readonly atMs: number
 }
@@ -37,7 +41,7 @@ const runKey = (run: string): string => `${REDIS_PREFIX}:run:${run}`
 const openKey = (run: string): string => `${runKey(run)}:open`
 const workersKey = `${REDIS_PREFIX}:workers`
 
-/** Says how many documents of an unfinished shard are embedded. */
+/** Records how many documents of an unfinished shard are embedded. */
 export async function recordDocuments(
   redis: Redis,
   run: string,
@@ -59,7 +63,7 @@ export async function recordShard(
   await multi.expire(runKey(run), KEEP_SECONDS).exec()
 }
 
-/** Forgets a shard in the making: its job failed or was handed back. */
+/** Removes the progress of an unfinished shard whose job failed or was requeued. */
 export async function removeOpenShard(redis: Redis, run: string, shard: number): Promise<void> {
   await redis.hdel(openKey(run), String(shard))
 }
@@ -71,7 +75,7 @@ export async function readProgress(redis: Redis, run: string): Promise<RunProgre
   return { shards, documents, rows, rejects, tokens, bytes, openDocuments }
 }
 
-/** Says that a worker is alive and how its endpoint does. */
+/** Records the heartbeat of a worker. */
 export async function recordHeartbeat(redis: Redis, state: WorkerState): Promise<void> {
   await redis.hset(workersKey, state.worker, JSON.stringify(state))
 }
@@ -80,8 +84,18 @@ export async function removeWorker(redis: Redis, worker: string): Promise<void> 
   await redis.hdel(workersKey, worker)
 }
 
-/** Workers heard of in the last 15 s. */
+/** Reads the workers with a heartbeat in the last 15 s. Ignores invalid entries: Redis is untrusted. */
 export async function readWorkers(redis: Redis, nowMs: number): Promise<WorkerState[]> {
-  const states = (await redis.hvals(workersKey)).map(value => JSON.parse(value) as WorkerState)
+  const states = (await redis.hvals(workersKey)).flatMap(parseWorkerState)
   return states.filter(({ atMs }) => nowMs - atMs < STALE_MS)
+}
+
+const workerShape = record<WorkerState>({ worker: text, endpoint: text, atMs: finite })
+
+function parseWorkerState(json: string): WorkerState[] {
+  try {
+    return [requireShape<WorkerState>(workerShape, JSON.parse(json), 'invalid heartbeat')]
+  } catch {
+    return []
+  }
 }

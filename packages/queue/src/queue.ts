@@ -1,6 +1,6 @@
-// The producer's side of the queue. BullMQ delivers at least once and forgets everything with its Redis; both are
-// harmless here: a job is a pointer, its first step is to look whether its shard is there, and the sweep adds what
-// is missing again.
+// The producer's side of the queue. BullMQ delivers at least once and loses all jobs with its Redis.
+// Both are harmless: a job is an idempotent pointer whose first step checks whether its shard exists,
+// and a sweep enqueues missing shards again.
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { messageOf, ReembedError } from '@reembed/shared'
@@ -12,6 +12,7 @@ import { type RunProgress, readProgress, readWorkers, type WorkerState } from '.
 import { type ConnectOptions, connectRedis, inspectRedis, requireNoEviction } from './redis.ts'
 import { tracedAdd } from './trace.ts'
 
+/** Number of jobs by state. */
 export interface QueueCounts {
   readonly waiting: number
   readonly active: number
@@ -19,35 +20,38 @@ export interface QueueCounts {
   readonly failed: number
 }
 
+/** A job without attempts left, with its last error. */
 export interface FailedJob {
   readonly run: string
   readonly shard: number
   readonly reason: string
 }
 
+/** The queue as producers and sweepers use it. */
 export interface Queue extends AsyncDisposable {
-  /** Adds jobs; a job that the queue already holds is left alone. Resolves when Redis has them. */
+  /** Adds jobs. Idempotent: a job that the queue already has is unchanged. Resolves when Redis has them. */
   add(jobs: readonly Job[]): Promise<void>
   counts(): Promise<QueueCounts>
-  /** Jobs of a run that used up their attempts, newest first, at most `limit`. */
+  /** Returns jobs of a run without attempts left, newest first, at most `limit`. */
   failures(run: string, limit?: number): Promise<FailedJob[]>
-  /** Takes a run's failed jobs out of the failed set, so that `add` queues them again. */
+  /** Removes a run's failed jobs, so that `add` enqueues them again. Returns their number. */
   removeFailed(run: string): Promise<number>
   progress(run: string): Promise<RunProgress>
   workers(): Promise<WorkerState[]>
-  /** Whether another process is ending this run, as far as Redis knows. */
+  /** Whether a process holds the finalize lease of the run; false if Redis does not answer. */
   isFinalizing(run: string): Promise<boolean>
   /**
-   * Ends the run of `job`, unless another process is at it: then undefined. Meanwhile the job lies on the queue, delayed, so that
-   * whoever counts jobs keeps a worker; the one that takes it finds its shard made, and looks at the run again.
+   * Calls `finalize` under the finalize lease of the job's run; returns undefined if another process
+   * holds it. Meanwhile the job stays on the queue, delayed, so that an autoscaler keeps a worker. A
+   * worker that takes the job finds its shard finished and checks the run again.
    */
   withFinalizeLease<T>(job: Job, finalize: () => Promise<T>): Promise<T | undefined>
 }
 
 const BULK = 1_000
 const DAY_S = 24 * 3600
-/** Longer than ending most runs takes. */
-const LOOK_AGAIN_MS = 30_000
+/** Longer than most finalizations. */
+const RECHECK_MS = 30_000
 const ANSWER_MS = 5_000
 
 const jobOptions: DefaultJobOptions = {
@@ -59,14 +63,14 @@ const jobOptions: DefaultJobOptions = {
 }
 
 /**
- * Opens the queue after checking that Redis is reachable, recent enough and never evicts.
- * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED, each naming the address and the fix.
+ * Opens the queue. Checks that Redis is reachable, supported and never evicts keys.
+ * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED that names the address and the fix
  */
 export async function openQueue(redisUrl: string, options: ConnectOptions = {}): Promise<Queue> {
   requireNoEviction(await inspectRedis(redisUrl, options), redisUrl)
   const redis = connectRedis(redisUrl)
-  redis.on('error', () => {}) // It reconnects by itself; commands wait meanwhile and the caller's deadline speaks.
-  // Loaded here: commands that need no queue start a sixth of a second sooner.
+  redis.on('error', () => {}) // ioredis reconnects; commands wait meanwhile until the caller's deadline.
+  // A dynamic import: commands without a queue start about 170 ms sooner.
   const { Queue: BullQueue } = await import('bullmq')
   const queue = new BullQueue<Job>(QUEUE, {
     connection: redis,
@@ -98,7 +102,7 @@ export async function openQueue(redisUrl: string, options: ConnectOptions = {}):
           if (!/OOM/.test(messageOf(error))) throw error
           throw new ReembedError(
             'REDIS_MISCONFIGURED',
-            'Redis is full (maxmemory reached): give it more memory, then run the same command again; nothing is lost',
+            'Redis is out of memory (maxmemory reached): raise maxmemory, then enqueue again; no data is lost',
             { retry: 'requeue', cause: error },
           )
         }
@@ -129,7 +133,7 @@ export async function openQueue(redisUrl: string, options: ConnectOptions = {}):
     async withFinalizeLease(job, finalize) {
       const id = jobId(job.run, job.shard)
       await using lease = await leases.acquire(job.run, () => {
-        queue.add(QUEUE, job, { jobId: id, delay: LOOK_AGAIN_MS }).catch(() => {})
+        queue.add(QUEUE, job, { jobId: id, delay: RECHECK_MS }).catch(() => {})
       })
       if (lease === undefined) return undefined
       const ended = await finalize()

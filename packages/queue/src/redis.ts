@@ -1,9 +1,10 @@
-// The connection to Redis. Redis holds hints only (the store is the truth), but a Redis that evicts keys or is too
-// old for BullMQ would lose jobs quietly, so it is looked at before it is used.
+// Connections to Redis. Redis holds only hints (the store is authoritative), but a Redis that evicts keys
+// or is too old for BullMQ loses jobs silently, so it is checked before use.
 
-import { codeOf, messageOf, ReembedError } from '@reembed/shared'
+import { codeOf, isLoopback, messageOf, ReembedError } from '@reembed/shared'
 import { Redis, type RedisOptions } from 'ioredis'
 
+/** Properties of a Redis server. */
 export interface RedisInfo {
   readonly version: string
   readonly evictionPolicy: string
@@ -12,7 +13,7 @@ export interface RedisInfo {
 }
 
 export interface ConnectOptions {
-  /** How long to wait for a Redis that does not answer yet. */
+  /** Maximum wait for an unreachable Redis in milliseconds. The default is 10,000. */
   readonly timeoutMs?: number
   readonly signal?: AbortSignal | undefined
 }
@@ -20,8 +21,9 @@ export interface ConnectOptions {
 const OLDEST = [6, 2] as const
 
 /**
- * Refuses a Redis on another machine that anybody on the way could read or write: it needs a password or TLS.
- * @throws ReembedError USAGE naming the ways out
+ * Refuses a Redis on another machine without a password and TLS: every host that reaches it could
+ * control workers.
+ * @throws ReembedError USAGE that names the alternatives
  */
 export function requireSecureRedis(
   url: string,
@@ -37,13 +39,10 @@ export function requireSecureRedis(
   )
 }
 
-const isLoopback = (hostname: string): boolean =>
-  hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d+){3}$/.test(hostname)
-
 /**
- * Waits until Redis answers, then reads what it is.
- * @throws ReembedError REDIS_UNREACHABLE naming the address, or REDIS_MISCONFIGURED for a wrong password or a Redis
- *   that is too old.
+ * Waits until Redis answers, then reads its properties.
+ * @throws ReembedError REDIS_UNREACHABLE that names the address, or REDIS_MISCONFIGURED for a wrong
+ *   password, an unsupported version or a Cluster
  */
 export async function inspectRedis(
   url: string,
@@ -72,7 +71,7 @@ export async function inspectRedis(
       if (/WRONGPASS|NOAUTH|NOPERM/.test(messageOf(cause))) {
         throw new ReembedError(
           'REDIS_MISCONFIGURED',
-          `Redis at ${where} refused the user or password: put the right ones into the URL`,
+          `Redis at ${where} refused the user or password: correct them in the URL`,
           { cause },
         )
       }
@@ -90,7 +89,7 @@ export async function inspectRedis(
   }
 }
 
-/** Fails with REDIS_MISCONFIGURED when Redis may drop keys to free memory: a queue must never be evicted. */
+/** @throws ReembedError REDIS_MISCONFIGURED if Redis may evict keys to free memory, because that loses jobs */
 export function requireNoEviction(facts: RedisInfo, url: string): void {
   if (facts.evictionPolicy === 'noeviction') return
   throw new ReembedError(
@@ -100,8 +99,8 @@ export function requireNoEviction(facts: RedisInfo, url: string): void {
 }
 
 /**
- * A connection that reconnects for ever; commands wait meanwhile, or with `failFast` fail when it can't connect. The caller disposes
- * it.
+ * Opens a connection that reconnects indefinitely. Commands wait while it is disconnected; with
+ * `failFast` they fail. The caller must disconnect it.
  */
 export function connectRedis(url: string, { failFast = false }: { readonly failFast?: boolean } = {}): Redis {
   return new Redis(url, {
@@ -112,7 +111,7 @@ export function connectRedis(url: string, { failFast = false }: { readonly failF
   })
 }
 
-/** The address without user and password, for messages. */
+/** Returns the address without user and password, for messages. @throws ReembedError USAGE for an invalid URL */
 export function redisAddress(url: string): string {
   try {
     const { protocol, host, pathname } = new URL(url)
@@ -125,13 +124,13 @@ export function redisAddress(url: string): string {
   }
 }
 
-/** What all our connections have in common. */
+/** Options of all connections. */
 export const redisOptions: Pick<
   RedisOptions,
   'enableReadyCheck' | 'keepAlive' | 'connectionName' | 'reconnectOnError'
 > = {
   enableReadyCheck: true,
-  // After a failover the address leads to the new master: connect again and send the command once more.
+  // After a failover the address resolves to the new master: reconnect and resend the command.
   reconnectOnError: error => (error.message.startsWith('READONLY') ? 2 : false),
   keepAlive: 30_000,
   connectionName: 'reembed',
@@ -147,11 +146,11 @@ function parseInfo(info: string, where: string): RedisInfo {
       `Redis at ${where} is version ${version}: BullMQ needs ${OLDEST.join('.')} or newer`,
     )
   }
-  // Dragonfly calls its one process a cluster where it emulates one, as BullMQ recommends there.
+  // Dragonfly reports cluster mode when it emulates a cluster in one process, which BullMQ recommends.
   if (facts.get('redis_mode') === 'cluster' && !facts.has('dragonfly_version')) {
     throw new ReembedError(
       'REDIS_MISCONFIGURED',
-      `Redis at ${where} is a Cluster, of which reembed would use one node, since its keys lie in one slot: give a Redis with cluster mode off, or the primary of a Sentinel`,
+      `Redis at ${where} is a Cluster, and all keys of reembed are in one slot: use a Redis with cluster mode off, or the primary of a Sentinel`,
     )
   }
   return {

@@ -1,5 +1,6 @@
-// A job's trace on the queue: begun when the job is added, carried in its options as BullMQ's own telemetry does, gone
-// on with by each attempt. Not bullmq-otel: that makes one trace of a whole run, and spans of each look for work.
+// The trace of a job. It starts when the job is added; the job's options carry the context, as in
+// BullMQ's own telemetry, and each attempt continues it. bullmq-otel is not used: it makes one trace per
+// run, and a span per poll.
 
 import { type Attributes, tracing } from '@reembed/telemetry'
 import type { Job } from './job.ts'
@@ -7,7 +8,7 @@ import { jobId, QUEUE } from './names.ts'
 
 type Telemetry = { readonly telemetry: { readonly metadata: string } }
 
-/** Adds jobs by `add`, which gets what belongs into the options of each. */
+/** Calls `add` with the trace options of each job. */
 export async function tracedAdd(
   jobs: readonly Job[],
   add: (telemetry: readonly Telemetry[]) => Promise<unknown>,
@@ -23,14 +24,14 @@ export async function tracedAdd(
   try {
     await add(spans.map(({ headers }) => ({ telemetry: { metadata: JSON.stringify(headers) } })))
   } catch (error) {
-    for (const span of spans) span.fail('enqueue_failed', 'Redis refused it or did not answer')
+    for (const span of spans) span.fail('enqueue_failed', 'Redis refused the job or did not answer')
     throw error
   } finally {
     for (const span of spans) span.end()
   }
 }
 
-/** Runs an attempt of a job within the trace that its options carry, if any. */
+/** Runs an attempt of a job within the trace of `traceContext`, if any. */
 export function tracedAttempt(
   job: Job,
   { traceContext = '', attempt }: { readonly traceContext: string | undefined; readonly attempt: number },

@@ -4,7 +4,7 @@ import { jobId } from '../src/names.ts'
 
 const RUN = 'a'.repeat(26)
 
-test('a job is taken only if it is a pointer and nothing else', () => {
+test('parseJob accepts a pointer and refuses any other value', () => {
   const job = { output: 's3://vectors/wiki', run: RUN, shard: 3 }
   expect(parseJob(job)).toEqual(job)
   expect(jobId(RUN, 3)).toBe(`${RUN}-3`)

@@ -8,7 +8,7 @@ const createMonitor = () => {
 }
 
 describe('P-WATCHDOG: a lock that is not renewed', () => {
-  test('is given up after its time, once, and not before', () => {
+  test('is reported once after lockMs, and not before', () => {
     const { started, lostLocks } = createMonitor()
     started('a')
     ms = 20_000
@@ -18,12 +18,12 @@ describe('P-WATCHDOG: a lock that is not renewed', () => {
     expect(lostLocks()).toEqual([])
   })
 
-  test('is kept by renewals, and forgotten with its job', () => {
+  test('is not reported after a renewal or after the end of its job', () => {
     const { started, renewed, ended, lostLocks } = createMonitor()
     started('a')
     started('b')
     ms = 15_000
-    renewed(['a', 'nobody'])
+    renewed(['a', 'unknown'])
     ended('b')
     ms = 30_000
     expect(lostLocks()).toEqual([])
@@ -32,8 +32,8 @@ describe('P-WATCHDOG: a lock that is not renewed', () => {
   })
 })
 
-describe('P-WATCHDOG: a fetch that never comes back', () => {
-  test('shows when jobs wait for a minute and none runs', () => {
+describe('P-WATCHDOG: a fetch that never returns', () => {
+  test('is reported when jobs wait for notFetchingMs and none is running', () => {
     const { isNotFetching } = createMonitor()
     expect(isNotFetching(3)).toBe(false)
     ms = 59_999
@@ -42,7 +42,7 @@ describe('P-WATCHDOG: a fetch that never comes back', () => {
     expect(isNotFetching(3)).toBe(true)
   })
 
-  test('is not assumed while a job runs, nor where nothing waits, nor right after a job', () => {
+  test('is not reported while a job is running, while no job waits, or right after a job', () => {
     const { isNotFetching, started, ended } = createMonitor()
     isNotFetching(1)
     started('long')
@@ -58,8 +58,8 @@ describe('P-WATCHDOG: a fetch that never comes back', () => {
   })
 })
 
-describe('P-WATCHDOG: a job that stands still', () => {
-  test('is named when none of its documents got on for too long, once, although its lock is renewed', () => {
+describe('P-WATCHDOG: a job without progress', () => {
+  test('is reported once after noProgressMs, although its lock is renewed', () => {
     const { started, renewed, withoutProgress } = createMonitor()
     started('a')
     ms = 900_000
@@ -71,7 +71,7 @@ describe('P-WATCHDOG: a job that stands still', () => {
     expect(withoutProgress()).toEqual([])
   })
 
-  test('is not one that gets on or has ended; who got on and stands still again is named again', () => {
+  test('is not reported after progress or after its end, and is reported again after further progress', () => {
     const { started, progressed, ended, withoutProgress } = createMonitor()
     started('a')
     started('b')

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { requireSecureRedis } from '../src/redis.ts'
 
-test('P-REDIS-PRIVATE: a Redis on another machine without password and TLS is refused, and the ways out are named', () => {
+test('P-REDIS-PRIVATE: requireSecureRedis refuses a Redis on another machine without password and TLS, and names the alternatives', () => {
   for (const url of [
     'redis://redis:6379',
     'redis://10.0.0.7',
@@ -19,4 +19,6 @@ test.each([
   'redis://[::1]:7000',
   'redis://:secret@redis',
   'rediss://redis',
-])('P-REDIS-PRIVATE: %s is taken', url => expect(() => requireSecureRedis(url)).not.toThrow())
+])('P-REDIS-PRIVATE: requireSecureRedis accepts %s', url =>
+  expect(() => requireSecureRedis(url)).not.toThrow(),
+)

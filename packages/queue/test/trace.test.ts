@@ -1,11 +1,11 @@
-// What the OTEL_* variables say, and what a context from Redis may be.
+// The OTEL_* variables, and trace contexts from Redis.
 
 import { openTracing, tracing } from '@reembed/telemetry'
 import { afterEach, expect, test } from 'vitest'
 import { tracedAttempt } from '../src/trace.ts'
 
 const options = { version: '0', onError: () => {} }
-/** Nothing is sent: no span of these tests is sampled. */
+/** No span of these tests is sampled, so none is exported. */
 const on = { OTEL_TRACES_EXPORTER: 'otlp', OTEL_TRACES_SAMPLER: 'always_off' }
 let opened: AsyncDisposable | undefined
 afterEach(async () => {
@@ -13,7 +13,7 @@ afterEach(async () => {
   opened = undefined
 })
 
-test('traces are on only where a variable says so', async () => {
+test('openTracing turns tracing on only when a variable enables it', async () => {
   for (const off of [
     {},
     { OTEL_SERVICE_NAME: 'reembed' },
@@ -44,12 +44,12 @@ test.each([
     { ...on, OTEL_TRACES_SAMPLER: 'traceidratio', OTEL_TRACES_SAMPLER_ARG: '1%' },
     /OTEL_TRACES_SAMPLER_ARG to be 0 to 1, got '1%'/,
   ],
-])('%j is refused by name', async (env, message) => {
+])('openTracing refuses %j and names the variable', async (env, message) => {
   await expect(openTracing(env, options)).rejects.toThrow(message)
   expect(tracing()).toBeUndefined()
 })
 
-test('a job goes on with the trace that it carries, and anything else in its place does no harm', async () => {
+test('tracedAttempt continues the trace of a job, and starts a new one for an invalid context', async () => {
   opened = await openTracing(on, options)
   const job = { output: 's3://vectors', run: 'a'.repeat(26), shard: 0 }
   const trace = 'ab'.repeat(16)
@@ -75,7 +75,7 @@ test('a job goes on with the trace that it carries, and anything else in its pla
   expect(new Set(seen).size).toBe(seen.length)
 })
 
-test('jobs that run at the same time keep to their own traces', async () => {
+test('concurrent jobs keep their own traces', async () => {
   opened = await openTracing(on, options)
   const begun = Promise.withResolvers<void>()
   let waiting = 0

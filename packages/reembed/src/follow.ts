@@ -4,6 +4,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { countPresent, type PublishOutcome, type Sweeper, shardsPresent } from '@reembed/producer'
 import {
   deletionReason,
+  isDeletion,
   type Plan,
   type RunBudget,
   type RunStateRecord,
@@ -61,7 +62,7 @@ export async function follow({
       const outcome = (await sweeper.sweep(signal, run)).find(swept => swept.run === run)
       if (outcome?.status === 'finished') return outcome.publish
       if (outcome?.status === 'broken') throw outcome.error
-      if (outcome && ['paused', 'cancelled', 'deleting'].includes(outcome.status))
+      if (outcome && ['paused', 'cancelled', 'deleting', 'deleted'].includes(outcome.status))
         throw runStoppedError(run, await readRunStateRecord(store, run))
       if (outcome?.status === 'running') {
         before = shards - outcome.missing - (await queue.progress(run)).shards
@@ -87,12 +88,11 @@ async function failIfAllFailed(queue: Queue, { run }: Plan, missing: number): Pr
 /** The error for a run that somebody has paused, cancelled or begun to remove, or that has used up its limits. */
 export function runStoppedError(run: string, record: RunStateRecord): ReembedError {
   const { state, budgetExceeded } = record
-  const why =
-    state === 'deleting'
-      ? deletionReason(record)
-      : budgetExceeded === undefined
-        ? `is ${state}: \`reembed resume ${run}\` lets it go on`
-        : `is ${state}: ${budgetExceeded}. What is finished is kept; the same command with a higher limit goes on`
+  const why = isDeletion(state)
+    ? deletionReason(record)
+    : budgetExceeded === undefined
+      ? `is ${state}: \`reembed resume ${run}\` lets it go on`
+      : `is ${state}: ${budgetExceeded}. What is finished is kept; the same command with a higher limit goes on`
   return new ReembedError('RUN_STOPPED', `run ${run} ${why}`)
 }
 

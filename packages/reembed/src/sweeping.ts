@@ -27,6 +27,7 @@ const STATUSES: readonly string[] = [
   'paused',
   'cancelled',
   'deleting',
+  'deleted',
   'broken',
   'unreachable',
 ] satisfies (SweepOutcome['status'] | 'unreachable')[]

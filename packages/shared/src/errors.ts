@@ -1,5 +1,6 @@
-// Every failure a person can meet is a ReembedError: a code, one sentence that names what, where and what to do,
-// and whether trying again can help. The code decides the exit code of the command (DESIGN section 7).
+// The error type of all packages. An error has a code, a message of one sentence that states what
+// failed, where, and how to fix it, and a retry class. The code determines the exit code of the
+// command.
 
 /** Exit codes of the `reembed` command. */
 export const EXIT = {
@@ -23,7 +24,7 @@ export const EXIT = {
 
 /** What went wrong. */
 export type ErrorCode =
-  // The request itself is wrong: an option, a field, a path.
+  // The request is wrong: an option, a field, a path.
   | 'USAGE'
   | 'SOURCE_NOT_FOUND'
   | 'SOURCE_EMPTY'
@@ -33,7 +34,7 @@ export type ErrorCode =
   | 'RUN_NOT_FOUND'
   | 'RUN_STOPPED'
   | 'STORE_UNSAFE'
-  // Something outside does not answer, or refuses us.
+  // A dependency does not answer, or refuses the request.
   | 'REDIS_UNREACHABLE'
   | 'REDIS_MISCONFIGURED'
   | 'STORE_UNREACHABLE'
@@ -42,7 +43,7 @@ export type ErrorCode =
   | 'ENDPOINT_ACCESS_DENIED'
   | 'ENDPOINT_UNSUPPORTED'
   | 'ENDPOINT_OVERLOADED'
-  // The run cannot be what was promised.
+  // The run cannot be completed as planned.
   | 'SOURCE_CHANGED'
   | 'SHARD_FAILED'
   | 'CORRUPT'
@@ -54,7 +55,7 @@ export type ErrorCode =
   | 'INTERRUPTED'
   | 'INTERNAL'
 
-/** What the command ends with when nobody handles the error. */
+/** The exit code of the command for an error that reaches it. */
 const EXIT_OF: Record<ErrorCode, keyof typeof EXIT> = {
   USAGE: 'usage',
   SOURCE_NOT_FOUND: 'usage',
@@ -85,25 +86,30 @@ const EXIT_OF: Record<ErrorCode, keyof typeof EXIT> = {
   INTERNAL: 'failure',
 }
 
-/** All codes, for those who must name each, like a metric's labels. */
+/** All error codes, for example as the values of a metric label. */
 export const ERROR_CODES: readonly string[] = Object.keys(EXIT_OF)
 
 /**
- * Whether trying again can help. `later` is overload, a cold start or an outage: wait and try again without
- * counting it as an attempt of the job. `yes` counts as an attempt. `no` never helps.
+ * Whether another attempt can succeed.
+ *
+ * - `requeue`: a transient condition (overload, cold start, outage). Wait, then try again; the job
+ *   does not lose an attempt.
+ * - `retry`: try again; the job loses one of its attempts.
+ * - `never`: another attempt fails in the same way.
  */
 export type Retry = 'never' | 'retry' | 'requeue'
 
 export interface ReembedErrorOptions {
   readonly retry?: Retry
-  /** With `retry: 'requeue'`: how long to wait at least, where the other side said so. */
+  /** With `retry: 'requeue'`: the minimum wait in milliseconds that the server requested. */
   readonly retryAfterMs?: number | undefined
   readonly cause?: unknown
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the expression removes control characters
 const CONTROL = /[\u0000-\u001f\u007f-\u009f]+/g
 
+/** A failure with a code, see `ErrorCode`, and a retry class, see `Retry`. */
 export class ReembedError extends Error {
   readonly code: ErrorCode
   readonly retry: Retry
@@ -114,7 +120,7 @@ export class ReembedError extends Error {
     message: string,
     { retry = 'never', retryAfterMs, cause }: ReembedErrorOptions = {},
   ) {
-    // Keys and servers' words come from outside: an escape sequence in one must not reach a terminal.
+    // Keys and server replies are untrusted: an escape sequence in them must not reach a terminal.
     super(message.replace(CONTROL, ' '), cause === undefined ? undefined : { cause })
     this.name = 'ReembedError'
     this.code = code
@@ -127,13 +133,13 @@ export class ReembedError extends Error {
   }
 }
 
-/** The message of anything thrown, on one line. */
+/** Returns the message of any thrown value, on one line. */
 export function messageOf(error: unknown): string {
   const text = error instanceof Error ? error.message || error.name : String(error)
   return text.replace(/\s+/g, ' ').trim()
 }
 
-/** The `code` of a Node or library error ('ENOENT', 'ECONNREFUSED'), if it has one. */
+/** Returns the `code` of a Node or library error, for example 'ENOENT', or undefined. */
 export function codeOf(error: unknown): string | undefined {
   const code = error instanceof Error ? (error as Error & { code?: unknown }).code : undefined
   return typeof code === 'string' ? code : undefined

@@ -1,7 +1,10 @@
-// The public surface of @reembed/shared; every other file is private to the package.
+// The public API of @reembed/shared; every other file is private to the package.
 
+export { type Clock, systemClock } from './clock.ts'
+export { constantTimeEqual } from './constant-time.ts'
 export { codeOf, ERROR_CODES, type ErrorCode, EXIT, messageOf, ReembedError, type Retry } from './errors.ts'
 export { isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'
+export { createMemo, type Memo, type MemoOptions } from './memo.ts'
 export {
   canonical,
   gatesKey,
@@ -35,9 +38,11 @@ export {
   bool,
   count,
   either,
+  finite,
   format1,
   is,
   list,
+  mapOf,
   none,
   object,
   oneOf,
@@ -47,6 +52,7 @@ export {
   requireShape,
   type Shape,
   text,
+  time,
 } from './shape.ts'
 export { batched, mapConcurrent } from './streams.ts'
 export { allEqual, badRowsOf, cosine, NORM_TOLERANCE, normOf } from './vectors.ts'

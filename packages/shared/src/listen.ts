@@ -1,4 +1,4 @@
-// An address to listen on, as given by an option: a port of loopback unless a host is named.
+// Listen addresses. An address without a host is a port on loopback.
 
 import { once } from 'node:events'
 import type { Server } from 'node:http'
@@ -10,20 +10,26 @@ export interface ListenAddress {
   readonly port: number
 }
 
-/** `9464`, `127.0.0.1:9464`, `[::]:9464`; port 0 takes a free one. @throws ReembedError USAGE naming the option. */
+/**
+ * Parses a listen address: `9464`, `127.0.0.1:9464` or `[::]:9464`. Port 0 selects a free port.
+ * @throws ReembedError USAGE that names `option`, the setting that holds the address
+ */
 export function parseListen(listen: string, option: string): ListenAddress {
   const match = /^(?:(?<host>[\w.-]+|\[[0-9a-f:.]+\]):)?(?<port>\d{1,5})$/i.exec(listen.trim())
   const port = Number(match?.groups?.port)
   if (!match || port > 65_535) {
     throw new ReembedError(
       'USAGE',
-      `${option} ${listen} is no address: expected a port like 9464 (on loopback), or host:port`,
+      `${option} ${listen} is not a listen address: expected a port such as 9464 (on loopback), or host:port`,
     )
   }
   return { host: (match.groups?.host ?? '127.0.0.1').replace(/^\[|\]$/g, ''), port }
 }
 
-/** Resolves with the URL when the server listens. @throws ReembedError USAGE naming what was `given`: '--metrics 9464'. */
+/**
+ * Binds `server` and returns its URL, for example 'http://127.0.0.1:9464'.
+ * @throws ReembedError USAGE that names `given`, the address as the user wrote it
+ */
 export async function listenOn(
   server: Server,
   { host, port }: ListenAddress,
@@ -35,7 +41,7 @@ export async function listenOn(
   } catch (error) {
     throw new ReembedError(
       'USAGE',
-      `cannot listen on ${given} (${codeOf(error)}): give another port, or 0 for a free one`,
+      `cannot listen on ${given} (${codeOf(error)}): choose another port, or 0 for a free port`,
       { cause: error },
     )
   }
@@ -47,5 +53,9 @@ const loopback = new BlockList()
 loopback.addSubnet('127.0.0.0', 8, 'ipv4')
 loopback.addAddress('::1', 'ipv6')
 
-export const isLoopback = (host: string): boolean =>
-  host === 'localhost' || (isIP(host) !== 0 && loopback.check(host, isIP(host) === 6 ? 'ipv6' : 'ipv4'))
+/** Whether `host` is a loopback address or 'localhost'. Accepts an IPv6 address in brackets, as in `URL.hostname`. */
+export function isLoopback(host: string): boolean {
+  const address = host.replace(/^\[(.*)\]$/, '$1')
+  const family = isIP(address)
+  return host === 'localhost' || (family !== 0 && loopback.check(address, family === 6 ? 'ipv6' : 'ipv4'))
+}

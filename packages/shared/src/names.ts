@@ -1,4 +1,5 @@
-// Every key, id and file name that reembed makes is made here, and depends on nothing but its arguments.
+// Keys and ids of everything that reembed writes to an output. Each function is pure: the result
+// depends only on the arguments, so concurrent writers derive the same key.
 
 import { hash } from 'node:crypto'
 
@@ -10,62 +11,68 @@ export const planSegmentKey = (run: string, segment: number): string =>
 export const manifestKey = (run: string): string => `runs/${run}/manifest.json`
 export const manifestSegmentKey = (run: string, segment: number): string =>
   `runs/${run}/manifest-${digits(segment, 5)}.json.gz`
-/** `runs/<run>/rejects.jsonl`, and where there are very many `rejects-00001.jsonl` and so on after it. */
+/** `runs/<run>/rejects.jsonl`; further segments are `rejects-00001.jsonl` and so on. */
 export const rejectsKey = (run: string, segment = 0): string =>
   `runs/${run}/rejects${segment === 0 ? '' : `-${digits(segment, 5)}`}.jsonl`
 
-/** `runs/<run>/queries.json.gz`: the user's queries as the run's model embeds them, where it has gates that need them. */
+/** `runs/<run>/queries.json.gz`: query vectors of the run's model, for gates that search. */
 export const queriesKey = (run: string): string => `runs/${run}/queries.json.gz`
 
-/** `runs/<run>/gates-<run that it would replace, or none>.json`: what its gates said. */
+/** `runs/<run>/gates-<current run, or none>.json`: the gate results of `run` against the run that it would replace. */
 export const gatesKey = (run: string, against: string | undefined): string =>
   `${gatesPrefix(run)}${against ?? 'none'}.json`
 export const gatesPrefix = (run: string): string => `runs/${run}/gates-`
 
-/** `runs/<run>/control/<10^20 - 1 - n>.json`: the newest word about a run is the first key of a LIST. */
+/** `runs/<run>/state/<10^20 - 1 - n>.json`: the first key of a LIST is the latest run state record. */
 export const runStateKey = (run: string, number: number): string =>
   `${runStatePrefix(run)}${inverted(number)}.json`
-export const runStatePrefix = (run: string): string => `runs/${run}/control/`
+export const runStatePrefix = (run: string): string => `runs/${run}/state/`
 
-/** `runs/<run>/data/part-00017-of-00042.parquet`: the count is fixed at plan time, so the name is too. */
+/** `runs/<run>/data/part-00017-of-00042.parquet`. The plan fixes the number of shards, and so the name. */
 export const shardKey = (run: string, shard: number, shards: number): string =>
   `${shardPrefix(run)}part-${digits(shard, 5)}-of-${digits(shards, 5)}.parquet`
 export const shardPrefix = (run: string): string => `runs/${run}/data/`
 
-/** The number of the shard that a key names, or undefined if the key is no shard of a run of `shards`. */
+/** The shard number in a key, or undefined if the key is not a shard of a run with `shards` shards. */
 export function shardOfKey(key: string, run: string, shards: number): number | undefined {
   const match = /part-(\d{5,})-of-\d{5,}\.parquet$/.exec(key)
   const shard = Number(match?.[1])
   return match && shard < shards && key === shardKey(run, shard, shards) ? shard : undefined
 }
 
-/** `seq/<n>.json`, padded so that a LIST gives the order of runs. */
+/** `seq/<n>.json`, padded so that a LIST returns sequence numbers in ascending order. */
 export const seqKey = (seq: number): string => `seq/${digits(seq, 12)}.json`
 export const seqOfKey = (key: string): number => Number(/(\d{12})\.json$/.exec(key)?.[1] ?? Number.NaN)
 
-/** `versions/<10^20 - 1 - n>.json`: the newest version is the first key of a LIST. */
+/** `versions/<10^20 - 1 - n>.json`: the first key of a LIST is the newest version. */
 const INVERT = 10n ** 20n - 1n
 export const versionKey = (version: number): string => `versions/${inverted(version)}.json`
 const inverted = (n: number): string => (INVERT - BigInt(n)).toString().padStart(20, '0')
 
-/** `models/<model@revision>.json`; characters that some stores dislike are replaced, a hash keeps names apart. */
+/**
+ * `models/<model@revision>-<hash>.json`. Characters that not every store accepts are replaced; the
+ * hash keeps names distinct that are equal after the replacement.
+ */
 export function modelKey(id: string, revision: string | null): string {
   const name = `${id}@${revision ?? 'unstated'}`
   const plain = name.replace(/[^A-Za-z0-9._@-]+/g, '--').replace(/^[.-]+/, '')
   return `models/${plain.slice(0, 100)}-${sha256(name).slice(0, 8)}.json`
 }
 
-/** `tokenizers/<sha256>.json`: the tokenizer that chunks of a run were counted with. */
+/** `tokenizers/<sha256>.json`: a tokenizer that runs with chunking use. */
 export const tokenizerKey = (sha256: string): string => `tokenizers/${sha256}.json`
 
-/** `ticks/<schedule>/since.json`: from when on a schedule's ticks count. */
+/** `ticks/<schedule>/since.json`: the time from which the schedule's ticks are due. */
 export const ticksSinceKey = (schedule: string): string => `ticks/${schedule}/since.json`
 
-/** `ticks/<schedule>/20261122T030000Z.json`, in UTC; a tick that was taken and never settled is taken again as `….1.json`. */
+/**
+ * `ticks/<schedule>/20261122T030000Z.json`, in UTC: the claim on a tick. When a claim has no
+ * outcome after its deadline, the next attempt claims the tick as `<time>.1.json`.
+ */
 export const tickKey = (schedule: string, atMs: number, attempt = 0): string =>
   `ticks/${schedule}/${compactTime(atMs)}${attempt === 0 ? '' : `.${attempt}`}.json`
 
-/** What became of a tick. */
+/** `ticks/<schedule>/20261122T030000Z.done.json`: the outcome of a tick. */
 export const tickDoneKey = (schedule: string, atMs: number): string =>
   `ticks/${schedule}/${compactTime(atMs)}.done.json`
 
@@ -75,7 +82,7 @@ const compactTime = (ms: number): string =>
     .replace(/\.\d+Z$/, 'Z')
     .replace(/[-:]/g, '')
 
-/** A short id that depends on all of `value` and nothing else: 26 characters, a to z and 2 to 7. */
+/** A deterministic id of `value`: 130 bits of the SHA-256 of its canonical JSON, as 26 characters a-z and 2-7. */
 export function idOf(value: unknown): string {
   const alphabet = 'abcdefghijklmnopqrstuvwxyz234567'
   let id = ''
@@ -92,12 +99,16 @@ export function idOf(value: unknown): string {
   return id
 }
 
+/** Whether `name` has the form of an id from `idOf`. */
 export const isRunId = (name: string): boolean => /^[a-z2-7]{26}$/.test(name)
 
-/** 64 bits of the SHA-256 of a document's id. */
+/** The first 64 bits (little-endian) of the SHA-256 of a document id. */
 export const hashOfId = (id: string): bigint => hash('sha256', id, 'buffer').readBigUInt64LE(0)
 
-/** JSON with sorted keys and no spaces: equal values give equal bytes. Undefined members are left out. */
+/**
+ * Canonical JSON: sorted keys, no spaces, undefined members omitted. Equal values give equal bytes.
+ * @throws TypeError for undefined
+ */
 export function canonical(value: unknown): string {
   if (value === undefined) throw new TypeError('canonical() got undefined')
   if (value === null || typeof value !== 'object') return JSON.stringify(value)
@@ -110,7 +121,7 @@ export function canonical(value: unknown): string {
   return `{${members}}`
 }
 
-/** SHA-256 in hex. */
+/** SHA-256 as lowercase hex. */
 export const sha256 = (data: string | Uint8Array): string => hash('sha256', data)
 
 const digits = (n: number, width: number): string => String(n).padStart(width, '0')

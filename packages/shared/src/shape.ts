@@ -1,31 +1,35 @@
-// Whether something read from a store has the shape that we write: which fields, of which kinds. What else it may mean
-// is for whoever uses it. Nothing read from outside is believed before it went through here.
+// Structural validation of untrusted values: JSON from a store, from Redis or from a server. A shape
+// checks fields and their types; the caller checks the meaning. Each value is validated before use.
 
 import { ReembedError } from './errors.ts'
 
-/** Gives the path of the first field that is wrong. */
+/** Returns the path of the first invalid field, or undefined if the value is valid. */
 export type Shape = (value: unknown, path: string) => string | undefined
 
 /**
- * @param what as it shall stand in the message, before where it was wrong
- * @throws ReembedError CORRUPT naming the first field that is not as it must be
+ * Returns `value` typed as `T` if it has the shape.
+ * @param what the start of the error message: the object and its place
+ * @throws ReembedError CORRUPT that names the first invalid field
  */
 export function requireShape<T>(shape: Shape, value: unknown, what: string): T {
   const wrong = shape(value, '')
   if (wrong === undefined) return value as T
-  throw new ReembedError('CORRUPT', `${what}, see ${wrong || 'all of it'}`)
+  throw new ReembedError('CORRUPT', `${what}: ${wrong === '' ? 'the value' : wrong} is invalid`)
 }
 
+/** Values for which `test` returns true. */
 export const is =
   (test: (value: unknown) => boolean): Shape =>
   (value, path) =>
     test(value) ? undefined : path
 
+/** Values of shape `a` or shape `b`. */
 export const either =
   (a: Shape, b: Shape): Shape =>
   (value, path) =>
     a(value, path) && b(value, path)
 
+/** Arrays whose elements have the shape. */
 export const list =
   (shape: Shape): Shape =>
   (value, path) => {
@@ -37,7 +41,19 @@ export const list =
     return undefined
   }
 
-/** Fields beyond the known ones are let through: a later version may add some. */
+/** Objects whose values, under any key, have the shape. */
+export const mapOf =
+  (shape: Shape): Shape =>
+  (value, path) => {
+    if (object(value, path) !== undefined) return path
+    for (const [name, member] of Object.entries(value as object)) {
+      const wrong = shape(member, path ? `${path}.${name}` : name)
+      if (wrong !== undefined) return wrong
+    }
+    return undefined
+  }
+
+/** Objects with these fields. Further fields are accepted: a later version may add some. */
 export const record = <T>(fields: { readonly [K in keyof Required<T>]: Shape }): Shape => {
   const shapes = Object.entries<Shape>(fields)
   return (value, path) => {
@@ -53,13 +69,17 @@ export const record = <T>(fields: { readonly [K in keyof Required<T>]: Shape }):
 export const text: Shape = is(value => typeof value === 'string')
 export const count: Shape = is(value => Number.isSafeInteger(value) && Number(value) >= 0)
 export const positive: Shape = is(value => Number.isSafeInteger(value) && Number(value) > 0)
+/** Finite numbers. */
+export const finite: Shape = is(Number.isFinite)
 export const bool: Shape = is(value => typeof value === 'boolean')
 export const none: Shape = is(value => value === null)
 export const absent: Shape = is(value => value === undefined)
 export const anything: Shape = () => undefined
-/** What is there, whatever it is, or not. */
+/** The shape, or undefined. */
 export const optional = (shape: Shape): Shape => either(absent, shape)
-/** The format that this version reads. */
+/** The format version that this release reads and writes. */
 export const format1: Shape = is(value => value === 1)
 export const oneOf = (values: readonly unknown[]): Shape => is(value => values.includes(value))
+/** Dates as `Date.toISOString` writes them, or any other form that `Date.parse` reads. */
+export const time: Shape = is(value => typeof value === 'string' && !Number.isNaN(Date.parse(value)))
 export const object: Shape = is(value => typeof value === 'object' && value !== null && !Array.isArray(value))

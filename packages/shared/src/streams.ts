@@ -1,6 +1,6 @@
-// Pull-driven stream operators: nothing is read ahead of the consumer except through mapConcurrent's limit.
+// Pull-driven stream operators. Only mapConcurrent reads ahead of the consumer, within its limit.
 
-/** Groups of `size` in order; the last may be shorter. */
+/** Yields the values of `source` in order, in arrays of `size`; the last array may be shorter. */
 export async function* batched<T>(
   source: AsyncIterable<T> | Iterable<T>,
   size: number,
@@ -17,19 +17,20 @@ export async function* batched<T>(
 }
 
 export interface MapConcurrentOptions {
-  /** How many calls of `fn` may run at once; also the number of finished results that are held. */
+  /** Maximum number of concurrent calls of `fn`; also the maximum number of results held. */
   readonly concurrency: number
   readonly signal?: AbortSignal | undefined
 }
 
-/** Made once: an AbortSignal without a reason makes an error with a stack each time, here for nobody. */
-const ENDED = new Error('nobody wants it any more')
+/** A shared abort reason: an AbortSignal without a reason creates an error with a stack on each abort. */
+const ENDED = new Error('the consumer stopped reading')
 
 /**
- * Runs `fn` over `source`, at most `concurrency` at once, and yields the results in source order.
- * A finished result is never held back by a slow source. On the first failure, and when the consumer stops early,
- * the signal given to every running call is aborted, all of them are waited for and the source is closed: nothing
- * runs on behind the caller's back. The failure that came first is the one thrown.
+ * Calls `fn` for each value of `source`, at most `concurrency` calls at a time, and yields the
+ * results in source order. A slow source never delays a finished result. On the first failure, and
+ * when the consumer stops early, it aborts the signal of every running call, waits for all of them
+ * and closes the source, so no call outlives the iteration.
+ * @throws the failure that occurred first
  */
 export async function* mapConcurrent<T, R>(
   source: AsyncIterable<T> | Iterable<T>,
@@ -45,7 +46,7 @@ export async function* mapConcurrent<T, R>(
     failure ??= { error }
     stop.abort(error)
   }
-  /** The pull from the source that is under way: at most one, started only when there is room for its value. */
+  /** The pending read of the source: at most one, started only when a slot for its value is free. */
   let pull: Promise<IteratorResult<T>> | undefined
   let ended = false
   try {

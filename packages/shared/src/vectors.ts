@@ -1,16 +1,16 @@
-// What a vector must be before it counts.
+// Validation of vectors: finite, not zero, and of norm 1 where the model normalises.
 
-/** How far a norm may be from 1 where the model normalises; half precision models are off by about 1e-3. */
+/** Maximum deviation of a norm from 1 where the model normalises. Half precision causes about 1e-3. */
 export const NORM_TOLERANCE = 1e-2
 
 /**
- * The Euclidean length of one row, NaN or Infinity if a value is. Squares of float32 values cannot overflow the
- * double that adds them up, so one sum tells all three.
+ * Returns the Euclidean norm of one row. The result is NaN or Infinity if a value is: squares of
+ * float32 values cannot overflow a double, so the norm alone detects such a value.
  */
 export function normOf(vectors: Float32Array, row: number, dimensions: number): number {
   const start = row * dimensions
   const end = start + dimensions
-  // Four sums, because one addition has to wait for the one before.
+  // Four independent sums, because an addition waits for the result of the previous one.
   let a = 0
   let b = 0
   let c = 0
@@ -26,7 +26,7 @@ export function normOf(vectors: Float32Array, row: number, dimensions: number): 
   return Math.sqrt(a + b + c + d)
 }
 
-/** Indexes into `rows` whose vector must not be used: not finite, zero, or of another norm than 1 if `normalized`. */
+/** Returns indexes into `rows` of invalid vectors: not finite, zero, or if `normalized`, of a norm other than 1. */
 export function badRowsOf(
   vectors: Float32Array,
   rows: readonly number[],
@@ -42,7 +42,7 @@ export function badRowsOf(
   return bad
 }
 
-/** Whether all rows hold one and the same vector. */
+/** Whether all rows hold the same vector. */
 export function allEqual(vectors: Float32Array, rows: readonly number[], dimensions: number): boolean {
   const [first = 0, ...others] = rows.map(row => row * dimensions)
   return others.every(start => {
@@ -51,7 +51,7 @@ export function allEqual(vectors: Float32Array, rows: readonly number[], dimensi
   })
 }
 
-/** Cosine of the angle between two vectors of the same length. */
+/** Returns the cosine similarity of two vectors of the same length. */
 export function cosine(a: Float32Array, b: Float32Array): number {
   let dot = 0
   for (let i = 0; i < a.length; i++) dot += (a[i] as number) * (b[i] as number)

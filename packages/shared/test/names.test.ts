@@ -13,7 +13,7 @@ import {
 
 const RUN = 'a'.repeat(26)
 
-test('the newest version is always the first key of a listing', () => {
+test('version keys list the newest version first', () => {
   fc.assert(
     fc.property(fc.nat(), fc.nat(), (a, b) => {
       fc.pre(a < b)
@@ -22,7 +22,7 @@ test('the newest version is always the first key of a listing', () => {
   )
 })
 
-test('places in the order of runs list in their order and are read back', () => {
+test('sequence keys list in ascending order and parse back to their number', () => {
   fc.assert(
     fc.property(fc.nat(), fc.nat(), (a, b) => {
       fc.pre(a < b)
@@ -32,7 +32,7 @@ test('places in the order of runs list in their order and are read back', () => 
   )
 })
 
-test('a shard key names its shard, and no other key does', () => {
+test('shardOfKey returns the shard number of a shard key, and undefined for any other key', () => {
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 3_000_000 }), fc.nat(), (shards, n) => {
       const shard = n % shards
@@ -49,14 +49,14 @@ test('a shard key names its shard, and no other key does', () => {
   }
 })
 
-test('equal values have equal canonical JSON whatever the order of members, others differ', () => {
+test('canonical JSON is equal for equal values in any member order, and differs for other values', () => {
   expect(canonical({ b: [1, { d: null, c: 'x' }], a: undefined })).toBe('{"b":[1,{"c":"x","d":null}]}')
   expect(canonical({ a: 1, b: 2 })).toBe(canonical({ b: 2, a: 1 }))
   expect(idOf({ a: 1 })).toMatch(/^[a-z2-7]{26}$/)
   expect(idOf({ a: 1 })).not.toBe(idOf({ a: '1' }))
 })
 
-test('model keys stay apart even where their readable part is the same', () => {
+test('model keys differ for different models whose readable part is equal', () => {
   expect(modelKey('a/b', null)).not.toBe(modelKey('a--b', null))
   expect(modelKey('../../x', 'y')).toMatch(/^models\/[A-Za-z0-9_@-][A-Za-z0-9._@-]*\.json$/)
 })

@@ -7,7 +7,7 @@ async function collect<T>(source: AsyncIterable<T>): Promise<T[]> {
   return values
 }
 
-/** A source that says whether it was closed, and how often it was asked. */
+/** A source that records whether it was closed and how many values were read. */
 function watched(count: number) {
   const state = { pulled: 0, closed: false }
   async function* source() {
@@ -23,12 +23,12 @@ function watched(count: number) {
   return { state, source: source() }
 }
 
-test('batches keep the order and only the last one is shorter', async () => {
+test('batched keeps the order, and only its last batch is shorter', async () => {
   expect(await collect(batched([1, 2, 3, 4, 5], 2))).toEqual([[1, 2], [3, 4], [5]])
   expect(await collect(batched([], 2))).toEqual([])
 })
 
-test('results come in source order, whichever is ready first', async () => {
+test('mapConcurrent yields results in source order when later calls finish first', async () => {
   const gates = [0, 1, 2].map(() => Promise.withResolvers<void>())
   const results = collect(
     mapConcurrent([0, 1, 2], async i => gates[i]?.promise.then(() => i), { concurrency: 3 }),
@@ -37,7 +37,7 @@ test('results come in source order, whichever is ready first', async () => {
   expect(await results).toEqual([0, 1, 2])
 })
 
-test('never more than the limit runs or waits to be taken, whatever the source offers', async () => {
+test('mapConcurrent runs and holds at most `concurrency` values of a long source', async () => {
   const { state, source } = watched(100)
   let most = 0
   let running = 0
@@ -58,7 +58,7 @@ test('never more than the limit runs or waits to be taken, whatever the source o
   expect(most).toBe(4)
 })
 
-test('a finished result is handed out although the source has nothing more yet', async () => {
+test('mapConcurrent yields a finished result while the source is waiting', async () => {
   const more = Promise.withResolvers<void>()
   async function* slow() {
     yield 'first'
@@ -71,7 +71,7 @@ test('a finished result is handed out although the source has nothing more yet',
   expect(await collect(mapped)).toEqual(['second'])
 })
 
-test('the first failure is the one thrown; siblings are aborted, waited for, and the source is closed', async () => {
+test('mapConcurrent throws the first failure after it aborted the other calls and closed the source', async () => {
   const { state, source } = watched(10)
   let ended = 0
   const mapped = mapConcurrent(
@@ -89,11 +89,11 @@ test('the first failure is the one thrown; siblings are aborted, waited for, and
   expect(state.closed).toBe(true)
 })
 
-/** Runs until its signal is aborted. */
+/** Pending until the signal is aborted. */
 const untilAborted = (signal: AbortSignal): Promise<never> =>
   new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }))
 
-test('a consumer that stops early leaves nothing running and closes the source', async () => {
+test('mapConcurrent aborts running calls and closes the source when the consumer stops early', async () => {
   const { state, source } = watched(10)
   let aborted = 0
   const second = Promise.withResolvers<void>()
@@ -113,7 +113,7 @@ test('a consumer that stops early leaves nothing running and closes the source',
   expect(state.closed).toBe(true)
 })
 
-test("the caller's abort reaches every running call and is what is thrown", async () => {
+test("mapConcurrent aborts running calls and throws the caller's reason when the caller aborts", async () => {
   const stop = new AbortController()
   const started = Promise.withResolvers<void>()
   const mapped = mapConcurrent(

@@ -5,7 +5,14 @@
 //   <target>/data/...              the files of the shards
 //   <target>/LOAD.md               how to load them: written last, so whoever finds it has all
 
-import { type CarriedValue, type Manifest, readManifestShards } from '@reembed/protocol'
+import {
+  type CarriedValue,
+  EXPORT_RECORD_KEY,
+  type ExportRecord,
+  type Manifest,
+  readExportRecord,
+  readManifestShards,
+} from '@reembed/protocol'
 import {
   columnMismatch,
   extraColumns,
@@ -18,7 +25,7 @@ import {
   type ShardBatch,
 } from '@reembed/shard'
 import { canonical, manifestKey, mapConcurrent, ReembedError } from '@reembed/shared'
-import { getJson, putJson, type Store } from '@reembed/store'
+import { putJson, type Store } from '@reembed/store'
 import {
   type CreateExportLayout,
   type ExportedRun,
@@ -83,7 +90,6 @@ export interface ExportResult {
 /** Consumers whose columns have plain names: Milvus's fields, Lance's top level ("cannot contain `.`"), Vespa's fields. */
 const IDENTIFIER_NAMES_ONLY: readonly ExportLayoutName[] = ['milvus', 'lance', 'vespa']
 
-const EXPORT_RECORD_KEY = 'reembed-export.json'
 /** Shards under way; each holds a row group and its files. */
 const SHARDS_AT_ONCE = 2
 /** Rows that int8's ranges are taken from, at least; all if there are no more. */
@@ -250,7 +256,7 @@ async function openExportRecord(
 ): Promise<Ranges | undefined> {
   const { run, spaceId, recipeId, model } = manifest
   const request = { format: 1, run, spaceId, recipeId, model, layout, name, quantize }
-  const found = (await getJson(target, EXPORT_RECORD_KEY)) as ExportRecord | undefined
+  const found = await readExportRecord(target)
   if (found === undefined) {
     await requireEmptyTarget(target)
     const ranges = quantize.includes('int8') ? await calibrate(source, manifest) : undefined
@@ -259,7 +265,7 @@ async function openExportRecord(
       ranges: ranges && { min: [...ranges.min], max: [...ranges.max] },
     })
   }
-  const { ranges, ...stored } = (found ?? (await getJson(target, EXPORT_RECORD_KEY))) as ExportRecord
+  const { ranges, ...stored } = (found ?? (await readExportRecord(target))) as ExportRecord
   if (canonical(stored) !== canonical(request)) {
     throw new ReembedError(
       'USAGE',
@@ -267,12 +273,6 @@ async function openExportRecord(
     )
   }
   return ranges && { min: Float32Array.from(ranges.min), max: Float32Array.from(ranges.max) }
-}
-
-interface ExportRecord {
-  readonly run: string
-  readonly layout: string
-  readonly ranges?: { readonly min: number[]; readonly max: number[] }
 }
 
 /** A loader takes all that lies there, so nothing else may. */

@@ -1,11 +1,12 @@
-// Another try after a random wait that grows: many workers that failed together do not come back together.
+// Exponential backoff with full jitter: workers whose calls failed at the same time do not retry at
+// the same time.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { ReembedError } from '@reembed/shared'
 
 export interface BackoffOptions {
-  /** Tries in all. */
+  /** Total number of attempts. */
   readonly tries: number
   readonly signal?: AbortSignal | undefined
 }
@@ -14,9 +15,9 @@ const FIRST_WAIT_MS = 200
 const LONGEST_WAIT_MS = 10_000
 
 export interface Backoff {
-  /** Returns when it is time to try again; throws `error` where that can't help, or has not helped `tries` times. */
+  /** Waits before the next attempt. Throws `error` if it is not transient or no attempt is left. */
   wait(error: unknown): Promise<void>
-  /** Counts from the start again, since there was progress. */
+  /** Resets the attempt count after progress. */
   reset(): void
 }
 
@@ -28,7 +29,7 @@ export function createBackoff({ tries, signal }: BackoffOptions): Backoff {
       failed++
       if (!(error instanceof ReembedError) || error.retry !== 'requeue' || failed >= tries) throw error
       const longest = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** (failed - 1))
-      // The timer's own abort error would hide the reason.
+      // The timer's abort error would replace the signal's reason.
       await sleep(Math.random() * longest, undefined, { signal }).catch(() => signal?.throwIfAborted())
     },
     reset() {

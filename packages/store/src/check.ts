@@ -1,22 +1,26 @@
-// Everything rests on put-if-absent, so a store has to prove it before anything is written.
+// Checks that a store implements put-if-absent. All correctness of concurrent writers depends on it,
+// so callers check a store before the first write.
 
 import { randomUUID } from 'node:crypto'
 
 import { ReembedError } from '@reembed/shared'
 import type { Store } from './store.ts'
 
-/** One fixed key: repeated checks leave one small object behind, and need no right to delete. */
+/** The key of the check's object. It is fixed, so repeated checks leave one small object and never delete. */
 export const STORE_CHECK_KEY = 'reembed-store-check.json'
 
 const PUTTERS = 16
 const ROUNDS = 4
 
-/** Puts the same key twice; the second must be refused and change nothing. Fails with STORE_UNSAFE. */
+/**
+ * Checks that a second put of a key is refused and leaves the object unchanged.
+ * @throws ReembedError STORE_UNSAFE for a store that overwrites
+ */
 export async function checkStore(
   store: Store,
   { signal }: { signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
-  // Other bytes each time: a store that takes them, or an earlier check's, can't be mistaken for one that refused.
+  // Random bytes in each put, so that an overwrite differs from the object of this or an earlier check.
   const probe = (): Uint8Array => Buffer.from(`{"check":"${randomUUID()}"}\n`)
   await store.putIfAbsent(STORE_CHECK_KEY, probe(), { signal })
   const before = await store.get(STORE_CHECK_KEY, { signal })
@@ -30,8 +34,10 @@ export async function checkStore(
 }
 
 /**
- * Lets many put the same key at once; exactly one must win. Finds stores that look before they put, but not in one
- * step. Each call leaves a few small objects under 'reembed-store-check/', so it is for a person to ask for.
+ * Checks that exactly one of several concurrent puts of a key succeeds. Detects stores that check
+ * for the key and put in two steps. Each call leaves a few small objects under
+ * 'reembed-store-check/', so call it for an explicit diagnosis, not before each run.
+ * @throws ReembedError STORE_UNSAFE for a store whose conditional writes are not atomic
  */
 export async function raceStore(
   store: Store,

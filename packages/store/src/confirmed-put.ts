@@ -1,18 +1,19 @@
-// A put whose reply is lost may have been done. This is how its outcome is found out, for any store that can put
-// if absent and look: with a second put it would meet its own first one and read as refused.
+// Determines the outcome of a put whose reply was lost. A repeated put alone cannot: if the first put
+// succeeded, the store refuses the second one although the object is ours.
 
+/** 'exists': another object holds the key. */
 export type PutOutcome = 'created' | 'exists'
 
 export interface ConfirmedPutOptions {
-  /** One put if the key is free. Throws what went wrong on the way. */
+  /** Sends one conditional put. Throws the error of a failed call. */
   put(): Promise<PutOutcome>
-  /** Whose bytes hold the key: ours, another's, nobody's. */
+  /** Returns who wrote the object at the key, or undefined if there is none. */
   findWriter(): Promise<'self' | 'concurrent_writer' | undefined>
-  /** Whether the put may have been done although it threw. */
+  /** Whether the store may have applied the put that threw this error. */
   mayHaveSucceeded(error: unknown): boolean
 }
 
-/** One object's put, to be called until it returns; each call that throws may be followed by another. */
+/** Returns a function that attempts the put of one object. Call it again after a transient error. */
 export function createConfirmedPut({
   put,
   findWriter,

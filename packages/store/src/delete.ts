@@ -1,4 +1,5 @@
-// The only way to delete, and no part of a store: who plans, embeds and publishes has no use for it, and needs no right to.
+// Deletion is an interface apart from `Store`: planning, embedding and publishing never delete, so
+// their credentials need no permission to.
 
 import { rmdir, unlink } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
@@ -8,10 +9,14 @@ import { folderError, pathOf, refuseOutside, undefinedIfNotFound } from './folde
 import type { OpenStoreOptions } from './open.ts'
 import type { ObjectDeleter } from './store.ts'
 
-/** For an output as `openStore` opens it. @throws ReembedError USAGE for what cannot be written to. */
+/**
+ * Opens the deleter of an output; `url` as for `openStore`.
+ * @throws ReembedError USAGE for a read-only store
+ */
 export async function openDeleter(url: string, { s3 }: OpenStoreOptions = {}): Promise<ObjectDeleter> {
   if (url.startsWith('s3://')) return (await import('./s3-delete.ts')).openS3Deleter(url, s3)
-  if (/^[a-z0-9+.-]+:\/\//i.test(url)) throw new ReembedError('USAGE', `nothing can be deleted in '${url}'`)
+  if (/^[a-z0-9+.-]+:\/\//i.test(url))
+    throw new ReembedError('USAGE', `cannot delete from '${url}': it is read-only`)
   return openFolderEraser(resolve(url))
 }
 
@@ -35,7 +40,7 @@ async function openFolderEraser(root: string): Promise<ObjectDeleter> {
   }
 }
 
-/** S3 has no folders to be left behind, so neither do we leave any. */
+/** Removes empty folders up to `root`: an S3 store has no folders either. */
 async function removeEmpty(folder: string, root: string): Promise<void> {
   for (let at = folder; at !== root; at = dirname(at)) {
     const removed = await rmdir(at).then(

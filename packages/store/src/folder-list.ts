@@ -1,4 +1,4 @@
-// Lists a folder in the order of full keys, holding one directory per level in memory.
+// Lists a folder in the order of full keys. Memory holds one directory per level.
 
 import { isUtf8 } from 'node:buffer'
 import type { BigIntStats } from 'node:fs'
@@ -10,25 +10,26 @@ import { folderError, realPathInside, undefinedIfNotFound } from './folder-path.
 import { compareKeys } from './keys.ts'
 import type { ListedObject, ListOptions } from './store.ts'
 
-/** Files whose size and time are asked for at once. */
+/** Concurrent stat calls. */
 const STATS_AT_ONCE = 16
 
 interface Entry {
-  /** Ends with '/' for a folder: then sorting the entries of a directory sorts the full keys below them. */
+  /** Ends with '/' for a folder, so that the order of a directory's entries is the order of the keys below them. */
   readonly key: string
   readonly path: string
 }
 
 /**
- * The regular files under `root` whose key starts with `prefix`. Names that start with a dot are skipped with all
- * below them. Links within the root are followed; files that vanish meanwhile are left out.
+ * Yields the regular files under `root` whose key starts with `prefix`. Skips names that start with a
+ * dot, and everything below them. Follows symbolic links within the root. Omits files that another
+ * process deletes during the listing.
  */
 export async function* listFolder(
   root: string,
   prefix: string,
   { startAfter, signal }: ListOptions = {},
 ): AsyncGenerator<ListedObject, void, undefined> {
-  /** Whether the entry, or anything below it, can be asked for. */
+  /** Whether the listing may contain the entry or a key below it. */
   const wanted = ({ key }: Entry): boolean => {
     const folder = key.endsWith('/')
     if (!key.startsWith(prefix) && !(folder && prefix.startsWith(key))) return false
@@ -46,7 +47,7 @@ export async function* listFolder(
     if (above.includes(real)) {
       throw new ReembedError(
         'USAGE',
-        `'${folder.path}' is a symbolic link to a folder that holds it: remove it`,
+        `'${folder.path}' is a symbolic link to a folder that contains it: remove the link`,
       )
     }
     const inside = (await entries(root, folder)).filter(wanted).sort((a, b) => compareKeys(a.key, b.key))
@@ -73,7 +74,7 @@ async function entries(root: string, folder: Entry): Promise<Entry[]> {
       if (!isUtf8(dirent.name)) {
         throw new ReembedError(
           'USAGE',
-          `The name of '${join(folder.path, name)}' is not valid UTF-8: rename it`,
+          `The name of '${join(folder.path, name)}' is not valid UTF-8: rename the file`,
         )
       }
       const path = join(folder.path, name)
@@ -97,7 +98,7 @@ async function describe({ key, path }: Entry): Promise<ListedObject | undefined>
   }
 }
 
-/** A file as an object. Its etag tells any change that sets another size or time, or puts another file in its place. */
+/** Describes a file as an object. The etag changes with the size, the modification time or the inode. */
 export function infoOf(key: string, { size, mtimeMs, mtimeNs, ino }: BigIntStats): ListedObject {
   const etag = [size, mtimeNs, ino].map(part => part.toString(36)).join('-')
   return { key, size: Number(size), etag, modifiedMs: Number(mtimeMs) }

@@ -1,4 +1,4 @@
-// From keys to paths: no key and no symbolic link leads out of the store's root.
+// Maps keys to paths. No key and no symbolic link may lead outside the root of the store.
 
 import { realpath } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
@@ -6,22 +6,26 @@ import { dirname, join, relative } from 'node:path'
 import { codeOf, messageOf, ReembedError } from '@reembed/shared'
 
 /**
- * The path of a key. Names that start with a dot are refused (that includes '.' and '..'): they are never listed,
- * so that editors' files, version control and half-written objects are not taken for documents.
+ * Returns the path of a key. Refuses names that start with a dot, '.' and '..' included: they are never
+ * listed, so that editor files, version control and incomplete objects are not read as documents.
+ * @throws ReembedError USAGE
  */
 export function pathOf(root: string, key: string): string {
   for (const name of key.split('/')) {
     if (name === '' || name.startsWith('.') || name.includes('\0')) {
       throw new ReembedError(
         'USAGE',
-        `Key ${JSON.stringify(key)} cannot be kept in a folder: the names between its slashes must not be empty, start with a dot or hold a NUL`,
+        `Key ${JSON.stringify(key)} is not valid in a folder: the names between its slashes must not be empty, start with a dot or contain a NUL`,
       )
     }
   }
   return join(root, key)
 }
 
-/** The path without symbolic links, undefined if there is nothing; fails if it lies outside the root. */
+/**
+ * Resolves symbolic links in a path; undefined if the path does not exist.
+ * @throws ReembedError USAGE if the result is outside the root
+ */
 export async function realPathInside(root: string, path: string): Promise<string | undefined> {
   const real = await realpath(path).catch(undefinedIfNotFound)
   if (real === undefined) return undefined
@@ -29,19 +33,19 @@ export async function realPathInside(root: string, path: string): Promise<string
   if (way === '..' || way.startsWith('../')) {
     throw new ReembedError(
       'USAGE',
-      `'${path}' is a symbolic link that leads out of '${root}', to '${real}': remove it, or start from a folder that holds both`,
+      `'${path}' is a symbolic link that leads out of '${root}', to '${real}': remove the link, or open a folder that contains both`,
     )
   }
   return real
 }
 
-/** Fails if the nearest existing folder of a path that is about to be made lies outside the root. */
+/** Throws if the nearest existing ancestor of a path to be created is outside the root. */
 export async function refuseOutside(root: string, path: string): Promise<void> {
   let at = path
   while ((await realPathInside(root, at)) === undefined) at = dirname(at)
 }
 
-/** For `catch`: undefined where nothing is at the path, else the error again. */
+/** For `catch`: returns undefined if the path does not exist, else rethrows. */
 export function undefinedIfNotFound(error: unknown): undefined {
   const code = codeOf(error)
   if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
@@ -49,22 +53,22 @@ export function undefinedIfNotFound(error: unknown): undefined {
 }
 
 const DENIED: Record<string, string> = {
-  EACCES: 'no permission; give this user the right, or use another folder',
-  EPERM: 'not permitted; give this user the right, or use another folder',
+  EACCES: 'no permission; grant this user access, or use another folder',
+  EPERM: 'not permitted; grant this user access, or use another folder',
   EROFS: 'the file system is read-only; use another folder',
   ENOSPC: 'the disk is full; free some space, then run again',
-  EDQUOT: 'the disk quota is used up; free some space, then run again',
+  EDQUOT: 'the disk quota is exceeded; free some space, then run again',
 }
 
-const UNFIT: Record<string, string> = {
+const UNSUPPORTED: Record<string, string> = {
   ENAMETOOLONG: 'a name is too long for this file system',
-  ENOTDIR: 'a part of the path is a file; a folder cannot hold a file and a folder of one name',
-  EEXIST: 'a part of the path is a file; a folder cannot hold a file and a folder of one name',
-  EISDIR: 'it is a folder; a folder cannot hold a file and a folder of one name',
-  ELOOP: 'its symbolic links form a circle',
+  ENOTDIR: 'a part of the path is a file; a file and a folder cannot have the same name',
+  EEXIST: 'a part of the path is a file; a file and a folder cannot have the same name',
+  EISDIR: 'it is a folder; a file and a folder cannot have the same name',
+  ELOOP: 'its symbolic links form a cycle',
 }
 
-/** What a failed file operation means to a person. Errors that are not the file system's are given back as they are. */
+/** Maps a file system error to a ReembedError. Returns any other error unchanged. */
 export function folderError(error: unknown, verb: 'read' | 'write' | 'list' | 'open', path: string): unknown {
   const code = codeOf(error)
   if (error instanceof ReembedError || code === undefined || !/^E[A-Z0-9]+$/.test(code)) return error
@@ -73,9 +77,9 @@ export function folderError(error: unknown, verb: 'read' | 'write' | 'list' | 'o
     return new ReembedError('STORE_ACCESS_DENIED', `Cannot ${verb} '${path}': ${denied} (${code})`, {
       cause: error,
     })
-  const unfit = UNFIT[code]
-  if (unfit)
-    return new ReembedError('USAGE', `Cannot ${verb} '${path}': ${unfit} (${code})`, { cause: error })
+  const unsupported = UNSUPPORTED[code]
+  if (unsupported)
+    return new ReembedError('USAGE', `Cannot ${verb} '${path}': ${unsupported} (${code})`, { cause: error })
   return new ReembedError('STORE_UNREACHABLE', `Cannot ${verb} '${path}': ${messageOf(error)}`, {
     retry: 'retry',
     cause: error,

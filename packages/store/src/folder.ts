@@ -1,5 +1,5 @@
-// A folder as a store. link(2) is the put-if-absent of file systems: it makes the name or fails with EEXIST, and the
-// file behind the name is complete and on disk before.
+// A folder as a store. link(2) is an atomic put-if-absent: it creates the name or fails with EEXIST.
+// The file is complete and synced to disk before the link.
 
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
@@ -14,20 +14,21 @@ import { ObjectNotFound } from './not-found.ts'
 import type { ObjectInfo, ReadOptions, Store } from './store.ts'
 
 export interface FolderOptions {
-  /** Make the folder if it is missing. */
+  /** Create the folder if it does not exist. */
   readonly create?: boolean | undefined
 }
 
 const PIECE_BYTES = 256 * 1024
 
-/** Objects are written under such a name in the root, then linked to their own. */
+/** Temporary names in the root: an object is written under one, then linked to its own name. */
 const UNFINISHED = /^\.reembed-.*\.tmp$/
-/** No write takes this long, so what is older was left by a crash. */
+/** No write takes this long, so an older temporary file was left by a crash. */
 const STALE_MS = 3_600_000
 
 /**
- * Opens a folder as a store. Files and folders whose name starts with a dot are no objects: they are neither listed
- * nor read nor written. Symbolic links are followed inside the folder and refused where they lead out of it.
+ * Opens a folder as a store. Files and folders whose name starts with a dot are never listed, read or
+ * written. Symbolic links are followed inside the folder and refused where they lead out of it.
+ * @throws ReembedError SOURCE_NOT_FOUND, USAGE or STORE_ACCESS_DENIED
  */
 export async function openFolder(path: string, { create = false }: FolderOptions = {}): Promise<Store> {
   const url = resolve(path)
@@ -56,7 +57,7 @@ export async function openFolder(path: string, { create = false }: FolderOptions
         at += bytesRead
         yield piece.subarray(0, bytesRead)
       }
-      // An object of S3 cannot change under its reader, a file can: so look again.
+      // A file can change during a read, unlike an S3 object: compare the etag again at the end.
       if (ifMatch !== undefined && (await infoOfOpen(key, file))?.etag !== ifMatch) throw changed(path)
     } catch (error) {
       throw folderError(error, 'read', path)
@@ -92,7 +93,7 @@ export async function openFolder(path: string, { create = false }: FolderOptions
         await refuseOutside(root, folder)
         const made = await mkdir(folder, { recursive: true })
         const outcome = (await isTaken(path)) ? 'exists' : await write(root, path, body, signal)
-        // Also after 'exists': who is told that the object is there may rely on it, whatever became of its writer.
+        // Also after 'exists': the caller relies on the object even if its writer crashed before the sync.
         for (let at = folder; ; at = dirname(at)) {
           await syncFolder(at)
           if (made === undefined || at === dirname(made)) return outcome
@@ -120,7 +121,7 @@ async function openRoot(path: string, create: boolean): Promise<string> {
   }
 }
 
-/** Opens a file for reading. NONBLOCK: a named pipe must not hold us up before we see that it is none of ours. */
+/** Opens a file for reading. O_NONBLOCK: opening a named pipe must not block before its type is checked. */
 async function openFile(root: string, path: string): Promise<FileHandle | undefined> {
   const real = await realPathInside(root, path)
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
@@ -153,7 +154,7 @@ async function write(
   const unfinished = join(root, `.reembed-${randomUUID()}.tmp`)
   try {
     await using file = await open(unfinished, 'wx')
-    // Not `writeFile`, which goes to the thread pool and back for each half megabyte.
+    // Not `writeFile`: it makes a thread pool round trip per 512 KiB.
     for (let at = 0; at < body.length; ) at += (await file.write(body, at)).bytesWritten
     await file.sync()
     signal?.throwIfAborted()
@@ -171,7 +172,7 @@ async function linkIfFree(unfinished: string, path: string): Promise<'created' |
     return 'created'
   } catch (error) {
     const code = codeOf(error) ?? ''
-    // Over NFS the reply to a link that was made can be lost and its repetition refused: the link count tells.
+    // NFS can lose the reply to a successful link and refuse the retry: then the link count is 2.
     if (code === 'EEXIST') return (await stat(unfinished)).nlink > 1 ? 'created' : 'exists'
     if (!NO_HARD_LINKS.has(code)) throw error
     throw new ReembedError(
@@ -182,16 +183,16 @@ async function linkIfFree(unfinished: string, path: string): Promise<'created' |
   }
 }
 
-/** A new name is on disk only once its folder is. */
+/** Syncs a folder: a new name is durable only after that. */
 async function syncFolder(path: string): Promise<void> {
   await using folder = await open(path, constants.O_RDONLY)
   await folder.sync().catch((error: unknown) => {
-    // Some file systems have nothing to sync here and say so.
+    // Some file systems do not support fsync on a folder.
     if (codeOf(error) !== 'EINVAL' && codeOf(error) !== 'ENOTSUP') throw error
   })
 }
 
-/** What crashes left in the root of a folder, if it is old. */
+/** Removes temporary files that crashes left in the root. */
 export async function removeStale(root: string): Promise<void> {
   for (const name of await readdir(root)) {
     if (!UNFINISHED.test(name)) continue

@@ -1,6 +1,6 @@
-// A dataset on the Hugging Face Hub as a store to read from: 'hf://datasets/org/name@revision/path', the form that
-// fsspec, DuckDB and Polars use. A branch is resolved to its commit when the store is opened, and the commit is in the
-// store's URL: a plan names files that can never change, so a worker needs no If-Match.
+// A dataset on the Hugging Face Hub as a read-only store: 'hf://datasets/org/name@revision/path', the
+// URL form of fsspec, DuckDB and Polars. Opening the store resolves a branch to its commit, and the
+// store's URL contains the commit. A plan therefore names immutable files, and reads need no If-Match.
 //
 //   GET /api/datasets/<org>/<name>/revision/<revision>           { sha }
 //   GET /api/datasets/<org>/<name>/tree/<commit>/<path>?recursive=true&limit=1000    pages by a Link header
@@ -15,11 +15,11 @@ import { ObjectNotFound } from './not-found.ts'
 import type { ObjectInfo, ReadOptions, Store } from './store.ts'
 
 export interface HubOptions {
-  /** Where the Hub is; HF_ENDPOINT if not given. */
+  /** URL of the Hub. The default is HF_ENDPOINT, then https://huggingface.co. */
   readonly endpoint?: string | undefined
-  /** For private and gated datasets; HF_TOKEN if not given. */
+  /** Token for private and gated datasets. The default is HF_TOKEN. */
   readonly token?: string | undefined
-  /** Before the second try; twice as long before each further one. 500 if not given. */
+  /** Wait before the second attempt in milliseconds; it doubles with each further attempt. The default is 500. */
   readonly retryMs?: number | undefined
 }
 
@@ -37,10 +37,14 @@ const treeShape = list(
 
 const PAGE = 1_000
 const ATTEMPTS = 5
-/** Timeout and too many requests. */
-const PASSING = [408, 429]
+/** Transient statuses below 500: request timeout and too many requests. */
+const TRANSIENT = [408, 429]
 
-/** @throws ReembedError USAGE for a URL of another form, SOURCE_NOT_FOUND or STORE_ACCESS_DENIED for what can't be seen. */
+/**
+ * Opens a dataset.
+ * @throws ReembedError USAGE for a URL of another form, SOURCE_NOT_FOUND for an unknown dataset or
+ *   revision, STORE_ACCESS_DENIED for a dataset that the token may not read
+ */
 export async function openHub(
   url: string,
   {
@@ -58,14 +62,14 @@ export async function openHub(
   const root = path.replace(/\/+$/, '')
   const headers = { 'user-agent': 'reembed', ...(token && { authorization: `Bearer ${token}` }) }
 
-  /** Overload and broken connections are tried again; the body is the caller's to read. */
+  /** Sends a request; retries overload and broken connections. The caller reads the body. */
   async function request(
     address: string,
     { range, signal }: { range?: string; signal?: AbortSignal | undefined } = {},
   ): Promise<Response> {
     for (let attempt = 1; ; attempt++) {
       let failure: string
-      let passes = true
+      let transient = true
       try {
         const response = await fetch(address, {
           headers: { ...headers, ...(range && { range }) },
@@ -76,29 +80,27 @@ export async function openHub(
         if (response.status === 401 || response.status === 403) {
           throw new ReembedError(
             'STORE_ACCESS_DENIED',
-            `The Hub does not let us read ${name} (HTTP ${response.status}): set HF_TOKEN to a token with access`,
+            `The Hub refuses access to ${name} (HTTP ${response.status}): set HF_TOKEN to a token with access`,
           )
         }
         failure = `HTTP ${response.status}`
-        passes = PASSING.includes(response.status) || response.status >= 500
+        transient = TRANSIENT.includes(response.status) || response.status >= 500
       } catch (error) {
         if (error instanceof ReembedError || signal?.aborted) throw error
         failure = messageOf(error)
       }
-      if (!passes || attempt === ATTEMPTS) {
+      if (!transient || attempt === ATTEMPTS) {
         throw new ReembedError(
           'STORE_UNREACHABLE',
           `The Hub at ${origin} does not answer for ${name}: ${failure}`,
-          {
-            retry: 'requeue',
-          },
+          { retry: 'requeue' },
         )
       }
       await wait(retryMs * 2 ** (attempt - 1), undefined, { signal })
     }
   }
 
-  /** What the Hub itself answers; a proxy on the way may answer anything with a 200. */
+  /** Parses a JSON reply. A proxy in between may reply 200 with any body. */
   async function answer(response: Response): Promise<unknown> {
     const body = await response.text()
     try {
@@ -106,7 +108,7 @@ export async function openHub(
     } catch (cause) {
       throw new ReembedError(
         'STORE_UNREACHABLE',
-        `The Hub at ${origin} does not answer for ${name} with JSON: is there a proxy in between?`,
+        `The Hub at ${origin} does not answer for ${name} with JSON: check for a proxy in between`,
         { retry: 'requeue', cause },
       )
     }
@@ -117,7 +119,7 @@ export async function openHub(
   if (typeof sha !== 'string') {
     throw new ReembedError(
       'SOURCE_NOT_FOUND',
-      `There is no dataset ${name} with the revision '${revision}' on ${origin}`,
+      `There is no dataset ${name} with the revision '${revision}' on ${origin}: check the name and the revision`,
     )
   }
   const commit: string = sha
@@ -131,13 +133,14 @@ export async function openHub(
       if (!response.ok) return
       const entries = await answer(response)
       for (const entry of requireShape<TreeEntry[]>(treeShape, entries, what)) {
-        if (!isBelow(entry.path, folder)) throw new ReembedError('CORRUPT', `${what}: it has '${entry.path}'`)
+        if (!isBelow(entry.path, folder))
+          throw new ReembedError('CORRUPT', `${what}: it contains '${entry.path}'`)
         yield entry
       }
       const [, link] = /<([^>]+)>;\s*rel="next"/.exec(response.headers.get('link') ?? '') ?? []
-      // Its cursor and nothing else: the token goes to the Hub, whatever address a reply names.
+      // Use only the cursor of the link: the token must go to the Hub, whatever host a reply names.
       const following = link && URL.canParse(link, base) ? base + new URL(link, base).search : undefined
-      if (following === next) throw new ReembedError('CORRUPT', `${what}: a page of it is followed by itself`)
+      if (following === next) throw new ReembedError('CORRUPT', `${what}: a page links to itself`)
       next = following
     }
   }
@@ -165,20 +168,24 @@ export async function openHub(
       if (response.status !== 206) {
         await response.body?.cancel()
         if (response.status === 404) throw new ObjectNotFound(`'${key}' in ${url}`)
-        throw new ReembedError('CORRUPT', `'${key}' in ${url} is not given by ranges`)
+        throw new ReembedError('CORRUPT', `the server of '${key}' in ${url} ignores Range`)
       }
       try {
         for await (const chunk of response.body ?? []) {
           at += chunk.length
           if (at > (end ?? at))
-            throw new ReembedError('CORRUPT', `'${key}' in ${url} came with more bytes than asked for`, {
-              retry: 'retry',
-            })
+            throw new ReembedError(
+              'CORRUPT',
+              `the reply for '${key}' in ${url} has more bytes than requested`,
+              {
+                retry: 'retry',
+              },
+            )
           yield chunk
         }
         return
       } catch (error) {
-        // The connection broke: go on from where it stopped.
+        // The connection broke: continue at the current offset.
         if (error instanceof ReembedError || signal?.aborted || attempt === ATTEMPTS) throw error
       }
     }
@@ -202,7 +209,7 @@ export async function openHub(
           entries.push(info)
         }
       }
-      // The Hub lists folder by folder; stores list by key. A dataset has some ten thousand files at most.
+      // The Hub lists folder by folder, a store lists by key. A dataset has at most some 10,000 files.
       yield* entries.sort((a, b) => compareKeys(a.key, b.key))
     },
     async head(key, { signal } = {}) {
@@ -220,7 +227,7 @@ export async function openHub(
   }
 }
 
-/** Half a character has no place in a URL. */
+/** Whether `path` is below `folder`. A lone surrogate cannot be encoded in a URL. */
 const isBelow = (path: string, folder: string): boolean => {
   const start = folder === '' ? '' : `${folder}/`
   return path.startsWith(start) && path !== start && path.isWellFormed()

@@ -1,9 +1,9 @@
-// The public surface of @reembed/store; every other file is private to the package.
+// The public API of @reembed/store; every other file is private to the package.
 
 export { checkStore, raceStore, STORE_CHECK_KEY } from './check.ts'
 export { type ConfirmedPutOptions, createConfirmedPut, type PutOutcome } from './confirmed-put.ts'
 export { openDeleter } from './delete.ts'
-export { getJson, getRows, putJson, putRows } from './json.ts'
+export { getJson, getRows, getShaped, putJson, putRows } from './json.ts'
 export { compareKeys } from './keys.ts'
 export { ObjectNotFound } from './not-found.ts'
 export { type OpenStoreOptions, openStore } from './open.ts'

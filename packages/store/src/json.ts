@@ -1,8 +1,9 @@
-// Small JSON objects in the store: plans, manifests, versions. All canonical, so twins write the same bytes.
+// Small JSON objects in a store: plans, manifests, versions. They are canonical JSON, so concurrent
+// writers of the same value write the same bytes.
 
 import { promisify } from 'node:util'
 import { gunzip, gunzipSync, gzipSync } from 'node:zlib'
-import { canonical, ReembedError } from '@reembed/shared'
+import { canonical, ReembedError, requireShape, type Shape } from '@reembed/shared'
 import { ObjectNotFound } from './not-found.ts'
 import type { Store } from './store.ts'
 
@@ -14,7 +15,10 @@ export function putJson(store: Store, key: string, value: unknown): Promise<'cre
   return store.putIfAbsent(key, Buffer.from(`${canonical(value)}\n`), { contentType: 'application/json' })
 }
 
-/** The value at `key`, or undefined if there is no such object. Throws CORRUPT when it is not JSON. */
+/**
+ * Reads the value at `key`; undefined if there is no such object. Validate it with `requireShape`.
+ * @throws ReembedError CORRUPT if the object is not JSON
+ */
 export async function getJson(store: Store, key: string): Promise<unknown> {
   const body = await store.get(key).catch((error: unknown) => {
     if (!(error instanceof ObjectNotFound)) throw error
@@ -22,17 +26,37 @@ export async function getJson(store: Store, key: string): Promise<unknown> {
   return body && parse(body, key, store)
 }
 
-/** Rows as one gzipped JSON array. gzip of equal rows gives equal bytes: the header holds no time. */
+/**
+ * Reads and validates the value at `key`; undefined if there is no such object.
+ * @param noun what the object is, with its article: 'a plan'
+ * @throws ReembedError CORRUPT that names the first invalid field
+ */
+export async function getShaped<T>(
+  store: Store,
+  key: string,
+  shape: Shape,
+  noun: string,
+): Promise<T | undefined> {
+  const found = await getJson(store, key)
+  if (found === undefined) return undefined
+  return requireShape<T>(shape, found, `${key} in ${store.url} is not ${noun} that reembed wrote`)
+}
+
+/** Writes rows as one gzipped JSON array. Equal rows give equal bytes: the gzip header has no timestamp. */
 export function putRows(store: Store, key: string, rows: readonly unknown[]): Promise<'created' | 'exists'> {
   const body = gzipSync(Buffer.from(`[${rows.map(canonical).join(',\n')}]\n`))
   return store.putIfAbsent(key, body, { contentType: 'application/gzip' })
 }
 
+/**
+ * Reads rows that `putRows` wrote, at most 512 MiB of JSON. Validate them with `requireShape`.
+ * @throws ReembedError CORRUPT if the object is missing or is not a gzipped JSON array
+ */
 export async function getRows(store: Store, key: string): Promise<unknown[]> {
   const packed = await store.get(key)
   let body: Uint8Array
   try {
-    // Small ones here and now: the way to the thread pool and back takes longer.
+    // Decompress small objects synchronously: a thread pool round trip takes longer.
     const limit = { maxOutputLength: MAX_BYTES }
     body = packed.length < SMALL_BYTES ? gunzipSync(packed, limit) : await promisify(gunzip)(packed, limit)
   } catch (cause) {
@@ -52,6 +76,6 @@ function parse(body: Uint8Array, key: string, store: Store): unknown {
 }
 
 const corrupt = (key: string, store: Store, cause?: unknown): ReembedError =>
-  new ReembedError('CORRUPT', `${key} in ${store.url} is not what reembed wrote: it cannot be read as JSON`, {
+  new ReembedError('CORRUPT', `${key} in ${store.url} is damaged: it is not the JSON that reembed wrote`, {
     cause,
   })

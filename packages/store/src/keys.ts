@@ -1,4 +1,4 @@
-// Keys are opaque strings, ordered by their UTF-8 bytes as S3 does.
+// Keys are opaque strings, ordered by their UTF-8 bytes as in S3.
 
 /** Compares two keys by their UTF-8 bytes, without encoding them. */
 export function compareKeys(a: string, b: string): number {
@@ -7,7 +7,7 @@ export function compareKeys(a: string, b: string): number {
     const x = a.charCodeAt(i)
     const y = b.charCodeAt(i)
     if (x === y) continue
-    // UTF-16 has the same order but for surrogates: they stand for characters above U+FFFF, yet lie below U+E000.
+    // UTF-16 has the same order except for surrogates: they encode characters above U+FFFF but are below U+E000.
     return isSurrogate(x) === isSurrogate(y) ? x - y : isSurrogate(x) ? 1 : -1
   }
   return a.length - b.length
@@ -15,7 +15,7 @@ export function compareKeys(a: string, b: string): number {
 
 const isSurrogate = (unit: number): boolean => (unit & 0xf800) === 0xd800
 
-/** All of a stream in one piece. */
+/** Concatenates a stream. */
 export async function collect(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const pieces: Uint8Array[] = []
   for await (const piece of stream) pieces.push(piece)

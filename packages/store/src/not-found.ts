@@ -1,8 +1,9 @@
-// That an object is not there: damage to who needs it, an answer to who only looks.
+// A missing object. A caller that requires the object reports corruption; a caller that only checks
+// for it catches this error.
 
 import { ReembedError } from '@reembed/shared'
 
-/** There is no object where one was to be read. */
+/** The object to read does not exist. Its code is CORRUPT. */
 export class ObjectNotFound extends ReembedError {
   constructor(what: string) {
     super('CORRUPT', `${what} is missing`)

@@ -1,4 +1,4 @@
-// Opens what a person wrote as a source or an output.
+// Opens a source or an output by its URL or path.
 
 import { fileURLToPath } from 'node:url'
 
@@ -9,13 +9,17 @@ import type { S3Options } from './s3.ts'
 import type { Store } from './store.ts'
 
 export interface OpenStoreOptions {
-  /** Make a folder that is missing. Buckets are never made. */
+  /** Create a missing folder. Buckets are never created. */
   readonly create?: boolean | undefined
   readonly s3?: S3Options | undefined
   readonly hub?: HubOptions | undefined
 }
 
-/** Opens 's3://bucket/prefix', a folder, 'file:///folder', or to read from 'hf://datasets/org/name@revision/path'. The AWS SDK is loaded only when it is needed. */
+/**
+ * Opens 's3://bucket/prefix', a folder, 'file:///folder' or, read-only,
+ * 'hf://datasets/org/name@revision/path'. The AWS SDK is loaded for s3:// alone.
+ * @throws ReembedError USAGE for another URL, SOURCE_NOT_FOUND for a missing folder or dataset
+ */
 export async function openStore(url: string, { create, s3, hub }: OpenStoreOptions = {}): Promise<Store> {
   if (url === '')
     throw new ReembedError('USAGE', 'Expected a folder or s3://bucket/prefix, got an empty string')
@@ -42,6 +46,6 @@ function pathOfUrl(url: string): string {
   try {
     return fileURLToPath(url)
   } catch (error) {
-    throw new ReembedError('USAGE', `'${url}' names no local folder; write file:///folder`, { cause: error })
+    throw new ReembedError('USAGE', `'${url}' is not a local folder: write file:///folder`, { cause: error })
   }
 }

@@ -1,4 +1,4 @@
-// Deleting in S3.
+// Deletes objects in S3.
 
 import { DeleteObjectCommand } from '@aws-sdk/client-s3'
 import { createBackoff } from './backoff.ts'
@@ -9,7 +9,7 @@ import type { ObjectDeleter } from './store.ts'
 
 const TRIES = 6
 
-/** Keys are relative to 's3://bucket/prefix', as in its store. */
+/** Opens the deleter of 's3://bucket/prefix'. Keys are relative to the prefix, as in its store. */
 export async function openS3Deleter(url: string, options: S3Options = {}): Promise<ObjectDeleter> {
   const { bucket, root } = parseS3Url(url)
   const { client, storeName } = createClient(options)

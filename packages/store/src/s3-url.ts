@@ -1,8 +1,8 @@
-// The two addresses a person gives: of a prefix in a bucket, and of a store other than AWS.
+// Parses the two addresses of a configuration: a prefix in a bucket, and a store other than AWS.
 
 import { ReembedError } from '@reembed/shared'
 
-/** Bucket and prefix are taken as they stand: what looks like an escape or a query is part of the key. */
+/** Splits an s3:// URL. It does not decode: an escape or a query is part of the key. */
 export function parseS3Url(url: string): { bucket: string; root: string } {
   const [, bucket = '', prefix = ''] = /^s3:\/\/([^/]*)\/*(.*)$/s.exec(url) ?? []
   if (bucket.includes('@')) {
@@ -17,7 +17,7 @@ export function parseS3Url(url: string): { bucket: string; root: string } {
   return { bucket, root: prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/` }
 }
 
-/** The address of a store other than AWS, checked. It is not repeated in messages: it may hold a password. */
+/** Validates the address of a store other than AWS. Messages do not repeat it: it may contain a password. */
 export function endpointOf(endpoint: string | undefined): URL | undefined {
   if (!endpoint) return undefined
   if (!/^https?:\/\//.test(endpoint) || !URL.canParse(endpoint)) {

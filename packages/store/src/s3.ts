@@ -1,5 +1,6 @@
-// S3 and its kin as a store. The only module that knows the AWS SDK, loaded when the first s3:// URL is opened.
-// The SDK's own retries are off: after a reply was lost, its second put would meet our first one and read as refused.
+// S3 and compatible servers as a store. It is loaded when the first s3:// URL is opened, because it
+// imports the AWS SDK. The SDK's own retries are off: if the reply to a put is lost, the SDK would
+// report the refusal of its second put, although the object is ours.
 
 import { createHash } from 'node:crypto'
 import {
@@ -21,29 +22,29 @@ import type { ListedObject, ListOptions, ReadOptions, Store } from './store.ts'
 import { publishTransientStoreError } from './transient-errors.ts'
 
 export interface S3Options {
-  /** Another server than AWS; else AWS_ENDPOINT_URL_S3, then AWS_ENDPOINT_URL. */
+  /** URL of a server other than AWS. The default is AWS_ENDPOINT_URL_S3, then AWS_ENDPOINT_URL. */
   readonly endpoint?: string | undefined
-  /** Else AWS_REGION, then the AWS config file; us-east-1 for another server than AWS. */
+  /** The default is AWS_REGION, then the AWS config file; us-east-1 for a server other than AWS. */
   readonly region?: string | undefined
-  /** http://server/bucket instead of http://bucket.server: by default for another server than AWS. */
+  /** Use http://server/bucket instead of http://bucket.server. The default is true for a server other than AWS. */
   readonly pathStyle?: boolean | undefined
-  /** Some servers refuse the checksums that AWS supports: by default 'when_required' for another server than AWS. */
+  /** The default is 'when_required' for a server other than AWS, because some refuse AWS's checksums. */
   readonly checksums?: 'when_required' | 'when_supported' | undefined
-  /** Connections held at most. */
+  /** Maximum number of connections. */
   readonly connections?: number | undefined
   readonly connectTimeoutMs?: number | undefined
-  /** A connection on which nothing moves for so long counts as lost. */
+  /** A connection without traffic for this time counts as lost. */
   readonly idleTimeoutMs?: number | undefined
-  /** Tries of one call in all, when the store is overloaded or out of reach. */
+  /** Total number of attempts of one call while the store is overloaded or unreachable. */
   readonly tries?: number | undefined
 }
 
-/** A SHA-256 that stands for the body, put with every object: it tells after a lost reply whether the object there is ours. */
+/** Metadata key of the body's SHA-256. After a lost reply it shows whether the object at the key is ours. */
 const DIGEST = 'reembed-sha256'
 
 /**
- * Opens 's3://bucket/prefix'; keys are relative to the prefix. Credentials come from the SDK's default chain.
- * Nothing is asked of the store before the first call. Disposing cuts off calls in flight.
+ * Opens 's3://bucket/prefix'; keys are relative to the prefix. Credentials come from the SDK's default
+ * chain. No request is sent before the first call. Disposal aborts calls in flight.
  */
 export async function openS3(url: string, options: S3Options = {}): Promise<Store> {
   const { bucket, root } = parseS3Url(url)
@@ -64,32 +65,36 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     )
   const unsafe = (why: string): ReembedError => new ReembedError('STORE_UNSAFE', `${storeName} ${why}`)
 
-  function fault(error: unknown, call: S3Call): unknown {
-    const meant = s3Error(error, call)
-    if (meant instanceof ReembedError && meant.retry === 'requeue')
+  function mapError(error: unknown, call: S3Call): unknown {
+    const mapped = s3Error(error, call)
+    if (mapped instanceof ReembedError && mapped.retry === 'requeue')
       publishTransientStoreError(statusOf(error))
-    return meant
+    return mapped
   }
 
-  /** A time of the store's clock by ours. From four minutes on, the SDK knows by the Date of replies how far they are apart. */
-  const ourTime = (theirs: Date | undefined): number | undefined =>
-    theirs && theirs.getTime() - client.config.systemClockOffset
+  /** Converts a time of the store to local time. The SDK measures offsets from 4 minutes by the Date of replies. */
+  const localTime = (storeTime: Date | undefined): number | undefined =>
+    storeTime && storeTime.getTime() - client.config.systemClockOffset
 
-  /** Runs one call until it succeeds or can't. */
-  async function trying<T>(call: S3Call, signal: AbortSignal | undefined, run: () => Promise<T>): Promise<T> {
+  /** Repeats a call until it succeeds or fails with an error that is not transient. */
+  async function withRetries<T>(
+    call: S3Call,
+    signal: AbortSignal | undefined,
+    run: () => Promise<T>,
+  ): Promise<T> {
     const retry = createBackoff({ tries, signal })
     while (true) {
       signal?.throwIfAborted()
       try {
         return await run()
       } catch (error) {
-        await retry.wait(fault(error, call))
+        await retry.wait(mapError(error, call))
       }
     }
   }
 
-  /** HeadObject, once. */
-  async function look(key: string, ifMatch?: string, signal?: AbortSignal) {
+  /** One HeadObject without retries. */
+  async function headOnce(key: string, ifMatch?: string, signal?: AbortSignal) {
     try {
       const command = new HeadObjectCommand({ Bucket: bucket, Key: root + key, ...matching(ifMatch) })
       return await client.send(command, sending(signal))
@@ -105,8 +110,8 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
   ): AsyncGenerator<Uint8Array, void, undefined> {
     const call = callOf('s3:GetObject', key)
     if (start >= end) {
-      // There is no empty range in HTTP, but the object must be there all the same.
-      if (await trying(call, signal, () => look(key, ifMatch, signal))) return
+      // HTTP has no empty range, but a missing object must fail all the same.
+      if (await withRetries(call, signal, () => headOnce(key, ifMatch, signal))) return
       throw ifMatch === undefined ? new ObjectNotFound(urlOf(key)) : changed(key)
     }
     const retry = createBackoff({ tries, signal })
@@ -130,8 +135,8 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
           ETag,
         } = await client.send(command, sending(signal))
         if (range && !given?.startsWith(`bytes ${at}-`))
-          throw unsafe('ignores Range, so slices cannot be read')
-        // What follows after a break must come from the same object.
+          throw unsafe('ignores Range, so slices cannot be read: use a store that supports it')
+        // After a broken connection, the rest must come from the same object.
         etag ??= ETag && bare(ETag)
         const stop = length === undefined ? undefined : at + length
         for await (const piece of body as AsyncIterable<Uint8Array>) {
@@ -147,7 +152,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
         if (status === 412) throw changed(key)
         if (status === 404 && etag !== undefined && (error as Error).name !== 'NoSuchBucket')
           throw changed(key)
-        await retry.wait(fault(error, call))
+        await retry.wait(mapError(error, call))
       }
     }
   }
@@ -159,7 +164,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
 
     async head(key, { signal } = {}) {
       const call = callOf('s3:GetObject', key)
-      const found = await trying(call, signal, () => look(key, undefined, signal))
+      const found = await withRetries(call, signal, () => headOnce(key, undefined, signal))
       return found && { key, size: found.ContentLength ?? 0, etag: bare(found.ETag) }
     },
 
@@ -174,7 +179,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
         const command = new ListObjectsV2Command({
           Bucket: bucket,
           Prefix: root + prefix,
-          // XML cannot carry every character that a key may have.
+          // XML cannot represent every character of a key.
           EncodingType: 'url',
           ...(token !== undefined
             ? { ContinuationToken: token }
@@ -182,16 +187,16 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
               ? { StartAfter: last }
               : {}),
         })
-        const page = await trying(call, signal, () => client.send(command, sending(signal)))
+        const page = await withRetries(call, signal, () => client.send(command, sending(signal)))
         for (const { Key: written = '', Size: size = 0, ETag, LastModified } of page.Contents ?? []) {
           const full =
             page.EncodingType === 'url' ? decodeURIComponent(written.replaceAll('+', ' ')) : written
           if (last !== undefined && compareKeys(full, last) <= 0)
-            throw unsafe('does not list keys in the order of their bytes')
+            throw unsafe('does not list keys in the order of their UTF-8 bytes: use a store that does')
           last = full
-          // The root itself can be an object, left by tools that show folders. It has no key here.
+          // Tools that show folders create an object at the root. It has no key in this store.
           if (full === root) continue
-          yield { key: full.slice(root.length), size, etag: bare(ETag), modifiedMs: ourTime(LastModified) }
+          yield { key: full.slice(root.length), size, etag: bare(ETag), modifiedMs: localTime(LastModified) }
         }
         token = page.IsTruncated ? page.NextContinuationToken : undefined
       } while (token !== undefined)
@@ -218,7 +223,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
           }
         },
         async findWriter() {
-          const found = await look(key, undefined, signal)
+          const found = await headOnce(key, undefined, signal)
           return found && (found.Metadata?.[DIGEST] === digest ? 'self' : 'concurrent_writer')
         },
         mayHaveSucceeded(error) {
@@ -226,7 +231,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
           return status >= 500 || status === 408
         },
       })
-      return trying(callOf('s3:PutObject', key), signal, put)
+      return withRetries(callOf('s3:PutObject', key), signal, put)
     },
 
     async [Symbol.asyncDispose]() {
@@ -235,7 +240,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
   }
 }
 
-/** The client, and the store's name for messages. */
+/** Creates the SDK's client, and the store's name for messages. */
 export function createClient(options: S3Options): { client: S3Client; storeName: string } {
   const { connections = 64, connectTimeoutMs = 5_000, idleTimeoutMs = 30_000 } = options
   const env = process.env
@@ -247,7 +252,7 @@ export function createClient(options: S3Options): { client: S3Client; storeName:
   const client = new S3Client({
     maxAttempts: 1,
     forcePathStyle: pathStyle,
-    // A put that waits for '100 Continue' gets a connection of its own, outside the pool.
+    // A put that waits for '100 Continue' uses a connection outside the pool.
     expectContinueHeader: false,
     logger: SILENT,
     requestHandler: {
@@ -268,13 +273,13 @@ export function createClient(options: S3Options): { client: S3Client; storeName:
 }
 
 const nothing = (): void => {}
-/** What matters is thrown; the SDK would write to the console. */
+/** Errors are thrown; the SDK's logger would write to the console. */
 const SILENT = { trace: nothing, debug: nothing, info: nothing, warn: nothing, error: nothing }
 
 export const sending = (signal: AbortSignal | undefined): { abortSignal?: AbortSignal } =>
   signal ? { abortSignal: signal } : {}
 
-/** Etags are kept without their quotes. */
+/** Removes the quotes of an etag. */
 const bare = (etag: string | undefined): string => (etag ?? '').replace(/^"|"$/g, '')
 const matching = (etag: string | undefined): { IfMatch?: string } =>
   etag === undefined ? {} : { IfMatch: `"${etag}"` }

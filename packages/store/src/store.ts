@@ -1,8 +1,9 @@
-// The one interface to object storage. There is a single way to write: put-if-absent. Nothing is ever
-// overwritten, so two writers of one key can only lose a race against a valid twin.
+// The interface to object storage. Put-if-absent is the only write, so nothing is overwritten: a
+// writer that loses a race finds a valid object of a concurrent writer.
 
+/** Key, size in bytes and etag of an object. */
 export interface ObjectInfo {
-  /** Relative to the store's root, '/' between folders, never starting with '/'. */
+  /** Relative to the store's root, with '/' between folders; never starts with '/'. */
   readonly key: string
   readonly size: number
   /** Changes when the content changes. Opaque. */
@@ -10,14 +11,14 @@ export interface ObjectInfo {
 }
 
 export interface ListedObject extends ObjectInfo {
-  /** When it was written, in milliseconds of this machine's clock, within four minutes; missing where the store does not say. */
+  /** Time of the write in local Unix milliseconds, accurate to 4 minutes; undefined if the store does not report it. */
   readonly modifiedMs?: number | undefined
 }
 
 export interface ReadOptions {
   /** First byte, inclusive. */
   readonly start?: number | undefined
-  /** Last byte, exclusive. Beyond the end of the object is cut to it. */
+  /** End of the range in bytes, exclusive. The object's size limits it. */
   readonly end?: number | undefined
   /** Fail with SOURCE_CHANGED unless the object still has this etag. */
   readonly ifMatch?: string | undefined
@@ -32,36 +33,40 @@ export interface ListOptions {
 
 export interface PutOptions {
   readonly contentType?: string | undefined
-  /** A SHA-256 (hex) that only this body has, where the caller has one anyway: saves hashing the body once more. */
+  /** SHA-256 (hex) of the body or of a value unique to it. If given, the store does not hash the body. */
   readonly sha256?: string | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 export interface Store extends AsyncDisposable {
-  /** What was opened, as the user would write it; holds no secret. */
+  /** The URL or path of the store. Contains no secret. */
   readonly url: string
 
-  /** Objects whose key starts with `prefix`, in the order of their UTF-8 bytes. A prefix without objects yields none. */
+  /** Yields the objects whose key starts with `prefix`, in the order of the keys' UTF-8 bytes. */
   list(prefix: string, options?: ListOptions): AsyncGenerator<ListedObject, void, undefined>
 
-  /** The object, or undefined if there is none. */
+  /** Returns key, size and etag of the object, or undefined if there is none. */
   head(key: string, options?: { signal?: AbortSignal | undefined }): Promise<ObjectInfo | undefined>
 
-  /** The bytes of an object or of a range of it. Fails with ObjectMissing if there is none, SOURCE_CHANGED if `ifMatch` fails. */
+  /**
+   * Reads an object or a range of it.
+   * @throws ObjectNotFound if there is none; ReembedError SOURCE_CHANGED if `ifMatch` does not match
+   */
   get(key: string, options?: ReadOptions): Promise<Uint8Array>
 
-  /** Like `get`, in pieces; at most a few hundred KiB are held. Ending the iteration early closes the source. */
+  /** Like `get`, in pieces of at most a few hundred KiB. Ending the iteration early closes the source. */
   stream(key: string, options?: ReadOptions): AsyncGenerator<Uint8Array, void, undefined>
 
   /**
-   * Writes the object if the key is free, atomically: readers see all of it or nothing.
-   * 'exists' means that another object holds the key; it was left as it is.
-   * After an unknown outcome (reply lost) this looks for itself: an object of the same bytes counts as 'created'.
+   * Writes the object if the key is free. The write is atomic: readers see the whole object or none.
+   * Returns 'exists' if another object holds the key; that object is unchanged. After a lost reply
+   * the store reads the object at the key: if its bytes are these, the outcome is 'created'.
    */
   putIfAbsent(key: string, body: Uint8Array, options?: PutOptions): Promise<'created' | 'exists'>
 }
 
+/** The interface to delete objects; gc alone uses it. */
 export interface ObjectDeleter extends AsyncDisposable {
-  /** Deletes the object; one that is not there is no fault. */
+  /** Deletes the object. Idempotent: a missing object is not an error. */
   delete(key: string, options?: { signal?: AbortSignal | undefined }): Promise<void>
 }

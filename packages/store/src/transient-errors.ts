@@ -1,23 +1,23 @@
-// What a store's passing faults look like to a metric. Published where they are met, since the calls that meet them
-// lie deep below anybody who counts; without a listener it costs a comparison.
+// Metric labels for transient store errors. A diagnostics channel publishes each error, because the
+// failing calls have no access to a metrics registry. Without a listener the cost is one comparison.
 
 import { channel } from 'node:diagnostics_channel'
 
 export const TRANSIENT_STORE_ERRORS = ['throttled', 'server_error', 'unreachable'] as const
 export type TransientStoreError = (typeof TRANSIENT_STORE_ERRORS)[number]
 
-const faults = channel('reembed:store.transient_error')
+const transientErrors = channel('reembed:store.transient_error')
 
-/** A call failed in a way that passes, with this HTTP status, and may be tried again. */
+/** Publishes a transient error of a call; `status` is undefined if there was no reply. */
 export function publishTransientStoreError(status: number | undefined): void {
-  if (!faults.hasSubscribers) return
+  if (!transientErrors.hasSubscribers) return
   const throttled = status === 503 || status === 429
-  faults.publish(throttled ? 'throttled' : status === undefined ? 'unreachable' : 'server_error')
+  transientErrors.publish(throttled ? 'throttled' : status === undefined ? 'unreachable' : 'server_error')
 }
 
-/** Calls `listener` with each passing fault of any store in this process, until disposed. */
-export function onTransientStoreError(listener: (fault: TransientStoreError) => void): Disposable {
-  const receive = (fault: unknown): void => listener(fault as TransientStoreError)
-  faults.subscribe(receive)
-  return { [Symbol.dispose]: () => void faults.unsubscribe(receive) }
+/** Calls `listener` for each transient error of any store in this process, until disposed. */
+export function onTransientStoreError(listener: (error: TransientStoreError) => void): Disposable {
+  const receive = (error: unknown): void => listener(error as TransientStoreError)
+  transientErrors.subscribe(receive)
+  return { [Symbol.dispose]: () => void transientErrors.unsubscribe(receive) }
 }

@@ -1,4 +1,4 @@
-// What every store promises, whatever it keeps its objects in. Each store's own test runs this suite.
+// The contract of `Store`. The test of each implementation runs this suite.
 
 import { randomUUID } from 'node:crypto'
 import { setImmediate as turn } from 'node:timers/promises'
@@ -12,7 +12,7 @@ import type { ListOptions, ObjectInfo, Store } from '../src/store.ts'
 export interface Conformance {
   readonly name: string
   open(): Promise<Store>
-  /** Whether keys are free, as in S3, or names of files. */
+  /** Whether keys are arbitrary strings, as in S3, or file names. */
   readonly opaqueKeys: boolean
 }
 
@@ -25,8 +25,8 @@ export async function keysOf(store: Store, prefix: string, options?: ListOptions
   return keys
 }
 
-/** Keys on both sides of '/', with what URLs, XML and shells care about, and across the order of UTF-16 and UTF-8. */
-const NASTY = [
+/** Keys around '/', with special characters of URLs, XML and shells, and where UTF-16 and UTF-8 order differ. */
+const SPECIAL = [
   'a.txt',
   'a-b',
   'a/b',
@@ -52,9 +52,9 @@ const NASTY = [
 ]
 
 export function storeConformance({ name, open, opaqueKeys }: Conformance): void {
-  describe(`${name} keeps the promises of a store:`, () => {
+  describe(`${name} implements the store contract:`, () => {
     let store: Store
-    /** Each test works below a prefix of its own. */
+    /** Each test has a prefix of its own. */
     const fresh = (): string => `${randomUUID()}/`
 
     beforeAll(async () => {
@@ -62,7 +62,7 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
     })
     afterAll(() => store[Symbol.asyncDispose]())
 
-    test('an object reads back as it was put', async () => {
+    test('get returns the bytes of a put', async () => {
       const key = `${fresh()}object`
       const body = Buffer.alloc(1_000_003, 'all kinds of bytes \0\xff', 'latin1')
       expect(await store.putIfAbsent(key, body)).toBe('created')
@@ -70,7 +70,7 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
       expect(await store.head(key)).toMatchObject({ key, size: body.length })
     })
 
-    test("'exists' leaves the first bytes as they are", async () => {
+    test("a put that returns 'exists' leaves the object unchanged", async () => {
       const key = `${fresh()}object`
       await store.putIfAbsent(key, bytes('first'))
       const before = await store.head(key)
@@ -80,7 +80,7 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
       expect(await store.head(key)).toEqual(before)
     })
 
-    test('of 64 concurrent puts of one key exactly one wins, and its bytes stay', async () => {
+    test('exactly one of 64 concurrent puts of a key succeeds, and its bytes remain', async () => {
       const prefix = fresh()
       for (let round = 0; round < 5; round++) {
         const key = `${prefix}${round}/key`
@@ -92,7 +92,7 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
       }
     })
 
-    test('an empty object is an object', async () => {
+    test('an empty object exists', async () => {
       const key = `${fresh()}empty`
       expect(await store.putIfAbsent(key, new Uint8Array())).toBe('created')
       expect(await store.head(key)).toMatchObject({ size: 0 })
@@ -101,7 +101,7 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
       expect(await store.putIfAbsent(key, bytes('more'))).toBe('exists')
     })
 
-    test('a range is cut to the object', async () => {
+    test('get limits a range to the size of the object', async () => {
       const key = `${fresh()}object`
       await store.putIfAbsent(key, bytes('0123456789'))
       const range = async (start?: number, end?: number) => text(await store.get(key, { start, end }))
@@ -116,7 +116,7 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
       expect(await range(0, 0)).toBe('')
     })
 
-    test('a missing object is undefined to head and JSON, and ObjectMissing to get', async () => {
+    test('head and getJson return undefined for a missing object, and get throws ObjectNotFound', async () => {
       const key = `${fresh()}missing`
       expect(await store.head(key)).toBeUndefined()
       expect(await getJson(store, key)).toBeUndefined()
@@ -129,7 +129,7 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
       }
     })
 
-    test('ifMatch reads the object that was meant, or fails with SOURCE_CHANGED naming it', async () => {
+    test('get fails with SOURCE_CHANGED and names the object when ifMatch does not match', async () => {
       const key = `${fresh()}object`
       await store.putIfAbsent(key, bytes('content'))
       const etag = (await store.head(key))?.etag ?? ''
@@ -142,7 +142,7 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
       }
     })
 
-    test('a stream comes in small pieces, and can be ended early', async () => {
+    test('stream yields small pieces and closes when the iteration ends early', async () => {
       const key = `${fresh()}large`
       const body = Buffer.alloc(3_000_000, 'abcdefghijk')
       await store.putIfAbsent(key, body)
@@ -150,14 +150,14 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
       for await (const piece of store.stream(key, { start: 5 })) pieces.push(piece)
       expect(Buffer.compare(Buffer.concat(pieces), body.subarray(5))).toBe(0)
       expect(Math.max(...pieces.map(piece => piece.length))).toBeLessThanOrEqual(256 * 1024)
-      // More often than any pool has connections: each must have been given back.
+      // More iterations than any connection pool has connections: each must be released.
       for (let i = 0; i < 100; i++) for await (const _ of store.stream(key)) break
     })
 
-    test('keys come back as they are, in the order of their UTF-8 bytes, head and list agreeing', async () => {
+    test('list returns special keys unchanged in UTF-8 order, with the same etags as head', async () => {
       const prefix = fresh()
       const keys = [
-        ...NASTY,
+        ...SPECIAL,
         ...(opaqueKeys ? ['a', 'a/b/c', '..', '../up', '.hidden', 'a//b', 'a/', 'dot/./dot'] : []),
       ]
       for (const key of keys) expect(await store.putIfAbsent(prefix + key, bytes(key))).toBe('created')
@@ -172,20 +172,20 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
       }
     })
 
-    test('a listing says when each object was written', async () => {
+    test('list reports the time of the write', async () => {
       const prefix = fresh()
       const before = Date.now()
       await store.putIfAbsent(`${prefix}a`, bytes('a'))
       const after = Date.now()
       for await (const { modifiedMs } of store.list(prefix)) {
-        // Stores keep seconds, and a file system's clock goes in steps.
+        // Stores have a resolution of seconds, and a file system's clock is coarse.
         expect(modifiedMs).toBeGreaterThan(before - 2_000)
         expect(modifiedMs).toBeLessThan(after + 2_000)
       }
       expect(await keysOf(store, prefix)).toHaveLength(1)
     })
 
-    test('a prefix is a prefix of keys, not a folder', async () => {
+    test('list matches a prefix of the key, not a folder', async () => {
       const prefix = fresh()
       for (const key of ['a.b', 'a/b', 'a/c', 'ab', 'b']) await store.putIfAbsent(prefix + key, bytes(key))
       const list = async (start: string) =>
@@ -197,7 +197,7 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
       expect(await list('b/')).toEqual([])
     })
 
-    test('startAfter begins after any string, key or not', async () => {
+    test('list starts after any string in startAfter, whether or not it is a key', async () => {
       const prefix = fresh()
       const keys = ['a', 'b.x', 'b/a', 'b/c/d', 'b/e', 'b0', 'c'].map(key => prefix + key)
       for (const key of keys) await store.putIfAbsent(key, bytes('x'))
@@ -227,7 +227,7 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
       expect(await keysOf(store, `${prefix}b/`, { startAfter: `${prefix}a` })).toEqual(keys.slice(2, 5))
     })
 
-    test('more than one page of keys is listed whole, and a list can be ended early', async () => {
+    test('list returns all keys of several pages and can end early', async () => {
       const prefix = fresh()
       const keys = Array.from({ length: 1_051 }, (_, i) => `${prefix}${String(i).padStart(5, '0')}`)
       for (let i = 0; i < keys.length; i += 50) {
@@ -241,7 +241,7 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
       }
     })
 
-    test('an aborted signal stops every call with its own reason, and nothing is written', async () => {
+    test("every call rejects with the signal's reason, and nothing is written, when the signal is aborted", async () => {
       const key = `${fresh()}object`
       const reason = new Error('enough')
       const signal = AbortSignal.abort(reason)
@@ -253,7 +253,7 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
       await expect(keysOf(store, '', { signal })).rejects.toBe(reason)
     })
 
-    test('aborting stops a stream between its pieces', async () => {
+    test('stream stops between pieces when the signal is aborted', async () => {
       const key = `${fresh()}large`
       await store.putIfAbsent(key, Buffer.alloc(8_000_000))
       const stop = new AbortController()
@@ -267,17 +267,17 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
       await expect(read()).rejects.toBe(reason)
     })
 
-    test('the store check passes, again and again, leaving one object', async () => {
+    test('checkStore passes repeatedly and leaves one object', async () => {
       await checkStore(store)
       await checkStore(store)
       await Promise.all(Array.from({ length: 8 }, () => checkStore(store)))
       expect(await keysOf(store, 'reembed-store-check')).toHaveLength(1)
     })
 
-    test('the race check passes', () => raceStore(store))
+    test('raceStore passes', () => raceStore(store))
 
     if (!opaqueKeys) {
-      test('a key that no file can have is refused with USAGE', async () => {
+      test('a key that is not a valid file name is refused with USAGE', async () => {
         for (const key of ['', '..', '../up', 'a/../b', '/a', 'a/', 'a//b', '.hidden', 'a/.b/c', 'nul\0']) {
           await expect(store.putIfAbsent(key, bytes('x')), key).rejects.toSatisfy(
             error => codeOf(error) === 'USAGE',

@@ -1,5 +1,5 @@
-// What a disk does to us that a test cannot bring about on every machine: the one call is made to fail, all others
-// are real.
+// Disk errors that a test cannot cause on every machine: one call is mocked to fail, all others are
+// real.
 
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -9,13 +9,13 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { openStore } from '../src/open.ts'
 import type { Store } from '../src/store.ts'
 
-/** The call that fails, and how. */
+/** The call that fails, and its error code. */
 let fault: { readonly call: string; readonly code: string; readonly after?: boolean } | undefined
 
 vi.mock('node:fs/promises', async importOriginal => {
   const fs = await importOriginal<typeof import('node:fs/promises')>()
   const fail = (): never => {
-    throw Object.assign(new Error(`${fault?.code}: as the test wants it`), { code: fault?.code })
+    throw Object.assign(new Error(`${fault?.code}: injected by the test`), { code: fault?.code })
   }
   return {
     ...fs,
@@ -47,10 +47,10 @@ const put = (): Promise<'created' | 'exists'> => store.putIfAbsent('dir/a', Buff
 
 test.each([
   { call: 'write', code: 'ENOSPC', says: /disk is full; free some space/ },
-  { call: 'sync', code: 'EDQUOT', says: /quota is used up; free some space/ },
+  { call: 'sync', code: 'EDQUOT', says: /quota is exceeded; free some space/ },
   { call: 'open', code: 'EROFS', says: /read-only; use another folder/ },
-  { call: 'open', code: 'EACCES', says: /no permission; give this user the right/ },
-])('$code leaves no file behind, and the message says what to do', async ({ call, code, says }) => {
+  { call: 'open', code: 'EACCES', says: /no permission; grant this user access/ },
+])('a failed put leaves no file and names the fix on $code', async ({ call, code, says }) => {
   fault = { call, code }
   const denied = { code: 'STORE_ACCESS_DENIED', retry: 'never', message: expect.stringMatching(says) }
   await expect(put()).rejects.toMatchObject(denied)
@@ -59,7 +59,7 @@ test.each([
   expect(await readdir(join(root, 'dir'))).toEqual([])
 })
 
-test('a disk that fails is worth another try', async () => {
+test('an I/O error of the disk is retried', async () => {
   fault = { call: 'sync', code: 'EIO' }
   await expect(put()).rejects.toMatchObject({ code: 'STORE_UNREACHABLE', retry: 'retry' })
   fault = undefined
@@ -78,7 +78,7 @@ test.each(['EPERM', 'ENOTSUP', 'EXDEV'])(
   },
 )
 
-test('a link that was made although the reply says it exists counts as created', async () => {
+test('a put returns created when the link was made although the reply is EEXIST', async () => {
   fault = { call: 'link', code: 'EEXIST', after: true }
   expect(await put()).toBe('created')
   fault = { call: 'link', code: 'EEXIST' }

@@ -15,7 +15,7 @@ beforeAll(async () => {
 })
 afterAll(() => rm(scratch, { recursive: true }))
 
-/** A new folder, and the store in it. */
+/** A new folder opened as a store. */
 async function openFresh() {
   const root = await mkdtemp(join(scratch, 'root-'))
   return { root, store: await openStore(root) }
@@ -27,7 +27,7 @@ storeConformance({
   opaqueKeys: false,
 })
 
-test('a folder that is missing is named, or made on request', async () => {
+test('openStore names a missing folder, or creates it on request', async () => {
   const path = join(scratch, 'new', 'folder')
   await expect(openStore(path)).rejects.toMatchObject({
     code: 'SOURCE_NOT_FOUND',
@@ -40,7 +40,7 @@ test('a folder that is missing is named, or made on request', async () => {
   await expect(openStore(join(path, 'a'))).rejects.toMatchObject({ code: 'USAGE' })
 })
 
-test('another scheme is refused, naming the one that was meant', async () => {
+test('openStore refuses an unknown scheme and suggests a known one', async () => {
   for (const url of ['s3a://bucket/x', 'S3://bucket/x', 's3:/bucket/x']) {
     await expect(openStore(url)).rejects.toMatchObject({
       code: 'USAGE',
@@ -52,7 +52,7 @@ test('another scheme is refused, naming the one that was meant', async () => {
   }
 })
 
-test('what a crash leaves behind is never listed, and removed once it is old', async () => {
+test('temporary files of a crash are never listed, and removed once they are old', async () => {
   const { root, store } = await openFresh()
   await writeFile(join(root, '.reembed-old.tmp'), 'half')
   await utimes(join(root, '.reembed-old.tmp'), 0, 0)
@@ -63,7 +63,7 @@ test('what a crash leaves behind is never listed, and removed once it is old', a
   expect((await readdir(root)).sort()).toEqual(['.reembed-young.tmp', 'runs'])
 })
 
-test('names that start with a dot are no objects', async () => {
+test('names that start with a dot are neither listed nor read', async () => {
   const { root, store } = await openFresh()
   await mkdir(join(root, '.git'))
   await writeFile(join(root, '.git', 'config'), '')
@@ -72,7 +72,7 @@ test('names that start with a dot are no objects', async () => {
   expect(await keysOf(store, '')).toEqual(['a.txt'])
 })
 
-test('a link inside the folder is followed, one that leads out or round is refused by name', async () => {
+test('a symbolic link inside the folder is followed; a link out of it or a cycle is refused by name', async () => {
   const { root, store } = await openFresh()
   await writeFile(join(scratch, 'secret'), 'secret')
   await mkdir(join(root, 'real'))
@@ -103,11 +103,11 @@ test('a link inside the folder is followed, one that leads out or round is refus
   })
 })
 
-test('a file that is edited or replaced no longer matches, also when size and time are put back', async () => {
+test('the etag changes when a file is edited or replaced, also with equal size and time', async () => {
   const { root, store } = await openFresh()
   const path = join(root, 'doc')
   await writeFile(path, 'one')
-  // To the second, as archives and images keep it.
+  // In whole seconds, as archives and images store it.
   await utimes(path, 1_000_000_000, 1_000_000_000)
   const etag = (await store.head('doc'))?.etag
   await writeFile(`${path}.new`, 'two')
@@ -119,7 +119,7 @@ test('a file that is edited or replaced no longer matches, also when size and ti
   })
 })
 
-test('a file that changes while it is read is noticed', async () => {
+test('a read fails with SOURCE_CHANGED when the file changes during the read', async () => {
   const { root, store } = await openFresh()
   await writeFile(join(root, 'doc'), Buffer.alloc(1_000_000))
   const ifMatch = (await store.head('doc'))?.etag
@@ -129,18 +129,18 @@ test('a file that changes while it is read is noticed', async () => {
   await expect(read()).rejects.toMatchObject({ code: 'SOURCE_CHANGED' })
 })
 
-test('a file and a folder of one name cannot be, and the message says so', async () => {
+test('a put fails with USAGE when a file and a folder would have the same name', async () => {
   const { store } = await openFresh()
   await store.putIfAbsent('a', Buffer.from('x'))
   await store.putIfAbsent('b/c', Buffer.from('x'))
-  const refused = { code: 'USAGE', message: expect.stringContaining('a file and a folder of one name') }
+  const refused = { code: 'USAGE', message: expect.stringContaining('a file and a folder cannot have the same name') }
   await expect(store.putIfAbsent('a/b', Buffer.from('x'))).rejects.toMatchObject(refused)
   await expect(store.putIfAbsent('b', Buffer.from('x'))).rejects.toMatchObject(refused)
   expect(await store.head('a/b')).toBeUndefined()
   expect(await store.head('b')).toBeUndefined()
 })
 
-test('a file name that is not UTF-8 is named', async () => {
+test('list fails and names the file when a file name is not UTF-8', async () => {
   const { root, store } = await openFresh()
   await writeFile(Buffer.concat([Buffer.from(`${root}/bad-`), Buffer.from([0xff])]), '')
   await expect(keysOf(store, '')).rejects.toMatchObject({
@@ -149,7 +149,7 @@ test('a file name that is not UTF-8 is named', async () => {
   })
 })
 
-test('of 8 processes that put one key, one wins each round', async () => {
+test('exactly one of 8 processes that put the same key succeeds', async () => {
   const { root, store } = await openFresh()
   const open = new URL('../src/open.ts', import.meta.url).href
   const script = `

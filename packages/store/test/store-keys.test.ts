@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 
 import { compareKeys } from '../src/keys.ts'
 
-test('keys compare as their UTF-8 bytes do', () => {
+test('compareKeys orders keys by their UTF-8 bytes', () => {
   const unit = fc.constantFrom('a', '/', '.', '\u007f', 'é', '\ud7ff', '\ue000', '\uffff', '😀', '\u{10ffff}')
   const key = fc.string({ unit, maxLength: 6 })
   fc.assert(

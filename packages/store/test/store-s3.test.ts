@@ -15,7 +15,7 @@ import type { S3Options } from '../src/s3.ts'
 import type { Store } from '../src/store.ts'
 import { keysOf, storeConformance } from './store-conformance.ts'
 
-/** The variables of this machine must not decide how a test ends. */
+/** Isolates the tests from the environment of the machine. */
 const CLEAN = {
   AWS_PROFILE: undefined,
   AWS_SESSION_TOKEN: undefined,
@@ -53,10 +53,10 @@ describe.skipIf(real === '')('a real S3 (run with REEMBED_TEST_S3_URL=s3://bucke
   storeConformance({ name: real, open: () => openStore(real), opaqueKeys: true })
 })
 
-describe('when something goes wrong', () => {
+describe('S3 store with faults', () => {
   let server: S3Server
   let store: Store
-  /** How requests go wrong, in order; then none does. */
+  /** Faults of the next requests, in order. Later requests succeed. */
   let plan: ((request: S3Request) => S3Fault | undefined)[]
   const once = (operation: S3Request['operation'], fault: S3Fault) => {
     plan.push(request => (request.operation === operation ? fault : undefined))
@@ -87,40 +87,40 @@ describe('when something goes wrong', () => {
     vi.unstubAllEnvs()
   })
 
-  test('JSON is read with one request, whether it is there or not', async () => {
+  test('getJson sends one request for an existing and for a missing object', async () => {
     await put('a', '{"x":1}')
     expect([await getJson(store, 'a'), await getJson(store, 'none')]).toEqual([{ x: 1 }, undefined])
     expect(operations()).toEqual(['PutObject', 'GetObject', 'GetObject'])
   })
 
-  test('a put whose reply is lost counts as created, and is not sent again', async () => {
+  test('a put returns created and is not repeated when its reply is lost', async () => {
     once('PutObject', 'reply-lost')
     expect(await put('a', 'mine')).toBe('created')
     expect(operations()).toEqual(['PutObject', 'HeadObject'])
   })
 
-  test('a put whose reply is lost exists if a twin was there with other bytes', async () => {
+  test("a put returns exists when its reply is lost and a concurrent writer's object differs", async () => {
     await put('a', 'theirs')
     once('PutObject', 'reply-lost')
     expect(await put('a', 'mine')).toBe('exists')
     expect(Buffer.from(await store.get('a')).toString()).toBe('theirs')
   })
 
-  test('an object that was not put by reembed is never taken for ours', async () => {
+  test('a put returns exists for equal bytes that another program wrote', async () => {
     server.bucket('test').put('out/a', Buffer.from('mine'))
     once('PutObject', 'reply-lost')
     expect(await put('a', 'mine')).toBe('exists')
   })
 
-  test('a put that broke off before it was done is sent again', async () => {
+  test('a put is repeated when its connection breaks before the write', async () => {
     once('PutObject', 'reset')
     expect(await put('a', 'mine')).toBe('created')
     expect(operations()).toEqual(['PutObject', 'HeadObject', 'PutObject'])
     expect(Buffer.from(await store.get('a')).toString()).toBe('mine')
   })
 
-  test('a put that arrives after we looked for it still counts as created', async () => {
-    // As the server sees it: the first put is lost on the way, we look and find nothing, then it comes in.
+  test('a put returns created when it arrives after the check for its object', async () => {
+    // The server receives the first put late: after the HEAD and before the second put.
     once('PutObject', { status: 500, code: 'InternalError' })
     plan.push(request => {
       if (request.operation !== 'PutObject') return undefined
@@ -131,7 +131,7 @@ describe('when something goes wrong', () => {
     expect(await put('a', 'mine')).toBe('created')
   })
 
-  test('SlowDown, server errors, conflicts and broken connections are tried again', async () => {
+  test('SlowDown, server errors, conflicts and broken connections are retried', async () => {
     const passing: S3Fault[] = [
       { status: 503, code: 'SlowDown' },
       { status: 408, code: 'Unknown' },
@@ -152,7 +152,7 @@ describe('when something goes wrong', () => {
     expect(plan).toEqual([])
   })
 
-  test('a store that stays overloaded or away ends as STORE_UNREACHABLE, to be tried later', async () => {
+  test('a call fails with STORE_UNREACHABLE and requeue when the store stays overloaded or unreachable', async () => {
     await start({ faults: () => ({ status: 503, code: 'SlowDown' }) }, { tries: 3 })
     await expect(put('a', 'x')).rejects.toMatchObject({
       code: 'STORE_UNREACHABLE',
@@ -168,7 +168,7 @@ describe('when something goes wrong', () => {
     })
   })
 
-  test('a body that breaks off is read on from where it stopped, from the same object', async () => {
+  test('a read continues at its offset of the same object when the body breaks off', async () => {
     const body = Buffer.from(Array.from({ length: 2_000_000 }, (_, i) => i * 7))
     await store.putIfAbsent('a', body)
     for (let i = 0; i < 10; i++) once('GetObject', { truncateAfter: 150_000 })
@@ -186,7 +186,7 @@ describe('when something goes wrong', () => {
     await expect(store.get('a')).rejects.toMatchObject(changed)
   })
 
-  test('a connection on which nothing moves is given up, and the read goes on', async () => {
+  test('a read continues on a new connection when the connection is idle for too long', async () => {
     await start({}, { idleTimeoutMs: 200 })
     const body = Buffer.alloc(1_000_000, 'abc')
     await store.putIfAbsent('a', body)
@@ -197,12 +197,12 @@ describe('when something goes wrong', () => {
     expect(await put('b', 'mine')).toBe('created')
   })
 
-  test('an abort while the store is slow or away ends the call at once', async () => {
+  test('a call ends at once when the signal is aborted while the store is slow or unreachable', async () => {
     await put('a', 'x')
     const slow = { delayMs: 60_000 }
     const away = { status: 503, code: 'SlowDown' }
     for (const fault of [slow, away, away, away, away]) {
-      // More than the calls can use up before the abort, on however slow a machine.
+      // More faults than the calls can consume before the abort, even on a slow machine.
       plan = Array(100).fill(() => fault)
       const stop = new AbortController()
       const reason = new Error('enough')
@@ -218,7 +218,7 @@ describe('when something goes wrong', () => {
     }
   })
 
-  test('a store that ignores If-None-Match is refused, also when another reply is lost', async () => {
+  test('checkStore refuses a store that ignores If-None-Match, also when a reply is lost', async () => {
     await start({ ignoreIfNoneMatch: true })
     const unsafe = {
       code: 'STORE_UNSAFE',
@@ -235,12 +235,12 @@ describe('when something goes wrong', () => {
     await expect(checkStore(store)).rejects.toMatchObject(unsafe)
   })
 
-  test('a store that has no conditional puts at all is refused', async () => {
+  test('checkStore refuses a store without conditional puts', async () => {
     once('PutObject', { status: 501, code: 'NotImplemented' })
     await expect(checkStore(store)).rejects.toMatchObject({ code: 'STORE_UNSAFE' })
   })
 
-  describe('the message names what to do, and no secret:', () => {
+  describe('the message names the fix and contains no secret:', () => {
     const SECRET = 'canary-secret-that-must-not-leak'
     const failing = async (
       s3: S3Options,
@@ -316,7 +316,7 @@ describe('when something goes wrong', () => {
       })
     })
 
-    test('a clock that is off is allowed for; one that cannot be is told with its offset', async () => {
+    test('clock skew is corrected, or reported with its offset', async () => {
       await start({ clockOffsetMs: 3_600_000 })
       expect(await put('a', 'x')).toBe('created')
       const skewed = await failing(
@@ -355,7 +355,7 @@ describe('when something goes wrong', () => {
       })
     })
 
-    test('an endpoint that is no S3 store', async () => {
+    test('an endpoint URL with another scheme', async () => {
       await expect(openStore('s3://test', { s3: { endpoint: `ftp://x:${SECRET}@y` } })).rejects.toMatchObject(
         {
           code: 'USAGE',
@@ -379,7 +379,7 @@ describe('when something goes wrong', () => {
 })
 
 describe('the test server', () => {
-  test('takes a body sent in chunks with its checksum behind it, and refuses a wrong checksum', async () => {
+  test('accepts a chunked body with a trailing checksum, and refuses a wrong checksum', async () => {
     await using server = await startS3Server()
     useEnv(server.env)
     const client = new S3Client({ endpoint: server.endpoint, forcePathStyle: true, maxAttempts: 1 })
@@ -394,7 +394,7 @@ describe('the test server', () => {
     vi.unstubAllEnvs()
   })
 
-  test('hands an object changed at rest to a reader that checks, which finds it out', async () => {
+  test('serves an object that was changed at rest, and the reader detects it by its checksum', async () => {
     await using server = await startS3Server()
     useEnv(server.env)
     await using store = await openStore('s3://test', { s3: { checksums: 'when_supported' } })

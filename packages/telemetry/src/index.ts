@@ -1,4 +1,4 @@
-// The public surface of @reembed/telemetry; every other file is private to the package.
+// The public API of @reembed/telemetry; every other file is private to the package.
 
 export { type Logger, openLog } from './log.ts'
 export { observeProcess } from './metrics/process.ts'

@@ -1,4 +1,5 @@
-// The log: one JSON line a fact on stderr, or plain lines for a person at a terminal. Never a text, a token or a key.
+// The log of a process: one JSON line per event on stderr. It never contains a document's text, a
+// token or a key.
 
 import { type Logger, pino } from 'pino'
 
@@ -6,13 +7,13 @@ export type { Logger }
 
 export interface LogOptions {
   readonly level?: string | undefined
-  /** Ids that belong to every line, for example {worker}. */
+  /** Fields of every line, for example { worker }. */
   readonly bindings?: Record<string, string | number>
 }
 
 const SECRETS = ['token', 'authorization', 'password', 'secretAccessKey', 'redis', 'headers']
 
-/** Opens the log of this process. JSON lines on stderr; stdout is for data. */
+/** Opens the log of this process. It writes to stderr, because stdout is for data. */
 export function openLog({ level = 'info', bindings = {} }: LogOptions = {}): Logger {
   return pino(
     {

@@ -13,17 +13,17 @@ afterEach(async () => {
 const linesOf = async (registry: ReturnType<typeof createRegistry>): Promise<string[]> =>
   (await registry.render()).split('\n').filter(line => line !== '' && !line.startsWith('#'))
 
-test('known labels start at 0, so that a first event shows as a rise', async () => {
+test('a counter starts at 0 for each known label value, so that the first event is an increase', async () => {
   const registry = createRegistry()
   const jobs = registry.counter('jobs_total', 'Jobs.', { outcome: ['done', 'failed'] })
   jobs.add(2, { outcome: 'failed' })
   expect(await linesOf(registry)).toEqual(['jobs_total{outcome="done"} 0', 'jobs_total{outcome="failed"} 2'])
 })
 
-test('labels are bounded, by their values and by their number', async () => {
+test('label values beyond the bound, a list or a number, are counted as other', async () => {
   const registry = createRegistry()
   const byValue = registry.counter('a_total', 'A.', { code: ['x'] })
-  byValue.add(1, { code: 'never heard of' })
+  byValue.add(1, { code: 'unknown' })
   const byNumber = registry.gauge('b', 'B.', { run: 2 })
   for (const run of ['one', 'two', 'three', 'four']) byNumber.set(1, { run })
   expect(await linesOf(registry)).toEqual([
@@ -38,7 +38,7 @@ test('labels are bounded, by their values and by their number', async () => {
   expect((await linesOf(registry)).at(-1)).toBe('b{run="five"} 1')
 })
 
-test('a histogram counts each value once, in every bucket at and above it', async () => {
+test('a histogram counts each value in every bucket whose bound is at or above it', async () => {
   const registry = createRegistry()
   const seconds = registry.histogram('s', 'S.', [1, 2])
   for (const value of [0.5, 1, 1.5, 7]) seconds.observe(value)
@@ -51,13 +51,13 @@ test('a histogram counts each value once, in every bucket at and above it', asyn
   ])
 })
 
-test('label values cannot break out of their line', async () => {
+test('label values are escaped', async () => {
   const registry = createRegistry()
   registry.gauge('g', 'G.', { run: 5 }).set(1, { run: 'a"} 1\nevil\\' })
   expect(await linesOf(registry)).toEqual(['g{run="a\\"} 1\\nevil\\\\"} 1'])
 })
 
-test('a collector that fails does not take the others along', async () => {
+test('a collector that fails does not stop the other collectors', async () => {
   const registry = createRegistry()
   const gauge = registry.gauge('g', 'G.', {})
   registry.collect(() => {
@@ -67,33 +67,33 @@ test('a collector that fails does not take the others along', async () => {
   expect(await linesOf(registry)).toEqual(['g 3'])
 })
 
-test('the process says its CPU time, its memory and the lag of its event loop', async () => {
+test('process metrics report CPU time, memory and event loop lag', async () => {
   const registry = createRegistry()
   observeProcess(registry, '1.2.3')
   const values = new Map((await linesOf(registry)).map(line => line.split(' ') as [string, string]))
   expect(Number(values.get('process_resident_memory_bytes'))).toBeGreaterThan(10e6)
   expect(Number(values.get('process_cpu_seconds_total'))).toBeGreaterThan(0)
-  // The first turn after a scrape only starts the clock.
+  // The first timer callback after a scrape starts the interval.
   await new Promise(resolve => setTimeout(resolve, 50))
   const before = performance.now()
   while (performance.now() - before < 200);
   await new Promise(resolve => setTimeout(resolve, 50))
   const after = new Map((await linesOf(registry)).map(line => line.split(' ') as [string, string]))
-  expect(Number(after.get('reembed_event_loop_lag_seconds{turns="max"}'))).toBeGreaterThan(0.1)
+  expect(Number(after.get('reembed_event_loop_lag_seconds{stat="max"}'))).toBeGreaterThan(0.1)
   expect(after.get(`reembed_build_info{version="1.2.3",node="${process.versions.node}"}`)).toBe('1')
 })
 
-test('off loopback, metrics are refused without a token, and the message says what to set', async () => {
+test('serveMetrics refuses an address other than loopback without a token, and names the setting', async () => {
   const registry = createRegistry()
   const start = serveMetrics({ registry, listen: '0.0.0.0:0', notReadyReason: () => null })
   await expect(start).rejects.toThrow(ReembedError)
   await expect(start).rejects.toThrow(/0\.0\.0\.0:0 can be reached from outside: set REEMBED_METRICS_TOKEN/)
   await expect(serveMetrics({ registry, listen: 'here', notReadyReason: () => null })).rejects.toThrow(
-    /--metrics here is no address/,
+    /--metrics here is not a listen address/,
   )
 })
 
-test('with a token, /metrics asks for it; /live and /ready do not', async () => {
+test('/metrics requires the token, and /live and /ready do not, when a token is set', async () => {
   const registry = createRegistry()
   let reason: string | null = 'draining'
   server = await serveMetrics({
@@ -114,7 +114,7 @@ test('with a token, /metrics asks for it; /live and /ready do not', async () => 
   expect(await status('/')).toBe(404)
 })
 
-test('a port that is taken gets its one line', async () => {
+test('serveMetrics fails with USAGE when the port is in use', async () => {
   const registry = createRegistry()
   server = await serveMetrics({ registry, listen: '0', notReadyReason: () => null })
   const { port } = new URL(server.url)

@@ -4,7 +4,7 @@
 import { type Plan, readSliceSegment, requirePlan, type Slice } from '@reembed/protocol'
 import type { Job } from '@reembed/queue'
 import { type BaseRun, createShardBufferPool, openBaseRun, type ShardBufferPool } from '@reembed/shard'
-import { ReembedError } from '@reembed/shared'
+import { createMemo, ReembedError } from '@reembed/shared'
 import { openStore, type S3Options, type Store } from '@reembed/store'
 
 export interface OpenRun {
@@ -77,18 +77,11 @@ export function createRunCache({
 }
 
 function createSliceReader(store: Store, plan: Plan): (shard: number) => Promise<Slice> {
-  const kept = new Map<number, Promise<Slice[]>>()
+  const kept = createMemo<number, Slice[]>({ max: KEPT_SEGMENTS })
   return async shard => {
     const segment = Math.floor(shard / plan.slicesPerSegment)
-    let rows = kept.get(segment)
-    if (rows === undefined) {
-      rows = readSliceSegment(store, plan, segment)
-      rows.catch(() => kept.delete(segment))
-      kept.set(segment, rows)
-      const oldest = kept.keys().next().value
-      if (kept.size > KEPT_SEGMENTS && oldest !== undefined) kept.delete(oldest)
-    }
-    const slice = (await rows)[shard - segment * plan.slicesPerSegment]
+    const rows = await kept.get(segment, () => readSliceSegment(store, plan, segment))
+    const slice = rows[shard - segment * plan.slicesPerSegment]
     if (slice) return slice
     throw new ReembedError(
       'JOB_INVALID',
@@ -99,19 +92,6 @@ function createSliceReader(store: Store, plan: Plan): (shard: number) => Promise
 
 /** Opens each name once, also when asked twice at the same time; a failure is not kept. */
 function createOpener<T>(make: (name: string) => Promise<T>) {
-  const opened = new Map<string, Promise<T>>()
-  return {
-    open(name: string): Promise<T> {
-      const known = opened.get(name)
-      if (known) return known
-      const fresh = make(name)
-      opened.set(name, fresh)
-      fresh.catch(() => opened.delete(name))
-      return fresh
-    },
-    async settled(): Promise<T[]> {
-      const results = await Promise.allSettled(opened.values())
-      return results.flatMap(result => (result.status === 'fulfilled' ? [result.value] : []))
-    },
-  }
+  const opened = createMemo<string, T>()
+  return { open: (name: string) => opened.get(name, () => make(name)), settled: opened.settled }
 }

@@ -1,7 +1,7 @@
 // Cuts documents into chunks. Off by default: most corpora to re-embed are already cut, and their ids must not change.
 
 import type { Chunking, SourceRecord } from '@reembed/protocol'
-import { ReembedError, tokenizerKey } from '@reembed/shared'
+import { createMemo, ReembedError, tokenizerKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type SplitOptions, splitText } from './split.ts'
 import { createTokenizer, type ModelTokenizer } from './tokenizer.ts'
@@ -55,17 +55,13 @@ export async function* chunkDocuments(
 }
 
 /** Cached by hash: a tokenizer takes tens of milliseconds and megabytes to set up. */
-const tokenizers = new Map<string, Promise<ModelTokenizer>>()
+const tokenizers = createMemo<string, ModelTokenizer>()
 
 /** Reads the tokenizer of a plan from the output. @throws ReembedError USAGE if it is not a tokenizer.json. */
 export function openTokenizer(output: Store, sha256: string): Promise<ModelTokenizer> {
-  const known = tokenizers.get(sha256)
-  if (known) return known
-  const key = tokenizerKey(sha256)
-  const fresh = output
-    .get(key)
-    .then(bytes => createTokenizer(Buffer.from(bytes).toString('utf8'), `${key} in ${output.url}`))
-  tokenizers.set(sha256, fresh)
-  fresh.catch(() => tokenizers.delete(sha256))
-  return fresh
+  return tokenizers.get(sha256, async () => {
+    const key = tokenizerKey(sha256)
+    const bytes = await output.get(key)
+    return createTokenizer(Buffer.from(bytes).toString('utf8'), `${key} in ${output.url}`)
+  })
 }

@@ -7,7 +7,7 @@
 
 import { zstdDecompressSync } from 'node:zlib'
 import type { CarriedType, PartRead, SlicePart, SourceObject, SourceRecord } from '@reembed/protocol'
-import { messageOf, ReembedError } from '@reembed/shared'
+import { createMemo, type Memo, messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import {
   CompressionType,
@@ -249,20 +249,12 @@ interface Prefix {
 
 /** Prefixes that are cached for each store. */
 const KEPT_PREFIXES = 16
-const kept = new WeakMap<Store, Map<string, Promise<Prefix>>>()
+const kept = new WeakMap<Store, Memo<string, Prefix>>()
 
 function prefixOf(store: Store, object: ObjectName, signal: AbortSignal | undefined): Promise<Prefix> {
-  const prefixes = kept.get(store) ?? new Map<string, Promise<Prefix>>()
+  const prefixes = kept.get(store) ?? createMemo<string, Prefix>({ max: KEPT_PREFIXES })
   kept.set(store, prefixes)
-  const name = `${object.key} ${object.etag}`
-  const known = prefixes.get(name)
-  if (known) return known
-  const fresh = readPrefix(store, object, signal)
-  prefixes.set(name, fresh)
-  fresh.catch(() => prefixes.delete(name))
-  const oldest = prefixes.keys().next().value
-  if (prefixes.size > KEPT_PREFIXES && oldest !== undefined) prefixes.delete(oldest)
-  return fresh
+  return prefixes.get(`${object.key} ${object.etag}`, () => readPrefix(store, object, signal))
 }
 
 async function readPrefix(

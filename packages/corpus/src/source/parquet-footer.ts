@@ -1,7 +1,7 @@
 // The footer of a Parquet object: columns and row groups. Planning reads nothing else of the object.
 
 import type { CarriedType } from '@reembed/protocol'
-import { messageOf, ReembedError } from '@reembed/shared'
+import { createMemo, type Memo, messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import {
   type FileMetaData,
@@ -35,7 +35,7 @@ const MAX_FOOTER_BYTES = 64 * 1024 * 1024
 
 /** Footers that are cached for each store: jobs of one worker read the same few objects. */
 const KEPT_FOOTERS = 16
-const kept = new WeakMap<Store, Map<string, Promise<ParquetFooter>>>()
+const kept = new WeakMap<Store, Memo<string, ParquetFooter>>()
 
 /** @throws ReembedError SOURCE_FORMAT for an object that is not Parquet, truncated, encrypted or damaged, each named. */
 export function readParquetFooter(
@@ -43,17 +43,9 @@ export function readParquetFooter(
   { key, etag, size }: ObjectName,
   signal?: AbortSignal,
 ): Promise<ParquetFooter> {
-  const footers = kept.get(store) ?? new Map<string, Promise<ParquetFooter>>()
+  const footers = kept.get(store) ?? createMemo<string, ParquetFooter>({ max: KEPT_FOOTERS })
   kept.set(store, footers)
-  const name = `${key} ${etag}`
-  const known = footers.get(name)
-  if (known) return known
-  const fresh = readFooter(store, { key, etag, size }, signal)
-  footers.set(name, fresh)
-  fresh.catch(() => footers.delete(name))
-  const oldest = footers.keys().next().value
-  if (footers.size > KEPT_FOOTERS && oldest !== undefined) footers.delete(oldest)
-  return fresh
+  return footers.get(`${key} ${etag}`, () => readFooter(store, { key, etag, size }, signal))
 }
 
 async function readFooter(

@@ -1,6 +1,6 @@
 // The address of an endpoint, checked once where it enters.
 
-import { ReembedError } from '@reembed/shared'
+import { isLoopback, ReembedError } from '@reembed/shared'
 
 export interface EndpointAddress {
   /** Scheme, host and port. */
@@ -50,6 +50,3 @@ export const isLinkLocal = (hostname: string): boolean =>
   /^169\.254(?:\.\d+){2}$/.test(hostname) ||
   /^\[(?:fe[89ab][0-9a-f]:|::ffff:a9fe:|fd00:ec2:)/.test(hostname) ||
   hostname === 'metadata.google.internal'
-
-const isLoopback = (hostname: string): boolean =>
-  hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d+){3}$/.test(hostname)

@@ -1,22 +1,18 @@
 // How well a run answers the user's own queries: recall@k and nDCG@k by the judgements of qrels, over all its rows.
 // The queries' vectors lie with the run, made by its model when it was planned, so anybody can evaluate it later.
 
-import type { Manifest } from '@reembed/protocol'
+import {
+  type JudgedQuery,
+  type Manifest,
+  type QueryVector,
+  readQueries,
+  type Scores,
+} from '@reembed/protocol'
 import { readShard } from '@reembed/shard'
 import { queriesKey, shardKey } from '@reembed/shared'
-import { getRows, putRows, type Store } from '@reembed/store'
+import { putRows, type Store } from '@reembed/store'
 import { createNearest } from './nearest.ts'
 import type { Rows } from './rows.ts'
-
-/** A query with the documents that answer it, and how well; as in BEIR, a score above 0 is relevant. */
-export interface JudgedQuery {
-  readonly id: string
-  readonly relevant: Readonly<Record<string, number>>
-}
-
-export interface QueryVector extends JudgedQuery {
-  readonly vector: readonly number[]
-}
 
 export const putQueries = (
   store: Store,
@@ -24,18 +20,12 @@ export const putQueries = (
   queries: readonly QueryVector[],
 ): Promise<'created' | 'exists'> => putRows(store, queriesKey(run), queries)
 
-/** One score per query, by metric ('recall@10'). */
-export type Scores = Readonly<Record<string, readonly number[]>>
-
 export interface Evaluation {
   readonly scores: Scores
   /** Documents that the qrels name, and how many of them are not in the run. */
   readonly judged: number
   readonly missing: number
 }
-
-export const readQueries = async (store: Store, run: string): Promise<QueryVector[]> =>
-  (await getRows(store, queriesKey(run))) as QueryVector[]
 
 /**
  * @param cutoffs ranks to look at

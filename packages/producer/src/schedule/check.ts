@@ -8,8 +8,15 @@
 // Only the latest due tick is ever looked at, so ticks that were missed fold into one.
 
 import { randomUUID } from 'node:crypto'
+import {
+  getTickClaim,
+  readTickOutcome,
+  readTicksSince,
+  type TickClaim,
+  type TickOutcome,
+} from '@reembed/protocol'
 import { tickDoneKey, tickKey, ticksSinceKey } from '@reembed/shared'
-import { getJson, putJson, type Store } from '@reembed/store'
+import { putJson, type Store } from '@reembed/store'
 import { openCalendar } from './cron.ts'
 
 export type ScheduleTrigger = 'always' | 'model_changed' | 'source_changed'
@@ -20,12 +27,6 @@ export interface Schedule {
   readonly cron: string
   readonly timezone: string
   readonly when: ScheduleTrigger
-}
-
-/** What became of a tick. */
-export interface TickOutcome {
-  readonly status: 'planned' | 'already_finished' | 'unchanged'
-  readonly run: string
 }
 
 export type ScheduleCheck =
@@ -78,19 +79,15 @@ export async function lastTick(
 ): Promise<{ readonly tickMs: number; readonly outcome: TickOutcome } | undefined> {
   const tickMs = openCalendar(cron, timezone).latest(nowMs)
   if (tickMs === undefined) return undefined
-  const outcome = (await getJson(store, tickDoneKey(name, tickMs))) as TickOutcome | undefined
+  const outcome = await readTickOutcome(store, name, tickMs)
   return outcome && { tickMs, outcome }
 }
 
 async function readSince(store: Store, { name }: Schedule, nowMs: number): Promise<number> {
-  const key = ticksSinceKey(name)
-  const read = async () => (await getJson(store, key)) as { since: string } | undefined
-  let found = await read()
-  if (found === undefined) {
-    await putJson(store, key, { format: 1, since: new Date(nowMs).toISOString() })
-    found = await read()
-  }
-  return Date.parse(found?.since ?? '')
+  const known = await readTicksSince(store, name)
+  if (known !== undefined) return known
+  await putJson(store, ticksSinceKey(name), { format: 1, since: new Date(nowMs).toISOString() })
+  return (await readTicksSince(store, name)) ?? Number.NaN
 }
 
 async function claimTick(
@@ -102,9 +99,13 @@ async function claimTick(
   for (let attempt = 0; attempt < MAX_CLAIMS; attempt += 1) {
     const key = tickKey(name, tickMs, attempt)
     // The id makes the bytes ours: a store that takes equal bytes for our own lost reply must not let two win.
-    const claim = { format: 1, claimedAt: new Date(nowMs).toISOString(), claimId: randomUUID() }
+    const claim: TickClaim & { format: 1 } = {
+      format: 1,
+      claimedAt: new Date(nowMs).toISOString(),
+      claimId: randomUUID(),
+    }
     if ((await putJson(store, key, claim)) === 'created') return 'acquired'
-    const other = (await getJson(store, key)) as { claimedAt: string } | undefined
+    const other = await getTickClaim(store, key)
     if (nowMs - Date.parse(other?.claimedAt ?? '') < TICK_RECLAIM_MS) return 'claimed'
   }
   return 'abandoned'

@@ -2,7 +2,7 @@
 // position. It reads a few segments of the plan and holds two, whatever the length of the plan.
 
 import { type Plan, readSliceSegment, type Slice, type SlicePart } from '@reembed/protocol'
-import { canonical } from '@reembed/shared'
+import { canonical, createMemo } from '@reembed/shared'
 import { compareKeys, type Store } from '@reembed/store'
 
 export interface SliceLocator {
@@ -27,18 +27,10 @@ export function createSliceLocator(store: Store, plan: Plan): SliceLocator {
   const segments = Math.ceil(plan.shards / plan.slicesPerSegment)
   /** First position of each segment that was read: some hundred bytes for a thousand slices. */
   const segmentStarts = new Map<number, SourceOffset>()
-  const kept = new Map<number, Promise<Slice[]>>()
+  const kept = createMemo<number, Slice[]>({ max: KEPT_SEGMENTS })
 
-  async function rowsOf(segment: number): Promise<Slice[]> {
-    const known = kept.get(segment)
-    if (known) return known
-    const fresh = readSliceSegment(store, plan, segment)
-    fresh.catch(() => kept.delete(segment))
-    kept.set(segment, fresh)
-    const [oldest] = kept.keys()
-    if (kept.size > KEPT_SEGMENTS && oldest !== undefined) kept.delete(oldest)
-    return fresh
-  }
+  const rowsOf = (segment: number): Promise<Slice[]> =>
+    kept.get(segment, () => readSliceSegment(store, plan, segment))
 
   async function sliceAt(shard: number): Promise<Slice | undefined> {
     const segment = Math.floor(shard / plan.slicesPerSegment)

@@ -1,29 +1,33 @@
-// /metrics, /live and /ready of one process. On loopback unless told; elsewhere /metrics wants a token, since it shows
-// what a company is working on. /live and /ready say one word and are for everybody: a kubelet has no token.
+// The HTTP server for /metrics, /live and /ready of one process. It listens on loopback by default.
+// On other addresses /metrics requires a token, because metrics reveal what is being embedded. /live
+// and /ready reveal only the state of the process and need no token: a kubelet probe has none.
 
-import { createHash, timingSafeEqual } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import { isLoopback, listenOn, parseListen, ReembedError } from '@reembed/shared'
+import { constantTimeEqual, isLoopback, listenOn, parseListen, ReembedError } from '@reembed/shared'
 import { CONTENT_TYPE, type Registry } from './registry.ts'
 
 export interface MetricsServerOptions {
   readonly registry: Registry
-  /** `9464`, `127.0.0.1:9464`, `[::]:9464`; port 0 takes a free one. */
+  /** `9464`, `127.0.0.1:9464` or `[::]:9464`. Port 0 selects a free port. */
   readonly listen: string
-  /** Asked for as `Authorization: Bearer <token>` by /metrics, wherever it listens. */
+  /** If set, /metrics requires `Authorization: Bearer <token>` on every address. */
   readonly token?: string | undefined
-  /** Listens off loopback without a token: something else, a NetworkPolicy, keeps strangers out. */
+  /** Permits an address other than loopback without a token, for example behind a NetworkPolicy. */
   readonly allowUnauthenticated?: boolean | undefined
-  /** Why this process can't do its work now, or null. */
+  /** Returns why this process is not ready, or null if it is ready. */
   readonly notReadyReason: () => string | null
 }
 
+/** A running metrics server. Disposal closes all connections. */
 export interface MetricsServer extends AsyncDisposable {
   /** For example `http://127.0.0.1:9464`. */
   readonly url: string
 }
 
-/** @throws ReembedError USAGE for an address that can't be listened on, or one off loopback without a token. */
+/**
+ * Starts the metrics server. It does not keep the process alive.
+ * @throws ReembedError USAGE if the address is invalid, in use, or not loopback and has no token
+ */
 export async function serveMetrics(options: MetricsServerOptions): Promise<MetricsServer> {
   const { host, port } = parseListen(options.listen, '--metrics')
   if (!isLoopback(host) && !options.token && !options.allowUnauthenticated) {
@@ -53,29 +57,23 @@ async function answer(
   response: ServerResponse,
   { registry, token, notReadyReason }: MetricsServerOptions,
 ): Promise<void> {
-  const say = (status: number, text: string, type = 'text/plain; charset=utf-8'): void => {
+  const reply = (status: number, text: string, type = 'text/plain; charset=utf-8'): void => {
     response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' }).end(text)
   }
-  if (request.method !== 'GET' && request.method !== 'HEAD') return say(405, 'only GET\n')
+  if (request.method !== 'GET' && request.method !== 'HEAD') return reply(405, 'use GET\n')
   switch (request.url?.split('?', 1)[0]) {
     case '/live':
-      return say(200, 'live\n')
+      return reply(200, 'live\n')
     case '/ready': {
       const reason = notReadyReason()
-      return reason === null ? say(200, 'ready\n') : say(503, `${reason}\n`)
+      return reason === null ? reply(200, 'ready\n') : reply(503, `${reason}\n`)
     }
     case '/metrics': {
-      if (token !== undefined && !isToken(request.headers.authorization, token))
-        return say(401, 'send the token: Authorization: Bearer ...\n')
-      return say(200, await registry.render(), CONTENT_TYPE)
+      if (token !== undefined && !constantTimeEqual(request.headers.authorization ?? '', `Bearer ${token}`))
+        return reply(401, 'send the token: Authorization: Bearer ...\n')
+      return reply(200, await registry.render(), CONTENT_TYPE)
     }
     default:
-      return say(404, '/metrics, /live or /ready\n')
+      return reply(404, '/metrics, /live or /ready\n')
   }
-}
-
-/** Compared as hashes, in a time that tells neither the length nor the first wrong character. */
-function isToken(header: string | undefined, token: string): boolean {
-  const hash = (text: string): Buffer => createHash('sha256').update(text).digest()
-  return timingSafeEqual(hash(header ?? ''), hash(`Bearer ${token}`))
 }

@@ -1,5 +1,5 @@
-// OpenTelemetry's SDK behind our few words. Its global registry is left alone: what we trace is handed on by
-// AsyncLocalStorage, and other libraries in this process are not traced.
+// The tracer on top of the OpenTelemetry SDK. It does not register with OpenTelemetry's globals, so
+// other libraries in the process are not traced. AsyncLocalStorage carries the active span.
 
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { hostname } from 'node:os'
@@ -26,9 +26,9 @@ import { samplerOf } from './sampler.ts'
 import type { Attributes, Environment, OtlpProtocol, Tracer, TraceSpan, TracingOptions } from './types.ts'
 
 const KINDS = { producer: SpanKind.PRODUCER, consumer: SpanKind.CONSUMER, client: SpanKind.CLIENT }
-/** How long the end of a process waits for its last spans to be sent. */
+/** Maximum wait for the last spans to be sent when the tracer closes. */
 const FLUSH_MS = 3_000
-/** An enqueue makes a span for each of a thousand jobs at once; OpenTelemetry's own 2,048 would drop some. */
+/** An enqueue ends one span for each of 1,000 jobs at once. The SDK's default of 2,048 would drop spans. */
 const QUEUED_SPANS = 8_192
 
 const propagator = new W3CTraceContextPropagator()
@@ -40,16 +40,19 @@ const carrier = {
   keys: (headers: Record<string, string>) => Object.keys(headers),
 }
 
-/** Opens a tracer that sends by OTLP over HTTP; URL, headers, timeouts, certificates are read by the exporter itself. */
+/**
+ * Opens a tracer that exports by OTLP over HTTP. The exporter itself reads URL, headers, timeouts and
+ * certificates from the environment.
+ */
 export function openTracer(
   env: Environment,
   wire: OtlpProtocol,
   { version, onError }: TracingOptions,
 ): { tracer: Tracer; close(): Promise<void> } {
-  let told = false
+  let reported = false
   setGlobalErrorHandler(error => {
-    if (!told) onError(`spans are not taken: ${codeOf(error) ?? messageOf(error).slice(0, 200)}`)
-    told = true
+    if (!reported) onError(`cannot export spans: ${codeOf(error) ?? messageOf(error).slice(0, 200)}`)
+    reported = true
   })
   const provider = new TracerProvider({
     resource: defaultResource()
@@ -76,7 +79,7 @@ export function openTracer(
     async close() {
       const late = new Promise<'late'>(resolve => setTimeout(resolve, FLUSH_MS, 'late').unref())
       if ((await Promise.race([provider.shutdown().catch(() => {}), late])) === 'late')
-        onError(`the last spans were not sent, no answer within ${FLUSH_MS / 1000} s`)
+        onError(`cannot export the last spans: no reply within ${FLUSH_MS / 1000} s`)
     },
   }
 }
@@ -136,7 +139,7 @@ class SentSpan implements TraceSpan {
   }
 }
 
-/** From Redis, where anybody may have written it: what isn't a context begins a trace of its own. */
+/** Parses a context from Redis, which is untrusted. An invalid context starts a new trace. */
 function parseHeaders(from: string): Record<string, string> {
   try {
     const headers: unknown = JSON.parse(from)

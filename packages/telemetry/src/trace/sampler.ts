@@ -1,4 +1,5 @@
-// OTEL_TRACES_SAMPLER, which the SDK does not read by itself. A trace is a job, so a ratio is a share of jobs.
+// Reads OTEL_TRACES_SAMPLER, which the SDK does not read. A trace is a job, so a ratio is a share of
+// jobs.
 
 import {
   AlwaysOffSampler,
@@ -10,7 +11,7 @@ import {
 import { ReembedError } from '@reembed/shared'
 import type { Environment } from './types.ts'
 
-/** @throws ReembedError USAGE for a sampler that there isn't, or a ratio that is none. */
+/** @throws ReembedError USAGE for an unknown sampler or an invalid ratio */
 export function samplerOf({
   OTEL_TRACES_SAMPLER: name = '',
   OTEL_TRACES_SAMPLER_ARG: argument = '',

@@ -1,19 +1,20 @@
-// One trace a job: from being put on the queue, over each of its attempts, to every request at the endpoint, which
-// gets the trace's context in its headers. Off unless the standard OTEL_* variables ask for it; then no library is
-// loaded, `tracing()` is undefined, and callers do what they would have done.
+// One trace per job: from the enqueue, through each attempt, to every request to the endpoint, which
+// carries the trace context in its headers. Tracing is off unless the standard OTEL_* variables
+// enable it. While it is off, no tracing library is loaded and `tracing()` returns undefined.
 
 import { ReembedError } from '@reembed/shared'
 import type { Environment, OtlpProtocol, Tracer, TracingOptions } from './types.ts'
 
 let current: Tracer | undefined
 
-/** The tracer of this process, if traces are on. */
+/** Returns the tracer of this process, or undefined while tracing is off. */
 export const tracing = (): Tracer | undefined => current
 
 /**
- * Turns traces on for this process where the variables ask for it. Disposal sends what is left, for at most 3 s.
- * @param env `process.env`: the exporter reads URL, headers, certificates and timeouts there by itself
- * @throws ReembedError USAGE for a way of sending that we don't have
+ * Turns tracing on for this process if the variables enable it; else returns undefined. Disposal
+ * sends the remaining spans, for at most 3 s.
+ * @param env `process.env`: the exporter itself reads URL, headers, certificates and timeouts there
+ * @throws ReembedError USAGE for an unsupported exporter, protocol or sampler
  */
 export async function openTracing(
   env: Environment,
@@ -32,7 +33,7 @@ export async function openTracing(
   }
 }
 
-/** OpenTelemetry's own default is to send to localhost; ours is to send only where somebody said so. */
+/** OpenTelemetry's default is to export to localhost. Here a variable must name the exporter or endpoint. */
 function areWanted(env: Environment): boolean {
   if (env.OTEL_SDK_DISABLED?.toLowerCase() === 'true') return false
   if (env.OTEL_TRACES_EXPORTER) return env.OTEL_TRACES_EXPORTER !== 'none'

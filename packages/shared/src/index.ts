@@ -1,6 +1,7 @@
 // The public surface of @reembed/shared; every other file is private to the package.
 
 export { codeOf, ERROR_CODES, type ErrorCode, EXIT, messageOf, ReembedError, type Retry } from './errors.ts'
+export { isLinkLocal } from './link-local.ts'
 export { isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'
 export {
   canonical,

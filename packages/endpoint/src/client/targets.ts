@@ -6,8 +6,8 @@
 
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
-import { messageOf, ReembedError } from '@reembed/shared'
-import { isLinkLocal, parseAddress } from './url.ts'
+import { isLinkLocal, messageOf, ReembedError } from '@reembed/shared'
+import { parseAddress } from './url.ts'
 
 /** Where one replica is. */
 export interface EndpointTarget {

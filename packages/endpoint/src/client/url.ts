@@ -1,6 +1,6 @@
 // The address of an endpoint, checked once where it enters.
 
-import { ReembedError } from '@reembed/shared'
+import { isLinkLocal, ReembedError } from '@reembed/shared'
 
 export interface EndpointAddress {
   /** Scheme, host and port. */
@@ -44,12 +44,6 @@ export function parseAddress(
     .replace(/\/(?:v1(?:\/embeddings)?|embeddings|embed)$/, '')
   return { origin, basePath, url: origin + basePath }
 }
-
-/** Addresses at which clouds hand out a machine's credentials. `hostname` as in a URL: IPv6 in brackets. */
-export const isLinkLocal = (hostname: string): boolean =>
-  /^169\.254(?:\.\d+){2}$/.test(hostname) ||
-  /^\[(?:fe[89ab][0-9a-f]:|::ffff:a9fe:|fd00:ec2:)/.test(hostname) ||
-  hostname === 'metadata.google.internal'
 
 const isLoopback = (hostname: string): boolean =>
   hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d+){3}$/.test(hostname)

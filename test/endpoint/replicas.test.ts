@@ -275,7 +275,7 @@ test('a replica with other weights under the same name is quarantined alone, and
   expect(events.filter(({ kind }) => kind === 'quarantined')).toMatchObject([
     {
       replica: bad.url,
-      reason: expect.stringContaining('its vectors are not those that were kept for fake/model@r1'),
+      reason: expect.stringContaining('its vectors differ from the stored ones of fake/model@r1'),
     },
   ])
 })
@@ -335,7 +335,7 @@ test('a worker logs a quarantined replica, counts it in its metrics, and ends th
     const line = JSON.parse(await worker.line(/replica quarantined/))
     expect(line).toMatchObject({
       replica: bad.url,
-      reason: expect.stringContaining('its vectors are not those'),
+      reason: expect.stringContaining('its vectors differ from the stored ones'),
     })
     for (const deadline = AbortSignal.timeout(DEADLINE_MS); ; await clock.sleep(2_000, deadline)) {
       if (countPresent(await shardsPresent(store, plan)) === plan.shards) break

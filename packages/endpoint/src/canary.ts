@@ -1,7 +1,8 @@
-// Which model made a reply? Servers may not say, and one URL may hide replicas with different weights. So a text
-// whose vector is known rides as the last input of every request. One request is answered by one process: where the
-// canary's vector is right, the whole reply is of that model. Where the server's own name for its model states the
-// revision and stands in every reply, that name vouches instead, and no canary is paid for.
+// Which model made a reply? Servers may not say, and one URL may hide replicas with different
+// weights. So a text whose vector is known rides as the last input of every request. One request is
+// answered by one process: where the canary's vector is right, the whole reply is of that model.
+// Where the server's own name for its model states the revision and stands in every reply, that
+// name vouches instead, and no canary is paid for.
 
 import { cosine } from '@reembed/shared'
 import type { Endpoint, RequestOptions } from './client/endpoint.ts'
@@ -18,7 +19,10 @@ export interface CanaryRequest extends RequestOptions {
 export interface Canary {
   /** Inputs that ride along with each request: 0 or 1. */
   readonly inputs: number
-  /** Like `Endpoint.request`, limits without the canary, and `wrong_model` where the reply may be of another model. */
+  /**
+   * Like `Endpoint.request`, limits without the canary, and `wrong_model` where the reply may be of
+   * another model.
+   */
   request(texts: readonly string[], vectors: Float32Array, request: CanaryRequest): Promise<Outcome>
 }
 
@@ -49,7 +53,8 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
       const canary = rides(options.otherRoute) ? known[turn++ % known.length] : undefined
       if (canary === undefined) {
         const outcome = await endpoint.request(texts, vectors, { rows, ...options })
-        // The route changed under way, to one without a name in its replies: the next try has a canary.
+        // The route changed under way, to one without a name in its replies: the next try has a
+        // canary.
         if (outcome.kind === 'ok' && rides()) return { kind: 'corrupt', message: 'a reply names no model' }
         return outcome
       }

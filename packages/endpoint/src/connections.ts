@@ -1,5 +1,6 @@
-// How the requests of a run get to its endpoint: by a connection to one URL, which jobs share, or by replicas that
-// are addressed one by one. Either way the model is proved before the run's first document is sent.
+// How the requests of a run get to its endpoint: by a connection to one URL, which jobs share, or
+// by replicas that are addressed one by one. Either way the model is proved before the run's first
+// document is sent.
 
 import type { Plan } from '@reembed/protocol'
 import { modelKey } from '@reembed/shared'
@@ -18,7 +19,10 @@ import {
   type ModelReference,
 } from './identity.ts'
 
-/** What a connection needs to know of a run: its recipe, and the store that keeps its model's reference vectors. */
+/**
+ * What a connection needs to know of a run: its recipe, and the store that keeps its model's
+ * reference vectors.
+ */
 export interface RunModel {
   readonly plan: Plan
   readonly store: Store
@@ -38,7 +42,9 @@ export interface EndpointHandle {
   readonly endpoint: Endpoint
   /** What its replies are held to. */
   readonly reference: ModelReference
-  /** `modelMismatch` when its replies were not of the run's model: whoever comes next opens it anew. */
+  /**
+   * `modelMismatch` when its replies were not of the run's model: whoever comes next opens it anew.
+   */
   release(modelMismatch: boolean): Promise<void>
 }
 
@@ -128,7 +134,10 @@ export function connectToUrl({
   }
 }
 
-/** Connections to replicas; each is proved for each run, and one that has another model is left out alone. */
+/**
+ * Connections to replicas; each is proved for each run, and one that has another model is left out
+ * alone.
+ */
 export function connectToReplicas(
   addresses: EndpointTargets,
   {
@@ -162,7 +171,9 @@ export function connectToReplicas(
   }
 }
 
-/** Name, dimensions and pooling as planned, and the vectors that this output keeps for the model. */
+/**
+ * Name, dimensions and pooling as planned, and the vectors that this output keeps for the model.
+ */
 async function verifyModel(
   { store, plan }: RunModel,
   endpoint: Endpoint,

@@ -1,5 +1,6 @@
-// Which texts share a request. Texts of like length go together, because a server without flash attention pads each
-// batch to its longest text: unsorted, that computes 2.4 times the tokens; sorted within 1024 texts, 1.01 times.
+// Which texts share a request. Texts of like length go together, because a server without flash
+// attention pads each batch to its longest text: unsorted, that computes 2.4 times the tokens;
+// sorted within 1024 texts, 1.01 times.
 
 import type { EndpointInfo } from './client/info.ts'
 
@@ -31,8 +32,8 @@ export interface Packable {
 }
 
 /**
- * Indexes of `texts` grouped into requests, longest first, so that the last requests of a window are short ones.
- * Each index once; a text that is over a limit alone gets a request of its own.
+ * Indexes of `texts` grouped into requests, longest first, so that the last requests of a window
+ * are short ones. Each index once; a text that is over a limit alone gets a request of its own.
  */
 export function pack(texts: readonly Packable[], limits: RequestLimits): number[][] {
   const order = texts
@@ -67,7 +68,9 @@ const QUOTES_AND_COMMA = 3
 /** Estimates tokens from characters, and learns the ratio from what the server counts. */
 export interface TokenEstimator {
   estimate(characters: number): number
-  /** A reply's inputs, their characters together, and the tokens that the server counted for them. */
+  /**
+   * A reply's inputs, their characters together, and the tokens that the server counted for them.
+   */
   learn(inputs: number, characters: number, tokens: number): void
 }
 

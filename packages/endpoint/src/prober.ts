@@ -1,5 +1,5 @@
-// Opening an endpoint that may be asleep. Planning asks it before any worker does; a fleet's planners and workers
-// together wake it with one prober, so they meet at the same board.
+// Opening an endpoint that may be asleep. Planning asks it before any worker does; a fleet's
+// planners and workers together wake it with one prober, so they meet at the same board.
 
 import { hostname } from 'node:os'
 import { type LimitCoordinator, openLimitCoordinator } from '@reembed/queue'
@@ -28,8 +28,8 @@ const REPORT_INTERVAL_MS = 10_000
 const MIN_PROBE_INTERVAL_MS = 1_000
 
 /**
- * As `openEndpoint`, but what is scaled to zero or being updated is woken and waited for. What refuses the connection
- * is not: more often its address is wrong.
+ * As `openEndpoint`, but what is scaled to zero or being updated is woken and waited for. What
+ * refuses the connection is not: more often its address is wrong.
  */
 export async function openProber(
   url: string,

@@ -1,5 +1,6 @@
-// A span for each request, as OpenTelemetry's conventions for generative AI name it. The endpoint gets the context in
-// its headers: TEI with --otlp-endpoint goes on with the trace. Texts and tokens of access never go into a span.
+// A span for each request, as OpenTelemetry's conventions for generative AI name it. The endpoint
+// gets the context in its headers: TEI with --otlp-endpoint goes on with the trace. Texts and
+// tokens of access never go into a span.
 
 import { type Attributes, type Tracer, tracing } from '@reembed/telemetry'
 import type { Endpoint } from './client/endpoint.ts'
@@ -14,7 +15,8 @@ export function tracedEndpoint(endpoint: Endpoint, tracer: Tracer | undefined = 
   const { hostname, port, protocol } = new URL(url)
   const attributes: Attributes = {
     'gen_ai.operation.name': 'embeddings',
-    // Not in OpenTelemetry's list, which names services; what the server is says more than `_OTHER`.
+    // Not in OpenTelemetry's list, which names services; what the server is says more than
+    // `_OTHER`.
     'gen_ai.provider.name': info.kind,
     'gen_ai.request.model': info.modelId,
     'gen_ai.embeddings.dimension.count': info.dimensions,

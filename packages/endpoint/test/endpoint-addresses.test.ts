@@ -48,7 +48,7 @@ test('a name that was never resolved is an endpoint to wait for', async () => {
   await expect(parseTargets('dns+http://tei.ns', { resolve }).resolve()).rejects.toMatchObject({
     code: 'ENDPOINT_UNREACHABLE',
     retry: 'requeue',
-    message: 'tei.ns has no address: getaddrinfo ENOTFOUND tei.ns',
+    message: 'tei.ns has no address (getaddrinfo ENOTFOUND tei.ns): correct the URL or its DNS record',
   })
   // Others in the list can be used meanwhile.
   const mixed = parseTargets('dns+http://tei.ns,http://a:8080', { resolve })
@@ -65,8 +65,8 @@ test.each(['169.254.169.254', 'fe80::1', '::ffff:169.254.169.254', 'elsewhere'])
 )
 
 test.each([
-  ['http://a:8080,ftp://b', 'Expected an endpoint as http:// or https:// URL'],
-  ['http://a:8080,', 'Expected an endpoint as http:// or https:// URL'],
+  ['http://a:8080,ftp://b', 'the endpoint must be an http:// or https:// URL'],
+  ['http://a:8080,', 'the endpoint must be an http:// or https:// URL'],
   ['dns+http://169.254.169.254', 'is a link-local address'],
 ])('%s is refused at once', (given, message) => {
   expect(() => parseTargets(given)).toThrow(message)

@@ -182,8 +182,8 @@ describe('openEndpoint', () => {
   })
 
   test.each([
-    ['ftp://host', 'Expected an endpoint as http'],
-    ['host:8080', 'Expected an endpoint as http'],
+    ['ftp://host', 'must be an http:// or https:// URL'],
+    ['host:8080', 'must be an http:// or https:// URL'],
     ['http://user:pass@host', 'no password'],
     ['http://host/?key=1', 'no query'],
   ])('%s is a usage error that does not repeat a secret', async (url, message) => {

@@ -1,4 +1,5 @@
-// GET requests to the Hugging Face Hub, for all that read from it: datasets, commits of models, files of models.
+// GET requests to the Hugging Face Hub, for all that read from it: datasets, commits of models,
+// files of models.
 //
 //   host       the option, else HF_ENDPOINT, else https://huggingface.co
 //   token      goes to that host alone: fetch drops `authorization` when a redirect leaves the origin, as those to the
@@ -6,7 +7,8 @@
 //   transient  no reply, 408, 429 and 5xx are retried with a doubling wait
 //   access     the Hub answers 401 for private repositories and for those that do not exist
 //
-// @huggingface/hub is no replacement: it has no timeouts and no retries, and checks neither status nor length of a range.
+// @huggingface/hub is no replacement: it has no timeouts and no retries, and checks neither status
+// nor length of a range.
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { codeOf, type ErrorCode, isLinkLocal, isLoopback, messageOf, ReembedError } from '@reembed/shared'
@@ -14,13 +16,17 @@ import { codeOf, type ErrorCode, isLinkLocal, isLoopback, messageOf, ReembedErro
 export interface HubClientOptions {
   /** Base URL of the Hub or of a mirror. HF_ENDPOINT if not given, else https://huggingface.co. */
   readonly endpoint?: string | undefined
-  /** HF_TOKEN if not given, where `endpoint` is a host of Hugging Face or the one in HF_ENDPOINT. */
+  /**
+   * HF_TOKEN if not given, where `endpoint` is a host of Hugging Face or the one in HF_ENDPOINT.
+   */
   readonly token?: string | undefined
   /** Further attempts after a transient failure. 0 if not given. */
   readonly retries?: number | undefined
   /** Wait before the second attempt; doubles with each further one. 500 if not given. */
   readonly retryMs?: number | undefined
-  /** Limit for the head of a reply, and for the whole reply in `text` and `json`. 30 s if not given. */
+  /**
+   * Limit for the head of a reply, and for the whole reply in `text` and `json`. 30 s if not given.
+   */
   readonly timeoutMs?: number | undefined
   /** Error codes for a Hub that does not answer and for one that refuses access. */
   readonly codes: { readonly unreachable: ErrorCode; readonly accessDenied: ErrorCode }
@@ -45,14 +51,21 @@ export interface HubClient {
   /** Base URL without a slash at its end. Holds no secret. */
   readonly endpoint: string
   /**
-   * Sends one GET and resolves with its reply: 2xx, 404 or 416. The caller reads or cancels the body.
+   * Sends one GET and resolves with its reply: 2xx, 404 or 416. The caller reads or cancels the
+   * body.
    * @param path begins with '/', percent-encoded
    * @throws ReembedError the code for `accessDenied` (401, 403) or `unreachable` (all else)
    */
   request(path: string, request: HubRequest): Promise<Response>
-  /** The body of a reply as text, at most 32 MiB; undefined for 404. @throws ReembedError as `request` */
+  /**
+   * The body of a reply as text, at most 32 MiB; undefined for 404. @throws ReembedError as
+   * `request`
+   */
   text(path: string, request: HubRequest): Promise<string | undefined>
-  /** A reply whose body is JSON, at most 32 MiB; undefined for 404. @throws ReembedError as `request` */
+  /**
+   * A reply whose body is JSON, at most 32 MiB; undefined for 404. @throws ReembedError as
+   * `request`
+   */
   json(path: string, request: HubRequest): Promise<HubJson | undefined>
   /** The error for a reply whose body broke off. */
   unreachable(subject: string, cause: unknown): ReembedError
@@ -62,13 +75,19 @@ const DEFAULT_ENDPOINT = 'https://huggingface.co'
 const HUGGING_FACE_HOST = /(?:^|\.)(?:huggingface\.co|hf\.co)$/
 const RETRY_MS = 500
 const TIMEOUT_MS = 30_000
-/** A page of a dataset's tree has 1,000 entries, some 0.3 MB; nothing else that is read whole is larger. */
+/**
+ * A page of a dataset's tree has 1,000 entries, some 0.3 MB; nothing else that is read whole is
+ * larger.
+ */
 const MAX_TEXT_BYTES = 32 * 1024 * 1024
 
 /** Percent-encodes the parts of a path and keeps its slashes. */
 export const escapeHubPath = (path: string): string => path.split('/').map(encodeURIComponent).join('/')
 
-/** Opens no connection. @throws ReembedError USAGE for a URL that is no Hub, or would expose the token. */
+/**
+ * Opens no connection. @throws ReembedError USAGE for a URL that is no Hub, or would expose the
+ * token.
+ */
 export function createHubClient({
   endpoint: given = process.env.HF_ENDPOINT || DEFAULT_ENDPOINT,
   token: givenToken,

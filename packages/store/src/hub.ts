@@ -1,12 +1,13 @@
-// A dataset on the Hugging Face Hub as a read-only store: 'hf://datasets/org/name@revision/path', the URL that fsspec,
-// DuckDB and Polars use. Opening resolves a branch to its commit and puts it into the store's URL: a plan then names
-// files that never change, so readers need no If-Match.
+// A dataset on the Hugging Face Hub as a read-only store: 'hf://datasets/org/name@revision/path',
+// the URL that fsspec, DuckDB and Polars use. Opening resolves a branch to its commit and puts it
+// into the store's URL: a plan then names files that never change, so readers need no If-Match.
 //
 //   GET /api/datasets/<org>/<name>/revision/<revision>           { sha }
 //   GET /api/datasets/<org>/<name>/tree/<commit>/<path>?recursive=true&limit=1000    pages by a Link header
 //   GET /datasets/<org>/<name>/resolve/<commit>/<file>           the bytes, by Range
 //
-// Source: huggingface.co/docs/hub/api, and huggingface.js packages/hub/src/lib/list-files.ts for the paging.
+// Source: huggingface.co/docs/hub/api, and huggingface.js packages/hub/src/lib/list-files.ts for
+// the paging.
 
 import { count, list, optional, ReembedError, record, requireShape, text } from '@reembed/shared'
 import { createHubClient, escapeHubPath } from './hub-client.ts'
@@ -40,7 +41,8 @@ const ATTEMPTS = 5
 
 /**
  * Opens a dataset of the Hub for reading, at the commit that its revision names now.
- * @throws ReembedError USAGE for a URL of another form, SOURCE_NOT_FOUND for a revision that does not exist,
+ * @throws ReembedError USAGE for a URL of another form, SOURCE_NOT_FOUND for a revision that does
+ * not exist,
  *   STORE_ACCESS_DENIED, STORE_UNREACHABLE
  */
 export async function openHub(url: string, { endpoint, token, retryMs }: HubOptions = {}): Promise<Store> {
@@ -132,7 +134,8 @@ export async function openHub(url: string, { endpoint, token, retryMs }: HubOpti
         return
       } catch (error) {
         if (error instanceof ReembedError || signal?.aborted) throw error
-        // The connection broke: the next request continues at the first missing byte. The commit never changes.
+        // The connection broke: the next request continues at the first missing byte. The commit
+        // never changes.
         if (attempt === ATTEMPTS) throw hub.unreachable(file, error)
       }
     }
@@ -156,7 +159,8 @@ export async function openHub(url: string, { endpoint, token, retryMs }: HubOpti
           entries.push(info)
         }
       }
-      // The Hub lists folder by folder, a store by key. Sorting holds all entries: some ten thousand files at most.
+      // The Hub lists folder by folder, a store by key. Sorting holds all entries: some ten
+      // thousand files at most.
       yield* entries.sort((a, b) => compareKeys(a.key, b.key))
     },
     async head(key, { signal } = {}) {

@@ -1,10 +1,12 @@
-// A run with limits: no job is begun and no request is sent that would go over them, whoever else works on it.
+// A run with limits: no job is begun and no request is sent that would go over them, whoever else
+// works on it.
 //
 //   job begins    room for a whole shard is asked for, so that no shard is left half made for lack of room
 //   each request  draws on that room; beyond it, room is asked for again, for this request alone
 //   job ends      what was not needed is given back
 //
-// Refused, the run is paused in the store, with the reason; jobs under way go on within the room that they have.
+// Refused, the run is paused in the store, with the reason; jobs under way go on within the room
+// that they have.
 
 import { randomUUID } from 'node:crypto'
 import type { Endpoint } from '@reembed/endpoint'
@@ -15,7 +17,10 @@ import { mapConcurrent, messageOf, ReembedError, shardOfKey, shardPrefix } from 
 import type { Store } from '@reembed/store'
 
 export interface JobBudget extends AsyncDisposable {
-  /** The endpoint, sending only what there is room for. @throws ReembedError RUN_STOPPED from its `request` */
+  /**
+   * The endpoint, sending only what there is room for. @throws ReembedError RUN_STOPPED from its
+   * `request`
+   */
   metered(endpoint: Endpoint): Endpoint
 }
 
@@ -71,7 +76,10 @@ function createRunMeter(runBudgets: Budget, worker: string, store: Store, plan: 
   const jobs = new Set<JobUsage>()
   const shardTokens = plan.quote ? (ROOM * plan.quote.tokens) / plan.shards : 0
   let epoch = ''
-  /** Used by jobs that ended since the baseline was read, and of these by those that ended since the last entry. */
+  /**
+   * Used by jobs that ended since the baseline was read, and of these by those that ended since the
+   * last entry.
+   */
   let ended = 0
   let endedSinceEntry = 0
   let charsPerToken = CHARS_PER_TOKEN
@@ -81,7 +89,10 @@ function createRunMeter(runBudgets: Budget, worker: string, store: Store, plan: 
     ended +
     [...jobs].reduce((sum, { reserved, pending, used }) => sum + Math.max(reserved, used) + pending, 0)
 
-  /** One entry with no wish of its own, unless `requestedTokens`, which must stand in some job's `pending`. */
+  /**
+   * One entry with no wish of its own, unless `requestedTokens`, which must stand in some job's
+   * `pending`.
+   */
   async function updateBudget(requestedTokens: number, { maxTokens, maxEndpointSeconds }: RunBudget) {
     while (true) {
       const heldTokens = held() - requestedTokens
@@ -97,13 +108,17 @@ function createRunMeter(runBudgets: Budget, worker: string, store: Store, plan: 
         await runBudgets.initialize(plan.run, randomUUID(), await usedFor(store, plan))
       } else if (answer.epoch !== epoch) {
         epoch = answer.epoch
-        // What ended before the last entry is in the baseline: that was read after Redis had forgotten the entry.
+        // What ended before the last entry is in the baseline: that was read after Redis had
+        // forgotten the entry.
         ended = endedSinceEntry
       }
     }
   }
 
-  /** @throws ReembedError RUN_STOPPED if it does not fit; REDIS_UNREACHABLE, to be tried later, when nobody can say. */
+  /**
+   * @throws ReembedError RUN_STOPPED if it does not fit; REDIS_UNREACHABLE, to be tried later, when
+   * nobody can say.
+   */
   async function requestTokens(job: JobUsage, wanted: number, budget: RunBudget): Promise<void> {
     job.pending += wanted
     try {

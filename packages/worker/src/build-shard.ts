@@ -29,8 +29,8 @@ export interface BuiltShard {
 }
 
 /**
- * The shard of a slice of which nothing has changed: the rows of the base under a receipt of this run. Undefined if
- * something has, or if the rows are damaged.
+ * The shard of a slice of which nothing has changed: the rows of the base under a receipt of this
+ * run. Undefined if something has, or if the rows are damaged.
  */
 export async function copyUnchangedShard({
   job,
@@ -61,7 +61,10 @@ export async function copyUnchangedShard({
   return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer }
 }
 
-/** The shard of a slice whose documents are looked up in the base, if there is one, and embedded where it has none. */
+/**
+ * The shard of a slice whose documents are looked up in the base, if there is one, and embedded
+ * where it has none.
+ */
 export async function buildShard(
   embedder: Pick<Embedder, 'embed'>,
   { job, run, slice, baseRun, signal, reportDocuments, now = Date.now }: ShardInput,

@@ -1,6 +1,7 @@
-// Documents in, vectors out, in the same order. A window of documents is sorted by length, packed into requests,
-// and every vector is decoded straight to its document's row. Windows overlap, so that the endpoint has work while
-// the last requests of one window are under way; that overlap is also the bound on memory.
+// Documents in, vectors out, in the same order. A window of documents is sorted by length, packed
+// into requests, and every vector is decoded straight to its document's row. Windows overlap, so
+// that the endpoint has work while the last requests of one window are under way; that overlap is
+// also the bound on memory.
 
 import {
   type Clock,
@@ -33,7 +34,10 @@ export interface EmbeddedWindow {
   readonly truncated: number
   /** Texts with lone surrogates. */
   readonly repaired: number
-  /** Documents that were not sent, because another of the window has the same text; they have its vector. */
+  /**
+   * Documents that were not sent, because another of the window has the same text; they have its
+   * vector.
+   */
   readonly repeats: number
   /** Gives the memory of `vectors` back: from now on they are another window's. */
   release(): void
@@ -52,7 +56,10 @@ export interface EmbedOptions {
   readonly windowDocuments?: number
   readonly windowBytes?: number
   readonly maxUnavailableMs?: number
-  /** Told after each answered request how many texts it held: windows are too coarse to show progress by. */
+  /**
+   * Told after each answered request how many texts it held: windows are too coarse to show
+   * progress by.
+   */
   readonly onAnswered?: ((texts: number) => void) | undefined
   readonly clock?: Clock
   readonly random?: () => number
@@ -63,8 +70,9 @@ export interface EmbedOptions {
 const WINDOWS = 2
 
 /**
- * Embeds all documents of `records`. Every document comes out once, as a row or as a reject; the order is kept. Holds
- * at most three windows of text and two of vectors. Throws what no waiting, splitting or rejecting can mend.
+ * Embeds all documents of `records`. Every document comes out once, as a row or as a reject; the
+ * order is kept. Holds at most three windows of text and two of vectors. Throws what no waiting,
+ * splitting or rejecting can mend.
  */
 export async function* embed(
   records: AsyncIterable<SourceRecord> | Iterable<SourceRecord>,
@@ -172,7 +180,8 @@ async function embedWindow(
     },
     reject,
   }))
-  // The limiter says how many are under way; here all wait their turn, and the first failure ends the others.
+  // The limiter says how many are under way; here all wait their turn, and the first failure ends
+  // the others.
   for await (const _ of mapConcurrent(requests, sender.send, {
     concurrency: Math.max(1, requests.length),
     signal,
@@ -198,8 +207,9 @@ async function embedWindow(
 }
 
 /**
- * For each text the first row with the same one. A Map of whole texts reads each of their characters, as much as two
- * microseconds for two thousand: most are told apart by their length and both ends.
+ * For each text the first row with the same one. A Map of whole texts reads each of their
+ * characters, as much as two microseconds for two thousand: most are told apart by their length and
+ * both ends.
  */
 function firstOfEach(texts: readonly PreparedText[]): number[] {
   const ends = texts.map(({ text }) => `${text.length} ${text.slice(0, END)}${text.slice(-END)}`)

@@ -1,5 +1,5 @@
-// The worker's endpoint: opened when the first job needs it, shared by all jobs, checked to be the model of each run
-// before the run's first document is sent.
+// The worker's endpoint: opened when the first job needs it, shared by all jobs, checked to be the
+// model of each run before the run's first document is sent.
 
 import {
   type Clock,
@@ -32,7 +32,9 @@ import type { OpenRun } from './run-cache.ts'
 export interface Embedder extends AsyncDisposable {
   /** How the endpoint does, in a word or two: 'not used yet', 'ok', 'unreachable: ...'. */
   readonly state: string
-  /** @throws ReembedError MODEL_MISMATCH when the endpoint serves another model than the run is for. */
+  /**
+   * @throws ReembedError MODEL_MISMATCH when the endpoint serves another model than the run is for.
+   */
   embed(
     run: OpenRun,
     records: AsyncIterable<SourceRecord>,
@@ -82,7 +84,10 @@ export function createEmbedder(
   const connections = addresses.isReplicated
     ? connectToReplicas(addresses, { options, instrument, onReplica, clock, random })
     : connectToUrl({ url, options, open, instrument })
-  /** Runs for which the endpoint has the wrong model. Their jobs go back at once and leave the worker to others. */
+  /**
+   * Runs for which the endpoint has the wrong model. Their jobs go back at once and leave the
+   * worker to others.
+   */
   const blocked = new Map<string, { readonly error: ReembedError; readonly untilMs: number }>()
   const memory = createVectorMemory()
   let trouble = ''

@@ -1,5 +1,6 @@
-// Rows of a slice, whether embedded or known: what is known goes past the embedder and meets the rest again in source
-// order. If all is known, the embedder is never called, so an endpoint that sleeps may go on sleeping.
+// Rows of a slice, whether embedded or known: what is known goes past the embedder and meets the
+// rest again in source order. If all is known, the embedder is never called, so an endpoint that
+// sleeps may go on sleeping.
 //
 //   records   | a known | b | c known | d reject | e | f known |
 //   embedder            | b |                    | e |
@@ -48,7 +49,10 @@ interface Entry {
 const LOOK_UP_RECORDS = 1_024
 const LOOK_UP_CHARACTERS = 8 * 1024 * 1024
 
-/** Holds what `embed` holds, and the known rows of a slice that wait for an embedded one before them. */
+/**
+ * Holds what `embed` holds, and the known rows of a slice that wait for an embedded one before
+ * them.
+ */
 export async function* mergeRows(
   records: AsyncIterable<SourceRecord>,
   { reuseIndex, layout, dimensions, embed, truncateVectors, onReused, signal }: MergeRowsOptions,

@@ -1,5 +1,6 @@
-// What a worker counts. Declared here once, filled by small observation points: the endpoint (a wrapper around
-// `request`), the limiter (read when scraped), the end of each job, and the store's faults.
+// What a worker counts. Declared here once, filled by small observation points: the endpoint (a
+// wrapper around `request`), the limiter (read when scraped), the end of each job, and the store's
+// faults.
 
 import type { Endpoint, Outcome, ReplicaCounts } from '@reembed/endpoint'
 import type { ConsumerEvent } from '@reembed/queue'

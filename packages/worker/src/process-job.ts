@@ -1,5 +1,6 @@
-// One job in, one shard out. This is DESIGN section 1 as code: read the slice, embed its documents (those that the
-// base does not know), put the shard if nobody else has. Everything before the put may be lost or done twice without harm.
+// One job in, one shard out. This is DESIGN section 1 as code: read the slice, embed its documents
+// (those that the base does not know), put the shard if nobody else has. Everything before the put
+// may be lost or done twice without harm.
 
 import { type Plan, type Receipt, readRunStateRecord, setRunState } from '@reembed/protocol'
 import type { Job, JobContext } from '@reembed/queue'
@@ -46,7 +47,8 @@ export async function processJob(
   if (runState.maxTokens === undefined && runState.maxEndpointSeconds === undefined) {
     return put(job, run, await buildShard(embedder, input), signal)
   }
-  // Within its limits; the worker that would go over them says so to all, and the run can be let go on with others.
+  // Within its limits; the worker that would go over them says so to all, and the run can be let go
+  // on with others.
   try {
     if (context.budgets === undefined) return { status: 'stopped' }
     await using budget = await context.budgets.reserve(run, runState)
@@ -78,7 +80,9 @@ async function put(
   return { status: 'put', receipt, bytes: bytes.length }
 }
 
-/** Another worker was first: its shard is as good as ours, if it is the shard of this run at all. */
+/**
+ * Another worker was first: its shard is as good as ours, if it is the shard of this run at all.
+ */
 async function readConcurrentShard(
   store: Store,
   key: string,

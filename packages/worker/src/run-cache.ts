@@ -1,5 +1,6 @@
-// What a worker keeps open between jobs: each output's store, each run's plan, each corpus. Opened on first use,
-// closed with the worker. A job may only name an output that this worker was told to serve.
+// What a worker keeps open between jobs: each output's store, each run's plan, each corpus. Opened
+// on first use, closed with the worker. A job may only name an output that this worker was told to
+// serve.
 
 import { type Plan, readSliceSegment, requirePlan, type Slice } from '@reembed/protocol'
 import type { Job } from '@reembed/queue'
@@ -12,14 +13,19 @@ export interface OpenRun {
   readonly source: Store
   readonly plan: Plan
   slice(shard: number): Promise<Slice>
-  /** The run that unchanged texts take their vectors from, if the plan names one and it is there. */
+  /**
+   * The run that unchanged texts take their vectors from, if the plan names one and it is there.
+   */
   baseRun(): Promise<BaseRun | undefined>
   /** Memory for shards, shared by all runs of a worker. */
   readonly buffers: ShardBufferPool
 }
 
 export interface RunCache extends AsyncDisposable {
-  /** @throws ReembedError JOB_INVALID (try later) for an output this worker doesn't serve, RUN_NOT_FOUND for a run that is not planned there. */
+  /**
+   * @throws ReembedError JOB_INVALID (try later) for an output this worker doesn't serve,
+   * RUN_NOT_FOUND for a run that is not planned there.
+   */
   open(job: Job): Promise<OpenRun>
 }
 
@@ -61,7 +67,8 @@ export function createRunCache({
   return {
     async open({ output, run }) {
       if (!outputs.some(served => output === served || output.startsWith(`${served.replace(/\/+$/, '')}/`))) {
-        // Another worker on this Redis does; until it comes, the job waits. Failing it would take it from that worker.
+        // Another worker on this Redis does; until it comes, the job waits. Failing it would take
+        // it from that worker.
         throw new ReembedError(
           'JOB_INVALID',
           `this worker does not serve the output ${output}, only ${outputs.join(', ')}: left to another worker`,

@@ -1,5 +1,5 @@
-// A worker: takes jobs from the queue, several at once, and makes their shards. It holds no state that anybody
-// would miss; killed at any moment, another worker does its jobs again.
+// A worker: takes jobs from the queue, several at once, and makes their shards. It holds no state
+// that anybody would miss; killed at any moment, another worker does its jobs again.
 
 import { hostname } from 'node:os'
 import {
@@ -41,7 +41,10 @@ export interface WorkerOptions {
   readonly metrics?: Registry | undefined
   /** Called when the queue has nothing more for this worker: a good moment to sweep. */
   readonly onIdle?: () => void
-  /** Called when jobs wait and none is fetched for a minute: end the process and let it be started again. */
+  /**
+   * Called when jobs wait and none is fetched for a minute: end the process and let it be started
+   * again.
+   */
   readonly onStuck?: (waiting: number) => void
   /** Called with each failure and postponement, for the progress line of `run`. */
   readonly onJobError?: (error: unknown, final: boolean) => void
@@ -55,11 +58,17 @@ export interface Worker extends AsyncDisposable {
   readonly endpointState: string
   /** Outputs that it had jobs for: what lies below `outputs` is known only from them. */
   readonly seenOutputs: ReadonlySet<string>
-  /** Stops taking jobs; those under way may finish within `graceMs`, the rest goes back to the queue at once. */
+  /**
+   * Stops taking jobs; those under way may finish within `graceMs`, the rest goes back to the queue
+   * at once.
+   */
   drain(graceMs: number): Promise<void>
 }
 
-/** Each worker of a process has a name of its own: under one they would share what is the share of one. */
+/**
+ * Each worker of a process has a name of its own: under one they would share what is the share of
+ * one.
+ */
 const nextName = (): string => `${hostname()}-${process.pid}${++named === 1 ? '' : `-${named}`}`
 let named = 0
 

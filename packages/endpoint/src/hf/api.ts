@@ -1,6 +1,6 @@
 // The management API of Hugging Face Inference Endpoints, as much of it as a run needs
-// (https://api.endpoints.huggingface.cloud/v2; shapes as in huggingface_hub's hf_api.py and _inference_endpoints.py).
-// The token goes into the header and nowhere else: no message, no log.
+// (https://api.endpoints.huggingface.cloud/v2; shapes as in huggingface_hub's hf_api.py and
+// _inference_endpoints.py). The token goes into the header and nowhere else: no message, no log.
 
 import { codeOf, messageOf, ReembedError } from '@reembed/shared'
 import { parseAddress } from '../client/url.ts'
@@ -77,7 +77,9 @@ export interface Hf {
   sleep(of: HfName): Promise<void>
   remove(of: HfName): Promise<void>
   prices(namespace: string): Promise<HfPrice[]>
-  /** Sends one request to the endpoint itself, which wakes it if it sleeps; true if it answers well. */
+  /**
+   * Sends one request to the endpoint itself, which wakes it if it sleeps; true if it answers well.
+   */
   ping(endpoint: HfEndpoint): Promise<boolean>
 }
 
@@ -90,7 +92,9 @@ export interface HfOptions {
 
 const TIMEOUT_MS = 30_000
 
-/** The name in `hf:namespace/name`, or undefined for another endpoint. @throws ReembedError USAGE */
+/**
+ * The name in `hf:namespace/name`, or undefined for another endpoint. @throws ReembedError USAGE
+ */
 export function parseHfName(given: string): HfName | undefined {
   if (!given.startsWith('hf:')) return undefined
   const [, namespace, name] = /^hf:(?:\/\/)?([\w.-]+)\/([a-z0-9-]+)$/.exec(given) ?? []
@@ -98,7 +102,10 @@ export function parseHfName(given: string): HfName | undefined {
   throw new ReembedError('USAGE', `'${given}' is no endpoint of Hugging Face: expected hf:namespace/name`)
 }
 
-/** Opens nothing; each call is one request. @throws ReembedError as told per status, ENDPOINT_UNREACHABLE without an answer. */
+/**
+ * Opens nothing; each call is one request. @throws ReembedError as told per status,
+ * ENDPOINT_UNREACHABLE without an answer.
+ */
 export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
   if (!token) throw new ReembedError('USAGE', 'endpoints of Hugging Face want a token: put it into HF_TOKEN')
   parseAddress(apiUrl, token, false)

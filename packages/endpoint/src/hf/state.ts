@@ -26,7 +26,10 @@ const TIMEOUT_MS = 30 * 60_000
 /** A run looks this often whether its endpoint is still what it was. */
 const WATCH_MS = 15_000
 
-/** Resolves when the endpoint runs and its health route answers; wakes it if it sleeps. @throws ReembedError */
+/**
+ * Resolves when the endpoint runs and its health route answers; wakes it if it sleeps. @throws
+ * ReembedError
+ */
 export async function waitUntilRunning(
   hf: Hf,
   of: HfName,
@@ -69,8 +72,9 @@ export async function waitUntilRunning(
 }
 
 /**
- * Follows an endpoint during a run until the signal fires. Resolves with the reason why the run must stop: the
- * endpoint is updating, has another revision or another model, or was paused. Silence of the API is no reason.
+ * Follows an endpoint during a run until the signal fires. Resolves with the reason why the run
+ * must stop: the endpoint is updating, has another revision or another model, or was paused.
+ * Silence of the API is no reason.
  */
 export async function waitForChange(
   hf: Hf,

@@ -1,5 +1,5 @@
-// How long a request may take before it is given up: several times what requests of late have taken, because
-// a deadline that ends slow replies makes the server compute them again.
+// How long a request may take before it is given up: several times what requests of late have
+// taken, because a deadline that ends slow replies makes the server compute them again.
 
 export interface Deadline {
   readonly ms: number

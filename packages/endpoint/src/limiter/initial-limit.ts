@@ -8,9 +8,9 @@ const USUAL_TOKENS = 512
 const USUAL_BATCH_TOKENS = 16_384
 
 /**
- * Inputs that one server surely has use for, however long they are: a batch that it computes and one that waits; 64
- * where it states nothing. The first windows find the rest: this only must neither flood a small server nor leave a
- * large one idle.
+ * Inputs that one server surely has use for, however long they are: a batch that it computes and
+ * one that waits; 64 where it states nothing. The first windows find the rest: this only must
+ * neither flood a small server nor leave a large one idle.
  */
 export function initialLimit(info: EndpointInfo | undefined): number {
   const tokens = Math.min(info?.maxInputLength ?? USUAL_TOKENS, USUAL_TOKENS)

@@ -1,5 +1,6 @@
-// How many inputs may be in flight at one endpoint, and whether it is there at all. One limit for all workers, split
-// evenly among those with something to send; they meet at a board (in Redis, or in memory for one worker alone).
+// How many inputs may be in flight at one endpoint, and whether it is there at all. One limit for
+// all workers, split evenly among those with something to send; they meet at a board (in Redis, or
+// in memory for one worker alone).
 //
 //   acquire(n) ──> permit ──> success(sample)   answered: counts for the next step
 //                         ──> ignore()          says nothing about load (abort, bad input)
@@ -7,8 +8,8 @@
 //
 //   there ──nobody is answered──> away ──the one prober is answered──> there
 //
-// While the endpoint is away nobody sends; who waited for longer than its patience is told to come again later.
-// When Redis is silent, the worker goes on alone within its last share.
+// While the endpoint is away nobody sends; who waited for longer than its patience is told to come
+// again later. When Redis is silent, the worker goes on alone within its last share.
 
 import { createLimitCoordinator, type LimitCoordinator } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
@@ -24,7 +25,10 @@ import { createTally, type Sample } from './tally.ts'
 export type { EndpointProbe } from './probe-loop.ts'
 export type { Sample } from './tally.ts'
 
-/** Inputs in flight. The first ending counts, later ones do nothing; leaving its scope without one ignores it. */
+/**
+ * Inputs in flight. The first ending counts, later ones do nothing; leaving its scope without one
+ * ignores it.
+ */
 export interface Permit extends Disposable {
   /** At most what was asked for; less where the share is smaller. */
   readonly inputs: number
@@ -109,7 +113,10 @@ export function createLimiter({
   let member = fleetMember
   const waiting: Waiter[] = []
   let inFlight = 0
-  /** Inputs refused since the last exchange: to send others in their place would have them refused as well. */
+  /**
+   * Inputs refused since the last exchange: to send others in their place would have them refused
+   * as well.
+   */
   let lost = 0
   let peakInFlight = 0
   const tally = createTally()
@@ -183,7 +190,8 @@ export function createLimiter({
   /** Meets the others twice a second, while there is anything to send and a little longer. */
   async function exchangeLoop(): Promise<void> {
     for (let idle = 0; !closed.signal.aborted; idle++) {
-      // Asked at the end of a window as well: who came in the last one relies on this loop, and nobody else calls him.
+      // Asked at the end of a window as well: who came in the last one relies on this loop, and
+      // nobody else calls him.
       if (probeLoop.isProbing || inFlight > 0 || waiting.length > 0) idle = 0
       if (idle === IDLE_WINDOWS) break
       nudge = Promise.withResolvers()
@@ -209,7 +217,8 @@ export function createLimiter({
       await fleetMember.exchange(report)
       member = fleetMember
     } catch {
-      // The board is silent. Within its last share this worker goes on alone: if all do so, the limit still holds.
+      // The board is silent. Within its last share this worker goes on alone: if all do so, the
+      // limit still holds.
       if (member === fleetMember) member = createLocalMember(Math.max(min, share() || MIN_PERMIT))
       await member.exchange(report)
     }

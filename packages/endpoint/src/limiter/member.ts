@@ -1,4 +1,5 @@
-// Where a worker stands at a board: what it last heard there, and how it answers when it is its turn to move the limit.
+// Where a worker stands at a board: what it last heard there, and how it answers when it is its
+// turn to move the limit.
 
 import type { Commit, LimitCoordinator, LimitView, MemberReport } from '@reembed/queue'
 import { type LimitState, parseState, step } from './step.ts'
@@ -7,7 +8,9 @@ export interface LimitMember {
   readonly state: LimitState
   /** Undefined until the board was heard of. */
   readonly view: LimitView | undefined
-  /** This worker's part of the limit. The remainder goes round, so that over time all have the same. */
+  /**
+   * This worker's part of the limit. The remainder goes round, so that over time all have the same.
+   */
   readonly share: number
   /** @throws whatever keeps the board from answering. */
   exchange(report: Omit<MemberReport, 'lastCommit'>): Promise<void>

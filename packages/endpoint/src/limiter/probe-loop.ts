@@ -1,8 +1,12 @@
-// An endpoint that answers nobody: what was met there, and the one prober of the fleet that looks whether it is back.
+// An endpoint that answers nobody: what was met there, and the one prober of the fleet that looks
+// whether it is back.
 
 import type { Clock } from '../clock.ts'
 
-/** Looks whether the endpoint answers: null if so, else what it met and when to look again at the earliest. */
+/**
+ * Looks whether the endpoint answers: null if so, else what it met and when to look again at the
+ * earliest.
+ */
 export type EndpointProbe = (
   signal: AbortSignal,
 ) => Promise<{ readonly reason: string; readonly afterMs?: number | undefined } | null>

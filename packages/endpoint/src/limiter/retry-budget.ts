@@ -1,6 +1,6 @@
-// How often requests may be sent again: one for five that were answered, and ten a second for the whole fleet. So an
-// endpoint that fails everything sees a trickle, whatever the number of workers and jobs. Who has to wait waits; no
-// request is given up for want of budget.
+// How often requests may be sent again: one for five that were answered, and ten a second for the
+// whole fleet. So an endpoint that fails everything sees a trickle, whatever the number of workers
+// and jobs. Who has to wait waits; no request is given up for want of budget.
 
 import type { Clock } from '../clock.ts'
 

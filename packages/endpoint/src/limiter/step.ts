@@ -1,6 +1,7 @@
-// How the limit of an endpoint moves: a pure step over what half a second of replies showed, to all workers together.
-// It is steered by the time inputs wait in the server's queue, and refusals only correct it: a server that refuses
-// spends its CPU on refusing. In inputs, not requests: TEI takes one permit per input.
+// How the limit of an endpoint moves: a pure step over what half a second of replies showed, to all
+// workers together. It is steered by the time inputs wait in the server's queue, and refusals only
+// correct it: a server that refuses spends its CPU on refusing. In inputs, not requests: TEI takes
+// one permit per input.
 
 import type { WindowSums } from '@reembed/queue'
 import { initialLimit } from './initial-limit.ts'
@@ -12,11 +13,17 @@ export interface Window extends WindowSums {
 }
 
 export interface LimitState {
-  /** Inputs in flight, not rounded; null until the first reply: who knows the endpoint says where to begin. */
+  /**
+   * Inputs in flight, not rounded; null until the first reply: who knows the endpoint says where to
+   * begin.
+   */
   readonly limit: number | null
   /** Where the present growth began, to see whether it brought anything. */
   readonly growth: { readonly limit: number; readonly rate: number; readonly windows: number } | null
-  /** Not growing for this many windows, or until an input clearly takes less than this of the server's time. */
+  /**
+   * Not growing for this many windows, or until an input clearly takes less than this of the
+   * server's time.
+   */
   readonly hold: { readonly windows: number; readonly msPerInput: number } | null
   /** Above this the server refused: beyond it the limit grows in small steps. */
   readonly ceiling: number | null
@@ -81,8 +88,8 @@ export function step(state: LimitState, window: Window, { min, max, start }: Bou
   const target = Math.min(QUEUE_MS.most, Math.max(QUEUE_MS.least, QUEUE_RUNS * inferenceMs))
   const rate = inputs / Math.max(1, ms)
   if (queueMs > target) {
-    // Replies tell of the queue that their inputs met when it was longer: who believes them cuts too deep. With so
-    // many in flight they would wait for the target, by Little's law.
+    // Replies tell of the queue that their inputs met when it was longer: who believes them cuts
+    // too deep. With so many in flight they would wait for the target, by Little's law.
     const enough = Math.min(limit, rate * (target + inferenceMs))
     const next = limit * Math.max(0.75, 1 - (0.3 * (queueMs - target)) / target)
     return { ...still, limit: to(Math.max(next, enough)) }
@@ -91,11 +98,13 @@ export function step(state: LimitState, window: Window, { min, max, start }: Bou
   if (window.peakInFlight < 0.8 * limit || hold !== null) return still
 
   if (growth && growth.windows >= GROWTH_WINDOWS && rate < growth.rate * GAIN) {
-    // Where nothing queues it is not the server that is busy, but who sends: to go back would only make it wait.
+    // Where nothing queues it is not the server that is busy, but who sends: to go back would only
+    // make it wait.
     const next = queueMs < inferenceMs ? limit : Math.sqrt(growth.limit * limit)
     return { ...still, limit: to(next), hold: { windows: HOLD_WINDOWS, msPerInput } }
   }
-  // A request larger than the limit went alone: growth from below it would change nothing that anyone could see.
+  // A request larger than the limit went alone: growth from below it would change nothing that
+  // anyone could see.
   const base = Math.max(limit, window.peakInFlight)
   const small = base + Math.max(1, 0.1 * base) * (1 - queueMs / target)
   const large = queueMs < target / 3 ? base * 1.5 : small

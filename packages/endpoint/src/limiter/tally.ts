@@ -30,8 +30,8 @@ export function createTally(): Tally {
       return serverMs
     },
     answered(inputs, { queueMs, inferenceMs, totalMs }) {
-      // Without the server's own times, what a request takes beyond the fastest one is taken as waiting. The fastest
-      // is slowly forgotten, since texts and servers change.
+      // Without the server's own times, what a request takes beyond the fastest one is taken as
+      // waiting. The fastest is slowly forgotten, since texts and servers change.
       fastest = Math.min(fastest * 1.001, totalMs)
       const ms = queueMs === null || inferenceMs === null ? totalMs : queueMs + inferenceMs
       serverMs = serverMs === 0 ? ms : 0.9 * serverMs + 0.1 * ms

@@ -1,5 +1,6 @@
-// Models of the Hugging Face Hub, cached on disk. A folder of the cache is written beside its place and then renamed, so
-// it is complete, and it never changes: `main` stays the commit of its first use until the folder is deleted.
+// Models of the Hugging Face Hub, cached on disk. A folder of the cache is written beside its place
+// and then renamed, so it is complete, and it never changes: `main` stays the commit of its first
+// use until the folder is deleted.
 
 import { createWriteStream, existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
@@ -50,7 +51,10 @@ export async function downloadModel(name: string): Promise<DownloadedModel> {
   return { folder, id, commit: await readFile(commitFile, 'utf8') }
 }
 
-/** REEMBED_CACHE, else `.cache/reembed` in the nearest node_modules, so that it goes when the install goes. */
+/**
+ * REEMBED_CACHE, else `.cache/reembed` in the nearest node_modules, so that it goes when the
+ * install goes.
+ */
 function cacheFolder(): string {
   const given = process.env.REEMBED_CACHE
   if (given) return given
@@ -61,7 +65,10 @@ function cacheFolder(): string {
   }
 }
 
-/** Returns the commit. All files after the first are requested at its commit, so they belong together. */
+/**
+ * Returns the commit. All files after the first are requested at its commit, so they belong
+ * together.
+ */
 async function fetchFiles(id: string, revision: string, folder: string): Promise<string> {
   const hub = createHubClient({
     codes: { unreachable: 'ENDPOINT_UNREACHABLE', accessDenied: 'ENDPOINT_ACCESS_DENIED' },

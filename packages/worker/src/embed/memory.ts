@@ -1,14 +1,21 @@
-// Memory for the vectors of windows, used again. Fresh megabytes for every window become garbage faster than they
-// are collected: a worker's peak was 60 MiB higher (docs/benchmarks.md).
+// Memory for the vectors of windows, used again. Fresh megabytes for every window become garbage
+// faster than they are collected: a worker's peak was 60 MiB higher (docs/benchmarks.md).
 
 export interface VectorMemory {
-  /** `length` floats, all zero: a row that nobody wrote must never show another document's vector. */
+  /**
+   * `length` floats, all zero: a row that nobody wrote must never show another document's vector.
+   */
   take(length: number): Float32Array
-  /** For memory that came from `take` and that nobody uses any more. What a failed job held is left to the collector. */
+  /**
+   * For memory that came from `take` and that nobody uses any more. What a failed job held is left
+   * to the collector.
+   */
   release(vectors: Float32Array): void
 }
 
-/** Windows differ by a few rows; this much is taken more, so that the memory of one fits the next. */
+/**
+ * Windows differ by a few rows; this much is taken more, so that the memory of one fits the next.
+ */
 const STEP_FLOATS = 64 * 1024
 
 export function createVectorMemory(): VectorMemory {

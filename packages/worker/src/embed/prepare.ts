@@ -1,4 +1,5 @@
-// What a document's text becomes before it is sent: well-formed, with its prompt, not longer than a server looks at.
+// What a document's text becomes before it is sent: well-formed, with its prompt, not longer than a
+// server looks at.
 
 import { truncateToBytes } from '@reembed/endpoint'
 import type { Document, Reject } from '@reembed/protocol'
@@ -29,7 +30,8 @@ export function prepare(document: Document, { prompt, maxTextBytes }: PrepareOpt
       position,
     }
   }
-  // A lone surrogate is not UTF-8: JSON would carry it as an escape that the server's parser refuses.
+  // A lone surrogate is not UTF-8: JSON would carry it as an escape that the server's parser
+  // refuses.
   const wellFormed = document.text.toWellFormed()
   const whole = prompt + wellFormed
   const text = maxTextBytes === null ? whole : truncateToBytes(whole, maxTextBytes)

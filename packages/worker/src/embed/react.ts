@@ -1,5 +1,5 @@
-// What to do about a request that failed. Pure, one row per kind of failure; what a person would look up first when
-// a run behaves strangely.
+// What to do about a request that failed. Pure, one row per kind of failure; what a person would
+// look up first when a run behaves strangely.
 
 import type { Failure } from '@reembed/endpoint'
 import type { RejectReason } from '@reembed/protocol'
@@ -14,7 +14,8 @@ export type Reaction =
 
 /**
  * @param inputs texts in the failed request
- * @param tries how often this request, or one it was split from, failed in this way, counting this time;
+ * @param tries how often this request, or one it was split from, failed in this way, counting this
+ * time;
  *   a text alone in its request starts from 1 again
  */
 export function react(failure: Failure, inputs: number, tries: number, random: () => number): Reaction {
@@ -44,7 +45,8 @@ export function react(failure: Failure, inputs: number, tries: number, random: (
       return tries > 3 ? { do: 'stop' } : wait(500, 5_000, half)
     case 'corrupt':
       return tries > 3 ? { do: 'stop' } : wait(200, 5_000)
-    // Another client's text on the same GPU batch fails ours too: once more whole, then look for the culprit.
+    // Another client's text on the same GPU batch fails ours too: once more whole, then look for
+    // the culprit.
     case 'backend':
       if (inputs > 1) return tries > 1 ? split : wait(500, 20_000)
       return tries < 3 ? wait(500, 20_000) : { do: 'reject', reason: 'refused_by_model', proof: 'good_text' }
@@ -55,7 +57,8 @@ export function react(failure: Failure, inputs: number, tries: number, random: (
       return inputs > 1 ? split : { do: 'reject', reason: 'too_large', proof: 'none' }
     case 'bad_input':
       return inputs > 1 ? split : { do: 'reject', reason: 'refused_by_model', proof: 'good_text' }
-    // One of several replicas may be a step ahead: the next try may meet another. If none is left, the run waits.
+    // One of several replicas may be a step ahead: the next try may meet another. If none is left,
+    // the run waits.
     case 'wrong_model':
       return tries > 12 ? { do: 'stop' } : wait(200, 2_000)
     case 'access_denied':

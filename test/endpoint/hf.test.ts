@@ -76,7 +76,7 @@ test('asleep, it is woken once and waited for, whoever else knocks', async () =>
 test('paused, it is said how to resume it; resumed, it runs; resumed twice does no harm', async () => {
   await deploy({ initialState: 'paused' })
   expect(await errorOf(waitUntilRunning(hf, of, { clock }))).toBe(
-    'hf:test/bge is paused, and requests do not wake it: `reembed endpoint resume hf:test/bge`',
+    'hf:test/bge is paused, and requests do not wake it: resume it on Hugging Face',
   )
   await hf.resume(of)
   expect((await clock.advanceUntilSettled(waitUntilRunning(hf, of, { clock }))).state).toBe('running')
@@ -89,7 +89,7 @@ test('a wait that takes too long ends with the state', async () => {
   await deploy({ initialState: 'scaledToZero', startMs: 60_000 })
   const wait = waitUntilRunning(hf, of, { clock, timeoutMs: 20_000 })
   expect(await errorOf(clock.advanceUntilSettled(wait))).toBe(
-    'hf:test/bge is still initializing after 20 s: Endpoint is initializing',
+    'hf:test/bge is still initializing after 20 s (Endpoint is initializing): read its logs on Hugging Face, or wait longer',
   )
 })
 
@@ -106,7 +106,7 @@ test('a run is told of an update and of another revision, and of nothing while a
   void endpoint.update('two')
   expect(await clock.advanceUntilSettled(watch)).toMatchObject({
     code: 'MODEL_MISMATCH',
-    message: expect.stringContaining('now serves model@two, the run is for model@one'),
+    message: expect.stringContaining('now serves model@two, but the run requires model@one'),
   })
   await endpoint.pause()
   const paused = waitForChange(hf, of, { ...before, revision: 'two' }, { clock })
@@ -126,11 +126,11 @@ test('scaled, put to sleep, deleted; a name that is not there is answered with t
   await hf.sleep(of)
   expect(endpoint.state).toBe('scaledToZero')
   expect(await errorOf(hf.read({ ...of, name: 'gbe' }))).toBe(
-    "there is no endpoint 'gbe' in namespace 'test': it has bge",
+    "namespace 'test' has no endpoint 'gbe': use one of bge",
   )
   await hf.remove(of)
   expect(await errorOf(hf.read(of))).toBe(
-    "there is no endpoint 'bge' in namespace 'test': it has none that this token may see",
+    "namespace 'test' has no endpoint 'bge': the token can read no endpoint there",
   )
 })
 
@@ -146,13 +146,13 @@ test('prices are listed by instance and region', async () => {
 test('no token, an unknown one, one without the right and no answer each get their line, without the token', async () => {
   await deploy()
   expect(() => createHf({ token: undefined })).toThrow(
-    'endpoints of Hugging Face want a token: put it into HF_TOKEN',
+    'endpoints of Hugging Face require a token: set HF_TOKEN',
   )
   const unknown = createHf({ token: 'hf_another-secret', apiUrl: fake.apiUrl })
-  expect(await errorOf(unknown.read(of))).toBe('Hugging Face does not know the token in HF_TOKEN')
+  expect(await errorOf(unknown.read(of))).toBe('Hugging Face rejects the token in HF_TOKEN (HTTP 401): set a valid token')
   const reader = createHf({ token: 'hf_reads_only', apiUrl: fake.apiUrl })
   expect((await reader.read(of)).state).toBe('running')
-  expect(await errorOf(reader.pause(of))).toContain('give it the right inference.endpoints.write')
+  expect(await errorOf(reader.pause(of))).toContain('give the token in HF_TOKEN the permission inference.endpoints.write')
   await fake[Symbol.asyncDispose]()
   expect(await errorOf(hf.read(of))).toMatch(/\/v2 does not answer \((ECONNREFUSED|UND_ERR_SOCKET)\)/)
   expect(() => createHf({ token, apiUrl: 'http://elsewhere.example/v2' })).toThrow('unencrypted')
@@ -162,6 +162,6 @@ test('hf:namespace/name is told from a URL, and a slip in it is named', () => {
   expect(parseHfName('hf:acme/bge-base')).toEqual({ namespace: 'acme', name: 'bge-base' })
   expect(parseHfName('http://tei:8080')).toBeUndefined()
   expect(() => parseHfName('hf:acme')).toThrow(
-    "'hf:acme' is no endpoint of Hugging Face: expected hf:namespace/name",
+    "'hf:acme' is not a name of a Hugging Face endpoint: expected hf:namespace/name",
   )
 })

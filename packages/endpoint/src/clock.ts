@@ -1,9 +1,9 @@
-// Time as an argument, so that tests and simulations need not wait.
+// Time as a dependency, so that tests and simulations do not wait.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface Clock {
-  /** Milliseconds; never goes back. */
+  /** Monotonic time in milliseconds. */
   now(): number
   sleep(ms: number, signal?: AbortSignal): Promise<void>
 }

@@ -153,7 +153,7 @@ describe('openEndpoint', () => {
 
   test('rerankers and sparse models are refused by name', async () => {
     server.info = { ...INFO, model_type: { reranker: {} } }
-    await expect(open()).rejects.toThrow('test/model is no embedding model but reranker')
+    await expect(open()).rejects.toThrow('test/model is not an embedding model but reranker')
     server.info = { ...INFO, model_type: { embedding: { pooling: 'splade' } } }
     await expect(open()).rejects.toThrow('sparse')
   })
@@ -184,8 +184,8 @@ describe('openEndpoint', () => {
   test.each([
     ['ftp://host', 'must be an http:// or https:// URL'],
     ['host:8080', 'must be an http:// or https:// URL'],
-    ['http://user:pass@host', 'no password'],
-    ['http://host/?key=1', 'no query'],
+    ['http://user:pass@host', 'not hold a password'],
+    ['http://host/?key=1', 'a query'],
   ])('%s is a usage error that does not repeat a secret', async (url, message) => {
     const refusal = openEndpoint(url)
     await expect(refusal).rejects.toMatchObject({ code: 'USAGE', message: expect.stringContaining(message) })

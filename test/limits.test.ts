@@ -76,9 +76,7 @@ test('P-LIMITS: two workers stop within --max-tokens and one request each, and a
   await Promise.race(workers.map(one => one.line(/limits/)))
   // The limit is a word in the store: it holds for whoever comes, and status says it.
   const status = async () => (await reembed(['status', '--output', output])).stdout
-  expect(await status()).toMatch(
-    /paused: it may take 15,000 tokens \(--max-tokens\), 1\d,\d{3} are used or kept/,
-  )
+  expect(await status()).toMatch(/paused: 1\d,\d{3} of at most 15,000 tokens are used or reserved/)
   for (const { child } of workers) child.kill('SIGTERM')
   await Promise.all(workers.map(one => one.finished))
   expect(sent.tokens).toBeLessThan(15_000 + 2 * REQUEST_TOKENS)

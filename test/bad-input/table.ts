@@ -351,7 +351,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'endpoint',
     what: 'a redirect',
     exit: 5,
-    says: 'endpoint <endpoint>: HTTP 302 redirects to https://elsewhere.example; set the endpoint\'s URL to the final address',
+    says: "endpoint <endpoint>: HTTP 302 redirects to https://elsewhere.example; set the endpoint's URL to the final address",
   },
   {
     number: 54,

@@ -149,10 +149,14 @@ test('no token, an unknown one, one without the right and no answer each get the
     'endpoints of Hugging Face require a token: set HF_TOKEN',
   )
   const unknown = createHf({ token: 'hf_another-secret', apiUrl: fake.apiUrl })
-  expect(await errorOf(unknown.read(of))).toBe('Hugging Face rejects the token in HF_TOKEN (HTTP 401): set a valid token')
+  expect(await errorOf(unknown.read(of))).toBe(
+    'Hugging Face rejects the token in HF_TOKEN (HTTP 401): set a valid token',
+  )
   const reader = createHf({ token: 'hf_reads_only', apiUrl: fake.apiUrl })
   expect((await reader.read(of)).state).toBe('running')
-  expect(await errorOf(reader.pause(of))).toContain('give the token in HF_TOKEN the permission inference.endpoints.write')
+  expect(await errorOf(reader.pause(of))).toContain(
+    'give the token in HF_TOKEN the permission inference.endpoints.write',
+  )
   await fake[Symbol.asyncDispose]()
   expect(await errorOf(hf.read(of))).toMatch(/\/v2 does not answer \((ECONNREFUSED|UND_ERR_SOCKET)\)/)
   expect(() => createHf({ token, apiUrl: 'http://elsewhere.example/v2' })).toThrow('unencrypted')

@@ -1,4 +1,4 @@
-// What a job came to.
+// The result of a job.
 
 import type { Receipt } from '@reembed/protocol'
 

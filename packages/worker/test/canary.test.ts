@@ -1,4 +1,5 @@
-// One model per reply, over real HTTP: a server that hides other weights behind the same name is found out.
+// One model per reply, over real HTTP: a server that hides other weights behind the same name is
+// found out.
 
 import {
   computeReference,
@@ -73,7 +74,10 @@ async function rows(count: number, reference: ModelReference): Promise<Map<strin
   return found
 }
 
-/** Answers as the same model after a fine-tune would: under the same name, with vectors that differ by `shift`. */
+/**
+ * Answers as the same model after a fine-tune would: under the same name, with vectors that differ
+ * by `shift`.
+ */
 const otherWeights =
   (shift: number, when: (call: number) => boolean): Script =>
   ({ route, texts, number }, response) => {

@@ -186,7 +186,8 @@ describe('documents in, vectors out', () => {
     }
     const embedded = run(source(), { windowDocuments: 100 })
     await stalled.promise
-    // Everything that can still move has moved: what is under way stands at the server, and nothing is asked for.
+    // Everything that can still move has moved: what is under way stands at the server, and nothing
+    // is asked for.
     for (let calls = -1; calls !== server.calls.length; await turn()) {
       calls = server.calls.length
       for (let i = 0; i < 50; i++) await turn()

@@ -1,4 +1,5 @@
-// A process of the capacity bench with one or more workers. Asked by any message, it answers with what each counted.
+// A process of the capacity bench with one or more workers. Asked by any message, it answers with
+// what each counted.
 
 import { readFile } from 'node:fs/promises'
 import { createRegistry, openLog } from '@reembed/telemetry'

@@ -1,4 +1,5 @@
-// One client in a process of its own: does a round when told, and answers with the CPU time it took.
+// One client in a process of its own: does a round when told, and answers with the CPU time it
+// took.
 
 import { connect, type Socket } from 'node:net'
 import { type Endpoint, openEndpoint } from '@reembed/endpoint'

@@ -1,4 +1,5 @@
-// A run for a fleet of whole workers: a corpus, its plan, a store and a queue; and what its shards are held to.
+// A run for a fleet of whole workers: a corpus, its plan, a store and a queue; and what its shards
+// are held to.
 
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -32,7 +33,9 @@ export interface FleetRun extends AsyncDisposable {
   enqueue(): Promise<void>
   /** Until all shards are there. */
   finished(): Promise<void>
-  /** @throws Error unless every document has one row, with exactly the fake's vector for its text. */
+  /**
+   * @throws Error unless every document has one row, with exactly the fake's vector for its text.
+   */
   check(): Promise<void>
 }
 

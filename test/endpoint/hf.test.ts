@@ -1,4 +1,5 @@
-// Hugging Face endpoints against a stand-in of the management API and its proxy: every state, and no token in a word.
+// Hugging Face endpoints against a stand-in of the management API and its proxy: every state, and
+// no token in a message.
 
 import { inspect } from 'node:util'
 import { createHf, type Hf, parseHfName, waitForChange, waitUntilRunning } from '@reembed/endpoint'
@@ -66,14 +67,14 @@ test('deployed, it initializes and runs, and the wait tells each state', async (
   expect(await errorOf(hf.deploy(request))).toContain('already exists')
 })
 
-test('asleep, it is woken once and waited for, whoever else knocks', async () => {
+test('an endpoint that is scaled to zero is woken once and waited for by all callers', async () => {
   const endpoint = await deploy({ initialState: 'scaledToZero' })
   const waits = [1, 2, 3].map(() => waitUntilRunning(hf, of, { clock }))
   for (const { state } of await clock.advanceUntilSettled(Promise.all(waits))) expect(state).toBe('running')
   expect(endpoint.coldStarts).toBe(1)
 })
 
-test('paused, it is said how to resume it; resumed, it runs; resumed twice does no harm', async () => {
+test('a paused endpoint fails with the fix; resuming it is idempotent', async () => {
   await deploy({ initialState: 'paused' })
   expect(await errorOf(waitUntilRunning(hf, of, { clock }))).toBe(
     'hf:test/bge is paused, and requests do not wake it: resume it on Hugging Face',
@@ -93,7 +94,7 @@ test('a wait that takes too long ends with the state', async () => {
   )
 })
 
-test('a run is told of an update and of another revision, and of nothing while all is well', async () => {
+test('waitForChange resolves on an update, another revision and a pause, and never while nothing changes', async () => {
   const endpoint = await deploy({ revision: 'one' })
   const before = await hf.read(of)
   const over = new AbortController()
@@ -162,7 +163,7 @@ test('no token, an unknown one, one without the right and no answer each get the
   expect(() => createHf({ token, apiUrl: 'http://elsewhere.example/v2' })).toThrow('unencrypted')
 })
 
-test('hf:namespace/name is told from a URL, and a slip in it is named', () => {
+test('parseHfName accepts hf:namespace/name, ignores URLs and refuses invalid names', () => {
   expect(parseHfName('hf:acme/bge-base')).toEqual({ namespace: 'acme', name: 'bge-base' })
   expect(parseHfName('http://tei:8080')).toBeUndefined()
   expect(() => parseHfName('hf:acme')).toThrow(

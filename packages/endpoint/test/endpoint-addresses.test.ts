@@ -72,7 +72,7 @@ test.each([
   expect(() => parseTargets(given)).toThrow(message)
 })
 
-test('a token goes to no replica in plain text', () => {
+test('a token is refused for any replica over plain HTTP', () => {
   expect(() => parseTargets('https://a,dns+http://b', { token: 'secret' })).toThrow('unencrypted')
 })
 
@@ -90,7 +90,7 @@ test('a replica is reached at its address under the name of the endpoint', async
 
 test('its certificate is asked for by that name', async () => {
   const names: string[] = []
-  // It has no certificate to show, but the client has said by then whose it wants.
+  // The server has no certificate, but the ClientHello already names the host.
   const server = createServer({
     SNICallback: (name, done) => {
       names.push(name)

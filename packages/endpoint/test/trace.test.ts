@@ -1,5 +1,5 @@
-// The span of a request, for what an endpoint and a worker can do with it. Real spans, sent to a real receiver, are in
-// the scenarios.
+// The span of a request, for what an endpoint and a worker can do with it. Real spans, sent to a
+// real receiver, are in the scenarios.
 
 import type { Attributes, Tracer, TraceSpan } from '@reembed/telemetry'
 import { expect, test } from 'vitest'

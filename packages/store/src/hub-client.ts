@@ -2,7 +2,7 @@
 // files of models.
 //
 //   host       the option, else HF_ENDPOINT, else https://huggingface.co
-//   token      goes to that host alone: fetch drops `authorization` when a redirect leaves the origin, as those to the
+//   token      is sent to that host alone: fetch drops `authorization` when a redirect leaves the origin, as those to the
 //              Hub's file storage do (https://fetch.spec.whatwg.org/#http-redirect-fetch)
 //   transient  no reply, 408, 429 and 5xx are retried with a doubling wait
 //   access     the Hub answers 401 for private repositories and for those that do not exist

@@ -1,4 +1,4 @@
-// Requests to the Hub against servers on loopback: who gets the token, what is retried, what is bounded.
+// Requests to the Hub against servers on loopback: token, redirects, retries and bounds.
 
 import { once } from 'node:events'
 import { createServer, type RequestListener } from 'node:http'
@@ -48,7 +48,7 @@ test('the host is huggingface.co, or the one of HF_ENDPOINT without its last sla
   expect(createHubClient({ codes }).endpoint).toBe('https://mirror.example/hub')
 })
 
-test('HF_TOKEN goes to the host of HF_ENDPOINT, and to no other host', async () => {
+test('HF_TOKEN is sent to the host of HF_ENDPOINT and to no other host', async () => {
   const [mirror, other] = [await recording(), await recording()]
   vi.stubEnv('HF_ENDPOINT', `${mirror.url}/`)
   await createHubClient({ codes }).json('/a', { subject })

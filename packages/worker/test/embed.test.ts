@@ -278,7 +278,7 @@ describe('what a text must be', () => {
     expect(server.calls.flatMap(({ texts }) => texts)).toEqual(['passage: a'])
   })
 
-  test('what the server would not look at is cut between two characters, and counted', async () => {
+  test('text that the server ignores is truncated between two characters and counted', async () => {
     await start(undefined, { max_input_length: 4 })
     const [window] = await run(documents(['ä😀'.repeat(1_000), 'short']))
     expect(window).toMatchObject({ truncated: 1 })
@@ -345,7 +345,7 @@ describe('faults', () => {
     },
   )
 
-  test('patience counts from the last answer to anybody, not from the first refusal', async () => {
+  test('maxUnavailableMs counts from the last answer to any request, not from the first refusal', async () => {
     const seen = new Set<string>()
     await start(({ texts }, response) => {
       const isNew = !seen.has(texts.join())

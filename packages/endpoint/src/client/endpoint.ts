@@ -183,7 +183,7 @@ function createEndpoint(
     // The server may close a keep-alive connection while the client reuses it (a race of HTTP/1.1),
     // so the request is sent again immediately. Embedding is idempotent.
     if (outcome.kind === 'reset') return send(first)
-    // The server was restarted without auto-truncate, so each request must state it from now on.
+    // The server was restarted without auto-truncate, so each further request must state it.
     if (outcome.kind === 'too_long' && truncate && info.kind === 'tei' && route !== '/embed') {
       route = '/embed'
       return send(route)

@@ -211,8 +211,8 @@ const withRoom = (limits: RequestLimits, canaries: number): RequestLimits => ({
 })
 
 /**
- * A text that a split left alone starts with no failures: only from now on they are caused by this
- * text.
+ * A text that a split left alone starts with no failures: earlier ones may be caused by other
+ * texts.
  */
 const isAlone = (each: Request, of: Request): boolean => each.texts.length === 1 && of.texts.length > 1
 

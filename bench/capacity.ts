@@ -108,7 +108,7 @@ async function measure(scenario: Scenario, workers: number, way: string, perSpee
       return seen
     }
 
-    // More than there is time for, so that nobody is idle at the end; what is left is finished
+    // More than fits the time, so that no worker is idle at the end; what is left is finished
     // after the measuring.
     const documents = Math.ceil((1.1 * sum(timeline.map(capacityOf))) / TOKENS_PER_TEXT) + workers * 128
     // Four jobs at once: a worker alone must have enough in hand for all replicas.

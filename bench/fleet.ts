@@ -54,7 +54,7 @@ async function bare(): Promise<number> {
 
 async function fleet(processes: number): Promise<number> {
   await using run = await openRun(folder, { documents, documentsPerShard: 256 })
-  // All are up before the first job is there.
+  // All workers are up before the first job exists.
   const workers = Array.from({ length: processes }, () =>
     start('fleet/worker.ts', url, run.redis, run.output),
   )

@@ -89,7 +89,7 @@ console.table(
   ),
 )
 
-// Off, what is left is a look whether there is a tracer: two for each job, none for a request
+// Off, the remaining cost is a check for a tracer: two for each job, none for a request
 // beside `headers`.
 const MANY = 10_000_000
 const start = process.cpuUsage()
@@ -97,5 +97,5 @@ let found = 0
 for (let i = 0; i < MANY; i++) if (tracing() !== undefined) found += 1
 const { user } = process.cpuUsage(start)
 if (found > 0) throw new Error('traces should be off')
-console.log(`off, a look whether there is a tracer: ${((1000 * user) / MANY).toFixed(2)} ns`)
+console.log(`off, a check for a tracer: ${((1000 * user) / MANY).toFixed(2)} ns`)
 child.kill()

@@ -73,7 +73,7 @@ test('P-LIMITS: two workers stop within --max-tokens and one request each, and a
   const { run } = JSON.parse(enqueued.stdout)
   const worker = ['worker', '--output', output, '--endpoint', tei.url, '--redis', redis.url]
   const workers = [start(worker), start(worker)]
-  await Promise.race(workers.map(one => one.line(/limits/)))
+  await Promise.race(workers.map(one => one.line(/budget/)))
   // The limit is a word in the store: it holds for whoever comes, and status says it.
   const status = async () => (await reembed(['status', '--output', output])).stdout
   expect(await status()).toMatch(/paused: 1\d,\d{3} of at most 15,000 tokens are used or reserved/)

@@ -5,7 +5,7 @@
 import { type FakeTei, startFakeTei, startLoadBalancer } from '@reembed/testing'
 import { DIMENSIONS } from '../fleet/texts.ts'
 
-/** Told: how many shall be up. Asked for by anything else: what was seen so far. */
+/** A number sets how many replicas are up. Any other message requests the counts so far. */
 export interface ToReplicas {
   readonly up?: number
 }

@@ -10,7 +10,7 @@ export interface Counted {
   readonly tokens: number
   readonly requests: number
   readonly refused: number
-  /** Attempts of jobs that failed or were used up; delayed and handed back ones are none. */
+  /** Failed attempts of jobs; delayed and requeued jobs do not count. */
   readonly failed: number
 }
 

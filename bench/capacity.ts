@@ -1,11 +1,13 @@
-// Whether a fleet of whole workers takes what its endpoint can give while that changes: replicas come and go, one is
-// slow, another client takes a part. Over HTTP, with whole workers, Redis and shards; the replicas are fake TEIs with the
-// timing of a GPU, behind one URL or at the addresses of one name. What a replica can give is measured first, by a bare
-// load generator. Every vector of every shard is compared.
+// Whether a fleet of whole workers takes what its endpoint can give while that changes: replicas
+// come and go, one is slow, another client takes a part. Over HTTP, with whole workers, Redis and
+// shards; the replicas are fake TEIs with the timing of a GPU, behind one URL or at the addresses
+// of one name. What a replica can give is measured first, by a bare load generator. Every vector of
+// every shard is compared.
 //
 //   node --conditions=@reembed/source bench/capacity.ts [scenarios = all] [workers = 1,4,32] [addressed = url,dns] [times = 1]
 //
-// Times as long goes all in slow motion: of many workers, each takes too few requests in a minute to say how even that is.
+// Times as long goes all in slow motion: of many workers, each takes too few requests in a minute
+// to say how even that is.
 //
 // Not measured: S3, TLS, a network, a real GPU. Linux alone has all of 127.0.0.0/8.
 
@@ -71,7 +73,9 @@ async function measureReplica(): Promise<number> {
 }
 
 interface Result {
-  /** Share of what the replicas could give that was answered to the fleet (and the other client). */
+  /**
+   * Share of what the replicas could give that was answered to the fleet (and the other client).
+   */
   readonly used: number
   readonly lastUsed: number
   /** Seconds until 90 % of the new capacity was in use, after each time that it grew. */
@@ -104,7 +108,8 @@ async function measure(scenario: Scenario, workers: number, way: string, perSpee
       return seen
     }
 
-    // More than there is time for, so that nobody is idle at the end; what is left is finished after the measuring.
+    // More than fits the time, so that no worker is idle at the end; what is left is finished
+    // after the measuring.
     const documents = Math.ceil((1.1 * sum(timeline.map(capacityOf))) / TOKENS_PER_TEXT) + workers * 128
     // Four jobs at once: a worker alone must have enough in hand for all replicas.
     await using run = await openRun(folder, { documents, documentsPerShard: workers < 4 ? 128 : 32 })
@@ -168,7 +173,10 @@ async function measure(scenario: Scenario, workers: number, way: string, perSpee
   }
 }
 
-/** Another client with a mind of its own: requests of 16 texts at random moments, refused or not; `rate` in tokens a second. */
+/**
+ * Another client with a mind of its own: requests of 16 texts at random moments, refused or not;
+ * `rate` in tokens a second.
+ */
 async function makeNoise(url: string, rate: (second: number) => number, over: AbortSignal): Promise<void> {
   const startedMs = performance.now()
   const texts = Array.from({ length: 16 }, (_, i) => textOf(i))

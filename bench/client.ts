@@ -1,7 +1,8 @@
-// What the endpoint client costs: CPU per embedding, 768 dimensions, 32 texts of 2 KB a request, over loopback, of
-// our client; of bare sockets with the same decode and no checks; of global fetch with the same decode; and of what
-// others use. Each client and the server have a process of their own; rounds alternate; every vector is compared, and
-// the requests counted here and by the server must be the same. Not measured: the limiter, packing, TLS, a network.
+// What the endpoint client costs: CPU per embedding, 768 dimensions, 32 texts of 2 KB a request,
+// over loopback, of our client; of bare sockets with the same decode and no checks; of global fetch
+// with the same decode; and of what others use. Each client and the server have a process of their
+// own; rounds alternate; every vector is compared, and the requests counted here and by the server
+// must be the same. Not measured: the limiter, packing, TLS, a network.
 //
 //   node --conditions=@reembed/source bench/client.ts [rounds = 5]
 

@@ -1,8 +1,9 @@
-// Whole workers, 1, 2 and 8 processes, JSONL to Parquet, against fake TEIs with the timing of GPUs; and a bare load
-// generator that keeps 256 texts in flight at each of them. The rate is the servers' own, while the middle half of the
-// texts was answered, so starting and ending are left out. Each fleet stands between two runs of the load generator and
-// is compared with their mean, so that a machine that gets slower meanwhile does not tell; medians of these ratios.
-// Every vector of every shard is compared, and the texts that the servers counted with the documents.
+// Whole workers, 1, 2 and 8 processes, JSONL to Parquet, against fake TEIs with the timing of GPUs;
+// and a bare load generator that keeps 256 texts in flight at each of them. The rate is the
+// servers' own, while the middle half of the texts was answered, so starting and ending are left
+// out. Each fleet stands between two runs of the load generator and is compared with their mean, so
+// that a machine that gets slower meanwhile does not tell; medians of these ratios. Every vector of
+// every shard is compared, and the texts that the servers counted with the documents.
 //
 //   node --conditions=@reembed/source bench/fleet.ts [rounds = 5] [documents = 8192] [speeds = 1]
 //
@@ -22,14 +23,20 @@ const documents = Number(process.argv[3] ?? 8_192)
 const speeds = process.argv[4] ?? '1'
 const FLEETS = [1, 2, 8]
 const LEAST = speeds.includes(',') ? 0.98 : 0.97
-/** What a worker sends beside the documents, to settle the route and prove the model, is at most this many texts for each replica. */
+/**
+ * What a worker sends beside the documents, to settle the route and prove the model, is at most
+ * this many texts for each replica.
+ */
 const MOST_PROBES = 500
 
 const folder = await mkdtemp(join(tmpdir(), 'reembed-bench-'))
 const server = start('fleet/server.ts', speeds)
 const [{ url }] = await once(server, 'message')
 
-/** The server's rate for what came since the last question: the documents, and what `workers` sent beside them. */
+/**
+ * The server's rate for what came since the last question: the documents, and what `workers` sent
+ * beside them.
+ */
 async function rateOf(workers: number): Promise<number> {
   const { inputs, rate } = await ask<{ inputs: number; rate: number }>(server, {})
   const beside = inputs - documents
@@ -47,7 +54,7 @@ async function bare(): Promise<number> {
 
 async function fleet(processes: number): Promise<number> {
   await using run = await openRun(folder, { documents, documentsPerShard: 256 })
-  // All are up before the first job is there.
+  // All workers are up before the first job exists.
   const workers = Array.from({ length: processes }, () =>
     start('fleet/worker.ts', url, run.redis, run.output),
   )

@@ -1,5 +1,6 @@
-// What metrics cost a worker: the CPU of counting a request and of a scrape, against the CPU of one request of the
-// client that they watch (measured here too, against a server in a process of its own).
+// What metrics cost a worker: the CPU of counting a request and of a scrape, against the CPU of one
+// request of the client that they watch (measured here too, against a server in a process of its
+// own).
 //
 //   node --conditions=@reembed/source bench/metrics.ts
 
@@ -28,7 +29,8 @@ await using tei = await startEndpoint({ engine: 'hash', hash: { dimensions: 384 
 await using endpoint = await openEndpoint(tei.url)
 const vectors = new Float32Array(TEXTS.length * endpoint.info.dimensions)
 
-// Counting alone: the wrapper over an endpoint that has its answer ready, against that endpoint bare.
+// Counting alone: the wrapper over an endpoint that has its answer ready, against that endpoint
+// bare.
 const answer = await endpoint.request(TEXTS, vectors)
 const ready = Object.assign(Object.create(endpoint) as Endpoint, { request: async () => answer })
 const watched = metrics.instrument(ready)

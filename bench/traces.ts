@@ -1,5 +1,6 @@
-// What traces cost a worker: off, on, and on with one job in a hundred sampled, as CPU of this process for a request of
-// 32 texts, the sending of the spans included. Server and collector are processes of their own.
+// What traces cost a worker: off, on, and on with one job in a hundred sampled, as CPU of this
+// process for a request of 32 texts, the sending of the spans included. Server and collector are
+// processes of their own.
 //
 //   node --conditions=@reembed/source bench/traces.ts [rounds]
 
@@ -69,7 +70,8 @@ const warm = await received()
 for (let i = 0; i < ROUNDS; i++)
   for (const [name, env] of Object.entries(settings)) costs.get(name)?.push(await round(env))
 
-// Sampled ones come on top: the traces of this bench have no job, so each request is sampled by itself.
+// Sampled ones come on top: the traces of this bench have no job, so each request is sampled by
+// itself.
 const spans = (await received()) - warm
 const least = ROUNDS * REQUESTS
 if (warm < REQUESTS || spans < least || spans > least * 1.05)
@@ -87,12 +89,13 @@ console.table(
   ),
 )
 
-// Off, what is left is a look whether there is a tracer: two for each job, none for a request beside `headers`.
+// Off, the remaining cost is a check for a tracer: two for each job, none for a request
+// beside `headers`.
 const MANY = 10_000_000
 const start = process.cpuUsage()
 let found = 0
 for (let i = 0; i < MANY; i++) if (tracing() !== undefined) found += 1
 const { user } = process.cpuUsage(start)
 if (found > 0) throw new Error('traces should be off')
-console.log(`off, a look whether there is a tracer: ${((1000 * user) / MANY).toFixed(2)} ns`)
+console.log(`off, a check for a tracer: ${((1000 * user) / MANY).toFixed(2)} ns`)
 child.kill()

@@ -2,7 +2,8 @@
 //
 //   node --conditions=@reembed/source bench/worker-memory.ts [GB = 2]
 //
-// Checks: the run verifies, every document is a row. Not measured: S3 (the output is a folder), TLS.
+// Checks: the run verifies, every document is a row. Not measured: S3 (the output is a folder),
+// TLS.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

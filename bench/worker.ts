@@ -1,13 +1,16 @@
-// A whole worker, JSONL in and Parquet out, against its own endpoint client alone in a loop: the same server, texts of
-// the same length. Each side has a fresh process for each round, up before its time begins; what a worker asks before its
-// first document, to settle the route and prove the model, belongs to its time. Rounds alternate. The vectors in the
-// shards are compared with what the server sent, bit for bit, and the texts that the server counted with the documents.
+// A whole worker, JSONL in and Parquet out, against its own endpoint client alone in a loop: the
+// same server, texts of the same length. Each side has a fresh process for each round, up before
+// its time begins; what a worker asks before its first document, to settle the route and prove the
+// model, belongs to its time. Rounds alternate. The vectors in the shards are compared with what
+// the server sent, bit for bit, and the texts that the server counted with the documents.
 //
 //   node --conditions=@reembed/source bench/worker.ts [documents = 131072] [rounds = 5] [server = bare]
 //
-// The bare server sends ready bytes, so that what the two sides cost shows; `fake` is the fake TEI, which computes.
+// The bare server sends ready bytes, so that what the two sides cost shows; `fake` is the fake TEI,
+// which computes.
 //
-// Not measured: S3 (the output is a folder), TLS, a network, planning, the start of a process. Server, Redis and worker share the machine.
+// Not measured: S3 (the output is a folder), TLS, a network, planning, the start of a process.
+// Server, Redis and worker share the machine.
 
 import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
@@ -29,7 +32,10 @@ import { FAKE } from './worker/wire.ts'
 const documents = Number(process.argv[2] ?? 131_072)
 const rounds = Number(process.argv[3] ?? 5)
 const isFake = process.argv[4] === 'fake'
-/** What is sent beside the documents, to settle the route and prove the model, is at most this many texts. */
+/**
+ * What is sent beside the documents, to settle the route and prove the model, is at most this many
+ * texts.
+ */
 const MOST_PROBES = 500
 
 interface Spent {
@@ -39,7 +45,10 @@ interface Spent {
 
 const numberOf = (i: number): string => String(i).padStart(9, '0')
 
-/** Each text stands once: a worker sends equal ones once. Its beginning is what the bare server knows it by. */
+/**
+ * Each text stands once: a worker sends equal ones once. Its beginning is what the bare server
+ * knows it by.
+ */
 const textOf = (i: number): string => {
   const number = numberOf(i)
   return `${texts[i % texts.length]?.slice(0, -number.length)}${number}`

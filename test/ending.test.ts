@@ -1,4 +1,4 @@
-// What becomes of a run when its last shard is there: one worker ends it, and it is never left without one that looks.
+// The end of a run after its last shard: one worker finalizes it, and a lost worker is replaced.
 
 import { join } from 'node:path'
 import { createHashEngine, serveTei, startRedis } from '@reembed/local'
@@ -37,7 +37,7 @@ async function enqueued(
   return { run, shards: planned, redis, gate, to, worker: () => start(['worker', ...given], env) }
 }
 
-test('P-END: of two sweepers that find a run whole, one looks at its shards, with three requests for each', async () => {
+test('P-END: of two sweepers that find a run complete, one reads its shards, with three requests for each', async () => {
   await using stack = new AsyncDisposableStack()
   const { run, shards, redis, gate, to } = await enqueued(stack, SHARDS)
   const store = stack.use(await openStore(to))
@@ -70,11 +70,11 @@ test('P-END: of two sweepers that find a run whole, one looks at its shards, wit
   expect(await first).toMatchObject([{ run, status: 'finished', publish: { status: 'published' } }])
   expect(requests).toBeLessThanOrEqual(3 * shards)
   expect(await second.sweep()).toEqual([])
-  // Nothing of it is left to call for a worker, beside the jobs that nobody took.
+  // No state of it requests a worker, beside the jobs that no worker took.
   expect(await queues[0].counts()).toMatchObject({ delayed: 0 })
 })
 
-test('P-END: a run whose worker is lost while it ends it calls for another, and that one may be told to leave', async () => {
+test('P-END: a run whose worker is lost while it finalizes requests another, which may be stopped', async () => {
   await using stack = new AsyncDisposableStack()
   let delayMs = 600_000
   let looked = Promise.withResolvers<void>()
@@ -113,7 +113,7 @@ test('P-END: a run whose worker is lost while it ends it calls for another, and 
   expect(await queue.counts()).toMatchObject({ waiting: 0, active: 0, delayed: 0 })
 }, 120_000)
 
-test('P-END: the last worker that is told to leave makes its last shard and ends the run', async () => {
+test('P-END: the last worker finishes its last shard and finalizes the run when it is stopped', async () => {
   await using stack = new AsyncDisposableStack()
   const run = await enqueued(stack, 1)
   run.gate.closeAfter(0)

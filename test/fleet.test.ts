@@ -111,9 +111,9 @@ test('three workers share a run over S3, and every document comes out once', asy
   await published()
   await expectEveryDocumentOnce(run)
   expect((await reembed(['verify', '--output', 's3://vectors/wiki'], env)).code).toBe(0)
-  // Nobody's work was for nothing: each text was paid for once, the reference texts of each worker and a canary in each
-  // request aside.
-  // A canary rides in each request, and requests are smaller while the share of the limit is.
+  // No work was lost: each text was paid for once, the reference texts of each worker and a canary
+  // in each request aside. A canary rides in each request, and requests are smaller while the share
+  // of the limit is.
   expect(gate.texts).toBeLessThan(1.125 * COUNT + 128 + 3 * 20)
   expect(shards).toBeGreaterThanOrEqual(SHARDS)
 })

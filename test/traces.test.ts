@@ -85,7 +85,7 @@ test('a job is one trace, from being enqueued to the headers of each request', a
   ]
   expect(spans).toHaveLength(enqueued.length + attempts.length + requests.length)
 
-  // A job that is queued again while it is there begins a trace that goes no further.
+  // A job that is enqueued while it exists starts a trace without further spans.
   expect(enqueued.length).toBeGreaterThanOrEqual(3)
   expect(new Set(enqueued.map(({ traceId }) => traceId)).size).toBe(enqueued.length)
   expect(enqueued.filter(({ parentSpanId }) => parentSpanId)).toEqual([])
@@ -139,7 +139,7 @@ test('a job is one trace, from being enqueued to the headers of each request', a
     },
   })
 
-  // What the collector gets for its own use, and what nobody must get.
+  // The collector's own authorization, and secrets that no request must hold.
   expect(new Set(collector.authorizations)).toEqual(new Set(['Bearer the-collector-token']))
   const sent = Buffer.concat(collector.bodies).toString()
   for (const secret of [TOKEN, 'the-collector-token', 'speaks of topic', redis.url, place.path])
@@ -198,7 +198,7 @@ test('without OTEL variables nothing is loaded, carried or sent', async () => {
   expect([on.code, on.stderr]).toEqual([0, expect.stringContaining('LOADED')])
 })
 
-test('a trace that is not sampled is handed on as such, and not sent', async () => {
+test('a trace that is not sampled propagates as such and is not exported', async () => {
   await using collector = await startCollector()
   await reembed(
     ['enqueue', ...corpus(), ...given()],
@@ -216,14 +216,14 @@ test('a trace that is not sampled is handed on as such, and not sent', async () 
   expect(collector.bodies).toEqual([])
 })
 
-test('Protobuf is what goes out unless JSON is asked for', async () => {
+test('traces are exported as Protobuf unless JSON is configured', async () => {
   await using collector = await startCollector()
   await reembed(['enqueue', ...corpus(), ...given()], env({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url }))
   expect(collector.types).toEqual(['application/x-protobuf'])
   expect(collector.bodies[0]?.toString('latin1').split('enqueue embed')).toHaveLength(4)
 })
 
-test('a collector that is gone, silent, or wants gRPC costs a line, not the run', async () => {
+test('a collector that is down, silent, or requires gRPC costs a log line, not the run', async () => {
   await using silent = await startCollector({ silent: true })
   const [gone, hanging, grpc] = await Promise.all([
     runHere('gone', { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://user:the-password@127.0.0.1:1' }),

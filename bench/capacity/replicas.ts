@@ -1,11 +1,11 @@
-// Six fake TEIs in a process of their own, at 127.0.0.1 to 127.0.0.6 on one port, as a name has several addresses; and a
-// load balancer in front of them. As many are up as the parent says; the others' connections are reset at once, as
-// when a machine is taken away.
+// Six fake TEIs in a process of their own, at 127.0.0.1 to 127.0.0.6 on one port, as a name has
+// several addresses; and a load balancer in front of them. As many are up as the parent says; the
+// others' connections are reset at once, as when a machine is taken away.
 
 import { type FakeTei, startFakeTei, startLoadBalancer } from '@reembed/testing'
 import { DIMENSIONS } from '../fleet/texts.ts'
 
-/** Told: how many shall be up. Asked for by anything else: what was seen so far. */
+/** A number sets how many replicas are up. Any other message requests the counts so far. */
 export interface ToReplicas {
   readonly up?: number
 }

@@ -1,4 +1,5 @@
-// A process of the capacity bench with one or more workers. Asked by any message, it answers with what each counted.
+// A process of the capacity bench with one or more workers. Asked by any message, it answers with
+// what each counted.
 
 import { readFile } from 'node:fs/promises'
 import { createRegistry, openLog } from '@reembed/telemetry'
@@ -9,7 +10,7 @@ export interface Counted {
   readonly tokens: number
   readonly requests: number
   readonly refused: number
-  /** Attempts of jobs that failed or were used up; delayed and handed back ones are none. */
+  /** Failed attempts of jobs; delayed and requeued jobs do not count. */
   readonly failed: number
 }
 

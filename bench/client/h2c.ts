@@ -1,5 +1,6 @@
-// Our decode over HTTP/2 without TLS, which reembed does not speak: to compare on the very server that the h2c client
-// of others is measured on. Flow control is opened wide, so that neither side waits for leave to send.
+// Our decode over HTTP/2 without TLS, which reembed does not speak: to compare on the very server
+// that the h2c client of others is measured on. Flow control is opened wide, so that neither side
+// waits for leave to send.
 
 import { once } from 'node:events'
 import { connect } from 'node:http2'

@@ -1,5 +1,6 @@
-// What others use to get embeddings into JavaScript, each as its documentation shows it. All hand out arrays of
-// numbers; what it would cost to bring those into a Float32Array is not counted against them.
+// What others use to get embeddings into JavaScript, each as its documentation shows it. All hand
+// out arrays of numbers; what it would cost to bring those into a Float32Array is not counted
+// against them.
 
 import { PerformanceClient } from '@basetenlabs/performance-client'
 import { InferenceClient } from '@huggingface/inference'
@@ -24,7 +25,10 @@ export function huggingface(url: string): Ask {
   return async () => (await client.featureExtraction({ inputs: [...texts] })) as number[][]
 }
 
-/** Speaks h2c alone. Its base64 mode returns empty vectors (version 0.0.10), so this asks for numbers. */
+/**
+ * Speaks h2c alone. Its base64 mode returns empty vectors (version 0.0.10), so this asks for
+ * numbers.
+ */
 export function baseten(url: string): Ask {
   const client = new PerformanceClient(url, 'x')
   return async () => rowsOf(await client.embed([...texts], 'bench', 'float', null, null, 1, texts.length, 60))

@@ -1,4 +1,5 @@
-// One client in a process of its own: does a round when told, and answers with the CPU time it took.
+// One client in a process of its own: does a round when told, and answers with the CPU time it
+// took.
 
 import { connect, type Socket } from 'node:net'
 import { type Endpoint, openEndpoint } from '@reembed/endpoint'
@@ -6,14 +7,14 @@ import { overH2c } from './h2c.ts'
 import { type Ask, baseten, basetenAtOnce, huggingface, openai, type Rows } from './peers.ts'
 import { DIMENSIONS, texts, vectorOf } from './wire.ts'
 
-/** Sends the texts once; the vectors go to `vectors`, or are handed out as arrays. */
+/** Sends the texts once; writes the vectors to `vectors`, or returns them as arrays. */
 type Send = (vectors: Float32Array) => Promise<Rows | undefined>
 
 const [, , kind, url = '', h2cUrl = ''] = process.argv
 const expected = texts.map((_, i) => Buffer.from(vectorOf(i).buffer))
 const bodyOf = (): string => JSON.stringify({ input: texts, encoding_format: 'base64' })
 
-/** The decode of all three, without any check but that the vectors are there. */
+/** The decode of all three; checks only that the vectors exist. */
 function decode(reply: Buffer, vectors: Float32Array): void {
   const bytes = Buffer.from(vectors.buffer)
   let at = 0

@@ -1,6 +1,6 @@
-// Answers embedding requests with bytes made once per number of inputs, so that it is never the bottleneck, and
-// counts them. Speaks just enough HTTP/1.1 for clients that behave; on a second port h2c, for the client that speaks
-// nothing else.
+// Answers embedding requests with bytes made once per number of inputs, so that it is never the
+// bottleneck, and counts them. Speaks just enough HTTP/1.1 for clients that behave; on a second
+// port h2c, for the client that speaks nothing else.
 
 import { once } from 'node:events'
 import { createServer as createHttp2Server } from 'node:http2'
@@ -45,7 +45,10 @@ function embeddings(inputs: readonly string[], format: string): string {
 let requests = 0
 let inputs = 0
 
-/** Ready replies by request line, body length and first text; a long body is parsed only the first time. */
+/**
+ * Ready replies by request line, body length and first text; a long body is parsed only the first
+ * time.
+ */
 interface Ready {
   readonly inputs: number
   readonly json: string
@@ -53,7 +56,8 @@ interface Ready {
 }
 const replies = new Map<string, Ready>()
 function replyTo(method: string, path: string, body: Buffer): Ready {
-  // Probes and canaries are short, and may differ at the same length; long bodies hold consecutive texts of one length.
+  // Probes and canaries are short, and may differ at the same length; long bodies hold consecutive
+  // texts of one length.
   const known = body.length < 16_384 ? body.toString() : `${body.length} ${body.toString('latin1', 0, 24)}`
   const key = `${method} ${path} ${known}`
   let reply = replies.get(key)

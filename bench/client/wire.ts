@@ -2,7 +2,10 @@
 
 export const DIMENSIONS = 768
 
-/** The vector that the server has for input `i` of any request: of norm 1, and of every kind of bits. */
+/**
+ * The vector that the server has for input `i` of any request: of norm 1, and of every kind of
+ * bits.
+ */
 export function vectorOf(i: number): Float32Array {
   const vector = new Float32Array(DIMENSIONS)
   let state = i + 1

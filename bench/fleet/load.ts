@@ -1,4 +1,5 @@
-// The bare load generator: requests of 16 texts, so many at once at each URL, over kept sockets, nothing decoded or checked.
+// The bare load generator: requests of 16 texts, so many at once at each URL, over kept sockets,
+// nothing decoded or checked.
 
 import { Agent, request as httpRequest } from 'node:http'
 import { TEXTS_PER_REQUEST, textOf } from './texts.ts'

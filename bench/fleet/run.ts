@@ -1,4 +1,5 @@
-// A run for a fleet of whole workers: a corpus, its plan, a store and a queue; and what its shards are held to.
+// A run for a fleet of whole workers: a corpus, its plan, a store and a queue; and the checks of
+// its shards.
 
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -30,13 +31,15 @@ export interface FleetRun extends AsyncDisposable {
   readonly output: string
   readonly redis: string
   enqueue(): Promise<void>
-  /** Until all shards are there. */
+  /** Time until all shards exist. */
   finished(): Promise<void>
-  /** @throws Error unless every document has one row, with exactly the fake's vector for its text. */
+  /**
+   * @throws Error unless every document has one row, with exactly the fake's vector for its text.
+   */
   check(): Promise<void>
 }
 
-/** Plans `documents` texts in a folder that is there. */
+/** Plans `documents` texts in an existing folder. */
 export async function openRun(
   folder: string,
   { documents, documentsPerShard }: { readonly documents: number; readonly documentsPerShard: number },

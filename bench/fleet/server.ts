@@ -1,5 +1,5 @@
-// Fake TEIs with the timing of GPUs, one for each speed given, in a process of their own. Remembers how much they had
-// answered when.
+// Fake TEIs with the timing of GPUs, one for each speed given, in a process of their own. Remembers
+// how much they had answered when.
 
 import { startFakeTei } from '@reembed/testing'
 import { DIMENSIONS } from './texts.ts'

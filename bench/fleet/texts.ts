@@ -1,4 +1,5 @@
-// What the processes of the fleet bench agree on: texts of 128 tokens, as the fake counts them, none like the other.
+// What the processes of the fleet bench agree on: texts of 128 tokens, as the fake counts them,
+// none like the other.
 
 export const DIMENSIONS = 384
 export const TEXTS_PER_REQUEST = 16

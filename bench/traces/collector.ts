@@ -1,4 +1,5 @@
-// A collector in a process of its own: counts the spans of requests in what it gets, and says how many on GET.
+// A collector in a process of its own: counts the spans of requests in what it gets, and says how
+// many on GET.
 
 import { once } from 'node:events'
 import { createServer } from 'node:http'

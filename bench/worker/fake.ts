@@ -1,5 +1,5 @@
-// The fake TEI that users test with, as fast as it can, in a process of its own. Answers each question with the texts that
-// it has embedded.
+// The fake TEI that users test with, as fast as it can, in a process of its own. Answers each
+// question with the texts that it has embedded.
 
 import { startFakeTei } from '@reembed/testing'
 import { FAKE } from './wire.ts'

@@ -1,4 +1,5 @@
-// One side of the worker bench in a process of its own: a whole worker, or the endpoint client alone in a loop.
+// One side of the worker bench in a process of its own: a whole worker, or the endpoint client
+// alone in a loop.
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { openEndpoint } from '@reembed/endpoint'
@@ -66,7 +67,8 @@ async function openWorker({ url }: Question, jobs: NonNullable<Question['jobs']>
   })
   return async () => {
     while (countPresent(await shardsPresent(store, plan)) < plan.shards) {
-      // A worker may fetch its last job just after it found the queue empty, and then does not say that it is idle.
+      // A worker may fetch its last job just after it found the queue empty, and then does not say
+      // that it is idle.
       await Promise.race([idle.promise, wait(200), failed.promise])
       idle = Promise.withResolvers()
     }

@@ -46,9 +46,9 @@ const EVENTS: Readonly<Record<string, LogEvent['what']>> = {
   'worker started': 'worker_started',
   'job taken': 'job_started',
   'shard finished': 'finished',
-  'shard was there': 'finished',
-  'job handed back': 'requeued',
-  'job of a lost worker queued again': 'stalled',
+  'shard exists already': 'finished',
+  'job requeued': 'requeued',
+  'job of a lost worker requeued': 'stalled',
 }
 
 export function startWorkerProcess(

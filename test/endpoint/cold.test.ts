@@ -1,5 +1,6 @@
-// An endpoint that is scaled to zero, behind a plain URL: planners and workers wake it together, with one prober. The
-// stand-in for Hugging Face's proxy lives 20 times as fast: its 42 s of cold start pass in two.
+// An endpoint that is scaled to zero, behind a plain URL: planners and workers wake it together,
+// with one prober. The stand-in for Hugging Face's proxy lives 20 times as fast: its 42 s of cold
+// start pass in two.
 
 import { join } from 'node:path'
 import { type LocalRedis, startRedis } from '@reembed/local'
@@ -60,7 +61,8 @@ test('a fleet finds its endpoint asleep: one prober wakes it once, the run ends,
   try {
     await Promise.any(workers.map(({ line }) => line(/"publish":"published"/)))
     expect(hf.coldStarts).toBe(2)
-    // The board still took it for awake, so each worker may find out by itself; then one prober is held by the proxy.
+    // The coordinator still has it as available, so each worker may send one request; then the
+    // proxy holds one prober.
     expect(knocks.length).toBeLessThanOrEqual(workers.length + 1)
     await using queue = await openQueue(redis.url)
     expect(await queue.failures(run)).toEqual([])
@@ -73,7 +75,7 @@ test('a fleet finds its endpoint asleep: one prober wakes it once, the run ends,
   }
 })
 
-test('planning says what it waits for, and knocks no more than once a second where the proxy does not hold', async () => {
+test('planning reports why it waits, and probes at most once a second where the proxy does not hold', async () => {
   await using tei = await startFakeTei({ dimensions: 8, warmUpMs: 8_000 })
   endpoint = await startLoadBalancer({
     replicas: [tei],

@@ -1,5 +1,6 @@
-// Every row of the table in tei.md section 10, over HTTP, against the fake in both versions of TEI. 1.8.3 does not
-// truncate by itself, so it is met by two routes: /embed with JSON, and base64 where its operator set --auto-truncate.
+// Each failure of TEI and of the proxies in front of it, over HTTP, against the fake in both
+// versions of TEI. 1.8.3 does not truncate by default, so it is tested by two routes: /embed with
+// JSON, and base64 where its operator set --auto-truncate.
 
 import { createLimiter, type Endpoint, type EndpointOptions, openEndpoint } from '@reembed/endpoint'
 import { hashVector } from '@reembed/local'
@@ -24,7 +25,7 @@ interface Rig {
   readonly tei: FakeTei
   readonly clock: ManualClock
   readonly endpoint: Endpoint
-  /** From now on, each request of an embedding route goes by this, counted from 1. */
+  /** Sets the script of each further request to an embedding route, counted from 1. */
   meet(fault: (number: number, inputs: readonly string[], path: string) => Fault | undefined): void
   /** Requests since `meet`. */
   readonly arrived: number
@@ -168,7 +169,7 @@ describe.each<[string, FakeTeiOptions]>([
   })
 
   describe('a vector of NaN', () => {
-    test('that comes from its neighbours is mended by trying its text alone', async () => {
+    test('that its neighbours cause is repaired by sending its text alone', async () => {
       const it = await rig(flags)
       it.tei.faults.nan = (one, batch) => one === 'b' && batch.length > 1
       expectVectors(await it.run(['a', 'b', 'c']), ['a', 'b', 'c'])
@@ -184,7 +185,7 @@ describe.each<[string, FakeTeiOptions]>([
       expect(it.sent.map(one => one.length)).toEqual([3, 1, 1])
     })
 
-    test.runIf(isBase64)('of one route alone is mended by the other', async () => {
+    test.runIf(isBase64)('of one route alone is repaired by the other', async () => {
       const it = await rig(flags)
       const nan = Buffer.from(new Float32Array(DIMENSIONS).fill(Number.NaN).buffer).toString('base64')
       it.meet((_number, _inputs, path) =>
@@ -266,7 +267,7 @@ describe.each<[string, FakeTeiOptions]>([
       expect(it.endpoint.route).toBe('/embed')
     })
 
-    test('where over-long texts shall not be cut, the one culprit is found and rejected', async () => {
+    test('where long texts must not be truncated, only the one that is too long is rejected', async () => {
       const it = await rig(flags, { truncate: false })
       const texts = numbered(32)
       texts[11] = 'word '.repeat(100)
@@ -276,8 +277,8 @@ describe.each<[string, FakeTeiOptions]>([
         texts.filter((_text, i) => i !== 11),
       )
       expect(rejectsOf(windows)).toEqual([{ id: 'd11', reason: 'too_large' }])
-      // Halved each time around the culprit, and no neighbour is paid for twice. Into how many requests the limiter
-      // divides the good halves depends on how quick the replies were.
+      // Halved each time around the culprit, and no neighbour is paid for twice. Into how many
+      // requests the limiter divides the good halves depends on how quick the replies were.
       const [culprit = ''] = texts.splice(11, 1)
       const without = it.sent.filter(sent => !sent.includes(culprit))
       expect(it.sent.slice(0, -without.length).map(({ length }) => length)).toEqual([32, 16, 8, 4, 2, 1])
@@ -335,7 +336,7 @@ describe.each<[string, FakeTeiOptions]>([
       await expect(it.run(['a', 'b'])).rejects.toMatchObject({ code: 'ENDPOINT_UNSUPPORTED', retry: 'never' })
     })
 
-    test('empty texts are not sent, lone surrogates are mended', async () => {
+    test('empty texts are not sent, lone surrogates are replaced', async () => {
       const it = await rig(flags)
       const windows = await it.run(['a', '', ' \n', 'b\ud800'])
       expect(rejectsOf(windows)).toEqual([
@@ -394,7 +395,7 @@ describe.each<[string, FakeTeiOptions]>([
     })
   })
 
-  test('a key that is asked for from now on stops at once', async () => {
+  test('a key that the endpoint newly requires stops at once', async () => {
     const it = await rig(flags)
     await it.tei.stop()
     await it.tei.start({ apiKey: 'secret' })

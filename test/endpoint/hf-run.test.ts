@@ -1,4 +1,5 @@
-// The command with an endpoint of Hugging Face (a stand-in): woken, used, put to sleep, and fenced off when it changes.
+// The command with an endpoint of Hugging Face (a stand-in): woken, used, put to sleep, and fenced
+// off when it changes.
 
 import { execFile, spawnSync } from 'node:child_process'
 import { join } from 'node:path'
@@ -59,7 +60,7 @@ test('status, pause, resume, scale and price do what they say; a paused endpoint
   const refused = await command('embed', 'a sentence', '--endpoint', name)
   expect([refused.code, refused.stderr]).toEqual([
     5,
-    'reembed: hf:test/bge is paused, and requests do not wake it: `reembed endpoint resume hf:test/bge`\n',
+    'reembed: hf:test/bge is paused, and requests do not wake it: resume it on Hugging Face\n',
   ])
   expect((await command('endpoint', 'resume', name)).code).toBe(0)
   expect((await command('endpoint', 'wait', name)).stdout).toBe(`${endpoint.url}\n`)
@@ -69,7 +70,7 @@ test('status, pause, resume, scale and price do what they say; a paused endpoint
   expect((await command('endpoint', 'price', 'test')).stdout).toMatch(/^\$ {2}0\.033 an hour {2}intel-spr-x1/)
   expect(await command('endpoint', 'status', 'hf:test/gbe')).toMatchObject({
     code: 2,
-    stderr: "reembed: there is no endpoint 'gbe' in namespace 'test': it has bge\n",
+    stderr: "reembed: namespace 'test' has no endpoint 'gbe': use one of bge\n",
   })
 })
 

@@ -1,4 +1,5 @@
-// Hugging Face endpoints against a stand-in of the management API and its proxy: every state, and no token in a word.
+// Hugging Face endpoints against a stand-in of the management API and its proxy: every state, and
+// no token in a message.
 
 import { inspect } from 'node:util'
 import { createHf, type Hf, parseHfName, waitForChange, waitUntilRunning } from '@reembed/endpoint'
@@ -66,17 +67,17 @@ test('deployed, it initializes and runs, and the wait tells each state', async (
   expect(await errorOf(hf.deploy(request))).toContain('already exists')
 })
 
-test('asleep, it is woken once and waited for, whoever else knocks', async () => {
+test('an endpoint that is scaled to zero is woken once and waited for by all callers', async () => {
   const endpoint = await deploy({ initialState: 'scaledToZero' })
   const waits = [1, 2, 3].map(() => waitUntilRunning(hf, of, { clock }))
   for (const { state } of await clock.advanceUntilSettled(Promise.all(waits))) expect(state).toBe('running')
   expect(endpoint.coldStarts).toBe(1)
 })
 
-test('paused, it is said how to resume it; resumed, it runs; resumed twice does no harm', async () => {
+test('a paused endpoint fails with the fix; resuming it is idempotent', async () => {
   await deploy({ initialState: 'paused' })
   expect(await errorOf(waitUntilRunning(hf, of, { clock }))).toBe(
-    'hf:test/bge is paused, and requests do not wake it: `reembed endpoint resume hf:test/bge`',
+    'hf:test/bge is paused, and requests do not wake it: resume it on Hugging Face',
   )
   await hf.resume(of)
   expect((await clock.advanceUntilSettled(waitUntilRunning(hf, of, { clock }))).state).toBe('running')
@@ -89,11 +90,11 @@ test('a wait that takes too long ends with the state', async () => {
   await deploy({ initialState: 'scaledToZero', startMs: 60_000 })
   const wait = waitUntilRunning(hf, of, { clock, timeoutMs: 20_000 })
   expect(await errorOf(clock.advanceUntilSettled(wait))).toBe(
-    'hf:test/bge is still initializing after 20 s: Endpoint is initializing',
+    'hf:test/bge is still initializing after 20 s (Endpoint is initializing): read its logs on Hugging Face, or wait longer',
   )
 })
 
-test('a run is told of an update and of another revision, and of nothing while all is well', async () => {
+test('waitForChange resolves on an update, another revision and a pause, and never while nothing changes', async () => {
   const endpoint = await deploy({ revision: 'one' })
   const before = await hf.read(of)
   const over = new AbortController()
@@ -106,7 +107,7 @@ test('a run is told of an update and of another revision, and of nothing while a
   void endpoint.update('two')
   expect(await clock.advanceUntilSettled(watch)).toMatchObject({
     code: 'MODEL_MISMATCH',
-    message: expect.stringContaining('now serves model@two, the run is for model@one'),
+    message: expect.stringContaining('now serves model@two, but the run requires model@one'),
   })
   await endpoint.pause()
   const paused = waitForChange(hf, of, { ...before, revision: 'two' }, { clock })
@@ -126,11 +127,11 @@ test('scaled, put to sleep, deleted; a name that is not there is answered with t
   await hf.sleep(of)
   expect(endpoint.state).toBe('scaledToZero')
   expect(await errorOf(hf.read({ ...of, name: 'gbe' }))).toBe(
-    "there is no endpoint 'gbe' in namespace 'test': it has bge",
+    "namespace 'test' has no endpoint 'gbe': use one of bge",
   )
   await hf.remove(of)
   expect(await errorOf(hf.read(of))).toBe(
-    "there is no endpoint 'bge' in namespace 'test': it has none that this token may see",
+    "namespace 'test' has no endpoint 'bge': the token can read no endpoint there",
   )
 })
 
@@ -146,22 +147,26 @@ test('prices are listed by instance and region', async () => {
 test('no token, an unknown one, one without the right and no answer each get their line, without the token', async () => {
   await deploy()
   expect(() => createHf({ token: undefined })).toThrow(
-    'endpoints of Hugging Face want a token: put it into HF_TOKEN',
+    'endpoints of Hugging Face require a token: set HF_TOKEN',
   )
   const unknown = createHf({ token: 'hf_another-secret', apiUrl: fake.apiUrl })
-  expect(await errorOf(unknown.read(of))).toBe('Hugging Face does not know the token in HF_TOKEN')
+  expect(await errorOf(unknown.read(of))).toBe(
+    'Hugging Face rejects the token in HF_TOKEN (HTTP 401): set a valid token',
+  )
   const reader = createHf({ token: 'hf_reads_only', apiUrl: fake.apiUrl })
   expect((await reader.read(of)).state).toBe('running')
-  expect(await errorOf(reader.pause(of))).toContain('give it the right inference.endpoints.write')
+  expect(await errorOf(reader.pause(of))).toContain(
+    'give the token in HF_TOKEN the permission inference.endpoints.write',
+  )
   await fake[Symbol.asyncDispose]()
   expect(await errorOf(hf.read(of))).toMatch(/\/v2 does not answer \((ECONNREFUSED|UND_ERR_SOCKET)\)/)
   expect(() => createHf({ token, apiUrl: 'http://elsewhere.example/v2' })).toThrow('unencrypted')
 })
 
-test('hf:namespace/name is told from a URL, and a slip in it is named', () => {
+test('parseHfName accepts hf:namespace/name, ignores URLs and refuses invalid names', () => {
   expect(parseHfName('hf:acme/bge-base')).toEqual({ namespace: 'acme', name: 'bge-base' })
   expect(parseHfName('http://tei:8080')).toBeUndefined()
   expect(() => parseHfName('hf:acme')).toThrow(
-    "'hf:acme' is no endpoint of Hugging Face: expected hf:namespace/name",
+    "'hf:acme' is not a name of a Hugging Face endpoint: expected hf:namespace/name",
   )
 })

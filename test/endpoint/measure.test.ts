@@ -78,7 +78,7 @@ describe('measure', () => {
     expect(got).toMatchObject({ requests: 1, seconds: 60 })
   })
 
-  test('a dead endpoint ends the measurement with its own words', async () => {
+  test('an endpoint that fails ends the measurement with its failure', async () => {
     const clock = createManualClock()
     const tei = await fake({ clock })
     await using endpoint = await openEndpoint(tei.url)

@@ -1,5 +1,6 @@
-// Replicas addressed one by one: a list of URLs, or every address of a name. Whole jobs, JSONL in and Parquet out, over
-// HTTP; fakes, client and resolver share a clock that runs twenty times as fast.
+// Replicas addressed individually: a list of URLs, or every address of a name. Whole jobs, JSONL in
+// and Parquet out, over HTTP; fakes, client and resolver share a clock that runs twenty times as
+// fast.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -114,7 +115,10 @@ async function later(error: unknown): Promise<false> {
   return false
 }
 
-/** One long job: texts as long as it `goesOn`, each vector compared. Returns what the endpoint said of itself then. */
+/**
+ * One long job: texts as long as it `goesOn`, each vector compared. Returns the endpoint's state at
+ * its end.
+ */
 async function embedWhile(goesOn: () => boolean, url: string, options?: EndpointOptions): Promise<string> {
   const signal = AbortSignal.timeout(DEADLINE_MS)
   const embedder = embedderOf(url, options)
@@ -187,7 +191,7 @@ test('a list of replicas is one endpoint: all of them work, and every document c
   expect(Math.min(...shares)).toBeGreaterThan(0.15)
 })
 
-test('a slow replica gets less, and its requests hold nobody up', async () => {
+test('a slow replica gets fewer requests, and delays no others', async () => {
   const quick = await fakes(2)
   const slow = await fakes(1, { baseMs: 400, msPerToken: 1 })
   const [first] = quick
@@ -256,7 +260,7 @@ test.runIf(hasAddresses)(
   },
 )
 
-test('a replica with other weights under the same name is quarantined alone, and let in when it is mended', async () => {
+test('only the replica with other weights under the same name is quarantined, until it has the right ones', async () => {
   const good = await fakes(2)
   const [bad] = await fakes(1, OTHER)
   const [first] = good
@@ -275,7 +279,7 @@ test('a replica with other weights under the same name is quarantined alone, and
   expect(events.filter(({ kind }) => kind === 'quarantined')).toMatchObject([
     {
       replica: bad.url,
-      reason: expect.stringContaining('its vectors are not those that were kept for fake/model@r1'),
+      reason: expect.stringContaining('its vectors differ from the stored ones of fake/model@r1'),
     },
   ])
 })
@@ -335,7 +339,7 @@ test('a worker logs a quarantined replica, counts it in its metrics, and ends th
     const line = JSON.parse(await worker.line(/replica quarantined/))
     expect(line).toMatchObject({
       replica: bad.url,
-      reason: expect.stringContaining('its vectors are not those'),
+      reason: expect.stringContaining('its vectors differ from the stored ones'),
     })
     for (const deadline = AbortSignal.timeout(DEADLINE_MS); ; await clock.sleep(2_000, deadline)) {
       if (countPresent(await shardsPresent(store, plan)) === plan.shards) break

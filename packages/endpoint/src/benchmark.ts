@@ -1,5 +1,5 @@
-// What an endpoint can do: requests, texts and tokens a second for a text length, texts in a request and requests at
-// once. Nothing of the worker's own is in between: no limiter, no packing, no shard.
+// Measures an endpoint: requests, texts and tokens per second for a text length, a request size and
+// a concurrency. It bypasses the worker's limiter, packing and shards.
 
 import type { Endpoint } from './client/endpoint.ts'
 import { isOverload } from './client/failure-kinds.ts'
@@ -7,7 +7,7 @@ import { type Failure, toError } from './client/outcome.ts'
 import { type Clock, systemClock } from './clock.ts'
 
 export interface BenchmarkSetting {
-  /** Tokens of each text, as the server counts them. */
+  /** Tokens of each text, counted by the server. */
   readonly tokens: number
   readonly textsPerRequest: number
   readonly concurrency: number
@@ -18,9 +18,9 @@ export interface BenchmarkResult extends BenchmarkSetting {
   /** Answered with vectors within that time. */
   readonly requests: number
   readonly texts: number
-  /** As counted by the server; null where it does not say. */
+  /** Counted by the server; null where it states none. */
   readonly totalTokens: number | null
-  /** Refused for lack of permits, and failed otherwise. */
+  /** Requests refused with `overload`, and requests that failed otherwise. */
   readonly refused: number
   readonly failed: number
   /** From sending a request to its last byte. */
@@ -34,13 +34,14 @@ export interface BenchmarkOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Failures that may pass; every other one ends the measurement. */
+/** Whether a failure is transient; any other one ends the measurement. */
 const mayPass = (failure: Failure): boolean => isOverload(failure) || failure.kind === 'backend'
 const PAUSE_MS = 50
 
 /**
- * Keeps `requestsAtOnce` requests under way for `seconds`, after a first round that is not counted. Checks every
- * vector. @throws ReembedError for what waiting cannot mend.
+ * Keeps `concurrency` requests in flight for `seconds`, after a first round that is not counted.
+ * Checks each vector.
+ * @throws ReembedError for a failure that is not transient, or when no request was answered
  */
 export async function benchmarkEndpoint(
   endpoint: Endpoint,
@@ -65,7 +66,7 @@ export async function benchmarkEndpoint(
     if (outcome.kind === 'ok') {
       if (outcome.badRows.length > 0) {
         throw toError(
-          { kind: 'corrupt', message: 'a vector is not finite, zero or not normalised' },
+          { kind: 'corrupt', message: 'a vector is zero, not finite or not normalised' },
           endpoint.url,
         )
       }
@@ -94,7 +95,8 @@ export async function benchmarkEndpoint(
     }),
   )
   if (replies.length === 0 && lastFailure !== undefined) throw toError(lastFailure, endpoint.url)
-  // What ended in time counts, as long as that is more than each lane's first.
+  // Only replies within the time count, unless each lane completed about one: then the time is
+  // extended to the last.
   const inTime = replies.filter(({ endedMs }) => endedMs <= until)
   const isEnough = inTime.length > concurrency
   const counted = isEnough ? inTime : replies
@@ -118,7 +120,7 @@ export async function benchmarkEndpoint(
 const quantile = (sorted: readonly number[], share: number): number =>
   sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN
 
-/** Common words, one token each in the vocabularies that embedding models use. */
+/** Common words, one token each in the vocabularies of embedding models. */
 const WORDS =
   'time year people way day man thing woman life child world school state family student group country problem hand part place case week company system program question work government number night point home water room mother area money story fact month lot right study book eye job word business issue side kind head house service friend father power hour game line end member law car city community name president team minute idea body information back parent face others level office door health person art war history party result change morning reason research girl guy moment air teacher force education'.split(
     ' ',
@@ -127,8 +129,9 @@ const WORDS =
 const POOL = 1_024
 
 /**
- * Texts of `tokens` tokens as this endpoint counts them, special tokens included, none like the other. Where it does
- * not count, words stand in for tokens.
+ * Generates 1,024 different texts of `tokens` tokens, special tokens included, counted by the
+ * endpoint. Where it counts none, a word is taken for a token. @throws ReembedError when the
+ * endpoint does not answer
  */
 export async function generateTexts(
   endpoint: Endpoint,
@@ -157,10 +160,16 @@ function textOf(words: number, seed: number): string {
   }).join(' ')
 }
 
-/** Settings this close to the best one are as good; the one with the fewest texts in flight waits least. */
+/**
+ * Settings within this share of the best rate are equal; the one with the fewest texts in flight
+ * has the least latency.
+ */
 const AS_GOOD = 0.97
 
-/** The setting to use: of those as fast as the fastest, the one that asks least of the endpoint. */
+/**
+ * The recommended setting: among the fastest ones with at most 1 % failures, the one with the
+ * fewest texts in flight. Undefined when no setting has so few failures.
+ */
 export function bestResult(measured: readonly BenchmarkResult[]): BenchmarkResult | undefined {
   const rate = ({ texts, seconds }: BenchmarkResult): number => texts / seconds
   const calm = measured.filter(

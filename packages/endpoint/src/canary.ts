@@ -1,7 +1,7 @@
-// Which model made a reply? Servers may not say, and one URL may hide replicas with different weights. So a text
-// whose vector is known rides as the last input of every request. One request is answered by one process: where the
-// canary's vector is right, the whole reply is of that model. Where the server's own name for its model states the
-// revision and stands in every reply, that name vouches instead, and no canary is paid for.
+// Verifies the model of each reply. Servers may not state it, and one URL may hide replicas with
+// different weights. So the last input of each request is a canary: a text whose vector is known.
+// One process answers one request, so a correct canary verifies the whole reply. Where each reply
+// names the model with its revision, that name is sufficient and no canary is sent.
 
 import type { ModelReference } from '@reembed/protocol'
 import { cosine } from '@reembed/shared'
@@ -12,33 +12,38 @@ import { requestLimits } from './pack.ts'
 
 export interface CanaryRequest extends RequestOptions {
   readonly rows: readonly number[]
-  /** A row of `vectors` that is free for the canary while this request is under way. */
+  /** A row of `vectors` reserved for the canary while this request is in flight. */
   readonly canaryRow: number
 }
 
 export interface Canary {
-  /** Inputs that ride along with each request: 0 or 1. */
+  /** Canaries per request: 0 or 1. */
   readonly inputs: number
-  /** Like `Endpoint.request`, limits without the canary, and `wrong_model` where the reply may be of another model. */
+  /**
+   * Like `Endpoint.request`, but limits exclude the canary, and a reply that is not verified is
+   * `wrong_model`.
+   */
   request(texts: readonly string[], vectors: Float32Array, request: CanaryRequest): Promise<Outcome>
 }
 
-/** The long reference text stays at home: it would cost more than the documents. */
+/** Excludes the long reference text: it would cost more than the documents. */
 const MAX_CHARACTERS = 100
-/** Noise is measured with few samples: only what lies well outside is another model. */
+/**
+ * The noise is measured with few samples, so only a distance well outside it shows another model.
+ */
 const RADIUS_FACTOR = 4
 const MIN_DISTANCE = 1e-4
-/** For references that were kept before noise was measured. */
+/** For references without a measured noise. */
 const UNKNOWN_RADIUS = 2.5e-4
 
-/** @param reference vectors that the run's model gives; without them nothing can ride along. */
+/** @param reference reference vectors of the run's model; without them no canary is sent */
 export function createCanary(endpoint: Endpoint, reference: ModelReference | undefined): Canary {
   const { dimensions, maxClientBatchSize } = endpoint.info
   const known = reference ? canariesOf(reference) : []
   const tolerance = Math.max(RADIUS_FACTOR * (reference?.radius ?? UNKNOWN_RADIUS), MIN_DISTANCE)
   let turn = 0
 
-  /** By another route than its own, a reply may not say its model's name. */
+  /** Replies of the other route may not name the model. */
   const rides = (otherRoute = false): boolean =>
     known.length > 0 && maxClientBatchSize > 1 && (otherRoute || !isNamed(endpoint))
 
@@ -50,7 +55,8 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
       const canary = rides(options.otherRoute) ? known[turn++ % known.length] : undefined
       if (canary === undefined) {
         const outcome = await endpoint.request(texts, vectors, { rows, ...options })
-        // The route changed under way, to one without a name in its replies: the next try has a canary.
+        // The route changed during the request to one whose replies name no model: the next attempt
+        // has a canary.
         if (outcome.kind === 'ok' && rides()) return { kind: 'corrupt', message: 'a reply names no model' }
         return outcome
       }
@@ -58,33 +64,37 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
         rows: [...rows, canaryRow],
         ...options,
       })
-      // The server was started again and takes less: without its canary no request may go.
+      // The server was restarted with a lower batch limit. No request may be sent without its
+      // canary.
       if (outcome.kind === 'batch_limit') return withoutCanary(outcome)
       if (outcome.kind !== 'ok') return outcome
       if (outcome.badRows.includes(texts.length)) {
-        return { kind: 'corrupt', message: 'a text that it could embed before came back without a vector' }
+        return {
+          kind: 'corrupt',
+          message: 'the canary, which the model could embed before, has no valid vector',
+        }
       }
       const likeness = cosine(
         vectors.subarray(canaryRow * dimensions, (canaryRow + 1) * dimensions),
         canary.vector,
       )
       if (1 - likeness <= tolerance) return outcome
-      const message = `a reply came from other weights than those of ${reference?.model.id}@${reference?.model.revision ?? 'unstated'}: cosine ${likeness.toFixed(5)} for a text whose vector is known`
+      const message = `a reply comes from other weights than those of ${reference?.model.id}@${reference?.model.revision ?? 'unstated'}: cosine ${likeness.toFixed(5)} for a text whose vector is known`
       if (outcome.replica !== undefined) endpoint.quarantine?.(outcome.replica, message)
       return { kind: 'wrong_model', message }
     },
   }
 }
 
-/** Whether every reply of the endpoint names model and revision. */
+/** Whether each reply of the endpoint names model and revision. */
 const isNamed = ({ route, servedModel, info: { revision } }: Endpoint): boolean =>
   route === '/v1/embeddings' && revision !== null && servedModel?.endsWith(`@${revision}`) === true
 
-/** What a request to this endpoint holds, for who wants to know what a run will send. */
+/** The size of a request to an endpoint, for quotes. */
 export interface RequestShape {
   readonly inputs: number
   readonly tokens: number
-  /** One of these rides in each request; none where replies vouch by name. */
+  /** One of these is sent with each request; empty where replies name model and revision. */
   readonly canaries: readonly string[]
 }
 
@@ -101,7 +111,7 @@ const withoutCanary = (refused: Extract<Outcome, { kind: 'batch_limit' }>): Outc
     : {
         kind: 'wrong_model',
         message:
-          'it was started again and takes one text a request: which model answers is to be proved anew',
+          'the endpoint was restarted and accepts one text per request, so its model must be verified again',
       }
 
 function canariesOf({ texts, vectors }: ModelReference): { text: string; vector: Float32Array }[] {

@@ -1,5 +1,6 @@
-// How the requests of a run get to its endpoint: by a connection to one URL, which jobs share, or by replicas that
-// are addressed one by one. Either way the model is proved before the run's first document is sent.
+// The connections of a worker's jobs to the endpoint: to one URL, shared by all jobs, or to
+// replicas addressed individually. Both verify the model before the first document of a run is
+// sent.
 
 import { type ModelReference, type Plan, readModelReference } from '@reembed/protocol'
 import type { Store } from '@reembed/store'
@@ -11,27 +12,35 @@ import type { EndpointTarget, EndpointTargets } from './client/targets.ts'
 import type { Clock } from './clock.ts'
 import { assertSameModel, checkReference, computeReference, ensureReference } from './identity.ts'
 
-/** What a connection needs to know of a run: its recipe, and the store that keeps its model's reference vectors. */
+/**
+ * The plan of a run, and the store with the reference vectors of its model.
+ */
 export interface RunModel {
   readonly plan: Plan
   readonly store: Store
 }
 
 export interface Connections extends AsyncDisposable {
-  /** Whether anything was opened that a run with this way of truncating can use. */
+  /** Whether a connection is open for runs with this value of `truncate`. */
   has(truncate: boolean): boolean
-  /** @throws ReembedError MODEL_MISMATCH when nobody there has the run's model. */
+  /**
+   * Opens and verifies the endpoint for a run. @throws ReembedError MODEL_MISMATCH when it serves
+   * another model
+   */
   use(run: RunModel, name: string): Promise<EndpointHandle>
-  /** Where they are addressed one by one. */
+  /** Where replicas are addressed individually. */
   readonly replicas?: ReplicaCounts | undefined
 }
 
 /** An endpoint while a job uses it. */
 export interface EndpointHandle {
   readonly endpoint: Endpoint
-  /** What its replies are held to. */
+  /** The reference vectors that its replies must agree with. */
   readonly reference: ModelReference
-  /** `modelMismatch` when its replies were not of the run's model: whoever comes next opens it anew. */
+  /**
+   * Ends the use. `modelMismatch`: replies came from another model, so the next job opens the
+   * endpoint again.
+   */
   release(modelMismatch: boolean): Promise<void>
 }
 
@@ -44,23 +53,23 @@ export interface ConnectionsOptions {
 
 interface Connection {
   readonly endpoint: Endpoint
-  /** Runs whose model this endpoint was proved to serve. */
+  /** Reference vectors by run, for runs whose model this endpoint was verified to serve. */
   readonly verified: Map<string, Promise<ModelReference>>
   users: number
   stale: boolean
 }
 
-/** Connections to one URL. What stands behind it shows in replies alone. */
+/** Connections to one URL. Any number of servers may answer behind it. */
 export function connectToUrl({
   url,
   options,
   open = openEndpoint,
   instrument,
 }: ConnectionsOptions): Connections {
-  // Runs that cut long texts and runs that reject them need different routes of the server.
+  // Runs that truncate long texts and runs that reject them need different routes of the server.
   const connections = new Map<boolean, Promise<Connection>>()
 
-  /** Not tied to the job that asks first: others wait for the same opening. */
+  /** Opening is not bound to the signal of the first job: other jobs wait for the same promise. */
   function connect(truncate: boolean): Promise<Connection> {
     const known = connections.get(truncate)
     if (known) return known
@@ -75,7 +84,10 @@ export function connectToUrl({
     return fresh
   }
 
-  /** What was settled about the server no longer holds. Others may still be using it. */
+  /**
+   * Replaces a connection whose server has changed. Other jobs may still use it; the last one
+   * closes it.
+   */
   async function retire(truncate: boolean, connection: Connection): Promise<void> {
     connection.stale = true
     if ((await connections.get(truncate)) === connection) connections.delete(truncate)
@@ -121,7 +133,10 @@ export function connectToUrl({
   }
 }
 
-/** Connections to replicas; each is proved for each run, and one that has another model is left out alone. */
+/**
+ * Connections to replicas. Each replica is verified for each run; only those with another model are
+ * excluded.
+ */
 export function connectToReplicas(
   addresses: EndpointTargets,
   {
@@ -155,7 +170,10 @@ export function connectToReplicas(
   }
 }
 
-/** Name, dimensions and pooling as planned, and the vectors that this output keeps for the model. */
+/**
+ * Compares name, dimensions and pooling with the plan, and vectors with the reference in the
+ * output.
+ */
 async function verifyModel(
   { store, plan }: RunModel,
   endpoint: Endpoint,
@@ -164,12 +182,12 @@ async function verifyModel(
 ): Promise<ModelReference> {
   const { model, nativeDimensions = model.dimensions } = plan.recipe
   const expected = { ...model, dimensions: nativeDimensions }
-  // A server that states no revision is held to the reference vectors alone.
+  // A server that states no revision is verified by the reference vectors alone.
   const stated = (one: Endpoint): Endpoint =>
     withInfo(one, { ...one.info, revision: one.info.revision ?? expected.revision })
   assertSameModel(expected, stated(endpoint))
   const reference = await readModelReference(store, expected)
-  // Planning leaves one there; a store that was filled by other means gets it now.
+  // Planning stores the reference; an output that was planned by other means gets it now.
   if (reference === undefined)
     return ensureReference(store, stated(endpoint), async () => stated(await reopen()))
   const measured = await computeReference(endpoint, { rounds: 0, signal })
@@ -180,6 +198,8 @@ async function verifyModel(
 const isMismatch = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && error.code === 'MODEL_MISMATCH'
 
-/** Not a spread copy: an endpoint may be a wrapper that inherits from the one it watches. */
+/**
+ * Uses the prototype instead of a spread: an endpoint may be a wrapper that inherits its members.
+ */
 const withInfo = (endpoint: Endpoint, info: Endpoint['info']): Endpoint =>
   Object.assign(Object.create(endpoint) as Endpoint, { info })

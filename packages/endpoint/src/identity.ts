@@ -1,6 +1,6 @@
-// Which model an endpoint serves, and whether it is the one a run is for. Names are not enough: the same name may
-// get new weights, and on HF every model is called /repository. So the vectors of eight fixed texts are kept with
-// the first run of a model, and every later endpoint must give the same.
+// Verifies that an endpoint serves the model of a run. Names do not suffice: the same name may get
+// new weights, and on HF each model is called /repository. So the first run of a model stores the
+// vectors of eight reference texts, and each later endpoint must return the same.
 
 import { type ModelIdentity, type ModelReference, readModelReference } from '@reembed/protocol'
 import { cosine, modelKey, ReembedError } from '@reembed/shared'
@@ -8,7 +8,10 @@ import { putJson, type Store } from '@reembed/store'
 import type { Endpoint } from './client/endpoint.ts'
 import { MODEL_RECHECK_MS } from './client/outcome.ts'
 
-/** Short, long, not Latin, code, numbers: a changed tokenizer or pooling shows in at least one of them. */
+/**
+ * Short, long, non-Latin, code, numbers: a changed tokenizer or pooling changes the vector of at
+ * least one.
+ */
 export const referenceTexts: readonly string[] = [
   'cat',
   'The quick brown fox jumps over the lazy dog.',
@@ -22,26 +25,31 @@ export const referenceTexts: readonly string[] = [
     .trim(),
 ]
 
-/** Vectors of one model agree at least this well, whatever was computed beside them in half precision. */
+/**
+ * Minimum cosine between vectors of one model, computed in half precision beside any other texts.
+ */
 export const MIN_REFERENCE_COSINE = 0.999
 
-/** More than this between two vectors of one text is not noise: two models answer under one address. */
+/** A larger distance is not noise: two models answer at one address. */
 export const MAX_RADIUS = 1e-3
 const ROUNDS = 3
-/** Not even noise lies between the two. */
+/** Vectors above this cosine are equal. */
 const SAME_COSINE = 1 - 1e-7
-/** Stand beside the reference texts in a full request, as documents will. */
+/** Fills the requests of reference texts up to the size of a request of documents. */
 const FILLER = 'Filler that makes a request as full as the server allows.'
 
+/** The identity of the model that an endpoint states. */
 export function modelOf({ info }: Pick<Endpoint, 'info'>): ModelIdentity {
   const { modelId, revision, dimensions, pooling, normalized } = info
   return { id: modelId, revision, dimensions, pooling, normalized }
 }
 
 /**
- * Embeds the reference texts alone and inside full requests, several times, so that the noise of the server is known
- * and a second model behind the same address shows.
- * @throws ReembedError MODEL_MISMATCH when one text gets vectors that are no noise of each other.
+ * Embeds the reference texts alone and in full requests, several times, which measures the noise of
+ * the server and detects a second model at the same address.
+ * @throws ReembedError MODEL_MISMATCH when the vectors of one text differ by more than noise,
+ * ENDPOINT_UNSUPPORTED when
+ *   different texts have the same vector
  */
 export async function computeReference(
   endpoint: Endpoint,
@@ -71,8 +79,8 @@ export async function computeReference(
   if (!(radius <= MAX_RADIUS)) {
     throw new ReembedError(
       'MODEL_MISMATCH',
-      `the endpoint ${endpoint.url} serves more than one model under the name ${nameOf(model)}: the same text got vectors ` +
-        `at cosine ${(1 - radius).toFixed(4)} of their mean. Wait until all its replicas run the same revision`,
+      `the endpoint ${endpoint.url} serves more than one model under the name ${nameOf(model)}: vectors of one text ` +
+        `have cosine ${(1 - radius).toFixed(4)} to their mean; deploy the same revision on all replicas`,
       { retry: 'requeue', retryAfterMs: MODEL_RECHECK_MS },
     )
   }
@@ -80,14 +88,16 @@ export async function computeReference(
   if (alike) {
     throw new ReembedError(
       'ENDPOINT_UNSUPPORTED',
-      `the endpoint ${endpoint.url} gives ${nameOf(model)} one and the same vector for different texts ` +
-        `(${JSON.stringify(alike[0])} and ${JSON.stringify(alike[1])}): its model is broken, start it anew`,
+      `the endpoint ${endpoint.url} returns the same vector of ${nameOf(model)} for different texts ` +
+        `(${JSON.stringify(alike[0])} and ${JSON.stringify(alike[1])}): its model is broken, restart the endpoint`,
     )
   }
   return { format: 1, model, texts: referenceTexts, vectors: means.map(mean => [...mean]), radius }
 }
 
-/** Two reference texts that a model cannot tell apart. The texts are all different: no working model has any. */
+/**
+ * Two reference texts with equal vectors. The texts differ, so a working model has no such pair.
+ */
 function findIndistinguishableTexts(vectors: readonly Float32Array[]): readonly [string, string] | undefined {
   for (const [i, vector] of vectors.entries()) {
     const same = vectors.findIndex((other, j) => j > i && cosine(vector, other) > SAME_COSINE)
@@ -97,12 +107,15 @@ function findIndistinguishableTexts(vectors: readonly Float32Array[]): readonly 
 }
 
 export interface ReferenceOptions {
-  /** How often the texts are embedded inside full requests; 0 is enough to compare, not to know the noise. */
+  /**
+   * How often the texts are embedded in full requests; 0 suffices to compare, not to measure the
+   * noise.
+   */
   readonly rounds?: number
   readonly signal?: AbortSignal | undefined
 }
 
-/** Requests of documents are no larger. */
+/** Inputs of the largest request of documents. */
 const FULL_REQUEST = 32
 
 function meanOf(vectors: readonly Float32Array[]): Float32Array {
@@ -114,12 +127,15 @@ function meanOf(vectors: readonly Float32Array[]): Float32Array {
 }
 
 /**
- * The first run with a model leaves its reference vectors in the output; every later one must agree with them. So an
- * endpoint that serves other weights under the same name is found before anything is embedded.
+ * Stores the reference vectors of a model in the output if it has none, and checks the endpoint
+ * against them. So an endpoint with other weights under the same name is detected before a document
+ * is embedded.
  *
- * What is kept can never be changed, so it must not be mistaken: an update may come between the name and the vectors.
- * Before anything is kept, the endpoint is opened and measured a second time and has to say the same, and its name a
- * third time.
+ * A stored reference is never overwritten, so a race with a rolling update must not corrupt it: the
+ * endpoint may be updated between its name and its vectors. Before the reference is stored, the
+ * endpoint is opened again and must return the same name and vectors, and its name is read a third
+ * time.
+ * @throws ReembedError MODEL_MISMATCH
  */
 export async function ensureReference(
   store: Store,
@@ -134,12 +150,16 @@ export async function ensureReference(
     await putJson(store, key, measured)
   }
   const stored = await readModelReference(store, measured.model)
-  if (stored === undefined) throw new ReembedError('CORRUPT', `${key} vanished from ${store.url}`)
+  if (stored === undefined) {
+    throw new ReembedError('CORRUPT', `${key} was deleted from ${store.url} while it was used: restore it`)
+  }
   checkReference(measured, stored, endpoint.url)
   return stored
 }
 
-/** Throws MODEL_MISMATCH unless the endpoint says the same again. */
+/**
+ * @throws ReembedError MODEL_MISMATCH unless the endpoint returns the same model and vectors again
+ */
 async function confirm(
   measured: ModelReference,
   url: string,
@@ -148,12 +168,16 @@ async function confirm(
   await using second = await openAgain()
   assertSameModel(measured.model, second)
   checkReference(await computeReference(second), measured, url)
-  // Both times an update may have been taken back between the name and the vectors; then the name is another now.
+  // Both times a rollback may have come between the name and the vectors; then the name differs
+  // now.
   await using third = await openAgain()
   assertSameModel(measured.model, third)
 }
 
-/** Throws MODEL_MISMATCH unless `measured` at `url` has the vectors that `stored` has. */
+/**
+ * @throws ReembedError MODEL_MISMATCH unless the vectors of `measured`, from `url`, agree with
+ * those of `stored`
+ */
 export function checkReference(measured: ModelReference, stored: ModelReference, url: string): void {
   for (const [i, expected] of stored.vectors.entries()) {
     const got = measured.vectors[i]
@@ -162,16 +186,16 @@ export function checkReference(measured: ModelReference, stored: ModelReference,
     if (!(likeness >= MIN_REFERENCE_COSINE)) {
       throw new ReembedError(
         'MODEL_MISMATCH',
-        `the endpoint ${url} serves ${nameOf(measured.model)}, but its vectors are not those that were kept for ` +
-          `${nameOf(stored.model)}: cosine ${likeness.toFixed(4)} for reference text ${i + 1}. ` +
-          'Weights that changed need a revision of their own',
+        `the endpoint ${url} serves ${nameOf(measured.model)}, but its vectors differ from the stored ones of ` +
+          `${nameOf(stored.model)}: cosine ${likeness.toFixed(4)} for reference text ${i + 1}; ` +
+          'deploy the same weights, or give changed weights a new revision',
         { retry: 'requeue', retryAfterMs: MODEL_RECHECK_MS },
       )
     }
   }
 }
 
-/** Throws MODEL_MISMATCH unless the endpoint serves `expected`. */
+/** @throws ReembedError MODEL_MISMATCH unless the endpoint states the model `expected` */
 export function assertSameModel(expected: ModelIdentity, endpoint: Pick<Endpoint, 'url' | 'info'>): void {
   const got = modelOf(endpoint)
   const differs = (['id', 'revision', 'dimensions', 'pooling', 'normalized'] as const).find(
@@ -179,10 +203,11 @@ export function assertSameModel(expected: ModelIdentity, endpoint: Pick<Endpoint
   )
   if (differs === undefined) return
   const detail =
-    nameOf(got) === nameOf(expected) ? ` with ${differs} ${got[differs]}, not ${expected[differs]}` : ''
+    nameOf(got) === nameOf(expected) ? ` with ${differs} ${got[differs]} instead of ${expected[differs]}` : ''
   throw new ReembedError(
     'MODEL_MISMATCH',
-    `this run is for model ${nameOf(expected)}, the endpoint ${endpoint.url} serves ${nameOf(got)}${detail}`,
+    `the run requires model ${nameOf(expected)}, but the endpoint ${endpoint.url} serves ${nameOf(got)}${detail}: ` +
+      'deploy the model of the run, or plan a new run',
     { retry: 'requeue', retryAfterMs: MODEL_RECHECK_MS },
   )
 }

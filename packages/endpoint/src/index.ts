@@ -36,7 +36,7 @@ export {
   type HfUpdate,
   parseHfName,
 } from './hf/api.ts'
-export { HUB, type HubOptions, resolveCommit } from './hf/hub.ts'
+export { type ResolveCommitOptions, resolveCommit } from './hf/hub.ts'
 export { type WaitOptions, waitForChange, waitUntilRunning } from './hf/state.ts'
 export {
   assertSameModel,

@@ -1,21 +1,25 @@
-// Which texts share a request. Texts of like length go together, because a server without flash attention pads each
-// batch to its longest text: unsorted, that computes 2.4 times the tokens; sorted within 1024 texts, 1.01 times.
+// Groups texts into requests by length, because a server without flash attention pads each batch to
+// its longest text: unsorted texts cost 2.4 times their tokens; sorted within 1,024 texts, 1.01
+// times.
 
 import type { EndpointInfo } from './client/info.ts'
 
 export interface RequestLimits {
   readonly inputs: number
-  /** Estimated; Infinity where the server states no limit. */
+  /** Estimated tokens; Infinity where the server states no limit. */
   readonly tokens: number
   readonly bytes: number
 }
 
-/** More inputs in one request win nothing: the server queues and computes each input on its own. */
+/** More inputs per request bring no gain: the server queues and batches each input individually. */
 const USEFUL_INPUTS = 32
-/** The body is JSON: quotes, newlines and control characters get longer than their UTF-8. */
+/**
+ * Share of the payload limit for text: JSON escapes make quotes, newlines and control characters
+ * longer.
+ */
 const ESCAPE_ROOM = 0.8
 
-/** What one request may hold, so that several fit into what the server takes at once. */
+/** The limits of one request, chosen so that the server can process several at once. */
 export function requestLimits(info: EndpointInfo): RequestLimits {
   const { maxClientBatchSize, maxConcurrentRequests, maxBatchTokens, payloadLimit } = info
   return {
@@ -31,8 +35,8 @@ export interface Packable {
 }
 
 /**
- * Indexes of `texts` grouped into requests, longest first, so that the last requests of a window are short ones.
- * Each index once; a text that is over a limit alone gets a request of its own.
+ * Groups the indexes of `texts` into requests, longest text first, so that the last requests of a
+ * window are short. Each index occurs once; a text that exceeds a limit alone gets its own request.
  */
 export function pack(texts: readonly Packable[], limits: RequestLimits): number[][] {
   const order = texts
@@ -64,21 +68,23 @@ export function pack(texts: readonly Packable[], limits: RequestLimits): number[
 
 const QUOTES_AND_COMMA = 3
 
-/** Estimates tokens from characters, and learns the ratio from what the server counts. */
+/** Estimates tokens from characters by a ratio learned from the server's counts. */
 export interface TokenEstimator {
   estimate(characters: number): number
-  /** A reply's inputs, their characters together, and the tokens that the server counted for them. */
+  /**
+   * Learns from a reply: its inputs, their characters in total, and the server's token count.
+   */
   learn(inputs: number, characters: number, tokens: number): void
 }
 
 export function createTokenEstimator(maxInputLength: number | null): TokenEstimator {
   const most = maxInputLength ?? Number.POSITIVE_INFINITY
-  // Low, so that the first requests are too small rather than too large.
+  // A low start value makes the first requests too small rather than too large.
   let charactersPerToken = 3
   return {
     estimate: characters => Math.min(most, Math.ceil(characters / charactersPerToken) + 2),
     learn(inputs, characters, tokens) {
-      // Texts that the server cut have characters without tokens.
+      // Truncated texts have characters without tokens.
       if (tokens > 0.9 * inputs * most) return
       charactersPerToken += 0.1 * (characters / tokens - charactersPerToken)
     },

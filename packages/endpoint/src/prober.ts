@@ -1,5 +1,5 @@
-// Opening an endpoint that may be asleep. Planning asks it before any worker does; a fleet's planners and workers
-// together wake it with one prober, so they meet at the same board.
+// Opens an endpoint that may be scaled to zero. Planners and workers share a limit coordinator, so
+// one of them all probes the endpoint during its cold start.
 
 import { hostname } from 'node:os'
 import { type LimitCoordinator, openLimitCoordinator } from '@reembed/queue'
@@ -13,23 +13,26 @@ import { type Clock, systemClock } from './clock.ts'
 import { createLimiter } from './limiter/limiter.ts'
 
 export interface ProberOptions {
-  /** Where the fleet's workers meet; alone if not given. */
+  /**
+   * URL of the fleet's Redis, for the shared coordinator; this process probes alone if not given.
+   */
   readonly redis?: string | undefined
   readonly maxUnavailableMs?: number
-  /** Told now and then while it is waited for: 'warming, 41 s'. */
+  /** Called with the state at intervals during the wait: 'warming, 41 s'. */
   readonly onState?: ((state: string) => void) | undefined
   readonly clock?: Clock
 }
 
-/** Weights of a large model take minutes to come. */
+/** A large model takes minutes to load. */
 const PATIENCE_MS = 15 * 60_000
 const REPORT_INTERVAL_MS = 10_000
-/** No endpoint that is away is asked more often. */
+/** Minimum interval between attempts at an unavailable endpoint. */
 const MIN_PROBE_INTERVAL_MS = 1_000
 
 /**
- * As `openEndpoint`, but what is scaled to zero or being updated is woken and waited for. What refuses the connection
- * is not: more often its address is wrong.
+ * Like `openEndpoint`, but waits for an endpoint that is scaled to zero or being updated. A refused
+ * connection fails at once: its usual cause is a wrong address. @throws ReembedError as
+ * `openEndpoint`
  */
 export async function openProber(
   url: string,
@@ -61,7 +64,7 @@ async function waitUntilAvailable(
   }: Omit<Required<ProberOptions>, 'redis'> & { board: LimitCoordinator | undefined },
 ): Promise<void> {
   await using limiter = createLimiter({
-    // It sends nothing but a probe, and must not narrow what others may send.
+    // This member only probes, so it must not reduce the limit of the workers.
     max: Number.POSITIVE_INFINITY,
     coordinator,
     worker: `${hostname()}-${process.pid}-plan`,

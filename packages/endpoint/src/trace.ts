@@ -1,11 +1,12 @@
-// A span for each request, as OpenTelemetry's conventions for generative AI name it. The endpoint gets the context in
-// its headers: TEI with --otlp-endpoint goes on with the trace. Texts and tokens of access never go into a span.
+// A span per request, by OpenTelemetry's semantic conventions for generative AI. The headers carry
+// the trace context; a TEI with an OTLP endpoint continues the trace. A span never holds texts or
+// access tokens.
 
 import { type Attributes, type Tracer, tracing } from '@reembed/telemetry'
 import type { Endpoint } from './client/endpoint.ts'
 import type { Outcome } from './client/outcome.ts'
 
-/** The same endpoint; each of its requests is a span, if traces are on. */
+/** Wraps an endpoint so that each request is a span; returns it unchanged when tracing is off. */
 export function tracedEndpoint(endpoint: Endpoint, tracer: Tracer | undefined = tracing()): Endpoint {
   if (tracer === undefined) return endpoint
   const { info } = endpoint
@@ -14,7 +15,7 @@ export function tracedEndpoint(endpoint: Endpoint, tracer: Tracer | undefined = 
   const { hostname, port, protocol } = new URL(url)
   const attributes: Attributes = {
     'gen_ai.operation.name': 'embeddings',
-    // Not in OpenTelemetry's list, which names services; what the server is says more than `_OTHER`.
+    // OpenTelemetry's list has only services; the kind of server is more useful than `_OTHER`.
     'gen_ai.provider.name': info.kind,
     'gen_ai.request.model': info.modelId,
     'gen_ai.embeddings.dimension.count': info.dimensions,
@@ -37,7 +38,7 @@ export function tracedEndpoint(endpoint: Endpoint, tracer: Tracer | undefined = 
         }
         return outcome
       } catch (error) {
-        span.fail('aborted', 'given up by the worker')
+        span.fail('aborted', 'aborted by the worker')
         throw error
       } finally {
         span.end()

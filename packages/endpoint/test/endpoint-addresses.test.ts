@@ -48,7 +48,7 @@ test('a name that was never resolved is an endpoint to wait for', async () => {
   await expect(parseTargets('dns+http://tei.ns', { resolve }).resolve()).rejects.toMatchObject({
     code: 'ENDPOINT_UNREACHABLE',
     retry: 'requeue',
-    message: 'tei.ns has no address: getaddrinfo ENOTFOUND tei.ns',
+    message: 'tei.ns has no address (getaddrinfo ENOTFOUND tei.ns): correct the URL or its DNS record',
   })
   // Others in the list can be used meanwhile.
   const mixed = parseTargets('dns+http://tei.ns,http://a:8080', { resolve })
@@ -65,14 +65,14 @@ test.each(['169.254.169.254', 'fe80::1', '::ffff:169.254.169.254', 'elsewhere'])
 )
 
 test.each([
-  ['http://a:8080,ftp://b', 'Expected an endpoint as http:// or https:// URL'],
-  ['http://a:8080,', 'Expected an endpoint as http:// or https:// URL'],
+  ['http://a:8080,ftp://b', 'the endpoint must be an http:// or https:// URL'],
+  ['http://a:8080,', 'the endpoint must be an http:// or https:// URL'],
   ['dns+http://169.254.169.254', 'is a link-local address'],
 ])('%s is refused at once', (given, message) => {
   expect(() => parseTargets(given)).toThrow(message)
 })
 
-test('a token goes to no replica in plain text', () => {
+test('a token is refused for any replica over plain HTTP', () => {
   expect(() => parseTargets('https://a,dns+http://b', { token: 'secret' })).toThrow('unencrypted')
 })
 
@@ -90,7 +90,7 @@ test('a replica is reached at its address under the name of the endpoint', async
 
 test('its certificate is asked for by that name', async () => {
   const names: string[] = []
-  // It has no certificate to show, but the client has said by then whose it wants.
+  // The server has no certificate, but the ClientHello already names the host.
   const server = createServer({
     SNICallback: (name, done) => {
       names.push(name)

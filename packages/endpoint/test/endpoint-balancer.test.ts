@@ -43,14 +43,14 @@ const fail = (rig: Rig, replica: string, times: number): void => {
 const shares = (rig: Rig, count: number): Record<string, number> => {
   const seen: Record<string, number> = {}
   for (let i = 0; i < count; i++) {
-    const replica = rig.once('answered') ?? 'nobody'
+    const replica = rig.once('answered') ?? 'none'
     seen[replica] = (seen[replica] ?? 0) + 1
   }
   return seen
 }
 
-describe('who gets the next request', () => {
-  test('is nobody when nobody may', () => {
+describe('the replica of the next request', () => {
+  test('is undefined when no replica is eligible', () => {
     expect(balancerOf().assign(1)).toBeUndefined()
     expect(balancerOf('a', 'b').assign(1, () => false)).toBeUndefined()
   })
@@ -84,7 +84,7 @@ describe('who gets the next request', () => {
     expect(shares(rig, 90).new).toBeGreaterThan(20)
   })
 
-  test('is one that was slow once, after a while, also where nobody has more than one request out', async () => {
+  test('is one that was slow once, after a while, also with one request in flight per replica', async () => {
     const clock = createClock()
     const [endMs, perSecond] = [30_000, 160]
     // The second one has five seconds of work in hand: replicas beside them were just taken away.
@@ -97,7 +97,7 @@ describe('who gets the next request', () => {
       for (const server of servers) balancer.add(server)
       while (clock.now() < endMs) {
         const turn = balancer.assign(1)
-        if (turn === undefined) throw new Error('nobody is there')
+        if (turn === undefined) throw new Error('no replica is eligible')
         const { replica } = turn
         replica.freeAt = Math.max(replica.freeAt, clock.now()) + 1_000 / perSecond
         await clock.sleep(replica.freeAt - clock.now())

@@ -67,9 +67,12 @@ const TABLE: Row[] = [
 ]
 
 describe('classify', () => {
-  test.each(TABLE)('%s: %i is told by status and message', (_name, status, body, kind, headers = {}) => {
-    expect(classify(status, headers, body)).toMatchObject({ kind, status })
-  })
+  test.each(TABLE)(
+    '%s: %i is classified by status and message',
+    (_name, status, body, kind, headers = {}) => {
+      expect(classify(status, headers, body)).toMatchObject({ kind, status })
+    },
+  )
 
   test('the limit of a batch-size refusal is read from the message, whatever the status', () => {
     expect(classify(413, {}, native(batch, 'Validation'))).toMatchObject({ limit: 32 })
@@ -124,7 +127,7 @@ describe('classify', () => {
     expect(classifyError(Object.assign(new Error('x'), { code }), false)).toMatchObject({ kind })
   })
 
-  test('what may pass is tried later without counting: overload, cold starts, outages, denials that an operator can mend; what cannot pass never', () => {
+  test('overload, cold starts, outages and denials that an operator can correct are requeued; permanent failures never', () => {
     const retry = (status: number, body = ''): string => toError(classify(status, {}, body), 'http://e').retry
     expect([429, 503, 502, 424].map(status => retry(status))).toEqual([
       'requeue',

@@ -70,7 +70,7 @@ describe('decodeEmbeddings', () => {
     for (const [i, vector] of vectors.entries()) expect(row(to.vectors, i)).toEqual(vector)
   })
 
-  test('a model name that looks like a vector is no vector', () => {
+  test('a model name with the syntax of a vector is not decoded as one', () => {
     const to = target()
     const facts = decodeEmbeddings(bytes({ ...reply(), model: '"embedding":"AAAA"' }), to)
     expect(facts.model).toBe('"embedding":"AAAA"')

@@ -89,11 +89,11 @@ describe('openEndpoint', () => {
     expect(server.calls.at(-1)?.body).toEqual({ inputs: ['x'], truncate: true })
   })
 
-  test('a server that truncates by itself is told not to by /embed', async () => {
+  test('a server that truncates by default is used by /embed with truncate false', async () => {
     const endpoint = await open({ truncate: false })
     await endpoint.request(['x'], new Float32Array(endpoint.info.dimensions))
     expect(server.calls.at(-1)?.body).toEqual({ inputs: ['x'], truncate: false })
-    // Reference texts and queries are cut all the same: nobody could do anything about them.
+    // Reference texts and queries are truncated nevertheless: rejecting them would help no caller.
     await endpoint.embed(['x'])
     expect(server.calls.at(-1)?.body).toEqual({ inputs: ['x'], truncate: true })
   })
@@ -153,12 +153,12 @@ describe('openEndpoint', () => {
 
   test('rerankers and sparse models are refused by name', async () => {
     server.info = { ...INFO, model_type: { reranker: {} } }
-    await expect(open()).rejects.toThrow('test/model is no embedding model but reranker')
+    await expect(open()).rejects.toThrow('test/model is not an embedding model but reranker')
     server.info = { ...INFO, model_type: { embedding: { pooling: 'splade' } } }
     await expect(open()).rejects.toThrow('sparse')
   })
 
-  test('an endpoint that is not there, or is starting, may be opened later', async () => {
+  test('an endpoint that is unreachable or starting fails with retry requeue', async () => {
     await expect(openEndpoint('http://127.0.0.1:9')).rejects.toMatchObject({
       code: 'ENDPOINT_UNREACHABLE',
       retry: 'requeue',
@@ -182,10 +182,10 @@ describe('openEndpoint', () => {
   })
 
   test.each([
-    ['ftp://host', 'Expected an endpoint as http'],
-    ['host:8080', 'Expected an endpoint as http'],
-    ['http://user:pass@host', 'no password'],
-    ['http://host/?key=1', 'no query'],
+    ['ftp://host', 'must be an http:// or https:// URL'],
+    ['host:8080', 'must be an http:// or https:// URL'],
+    ['http://user:pass@host', 'not hold a password'],
+    ['http://host/?key=1', 'a query'],
   ])('%s is a usage error that does not repeat a secret', async (url, message) => {
     const refusal = openEndpoint(url)
     await expect(refusal).rejects.toMatchObject({ code: 'USAGE', message: expect.stringContaining(message) })
@@ -241,7 +241,8 @@ describe('request', () => {
     for (let row = 0; row < 320; row++) {
       expect(vectors.subarray(row * DIMENSIONS, (row + 1) * DIMENSIONS)).toEqual(vectorOf(`text ${row}`))
     }
-    // undici keeps a connection out of use for one turn of the event loop, so there may be two sets of 40.
+    // undici keeps a connection out of use for one turn of the event loop, so there may be two sets
+    // of 40.
     expect(server.connections).toBeLessThanOrEqual(81)
   })
 
@@ -390,7 +391,7 @@ describe('request', () => {
     expect(server.calls).toHaveLength(2)
   })
 
-  test('a server started again without auto-truncate is told to truncate from then on', async () => {
+  test('a server restarted without auto-truncate gets truncate in each further request', async () => {
     const endpoint = await open()
     server.script(
       ({ route }, response) =>

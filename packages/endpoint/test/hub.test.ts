@@ -1,4 +1,4 @@
-// A branch of the Hub becomes a commit, against a stand-in over HTTP.
+// Resolving a branch of the Hub to its commit, against a stand-in over HTTP.
 
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -30,24 +30,34 @@ afterAll(() => {
   server.close()
 })
 
-test('a branch is resolved to its commit; a commit needs nobody to ask', async () => {
+test('resolveCommit returns the commit of a branch, and a commit without a request', async () => {
   expect(await resolveCommit('acme/bge', undefined, { url, token })).toBe(commit)
   expect(await resolveCommit('acme/bge', 'feature/x', { url, token })).toBe(commit)
   expect(await resolveCommit('acme/bge', commit, { url: 'http://127.0.0.1:1', token })).toBe(commit)
 })
 
 test.for([
+  ['acme/bgee', token, 'USAGE', /has no model 'acme\/bgee' with revision 'main': check both names/],
   [
-    'acme/bgee',
-    token,
-    'USAGE',
-    /no model 'acme\/bgee' with the revision 'main' on .*, or HF_TOKEN may not see/,
+    'acme/bge',
+    undefined,
+    'ENDPOINT_ACCESS_DENIED',
+    /model acme\/bge .*\(HTTP 401\): check the name, and set HF_TOKEN/,
   ],
-  ['acme/bge', undefined, 'USAGE', /no model 'acme\/bge'.*or it is private and wants HF_TOKEN/],
-  ['acme/gated', token, 'ENDPOINT_ACCESS_DENIED', /HF_TOKEN has no access to it/],
-  ['acme/broken', token, 'ENDPOINT_UNREACHABLE', /which commit 'main' of 'acme\/broken' is \(HTTP 500\)/],
+  [
+    'acme/gated',
+    token,
+    'ENDPOINT_ACCESS_DENIED',
+    /model acme\/gated .*\(HTTP 403\): request access on its page/,
+  ],
+  [
+    'acme/broken',
+    token,
+    'ENDPOINT_UNREACHABLE',
+    /HTTP 500 for model acme\/broken at revision main: try again later/,
+  ],
 ] as const)(
-  '%s: one line that says what is wrong, without the token',
+  'resolveCommit names what failed and the fix, without the token, for %s',
   async ([model, token, code, message]) => {
     const error = await resolveCommit(model, undefined, { url, token }).catch((error: unknown) => error)
     expect(error).toMatchObject({ code, message: expect.stringMatching(message) })
@@ -55,7 +65,7 @@ test.for([
   },
 )
 
-test('a Hub that does not answer is said so', async () => {
+test('resolveCommit fails with the address and the cause when the Hub does not answer', async () => {
   const closed = createServer()
   closed.listen(0, '127.0.0.1')
   await once(closed, 'listening')
@@ -63,6 +73,6 @@ test('a Hub that does not answer is said so', async () => {
   closed.close()
   await once(closed, 'close')
   await expect(resolveCommit('acme/bge', 'main', { url: gone })).rejects.toThrow(
-    `the Hub at ${gone} does not answer (ECONNREFUSED)`,
+    `Cannot read model acme/bge at revision main from the Hub at ${gone} (ECONNREFUSED)`,
   )
 })

@@ -36,7 +36,7 @@ describe('assertSameModel', () => {
   test('another revision is refused, naming both and the endpoint', () => {
     const planned = { ...modelOf(endpoint), revision: 'r0' }
     expect(() => assertSameModel(planned, endpoint)).toThrow(
-      `this run is for model test/model@r0, the endpoint ${server.url} serves test/model@r1`,
+      `the run requires model test/model@r0, but the endpoint ${server.url} serves test/model@r1`,
     )
   })
 

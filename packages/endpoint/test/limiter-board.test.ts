@@ -1,4 +1,4 @@
-// What workers make of a board: shares, waking, silence.
+// Workers at a shared coordinator: shares, cold starts, an unavailable coordinator.
 
 import { createLimitCoordinator, type LimitCoordinator } from '@reembed/queue'
 import { describe, expect, test } from 'vitest'
@@ -66,7 +66,7 @@ describe('sharing', () => {
     expect(limiters[0]?.limit).toBe(50)
   })
 
-  test('with fewer inputs than workers each gets its turn', async () => {
+  test('with fewer inputs than workers each gets permits over time', async () => {
     const { clock, limiters } = fleetOf(10, { initial: 3, max: 3 })
     const turns = limiters.map(() => 0)
     limiters.forEach(async (limiter, i) => {
@@ -82,7 +82,7 @@ describe('sharing', () => {
   })
 })
 
-describe('an endpoint that is away', () => {
+describe('an unavailable endpoint', () => {
   const asleepUntil = (clock: { now(): number }, ms: number) => {
     const probes: number[] = []
     const probe: EndpointProbe = async () => {
@@ -92,7 +92,7 @@ describe('an endpoint that is away', () => {
     return { probes, probe }
   }
 
-  test('one worker of the fleet looks, the others wait and say for how long', async () => {
+  test('is probed by one worker of the fleet; the others wait and state for how long', async () => {
     const clock = createClock()
     const { probes, probe } = asleepUntil(clock, 42_000)
     const coordinator = createLimitCoordinator(clock)
@@ -110,7 +110,7 @@ describe('an endpoint that is away', () => {
     expect(fleet[0]?.state).toMatch(/^ok, limit \d+, shared by \d workers$/)
   })
 
-  test('who waits longer than patience is sent back, to come again later', async () => {
+  test('fails a request that waits longer than maxUnavailableMs, with retry requeue', async () => {
     const clock = createClock()
     const { probes, probe } = asleepUntil(clock, Number.POSITIVE_INFINITY)
     const limiter = createLimiter({ max: 100, clock, random: seeded(1), probe, maxUnavailableMs: 30_000 })
@@ -123,11 +123,11 @@ describe('an endpoint that is away', () => {
     })
     const sent = probes.length
     await clock.runUntil(120_000)
-    // Nobody wants it any more: it is left to sleep.
+    // No worker has demand any more, so the endpoint is not probed.
     expect(probes.length).toBeLessThan(sent + 3)
   })
 
-  test('when the prober vanishes, another looks within seconds', async () => {
+  test('is probed by another worker within seconds after the prober is lost', async () => {
     const clock = createClock()
     const coordinator = createLimitCoordinator(clock)
     const never: EndpointProbe = signal =>
@@ -144,7 +144,7 @@ describe('an endpoint that is away', () => {
     expect(second.value).toBeDefined()
   })
 
-  test('a fleet whose requests meet nobody stops within a window', async () => {
+  test('stops a fleet within a window', async () => {
     const clock = createClock()
     const limiter = createLimiter({
       max: 400,
@@ -166,12 +166,13 @@ describe('an endpoint that is away', () => {
     await clock.runUntil(6_000)
     sent = 0
     await clock.runUntil(20_000)
-    // Opened by the probe, and shut again by the few that then went (64 inputs, 8 each), once a second.
+    // Opened by the probe, and shut again by the few that then went (64 inputs, 8 each), once a
+    // second.
     expect(sent).toBeLessThan(15 * 9)
   })
 })
 
-test('when the board falls silent the worker goes on within its last share, and comes back', async () => {
+test('a worker whose coordinator fails continues within its last share, and rejoins it later', async () => {
   const clock = createClock()
   const real = createLimitCoordinator(clock)
   let silent = false
@@ -196,10 +197,10 @@ test('when the board falls silent the worker goes on within its last share, and 
   expect(before).toBeGreaterThan(50)
   silent = true
   await clock.runUntil(20_000)
-  expect(one?.state).toMatch(/Redis is silent/)
+  expect(one?.state).toMatch(/Redis does not answer/)
   expect(one?.limit).toBeLessThanOrEqual(before + 1)
   expect(one?.limit).toBeGreaterThan(0.5 * before)
   silent = false
   await clock.runUntil(22_000)
-  expect(one?.state).not.toMatch(/silent/)
+  expect(one?.state).not.toMatch(/Redis does not answer/)
 })

@@ -1,4 +1,5 @@
-// Workers with work now and then, on a simulated clock: whatever happens between limiter and board, nobody is forgotten.
+// Workers with intermittent work on a simulated clock: no waiting request is lost between limiter
+// and coordinator.
 
 import { createLimitCoordinator, type LimitCoordinator } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
@@ -17,7 +18,7 @@ async function forgotten(seed: number): Promise<number> {
   const below = (n: number): number => Math.floor(n * random())
   const isStormy = (): boolean => clock.now() < STORMY_MS
   const board = createLimitCoordinator(clock)
-  /** The board is silent in some seconds, the endpoint away in others; both differ from seed to seed. */
+  /** The coordinator fails in some seconds, the endpoint in others; both depend on the seed. */
   const [silent, away] = [0.3, 0.5].map(share =>
     Array.from({ length: STORMY_MS / 4_000 }, () => random() < share * random()),
   )
@@ -43,7 +44,7 @@ async function forgotten(seed: number): Promise<number> {
       try {
         const permit = await limiter.acquire(1 + below(4), stop.signal, random() < 0.3)
         await clock.sleep(5 + below(800))
-        if (isNow(away)) permit.dropped('nobody')
+        if (isNow(away)) permit.dropped('down')
         else if (isStormy() && random() < 0.2) permit.dropped()
         else if (random() < 0.1) permit.ignore()
         else permit.success({ queueMs: below(100), inferenceMs: 20, totalMs: 30 })
@@ -66,7 +67,7 @@ async function forgotten(seed: number): Promise<number> {
       maxUnavailableMs: 5_000,
       async probe() {
         await clock.sleep(5)
-        return isNow(away) ? { reason: 'nobody' } : null
+        return isNow(away) ? { reason: 'down' } : null
       },
     })
     return Array.from({ length: 1 + below(3) }, () => client(limiter))
@@ -76,7 +77,7 @@ async function forgotten(seed: number): Promise<number> {
   return waiting
 }
 
-test('P-TURN: whoever asks is served or sent back, however work, board and endpoint come and go', async () => {
+test('P-TURN: each request gets a permit or fails, with intermittent work, coordinator and endpoint', async () => {
   const found: Record<number, number> = {}
   for (let seed = 1; seed <= SEEDS; seed++) {
     const count = await forgotten(seed)

@@ -1,5 +1,5 @@
-// Fleets on a simulated clock: the real limiter, step, board and balancer, against simulated replicas. Everything is
-// seeded, so a figure that holds once holds always.
+// Fleets on a simulated clock: the real limiter, step, coordinator and balancer, against simulated
+// replicas. Everything is seeded, so a figure that holds once holds always.
 
 import { describe, expect, test } from 'vitest'
 import {
@@ -48,7 +48,7 @@ function expectSteady(result: FleetResult, options: FleetOptions, used: number):
   expect(jain(result.perWorker)).toBeGreaterThan(0.98)
 }
 
-test('one replica at a quarter of the speed of the others slows nobody down', async () => {
+test('one replica at a quarter of the speed of the others slows no other request', async () => {
   const options: FleetOptions = {
     workers: 32,
     seconds: 40,
@@ -81,7 +81,7 @@ test.each([1, 4, 16])(
   },
 )
 
-test.each([1, 32])('%i workers knock at an endpoint that is away at most once a second', async workers => {
+test.each([1, 32])('%i workers probe an unavailable endpoint at most once a second', async workers => {
   const { absent, answered } = await runFleet({
     workers,
     seconds: 40,

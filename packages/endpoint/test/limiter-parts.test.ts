@@ -93,7 +93,7 @@ describe('the retry budget', () => {
     expect(more).toBeGreaterThan(0.9 * 60 * 20)
     expect(more).toBeLessThan(1.1 * 60 * 20)
   })
-  test('who stops waiting takes nothing', async () => {
+  test('an aborted waiter takes no budget', async () => {
     const clock = createClock()
     const budget = createRetryBudget(clock, () => 1)
     for (let i = 0; i < 10; i++) await budget.spend()

@@ -48,7 +48,8 @@ describe('step', () => {
   })
   test('an old queue does not shrink it below what keeps the server busy: the target and the model time at its rate', () => {
     let state = at(300)
-    // Two replicas of six are left, 300 inputs a second in all; replies still come from the queue of before.
+    // Two replicas of six are left, 300 inputs a second in all; replies still come from the queue
+    // of before.
     const late = { ...waited(900), inputs: 150 }
     for (let i = 0; i < 9; i++) state = step(state, late, BOUNDS)
     expect(state.limit).toBeCloseTo(0.3 * 270)
@@ -83,7 +84,7 @@ describe('step', () => {
     expect(limits[20]).toBeCloseTo(154)
     expect(limits[21]).toBeCloseTo(169.4)
   })
-  test('inputs that become quicker end the standing still: somebody added replicas', () => {
+  test('a fall of the time per input, as after added replicas, ends the hold', () => {
     const refused = step(
       at(200),
       { ...quiet, replies: 80, refusals: 20, queueMs: 8_000, peakInFlight: 200 },
@@ -97,7 +98,7 @@ describe('step', () => {
     expect(step(at(100), { ...quiet, replies: 0, refusals: 5 }, BOUNDS).limit).toBe(50)
     expect(step(at(100), { ...quiet, replies: 0, refusals: 0 }, BOUNDS)).toEqual(at(100))
   })
-  test('when nobody is answered and some met no endpoint, it is away; the first reply ends that', () => {
+  test('the endpoint is unavailable when no request is answered and some reached none, until the first reply', () => {
     const away = step(at(300), { ...quiet, replies: 0, unavailable: 3 }, BOUNDS)
     expect(away).toEqual({ ...at(64), isUnavailable: true })
     expect(step(away, { ...quiet, replies: 0, unavailable: 9 }, BOUNDS)).toEqual(away)
@@ -118,7 +119,7 @@ describe('step', () => {
     }
     expect(limits).toEqual([150, 225, 338, 184, 184, 184, 184, 184])
   })
-  test('growth that brings nothing while nothing queues is kept: the one who sends is slow, not the server', () => {
+  test('growth without gain is kept while no input queues: the workers are the bottleneck', () => {
     let state = at(100)
     const limits: number[] = []
     for (let i = 0; i < 8; i++) {
@@ -134,7 +135,7 @@ describe('step', () => {
     expect(step(found, waited(0, 256), { ...BOUNDS, start: 256 }).limit).toBe(384)
     expect(step(unknown, { ...quiet, replies: 0, unavailable: 9 }, BOUNDS)).toEqual(unknown)
   })
-  test('growth that brings throughput goes on', () => {
+  test('growth that raises the throughput continues', () => {
     let state = at(10)
     for (let i = 0; i < 8; i++) {
       state = step(state, { ...waited(0), peakInFlight: limitOf(state), inputs: limitOf(state) }, BOUNDS)
@@ -217,7 +218,7 @@ describe('createLimiter', () => {
     expect(await settled(small)).toBe(true)
   })
 
-  test('a request larger than what is free goes in part, so that a small share is used to the last input', async () => {
+  test('a request larger than the free part of a small share is split, so that the share is fully used', async () => {
     const limiter = createLimiter({ max: 20, initial: 20 })
     await limiter.acquire(10)
     expect((await limiter.acquire(32)).inputs).toBe(10)
@@ -248,7 +249,7 @@ describe('createLimiter', () => {
     first.dropped()
     expect(await settled(next)).toBe(false)
     expect(limiter.inFlight).toBe(0)
-    // The next window looks again.
+    // The next window sends again.
     expect((await next).inputs).toBeGreaterThan(0)
   })
 
@@ -290,8 +291,11 @@ describe('createLimiter', () => {
     expect(limiter.inFlight).toBe(0)
   })
 
-  test('P-TURN: who comes back is served, also in the moment in which his worker leaves the board', async () => {
-    /** Whether one is who comes so long after the worker's last request, when there is nothing for him yet. */
+  test('P-TURN: a request is served also at the moment in which its worker leaves the coordinator', async () => {
+    /**
+     * Whether a request is served that comes this long after the worker's last one, while no share
+     * is known.
+     */
     async function isServed(idleMs: number): Promise<boolean> {
       const clock = createClock()
       const coordinator = createLimitCoordinator(clock)

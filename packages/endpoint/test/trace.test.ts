@@ -1,5 +1,5 @@
-// The span of a request, for what an endpoint and a worker can do with it. Real spans, sent to a real receiver, are in
-// the scenarios.
+// The span of a request, for what an endpoint and a worker can do with it. Real spans, sent to a
+// real receiver, are in the scenarios.
 
 import type { Attributes, Tracer, TraceSpan } from '@reembed/telemetry'
 import { expect, test } from 'vitest'
@@ -112,7 +112,7 @@ test('what failed is a word and the words of the outcome; an abort is one too, a
   await expect(traced.request(['a'], new Float32Array(4))).rejects.toThrow('the lock was lost')
   expect(tracer.spans.map(({ failed, ended }) => [failed, ended])).toEqual([
     ['overload: no permits', 1],
-    ['aborted: given up by the worker', 1],
+    ['aborted: aborted by the worker', 1],
   ])
   expect(tracer.spans[0]?.attributes['http.response.status_code']).toBe(429)
 })

@@ -173,7 +173,9 @@ describe('a model of the Hub', () => {
     vi.stubEnv('HF_ENDPOINT', 'http://127.0.0.1:1')
     await expect(openModel('acme/tuned')).rejects.toMatchObject({
       code: 'ENDPOINT_UNREACHABLE',
-      message: expect.stringMatching(/127\.0\.0\.1:1 can't be reached .*HF_ENDPOINT/),
+      message: expect.stringMatching(
+        /^Cannot read config\.json of model acme\/tuned from .*127\.0\.0\.1:1 \(.*HF_ENDPOINT/,
+      ),
     })
   })
 })

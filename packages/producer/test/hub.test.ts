@@ -148,7 +148,7 @@ it('an answer that another try would not change is told at once', async () => {
   }
   await expect(openStore('hf://datasets/org/name')).rejects.toMatchObject({
     code: 'STORE_UNREACHABLE',
-    message: `The Hub at ${url()} does not answer for org/name: HTTP 400`,
+    message: `The Hub at ${url()} answered HTTP 400 for dataset org/name: check HF_ENDPOINT`,
   })
   expect(asked).toHaveLength(1)
 })
@@ -156,7 +156,7 @@ it('an answer that another try would not change is told at once', async () => {
 it('what is missing, closed or written to is told', async () => {
   await expect(openStore('hf://datasets/org/name@v9')).rejects.toMatchObject({
     code: 'SOURCE_NOT_FOUND',
-    message: `There is no dataset org/name with the revision 'v9' on ${url()}: check the name and the revision`,
+    message: `Dataset org/name has no revision 'v9' on the Hub at ${url()}: check name and revision`,
   })
   await expect(openStore('hf://models/org/name')).rejects.toMatchObject({
     code: 'USAGE',
@@ -171,7 +171,9 @@ it('what is missing, closed or written to is told', async () => {
   const denied = openStore('hf://datasets/org/name')
   await expect(denied).rejects.toMatchObject({
     code: 'STORE_ACCESS_DENIED',
-    message: 'The Hub refuses access to org/name (HTTP 401): set HF_TOKEN to a token with access',
+    message: expect.stringMatching(
+      /refuses access to dataset org\/name \(HTTP 401\): .*set HF_TOKEN to a token with access/,
+    ),
   })
   await expect(denied).rejects.not.toThrow(/secret/)
 })
@@ -180,27 +182,27 @@ it.each<[string, (response: ServerResponse) => void, RegExp]>([
   [
     'that is a page of a proxy',
     response => response.writeHead(200, { 'content-type': 'text/html' }).end('<html>sign in</html>'),
-    /^The Hub at .* does not answer for org\/name with JSON: check for a proxy in between$/,
+    /^The reply of the Hub at .* for dataset org\/name is not JSON: check whether a proxy answers instead$/,
   ],
   [
     'without sizes',
     response => response.writeHead(200).end('[{"type":"file","path":"data/a.jsonl","oid":"o"}]'),
-    /^the listing of org\/name by .* is damaged: \[0\]\.size is invalid$/,
+    /^the listing of dataset org\/name by the Hub at .* is invalid, see \[0\]\.size$/,
   ],
   [
     'of another folder',
     response => response.writeHead(200).end('[{"type":"file","path":"else/a.jsonl","oid":"o","size":1}]'),
-    /^the listing of org\/name by .* is damaged: it contains 'else\/a\.jsonl'$/,
+    /^the listing of dataset org\/name by the Hub at .* is invalid: it has 'else\/a\.jsonl'$/,
   ],
   [
     'of a file without a name',
     response => response.writeHead(200).end('[{"type":"file","path":"data/","oid":"o","size":1}]'),
-    /^the listing of org\/name by .* is damaged: it contains 'data\/'$/,
+    /^the listing of dataset org\/name by the Hub at .* is invalid: it has 'data\/'$/,
   ],
   [
     'with half a character',
     response => response.writeHead(200).end('[{"type":"file","path":"data/\\ud800","oid":"o","size":1}]'),
-    /^the listing of org\/name by .* is damaged: it contains 'data\/.'$/,
+    /^the listing of dataset org\/name by the Hub at .* is invalid: it has 'data\/.'$/,
   ],
 ])('a listing %s is refused in one line', async (_what, reply, message) => {
   fault = ({ url }, response) => {
@@ -241,7 +243,7 @@ it('a listing whose page is followed by itself comes to an end', async () => {
   await using store = await openStore('hf://datasets/org/name/data')
   await expect(Array.fromAsync(store.list(''))).rejects.toMatchObject({
     code: 'CORRUPT',
-    message: expect.stringContaining('a page links to itself'),
+    message: expect.stringContaining('names itself as the next'),
   })
 })
 
@@ -254,7 +256,7 @@ it('bytes beyond the range that was asked for are refused', async () => {
   await using store = await openStore('hf://datasets/org/name/data')
   await expect(store.get('test.jsonl', { start: 0, end: 6 })).rejects.toMatchObject({
     code: 'CORRUPT',
-    message: expect.stringContaining('has more bytes than requested'),
+    message: expect.stringContaining('the reply is longer than its range'),
   })
 })
 

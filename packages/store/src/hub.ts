@@ -1,25 +1,26 @@
-// A dataset on the Hugging Face Hub as a read-only store: 'hf://datasets/org/name@revision/path', the
-// URL form of fsspec, DuckDB and Polars. Opening the store resolves a branch to its commit, and the
-// store's URL contains the commit. A plan therefore names immutable files, and reads need no If-Match.
+// A dataset on the Hugging Face Hub as a read-only store: 'hf://datasets/org/name@revision/path',
+// the URL that fsspec, DuckDB and Polars use. Opening resolves a branch to its commit and puts it
+// into the store's URL: a plan then names files that never change, so readers need no If-Match.
 //
 //   GET /api/datasets/<org>/<name>/revision/<revision>           { sha }
 //   GET /api/datasets/<org>/<name>/tree/<commit>/<path>?recursive=true&limit=1000    pages by a Link header
 //   GET /datasets/<org>/<name>/resolve/<commit>/<file>           the bytes, by Range
 //
-// Source: huggingface.co/docs/hub/api, and huggingface.js packages/hub/src/lib/list-files.ts for the paging.
+// Source: huggingface.co/docs/hub/api, and huggingface.js packages/hub/src/lib/list-files.ts for
+// the paging.
 
-import { setTimeout as wait } from 'node:timers/promises'
-import { count, list, messageOf, optional, ReembedError, record, requireShape, text } from '@reembed/shared'
+import { count, list, optional, ReembedError, record, requireShape, text } from '@reembed/shared'
+import { createHubClient, escapeHubPath } from './hub-client.ts'
 import { collect, compareKeys } from './keys.ts'
 import { ObjectNotFound } from './not-found.ts'
 import type { ObjectInfo, ReadOptions, Store } from './store.ts'
 
 export interface HubOptions {
-  /** URL of the Hub. The default is HF_ENDPOINT, then https://huggingface.co. */
+  /** Base URL of the Hub or of a mirror; HF_ENDPOINT if not given. */
   readonly endpoint?: string | undefined
-  /** Token for private and gated datasets. The default is HF_TOKEN. */
+  /** For private and gated datasets; HF_TOKEN if not given. */
   readonly token?: string | undefined
-  /** Wait before the second attempt in milliseconds; it doubles with each further attempt. The default is 500. */
+  /** Milliseconds before the second attempt, doubled before each further one; 500 if not given. */
   readonly retryMs?: number | undefined
 }
 
@@ -37,110 +38,58 @@ const treeShape = list(
 
 const PAGE = 1_000
 const ATTEMPTS = 5
-/** Transient statuses below 500: request timeout and too many requests. */
-const TRANSIENT = [408, 429]
 
 /**
- * Opens a dataset.
- * @throws ReembedError USAGE for a URL of another form, SOURCE_NOT_FOUND for an unknown dataset or
- *   revision, STORE_ACCESS_DENIED for a dataset that the token may not read
+ * Opens a dataset of the Hub for reading, at the commit that its revision names now.
+ * @throws ReembedError USAGE for a URL of another form, SOURCE_NOT_FOUND for a revision that does
+ * not exist,
+ *   STORE_ACCESS_DENIED, STORE_UNREACHABLE
  */
-export async function openHub(
-  url: string,
-  {
-    endpoint = process.env.HF_ENDPOINT ?? 'https://huggingface.co',
-    token = process.env.HF_TOKEN,
-    retryMs = 500,
-  }: HubOptions = {},
-): Promise<Store> {
+export async function openHub(url: string, { endpoint, token, retryMs }: HubOptions = {}): Promise<Store> {
   const [, name, revision = 'main', path = ''] =
     /^hf:\/\/datasets\/([^/@]+\/[^/@]+)(?:@([^/]+))?(?:\/(.*))?$/.exec(url) ?? []
   if (name === undefined) {
     throw new ReembedError('USAGE', `Expected hf://datasets/org/name@revision/path, got '${url}'`)
   }
-  const origin = endpoint.replace(/\/+$/, '')
   const root = path.replace(/\/+$/, '')
-  const headers = { 'user-agent': 'reembed', ...(token && { authorization: `Bearer ${token}` }) }
+  const subject = `dataset ${name}`
+  const hub = createHubClient({
+    endpoint,
+    token,
+    retries: ATTEMPTS - 1,
+    retryMs,
+    codes: { unreachable: 'STORE_UNREACHABLE', accessDenied: 'STORE_ACCESS_DENIED' },
+  })
 
-  /** Sends a request; retries overload and broken connections. The caller reads the body. */
-  async function request(
-    address: string,
-    { range, signal }: { range?: string; signal?: AbortSignal | undefined } = {},
-  ): Promise<Response> {
-    for (let attempt = 1; ; attempt++) {
-      let failure: string
-      let transient = true
-      try {
-        const response = await fetch(address, {
-          headers: { ...headers, ...(range && { range }) },
-          signal: signal ?? null,
-        })
-        if (response.ok || response.status === 404 || response.status === 416) return response
-        await response.body?.cancel()
-        if (response.status === 401 || response.status === 403) {
-          throw new ReembedError(
-            'STORE_ACCESS_DENIED',
-            `The Hub refuses access to ${name} (HTTP ${response.status}): set HF_TOKEN to a token with access`,
-          )
-        }
-        failure = `HTTP ${response.status}`
-        transient = TRANSIENT.includes(response.status) || response.status >= 500
-      } catch (error) {
-        if (error instanceof ReembedError || signal?.aborted) throw error
-        failure = messageOf(error)
-      }
-      if (!transient || attempt === ATTEMPTS) {
-        throw new ReembedError(
-          'STORE_UNREACHABLE',
-          `The Hub at ${origin} does not answer for ${name}: ${failure}`,
-          { retry: 'requeue' },
-        )
-      }
-      await wait(retryMs * 2 ** (attempt - 1), undefined, { signal })
-    }
-  }
-
-  /** Parses a JSON reply. A proxy in between may reply 200 with any body. */
-  async function answer(response: Response): Promise<unknown> {
-    const body = await response.text()
-    try {
-      return JSON.parse(body)
-    } catch (cause) {
-      throw new ReembedError(
-        'STORE_UNREACHABLE',
-        `The Hub at ${origin} does not answer for ${name} with JSON: check for a proxy in between`,
-        { retry: 'requeue', cause },
-      )
-    }
-  }
-
-  const resolved = await request(`${origin}/api/datasets/${name}/revision/${encodeURIComponent(revision)}`)
-  const sha = resolved.ok ? Object(await answer(resolved)).sha : undefined
+  const resolved = await hub.json(`/api/datasets/${name}/revision/${encodeURIComponent(revision)}`, {
+    subject,
+  })
+  const { sha } = Object(resolved?.value)
   if (typeof sha !== 'string') {
     throw new ReembedError(
       'SOURCE_NOT_FOUND',
-      `There is no dataset ${name} with the revision '${revision}' on ${origin}: check the name and the revision`,
+      `Dataset ${name} has no revision '${revision}' on the Hub at ${hub.endpoint}: check name and revision`,
     )
   }
   const commit: string = sha
 
   async function* tree(folder: string, signal?: AbortSignal): AsyncGenerator<TreeEntry, void, undefined> {
-    const base = `${origin}/api/datasets/${name}/tree/${commit}/${escaped(folder)}`
-    const what = `the listing of ${name} by ${origin} is damaged`
+    const base = `/api/datasets/${name}/tree/${commit}/${escapeHubPath(folder)}`
+    const what = `the listing of dataset ${name} by the Hub at ${hub.endpoint} is invalid`
     let next: string | undefined = `${base}?recursive=true&limit=${PAGE}`
     while (next !== undefined) {
-      const response = await request(next, { signal })
-      if (!response.ok) return
-      const entries = await answer(response)
-      for (const entry of requireShape<TreeEntry[]>(treeShape, entries, what)) {
-        if (!isBelow(entry.path, folder))
-          throw new ReembedError('CORRUPT', `${what}: it contains '${entry.path}'`)
+      const page = await hub.json(next, { subject, signal })
+      if (page === undefined) return
+      for (const entry of requireShape<TreeEntry[]>(treeShape, page.value, what)) {
+        if (!isBelow(entry.path, folder)) throw new ReembedError('CORRUPT', `${what}: it has '${entry.path}'`)
         yield entry
       }
-      const [, link] = /<([^>]+)>;\s*rel="next"/.exec(response.headers.get('link') ?? '') ?? []
-      // Use only the cursor of the link: the token must go to the Hub, whatever host a reply names.
-      const following = link && URL.canParse(link, base) ? base + new URL(link, base).search : undefined
-      if (following === next) throw new ReembedError('CORRUPT', `${what}: a page links to itself`)
+      const [, link] = /<([^>]+)>;\s*rel="next"/.exec(page.headers.get('link') ?? '') ?? []
+      // Only the query of the link is used: a reply must not choose the host that gets the token.
+      const query = link && URL.parse(link, hub.endpoint)?.search
+      const following = query ? base + query : undefined
+      if (following === next)
+        throw new ReembedError('CORRUPT', `${what}: its page ${next} names itself as the next`)
       next = following
     }
   }
@@ -157,42 +106,43 @@ export async function openHub(
     { start = 0, end, signal }: ReadOptions = {},
   ): AsyncGenerator<Uint8Array, void, undefined> {
     if (end !== undefined && end <= start) return
+    const file = `'${key}' in ${url}`
     let at = start
     for (let attempt = 1; ; attempt++) {
       const range = `bytes=${at}-${end === undefined ? '' : end - 1}`
-      const response = await request(`${origin}/datasets/${name}/resolve/${commit}/${escaped(fileOf(key))}`, {
-        range,
-        signal,
-      })
-      if (response.status === 416) return
+      const path = `/datasets/${name}/resolve/${commit}/${escapeHubPath(fileOf(key))}`
+      const response = await hub.request(path, { subject: file, range, signal })
       if (response.status !== 206) {
         await response.body?.cancel()
-        if (response.status === 404) throw new ObjectNotFound(`'${key}' in ${url}`)
-        throw new ReembedError('CORRUPT', `the server of '${key}' in ${url} ignores Range`)
+        if (response.status === 416) return
+        if (response.status === 404) throw new ObjectNotFound(file)
+        throw new ReembedError(
+          'CORRUPT',
+          `The Hub at ${hub.endpoint} ignores the range of ${file} (HTTP ${response.status} instead of 206)`,
+        )
       }
       try {
         for await (const chunk of response.body ?? []) {
           at += chunk.length
-          if (at > (end ?? at))
-            throw new ReembedError(
-              'CORRUPT',
-              `the reply for '${key}' in ${url} has more bytes than requested`,
-              {
-                retry: 'retry',
-              },
-            )
+          if (at > (end ?? at)) {
+            throw new ReembedError('CORRUPT', `${file}: the reply is longer than its range ${range}`, {
+              retry: 'retry',
+            })
+          }
           yield chunk
         }
         return
       } catch (error) {
-        // The connection broke: continue at the current offset.
-        if (error instanceof ReembedError || signal?.aborted || attempt === ATTEMPTS) throw error
+        if (error instanceof ReembedError || signal?.aborted) throw error
+        // The connection broke: the next request continues at the first missing byte. The commit
+        // never changes.
+        if (attempt === ATTEMPTS) throw hub.unreachable(file, error)
       }
     }
   }
 
   const readOnly = (): never => {
-    throw new ReembedError('USAGE', `${url} can only be read: choose a folder or s3:// as --output`)
+    throw new ReembedError('USAGE', `${url} is read-only: write to a folder or s3://bucket/prefix instead`)
   }
 
   return {
@@ -209,7 +159,8 @@ export async function openHub(
           entries.push(info)
         }
       }
-      // The Hub lists folder by folder, a store lists by key. A dataset has at most some 10,000 files.
+      // The Hub lists folder by folder, a store by key. Sorting holds all entries: some ten
+      // thousand files at most.
       yield* entries.sort((a, b) => compareKeys(a.key, b.key))
     },
     async head(key, { signal } = {}) {
@@ -227,10 +178,8 @@ export async function openHub(
   }
 }
 
-/** Whether `path` is below `folder`. A lone surrogate cannot be encoded in a URL. */
+/** A path with a lone surrogate cannot be written in a URL. */
 const isBelow = (path: string, folder: string): boolean => {
   const start = folder === '' ? '' : `${folder}/`
   return path.startsWith(start) && path !== start && path.isWellFormed()
 }
-
-const escaped = (path: string): string => path.split('/').map(encodeURIComponent).join('/')

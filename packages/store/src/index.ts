@@ -3,6 +3,13 @@
 export { checkStore, raceStore, STORE_CHECK_KEY } from './check.ts'
 export { type ConfirmedPutOptions, createConfirmedPut, type PutOutcome } from './confirmed-put.ts'
 export { openDeleter } from './delete.ts'
+export {
+  createHubClient,
+  escapeHubPath,
+  type HubClient,
+  type HubClientOptions,
+  type HubRequest,
+} from './hub-client.ts'
 export { getJson, getRows, getShaped, putJson, putRows } from './json.ts'
 export { compareKeys } from './keys.ts'
 export { ObjectNotFound } from './not-found.ts'

@@ -1,10 +1,11 @@
-// A run with limits: no job is begun and no request is sent that would go over them, whoever else works on it.
+// Enforces the budget of a run: no worker starts a job or sends a request that would exceed it.
 //
-//   job begins    room for a whole shard is asked for, so that no shard is left half made for lack of room
-//   each request  draws on that room; beyond it, room is asked for again, for this request alone
-//   job ends      what was not needed is given back
+//   job starts    reserves tokens for a whole shard, so that no shard is abandoned halfway
+//   each request  uses the reservation; beyond it, reserves more for this request alone
+//   job ends      returns the unused part
 //
-// Refused, the run is paused in the store, with the reason; jobs under way go on within the room that they have.
+// When a reservation is refused, the worker pauses the run in the store, with the reason; jobs in
+// flight continue within their reservations.
 
 import { randomUUID } from 'node:crypto'
 import type { Endpoint } from '@reembed/endpoint'
@@ -15,21 +16,28 @@ import { mapConcurrent, messageOf, ReembedError, shardOfKey, shardPrefix } from 
 import type { Store } from '@reembed/store'
 
 export interface JobBudget extends AsyncDisposable {
-  /** The endpoint, sending only what there is room for. @throws ReembedError RUN_STOPPED from its `request` */
+  /**
+   * Wraps the endpoint so that each request stays within the budget. Its `request` @throws
+   * ReembedError RUN_STOPPED
+   */
   metered(endpoint: Endpoint): Endpoint
 }
 
 export interface JobBudgets extends AsyncDisposable {
-  /** @throws ReembedError RUN_STOPPED where there is no room for another shard */
+  /**
+   * Reserves the tokens of a shard. @throws ReembedError RUN_STOPPED when the budget has none left
+   */
   reserve(of: { readonly store: Store; readonly plan: Plan }, budget: RunBudget): Promise<JobBudget>
 }
 
-/** Endpoint time passes without requests too, while a job waits for the endpoint. */
+/**
+ * Endpoint time passes while a job waits for the endpoint, so it is reported without requests too.
+ */
 const BEAT_MS = 2_000
 const RECEIPTS_AT_ONCE = 16
-/** For what a request will be counted as, before the first one is. */
+/** Assumption before the first reply with a token count. */
 const CHARS_PER_TOKEN = 4
-/** Shards are cut by bytes, so some hold more tokens than others. */
+/** Margin of a reservation: shards have equal bytes, so some have more tokens than the average. */
 const ROOM = 1.1
 
 export function createJobBudgets(openBudget: () => Budget, worker: string): JobBudgets {
@@ -55,15 +63,15 @@ interface RunMeter {
 
 /** Tokens of one job. `used + inFlight` never grows beyond `reserved + pending`. */
 interface JobUsage {
-  /** What was granted for it. */
+  /** Granted tokens. */
   reserved: number
-  /** What is being asked for. */
+  /** Requested and not granted yet. */
   pending: number
-  /** As counted by the server. */
+  /** Counted by the server. */
   used: number
-  /** What requests that were not answered yet may come to. */
+  /** Estimate for the requests without a reply. */
   inFlight: number
-  /** Resolves when the next request was answered. */
+  /** Resolves at the next reply. */
   answered: PromiseWithResolvers<void>
 }
 
@@ -71,7 +79,10 @@ function createRunMeter(runBudgets: Budget, worker: string, store: Store, plan: 
   const jobs = new Set<JobUsage>()
   const shardTokens = plan.quote ? (ROOM * plan.quote.tokens) / plan.shards : 0
   let epoch = ''
-  /** Used by jobs that ended since the baseline was read, and of these by those that ended since the last entry. */
+  /**
+   * Tokens of jobs that ended since the baseline was read; and of those that ended since the last
+   * report.
+   */
   let ended = 0
   let endedSinceEntry = 0
   let charsPerToken = CHARS_PER_TOKEN
@@ -81,7 +92,10 @@ function createRunMeter(runBudgets: Budget, worker: string, store: Store, plan: 
     ended +
     [...jobs].reduce((sum, { reserved, pending, used }) => sum + Math.max(reserved, used) + pending, 0)
 
-  /** One entry with no wish of its own, unless `requestedTokens`, which must stand in some job's `pending`. */
+  /**
+   * Reports this worker's tokens and requests `requestedTokens`, which must be part of a job's
+   * `pending`.
+   */
   async function updateBudget(requestedTokens: number, { maxTokens, maxEndpointSeconds }: RunBudget) {
     while (true) {
       const heldTokens = held() - requestedTokens
@@ -97,13 +111,17 @@ function createRunMeter(runBudgets: Budget, worker: string, store: Store, plan: 
         await runBudgets.initialize(plan.run, randomUUID(), await usedFor(store, plan))
       } else if (answer.epoch !== epoch) {
         epoch = answer.epoch
-        // What ended before the last entry is in the baseline: that was read after Redis had forgotten the entry.
+        // The baseline holds the jobs that ended before the last report: it was read after Redis
+        // had lost that report.
         ended = endedSinceEntry
       }
     }
   }
 
-  /** @throws ReembedError RUN_STOPPED if it does not fit; REDIS_UNREACHABLE, to be tried later, when nobody can say. */
+  /**
+   * @throws ReembedError RUN_STOPPED when the budget is exceeded; REDIS_UNREACHABLE (requeue) when
+   * Redis fails
+   */
   async function requestTokens(job: JobUsage, wanted: number, budget: RunBudget): Promise<void> {
     job.pending += wanted
     try {
@@ -114,7 +132,7 @@ function createRunMeter(runBudgets: Budget, worker: string, store: Store, plan: 
       if (error instanceof ReembedError) throw error
       throw new ReembedError(
         'REDIS_UNREACHABLE',
-        `what run ${plan.run} has used of its limits cannot be asked: ${messageOf(error)}`,
+        `cannot read the budget of run ${plan.run} from Redis (${messageOf(error)}): check Redis`,
         { retry: 'requeue', cause: error },
       )
     } finally {
@@ -125,10 +143,10 @@ function createRunMeter(runBudgets: Budget, worker: string, store: Store, plan: 
   function meter(job: JobUsage, budget: RunBudget, endpoint: Endpoint): Endpoint['request'] {
     return async (texts, ...rest) => {
       const characters = texts.reduce((sum, text) => sum + text.length, 0)
-      // Whole numbers, so that what is taken off again leaves nothing.
+      // Integers, so that adding and subtracting an estimate leaves exactly 0.
       const guess = (): number => Math.ceil(characters / charsPerToken)
       const beyond = (): number => Math.max(0, job.used + job.inFlight + guess() - job.reserved - job.pending)
-      // What is under way may turn out to be less: more room is asked for only when that is known.
+      // Replies in flight may use less than estimated, so more is reserved only when none is left.
       while (beyond() > 0 && job.inFlight > 0) await job.answered.promise
       const wanted = beyond()
       const estimate = guess()
@@ -185,7 +203,7 @@ function createRunMeter(runBudgets: Budget, worker: string, store: Store, plan: 
   }
 }
 
-/** What the shards in the store took. */
+/** The usage stated by the receipts in the store: the baseline after Redis lost its state. */
 async function usedFor(store: Store, { run, shards }: Plan): Promise<BudgetUsage> {
   async function* keys(): AsyncGenerator<string, void, undefined> {
     for await (const { key } of store.list(shardPrefix(run))) {
@@ -206,6 +224,6 @@ async function usedFor(store: Store, { run, shards }: Plan): Promise<BudgetUsage
 function reasonOf({ maxTokens, maxEndpointSeconds }: RunBudget, { tokens, seconds }: BudgetUsage): string {
   const count = (n: number): string => Math.round(n).toLocaleString('en-US')
   return maxEndpointSeconds !== undefined && seconds >= maxEndpointSeconds
-    ? `it may use its endpoint for ${count(maxEndpointSeconds)} s (--max-cost), and has for ${count(seconds)} s`
-    : `it may take ${count(maxTokens ?? 0)} tokens (--max-tokens), ${count(tokens)} are used or kept for jobs under way`
+    ? `it used its endpoint for ${count(seconds)} s of at most ${count(maxEndpointSeconds)} s: raise the cost budget to continue`
+    : `${count(tokens)} of at most ${count(maxTokens ?? 0)} tokens are used or reserved by jobs in flight: raise the token budget to continue`
 }

@@ -1,4 +1,4 @@
-// Makes the shard of a slice: carried over from the base, or embedded.
+// Builds the shard of a slice: copied from the base run, or embedded.
 
 import { readDocuments } from '@reembed/corpus'
 import type { Plan, Receipt, RejectRow, Slice } from '@reembed/protocol'
@@ -10,7 +10,7 @@ import type { Embedder } from './embedder.ts'
 import { mergeRows } from './merge-rows.ts'
 import type { OpenRun } from './run-cache.ts'
 
-/** What a shard is made of. */
+/** The inputs of a shard. */
 export interface ShardInput {
   readonly job: Job
   readonly run: OpenRun
@@ -18,7 +18,7 @@ export interface ShardInput {
   readonly baseRun: BaseRun | undefined
   readonly signal: AbortSignal
   readonly reportDocuments: JobContext['reportDocuments']
-  /** The time of day in milliseconds, as the receipt has it; the simulation has its own. */
+  /** Wall-clock time in milliseconds, for the receipt; the simulation replaces it. */
   readonly now?: (() => number) | undefined
 }
 
@@ -29,8 +29,9 @@ export interface BuiltShard {
 }
 
 /**
- * The shard of a slice of which nothing has changed: the rows of the base under a receipt of this run. Undefined if
- * something has, or if the rows are damaged.
+ * Copies the rows of the base run into a shard with a receipt of this run, where no document of the
+ * slice has changed. Undefined where a document has changed, or where the rows of the base run are
+ * corrupt.
  */
 export async function copyUnchangedShard({
   job,
@@ -61,7 +62,10 @@ export async function copyUnchangedShard({
   return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer }
 }
 
-/** The shard of a slice whose documents are looked up in the base, if there is one, and embedded where it has none. */
+/**
+ * Builds the shard of a slice: vectors of the base run for unchanged documents, embeddings for the
+ * others.
+ */
 export async function buildShard(
   embedder: Pick<Embedder, 'embed'>,
   { job, run, slice, baseRun, signal, reportDocuments, now = Date.now }: ShardInput,

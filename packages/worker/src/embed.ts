@@ -1,6 +1,7 @@
-// Documents in, vectors out, in the same order. A window of documents is sorted by length, packed into requests,
-// and every vector is decoded straight to its document's row. Windows overlap, so that the endpoint has work while
-// the last requests of one window are under way; that overlap is also the bound on memory.
+// Embeds documents in source order. A window of documents is sorted by length and packed into
+// requests, and each vector is decoded into its document's row. Windows overlap, so that the
+// endpoint has work during the last requests of a window; the number of overlapping windows bounds
+// the memory.
 
 import {
   type Clock,
@@ -21,50 +22,57 @@ import { type PreparedText, prepare } from './embed/prepare.ts'
 import { createSender, type Sender } from './embed/send.ts'
 
 export interface EmbeddedWindow {
-  /** Those that have a vector, in source order. */
+  /** Documents with a vector, in source order. */
   readonly documents: readonly Document[]
   /** One row per document, `info.dimensions` floats each. */
   readonly vectors: Float32Array
-  /** Those that have none, in source order, the source's own rejects among them. */
+  /** Documents without a vector, in source order, those rejected by the source included. */
   readonly rejects: readonly Reject[]
-  /** Counted by the server over all replies, or null where it does not say. */
+  /** Sum of the server's counts, or null where a reply states none. */
   readonly tokens: number | null
-  /** Texts cut here because they were longer than the server looks at. */
+  /** Texts truncated by the worker because the server ignores the rest. */
   readonly truncated: number
   /** Texts with lone surrogates. */
   readonly repaired: number
-  /** Documents that were not sent, because another of the window has the same text; they have its vector. */
+  /**
+   * Documents that were not sent because another one of the window has the same text, whose vector
+   * they get.
+   */
   readonly repeats: number
-  /** Gives the memory of `vectors` back: from now on they are another window's. */
+  /** Returns the memory of `vectors`, which another window reuses. */
   release(): void
 }
 
 export interface EmbedOptions {
   readonly endpoint: Endpoint
-  /** Shared by all that send to this endpoint. */
+  /** Shared by all jobs that send to this endpoint. */
   readonly limiter: Limiter
-  /** Vectors of the run's model that are known: every reply is held to them. */
+  /** Reference vectors of the run's model, for the canaries of the replies. */
   readonly reference?: ModelReference | undefined
-  /** Put in front of every text. */
+  /** Prepended to each text. */
   readonly prompt?: string
-  /** Where the vectors are held, shared by all jobs of a worker. */
+  /** Memory of the vectors, shared by all jobs of a worker. */
   readonly memory?: VectorMemory | undefined
   readonly windowDocuments?: number
   readonly windowBytes?: number
   readonly maxUnavailableMs?: number
-  /** Told after each answered request how many texts it held: windows are too coarse to show progress by. */
+  /**
+   * Called after each answered request with its number of texts: windows are too coarse for
+   * progress.
+   */
   readonly onAnswered?: ((texts: number) => void) | undefined
   readonly clock?: Clock
   readonly random?: () => number
   readonly signal?: AbortSignal | undefined
 }
 
-/** How many windows are under way at once. */
+/** Concurrent windows. */
 const WINDOWS = 2
 
 /**
- * Embeds all documents of `records`. Every document comes out once, as a row or as a reject; the order is kept. Holds
- * at most three windows of text and two of vectors. Throws what no waiting, splitting or rejecting can mend.
+ * Embeds all documents of `records`. Each document is yielded once, as a row or as a reject, in
+ * source order. Holds at most three windows of text and two of vectors. @throws ReembedError when
+ * the endpoint is at fault and retries, splits and rejects do not help
  */
 export async function* embed(
   records: AsyncIterable<SourceRecord> | Iterable<SourceRecord>,
@@ -148,7 +156,7 @@ async function embedWindow(
     different.map(({ text, bytes }) => ({ tokens: meter.estimate(text.length), bytes })),
     sender.limits,
   ).map(request => request.map(at => different[at]?.row ?? 0))
-  // Behind the rows of the documents, one for the canary of each request.
+  // One row per document, then one row for the canary of each request.
   const vectors = memory.take((texts.length + packed.length) * dimensions)
   const refused = new Map<number, Reject>()
   let tokens: number | null = 0
@@ -172,7 +180,8 @@ async function embedWindow(
     },
     reject,
   }))
-  // The limiter says how many are under way; here all wait their turn, and the first failure ends the others.
+  // All requests start here; the limiter bounds those in flight, and the first failure aborts the
+  // others.
   for await (const _ of mapConcurrent(requests, sender.send, {
     concurrency: Math.max(1, requests.length),
     signal,
@@ -198,8 +207,8 @@ async function embedWindow(
 }
 
 /**
- * For each text the first row with the same one. A Map of whole texts reads each of their characters, as much as two
- * microseconds for two thousand: most are told apart by their length and both ends.
+ * Returns for each text the first row with an equal text. A Map of whole texts hashes each
+ * character, about 2 µs per 2,000 characters, so texts are first compared by length and both ends.
  */
 function firstOfEach(texts: readonly PreparedText[]): number[] {
   const ends = texts.map(({ text }) => `${text.length} ${text.slice(0, END)}${text.slice(-END)}`)
@@ -215,10 +224,10 @@ function firstOfEach(texts: readonly PreparedText[]): number[] {
   })
 }
 
-/** Characters at either end of a text. */
+/** Characters compared at each end of a text. */
 const END = 16
 
-/** `vectors` with the rows that are not in `refused`, moved together in place. */
+/** Removes the rows in `refused` by moving the others together in place. */
 function withoutRows(
   vectors: Float32Array,
   dimensions: number,

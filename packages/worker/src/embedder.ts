@@ -1,5 +1,5 @@
-// The worker's endpoint: opened when the first job needs it, shared by all jobs, checked to be the model of each run
-// before the run's first document is sent.
+// The worker's endpoint: opened for the first job, shared by all jobs, and verified to serve the
+// model of each run before the first document of that run is sent.
 
 import {
   type Clock,
@@ -30,40 +30,45 @@ import type { WorkerMetrics } from './metrics.ts'
 import type { OpenRun } from './run-cache.ts'
 
 export interface Embedder extends AsyncDisposable {
-  /** How the endpoint does, in a word or two: 'not used yet', 'ok', 'unreachable: ...'. */
+  /** A short description: 'not used yet', 'ok, limit 480', 'warming, 41 s'. */
   readonly state: string
-  /** @throws ReembedError MODEL_MISMATCH when the endpoint serves another model than the run is for. */
+  /**
+   * @throws ReembedError MODEL_MISMATCH when the endpoint serves another model than the run
+   * requires
+   */
   embed(
     run: OpenRun,
     records: AsyncIterable<SourceRecord>,
     signal: AbortSignal,
     onAnswered?: (texts: number) => void,
-    /** Puts something between this job and the endpoint. */
+    /** Wraps the endpoint for this job. */
     metered?: (endpoint: Endpoint) => Endpoint,
   ): AsyncGenerator<EmbeddedWindow, void, undefined>
 }
 
-/** What looks on, and what the simulation puts in the place of network, time and chance. */
+/** Observers, and the network, time and randomness that the simulation replaces. */
 export interface EmbedderDependencies {
   readonly metrics?: Pick<WorkerMetrics, 'instrument' | 'watchLimiter' | 'watchReplicas'> | undefined
   readonly open?: typeof openEndpoint
   readonly onReplica?: ((event: ReplicaEvent) => void) | undefined
   readonly probe?: EndpointProbe | undefined
-  /** Where the fleet's limit is kept, and this worker's name there; alone if not given. */
+  /** Coordinator of the fleet's limit, and this worker's name there; in memory if not given. */
   readonly coordinator?: LimitCoordinator | undefined
   readonly worker?: string | undefined
   readonly clock?: Clock
   readonly random?: () => number
 }
 
-/** Share of the server's permits that we use: other clients and health checks need some too. */
+/** Share of the server's permits for this fleet: other clients and health checks need the rest. */
 const PERMIT_SHARE = 0.8
-/** For servers that do not say how many inputs they take at once. */
+/** For servers that state no maximum of concurrent inputs. */
 const UNKNOWN_PERMITS = 512
-/** Behind one URL there may be many replicas; queue time and refusals tell how much they take. */
+/**
+ * One URL may hide many replicas; queue times and refusals show their capacity, below this bound.
+ */
 const UNSEEN_REPLICAS = 64
 
-/** @throws ReembedError USAGE for a `url` that is no endpoint. */
+/** Creates the embedder; opens no connection. @throws ReembedError USAGE for an invalid `url` */
 export function createEmbedder(
   url: string,
   options: EndpointOptions = {},
@@ -82,7 +87,10 @@ export function createEmbedder(
   const connections = addresses.isReplicated
     ? connectToReplicas(addresses, { options, instrument, onReplica, clock, random })
     : connectToUrl({ url, options, open, instrument })
-  /** Runs for which the endpoint has the wrong model. Their jobs go back at once and leave the worker to others. */
+  /**
+   * Runs for which the endpoint has the wrong model. Their jobs are delayed at once, so the worker
+   * serves other runs.
+   */
   const blocked = new Map<string, { readonly error: ReembedError; readonly untilMs: number }>()
   const memory = createVectorMemory()
   let trouble = ''
@@ -139,7 +147,7 @@ export function createEmbedder(
     },
   }
 
-  /** Inputs that a replica may be sent at once. */
+  /** Concurrent inputs per replica. */
   function permits(): number {
     return PERMIT_SHARE * (used?.info.maxConcurrentRequests ?? UNKNOWN_PERMITS)
   }
@@ -152,7 +160,10 @@ export function createEmbedder(
     return Math.min(initialLimit(used?.info), permits()) * (used?.replicas?.length ?? 1)
   }
 
-  /** Not before the endpoint is there: a fleet that starts must not knock all at once. */
+  /**
+   * Waits for a permit before the first connection: a starting fleet must not open an unavailable
+   * endpoint at once.
+   */
   async function useWhenAvailable(run: OpenRun, name: string, signal: AbortSignal): Promise<EndpointHandle> {
     if (connections.has(run.plan.recipe.truncate)) return connections.use(run, name)
     using permit = await limiter.acquire(1, signal)
@@ -165,7 +176,7 @@ export function createEmbedder(
     }
   }
 
-  /** ', 1 of 3 replicas quarantined', while not all are in use. */
+  /** ', 1 of 3 replicas quarantined' while not all are in use. */
   function replicasState(): string {
     const { in_use = 0, ...others } = connections.replicas ?? {}
     const all = Object.values(others).reduce((sum, count) => sum + count, in_use)

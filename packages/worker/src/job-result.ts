@@ -1,8 +1,11 @@
-// What a job came to.
+// The result of a job.
 
 import type { Receipt } from '@reembed/protocol'
 
-/** The shard is in the store: put by this worker, or by a concurrent writer while this worker embedded. */
+/**
+ * The shard is in the store: put by this worker, or by a concurrent writer while this worker
+ * embedded.
+ */
 export interface PutShard {
   readonly status: 'put' | 'already_exists'
   readonly receipt: Receipt
@@ -10,5 +13,8 @@ export interface PutShard {
   readonly bytes: number
 }
 
-/** `already_done`: the shard was in the store when the job began. `stopped`: the run is paused, cancelled or deleted. */
+/**
+ * `already_done`: the shard was in the store when the job began. `stopped`: the run is paused,
+ * cancelled or deleted.
+ */
 export type JobResult = PutShard | { readonly status: 'already_done' } | { readonly status: 'stopped' }

@@ -1,5 +1,6 @@
-// Rows of a slice, whether embedded or known: what is known goes past the embedder and meets the rest again in source
-// order. If all is known, the embedder is never called, so an endpoint that sleeps may go on sleeping.
+// Merges embedded and reused rows of a slice in source order. Documents with a known vector bypass
+// the embedder. If all are known, the embedder is never called, so an endpoint that is scaled to
+// zero is not woken.
 //
 //   records   | a known | b | c known | d reject | e | f known |
 //   embedder            | b |                    | e |
@@ -15,12 +16,12 @@ export interface RowBatch {
   readonly vectors: Float32Array
   readonly extra: readonly (readonly CarriedValue[])[]
   readonly rejects: readonly Reject[]
-  /** Rows that were not embedded. */
+  /** Rows with a reused vector. */
   readonly reused: number
   readonly tokens: number | null
   readonly truncated: number
   readonly repaired: number
-  /** To be called when the vectors are written: they lie in memory that is used again. */
+  /** Must be called when the vectors are written: their memory is reused. */
   onWritten(): void
 }
 
@@ -28,11 +29,11 @@ export interface MergeRowsOptions {
   readonly reuseIndex: ReuseIndex | undefined
   readonly layout: ShardLayout | undefined
   readonly dimensions: number
-  /** Embeds what is not known. */
+  /** Embeds documents without a known vector. */
   readonly embed: (records: AsyncIterable<SourceRecord>) => AsyncIterable<EmbeddedWindow>
-  /** Vectors of the endpoint as the run keeps them. */
+  /** Converts vectors of the endpoint to those of the run. */
   readonly truncateVectors: (vectors: Float32Array) => Float32Array
-  /** Told of documents that were known. */
+  /** Called with the number of documents with a known vector. */
   readonly onReused?: ((documents: number) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -40,15 +41,15 @@ export interface MergeRowsOptions {
 interface Entry {
   readonly document: Document
   readonly hash: string
-  /** Undefined for what the embedder was given. */
+  /** Undefined for documents that the embedder gets. */
   readonly vector: Float32Array | undefined
 }
 
-/** Looked up at once, as much as the embedder has in a window. */
+/** Records per lookup: the size of the embedder's window. */
 const LOOK_UP_RECORDS = 1_024
 const LOOK_UP_CHARACTERS = 8 * 1024 * 1024
 
-/** Holds what `embed` holds, and the known rows of a slice that wait for an embedded one before them. */
+/** Holds the windows of `embed`, and reused rows that wait for an embedded row before them. */
 export async function* mergeRows(
   records: AsyncIterable<SourceRecord>,
   { reuseIndex, layout, dimensions, embed, truncateVectors, onReused, signal }: MergeRowsOptions,
@@ -66,7 +67,7 @@ export async function* mergeRows(
       for (const [i, document] of documents.entries()) {
         const vector = found[i]
         const hash = hashes[i] ?? contentHashOf(document.text)
-        // Nobody needs the text of a known document, unless the shard keeps it.
+        // The text of a known document is dropped to save memory, unless the shard stores it.
         const held = vector === undefined || layout?.text ? document : { ...document, text: '' }
         waiting.push({ document: held, hash, vector })
         if (vector === undefined) yield document
@@ -74,7 +75,7 @@ export async function* mergeRows(
     }
   }
 
-  /** The rows of these entries, with the vectors that were just made for those that had none. */
+  /** The rows of `entries`, with the vectors in `made` for those without a known one. */
   function windowOf(entries: readonly Entry[], made: Float32Array, paid: EmbeddedPart): RowBatch {
     const documents = entries.map(({ document }) => document)
     const reused = entries.filter(({ vector }) => vector !== undefined).length
@@ -98,7 +99,7 @@ export async function* mergeRows(
 
   const sent = unknown()
   try {
-    // Not before it is needed, where it may not be needed at all.
+    // `embed` opens the endpoint, so it starts only when a document needs it.
     const first = reuseIndex && (await sent.next())
     if (!first?.done) {
       for await (const window of embed(first === undefined ? sent : continued(first.value, sent))) {
@@ -126,12 +127,14 @@ const NOTHING_EMBEDDED: EmbeddedPart = {
   release: () => {},
 }
 
-/** Documents in source order until it is known what became of them. */
+/** Documents in source order that wait for their vector or rejection. */
 function createQueue() {
   let entries: Entry[] = []
   return {
     push: (entry: Entry): void => void entries.push(entry),
-    /** Those up to the last one that the window was given; what was refused in it is left out. */
+    /**
+     * Removes and returns the entries up to the last document of the window, without its rejects.
+     */
     settle({ documents, rejects }: EmbeddedWindow): Entry[] {
       let given = documents.length + rejects.length
       let next = 0

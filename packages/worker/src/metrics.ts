@@ -1,5 +1,6 @@
-// What a worker counts. Declared here once, filled by small observation points: the endpoint (a wrapper around
-// `request`), the limiter (read when scraped), the end of each job, and the store's faults.
+// The metrics of a worker. Their sources: a wrapper around the endpoint's `request`, the limiter
+// (read at each scrape), the end of each job, events of the queue, and transient errors of the
+// store.
 
 import type { Endpoint, Outcome, ReplicaCounts } from '@reembed/endpoint'
 import type { ConsumerEvent } from '@reembed/queue'
@@ -9,17 +10,20 @@ import type { Registry } from '@reembed/telemetry'
 import type { JobResult } from './job-result.ts'
 
 export interface WorkerMetrics extends Disposable {
-  /** The same endpoint; each of its requests is counted. */
+  /** Wraps an endpoint so that each request is counted. */
   instrument(endpoint: Endpoint): Endpoint
-  /** Says how to learn the limit and what is in flight, in inputs. */
+  /** Sets the source of the limit and of the inputs in flight. */
   watchLimiter(read: () => { readonly limit: number; readonly inFlight: number }): void
-  /** Says how many replicas stand how, where they are addressed one by one. */
+  /**
+   * Sets the source of the number of replicas by state; undefined where replicas are not addressed
+   * individually.
+   */
   watchReplicas(read: () => ReplicaCounts | undefined): void
   recordJob(made: JobResult, seconds: number): void
   recordEvent(event: ConsumerEvent): void
 }
 
-/** All that one request can come to; see endpoint/outcome.ts. */
+/** All kinds of outcomes, as the label's fixed set of values. */
 const OUTCOMES: readonly Outcome['kind'][] = [
   'ok',
   'overload',
@@ -45,82 +49,82 @@ const REPLICA_STATES = ['in_use', 'ejected', 'quarantined', 'unreachable'] as co
 const JOB_OUTCOMES = ['done', 'delayed', 'requeued', 'failed', 'stalled'] as const
 const REQUEST_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
 const JOB_SECONDS = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600]
-/** Reasons are a fixed list in the code; the number bounds what a later version may add. */
+/** Reject reasons are a fixed list in the code; the number bounds those of later versions. */
 const MAX_REASONS = 32
 
 export function createWorkerMetrics(registry: Registry, concurrency: number): WorkerMetrics {
   const jobs = registry.counter(
     'reembed_jobs_total',
-    'Jobs by how they left this worker; stalled: found, of a vanished worker.',
+    'Jobs that left this worker, by outcome; stalled: jobs of a lost worker, found by this one.',
     { outcome: JOB_OUTCOMES },
   )
   const failures = registry.counter(
     'reembed_job_failures_total',
-    'Attempts of jobs that failed, by error code.',
+    'Failed or delayed attempts of jobs, by error code.',
     { code: ERROR_CODES },
   )
-  const active = registry.gauge('reembed_jobs_active', 'Jobs under way in this worker.', {})
-  const room = registry.gauge('reembed_jobs_concurrency', 'Jobs that this worker takes at once.', {})
+  const active = registry.gauge('reembed_jobs_active', 'Jobs in progress in this worker.', {})
+  const room = registry.gauge('reembed_jobs_concurrency', 'Maximum concurrent jobs of this worker.', {})
   const jobSeconds = registry.histogram(
     'reembed_job_duration_seconds',
-    'From taking a job to its shard in the store.',
+    'Time from taking a job to its shard in the store, in seconds.',
     JOB_SECONDS,
   )
   const shards = registry.counter(
     'reembed_shards_total',
-    'Shards by outcome: put, or found put by another before or after embedding.',
+    'Shards by outcome: put, or found in the store before (already_done) or after (already_exists) embedding.',
     { outcome: ['put', 'already_exists', 'already_done'] },
   )
-  const bytes = registry.counter('reembed_shard_bytes_total', 'Bytes of shards put.', {})
+  const bytes = registry.counter('reembed_shard_bytes_total', 'Size of put shards in bytes.', {})
   const documents = registry.counter(
     'reembed_documents_total',
-    'Documents of shards put, rejects included.',
+    'Documents of put shards, rejects included.',
     {},
   )
-  const rejects = registry.counter('reembed_rejects_total', 'Rejects in shards put, by reason.', {
+  const rejects = registry.counter('reembed_rejects_total', 'Rejects of put shards, by reason.', {
     reason: MAX_REASONS,
   })
   const tokens = registry.counter(
     'reembed_tokens_total',
-    'Tokens that the endpoint counted in its replies.',
+    'Tokens counted by the endpoint in its replies.',
     {},
   )
   const texts = registry.counter(
     'reembed_texts_total',
-    'Texts that came back as vectors, canaries included.',
+    'Texts answered with a valid vector, canaries included.',
     {},
   )
-  const requests = registry.counter('reembed_requests_total', 'HTTP requests to the endpoint by outcome.', {
+  const requests = registry.counter('reembed_requests_total', 'HTTP requests to the endpoint, by outcome.', {
     outcome: OUTCOMES,
   })
   const requestSeconds = registry.histogram(
     'reembed_request_duration_seconds',
-    'Answered requests, from sending to the last byte.',
+    'Time of answered requests from sending to the last byte, in seconds.',
     REQUEST_SECONDS,
   )
   const queueSeconds = registry.histogram(
     'reembed_endpoint_queue_seconds',
-    "Mean time of a request's texts in the endpoint's own queue, where it says.",
+    "Mean time of a request's texts in the endpoint's queue, in seconds, where it states one.",
     REQUEST_SECONDS,
   )
   const limit = registry.gauge(
     'reembed_limiter_limit_inputs',
-    'Texts that this worker may have in flight at its endpoint.',
+    'Maximum texts in flight from this worker at its endpoint.',
     {},
   )
   const inFlight = registry.gauge(
     'reembed_limiter_inflight_inputs',
-    'Texts that this worker has in flight at its endpoint.',
+    'Texts in flight from this worker at its endpoint.',
     {},
   )
   const replicas = registry.gauge(
     'reembed_endpoint_replicas',
-    'Replicas of the endpoint by state; quarantined: serves another model.',
+    'Replicas of the endpoint, by state; quarantined: serves another model.',
     { state: REPLICA_STATES },
   )
   const faults = registry.counter(
     'reembed_store_transient_errors_total',
-    'Calls to the store that failed in a passing way and are tried again.',
+    'Store calls that failed with a transient error and are retried, by reason.',
     { reason: TRANSIENT_STORE_ERRORS },
   )
 

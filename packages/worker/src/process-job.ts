@@ -1,5 +1,6 @@
-// One job in, one shard out. This is DESIGN section 1 as code: read the slice, embed its documents (those that the
-// base does not know), put the shard if nobody else has. Everything before the put may be lost or done twice without harm.
+// Processes one job into one shard: reads the slice, embeds the documents without a vector in the
+// base run, and puts the shard if it does not exist. All steps before the put are idempotent: a
+// lost or repeated job does no harm.
 
 import { type Plan, type Receipt, readRunStateRecord, setRunState } from '@reembed/protocol'
 import type { Job, JobContext } from '@reembed/queue'
@@ -15,13 +16,13 @@ import type { OpenRun } from './run-cache.ts'
 export interface ProcessJobContext
   extends Pick<JobContext, 'reportDocuments' | 'signal'>,
     Pick<ShardInput, 'now'> {
-  /** Asked for runs that have limits; without it such a run is left to others. */
+  /** Required for runs with a budget; without it, jobs of such runs end as `stopped`. */
   readonly budgets?: JobBudgets | undefined
 }
 
 /**
- * Makes the shard of a job, or finds it made. Returns the receipt of a shard that it put itself.
- * @throws ReembedError; `retry` says what the queue shall do.
+ * Builds and puts the shard of a job, unless the shard exists. @throws ReembedError; the queue
+ * follows its `retry`
  */
 export async function processJob(
   job: Job,
@@ -36,7 +37,7 @@ export async function processJob(
     await readConcurrentShard(store, key, plan, job.shard)
     return { status: 'already_done' }
   }
-  // Whoever lets the run go on queues what is missing again.
+  // Resuming a run re-enqueues its missing shards.
   const runState = await readRunStateRecord(store, plan.run)
   if (runState.state !== 'running') return { status: 'stopped' }
 
@@ -46,7 +47,8 @@ export async function processJob(
   if (runState.maxTokens === undefined && runState.maxEndpointSeconds === undefined) {
     return put(job, run, await buildShard(embedder, input), signal)
   }
-  // Within its limits; the worker that would go over them says so to all, and the run can be let go on with others.
+  // The worker that would exceed the budget pauses the run for all workers; a higher budget resumes
+  // it.
   try {
     if (context.budgets === undefined) return { status: 'stopped' }
     await using budget = await context.budgets.reserve(run, runState)
@@ -78,7 +80,7 @@ async function put(
   return { status: 'put', receipt, bytes: bytes.length }
 }
 
-/** Another worker was first: its shard is as good as ours, if it is the shard of this run at all. */
+/** Reads the shard of a concurrent writer, which is equivalent if it belongs to this run. */
 async function readConcurrentShard(
   store: Store,
   key: string,
@@ -90,6 +92,6 @@ async function readConcurrentShard(
     return { receipt, bytes: size }
   throw new ReembedError(
     'CORRUPT',
-    `${key} in ${store.url} is taken by a shard of another run (${receipt.run}); it was left as it is`,
+    `${key} in ${store.url} holds a shard of run ${receipt.run} instead of ${plan.run}: move it elsewhere, then retry the job`,
   )
 }

@@ -1,5 +1,6 @@
-// What a worker keeps open between jobs: each output's store, each run's plan, each corpus. Opened on first use,
-// closed with the worker. A job may only name an output that this worker was told to serve.
+// Resources that a worker keeps open between jobs: stores of outputs and corpora, and plans of
+// runs. They are opened on first use and closed with the worker. A job must name an output that
+// this worker serves.
 
 import { type Plan, readSliceSegment, requirePlan, type Slice } from '@reembed/protocol'
 import type { Job } from '@reembed/queue'
@@ -12,26 +13,29 @@ export interface OpenRun {
   readonly source: Store
   readonly plan: Plan
   slice(shard: number): Promise<Slice>
-  /** The run that unchanged texts take their vectors from, if the plan names one and it is there. */
+  /** The run whose vectors unchanged texts reuse, if the plan names one and it exists. */
   baseRun(): Promise<BaseRun | undefined>
   /** Memory for shards, shared by all runs of a worker. */
   readonly buffers: ShardBufferPool
 }
 
 export interface RunCache extends AsyncDisposable {
-  /** @throws ReembedError JOB_INVALID (try later) for an output this worker doesn't serve, RUN_NOT_FOUND for a run that is not planned there. */
+  /**
+   * @throws ReembedError JOB_INVALID (requeue) for an output that this worker does not serve,
+   * RUN_NOT_FOUND for a run without a plan
+   */
   open(job: Job): Promise<OpenRun>
 }
 
 export interface RunCacheOptions {
-  /** Outputs this worker serves; an output below one of these is served as well. */
+  /** Outputs that this worker serves, outputs below them included. */
   readonly outputs: readonly string[]
   readonly s3?: S3Options | undefined
-  /** How a URL becomes a store; another way for the simulation. */
+  /** Opens a store by its URL; the simulation replaces it. */
   readonly openUrl?: ((url: string) => Promise<Store>) | undefined
 }
 
-/** Segments of a plan that are kept; jobs come about in order, so a few do. */
+/** Cached segments of a plan; jobs arrive almost in order, so a few suffice. */
 const KEPT_SEGMENTS = 4
 
 const UNSERVED_OUTPUT_DELAY_MS = 2_000
@@ -61,10 +65,11 @@ export function createRunCache({
   return {
     async open({ output, run }) {
       if (!outputs.some(served => output === served || output.startsWith(`${served.replace(/\/+$/, '')}/`))) {
-        // Another worker on this Redis does; until it comes, the job waits. Failing it would take it from that worker.
+        // Another worker on this Redis serves it. Failing the job would take it from that worker,
+        // so it is delayed.
         throw new ReembedError(
           'JOB_INVALID',
-          `this worker does not serve the output ${output}, only ${outputs.join(', ')}: left to another worker`,
+          `this worker does not serve the output ${output}, only ${outputs.join(', ')}: start a worker that serves it`,
           { retry: 'requeue', retryAfterMs: UNSERVED_OUTPUT_DELAY_MS },
         )
       }
@@ -85,12 +90,12 @@ function createSliceReader(store: Store, plan: Plan): (shard: number) => Promise
     if (slice) return slice
     throw new ReembedError(
       'JOB_INVALID',
-      `invalid job: run ${plan.run} has no shard ${shard}, its plan has ${plan.shards}`,
+      `invalid job: shard ${shard} of run ${plan.run}, whose plan has ${plan.shards} shards: remove the job`,
     )
   }
 }
 
-/** Opens each name once, also when asked twice at the same time; a failure is not kept. */
+/** Opens each name once, concurrent calls included; a failed opening is not cached. */
 function createOpener<T>(make: (name: string) => Promise<T>) {
   const opened = createMemo<string, T>()
   return { open: (name: string) => opened.get(name, () => make(name)), settled: opened.settled }

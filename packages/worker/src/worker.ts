@@ -1,5 +1,5 @@
-// A worker: takes jobs from the queue, several at once, and makes their shards. It holds no state that anybody
-// would miss; killed at any moment, another worker does its jobs again.
+// A worker takes jobs from the queue, several at once, and builds their shards. It holds no durable
+// state: when it is killed, another worker repeats its jobs.
 
 import { hostname } from 'node:os'
 import {
@@ -31,44 +31,55 @@ export interface WorkerOptions {
   readonly redis: string
   readonly endpoint: string
   readonly endpointOptions?: EndpointOptions
-  /** Outputs this worker serves, each with what lies below it. */
+  /** Outputs that this worker serves, outputs below them included. */
   readonly outputs: readonly string[]
-  /** Jobs at once. Each holds one shard in memory, 64 MiB at most. */
+  /** Concurrent jobs; 4 if not given. Each holds one shard in memory, at most 64 MiB. */
   readonly concurrency?: number
   readonly s3?: S3Options | undefined
   readonly log: Logger
-  /** Where this worker declares and counts its metrics. */
+  /** Registry for the metrics of this worker. */
   readonly metrics?: Registry | undefined
-  /** Called when the queue has nothing more for this worker: a good moment to sweep. */
+  /** Called when the queue has no more jobs for this worker: a suitable moment to sweep. */
   readonly onIdle?: () => void
-  /** Called when jobs wait and none is fetched for a minute: end the process and let it be started again. */
+  /**
+   * Called when jobs wait and none is fetched for a minute: end the process so that a supervisor
+   * restarts it.
+   */
   readonly onStuck?: (waiting: number) => void
-  /** Called with each failure and postponement, for the progress line of `run`. */
+  /** Called for each failed or delayed job; `final`: it has no attempts left. */
   readonly onJobError?: (error: unknown, final: boolean) => void
   readonly signal?: AbortSignal | undefined
 }
 
 export interface Worker extends AsyncDisposable {
-  /** Why it can't take jobs just now, or null: it drains, or Redis was not heard of for a while. */
+  /** Why the worker takes no jobs: it drains, or Redis does not answer. Null when it is ready. */
   readonly notReadyReason: string | null
-  /** How the endpoint does, in a word or two. */
+  /** A short description of the endpoint's state. */
   readonly endpointState: string
-  /** Outputs that it had jobs for: what lies below `outputs` is known only from them. */
+  /** Outputs of the jobs it took: outputs below `outputs` are known only from jobs. */
   readonly seenOutputs: ReadonlySet<string>
-  /** Stops taking jobs; those under way may finish within `graceMs`, the rest goes back to the queue at once. */
+  /**
+   * Stops taking jobs. Jobs in progress may finish within `graceMs`; the rest is requeued at once.
+   */
   drain(graceMs: number): Promise<void>
 }
 
-/** Each worker of a process has a name of its own: under one they would share what is the share of one. */
+/**
+ * Each worker of a process needs a unique name: with the same name they would share one member's
+ * part of the limit.
+ */
 const nextName = (): string => `${hostname()}-${process.pid}${++named === 1 ? '' : `-${named}`}`
 let named = 0
 
 const DEFAULT_CONCURRENCY = 4
 const HEARTBEAT_MS = 2_000
-/** Redis may be restarted or fail over in this time without a worker counting as sick. */
+/** A restart or failover of Redis within this time does not make a worker unready. */
 const SILENT_MS = 30_000
 
-/** Starts a worker. @throws ReembedError when Redis cannot be used; the endpoint is waited for. */
+/**
+ * Starts a worker. It waits for an unavailable endpoint. @throws ReembedError when Redis cannot be
+ * used, USAGE for an invalid endpoint
+ */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const { redis, concurrency = DEFAULT_CONCURRENCY, log, signal } = options
   const name = nextName()
@@ -103,16 +114,16 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     metrics?.recordJob(made, ms / 1000)
     const facts = { run: job.run, shard: job.shard, ms }
     if (made.status === 'stopped') {
-      log.info(facts, 'job dropped: its run is paused or cancelled, or has used up its limits')
+      log.info(facts, 'job dropped: its run is paused, cancelled or over its budget')
       return
     }
     if (made.status === 'already_done') {
-      log.debug(facts, 'shard was there')
+      log.debug(facts, 'shard exists already')
       return
     }
     const { documents, rows, rejects, tokens } = made.receipt
     const counts = { documents, rows, rejects: rejects.length, tokens: tokens ?? 0, bytes: made.bytes }
-    // A twin's shard was counted by the twin.
+    // A concurrent writer reports its own shard.
     if (made.status === 'put') await context.reportFinished(counts)
     tracing()?.annotate(inSpan(made.status, counts))
     log.info({ ...facts, ...counts, reused: made.receipt.reused ?? 0, status: made.status }, 'shard finished')
@@ -126,10 +137,13 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     else if (event.kind === 'not_fetching') options.onStuck?.(event.waiting)
     else if (event.kind === 'started') log.debug({ run: event.job.run, shard: event.job.shard }, 'job taken')
     else if (event.kind === 'no_progress')
-      log.warn({ job: event.id }, `job stands still: no document in ${event.minutes} min; ${embedder.state}`)
-    else if (event.kind === 'stalled') log.info({ job: event.id }, 'job of a lost worker queued again')
+      log.warn(
+        { job: event.id },
+        `job makes no progress: no document in ${event.minutes} min; endpoint: ${embedder.state}`,
+      )
+    else if (event.kind === 'stalled') log.info({ job: event.id }, 'job of a lost worker requeued')
     else if (event.kind === 'requeued')
-      log.info({ run: event.job.run, shard: event.job.shard }, 'job handed back')
+      log.info({ run: event.job.run, shard: event.job.shard }, 'job requeued')
     else if (event.kind === 'redis_error')
       log.warn({ times: event.times }, `Redis: ${messageOf(event.error)}`)
     else if (event.kind === 'failed' || event.kind === 'delayed') {
@@ -175,7 +189,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     get notReadyReason() {
       if (draining) return 'draining'
       const silentMs = performance.now() - heardMs
-      return silentMs > SILENT_MS ? `no word from Redis for ${Math.round(silentMs / 1000)} s` : null
+      return silentMs > SILENT_MS ? `no reply from Redis for ${Math.round(silentMs / 1000)} s` : null
     },
     seenOutputs,
     drain: graceMs => (ended ??= end(graceMs)),

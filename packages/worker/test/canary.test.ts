@@ -1,4 +1,5 @@
-// One model per reply, over real HTTP: a server that hides other weights behind the same name is found out.
+// One model per reply, over real HTTP: a server that hides other weights behind the same name is
+// found out.
 
 import {
   computeReference,
@@ -73,7 +74,10 @@ async function rows(count: number, reference: ModelReference): Promise<Map<strin
   return found
 }
 
-/** Answers as the same model after a fine-tune would: under the same name, with vectors that differ by `shift`. */
+/**
+ * Answers as the same model after a fine-tune would: under the same name, with vectors that differ
+ * by `shift`.
+ */
 const otherWeights =
   (shift: number, when: (call: number) => boolean): Script =>
   ({ route, texts, number }, response) => {
@@ -111,7 +115,7 @@ describe('a canary rides in every request', () => {
     for (const { id, text } of documents(300)) expect(found.get(id)).toEqual(vectorOf(text))
   })
 
-  test('where all replicas changed, the job is handed back and costs no attempt', async () => {
+  test('where all replicas changed, the job is requeued without counting an attempt', async () => {
     const reference = await start()
     server.script(otherWeights(0.05, () => true))
     await expect(rows(10, reference)).rejects.toMatchObject({
@@ -160,7 +164,7 @@ describe('a canary rides in every request', () => {
     expect(server.calls.map(({ texts }) => texts.length)).toEqual([10])
   })
 
-  test('by /embed as well, once the server has to be told to cut: its replies name no model', async () => {
+  test('by /embed as well, where each request must state truncate: its replies name no model', async () => {
     const reference = await start({ served_model_name: 'test/model@r1' })
     const restarted =
       (other: Script): Script =>

@@ -186,7 +186,8 @@ describe('documents in, vectors out', () => {
     }
     const embedded = run(source(), { windowDocuments: 100 })
     await stalled.promise
-    // Everything that can still move has moved: what is under way stands at the server, and nothing is asked for.
+    // Everything that can still move has moved: what is under way stands at the server, and nothing
+    // is asked for.
     for (let calls = -1; calls !== server.calls.length; await turn()) {
       calls = server.calls.length
       for (let i = 0; i < 50; i++) await turn()
@@ -277,7 +278,7 @@ describe('what a text must be', () => {
     expect(server.calls.flatMap(({ texts }) => texts)).toEqual(['passage: a'])
   })
 
-  test('what the server would not look at is cut between two characters, and counted', async () => {
+  test('text that the server ignores is truncated between two characters and counted', async () => {
     await start(undefined, { max_input_length: 4 })
     const [window] = await run(documents(['ä😀'.repeat(1_000), 'short']))
     expect(window).toMatchObject({ truncated: 1 })
@@ -344,7 +345,7 @@ describe('faults', () => {
     },
   )
 
-  test('patience counts from the last answer to anybody, not from the first refusal', async () => {
+  test('maxUnavailableMs counts from the last answer to any request, not from the first refusal', async () => {
     const seen = new Set<string>()
     await start(({ texts }, response) => {
       const isNew = !seen.has(texts.join())

@@ -1,46 +1,54 @@
-// Which replica gets the next request: of two chosen at random the one with less to wait for, that is inputs in
-// flight times the time that replies take. Two random choices need no knowledge of what other workers send, and
-// never send a whole fleet to the one replica that looks best.
+// Chooses the replica of the next request by "power of two choices": of two random replicas the one
+// with the lower cost, which is inputs in flight times reply time. It needs no knowledge of what
+// other workers send, and a fleet does not converge on the one replica that seems fastest.
 //
-//   in use ──5 failures in a row──> ejected ──10 s, 20 s … 60 s──> tried again ──1 failure──> ejected
-//                                                                      └──a reply──> in use
+//   in use ──5 consecutive failures──> ejected ──10 s, 20 s … 60 s──> retried ──1 failure──> ejected
+//                                                                        └──a reply──> in use
 
 export interface Assignment<Replica> {
   readonly replica: Replica
-  /** Only the first call counts. */
+  /** Only the first call has an effect. */
   end(how: 'answered' | 'failed' | 'neutral'): void
 }
 
 export interface Balancer<Replica> {
-  /** All that are known, those ejected included. */
+  /** All replicas, ejected ones included. */
   readonly replicas: readonly Replica[]
   readonly ejected: readonly Replica[]
   add(replica: Replica): void
   remove(replica: Replica): void
-  /** One of those that `may` get it; of those ejected only when no other may. */
+  /**
+   * Chooses among the eligible replicas; an ejected one only when all eligible ones are ejected.
+   */
   assign(inputs: number, isEligible?: (replica: Replica) => boolean): Assignment<Replica> | undefined
-  /** Whether its last request was answered, or nothing is known against it. */
+  /** Whether its last request was answered, or none was sent yet, and it is not ejected. */
   isHealthy(replica: Replica): boolean
 }
 
 export interface BalancerOptions<Replica> {
-  /** Milliseconds; never goes back. */
+  /** Monotonic time in milliseconds. */
   readonly now: () => number
   readonly random: () => number
   readonly onEjected?: ((replica: Replica, ms: number) => void) | undefined
 }
 
-/** Replies older than this count for a third. */
+/** Time constant of the moving average of reply times: older replies count for a third. */
 const MEMORY_MS = 1_000
-/** How fast it is forgotten that a replica was slow: else nobody might ask again, and it would never be known better. */
+/**
+ * Time constant at which an idle replica's cost decays: otherwise a slow replica gets no request
+ * and stays "slow".
+ */
 const FORGET_MS = 3_000
 const FAILURES = 5
 const EJECTED_MS = 10_000
 const LONGEST_MS = 60_000
-/** Replies this many times slower than those of the others, and slower than a second, count as failures. */
+/**
+ * Replies this many times slower than the median of the other replicas, and slower than a second,
+ * count as failures.
+ */
 const SLOW = 8
 const SLOW_MS = 1_000
-/** After so many replies in a row, an ejection is forgotten. */
+/** Consecutive replies after which earlier ejections no longer count. */
 const CLEAN = 100
 
 interface ReplicaStats<Replica> {
@@ -98,11 +106,12 @@ export function createBalancer<Replica>({
     const [oldest] = stats.sent.values()
     const replyMs = stats.replyMs ?? usual(stats) ?? 1
     if (oldest === undefined) return inputs * replyMs * Math.exp((stats.repliedAt - now()) / FORGET_MS)
-    // A request that is out for longer than replies take says more than they do: the replica may have stalled.
+    // A pending request older than the average reply time shows a stalled replica before any reply
+    // does.
     return (stats.inFlight + inputs) * Math.max(replyMs, now() - oldest)
   }
 
-  /** What replies of the other replicas take: a new one is taken for one of them. */
+  /** Median reply time of the other replicas; the assumption for a replica without replies. */
   function usual(but: ReplicaStats<Replica>): number | undefined {
     const known = entries.flatMap(({ replyMs, replica }) =>
       replyMs === undefined || replica === but.replica ? [] : [replyMs],
@@ -124,7 +133,7 @@ export function createBalancer<Replica>({
   }
 
   function failed(stats: ReplicaStats<Replica>): void {
-    // A replica that fails at once must not look quick.
+    // A replica that fails immediately must not get a low cost.
     stats.replyMs = Math.max(stats.replyMs ?? 0, 2 * (usual(stats) ?? 0))
     stats.repliedAt = now()
     miss(stats)
@@ -135,7 +144,7 @@ export function createBalancer<Replica>({
     stats.failedInARow++
     const enough = stats.ejections > 0 ? 1 : FAILURES
     if (stats.failedInARow < enough || isEjected(stats)) return
-    // When most fail, it is not the replicas: half of them stay in use.
+    // When most replicas fail, the cause is elsewhere: at most half are ejected.
     if (2 * (entries.filter(isEjected).length + 1) > entries.length) return
     stats.ejections++
     const ms = Math.min(LONGEST_MS, EJECTED_MS * stats.ejections)

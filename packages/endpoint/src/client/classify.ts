@@ -1,12 +1,13 @@
-// Which failure a reply or a transport error is. Pure. The statuses and messages are those of TEI 1.8.3 (validation
-// is 413) and 1.9.3 (validation is 422), of the proxy of HF Inference Endpoints, and of OpenAI-compatible servers.
+// Maps a reply or a transport error to a failure. Pure. Statuses and messages are those of TEI
+// 1.8.3 (validation is 413) and 1.9.3 (validation is 422), of the proxy of HF Inference Endpoints,
+// and of OpenAI-compatible servers.
 
 import { codeOf, messageOf } from '@reembed/shared'
 import type { Failure } from './outcome.ts'
 
 export type Headers = Readonly<Record<string, string | string[] | undefined>>
 
-/** At most this much of an error body is looked at. */
+/** Bytes of an error body that are read, at most. */
 export const ERROR_BODY_BYTES = 4096
 const MESSAGE_CHARACTERS = 200
 const MAX_RETRY_AFTER_MS = 120_000
@@ -14,7 +15,7 @@ const MAX_RETRY_AFTER_MS = 120_000
 const BATCH_LIMIT = /batch size \d+ > maximum allowed batch size (\d+)/
 const TOO_LONG = /must have less than \d+ (?:tokens|characters)|maximum context length/
 
-/** The failure that a reply with a status other than 200 stands for. */
+/** The failure for a reply with a status other than 200. */
 export function classify(status: number, headers: Headers, body: string): Failure {
   const { message: said, type } = errorIn(body)
   const html = isHtml(headers, body)
@@ -24,11 +25,12 @@ export function classify(status: number, headers: Headers, body: string): Failur
 
   if (status >= 300 && status < 400)
     return { kind: 'redirect', ...fault, message: redirected(status, headers) }
-  // HF answers 400 for a paused endpoint: look before all other 400s.
+  // HF answers 400 for a paused endpoint, so this precedes all other 400s.
   if (/endpoint is paused/i.test(said)) return { kind: 'paused', ...fault }
   if (status === 401)
-    return { kind: 'access_denied', ...fault, message: `${message} (is the token missing or wrong?)` }
-  if (status === 403) return { kind: 'access_denied', ...fault }
+    return { kind: 'access_denied', ...fault, message: `${message}; set or correct the token` }
+  if (status === 403)
+    return { kind: 'access_denied', ...fault, message: `${message}; give the token access to the endpoint` }
   if (status === 429) return { kind: 'overload', ...fault }
   if (status === 503) return { kind: 'cold_start', ...fault }
   if (html || status >= 500 || status === 408) {
@@ -46,15 +48,15 @@ export function classify(status: number, headers: Headers, body: string): Failur
   return { kind: 'unsupported', ...fault }
 }
 
-/** A 200 whose body is not JSON: a proxy's page, or a reply that was cut. */
+/** The failure for a 200 whose body is not JSON: a proxy's page, or a truncated reply. */
 export function classifyBody(headers: Headers, body: string): Failure {
   return isHtml(headers, body)
     ? { kind: 'gateway', status: 200, message: 'HTTP 200 with an HTML page instead of vectors' }
-    : { kind: 'corrupt', status: 200, message: 'HTTP 200 with a body that is not the JSON asked for' }
+    : { kind: 'corrupt', status: 200, message: 'HTTP 200 with a body that is not the expected JSON' }
 }
 
 const TLS = /^(?:ERR_TLS_|ERR_SSL_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|HOSTNAME_MISMATCH)/
-const TLS_ADVICE = 'renew its certificate, or name the authority that signed it in NODE_EXTRA_CA_CERTS'
+const TLS_ADVICE = 'renew the certificate, or set NODE_EXTRA_CA_CERTS to the certificate of its authority'
 const DOWN = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',
@@ -65,22 +67,23 @@ const DOWN = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
 ])
 
-/** The failure that a transport error stands for. `answered` tells whether a status line had been read. */
+/** The failure for a transport error. `answered`: a status line was read before it. */
 export function classifyError(error: unknown, answered: boolean): Failure {
   const code = codeOf(error) ?? ''
   const message = messageOf(error).slice(0, MESSAGE_CHARACTERS)
   if (code === 'REPLY_TIMEOUT') return { kind: 'timeout', message }
   if (code === 'REPLY_TOO_LARGE') return { kind: 'corrupt', message }
   if (code === 'UND_ERR_DESTROYED' || code === 'UND_ERR_CLOSED')
-    return { kind: 'unsupported', message: 'closed here' }
-  // A certificate that ends in the middle of a run is a person's to renew: the run waits, as for a token.
+    return { kind: 'unsupported', message: 'the connection pool of this process is closed' }
+  // An operator must renew an expired certificate, as with a token: until then the jobs are
+  // delayed, not failed.
   if (TLS.test(code)) return { kind: 'access_denied', message: `TLS failed (${code}): ${TLS_ADVICE}` }
   if (DOWN.has(code)) return { kind: 'down', message: `no connection (${code})` }
   const when = answered ? 'within the reply' : 'before the reply'
   return { kind: 'reset', message: `the connection ended ${when} (${code || message})` }
 }
 
-/** What an error body says, in one line, whichever server wrote it, and TEI's error type. */
+/** The message of an error body on one line, for each server's format, and TEI's error type. */
 function errorIn(body: string): { message: string; type: string } {
   let json: unknown
   try {
@@ -90,7 +93,8 @@ function errorIn(body: string): { message: string; type: string } {
   }
   if (!isRecord(json)) return { message: '', type: '' }
   // TEI native {error, error_type}; TEI's OpenAI routes {message, type}; OpenAI {error: {message}};
-  // FastAPI {detail: string | [{msg, input}]}, of which `input` is the text itself and must not be quoted.
+  // FastAPI {detail: string | [{msg, input}]}, of which `input` is the text itself and must not be
+  // quoted.
   const { error, detail } = json
   const first: unknown = Array.isArray(detail) ? detail[0] : detail
   const message = isRecord(error) ? error.message : isRecord(first) ? first.msg : first
@@ -116,14 +120,17 @@ const isHtml = (headers: Headers, body: string): boolean =>
   /^text\/html/i.test(single(headers['content-type'])) || /^\s*<(?:!doctype|html)/i.test(body)
 
 function redirected(status: number, headers: Headers): string {
-  let to = 'elsewhere'
+  let to = 'another address'
   try {
     to = new URL(single(headers.location)).origin
   } catch {}
-  return `HTTP ${status} redirects to ${to}; give the address of the endpoint itself`
+  return `HTTP ${status} redirects to ${to}; set the endpoint's URL to the final address`
 }
 
-/** `Retry-After` in seconds or as a date, the latter against the reply's own `Date` so that no clock is needed. */
+/**
+ * `Retry-After` in seconds or as a date, the latter against the reply's own `Date` so that no clock
+ * is needed.
+ */
 function retryAfterMs(headers: Headers): number | undefined {
   const value = single(headers['retry-after'])
   if (value === '') return undefined

@@ -1,30 +1,33 @@
-// Reply bytes to float32 rows. A base64 reply is
+// Decodes reply bytes to float32 rows. A base64 reply is
 //
 //   {"object":"list","data":[{"object":"embedding","embedding":"8J+Yig==","index":0},{ ... },{ ... }],"model": ... }
 //   |------------------- head ---------------------------------|  vector  |after 0| |before 1 ...    |---- tail ----|
 //
-// with as many characters of base64 per vector as the dimensions ask for, so the place of each vector is known from
-// the one before. What stands between two vectors is compared with what stands around the first, index by index; the
-// vectors are decoded from the reply's bytes straight to their rows; and head + tail, the reply without what is
-// between, is a small JSON text that JSON.parse checks. So every byte is accounted for, at a sixteenth of the cost
-// of parsing numbers. Any other valid layout (spaces, floats, rows out of order) goes through JSON.parse as a whole.
+// The number of base64 characters per vector follows from the dimensions, so the position of each
+// vector follows from the one before. The bytes between two vectors must equal those around the
+// first, except for the index. The vectors are decoded from the reply's bytes into their rows. Head
+// + tail, the reply without the bytes between, is a small JSON text that JSON.parse checks. So each
+// byte is checked, at a sixteenth of the cost of parsing numbers. Any other valid layout (spaces,
+// floats, rows out of order) is parsed by JSON.parse as a whole.
 
 import { endianness } from 'node:os'
 
-/** Where the vectors go: `texts[i]` to row `rows[i]` of `vectors`, each row `dimensions` long. */
+/**
+ * The vector of `texts[i]` is written to row `rows[i]` of `vectors`; a row has `dimensions` floats.
+ */
 export interface VectorDestination {
   readonly vectors: Float32Array
   readonly dimensions: number
   readonly rows: readonly number[]
 }
 
-/** What an OpenAI-shaped reply says beside the vectors. */
+/** The fields of an OpenAI-shaped reply beside the vectors. */
 export interface ReplyMetadata {
   readonly model: string | null
   readonly tokens: number | null
 }
 
-/** A reply that does not hold what was asked for. The message never quotes the body. */
+/** A reply that does not hold the requested vectors. The message never quotes the body. */
 export class InvalidReplyError extends Error {}
 
 const OPEN = '"embedding":"'
@@ -32,12 +35,15 @@ const INDEX = '"index":0'
 /** More than any server writes after a vector. */
 const MAX_AFTER = 100
 
-/** Decodes a reply of `POST /v1/embeddings`; throws `InvalidReplyError`. Rows may be written before it throws. */
+/**
+ * Decodes a reply of `POST /v1/embeddings` into `target`. Rows may be written before it throws.
+ * @throws InvalidReplyError
+ */
 export function decodeEmbeddings(body: Buffer, target: VectorDestination): ReplyMetadata {
   return scan(body, target) ?? decodeParsed(body, target)
 }
 
-/** The fast path; undefined when the layout is another. */
+/** The fast path; undefined for any other layout. */
 function scan(body: Buffer, { vectors, dimensions, rows }: VectorDestination): ReplyMetadata | undefined {
   const rowBytes = dimensions * 4
   const characters = Math.ceil(rowBytes / 3) * 4
@@ -55,11 +61,12 @@ function scan(body: Buffer, { vectors, dimensions, rows }: VectorDestination): R
     end = start + characters
     const expected = i < last ? `${framing.after(i)},${framing.before(i + 1)}` : `${framing.after(i)}]`
     if (body.toString('latin1', end, end + expected.length) !== expected) return undefined
-    // Node's decoder skips characters that are not base64, so only the length shows that all were.
+    // Node's decoder skips characters that are not base64: only a full row proves that none was
+    // skipped.
     const text = body.toString('latin1', start, end)
     const written = bytes.write(text, rowAt(rows, i) * rowBytes, rowBytes, 'base64')
     if (written !== rowBytes || !text.endsWith(paddingOf(rowBytes))) {
-      throw new InvalidReplyError(`the vector of input ${i} is not base64`)
+      throw new InvalidReplyError(`the vector of input ${i} is not valid base64`)
     }
     start = end + expected.length
   }
@@ -67,19 +74,24 @@ function scan(body: Buffer, { vectors, dimensions, rows }: VectorDestination): R
   return holdsOnlyFirst(reply) ? factsOf(reply) : undefined
 }
 
-/** Whether the one entry without its vector is what `data` is left with: else the vectors were of something else. */
+/**
+ * Whether `data` holds exactly the first entry, without its vector: otherwise the vectors were not
+ * those of `data`.
+ */
 function holdsOnlyFirst(reply: unknown): boolean {
   const data: unknown = isRecord(reply) ? reply.data : undefined
   return Array.isArray(data) && data.length === 1 && isRecord(data[0]) && data[0].embedding === ''
 }
 
-/** What stands before and after the vector of an input. */
+/** The text before and after the vector of an input. */
 interface Framing {
   readonly before: (i: number) => string
   readonly after: (i: number) => string
 }
 
-/** Told from what stands around the first vector, which must have its index once, on either side. */
+/**
+ * Derived from the text around the first vector, which must contain its index once, on one side.
+ */
 function framingOf(head: string, rest: string): Framing | undefined {
   const before = head.slice(head.lastIndexOf('{'))
   const after = rest.slice(0, rest.indexOf('}') + 1)
@@ -96,14 +108,14 @@ function decodeParsed(body: Buffer, target: VectorDestination): ReplyMetadata {
   const { rows } = target
   const reply = parseJson(body.toString())
   const data = isRecord(reply) ? reply.data : undefined
-  if (!Array.isArray(data)) throw new InvalidReplyError('the reply has no `data`')
+  if (!Array.isArray(data)) throw new InvalidReplyError('the reply has no array `data`')
   if (data.length !== rows.length)
-    throw new InvalidReplyError(`${data.length} vectors for ${rows.length} inputs`)
+    throw new InvalidReplyError(`the reply has ${data.length} vectors for ${rows.length} inputs`)
   const seen = new Set<number>()
   for (const [place, entry] of data.entries()) {
     const index: unknown = isRecord(entry) ? (entry.index ?? place) : undefined
     if (typeof index !== 'number' || rows[index] === undefined || seen.has(index)) {
-      throw new InvalidReplyError(`entry ${place} has no index of its own`)
+      throw new InvalidReplyError(`entry ${place} of the reply has an invalid or repeated index`)
     }
     seen.add(index)
     writeRow(entry.embedding, index, target)
@@ -111,12 +123,15 @@ function decodeParsed(body: Buffer, target: VectorDestination): ReplyMetadata {
   return factsOf(reply)
 }
 
-/** Decodes a reply of `POST /embed`, rows of numbers; throws `InvalidReplyError`. A null in a row becomes NaN. */
+/**
+ * Decodes a reply of `POST /embed`, rows of numbers. A null in a row becomes NaN. @throws
+ * InvalidReplyError
+ */
 export function decodeNumbers(body: Buffer, target: VectorDestination): void {
   const reply = parseJson(body.toString())
-  if (!Array.isArray(reply)) throw new InvalidReplyError('the reply is no array')
+  if (!Array.isArray(reply)) throw new InvalidReplyError('the reply is not an array')
   if (reply.length !== target.rows.length) {
-    throw new InvalidReplyError(`${reply.length} vectors for ${target.rows.length} inputs`)
+    throw new InvalidReplyError(`the reply has ${reply.length} vectors for ${target.rows.length} inputs`)
   }
   for (const [i, row] of reply.entries()) writeRow(row, i, target)
 }
@@ -131,25 +146,27 @@ function writeRow(row: unknown, i: number, { vectors, dimensions, rows }: Vector
     }
     const isPadded = row.length < padded || row.endsWith(paddingOf(rowBytes))
     if (!isPadded || bytesOf(vectors).write(row, offset * 4, rowBytes, 'base64') !== rowBytes) {
-      throw new InvalidReplyError(`the vector of input ${i} is not base64`)
+      throw new InvalidReplyError(`the vector of input ${i} is not valid base64`)
     }
     return
   }
   if (!Array.isArray(row)) throw new InvalidReplyError(`input ${i} has no vector`)
   if (row.length !== dimensions)
-    throw new InvalidReplyError(`${row.length} dimensions instead of ${dimensions}`)
+    throw new InvalidReplyError(
+      `the vector of input ${i} has ${row.length} dimensions instead of ${dimensions}`,
+    )
   for (let d = 0; d < dimensions; d++) {
     const value: unknown = row[d]
     // serde_json writes NaN as null, and a Float32Array would take null for 0.
     if (value !== null && typeof value !== 'number')
-      throw new InvalidReplyError(`a value of input ${i} is no number`)
+      throw new InvalidReplyError(`a value of the vector of input ${i} is not a number`)
     vectors[offset + d] = value ?? Number.NaN
   }
 }
 
 const paddingOf = (bytes: number): string => ['', '==', '='][bytes % 3] ?? ''
 
-/** The number of dimensions of the first vector of either reply, when it is not known yet. */
+/** The dimensions of the first vector of a reply of either route. */
 export function dimensionsOf(body: Buffer): number {
   const reply = parseJson(body.toString())
   const data: unknown = isRecord(reply) ? reply.data : reply
@@ -166,7 +183,8 @@ export function dimensionsOf(body: Buffer): number {
 }
 
 function factsOf(reply: unknown): ReplyMetadata {
-  if (!isRecord(reply) || !Array.isArray(reply.data)) throw new InvalidReplyError('the reply has no `data`')
+  if (!isRecord(reply) || !Array.isArray(reply.data))
+    throw new InvalidReplyError('the reply has no array `data`')
   const { model, usage } = reply
   const tokens = isRecord(usage) ? (usage.prompt_tokens ?? usage.total_tokens) : null
   return {
@@ -193,8 +211,8 @@ function rowAt(rows: readonly number[], i: number): number {
   return row
 }
 
-/** The bytes of a Float32Array. The wire has little endian floats, as does the memory of every platform we run on. */
+/** The bytes of a Float32Array. Replies hold little-endian floats. */
 function bytesOf(vectors: Float32Array): Buffer {
-  if (endianness() !== 'LE') throw new Error('reembed needs a little endian machine')
+  if (endianness() !== 'LE') throw new Error('reembed requires a little-endian machine')
   return Buffer.from(vectors.buffer, vectors.byteOffset, vectors.byteLength)
 }

@@ -1,5 +1,5 @@
-// A model server behind a URL: which wire it speaks is settled once when it is opened, then each `request` is one
-// HTTP call that comes to an Outcome. Retrying, splitting and waiting are the business of ../embed.ts.
+// A model server at one URL. Opening it determines protocol and route; then each `request` is one
+// HTTP call with an Outcome. Retrying, splitting and waiting are left to the caller.
 
 import { allEqual, badRowsOf } from '@reembed/shared'
 import type { EndpointInfo } from './info.ts'
@@ -13,31 +13,41 @@ import { openTransport, type Reply } from './transport.ts'
 import { parseAddress } from './url.ts'
 
 export interface EndpointOptions {
+  /** Bearer token of the endpoint. */
   readonly token?: string | undefined
-  /** Name of the model on a server that has only OpenAI's routes. */
+  /** Name of the model, for a server that has only OpenAI's routes. */
   readonly model?: string | undefined
-  /** Exact revision of the model, for an endpoint that does not state one. */
+  /** Revision of the model, for an endpoint that states none. */
   readonly revision?: string | undefined
-  /** Whether over-long texts are cut by the server (default) or refused. */
+  /** Whether the server truncates long texts (default) or refuses them. */
   readonly truncate?: boolean
-  /** For one whole request, at most; 60 s, and what requests say, if not given. */
+  /**
+   * Upper limit for one whole request in milliseconds; 60,000, or the limit of the request, if not
+   * given.
+   */
   readonly timeoutMs?: number
-  /** Sends the token over plain http to another machine. */
+  /** Allows sending the token over plain HTTP to another machine. */
   readonly allowInsecure?: boolean
-  /** Ends the opening; later requests take their own. */
+  /** Aborts the opening; each later request has its own signal. */
   readonly signal?: AbortSignal | undefined
-  /** How the name of a `dns+` URL becomes addresses; the system's way if not given. */
+  /** Resolves the name of a `dns+` URL to addresses; the system's resolver if not given. */
   readonly resolve?: Resolve | undefined
 }
 
 export interface RequestOptions {
   /** Row of `vectors` for each text; 0, 1, 2 … if not given. */
   readonly rows?: readonly number[]
-  /** By `/embed` for once, where the server has it: its vectors come another way. */
+  /**
+   * Sends this request to `/embed`, where the server has it: its vectors are encoded in another
+   * way.
+   */
   readonly otherRoute?: boolean
-  /** Cuts over-long texts for once, where documents are refused: reference texts and queries have nobody to go to. */
+  /**
+   * Overrides the endpoint's `truncate`: reference texts and queries must not fail where long
+   * documents do.
+   */
   readonly truncate?: boolean
-  /** Instead of 60 s. */
+  /** Timeout of the whole request; 60 s if not given. */
   readonly timeoutMs?: number | undefined
   /** Sent with this request alone. */
   readonly headers?: Readonly<Record<string, string>> | undefined
@@ -48,31 +58,46 @@ export interface Endpoint extends AsyncDisposable {
   /** For messages and logs; holds no secret. */
   readonly url: string
   readonly info: EndpointInfo
-  /** What `/v1/embeddings` calls its model in every reply, if it does; another name there is `wrong_model`. */
+  /**
+   * The model's name in each reply of `/v1/embeddings`; null where replies name none. Another name
+   * is `wrong_model`.
+   */
   readonly servedModel: string | null
-  /** Replicas in use, where they are addressed one by one. */
+  /** Labels of the replicas in use, where they are addressed individually. */
   readonly replicas?: readonly string[]
-  /** Takes a replica out of use, since a reply of it was found to be of other weights. */
+  /** Takes a replica out of use after a reply with other weights. */
   quarantine?(replica: string, reason: string): void
-  /** Settled when opened; changes only if the server stops truncating by itself. */
+  /** Determined when opened; changes only if the server stops truncating by default. */
   readonly route: Route
   /**
-   * One HTTP request. The vector of `texts[i]` is decoded straight to row `rows[i]` of `vectors`. Whatever endpoint
-   * and network do is an Outcome; only an abort throws. Unless it is `ok`, those rows hold nothing to rely on.
+   * Sends one HTTP request and decodes the vector of `texts[i]` into row `rows[i]` of `vectors`.
+   * Each failure of endpoint and network is an Outcome; only an abort throws. Unless the outcome is
+   * `ok`, those rows are undefined.
    */
   request(texts: readonly string[], vectors: Float32Array, options?: RequestOptions): Promise<Outcome>
-  /** The vectors of a few texts, cut where they are too long, one after another in one array, or a ReembedError. No retries. */
+  /**
+   * Embeds a few texts in one request, long ones truncated. Resolves with their vectors,
+   * concatenated; no retries.
+   * @throws ReembedError by the kind of failure
+   */
   embed(texts: readonly string[], options?: { signal?: AbortSignal | undefined }): Promise<Float32Array>
-  /** What the server puts in front of every text by itself; '' for nothing, null where it cannot be told. */
+  /** The server's default prompt; '' for none, null where it cannot be determined. */
   appliedPrompt(options?: { signal?: AbortSignal | undefined }): Promise<string | null>
-  /** Tokens of each text as the server counts them, by a route that computes nothing; null where it has none. */
+  /**
+   * Tokens of each text by the server's tokenizer route, which runs no model; null where it has
+   * none.
+   */
   countTokens(
     texts: readonly string[],
     options?: { signal?: AbortSignal | undefined },
   ): Promise<number[] | null>
 }
 
-/** Reads `/info`, settles the route, and learns dimensions and normalisation from a first embedding. */
+/**
+ * Opens one URL or replica: reads `/info`, chooses the route, and derives dimensions and
+ * normalisation from a test request. @throws ReembedError USAGE for an invalid URL, else by the
+ * kind of failure
+ */
 export async function openTarget(
   { url, address, label }: EndpointTarget,
   options: EndpointOptions,
@@ -137,11 +162,11 @@ function createEndpoint(
           if (by === '/v1/embeddings' && servedModel !== null && model !== servedModel) {
             return {
               kind: 'wrong_model',
-              message: `a reply came from model ${model}, the run is for ${servedModel}`,
+              message: `a reply names model ${model}, but the run requires ${servedModel}`,
             }
           }
           if (texts.length >= COLLAPSED_TEXTS && allEqual(vectors, rows, dimensions) && areDifferent(texts)) {
-            return { kind: 'corrupt', message: `one and the same vector for ${texts.length} different texts` }
+            return { kind: 'corrupt', message: `the same vector for ${texts.length} different texts` }
           }
           return {
             kind: 'ok',
@@ -155,10 +180,10 @@ function createEndpoint(
       )
     const first = (otherRoute || cut !== truncate) && info.kind === 'tei' ? '/embed' : route
     const outcome = await send(first)
-    // A kept connection may be closed by the other side just as it is used again: once more, at once. Embedding
-    // twice does no harm.
+    // The server may close a keep-alive connection while the client reuses it (a race of HTTP/1.1),
+    // so the request is sent again immediately. Embedding is idempotent.
     if (outcome.kind === 'reset') return send(first)
-    // The server was started again without auto-truncate, so from now on it has to be told.
+    // The server was restarted without auto-truncate, so each further request must state it.
     if (outcome.kind === 'too_long' && truncate && info.kind === 'tei' && route !== '/embed') {
       route = '/embed'
       return send(route)
@@ -183,11 +208,14 @@ function createEndpoint(
   }
 }
 
-/** So many different texts with one vector are a broken model; fewer may begin with the same page. */
+/**
+ * This many different texts with one vector prove a broken model; fewer may be equal up to the
+ * truncation limit.
+ */
 const COLLAPSED_TEXTS = 16
 const areDifferent = (texts: readonly string[]): boolean => new Set(texts).size === texts.length
 
-/** What `Endpoint.embed` promises, by its `request`. */
+/** Implements `Endpoint.embed` by `request`. */
 export async function embedBy(
   request: Endpoint['request'],
   texts: readonly string[],
@@ -197,12 +225,12 @@ export async function embedBy(
   const outcome = await request(texts, vectors, { truncate: true, signal })
   if (outcome.kind !== 'ok') throw toError(outcome, url)
   if (outcome.badRows.length > 0) {
-    throw toError({ kind: 'corrupt', message: 'a vector is not finite, zero or not normalised' }, url)
+    throw toError({ kind: 'corrupt', message: 'a vector is zero, not finite or not normalised' }, url)
   }
   return vectors
 }
 
-/** A number from a header; TEI's times and counts come only with a 200. */
+/** A number in a header; TEI sends times and counts only with a 200. */
 function number({ headers }: Reply, name: string): number | null {
   const value = headers[name]
   return typeof value === 'string' && /^\d+(?:\.\d+)?$/.test(value) ? Number(value) : null

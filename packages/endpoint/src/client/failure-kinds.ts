@@ -1,8 +1,6 @@
-// Which failures say that an endpoint is overloaded or unavailable.
-
 import type { Failure } from './outcome.ts'
 
-/** Failures that say the endpoint has too much to do, or is not there: the limiter backs off. */
+/** Whether the endpoint is overloaded or unavailable: the limiter backs off. */
 export const isOverload = ({ kind }: Failure): boolean =>
   kind === 'overload' ||
   kind === 'cold_start' ||
@@ -11,7 +9,9 @@ export const isOverload = ({ kind }: Failure): boolean =>
   kind === 'reset' ||
   kind === 'timeout'
 
-/** Failures that met no endpoint at all: when nobody is answered, one worker looks whether it is back. */
+/**
+ * Whether the request reached no working endpoint: when no request is answered, one worker probes.
+ */
 export const isUnavailable = ({ kind, status }: Failure): boolean =>
   kind === 'cold_start' ||
   kind === 'down' ||
@@ -20,6 +20,6 @@ export const isUnavailable = ({ kind, status }: Failure): boolean =>
   kind === 'access_denied' ||
   (kind === 'gateway' && status !== 504)
 
-/** An absence in the words of a status line. */
+/** The reason of an unavailable endpoint, for the status line. */
 export const unavailableReason = ({ kind, message }: Failure): string =>
   kind === 'cold_start' ? 'warming' : message

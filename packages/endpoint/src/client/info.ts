@@ -1,4 +1,4 @@
-// What an endpoint says about itself, and what has to be assumed where it says nothing.
+// The capabilities that an endpoint states, and the assumptions where it states none.
 
 import { ReembedError } from '@reembed/shared'
 import type { Failure } from './outcome.ts'
@@ -10,53 +10,56 @@ export interface EndpointInfo {
   /** Exact revision where the endpoint states one. */
   readonly revision: string | null
   readonly pooling: string | null
-  /** Both learned from the vectors themselves: no server states them. */
+  /** Both are derived from vectors: no server states them. */
   readonly dimensions: number
   readonly normalized: boolean
-  /** Most inputs in one request. */
+  /** Maximum inputs of one request. */
   readonly maxClientBatchSize: number
-  /** Most inputs in flight: TEI takes one permit per input, not per request. */
+  /** Maximum inputs in flight: TEI takes one permit per input, not per request. */
   readonly maxConcurrentRequests: number
-  /** Tokens of one input; null where the endpoint does not say. */
+  /** Maximum tokens of one input; null where the endpoint states none. */
   readonly maxInputLength: number | null
-  /** Tokens that the server computes at once; null where the endpoint does not say. */
+  /** Tokens of one batch in the model; null where the endpoint states none. */
   readonly maxBatchTokens: number | null
-  /** Inputs that the server computes at once; null where only tokens limit it, or the endpoint does not say. */
+  /**
+   * Inputs of one batch in the model; null where only tokens limit it, or the endpoint states none.
+   */
   readonly maxBatchRequests: number | null
-  /** Whether the server cuts over-long inputs when the request does not say. */
+  /** Whether the server truncates long inputs where the request does not specify it. */
   readonly autoTruncate: boolean
   readonly version: string | null
-  /** Bytes of one request body. */
+  /** Maximum bytes of one request body. */
   readonly payloadLimit: number
 }
 
-/** `/info` without what only a vector can tell. */
+/** The fields that `/info` can state. */
 export type StatedInfo = Omit<EndpointInfo, 'dimensions' | 'normalized'>
 
 /** TEI's `--payload-limit`, which `/info` does not state. */
 const PAYLOAD_LIMIT_BYTES = 2_000_000
 
-/** Reads the body of TEI's `GET /info`; a sentence why not, if it is none. */
+/** Parses the body of TEI's `GET /info`; returns the reason as a string when it is not one. */
 export function parseInfo(body: string): StatedInfo | string {
   let json: unknown
   try {
     json = JSON.parse(body)
   } catch {
-    return 'GET /info is not answered with JSON'
+    return 'the reply of GET /info is not JSON'
   }
   const info = record(json)
   const modelId = text(info.model_id)
   if (modelId === null) return 'GET /info states no model_id'
   const [type] = Object.keys(record(info.model_type))
   if (type !== 'embedding')
-    return `its model ${modelId} is no embedding model but ${type ?? 'of unknown type'}`
+    return `its model ${modelId} is not an embedding model but ${type ?? 'of unknown type'}`
   const pooling = text(record(record(info.model_type).embedding).pooling)
   if (pooling === 'splade') return `its model ${modelId} makes sparse vectors (splade)`
   return {
     kind: 'tei',
     modelId,
-    // TEI knows no revision of its own: model_sha repeats --revision, and on HF it is null. A served name of the
-    // form <model>@<revision> is how an operator states it, and the server repeats that name in every reply.
+    // TEI derives no revision: model_sha repeats TEI's revision option, and on HF it is null. An
+    // operator states one by a served name of the form <model>@<revision>, which the server repeats
+    // in each reply.
     revision: text(info.model_sha) ?? revisionIn(text(info.served_model_name)),
     pooling,
     maxClientBatchSize: count(info.max_client_batch_size) ?? 32,
@@ -64,14 +67,14 @@ export function parseInfo(body: string): StatedInfo | string {
     maxInputLength: count(info.max_input_length),
     maxBatchTokens: count(info.max_batch_tokens),
     maxBatchRequests: count(info.max_batch_requests),
-    // Not stated before it existed, and false then.
+    // Older versions have no automatic truncation and do not state the field.
     autoTruncate: info.auto_truncate === true,
     version: text(info.version),
     payloadLimit: PAYLOAD_LIMIT_BYTES,
   }
 }
 
-/** What to assume of a server that has only OpenAI's routes. */
+/** Assumptions for a server that has only OpenAI's routes. */
 export function openaiInfo(model: string): StatedInfo {
   return {
     kind: 'openai',
@@ -89,12 +92,12 @@ export function openaiInfo(model: string): StatedInfo {
   }
 }
 
-/** The error for a server that is no TEI when no model name was given for OpenAI's routes. */
+/** The error for a server that is not TEI, where no model name is given for OpenAI's routes. */
 export function notAnEndpoint(url: string, reason: Failure | string): ReembedError {
   const why = typeof reason === 'string' ? reason : `GET /info: ${reason.message}`
   return new ReembedError(
     'ENDPOINT_UNSUPPORTED',
-    `${url} is not a TEI endpoint: ${why}. For an OpenAI-compatible server, give the name of its model as well`,
+    `${url} is not a TEI endpoint: ${why}. For an OpenAI-compatible server, give the name of its model`,
   )
 }
 

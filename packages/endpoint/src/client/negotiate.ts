@@ -1,5 +1,5 @@
-// What is settled once per endpoint, before the first document: what it is, which route to use, how long its
-// vectors are and whether it normalises them.
+// Determined once per endpoint, before the first document: the kind of server, the route, the
+// dimensions and whether vectors are normalised.
 
 import { cosine, NORM_TOLERANCE, normOf, ReembedError } from '@reembed/shared'
 import { dimensionsOf } from './decode.ts'
@@ -7,7 +7,7 @@ import { type EndpointInfo, notAnEndpoint, openaiInfo, parseInfo, type StatedInf
 import { type Failure, toError } from './outcome.ts'
 import { attempt, decode, failureOf, post, type Route, type Server } from './server.ts'
 
-/** Two routes of one server agree when they agree this well; batching together changes the last bits. */
+/** Minimum cosine between the two routes of one server; batching changes the last bits. */
 const PARITY = 0.9999
 const PARITY_TEXTS = [
   'parity',
@@ -17,7 +17,7 @@ const PARITY_TEXTS = [
 
 const OTHER_SERVER = new Set<Failure['kind']>(['route_missing', 'bad_input', 'unsupported'])
 
-/** `GET /info`, or what to assume where only OpenAI's routes are there. */
+/** Reads `GET /info`; assumes defaults where the server has only OpenAI's routes. */
 export async function readInfo(server: Server, signal: AbortSignal | undefined): Promise<StatedInfo> {
   const { transport, basePath, url, model, timeoutMs } = server
   const get = { method: 'GET', path: `${basePath}/info`, timeoutMs, signal } as const
@@ -27,7 +27,8 @@ export async function readInfo(server: Server, signal: AbortSignal | undefined):
     ),
   )
   if (typeof answer !== 'string' && 'modelId' in answer) return answer
-  // A route that is not there and a request not understood tell what the server is; all else, how it does.
+  // A missing route or a request that is not understood shows another kind of server; other
+  // failures are states of it.
   const other =
     typeof answer === 'string' ||
     answer.status === 404 ||
@@ -37,7 +38,10 @@ export async function readInfo(server: Server, signal: AbortSignal | undefined):
   return openaiInfo(model)
 }
 
-/** The revision stated by the endpoint or given by the user, who must not contradict it. */
+/**
+ * The revision that the endpoint states or that is given. @throws ReembedError MODEL_MISMATCH where
+ * both differ
+ */
 export function revisionOf(
   { modelId, revision }: StatedInfo,
   given: string | undefined,
@@ -46,7 +50,7 @@ export function revisionOf(
   if (given !== undefined && revision !== null && given !== revision) {
     throw new ReembedError(
       'MODEL_MISMATCH',
-      `expected revision ${given} of the model, but the endpoint ${url} serves ${modelId}@${revision}`,
+      `expected revision ${given} of the model, but the endpoint ${url} serves ${modelId}@${revision}: correct the revision, or deploy that one`,
     )
   }
   return revision ?? given ?? null
@@ -59,8 +63,9 @@ export interface Negotiated {
 }
 
 /**
- * `/v1/embeddings` costs a sixteenth of the CPU of `/embed` but cannot say `truncate`, so it is right where the
- * server's own default is what we want, and where both routes give the same vectors.
+ * Chooses the route. `/v1/embeddings` costs a sixteenth of the client CPU of `/embed` but has no
+ * `truncate`, so it is used where the server's default is the wanted one and both routes return the
+ * same vectors.
  */
 export async function negotiate(
   server: Server,
@@ -103,10 +108,7 @@ async function probeRoute(
   const { dimensions, vectors, servedModel } = found
   const norms = rows.map(row => normOf(vectors, row, dimensions))
   if (norms.some(norm => !(norm > 0 && norm < Infinity))) {
-    throw toError(
-      { kind: 'corrupt', message: 'a first text was answered with a vector of NaN or zeros' },
-      server.url,
-    )
+    throw toError({ kind: 'corrupt', message: 'the vector of a test text is NaN or zero' }, server.url)
   }
   const normalized = norms.every(norm => Math.abs(norm - 1) <= NORM_TOLERANCE)
   return { route, learned: { dimensions, normalized }, servedModel, vectors }

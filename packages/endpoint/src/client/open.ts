@@ -1,11 +1,10 @@
-// The door to endpoints, whatever they are named by: one URL, or replicas.
-
 import { type Endpoint, type EndpointOptions, openTarget } from './endpoint.ts'
 import { parseTargets } from './targets.ts'
 
 /**
- * Opens the endpoint; of several replicas the first that can be opened, which is enough to ask what it is and to embed
- * a few texts. Workers use them all: replicas.ts.
+ * Opens the endpoint; of several replicas the first that can be opened, which is enough to read its
+ * info and to embed a few texts. Workers use all replicas, by `connectToReplicas`.
+ * @throws ReembedError that of the first replica, when none can be opened
  */
 export async function openEndpoint(given: string, options: EndpointOptions = {}): Promise<Endpoint> {
   const targets = await parseTargets(given, options).resolve()

@@ -1,23 +1,29 @@
-// What one request to an endpoint can come to. Everything an endpoint, a proxy or the network can do is a value
-// here; who sends requests decides per kind (retry, split, reject, stop). `toError` is for those who cannot.
+// The outcome of one request to an endpoint. Each behaviour of an endpoint, a proxy or the network
+// is a value; the sender decides by kind (retry, split, reject, stop). Callers without such a
+// policy convert it by `toError`.
 
 import { type ErrorCode, ReembedError, type Retry } from '@reembed/shared'
 
 export type Outcome = Answered | Failure
 
-/** The reply is complete and belongs to this model; each row not in `badRows` holds a checked vector. */
+/** A complete reply of the expected model; each row not in `badRows` holds a validated vector. */
 export interface Answered {
   readonly kind: 'ok'
-  /** Tokens counted by the server, or null where it does not say. */
+  /** Tokens counted by the server; null where it states none. */
   readonly tokens: number | null
-  /** Mean time of the request's inputs in the server's queue, and in the model. Null where it does not say. */
+  /**
+   * Mean time of the request's inputs in the server's queue, and in the model; null where it states
+   * none.
+   */
   readonly queueMs: number | null
   readonly inferenceMs: number | null
-  /** From sending to the last byte, as seen here. */
+  /** From sending to the last byte, measured by the client. */
   readonly totalMs: number
-  /** Indexes into the request's texts whose vector is null, NaN, infinite, zero or of another norm. */
+  /**
+   * Indexes into the request's texts whose vector is null, NaN, infinite, zero or of another norm.
+   */
   readonly badRows: readonly number[]
-  /** Which replica answered, where replicas are addressed one by one. */
+  /** The replica that answered, where replicas are addressed individually. */
   readonly replica?: string
 }
 
@@ -34,32 +40,38 @@ export type Failure =
   | Fault<'reset'>
   /** No complete reply in time. */
   | Fault<'timeout'>
-  /** 424: the model or its GPU failed; every input that shared the GPU batch fails, other clients' too. */
+  /**
+   * 424: the model or its GPU failed. All inputs of the GPU batch fail, those of other clients
+   * included.
+   */
   | Fault<'backend'>
-  /** A 200 that does not hold what was asked for. */
+  /** A 200 whose body is not the requested vectors. */
   | Fault<'corrupt'>
-  /** More inputs than the server takes in one request. */
+  /** More inputs than the server accepts in one request. */
   | (Fault<'batch_limit'> & { readonly limit: number })
-  /** More bytes than the server takes in one request. */
+  /** More bytes than the server accepts in one request. */
   | Fault<'too_large'>
-  /** A text is over the model's limit and the server was told not to cut it. */
+  /** A text exceeds the model's limit, and the request forbids truncation. */
   | Fault<'too_long'>
-  /** The server refuses one of the texts; it never says which. */
+  /** The server refuses one of the texts, without naming it. */
   | Fault<'bad_input'>
   | Fault<'access_denied'>
   | Fault<'paused'>
   | Fault<'route_missing'>
   | Fault<'redirect'>
-  /** The reply names another model than the endpoint had when it was opened. */
+  /** The reply comes from another model than the endpoint had when it was opened. */
   | Fault<'wrong_model'>
   | Fault<'unsupported'>
 
 interface Fault<Kind extends string> {
   readonly kind: Kind
-  /** One line, at most 200 characters of the server's own words, never a text or a secret. */
+  /**
+   * One line with at most 200 characters of the server's own message; never a document's text or a
+   * secret.
+   */
   readonly message: string
   readonly status?: number
-  /** How long the other side asked to wait (`Retry-After`). */
+  /** The server's `Retry-After`, in milliseconds. */
   readonly afterMs?: number
 }
 
@@ -84,13 +96,37 @@ const ERRORS: Record<Failure['kind'], readonly [ErrorCode, Retry]> = {
   unsupported: ['ENDPOINT_UNSUPPORTED', 'never'],
 }
 
-/** How long a run waits for its model before it looks again. */
+/** What an operator can do. None where the message states it, as that of a redirect does. */
+const REMEDIES: Partial<Record<Failure['kind'], string>> = {
+  overload: 'add replicas, or reduce the load of other clients',
+  cold_start: 'wait until the model is loaded, or read the logs of the endpoint',
+  gateway: 'read the logs of the endpoint and of the proxy in front of it',
+  down: 'start the endpoint, or correct its address',
+  reset: 'read the logs of the endpoint and of the proxy in front of it',
+  timeout: 'add replicas, or allow more time for a request',
+  backend: 'read the logs of the endpoint: its model or GPU fails',
+  corrupt: 'check the model of the endpoint and the proxy in front of it',
+  batch_limit: 'check max_client_batch_size of the endpoint',
+  too_large: 'raise the payload limit of the endpoint and of the proxy in front of it',
+  too_long: 'allow truncation, or split the texts into chunks',
+  bad_input: 'check that the endpoint serves an embedding model',
+  paused: 'resume the endpoint',
+  route_missing: 'correct the path of the URL',
+  wrong_model: "deploy the run's model on all replicas",
+  unsupported: 'check that the URL is that of a TEI or OpenAI-compatible server',
+}
+
+/** Delay before the model of an endpoint is checked again. */
 export const MODEL_RECHECK_MS = 30_000
-/** How long jobs wait where only a person can mend the endpoint. */
+/** Delay of jobs where an operator must correct the endpoint. */
 const ACCESS_RECHECK_MS = 30_000
 
-/** The error for a failure that nothing more can be done about here. `url` must be free of secrets. */
-export function toError(failure: Failure, url: string): ReembedError {
+/**
+ * The error for a failure that the caller cannot handle: place, failure, how long it lasted, fix.
+ * @param url without secrets
+ * @param lastedMs how long the endpoint has failed in this way, where the caller waited
+ */
+export function toError(failure: Failure, url: string, lastedMs?: number): ReembedError {
   const [code, retry] = ERRORS[failure.kind]
   const retryAfterMs =
     failure.afterMs ??
@@ -99,14 +135,17 @@ export function toError(failure: Failure, url: string): ReembedError {
       : code === 'ENDPOINT_ACCESS_DENIED'
         ? ACCESS_RECHECK_MS
         : undefined)
-  return new ReembedError(code, `endpoint ${url}: ${failure.message}`, {
+  const lasted = lastedMs === undefined ? '' : ` (for ${lastedMs / 1000} s)`
+  const remedy = REMEDIES[failure.kind]
+  const message = `endpoint ${url}: ${failure.message}${lasted}${remedy === undefined ? '' : `; ${remedy}`}`
+  return new ReembedError(code, message, {
     retry,
     retryAfterMs,
     cause: failure,
   })
 }
 
-/** The failure that `toError` made this error of; errors that come from elsewhere have none. */
+/** The failure from which `toError` made this error; undefined for other errors. */
 export const failureBehind = (error: unknown): Failure | undefined =>
   error instanceof ReembedError && isFailure(error.cause) ? error.cause : undefined
 

@@ -1,5 +1,6 @@
-// Is anybody there? One text to the endpoint, without knowing anything of it yet. The proxy of HF Inference Endpoints
-// is asked to hold the request while it wakes a replica, so that one request does for many.
+// Probes an endpoint with one text, without opening it. The header `x-scale-up-timeout` makes the
+// proxy of HF Inference Endpoints hold the request while it starts a replica, so that one request
+// is enough.
 
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { EndpointOptions } from './endpoint.ts'
@@ -10,7 +11,7 @@ import { openTransport } from './transport.ts'
 import { parseAddress } from './url.ts'
 
 const HOLD_S = 60
-/** How soon to look again where only a person can mend it. */
+/** Delay until the next probe where an operator must act. */
 const REPROBE_MS: Partial<Record<Failure['kind'], number>> = { paused: 15_000, access_denied: 60_000 }
 
 interface ProbeFailure {
@@ -19,8 +20,9 @@ interface ProbeFailure {
 }
 
 /**
- * Null when the endpoint answers, whatever it answers; else what was met instead, and when to look again at the
- * earliest. Takes up to a minute where the endpoint is being woken. Of several replicas one answer is enough.
+ * Resolves with null when the endpoint answers with anything that is not unavailability; else with
+ * the reason and the earliest time of the next probe. Takes up to a minute during a cold start. Of
+ * several replicas one answer is enough.
  */
 export async function probeEndpoint(
   given: string,

@@ -1,4 +1,4 @@
-// The prompt that a TEI puts in front of every text by itself (--default-prompt). /info does not state it, but
+// Detects the default prompt that a TEI puts in front of each text. /info does not state it, but
 // /tokenize applies it too, and its offsets count from the start of prompt and text together.
 
 import { attempt, type Server } from './server.ts'
@@ -6,7 +6,7 @@ import type { ExchangeOptions } from './transport.ts'
 
 const MARKER = 'zebra'
 
-/** What the server puts in front of a text; '' for nothing, null where it cannot be told. */
+/** The server's default prompt; '' for none, null where it cannot be determined. */
 export async function readAppliedPrompt(
   { transport, basePath, timeoutMs }: Server,
   signal: AbortSignal | undefined,
@@ -25,7 +25,9 @@ export async function readAppliedPrompt(
   return typeof read === 'string' ? read : null
 }
 
-/** The part of the tokens that stands before the marker; null if the reply is no list of tokens with offsets. */
+/**
+ * The text of the tokens before the marker; null if the reply is not a list of tokens with offsets.
+ */
 export function promptIn(body: string): string | null {
   let json: unknown
   try {
@@ -38,11 +40,11 @@ export function promptIn(body: string): string | null {
   const spans = tokens.filter(isSpan)
   const end = Math.max(0, ...spans.map(({ stop }) => stop))
   if (end < MARKER.length) return null
-  // Between tokens stands what tokenisers leave out: white space.
+  // Tokenisers leave out white space.
   const characters: string[] = Array(end - MARKER.length).fill(' ')
   for (const { text, start, stop } of spans) {
     const said = [...text]
-    // A tokeniser's own spelling, such as ##ing, has not the length of what it stands for.
+    // A tokeniser's spelling, such as ##ing, can be longer than the text that it covers.
     const fitting = said.slice(Math.max(0, said.length - (stop - start)))
     for (const [i, character] of fitting.entries()) {
       if (start + i < characters.length) characters[start + i] = character

@@ -1,6 +1,4 @@
-// What happened to a replica.
-
-/** Something that an operator may want to read in the log. */
+/** A change of a replica's state, for the log. */
 export interface ReplicaEvent {
   readonly kind: 'added' | 'removed' | 'in_use' | 'ejected' | 'quarantined' | 'unreachable'
   readonly replica: string

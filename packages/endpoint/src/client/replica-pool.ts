@@ -1,6 +1,6 @@
-// Which replicas a run may use.
+// The replicas that a run may use.
 //
-//   new ──opened, proved to have the run's model──> in use ──a reply of other weights──> quarantined ──30 s──> new
+//   new ──opened, model verified──> in use ──a reply with other weights──> quarantined ──30 s──> new
 //    └──cannot be opened──> unreachable ──5 s──> new
 
 import { messageOf, ReembedError } from '@reembed/shared'
@@ -21,19 +21,22 @@ export interface ReplicaPoolOptions<Proof> {
 }
 
 export interface ReplicaPool<Proof> extends AsyncDisposable {
-  /** Of those in use. */
+  /** Endpoints of the replicas in use. */
   readonly endpoints: readonly Endpoint[]
   readonly inUse: readonly EndpointTarget[]
   stateOf(target: EndpointTarget): ReplicaState
-  /** Opens and proves what is new or due, and lets go of what is gone. */
+  /** Opens and verifies replicas that are new or due for a retry, and closes removed ones. */
   reconcile(): void
-  /** Resolves with the proof of a replica that can be used. @throws ReembedError when there is none. */
+  /**
+   * Resolves with the proof of the first verified replica. @throws ReembedError when none can be
+   * verified.
+   */
   ready(): Promise<Proof>
-  /** Calls `send` with the replica's endpoint, which stays open until that ends. */
+  /** Calls `send` with the replica's endpoint, which stays open until `send` ends. */
   borrow<T>(target: EndpointTarget, send: (endpoint: Endpoint) => Promise<T>): Promise<T>
-  /** Out of use, until it is opened and proved again. */
+  /** Takes a replica out of use until it is opened and verified again. */
   quarantine(target: EndpointTarget, failure: Failure): void
-  /** What a request meets when no replica is in use. */
+  /** The failure of a request while no replica is in use. */
   noReplicaFailure(): Failure
 }
 
@@ -41,12 +44,12 @@ const UNREACHABLE_MS = 5_000
 
 interface PooledReplica<Proof> {
   state: ReplicaState
-  /** Open, though it may be on its way out. */
+  /** Open; a replica that leaves keeps it until its last request ends. */
   endpoint: Endpoint | undefined
-  /** Settled when the replica was proved, or could not be. */
+  /** Settles when the replica is verified or fails. */
   proof: Promise<Proof>
   entering: boolean
-  /** Why it is not in use, and when it is tried again. */
+  /** Why it is not in use, and when it is opened again. */
   failure: Failure | undefined
   againMs: number
   borrowed: number
@@ -121,7 +124,7 @@ export function createReplicaPool<Proof>({
     void closeWhenIdle(replica)
   }
 
-  /** Its requests under way may still end well. */
+  /** Requests in flight may still succeed, so the last one closes the endpoint. */
   async function closeWhenIdle(replica: PooledReplica<Proof>): Promise<void> {
     const { endpoint } = replica
     if (endpoint === undefined || replica.borrowed > 0) return
@@ -167,7 +170,7 @@ export function createReplicaPool<Proof>({
       const all = [...replicas.values()]
       const [first] = all.flatMap(({ failure }) => failure ?? [])
       if (first && all.every(({ state }) => state === 'quarantined')) return first
-      return { kind: 'down', message: `no replica can be used: ${first?.message ?? 'none is known'}` }
+      return { kind: 'down', message: `no replica is usable: ${first?.message ?? 'none is known'}` }
     },
     async [Symbol.asyncDispose]() {
       ended.abort(new Error('the endpoint is closed'))
@@ -180,8 +183,8 @@ export function createReplicaPool<Proof>({
 }
 
 /**
- * The first that is proved. When none is, a mismatch only where all have another model: a replica that is away may
- * have the right one.
+ * The first proof. When none succeeds, a model mismatch only if all replicas have one: an
+ * unreachable replica may have the right model.
  */
 async function anyOf<Proof>(proofs: readonly Promise<Proof>[]): Promise<Proof> {
   const settled = await Promise.any(proofs).then(
@@ -195,4 +198,4 @@ async function anyOf<Proof>(proofs: readonly Promise<Proof>[]): Promise<Proof> {
 const isMismatch = (error: unknown): boolean =>
   error instanceof ReembedError && error.code === 'MODEL_MISMATCH'
 const gone = ({ label }: EndpointTarget): ReembedError =>
-  new ReembedError('ENDPOINT_UNREACHABLE', `the replica ${label} is gone`, { retry: 'requeue' })
+  new ReembedError('ENDPOINT_UNREACHABLE', `the replica ${label} was removed`, { retry: 'requeue' })

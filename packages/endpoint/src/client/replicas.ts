@@ -1,5 +1,6 @@
-// The replicas of one endpoint: who is there now, and who of them is slow or failing. Which of them a run may use is
-// settled in seats.ts, since a replica may have the model of one run and not that of another.
+// The replicas of one endpoint: which exist now, and which are slow or failing. The pool of each
+// run decides which of them the run may use, since a replica may have the model of one run and not
+// that of another.
 
 import { type Clock, systemClock } from '../clock.ts'
 import { createBalancer } from './balancer.ts'
@@ -18,22 +19,23 @@ export interface ReplicasOptions {
 
 type Verify<Proof> = (one: Endpoint, target: EndpointTarget, signal: AbortSignal) => Promise<Proof>
 
-/** How many replicas stand how; each is counted once. */
+/** Number of replicas by state; each is counted once. */
 export interface ReplicaCounts {
   readonly in_use: number
-  /** Slow or failing of late: tried again by itself. */
+  /** Slow or failing; retried automatically. */
   readonly ejected: number
-  /** Has another model, or is no endpoint. */
+  /** Serves another model, or is not an endpoint. */
   readonly quarantined: number
-  /** Not opened yet, or cannot be. */
+  /** Not opened yet, or cannot be opened. */
   readonly unreachable: number
 }
 
 export interface Replicas extends AsyncDisposable {
   readonly counts: ReplicaCounts
   /**
-   * The replicas as one endpoint for a run: those that `prove` accepts. Resolves when the first one is proved.
-   * @throws ReembedError MODEL_MISMATCH when none is left; else why no replica can be used.
+   * The replicas that `verify` accepts, as one endpoint for a run. Resolves when the first one is
+   * verified.
+   * @throws ReembedError MODEL_MISMATCH when all have another model; else the failure of a replica
    */
   serve<Proof>(
     run: string,
@@ -42,11 +44,14 @@ export interface Replicas extends AsyncDisposable {
   ): Promise<{ readonly endpoint: Endpoint; readonly proof: Proof }>
 }
 
-/** Names are resolved again, and what is due is opened and proved again, this often. */
+/** Interval at which names are resolved, and due replicas are opened and verified. */
 const REFRESH_MS = 5_000
-/** A replica that fails may be gone: looked at once, but not more often than this. */
+/**
+ * A failing replica may have been removed, so a failure refreshes at once, but not more often than
+ * this.
+ */
 const MIN_REFRESH_MS = 1_000
-/** Runs that are served; the one that was served longest ago makes room. */
+/** Runs with an open pool; the least recently used one is closed. */
 const KEPT_RUNS = 8
 
 export function createReplicas(
@@ -60,7 +65,7 @@ export function createReplicas(
       onEvent?.({
         kind: 'ejected',
         replica: label,
-        reason: `slow or failing, tried again in ${ms / 1000} s`,
+        reason: `slow or failing, retried in ${ms / 1000} s`,
       }),
   })
   const targets = new Map<string, EndpointTarget>()

@@ -1,6 +1,7 @@
-// The replicas that a run may use, as one endpoint. Each request goes to the one that the balancer chooses. What
-// failed at one replica and was not the request's fault goes to another at once, where that one is well: the endpoint
-// is there, only a replica is not, and neither limit nor patience need to know.
+// The replicas of a run as one endpoint. The balancer chooses the replica of each request. A
+// failure that the request did not cause is retried at once on another healthy replica: the
+// endpoint as a whole is available, so the failure must count neither against the limit nor as
+// unavailability.
 
 import type { Balancer } from './balancer.ts'
 import { type Endpoint, embedBy } from './endpoint.ts'
@@ -10,18 +11,18 @@ import type { ReplicaPool } from './replica-pool.ts'
 import type { EndpointTarget } from './targets.ts'
 
 export interface ReplicatedEndpointOptions {
-  /** For messages. */
+  /** Name of the endpoint in messages. */
   readonly url: string
   readonly pool: ReplicaPool<unknown>
   readonly balancer: Balancer<EndpointTarget>
-  /** Told of a replica that did not answer. */
+  /** Called when a replica failed. */
   readonly onReplicaFailed: () => void
 }
 
-/** One replica, and one more. */
+/** The first replica and one more. */
 const MOST_TRIES = 2
 
-/** To be used once `pool` is ready. Disposal is the pool's own. */
+/** Usable once `pool` is ready. Its disposal disposes the pool. */
 export function createReplicatedEndpoint({
   url,
   pool,
@@ -33,24 +34,24 @@ export function createReplicatedEndpoint({
   const request: Endpoint['request'] = async (texts, vectors, options) => {
     let failure: Failure = pool.noReplicaFailure()
     const tried = new Set<EndpointTarget>()
-    const may = (target: EndpointTarget): boolean =>
+    const isEligible = (target: EndpointTarget): boolean =>
       pool.stateOf(target) === 'in_use' &&
       !tried.has(target) &&
       (tried.size === 0 || balancer.isHealthy(target))
     while (tried.size < MOST_TRIES) {
-      const turn = balancer.assign(texts.length, may)
-      if (turn === undefined) break
-      const { replica } = turn
+      const assignment = balancer.assign(texts.length, isEligible)
+      if (assignment === undefined) break
+      const { replica } = assignment
       tried.add(replica)
       let outcome: Outcome | undefined
       try {
         outcome = await pool.borrow(replica, one => one.request(texts, vectors, options))
       } finally {
-        turn.end(outcome === undefined ? 'neutral' : endingOf(outcome))
+        assignment.end(outcome === undefined ? 'neutral' : endingOf(outcome))
       }
       if (outcome.kind === 'ok') return { ...outcome, replica: replica.label }
       if (isUnusable(outcome)) pool.quarantine(replica, outcome)
-      // Its time is up, whoever is asked next.
+      // A request that timed out has no time left for another replica.
       if (endingOf(outcome) === 'neutral' || outcome.kind === 'timeout') return outcome
       failure = outcome
       onReplicaFailed()
@@ -58,11 +59,11 @@ export function createReplicatedEndpoint({
     return failure
   }
 
-  /** What any of them takes. */
+  /** Limits that each replica in use accepts. */
   function info(): EndpointInfo {
     const all = pool.endpoints.map(endpoint => endpoint.info)
     const [first = lastInfo] = all
-    if (first === undefined) throw new Error('an endpoint is used before a replica is ready')
+    if (first === undefined) throw new Error('the endpoint is used before a replica is ready')
     const least = (key: 'maxClientBatchSize' | 'maxConcurrentRequests' | 'payloadLimit'): number =>
       Math.min(first[key], ...all.map(one => one[key]))
     lastInfo = {
@@ -74,7 +75,7 @@ export function createReplicatedEndpoint({
     return lastInfo
   }
 
-  /** What all in use have in common, or `otherwise`. */
+  /** The value that all replicas in use share, or `otherwise`. */
   function common<T>(of: (endpoint: Endpoint) => T, otherwise: T): T {
     const [first, ...others] = pool.endpoints.map(of)
     return first !== undefined && others.every(other => other === first) ? first : otherwise
@@ -85,7 +86,7 @@ export function createReplicatedEndpoint({
     get info() {
       return info()
     },
-    // A canary rides unless each of them names its model in its replies.
+    // Requests carry a canary unless each replica names its model in its replies.
     get servedModel() {
       return common(({ servedModel }) => servedModel, null)
     },
@@ -108,12 +109,12 @@ export function createReplicatedEndpoint({
   }
 }
 
-/** What an outcome says about the replica. */
+/** The effect of an outcome on the replica's health. */
 function endingOf({ kind }: Outcome): 'answered' | 'failed' | 'neutral' {
   switch (kind) {
     case 'ok':
       return 'answered'
-    // Of load, or of the request.
+    // Caused by load or by the request.
     case 'overload':
     case 'batch_limit':
     case 'too_large':
@@ -125,7 +126,7 @@ function endingOf({ kind }: Outcome): 'answered' | 'failed' | 'neutral' {
   }
 }
 
-/** No endpoint for this run, and not soon again. */
+/** Whether the replica cannot serve this run until an operator acts. */
 const isUnusable = ({ kind }: Failure): boolean =>
   kind === 'wrong_model' ||
   kind === 'route_missing' ||

@@ -1,4 +1,4 @@
-// One server on a wire: a POST of texts, and what came of it. Knows routes and bodies, but no dimensions yet.
+// POSTs texts to one server by one of its routes. It knows routes and bodies, not dimensions.
 
 import { messageOf } from '@reembed/shared'
 import { classify, classifyBody, classifyError, ERROR_BODY_BYTES } from './classify.ts'
@@ -19,20 +19,20 @@ export interface Server {
   readonly transport: Transport
   readonly basePath: string
   readonly url: string
-  /** Asked for by name on OpenAI's routes; TEI serves one model. */
+  /** Name of the model in requests to OpenAI's routes; TEI serves one model. */
   readonly model: string | undefined
   readonly truncate: boolean
   readonly timeoutMs: number
-  /** Sent with a request beside what every request has. */
+  /** Additional headers of a request. */
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
-/** A larger body may have met a limit when the connection ends under it. */
+/** When the connection ends during a larger body, the server may have refused its size. */
 const LARGE_BODY_BYTES = 1_000_000
 
 const JSON_BODY = ['content-type', 'application/json']
 
-/** One POST; `read` sees only replies with status 200. */
+/** Sends one POST; `read` receives only replies with status 200. */
 export function post<T>(
   { transport, basePath, model, truncate, timeoutMs, headers: more }: Server,
   route: Route,
@@ -69,9 +69,10 @@ export const decode = (route: Route, { body }: Reply, target: VectorDestination)
 }
 
 /**
- * Turns what failed on the way into a Failure; an abort and a bug stay exceptions. TEI refuses a body over its limit
- * before it has read it, so a connection that ends under a large body counts as that refusal; `bodyBytes` is of a body
- * that can be split.
+ * Converts a transport error into a Failure; an abort and a bug stay exceptions. TEI refuses a body
+ * over its limit before it has read it and closes the connection, so a reset during a large body
+ * counts as that refusal.
+ * @param bodyBytes size of a body that can be split, else 0
  */
 export async function attempt<T>(
   exchange: () => Promise<T>,

@@ -1,33 +1,33 @@
-// What `--endpoint` may name:
+// The forms of an endpoint's URL:
 //
-//   http://tei:8080                      one URL; who answers behind it is not known
+//   http://tei:8080                      one URL, with any number of servers behind it
 //   http://gpu-1:8080,http://gpu-2:8080  replicas, each with a URL
-//   dns+http://tei:8080                  a replica at each address of the name, asked for again every few seconds
+//   dns+http://tei:8080                  a replica at each address of the name, resolved every few seconds
 
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
-import { messageOf, ReembedError } from '@reembed/shared'
-import { isLinkLocal, parseAddress } from './url.ts'
+import { isLinkLocal, messageOf, ReembedError } from '@reembed/shared'
+import { parseAddress } from './url.ts'
 
-/** Where one replica is. */
+/** The address of one replica. */
 export interface EndpointTarget {
-  /** The URL, and the address where the name has several. For people; holds no secret. */
+  /** The URL, and the IP address where the name is resolved here. For messages; holds no secret. */
   readonly label: string
   readonly url: string
-  /** IP to connect to, whatever the URL's name resolves to; `Host` and SNI stay the name. */
+  /** IP address to connect to instead of resolving the URL's name; `Host` and SNI stay the name. */
   readonly address?: string
 }
 
-/** All addresses of a name. */
+/** Resolves with all addresses of a name. */
 export type Resolve = (hostname: string) => Promise<readonly string[]>
 
 export interface EndpointTargets {
-  /** Whatever the order in which the replicas were given. */
+  /** All URLs, sorted: the same name for any order of the replicas. */
   readonly name: string
-  /** Whether replicas are addressed one by one. */
+  /** Whether replicas are addressed individually. */
   readonly isReplicated: boolean
   /**
-   * A name that cannot be resolved keeps the addresses that it had.
+   * Resolves the names. A name that cannot be resolved keeps its last addresses.
    * @throws ReembedError ENDPOINT_UNREACHABLE while no replica is known.
    */
   resolve(): Promise<EndpointTarget[]>
@@ -41,11 +41,14 @@ export interface EndpointTargetsOptions {
 
 const DNS = 'dns+'
 
-/** By the system's resolver, which knows /etc/hosts and the search domains of a Kubernetes namespace. */
+/** The system's resolver: it uses /etc/hosts and the search domains of a Kubernetes namespace. */
 const resolveBySystem: Resolve = async hostname =>
   (await lookup(hostname, { all: true })).map(({ address }) => address)
 
-/** @throws ReembedError USAGE for what is no endpoint, or would send the token where others can read it. */
+/**
+ * Parses an endpoint's URL. @throws ReembedError USAGE for an invalid URL, or one that would expose
+ * the token
+ */
 export function parseTargets(
   given: string,
   { token, allowInsecure = false, resolve = resolveBySystem }: EndpointTargetsOptions = {},
@@ -88,14 +91,19 @@ function createName(url: string, resolve: Resolve): { label: string; resolve(): 
 }
 
 function checked(at: string, hostname: string): string {
-  // As a URL writes it: an IPv4 address in IPv6 clothes is seen as what it is.
+  // URL normalises an IPv4-mapped IPv6 address, so the check covers that form too.
   if (isIP(at) > 0 && !isLinkLocal(new URL(`http://${isIP(at) === 6 ? `[${at}]` : at}`).hostname)) return at
-  throw new ReembedError('ENDPOINT_UNSUPPORTED', `${hostname} resolves to ${at}, which no endpoint may have`)
+  throw new ReembedError(
+    'ENDPOINT_UNSUPPORTED',
+    `${hostname} resolves to ${at}, a link-local or invalid address: correct its DNS record`,
+  )
 }
 
 const unresolved = (hostname: string, error: unknown): ReembedError =>
   error instanceof ReembedError
     ? error
-    : new ReembedError('ENDPOINT_UNREACHABLE', `${hostname} has no address: ${messageOf(error)}`, {
-        retry: 'requeue',
-      })
+    : new ReembedError(
+        'ENDPOINT_UNREACHABLE',
+        `${hostname} has no address (${messageOf(error)}): correct the URL or its DNS record`,
+        { retry: 'requeue' },
+      )

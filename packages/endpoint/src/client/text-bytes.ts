@@ -1,9 +1,12 @@
-// How many bytes of a text a server reads.
-
-/** TEI cuts a text at 250 bytes per token before it tokenises it; the rest would only be carried there. */
+/**
+ * TEI truncates a text to 250 bytes per token before it tokenises it; the server ignores the rest.
+ */
 export const MAX_BYTES_PER_TOKEN = 250
 
-/** The longest beginning of a well-formed `text` that is at most `maxBytes` of UTF-8, without half a character. */
+/**
+ * The longest prefix of a well-formed `text` with at most `maxBytes` of UTF-8, cut between
+ * characters.
+ */
 export function truncateToBytes(text: string, maxBytes: number): string {
   // A UTF-16 unit is at most three bytes.
   if (text.length * 3 <= maxBytes) return text

@@ -1,18 +1,17 @@
-// How many tokens the server makes of texts: POST /tokenize, which needs no permit and computes no vector. What it
-// puts in front of every text by itself is counted too, as /tokenize applies it.
-
 import { attempt, type Server } from './server.ts'
 import { truncateToBytes } from './text-bytes.ts'
 import type { ExchangeOptions } from './transport.ts'
 
 const REQUESTS_AT_ONCE = 4
-/** A longer text is counted by its beginning: a reply has some 60 bytes for each token. */
+/** Longer texts are counted by this prefix: a reply has some 60 bytes per token. */
 const TEXT_BYTES = 64 * 1024
 const REQUEST_BYTES = 256 * 1024
 
 /**
- * Tokens of each text, framing tokens included; null where the server cannot tell. `most` texts go in one request. Of
- * more than 64 KiB the beginning is counted, and stands for the rest.
+ * Counts the tokens of each text by `POST /tokenize`, which needs no permit and runs no model.
+ * Special tokens and the server's default prompt are included. A text over 64 KiB is counted by its
+ * prefix and extrapolated.
+ * @returns null where the server cannot count
  */
 export async function countTokens(
   { transport, basePath, timeoutMs }: Server,
@@ -52,7 +51,7 @@ interface Range {
   readonly to: number
 }
 
-/** Neighbours that fit one request together. */
+/** Groups adjacent texts into requests. */
 function pack(inputs: readonly string[], most: number): Range[] {
   const ranges: Range[] = []
   let [from, bytes] = [0, 0]

@@ -1,5 +1,5 @@
-// HTTP/1.1 at undici's lowest useful level. `request()` costs 1.7 times as much CPU per embedding, HTTP/2 1.8 times
-// (measured), so this dispatches with a handler of its own that collects the body into a buffer used again.
+// HTTP/1.1 by undici's `dispatch`, with a handler that collects the body into a reused buffer.
+// Measured per embedding, `request()` costs 1.7 times as much CPU and HTTP/2 1.8 times.
 
 import { isIP, type LookupFunction } from 'node:net'
 import { type Dispatcher, Pool } from 'undici'
@@ -8,7 +8,7 @@ import type { Headers } from './classify.ts'
 export interface Reply {
   readonly status: number
   readonly headers: Headers
-  /** Valid only until `read` returns: the buffer goes on to the next reply. */
+  /** Valid only until `read` returns: the buffer is reused for the next reply. */
   readonly body: Buffer
 }
 
@@ -17,20 +17,20 @@ export interface ExchangeOptions {
   readonly path: string
   readonly body?: string
   readonly headers?: readonly string[]
-  /** For the whole exchange, from waiting for a connection to the last byte. */
+  /** Limit for the whole exchange, from waiting for a connection to the last byte. */
   readonly timeoutMs: number
   readonly signal?: AbortSignal | undefined
 }
 
 export interface Transport extends AsyncDisposable {
   /**
-   * One request and its whole reply, given to `read` as soon as the last byte is in. Rejects with a
-   * `WireError` for what failed on the way, with the signal's reason on abort, and with what `read` throws.
+   * Sends one request and calls `read` with the complete reply. Rejects with a `TransportError` for
+   * a failed exchange, with the signal's reason on abort, and with any error of `read`.
    */
   exchange<T>(options: ExchangeOptions, read: (reply: Reply) => T): Promise<T>
 }
 
-/** A transport failure; `answered` tells whether a status line had been read. */
+/** A failed exchange; `answered`: a status line was read before it failed. */
 export class TransportError extends Error {
   readonly answered: boolean
   override readonly cause: unknown
@@ -43,16 +43,19 @@ export class TransportError extends Error {
 }
 
 export interface TransportOptions {
-  /** Sent with every request, name and value in turn. */
+  /** Headers of each request, names and values alternating. */
   readonly headers?: readonly string[]
-  /** A longer reply is cut off. */
+  /** Longer replies end the exchange with REPLY_TOO_LARGE. */
   readonly maxReplyBytes?: number
   readonly connections?: number
-  /** IP to connect to, instead of what the origin's name resolves to; `Host` and SNI stay the origin's. */
+  /**
+   * IP address to connect to instead of resolving the origin's name; `Host` and SNI stay the
+   * origin's.
+   */
   readonly address?: string | undefined
 }
 
-/** Keeps connections to one origin alive between requests. Disposal ends requests in flight. */
+/** Opens a pool of keep-alive connections to one origin. Disposal ends requests in flight. */
 export function openTransport(
   origin: string,
   { headers = [], maxReplyBytes = 64 * 1024 * 1024, connections = 256, address }: TransportOptions = {},
@@ -61,9 +64,11 @@ export function openTransport(
     connections,
     allowH2: false,
     pipelining: 1,
-    // Under the 60 s after which load balancers drop an idle connection; undici's own default is 4 s.
+    // Under the 60 s after which load balancers drop an idle connection; undici's own default is 4
+    // s.
     keepAliveTimeout: 20_000,
-    // One deadline per exchange replaces undici's two timers, which start only after the request was written.
+    // One deadline per exchange replaces undici's two timers, which start only after the request is
+    // written.
     headersTimeout: 0,
     bodyTimeout: 0,
     ...(address !== undefined && { connect: { lookup: fixedLookup(address) } }),
@@ -107,7 +112,7 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
   #reason: Error | undefined
   #status = 0
   #headers: Headers = {}
-  /** From the pool, from the first byte of the reply on: hundreds of requests wait, a few are being answered. */
+  /** Taken when the reply begins: of hundreds of pending requests only a few receive at a time. */
   #body: Buffer | undefined
   #length = 0
 
@@ -123,7 +128,7 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller
     this.#length = 0
-    // The request may have waited in the pool for a connection until nobody wanted it any more.
+    // The request may have been aborted while it waited for a connection.
     if (this.#reason) controller.abort(this.#reason)
   }
 
@@ -160,7 +165,7 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
     this.#settle()
   }
 
-  /** Makes room for `length` bytes of body; false when that is more than a reply may have. */
+  /** Grows the body's buffer to `length` bytes; false when that exceeds the limit. */
   #reserve(length: number): boolean {
     const { maxReplyBytes } = this.#ends
     if (length > maxReplyBytes) {
@@ -175,7 +180,7 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
     return true
   }
 
-  /** An arrow function, so that it can be taken off the signal again. */
+  /** An arrow function: `removeEventListener` needs the same bound function. */
   readonly #aborted = (): void => {
     if (this.#settled) return
     this.#ends.reject(this.#signal?.reason)
@@ -188,7 +193,7 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
     this.#abandon(error)
   }
 
-  /** Ends the connection: what the server still sends for this request must not be read as the next reply. */
+  /** Ends the connection: remaining bytes of this reply must not be read as the next one. */
   #abandon(reason: Error): void {
     this.#settle()
     this.#reason = reason
@@ -203,7 +208,7 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
   }
 }
 
-/** A name's resolver that knows one answer. */
+/** A DNS lookup that always returns `address`. */
 const fixedLookup =
   (address: string): LookupFunction =>
   (_hostname, { all }, done) => {
@@ -224,7 +229,7 @@ const FIRST_BYTES = 256 * 1024
 const MAX_KEPT_BYTES = 8 * 1024 * 1024
 const MAX_KEPT = 64
 
-/** Reply buffers used again; 100 KB of fresh memory per reply is what makes plain clients slow. */
+/** Reuses reply buffers: allocating 100 KB per reply dominates the cost of a plain client. */
 function createBuffers(): Buffers {
   const free: Buffer[] = []
   return {

@@ -1,17 +1,18 @@
-// The address of an endpoint, checked once where it enters.
-
-import { isLoopback, ReembedError } from '@reembed/shared'
+import { isLinkLocal, isLoopback, ReembedError } from '@reembed/shared'
 
 export interface EndpointAddress {
   /** Scheme, host and port. */
   readonly origin: string
-  /** Path in front of `/info` and `/v1/embeddings`, without a slash at its end. */
+  /** Path before `/info` and `/v1/embeddings`, without a trailing slash. */
   readonly basePath: string
-  /** Both together: what messages and logs show. Holds no secret. */
+  /** `origin` + `basePath`, for messages and logs. Holds no secret. */
   readonly url: string
 }
 
-/** Throws USAGE for what is no endpoint address, or would send the token where others can read it. */
+/**
+ * Parses the URL of an endpoint. @throws ReembedError USAGE for an invalid URL, or one that would
+ * expose the token
+ */
 export function parseAddress(
   given: string,
   token: string | undefined,
@@ -19,34 +20,32 @@ export function parseAddress(
 ): EndpointAddress {
   const parsed = URL.canParse(given) ? new URL(given) : undefined
   if (parsed === undefined || !/^https?:$/.test(parsed.protocol)) {
-    throw new ReembedError('USAGE', 'Expected an endpoint as http:// or https:// URL')
+    throw new ReembedError('USAGE', 'the endpoint must be an http:// or https:// URL')
   }
   const { origin, username, password, search, hostname, protocol } = parsed
   if (username !== '' || password !== '' || search !== '') {
-    throw new ReembedError('USAGE', `the endpoint URL of ${origin} must hold no password and no query`)
+    throw new ReembedError(
+      'USAGE',
+      `the URL of endpoint ${origin} must not hold a password or a query: set the token instead`,
+    )
   }
-  // 169.254.169.254 and its kin hand out the machine's credentials to whoever asks by plain http.
+
   if (isLinkLocal(hostname)) {
     throw new ReembedError(
       'USAGE',
-      `${origin} is a link-local address, where clouds keep credentials: it is no endpoint`,
+      `${origin} is a link-local address, which serves the credentials of a cloud machine: use the endpoint's own address`,
     )
   }
   if (token !== undefined && protocol === 'http:' && !allowInsecure && !isLoopback(hostname)) {
     throw new ReembedError(
       'USAGE',
-      `a token would go to ${origin} unencrypted: use https, or --allow-insecure where nobody listens`,
+      `the token would be sent to ${origin} unencrypted: use an https:// URL, or allow insecure endpoints in a private network`,
     )
   }
-  // People paste the route they know.
+  // Users paste the URL of a route.
   const basePath = parsed.pathname
     .replace(/\/+$/, '')
     .replace(/\/(?:v1(?:\/embeddings)?|embeddings|embed)$/, '')
   return { origin, basePath, url: origin + basePath }
 }
 
-/** Addresses at which clouds hand out a machine's credentials. `hostname` as in a URL: IPv6 in brackets. */
-export const isLinkLocal = (hostname: string): boolean =>
-  /^169\.254(?:\.\d+){2}$/.test(hostname) ||
-  /^\[(?:fe[89ab][0-9a-f]:|::ffff:a9fe:|fd00:ec2:)/.test(hostname) ||
-  hostname === 'metadata.google.internal'

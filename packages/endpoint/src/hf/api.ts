@@ -1,6 +1,6 @@
-// The management API of Hugging Face Inference Endpoints, as much of it as a run needs
-// (https://api.endpoints.huggingface.cloud/v2; shapes as in huggingface_hub's hf_api.py and _inference_endpoints.py).
-// The token goes into the header and nowhere else: no message, no log.
+// Client for the management API of Hugging Face Inference Endpoints, limited to the needs of a run
+// (https://api.endpoints.huggingface.cloud/v2; shapes as in huggingface_hub's hf_api.py and
+// _inference_endpoints.py). The token is sent in a header only; no message or log holds it.
 
 import { codeOf, messageOf, ReembedError } from '@reembed/shared'
 import { parseAddress } from '../client/url.ts'
@@ -27,7 +27,7 @@ export interface HfEndpoint {
   readonly name: string
   readonly state: HfState
   readonly message: string
-  /** Known once there is something to call. */
+  /** Null until the endpoint has an address. */
   readonly url: string | null
   readonly healthRoute: string
   readonly readyReplica: number
@@ -39,12 +39,12 @@ export interface HfEndpoint {
   readonly region: string
   readonly minReplica: number
   readonly maxReplica: number
-  /** Minutes without requests after which it sleeps; null if it never does. */
+  /** Minutes without requests until it scales to zero; null if it never does. */
   readonly sleepMinutes: number | null
 }
 
 export interface HfPrice {
-  /** As `--instance` takes it: nvidia-a10g-x1. */
+  /** Type and size: nvidia-a10g-x1. */
   readonly instance: string
   /** aws/us-east-1. */
   readonly region: string
@@ -77,7 +77,10 @@ export interface Hf {
   sleep(of: HfName): Promise<void>
   remove(of: HfName): Promise<void>
   prices(namespace: string): Promise<HfPrice[]>
-  /** Sends one request to the endpoint itself, which wakes it if it sleeps; true if it answers well. */
+  /**
+   * Sends one request to the health route of the endpoint, which wakes it; true if the reply is
+   * 2xx.
+   */
   ping(endpoint: HfEndpoint): Promise<boolean>
 }
 
@@ -90,17 +93,25 @@ export interface HfOptions {
 
 const TIMEOUT_MS = 30_000
 
-/** The name in `hf:namespace/name`, or undefined for another endpoint. @throws ReembedError USAGE */
+/**
+ * Parses `hf:namespace/name`; undefined for a URL. @throws ReembedError USAGE for an invalid name
+ */
 export function parseHfName(given: string): HfName | undefined {
   if (!given.startsWith('hf:')) return undefined
   const [, namespace, name] = /^hf:(?:\/\/)?([\w.-]+)\/([a-z0-9-]+)$/.exec(given) ?? []
   if (namespace && name) return { namespace, name }
-  throw new ReembedError('USAGE', `'${given}' is no endpoint of Hugging Face: expected hf:namespace/name`)
+  throw new ReembedError(
+    'USAGE',
+    `'${given}' is not a name of a Hugging Face endpoint: expected hf:namespace/name`,
+  )
 }
 
-/** Opens nothing; each call is one request. @throws ReembedError as told per status, ENDPOINT_UNREACHABLE without an answer. */
+/**
+ * Opens no connection; each call is one request. @throws ReembedError USAGE without a token, or for
+ * a URL that would expose it
+ */
 export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
-  if (!token) throw new ReembedError('USAGE', 'endpoints of Hugging Face want a token: put it into HF_TOKEN')
+  if (!token) throw new ReembedError('USAGE', 'endpoints of Hugging Face require a token: set HF_TOKEN')
   parseAddress(apiUrl, token, false)
   const headers = { authorization: `Bearer ${token}`, 'user-agent': 'reembed' }
   const limit = (): AbortSignal =>
@@ -117,7 +128,7 @@ export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
       const cause = error instanceof Error ? (error.cause ?? error) : error
       throw new ReembedError(
         'ENDPOINT_UNREACHABLE',
-        `${apiUrl} does not answer (${codeOf(cause) ?? messageOf(cause)})`,
+        `${apiUrl} does not answer (${codeOf(cause) ?? messageOf(cause)}): check the network, or try again later`,
         { retry: 'requeue' },
       )
     })
@@ -132,8 +143,9 @@ export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
     } catch (error) {
       if (!(error instanceof ReembedError) || error.code !== 'USAGE') throw error
       const names = await namesIn(namespace).catch(() => [])
-      const there = names.length === 0 ? 'it has none that this token may see' : `it has ${names.join(', ')}`
-      throw new ReembedError('USAGE', `there is no endpoint '${name}' in namespace '${namespace}': ${there}`)
+      const existing =
+        names.length === 0 ? 'the token can read no endpoint there' : `use one of ${names.join(', ')}`
+      throw new ReembedError('USAGE', `namespace '${namespace}' has no endpoint '${name}': ${existing}`)
     }
   }
 
@@ -160,7 +172,7 @@ export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
       if (!area || !instanceType) {
         throw new ReembedError(
           'USAGE',
-          `expected --instance like nvidia-a10g-x1 and --region like aws/us-east-1, got ${instance} and ${region}: \`reembed endpoint price\` lists them`,
+          `expected an instance like nvidia-a10g-x1 and a region like aws/us-east-1, got '${instance}' and '${region}': choose them from the list of prices`,
         )
       }
       return endpointOf(
@@ -220,24 +232,34 @@ export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
 }
 
 function refusal(status: number, text: string, method: string, path: string): ReembedError {
-  const said = (textOf(objectOf(parse(text)).error) || text).slice(0, 200)
+  const detail = (textOf(objectOf(parse(text)).error) || text).slice(0, 200)
   if (status === 401)
-    return new ReembedError('ENDPOINT_ACCESS_DENIED', 'Hugging Face does not know the token in HF_TOKEN')
+    return new ReembedError(
+      'ENDPOINT_ACCESS_DENIED',
+      'Hugging Face rejects the token in HF_TOKEN (HTTP 401): set a valid token',
+    )
   if (status === 403) {
     const right = method === 'GET' ? 'inference.endpoints.read' : 'inference.endpoints.write'
     return new ReembedError(
       'ENDPOINT_ACCESS_DENIED',
-      `the token in HF_TOKEN may not do this: give it the right ${right} (${said})`,
+      `Hugging Face denies ${method} ${path} (HTTP 403: ${detail}): give the token in HF_TOKEN the permission ${right}`,
     )
   }
   if (status === 404)
-    return new ReembedError('USAGE', `Hugging Face knows no ${path}: check namespace and name`)
+    return new ReembedError('USAGE', `Hugging Face has no ${path} (HTTP 404): check namespace and name`)
   if (status === 400 || status === 409 || status === 422) {
-    return new ReembedError('ENDPOINT_UNSUPPORTED', `Hugging Face refused this (${status}): ${said}`)
+    return new ReembedError(
+      'ENDPOINT_UNSUPPORTED',
+      `Hugging Face refuses ${method} ${path} (HTTP ${status}): ${detail}`,
+    )
   }
-  return new ReembedError('ENDPOINT_UNREACHABLE', `Hugging Face answered ${status}: ${said}`, {
-    retry: 'requeue',
-  })
+  return new ReembedError(
+    'ENDPOINT_UNREACHABLE',
+    `Hugging Face answered HTTP ${status} to ${method} ${path}: ${detail}; try again later`,
+    {
+      retry: 'requeue',
+    },
+  )
 }
 
 function endpointOf(json: unknown): HfEndpoint {

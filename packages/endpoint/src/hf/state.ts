@@ -1,11 +1,11 @@
-// What to do in each state of a Hugging Face endpoint.
+// Handling of each state of a Hugging Face endpoint.
 //
-//   running                 go
-//   scaledToZero            knock once (a request wakes it), then wait
+//   running                 use
+//   scaledToZero            send one request, which wakes it, then wait
 //   pending, initializing   wait
-//   updating                wait: while it lasts, old and new weights may both answer
-//   paused                  requests do not wake it; somebody decided that, so it is said and not undone
-//   failed, updateFailed    its own message says why
+//   updating                wait: both old and new weights may answer during an update
+//   paused                  fail: requests do not wake it, and only its operator may resume it
+//   failed, updateFailed    fail with its message
 
 import { ReembedError } from '@reembed/shared'
 import { type Clock, systemClock } from '../clock.ts'
@@ -13,20 +13,24 @@ import type { Hf, HfEndpoint, HfName } from './api.ts'
 
 export interface WaitOptions {
   readonly timeoutMs?: number | undefined
-  /** Told with each change of state. */
+  /** Called at each change of state. */
   readonly onState?: ((endpoint: HfEndpoint, waitedMs: number) => void) | undefined
   readonly clock?: Clock | undefined
   readonly signal?: AbortSignal | undefined
 }
 
-/** As huggingface_hub's own wait. */
+/** The interval of huggingface_hub's `wait`. */
 const POLL_MS = 5_000
-/** Image and weights of a large model take minutes to come. */
+/** The image and the weights of a large model take minutes to load. */
 const TIMEOUT_MS = 30 * 60_000
-/** A run looks this often whether its endpoint is still what it was. */
+/** Interval at which a run checks its endpoint. */
 const WATCH_MS = 15_000
 
-/** Resolves when the endpoint runs and its health route answers; wakes it if it sleeps. @throws ReembedError */
+/**
+ * Waits until the endpoint runs and its health route answers; wakes it if it is scaled to zero.
+ * @throws ReembedError ENDPOINT_UNSUPPORTED when it is paused or failed, ENDPOINT_UNREACHABLE after
+ * `timeoutMs`
+ */
 export async function waitUntilRunning(
   hf: Hf,
   of: HfName,
@@ -44,13 +48,13 @@ export async function waitUntilRunning(
     if (state === 'paused') {
       throw new ReembedError(
         'ENDPOINT_UNSUPPORTED',
-        `${where} is paused, and requests do not wake it: \`reembed endpoint resume ${where}\``,
+        `${where} is paused, and requests do not wake it: resume it on Hugging Face`,
       )
     }
     if (state === 'failed' || state === 'updateFailed') {
       throw new ReembedError(
         'ENDPOINT_UNSUPPORTED',
-        `${where} is ${state}: ${endpoint.message || 'look at its logs on Hugging Face'}`,
+        `${where} is ${state}: ${endpoint.message || 'read its logs on Hugging Face'}`,
       )
     }
     if (state === 'running' && endpoint.url !== null && (await hf.ping(endpoint))) {
@@ -60,7 +64,7 @@ export async function waitUntilRunning(
     if (waitedMs >= timeoutMs) {
       throw new ReembedError(
         'ENDPOINT_UNREACHABLE',
-        `${where} is still ${state} after ${Math.round(waitedMs / 1000)} s${endpoint.message ? `: ${endpoint.message}` : ''}`,
+        `${where} is still ${state} after ${Math.round(waitedMs / 1000)} s${endpoint.message ? ` (${endpoint.message})` : ''}: read its logs on Hugging Face, or wait longer`,
         { retry: 'requeue' },
       )
     }
@@ -69,8 +73,9 @@ export async function waitUntilRunning(
 }
 
 /**
- * Follows an endpoint during a run until the signal fires. Resolves with the reason why the run must stop: the
- * endpoint is updating, has another revision or another model, or was paused. Silence of the API is no reason.
+ * Polls an endpoint during a run until the signal fires. Resolves with the reason why the run must
+ * stop: the endpoint is updating, paused or failed, or has another revision or model. A failed poll
+ * is ignored.
  */
 export async function waitForChange(
   hf: Hf,
@@ -87,20 +92,20 @@ export async function waitForChange(
     if (now.repository !== repository || now.revision !== revision) {
       return new ReembedError(
         'MODEL_MISMATCH',
-        `${where} now serves ${now.repository}@${now.revision ?? 'unstated'}, the run is for ${repository}@${revision ?? 'unstated'}: what is finished is kept, the same command makes a new run`,
+        `${where} now serves ${now.repository}@${now.revision ?? 'unstated'}, but the run requires ${repository}@${revision ?? 'unstated'}: deploy that revision, or plan a new run`,
       )
     }
     if (now.state === 'updating') {
       return new ReembedError(
         'ENDPOINT_UNSUPPORTED',
-        `${where} is being updated, two models may answer meanwhile: the same command goes on when it runs again`,
+        `${where} is being updated, so two models may answer: resume the run when the update has ended`,
         { retry: 'requeue' },
       )
     }
     if (now.state === 'paused' || now.state === 'failed' || now.state === 'updateFailed') {
       return new ReembedError(
         'ENDPOINT_UNSUPPORTED',
-        `${where} is ${now.state}: the same command goes on when it runs again`,
+        `${where} is ${now.state}: resume the endpoint, then the run`,
         { retry: 'requeue' },
       )
     }

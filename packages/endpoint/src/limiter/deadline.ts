@@ -1,5 +1,5 @@
-// How long a request may take before it is given up: several times what requests of late have taken, because
-// a deadline that ends slow replies makes the server compute them again.
+// The timeout of requests: a multiple of recent reply times, because a timeout that ends slow
+// replies makes the server compute them again.
 
 export interface Deadline {
   readonly ms: number
@@ -8,7 +8,7 @@ export interface Deadline {
 
 const LEAST_MS = 30_000
 const TIMES = 6
-/** Until enough is known. */
+/** Until enough replies are known. */
 const FIRST_MS = 60_000
 const SAMPLES = 200
 const LOOK_EVERY = 20

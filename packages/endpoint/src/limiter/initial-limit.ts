@@ -1,16 +1,16 @@
-// Where the limit begins, before a reply has shown how much the endpoint takes.
+// The limit at the start, before replies show the capacity of the endpoint.
 
 import type { EndpointInfo } from '../client/info.ts'
 
-/** What documents have at most, more or less: models that take more rarely see it. */
+/** Typical maximum of a document's tokens: models that accept more rarely receive more. */
 const USUAL_TOKENS = 512
 /** TEI's default. */
 const USUAL_BATCH_TOKENS = 16_384
 
 /**
- * Inputs that one server surely has use for, however long they are: a batch that it computes and one that waits; 64
- * where it states nothing. The first windows find the rest: this only must neither flood a small server nor leave a
- * large one idle.
+ * Inputs that keep one server busy for any text length: one batch in the model and one in the
+ * queue; 64 where it states nothing. The control loop finds the rest within a few windows: the
+ * start value must neither overload a small server nor leave a large one idle.
  */
 export function initialLimit(info: EndpointInfo | undefined): number {
   const tokens = Math.min(info?.maxInputLength ?? USUAL_TOKENS, USUAL_TOKENS)

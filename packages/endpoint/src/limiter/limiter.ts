@@ -1,14 +1,16 @@
-// How many inputs may be in flight at one endpoint, and whether it is there at all. One limit for all workers, split
-// evenly among those with something to send; they meet at a board (in Redis, or in memory for one worker alone).
+// Limits the inputs in flight at one endpoint and tracks its availability. All workers share one
+// limit, split evenly among those with demand. A coordinator (in Redis, or in memory for a single
+// worker) holds it.
 //
 //   acquire(n) ──> permit ──> success(sample)   answered: counts for the next step
-//                         ──> ignore()          says nothing about load (abort, bad input)
-//                         ──> dropped(why)      refused or lost to overload, or met no endpoint: back off
+//                         ──> ignore()          no information about load (abort, bad input)
+//                         ──> dropped(why)      refused, lost to overload, or endpoint unavailable: back off
 //
-//   there ──nobody is answered──> away ──the one prober is answered──> there
+//   available ──no request is answered──> unavailable ──the prober is answered──> available
 //
-// While the endpoint is away nobody sends; who waited for longer than its patience is told to come again later.
-// When Redis is silent, the worker goes on alone within its last share.
+// While the endpoint is unavailable only the prober sends; requests that wait longer than
+// `maxUnavailableMs` fail with a delay. While Redis does not answer, the worker continues within
+// its last share.
 
 import { createLimitCoordinator, type LimitCoordinator } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
@@ -24,56 +26,59 @@ import { createTally, type Sample } from './tally.ts'
 export type { EndpointProbe } from './probe-loop.ts'
 export type { Sample } from './tally.ts'
 
-/** Inputs in flight. The first ending counts, later ones do nothing; leaving its scope without one ignores it. */
+/**
+ * Inputs in flight. Only the first ending has an effect; leaving the scope without one is `ignore`.
+ */
 export interface Permit extends Disposable {
-  /** At most what was asked for; less where the share is smaller. */
+  /** At most the requested number; fewer where the share is smaller. */
   readonly inputs: number
   success(sample: Sample): void
   ignore(): void
-  /** `unavailableReason` when the request met no endpoint: what it met instead. */
+  /** `unavailableReason`: why the request reached no endpoint; undefined for overload. */
   dropped(unavailableReason?: string): void
 }
 
 export interface Limiter extends AsyncDisposable {
-  /** Inputs that this worker may have in flight now, and those that it has. */
+  /** Inputs that this worker may have in flight, and those that it has. */
   readonly limit: number
   readonly inFlight: number
-  /** In a few words: 'ok, 120 of 480 inputs at once', 'warming, 41 s'. */
+  /** A short description: 'ok, limit 480, shared by 4 workers', 'warming, 41 s'. */
   readonly state: string
   /**
-   * Waits its turn, first come first served, for a permit of 1 to `inputs` inputs.
-   * @param whole not in part, unless the whole share is smaller: something is paid per request
-   * @throws ReembedError ENDPOINT_UNREACHABLE, to be tried later, when the endpoint stays away.
+   * Waits, first in first out, for a permit of 1 to `inputs` inputs.
+   * @param whole do not split the request unless the share is smaller: each request has a fixed
+   * cost
+   * @throws ReembedError ENDPOINT_UNREACHABLE (requeue) when the endpoint stays unavailable
    */
   acquire(inputs: number, signal?: AbortSignal, whole?: boolean): Promise<Permit>
-  /** How long a request may take: max(30 s, 6 x p95) of the replies. */
+  /** Timeout of a request: max(30 s, 6 x p95) of the replies. */
   readonly deadlineMs: number
-  /** Waits until the fleet's budget allows a request to be sent again. */
+  /** Waits until the fleet's retry budget allows a retry. */
   retry(signal?: AbortSignal): Promise<void>
 }
 
 export interface LimiterOptions {
   readonly min?: number
-  /** Inputs that the endpoint takes at once; may change as replicas come and go. */
+  /** Maximum inputs in flight at the endpoint; may change with its replicas. */
   readonly max: number | (() => number)
-  /** What to begin with, before anything is known of load; asked for again until it is. */
+  /** Limit before the first reply; evaluated again until then. */
   readonly initial?: number | (() => number)
-  /** Shared with the other workers. Alone if not given. */
+  /** Shared with the other workers; a coordinator in memory if not given. */
   readonly coordinator?: LimitCoordinator | undefined
-  /** Name on the board, different for each worker. */
+  /** Unique name of the member. */
   readonly worker?: string | undefined
-  /** Without one, an endpoint that is away is tried by whoever comes next. */
+  /** Without a probe, requests are sent to an unavailable endpoint too. */
   readonly probe?: EndpointProbe | undefined
-  /** How long the endpoint may be away before those who wait are sent back. */
+  /** How long requests wait for an unavailable endpoint before they fail. */
   readonly maxUnavailableMs?: number
   readonly clock?: Clock
   readonly random?: () => number
 }
 
 const WINDOW_MS = 500
-/** A worker that has nothing to send stays at the board for so long. */
+/** Windows without demand after which the worker leaves the coordinator. */
 const IDLE_WINDOWS = 4
-/** When those who were sent back shall try again, at the earliest. */
+/** Minimum delay of jobs whose request waited too long. */
 const RETRY_AFTER_MS = 5_000
 
 interface Waiter {
@@ -109,7 +114,10 @@ export function createLimiter({
   let member = fleetMember
   const waiting: Waiter[] = []
   let inFlight = 0
-  /** Inputs refused since the last exchange: to send others in their place would have them refused as well. */
+  /**
+   * Inputs refused since the last exchange. Their permits stay unused until then: replacements
+   * would be refused too.
+   */
   let lost = 0
   let peakInFlight = 0
   const tally = createTally()
@@ -139,7 +147,7 @@ export function createLimiter({
       const limit = share() - lost
       const inputs = permitSize(next.inputs, next.whole, { limit, inFlight, serverMs: tally.serverMs })
       if (inputs === 0) {
-        // Used as far as it goes, even where the next request does not quite fit.
+        // The limit counts as fully used, even where the next request does not fit.
         peakInFlight = Math.max(peakInFlight, limit)
         return
       }
@@ -180,10 +188,13 @@ export function createLimiter({
     probeLoop.answered()
   }
 
-  /** Meets the others twice a second, while there is anything to send and a little longer. */
+  /**
+   * Exchanges with the coordinator twice a second while there is demand, and for some windows after
+   * it.
+   */
   async function exchangeLoop(): Promise<void> {
     for (let idle = 0; !closed.signal.aborted; idle++) {
-      // Asked at the end of a window as well: who came in the last one relies on this loop, and nobody else calls him.
+      // Checked after the last window too: a waiter that arrived in it depends on this loop alone.
       if (probeLoop.isProbing || inFlight > 0 || waiting.length > 0) idle = 0
       if (idle === IDLE_WINDOWS) break
       nudge = Promise.withResolvers()
@@ -209,7 +220,8 @@ export function createLimiter({
       await fleetMember.exchange(report)
       member = fleetMember
     } catch {
-      // The board is silent. Within its last share this worker goes on alone: if all do so, the limit still holds.
+      // Redis does not answer. The worker continues within its last share: if all workers do so,
+      // the limit holds.
       if (member === fleetMember) member = createLocalMember(Math.max(min, share() || MIN_PERMIT))
       await member.exchange(report)
     }
@@ -234,7 +246,7 @@ export function createLimiter({
     const late = waiting.filter(({ sinceMs }) => clock.now() - sinceMs > maxUnavailableMs)
     if (late.length === 0) return
     waiting.splice(0, waiting.length, ...waiting.filter(waiter => !late.includes(waiter)))
-    const why = `the endpoint is away (${probeLoop.reason || view?.unavailable || NOT_PROBED_YET})`
+    const why = `the endpoint is unavailable for more than ${maxUnavailableMs / 1000} s (${probeLoop.reason || view?.unavailable || NOT_PROBED_YET}): start it, or read its logs`
     for (const { refuse } of late) {
       refuse(
         new ReembedError('ENDPOINT_UNREACHABLE', why, { retry: 'requeue', retryAfterMs: RETRY_AFTER_MS }),
@@ -252,7 +264,7 @@ export function createLimiter({
     get state() {
       const { view, state } = member
       if (view === undefined) return 'not used yet'
-      const silent = member === fleetMember ? '' : ', Redis is silent'
+      const silent = member === fleetMember ? '' : ', Redis does not answer'
       if (state.isUnavailable) {
         return `${probeLoop.reason || view.unavailable || NOT_PROBED_YET}, ${Math.round(view.unavailableMs / 1000)} s${silent}`
       }
@@ -269,7 +281,7 @@ export function createLimiter({
         const place = waiting.indexOf(waiter)
         if (place >= 0) waiting.splice(place, 1)
         reject(signal?.reason)
-        // Whoever stood behind may fit now.
+        // The next waiter may fit now.
         pump()
       }
       signal?.addEventListener('abort', leave, { once: true })
@@ -278,7 +290,7 @@ export function createLimiter({
       pump()
       try {
         const permit = await promise
-        // Granted, but nobody wants it any more: give it back instead of losing it.
+        // Granted and aborted at the same time: the permit must be returned.
         if (signal?.aborted) permit.ignore()
         signal?.throwIfAborted()
         return permit
@@ -295,7 +307,7 @@ export function createLimiter({
       closed.abort(new Error('the limiter is closed'))
       for (const { refuse } of waiting.splice(0)) refuse(closed.signal.reason)
       await steering
-      // The others need not wait until this worker is missed.
+      // Leaving at once frees this worker's share before its membership expires.
       if (fleetMember.view === undefined) return
       const leaving = { worker, hasDemand: false, sums: tally.take(), peakInFlight: 0, canProbe: false }
       await fleetMember.exchange(leaving).catch(() => {})

@@ -1,15 +1,18 @@
-// Where a worker stands at a board: what it last heard there, and how it answers when it is its turn to move the limit.
+// A worker as a member of a limit coordinator: its last view, and the step of the limit when the
+// coordinator elects it.
 
 import type { Commit, LimitCoordinator, LimitView, MemberReport } from '@reembed/queue'
 import { type LimitState, parseState, step } from './step.ts'
 
 export interface LimitMember {
   readonly state: LimitState
-  /** Undefined until the board was heard of. */
+  /** Undefined before the first exchange. */
   readonly view: LimitView | undefined
-  /** This worker's part of the limit. The remainder goes round, so that over time all have the same. */
+  /**
+   * This worker's part of the limit. The remainder rotates, so that all have the same over time.
+   */
   readonly share: number
-  /** @throws whatever keeps the board from answering. */
+  /** Reports to the coordinator and reads its view. @throws the error of the coordinator */
   exchange(report: Omit<MemberReport, 'lastCommit'>): Promise<void>
 }
 
@@ -17,11 +20,11 @@ export interface LimitMemberOptions {
   readonly coordinator: LimitCoordinator
   readonly start: LimitState
   readonly min: number
-  /** Never more than this, whatever the state says. */
+  /** Upper bound of the limit, whatever the state holds. */
   readonly max: () => number
-  /** What to begin with. */
+  /** Limit before the first reply. */
   readonly initial: () => number
-  /** Why the endpoint answers nobody, as far as this worker knows; '' if it does not. */
+  /** Why the endpoint is unavailable, as known to this worker; '' if unknown. */
   readonly unavailableReason: () => string
 }
 

@@ -1,42 +1,48 @@
-// An endpoint that answers nobody: what was met there, and the one prober of the fleet that looks whether it is back.
+// Tracks why an endpoint is unavailable, and probes it while this worker is the prober of the
+// fleet.
 
 import type { Clock } from '../clock.ts'
 
-/** Looks whether the endpoint answers: null if so, else what it met and when to look again at the earliest. */
+/**
+ * Resolves with null when the endpoint answers; else with the reason and the minimum delay until
+ * the next probe.
+ */
 export type EndpointProbe = (
   signal: AbortSignal,
 ) => Promise<{ readonly reason: string; readonly afterMs?: number | undefined } | null>
 
 export interface ProbeLoopOptions {
   readonly probe: EndpointProbe | undefined
-  /** Whether the endpoint is still away and this worker the one to look. */
+  /** Whether the endpoint is still unavailable and this worker is the prober. */
   readonly isWanted: () => boolean
-  /** Told of each probe, so that the board hears of it. */
+  /** Called with the result of each probe, for the next report to the coordinator. */
   readonly onUnavailable: () => void
   readonly onAnswered: () => void
   readonly clock: Clock
   readonly random: () => number
-  /** Closes. */
+  /** Ends the loop. */
   readonly signal: AbortSignal
 }
 
 export interface ProbeLoop {
-  /** What requests met instead of the endpoint; '' since one was answered. */
+  /** Why requests reached no endpoint; '' after an answer. */
   readonly reason: string
-  /** So many requests in a row met nothing that the others wait for what the board says. */
+  /**
+   * After several consecutive failures, requests wait for the next exchange with the coordinator.
+   */
   readonly isSuspect: boolean
   readonly isProbing: boolean
   unavailable(reason: string): void
   answered(): void
-  /** The board was asked: what it says counts from now on. */
+  /** Called after an exchange with the coordinator: its view replaces the local suspicion. */
   exchanged(): void
-  /** Probes as long as it is wanted, unless it does so already. */
+  /** Starts probing if `isWanted`, unless it is probing already. */
   start(): void
 }
 
-/** After this many requests in a row met no endpoint there is doubt. */
+/** Consecutive requests without an endpoint that make it suspect. */
 const SUSPECT_AFTER = 3
-/** Probes of an endpoint that is away: at most one a second, 5 s apart when it takes long. */
+/** Interval between probes: 1 s at first, doubled up to 5 s. */
 const PROBE_MS = { least: 1_000, most: 5_000 } as const
 
 export function createProbeLoop(options: ProbeLoopOptions): ProbeLoop {
@@ -47,7 +53,7 @@ export function createProbeLoop(options: ProbeLoopOptions): ProbeLoop {
 
   async function probeUntilAnswered(probe: EndpointProbe): Promise<void> {
     probing = true
-    // A proxy may hold the probe until a replica is there.
+    // A proxy may hold the probe until a replica has started.
     met ||= 'cold start'
     try {
       for (let waitMs: number = PROBE_MS.least; ; waitMs = Math.min(2 * waitMs, PROBE_MS.most)) {
@@ -55,7 +61,7 @@ export function createProbeLoop(options: ProbeLoopOptions): ProbeLoop {
         if (found === null) {
           met = ''
           onAnswered()
-          // Not again before the board has heard of it.
+          // The coordinator must learn of the answer before the next probe.
           await clock.sleep(PROBE_MS.least, signal)
           return
         }

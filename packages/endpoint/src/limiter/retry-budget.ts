@@ -1,21 +1,21 @@
-// How often requests may be sent again: one for five that were answered, and ten a second for the whole fleet. So an
-// endpoint that fails everything sees a trickle, whatever the number of workers and jobs. Who has to wait waits; no
-// request is given up for want of budget.
+// Limits retries: one per five answered requests, and ten per second for the whole fleet. So an
+// endpoint that fails every request gets a low rate for any number of workers and jobs. A retry
+// waits for budget; it is never dropped for lack of it.
 
 import type { Clock } from '../clock.ts'
 
 export interface RetryBudget {
   answered(): void
-  /** Resolves when a request may be sent again. First come, first served. */
+  /** Resolves when a request may be retried. First in, first out. */
   spend(signal?: AbortSignal): Promise<void>
 }
 
 const PER_ANSWER = 0.2
 const PER_SECOND = 10
-/** What may be saved up, so that a hiccup after a long quiet time is mended at once. */
+/** Maximum of unused budget, so that a short fault after a long healthy time is retried at once. */
 const MOST = 100
 
-/** @param workers how many share the endpoint. */
+/** @param workers number of workers that share the endpoint */
 export function createRetryBudget(clock: Clock, workers: () => number): RetryBudget {
   const waiting: (() => void)[] = []
   let saved = PER_SECOND

@@ -1,33 +1,39 @@
-// How the limit of an endpoint moves: a pure step over what half a second of replies showed, to all workers together.
-// It is steered by the time inputs wait in the server's queue, and refusals only correct it: a server that refuses
-// spends its CPU on refusing. In inputs, not requests: TEI takes one permit per input.
+// The control loop of an endpoint's limit: a pure step from the replies that all workers got in
+// half a second. The control variable is the time that inputs wait in the server's queue. Refusals
+// are only a correction: a server that refuses spends its CPU on refusing. The unit is inputs, not
+// requests: TEI takes one permit per input.
 
 import type { WindowSums } from '@reembed/queue'
 import { initialLimit } from './initial-limit.ts'
 
 export interface Window extends WindowSums {
   readonly ms: number
-  /** Most inputs in flight at once. */
+  /** Maximum of inputs in flight in the window. */
   readonly peakInFlight: number
 }
 
 export interface LimitState {
-  /** Inputs in flight, not rounded; null until the first reply: who knows the endpoint says where to begin. */
+  /**
+   * Inputs in flight, not rounded; null until the first reply, when the caller's start value
+   * applies.
+   */
   readonly limit: number | null
-  /** Where the present growth began, to see whether it brought anything. */
+  /** Limit and rate at the start of the current growth, to measure its gain. */
   readonly growth: { readonly limit: number; readonly rate: number; readonly windows: number } | null
-  /** Not growing for this many windows, or until an input clearly takes less than this of the server's time. */
+  /**
+   * No growth for this many windows, or until the server's time per input falls clearly below this.
+   */
   readonly hold: { readonly windows: number; readonly msPerInput: number } | null
-  /** Above this the server refused: beyond it the limit grows in small steps. */
+  /** Limit at which the server refused; near it the limit grows in small steps. */
   readonly ceiling: number | null
-  /** Nobody answers: send nothing, one worker looks whether it is back. */
+  /** No request is answered: workers send nothing, and one worker probes. */
   readonly isUnavailable: boolean
 }
 
 export interface Bounds {
   readonly min: number
   readonly max: number
-  /** The limit of an endpoint that nothing was sent to yet. */
+  /** The limit of an endpoint before its first reply. */
   readonly start: number
 }
 
@@ -39,20 +45,20 @@ export const initialState = (limit: number | null, isUnavailable = false): Limit
   isUnavailable,
 })
 
-/** A queue of a few model runs keeps the GPU busy; more only adds waiting. */
+/** A queue of a few model runs keeps the GPU busy; a longer one only adds latency. */
 const QUEUE_RUNS = 5
 const QUEUE_MS = { least: 250, most: 1_000 } as const
 const GROWTH_WINDOWS = 3
 const HOLD_WINDOWS = 20
-/** Growth that brings less than this was for nothing. */
+/** Minimum ratio of the rates after and before a growth; below it the growth is reverted. */
 const GAIN = 1.02
-/** Inputs this much quicker are a sign of new capacity. */
+/** A fall of the time per input to this ratio shows new capacity. */
 const QUICKER = 0.7
 const REFUSED = 0.01
-/** What an endpoint that was away starts with again, at most: it may come back as any server. */
+/** Maximum limit after unavailability: the endpoint may return with less capacity. */
 const RESTART = initialLimit(undefined)
 
-/** The limit after a window. Pure; always within `bounds`. */
+/** Computes the state after a window. Pure; the limit is always within `bounds`. */
 export function step(state: LimitState, window: Window, { min, max, start }: Bounds): LimitState {
   const { growth, ceiling } = state
   const limit = state.limit ?? start
@@ -64,11 +70,11 @@ export function step(state: LimitState, window: Window, { min, max, start }: Bou
       return state.isUnavailable ? state : initialState(to(Math.min(limit / 2, RESTART)), true)
     return refusals === 0 ? state : { ...state, limit: to(limit / 2), growth: null }
   }
-  // Found by a probe; who did may not know yet what to begin with.
+  // A probe was answered; the prober may not know the start value yet.
   if (state.limit === null && inputs === 0) return { ...state, isUnavailable: false }
   const queueMs = window.queueMs / replies
   const inferenceMs = window.inferenceMs / replies
-  // By Little's law this is one over the throughput, whatever the limit.
+  // By Little's law this is the inverse of the throughput at any limit.
   const msPerInput = (queueMs + inferenceMs) / limit
   const hold = shorten(state.hold, msPerInput)
   const still: LimitState = { limit: to(limit), growth: null, hold, ceiling, isUnavailable: false }
@@ -81,21 +87,23 @@ export function step(state: LimitState, window: Window, { min, max, start }: Bou
   const target = Math.min(QUEUE_MS.most, Math.max(QUEUE_MS.least, QUEUE_RUNS * inferenceMs))
   const rate = inputs / Math.max(1, ms)
   if (queueMs > target) {
-    // Replies tell of the queue that their inputs met when it was longer: who believes them cuts too deep. With so
-    // many in flight they would wait for the target, by Little's law.
+    // Replies report the queue of the past, when it was longer, so trusting them would reduce the
+    // limit too far. By Little's law this many inputs in flight wait for the target.
     const enough = Math.min(limit, rate * (target + inferenceMs))
     const next = limit * Math.max(0.75, 1 - (0.3 * (queueMs - target)) / target)
     return { ...still, limit: to(Math.max(next, enough)) }
   }
-  // Never grow what was not used: idle windows would drive the limit to its maximum unseen.
+  // An unused limit must not grow: idle windows would raise it to the maximum without evidence.
   if (window.peakInFlight < 0.8 * limit || hold !== null) return still
 
   if (growth && growth.windows >= GROWTH_WINDOWS && rate < growth.rate * GAIN) {
-    // Where nothing queues it is not the server that is busy, but who sends: to go back would only make it wait.
+    // Without a queue the workers are the bottleneck, not the server: a lower limit would only add
+    // waiting.
     const next = queueMs < inferenceMs ? limit : Math.sqrt(growth.limit * limit)
     return { ...still, limit: to(next), hold: { windows: HOLD_WINDOWS, msPerInput } }
   }
-  // A request larger than the limit went alone: growth from below it would change nothing that anyone could see.
+  // A request larger than the limit is sent alone, so growth must start from its size to have an
+  // effect.
   const base = Math.max(limit, window.peakInFlight)
   const small = base + Math.max(1, 0.1 * base) * (1 - queueMs / target)
   const large = queueMs < target / 3 ? base * 1.5 : small
@@ -116,7 +124,7 @@ function shorten(hold: LimitState['hold'], msPerInput: number): LimitState['hold
   return { ...hold, windows: hold.windows - 1 }
 }
 
-/** Reads a state from where anybody may have written it; undefined if it is none. */
+/** Validates a state from Redis; undefined if it is invalid. */
 export function parseState(given: unknown): LimitState | undefined {
   const { limit, growth, hold, ceiling, isUnavailable } = record(given)
   const isGrowth = growth === null || areNumbers(record(growth), 'limit', 'rate', 'windows')

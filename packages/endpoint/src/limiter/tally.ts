@@ -1,8 +1,8 @@
-// What replies showed since the last report, and how long they take of late.
+// Sums of replies since the last report, and the recent reply time.
 
 import type { WindowSums } from '@reembed/queue'
 
-/** What an answered request tells about load. Null where the server does not say. */
+/** Times of an answered request; null where the server states none. */
 export interface Sample {
   readonly queueMs: number | null
   readonly inferenceMs: number | null
@@ -10,14 +10,17 @@ export interface Sample {
 }
 
 export interface Tally {
-  /** What a reply takes at the server, or in all where that does not say; 0 until one is known. */
+  /**
+   * Recent time of a reply at the server, or in total where the server states none; 0 before the
+   * first.
+   */
   readonly serverMs: number
   answered(inputs: number, sample: Sample): void
   /** A probe was answered. */
   probeAnswered(): void
   refused(): void
   unavailable(): void
-  /** What was counted; counting starts anew. */
+  /** Returns the sums and resets them. */
   take(): WindowSums
 }
 
@@ -30,8 +33,8 @@ export function createTally(): Tally {
       return serverMs
     },
     answered(inputs, { queueMs, inferenceMs, totalMs }) {
-      // Without the server's own times, what a request takes beyond the fastest one is taken as waiting. The fastest
-      // is slowly forgotten, since texts and servers change.
+      // Without server times, the excess over the fastest request is taken for queueing. The
+      // minimum decays slowly, since texts and servers change.
       fastest = Math.min(fastest * 1.001, totalMs)
       const ms = queueMs === null || inferenceMs === null ? totalMs : queueMs + inferenceMs
       serverMs = serverMs === 0 ? ms : 0.9 * serverMs + 0.1 * ms

@@ -1,10 +1,11 @@
-// What the fleet's limit makes of an endpoint: utilisation, refusals and fairness of simulated fleets. The limiter, step,
-// board and balancer are the real ones, the clock and the replicas are not.
+// What the fleet's limit makes of an endpoint: utilisation, refusals and fairness of simulated
+// fleets. The limiter, step, coordinator and balancer are the real ones, the clock and the replicas
+// are not.
 //
 //   node --conditions=@reembed/source packages/endpoint/test/parts/fleet-table.ts [workers = 1,4,32]
 //
-// Not measured: real servers, networks and clocks; batching across requests. Everything is seeded: the same figures
-// each time.
+// Not measured: real servers, networks and clocks; batching across requests. Everything is seeded:
+// the same figures each time.
 
 import { type FleetOptions, jain, refusals, runFleet, utilisation } from './simulated-fleet.ts'
 

@@ -1,5 +1,5 @@
-// A clock whose hours pass in milliseconds: whoever sleeps is woken in the order of time, as soon as nothing else
-// is left to do.
+// A clock whose hours pass in milliseconds: sleeping tasks are woken in the order of time, as soon
+// as nothing else is left to do.
 
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Clock } from '../../src/clock.ts'

@@ -1,6 +1,7 @@
-// A fleet of workers with endless work, and the replicas that they send it to, on a simulated clock. Limiter, step,
-// board and balancer are the real ones; simulated are the server (first come first served, permits per input, whole
-// requests refused), the network (2 ms each way), and the workers' way of sending again (full jitter).
+// A fleet of workers with endless work, and the replicas that they send it to, on a simulated
+// clock. Limiter, step, coordinator and balancer are the real ones; simulated are the server (first
+// come first served, permits per input, whole requests refused), the network (2 ms each way), and
+// the workers' way of sending again (full jitter).
 
 import { createLimitCoordinator } from '@reembed/queue'
 import { createBalancer } from '../../src/client/balancer.ts'

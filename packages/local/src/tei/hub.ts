@@ -1,12 +1,14 @@
-// Models from the Hugging Face Hub, kept on disk. A folder of the cache appears whole or not at all, and never
-// changes: `main` stays what it was at first use, until its folder is removed.
+// Models of the Hugging Face Hub, cached on disk. A folder of the cache is written beside its place
+// and then renamed, so it is complete, and it never changes: `main` stays the commit of its first
+// use until the folder is deleted.
 
 import { createWriteStream, existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { codeOf, messageOf, ReembedError } from '@reembed/shared'
+import { codeOf, ReembedError } from '@reembed/shared'
+import { createHubClient, escapeHubPath } from '@reembed/store'
 
 export interface DownloadedModel {
   readonly folder: string
@@ -28,7 +30,7 @@ const GRAPHS = [
   ['model.onnx', 'model.onnx_data'],
 ] as const
 
-/** The files of `<id>` or `<id>@<revision>`, from the cache or from HF_ENDPOINT (with HF_TOKEN where set). */
+/** The files of `<id>` or `<id>@<revision>`, from the cache, else from the Hub. */
 export async function downloadModel(name: string): Promise<DownloadedModel> {
   const [id = name, revision = 'main'] = name.split('@')
   const folder = join(cacheFolder(), 'models', `${id}@${revision}`.replace(/[^A-Za-z0-9._@-]/g, '--'))
@@ -38,7 +40,7 @@ export async function downloadModel(name: string): Promise<DownloadedModel> {
     const partial = await mkdtemp(`${folder}.partial-`)
     try {
       await writeFile(join(partial, '.commit'), await fetchFiles(id, revision, partial))
-      // Somebody else may have been faster, with the same files.
+      // A concurrent process may have renamed its folder first, with the same files.
       await rename(partial, folder).catch((error: unknown) => {
         if (!existsSync(commitFile)) throw error
       })
@@ -49,7 +51,10 @@ export async function downloadModel(name: string): Promise<DownloadedModel> {
   return { folder, id, commit: await readFile(commitFile, 'utf8') }
 }
 
-/** REEMBED_CACHE, else `.cache/reembed` in the nearest node_modules, so that it goes when the install goes. */
+/**
+ * REEMBED_CACHE, else `.cache/reembed` in the nearest node_modules, so that it goes when the
+ * install goes.
+ */
 function cacheFolder(): string {
   const given = process.env.REEMBED_CACHE
   if (given) return given
@@ -60,28 +65,45 @@ function cacheFolder(): string {
   }
 }
 
-/** Returns the commit. After the first file all others are asked for at its commit, so they belong together. */
+/**
+ * Returns the commit. All files after the first are requested at its commit, so they belong
+ * together.
+ */
 async function fetchFiles(id: string, revision: string, folder: string): Promise<string> {
-  const host = (process.env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '')
+  const hub = createHubClient({
+    codes: { unreachable: 'ENDPOINT_UNREACHABLE', accessDenied: 'ENDPOINT_ACCESS_DENIED' },
+    alternative: 'give the folder of a model, or no model for all-MiniLM-L6-v2',
+  })
   let commit = revision
   async function get(file: string): Promise<boolean> {
-    const response = await request(`${host}/${id}/resolve/${commit}/${file}`, id, host)
-    if (response === undefined) return false
+    const subject = `${file} of model ${id}`
+    const response = await hub.request(
+      `/${escapeHubPath(id)}/resolve/${encodeURIComponent(commit)}/${escapeHubPath(file)}`,
+      { subject },
+    )
+    if (!response.ok) {
+      await response.body?.cancel()
+      return false
+    }
     commit = response.headers.get('x-repo-commit') ?? commit
     const path = join(folder, file)
     await mkdir(dirname(path), { recursive: true })
     await pipeline(Readable.fromWeb(response.body ?? new ReadableStream()), createWriteStream(path)).catch(
       (error: unknown) => {
-        // The disk's errors have a code of their own; those of the connection are wrapped by fetch.
-        throw codeOf(error) === undefined ? unreachable(host, id, error) : error
+        // Errors of the disk have a code of their own; fetch wraps those of the connection.
+        throw codeOf(error) === undefined ? hub.unreachable(subject, error) : error
       },
     )
     return true
   }
 
   for (const file of FILES) {
-    if (!(await get(file)))
-      throw new ReembedError('USAGE', `${host} has no ${file} of model ${id} at revision ${revision}`)
+    if (!(await get(file))) {
+      throw new ReembedError(
+        'USAGE',
+        `The Hub at ${hub.endpoint} has no ${file} of model ${id} at revision ${revision}: check model and revision`,
+      )
+    }
   }
   for (const file of OPTIONAL_FILES) await get(file)
   for (const [graph, data] of GRAPHS) {
@@ -92,41 +114,6 @@ async function fetchFiles(id: string, revision: string, folder: string): Promise
   }
   throw new ReembedError(
     'ENDPOINT_UNSUPPORTED',
-    `model ${id} has no onnx/model.onnx on ${host}; make one with optimum-cli export onnx, and give its folder`,
-  )
-}
-
-/** Undefined where the Hub has no such file. */
-async function request(url: string, id: string, host: string): Promise<Response | undefined> {
-  const token = process.env.HF_TOKEN
-  const headers = token ? { authorization: `Bearer ${token}` } : {}
-  const response = await fetch(url, { headers }).catch((error: unknown) => {
-    throw unreachable(host, id, error)
-  })
-  if (response.ok) return response
-  await response.body?.cancel()
-  if (response.status === 404) return undefined
-  // The Hub answers 401 for a model that does not exist as well as for one that needs a token.
-  if (response.status === 401 || response.status === 403) {
-    throw new ReembedError(
-      'ENDPOINT_ACCESS_DENIED',
-      `${host} refuses model ${id} (${response.status}): check its name, or set HF_TOKEN`,
-    )
-  }
-  throw new ReembedError(
-    'ENDPOINT_UNREACHABLE',
-    `${host} answered ${response.status} for model ${id}: try again later`,
-  )
-}
-
-function unreachable(host: string, id: string, error: unknown): ReembedError {
-  const why = (error instanceof Error ? codeOf(error.cause) : undefined) ?? messageOf(error)
-  const remedy = 'set HF_ENDPOINT to a mirror, give a model folder, or none for all-MiniLM-L6-v2'
-  return new ReembedError(
-    'ENDPOINT_UNREACHABLE',
-    `${host} can't be reached for model ${id} (${why}): ${remedy}`,
-    {
-      cause: error,
-    },
+    `The Hub at ${hub.endpoint} has no onnx/model.onnx of model ${id}: export one with optimum-cli export onnx, and give its folder`,
   )
 }

@@ -1,14 +1,19 @@
-// Memory for the vectors of windows, used again. Fresh megabytes for every window become garbage faster than they
-// are collected: a worker's peak was 60 MiB higher (docs/benchmarks.md).
+// Reuses the memory of vectors between windows. Allocating megabytes per window outpaces the
+// garbage collector: a worker's peak is 60 MiB higher (docs/benchmarks.md).
 
 export interface VectorMemory {
-  /** `length` floats, all zero: a row that nobody wrote must never show another document's vector. */
+  /** `length` floats, all zero: a row without a vector must never hold that of another document. */
   take(length: number): Float32Array
-  /** For memory that came from `take` and that nobody uses any more. What a failed job held is left to the collector. */
+  /**
+   * Returns memory of `take` for reuse. A failed job leaves its memory to the garbage collector.
+   */
   release(vectors: Float32Array): void
 }
 
-/** Windows differ by a few rows; this much is taken more, so that the memory of one fits the next. */
+/**
+ * Sizes are rounded up to this step, so that the memory of a window fits the next one with a few
+ * more rows.
+ */
 const STEP_FLOATS = 64 * 1024
 
 export function createVectorMemory(): VectorMemory {
@@ -16,7 +21,7 @@ export function createVectorMemory(): VectorMemory {
   return {
     take(length) {
       const known = free.pop()
-      // One that is too small is dropped: the model has changed, or it was a short window's.
+      // Memory that is too small is dropped: it was of another model or of a short window.
       const whole =
         known && known.length >= length
           ? known.fill(0, 0, length)

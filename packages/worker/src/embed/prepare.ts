@@ -1,4 +1,5 @@
-// What a document's text becomes before it is sent: well-formed, with its prompt, not longer than a server looks at.
+// Prepares a document's text for a request: well-formed, with the prompt, truncated to the bytes
+// that a server reads.
 
 import { truncateToBytes } from '@reembed/endpoint'
 import type { Document, Reject } from '@reembed/protocol'
@@ -14,7 +15,7 @@ export interface PreparedText {
 
 export interface PrepareOptions {
   readonly prompt: string
-  /** Longer texts are cut here, in UTF-8 bytes; no limit if null. */
+  /** Longer texts are truncated, in UTF-8 bytes; no limit if null. */
   readonly maxTextBytes: number | null
 }
 
@@ -29,7 +30,8 @@ export function prepare(document: Document, { prompt, maxTextBytes }: PrepareOpt
       position,
     }
   }
-  // A lone surrogate is not UTF-8: JSON would carry it as an escape that the server's parser refuses.
+  // UTF-8 cannot hold a lone surrogate, and JSON would escape it, which the server's parser
+  // refuses.
   const wellFormed = document.text.toWellFormed()
   const whole = prompt + wellFormed
   const text = maxTextBytes === null ? whole : truncateToBytes(whole, maxTextBytes)

@@ -1,28 +1,28 @@
-// What to do about a request that failed. Pure, one row per kind of failure; what a person would look up first when
-// a run behaves strangely.
+// The reaction to a failed request, one case per kind of failure. Pure. Read this first to explain
+// the retries of a run.
 
 import type { Failure } from '@reembed/endpoint'
 import type { RejectReason } from '@reembed/protocol'
 
 export type Reaction =
-  /** Send again after `ms`, in requests of at most `inputs`. */
+  /** Retry after `ms`, in requests of at most `inputs`. */
   | { readonly do: 'retry'; readonly ms: number; readonly inputs: number }
-  /** The text is at fault, unless a text known to be good fails as well. */
+  /** Reject the text; with proof `good_text` only if a known good text succeeds. */
   | { readonly do: 'reject'; readonly reason: RejectReason; readonly proof: 'good_text' | 'none' }
-  /** Nothing more can be done here. */
+  /** Fail: a retry cannot help. */
   | { readonly do: 'stop' }
 
 /**
  * @param inputs texts in the failed request
- * @param tries how often this request, or one it was split from, failed in this way, counting this time;
- *   a text alone in its request starts from 1 again
+ * @param tries failures of this kind of this request and of those it was split from, this one
+ * included; a text that a split left alone starts from 1
  */
 export function react(failure: Failure, inputs: number, tries: number, random: () => number): Reaction {
   const half = Math.ceil(inputs / 2)
   const split: Reaction = { do: 'retry', ms: 0, inputs: half }
   const wait = (baseMs: number, capMs: number, most = inputs): Reaction => ({
     do: 'retry',
-    // Full jitter: clients that failed together must not come back together.
+    // Full jitter: clients that failed together must not retry together.
     ms: (failure.afterMs ?? 0) + random() * Math.min(capMs, baseMs * 2 ** (tries - 1)),
     inputs: most,
   })
@@ -44,7 +44,8 @@ export function react(failure: Failure, inputs: number, tries: number, random: (
       return tries > 3 ? { do: 'stop' } : wait(500, 5_000, half)
     case 'corrupt':
       return tries > 3 ? { do: 'stop' } : wait(200, 5_000)
-    // Another client's text on the same GPU batch fails ours too: once more whole, then look for the culprit.
+    // A text of another client in the same GPU batch fails this request too: retry it whole, then
+    // split it to find the text.
     case 'backend':
       if (inputs > 1) return tries > 1 ? split : wait(500, 20_000)
       return tries < 3 ? wait(500, 20_000) : { do: 'reject', reason: 'refused_by_model', proof: 'good_text' }
@@ -55,7 +56,8 @@ export function react(failure: Failure, inputs: number, tries: number, random: (
       return inputs > 1 ? split : { do: 'reject', reason: 'too_large', proof: 'none' }
     case 'bad_input':
       return inputs > 1 ? split : { do: 'reject', reason: 'refused_by_model', proof: 'good_text' }
-    // One of several replicas may be a step ahead: the next try may meet another. If none is left, the run waits.
+    // During a rolling update the next attempt may reach another replica. If none is left, the job
+    // is delayed.
     case 'wrong_model':
       return tries > 12 ? { do: 'stop' } : wait(200, 2_000)
     case 'access_denied':

@@ -1,5 +1,5 @@
-// Gets the vectors of one request's texts, whatever it takes: waits, sends again, splits, and in the end either
-// every text has its vector, or is refused with a reason, or the endpoint is at fault and it throws.
+// Gets the vectors of one request's texts: it waits, retries and splits until each text has its
+// vector or is rejected with a reason. It throws where the endpoint is at fault.
 
 import {
   type Canary,
@@ -19,16 +19,16 @@ import type { RejectReason } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import { react } from './react.ts'
 
-/** Texts that go out together, and where their vectors go. */
+/** Texts that are sent together, and the rows of their vectors. */
 export interface Request {
   readonly texts: readonly string[]
   readonly rows: readonly number[]
   readonly vectors: Float32Array
-  /** A row of `vectors` for the canary that rides along. */
+  /** A row of `vectors` for the canary of this request. */
   readonly canaryRow: number
-  /** A request was answered; `tokens` is null where the server does not say. */
+  /** Called for each answered request; `tokens` is null where the server states none. */
   onAnswered(texts: readonly string[], tokens: number | null): void
-  /** The text for `row` gets no vector. */
+  /** Called when the text of `row` gets no vector. */
   reject(row: number, reason: RejectReason, message: string): void
 }
 
@@ -36,25 +36,31 @@ export interface SenderOptions {
   readonly endpoint: Endpoint
   readonly canary: Canary
   readonly limiter: Limiter
-  /** How long the endpoint may answer nothing at all before the work is handed back. */
+  /** How long the endpoint may be unavailable before the job is requeued. */
   readonly maxUnavailableMs: number
   readonly clock: Clock
   readonly random: () => number
 }
 
 export interface Sender {
-  /** What a request may hold: as the endpoint stated, or less since it refused that. */
+  /**
+   * Limits of a request: those that the endpoint states, reduced after it refused a request for its
+   * size.
+   */
   readonly limits: RequestLimits
   send(request: Request, signal: AbortSignal): Promise<void>
 }
 
-/** A text that every embedding model takes. */
+/** A text that every embedding model accepts. */
 const GOOD_TEXT = 'The quick brown fox jumps over the lazy dog.'
 const MAX_BAD_VECTORS = 3
-/** Below this, a body that is too large is the text's fault. */
+/**
+ * Lower bound of the reduced size limit: a smaller body that is refused as too large shows a
+ * misconfigured server.
+ */
 const MIN_BYTES = 64 * 1024
 
-/** How often a request failed in each way, those it was split from included. */
+/** Failures of a request by kind, those of the requests that it was split from included. */
 type Tries = Readonly<Partial<Record<Failure['kind'] | 'vector', number>>>
 
 export function createSender({
@@ -66,13 +72,14 @@ export function createSender({
   random,
 }: SenderOptions): Sender {
   let limits = withRoom(requestLimits(endpoint.info), canary.inputs)
-  /** Since when the endpoint has answered nothing; every answer to anybody here starts patience anew. */
+  /** Start of the current unavailability. An answer to any request of this sender ends it. */
   let failingSince: number | undefined
 
   async function deliver(request: Request, signal: AbortSignal, tries: Tries, isGood = false): Promise<void> {
     for (let rest: Request | undefined = request; rest !== undefined; ) {
       using permit = await limiter.acquire(rest.texts.length + canary.inputs, signal, canary.inputs > 0)
-      // It may have been packed before the endpoint said that it takes fewer; and a permit may be for a part.
+      // The request may have been packed before the endpoint stated a lower limit, and a permit may
+      // cover a part of it.
       const most = Math.max(1, Math.min(limits.inputs, permit.inputs - canary.inputs))
       const whole: boolean = rest.texts.length <= most
       const now: Request = whole ? rest : sliceRequest(rest, 0, most)
@@ -114,7 +121,7 @@ export function createSender({
       case 'stop':
         throw toError(outcome, endpoint.url)
       case 'reject': {
-        // If a good text fails too, it is not the text.
+        // The good text fails too: the endpoint is at fault.
         if (isGood) throw toError(outcome, endpoint.url)
         if (reaction.proof === 'good_text') await deliver(goodRequest(), signal, {}, true)
         const [row] = rows
@@ -131,7 +138,9 @@ export function createSender({
     }
   }
 
-  /** One part after the other: to split is to go easy on the endpoint, and a failure leaves nothing running. */
+  /**
+   * Sends the parts sequentially: it reduces the load, and no request is in flight after a failure.
+   */
   async function deliverSplit(
     request: Request,
     inputs: number,
@@ -144,13 +153,20 @@ export function createSender({
     }
   }
 
-  /** A vector of NaN may come from the texts it was computed with: its text is tried alone, then by another route. */
+  /**
+   * Other texts of the GPU batch can cause a vector of NaN: the text is retried alone, then by the
+   * other route.
+   */
   async function again(single: Request, signal: AbortSignal, tries: Tries): Promise<void> {
     const count = (tries.vector ?? 0) + 1
     if (count < MAX_BAD_VECTORS) return deliver(single, signal, { ...tries, vector: count })
     const [row] = single.rows
     if (row !== undefined) {
-      single.reject(row, 'invalid_vector', `the model gave no finite vector of norm > 0, ${count} times`)
+      single.reject(
+        row,
+        'invalid_vector',
+        `the model returned no finite vector of norm > 0 in ${count} attempts`,
+      )
     }
   }
 
@@ -166,11 +182,8 @@ export function createSender({
   }
 
   function unavailableTooLong(failure: Failure): ReembedError {
-    const { code, message, retryAfterMs } = toError(failure, endpoint.url)
-    return new ReembedError(code, `${message} (for ${maxUnavailableMs / 1000} s)`, {
-      retry: 'requeue',
-      retryAfterMs,
-    })
+    const { code, message, retryAfterMs } = toError(failure, endpoint.url, maxUnavailableMs)
+    return new ReembedError(code, message, { retry: 'requeue', retryAfterMs })
   }
 
   const goodRequest = (): Request => ({
@@ -197,10 +210,13 @@ const withRoom = (limits: RequestLimits, canaries: number): RequestLimits => ({
   inputs: Math.max(1, limits.inputs - canaries),
 })
 
-/** A text that comes to stand alone is tried afresh: only now its failures are its own. */
+/**
+ * A text that a split left alone starts with no failures: earlier ones may be caused by other
+ * texts.
+ */
 const isAlone = (each: Request, of: Request): boolean => each.texts.length === 1 && of.texts.length > 1
 
-/** `request` in parts of at most `inputs` texts. */
+/** Splits `request` into parts of at most `inputs` texts. */
 function split(request: Request, inputs: number): Request[] {
   const parts: Request[] = []
   for (let from = 0; from < request.texts.length; from += inputs)

@@ -1,0 +1,236 @@
+// GET requests to the Hugging Face Hub, for all that read from it: datasets, commits of models,
+// files of models.
+//
+//   host       the option, else HF_ENDPOINT, else https://huggingface.co
+//   token      is sent to that host alone: fetch drops `authorization` when a redirect leaves the origin, as those to the
+//              Hub's file storage do (https://fetch.spec.whatwg.org/#http-redirect-fetch)
+//   transient  no reply, 408, 429 and 5xx are retried with a doubling wait
+//   access     the Hub answers 401 for private repositories and for those that do not exist
+//
+// @huggingface/hub is no replacement: it has no timeouts and no retries, and checks neither status
+// nor length of a range.
+
+import { setTimeout as wait } from 'node:timers/promises'
+import { codeOf, type ErrorCode, isLinkLocal, isLoopback, messageOf, ReembedError } from '@reembed/shared'
+
+export interface HubClientOptions {
+  /** Base URL of the Hub or of a mirror. HF_ENDPOINT if not given, else https://huggingface.co. */
+  readonly endpoint?: string | undefined
+  /**
+   * HF_TOKEN if not given, where `endpoint` is a host of Hugging Face or the one in HF_ENDPOINT.
+   */
+  readonly token?: string | undefined
+  /** Further attempts after a transient failure. 0 if not given. */
+  readonly retries?: number | undefined
+  /** Wait before the second attempt; doubles with each further one. 500 if not given. */
+  readonly retryMs?: number | undefined
+  /**
+   * Limit for the head of a reply, and for the whole reply in `text` and `json`. 30 s if not given.
+   */
+  readonly timeoutMs?: number | undefined
+  /** Error codes for a Hub that does not answer and for one that refuses access. */
+  readonly codes: { readonly unreachable: ErrorCode; readonly accessDenied: ErrorCode }
+  /** What the user can do without the Hub, as an imperative: 'give the folder of the model'. */
+  readonly alternative?: string | undefined
+}
+
+export interface HubRequest {
+  /** What is read, for messages: 'dataset org/name'. */
+  readonly subject: string
+  /** Value of the `range` header. */
+  readonly range?: string | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface HubJson {
+  readonly value: unknown
+  readonly headers: Headers
+}
+
+export interface HubClient {
+  /** Base URL without a slash at its end. Holds no secret. */
+  readonly endpoint: string
+  /**
+   * Sends one GET and resolves with its reply: 2xx, 404 or 416. The caller reads or cancels the
+   * body.
+   * @param path begins with '/', percent-encoded
+   * @throws ReembedError the code for `accessDenied` (401, 403) or `unreachable` (all else)
+   */
+  request(path: string, request: HubRequest): Promise<Response>
+  /**
+   * The body of a reply as text, at most 32 MiB; undefined for 404. @throws ReembedError as
+   * `request`
+   */
+  text(path: string, request: HubRequest): Promise<string | undefined>
+  /**
+   * A reply whose body is JSON, at most 32 MiB; undefined for 404. @throws ReembedError as
+   * `request`
+   */
+  json(path: string, request: HubRequest): Promise<HubJson | undefined>
+  /** The error for a reply whose body broke off. */
+  unreachable(subject: string, cause: unknown): ReembedError
+}
+
+const DEFAULT_ENDPOINT = 'https://huggingface.co'
+const HUGGING_FACE_HOST = /(?:^|\.)(?:huggingface\.co|hf\.co)$/
+const RETRY_MS = 500
+const TIMEOUT_MS = 30_000
+/**
+ * A page of a dataset's tree has 1,000 entries, some 0.3 MB; nothing else that is read whole is
+ * larger.
+ */
+const MAX_TEXT_BYTES = 32 * 1024 * 1024
+
+/** Percent-encodes the parts of a path and keeps its slashes. */
+export const escapeHubPath = (path: string): string => path.split('/').map(encodeURIComponent).join('/')
+
+/**
+ * Opens no connection. @throws ReembedError USAGE for a URL that is no Hub, or would expose the
+ * token.
+ */
+export function createHubClient({
+  endpoint: given = process.env.HF_ENDPOINT || DEFAULT_ENDPOINT,
+  token: givenToken,
+  retries = 0,
+  retryMs = RETRY_MS,
+  timeoutMs = TIMEOUT_MS,
+  codes,
+  alternative,
+}: HubClientOptions): HubClient {
+  const endpoint = given.replace(/\/+$/, '')
+  const token = givenToken ?? (mayHaveEnvironmentToken(endpoint) ? process.env.HF_TOKEN : undefined)
+  checkEndpoint(endpoint, token)
+  const headers = { 'user-agent': 'reembed', ...(token && { authorization: `Bearer ${token}` }) }
+  const otherwise = alternative === undefined ? '' : `, or ${alternative}`
+
+  async function exchange<T>(
+    path: string,
+    { subject, range, signal }: HubRequest,
+    read: (response: Response) => T | Promise<T>,
+  ): Promise<T> {
+    for (let attempt = 0; ; attempt++) {
+      const deadline = new AbortController()
+      const timer = setTimeout(() => {
+        deadline.abort(new Error(`no reply within ${timeoutMs / 1000} s`))
+      }, timeoutMs)
+      let failure: ReembedError
+      try {
+        const response = await fetch(endpoint + path, {
+          headers: { ...headers, ...(range && { range }) },
+          signal: AbortSignal.any([deadline.signal, ...(signal ? [signal] : [])]),
+        })
+        if (response.ok || response.status === 404 || response.status === 416) return await read(response)
+        await response.body?.cancel()
+        failure = refusal(subject, response.status)
+        if (!isTransient(response.status)) throw failure
+      } catch (error) {
+        if (error instanceof ReembedError || signal?.aborted) throw error
+        failure = unreachable(subject, error)
+      } finally {
+        clearTimeout(timer)
+      }
+      if (attempt >= retries) throw failure
+      await wait(retryMs * 2 ** attempt, undefined, { signal })
+    }
+  }
+
+  function refusal(subject: string, status: number): ReembedError {
+    if (status === 401 || status === 403) {
+      const remedy =
+        status === 401
+          ? 'check the name, and set HF_TOKEN to a token with access if it is private'
+          : 'request access on its page, and set HF_TOKEN to a token with access'
+      const message = `The Hub at ${endpoint} refuses access to ${subject} (HTTP ${status}): ${remedy}`
+      return new ReembedError(codes.accessDenied, message + otherwise)
+    }
+    const remedy =
+      status === 429
+        ? 'wait a few minutes, or set HF_TOKEN for a higher rate limit'
+        : status >= 500
+          ? 'try again later, or set HF_ENDPOINT to a mirror'
+          : 'check HF_ENDPOINT'
+    const message = `The Hub at ${endpoint} answered HTTP ${status} for ${subject}: ${remedy}`
+    return new ReembedError(codes.unreachable, message + otherwise, { retry: 'requeue' })
+  }
+
+  function unreachable(subject: string, error: unknown): ReembedError {
+    const cause = error instanceof Error ? (error.cause ?? error) : error
+    const message = `Cannot read ${subject} from the Hub at ${endpoint} (${codeOf(cause) ?? messageOf(cause)})`
+    return new ReembedError(
+      codes.unreachable,
+      `${message}: try again later, or set HF_ENDPOINT to a mirror${otherwise}`,
+      { retry: 'requeue', cause: error },
+    )
+  }
+
+  /** The body as text and the headers of a reply; undefined for 404. */
+  const whole = (
+    path: string,
+    request: HubRequest,
+  ): Promise<{ body: string; headers: Headers } | undefined> =>
+    exchange(path, request, async response => {
+      if (response.ok) return { body: await readText(response), headers: response.headers }
+      await response.body?.cancel()
+      return undefined
+    })
+
+  return {
+    endpoint,
+    request: (path, request) => exchange(path, request, response => response),
+    text: async (path, request) => (await whole(path, request))?.body,
+    async json(path, request) {
+      const reply = await whole(path, request)
+      try {
+        return reply && { value: JSON.parse(reply.body), headers: reply.headers }
+      } catch (cause) {
+        throw new ReembedError(
+          codes.unreachable,
+          `The reply of the Hub at ${endpoint} for ${request.subject} is not JSON: check whether a proxy answers instead`,
+          { retry: 'requeue', cause },
+        )
+      }
+    },
+    unreachable,
+  }
+}
+
+const isTransient = (status: number): boolean => status === 408 || status === 429 || status >= 500
+
+function mayHaveEnvironmentToken(endpoint: string): boolean {
+  if (endpoint === process.env.HF_ENDPOINT?.replace(/\/+$/, '')) return true
+  return URL.canParse(endpoint) && HUGGING_FACE_HOST.test(new URL(endpoint).hostname)
+}
+
+function checkEndpoint(endpoint: string, token: string | undefined): void {
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined
+  if (url === undefined || !/^https?:$/.test(url.protocol)) {
+    throw new ReembedError(
+      'USAGE',
+      'Expected the address of the Hub as http:// or https:// URL: check HF_ENDPOINT',
+    )
+  }
+  const { origin, hostname, protocol, username, password, search } = url
+  if (username !== '' || password !== '' || search !== '') {
+    throw new ReembedError('USAGE', `The address of the Hub ${origin} must hold no password and no query`)
+  }
+  if (isLinkLocal(hostname)) {
+    throw new ReembedError('USAGE', `${origin} is a link-local address, not a Hub: check HF_ENDPOINT`)
+  }
+  if (token && protocol === 'http:' && !isLoopback(hostname.replace(/^\[|\]$/g, ''))) {
+    throw new ReembedError(
+      'USAGE',
+      `The Hub's token would be sent to ${origin} unencrypted: use an https:// URL, or unset HF_TOKEN`,
+    )
+  }
+}
+
+async function readText({ body }: Response): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of body ?? []) {
+    bytes += chunk.length
+    if (bytes > MAX_TEXT_BYTES) throw new Error(`the reply is longer than ${MAX_TEXT_BYTES} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}

@@ -1,0 +1,142 @@
+// Requests to the Hub against servers on loopback: token, redirects, retries and bounds.
+
+import { once } from 'node:events'
+import { createServer, type RequestListener } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { createHubClient } from '../src/hub-client.ts'
+
+const codes = { unreachable: 'STORE_UNREACHABLE', accessDenied: 'STORE_ACCESS_DENIED' } as const
+const subject = 'dataset org/name'
+const TOKEN = 'hf_this-is-the-secret'
+
+const stack: AsyncDisposable[] = []
+beforeEach(() => {
+  vi.stubEnv('HF_TOKEN', TOKEN)
+  vi.stubEnv('HF_ENDPOINT', '')
+})
+afterEach(async () => {
+  vi.unstubAllEnvs()
+  for (const each of stack.splice(0)) await each[Symbol.asyncDispose]()
+})
+
+async function listen(handle: RequestListener): Promise<string> {
+  const server = createServer(handle).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  stack.push({
+    async [Symbol.asyncDispose]() {
+      server.close()
+      server.closeAllConnections()
+    },
+  })
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+/** A server that answers JSON and records the authorization of each request. */
+async function recording(): Promise<{ url: string; seen: (string | undefined)[] }> {
+  const seen: (string | undefined)[] = []
+  const url = await listen((request, response) => {
+    seen.push(request.headers.authorization)
+    response.end('{}')
+  })
+  return { url, seen }
+}
+
+test('the host is huggingface.co, or the one of HF_ENDPOINT without its last slash', () => {
+  expect(createHubClient({ codes }).endpoint).toBe('https://huggingface.co')
+  vi.stubEnv('HF_ENDPOINT', 'https://mirror.example/hub/')
+  expect(createHubClient({ codes }).endpoint).toBe('https://mirror.example/hub')
+})
+
+test('HF_TOKEN is sent to the host of HF_ENDPOINT and to no other host', async () => {
+  const [mirror, other] = [await recording(), await recording()]
+  vi.stubEnv('HF_ENDPOINT', `${mirror.url}/`)
+  await createHubClient({ codes }).json('/a', { subject })
+  await createHubClient({ codes, endpoint: other.url }).json('/a', { subject })
+  await createHubClient({ codes, endpoint: other.url, token: 'given' }).json('/a', { subject })
+  expect(mirror.seen).toEqual([`Bearer ${TOKEN}`])
+  expect(other.seen).toEqual([undefined, 'Bearer given'])
+})
+
+test('a redirect to another host is followed without the token', async () => {
+  const storage = await recording()
+  const hub = await listen((_, response) =>
+    response.writeHead(302, { location: `${storage.url}/blob` }).end(),
+  )
+  const client = createHubClient({ codes, endpoint: hub, token: TOKEN })
+  expect(await client.text('/file', { subject })).toBe('{}')
+  expect(storage.seen).toEqual([undefined])
+})
+
+test.for([
+  ['http://hub.example', 'unencrypted'],
+  ['http://169.254.169.254', 'link-local'],
+  ['https://user:word@hub.example', 'no password'],
+  ['ftp://hub.example', 'http:// or https://'],
+])('a client for %s is refused', ([endpoint, message]) => {
+  expect(() => createHubClient({ codes, endpoint, token: TOKEN })).toThrow(message)
+  expect(() => createHubClient({ codes, endpoint, token: TOKEN })).not.toThrow(/hf_this|word@/)
+})
+
+test.for([
+  [401, 'STORE_ACCESS_DENIED', 1, 'never'],
+  [403, 'STORE_ACCESS_DENIED', 1, 'never'],
+  [400, 'STORE_UNREACHABLE', 1, 'requeue'],
+  [429, 'STORE_UNREACHABLE', 3, 'requeue'],
+  [503, 'STORE_UNREACHABLE', 3, 'requeue'],
+] as const)('HTTP %i is %s after %i requests', async ([status, code, requests, retry]) => {
+  let count = 0
+  const endpoint = await listen((_, response) => {
+    count++
+    response.writeHead(status).end()
+  })
+  const client = createHubClient({ codes, endpoint, retries: 2, retryMs: 0, alternative: 'give a folder' })
+  await expect(client.json('/a', { subject })).rejects.toMatchObject({
+    code,
+    retry,
+    message: expect.stringMatching(
+      new RegExp(`Hub at ${endpoint} .*dataset org/name.*: .*, or give a folder$`),
+    ),
+  })
+  expect(count).toBe(requests)
+})
+
+test('a missing file is undefined for text and json, and a reply for request', async () => {
+  const endpoint = await listen((_, response) => response.writeHead(404).end('none'))
+  const client = createHubClient({ codes, endpoint })
+  expect(await client.text('/a', { subject })).toBeUndefined()
+  expect(await client.json('/a', { subject })).toBeUndefined()
+  expect((await client.request('/a', { subject })).status).toBe(404)
+})
+
+test('a reply that does not begin, or does not end, in time is unreachable', async () => {
+  const silent = await listen(() => {})
+  const stalled = await listen((_, response) => response.writeHead(200).write('{'))
+  for (const endpoint of [silent, stalled]) {
+    const client = createHubClient({ codes, endpoint, timeoutMs: 50 })
+    await expect(client.json('/a', { subject })).rejects.toMatchObject({
+      code: 'STORE_UNREACHABLE',
+      message: expect.stringContaining('(no reply within 0.05 s)'),
+    })
+  }
+})
+
+test('a body larger than 32 MiB is refused', async () => {
+  const mebibyte = Buffer.alloc(1024 * 1024)
+  const endpoint = await listen((_, response) => {
+    for (let i = 0; i < 33; i++) response.write(mebibyte)
+    response.end()
+  })
+  await expect(createHubClient({ codes, endpoint }).text('/a', { subject })).rejects.toThrow('longer than')
+})
+
+test('an abort ends a request with the reason of its signal', async () => {
+  const endpoint = await listen(() => {})
+  const stop = new AbortController()
+  const reading = createHubClient({ codes, endpoint, retries: 9 }).json('/a', {
+    subject,
+    signal: stop.signal,
+  })
+  stop.abort(new Error('stopped'))
+  await expect(reading).rejects.toThrow('stopped')
+})

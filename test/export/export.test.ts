@@ -61,7 +61,7 @@ describe('an export', () => {
       bytes: 0,
     })
     await expect(exportRun(source, manifest, target, { layout: 'lance' })).rejects.toThrow(
-      `memory holds another export (run ${RUN}, layout hf): give another --to`,
+      `memory holds another export (run ${RUN}, layout hf): export to an empty folder`,
     )
     await expect(exportRun(source, manifest, target, { layout: 'hf', quantize: ['int8'] })).rejects.toThrow(
       'holds another export',
@@ -82,11 +82,11 @@ describe('an export', () => {
       },
     })
     const others: [Manifest, string][] = [
-      [carrying('language', 'string'), 'no column language, though the manifest says so'],
-      [carrying('lang', 'int64'), 'a value of lang that is a string, the manifest says int64'],
+      [carrying('language', 'string'), 'it has no column language'],
+      [carrying('lang', 'int64'), 'column lang has a value that is a string, the manifest declares int64'],
       [
         { ...manifest, model: { ...model, dimensions: model.dimensions * 2 } },
-        `other dimensions than the ${model.dimensions * 2} of the manifest`,
+        `its vectors do not have the ${model.dimensions * 2} dimensions of the manifest`,
       ],
     ]
     for (const layout of EXPORT_LAYOUT_NAMES) {
@@ -96,7 +96,7 @@ describe('an export', () => {
         await expect(exporting, `${layout}: ${what}`).rejects.toMatchObject({
           code: 'CORRUPT',
           message: expect.stringMatching(
-            `^runs/\\w+/data/part-0000\\d-of-00003\\.parquet in memory has ${what}: one of them was replaced$`,
+            `^runs/\\w+/data/part-0000\\d-of-00003\\.parquet in memory does not match its manifest: ${what}; the shard or the manifest was replaced$`,
           ),
         })
         expect(target.objects.has('LOAD.md'), layout).toBe(false)
@@ -109,7 +109,7 @@ describe('an export', () => {
     const { manifest } = await makeRun(source)
     // Two shards a segment.
     const said: [number, string][] = [
-      [2, 'manifest.json in memory is damaged: it says 300 rows, its shards have 200'],
+      [2, 'manifest.json in memory is damaged: it records 300 rows, but its shards contain 200'],
       [4, 'manifest-00001.json.gz in memory is damaged: it has 1 shards where the manifest has 2'],
     ]
     for (const [shards, what] of said) {
@@ -131,7 +131,7 @@ describe('an export', () => {
     )
     await expect(exportRun(source, manifest, memoryStore(), { layout: 'hf' })).rejects.toMatchObject({
       code: 'CORRUPT',
-      message: expect.stringMatching(/ has \d+ rows, the manifest says \d+: one of them was replaced$/),
+      message: expect.stringMatching(/: it has \d+ rows, the manifest records \d+; the shard/),
     })
   })
 

@@ -46,9 +46,14 @@ const recordOf = (row: number): Record<string, unknown> =>
   )
 
 describe('pgvector', () => {
+  let postgres: PGlite
+  beforeAll(async () => {
+    postgres = await PGlite.create({ extensions: { vector } })
+  })
+  afterAll(() => postgres.close())
+
   it('is loaded by PostgreSQL with schema.sql and COPY, all of it exact, and searched by its index', async () => {
     const target = await exported('pgvector')
-    await using postgres = await PGlite.create({ extensions: { vector } })
     await postgres.exec(text(target, 'schema.sql'))
     for (const [, bytes] of filesOf(target, 'data/')) {
       const blob = new Blob([bytes.slice()])
@@ -73,6 +78,38 @@ describe('pgvector', () => {
     )
     expect(nearest.rows[0]?.id).toBe(run.ids[42])
   })
+
+  it.each([
+    ['normalised vectors', 16, true, '<#>', /Index Scan/],
+    ['vectors of any length', 16, false, '<=>', /Index Scan/],
+    ['more dimensions than an index over vector takes', 2_008, true, '<#>', /Index Scan/],
+    ['more dimensions than any index takes', 4_008, true, '<#>', /Seq Scan/],
+  ])(
+    'gives a sample query that uses its index, for %s',
+    async (_, dimensions, normalized, operator, scan) => {
+      const store = memoryStore()
+      const { manifest, ids } = await makeRun(store, { shards: 1, rows: 20, dimensions })
+      const target = memoryStore()
+      const model = { ...manifest.model, normalized }
+      const name = `the "$1" table ${dimensions}${operator}`
+      await exportRun(store, { ...manifest, model }, target, { layout: 'pgvector', name })
+      await postgres.exec(text(target, 'schema.sql'))
+      const [, bytes = new Uint8Array()] = filesOf(target, 'data/')[0] ?? []
+      const blob = new Blob([bytes.slice()])
+      const table = `"${name.replaceAll('"', '""')}"`
+      await postgres.query(`COPY ${table} FROM '/dev/blob' WITH (FORMAT binary)`, [], { blob })
+      await postgres.exec(text(target, 'index.sql'))
+      await postgres.exec('SET enable_seqscan = off; SET enable_sort = off')
+      const [, quoted = ''] = /^psql -c "(SELECT.*)"$/m.exec(text(target, 'LOAD.md')) ?? []
+      const query = quoted.replace(/\\(["\\$`])/g, '$1')
+      expect(query).toContain(` ${operator} `)
+      const found = await postgres.query<{ id: string }>(query)
+      expect(found.rows).toHaveLength(10)
+      expect(ids).toContain(found.rows[0]?.id)
+      const plan = await postgres.query<{ 'QUERY PLAN': string }>(`EXPLAIN ${query}`)
+      expect(plan.rows.map(row => row['QUERY PLAN']).join('\n')).toMatch(scan)
+    },
+  )
 })
 
 describe('Pinecone', () => {
@@ -129,6 +166,32 @@ describe('Milvus', () => {
       'VARCHAR FLOAT[] TINYINT[] UTINYINT[] VARCHAR INTEGER BIGINT DOUBLE BOOLEAN VARCHAR'.split(' '),
     )
   })
+
+  it('gives an import command that names every file of the export', async () => {
+    const target = await exported('milvus')
+    const [, before = '', after = '', shards] =
+      /f'(.*)\{shard:05\}(.*)'\] for shard in range\((\d+)\)/.exec(text(target, 'LOAD.md')) ?? []
+    const named = Array.from(
+      { length: Number(shards) },
+      (_, shard) => `${before}${String(shard).padStart(5, '0')}${after}`,
+    )
+    expect(named).toEqual(filesOf(target, 'data/').map(([key]) => key))
+  })
+})
+
+describe('NumPy', () => {
+  it('gives a command for the matrices of each type, and tells what quantized values mean', async () => {
+    const target = await exported('npy', ['int8', 'ubinary'])
+    const page = text(target, 'LOAD.md')
+    const globs = Array.from(page.matchAll(/memory\/(\S+)\/\*\.npy/g), ([, folder]) => folder)
+    const folders = new Set(
+      [...target.objects.keys()].filter(key => key.endsWith('.npy')).map(key => key.split('/')[0]),
+    )
+    expect(globs).toEqual(['embeddings', 'embeddings_int8', 'embeddings_ubinary'])
+    expect(new Set(globs)).toEqual(folders)
+    expect(page).toMatch(/^- Folder `embeddings_int8\/`: one byte .*reembed-export\.json/m)
+    expect(page).toMatch(/^- Folder `embeddings_ubinary\/`: one bit /m)
+  })
 })
 
 describe('a carried column that has a path for its name', () => {
@@ -176,7 +239,7 @@ describe('a carried column that has a path for its name', () => {
   it('or a wish that the consumer cannot fulfil leaves nothing behind', async () => {
     const target = memoryStore()
     const wish = { layout: 'vespa', name: 'my-docs' } as const
-    await expect(exportRun(source, run.manifest, target, wish)).rejects.toThrow('is no name for Vespa')
+    await expect(exportRun(source, run.manifest, target, wish)).rejects.toThrow('is not a valid Vespa name')
     expect(target.objects.size).toBe(0)
   })
 })
@@ -208,7 +271,7 @@ describe('vectors of other types', () => {
 
   it('are refused where the consumer has no place for them', async () => {
     await expect(exported('vespa', ['int8'])).rejects.toThrow(
-      'the layout vespa has no place for int8: hf, milvus',
+      'the layout vespa cannot store int8 vectors: use hf, milvus',
     )
   })
 })
@@ -297,6 +360,6 @@ describe('Vespa', () => {
       expect(new Float32Array(bytes.buffer, bytes.byteOffset, DIMENSIONS)).toEqual(rowsOf(run.vectors)[row])
       expect(fields.text).toBe(run.extra.text?.[row])
     }
-    await expect(exported('vespa', [], 'my-docs')).rejects.toThrow("'my-docs' is no name for Vespa")
+    await expect(exported('vespa', [], 'my-docs')).rejects.toThrow("'my-docs' is not a valid Vespa name")
   })
 })

@@ -89,7 +89,7 @@ async function serve(changes: Parameters<FakeTei['start']>[0]): Promise<void> {
   await tei.start(changes)
 }
 
-test('P-GATE: a new revision is found, embedded, judged and published; a worse one is held back with both figures', {
+test('P-GATE: a new revision is detected, embedded, evaluated and published; a worse revision is held back with both figures', {
   timeout: 300_000,
 }, async () => {
   const first = await command('run', '--json')
@@ -111,7 +111,7 @@ test('P-GATE: a new revision is found, embedded, judged and published; a worse o
   expect(publish).toBe('held')
   expect(reason).toMatch(
     new RegExp(
-      `^gate 'recall@10 drop 0.02': recall@10 is 0\\.\\d{3}, run ${better.run} has 1\\.000: a drop of 0\\.\\d{3} \\(95 % interval 0\\.\\d{3} to [01]\\.\\d{3}, 30 queries\\), allowed is 0\\.020; gate 'ndcg@10 min 0.5'`,
+      `^gate 'recall@10 drop 0.02': recall@10 is 0\\.\\d{3}, run ${better.run} has 1\\.000: a drop of 0\\.\\d{3} \\(95 % interval 0\\.\\d{3} to [01]\\.\\d{3}, 30 queries\\), at most 0\\.020 is allowed; gate 'ndcg@10 min 0.5'`,
     ),
   )
   expect(await readCurrent(store)).toMatchObject({ version: 2, run: better.run })
@@ -147,7 +147,7 @@ test('P-GATE: a new revision is found, embedded, judged and published; a worse o
   })
 })
 
-test('gates, queries and judgements that make no sense are told in one line, before anything is embedded', async () => {
+test('invalid gates, queries and judgements are refused in one line before any text is embedded', async () => {
   const refused = async (...args: string[]): Promise<string> => {
     const { code, stderr } = await reembed([
       'run',
@@ -166,7 +166,7 @@ test('gates, queries and judgements that make no sense are told in one line, bef
   const qrels = join(folder.path, 'unknown.tsv')
   await writeFile(qrels, 'query-id\tcorpus-id\tscore\nq0\td0\t1\nq99\td0\t1\n')
   expect(await refused('--gate', 'recal@10 drop 0.02')).toMatch(
-    /^reembed: 'recal@10 drop 0.02' is no gate: expected one like 'recall@10 drop 0.02'.*\n$/,
+    /^reembed: 'recal@10 drop 0.02' is not a valid gate: use the form 'recall@10 drop 0.02'.*\n$/,
   )
   expect(await refused('--gate', 'recall@10 min 0.5')).toBe(
     "reembed: the gate 'recall@10 min 0.5' needs --gate-queries and --gate-qrels\n",

@@ -270,7 +270,7 @@ test.each(Object.entries(breaches))('caught: %s', async (rule, [profile, change]
 })
 
 test.skipIf(noRenderer)(
-  `the chart itself refuses what can't work${noRenderer ? ` (skipped: ${noRenderer})` : ''}`,
+  `the chart refuses values that cannot work${noRenderer ? ` (skipped: ${noRenderer})` : ''}`,
   async () => {
     const failure = async (over: (values: Manifest) => void): Promise<string | null> => {
       const values = structuredClone(await readValues('keda-redis'))
@@ -286,23 +286,23 @@ test.skipIf(noRenderer)(
       await failure(values => {
         values.endpoint.url = ''
       }),
-    ).toMatch(/endpoint\.url: the URL of a TEI server/)
+    ).toMatch(/endpoint\.url is empty: set it to the URL of a TEI server/)
     expect(
       await failure(values => {
         values.networkPolicy.enabled = false
       }),
-    ).toMatch(/metrics\.existingSecret: without networkPolicy/)
+    ).toMatch(/metrics\.existingSecret is empty and networkPolicy\.enabled is false/)
     expect(
       await failure(values => {
         values.tei.enabled = true
       }),
-    ).toMatch(/tei\.revision: the full commit/)
+    ).toMatch(/tei\.revision is empty: set it to the full commit/)
     expect(
       await failure(values => {
         values.producer.source = 's3://corpora/wiki/'
         values.producer.deployment.enabled = true
       }),
-    ).toMatch(/producer\.deployment: give it schedules, or hooks/)
+    ).toMatch(/producer\.deployment has nothing to do: set schedules or hooks/)
     expect(await failure(() => {})).toBeNull()
   },
   300_000,

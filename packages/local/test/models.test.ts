@@ -154,7 +154,7 @@ describe('a model of the Hub', () => {
   it.each([
     ['does not exist', 'missing', 'USAGE', 'no config.json of model acme/tuned'],
     ['needs a token', 401, 'ENDPOINT_ACCESS_DENIED', 'HF_TOKEN'],
-    ['is on a broken host', 503, 'ENDPOINT_UNREACHABLE', 'try again later'],
+    ['is on a broken host', 503, 'ENDPOINT_UNREACHABLE', 'retry later'],
   ] as const)('that %s is refused with what to do', async (_, outcome, code, hint) => {
     answer = () => outcome
     await expect(openModel('acme/tuned')).rejects.toMatchObject({
@@ -173,7 +173,7 @@ describe('a model of the Hub', () => {
     vi.stubEnv('HF_ENDPOINT', 'http://127.0.0.1:1')
     await expect(openModel('acme/tuned')).rejects.toMatchObject({
       code: 'ENDPOINT_UNREACHABLE',
-      message: expect.stringMatching(/127\.0\.0\.1:1 can't be reached .*HF_ENDPOINT/),
+      message: expect.stringMatching(/127\.0\.0\.1:1 cannot be reached .*HF_ENDPOINT/),
     })
   })
 })

@@ -1,5 +1,5 @@
-// Models from the Hugging Face Hub, kept on disk. A folder of the cache appears whole or not at all, and never
-// changes: `main` stays what it was at first use, until its folder is removed.
+// A disk cache of models of the Hugging Face Hub. A folder appears atomically by rename and is never
+// updated: `main` keeps the commit of the first use until its folder is removed.
 
 import { createWriteStream, existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
@@ -11,7 +11,7 @@ import { codeOf, messageOf, ReembedError } from '@reembed/shared'
 export interface DownloadedModel {
   readonly folder: string
   readonly id: string
-  /** The commit that the files are of. */
+  /** The commit of the files. */
   readonly commit: string
 }
 
@@ -22,13 +22,13 @@ const OPTIONAL_FILES = [
   'config_sentence_transformers.json',
   '1_Pooling/config.json',
 ]
-/** A large model keeps its weights beside the graph. */
+/** Large models store their weights in a second file beside the graph. */
 const GRAPHS = [
   ['onnx/model.onnx', 'onnx/model.onnx_data'],
   ['model.onnx', 'model.onnx_data'],
 ] as const
 
-/** The files of `<id>` or `<id>@<revision>`, from the cache or from HF_ENDPOINT (with HF_TOKEN where set). */
+/** Returns the files of `<id>` or `<id>@<revision>` from the cache, or downloads them from HF_ENDPOINT. */
 export async function downloadModel(name: string): Promise<DownloadedModel> {
   const [id = name, revision = 'main'] = name.split('@')
   const folder = join(cacheFolder(), 'models', `${id}@${revision}`.replace(/[^A-Za-z0-9._@-]/g, '--'))
@@ -38,7 +38,7 @@ export async function downloadModel(name: string): Promise<DownloadedModel> {
     const partial = await mkdtemp(`${folder}.partial-`)
     try {
       await writeFile(join(partial, '.commit'), await fetchFiles(id, revision, partial))
-      // Somebody else may have been faster, with the same files.
+      // A concurrent process may have created the folder with the same files.
       await rename(partial, folder).catch((error: unknown) => {
         if (!existsSync(commitFile)) throw error
       })
@@ -49,18 +49,21 @@ export async function downloadModel(name: string): Promise<DownloadedModel> {
   return { folder, id, commit: await readFile(commitFile, 'utf8') }
 }
 
-/** REEMBED_CACHE, else `.cache/reembed` in the nearest node_modules, so that it goes when the install goes. */
+/** REEMBED_CACHE, else `.cache/reembed` in the nearest node_modules, which uninstalling removes too. */
 function cacheFolder(): string {
   const given = process.env.REEMBED_CACHE
   if (given) return given
   for (let folder = import.meta.dirname; ; folder = dirname(folder)) {
     if (existsSync(join(folder, 'node_modules'))) return join(folder, 'node_modules', '.cache', 'reembed')
     if (folder === dirname(folder))
-      throw new ReembedError('USAGE', 'set REEMBED_CACHE to a folder for models')
+      throw new ReembedError(
+        'USAGE',
+        'no node_modules folder to cache models in: set REEMBED_CACHE to a folder for models',
+      )
   }
 }
 
-/** Returns the commit. After the first file all others are asked for at its commit, so they belong together. */
+/** Returns the commit. Requests all files after the first at its commit, so that they are consistent. */
 async function fetchFiles(id: string, revision: string, folder: string): Promise<string> {
   const host = (process.env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '')
   let commit = revision
@@ -72,7 +75,7 @@ async function fetchFiles(id: string, revision: string, folder: string): Promise
     await mkdir(dirname(path), { recursive: true })
     await pipeline(Readable.fromWeb(response.body ?? new ReadableStream()), createWriteStream(path)).catch(
       (error: unknown) => {
-        // The disk's errors have a code of their own; those of the connection are wrapped by fetch.
+        // Errors of the disk have a code; fetch wraps those of the connection in an error without one.
         throw codeOf(error) === undefined ? unreachable(host, id, error) : error
       },
     )
@@ -81,7 +84,10 @@ async function fetchFiles(id: string, revision: string, folder: string): Promise
 
   for (const file of FILES) {
     if (!(await get(file)))
-      throw new ReembedError('USAGE', `${host} has no ${file} of model ${id} at revision ${revision}`)
+      throw new ReembedError(
+        'USAGE',
+        `${host} has no ${file} of model ${id} at revision ${revision}: check the model id and revision`,
+      )
   }
   for (const file of OPTIONAL_FILES) await get(file)
   for (const [graph, data] of GRAPHS) {
@@ -92,11 +98,11 @@ async function fetchFiles(id: string, revision: string, folder: string): Promise
   }
   throw new ReembedError(
     'ENDPOINT_UNSUPPORTED',
-    `model ${id} has no onnx/model.onnx on ${host}; make one with optimum-cli export onnx, and give its folder`,
+    `model ${id} has no onnx/model.onnx on ${host}: create one with optimum-cli export onnx, and use its folder as the model`,
   )
 }
 
-/** Undefined where the Hub has no such file. */
+/** Returns undefined if the Hub has no such file. */
 async function request(url: string, id: string, host: string): Promise<Response | undefined> {
   const token = process.env.HF_TOKEN
   const headers = token ? { authorization: `Bearer ${token}` } : {}
@@ -110,21 +116,21 @@ async function request(url: string, id: string, host: string): Promise<Response 
   if (response.status === 401 || response.status === 403) {
     throw new ReembedError(
       'ENDPOINT_ACCESS_DENIED',
-      `${host} refuses model ${id} (${response.status}): check its name, or set HF_TOKEN`,
+      `${host} refused access to model ${id} (${response.status}): check the model id, or set HF_TOKEN`,
     )
   }
   throw new ReembedError(
     'ENDPOINT_UNREACHABLE',
-    `${host} answered ${response.status} for model ${id}: try again later`,
+    `${host} answered ${response.status} for model ${id}: retry later`,
   )
 }
 
 function unreachable(host: string, id: string, error: unknown): ReembedError {
   const why = (error instanceof Error ? codeOf(error.cause) : undefined) ?? messageOf(error)
-  const remedy = 'set HF_ENDPOINT to a mirror, give a model folder, or none for all-MiniLM-L6-v2'
+  const remedy = 'set HF_ENDPOINT to a mirror, use a model folder, or use the default all-MiniLM-L6-v2'
   return new ReembedError(
     'ENDPOINT_UNREACHABLE',
-    `${host} can't be reached for model ${id} (${why}): ${remedy}`,
+    `${host} cannot be reached for model ${id} (${why}): ${remedy}`,
     {
       cause: error,
     },

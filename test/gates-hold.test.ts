@@ -1,4 +1,4 @@
-// Each kind of gate holds back a run that fails it, with both figures, and lets one pass that does not.
+// Each kind of gate holds a run back that fails it, with both figures, and lets other runs pass.
 
 import { join } from 'node:path'
 import { modelOf, openEndpoint } from '@reembed/endpoint'
@@ -30,7 +30,10 @@ afterAll(async () => {
   for (const part of [store, tei, folder]) await part[Symbol.asyncDispose]()
 })
 
-/** A finished run over the first `count` documents with these gates, and with queries that are answered by `answers`. */
+/**
+ * A finished run over the first `count` documents with these gates, and with queries that are
+ * answered by `answers`.
+ */
 async function made(count: number, gates: readonly string[], answers: readonly string[] = []) {
   const source = await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(count))
   await using corpus = await openCorpus(source)
@@ -103,7 +106,10 @@ test('P-GATE: evaluating gates stops on abort at any read, stores nothing and pu
     [documents(1)[0]?.id ?? ''],
   )
   const before = await readCurrent(store)
-  /** Publishes while the signal fires with the `last` read of a shard, of which no store takes notice. */
+  /**
+   * Publishes while the signal fires with the `last` read of a shard, of which no store takes
+   * notice.
+   */
   const stopped = async (last: number): Promise<{ reads: number; outcome: unknown }> => {
     const controller = new AbortController()
     const stop = new Error('interrupted')

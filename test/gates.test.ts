@@ -1,5 +1,6 @@
-// A fine-tune by night, end to end: a new revision behind the same endpoint is found, embedded, judged and published;
-// a worse one is held back with both figures, and can be rolled back or forced by a person.
+// A fine-tune by night, end to end: a new revision behind the same endpoint is found, embedded,
+// judged and published; a worse one is held back with both figures, and can be rolled back or
+// forced by a person.
 
 import { appendFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -75,7 +76,10 @@ async function night(name: string): Promise<{ status: string; run: string }> {
   return JSON.parse(stdout).at(-1)
 }
 
-/** A worker of its own for each night, as a Job or a scaled-down fleet has it; the line that it was to log. */
+/**
+ * A worker of its own for each night, as a Job or a scaled-down fleet has it; the line that it was
+ * to log.
+ */
 async function workUntil(line: RegExp): Promise<string> {
   const worker = start(['worker'], {}, folder.path)
   const logged = await worker.line(line)

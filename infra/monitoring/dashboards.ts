@@ -1,6 +1,6 @@
-// The three dashboards: Run (progress and cost of runs), Fleet (load of the workers) and TEI (load of
-// the endpoint). `pnpm --filter @reembed/infra dashboards` writes them into the chart; a test compares
-// the files with this source.
+// The three dashboards: Run (progress and cost of runs), Fleet (load of the workers) and TEI (load
+// of the endpoint). `pnpm --filter @reembed/infra dashboards` writes them into the chart; a test
+// compares the files with this source.
 
 import { type Dashboard, toGrafana } from './grafana.ts'
 
@@ -20,8 +20,7 @@ const run: Dashboard = {
     },
     {
       title: 'Estimated time remaining',
-      description:
-        'At the speed of the last 30 minutes. Very large: no shard was completed in that time.',
+      description: 'At the speed of the last 30 minutes. Very large: no shard was completed in that time.',
       unit: 's',
       kind: 'stat',
       queries: [

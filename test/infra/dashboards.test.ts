@@ -1,5 +1,5 @@
-// The dashboards: the committed files equal the source, every query parses and names only existing metrics and label
-// values, and a real Prometheus that scrapes a real run answers each query.
+// The dashboards: the committed files equal the source, every query parses and names only existing
+// metrics and label values, and a real Prometheus that scrapes a real run answers each query.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -19,7 +19,7 @@ const files = join(repository, 'infra/helm/reembed/files')
 const rules: Manifest[] = parse(await readFile(join(files, 'rules.yaml'), 'utf8')).groups[0].rules
 const panels: Manifest[] = Object.values(dashboards).flatMap((one: Manifest) => one.panels)
 
-/** A query of a dashboard with its variables filled in. */
+/** A dashboard query with its variables replaced. */
 const filled = (expr: string): string =>
   expr.replaceAll('$__rate_interval', '30s').replace(/\$(price_per_replica_hour|replicas)/g, '1')
 
@@ -165,7 +165,7 @@ test('every query and every alert parses, and names only existing metrics and la
 })
 
 test.skipIf(!onPath('prometheus'))(
-  `a real Prometheus answers every query over a real run${onPath('prometheus') ? '' : ' (skipped: no prometheus on PATH)'}`,
+  `a real Prometheus answers every query during a real run${onPath('prometheus') ? '' : ' (skipped: no prometheus on PATH)'}`,
   async () => {
     const ask = async (query: string): Promise<unknown[]> => {
       const reply = await fetch(`${promUrl}/api/v1/query?query=${encodeURIComponent(query)}`)

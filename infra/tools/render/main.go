@@ -1,5 +1,6 @@
-// Renders a Helm chart without Helm: text/template with the functions that the chart of reembed uses.
-// The output of Helm is authoritative. Without Helm, this program keeps infra/manifests/ up to date.
+// Renders a Helm chart without Helm: text/template with the functions that the chart of reembed
+// uses. The output of Helm is authoritative. Without Helm, this program keeps infra/manifests/ up
+// to date.
 //
 //	render CHART VALUES.yaml RELEASE NAMESPACE > manifests.yaml
 package main

@@ -1,6 +1,6 @@
-// Detects dimensions that have the same value in every vector. Only this check finds a model that was
-// truncated, quantised or exported incorrectly: its vectors are finite and have the right length.
-// Holds two numbers per dimension.
+// Detects dimensions that have the same value in every vector. Only this check finds a model that
+// was truncated, quantised or exported incorrectly: its vectors are finite and have the right
+// length. Holds two numbers per dimension.
 
 import type { CheckedShard } from '@reembed/shard'
 
@@ -11,7 +11,9 @@ const MIN_RELATIVE_RANGE = 1e-4
 
 export interface DimensionRanges {
   add(shard: Pick<CheckedShard, 'minValues' | 'maxValues' | 'textChanges' | 'norms'>): void
-  /** Indexes, from 0, of the collapsed dimensions; empty below 100 texts, which are too few to tell. */
+  /**
+   * Indexes, from 0, of the collapsed dimensions; empty below 100 texts, which are too few to tell.
+   */
   collapsedDimensions(): number[]
 }
 

@@ -166,7 +166,9 @@ export async function evaluateGates(
   }
 }
 
-/** Any stored report of a run. Its scores are those of the run alone, independent of the baseline. */
+/**
+ * Any stored report of a run. Its scores are those of the run alone, independent of the baseline.
+ */
 async function readGateReport(store: Store, run: string): Promise<GateReport | undefined> {
   for await (const { key } of store.list(gatesPrefix(run))) return (await getJson(store, key)) as GateReport
   return undefined

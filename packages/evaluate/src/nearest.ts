@@ -1,5 +1,5 @@
-// Exact search over the shards of a run: compares the query with every vector. For inspecting a run,
-// not for serving queries.
+// Exact search over the shards of a run: compares the query with every vector. For inspecting a
+// run, not for serving queries.
 
 import { readDocuments } from '@reembed/corpus'
 import { type Manifest, type Plan, readSliceSegment } from '@reembed/protocol'

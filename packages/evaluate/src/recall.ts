@@ -1,6 +1,7 @@
-// Measures the recall lost by storing vectors in fewer bits: the share of the nearest documents found
-// with float32 that each other type also finds. The queries are documents of the run, spread evenly
-// over it; a query is excluded from its own results. Query and documents are encoded in the same way.
+// Measures the recall lost by storing vectors in fewer bits: the share of the nearest documents
+// found with float32 that each other type also finds. The queries are documents of the run, spread
+// evenly over it; a query is excluded from its own results. Query and documents are encoded in the
+// same way.
 
 import type { Manifest } from '@reembed/protocol'
 import { type Ranges, rangesOf, readShard, toInt8, toUbinary } from '@reembed/shard'
@@ -34,7 +35,10 @@ interface VectorEncoding {
   similarity(a: ArrayLike<number>, b: ArrayLike<number>, from: number): number
 }
 
-/** Candidates per result that float32 queries rescore; `rescore_multiplier` of sentence-transformers. */
+/**
+ * Candidates per result that float32 queries rescore; `rescore_multiplier` of
+ * sentence-transformers.
+ */
 const RESCORE_FACTOR = 4
 
 /**
@@ -208,7 +212,9 @@ function bestOf(scores: Float64Array, top: number): number[] {
   return best
 }
 
-/** Candidates ordered by the dot product of the float32 query and the document's bits as 1 and -1. */
+/**
+ * Candidates ordered by the dot product of the float32 query and the document's bits as 1 and -1.
+ */
 function rescore(
   vectors: Float32Array,
   dimensions: number,

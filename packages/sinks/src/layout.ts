@@ -1,5 +1,5 @@
-// The parts of an export. A layout maps a run to the files that one consumer loads: the names of the
-// files of a shard, their contents, and the commands that load them.
+// The parts of an export. A layout maps a run to the files that one consumer loads: the names of
+// the files of a shard, their contents, and the commands that load them.
 
 import type { CarriedValue, Manifest } from '@reembed/protocol'
 import type { FlatColumn, Quantization, Ranges, ShardBatch } from '@reembed/shard'
@@ -32,8 +32,8 @@ export interface ExportFile {
 
 export interface ExportLayout {
   /**
-   * Names of the files of a shard. They do not depend on the rows, so an interrupted export can tell
-   * which shards are complete without reading them.
+   * Names of the files of a shard. They do not depend on the rows, so an interrupted export can
+   * tell which shards are complete without reading them.
    */
   fileNames(shard: ExportShard): readonly string[]
   /** Creates the files in the order of `fileNames` from all rows of the shard. */
@@ -52,7 +52,8 @@ export function* metadataOf({
   extra,
 }: ShardBatch): Generator<Record<string, CarriedValue>, void, undefined> {
   for (const row of ids.keys()) {
-    // fromEntries defines properties. An assignment would set the prototype for a column `__proto__`.
+    // fromEntries defines properties. An assignment would set the prototype for a column
+    // `__proto__`.
     yield Object.fromEntries(
       extra.entries().flatMap(([name, values]): [string, CarriedValue][] => {
         const value = values[row] ?? null

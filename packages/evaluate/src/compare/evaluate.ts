@@ -75,8 +75,8 @@ export async function evaluate(
 }
 
 /**
- * Evaluates a sample of documents. A sample has fewer competing documents, so scores are higher than
- * over the whole run.
+ * Evaluates a sample of documents. A sample has fewer competing documents, so scores are higher
+ * than over the whole run.
  */
 export async function evaluateRows(
   queries: readonly QueryVector[],
@@ -132,8 +132,8 @@ export function ndcg({ relevant }: JudgedQuery, ids: readonly (string | undefine
 }
 
 /**
- * Mean of `before - after` over queries, with the 95 % interval of a paired bootstrap. Deterministic:
- * equal scores give an equal interval.
+ * Mean of `before - after` over queries, with the 95 % interval of a paired bootstrap.
+ * Deterministic: equal scores give an equal interval.
  */
 export function pairedDrop(
   before: readonly number[],

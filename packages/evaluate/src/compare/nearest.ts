@@ -9,7 +9,8 @@ import { setImmediate as turn } from 'node:timers/promises'
 const PER_TURN = 20_000_000
 
 /**
- * Finds the `top` rows with the highest cosine for each query, best first, over any number of batches.
+ * Finds the `top` rows with the highest cosine for each query, best first, over any number of
+ * batches.
  * @param signal checked between turns of the event loop
  */
 export function createNearest(queries: readonly Float32Array[], top: number, signal?: AbortSignal) {

@@ -4,7 +4,9 @@
 import { createHash } from 'node:crypto'
 import { createNearest, dot } from './nearest.ts'
 
-/** Documents and their vectors. Row `i` is `vectors.subarray(i * dimensions, (i + 1) * dimensions)`. */
+/**
+ * Documents and their vectors. Row `i` is `vectors.subarray(i * dimensions, (i + 1) * dimensions)`.
+ */
 export interface Rows {
   readonly ids: readonly string[]
   readonly vectors: Float32Array
@@ -35,7 +37,9 @@ export interface RowComparison {
 }
 
 const SHOWN = 5
-/** A dimension is collapsed if its variance is below this share of the mean square of all values. */
+/**
+ * A dimension is collapsed if its variance is below this share of the mean square of all values.
+ */
 const COLLAPSED = 1e-9
 
 /**

@@ -1,5 +1,5 @@
-// Compares two runs over a sample of their common documents. The sample is chosen by the hash of the
-// document id, so it is the same in both runs.
+// Compares two runs over a sample of their common documents. The sample is chosen by the hash of
+// the document id, so it is the same in both runs.
 
 import type { Manifest } from '@reembed/protocol'
 import { readIds, readShard } from '@reembed/shard'

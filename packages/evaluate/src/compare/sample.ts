@@ -9,7 +9,9 @@ import type { Rows } from './rows.ts'
 
 const SHARDS_AT_ONCE = 8
 
-/** Finds the shard of each wanted id; ids that the run lacks are absent. Reads all ids, no vectors. */
+/**
+ * Finds the shard of each wanted id; ids that the run lacks are absent. Reads all ids, no vectors.
+ */
 export async function locateRows(
   store: Store,
   { run, shards }: Manifest,
@@ -53,7 +55,10 @@ export async function readRowsById(
   return { ids, vectors, dimensions }
 }
 
-/** Sorts documents by the hash of their id. The first n are then a deterministic, pseudorandom sample. */
+/**
+ * Sorts documents by the hash of their id. The first n are then a deterministic, pseudorandom
+ * sample.
+ */
 export function orderByIdHash<T extends { readonly id: string }>(documents: readonly T[]): T[] {
   const hashed = documents.map(document => ({
     document,

@@ -1,6 +1,7 @@
-// The queue between requests and the engine (core/src/queue.rs of TEI). First in, first out. A batch
-// takes entries until the next one would exceed the token or text limit, and never waits for more
-// entries. Each text is an entry: a request may be split over batches and share them with others.
+// The queue between requests and the engine (core/src/queue.rs of TEI). First in, first out. A
+// batch takes entries until the next one would exceed the token or text limit, and never waits for
+// more entries. Each text is an entry: a request may be split over batches and share them with
+// others.
 
 import type { Clock } from './clock.ts'
 import type { Encoding, Engine } from './engine.ts'
@@ -8,7 +9,9 @@ import { TeiError } from './errors.ts'
 import type { Metrics } from './metrics.ts'
 
 export interface BatchedResult {
-  /** The pooled vector, not normalised. A view on the batch: copy it before keeping or changing it. */
+  /**
+   * The pooled vector, not normalised. A view on the batch: copy it before keeping or changing it.
+   */
   readonly vector: Float32Array
   readonly queueMs: number
   /** Inference time of the whole batch. */
@@ -49,7 +52,10 @@ export function createBatcher({
   let idleLanes = engine.concurrentBatches
   let woken = false
 
-  /** Delays batching to the end of the current turn, so that all texts of a request can share a batch. */
+  /**
+   * Delays batching to the end of the current turn, so that all texts of a request can share a
+   * batch.
+   */
   function wake(): void {
     if (woken) return
     woken = true

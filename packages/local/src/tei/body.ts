@@ -1,4 +1,5 @@
-// Reads a JSON body as axum 0.7's `Json` extractor does: checks content type, then length, then syntax.
+// Reads a JSON body as axum 0.7's `Json` extractor does: checks content type, then length, then
+// syntax.
 
 import type { IncomingMessage } from 'node:http'
 import { messageOf } from '@reembed/shared'

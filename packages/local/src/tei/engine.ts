@@ -1,5 +1,5 @@
-// The interface between protocol and model. The protocol (server.ts, infer.ts) does not depend on the
-// model; an engine does not depend on HTTP, limits or queues.
+// The interface between protocol and model. The protocol (server.ts, infer.ts) does not depend on
+// the model; an engine does not depend on HTTP, limits or queues.
 
 /** The facts of a model that /info reports. */
 export interface EngineModel {
@@ -26,7 +26,10 @@ export interface EncodeOptions {
   readonly truncate?: { readonly tokens: number; readonly side: 'left' | 'right' } | undefined
 }
 
-/** A token in the reply of /tokenize. Start and stop count code points; null if the token has no span. */
+/**
+ * A token in the reply of /tokenize. Start and stop count code points; null if the token has no
+ * span.
+ */
 export interface Token {
   readonly id: number
   readonly text: string
@@ -37,7 +40,9 @@ export interface Token {
 
 export interface Engine<E extends Encoding = Encoding> extends AsyncDisposable {
   readonly model: EngineModel
-  /** If true, a batch costs its longest text times the number of texts; else the sum of its tokens. */
+  /**
+   * If true, a batch costs its longest text times the number of texts; else the sum of its tokens.
+   */
   readonly padded: boolean
   /** Maximum number of texts per batch; null: only tokens are limited. */
   readonly maxBatchRequests: number | null

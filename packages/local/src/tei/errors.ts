@@ -1,5 +1,5 @@
-// The two kinds of error replies of TEI: its own, in JSON, and those of its web framework (axum 0.7),
-// in plain text. A client must handle both, so this server sends both.
+// The two kinds of error replies of TEI: its own, in JSON, and those of its web framework (axum
+// 0.7), in plain text. A client must handle both, so this server sends both.
 
 import type { TeiVersion } from './flags.ts'
 

@@ -4,16 +4,19 @@ import { ReembedError } from '@reembed/shared'
 import type { EngineModel } from './engine.ts'
 
 /**
- * Since 1.9.0, invalid requests are answered with 422 instead of 413, a batch without enough permits is
- * refused instead of queued, `auto_truncate` is on by default, and the served model name exists. HF
- * Inference Endpoints ran 1.8.3 in October 2026.
+ * Since 1.9.0, invalid requests are answered with 422 instead of 413, a batch without enough
+ * permits is refused instead of queued, `auto_truncate` is on by default, and the served model name
+ * exists. HF Inference Endpoints ran 1.8.3 in October 2026.
  */
 export type TeiVersion = '1.8.3' | '1.9.3'
 
 export interface TeiFlags {
   /** The TEI version to imitate. Default 1.9.3. */
   readonly version?: TeiVersion | undefined
-  /** Maximum number of inputs (not requests) in progress; further ones are answered 429. Default 512. */
+  /**
+   * Maximum number of inputs (not requests) in progress; further ones are answered 429. Default
+   * 512.
+   */
   readonly maxConcurrentRequests?: number | undefined
   /** Maximum number of tokens per batch. Default 16384. */
   readonly maxBatchTokens?: number | undefined

@@ -59,7 +59,9 @@ export function createHashEngine(options: HashEngineOptions = {}): Engine<HashEn
       })
     },
 
-    /** A hash is not reversible, so ids 7 and 8 decode to `#7 #8`, which tokenizes to 7 and 8 again. */
+    /**
+     * A hash is not reversible, so ids 7 and 8 decode to `#7 #8`, which tokenizes to 7 and 8 again.
+     */
     decode: (ids: readonly number[]) => ids.map(id => `#${id}`).join(' '),
 
     async embed(batch: readonly HashEncoding[]) {
@@ -74,7 +76,10 @@ export function createHashEngine(options: HashEngineOptions = {}): Engine<HashEn
   }
 }
 
-/** Returns the normalised vector that the server returns for `text` without truncation and prompt, bit for bit. */
+/**
+ * Returns the normalised vector that the server returns for `text` without truncation and prompt,
+ * bit for bit.
+ */
 export function hashVector(text: string, options: HashEngineOptions = {}): Float32Array {
   const { model = 'reembed/hash', sha, dimensions = 384 } = options
   const vector = new Float32Array(dimensions)
@@ -83,7 +88,10 @@ export function hashVector(text: string, options: HashEngineOptions = {}): Float
   return vector
 }
 
-/** Fills the vector with numbers in [-1, 1) from sfc32, seeded with a 64-bit hash to avoid collisions. */
+/**
+ * Fills the vector with numbers in [-1, 1) from sfc32, seeded with a 64-bit hash to avoid
+ * collisions.
+ */
 function fill(vector: Float32Array, text: string, model: string, sha: string | undefined): void {
   const seeded = `${model}@${sha ?? ''}\n${text}`
   let a = fnv1a(seeded, 0x811c9dc5)

@@ -1,5 +1,5 @@
-// A disk cache of models of the Hugging Face Hub. A folder appears atomically by rename and is never
-// updated: `main` keeps the commit of the first use until its folder is removed.
+// A disk cache of models of the Hugging Face Hub. A folder appears atomically by rename and is
+// never updated: `main` keeps the commit of the first use until its folder is removed.
 
 import { createWriteStream, existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
@@ -28,7 +28,10 @@ const GRAPHS = [
   ['model.onnx', 'model.onnx_data'],
 ] as const
 
-/** Returns the files of `<id>` or `<id>@<revision>` from the cache, or downloads them from HF_ENDPOINT. */
+/**
+ * Returns the files of `<id>` or `<id>@<revision>` from the cache, or downloads them from
+ * HF_ENDPOINT.
+ */
 export async function downloadModel(name: string): Promise<DownloadedModel> {
   const [id = name, revision = 'main'] = name.split('@')
   const folder = join(cacheFolder(), 'models', `${id}@${revision}`.replace(/[^A-Za-z0-9._@-]/g, '--'))
@@ -49,7 +52,9 @@ export async function downloadModel(name: string): Promise<DownloadedModel> {
   return { folder, id, commit: await readFile(commitFile, 'utf8') }
 }
 
-/** REEMBED_CACHE, else `.cache/reembed` in the nearest node_modules, which uninstalling removes too. */
+/**
+ * REEMBED_CACHE, else `.cache/reembed` in the nearest node_modules, which uninstalling removes too.
+ */
 function cacheFolder(): string {
   const given = process.env.REEMBED_CACHE
   if (given) return given
@@ -63,7 +68,10 @@ function cacheFolder(): string {
   }
 }
 
-/** Returns the commit. Requests all files after the first at its commit, so that they are consistent. */
+/**
+ * Returns the commit. Requests all files after the first at its commit, so that they are
+ * consistent.
+ */
 async function fetchFiles(id: string, revision: string, folder: string): Promise<string> {
   const host = (process.env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '')
   let commit = revision
@@ -75,7 +83,8 @@ async function fetchFiles(id: string, revision: string, folder: string): Promise
     await mkdir(dirname(path), { recursive: true })
     await pipeline(Readable.fromWeb(response.body ?? new ReadableStream()), createWriteStream(path)).catch(
       (error: unknown) => {
-        // Errors of the disk have a code; fetch wraps those of the connection in an error without one.
+        // Errors of the disk have a code; fetch wraps those of the connection in an error without
+        // one.
         throw codeOf(error) === undefined ? unreachable(host, id, error) : error
       },
     )

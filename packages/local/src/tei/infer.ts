@@ -11,7 +11,10 @@ import { normalize } from './normalize.ts'
 import { createPermits } from './permits.ts'
 import type { EmbedRequest, Input, TokenizeRequest } from './requests.ts'
 
-/** The vectors of a request and the values of its x- headers; times are means over the inputs, in ms. */
+/**
+ * The vectors of a request and the values of its x- headers; times are means over the inputs, in
+ * ms.
+ */
 export interface EmbedResult {
   readonly vectors: readonly Float32Array[]
   readonly characters: number
@@ -183,8 +186,8 @@ function countCharacters(input: Input): number {
 }
 
 /**
- * TEI truncates a text above the limit to that many bytes, at the end whatever the direction. It keeps
- * the whole text if the limit falls inside a character.
+ * TEI truncates a text above the limit to that many bytes, at the end whatever the direction. It
+ * keeps the whole text if the limit falls inside a character.
  */
 function cut(text: string, limit: number): string {
   const bytes = Buffer.from(text)

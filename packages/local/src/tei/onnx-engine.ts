@@ -10,7 +10,10 @@ export interface OnnxEngineOptions {
   readonly model?: string | undefined
 }
 
-/** Tokens per call, padding included. Matrix multiplication is fully efficient from about 128 tokens. */
+/**
+ * Tokens per call, padding included. Matrix multiplication is fully efficient from about 128
+ * tokens.
+ */
 const TOKENS_PER_CALL = 512
 
 /**
@@ -19,7 +22,9 @@ const TOKENS_PER_CALL = 512
  */
 const TOKENS_OF_A_CALL = 12
 
-/** Texts per batch: enough to group by length, and few enough that the next batch forms meanwhile. */
+/**
+ * Texts per batch: enough to group by length, and few enough that the next batch forms meanwhile.
+ */
 const TEXTS_PER_BATCH = 32
 
 /** Opens an engine and loads its model. */
@@ -59,7 +64,10 @@ interface Text {
   readonly ids: readonly number[]
 }
 
-/** Groups texts of similar length: a text joins a call unless the padding costs more than a new call. */
+/**
+ * Groups texts of similar length: a text joins a call unless the padding costs more than a new
+ * call.
+ */
 function* callsOf(batch: readonly (readonly number[])[]): Generator<readonly Text[]> {
   let call: Text[] = []
   let length = 0

@@ -1,6 +1,6 @@
-// A pool of worker threads with one ONNX session each. Two sessions with one thread are faster than one
-// session with two threads, which synchronises its threads at every multiplication. Inference never
-// blocks the thread of the HTTP server.
+// A pool of worker threads with one ONNX session each. Two sessions with one thread are faster than
+// one session with two threads, which synchronises its threads at every multiplication. Inference
+// never blocks the thread of the HTTP server.
 
 import { once } from 'node:events'
 import { availableParallelism } from 'node:os'
@@ -16,7 +16,9 @@ export interface OnnxSessionPool extends AsyncDisposable {
   embed(texts: readonly (readonly number[])[]): Promise<Float32Array<ArrayBuffer>>
 }
 
-/** Each session holds the weights in memory, so on large machines a session gets several threads. */
+/**
+ * Each session holds the weights in memory, so on large machines a session gets several threads.
+ */
 const MAX_SESSIONS = 4
 
 export async function openOnnxSessionPool(
@@ -26,8 +28,8 @@ export async function openOnnxSessionPool(
   const cores = availableParallelism()
   const size = Math.min(cores, MAX_SESSIONS)
   const workerData: OnnxSessionOptions = { graph, pooling, threads: Math.floor(cores / size) }
-  // ONNX Runtime sends telemetry and writes files to the home folder unless this variable is set. It
-  // reads the environment of the process, which only the main thread can change.
+  // ONNX Runtime sends telemetry and writes files to the home folder unless this variable is set.
+  // It reads the environment of the process, which only the main thread can change.
   process.env.ORT_DISABLE_TELEMETRY ??= '1'
   const workers = Array.from({ length: size }, () => {
     const file = new URL(`./onnx-worker${extname(import.meta.url)}`, import.meta.url)
@@ -50,7 +52,8 @@ export async function openOnnxSessionPool(
       const worker = idle.pop() ?? (await new Promise<Worker>(resolve => waiting.push(resolve)))
       try {
         worker.postMessage(texts)
-        // A crashed thread ends the process, as a panic does in TEI: its 'error' event has no listener.
+        // A crashed thread ends the process, as a panic does in TEI: its 'error' event has no
+        // listener.
         const [reply] = (await once(worker, 'message')) as [OnnxWorkerReply]
         if ('failure' in reply) throw new Error(reply.failure)
         return reply.vectors

@@ -1,9 +1,11 @@
 // Permits count inputs in progress, not requests (core/src/infer.rs of TEI). Since 1.9.0, a request
-// gets all of its permits at once or is refused. In 1.8.3, a single input is refused, but each input of
-// a batch waits for its own permit, in order of arrival and without limit.
+// gets all of its permits at once or is refused. In 1.8.3, a single input is refused, but each
+// input of a batch waits for its own permit, in order of arrival and without limit.
 
 export interface Permits {
-  /** Acquires all permits or none. They are released on disposal, or when the client disconnects. */
+  /**
+   * Acquires all permits or none. They are released on disposal, or when the client disconnects.
+   */
   tryAcquire(count: number, signal: AbortSignal): Disposable | undefined
   /** Acquires one permit, in order of arrival. Never settles if the client disconnects first. */
   acquire(signal: AbortSignal): Promise<Disposable>

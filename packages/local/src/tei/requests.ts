@@ -1,5 +1,5 @@
-// Validates JSON bodies by the rules of serde (router/src/http/types.rs of TEI): unknown members are
-// ignored; an invalid body is answered with 422 in plain text.
+// Validates JSON bodies by the rules of serde (router/src/http/types.rs of TEI): unknown members
+// are ignored; an invalid body is answered with 422 in plain text.
 
 import { HttpRejection } from './errors.ts'
 
@@ -87,7 +87,10 @@ export function parseDecodeRequest(body: unknown): DecodeRequest {
   }
 }
 
-/** The first matching variant applies. `[]` matches a list of ids: one empty input, not an empty batch. */
+/**
+ * The first matching variant applies. `[]` matches a list of ids: one empty input, not an empty
+ * batch.
+ */
 function inputsOf(members: Members, name: string): Inputs {
   const value = required(members, name)
   if (isString(value) || isIds(value)) return { inputs: [value], batch: false }

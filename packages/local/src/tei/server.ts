@@ -1,5 +1,6 @@
-// The HTTP interface of Text Embeddings Inference for embedding models: routes, statuses, bodies and
-// headers (router/src/http/server.rs at 0d124dc, and the differences of 1.8.3). Any Engine can serve.
+// The HTTP interface of Text Embeddings Inference for embedding models: routes, statuses, bodies
+// and headers (router/src/http/server.rs at 0d124dc, and the differences of 1.8.3). Any Engine can
+// serve.
 
 import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -22,7 +23,9 @@ import {
 export interface TeiServer extends AsyncDisposable {
   /** For example `http://127.0.0.1:40123`, without a trailing slash. */
   readonly url: string
-  /** Ends as a crashed process does: resets every connection, including those of active requests. */
+  /**
+   * Ends as a crashed process does: resets every connection, including those of active requests.
+   */
   abort(): Promise<void>
 }
 
@@ -39,7 +42,9 @@ export interface ServeTeiOptions extends TeiFlags {
   readonly engine: Engine
   /** Default: the system clock. */
   readonly clock?: Clock | undefined
-  /** Called for each request of an embedding route. May replace the reply or the way it is written. */
+  /**
+   * Called for each request of an embedding route. May replace the reply or the way it is written.
+   */
   readonly intercept?: ((request: ReceivedRequest) => ReplyOverride | undefined) | undefined
   /** Called for each embedding request that was answered with vectors. */
   readonly onEmbedded?: ((inputs: number, tokens: number) => void) | undefined

@@ -1,4 +1,5 @@
-// A fast tokenizer (tokenizer.json) with truncation on either side and token spans, as TEI needs them.
+// A fast tokenizer (tokenizer.json) with truncation on either side and token spans, as TEI needs
+// them.
 
 import { Tokenizer as Fast } from '@huggingface/tokenizers'
 import type { EncodeOptions, Token } from './engine.ts'
@@ -20,8 +21,8 @@ export interface Tokenizer {
 }
 
 /**
- * Ignores truncation and padding of the file, as TEI does: some packaged files truncate to 128 tokens
- * and pad to a fixed length.
+ * Ignores truncation and padding of the file, as TEI does: some packaged files truncate to 128
+ * tokens and pad to a fixed length.
  */
 export function createTokenizer(file: object, config: object): Tokenizer {
   const fast: FastTokenizer = new Fast({ ...file, truncation: null, padding: null }, config)
@@ -67,7 +68,8 @@ const NO_SPAN = { start: null, stop: null } as const
 
 /**
  * Finds the span of each token in the text, both in lower case without accents, because the library
- * returns no offsets. A token that does not occur in the text, such as an unknown one, gets no span.
+ * returns no offsets. A token that does not occur in the text, such as an unknown one, gets no
+ * span.
  */
 function spansOf(text: string, tokens: readonly string[]): { start: number | null; stop: number | null }[] {
   let haystack = ''

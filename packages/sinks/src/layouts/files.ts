@@ -12,7 +12,9 @@ import {
 import type { CreateExportLayout } from '../layout.ts'
 import { plainColumns, plainValues } from './parquet.ts'
 
-/** Arrow IPC files with vectors as FixedSizeList. Each row group of a shard becomes a record batch. */
+/**
+ * Arrow IPC files with vectors as FixedSizeList. Each row group of a shard becomes a record batch.
+ */
 export const arrow: CreateExportLayout = run => {
   const { run: id, spaceId, recipeId, model } = run.manifest
   const metadata = new Map(
@@ -41,8 +43,8 @@ export const arrow: CreateExportLayout = run => {
 const NPY_TYPE: Record<'float32' | Quantization, string> = { float32: '<f4', int8: '|i1', ubinary: '|u1' }
 
 /**
- * One matrix per shard, and a Parquet file with the ids and the other columns in the same row order:
- * the layout that embedding-reader and autofaiss read.
+ * One matrix per shard, and a Parquet file with the ids and the other columns in the same row
+ * order: the layout that embedding-reader and autofaiss read.
  */
 export const npy: CreateExportLayout = run => {
   const { extra, quantize, ranges, manifest } = run

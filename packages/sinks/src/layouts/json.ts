@@ -18,8 +18,8 @@ const ELASTIC_TYPE: Record<FlatColumn['type'], string> = {
 }
 
 /**
- * Request bodies for `_bulk`, each small enough for one request. Vectors are JSON arrays of numbers,
- * which every version accepts.
+ * Request bodies for `_bulk`, each small enough for one request. Vectors are JSON arrays of
+ * numbers, which every version accepts.
  */
 export const elasticsearch: CreateExportLayout = ({ manifest, extra, name }) => {
   const { dimensions } = manifest.model

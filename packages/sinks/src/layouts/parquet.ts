@@ -81,8 +81,8 @@ export function plainValues({ extra, quantize, ranges }: ExportedRun, batch: Sha
 }
 
 /**
- * A dataset for the Hugging Face Hub: `data/train-00000-of-00042.parquet`, the features in the footer
- * under the key `huggingface`, and a dataset card.
+ * A dataset for the Hugging Face Hub: `data/train-00000-of-00042.parquet`, the features in the
+ * footer under the key `huggingface`, and a dataset card.
  */
 export const hf: CreateExportLayout = run => {
   const { manifest, extra, quantize } = run

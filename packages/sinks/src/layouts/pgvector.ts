@@ -1,4 +1,5 @@
-// pgvector: files for COPY in PostgreSQL's binary format, which loads in a third of the time of text.
+// pgvector: files for COPY in PostgreSQL's binary format, which loads in a third of the time of
+// text.
 //
 //   file     'PGCOPY\n' 0xff '\r\n' 0 | flags | length of extension | rows | -1 as int16
 //   row      number of fields as int16; per field: its length as int32 (-1 for null), its bytes
@@ -21,7 +22,9 @@ const SQL_TYPE: Record<FlatColumn['type'], string> = {
 
 const HEADER = Buffer.concat([Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'), Buffer.alloc(8)])
 const TRAILER = Buffer.of(0xff, 0xff)
-/** Limits of pgvector: of a `vector` column, and of an HNSW index over `vector` and over `halfvec`. */
+/**
+ * Limits of pgvector: of a `vector` column, and of an HNSW index over `vector` and over `halfvec`.
+ */
 const MAX_DIMENSIONS = 16_000
 const MAX_INDEX_DIMENSIONS = { vector: 2_000, halfvec: 4_000 }
 

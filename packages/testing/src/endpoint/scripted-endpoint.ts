@@ -1,5 +1,5 @@
-// A minimal HTTP server that answers like TEI unless the script of a test answers instead. Use it for
-// replies that no TEI would send; startFakeTei is the faithful fake.
+// A minimal HTTP server that answers like TEI unless the script of a test answers instead. Use it
+// for replies that no TEI would send; startFakeTei is the faithful fake.
 
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
@@ -124,7 +124,9 @@ export async function startScriptedEndpoint(): Promise<ScriptedEndpoint> {
 /** The number of tokens that the scripted endpoint counts for a text. */
 export const tokensOf = (text: string): number => Math.ceil(text.length / 4) + 2
 
-/** The vector that the scripted endpoint returns for a text: a unit vector from a hash of the text. */
+/**
+ * The vector that the scripted endpoint returns for a text: a unit vector from a hash of the text.
+ */
 export function vectorOf(text: string, dimensions: number = DIMENSIONS): Float32Array {
   const bytes = createHash('shake256', { outputLength: dimensions }).update(text).digest()
   const values = Array.from(bytes, byte => byte - 127.5)

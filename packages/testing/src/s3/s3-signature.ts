@@ -23,7 +23,10 @@ export interface Credentials {
 
 const MOST_SKEW_MS = 15 * 60_000
 
-/** @throws S3ErrorResponse unless the request is signed with these credentials within 15 min of `now` */
+/**
+ * @throws S3ErrorResponse unless the request is signed with these credentials within 15 min of
+ * `now`
+ */
 export function checkSignature(request: IncomingMessage, credentials: Credentials, now: number): void {
   const { headers } = request
   const parts =

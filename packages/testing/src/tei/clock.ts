@@ -7,12 +7,14 @@ import type { Clock } from '@reembed/local'
 export interface ManualClock extends Clock {
   /** Number of `sleep` calls that have not settled. */
   readonly pendingSleeps: number
-  /** Advances the time by `ms` milliseconds and settles the sleeps that end in it, in order of time. */
+  /**
+   * Advances the time by `ms` milliseconds and settles the sleeps that end in it, in order of time.
+   */
   advance(ms: number): Promise<void>
   /**
-   * Advances the time from one sleep to the next until `promise` settles. Between two sleeps it runs
-   * enough turns of the event loop for an HTTP exchange within this process. It does not wait for
-   * other processes.
+   * Advances the time from one sleep to the next until `promise` settles. Between two sleeps it
+   * runs enough turns of the event loop for an HTTP exchange within this process. It does not wait
+   * for other processes.
    */
   advanceUntilSettled<T>(promise: Promise<T>): Promise<T>
 }

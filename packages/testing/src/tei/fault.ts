@@ -1,13 +1,12 @@
-// Faults of one reply, down to the bytes on the socket. The fake TEI, the load balancer and the fake HF
-// proxy accept them.
+// Faults of one reply, down to the bytes on the socket. The fake TEI, the load balancer and the
+// fake HF proxy accept them.
 
 import type { ServerResponse } from 'node:http'
 import { type Clock, type Reply, type ReplyOverride, writeReply } from '@reembed/local'
 
 /**
- * A fault of one reply.
- * @example
- * tei.faults.request = ({ number }) => (number === 2 ? { kind: 'reset', afterBytes: 100 } : undefined)
+ * A fault of one reply. @example tei.faults.request = ({ number }) => (number === 2 ? { kind:
+ * 'reset', afterBytes: 100 } : undefined)
  */
 export type Fault =
   /** Sends this reply and computes nothing. */
@@ -69,7 +68,8 @@ export function replyOverrideOf(fault: Fault, clock: Clock): ReplyOverride {
           const { socket } = response
           writeReply(response, reply)
           response.once('finish', () => {
-            // The keep-alive race: the server closes the connection while the next request is in transit.
+            // The keep-alive race: the server closes the connection while the next request is in
+            // transit.
             socket?.removeAllListeners('data').once('data', () => socket.resetAndDestroy())
             socket?.resume()
           })

@@ -1,5 +1,6 @@
-// A reverse proxy that buffers whole bodies, so that it can answer instead of its upstream or inject
-// a fault into a reply. The load balancer and the fake HF proxy differ only in their routing.
+// A reverse proxy that buffers whole bodies, so that it can answer instead of its upstream or
+// inject a fault into a reply. The load balancer and the fake HF proxy differ only in their
+// routing.
 
 import { once } from 'node:events'
 import {

@@ -1,6 +1,6 @@
-// The management API of HF Inference Endpoints, https://api.endpoints.huggingface.cloud/v2, as far as
-// huggingface_hub (`hf_api.py`) uses it: list, get, create, update, delete, pause, resume, scale to
-// zero, and hardware prices.
+// The management API of HF Inference Endpoints, https://api.endpoints.huggingface.cloud/v2, as far
+// as huggingface_hub (`hf_api.py`) uses it: list, get, create, update, delete, pause, resume, scale
+// to zero, and hardware prices.
 
 import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'

@@ -1,7 +1,7 @@
-// The autoscaling rule of HF Inference Endpoints (guides/autoscaling.md of their documentation). The
-// measure is the number of requests without an HTTP status, averaged over 20 s, divided by 1.5 per
-// replica. Scales up at most once a minute; scales down at most every two minutes, and only to a
-// number that sufficed throughout the last 300 s. Pure functions.
+// The autoscaling rule of HF Inference Endpoints (guides/autoscaling.md of their documentation).
+// The measure is the number of requests without an HTTP status, averaged over 20 s, divided by 1.5
+// per replica. Scales up at most once a minute; scales down at most every two minutes, and only to
+// a number that sufficed throughout the last 300 s. Pure functions.
 
 /** Interval at which the endpoint calls `autoscale`. */
 export const SAMPLE_MS = 5_000
@@ -15,7 +15,9 @@ export interface Scaling {
   readonly minReplica: number
   /** Default 1. */
   readonly maxReplica: number
-  /** Scales to zero after this time without a request; null: never. HF allows 15 to 2880 minutes. */
+  /**
+   * Scales to zero after this time without a request; null: never. HF allows 15 to 2880 minutes.
+   */
   readonly scaleToZeroMs: number | null
   /** Target of requests without a status per replica. Default 1.5, as on HF. */
   readonly pendingRequests: number

@@ -1,11 +1,12 @@
 // One HF Inference Endpoint: fake TEIs behind HF's proxy, as observed on real endpoints.
 //
 //   scaledToZero --request--> initializing --startMs--> running --idle--> scaledToZero
-//   running --pause()--> paused --resume()--> initializing      running --update()--> updating --> running
+//   running --pause()--> paused --resume()--> initializing
+//   running --update()--> updating --> running
 //
-// The proxy answers a request to an endpoint at zero replicas with 503 at once, or holds it if it has
-// the header X-Scale-Up-Timeout; both start a replica. It answers 400 if the endpoint is paused and
-// 401 without a token; neither starts a replica.
+// The proxy answers a request to an endpoint at zero replicas with 503 at once, or holds it if it
+// has the header X-Scale-Up-Timeout; both start a replica. It answers 400 if the endpoint is paused
+// and 401 without a token; neither starts a replica.
 
 import { type Clock, type Reply, systemClock } from '@reembed/local'
 import type { Fault } from './fault.ts'
@@ -47,7 +48,9 @@ export interface FakeHfEndpointOptions extends Partial<Scaling> {
   readonly initialState?: 'running' | 'scaledToZero' | 'paused' | undefined
   /** Fault of the proxy, called for each request. */
   readonly fault?: ((request: ProxiedRequest) => Fault | undefined) | undefined
-  /** The proxy answers with an HTML 504 after this time. Default never; none observed within 460 s. */
+  /**
+   * The proxy answers with an HTML 504 after this time. Default never; none observed within 460 s.
+   */
   readonly timeoutMs?: number | undefined
   readonly clock?: Clock | undefined
 }
@@ -115,7 +118,10 @@ export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): 
   const balance = createBalancingPolicy('least_pending')
   const open = new Set<ProxiedRequest>()
   const ended = new AbortController()
-  /** Resolved when a replica becomes ready or the endpoint is paused, so that held requests check again. */
+  /**
+   * Resolved when a replica becomes ready or the endpoint is paused, so that held requests check
+   * again.
+   */
   let changed = Promise.withResolvers<void>()
   let settled = Promise.resolve()
   let paused = initialState === 'paused'
@@ -294,8 +300,8 @@ export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): 
     async update(next) {
       revision = next
       updating = true
-      // A replica stops before its successor starts. With one replica the endpoint is unavailable in
-      // between; with several, two models serve at the same time.
+      // A replica stops before its successor starts. With one replica the endpoint is unavailable
+      // in between; with several, two models serve at the same time.
       for (const old of [...replicas]) {
         void removeReplica(old)
         await addReplica(updateMs)

@@ -22,8 +22,8 @@ export interface LoadBalancer extends Gateway {
 }
 
 /**
- * Starts a load balancer. It skips replicas that refuse the connection, and answers with an HTML 502
- * if all do.
+ * Starts a load balancer. It skips replicas that refuse the connection, and answers with an HTML
+ * 502 if all do.
  *
  * @example
  * await using first = await startFakeTei()

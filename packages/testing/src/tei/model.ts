@@ -16,13 +16,16 @@ export interface FakeModelOptions extends HashEngineOptions {
    */
   readonly reportedModel?: { readonly id?: string; readonly sha?: string | null } | undefined
   /**
-   * A batch takes `baseMs + msPerToken * cost` milliseconds. The cost is the sum of the tokens of the
-   * batch; if padded, the longest text times the number of texts. Default 0.
+   * A batch takes `baseMs + msPerToken * cost` milliseconds. The cost is the sum of the tokens of
+   * the batch; if padded, the longest text times the number of texts. Default 0.
    */
   readonly baseMs?: number | undefined
   /** See `baseMs`. Default 0. */
   readonly msPerToken?: number | undefined
-  /** Whether batches are padded, as by CPU and float32 models. Default false, as with flash attention. */
+  /**
+   * Whether batches are padded, as by CPU and float32 models. Default false, as with flash
+   * attention.
+   */
   readonly padded?: boolean | undefined
   /** Maximum number of texts per batch: 4 on CPU with candle, 8 with ORT. Default no limit. */
   readonly maxBatchRequests?: number | null | undefined
@@ -32,7 +35,9 @@ export interface FakeModelOptions extends HashEngineOptions {
 export interface ModelFaults {
   /** Returns true for a text that the tokenizer refuses: 422 for its whole request. */
   tokenizer?: ((text: string) => boolean) | undefined
-  /** Returns true for a text that fails its batch: 424 for every request with a text in that batch. */
+  /**
+   * Returns true for a text that fails its batch: 424 for every request with a text in that batch.
+   */
   failsBatch?: ((text: string) => boolean) | undefined
   /** Every batch fails at once, as on a broken GPU; /health reports it after the first failure. */
   allBatchesFail?: boolean | undefined

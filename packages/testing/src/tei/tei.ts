@@ -1,5 +1,5 @@
-// A fake TEI: the protocol server of @reembed/local with a hash as its model, an injectable clock, and
-// the faults that a client must handle.
+// A fake TEI: the protocol server of @reembed/local with a hash as its model, an injectable clock,
+// and the faults that a client must handle.
 //
 //   warming ──warmUpMs──> up ──crash()──> down ──downMs──> warming ...
 //                          └──stop()───> down until start()
@@ -18,7 +18,9 @@ import {
 import { type Fault, replyOverrideOf } from './fault.ts'
 import { createFakeModel, type FakeModelOptions, type ModelFaults } from './model.ts'
 
-/** The flags of TEI (`version`, `maxConcurrentRequests`, `apiKey`, ...), the model, and the faults. */
+/**
+ * The flags of TEI (`version`, `maxConcurrentRequests`, `apiKey`, ...), the model, and the faults.
+ */
 export interface FakeTeiOptions extends Omit<TeiFlags, 'maxBatchRequests'>, FakeModelOptions {
   /** Measures batches, warm-up and downtime. Default: the system clock. */
   readonly clock?: Clock | undefined
@@ -29,7 +31,10 @@ export interface FakeTeiOptions extends Omit<TeiFlags, 'maxBatchRequests'>, Fake
 
 /** Faults to inject. A test may change them at any time; they apply from the next request on. */
 export interface FakeTeiFaults extends ModelFaults {
-  /** Called for each request of an embedding route; `number` counts from 1. Returns the fault, if any. */
+  /**
+   * Called for each request of an embedding route; `number` counts from 1. Returns the fault, if
+   * any.
+   */
   request?: ((request: ReceivedRequest & { readonly number: number }) => Fault | undefined) | undefined
 }
 
@@ -37,7 +42,9 @@ export interface FakeTei extends AsyncDisposable {
   /** For example `http://127.0.0.1:40123`. Stays the same after `crash`, `stop` and `start`. */
   readonly url: string
   readonly state: 'warming' | 'up' | 'down'
-  /** Resolves when the first start has ended: the server is up, or was stopped during its warm-up. */
+  /**
+   * Resolves when the first start has ended: the server is up, or was stopped during its warm-up.
+   */
   readonly ready: Promise<void>
   /** Set a member to inject a fault. */
   readonly faults: FakeTeiFaults
@@ -56,7 +63,9 @@ export interface FakeTei extends AsyncDisposable {
    * @param downMs restarts after this time plus the warm-up; omitted: stays down until `start`
    */
   crash(downMs?: number): Promise<void>
-  /** Stops as on SIGTERM: refuses new connections, resolves when all active requests are answered. */
+  /**
+   * Stops as on SIGTERM: refuses new connections, resolves when all active requests are answered.
+   */
   stop(): Promise<void>
   /** Starts again, with other options if given; resolves when the warm-up has ended. */
   start(changes?: Partial<FakeTeiOptions>): Promise<void>

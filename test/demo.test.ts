@@ -1,5 +1,5 @@
-// The main job on a real corpus with a real model: WordNet's glosses and all-MiniLM-L6-v2.
-// REEMBED_TEST_GLOSSES=5000 does as many as the demo.
+// A run on a real corpus with a real model: the glosses of WordNet and all-MiniLM-L6-v2.
+// REEMBED_TEST_GLOSSES=5000 embeds as many glosses as the demo.
 
 import { execFile } from 'node:child_process'
 import { mkdir, readFile } from 'node:fs/promises'

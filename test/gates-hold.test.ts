@@ -132,7 +132,7 @@ test('P-GATE: evaluating gates stops on abort at any read, stores nothing and pu
     expect(await readCurrent(store)).toEqual(before)
     const { reads, outcome } = await stopped(last)
     outcomes.push(outcome)
-    // Those under way beside the last one.
+    // Reads that were in progress at the same time as the last one.
     if (outcome === 'stopped') expect(reads - last).toBeLessThan(16)
   }
   expect(outcomes.length).toBeGreaterThan(10)

@@ -1,6 +1,6 @@
-// A fine-tune by night, end to end: a new revision behind the same endpoint is found, embedded,
-// judged and published; a worse one is held back with both figures, and can be rolled back or
-// forced by a person.
+// A nightly schedule with gates, end to end: a new revision behind the same endpoint is detected,
+// embedded, evaluated and published. A worse revision is held back with both figures; a user can
+// publish it anyway, and roll back.
 
 import { appendFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -31,7 +31,7 @@ beforeAll(async () => {
     join(folder.path, 'corpus', 'a.jsonl'),
     ids.map(i => ({ id: `d${i}`, text: text(i) })),
   )
-  // A good model finds the document that says the same.
+  // A good model finds the document with the same words.
   const asked = ids.filter(i => i % 10 === 0)
   await writeJsonl(
     join(folder.path, 'queries.jsonl'),
@@ -108,7 +108,7 @@ test('P-GATE: a new revision is detected, embedded, evaluated and published; a w
   expect(await readCurrent(store)).toMatchObject({ version: 2, run: better.run })
   expect(await readCurrentManifest(output)).toMatchObject({ model: { revision: 'two' } })
 
-  // It reads four words, and these are the same in each seventh document.
+  // It reads only four words, and these are the same in every seventh document.
   await serve({ sha: 'three', maxInputLength: 4 })
   const worse = await night('night-3')
   const { publish, reason } = JSON.parse(await workUntil(/run finished/))
@@ -125,7 +125,7 @@ test('P-GATE: a new revision is detected, embedded, evaluated and published; a w
   const rolledBack = await command('rollback')
   expect(rolledBack.code, rolledBack.stderr).toBe(0)
   expect(await readCurrent(store)).toMatchObject({ version: 3, run: JSON.parse(first.stdout).run })
-  // A person may know better; what spoke against it stays on record.
+  // A user may override the gates; their results remain in the version.
   const forced = await command('publish', worse.run, '--force', '--json')
   expect(forced.code, forced.stderr).toBe(0)
   expect(await readCurrent(store)).toMatchObject({ version: 4, run: worse.run })

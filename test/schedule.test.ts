@@ -1,4 +1,5 @@
-// Schedules with real processes, a real Redis and a fake TEI whose model changes: one run per due tick.
+// Schedules with real processes, a real Redis and a fake TEI whose model changes: one run per due
+// tick.
 
 import { appendFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -42,7 +43,7 @@ afterEach(async () => {
 const command = (...args: string[]) => reembed(args, env, folder.path)
 const tick = async () => JSON.parse((await command('schedule', 'tick', '--json')).stdout)
 
-/** Adds schedules whose one tick of this year is due, as if they had been looked at before. */
+/** Adds schedules whose one tick of this year is due, as if a producer had checked them before. */
 async function addDue(schedules: Readonly<Record<string, string>>): Promise<void> {
   const lines = Object.entries(schedules).map(
     ([name, when]) => `  - { name: ${name}, cron: 0 0 1 1 *, when: ${when} }\n`,
@@ -54,9 +55,9 @@ async function addDue(schedules: Readonly<Record<string, string>>): Promise<void
 
 test('three processes that check at the same moment plan a due tick once, also after Redis was emptied', async () => {
   await addDue({ yearly: 'always' })
-  const looks = (await Promise.all([tick(), tick(), tick()])).flat()
-  expect(looks.filter(({ status }) => status === 'planned')).toHaveLength(1)
-  expect(looks.filter(({ status }) => status === 'claimed' || status === 'not_due')).toHaveLength(2)
+  const checks = (await Promise.all([tick(), tick(), tick()])).flat()
+  expect(checks.filter(({ status }) => status === 'planned')).toHaveLength(1)
+  expect(checks.filter(({ status }) => status === 'claimed' || status === 'not_due')).toHaveLength(2)
   expect(await readSeq(store)).toHaveLength(1)
 
   const client = new Redis(redis.url)

@@ -108,11 +108,11 @@ describe('an export', () => {
     const source = memoryStore()
     const { manifest } = await makeRun(source)
     // Two shards per segment.
-    const said: [number, string][] = [
+    const cases: [number, string][] = [
       [2, 'manifest.json in memory is damaged: it records 300 rows, but its shards contain 200'],
       [4, 'manifest-00001.json.gz in memory is damaged: it has 1 shards where the manifest has 2'],
     ]
-    for (const [shards, what] of said) {
+    for (const [shards, what] of cases) {
       const target = memoryStore()
       const exporting = exportRun(source, { ...manifest, shards }, target, { layout: 'npy' })
       await expect(exporting).rejects.toMatchObject({

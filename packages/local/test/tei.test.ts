@@ -321,10 +321,10 @@ describe('TEI: permits and the queue', () => {
     await using tei = await serve({ engine: gate.engine, maxConcurrentRequests: 2 })
     const running = post(`${tei.url}/embed`, { inputs: 'running' })
     await gate.entered
-    const gone = new AbortController()
-    const waiting = post(`${tei.url}/embed`, { inputs: 'waiting' }, { signal: gone.signal })
+    const disconnected = new AbortController()
+    const waiting = post(`${tei.url}/embed`, { inputs: 'waiting' }, { signal: disconnected.signal })
     await until(async () => (await metricsOf(tei.url)).includes('te_queue_size 1'))
-    gone.abort()
+    disconnected.abort()
     await expect(waiting).rejects.toThrow()
     // The permit is free while the first batch still runs, so another request enters the queue.
     const next = untilAccepted(() => post(`${tei.url}/embed`, { inputs: 'next' }))

@@ -132,9 +132,9 @@ describe('permits', () => {
     const clock = createManualClock()
     const tei = await fake({ ...slow, clock, maxBatchRequests: 1 })
     const send = timed(tei)
-    const gone = new AbortController()
-    const abandoned = await send(['a', 'b', 'c', 'd'], { signal: gone.signal })
-    gone.abort()
+    const disconnected = new AbortController()
+    const abandoned = await send(['a', 'b', 'c', 'd'], { signal: disconnected.signal })
+    disconnected.abort()
     await expect(abandoned.reply).rejects.toThrow()
     await until(
       async () => (await clock.advanceUntilSettled(embed(tei, ['e', 'f', 'g', 'h']))).status === 200,

@@ -70,13 +70,13 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   function end(): void {
     const pod = pods.pop()
     if (pod === undefined) return
-    const told = performance.now()
+    const stoppedAtMs = performance.now()
     pod.child.kill('SIGTERM')
-    const gone = pod.finished.then(({ code }) => {
-      ended.push({ code, ms: performance.now() - told })
-      leaving.delete(gone)
+    const exited = pod.finished.then(({ code }) => {
+      ended.push({ code, ms: performance.now() - stoppedAtMs })
+      leaving.delete(exited)
     })
-    leaving.add(gone)
+    leaving.add(exited)
   }
 
   async function step(): Promise<void> {

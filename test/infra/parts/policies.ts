@@ -30,10 +30,10 @@ const containers = (manifests: readonly Manifest[]): Placed[] =>
   })
 
 const forEachContainer =
-  (look: (placed: Placed) => string | undefined | false): Policy =>
+  (check: (placed: Placed) => string | undefined | false): Policy =>
   manifests =>
     containers(manifests).flatMap(placed => {
-      const violation = look(placed)
+      const violation = check(placed)
       return violation ? [`${placed.where}: ${violation}`] : []
     })
 

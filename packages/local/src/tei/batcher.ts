@@ -50,17 +50,17 @@ export function createBatcher({
   const prefetched: Entry[][] = []
   const { prefetchedBatches: mostPrefetched = 0 } = engine
   let idleLanes = engine.concurrentBatches
-  let woken = false
+  let scheduled = false
 
   /**
    * Delays batching to the end of the current turn, so that all texts of a request can share a
    * batch.
    */
   function wake(): void {
-    if (woken) return
-    woken = true
+    if (scheduled) return
+    scheduled = true
     queueMicrotask(() => {
-      woken = false
+      scheduled = false
       while (queue.length > 0 && (idleLanes > 0 || prefetched.length < mostPrefetched)) {
         // Divides a short queue evenly among the idle lanes.
         const batch = next(Math.ceil(queue.length / Math.max(1, idleLanes)))

@@ -82,10 +82,10 @@ export async function serveTei({
   let ending = false
 
   const server = createServer(async (request, response) => {
-    const gone = new AbortController()
-    response.on('close', () => gone.abort())
+    const disconnected = new AbortController()
+    response.on('close', () => disconnected.abort())
     let write = writeReply
-    const reply = await answer(request, gone.signal, routes, settings, metrics, body => {
+    const reply = await answer(request, disconnected.signal, routes, settings, metrics, body => {
       const interference = intercept?.(receivedRequestOf(request, body))
       write = interference?.write ?? writeReply
       return interference?.reply

@@ -57,9 +57,9 @@ export async function startGateway({
   let number = 0
 
   const server = createServer(async (request, response) => {
-    const gone = new AbortController()
-    response.on('close', () => gone.abort())
-    const { signal } = gone
+    const disconnected = new AbortController()
+    response.on('close', () => disconnected.abort())
+    const { signal } = disconnected
     const { method = 'GET', url: path = '/', headers } = request
     const forwarded = { method, path, headers, number: ++number, signal }
     try {

@@ -126,7 +126,7 @@ export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): 
   let settled = Promise.resolve()
   let paused = initialState === 'paused'
   let updating = false
-  let wakes = 0
+  let coldStarts = 0
   let lastUsedMs = clock.now()
   let paidMs = 0
   let paidUntilMs = clock.now()
@@ -178,8 +178,8 @@ export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): 
     return settled
   }
 
-  async function wake(): Promise<void> {
-    wakes += 1
+  async function startFromZero(): Promise<void> {
+    coldStarts += 1
     scaler = initialScaler(Math.max(1, scaling.minReplica), clock.now())
     await settle()
   }
@@ -201,7 +201,7 @@ export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): 
     open.add(request)
     lastUsedMs = clock.now()
     if (paused) return PAUSED
-    if (scaler.target === 0) await wake()
+    if (scaler.target === 0) await startFromZero()
     const seconds = Number(request.headers['x-scale-up-timeout'])
     if (ready().length === 0 && seconds > 0) await hold(seconds * 1000, request.signal)
     if (paused) return PAUSED
@@ -264,7 +264,7 @@ export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): 
       return open.size
     },
     get coldStarts() {
-      return wakes
+      return coldStarts
     },
     get revision() {
       return revision

@@ -1,5 +1,5 @@
-// The main job on a real corpus with a real model: WordNet's glosses and all-MiniLM-L6-v2.
-// REEMBED_TEST_GLOSSES=5000 does as many as the demo.
+// A run on a real corpus with a real model: the glosses of WordNet and all-MiniLM-L6-v2.
+// REEMBED_TEST_GLOSSES=5000 embeds as many glosses as the demo.
 
 import { execFile } from 'node:child_process'
 import { mkdir, readFile } from 'node:fs/promises'
@@ -67,14 +67,14 @@ test('every gloss is one row in DuckDB: unique id, 384 dimensions, norm 1, and t
   expect(worst.cosine).toBeGreaterThanOrEqual(0.9999)
 })
 
-test('the quote is within 5 % of the tokens that the server counted', async () => {
+test('the estimate is within 5 % of the tokens that the server counted', async () => {
   const { quote, actualCost } = await readCurrentManifest(output)
   expect(quote?.relativeError).not.toBeNull()
   expect(Math.abs((quote?.tokens ?? 0) / (actualCost?.tokens ?? 1) - 1)).toBeLessThan(0.05)
   expect(actualCost?.endpointSeconds).toBeGreaterThan(0)
 })
 
-test('DuckDB reads from each file which run and which model made it', async () => {
+test('DuckDB reads the run and the model from the metadata of each file', async () => {
   const duckdb = await (await DuckDBInstance.create()).connect()
   const reader = await duckdb.runAndReadAll(
     `SELECT file_name, decode(key) AS key, decode(value) AS value FROM parquet_kv_metadata('${output}/runs/*/data/*.parquet')`,
@@ -90,7 +90,7 @@ test('DuckDB reads from each file which run and which model made it', async () =
   }
 })
 
-test('a search finds the gloss that says it in other words', async () => {
+test('a search finds the gloss with the same meaning in other words', async () => {
   const { stdout, code } = await reembed([
     'search',
     'something that lives and breathes',
@@ -103,7 +103,7 @@ test('a search finds the gloss that says it in other words', async () => {
   expect(hits.map(({ text }) => text).join(' ')).toMatch(/living/)
 })
 
-test('started by itself, the command needs neither Redis nor an endpoint, and leaves no process behind', async () => {
+test('the command without Redis and endpoint starts its own, and leaves no process behind', async () => {
   const corpus = join(folder.path, 'notes')
   await mkdir(corpus)
   await writeJsonl(join(corpus, 'a.jsonl'), [{ id: 'x', text: 'a note' }])

@@ -1,4 +1,4 @@
-// Each kind of gate holds back a run that fails it, with both figures, and lets one pass that does not.
+// Each kind of gate holds a run back that fails it, with both figures, and lets other runs pass.
 
 import { join } from 'node:path'
 import { modelOf, openEndpoint } from '@reembed/endpoint'
@@ -30,7 +30,10 @@ afterAll(async () => {
   for (const part of [store, tei, folder]) await part[Symbol.asyncDispose]()
 })
 
-/** A finished run over the first `count` documents with these gates, and with queries that are answered by `answers`. */
+/**
+ * A finished run over the first `count` documents with these gates, and with queries that are
+ * answered by `answers`.
+ */
 async function made(count: number, gates: readonly string[], answers: readonly string[] = []) {
   const source = await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(count))
   await using corpus = await openCorpus(source)
@@ -58,44 +61,44 @@ async function serve(sha: string): Promise<void> {
   await tei.start({ sha })
 }
 
-test('P-GATE: a corpus that lost documents is held back by `rows drop`, and only beyond what is allowed', async () => {
+test('P-GATE: `rows drop` holds a run back if more documents are missing than it allows', async () => {
   const held = await next(150, ['rows drop 30%', 'rows drop 10%'])
   expect(held.outcome).toMatchObject({
     status: 'held',
     by: 'gates',
-    reason: `gate 'rows drop 10%': 150 rows, run ${first} has ${COUNT}, allowed is a drop of 10.00 %`,
+    reason: `gate 'rows drop 10%': 150 rows, run ${first} has ${COUNT}, a drop of at most 10.00 % is allowed`,
   })
   expect(await readCurrent(store)).toMatchObject({ version: 1, run: first })
 })
 
-test('P-GATE: a model that changes too many neighbours is held back by `overlap`, and only below what is wanted', async () => {
+test('P-GATE: `overlap` holds a run back if its model keeps fewer neighbours than required', async () => {
   await serve('two')
   const { outcome } = await next(COUNT, ['overlap@10 min 0', 'overlap@10 min 0.6'])
   expect(outcome).toMatchObject({ status: 'held', by: 'gates' })
   expect('reason' in outcome && outcome.reason).toMatch(
     new RegExp(
-      `^gate 'overlap@10 min 0\\.6': overlap@10 with run ${first} is 0\\.[0-5]\\d\\d over ${COUNT} documents, wanted is 0\\.600$`,
+      `^gate 'overlap@10 min 0\\.6': overlap@10 with run ${first} is 0\\.[0-5]\\d\\d over ${COUNT} documents, at least 0\\.600 is required$`,
     ),
   )
   expect(await readCurrent(store)).toMatchObject({ version: 1, run: first })
 })
 
-test('P-GATE: qrels of another corpus hold a run back in one sentence; a few unknown documents are counted', async () => {
+test('P-GATE: qrels of another corpus hold a run back in one sentence; a few unknown documents are counted only', async () => {
   await serve('three')
   const foreign = await next(COUNT, ['recall@10 min 0.1'], ['x1', 'x2'])
   expect(foreign.outcome).toMatchObject({
     status: 'held',
-    reason: `gate 'recall@10 min 0.1': none of the 2 documents in the qrels is in run ${foreign.outcome.run}: do they go with another corpus?`,
+    reason: `gate 'recall@10 min 0.1': none of the 2 documents in the qrels is in run ${foreign.outcome.run}: use qrels for this corpus`,
   })
   await serve('four')
   const some = await next(COUNT, ['recall@10 min 0.9'], ['d0', 'x1'])
   expect(some.outcome).toMatchObject({
     status: 'held',
-    reason: `gate 'recall@10 min 0.9': recall@10 is 0.500 over 1 queries, wanted is 0.900; 1 of the 2 documents in the qrels are not in the run`,
+    reason: `gate 'recall@10 min 0.9': recall@10 is 0.500 over 1 queries, at least 0.900 is required; 1 of the 2 documents in the qrels are not in the run`,
   })
 })
 
-test('P-GATE: judging stops when it is told to, wherever it is, keeps nothing of it and publishes nothing', async () => {
+test('P-GATE: evaluating gates stops on abort at any read, stores nothing and publishes nothing', async () => {
   await serve('four')
   const { plan, manifest } = await made(
     COUNT,
@@ -103,7 +106,10 @@ test('P-GATE: judging stops when it is told to, wherever it is, keeps nothing of
     [documents(1)[0]?.id ?? ''],
   )
   const before = await readCurrent(store)
-  /** Publishes while the signal fires with the `last` read of a shard, of which no store takes notice. */
+  /**
+   * Publishes while the signal fires with the `last` read of a shard, of which no store takes
+   * notice.
+   */
   const stopped = async (last: number): Promise<{ reads: number; outcome: unknown }> => {
     const controller = new AbortController()
     const stop = new Error('interrupted')
@@ -126,7 +132,7 @@ test('P-GATE: judging stops when it is told to, wherever it is, keeps nothing of
     expect(await readCurrent(store)).toEqual(before)
     const { reads, outcome } = await stopped(last)
     outcomes.push(outcome)
-    // Those under way beside the last one.
+    // Reads that were in progress at the same time as the last one.
     if (outcome === 'stopped') expect(reads - last).toBeLessThan(16)
   }
   expect(outcomes.length).toBeGreaterThan(10)

@@ -1,5 +1,6 @@
-// A fine-tune by night, end to end: a new revision behind the same endpoint is found, embedded, judged and published;
-// a worse one is held back with both figures, and can be rolled back or forced by a person.
+// A nightly schedule with gates, end to end: a new revision behind the same endpoint is detected,
+// embedded, evaluated and published. A worse revision is held back with both figures; a user can
+// publish it anyway, and roll back.
 
 import { appendFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -30,7 +31,7 @@ beforeAll(async () => {
     join(folder.path, 'corpus', 'a.jsonl'),
     ids.map(i => ({ id: `d${i}`, text: text(i) })),
   )
-  // A good model finds the document that says the same.
+  // A good model finds the document with the same words.
   const asked = ids.filter(i => i % 10 === 0)
   await writeJsonl(
     join(folder.path, 'queries.jsonl'),
@@ -75,7 +76,10 @@ async function night(name: string): Promise<{ status: string; run: string }> {
   return JSON.parse(stdout).at(-1)
 }
 
-/** A worker of its own for each night, as a Job or a scaled-down fleet has it; the line that it was to log. */
+/**
+ * A worker of its own for each night, as a Job or a scaled-down fleet has it; the line that it was
+ * to log.
+ */
 async function workUntil(line: RegExp): Promise<string> {
   const worker = start(['worker'], {}, folder.path)
   const logged = await worker.line(line)
@@ -89,7 +93,7 @@ async function serve(changes: Parameters<FakeTei['start']>[0]): Promise<void> {
   await tei.start(changes)
 }
 
-test('P-GATE: a new revision is found, embedded, judged and published; a worse one is held back with both figures', {
+test('P-GATE: a new revision is detected, embedded, evaluated and published; a worse revision is held back with both figures', {
   timeout: 300_000,
 }, async () => {
   const first = await command('run', '--json')
@@ -104,14 +108,14 @@ test('P-GATE: a new revision is found, embedded, judged and published; a worse o
   expect(await readCurrent(store)).toMatchObject({ version: 2, run: better.run })
   expect(await readCurrentManifest(output)).toMatchObject({ model: { revision: 'two' } })
 
-  // It reads four words, and these are the same in each seventh document.
+  // It reads only four words, and these are the same in every seventh document.
   await serve({ sha: 'three', maxInputLength: 4 })
   const worse = await night('night-3')
   const { publish, reason } = JSON.parse(await workUntil(/run finished/))
   expect(publish).toBe('held')
   expect(reason).toMatch(
     new RegExp(
-      `^gate 'recall@10 drop 0.02': recall@10 is 0\\.\\d{3}, run ${better.run} has 1\\.000: a drop of 0\\.\\d{3} \\(95 % interval 0\\.\\d{3} to [01]\\.\\d{3}, 30 queries\\), allowed is 0\\.020; gate 'ndcg@10 min 0.5'`,
+      `^gate 'recall@10 drop 0.02': recall@10 is 0\\.\\d{3}, run ${better.run} has 1\\.000: a drop of 0\\.\\d{3} \\(95 % interval 0\\.\\d{3} to [01]\\.\\d{3}, 30 queries\\), at most 0\\.020 is allowed; gate 'ndcg@10 min 0.5'`,
     ),
   )
   expect(await readCurrent(store)).toMatchObject({ version: 2, run: better.run })
@@ -121,7 +125,7 @@ test('P-GATE: a new revision is found, embedded, judged and published; a worse o
   const rolledBack = await command('rollback')
   expect(rolledBack.code, rolledBack.stderr).toBe(0)
   expect(await readCurrent(store)).toMatchObject({ version: 3, run: JSON.parse(first.stdout).run })
-  // A person may know better; what spoke against it stays on record.
+  // A user may override the gates; their results remain in the version.
   const forced = await command('publish', worse.run, '--force', '--json')
   expect(forced.code, forced.stderr).toBe(0)
   expect(await readCurrent(store)).toMatchObject({ version: 4, run: worse.run })
@@ -147,7 +151,7 @@ test('P-GATE: a new revision is found, embedded, judged and published; a worse o
   })
 })
 
-test('gates, queries and judgements that make no sense are told in one line, before anything is embedded', async () => {
+test('invalid gates, queries and judgements are refused in one line before any text is embedded', async () => {
   const refused = async (...args: string[]): Promise<string> => {
     const { code, stderr } = await reembed([
       'run',
@@ -166,7 +170,7 @@ test('gates, queries and judgements that make no sense are told in one line, bef
   const qrels = join(folder.path, 'unknown.tsv')
   await writeFile(qrels, 'query-id\tcorpus-id\tscore\nq0\td0\t1\nq99\td0\t1\n')
   expect(await refused('--gate', 'recal@10 drop 0.02')).toMatch(
-    /^reembed: 'recal@10 drop 0.02' is no gate: expected one like 'recall@10 drop 0.02'.*\n$/,
+    /^reembed: 'recal@10 drop 0.02' is not a valid gate: use the form 'recall@10 drop 0.02'.*\n$/,
   )
   expect(await refused('--gate', 'recall@10 min 0.5')).toBe(
     "reembed: the gate 'recall@10 min 0.5' needs --gate-queries and --gate-qrels\n",

@@ -1,4 +1,4 @@
-// `reembed preview`: what a new model would do to the corpus, learned from a sample before a whole run is paid for.
+// `reembed preview`: compares a new model with the current version on a sample, before a whole run.
 
 import { appendFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -28,7 +28,7 @@ beforeAll(async () => {
     join(source, 'a.jsonl'),
     ids.map(i => ({ id: `d${i}`, text: text(i) })),
   )
-  // A good model finds the document that says the same.
+  // A good model finds the document with the same words.
   const asked = ids.filter(i => i % (COUNT / ASKED) === 0)
   const [queries, qrels] = [join(folder.path, 'queries.jsonl'), join(folder.path, 'qrels.tsv')]
   await writeJsonl(
@@ -53,7 +53,7 @@ async function serve(changes: Parameters<FakeTei['start']>[0]): Promise<void> {
   await tei.start(changes)
 }
 
-/** Different documents of the corpus that were sent while `work` was under way. */
+/** Different documents of the corpus that were sent during `work`. */
 async function documentsSent(work: () => Promise<void>): Promise<number> {
   const sent = new Set<string>()
   tei.faults.request = ({ inputs }) => {
@@ -72,41 +72,41 @@ async function keysOf(): Promise<string[]> {
   return keys
 }
 
-test('P-PREVIEW: a new model is compared with the current version on a sample, its answers included; nothing is written', async () => {
+test('P-PREVIEW: a new model is compared with the current version on a sample that includes the answers; nothing is written', async () => {
   const before = await keysOf()
   await serve({ sha: 'two' })
   const sent = await documentsSent(async () => {
     const { code, stdout, stderr } = await preview('--json', '--price-per-hour', '1', ...judged)
     expect(code, stderr).toBe(0)
-    const told = JSON.parse(stdout)
-    expect(told).toMatchObject({
+    const report = JSON.parse(stdout)
+    expect(report).toMatchObject({
       model: { revision: 'two' },
       unknown: 0,
       refused: 0,
       queries: 200,
       cosine: null,
       health: [{ rows: COUNT, repeatedVectors: 0 }, { repeatedVectors: 0 }],
-      // Both find every answer: all of them are there, whatever the sample holds.
+      // Both models find every answer: the answers are always compared, in addition to the sample.
       scores: { 'recall@10': { before: 1, after: 1 }, 'ndcg@10': { before: 1, after: 1 } },
       missingAnswers: 0,
       reuse: { baseRun: null },
     })
-    expect(told.sampled).toBeGreaterThan(450)
-    expect(told.sampled).toBeLessThan(600)
-    expect(told.documents).toBeGreaterThan(told.sampled)
-    expect(told.documents).toBeLessThanOrEqual(told.sampled + ASKED)
-    // Another revision of this model has nothing in common with the last one.
-    expect(told.overlap).toBeLessThan(0.3)
-    // The rest is quoted: all of it, since no vector of another revision can be kept.
-    expect(told.reuse.toEmbed).toBeGreaterThan(0.9 * COUNT)
-    expect(told.quote.dollars).toBeGreaterThan(0)
+    expect(report.sampled).toBeGreaterThan(450)
+    expect(report.sampled).toBeLessThan(600)
+    expect(report.documents).toBeGreaterThan(report.sampled)
+    expect(report.documents).toBeLessThanOrEqual(report.sampled + ASKED)
+    // The vectors of two revisions of this model are unrelated.
+    expect(report.overlap).toBeLessThan(0.3)
+    // The estimate covers the whole corpus, because vectors of another revision cannot be reused.
+    expect(report.reuse.toEmbed).toBeGreaterThan(0.9 * COUNT)
+    expect(report.quote.dollars).toBeGreaterThan(0)
   })
   expect(sent).toBeLessThan(COUNT / 2)
   expect(await keysOf()).toEqual(before)
 })
 
-test('P-PREVIEW: a worse model shows, with both figures; the model that is current shows no difference', async () => {
-  // It reads four words, and these are the same in each seventh document.
+test('P-PREVIEW: a worse model is reported with both figures; the current model shows no difference', async () => {
+  // It reads only four words, and these are the same in every seventh document.
   await serve({ sha: 'three', maxInputLength: 4 })
   const worse = await preview(...judged)
   expect(worse.code, worse.stderr).toBe(0)
@@ -117,13 +117,13 @@ test('P-PREVIEW: a worse model shows, with both figures; the model that is curre
   await serve({ sha: 'one', maxInputLength: 512 })
   const same = await preview('--json', '--sample', '60')
   expect(same.code, same.stderr).toBe(0)
-  const told = JSON.parse(same.stdout)
-  expect(told.sampled).toBeLessThanOrEqual(64)
-  expect(told).toMatchObject({ overlap: 1, scores: null, reuse: { toEmbed: 0 }, quote: { tokens: 0 } })
-  expect(told.cosine.min).toBeCloseTo(1, 5)
+  const report = JSON.parse(same.stdout)
+  expect(report.sampled).toBeLessThanOrEqual(64)
+  expect(report).toMatchObject({ overlap: 1, scores: null, reuse: { toEmbed: 0 }, quote: { tokens: 0 } })
+  expect(report.cosine.min).toBeCloseTo(1, 5)
 })
 
-test('what a preview cannot do is told in one line', async () => {
+test('a preview that cannot run is refused in one line', async () => {
   const refused = async (...args: string[]): Promise<string> => {
     const { code, stderr } = await preview(...args)
     expect(code, stderr).toBe(2)
@@ -150,7 +150,7 @@ test('what a preview cannot do is told in one line', async () => {
   ])
 })
 
-test('documents in the qrels that nobody knows are counted', async () => {
+test('documents of the qrels that are not in the corpus are counted', async () => {
   const qrels = join(folder.path, 'unknown.tsv')
   await writeFile(qrels, 'query-id\tcorpus-id\tscore\nq0\td0\t1\nq50\tgone\t1\n')
   await appendFile(qrels, 'q100\talso gone\t1\n')

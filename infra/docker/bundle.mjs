@@ -1,5 +1,6 @@
-// The whole command in one ESM file that runs under Node 24 without node_modules. Left out is @reembed/local, the
-// stand-ins for one machine with onnxruntime in them: without it the command asks for --endpoint and --redis.
+// Bundles the command into one ESM file that runs under Node 24 without node_modules. It excludes
+// @reembed/local (the local Redis and model server, with onnxruntime); without that package the
+// command requires --endpoint and --redis.
 //
 //   node infra/docker/bundle.mjs <folder>    writes reembed.mjs and THIRD-PARTY.txt
 
@@ -22,11 +23,11 @@ const { outputFiles } = await build({
   target: 'node24',
   format: 'esm',
   conditions: ['@reembed/source'],
-  // Native and optional parts; each has a way to do without.
+  // Native and optional packages. The command has a fallback for each.
   external: ['@reembed/local', '*.node'],
   minifySyntax: true,
   minifyWhitespace: true,
-  // Some libraries are CommonJS and ask for Node's own modules by require().
+  // Some libraries are CommonJS and load Node's built-in modules by require().
   banner: {
     js: "import{createRequire as reembedRequire}from'node:module';const require=reembedRequire(import.meta.url);",
   },

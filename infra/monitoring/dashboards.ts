@@ -1,5 +1,6 @@
-// The three dashboards. Run: is it on time, what does it cost. Fleet: what do the workers do. TEI: is it the endpoint.
-// `pnpm --filter @reembed/infra dashboards` writes them into the chart; a test holds the files to this source.
+// The three dashboards: Run (progress and cost of runs), Fleet (load of the workers) and TEI (load
+// of the endpoint). `pnpm --filter @reembed/infra dashboards` writes them into the chart; a test
+// compares the files with this source.
 
 import { type Dashboard, toGrafana } from './grafana.ts'
 
@@ -7,19 +8,19 @@ const RATE = '[$__rate_interval]'
 const run: Dashboard = {
   uid: 'reembed-run',
   title: 'reembed / Run',
-  description: 'Is the run on time, what was left out, what does it cost.',
+  description: 'Progress, rejected documents and cost of runs.',
   numbers: { price_per_replica_hour: 1, replicas: 1 },
   panels: [
     {
-      title: 'Done',
-      description: 'Share of the shards that the store holds. The store is the truth.',
+      title: 'Completed shards',
+      description: 'Share of the shards of a run that are in the store.',
       unit: 'percentunit',
       kind: 'stat',
       queries: [['reembed_run_shards_done / reembed_run_shards', '{{run}}']],
     },
     {
-      title: 'Time to the end',
-      description: 'At the speed of the last half hour. Endless: nothing was finished in it.',
+      title: 'Estimated time remaining',
+      description: 'At the speed of the last 30 minutes. Very large: no shard was completed in that time.',
       unit: 's',
       kind: 'stat',
       queries: [
@@ -31,23 +32,23 @@ const run: Dashboard = {
     },
     {
       title: 'Current version',
-      description: 'The published version that readers use.',
+      description: 'Number of the published version that readers use.',
       unit: 'none',
       kind: 'stat',
       queries: [['reembed_current_version', '{{output}}']],
     },
     {
       title: 'Documents',
-      description: 'Documents in finished and open shards, against what the plan expects.',
+      description: 'Documents in completed shards, and documents that the plan expects.',
       unit: 'short',
       queries: [
-        ['reembed_run_documents_done', 'done {{run}}'],
+        ['reembed_run_documents_done', 'completed {{run}}'],
         ['reembed_run_documents', 'planned {{run}}'],
       ],
     },
     {
-      title: 'Texts and tokens a second',
-      description: 'What the fleet gets out of the endpoint.',
+      title: 'Texts and tokens per second',
+      description: 'Throughput of all workers.',
       unit: 'ops',
       queries: [
         [`sum(rate(reembed_texts_total${RATE}))`, 'texts'],
@@ -55,8 +56,9 @@ const run: Dashboard = {
       ],
     },
     {
-      title: 'Cost of a million tokens',
-      description: 'From the price and the number of replicas above, at the present speed.',
+      title: 'Cost per million tokens',
+      description:
+        'At the current speed, from the price per replica hour and the number of replicas set above.',
       unit: 'currencyUSD',
       queries: [
         [
@@ -68,7 +70,7 @@ const run: Dashboard = {
     {
       title: 'Rejects',
       description:
-        'Documents that can not be embedded. Over the limit of the plan, the run is not published.',
+        'Documents that cannot be embedded. Above the limit of the plan, the run is not published.',
       unit: 'short',
       queries: [
         ['reembed_run_rejects', '{{run}}'],
@@ -77,17 +79,19 @@ const run: Dashboard = {
     },
     {
       title: 'Queue',
-      description: 'Jobs by state. Delayed jobs wait for an endpoint that is overloaded or waking.',
+      description:
+        'Jobs by state. Delayed jobs wait for an endpoint that is overloaded, unavailable or starting.',
       unit: 'short',
       queries: [['max by (state) (reembed_queue_jobs)', '{{state}}']],
     },
     {
-      title: 'Oldest waiting job, most overdue job',
-      description: 'Waiting grows while there are too few workers; overdue means that no worker lives.',
+      title: 'Oldest waiting job and longest overdue job',
+      description:
+        'A growing wait means too few workers. An overdue delayed job means that no worker is running.',
       unit: 's',
       queries: [
         ['max(reembed_queue_oldest_waiting_seconds)', 'oldest waiting'],
-        ['max(reembed_queue_overdue_seconds)', 'most overdue'],
+        ['max(reembed_queue_overdue_seconds)', 'longest overdue'],
       ],
     },
   ],
@@ -96,45 +100,46 @@ const run: Dashboard = {
 const fleet: Dashboard = {
   uid: 'reembed-fleet',
   title: 'reembed / Fleet',
-  description: 'What the workers do, and what they run short of.',
+  description: 'Load of the workers and the resource that limits them.',
   panels: [
     {
       title: 'Workers',
-      description: 'Alive by their own word, and those that Prometheus reaches.',
+      description: 'Workers that are connected to Redis, and workers that Prometheus scrapes.',
       unit: 'short',
       queries: [
-        ['max(reembed_workers)', 'alive'],
+        ['max(reembed_workers)', 'connected'],
         ['count(reembed_jobs_concurrency)', 'scraped'],
       ],
     },
     {
-      title: 'Jobs under way',
-      description: 'Below the room there is: too few jobs, or a fleet that is too large.',
+      title: 'Active jobs',
+      description: 'Active jobs below capacity: too few jobs for the number of workers.',
       unit: 'short',
       queries: [
         ['sum(reembed_jobs_active)', 'active'],
-        ['sum(reembed_jobs_concurrency)', 'room'],
+        ['sum(reembed_jobs_concurrency)', 'capacity'],
       ],
     },
     {
       title: 'Jobs by outcome',
-      description: 'Postponed: the endpoint was overloaded. Stalled: a worker vanished. Failed needs a look.',
+      description:
+        'Delayed: the endpoint was overloaded or unavailable. Requeued: a worker shut down. Stalled: a worker was lost. Failed: see ReembedJobsFailed in the runbook.',
       unit: 'ops',
       queries: [[`sum by (outcome) (rate(reembed_jobs_total${RATE}))`, '{{outcome}}']],
     },
     {
-      title: 'Time of a job',
+      title: 'Job duration',
       description:
-        'From taking it to its shard in the store. Aim at a minute or less: that is what a lost worker costs.',
+        'From start of the job to its shard in the store. Aim for one minute or less: a lost worker loses this much work per job.',
       unit: 's',
       queries: [
-        [`histogram_quantile(0.5, sum by (le) (rate(reembed_job_duration_seconds_bucket${RATE})))`, 'half'],
-        [`histogram_quantile(0.99, sum by (le) (rate(reembed_job_duration_seconds_bucket${RATE})))`, '99 %'],
+        [`histogram_quantile(0.5, sum by (le) (rate(reembed_job_duration_seconds_bucket${RATE})))`, 'median'],
+        [`histogram_quantile(0.99, sum by (le) (rate(reembed_job_duration_seconds_bucket${RATE})))`, 'p99'],
       ],
     },
     {
-      title: 'Failures by code',
-      description: 'Attempts that failed or were delayed.',
+      title: 'Failed attempts by error code',
+      description: 'Job attempts that failed or were delayed.',
       unit: 'ops',
       queries: [
         [
@@ -145,7 +150,8 @@ const fleet: Dashboard = {
     },
     {
       title: 'Shards',
-      description: 'Put, or found put by another. Many found after embedding: jobs are done twice.',
+      description:
+        'Shards written (put), and shards that another worker had written before (already_done) or after (already_exists) embedding. Many already_exists: jobs run twice.',
       unit: 'ops',
       queries: [
         [`sum by (outcome) (rate(reembed_shards_total${RATE}))`, '{{outcome}}'],
@@ -153,36 +159,36 @@ const fleet: Dashboard = {
       ],
     },
     {
-      title: 'Bytes put',
-      description: 'Shards put into the store.',
+      title: 'Bytes written',
+      description: 'Bytes of shards written to the store per second.',
       unit: 'bytes',
-      queries: [[`sum(rate(reembed_shard_bytes_total${RATE}))`, 'a second']],
+      queries: [[`sum(rate(reembed_shard_bytes_total${RATE}))`, 'per second']],
     },
     {
-      title: 'Faults of the store',
+      title: 'Transient store errors',
       description:
-        'Passing ones, tried again. Throttled: fewer, larger shards, or wait for the prefix to be split.',
+        'Store calls that failed and are retried. Throttled: use larger shards, or wait until S3 splits the prefix.',
       unit: 'ops',
       queries: [[`sum by (reason) (rate(reembed_store_transient_errors_total${RATE}))`, '{{reason}}']],
     },
     {
       title: 'Redis memory',
-      description: 'Used, and allowed. At the limit, adding jobs fails and the producer waits.',
+      description: 'Used memory and maxmemory. At the limit, adding jobs fails and the producer waits.',
       unit: 'bytes',
       queries: [
         ['max(reembed_redis_memory_used_bytes)', 'used'],
-        ['max(reembed_redis_memory_max_bytes)', 'allowed'],
+        ['max(reembed_redis_memory_max_bytes)', 'maxmemory'],
       ],
     },
     {
-      title: 'Memory of a worker',
-      description: 'Resident. A shard in the making for each job, 64 MiB at most.',
+      title: 'Worker memory',
+      description: 'Resident memory. Each active job buffers one shard of at most 64 MiB.',
       unit: 'bytes',
       queries: [['process_resident_memory_bytes{job="reembed-worker"}', '{{instance}}']],
     },
     {
       title: 'Event loop lag',
-      description: 'Over a tenth of a second, a worker is short of CPU.',
+      description: 'Above 0.1 s, a worker needs more CPU.',
       unit: 's',
       queries: [
         [
@@ -192,8 +198,8 @@ const fleet: Dashboard = {
       ],
     },
     {
-      title: 'CPU of a worker',
-      description: 'A worker uses one core; near 1, more workers help more than more jobs at once.',
+      title: 'Worker CPU',
+      description: 'A worker uses one core. Near 100 %, add workers instead of raising worker.concurrency.',
       unit: 'percentunit',
       queries: [[`rate(process_cpu_seconds_total{job="reembed-worker"}${RATE})`, '{{instance}}']],
     },
@@ -203,11 +209,11 @@ const fleet: Dashboard = {
 const tei: Dashboard = {
   uid: 'reembed-tei',
   title: 'reembed / TEI',
-  description: 'Is it the endpoint: as the workers see it, and as TEI says itself.',
+  description: 'Load of the endpoint, measured by the workers and by TEI.',
   panels: [
     {
       title: 'Texts in flight',
-      description: 'In flight against the limit: at the limit, the endpoint is what the run waits for.',
+      description: 'Texts in flight and the limit. At the limit, the endpoint limits the speed of the run.',
       unit: 'short',
       queries: [
         ['sum(reembed_limiter_inflight_inputs)', 'in flight'],
@@ -216,7 +222,8 @@ const tei: Dashboard = {
     },
     {
       title: 'Requests by outcome',
-      description: 'Overload: refused for want of permits. Cold: waking up.',
+      description:
+        'overload: refused because the endpoint was full. cold_start: the endpoint is scaling up from zero.',
       unit: 'ops',
       queries: [
         [
@@ -226,8 +233,9 @@ const tei: Dashboard = {
       ],
     },
     {
-      title: 'Share of requests refused',
-      description: 'Over a fifth for ten minutes: other clients, or a limit that does not hold.',
+      title: 'Share of refused requests',
+      description:
+        'Above 20 % for 10 minutes: other clients use the endpoint, or replicas were removed faster than the limit adapted.',
       unit: 'percentunit',
       queries: [
         [
@@ -237,33 +245,33 @@ const tei: Dashboard = {
       ],
     },
     {
-      title: 'Time of a request',
-      description: 'As the workers see it, and the part spent in the queue of the endpoint.',
+      title: 'Request duration',
+      description: 'Measured by the workers, and the part spent in the queue of the endpoint.',
       unit: 's',
       queries: [
         [
           `histogram_quantile(0.5, sum by (le) (rate(reembed_request_duration_seconds_bucket${RATE})))`,
-          'half',
+          'median',
         ],
         [
           `histogram_quantile(0.99, sum by (le) (rate(reembed_request_duration_seconds_bucket${RATE})))`,
-          '99 %',
+          'p99',
         ],
         [
           `histogram_quantile(0.5, sum by (le) (rate(reembed_endpoint_queue_seconds_bucket${RATE})))`,
-          'half, queued',
+          'median, queued',
         ],
       ],
     },
     {
-      title: 'Queue of TEI',
-      description: 'Texts, not requests. The limiter keeps it short but never empty.',
+      title: 'TEI queue',
+      description: 'Texts, not requests. The limiter of the workers keeps the queue short but not empty.',
       unit: 'short',
       queries: [['sum(te_queue_size)', 'texts']],
     },
     {
-      title: 'Tokens in a batch of the model',
-      description: 'Full batches are what a GPU is paid for.',
+      title: 'Tokens per model batch',
+      description: 'Mean. Full batches use the GPU best; the maximum is --max-batch-tokens of TEI.',
       unit: 'short',
       queries: [
         [
@@ -273,17 +281,17 @@ const tei: Dashboard = {
       ],
     },
     {
-      title: 'Inference',
-      description: 'Time of a text in the model, by TEI.',
+      title: 'Inference duration',
+      description: 'Time of a text in the model, measured by TEI.',
       unit: 's',
       queries: [
-        [`histogram_quantile(0.5, sum by (le) (rate(te_embed_inference_duration_bucket${RATE})))`, 'half'],
-        [`histogram_quantile(0.99, sum by (le) (rate(te_embed_inference_duration_bucket${RATE})))`, '99 %'],
+        [`histogram_quantile(0.5, sum by (le) (rate(te_embed_inference_duration_bucket${RATE})))`, 'median'],
+        [`histogram_quantile(0.99, sum by (le) (rate(te_embed_inference_duration_bucket${RATE})))`, 'p99'],
       ],
     },
     {
-      title: 'Requests that TEI counts',
-      description: 'All, and those answered: the rest was refused or given up.',
+      title: 'TEI requests',
+      description: 'All requests and answered requests. The difference was refused or aborted by the client.',
       unit: 'ops',
       queries: [
         [`sum(rate(te_request_count${RATE}))`, 'all'],

@@ -1,13 +1,14 @@
-// As much of Grafana's dashboard JSON as ours need: panels in a grid, one Prometheus to choose.
+// The part of Grafana's dashboard JSON that the dashboards use: panels in a grid, one selectable
+// Prometheus data source.
 
 export type Unit = 'short' | 's' | 'bytes' | 'ops' | 'percentunit' | 'none' | 'currencyUSD'
 
 export interface Panel {
   readonly title: string
-  /** What it tells, and what a bad sight looks like. */
+  /** What the panel shows, and how to recognise a problem. */
   readonly description: string
   readonly unit: Unit
-  /** PromQL, with the legend of its series. */
+  /** PromQL expressions with the legend of their series. */
   readonly queries: readonly (readonly [expr: string, legend: string])[]
   readonly kind?: 'timeseries' | 'stat'
 }
@@ -17,17 +18,17 @@ export interface Dashboard {
   readonly title: string
   readonly description: string
   readonly panels: readonly Panel[]
-  /** Numbers that the person looking fills in. */
+  /** Variables that the viewer sets, with their default values. */
   readonly numbers?: Readonly<Record<string, number>>
 }
 
 const COLUMNS = 3
 const WIDTH = 24 / COLUMNS
 const HEIGHT = 8
-// biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana's own
+// biome-ignore lint/suspicious/noTemplateCurlyInString: Grafana expands this template
 const datasource = { type: 'prometheus', uid: '${datasource}' }
 
-/** The dashboard as Grafana reads it from a file. */
+/** Returns the dashboard as Grafana's JSON model. */
 export function toGrafana({ uid, title, description, panels, numbers = {} }: Dashboard): object {
   return {
     uid,

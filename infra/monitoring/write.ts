@@ -1,4 +1,4 @@
-// Writes the dashboards into the chart, from where compose reads them too.
+// Writes the dashboards into the chart. Compose mounts them from there.
 
 import { writeFileSync } from 'node:fs'
 import { dashboards } from './dashboards.ts'

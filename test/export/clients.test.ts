@@ -1,5 +1,6 @@
-// The layouts of JSON read by the programs of their consumers: Vespa's own command, by the documented line, against a
-// server that keeps what arrives; and Elasticsearch's own library, which knows its types and deserialises documents.
+// The JSON layouts read by programs of their consumers: the Vespa CLI with the documented command,
+// against a server that records requests; and the Elasticsearch library, which checks the mapping
+// and deserializes documents.
 
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
@@ -40,7 +41,7 @@ const hexOf = (row: number, order: 'BE' | 'LE'): string => {
   return (order === 'BE' ? bytes.swap32() : bytes).toString('hex')
 }
 
-/** Takes what `vespa feed` sends, as a container cluster would, by HTTP/2: path and fields of each document. */
+/** An HTTP/2 server that records path and fields of each document that `vespa feed` sends. */
 async function startVespa(): Promise<{
   url: string
   server: Http2Server
@@ -68,7 +69,7 @@ type Fields = {
 testUnless(
   answers(vespa, ['version'])
     ? undefined
-    : `there is no '${vespa}'; pip install vespacli, or set REEMBED_TEST_VESPA`,
+    : `'${vespa}' is missing: pip install vespacli, or set REEMBED_TEST_VESPA`,
   'Vespa’s own command feeds the layout vespa, every document with its tensor',
   async () => {
     const target = await exported('vespa')

@@ -1,4 +1,5 @@
-// From a corpus to loaded files by the command, with everything a run can be told about its shards.
+// From a corpus to exported files by the command, with every option that changes the layout of
+// shards.
 
 import { join } from 'node:path'
 import { createHashEngine, serveTei } from '@reembed/local'
@@ -6,7 +7,7 @@ import { readEmbeddings } from '@reembed/shard'
 import { expect, test } from 'vitest'
 import { reembed, temporaryFolder, writeJsonl } from '../parts/cli.ts'
 
-test('run, export, export again, recall: cut, half the bits, with columns and texts', async () => {
+test('run, export, repeated export and recall work with fewer dimensions, float16, columns and texts', async () => {
   await using folder = await temporaryFolder()
   await using tei = await serveTei({ engine: createHashEngine({ dimensions: 32 }) })
   const output = join(folder.path, 'vectors')

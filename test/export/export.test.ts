@@ -1,4 +1,4 @@
-// What every export promises, whatever the layout; and the reader for programs.
+// Guarantees of every export, whatever the layout; and readEmbeddings.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -22,7 +22,7 @@ afterAll(() => rm(folder, { recursive: true }))
 afterEach(() => vi.unstubAllEnvs())
 
 describe('an export', () => {
-  it('that was stopped goes on with what is missing, and reads no shard for what is there', async () => {
+  it('that was interrupted continues with the missing files, and reads no shard of existing files', async () => {
     const source = memoryStore()
     const { manifest, ids } = await makeRun(source, { shards: 5 })
     const whole = memoryStore()
@@ -50,7 +50,7 @@ describe('an export', () => {
     expect([...target.objects].sort()).toEqual([...whole.objects].sort())
   })
 
-  it('does nothing when it is done, and refuses a target of another export or with other files', async () => {
+  it('writes nothing if it is complete, and refuses a target with another export or other files', async () => {
     const source = memoryStore()
     const { manifest } = await makeRun(source)
     const target = memoryStore()
@@ -61,7 +61,7 @@ describe('an export', () => {
       bytes: 0,
     })
     await expect(exportRun(source, manifest, target, { layout: 'lance' })).rejects.toThrow(
-      `memory holds another export (run ${RUN}, layout hf): give another --to`,
+      `memory holds another export (run ${RUN}, layout hf): export to an empty folder`,
     )
     await expect(exportRun(source, manifest, target, { layout: 'hf', quantize: ['int8'] })).rejects.toThrow(
       'holds another export',
@@ -69,7 +69,7 @@ describe('an export', () => {
     await expect(exportRun(source, manifest, source, { layout: 'hf' })).rejects.toThrow('is not empty')
   })
 
-  it('is refused where a shard is not what the manifest says, and does not say that it is whole', async () => {
+  it('fails if a shard does not match the manifest, and writes no LOAD.md', async () => {
     const source = memoryStore()
     const { manifest } = await makeRun(source)
     const { model } = manifest
@@ -82,11 +82,11 @@ describe('an export', () => {
       },
     })
     const others: [Manifest, string][] = [
-      [carrying('language', 'string'), 'no column language, though the manifest says so'],
-      [carrying('lang', 'int64'), 'a value of lang that is a string, the manifest says int64'],
+      [carrying('language', 'string'), 'it has no column language'],
+      [carrying('lang', 'int64'), 'column lang has a value that is a string, the manifest declares int64'],
       [
         { ...manifest, model: { ...model, dimensions: model.dimensions * 2 } },
-        `other dimensions than the ${model.dimensions * 2} of the manifest`,
+        `its vectors do not have the ${model.dimensions * 2} dimensions of the manifest`,
       ],
     ]
     for (const layout of EXPORT_LAYOUT_NAMES) {
@@ -96,7 +96,7 @@ describe('an export', () => {
         await expect(exporting, `${layout}: ${what}`).rejects.toMatchObject({
           code: 'CORRUPT',
           message: expect.stringMatching(
-            `^runs/\\w+/data/part-0000\\d-of-00003\\.parquet in memory has ${what}: one of them was replaced$`,
+            `^runs/\\w+/data/part-0000\\d-of-00003\\.parquet in memory does not match its manifest: ${what}; the shard or the manifest was replaced$`,
           ),
         })
         expect(target.objects.has('LOAD.md'), layout).toBe(false)
@@ -104,15 +104,15 @@ describe('an export', () => {
     }
   })
 
-  it('is refused where the manifest has other shards or rows than its segments and files', async () => {
+  it('fails if the manifest does not match its segments or files', async () => {
     const source = memoryStore()
     const { manifest } = await makeRun(source)
-    // Two shards a segment.
-    const said: [number, string][] = [
-      [2, 'manifest.json in memory is damaged: it says 300 rows, its shards have 200'],
+    // Two shards per segment.
+    const cases: [number, string][] = [
+      [2, 'manifest.json in memory is damaged: it records 300 rows, but its shards contain 200'],
       [4, 'manifest-00001.json.gz in memory is damaged: it has 1 shards where the manifest has 2'],
     ]
-    for (const [shards, what] of said) {
+    for (const [shards, what] of cases) {
       const target = memoryStore()
       const exporting = exportRun(source, { ...manifest, shards }, target, { layout: 'npy' })
       await expect(exporting).rejects.toMatchObject({
@@ -131,11 +131,11 @@ describe('an export', () => {
     )
     await expect(exportRun(source, manifest, memoryStore(), { layout: 'hf' })).rejects.toMatchObject({
       code: 'CORRUPT',
-      message: expect.stringMatching(/ has \d+ rows, the manifest says \d+: one of them was replaced$/),
+      message: expect.stringMatching(/: it has \d+ rows, the manifest records \d+; the shard/),
     })
   })
 
-  it('goes from and to S3', async () => {
+  it('reads from S3 and writes to S3', async () => {
     await using server = await startS3Server({ buckets: ['vectors', 'load'] })
     for (const [name, value] of Object.entries(server.env)) vi.stubEnv(name, value)
     await using source = await openStore('s3://vectors/wiki')
@@ -158,7 +158,7 @@ describe('an export', () => {
 })
 
 describe('readEmbeddings', () => {
-  it('gives ids, vectors and columns of the current version or of a run, a row group at a time', async () => {
+  it('returns ids, vectors and columns of the current version or of a run, one row group at a time', async () => {
     const output = join(folder, 'vectors')
     await using store = await openStore(output, { create: true })
     const { ids, vectors, extra } = await makeRun(store)
@@ -185,7 +185,7 @@ describe('readEmbeddings', () => {
 })
 
 describe('recall', () => {
-  it('is whole for what loses nothing that matters, less for fewer bits, and asks no more than it was told to', async () => {
+  it('is 1 for lossless types, lower for fewer bits, and uses at most the given numbers of queries and documents', async () => {
     const store = memoryStore()
     const { manifest } = await makeRun(store, { dimensions: 64 })
     const measured = await measureRecall(store, manifest, { queries: 50, top: 5, documents: 250 })

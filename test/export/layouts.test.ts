@@ -1,5 +1,5 @@
-// Every layout, opened by a reader of its consumer's own family where one runs here: PostgreSQL with pgvector (PGlite),
-// DuckDB, apache-arrow. Python's readers are in python.test.ts.
+// Every layout, opened by a reader of its consumer if one runs in Node: PostgreSQL with pgvector
+// (PGlite), DuckDB, apache-arrow. Python readers are in python.test.ts.
 
 import { PGlite } from '@electric-sql/pglite'
 import { vector } from '@electric-sql/pglite-pgvector'
@@ -31,7 +31,7 @@ async function exported(
   return target
 }
 
-/** The files below a folder in the order of their names. */
+/** The files in a folder, sorted by name. */
 const filesOf = ({ objects }: MemoryStore, folder: string): [string, Uint8Array][] =>
   [...objects].filter(([key]) => key.startsWith(folder)).sort(([a], [b]) => (a < b ? -1 : 1))
 const text = ({ objects }: MemoryStore, key: string): string => Buffer.from(objects.get(key) ?? []).toString()
@@ -46,9 +46,14 @@ const recordOf = (row: number): Record<string, unknown> =>
   )
 
 describe('pgvector', () => {
-  it('is loaded by PostgreSQL with schema.sql and COPY, all of it exact, and searched by its index', async () => {
+  let postgres: PGlite
+  beforeAll(async () => {
+    postgres = await PGlite.create({ extensions: { vector } })
+  })
+  afterAll(() => postgres.close())
+
+  it('loads exact values into PostgreSQL by schema.sql and COPY, and searches by its index', async () => {
     const target = await exported('pgvector')
-    await using postgres = await PGlite.create({ extensions: { vector } })
     await postgres.exec(text(target, 'schema.sql'))
     for (const [, bytes] of filesOf(target, 'data/')) {
       const blob = new Blob([bytes.slice()])
@@ -73,10 +78,42 @@ describe('pgvector', () => {
     )
     expect(nearest.rows[0]?.id).toBe(run.ids[42])
   })
+
+  it.each([
+    ['normalised vectors', 16, true, '<#>', /Index Scan/],
+    ['vectors of any length', 16, false, '<=>', /Index Scan/],
+    ['more dimensions than an index over vector takes', 2_008, true, '<#>', /Index Scan/],
+    ['more dimensions than any index takes', 4_008, true, '<#>', /Seq Scan/],
+  ])(
+    'gives a sample query that uses its index, for %s',
+    async (_, dimensions, normalized, operator, scan) => {
+      const store = memoryStore()
+      const { manifest, ids } = await makeRun(store, { shards: 1, rows: 20, dimensions })
+      const target = memoryStore()
+      const model = { ...manifest.model, normalized }
+      const name = `the "$1" table ${dimensions}${operator}`
+      await exportRun(store, { ...manifest, model }, target, { layout: 'pgvector', name })
+      await postgres.exec(text(target, 'schema.sql'))
+      const [, bytes = new Uint8Array()] = filesOf(target, 'data/')[0] ?? []
+      const blob = new Blob([bytes.slice()])
+      const table = `"${name.replaceAll('"', '""')}"`
+      await postgres.query(`COPY ${table} FROM '/dev/blob' WITH (FORMAT binary)`, [], { blob })
+      await postgres.exec(text(target, 'index.sql'))
+      await postgres.exec('SET enable_seqscan = off; SET enable_sort = off')
+      const [, quoted = ''] = /^psql -c "(SELECT.*)"$/m.exec(text(target, 'LOAD.md')) ?? []
+      const query = quoted.replace(/\\(["\\$`])/g, '$1')
+      expect(query).toContain(` ${operator} `)
+      const found = await postgres.query<{ id: string }>(query)
+      expect(found.rows).toHaveLength(10)
+      expect(ids).toContain(found.rows[0]?.id)
+      const plan = await postgres.query<{ 'QUERY PLAN': string }>(`EXPLAIN ${query}`)
+      expect(plan.rows.map(row => row['QUERY PLAN']).join('\n')).toMatch(scan)
+    },
+  )
 })
 
 describe('Pinecone', () => {
-  it('gets id, values and metadata and no other column, in a folder that is the namespace', async () => {
+  it('gets the columns id, values and metadata only, in a folder named after the namespace', async () => {
     const target = await exported('pinecone')
     const files = filesOf(target, 'data/')
     expect(files.map(([key]) => key)).toEqual(
@@ -95,7 +132,7 @@ describe('Pinecone', () => {
         'SELECT id, "values"::FLOAT[]::VARCHAR AS v, metadata FROM FILE',
       )) {
         expect(found.id).toBe(run.ids[row])
-        // Not by JSON.parse, which would round what is beyond 2^53.
+        // Not by JSON.parse, which rounds integers above 2^53.
         const wanted = recordOf(row)
         const metadata = String(found.metadata)
         if (typeof wanted.bytes === 'bigint') expect(metadata).toContain(`"bytes":${wanted.bytes},`)
@@ -111,7 +148,7 @@ describe('Pinecone', () => {
 })
 
 describe('Milvus', () => {
-  it('gets a column for each field of fields.json and no other, vectors as its importer takes them', async () => {
+  it('gets exactly the columns of fields.json, with vector types that its importer accepts', async () => {
     const target = await exported('milvus', ['int8', 'ubinary'])
     const { fields } = JSON.parse(text(target, 'fields.json'))
     expect(fields.slice(0, 4)).toEqual([
@@ -129,10 +166,36 @@ describe('Milvus', () => {
       'VARCHAR FLOAT[] TINYINT[] UTINYINT[] VARCHAR INTEGER BIGINT DOUBLE BOOLEAN VARCHAR'.split(' '),
     )
   })
+
+  it('gives an import command that names every file of the export', async () => {
+    const target = await exported('milvus')
+    const [, before = '', after = '', shards] =
+      /f'(.*)\{shard:05\}(.*)'\] for shard in range\((\d+)\)/.exec(text(target, 'LOAD.md')) ?? []
+    const named = Array.from(
+      { length: Number(shards) },
+      (_, shard) => `${before}${String(shard).padStart(5, '0')}${after}`,
+    )
+    expect(named).toEqual(filesOf(target, 'data/').map(([key]) => key))
+  })
 })
 
-describe('a carried column that has a path for its name', () => {
-  it('has a plain one where the consumer takes no other, and keeps its values', async () => {
+describe('NumPy', () => {
+  it('gives a command for the matrices of each type, and explains the quantized values', async () => {
+    const target = await exported('npy', ['int8', 'ubinary'])
+    const page = text(target, 'LOAD.md')
+    const globs = Array.from(page.matchAll(/memory\/(\S+)\/\*\.npy/g), ([, folder]) => folder)
+    const folders = new Set(
+      [...target.objects.keys()].filter(key => key.endsWith('.npy')).map(key => key.split('/')[0]),
+    )
+    expect(globs).toEqual(['embeddings', 'embeddings_int8', 'embeddings_ubinary'])
+    expect(new Set(globs)).toEqual(folders)
+    expect(page).toMatch(/^- Folder `embeddings_int8\/`: one byte .*reembed-export\.json/m)
+    expect(page).toMatch(/^- Folder `embeddings_ubinary\/`: one bit /m)
+  })
+})
+
+describe('a carried column with a path as its name', () => {
+  it('gets an identifier as its name if the consumer requires one, and keeps its values', async () => {
     const store = memoryStore()
     const { manifest, extra } = await makeRun(store, { shards: 1, rows: 20, more: ['meta.url'] })
     for (const layout of ['milvus', 'lance', 'hf'] as const) {
@@ -158,7 +221,7 @@ describe('a carried column that has a path for its name', () => {
     ['pinecone', '__proto__'],
     ['vespa', '__proto__'],
     ['vespa', '--proto--'],
-  ] as const)('stands in the JSON of %s like any other, also as %s', async (layout, name) => {
+  ] as const)('is a member of the JSON for %s, also if named %s', async (layout, name) => {
     const store = memoryStore()
     const { manifest } = await makeRun(store, { shards: 1, rows: 5, more: [name] })
     const target = memoryStore()
@@ -173,16 +236,16 @@ describe('a carried column that has a path for its name', () => {
     )
   })
 
-  it('or a wish that the consumer cannot fulfil leaves nothing behind', async () => {
+  it('or a name that the consumer refuses leaves nothing in the target', async () => {
     const target = memoryStore()
     const wish = { layout: 'vespa', name: 'my-docs' } as const
-    await expect(exportRun(source, run.manifest, target, wish)).rejects.toThrow('is no name for Vespa')
+    await expect(exportRun(source, run.manifest, target, wish)).rejects.toThrow('is not a valid Vespa name')
     expect(target.objects.size).toBe(0)
   })
 })
 
-describe('vectors of other types', () => {
-  it('are the formulas over the ranges that the export keeps, beside the float32 ones', async () => {
+describe('quantized vectors', () => {
+  it('are computed from the recorded ranges and stored in addition to float32 vectors', async () => {
     const target = await exported('hf', ['int8', 'ubinary'])
     const { ranges } = JSON.parse(text(target, 'reembed-export.json'))
     const found = { min: Float32Array.from(ranges.min), max: Float32Array.from(ranges.max) }
@@ -206,15 +269,15 @@ describe('vectors of other types', () => {
     }
   })
 
-  it('are refused where the consumer has no place for them', async () => {
+  it('are refused if the layout cannot store them', async () => {
     await expect(exported('vespa', ['int8'])).rejects.toThrow(
-      'the layout vespa has no place for int8: hf, milvus',
+      'the layout vespa cannot store int8 vectors: use hf, milvus',
     )
   })
 })
 
 describe('Arrow', () => {
-  it('files hold vectors of fixed size and every column with its nulls', async () => {
+  it('files contain vectors as fixed-size lists and every column with its nulls', async () => {
     const target = await exported('arrow', ['int8', 'ubinary'])
     let row = 0
     for (const [, bytes] of filesOf(target, 'data/')) {
@@ -239,7 +302,7 @@ describe('Arrow', () => {
 })
 
 describe('Elasticsearch', () => {
-  it('gets bulk bodies in which every float32 comes back exactly, and a mapping', async () => {
+  it('gets bulk bodies that restore every float32 exactly, and a mapping', async () => {
     const target = await exported('elasticsearch', [], 'wiki')
     const { mappings } = JSON.parse(text(target, 'mapping.json'))
     expect(mappings.properties.embedding).toEqual({
@@ -263,7 +326,7 @@ describe('Elasticsearch', () => {
     }
   })
 
-  it('splits a shard into bodies of about 10 MiB, which one request can carry', async () => {
+  it('gets a shard split into bodies of about 10 MiB, one per request', async () => {
     const store = memoryStore()
     const { manifest, ids } = await makeRun(store, { shards: 1, rows: 700, dimensions: 1_536 })
     const target = memoryStore()
@@ -283,7 +346,7 @@ describe('Elasticsearch', () => {
 })
 
 describe('Vespa', () => {
-  it('gets puts with tensors in hexadecimal, exact to the bit, and a schema', async () => {
+  it('gets put operations with exact tensors in hexadecimal, and a schema', async () => {
     const target = await exported('vespa', [], 'wiki')
     expect(text(target, 'schemas/wiki.sd')).toContain('field embedding type tensor<float>(x[16])')
     const lines = filesOf(target, 'data/').flatMap(([, bytes]) =>
@@ -297,6 +360,6 @@ describe('Vespa', () => {
       expect(new Float32Array(bytes.buffer, bytes.byteOffset, DIMENSIONS)).toEqual(rowsOf(run.vectors)[row])
       expect(fields.text).toBe(run.extra.text?.[row])
     }
-    await expect(exported('vespa', [], 'my-docs')).rejects.toThrow("'my-docs' is no name for Vespa")
+    await expect(exported('vespa', [], 'my-docs')).rejects.toThrow("'my-docs' is not a valid Vespa name")
   })
 })

@@ -1,5 +1,6 @@
-// Layouts opened by Python's readers, where a Python that has them is at hand: datasets for the Hub, lance and lancedb,
-// numpy, pyarrow for what Milvus and Spark read; and by PostgreSQL with pgvector, which pip's pgserver brings.
+// Layouts opened by Python readers, if they are installed: datasets for the Hub, lance and lancedb,
+// numpy, pyarrow for the formats of Milvus and Spark; and by PostgreSQL with pgvector, which the
+// package pgserver contains.
 
 import { execFileSync } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
@@ -77,7 +78,7 @@ print(json.dumps({
 )
 
 withModules(
-  'LanceDB makes a table of the layout lance by the documented command, and searches it',
+  'LanceDB creates a table from the layout lance by the documented command, and searches it',
   ['lancedb', 'pyarrow.dataset'],
   async () => {
     const found = ask(
@@ -101,7 +102,7 @@ print(json.dumps({
 )
 
 withModules(
-  'NumPy maps the layout npy, embeddings and quantised ones, in the order of the metadata',
+  'NumPy maps the float32 and quantized matrices of the layout npy, in the order of the metadata',
   ['numpy', 'pyarrow.parquet'],
   async () => {
     const found = ask(
@@ -165,7 +166,7 @@ print(json.dumps({
 )
 
 withModules(
-  'FAISS finds in its index over the layout npy what lies nearest',
+  'FAISS finds the nearest vectors in an index over the layout npy',
   ['faiss', 'numpy'],
   async () => {
     const found = ask(
@@ -181,9 +182,10 @@ print(json.dumps({"total": index.ntotal, "rows": rows[:, 0].tolist(), "distances
   },
 )
 
-// Milvus Lite has no bulk import and neither int8 nor bits: the collection is made of fields.json, rows are inserted.
+// Milvus Lite has no bulk import and no int8 and binary vectors: the test creates the collection
+// from fields.json and inserts rows.
 withModules(
-  'Milvus makes a collection of fields.json, takes the rows of the layout milvus, and searches it',
+  'Milvus creates a collection from fields.json, accepts the rows of the layout milvus, and searches it',
   ['pymilvus', 'milvus_lite', 'pyarrow.dataset'],
   async () => {
     const found = ask(
@@ -219,7 +221,7 @@ print(json.dumps({
 )
 
 withModules(
-  'PostgreSQL loads the layout pgvector by the very commands of LOAD.md, exact, and searches it by its index',
+  'PostgreSQL loads the layout pgvector exactly by the commands of LOAD.md, and searches by its index',
   ['pgserver'],
   async () => {
     const path = await exported('pgvector')

@@ -1,4 +1,5 @@
-// A finished run to export, without a model: shards of made rows with columns of every type, and their manifest.
+// A finished run for export tests, created without a model: shards of generated rows with columns
+// of every type, and a manifest.
 
 import type { CarriedValue, Manifest, ManifestShard } from '@reembed/protocol'
 import { createShardBuffer, createShardWriter, extraColumns } from '@reembed/shard'
@@ -26,7 +27,7 @@ const LAYOUT = {
   text: true,
 } as const
 
-/** Every column is null now and then; `bytes` is beyond 2^53 now and then. */
+/** Every column contains nulls; `bytes` contains values above 2^53. */
 function extraOf(ids: readonly string[], more: readonly string[]): Record<string, readonly CarriedValue[]> {
   return {
     lang: ids.map((_, i) => (i % 4 === 0 ? null : ['en', 'de', 'zh "quoted"\n'][i % 3]) ?? null),
@@ -50,7 +51,7 @@ export async function makeRun(
     shards?: number
     rows?: number
     dimensions?: number
-    /** Columns of texts beside the usual ones. */
+    /** Additional string columns. */
     more?: readonly string[]
   } = {},
 ): Promise<MadeRun> {

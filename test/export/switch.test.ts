@@ -1,4 +1,5 @@
-// docs/switch.md on PostgreSQL with pgvector: searches go from one run's table to the next, and back, by a view.
+// The procedure of docs/switch.md on PostgreSQL with pgvector: a view switches searches to the next
+// run, and back.
 
 import { PGlite } from '@electric-sql/pglite'
 import { vector } from '@electric-sql/pglite-pgvector'

@@ -1,4 +1,5 @@
-// Each alert fires when it should and is quiet when it should, by promtool's own clock; each has its place in the runbook.
+// Each alert fires and stays quiet as intended, evaluated by promtool; each has a section in the
+// runbook.
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -11,11 +12,11 @@ import { testWith, tool } from './parts/tools.ts'
 const path = join(repository, 'infra/helm/reembed/files/rules.yaml')
 const rules: Manifest[] = parse(await readFile(path, 'utf8')).groups.flatMap((group: Manifest) => group.rules)
 
-/** Series as promtool writes them: a first value, then steps of a minute. */
+/** Series in the notation of promtool: a first value, then steps of one minute. */
 type Series = Readonly<Record<string, string>>
 
 interface Case {
-  /** After so many minutes. */
+  /** Minutes after the start at which the alert is evaluated. */
   readonly at: number
   readonly fires: Series
   readonly quiet: Series
@@ -101,7 +102,7 @@ const cases: Readonly<Record<string, Case>> = {
   ReembedRedisMemory: {
     at: 10,
     fires: { reembed_redis_memory_used_bytes: `90x${hours}`, reembed_redis_memory_max_bytes: `100x${hours}` },
-    // No limit is no share.
+    // Without maxmemory there is no share to alert on.
     quiet: { reembed_redis_memory_used_bytes: `90x${hours}`, reembed_redis_memory_max_bytes: `0x${hours}` },
   },
   ReembedRedisMayEvict: {
@@ -126,10 +127,10 @@ const cases: Readonly<Record<string, Case>> = {
   },
 }
 
-/** What promtool says of one alert with these series: null when it is as expected. */
+/** Evaluates one alert over these series with promtool. Returns null if it fires as expected. */
 async function tell(alert: string, series: Series, at: number, firing: boolean): Promise<string | null> {
   const place = await mkdtemp(join(tmpdir(), 'reembed-test-'))
-  // Texts are for people; what is compared is whether and with which labels it fires.
+  // Compares whether the alert fires and with which labels, not its texts.
   const bare = rules.map(({ annotations: _, ...rule }) => rule)
   await writeFile(join(place, 'rules.yaml'), stringify({ groups: [{ name: 'reembed', rules: bare }] }))
   const { labels } = rules.find(rule => rule.alert === alert)
@@ -157,7 +158,7 @@ async function tell(alert: string, series: Series, at: number, firing: boolean):
   return status === 0 ? null : `${stdout}${stderr}`
 }
 
-test('each alert has a case, a severity, and a place in the runbook', async () => {
+test('each alert has a test case, a severity, and a section in the runbook', async () => {
   expect(rules.map(({ alert }) => alert)).toEqual(Object.keys(cases))
   const runbook = await readFile(join(repository, 'infra/RUNBOOK.md'), 'utf8')
   const anchors = new Set(
@@ -173,12 +174,12 @@ test('each alert has a case, a severity, and a place in the runbook', async () =
 })
 
 for (const [alert, { at, fires, quiet }] of Object.entries(cases)) {
-  testWith('promtool', `${alert} fires, and is quiet`, async () => {
+  testWith('promtool', `${alert} fires and stays quiet as intended`, async () => {
     expect(await tell(alert, fires, at, true)).toBeNull()
     expect(await tell(alert, quiet, at, false)).toBeNull()
   })
 }
 
-testWith('promtool', 'a wrong expectation is found out', async () => {
+testWith('promtool', 'promtool reports an expectation that is not met', async () => {
   expect(await tell('ReembedRedisDown', { reembed_redis_up: '1x20' }, 10, true)).toMatch(/FAILED/)
 })

@@ -1,4 +1,5 @@
-// The ScaledObject that the chart ships drives real workers: from zero to a fleet and back to zero, without killing work.
+// The ScaledObject of the chart scales real workers from zero to a fleet and back to zero, without
+// interrupting jobs.
 
 import { join } from 'node:path'
 import { createHashEngine, serveTei, startRedis } from '@reembed/local'
@@ -13,7 +14,7 @@ import { createAutoscaler } from './parts/autoscaler.ts'
 import { startFleet } from './parts/fleet.ts'
 import { scaledObjectOf, simulate } from './parts/simulation.ts'
 
-test('a backlog brings a fleet, a busy fleet shrinks without a stall, and nothing is left when nothing is to do', async () => {
+test('a backlog starts a fleet, a busy fleet shrinks without stalled jobs, and an idle fleet scales to zero', async () => {
   const report = await simulate({
     documents: 4_000,
     documentsPerShard: 40,
@@ -23,13 +24,16 @@ test('a backlog brings a fleet, a busy fleet shrinks without a stall, and nothin
     msPerToken: 0.3,
   })
   expect(report).toMatchObject({ rows: 4_000, most: 4, stalled: 0, verified: true })
-  // The busy ones that had to go, and the last ones.
+  // The busy workers that were stopped, and the last ones.
   expect(report.sigterms).toBeGreaterThanOrEqual(3 + 1)
   expect(new Set(report.codes)).toEqual(new Set([0]))
   expect(report.cooldownS).toBeLessThan(report.cooldownPeriodS + 60)
 })
 
-/** A run of one job behind a gate, a queue to look into, and a fleet of the chart's own that may have four workers. */
+/**
+ * A run of one job whose endpoint waits at a gate, its queue, and a fleet of at most four workers
+ * by the chart.
+ */
 async function oneJob(stack: AsyncDisposableStack) {
   const place = stack.use(await temporaryFolder())
   const redis = stack.use(await startRedis())
@@ -48,7 +52,7 @@ async function oneJob(stack: AsyncDisposableStack) {
     gate,
     queue,
     given,
-    /** From zero to one, the run to its end, and back to zero. */
+    /** Scales from zero to one, completes the run, and scales back to zero. */
     async expectRescue(): Promise<void> {
       const scaledObject = await scaledObjectOf(4)
       await using fleet = await startFleet({ redis: redis.url, worker, scaledObject, speed: 60 })
@@ -61,10 +65,11 @@ async function oneJob(stack: AsyncDisposableStack) {
   }
 }
 
-test('a job that a killed worker left brings a worker from zero, which finishes it', async () => {
+test('an active job of a killed worker starts a worker from zero, which completes the job', async () => {
   await using stack = new AsyncDisposableStack()
   const { gate, queue, given, expectRescue } = await oneJob(stack)
-  // Its request stands before a shut gate when the worker is killed: the job stays active, and nothing waits.
+  // The worker is killed while its request waits at the gate: the job stays active, and no job
+  // waits.
   gate.closeAfter(0)
   const lost = start(['worker', ...given])
   await gate.closed
@@ -75,10 +80,10 @@ test('a job that a killed worker left brings a worker from zero, which finishes 
   await expectRescue()
 })
 
-test('a delayed job brings a worker from zero, since nobody else would take it out', async () => {
+test('a delayed job starts a worker from zero, because only workers promote delayed jobs', async () => {
   await using stack = new AsyncDisposableStack()
   const { redis, queue, expectRescue } = await oneJob(stack)
-  // What a worker does with a job whose endpoint is overloaded, before it goes itself.
+  // As a worker does with a job whose endpoint is overloaded, before it shuts down.
   const postponing = new Worker(QUEUE, null, { connection: { url: redis.url }, prefix: REDIS_PREFIX })
   const job = await postponing.getNextJob('token')
   await job?.moveToDelayed(Date.now() + 1_000, 'token')
@@ -87,7 +92,7 @@ test('a delayed job brings a worker from zero, since nobody else would take it o
   await expectRescue()
 })
 
-test('the fleet that is wanted: by policy upwards, after the window downwards, zero after the cooldown alone', async () => {
+test('the replica count grows by the policy, shrinks after the window, and is zero only after the cooldown', async () => {
   const scaler = createAutoscaler(await scaledObjectOf(32))
   let replicas = 0
   const at = (s: number, value: number): number => {
@@ -96,17 +101,17 @@ test('the fleet that is wanted: by policy upwards, after the window downwards, z
   }
   expect(at(0, 0)).toBe(0)
   expect(at(15, 400)).toBe(1)
-  // At most twice as many, or four more, in 30 s.
+  // At most double, or four more, in 30 s.
   const upwards = Array.from({ length: 12 }, (_, i) => at(30 + 15 * i, 400))
   expect(upwards[0]).toBeLessThanOrEqual(5)
   expect(upwards.at(-1)).toBe(32)
-  // All busy with nothing waiting: 32 pods x 4 jobs justify 32 pods.
+  // All workers are busy and no job waits: 32 pods x 4 jobs need 32 pods.
   for (let s = 210; s < 900; s += 15) expect(at(s, 128)).toBe(32)
-  // Less to do: nothing happens within the window, then a quarter a minute.
+  // Fewer jobs: no change within the window, then 25 % per minute.
   for (let s = 900; s < 1_185; s += 15) expect(at(s, 8)).toBe(32)
   const downwards = Array.from({ length: 40 }, (_, i) => at(1_200 + 15 * i, 8))
   expect(Math.min(...downwards)).toBe(2)
-  // One delayed job keeps one worker; none, for the cooldown.
+  // One delayed job keeps one worker; no job, until the cooldown ends.
   expect(at(1_815, 1)).toBeGreaterThan(0)
   for (let s = 1_830; s < 2_100; s += 15) expect(at(s, 0)).toBeGreaterThan(0)
   expect(at(2_130, 0)).toBe(0)

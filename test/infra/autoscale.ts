@@ -1,4 +1,5 @@
-// The autoscaler simulation at length: `pnpm --filter @reembed/test autoscale` (200,000 documents, 8 workers, 2 kills).
+// The long autoscaler simulation: `pnpm --filter @reembed/test autoscale` (200,000 documents, 8
+// workers, 2 kills).
 
 import { parseArgs } from 'node:util'
 import { simulate } from './parts/simulation.ts'
@@ -8,7 +9,7 @@ const { values } = parseArgs({
     documents: { type: 'string', default: '200000' },
     replicas: { type: 'string', default: '8' },
     kills: { type: 'string', default: '2' },
-    // Workers sweep in real time, every 45 s at the longest: the last of them must live that long.
+    // Workers sweep in real time, at least every 45 s: the last worker must run that long.
     speed: { type: 'string', default: '6' },
   },
 })
@@ -30,7 +31,7 @@ process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
 const { documents, rows, verified, codes } = report
 if (rows !== documents || !verified || codes.some(code => code !== 0)) {
   process.stderr.write(
-    `BROKEN: ${rows} rows published of ${documents} documents, or a worker that ended badly\n`,
+    `BROKEN: ${rows} rows published of ${documents} documents, or a worker exited with an error\n`,
   )
   process.exitCode = 1
 }

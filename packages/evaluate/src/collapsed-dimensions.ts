@@ -1,19 +1,26 @@
-// Which dimensions have one value for all? A model that was cut, quantised or exported wrongly shows it here and nowhere
-// else: its vectors are finite and of the right length. Holds two numbers a dimension.
+// Detects dimensions that have the same value in every vector. Only this check finds a model that
+// was truncated, quantised or exported incorrectly: its vectors are finite and have the right
+// length. Holds two numbers per dimension.
 
 import type { CheckedShard } from '@reembed/shard'
 
-/** Among fewer texts, one value for all may be chance. */
+/** With fewer texts, equal values may be chance. */
 const MIN_TEXTS = 100
-/** Of what a value is on average: less than this apart is one value. */
-const APART = 1e-4
+/** A range below this share of the mean magnitude of a value counts as a single value. */
+const MIN_RELATIVE_RANGE = 1e-4
 
 export interface DimensionRanges {
   add(shard: Pick<CheckedShard, 'minValues' | 'maxValues' | 'textChanges' | 'norms'>): void
-  /** Those with one value for all, from 0 on; none where too few texts were seen to tell. */
+  /**
+   * Indexes, from 0, of the collapsed dimensions; empty below 100 texts, which are too few to tell.
+   */
   collapsedDimensions(): number[]
 }
 
+/**
+ * Accumulates the value range of each dimension over the shards of a run.
+ * @param dimensions length of each vector
+ */
 export function createDimensionRanges(dimensions: number): DimensionRanges {
   const minValues = new Float32Array(dimensions).fill(Number.POSITIVE_INFINITY)
   const maxValues = new Float32Array(dimensions).fill(Number.NEGATIVE_INFINITY)
@@ -29,9 +36,9 @@ export function createDimensionRanges(dimensions: number): DimensionRanges {
     },
     collapsedDimensions() {
       if (textChanges < MIN_TEXTS) return []
-      const apart = (APART * norm) / Math.sqrt(dimensions)
-      const all = Array.from(minValues, (value, i) => (maxValues[i] ?? 0) - value)
-      return all.flatMap((range, i) => (range < apart ? [i] : []))
+      const minRange = (MIN_RELATIVE_RANGE * norm) / Math.sqrt(dimensions)
+      const ranges = Array.from(minValues, (value, i) => (maxValues[i] ?? 0) - value)
+      return ranges.flatMap((range, i) => (range < minRange ? [i] : []))
     },
   }
 }

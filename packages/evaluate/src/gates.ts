@@ -1,10 +1,10 @@
-// What a finished run must show before it is published. A gate is one line that a person can read:
+// Gates: conditions that a finished run must meet before it is published. A gate is one line:
 //
-//   recall@10 drop 0.02    at most so much less than the current version, on the user's queries; ndcg@k likewise
-//   recall@10 min 0.6      at least
-//   overlap@10 min 0.3     mean share of a document's neighbours that it keeps
-//   rows drop 5%           documents fewer than in the current version
-//   rejects max 1%         of all documents
+//   recall@10 drop 0.02    recall on the user's queries at most 0.02 below the current version
+//   recall@10 min 0.6      recall on the user's queries at least 0.6; ndcg@k has the same rules
+//   overlap@10 min 0.3     mean share of a document's neighbours in the current version that it keeps
+//   rows drop 5%           at most 5 % fewer rows than the current version
+//   rejects max 1%         at most 1 % of the documents rejected
 
 import { type GateReport, type GateResult, getGateReport, type Manifest, type Plan } from '@reembed/protocol'
 import { requireManifest } from '@reembed/shard'
@@ -30,7 +30,12 @@ const RULES: Readonly<Record<Gate['metric'], readonly Gate['rule'][]>> = {
   rejects: ['max'],
 }
 
-/** @throws ReembedError USAGE with an example */
+/**
+ * Parses one gate.
+ * @throws ReembedError USAGE with examples
+ * @example
+ * parseGate('recall@10 drop 0.02').metric // 'recall'
+ */
 export function parseGate(text: string): Gate {
   const [, metric, k, rule, value, percent] =
     /^(recall|ndcg|overlap|rows|rejects)(?:@(\d{1,4}))?\s+(min|max|drop)\s+(\d+(?:\.\d+)?)(\s*%)?$/.exec(
@@ -47,15 +52,19 @@ export function parseGate(text: string): Gate {
   if (fits) return gate
   throw new ReembedError(
     'USAGE',
-    `'${text}' is no gate: expected one like 'recall@10 drop 0.02', 'ndcg@10 min 0.4', 'overlap@10 min 0.3', 'rows drop 5%' or 'rejects max 1%'`,
+    `'${text}' is not a valid gate: use the form 'recall@10 drop 0.02', 'ndcg@10 min 0.4', 'overlap@10 min 0.3', 'rows drop 5%' or 'rejects max 1%'`,
   )
 }
 
+/** Whether a gate needs query vectors and judgements. */
 export const needsQueries = ({ metric }: Gate): boolean => metric === 'recall' || metric === 'ndcg'
 
 /**
- * Judges a run against the version that it would replace; once, whoever asks.
- * @throws the signal's reason; nothing is kept then
+ * Evaluates the gates of a run against the version that it would replace. The results are stored,
+ * put-if-absent, under run and baseline, so every caller gets the results of the first evaluation.
+ *
+ * @param baselineRun the run of the current version; undefined if nothing is published
+ * @throws the signal's reason; nothing is stored then
  */
 export async function evaluateGates(
   store: Store,
@@ -79,8 +88,8 @@ export async function evaluateGates(
   const results: GateResult[] = []
   for (const gate of parsed) {
     const { passed, message } = await evaluateGate(gate)
-    const lacking = needsQueries(gate) && missing > 0 && missing < judged
-    const note = lacking ? `; ${missing} of the ${judged} documents in the qrels are not in the run` : ''
+    const incomplete = needsQueries(gate) && missing > 0 && missing < judged
+    const note = incomplete ? `; ${missing} of the ${judged} documents in the qrels are not in the run` : ''
     results.push({ gate: gate.text, passed, message: message + note })
   }
   const record: GateReport = { evaluation: evaluation?.sha256 ?? null, scores, results }
@@ -93,7 +102,7 @@ export async function evaluateGates(
       const share = manifest.totals.rejects / Math.max(1, manifest.totals.documents)
       return {
         passed: share <= value,
-        message: `${percent(share)} of the documents are rejects, allowed are ${percent(value)}`,
+        message: `${percent(share)} of the documents were rejected, at most ${percent(value)} is allowed`,
       }
     }
     const name = metric === 'rows' ? 'rows' : `${metric}@${k}`
@@ -101,48 +110,50 @@ export async function evaluateGates(
     if (needsQueries(gate) && missing === judged) {
       return {
         passed: false,
-        message: `none of the ${judged} documents in the qrels is in run ${manifest.run}: do they go with another corpus?`,
+        message: `none of the ${judged} documents in the qrels is in run ${manifest.run}: use qrels for this corpus`,
       }
     }
     if (rule === 'min' && metric !== 'overlap') {
       const figure = mean(own)
       return {
         passed: figure >= value,
-        message: `${name} is ${fixed(figure)} over ${own.length} queries, wanted is ${fixed(value)}`,
+        message: `${name} is ${fixed(figure)} over ${own.length} queries, at least ${fixed(value)} is required`,
       }
     }
     if (before === undefined)
-      return { passed: true, message: `${name}: nothing is published to compare with` }
+      return { passed: true, message: `${name}: no published version to compare with` }
     if (metric === 'rows') {
       const [now, then] = [manifest.totals.rows, before.totals.rows]
       return {
         passed: now >= then * (1 - value),
-        message: `${now} rows, run ${before.run} has ${then}, allowed is a drop of ${percent(value)}`,
+        message: `${now} rows, run ${before.run} has ${then}, a drop of at most ${percent(value)} is allowed`,
       }
     }
     if (metric === 'overlap') {
       const { overlap, queries } = await compareRuns(store, before, manifest, { top: k, signal })
       return {
         passed: overlap >= value,
-        message: `${name} with run ${before.run} is ${fixed(overlap)} over ${queries} documents, wanted is ${fixed(value)}`,
+        message: `${name} with run ${before.run} is ${fixed(overlap)} over ${queries} documents, at least ${fixed(value)} is required`,
       }
     }
     const theirs = baseline?.evaluation === evaluation?.sha256 ? baseline?.scores[name] : undefined
     if (theirs === undefined || theirs.length !== own.length) {
       return {
         passed: false,
-        message: `${name} is ${fixed(mean(own))}, but run ${before.run} was published without these queries, so nobody knows whether that is less`,
+        message: `${name} is ${fixed(mean(own))}, but run ${before.run} was published without these queries: the drop is unknown`,
       }
     }
     const { drop, low, high } = pairedDrop(theirs, own)
     return {
       passed: drop <= value,
-      message: `${name} is ${fixed(mean(own))}, run ${before.run} has ${fixed(mean(theirs))}: a drop of ${fixed(drop)} (95 % interval ${fixed(low)} to ${fixed(high)}, ${own.length} queries), allowed is ${fixed(value)}`,
+      message: `${name} is ${fixed(mean(own))}, run ${before.run} has ${fixed(mean(theirs))}: a drop of ${fixed(drop)} (95 % interval ${fixed(low)} to ${fixed(high)}, ${own.length} queries), at most ${fixed(value)} is allowed`,
     }
   }
 }
 
-/** What a run was judged with before; its own scores are the same whatever it was compared with. */
+/**
+ * Any stored report of a run. Its scores are those of the run alone, independent of the baseline.
+ */
 async function readGateReport(store: Store, run: string): Promise<GateReport | undefined> {
   for await (const { key } of store.list(gatesPrefix(run))) return getGateReport(store, key)
   return undefined

@@ -1,4 +1,5 @@
-// Exact search over the shards of a run: every vector is compared. For trying a run out, not for serving.
+// Exact search over the shards of a run: compares the query with every vector. For inspecting a
+// run, not for serving queries.
 
 import { readDocuments } from '@reembed/corpus'
 import { type Manifest, type Plan, readSliceSegment } from '@reembed/protocol'
@@ -8,12 +9,16 @@ import { openStore, type S3Options, type Store } from '@reembed/store'
 
 export interface Hit {
   readonly id: string
-  /** Cosine of query and document, 1 at best. */
+  /** Cosine of query and document, -1 to 1. */
   readonly score: number
   readonly shard: number
 }
 
-/** The `top` rows with the highest cosine, best first. Holds one row group at a time. */
+/**
+ * Finds the `top` rows with the highest cosine, best first. Holds one row group at a time.
+ * @param query a vector with the dimensions of the run, of any length
+ * @throws ReembedError of the store or of a corrupt shard
+ */
 export async function nearest(
   store: Store,
   { run, shards, model }: Manifest,
@@ -37,7 +42,7 @@ export async function nearest(
   return best
 }
 
-/** An indexed loop on purpose: destructuring or for-of costs four times as much here. */
+/** Uses an indexed loop: destructuring or for-of takes four times as long here. */
 function likeness(unit: Float32Array, vectors: Float32Array, start: number): number {
   let dot = 0
   let norm = 0
@@ -49,7 +54,11 @@ function likeness(unit: Float32Array, vectors: Float32Array, start: number): num
   return dot / Math.sqrt(norm)
 }
 
-/** The texts of hits, read from the corpus again: shards hold no text. Throws when the corpus is gone or has changed. */
+/**
+ * Reads the texts of hits from the corpus, because shards need not contain text.
+ * @returns texts by document id
+ * @throws ReembedError SOURCE_CHANGED or SOURCE_NOT_FOUND if the corpus was changed or removed
+ */
 export async function textsOf(
   hits: readonly Hit[],
   store: Store,

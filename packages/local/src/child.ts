@@ -1,9 +1,9 @@
 import type { ChildProcess } from 'node:child_process'
 
-/** From now on the child, its pipes and its channel keep nobody's event loop alive. */
+/** Lets the parent exit while the child runs: unrefs the child, its pipes and its channel. */
 export function letGo(child: ChildProcess): void {
   for (const part of [child, child.channel, ...child.stdio]) {
-    // Pipes are sockets in Node, with an unref() that their declared types do not have.
+    // In Node pipes are sockets with an unref() method, which their declared types lack.
     if (part && 'unref' in part && typeof part.unref === 'function') part.unref()
   }
 }

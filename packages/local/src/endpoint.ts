@@ -1,5 +1,6 @@
-// A TEI-compatible endpoint in a process of its own, so that the model's work does not stop the caller's event loop.
-// It ends with its parent, whatever ends the parent: the kernel closes the channel between the two.
+// A TEI-compatible endpoint in a separate process, so that inference does not block the caller's
+// event loop. It ends with its parent, even if the parent is killed: the kernel closes the IPC
+// channel.
 
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -17,14 +18,25 @@ export interface LocalEndpoint extends AsyncDisposable {
 
 const STOP_MS = 10_000
 
-/** Resolves when the model is loaded and the port answers. The first start of a model of the Hub has to fetch it. */
+/**
+ * Starts an endpoint; resolves when the model is loaded and the port answers. The first start with
+ * a model of the Hugging Face Hub downloads the model.
+ *
+ * @throws ReembedError USAGE for invalid options, ENDPOINT_UNSUPPORTED for a model that it cannot
+ *   run, ENDPOINT_UNREACHABLE if the process or the download fails
+ * @throws the signal's reason
+ * @example
+ * await using endpoint = await startEndpoint() // all-MiniLM-L6-v2 on the CPU
+ * await fetch(`${endpoint.url}/info`)
+ */
 export async function startEndpoint({ signal, ...start }: StartEndpointOptions = {}): Promise<LocalEndpoint> {
   signal?.throwIfAborted()
   // The same file runs from source and from dist.
   const extension = extname(import.meta.filename)
   const child = fork(fileURLToPath(import.meta.resolve(`./tei/main${extension}`)), {
     execArgv: extension === '.ts' ? ['--conditions=@reembed/source'] : [],
-    // A session of its own: Ctrl-C in the terminal reaches the command, which drains before it lets the model go.
+    // A separate session: Ctrl-C in the terminal must reach only the command, which needs the model
+    // to drain.
     detached: true,
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   })
@@ -52,7 +64,7 @@ export async function startEndpoint({ signal, ...start }: StartEndpointOptions =
         const detail = log.trim().split('\n').at(-1) ?? ''
         throw new ReembedError(
           'ENDPOINT_UNREACHABLE',
-          `the local endpoint ended (${killedBy ?? `exit ${code}`}): ${detail}`,
+          `the local endpoint exited during its start (${killedBy ?? `exit code ${code}`}): ${detail}`,
         )
       }),
     ])) as [StartResult]

@@ -1,4 +1,5 @@
-// The public surface of @reembed/local; every other file is private to the package.
+// Local stand-ins for one machine: a private Redis, and a TEI-compatible server with a real model.
+// This file is the public surface of @reembed/local; every other file is private to the package.
 
 export { type LocalEndpoint, startEndpoint } from './endpoint.ts'
 export { freePort } from './port.ts'

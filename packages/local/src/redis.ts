@@ -1,9 +1,10 @@
-// A private Redis for one machine: in memory, on a loopback port, gone with its parent whatever ends the parent.
+// A private Redis for one machine: in memory, on a loopback port. It ends with its parent process,
+// even if the parent is killed.
 //
 //   parent --stdin pipe--> sh --starts--> redis-server
 //
-// The shell reads the pipe. The kernel closes it when the parent exits, crashes or is killed with SIGKILL, and the
-// shell then ends Redis. Nothing is saved, so no file is left behind.
+// The shell reads the pipe. The kernel closes the pipe when the parent exits, crashes or is killed
+// with SIGKILL, and the shell then stops Redis. Redis saves nothing, so no file remains.
 
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -20,24 +21,32 @@ import { freePort } from './port.ts'
 export interface LocalRedis extends AsyncDisposable {
   /** For example `redis://127.0.0.1:40123`. */
   readonly url: string
-  /** The process id of the server itself. */
+  /** The process id of the Redis server. */
   readonly pid: number
 }
 
 export interface StartRedisOptions {
   /** Default: any free port. */
   readonly port?: number | undefined
-  /** Gives up starting; a server that runs already is ended by disposing it. */
+  /** Aborts the start. A started server is stopped by disposing it. */
   readonly signal?: AbortSignal | undefined
 }
 
 const START_MS = 15_000
 const STOP_MS = 5_000
 
-/** Starts the `redis-server` or `valkey-server` that is on PATH and resolves when it answers PING. */
+/**
+ * Starts the `redis-server` or `valkey-server` on PATH and resolves when it answers PING.
+ * @throws ReembedError REDIS_UNREACHABLE if neither is installed, or none starts within 15 s
+ * @throws the signal's reason
+ * @example
+ * await using redis = await startRedis()
+ * redis.url // 'redis://127.0.0.1:40123'
+ */
 export async function startRedis({ signal, port }: StartRedisOptions = {}): Promise<LocalRedis> {
   const program = await findProgram(['redis-server', 'valkey-server'])
-  // Between finding a free port and binding it another process may take it: then the server exits, try another.
+  // Race: another process may take the port between freePort() and the bind. Redis then exits, and
+  // the next attempt uses another port.
   for (let attempt = 1; ; attempt++) {
     const redis = launch(program, port ?? (await freePort()))
     const limit = AbortSignal.any([AbortSignal.timeout(START_MS), ...(signal ? [signal] : [])])
@@ -55,7 +64,10 @@ export async function startRedis({ signal, port }: StartRedisOptions = {}): Prom
   }
 }
 
-/** Ends with Redis, and ends Redis with its own input. What runs in the background has no input but what it is given. */
+/**
+ * Exits when Redis exits, and stops Redis at the end of its own stdin. A shell redirects the stdin
+ * of background commands to /dev/null, so descriptor 3 passes the pipe on to `cat`.
+ */
 const SUPERVISOR_SCRIPT = `
   exec 3<&0
   "$@" 3<&- >&2 & redis=$!
@@ -69,7 +81,8 @@ function launch(program: string, port: number) {
   const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(
     'sh',
     ['-c', SUPERVISOR_SCRIPT, 'sh', program, ...settings.split(' '), '--save', ''],
-    // A session of its own: Ctrl-C in the terminal reaches the command, which drains before it lets Redis go.
+    // A separate session: Ctrl-C in the terminal must reach only the command, which needs Redis to
+    // drain.
     { cwd: tmpdir(), detached: true, stdio: ['pipe', 'pipe', 'pipe'] },
   )
   const exited = once(child, 'exit').finally(() => child.stdin.destroy())
@@ -81,7 +94,7 @@ function launch(program: string, port: number) {
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     log = (log + text).slice(-2_000)
   })
-  // The shell may be gone before its stdin is closed.
+  // EPIPE: the shell may exit before its stdin is closed.
   child.stdin.on('error', () => {})
 
   return {
@@ -91,14 +104,14 @@ function launch(program: string, port: number) {
     },
     lastLog: () => log.trimEnd().split('\n').at(-1) ?? '',
 
-    /** Waits for the log line that says the port is ours, so that the PING can't be answered by a stranger. */
+    /** Waits for the log line of a successful bind, so that no other server can answer the PING. */
     async ready(limit: AbortSignal): Promise<void> {
       const listening = new Promise<void>(resolve => {
         child.stderr.on('data', () => {
           if (/ready to accept connections/i.test(log)) resolve()
         })
       })
-      const ended = exited.then(() => Promise.reject(new Error('it ended at once')))
+      const ended = exited.then(() => Promise.reject(new Error('it exited during the start')))
       ended.catch(() => {})
       await Promise.race([Promise.all([named, listening]), ended, aborted(limit)])
       await ping(port, limit)
@@ -116,7 +129,7 @@ function launch(program: string, port: number) {
   }
 }
 
-/** One PING in RESP, which every version speaks. https://redis.io/docs/latest/develop/reference/protocol-spec/ */
+/** Sends PING in RESP. https://redis.io/docs/latest/develop/reference/protocol-spec/ */
 async function ping(port: number, signal: AbortSignal): Promise<void> {
   const socket = connect({ host: '127.0.0.1', port })
   try {
@@ -141,7 +154,7 @@ async function findProgram(names: readonly string[]): Promise<string> {
   }
   throw new ReembedError(
     'REDIS_UNREACHABLE',
-    'no redis-server or valkey-server on PATH; install it with: apt-get install redis-server (or give --redis)',
+    'no redis-server or valkey-server on PATH: install Redis (apt-get install redis-server), or use the URL of a running one',
   )
 }
 

@@ -24,7 +24,7 @@ const cosine = (a: readonly number[] = [], b: readonly number[] = []): number =>
   a.reduce((sum, value, i) => sum + value * (b[i] ?? Number.NaN), 0)
 
 describe('startEndpoint', () => {
-  it('serves from a process of its own, which ends when disposed', async () => {
+  it('serves from a separate process, which ends when the endpoint is disposed', async () => {
     const endpoint = await startEndpoint({
       engine: 'hash',
       hash: { dimensions: 16 },
@@ -38,7 +38,7 @@ describe('startEndpoint', () => {
     await endpoint[Symbol.asyncDispose]()
   })
 
-  it('ends when its parent is killed with SIGKILL', async () => {
+  it('ends when the parent process is killed with SIGKILL', async () => {
     const parent = spawn(
       process.execPath,
       ['--conditions=@reembed/source', '--input-type=module', '--eval', PARENT],
@@ -51,7 +51,7 @@ describe('startEndpoint', () => {
     await ended(pid)
   })
 
-  it('does not keep a parent that forgot it from exiting', async () => {
+  it('does not prevent the parent process from exiting without disposing it', async () => {
     const forgetful = PARENT.replace(/setInterval.*/, '')
     const parent = spawn(
       process.execPath,
@@ -66,7 +66,7 @@ describe('startEndpoint', () => {
     await ended((JSON.parse(String(line)) as { pid: number }).pid)
   })
 
-  it('tells why it can not start', async () => {
+  it('rejects with the reason when the server cannot start', async () => {
     await expect(startEndpoint({ model: './no/such/folder' })).rejects.toMatchObject({
       code: 'USAGE',
       message: expect.stringContaining('./no/such/folder'),
@@ -79,7 +79,7 @@ describe('startEndpoint', () => {
     await expect(startEndpoint({ engine: 'hash', port })).rejects.toThrow('EADDRINUSE')
   })
 
-  it('stops starting when asked to', async () => {
+  it('stops the process when the signal aborts the start', async () => {
     const stop = new AbortController()
     const starting = startEndpoint({ signal: stop.signal })
     stop.abort(new Error('enough'))
@@ -88,7 +88,7 @@ describe('startEndpoint', () => {
 })
 
 describe('the default endpoint', () => {
-  it('runs all-MiniLM-L6-v2 as its authors do', async () => {
+  it('gives the similarities that the authors of all-MiniLM-L6-v2 publish', async () => {
     await using endpoint = await startEndpoint()
     expect(await (await fetch(`${endpoint.url}/info`)).json()).toMatchObject({
       model_id: 'sentence-transformers/all-MiniLM-L6-v2',
@@ -109,7 +109,7 @@ describe('the default endpoint', () => {
     expect(cosine(weather, stadium)).toBeCloseTo(0.1046, 3)
     expect(cosine(sunny, stadium)).toBeCloseTo(0.1411, 3)
 
-    // Whatever shares a batch or pads it, a text has one vector.
+    // The vector of a text does not depend on its batch or padding.
     const texts = Array.from({ length: 32 }, (_, i) => `${'word '.repeat((i * 7) % 40)}number ${i}`)
     const together = await embed(endpoint.url, texts)
     for (const i of [0, 9, 31]) {

@@ -1,6 +1,9 @@
 import { setTimeout } from 'node:timers/promises'
 
-/** Resolves when no process has this id. A process that is not our child gives no event, so it is asked for. */
+/**
+ * Polls until no process has this id. A process that is not a child of this one emits no exit
+ * event.
+ */
 export async function ended(pid: number, withinMs = 10_000): Promise<void> {
   const deadline = Date.now() + withinMs
   while (isAlive(pid)) {

@@ -21,7 +21,7 @@ const PARENT = `
 `
 
 describe('startRedis', () => {
-  it('gives a Redis that answers, never evicts, and ends when disposed, leaving no file', async () => {
+  it('starts a Redis that answers, never evicts, ends when disposed, and leaves no file', async () => {
     const before = await readdir(tmpdir())
     const redis = await startRedis()
     expect(redis.url).toMatch(/^redis:\/\/127\.0\.0\.1:\d+$/)
@@ -38,7 +38,7 @@ describe('startRedis', () => {
     ).toEqual([])
   })
 
-  it('gives each caller a Redis of its own', async () => {
+  it('starts a separate Redis for each caller', async () => {
     await using one = await startRedis()
     await using two = await startRedis()
     expect(one.url).not.toBe(two.url)
@@ -46,7 +46,7 @@ describe('startRedis', () => {
     expect(await command(two.url, 'GET whose')).toBe('$-1\r\n')
   })
 
-  it('ends when its parent is killed with SIGKILL', async () => {
+  it('ends Redis when the parent process is killed with SIGKILL', async () => {
     const parent = spawn(
       process.execPath,
       ['--conditions=@reembed/source', '--input-type=module', '--eval', PARENT],
@@ -60,7 +60,7 @@ describe('startRedis', () => {
     await ended(pid)
   })
 
-  it('takes another port when its port was taken in the meantime', async () => {
+  it('uses another port when a process takes the chosen port before Redis binds it', async () => {
     const stranger = createServer().listen(0, '127.0.0.1')
     await once(stranger, 'listening')
     vi.mocked(freePort).mockResolvedValueOnce((stranger.address() as AddressInfo).port)
@@ -70,7 +70,7 @@ describe('startRedis', () => {
     stranger.close()
   })
 
-  it('says the one line to type when no Redis is installed', async () => {
+  it('rejects with the install command when no Redis is installed', async () => {
     vi.stubEnv('PATH', '')
     const failure = await startRedis().catch((error: unknown) => error)
     vi.unstubAllEnvs()
@@ -81,7 +81,7 @@ describe('startRedis', () => {
     })
   })
 
-  it('stops starting when asked to', async () => {
+  it('stops Redis when the signal aborts the start', async () => {
     await expect(startRedis({ signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow('enough')
   })
 })

@@ -20,7 +20,7 @@ const post = (url: string, body: unknown, init: RequestInit = {}) =>
 const vector = (text: string, dimensions = 8): number[] => [...hashVector(text, { dimensions })]
 
 describe('TEI: embeddings', () => {
-  it('answers a text, a list, ids and lists of ids on every embed route, always as rows', async () => {
+  it('answers a text, a list of texts, ids and lists of ids with rows on every embedding route', async () => {
     await using tei = await serve()
     for (const route of ['/embed', '/', '/invocations']) {
       const one = await post(`${tei.url}${route}`, { inputs: 'hello world' })
@@ -37,7 +37,7 @@ describe('TEI: embeddings', () => {
     ])
   })
 
-  it('gives the same floats in base64, as numbers and on /embed', async () => {
+  it('returns the same floats in base64, as numbers and on /embed', async () => {
     await using tei = await serve()
     const input = ['one', 'two two', 'three']
     for (const route of ['/v1/embeddings', '/embeddings']) {
@@ -60,7 +60,7 @@ describe('TEI: embeddings', () => {
     }
   })
 
-  it('meters tokens, characters and times in headers, as whole numbers', async () => {
+  it('reports tokens, characters and times in headers, as whole numbers', async () => {
     await using tei = await serve()
     const { headers } = await post(`${tei.url}/embed`, { inputs: ['a b c', '\u{1f600} d'] })
     expect(headers.get('x-compute-tokens')).toBe('5')
@@ -71,7 +71,7 @@ describe('TEI: embeddings', () => {
     }
   })
 
-  it('normalises unless told not to, and again after cutting to fewer dimensions', async () => {
+  it('normalises unless normalize is false, and again after truncating to fewer dimensions', async () => {
     await using tei = await serve()
     const [raw] = (await (
       await post(`${tei.url}/embed`, { inputs: 'x', normalize: false })
@@ -96,7 +96,7 @@ describe('TEI: embeddings', () => {
     expect(await left.json()).toEqual([vector(' c d e f g h')])
   })
 
-  it('puts the named or the default prompt before the text', async () => {
+  it('prepends the named or the default prompt to the text', async () => {
     const engine = createHashEngine({ dimensions: 8, prompts: { query: 'query: ' } })
     await using tei = await serve({ engine })
     expect(await (await post(`${tei.url}/embed`, { inputs: 'x', prompt_name: 'query' })).json()).toEqual([
@@ -190,7 +190,7 @@ describe('TEI: refusals', () => {
     ])
   })
 
-  it('answers 424 to everyone in a batch that the engine failed', async () => {
+  it('answers 424 to every request with a text in a failed batch', async () => {
     const engine: Engine = { ...createHashEngine(), embed: () => Promise.reject(new Error('out of memory')) }
     await using tei = await serve({ engine })
     const reply = await post(`${tei.url}/embed`, { inputs: ['a', 'b'] })
@@ -252,7 +252,7 @@ describe('TEI: refusals', () => {
     expect(await reply.text()).toContain(text)
   })
 
-  it('rejects bytes that are no UTF-8, gzip among them', async () => {
+  it('rejects bytes that are not UTF-8, including gzip', async () => {
     await using tei = await serve()
     for (const body of [gzipSync('{"inputs":"x"}'), Buffer.from([0x22, 0xff, 0x22])]) {
       const headers = { 'content-type': 'application/json' }
@@ -261,7 +261,7 @@ describe('TEI: refusals', () => {
     }
   })
 
-  it('stops an upload without a length at the limit, and stays usable', async () => {
+  it('stops an upload without a content length at the limit, and serves further requests', async () => {
     await using tei = await serve({ payloadLimit: 1000 })
     const upload = httpRequest(`${tei.url}/embed`, {
       method: 'POST',
@@ -276,7 +276,7 @@ describe('TEI: refusals', () => {
     expect((await post(`${tei.url}/embed`, { inputs: 'x' })).status).toBe(200)
   })
 
-  it('asks for the key everywhere but on the routes of probes, and says nothing more', async () => {
+  it('requires the key on all routes but those of probes, and answers 401 without a body', async () => {
     await using tei = await serve({ apiKey: 'secret' })
     const headers = { authorization: 'Bearer secret' }
     for (const [path, body] of [
@@ -294,7 +294,7 @@ describe('TEI: refusals', () => {
       expect((await fetch(`${tei.url}${path}`)).status).toBe(200)
   })
 
-  it('answers 404 and 405 with no body', async () => {
+  it('answers 404 and 405 without a body', async () => {
     await using tei = await serve()
     expect((await fetch(`${tei.url}/nowhere`)).status).toBe(404)
     const get = await fetch(`${tei.url}/embed`)
@@ -303,7 +303,7 @@ describe('TEI: refusals', () => {
 })
 
 describe('TEI: permits and the queue', () => {
-  it('counts permits in inputs, refuses a whole request at once, and gives them back with the answer', async () => {
+  it('counts permits in inputs, refuses a whole request at once, and releases them with the reply', async () => {
     const gate = gated()
     await using tei = await serve({ engine: gate.engine, maxConcurrentRequests: 4 })
     const first = post(`${tei.url}/embed`, { inputs: ['a', 'b', 'c'] })
@@ -316,17 +316,17 @@ describe('TEI: permits and the queue', () => {
     expect((await post(`${tei.url}/embed`, { inputs: ['d', 'e', 'f', 'g'] })).status).toBe(200)
   })
 
-  it('gives permits back, and embeds nothing, for a client that has gone', async () => {
+  it('releases permits and embeds nothing when the client disconnects', async () => {
     const gate = gated()
     await using tei = await serve({ engine: gate.engine, maxConcurrentRequests: 2 })
     const running = post(`${tei.url}/embed`, { inputs: 'running' })
     await gate.entered
-    const gone = new AbortController()
-    const waiting = post(`${tei.url}/embed`, { inputs: 'waiting' }, { signal: gone.signal })
+    const disconnected = new AbortController()
+    const waiting = post(`${tei.url}/embed`, { inputs: 'waiting' }, { signal: disconnected.signal })
     await until(async () => (await metricsOf(tei.url)).includes('te_queue_size 1'))
-    gone.abort()
+    disconnected.abort()
     await expect(waiting).rejects.toThrow()
-    // The permit is free again while the first request still runs, so another gets into the queue.
+    // The permit is free while the first batch still runs, so another request enters the queue.
     const next = untilAccepted(() => post(`${tei.url}/embed`, { inputs: 'next' }))
     await until(async () => (await metricsOf(tei.url)).includes('te_queue_size 2'))
     gate.open()
@@ -352,7 +352,7 @@ describe('TEI: permits and the queue', () => {
     expect(gate.batches).toEqual([['first'], ['a b c', 'd e'], ['f g', 'h'], ['i j k l']])
   })
 
-  it('shares a short queue out among the lanes of the engine', async () => {
+  it('divides a short queue among the lanes of the engine', async () => {
     const gate = gated({ lanes: 2 })
     await using tei = await serve({ engine: gate.engine })
     gate.open()
@@ -372,8 +372,8 @@ describe('TEI: permits and the queue', () => {
   })
 })
 
-describe('TEI: what it tells', () => {
-  it('states the model and its limits on /info, without the dimension', async () => {
+describe('TEI: /info, /health, /metrics and tokenization', () => {
+  it('reports the model and its limits on /info, without the dimensions', async () => {
     const engine = createHashEngine({ model: 'acme/tuned', sha: 'abc123', dimensions: 8 })
     await using tei = await serve({ engine, servedModelName: 'acme/tuned@abc123', maxBatchTokens: 100 })
     expect(await (await fetch(`${tei.url}/info`)).json()).toEqual({
@@ -399,7 +399,7 @@ describe('TEI: what it tells', () => {
     expect(reply.model).toBe('acme/tuned@abc123')
   })
 
-  it('is healthy, with an empty body', async () => {
+  it('answers /health with an empty body', async () => {
     await using tei = await serve()
     for (const path of ['/health', '/', '/ping']) {
       const reply = await fetch(`${tei.url}${path}`)
@@ -407,7 +407,7 @@ describe('TEI: what it tells', () => {
     }
   })
 
-  it('shows tokens with their spans in code points, and turns ids back into text', async () => {
+  it('returns tokens with their spans in code points, and decodes ids to text', async () => {
     await using tei = await serve()
     expect(await (await post(`${tei.url}/tokenize`, { inputs: ['\u{1f600} b'] })).json()).toEqual([
       [
@@ -418,7 +418,7 @@ describe('TEI: what it tells', () => {
     expect(await (await post(`${tei.url}/decode`, { ids: [[7, 8], [9]] })).json()).toEqual(['#7 #8', '#9'])
   })
 
-  it('counts requests, failures and batches under the names of TEI', async () => {
+  it('counts requests, failures and batches with the metric names of TEI', async () => {
     await using tei = await serve({ maxClientBatchSize: 2 })
     await post(`${tei.url}/embed`, { inputs: 'x y' })
     await post(`${tei.url}/v1/embeddings`, { input: ['x', 'y'] })
@@ -445,13 +445,13 @@ describe('TEI: what it tells', () => {
     )
   })
 
-  it('refuses flags that make no sense', async () => {
+  it('refuses invalid flags', async () => {
     await expect(serve({ maxClientBatchSize: 0 })).rejects.toMatchObject({ code: 'USAGE' })
     await expect(serve({ maxBatchTokens: 2, autoTruncate: false })).rejects.toMatchObject({ code: 'USAGE' })
     await expect(serve({ defaultPromptName: 'query' })).rejects.toMatchObject({ code: 'USAGE' })
   })
 
-  it('lets requests in flight finish when it is ended', async () => {
+  it('completes requests in flight when it is disposed', async () => {
     const gate = gated()
     const tei = await serve({ engine: gate.engine })
     const running = post(`${tei.url}/embed`, { inputs: 'running' })
@@ -476,7 +476,7 @@ function fromBase64(text: string): number[] {
 
 const metricsOf = async (url: string): Promise<string> => (await fetch(`${url}/metrics`)).text()
 
-/** Asks again until it is so; another process or connection gives no event to wait for. */
+/** Polls until the condition holds; another process or connection emits no event. */
 async function until(isSo: () => Promise<boolean | undefined>): Promise<void> {
   for (const deadline = Date.now() + 10_000; Date.now() < deadline; ) if (await isSo()) return
   throw new Error('it did not become so within 10 s')
@@ -489,7 +489,9 @@ async function untilAccepted(send: () => Promise<Response>): Promise<Response> {
   }
 }
 
-/** A hash engine whose first batch waits until it is let go, and that keeps what it was given. */
+/**
+ * A hash engine whose first batch waits until the test releases it, and that records its batches.
+ */
 function gated({ padded = false, lanes = 1 } = {}) {
   const hash = createHashEngine({ dimensions: 8, maxInputLength: 6 })
   const entered = Promise.withResolvers<void>()

@@ -1,9 +1,10 @@
-// Exports a finished run: every shard is read again and written as its consumer wants it. Nothing is embedded, nothing
-// is overwritten, and what is there already is not made again, so a stopped export goes on with the same command.
+// Exports a finished run: reads every shard and writes it in the format of one consumer. An export
+// embeds nothing and overwrites nothing. It skips files that exist, so an interrupted export
+// continues when it is called again with the same arguments.
 //
-//   <target>/reembed-export.json   which run, which layout, which ranges: written first, and held to
+//   <target>/reembed-export.json   run, layout, int8 ranges; written first, checked on every call
 //   <target>/data/...              the files of the shards
-//   <target>/LOAD.md               how to load them: written last, so whoever finds it has all
+//   <target>/LOAD.md               how to load the files; written last: it marks a complete export
 
 import {
   type CarriedValue,
@@ -63,14 +64,17 @@ const LAYOUTS: Record<ExportLayoutName, CreateExportLayout> = {
 
 export const EXPORT_LAYOUT_NAMES: readonly ExportLayoutName[] = Object.keys(LAYOUTS) as ExportLayoutName[]
 
-/** Layouts whose consumers have a place for vectors of another type beside the float32 ones. */
+/** Layouts that can store int8 and binary vectors in addition to the float32 vectors. */
 const QUANTIZED_LAYOUTS: readonly ExportLayoutName[] = ['hf', 'milvus', 'lance', 'npy', 'arrow']
 
 export interface ExportRequest {
   readonly layout: ExportLayoutName
-  /** Vectors of other types beside the float32 ones. */
+  /** Types to store in addition to the float32 vectors. Default none. */
   readonly quantize?: readonly Quantization[] | undefined
-  /** Name of what is made in the consumer; by default `embeddings`, for Pinecone the run, as namespaces must be new. */
+  /**
+   * Name of the table, index, namespace or document type in the consumer. Default `embeddings`. The
+   * default for Pinecone is the run id, because a Pinecone import needs a new namespace.
+   */
   readonly name?: string | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((done: { shards: number; rows: number }) => void) | undefined
@@ -80,25 +84,38 @@ export interface ExportResult {
   readonly shards: number
   readonly rows: number
   readonly files: number
-  /** Files that were there before. */
+  /** Files that an earlier export had written. */
   readonly existingFiles: number
+  /** Bytes written by this call. */
   readonly bytes: number
-  /** The commands that load it, with the target in them. */
+  /** Shell commands that load the files, with the URL of the target filled in. */
   readonly loadCommands: string
 }
 
-/** Consumers whose columns have plain names: Milvus's fields, Lance's top level ("cannot contain `.`"), Vespa's fields. */
+/**
+ * Consumers whose column names must be identifiers: fields of Milvus and Vespa, and the top level
+ * of a Lance schema ("cannot contain `.`").
+ */
 const IDENTIFIER_NAMES_ONLY: readonly ExportLayoutName[] = ['milvus', 'lance', 'vespa']
 
-/** Shards under way; each holds a row group and its files. */
+/** Shards exported concurrently. Each holds one row group and its output files in memory. */
 const SHARDS_AT_ONCE = 2
-/** Rows that int8's ranges are taken from, at least; all if there are no more. */
+/** The int8 ranges are measured over at least this many rows, or over all rows of a smaller run. */
 const CALIBRATION_ROWS = 100_000
 
 /**
- * Writes the run into `target`.
- * @throws ReembedError USAGE where the layout cannot hold these vectors, or the target holds another export; CORRUPT
- * where manifest and shards are not of one another.
+ * Writes a finished run into `target`. Calling it again with the same arguments continues an
+ * interrupted export. Holds two row groups and their output files in memory.
+ *
+ * @throws ReembedError USAGE if the layout cannot store these vectors or columns, or if the target
+ *   holds another export or other files
+ * @throws ReembedError CORRUPT if a shard does not match the manifest
+ * @throws the reason of `signal`
+ * @example
+ * await using source = await openStore('s3://vectors/wiki')
+ * await using target = await openStore('./load')
+ * const manifest = await readCurrentManifest(source)
+ * const { loadCommands } = await exportRun(source, manifest, target, { layout: 'pgvector' })
  */
 export async function exportRun(
   source: Store,
@@ -118,7 +135,7 @@ export async function exportRun(
     name: name ?? (layoutName === 'pinecone' ? manifest.run : 'embeddings'),
   }
   requireUnique(run.extra.map(column => column.name))
-  // What it refuses, it refuses before anything is written.
+  // Creating the layout checks its limits, so an unsupported run is refused before the first write.
   LAYOUTS[layoutName](run)
   const ranges = await openExportRecord(source, target, layoutName, run)
   const layout = LAYOUTS[layoutName]({ ...run, ranges })
@@ -146,12 +163,12 @@ export async function exportRun(
   if (done.rows !== manifest.totals.rows) {
     throw new ReembedError(
       'CORRUPT',
-      `${manifestKey(manifest.run)} in ${source.url} is damaged: it says ${manifest.totals.rows} rows, its shards have ${done.rows}`,
+      `${manifestKey(manifest.run)} in ${source.url} is damaged: it records ${manifest.totals.rows} rows, but its shards contain ${done.rows}`,
     )
   }
   for (const { name, bytes } of [
     ...layout.sharedFiles,
-    textFile('LOAD.md', loadPage(layoutName, manifest, loadCommands)),
+    textFile('LOAD.md', loadPage(layoutName, run, loadCommands)),
   ]) {
     await target.putIfAbsent(name, bytes)
   }
@@ -159,9 +176,12 @@ export async function exportRun(
 }
 
 function requireUnique(names: readonly string[]): void {
-  const twice = names.find((name, i) => names.indexOf(name) < i)
-  if (twice === undefined) return
-  throw new ReembedError('USAGE', `two columns would both be named '${twice}': carry one of them`)
+  const duplicate = names.find((name, i) => names.indexOf(name) < i)
+  if (duplicate === undefined) return
+  throw new ReembedError(
+    'USAGE',
+    `two columns would both be named '${duplicate}' in this layout: carry only one of them, or export to another layout`,
+  )
 }
 
 function requireLayoutSupports(
@@ -172,7 +192,7 @@ function requireLayoutSupports(
   if (quantize.length > 0 && !QUANTIZED_LAYOUTS.includes(layout)) {
     throw new ReembedError(
       'USAGE',
-      `the layout ${layout} has no place for ${quantize.join(' and ')}: ${QUANTIZED_LAYOUTS.join(', ')} have`,
+      `the layout ${layout} cannot store ${quantize.join(' and ')} vectors: use ${QUANTIZED_LAYOUTS.join(', ')}, or export float32 vectors only`,
     )
   }
   if (quantize.includes('ubinary')) requireWholeBytes(dimensions)
@@ -191,10 +211,12 @@ async function* shardsOf(source: Store, manifest: Manifest): AsyncGenerator<Loca
 }
 
 interface ExportShardOptions {
-  /** What the target holds already. */
+  /** Keys in the target before this call. */
   readonly existingKeys: ReadonlySet<string>
   readonly dimensions: number
-  /** The columns of the shards behind id, vector and hash, by their names in the file. */
+  /**
+   * The extra columns of the shards (all but id, vector and hash), by their names in the export.
+   */
   readonly columns: ReadonlyMap<string, FlatColumn>
 }
 
@@ -217,37 +239,45 @@ async function exportShard(
   return { rows, files: names.length, existingFiles: 0, bytes }
 }
 
-/** The rows of a shard, held to be what the manifest says, with columns that are named as in the file. */
+/** The rows of a shard, checked against the manifest, with columns named as in the export. */
 async function* rowsOf(
   source: Store,
   { key, rows }: LocatedShard,
   { dimensions, columns }: ExportShardOptions,
 ): AsyncGenerator<ShardBatch, void, undefined> {
-  const replaced = (what: string): ReembedError =>
-    new ReembedError('CORRUPT', `${key} in ${source.url} has ${what}: one of them was replaced`)
+  const mismatch = (difference: string): ReembedError =>
+    new ReembedError(
+      'CORRUPT',
+      `${key} in ${source.url} does not match its manifest: ${difference}; the shard or the manifest was replaced`,
+    )
   let seen = 0
   for await (const batch of readShard(source, key, { extra: true })) {
     seen += batch.ids.length
     if (batch.vectors.length !== batch.ids.length * dimensions) {
-      throw replaced(`other dimensions than the ${dimensions} of the manifest`)
+      throw mismatch(`its vectors do not have the ${dimensions} dimensions of the manifest`)
     }
     const extra = new Map<string, readonly CarriedValue[]>()
     for (const [fileColumn, column] of columns) {
       const values = batch.extra.get(column.name)
-      if (values === undefined) throw replaced(`no column ${column.name}, though the manifest says so`)
+      if (values === undefined) throw mismatch(`it has no column ${column.name}`)
       for (const value of values) {
-        const misfit = columnMismatch(column, value)
-        if (misfit)
-          throw replaced(`a value of ${column.name} that ${misfit}, the manifest says ${column.type}`)
+        const problem = columnMismatch(column, value)
+        if (problem)
+          throw mismatch(
+            `column ${column.name} has a value that ${problem}, the manifest declares ${column.type}`,
+          )
       }
       extra.set(fileColumn, values)
     }
     yield { ...batch, extra }
   }
-  if (seen !== rows) throw replaced(`${seen} rows, the manifest says ${rows}`)
+  if (seen !== rows) throw mismatch(`it has ${seen} rows, the manifest records ${rows}`)
 }
 
-/** Writes down what this export is, or finds that the target holds the same one. Gives int8's ranges. */
+/**
+ * Records in the target which export it holds, or checks that an existing record is of the same
+ * export. Returns the recorded int8 ranges, so that an export that is continued uses the same ones.
+ */
 async function openExportRecord(
   source: Store,
   target: Store,
@@ -269,20 +299,22 @@ async function openExportRecord(
   if (canonical(stored) !== canonical(request)) {
     throw new ReembedError(
       'USAGE',
-      `${target.url} holds another export (run ${stored.run}, layout ${stored.layout}): give another --to`,
+      `${target.url} holds another export (run ${stored.run}, layout ${stored.layout}): export to an empty folder`,
     )
   }
   return ranges && { min: Float32Array.from(ranges.min), max: Float32Array.from(ranges.max) }
 }
 
-/** A loader takes all that lies there, so nothing else may. */
+/** A loader reads every file of the target, so the target must hold nothing else. */
 async function requireEmptyTarget(target: Store): Promise<void> {
   for await (const { key } of target.list('')) {
-    throw new ReembedError('USAGE', `${target.url} is not empty (${key}): give --to a place of its own`)
+    throw new ReembedError('USAGE', `${target.url} is not empty (${key}): export to an empty folder`)
   }
 }
 
-/** The ranges of whole shards, spread evenly over the run; the same ones whenever it is asked again. */
+/**
+ * Measures the int8 ranges over whole shards, spread evenly over the run. Deterministic for a run.
+ */
 async function calibrate(source: Store, manifest: Manifest): Promise<Ranges> {
   const { rows } = manifest.totals
   const step = Math.max(1, Math.floor(rows / CALIBRATION_ROWS))
@@ -295,14 +327,26 @@ async function calibrate(source: Store, manifest: Manifest): Promise<Ranges> {
   return rangesOf(vectors(), manifest.model.dimensions)
 }
 
+/** What the values of a quantized vector mean; the formulas are those of `@reembed/shard`. */
+const QUANTIZED_VALUES: Record<Quantization, string> = {
+  int8: 'one byte per dimension; `trunc(255 * (x - min) / (max - min) - 128)`, with `min` and `max` of the dimension from `reembed-export.json`',
+  ubinary:
+    'one bit per dimension, 1 where the value is above 0; eight to a byte, the first dimension in the highest bit',
+}
+
 const loadPage = (
   layout: ExportLayoutName,
-  { run, model, totals }: Manifest,
+  { manifest: { run, model, totals }, quantize }: ExportedRun,
   loadCommands: string,
 ): string => `# Load
 
-${totals.rows} vectors of ${model.dimensions} dimensions by ${model.id}@${model.revision ?? 'unstated'}, run ${run}, layout ${layout}.
-
+${totals.rows} vectors with ${model.dimensions} dimensions. Model ${model.id}@${model.revision ?? 'unknown'}, run ${run}, layout ${layout}.
+${quantize
+  .map(type => {
+    const place = layout === 'npy' ? `Folder \`embeddings_${type}/\`` : `Column \`embedding_${type}\``
+    return `\n- ${place}: ${QUANTIZED_VALUES[type]}.`
+  })
+  .join('')}
 \`\`\`sh
 ${loadCommands}
 \`\`\`

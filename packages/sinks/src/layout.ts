@@ -1,18 +1,18 @@
-// What an export is made of. A layout is the projection of a run into the files that one consumer loads: which files a
-// shard becomes, what is in them, and how they are loaded.
+// The parts of an export. A layout maps a run to the files that one consumer loads: the names of
+// the files of a shard, their contents, and the commands that load them.
 
 import type { CarriedValue, Manifest } from '@reembed/protocol'
 import type { FlatColumn, Quantization, Ranges, ShardBatch } from '@reembed/shard'
 
-/** A run that is being exported. */
+/** The run to export and the options of the export. */
 export interface ExportedRun {
   readonly manifest: Manifest
-  /** Carried columns, chunk columns and text, as the shards have them. */
+  /** Carried columns, chunk columns and text, in the order of the shards. */
   readonly extra: readonly FlatColumn[]
   readonly quantize: readonly Quantization[]
-  /** Present where `quantize` has int8. */
+  /** Value range of each dimension; set if `quantize` contains `int8`. */
   readonly ranges: Ranges | undefined
-  /** Name of what is made in the consumer: table, index, namespace, document type. */
+  /** Name of the table, index, namespace or document type in the consumer. */
   readonly name: string
 }
 
@@ -31,25 +31,29 @@ export interface ExportFile {
 }
 
 export interface ExportLayout {
-  /** The files of a shard, named before they are made: so an export that was stopped knows what it has. */
+  /**
+   * Names of the files of a shard. They do not depend on the rows, so an interrupted export can
+   * tell which shards are complete without reading them.
+   */
   fileNames(shard: ExportShard): readonly string[]
-  /** Makes them, in the order of `fileNames`, from all rows of the shard. */
+  /** Creates the files in the order of `fileNames` from all rows of the shard. */
   write(shard: ExportShard, batches: AsyncIterable<ShardBatch>): AsyncGenerator<ExportFile, void, undefined>
-  /** Files that the export has once: schema, card. */
+  /** Files that are written once per export, such as a schema or a dataset card. */
   readonly sharedFiles: readonly ExportFile[]
-  /** The commands that load it; `<target>` stands for where it lies. */
+  /** Shell commands that load the files. `<target>` stands for the URL of the target. */
   readonly loadCommands: string
 }
 
 export type CreateExportLayout = (run: ExportedRun) => ExportLayout
 
-/** Rows as records with the extra columns that are not null. */
+/** One record per row with the extra columns that are not null. */
 export function* metadataOf({
   ids,
   extra,
 }: ShardBatch): Generator<Record<string, CarriedValue>, void, undefined> {
   for (const row of ids.keys()) {
-    // Not by assignment: a column may be named `__proto__`, or be renamed so.
+    // fromEntries defines properties. An assignment would set the prototype for a column
+    // `__proto__`.
     yield Object.fromEntries(
       extra.entries().flatMap(([name, values]): [string, CarriedValue][] => {
         const value = values[row] ?? null
@@ -59,7 +63,7 @@ export function* metadataOf({
   }
 }
 
-/** One JSON object; integers beyond 2^53 keep all their digits. */
+/** One JSON object. Integers above 2^53 keep all digits. */
 export function toJson(record: Readonly<Record<string, CarriedValue>>): string {
   const members = Object.entries(record).map(
     ([name, value]) => `${JSON.stringify(name)}:${typeof value === 'bigint' ? value : JSON.stringify(value)}`,

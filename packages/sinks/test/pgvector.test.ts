@@ -3,7 +3,7 @@ import type { ShardBatch } from '@reembed/shard'
 import { expect, test } from 'vitest'
 import { pgvector } from '../src/layouts/pgvector.ts'
 
-test('a text that PostgreSQL cannot hold is refused, naming column and document', async () => {
+test('pgvector refuses a text with U+0000, naming column and document', async () => {
   const layout = pgvector({
     manifest: { model: { dimensions: 2 } } as Manifest,
     extra: [{ kind: 'flat', name: 'text', type: 'string', nullable: false }],
@@ -20,6 +20,6 @@ test('a text that PostgreSQL cannot hold is refused, naming column and document'
     }
   }
   await expect(layout.write({ shard: 0, rows: 1, stem: 's' }, batches()).next()).rejects.toThrow(
-    'zero character that text of document "a" has',
+    'column text of document "a" contains the character U+0000',
   )
 })

@@ -1,4 +1,21 @@
-// The public surface of @reembed/testing; every other file is private to the package.
+/**
+ * Fakes for tests: TEI servers, Hugging Face Inference Endpoints, an S3 server and clocks. They
+ * speak real HTTP on a free loopback port, in the process of the test, and need no network.
+ *
+ * This file is the public surface of @reembed/testing; every other file is private to the package.
+ *
+ * @module
+ * @example
+ * import { startFakeTei } from '@reembed/testing'
+ *
+ * test('retries a request that the endpoint refuses as overloaded', async () => {
+ *   await using tei = await startFakeTei({ dimensions: 8 })
+ *   tei.faults.request = ({ number }) =>
+ *     number === 1 ? { kind: 'reply', reply: { status: 429, text: 'overloaded' } } : undefined
+ *   await embedEverything(tei.url) // the code under test
+ *   expect(tei.counts.inputs).toBe(100)
+ * })
+ */
 
 export {
   base64,

@@ -1,4 +1,5 @@
-// HF Inference Endpoints as observed: what a client meets in each state, and what its requests do to the replicas.
+// The fake HF Inference Endpoint behaves as observed on real ones: its replies in each state, and
+// its scaling.
 
 import { afterEach, describe, expect, test } from 'vitest'
 import { createManualClock } from '../src/tei/clock.ts'
@@ -29,7 +30,7 @@ async function start(options: FakeHfEndpointOptions = {}) {
 const SLEEPING = { error: '503 Service Unavailable', code: 'SERVICE_UNAVAILABLE' }
 
 describe('the proxy', () => {
-  test('without a token it is a 401 in JSON on all routes, with the wrong rights a 403; neither wakes it', async () => {
+  test('without a token the reply is a JSON 401 on all routes, without permission a 403; neither starts a replica', async () => {
     const { hf, embed } = await start({ initialState: 'scaledToZero', otherTokens: ['hf_read'] })
     for (const path of ['/health', '/info']) {
       const reply = await fetch(hf.url + path)
@@ -45,7 +46,7 @@ describe('the proxy', () => {
     expect([hf.state, hf.coldStarts]).toEqual(['scaledToZero', 0])
   })
 
-  test('a sleeping endpoint answers 503 at once, and keeps doing so until a replica is warm', async () => {
+  test('an endpoint at zero replicas answers 503 at once until a replica is ready', async () => {
     const { clock, hf, embed } = await start({ initialState: 'scaledToZero' })
     const reply = await embed()
     expect([reply.status, await reply.json(), reply.headers.get('retry-after')]).toEqual([
@@ -61,7 +62,7 @@ describe('the proxy', () => {
     expect([hf.state, hf.coldStarts]).toEqual(['running', 1])
   })
 
-  test('X-Scale-Up-Timeout holds the request until a replica is there, or until it is over', async () => {
+  test('X-Scale-Up-Timeout holds the request until a replica is ready or the time is over', async () => {
     const { clock, hf, embed } = await start({ initialState: 'scaledToZero' })
     const [held, short] = await clock.advanceUntilSettled(
       Promise.all([embed({ 'x-scale-up-timeout': '300' }), embed({ 'x-scale-up-timeout': '10' })]),
@@ -71,7 +72,7 @@ describe('the proxy', () => {
     expect(hf.coldStarts).toBe(1)
   })
 
-  test('a paused endpoint is a 400 that wakes nothing; resuming takes its time', async () => {
+  test('a paused endpoint answers 400 and starts no replica; resuming takes the start time', async () => {
     const { clock, hf, embed } = await start({ startMs: 84_000 })
     expect((await embed()).status).toBe(200)
     await hf.pause()
@@ -85,7 +86,7 @@ describe('the proxy', () => {
     expect((await embed()).status).toBe(200)
   })
 
-  test('it serves what TEI 1.8.3 calls /repository, whatever the revision', async () => {
+  test('replicas report the model id /repository of TEI 1.8.3, whatever the revision', async () => {
     const { clock, hf, embed } = await start({ revision: 'r1' })
     const info = async () =>
       (await fetch(`${hf.url}/info`, { headers: { authorization: 'Bearer hf_fake' } })).json()
@@ -113,7 +114,7 @@ describe('the proxy', () => {
     expect((await vectors()).size).toBe(1)
   })
 
-  test('without requests it goes to sleep, and is paid for until then', async () => {
+  test('an endpoint without requests scales to zero, and is billed until then', async () => {
     const { clock, hf, embed } = await start({ scaleToZeroMs: 900_000 })
     expect((await embed()).status).toBe(200)
     await clock.advance(899_000)
@@ -123,7 +124,7 @@ describe('the proxy', () => {
     expect(hf.billedMs).toBe(900_000)
   })
 
-  test('pending requests bring replicas, at most once a minute', async () => {
+  test('pending requests add replicas, at most once a minute', async () => {
     const { clock, hf, embed } = await start({
       minReplica: 1,
       maxReplica: 4,
@@ -150,7 +151,7 @@ describe('the autoscaler', () => {
     return next
   }
 
-  test('a burst shorter than its window does not bring a replica; a lasting one does, step by step', () => {
+  test('a burst shorter than the window adds no replica; a longer one adds them step by step', () => {
     const burst = through(initialScaler(1, 0), 15, 0, 12)
     expect(burst.target).toBe(1)
     const lasting = through(initialScaler(1, 0), 20, 0, 6)
@@ -159,7 +160,7 @@ describe('the autoscaler', () => {
     expect(through(lasting, 65, 20_000, 12).target).toBe(8)
   })
 
-  test('it goes down only after 300 s of less', () => {
+  test('the autoscaler scales down only after 300 s of lower load', () => {
     const up = through(initialScaler(1, 0), 20, 0, 6)
     expect(through(up, 280, 20_000, 0).target).toBe(4)
     expect(through(up, 460, 20_000, 0).target).toBe(1)
@@ -167,7 +168,7 @@ describe('the autoscaler', () => {
 })
 
 describe('the management API', () => {
-  test('an endpoint goes from creation over pause and resume to deletion, with its state and price', async () => {
+  test('an endpoint can be created, paused, resumed and deleted, and reports state and price', async () => {
     const clock = clockOf()
     const hf = await startFakeHf({ clock, otherTokens: ['hf_infer'] })
     cleanUp.push(hf)

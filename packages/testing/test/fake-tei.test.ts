@@ -1,4 +1,4 @@
-// The fake keeps what section "A faithful fake TEI" of TEI's own behaviour asks, number by number.
+// The fake TEI behaves as TEI 1.8.3 and 1.9.3: permits, batching, errors and timing.
 
 import { once } from 'node:events'
 import { connect } from 'node:net'
@@ -39,7 +39,7 @@ const until = async (holds: () => boolean | Promise<boolean>): Promise<void> => 
   }
 }
 
-describe('the versions differ as TEI’s do', () => {
+describe('the versions 1.8.3 and 1.9.3', () => {
   test.each([
     ['1.8.3', 413],
     ['1.9.3', 422],
@@ -66,7 +66,7 @@ describe('the versions differ as TEI’s do', () => {
     },
   )
 
-  test('only 1.9.3 truncates by itself and states a served name', async () => {
+  test('only 1.9.3 truncates by default and reports a served model name', async () => {
     const old = await fake({ version: '1.8.3', servedModelName: 'm@r1', maxInputLength: 2 })
     const info = (await (await fetch(`${old.url}/info`)).json()) as object
     expect(info).toMatchObject({ version: '1.8.3', auto_truncate: false })
@@ -85,7 +85,7 @@ describe('the versions differ as TEI’s do', () => {
   })
 })
 
-/** A manual clock, and requests that the fake has by the time this returns. */
+/** A manual clock, and requests that the fake has received when this resolves. */
 function timed(
   tei: FakeTei,
 ): (inputs: string[], init?: RequestInit) => Promise<{ reply: Promise<Response> }> {
@@ -101,7 +101,7 @@ function timed(
 describe('permits', () => {
   const slow = { baseMs: 100, maxConcurrentRequests: 4 }
 
-  test('1.9.3 refuses a whole request when one is missing, and computes nothing of it', async () => {
+  test('1.9.3 refuses a whole request if one permit is missing, and computes none of it', async () => {
     const clock = createManualClock()
     const tei = await fake({ ...slow, clock })
     const send = timed(tei)
@@ -116,7 +116,7 @@ describe('permits', () => {
     expect(await metric(tei, 'te_request_failure{err="overloaded"}')).toBe(1)
   })
 
-  test('1.8.3 refuses a single text, and lets a batch wait for permits without bound', async () => {
+  test('1.8.3 refuses a single text, and queues a batch for permits without limit', async () => {
     const clock = createManualClock()
     const tei = await fake({ ...slow, clock, version: '1.8.3' })
     const send = timed(tei)
@@ -128,19 +128,19 @@ describe('permits', () => {
     expect(await two.json()).toEqual(['e', 'f', 'g', 'h', 'i', 'j'].map(text => rowOf(text)))
   })
 
-  test('a client that goes away gives its permits back at once, and what it queued is dropped', async () => {
+  test('a client that disconnects releases its permits at once, and its queued texts are dropped', async () => {
     const clock = createManualClock()
     const tei = await fake({ ...slow, clock, maxBatchRequests: 1 })
     const send = timed(tei)
-    const gone = new AbortController()
-    const abandoned = await send(['a', 'b', 'c', 'd'], { signal: gone.signal })
-    gone.abort()
+    const disconnected = new AbortController()
+    const abandoned = await send(['a', 'b', 'c', 'd'], { signal: disconnected.signal })
+    disconnected.abort()
     await expect(abandoned.reply).rejects.toThrow()
     await until(
       async () => (await clock.advanceUntilSettled(embed(tei, ['e', 'f', 'g', 'h']))).status === 200,
     )
     expect(tei.counts).toMatchObject({ requests: 1, inputs: 4 })
-    // One ran and one was made up ahead; the other two were never computed.
+    // One batch ran and one was formed ahead; the other two texts were never computed.
     expect(await metric(tei, 'te_request_failure{err="dropped"}')).toBe(2)
   })
 })
@@ -151,20 +151,20 @@ describe('time', () => {
     return ['queue', 'inference', 'total'].map(name => Number(headers.get(`x-${name}-time`)))
   }
 
-  test('a batch takes a + b x tokens, whatever the machine does meanwhile', async () => {
+  test('a batch takes baseMs + msPerToken x tokens, whatever the load of the machine', async () => {
     const clock = createManualClock()
     const tei = await fake({ clock, baseMs: 10, msPerToken: 2 })
     expect(await headersOf(embed(tei, ['a b c', 'd e']), clock)).toEqual([0, 20, 20])
     expect(clock.now()).toBe(20)
   })
 
-  test('a padded model pays its longest text for each', async () => {
+  test('a padded model takes the time of the longest text for each text', async () => {
     const clock = createManualClock()
     const tei = await fake({ clock, msPerToken: 1, padded: true })
     expect(await headersOf(embed(tei, ['a b c d e f g h i j', 'a', 'a']), clock)).toEqual([0, 30, 30])
   })
 
-  test('one batch runs and one is made up ahead; who comes later rides in the next', async () => {
+  test('one batch runs and one is formed ahead; later texts join the next batch', async () => {
     const clock = createManualClock()
     const tei = await fake({ clock, baseMs: 100 })
     const send = timed(tei)
@@ -179,15 +179,15 @@ describe('time', () => {
     expect(clock.now()).toBe(300)
   })
 
-  test('times are the mean over the inputs of a request that was split over batches', async () => {
+  test('times are means over the inputs of a request that was split over batches', async () => {
     const clock = createManualClock()
     const tei = await fake({ clock, baseMs: 100, maxBatchRequests: 2 })
     expect(await headersOf(embed(tei, ['a', 'b', 'c', 'd']), clock)).toEqual([50, 100, 200])
   })
 })
 
-describe('what the model gets wrong', () => {
-  test('a poison text fails everything that shared its batch, whoever sent it, after computing it', async () => {
+describe('faults of the model', () => {
+  test('a poison text fails every request of its batch, after the batch was computed', async () => {
     const clock = createManualClock()
     const tei = await fake({ clock, baseMs: 10, faults: { failsBatch: text => text === 'poison' } })
     const send = timed(tei)
@@ -206,7 +206,7 @@ describe('what the model gets wrong', () => {
     expect(await replies[2]?.json()).toMatchObject({ error_type: 'Backend' })
   })
 
-  test('a dead GPU fails every batch at once, and /health sees it after the first', async () => {
+  test('a broken GPU fails every batch at once, and /health reports it after the first', async () => {
     const tei = await fake({ faults: { allBatchesFail: true } })
     expect((await fetch(`${tei.url}/health`)).status).toBe(200)
     expect((await embed(tei, ['a'])).status).toBe(424)
@@ -224,13 +224,13 @@ describe('what the model gets wrong', () => {
     expect(await (await embed(tei, ['x'])).json()).toEqual([rowOf('x')])
   })
 
-  test('a tokeniser that fails is a 422 for the whole request', async () => {
+  test('a tokenizer failure is a 422 for the whole request', async () => {
     const tei = await fake({ faults: { tokenizer: text => text === 'x' } })
     const reply = await embed(tei, ['a', 'x'])
     expect([reply.status, await reply.json()]).toMatchObject([422, { error_type: 'Tokenizer' }])
   })
 
-  test('half precision makes a text’s vector differ a little from batch to batch', async () => {
+  test('jitter makes the vector of a text differ slightly between batches', async () => {
     const tei = await fake({ faults: { jitter: 1e-3 } })
     const rows = [
       (await (await embed(tei, 'a')).json()) as number[][],
@@ -242,8 +242,8 @@ describe('what the model gets wrong', () => {
   })
 })
 
-describe('its life', () => {
-  test('until the model is warm the port refuses connections', async () => {
+describe('start, crash and stop', () => {
+  test('the port refuses connections until the warm-up has ended', async () => {
     const clock = createManualClock()
     const tei = await fake({ clock, warmUpMs: 30_000 })
     await expect(fetch(tei.url)).rejects.toMatchObject({ cause: { code: 'ECONNREFUSED' } })
@@ -254,7 +254,7 @@ describe('its life', () => {
     expect((await fetch(`${tei.url}/health`)).status).toBe(200)
   })
 
-  test('a crash resets every connection; it comes back at the same address, warm-up included', async () => {
+  test('a crash resets every connection; the server restarts at the same address after its warm-up', async () => {
     const clock = createManualClock()
     const tei = await fake({ clock, baseMs: 1_000, warmUpMs: 500 })
     await clock.advance(500)
@@ -268,7 +268,7 @@ describe('its life', () => {
     expect((await clock.advanceUntilSettled(embed(tei, ['a']))).status).toBe(200)
   })
 
-  test('SIGTERM lets requests under way finish; the next start may be another model', async () => {
+  test('stop completes active requests; the next start may use another model', async () => {
     const clock = createManualClock()
     const tei = await fake({ clock, baseMs: 100, model: 'm', sha: 'r1' })
     const { reply } = await timed(tei)(['a'])
@@ -285,7 +285,7 @@ describe('its life', () => {
   })
 })
 
-describe('faults of the wire', () => {
+describe('faults of the connection', () => {
   test.each([
     ['before the status line', undefined],
     ['within the body', 20],
@@ -297,7 +297,7 @@ describe('faults of the wire', () => {
     expect(tei.counts).toMatchObject({ received: 1, inputs: 1 })
   })
 
-  test('a body that ends early, and one that never ends', async () => {
+  test('cut ends a body early, stall never ends it', async () => {
     const tei = await fake()
     tei.faults.request = () => ({ kind: 'cut', afterBytes: 10 })
     expect(await (await embed(tei, ['a'])).text()).toHaveLength(10)
@@ -311,13 +311,13 @@ describe('faults of the wire', () => {
     await reader?.cancel()
   })
 
-  test('a reply in pieces is the same reply', async () => {
+  test('split sends the same reply in pieces', async () => {
     const tei = await fake()
     tei.faults.request = () => ({ kind: 'split', bytes: 7 })
     expect(await (await embed(tei, ['a', 'b'])).json()).toEqual([rowOf('a'), rowOf('b')])
   })
 
-  test('a kept connection is closed by the request that uses it again', async () => {
+  test('close_idle resets a kept-alive connection when the next request arrives', async () => {
     const tei = await fake()
     tei.faults.request = ({ number }) => (number === 1 ? { kind: 'close_idle' } : undefined)
     const socket = connect(Number(new URL(tei.url).port), '127.0.0.1')
@@ -334,7 +334,7 @@ describe('faults of the wire', () => {
 })
 
 describe('a load balancer', () => {
-  test('spreads requests over replicas, passes over one that is down, and shows HTML when all are', async () => {
+  test('distributes requests over replicas, skips one that is down, and answers HTML if all are', async () => {
     const replicas = [await fake(), await fake(), await fake()]
     const balancer = await startLoadBalancer({ replicas })
     cleanUp.push(balancer)
@@ -348,7 +348,7 @@ describe('a load balancer', () => {
     expect([page.status, page.headers.get('content-type')]).toEqual([502, 'text/html'])
   })
 
-  test('gives up after its timeout with an HTML 504', async () => {
+  test('answers with an HTML 504 after its timeout', async () => {
     const clock = createManualClock()
     const balancer = await startLoadBalancer({
       replicas: [await fake({ clock, baseMs: 90_000 })],
@@ -361,7 +361,7 @@ describe('a load balancer', () => {
     expect(clock.now()).toBe(60_000)
   })
 
-  test('can spoil what a healthy replica replied', async () => {
+  test('injects a fault into the reply of a healthy replica', async () => {
     const replicas = [await fake()]
     const balancer = await startLoadBalancer({
       replicas,

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 
-it('loads no native library before a model is asked for', async () => {
+it('importing the package loads no native library', async () => {
   await import('@reembed/local')
   const { sharedObjects } = process.report.getReport() as { sharedObjects: string[] }
   expect(sharedObjects.length).toBeGreaterThan(0)

@@ -1,12 +1,14 @@
-// KEDA and the HPA as far as a ScaledObject of ours goes: what they read, what they make of it. Sources: KEDA's
-// documentation (scaling-deployments, redis-lists) and Kubernetes' (horizontal-pod-autoscale: algorithm details).
+// A model of KEDA and the HPA for the ScaledObjects of the chart: the values that they read and the
+// replicas that they compute. Sources: the documentation of KEDA (scaling-deployments, redis-lists)
+// and of Kubernetes (horizontal-pod-autoscale: algorithm details).
 
 import type { Redis } from 'ioredis'
 import type { Manifest } from './chart.ts'
 
 /**
- * What KEDA's redis scaler has a Redis do for each trigger (pkg/scalers/redis_scaler.go, the same in 2.20.0 to 8b4f083 of
- * August 2026): the number of elements of a sorted set, set, hash or list, 0 for no key, an error for any other type.
+ * The Lua script of KEDA's redis scaler (pkg/scalers/redis_scaler.go, the same in 2.20.0 to 8b4f083
+ * of August 2026): the number of elements of a sorted set, set, hash or list; 0 for a missing key;
+ * an error for any other type.
  */
 const SIZE = `
   local sizes = { zset = 'zcard', set = 'scard', hash = 'hlen', list = 'llen', none = 'llen' }
@@ -15,20 +17,23 @@ const SIZE = `
   return redis.error_reply('ERR unsupported key type: ' .. kind)
 `
 
-/** What a trigger on this key reads. */
+/** The value of a trigger on this key. */
 export const sizeOf = async (redis: Redis, key: string): Promise<number> =>
   Number(await redis.eval(SIZE, 1, key))
 
 export type Counts = Readonly<Record<string, number>>
 
-/** What the triggers of a ScaledObject read, by their names. */
+/** The values of the triggers of a ScaledObject, by trigger name. */
 export async function readTriggers(redis: Redis, { spec }: Manifest): Promise<Counts> {
   const counts: Record<string, number> = {}
   for (const { name, metadata } of spec.triggers) counts[name] = await sizeOf(redis, metadata.listName)
   return counts
 }
 
-/** The value of the formula: KEDA's expression language writes sums and conditions as JavaScript does. */
+/**
+ * Evaluates the formula. KEDA's expression language has the syntax of JavaScript for sums and
+ * conditions.
+ */
 export function formulaOf({ spec }: Manifest): (counts: Counts) => number {
   const names = spec.triggers.map(({ name }: Manifest) => name)
   const { formula } = spec.advanced.scalingModifiers
@@ -38,14 +43,14 @@ export function formulaOf({ spec }: Manifest): (counts: Counts) => number {
 }
 
 export interface Autoscaler {
-  /** Replicas wanted at this moment, in seconds of a clock that only goes forward. */
+  /** Returns the wanted replicas at a time in seconds of a monotonic clock. */
   replicas(nowS: number, value: number, current: number): number
 }
 
 const HPA_SYNC_S = 15
 const TOLERANCE = 0.1
 
-/** KEDA between 0 and 1, the HPA from 1 to the maximum, as the ScaledObject says. */
+/** Combines KEDA, which scales between 0 and 1, and the HPA, which scales from 1 to the maximum. */
 export function createAutoscaler({ spec }: Manifest): Autoscaler {
   const { target, activationTarget } = spec.advanced.scalingModifiers
   const { scaleUp, scaleDown } = spec.advanced.horizontalPodAutoscalerConfig.behavior
@@ -55,7 +60,7 @@ export function createAutoscaler({ spec }: Manifest): Autoscaler {
   let polledS = Number.NEGATIVE_INFINITY
   let syncedS = Number.NEGATIVE_INFINITY
 
-  /** Replicas at the start of a policy's period. */
+  /** Replicas at the start of the period of a policy. */
   const before = (nowS: number, periodS: number, current: number): number =>
     past.findLast(({ atS }) => atS <= nowS - periodS)?.replicas ?? past[0]?.replicas ?? current
 

@@ -1,4 +1,4 @@
-// The chart: its profiles, its values, what they render to, and the offline renderer where Go is at hand.
+// The chart: its profiles, values and manifests, and the offline renderer, which needs Go.
 
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
@@ -10,11 +10,11 @@ import { onPath, tool } from './tools.ts'
 export const repository: string = fileURLToPath(new URL('../../..', import.meta.url))
 export const chart: string = join(repository, 'infra/helm/reembed')
 
-/** A Kubernetes object, as far as these checks look into it. */
-// biome-ignore lint/suspicious/noExplicitAny: objects of a dozen kinds; tsc checks them against each kind's own type
+/** A Kubernetes object. */
+// biome-ignore lint/suspicious/noExplicitAny: objects of a dozen kinds, checked by tsc in typed.ts
 export type Manifest = any
 
-/** Names of the profiles in `ci/`. */
+/** The names of the profiles in `ci/`. */
 export const profiles: readonly string[] = (await readdir(join(chart, 'ci')))
   .filter(name => name.endsWith('.yaml'))
   .map(name => basename(name, '.yaml'))
@@ -29,7 +29,7 @@ export async function readManifests(profile: string): Promise<Manifest[]> {
 export const parseManifests = (text: string): Manifest[] =>
   parseAllDocuments(text).flatMap(document => (document.errors.length > 0 ? [] : (document.toJS() ?? [])))
 
-/** The values of a profile, laid over the chart's own. */
+/** The values of a profile, merged into the defaults of the chart. */
 export async function readValues(profile: string): Promise<Manifest> {
   const own = parse(await readFile(join(chart, 'values.yaml'), 'utf8'))
   return merge(own, parse(await readFile(join(chart, 'ci', `${profile}.yaml`), 'utf8')))
@@ -50,7 +50,10 @@ const isMap = (value: unknown): boolean =>
 
 const SPRIG = '/usr/share/gocode/src/github.com/Masterminds/sprig'
 
-/** Why the renderer can't be built here, or null. Its libraries come as Debian packages, since Go's own need a network. */
+/**
+ * Why the renderer cannot be built, or null. Its libraries are Debian packages; Go modules would
+ * need a network.
+ */
 export const noRenderer: string | null = !onPath('go')
   ? 'no go on PATH'
   : existsSync(SPRIG)
@@ -59,7 +62,7 @@ export const noRenderer: string | null = !onPath('go')
 
 let built: Promise<string> | undefined
 
-/** Builds the renderer, about a minute the first time. */
+/** Builds the renderer. The first build takes about a minute. */
 async function build(): Promise<string> {
   const cache = join(repository, '.cache')
   const program = join(cache, 'render')
@@ -81,7 +84,7 @@ async function build(): Promise<string> {
   return program
 }
 
-/** Renders the chart with a profile, or with values, or gives the message that it fails with. */
+/** Renders the chart with a profile or with values. Returns the error message on failure. */
 export async function render(values: string | Manifest): Promise<{ text: string; failure: string | null }> {
   built ??= build()
   const program = await built

@@ -1,4 +1,4 @@
-// dockerfilelint is CommonJS and has no types: this is all that we use of it.
+// A typed wrapper of dockerfilelint, which is CommonJS without types.
 
 import { createRequire } from 'node:module'
 
@@ -12,8 +12,8 @@ const lint = createRequire(import.meta.url)('dockerfilelint') as {
 }
 
 /**
- * What a linter that knows Dockerfiles up to 2020 has to say. Two of its rules are off: it takes `${IMAGE}` for an image
- * without a tag, and flags newer than itself for mistakes; the test's own rules cover both.
+ * Lints a Dockerfile with the rules of 2020. Two rules are off: the linter treats `${IMAGE}` as an
+ * image without a tag, and newer flags as errors; the rules of the test cover both.
  */
 export async function lintDockerfile(content: string): Promise<string[]> {
   const known = content

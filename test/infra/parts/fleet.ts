@@ -1,4 +1,5 @@
-// A cluster of one machine: worker processes that an autoscaler starts and ends, as Kubernetes would, over real Redis.
+// A cluster on one machine: worker processes that an autoscaler starts and stops as Kubernetes
+// does, with a real Redis.
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { QUEUE, REDIS_PREFIX } from '@reembed/queue'
@@ -13,7 +14,7 @@ export interface FleetOptions {
   /** Arguments of each `reembed worker`. */
   readonly worker: readonly string[]
   readonly scaledObject: Manifest
-  /** Seconds of the autoscaler's clock in one real second. */
+  /** Seconds of the autoscaler's clock per real second. */
   readonly speed: number
   readonly onStep?: (step: Step) => void
 }
@@ -27,19 +28,19 @@ export interface Step {
 
 export interface Fleet extends AsyncDisposable {
   readonly steps: readonly Step[]
-  /** How each worker ended that was told to: exit code, and how long it took. */
+  /** Exit code and duration of each stopped worker. */
   readonly ended: readonly { readonly code: number | null; readonly ms: number }[]
-  /** Jobs that BullMQ found without a worker. */
+  /** Jobs that BullMQ reported as stalled. */
   readonly stalled: readonly string[]
-  /** Ends a worker as a lost node does; the autoscaler is not asked for another one until it looks again. */
+  /** Kills a worker, as a lost node does; the autoscaler reacts at its next poll. */
   kill(): boolean
-  /** Resolves when a step fits. */
+  /** Resolves when a step matches. */
   until(fits: (step: Step) => boolean, timeoutMs: number): Promise<Step>
 }
 
 const TICK_MS = 100
 
-/** Starts with no worker, and from then on has as many as the ScaledObject says. */
+/** Starts without workers, and then keeps the number that the ScaledObject wants. */
 export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const { scaledObject, speed } = options
   const redis = new Redis(options.redis)
@@ -65,17 +66,17 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     pods.push(start(['worker', ...options.worker, '--redis', options.redis]))
   }
 
-  /** The pod that has run for the shortest time goes first, as with Kubernetes. */
+  /** Stops the youngest pod first, as Kubernetes does. */
   function end(): void {
     const pod = pods.pop()
     if (pod === undefined) return
-    const told = performance.now()
+    const stoppedAtMs = performance.now()
     pod.child.kill('SIGTERM')
-    const gone = pod.finished.then(({ code }) => {
-      ended.push({ code, ms: performance.now() - told })
-      leaving.delete(gone)
+    const exited = pod.finished.then(({ code }) => {
+      ended.push({ code, ms: performance.now() - stoppedAtMs })
+      leaving.delete(exited)
     })
-    leaving.add(gone)
+    leaving.add(exited)
   }
 
   async function step(): Promise<void> {

@@ -1,4 +1,4 @@
-// What every rendered manifest must keep, each rule with a name. A rule gives its violations, one line each.
+// Named rules for every rendered manifest. A rule returns its violations, one line each.
 
 import type { Manifest } from './chart.ts'
 
@@ -30,10 +30,10 @@ const containers = (manifests: readonly Manifest[]): Placed[] =>
   })
 
 const forEachContainer =
-  (look: (placed: Placed) => string | undefined | false): Policy =>
+  (check: (placed: Placed) => string | undefined | false): Policy =>
   manifests =>
     containers(manifests).flatMap(placed => {
-      const violation = look(placed)
+      const violation = check(placed)
       return violation ? [`${placed.where}: ${violation}`] : []
     })
 
@@ -158,7 +158,7 @@ export const policies: Readonly<Record<string, Policy>> = {
         const selector = spec.podSelector ?? spec.selector
         const wanted = Object.entries(selector.matchLabels ?? selector)
         const met = pods.some(pod => wanted.every(([key, value]) => pod.metadata.labels[key] === value))
-        // Exporter, producer and enqueue may be off; their policies then guard nobody.
+        // Exporter, producer and enqueue may be disabled; their policies then select no pod.
         return met || kind === 'NetworkPolicy' ? [] : [`${kind}/${metadata.name} selects no pod`]
       })
   },
@@ -171,7 +171,10 @@ export const policies: Readonly<Record<string, Policy>> = {
     ),
 }
 
-/** KEDA's own names: pkg/scalers/redis_scaler.go and prometheus_scaler.go. Addresses come from the TriggerAuthentication. */
+/**
+ * Setting names of KEDA (pkg/scalers/redis_scaler.go, prometheus_scaler.go), without those of
+ * TriggerAuthentication.
+ */
 const REDIS_SETTINGS = [
   'listName',
   'listLength',

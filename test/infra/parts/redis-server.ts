@@ -1,4 +1,4 @@
-// A redis-server with files and settings of the test's choosing.
+// A redis-server with the given configuration.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -16,7 +16,7 @@ export async function freePort(): Promise<number> {
   return port
 }
 
-/** Starts `redis-server` in `folder`; resolves when it accepts connections. */
+/** Starts `redis-server` in `folder` and resolves when it accepts connections. */
 export async function startRedisServer(folder: string, args: readonly string[]): Promise<RedisServer> {
   const port = await freePort()
   const child = spawn(

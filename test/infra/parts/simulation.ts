@@ -1,4 +1,5 @@
-// A whole run by a fleet that follows its backlog: 0 -> N -> 0 real worker processes, over real Redis.
+// A whole run with a fleet scaled by its backlog: 0 -> N -> 0 real worker processes, with a real
+// Redis.
 
 import { join } from 'node:path'
 import { startRedis } from '@reembed/local'
@@ -12,11 +13,14 @@ import { type Step, startFleet } from './fleet.ts'
 export interface SimulationOptions {
   readonly documents: number
   readonly documentsPerShard: number
-  /** Most workers at once; in the middle of the run it is lowered to a quarter for a while, under full load. */
+  /**
+   * Maximum number of workers. In the middle of the run it is lowered to a quarter for a while,
+   * under full load.
+   */
   readonly replicas: number
   /** Workers killed with SIGKILL, spread over the run. */
   readonly kills: number
-  /** Seconds of the autoscaler's clock in a real one. */
+  /** Seconds of the autoscaler's clock per real second. */
   readonly speed: number
   readonly msPerToken: number
   readonly onStep?: (step: Step) => void
@@ -26,22 +30,25 @@ export interface Report {
   readonly documents: number
   readonly rows: number
   readonly most: number
-  /** From the last look that found something to do to the last worker told to go, in seconds of the autoscaler's clock. */
+  /**
+   * From the last poll with jobs to the stop of the last worker, in seconds of the autoscaler's
+   * clock.
+   */
   readonly cooldownS: number
   readonly cooldownPeriodS: number
   readonly sigterms: number
   readonly sigkills: number
-  /** Exit codes of the workers that were told to go. */
+  /** Exit codes of the stopped workers. */
   readonly codes: readonly (number | null)[]
   readonly slowestExitMs: number
   readonly stalled: number
-  /** Texts that the endpoint embedded beyond one for each document. */
+  /** Texts that the endpoint embedded in addition to one per document. */
   readonly textsTwice: number
   readonly verified: boolean
   readonly seconds: number
 }
 
-/** The ScaledObject that the chart ships, for a fleet of another size. */
+/** The ScaledObject of the chart, for a fleet of another size. */
 export async function scaledObjectOf(replicas: number): Promise<Manifest> {
   const manifests = await readManifests('keda-redis')
   const scaledObject = structuredClone(manifests.find(({ kind }) => kind === 'ScaledObject'))
@@ -100,7 +107,7 @@ export async function simulate(options: SimulationOptions): Promise<Report> {
   await fleet.until(({ value }) => value === 0, TIMEOUT_MS)
   const gone = await fleet.until(step => step.replicas === 0, TIMEOUT_MS)
   await fleet[Symbol.asyncDispose]()
-  // A run that is being ended asks for a worker once more, after a moment in which there was nothing to do.
+  // Finalizing the run adds one more delayed job after a moment without jobs.
   const busy = fleet.steps.findLast(({ value }) => value > 0)
 
   const manifest = await readManifest(store, run)

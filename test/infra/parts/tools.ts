@@ -1,5 +1,5 @@
-// Programs that some checks need and that come with no npm package: used when they are on PATH, and where they are not
-// the tests that need them are skipped, with the reason in their name.
+// Optional programs that no npm package provides. If one is not on PATH, the tests that need it are
+// skipped, with the reason in their name.
 
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
@@ -17,12 +17,12 @@ export const onPath = (program: string): boolean =>
     }
   })
 
-/** `test`, or the same skipped with the reason in its name where a program is missing. */
+/** `test`, or a skipped test with the reason in its name if a program is missing. */
 export function testWith(program: string, name: string, run: () => unknown, timeoutMs?: number): void {
   testUnless(onPath(program) ? undefined : `no ${program} on PATH`, name, run, timeoutMs)
 }
 
-/** Runs a program to its end. */
+/** Runs a program and waits for its exit. */
 export const tool = (
   program: string,
   args: readonly string[],

@@ -1,5 +1,5 @@
-// Manifests against the types of their kinds, strictly: each becomes a literal that must satisfy its interface, so that
-// tsc finds a misspelt key wherever it stands.
+// Checks manifests strictly against the types of their kinds: each becomes a literal that must
+// satisfy its interface, so that tsc reports misspelt keys at any depth.
 
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -13,9 +13,9 @@ const moduleOf = (apiVersion: string): string => {
   return `kubernetes-models/${apiVersion}`
 }
 
-/** What tsc has against these manifests, one line each: `line: message`. */
+/** The errors of tsc for these manifests, one line each: `line: message`. */
 export async function typeErrors(manifests: readonly Manifest[]): Promise<string[]> {
-  // Beside the packages that hold the types; a folder with a dot is not looked into by anybody else.
+  // Beside the packages with the types; other tools ignore folders whose name begins with a dot.
   const folder = join(repository, 'test/.cache')
   await mkdir(folder, { recursive: true })
   const lines = manifests.map(

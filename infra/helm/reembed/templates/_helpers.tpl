@@ -19,7 +19,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
-{{/* What selectors use; never changed for a release. */}}
+{{/* Labels of selectors. Selectors are immutable, so these must not change within a release. */}}
 {{- define "reembed.selector" -}}
 app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -36,7 +36,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "reembed.fullname" .) .Values.serviceAccount.name -}}
 {{- else -}}
-{{- required "serviceAccount.name: give one, or serviceAccount.create=true" .Values.serviceAccount.name -}}
+{{- required "serviceAccount.name is empty: set it, or set serviceAccount.create=true" .Values.serviceAccount.name -}}
 {{- end -}}
 {{- end -}}
 
@@ -48,7 +48,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- if .Values.tei.enabled -}}
 dns+http://{{ include "reembed.teiName" . }}:8080
 {{- else -}}
-{{- required "endpoint.url: the URL of a TEI server, or tei.enabled=true" .Values.endpoint.url -}}
+{{- required "endpoint.url is empty: set it to the URL of a TEI server, or set tei.enabled=true" .Values.endpoint.url -}}
 {{- end -}}
 {{- end -}}
 
@@ -66,7 +66,7 @@ readOnlyRootFilesystem: true
 capabilities: { drop: [ALL] }
 {{- end -}}
 
-{{/* What every process of ours is told by its environment. */}}
+{{/* Environment of every reembed container. */}}
 {{- define "reembed.env" -}}
 - name: REDIS_URL
   valueFrom: { secretKeyRef: { name: {{ .Values.redis.existingSecret }}, key: url } }
@@ -107,7 +107,7 @@ capabilities: { drop: [ALL] }
 {{- end }}
 {{- end -}}
 
-{{/* For what makes spans: those who enqueue, and workers. */}}
+{{/* Environment of the containers that record traces: enqueue, producer and worker. */}}
 {{- define "reembed.tracesEnv" -}}
 {{- with .Values.traces }}
 {{- if .endpoint }}
@@ -131,7 +131,7 @@ capabilities: { drop: [ALL] }
   valueFrom: { secretKeyRef: { name: {{ .Values.metrics.existingSecret }}, key: token } }
 {{- else -}}
 {{- if not .Values.networkPolicy.enabled -}}
-{{- fail "metrics.existingSecret: without networkPolicy.enabled, /metrics needs a token" -}}
+{{- fail "metrics.existingSecret is empty and networkPolicy.enabled is false, so /metrics would be open: set one of them" -}}
 {{- end -}}
 - name: REEMBED_METRICS_OPEN
   value: "true"

@@ -1,5 +1,6 @@
-// How well a run answers the user's own queries: recall@k and nDCG@k by the judgements of qrels, over all its rows.
-// The queries' vectors lie with the run, made by its model when it was planned, so anybody can evaluate it later.
+// Evaluates a run with the user's queries: recall@k and nDCG@k by the relevance judgements (qrels),
+// over all rows. The model of the run embeds the queries when the run is planned, and the vectors
+// are stored with the run, so a later evaluation needs no endpoint.
 
 import {
   type JudgedQuery,
@@ -14,6 +15,7 @@ import { putRows, type Store } from '@reembed/store'
 import { createNearest } from './nearest.ts'
 import type { Rows } from './rows.ts'
 
+/** Stores the query vectors of a run, put-if-absent. */
 export const putQueries = (
   store: Store,
   run: string,
@@ -22,13 +24,15 @@ export const putQueries = (
 
 export interface Evaluation {
   readonly scores: Scores
-  /** Documents that the qrels name, and how many of them are not in the run. */
+  /** Number of documents in the qrels. */
   readonly judged: number
+  /** Number of these documents that are not in the run. */
   readonly missing: number
 }
 
 /**
- * @param cutoffs ranks to look at
+ * Evaluates all rows of a run. Reads every shard.
+ * @param cutoffs the ranks k of recall@k and nDCG@k
  * @throws the signal's reason
  */
 export async function evaluate(
@@ -40,7 +44,7 @@ export async function evaluate(
   const queries = await readQueries(store, run)
   const nearest = nearestTo(queries, cutoffs, signal)
   const judged = new Set(queries.flatMap(({ relevant }) => Object.keys(relevant)))
-  /** Ids of the rows that any query names; the others need no name. */
+  /** Ids by row, only of documents in the qrels: no other id affects a score. */
   const names = new Map<number, string>()
   let row = 0
   for (let shard = 0; shard < shards; shard += 1) {
@@ -50,7 +54,7 @@ export async function evaluate(
       row += ids.length
     }
   }
-  const found = nearest.found().map(rows => rows.map(one => names.get(one)))
+  const found = nearest.found().map(rows => rows.map(hit => names.get(hit)))
   return {
     scores: scoresOf(queries, found, cutoffs),
     judged: judged.size,
@@ -58,7 +62,10 @@ export async function evaluate(
   }
 }
 
-/** The same over a sample of documents: fewer stand in a query's way, so scores are higher than over all. */
+/**
+ * Evaluates a sample of documents. A sample has fewer competing documents, so scores are higher
+ * than over the whole run.
+ */
 export async function evaluateRows(
   queries: readonly QueryVector[],
   { ids, vectors, dimensions }: Rows,
@@ -97,14 +104,14 @@ function scoresOf(
   )
 }
 
-/** Share of a query's relevant documents among the first k. */
+/** Share of a query's relevant documents that are among the first k; 1 for a query without any. */
 export function recall({ relevant }: JudgedQuery, ids: readonly (string | undefined)[], k: number): number {
   const wanted = Object.values(relevant).filter(score => score > 0).length
   const hits = ids.slice(0, k).filter(id => id !== undefined && (relevant[id] ?? 0) > 0).length
   return wanted === 0 ? 1 : hits / wanted
 }
 
-/** Gain by rank, against the best order there could be (linear gain, as trec_eval's ndcg_cut). */
+/** Discounted gain relative to the ideal order. Gain is linear, as in ndcg_cut of trec_eval. */
 export function ndcg({ relevant }: JudgedQuery, ids: readonly (string | undefined)[], k: number): number {
   const gain = (scores: readonly number[]): number =>
     scores.slice(0, k).reduce((sum, score, rank) => sum + Math.max(0, score) / Math.log2(rank + 2), 0)
@@ -112,7 +119,10 @@ export function ndcg({ relevant }: JudgedQuery, ids: readonly (string | undefine
   return ideal === 0 ? 1 : gain(ids.map(id => (id === undefined ? 0 : (relevant[id] ?? 0)))) / ideal
 }
 
-/** Mean of a - b over queries, with the 95 % interval of a paired bootstrap. The same scores give the same interval. */
+/**
+ * Mean of `before - after` over queries, with the 95 % interval of a paired bootstrap.
+ * Deterministic: equal scores give an equal interval.
+ */
 export function pairedDrop(
   before: readonly number[],
   after: readonly number[],
@@ -126,12 +136,12 @@ export function pairedDrop(
     return sum / n
   }).sort((a, b) => a - b)
   const at = (share: number): number => means[Math.floor(share * (RESAMPLES - 1))] ?? 0
-  return { drop: drops.reduce((sum, one) => sum + one, 0) / n, low: at(0.025), high: at(0.975) }
+  return { drop: drops.reduce((sum, drop) => sum + drop, 0) / n, low: at(0.025), high: at(0.975) }
 }
 
 const RESAMPLES = 2_000
 
-/** Numbers from 0 to 1 that are the same each time (mulberry32). */
+/** A deterministic sequence of numbers in [0, 1) (mulberry32). */
 function random(): () => number {
   let state = 0x9e3779b9
   return () => {

@@ -1,20 +1,27 @@
-// Which rows are nearest to which, by looking at all of them. Norms do not count: both sides are made unit vectors.
+// Exact nearest-neighbour search by cosine: compares every query with every row.
 
 import { setImmediate as turn } from 'node:timers/promises'
 
-/** Multiplications between two turns of the event loop: sweeps run beside jobs whose locks want to be renewed. */
+/**
+ * Multiplications between two turns of the event loop. A worker evaluates gates while its jobs run,
+ * and BullMQ renews the locks of those jobs on the same event loop.
+ */
 const PER_TURN = 20_000_000
 
 /**
- * The `top` rows with the highest cosine for each query, best first, over any number of batches of rows.
- * @param signal is looked at between turns
+ * Finds the `top` rows with the highest cosine for each query, best first, over any number of
+ * batches.
+ * @param signal checked between turns of the event loop
  */
 export function createNearest(queries: readonly Float32Array[], top: number, signal?: AbortSignal) {
   const units = queries.map(unit)
   const best = units.map((): { row: number; score: number }[] => [])
   let rows = 0
   return {
-    /** Takes the next rows. @param except a row per query that is left out: the query itself */
+    /**
+     * Adds the next rows.
+     * @param except for each query, the row to exclude: the row of the query itself
+     */
     async add(vectors: Float32Array, dimensions: number, except: readonly number[] = []): Promise<void> {
       const count = vectors.length / dimensions
       const perTurn = Math.max(1, Math.floor(PER_TURN / (dimensions * Math.max(1, units.length))))
@@ -32,7 +39,7 @@ export function createNearest(queries: readonly Float32Array[], top: number, sig
       }
       rows += count
     },
-    /** Row numbers, counted over all batches. */
+    /** The row numbers found for each query, counted over all batches. */
     found: (): number[][] => best.map(hits => hits.map(({ row }) => row)),
   }
 }

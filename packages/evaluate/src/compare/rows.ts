@@ -1,23 +1,26 @@
-// The same documents with two models' vectors beside each other. Vectors of two models can't be compared, but
-// neighbourhoods can: who is near to whom, each in its own space.
+// Compares the vectors that two models give to the same documents. Vectors of different models are
+// not comparable, but neighbourhoods are: the nearest documents of a document in each vector space.
 
 import { createHash } from 'node:crypto'
 import { createNearest, dot } from './nearest.ts'
 
-/** Documents and their vectors, one behind the other. */
+/**
+ * Documents and their vectors. Row `i` is `vectors.subarray(i * dimensions, (i + 1) * dimensions)`.
+ */
 export interface Rows {
   readonly ids: readonly string[]
   readonly vectors: Float32Array
   readonly dimensions: number
 }
 
+/** Figures of one run. All but `rows` are measured over the sample. */
 export interface Health {
-  /** Of the whole run; norms and what follows are those of the sample. */
+  /** Number of rows of the whole run. */
   readonly rows: number
   readonly norms: { readonly min: number; readonly mean: number; readonly max: number }
-  /** Dimensions that have one value for all. */
+  /** Number of dimensions with the same value in every vector. */
   readonly collapsedDimensions: number
-  /** Rows whose vector another document has as well. */
+  /** Number of rows minus the number of distinct vectors. */
   readonly repeatedVectors: number
 }
 
@@ -25,19 +28,24 @@ export interface RowComparison {
   readonly documents: number
   readonly queries: number
   readonly top: number
-  /** Mean share of a document's nearest that it has in both. */
+  /** Mean share, 0 to 1, of a document's nearest neighbours that both runs have in common. */
   readonly overlap: number
-  /** Documents with the least of them. */
+  /** The documents with the smallest overlap, smallest first. */
   readonly leastOverlap: readonly { readonly id: string; readonly overlap: number }[]
-  /** Of the same document in both, where both are of one space. */
+  /** Cosine of a document's vectors in both runs; null if the runs have different vector spaces. */
   readonly cosine: { readonly mean: number; readonly min: number } | null
 }
 
 const SHOWN = 5
-/** Below this share of the mean square of all values, a dimension has one value. */
+/**
+ * A dimension is collapsed if its variance is below this share of the mean square of all values.
+ */
 const COLLAPSED = 1e-9
 
-/** Compares the same documents in the same order; the first `queries` of them are looked for among all. */
+/**
+ * Compares two sets of rows of the same documents in the same order. Searches the neighbours of the
+ * first `queries` documents among all documents.
+ */
 export async function compareRows(
   a: Rows,
   b: Rows,
@@ -57,8 +65,8 @@ export async function compareRows(
   const near = await Promise.all([a, b].map(rows => neighbours(rows, count, top, signal)))
   const [nearA = [], nearB = []] = near
   const shares = nearA.map((found, i) => {
-    const there = new Set(nearB[i])
-    return found.length === 0 ? 1 : found.filter(row => there.has(row)).length / found.length
+    const inB = new Set(nearB[i])
+    return found.length === 0 ? 1 : found.filter(row => inB.has(row)).length / found.length
   })
   const leastOverlap = shares
     .map((overlap, i) => ({ id: a.ids[i] ?? '', overlap }))
@@ -98,10 +106,13 @@ function cosines(a: Rows, b: Rows): { mean: number; min: number } {
       Math.sqrt(dot(rows.vectors, from, rows.vectors, from, dimensions)) || 1
     return dot(a.vectors, from, b.vectors, from, dimensions) / (norm(a) * norm(b))
   })
-  return { mean: mean(all), min: all.reduce((least, one) => Math.min(least, one), 1) }
+  return { mean: mean(all), min: all.reduce((least, cosine) => Math.min(least, cosine), 1) }
 }
 
-/** @param rows of the whole run */
+/**
+ * Measures the figures of one run over a sample of its rows.
+ * @param rows number of rows of the whole run
+ */
 export function healthOf({ ids, vectors, dimensions }: Rows, rows: number): Health {
   const norms = ids.map((_, row) =>
     Math.sqrt(dot(vectors, row * dimensions, vectors, row * dimensions, dimensions)),
@@ -126,9 +137,9 @@ export function healthOf({ ids, vectors, dimensions }: Rows, rows: number): Heal
   return {
     rows,
     norms: {
-      min: norms.reduce((least, one) => Math.min(least, one), Number.POSITIVE_INFINITY),
+      min: norms.reduce((least, norm) => Math.min(least, norm), Number.POSITIVE_INFINITY),
       mean: mean(norms),
-      max: norms.reduce((most, one) => Math.max(most, one), 0),
+      max: norms.reduce((most, norm) => Math.max(most, norm), 0),
     },
     collapsedDimensions:
       ids.length < 2 ? 0 : variances.filter(variance => variance < COLLAPSED * power).length,
@@ -136,6 +147,6 @@ export function healthOf({ ids, vectors, dimensions }: Rows, rows: number): Heal
   }
 }
 
-/** 0 of none. */
+/** The mean; 0 for an empty list. */
 export const mean = (values: readonly number[]): number =>
   values.length === 0 ? 0 : values.reduce((sum, value) => sum + value, 0) / values.length

@@ -1,4 +1,5 @@
-// Two runs beside each other. Documents are sampled by the hash of their id, so both runs give the same ones.
+// Compares two runs over a sample of their common documents. The sample is chosen by the hash of
+// the document id, so it is the same in both runs.
 
 import type { Manifest } from '@reembed/protocol'
 import { readIds, readShard } from '@reembed/shard'
@@ -7,17 +8,21 @@ import type { Store } from '@reembed/store'
 import { compareRows, type Health, healthOf, type RowComparison, type Rows } from './rows.ts'
 
 export interface CompareOptions {
+  /** Number of neighbours to compare per document. Default 10. */
   readonly top?: number | undefined
-  /** Documents whose neighbours are looked for, and among how many. */
+  /** Number of documents whose neighbours are compared. Default 200. */
   readonly queries?: number | undefined
+  /** Size of the sample in which neighbours are searched. Default 20,000. */
   readonly documents?: number | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 export interface Comparison extends RowComparison {
+  /** Number of ids in both runs. */
   readonly common: number
-  /** Ids that only the second run has, and only the first. */
+  /** Number of ids only in the second run. */
   readonly added: number
+  /** Number of ids only in the first run. */
   readonly removed: number
   readonly health: readonly [Health, Health]
 }
@@ -25,8 +30,11 @@ export interface Comparison extends RowComparison {
 const SHARDS_AT_ONCE = 8
 
 /**
- * Reads the ids of both runs and the vectors of the sample. Holds 8 bytes a row of both, and the sample.
- * @throws ReembedError USAGE where the runs have no document in common.
+ * Compares run `a` with run `b`. Reads all ids of both runs and the shards of the sample. Holds 8
+ * bytes per row of both runs, and the sample.
+ *
+ * @throws ReembedError USAGE if the runs have no document in common
+ * @throws the signal's reason
  */
 export async function compareRuns(
   store: Store,
@@ -44,7 +52,7 @@ export async function compareRuns(
   if (common === 0) {
     throw new ReembedError(
       'USAGE',
-      `runs ${a.run} and ${b.run} have no document in common: there is nothing to compare`,
+      `runs ${a.run} and ${b.run} have no document in common: compare runs over the same corpus`,
     )
   }
   const [rowsA, rowsB] = [await rowsOf(store, a, sample, signal), await rowsOf(store, b, sample, signal)]
@@ -82,7 +90,10 @@ async function hashesOf(
   return hashes.sort()
 }
 
-/** How many hashes both have, and the smallest of these with their place in the sample: as good as chosen by chance. */
+/**
+ * The number of common hashes, and the smallest of them with their positions in the sample. The
+ * smallest hashes are a pseudorandom choice of documents.
+ */
 function intersect(
   a: BigUint64Array,
   b: BigUint64Array,

@@ -1,4 +1,4 @@
-// Some documents of a finished run by their ids, to be held against the same documents from another model.
+// Reads selected documents of a finished run by id, to compare them with another model's vectors.
 
 import { createHash } from 'node:crypto'
 import type { Manifest } from '@reembed/protocol'
@@ -9,7 +9,9 @@ import type { Rows } from './rows.ts'
 
 const SHARDS_AT_ONCE = 8
 
-/** The shard of each of these ids that the run has. Reads all its ids and no vector. */
+/**
+ * Finds the shard of each wanted id; ids that the run lacks are absent. Reads all ids, no vectors.
+ */
 export async function locateRows(
   store: Store,
   { run, shards }: Manifest,
@@ -28,7 +30,10 @@ export async function locateRows(
   return located
 }
 
-/** The vectors of these ids, in their order. Reads the shards that hold one of them. */
+/**
+ * Reads the vectors of `ids`, in that order. Reads only the shards that contain one of them.
+ * @param located the result of `locateRows`; the row of an id that is absent there is all zeros
+ */
 export async function readRowsById(
   store: Store,
   { run, shards, model: { dimensions } }: Manifest,
@@ -50,7 +55,10 @@ export async function readRowsById(
   return { ids, vectors, dimensions }
 }
 
-/** In the order of their hashes: the first few are then as good as chosen by chance, and the same ones each time. */
+/**
+ * Sorts documents by the hash of their id. The first n are then a deterministic, pseudorandom
+ * sample.
+ */
 export function orderByIdHash<T extends { readonly id: string }>(documents: readonly T[]): T[] {
   const hashed = documents.map(document => ({
     document,

@@ -1,6 +1,7 @@
-// The queue between requests and the engine (core/src/queue.rs). First in, first out; a batch takes entries until
-// the next one would exceed the token or text limit; nothing waits for more to come. A request is only so many
-// entries: it may be split over batches and share them with others.
+// The queue between requests and the engine (core/src/queue.rs of TEI). First in, first out. A
+// batch takes entries until the next one would exceed the token or text limit, and never waits for
+// more entries. Each text is an entry: a request may be split over batches and share them with
+// others.
 
 import type { Clock } from './clock.ts'
 import type { Encoding, Engine } from './engine.ts'
@@ -8,15 +9,17 @@ import { TeiError } from './errors.ts'
 import type { Metrics } from './metrics.ts'
 
 export interface BatchedResult {
-  /** The pooled vector, not normalised. A view on the whole batch: copy what is kept or changed. */
+  /**
+   * The pooled vector, not normalised. A view on the batch: copy it before keeping or changing it.
+   */
   readonly vector: Float32Array
   readonly queueMs: number
-  /** Of the whole batch that this text rode in. */
+  /** Inference time of the whole batch. */
   readonly inferenceMs: number
 }
 
 export interface Batcher {
-  /** Resolves with the text's vector. An entry whose request has gone away by its turn is never embedded. */
+  /** Resolves with the vector of a text. Skips entries whose client has disconnected. */
   embed(encoding: Encoding, signal: AbortSignal): Promise<BatchedResult>
 }
 
@@ -47,16 +50,19 @@ export function createBatcher({
   const prefetched: Entry[][] = []
   const { prefetchedBatches: mostPrefetched = 0 } = engine
   let idleLanes = engine.concurrentBatches
-  let woken = false
+  let scheduled = false
 
-  /** Everything that arrives in this turn of the event loop may share the first batch. */
+  /**
+   * Delays batching to the end of the current turn, so that all texts of a request can share a
+   * batch.
+   */
   function wake(): void {
-    if (woken) return
-    woken = true
+    if (scheduled) return
+    scheduled = true
     queueMicrotask(() => {
-      woken = false
+      scheduled = false
       while (queue.length > 0 && (idleLanes > 0 || prefetched.length < mostPrefetched)) {
-        // A short queue is shared out evenly, so that no lane is idle while another has all the work.
+        // Divides a short queue evenly among the idle lanes.
         const batch = next(Math.ceil(queue.length / Math.max(1, idleLanes)))
         if (batch.length === 0) continue
         if (idleLanes > 0) void run(batch)
@@ -103,7 +109,7 @@ export function createBatcher({
         entry.resolve({ vector, queueMs: startedAt - entry.queuedAt, inferenceMs })
       })
     } catch (error) {
-      // As in TEI, one failure fails everything that shared the batch, whoever sent it.
+      // As in TEI, a failure fails every text of the batch, including those of other requests.
       const message = error instanceof Error ? error.message : String(error)
       const failure = new TeiError('Backend', `Backend error: ${message}`, 'inference', { cause: error })
       for (const entry of batch) entry.reject(failure)

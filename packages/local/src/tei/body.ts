@@ -1,10 +1,15 @@
-// Reading a JSON body the way axum 0.7's `Json` extractor does: content type, then length, then syntax.
+// Reads a JSON body as axum 0.7's `Json` extractor does: checks content type, then length, then
+// syntax.
 
 import type { IncomingMessage } from 'node:http'
 import { messageOf } from '@reembed/shared'
 import { HttpRejection } from './errors.ts'
 
-/** Never holds more than `limit` bytes. Throws an HttpRejection, or the stream's own error when the client went away. */
+/**
+ * Reads a JSON body of at most `limit` bytes.
+ * @throws HttpRejection 415, 413 or 400
+ * @throws the error of the stream if the client disconnects
+ */
 export async function readJson(request: IncomingMessage, limit: number): Promise<unknown> {
   if (!/^application\/([^;]+\+)?json\s*(;|$)/i.test(request.headers['content-type'] ?? '')) {
     throw new HttpRejection(415, 'Expected request with `Content-Type: application/json`')
@@ -16,7 +21,7 @@ async function readBody(request: IncomingMessage, limit: number): Promise<Buffer
   if (Number(request.headers['content-length']) > limit) throw tooLarge()
   const chunks: Buffer[] = []
   let length = 0
-  // Not `for await`: leaving that loop early destroys the socket before the 413 is written.
+  // Not `for await`: leaving that loop early would destroy the socket before the 413 is written.
   await new Promise<void>((resolve, reject) => {
     request.on('data', (chunk: Buffer) => {
       length += chunk.length
@@ -38,7 +43,7 @@ const tooLarge = (): HttpRejection =>
 
 function parseJson(body: Buffer): unknown {
   try {
-    // serde_json takes neither a byte order mark nor invalid UTF-8; so also a gzip body is a 400.
+    // serde_json accepts neither a byte order mark nor invalid UTF-8, so a gzip body is a 400 too.
     const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)
     const value: unknown = JSON.parse(text)
     if (/\\u[dD][89a-fA-F]/.test(text)) refuseLoneSurrogates(value)
@@ -48,7 +53,7 @@ function parseJson(body: Buffer): unknown {
   }
 }
 
-/** JavaScript strings may hold half a character, Rust's may not. */
+/** JavaScript strings may contain lone surrogates, Rust strings may not. */
 function refuseLoneSurrogates(value: unknown): void {
   if (typeof value === 'string') {
     if (!value.isWellFormed()) throw new SyntaxError('lone leading surrogate in hex escape')

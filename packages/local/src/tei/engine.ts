@@ -1,10 +1,10 @@
-// What turns texts into vectors. The protocol (server.ts, infer.ts) knows nothing of the model behind this, and an
-// engine knows nothing of HTTP, limits or queues.
+// The interface between protocol and model. The protocol (server.ts, infer.ts) does not depend on
+// the model; an engine does not depend on HTTP, limits or queues.
 
-/** What /info states about a model. */
+/** The facts of a model that /info reports. */
 export interface EngineModel {
   readonly id: string
-  /** Exactly which weights these are, where that is known. */
+  /** Identifies the exact weights; null if unknown. */
   readonly sha: string | null
   readonly dtype: string
   readonly pooling: 'cls' | 'mean'
@@ -15,18 +15,21 @@ export interface EngineModel {
   readonly prompts: Readonly<Record<string, string>>
 }
 
-/** A text as the engine wants it. Opaque to the server but for its length in tokens. */
+/** An encoded text. The server reads only its length in tokens. */
 export interface Encoding {
   readonly length: number
 }
 
 export interface EncodeOptions {
   readonly specialTokens: boolean
-  /** Cuts to this many tokens, special ones included, keeping the given side's opposite: 'right' cuts the end. */
+  /** Truncates to this many tokens, special tokens included. 'right' removes tokens at the end. */
   readonly truncate?: { readonly tokens: number; readonly side: 'left' | 'right' } | undefined
 }
 
-/** One token as /tokenize shows it; start and stop count code points of the text, null where there is no span. */
+/**
+ * A token in the reply of /tokenize. Start and stop count code points; null if the token has no
+ * span.
+ */
 export interface Token {
   readonly id: number
   readonly text: string
@@ -37,19 +40,21 @@ export interface Token {
 
 export interface Engine<E extends Encoding = Encoding> extends AsyncDisposable {
   readonly model: EngineModel
-  /** Whether a batch costs its longest text times its count, or only the sum of its tokens. */
+  /**
+   * If true, a batch costs its longest text times the number of texts; else the sum of its tokens.
+   */
   readonly padded: boolean
-  /** The most texts that it embeds in one go, or null where only tokens count. */
+  /** Maximum number of texts per batch; null: only tokens are limited. */
   readonly maxBatchRequests: number | null
-  /** How many batches it can work on at once. */
+  /** Number of batches that it embeds concurrently. */
   readonly concurrentBatches: number
-  /** Batches made up ahead while all lanes are busy; who comes later cannot join them. Default none. */
+  /** Batches formed ahead while all lanes are busy. Later texts cannot join them. Default 0. */
   readonly prefetchedBatches?: number
-  /** Asked by /health after a batch that failed; TEI runs the model once to see. */
+  /** Called by /health after a failed batch. TEI runs the model once to answer. */
   readonly isHealthy?: () => Promise<boolean>
   encode(text: string, options: EncodeOptions): E
   tokenize(text: string, specialTokens: boolean): readonly Token[]
   decode(ids: readonly number[], skipSpecialTokens: boolean): string
-  /** The pooled vectors back to back, in order, not normalised. */
+  /** Returns the pooled vectors, concatenated in the order of the batch, not normalised. */
   embed(batch: readonly E[]): Promise<Float32Array>
 }

@@ -1,5 +1,5 @@
-// The two kinds of refusal that TEI knows: its own errors, in JSON, and those of its web framework (axum 0.7), in
-// plain text. A client has to tell them apart, so the stand-in does too.
+// The two kinds of error replies of TEI: its own, in JSON, and those of its web framework (axum
+// 0.7), in plain text. A client must handle both, so this server sends both.
 
 import type { TeiVersion } from './flags.ts'
 
@@ -18,7 +18,7 @@ const STATUS_OF: Record<ErrorType, number> = {
 export const statusOf = (type: ErrorType, version: TeiVersion): number =>
   type === 'Validation' && version === '1.8.3' ? 413 : STATUS_OF[type]
 
-/** How `te_request_failure` counts it. */
+/** The label of `te_request_failure`. */
 export type FailureKind = 'overloaded' | 'batch_size' | 'validation' | 'tokenization' | 'inference'
 
 export class TeiError extends Error {
@@ -33,7 +33,7 @@ export class TeiError extends Error {
   }
 }
 
-/** Refused before TEI's own code sees the request. */
+/** A request that the web framework refuses before the handlers of TEI. */
 export class HttpRejection extends Error {
   readonly status: number
 
@@ -44,7 +44,7 @@ export class HttpRejection extends Error {
   }
 }
 
-/** What the tokeniser finds wrong with an input (`TextEmbeddingsError` in core/src/lib.rs). */
+/** An input that the tokenizer refuses (`TextEmbeddingsError` in core/src/lib.rs). */
 export const invalidInput = (message: string): TeiError =>
   new TeiError('Validation', `Input validation error: ${message}`, 'tokenization')
 

@@ -4,40 +4,43 @@ import { ReembedError } from '@reembed/shared'
 import type { EngineModel } from './engine.ts'
 
 /**
- * What differs: since 1.9.0 what is not valid is a 422 and no 413, a batch that lacks permits is refused instead of
- * waiting, `auto_truncate` is on by default, and the served model name exists. HF-managed endpoints were on 1.8.3 in
- * October 2026.
+ * Since 1.9.0, invalid requests are answered with 422 instead of 413, a batch without enough
+ * permits is refused instead of queued, `auto_truncate` is on by default, and the served model name
+ * exists. HF Inference Endpoints ran 1.8.3 in October 2026.
  */
 export type TeiVersion = '1.8.3' | '1.9.3'
 
 export interface TeiFlags {
-  /** Which TEI to be. Default 1.9.3. */
+  /** The TEI version to imitate. Default 1.9.3. */
   readonly version?: TeiVersion | undefined
-  /** Inputs (not requests) between arrival and reply; one more is answered 429. Default 512. */
+  /**
+   * Maximum number of inputs (not requests) in progress; further ones are answered 429. Default
+   * 512.
+   */
   readonly maxConcurrentRequests?: number | undefined
-  /** Tokens of one batch. Default 16384. */
+  /** Maximum number of tokens per batch. Default 16384. */
   readonly maxBatchTokens?: number | undefined
-  /** Texts of one batch, where the engine has no limit of its own. */
+  /** Maximum number of texts per batch, if the engine has no limit of its own. */
   readonly maxBatchRequests?: number | undefined
-  /** Inputs of one request. Default 32. */
+  /** Maximum number of inputs per request. Default 32. */
   readonly maxClientBatchSize?: number | undefined
-  /** Bytes of a request body. Default 2,000,000. */
+  /** Maximum bytes of a request body. Default 2,000,000. */
   readonly payloadLimit?: number | undefined
-  /** What `truncate` is where a request does not say. Default true, in 1.8.3 false. */
+  /** Default of `truncate` in requests. Default true, in 1.8.3 false. */
   readonly autoTruncate?: boolean | undefined
-  /** The `model` of every /v1/embeddings reply. Default, and always in 1.8.3: the model's id. */
+  /** `model` in replies of /v1/embeddings. Default, and always in 1.8.3: the id of the model. */
   readonly servedModelName?: string | undefined
   readonly defaultPromptName?: string | undefined
   readonly defaultPrompt?: string | undefined
-  /** Asked for as `Authorization: Bearer <key>`, except on the health and metrics routes. */
+  /** Required as `Authorization: Bearer <key>`, except on the health and metrics routes. */
   readonly apiKey?: string | undefined
-  /** Default 127.0.0.1: a stand-in for one machine is not offered to others. */
+  /** Address to listen on. Default 127.0.0.1, which other machines cannot reach. */
   readonly hostname?: string | undefined
   /** Default: any free port. */
   readonly port?: number | undefined
 }
 
-/** Flags with defaults in place and fitted to the model. */
+/** Flags with defaults applied and limited by the model. */
 export interface Settings {
   readonly version: TeiVersion
   readonly maxConcurrentRequests: number
@@ -85,7 +88,7 @@ export function settingsOf(
   if (model.maxInputLength > maxBatchTokens && !autoTruncate) {
     throw new ReembedError(
       'USAGE',
-      `the model takes ${model.maxInputLength} tokens, which exceeds maxBatchTokens ${maxBatchTokens}: raise it, or set autoTruncate`,
+      `the model accepts ${model.maxInputLength} tokens, more than maxBatchTokens ${maxBatchTokens}: raise maxBatchTokens, or set autoTruncate`,
     )
   }
   return {
@@ -106,5 +109,8 @@ export function settingsOf(
 function promptOf(model: EngineModel, name: string | undefined): string | undefined {
   if (name === undefined) return undefined
   if (Object.hasOwn(model.prompts, name)) return model.prompts[name]
-  throw new ReembedError('USAGE', `${model.id} has no prompt named ${name}`)
+  throw new ReembedError(
+    'USAGE',
+    `model ${model.id} has no prompt named '${name}': use one of ${Object.keys(model.prompts).join(', ') || '(none)'}`,
+  )
 }

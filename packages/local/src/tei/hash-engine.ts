@@ -1,15 +1,17 @@
-// An engine without a model: the vector of a text is a hash of it. Fast, of any dimension, and anyone can compute
-// the vector that a text must have, so a test can check every row of a run.
+// An engine without a model: the vector of a text is a hash of the text. It is fast, supports any
+// number of dimensions, and lets a test compute the expected vector of every row.
 
 import type { EncodeOptions, Encoding, Engine } from './engine.ts'
 import { normalize } from './normalize.ts'
 
 export interface HashEngineOptions {
-  /** Part of the hash: another model gives other vectors. Default 'reembed/hash'. */
+  /** Model id. Part of the hash: another model gives other vectors. Default 'reembed/hash'. */
   readonly model?: string | undefined
-  /** Stated as model_sha, and part of the hash where given. */
+  /** Reported as model_sha, and part of the hash if given. */
   readonly sha?: string | undefined
+  /** Default 384. */
   readonly dimensions?: number | undefined
+  /** Maximum tokens per text. Default 512. */
   readonly maxInputLength?: number | undefined
   readonly prompts?: Readonly<Record<string, string>> | undefined
 }
@@ -18,9 +20,10 @@ interface HashEncoding extends Encoding {
   readonly text: string
 }
 
-/** Tokens are words with the space before them, so that tokens joined are the text again. */
+/** A token is a word with the whitespace before it, so that joined tokens give the text. */
 const TOKEN = /\s*\S+|\s+$/gu
 
+/** Creates an engine that hashes texts. */
 export function createHashEngine(options: HashEngineOptions = {}): Engine<HashEncoding> {
   const { model = 'reembed/hash', sha, dimensions = 384, maxInputLength = 512, prompts = {} } = options
 
@@ -56,7 +59,9 @@ export function createHashEngine(options: HashEngineOptions = {}): Engine<HashEn
       })
     },
 
-    /** A hash can't be undone: `#7 #8` stands for the ids 7 and 8, and has them again when tokenised. */
+    /**
+     * A hash is not reversible, so ids 7 and 8 decode to `#7 #8`, which tokenizes to 7 and 8 again.
+     */
     decode: (ids: readonly number[]) => ids.map(id => `#${id}`).join(' '),
 
     async embed(batch: readonly HashEncoding[]) {
@@ -71,7 +76,10 @@ export function createHashEngine(options: HashEngineOptions = {}): Engine<HashEn
   }
 }
 
-/** Exactly the normalised vector that the server replies for `text` (not truncated, no prompt), bit for bit. */
+/**
+ * Returns the normalised vector that the server returns for `text` without truncation and prompt,
+ * bit for bit.
+ */
 export function hashVector(text: string, options: HashEngineOptions = {}): Float32Array {
   const { model = 'reembed/hash', sha, dimensions = 384 } = options
   const vector = new Float32Array(dimensions)
@@ -80,7 +88,10 @@ export function hashVector(text: string, options: HashEngineOptions = {}): Float
   return vector
 }
 
-/** Numbers between -1 and 1 from a generator (sfc32) seeded with 64 bits of hash: no two texts of a test collide. */
+/**
+ * Fills the vector with numbers in [-1, 1) from sfc32, seeded with a 64-bit hash to avoid
+ * collisions.
+ */
 function fill(vector: Float32Array, text: string, model: string, sha: string | undefined): void {
   const seeded = `${model}@${sha ?? ''}\n${text}`
   let a = fnv1a(seeded, 0x811c9dc5)
@@ -93,7 +104,7 @@ function fill(vector: Float32Array, text: string, model: string, sha: string | u
     a = b ^ (b >>> 9)
     b = (c + (c << 3)) | 0
     c = ((c << 21) | (c >>> 11)) + next
-    // The first twelve only mix the seed in.
+    // The first 12 outputs of sfc32 depend too little on the seed and are discarded.
     if (i >= 0) vector[i] = next / 0x8000_0000
   }
 }

@@ -1,5 +1,5 @@
-// From the inputs of one request to their vectors: permits, prompt, limits, tokens, queue, normalisation
-// (core/src/infer.rs and core/src/tokenization.rs).
+// Computes the vectors of one request: permits, prompt, limits, tokenization, queue, normalisation
+// (core/src/infer.rs and core/src/tokenization.rs of TEI).
 
 import { createBatcher } from './batcher.ts'
 import type { Clock } from './clock.ts'
@@ -11,7 +11,10 @@ import { normalize } from './normalize.ts'
 import { createPermits } from './permits.ts'
 import type { EmbedRequest, Input, TokenizeRequest } from './requests.ts'
 
-/** The vectors of a request and what its x- headers say; times in milliseconds, each the mean over its inputs. */
+/**
+ * The vectors of a request and the values of its x- headers; times are means over the inputs, in
+ * ms.
+ */
 export interface EmbedResult {
   readonly vectors: readonly Float32Array[]
   readonly characters: number
@@ -27,7 +30,7 @@ export interface InferenceService {
   decode(ids: readonly (readonly number[])[], skipSpecialTokens: boolean): readonly string[]
 }
 
-/** A text may have this many characters per token of the model's limit before it is not even tokenised. */
+/** Texts with more characters per token of the model's limit are not tokenized as a whole. */
 const MAX_CHAR_MULTIPLIER = 250
 
 export function createInferenceService(
@@ -40,7 +43,7 @@ export function createInferenceService(
   const batcher = createBatcher({ engine, maxBatchTokens, maxBatchRequests, metrics, clock })
   const permits = createPermits(settings.maxConcurrentRequests)
 
-  /** Every input is computed before the first failure, in input order, is the answer to all. */
+  /** Computes every input, even after a failure; the reply is the first failure in input order. */
   async function embedAll(request: EmbedRequest, signal: AbortSignal) {
     const { inputs, batch } = request
     if (settings.version === '1.8.3' && batch) {
@@ -80,7 +83,7 @@ export function createInferenceService(
       const message = '`dimensions` should be smaller than the maximum embedding dimension.'
       throw new TeiError('Validation', `Input validation error: ${message}`, 'validation')
     }
-    // Cut before normalising (Matryoshka), so a shorter vector has length 1 too.
+    // Truncates before normalising (Matryoshka), so that a shorter vector has length 1 too.
     const result = vector.slice(0, request.dimensions)
     if (request.normalize) normalize(result)
     metrics.count('te_embed_success')
@@ -103,7 +106,7 @@ export function createInferenceService(
     const encoding = tokenizing(() => {
       const text = typeof input === 'string' ? input : engine.decode(input, prompt !== '')
       return engine.encode(prompt + (given > limit ? cut(text, limit) : text), {
-        // Token ids became text with their special tokens spelled out, so none are added.
+        // Text decoded from token ids contains its special tokens, so none are added.
         specialTokens: typeof input === 'string' || prompt !== '',
         truncate: truncate ? { tokens: maxInputLength, side: request.truncationDirection } : undefined,
       })
@@ -170,7 +173,7 @@ export function createInferenceService(
   }
 }
 
-/** Code points of a text, or the number of ids. */
+/** Number of code points of a text, or number of token ids. */
 function countCharacters(input: Input): number {
   let count = input.length
   if (typeof input === 'string') {
@@ -183,8 +186,8 @@ function countCharacters(input: Input): number {
 }
 
 /**
- * TEI cuts a text beyond the limit to that many bytes, from the end whatever the direction, and leaves it whole
- * where that byte falls inside a character.
+ * TEI truncates a text above the limit to that many bytes, at the end whatever the direction. It
+ * keeps the whole text if the limit falls inside a character.
  */
 function cut(text: string, limit: number): string {
   const bytes = Buffer.from(text)
@@ -192,7 +195,7 @@ function cut(text: string, limit: number): string {
   return insideCharacter ? text : bytes.toString('utf8', 0, limit)
 }
 
-/** What the engine's tokeniser throws is the input's fault. */
+/** Reports errors of the engine's tokenizer as errors of the input. */
 function tokenizing<T>(run: () => T): T {
   try {
     return run()

@@ -1,4 +1,5 @@
-// The process behind startEndpoint: one message in (what to serve), one message out (where, or why not).
+// The process that startEndpoint starts. It receives one message with the options and sends one
+// message with the URL or the failure.
 
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { Engine } from './engine.ts'
@@ -6,7 +7,7 @@ import { createHashEngine } from './hash-engine.ts'
 import type { Start, StartResult } from './protocol.ts'
 import { serveTei } from './server.ts'
 
-// The parent is gone, however it ended: nobody waits for what is in flight.
+// The parent process has ended, so no client waits for the requests in flight.
 process.on('disconnect', () => process.exit())
 
 process.once('message', async (start: Start) => {

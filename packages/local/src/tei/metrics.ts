@@ -1,5 +1,5 @@
-// The Prometheus metrics of TEI 1.9, by its names and buckets (router/src/prometheus.rs): counters without the
-// `_total` suffix, durations in seconds.
+// The Prometheus metrics of TEI 1.9 with its names and buckets (router/src/prometheus.rs): counters
+// without the suffix `_total`, durations in seconds.
 
 export interface Metrics {
   count(name: CounterName, labels?: Readonly<Record<string, string>>): void

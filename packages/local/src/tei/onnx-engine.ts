@@ -1,4 +1,4 @@
-// A real model on the CPU: ONNX Runtime for the numbers, a fast tokenizer for the texts.
+// An engine with a real model on the CPU: ONNX Runtime and a fast tokenizer.
 
 import type { Engine } from './engine.ts'
 import { openModel } from './model-files.ts'
@@ -6,27 +6,35 @@ import { openOnnxSessionPool } from './onnx-session-pool.ts'
 import { createTokenizer } from './tokenizer.ts'
 
 export interface OnnxEngineOptions {
-  /** A folder in the usual ONNX layout, a Hub id with an optional `@revision`, or absent for all-MiniLM-L6-v2. */
+  /** A model folder, or a Hub id with an optional `@revision`. Default all-MiniLM-L6-v2. */
   readonly model?: string | undefined
 }
 
-/** Tokens of one call, padding included: multiplications are as efficient as they get from about 128 on. */
+/**
+ * Tokens per call, padding included. Matrix multiplication is fully efficient from about 128
+ * tokens.
+ */
 const TOKENS_PER_CALL = 512
 
-/** A call by itself costs what this many tokens cost (all-MiniLM-L6-v2: 3.5 ms and 0.33 ms a token, one core). */
+/**
+ * Fixed cost of a call, in tokens. Measured with all-MiniLM-L6-v2 on one core: 3.5 ms per call and
+ * 0.33 ms per token.
+ */
 const TOKENS_OF_A_CALL = 12
 
-/** Texts of one batch: enough to sort by length, few enough that the next batch gathers while this one runs. */
+/**
+ * Texts per batch: enough to group by length, and few enough that the next batch forms meanwhile.
+ */
 const TEXTS_PER_BATCH = 32
 
-/** Loads the model. */
+/** Opens an engine and loads its model. */
 export async function openOnnxEngine({
   model: name,
 }: OnnxEngineOptions = {}): Promise<Engine<readonly number[]>> {
   const { id, sha, pooling, maxInputLength, prompts, ...files } = await openModel(name)
   const tokenizer = createTokenizer(files.tokenizer, files.tokenizerConfig)
   const lanes = await openOnnxSessionPool(files.graph, pooling)
-  // Warms up, and tells the width, which not every config.json states.
+  // Warms up, and measures the dimensions, which not every config.json contains.
   const { length: dimensions } = await lanes.embed([tokenizer.encode('a', { specialTokens: true })])
 
   return {
@@ -56,7 +64,10 @@ interface Text {
   readonly ids: readonly number[]
 }
 
-/** Texts of like length go together: a text joins a call unless padding the others to it costs more than a new one. */
+/**
+ * Groups texts of similar length: a text joins a call unless the padding costs more than a new
+ * call.
+ */
 function* callsOf(batch: readonly (readonly number[])[]): Generator<readonly Text[]> {
   let call: Text[] = []
   let length = 0

@@ -1,40 +1,41 @@
-// Writes an ONNX model: the few messages of its protobuf schema that a graph with weights needs.
+// Writes ONNX models: the messages of the protobuf schema that a graph with weights needs.
 // Field numbers and type codes: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto3
 
 /** TensorProto.DataType. */
 export const DATA_TYPE = { float32: 1, int32: 6, int64: 7, float16: 10 } as const
 export type DataType = keyof typeof DATA_TYPE
 
-/** A number is an INT attribute, `{ float }` a FLOAT, a list an INTS. */
+/** A number encodes an INT attribute, `{ float }` a FLOAT, an array an INTS. */
 export type Attribute = number | { readonly float: number } | readonly number[]
 
 export interface ValueInfo {
   readonly name: string
   readonly type: DataType
-  /** A string names a dimension that is only known at run time. */
+  /** A string names a dimension that is known only at run time. */
   readonly shape: readonly (number | string)[]
 }
 
-/** Adds nodes and weights one by one; every value is named by a string. */
+/** Builds a graph node by node. A string names each value. */
 export interface OnnxGraph {
-  /** A weight, in the bytes of its type (little-endian). Returns its name. */
+  /** Adds a weight with little-endian bytes and returns its name. */
   weight(type: DataType, shape: readonly number[], bytes: Uint8Array): string
   int64s(...values: readonly number[]): string
   float(value: number): string
-  /** Adds a node with one output and returns the output's name. Types outside plain ONNX name their domain. */
+  /** Adds a node with one output and returns the name of the output. */
   node(type: string, inputs: readonly string[], options?: NodeOptions): string
-  /** The bytes of the model. */
+  /** Returns the bytes of the model. */
   encode(inputs: readonly ValueInfo[], outputs: readonly ValueInfo[]): Uint8Array
 }
 
 export interface NodeOptions {
   readonly attributes?: Readonly<Record<string, Attribute>>
+  /** The operator set of a type outside standard ONNX. */
   readonly domain?: string
-  /** The output's name, where somebody outside asks for it. */
+  /** Name of the output. Default: a generated name. */
   readonly output?: string
 }
 
-/** Opset 20 has exact Gelu and LayerNormalization; IR 10 is what it came with. */
+/** Opset 20 has exact Gelu and LayerNormalization, and was released with IR version 10. */
 const OPSET = 20
 const IR_VERSION = 10
 
@@ -99,7 +100,7 @@ function valueInfo(field: number, { name, type, shape }: ValueInfo): Uint8Array 
   return message(field, text(1, name), message(2, message(1, int(1, DATA_TYPE[type]), message(2, ...dims))))
 }
 
-/** Wire types: 0 varint, 2 length and bytes, 5 four bytes. */
+/** Protobuf wire types: 0 varint, 2 length-delimited, 5 fixed 32-bit. */
 const tag = (field: number, wire: 0 | 2 | 5): Uint8Array => varint((field << 3) | wire)
 const int = (field: number, value: number): Uint8Array => Buffer.concat([tag(field, 0), varint(value)])
 const message = (field: number, ...parts: readonly Uint8Array[]): Uint8Array =>
@@ -112,7 +113,7 @@ function float(field: number, value: number): Uint8Array {
   return Buffer.concat([tag(field, 5), bytesOf(new Float32Array([value]))])
 }
 
-/** Negative numbers take the ten bytes of their 64-bit two's complement. */
+/** Negative numbers are encoded as 64-bit two's complement, in ten bytes. */
 function varint(value: number): Uint8Array {
   const bytes: number[] = []
   for (let rest = BigInt.asUintN(64, BigInt(value)); ; rest >>= 7n) {

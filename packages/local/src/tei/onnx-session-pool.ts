@@ -1,5 +1,6 @@
-// Threads with a session each. Two sessions of one thread do more than one session of two threads, because nothing
-// waits for the slower half of every multiplication; and the thread that speaks HTTP is never stopped.
+// A pool of worker threads with one ONNX session each. Two sessions with one thread are faster than
+// one session with two threads, which synchronises its threads at every multiplication. Inference
+// never blocks the thread of the HTTP server.
 
 import { once } from 'node:events'
 import { availableParallelism } from 'node:os'
@@ -11,11 +12,13 @@ import type { OnnxWorkerReply } from './onnx-worker.ts'
 
 export interface OnnxSessionPool extends AsyncDisposable {
   readonly size: number
-  /** The texts' vectors back to back, from the lane that is free first. */
+  /** Returns the concatenated vectors of the texts, computed by the first free thread. */
   embed(texts: readonly (readonly number[])[]): Promise<Float32Array<ArrayBuffer>>
 }
 
-/** Each lane has the weights in memory, so on large machines a lane gets several threads instead. */
+/**
+ * Each session holds the weights in memory, so on large machines a session gets several threads.
+ */
 const MAX_SESSIONS = 4
 
 export async function openOnnxSessionPool(
@@ -25,8 +28,8 @@ export async function openOnnxSessionPool(
   const cores = availableParallelism()
   const size = Math.min(cores, MAX_SESSIONS)
   const workerData: OnnxSessionOptions = { graph, pooling, threads: Math.floor(cores / size) }
-  // ONNX Runtime reports its use to its maker and keeps files in the home folder for that, unless told not to. It
-  // reads the process' real environment, which only this thread can write.
+  // ONNX Runtime sends telemetry and writes files to the home folder unless this variable is set.
+  // It reads the environment of the process, which only the main thread can change.
   process.env.ORT_DISABLE_TELEMETRY ??= '1'
   const workers = Array.from({ length: size }, () => {
     const file = new URL(`./onnx-worker${extname(import.meta.url)}`, import.meta.url)
@@ -37,7 +40,7 @@ export async function openOnnxSessionPool(
     await Promise.all(workers.map(worker => once(worker, 'message')))
   } catch (error) {
     await end()
-    throw new TypeError(`ONNX Runtime can't load the model: ${messageOf(error)}`, { cause: error })
+    throw new TypeError(`ONNX Runtime cannot load the model: ${messageOf(error)}`, { cause: error })
   }
 
   const idle = [...workers]
@@ -49,7 +52,8 @@ export async function openOnnxSessionPool(
       const worker = idle.pop() ?? (await new Promise<Worker>(resolve => waiting.push(resolve)))
       try {
         worker.postMessage(texts)
-        // A lane that dies takes the process with it, as a panic does in TEI: its error has no other listener.
+        // A crashed thread ends the process, as a panic does in TEI: its 'error' event has no
+        // listener.
         const [reply] = (await once(worker, 'message')) as [OnnxWorkerReply]
         if ('failure' in reply) throw new Error(reply.failure)
         return reply.vectors

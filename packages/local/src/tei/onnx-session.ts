@@ -1,20 +1,20 @@
-// One call of ONNX Runtime: token ids in, pooled vectors out.
+// An ONNX Runtime session: converts token ids to pooled vectors.
 
 import type { Tensor } from 'onnxruntime-node'
 
 export interface OnnxSession extends AsyncDisposable {
-  /** The texts' vectors back to back, not normalised. Pads all to the longest. Stops its thread while it runs. */
+  /** Returns concatenated vectors, not normalised. Pads to the longest text. Blocks its thread. */
   embed(texts: readonly (readonly number[])[]): Promise<Float32Array<ArrayBuffer>>
 }
 
 export interface OnnxSessionOptions {
-  /** A model's bytes, or its path. */
+  /** The bytes of the model, or its path. */
   readonly graph: Uint8Array | string
   readonly pooling: 'cls' | 'mean'
   readonly threads: number
 }
 
-/** Loads onnxruntime-node, a native library, only now. */
+/** Opens a session. Imports onnxruntime-node, a native library, on the first call. */
 export async function openOnnxSession({ graph, pooling, threads }: OnnxSessionOptions): Promise<OnnxSession> {
   const { default: ort } = await import('onnxruntime-node')
   const options = { intraOpNumThreads: threads, logSeverityLevel: 3 } as const
@@ -43,7 +43,7 @@ export async function openOnnxSession({ graph, pooling, threads }: OnnxSessionOp
       const feeds: Record<string, Tensor> = {}
       for (const name of session.inputNames) {
         const values = inputs[name]
-        if (values === undefined) throw new TypeError(`the model wants an input ${name}, which is not known`)
+        if (values === undefined) throw new TypeError(`the model requires an unsupported input: ${name}`)
         feeds[name] = new ort.Tensor('int64', values, [texts.length, length])
       }
       const states = (await session.run(feeds, [output]))[output]
@@ -56,7 +56,7 @@ export async function openOnnxSession({ graph, pooling, threads }: OnnxSessionOp
   }
 }
 
-/** From [text, token, width] to [text, width]: the first token's state, or the mean over the text's own tokens. */
+/** Pools [text, token, width] to [text, width]: the first token, or the mean without padding. */
 function pooled(
   states: Float32Array,
   texts: readonly (readonly number[])[],

@@ -1,4 +1,5 @@
-// The thread of one lane: token ids in, vectors out, one call at a time. Its first message says that it is ready.
+// A thread of the session pool. It sends a message when the session is open, and then answers each
+// message with token ids by one message with vectors.
 
 import { parentPort, workerData } from 'node:worker_threads'
 import { type OnnxSessionOptions, openOnnxSession } from './onnx-session.ts'

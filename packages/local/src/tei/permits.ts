@@ -1,11 +1,13 @@
-// Permits count inputs between arrival and reply, not requests (core/src/infer.rs). Since 1.9.0 a request gets all
-// of its permits at once or is refused. Before, a single input was refused, and the inputs of a batch waited, each
-// for a permit of its own, first come first served and without bound.
+// Permits count inputs in progress, not requests (core/src/infer.rs of TEI). Since 1.9.0, a request
+// gets all of its permits at once or is refused. In 1.8.3, a single input is refused, but each
+// input of a batch waits for its own permit, in order of arrival and without limit.
 
 export interface Permits {
-  /** All or nothing. Given back on disposal, or when the client goes away. */
+  /**
+   * Acquires all permits or none. They are released on disposal, or when the client disconnects.
+   */
   tryAcquire(count: number, signal: AbortSignal): Disposable | undefined
-  /** One, after those who came before. Never settles when the client goes away first. */
+  /** Acquires one permit, in order of arrival. Never settles if the client disconnects first. */
   acquire(signal: AbortSignal): Promise<Disposable>
 }
 
@@ -35,7 +37,7 @@ export function createPermits(total: number): Permits {
   }
 
   return {
-    // Nobody overtakes those who wait, as with tokio's semaphore.
+    // Fair, as tokio's semaphore: a request does not overtake waiting ones.
     tryAcquire: (count, signal) => (count > free || waiting.size > 0 ? undefined : grant(count, signal)),
     acquire(signal) {
       if (free > 0 && waiting.size === 0) return Promise.resolve(grant(1, signal))

@@ -1,20 +1,20 @@
-// The messages between startEndpoint and the process that serves the model.
+// The messages between startEndpoint and the process of the server.
 
 import type { ErrorCode } from '@reembed/shared'
 import type { TeiFlags } from './flags.ts'
 import type { HashEngineOptions } from './hash-engine.ts'
 
 export interface StartEndpointOptions extends TeiFlags {
-  /** 'onnx' runs a model; 'hash' gives vectors that any test can compute. Default 'onnx'. */
+  /** 'onnx' runs a model; 'hash' returns vectors that a test can compute. Default 'onnx'. */
   readonly engine?: 'onnx' | 'hash' | undefined
   /**
-   * For 'onnx': a folder in the usual ONNX layout, or a Hub id (`BAAI/bge-small-en-v1.5`, `name@revision`); default
-   * all-MiniLM-L6-v2. For 'hash': the name it goes by.
+   * For 'onnx': a model folder, or a Hub id (`BAAI/bge-small-en-v1.5`, `name@revision`); default
+   * all-MiniLM-L6-v2. For 'hash': the model id.
    */
   readonly model?: string | undefined
-  /** For 'hash' alone. */
+  /** Options of the engine 'hash'. */
   readonly hash?: Omit<HashEngineOptions, 'model'> | undefined
-  /** Gives up starting; an endpoint that runs already is ended by disposing it. */
+  /** Aborts the start. A started endpoint is stopped by disposing it. */
   readonly signal?: AbortSignal | undefined
 }
 

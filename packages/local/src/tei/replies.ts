@@ -1,14 +1,14 @@
-// The bodies of 200 replies.
+// The bodies of successful replies.
 
 import type { EngineModel } from './engine.ts'
 import type { Settings } from './flags.ts'
 import type { EmbedResult } from './infer.ts'
 
-/** `number[][]`, also for one text. NaN and infinities become null, as serde_json writes them. */
+/** `number[][]`, also for a single text. NaN and infinities become null, as in serde_json. */
 export const embeddingsJson = ({ vectors }: EmbedResult): string =>
   `[${vectors.map(vector => JSON.stringify(Array.from(vector))).join(',')}]`
 
-/** The OpenAI shape. base64 is that of little-endian float32. */
+/** The format of OpenAI. base64 encodes little-endian float32. */
 export function openAiJson(
   { vectors, tokens }: EmbedResult,
   format: 'float' | 'base64',
@@ -42,6 +42,6 @@ export function infoJson(model: EngineModel, settings: Settings): string {
   })
 }
 
-/** Every machine that runs this is little-endian. */
+/** Every platform that Node supports here is little-endian. */
 const toBase64 = (vector: Float32Array): string =>
   Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength).toString('base64')

@@ -1,19 +1,19 @@
-// Untrusted JSON -> typed requests, with serde's idea of what fits (router/src/http/types.rs). Unknown members are
-// ignored, as there. What does not fit is a 422 in plain text.
+// Validates JSON bodies by the rules of serde (router/src/http/types.rs of TEI): unknown members
+// are ignored; an invalid body is answered with 422 in plain text.
 
 import { HttpRejection } from './errors.ts'
 
-/** A text, or token ids, which TEI turns back into text before it tokenises. */
+/** A text, or token ids, which TEI decodes to text before tokenizing. */
 export type Input = string | readonly number[]
 
 export interface Inputs {
   readonly inputs: readonly Input[]
-  /** False for a bare text or a bare list of ids; metrics tell the two apart. */
+  /** False for a single text or a single list of ids. Metrics distinguish the two. */
   readonly batch: boolean
 }
 
 export interface EmbedRequest extends Inputs {
-  /** Undefined: what the server's auto_truncate says. */
+  /** Undefined: the server's auto_truncate applies. */
   readonly truncate: boolean | undefined
   readonly truncationDirection: 'left' | 'right'
   readonly promptName: string | undefined
@@ -49,7 +49,7 @@ export function parseEmbedRequest(body: unknown): EmbedRequest {
   }
 }
 
-/** `model` and `user` are checked and ignored. */
+/** Validates and ignores `model` and `user`. */
 export function parseOpenAiRequest(body: unknown): OpenAiRequest {
   const members = objectOf(body)
   optional(members, 'model', isString, 'a string')
@@ -87,7 +87,10 @@ export function parseDecodeRequest(body: unknown): DecodeRequest {
   }
 }
 
-/** The first variant that fits wins, and `[]` fits a list of ids: it is one empty input, not an empty batch. */
+/**
+ * The first matching variant applies. `[]` matches a list of ids: one empty input, not an empty
+ * batch.
+ */
 function inputsOf(members: Members, name: string): Inputs {
   const value = required(members, name)
   if (isString(value) || isIds(value)) return { inputs: [value], batch: false }
@@ -116,7 +119,7 @@ function required(members: Members, name: string): unknown {
   throw invalidType('', `missing field \`${name}\``)
 }
 
-/** An Option in Rust: null is the same as absent. */
+/** An Option in Rust: null equals absent. */
 function optional<T>(
   members: Members,
   name: string,
@@ -129,17 +132,17 @@ function optional<T>(
   throw invalidType(name, `invalid value, expected ${expected}`)
 }
 
-/** A plain value with a default: null is refused. */
+/** A value with a default: null is refused. */
 function defaulted<T>(
   members: Members,
   name: string,
   absent: T,
-  fits: (value: unknown) => value is T,
+  isValid: (value: unknown) => value is T,
   expected: string,
 ): T {
   if (!Object.hasOwn(members, name)) return absent
   const value = members[name]
-  if (fits(value)) return value
+  if (isValid(value)) return value
   throw invalidType(name, `invalid value, expected ${expected}`)
 }
 

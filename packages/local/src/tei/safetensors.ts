@@ -1,4 +1,4 @@
-// Reads a safetensors file: 8 bytes of header length, a JSON header, then the tensors' bytes.
+// Parses safetensors files: 8 bytes of header length, a JSON header, the bytes of the tensors.
 // https://github.com/huggingface/safetensors#format
 
 import type { DataType } from './onnx-graph.ts'
@@ -6,7 +6,7 @@ import type { DataType } from './onnx-graph.ts'
 export interface Tensor {
   readonly type: DataType
   readonly shape: readonly number[]
-  /** Little-endian; a view on the file. */
+  /** Little-endian. A view on the file. */
   readonly bytes: Uint8Array
 }
 
@@ -17,7 +17,7 @@ const TYPES: Readonly<Record<string, DataType>> = {
   I32: 'int32',
 }
 
-/** The tensors of a file by name. */
+/** Returns the tensors of a file by name. */
 export function parseSafetensors(file: Buffer): Map<string, Tensor> {
   const headerLength = Number(file.readBigUInt64LE(0))
   const header = JSON.parse(file.toString('utf8', 8, 8 + headerLength)) as Record<string, Entry>

@@ -1,5 +1,6 @@
-// Text Embeddings Inference over HTTP/1.1, as far as an embedding model goes: its routes, statuses, bodies and
-// headers (router/src/http/server.rs at 0d124dc, and what 1.8.3 did otherwise). The model behind it is any Engine.
+// The HTTP interface of Text Embeddings Inference for embedding models: routes, statuses, bodies
+// and headers (router/src/http/server.rs at 0d124dc, and the differences of 1.8.3). Any Engine can
+// serve.
 
 import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -20,38 +21,51 @@ import {
 } from './requests.ts'
 
 export interface TeiServer extends AsyncDisposable {
-  /** For example `http://127.0.0.1:40123`, without a slash at the end. */
+  /** For example `http://127.0.0.1:40123`, without a trailing slash. */
   readonly url: string
-  /** Ends as a process that aborts: every connection is reset, whatever was under way. */
+  /**
+   * Ends as a crashed process does: resets every connection, including those of active requests.
+   */
   abort(): Promise<void>
 }
 
-/** A request of an embedding route, as far as it is read. */
+/** A request of an embedding route. */
 export interface ReceivedRequest {
   readonly path: string
   readonly headers: IncomingHttpHeaders
-  /** As sent; ids are given as they are. */
+  /** The inputs as sent: texts, or lists of token ids. */
   readonly inputs: readonly unknown[]
 }
 
 export interface ServeTeiOptions extends TeiFlags {
-  /** Not disposed with the server: who made it ends it. */
+  /** Not disposed with the server: the caller must dispose it. */
   readonly engine: Engine
+  /** Default: the system clock. */
   readonly clock?: Clock | undefined
-  /** For fakes: called with each request of an embedding route, may answer itself or say how the reply is written. */
+  /**
+   * Called for each request of an embedding route. May replace the reply or the way it is written.
+   */
   readonly intercept?: ((request: ReceivedRequest) => ReplyOverride | undefined) | undefined
-  /** For counts: each embedding request that was answered with vectors. */
+  /** Called for each embedding request that was answered with vectors. */
   readonly onEmbedded?: ((inputs: number, tokens: number) => void) | undefined
 }
 
 export interface ReplyOverride {
-  /** Instead of the server's own; nothing is computed. */
+  /** Replaces the reply of the server, which then computes nothing. */
   readonly reply?: Reply
-  /** Instead of writing the reply plainly. */
+  /** Replaces the function that writes the reply. */
   readonly write?: (response: ServerResponse, reply: Reply) => void
 }
 
-/** Serves `engine` until disposed; disposing refuses new connections and lets requests in flight finish. */
+/**
+ * Serves `engine` over HTTP. Disposing the server refuses new connections and resolves when the
+ * requests in flight are answered.
+ * @throws ReembedError USAGE if the flags are invalid
+ * @example
+ * const engine = createHashEngine({ dimensions: 8 })
+ * await using server = await serveTei({ engine })
+ * await fetch(`${server.url}/info`)
+ */
 export async function serveTei({
   engine,
   hostname = '127.0.0.1',
@@ -68,10 +82,10 @@ export async function serveTei({
   let ending = false
 
   const server = createServer(async (request, response) => {
-    const gone = new AbortController()
-    response.on('close', () => gone.abort())
+    const disconnected = new AbortController()
+    response.on('close', () => disconnected.abort())
     let write = writeReply
-    const reply = await answer(request, gone.signal, routes, settings, metrics, body => {
+    const reply = await answer(request, disconnected.signal, routes, settings, metrics, body => {
       const interference = intercept?.(receivedRequestOf(request, body))
       write = interference?.write ?? writeReply
       return interference?.reply
@@ -84,7 +98,7 @@ export async function serveTei({
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
   })
-  // hyper closes no connection for being idle or slow, so neither do we.
+  // hyper, the server library of TEI, does not close idle or slow connections.
   server.keepAliveTimeout = 0
   server.requestTimeout = 0
   server.listen(port, hostname)
@@ -113,10 +127,10 @@ export async function serveTei({
 
 interface Route {
   readonly method: 'GET' | 'POST'
-  /** The health and metrics routes are for probes, which have no key. */
+  /** The health and metrics routes require no key, because probes have none. */
   readonly open?: true
   readonly embeds?: true
-  /** How errors are told: TEI's own shape, or OpenAI's. */
+  /** Format of error bodies. Default: the format of TEI. */
   readonly errors?: 'openai'
   readonly handle: (call: Call) => Promise<Reply> | Reply
 }
@@ -124,11 +138,11 @@ interface Route {
 interface Call {
   /** The parsed body of a POST. */
   readonly body: unknown
-  /** Aborted when the client goes away before its answer. */
+  /** Aborted when the client disconnects before the reply. */
   readonly signal: AbortSignal
 }
 
-/** With `json`, with plain `text`, or with no body. */
+/** A reply with a JSON body, a plain text body, or no body. The default status is 200. */
 export interface Reply {
   readonly status?: number
   readonly json?: string
@@ -232,7 +246,7 @@ function routesOf({
   ])
 }
 
-/** Never throws: what goes wrong is a reply too. */
+/** Never throws: every error becomes a reply. */
 async function answer(
   request: IncomingMessage,
   signal: AbortSignal,
@@ -257,13 +271,13 @@ async function answer(
     return other || (await route.handle({ body, signal }))
   } catch (error) {
     if (error instanceof HttpRejection) {
-      // A body over the limit is answered before it is read to its end, which the connection does not survive.
+      // The 413 is sent before the whole body is read, so the connection cannot be reused.
       const headers = error.status === 413 ? { connection: 'close' } : {}
       return { status: error.status, text: error.message, headers }
     }
     const failure =
       error instanceof TeiError ? error : new TeiError('Backend', `Backend error: ${error}`, 'inference')
-    // Nobody is left to be told, and TEI would have dropped the request without a word.
+    // TEI does not count requests whose client disconnected.
     if (!signal.aborted && !request.errored) metrics.count('te_request_failure', { err: failure.kind })
     const status = statusOf(failure.type, version)
     return { status, json: errorJson(failure, status, route.errors) }
@@ -280,6 +294,7 @@ async function healthOf({ isHealthy }: Engine): Promise<Reply> {
   return { status: 503, json: '{"error":"unhealthy","error_type":"Unhealthy"}' }
 }
 
+/** Writes a reply with its content type and length. */
 export function writeReply(response: ServerResponse, { status = 200, json, text, headers }: Reply): void {
   const body = json ?? text ?? ''
   const type = json !== undefined ? 'application/json' : 'text/plain; charset=utf-8'
@@ -296,10 +311,10 @@ function errorJson({ type, message }: TeiError, code: number, shape: 'openai' | 
   return JSON.stringify(shape === 'openai' ? { message, code, type } : { error: message, error_type: type })
 }
 
-/** Whole numbers, milliseconds; router/src/lib.rs, `From<ResponseMetadata> for HeaderMap`. */
+/** Times in whole milliseconds; router/src/lib.rs, `From<ResponseMetadata> for HeaderMap`. */
 function computeHeaders(embedded: EmbedResult, totalMs: number): Record<string, string | number> {
   return {
-    // A constant in TEI, whatever computes.
+    // A constant in TEI, also on CPU.
     'x-compute-type': 'gpu+optimized',
     'x-compute-time': Math.floor(totalMs),
     'x-compute-characters': embedded.characters,

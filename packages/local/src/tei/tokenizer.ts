@@ -1,9 +1,13 @@
-// A fast tokenizer (tokenizer.json) with what TEI needs of it: truncation by side, and tokens with their spans.
+// A fast tokenizer (tokenizer.json) with truncation on either side and token spans, as TEI needs
+// them.
 
 import { Tokenizer as Fast } from '@huggingface/tokenizers'
 import type { EncodeOptions, Token } from './engine.ts'
 
-/** The library's own declarations import without extensions, which Node's resolution does not find: so, any. */
+/**
+ * Declared here because the type declarations of the library use imports without extensions, which
+ * Node's module resolution does not find.
+ */
 interface FastTokenizer {
   encode(text: string, options?: { add_special_tokens?: boolean }): { ids: number[]; tokens: string[] }
   decode(ids: number[], options: { skip_special_tokens: boolean }): string
@@ -16,10 +20,14 @@ export interface Tokenizer {
   tokenize(text: string, specialTokens: boolean): readonly Token[]
 }
 
-/** The file's own truncation and padding are left aside, as in TEI: some packed files carry 128 and a fixed pad. */
+/**
+ * Ignores truncation and padding of the file, as TEI does: some packaged files truncate to 128
+ * tokens and pad to a fixed length.
+ */
 export function createTokenizer(file: object, config: object): Tokenizer {
   const fast: FastTokenizer = new Fast({ ...file, truncation: null, padding: null }, config)
-  // What stands before and after every text, learnt from one: [CLS] and [SEP], or <s> and </s>, or nothing.
+  // The special tokens before and after every text, derived from a sample: [CLS] and [SEP], <s> and
+  // </s>, or none.
   const body = fast.encode('a', { add_special_tokens: false }).ids
   const framed = fast.encode('a').ids
   const start = framed.indexOf(body[0] ?? -1)
@@ -59,12 +67,13 @@ export function createTokenizer(file: object, config: object): Tokenizer {
 const NO_SPAN = { start: null, stop: null } as const
 
 /**
- * Finds each token in the text, in order, both folded to lower case without accents. The library gives no offsets;
- * a token that does not stand in the text as it is (an unknown one) gets none.
+ * Finds the span of each token in the text, both in lower case without accents, because the library
+ * returns no offsets. A token that does not occur in the text, such as an unknown one, gets no
+ * span.
  */
 function spansOf(text: string, tokens: readonly string[]): { start: number | null; stop: number | null }[] {
   let haystack = ''
-  /** For every UTF-16 unit of the haystack, the code point it came from. */
+  /** Index of the code point of each UTF-16 unit of the haystack. */
   const origin: number[] = []
   ;[...text].forEach((character, i) => {
     haystack += fold(character)

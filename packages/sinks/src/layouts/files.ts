@@ -1,4 +1,4 @@
-// Arrow IPC and NumPy: the layouts that are mapped into memory as they are.
+// Arrow IPC and NumPy: layouts that consumers map into memory without parsing.
 
 import {
   createArrowWriter,
@@ -12,7 +12,9 @@ import {
 import type { CreateExportLayout } from '../layout.ts'
 import { plainColumns, plainValues } from './parquet.ts'
 
-/** Arrow IPC files with vectors as FixedSizeList; a record batch is a row group of the shard. */
+/**
+ * Arrow IPC files with vectors as FixedSizeList. Each row group of a shard becomes a record batch.
+ */
 export const arrow: CreateExportLayout = run => {
   const { run: id, spaceId, recipeId, model } = run.manifest
   const metadata = new Map(
@@ -40,7 +42,10 @@ export const arrow: CreateExportLayout = run => {
 
 const NPY_TYPE: Record<'float32' | Quantization, string> = { float32: '<f4', int8: '|i1', ubinary: '|u1' }
 
-/** A matrix a shard and, in the same order, a Parquet file of ids and all else, as embedding-reader and autofaiss want them. */
+/**
+ * One matrix per shard, and a Parquet file with the ids and the other columns in the same row
+ * order: the layout that embedding-reader and autofaiss read.
+ */
 export const npy: CreateExportLayout = run => {
   const { extra, quantize, ranges, manifest } = run
   const { dimensions } = manifest.model
@@ -78,11 +83,20 @@ export const npy: CreateExportLayout = run => {
       }
     },
     sharedFiles: [],
-    loadCommands: `python -c "import numpy; print(numpy.load('<target>/embeddings/part-00000-of-....npy', mmap_mode='r').shape)"`,
+    loadCommands: [
+      '# row i of a matrix belongs to row i of metadata/, in the file with the same name',
+      ...['embeddings', ...quantize.map(folderOf)].map(
+        folder =>
+          `python -c "import glob, numpy; print(sum(len(numpy.load(path, mmap_mode='r')) for path in glob.glob('<target>/${folder}/*.npy')), 'rows in ${folder}')"`,
+      ),
+    ].join('\n'),
   }
 }
 
-/** NumPy's format 1.0: magic, version, length of the header, and a header that ends on a multiple of 64 bytes. */
+/**
+ * NumPy format 1.0: magic, version, header length, and a header padded so that the data begins at a
+ * multiple of 64 bytes. https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+ */
 function npyHeader(descr: string, rows: number, columns: number): Uint8Array {
   const head = `{'descr': '${descr}', 'fortran_order': False, 'shape': (${rows}, ${columns}), }`
   const PREFIX = 10

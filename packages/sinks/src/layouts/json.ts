@@ -1,11 +1,11 @@
-// Elasticsearch (OpenSearch) and Vespa: lines of JSON.
+// Elasticsearch (and OpenSearch) and Vespa: newline-delimited JSON.
 
 import type { CarriedValue } from '@reembed/protocol'
 import { createShardBuffer, type FlatColumn, type ShardBatch } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import { type CreateExportLayout, type ExportShard, metadataOf, textFile, toJson } from '../layout.ts'
 
-/** Elasticsearch advises bulk requests of this size; 100 MiB are refused. */
+/** The bulk request size that Elasticsearch recommends. It refuses requests above 100 MiB. */
 const BULK_BYTES = 10 * 2 ** 20
 const ELASTIC_DIMENSIONS = 4_096
 
@@ -17,13 +17,16 @@ const ELASTIC_TYPE: Record<FlatColumn['type'], string> = {
   boolean: 'boolean',
 }
 
-/** Bodies for `_bulk`, each small enough for one request. Numbers are arrays, which every version takes. */
+/**
+ * Request bodies for `_bulk`, each small enough for one request. Vectors are JSON arrays of
+ * numbers, which every version accepts.
+ */
 export const elasticsearch: CreateExportLayout = ({ manifest, extra, name }) => {
   const { dimensions } = manifest.model
   if (dimensions > ELASTIC_DIMENSIONS) {
     throw new ReembedError(
       'USAGE',
-      `Elasticsearch takes ${ELASTIC_DIMENSIONS} dimensions at most, these vectors have ${dimensions}`,
+      `Elasticsearch supports at most ${ELASTIC_DIMENSIONS} dimensions, these vectors have ${dimensions}: embed with fewer dimensions, or export to another layout`,
     )
   }
   const rowsPerFile = Math.max(1, Math.floor(BULK_BYTES / (12 * dimensions + 1_024)))
@@ -35,7 +38,8 @@ export const elasticsearch: CreateExportLayout = ({ manifest, extra, name }) => 
   const mapping = {
     mappings: {
       properties: {
-        // dot_product would be quicker, but refuses what half precision leaves a little longer or shorter than 1.
+        // dot_product is faster, but requires unit length, and Elasticsearch refuses the rounding
+        // error that half precision leaves.
         embedding: { type: 'dense_vector', dims: dimensions, index: true, similarity: 'cosine' },
         ...Object.fromEntries(
           extra.map(column => [
@@ -83,14 +87,17 @@ const VESPA_TYPE: Record<FlatColumn['type'], string> = {
 }
 
 /**
- * Puts for `vespa feed`. Tensors as hexadecimal digits: exact, and a third of the digits of numbers
- * (docs.vespa.ai/en/reference/document-json-format.html, "Tensor hex dump").
+ * Put operations for `vespa feed`. Tensors are hexadecimal: exact, and a third of the size of
+ * decimal numbers (docs.vespa.ai/en/reference/document-json-format.html, "Tensor hex dump").
  */
 export const vespa: CreateExportLayout = ({ manifest, extra, name }) => {
   const { dimensions, normalized } = manifest.model
-  const wrong = [name, ...extra.map(column => column.name)].find(word => !VESPA_NAME.test(word))
-  if (wrong !== undefined) {
-    throw new ReembedError('USAGE', `'${wrong}' is no name for Vespa: it takes letters, digits and _`)
+  const invalid = [name, ...extra.map(column => column.name)].find(each => !VESPA_NAME.test(each))
+  if (invalid !== undefined) {
+    throw new ReembedError(
+      'USAGE',
+      `'${invalid}' is not a valid Vespa name: use letters, digits and _, with no digit first`,
+    )
   }
   const fields = [
     'field id type string { indexing: summary | attribute }',
@@ -125,7 +132,7 @@ export const vespa: CreateExportLayout = ({ manifest, extra, name }) => {
       yield { name: `data/${stem}.jsonl`, bytes: bytes() }
     },
     sharedFiles: [textFile(`schemas/${name}.sd`, schema)],
-    loadCommands: `# with schemas/${name}.sd in the application package:
+    loadCommands: `# first deploy an application package that contains schemas/${name}.sd
 for file in <target>/data/*.jsonl; do vespa feed $file; done`,
   }
 }
@@ -134,20 +141,23 @@ function* vectorsOf({ vectors }: ShardBatch, dimensions: number): Generator<Floa
   for (let at = 0; at < vectors.length; at += dimensions) yield vectors.subarray(at, at + dimensions)
 }
 
-/** The members of a record behind others. */
+/** The members of a record, to append to other members. */
 function rest(record: Record<string, CarriedValue>): string {
   const json = toJson(record)
   return json === '{}' ? '' : `,${json.slice(1, -1)}`
 }
 
-/** A JSON array with as few digits as give each float32 back exactly. */
+/** A JSON array with the fewest digits that restore each float32 exactly. */
 export function floatArray(vector: Float32Array): string {
   const texts: string[] = []
   for (const value of vector) texts.push(floatText(value))
   return `[${texts.join(',')}]`
 }
 
-/** Nine digits tell any two float32 apart; most need fewer. Readers take '-0' for a whole number, which has no sign of zero. */
+/**
+ * Nine significant digits distinguish any two float32 values; most need fewer. Negative zero is
+ * written as '-0.0', because readers parse '-0' as an integer, which has no negative zero.
+ */
 function floatText(value: number): string {
   if (Object.is(value, -0)) return '-0.0'
   for (let digits = 7; digits < 9; digits++) {

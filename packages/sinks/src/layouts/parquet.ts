@@ -1,4 +1,4 @@
-// The layouts that are Parquet: Hugging Face, Pinecone, Milvus, Lance.
+// The Parquet layouts: Hugging Face, Pinecone, Milvus, Lance.
 
 import type { CarriedValue } from '@reembed/protocol'
 import {
@@ -24,7 +24,7 @@ import {
   toJson,
 } from '../layout.ts'
 
-/** One file a shard, with these columns and what they hold. */
+/** One Parquet file per shard. */
 interface ParquetLayout {
   readonly columns: readonly ParquetColumn[]
   values(batch: ShardBatch): readonly ColumnValues[]
@@ -52,7 +52,7 @@ function parquetLayout({
 
 const ID: FlatColumn = { kind: 'flat', name: 'id', type: 'string', nullable: false }
 
-/** Id, vector, the vector in other types, then all else, under the names that shards have. */
+/** Columns: id, float32 vector, quantized vectors, then the extra columns of the shards. */
 export function plainColumns({ manifest, extra, quantize }: ExportedRun): ParquetColumn[] {
   const { dimensions } = manifest.model
   return [
@@ -68,7 +68,7 @@ export function plainColumns({ manifest, extra, quantize }: ExportedRun): Parque
   ]
 }
 
-/** The values of `plainColumns`. */
+/** The values of a batch in the order of `plainColumns`. */
 export function plainValues({ extra, quantize, ranges }: ExportedRun, batch: ShardBatch): ColumnValues[] {
   return [
     batch.ids,
@@ -80,7 +80,10 @@ export function plainValues({ extra, quantize, ranges }: ExportedRun, batch: Sha
   ]
 }
 
-/** Hub convention: `data/train-00000-of-00042.parquet`, features under the footer key `huggingface`, a dataset card. */
+/**
+ * A dataset for the Hugging Face Hub: `data/train-00000-of-00042.parquet`, the features in the
+ * footer under the key `huggingface`, and a dataset card.
+ */
 export const hf: CreateExportLayout = run => {
   const { manifest, extra, quantize } = run
   const { model, totals } = manifest
@@ -102,10 +105,10 @@ configs:
     path: data/train-*
 ---
 
-${totals.rows} embeddings of ${model.dimensions} dimensions by \`${model.id}\` at revision \`${model.revision ?? 'unstated'}\`${
+${totals.rows} embeddings with ${model.dimensions} dimensions from \`${model.id}\` at revision \`${model.revision ?? 'unknown'}\`${
     model.normalized ? ', normalised' : ''
   }${manifest.prompt ? `, documents prefixed with ${JSON.stringify(manifest.prompt)}` : ''}.
-Made by reembed, run \`${manifest.run}\`, vector space \`${manifest.spaceId}\`.
+Created by reembed, run \`${manifest.run}\`, vector space \`${manifest.spaceId}\`.
 `
   return {
     ...parquetLayout({
@@ -123,7 +126,10 @@ hf upload <org>/<name> <target> --repo-type dataset`,
 const PINECONE_ID_CHARS = 512
 const PINECONE_METADATA_BYTES = 40 * 1024
 
-/** `id`, `values`, `metadata` and nothing else; one folder a namespace, which must be new. */
+/**
+ * Columns `id`, `values` and `metadata`, and no other. One folder per namespace. Pinecone imports
+ * only into a new namespace.
+ */
 export const pinecone: CreateExportLayout = run => {
   const { dimensions } = run.manifest.model
   const metadata = (batch: ShardBatch): CarriedValue[] =>
@@ -137,7 +143,7 @@ export const pinecone: CreateExportLayout = run => {
             : `${Buffer.byteLength(json)} bytes of metadata`
         throw new ReembedError(
           'USAGE',
-          `Pinecone takes ids of ${PINECONE_ID_CHARS} characters and ${PINECONE_METADATA_BYTES} bytes of metadata at most; document ${JSON.stringify(id.slice(0, 80))} has ${what}`,
+          `Pinecone supports at most ${PINECONE_ID_CHARS} characters per id and ${PINECONE_METADATA_BYTES} bytes of metadata, document ${JSON.stringify(id.slice(0, 80))} has ${what}: shorten it in the corpus, or carry fewer columns`,
         )
       }
       return json === '{}' ? null : json
@@ -158,7 +164,7 @@ export const pinecone: CreateExportLayout = run => {
   }
 }
 
-/** A column for each field of the collection and no other: Milvus refuses a file with one more. */
+/** One column per field of the collection. Milvus refuses a file with any other column. */
 export const milvus: CreateExportLayout = run => {
   const fields = plainColumns(run).map(column => {
     if (column.kind === 'vector') {
@@ -171,7 +177,7 @@ export const milvus: CreateExportLayout = run => {
         dim: column.element === 'uint8' ? 8 * column.dimensions : column.dimensions,
       }
     }
-    if (column.kind === 'fixed') throw new TypeError('no layout of ours has such a column')
+    if (column.kind === 'fixed') throw new TypeError(`column ${column.name} has no Milvus type`)
     const type = { string: 'VARCHAR', int32: 'INT32', int64: 'INT64', double: 'DOUBLE', boolean: 'BOOL' }[
       column.type
     ]
@@ -191,12 +197,24 @@ export const milvus: CreateExportLayout = run => {
       name: ({ stem }) => `data/${stem}.parquet`,
     }),
     sharedFiles: [textFile('fields.json', `${JSON.stringify({ collection: run.name, fields }, null, 2)}\n`)],
-    loadCommands: `# make the collection with the fields of fields.json and no dynamic field, then, with data/ in Milvus's own bucket:
-python -c "from pymilvus.bulk_writer import bulk_import; print(bulk_import(url='<milvus>', collection_name='${run.name}', files=[['data/part-00000-of-....parquet']]).json())"`,
+    loadCommands: `# first create the collection with the fields of fields.json, without a dynamic field, and copy data/ into the bucket of Milvus
+python -c "from pymilvus.bulk_writer import bulk_import
+files = [[f'data/part-{shard:05}-of-${shardDigits(run.manifest.shards)}.parquet'] for shard in range(${run.manifest.shards})]
+for first in range(0, len(files), ${MILVUS_FILES_PER_REQUEST}):
+    print(bulk_import(url='<milvus>', collection_name='${run.name}', files=files[first:first + ${MILVUS_FILES_PER_REQUEST}]).json())"`,
   }
 }
 
-/** Parquet that says in Arrow's words that its vectors are of fixed size, without which Lance finds no vector column. */
+/** Milvus refuses an import request with more files (`dataCoord.import.maxImportFileNumPerReq`). */
+const MILVUS_FILES_PER_REQUEST = 1_024
+
+/** The number of shards as it stands in the names of shard files. */
+const shardDigits = (shards: number): string => String(shards).padStart(5, '0')
+
+/**
+ * Parquet with an Arrow schema in its footer. The schema declares the vectors as fixed-size lists;
+ * without it Lance finds no vector column.
+ */
 export const lance: CreateExportLayout = run => ({
   ...parquetLayout({
     columns: plainColumns(run),

@@ -1,7 +1,8 @@
-// pgvector: COPY in PostgreSQL's binary format, which loads in a third of the time of text.
+// pgvector: files for COPY in PostgreSQL's binary format, which loads in a third of the time of
+// text.
 //
 //   file     'PGCOPY\n' 0xff '\r\n' 0 | flags | length of extension | rows | -1 as int16
-//   row      number of fields as int16, then each: its length as int32, or -1 for null, and its bytes
+//   row      number of fields as int16; per field: its length as int32 (-1 for null), its bytes
 //   vector   dimensions as int16, 0 as int16, then float32, all big-endian (pgvector, vector_recv)
 //
 // https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format"
@@ -21,15 +22,18 @@ const SQL_TYPE: Record<FlatColumn['type'], string> = {
 
 const HEADER = Buffer.concat([Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'), Buffer.alloc(8)])
 const TRAILER = Buffer.of(0xff, 0xff)
-/** pgvector's indexes take no more than this as `vector`; the column itself takes 16,000. */
+/**
+ * Limits of pgvector: of a `vector` column, and of an HNSW index over `vector` and over `halfvec`.
+ */
 const MAX_DIMENSIONS = 16_000
+const MAX_INDEX_DIMENSIONS = { vector: 2_000, halfvec: 4_000 }
 
 export const pgvector: CreateExportLayout = ({ manifest, extra, name }) => {
   const { dimensions, normalized } = manifest.model
   if (dimensions > MAX_DIMENSIONS) {
     throw new ReembedError(
       'USAGE',
-      `pgvector takes ${MAX_DIMENSIONS} dimensions at most, these vectors have ${dimensions}`,
+      `pgvector supports at most ${MAX_DIMENSIONS} dimensions, these vectors have ${dimensions}: embed with fewer dimensions, or export to another layout`,
     )
   }
   const table = quoted(name)
@@ -45,7 +49,16 @@ CREATE TABLE ${table} (
   ${columns.join(',\n  ')}
 );
 `
-  const index = `CREATE INDEX ON ${table} USING hnsw (embedding ${normalized ? 'vector_ip_ops' : 'vector_cosine_ops'});\n`
+  const type = dimensions <= MAX_INDEX_DIMENSIONS.vector ? 'vector' : 'halfvec'
+  const indexed = type === 'vector' ? 'embedding' : `embedding::halfvec(${dimensions})`
+  const index =
+    dimensions <= MAX_INDEX_DIMENSIONS.halfvec
+      ? `CREATE INDEX ON ${table} USING hnsw (${type === 'vector' ? indexed : `(${indexed})`} ${type}_${normalized ? 'ip' : 'cosine'}_ops);\n`
+      : `-- pgvector cannot index more than ${MAX_INDEX_DIMENSIONS.halfvec} dimensions: searches compare every row.\n`
+  // Only the operator of the index's operator class, over the indexed expression, uses the index.
+  const query = `SELECT id FROM ${table} ORDER BY ${indexed} ${normalized ? '<#>' : '<=>'} (SELECT ${indexed} FROM ${table} LIMIT 1) LIMIT 10`
+  /** For use inside double quotes. */
+  const shellQuoted = (sql: string): string => sql.replace(/["\\$`]/g, '\\$&')
   return {
     fileNames: ({ stem }) => [`data/${stem}.copy`],
     async *write({ stem }, batches) {
@@ -67,8 +80,10 @@ CREATE TABLE ${table} (
     },
     sharedFiles: [textFile('schema.sql', schema), textFile('index.sql', index)],
     loadCommands: `psql -f <target>/schema.sql
-for file in <target>/data/*.copy; do psql -c "\\copy ${table.replaceAll('"', '\\"')} FROM '$file' WITH (FORMAT binary)"; done
-psql -f <target>/index.sql`,
+for file in <target>/data/*.copy; do psql -c "\\copy ${shellQuoted(table)} FROM '$file' WITH (FORMAT binary)"; done
+psql -f <target>/index.sql
+# the ids nearest to one vector of the table:
+psql -c "${shellQuoted(query)}"`,
   }
 }
 
@@ -102,11 +117,11 @@ function fieldOf({ type, name }: FlatColumn, value: CarriedValue, id: string): B
   return field
 }
 
-/** PostgreSQL has no text with a zero character. */
+/** PostgreSQL text cannot contain the character U+0000. */
 function requireNoZero(text: string, column: string, id: string): string {
   if (!text.includes('\0')) return text
   throw new ReembedError(
     'USAGE',
-    `PostgreSQL cannot hold the zero character that ${column} of document ${JSON.stringify(id)} has`,
+    `column ${column} of document ${JSON.stringify(id)} contains the character U+0000, which PostgreSQL cannot store: remove it from the corpus, or export to another layout`,
   )
 }

@@ -1,22 +1,25 @@
-// An HTTP server that answers like TEI, except where a test says otherwise, down to the bytes on the socket.
+// A minimal HTTP server that answers like TEI unless the script of a test answers instead. Use it
+// for replies that no TEI would send; startFakeTei is the faithful fake.
 
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
+/** Dimensions of the vectors that the scripted endpoint returns. */
 export const DIMENSIONS = 24
 
+/** A request of an embedding route. */
 export interface Call {
   readonly route: string
   readonly texts: readonly string[]
   readonly body: Record<string, unknown>
   readonly headers: IncomingHttpHeaders
-  /** 1 for the first call that embeds anything after the endpoint was opened. */
+  /** Number of the call since the last `script`, from 1. */
   readonly number: number
 }
 
-/** Answers a call itself, or returns false to have it answered like TEI. */
+/** Answers a call and returns true, or returns false to have it answered like TEI. */
 export type Script = (
   call: Call,
   response: ServerResponse,
@@ -27,13 +30,17 @@ export interface ScriptedEndpoint extends AsyncDisposable {
   readonly server: Server
   /** Calls of embedding routes since the last `script`. */
   readonly calls: Call[]
+  /** Number of TCP connections accepted. */
   readonly connections: number
+  /** The reply of /info. */
   info: Record<string, unknown>
+  /** The member `model` of replies in the OpenAI format. */
   model: string
-  /** From now on, calls of embedding routes are given to `script` first. */
+  /** Passes each following call of an embedding route to `script` first, and clears `calls`. */
   script(script: Script): void
 }
 
+/** The default reply of /info. */
 export const INFO = {
   model_id: 'test/model',
   model_sha: null,
@@ -47,6 +54,14 @@ export const INFO = {
   version: '1.9.3',
 }
 
+/**
+ * Starts a scripted endpoint.
+ * @example
+ * await using endpoint = await startScriptedEndpoint()
+ * endpoint.script(({ number }, response) =>
+ *   number === 1 ? sendError(response, 429, 'overloaded', 'Model is overloaded') : false,
+ * )
+ */
 export async function startScriptedEndpoint(): Promise<ScriptedEndpoint> {
   let script: Script = () => false
   let connections = 0
@@ -106,9 +121,12 @@ export async function startScriptedEndpoint(): Promise<ScriptedEndpoint> {
   return endpoint
 }
 
+/** The number of tokens that the scripted endpoint counts for a text. */
 export const tokensOf = (text: string): number => Math.ceil(text.length / 4) + 2
 
-/** A unit vector that depends on all of the text. */
+/**
+ * The vector that the scripted endpoint returns for a text: a unit vector from a hash of the text.
+ */
 export function vectorOf(text: string, dimensions: number = DIMENSIONS): Float32Array {
   const bytes = createHash('shake256', { outputLength: dimensions }).update(text).digest()
   const values = Array.from(bytes, byte => byte - 127.5)
@@ -116,9 +134,11 @@ export function vectorOf(text: string, dimensions: number = DIMENSIONS): Float32
   return Float32Array.from(values, value => value / norm)
 }
 
+/** Encodes a vector as the OpenAI format does: little-endian float32 in base64. */
 export const base64 = (vector: Float32Array): string =>
   Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength).toString('base64')
 
+/** The body of a reply in the OpenAI format. */
 export const openaiReply = (
   vectors: readonly Float32Array[],
   model = 'test/model@r1',
@@ -130,6 +150,7 @@ export const openaiReply = (
   usage: { prompt_tokens: tokens, total_tokens: tokens },
 })
 
+/** Sends a JSON reply. Returns true, so that a script can return the call. */
 export function sendJson(
   response: ServerResponse,
   status: number,
@@ -140,6 +161,6 @@ export function sendJson(
   return true
 }
 
-/** TEI's error body. */
+/** Sends an error with the body of TEI's OpenAI-compatible routes. Returns true. */
 export const sendError = (response: ServerResponse, status: number, type: string, message: string): true =>
   sendJson(response, status, { message, code: status, type })

@@ -1,4 +1,4 @@
-// The objects of the test server, and the two things S3 says about many or part of them: a listing and a range.
+// The objects of the S3 test server: buckets, listings and byte ranges.
 
 import { createHash } from 'node:crypto'
 
@@ -8,7 +8,7 @@ export interface StoredObject {
   readonly body: Buffer
   readonly etag: string
   readonly modified: Date
-  /** Headers that are given back with the object: content type, metadata, checksums. */
+  /** Headers that the server returns with the object: content type, metadata, checksums. */
   readonly headers: Readonly<Record<string, string>>
 }
 
@@ -16,9 +16,9 @@ export interface Bucket {
   get(key: string): StoredObject | undefined
   put(key: string, body: Uint8Array, headers?: Readonly<Record<string, string>>): StoredObject
   remove(key: string): void
-  /** Says of an object that is there that it was put then. */
+  /** Changes the modification time of an existing object. */
   setModified(key: string, modified: Date): void
-  /** In the order of their bytes. */
+  /** All keys, in the order of their UTF-8 bytes. */
   keys(): readonly string[]
 }
 
@@ -29,7 +29,7 @@ export function createBucket(clock: () => number = Date.now): Bucket {
   return {
     get: key => objects.get(key),
     put(key, body, headers = {}) {
-      // S3 keeps whole seconds.
+      // S3 stores modification times in whole seconds.
       const modified = new Date(1000 * Math.floor(clock() / 1000))
       const stored = { body: Buffer.from(body), etag: md5(body), modified, headers }
       if (!objects.has(key)) sorted = undefined
@@ -50,7 +50,7 @@ export function createBucket(clock: () => number = Date.now): Bucket {
 
 const md5 = (body: Uint8Array): string => `"${createHash('md5').update(body).digest('hex')}"`
 
-/** The bytes that a Range header asks for; undefined where S3 answers 416. */
+/** Parses a Range header. Returns undefined where S3 answers 416. */
 export function rangeOf(header: string, size: number): { start: number; end: number } | undefined {
   const [, first = '', last = ''] = /^bytes=(\d*)-(\d*)$/.exec(header) ?? []
   const start = first === '' ? Math.max(0, size - Number(last)) : Number(first)
@@ -105,7 +105,7 @@ export function listXml(name: string, bucket: Bucket, query: URLSearchParams, pa
   )
 }
 
-/** As S3 does it: '/' stays, a space is '+'. */
+/** URL encoding as S3 does it: '/' is not encoded, a space is '+'. */
 const urlEncoded = (value: string): string =>
   encodeURIComponent(value).replaceAll('%2F', '/').replaceAll('%20', '+')
 

@@ -1,5 +1,5 @@
-// An S3 server for tests, in this process and in memory: real HTTP, real signatures, atomic conditional puts, and
-// faults on demand. What it does not know it refuses, so that no test passes on a guess.
+// An in-memory S3 server for tests: HTTP, checked signatures, atomic conditional puts, and injected
+// faults. It answers requests that it does not implement with 501, so no test passes by accident.
 
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
@@ -11,7 +11,7 @@ import { type Bucket, createBucket, escapeXml, listXml, rangeOf, type StoredObje
 import { checkBody, checkSignature, S3ErrorResponse } from './s3-signature.ts'
 
 export interface S3Request {
-  /** 0 for the first request that the server got. */
+  /** Number of the request, from 0. */
   readonly index: number
   readonly operation: 'PutObject' | 'GetObject' | 'HeadObject' | 'DeleteObject' | 'ListObjectsV2' | 'other'
   readonly bucket: string
@@ -20,45 +20,61 @@ export interface S3Request {
   readonly headers: Readonly<Record<string, string | string[] | undefined>>
 }
 
-/** How a request goes wrong. */
+/** A fault of one request. */
 export type S3Fault =
-  /** Answered with an error, without being done. */
+  /** Answers with an error and does not execute the request. */
   | { readonly status: number; readonly code: string; readonly headers?: Readonly<Record<string, string>> }
-  /** The connection breaks before the request is done. */
+  /** Resets the connection before the request is executed. */
   | 'reset'
-  /** The request is done, or refused, and the connection breaks before the reply. */
+  /** Executes the request, then resets the connection before the reply. */
   | 'reply-lost'
-  /** The reply waits: before it begins, or after so many bytes of its body. */
+  /** Delays the reply: before it begins, or after `afterBytes` bytes of its body. */
   | { readonly delayMs: number; readonly afterBytes?: number }
-  /** The connection breaks after so many bytes of the reply's body. */
+  /** Resets the connection after this many bytes of the reply's body. */
   | { readonly truncateAfter: number }
 
 export interface S3ServerOptions {
-  /** 'test' by default. */
+  /** Default ['test']. */
   readonly buckets?: readonly string[]
+  /** Default 'test-key'. */
   readonly accessKeyId?: string
+  /** Default 'test-secret'. */
   readonly secretAccessKey?: string
-  /** Called for every request. */
+  /** Called for each request. Returns the fault, if any. */
   readonly faults?: (request: S3Request) => S3Fault | undefined
-  /** Be the unsafe store: take every put. */
+  /** Accepts every put, as stores without conditional writes do. Default false. */
   readonly ignoreIfNoneMatch?: boolean
-  /** How far the server's clock is ahead of ours. */
+  /** Milliseconds by which the server's clock is ahead of the system clock. Default 0. */
   readonly clockOffsetMs?: number
-  /** Most keys in one page of a listing. */
+  /** Maximum number of keys per page of a listing. Default 1000. */
   readonly pageSize?: number
 }
 
 export interface S3Server extends AsyncDisposable {
+  /** For example `http://127.0.0.1:40123`. */
   readonly endpoint: string
-  /** The variables with which a process reaches this server. */
+  /** Environment variables (`AWS_*`) with which a client connects to this server. */
   readonly env: Readonly<Record<string, string>>
-  /** Every request so far, in the order of arrival. */
+  /** All requests in the order of arrival. */
   readonly requests: readonly S3Request[]
-  /** The objects of a bucket, to look at and to tamper with. */
+  /** The objects of a bucket, to inspect and to modify. */
   bucket(name: string): Bucket
 }
 
-/** Starts the server on a free port of the loopback interface. */
+/**
+ * Starts an S3 server on a free port of the loopback interface.
+ * @example
+ * // Every second put is executed, but its reply is lost.
+ * await using s3 = await startS3Server({
+ *   buckets: ['vectors'],
+ *   faults: ({ operation, index }) =>
+ *     operation === 'PutObject' && index % 2 === 1 ? 'reply-lost' : undefined,
+ * })
+ * Object.assign(process.env, s3.env)
+ * await using store = await openStore('s3://vectors/wiki')
+ * await store.putIfAbsent('a', Buffer.from('b'))
+ * s3.bucket('vectors').keys() // ['wiki/a']
+ */
 export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Server> {
   const {
     accessKeyId = 'test-key',
@@ -128,7 +144,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     if (Buffer.byteLength(key) > 1024) throw new S3ErrorResponse(400, 'KeyTooLongError')
     if (headers['if-match'] !== undefined) throw new S3ErrorResponse(501, 'NotImplemented')
     const { body, checksums } = checkBody(request, sent)
-    // From here to the end nothing waits, so the check and the put are one step.
+    // No await from here to the end, so the check and the put are atomic.
     if (headers['if-none-match'] === '*' && bucket.get(key) && !options.ignoreIfNoneMatch) {
       throw new S3ErrorResponse(412, 'PreconditionFailed')
     }
@@ -145,7 +161,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
   await once(server, 'listening')
   const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 
-  /** Sends the reply, as the fault has it. */
+  /** Sends the reply, with the fault. */
   async function send(response: ServerResponse, body: Buffer, fault: Exclude<S3Fault, string> | undefined) {
     if (!response.hasHeader('content-length')) response.setHeader('content-length', body.length)
     if (fault && 'truncateAfter' in fault) {
@@ -170,7 +186,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     requests,
     bucket(name) {
       const bucket = buckets.get(name)
-      if (!bucket) throw new Error(`The test server has no bucket '${name}'`)
+      if (!bucket) throw new Error(`the S3 test server has no bucket '${name}': add it to the option buckets`)
       return bucket
     },
     async [Symbol.asyncDispose]() {
@@ -184,7 +200,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
   }
 }
 
-/** Paths are taken apart by hand: URL would resolve '..', which a key may hold. */
+/** Parses paths without URL, which would resolve '..'; a key may contain '..'. */
 function parse({ method, url = '', headers }: IncomingMessage, index: number): S3Request {
   const [path = '', search = ''] = url.split('?', 2)
   const [, bucket = '', key = ''] = (/^\/([^/]*)\/?(.*)$/s.exec(path) ?? []).map(part =>
@@ -205,7 +221,7 @@ const OPERATIONS: Record<string, S3Request['operation']> = {
   DELETE: 'DeleteObject',
 }
 
-/** 'x-id' only names the operation; any other parameter asks for something else than the object. */
+/** 'x-id' only names the operation; any other parameter selects a subresource, not the object. */
 const OBJECT_PARAMETERS = new Set(['x-id'])
 
 /** GetObject and HeadObject. */
@@ -220,7 +236,7 @@ function read(bucket: Bucket, key: string, headers: S3Request['headers'], respon
   if (!range) throw new S3ErrorResponse(416, 'InvalidRange')
 
   for (const [name, value] of Object.entries(stored.headers)) {
-    // Of a part S3 gives no checksum, and of the whole only on request.
+    // S3 returns the checksum of a whole object on request, and none for a range.
     const shown = headers['x-amz-checksum-mode'] === 'ENABLED' && headers.range === undefined
     if (shown || !name.startsWith('x-amz-checksum-')) response.setHeader(name, value)
   }
@@ -239,7 +255,7 @@ function refuse(request: IncomingMessage, response: ServerResponse, error: unkno
     error instanceof S3ErrorResponse ? error : new S3ErrorResponse(500, 'InternalError', String(error))
   response.statusCode = status
   response.setHeader('content-type', 'application/xml')
-  // A reply to HEAD has no body, whatever went wrong.
+  // A reply to HEAD has no body, even for an error.
   response.end(
     request.method === 'HEAD'
       ? ''

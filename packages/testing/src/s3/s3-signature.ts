@@ -1,10 +1,10 @@
-// Checks requests as S3 does: the SigV4 signature, the clock, and that the body is the one that was signed.
+// Checks requests as S3 does: the SigV4 signature, the clock skew, and the hash of the body.
 
 import { createHash, createHmac } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { crc32 } from 'node:zlib'
 
-/** A reply that is an error. */
+/** An error reply. */
 export class S3ErrorResponse extends Error {
   readonly status: number
   readonly code: string
@@ -23,7 +23,10 @@ export interface Credentials {
 
 const MOST_SKEW_MS = 15 * 60_000
 
-/** Throws a Refusal unless the request is signed with these credentials, at about `now`. */
+/**
+ * @throws S3ErrorResponse unless the request is signed with these credentials within 15 min of
+ * `now`
+ */
 export function checkSignature(request: IncomingMessage, credentials: Credentials, now: number): void {
   const { headers } = request
   const parts =
@@ -41,7 +44,7 @@ export function checkSignature(request: IncomingMessage, credentials: Credential
   const canonical = [
     request.method,
     path,
-    // Every parameter has a '=' in the signed form, also where the URL has none.
+    // In the signed form every parameter has a '=', even if the URL has none.
     query
       .split('&')
       .filter(Boolean)
@@ -70,7 +73,10 @@ export function checkSignature(request: IncomingMessage, credentials: Credential
   }
 }
 
-/** The object in a request body: unwrapped where it was sent as aws-chunked, and equal to every checksum given. */
+/**
+ * Returns the object in a request body, decoded from aws-chunked if necessary.
+ * @throws S3ErrorResponse if a checksum does not match
+ */
 export function checkBody(
   request: IncomingMessage,
   sent: Buffer,

@@ -1,16 +1,20 @@
-// Clocks for tests. A fake's time is an argument, so a cold start of 42 s need not take 42 s.
+// Clocks for tests. The fakes take their clock as an option, so a test of a cold start of 42 s does
+// not take 42 s.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from '@reembed/local'
 
 export interface ManualClock extends Clock {
-  /** How many are asleep. */
+  /** Number of `sleep` calls that have not settled. */
   readonly pendingSleeps: number
-  /** Lets `ms` pass: sleepers wake in the order of their time, each before later ones. */
+  /**
+   * Advances the time by `ms` milliseconds and settles the sleeps that end in it, in order of time.
+   */
   advance(ms: number): Promise<void>
   /**
-   * Lets time pass, from one sleeper to the next, until `promise` settles. Between two sleepers the event loop turns
-   * often enough for HTTP within this process to go there and back; other processes are not waited for.
+   * Advances the time from one sleep to the next until `promise` settles. Between two sleeps it
+   * runs enough turns of the event loop for an HTTP exchange within this process. It does not wait
+   * for other processes.
    */
   advanceUntilSettled<T>(promise: Promise<T>): Promise<T>
 }
@@ -20,15 +24,23 @@ interface Sleeper {
   readonly wake: () => void
 }
 
-/** Enough for a request, a reply and what follows, over loopback with a proxy between. */
+/** Enough turns for a request and its reply over loopback through a proxy. */
 const EVENT_LOOP_TURNS = 25
 
-/** A clock that stands still until it is told otherwise. */
+/**
+ * Creates a clock that advances only when the test advances it.
+ * @param startMs the initial time in milliseconds
+ * @example
+ * const clock = createManualClock()
+ * await using tei = await startFakeTei({ clock, warmUpMs: 42_000 })
+ * await clock.advance(42_000)
+ * tei.state // 'up'
+ */
 export function createManualClock(startMs = 0): ManualClock {
   let now = startMs
   const sleepers: Sleeper[] = []
 
-  /** Wakes the first sleeper whose time comes until `end`. */
+  /** Wakes the first sleeper that is due by `end`. */
   async function wakeNext(end: number): Promise<boolean> {
     const next = sleepers[0]
     if (next === undefined || next.at > end) return false
@@ -59,7 +71,7 @@ export function createManualClock(startMs = 0): ManualClock {
           resolve()
         }
         const sleeper: Sleeper = { at: now + ms, wake }
-        // After those who wake at the same time: first come, first served.
+        // Sleepers that are due at the same time wake in the order of their calls.
         const place = sleepers.findIndex(({ at }) => at > sleeper.at)
         sleepers.splice(place < 0 ? sleepers.length : place, 0, sleeper)
         signal?.addEventListener('abort', aborted, { once: true })
@@ -91,7 +103,10 @@ async function turns(): Promise<void> {
   for (let i = 0; i < EVENT_LOOP_TURNS; i++) await new Promise(setImmediate)
 }
 
-/** The machine's clock, `times` as fast: for tests over several processes, where time must pass by itself. */
+/**
+ * Creates a clock that runs `factor` times as fast as the system clock, for tests with several
+ * processes, which share no manual clock.
+ */
 export function createFastClock(factor: number): Clock {
   const started = performance.now()
   return {

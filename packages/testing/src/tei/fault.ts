@@ -1,28 +1,32 @@
-// What can go wrong with one reply on its way, down to the bytes on the socket. A fake endpoint, its load balancer
-// and the HF proxy all take these.
+// Faults of one reply, down to the bytes on the socket. The fake TEI, the load balancer and the
+// fake HF proxy accept them.
 
 import type { ServerResponse } from 'node:http'
 import { type Clock, type Reply, type ReplyOverride, writeReply } from '@reembed/local'
 
+/**
+ * A fault of one reply. @example tei.faults.request = ({ number }) => (number === 2 ? { kind:
+ * 'reset', afterBytes: 100 } : undefined)
+ */
 export type Fault =
-  /** Another answer than the server's; nothing is computed. */
+  /** Sends this reply and computes nothing. */
   | { readonly kind: 'reply'; readonly reply: Reply }
-  /** The reply with another body: wrong rows, other dimensions, another order. */
+  /** Replaces the body of the reply, for example by missing or reordered rows. */
   | { readonly kind: 'edit'; readonly edit: (body: string) => string }
-  /** The connection is reset, before the status line or after so many bytes of body. */
+  /** Resets the connection: before the status line, or after `afterBytes` bytes of the body. */
   | { readonly kind: 'reset'; readonly afterBytes?: number }
-  /** Complete HTTP, incomplete JSON: the body ends after so many bytes. */
+  /** Ends the body after `afterBytes` bytes: valid HTTP with incomplete JSON. */
   | { readonly kind: 'cut'; readonly afterBytes: number }
-  /** So many bytes of body, then nothing more, on an open connection. */
+  /** Sends `afterBytes` bytes of the body (default: not even headers), then nothing. */
   | { readonly kind: 'stall'; readonly afterBytes?: number }
-  /** The body in pieces of so many bytes, each written by itself. */
+  /** Sends the body in pieces of `bytes` bytes, each in its own write. */
   | { readonly kind: 'split'; readonly bytes: number }
-  /** The reply takes this much longer. */
+  /** Delays the reply by `ms` milliseconds of the server's clock. */
   | { readonly kind: 'delay'; readonly ms: number }
-  /** Promises to keep the connection and closes it with the next request on it. */
+  /** Keeps the connection alive, and resets it when the next request arrives on it. */
   | { readonly kind: 'close_idle' }
 
-/** How a protocol server is made to commit the fault. */
+/** Translates a fault into the override that a protocol server applies. */
 export function replyOverrideOf(fault: Fault, clock: Clock): ReplyOverride {
   switch (fault.kind) {
     case 'reply':
@@ -64,7 +68,8 @@ export function replyOverrideOf(fault: Fault, clock: Clock): ReplyOverride {
           const { socket } = response
           writeReply(response, reply)
           response.once('finish', () => {
-            // The race of a keep-alive timeout: the next request is on its way when this side closes.
+            // The keep-alive race: the server closes the connection while the next request is in
+            // transit.
             socket?.removeAllListeners('data').once('data', () => socket.resetAndDestroy())
             socket?.resume()
           })
@@ -73,12 +78,12 @@ export function replyOverrideOf(fault: Fault, clock: Clock): ReplyOverride {
   }
 }
 
-/** All of the head, and the first bytes of the body. */
+/** Writes the head and the first bytes of the body. */
 function startOf(response: ServerResponse, reply: Reply, bytes: number, then?: () => void): void {
   const body = bodyOf(reply)
   response.writeHead(reply.status ?? 200, { ...headersOf(reply), 'content-length': body.length })
   response.write(body.subarray(0, bytes), () => then?.())
-  // Without a body byte to carry it, the head would wait for one.
+  // Node sends the head together with the first body byte, and here there may be none.
   response.flushHeaders()
 }
 
@@ -88,7 +93,7 @@ async function inPieces(response: ServerResponse, reply: Reply, bytes: number): 
   response.socket?.setNoDelay(true)
   for (let at = 0; at < body.length && !response.destroyed; at += bytes) {
     await new Promise(resolve => response.write(body.subarray(at, at + bytes), resolve))
-    // So that the reader is given the piece alone.
+    // Lets the reader receive this piece before the next one is written.
     await new Promise(setImmediate)
   }
   response.end()
@@ -106,7 +111,11 @@ function edited(reply: Reply, edit: (body: string) => string): Reply {
   return json === undefined ? { ...rest, text: edit(text ?? '') } : { ...rest, json: edit(json) }
 }
 
-/** What a proxy shows when it cannot reach what stands behind it. */
+/**
+ * The HTML error page of a proxy that cannot reach its upstream.
+ * @example
+ * const fault = { kind: 'reply', reply: htmlPage(502, 'Bad Gateway') }
+ */
 export const htmlPage = (status: number, title: string): Reply => ({
   status,
   text: `<html>\r\n<head><title>${status} ${title}</title></head>\r\n<body>\r\n<center><h1>${status} ${title}</h1></center>\r\n</body>\r\n</html>\r\n`,

@@ -1,5 +1,6 @@
-// A reverse proxy that keeps whole bodies, so that it can answer instead of what stands behind it, and spoil a
-// reply on its way. Load balancer and HF proxy are both this with another idea of where a request goes.
+// A reverse proxy that buffers whole bodies, so that it can answer instead of its upstream or
+// inject a fault into a reply. The load balancer and the fake HF proxy differ only in their
+// routing.
 
 import { once } from 'node:events'
 import {
@@ -18,9 +19,9 @@ export interface ProxiedRequest {
   readonly method: string
   readonly path: string
   readonly headers: IncomingHttpHeaders
-  /** Counts the requests of this gateway from 1. */
+  /** Number of the request at this gateway, from 1. */
   readonly number: number
-  /** Aborted when the client goes away. */
+  /** Aborted when the client disconnects. */
   readonly signal: AbortSignal
 }
 
@@ -29,13 +30,13 @@ export type RouteDecision = { readonly origins: readonly string[] } | { readonly
 export interface GatewayOptions {
   readonly clock: Clock
   readonly port?: number | undefined
-  /** Origins to try in this order, or what is answered instead. */
+  /** Returns the origins to try in order, or a reply. */
   readonly route: (request: ProxiedRequest) => Promise<RouteDecision> | RouteDecision
-  /** Asked with each request that is forwarded. */
+  /** Called for each forwarded request. Returns the fault, if any. */
   readonly fault?: ((request: ProxiedRequest) => Fault | undefined) | undefined
-  /** Called when the answer has been given, or nobody waits for it any more. */
+  /** Called when the request was answered, or the client has disconnected. */
   readonly onEnd?: ((request: ProxiedRequest) => void) | undefined
-  /** An HTML 504 after this time. Default never. */
+  /** Answers with an HTML 504 after this many milliseconds. Default never. */
   readonly timeoutMs?: number | undefined
 }
 
@@ -56,9 +57,9 @@ export async function startGateway({
   let number = 0
 
   const server = createServer(async (request, response) => {
-    const gone = new AbortController()
-    response.on('close', () => gone.abort())
-    const { signal } = gone
+    const disconnected = new AbortController()
+    response.on('close', () => disconnected.abort())
+    const { signal } = disconnected
     const { method = 'GET', url: path = '/', headers } = request
     const forwarded = { method, path, headers, number: ++number, signal }
     try {
@@ -70,7 +71,7 @@ export async function startGateway({
         spoilt?.reply ?? ('reply' in routed ? routed.reply : await forward(routed.origins, forwarded, body))
       if (!signal.aborted) (spoilt?.write ?? writeReply)(response, reply)
     } catch {
-      // Only the client's own end gets here.
+      // Upstream errors become replies, so an exception here means that the client disconnected.
       response.destroy()
     } finally {
       onEnd?.(forwarded)
@@ -97,7 +98,7 @@ export async function startGateway({
         try {
           return await exchange(origin, request, body, signal)
         } catch (error) {
-          // Nothing was sent, so the next one may be asked.
+          // After a refused connection nothing was sent, so the next origin may be tried.
           if (codeOf(error) !== 'ECONNREFUSED') break
         }
       }

@@ -1,5 +1,6 @@
-// The part of https://api.endpoints.huggingface.cloud/v2 that a client of endpoints needs: list, read, create,
-// change, delete, pause, resume, sleep, and what hardware costs (huggingface_hub `hf_api.py`).
+// The management API of HF Inference Endpoints, https://api.endpoints.huggingface.cloud/v2, as far
+// as huggingface_hub (`hf_api.py`) uses it: list, get, create, update, delete, pause, resume, scale
+// to zero, and hardware prices.
 
 import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
@@ -9,9 +10,9 @@ import type { Scaling } from './hf-autoscaler.ts'
 import { type FakeHfEndpoint, type FakeHfEndpointOptions, startFakeHfEndpoint } from './hf-endpoint.ts'
 
 export interface FakeHfOptions {
-  /** May manage; also what its endpoints ask for. Default 'hf_fake'. */
+  /** Token for the management API and for its endpoints. Default 'hf_fake'. */
   readonly token?: string | undefined
-  /** Known, but without `inference.endpoints.write`: 403. */
+  /** Valid tokens without `inference.endpoints.write`: 403. */
   readonly otherTokens?: readonly string[] | undefined
   /** Default 'test'. */
   readonly namespace?: string | undefined
@@ -19,14 +20,15 @@ export interface FakeHfOptions {
 }
 
 export interface FakeHf extends AsyncDisposable {
-  /** Base of the management routes, with its `/v2`. */
+  /** Base URL of the management routes, including `/v2`. */
   readonly apiUrl: string
+  /** The endpoints by name. */
   readonly endpoints: ReadonlyMap<string, FakeHfEndpoint>
-  /** As POST would, with options that only a fake has. */
+  /** Creates an endpoint as POST does, with the options of the fake. */
   deploy(name: string, options?: FakeHfEndpointOptions): Promise<FakeHfEndpoint>
 }
 
-/** $ per hour as listed in 2026. */
+/** Prices in USD per hour, as listed in 2026. */
 const COMPUTES = [
   ['aws', 'us-east-1', 'nvidia-t4', 'x1', 'gpu', 0.5],
   ['aws', 'us-east-1', 'nvidia-l4', 'x1', 'gpu', 0.8],
@@ -44,6 +46,14 @@ interface Deployed {
   updatedAt: string
 }
 
+/**
+ * Starts a fake of Hugging Face Inference Endpoints: the management API and its endpoints.
+ * @example
+ * await using hf = await startFakeHf()
+ * const endpoint = await hf.deploy('my-endpoint', { initialState: 'scaledToZero' })
+ * const headers = { authorization: 'Bearer hf_fake' }
+ * await fetch(`${hf.apiUrl}/endpoint/test/my-endpoint`, { headers }) // state and URL
+ */
 export async function startFakeHf({
   token = 'hf_fake',
   otherTokens = [],
@@ -89,7 +99,7 @@ export async function startFakeHf({
       status: {
         state,
         message: state === 'initializing' ? 'Endpoint is initializing' : `Endpoint is ${state}`,
-        // Only shown once there is something to call.
+        // HF omits the URL until a replica is ready.
         ...(state === 'initializing' && readyReplica === 0 ? {} : { url }),
         readyReplica,
         targetReplica,
@@ -160,7 +170,7 @@ export async function startFakeHf({
         ...scalingIn(settings),
         ...(typeof revision === 'string' && { revision }),
         initialState: 'scaledToZero',
-        // The image and the model are pulled: observed 157 s.
+        // The first start pulls image and model: 157 s observed.
         startMs: 157_000,
       },
       settings,
@@ -199,7 +209,7 @@ const refuse = (status: number, error: string): Reply => ({ status, json: JSON.s
 const objectOf = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
 
-/** The scaling members of a POST or PUT body; a PUT brings only what changes. */
+/** The scaling members of a POST or PUT body; a PUT contains only the changes. */
 function scalingIn(body: Record<string, unknown>): Partial<Scaling> {
   const { minReplica, maxReplica, scaleToZeroTimeout, measure } = objectOf(objectOf(body.compute).scaling)
   const { pendingRequests } = objectOf(measure)

@@ -1,7 +1,9 @@
-// How many replicas HF Inference Endpoints would run: by requests that have no HTTP status yet, the mean over 20 s
-// against 1.5 for each replica; up at most once a minute, down at most every two, and only to what was enough
-// through the last 300 s (docs guides/autoscaling.md). Pure; the endpoint asks it every SAMPLE_MS.
+// The autoscaling rule of HF Inference Endpoints (guides/autoscaling.md of their documentation).
+// The measure is the number of requests without an HTTP status, averaged over 20 s, divided by 1.5
+// per replica. Scales up at most once a minute; scales down at most every two minutes, and only to
+// a number that sufficed throughout the last 300 s. Pure functions.
 
+/** Interval at which the endpoint calls `autoscale`. */
 export const SAMPLE_MS = 5_000
 const SAMPLES = 4
 const UP_EVERY_MS = 60_000
@@ -9,11 +11,15 @@ const DOWN_EVERY_MS = 120_000
 const STABLE_MS = 300_000
 
 export interface Scaling {
+  /** Default 0. */
   readonly minReplica: number
+  /** Default 1. */
   readonly maxReplica: number
-  /** Without a request for this long, none is kept; null never. HF allows 15 to 2880 minutes. */
+  /**
+   * Scales to zero after this time without a request; null: never. HF allows 15 to 2880 minutes.
+   */
   readonly scaleToZeroMs: number | null
-  /** Requests without a status yet, for each replica. HF's default 1.5. */
+  /** Target of requests without a status per replica. Default 1.5, as on HF. */
   readonly pendingRequests: number
 }
 
@@ -45,10 +51,10 @@ export function autoscale(
   scaling: Scaling,
 ): ScalerState {
   const { target } = state
-  // From zero only a request wakes it.
+  // Only a request scales up from zero.
   if (target === 0) return state
   const samples = [...state.pending, pending].slice(-SAMPLES)
-  const mean = samples.reduce((sum, one) => sum + one, 0) / samples.length
+  const mean = samples.reduce((sum, sample) => sum + sample, 0) / samples.length
   const least = Math.max(1, scaling.minReplica)
   const replicas = Math.min(scaling.maxReplica, Math.max(least, Math.ceil(mean / scaling.pendingRequests)))
   const wanted = [...state.wanted, { atMs: nowMs, replicas }].filter(({ atMs }) => nowMs - atMs <= STABLE_MS)
@@ -60,7 +66,7 @@ export function autoscale(
   if (replicas > target && samples.length === SAMPLES && nowMs - state.changedUpMs >= UP_EVERY_MS) {
     return { ...next, target: replicas, changedUpMs: nowMs }
   }
-  const enough = Math.max(...wanted.map(one => one.replicas))
+  const enough = Math.max(...wanted.map(({ replicas }) => replicas))
   if (enough < target && nowMs - Math.max(state.changedDownMs, state.changedUpMs) >= DOWN_EVERY_MS) {
     const stable = wanted[0] !== undefined && nowMs - wanted[0].atMs >= STABLE_MS - SAMPLE_MS
     if (stable) return { ...next, target: enough, changedDownMs: nowMs }

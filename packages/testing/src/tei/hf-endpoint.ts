@@ -1,10 +1,12 @@
-// One HF Inference Endpoint: fake TEIs behind HF's proxy, as tei.md section 8 observed it.
+// One HF Inference Endpoint: fake TEIs behind HF's proxy, as observed on real endpoints.
 //
 //   scaledToZero --request--> initializing --startMs--> running --idle--> scaledToZero
-//   running --pause()--> paused --resume()--> initializing      running --update()--> updating --> running
+//   running --pause()--> paused --resume()--> initializing
+//   running --update()--> updating --> running
 //
-// A request to a sleeping endpoint is a 503 at once, or held when it brings X-Scale-Up-Timeout; to a paused one a
-// 400 that wakes nothing; without a token a 401 that wakes nothing.
+// The proxy answers a request to an endpoint at zero replicas with 503 at once, or holds it if it
+// has the header X-Scale-Up-Timeout; both start a replica. It answers 400 if the endpoint is paused
+// and 401 without a token; neither starts a replica.
 
 import { type Clock, type Reply, systemClock } from '@reembed/local'
 import type { Fault } from './fault.ts'
@@ -24,21 +26,31 @@ export type HfState =
   | 'scaledToZero'
 
 export interface FakeHfEndpointOptions extends Partial<Scaling> {
-  /** What each replica is. HF managed TEI was 1.8.3, and states `/repository` and no revision; so does this. */
+  /**
+   * Options of each replica. As on HF (TEI 1.8.3, October 2026), replicas report the model id
+   * `/repository` and no revision.
+   */
   readonly replica?: Omit<FakeTeiOptions, 'clock' | 'warmUpMs' | 'port'> | undefined
+  /** Revision of the model. Default 'r1'. */
   readonly revision?: string | undefined
-  /** Asked for as `Authorization: Bearer`. Default 'hf_fake'; null for a public endpoint. */
+  /** Required as `Authorization: Bearer`. Default 'hf_fake'; null for a public endpoint. */
   readonly token?: string | null | undefined
-  /** Tokens that are known but may not call it: 403. */
+  /** Valid tokens without permission to call the endpoint: 403. */
   readonly otherTokens?: readonly string[] | undefined
-  /** From a start to the first 200. Observed: 42 s with the model cached, 157 s the first time, 84 s from paused. */
+  /**
+   * Milliseconds from the start of a replica to its first 200. Default 42,000. Observed: 42 s with
+   * the model cached, 157 s for the first start, 84 s after a pause.
+   */
   readonly startMs?: number | undefined
-  /** One replica during a rolling update. Observed about 50 s. */
+  /** Milliseconds per replica in a rolling update. Default 50,000, as observed. */
   readonly updateMs?: number | undefined
+  /** Default 'running'. */
   readonly initialState?: 'running' | 'scaledToZero' | 'paused' | undefined
-  /** Of the proxy, asked with each request. */
+  /** Fault of the proxy, called for each request. */
   readonly fault?: ((request: ProxiedRequest) => Fault | undefined) | undefined
-  /** The proxy's own HTML 504. Observed: not within 460 s. */
+  /**
+   * The proxy answers with an HTML 504 after this time. Default never; none observed within 460 s.
+   */
   readonly timeoutMs?: number | undefined
   readonly clock?: Clock | undefined
 }
@@ -46,23 +58,25 @@ export interface FakeHfEndpointOptions extends Partial<Scaling> {
 export interface FakeHfEndpoint extends AsyncDisposable {
   readonly url: string
   readonly state: HfState
-  /** Live, the ready ones and those that start. */
+  /** Ready and starting replicas. */
   readonly replicas: readonly FakeTei[]
+  /** Number of ready replicas. */
   readonly readyReplica: number
+  /** Number of replicas that the autoscaler wants. */
   readonly targetReplica: number
-  /** Requests without a status yet. */
+  /** Number of requests without an HTTP status yet. */
   readonly pending: number
-  /** How often it was woken from zero: more than once for one sleep would be a storm's doing. */
+  /** Number of starts from zero replicas. */
   readonly coldStarts: number
   readonly revision: string
   readonly scaling: Scaling
-  /** Milliseconds in which replicas were starting or running, added up: what is paid for. */
+  /** Total milliseconds in which replicas were starting or running, which HF bills. */
   readonly billedMs: number
   pause(): Promise<void>
   resume(): Promise<void>
   scaleToZero(): Promise<void>
   scale(changes: Partial<Scaling>): Promise<void>
-  /** Another revision of the model, one replica after the other; resolves when all have it. */
+  /** Updates the replicas to another revision, one after the other; resolves when all have it. */
   update(revision: string): Promise<void>
 }
 
@@ -74,6 +88,16 @@ const PAUSED = json(400, 'Bad Request: The endpoint is paused, ask a maintainer 
 const UNAUTHORIZED = json(401, '401 Unauthorized', 'UNAUTHORIZED')
 const FORBIDDEN = json(403, 'Forbidden: missing permission inference.endpoints.infer.write', 'FORBIDDEN')
 
+/**
+ * Starts a fake HF Inference Endpoint: proxy, autoscaler and replicas.
+ * @example
+ * // The first request starts a replica; X-Scale-Up-Timeout holds it until the replica is ready.
+ * const clock = createManualClock()
+ * await using endpoint = await startFakeHfEndpoint({ clock, initialState: 'scaledToZero' })
+ * const headers = { authorization: 'Bearer hf_fake', 'x-scale-up-timeout': '600' }
+ * const reply = await clock.advanceUntilSettled(fetch(`${endpoint.url}/info`, { headers }))
+ * endpoint.coldStarts // 1
+ */
 export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): Promise<FakeHfEndpoint> {
   const {
     token = 'hf_fake',
@@ -94,12 +118,15 @@ export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): 
   const balance = createBalancingPolicy('least_pending')
   const open = new Set<ProxiedRequest>()
   const ended = new AbortController()
-  /** Told when a replica gets ready or the endpoint is paused: whoever is held looks again. */
+  /**
+   * Resolved when a replica becomes ready or the endpoint is paused, so that held requests check
+   * again.
+   */
   let changed = Promise.withResolvers<void>()
   let settled = Promise.resolve()
   let paused = initialState === 'paused'
   let updating = false
-  let wakes = 0
+  let coldStarts = 0
   let lastUsedMs = clock.now()
   let paidMs = 0
   let paidUntilMs = clock.now()
@@ -140,19 +167,19 @@ export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): 
     await fake[Symbol.asyncDispose]()
   }
 
-  /** Brings the number of replicas to the target, one call after the other. */
+  /** Starts or stops replicas until their number is the target. Calls run one after the other. */
   function settle(warmUpMs = startMs): Promise<void> {
     settled = settled.then(async () => {
       const target = paused ? 0 : scaler.target
       while (replicas.length < target) await addReplica(warmUpMs)
-      // Those that go finish what they have; nobody waits for them.
+      // Removed replicas complete their active requests in the background.
       for (const fake of replicas.slice(target)) void removeReplica(fake)
     })
     return settled
   }
 
-  async function wake(): Promise<void> {
-    wakes += 1
+  async function startFromZero(): Promise<void> {
+    coldStarts += 1
     scaler = initialScaler(Math.max(1, scaling.minReplica), clock.now())
     await settle()
   }
@@ -174,7 +201,7 @@ export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): 
     open.add(request)
     lastUsedMs = clock.now()
     if (paused) return PAUSED
-    if (scaler.target === 0) await wake()
+    if (scaler.target === 0) await startFromZero()
     const seconds = Number(request.headers['x-scale-up-timeout'])
     if (ready().length === 0 && seconds > 0) await hold(seconds * 1000, request.signal)
     if (paused) return PAUSED
@@ -237,7 +264,7 @@ export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): 
       return open.size
     },
     get coldStarts() {
-      return wakes
+      return coldStarts
     },
     get revision() {
       return revision
@@ -273,7 +300,8 @@ export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): 
     async update(next) {
       revision = next
       updating = true
-      // A replica goes before its successor comes: with one that is a gap, with several two models serve at once.
+      // A replica stops before its successor starts. With one replica the endpoint is unavailable
+      // in between; with several, two models serve at the same time.
       for (const old of [...replicas]) {
         void removeReplica(old)
         await addReplica(updateMs)

@@ -1,15 +1,17 @@
-// Several fake TEIs behind one URL, as behind a Kubernetes service or an application load balancer.
+// A load balancer: several fake TEIs behind one URL, as behind a Kubernetes Service.
 
 import { type Clock, systemClock } from '@reembed/local'
 import type { Fault } from './fault.ts'
 import { type Gateway, type ProxiedRequest, startGateway } from './gateway.ts'
 
 export interface LoadBalancerOptions {
-  /** URLs of the replicas; looked at with each request, so the list may change. */
+  /** The replicas. Read for each request, so a test may change the list. */
   readonly replicas: readonly { readonly url: string }[]
   /** Default 'round_robin'. */
   readonly policy?: 'round_robin' | 'least_pending' | undefined
+  /** Called for each request. Returns the fault, if any. */
   readonly fault?: ((request: ProxiedRequest) => Fault | undefined) | undefined
+  /** Answers with an HTML 504 after this many milliseconds. Default never. */
   readonly timeoutMs?: number | undefined
   readonly clock?: Clock | undefined
 }
@@ -19,7 +21,16 @@ export interface LoadBalancer extends Gateway {
   readonly pending: number
 }
 
-/** A replica that refuses the connection is passed over; when all do, the answer is an HTML 502. */
+/**
+ * Starts a load balancer. It skips replicas that refuse the connection, and answers with an HTML
+ * 502 if all do.
+ *
+ * @example
+ * await using first = await startFakeTei()
+ * await using second = await startFakeTei()
+ * await using balancer = await startLoadBalancer({ replicas: [first, second] })
+ * await fetch(`${balancer.url}/info`)
+ */
 export async function startLoadBalancer({
   replicas,
   policy = 'round_robin',
@@ -46,7 +57,7 @@ export async function startLoadBalancer({
 
 export interface BalancingPolicy {
   readonly pending: number
-  /** The replicas in the order in which they are tried; the first counts as having the request. */
+  /** The replicas in the order to try; counts the request as pending at the first one. */
   order(replicas: readonly { readonly url: string }[], request: ProxiedRequest): string[]
   end(request: ProxiedRequest): void
 }

@@ -1,4 +1,4 @@
-// The model behind a fake TEI: vectors that anyone can compute, the time that a GPU takes, and what it gets wrong.
+// The model of a fake TEI: computable vectors, the timing of a GPU, and its faults.
 
 import { setImmediate as turn } from 'node:timers/promises'
 import {
@@ -10,28 +10,40 @@ import {
 } from '@reembed/local'
 
 export interface FakeModelOptions extends HashEngineOptions {
-  /** What /info states instead of what the vectors are made of: on HF the id is `/repository` and the sha null. */
+  /**
+   * Id and sha in the reply of /info, if they differ from `model` and `sha`, which determine the
+   * vectors. HF Inference Endpoints report the id `/repository` and no sha.
+   */
   readonly reportedModel?: { readonly id?: string; readonly sha?: string | null } | undefined
-  /** What a batch takes: `baseMs + msPerToken x cost`. Its cost is the sum of its tokens, or if padded the longest times the count. */
+  /**
+   * A batch takes `baseMs + msPerToken * cost` milliseconds. The cost is the sum of the tokens of
+   * the batch; if padded, the longest text times the number of texts. Default 0.
+   */
   readonly baseMs?: number | undefined
+  /** See `baseMs`. Default 0. */
   readonly msPerToken?: number | undefined
-  /** As CPU and float32 models do. Default false, as flash attention does. */
+  /**
+   * Whether batches are padded, as by CPU and float32 models. Default false, as with flash
+   * attention.
+   */
   readonly padded?: boolean | undefined
-  /** Texts of one batch: 4 on CPU with candle, 8 with ORT. Default no limit. */
+  /** Maximum number of texts per batch: 4 on CPU with candle, 8 with ORT. Default no limit. */
   readonly maxBatchRequests?: number | null | undefined
 }
 
-/** What the model gets wrong; looked at with each text, so it may be changed at any time. */
+/** Faults of the model. They are read for each text, so a test may change them at any time. */
 export interface ModelFaults {
-  /** The tokeniser fails: 422 for the whole request. */
+  /** Returns true for a text that the tokenizer refuses: 422 for its whole request. */
   tokenizer?: ((text: string) => boolean) | undefined
-  /** The batch fails on the GPU, and with it everything that shared it, whoever sent it: 424. */
+  /**
+   * Returns true for a text that fails its batch: 424 for every request with a text in that batch.
+   */
   failsBatch?: ((text: string) => boolean) | undefined
-  /** Every batch fails, quickly, as on a GPU that fell off the bus; /health notices. */
+  /** Every batch fails at once, as on a broken GPU; /health reports it after the first failure. */
   allBatchesFail?: boolean | undefined
-  /** The vector is NaN; told the batch, since co-batching is what sets some of these off. */
+  /** Returns true for a text whose vector is NaN. Some models fail only in certain batches. */
   nan?: ((text: string, batch: readonly string[]) => boolean) | undefined
-  /** Relative error of each value, another for each batch, as half precision has. */
+  /** Relative error of each value, different in each batch, as with half precision. */
   jitter?: number | undefined
 }
 
@@ -74,7 +86,7 @@ export function createFakeModel(options: FakeModelOptions, faults: ModelFaults, 
       if (failsBatch && texts.some(failsBatch)) throw new Error('DriverError(CUDA_ERROR_ILLEGAL_ADDRESS)')
       const vectors = await hash.embed(batch)
       if (jitter > 0) {
-        // Powers of 7 leave no pattern that a test could trip over; the same batch number gives the same error.
+        // Deterministic: the same batch number gives the same errors.
         for (let i = 0; i < vectors.length; i++) {
           vectors[i] = (vectors[i] ?? 0) * (1 + jitter * Math.sin(batches + i * 7))
         }

@@ -1,10 +1,10 @@
-// A fake TEI: the protocol server of this package with a model that is a hash, a clock that may be a test's, and
-// every fault that a client has to stand.
+// A fake TEI: the protocol server of @reembed/local with a hash as its model, an injectable clock,
+// and the faults that a client must handle.
 //
 //   warming ──warmUpMs──> up ──crash()──> down ──downMs──> warming ...
 //                          └──stop()───> down until start()
 //
-// While it is not up the port refuses connections, as a TEI does until its model is loaded.
+// Unless it is up, the port refuses connections, as that of TEI does until the model is loaded.
 
 import {
   type Clock,
@@ -18,48 +18,87 @@ import {
 import { type Fault, replyOverrideOf } from './fault.ts'
 import { createFakeModel, type FakeModelOptions, type ModelFaults } from './model.ts'
 
+/**
+ * The flags of TEI (`version`, `maxConcurrentRequests`, `apiKey`, ...), the model, and the faults.
+ */
 export interface FakeTeiOptions extends Omit<TeiFlags, 'maxBatchRequests'>, FakeModelOptions {
+  /** Measures batches, warm-up and downtime. Default: the system clock. */
   readonly clock?: Clock | undefined
-  /** Between start and the open port. Default 0. */
+  /** Milliseconds from start until the port opens. Default 0. */
   readonly warmUpMs?: number | undefined
   readonly faults?: FakeTeiFaults | undefined
 }
 
-/** May be changed at any time. */
+/** Faults to inject. A test may change them at any time; they apply from the next request on. */
 export interface FakeTeiFaults extends ModelFaults {
-  /** Asked with each request of an embedding route; `number` counts them from 1. */
+  /**
+   * Called for each request of an embedding route; `number` counts from 1. Returns the fault, if
+   * any.
+   */
   request?: ((request: ReceivedRequest & { readonly number: number }) => Fault | undefined) | undefined
 }
 
 export interface FakeTei extends AsyncDisposable {
-  /** The same through every crash and start. */
+  /** For example `http://127.0.0.1:40123`. Stays the same after `crash`, `stop` and `start`. */
   readonly url: string
   readonly state: 'warming' | 'up' | 'down'
-  /** Resolves when the first start is over: the server is up, or was ended before. */
+  /**
+   * Resolves when the first start has ended: the server is up, or was stopped during its warm-up.
+   */
   readonly ready: Promise<void>
+  /** Set a member to inject a fault. */
   readonly faults: FakeTeiFaults
-  /** Requests of embedding routes that came in, and what was answered with vectors. */
   readonly counts: {
+    /** Requests received on embedding routes. */
     readonly received: number
+    /** Requests answered with vectors. */
     readonly requests: number
+    /** Texts answered with vectors. */
     readonly inputs: number
+    /** Tokens of these texts. */
     readonly tokens: number
   }
-  /** Resets every connection; comes back by itself after `downMs` and its warm-up. */
+  /**
+   * Resets every connection, as a killed process does.
+   * @param downMs restarts after this time plus the warm-up; omitted: stays down until `start`
+   */
   crash(downMs?: number): Promise<void>
-  /** As SIGTERM: refuses new connections and resolves when the requests under way are answered. */
+  /**
+   * Stops as on SIGTERM: refuses new connections, resolves when all active requests are answered.
+   */
   stop(): Promise<void>
-  /** Up again, perhaps with another model or other flags; resolves when it is warm. */
+  /** Starts again, with other options if given; resolves when the warm-up has ended. */
   start(changes?: Partial<FakeTeiOptions>): Promise<void>
 }
 
-/** Resolves when the port is known; unless there is a `warmUpMs` to wait for, the server is up by then. */
+/**
+ * Starts a fake TEI. The vector of a text is a hash of the model, the revision and the text, so a
+ * test can compute the expected vector with `hashVector` of @reembed/local.
+ *
+ * Resolves when the port is known. The server is then up, unless `warmUpMs` is set. Disposing it
+ * resets every connection.
+ *
+ * @throws ReembedError USAGE if the flags are invalid
+ * @example
+ * await using tei = await startFakeTei({ dimensions: 8, maxConcurrentRequests: 4 })
+ * const reply = await fetch(`${tei.url}/embed`, {
+ *   method: 'POST',
+ *   headers: { 'content-type': 'application/json' },
+ *   body: JSON.stringify({ inputs: ['a', 'b'] }),
+ * })
+ * await reply.json() // two rows with 8 numbers each
+ * @example
+ * // A slow model, without waiting: a batch takes 100 ms + 1 ms per token of the test's clock.
+ * const clock = createManualClock()
+ * await using tei = await startFakeTei({ clock, baseMs: 100, msPerToken: 1 })
+ * await clock.advanceUntilSettled(embedEverything(tei.url))
+ */
 export async function startFakeTei(given: FakeTeiOptions = {}): Promise<FakeTei> {
   let options = given
   const { clock = systemClock, hostname = '127.0.0.1', port = await freePort() } = given
   const faults: FakeTeiFaults = { ...given.faults }
   const counts = { received: 0, requests: 0, inputs: 0, tokens: 0 }
-  /** Of the present state; aborted by the next one. */
+  /** Aborted when the state changes. */
   let life = new AbortController()
   let server: TeiServer | undefined
   let state: FakeTei['state'] = 'down'
@@ -127,7 +166,7 @@ export async function startFakeTei(given: FakeTeiOptions = {}): Promise<FakeTei>
       await down()?.[Symbol.asyncDispose]()
     },
     async start(changes = {}) {
-      if (state === 'up') throw new Error('the fake TEI is up already: stop it first')
+      if (state === 'up') throw new Error('the fake TEI is already up: stop it first')
       options = { ...options, ...changes }
       await up()
     },

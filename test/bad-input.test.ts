@@ -9,7 +9,7 @@ import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer
 import { startS3Server } from '@reembed/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { flags, temporaryFolder } from './parts/cli.ts'
-import { inProcess as reembed } from './parts/in-process.ts'
+import { inProcess } from './parts/in-process.ts'
 
 let tei: TeiServer
 let redis: LocalRedis
@@ -32,7 +32,7 @@ async function runOver(
   await mkdir(source)
   for (const [name, body] of Object.entries(files)) await writeFile(join(source, name), body)
   const output = join(folder.path, 'vectors')
-  const { code, stdout, stderr } = await reembed(
+  const { code, stdout, stderr } = await inProcess(
     [
       'run',
       '--source',
@@ -56,7 +56,7 @@ const lines = (...rows: object[]): string => rows.map(row => `${JSON.stringify(r
 const good = lines({ id: 'a', text: 'first' }, { id: 'b', text: 'second' })
 
 test('a source that is missing is named, exit code 2', async () => {
-  const { code, stderr } = await reembed([
+  const { code, stderr } = await inProcess([
     'run',
     ...flags({ source: 'no/such/folder', output: 'x', endpoint: tei.url }),
   ])
@@ -127,14 +127,14 @@ test('wrong S3 credentials name the variables and never their values, exit code 
 })
 
 test('a misspelt option is answered with the nearest name, exit code 2', async () => {
-  const { code, stderr } = await reembed(['run', '--sorce', 'x'])
+  const { code, stderr } = await inProcess(['run', '--sorce', 'x'])
   expect(code).toBe(2)
   expect(stderr).toBe("reembed: unknown option '--sorce' (did you mean --source?)\n")
 })
 
 test('an unknown run is answered with those there are, exit code 2', async () => {
   await using folder = await temporaryFolder()
-  const { code, stderr } = await reembed(['status', 'abc', '--output', folder.path])
+  const { code, stderr } = await inProcess(['status', 'abc', '--output', folder.path])
   expect(code).toBe(2)
   expect(stderr).toMatch(/no run begins with 'abc'.*it has none/)
 })

@@ -12,7 +12,8 @@ import { type FakeTei, startFakeTei } from '@reembed/testing'
 import { createJobBudgets } from '@reembed/worker'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { documents, flags, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { documents, flags, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { inProcess } from './parts/in-process.ts'
 
 const COUNT = 4000
 /** Tokens of a document here, and of a request that is full of them. */
@@ -59,7 +60,7 @@ async function tokensKept(): Promise<number> {
 }
 
 test('P-LIMITS: two workers stop within --max-tokens and one request each, and a higher limit goes on from there', async () => {
-  const enqueued = await reembed([
+  const enqueued = await inProcess([
     'enqueue',
     ...common,
     '--max-tokens',
@@ -75,7 +76,7 @@ test('P-LIMITS: two workers stop within --max-tokens and one request each, and a
   const workers = [start(worker), start(worker)]
   await Promise.race(workers.map(one => one.line(/limits/)))
   // The limit is a word in the store: it holds for whoever comes, and status says it.
-  const status = async () => (await reembed(['status', '--output', output])).stdout
+  const status = async () => (await inProcess(['status', '--output', output])).stdout
   expect(await status()).toMatch(
     /paused: it may take 15,000 tokens \(--max-tokens\), 1\d,\d{3} are used or kept/,
   )
@@ -85,17 +86,17 @@ test('P-LIMITS: two workers stop within --max-tokens and one request each, and a
   // Most of what was paid is kept; how much depends on how many jobs were under way at the end.
   expect(await tokensKept()).toBeGreaterThan(0.5 * 15_000)
 
-  const refused = await reembed(['resume', run, '--output', output])
+  const refused = await inProcess(['resume', run, '--output', output])
   expect([refused.code, refused.stderr]).toEqual([
     2,
     expect.stringMatching(/say a higher limit to let it go on\n$/),
   ])
-  const same = await reembed(['run', ...common, '--max-tokens', '15000', '--documents-per-shard', '250'])
+  const same = await inProcess(['run', ...common, '--max-tokens', '15000', '--documents-per-shard', '250'])
   expect([same.code, same.stderr]).toEqual([
     1,
     expect.stringMatching(/15,000 tokens.*the same command with a higher limit goes on/),
   ])
-  const higher = await reembed([
+  const higher = await inProcess([
     'run',
     ...common,
     '--max-tokens',
@@ -116,7 +117,7 @@ test('P-LIMITS: a limit holds when Redis is emptied again and again', async () =
     if (arrived.number % 20 === 0) void client.flushall()
     return count?.(arrived)
   }
-  const ran = await reembed(['run', ...common, '--max-tokens', '20000', '--documents-per-shard', '250'])
+  const ran = await inProcess(['run', ...common, '--max-tokens', '20000', '--documents-per-shard', '250'])
   await client.quit()
   expect([ran.code, ran.stderr]).toEqual([
     1,
@@ -127,7 +128,7 @@ test('P-LIMITS: a limit holds when Redis is emptied again and again', async () =
 }, 180_000)
 
 test('P-LIMITS: --max-cost stops when the endpoint was used for so long, and wants a price', async () => {
-  const unpriced = await reembed(['run', ...common, '--max-cost', '1'])
+  const unpriced = await inProcess(['run', ...common, '--max-cost', '1'])
   expect([unpriced.code, unpriced.stderr]).toEqual([
     2,
     'reembed: --max-cost needs a price: say what one replica of the endpoint costs with --price-per-hour\n',
@@ -138,12 +139,12 @@ test('P-LIMITS: --max-cost stops when the endpoint was used for so long, and wan
   const priced = [
     ...flags({ 'price-per-hour': '1800', replicas: '2', 'max-cost': '3', 'documents-per-shard': '125' }),
   ]
-  const ran = await reembed(['run', ...common, ...priced])
+  const ran = await inProcess(['run', ...common, ...priced])
   expect([ran.code, ran.stderr]).toEqual([
     1,
     expect.stringMatching(/is paused: it may use its endpoint for 3 s \(--max-cost\), and has for 3 s/),
   ])
-  const more = await reembed(['run', ...common, ...priced.with(5, '3000'), '--json'])
+  const more = await inProcess(['run', ...common, ...priced.with(5, '3000'), '--json'])
   expect(more.code, more.stderr).toBe(0)
   const { actualCost, quote } = JSON.parse(more.stdout)
   expect(quote.price).toEqual({ perHour: 1800, replicas: 2 })

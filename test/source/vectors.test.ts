@@ -8,7 +8,8 @@ import { shardKey } from '@reembed/shared'
 import { openStore } from '@reembed/store'
 import { startFakeTei } from '@reembed/testing'
 import { expect, test } from 'vitest'
-import { reembed, temporaryFolder } from '../parts/cli.ts'
+import { temporaryFolder } from '../parts/cli.ts'
+import { inProcess } from '../parts/in-process.ts'
 import { writeFormats, writtenDocuments } from './writers.ts'
 
 test('a document has the same content hash and the same vector, whatever format it came in', async () => {
@@ -27,7 +28,7 @@ test('a document has the same content hash and the same vector, whatever format 
   }
   const output = join(folder.path, 'vectors')
   const args = ['run', '--source', source, '--output', output, '--endpoint', tei.url, '--redis', redis.url]
-  const { code, stdout } = await reembed([...args, '--documents-per-shard', '40', '--json'])
+  const { code, stdout } = await inProcess([...args, '--documents-per-shard', '40', '--json'])
   expect(code).toBe(0)
 
   const { run, shards } = JSON.parse(stdout)

@@ -103,7 +103,7 @@ async function expectEveryDocumentOnce(run: string): Promise<void> {
   }
 }
 
-test('three workers share a run over S3, and every document comes out once', async () => {
+test('three workers embed every document exactly once when they share a run over S3', async () => {
   const { code, stdout } = await enqueue()
   expect(code).toBe(0)
   const { run, shards } = JSON.parse(stdout)
@@ -111,14 +111,13 @@ test('three workers share a run over S3, and every document comes out once', asy
   await published()
   await expectEveryDocumentOnce(run)
   expect((await reembed(['verify', '--output', 's3://vectors/wiki'], env)).code).toBe(0)
-  // Nobody's work was for nothing: each text was paid for once, the reference texts of each worker and a canary in each
-  // request aside.
-  // A canary rides in each request, and requests are smaller while the share of the limit is.
+  // Each text is embedded once. The surplus is the reference texts of each worker and the canary of each request;
+  // requests, and so their share of canaries, are smaller while a worker's share of the limit is small.
   expect(gate.texts).toBeLessThan(1.125 * COUNT + 128 + 3 * 20)
   expect(shards).toBeGreaterThanOrEqual(SHARDS)
 })
 
-test('SIGTERM ends a worker with exit code 0, and its jobs go to the others at once', async () => {
+test('P-CHAOS P-HANDBACK: a worker exits with code 0 on SIGTERM and other workers take its jobs at once', async () => {
   const { run } = JSON.parse((await enqueue()).stdout)
   gate.closeAfter(COUNT / 3)
   await startWorkers(2)
@@ -131,7 +130,7 @@ test('SIGTERM ends a worker with exit code 0, and its jobs go to the others at o
   await expectEveryDocumentOnce(run)
 })
 
-test('kill -9 of a worker in the middle of a run loses and doubles nothing', async () => {
+test('P-CHAOS: no document is lost or doubled when a worker is killed in the middle of a run', async () => {
   const { run } = JSON.parse((await enqueue()).stdout)
   gate.closeAfter(COUNT / 3)
   await startWorkers(3)
@@ -143,7 +142,7 @@ test('kill -9 of a worker in the middle of a run loses and doubles nothing', asy
   expect((await reembed(['verify', '--output', 's3://vectors/wiki'], env)).code).toBe(0)
 })
 
-test('a worker leaves jobs of outputs that it does not serve to the workers that do', async () => {
+test('a worker leaves a job to other workers when it does not serve the output of the job', async () => {
   const { run } = JSON.parse((await enqueue()).stdout)
   workers.push(start(['worker', '--output', 's3://vectors/other', ...parts()], env))
   await workers[0]?.line(/does not serve the output s3:\/\/vectors\/wiki/)
@@ -152,7 +151,7 @@ test('a worker leaves jobs of outputs that it does not serve to the workers that
   await expectEveryDocumentOnce(run)
 })
 
-test('workers in one process are two to the fleet: each has a name, and so a share, of its own', async () => {
+test('each of two workers in one process registers a name, and so a share of the limit, of its own', async () => {
   await using queue = await openQueue(redis.url)
   const options = { redis: redis.url, endpoint: tei.url, outputs: [], log: openLog({ level: 'silent' }) }
   await using _one = await startWorker(options)

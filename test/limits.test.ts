@@ -144,6 +144,9 @@ test('P-LIMITS: --max-cost stops when the endpoint was used for so long, and wan
     1,
     expect.stringMatching(/is paused: it may use its endpoint for 3 s \(--max-cost\), and has for 3 s/),
   ])
+  // The rest only has to end.
+  await tei.stop()
+  await tei.start({ baseMs: 5 })
   const more = await inProcess(['run', ...common, ...priced.with(5, '3000'), '--json'])
   expect(more.code, more.stderr).toBe(0)
   const { actualCost, quote } = JSON.parse(more.stdout)

@@ -34,7 +34,7 @@ afterEach(async () => {
   for (const part of [gate, tei, redis, folder]) await part[Symbol.asyncDispose]()
 })
 
-test('the same command again embeds nothing and says so', async () => {
+test('a repeated command embeds nothing and says so when the run is finished', async () => {
   const first = await inProcess(run)
   expect(first.code).toBe(0)
   expect(JSON.parse(first.stdout)).toMatchObject({
@@ -50,7 +50,7 @@ test('the same command again embeds nothing and says so', async () => {
   expect(gate.texts - before).toBeLessThan(128)
 })
 
-test('an interrupted run goes on where it was, and finished shards are not embedded again', async () => {
+test('an interrupted run continues, without embedding its finished shards again, when the command is repeated', async () => {
   gate.closeAfter(COUNT / 2)
   const first = start(run)
   await gate.closed
@@ -67,7 +67,7 @@ test('an interrupted run goes on where it was, and finished shards are not embed
   expect((await inProcess(['verify', '--output', output])).code).toBe(0)
 })
 
-test('a Redis emptied in the middle of a run loses nothing, and finished shards are not embedded again', async () => {
+test('P-CHAOS I8: a run loses no document and embeds no finished shard again when Redis is emptied in the middle', async () => {
   gate.closeAfter(COUNT / 2)
   const running = start([...run, '--redis', redis.url])
   await gate.closed

@@ -1,4 +1,5 @@
-// What people get wrong beside the 77 bad inputs (bad-input/), each with its one line and its exit code.
+// What people get wrong beside the 77 bad inputs (bad-input/), each with its one line and its exit
+// code.
 
 import { once } from 'node:events'
 import { mkdir, writeFile } from 'node:fs/promises'
@@ -21,7 +22,10 @@ afterAll(async () => {
   await Promise.all([tei, redis].map(part => part[Symbol.asyncDispose]()))
 })
 
-/** Runs `reembed run` over the given files and in this process, and returns its exit code, the last line that it said and its result. */
+/**
+ * Runs `reembed run` over the given files and in this process, and returns its exit code, the last
+ * line that it said and its result.
+ */
 async function runOver(
   files: Record<string, string | Uint8Array>,
   args: string[] = [],

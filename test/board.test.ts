@@ -46,8 +46,8 @@ async function until(ask: () => Promise<LimitView>, fits: (view: LimitView) => b
   }
 }
 
-describe.each(KINDS)('the board %s', (_name, open) => {
-  test('counts the workers with demand and gives each its place', async () => {
+describe.each(KINDS)('the limit coordinator %s', (_name, open) => {
+  test('counts the workers with demand and gives each its index', async () => {
     await using board = open({})
     await board.report(reportOf('b'))
     await board.report(reportOf('a'))
@@ -57,7 +57,7 @@ describe.each(KINDS)('the board %s', (_name, open) => {
     expect(await board.report(reportOf('c'))).toMatchObject({ members: 2, memberIndex: 1 })
   })
 
-  test('forgets a worker that it has not heard of for long', async () => {
+  test('removes a worker that has not reported for a while', async () => {
     await using board = open({ memberTtlMs: 30 })
     await board.report(reportOf('b'))
     await until(
@@ -66,7 +66,7 @@ describe.each(KINDS)('the board %s', (_name, open) => {
     )
   })
 
-  test('gives all sums of a window to one worker, and starts anew', async () => {
+  test('gives all sums of a window to one worker and resets them', async () => {
     await using board = open({ windowMs: 0, minOutcomes: 10 })
     expect(await board.report(reportOf('a', answered(4)))).toMatchObject({ window: null, round: 0 })
     const { window, round } = await board.report(reportOf('b', answered(6)))
@@ -97,7 +97,7 @@ describe.each(KINDS)('the board %s', (_name, open) => {
     for (let i = 0; i < 10; i++) expect((await board.report(reportOf('a', answered(5)))).window).toBeNull()
   })
 
-  test('the state that the stepper settles is what all see; one that comes late is refused', async () => {
+  test('the committed state is visible to all members, and a late commit is refused', async () => {
     await using board = open({ windowMs: 0, minOutcomes: 1 })
     const first = await board.report(reportOf('a', answered(1)))
     const second = await board.report(reportOf('b', answered(1)))
@@ -106,7 +106,7 @@ describe.each(KINDS)('the board %s', (_name, open) => {
     expect((await board.report(reportOf('c'))).state).toEqual({ limit: 96 })
   })
 
-  test('when all met nobody it says so at once; the first reply is worth a step in any window', async () => {
+  test('reports an unreachable endpoint at once when no member got a reply; the first reply allows a step in any window', async () => {
     await using board = open({ windowMs: 0, minOutcomes: 100 })
     const { window, round } = await board.report(reportOf('a', { sums: { ...SUMS, unavailable: 1 } }))
     expect(window).toMatchObject({ unavailable: 1 })
@@ -115,7 +115,7 @@ describe.each(KINDS)('the board %s', (_name, open) => {
     expect((await board.report(reportOf('b', answered(1)))).window).toMatchObject({ replies: 1 })
   })
 
-  test('one worker alone looks whether the endpoint is back, another when it vanished', async () => {
+  test('only one worker probes an unavailable endpoint, and another one when the prober disappears', async () => {
     await using board = open({ memberTtlMs: 50 })
     const ask = (worker: string) => board.report(reportOf(worker, { lastCommit: gone }))
     expect(await ask('a')).toMatchObject({ unavailable: 'warming', isProber: true })
@@ -128,7 +128,7 @@ describe.each(KINDS)('the board %s', (_name, open) => {
     expect(await ask('a')).toMatchObject({ isProber: false })
   })
 
-  test('tells for how long it is away and why, in the words of who looks', async () => {
+  test('reports since when the endpoint is unavailable, with the reason of the prober', async () => {
     await using board = open({})
     await board.report(reportOf('a', { lastCommit: gone }))
     const why = { state: { limit: 64 }, unavailable: 'HTTP 401' }
@@ -141,7 +141,7 @@ describe.each(KINDS)('the board %s', (_name, open) => {
   })
 })
 
-test('a Redis that was emptied is told the state again by the first who reports', async () => {
+test('the first report restores the state when Redis was emptied', async () => {
   await using board = openLimitCoordinator(redis.url, 'emptied')
   await board.report(reportOf('a', { lastCommit: { state: { limit: 480 }, unavailable: null } }))
   const client = new Redis(redis.url)
@@ -154,7 +154,7 @@ test('a Redis that was emptied is told the state again by the first who reports'
   })
 })
 
-test('a board whose Redis is gone says so at once instead of waiting', async () => {
+test('the coordinator fails at once, without waiting, when Redis is unreachable', async () => {
   const other = await startRedis()
   await using board = openLimitCoordinator(other.url, 'x')
   await board.report(reportOf('a'))

@@ -10,7 +10,7 @@ import { mulberry32 } from './parts/random.ts'
 
 const { storm } = SCENARIOS
 
-test('I1 I2 I6 I8 P-CHAOS: killed, stopped, emptied, full, foreign and failing parts all at once leave a run complete', async () => {
+test('I1 I2 I6 I8 P-CHAOS: a run is complete and exact when all faults happen at once: kills, freezes, Redis emptied and full, a foreign model, S3 errors', async () => {
   await using folder = await temporaryFolder()
   const given = storm?.given(0.1) ?? []
   const random = mulberry32(4)

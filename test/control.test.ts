@@ -1,4 +1,4 @@
-// What a person may say about runs: go back, publish all the same, pause, cancel, go on. Each by the command itself.
+// The commands by which an operator controls runs: rollback, publish, pause, cancel, resume.
 
 import { appendFile } from 'node:fs/promises'
 import { readCurrent, readSeq } from '@reembed/protocol'
@@ -26,7 +26,7 @@ async function command(...args: string[]) {
   return { code, result: stdout === '' ? undefined : JSON.parse(stdout), stderr }
 }
 
-test('P-ROLLBACK: going back makes a version with a place of its own, which later sweeps leave alone', async () => {
+test('P-ROLLBACK: a rollback makes a version with its own sequence number, which later sweeps leave unchanged', async () => {
   const first = JSON.parse((await inProcess(runArgs())).stdout)
   await appendFile(place.source, '{"id":"new","text":"added later"}\n')
   const second = JSON.parse((await inProcess(runArgs())).stdout)
@@ -38,7 +38,8 @@ test('P-ROLLBACK: going back makes a version with a place of its own, which late
   expect(await readCurrent(store)).toMatchObject({ version: 3, run: first.run, seq: 3 })
   expect((await readSeq(store)).map(({ run }) => run)).toEqual([first.run, second.run, first.run])
 
-  // The run that was rolled back from is finished and newer than the one that is current, and stays where it is.
+  // The run that was rolled back from is finished and newer than the current one, but stays
+  // unpublished.
   const again = JSON.parse((await inProcess(runArgs())).stdout)
   expect(again).toMatchObject({ run: second.run, status: 'superseded' })
   const queued = await inProcess(['enqueue', ...planningArgs()])
@@ -52,14 +53,14 @@ test('P-ROLLBACK: going back makes a version with a place of its own, which late
   expect((await command('verify')).code).toBe(0)
 })
 
-test('P-ROLLBACK: with nothing before the current version there is nothing to go back to', async () => {
+test('P-ROLLBACK: a rollback is refused when the current version is the only one', async () => {
   expect((await inProcess(runArgs())).code).toBe(0)
   const { code, stderr } = await command('rollback')
   expect(code).toBe(2)
   expect(stderr).toMatch(/is all that was ever published in .*: there is nothing to go back to/)
 })
 
-test('P-HOLD: a run held back for its rejects is published once somebody allows them', async () => {
+test('P-HOLD: a run that was held for its rejects is published when the operator allows them', async () => {
   await appendFile(place.source, '{"id":"empty","text":""}\n')
   const held = await inProcess(runArgs('--max-rejects', '0'))
   expect(held.code).toBe(3)
@@ -71,7 +72,7 @@ test('P-HOLD: a run held back for its rejects is published once somebody allows 
   })
 })
 
-test('P-PAUSE: of a paused run workers begin no job; resumed, it ends with every document once', async () => {
+test('P-PAUSE: workers start no job of a paused run, and every document is embedded once after a resume', async () => {
   const { run } = JSON.parse((await inProcess(['enqueue', ...planningArgs(), '--json'])).stdout)
   expect(await command('pause', run)).toMatchObject({ code: 0, result: { state: 'paused' } })
   const worker = start(

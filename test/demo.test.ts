@@ -90,7 +90,7 @@ test('DuckDB reads from each file which run and which model made it', async () =
   }
 })
 
-test('a search finds the gloss that says it in other words', async () => {
+test('a search finds a gloss of the same meaning in other words', async () => {
   const { stdout, code } = await reembed([
     'search',
     'something that lives and breathes',
@@ -103,7 +103,7 @@ test('a search finds the gloss that says it in other words', async () => {
   expect(hits.map(({ text }) => text).join(' ')).toMatch(/living/)
 })
 
-test('started by itself, the command needs neither Redis nor an endpoint, and leaves no process behind', async () => {
+test('the command needs neither Redis nor an endpoint, and leaves no process behind, when none is given', async () => {
   const corpus = join(folder.path, 'notes')
   await mkdir(corpus)
   await writeJsonl(join(corpus, 'a.jsonl'), [{ id: 'x', text: 'a note' }])

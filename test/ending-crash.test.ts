@@ -7,7 +7,7 @@ import { enqueueRun } from './parts/enqueued-run.ts'
 
 const SHARDS = 20
 
-test('P-END: a run whose worker is lost while it ends it calls for another, and that one may be told to leave', async () => {
+test('P-END: a run requests another worker when its worker is killed while it finalizes, and that worker completes it on SIGTERM', async () => {
   await using stack = new AsyncDisposableStack()
   let delayMs = 600_000
   let looked = Promise.withResolvers<void>()

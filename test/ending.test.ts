@@ -1,4 +1,5 @@
-// What becomes of a run when its last shard is there: one worker ends it, and it is never left without one that looks.
+// Finalization after the last shard: one worker at a time does it, and the queue requests a worker
+// until it is done.
 
 import { createSweeper } from '@reembed/producer'
 import { readCurrent, readSeq, requirePlan } from '@reembed/protocol'
@@ -10,7 +11,7 @@ import { embedAll } from './parts/make-run.ts'
 
 const SHARDS = 20
 
-test('P-END: of two sweepers that find a run whole, one looks at its shards, with three requests for each', async () => {
+test('P-END: only one of two sweepers reads the shards of a complete run, with at most three requests for each', async () => {
   await using stack = new AsyncDisposableStack()
   const { run, shards, redis, gate, to } = await enqueueRun(stack, SHARDS)
   const store = stack.use(await openStore(to))
@@ -43,11 +44,11 @@ test('P-END: of two sweepers that find a run whole, one looks at its shards, wit
   expect(await first).toMatchObject([{ run, status: 'finished', publish: { status: 'published' } }])
   expect(requests).toBeLessThanOrEqual(3 * shards)
   expect(await second.sweep()).toEqual([])
-  // Nothing of it is left to call for a worker, beside the jobs that nobody took.
+  // No delayed job requests a worker any more; only the jobs that no worker took remain.
   expect(await queues[0].counts()).toMatchObject({ delayed: 0 })
 })
 
-test('P-END: the last worker that is told to leave makes its last shard and ends the run', async () => {
+test('P-END: the last worker makes its last shard and finalizes the run when it receives SIGTERM', async () => {
   await using stack = new AsyncDisposableStack()
   const run = await enqueueRun(stack, 1)
   run.gate.closeAfter(0)

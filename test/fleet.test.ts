@@ -111,8 +111,9 @@ test('three workers embed every document exactly once when they share a run over
   await published()
   await expectEveryDocumentOnce(run)
   expect((await reembed(['verify', '--output', 's3://vectors/wiki'], env)).code).toBe(0)
-  // Each text is embedded once. The surplus is the reference texts of each worker and the canary of each request;
-  // requests, and so their share of canaries, are smaller while a worker's share of the limit is small.
+  // Each text is embedded once. The surplus is the reference texts of each worker and the canary of
+  // each request; requests, and so their share of canaries, are smaller while a worker's share of
+  // the limit is small.
   expect(gate.texts).toBeLessThan(1.125 * COUNT + 128 + 3 * 20)
   expect(shards).toBeGreaterThanOrEqual(SHARDS)
 })

@@ -1,4 +1,5 @@
-// Each kind of gate holds back a run that fails it, with both figures, and lets one pass that does not.
+// Each kind of gate holds back a run that fails it, with both figures, and lets one pass that does
+// not.
 
 import { join } from 'node:path'
 import { modelOf, openEndpoint } from '@reembed/endpoint'
@@ -30,7 +31,10 @@ afterAll(async () => {
   for (const part of [store, tei, folder]) await part[Symbol.asyncDispose]()
 })
 
-/** A finished run over the first `count` documents with these gates, and with queries that are answered by `answers`. */
+/**
+ * A finished run over the first `count` documents with these gates, and with queries that are
+ * answered by `answers`.
+ */
 async function made(count: number, gates: readonly string[], answers: readonly string[] = []) {
   const source = await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(count))
   await using corpus = await openCorpus(source)
@@ -58,7 +62,7 @@ async function serve(sha: string): Promise<void> {
   await tei.start({ sha })
 }
 
-test('P-GATE: a corpus that lost documents is held back by `rows drop`, and only beyond what is allowed', async () => {
+test('P-GATE: `rows drop` holds a run only when the corpus lost more documents than allowed', async () => {
   const held = await next(150, ['rows drop 30%', 'rows drop 10%'])
   expect(held.outcome).toMatchObject({
     status: 'held',
@@ -68,7 +72,7 @@ test('P-GATE: a corpus that lost documents is held back by `rows drop`, and only
   expect(await readCurrent(store)).toMatchObject({ version: 1, run: first })
 })
 
-test('P-GATE: a model that changes too many neighbours is held back by `overlap`, and only below what is wanted', async () => {
+test('P-GATE: `overlap` holds a run only when the model keeps fewer neighbours than required', async () => {
   await serve('two')
   const { outcome } = await next(COUNT, ['overlap@10 min 0', 'overlap@10 min 0.6'])
   expect(outcome).toMatchObject({ status: 'held', by: 'gates' })
@@ -80,7 +84,7 @@ test('P-GATE: a model that changes too many neighbours is held back by `overlap`
   expect(await readCurrent(store)).toMatchObject({ version: 1, run: first })
 })
 
-test('P-GATE: qrels of another corpus hold a run back in one sentence; a few unknown documents are counted', async () => {
+test('P-GATE: qrels of another corpus hold a run with one sentence; a few unknown documents are only counted', async () => {
   await serve('three')
   const foreign = await next(COUNT, ['recall@10 min 0.1'], ['x1', 'x2'])
   expect(foreign.outcome).toMatchObject({
@@ -95,7 +99,7 @@ test('P-GATE: qrels of another corpus hold a run back in one sentence; a few unk
   })
 })
 
-test('P-GATE: judging stops when it is told to, wherever it is, keeps nothing of it and publishes nothing', async () => {
+test('P-GATE: an aborted evaluation stores and publishes nothing, wherever it was aborted', async () => {
   await serve('four')
   const { plan, manifest } = await made(
     COUNT,
@@ -103,7 +107,10 @@ test('P-GATE: judging stops when it is told to, wherever it is, keeps nothing of
     [documents(1)[0]?.id ?? ''],
   )
   const before = await readCurrent(store)
-  /** Publishes while the signal fires with the `last` read of a shard, of which no store takes notice. */
+  /**
+   * Publishes while the signal fires with the `last` read of a shard, of which no store takes
+   * notice.
+   */
   const stopped = async (last: number): Promise<{ reads: number; outcome: unknown }> => {
     const controller = new AbortController()
     const stop = new Error('interrupted')

@@ -1,5 +1,6 @@
-// A fine-tune by night, end to end: a new revision behind the same endpoint is found, embedded, judged and published;
-// a worse one is held back with both figures, and can be rolled back or forced by a person.
+// A fine-tune by night, end to end: a new revision behind the same endpoint is found, embedded,
+// judged and published; a worse one is held back with both figures, and can be rolled back or
+// forced by a person.
 
 import { appendFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -75,7 +76,10 @@ async function night(name: string): Promise<{ status: string; run: string }> {
   return JSON.parse(stdout).at(-1)
 }
 
-/** A worker of its own for each night, as a Job or a scaled-down fleet has it; the line that it was to log. */
+/**
+ * A worker of its own for each night, as a Job or a scaled-down fleet has it; the line that it was
+ * to log.
+ */
 async function workUntil(line: RegExp): Promise<string> {
   const worker = start(['worker'], {}, folder.path)
   const logged = await worker.line(line)
@@ -89,7 +93,7 @@ async function serve(changes: Parameters<FakeTei['start']>[0]): Promise<void> {
   await tei.start(changes)
 }
 
-test('P-GATE: a new revision is found, embedded, judged and published; a worse one is held back with both figures', {
+test('P-GATE: a new revision is detected, embedded, evaluated and published; a worse one is held with both figures', {
   timeout: 300_000,
 }, async () => {
   const first = await command('run', '--json')
@@ -147,7 +151,7 @@ test('P-GATE: a new revision is found, embedded, judged and published; a worse o
   })
 })
 
-test('gates, queries and judgements that make no sense are told in one line, before anything is embedded', async () => {
+test('invalid gates, queries and judgements are refused in one line before the first embedding', async () => {
   const refused = async (...args: string[]): Promise<string> => {
     const { code, stderr } = await reembed([
       'run',

@@ -1,4 +1,5 @@
-// --max-tokens and --max-cost on real parts: a run stops within them, whatever happens to Redis, and goes on with more.
+// --max-tokens and --max-cost with real parts: a run stops within its budget, also when Redis is
+// emptied, and continues with a higher one.
 
 import { join } from 'node:path'
 import { type Endpoint, openEndpoint } from '@reembed/endpoint'
@@ -37,7 +38,7 @@ afterEach(async () => {
   for (const part of [tei, redis, folder]) await part[Symbol.asyncDispose]()
 })
 
-/** Tokens of all documents that were sent, whatever became of them. */
+/** Tokens of all documents that were sent, whether the requests succeeded or not. */
 function countSent(): { tokens: number; requests: number } {
   const sent = { tokens: 0, requests: 0 }
   tei.faults.request = ({ inputs }) => {
@@ -49,7 +50,7 @@ function countSent(): { tokens: number; requests: number } {
   return sent
 }
 
-/** Tokens in the receipts of the shards that are there. */
+/** Tokens in the receipts of the existing shards. */
 async function tokensKept(): Promise<number> {
   await using store = await openStore(output)
   let tokens = 0
@@ -59,7 +60,7 @@ async function tokensKept(): Promise<number> {
   return tokens
 }
 
-test('P-LIMITS: two workers stop within --max-tokens and one request each, and a higher limit goes on from there', async () => {
+test('P-LIMITS: two workers exceed --max-tokens by at most one request each, and a higher limit continues the run', async () => {
   const enqueued = await inProcess([
     'enqueue',
     ...common,
@@ -75,7 +76,8 @@ test('P-LIMITS: two workers stop within --max-tokens and one request each, and a
   const worker = ['worker', '--output', output, '--endpoint', tei.url, '--redis', redis.url]
   const workers = [start(worker), start(worker)]
   await Promise.race(workers.map(one => one.line(/limits/)))
-  // The limit is a word in the store: it holds for whoever comes, and status says it.
+  // The limit is a state record in the store: it applies to every later worker, and status shows
+  // it.
   const status = async () => (await inProcess(['status', '--output', output])).stdout
   expect(await status()).toMatch(
     /paused: it may take 15,000 tokens \(--max-tokens\), 1\d,\d{3} are used or kept/,
@@ -83,7 +85,7 @@ test('P-LIMITS: two workers stop within --max-tokens and one request each, and a
   for (const { child } of workers) child.kill('SIGTERM')
   await Promise.all(workers.map(one => one.finished))
   expect(sent.tokens).toBeLessThan(15_000 + 2 * REQUEST_TOKENS)
-  // Most of what was paid is kept; how much depends on how many jobs were under way at the end.
+  // Most paid work is kept. The share depends on the number of jobs in progress at the end.
   expect(await tokensKept()).toBeGreaterThan(0.5 * 15_000)
 
   const refused = await inProcess(['resume', run, '--output', output])
@@ -109,7 +111,7 @@ test('P-LIMITS: two workers stop within --max-tokens and one request each, and a
   expect(JSON.parse(higher.stdout)).toMatchObject({ run, status: 'published', totals: { rows: COUNT } })
 })
 
-test('P-LIMITS: a limit holds when Redis is emptied again and again', async () => {
+test('P-LIMITS: a run stays within its limit when Redis is emptied repeatedly', async () => {
   const client = new Redis(redis.url)
   const sent = countSent()
   const count = tei.faults.request
@@ -127,7 +129,7 @@ test('P-LIMITS: a limit holds when Redis is emptied again and again', async () =
   expect(sent.tokens).toBeLessThan(20_000 + REQUEST_TOKENS)
 }, 180_000)
 
-test('P-LIMITS: --max-cost stops when the endpoint was used for so long, and wants a price', async () => {
+test('P-LIMITS: --max-cost needs a price and stops the run at that cost of endpoint time', async () => {
   const unpriced = await inProcess(['run', ...common, '--max-cost', '1'])
   expect([unpriced.code, unpriced.stderr]).toEqual([
     2,
@@ -144,7 +146,7 @@ test('P-LIMITS: --max-cost stops when the endpoint was used for so long, and wan
     1,
     expect.stringMatching(/is paused: it may use its endpoint for 3 s \(--max-cost\), and has for 3 s/),
   ])
-  // The rest only has to end.
+  // The second run needs no slow endpoint.
   await tei.stop()
   await tei.start({ baseMs: 5 })
   const more = await inProcess(['run', ...common, ...priced.with(5, '3000'), '--json'])
@@ -154,14 +156,17 @@ test('P-LIMITS: --max-cost stops when the endpoint was used for so long, and wan
   expect(actualCost.dollars).toBeCloseTo(actualCost.endpointSeconds, 5)
 })
 
-test('P-LIMITS: two workers with four jobs each send one request each at most after --max-cost is reached', async () => {
+test('P-LIMITS: two workers with four jobs each send at most one request each after --max-cost is reached', async () => {
   await using store = await openStore(output, { create: true })
   await using endpoint = await openEndpoint(tei.url)
-  // All that a budget reads of a plan: there is room enough for tokens, so that time alone stops it.
+  // All that a budget reads of a plan: there is room enough for tokens, so that time alone stops
+  // it.
   const plan = { run: 'limited', shards: 8, quote: { tokens: 1_000_000 } } as Plan
   const sent = { all: 0, late: 0 }
 
-  /** One worker: its jobs ask for room and send, one request after another, until they are stopped. */
+  /**
+   * One worker: its jobs ask for room and send, one request after another, until they are stopped.
+   */
   async function workUntilStopped(name: string): Promise<void> {
     let told = false
     const ledger = openBudget(redis.url)

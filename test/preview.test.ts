@@ -1,4 +1,5 @@
-// `reembed preview`: what a new model would do to the corpus, learned from a sample before a whole run is paid for.
+// `reembed preview`: what a new model would do to the corpus, learned from a sample before a whole
+// run is paid for.
 
 import { appendFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -72,7 +73,7 @@ async function keysOf(): Promise<string[]> {
   return keys
 }
 
-test('P-PREVIEW: a new model is compared with the current version on a sample, its answers included; nothing is written', async () => {
+test('P-PREVIEW: a new model is compared with the current version on a sample, search results included, without writing', async () => {
   const before = await keysOf()
   await serve({ sha: 'two' })
   const sent = await documentsSent(async () => {
@@ -105,7 +106,7 @@ test('P-PREVIEW: a new model is compared with the current version on a sample, i
   expect(await keysOf()).toEqual(before)
 })
 
-test('P-PREVIEW: a worse model shows, with both figures; the model that is current shows no difference', async () => {
+test('P-PREVIEW: a worse model shows lower figures beside the current ones; the current model shows no difference', async () => {
   // It reads four words, and these are the same in each seventh document.
   await serve({ sha: 'three', maxInputLength: 4 })
   const worse = await preview(...judged)
@@ -123,7 +124,7 @@ test('P-PREVIEW: a worse model shows, with both figures; the model that is curre
   expect(told.cosine.min).toBeCloseTo(1, 5)
 })
 
-test('what a preview cannot do is told in one line', async () => {
+test('an impossible preview is refused in one line', async () => {
   const refused = async (...args: string[]): Promise<string> => {
     const { code, stderr } = await preview(...args)
     expect(code, stderr).toBe(2)
@@ -150,7 +151,7 @@ test('what a preview cannot do is told in one line', async () => {
   ])
 })
 
-test('documents in the qrels that nobody knows are counted', async () => {
+test('documents of the qrels that the corpus lacks are counted', async () => {
   const qrels = join(folder.path, 'unknown.tsv')
   await writeFile(qrels, 'query-id\tcorpus-id\tscore\nq0\td0\t1\nq50\tgone\t1\n')
   await appendFile(qrels, 'q100\talso gone\t1\n')

@@ -1,5 +1,6 @@
-// Proves the promises of requirements.ts by what ran: a promise counts as kept when at least one test that carries its
-// id passed. A skipped test is no proof, and neither is a test that only exists in a source file.
+// Proves the promises of requirements.ts by what ran: a promise counts as kept when at least one
+// test that carries its id passed. A skipped test is no proof, and neither is a test that only
+// exists in a source file.
 
 import type { Reporter, TestCase, TestModule, TestSpecification, Vitest } from 'vitest/node'
 import { REQUIREMENTS } from './requirements.ts'
@@ -18,7 +19,9 @@ export function idsOf(name: string): string[] {
   return /^((?:(?:I\d+|P-[A-Z-]+) ?)+): /.exec(name)?.[1]?.split(' ') ?? []
 }
 
-/** What the tests that ran leave open, one line each; empty if each promise has a test that passed. */
+/**
+ * What the tests that ran leave open, one line each; empty if each promise has a test that passed.
+ */
 export function openPromises(
   promised: readonly string[],
   tests: Iterable<RanTest>,
@@ -45,7 +48,10 @@ export function openPromises(
   }
 }
 
-/** A vitest reporter. It fails a complete run in which a promise has no passed test; a partial run is not checked. */
+/**
+ * A vitest reporter. It fails a complete run in which a promise has no passed test; a partial run
+ * is not checked.
+ */
 export class PromiseReporter implements Reporter {
   #vitest: Vitest | undefined
   #specifications = 0
@@ -73,7 +79,9 @@ export class PromiseReporter implements Reporter {
     process.exitCode = 1
   }
 
-  /** Whether the run has every file of the projects that prove the promises, and every test of each. */
+  /**
+   * Whether the run has every file of the projects that prove the promises, and every test of each.
+   */
   async #isComplete(): Promise<boolean> {
     const vitest = this.#vitest
     if (vitest === undefined || vitest.getGlobalTestNamePattern?.() !== undefined) return false

@@ -72,7 +72,7 @@ test('each job is handled once however often and from wherever it is added', asy
   await expect.poll(() => queue.counts()).toEqual({ waiting: 0, active: 0, delayed: 0, failed: 0 })
 })
 
-test('a worker is idle after its last job, also one that it fetched while another fetch found nothing', async () => {
+test('a worker is idle after its last job, also when it fetched that job while another fetch found none', async () => {
   await using held = await startHeldTcp(Number(new URL(redis.url).port))
   const patient = { timeout: 60_000 }
   const finish = jobs(2).map(() => Promise.withResolvers<void>())
@@ -81,7 +81,7 @@ test('a worker is idle after its last job, also one that it fetched while anothe
   })
   await queue.add(jobs(1))
   await until(event => event.kind === 'started')
-  // The other place of the worker waits for a job, and not yet so long that it soon looks by itself.
+  // The other slot of the worker waits for a job, and will not poll soon by itself.
   const admin = new Redis(redis.url)
   await expect.poll(() => admin.client('LIST'), patient).toMatch(/ idle=[01] flags=b /)
   held.hold('bzpopmin')
@@ -96,11 +96,11 @@ test('a worker is idle after its last job, also one that it fetched while anothe
   const before = events.length
   finish[1]?.resolve()
   await until(event => event.kind === 'idle' && events.indexOf(event) >= before)
-  // Before its way to Redis goes.
+  // Before its connection to Redis is cut.
   await consumer.drain(0)
 })
 
-test('overload hands a job back without spending one of its attempts', async () => {
+test('a job is requeued without using an attempt when the endpoint is overloaded', async () => {
   await queue.add(jobs(1))
   let times = 0
   const { until, events } = await consuming(async () => {
@@ -113,7 +113,7 @@ test('overload hands a job back without spending one of its attempts', async () 
   expect(events.filter(event => event.kind === 'failed')).toHaveLength(0)
 })
 
-test('what cannot be mended fails at once, is listed with its reason, and can be queued again', async () => {
+test('a permanent error fails a job at once, with its reason listed, and the job can be enqueued again', async () => {
   await queue.add(jobs(2))
   const { until } = await consuming(async ({ shard }) => {
     if (shard === 1) throw new ReembedError('SOURCE_CHANGED', 'the file changed')
@@ -124,7 +124,7 @@ test('what cannot be mended fails at once, is listed with its reason, and can be
   expect((await queue.counts()).failed).toBe(0)
 })
 
-test('draining within the grace period lets a job end; beyond it the job goes back to the queue', async () => {
+test('a draining worker completes a job within the grace period and requeues it afterwards', async () => {
   await queue.add(jobs(2))
   const finish = Promise.withResolvers<void>()
   const { consumer, until, events } = await consuming(async ({ shard }, { signal }) => {
@@ -139,7 +139,7 @@ test('draining within the grace period lets a job end; beyond it the job goes ba
   expect(await queue.counts()).toEqual({ waiting: 1, active: 0, delayed: 0, failed: 0 })
 })
 
-test('P-HANDBACK: a worker that must go hands its job to another at once; no stall and no attempt is counted', async () => {
+test('P-HANDBACK: a worker requeues its job at once on shutdown, without a stall and without using an attempt', async () => {
   await queue.add(jobs(1))
   const first = await consuming(
     (_job, { signal }) =>
@@ -160,7 +160,7 @@ test('P-HANDBACK: a worker that must go hands its job to another at once; no sta
   expect(second.events.filter(({ kind }) => kind === 'stalled')).toEqual([])
 })
 
-test('P-HANDBACK: so it does with a job that never notices', async () => {
+test('P-HANDBACK: a worker requeues its job on shutdown when the job ignores its signal', async () => {
   await queue.add(jobs(1))
   const { consumer, until, events } = await consuming(() => new Promise(() => {}))
   await until(event => event.kind === 'started')
@@ -169,7 +169,7 @@ test('P-HANDBACK: so it does with a job that never notices', async () => {
   expect(await queue.counts()).toEqual({ waiting: 1, active: 0, delayed: 0, failed: 0 })
 })
 
-test('a job that nobody of ours wrote is refused for good and never handled', async () => {
+test('a job with foreign data fails permanently and is never handled', async () => {
   const handled: Job[] = []
   await queue.add([{ output: '/out', run: '../../etc', shard: 0 }])
   const { until } = await consuming(async job => void handled.push(job))
@@ -177,7 +177,7 @@ test('a job that nobody of ours wrote is refused for good and never handled', as
   expect(handled).toEqual([])
 })
 
-test('nothing but the pointer is in Redis', async () => {
+test('Redis holds only the pointer of a job', async () => {
   await queue.add(jobs(1))
   const client = new Redis(redis.url)
   const data = await client.hget(`{reembed}:embed:${RUN}-0`, 'data')
@@ -185,7 +185,7 @@ test('nothing but the pointer is in Redis', async () => {
   expect(JSON.parse(data ?? '')).toEqual({ output: '/out', run: RUN, shard: 0 })
 })
 
-test('a Redis that may evict jobs is refused with the setting to change', async () => {
+test('a Redis that may evict jobs is refused, with the setting to change', async () => {
   const client = new Redis(redis.url)
   await client.config('SET', 'maxmemory-policy', 'allkeys-lru')
   client.disconnect()
@@ -195,7 +195,7 @@ test('a Redis that may evict jobs is refused with the setting to change', async 
   })
 })
 
-test('a wrong password is told at once, and is not repeated in the message', async () => {
+test('a wrong password is reported at once, without the password in the message', async () => {
   const client = new Redis(redis.url)
   await client.config('SET', 'requirepass', 'right')
   const url = redis.url.replace('redis://', 'redis://:wrong-secret@')
@@ -206,7 +206,7 @@ test('a wrong password is told at once, and is not repeated in the message', asy
   client.disconnect()
 })
 
-test('a worker whose Redis is gone ends all the same, soon after its grace period', async () => {
+test('a worker exits soon after its grace period when Redis is unreachable', async () => {
   await queue.add(jobs(1))
   const { consumer, until } = await consuming(
     (_, { signal }) =>

@@ -1,4 +1,5 @@
-// The list of promises, and the check that counts as proof only what ran. PromiseReporter applies it to a run.
+// The list of promises, and the check that counts as proof only what ran. PromiseReporter applies
+// it to a run.
 
 import { globSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'

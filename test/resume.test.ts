@@ -62,7 +62,8 @@ test('an interrupted run continues, without embedding its finished shards again,
   const again = await inProcess(run)
   expect(again.code).toBe(0)
   expect(JSON.parse(again.stdout).totals).toMatchObject({ documents: COUNT, rows: COUNT, rejects: 0 })
-  // One shard was under way when it was stopped; nothing else is paid twice. A canary rides in every request.
+  // One shard was under way when it was stopped; nothing else is paid twice. A canary rides in
+  // every request.
   expect(gate.texts).toBeLessThan(1.04 * (COUNT + COUNT / SHARDS) + 2 * 128)
   expect((await inProcess(['verify', '--output', output])).code).toBe(0)
 })

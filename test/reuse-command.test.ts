@@ -34,7 +34,7 @@ function command(name: string, ...more: string[]) {
   return inProcess([name, ...more, ...source, '--output', output, '--endpoint', tei.url, ...queue])
 }
 
-test('P-REUSE: plan, run and status say what is taken over, and another space is refused with exit code 6', async () => {
+test('P-REUSE: plan, run and status show the reused part, and another space is refused with exit code 6', async () => {
   const before = [...documents(60), { id: 'empty', text: ' ' }]
   await corpus(before)
   const first = await command('run', '--max-rejects', '5%')
@@ -66,7 +66,7 @@ test('P-REUSE: plan, run and status say what is taken over, and another space is
   )
 })
 
-test('P-RETRY: a retry embeds what the model refused, takes all else over, and is published', async () => {
+test('P-RETRY: a retry embeds the refused documents, reuses all others and is published', async () => {
   const poisoned = documents(400)
   const source = await corpus(poisoned)
   await using fake = await startFakeTei({ dimensions: 8 })

@@ -1,4 +1,5 @@
-// The next version of a corpus: what did not change keeps its vectors, and nothing but the rest is paid for.
+// The next version of a corpus: what did not change keeps its vectors, and nothing but the rest is
+// paid for.
 
 import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -53,7 +54,10 @@ const lines = (count = COUNT, from = 0): Line[] =>
 const write = (name: string, written: readonly Line[]): Promise<string> =>
   writeJsonl(join(place.source, name), written)
 
-/** The documents that an endpoint was asked for while `act` ran, without the texts that only prove its model. */
+/**
+ * The documents that an endpoint was asked for while `act` ran, without the texts that only prove
+ * its model.
+ */
 async function embeddedBy<T>(act: () => Promise<T>): Promise<{ made: T; embedded: string[] }> {
   const before = gate.sent.length
   const made = await act()
@@ -71,7 +75,7 @@ async function expectRight({ plan }: MadeRun, corpus: readonly Line[]): Promise<
   expect(found).toEqual(right)
 }
 
-test('P-REUSE: of an edited corpus what was edited is embedded, and all other vectors are the same to the bit', async () => {
+test('P-REUSE: only edited documents are embedded and all other vectors are bit-identical when the corpus was edited', async () => {
   const corpus = lines()
   await write('a.jsonl', corpus)
   const first = await next()
@@ -95,7 +99,7 @@ test('P-REUSE: of an edited corpus what was edited is embedded, and all other ve
   expect((await verify(store, second.made.plan.run)).totals).toEqual(second.made.manifest.totals)
 })
 
-test('P-REUSE: lines put in, taken out and moved about leave the others their vectors', async () => {
+test('P-REUSE: other lines keep their vectors when lines are inserted, removed or moved', async () => {
   const corpus = lines()
   await write('a.jsonl', corpus)
   const first = await next()
@@ -114,7 +118,7 @@ test('P-REUSE: lines put in, taken out and moved about leave the others their ve
   await expectRight(made, changed)
 })
 
-test('P-REUSE: objects that did not change are not read, also where the endpoint is gone', async () => {
+test('P-REUSE: unchanged objects are not read, also when the endpoint is unreachable', async () => {
   for (const name of ['a', 'b', 'c']) await write(`${name}.jsonl`, lines(200, name.charCodeAt(0) * 1_000))
   const first = await next()
   await rm(join(place.source, 'b.jsonl'))
@@ -134,7 +138,7 @@ test('P-REUSE: objects that did not change are not read, also where the endpoint
   for (const [id, vector] of await vectorsOf(place.output, plan.run)) expect(vector).toBe(before.get(id))
 })
 
-test('P-REUSE: other columns embed nothing, and the new columns are there', async () => {
+test('P-REUSE: other carried columns embed nothing and write the new columns', async () => {
   await write(
     'a.jsonl',
     lines().map((line, i) => ({ ...line, lang: i % 2 ? 'de' : 'en' })),
@@ -149,7 +153,7 @@ test('P-REUSE: other columns embed nothing, and the new columns are there', asyn
   expect(languages).toEqual(new Set(['de', 'en']))
 })
 
-test('P-REUSE: halves and cut vectors are taken over as they were stored', async () => {
+test('P-REUSE: float16 and truncated vectors are reused as they were stored', async () => {
   await write('a.jsonl', lines(200))
   const wanted = { dtype: 'float16', dimensions: 4 } as const
   const first = await next(wanted)
@@ -161,7 +165,7 @@ test('P-REUSE: halves and cut vectors are taken over as they were stored', async
   for (const [id, vector] of before) expect(after.get(id)).toBe(vector)
 })
 
-test('P-REUSE: equal texts of a run are embedded once in a window', async () => {
+test('P-REUSE: equal texts within a window are embedded once', async () => {
   await write(
     'a.jsonl',
     lines(300).map((line, i) => ({ ...line, text: `document ${i % 10}` })),
@@ -171,7 +175,7 @@ test('P-REUSE: equal texts of a run are embedded once in a window', async () => 
   expect(made.manifest.totals).toMatchObject({ rows: 300, reused: 290 })
 })
 
-describe('what is not taken over', () => {
+describe('not reused', () => {
   /** The files of a run's shards, and how many rows each has. */
   async function shardsOf(run: string): Promise<{ path: string; rows: number }[]> {
     const data = join('runs', run, 'data')
@@ -194,7 +198,7 @@ describe('what is not taken over', () => {
     expect(manifest.totals.reused).toBe(0)
   })
 
-  test('P-REUSE: a base of another space that somebody names is refused with exit code 6', async () => {
+  test('P-REUSE: a named base run of another space is refused with exit code 6', async () => {
     await write('a.jsonl', lines(100))
     const { made } = await next()
     await using endpoint = await openEndpoint(gate.url)
@@ -207,7 +211,7 @@ describe('what is not taken over', () => {
     })
   })
 
-  test('P-REUSE: a plan that names a base of another recipe makes no shard', async () => {
+  test('P-REUSE: a plan with a base run of another recipe makes no shard', async () => {
     await write('a.jsonl', lines(100))
     const first = await next()
     await using store = await openStore(place.output)
@@ -217,7 +221,7 @@ describe('what is not taken over', () => {
     await expect(carryOut(store, forged, gate.url)).rejects.toMatchObject({ exitCode: 6 })
   })
 
-  test('P-REUSE: shards that were damaged or deleted since; their documents are embedded again', async () => {
+  test('P-REUSE: shards that were damaged or deleted later; their documents are embedded again', async () => {
     const corpus = lines(300)
     await write('a.jsonl', corpus)
     const first = await next()
@@ -230,7 +234,7 @@ describe('what is not taken over', () => {
     await expectRight(made, [...corpus, ...lines(1, 900)])
   })
 
-  test('P-REUSE: rows of a shard whose bytes are not those of its receipt', async () => {
+  test('P-REUSE: rows of a shard whose bytes do not match its receipt', async () => {
     const corpus = lines(300)
     await write('a.jsonl', corpus)
     const first = await next()
@@ -246,7 +250,7 @@ describe('what is not taken over', () => {
     await expectRight(made, [...corpus, ...lines(1, 900)])
   })
 
-  test('P-REUSE: anything at all, where it is switched off', async () => {
+  test('P-REUSE: any vector when reuse is disabled', async () => {
     await write('a.jsonl', lines(100))
     const first = await next()
     const { made, embedded } = await next({ findBaseRun: false })
@@ -256,7 +260,7 @@ describe('what is not taken over', () => {
   })
 })
 
-test('the same corpus again is the same run, and a run that somebody went back from is no base', async () => {
+test('an unchanged corpus gives the same run, and a run that was rolled back from is no base run', async () => {
   await write('a.jsonl', lines(100))
   const first = await next()
   expect((await next()).made.plan.run).toBe(first.made.plan.run)
@@ -271,7 +275,7 @@ test('the same corpus again is the same run, and a run that somebody went back f
   expect(third.embedded).toHaveLength(20)
 })
 
-test('the forecast counts what is taken as it is and says how much of the rest is known', async () => {
+test('the forecast counts reused shards and tells how many other documents have known vectors', async () => {
   for (const name of ['a', 'b']) await write(`${name}.jsonl`, lines(300, name.charCodeAt(0) * 1_000))
   const { made } = await next()
   const edited = lines(300, 'b'.charCodeAt(0) * 1_000).map((line, i) =>

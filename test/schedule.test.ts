@@ -1,4 +1,5 @@
-// Schedules with real processes, a real Redis and a fake TEI whose model changes: one run per due tick.
+// Schedules with real processes, a real Redis and a fake TEI whose model changes: one run per due
+// tick.
 
 import { appendFile, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -42,7 +43,7 @@ afterEach(async () => {
 const command = (...args: string[]) => reembed(args, env, folder.path)
 const tick = async () => JSON.parse((await command('schedule', 'tick', '--json')).stdout)
 
-/** Adds schedules whose one tick of this year is due, as if they had been looked at before. */
+/** Adds schedules whose one tick of this year is due, as if they had been checked before. */
 async function addDue(schedules: Readonly<Record<string, string>>): Promise<void> {
   const lines = Object.entries(schedules).map(
     ([name, when]) => `  - { name: ${name}, cron: 0 0 1 1 *, when: ${when} }\n`,
@@ -52,7 +53,7 @@ async function addDue(schedules: Readonly<Record<string, string>>): Promise<void
   for (const name of Object.keys(schedules)) await store.putIfAbsent(ticksSinceKey(name), since)
 }
 
-test('three processes that look at the same moment plan a due tick once, also after Redis was emptied', async () => {
+test('a due tick is planned once when three processes check it at the same moment, also after Redis was emptied', async () => {
   await addDue({ yearly: 'always' })
   const looks = (await Promise.all([tick(), tick(), tick()])).flat()
   expect(looks.filter(({ status }) => status === 'planned')).toHaveLength(1)
@@ -72,7 +73,7 @@ test('three processes that look at the same moment plan a due tick once, also af
   ])
 })
 
-test('model_changed and source_changed plan when that has changed, and say which run is newest when not', async () => {
+test('model_changed and source_changed plan a run after a change, and otherwise name the newest run', async () => {
   await addDue({ 'model-a': 'model_changed', 'source-a': 'source_changed', 'always-a': 'always' })
   expect((await command('run')).code).toBe(0)
   const first = (await readCurrent(store))?.run
@@ -95,7 +96,7 @@ test('model_changed and source_changed plan when that has changed, and say which
   expect((await tick()).at(-1)).toMatchObject({ schedule: 'source-c', status: 'planned' })
 })
 
-test('a producer plans what is due, obeys a hook with the secret, and ends on SIGTERM; workers make the runs', async () => {
+test('a producer plans due ticks, accepts a hook with the secret and exits on SIGTERM; workers make the runs', async () => {
   await addDue({ yearly: 'always' })
   const worker = start(['worker'], env, folder.path)
   const producer = start(

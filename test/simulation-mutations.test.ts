@@ -1,5 +1,5 @@
-// Proof that the simulation notices a missing safety rule: each rule is removed from the product's own source as it is
-// loaded, and a history must then break a promise.
+// Proof that the simulation notices a missing safety rule: each rule is removed from the product's
+// own source as it is loaded, and a history must then break a promise.
 
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'

@@ -1,5 +1,5 @@
-// The short form of `npm run simulate`: some histories of the protocol's own code with every kind of fault.
-// simulation-mutations.test.ts proves that the simulation notices a missing safety rule.
+// The short form of `npm run simulate`: some histories of the protocol's own code with every kind
+// of fault. simulation-mutations.test.ts proves that the simulation notices a missing safety rule.
 
 import { expect, test, vi } from 'vitest'
 import { simulate } from './simulation/simulate.ts'
@@ -7,7 +7,7 @@ import { simulate } from './simulation/simulate.ts'
 /** CI runs 10,000 of them beside the suite. */
 const SEEDS = 200
 
-test('I1 I2 I3 I4 I5 I6 I7 I8 P-REUSE: no history breaks a promise, and each ends with what was planned last', async () => {
+test('I1 I2 I3 I4 I5 I6 I7 I8 P-REUSE: no simulated history breaks a promise, and each ends with the last planned run current', async () => {
   const sums: Record<string, number> = {}
   for (let seed = 1; seed <= SEEDS; seed += 1) {
     const { broken, counts } = await simulate(seed)
@@ -19,7 +19,7 @@ test('I1 I2 I3 I4 I5 I6 I7 I8 P-REUSE: no history breaks a promise, and each end
   expect(sums.versions).toBeGreaterThanOrEqual(SEEDS)
 })
 
-test('a seed is a history: it takes the same turns again, and asks no clock and no chance but its own', async () => {
+test('a history is deterministic: a seed gives the same turns again and uses no other clock or random source', async () => {
   expect(await simulate(7)).toEqual(await simulate(7))
   // Twins make the same bytes in one millisecond, and others in two.
   const clocks = [vi.spyOn(Date, 'now'), vi.spyOn(performance, 'now'), vi.spyOn(Math, 'random')]

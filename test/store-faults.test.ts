@@ -1,4 +1,5 @@
-// A whole run over an S3 that fails: one request in ten is refused, of one in twenty the reply is lost.
+// A whole run over an S3 that fails: one request in ten is refused, of one in twenty the reply is
+// lost.
 
 import { createHashEngine, hashVector, serveTei, startRedis } from '@reembed/local'
 import { readShard } from '@reembed/shard'
@@ -17,7 +18,7 @@ afterEach(() => {
   for (const name of Object.keys(env)) delete process.env[name]
 })
 
-test('I1 I2 P-STORE-FAULTS: 10 % errors and 5 % lost replies leave no document out, none twice and no key too many', async () => {
+test('I1 I2 P-STORE-FAULTS: no document is lost or duplicated and no key is superfluous under 10 % errors and 5 % lost replies', async () => {
   let faulty = false
   let refused = 0
   let lost = 0

@@ -85,7 +85,7 @@ test('a job is one trace, from being enqueued to the headers of each request', a
   ]
   expect(spans).toHaveLength(enqueued.length + attempts.length + requests.length)
 
-  // A job that is queued again while it is there begins a trace that goes no further.
+  // Enqueuing an existing job again starts a trace that has no further span.
   expect(enqueued.length).toBeGreaterThanOrEqual(3)
   expect(new Set(enqueued.map(({ traceId }) => traceId)).size).toBe(enqueued.length)
   expect(enqueued.filter(({ parentSpanId }) => parentSpanId)).toEqual([])
@@ -146,7 +146,7 @@ test('a job is one trace, from being enqueued to the headers of each request', a
     expect(sent).not.toContain(secret)
 })
 
-test('an attempt that failed says so, and the next one is in the same trace', async () => {
+test('a failed attempt is marked as an error, and the next attempt is in the same trace', async () => {
   await using collector = await startCollector()
   await writeJsonl(join(place.path, 'corpus.jsonl'), documents(5))
   // The server refuses all it gets, for longer than the patience of the first attempt's requests.
@@ -216,14 +216,14 @@ test('a trace that is not sampled is handed on as such, and not sent', async () 
   expect(collector.bodies).toEqual([])
 })
 
-test('Protobuf is what goes out unless JSON is asked for', async () => {
+test('traces are sent as Protobuf unless JSON is configured', async () => {
   await using collector = await startCollector()
   await reembed(['enqueue', ...corpus(), ...given()], env({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url }))
   expect(collector.types).toEqual(['application/x-protobuf'])
   expect(collector.bodies[0]?.toString('latin1').split('enqueue embed')).toHaveLength(4)
 })
 
-test('a collector that is gone, silent, or wants gRPC costs a line, not the run', async () => {
+test('a run only logs one line when the collector is unreachable, silent or expects gRPC', async () => {
   await using silent = await startCollector({ silent: true })
   const [gone, hanging, grpc] = await Promise.all([
     runHere('gone', { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://user:the-password@127.0.0.1:1' }),

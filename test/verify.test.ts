@@ -1,4 +1,5 @@
-// `reembed verify` against a run that somebody has tampered with: each kind of damage has a name of its own.
+// `reembed verify` against a run that somebody has tampered with: each kind of damage has a name of
+// its own.
 
 import { cp, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
@@ -253,7 +254,10 @@ interface Rows {
   facts: ReceiptFields
 }
 
-/** The shard with other rows or another receipt, written by our own writer: every hash in it is right. */
+/**
+ * The shard with other rows or another receipt, written by our own writer: every hash in it is
+ * right.
+ */
 async function rewrite(path: string, change: (rows: Rows) => void): Promise<void> {
   const name = basename(path)
   await using store = await openStore(dirname(path))

@@ -1,5 +1,5 @@
-// What is too large to be held, each with what must come of it and the memory that it may take. Sizes are those of the
-// long form (`npm run caps`); the suite runs the same with smaller ones.
+// What is too large to be held, each with what must come of it and the memory that it may take.
+// Sizes are those of the long form (`npm run caps`); the suite runs the same with smaller ones.
 
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { readSlice } from '@reembed/corpus'
@@ -134,7 +134,9 @@ function syntheticRun(documents: number) {
   return { plan, partOf, isMissing: (shard: number) => shard % 1_000 === 7 }
 }
 
-/** Plans a corpus of that size, then does what a sweep does when every thousandth shard is missing. */
+/**
+ * Plans a corpus of that size, then does what a sweep does when every thousandth shard is missing.
+ */
 async function resume(documents: number): Promise<string> {
   const { plan, isMissing } = syntheticRun(documents)
   const corpus = repeated(LINES, documents * 1_000)

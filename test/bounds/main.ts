@@ -1,4 +1,5 @@
-// Does what is too large to be held, each in a process of its own, and says how much memory it took.
+// Does what is too large to be held, each in a process of its own, and says how much memory it
+// took.
 //
 //   npm run caps                      all, in their full size: some minutes
 //   npm run caps -- --short           the same, smaller

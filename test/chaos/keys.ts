@@ -1,5 +1,5 @@
-// Many processes put the same key at the same moment, round after round: one of them is told that it created it, and
-// its body is what is there.
+// Many processes put the same key at the same moment, round after round: one of them is told that
+// it created it, and its body is what is there.
 
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'

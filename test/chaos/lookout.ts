@@ -1,5 +1,5 @@
-// Watches the store from outside: which shards are there, when they came, whether one was ever changed, and whether the
-// run is published.
+// Watches the store from outside: which shards are there, when they came, whether one was ever
+// changed, and whether the run is published.
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { shardPrefix } from '@reembed/shared'

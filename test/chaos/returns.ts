@@ -1,4 +1,5 @@
-// When jobs came back to the queue, as Redis itself noted it: BullMQ writes each of a job's steps into a stream.
+// When jobs came back to the queue, as Redis itself noted it: BullMQ writes each of a job's steps
+// into a stream.
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { QUEUE, REDIS_PREFIX } from '@reembed/queue'

@@ -1,5 +1,6 @@
-// An endpoint that is scaled to zero, behind a plain URL: planners and workers wake it together, with one prober. The
-// stand-in for Hugging Face's proxy lives 20 times as fast: its 42 s of cold start pass in two.
+// An endpoint that is scaled to zero, behind a plain URL: planners and workers wake it together,
+// with one prober. The stand-in for Hugging Face's proxy lives 20 times as fast: its 42 s of cold
+// start pass in two.
 
 import { join } from 'node:path'
 import { type LocalRedis, startRedis } from '@reembed/local'
@@ -61,7 +62,8 @@ test('a fleet finds its endpoint asleep: one prober wakes it once, the run ends,
   try {
     await Promise.any(workers.map(({ line }) => line(/"publish":"published"/)))
     expect(hf.coldStarts).toBe(2)
-    // The board still took it for awake, so each worker may find out by itself; then one prober is held by the proxy.
+    // The board still took it for awake, so each worker may find out by itself; then one prober is
+    // held by the proxy.
     expect(knocks.length).toBeLessThanOrEqual(workers.length + 1)
     await using queue = await openQueue(redis.url)
     expect(await queue.failures(run)).toEqual([])

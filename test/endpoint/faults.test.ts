@@ -1,5 +1,6 @@
-// Every row of the table in tei.md section 10, over HTTP, against the fake in both versions of TEI. 1.8.3 does not
-// truncate by itself, so it is met by two routes: /embed with JSON, and base64 where its operator set --auto-truncate.
+// Every row of the table in tei.md section 10, over HTTP, against the fake in both versions of TEI.
+// 1.8.3 does not truncate by itself, so it is met by two routes: /embed with JSON, and base64 where
+// its operator set --auto-truncate.
 
 import { createLimiter, type Endpoint, type EndpointOptions, openEndpoint } from '@reembed/endpoint'
 import { hashVector } from '@reembed/local'
@@ -276,8 +277,8 @@ describe.each<[string, FakeTeiOptions]>([
         texts.filter((_text, i) => i !== 11),
       )
       expect(rejectsOf(windows)).toEqual([{ id: 'd11', reason: 'too_large' }])
-      // Halved each time around the culprit, and no neighbour is paid for twice. Into how many requests the limiter
-      // divides the good halves depends on how quick the replies were.
+      // Halved each time around the culprit, and no neighbour is paid for twice. Into how many
+      // requests the limiter divides the good halves depends on how quick the replies were.
       const [culprit = ''] = texts.splice(11, 1)
       const without = it.sent.filter(sent => !sent.includes(culprit))
       expect(it.sent.slice(0, -without.length).map(({ length }) => length)).toEqual([32, 16, 8, 4, 2, 1])

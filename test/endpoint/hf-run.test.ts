@@ -1,4 +1,5 @@
-// The command with an endpoint of Hugging Face (a stand-in): woken, used, put to sleep, and fenced off when it changes.
+// The command with an endpoint of Hugging Face (a stand-in): woken, used, put to sleep, and fenced
+// off when it changes.
 
 import { execFile, spawnSync } from 'node:child_process'
 import { join } from 'node:path'

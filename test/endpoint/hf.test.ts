@@ -1,4 +1,5 @@
-// Hugging Face endpoints against a stand-in of the management API and its proxy: every state, and no token in a word.
+// Hugging Face endpoints against a stand-in of the management API and its proxy: every state, and
+// no token in a word.
 
 import { inspect } from 'node:util'
 import { createHf, type Hf, parseHfName, waitForChange, waitUntilRunning } from '@reembed/endpoint'

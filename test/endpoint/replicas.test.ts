@@ -1,5 +1,6 @@
-// Replicas addressed one by one: a list of URLs, or every address of a name. Whole jobs, JSONL in and Parquet out, over
-// HTTP; fakes, client and resolver share a clock that runs twenty times as fast.
+// Replicas addressed one by one: a list of URLs, or every address of a name. Whole jobs, JSONL in
+// and Parquet out, over HTTP; fakes, client and resolver share a clock that runs twenty times as
+// fast.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -114,7 +115,10 @@ async function later(error: unknown): Promise<false> {
   return false
 }
 
-/** One long job: texts as long as it `goesOn`, each vector compared. Returns what the endpoint said of itself then. */
+/**
+ * One long job: texts as long as it `goesOn`, each vector compared. Returns what the endpoint said
+ * of itself then.
+ */
 async function embedWhile(goesOn: () => boolean, url: string, options?: EndpointOptions): Promise<string> {
   const signal = AbortSignal.timeout(DEADLINE_MS)
   const embedder = embedderOf(url, options)

@@ -1,4 +1,5 @@
-// The worker's endpoint side against a TEI server over real HTTP, with a model whose vectors anyone can compute.
+// The worker's endpoint side against a TEI server over real HTTP, with a model whose vectors anyone
+// can compute.
 
 import { createLimiter, type Endpoint, type EndpointOptions, openEndpoint } from '@reembed/endpoint'
 import { createHashEngine, hashVector, serveTei, type TeiFlags, type TeiServer } from '@reembed/local'

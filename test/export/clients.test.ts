@@ -1,5 +1,6 @@
-// The layouts of JSON read by the programs of their consumers: Vespa's own command, by the documented line, against a
-// server that keeps what arrives; and Elasticsearch's own library, which knows its types and deserialises documents.
+// The layouts of JSON read by the programs of their consumers: Vespa's own command, by the
+// documented line, against a server that keeps what arrives; and Elasticsearch's own library, which
+// knows its types and deserialises documents.
 
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
@@ -40,7 +41,10 @@ const hexOf = (row: number, order: 'BE' | 'LE'): string => {
   return (order === 'BE' ? bytes.swap32() : bytes).toString('hex')
 }
 
-/** Takes what `vespa feed` sends, as a container cluster would, by HTTP/2: path and fields of each document. */
+/**
+ * Takes what `vespa feed` sends, as a container cluster would, by HTTP/2: path and fields of each
+ * document.
+ */
 async function startVespa(): Promise<{
   url: string
   server: Http2Server

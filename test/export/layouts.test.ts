@@ -1,5 +1,5 @@
-// Every layout, opened by a reader of its consumer's own family where one runs here: PostgreSQL with pgvector (PGlite),
-// DuckDB, apache-arrow. Python's readers are in python.test.ts.
+// Every layout, opened by a reader of its consumer's own family where one runs here: PostgreSQL
+// with pgvector (PGlite), DuckDB, apache-arrow. Python's readers are in python.test.ts.
 
 import { PGlite } from '@electric-sql/pglite'
 import { vector } from '@electric-sql/pglite-pgvector'

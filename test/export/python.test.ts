@@ -1,5 +1,6 @@
-// Layouts opened by Python's readers, where a Python that has them is at hand: datasets for the Hub, lance and lancedb,
-// numpy, pyarrow for what Milvus and Spark read; and by PostgreSQL with pgvector, which pip's pgserver brings.
+// Layouts opened by Python's readers, where a Python that has them is at hand: datasets for the
+// Hub, lance and lancedb, numpy, pyarrow for what Milvus and Spark read; and by PostgreSQL with
+// pgvector, which pip's pgserver brings.
 
 import { execFileSync } from 'node:child_process'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
@@ -181,7 +182,8 @@ print(json.dumps({"total": index.ntotal, "rows": rows[:, 0].tolist(), "distances
   },
 )
 
-// Milvus Lite has no bulk import and neither int8 nor bits: the collection is made of fields.json, rows are inserted.
+// Milvus Lite has no bulk import and neither int8 nor bits: the collection is made of fields.json,
+// rows are inserted.
 withModules(
   'Milvus makes a collection of fields.json, takes the rows of the layout milvus, and searches it',
   ['pymilvus', 'milvus_lite', 'pyarrow.dataset'],

@@ -1,4 +1,5 @@
-// A finished run to export, without a model: shards of made rows with columns of every type, and their manifest.
+// A finished run to export, without a model: shards of made rows with columns of every type, and
+// their manifest.
 
 import type { CarriedValue, Manifest, ManifestShard } from '@reembed/protocol'
 import { createShardBuffer, createShardWriter, extraColumns } from '@reembed/shard'

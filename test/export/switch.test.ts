@@ -1,4 +1,5 @@
-// docs/switch.md on PostgreSQL with pgvector: searches go from one run's table to the next, and back, by a view.
+// docs/switch.md on PostgreSQL with pgvector: searches go from one run's table to the next, and
+// back, by a view.
 
 import { PGlite } from '@electric-sql/pglite'
 import { vector } from '@electric-sql/pglite-pgvector'

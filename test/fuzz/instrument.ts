@@ -1,5 +1,6 @@
-// Makes a module tell where it goes. Each branch counts itself, and each comparison tells how near its two sides are,
-// so that the fuzzer can find its way through `if (magic === 0x31524150)` bit by bit.
+// Makes a module tell where it goes. Each branch counts itself, and each comparison tells how near
+// its two sides are, so that the fuzzer can find its way through `if (magic === 0x31524150)` bit by
+// bit.
 //
 //   if (a === b) f()     ->     if (__left(a) === __right(7, b)) { __hit[3]++; f() } else { __hit[4]++ }
 
@@ -106,7 +107,8 @@ export function instrument(source: string, numbers: Numbers): string {
   }
 
   visit(tree)
-  // At one place what ends there comes before what begins; inner ends come before outer ones, inner starts after.
+  // At one place what ends there comes before what begins; inner ends come before outer ones, inner
+  // starts after.
   const order = [...inserted.entries()].sort(
     ([i, a], [j, b]) => a.at - b.at || Number(b.closes) - Number(a.closes) || (a.closes ? j - i : i - j),
   )

@@ -1,5 +1,5 @@
-// A finished run in memory, made by the product's own functions with vectors that anyone can compute, and what can be
-// done to its objects.
+// A finished run in memory, made by the product's own functions with vectors that anyone can
+// compute, and what can be done to its objects.
 
 import { createHash } from 'node:crypto'
 import { readSlice } from '@reembed/corpus'

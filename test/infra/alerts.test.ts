@@ -1,4 +1,5 @@
-// Each alert fires when it should and is quiet when it should, by promtool's own clock; each has its place in the runbook.
+// Each alert fires when it should and is quiet when it should, by promtool's own clock; each has
+// its place in the runbook.
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,5 @@
-// The ScaledObject that the chart ships drives real workers: from zero to a fleet and back to zero, without killing work.
+// The ScaledObject that the chart ships drives real workers: from zero to a fleet and back to zero,
+// without killing work.
 
 import { join } from 'node:path'
 import { createHashEngine, serveTei, startRedis } from '@reembed/local'
@@ -29,7 +30,10 @@ test('a backlog brings a fleet, a busy fleet shrinks without a stall, and nothin
   expect(report.cooldownS).toBeLessThan(report.cooldownPeriodS + 60)
 })
 
-/** A run of one job behind a gate, a queue to look into, and a fleet of the chart's own that may have four workers. */
+/**
+ * A run of one job behind a gate, a queue to look into, and a fleet of the chart's own that may
+ * have four workers.
+ */
 async function oneJob(stack: AsyncDisposableStack) {
   const place = stack.use(await temporaryFolder())
   const redis = stack.use(await startRedis())
@@ -64,7 +68,8 @@ async function oneJob(stack: AsyncDisposableStack) {
 test('a job that a killed worker left brings a worker from zero, which finishes it', async () => {
   await using stack = new AsyncDisposableStack()
   const { gate, queue, given, expectRescue } = await oneJob(stack)
-  // Its request stands before a shut gate when the worker is killed: the job stays active, and nothing waits.
+  // Its request stands before a shut gate when the worker is killed: the job stays active, and
+  // nothing waits.
   gate.closeAfter(0)
   const lost = start(['worker', ...given])
   await gate.closed

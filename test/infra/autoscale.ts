@@ -1,4 +1,5 @@
-// The autoscaler simulation at length: `pnpm --filter @reembed/test autoscale` (200,000 documents, 8 workers, 2 kills).
+// The autoscaler simulation at length: `pnpm --filter @reembed/test autoscale` (200,000 documents,
+// 8 workers, 2 kills).
 
 import { parseArgs } from 'node:util'
 import { simulate } from './parts/simulation.ts'

@@ -1,5 +1,5 @@
-// The chart in each of its profiles: values against their schema, manifests against the types of Kubernetes and KEDA,
-// against our rules, and against what the chart renders to.
+// The chart in each of its profiles: values against their schema, manifests against the types of
+// Kubernetes and KEDA, against our rules, and against what the chart renders to.
 
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-// The dashboards: their files are what the source makes, every query parses and names metrics that exist, and a real
-// Prometheus that watches a real run answers each of them.
+// The dashboards: their files are what the source makes, every query parses and names metrics that
+// exist, and a real Prometheus that watches a real run answers each of them.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'

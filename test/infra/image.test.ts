@@ -1,4 +1,5 @@
-// The image without an engine: its Dockerfile by rules, and the bundle that it ships, run from an empty folder.
+// The image without an engine: its Dockerfile by rules, and the bundle that it ships, run from an
+// empty folder.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -41,7 +41,8 @@ beforeAll(async () => {
     ...given,
   ])
   expect(enqueued.stderr).not.toContain('reembed:')
-  // As in a store that was filled by other means: a worker whose requests are counted measures the model itself.
+  // As in a store that was filled by other means: a worker whose requests are counted measures the
+  // model itself.
   await rm(join(folder, 'out', 'models'), { recursive: true })
   const exporting = start(['exporter', ...given, '--metrics', '0'])
   processes.push(exporting)

@@ -1,4 +1,5 @@
-// A run that is planned and enqueued but has no worker yet: a corpus, Redis, and an endpoint behind a gate.
+// A run that is planned and enqueued but has no worker yet: a corpus, Redis, and an endpoint behind
+// a gate.
 
 import { join } from 'node:path'
 import { createHashEngine, type LocalRedis, serveTei, startRedis } from '@reembed/local'

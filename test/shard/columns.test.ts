@@ -1,4 +1,5 @@
-// What a shard may hold beside id, vector and hash, as other readers see it: DuckDB, arrow-rs and hyparquet.
+// What a shard may hold beside id, vector and hash, as other readers see it: DuckDB, arrow-rs and
+// hyparquet.
 
 import { zstdDecompressSync } from 'node:zlib'
 import type { CarriedType, CarriedValue } from '@reembed/protocol'

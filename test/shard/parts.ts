@@ -1,4 +1,5 @@
-// What the shard tests are built from: a store in memory that counts what is read, and rows made from a seed.
+// What the shard tests are built from: a store in memory that counts what is read, and rows made
+// from a seed.
 
 import { createHash } from 'node:crypto'
 import type { Receipt } from '@reembed/protocol'

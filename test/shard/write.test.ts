@@ -1,4 +1,5 @@
-// What other readers see in a shard: DuckDB, arrow-rs and hyparquet, which share no code with our vector column.
+// What other readers see in a shard: DuckDB, arrow-rs and hyparquet, which share no code with our
+// vector column.
 
 import { zstdDecompressSync } from 'node:zlib'
 import { checkShard, readShard } from '@reembed/shard'
@@ -244,7 +245,10 @@ describe('the file', () => {
   })
 })
 
-/** The pages of the vector column as its offset index gives them, and what stands at the place it gives. */
+/**
+ * The pages of the vector column as its offset index gives them, and what stands at the place it
+ * gives.
+ */
 function pagesOf(file: Uint8Array, { row_groups }: FileMetaData) {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength)
   return row_groups.flatMap(({ columns }) => {

@@ -1,4 +1,5 @@
-// A run with chunks, template and carried columns, from Parquet to shards, with the real tokenizer of a real model.
+// A run with chunks, template and carried columns, from Parquet to shards, with the real tokenizer
+// of a real model.
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -63,7 +63,10 @@ afterAll(async () => {
   await rm(folder, { recursive: true })
 })
 
-/** Plans the corpus, reads every slice as a worker would, and holds the receipts against the plan as finalize does. */
+/**
+ * Plans the corpus, reads every slice as a worker would, and holds the receipts against the plan as
+ * finalize does.
+ */
 async function readAll(
   url: string,
   documentsPerShard: number,

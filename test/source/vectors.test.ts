@@ -1,4 +1,5 @@
-// One corpus that holds the same documents in every format, embedded by a real worker: same text, same hash, same vector.
+// One corpus that holds the same documents in every format, embedded by a real worker: same text,
+// same hash, same vector.
 
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

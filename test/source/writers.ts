@@ -1,5 +1,6 @@
-// The same documents in every format that is read, each written by somebody else than our readers: DuckDB, Node's
-// zlib and apache-arrow. Only the container of bgzip is ours, there is no writer of it to be had.
+// The same documents in every format that is read, each written by somebody else than our readers:
+// DuckDB, Node's zlib and apache-arrow. Only the container of bgzip is ours, there is no writer of
+// it to be had.
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -65,7 +66,9 @@ export async function writeFormats(documents: readonly Written[]): Promise<Map<s
   return files
 }
 
-/** As most writers make them: texts as they are. What tableFromJSON makes has them in dictionaries. */
+/**
+ * As most writers make them: texts as they are. What tableFromJSON makes has them in dictionaries.
+ */
 const plainTable = (documents: readonly Written[]): Table =>
   new Table({
     id: vectorFromArray(
@@ -136,7 +139,10 @@ const pieces = (bytes: Buffer, length: number): Buffer[] =>
 const zstd = (bytes: Buffer): Buffer =>
   zstdCompressSync(bytes, { params: { [constants.ZSTD_c_checksumFlag]: 1 } })
 
-/** SAM specification 4.1: members of at most 64 KiB whose header tells their length, and an empty one at the end. */
+/**
+ * SAM specification 4.1: members of at most 64 KiB whose header tells their length, and an empty
+ * one at the end.
+ */
 export function bgzip(bytes: Buffer): Buffer {
   return Buffer.concat(
     [...pieces(bytes, 65_280), Buffer.alloc(0)].map(piece => {
@@ -153,7 +159,9 @@ export function bgzip(bytes: Buffer): Buffer {
 
 const END = Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])
 
-/** Streams of one schema as one stream of several batches: the schema of the later ones is left out. */
+/**
+ * Streams of one schema as one stream of several batches: the schema of the later ones is left out.
+ */
 function concatStreams(streams: readonly Buffer[]): Buffer {
   return Buffer.concat([
     ...streams.map((stream, i) => {

@@ -1,5 +1,6 @@
-// `verify` against somebody who changes, cuts, copies, swaps, adds and removes the objects of a finished run: it never
-// says that all is well when an id, a vector, a value or a count is another than it was.
+// `verify` against somebody who changes, cuts, copies, swaps, adds and removes the objects of a
+// finished run: it never says that all is well when an id, a vector, a value or a count is another
+// than it was.
 
 import { verify } from '@reembed/producer'
 import { readPlan } from '@reembed/protocol'

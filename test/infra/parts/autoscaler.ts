@@ -1,12 +1,14 @@
-// KEDA and the HPA as far as a ScaledObject of ours goes: what they read, what they make of it. Sources: KEDA's
-// documentation (scaling-deployments, redis-lists) and Kubernetes' (horizontal-pod-autoscale: algorithm details).
+// KEDA and the HPA as far as a ScaledObject of ours goes: what they read, what they make of it.
+// Sources: KEDA's documentation (scaling-deployments, redis-lists) and Kubernetes'
+// (horizontal-pod-autoscale: algorithm details).
 
 import type { Redis } from 'ioredis'
 import type { Manifest } from './chart.ts'
 
 /**
- * What KEDA's redis scaler has a Redis do for each trigger (pkg/scalers/redis_scaler.go, the same in 2.20.0 to 8b4f083 of
- * August 2026): the number of elements of a sorted set, set, hash or list, 0 for no key, an error for any other type.
+ * What KEDA's redis scaler has a Redis do for each trigger (pkg/scalers/redis_scaler.go, the same
+ * in 2.20.0 to 8b4f083 of August 2026): the number of elements of a sorted set, set, hash or list,
+ * 0 for no key, an error for any other type.
  */
 const SIZE = `
   local sizes = { zset = 'zcard', set = 'scard', hash = 'hlen', list = 'llen', none = 'llen' }
@@ -28,7 +30,10 @@ export async function readTriggers(redis: Redis, { spec }: Manifest): Promise<Co
   return counts
 }
 
-/** The value of the formula: KEDA's expression language writes sums and conditions as JavaScript does. */
+/**
+ * The value of the formula: KEDA's expression language writes sums and conditions as JavaScript
+ * does.
+ */
 export function formulaOf({ spec }: Manifest): (counts: Counts) => number {
   const names = spec.triggers.map(({ name }: Manifest) => name)
   const { formula } = spec.advanced.scalingModifiers

@@ -1,4 +1,5 @@
-// The chart: its profiles, its values, what they render to, and the offline renderer where Go is at hand.
+// The chart: its profiles, its values, what they render to, and the offline renderer where Go is at
+// hand.
 
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
@@ -50,7 +51,10 @@ const isMap = (value: unknown): boolean =>
 
 const SPRIG = '/usr/share/gocode/src/github.com/Masterminds/sprig'
 
-/** Why the renderer can't be built here, or null. Its libraries come as Debian packages, since Go's own need a network. */
+/**
+ * Why the renderer can't be built here, or null. Its libraries come as Debian packages, since Go's
+ * own need a network.
+ */
 export const noRenderer: string | null = !onPath('go')
   ? 'no go on PATH'
   : existsSync(SPRIG)

@@ -12,8 +12,9 @@ const lint = createRequire(import.meta.url)('dockerfilelint') as {
 }
 
 /**
- * What a linter that knows Dockerfiles up to 2020 has to say. Two of its rules are off: it takes `${IMAGE}` for an image
- * without a tag, and flags newer than itself for mistakes; the test's own rules cover both.
+ * What a linter that knows Dockerfiles up to 2020 has to say. Two of its rules are off: it takes
+ * `${IMAGE}` for an image without a tag, and flags newer than itself for mistakes; the test's own
+ * rules cover both.
  */
 export async function lintDockerfile(content: string): Promise<string[]> {
   const known = content

@@ -1,4 +1,5 @@
-// A cluster of one machine: worker processes that an autoscaler starts and ends, as Kubernetes would, over real Redis.
+// A cluster of one machine: worker processes that an autoscaler starts and ends, as Kubernetes
+// would, over real Redis.
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { QUEUE, REDIS_PREFIX } from '@reembed/queue'
@@ -31,7 +32,10 @@ export interface Fleet extends AsyncDisposable {
   readonly ended: readonly { readonly code: number | null; readonly ms: number }[]
   /** Jobs that BullMQ found without a worker. */
   readonly stalled: readonly string[]
-  /** Ends a worker as a lost node does; the autoscaler is not asked for another one until it looks again. */
+  /**
+   * Ends a worker as a lost node does; the autoscaler is not asked for another one until it looks
+   * again.
+   */
   kill(): boolean
   /** Resolves when a step fits. */
   until(fits: (step: Step) => boolean, timeoutMs: number): Promise<Step>

@@ -1,4 +1,5 @@
-// What every rendered manifest must keep, each rule with a name. A rule gives its violations, one line each.
+// What every rendered manifest must keep, each rule with a name. A rule gives its violations, one
+// line each.
 
 import type { Manifest } from './chart.ts'
 
@@ -171,7 +172,10 @@ export const policies: Readonly<Record<string, Policy>> = {
     ),
 }
 
-/** KEDA's own names: pkg/scalers/redis_scaler.go and prometheus_scaler.go. Addresses come from the TriggerAuthentication. */
+/**
+ * KEDA's own names: pkg/scalers/redis_scaler.go and prometheus_scaler.go. Addresses come from the
+ * TriggerAuthentication.
+ */
 const REDIS_SETTINGS = [
   'listName',
   'listLength',

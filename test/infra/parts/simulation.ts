@@ -1,4 +1,5 @@
-// A whole run by a fleet that follows its backlog: 0 -> N -> 0 real worker processes, over real Redis.
+// A whole run by a fleet that follows its backlog: 0 -> N -> 0 real worker processes, over real
+// Redis.
 
 import { join } from 'node:path'
 import { startRedis } from '@reembed/local'
@@ -12,7 +13,10 @@ import { type Step, startFleet } from './fleet.ts'
 export interface SimulationOptions {
   readonly documents: number
   readonly documentsPerShard: number
-  /** Most workers at once; in the middle of the run it is lowered to a quarter for a while, under full load. */
+  /**
+   * Most workers at once; in the middle of the run it is lowered to a quarter for a while, under
+   * full load.
+   */
   readonly replicas: number
   /** Workers killed with SIGKILL, spread over the run. */
   readonly kills: number
@@ -26,7 +30,10 @@ export interface Report {
   readonly documents: number
   readonly rows: number
   readonly most: number
-  /** From the last look that found something to do to the last worker told to go, in seconds of the autoscaler's clock. */
+  /**
+   * From the last look that found something to do to the last worker told to go, in seconds of the
+   * autoscaler's clock.
+   */
   readonly cooldownS: number
   readonly cooldownPeriodS: number
   readonly sigterms: number
@@ -100,7 +107,8 @@ export async function simulate(options: SimulationOptions): Promise<Report> {
   await fleet.until(({ value }) => value === 0, TIMEOUT_MS)
   const gone = await fleet.until(step => step.replicas === 0, TIMEOUT_MS)
   await fleet[Symbol.asyncDispose]()
-  // A run that is being ended asks for a worker once more, after a moment in which there was nothing to do.
+  // A run that is being ended asks for a worker once more, after a moment in which there was
+  // nothing to do.
   const busy = fleet.steps.findLast(({ value }) => value > 0)
 
   const manifest = await readManifest(store, run)

@@ -1,5 +1,5 @@
-// Programs that some checks need and that come with no npm package: used when they are on PATH, and where they are not
-// the tests that need them are skipped, with the reason in their name.
+// Programs that some checks need and that come with no npm package: used when they are on PATH, and
+// where they are not the tests that need them are skipped, with the reason in their name.
 
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'

@@ -1,5 +1,5 @@
-// Manifests against the types of their kinds, strictly: each becomes a literal that must satisfy its interface, so that
-// tsc finds a misspelt key wherever it stands.
+// Manifests against the types of their kinds, strictly: each becomes a literal that must satisfy
+// its interface, so that tsc finds a misspelt key wherever it stands.
 
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -15,7 +15,8 @@ const moduleOf = (apiVersion: string): string => {
 
 /** What tsc has against these manifests, one line each: `line: message`. */
 export async function typeErrors(manifests: readonly Manifest[]): Promise<string[]> {
-  // Beside the packages that hold the types; a folder with a dot is not looked into by anybody else.
+  // Beside the packages that hold the types; a folder with a dot is not looked into by anybody
+  // else.
   const folder = join(repository, 'test/.cache')
   await mkdir(folder, { recursive: true })
   const lines = manifests.map(

@@ -1,5 +1,4 @@
-// What is too large to be held, in the sizes that a suite has time for. `npm run caps` has the real
-// ones.
+// Inputs that are larger than memory, in smaller sizes. `npm run caps` uses the full ones.
 
 import { expect, test } from 'vitest'
 import { CASES } from './bounds/cases.ts'

@@ -1,5 +1,5 @@
-// The fuzzer finds what it is led to; its targets hold for good inputs and for some changed ones.
-// `npm run fuzz` goes on for minutes and is led by what it sees.
+// The fuzzer finds a planted fault, and its targets hold for valid and some mutated inputs. `npm run
+// fuzz` runs for minutes and is guided by coverage.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

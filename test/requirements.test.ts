@@ -1,6 +1,7 @@
 // The list of promises, and the check that counts as proof only what ran. PromiseReporter applies
 // it to a run.
 
+import { execFile } from 'node:child_process'
 import { globSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
@@ -57,4 +58,43 @@ test('a promise is proved by a test that passed, and not by a test that was skip
     unknown: [],
   })
   expect(openPromises([], [{ names: ['P-NEW: passed'], state: 'passed' }]).unknown).toHaveLength(1)
+})
+
+/** Runs the suite of promises-fixture/ in a process of its own. */
+function runFixture(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<{ code: number; output: string }> {
+  const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('VITEST')))
+  const vitest = `${ROOT}node_modules/vitest/vitest.mjs`
+  return new Promise(resolve => {
+    execFile(
+      process.execPath,
+      [vitest, 'run', '--root', `${ROOT}test/promises-fixture`, ...args],
+      { env: { ...clean, ...env }, encoding: 'utf8' },
+      (error, stdout, stderr) => resolve({ code: error ? Number(error.code) : 0, output: stdout + stderr }),
+    )
+  })
+}
+
+test('a complete run fails when a promise has only a skipped test', async () => {
+  const { code, output } = await runFixture([], { SKIP_FIRST: '1' })
+  expect(output).toContain('I1 has no test that passed (its tests: skipped)')
+  expect(code).toBe(1)
+})
+
+test('a complete run passes when each promise has a passed test', async () => {
+  const { code, output } = await runFixture([], {})
+  expect(output).toContain(`Promises  ${REQUIREMENTS.length} proved`)
+  expect(code).toBe(0)
+})
+
+test.each([
+  ['a file', ['first']],
+  ['a test name', ['--testNamePattern', 'without']],
+  ['a project', ['--project', 'scenarios']],
+])('a partial run is not checked when it is limited to %s', async (_, args) => {
+  const { code, output } = await runFixture(args, { SKIP_FIRST: '1' })
+  expect(output).not.toContain('Promises')
+  expect(code).toBe(0)
 })

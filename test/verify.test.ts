@@ -1,5 +1,4 @@
-// `reembed verify` against a run that somebody has tampered with: each kind of damage has a name of
-// its own.
+// `reembed verify` on a damaged run: each kind of damage has its own name.
 
 import { cp, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'

@@ -90,8 +90,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     exit: 3,
     says: 'invalid_record: the record is nested deeper than 64 levels',
   },
-  // Only where it is the id or the text: in a field that nobody reads it harms nobody, a carried
-  // one is JSON.parse's Infinity.
+  // Only as id or text: an unused field does no harm, and a carried one is the Infinity of JSON.parse.
   {
     number: 14,
     group: 'documents',

@@ -24,7 +24,7 @@ afterAll(async () => {
 
 /**
  * Runs `reembed run` over the given files and in this process, and returns its exit code, the last
- * line that it said and its result.
+ * line of its output and its result.
  */
 async function runOver(
   files: Record<string, string | Uint8Array>,
@@ -98,7 +98,7 @@ test('an endpoint that does not answer is named, exit code 5', async () => {
   expect(said).toMatch(/127\.0\.0\.1:1.*ECONNREFUSED|ECONNREFUSED.*127\.0\.0\.1:1/)
 })
 
-test('an endpoint that is no TEI is told so, exit code 5', async () => {
+test('an endpoint that is not TEI is reported as such, exit code 5', async () => {
   const server = createServer((_, response) => response.end('<html>hello</html>')).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`

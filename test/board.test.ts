@@ -1,4 +1,4 @@
-// The board in memory and the board in Redis are one board: each promise is held by both.
+// The limit coordinator in memory and the one in Redis must behave alike: each test runs with both.
 
 import { type LocalRedis, startRedis } from '@reembed/local'
 import {

@@ -1,5 +1,5 @@
-// The fuzzer finds a planted fault, and its targets hold for valid and some mutated inputs. `npm run
-// fuzz` runs for minutes and is guided by coverage.
+// The fuzzer finds a planted fault, and its targets hold for valid and some mutated inputs. `npm
+// run fuzz` runs for minutes and is guided by coverage.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -85,7 +85,8 @@ test('a worker is idle after its last job, also when it fetched that job while a
   const admin = new Redis(redis.url)
   await expect.poll(() => admin.client('LIST'), patient).toMatch(/ idle=[01] flags=b /)
   held.hold('bzpopmin')
-  // Now it gets one, then the first one ends and gets none, and the worker hears of both at once.
+  // Now it gets one, then the first one ends and gets none, and the worker gets both results at
+  // once.
   await queue.add(jobs(2))
   await expect.poll(() => queue.counts(), patient).toMatchObject({ waiting: 0, active: 2 })
   finish[0]?.resolve()

@@ -81,7 +81,7 @@ test('P-REUSE: only edited documents are embedded and all other vectors are bit-
   const first = await next()
   expect(first.embedded).toHaveLength(COUNT)
   const edited = corpus.map((line, i) =>
-    i % 100 === 7 ? { ...line, text: `document ${i}, said in other and more words than it was` } : line,
+    i % 100 === 7 ? { ...line, text: `document ${i}, rewritten with other and more words` } : line,
   )
   await write('a.jsonl', edited)
   const second = await next()

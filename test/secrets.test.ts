@@ -1,5 +1,5 @@
-// A fleet that has every secret there is, faults on all sides and the most talkative log: nothing
-// that anybody could read afterwards holds one of them.
+// A fleet with every kind of secret, many faults and debug logs: no output that can be read
+// afterwards contains a secret.
 
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'

@@ -21,7 +21,7 @@ test('I1 I2 I3 I4 I5 I6 I7 I8 P-REUSE: no simulated history breaks a promise, an
 
 test('a history is deterministic: a seed gives the same turns again and uses no other clock or random source', async () => {
   expect(await simulate(7)).toEqual(await simulate(7))
-  // Twins make the same bytes in one millisecond, and others in two.
+  // Concurrent writers make the same bytes within one millisecond, and different ones in two.
   const clocks = [vi.spyOn(Date, 'now'), vi.spyOn(performance, 'now'), vi.spyOn(Math, 'random')]
   await simulate(7)
   for (const clock of clocks) {

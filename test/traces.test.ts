@@ -139,7 +139,7 @@ test('a job is one trace, from being enqueued to the headers of each request', a
     },
   })
 
-  // What the collector gets for its own use, and what nobody must get.
+  // The credential of the collector, and secrets that must not be sent.
   expect(new Set(collector.authorizations)).toEqual(new Set(['Bearer the-collector-token']))
   const sent = Buffer.concat(collector.bodies).toString()
   for (const secret of [TOKEN, 'the-collector-token', 'speaks of topic', redis.url, place.path])
@@ -198,7 +198,7 @@ test('without OTEL variables nothing is loaded, carried or sent', async () => {
   expect([on.code, on.stderr]).toEqual([0, expect.stringContaining('LOADED')])
 })
 
-test('a trace that is not sampled is handed on as such, and not sent', async () => {
+test('an unsampled trace is propagated as unsampled and not sent', async () => {
   await using collector = await startCollector()
   await reembed(
     ['enqueue', ...corpus(), ...given()],

@@ -121,7 +121,7 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
     /part-00000-of-\d+\.parquet .*is of another job: its run is \w+, expected \w+/,
   ],
   [
-    'one with two documents that changed places with their vectors, and hashes made anew',
+    'one with two documents that changed places with their vectors, and recomputed hashes',
     ({ data, shards }) =>
       rewrite(join(data, first(shards)), ({ ids, vectors, hashes }) => {
         const [a = '', b = ''] = ids
@@ -138,7 +138,7 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
     /the manifest of run \w+ .*lists another shard than .*part-00000-of-\d+\.parquet/,
   ],
   [
-    'one whose receipt says another thing, with hashes made anew',
+    'one whose receipt says another thing, with recomputed hashes',
     ({ data, shards }) =>
       rewrite(join(data, first(shards)), rows => Object.assign(rows.facts, { truncated: 3 })),
     /the shards of run \w+ .*are not those that its manifest names: at least one was replaced/,
@@ -189,7 +189,7 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
       rezip(join(root, 'runs', run, 'plan-00000.json.gz'), ([, ...rows]) => [{ part: [] }, ...rows]),
     /plan-00000\.json\.gz .*is damaged, see \[0\]\.parts/,
   ],
-])('P-VERIFY: a shard that is %s is told so, with exit code 4', async (_what, damage, message) => {
+])('P-VERIFY: verify reports a shard that is %s, with exit code 4', async (_what, damage, message) => {
   await expect(verified(damage)).rejects.toMatchObject({
     exitCode: 4,
     message: expect.stringMatching(message),

@@ -160,7 +160,7 @@ bad(48, async input => {
   expect({ exit: input.exit, ids, rejects, requests }).toEqual({ exit: 0, ...whole, requests: 2 })
 })
 
-/** The job goes back to the queue, and no attempt of it is spent. */
+/** The job is requeued, and no attempt of it is used. */
 async function expectPostponed(work: Promise<unknown>): Promise<void> {
   const error = await work.then(
     () => undefined,

@@ -28,7 +28,7 @@ export interface Embedded {
   readonly said: string
   readonly stderr: string
   /** What `--json` printed. */
-  // biome-ignore lint/suspicious/noExplicitAny: a test looks at what it expects
+  // biome-ignore lint/suspicious/noExplicitAny: a test reads the fields that it expects
   readonly result: any
   readonly rejects: readonly LocatedReject[]
   /** Of all rows. */

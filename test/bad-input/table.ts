@@ -3,7 +3,7 @@
 //
 // `says` is the one line on stderr; of a document that cannot be embedded, its reason and message
 // in rejects.jsonl (the exit code is then that of a run held back for its rejects); null where it
-// is mended in silence. Names in angle brackets stand for places that differ from run to run. The
+// is repaired silently. Names in angle brackets stand for places that differ from run to run. The
 // test of input 17 is `bad(17, ...)` in <group>.test.ts.
 
 export type Group = 'documents' | 'files' | 'config' | 'endpoint' | 'store' | 'redis'
@@ -90,7 +90,8 @@ export const BAD_INPUTS: readonly BadInput[] = [
     exit: 3,
     says: 'invalid_record: the record is nested deeper than 64 levels',
   },
-  // Only as id or text: an unused field does no harm, and a carried one is the Infinity of JSON.parse.
+  // Only as id or text: an unused field does no harm, and a carried one is the Infinity of
+  // JSON.parse.
   {
     number: 14,
     group: 'documents',
@@ -447,7 +448,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     exit: 5,
     says: 'no Redis answers at redis://<address> (ECONNREFUSED): start it, or give another with --redis',
   },
-  { number: 70, group: 'redis', what: 'a Redis that goes down in the middle of a run', exit: 0, says: null },
+  { number: 70, group: 'redis', what: 'a Redis that stops in the middle of a run', exit: 0, says: null },
   {
     number: 71,
     group: 'redis',

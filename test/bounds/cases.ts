@@ -90,7 +90,7 @@ async function readCorpus(corpus: Corpus, most = Number.POSITIVE_INFINITY): Prom
 const line = (id: string, text: string): string => `${JSON.stringify({ id, text })}\n`
 const LINES = Buffer.from(Array.from({ length: 512 }, (_, i) => line(`${i}`, `${i} `.repeat(400))).join(''))
 
-/** Each slice reads the page or batch anew: four of them show what it takes. */
+/** Each slice reads the page or batch again: four of them show the memory that it needs. */
 async function readSome(path: string): Promise<string> {
   await using corpus = await openCorpus(path)
   return readCorpus(corpus, 4)

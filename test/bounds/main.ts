@@ -50,7 +50,7 @@ async function inChild(what: string, name: string, size: number, path: string): 
   })
   await once(child, 'close')
   if (printed === '')
-    throw new Error(`${name} ended with ${child.exitCode ?? child.signalCode} and said nothing`)
+    throw new Error(`${name} ended with ${child.exitCode ?? child.signalCode} without a result`)
   return printed
 }
 

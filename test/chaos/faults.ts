@@ -13,7 +13,7 @@ export type Fault = (cluster: Cluster, wounds: Wounds, random: () => number) => 
 const pick = <T>(values: readonly T[], random: () => number): T | undefined =>
   values[Math.floor(random() * values.length)]
 
-/** Shards in the hands of these workers, and not in the store. */
+/** Shards whose jobs these workers hold, and that are not in the store. */
 const heldBy = (workers: readonly WorkerProcess[], { lookout }: Cluster): number[] =>
   workers.flatMap(({ held }) => [...held].filter(shard => !lookout.seen.has(shard)))
 
@@ -78,7 +78,7 @@ export const sigterm: Fault = async (cluster, wounds, random) => {
   wounds.healing.push(gone)
 }
 
-/** On top of the time for jobs under way: to hand back what is left, and to end. */
+/** Added to the time for jobs in progress: requeues the others, and exits. */
 const LEAVING_SECONDS = 5
 
 /**

@@ -19,7 +19,7 @@ export interface Fleet extends AsyncDisposable {
    * order of arrival.
    */
   readonly events: readonly LogEvent[]
-  /** Last words of processes that ended without being told to. */
+  /** Last log lines of processes that exited without a signal. */
   readonly endedAlone: readonly string[]
   /** Sends the signal, and another process takes the place of this one at once. */
   replace(worker: WorkerProcess, signal: 'SIGKILL' | 'SIGTERM'): void

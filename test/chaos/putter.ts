@@ -1,4 +1,4 @@
-// One of many processes that put the same key: tries each key that it is told, with a body of its
+// One of many processes that put the same key: tries each key that it receives, with a body of its
 // own.
 
 import { messageOf } from '@reembed/shared'

@@ -17,7 +17,7 @@ export interface Returns extends Disposable {
 
 type Entry = [id: string, fields: string[]]
 
-/** Notes every job that was in a worker's hands and waits again, from now on. */
+/** Records every job that a worker held and that waits again. */
 export function watchReturns(redisUrl: string): Returns {
   const redis = new Redis(redisUrl, { maxRetriesPerRequest: null })
   redis.on('error', () => {})

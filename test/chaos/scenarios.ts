@@ -77,7 +77,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     documents: 60_000,
     faults: 200,
     seconds: 200,
-    // Small jobs: what is handed back can be taken over only where a place for a job becomes free.
+    // Small jobs: a requeued job can only be taken where a slot becomes free.
     cluster: { drainSeconds: drainInTurns, documentsPerShard: 25, concurrency: 4 },
     given: () => [faults.sigterm],
   },

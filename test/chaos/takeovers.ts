@@ -1,6 +1,6 @@
 // How long work lies that a worker gives up. Told to leave, it may finish what it has for its drain
 // time; what is left then is to be back on the queue soon. Killed, its jobs are found when their
-// locks have run out. Either way whoever has a place for a job is to take it at once.
+// locks have run out. Either way a worker with a free slot for a job is to take it at once.
 
 import type { Return } from './returns.ts'
 import type { LogEvent, WorkerProcess } from './worker-process.ts'

@@ -15,7 +15,7 @@ export interface Wounds {
   readonly recoveriesMs: number[]
   /** Recoveries that are still in progress after a fault. */
   readonly healing: Promise<void>[]
-  /** Shards that were in the hands of a worker when a fault took them from it. */
+  /** Shards whose jobs a worker held when a fault took them from it. */
   readonly taken: number[]
   /** What workers took to leave, in ms. */
   readonly leftMs: number[]

@@ -18,7 +18,7 @@ export interface Sensors {
 export interface Signals extends Sensors {
   /** Forgets what the last input did. */
   reset(): void
-  /** How much of what the last input did is new; it is known from now on. */
+  /** Counts the new signals of the last input and records them as known. */
   novelty(): number
   readonly edges: number
   readonly features: number
@@ -118,7 +118,7 @@ function bytesOf(value: number): Uint8Array {
 }
 
 export interface Found {
-  /** Equal for what is one fault, as far as can be told. */
+  /** Equal for errors that most likely have the same cause. */
   readonly name: string
   readonly error: unknown
   readonly input: Buffer

@@ -12,13 +12,13 @@ export interface Numbers {
   comparison: number
 }
 
-/** Of acorn's nodes, what is looked at here. */
+/** The fields of acorn's nodes that are read here. */
 type Syntax = Node & { readonly [member: string]: unknown }
 
 const EQUALITY = /^[!=]==?$/
 const ORDER = /^[<>]=?$/
 
-/** The source with counters; `numbers` goes on from module to module. */
+/** The source with counters; `numbers` continues from module to module. */
 export function instrument(source: string, numbers: Numbers): string {
   const isModule = /^\s*(?:import|export)\b/m.test(source)
   const tree = parse(source, {

@@ -43,7 +43,7 @@ export async function refusing<T>(
   } catch (error) {
     if (!(error instanceof ReembedError)) throw error
     must(codes.includes(error.code), () => `refused with ${error.code}: ${error.message}`)
-    must(/\w/.test(error.message), () => `refused without a word (${error.code})`)
+    must(/\w/.test(error.message), () => `refused without a message (${error.code})`)
     must(error.message.length <= MAX_MESSAGE, () => `refused with ${error.message.length} characters`)
     return undefined
   }

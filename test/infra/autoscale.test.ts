@@ -14,7 +14,7 @@ import { createAutoscaler } from './parts/autoscaler.ts'
 import { startFleet } from './parts/fleet.ts'
 import { scaledObjectOf, simulate } from './parts/simulation.ts'
 
-test('a backlog brings a fleet, a busy fleet shrinks without a stall, and nothing is left when nothing is to do', async () => {
+test('a backlog starts a fleet, a busy fleet shrinks without a stall, and no worker remains without jobs', async () => {
   const report = await simulate({
     documents: 4_000,
     documentsPerShard: 40,
@@ -65,7 +65,7 @@ async function oneJob(stack: AsyncDisposableStack) {
   }
 }
 
-test('a job that a killed worker left brings a worker from zero, which finishes it', async () => {
+test('a job of a killed worker starts a worker from zero, which finishes it', async () => {
   await using stack = new AsyncDisposableStack()
   const { gate, queue, given, expectRescue } = await oneJob(stack)
   // Its request stands before a shut gate when the worker is killed: the job stays active, and
@@ -80,7 +80,7 @@ test('a job that a killed worker left brings a worker from zero, which finishes 
   await expectRescue()
 })
 
-test('a delayed job brings a worker from zero, since nobody else would take it out', async () => {
+test('a delayed job starts a worker from zero, because only a worker promotes it', async () => {
   await using stack = new AsyncDisposableStack()
   const { redis, queue, expectRescue } = await oneJob(stack)
   // What a worker does with a job whose endpoint is overloaded, before it goes itself.
@@ -92,7 +92,7 @@ test('a delayed job brings a worker from zero, since nobody else would take it o
   await expectRescue()
 })
 
-test('the fleet that is wanted: by policy upwards, after the window downwards, zero after the cooldown alone', async () => {
+test('the number of replicas grows by policy, shrinks after the window and is zero only after the cooldown', async () => {
   const scaler = createAutoscaler(await scaledObjectOf(32))
   let replicas = 0
   const at = (s: number, value: number): number => {

@@ -119,12 +119,12 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
 
   function* checkErased(key: string): Generator<string> {
     const run = runOf(key)
-    if (!key.startsWith('runs/')) yield `GC ${key} is gone`
+    if (!key.startsWith('runs/')) yield `GC ${key} is erased`
     thinned.add(run)
-    if (keptRuns().includes(run)) yield `GC ${key} is gone, of a version that is kept`
+    if (keptRuns().includes(run)) yield `GC ${key} is erased, of a version that is kept`
     if (key.startsWith(runStatePrefix(run)))
-      yield `GC ${key} is gone: nobody knows any more that the run went`
-    if (!wordOf(run).deletionCommitted) yield `GC ${key} is gone, of a run that is not given up`
+      yield `GC ${key} is erased: the tombstone of the run is lost`
+    if (!wordOf(run).deletionCommitted) yield `GC ${key} is erased, of a run whose deletion is not committed`
   }
 
   const besideWords = (run: string): string[] =>
@@ -188,12 +188,12 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
           // its state records.
           const { deletionCommitted } = wordOf(run)
           const left = besideWords(run).filter(key => deletionCommitted || atOf(key) < since - ageTurns)
-          if (left.length > 0 && !isTouched(run, since)) yield `GC ${left} stay, which nobody needs`
+          if (left.length > 0 && !isTouched(run, since)) yield `GC ${left} stay although unneeded`
         }
       }
     },
     *leaves() {
-      for (const run of doomed()) yield `GC run ${run} is left, which nobody needs`
+      for (const run of doomed()) yield `GC run ${run} is left although unneeded`
       for (const run of keptRuns()) {
         const shards = keysOf(`runs/${run}/data/`).length
         if (!map.has(manifestKey(run)) || shards < (planOf(run)?.shards ?? Number.POSITIVE_INFINITY))

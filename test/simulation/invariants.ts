@@ -232,7 +232,7 @@ export function createInvariants(
     const held = shards.get(key)
     if (garbage.isThinned(run)) return
     if (held === undefined || held.object !== objects.map.get(key))
-      yield `I2 shard ${shard} of ${run} was said to be done and is not at ${key}`
+      yield `I2 shard ${shard} of ${run} was reported done but does not exist at ${key}`
   }
 
   async function* checkPut(key: string): AsyncGenerator<string> {

@@ -219,7 +219,7 @@ test.each<[string, number, Page[], RegExp, boolean?]>([
   expect(process.memoryUsage.rss() - before).toBeLessThan(256 * 2 ** 20)
 })
 
-test('P-BOUNDED: a page of a shard is held to its rows', () => {
+test('P-BOUNDED: a page of a shard is limited to its rows', () => {
   const packed = (page: Page, rawBytes = 100): Buffer => {
     const body = zstdCompressSync(page.body)
     return Buffer.from(

@@ -1,6 +1,6 @@
-// The same documents in every format that is read, each written by somebody else than our readers:
-// DuckDB, Node's zlib and apache-arrow. Only the container of bgzip is ours, there is no writer of
-// it to be had.
+// The same documents in every format that is read, each written by a library other than our
+// readers: DuckDB, Node's zlib and apache-arrow. Only the container of bgzip is ours, there is no
+// writer of it to be had.
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

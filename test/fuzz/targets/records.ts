@@ -131,7 +131,7 @@ const KINDS: readonly Kind[] = [
 const job = { output: 's3://vectors', run: 'a'.repeat(26), shard: 7 }
 
 export const target: Target = {
-  what: 'plan, slices, manifest, version, seq, control word, tick, job',
+  what: 'plan, slices, manifest, version, seq, state record, tick, job',
   maxBytes: 3_000,
   maxMiB: 256,
   dictionary: [

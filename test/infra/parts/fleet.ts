@@ -28,7 +28,7 @@ export interface Step {
 
 export interface Fleet extends AsyncDisposable {
   readonly steps: readonly Step[]
-  /** How each worker ended that was told to: exit code, and how long it took. */
+  /** Exit code and duration of the shutdown of each worker that received SIGTERM. */
   readonly ended: readonly { readonly code: number | null; readonly ms: number }[]
   /** Jobs that BullMQ found without a worker. */
   readonly stalled: readonly string[]

@@ -38,7 +38,7 @@ export interface Report {
   readonly cooldownPeriodS: number
   readonly sigterms: number
   readonly sigkills: number
-  /** Exit codes of the workers that were told to go. */
+  /** Exit codes of the workers that received SIGTERM. */
   readonly codes: readonly (number | null)[]
   readonly slowestExitMs: number
   readonly stalled: number

@@ -63,7 +63,8 @@ export async function raceForKeys({ store: kind, processes, rounds }: RaceOption
     const held = Buffer.from(await store.get(key)).toString()
     if (failed) broken.push(`${key}: ${failed.message}`)
     if (winners.length !== 1) broken.push(`${key}: ${winners.length} winners`)
-    else if (held !== `of ${winners[0]}`) broken.push(`${key}: ${winners[0]} won and the object holds '${held}'`)
+    else if (held !== `of ${winners[0]}`)
+      broken.push(`${key}: ${winners[0]} won and the object holds '${held}'`)
   }
   return { rounds, processes, seconds: (performance.now() - started) / 1000, broken }
 }

@@ -122,8 +122,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     if (!key.startsWith('runs/')) yield `GC ${key} is erased`
     thinned.add(run)
     if (keptRuns().includes(run)) yield `GC ${key} is erased, of a version that is kept`
-    if (key.startsWith(runStatePrefix(run)))
-      yield `GC ${key} is erased: the tombstone of the run is lost`
+    if (key.startsWith(runStatePrefix(run))) yield `GC ${key} is erased: the tombstone of the run is lost`
     if (!wordOf(run).deletionCommitted) yield `GC ${key} is erased, of a run whose deletion is not committed`
   }
 

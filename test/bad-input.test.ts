@@ -1,4 +1,5 @@
-// What people get wrong beside the 77 bad inputs (bad-input/), each with its one line and its exit code.
+// What people get wrong beside the 77 bad inputs (bad-input/), each with its one line and its exit
+// code.
 
 import { once } from 'node:events'
 import { mkdir, writeFile } from 'node:fs/promises'
@@ -9,7 +10,7 @@ import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer
 import { startS3Server } from '@reembed/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { flags, temporaryFolder } from './parts/cli.ts'
-import { inProcess as reembed } from './parts/in-process.ts'
+import { inProcess } from './parts/in-process.ts'
 
 let tei: TeiServer
 let redis: LocalRedis
@@ -21,7 +22,10 @@ afterAll(async () => {
   await Promise.all([tei, redis].map(part => part[Symbol.asyncDispose]()))
 })
 
-/** Runs `reembed run` over the given files and in this process, and returns its exit code, the last line that it said and its result. */
+/**
+ * Runs `reembed run` over the given files and in this process, and returns its exit code, the last
+ * line of its output and its result.
+ */
 async function runOver(
   files: Record<string, string | Uint8Array>,
   args: string[] = [],
@@ -32,7 +36,7 @@ async function runOver(
   await mkdir(source)
   for (const [name, body] of Object.entries(files)) await writeFile(join(source, name), body)
   const output = join(folder.path, 'vectors')
-  const { code, stdout, stderr } = await reembed(
+  const { code, stdout, stderr } = await inProcess(
     [
       'run',
       '--source',
@@ -56,7 +60,7 @@ const lines = (...rows: object[]): string => rows.map(row => `${JSON.stringify(r
 const good = lines({ id: 'a', text: 'first' }, { id: 'b', text: 'second' })
 
 test('a source that is missing is named, exit code 2', async () => {
-  const { code, stderr } = await reembed([
+  const { code, stderr } = await inProcess([
     'run',
     ...flags({ source: 'no/such/folder', output: 'x', endpoint: tei.url }),
   ])
@@ -94,7 +98,7 @@ test('an endpoint that does not answer is named, exit code 5', async () => {
   expect(said).toMatch(/127\.0\.0\.1:1.*ECONNREFUSED|ECONNREFUSED.*127\.0\.0\.1:1/)
 })
 
-test('an endpoint that is no TEI is told so, exit code 5', async () => {
+test('an endpoint that is not TEI is reported as such, exit code 5', async () => {
   const server = createServer((_, response) => response.end('<html>hello</html>')).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
@@ -127,14 +131,14 @@ test('wrong S3 credentials name the variables and never their values, exit code 
 })
 
 test('a misspelt option is answered with the nearest name, exit code 2', async () => {
-  const { code, stderr } = await reembed(['run', '--sorce', 'x'])
+  const { code, stderr } = await inProcess(['run', '--sorce', 'x'])
   expect(code).toBe(2)
   expect(stderr).toBe("reembed: unknown option '--sorce' (did you mean --source?)\n")
 })
 
 test('an unknown run is answered with those there are, exit code 2', async () => {
   await using folder = await temporaryFolder()
-  const { code, stderr } = await reembed(['status', 'abc', '--output', folder.path])
+  const { code, stderr } = await inProcess(['status', 'abc', '--output', folder.path])
   expect(code).toBe(2)
   expect(stderr).toMatch(/no run begins with 'abc'.*it has none/)
 })

@@ -1,4 +1,5 @@
-// reembed.yaml seen from outside: found in the working folder, beaten by environment and flags, and written by init.
+// reembed.yaml seen from outside: found in the working folder, beaten by environment and flags, and
+// written by init.
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -84,7 +85,7 @@ endpoint: { url: "http://\${TEI_HOST:-nobody}:80", token: "\${MY_TOKEN}" }
   expect(stdout).not.toMatch(/hunter2|verysecret/)
 })
 
-test('a mistake in the file stops every command with exit code 2, also one that does not use the key', async () => {
+test('every command exits with code 2 when the file has a mistake, also a command that does not use the key', async () => {
   const broken = join(folder.path, 'broken.yaml')
   await writeFile(broken, 'version: 1\nmodel:\n  promt: "x"\n')
   const { code, stderr } = await reembed(['ls', '--output', folder.path, '--config', broken])
@@ -92,7 +93,7 @@ test('a mistake in the file stops every command with exit code 2, also one that 
   expect(stderr).toBe(`reembed: ${broken}:3: unknown key 'model.promt' (did you mean 'model.prompt'?)\n`)
 })
 
-test('a variable that is not set is asked for only by the commands that use it', async () => {
+test('an unset variable is an error only for the commands that use it', async () => {
   const partly = join(folder.path, 'partly.yaml')
   await writeFile(
     partly,

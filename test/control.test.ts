@@ -1,10 +1,11 @@
-// What a person may say about runs: go back, publish all the same, pause, cancel, go on. Each by the command itself.
+// The commands by which an operator controls runs: rollback, publish, pause, cancel, resume.
 
 import { appendFile } from 'node:fs/promises'
 import { readCurrent, readSeq } from '@reembed/protocol'
 import { openStore } from '@reembed/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { flags, reembed, start } from './parts/cli.ts'
+import { flags, start } from './parts/cli.ts'
+import { inProcess } from './parts/in-process.ts'
 import { openPlace, type Place } from './parts/place.ts'
 
 let place: Place
@@ -21,14 +22,14 @@ const planningArgs = (): string[] => {
 }
 
 async function command(...args: string[]) {
-  const { code, stdout, stderr } = await reembed([...args, '--output', place.output, '--json'])
+  const { code, stdout, stderr } = await inProcess([...args, '--output', place.output, '--json'])
   return { code, result: stdout === '' ? undefined : JSON.parse(stdout), stderr }
 }
 
-test('P-ROLLBACK: going back makes a version with a place of its own, which later sweeps leave alone', async () => {
-  const first = JSON.parse((await reembed(runArgs())).stdout)
+test('P-ROLLBACK: a rollback makes a version with its own sequence number, which later sweeps leave unchanged', async () => {
+  const first = JSON.parse((await inProcess(runArgs())).stdout)
   await appendFile(place.source, '{"id":"new","text":"added later"}\n')
-  const second = JSON.parse((await reembed(runArgs())).stdout)
+  const second = JSON.parse((await inProcess(runArgs())).stdout)
   expect(second).toMatchObject({ status: 'published', version: 2 })
 
   const back = await command('rollback')
@@ -37,10 +38,11 @@ test('P-ROLLBACK: going back makes a version with a place of its own, which late
   expect(await readCurrent(store)).toMatchObject({ version: 3, run: first.run, seq: 3 })
   expect((await readSeq(store)).map(({ run }) => run)).toEqual([first.run, second.run, first.run])
 
-  // The run that was rolled back from is finished and newer than the one that is current, and stays where it is.
-  const again = JSON.parse((await reembed(runArgs())).stdout)
+  // The run that was rolled back from is finished and newer than the current one, but stays
+  // unpublished.
+  const again = JSON.parse((await inProcess(runArgs())).stdout)
   expect(again).toMatchObject({ run: second.run, status: 'superseded' })
-  const queued = await reembed(['enqueue', ...planningArgs()])
+  const queued = await inProcess(['enqueue', ...planningArgs()])
   expect(queued.stdout).toContain(`none of itself: version 3 is of a newer run, ${first.run}`)
   expect(await command('publish', second.run)).toMatchObject({ code: 4, result: { status: 'superseded' } })
   expect(await command('publish', second.run, '--force')).toMatchObject({
@@ -51,16 +53,16 @@ test('P-ROLLBACK: going back makes a version with a place of its own, which late
   expect((await command('verify')).code).toBe(0)
 })
 
-test('P-ROLLBACK: with nothing before the current version there is nothing to go back to', async () => {
-  expect((await reembed(runArgs())).code).toBe(0)
+test('P-ROLLBACK: a rollback is refused when the current version is the only one', async () => {
+  expect((await inProcess(runArgs())).code).toBe(0)
   const { code, stderr } = await command('rollback')
   expect(code).toBe(2)
   expect(stderr).toMatch(/is all that was ever published in .*: there is nothing to go back to/)
 })
 
-test('P-HOLD: a run held back for its rejects is published once somebody allows them', async () => {
+test('P-HOLD: a run that was held for its rejects is published when the operator allows them', async () => {
   await appendFile(place.source, '{"id":"empty","text":""}\n')
-  const held = await reembed(runArgs('--max-rejects', '0'))
+  const held = await inProcess(runArgs('--max-rejects', '0'))
   expect(held.code).toBe(3)
   const { run } = JSON.parse(held.stdout)
   expect(await command('publish', run)).toMatchObject({ code: 3, result: { status: 'held' } })
@@ -70,8 +72,8 @@ test('P-HOLD: a run held back for its rejects is published once somebody allows 
   })
 })
 
-test('P-PAUSE: of a paused run workers begin no job; resumed, it ends with every document once', async () => {
-  const { run } = JSON.parse((await reembed(['enqueue', ...planningArgs(), '--json'])).stdout)
+test('P-PAUSE: workers start no job of a paused run, and every document is embedded once after a resume', async () => {
+  const { run } = JSON.parse((await inProcess(['enqueue', ...planningArgs(), '--json'])).stdout)
   expect(await command('pause', run)).toMatchObject({ code: 0, result: { state: 'paused' } })
   const worker = start(
     ['worker', '--output', place.output, '--endpoint', place.endpoint, '--redis', place.redis],
@@ -83,12 +85,12 @@ test('P-PAUSE: of a paused run workers begin no job; resumed, it ends with every
   worker.child.kill('SIGTERM')
   expect((await worker.finished).code).toBe(0)
   expect((await command('status', run)).result).toMatchObject({ state: 'paused', shardsDone: 0 })
-  const refused = await reembed(runArgs())
+  const refused = await inProcess(runArgs())
   expect(refused.code).toBe(1)
   expect(refused.stderr).toMatch(new RegExp(`run ${run} is paused: .reembed resume ${run}. lets it go on`))
 
   expect(await command('resume', run)).toMatchObject({ code: 0, result: { state: 'running' } })
-  expect(JSON.parse((await reembed(runArgs())).stdout)).toMatchObject({
+  expect(JSON.parse((await inProcess(runArgs())).stdout)).toMatchObject({
     run,
     status: 'published',
     totals: { documents: 40, rows: 40 },

@@ -103,7 +103,7 @@ async function expectEveryDocumentOnce(run: string): Promise<void> {
   }
 }
 
-test('three workers share a run over S3, and every document comes out once', async () => {
+test('three workers embed every document exactly once when they share a run over S3', async () => {
   const { code, stdout } = await enqueue()
   expect(code).toBe(0)
   const { run, shards } = JSON.parse(stdout)
@@ -118,7 +118,7 @@ test('three workers share a run over S3, and every document comes out once', asy
   expect(shards).toBeGreaterThanOrEqual(SHARDS)
 })
 
-test('SIGTERM ends a worker with exit code 0, and its jobs go to the others at once', async () => {
+test('P-CHAOS P-HANDBACK: a worker exits with code 0 on SIGTERM and other workers take its jobs at once', async () => {
   const { run } = JSON.parse((await enqueue()).stdout)
   gate.closeAfter(COUNT / 3)
   await startWorkers(2)
@@ -131,7 +131,7 @@ test('SIGTERM ends a worker with exit code 0, and its jobs go to the others at o
   await expectEveryDocumentOnce(run)
 })
 
-test('kill -9 of a worker in the middle of a run loses and doubles nothing', async () => {
+test('P-CHAOS: no document is lost or doubled when a worker is killed in the middle of a run', async () => {
   const { run } = JSON.parse((await enqueue()).stdout)
   gate.closeAfter(COUNT / 3)
   await startWorkers(3)
@@ -143,7 +143,7 @@ test('kill -9 of a worker in the middle of a run loses and doubles nothing', asy
   expect((await reembed(['verify', '--output', 's3://vectors/wiki'], env)).code).toBe(0)
 })
 
-test('a worker leaves jobs of outputs that it does not serve to the workers that do', async () => {
+test('a worker leaves a job to other workers when it does not serve the output of the job', async () => {
   const { run } = JSON.parse((await enqueue()).stdout)
   workers.push(start(['worker', '--output', 's3://vectors/other', ...parts()], env))
   await workers[0]?.line(/does not serve the output s3:\/\/vectors\/wiki/)
@@ -152,7 +152,7 @@ test('a worker leaves jobs of outputs that it does not serve to the workers that
   await expectEveryDocumentOnce(run)
 })
 
-test('workers in one process are two to the fleet: each has a name, and so a share, of its own', async () => {
+test('each of two workers in one process registers a name, and so a share of the limit, of its own', async () => {
   await using queue = await openQueue(redis.url)
   const options = { redis: redis.url, endpoint: tei.url, outputs: [], log: openLog({ level: 'silent' }) }
   await using _one = await startWorker(options)

@@ -1,5 +1,5 @@
-// The fuzzer finds what it is led to; its targets hold for good inputs and for some changed ones. `npm run fuzz` goes
-// on for minutes and is led by what it sees.
+// The fuzzer finds a planted fault, and its targets hold for valid and some mutated inputs. `npm
+// run fuzz` runs for minutes and is guided by coverage.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -14,7 +14,7 @@ import { mutate } from './fuzz/mutate.ts'
 import type { Target } from './fuzz/target.ts'
 import { mulberry32 } from './parts/random.ts'
 
-test('P-FUZZED: a fault that nobody hits by chance is found by coverage and comparisons', async () => {
+test('P-FUZZED: coverage and comparisons find a fault that random inputs do not reach', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'reembed-planted-'))
   try {
     const outfile = join(folder, 'planted.mjs')
@@ -37,7 +37,7 @@ test('P-FUZZED: a fault that nobody hits by chance is found by coverage and comp
   }
 })
 
-test('counters change nothing of what a module does', () => {
+test('instrumentation does not change the behaviour of a module', () => {
   const source = `'use strict'
     let log = []
     function g() { 'use strict'; return this === undefined }
@@ -57,7 +57,7 @@ test('counters change nothing of what a module does', () => {
 const CHANGED = 40
 
 test.each(await targetNames())(
-  'P-FUZZED: %s holds for good inputs and for some that were changed',
+  'P-FUZZED: %s holds for valid inputs and for some mutated ones',
   async name => {
     const { target } = (await import(pathToFileURL(targetFile(name)).href)) as { target: Target }
     const seeds = await target.seeds()

@@ -1,4 +1,4 @@
-// `reembed gc`: what goes, what stays, and what becomes of it when it is stopped half-way.
+// `reembed gc`: which objects it deletes, which it keeps, and how it recovers from an interruption.
 
 import { appendFile, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -71,7 +71,7 @@ async function versions(count: number, env: Record<string, string> = {}): Promis
   return runs
 }
 
-/** What stays of a run that was removed: that it is marked, and gone for good. */
+/** The tombstones that remain of a deleted run: the mark, and the committed deletion. */
 const wordsOf = (run = ''): string[] => [runStateKey(run, 2), runStateKey(run, 1)]
 
 const ANY_AGE = ['--older-than', '0']
@@ -89,7 +89,7 @@ async function removeRun(
 
 const keysOf = async (store: Store): Promise<string[]> => Array.fromAsync(store.list(''), ({ key }) => key)
 
-test('P-GC: says what would go and how much that is, and deletes nothing unless told to', async () => {
+test('P-GC: gc lists the runs and bytes that it would delete, and deletes nothing, without --delete', async () => {
   const [first, second, third] = await versions(3)
   await using store = await openStore(place.output)
   const before = await keysOf(store)
@@ -118,7 +118,7 @@ test('P-GC: says what would go and how much that is, and deletes nothing unless 
   await expect(rollback(store, first)).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
 })
 
-test('P-GC: what is under way, held back, or reused by what is under way stays; what was cancelled goes', async () => {
+test('P-GC: gc keeps unfinished and held runs and their base runs, and deletes cancelled runs', async () => {
   const [first, second] = await versions(2)
   await appendFile(place.source, '{"id":"more","text":"more"}\n')
   const open = await make('enqueue')
@@ -142,7 +142,7 @@ test('P-GC: what is under way, held back, or reused by what is under way stays; 
   })
 })
 
-test('P-GC: what was written, spoken of or replaced in the last 7 days stays, or as many as are asked for', async () => {
+test('P-GC: gc keeps a run that was written, changed state or was replaced within the retention period', async () => {
   const [first = '', second = ''] = await versions(2)
   await appendFile(place.source, '{"id":"given up","text":"given up"}\n')
   const cancelled = await make('enqueue')
@@ -165,7 +165,7 @@ test('P-GC: what was written, spoken of or replaced in the last 7 days stays, or
   })
   expect((await readRunStateRecord(store, first)).number).toBe(0)
 
-  // All of the first is old, but it was current until a moment ago: somebody may still read it.
+  // The first run is old, but it was current until a moment ago, so readers may still use it.
   await older(`runs/${first}/`, 8)
   expect(await wouldGo()).toEqual([])
   await older('versions/', 8)
@@ -190,7 +190,7 @@ test('P-GC: what was written, spoken of or replaced in the last 7 days stays, or
   for (const run of [first, second]) expect((await command(['verify', run])).code).toBe(0)
 })
 
-test('P-GC: a run that is named goes alone and whatever its age, unless it is needed', async () => {
+test('P-GC: gc deletes only the named run, whatever its age, unless another run needs it', async () => {
   const [first = '', second = '', third = ''] = await versions(3)
   const removed = await command(['gc', first.slice(0, 8), '--keep', '1', '--delete'])
   expect(removed.result).toMatchObject({ deletedRuns: [first], kept: [] })
@@ -207,7 +207,7 @@ test('P-GC: a run that is named goes alone and whatever its age, unless it is ne
   for (const run of [second, third]) expect((await command(['verify', run])).code).toBe(0)
 })
 
-test('P-GC: who resumes, publishes or rolls back while its removal begins is heard, or refused', async () => {
+test('P-GC: a resume, publish or rollback either spares the run or is refused when gc starts to delete it', async () => {
   const [first = '', second = ''] = await versions(2)
   await appendFile(place.source, '{"id":"given up","text":"given up"}\n')
   const open = await make('enqueue')
@@ -229,7 +229,7 @@ test('P-GC: who resumes, publishes or rolls back while its removal begins is hea
   expect((await command(['current'])).result.run).toBe(second)
 })
 
-test('P-GC: a publisher that stood still while all of its run was removed publishes nothing', async () => {
+test('P-GC: a publisher publishes nothing when gc deleted its run while the publisher was frozen', async () => {
   const [first = '', second] = await versions(2)
   await using store = await openStore(place.output)
   await using eraser = await openDeleter(place.output)
@@ -244,7 +244,7 @@ test('P-GC: a publisher that stood still while all of its run was removed publis
   expect((await command(['current'])).result.run).toBe(second)
 })
 
-test('P-GC: of two that end a run, the one that comes after its base went publishes what the other wrote', async () => {
+test('P-GC: the second of two finalizers publishes the manifest of the first when the base run was deleted in between', async () => {
   const [first = '', second = ''] = await versions(2)
   await using store = await openStore(place.output)
   await using eraser = await openDeleter(place.output)
@@ -264,7 +264,7 @@ test('P-GC: of two that end a run, the one that comes after its base went publis
   expect(hasLooked).toBe(true)
 })
 
-test('P-GC: what crashes left goes when it is old: objects of runs without a plan, half-written files', async () => {
+test('P-GC: gc deletes the old remains of crashes: objects of runs without a plan, partly written files', async () => {
   const [first = ''] = await versions(1)
   await using store = await openStore(place.output)
   await using eraser = await openDeleter(place.output)
@@ -274,7 +274,8 @@ test('P-GC: what crashes left goes when it is old: objects of runs without a pla
   const head = { ...plan, run: crashed }
   const slices = () => readSlices(store, plan)
   const planned: PlannedRun = { head, slices }
-  // Killed before the head of its plan; and a worker that put a shard when its run was gone.
+  // A producer was killed before it wrote the head of the plan, and a worker put a shard after the
+  // deletion of its run.
   await putRows(store, planSegmentKey(crashed, 0), await Array.fromAsync(slices()))
   await store.putIfAbsent(shardKey(crashed, 0, plan.shards), Buffer.from('late'))
   await store.putIfAbsent('runs/notes/mine.txt', Buffer.from('of nobody that reembed knows'))
@@ -288,7 +289,8 @@ test('P-GC: what crashes left goes when it is old: objects of runs without a pla
   await utimes(unfinished, 0, 0)
   expect((await findGarbage(store, old)).deletable).toMatchObject([{ run: crashed, objects: 2 }])
 
-  // While they go, nobody plans the run; stopped half-way, it goes on.
+  // A plan of this run is refused during the deletion. The next gc completes an interrupted
+  // deletion.
   await expect(removeRun(store, eraserThatStops(eraser, 1), crashed, old)).rejects.toThrow('killed')
   await expect(recordPlan(store, planned)).rejects.toMatchObject({
     code: 'RUN_STOPPED',
@@ -303,7 +305,7 @@ test('P-GC: what crashes left goes when it is old: objects of runs without a pla
   expect((await command(['gc'])).result.deletable).toEqual([])
 })
 
-test('P-GC: who plans a run as somebody else did, and that is removed under his hands, is not told that there is none', async () => {
+test('P-GC: a producer gets the reason, not a missing plan, when gc deletes the run that it plans concurrently', async () => {
   const planned = await make()
   await using store = await openStore(place.output)
   await using eraser = await openDeleter(place.output)
@@ -329,7 +331,7 @@ test('P-GC: who plans a run as somebody else did, and that is removed under his 
   expect(await readPlan(store, run)).toBeUndefined()
 })
 
-test('P-GC: who plans a run while what an earlier planning left of it goes is told, or the run stays', async () => {
+test('P-GC: planning is refused or its run is kept when gc deletes the remains of an earlier planning concurrently', async () => {
   const planned = await make()
   await using store = await openStore(place.output)
   await using eraser = await openDeleter(place.output)
@@ -358,11 +360,11 @@ test('P-GC: who plans a run while what an earlier planning left of it goes is to
   expect(await removeRun(store, eraser, run, RULES)).toBe(false)
   expect(await Array.fromAsync(readSlices(store, recorded.plan))).toEqual(await Array.fromAsync(slices()))
   expect(await readRunState(store, run)).toBe('running')
-  // The plan that came too late goes with what is left.
+  // Deletes the plan that came too late together with the other remains.
   expect((await findGarbage(store, RULES)).deletable).toMatchObject([{ run: crashed, objects: 1 }])
 })
 
-test('P-GC: stopped after any object, what stays is whole, nobody works on what goes, and the next gc ends it', async () => {
+test('P-GC: remaining runs stay complete, no worker works on deleted ones and the next gc completes the deletion when gc stops after any object', async () => {
   const [first = '', second = ''] = await versions(2)
   await using store = await openStore(place.output)
   await using eraser = await openDeleter(place.output)
@@ -377,7 +379,8 @@ test('P-GC: stopped after any object, what stays is whole, nobody works on what 
     await expect(rollback(store, first)).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
     expect((await Array.fromAsync(readVersions(store))).map(({ run }) => run)).toEqual([second, first])
   }
-  // Manifest and its segment, rejects, shards, plan and its segment: each but the last was where it stopped.
+  // Manifest and its segment, rejects, shards, plan and its segment: each but the last was where it
+  // stopped.
   expect(stops).toBeGreaterThan(8)
   expect((await command(['gc', ...ANY_AGE, '--keep', '1', '--delete'])).code).toBe(0)
   expect((await keysOf(store)).filter(key => key.startsWith(prefix))).toEqual(wordsOf(first))
@@ -396,7 +399,7 @@ function eraserThatStops(eraser: ObjectDeleter, after: number): ObjectDeleter {
   }
 }
 
-test('P-GC: a run that somebody goes back to meanwhile is spared', async () => {
+test('P-GC: gc keeps a run that is rolled back to concurrently', async () => {
   const [first = '', second] = await versions(2)
   await using store = await openStore(place.output)
   await using eraser = await openDeleter(place.output)
@@ -409,7 +412,7 @@ test('P-GC: a run that somebody goes back to meanwhile is spared', async () => {
   expect((await findGarbage(store, RULES)).deletable).toMatchObject([{ run: second }])
 })
 
-test('P-GC: whoever goes back to a run that is marked is refused, and the next gc takes the mark away', async () => {
+test('P-GC: a rollback to a marked run is refused, and the next gc clears the mark', async () => {
   const [first = '', second] = await versions(2)
   await using store = await openStore(place.output)
   await using eraser = await openDeleter(place.output)
@@ -429,7 +432,7 @@ test('P-GC: whoever goes back to a run that is marked is refused, and the next g
   expect((await command(['verify', first])).code).toBe(0)
 })
 
-test('P-GC: a gc that stood still erases nothing of a run that was spared and gone back to meanwhile', async () => {
+test('P-GC: a gc that was frozen erases nothing of a run that another gc spared and a rollback made current', async () => {
   const [first = ''] = await versions(2)
   await using store = await openStore(place.output)
   await using eraser = await openDeleter(place.output)
@@ -451,7 +454,7 @@ test('P-GC: a gc that stood still erases nothing of a run that was spared and go
   expect((await command(['verify'])).code).toBe(0)
 })
 
-test('P-GC: what was removed is made again as another run, and a deletion that comes late takes nothing of that', async () => {
+test('P-GC: a deleted run is planned again under another id, and a late deletion takes no object of the new run', async () => {
   const [corpus, then] = [await readFile(place.source), new Date('2026-01-01')]
   await utimes(place.source, then, then)
   const first = await make()
@@ -478,7 +481,7 @@ test('P-GC: what was removed is made again as another run, and a deletion that c
   expect(await make()).toBe(again)
 })
 
-test('P-GC: a run that goes is no base any more, and one that goes later costs its vectors and no run', async () => {
+test('P-GC: planning uses no marked run as base run, and deletion of the base run later only costs reuse', async () => {
   const [first = ''] = await versions(1)
   await appendFile(place.source, '{"id":"more","text":"more"}\n')
   await using store = await openStore(place.output)
@@ -502,14 +505,15 @@ test('P-GC: a run that goes is no base any more, and one that goes later costs i
   await expect(requireBaseRun(store, second, plan)).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
 })
 
-test('P-GC: a gc that looks while another erases takes no run that is finished for one that is under way', async () => {
+test('P-GC: gc does not take a finished run for an unfinished one while another gc erases', async () => {
   const [base = '', user = ''] = await versions(3)
   await using store = await openStore(place.output)
   await using eraser = await openDeleter(place.output)
   expect((await readPlan(store, user))?.baseRun).toBe(base)
   let going: Promise<boolean> | undefined
   const meanwhile = (): Promise<boolean> => (going ??= removeRun(store, eraser, user, RULES))
-  // Of what is asked about the user, its word and its manifest, one answer is from before it goes.
+  // Of the reads of the dependent run, its state record and its manifest, one is answered before
+  // the deletion.
   const slow: Store = {
     ...store,
     async get(key, options) {
@@ -529,7 +533,7 @@ test('P-GC: a gc that looks while another erases takes no run that is finished f
   expect(kept.map(({ run }) => run)).not.toContain(user)
 })
 
-test('P-GC: in S3 as well, whose clock counts', async () => {
+test('P-GC: gc uses the clock of S3 when the output is in S3', async () => {
   await using s3 = await startS3Server({ buckets: ['bucket'], clockOffsetMs: -30 * 86_400_000 })
   place.output = 's3://bucket/vectors'
   const [first, second] = await versions(2, s3.env)

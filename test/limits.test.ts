@@ -1,4 +1,5 @@
-// --max-tokens and --max-cost on real parts: a run stops within them, whatever happens to Redis, and goes on with more.
+// --max-tokens and --max-cost with real parts: a run stops within its budget, also when Redis is
+// emptied, and continues with a higher one.
 
 import { join } from 'node:path'
 import { type Endpoint, openEndpoint } from '@reembed/endpoint'
@@ -12,7 +13,8 @@ import { type FakeTei, startFakeTei } from '@reembed/testing'
 import { createJobBudgets } from '@reembed/worker'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { documents, flags, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { documents, flags, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { inProcess } from './parts/in-process.ts'
 
 const COUNT = 4000
 /** Tokens of a document here, and of a request that is full of them. */
@@ -36,7 +38,7 @@ afterEach(async () => {
   for (const part of [tei, redis, folder]) await part[Symbol.asyncDispose]()
 })
 
-/** Tokens of all documents that were sent, whatever became of them. */
+/** Tokens of all documents that were sent, whether the requests succeeded or not. */
 function countSent(): { tokens: number; requests: number } {
   const sent = { tokens: 0, requests: 0 }
   tei.faults.request = ({ inputs }) => {
@@ -48,7 +50,7 @@ function countSent(): { tokens: number; requests: number } {
   return sent
 }
 
-/** Tokens in the receipts of the shards that are there. */
+/** Tokens in the receipts of the existing shards. */
 async function tokensKept(): Promise<number> {
   await using store = await openStore(output)
   let tokens = 0
@@ -58,8 +60,8 @@ async function tokensKept(): Promise<number> {
   return tokens
 }
 
-test('P-LIMITS: two workers stop within --max-tokens and one request each, and a higher limit goes on from there', async () => {
-  const enqueued = await reembed([
+test('P-LIMITS: two workers exceed --max-tokens by at most one request each, and a higher limit continues the run', async () => {
+  const enqueued = await inProcess([
     'enqueue',
     ...common,
     '--max-tokens',
@@ -74,26 +76,26 @@ test('P-LIMITS: two workers stop within --max-tokens and one request each, and a
   const worker = ['worker', '--output', output, '--endpoint', tei.url, '--redis', redis.url]
   const workers = [start(worker), start(worker)]
   await Promise.race(workers.map(one => one.line(/budget/)))
-  // The limit is a word in the store: it holds for whoever comes, and status says it.
-  const status = async () => (await reembed(['status', '--output', output])).stdout
+  // The limit is a state record in the store: it applies to every later worker.
+  const status = async () => (await inProcess(['status', '--output', output])).stdout
   expect(await status()).toMatch(/paused: 1\d,\d{3} of at most 15,000 tokens are used or reserved/)
   for (const { child } of workers) child.kill('SIGTERM')
   await Promise.all(workers.map(one => one.finished))
   expect(sent.tokens).toBeLessThan(15_000 + 2 * REQUEST_TOKENS)
-  // Most of what was paid is kept; how much depends on how many jobs were under way at the end.
+  // Most paid work is kept. The share depends on the number of jobs in progress at the end.
   expect(await tokensKept()).toBeGreaterThan(0.5 * 15_000)
 
-  const refused = await reembed(['resume', run, '--output', output])
+  const refused = await inProcess(['resume', run, '--output', output])
   expect([refused.code, refused.stderr]).toEqual([
     2,
     expect.stringMatching(/say a higher limit to let it go on\n$/),
   ])
-  const same = await reembed(['run', ...common, '--max-tokens', '15000', '--documents-per-shard', '250'])
+  const same = await inProcess(['run', ...common, '--max-tokens', '15000', '--documents-per-shard', '250'])
   expect([same.code, same.stderr]).toEqual([
     1,
     expect.stringMatching(/15,000 tokens.*the same command with a higher limit goes on/),
   ])
-  const higher = await reembed([
+  const higher = await inProcess([
     'run',
     ...common,
     '--max-tokens',
@@ -106,7 +108,7 @@ test('P-LIMITS: two workers stop within --max-tokens and one request each, and a
   expect(JSON.parse(higher.stdout)).toMatchObject({ run, status: 'published', totals: { rows: COUNT } })
 })
 
-test('P-LIMITS: a limit holds when Redis is emptied again and again', async () => {
+test('P-LIMITS: a run stays within its limit when Redis is emptied repeatedly', async () => {
   const client = new Redis(redis.url)
   const sent = countSent()
   const count = tei.faults.request
@@ -114,7 +116,7 @@ test('P-LIMITS: a limit holds when Redis is emptied again and again', async () =
     if (arrived.number % 20 === 0) void client.flushall()
     return count?.(arrived)
   }
-  const ran = await reembed(['run', ...common, '--max-tokens', '20000', '--documents-per-shard', '250'])
+  const ran = await inProcess(['run', ...common, '--max-tokens', '20000', '--documents-per-shard', '250'])
   await client.quit()
   expect([ran.code, ran.stderr]).toEqual([
     1,
@@ -124,8 +126,8 @@ test('P-LIMITS: a limit holds when Redis is emptied again and again', async () =
   expect(sent.tokens).toBeLessThan(20_000 + REQUEST_TOKENS)
 }, 180_000)
 
-test('P-LIMITS: --max-cost stops when the endpoint was used for so long, and wants a price', async () => {
-  const unpriced = await reembed(['run', ...common, '--max-cost', '1'])
+test('P-LIMITS: --max-cost needs a price and stops the run at that cost of endpoint time', async () => {
+  const unpriced = await inProcess(['run', ...common, '--max-cost', '1'])
   expect([unpriced.code, unpriced.stderr]).toEqual([
     2,
     'reembed: --max-cost needs a price: say what one replica of the endpoint costs with --price-per-hour\n',
@@ -136,26 +138,32 @@ test('P-LIMITS: --max-cost stops when the endpoint was used for so long, and wan
   const priced = [
     ...flags({ 'price-per-hour': '1800', replicas: '2', 'max-cost': '3', 'documents-per-shard': '125' }),
   ]
-  const ran = await reembed(['run', ...common, ...priced])
+  const ran = await inProcess(['run', ...common, ...priced])
   expect([ran.code, ran.stderr]).toEqual([
     1,
     expect.stringMatching(/is paused: it used its endpoint for \d+ s of at most 3 s/),
   ])
-  const more = await reembed(['run', ...common, ...priced.with(5, '3000'), '--json'])
+  // The second run needs no slow endpoint.
+  await tei.stop()
+  await tei.start({ baseMs: 5 })
+  const more = await inProcess(['run', ...common, ...priced.with(5, '3000'), '--json'])
   expect(more.code, more.stderr).toBe(0)
   const { actualCost, quote } = JSON.parse(more.stdout)
   expect(quote.price).toEqual({ perHour: 1800, replicas: 2 })
   expect(actualCost.dollars).toBeCloseTo(actualCost.endpointSeconds, 5)
 })
 
-test('P-LIMITS: two workers with four jobs each send one request each at most after --max-cost is reached', async () => {
+test('P-LIMITS: two workers with four jobs each send at most one request each after --max-cost is reached', async () => {
   await using store = await openStore(output, { create: true })
   await using endpoint = await openEndpoint(tei.url)
-  // All that a budget reads of a plan: there is room enough for tokens, so that time alone stops it.
+  // All that a budget reads of a plan: there is room enough for tokens, so that time alone stops
+  // it.
   const plan = { run: 'limited', shards: 8, quote: { tokens: 1_000_000 } } as Plan
   const sent = { all: 0, late: 0 }
 
-  /** One worker: its jobs ask for room and send, one request after another, until they are stopped. */
+  /**
+   * One worker: its jobs ask for room and send, one request after another, until they are stopped.
+   */
   async function workUntilStopped(name: string): Promise<void> {
     let told = false
     const ledger = openBudget(redis.url)

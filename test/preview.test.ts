@@ -6,7 +6,7 @@ import { openStore } from '@reembed/store'
 import { type FakeTei, startFakeTei } from '@reembed/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { temporaryFolder, writeJsonl } from './parts/cli.ts'
-import { inProcess as reembed } from './parts/in-process.ts'
+import { inProcess } from './parts/in-process.ts'
 
 const COUNT = 2_000
 const ASKED = 40
@@ -38,7 +38,7 @@ beforeAll(async () => {
   await writeFile(qrels, `query-id\tcorpus-id\tscore\n${asked.map(i => `q${i}\td${i}\t1\n`).join('')}`)
   judged = ['--gate-queries', queries, '--gate-qrels', qrels]
   const gate = ['--gate', 'recall@10 min 0.5', ...judged]
-  const ran = await reembed(['run', ...common(), ...gate])
+  const ran = await inProcess(['run', ...common(), ...gate])
   expect(ran.code, ran.stderr).toBe(0)
 })
 afterAll(async () => {
@@ -46,7 +46,7 @@ afterAll(async () => {
 })
 
 const common = (): string[] => ['--source', source, '--output', output, '--endpoint', tei.url]
-const preview = (...args: string[]) => reembed(['preview', ...common(), ...args])
+const preview = (...args: string[]) => inProcess(['preview', ...common(), ...args])
 
 async function serve(changes: Parameters<FakeTei['start']>[0]): Promise<void> {
   await tei.stop()
@@ -140,10 +140,10 @@ test('a preview that cannot run is refused in one line', async () => {
   )
   const elsewhere = join(folder.path, 'nothing-yet')
   const at = ['preview', '--source', source, '--output', elsewhere, '--endpoint', tei.url]
-  const missing = await reembed(at)
+  const missing = await inProcess(at)
   expect([missing.code, missing.stderr]).toEqual([2, expect.stringMatching(/^reembed: .*nothing-yet.*\n$/)])
   await mkdir(elsewhere)
-  const nothing = await reembed(at)
+  const nothing = await inProcess(at)
   expect([nothing.code, nothing.stderr]).toEqual([
     2,
     expect.stringMatching(/^reembed: nothing is published in .*nothing-yet/),

@@ -1,5 +1,6 @@
-// What reembed promises about faults, as data. A test proves a promise by carrying its id in its name; a promise
-// without a test fails requirements.test.ts, and so does an id in a test that is no promise.
+// The guarantees of reembed under faults, as data. A test proves a promise when it carries the id
+// in its name and passes. A complete run fails if a promise has no passed test, or if a test
+// carries an unknown id (promises.ts).
 
 export interface Requirement {
   readonly id: string
@@ -10,90 +11,103 @@ export const REQUIREMENTS: readonly Requirement[] = [
   { id: 'I1', promise: 'A key is written at most once.' },
   {
     id: 'I2',
-    promise: 'A document of the plan is in exactly one shard, once, as a row or as a reject with its reason.',
+    promise:
+      'Each document of the plan is in exactly one shard, exactly once, as a row or as a reject with its reason.',
   },
-  { id: 'I3', promise: 'A manifest means that all shards are there, as it names them.' },
-  { id: 'I4', promise: 'A version means that its manifest is there.' },
+  {
+    id: 'I3',
+    promise: 'A manifest exists only when every shard that it lists exists with the listed content.',
+  },
+  { id: 'I4', promise: 'A version exists only when its manifest exists.' },
   {
     id: 'I5',
-    promise: 'Versions have no gap, and their places in the order of runs grow, rollbacks included.',
+    promise: 'Version numbers have no gap and their sequence numbers increase, rollbacks included.',
   },
-  { id: 'I6', promise: 'All vectors of a run are of the model that was planned.' },
-  { id: 'I7', promise: 'Whoever reads from versions/ never sees a part of a run.' },
-  { id: 'I8', promise: 'What can be reached without Redis is enough to go on.' },
+  { id: 'I6', promise: 'Every vector of a run comes from the planned model.' },
+  { id: 'I7', promise: 'A reader that starts at versions/ never sees an incomplete run.' },
+  { id: 'I8', promise: 'The object store alone is enough to continue a run when Redis is lost.' },
   {
     id: 'P-ROLLBACK',
-    promise: 'A rollback is a version of its own and stays until something newer is planned.',
+    promise: 'A rollback publishes a new version, which stays current until a newer run is planned.',
   },
-  { id: 'P-HOLD', promise: 'Too many rejects hold a run back until a person allows them.' },
-  { id: 'P-PAUSE', promise: 'Of a paused or cancelled run no job is begun; resumed, it ends complete.' },
+  { id: 'P-HOLD', promise: 'A run with too many rejects is not published until an operator allows them.' },
+  {
+    id: 'P-PAUSE',
+    promise: 'Workers start no job of a paused or cancelled run; after a resume the run completes.',
+  },
   {
     id: 'P-HANDBACK',
-    promise: 'A worker that must go hands its jobs to others at once, without stall or attempt.',
+    promise:
+      'A worker that shuts down requeues its jobs at once, without a stall and without using an attempt.',
   },
   {
     id: 'P-END',
     promise:
-      'A run whose shards are all there is ended by one worker at a time, and calls for one until it is ended.',
+      'One worker at a time finalizes a run whose shards are complete, and the queue requests a worker until then.',
   },
   {
     id: 'P-TURN',
-    promise: 'Whoever waits for a turn at an endpoint gets one, or is sent back to the queue.',
+    promise: 'A job that waits for a permit of an endpoint receives one, or is requeued.',
   },
   {
     id: 'P-WATCHDOG',
     promise:
-      'A lock that cannot be renewed, a fetch that never returns and a job that stands still are noticed.',
+      'A worker detects a lock that cannot be renewed, a fetch that never returns and a job without progress.',
   },
   {
     id: 'P-REDIS-PRIVATE',
-    promise: 'A Redis that anybody could write to is refused unless a person insists.',
+    promise:
+      'A Redis without authentication or encryption is refused unless the operator overrides the check.',
   },
   {
     id: 'P-STORE-FAULTS',
-    promise: 'Errors of the store and lost replies leave nothing out and nothing twice.',
+    promise: 'Store errors and lost replies neither lose nor duplicate a document.',
   },
   {
     id: 'P-CHAOS',
     promise:
-      'Killed, frozen and told to go, workers lose nothing; emptied, restarted or full, Redis costs time and no document.',
+      'No document is lost when workers are killed, frozen or stopped, or when Redis is emptied, restarted or full.',
   },
-  { id: 'P-SECRETS', promise: 'No secret stands in any output, log, error, metric, object or key.' },
-  { id: 'P-NO-METADATA', promise: 'Link-local addresses, where clouds keep credentials, are no endpoints.' },
+  { id: 'P-SECRETS', promise: 'No output, log, error, metric, object or key contains a secret.' },
+  {
+    id: 'P-NO-METADATA',
+    promise: 'Link-local addresses, which serve cloud credentials, are refused as endpoints.',
+  },
   {
     id: 'P-BOUNDED',
-    promise: 'No reader holds more than its bound, and no step holds what grows with the run.',
+    promise: 'Each reader stays within its memory bound, and no step needs memory in proportion to the run.',
   },
   {
     id: 'P-LIMITS',
-    promise: 'A run with limits stops within them and one request per worker, also when Redis is emptied.',
+    promise: 'A run exceeds its budget by at most one request per worker, also when Redis is emptied.',
   },
   {
     id: 'P-GATE',
-    promise: 'A run that fails a gate is held back, with both figures, until a person insists.',
+    promise:
+      'A run that fails a gate is not published, and both figures are shown, until an operator forces it.',
   },
   {
     id: 'P-PREVIEW',
     promise:
-      'A new model is compared with the current version on a sample, with its price, and nothing is written.',
+      'A preview compares a new model with the current version on a sample, shows the price and writes nothing.',
   },
   {
     id: 'P-GC',
     promise:
-      'Nothing is deleted but by command, nothing that is current, kept or under way, and in an order that may be stopped anywhere.',
+      'Only gc deletes; it keeps current, retained and unfinished runs, and may be interrupted after any object.',
   },
   {
     id: 'P-FUZZED',
-    promise: 'Whatever bytes come from outside are read as they should be, or refused in one line.',
+    promise: 'Any input bytes are either read correctly or refused with a one-line error.',
   },
-  { id: 'P-VERIFY', promise: 'Each kind of damage to a run is found and told apart.' },
+  { id: 'P-VERIFY', promise: 'Verification detects each kind of damage to a run and names it.' },
   {
     id: 'P-REUSE',
     promise:
-      'What did not change keeps its vectors to the bit, and nothing but the rest is embedded; never across recipes.',
+      'Unchanged documents keep their vectors bit for bit and only the others are embedded; recipes are never mixed.',
   },
   {
     id: 'P-RETRY',
-    promise: 'A retry embeds what the model refused and nothing else.',
+    promise: 'A retry embeds only the documents that the model refused.',
   },
 ]

@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { documents, flags, reembed, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { documents, flags, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
 import { type Gate, openGate } from './parts/gate.ts'
+import { inProcess } from './parts/in-process.ts'
 
 const COUNT = 2_000
 const SHARDS = 8
@@ -33,8 +34,8 @@ afterEach(async () => {
   for (const part of [gate, tei, redis, folder]) await part[Symbol.asyncDispose]()
 })
 
-test('the same command again embeds nothing and says so', async () => {
-  const first = await reembed(run)
+test('a repeated command embeds nothing and says so when the run is finished', async () => {
+  const first = await inProcess(run)
   expect(first.code).toBe(0)
   expect(JSON.parse(first.stdout)).toMatchObject({
     status: 'published',
@@ -42,14 +43,14 @@ test('the same command again embeds nothing and says so', async () => {
     totals: { rows: COUNT, rejects: 0 },
   })
   const before = gate.texts
-  const again = await reembed(run.filter(arg => arg !== '--json'))
+  const again = await inProcess(run.filter(arg => arg !== '--json'))
   expect(again.code).toBe(0)
   expect(again.stdout).toMatch(/nothing to do/)
   // Only the few texts that show which model the endpoint serves.
   expect(gate.texts - before).toBeLessThan(128)
 })
 
-test('an interrupted run goes on where it was, and finished shards are not embedded again', async () => {
+test('an interrupted run continues, without embedding its finished shards again, when the command is repeated', async () => {
   gate.closeAfter(COUNT / 2)
   const first = start(run)
   await gate.closed
@@ -58,15 +59,16 @@ test('an interrupted run goes on where it was, and finished shards are not embed
   expect(code).toBe(130)
   expect(stderr).toMatch(/the same command goes on/)
   gate.open()
-  const again = await reembed(run)
+  const again = await inProcess(run)
   expect(again.code).toBe(0)
   expect(JSON.parse(again.stdout).totals).toMatchObject({ documents: COUNT, rows: COUNT, rejects: 0 })
-  // One shard was under way when it was stopped; nothing else is paid twice. A canary rides in every request.
+  // One shard was under way when it was stopped; nothing else is paid twice. A canary rides in
+  // every request.
   expect(gate.texts).toBeLessThan(1.04 * (COUNT + COUNT / SHARDS) + 2 * 128)
-  expect((await reembed(['verify', '--output', output])).code).toBe(0)
+  expect((await inProcess(['verify', '--output', output])).code).toBe(0)
 })
 
-test('a Redis emptied in the middle of a run loses nothing, and finished shards are not embedded again', async () => {
+test('P-CHAOS I8: a run loses no document and embeds no finished shard again when Redis is emptied in the middle', async () => {
   gate.closeAfter(COUNT / 2)
   const running = start([...run, '--redis', redis.url])
   await gate.closed
@@ -77,7 +79,7 @@ test('a Redis emptied in the middle of a run loses nothing, and finished shards 
   expect(code).toBe(0)
   expect(JSON.parse(stdout).totals).toMatchObject({ documents: COUNT, rows: COUNT, rejects: 0 })
   expect(gate.texts).toBeLessThan(1.04 * (COUNT + (2 * COUNT) / SHARDS) + 128)
-  expect((await reembed(['verify', '--output', output])).code).toBe(0)
+  expect((await inProcess(['verify', '--output', output])).code).toBe(0)
 })
 
 async function connect(url: string) {

@@ -7,7 +7,8 @@ import { readCurrentManifest } from '@reembed/shard'
 import { openStore } from '@reembed/store'
 import { startFakeTei } from '@reembed/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { documents, reembed, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { documents, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { inProcess } from './parts/in-process.ts'
 import { carryOut, makeRun, vectorsOf } from './parts/make-run.ts'
 
 let redis: LocalRedis
@@ -30,7 +31,7 @@ const corpus = (written: readonly { id: string; text: string }[]): Promise<strin
 function command(name: string, ...more: string[]) {
   const source = name === 'run' || name === 'plan' ? ['--source', join(folder.path, 'corpus.jsonl')] : []
   const queue = name === 'plan' ? [] : ['--redis', redis.url]
-  return reembed([name, ...more, ...source, '--output', output, '--endpoint', tei.url, ...queue])
+  return inProcess([name, ...more, ...source, '--output', output, '--endpoint', tei.url, ...queue])
 }
 
 test('P-REUSE: plan, run and status show reused vectors, and another space is refused with exit code 6', async () => {
@@ -51,7 +52,7 @@ test('P-REUSE: plan, run and status show reused vectors, and another space is re
   expect(quote?.inputs).toBeGreaterThan(0)
   expect(quote?.inputs).toBeLessThan(6)
   const run = /^run +([a-z2-7]{26})/m.exec(second.stdout)?.[1] ?? ''
-  const status = await reembed(['status', run, '--output', output])
+  const status = await inProcess(['status', run, '--output', output])
   expect(status.stdout).toMatch(row)
 
   const mixed = await command('run', '--prompt', 'passage: ', '--reuse-from', run)

@@ -77,7 +77,7 @@ test('P-REUSE: of an edited corpus only edited texts are embedded; all other vec
   const first = await next()
   expect(first.embedded).toHaveLength(COUNT)
   const edited = corpus.map((line, i) =>
-    i % 100 === 7 ? { ...line, text: `document ${i}, said in other and more words than it was` } : line,
+    i % 100 === 7 ? { ...line, text: `document ${i}, rewritten with other and more words` } : line,
   )
   await write('a.jsonl', edited)
   const second = await next()

@@ -1,5 +1,5 @@
-// A fleet that has every secret there is, faults on all sides and the most talkative log: nothing that anybody could
-// read afterwards holds one of them.
+// A fleet with every kind of secret, many faults and debug logs: no output that can be read
+// afterwards contains a secret.
 
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
@@ -21,7 +21,7 @@ const SECRETS = {
   hook: canary('hook'),
 }
 
-test('P-SECRETS: in no output, log, error, metric, object of the store or key of Redis stands a secret', async () => {
+test('P-SECRETS: no output, log, error, metric, stored object or Redis key contains a secret', async () => {
   await using folder = await temporaryFolder()
   await using local = await startRedis()
   const { host } = new URL(local.url)

@@ -1,4 +1,5 @@
-// A whole run over an S3 that fails: one request in ten is refused, of one in twenty the reply is lost.
+// A whole run over an S3 that fails: one request in ten is refused, of one in twenty the reply is
+// lost.
 
 import { createHashEngine, hashVector, serveTei, startRedis } from '@reembed/local'
 import { readShard } from '@reembed/shard'
@@ -6,7 +7,8 @@ import { shardPrefix } from '@reembed/shared'
 import { openStore } from '@reembed/store'
 import { startS3Server } from '@reembed/testing'
 import { afterEach, expect, test } from 'vitest'
-import { documents, reembed } from './parts/cli.ts'
+import { documents } from './parts/cli.ts'
+import { inProcess } from './parts/in-process.ts'
 
 const COUNT = 1_000
 const DIMENSIONS = 8
@@ -16,7 +18,7 @@ afterEach(() => {
   for (const name of Object.keys(env)) delete process.env[name]
 })
 
-test('I1 I2 P-STORE-FAULTS: 10 % errors and 5 % lost replies leave no document out, none twice and no key too many', async () => {
+test('I1 I2 P-STORE-FAULTS: no document is lost or duplicated and no key is superfluous under 10 % errors and 5 % lost replies', async () => {
   let faulty = false
   let refused = 0
   let lost = 0
@@ -43,7 +45,7 @@ test('I1 I2 P-STORE-FAULTS: 10 % errors and 5 % lost replies leave no document o
 
   faulty = true
   const parts = ['--endpoint', tei.url, '--redis', redis.url, '--documents-per-shard', '40']
-  const { code, stdout } = await reembed(
+  const { code, stdout } = await inProcess(
     ['run', '--source', 's3://corpora/wiki', '--output', 's3://vectors/wiki', '--json', ...parts],
     env,
   )
@@ -73,5 +75,5 @@ test('I1 I2 P-STORE-FAULTS: 10 % errors and 5 % lost replies leave no document o
   let sequences = 0
   for await (const _ of output.list('seq/')) sequences += 1
   expect(sequences).toBe(1)
-  expect((await reembed(['verify', '--output', 's3://vectors/wiki'], env)).code).toBe(0)
+  expect((await inProcess(['verify', '--output', 's3://vectors/wiki'], env)).code).toBe(0)
 })

@@ -146,7 +146,7 @@ test('a job is one trace, from being enqueued to the headers of each request', a
     expect(sent).not.toContain(secret)
 })
 
-test('an attempt that failed says so, and the next one is in the same trace', async () => {
+test('a failed attempt is marked as an error, and the next attempt is in the same trace', async () => {
   await using collector = await startCollector()
   await writeJsonl(join(place.path, 'corpus.jsonl'), documents(5))
   // The server refuses all it gets, for longer than the patience of the first attempt's requests.

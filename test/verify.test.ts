@@ -8,7 +8,8 @@ import { verify } from '@reembed/producer'
 import { createShardWriter, type ReceiptFields, readReceipt, readShard } from '@reembed/shard'
 import { openStore } from '@reembed/store'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { documents, reembed, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { documents, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { inProcess } from './parts/in-process.ts'
 
 let folder: Awaited<ReturnType<typeof temporaryFolder>>
 let run: string
@@ -23,12 +24,12 @@ beforeAll(async () => {
   const source = await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(40))
   good = join(folder.path, 'good')
   const args = ['--source', source, '--output', good, '--endpoint', tei.url, '--redis', redis.url]
-  const { stdout } = await reembed(['run', ...args, '--documents-per-shard', '10', '--json'])
+  const { stdout } = await inProcess(['run', ...args, '--documents-per-shard', '10', '--json'])
   run = JSON.parse(stdout).run
   const output = join(folder.path, 'other')
   const others = await writeJsonl(join(folder.path, 'others.jsonl'), documents(41).slice(1))
   const again = ['--source', others, '--output', output, '--endpoint', tei.url, '--redis', redis.url]
-  const other = await reembed(['run', ...again, '--documents-per-shard', '10', '--json'])
+  const other = await inProcess(['run', ...again, '--documents-per-shard', '10', '--json'])
   const data = join(output, 'runs', JSON.parse(other.stdout).run, 'data')
   otherShard = join(data, (await readdir(data)).sort()[0] ?? '')
 })
@@ -120,7 +121,7 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
     /part-00000-of-\d+\.parquet .*belongs to another job: its run is \w+, expected \w+/,
   ],
   [
-    'one with two documents that changed places with their vectors, and hashes made anew',
+    'one with two documents that changed places with their vectors, and recomputed hashes',
     ({ data, shards }) =>
       rewrite(join(data, first(shards)), ({ ids, vectors, hashes }) => {
         const [a = '', b = ''] = ids
@@ -188,7 +189,7 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
       rezip(join(root, 'runs', run, 'plan-00000.json.gz'), ([, ...rows]) => [{ part: [] }, ...rows]),
     /plan-00000\.json\.gz .*is damaged, see \[0\]\.parts/,
   ],
-])('P-VERIFY: a shard that is %s is reported as such, with exit code 4', async (_what, damage, message) => {
+])('P-VERIFY: verify reports a shard that is %s, with exit code 4', async (_what, damage, message) => {
   await expect(verified(damage)).rejects.toMatchObject({
     exitCode: 4,
     message: expect.stringMatching(message),
@@ -210,8 +211,8 @@ test('P-VERIFY: a dimension with one value for all texts is named, also by the c
   const source = await writeJsonl(join(folder.path, 'dead.jsonl'), documents(120))
   const output = join(folder.path, 'dead')
   const args = ['--source', source, '--output', output, '--endpoint', tei.url, '--redis', redis.url]
-  await reembed(['run', ...args, '--documents-per-shard', '30'])
-  const { stdout, code } = await reembed(['verify', '--output', output])
+  await inProcess(['run', ...args, '--documents-per-shard', '30'])
+  const { stdout, code } = await inProcess(['verify', '--output', output])
   expect(code).toBe(0)
   expect(stdout).toMatch(
     /^note +1 of 8 dimensions have one value for all texts \(5\)\. Some models are made so/m,

@@ -1,4 +1,5 @@
-// Bad inputs 33 to 42: what people write into flags, variables and reembed.yaml. None of them starts anything.
+// Bad inputs 33 to 42: what people write into flags, variables and reembed.yaml. None of them
+// starts anything.
 
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-// Bad inputs 1 to 16: documents. One run meets most of them, so that it is seen that none harms its neighbours.
+// Bad inputs 1 to 16: documents. One run meets most of them, so that it is seen that none harms its
+// neighbours.
 
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
 import { startFakeTei } from '@reembed/testing'

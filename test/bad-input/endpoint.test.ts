@@ -1,5 +1,6 @@
-// Bad inputs 43 to 58: what endpoints and what stands between do. Those that are met while documents are embedded go
-// through `embed` with a clock that a test moves, since they are about waiting; the others through the command.
+// Bad inputs 43 to 58: what endpoints and what stands between do. Those that are met while
+// documents are embedded go through `embed` with a clock that a test moves, since they are about
+// waiting; the others through the command.
 
 import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'
@@ -76,7 +77,9 @@ async function meet(
   return { ...found, ...sent }
 }
 
-/** The reply with its rows changed: strings of base64 by one route, lists of numbers by the other. */
+/**
+ * The reply with its rows changed: strings of base64 by one route, lists of numbers by the other.
+ */
 const rows = (edit: (rows: unknown[]) => unknown[]): Fault => ({
   kind: 'edit',
   edit(body) {
@@ -157,7 +160,7 @@ bad(48, async input => {
   expect({ exit: input.exit, ids, rejects, requests }).toEqual({ exit: 0, ...whole, requests: 2 })
 })
 
-/** The job goes back to the queue, and no attempt of it is spent. */
+/** The job is requeued, and no attempt of it is used. */
 async function expectPostponed(work: Promise<unknown>): Promise<void> {
   const error = await work.then(
     () => undefined,
@@ -263,7 +266,7 @@ bad(58, async input => {
   expectSaid(input, { code, said: `${said} | ${later.replace(/127\.0\.0\.1:\d+/, '<address>')}` })
 })
 
-/** For localhost, by nobody that anybody trusts. */
+/** For localhost, signed by an untrusted authority. */
 const SELF_SIGNED = {
   key: `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgiRGz83W01nVfjsqL

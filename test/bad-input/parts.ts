@@ -1,5 +1,5 @@
-// What the tests of bad inputs have in common: `bad(17, ...)` is the test of input 17, and what was said is compared
-// with the table, places and ports taken out.
+// What the tests of bad inputs have in common: `bad(17, ...)` is the test of input 17, and what was
+// said is compared with the table, places and ports taken out.
 
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -12,7 +12,7 @@ import { temporaryFolder } from '../parts/cli.ts'
 import { inProcess } from '../parts/in-process.ts'
 import { BAD_INPUTS, type BadInput } from './table.ts'
 
-/** The test of one bad input; it fails unless something in it was held to the table. */
+/** The test of one bad input; it fails unless the test compared an output with the table. */
 export function bad(number: number, prove: (input: BadInput) => Promise<void> | void): void {
   const input = BAD_INPUTS.find(one => one.number === number)
   if (input === undefined) throw new Error(`no bad input has the number ${number}`)
@@ -28,7 +28,7 @@ export interface Embedded {
   readonly said: string
   readonly stderr: string
   /** What `--json` printed. */
-  // biome-ignore lint/suspicious/noExplicitAny: a test looks at what it expects
+  // biome-ignore lint/suspicious/noExplicitAny: a test reads the fields that it expects
   readonly result: any
   readonly rejects: readonly LocatedReject[]
   /** Of all rows. */
@@ -110,11 +110,11 @@ async function rejectsIn(store: Store, run: string): Promise<LocatedReject[]> {
 export const jsonl = (...records: unknown[]): string =>
   records.map(record => `${JSON.stringify(record)}\n`).join('')
 
-/** So that bad ones do not stand alone. */
+/** Valid documents beside the bad ones. */
 export const good = (count = 3): { id: string; text: string }[] =>
   Array.from({ length: count }, (_, i) => ({ id: `good${i}`, text: `a good text, number ${i}` }))
 
-/** Holds what was said, and the exit code, to the table. */
+/** Compares the message and the exit code with the table. */
 export function expectSaid(
   { says, exit }: BadInput,
   said: { readonly said: unknown; readonly code: unknown },

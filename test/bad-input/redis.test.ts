@@ -1,4 +1,4 @@
-// Bad inputs 69 to 77: a Redis that is not as it should be, and jobs that nobody of ours wrote.
+// Bad inputs 69 to 77: a Redis in a bad state, and jobs with foreign data.
 
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
@@ -64,7 +64,7 @@ async function shardsOf(output: string, run: string): Promise<number> {
 bad(70, async input => {
   const { run, output } = await enqueued()
   await using gate = await openGate(tei.url)
-  // Past the first texts, with which the endpoint is looked at.
+  // After the first texts, which check the endpoint.
   gate.closeAfter(40)
   const worker = await startWorker({
     redis: redis.url,
@@ -162,7 +162,7 @@ bad(75, async input => {
   })
 })
 
-/** What becomes of jobs that somebody put on the queue. */
+/** The final state of jobs that a foreign program added to the queue. */
 async function reasonsOf(jobs: readonly object[]): Promise<string[]> {
   const { output } = await enqueued()
   await toRedis('FLUSHALL')

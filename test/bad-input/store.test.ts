@@ -20,7 +20,7 @@ afterAll(async () => {
   await Promise.all([tei, redis].map(part => part?.[Symbol.asyncDispose]()))
 })
 
-/** `reembed run` of 40 documents in 8 shards to a store that goes wrong. */
+/** `reembed run` of 40 documents in 8 shards to a faulty store. */
 async function embedTo(options: S3ServerOptions): Promise<Embedded & { keys: readonly string[] }> {
   await using s3 = await startS3Server({ buckets: ['bucket'], ...options })
   const made = await embedFiles(

@@ -19,7 +19,7 @@ test('each of the 77 bad inputs has a line in the table and one test in the file
   }
 })
 
-test('every line of the table says something, on one line; what is mended in silence ends with 0', () => {
+test('every entry has a one-line message, or exit code 0 when the input is repaired silently', () => {
   for (const { says, exit } of BAD_INPUTS) {
     if (says === null) expect(exit).toBe(0)
     else expect(says).toMatch(/^[^\n]{20,}$/)

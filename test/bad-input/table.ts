@@ -1,8 +1,10 @@
-// The 77 bad inputs, as data: what each is, what reembed says to it, and the exit code of the command that meets it.
+// The 77 bad inputs, as data: what each is, what reembed says to it, and the exit code of the
+// command that meets it.
 //
-// `says` is the one line on stderr; of a document that cannot be embedded, its reason and message in rejects.jsonl (the
-// exit code is then that of a run held back for its rejects); null where it is mended in silence. Names in angle
-// brackets stand for places that differ from run to run. The test of input 17 is `bad(17, ...)` in <group>.test.ts.
+// `says` is the one line on stderr; of a document that cannot be embedded, its reason and message
+// in rejects.jsonl (the exit code is then that of a run held back for its rejects); null where it
+// is repaired silently. Names in angle brackets stand for places that differ from run to run. The
+// test of input 17 is `bad(17, ...)` in <group>.test.ts.
 
 export type Group = 'documents' | 'files' | 'config' | 'endpoint' | 'store' | 'redis'
 
@@ -39,7 +41,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
   {
     number: 4,
     group: 'documents',
-    what: 'an id that stands twice in the corpus',
+    what: 'an id that occurs twice in the corpus',
     exit: 4,
     says: 'ids must be unique in a corpus, these are not: "good1" ("a.jsonl", row 2 of part-00000-of-00001.parquet and "b.jsonl", row 4 of part-00000-of-00001.parquet). Nothing was published; make them unique or choose another field with --id',
   },
@@ -69,7 +71,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
   {
     number: 10,
     group: 'documents',
-    what: "a text over the model's limit that shall not be cut",
+    what: "a text over the model's limit that must not be truncated",
     exit: 3,
     says: 'too_large: HTTP 422: Input validation error: `inputs` must have less than 16 tokens. Given: 101',
   },
@@ -88,7 +90,8 @@ export const BAD_INPUTS: readonly BadInput[] = [
     exit: 3,
     says: 'invalid_record: the record is nested deeper than 64 levels',
   },
-  // Only where it is the id or the text: in a field that nobody reads it harms nobody, a carried one is JSON.parse's Infinity.
+  // Only as id or text: an unused field does no harm, and a carried one is the Infinity of
+  // JSON.parse.
   {
     number: 14,
     group: 'documents',
@@ -99,7 +102,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
   {
     number: 15,
     group: 'documents',
-    what: 'a text that the tokenizer dies of',
+    what: 'a text that makes the tokenizer fail',
     exit: 3,
     says: 'refused_by_model: HTTP 422: tokenizer error Unk token is not in the vocabulary',
   },
@@ -217,7 +220,8 @@ export const BAD_INPUTS: readonly BadInput[] = [
     exit: 2,
     says: "<folder>/reembed.yaml:3: unknown key 'source.url' (did you mean 'source.uri'?)",
   },
-  // A run has no such option: it packs as many texts as the server says it takes, so there is nothing to get wrong.
+  // A run has no such option: it packs as many texts as the server says it takes, so there is
+  // nothing to get wrong.
   {
     number: 34,
     group: 'config',
@@ -274,7 +278,8 @@ export const BAD_INPUTS: readonly BadInput[] = [
     exit: 2,
     says: "the output '<folder>/corpus/out' lies inside the source '<folder>/corpus': choose an output beside it",
   },
-  // Every setting that can only be wrong was left out: locks are ours to renew, and nothing a user knows tells how often.
+  // Every setting that can only be wrong was left out: locks are ours to renew, and nothing a user
+  // knows tells how often.
   {
     number: 42,
     group: 'config',
@@ -416,7 +421,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
   {
     number: 66,
     group: 'store',
-    what: "somebody else's object at a shard's key",
+    what: "a foreign object at a shard's key",
     exit: 4,
     says: 'runs/<run>/data/part-00000-of-00001.parquet in <output> is not a Parquet file. Another program wrote it, and it was not changed: move it away and resume the run',
   },
@@ -434,7 +439,8 @@ export const BAD_INPUTS: readonly BadInput[] = [
     exit: 2,
     says: "Bucket 'bucket' is in eu-central-1: set AWS_REGION=eu-central-1",
   },
-  // At once, not after 60 s: a person sees the slip, and what starts workers starts them again. In a run it is waited for (70).
+  // At once, not after 60 s: a person sees the slip, and what starts workers starts them again. In
+  // a run it is waited for (70).
   {
     number: 69,
     group: 'redis',
@@ -442,7 +448,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     exit: 5,
     says: 'no Redis answers at redis://<address> (ECONNREFUSED): start it, or give another with --redis',
   },
-  { number: 70, group: 'redis', what: 'a Redis that goes down in the middle of a run', exit: 0, says: null },
+  { number: 70, group: 'redis', what: 'a Redis that stops in the middle of a run', exit: 0, says: null },
   {
     number: 71,
     group: 'redis',

@@ -1,5 +1,5 @@
-// What is too large to be held, each with what must come of it and the memory that it may take. Sizes are those of the
-// long form (`npm run caps`); the suite runs the same with smaller ones.
+// What is too large to be held, each with what must come of it and the memory that it may take.
+// Sizes are those of the long form (`npm run caps`); the suite runs the same with smaller ones.
 
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { readSlice } from '@reembed/corpus'
@@ -90,7 +90,7 @@ async function readCorpus(corpus: Corpus, most = Number.POSITIVE_INFINITY): Prom
 const line = (id: string, text: string): string => `${JSON.stringify({ id, text })}\n`
 const LINES = Buffer.from(Array.from({ length: 512 }, (_, i) => line(`${i}`, `${i} `.repeat(400))).join(''))
 
-/** Each slice reads the page or batch anew: four of them show what it takes. */
+/** Each slice reads the page or batch again: four of them show the memory that it needs. */
 async function readSome(path: string): Promise<string> {
   await using corpus = await openCorpus(path)
   return readCorpus(corpus, 4)
@@ -134,7 +134,9 @@ function syntheticRun(documents: number) {
   return { plan, partOf, isMissing: (shard: number) => shard % 1_000 === 7 }
 }
 
-/** Plans a corpus of that size, then does what a sweep does when every thousandth shard is missing. */
+/**
+ * Plans a corpus of that size, then does what a sweep does when every thousandth shard is missing.
+ */
 async function resume(documents: number): Promise<string> {
   const { plan, isMissing } = syntheticRun(documents)
   const corpus = repeated(LINES, documents * 1_000)

@@ -1,4 +1,5 @@
-// Files with a page or a batch as large as may be. Row `n` has the id `n`, and a text that begins with it.
+// Files with a page or a batch as large as may be. Row `n` has the id `n`, and a text that begins
+// with it.
 
 import { writeFile } from 'node:fs/promises'
 import { makeVector, Table, tableToIPC, Utf8, vectorFromArray } from 'apache-arrow'

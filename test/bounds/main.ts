@@ -1,4 +1,5 @@
-// Does what is too large to be held, each in a process of its own, and says how much memory it took.
+// Does what is too large to be held, each in a process of its own, and says how much memory it
+// took.
 //
 //   npm run caps                      all, in their full size: some minutes
 //   npm run caps -- --short           the same, smaller
@@ -49,7 +50,7 @@ async function inChild(what: string, name: string, size: number, path: string): 
   })
   await once(child, 'close')
   if (printed === '')
-    throw new Error(`${name} ended with ${child.exitCode ?? child.signalCode} and said nothing`)
+    throw new Error(`${name} ended with ${child.exitCode ?? child.signalCode} without a result`)
   return printed
 }
 

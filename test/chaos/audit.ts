@@ -1,4 +1,5 @@
-// What came of a run, seen from outside: every row read back and held against the corpus and the model.
+// The result of a run, seen from outside: every row is read back and compared with the corpus and
+// the model.
 
 import { createHash } from 'node:crypto'
 import { hashVector } from '@reembed/local'

@@ -1,5 +1,5 @@
-// A cluster of one machine that can be hurt: real Redis, real worker processes, a folder or S3, and replicas of a fake
-// TEI that count every text they compute.
+// A cluster of one machine that can be hurt: real Redis, real worker processes, a folder or S3, and
+// replicas of a fake TEI that count every text they compute.
 //
 //   worker processes ──> balancer ──> fake TEI, fake TEI, ...      (another model)
 //     │ (kill, stop)──> Redis                                      (emptied, restarted, full)
@@ -40,7 +40,7 @@ export interface ClusterOptions {
   readonly concurrency: number
   /** Of the n-th worker process. */
   readonly drainSeconds: (n: number) => number
-  /** How a request of a worker to S3 goes wrong. */
+  /** The fault of a worker's request to S3. */
   readonly s3Fault?: ((request: S3Request) => S3Fault | undefined) | undefined
   /** Told every line that a worker process writes. */
   readonly onLine?: ((worker: number, line: string) => void) | undefined

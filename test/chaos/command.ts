@@ -1,5 +1,5 @@
-// The command as it ships: one bundled file, because it starts in half the CPU time of the sources it is made of, and
-// hundreds of worker processes are started here.
+// The command as it ships: one bundled file, because it starts in half the CPU time of the sources
+// it is made of, and hundreds of worker processes are started here.
 
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
@@ -14,7 +14,10 @@ export interface Finished {
 
 const BUNDLER = fileURLToPath(new URL('../../infra/docker/bundle.mjs', import.meta.url))
 
-/** Bundles the sources as they are now into the folder; returns what Node is to be given to run them. */
+/**
+ * Bundles the sources as they are now into the folder; returns what Node is to be given to run
+ * them.
+ */
 export async function bundleCommand(folder: string): Promise<string[]> {
   const { code, stderr } = await finish([BUNDLER, folder])
   if (code !== 0) throw new Error(`the command could not be bundled:\n${stderr}`)

@@ -1,5 +1,5 @@
-// The faults themselves, each on a running cluster. A fault notes what it hit and how long that took to go on; it
-// resolves when the next one may come.
+// The faults themselves, each on a running cluster. A fault notes what it hit and how long that
+// took to go on; it resolves when the next one may come.
 
 import { setTimeout as wait } from 'node:timers/promises'
 import type { S3Fault } from '@reembed/testing'
@@ -13,7 +13,7 @@ export type Fault = (cluster: Cluster, wounds: Wounds, random: () => number) => 
 const pick = <T>(values: readonly T[], random: () => number): T | undefined =>
   values[Math.floor(random() * values.length)]
 
-/** Shards in the hands of these workers, and not in the store. */
+/** Shards whose jobs these workers hold, and that are not in the store. */
 const heldBy = (workers: readonly WorkerProcess[], { lookout }: Cluster): number[] =>
   workers.flatMap(({ held }) => [...held].filter(shard => !lookout.seen.has(shard)))
 
@@ -37,7 +37,10 @@ function expectTakeover(
   )
 }
 
-/** From now until a shard is made that nobody had begun: until more are new than were under way. */
+/**
+ * Waits for a shard that was not in progress: until the number of new shards exceeds the number of
+ * jobs in progress.
+ */
 async function untilGoingOn({ lookout, options, shards }: Cluster, wounds: Wounds): Promise<void> {
   const started = performance.now()
   const underWay = options.workers * options.concurrency
@@ -45,7 +48,9 @@ async function untilGoingOn({ lookout, options, shards }: Cluster, wounds: Wound
   wounds.recoveriesMs.push(performance.now() - started)
 }
 
-/** kill -9; another process takes its place at once. Its jobs lie until their locks have run out. */
+/**
+ * kill -9; another process takes its place at once. Its jobs lie until their locks have run out.
+ */
 export const kill: Fault = async (cluster, wounds, random) => {
   const victim = pick(cluster.fleet.workers, random)
   if (!victim) return
@@ -73,12 +78,12 @@ export const sigterm: Fault = async (cluster, wounds, random) => {
   wounds.healing.push(gone)
 }
 
-/** On top of the time for jobs under way: to hand back what is left, and to end. */
+/** Added to the time for jobs in progress: requeues the others, and exits. */
 const LEAVING_SECONDS = 5
 
 /**
- * SIGSTOP until the worker's locks have run out and its jobs are another's, then SIGCONT: it goes on with jobs that are
- * not its own any more. Half of the workers may be stopped at once.
+ * SIGSTOP until the worker's locks have run out and its jobs are another's, then SIGCONT: it goes
+ * on with jobs that are not its own any more. Half of the workers may be stopped at once.
  */
 export const freeze =
   (seconds: number): Fault =>
@@ -123,7 +128,10 @@ export const fillRedis =
     await untilGoingOn(cluster, wounds)
   }
 
-/** A replica comes back with other weights at its address, and after one to `most` replies with the right ones. */
+/**
+ * A replica comes back with other weights at its address, and after one to `most` replies with the
+ * right ones.
+ */
 export const switchModel =
   (most: number): Fault =>
   async ({ replicas, lookout }, wounds, random) => {

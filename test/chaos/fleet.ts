@@ -1,4 +1,5 @@
-// The worker processes, always as many as asked for: whichever ends, another one takes its place, as a pod would.
+// The worker processes, always as many as asked for: whichever ends, another one takes its place,
+// as a pod would.
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { type LogEvent, startWorkerProcess, type WorkerProcess } from './worker-process.ts'
@@ -13,9 +14,12 @@ export interface FleetOptions {
 
 export interface Fleet extends AsyncDisposable {
   readonly workers: readonly WorkerProcess[]
-  /** All that the workers' logs said of jobs, and when each began and was told to end, in the order of arrival. */
+  /**
+   * All log entries of the workers about jobs, and when each worker started and got SIGTERM, in
+   * order of arrival.
+   */
   readonly events: readonly LogEvent[]
-  /** Last words of processes that ended without being told to. */
+  /** Last log lines of processes that exited without a signal. */
   readonly endedAlone: readonly string[]
   /** Sends the signal, and another process takes the place of this one at once. */
   replace(worker: WorkerProcess, signal: 'SIGKILL' | 'SIGTERM'): void

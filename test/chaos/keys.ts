@@ -1,5 +1,5 @@
-// Many processes put the same key at the same moment, round after round: one of them is told that it created it, and
-// its body is what is there.
+// Many processes put the same key at the same moment, round after round: exactly one learns that
+// it created the object, and the object has its body.
 
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -63,7 +63,8 @@ export async function raceForKeys({ store: kind, processes, rounds }: RaceOption
     const held = Buffer.from(await store.get(key)).toString()
     if (failed) broken.push(`${key}: ${failed.message}`)
     if (winners.length !== 1) broken.push(`${key}: ${winners.length} winners`)
-    else if (held !== `of ${winners[0]}`) broken.push(`${key}: ${winners[0]} won and '${held}' is there`)
+    else if (held !== `of ${winners[0]}`)
+      broken.push(`${key}: ${winners[0]} won and the object holds '${held}'`)
   }
   return { rounds, processes, seconds: (performance.now() - started) / 1000, broken }
 }

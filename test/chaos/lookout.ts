@@ -1,5 +1,5 @@
-// Watches the store from outside: which shards are there, when they came, whether one was ever changed, and whether the
-// run is published.
+// Watches the store from outside: which shards exist, when they came, whether one was ever
+// changed, and whether the run is published.
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { shardPrefix } from '@reembed/shared'
@@ -13,13 +13,13 @@ export interface Sight {
 }
 
 export interface Lookout extends AsyncDisposable {
-  /** Shards that are there, and when each was first seen. */
+  /** Existing shards, and when each was first seen. */
   readonly seen: ReadonlyMap<number, number>
   readonly published: boolean
   readonly longestGapMs: number
   /** @throws when nothing moves for five minutes */
   until(what: () => boolean): Promise<void>
-  /** Resolves when so many shards are there, or the run is published. */
+  /** Resolves when so many shards exist, or the run is published. */
   untilShards(count: number): Promise<void>
   /** Keys of shards that are not what they were when first seen. */
   overwritten(): Promise<string[]>

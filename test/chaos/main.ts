@@ -1,8 +1,9 @@
-// npm run chaos -- <scenario...> [--documents N] [--faults N] [--seconds N] [--workers N] [--hold X] [--store folder|s3]
+// npm run chaos -- <scenario...> [--documents N] [--faults N] [--seconds N] [--workers N] [--hold
+// X] [--store folder|s3]
 //                  [--seed N] [--rounds N] [--processes N] [--alone] [--log FILE] [--json]
 //
-// Runs each scenario beside a quiet run of the same size (with --alone without it: it tells the times) and compares the two. Exit
-// code 1 if a promise was broken.
+// Runs each scenario beside a quiet run of the same size (with --alone without it: it tells the
+// times) and compares the two. Exit code 1 if a promise was broken.
 
 import { appendFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -130,7 +131,7 @@ async function race(): Promise<Row[]> {
   return rows
 }
 
-/** What the workers said, each line with the number of its process. */
+/** Writes the log lines of the workers, each with the number of its process. */
 function lineWriter(of: string): ((worker: number, line: string) => void) | undefined {
   const { log } = values
   return log === undefined ? undefined : (worker, line) => appendFileSync(log, `${of}${worker} ${line}\n`)

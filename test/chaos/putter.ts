@@ -1,4 +1,5 @@
-// One of many processes that put the same key: tries each key that it is told, with a body of its own.
+// One of many processes that put the same key: tries each key that it receives, with a body of its
+// own.
 
 import { messageOf } from '@reembed/shared'
 import { openStore } from '@reembed/store'

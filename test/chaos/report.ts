@@ -36,7 +36,7 @@ export interface Played {
   readonly calm: Trial | undefined
 }
 
-/** One scenario held against the corpus, the model and its quiet run. */
+/** One scenario compared with the corpus, the model and its quiet run. */
 export function rowOf({ name, scenario, faults, s3Faults, trial, calm }: Played): Row {
   const { wounds } = trial
   const broken = [...(calm?.broken ?? []).map(line => `quiet run: ${line}`), ...trial.broken]
@@ -44,7 +44,7 @@ export function rowOf({ name, scenario, faults, s3Faults, trial, calm }: Played)
   if (wounds.given < faults) broken.push(`only ${wounds.given} of ${faults} faults were given`)
   const lost = trial.takeovers.filter(({ signal }) => signal === 'SIGKILL')
   const handedBack = trial.takeovers.filter(({ signal }) => signal === 'SIGTERM')
-  // A job for which nobody has a place waits like any other.
+  // A job waits like any other when no worker has a free slot.
   const slow = [...wounds.recoveriesMs, ...lost.map(({ back, free }) => back + free)].filter(
     ms => ms > RECOVERY_MS,
   ).length
@@ -64,12 +64,13 @@ export function rowOf({ name, scenario, faults, s3Faults, trial, calm }: Played)
       broken.push(`${wounds.leftLate} workers took longer to leave than they were given`)
     if (trial.stalls > 0) broken.push(`${trial.stalls} stalls were counted`)
     notes.push(`left within ${span(wounds.leftMs)}`)
-    notes.push(`${handedBack.length} jobs handed back: ${lying(handedBack)}`)
+    notes.push(`${handedBack.length} jobs requeued: ${lying(handedBack)}`)
   }
   if (lost.length > 0) notes.push(`${lost.length} jobs of killed workers: ${lying(lost)}`)
   if (wounds.foreignReplies > 0) notes.push(`${wounds.foreignReplies} replies of the other model`)
   if (trial.stalls > 0) notes.push(`${trial.stalls} jobs found without a worker`)
-  // 5: Redis was not there, or gave nothing any more. Whatever started the worker starts another one.
+  // 5: Redis was unreachable, or no longer answered. Whatever started the worker starts another
+  // one.
   const strange = trial.endedAlone.filter(end => !end.startsWith('exit 5:'))
   if (strange.length > 0) broken.push(`${strange.length} workers ended by themselves: ${strange[0]}`)
   if (trial.endedAlone.length > strange.length) {
@@ -161,7 +162,7 @@ const COLUMNS = [
   'time',
 ] as const
 
-/** The rows below each other, then what is to be said of each. */
+/** One line per row, then the notes on each. */
 export function table(rows: readonly Row[]): string {
   const cells = [[...COLUMNS], ...rows.map(row => COLUMNS.map(name => String(row[name] ?? '')))]
   const widths = COLUMNS.map((_, i) => Math.max(...cells.map(row => (row[i] ?? '').length)))

@@ -1,4 +1,5 @@
-// When jobs came back to the queue, as Redis itself noted it: BullMQ writes each of a job's steps into a stream.
+// When jobs came back to the queue, as Redis itself noted it: BullMQ writes each of a job's steps
+// into a stream.
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { QUEUE, REDIS_PREFIX } from '@reembed/queue'
@@ -16,7 +17,7 @@ export interface Returns extends Disposable {
 
 type Entry = [id: string, fields: string[]]
 
-/** Notes every job that was in a worker's hands and waits again, from now on. */
+/** Records every job that a worker held and that waits again. */
 export function watchReturns(redisUrl: string): Returns {
   const redis = new Redis(redisUrl, { maxRetriesPerRequest: null })
   redis.on('error', () => {})

@@ -1,4 +1,5 @@
-// Which faults, how many, on which cluster. When, and to whom, comes from a seed.
+// The faults, their number and the cluster of each scenario. A seed decides when a fault happens
+// and which process it hits.
 
 import type { ClusterOptions } from './cluster.ts'
 import type { Fault } from './faults.ts'
@@ -13,7 +14,10 @@ export interface Scenario {
   /** What a quiet run takes: the fake endpoint is as quick as that. */
   readonly seconds: number
   readonly cluster?: Partial<ClusterOptions>
-  /** One of these, by chance. Durations are in proportion to `hold`: 1 is long enough for every lock to run out. */
+  /**
+   * One of these, by chance. Durations are in proportion to `hold`: 1 is long enough for every lock
+   * to run out.
+   */
   readonly given: (hold: number) => readonly Fault[]
   readonly s3Faults?: true
   /** What it takes may be so many times what a quiet run takes. */
@@ -23,7 +27,7 @@ export interface Scenario {
 const FROZEN_SECONDS = 26
 const FULL_SECONDS = 60
 
-/** Of worker processes that are told to leave, every other one has little time for the jobs under way: it hands them back. */
+/** Every second worker that gets SIGTERM has too little time for its jobs, and requeues them. */
 export const drainInTurns = (n: number): number => (n % 2 === 0 ? 1 : 10)
 
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
@@ -52,16 +56,18 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   oom: {
     about: `Redis full for ${FULL_SECONDS} s`,
     documents: 30_000,
-    // Workers that finish jobs go on meanwhile, and the second may outlast the run: the first ends within it.
+    // Workers that finish jobs go on meanwhile, and the second may outlast the run: the first ends
+    // within it.
     faults: 2,
     seconds: 120,
     given: hold => [faults.fillRedis(hold * FULL_SECONDS)],
   },
   freeze: {
-    about: 'SIGSTOP of a worker until its jobs are another’s, then SIGCONT',
+    about: 'SIGSTOP of a worker until other workers took its jobs, then SIGCONT',
     documents: 60_000,
     faults: 50,
-    // Half of the workers lie still, each for half a minute: the last of them is given well before the end.
+    // Half of the workers lie still, each for half a minute: the last of them is given well before
+    // the end.
     seconds: 300,
     cluster: { workers: 16 },
     given: hold => [faults.freeze(hold * FROZEN_SECONDS)],
@@ -71,7 +77,7 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     documents: 60_000,
     faults: 200,
     seconds: 200,
-    // Small jobs: what is handed back can be taken over only where a place for a job becomes free.
+    // Small jobs: a requeued job can only be taken where a slot becomes free.
     cluster: { drainSeconds: drainInTurns, documentsPerShard: 25, concurrency: 4 },
     given: () => [faults.sigterm],
   },
@@ -120,10 +126,16 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
 }
 
-/** Faults come with progress, not with time: a slow machine gets as many. The end of the run is left in peace. */
+/**
+ * Faults depend on progress, not on time, so a slow machine gets as many. The last part of the run
+ * has none.
+ */
 const LAST = 0.9
 
-/** Gives `count` faults spread over the run: each of these once, in a random order, and again from the start. */
+/**
+ * Gives `count` faults spread over the run: each of these once, in a random order, and again from
+ * the start.
+ */
 export const giving =
   (given: readonly Fault[], count: number, random: () => number): Hurt =>
   async (cluster, wounds) => {

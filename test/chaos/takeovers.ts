@@ -1,6 +1,6 @@
-// How long work lies that a worker gives up. Told to leave, it may finish what it has for its drain time; what is left then
-// is to be back on the queue soon. Killed, its jobs are found when their locks have run out. Either way whoever has a place
-// for a job is to take it at once.
+// How long work lies that a worker gives up. Told to leave, it may finish what it has for its drain
+// time; what is left then is to be back on the queue soon. Killed, its jobs are found when their
+// locks have run out. Either way a worker with a free slot for a job is to take it at once.
 
 import type { Return } from './returns.ts'
 import type { LogEvent, WorkerProcess } from './worker-process.ts'
@@ -22,7 +22,10 @@ export interface TakeoverOptions {
   readonly drainMs: (worker: WorkerProcess) => number
 }
 
-/** Of every job that a worker had when it was told to end, that came back to the queue and was taken again. */
+/**
+ * Of every job that a worker had when it was told to end, that came back to the queue and was taken
+ * again.
+ */
 export function takeoversOf(
   events: readonly LogEvent[],
   returns: readonly Return[],

@@ -1,4 +1,4 @@
-// One run of the whole cluster, quiet or hurt, and what came of it.
+// One run of the whole cluster, with or without faults, and its result.
 
 import { type Audit, audit } from './audit.ts'
 import { type Cluster, type ClusterOptions, startCluster } from './cluster.ts'
@@ -11,11 +11,11 @@ export type Hurt = (cluster: Cluster, wounds: Wounds) => Promise<void>
 /** What is noted of the faults. */
 export interface Wounds {
   given: number
-  /** From each fault to the moment when what it hit goes on, in ms. */
+  /** Recovery time of each fault, in ms. */
   readonly recoveriesMs: number[]
-  /** What still goes on after a fault was given. */
+  /** Recoveries that are still in progress after a fault. */
   readonly healing: Promise<void>[]
-  /** Shards that were in the hands of a worker when a fault took them from it. */
+  /** Shards whose jobs a worker held when a fault took them from it. */
   readonly taken: number[]
   /** What workers took to leave, in ms. */
   readonly leftMs: number[]

@@ -1,4 +1,4 @@
-// A worker process that can be hurt, and what its log says of the jobs in its hands.
+// A worker process that faults can hit, and the state of its jobs as read from its log.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'

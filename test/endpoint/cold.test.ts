@@ -7,7 +7,8 @@ import { type LocalRedis, startRedis } from '@reembed/local'
 import { openQueue } from '@reembed/queue'
 import { createFastClock, startFakeHfEndpoint, startFakeTei, startLoadBalancer } from '@reembed/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { documents, flags, type Running, reembed, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
+import { documents, flags, type Running, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
+import { inProcess } from '../parts/in-process.ts'
 
 const token = 'hf_this-is-the-secret'
 const env = { HF_TOKEN: token, REEMBED_LOG: 'info' }
@@ -33,7 +34,7 @@ const common = () => [
   ...flags({ output: join(folder.path, 'vectors'), endpoint: endpoint.url, redis: redis.url }),
 ]
 const enqueue = () =>
-  reembed(['enqueue', '--source', source, '--documents-per-shard', '50', '--json', ...common()], env)
+  inProcess(['enqueue', '--source', source, '--documents-per-shard', '50', '--json', ...common()], env)
 
 test('a fleet finds its endpoint asleep: one prober wakes it once, the run ends, no attempt is used up', async () => {
   const hf = await startFakeHfEndpoint({

@@ -6,7 +6,8 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { createFastClock, type FakeHf, type FakeHfEndpointOptions, startFakeHf } from '@reembed/testing'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { documents, flags, reembed, temporaryFolder, writeJsonl } from '../parts/cli.ts'
+import { documents, flags, temporaryFolder, writeJsonl } from '../parts/cli.ts'
+import { inProcess } from '../parts/in-process.ts'
 
 const token = 'hf_this-is-the-secret'
 let fake: FakeHf
@@ -29,7 +30,7 @@ const deploy = (options: FakeHfEndpointOptions = {}) =>
   fake.deploy('bge', { token, clock, replica: { dimensions: 8 }, revision: 'one', ...options })
 
 async function command(...args: string[]) {
-  const ended = await reembed(args, env)
+  const ended = await inProcess(args, env)
   expect(ended.stdout + ended.stderr).not.toContain(token)
   return ended
 }

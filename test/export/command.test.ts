@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { createHashEngine, serveTei } from '@reembed/local'
 import { readEmbeddings } from '@reembed/shard'
 import { expect, test } from 'vitest'
-import { reembed, temporaryFolder, writeJsonl } from '../parts/cli.ts'
+import { temporaryFolder, writeJsonl } from '../parts/cli.ts'
+import { inProcess } from '../parts/in-process.ts'
 
 test('run, export, repeated export and recall work with fewer dimensions, float16, columns and texts', async () => {
   await using folder = await temporaryFolder()
@@ -19,7 +20,7 @@ test('run, export, repeated export and recall work with fewer dimensions, float1
   }))
   const source = await writeJsonl(join(folder.path, 'corpus.jsonl'), lines)
   const shape = ['--dimensions', '16', '--dtype', 'float16', '--include-text', '--arrow-schema']
-  const ran = await reembed([
+  const ran = await inProcess([
     ...['run', '--source', source, '--output', output, '--endpoint', tei.url, '--json'],
     ...[...shape, '--carry', 'lang', 'year'],
   ])
@@ -45,17 +46,17 @@ test('run, export, repeated export and recall work with fewer dimensions, float1
   expect(rows).toBe(60)
 
   const command = ['export', '--output', output, '--layout', 'npy', '--quantize', 'int8,ubinary', '--json']
-  const first = await reembed(command)
+  const first = await inProcess(command)
   expect(first.code).toBe(0)
   expect(JSON.parse(first.stdout)).toMatchObject({ layout: 'npy', rows: 60, existingFiles: 0 })
-  const again = JSON.parse((await reembed(command)).stdout)
+  const again = JSON.parse((await inProcess(command)).stdout)
   expect(again).toMatchObject({ rows: 60, bytes: 0 })
   expect(again.existingFiles).toBe(again.files)
 
-  const recall = await reembed(['recall', '--output', output])
+  const recall = await inProcess(['recall', '--output', output])
   expect(recall.stdout).toMatch(/float16 +32 B +100\.0 %\nint8 +16 B/)
 
-  const grown = await reembed([
+  const grown = await inProcess([
     ...['run', '--source', source, '--output', output, '--endpoint', tei.url, '--dimensions', '33'],
   ])
   expect(grown.code).toBe(2)

@@ -1,4 +1,5 @@
-// A target and all that it reaches as one file, with counters in the modules that parse what comes from outside.
+// A target and all that it reaches as one file, with counters in the modules that parse what comes
+// from outside.
 
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
@@ -6,11 +7,16 @@ import { build, transform } from 'esbuild'
 import { instrument, type Numbers } from './instrument.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
-/** Ours, and the libraries that are given bytes as they come. The rest of what is bundled is not looked at. */
+/**
+ * Ours, and the libraries that are given bytes as they come. The rest of what is bundled is not
+ * looked at.
+ */
 const LOOKED_AT =
   /\/packages\/\w+\/src\/.*\.ts$|\/fuzz\/planted\.ts$|\/node_modules\/(?:hyparquet|hyparquet-compressors|papaparse|apache-arrow|flatbuffers|yaml)\/.*\.[cm]?js$/
 
-/** Writes the target to `outfile`: a module that exports `target`. Gives the number of its branches. */
+/**
+ * Writes the target to `outfile`: a module that exports `target`. Gives the number of its branches.
+ */
 export async function bundleTarget(file: string, outfile: string): Promise<number> {
   const numbers: Numbers = { branch: 1, comparison: 1 }
   await build({

@@ -1,11 +1,14 @@
-// Coverage-guided fuzzing: what reaches a branch for the first time, or as often as never before, or comes nearer to
-// the other side of a comparison, is kept and changed again.
+// Coverage-guided fuzzing: what reaches a branch for the first time, or as often as never before,
+// or comes nearer to the other side of a comparison, is kept and changed again.
 
 import { mulberry32 } from '../parts/random.ts'
 import { mutate } from './mutate.ts'
 import type { Target } from './target.ts'
 
-/** What an instrumented bundle counts into; put where its first line looks for it before it is loaded. */
+/**
+ * What an instrumented bundle counts into; put where its first line looks for it before it is
+ * loaded.
+ */
 export interface Sensors {
   readonly __hit: Uint8Array
   readonly __left: <T>(value: T) => T
@@ -15,7 +18,7 @@ export interface Sensors {
 export interface Signals extends Sensors {
   /** Forgets what the last input did. */
   reset(): void
-  /** How much of what the last input did is new; it is known from now on. */
+  /** Counts the new signals of the last input and records them as known. */
   novelty(): number
   readonly edges: number
   readonly features: number
@@ -115,7 +118,7 @@ function bytesOf(value: number): Uint8Array {
 }
 
 export interface Found {
-  /** Equal for what is one fault, as far as can be told. */
+  /** Equal for errors that most likely have the same cause. */
   readonly name: string
   readonly error: unknown
   readonly input: Buffer
@@ -243,7 +246,9 @@ export async function explore(
   return progress()
 }
 
-/** The kind of error, and the place in the code that threw it; of a finding what it says as well. */
+/**
+ * The kind of error, and the place in the code that threw it; of a finding what it says as well.
+ */
 function nameOf(error: unknown): string {
   if (!(error instanceof Error)) return `threw ${typeof error}`
   const frames = (error.stack ?? '').split('\n').filter(line => /^\s+at .*target\.mjs|\.ts:/.test(line))

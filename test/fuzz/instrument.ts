@@ -1,5 +1,6 @@
-// Makes a module tell where it goes. Each branch counts itself, and each comparison tells how near its two sides are,
-// so that the fuzzer can find its way through `if (magic === 0x31524150)` bit by bit.
+// Makes a module tell where it goes. Each branch counts itself, and each comparison tells how near
+// its two sides are, so that the fuzzer can find its way through `if (magic === 0x31524150)` bit by
+// bit.
 //
 //   if (a === b) f()     ->     if (__left(a) === __right(7, b)) { __hit[3]++; f() } else { __hit[4]++ }
 
@@ -11,13 +12,13 @@ export interface Numbers {
   comparison: number
 }
 
-/** Of acorn's nodes, what is looked at here. */
+/** The fields of acorn's nodes that are read here. */
 type Syntax = Node & { readonly [member: string]: unknown }
 
 const EQUALITY = /^[!=]==?$/
 const ORDER = /^[<>]=?$/
 
-/** The source with counters; `numbers` goes on from module to module. */
+/** The source with counters; `numbers` continues from module to module. */
 export function instrument(source: string, numbers: Numbers): string {
   const isModule = /^\s*(?:import|export)\b/m.test(source)
   const tree = parse(source, {
@@ -106,7 +107,8 @@ export function instrument(source: string, numbers: Numbers): string {
   }
 
   visit(tree)
-  // At one place what ends there comes before what begins; inner ends come before outer ones, inner starts after.
+  // At one place what ends there comes before what begins; inner ends come before outer ones, inner
+  // starts after.
   const order = [...inserted.entries()].sort(
     ([i, a], [j, b]) => a.at - b.at || Number(b.closes) - Number(a.closes) || (a.closes ? j - i : i - j),
   )

@@ -4,8 +4,9 @@
 //   npm run fuzz -- <target> ...            10 minutes each
 //   npm run fuzz -- all --seconds 60        one after the other
 //
-// What is found, and what leads on, is kept in test/.cache/fuzz/<target>; --seed makes a run start as another one did.
-// Each target has a process of its own, which is ended when one input takes a minute of CPU time.
+// What is found, and what leads on, is kept in test/.cache/fuzz/<target>; --seed makes a run start
+// as another one did. Each target has a process of its own, which is ended when one input takes a
+// minute of CPU time.
 
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'

@@ -6,7 +6,7 @@ export interface Material {
   /** Another good input, to cut from. */
   readonly other: Uint8Array
   readonly dictionary: readonly Uint8Array[]
-  /** Sides of comparisons that failed lately: what was there, what was looked for. */
+  /** Sides of recently failed comparisons: the found value, the expected value. */
   readonly compared: readonly (readonly [there: Uint8Array, wanted: Uint8Array])[]
   readonly maxBytes: number
 }

@@ -1,4 +1,4 @@
-// A fault that nobody hits by chance: the proof that the fuzzer is led by what it sees.
+// A fault that random inputs do not reach: finding it proves that coverage guides the fuzzer.
 
 import type { Target } from './target.ts'
 

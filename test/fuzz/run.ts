@@ -1,5 +1,5 @@
-// A finished run in memory, made by the product's own functions with vectors that anyone can compute, and what can be
-// done to its objects.
+// A finished run in memory, made by the product's own functions with vectors that anyone can
+// compute, and what can be done to its objects.
 
 import { createHash } from 'node:crypto'
 import { readSlice } from '@reembed/corpus'
@@ -225,7 +225,7 @@ export async function contentOf(store: Store, plan: Plan): Promise<string> {
 export const resignedAll = (objects: ReadonlyMap<string, Buffer>): Map<string, Buffer> =>
   new Map([...objects].map(([key, bytes]) => [key, key.endsWith('.parquet') ? resigned(bytes) : bytes]))
 
-/** A shard with hashes that are right for the bytes it has: what somebody makes who means harm. */
+/** A shard with hashes that match its bytes, as an attacker would write it. */
 export function resigned(shard: Buffer): Buffer {
   if (shard.length < 12) return shard
   const footerStart = shard.length - 8 - shard.readUInt32LE(shard.length - 8)

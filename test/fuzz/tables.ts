@@ -1,4 +1,5 @@
-// What the targets of tables have in common: an object is measured, probed, read as a whole and in slices.
+// What the targets of tables have in common: an object is measured, probed, read as a whole and in
+// slices.
 
 import { indexObject, inspectObject, type ObjectIndex, readSlice, type SliceReader } from '@reembed/corpus'
 import type { SlicePart, SourceRecord } from '@reembed/protocol'
@@ -6,7 +7,10 @@ import { type Choices, memoryStore, must, refusing } from './target.ts'
 
 /** What a damaged table may be refused with. */
 const REFUSED = ['SOURCE_FORMAT', 'CORRUPT', 'FIELD_NOT_FOUND']
-/** A table of some KiB that claims more rows is not read to its end: each page or batch is still looked at. */
+/**
+ * A table of some KiB that claims more rows is not read to its end: each page or batch is still
+ * looked at.
+ */
 const MAX_ROWS = 50_000
 
 export const FIELDS = { id: 'id', text: 'text' } as const
@@ -42,7 +46,8 @@ export async function readTable(
   const cut = await read(store, object, measured, [middle])
   if (whole === undefined || extent > MAX_ROWS) return undefined
   must(whole.length === extent, () => `${whole.length} records of ${extent} rows`)
-  // A slice is entered at a page of its own where there is an index: one that lies may make a difference, no more.
+  // A slice is entered at a page of its own where there is an index: one that lies may make a
+  // difference, no more.
   if (cut !== undefined)
     must(cut.length === extent, () => `${cut.length} records of ${extent} rows in slices`)
   return whole

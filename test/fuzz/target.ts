@@ -1,4 +1,5 @@
-// What can be fuzzed: something that is given bytes from outside, and what must hold whatever they are.
+// What can be fuzzed: something that is given bytes from outside, and what must hold whatever they
+// are.
 
 import { ReembedError } from '@reembed/shared'
 import { type ObjectInfo, ObjectNotFound, type Store } from '@reembed/store'
@@ -30,8 +31,8 @@ export function must(holds: boolean, what: () => string): asserts holds {
 const MAX_MESSAGE = 2_000
 
 /**
- * What `work` gives, or undefined where it refused with one of these codes and one clear line. Anything else that it
- * throws is passed on: that is a finding.
+ * What `work` gives, or undefined where it refused with one of these codes and one clear line.
+ * Anything else that it throws is passed on: that is a finding.
  */
 export async function refusing<T>(
   codes: readonly string[],
@@ -42,13 +43,15 @@ export async function refusing<T>(
   } catch (error) {
     if (!(error instanceof ReembedError)) throw error
     must(codes.includes(error.code), () => `refused with ${error.code}: ${error.message}`)
-    must(/\w/.test(error.message), () => `refused without a word (${error.code})`)
+    must(/\w/.test(error.message), () => `refused without a message (${error.code})`)
     must(error.message.length <= MAX_MESSAGE, () => `refused with ${error.message.length} characters`)
     return undefined
   }
 }
 
-/** The first bytes of an input decide how the rest is read: `choices` of a reader come from there. */
+/**
+ * The first bytes of an input decide how the rest is read: `choices` of a reader come from there.
+ */
 export interface Choices {
   /** From 0 to `below` - 1. */
   number(below: number): number

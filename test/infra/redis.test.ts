@@ -1,4 +1,5 @@
-// What KEDA sees of a real BullMQ queue, and our Redis files in a real redis-server that our program works with.
+// What KEDA sees of a real BullMQ queue, and our Redis files in a real redis-server that our
+// program works with.
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-// Runs the `reembed` command as a process of its own, from source, with nothing of the surrounding environment that
-// could answer in its place.
+// Runs the `reembed` command as a process of its own, from source, with nothing of the surrounding
+// environment that could answer in its place.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -17,7 +17,9 @@ export interface Finished {
 export interface Running {
   readonly child: ChildProcess
   readonly finished: Promise<Finished>
-  /** Resolves with the first line of stderr that fits, rejects when the process ends without one. */
+  /**
+   * Resolves with the first line of stderr that fits, rejects when the process ends without one.
+   */
   line(pattern: RegExp): Promise<string>
 }
 

@@ -1,5 +1,5 @@
-// A door in front of an endpoint: counts the texts that go through, and can be shut after a number of them, so that
-// a test can act in the middle of a run without waiting for a while and hoping.
+// A proxy in front of an endpoint: counts the texts that pass, and can be closed after a number
+// of them, so that a test can act in the middle of a run without waiting for a while and hoping.
 
 import { once } from 'node:events'
 import { createServer, request as send } from 'node:http'

@@ -1,5 +1,6 @@
-// Runs the `reembed` command within this process: what it prints and its exit code are the same as in a process of its
-// own, and it starts forty times sooner. One at a time: the environment and the output streams are this process's.
+// Runs the `reembed` command within this process: what it prints and its exit code are the same as
+// in a process of its own, and it starts forty times sooner. One at a time: the environment and the
+// output streams are this process's.
 
 import { runCommand } from 'reembed/command'
 import { vi } from 'vitest'
@@ -9,7 +10,10 @@ const OURS = /^(REEMBED_|AWS_|HF_|REDIS_URL)/
 
 export type InProcess = Pick<Finished, 'stdout' | 'stderr'> & { readonly code: number }
 
-/** The command's arguments, and the variables that are set for it; all others that could answer in their place are not. */
+/**
+ * The command's arguments, and the variables that are set for it; all others that could answer in
+ * their place are not.
+ */
 export async function inProcess(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},

@@ -1,5 +1,5 @@
-// A whole run in this process, without a queue: plan, every job one after the other, finalize, publish. The product's
-// own functions on a real folder and a real endpoint.
+// A whole run in this process, without a queue: plan, every job one after the other, finalize,
+// publish. The product's own functions on a real folder and a real endpoint.
 
 import { ensureReference, modelOf, openEndpoint } from '@reembed/endpoint'
 import {

@@ -1,5 +1,5 @@
-// What some checks need and no npm package brings. Where it is missing, their tests keep their place in the report, with
-// the reason in their names.
+// What some checks need and no npm package brings. Where it is missing, their tests keep their
+// place in the report, with the reason in their names.
 
 import { execFileSync } from 'node:child_process'
 import { test } from 'vitest'

@@ -1,4 +1,5 @@
-// A collector of traces: takes OTLP over real HTTP, as JSON it can read and as Protobuf it only keeps.
+// A collector of traces: takes OTLP over real HTTP, as JSON it can read and as Protobuf it only
+// keeps.
 
 import { once } from 'node:events'
 import { createServer } from 'node:http'

@@ -1,4 +1,5 @@
-// A place where the command can do its main job: a corpus, an endpoint, Redis, and a folder for the vectors.
+// A place where the command can do its main job: a corpus, an endpoint, Redis, and a folder for the
+// vectors.
 
 import { join } from 'node:path'
 import { createHashEngine, serveTei, startRedis } from '@reembed/local'

@@ -1,4 +1,4 @@
-// The processes of a history: which program each runs, and what is due later.
+// The processes of a history: the program of each, and the actions that are due later.
 
 import {
   collect,
@@ -40,7 +40,10 @@ const PROGRAMS: Readonly<Record<Program, (setting: Setting, process: Process) =>
   startOver,
 }
 
-/** A person sees that such a command did not work; all else is started again. */
+/**
+ * Programs that are not restarted after a failure, because an operator sees it. All others are
+ * restarted.
+ */
 const BY_HAND: readonly Program[] = [
   'goBack',
   'pauseAWhile',
@@ -59,7 +62,7 @@ export interface Crew {
   /** All that were started and not killed. */
   readonly members: readonly Member[]
   start(program: Program): void
-  /** Somebody starts the program again, if it is one that runs by itself. */
+  /** Restarts the program if it is one that a supervisor runs. */
   kill(member: Member): void
   /** Has `act` called so many turns from now. */
   later(turns: number, act: () => void): void
@@ -67,7 +70,7 @@ export interface Crew {
   callDue(): void
   /** Calls all that is to come, at once. */
   callAll(): void
-  /** Nobody is left. */
+  /** Kills all processes. */
   end(): void
 }
 

@@ -1,4 +1,4 @@
-// The worst of all days, one event at a time.
+// The faults and commands of a history, one event each.
 
 import type { Crew } from './crew.ts'
 import type { Fleet } from './fleet.ts'
@@ -42,8 +42,9 @@ export function createEvents({
   counts,
 }: Scene): Readonly<Record<EventName, () => boolean>> {
   /**
-   * An update may be taken back, and is not begun again then: a server that says its revision only when asked could be
-   * taken for another by who asks thrice, if it changed forth and back and forth between these and the vectors.
+   * An update may be taken back, and is not begun again then: a server that says its revision only
+   * when asked could be taken for another revision, even by three requests, if it changed twice
+   * between them and the vectors.
    */
   let takenBack = false
 
@@ -75,7 +76,7 @@ export function createEvents({
       if (counts.edits === MOST_EDITS) return false
       write(world.pick(shape.keys))
       if (shape.restless || world.chance(0.7)) crew.start('produce')
-      // Two people, two corpora, one moment: both want the next place in the order of runs.
+      // Two producers plan two corpora at the same moment: both claim the next sequence number.
       if (world.chance(shape.restless ? 0.5 : 0.3)) {
         crew.later(world.below(20), () => {
           write(world.pick(shape.keys))

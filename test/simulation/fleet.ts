@@ -1,5 +1,5 @@
-// A simulated model server: several replicas behind one address, each with weights of its own during an update, and
-// the faults of a server that is busy, restarted or broken.
+// A simulated model server: several replicas behind one address, each with weights of its own
+// during an update, and the faults of a server that is busy, restarted or broken.
 
 import type { Endpoint, EndpointInfo, Outcome } from '@reembed/endpoint'
 import { ReembedError } from '@reembed/shared'
@@ -7,24 +7,29 @@ import { SLOW, stallOf } from './store.ts'
 import type { Process, World } from './world.ts'
 
 export const DIMENSIONS = 4
-/** How a text begins that no model takes, until somebody mends it. */
+/** Prefix of a text that the model refuses until the server is repaired. */
 export const POISON = 'poison'
 /** How often a request that proves a model takes a turn. */
 const PROOF = 0.3
 /** The embedder gives a text up when it failed so often alone, while others passed. */
 const BLAMED_TIMES = 3
 
-/** Whether a text may have become a reject; `mended` in a run that was planned after the server was. */
+/**
+ * Whether a text may have become a reject; `mended` in a run that was planned after the server was.
+ */
 export const mayRefuse = ({ blamed }: Pick<Fleet, 'blamed'>, text: string, mended: boolean): boolean =>
   (text.startsWith(POISON) && !mended) || (blamed.get(text) ?? 0) >= BLAMED_TIMES
 
 export interface Fleet {
   /** The revision that each replica runs. */
   readonly replicas: string[]
-  /** How often a request goes wrong, and how often it is long on its way. */
+  /** How often a request fails, and how often it is slow. */
   failing: number
   stalling: number
-  /** How often a text stood in a request that ended as one with a bad text does: often enough, and it is a reject. */
+  /**
+   * How often a text stood in a request that ended as one with a bad text does: often enough, and
+   * it is a reject.
+   */
   readonly blamed: Map<string, number>
   /** Whether it takes all texts now. */
   mended: boolean
@@ -48,7 +53,7 @@ export function createFleet(world: World, revision: string): Fleet {
   return fleet
 }
 
-/** As many servers do, it says which revision it runs when asked, but not in its replies. */
+/** Like many servers, it reports its revision in /info but not in its replies. */
 const infoOf = (revision: string): EndpointInfo => ({
   kind: 'tei',
   modelId: 'simulated',
@@ -101,7 +106,8 @@ function endpointOf(world: World, process: Process, fleet: Fleet, info: Endpoint
     route: '/embed',
     request,
     async embed(texts, { signal } = {}) {
-      // A model is proved with many of these one after the other: enough that an update may come between any two.
+      // A model is proved with many of these one after the other: enough that an update may come
+      // between any two.
       if (world.chance(PROOF)) await world.turn(process)
       signal?.throwIfAborted()
       if (world.chance(fleet.failing / 4)) {
@@ -131,7 +137,10 @@ const faultOf = (world: World, inputs: number): Outcome =>
     ...(inputs > LESS.limit ? [LESS] : []),
   ])
 
-/** The vector that `revision` gives: a unit vector that depends on all of both. Histories have few texts, again and again. */
+/**
+ * The vector that `revision` gives: a unit vector that depends on all of both. Histories have few
+ * texts, again and again.
+ */
 export function vectorOf(revision: string, text: string): Float32Array {
   const known = vectors.get(revision) ?? new Map<string, Float32Array>()
   vectors.set(revision, known)

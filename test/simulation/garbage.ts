@@ -1,30 +1,34 @@
-// What must hold of gc, judged by what is really in the simulated store: nothing goes that anybody needs or that is
-// young, and a gc that ran to its end leaves nothing of what was needed by nobody all the while.
+// Invariants of gc, checked against the simulated store itself: gc deletes no object that a run or
+// a reader needs and no young one, and a gc that completes leaves no object that was unneeded from
+// its start to its end.
 
 import type { Plan, Version } from '@reembed/protocol'
 import { isRunId, manifestKey, planKey, runStatePrefix, seqOfKey } from '@reembed/shared'
 import type { Objects } from './store.ts'
 
-/** How many versions stay, and for how many turns what is new does. */
+/** How many versions gc keeps, and for how many turns it keeps new objects. */
 export interface Rules {
   readonly keep: number
   readonly ageTurns: number
 }
 
 export interface Garbage {
-  /** Looks at what was erased since the last call. */
+  /** Checks the objects that were erased since the last call. */
   erased(keys: readonly string[]): Generator<string>
-  /** Looks at a word about a run when it is put. */
+  /** Checks a state record of a run when it is put. */
   said(key: string): Generator<string>
-  /** Somebody wants this run gone, however young. */
+  /** An operator asks for the deletion of this run, whatever its age. */
   name(run: string): void
-  /** Objects of the run went at some time. */
+  /** Whether any object of the run was ever erased. */
   isThinned(run: string): boolean
-  /** Objects that went. */
+  /** Number of erased objects. */
   readonly erasures: number
-  /** Before a gc looks at anything; what is broken if it says that it ran to its end. */
+  /**
+   * Call before a gc reads anything. Returns a check for its completion, which returns the broken
+   * invariant.
+   */
   begin(): () => Generator<string>
-  /** At the end of all: what is left is what is needed. */
+  /** At the end of the history: only needed objects are left. */
   leaves(): Generator<string>
 }
 
@@ -68,7 +72,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     return last > 0 ? (all[last - 1]?.at ?? 0) : 0
   }
 
-  /** Why a run with a plan is needed; undefined if it is not. */
+  /** The reason why a run with a plan is needed; undefined if it is not. */
   function needOf(run: string, plan: Plan): string | undefined {
     const currentSeq = versions()[0]?.seq ?? 0
     const isFinished = map.has(manifestKey(run))
@@ -92,12 +96,12 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
           keysOf(runStatePrefix(user)).every(key => atOf(key) < before),
       )
 
-  /** The run is given up for good: it must be what nobody needs, and old. */
+  /** The deletion of the run is committed: the run must be unneeded and old. */
   function* checkErasing(run: string, wordKey: string): Generator<string> {
     const plan = planOf(run)
     const [, markKey = wordKey] = keysOf(runStatePrefix(run))
     const markedAt = atOf(markKey)
-    // Who plans it later looks at the word later still.
+    // A producer that plans the run later reads the state record after that.
     const need = plan && atOf(planKey(run)) < markedAt && needOf(run, plan)
     if (need && !(stateOf(run) === 'cancelled' && need.startsWith('finished')))
       yield `GC run ${run} is given up and ${need}`
@@ -114,18 +118,17 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
 
   function* checkErased(key: string): Generator<string> {
     const run = runOf(key)
-    if (!key.startsWith('runs/')) yield `GC ${key} is gone`
+    if (!key.startsWith('runs/')) yield `GC ${key} is erased`
     thinned.add(run)
-    if (keptRuns().includes(run)) yield `GC ${key} is gone, of a version that is kept`
-    if (key.startsWith(runStatePrefix(run)))
-      yield `GC ${key} is gone: nobody knows any more that the run went`
-    if (wordOf(run).state !== 'deleted') yield `GC ${key} is gone, of a run that is not given up`
+    if (keptRuns().includes(run)) yield `GC ${key} is erased, of a version that is kept`
+    if (key.startsWith(runStatePrefix(run))) yield `GC ${key} is erased: the tombstone of the run is lost`
+    if (wordOf(run).state !== 'deleted') yield `GC ${key} is erased, of a run whose deletion is not committed`
   }
 
   const besideWords = (run: string): string[] =>
     keysOf(`runs/${run}/`).filter(key => !key.startsWith(runStatePrefix(run)))
 
-  /** What a gc that begins now has to remove, unless something becomes of it meanwhile. */
+  /** What a gc that begins now must delete, unless its state changes meanwhile. */
   function doomed(): string[] {
     const runs = [...new Set(keysOf('runs/').map(runOf))].filter(isRunId)
     return runs.filter(run => {
@@ -138,14 +141,17 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     })
   }
 
-  /** Somebody went back to it, or began to: it has a later place than the current version. */
+  /**
+   * A rollback to the run completed or began: it has a higher sequence number than the current
+   * version.
+   */
   const isPlaced = (run: string): boolean => {
     const currentSeq = versions()[0]?.seq ?? 0
     const later = keysOf('seq/').filter(key => seqOfKey(key) > currentSeq)
     return map.has(manifestKey(run)) && later.some(key => json<{ run: string }>(key)?.run === run)
   }
 
-  /** Somebody did something with the run since then. */
+  /** Whether the run changed since then. */
   function isTouched(run: string, since: number): boolean {
     const fresh = [...map.keys()].filter(key => atOf(key) >= since)
     return fresh.some(key => {
@@ -175,15 +181,16 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
       const [since, runs] = [now(), doomed()]
       return function* () {
         for (const run of runs) {
-          // Of a run that is given up all goes but the words, however young.
+          // All objects of a run with a committed deletion are erased, whatever their age, except
+          // its state records.
           const isDeleted = wordOf(run).state === 'deleted'
           const left = besideWords(run).filter(key => isDeleted || atOf(key) < since - ageTurns)
-          if (left.length > 0 && !isTouched(run, since)) yield `GC ${left} stay, which nobody needs`
+          if (left.length > 0 && !isTouched(run, since)) yield `GC ${left} stay although unneeded`
         }
       }
     },
     *leaves() {
-      for (const run of doomed()) yield `GC run ${run} is left, which nobody needs`
+      for (const run of doomed()) yield `GC run ${run} is left although unneeded`
       for (const run of keptRuns()) {
         const shards = keysOf(`runs/${run}/data/`).length
         if (!map.has(manifestKey(run)) || shards < (planOf(run)?.shards ?? Number.POSITIVE_INFINITY))

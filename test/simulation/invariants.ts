@@ -1,5 +1,5 @@
-// What must hold at every moment (I1 to I7 of the protocol), looked at as soon as something is put, against what is
-// really in the simulated store and what the corpus really held. Nothing of the product's own checks is believed here.
+// The invariants I1 to I7 of the protocol, checked after every put against the real content of the
+// simulated store and of the corpus. The checks of the product itself are not trusted here.
 
 import {
   isDeletion,
@@ -20,19 +20,25 @@ import { DIMENSIONS, vectorOf } from './fleet.ts'
 import type { Garbage } from './garbage.ts'
 import type { Objects, StoredObject } from './store.ts'
 
-/** What an object of the corpus held in one edition: id -> text, and where the lines begin that are no document. */
+/**
+ * Content of an object of the corpus in one edition: text by id, and the offsets of lines that are
+ * no document.
+ */
 export interface Edition {
   readonly documents: ReadonlyMap<string, string>
   readonly badLines: ReadonlySet<number>
 }
 
-/** Every edition there ever was, by its etag. */
+/** Every edition that ever existed, by etag. */
 export type Contents = Map<string, Edition>
 
 export interface Invariants {
-  /** Looks at what was put since the last call; what is broken, or undefined if nothing was put. */
+  /**
+   * Checks the objects that were put since the last call. Returns the broken invariants, or
+   * undefined if none were put.
+   */
   check(): Promise<string[]> | undefined
-  /** A worker said that a job is done. */
+  /** Call when a worker reports that a job is done. */
   claimed(job: Job): void
 }
 
@@ -49,14 +55,16 @@ interface Held {
   readonly shard: number
   readonly bodySha256: string
   readonly rows: readonly string[]
-  /** Ids of documents that the model refused, and lines that are no document, as `<etag> <offset>`. */
+  /**
+   * Ids of documents that the model refused, and lines that are no document, as `<etag> <offset>`.
+   */
   readonly refused: readonly string[]
   readonly badLines: readonly string[]
 }
 
 /**
- * @param mayRefuse whether a text may have become a reject by what the model server said to it; what was planned as a
- *   retry was planned after the server was mended
+ * @param mayRefuse whether a text may have become a reject by what the model server said to it;
+ *   what was planned as a retry was planned after the server was mended
  */
 export function createInvariants(
   objects: Objects,
@@ -85,18 +93,21 @@ export function createInvariants(
     return planned
   }
 
-  /** I5: the place that a plan takes in the order of runs is its own. */
+  /** I5: no two plans have the same sequence number. */
   function* checkPlan({ run, seq }: Plan): Generator<string> {
     if (placed(seq) !== run) yield `I5 run ${run} takes place ${seq}, which is that of ${placed(seq)}`
   }
 
   const placed = (seq: number): string | undefined => json<{ run: string }>(seqKey(seq))?.run
 
-  /** I2 and I6 for one shard: what stands in it is of its slice, as vector of its text or as reject with a reason. */
+  /**
+   * I2 and I6 for one shard: it holds each document of its slice, as the vector of its text or as a
+   * reject with a reason.
+   */
   async function* checkShard(key: string, object: StoredObject): AsyncGenerator<string> {
     const { receipt, footerStart } = await readReceipt(direct, key)
     const { run, shard } = receipt
-    // Nobody uses what is put into a run of which something went.
+    // No reader uses an object that is put into a partly deleted run.
     if (garbage.isThinned(run)) return
     const planned = await plannedOf(run)
     const slice = planned?.slices[shard]
@@ -137,7 +148,10 @@ export function createInvariants(
     shards.set(key, { object, run, shard, bodySha256: receipt.bodySha256, rows, refused, badLines })
   }
 
-  /** I2 and I3: a manifest is of all the plan's shards as they lie there, and they hold each document once. */
+  /**
+   * I2 and I3: a manifest lists all shards of the plan as they are stored, and they hold each
+   * document once.
+   */
   async function* checkManifest(manifest: Manifest): AsyncGenerator<string> {
     const { run, totals } = manifest
     // Put by somebody who stood still meanwhile: nobody may publish it.
@@ -173,7 +187,10 @@ export function createInvariants(
       yield `I2 the rejects of ${run} are not all written`
   }
 
-  /** I4, I5 and I7: versions have no gap, their order only grows, and what they name is there as a whole. */
+  /**
+   * I4, I5 and I7: versions have no gap, their sequence numbers increase, and each names a complete
+   * run.
+   */
   function* checkVersion(fresh: Version): Generator<string> {
     const { run } = fresh
     if (fresh.version !== version + 1) yield `I5 version ${fresh.version} after ${version}`
@@ -194,7 +211,9 @@ export function createInvariants(
     }
   }
 
-  /** What is kept of a model is what it gives: every later reply is held to it. */
+  /**
+   * The stored references of a model are its real vectors: every later reply is compared with them.
+   */
   function* checkReference(key: string): Generator<string> {
     const { model, texts, vectors } = json<Reference>(key) ?? {
       model: { revision: '' },
@@ -208,13 +227,13 @@ export function createInvariants(
     }
   }
 
-  /** A job may only be done when its shard is there, and is its shard. */
+  /** A job may be done only if its shard exists and belongs to it. */
   function* checkClaim({ run, shard }: Job): Generator<string> {
     const key = shardKey(run, shard, plans.get(run)?.plan.shards ?? 0)
     const held = shards.get(key)
     if (garbage.isThinned(run)) return
     if (held === undefined || held.object !== objects.map.get(key))
-      yield `I2 shard ${shard} of ${run} was said to be done and is not at ${key}`
+      yield `I2 shard ${shard} of ${run} was reported done but does not exist at ${key}`
   }
 
   async function* checkPut(key: string): AsyncGenerator<string> {

@@ -1,5 +1,6 @@
-// npm run simulate -- [--seeds N] [--from S] [--seed S] [--mutation NAME] [--threads N]: runs histories until one
-// breaks a promise, and says which. A seed that broke is replayed with --seed; it takes the same turns again.
+// npm run simulate -- [--seeds N] [--from S] [--seed S] [--mutation NAME] [--threads N]: runs
+// histories until one breaks a promise, and says which. A seed that broke is replayed with --seed;
+// it takes the same turns again.
 
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
@@ -12,7 +13,10 @@ interface Share {
   readonly count: number
   readonly step: number
   readonly mutation: string | undefined
-  /** Not 0: no further seed. Ending a thread from outside in the middle of one can bring the process down. */
+  /**
+   * Not 0: no further seed. Ending a thread from outside in the middle of one can bring the process
+   * down.
+   */
   readonly stop: Int32Array
 }
 
@@ -22,9 +26,10 @@ else await take(workerData as Share)
 /** Every `step`th seed, each history as a message. */
 async function take({ from, count, step, mutation, stop }: Share): Promise<void> {
   if (mutation !== undefined) mutate(mutation)
-  // Thousands of faults a second, of which nobody reads where they were made: only a seed that is replayed tells.
+  // Stack traces of thousands of simulated errors a second cost time. They are recorded only when
+  // one seed is replayed.
   if (count > 1) Error.stackTraceLimit = 0
-  // Loaded after the rule was taken out.
+  // Must be loaded after the mutation is installed.
   const { simulate } = await import('./simulate.ts')
   for (let seed = from; seed < from + count && Atomics.load(stop, 0) === 0; seed += step) {
     parentPort?.postMessage(await simulate(seed))

@@ -1,5 +1,6 @@
-// The safety rules of the protocol, each taken out of the product's own source as it is loaded. A simulation that
-// does not notice proves nothing: every one of these must break a promise within a few hundred seeds.
+// The safety rules of the protocol. Each mutation removes one from the product's own source as it
+// is loaded, and must break a promise within a few hundred seeds. A simulation that does not notice
+// it proves nothing.
 
 import { registerHooks } from 'node:module'
 
@@ -7,7 +8,7 @@ export interface Mutation {
   readonly name: string
   /** The end of the path of the module. */
   readonly file: string
-  /** Stands there exactly once. */
+  /** Occurs exactly once in the file. */
   readonly find: string
   readonly replace: string
 }
@@ -38,110 +39,113 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: 'if (held && faults.overwrites) return',
   },
   {
-    name: 'no canary in requests',
+    name: 'requests have no canary',
     file: 'endpoint/src/canary.ts',
     find: 'if (1 - likeness <= tolerance) return outcome',
     replace: 'return outcome',
   },
   {
-    name: 'references are measured once',
+    name: 'references are measured only once',
     file: 'endpoint/src/identity.ts',
     find: 'await confirm(measured, endpoint.url, reopen)',
     replace: '',
   },
   {
-    name: 'no order of runs',
+    name: 'publishing ignores sequence numbers',
     file: 'producer/src/publish.ts',
     find: 'boolean => current.seq >= seq',
     replace: 'boolean => false',
   },
   {
-    name: 'a rollback keeps the old place in the order of runs',
+    name: 'a rollback keeps the old sequence number',
     file: 'producer/src/publish.ts',
     find: 'return publishAs(store, manifest, seq)',
     replace: 'return publishAs(store, manifest, manifest.seq)',
   },
   {
-    name: 'two runs may take one place in the order',
+    name: 'two runs may have one sequence number',
     file: 'protocol/src/history.ts',
     find: "while ((await putJson(store, seqKey(seq), { format: 1, run })) === 'exists') seq += 1",
     replace: 'await putJson(store, seqKey(seq), { format: 1, run })',
   },
   {
-    name: 'who holds the key after a refused put is not looked at',
+    name: 'the object that refused a put is not checked',
     file: 'worker/src/process-job.ts',
     find: "return { status: 'already_exists', ...(await readConcurrentShard(store, key, plan, shard)) }",
     replace: "return { status: 'already_done' }",
   },
   {
-    name: 'who holds the key before a job is not looked at',
+    name: 'an existing object is not checked before a job',
     file: 'worker/src/process-job.ts',
     find: "await readConcurrentShard(store, key, plan, job.shard)\n    return { status: 'already_done' }",
     replace: "return { status: 'already_done' }",
   },
   {
-    name: 'the source is read whatever its etag',
+    name: 'the source is read without comparing its etag',
     file: 'corpus/src/source/decompress.ts',
     find: '{ start, end, ifMatch: etag, signal }',
     replace: '{ start, end, signal }',
   },
   {
-    name: "a sweep believes that the queue's jobs are those of its run",
+    name: 'a sweep takes all jobs of the queue for jobs of its run',
     file: 'producer/src/sweep.ts',
     find: ' || missing === lastMissing.get(run)',
     replace: '',
   },
   {
-    name: 'a put that failed is believed to be done',
+    name: 'a failed put counts as done',
     file: 'store/src/confirmed-put.ts',
     find: 'if (mayHaveSucceeded(error)) unknown = true\n      throw error',
     replace: "return 'created'",
   },
   {
-    name: 'what the model refuses is left out of its shard',
+    name: 'a refused document is missing in its shard',
     file: 'worker/src/build-shard.ts',
     find: 'for (const { kind: _, ...reject } of window.rejects) rejects.push(reject)',
     replace: '',
   },
   {
-    name: 'what the model refused is carried over as refused',
+    name: 'a reject is reused as a reject',
     file: 'shard/src/reuse/base-run.ts',
     find: 'if (!footer || footer.receipt.rejects.some(({ reason }) => RETRYABLE_REJECTS.includes(reason)))',
     replace: 'if (!footer)',
   },
   {
-    name: 'a sweep queues nothing',
+    name: 'a sweep enqueues nothing',
     file: 'producer/src/sweep.ts',
     find: 'await enqueueMissing(queue, store.url, plan, present)',
     replace: '0',
   },
   {
-    name: 'gc takes what is young',
+    name: 'gc deletes young objects',
     file: 'producer/src/retention.ts',
     find: ' || lastMs < beforeMs)',
     replace: ' || lastMs >= 0)',
   },
   {
-    name: 'gc does not look again after it marked a run',
+    name: 'gc does not check a run again after marking it',
     file: 'producer/src/gc.ts',
     find: 'verdict?.retained || ',
     replace: '',
   },
   {
-    name: 'gc takes what is under way',
+    name: 'gc deletes unfinished runs',
     file: 'producer/src/retention.ts',
     find: 'if (seq > currentSeq) return [true,',
     replace: 'if (seq > currentSeq) return [false,',
   },
   {
-    name: 'what was removed is made again under its old id',
+    name: 'a deleted run is planned again under its old id',
     file: 'producer/src/record.ts',
     find: 'id = replacementIdOf(id)',
     replace: 'break',
   },
 ]
 
-/** From now on, modules are loaded with this rule taken out. Throws when it is not where it should be. */
+/**
+ * Removes the rule from all modules that are loaded later. Throws if the snippet does not occur
+ * exactly once.
+ */
 export function mutate(name: string): void {
   const mutation = MUTATIONS.find(each => each.name === name)
   if (mutation === undefined) {
@@ -153,7 +157,7 @@ export function mutate(name: string): void {
       const loaded = nextLoad(url, context)
       if (!url.endsWith(file)) return loaded
       const source = String(loaded.source)
-      if (source.split(find).length !== 2) throw new Error(`'${find}' does not stand once in ${file}`)
+      if (source.split(find).length !== 2) throw new Error(`'${find}' must occur exactly once in ${file}`)
       return { ...loaded, source: source.replace(find, () => replace) }
     },
   })

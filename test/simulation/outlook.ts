@@ -1,12 +1,12 @@
-// What can be seen of a simulated history from outside, without a turn: whether a run is done, what stands against it, and
-// what there is to do harm to.
+// Reads the state of a simulated history from outside, without a turn: whether a run is done, what
+// prevents it, and which objects a fault can damage.
 
 import { readCurrent, readManifest, readPlan, readSeq, readSlices } from '@reembed/protocol'
 import type { Store } from '@reembed/store'
 import { type Objects, openSimulated } from './store.ts'
 import { createWorld, type Process, type World } from './world.ts'
 
-/** Liveness: what was planned last is current, unless a rollback that came after its planning said otherwise. */
+/** Liveness: the run that was planned last is current, unless a later rollback replaced it. */
 export async function endOf(store: Store, run: string, ended: boolean): Promise<string[]> {
   if (!ended) return [`never ended: ${run === '' ? 'nothing was planned' : `run ${run} was not published`}`]
   const [plan, manifest] = [await readPlan(store, run), await readManifest(store, run)]
@@ -16,12 +16,15 @@ export async function endOf(store: Store, run: string, ended: boolean): Promise<
   return []
 }
 
-/** The run has its manifest, and a version that is not older: looked up without a turn. */
+/** Whether the run has a manifest and the current version is not older. Takes no turn. */
 export function isFinished(output: Objects, run: string): boolean {
   return output.map.has(`runs/${run}/manifest.json`) && isOvertaken(output, run)
 }
 
-/** The current version is of this place in the order of runs or of a later one: nobody ends the run who does not wait for it. */
+/**
+ * Whether the current version has this sequence number or a higher one: then only a caller that
+ * waits for the run finalizes it.
+ */
 export function isOvertaken(output: Objects, run: string): boolean {
   const newest = newestVersion(output)
   if (newest === undefined || !output.map.has(`runs/${run}/plan.json`)) return false
@@ -29,7 +32,10 @@ export function isOvertaken(output: Objects, run: string): boolean {
   return seqOf(newest) >= seqOf(`runs/${run}/plan.json`)
 }
 
-/** Whether somebody took a later place in the order of runs: then only who asks for the run may get it finished. */
+/**
+ * Whether a later sequence number was taken: then only a caller that asks for the run may get it
+ * finished.
+ */
 export async function hasSuccessor(store: Store, run: string): Promise<boolean> {
   const plan = await readPlan(store, run)
   return plan !== undefined && (await readSeq(store, { after: plan.seq })).length > 0
@@ -84,7 +90,7 @@ export function strangerOf(output: Objects): Uint8Array {
   return shard ? shard[1].body : Buffer.from('not ours')
 }
 
-/** The store as it is, without turns and faults: for those who only look. */
+/** The store without turns and faults, for checks that only read. */
 export function openDirect(objects: Objects): Store {
   const still: World = { ...createWorld(0), turn: async () => {}, chance: () => false }
   const onlooker: Process = { name: 'onlooker', alive: true, stoppedUntil: 0 }

@@ -1,4 +1,4 @@
-// What the processes of the simulated fleet do: the same steps as `reembed enqueue`, `reembed worker` and
+// The programs of the simulated fleet: the same steps as `reembed enqueue`, `reembed worker` and
 // `reembed rollback`, made of the product's own code.
 
 import { ensureReference, modelOf } from '@reembed/endpoint'
@@ -34,21 +34,27 @@ export interface Setting {
   readonly fleet: Fleet
   readonly openOutput: (process: Process) => Store & ObjectDeleter
   readonly openSource: (process: Process) => Store
-  /** Told when a worker says that a job is done. */
+  /** Called when a worker reports that a job is done. */
   readonly claimed: (job: Lock['job']) => void
-  /** Told of runs that were planned. */
+  /** Called for each planned run. */
   readonly planned: (run: string, revision: string | null) => void
-  /** Told when a rollback was refused although no run was planned after it began. */
+  /** Called when a rollback was refused although no run was planned after it began. */
   readonly refused: () => void
-  /** Told when a gc begins; tells what is broken when that says that it ran to its end. */
+  /**
+   * Called when a gc begins. The result is called when that gc completes, and returns the broken
+   * invariant.
+   */
   readonly collecting: () => () => void
-  /** Told of a run that gc is about to remove whatever its age. */
+  /** Called for a run that gc is about to delete whatever its age. */
   readonly named: (run: string) => void
-  /** Told when a gc has found what it will remove: one goes back to what another removes, or lets it go on. */
+  /**
+   * Called when a gc has chosen the runs to delete: another operator then rolls back to one of them
+   * or resumes it.
+   */
   readonly regretted: () => void
 }
 
-/** Plans and enqueues what the endpoint and the source are now; tries again after what passes. */
+/** Plans and enqueues the current state of endpoint and source. Retries after transient errors. */
 export async function produce(setting: Setting, process: Process): Promise<string> {
   const { world, fleet } = setting
   const store = setting.openOutput(process)
@@ -73,14 +79,17 @@ export async function produce(setting: Setting, process: Process): Promise<strin
       return plan.run
     } catch (error) {
       if (!(error instanceof ReembedError)) throw error
-      // A source that changes under the planner is planned again, as a person would; and a run that is being removed.
+      // Plans again, as an operator would, when the source changes during planning or gc deletes
+      // the run.
       if (error.retry !== 'requeue' && !['SOURCE_CHANGED', 'RUN_STOPPED'].includes(error.code)) throw error
       await world.turn(process, 20)
     }
   }
 }
 
-/** As `reembed run` does: plans, and waits until what it planned is finished; told that it was stopped, lets it go on. */
+/**
+ * Like `reembed run`: plans and waits until its run is finished. Resumes the run if it was stopped.
+ */
 export async function produceAndFollow(setting: Setting, process: Process): Promise<void> {
   let run = await produce(setting, process)
   const store = setting.openOutput(process)
@@ -174,7 +183,7 @@ async function sweepForEver(setting: Setting, process: Process, store: Store): P
   }
 }
 
-/** An operator who mends what the model refused, and lets it be embedded again. */
+/** An operator that repairs the model and starts a retry of the refused documents. */
 export async function retryRejects(setting: Setting, process: Process): Promise<void> {
   const store = setting.openOutput(process)
   setting.fleet.mended = true
@@ -190,7 +199,7 @@ export async function retryRejects(setting: Setting, process: Process): Promise<
   }
 }
 
-/** An operator who pauses what was planned last, and lets it go on after a while. */
+/** An operator that pauses the last planned run and resumes it later. */
 export async function pauseAWhile(setting: Setting, process: Process): Promise<void> {
   const store = setting.openOutput(process)
   try {
@@ -204,7 +213,7 @@ export async function pauseAWhile(setting: Setting, process: Process): Promise<v
   }
 }
 
-/** An operator who lets everything go on. */
+/** An operator that resumes every run. */
 export async function resumeAll(setting: Setting, process: Process): Promise<void> {
   const store = setting.openOutput(process)
   try {
@@ -218,7 +227,7 @@ export async function resumeAll(setting: Setting, process: Process): Promise<voi
   }
 }
 
-/** An operator who removes what nobody needs, as `reembed gc --delete` does. */
+/** An operator that deletes unneeded runs, as `reembed gc --delete` does. */
 export async function collect(setting: Setting, process: Process): Promise<void> {
   const { world, shape } = setting
   const store = setting.openOutput(process)
@@ -247,7 +256,10 @@ export async function collectForEver(setting: Setting, process: Process): Promis
   }
 }
 
-/** An operator who wants what was planned last made from nothing: gives it up, removes it and plans it again. */
+/**
+ * An operator that starts the last planned run from scratch: cancels it, deletes it and plans it
+ * again.
+ */
 export async function startOver(setting: Setting, process: Process): Promise<void> {
   const { world, shape } = setting
   const store = setting.openOutput(process)
@@ -266,7 +278,7 @@ export async function startOver(setting: Setting, process: Process): Promise<voi
   await produce(setting, process)
 }
 
-/** An operator who goes back to the version before. */
+/** An operator that rolls back to the previous version. */
 export async function goBack(setting: Setting, process: Process): Promise<void> {
   const store = setting.openOutput(process)
   try {

@@ -1,6 +1,6 @@
-// A simulated queue with BullMQ's semantics as far as the protocol may rely on them, which is little: at least once.
-// A job id is held once; a lock can be lost while its worker works on; everything may be gone from one turn to the
-// next; failed jobs stay until they are forgotten.
+// A simulated queue. The protocol relies on one guarantee of BullMQ only: at-least-once delivery. A
+// job id exists once, a lock can be lost while its worker continues, all data can disappear between
+// two turns, and failed jobs stay until they are removed.
 
 import { type Disposition, type FailedJob, type Job, jobId, type Queue } from '@reembed/queue'
 import { SLOW } from './store.ts'
@@ -27,14 +27,17 @@ export interface SimulatedQueue {
   open(process: Process): Queue
   /** Waits for a job. */
   take(process: Process): Promise<Lock>
-  /** Ends a job as its worker says, if the lock is still its own. */
+  /** Ends a job with the worker's result if that worker still holds the lock. */
   end(lock: Lock, verdict: Disposition | { readonly do: 'done' }, reason?: string): Promise<void>
   /** Redis emptied. */
   wipe(): void
-  /** Locks that were not renewed: the jobs can be taken again, the worker may or may not hear of it. */
+  /**
+   * Expires locks: other workers can take the jobs, and the worker that lost a lock may or may not
+   * notice.
+   */
   expire(process: Process, told: boolean): void
   readonly jobs: readonly Job[]
-  /** Whether jobs of a run were set aside, which only a person can mend. */
+  /** Whether jobs of a run failed permanently, so that only an operator can enqueue them again. */
   failed(run: string): boolean
 }
 
@@ -45,17 +48,22 @@ const ENDING_TURNS = 100
 
 export function createQueue(world: World): SimulatedQueue {
   const held = new Map<string, Held>()
-  /** Until when a run is somebody's to end; nobody renews it, so it may be another's before the first is through. */
+  /**
+   * Expiry of each run's finalize lease. Leases are not renewed, so a second worker may get one
+   * before the first is done.
+   */
   const ending = new Map<string, number>()
-  /** Redis may be silent; then it counts as nobody's. */
+  /** Redis may not answer; the lease then counts as free. */
   const isEnding = (run: string): boolean => (ending.get(run) ?? 0) > world.now && world.chance(0.5)
   const redis: Process = { name: 'redis', alive: true, stoppedUntil: 0 }
-  /** Workers that wait for a job, as the blocking read of Redis does: they take no turns meanwhile. */
+  /**
+   * Workers that wait for a job, as the blocking read of Redis does: they take no turns meanwhile.
+   */
   const idle: (() => void)[] = []
   const count = (state: Held['state']): number =>
     [...held.values()].filter(each => each.state === state).length
 
-  /** The job can be taken. All who wait look: some of them may be dead by now. */
+  /** Makes the job available. Wakes all waiting workers, because some of them may be dead. */
   function offer(job: Held): void {
     job.state = 'waiting'
     for (const wake of idle.splice(0)) wake()
@@ -73,7 +81,7 @@ export function createQueue(world: World): SimulatedQueue {
     },
     open: process => ({
       async add(jobs) {
-        // Jobs go in one by one, so that a crash may leave some of them out.
+        // Jobs are added one by one, so that a crash can lose some of them.
         for (const job of jobs) {
           await world.turn(process)
           const id = jobId(job.run, job.shard)
@@ -134,7 +142,7 @@ export function createQueue(world: World): SimulatedQueue {
       const lock: Lock = { id, job: job.job, process, lost: new AbortController() }
       job.state = 'active'
       job.holder = lock
-      // Behind the others when it comes back.
+      // A delayed job returns to the end of the queue.
       held.delete(id)
       held.set(id, job)
       if (world.chance(SLOW)) await world.turn(process)

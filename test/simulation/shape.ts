@@ -1,6 +1,7 @@
-// How large a history is. Most are small: nearly every fault of a protocol shows with a few actors and a few steps, at
-// a tenth of the cost; the rest are as large as can be had. Each small history has a few kinds of events only, so that
-// some go far where others never stop the fleet (swarm testing).
+// How large a history is. Most are small: nearly every fault of a protocol shows with a few actors
+// and a few steps, at a tenth of the cost; the rest are as large as can be had. Each small history
+// has a few kinds of events only, so that some go far where others never stop the fleet (swarm
+// testing).
 
 import type { World } from './world.ts'
 
@@ -27,14 +28,17 @@ export interface Shape {
   readonly jobsAtOnce: number
   /** Between two sweeps of a worker. */
   readonly sweepTurns: number
-  /** How long everything may go wrong. */
+  /** Number of turns with faults. */
   readonly chaosTurns: number
-  /** How often a call to the store fails, is done and its reply lost, or is long on its way; and one to the model server. */
+  /**
+   * How often a call to the store fails, is done and its reply lost, or is long on its way; and one
+   * to the model server.
+   */
   readonly store: { readonly failing: number; readonly losing: number; readonly stalling: number }
   readonly server: { readonly failing: number; readonly stalling: number }
-  /** How long a process stands still, at most. */
+  /** Longest pause of a process, in turns. */
   readonly stopTurns: number
-  /** How likely an event is in a turn, and which; some stand there twice. */
+  /** The probability of an event in a turn, and the possible events; some are listed twice. */
   readonly eventChance: number
   readonly events: readonly EventName[]
   /** Whether there is another revision of the model to come. */
@@ -75,10 +79,10 @@ const EVENTFUL: readonly EventName[] = [
   'collections',
 ]
 
-/** A sweep that stops between looking and publishing is what the order is for. */
+/** Sequence numbers guard against a sweep that pauses between its check and its publish. */
 const ORDER: readonly EventName[] = ['zombies', 'zombies', 'edits', 'rollbacks']
 const UPDATES: readonly EventName[] = ['updates', 'updates', 'kills', 'wipes']
-/** What goes is what was published and replaced, or given up. */
+/** gc deletes runs that were published and replaced, or cancelled. */
 const GARBAGE: readonly EventName[] = [
   'collections',
   'collections',

@@ -1,5 +1,5 @@
-// One seed, one history: a fleet that plans, embeds, sweeps and publishes while everything goes wrong, then a calm
-// time in which it must come to its end.
+// One seed gives one history: a fleet plans, embeds, sweeps and publishes under all kinds of
+// faults. A calm phase without faults follows, in which it must finish.
 
 import { readManifest, readRunState } from '@reembed/protocol'
 import { createAuthor } from './author.ts'
@@ -83,7 +83,8 @@ export async function simulate(seed: number): Promise<History> {
     openSource: process => openSimulated(source, world, process, { ...faults, overwrites: false }),
     claimed: job => invariants.claimed(job),
     planned(run, revision) {
-      // Who only plans in the calm, and finds a run that was overtaken, leaves it so; who began the calm waits for his.
+      // A producer that plans during the calm leaves an overtaken run as it is; the one that began
+      // the calm waits for its own run.
       if (!isChaosOver || planned === '' || !isOvertaken(output, run)) planned = run
       runs.set(run, { revision })
     },
@@ -108,7 +109,10 @@ export async function simulate(seed: number): Promise<History> {
   /** The run that was published when something else was wanted. */
   let left = ''
   let [seenRun, seenChanges, ended] = ['', 0, false]
-  /** Whether what was planned last is finished and published; looks only where something was put since the last look. */
+  /**
+   * Whether the last planned run is finished and published. Reads the store only if it changed
+   * since the last check.
+   */
   function isEnded(): boolean {
     if (planned !== seenRun || output.changes !== seenChanges) {
       ;[seenRun, seenChanges] = [planned, output.changes]
@@ -135,7 +139,7 @@ export async function simulate(seed: number): Promise<History> {
     if (events[name]()) counts[name] += 1
   }
 
-  /** When all is done and old, what nobody needs goes at once and to the last object. */
+  /** When the history is done and old, gc must delete every unneeded object in one pass. */
   async function collectAll(): Promise<void> {
     crew.end()
     let isDone = false
@@ -158,8 +162,8 @@ export async function simulate(seed: number): Promise<History> {
     () => between(true),
   )
 
-  // Calm, early where nobody could go on: no more faults, one model, one corpus, nobody who changes his mind. Half of
-  // the fleet is new, Redis may have been emptied once more.
+  // The calm begins, early if no process can continue: no more faults, one model, one corpus, no
+  // more commands. Half of the fleet is new, and Redis may have been emptied once more.
   isChaosOver = true
   faults.failing = 0
   faults.losing = 0
@@ -181,7 +185,7 @@ export async function simulate(seed: number): Promise<History> {
   crew.start('embedAndSweep')
   const collects = counts.collections + counts.restarts > 0
   if (collects) crew.start('collectForEver')
-  // Often nobody comes to plan again: the sweeps of the workers alone must end what is the right run now.
+  // Often no producer plans again: the sweeps of the workers alone must then finish the right run.
   const stands =
     ['running', 'paused'].includes(await readRunState(direct, planned)) &&
     runs.get(planned)?.revision === fleet.replicas[0] &&

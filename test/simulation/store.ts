@@ -1,5 +1,6 @@
-// A simulated object store: one map of objects, and for each process a Store on it whose every call is a turn, and
-// may fail, or be done and have its reply lost. Puts are settled by the same code that settles those to S3.
+// A simulated object store: one map of objects, and a Store on it for each process. Each call is a
+// turn. A call can fail, or succeed and lose its reply. Puts are confirmed by the same code as puts
+// to S3.
 
 import { ReembedError, sha256 } from '@reembed/shared'
 import {
@@ -21,15 +22,15 @@ export interface StoredObject {
 export interface Objects {
   readonly url: string
   readonly map: ReadonlyMap<string, StoredObject>
-  /** Grows with every put and erasure that was done: nothing to look at where it is the same. */
+  /** Increases with every put and erasure: if it is unchanged, there is nothing to check. */
   readonly changes: number
-  /** Keys that were put since somebody looked at them and took them out. */
+  /** Keys that were put since the last check, which empties the list. */
   readonly fresh: string[]
-  /** Keys that were erased since somebody looked at them and took them out. */
+  /** Keys that were erased since the last check, which empties the list. */
   readonly erased: string[]
   /** Every write-once key that was written a second time. */
   readonly overwritten: string[]
-  /** Puts as a person does who edits the corpus, or a stranger who writes where he should not. */
+  /** Overwrites, as an edit of the corpus does, or a foreign program that writes to the output. */
   replace(key: string, body: Uint8Array): void
   /** As the store does when it takes a put. */
   put(key: string, object: Omit<StoredObject, 'at'>): void
@@ -40,9 +41,9 @@ export interface StoreFaults {
   /** How often a call fails without being done, and how often it is done and its reply is lost. */
   failing: number
   losing: number
-  /** How often a put is long on its way: what it was decided by may be another by then. */
+  /** How often a put is slow: the state that it was based on may have changed when it arrives. */
   stalling: number
-  /** Be a store that ignores If-None-Match. */
+  /** Makes the store ignore If-None-Match. */
   overwrites: boolean
 }
 
@@ -101,8 +102,9 @@ export function openSimulated(
     new ReembedError('STORE_UNREACHABLE', `${url}: ${what}`, { retry: 'requeue', retryAfterMs: 20 })
 
   /**
-   * One exchange is one turn: what comes of the reply is not seen outside before the next call, which is a turn of its
-   * own. Now and then the reply takes a turn too, since who is stopped or loses a lock meanwhile has it under way.
+   * One exchange is one turn: what comes of the reply is not seen outside before the next call,
+   * which is a turn of its own. Sometimes the reply takes a turn too: a process may be stopped or
+   * lose a lock while a reply is in flight.
    */
   async function exchange<T>(act: () => T, delay = 0): Promise<T> {
     await world.turn(process, delay)
@@ -139,7 +141,8 @@ export function openSimulated(
       throw new ReembedError('SOURCE_CHANGED', `${key} was changed since the run was planned`)
     }
     if (found === undefined) throw new ObjectNotFound(`${key} in ${url}`)
-    // A Buffer: small ones are cut from a pool, which takes a third of the time of memory of their own.
+    // A Buffer: small ones are cut from a pool, which takes a third of the time of memory of their
+    // own.
     return Buffer.from(found.body.subarray(start, Math.min(end, found.body.length)))
   }
 

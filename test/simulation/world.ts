@@ -1,11 +1,12 @@
-// Time, chance and the order of things, all from one seed. Everything that a process does to the outside is a turn:
-// it waits until the world calls it. So the world decides which of all pending turns is next, may end a process at
-// any of them (it is never called again), stop it for a while, or lose the reply. Between two turns only promises of
-// the process itself run, and setImmediate comes after all of them: the same seed gives the same history.
+// Time, chance and the order of things, all from one seed. Everything that a process does to the
+// outside is a turn: it waits until the world calls it. So the world decides which of all pending
+// turns is next, may end a process at any of them (it is never called again), stop it for a while,
+// or lose the reply. Between two turns only promises of the process itself run, and setImmediate
+// comes after all of them: the same seed gives the same history.
 
 import { mulberry32 } from '../parts/random.ts'
 
-/** What a turn is for those who go by a clock. */
+/** Milliseconds of simulated time per turn, for code that uses a clock. */
 export const MS_PER_TURN = 200
 
 /** A process of the simulated fleet. Once it is dead, nothing that it waits for ever happens. */
@@ -34,7 +35,10 @@ export interface World {
   kill(process: Process): void
   /** Waits to be called, not before `delay` turns from now. */
   turn(process: Process, delay?: number): Promise<void>
-  /** Calls pending turns until `until` says enough; false if nothing is left to call or `limit` is reached. */
+  /**
+   * Calls pending turns until `until` says enough; false if nothing is left to call or `limit` is
+   * reached.
+   */
   run(until: () => boolean, limit: number, between: () => Promise<void> | void): Promise<boolean>
   /** What escaped from a program: always a fault of the simulated code or of the simulation. */
   readonly escaped: unknown[]
@@ -47,7 +51,7 @@ export function createWorld(seed: number): World {
   let pending: Turn[] = []
   let now = 0
 
-  /** Whose turn it is, chosen among all that may go on now; time jumps to the next that may. */
+  /** The next turn, chosen among all that are due; if none is due, time jumps to the next one. */
   function take(): Turn | undefined {
     pending = pending.filter(({ process }) => process.alive)
     const startOf = ({ from, process }: Turn): number => Math.max(from, process.stoppedUntil)
@@ -103,8 +107,9 @@ export function createWorld(seed: number): World {
 }
 
 /**
- * Resolves after every promise that could run has run: Node empties the queue of promises before each immediate. They
- * are set many at a time, because Node polls for input once for all that are set.
+ * Resolves after every promise that could run has run: Node empties the queue of promises before
+ * each immediate. They are set many at a time, because Node polls for input once for all that are
+ * set.
  */
 const quiet = (): Promise<void> => {
   if (set === 0) {

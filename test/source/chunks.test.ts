@@ -1,4 +1,5 @@
-// A run with chunks, template and carried columns, from Parquet to shards, with the real tokenizer of a real model.
+// A run with chunks, template and carried columns, from Parquet to shards, with the real tokenizer
+// of a real model.
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -6,7 +7,8 @@ import { fileURLToPath } from 'node:url'
 import { createTokenizer } from '@reembed/corpus'
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { flags, reembed, temporaryFolder } from '../parts/cli.ts'
+import { flags, temporaryFolder } from '../parts/cli.ts'
+import { inProcess } from '../parts/in-process.ts'
 import { openDuckDb } from '../shard/duckdb.ts'
 
 let tei: TeiServer
@@ -42,7 +44,7 @@ test('chunks fit the model by its own tokenizer, have exact offsets, and keep ca
   const source = join(folder.path, 'corpus')
   await mkdir(source)
   await writeFile(join(source, 'a.jsonl'), articles.map(article => `${JSON.stringify(article)}\n`).join(''))
-  const { code, stdout, stderr } = await reembed([
+  const { code, stdout, stderr } = await inProcess([
     'run',
     ...flags({ source, output: join(folder.path, 'vectors'), endpoint: tei.url, redis: redis.url }),
     '--json',
@@ -95,7 +97,7 @@ test('chunking is refused above the input limit of the model and without a token
   await using folder = await temporaryFolder()
   await writeFile(join(folder.path, 'a.md'), 'text')
   const plan = (...args: string[]) =>
-    reembed(['plan', '--source', folder.path, '--endpoint', tei.url, ...args])
+    inProcess(['plan', '--source', folder.path, '--endpoint', tei.url, ...args])
   const large = await plan('--chunk-tokens', '100000', '--tokenizer', TOKENIZER)
   expect(large.code).toBe(2)
   expect(large.stderr).toMatch(/--chunk-tokens 100000 is more than the \d+ tokens that http/)
@@ -117,7 +119,7 @@ test('plan shows rendered inputs, empty inputs and the number of inputs over the
   ]
   await writeFile(join(folder.path, 'a.jsonl'), rows.map(row => `${JSON.stringify(row)}\n`).join(''))
   const plan = (...args: string[]) =>
-    reembed(['plan', '--source', join(folder.path, '*.jsonl'), '--endpoint', tei.url, ...args])
+    inProcess(['plan', '--source', join(folder.path, '*.jsonl'), '--endpoint', tei.url, ...args])
   const { stdout, stderr, code } = await plan(
     ...flags({ template: '{{ title }}\\n\\n{{ text }}', prompt: 'passage: ', tokenizer: TOKENIZER }),
     '--json',

@@ -10,7 +10,7 @@ import { startFakeTei, startS3Server } from '@reembed/testing'
 import { tableFromArrays, tableToIPC } from 'apache-arrow'
 import { Table, WriterPropertiesBuilder, writeParquet } from 'parquet-wasm'
 import { expect, it, vi } from 'vitest'
-import { reembed } from '../parts/cli.ts'
+import { inProcess } from '../parts/in-process.ts'
 
 const MODEL = { id: 'm', revision: 'r', dimensions: 8, pooling: 'mean', normalized: true }
 
@@ -57,7 +57,7 @@ it('planning a large gzip stream prints the cost of its slices', async () => {
   const lines = Array.from({ length: 3_000 }, (_, i) => `${JSON.stringify({ id: i, text: `text ${i}` })}\n`)
   await writeFile(join(folder, 'one.jsonl.gz'), gzipSync(lines.join('')))
   const args = ['plan', '--source', folder, '--endpoint', tei.url, '--documents-per-shard', '100']
-  const { code, stderr } = await reembed(args)
+  const { code, stderr } = await inProcess(args)
   await rm(folder, { recursive: true })
   expect(code).toBe(0)
   expect(stderr).toMatch(
@@ -74,7 +74,7 @@ it('planning prints excluded objects, doubtful objects and texts too long for on
   const text = 'word '.repeat(100_000)
   const lines = Array.from({ length: 9 }, (_, i) => `${JSON.stringify({ id: i, text })}\n`)
   await writeFile(join(folder, 'data/long.jsonl'), lines.join(''))
-  const { code, stdout, stderr } = await reembed([
+  const { code, stdout, stderr } = await inProcess([
     'plan',
     '--source',
     folder,

@@ -1,4 +1,5 @@
-// One corpus that holds the same documents in every format, embedded by a real worker: same text, same hash, same vector.
+// One corpus that holds the same documents in every format, embedded by a real worker: same text,
+// same hash, same vector.
 
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -8,7 +9,8 @@ import { shardKey } from '@reembed/shared'
 import { openStore } from '@reembed/store'
 import { startFakeTei } from '@reembed/testing'
 import { expect, test } from 'vitest'
-import { reembed, temporaryFolder } from '../parts/cli.ts'
+import { temporaryFolder } from '../parts/cli.ts'
+import { inProcess } from '../parts/in-process.ts'
 import { writeFormats, writtenDocuments } from './writers.ts'
 
 test('a document has the same content hash and vector in every format', async () => {
@@ -27,7 +29,7 @@ test('a document has the same content hash and vector in every format', async ()
   }
   const output = join(folder.path, 'vectors')
   const args = ['run', '--source', source, '--output', output, '--endpoint', tei.url, '--redis', redis.url]
-  const { code, stdout } = await reembed([...args, '--documents-per-shard', '40', '--json'])
+  const { code, stdout } = await inProcess([...args, '--documents-per-shard', '40', '--json'])
   expect(code).toBe(0)
 
   const { run, shards } = JSON.parse(stdout)

@@ -1,5 +1,5 @@
-// Arrow IPC, files and streams, plain and packed: each row that its messages claim is a record or a reject, or the
-// object is refused.
+// Arrow IPC, files and streams, plain and packed: each row that its messages claim is a record or a
+// reject, or the object is refused.
 
 import { zstdCompressSync } from 'node:zlib'
 import {

@@ -1,4 +1,5 @@
-// reembed.yaml, by the command that shows what it says: values with their origins, or one line naming the place.
+// reembed.yaml, by the command that shows what it says: values with their origins, or one line
+// naming the place.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

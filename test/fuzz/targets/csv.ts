@@ -1,4 +1,5 @@
-// CSV and TSV: measured, cut and read again in slices, the rows are those of a parser that goes character by character.
+// CSV and TSV: measured, cut and read again in slices, the rows are those of a parser that goes
+// character by character.
 
 import { isUtf8 } from 'node:buffer'
 import { indexObject, type ObjectIndex, readSlice } from '@reembed/corpus'

@@ -1,5 +1,5 @@
-// A model server that answers anything, over real HTTP: /info, /embed, /v1/embeddings and /tokenize, errors, headers,
-// bodies that are cut. Whatever it does is an outcome or a clear error.
+// A model server that answers anything, over real HTTP: /info, /embed, /v1/embeddings and
+// /tokenize, errors, headers, bodies that are cut. Whatever it does is an outcome or a clear error.
 
 import { createServer, type Server, type Socket } from 'node:net'
 import { openEndpoint } from '@reembed/endpoint'

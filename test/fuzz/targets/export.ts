@@ -1,4 +1,5 @@
-// Exports of a damaged run: each layout is written whole or the run is refused, and what is there is not touched.
+// Exports of a damaged run: each layout is written whole or the run is refused, and what is there
+// is not touched.
 
 import { readManifest } from '@reembed/protocol'
 import { EXPORT_LAYOUT_NAMES, exportRun } from '@reembed/sinks'

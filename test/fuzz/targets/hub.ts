@@ -1,5 +1,5 @@
-// The Hub's replies: which commit, which files, by pages, and their bytes by ranges. A listing that can't be taken is
-// refused; what is listed has keys and sizes.
+// The Hub's replies: which commit, which files, by pages, and their bytes by ranges. A listing that
+// can't be taken is refused; what is listed has keys and sizes.
 
 import { openStore } from '@reembed/store'
 import { must, refusing, type Target } from '../target.ts'

@@ -1,5 +1,5 @@
-// JSONL over any chunk boundaries and any slices: what the WebAssembly scanner makes of lines is what JSON.parse makes
-// of them, each line is in one slice, and none is lost.
+// JSONL over any chunk boundaries and any slices: what the WebAssembly scanner makes of lines is
+// what JSON.parse makes of them, each line is in one slice, and none is lost.
 
 import { isUtf8 } from 'node:buffer'
 import { readSlice } from '@reembed/corpus'

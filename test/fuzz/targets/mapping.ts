@@ -1,5 +1,5 @@
-// Templates, field paths and carried columns over any record: a document or a reject, never another member than the
-// record's own.
+// Templates, field paths and carried columns over any record: a document or a reject, never another
+// member than the record's own.
 
 import { createMapper, fieldGetter, parseTemplate } from '@reembed/corpus'
 import { must, refusing, type Target } from '../target.ts'

@@ -1,5 +1,5 @@
-// gzip, bgzip and zstd: whatever the frames, the records are those of what Node unpacks in one go, and slices that
-// enter at a frame hold what the whole holds.
+// gzip, bgzip and zstd: whatever the frames, the records are those of what Node unpacks in one go,
+// and slices that enter at a frame hold what the whole holds.
 
 import { constants, gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 import { indexObject, readSlice } from '@reembed/corpus'
@@ -98,7 +98,10 @@ export const target: Target = {
 const plainOf = (records: readonly SourceRecord[]): unknown[] =>
   records.map(({ position, ...record }) => [record, position.offset])
 
-/** By another way than ours. Node gives only the first frame of zstd, so each is given to it alone by trying its end. */
+/**
+ * By another way than ours. Node gives only the first frame of zstd, so each is given to it alone
+ * by trying its end.
+ */
 function unpacked(bytes: Buffer, compression: 'gzip' | 'zstd'): Buffer | undefined {
   try {
     return compression === 'gzip' ? gunzipSync(bytes) : framesOf(bytes)

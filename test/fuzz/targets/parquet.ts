@@ -1,5 +1,5 @@
-// Parquet: footer, page headers, levels, dictionaries, every codec and the delta encodings. Each row of the footer is
-// a record or a reject, or the object is refused.
+// Parquet: footer, page headers, levels, dictionaries, every codec and the delta encodings. Each
+// row of the footer is a record or a reject, or the object is refused.
 
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,6 @@
-// The small JSON objects of the store: plans and their slices, manifests, versions, the order of runs, control words,
-// ticks; and a job as it comes from the queue. Each is taken whole or refused as CORRUPT.
+// The small JSON objects of the store: plans and their slices, manifests, versions, the order of
+// runs, control words, ticks; and a job as it comes from the queue. Each is taken whole or refused
+// as CORRUPT.
 
 import { gzipSync } from 'node:zlib'
 import { checkSchedule, publish, rollback } from '@reembed/producer'
@@ -48,7 +49,10 @@ interface Kind {
   read(store: Store, run: string): Promise<unknown>
 }
 
-/** No more than so many: a plan may claim any number of slices, and they are read one segment at a time. */
+/**
+ * No more than so many: a plan may claim any number of slices, and they are read one segment at a
+ * time.
+ */
 async function some(rows: AsyncIterable<unknown>): Promise<number> {
   let seen = 0
   for await (const _ of rows) if (++seen >= MANY) break
@@ -127,7 +131,7 @@ const KINDS: readonly Kind[] = [
 const job = { output: 's3://vectors', run: 'a'.repeat(26), shard: 7 }
 
 export const target: Target = {
-  what: 'plan, slices, manifest, version, seq, control word, tick, job',
+  what: 'plan, slices, manifest, version, seq, state record, tick, job',
   maxBytes: 3_000,
   maxMiB: 256,
   dictionary: [

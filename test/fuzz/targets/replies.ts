@@ -53,7 +53,7 @@ export const target: Target = {
     const dimensions = 1 + choices.number(4)
     const inputs = 1 + choices.number(4)
     const rows = Array.from({ length: inputs }, (_, i) => inputs - i)
-    // Rows before and behind, which nobody may write to.
+    // Rows before and after, which the decoder must not write to.
     const vectors = new Float32Array((inputs + 2) * dimensions).fill(42)
     let facts: ReturnType<typeof decodeEmbeddings> | undefined
     try {

@@ -1,10 +1,13 @@
-// Text and Markdown files, and how texts are cut into chunks: spans in order within the text, none over the limit but
-// single characters, and nothing but white space between them.
+// Text and Markdown files, and how texts are cut into chunks: spans in order within the text, none
+// over the limit but single characters, and nothing but white space between them.
 
 import { readSlice, splitText } from '@reembed/corpus'
 import { choicesOf, memoryStore, must, refusing, type Target } from '../target.ts'
 
-/** Tokens that do not add up over parts, as those of real tokenizers: words, and every fourth letter of long ones. */
+/**
+ * Tokens that do not add up over parts, as those of real tokenizers: words, and every fourth letter
+ * of long ones.
+ */
 const countTokens = (text: string): number =>
   (text.match(/\S+/gu) ?? []).reduce((sum, word) => sum + 1 + Math.floor(word.length / 4), 0)
 

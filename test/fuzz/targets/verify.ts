@@ -1,5 +1,6 @@
-// `verify` against somebody who changes, cuts, copies, swaps, adds and removes the objects of a finished run: it never
-// says that all is well when an id, a vector, a value or a count is another than it was.
+// `verify` against a program that changes, cuts, copies, swaps, adds and removes the objects of a
+// finished run: it never says that all is well when an id, a vector, a value or a count is another
+// than it was.
 
 import { verify } from '@reembed/producer'
 import { readPlan } from '@reembed/protocol'
@@ -38,7 +39,7 @@ export const target: Target = {
     ),
   async check(input) {
     const { run, objects, content, shown } = await good()
-    // Hashes made anew: the chain from version to manifest to shard still holds.
+    // Hashes recomputed: the chain from version to manifest to shard still holds.
     const isSigned = (input[0] ?? 0) % 4 === 1
     const hurt = damaged(objects, input.subarray(1))
     const changed = isSigned ? resignedAll(hurt) : hurt

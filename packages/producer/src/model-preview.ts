@@ -27,11 +27,7 @@ import type { Corpus } from './corpus.ts'
 import { sampleInputs } from './estimate/sample-inputs.ts'
 import { findRun } from './find-run.ts'
 import { findTokenizer } from './planning/chunking.ts'
-import {
-  embedQueries,
-  hashOfQueries,
-  queriesOf,
-} from './planning/gating.ts'
+import { embedQueries, hashOfQueries, queriesOf } from './planning/gating.ts'
 import type { EvaluationQuery, JudgedQueryFiles, PlanNotice, PlanOptions } from './planning/options.ts'
 import { type PlannedCorpus, planCorpus } from './planning/plan-corpus.ts'
 

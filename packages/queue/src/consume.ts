@@ -17,7 +17,14 @@ import {
   type ShardCounts,
   type WorkerState,
 } from './progress.ts'
-import { type ConnectOptions, connectRedis, inspectRedis, type RedisTarget, requireNoEviction, secureUrlOf } from './redis.ts'
+import {
+  type ConnectOptions,
+  connectRedis,
+  inspectRedis,
+  type RedisTarget,
+  requireNoEviction,
+  secureUrlOf,
+} from './redis.ts'
 import { tracedAttempt } from './trace.ts'
 
 /** What a handler may tell the world while it works and when its shard is done. */

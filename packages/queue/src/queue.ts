@@ -9,7 +9,14 @@ import { openFinalizeLeases } from './finalize-lease.ts'
 import type { Job } from './job.ts'
 import { jobId, QUEUE, REDIS_PREFIX } from './names.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
-import { type ConnectOptions, connectRedis, inspectRedis, requireNoEviction , type RedisTarget, secureUrlOf } from './redis.ts'
+import {
+  type ConnectOptions,
+  connectRedis,
+  inspectRedis,
+  type RedisTarget,
+  requireNoEviction,
+  secureUrlOf,
+} from './redis.ts'
 import { tracedAdd } from './trace.ts'
 
 export interface QueueCounts {

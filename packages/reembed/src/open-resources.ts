@@ -33,8 +33,7 @@ export const absoluteUrl = (url: string): string => (/^[a-z0-9]+:\/\//i.test(url
 export async function openOutput(flags: OutputFlags): Promise<Store> {
   const { unsafeStore: unsafe } = flags
   const store = await openStore(absoluteUrl(flags.output), { create: true, unsafe, s3: s3OptionsOf(flags) })
-  if (unsafe)
-    note('warning: --unsafe-store: with more than one worker, shards may overwrite each other')
+  if (unsafe) note('warning: --unsafe-store: with more than one worker, shards may overwrite each other')
   else await checkStore(store)
   return store
 }

@@ -22,7 +22,10 @@ export interface OpenStoreOptions {
  * Opens 's3://bucket/prefix', a folder, 'file:///folder', or, to read, 'hf://datasets/org/name@revision/path'. The AWS
  * SDK is loaded only when it is needed. The first put to S3 fails with STORE_UNSAFE if the store ignores If-None-Match.
  */
-export async function openStore(url: string, { create, unsafe, s3, hub }: OpenStoreOptions = {}): Promise<Store> {
+export async function openStore(
+  url: string,
+  { create, unsafe, s3, hub }: OpenStoreOptions = {},
+): Promise<Store> {
   if (url === '')
     throw new ReembedError('USAGE', 'Expected a folder or s3://bucket/prefix, got an empty string')
   if (url.startsWith('s3://')) {

@@ -27,16 +27,8 @@ export {
 } from './model-preview.ts'
 export { type PlanRequest, type PlanResult, planRun } from './plan.ts'
 export { findTokenizer } from './planning/chunking.ts'
-export {
-  embedQueries,
-  hashOfQueries,
-  queriesOf,
-  readJudgedQueries,
-} from './planning/gating.ts'
 export type {
-  EvaluationQuery,
   GateOptions,
-  JudgedQueryFiles,
   PlanNotice,
   PlanOptions,
 } from './planning/options.ts'

@@ -119,6 +119,6 @@ test('a port that is taken gets its one line', async () => {
   server = await serveMetrics({ registry, listen: '0', notReadyReason: () => null })
   const { port } = new URL(server.url)
   await expect(serveMetrics({ registry, listen: port, notReadyReason: () => null })).rejects.toThrow(
-    new RegExp(`cannot listen on --metrics ${port} \\(EADDRINUSE\\)`),
+    new RegExp(`cannot listen on 127.0.0.1:${port} \\(EADDRINUSE\\)`),
   )
 })

@@ -44,7 +44,7 @@ test('P-ROLLBACK: a rollback makes a version with its own sequence number, which
   expect(again).toMatchObject({ run: second.run, status: 'superseded' })
   const queued = await inProcess(['enqueue', ...planningArgs()])
   expect(queued.stdout).toContain(`none of itself: version 3 is of a newer run, ${first.run}`)
-  expect(await command('publish', second.run)).toMatchObject({ code: 4, result: { status: 'superseded' } })
+  expect(await command('publish', second.run)).toMatchObject({ code: 3, result: { status: 'superseded' } })
   expect(await command('publish', second.run, '--force')).toMatchObject({
     code: 0,
     result: { status: 'published' },
@@ -87,7 +87,9 @@ test('P-PAUSE: workers start no job of a paused run, and every document is embed
   expect((await command('status', run)).result).toMatchObject({ state: 'paused', shardsDone: 0 })
   const refused = await inProcess(runArgs())
   expect(refused.code).toBe(1)
-  expect(refused.stderr).toMatch(new RegExp(`run ${run} is paused: .reembed resume ${run}. lets it go on`))
+  expect(refused.stderr).toMatch(
+    new RegExp(`run ${run} is paused: resume it to continue \\(.reembed resume. continues it\\)`),
+  )
 
   expect(await command('resume', run)).toMatchObject({ code: 0, result: { state: 'running' } })
   expect(JSON.parse((await inProcess(runArgs())).stdout)).toMatchObject({

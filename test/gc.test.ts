@@ -135,7 +135,7 @@ test('P-GC: gc keeps unfinished and held runs and their base runs, and deletes c
   expect((await command(['gc', ...ANY_AGE, '--keep', '1', '--delete'])).result).toMatchObject({
     kept: [
       { run: third },
-      { run: open, reason: 'not finished: `reembed cancel` it first' },
+      { run: open, reason: 'not finished: cancel it first' },
       { run: second, reason: `run ${open} reuses it` },
     ],
     deletedRuns: [],
@@ -224,7 +224,7 @@ test('P-GC: a resume, publish or rollback either spares the run or is refused wh
     ['publish', first, '--force'],
     ['rollback', first],
   ]) {
-    expect(await command(args)).toMatchObject({ code: 2, stderr: expect.stringMatching(/was removed/) })
+    expect(await command(args)).toMatchObject({ code: 2, stderr: expect.stringMatching(/was deleted/) })
   }
   expect((await command(['current'])).result.run).toBe(second)
 })
@@ -294,7 +294,7 @@ test('P-GC: gc deletes the old remains of crashes: objects of runs without a pla
   await expect(removeRun(store, eraserThatStops(eraser, 1), crashed, old)).rejects.toThrow('killed')
   await expect(recordPlan(store, planned)).rejects.toMatchObject({
     code: 'RUN_STOPPED',
-    message: expect.stringMatching(/was removed/),
+    message: expect.stringMatching(/was deleted/),
   })
   // What the planner put is new, and no reason to leave the run as it is.
   expect((await command(['gc', '--delete', crashed])).result.deletedRuns).toEqual([crashed])
@@ -348,7 +348,7 @@ test('P-GC: planning is refused or its run is kept when gc deletes the remains o
   })
   await expect(recordPlan(slow, { head: { ...plan, run: crashed }, slices })).rejects.toMatchObject({
     code: 'RUN_STOPPED',
-    message: expect.stringMatching(/was removed/),
+    message: expect.stringMatching(/was deleted/),
   })
   const { run } = await lookUpRun(store, crashed)
   expect(run).toBe(replacementIdOf(crashed))

@@ -93,7 +93,7 @@ test('P-LIMITS: two workers exceed --max-tokens by at most one request each, and
   const same = await inProcess(['run', ...common, '--max-tokens', '15000', '--documents-per-shard', '250'])
   expect([same.code, same.stderr]).toEqual([
     1,
-    expect.stringMatching(/15,000 tokens.*the same command with a higher limit goes on/),
+    expect.stringMatching(/15,000 tokens.*raise the budget to continue \(--max-cost, --max-tokens\)/),
   ])
   const higher = await inProcess([
     'run',

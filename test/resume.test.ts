@@ -57,7 +57,7 @@ test('an interrupted run continues, without embedding its finished shards again,
   first.child.kill('SIGINT')
   const { code, stderr } = await first.finished
   expect(code).toBe(130)
-  expect(stderr).toMatch(/the same command goes on/)
+  expect(stderr).toMatch(/the same command continues/)
   gate.open()
   const again = await inProcess(run)
   expect(again.code).toBe(0)

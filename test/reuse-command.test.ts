@@ -62,7 +62,7 @@ test('P-REUSE: plan, run and status show reused vectors, and another space is re
   const retried = await command('retry', run, '--rejects')
   expect(retried.code).toBe(2)
   expect(retried.stderr).toMatch(
-    /the rejects of run [a-z2-7]{26} come from the corpus \(empty_text 1\): mend it there, then `reembed run` embeds/,
+    /the rejects of run [a-z2-7]{26} come from the corpus \(empty_text 1\): correct it there, then a new run embeds/,
   )
 })
 

@@ -39,7 +39,7 @@ test('I1 I2 P-STORE-FAULTS: no document is lost or duplicated and no key is supe
   Object.assign(process.env, env)
   await using tei = await serveTei({ engine: createHashEngine({ dimensions: DIMENSIONS }) })
   await using redis = await startRedis()
-  await using corpus = await openStore('s3://corpora/wiki')
+  await using corpus = await openStore('s3://corpora/wiki', { unsafe: true })
   const lines = documents(COUNT).map(document => `${JSON.stringify(document)}\n`)
   await corpus.putIfAbsent('all.jsonl', Buffer.from(lines.join('')))
 

@@ -60,5 +60,5 @@ test('run, export, repeated export and recall work with fewer dimensions, float1
     ...['run', '--source', source, '--output', output, '--endpoint', tei.url, '--dimensions', '33'],
   ])
   expect(grown.code).toBe(2)
-  expect(grown.stderr).toContain('--dimensions 33 is more than the 32 of')
+  expect(grown.stderr).toContain('33 dimensions are more than the 32 of')
 })

@@ -32,7 +32,7 @@ it('planning a Parquet corpus reads only its footers', async () => {
   await using server = await startS3Server({ buckets: ['corpora'] })
   for (const [name, value] of Object.entries(server.env)) vi.stubEnv(name, value)
   const names = Array.from({ length: 6 }, (_, i) => `part-${i}.parquet`)
-  await using store = await openStore('s3://corpora/wiki')
+  await using store = await openStore('s3://corpora/wiki', { unsafe: true })
   for (const name of names) await store.putIfAbsent(name, file)
   const before = server.requests.length
   await using corpus = await openCorpus('s3://corpora/wiki')
@@ -61,7 +61,7 @@ it('planning a large gzip stream prints the cost of its slices', async () => {
   await rm(folder, { recursive: true })
   expect(code).toBe(0)
   expect(stderr).toMatch(
-    /note: one\.jsonl\.gz is one gzip stream: each of its \d\d slices unpacks it from the start, 1\d times/,
+    /note: one\.jsonl\.gz is one gzip stream: each of its \d\d slices decompresses it from the start, 1\d times/,
   )
 })
 
@@ -85,7 +85,7 @@ it('planning prints excluded objects, doubtful objects and texts too long for on
   await rm(folder, { recursive: true })
   expect(code).toBe(0)
   expect(stderr).toContain(
-    'note: 1 object left out, unknown by extension or set aside by a leading _: infos.json;',
+    'note: 1 object left out, unknown by extension or named with a leading _: infos.json;',
   )
   expect(stderr).toContain(
     'note: 1 text or Markdown object beside objects of records, each a document as well: README.md;',

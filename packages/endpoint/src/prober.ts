@@ -2,7 +2,7 @@
 // one of them all probes the endpoint during its cold start.
 
 import { hostname } from 'node:os'
-import { type LimitCoordinator, openLimitCoordinator } from '@reembed/queue'
+import { type LimitCoordinator, openLimitCoordinator, type RedisTarget } from '@reembed/queue'
 import type { Endpoint, EndpointOptions } from './client/endpoint.ts'
 import { isUnavailable } from './client/failure-kinds.ts'
 import { openEndpoint } from './client/open.ts'
@@ -13,10 +13,8 @@ import { type Clock, systemClock } from './clock.ts'
 import { createLimiter } from './limiter/limiter.ts'
 
 export interface ProberOptions {
-  /**
-   * URL of the fleet's Redis, for the shared coordinator; this process probes alone if not given.
-   */
-  readonly redis?: string | undefined
+  /** Where the fleet's workers meet; alone if not given. */
+  readonly redis?: RedisTarget | undefined
   readonly maxUnavailableMs?: number
   /** Called with the state at intervals during the wait: 'warming, 41 s'. */
   readonly onState?: ((state: string) => void) | undefined

@@ -155,6 +155,7 @@ async function findProgram(names: readonly string[]): Promise<string> {
   throw new ReembedError(
     'REDIS_UNREACHABLE',
     'no redis-server or valkey-server on PATH: install Redis (apt-get install redis-server), or use the URL of a running one',
+    { option: 'redis' },
   )
 }
 

@@ -48,7 +48,7 @@ beforeEach(async () => {
     S3: {
       root: `s3://test/${prefix}`,
       async put(key, content) {
-        await using store = await openStore(`s3://test/${prefix}`)
+        await using store = await openStore(`s3://test/${prefix}`, { unsafe: true })
         await store.putIfAbsent(key, Buffer.from(content))
       },
     },
@@ -155,12 +155,12 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
     await expect(planned(`${place.root}/x`)).rejects.toMatchObject({
       code: 'SOURCE_FORMAT',
       message: expect.stringMatching(
-        /None of the 2 objects in .*\(\.jsonl, \.ndjson, \.csv, .*\): found "a\.html", "b\.json"\..*--format/,
+        /None of the 2 objects in .*\(\.jsonl, \.ndjson, \.csv, .*\): found "a\.html", "b\.json"\..*name it/,
       ),
     })
     await expect(planned(`${place.root}/x/a.html`)).rejects.toMatchObject({
       code: 'SOURCE_FORMAT',
-      message: expect.stringContaining('--format jsonl|csv|tsv|parquet|arrow|text|markdown'),
+      message: expect.stringContaining('Name it: jsonl, csv, tsv, parquet, arrow, text, markdown'),
     })
     expect((await planned(`${place.root}/x/a.html`, {}, { format: 'jsonl' })).head.objects).toBe(1)
   })
@@ -231,11 +231,12 @@ describe('the fields', () => {
     await expect(plannedOf({ 'a.jsonl': jsonl({ url: 'x', 'bo\u001bdy': '' }) })).rejects.toMatchObject({
       code: 'FIELD_NOT_FOUND',
       message:
-        '"a.jsonl" has no id field (looked for id, _id, doc_id, docid); its fields are "url", "bo\\u001bdy". Name the field with --id',
+        '"a.jsonl" has no id field (looked for id, _id, doc_id, docid); its fields are "url", "bo\\u001bdy". Name the id field',
     })
     await expect(plannedOf({ 'a.jsonl': DOCS }, { fields: { text: 'abstract' } })).rejects.toMatchObject({
       code: 'FIELD_NOT_FOUND',
-      message: '"a.jsonl" has no field "abstract"; its fields are "id", "text". Check --text',
+      message:
+        '"a.jsonl" has no field "abstract"; its fields are "id", "text". Check the name of the text field',
     })
   })
 
@@ -291,7 +292,7 @@ describe('a source', () => {
     const path = join(folder, 'nothing')
     await expect(openCorpus(path)).rejects.toMatchObject({
       code: 'SOURCE_NOT_FOUND',
-      message: `There is no file or folder '${path}': check --source`,
+      message: `There is no file or folder '${path}': check the source`,
     })
     await writeFile(join(folder, 'file'), '')
     await expect(openCorpus(join(folder, 'file', 'x'))).rejects.toMatchObject({ code: 'SOURCE_NOT_FOUND' })

@@ -100,9 +100,7 @@ export async function setRunState(
 
 /** The predicate of an error message for a run in state `deleting` or `deleted`. */
 export const deletionReason = ({ state }: RunStateRecord): string =>
-  state === 'deleted'
-    ? 'was deleted: plan it again, which makes another run'
-    : 'is being deleted: run gc again, which completes or cancels the deletion'
+  state === 'deleted' ? 'was deleted: plan it again, which makes another run' : 'is being deleted'
 
 /** @throws ReembedError with `code` for a run in state `deleting` or `deleted` */
 export async function refuseDeleted(
@@ -119,7 +117,10 @@ const deletedError = (
   run: string,
   record: RunStateRecord,
   code: 'RUN_STOPPED' | 'RUN_NOT_FOUND',
-): ReembedError => new ReembedError(code, `run ${run} in ${store.url} ${deletionReason(record)}`)
+): ReembedError =>
+  new ReembedError(code, `run ${run} in ${store.url} ${deletionReason(record)}`, {
+    reason: record.deletionCommitted ? 'run_deleted' : 'run_deleting',
+  })
 
 /** Appends `record` after `last`. Returns undefined if a concurrent writer has appended a record since. */
 export async function appendRunState(

@@ -10,7 +10,7 @@
 
 import { Redis } from 'ioredis'
 import { REDIS_PREFIX } from './names.ts'
-import { redisOptions } from './redis.ts'
+import { type RedisTarget, redisOptions, secureUrlOf } from './redis.ts'
 
 /** Usage of a budget: tokens as the server counts them, and seconds of endpoint time. */
 export interface BudgetUsage {
@@ -89,9 +89,8 @@ interface Scripted extends Redis {
   reembedInitialize(...args: (string | number)[]): Promise<number>
 }
 
-/** Opens a connection for budgets. A call fails within 2 s if Redis does not answer. */
-export function openBudget(redisUrl: string): Budget {
-  const redis = new Redis(redisUrl, {
+export function openBudget(target: RedisTarget): Budget {
+  const redis = new Redis(secureUrlOf(target), {
     ...redisOptions,
     maxRetriesPerRequest: 0,
     commandTimeout: ANSWER_MS,

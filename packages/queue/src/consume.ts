@@ -18,7 +18,14 @@ import {
   type ShardCounts,
   type WorkerState,
 } from './progress.ts'
-import { type ConnectOptions, connectRedis, inspectRedis, requireNoEviction } from './redis.ts'
+import {
+  type ConnectOptions,
+  connectRedis,
+  inspectRedis,
+  type RedisTarget,
+  requireNoEviction,
+  secureUrlOf,
+} from './redis.ts'
 import { tracedAttempt } from './trace.ts'
 
 /** The signal and the progress reports of one job. */
@@ -93,10 +100,11 @@ const MAX_ERRORS_PER_SECOND = 3
  *   for an unreachable Redis.
  */
 export async function consume(
-  redisUrl: string,
+  target: RedisTarget,
   handle: (job: Job, context: JobContext) => Promise<void>,
   { concurrency, onEvent = () => {}, ...connect }: ConsumeOptions,
 ): Promise<Consumer> {
+  const redisUrl = secureUrlOf(target)
   requireNoEviction(await inspectRedis(redisUrl, connect), redisUrl)
   const { DelayedError, UnrecoverableError, WaitingError, Worker } = await import('bullmq')
   const redis = connectRedis(redisUrl)

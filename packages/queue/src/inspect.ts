@@ -5,7 +5,7 @@
 import type { Redis } from 'ioredis'
 import { QUEUE, REDIS_PREFIX } from './names.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
-import { connectRedis, inspectRedis, type RedisInfo } from './redis.ts'
+import { connectRedis, inspectRedis, type RedisInfo, type RedisTarget, secureUrlOf } from './redis.ts'
 
 /** BullMQ's states of a job that is not complete. */
 export const QUEUE_STATES = ['wait', 'prioritized', 'active', 'delayed', 'failed'] as const
@@ -35,8 +35,9 @@ export interface QueueReader extends AsyncDisposable {
   workers(): Promise<WorkerState[]>
 }
 
-/** Opens a read-only connection. While Redis is unreachable, each call fails instead of waiting. */
-export function openQueueReader(redisUrl: string): QueueReader {
+/** Opens a connection that only reads, and never waits for a Redis that is not there: each call then fails. */
+export function openQueueReader(target: RedisTarget): QueueReader {
+  const redisUrl = secureUrlOf(target)
   const redis = connectRedis(redisUrl, { failFast: true })
   redis.on('error', () => {})
   return {

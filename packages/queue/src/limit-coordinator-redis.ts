@@ -16,7 +16,7 @@ import {
   type WindowSums,
 } from './limit-coordinator.ts'
 import { REDIS_PREFIX } from './names.ts'
-import { redisOptions } from './redis.ts'
+import { type RedisTarget, redisOptions, secureUrlOf } from './redis.ts'
 
 const SUMS = ['replies', 'inputs', 'refusals', 'unavailable', 'queueMs', 'inferenceMs'] as const
 
@@ -114,7 +114,7 @@ interface Scripted extends Redis {
  * Redis is unreachable, each `report` fails at once or within a second.
  */
 export function openLimitCoordinator(
-  redisUrl: string,
+  target: RedisTarget,
   endpoint: string,
   {
     windowMs = LIMIT_COORDINATOR_DEFAULTS.windowMs,
@@ -124,7 +124,7 @@ export function openLimitCoordinator(
 ): LimitCoordinator {
   const limit = `${REDIS_PREFIX}:limit:${idOf(endpoint)}`
   const keys = [limit, `${limit}:members`, `${limit}:peaks`]
-  const redis = new Redis(redisUrl, {
+  const redis = new Redis(secureUrlOf(target), {
     ...redisOptions,
     // A report that cannot be sent now is outdated later.
     enableOfflineQueue: false,

@@ -9,7 +9,14 @@ import { openFinalizeLeases } from './finalize-lease.ts'
 import type { Job } from './job.ts'
 import { jobId, QUEUE, REDIS_PREFIX } from './names.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
-import { type ConnectOptions, connectRedis, inspectRedis, requireNoEviction } from './redis.ts'
+import {
+  type ConnectOptions,
+  connectRedis,
+  inspectRedis,
+  type RedisTarget,
+  requireNoEviction,
+  secureUrlOf,
+} from './redis.ts'
 import { tracedAdd } from './trace.ts'
 
 /** Number of jobs by state. */
@@ -66,7 +73,8 @@ const jobOptions: DefaultJobOptions = {
  * Opens the queue. Checks that Redis is reachable, supported and never evicts keys.
  * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED that names the address and the fix
  */
-export async function openQueue(redisUrl: string, options: ConnectOptions = {}): Promise<Queue> {
+export async function openQueue(target: RedisTarget, options: ConnectOptions = {}): Promise<Queue> {
+  const redisUrl = secureUrlOf(target)
   requireNoEviction(await inspectRedis(redisUrl, options), redisUrl)
   const redis = connectRedis(redisUrl)
   redis.on('error', () => {}) // ioredis reconnects; commands wait meanwhile until the caller's deadline.

@@ -58,6 +58,7 @@ export function requireWholeBytes(dimensions: number): void {
   throw new ReembedError(
     'USAGE',
     `ubinary packs eight dimensions into a byte, and ${dimensions} is not a multiple of 8: embed with ${dimensions - (dimensions % 8) || 8} dimensions or export another type`,
+    { option: 'vectors.dimensions' },
   )
 }
 

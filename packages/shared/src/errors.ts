@@ -103,6 +103,10 @@ export interface ReembedErrorOptions {
   readonly retry?: Retry
   /** With `retry: 'requeue'`: the minimum wait in milliseconds that the server requested. */
   readonly retryAfterMs?: number | undefined
+  /** The option of the request that the fix concerns, as a dotted path: 'gates', 'chunking.maxTokens'. */
+  readonly option?: string | undefined
+  /** The case within the code, for a caller that handles it: 'run_not_finished', 'budget_exceeded'. */
+  readonly reason?: string | undefined
   readonly cause?: unknown
 }
 
@@ -114,11 +118,13 @@ export class ReembedError extends Error {
   readonly code: ErrorCode
   readonly retry: Retry
   readonly retryAfterMs: number | undefined
+  readonly option: string | undefined
+  readonly reason: string | undefined
 
   constructor(
     code: ErrorCode,
     message: string,
-    { retry = 'never', retryAfterMs, cause }: ReembedErrorOptions = {},
+    { retry = 'never', retryAfterMs, option, reason, cause }: ReembedErrorOptions = {},
   ) {
     // Keys and server replies are untrusted: an escape sequence in them must not reach a terminal.
     super(message.replace(CONTROL, ' '), cause === undefined ? undefined : { cause })
@@ -126,6 +132,8 @@ export class ReembedError extends Error {
     this.code = code
     this.retry = retry
     this.retryAfterMs = retryAfterMs
+    this.option = option
+    this.reason = reason
   }
 
   get exitCode(): number {

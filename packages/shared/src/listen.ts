@@ -20,7 +20,8 @@ export function parseListen(listen: string, option: string): ListenAddress {
   if (!match || port > 65_535) {
     throw new ReembedError(
       'USAGE',
-      `${option} ${listen} is not a listen address: expected a port such as 9464 (on loopback), or host:port`,
+      `'${listen}' is not a listen address: expected a port such as 9464 (on loopback), or host:port`,
+      { option },
     )
   }
   return { host: (match.groups?.host ?? '127.0.0.1').replace(/^\[|\]$/g, ''), port }
@@ -33,7 +34,7 @@ export function parseListen(listen: string, option: string): ListenAddress {
 export async function listenOn(
   server: Server,
   { host, port }: ListenAddress,
-  given: string,
+  option: string,
 ): Promise<string> {
   server.listen(port, host)
   try {
@@ -41,8 +42,8 @@ export async function listenOn(
   } catch (error) {
     throw new ReembedError(
       'USAGE',
-      `cannot listen on ${given} (${codeOf(error)}): choose another port, or 0 for a free port`,
-      { cause: error },
+      `cannot listen on ${host}:${port} (${codeOf(error)}): use another port, or 0 for a free one`,
+      { option, cause: error },
     )
   }
   const { port: bound } = server.address() as AddressInfo

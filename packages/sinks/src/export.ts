@@ -300,6 +300,7 @@ async function openExportRecord(
     throw new ReembedError(
       'USAGE',
       `${target.url} holds another export (run ${stored.run}, layout ${stored.layout}): export to an empty folder`,
+      { option: 'target' },
     )
   }
   return ranges && { min: Float32Array.from(ranges.min), max: Float32Array.from(ranges.max) }
@@ -308,7 +309,9 @@ async function openExportRecord(
 /** A loader reads every file of the target, so the target must hold nothing else. */
 async function requireEmptyTarget(target: Store): Promise<void> {
   for await (const { key } of target.list('')) {
-    throw new ReembedError('USAGE', `${target.url} is not empty (${key}): export to an empty folder`)
+    throw new ReembedError('USAGE', `${target.url} is not empty (${key}): export to an empty folder`, {
+      option: 'target',
+    })
   }
 }
 

@@ -142,7 +142,9 @@ export async function openHub(url: string, { endpoint, token, retryMs }: HubOpti
   }
 
   const readOnly = (): never => {
-    throw new ReembedError('USAGE', `${url} is read-only: write to a folder or s3://bucket/prefix instead`)
+    throw new ReembedError('USAGE', `${url} is read-only: write to a folder or s3://bucket/prefix instead`, {
+      option: 'output',
+    })
   }
 
   return {

@@ -31,7 +31,8 @@ export interface RunCacheOptions {
   /** Outputs that this worker serves, outputs below them included. */
   readonly outputs: readonly string[]
   readonly s3?: S3Options | undefined
-  /** Opens a store by its URL; the simulation replaces it. */
+  readonly unsafeStore?: boolean | undefined
+  /** How a URL becomes a store; another way for the simulation. */
   readonly openUrl?: ((url: string) => Promise<Store>) | undefined
 }
 
@@ -43,7 +44,8 @@ const UNSERVED_OUTPUT_DELAY_MS = 2_000
 export function createRunCache({
   outputs,
   s3,
-  openUrl = url => openStore(url, { s3 }),
+  unsafeStore: unsafe,
+  openUrl = url => openStore(url, { s3, unsafe }),
 }: RunCacheOptions): RunCache {
   const stores = createOpener(openUrl)
   const buffers = createShardBufferPool()

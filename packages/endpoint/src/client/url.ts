@@ -40,6 +40,7 @@ export function parseAddress(
     throw new ReembedError(
       'USAGE',
       `the token would be sent to ${origin} unencrypted: use an https:// URL, or allow insecure endpoints in a private network`,
+      { option: 'allowInsecure' },
     )
   }
   // Users paste the URL of a route.

@@ -173,6 +173,7 @@ export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
         throw new ReembedError(
           'USAGE',
           `expected an instance like nvidia-a10g-x1 and a region like aws/us-east-1, got '${instance}' and '${region}': choose them from the list of prices`,
+          { option: 'endpoint.region' },
         )
       }
       return endpointOf(

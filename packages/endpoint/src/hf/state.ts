@@ -49,6 +49,7 @@ export async function waitUntilRunning(
       throw new ReembedError(
         'ENDPOINT_UNSUPPORTED',
         `${where} is paused, and requests do not wake it: resume it on Hugging Face`,
+        { reason: 'endpoint_paused' },
       )
     }
     if (state === 'failed' || state === 'updateFailed') {

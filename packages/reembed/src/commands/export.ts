@@ -1,8 +1,8 @@
+import { findRun } from '@reembed/producer'
 import { type Quantization, requireManifest } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import { type ExportLayoutName, exportRun } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
-import { findRun } from '../find-run.ts'
 import { bytes, count, counted, facts, note, print } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { absoluteUrl, openExistingOutput, s3OptionsOf } from '../open-resources.ts'
@@ -24,7 +24,10 @@ export async function exportCommand(name: string | undefined, flags: Flags): Pro
   const run = await findRun(store, name, 'current')
   const manifest = await requireManifest(store, run)
   const to = flags.to ?? `${store.url.replace(/\/$/, '')}/exports/${run}/${flags.layout}`
-  const target = stack.use(await openStore(absoluteUrl(to), { create: true, s3: s3OptionsOf(flags) }))
+  // One process writes an export, and a loader takes all objects that it finds: no check object may be left there.
+  const target = stack.use(
+    await openStore(absoluteUrl(to), { create: true, unsafe: true, s3: s3OptionsOf(flags) }),
+  )
   const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
 
   let notedMs = Date.now()

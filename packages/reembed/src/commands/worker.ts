@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { setTimeout as wait } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
+import { sweepOutputs } from '@reembed/producer'
 import { openQueue, redisAddress } from '@reembed/queue'
 import { EXIT, ReembedError } from '@reembed/shared'
 import { openStore } from '@reembed/store'
@@ -10,11 +11,11 @@ import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
 import { absoluteUrl, requireEndpoint, requireRedis, s3OptionsOf } from '../open-resources.ts'
 import type { EndpointFlags, MetricsFlags, RedisFlags, S3Flags, WorkerFlags } from '../options.ts'
-import { sweepOutputs } from '../sweeping.ts'
 
 interface Flags extends EndpointFlags, MetricsFlags, RedisFlags, WorkerFlags, S3Flags {
   readonly output: readonly string[]
   readonly drainSeconds: number
+  readonly unsafeStore?: boolean
 }
 
 const SWEEP_MS = 30_000
@@ -51,10 +52,11 @@ export async function worker(flags: Flags): Promise<void> {
     outputs,
     concurrency: flags.concurrency,
     s3: s3OptionsOf(flags),
+    unsafeStore: flags.unsafeStore,
     log,
     metrics: metrics?.registry,
     onIdle: () => idle.resolve(),
-    onStuck: waiting => stuck.reject(stuckError(waiting, redis)),
+    onStuck: waiting => stuck.reject(stuckError(waiting, flags.redis ?? '')),
   })
   stack.adopt(running, () => running.drain(1000 * flags.drainSeconds))
   await metrics?.serve(() => running.notReadyReason)
@@ -63,7 +65,7 @@ export async function worker(flags: Flags): Promise<void> {
   const late = new AbortController()
   const sweeps = sweepOutputs({
     outputs: () => new Set([...outputs, ...running.seenOutputs]),
-    open: output => openStore(output, { create: true, s3: s3OptionsOf(flags) }),
+    open: output => openStore(output, { create: true, unsafe: flags.unsafeStore, s3: s3OptionsOf(flags) }),
     queue,
     log,
     metrics: metrics?.registry,

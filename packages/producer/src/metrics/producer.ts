@@ -1,7 +1,9 @@
-// What a producer does as metrics: ticks of its schedules, hooks, and when the next tick is due.
+// Metrics of a producer: ticks of its schedules, hooks, and when the next tick is due.
 
-import type { Calendar, HookKind, Schedule, ScheduleCheck, TickOutcome } from '@reembed/producer'
 import type { Registry } from '@reembed/telemetry'
+import type { HookKind } from '../hooks.ts'
+import type { Schedule, ScheduleCheck, TickOutcome } from '../schedule/check.ts'
+import type { Calendar } from '../schedule/cron.ts'
 
 export interface ProducerMetrics {
   checked(schedule: Schedule, check: ScheduleCheck): void
@@ -20,7 +22,7 @@ export function registerProducerMetrics(
   const names = schedules.map(({ schedule }) => schedule.name)
   const ticks = registry.counter(
     'reembed_schedule_ticks_total',
-    'Ticks that this producer took, by what became of them.',
+    'Ticks that this producer claimed, by outcome.',
     {
       schedule: names,
       status: [...PLANNED, 'failed', 'abandoned'],
@@ -28,20 +30,20 @@ export function registerProducerMetrics(
   )
   const checkFailures = registry.counter(
     'reembed_schedule_check_failures_total',
-    'Looks at a schedule that the store did not allow.',
+    'Checks of a schedule that failed because the store did not answer.',
     { schedule: names },
   )
   const next = registry.gauge(
     'reembed_schedule_next_tick_timestamp_seconds',
-    'When the schedule is due next.',
+    'Time of the next tick of the schedule, in Unix seconds.',
     {
       schedule: names,
     },
   )
-  const hooks = registry.counter('reembed_hooks_total', 'Hooks by kind; a burst counts once.', {
+  const hooks = registry.counter('reembed_hooks_total', 'Hooks received, by kind; a burst counts once.', {
     kind: HOOKS,
   })
-  const plans = registry.counter('reembed_hook_plans_total', 'What was planned because of hooks.', {
+  const plans = registry.counter('reembed_hook_plans_total', 'Plans made for hooks, by outcome.', {
     status: [...PLANNED, 'failed'],
   })
   registry.collect(() => {

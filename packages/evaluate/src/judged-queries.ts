@@ -1,65 +1,37 @@
-// --gate: checks gates, queries and judgements when a run is planned, and embeds the queries with its model, so that
-// whoever finds the run finished can judge it without an endpoint.
+// Queries with judgements: what recall and ndcg are measured on.
 
 import { readFile } from 'node:fs/promises'
 import type { Endpoint } from '@reembed/endpoint'
-import { type JudgedQuery, needsQueries, parseGate, putQueries, type QueryVector } from '@reembed/evaluate'
-import type { Plan, Recipe } from '@reembed/protocol'
+import type { Recipe } from '@reembed/protocol'
 import { truncateVectors } from '@reembed/shard'
 import { canonical, messageOf, ReembedError, sha256 } from '@reembed/shared'
-import type { Store } from '@reembed/store'
-import type { CorpusFlags } from './options.ts'
+import type { JudgedQuery, QueryVector } from './compare/evaluate.ts'
 
-export interface Query extends JudgedQuery {
+/** A query with the documents that are relevant to it. */
+export interface EvaluationQuery extends JudgedQuery {
   readonly text: string
 }
 
-export interface GateSetup extends Pick<Plan, 'gates' | 'evaluation' | 'queryPrompt'> {
-  readonly queries: readonly Query[]
+export interface JudgedQueryFiles {
+  readonly queriesFile: string
+  readonly qrelsFile: string
 }
 
 const QUERIES_PER_REQUEST = 16
 
-/** Two runs with the same hash were asked the same and judged the same. */
-export const hashOfQueries = (queries: readonly Query[]): string => sha256(canonical(queries))
+/** Runs with the same hash have the same queries and judgements. */
+export const hashOfQueries = (queries: readonly EvaluationQuery[]): string => sha256(canonical(queries))
 
-/** @throws ReembedError USAGE naming file and line of what is wrong */
-export async function gateSetupOf({
-  gate: gates,
-  gateQueries,
-  gateQrels,
-  queryPrompt,
-}: CorpusFlags): Promise<GateSetup> {
-  const wanted = (gates ?? []).map(parseGate).find(needsQueries)
-  if (wanted && (gateQueries === undefined || gateQrels === undefined)) {
-    throw new ReembedError('USAGE', `the gate '${wanted.text}' needs --gate-queries and --gate-qrels`)
-  }
-  const isJudged = wanted && gateQueries !== undefined && gateQrels !== undefined
-  const queries = isJudged ? await readJudgedQueries(gateQueries, gateQrels) : []
-  return {
-    queries,
-    ...(gates && { gates: gates.map(text => parseGate(text).text) }),
-    ...(queries.length > 0 && {
-      evaluation: { sha256: hashOfQueries(queries), queries: queries.length },
-    }),
-    ...(queryPrompt && { queryPrompt }),
-  }
+/** The queries themselves, read where they are named by files. */
+export async function queriesOf(
+  source: readonly EvaluationQuery[] | JudgedQueryFiles,
+): Promise<readonly EvaluationQuery[]> {
+  return 'queriesFile' in source ? readJudgedQueries(source.queriesFile, source.qrelsFile) : source
 }
 
-/** Embeds the queries of a run and keeps them beside its plan. */
-export async function storeQueries(
-  store: Store,
-  run: string,
-  { queries, queryPrompt = '' }: GateSetup,
-  endpoint: Endpoint,
-  recipe: Recipe,
-): Promise<void> {
-  if (queries.length > 0)
-    await putQueries(store, run, await embedQueries(queries, queryPrompt, endpoint, recipe))
-}
-
+/** Embeds queries with the model and the dimensions of a run. */
 export async function embedQueries(
-  queries: readonly Query[],
+  queries: readonly EvaluationQuery[],
   queryPrompt: string,
   endpoint: Endpoint,
   recipe: Recipe,
@@ -79,8 +51,12 @@ export async function embedQueries(
   return rows
 }
 
-/** As BEIR has them: queries.jsonl with _id and text, qrels as TSV with a header. */
-export async function readJudgedQueries(queriesFile: string, qrelsFile: string): Promise<Query[]> {
+/**
+ * Reads queries and judgements in BEIR's files: JSONL with _id (or id) and text; TSV of query-id, corpus-id and score,
+ * with or without a header.
+ * @throws ReembedError USAGE with the file and the line.
+ */
+export async function readJudgedQueries(queriesFile: string, qrelsFile: string): Promise<EvaluationQuery[]> {
   const queries = new Map<string, { text: string; relevant: Record<string, number> }>()
   for (const [line, text] of await linesOf(queriesFile)) {
     const { id, _id = id, text: asked } = parse(text, `${queriesFile}:${line}`)
@@ -124,6 +100,6 @@ function parse(text: string, where: string): Record<string, unknown> {
   try {
     return Object(JSON.parse(text))
   } catch {
-    throw new ReembedError('USAGE', `${where}: this is no JSON`)
+    throw new ReembedError('USAGE', `${where}: this is not JSON`)
   }
 }

@@ -120,7 +120,7 @@ test('P-LIMITS: a run stays within its limit when Redis is emptied repeatedly', 
   await client.quit()
   expect([ran.code, ran.stderr]).toEqual([
     1,
-    expect.stringMatching(/run \w+ is paused: it may take 20,000 tokens/),
+    expect.stringMatching(/run \w+ is paused: \d+,\d{3} of at most 20,000 tokens/),
   ])
   expect(sent.requests).toBeGreaterThan(40)
   expect(sent.tokens).toBeLessThan(20_000 + REQUEST_TOKENS)

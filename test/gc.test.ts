@@ -224,7 +224,7 @@ test('P-GC: who resumes, publishes or rolls back while its removal begins is hea
     ['publish', first, '--force'],
     ['rollback', first],
   ]) {
-    expect(await command(args)).toMatchObject({ code: 2, stderr: expect.stringMatching(/was removed/) })
+    expect(await command(args)).toMatchObject({ code: 2, stderr: expect.stringMatching(/was deleted/) })
   }
   expect((await command(['current'])).result.run).toBe(second)
 })
@@ -292,7 +292,7 @@ test('P-GC: what crashes left goes when it is old: objects of runs without a pla
   await expect(removeRun(store, eraserThatStops(eraser, 1), crashed, old)).rejects.toThrow('killed')
   await expect(recordPlan(store, planned)).rejects.toMatchObject({
     code: 'RUN_STOPPED',
-    message: expect.stringMatching(/was removed/),
+    message: expect.stringMatching(/was deleted/),
   })
   // What the planner put is new, and no reason to leave the run as it is.
   expect((await command(['gc', '--delete', crashed])).result.deletedRuns).toEqual([crashed])
@@ -346,7 +346,7 @@ test('P-GC: who plans a run while what an earlier planning left of it goes is to
   })
   await expect(recordPlan(slow, { head: { ...plan, run: crashed }, slices })).rejects.toMatchObject({
     code: 'RUN_STOPPED',
-    message: expect.stringMatching(/was removed/),
+    message: expect.stringMatching(/was deleted/),
   })
   const { run } = await lookUpRun(store, crashed)
   expect(run).toBe(replacementIdOf(crashed))

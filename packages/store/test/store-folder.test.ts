@@ -133,7 +133,10 @@ test('a put fails with USAGE when a file and a folder would have the same name',
   const { store } = await openFresh()
   await store.putIfAbsent('a', Buffer.from('x'))
   await store.putIfAbsent('b/c', Buffer.from('x'))
-  const refused = { code: 'USAGE', message: expect.stringContaining('a file and a folder cannot have the same name') }
+  const refused = {
+    code: 'USAGE',
+    message: expect.stringContaining('a file and a folder cannot have the same name'),
+  }
   await expect(store.putIfAbsent('a/b', Buffer.from('x'))).rejects.toMatchObject(refused)
   await expect(store.putIfAbsent('b', Buffer.from('x'))).rejects.toMatchObject(refused)
   expect(await store.head('a/b')).toBeUndefined()

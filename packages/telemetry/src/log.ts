@@ -1,8 +1,14 @@
 // The log: one JSON line a fact on stderr, or plain lines for a person at a terminal. Never a text, a token or a key.
 
-import { type Logger, pino } from 'pino'
+import { pino } from 'pino'
 
-export type { Logger }
+/** Where events of a process go. A logger of pino fits. `facts` are fields of the line; they hold no secret. */
+export interface Logger {
+  debug(facts: object, message: string): void
+  info(facts: object, message: string): void
+  warn(facts: object, message: string): void
+  error(facts: object, message: string): void
+}
 
 export interface LogOptions {
   readonly level?: string | undefined

@@ -51,4 +51,10 @@ export { createLimiter, type Limiter, type LimiterOptions, type Permit } from '.
 export type { EndpointProbe } from './limiter/probe-loop.ts'
 export { createTokenEstimator, pack, type RequestLimits, requestLimits, type TokenEstimator } from './pack.ts'
 export { openProber, type ProberOptions } from './prober.ts'
+export {
+  checkEndpointExists,
+  type ResolvedEndpoint,
+  type ResolveOptions,
+  resolveEndpoint,
+} from './resolve.ts'
 export { tracedEndpoint } from './trace.ts'

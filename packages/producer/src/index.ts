@@ -2,16 +2,43 @@
 
 export { type Audit, createAudit, type LocatedReject } from './audit.ts'
 export { type BaseRunResult, findBaseRun, type RecipeIds, requireBaseRun } from './base-run.ts'
+export { type ResumeOptions, resumeRun, stopRun } from './control.ts'
 export { type Corpus, type OpenCorpusOptions, openCorpus } from './corpus.ts'
 export { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
 export { type Estimate, estimateTotal, nonEmptyDocuments } from './estimate/estimate.ts'
 export { type QuoteOptions, quoteRun } from './estimate/quote.ts'
 export { type InputSample, sampleInputs } from './estimate/sample-inputs.ts'
 export { finalize } from './finalize.ts'
+export { findRun, plannedRuns } from './find-run.ts'
+export { type FollowOptions, type FollowProgress, followRun } from './follow.ts'
 export { forecastReuse, type ReuseForecast, type ReuseGroup } from './forecast.ts'
 export { cancelRunDeletion, deleteRuns, findGarbage, type Garbage } from './gc.ts'
 export { type HookKind, type Hooks, type HooksOptions, serveHooks } from './hooks.ts'
+export { type ProducerMetrics, registerProducerMetrics } from './metrics/producer.ts'
+export { registerQueueMetrics } from './metrics/queue.ts'
+export { pollRunMetrics } from './metrics/runs.ts'
+export {
+  type EmbedDocuments,
+  type ModelPreview,
+  type PreviewNotice,
+  type PreviewRequest,
+  type PreviewScore,
+  previewModel,
+} from './model-preview.ts'
 export { type PlanRequest, type PlanResult, planRun } from './plan.ts'
+export { findTokenizer } from './planning/chunking.ts'
+export {
+  type EvaluationQuery,
+  embedQueries,
+  type GateOptions,
+  hashOfQueries,
+  type JudgedQueryFiles,
+  queriesOf,
+  readJudgedQueries,
+} from './planning/gating.ts'
+export type { PlanNotice, PlanOptions } from './planning/options.ts'
+export { type PlanContext, type PlannedCorpus, planCorpus } from './planning/plan-corpus.ts'
+export { type Quoted, resolvePrice } from './planning/quoting.ts'
 export { type Preview, previewRun } from './preview.ts'
 export {
   DEFAULT_MAX_REJECTS,
@@ -25,6 +52,7 @@ export {
 export { lookUpRun, type PlannedRun, recordPlan } from './record.ts'
 export type { RetentionPolicy } from './retention.ts'
 export { planRetry } from './retry.ts'
+export { applyBudget, budgetOf, type SpendingOptions } from './run-budget.ts'
 export { type Sample, type SampleOptions, sampleCorpus } from './sample.ts'
 export {
   checkSchedule,
@@ -37,6 +65,9 @@ export {
   type TickOutcome,
 } from './schedule/check.ts'
 export { type Calendar, openCalendar } from './schedule/cron.ts'
+export { type PlanningTick, planAndEnqueue } from './schedule/planning-tick.ts'
+export { enqueueRun, type RecordedRun, recordRun, type SubmittedRun, submitRun } from './submit.ts'
 export { type Survey, survey } from './survey.ts'
 export { createSweeper, type Sweeper, type SweepOutcome } from './sweep.ts'
+export { sweepOutputs } from './sweep-loop.ts'
 export { verify } from './verify.ts'

@@ -2,13 +2,14 @@
 
 import { resolve } from 'node:path'
 import {
+  checkEndpointExists,
   createHf,
   type EndpointOptions,
   type Hf,
   type HfEndpoint,
-  type HfName,
-  parseHfName,
-  waitUntilRunning,
+  type HfOptions,
+  type ResolvedEndpoint,
+  resolveEndpoint,
 } from '@reembed/endpoint'
 import { type Corpus, openCorpus } from '@reembed/producer'
 import { requireSecureRedis } from '@reembed/queue'
@@ -46,19 +47,6 @@ export function openSource(flags: CorpusFlags & Partial<OutputFlags>): Promise<C
 /** Opens an output that must be there already. */
 export async function openExistingOutput(flags: OutputFlags): Promise<Store> {
   return openStore(absoluteUrl(flags.output), { s3: s3OptionsOf(flags) })
-}
-
-export interface ResolvedEndpoint {
-  readonly url: string
-  readonly options: EndpointOptions
-  /** Set for an endpoint of Hugging Face: what it was when the command began. */
-  readonly hf?: {
-    readonly api: Hf
-    readonly name: HfName
-    readonly initial: HfEndpoint
-    /** From the first look until it answered. */
-    readonly coldStartMs: number
-  }
 }
 
 export function endpointOptionsOf({ model, revision, allowInsecure }: EndpointFlags): EndpointOptions {
@@ -111,45 +99,36 @@ export function requireRedis({ redis, insecureRedis }: RedisFlags): string {
   )
 }
 
-/** The endpoint given; `hf:namespace/name` is looked up, woken and waited for. */
+/** The endpoint given; `hf:namespace/name` is read, woken and waited for. */
 export async function requireEndpoint(flags: EndpointFlags): Promise<ResolvedEndpoint> {
-  const name = flags.endpoint === undefined ? undefined : parseHfName(flags.endpoint)
-  if (name) return startHfEndpoint(name, flags)
-  if (flags.endpoint) return { url: flags.endpoint, options: endpointOptionsOf(flags) }
+  return resolveEndpoint(endpointOf(flags), {
+    options: endpointOptionsOf(flags),
+    hf: hfOptions(),
+    onState: noteEndpointState,
+  })
+}
+
+/** Checks that an endpoint was given, and that an `hf:` endpoint exists; wakes nothing. @throws ReembedError */
+export async function checkEndpoint(flags: EndpointFlags): Promise<void> {
+  await checkEndpointExists(endpointOf(flags), hfOptions())
+}
+
+function endpointOf({ endpoint }: EndpointFlags): string {
+  if (endpoint) return endpoint
   throw new ReembedError(
     'USAGE',
     'missing --endpoint (or REEMBED_ENDPOINT), the URL of a TEI server; `reembed run` starts a local one by itself',
   )
 }
 
-/** Whether an endpoint was named, and an hf: one is there; wakes nothing. @throws ReembedError */
-export async function checkEndpoint(flags: EndpointFlags): Promise<void> {
-  const name = flags.endpoint === undefined ? undefined : parseHfName(flags.endpoint)
-  if (name) await openHf().read(name)
-  else await requireEndpoint(flags)
-}
+/** The management API of Hugging Face with the token of this process. */
+export const openHf = (): Hf => createHf(hfOptions())
 
-/** The management API with the token of this process. REEMBED_HF_API names another than Hugging Face's own. */
-export const openHf = (): Hf =>
-  createHf({
-    token: process.env.REEMBED_ENDPOINT_TOKEN ?? process.env.HF_TOKEN,
-    apiUrl: process.env.REEMBED_HF_API,
-  })
-
-async function startHfEndpoint(name: HfName, flags: EndpointFlags): Promise<ResolvedEndpoint> {
-  const api = openHf()
-  const startedMs = Date.now()
-  const initial = await waitUntilRunning(api, name, { onState: noteEndpointState })
-  const coldStartMs = Date.now() - startedMs
-  const options = endpointOptionsOf(flags)
-  // TEI on Hugging Face states no revision; the endpoint's settings do.
-  const revision = options.revision ?? initial.revision
-  return {
-    url: initial.url,
-    options: { ...options, ...(revision && { revision }) },
-    hf: { api, name, initial, coldStartMs },
-  }
-}
+/** REEMBED_HF_API names another management API than Hugging Face's own. */
+const hfOptions = (): HfOptions => ({
+  token: process.env.REEMBED_ENDPOINT_TOKEN ?? process.env.HF_TOKEN,
+  apiUrl: process.env.REEMBED_HF_API,
+})
 
 /** Says each state on the way; that it runs from the start is no news, and what stops the command says so itself. */
 export function noteEndpointState({ name, state, message }: HfEndpoint, waitedMs: number): void {

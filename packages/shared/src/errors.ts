@@ -98,6 +98,10 @@ export interface ReembedErrorOptions {
   readonly retry?: Retry
   /** With `retry: 'requeue'`: how long to wait at least, where the other side said so. */
   readonly retryAfterMs?: number | undefined
+  /** The option of the request that the fix concerns, as a dotted path: 'gates', 'chunking.maxTokens'. */
+  readonly option?: string | undefined
+  /** The case within the code, for a caller that handles it: 'run_not_finished', 'budget_exceeded'. */
+  readonly reason?: string | undefined
   readonly cause?: unknown
 }
 
@@ -108,11 +112,13 @@ export class ReembedError extends Error {
   readonly code: ErrorCode
   readonly retry: Retry
   readonly retryAfterMs: number | undefined
+  readonly option: string | undefined
+  readonly reason: string | undefined
 
   constructor(
     code: ErrorCode,
     message: string,
-    { retry = 'never', retryAfterMs, cause }: ReembedErrorOptions = {},
+    { retry = 'never', retryAfterMs, option, reason, cause }: ReembedErrorOptions = {},
   ) {
     // Keys and servers' words come from outside: an escape sequence in one must not reach a terminal.
     super(message.replace(CONTROL, ' '), cause === undefined ? undefined : { cause })
@@ -120,6 +126,8 @@ export class ReembedError extends Error {
     this.code = code
     this.retry = retry
     this.retryAfterMs = retryAfterMs
+    this.option = option
+    this.reason = reason
   }
 
   get exitCode(): number {

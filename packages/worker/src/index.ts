@@ -2,6 +2,7 @@
 
 export { createJobBudgets, type JobBudget, type JobBudgets } from './budget.ts'
 export { type EmbeddedWindow, type EmbedOptions, embed } from './embed.ts'
+export { type EmbeddedDocuments, embedDocuments } from './embed-documents.ts'
 export { createEmbedder, type Embedder, type EmbedderDependencies } from './embedder.ts'
 export { createWorkerMetrics, type WorkerMetrics } from './metrics.ts'
 export { processJob } from './process-job.ts'

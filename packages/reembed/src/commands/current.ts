@@ -1,6 +1,6 @@
+import { findRun } from '@reembed/producer'
 import { readCurrent, readManifest } from '@reembed/protocol'
 import { ReembedError, shardPrefix } from '@reembed/shared'
-import { findRun } from '../find-run.ts'
 import { count, facts, print } from '../format.ts'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'

@@ -1,12 +1,12 @@
-import { countPresent, enqueueMissing, recordPlan, shardsPresent, supersededBy } from '@reembed/producer'
-import { readManifest, type Version } from '@reembed/protocol'
+import { planCorpus, submitRun, supersededBy } from '@reembed/producer'
+import type { Version } from '@reembed/protocol'
 import { openQueue } from '@reembed/queue'
 import { describePlan, describeQuote } from '../describe-plan.ts'
-import { applyBudget } from '../follow.ts'
 import { count, facts, print } from '../format.ts'
+import { notePlan } from '../notices.ts'
 import { openOutput, openSource, requireEndpoint, requireRedis } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
-import { planFrom } from '../planning.ts'
+import { planOptionsOf } from '../requests.ts'
 
 /** `reembed enqueue`: plan and queue a run, then leave it to the workers. */
 export async function enqueue(flags: CorpusFlags & OutputFlags & RedisFlags & JsonFlag): Promise<void> {
@@ -15,14 +15,13 @@ export async function enqueue(flags: CorpusFlags & OutputFlags & RedisFlags & Js
   await using corpus = await openSource(flags)
   await using store = await openOutput(flags)
   await using queue = await openQueue(redis)
-  const planned = await planFrom(corpus, flags, endpoint, store)
-  const { plan, created } = await recordPlan(store, planned)
-  const finished = (await readManifest(store, plan.run)) !== undefined
-  if (!finished) await applyBudget(store, plan.run, planned.budget)
-  const present = await shardsPresent(store, plan)
-  await queue.removeFailed(plan.run)
-  const enqueued = finished ? 0 : await enqueueMissing(queue, store.url, plan, present)
-  const shardsDone = countPresent(present)
+  const planned = await planCorpus(corpus, endpoint, planOptionsOf(flags), {
+    output: store,
+    redis,
+    onNotice: notePlan,
+  })
+  const { plan, created, manifest, shardsDone, enqueued } = await submitRun(store, queue, planned)
+  const finished = manifest !== undefined
   const newer = await supersededBy(store, plan)
   print(
     flags.json,

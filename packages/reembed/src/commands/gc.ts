@@ -1,7 +1,6 @@
-import { cancelRunDeletion, deleteRuns, findGarbage } from '@reembed/producer'
+import { cancelRunDeletion, deleteRuns, findGarbage, findRun } from '@reembed/producer'
 import { isRunId, ReembedError } from '@reembed/shared'
 import { openDeleter } from '@reembed/store'
-import { findRun } from '../find-run.ts'
 import { bytes, count, counted, note, print } from '../format.ts'
 import { absoluteUrl, openExistingOutput, s3OptionsOf } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'

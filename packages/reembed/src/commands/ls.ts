@@ -1,5 +1,5 @@
+import { plannedRuns } from '@reembed/producer'
 import { readCurrent, readManifest, requirePlan } from '@reembed/protocol'
-import { plannedRuns } from '../find-run.ts'
 import { count, print } from '../format.ts'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'

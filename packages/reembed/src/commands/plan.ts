@@ -1,11 +1,12 @@
-import { previewRun } from '@reembed/producer'
+import { planCorpus, previewRun } from '@reembed/producer'
 import { ReembedError } from '@reembed/shared'
 import { openStore, type Store } from '@reembed/store'
 import { describePlan, describePreview, describeQuote, describeReuse } from '../describe-plan.ts'
 import { facts, print } from '../format.ts'
+import { notePlan } from '../notices.ts'
 import { absoluteUrl, openOrStartEndpoint, openSource, s3OptionsOf } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags } from '../options.ts'
-import { planFrom } from '../planning.ts'
+import { planOptionsOf } from '../requests.ts'
 
 /** `reembed plan`: a dry run with its price, and some inputs as the model will see them. Nothing is written. */
 export async function plan(
@@ -16,7 +17,10 @@ export async function plan(
   const endpoint = await openOrStartEndpoint(flags, stack)
   const earlier = await openEarlier(flags)
   if (earlier) stack.use(earlier)
-  const planned = await planFrom(corpus, flags, endpoint, undefined, earlier)
+  const planned = await planCorpus(corpus, endpoint, planOptionsOf(flags), {
+    previousOutput: earlier,
+    onNotice: notePlan,
+  })
   const { head, slices, maxInputLength, quoted, reuse } = planned
   const preview =
     quoted &&
@@ -37,7 +41,7 @@ export async function plan(
   )
 }
 
-/** The output with what was published before, if there is any. */
+/** The output with the versions before, if it exists. */
 async function openEarlier({ output, ...flags }: Partial<OutputFlags>): Promise<Store | undefined> {
   if (output === undefined) return undefined
   try {

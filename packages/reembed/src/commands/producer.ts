@@ -4,8 +4,11 @@ import {
   checkSchedule,
   type HookKind,
   openCalendar,
+  type ProducerMetrics,
+  registerProducerMetrics,
   type Schedule,
   serveHooks,
+  sweepOutputs,
 } from '@reembed/producer'
 import { openQueue, type Queue } from '@reembed/queue'
 import { messageOf } from '@reembed/shared'
@@ -13,20 +16,11 @@ import { openStore, type Store } from '@reembed/store'
 import { type Logger, openLog } from '@reembed/telemetry'
 import type { Command } from 'commander'
 import { requireConfigFile, schedulesOf } from '../config/schedules.ts'
-import { type ProducerMetrics, registerProducerMetrics } from '../exporter/producer.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
-import {
-  absoluteUrl,
-  checkEndpoint,
-  openOutput,
-  requireEndpoint,
-  requireRedis,
-  s3OptionsOf,
-} from '../open-resources.ts'
+import { absoluteUrl, checkEndpoint, openOutput, requireRedis, s3OptionsOf } from '../open-resources.ts'
 import type { MetricsFlags } from '../options.ts'
-import { type ProducerFlags, planAndEnqueue } from '../planning-tick.ts'
-import { sweepOutputs } from '../sweeping.ts'
+import { type ProducerFlags, planTick } from '../planning-tick.ts'
 import { describeCheck } from './schedule.ts'
 
 /** How long a tick that another producer took and lost can go unseen, and how late a due one is at most. */
@@ -104,9 +98,7 @@ async function checkSchedules(
     for (const { schedule } of schedules) {
       if (signal.aborted) return
       try {
-        // Looked up anew each time: its address and revision may have changed, and it may sleep by now.
-        const onDue = async (due: Schedule) =>
-          planAndEnqueue(due.when, flags, await requireEndpoint(flags), store, queue)
+        const onDue = (due: Schedule) => planTick(due.when, flags, store, queue)
         const check = await checkSchedule(store, schedule, { nowMs: Date.now(), onDue })
         metrics?.checked(schedule, check)
         const level = check.status === 'failed' || check.status === 'abandoned' ? 'error' : 'info'
@@ -129,13 +121,7 @@ async function handleHooks(
 ): Promise<void> {
   for await (const kinds of hooked.bursts(signal)) {
     try {
-      const { status, run } = await planAndEnqueue(
-        'always',
-        flags,
-        await requireEndpoint(flags),
-        store,
-        queue,
-      )
+      const { status, run } = await planTick('always', flags, store, queue)
       metrics?.hookHandled(kinds, status)
       log.info({ kinds, run }, `hook: ${status}`)
     } catch (error) {

@@ -1,4 +1,5 @@
 import {
+  findRun,
   forcePublish,
   type PublishOutcome,
   publish as publishRun,
@@ -6,7 +7,6 @@ import {
 } from '@reembed/producer'
 import { readManifest, requirePlan, type Version } from '@reembed/protocol'
 import { EXIT, ReembedError } from '@reembed/shared'
-import { findRun } from '../find-run.ts'
 import { facts, print } from '../format.ts'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
@@ -53,7 +53,5 @@ function conclude(flags: JsonFlag, run: string, outcome: PublishOutcome): void {
         ? `not published: version ${outcome.by.version} is of a newer run, ${outcome.by.run}; --force publishes this one all the same`
         : `version ${outcome.version.version}, current${outcome.status === 'already_current' ? ' already' : ''}${despiteOf(outcome.version)}`
   print(flags.json, { run, ...outcome }, facts([['run', `${run}  ${said}`]]))
-  if (outcome.status === 'held')
-    process.exitCode = outcome.by === 'gates' ? EXIT.verification : EXIT.notPublished
-  else if (outcome.status === 'superseded') process.exitCode = EXIT.verification
+  if (outcome.status === 'held' || outcome.status === 'superseded') process.exitCode = EXIT.notPublished
 }

@@ -1,6 +1,6 @@
 import { measureRecall } from '@reembed/evaluate'
+import { findRun } from '@reembed/producer'
 import { requireManifest } from '@reembed/shard'
-import { findRun } from '../find-run.ts'
 import { bytes, count, print } from '../format.ts'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'

@@ -1,9 +1,8 @@
-import { planRetry } from '@reembed/producer'
-import { findRun } from '../find-run.ts'
+import { budgetOf, findRun, planRetry, resolvePrice } from '@reembed/producer'
 import { onInterrupt } from '../interrupt.ts'
 import { openOrStartEndpoint, openOutput } from '../open-resources.ts'
 import type { EndpointFlags, SpendingFlags } from '../options.ts'
-import { budgetOf, priceOf } from '../quoting.ts'
+import { spendingOf } from '../requests.ts'
 import { executeRun, type FollowFlags } from './run.ts'
 
 /** `reembed retry <run> --rejects`: the rejects of the model once more, after its server was mended. */
@@ -14,6 +13,7 @@ export async function retry(name: string, flags: EndpointFlags & SpendingFlags &
   const store = stack.use(await openOutput(flags))
   const planned = await planRetry(store, await findRun(store, name, 'newest'))
   const endpoint = await openOrStartEndpoint(flags, stack)
-  const budget = budgetOf(flags, await priceOf(flags, endpoint))
+  const spending = spendingOf(flags)
+  const budget = budgetOf(spending, await resolvePrice(spending, endpoint))
   await executeRun({ ...planned, budget }, flags, { store, endpoint, stack, interrupted, startedMs })
 }

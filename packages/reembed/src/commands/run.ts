@@ -1,34 +1,33 @@
-import { waitForChange } from '@reembed/endpoint'
+import { type ResolvedEndpoint, waitForChange } from '@reembed/endpoint'
 import {
-  createSweeper,
-  enqueueMissing,
+  enqueueRun,
+  followRun,
   type PlannedRun,
   type PublishOutcome,
+  planCorpus,
   publish,
-  recordPlan,
-  shardsPresent,
+  recordRun,
 } from '@reembed/producer'
-import { type Manifest, type RunBudget, readManifest } from '@reembed/protocol'
+import { type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
 import { openQueue } from '@reembed/queue'
 import { EXIT, ReembedError, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
-import { startWorker } from '@reembed/worker'
+import { startWorker, type Worker } from '@reembed/worker'
 import { describePaid, describePlan, describeQuote } from '../describe-plan.ts'
-import { applyBudget, follow } from '../follow.ts'
 import { bytes, count, duration, facts, note, print, reuseRow } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
+import { notePlan } from '../notices.ts'
 import {
   openOrStartEndpoint,
   openOrStartRedis,
   openOutput,
   openSource,
-  type ResolvedEndpoint,
   s3OptionsOf,
 } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
-import { planFrom } from '../planning.ts'
 import { createProgressLine } from '../progress-line.ts'
+import { planOptionsOf } from '../requests.ts'
 
 export type FollowFlags = OutputFlags &
   RedisFlags &
@@ -38,7 +37,7 @@ export type FollowFlags = OutputFlags &
     readonly maxRejects?: string
   }
 
-/** `reembed run`: plan, enqueue and follow in one terminal. The same command again goes on where it was. */
+/** `reembed run`: plan, enqueue and follow in one terminal. The same command again continues it. */
 export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
   const startedMs = Date.now()
   await using stack = new AsyncDisposableStack()
@@ -46,7 +45,11 @@ export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
   const corpus = stack.use(await openSource(flags))
   const store = stack.use(await openOutput(flags))
   const endpoint = await openOrStartEndpoint(flags, stack)
-  const planned = await planFrom(corpus, flags, endpoint, store)
+  const planned = await planCorpus(corpus, endpoint, planOptionsOf(flags), {
+    output: store,
+    redis: flags.redis,
+    onNotice: notePlan,
+  })
   await executeRun(planned, flags, { store, endpoint, stack, interrupted, startedMs })
 }
 
@@ -62,34 +65,73 @@ export interface RunResources {
 export async function executeRun(
   planned: PlannedRun & { readonly budget: RunBudget },
   flags: FollowFlags,
-  { store, endpoint, stack, interrupted, startedMs }: RunResources,
+  resources: RunResources,
 ): Promise<void> {
-  const { plan, created } = await recordPlan(store, planned)
+  const { store, stack, interrupted, startedMs } = resources
+  const recorded = await recordRun(store, planned)
+  const { plan, created, manifest: finished } = recorded
   note(facts([...describePlan(planned), ...(created && plan.quote ? describeQuote(plan.quote) : [])]))
-
-  const finished = await readManifest(store, plan.run)
   if (finished) {
-    const outcome = await publish(store, finished, {
-      ...plan,
-      maxRejects: flags.maxRejects ?? plan.maxRejects,
-      signal: interrupted,
-    }).catch((error: unknown) => {
-      throw interrupted.aborted ? interruptedError('the same command goes on from there') : error
-    })
+    const outcome = await publishAgain(finished, plan, flags, resources)
     conclude(flags, store, finished, outcome, ['note', 'nothing to do: this run was finished before'])
     return
   }
-  await applyBudget(store, plan.run, planned.budget)
-  if (!created) note('going on with a run that was begun before')
+  if (!created) note('continuing a run that was started before')
 
   const redis = await openOrStartRedis(flags, stack)
   const queue = stack.use(await openQueue(redis.url))
-  const line = stack.adopt(createProgressLine(process.stderr), ({ end }) => end())
-  let endpointErrors = 0
-  // Somebody is looking: better to be told that the endpoint serves another model than to wait for the right one.
+  // A wrong model ends the command at once: the user is there to correct the endpoint.
   const blocked = new AbortController()
+  const { worker, jobErrors } = await startLocalWorker(redis.url, flags, resources, blocked)
+  watchEndpoint(resources, blocked)
+  // Jobs in flight are requeued at once on interrupt, so that other workers need not wait for their locks to expire.
+  stack.adopt(worker, () => worker.drain(0))
+  await enqueueRun(store, queue, recorded)
+
+  const line = stack.adopt(createProgressLine(process.stderr), ({ end }) => end())
+  const outcome = await followRun({
+    store,
+    queue,
+    plan,
+    signal: AbortSignal.any([interrupted, blocked.signal]),
+    onProgress: progress =>
+      line.show({ ...progress, endpoint: worker.endpointState, endpointErrors: jobErrors() }),
+  }).catch((error: unknown) => {
+    if (blocked.signal.aborted) throw blocked.signal.reason
+    if (!interrupted.aborted) throw error
+    throw interruptedError(
+      redis.isPrivate ? 'the same command continues' : 'other workers continue, and so does the same command',
+    )
+  })
+  line.end()
+  await releaseEndpoint(flags, resources)
+  const manifest = await readManifest(store, plan.run)
+  if (!manifest)
+    throw new ReembedError('CORRUPT', `the manifest of run ${plan.run} vanished from ${store.url}`)
+  conclude(flags, store, manifest, outcome, ['took', duration(Date.now() - startedMs)])
+}
+
+/** Publishes a finished run that was not published before, for example with a higher --max-rejects. */
+async function publishAgain(
+  manifest: Manifest,
+  plan: Plan,
+  { maxRejects = plan.maxRejects }: FollowFlags,
+  { store, interrupted: signal }: RunResources,
+): Promise<PublishOutcome> {
+  return publish(store, manifest, { ...plan, maxRejects, signal }).catch((error: unknown) => {
+    throw signal.aborted ? interruptedError('the same command continues') : error
+  })
+}
+
+async function startLocalWorker(
+  redis: string,
+  flags: FollowFlags,
+  { store, endpoint }: RunResources,
+  blocked: AbortController,
+): Promise<{ worker: Worker; jobErrors: () => number }> {
+  let errors = 0
   const worker = await startWorker({
-    redis: redis.url,
+    redis,
     endpoint: endpoint.url,
     endpointOptions: endpoint.options,
     outputs: [store.url],
@@ -97,53 +139,34 @@ export async function executeRun(
     s3: s3OptionsOf(flags),
     log: openLog({ level: process.env.REEMBED_LOG ?? 'silent' }),
     onJobError: error => {
-      endpointErrors += 1
+      errors += 1
       if (error instanceof ReembedError && error.code === 'MODEL_MISMATCH') blocked.abort(error)
     },
   })
-  const { hf } = endpoint
+  return { worker, jobErrors: () => errors }
+}
+
+/** Ends the command when an endpoint of Hugging Face changes under it. */
+function watchEndpoint({ endpoint: { hf }, stack }: RunResources, blocked: AbortController): void {
+  if (!hf) return
   const watched = new AbortController()
   stack.defer(() => watched.abort())
-  if (hf) {
-    void waitForChange(hf.api, hf.name, hf.initial, { signal: watched.signal }).then(
-      reason => reason && blocked.abort(reason),
-    )
-  }
-  // Jobs under way are handed back at once: their shards are made again later, and nobody waits for a lock to expire.
-  stack.adopt(worker, () => worker.drain(0))
-  await queue.removeFailed(plan.run)
-  await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
+  void waitForChange(hf.api, hf.name, hf.initial, { signal: watched.signal }).then(
+    reason => reason && blocked.abort(reason),
+  )
+}
 
-  const outcome = await follow({
-    store,
-    queue,
-    plan,
-    sweeper: createSweeper(store, queue),
-    signal: AbortSignal.any([interrupted, blocked.signal]),
-    show: shown => line.show({ ...shown, endpoint: worker.endpointState, endpointErrors }),
-  }).catch((error: unknown) => {
-    if (blocked.signal.aborted) throw blocked.signal.reason
-    if (!interrupted.aborted) throw error
-    const left = redis.isPrivate
-      ? 'the same command goes on from there'
-      : 'other workers go on with it, and so does the same command'
-    throw interruptedError(left)
-  })
-  line.end()
-  if (hf && flags.whenDone !== 'keep') {
-    await hf.api[flags.whenDone](hf.name)
-    note(`endpoint  ${hf.name.name} ${flags.whenDone === 'sleep' ? 'sleeps' : 'is paused'}`)
-  }
-  const manifest = await readManifest(store, plan.run)
-  if (!manifest)
-    throw new ReembedError('CORRUPT', `the manifest of run ${plan.run} vanished from ${store.url}`)
-  conclude(flags, store, manifest, outcome, ['took', duration(Date.now() - startedMs)])
+/** What --when-done asks of an endpoint of Hugging Face. */
+async function releaseEndpoint({ whenDone }: FollowFlags, { endpoint: { hf } }: RunResources): Promise<void> {
+  if (!hf || whenDone === 'keep') return
+  await hf.api[whenDone](hf.name)
+  note(`endpoint  ${hf.name.name} ${whenDone === 'sleep' ? 'sleeps' : 'is paused'}`)
 }
 
 const interruptedError = (left: string): ReembedError =>
-  new ReembedError('INTERRUPTED', `stopped; what is finished is kept, ${left}`)
+  new ReembedError('INTERRUPTED', `stopped: completed shards are kept, ${left}`)
 
-/** Prints what was made and sets the exit code: 3 when rejects hold it back. */
+/** Prints the result and sets the exit code: 3 for a run that is finished and not published. */
 function conclude(
   flags: JsonFlag,
   store: Store,
@@ -189,8 +212,7 @@ function conclude(
       last,
     ]),
   )
-  if (outcome.status === 'held')
-    process.exitCode = outcome.by === 'gates' ? EXIT.verification : EXIT.notPublished
+  if (outcome.status === 'held' || outcome.status === 'superseded') process.exitCode = EXIT.notPublished
 }
 
 function rejectsNote({ rejectReasons, run }: Manifest): string {

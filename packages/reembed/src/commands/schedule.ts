@@ -11,15 +11,9 @@ import { messageOf } from '@reembed/shared'
 import type { Command } from 'commander'
 import { addSchedule, removeSchedule, requireConfigFile, rootOf, schedulesOf } from '../config/schedules.ts'
 import { note, print } from '../format.ts'
-import {
-  checkEndpoint,
-  openExistingOutput,
-  openOutput,
-  requireEndpoint,
-  requireRedis,
-} from '../open-resources.ts'
+import { checkEndpoint, openExistingOutput, openOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { type ProducerFlags, planAndEnqueue } from '../planning-tick.ts'
+import { type ProducerFlags, planTick } from '../planning-tick.ts'
 
 /** `reembed schedule add`: writes the schedule into the file. */
 export async function add(
@@ -83,8 +77,7 @@ export async function tick(flags: ProducerFlags & JsonFlag, self: Command): Prom
   await using queue = await openQueue(requireRedis(flags))
   const checks: { schedule: string; check: ScheduleCheck }[] = []
   for (const schedule of schedules) {
-    const onDue = async (due: Schedule) =>
-      planAndEnqueue(due.when, flags, await requireEndpoint(flags), store, queue)
+    const onDue = (due: Schedule) => planTick(due.when, flags, store, queue)
     checks.push({
       schedule: schedule.name,
       check: await checkSchedule(store, schedule, { nowMs: Date.now(), onDue }),

@@ -1,7 +1,6 @@
-import { countPresent, shardsPresent } from '@reembed/producer'
+import { countPresent, findRun, shardsPresent } from '@reembed/producer'
 import { readCurrent, readManifest, readRunStateRecord, requirePlan } from '@reembed/protocol'
 import { openQueue } from '@reembed/queue'
-import { findRun } from '../find-run.ts'
 import { count, facts, print, reuseRow } from '../format.ts'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'

@@ -1,5 +1,4 @@
-import { verify as verifyRun } from '@reembed/producer'
-import { findRun } from '../find-run.ts'
+import { findRun, verify as verifyRun } from '@reembed/producer'
 import { bytes, count, facts, print, reuseRow } from '../format.ts'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { setTimeout as wait } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
+import { sweepOutputs } from '@reembed/producer'
 import { openQueue, redisAddress } from '@reembed/queue'
 import { EXIT, ReembedError } from '@reembed/shared'
 import { openStore } from '@reembed/store'
@@ -10,7 +11,6 @@ import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
 import { absoluteUrl, requireEndpoint, requireRedis, s3OptionsOf } from '../open-resources.ts'
 import type { EndpointFlags, MetricsFlags, RedisFlags, S3Flags, WorkerFlags } from '../options.ts'
-import { sweepOutputs } from '../sweeping.ts'
 
 interface Flags extends EndpointFlags, MetricsFlags, RedisFlags, WorkerFlags, S3Flags {
   readonly output: readonly string[]

@@ -1,35 +1,31 @@
-// What a run will take, asked of the corpus, the tokenizer, the live endpoint and its price.
+// What a planned run will take: asked of the corpus, the tokenizer, the live endpoint and its price.
 
 import type { ModelTokenizer } from '@reembed/corpus'
 import {
   benchmarkEndpoint,
   type Endpoint,
   MAX_BYTES_PER_TOKEN,
+  type ResolvedEndpoint,
   requestShape,
   truncateToBytes,
 } from '@reembed/endpoint'
-import {
-  type Corpus,
-  type InputSample,
-  type PlannedRun,
-  quoteRun,
-  type ReuseForecast,
-  sampleInputs,
-} from '@reembed/producer'
 import type { Price, Quote } from '@reembed/protocol'
-import { messageOf, ReembedError } from '@reembed/shared'
-import { note } from './format.ts'
-import type { ResolvedEndpoint } from './open-resources.ts'
-import type { SpendingFlags } from './options.ts'
+import type { Corpus } from '../corpus.ts'
+import { quoteRun } from '../estimate/quote.ts'
+import { type InputSample, sampleInputs } from '../estimate/sample-inputs.ts'
+import type { ReuseForecast } from '../forecast.ts'
+import type { PlannedRun } from '../record.ts'
+import type { SpendingOptions } from '../run-budget.ts'
+import type { PlanNotice } from './options.ts'
 
-/** Long enough for a GPU's rate to settle, short enough to wait for. */
+/** A GPU's rate settles within this time. */
 const RATE_SECONDS = 3
 const RATE_REQUESTS = 8
-/** So much of the endpoint's permits at most. */
+/** Share of the endpoint's permits that the measurement uses at most. */
 const RATE_PERMIT_SHARE = 0.5
-/** So much of what a server takes in one request: JSON may escape every other character. */
+/** Share of a request's payload limit that is filled: JSON may escape every other character. */
 const RATE_PAYLOAD_SHARE = 0.5
-/** A cold start shorter than this was none. */
+/** A shorter wait counts as no cold start. */
 const COLD_MS = 1_000
 
 export interface Quoted {
@@ -39,7 +35,7 @@ export interface Quoted {
 }
 
 /** @param options.measureThroughput whether the endpoint's rate is measured: it costs seconds and some tokens */
-export async function quoteFrom(
+export async function quotePlan(
   corpus: Corpus,
   planned: PlannedRun,
   endpoint: Endpoint,
@@ -49,18 +45,20 @@ export async function quoteFrom(
     price,
     measureThroughput,
     resolved,
+    onNotice,
   }: {
     readonly reuse: Pick<ReuseForecast, 'toEmbed'>
     readonly tokenizer: ModelTokenizer | undefined
     readonly price: Price | undefined
     readonly measureThroughput: boolean
     readonly resolved: ResolvedEndpoint
+    readonly onNotice: (notice: PlanNotice) => void
   },
 ): Promise<Quoted> {
   const { prompt, truncate } = planned.head.recipe
   const { maxInputLength } = endpoint.info
   const sample = await sampleInputs(corpus, planned, { tokenizer })
-  // Kept, since the endpoint is closed when somebody asks again.
+  // Kept: a preview counts the same texts again when the endpoint is closed.
   const known = new Map<string, number>()
   const countTokens = async (texts: readonly string[]): Promise<number[] | null> => {
     const fresh = [...new Set(texts)].filter(text => !known.has(text))
@@ -95,7 +93,9 @@ export async function quoteFrom(
     request: requestShape(endpoint),
     price,
     tokensPerSecond:
-      measureThroughput && toEmbed > 0 ? await measureRate(endpoint, await sentFrom(sample)) : undefined,
+      measureThroughput && toEmbed > 0
+        ? await measureRate(endpoint, await sentFrom(sample), onNotice)
+        : undefined,
     coldStartSeconds: coldStartMs < COLD_MS ? 0 : coldStartMs / 1000,
   })
   const share = Math.min(1, toEmbed / Math.max(1, planned.head.estimatedDocuments))
@@ -112,8 +112,12 @@ const scaleQuote = (quote: Quote, share: number): Quote => ({
   dollars: quote.dollars === null ? null : quote.dollars * share,
 })
 
-/** Tokens a second that the endpoint does with texts of this corpus; undefined where it does not count them. */
-async function measureRate(endpoint: Endpoint, texts: readonly string[]): Promise<number | undefined> {
+/** Tokens a second of the endpoint with texts of this corpus; undefined where it does not count tokens. */
+async function measureRate(
+  endpoint: Endpoint,
+  texts: readonly string[],
+  onNotice: (notice: PlanNotice) => void,
+): Promise<number | undefined> {
   if (texts.length === 0) return undefined
   const { maxConcurrentRequests } = endpoint.info
   const textsPerRequest = Math.min(requestShape(endpoint).inputs, texts.length)
@@ -128,14 +132,14 @@ async function measureRate(endpoint: Endpoint, texts: readonly string[]): Promis
     })
     return totalTokens === null ? undefined : totalTokens / seconds
   } catch (error) {
-    note(`note: no rate was measured: ${messageOf(error)}`)
+    onNotice({ kind: 'rate_not_measured', error })
     return undefined
   }
 }
 
-/** The price that was given, or what Hugging Face lists for the endpoint's hardware. */
-export async function priceOf(
-  { pricePerHour, replicas }: SpendingFlags,
+/** The given price, or what Hugging Face lists for the endpoint's hardware; undefined if neither is known. */
+export async function resolvePrice(
+  { pricePerHour, replicas }: SpendingOptions,
   { hf }: ResolvedEndpoint,
 ): Promise<Price | undefined> {
   const paidFor = replicas ?? (hf ? Math.max(1, hf.initial.targetReplica, hf.initial.readyReplica) : 1)
@@ -145,22 +149,4 @@ export async function priceOf(
   const prices = await hf.api.prices(hf.name.namespace).catch(() => [])
   const listed = prices.find(one => one.instance === instance && one.region === region)
   return listed && { perHour: listed.pricePerHour, replicas: paidFor }
-}
-
-/** What a run may use of its endpoint, in the units that workers can watch. @throws ReembedError USAGE without a price. */
-export function budgetOf(
-  { maxCost, maxTokens }: SpendingFlags,
-  price: Price | undefined,
-): { maxTokens?: number; maxEndpointSeconds?: number } {
-  if (maxCost !== undefined && price === undefined) {
-    throw new ReembedError(
-      'USAGE',
-      '--max-cost needs a price: say what one replica of the endpoint costs with --price-per-hour',
-    )
-  }
-  return {
-    ...(maxTokens !== undefined && { maxTokens }),
-    ...(maxCost !== undefined &&
-      price && { maxEndpointSeconds: (3600 * maxCost) / (price.perHour * price.replicas) }),
-  }
 }

@@ -1,10 +1,10 @@
 // The standing sweep of a worker process: it ends runs and heals them, so that no producer has to stay up for that.
 
-import { createSweeper, type Sweeper, type SweepOutcome } from '@reembed/producer'
 import type { Queue } from '@reembed/queue'
 import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { Logger, Registry } from '@reembed/telemetry'
+import { createSweeper, type Sweeper, type SweepOutcome } from './sweep.ts'
 
 export interface SweepingOptions {
   /** Which outputs to look at; asked before each sweep. */

@@ -1,5 +1,5 @@
-// --gate: checks gates, queries and judgements when a run is planned, and embeds the queries with its model, so that
-// whoever finds the run finished can judge it without an endpoint.
+// Gate set-up: checks gates, queries and judgements when a run is planned, and embeds the queries with its model, so
+// that the sweeper that finalizes the run can evaluate it without an endpoint.
 
 import { readFile } from 'node:fs/promises'
 import type { Endpoint } from '@reembed/endpoint'
@@ -8,42 +8,66 @@ import type { Plan, Recipe } from '@reembed/protocol'
 import { truncateVectors } from '@reembed/shard'
 import { canonical, messageOf, ReembedError, sha256 } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import type { CorpusFlags } from './options.ts'
+import type { PlanOptions } from './options.ts'
 
-export interface Query extends JudgedQuery {
+/** A query with the documents that are relevant to it. */
+export interface EvaluationQuery extends JudgedQuery {
   readonly text: string
 }
 
+/** Conditions that a run must meet before it is published. */
+export interface GateOptions {
+  /** 'recall@10 drop 0.02', 'ndcg@10 min 0.4', 'overlap@10 min 0.3', 'rows drop 5%', 'rejects max 1%'. */
+  readonly rules: readonly string[]
+  /** What recall and ndcg are measured on: queries with judgements, or files as `readJudgedQueries` reads them. */
+  readonly queries?: readonly EvaluationQuery[] | JudgedQueryFiles | undefined
+}
+
+export interface JudgedQueryFiles {
+  readonly queriesFile: string
+  readonly qrelsFile: string
+}
+
 export interface GateSetup extends Pick<Plan, 'gates' | 'evaluation' | 'queryPrompt'> {
-  readonly queries: readonly Query[]
+  readonly queries: readonly EvaluationQuery[]
 }
 
 const QUERIES_PER_REQUEST = 16
 
-/** Two runs with the same hash were asked the same and judged the same. */
-export const hashOfQueries = (queries: readonly Query[]): string => sha256(canonical(queries))
+/** Runs with the same hash have the same queries and judgements. */
+export const hashOfQueries = (queries: readonly EvaluationQuery[]): string => sha256(canonical(queries))
 
-/** @throws ReembedError USAGE naming file and line of what is wrong */
-export async function gateSetupOf({
-  gate: gates,
-  gateQueries,
-  gateQrels,
+/** @throws ReembedError USAGE for a gate that cannot be parsed or lacks queries, and for files with file and line. */
+export async function resolveGates({
+  gates: wanted,
   queryPrompt,
-}: CorpusFlags): Promise<GateSetup> {
-  const wanted = (gates ?? []).map(parseGate).find(needsQueries)
-  if (wanted && (gateQueries === undefined || gateQrels === undefined)) {
-    throw new ReembedError('USAGE', `the gate '${wanted.text}' needs --gate-queries and --gate-qrels`)
+}: Pick<PlanOptions, 'gates' | 'queryPrompt'>): Promise<GateSetup> {
+  const gates = wanted?.rules.map(parseGate)
+  const judged = gates?.find(needsQueries)
+  const source = wanted?.queries
+  if (judged && source === undefined) {
+    throw new ReembedError(
+      'USAGE',
+      `the gate '${judged.text}' needs queries and their judgements: give both`,
+      { option: 'gates.queries' },
+    )
   }
-  const isJudged = wanted && gateQueries !== undefined && gateQrels !== undefined
-  const queries = isJudged ? await readJudgedQueries(gateQueries, gateQrels) : []
+  const queries = judged && source ? await queriesOf(source) : []
   return {
     queries,
-    ...(gates && { gates: gates.map(text => parseGate(text).text) }),
+    ...(gates && { gates: gates.map(({ text }) => text) }),
     ...(queries.length > 0 && {
       evaluation: { sha256: hashOfQueries(queries), queries: queries.length },
     }),
     ...(queryPrompt && { queryPrompt }),
   }
+}
+
+/** The queries themselves, read where they are named by files. */
+export async function queriesOf(
+  source: readonly EvaluationQuery[] | JudgedQueryFiles,
+): Promise<readonly EvaluationQuery[]> {
+  return 'queriesFile' in source ? readJudgedQueries(source.queriesFile, source.qrelsFile) : source
 }
 
 /** Embeds the queries of a run and keeps them beside its plan. */
@@ -59,7 +83,7 @@ export async function storeQueries(
 }
 
 export async function embedQueries(
-  queries: readonly Query[],
+  queries: readonly EvaluationQuery[],
   queryPrompt: string,
   endpoint: Endpoint,
   recipe: Recipe,
@@ -79,8 +103,12 @@ export async function embedQueries(
   return rows
 }
 
-/** As BEIR has them: queries.jsonl with _id and text, qrels as TSV with a header. */
-export async function readJudgedQueries(queriesFile: string, qrelsFile: string): Promise<Query[]> {
+/**
+ * Reads queries and judgements in BEIR's files: JSONL with _id (or id) and text; TSV of query-id, corpus-id and score,
+ * with or without a header.
+ * @throws ReembedError USAGE with the file and the line.
+ */
+export async function readJudgedQueries(queriesFile: string, qrelsFile: string): Promise<EvaluationQuery[]> {
   const queries = new Map<string, { text: string; relevant: Record<string, number> }>()
   for (const [line, text] of await linesOf(queriesFile)) {
     const { id, _id = id, text: asked } = parse(text, `${queriesFile}:${line}`)
@@ -124,6 +152,6 @@ function parse(text: string, where: string): Record<string, unknown> {
   try {
     return Object(JSON.parse(text))
   } catch {
-    throw new ReembedError('USAGE', `${where}: this is no JSON`)
+    throw new ReembedError('USAGE', `${where}: this is not JSON`)
   }
 }

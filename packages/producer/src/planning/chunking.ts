@@ -1,4 +1,4 @@
-// --chunk-tokens: finds the model's tokenizer and puts it into the output, where workers find it.
+// Chunking set-up: finds the model's tokenizer and puts it into the output, where workers read it.
 
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -7,36 +7,46 @@ import type { Endpoint } from '@reembed/endpoint'
 import type { Chunking } from '@reembed/protocol'
 import { codeOf, messageOf, ReembedError, sha256, tokenizerKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import type { CorpusFlags } from './options.ts'
+import type { PlanOptions } from './options.ts'
 
-/** Undefined without --chunk-tokens. Checks that chunks fit the model and leave room for text. */
-export async function chunkingOf(
-  { chunkTokens, chunkOverlap, tokenizer, model, prompt }: CorpusFlags,
+/**
+ * Undefined without a maximum length of chunks. Without `output` nothing is written.
+ * @throws ReembedError USAGE for chunks that are longer than the model's limit or leave no room for text.
+ */
+export async function resolveChunking(
+  { chunking: wanted, tokenizer, modelFolder, prompt = '' }: PlanOptions,
   endpoint: Pick<Endpoint, 'info' | 'url'>,
   output: Store | undefined,
 ): Promise<Chunking | undefined> {
-  if (chunkTokens === undefined) {
-    if (chunkOverlap === undefined) return undefined
-    throw new ReembedError('USAGE', '--chunk-overlap goes with --chunk-tokens')
-  }
-  const { maxInputLength } = endpoint.info
-  if (maxInputLength !== null && chunkTokens > maxInputLength) {
+  const { maxTokens, overlapTokens } = wanted ?? {}
+  if (maxTokens === undefined) {
+    if (overlapTokens === undefined) return undefined
     throw new ReembedError(
       'USAGE',
-      `--chunk-tokens ${chunkTokens} is more than the ${maxInputLength} tokens that ${endpoint.url} takes`,
+      `an overlap of ${overlapTokens} tokens needs chunks: set their maximum length`,
+      { option: 'chunking.maxTokens' },
     )
   }
-  const found = await findTokenizer(tokenizer, model)
+  const { maxInputLength } = endpoint.info
+  if (maxInputLength !== null && maxTokens > maxInputLength) {
+    throw new ReembedError(
+      'USAGE',
+      `chunks of ${maxTokens} tokens are longer than the ${maxInputLength} tokens that ${endpoint.url} takes: make them shorter`,
+      { option: 'chunking.maxTokens' },
+    )
+  }
+  const found = await findTokenizer(tokenizer, modelFolder)
   if (found === undefined) {
     throw new ReembedError(
       'USAGE',
-      "--chunk-tokens needs the model's tokenizer: name its tokenizer.json with --tokenizer",
+      `chunks of ${maxTokens} tokens need the model's tokenizer: name its tokenizer.json`,
+      { option: 'tokenizer' },
     )
   }
   const { bytes } = found
   const chunking = {
-    maxTokens: chunkTokens,
-    overlapTokens: chunkOverlap ?? 0,
+    maxTokens,
+    overlapTokens: overlapTokens ?? 0,
     tokenizer: sha256(bytes),
   }
   splitOptionsOf(chunking, found, prompt)
@@ -44,12 +54,12 @@ export async function chunkingOf(
   return chunking
 }
 
-/** The tokenizer that is named, or that of a model folder; undefined if there is neither. */
+/** The tokenizer at the named file or folder, else that of the model folder; undefined without either. */
 export async function findTokenizer(
   named: string | undefined,
-  model: string | undefined,
+  modelFolder: string | undefined,
 ): Promise<(ModelTokenizer & { readonly bytes: Buffer }) | undefined> {
-  const path = await tokenizerPath(named, model)
+  const path = await tokenizerPath(named, modelFolder)
   if (path === undefined) return undefined
   const bytes = await readFile(path).catch((cause: unknown) => {
     throw new ReembedError('USAGE', `the tokenizer '${path}' cannot be read: ${messageOf(cause)}`, { cause })
@@ -59,9 +69,9 @@ export async function findTokenizer(
 
 async function tokenizerPath(
   named: string | undefined,
-  model: string | undefined,
+  modelFolder: string | undefined,
 ): Promise<string | undefined> {
-  const place = named ?? model
+  const place = named ?? modelFolder
   if (place === undefined) return undefined
   const found = await stat(place).catch((error: unknown) => {
     if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined

@@ -1,7 +1,9 @@
 // What a producer does as metrics: ticks of its schedules, hooks, and when the next tick is due.
 
-import type { Calendar, HookKind, Schedule, ScheduleCheck, TickOutcome } from '@reembed/producer'
 import type { Registry } from '@reembed/telemetry'
+import type { HookKind } from '../hooks.ts'
+import type { Schedule, ScheduleCheck, TickOutcome } from '../schedule/check.ts'
+import type { Calendar } from '../schedule/cron.ts'
 
 export interface ProducerMetrics {
   checked(schedule: Schedule, check: ScheduleCheck): void

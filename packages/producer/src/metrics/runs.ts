@@ -2,12 +2,12 @@
 // scrapes get the last one; a finished run is not looked at again.
 
 import { setTimeout as wait } from 'node:timers/promises'
-import { countPresent, shardsPresent } from '@reembed/producer'
 import { type Manifest, type Plan, readCurrent, readManifest, readPlan, readSeq } from '@reembed/protocol'
 import type { QueueReader } from '@reembed/queue'
 import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { Logger, Registry } from '@reembed/telemetry'
+import { countPresent, shardsPresent } from '../enqueue.ts'
 
 /** Runs shown of each output, newest first: they also bound the labels. */
 const RUNS = 5

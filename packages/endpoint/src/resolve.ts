@@ -1,0 +1,58 @@
+// An endpoint as a program names it, resolved to the URL that answers: `hf:namespace/name` is read, woken and waited for.
+
+import type { EndpointOptions } from './client/endpoint.ts'
+import { createHf, type Hf, type HfEndpoint, type HfName, type HfOptions, parseHfName } from './hf/api.ts'
+import { type WaitOptions, waitUntilRunning } from './hf/state.ts'
+
+/** Where an endpoint answers, and how to open it. */
+export interface ResolvedEndpoint {
+  readonly url: string
+  readonly options: EndpointOptions
+  /** Set for an endpoint of Hugging Face: what it was when it was resolved. */
+  readonly hf?: {
+    readonly api: Hf
+    readonly name: HfName
+    readonly initial: HfEndpoint
+    /** From the first read of its state until it answered. */
+    readonly coldStartMs: number
+  }
+}
+
+export interface ResolveOptions {
+  /** How the endpoint is opened later; a revision that Hugging Face states is added. */
+  readonly options?: EndpointOptions | undefined
+  /** Access to the management API of Hugging Face; default: with the token of `options`. */
+  readonly hf?: HfOptions | undefined
+  /** Called with each change of state while an endpoint of Hugging Face wakes. */
+  readonly onState?: WaitOptions['onState']
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Resolves a URL as it is, and `hf:namespace/name` to the URL of that endpoint once it answers; may take minutes.
+ * @throws ReembedError ENDPOINT_UNSUPPORTED for an endpoint that is paused or has failed, ENDPOINT_UNREACHABLE
+ */
+export async function resolveEndpoint(
+  endpoint: string,
+  { options = {}, hf, onState, signal }: ResolveOptions = {},
+): Promise<ResolvedEndpoint> {
+  const name = parseHfName(endpoint)
+  if (!name) return { url: endpoint, options }
+  const api = createHf(hf ?? { token: options.token })
+  const startedMs = Date.now()
+  const initial = await waitUntilRunning(api, name, { onState, signal })
+  const coldStartMs = Date.now() - startedMs
+  // TEI on Hugging Face states no revision; the endpoint's settings do.
+  const revision = options.revision ?? initial.revision
+  return {
+    url: initial.url,
+    options: { ...options, ...(revision && { revision }) },
+    hf: { api, name, initial, coldStartMs },
+  }
+}
+
+/** Checks that an `hf:` endpoint exists, and wakes nothing. @throws ReembedError */
+export async function checkEndpointExists(endpoint: string, hf: HfOptions): Promise<void> {
+  const name = parseHfName(endpoint)
+  if (name) await createHf(hf).read(name)
+}

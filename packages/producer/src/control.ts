@@ -1,0 +1,55 @@
+// Pauses, cancels and resumes a run by records of its state; workers and sweepers read them.
+
+import { readManifest, readRunStateRecord, requirePlan, setRunState } from '@reembed/protocol'
+import type { Queue } from '@reembed/queue'
+import { ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import { budgetOf, type SpendingOptions } from './run-budget.ts'
+import { enqueueRun } from './submit.ts'
+
+/**
+ * Workers start no more jobs of the run; in-flight jobs finish. Sweepers skip it until it is resumed.
+ * @throws ReembedError USAGE for a finished run
+ */
+export async function stopRun(store: Store, run: string, state: 'paused' | 'cancelled'): Promise<void> {
+  if (await readManifest(store, run)) {
+    throw new ReembedError('USAGE', `run ${run} is finished: there is nothing to stop`, {
+      reason: 'run_finished',
+    })
+  }
+  await setRunState(store, run, state)
+}
+
+export interface ResumeOptions {
+  /** Replaces the run's budget; by default it keeps the one that it has. The price defaults to that of its quote. */
+  readonly spending?: SpendingOptions | undefined
+  /** Enqueues missing shards at once; without it, the next sweep does. */
+  readonly queue?: Queue | undefined
+}
+
+/**
+ * Lets a paused or cancelled run continue.
+ * @returns the jobs put on the queue; undefined without a queue
+ * @throws ReembedError USAGE for a run that has used up its budget and gets no other; RUN_STOPPED for a deleted one.
+ */
+export async function resumeRun(
+  store: Store,
+  run: string,
+  { spending = {}, queue }: ResumeOptions = {},
+): Promise<number | undefined> {
+  const plan = await requirePlan(store, run)
+  const price = spending.pricePerHour
+    ? { perHour: spending.pricePerHour, replicas: spending.replicas ?? 1 }
+    : (plan.quote?.price ?? undefined)
+  const given = budgetOf(spending, price)
+  const budget = Object.keys(given).length > 0 ? given : undefined
+  const { budgetExceeded } = await readRunStateRecord(store, run)
+  if (budgetExceeded !== undefined && budget === undefined) {
+    throw new ReembedError('USAGE', `run ${run}: ${budgetExceeded}: raise the budget to resume it`, {
+      reason: 'budget_exceeded',
+    })
+  }
+  await setRunState(store, run, 'running', { budget })
+  if (!queue) return undefined
+  return (await enqueueRun(store, queue, { plan, manifest: undefined })).enqueued
+}

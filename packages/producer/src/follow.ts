@@ -1,0 +1,100 @@
+// Follows a run to its end. Sweeps on the way, so that the run ends although Redis is emptied or a worker dies.
+
+import { setTimeout as wait } from 'node:timers/promises'
+import { type Plan, readRunStateRecord } from '@reembed/protocol'
+import type { Queue } from '@reembed/queue'
+import { ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import { countPresent, shardsPresent } from './enqueue.ts'
+import type { PublishOutcome } from './publish.ts'
+import { runStoppedError } from './run-budget.ts'
+import { createSweeper, type Sweeper } from './sweep.ts'
+
+/** How far a run is. */
+export interface FollowProgress {
+  readonly shards: number
+  readonly shardsDone: number
+  /** Estimated. */
+  readonly documents: number
+  /** Exact for shards that were completed since Redis started, estimated for earlier ones. */
+  readonly documentsDone: number
+  readonly rejects: number
+}
+
+export interface FollowOptions {
+  readonly store: Store
+  readonly queue: Queue
+  /** Default: one of its own. */
+  readonly sweeper?: Sweeper | undefined
+  readonly plan: Plan
+  /** Called about three times a second. */
+  readonly onProgress?: ((progress: FollowProgress) => void) | undefined
+  readonly signal: AbortSignal
+}
+
+const POLL_MS = 300
+const SWEEP_MS = 30_000
+/** After the queue ran empty with shards missing: Redis was emptied, or its counts lag behind the last jobs. */
+const IDLE_SWEEP_MS = 2_000
+
+/**
+ * Resolves when the run is finished and published, or held back.
+ * @throws ReembedError SHARD_FAILED when every missing shard has failed for good; RUN_STOPPED when the run is paused,
+ * cancelled or deleted meanwhile; UNBALANCED, CORRUPT or DUPLICATE_ID when it cannot be finalized; the signal's reason.
+ */
+export async function followRun({
+  store,
+  queue,
+  sweeper = createSweeper(store, queue),
+  plan,
+  onProgress,
+  signal,
+}: FollowOptions): Promise<PublishOutcome> {
+  const { run, shards, estimatedDocuments } = plan
+  const present = countPresent(await shardsPresent(store, plan))
+  // Redis counts shards since it started; the store holds earlier ones too.
+  let before = present - (await queue.progress(run)).shards
+  let sweptMs = Date.now()
+  while (true) {
+    signal.throwIfAborted()
+    const [progress, counts] = await Promise.all([queue.progress(run), queue.counts()])
+    const shardsDone = Math.min(shards, Math.max(0, before + progress.shards))
+    const perShard = estimatedDocuments / shards
+    const documentsDone = Math.max(0, before) * perShard + progress.documents + progress.openDocuments
+    onProgress?.({
+      shards,
+      shardsDone,
+      documents: estimatedDocuments,
+      documentsDone,
+      rejects: progress.rejects,
+    })
+
+    const idle = counts.waiting + counts.active + counts.delayed === 0
+    const sinceMs = Date.now() - sweptMs
+    if (shardsDone === shards || sinceMs > SWEEP_MS || (idle && sinceMs > IDLE_SWEEP_MS)) {
+      sweptMs = Date.now()
+      const outcome = (await sweeper.sweep(signal, run)).find(swept => swept.run === run)
+      if (outcome?.status === 'finished') return outcome.publish
+      if (outcome?.status === 'broken') throw outcome.error
+      if (outcome && ['paused', 'cancelled', 'deleting'].includes(outcome.status))
+        throw runStoppedError(run, await readRunStateRecord(store, run))
+      if (outcome?.status === 'running') {
+        before = shards - outcome.missing - (await queue.progress(run)).shards
+        await failIfAllFailed(queue, plan, outcome.missing)
+      }
+    }
+    await wait(POLL_MS, undefined, { signal })
+  }
+}
+
+/** A failed job stays in the queue: as many failed jobs as missing shards means that no job of the run is left. */
+async function failIfAllFailed(queue: Queue, { run }: Plan, missing: number): Promise<void> {
+  const failures = await queue.failures(run, missing)
+  const [first] = failures
+  if (first === undefined || failures.length < missing) return
+  const reason = first.reason.replace(/\.$/, '')
+  throw new ReembedError(
+    'SHARD_FAILED',
+    `${missing === 1 ? `shard ${first.shard}` : `${missing} shards, the first of them ${first.shard},`} could not be made: ${reason}. Completed shards are kept: fix the cause and run again`,
+  )
+}

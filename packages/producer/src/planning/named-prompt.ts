@@ -1,0 +1,95 @@
+// Named prompts: the text that a model declares under a name in its config_sentence_transformers.json. It is read once,
+// when the run is planned, and the plan keeps the text: workers need no file, and a later change of the name changes no
+// run. It is not sent as TEI's `prompt_name`, which /v1/embeddings does not take.
+
+import { readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { ModelIdentity } from '@reembed/protocol'
+import { codeOf, messageOf, ReembedError } from '@reembed/shared'
+import type { PlanOptions } from './options.ts'
+
+const FILE = 'config_sentence_transformers.json'
+const TIMEOUT_MS = 20_000
+const HUB = 'https://huggingface.co'
+
+type PromptOptions = Pick<PlanOptions, 'prompt' | 'promptName' | 'modelFolder' | 'tokenizer' | 'hub'>
+
+/** @throws ReembedError USAGE for a prompt beside a name, or a name that the model does not have, with those it has. */
+export async function resolvePrompt(options: PromptOptions, model: ModelIdentity): Promise<string> {
+  const { prompt = '', promptName: name } = options
+  if (name === undefined) return prompt
+  if (prompt !== '') {
+    throw new ReembedError(
+      'USAGE',
+      `the prompt ${JSON.stringify(prompt)} and the prompt name ${JSON.stringify(name)} exclude each other: give one of them`,
+      { option: 'promptName' },
+    )
+  }
+  const { text, where } = (await fromFolder(options)) ?? (await fromHub(model, options.hub))
+  const prompts = promptsIn(text, where)
+  const found = Object.hasOwn(prompts, name) ? prompts[name] : undefined
+  if (found !== undefined) return found
+  const names = Object.keys(prompts).map(each => JSON.stringify(each))
+  throw new ReembedError(
+    'USAGE',
+    `${where} has no prompt ${JSON.stringify(name)}: ${names.length > 0 ? `it has ${names.join(', ')}` : 'it has none; give the text of the prompt'}`,
+    { option: 'prompt' },
+  )
+}
+
+interface PromptFile {
+  readonly text: string
+  readonly where: string
+}
+
+async function fromFolder({ modelFolder, tokenizer }: PromptOptions): Promise<PromptFile | undefined> {
+  const folders = [
+    ...(modelFolder ? [modelFolder] : []),
+    ...(tokenizer ? [tokenizer, dirname(tokenizer)] : []),
+  ]
+  for (const folder of folders) {
+    const where = join(folder, FILE)
+    try {
+      return { text: await readFile(where, 'utf8'), where }
+    } catch (error) {
+      if (!['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) throw error
+    }
+  }
+  return undefined
+}
+
+async function fromHub(
+  { id, revision }: ModelIdentity,
+  { url = HUB, token }: NonNullable<PlanOptions['hub']> = {},
+): Promise<PromptFile> {
+  const where = `${url.replace(/\/+$/, '')}/${id}/resolve/${encodeURIComponent(revision ?? 'main')}/${FILE}`
+  const unreachable = (why: string, cause?: unknown): ReembedError =>
+    new ReembedError(
+      'USAGE',
+      `cannot read the prompts of ${id}: ${where} ${why}; give the text of the prompt, or a model folder with ${FILE}`,
+      { option: 'prompt', cause },
+    )
+  let response: Response
+  try {
+    response = await fetch(where, {
+      headers: token ? { authorization: `Bearer ${token}` } : {},
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    })
+  } catch (cause) {
+    throw unreachable(`does not answer (${messageOf(cause)})`, cause)
+  }
+  if (!response.ok) throw unreachable(`answers ${response.status}`)
+  return { text: await response.text(), where }
+}
+
+function promptsIn(text: string, where: string): Record<string, string> {
+  try {
+    const { prompts = {} } = JSON.parse(text)
+    const entries = Object.entries<unknown>(prompts)
+    return Object.fromEntries(
+      entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+    )
+  } catch (cause) {
+    throw new ReembedError('USAGE', `${where} is not JSON`, { cause })
+  }
+}

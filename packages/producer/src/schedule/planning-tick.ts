@@ -1,0 +1,43 @@
+// What a due tick or a hook does: plans, and enqueues unless nothing that the schedule waits for has changed.
+
+import type { ResolvedEndpoint } from '@reembed/endpoint'
+import { type Plan, readPlan, readSeq } from '@reembed/protocol'
+import type { Queue } from '@reembed/queue'
+import type { Store } from '@reembed/store'
+import type { Corpus } from '../corpus.ts'
+import type { PlanNotice, PlanOptions } from '../planning/options.ts'
+import { planCorpus } from '../planning/plan-corpus.ts'
+import { submitRun } from '../submit.ts'
+import type { ScheduleTrigger, TickOutcome } from './check.ts'
+
+export interface PlanningTick {
+  readonly corpus: Corpus
+  readonly endpoint: ResolvedEndpoint
+  readonly options: PlanOptions
+  readonly store: Store
+  readonly queue: Queue
+  readonly redis?: string | undefined
+  readonly onNotice?: ((notice: PlanNotice) => void) | undefined
+}
+
+/** Plans a run and submits it, unless the trigger requires a change and the newest run of the output, finished or not, shows none. */
+export async function planAndEnqueue(trigger: ScheduleTrigger, tick: PlanningTick): Promise<TickOutcome> {
+  const { corpus, endpoint, options, store, queue, redis, onNotice } = tick
+  const planned = await planCorpus(corpus, endpoint, options, { output: store, redis, onNotice })
+  const newest = await newestPlan(store)
+  const { head } = planned
+  const unchanged =
+    (trigger === 'model_changed' && head.spaceId === newest?.spaceId) ||
+    (trigger === 'source_changed' && head.snapshotSha256 === newest?.snapshotSha256)
+  if (unchanged && newest) return { status: 'unchanged', run: newest.run }
+  const { plan, manifest } = await submitRun(store, queue, planned)
+  return { status: manifest ? 'already_finished' : 'planned', run: plan.run }
+}
+
+async function newestPlan(store: Store): Promise<Plan | undefined> {
+  for (const { run, seq } of await readSeq(store)) {
+    const plan = await readPlan(store, run)
+    if (plan?.seq === seq) return plan
+  }
+  return undefined
+}

@@ -1,0 +1,65 @@
+// Records a planned run and puts its missing shards on the queue. Idempotent: any process may submit the same run again.
+
+import { type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
+import type { Queue } from '@reembed/queue'
+import type { Store } from '@reembed/store'
+import { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
+import { type PlannedRun, recordPlan } from './record.ts'
+import { applyBudget } from './run-budget.ts'
+
+export interface SubmittedRun {
+  readonly plan: Plan
+  /** Whether this call recorded the plan; else it was recorded before. */
+  readonly created: boolean
+  /** Set if the run is finished: then nothing is enqueued. */
+  readonly manifest?: Manifest | undefined
+  readonly shardsDone: number
+  /** Jobs put on the queue. A job that is there already counts, and stays once. */
+  readonly enqueued: number
+}
+
+/** A run as it stands in the store after its plan was recorded and its budget applied; no queue is needed for that. */
+export type RecordedRun = Pick<SubmittedRun, 'plan' | 'created' | 'manifest'>
+
+/**
+ * The first half of `submitRun`.
+ * @throws ReembedError RUN_STOPPED for a run that is paused, cancelled or being deleted.
+ */
+export async function recordRun(
+  store: Store,
+  planned: PlannedRun & { readonly budget: RunBudget },
+): Promise<RecordedRun> {
+  const { plan, created } = await recordPlan(store, planned)
+  const manifest = await readManifest(store, plan.run)
+  if (!manifest) await applyBudget(store, plan.run, planned.budget)
+  return { plan, created, manifest }
+}
+
+/**
+ * Removes the failed jobs of an unfinished run from the queue and enqueues every missing shard: the second half of
+ * `submitRun`.
+ */
+export async function enqueueRun(
+  store: Store,
+  queue: Queue,
+  { plan, manifest }: Pick<RecordedRun, 'plan' | 'manifest'>,
+): Promise<Pick<SubmittedRun, 'enqueued' | 'shardsDone'>> {
+  await queue.removeFailed(plan.run)
+  const present = await shardsPresent(store, plan)
+  const enqueued = manifest ? 0 : await enqueueMissing(queue, store.url, plan, present)
+  return { enqueued, shardsDone: countPresent(present) }
+}
+
+/**
+ * Records the plan, applies the budget, removes failed jobs and enqueues missing shards.
+ * @throws ReembedError RUN_STOPPED for a run that is paused, cancelled or being deleted, REDIS_MISCONFIGURED for a full
+ * Redis.
+ */
+export async function submitRun(
+  store: Store,
+  queue: Queue,
+  planned: PlannedRun & { readonly budget: RunBudget },
+): Promise<SubmittedRun> {
+  const recorded = await recordRun(store, planned)
+  return { ...recorded, ...(await enqueueRun(store, queue, recorded)) }
+}

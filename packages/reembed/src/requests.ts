@@ -1,0 +1,48 @@
+// From flags to the requests of the library.
+
+import type { PlanOptions, SpendingOptions } from '@reembed/producer'
+import type { CorpusFlags, SpendingFlags } from './options.ts'
+
+/** The plan that the flags ask for. */
+export function planOptionsOf(flags: CorpusFlags): PlanOptions {
+  const { gate, gateQueries, gateQrels } = flags
+  return {
+    fields: { id: flags.id, text: flags.text, template: flags.template, carry: flags.carry },
+    chunking: { maxTokens: flags.chunkTokens, overlapTokens: flags.chunkOverlap },
+    tokenizer: flags.tokenizer,
+    modelFolder: flags.model,
+    prompt: flags.prompt,
+    promptName: flags.promptName,
+    hub: { url: process.env.HF_ENDPOINT || undefined, token: process.env.HF_TOKEN },
+    truncate: flags.truncate,
+    vectors: {
+      dimensions: flags.dimensions,
+      dtype: flags.dtype,
+      includeText: flags.includeText,
+      arrowSchema: flags.arrowSchema,
+    },
+    documentsPerShard: flags.documentsPerShard,
+    maxRejects: flags.maxRejects,
+    reuse: flags.reuse && { run: flags.reuseFrom },
+    gates: gate && {
+      rules: gate,
+      ...(gateQueries !== undefined &&
+        gateQrels !== undefined && { queries: { queriesFile: gateQueries, qrelsFile: gateQrels } }),
+    },
+    queryPrompt: flags.queryPrompt,
+    spending: spendingOf(flags),
+  }
+}
+
+/** The price and the budget that the flags state. */
+export const spendingOf = ({
+  pricePerHour,
+  replicas,
+  maxCost,
+  maxTokens,
+}: SpendingFlags): SpendingOptions => ({
+  pricePerHour,
+  replicas,
+  maxCost,
+  maxTokens,
+})

@@ -124,7 +124,7 @@ export async function pollRunMetrics(
   }
 
   while (!signal.aborted) {
-    await look().catch(error => log.warn(`could not look at the runs: ${messageOf(error)}`))
+    await look().catch(error => log.warn({}, `could not look at the runs: ${messageOf(error)}`))
     await wait(POLL_MS, undefined, { signal }).catch(() => {})
   }
 }

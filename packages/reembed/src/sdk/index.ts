@@ -11,7 +11,7 @@ export type {
   Verification,
 } from '@reembed/producer'
 export type { FieldMapping, Format, Manifest, ModelIdentity, Quote, Totals } from '@reembed/protocol'
-export type { QueueCounts, RunProgress, WorkerState } from '@reembed/queue'
+export type { QueueCounts, RedisTarget, RunProgress, WorkerState } from '@reembed/queue'
 export { type EmbeddingBatch, readCurrentManifest, readEmbeddings } from '@reembed/shard'
 export { type ErrorCode, ReembedError } from '@reembed/shared'
 export type { S3Options } from '@reembed/store'

@@ -3,7 +3,7 @@
 import type { EndpointOptions, HfOptions } from '@reembed/endpoint'
 import type { FollowProgress, PlanNotice, PlanOptions, SpendingOptions } from '@reembed/producer'
 import type { FieldMapping, Format, ModelIdentity, Quote, Totals } from '@reembed/protocol'
-import type { QueueCounts, RunProgress, WorkerState } from '@reembed/queue'
+import type { QueueCounts, RedisTarget, RunProgress, WorkerState } from '@reembed/queue'
 import type { S3Options } from '@reembed/store'
 import type { Logger, Registry } from '@reembed/telemetry'
 
@@ -12,10 +12,10 @@ export interface ReembedOptions {
   /** Where runs are written and read: a folder, `file:///folder` or `s3://bucket/prefix`. */
   readonly output: string
   /**
-   * `redis://` or `rediss://` URL of Redis 6.2 or newer. Required to enqueue, work, sweep and wait. A Redis that is
-   * neither loopback, TLS nor password-protected is refused, see `allow`.
+   * Redis 6.2 or newer, by its `redis://` or `rediss://` URL. Required to enqueue, work, sweep and wait. A Redis on another
+   * machine with neither password nor TLS is refused, unless given as `{ url, insecure: true }`.
    */
-  readonly redis?: string | undefined
+  readonly redis?: RedisTarget | undefined
   /**
    * A TEI or OpenAI-compatible server: `http://` or `https://` URL, several separated by commas, `dns+http://` for all
    * addresses of a name, or `hf:namespace/name`. Required to plan, enqueue and work.
@@ -27,15 +27,8 @@ export interface ReembedOptions {
   readonly hf?: HfOptions | undefined
   /** S3 server, region and limits. Credentials come from the AWS SDK's default chain. */
   readonly s3?: S3Options | undefined
-  /** Checks that are switched off. */
-  readonly allow?:
-    | {
-        /** A Redis on another machine without password or TLS. */
-        readonly insecureRedis?: boolean | undefined
-        /** A store without conditional writes. Safe with a single worker only. */
-        readonly unsafeStore?: boolean | undefined
-      }
-    | undefined
+  /** Writes to an S3 store that ignores `If-None-Match`. Safe with a single worker only. */
+  readonly unsafeStore?: boolean | undefined
   /** Receives events of workers and sweeps. A logger of pino fits. Default: none. */
   readonly log?: Logger | undefined
 }

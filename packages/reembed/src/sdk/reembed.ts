@@ -374,7 +374,7 @@ function planningCalls(
 
 function workCalls(
   resources: Resources,
-  { s3, log = SILENT, endpointOptions, allow }: ReembedOptions,
+  { s3, log = SILENT, endpointOptions, unsafeStore }: ReembedOptions,
 ): Pick<Reembed, 'startWorker' | 'sweep' | 'wait'> {
   let sweeper: Promise<ReturnType<typeof createSweeper>> | undefined
   const openSweeper = async (signal?: AbortSignal) =>
@@ -397,8 +397,7 @@ function workCalls(
         log,
         signal,
         onIdle: idle.notify,
-        insecureRedis: allow?.insecureRedis,
-        unsafeStore: allow?.unsafeStore,
+        unsafeStore,
       })
       const open = resources.openOutput
       const running = sweep ? withSweeps({ worker, queue, idle, outputs: served, open, log }) : worker

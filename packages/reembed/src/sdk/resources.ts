@@ -3,7 +3,7 @@
 import { resolve } from 'node:path'
 import { type ResolvedEndpoint, resolveEndpoint } from '@reembed/endpoint'
 import type { PlanNotice } from '@reembed/producer'
-import { openQueue, type Queue } from '@reembed/queue'
+import { openQueue, type Queue, type RedisTarget } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import { openStore, type Store } from '@reembed/store'
 import type { ReembedOptions } from './options.ts'
@@ -20,23 +20,21 @@ export interface Resources extends AsyncDisposable {
   /** @throws ReembedError USAGE without `redis` */
   queue(signal?: AbortSignal): Promise<Queue>
   /** @throws ReembedError USAGE without `redis` */
-  redis(): string
+  redis(): RedisTarget
   /** @throws ReembedError USAGE without `endpoint` */
   endpoint(onNotice?: (notice: PlanNotice) => void, signal?: AbortSignal): Promise<ResolvedEndpoint>
 }
 
 export function openResources(options: ReembedOptions): Resources {
-  const { s3, allow } = options
+  const { s3, unsafeStore } = options
   const output = absoluteUrl(options.output)
   const stack = new AsyncDisposableStack()
   const open = async (url: string, create: boolean): Promise<Store> =>
-    openStore(url, { create, s3, unsafe: allow?.unsafeStore })
+    openStore(url, { create, s3, unsafe: unsafeStore })
   const store = once(async () => stack.use(await open(output, false)))
   const writableStore = once(async () => stack.use(await open(output, true)))
-  const redis = (): string => requireOption('redis', options.redis)
-  const queue = once(async () =>
-    stack.use(await openQueue(redis(), { insecure: allow?.insecureRedis === true })),
-  )
+  const redis = (): RedisTarget => requireOption('redis', options.redis)
+  const queue = once(async () => stack.use(await openQueue(redis())))
   return {
     output,
     store: signal => unlessAborted(signal, store),
@@ -57,7 +55,7 @@ export function openResources(options: ReembedOptions): Resources {
 
 export const absoluteUrl = (url: string): string => (/^[a-z0-9]+:\/\//i.test(url) ? url : resolve(url))
 
-function requireOption(option: 'redis' | 'endpoint', value: string | undefined): string {
+function requireOption<T>(option: 'redis' | 'endpoint', value: T | undefined): T {
   if (value !== undefined && value !== '') return value
   throw new ReembedError('USAGE', `this call needs \`${option}\`: pass it to createReembed`, { option })
 }

@@ -63,7 +63,7 @@ export function withSweeps(options: SweepingWorkerOptions): RunningWorker {
       return !signal.aborted
     },
   })
-  const end = async (drained: Promise<void>): Promise<void> => {
+  const end = async (drained: PromiseLike<void>): Promise<void> => {
     await drained
     stop.abort()
     await sweeps.catch(() => {})

@@ -42,7 +42,7 @@ test('P-ROLLBACK: going back makes a version with a place of its own, which late
   expect(again).toMatchObject({ run: second.run, status: 'superseded' })
   const queued = await reembed(['enqueue', ...planningArgs()])
   expect(queued.stdout).toContain(`none of itself: version 3 is of a newer run, ${first.run}`)
-  expect(await command('publish', second.run)).toMatchObject({ code: 4, result: { status: 'superseded' } })
+  expect(await command('publish', second.run)).toMatchObject({ code: 3, result: { status: 'superseded' } })
   expect(await command('publish', second.run, '--force')).toMatchObject({
     code: 0,
     result: { status: 'published' },
@@ -85,7 +85,9 @@ test('P-PAUSE: of a paused run workers begin no job; resumed, it ends with every
   expect((await command('status', run)).result).toMatchObject({ state: 'paused', shardsDone: 0 })
   const refused = await reembed(runArgs())
   expect(refused.code).toBe(1)
-  expect(refused.stderr).toMatch(new RegExp(`run ${run} is paused: .reembed resume ${run}. lets it go on`))
+  expect(refused.stderr).toMatch(
+    new RegExp(`run ${run} is paused: resume it to continue \\(.reembed resume. continues it\\)`),
+  )
 
   expect(await command('resume', run)).toMatchObject({ code: 0, result: { state: 'running' } })
   expect(JSON.parse((await reembed(runArgs())).stdout)).toMatchObject({

@@ -133,7 +133,7 @@ test('what a preview cannot do is told in one line', async () => {
     /^reembed: .*--sample.*share like '1%' or a count like '2000'/,
   )
   expect(await refused('--sample', '5')).toMatch(
-    /^reembed: \d of \d sampled documents are in run \w+, too few to compare 10 neighbours: raise --sample or lower --top/,
+    /^reembed: \d of \d sampled documents are in run \w+, too few to compare 10 neighbours: raise the sample or lower the number of neighbours \(--sample, --top/,
   )
   expect(await refused('--gate-queries', 'queries.jsonl')).toBe(
     'reembed: --gate-queries and --gate-qrels go together\n',

@@ -56,7 +56,7 @@ test('an interrupted run goes on where it was, and finished shards are not embed
   first.child.kill('SIGINT')
   const { code, stderr } = await first.finished
   expect(code).toBe(130)
-  expect(stderr).toMatch(/the same command goes on/)
+  expect(stderr).toMatch(/the same command continues/)
   gate.open()
   const again = await reembed(run)
   expect(again.code).toBe(0)

@@ -61,7 +61,7 @@ test('P-REUSE: plan, run and status say what is taken over, and another space is
   const retried = await command('retry', run, '--rejects')
   expect(retried.code).toBe(2)
   expect(retried.stderr).toMatch(
-    /the rejects of run [a-z2-7]{26} come from the corpus \(empty_text 1\): mend it there, then `reembed run` embeds/,
+    /the rejects of run [a-z2-7]{26} come from the corpus \(empty_text 1\): correct it there, then a new run embeds/,
   )
 })
 

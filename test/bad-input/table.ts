@@ -41,7 +41,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'documents',
     what: 'an id that stands twice in the corpus',
     exit: 4,
-    says: 'ids must be unique in a corpus, these are not: "good1" ("a.jsonl", row 2 of part-00000-of-00001.parquet and "b.jsonl", row 4 of part-00000-of-00001.parquet). Nothing was published; make them unique or choose another field with --id',
+    says: 'ids must be unique in a corpus, these are not: "good1" ("a.jsonl", row 2 of part-00000-of-00001.parquet and "b.jsonl", row 4 of part-00000-of-00001.parquet). Nothing was published; make them unique or choose another field (--id)',
   },
   {
     number: 5,
@@ -166,7 +166,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'files',
     what: 'Parquet without the column',
     exit: 2,
-    says: '"a.parquet" has no field "words"; its fields are "id", "text", "lang", "year", "meta.title", "meta.n". Check --text',
+    says: '"a.parquet" has no field "words"; its fields are "id", "text", "lang", "year", "meta.title", "meta.n". Check the name of the text field (--text)',
   },
   {
     number: 27,
@@ -180,14 +180,14 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'files',
     what: 'a file that is edited during the run',
     exit: 1,
-    says: "<n> shards, the first of them <m>, could not be made: '<source>/a.jsonl' was changed or removed since the run was planned: plan a new run. The others are kept; when it is mended, the same command makes the rest",
+    says: "<n> shards, the first of them <m>, could not be made: '<source>/a.jsonl' was changed or removed since the run was planned: plan a new run. Completed shards are kept: fix the cause and run again",
   },
   {
     number: 29,
     group: 'files',
     what: 'a file that is deleted during the run',
     exit: 1,
-    says: "<n> shards, the first of them <m>, could not be made: '<source>/a.jsonl' was changed or removed since the run was planned: plan a new run. The others are kept; when it is mended, the same command makes the rest",
+    says: "<n> shards, the first of them <m>, could not be made: '<source>/a.jsonl' was changed or removed since the run was planned: plan a new run. Completed shards are kept: fix the cause and run again",
   },
   {
     number: 30,
@@ -208,7 +208,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'files',
     what: 'one file by two names',
     exit: 4,
-    says: 'ids must be unique in a corpus, these are not: "only" ("a/one.jsonl", row 1 of part-00000-of-00001.parquet and "b/two.jsonl", row 2 of part-00000-of-00001.parquet). Nothing was published; make them unique or choose another field with --id',
+    says: 'ids must be unique in a corpus, these are not: "only" ("a/one.jsonl", row 1 of part-00000-of-00001.parquet and "b/two.jsonl", row 2 of part-00000-of-00001.parquet). Nothing was published; make them unique or choose another field (--id)',
   },
   {
     number: 33,
@@ -237,14 +237,14 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'config',
     what: 'more dimensions than the endpoint gives',
     exit: 2,
-    says: '--dimensions 9 is more than the 8 of reembed/hash: vectors can be cut, not grown',
+    says: '9 dimensions are more than the 8 of reembed/hash: vectors can be cut, not extended (--dimensions)',
   },
   {
     number: 37,
     group: 'config',
     what: 'a token over plain http',
     exit: 2,
-    says: 'a token would go to http://tei.example:8080 unencrypted: use https, or --allow-insecure where nobody listens',
+    says: 'a token would go to http://tei.example:8080 unencrypted: use https, or allow it in a private network (--allow-insecure)',
   },
   {
     number: 38,
@@ -390,7 +390,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'store',
     what: 'a store that ignores If-None-Match',
     exit: 2,
-    says: "<output> ignores If-None-Match, so two workers could overwrite each other's shards; use a store with conditional writes, or --unsafe-store with a single worker",
+    says: "<output> ignores If-None-Match, so two workers could overwrite each other's shards: use a store with conditional writes, or allow an unsafe store with a single worker (--unsafe-store)",
   },
   {
     number: 63,
@@ -440,7 +440,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'redis',
     what: 'a Redis that is down at the start',
     exit: 5,
-    says: 'no Redis answers at redis://<address> (ECONNREFUSED): start it, or give another with --redis',
+    says: 'no Redis answers at redis://<address> (ECONNREFUSED): start it, or correct the URL',
   },
   { number: 70, group: 'redis', what: 'a Redis that goes down in the middle of a run', exit: 0, says: null },
   {
@@ -477,7 +477,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'redis',
     what: 'a job with an unknown run, shard or field',
     exit: 1,
-    says: 'invalid job: expected {output, run, shard}; it was not written by this version of reembed. The sweep queues what is missing again | there is no run <run> in <output>: `reembed ls` shows those there are',
+    says: 'invalid job: expected {output, run, shard}; it was not written by this version of reembed. The sweep queues what is missing again | there is no run <run> in <output>',
   },
   {
     number: 77,

@@ -59,7 +59,7 @@ test('status, pause, resume, scale and price do what they say; a paused endpoint
   const refused = await command('embed', 'a sentence', '--endpoint', name)
   expect([refused.code, refused.stderr]).toEqual([
     5,
-    'reembed: hf:test/bge is paused, and requests do not wake it: `reembed endpoint resume hf:test/bge`\n',
+    'reembed: hf:test/bge is paused, and requests do not wake it: resume it (`reembed endpoint resume` starts it)\n',
   ])
   expect((await command('endpoint', 'resume', name)).code).toBe(0)
   expect((await command('endpoint', 'wait', name)).stdout).toBe(`${endpoint.url}\n`)

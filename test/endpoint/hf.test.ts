@@ -76,7 +76,7 @@ test('asleep, it is woken once and waited for, whoever else knocks', async () =>
 test('paused, it is said how to resume it; resumed, it runs; resumed twice does no harm', async () => {
   await deploy({ initialState: 'paused' })
   expect(await errorOf(waitUntilRunning(hf, of, { clock }))).toBe(
-    'hf:test/bge is paused, and requests do not wake it: `reembed endpoint resume hf:test/bge`',
+    'hf:test/bge is paused, and requests do not wake it: resume it',
   )
   await hf.resume(of)
   expect((await clock.advanceUntilSettled(waitUntilRunning(hf, of, { clock }))).state).toBe('running')

@@ -54,7 +54,7 @@ describe('the command', () => {
     const refused = await reembed([...args, '--prompt', 'passage: '])
     expect(refused).toMatchObject({ code: 2 })
     expect(refused.stderr.trim()).toMatch(
-      /^reembed: --prompt "passage: " would come after the prompt "query: " that http\S+ puts in front/,
+      /^reembed: the prompt "passage: " would come after the prompt "query: " that http\S+ puts in front/,
     )
     const planned = await reembed(args)
     expect(planned.code).toBe(0)
@@ -105,7 +105,7 @@ describe('the command', () => {
     const { stdout, stderr } = await reembed([...args, '--tokenizer', join(folder, 'tokenizer.json')])
     expect(stderr).toBe('')
     expect(stdout).toMatch(/^prompt +"search_document: "$/m)
-    expect((await reembed([...args, '--prompt', 'x'])).stderr).toContain('not both')
+    expect((await reembed([...args, '--prompt', 'x'])).stderr).toContain('exclude each other')
   })
 })
 

@@ -58,5 +58,5 @@ test('run, export, export again, recall: cut, half the bits, with columns and te
     ...['run', '--source', source, '--output', output, '--endpoint', tei.url, '--dimensions', '33'],
   ])
   expect(grown.code).toBe(2)
-  expect(grown.stderr).toContain('--dimensions 33 is more than the 32 of')
+  expect(grown.stderr).toContain('33 dimensions are more than the 32 of')
 })

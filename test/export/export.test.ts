@@ -61,7 +61,7 @@ describe('an export', () => {
       bytes: 0,
     })
     await expect(exportRun(source, manifest, target, { layout: 'lance' })).rejects.toThrow(
-      `memory holds another export (run ${RUN}, layout hf): give another --to`,
+      `memory holds another export (run ${RUN}, layout hf): choose another target`,
     )
     await expect(exportRun(source, manifest, target, { layout: 'hf', quantize: ['int8'] })).rejects.toThrow(
       'holds another export',

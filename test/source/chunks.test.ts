@@ -98,11 +98,13 @@ test('chunks larger than the model takes are refused, and so are chunks without 
     reembed(['plan', '--source', folder.path, '--endpoint', tei.url, ...args])
   const large = await plan('--chunk-tokens', '100000', '--tokenizer', TOKENIZER)
   expect(large.code).toBe(2)
-  expect(large.stderr).toMatch(/--chunk-tokens 100000 is more than the \d+ tokens that http/)
+  expect(large.stderr).toMatch(
+    /chunks of 100000 tokens are longer than the \d+ tokens that http\S+ takes: .*\(--chunk-tokens\)/,
+  )
   const without = await plan('--chunk-tokens', '100')
   expect(without.code).toBe(2)
   expect(without.stderr).toContain(
-    "--chunk-tokens needs the model's tokenizer: name its tokenizer.json with --tokenizer",
+    "chunks of 100 tokens need the model's tokenizer: name its tokenizer.json (--tokenizer)",
   )
 })
 

@@ -61,7 +61,7 @@ it('a large gzip stream is planned with a word on what its slices cost', async (
   await rm(folder, { recursive: true })
   expect(code).toBe(0)
   expect(stderr).toMatch(
-    /note: one\.jsonl\.gz is one gzip stream: each of its \d\d slices unpacks it from the start, 1\d times/,
+    /note: one\.jsonl\.gz is one gzip stream: each of its \d\d slices decompresses it from the start, 1\d times/,
   )
 })
 
@@ -85,7 +85,7 @@ it('what is left out, what may be no document, and texts too long for one reques
   await rm(folder, { recursive: true })
   expect(code).toBe(0)
   expect(stderr).toContain(
-    'note: 1 object left out, unknown by extension or set aside by a leading _: infos.json;',
+    'note: 1 object left out, unknown by extension or named with a leading _: infos.json;',
   )
   expect(stderr).toContain(
     'note: 1 text or Markdown object beside objects of records, each a document as well: README.md;',

@@ -2,7 +2,7 @@
 // together wake it with one prober, so they meet at the same board.
 
 import { hostname } from 'node:os'
-import { type LimitCoordinator, openLimitCoordinator } from '@reembed/queue'
+import { type LimitCoordinator, openLimitCoordinator, type RedisTarget } from '@reembed/queue'
 import type { Endpoint, EndpointOptions } from './client/endpoint.ts'
 import { isUnavailable } from './client/failure-kinds.ts'
 import { openEndpoint } from './client/open.ts'
@@ -14,7 +14,7 @@ import { createLimiter } from './limiter/limiter.ts'
 
 export interface ProberOptions {
   /** Where the fleet's workers meet; alone if not given. */
-  readonly redis?: string | undefined
+  readonly redis?: RedisTarget | undefined
   readonly maxUnavailableMs?: number
   /** Told now and then while it is waited for: 'warming, 41 s'. */
   readonly onState?: ((state: string) => void) | undefined

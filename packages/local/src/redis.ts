@@ -141,7 +141,8 @@ async function findProgram(names: readonly string[]): Promise<string> {
   }
   throw new ReembedError(
     'REDIS_UNREACHABLE',
-    'no redis-server or valkey-server on PATH; install it with: apt-get install redis-server (or give --redis)',
+    'no redis-server or valkey-server on PATH; install it with: apt-get install redis-server, or name a Redis',
+    { option: 'redis' },
   )
 }
 

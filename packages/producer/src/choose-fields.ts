@@ -39,7 +39,7 @@ export function chooseField(
   const chosen = candidates.find(name => [...seen.values()].every(probes => has(probes, name)))
   if (chosen !== undefined) return chosen
 
-  const option = `--${role}`
+  const option = `fields.${role}`
   const lacking = [...seen].find(([, probes]) => !candidates.some(name => has(probes, name)))
   if (lacking) {
     const [key, probes] = lacking
@@ -47,10 +47,11 @@ export function chooseField(
       named === undefined
         ? `${role} field (looked for ${usual.join(', ')})`
         : `field ${JSON.stringify(named)}`
-    const remedy = named === undefined ? `Name the field with ${option}` : `Check ${option}`
+    const remedy = named === undefined ? `Name the ${role} field` : `Check the name of the ${role} field`
     throw new ReembedError(
       'FIELD_NOT_FOUND',
       `${JSON.stringify(key)} has no ${wanted}; its fields are ${listOf(probes)}. ${remedy}`,
+      { option },
     )
   }
   const each = [...seen].map(
@@ -67,7 +68,8 @@ export function requireField(probes: readonly ObjectInspection[], path: string, 
   if (has(probes, path)) return
   throw new ReembedError(
     'FIELD_NOT_FOUND',
-    `No record that was looked at has the field ${JSON.stringify(path)}; their fields are ${listOf(probes)}. Check ${option}`,
+    `No sampled record has the field ${JSON.stringify(path)}; their fields are ${listOf(probes)}. Check the name`,
+    { option },
   )
 }
 
@@ -91,11 +93,12 @@ export function carriedColumns(
     if (given !== undefined && type === undefined) {
       throw new ReembedError(
         'USAGE',
-        `--carry ${one}: there is no type '${given}', known are ${TYPES.join(', ')}`,
+        `cannot carry '${one}': '${given}' is not a type, use ${TYPES.join(', ')}`,
+        { option: 'fields.carry' },
       )
     }
     if (columns.some(({ name }) => name === path)) continue
-    requireField(probes, path, '--carry')
+    requireField(probes, path, 'fields.carry')
     columns.push({ name: path, type: type ?? commonType(probes, path) })
   }
   return columns

@@ -111,7 +111,8 @@ function corpusOfOne(store: Store, { key, size, etag }: ObjectInfo, named: Forma
     throw new ReembedError(
       'SOURCE_FORMAT',
       `Cannot tell the format of ${JSON.stringify(key)} by its extension: known are ${SUPPORTED_EXTENSIONS}. ` +
-        `Name it with --format ${FORMATS.join('|')}`,
+        `Name it: ${FORMATS.join(', ')}`,
+      { option: 'format' },
     )
   }
   const object: SourceObject = { key, size, etag, ...encoding }
@@ -133,7 +134,9 @@ async function splitPath(url: string): Promise<Split> {
   const path = localPath(url)
   const stats = await stat(path).catch((error: unknown) => {
     if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTDIR') return undefined
-    throw new ReembedError('SOURCE_NOT_FOUND', `There is no file or folder '${path}': check --source`)
+    throw new ReembedError('SOURCE_NOT_FOUND', `There is no file or folder '${path}': check the source`, {
+      option: 'source',
+    })
   })
   return stats?.isFile() ? { root: dirname(path), name: basename(path) } : { root: path }
 }

@@ -22,10 +22,9 @@ export async function findRun(
   if (name === undefined && otherwise === 'current') {
     const current = await readCurrent(store)
     if (current) return current.run
-    throw new ReembedError(
-      'RUN_NOT_FOUND',
-      `nothing is published in ${store.url} yet: \`reembed status\` says how far its newest run is`,
-    )
+    throw new ReembedError('RUN_NOT_FOUND', `nothing is published in ${store.url} yet`, {
+      reason: 'nothing_published',
+    })
   }
   const runs = await plannedRuns(store)
   const fitting = name === undefined ? runs.slice(0, 1) : runs.filter(run => run.startsWith(name))

@@ -38,7 +38,7 @@ export async function serveHooks({
   debounceMs = DEBOUNCE_MS,
   now = Date.now,
 }: HooksOptions): Promise<Hooks> {
-  const address = parseListen(listen, '--hooks')
+  const address = parseListen(listen, 'hooks')
   if (secret.length < SHORTEST_SECRET) {
     const why =
       secret === '' ? 'hooks want a secret' : `the hooks' secret has under ${SHORTEST_SECRET} characters`
@@ -81,7 +81,7 @@ export async function serveHooks({
   })
   server.headersTimeout = 5_000
   server.requestTimeout = 10_000
-  const url = await listenOn(server, address, `--hooks ${listen}`)
+  const url = await listenOn(server, address, 'hooks')
   return {
     url,
     async [Symbol.asyncDispose]() {

@@ -28,15 +28,18 @@ export {
 export { type PlanRequest, type PlanResult, planRun } from './plan.ts'
 export { findTokenizer } from './planning/chunking.ts'
 export {
-  type EvaluationQuery,
   embedQueries,
-  type GateOptions,
   hashOfQueries,
-  type JudgedQueryFiles,
   queriesOf,
   readJudgedQueries,
 } from './planning/gating.ts'
-export type { PlanNotice, PlanOptions } from './planning/options.ts'
+export type {
+  EvaluationQuery,
+  GateOptions,
+  JudgedQueryFiles,
+  PlanNotice,
+  PlanOptions,
+} from './planning/options.ts'
 export { type PlanContext, type PlannedCorpus, planCorpus } from './planning/plan-corpus.ts'
 export { type Quoted, resolvePrice } from './planning/quoting.ts'
 export { type Preview, previewRun } from './preview.ts'

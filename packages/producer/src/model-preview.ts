@@ -27,14 +27,8 @@ import type { Corpus } from './corpus.ts'
 import { sampleInputs } from './estimate/sample-inputs.ts'
 import { findRun } from './find-run.ts'
 import { findTokenizer } from './planning/chunking.ts'
-import {
-  type EvaluationQuery,
-  embedQueries,
-  hashOfQueries,
-  type JudgedQueryFiles,
-  queriesOf,
-} from './planning/gating.ts'
-import type { PlanNotice, PlanOptions } from './planning/options.ts'
+import { embedQueries, hashOfQueries, queriesOf } from './planning/gating.ts'
+import type { EvaluationQuery, JudgedQueryFiles, PlanNotice, PlanOptions } from './planning/options.ts'
 import { type PlannedCorpus, planCorpus } from './planning/plan-corpus.ts'
 
 /** Embeds documents as a worker would; `embedDocuments` of @reembed/worker is one. */

@@ -177,6 +177,7 @@ function cutModel(
     return { model: { ...native, dimensions }, nativeDimensions: native.dimensions }
   throw new ReembedError(
     'USAGE',
-    `--dimensions ${dimensions} is more than the ${native.dimensions} of ${native.id}: vectors can be cut, not grown`,
+    `${dimensions} dimensions are more than the ${native.dimensions} of ${native.id}: vectors can be cut, not extended`,
+    { option: 'vectors.dimensions' },
   )
 }

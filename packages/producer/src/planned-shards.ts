@@ -24,5 +24,7 @@ export async function* plannedShards(
 /** @throws ReembedError UNBALANCED when a shard that must be there is not. */
 export async function requireShardExists(store: Store, key: string): Promise<void> {
   if (await store.head(key)) return
-  throw new ReembedError('UNBALANCED', `${key} in ${store.url} is missing: \`reembed run\` again makes it`)
+  throw new ReembedError('UNBALANCED', `${key} in ${store.url} is missing: enqueue the run again`, {
+    reason: 'shard_missing',
+  })
 }

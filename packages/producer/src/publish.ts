@@ -59,7 +59,7 @@ async function publishBlockers(
   if (rejects > rejectsAllowed(maxRejects, documents)) {
     found.push({
       by: 'rejects',
-      reason: `${rejects} of ${documents} documents were rejected, allowed are ${maxRejects}: see runs/${manifest.run}/rejects.jsonl, then publish with a higher --max-rejects`,
+      reason: `${rejects} of ${documents} documents were rejected, allowed are ${maxRejects}: see runs/${manifest.run}/rejects.jsonl, then publish with a higher limit`,
     })
   }
   const failed = (await evaluateGates(store, plan, manifest, current?.run, signal)).filter(

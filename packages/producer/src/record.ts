@@ -41,7 +41,7 @@ export async function lookUpRun(store: Store, run: string): Promise<RunLookup> {
 
 /**
  * The run's plan in the store: the one that is there, or this one. Slices are written before the head.
- * @throws ReembedError RUN_STOPPED when `reembed gc` removes the run, or what an earlier planning left of it.
+ * @throws ReembedError RUN_STOPPED when gc deletes the run, or what an earlier planning left of it.
  */
 export async function recordPlan(
   store: Store,

@@ -31,7 +31,9 @@ export async function decideRetention(
   signal?: AbortSignal,
 ): Promise<Map<string, RetentionDecision>> {
   if (!(Number.isSafeInteger(keep) && keep >= 1)) {
-    throw new ReembedError('USAGE', `--keep ${keep}: at least the current version is kept`)
+    throw new ReembedError('USAGE', `cannot keep ${keep} versions: at least the current one is kept`, {
+      option: 'keep',
+    })
   }
   const published = new Map<string, { version: number; replacedMs: number | undefined }>()
   let currentSeq = 0
@@ -69,7 +71,7 @@ export async function decideRetention(
       if (finished) return [false, version === undefined ? 'never published' : `version ${version}`]
       if (state === 'cancelled') return [false, 'cancelled']
       if (seq > currentSeq) return [true, 'not finished']
-      return [true, 'not finished: `reembed cancel` it first']
+      return [true, 'not finished: cancel it first']
     })()
     verdicts.set(run, { retained, reason, deletionCommitted, replacedMs })
     // Whoever embeds it takes over vectors of its base.

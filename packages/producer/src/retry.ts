@@ -16,10 +16,9 @@ export async function planRetry(store: Store, run: string): Promise<PlannedRun> 
   const plan = await requirePlan(store, run)
   const manifest = await readManifest(store, run)
   if (!manifest) {
-    throw new ReembedError(
-      'RUN_NOT_FOUND',
-      `run ${run} in ${store.url} is not finished: \`reembed status ${run}\` says how far it is`,
-    )
+    throw new ReembedError('RUN_NOT_FOUND', `run ${run} in ${store.url} is not finished`, {
+      reason: 'run_not_finished',
+    })
   }
   const reasons = Object.entries(manifest.rejectReasons)
   if (reasons.length === 0) throw new ReembedError('USAGE', `run ${run} has no rejects`)
@@ -27,7 +26,7 @@ export async function planRetry(store: Store, run: string): Promise<PlannedRun> 
     const counted = reasons.map(([reason, times]) => `${reason} ${times}`).join(', ')
     throw new ReembedError(
       'USAGE',
-      `the rejects of run ${run} come from the corpus (${counted}): mend it there, then \`reembed run\` embeds them and reuses the rest`,
+      `the rejects of run ${run} come from the corpus (${counted}): correct it there, then a new run embeds them and reuses the rest`,
     )
   }
   const current = await readCurrent(store)

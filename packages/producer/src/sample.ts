@@ -99,7 +99,7 @@ function chooseFields(
   const id = chooseField(seen, 'id', named.id, ID_FIELDS)
   if (template === undefined) return { id, text: chooseField(seen, 'text', named.text, TEXT_FIELDS) }
   const { fieldPaths } = parseTemplate(template)
-  for (const name of fieldPaths) requireField(probes, name, '--template')
+  for (const name of fieldPaths) requireField(probes, name, 'fields.template')
   return { id, text: named.text ?? fieldPaths.at(-1) ?? '' }
 }
 

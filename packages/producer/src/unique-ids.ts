@@ -76,7 +76,8 @@ async function reportDuplicates(
   const more = twice.length > SHOWN ? ' and more' : ''
   throw new ReembedError(
     'DUPLICATE_ID',
-    `ids must be unique in a corpus, these are not: ${shown.join(', ')}${more}. Nothing was published; make them unique or choose another field with --id`,
+    `ids must be unique in a corpus, these are not: ${shown.join(', ')}${more}. Nothing was published; make them unique or choose another field`,
+    { option: 'fields.id' },
   )
 }
 

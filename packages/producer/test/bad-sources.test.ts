@@ -178,7 +178,7 @@ describe('a table', () => {
     await expect(read({ 'a.csv': 'key,words\n1,one\n' })).rejects.toMatchObject({
       code: 'FIELD_NOT_FOUND',
       message:
-        '"a.csv" has no id field (looked for id, _id, doc_id, docid); its fields are "key", "words". Name the field with --id',
+        '"a.csv" has no id field (looked for id, _id, doc_id, docid); its fields are "key", "words". Name the id field',
     })
   })
 
@@ -258,7 +258,7 @@ describe('fields and templates', () => {
     await expect(read(nested, { fields: { id: 'meta.id' }, template: '{{ tilte }}' })).rejects.toMatchObject({
       code: 'FIELD_NOT_FOUND',
       message: expect.stringMatching(
-        /^No record that was looked at has the field "tilte"; their fields are .*Check --template$/,
+        /^No sampled record has the field "tilte"; their fields are .*Check the name$/,
       ),
     })
     expect((await read(nested, { fields: { id: 'meta.id' }, template: '{{ body }}' })).map(told)[0]).toBe(

@@ -124,6 +124,6 @@ test('no secret, or one that can be guessed, is refused before the port is opene
   await expect(start('')).rejects.toThrow('hooks want a secret: put a random one into REEMBED_HOOK_SECRET')
   await expect(start('letmein')).rejects.toThrow('under 16 characters')
   await expect(serveHooks({ listen: 'here', secret, onHook: () => {} })).rejects.toThrow(
-    '--hooks here is no address',
+    "'here' is not an address",
   )
 })

@@ -231,11 +231,12 @@ describe('the fields', () => {
     await expect(plannedOf({ 'a.jsonl': jsonl({ url: 'x', 'bo\u001bdy': '' }) })).rejects.toMatchObject({
       code: 'FIELD_NOT_FOUND',
       message:
-        '"a.jsonl" has no id field (looked for id, _id, doc_id, docid); its fields are "url", "bo\\u001bdy". Name the field with --id',
+        '"a.jsonl" has no id field (looked for id, _id, doc_id, docid); its fields are "url", "bo\\u001bdy". Name the id field',
     })
     await expect(plannedOf({ 'a.jsonl': DOCS }, { fields: { text: 'abstract' } })).rejects.toMatchObject({
       code: 'FIELD_NOT_FOUND',
-      message: '"a.jsonl" has no field "abstract"; its fields are "id", "text". Check --text',
+      message:
+        '"a.jsonl" has no field "abstract"; its fields are "id", "text". Check the name of the text field',
     })
   })
 
@@ -291,7 +292,7 @@ describe('a source', () => {
     const path = join(folder, 'nothing')
     await expect(openCorpus(path)).rejects.toMatchObject({
       code: 'SOURCE_NOT_FOUND',
-      message: `There is no file or folder '${path}': check --source`,
+      message: `There is no file or folder '${path}': check the source`,
     })
     await writeFile(join(folder, 'file'), '')
     await expect(openCorpus(join(folder, 'file', 'x'))).rejects.toMatchObject({ code: 'SOURCE_NOT_FOUND' })

@@ -162,10 +162,9 @@ const sliceShape = record<Slice>({
 export async function requirePlan(store: Store, run: string): Promise<Plan> {
   const plan = await readPlan(store, run)
   if (plan) return plan
-  throw new ReembedError(
-    'RUN_NOT_FOUND',
-    `there is no run ${run} in ${store.url}: \`reembed ls\` shows those there are`,
-  )
+  throw new ReembedError('RUN_NOT_FOUND', `there is no run ${run} in ${store.url}`, {
+    reason: 'run_not_found',
+  })
 }
 
 /** How many slices a segment holds: few when slices have many parts, so that a segment stays about 10 MB of JSON at most. */

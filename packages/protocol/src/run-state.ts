@@ -17,7 +17,7 @@ import {
 } from '@reembed/shared'
 import { getJson, putJson, type Store } from '@reembed/store'
 
-/** A run that `reembed gc` removes is `removed` from before it is looked at for the last time, and stays it for good. */
+/** A run that gc deletes is `removed` from before it is looked at for the last time, and stays it for good. */
 export type RunState = 'running' | 'paused' | 'cancelled' | 'deleting'
 
 /** What a run may use of its endpoint, all its workers together. */
@@ -89,13 +89,11 @@ export async function setRunState(
   }
 }
 
-/** What to say of a run that is `removed` to somebody who wants it. */
+/** Why a run that gc deletes, or has deleted, cannot be used. */
 export const deletionReason = ({ deletionCommitted }: RunStateRecord): string =>
-  deletionCommitted
-    ? 'was removed: the command that planned it makes it again, as another run'
-    : 'is being removed: `reembed gc --delete` ends that, or spares it'
+  deletionCommitted ? 'was deleted: planning it again makes another run' : 'is being deleted'
 
-/** @throws ReembedError for a run that is being removed, or was: `code` is what that is to the caller */
+/** @throws ReembedError with this `code` for a run that gc deletes, or has deleted. */
 export async function refuseDeleted(
   store: Store,
   run: string,
@@ -110,7 +108,10 @@ const deletedError = (
   run: string,
   record: RunStateRecord,
   code: 'RUN_STOPPED' | 'RUN_NOT_FOUND',
-): ReembedError => new ReembedError(code, `run ${run} in ${store.url} ${deletionReason(record)}`)
+): ReembedError =>
+  new ReembedError(code, `run ${run} in ${store.url} ${deletionReason(record)}`, {
+    reason: record.deletionCommitted ? 'run_deleted' : 'run_deleting',
+  })
 
 /** Appends `record` after `last`; undefined where another process has appended a record since. */
 export async function appendRunState(

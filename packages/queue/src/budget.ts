@@ -9,7 +9,7 @@
 
 import { Redis } from 'ioredis'
 import { REDIS_PREFIX } from './names.ts'
-import { redisOptions } from './redis.ts'
+import { type RedisTarget, redisOptions, secureUrlOf } from './redis.ts'
 
 export interface BudgetUsage {
   readonly tokens: number
@@ -84,8 +84,8 @@ interface Scripted extends Redis {
   reembedInitialize(...args: (string | number)[]): Promise<number>
 }
 
-export function openBudget(redisUrl: string): Budget {
-  const redis = new Redis(redisUrl, {
+export function openBudget(target: RedisTarget): Budget {
+  const redis = new Redis(secureUrlOf(target), {
     ...redisOptions,
     maxRetriesPerRequest: 0,
     commandTimeout: ANSWER_MS,

@@ -17,7 +17,14 @@ import {
   type ShardCounts,
   type WorkerState,
 } from './progress.ts'
-import { type ConnectOptions, connectRedis, inspectRedis, requireNoEviction } from './redis.ts'
+import {
+  type ConnectOptions,
+  connectRedis,
+  inspectRedis,
+  type RedisTarget,
+  requireNoEviction,
+  secureUrlOf,
+} from './redis.ts'
 import { tracedAttempt } from './trace.ts'
 
 /** What a handler may tell the world while it works and when its shard is done. */
@@ -85,10 +92,11 @@ const STORM = 3
  * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED at the start; later outages are waited for.
  */
 export async function consume(
-  redisUrl: string,
+  target: RedisTarget,
   handle: (job: Job, context: JobContext) => Promise<void>,
   { concurrency, onEvent = () => {}, ...connect }: ConsumeOptions,
 ): Promise<Consumer> {
+  const redisUrl = secureUrlOf(target)
   requireNoEviction(await inspectRedis(redisUrl, connect), redisUrl)
   const { DelayedError, UnrecoverableError, WaitingError, Worker } = await import('bullmq')
   const redis = connectRedis(redisUrl)

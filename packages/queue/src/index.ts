@@ -31,5 +31,12 @@ export { openLimitCoordinator } from './limit-coordinator-redis.ts'
 export { jobId, QUEUE, REDIS_PREFIX } from './names.ts'
 export type { RunProgress, ShardCounts, WorkerState } from './progress.ts'
 export { type FailedJob, openQueue, type Queue, type QueueCounts } from './queue.ts'
-export { inspectRedis, type RedisInfo, redisAddress, requireNoEviction, requireSecureRedis } from './redis.ts'
+export {
+  inspectRedis,
+  type RedisInfo,
+  type RedisTarget,
+  redisAddress,
+  requireNoEviction,
+  secureUrlOf,
+} from './redis.ts'
 export { tracedAttempt } from './trace.ts'

@@ -5,7 +5,7 @@
 import type { Redis } from 'ioredis'
 import { QUEUE, REDIS_PREFIX } from './names.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
-import { connectRedis, inspectRedis, type RedisInfo } from './redis.ts'
+import { connectRedis, inspectRedis, type RedisInfo, type RedisTarget, secureUrlOf } from './redis.ts'
 
 export const QUEUE_STATES = ['wait', 'prioritized', 'active', 'delayed', 'failed'] as const
 export type QueueState = (typeof QUEUE_STATES)[number]
@@ -33,7 +33,8 @@ export interface QueueReader extends AsyncDisposable {
 }
 
 /** Opens a connection that only reads, and never waits for a Redis that is not there: each call then fails. */
-export function openQueueReader(redisUrl: string): QueueReader {
+export function openQueueReader(target: RedisTarget): QueueReader {
+  const redisUrl = secureUrlOf(target)
   const redis = connectRedis(redisUrl, { failFast: true })
   redis.on('error', () => {})
   return {

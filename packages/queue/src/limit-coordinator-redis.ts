@@ -16,7 +16,7 @@ import {
   type WindowSums,
 } from './limit-coordinator.ts'
 import { REDIS_PREFIX } from './names.ts'
-import { redisOptions } from './redis.ts'
+import { type RedisTarget, redisOptions, secureUrlOf } from './redis.ts'
 
 const SUMS = ['replies', 'inputs', 'refusals', 'unavailable', 'queueMs', 'inferenceMs'] as const
 
@@ -110,11 +110,11 @@ interface Scripted extends Redis {
 }
 
 /**
- * The board of all workers on `redisUrl` that use `endpoint`. Never throws itself: while Redis is away, each `report`
+ * The board of all workers on one Redis that use `endpoint`. Throws USAGE for an insecure Redis alone: while Redis is away, each `report`
  * fails at once or within a second.
  */
 export function openLimitCoordinator(
-  redisUrl: string,
+  target: RedisTarget,
   endpoint: string,
   {
     windowMs = LIMIT_COORDINATOR_DEFAULTS.windowMs,
@@ -124,7 +124,7 @@ export function openLimitCoordinator(
 ): LimitCoordinator {
   const limit = `${REDIS_PREFIX}:limit:${idOf(endpoint)}`
   const keys = [limit, `${limit}:members`, `${limit}:peaks`]
-  const redis = new Redis(redisUrl, {
+  const redis = new Redis(secureUrlOf(target), {
     ...redisOptions,
     // What cannot be said now is of no use later.
     enableOfflineQueue: false,

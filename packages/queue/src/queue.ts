@@ -9,7 +9,14 @@ import { openFinalizeLeases } from './finalize-lease.ts'
 import type { Job } from './job.ts'
 import { jobId, QUEUE, REDIS_PREFIX } from './names.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
-import { type ConnectOptions, connectRedis, inspectRedis, requireNoEviction } from './redis.ts'
+import {
+  type ConnectOptions,
+  connectRedis,
+  inspectRedis,
+  type RedisTarget,
+  requireNoEviction,
+  secureUrlOf,
+} from './redis.ts'
 import { tracedAdd } from './trace.ts'
 
 export interface QueueCounts {
@@ -60,9 +67,11 @@ const jobOptions: DefaultJobOptions = {
 
 /**
  * Opens the queue after checking that Redis is reachable, recent enough and never evicts.
- * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED, each naming the address and the fix.
+ * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED, each naming the address and the fix; USAGE for an
+ * insecure Redis.
  */
-export async function openQueue(redisUrl: string, options: ConnectOptions = {}): Promise<Queue> {
+export async function openQueue(target: RedisTarget, options: ConnectOptions = {}): Promise<Queue> {
+  const redisUrl = secureUrlOf(target)
   requireNoEviction(await inspectRedis(redisUrl, options), redisUrl)
   const redis = connectRedis(redisUrl)
   redis.on('error', () => {}) // It reconnects by itself; commands wait meanwhile and the caller's deadline speaks.

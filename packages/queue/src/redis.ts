@@ -19,21 +19,24 @@ export interface ConnectOptions {
 
 const OLDEST = [6, 2] as const
 
+/** A Redis by its URL; `insecure` allows one on another machine that has neither password nor TLS. */
+export type RedisTarget = string | { readonly url: string; readonly insecure?: boolean | undefined }
+
 /**
- * Refuses a Redis on another machine that anybody on the way could read or write: it needs a password or TLS.
- * @throws ReembedError USAGE naming the ways out
+ * The URL of a Redis to connect to. Anything that can write to the queue controls the workers, so a Redis on another
+ * machine must have a password or TLS.
+ * @throws ReembedError USAGE with option 'redis.insecure'
  */
-export function requireSecureRedis(
-  url: string,
-  { insecure = false }: { readonly insecure?: boolean } = {},
-): void {
+export function secureUrlOf(redis: RedisTarget): string {
+  const { url, insecure = false } = typeof redis === 'string' ? { url: redis } : redis
   const where = redisAddress(url)
   const { protocol, hostname, password } = new URL(url)
-  if (insecure || protocol === 'rediss:' || password !== '' || isLoopback(hostname)) return
+  if (insecure || protocol === 'rediss:' || password !== '' || isLoopback(hostname)) return url
   throw new ReembedError(
     'USAGE',
-    `${where} is on another machine and has neither password nor TLS, so whoever reaches it could give orders to workers: ` +
-      'use redis://:password@host, rediss://host, or --insecure-redis in a network where only you are',
+    `${where} is on another machine and has neither password nor TLS, so any client that reaches it controls the workers: ` +
+      'use redis://:password@host or rediss://host, or allow an insecure Redis in a private network',
+    { option: 'redis.insecure' },
   )
 }
 
@@ -79,8 +82,8 @@ export async function inspectRedis(
       if (Date.now() + wait >= deadline) {
         throw new ReembedError(
           'REDIS_UNREACHABLE',
-          `no Redis answers at ${where} (${codeOf(cause) ?? messageOf(cause)}): start it, or give another with --redis`,
-          { retry: 'requeue', cause },
+          `no Redis answers at ${where} (${codeOf(cause) ?? messageOf(cause)}): start it, or correct the URL`,
+          { retry: 'requeue', option: 'redis', cause },
         )
       }
     } finally {

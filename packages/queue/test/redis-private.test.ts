@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { requireSecureRedis } from '../src/redis.ts'
+import { secureUrlOf } from '../src/redis.ts'
 
 test('P-REDIS-PRIVATE: a Redis on another machine without password and TLS is refused, and the ways out are named', () => {
   for (const url of [
@@ -8,8 +8,8 @@ test('P-REDIS-PRIVATE: a Redis on another machine without password and TLS is re
     'redis://user@redis:6379/2',
     'redis://127.0.0.1.example.com',
   ]) {
-    expect(() => requireSecureRedis(url)).toThrow(/rediss:\/\/host, or --insecure-redis/)
-    expect(() => requireSecureRedis(url, { insecure: true })).not.toThrow()
+    expect(() => secureUrlOf(url)).toThrow(/rediss:\/\/host, or allow an insecure Redis/)
+    expect(() => secureUrlOf({ url, insecure: true })).not.toThrow()
   }
 })
 
@@ -19,4 +19,4 @@ test.each([
   'redis://[::1]:7000',
   'redis://:secret@redis',
   'rediss://redis',
-])('P-REDIS-PRIVATE: %s is taken', url => expect(() => requireSecureRedis(url)).not.toThrow())
+])('P-REDIS-PRIVATE: %s is taken', url => expect(() => secureUrlOf(url)).not.toThrow())

@@ -1,10 +1,11 @@
-// A command line from beginning to end: parses, runs, prints the one line that a failure deserves, gives its exit code.
+// A command line from start to end: parses, runs, prints a failure as one line, returns the exit code.
 
-import { EXIT, messageOf, ReembedError } from '@reembed/shared'
+import { EXIT, ReembedError } from '@reembed/shared'
 import { CommanderError } from 'commander'
+import { explain } from './explain.ts'
 import { createProgram } from './program.ts'
 
-/** @param argv as in process.argv: the words of the command begin at its third member */
+/** @param argv as process.argv: the arguments begin at its third member */
 export async function runCommand(argv: readonly string[]): Promise<number> {
   try {
     await createProgram().parseAsync(argv)
@@ -12,7 +13,7 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
     const expected = error instanceof ReembedError
-    process.stderr.write(`reembed: ${messageOf(error)}\n`)
+    process.stderr.write(`reembed: ${explain(error)}\n`)
     if (!expected && error instanceof Error) process.stderr.write(`${error.stack}\n`)
     return expected ? error.exitCode : EXIT.failure
   }

@@ -12,7 +12,7 @@ import {
   resolveEndpoint,
 } from '@reembed/endpoint'
 import { type Corpus, openCorpus } from '@reembed/producer'
-import { requireSecureRedis } from '@reembed/queue'
+import { type RedisTarget, secureUrlOf } from '@reembed/queue'
 import { codeOf, ReembedError } from '@reembed/shared'
 import { checkStore, openStore, type S3Options, type Store } from '@reembed/store'
 import { duration, note } from './format.ts'
@@ -29,11 +29,11 @@ export function s3OptionsOf({ s3Endpoint, s3Region, s3PathStyle, s3Checksums }: 
 /** A local folder is named absolutely, so that every process means the same one. */
 export const absoluteUrl = (url: string): string => (/^[a-z0-9]+:\/\//i.test(url) ? url : resolve(url))
 
-/** Opens the output of a run, made if it is a folder, and proves that it never overwrites. */
+/** Opens the output of a run, creates a missing folder, and checks at once that the store never overwrites. */
 export async function openOutput(flags: OutputFlags): Promise<Store> {
-  const store = await openStore(absoluteUrl(flags.output), { create: true, s3: s3OptionsOf(flags) })
-  if (flags.unsafeStore)
-    note('warning: --unsafe-store: with more than one worker, shards may overwrite each other')
+  const { unsafeStore: unsafe } = flags
+  const store = await openStore(absoluteUrl(flags.output), { create: true, unsafe, s3: s3OptionsOf(flags) })
+  if (unsafe) note('warning: --unsafe-store: with more than one worker, shards may overwrite each other')
   else await checkStore(store)
   return store
 }
@@ -46,7 +46,7 @@ export function openSource(flags: CorpusFlags & Partial<OutputFlags>): Promise<C
 
 /** Opens an output that must be there already. */
 export async function openExistingOutput(flags: OutputFlags): Promise<Store> {
-  return openStore(absoluteUrl(flags.output), { s3: s3OptionsOf(flags) })
+  return openStore(absoluteUrl(flags.output), { unsafe: flags.unsafeStore, s3: s3OptionsOf(flags) })
 }
 
 export function endpointOptionsOf({ model, revision, allowInsecure }: EndpointFlags): EndpointOptions {
@@ -76,22 +76,19 @@ export async function openOrStartEndpoint(
 export async function openOrStartRedis(
   { redis, insecureRedis }: RedisFlags,
   stack: AsyncDisposableStack,
-): Promise<{ url: string; isPrivate: boolean }> {
-  if (redis) {
-    requireSecureRedis(redis, { insecure: insecureRedis === true })
-    return { url: redis, isPrivate: false }
-  }
+): Promise<{ target: RedisTarget; isPrivate: boolean }> {
+  if (redis) return { target: { url: redis, insecure: insecureRedis }, isPrivate: false }
   const { startRedis } = await importLocal('a --redis')
   const server = stack.use(await startRedis())
   note(`redis     ${server.url}  (private)`)
-  return { url: server.url, isPrivate: true }
+  return { target: server.url, isPrivate: true }
 }
 
-/** @throws ReembedError USAGE when none is given, or one that anybody could write to. */
-export function requireRedis({ redis, insecureRedis }: RedisFlags): string {
+/** @throws ReembedError USAGE when none is given, or an insecure one. */
+export function requireRedis({ redis, insecureRedis: insecure }: RedisFlags): RedisTarget {
   if (redis) {
-    requireSecureRedis(redis, { insecure: insecureRedis === true })
-    return redis
+    secureUrlOf({ url: redis, insecure })
+    return { url: redis, insecure }
   }
   throw new ReembedError(
     'USAGE',

@@ -195,13 +195,16 @@ export const corpus: readonly Option[] = [
     .argParser(rejectLimit),
 ]
 
-export const output: readonly Option[] = [
-  required(outputOption),
-  new Option('--unsafe-store', 'use a store without conditional writes; only ever with a single worker'),
-]
+const unsafeStore = new Option(
+  '--unsafe-store',
+  'use a store without conditional writes; only ever with a single worker',
+)
+
+export const output: readonly Option[] = [required(outputOption), unsafeStore]
 
 export const outputs: readonly Option[] = [
   required(new Option('--output <url...>', 'outputs to serve, each with all below it').env('REEMBED_OUTPUT')),
+  unsafeStore,
 ]
 
 export const optionalOutputs: readonly Option[] = [

@@ -6,7 +6,7 @@ import type { Store } from '@reembed/store'
 import { notePlan } from './notices.ts'
 import { openSource, requireEndpoint } from './open-resources.ts'
 import type { CorpusFlags, OutputFlags, RedisFlags } from './options.ts'
-import { planOptionsOf } from './requests.ts'
+import { planOptionsOf, redisOf } from './requests.ts'
 
 export type ProducerFlags = CorpusFlags & OutputFlags & RedisFlags
 
@@ -25,7 +25,7 @@ export async function planTick(
     options: planOptionsOf(flags),
     store,
     queue,
-    redis: flags.redis,
+    redis: redisOf(flags),
     onNotice: notePlan,
   })
 }

@@ -1,7 +1,8 @@
 // From flags to the requests of the library.
 
 import type { PlanOptions, SpendingOptions } from '@reembed/producer'
-import type { CorpusFlags, SpendingFlags } from './options.ts'
+import type { RedisTarget } from '@reembed/queue'
+import type { CorpusFlags, RedisFlags, SpendingFlags } from './options.ts'
 
 /** The plan that the flags ask for. */
 export function planOptionsOf(flags: CorpusFlags): PlanOptions {
@@ -33,6 +34,10 @@ export function planOptionsOf(flags: CorpusFlags): PlanOptions {
     spending: spendingOf(flags),
   }
 }
+
+/** The Redis that planning shares the endpoint's limit through, if one is given. */
+export const redisOf = ({ redis: url, insecureRedis: insecure }: RedisFlags): RedisTarget | undefined =>
+  url === undefined ? undefined : { url, insecure }
 
 /** The price and the budget that the flags state. */
 export const spendingOf = ({

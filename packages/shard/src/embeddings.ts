@@ -63,16 +63,16 @@ export async function readCurrentManifest(
 export async function requireManifest(store: Store, run: string | undefined): Promise<Manifest> {
   const wanted = run ?? (await readCurrent(store))?.run
   if (wanted === undefined) {
-    throw new ReembedError(
-      'RUN_NOT_FOUND',
-      `nothing is published in ${store.url} yet: \`reembed status\` says how far its newest run is`,
-    )
+    throw new ReembedError('RUN_NOT_FOUND', `nothing is published in ${store.url} yet`, {
+      reason: 'nothing_published',
+    })
   }
   const manifest = await readManifest(store, wanted)
   if (manifest) return manifest
   throw new ReembedError(
     'RUN_NOT_FOUND',
-    `run ${wanted} in ${store.url} is not finished, or not there: \`reembed status\` says how far it is`,
+    `run ${wanted} in ${store.url} is not finished, or does not exist`,
+    { reason: 'run_not_finished' },
   )
 }
 

@@ -57,7 +57,8 @@ export function requireWholeBytes(dimensions: number): void {
   if (dimensions % 8 === 0) return
   throw new ReembedError(
     'USAGE',
-    `ubinary packs eight dimensions to a byte, and ${dimensions} is no multiple of 8: embed with --dimensions ${dimensions - (dimensions % 8) || 8}, or export another type`,
+    `ubinary packs eight dimensions to a byte, and ${dimensions} is not a multiple of 8: embed with ${dimensions - (dimensions % 8) || 8} dimensions, or export another type`,
+    { option: 'vectors.dimensions' },
   )
 }
 

@@ -63,6 +63,6 @@ describe('quantised values', () => {
 
   test('of bits need whole bytes', () => {
     expect(() => requireWholeBytes(768)).not.toThrow()
-    expect(() => requireWholeBytes(100)).toThrow('100 is no multiple of 8: embed with --dimensions 96')
+    expect(() => requireWholeBytes(100)).toThrow('100 is not a multiple of 8: embed with 96 dimensions')
   })
 })

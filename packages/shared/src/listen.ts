@@ -10,24 +10,25 @@ export interface ListenAddress {
   readonly port: number
 }
 
-/** `9464`, `127.0.0.1:9464`, `[::]:9464`; port 0 takes a free one. @throws ReembedError USAGE naming the option. */
+/** `9464`, `127.0.0.1:9464`, `[::]:9464`; port 0 takes a free one. @throws ReembedError USAGE with this `option`. */
 export function parseListen(listen: string, option: string): ListenAddress {
   const match = /^(?:(?<host>[\w.-]+|\[[0-9a-f:.]+\]):)?(?<port>\d{1,5})$/i.exec(listen.trim())
   const port = Number(match?.groups?.port)
   if (!match || port > 65_535) {
     throw new ReembedError(
       'USAGE',
-      `${option} ${listen} is no address: expected a port like 9464 (on loopback), or host:port`,
+      `'${listen}' is not an address to listen on: use a port like 9464 (on loopback), or host:port`,
+      { option },
     )
   }
   return { host: (match.groups?.host ?? '127.0.0.1').replace(/^\[|\]$/g, ''), port }
 }
 
-/** Resolves with the URL when the server listens. @throws ReembedError USAGE naming what was `given`: '--metrics 9464'. */
+/** Resolves with the URL when the server listens. @throws ReembedError USAGE with this `option`. */
 export async function listenOn(
   server: Server,
   { host, port }: ListenAddress,
-  given: string,
+  option: string,
 ): Promise<string> {
   server.listen(port, host)
   try {
@@ -35,8 +36,8 @@ export async function listenOn(
   } catch (error) {
     throw new ReembedError(
       'USAGE',
-      `cannot listen on ${given} (${codeOf(error)}): give another port, or 0 for a free one`,
-      { cause: error },
+      `cannot listen on ${host}:${port} (${codeOf(error)}): use another port, or 0 for a free one`,
+      { option, cause: error },
     )
   }
   const { port: bound } = server.address() as AddressInfo

@@ -263,7 +263,8 @@ async function openExportRecord(
   if (canonical(stored) !== canonical(request)) {
     throw new ReembedError(
       'USAGE',
-      `${target.url} holds another export (run ${stored.run}, layout ${stored.layout}): give another --to`,
+      `${target.url} holds another export (run ${stored.run}, layout ${stored.layout}): choose another target`,
+      { option: 'target' },
     )
   }
   return ranges && { min: Float32Array.from(ranges.min), max: Float32Array.from(ranges.max) }
@@ -278,7 +279,9 @@ interface ExportRecord {
 /** A loader takes all that lies there, so nothing else may. */
 async function requireEmptyTarget(target: Store): Promise<void> {
   for await (const { key } of target.list('')) {
-    throw new ReembedError('USAGE', `${target.url} is not empty (${key}): give --to a place of its own`)
+    throw new ReembedError('USAGE', `${target.url} is not empty (${key}): choose an empty target`, {
+      option: 'target',
+    })
   }
 }
 

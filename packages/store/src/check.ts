@@ -1,4 +1,4 @@
-// Everything rests on put-if-absent, so a store has to prove it before anything is written.
+// Every write relies on put-if-absent, so a store must prove it before the first one.
 
 import { randomUUID } from 'node:crypto'
 
@@ -25,7 +25,8 @@ export async function checkStore(
   if (second === 'exists' && Buffer.compare(before, after) === 0) return
   throw new ReembedError(
     'STORE_UNSAFE',
-    `${store.url} ignores If-None-Match, so two workers could overwrite each other's shards; use a store with conditional writes, or --unsafe-store with a single worker`,
+    `${store.url} ignores If-None-Match, so two workers could overwrite each other's shards: use a store with conditional writes, or allow an unsafe store with a single worker`,
+    { option: 'unsafe' },
   )
 }
 
@@ -48,7 +49,8 @@ export async function raceStore(
     if (winners === 1) continue
     throw new ReembedError(
       'STORE_UNSAFE',
-      `${store.url} let ${winners} of ${PUTTERS} concurrent writers put one key, so workers could overwrite each other's shards; use a store whose conditional writes are atomic, or --unsafe-store with a single worker`,
+      `${store.url} let ${winners} of ${PUTTERS} concurrent writers put one key, so workers could overwrite each other's shards; use a store whose conditional writes are atomic, or allow an unsafe store with a single worker`,
+      { option: 'unsafe' },
     )
   }
 }

@@ -185,7 +185,9 @@ export async function openHub(
   }
 
   const readOnly = (): never => {
-    throw new ReembedError('USAGE', `${url} can only be read: choose a folder or s3:// as --output`)
+    throw new ReembedError('USAGE', `${url} can only be read: choose a folder or s3:// for the output`, {
+      option: 'output',
+    })
   }
 
   return {

@@ -3,6 +3,7 @@
 import { fileURLToPath } from 'node:url'
 
 import { ReembedError } from '@reembed/shared'
+import { checkStore, STORE_CHECK_KEY } from './check.ts'
 import { openFolder } from './folder.ts'
 import type { HubOptions } from './hub.ts'
 import type { S3Options } from './s3.ts'
@@ -11,17 +12,26 @@ import type { Store } from './store.ts'
 export interface OpenStoreOptions {
   /** Make a folder that is missing. Buckets are never made. */
   readonly create?: boolean | undefined
+  /** Skips the proof that an S3 store supports conditional writes: safe for a single writer only. */
+  readonly unsafe?: boolean | undefined
   readonly s3?: S3Options | undefined
   readonly hub?: HubOptions | undefined
 }
 
-/** Opens 's3://bucket/prefix', a folder, 'file:///folder', or to read from 'hf://datasets/org/name@revision/path'. The AWS SDK is loaded only when it is needed. */
-export async function openStore(url: string, { create, s3, hub }: OpenStoreOptions = {}): Promise<Store> {
+/**
+ * Opens 's3://bucket/prefix', a folder, 'file:///folder', or, to read, 'hf://datasets/org/name@revision/path'. The AWS
+ * SDK is loaded only when it is needed. The first put to S3 fails with STORE_UNSAFE if the store ignores If-None-Match.
+ */
+export async function openStore(
+  url: string,
+  { create, unsafe, s3, hub }: OpenStoreOptions = {},
+): Promise<Store> {
   if (url === '')
     throw new ReembedError('USAGE', 'Expected a folder or s3://bucket/prefix, got an empty string')
   if (url.startsWith('s3://')) {
     const { openS3 } = await import('./s3.ts')
-    return openS3(url, s3)
+    const store = await openS3(url, s3)
+    return unsafe ? store : checkedBeforePut(store)
   }
   if (url.startsWith('hf://')) {
     const { openHub } = await import('./hub.ts')
@@ -36,6 +46,24 @@ export async function openStore(url: string, { create, s3, hub }: OpenStoreOptio
     throw new ReembedError('USAGE', `Cannot open a '${scheme}:' URL: ${meant}`)
   }
   return openFolder(url, { create })
+}
+
+/** Not every S3 server honours If-None-Match; all that is written relies on it. A check that fails is repeated. */
+function checkedBeforePut(store: Store): Store {
+  let checked: Promise<void> | undefined
+  return {
+    ...store,
+    async putIfAbsent(key, body, options) {
+      if (key !== STORE_CHECK_KEY) {
+        checked ??= checkStore(store)
+        await checked.catch((error: unknown) => {
+          checked = undefined
+          throw error
+        })
+      }
+      return store.putIfAbsent(key, body, options)
+    },
+  }
 }
 
 function pathOfUrl(url: string): string {

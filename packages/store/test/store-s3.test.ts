@@ -40,17 +40,21 @@ describe('with an S3 server', () => {
     vi.unstubAllEnvs()
     await server[Symbol.asyncDispose]()
   })
-  storeConformance({ name: 'S3', open: () => openStore('s3://test/some prefix'), opaqueKeys: true })
+  storeConformance({
+    name: 'S3',
+    open: () => openStore('s3://test/some prefix', { unsafe: true }),
+    opaqueKeys: true,
+  })
   storeConformance({
     name: 'S3 with all checksums, at the root of a bucket',
-    open: () => openStore('s3://test', { s3: { checksums: 'when_supported' } }),
+    open: () => openStore('s3://test', { unsafe: true, s3: { checksums: 'when_supported' } }),
     opaqueKeys: true,
   })
 })
 
 const real = process.env.REEMBED_TEST_S3_URL ?? ''
 describe.skipIf(real === '')('a real S3 (run with REEMBED_TEST_S3_URL=s3://bucket/prefix)', () => {
-  storeConformance({ name: real, open: () => openStore(real), opaqueKeys: true })
+  storeConformance({ name: real, open: () => openStore(real, { unsafe: true }), opaqueKeys: true })
 })
 
 describe('when something goes wrong', () => {
@@ -72,7 +76,7 @@ describe('when something goes wrong', () => {
       ...options,
     })
     useEnv({ ...server.env, ...env })
-    store = await openStore('s3://test/out', { s3 })
+    store = await openStore('s3://test/out', { unsafe: true, s3 })
   }
   const operations = () => server.requests.map(({ operation }) => operation)
   const put = (key: string, text: string) => store.putIfAbsent(key, Buffer.from(text))
@@ -222,7 +226,7 @@ describe('when something goes wrong', () => {
     await start({ ignoreIfNoneMatch: true })
     const unsafe = {
       code: 'STORE_UNSAFE',
-      message: expect.stringMatching(/ignores If-None-Match.*--unsafe-store/),
+      message: expect.stringMatching(/ignores If-None-Match.*allow an unsafe store/),
     }
     await expect(checkStore(store)).rejects.toMatchObject(unsafe)
     await expect(raceStore(store)).rejects.toMatchObject({
@@ -233,6 +237,17 @@ describe('when something goes wrong', () => {
     await expect(checkStore(store)).rejects.toMatchObject(unsafe)
     plan = [() => undefined, request => (request.operation === 'PutObject' ? 'reply-lost' : undefined)]
     await expect(checkStore(store)).rejects.toMatchObject(unsafe)
+  })
+
+  test('openStore refuses the first put to a store that ignores If-None-Match, unless it is allowed', async () => {
+    await start({ ignoreIfNoneMatch: true })
+    await using checked = await openStore('s3://test/out')
+    const put = () => checked.putIfAbsent('a', Buffer.from('x'))
+    await expect(put()).rejects.toMatchObject({ code: 'STORE_UNSAFE', option: 'unsafe' })
+    await expect(put()).rejects.toMatchObject({ code: 'STORE_UNSAFE' })
+    expect(await checked.head('a')).toBeUndefined()
+    await using allowed = await openStore('s3://test/out', { unsafe: true })
+    expect(await allowed.putIfAbsent('a', Buffer.from('x'))).toBe('created')
   })
 
   test('a store that has no conditional puts at all is refused', async () => {
@@ -356,12 +371,12 @@ describe('when something goes wrong', () => {
     })
 
     test('an endpoint that is no S3 store', async () => {
-      await expect(openStore('s3://test', { s3: { endpoint: `ftp://x:${SECRET}@y` } })).rejects.toMatchObject(
-        {
-          code: 'USAGE',
-          message: expect.not.stringContaining(SECRET),
-        },
-      )
+      await expect(
+        openStore('s3://test', { unsafe: true, s3: { endpoint: `ftp://x:${SECRET}@y` } }),
+      ).rejects.toMatchObject({
+        code: 'USAGE',
+        message: expect.not.stringContaining(SECRET),
+      })
     })
 
     test('credentials in a URL', async () => {
@@ -397,7 +412,7 @@ describe('the test server', () => {
   test('hands an object changed at rest to a reader that checks, which finds it out', async () => {
     await using server = await startS3Server()
     useEnv(server.env)
-    await using store = await openStore('s3://test', { s3: { checksums: 'when_supported' } })
+    await using store = await openStore('s3://test', { unsafe: true, s3: { checksums: 'when_supported' } })
     await store.putIfAbsent('a', Buffer.from('content'))
     const { headers } = server.bucket('test').get('a') ?? {}
     server.bucket('test').put('a', Buffer.from('kontent'), headers)

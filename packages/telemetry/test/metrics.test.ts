@@ -89,7 +89,7 @@ test('off loopback, metrics are refused without a token, and the message says wh
   await expect(start).rejects.toThrow(ReembedError)
   await expect(start).rejects.toThrow(/0\.0\.0\.0:0 can be reached from outside: set REEMBED_METRICS_TOKEN/)
   await expect(serveMetrics({ registry, listen: 'here', notReadyReason: () => null })).rejects.toThrow(
-    /--metrics here is no address/,
+    /'here' is not an address/,
   )
 })
 

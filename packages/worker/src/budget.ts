@@ -206,6 +206,6 @@ async function usedFor(store: Store, { run, shards }: Plan): Promise<BudgetUsage
 function reasonOf({ maxTokens, maxEndpointSeconds }: RunBudget, { tokens, seconds }: BudgetUsage): string {
   const count = (n: number): string => Math.round(n).toLocaleString('en-US')
   return maxEndpointSeconds !== undefined && seconds >= maxEndpointSeconds
-    ? `it may use its endpoint for ${count(maxEndpointSeconds)} s (--max-cost), and has for ${count(seconds)} s`
-    : `it may take ${count(maxTokens ?? 0)} tokens (--max-tokens), ${count(tokens)} are used or kept for jobs under way`
+    ? `it may use its endpoint for ${count(maxEndpointSeconds)} s, and has for ${count(seconds)} s`
+    : `it may take ${count(maxTokens ?? 0)} tokens, ${count(tokens)} are used or kept for jobs under way`
 }

@@ -27,6 +27,7 @@ export interface RunCacheOptions {
   /** Outputs this worker serves; an output below one of these is served as well. */
   readonly outputs: readonly string[]
   readonly s3?: S3Options | undefined
+  readonly unsafeStore?: boolean | undefined
   /** How a URL becomes a store; another way for the simulation. */
   readonly openUrl?: ((url: string) => Promise<Store>) | undefined
 }
@@ -39,7 +40,8 @@ const UNSERVED_OUTPUT_DELAY_MS = 2_000
 export function createRunCache({
   outputs,
   s3,
-  openUrl = url => openStore(url, { s3 }),
+  unsafeStore: unsafe,
+  openUrl = url => openStore(url, { s3, unsafe }),
 }: RunCacheOptions): RunCache {
   const stores = createOpener(openUrl)
   const buffers = createShardBufferPool()

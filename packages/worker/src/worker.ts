@@ -17,6 +17,7 @@ import {
   type JobContext,
   openBudget,
   openLimitCoordinator,
+  type RedisTarget,
 } from '@reembed/queue'
 import { messageOf } from '@reembed/shared'
 import type { S3Options } from '@reembed/store'
@@ -28,7 +29,7 @@ import { processJob } from './process-job.ts'
 import { createRunCache } from './run-cache.ts'
 
 export interface WorkerOptions {
-  readonly redis: string
+  readonly redis: RedisTarget
   readonly endpoint: string
   readonly endpointOptions?: EndpointOptions
   /** Outputs this worker serves, each with what lies below it. */
@@ -36,6 +37,8 @@ export interface WorkerOptions {
   /** Jobs at once. Each holds one shard in memory, 64 MiB at most. */
   readonly concurrency?: number
   readonly s3?: S3Options | undefined
+  /** Writes to a store without conditional writes: safe for a single worker only. */
+  readonly unsafeStore?: boolean | undefined
   readonly log: Logger
   /** Where this worker declares and counts its metrics. */
   readonly metrics?: Registry | undefined

@@ -1,4 +1,4 @@
-// What `--endpoint` may name:
+// What the URL of an endpoint may name:
 //
 //   http://tei:8080                      one URL; who answers behind it is not known
 //   http://gpu-1:8080,http://gpu-2:8080  replicas, each with a URL

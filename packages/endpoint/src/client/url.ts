@@ -35,7 +35,8 @@ export function parseAddress(
   if (token !== undefined && protocol === 'http:' && !allowInsecure && !isLoopback(hostname)) {
     throw new ReembedError(
       'USAGE',
-      `a token would go to ${origin} unencrypted: use https, or --allow-insecure where nobody listens`,
+      `a token would go to ${origin} unencrypted: use https, or allow it in a private network`,
+      { option: 'allowInsecure' },
     )
   }
   // People paste the route they know.

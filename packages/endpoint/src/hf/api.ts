@@ -44,7 +44,7 @@ export interface HfEndpoint {
 }
 
 export interface HfPrice {
-  /** As `--instance` takes it: nvidia-a10g-x1. */
+  /** Type and size: nvidia-a10g-x1. */
   readonly instance: string
   /** aws/us-east-1. */
   readonly region: string
@@ -160,7 +160,8 @@ export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
       if (!area || !instanceType) {
         throw new ReembedError(
           'USAGE',
-          `expected --instance like nvidia-a10g-x1 and --region like aws/us-east-1, got ${instance} and ${region}: \`reembed endpoint price\` lists them`,
+          `expected an instance like nvidia-a10g-x1 and a region like aws/us-east-1, got '${instance}' and '${region}'`,
+          { option: 'endpoint.region' },
         )
       }
       return endpointOf(

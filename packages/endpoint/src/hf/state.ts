@@ -44,7 +44,8 @@ export async function waitUntilRunning(
     if (state === 'paused') {
       throw new ReembedError(
         'ENDPOINT_UNSUPPORTED',
-        `${where} is paused, and requests do not wake it: \`reembed endpoint resume ${where}\``,
+        `${where} is paused, and requests do not wake it: resume it`,
+        { reason: 'endpoint_paused' },
       )
     }
     if (state === 'failed' || state === 'updateFailed') {

@@ -3,30 +3,12 @@
 
 import { readFile } from 'node:fs/promises'
 import type { Endpoint } from '@reembed/endpoint'
-import { type JudgedQuery, needsQueries, parseGate, putQueries, type QueryVector } from '@reembed/evaluate'
+import { needsQueries, parseGate, putQueries, type QueryVector } from '@reembed/evaluate'
 import type { Plan, Recipe } from '@reembed/protocol'
 import { truncateVectors } from '@reembed/shard'
 import { canonical, messageOf, ReembedError, sha256 } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import type { PlanOptions } from './options.ts'
-
-/** A query with the documents that are relevant to it. */
-export interface EvaluationQuery extends JudgedQuery {
-  readonly text: string
-}
-
-/** Conditions that a run must meet before it is published. */
-export interface GateOptions {
-  /** 'recall@10 drop 0.02', 'ndcg@10 min 0.4', 'overlap@10 min 0.3', 'rows drop 5%', 'rejects max 1%'. */
-  readonly rules: readonly string[]
-  /** What recall and ndcg are measured on: queries with judgements, or files as `readJudgedQueries` reads them. */
-  readonly queries?: readonly EvaluationQuery[] | JudgedQueryFiles | undefined
-}
-
-export interface JudgedQueryFiles {
-  readonly queriesFile: string
-  readonly qrelsFile: string
-}
+import type { EvaluationQuery, JudgedQueryFiles, PlanOptions } from './options.ts'
 
 export interface GateSetup extends Pick<Plan, 'gates' | 'evaluation' | 'queryPrompt'> {
   readonly queries: readonly EvaluationQuery[]

@@ -1,8 +1,26 @@
 // What a program asks of a plan, and what planning has to report beside its result.
 
+import type { JudgedQuery } from '@reembed/evaluate'
 import type { Dtype } from '@reembed/protocol'
 import type { SpendingOptions } from '../run-budget.ts'
-import type { GateOptions } from './gating.ts'
+
+/** A query with the documents that are relevant to it. */
+export interface EvaluationQuery extends JudgedQuery {
+  readonly text: string
+}
+
+/** Conditions that a run must meet before it is published. */
+export interface GateOptions {
+  /** 'recall@10 drop 0.02', 'ndcg@10 min 0.4', 'overlap@10 min 0.3', 'rows drop 5%', 'rejects max 1%'. */
+  readonly rules: readonly string[]
+  /** What recall and ndcg are measured on: queries with judgements, or files as `readJudgedQueries` reads them. */
+  readonly queries?: readonly EvaluationQuery[] | JudgedQueryFiles | undefined
+}
+
+export interface JudgedQueryFiles {
+  readonly queriesFile: string
+  readonly qrelsFile: string
+}
 
 /** All options of a plan. The same corpus, model and options give the same run. */
 export interface PlanOptions {

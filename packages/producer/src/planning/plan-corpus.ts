@@ -9,6 +9,7 @@ import {
   type ResolvedEndpoint,
 } from '@reembed/endpoint'
 import type { RunBudget, ShardLayout } from '@reembed/protocol'
+import type { RedisTarget } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type BaseRunResult, findBaseRun, type RecipeIds, requireBaseRun } from '../base-run.ts'
@@ -33,7 +34,7 @@ export interface PlanContext {
   /** Where the versions before this run are read; default `output`. */
   readonly previousOutput?: Store | undefined
   /** A Redis through which this process shares the endpoint's limit with workers. */
-  readonly redis?: string | undefined
+  readonly redis?: RedisTarget | undefined
   readonly onNotice?: ((notice: PlanNotice) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }

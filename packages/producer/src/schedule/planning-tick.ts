@@ -2,7 +2,7 @@
 
 import type { ResolvedEndpoint } from '@reembed/endpoint'
 import { type Plan, readPlan, readSeq } from '@reembed/protocol'
-import type { Queue } from '@reembed/queue'
+import type { Queue, RedisTarget } from '@reembed/queue'
 import type { Store } from '@reembed/store'
 import type { Corpus } from '../corpus.ts'
 import type { PlanNotice, PlanOptions } from '../planning/options.ts'
@@ -16,7 +16,7 @@ export interface PlanningTick {
   readonly options: PlanOptions
   readonly store: Store
   readonly queue: Queue
-  readonly redis?: string | undefined
+  readonly redis?: RedisTarget | undefined
   readonly onNotice?: ((notice: PlanNotice) => void) | undefined
 }
 

@@ -1,7 +1,8 @@
 import { type Endpoint, type EndpointTarget, openEndpoint, openTarget, parseTargets } from '@reembed/endpoint'
 import { inspectRedis, redisAddress, requireNoEviction } from '@reembed/queue'
-import { EXIT, messageOf } from '@reembed/shared'
+import { EXIT } from '@reembed/shared'
 import { checkStore, openStore } from '@reembed/store'
+import { explain } from '../explain.ts'
 import { bytes, print } from '../format.ts'
 import { absoluteUrl, endpointOptionsOf, s3OptionsOf } from '../open-resources.ts'
 import type { EndpointFlags, JsonFlag, RedisFlags, S3Flags } from '../options.ts'
@@ -33,7 +34,7 @@ export async function doctor(flags: Flags): Promise<void> {
     try {
       checks.push({ name, ok: true, detail: await look(given) })
     } catch (error) {
-      checks.push({ name, ok: false, detail: messageOf(error) })
+      checks.push({ name, ok: false, detail: explain(error) })
     }
   }
   await check('redis', flags.redis, '--redis', inspectRedisUrl)

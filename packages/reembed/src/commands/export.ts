@@ -24,7 +24,10 @@ export async function exportCommand(name: string | undefined, flags: Flags): Pro
   const run = await findRun(store, name, 'current')
   const manifest = await requireManifest(store, run)
   const to = flags.to ?? `${store.url.replace(/\/$/, '')}/exports/${run}/${flags.layout}`
-  const target = stack.use(await openStore(absoluteUrl(to), { create: true, s3: s3OptionsOf(flags) }))
+  // One process writes an export, and a loader takes all objects that it finds: no check object may be left there.
+  const target = stack.use(
+    await openStore(absoluteUrl(to), { create: true, unsafe: true, s3: s3OptionsOf(flags) }),
+  )
   const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
 
   let notedMs = Date.now()

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { pollRunMetrics, registerQueueMetrics } from '@reembed/producer'
-import { openQueueReader, redisAddress } from '@reembed/queue'
+import { openQueueReader } from '@reembed/queue'
 import { openStore } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
 import { onInterrupt } from '../interrupt.ts'
@@ -17,7 +17,6 @@ const DEFAULT_PORT = '9465'
 /** `reembed exporter`: the state of queue, workers and runs for Prometheus, also when there is no worker at all. */
 export async function exporter(flags: Flags): Promise<void> {
   const redis = requireRedis(flags)
-  redisAddress(redis)
   const log = openLog({ level: process.env.REEMBED_LOG ?? 'info' })
   await using stack = new AsyncDisposableStack()
   const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())

@@ -71,7 +71,7 @@ export async function producer(
     handleHooks(hooked, parts),
     sweepOutputs({
       outputs: () => [absoluteUrl(flags.output)],
-      open: output => openStore(output, { create: true, s3: s3OptionsOf(flags) }),
+      open: output => openStore(output, { create: true, unsafe: flags.unsafeStore, s3: s3OptionsOf(flags) }),
       queue,
       log,
       metrics: open?.registry,

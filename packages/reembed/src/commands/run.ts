@@ -9,7 +9,7 @@ import {
   recordRun,
 } from '@reembed/producer'
 import { type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
-import { openQueue } from '@reembed/queue'
+import { openQueue, type RedisTarget } from '@reembed/queue'
 import { EXIT, ReembedError, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
@@ -27,7 +27,7 @@ import {
 } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
 import { createProgressLine } from '../progress-line.ts'
-import { planOptionsOf } from '../requests.ts'
+import { planOptionsOf, redisOf } from '../requests.ts'
 
 export type FollowFlags = OutputFlags &
   RedisFlags &
@@ -47,7 +47,7 @@ export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
   const endpoint = await openOrStartEndpoint(flags, stack)
   const planned = await planCorpus(corpus, endpoint, planOptionsOf(flags), {
     output: store,
-    redis: flags.redis,
+    redis: redisOf(flags),
     onNotice: notePlan,
   })
   await executeRun(planned, flags, { store, endpoint, stack, interrupted, startedMs })
@@ -79,10 +79,10 @@ export async function executeRun(
   if (!created) note('continuing a run that was started before')
 
   const redis = await openOrStartRedis(flags, stack)
-  const queue = stack.use(await openQueue(redis.url))
+  const queue = stack.use(await openQueue(redis.target))
   // A wrong model ends the command at once: the user is there to correct the endpoint.
   const blocked = new AbortController()
-  const { worker, jobErrors } = await startLocalWorker(redis.url, flags, resources, blocked)
+  const { worker, jobErrors } = await startLocalWorker(redis.target, flags, resources, blocked)
   watchEndpoint(resources, blocked)
   // Jobs in flight are requeued at once on interrupt, so that other workers need not wait for their locks to expire.
   stack.adopt(worker, () => worker.drain(0))
@@ -124,7 +124,7 @@ async function publishAgain(
 }
 
 async function startLocalWorker(
-  redis: string,
+  redis: RedisTarget,
   flags: FollowFlags,
   { store, endpoint }: RunResources,
   blocked: AbortController,
@@ -137,6 +137,7 @@ async function startLocalWorker(
     outputs: [store.url],
     concurrency: flags.concurrency,
     s3: s3OptionsOf(flags),
+    unsafeStore: flags.unsafeStore,
     log: openLog({ level: process.env.REEMBED_LOG ?? 'silent' }),
     onJobError: error => {
       errors += 1

@@ -1,6 +1,6 @@
 import { countPresent, findRun, shardsPresent } from '@reembed/producer'
 import { readCurrent, readManifest, readRunStateRecord, requirePlan } from '@reembed/protocol'
-import { openQueue } from '@reembed/queue'
+import { openQueue, type RedisTarget } from '@reembed/queue'
 import { count, facts, print, reuseRow } from '../format.ts'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
@@ -78,7 +78,7 @@ export async function status(
   )
 }
 
-async function liveState(redis: string, run: string) {
+async function liveState(redis: RedisTarget, run: string) {
   await using queue = await openQueue(redis)
   const [counts, progress, workers, failures] = await Promise.all([
     queue.counts(),

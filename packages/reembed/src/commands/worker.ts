@@ -15,6 +15,7 @@ import type { EndpointFlags, MetricsFlags, RedisFlags, S3Flags, WorkerFlags } fr
 interface Flags extends EndpointFlags, MetricsFlags, RedisFlags, WorkerFlags, S3Flags {
   readonly output: readonly string[]
   readonly drainSeconds: number
+  readonly unsafeStore?: boolean
 }
 
 const SWEEP_MS = 30_000
@@ -51,10 +52,11 @@ export async function worker(flags: Flags): Promise<void> {
     outputs,
     concurrency: flags.concurrency,
     s3: s3OptionsOf(flags),
+    unsafeStore: flags.unsafeStore,
     log,
     metrics: metrics?.registry,
     onIdle: () => idle.resolve(),
-    onStuck: waiting => stuck.reject(stuckError(waiting, redis)),
+    onStuck: waiting => stuck.reject(stuckError(waiting, flags.redis ?? '')),
   })
   stack.adopt(running, () => running.drain(1000 * flags.drainSeconds))
   await metrics?.serve(() => running.notReadyReason)
@@ -63,7 +65,7 @@ export async function worker(flags: Flags): Promise<void> {
   const late = new AbortController()
   const sweeps = sweepOutputs({
     outputs: () => new Set([...outputs, ...running.seenOutputs]),
-    open: output => openStore(output, { create: true, s3: s3OptionsOf(flags) }),
+    open: output => openStore(output, { create: true, unsafe: flags.unsafeStore, s3: s3OptionsOf(flags) }),
     queue,
     log,
     metrics: metrics?.registry,

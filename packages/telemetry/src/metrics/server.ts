@@ -25,11 +25,12 @@ export interface MetricsServer extends AsyncDisposable {
 
 /** @throws ReembedError USAGE for an address that can't be listened on, or one off loopback without a token. */
 export async function serveMetrics(options: MetricsServerOptions): Promise<MetricsServer> {
-  const { host, port } = parseListen(options.listen, '--metrics')
+  const { host, port } = parseListen(options.listen, 'metrics')
   if (!isLoopback(host) && !options.token && !options.allowUnauthenticated) {
     throw new ReembedError(
       'USAGE',
-      `--metrics ${options.listen} can be reached from outside: set REEMBED_METRICS_TOKEN, or give --metrics-open where a firewall or NetworkPolicy guards it`,
+      `metrics on ${options.listen} would be open to other machines: set a token, or allow unauthenticated access behind a firewall or NetworkPolicy`,
+      { option: 'metrics.allowUnauthenticated' },
     )
   }
   const server = createServer((request, response) => {
@@ -37,7 +38,7 @@ export async function serveMetrics(options: MetricsServerOptions): Promise<Metri
   })
   server.headersTimeout = 5_000
   server.requestTimeout = 10_000
-  const url = await listenOn(server, { host, port }, `--metrics ${options.listen}`)
+  const url = await listenOn(server, { host, port }, 'metrics')
   server.unref()
   return {
     url,

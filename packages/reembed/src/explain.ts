@@ -1,0 +1,54 @@
+// What the command adds to an error of the library: the flag that sets the option at fault, or the command that helps.
+
+import { messageOf, ReembedError } from '@reembed/shared'
+
+/** By the option that an error names. */
+const FLAGS: Readonly<Record<string, string>> = {
+  allowInsecure: '--allow-insecure',
+  'chunking.maxTokens': '--chunk-tokens',
+  'endpoint.region': '--instance, --region; `reembed endpoint price` lists them',
+  'fields.carry': '--carry',
+  'fields.id': '--id',
+  'fields.template': '--template',
+  'fields.text': '--text',
+  format: '--format',
+  'gates.queries': '--gate-queries, --gate-qrels',
+  hooks: '--hooks',
+  keep: '--keep',
+  metrics: '--metrics',
+  'metrics.allowUnauthenticated': '--metrics-open',
+  output: '--output',
+  prompt: '--prompt',
+  promptName: '--prompt, --prompt-name',
+  redis: '--redis',
+  'redis.insecure': '--insecure-redis',
+  sample: '--sample, --top; `reembed plan` shows what a run would take',
+  source: '--source',
+  'spending.pricePerHour': '--price-per-hour',
+  target: '--to',
+  tokenizer: '--tokenizer',
+  unsafe: '--unsafe-store',
+  'vectors.dimensions': '--dimensions',
+}
+
+/** By the case within the code of an error. */
+const COMMANDS: Readonly<Record<string, string>> = {
+  budget_exceeded: '--max-cost, --max-tokens',
+  endpoint_paused: '`reembed endpoint resume` starts it',
+  nothing_published: '`reembed status` shows its newest run',
+  run_deleted: 'the command that planned it makes it again as another run',
+  run_deleting: '`reembed gc --delete` completes or cancels the deletion',
+  run_not_finished: '`reembed status` shows its progress',
+  run_not_found: '`reembed ls` lists its runs',
+  run_paused: '`reembed resume` continues it',
+  shard_missing: '`reembed run` makes it again',
+}
+
+/** The message of anything thrown, with the flag or the command that corrects it. */
+export function explain(error: unknown): string {
+  const message = messageOf(error)
+  if (!(error instanceof ReembedError)) return message
+  const { option, reason } = error
+  const hint = (option && FLAGS[option]) ?? (reason && COMMANDS[reason])
+  return hint === undefined || hint === '' ? message : `${message} (${hint})`
+}

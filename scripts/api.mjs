@@ -7,7 +7,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { build } from './pack.mjs'
+import { build } from './pack.mjs.mts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const reports = join(root, 'docs', 'api')
@@ -46,7 +46,10 @@ function exportsOf(file) {
   const text = readFileSync(file, 'utf8')
   const found = new Map()
   for (const [, isType, list, from] of text.matchAll(/^export (type )?\{([^}]*)\}(?: from '([^']+)')?;/gm)) {
-    for (const part of list.split(',').map(one => one.trim()).filter(Boolean)) {
+    for (const part of list
+      .split(',')
+      .map(one => one.trim())
+      .filter(Boolean)) {
       const [, own, name, alias = name] = /^(type )?(\w+)(?: as (\w+))?$/.exec(part)
       if (from?.startsWith('.')) {
         const target = resolve(dirname(file), from).replace(/\.ts$/, '.d.ts')
@@ -81,14 +84,24 @@ function* declarationsOf(text) {
       comment = `${lines.slice(start, at + 1).join('\n')}\n`
       continue
     }
-    const name = /^export (?:declare )?(?:abstract )?(?:const|let|function|class|interface|type|namespace) (\w+)/.exec(line)?.[1]
+    const name =
+      /^export (?:declare )?(?:abstract )?(?:const|let|function|class|interface|type|namespace) (\w+)/.exec(
+        line,
+      )?.[1]
     if (name === undefined) {
       comment = ''
       continue
     }
     const start = at
     while (at + 1 < lines.length && /^[ }|\])]/.test(lines[at + 1])) at += 1
-    yield { name, comment, code: lines.slice(start, at + 1).join('\n').replace(/^export (declare )?/, '') }
+    yield {
+      name,
+      comment,
+      code: lines
+        .slice(start, at + 1)
+        .join('\n')
+        .replace(/^export (declare )?/, ''),
+    }
     comment = ''
   }
 }

@@ -31,11 +31,11 @@ import { createRunCache } from './run-cache.ts'
 export interface WorkerOptions {
   readonly redis: RedisTarget
   readonly endpoint: string
-  readonly endpointOptions?: EndpointOptions
+  readonly endpointOptions?: EndpointOptions | undefined
   /** Outputs this worker serves, each with what lies below it. */
   readonly outputs: readonly string[]
   /** Jobs at once. Each holds one shard in memory, 64 MiB at most. */
-  readonly concurrency?: number
+  readonly concurrency?: number | undefined
   readonly s3?: S3Options | undefined
   /** Writes to a store without conditional writes: safe for a single worker only. */
   readonly unsafeStore?: boolean | undefined
@@ -43,11 +43,11 @@ export interface WorkerOptions {
   /** Where this worker declares and counts its metrics. */
   readonly metrics?: Registry | undefined
   /** Called when the queue has nothing more for this worker: a good moment to sweep. */
-  readonly onIdle?: () => void
+  readonly onIdle?: (() => void) | undefined
   /** Called when jobs wait and none is fetched for a minute: end the process and let it be started again. */
-  readonly onStuck?: (waiting: number) => void
+  readonly onStuck?: ((waiting: number) => void) | undefined
   /** Called with each failure and postponement, for the progress line of `run`. */
-  readonly onJobError?: (error: unknown, final: boolean) => void
+  readonly onJobError?: ((error: unknown, final: boolean) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
 

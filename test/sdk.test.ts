@@ -121,7 +121,8 @@ test('an aborted call rejects with the reason of its signal and can be repeated'
     () => reembed.rollback(undefined, { signal: aborted }),
   ])
     await expect(call()).rejects.toBe(reason)
-  const { run } = await reembed.enqueue(source)
+  // A corpus of its own: its job stays on the queue.
+  const { run } = await reembed.enqueue(await corpus('aborted-docs', 3))
   const stop = new AbortController()
   const waiting = reembed.wait(run, { signal: stop.signal, onProgress: () => stop.abort(reason) })
   await expect(waiting).rejects.toBe(reason)

@@ -344,7 +344,10 @@ function planningCalls(
       await using corpus = await openSource(source, options)
       const endpoint = await resources.endpoint(onNotice, signal)
       const previousOutput = await existing(resources.store(signal))
-      const planned = await planCorpus(corpus, endpoint, options, { previousOutput, onNotice, signal })
+      const planned = await orReason(
+        signal,
+        planCorpus(corpus, endpoint, options, { previousOutput, onNotice, signal }),
+      )
       const { run, recipe, shards, estimatedDocuments, quote } = planned.head
       return {
         run,
@@ -363,7 +366,8 @@ function planningCalls(
       await using corpus = await openSource(source, options)
       const store = await resources.writableStore(signal)
       const endpoint = await resources.endpoint(onNotice, signal)
-      const planned = await planCorpus(corpus, endpoint, options, { output: store, redis, onNotice, signal })
+      const context = { output: store, redis, onNotice, signal }
+      const planned = await orReason(signal, planCorpus(corpus, endpoint, options, context))
       signal?.throwIfAborted()
       const { plan, created, manifest, enqueued, shardsDone } = await submitRun(store, queue, planned)
       const { run, shards } = plan
@@ -412,13 +416,14 @@ function workCalls(
         sweeper = undefined
         throw error
       })
-      return (await sweeper).sweep(signal)
+      return orReason(signal, (await sweeper).sweep(signal))
     },
 
     async wait(name, { onProgress, signal = new AbortController().signal } = {}) {
       const store = await resources.writableStore(signal)
       const plan = await requirePlan(store, await findRun(store, name, 'newest'))
-      return followRun({ store, queue: await resources.queue(signal), plan, onProgress, signal })
+      const queue = await resources.queue(signal)
+      return orReason(signal, followRun({ store, queue, plan, onProgress, signal }))
     },
   }
 }
@@ -447,7 +452,7 @@ function runCalls(
     async verify(name, { signal } = {}) {
       const store = await resources.store(signal)
       const run = await findRun(store, name, name === undefined ? 'current' : 'newest')
-      return verify(store, run, signal)
+      return orReason(signal, verify(store, run, signal))
     },
 
     async publish(name, { maxRejects, force = false, signal } = {}) {
@@ -456,7 +461,8 @@ function runCalls(
       const plan = await requirePlan(store, run)
       const manifest = await finishedManifest(store, run)
       if (force) return forcePublish(store, manifest, plan)
-      return publish(store, manifest, { ...plan, maxRejects: maxRejects ?? plan.maxRejects, signal })
+      const conditions = { ...plan, maxRejects: maxRejects ?? plan.maxRejects, signal }
+      return orReason(signal, publish(store, manifest, conditions))
     },
 
     async rollback(name, { signal } = {}) {
@@ -504,5 +510,14 @@ async function existing(opening: Promise<Store>): Promise<Store | undefined> {
   } catch (error) {
     if (error instanceof ReembedError && error.code === 'SOURCE_NOT_FOUND') return undefined
     throw error
+  }
+}
+
+/** Timers and sockets reject with an AbortError of their own: the caller gets the reason that it gave. */
+async function orReason<T>(signal: AbortSignal | undefined, call: Promise<T>): Promise<T> {
+  try {
+    return await call
+  } catch (error) {
+    throw signal?.aborted ? signal.reason : error
   }
 }

@@ -61,6 +61,7 @@ function fingerprint() {
     'package.json',
     'pnpm-workspace.yaml',
     'pnpm-lock.yaml',
+    'examples/package.json',
     'test/package.json',
     'bench/package.json',
     'infra/package.json',

@@ -75,4 +75,4 @@ export { enqueueRun, type RecordedRun, recordRun, type SubmittedRun, submitRun }
 export { type Survey, survey } from './survey.ts'
 export { createSweeper, type Sweeper, type SweepOutcome } from './sweep.ts'
 export { sweepOutputs } from './sweep-loop.ts'
-export { verify } from './verify.ts'
+export { type Verification, verify } from './verify.ts'

@@ -1,9 +1,15 @@
 // The log of a process: one JSON line per event on stderr. It never contains a document's text, a
 // token or a key.
 
-import { type Logger, pino } from 'pino'
+import { pino } from 'pino'
 
-export type { Logger }
+/** Where events of a process go. A logger of pino fits. `facts` are fields of the line; they hold no secret. */
+export interface Logger {
+  debug(facts: object, message: string): void
+  info(facts: object, message: string): void
+  warn(facts: object, message: string): void
+  error(facts: object, message: string): void
+}
 
 export interface LogOptions {
   readonly level?: string | undefined

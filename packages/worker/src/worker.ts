@@ -31,26 +31,23 @@ import { createRunCache } from './run-cache.ts'
 export interface WorkerOptions {
   readonly redis: RedisTarget
   readonly endpoint: string
-  readonly endpointOptions?: EndpointOptions
-  /** Outputs that this worker serves, outputs below them included. */
+  readonly endpointOptions?: EndpointOptions | undefined
+  /** Outputs this worker serves, each with what lies below it. */
   readonly outputs: readonly string[]
-  /** Concurrent jobs; 4 if not given. Each holds one shard in memory, at most 64 MiB. */
-  readonly concurrency?: number
+  /** Jobs at once. Each holds one shard in memory, 64 MiB at most. */
+  readonly concurrency?: number | undefined
   readonly s3?: S3Options | undefined
   /** Writes to a store without conditional writes: safe for a single worker only. */
   readonly unsafeStore?: boolean | undefined
   readonly log: Logger
   /** Registry for the metrics of this worker. */
   readonly metrics?: Registry | undefined
-  /** Called when the queue has no more jobs for this worker: a suitable moment to sweep. */
-  readonly onIdle?: () => void
-  /**
-   * Called when jobs wait and none is fetched for a minute: end the process so that a supervisor
-   * restarts it.
-   */
-  readonly onStuck?: (waiting: number) => void
-  /** Called for each failed or delayed job; `final`: it has no attempts left. */
-  readonly onJobError?: (error: unknown, final: boolean) => void
+  /** Called when the queue has nothing more for this worker: a good moment to sweep. */
+  readonly onIdle?: (() => void) | undefined
+  /** Called when jobs wait and none is fetched for a minute: end the process and let it be started again. */
+  readonly onStuck?: ((waiting: number) => void) | undefined
+  /** Called with each failure and postponement, for the progress line of `run`. */
+  readonly onJobError?: ((error: unknown, final: boolean) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
 

@@ -131,7 +131,7 @@ export async function pollRunMetrics(
   }
 
   while (!signal.aborted) {
-    await poll().catch(error => log.warn(`run metrics not updated: ${messageOf(error)}`))
+    await poll().catch(error => log.warn({}, `run metrics not updated: ${messageOf(error)}`))
     await wait(POLL_MS, undefined, { signal }).catch(() => {})
   }
 }

@@ -1,0 +1,35 @@
+// The SDK of reembed: the public surface of the package `reembed`.
+
+export type { EndpointOptions, HfOptions } from '@reembed/endpoint'
+export type {
+  FollowProgress,
+  PlanNotice,
+  PlanOptions,
+  PublishOutcome,
+  SpendingOptions,
+  SweepOutcome,
+  Verification,
+} from '@reembed/producer'
+export type { FieldMapping, Format, Manifest, ModelIdentity, Quote, Totals } from '@reembed/protocol'
+export type { QueueCounts, RedisTarget, RunProgress, WorkerState } from '@reembed/queue'
+export { type EmbeddingBatch, readCurrentManifest, readEmbeddings } from '@reembed/shard'
+export { type ErrorCode, ReembedError } from '@reembed/shared'
+export type { S3Options } from '@reembed/store'
+export type { Logger, Registry } from '@reembed/telemetry'
+export { isReembedError, type ReembedFailure } from './errors.ts'
+export type {
+  CallOptions,
+  EnqueuedRun,
+  PublishOptions,
+  ReadOptions,
+  ReembedOptions,
+  ResumeOptions,
+  RunningWorker,
+  RunPlan,
+  RunStatus,
+  RunStatusState,
+  SourceOptions,
+  WaitOptions,
+  WorkerOptions,
+} from './options.ts'
+export { createReembed, type Reembed } from './reembed.ts'

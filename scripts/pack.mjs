@@ -1,0 +1,51 @@
+// Packs every package of the workspace as it would be published, after a build.
+//
+//   node scripts/pack.mjs FOLDER     writes FOLDER/<name>-<version>.tgz, prints one line a package
+
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+/** The tarballs of all packages: [{ name, version, folder, file }]. */
+export function packAll(into) {
+  mkdirSync(into, { recursive: true })
+  return readdirSync(join(root, 'packages'))
+    .sort()
+    .map(folder => {
+      const cwd = join(root, 'packages', folder)
+      const { name, version } = JSON.parse(readFileSync(join(cwd, 'package.json'), 'utf8'))
+      const file = join(into, `${name.replace('@', '').replace('/', '-')}-${version}.tgz`)
+      const packed = spawnSync('pnpm', ['pack', '--out', file], { cwd, encoding: 'utf8' })
+      if (packed.status !== 0)
+        throw new Error(`pnpm pack failed in ${cwd}:\n${packed.stdout}${packed.stderr}`)
+      return { name, version, folder, file }
+    })
+}
+
+/** Builds what has changed since the last build. */
+export function build() {
+  const env = { ...process.env, TURBO_TELEMETRY_DISABLED: '1' }
+  const built = spawnSync('turbo', ['run', 'build', '--output-logs=errors-only'], {
+    cwd: root,
+    env,
+    encoding: 'utf8',
+  })
+  if (built.status !== 0) throw new Error(`the build failed:\n${built.stdout}${built.stderr}`)
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const into = process.argv[2]
+  if (into === undefined) {
+    process.stderr.write('usage: node scripts/pack.mjs FOLDER\n')
+    process.exit(2)
+  }
+  build()
+  for (const { name, file } of packAll(resolve(into))) {
+    process.stdout.write(
+      `${name.padEnd(20)} ${(statSync(file).size / 1024).toFixed(0).padStart(6)} KiB  ${file}\n`,
+    )
+  }
+}

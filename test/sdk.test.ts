@@ -1,0 +1,266 @@
+// The SDK against a real Redis, local folders, an S3 server and a fake TEI. What the command refuses, the SDK refuses.
+
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type LocalRedis, startRedis } from '@reembed/local'
+import { type FakeTei, type S3Server, startFakeTei, startS3Server } from '@reembed/testing'
+import { createReembed, isReembedError, type Logger, type ReembedOptions, type SourceOptions } from 'reembed'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { temporaryFolder } from './parts/cli.ts'
+import { inProcess } from './parts/in-process.ts'
+
+const stack = new AsyncDisposableStack()
+let redis: LocalRedis
+let tei: FakeTei
+let s3: S3Server
+let root: string
+let source: string
+
+beforeAll(async () => {
+  root = stack.use(await temporaryFolder()).path
+  redis = stack.use(await startRedis())
+  tei = stack.use(await startFakeTei())
+  s3 = stack.use(await startS3Server({ buckets: ['bucket'], ignoreIfNoneMatch: true }))
+  source = await corpus('docs', 40)
+})
+afterAll(() => stack.disposeAsync())
+
+async function corpus(name: string, documents: number): Promise<string> {
+  const folder = join(root, name)
+  await mkdir(folder, { recursive: true })
+  const lines = Array.from({ length: documents }, (_, i) =>
+    JSON.stringify({ id: `d${i}`, text: `text ${i}` }),
+  )
+  await writeFile(join(folder, 'docs.jsonl'), lines.join('\n'))
+  return folder
+}
+
+const client = (output: string, options: Partial<ReembedOptions> = {}) =>
+  createReembed({ output: join(root, output), redis: redis.url, endpoint: tei.url, ...options })
+
+test('a run is planned, enqueued, embedded, published, verified and read by one process', async () => {
+  const streams = (['stdout', 'stderr'] as const).map(name => vi.spyOn(process[name], 'write'))
+  await using reembed = client('whole')
+  const planned = await reembed.plan(source)
+  expect(planned).toMatchObject({ shards: 1, documents: 40, fields: { id: 'id', text: 'text' } })
+  await expect(reembed.runs()).rejects.toMatchObject({ code: 'SOURCE_NOT_FOUND' })
+
+  const enqueued = await reembed.enqueue(source)
+  expect(enqueued).toMatchObject({ run: planned.run, enqueued: 1, created: true, finished: false })
+  expect(await reembed.status(planned.run)).toMatchObject({
+    state: 'running',
+    shardsDone: 0,
+    queue: { jobs: { waiting: 1 } },
+  })
+
+  await using worker = await reembed.startWorker()
+  const progress: number[] = []
+  const outcome = await reembed.wait(planned.run, {
+    onProgress: ({ shardsDone }) => progress.push(shardsDone),
+  })
+  expect(outcome).toMatchObject({ status: 'published', version: { version: 1, run: planned.run } })
+  expect(progress.at(-1)).toBe(1)
+  expect(worker.notReadyReason).toBeNull()
+  await worker.drain(1_000)
+
+  expect(await reembed.status()).toMatchObject({ state: 'current', totals: { rows: 40 } })
+  expect(await reembed.verify()).toMatchObject({ totals: { documents: 40, rows: 40, rejects: 0 } })
+  const manifest = await reembed.manifest()
+  let rows = 0
+  for await (const { ids, vectors, dimensions } of reembed.read()) {
+    rows += ids.length
+    expect(vectors.length).toBe(ids.length * dimensions)
+    expect(dimensions).toBe(manifest.model.dimensions)
+  }
+  expect(rows).toBe(40)
+  expect(await reembed.enqueue(source)).toMatchObject({ created: false, finished: true, enqueued: 0 })
+  for (const stream of streams) {
+    expect(stream).not.toHaveBeenCalled()
+    stream.mockRestore()
+  }
+})
+
+test('a held run is published by force, a later one is rolled back', async () => {
+  await using reembed = client('versions')
+  const folder = await corpus('versions-docs', 5)
+  await writeFile(join(folder, 'bad.jsonl'), `not JSON\n`)
+  await using _ = await reembed.startWorker()
+  const first = await reembed.enqueue(folder, { maxRejects: '0' })
+  expect(await reembed.wait(first.run)).toMatchObject({ status: 'held', by: 'rejects' })
+  expect(await reembed.publish(first.run)).toMatchObject({ status: 'held' })
+  expect(await reembed.publish(first.run, { force: true })).toMatchObject({ status: 'published' })
+  const second = await reembed.enqueue(source)
+  expect(await reembed.wait(second.run)).toMatchObject({ status: 'published', version: { version: 2 } })
+  expect(await reembed.rollback()).toMatchObject({ version: { version: 3, run: first.run } })
+  expect(await reembed.runs()).toEqual([second.run, first.run])
+})
+
+test('a paused run starts no jobs until it is resumed', async () => {
+  await using reembed = client('paused')
+  const { run } = await reembed.enqueue(source)
+  await reembed.pause(run)
+  expect((await reembed.status(run)).state).toBe('paused')
+  await expect(reembed.enqueue(source)).rejects.toMatchObject({ code: 'RUN_STOPPED', reason: 'run_paused' })
+  expect(await reembed.sweep()).toEqual([{ run, status: 'paused' }])
+  expect(await reembed.resume(run)).toBe(1)
+  await using _ = await reembed.startWorker({ sweep: false })
+  expect(await reembed.wait(run)).toMatchObject({ status: 'published' })
+})
+
+test('an aborted call rejects with the reason of its signal and can be repeated', async () => {
+  await using reembed = client('aborted')
+  const reason = new Error('shut down')
+  const aborted = AbortSignal.abort(reason)
+  for (const call of [
+    () => reembed.plan(source, { signal: aborted }),
+    () => reembed.enqueue(source, { signal: aborted }),
+    () => reembed.startWorker({ signal: aborted }),
+    () => reembed.sweep({ signal: aborted }),
+    () => reembed.status(undefined, { signal: aborted }),
+    () => reembed.verify(undefined, { signal: aborted }),
+    () => reembed.rollback(undefined, { signal: aborted }),
+  ])
+    await expect(call()).rejects.toBe(reason)
+  // A corpus of its own: its job stays on the queue.
+  const { run } = await reembed.enqueue(await corpus('aborted-docs', 3))
+  const stop = new AbortController()
+  const waiting = reembed.wait(run, { signal: stop.signal, onProgress: () => stop.abort(reason) })
+  await expect(waiting).rejects.toBe(reason)
+})
+
+test("a worker writes its events to the program's logger", async () => {
+  const messages: string[] = []
+  const keep = (_: object, message: string): void => void messages.push(message)
+  const log: Logger = { debug: keep, info: keep, warn: keep, error: keep }
+  await using reembed = client('logged', { log })
+  const { run } = await reembed.enqueue(source)
+  await using worker = await reembed.startWorker()
+  await reembed.wait(run)
+  await worker.drain(1_000)
+  expect(messages).toEqual(expect.arrayContaining(['worker started', 'shard finished', 'worker stopped']))
+})
+
+test('an error narrows by its code', async () => {
+  await using reembed = client('narrow')
+  const error: unknown = await reembed.enqueue(join(root, 'missing')).catch((thrown: unknown) => thrown)
+  expect(isReembedError(error)).toBe(true)
+  expect(isReembedError(error, 'SOURCE_NOT_FOUND')).toBe(true)
+  expect(isReembedError(error, 'USAGE')).toBe(false)
+  expect(isReembedError(new Error('other'))).toBe(false)
+  if (isReembedError(error, 'SOURCE_NOT_FOUND', 'SOURCE_EMPTY')) {
+    const code: 'SOURCE_NOT_FOUND' | 'SOURCE_EMPTY' = error.code
+    expect(code).toBe('SOURCE_NOT_FOUND')
+  }
+})
+
+test('a call without Redis or endpoint names the option that it needs', async () => {
+  await using reembed = createReembed({ output: join(root, 'bare') })
+  await expect(reembed.sweep()).rejects.toMatchObject({ code: 'USAGE', option: 'redis' })
+  await expect(reembed.plan(source)).rejects.toMatchObject({ code: 'USAGE', option: 'endpoint' })
+  expect(() => createReembed({ output: '' })).toThrow(
+    expect.objectContaining({ code: 'USAGE', option: 'output' }),
+  )
+})
+
+interface Refused {
+  readonly what: string
+  readonly code: string
+  readonly options?: () => Partial<ReembedOptions>
+  readonly request?: SourceOptions
+  readonly source?: () => string
+  readonly flags: () => readonly string[]
+  /** Exit code of the command. */
+  readonly exit?: number
+}
+
+const REFUSED: readonly Refused[] = [
+  {
+    what: 'a Redis on another machine without password or TLS',
+    code: 'USAGE',
+    options: () => ({ redis: 'redis://10.255.255.1:6379' }),
+    flags: () => ['--redis', 'redis://10.255.255.1:6379'],
+  },
+  {
+    what: 'a store that ignores If-None-Match',
+    code: 'STORE_UNSAFE',
+    options: () => ({ output: 's3://bucket/unsafe', s3: { endpoint: s3.endpoint, pathStyle: true } }),
+    flags: () => ['--output', 's3://bucket/unsafe', '--s3-endpoint', s3.endpoint],
+  },
+  {
+    what: 'a maximum cost without a price',
+    code: 'USAGE',
+    request: { spending: { maxCost: 5 } },
+    flags: () => ['--max-cost', '5'],
+  },
+  {
+    what: 'a gate that needs queries, without queries',
+    code: 'USAGE',
+    request: { gates: { rules: ['recall@10 min 0.9'] } },
+    flags: () => ['--gate', 'recall@10 min 0.9'],
+  },
+  {
+    what: 'a gate that cannot be parsed',
+    code: 'USAGE',
+    request: { gates: { rules: ['speed min 3'] } },
+    flags: () => ['--gate', 'speed min 3'],
+  },
+  {
+    what: 'chunks without a tokenizer',
+    code: 'USAGE',
+    request: { chunking: { maxTokens: 64 } },
+    flags: () => ['--chunk-tokens', '64'],
+  },
+  {
+    what: 'chunks longer than the model reads',
+    code: 'USAGE',
+    request: { chunking: { maxTokens: 100_000 } },
+    flags: () => ['--chunk-tokens', '100000'],
+  },
+  {
+    what: 'a text field that no record has',
+    code: 'FIELD_NOT_FOUND',
+    request: { fields: { text: 'nothing' } },
+    flags: () => ['--text', 'nothing'],
+  },
+  {
+    what: 'a carried field that no record has',
+    code: 'FIELD_NOT_FOUND',
+    request: { fields: { carry: ['nothing'] } },
+    flags: () => ['--carry', 'nothing'],
+  },
+  {
+    what: 'more dimensions than the model has',
+    code: 'USAGE',
+    request: { vectors: { dimensions: 100_000 } },
+    flags: () => ['--dimensions', '100000'],
+  },
+  {
+    what: 'a corpus that does not exist',
+    code: 'SOURCE_NOT_FOUND',
+    source: () => join(root, 'missing'),
+    flags: () => ['--source', join(root, 'missing')],
+  },
+  {
+    what: 'an output inside the corpus',
+    code: 'OUTPUT_INSIDE_SOURCE',
+    options: () => ({ output: join(source, 'vectors') }),
+    flags: () => ['--output', join(source, 'vectors')],
+  },
+]
+
+describe('the SDK and the command refuse', () => {
+  test.each(REFUSED)('$what', async ({ code, options, request, source: other, flags, exit = 2 }) => {
+    for (const [name, value] of Object.entries(s3.env)) vi.stubEnv(name, value)
+    vi.stubEnv('AWS_ENDPOINT_URL_S3', '')
+    await using reembed = client('refused', options?.())
+    await expect(reembed.enqueue(other?.() ?? source, request)).rejects.toMatchObject({ code })
+    vi.unstubAllEnvs()
+    const base = { source, output: join(root, 'refused'), redis: redis.url, endpoint: tei.url }
+    const given = flags()
+    const args = Object.entries(base).flatMap(([name, value]) =>
+      given.includes(`--${name}`) ? [] : [`--${name}`, value],
+    )
+    const { code: exited } = await inProcess(['enqueue', ...args, ...given], s3.env)
+    expect(exited).toBe(exit)
+  })
+})

@@ -1,6 +1,7 @@
-// Measures the decoding of float32 vectors in a reply: base64 directly from the bytes, against a hot copy of the same
-// size and against JSON.parse of the vectors as numbers. 32 vectors in each reply; alternating rounds, medians, CPU time
-// of this process. Every value is compared before the measurement.
+// Measures the decoding of float32 vectors in a reply: base64 directly from the bytes, against a
+// hot copy of the same size and against JSON.parse of the vectors as numbers. 32 vectors in each
+// reply; alternating rounds, medians, CPU time of this process. Every value is compared before the
+// measurement.
 //
 //   node --conditions=@reembed/source bench/decode.ts
 
@@ -8,7 +9,9 @@ import { decodeEmbeddings } from '@reembed/endpoint'
 
 const INPUTS = 32
 const ROUNDS = 9
-/** The dimensions of the promised speed. The fixed cost of a reply weighs more on shorter vectors. */
+/**
+ * The dimensions of the promised speed. The fixed cost of a reply weighs more on shorter vectors.
+ */
 const CLAIMED = 768
 const rows = Array.from({ length: INPUTS }, (_, i) => i)
 

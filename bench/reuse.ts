@@ -1,10 +1,11 @@
-// Measures the next version of a corpus: unchanged, 1 % of the documents edited, other columns. Each runs by the command,
-// with plan, private Redis, shards, finalize and publish.
+// Measures the next version of a corpus: unchanged, 1 % of the documents edited, other columns.
+// Each runs by the command, with plan, private Redis, shards, finalize and publish.
 //
 //   node --conditions=@reembed/source bench/reuse.ts [documents = 1000000] [dimensions = 384]
 //
-// Checks: texts as the server counts them (less those that prove its model), rows and reused rows of each manifest, and
-// that vectors of unchanged documents are bit-identical. Not measured: S3 (the output is a folder), a real model.
+// Checks: texts as the server counts them (less those that prove its model), rows and reused rows
+// of each manifest, and that vectors of unchanged documents are bit-identical. Not measured: S3
+// (the output is a folder), a real model.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -52,7 +53,10 @@ try {
   console.log('|---|---|---|---|')
   for (const row of rows) console.log(`| ${row.join(' | ')} |`)
 
-  /** Checks that `expected` documents were embedded, within the number of texts that prove the model. */
+  /**
+   * Checks that `expected` documents were embedded, within the number of texts that prove the
+   * model.
+   */
   async function measured(name: string, more: readonly string[], expected: number): Promise<Outcome> {
     const before = await textsCounted()
     const startedMs = performance.now()

@@ -1,6 +1,7 @@
-// Measures the cost of writing a shard: CPU per embedding against copying the vectors and against parquet-wasm (arrow-rs) with
-// the same columns, uncompressed, without dictionary and statistics; and peak memory at three sizes, 4x apart. Every
-// output is read back and compared with the rows. Not measured: making the vectors, the content hashes and the put.
+// Measures the cost of writing a shard: CPU per embedding against copying the vectors and against
+// parquet-wasm (arrow-rs) with the same columns, uncompressed, without dictionary and statistics;
+// and peak memory at three sizes, 4x apart. Every output is read back and compared with the rows.
+// Not measured: making the vectors, the content hashes and the put.
 //
 //   node --conditions=@reembed/source bench/shard.ts
 
@@ -100,7 +101,10 @@ async function writeWasmProven(rows: ShardRows): Promise<string> {
   return hash.digest('hex')
 }
 
-/** Arrow columns around the same memory, made by hand: apache-arrow's builders would cost more than the writing. */
+/**
+ * Arrow columns around the same memory, made by hand: apache-arrow's builders would cost more than
+ * the writing.
+ */
 function arrowBatch({ ids, hashes, vectors }: ShardRows): RecordBatch {
   const length = ids.length
   const text = Buffer.from(ids.join(''))
@@ -264,7 +268,10 @@ async function measureCpu(): Promise<void> {
   )
 }
 
-/** Writes the same four row groups repeatedly to no output and prints the peak memory of the process. */
+/**
+ * Writes the same four row groups repeatedly to no output and prints the peak memory of the
+ * process.
+ */
 function measureMemoryHere(rows: number): void {
   const pool = makeRows(4 * GROUP)
   const all = function* (): Generator<ShardRows> {

@@ -1,6 +1,7 @@
-// Measures the CPU time of reading Parquet with zstd: reembed, against hyparquet's reader with Node's zstd and with the
-// JavaScript zstd of hyparquet-compressors. Every round checks that all three return the same ids and texts. The bytes
-// come from memory. Id and text are read; a third column is not.
+// Measures the CPU time of reading Parquet with zstd: reembed, against hyparquet's reader with
+// Node's zstd and with the JavaScript zstd of hyparquet-compressors. Every round checks that all
+// three return the same ids and texts. The bytes come from memory. Id and text are read; a third
+// column is not.
 //
 //   node --conditions=@reembed/source bench/source-parquet.ts
 

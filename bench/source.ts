@@ -1,7 +1,8 @@
-// Measures the CPU time of reading JSONL, against a simple reader with node:readline. Every round checks that all readers
-// return the same ids and texts. Each reads every text once (its UTF-8 length), so that no reader returns strings that
-// V8 has yet to flatten. The bytes come from memory, in the chunks of a folder store and of a ReadStream. The third
-// column is the floor for any reader that calls JSON.parse, on ready strings. The simple reader checks nothing; reembed
+// Measures the CPU time of reading JSONL, against a simple reader with node:readline. Every round
+// checks that all readers return the same ids and texts. Each reads every text once (its UTF-8
+// length), so that no reader returns strings that V8 has yet to flatten. The bytes come from
+// memory, in the chunks of a folder store and of a ReadStream. The third column is the floor for
+// any reader that calls JSON.parse, on ready strings. The simple reader checks nothing; reembed
 // also checks UTF-8, depth, ids and sizes, and records positions. Not measured: disk, S3, memory.
 //
 //   node --conditions=@reembed/source bench/source.ts [rounds]

@@ -1,5 +1,5 @@
-// The API report: what each package exports, from its emitted declarations, as docs/api/<package>.api.md. A change of a public
-// signature shows in the diff of a pull request.
+// The API report: what each package exports, from its emitted declarations, as
+// docs/api/<package>.api.md. A change of a public signature shows in the diff of a pull request.
 //
 //   node scripts/api.mjs           builds and fails where a committed report differs
 //   node scripts/api.mjs --write   writes the reports
@@ -41,7 +41,10 @@ function reportOf(manifest, folder) {
   return `<!-- Written by \`npm run api -- --write\` from the emitted declarations. Do not edit. -->\n\n# API of ${manifest.name}\n\n${entries.join('\n')}`
 }
 
-/** Exported name -> its declaration as Markdown; exports from other packages are named, not repeated. */
+/**
+ * Exported name -> its declaration as Markdown; exports from other packages are named, not
+ * repeated.
+ */
 function exportsOf(file) {
   const text = readFileSync(file, 'utf8')
   const found = new Map()
@@ -72,7 +75,10 @@ function section(name, comment, code) {
   return `### ${name}\n\n\`\`\`ts\n${comment}${code}\n\`\`\``
 }
 
-/** Top-level declarations of a .d.ts file: each begins at the left margin and ends before the next line that does. */
+/**
+ * Top-level declarations of a .d.ts file: each begins at the left margin and ends before the next
+ * line that does.
+ */
 function* declarationsOf(text) {
   const lines = text.split('\n')
   let comment = ''

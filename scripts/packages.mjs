@@ -1,5 +1,6 @@
-// Checks the packages as they would be published: publint, are-the-types-wrong, and that every source map names a file
-// that is in the tarball. Fails on the first kind of problem of any package, after all were checked.
+// Checks the packages as they would be published: publint, are-the-types-wrong, and that every
+// source map names a file that is in the tarball. Fails on the first kind of problem of any
+// package, after all were checked.
 //
 //   node scripts/packages.mjs
 
@@ -23,7 +24,8 @@ try {
 function check({ name, folder, file }) {
   const problems = [
     ...failureOf(name, 'publint', ['run', file, '--strict']),
-    // Packages are ES modules alone: `require` of them works from Node 22 on, without types for older resolution modes.
+    // Packages are ES modules alone: `require` of them works from Node 22 on, without types for
+    // older resolution modes.
     ...failureOf(name, 'attw', [file, '--profile', 'esm-only', '--format', 'ascii', '--no-emoji']),
     ...brokenMaps(name, folder, file),
   ]

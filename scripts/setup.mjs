@@ -1,6 +1,7 @@
-// Brings what the two commands (npm run demo, npm test) need: the packages of the lock file, Node 24, a Redis server.
-// Uses nothing but Node 20 itself, says each step, and takes a fraction of a second when all is there.
-// Everything but the Redis server, which comes from the system's package manager, stays inside this folder.
+// Brings what the two commands (npm run demo, npm test) need: the packages of the lock file, Node
+// 24, a Redis server. Uses nothing but Node 20 itself, says each step, and takes a fraction of a
+// second when all is there. Everything but the Redis server, which comes from the system's package
+// manager, stays inside this folder.
 
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -33,7 +34,10 @@ installPackages()
 checkNode()
 installRedis()
 
-/** Installs the locked packages when the lock file or a package.json differs from what was installed last. */
+/**
+ * Installs the locked packages when the lock file or a package.json differs from what was installed
+ * last.
+ */
 function installPackages() {
   const stamp = join(root, 'node_modules', '.reembed-setup')
   const wanted = fingerprint()
@@ -80,7 +84,10 @@ function checkNode() {
   )
 }
 
-/** Installs a Redis server with the system's package manager if it may; else says the one line to type. */
+/**
+ * Installs a Redis server with the system's package manager if it may; else says the one line to
+ * type.
+ */
 function installRedis() {
   if (onPath('redis-server') || onPath('valkey-server')) return
   const managers = [

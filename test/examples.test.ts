@@ -1,4 +1,5 @@
-// The programs of examples/ as processes of their own, against a real Redis, a local folder and a fake TEI.
+// The programs of examples/ as processes of their own, against a real Redis, a local folder and a
+// fake TEI.
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -1,5 +1,6 @@
-// The packages as a user installs them: packed, installed by npm into an empty folder, outside the workspace. The packages of
-// reembed come from tarballs; the others from npm's cache where it holds them, else from the registry.
+// The packages as a user installs them: packed, installed by npm into an empty folder, outside the
+// workspace. The packages of reembed come from tarballs; the others from npm's cache where it holds
+// them, else from the registry.
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

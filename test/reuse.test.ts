@@ -1,4 +1,5 @@
-// The next version of a corpus: unchanged texts keep their vectors, and only the others are embedded.
+// The next version of a corpus: unchanged texts keep their vectors, and only the others are
+// embedded.
 
 import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -53,7 +54,10 @@ const lines = (count = COUNT, from = 0): Line[] =>
 const write = (name: string, written: readonly Line[]): Promise<string> =>
   writeJsonl(join(place.source, name), written)
 
-/** The documents that the endpoint embedded while `act` ran, without the texts that only prove its model. */
+/**
+ * The documents that the endpoint embedded while `act` ran, without the texts that only prove its
+ * model.
+ */
 async function embeddedBy<T>(act: () => Promise<T>): Promise<{ made: T; embedded: string[] }> {
   const before = gate.sent.length
   const made = await act()

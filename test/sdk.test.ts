@@ -1,10 +1,12 @@
-// The SDK against a real Redis, local folders, an S3 server and a fake TEI. What the command refuses, the SDK refuses.
+// The SDK against a real Redis, local folders, an S3 server and a fake TEI. What the command
+// refuses, the SDK refuses.
 
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type LocalRedis, startRedis } from '@reembed/local'
+import type { Logger } from '@reembed/telemetry'
 import { type FakeTei, type S3Server, startFakeTei, startS3Server } from '@reembed/testing'
-import { createReembed, isReembedError, type Logger, type ReembedOptions, type SourceOptions } from 'reembed'
+import { createReembed, isReembedError, type ReembedOptions, type SourceOptions } from 'reembed'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { temporaryFolder } from './parts/cli.ts'
 import { inProcess } from './parts/in-process.ts'

@@ -253,7 +253,10 @@ interface Rows {
   facts: ReceiptFields
 }
 
-/** The shard with other rows or another receipt, written by the real writer: every hash in it is valid. */
+/**
+ * The shard with other rows or another receipt, written by the real writer: every hash in it is
+ * valid.
+ */
 async function rewrite(path: string, change: (rows: Rows) => void): Promise<void> {
   const name = basename(path)
   await using store = await openStore(dirname(path))

@@ -1,4 +1,5 @@
-// The reads that reading a shard costs. Every kind of damage is detected and reported as what it is.
+// The reads that reading a shard costs. Every kind of damage is detected and reported as what it
+// is.
 
 import {
   checkShard,

@@ -1,4 +1,5 @@
-// Shards as DuckDB, arrow-rs and hyparquet read them. These share no code with the writer of the vector column.
+// Shards as DuckDB, arrow-rs and hyparquet read them. These share no code with the writer of the
+// vector column.
 
 import { zstdDecompressSync } from 'node:zlib'
 import { checkShard, readShard } from '@reembed/shard'

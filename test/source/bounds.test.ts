@@ -35,7 +35,9 @@ const varint = (value: number): number[] =>
 const run = (length: number, ...value: number[]): number[] => [...varint(length * 2), ...value]
 const u32 = (value: number): number[] => [value & 255, (value >> 8) & 255, (value >> 16) & 255, value >>> 24]
 const text = (value: string): number[] => [...u32(value.length), ...Buffer.from(value)]
-/** A delta-encoded block of equal differences: the first value, then values that grow by a constant. */
+/**
+ * A delta-encoded block of equal differences: the first value, then values that grow by a constant.
+ */
 const delta = (count: number, first: number, step: number): number[] => [
   ...[128, 4].flatMap(varint),
   ...varint(count),

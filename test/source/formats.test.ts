@@ -1,4 +1,5 @@
-// A corpus has the same documents in every format and compression, in every store, and for every cut.
+// A corpus has the same documents in every format and compression, in every store, and for every
+// cut.
 //
 //   REEMBED_TEST_DOCUMENTS=100000 npx vitest run --project scenarios test/source/formats.test.ts     the long form
 
@@ -63,7 +64,10 @@ afterAll(async () => {
   await rm(folder, { recursive: true })
 })
 
-/** Plans the corpus, reads every slice as a worker would, and audits the receipts against the plan as finalize does. */
+/**
+ * Plans the corpus, reads every slice as a worker would, and audits the receipts against the plan
+ * as finalize does.
+ */
 async function readAll(
   url: string,
   documentsPerShard: number,

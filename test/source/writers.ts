@@ -1,5 +1,5 @@
-// The same documents in every supported format, written by independent programs: DuckDB, node:zlib and apache-arrow.
-// Only the bgzip container is written here, because no package writes it.
+// The same documents in every supported format, written by independent programs: DuckDB, node:zlib
+// and apache-arrow. Only the bgzip container is written here, because no package writes it.
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -136,7 +136,10 @@ const pieces = (bytes: Buffer, length: number): Buffer[] =>
 const zstd = (bytes: Buffer): Buffer =>
   zstdCompressSync(bytes, { params: { [constants.ZSTD_c_checksumFlag]: 1 } })
 
-/** SAM specification 4.1: members of at most 64 KiB whose header states their length, and an empty one at the end. */
+/**
+ * SAM specification 4.1: members of at most 64 KiB whose header states their length, and an empty
+ * one at the end.
+ */
 export function bgzip(bytes: Buffer): Buffer {
   return Buffer.concat(
     [...pieces(bytes, 65_280), Buffer.alloc(0)].map(piece => {
@@ -153,7 +156,10 @@ export function bgzip(bytes: Buffer): Buffer {
 
 const END = Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])
 
-/** Streams of one schema as one stream of several batches: the schemas of the later ones are omitted. */
+/**
+ * Streams of one schema as one stream of several batches: the schemas of the later ones are
+ * omitted.
+ */
 function concatStreams(streams: readonly Buffer[]): Buffer {
   return Buffer.concat([
     ...streams.map((stream, i) => {

@@ -2,7 +2,7 @@
 // uses. The output of Helm is authoritative. Without Helm, this program keeps infra/manifests/ up
 // to date.
 //
-//	render CHART VALUES.yaml RELEASE NAMESPACE > manifests.yaml
+// 	render CHART VALUES.yaml RELEASE NAMESPACE > manifests.yaml
 package main
 
 import (

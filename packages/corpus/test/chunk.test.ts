@@ -1,5 +1,6 @@
-// Chunks: exact offsets, no more tokens than allowed, no text lost. The tokenizer is a simple one whose token counts do
-// not add up over parts, which a splitter must handle. test/source/chunks.test.ts uses a real one.
+// Chunks: exact offsets, no more tokens than allowed, no text lost. The tokenizer is a simple one
+// whose token counts do not add up over parts, which a splitter must handle.
+// test/source/chunks.test.ts uses a real one.
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
@@ -8,7 +9,10 @@ import { splitOptionsOf } from '../src/chunk/chunk.ts'
 import { splitText } from '../src/chunk/split.ts'
 import { createTokenizer } from '../src/chunk/tokenizer.ts'
 
-/** Tokens of four characters from the start of the text: two parts may have one token more than the whole. */
+/**
+ * Tokens of four characters from the start of the text: two parts may have one token more than the
+ * whole.
+ */
 const countTokens = (text: string): number => Math.ceil([...text].length / 4)
 /** One token for each word and each line break, for tests with counted tokens. */
 const words = (text: string): number => text.match(/\S+|\n/g)?.length ?? 0

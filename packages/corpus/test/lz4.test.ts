@@ -1,7 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import { decompressLz4Frame } from '../src/source/lz4.ts'
 
-/** Magic, flags (version 1, linked blocks), block size 64 KiB, and the header checksum, which is not verified. */
+/**
+ * Magic, flags (version 1, linked blocks), block size 64 KiB, and the header checksum, which is not
+ * verified.
+ */
 const HEADER = [0x04, 0x22, 0x4d, 0x18, 0x40, 0x40, 0x00]
 const END = [0, 0, 0, 0]
 const block = (...bytes: number[]): number[] => [bytes.length, 0, 0, 0, ...bytes]

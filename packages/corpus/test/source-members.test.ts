@@ -33,7 +33,8 @@ const member = fc
   .record({ bytes: fc.integer({ min: 0, max: 90_000 }), level: fc.constantFrom(0, 6), inner: fc.boolean() })
   .map(({ bytes, level, inner }) => {
     const content = randomBytes(bytes)
-    // A gzip file inside the content: with level 0 its header is in the stream but begins no member.
+    // A gzip file inside the content: with level 0 its header is in the stream but begins no
+    // member.
     return { content: inner ? Buffer.concat([gzipSync(content), content]) : content, level }
   })
 

@@ -3,13 +3,13 @@
 // sent.
 
 import { type ModelReference, type Plan, readModelReference } from '@reembed/protocol'
+import type { Clock } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type Endpoint, type EndpointOptions, openTarget } from './client/endpoint.ts'
 import { openEndpoint } from './client/open.ts'
 import type { ReplicaEvent } from './client/replica-event.ts'
 import { createReplicas, type ReplicaCounts } from './client/replicas.ts'
 import type { EndpointTarget, EndpointTargets } from './client/targets.ts'
-import type { Clock } from './clock.ts'
 import { assertSameModel, checkReference, computeReference, ensureReference } from './identity.ts'
 
 /**

@@ -1,6 +1,5 @@
 // The public surface of @reembed/endpoint; every other file is private to the package.
 
-export type { ModelReference } from '@reembed/protocol'
 export {
   type BenchmarkOptions,
   type BenchmarkResult,
@@ -21,7 +20,6 @@ export type { ReplicaEvent } from './client/replica-event.ts'
 export type { ReplicaCounts } from './client/replicas.ts'
 export { type EndpointTarget, parseTargets, type Resolve } from './client/targets.ts'
 export { MAX_BYTES_PER_TOKEN, truncateToBytes } from './client/text-bytes.ts'
-export { type Clock, systemClock } from './clock.ts'
 export { connectToReplicas, connectToUrl, type EndpointHandle } from './connections.ts'
 export {
   createHf,

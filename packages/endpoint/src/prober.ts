@@ -3,13 +3,13 @@
 
 import { hostname } from 'node:os'
 import { type LimitCoordinator, openLimitCoordinator, type RedisTarget } from '@reembed/queue'
+import { type Clock, systemClock } from '@reembed/shared'
 import type { Endpoint, EndpointOptions } from './client/endpoint.ts'
 import { isUnavailable } from './client/failure-kinds.ts'
 import { openEndpoint } from './client/open.ts'
 import { failureBehind } from './client/outcome.ts'
 import { probeEndpoint } from './client/probe.ts'
 import { parseTargets } from './client/targets.ts'
-import { type Clock, systemClock } from './clock.ts'
 import { createLimiter } from './limiter/limiter.ts'
 
 export interface ProberOptions {

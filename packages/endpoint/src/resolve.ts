@@ -1,4 +1,5 @@
-// An endpoint as a program names it, resolved to the URL that answers: `hf:namespace/name` is read, woken and waited for.
+// An endpoint as a program names it, resolved to the URL that answers: `hf:namespace/name` is read,
+// woken and waited for.
 
 import type { EndpointOptions } from './client/endpoint.ts'
 import { createHf, type Hf, type HfEndpoint, type HfName, type HfOptions, parseHfName } from './hf/api.ts'
@@ -29,8 +30,10 @@ export interface ResolveOptions {
 }
 
 /**
- * Resolves a URL as it is, and `hf:namespace/name` to the URL of that endpoint once it answers; may take minutes.
- * @throws ReembedError ENDPOINT_UNSUPPORTED for an endpoint that is paused or has failed, ENDPOINT_UNREACHABLE
+ * Resolves a URL as it is, and `hf:namespace/name` to the URL of that endpoint once it answers; may
+ * take minutes.
+ * @throws ReembedError ENDPOINT_UNSUPPORTED for an endpoint that is paused or has failed,
+ * ENDPOINT_UNREACHABLE
  */
 export async function resolveEndpoint(
   endpoint: string,

@@ -8,11 +8,7 @@ export {
   type Scores,
 } from '@reembed/protocol'
 export { createDimensionRanges } from './collapsed-dimensions.ts'
-export {
-  evaluateRows,
-  pairedDrop,
-  putQueries,
-} from './compare/evaluate.ts'
+export { evaluateRows, pairedDrop, putQueries } from './compare/evaluate.ts'
 export { compareRows, type Health, healthOf, mean, type RowComparison, type Rows } from './compare/rows.ts'
 export { type CompareOptions, type Comparison, compareRuns } from './compare/runs.ts'
 export { locateRows, orderByIdHash, readRowsById } from './compare/sample.ts'

@@ -2,10 +2,9 @@
 
 import { readFile } from 'node:fs/promises'
 import type { Endpoint } from '@reembed/endpoint'
-import type { Recipe } from '@reembed/protocol'
+import type { JudgedQuery, QueryVector, Recipe } from '@reembed/protocol'
 import { truncateVectors } from '@reembed/shard'
 import { canonical, messageOf, ReembedError, sha256 } from '@reembed/shared'
-import type { JudgedQuery, QueryVector } from './compare/evaluate.ts'
 
 /** A query with the documents that are relevant to it. */
 export interface EvaluationQuery extends JudgedQuery {
@@ -52,8 +51,8 @@ export async function embedQueries(
 }
 
 /**
- * Reads queries and judgements in BEIR's files: JSONL with _id (or id) and text; TSV of query-id, corpus-id and score,
- * with or without a header.
+ * Reads queries and judgements in BEIR's files: JSONL with _id (or id) and text; TSV of query-id,
+ * corpus-id and score, with or without a header.
  * @throws ReembedError USAGE with the file and the line.
  */
 export async function readJudgedQueries(queriesFile: string, qrelsFile: string): Promise<EvaluationQuery[]> {

@@ -1,5 +1,6 @@
-// Does the run balance? Receipts against the plan: the ranges that were really read must tile every object without
-// gap or overlap, documents = rows + rejects, one model, one recipe. Used before a run is finalized and by verify.
+// Does the run balance? Receipts against the plan: the ranges that were really read must tile every
+// object without gap or overlap, documents = rows + rejects, one model, one recipe. Used before a
+// run is finalized and by verify.
 
 import { isRowFormat } from '@reembed/corpus'
 import type { Plan, Receipt, RejectReason, RejectRow, Slice, Totals } from '@reembed/protocol'
@@ -16,7 +17,10 @@ export interface LocatedReject {
 }
 
 export interface Audit {
-  /** Takes the shards in order. @throws ReembedError UNBALANCED or MODEL_MISMATCH, naming shard and difference. */
+  /**
+   * Takes the shards in order. @throws ReembedError UNBALANCED or MODEL_MISMATCH, naming shard and
+   * difference.
+   */
   add(slice: Slice, receipt: Receipt, bytes: number): LocatedReject[]
   /** Call after the last shard. @throws ReembedError UNBALANCED */
   end(): { totals: Totals; rejectReasons: Partial<Record<RejectReason, number>> }

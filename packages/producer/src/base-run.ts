@@ -29,9 +29,9 @@ export type BaseRunResult =
   | { readonly plan?: undefined; readonly reason: string }
 
 /**
- * The newest finished run of the same recipe, of the current version and those that were planned after it (one that
- * was held back has good vectors as well). What somebody has rolled back from is older than the current version, and
- * left alone.
+ * The newest finished run of the same recipe, of the current version and those that were planned
+ * after it (one that was held back has good vectors as well). What somebody has rolled back from is
+ * older than the current version, and left alone.
  */
 export async function findBaseRun(store: Store, ids: RecipeIds): Promise<BaseRunResult> {
   const current = await readCurrent(store)
@@ -52,8 +52,8 @@ export async function findBaseRun(store: Store, ids: RecipeIds): Promise<BaseRun
 
 /**
  * A run that somebody names as the base.
- * @throws ReembedError MODEL_MISMATCH (exit code 6) for one of another recipe, RUN_NOT_FOUND for one that is not
- * finished, or is being removed or was.
+ * @throws ReembedError MODEL_MISMATCH (exit code 6) for one of another recipe, RUN_NOT_FOUND for
+ * one that is not finished, or is being removed or was.
  */
 export async function requireBaseRun(store: Store, run: string, ids: RecipeIds): Promise<BaseRunResult> {
   const plan = await requirePlan(store, run)

@@ -1,6 +1,6 @@
-// 64-bit hashes sorted in memory that does not grow with their number: they are dealt into buckets by their lowest bits
-// (all but the last one, so that its two values meet), and a bucket is sorted on its own. Buckets beyond one go through
-// files in a temporary folder.
+// 64-bit hashes sorted in memory that does not grow with their number: they are dealt into buckets
+// by their lowest bits (all but the last one, so that its two values meet), and a bucket is sorted
+// on its own. Buckets beyond one go through files in a temporary folder.
 
 import { appendFile, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -42,7 +42,8 @@ export async function openBuckets(maxHashes: number): Promise<Buckets> {
   const flush = async (bucket: number): Promise<void> => {
     const pending = held[bucket]
     if (!pending) return
-    // Unlike a single write, it goes on until all of it is there: a hash that is lost hides a repeated id.
+    // Unlike a single write, it goes on until all of it is there: a hash that is lost hides a
+    // repeated id.
     await appendFile(file(bucket), Buffer.from(pending.hashes.buffer, 0, 8 * pending.used))
     pending.used = 0
   }

@@ -1,5 +1,5 @@
-// Which fields of the records are the id, the text and what is carried along: those that were named, or the first of
-// the usual names that every sampled object has.
+// Which fields of the records are the id, the text and what is carried along: those that were
+// named, or the first of the usual names that every sampled object has.
 
 import { fieldGetter, type ObjectInspection } from '@reembed/corpus'
 import type { CarriedColumn, CarriedType, FieldMapping } from '@reembed/protocol'
@@ -28,7 +28,10 @@ export function requireRecords(probes: readonly ObjectInspection[]): Inspections
 const has = (probes: readonly ObjectInspection[], path: string): boolean =>
   probes.some(one => one.hasField(path))
 
-/** The field that every sampled object has: the one that was named, else the first of the usual names. */
+/**
+ * The field that every sampled object has: the one that was named, else the first of the usual
+ * names.
+ */
 export function chooseField(
   seen: InspectionsByObject,
   role: keyof FieldMapping,
@@ -73,7 +76,9 @@ export function requireField(probes: readonly ObjectInspection[], path: string, 
   )
 }
 
-/** Field names come from the corpus: printed as JSON strings, cut short, and not more than a dozen. */
+/**
+ * Field names come from the corpus: printed as JSON strings, cut short, and not more than a dozen.
+ */
 function listOf(probes: readonly ObjectInspection[]): string {
   const names = new Set(probes.flatMap(one => one.fieldNames))
   const shown = [...names].slice(0, 12).map(name => JSON.stringify(name.slice(0, 40)))
@@ -81,7 +86,10 @@ function listOf(probes: readonly ObjectInspection[]): string {
 }
 
 const TYPES: readonly CarriedType[] = ['string', 'int32', 'int64', 'double', 'boolean']
-/** The columns to carry, each with the type that all sampled values share; text where they share none. */
+/**
+ * The columns to carry, each with the type that all sampled values share; text where they share
+ * none.
+ */
 export function carriedColumns(
   probes: readonly ObjectInspection[],
   wanted: readonly string[],

@@ -8,7 +8,8 @@ import { budgetOf, type SpendingOptions } from './run-budget.ts'
 import { enqueueRun } from './submit.ts'
 
 /**
- * Workers start no more jobs of the run; in-flight jobs finish. Sweepers skip it until it is resumed.
+ * Workers start no more jobs of the run; in-flight jobs finish. Sweepers skip it until it is
+ * resumed.
  * @throws ReembedError USAGE for a finished run
  */
 export async function stopRun(store: Store, run: string, state: 'paused' | 'cancelled'): Promise<void> {
@@ -21,7 +22,10 @@ export async function stopRun(store: Store, run: string, state: 'paused' | 'canc
 }
 
 export interface ResumeOptions {
-  /** Replaces the run's budget; by default it keeps the one that it has. The price defaults to that of its quote. */
+  /**
+   * Replaces the run's budget; by default it keeps the one that it has. The price defaults to that
+   * of its quote.
+   */
   readonly spending?: SpendingOptions | undefined
   /** Enqueues missing shards at once; without it, the next sweep does. */
   readonly queue?: Queue | undefined
@@ -30,7 +34,8 @@ export interface ResumeOptions {
 /**
  * Lets a paused or cancelled run continue.
  * @returns the jobs put on the queue; undefined without a queue
- * @throws ReembedError USAGE for a run that has used up its budget and gets no other; RUN_STOPPED for a deleted one.
+ * @throws ReembedError USAGE for a run that has used up its budget and gets no other; RUN_STOPPED
+ * for a deleted one.
  */
 export async function resumeRun(
   store: Store,

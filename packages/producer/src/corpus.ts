@@ -1,4 +1,5 @@
-// Opens what the user calls the corpus and lists its objects. Nothing of their content is read here.
+// Opens what the user calls the corpus and lists its objects. Nothing of their content is read
+// here.
 
 import { stat } from 'node:fs/promises'
 import { basename, dirname, posix } from 'node:path'
@@ -31,8 +32,8 @@ export interface Corpus extends AsyncDisposable {
 }
 
 /**
- * Opens a folder, a file, 's3://bucket/prefix', one S3 object, or what a glob below one of these matches
- * ('s3://bucket/wiki/**\/*.jsonl.gz'). To be disposed.
+ * Opens a folder, a file, 's3://bucket/prefix', one S3 object, or what a glob below one of these
+ * matches ('s3://bucket/wiki/**\/*.jsonl.gz'). To be disposed.
  */
 export async function openCorpus(
   url: string,
@@ -71,7 +72,10 @@ interface Glob {
   readonly pattern: string
 }
 
-/** The folder or prefix in front of the first name with a wildcard. A file that has such a name is no glob. */
+/**
+ * The folder or prefix in front of the first name with a wildcard. A file that has such a name is
+ * no glob.
+ */
 async function splitGlob(url: string): Promise<Glob | undefined> {
   const wildcard = url.search(/[*?[{]/)
   if (wildcard === -1) return undefined
@@ -141,19 +145,28 @@ async function splitPath(url: string): Promise<Split> {
   return stats?.isFile() ? { root: dirname(path), name: basename(path) } : { root: path }
 }
 
-/** Only a last name with a dot is looked up as an object: who may read a prefix may not be allowed to ask above it. */
+/**
+ * Only a last name with a dot is looked up as an object: who may read a prefix may not be allowed
+ * to ask above it.
+ */
 function splitUrl(url: string, format: Format | undefined): Split {
   const [, root, name] =
     /^(s3:\/\/[^/]+\/(?:.*\/)?|hf:\/\/datasets\/[^/]+\/[^/]+\/(?:.*\/)?)([^/]+)$/.exec(url) ?? []
   return root && name && (format || name.includes('.')) ? { root, name } : { root: url }
 }
 
-/** Spark's and Delta's own files (_temporary/, _delta_log/): all that read tables leave them out. Pages may be named so. */
+/**
+ * Spark's and Delta's own files (_temporary/, _delta_log/): all that read tables leave them out.
+ * Pages may be named so.
+ */
 const isSetAside = (key: string, { format }: ObjectEncoding): boolean =>
   !isWholeFile(format) && /(^|\/)_[^/=]*(\/|$)/.test(key)
 
 /** _SUCCESS, _metadata and the like hold no records, and nobody misses them. */
 const isMarker = (key: string): boolean => /(^|\/)_[^/.]*$/.test(key)
 
-/** Names that start with a dot are nobody's documents; keys that end with '/' are how S3 consoles make folders. */
+/**
+ * Names that start with a dot are nobody's documents; keys that end with '/' are how S3 consoles
+ * make folders.
+ */
 const isHidden = (key: string): boolean => key.endsWith('/') || /(^|\/)\./.test(key)

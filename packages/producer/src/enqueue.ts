@@ -1,5 +1,5 @@
-// Enqueues the missing shards of a run. Idempotent: the queue ignores a job id that it holds, and a worker skips a shard
-// that exists.
+// Enqueues the missing shards of a run. Idempotent: the queue ignores a job id that it holds, and a
+// worker skips a shard that exists.
 
 import type { Plan } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'

@@ -1,5 +1,6 @@
-// FINALIZE: every shard is there, so look at every receipt and every id, and write down what the run holds.
-// Two finalizers write the same bytes, but where the base went between their looks at it: then the first one's count.
+// FINALIZE: every shard is there, so look at every receipt and every id, and write down what the
+// run holds. Two finalizers write the same bytes, but where the base went between their looks at
+// it: then the first one's count.
 
 import { createHash } from 'node:crypto'
 import {
@@ -36,8 +37,8 @@ export interface FinalizeOptions {
 }
 
 /**
- * Writes the manifest of a run whose shards are all there, or returns the one that is. Takes three requests a shard where sizes
- * are known.
+ * Writes the manifest of a run whose shards are all there, or returns the one that is. Takes three
+ * requests a shard where sizes are known.
  * @throws ReembedError UNBALANCED, MODEL_MISMATCH or DUPLICATE_ID; then nothing is written.
  */
 export async function finalize(
@@ -103,7 +104,8 @@ export async function finalize(
     shardsSha256: hash.digest('hex'),
   }
   if ((await putJson(store, manifestKey(run), manifest)) === 'created') return manifest
-  // Somebody else's, and perhaps other, since gc took the base in between: what is published is what stands there.
+  // Somebody else's, and perhaps other, since gc took the base in between: what is published is
+  // what stands there.
   return (await readManifest(store, run)) ?? manifest
 }
 

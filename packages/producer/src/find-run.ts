@@ -14,8 +14,10 @@ export async function plannedRuns(store: Store): Promise<string[]> {
 }
 
 /**
- * The run with this id or with the only id that begins so; without a name, the newest or the current one.
- * @throws ReembedError RUN_NOT_FOUND with the runs that exist, also when several ids begin with the name.
+ * The run with this id or with the only id that begins so; without a name, the newest or the
+ * current one.
+ * @throws ReembedError RUN_NOT_FOUND with the runs that exist, also when several ids begin with the
+ * name.
  */
 export async function findRun(
   store: Store,

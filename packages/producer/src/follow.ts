@@ -1,4 +1,5 @@
-// Follows a run to its end. Sweeps on the way, so that the run ends although Redis is emptied or a worker dies.
+// Follows a run to its end. Sweeps on the way, so that the run ends although Redis is emptied or a
+// worker dies.
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { type Plan, readRunStateRecord } from '@reembed/protocol'
@@ -34,13 +35,17 @@ export interface FollowOptions {
 
 const POLL_MS = 300
 const SWEEP_MS = 30_000
-/** After the queue ran empty with shards missing: Redis was emptied, or its counts lag behind the last jobs. */
+/**
+ * After the queue ran empty with shards missing: Redis was emptied, or its counts lag behind the
+ * last jobs.
+ */
 const IDLE_SWEEP_MS = 2_000
 
 /**
  * Resolves when the run is finished and published, or held back.
- * @throws ReembedError SHARD_FAILED when every missing shard has failed for good; RUN_STOPPED when the run is paused,
- * cancelled or deleted meanwhile; UNBALANCED, CORRUPT or DUPLICATE_ID when it cannot be finalized; the signal's reason.
+ * @throws ReembedError SHARD_FAILED when every missing shard has failed for good; RUN_STOPPED when
+ * the run is paused, cancelled or deleted meanwhile; UNBALANCED, CORRUPT or DUPLICATE_ID when it
+ * cannot be finalized; the signal's reason.
  */
 export async function followRun({
   store,
@@ -87,7 +92,10 @@ export async function followRun({
   }
 }
 
-/** A failed job stays in the queue: as many failed jobs as missing shards means that no job of the run is left. */
+/**
+ * A failed job stays in the queue: as many failed jobs as missing shards means that no job of the
+ * run is left.
+ */
 async function failIfAllFailed(queue: Queue, { run }: Plan, missing: number): Promise<void> {
   const failures = await queue.failures(run, missing)
   const [first] = failures

@@ -1,5 +1,5 @@
-// How much of a planned run need not be embedded. What did not change is counted; how much of the rest is unchanged, a
-// few slices of it tell.
+// How much of a planned run need not be embedded. What did not change is counted; how much of the
+// rest is unchanged, a few slices of it tell.
 
 import { readDocuments } from '@reembed/corpus'
 import { type Manifest, type Plan, readManifestShards, type Slice } from '@reembed/protocol'
@@ -39,7 +39,10 @@ const EXAMPLES = 3
 const SAMPLED_SLICES = 4
 const SAMPLED_DOCUMENTS = 500
 
-/** Reads the plan of the base and, where there are changed objects, the start of a few slices; embeds nothing. */
+/**
+ * Reads the plan of the base and, where there are changed objects, the start of a few slices;
+ * embeds nothing.
+ */
 export async function forecastReuse(
   store: Store | undefined,
   source: Store,

@@ -1,11 +1,13 @@
-// GC: which runs nobody needs any more, and how they go. Only ever by command, and in an order in which it may be
-// stopped at any moment, stand still for as long as it likes, and meet others that do the same:
+// GC: which runs nobody needs any more, and how they go. Only ever by command, and in an order in
+// which it may be stopped at any moment, stand still for as long as it likes, and meet others that
+// do the same:
 //
 //   the word 'deleting' | looked at again | the word that it is erased | manifest | shards and all else | plan
 //
-// From the first word on no planner, worker, sweep or rollback touches the run. Until the second one it may be spared,
-// by whoever finds that it is needed; that word is only said if nobody has said anything since the first. The words stay
-// for good: the run can only go, and what is made anew has another id. So whoever erases need not look again.
+// From the first word on no planner, worker, sweep or rollback touches the run. Until the second
+// one it may be spared, by whoever finds that it is needed; that word is only said if nobody has
+// said anything since the first. The words stay for good: the run can only go, and what is made
+// anew has another id. So whoever erases need not look again.
 
 import {
   appendRunState,
@@ -46,7 +48,10 @@ export interface Garbage {
 }
 
 const ERASED_AT_ONCE = 16
-/** Each look at all runs takes some requests a run; until it is settled, nobody can go back to what is marked. */
+/**
+ * Each look at all runs takes some requests a run; until it is settled, nobody can go back to what
+ * is marked.
+ */
 const RUNS_PER_CHECK = 64
 
 /** What may go of an output and what may not. Writes nothing. */
@@ -76,7 +81,8 @@ export async function findGarbage(
 
 /**
  * Removes the runs that nobody needs (still). May be called again after it was stopped half-way.
- * @returns of each, when it is settled, whether it went; else it was spared, since it is needed after all
+ * @returns of each, when it is settled, whether it went; else it was spared, since it is needed
+ * after all
  */
 export async function* deleteRuns(
   store: Store,
@@ -112,7 +118,8 @@ async function eraseRun(
 ): Promise<void> {
   const keys = withoutStateRecords(await objectsOf(store, run, signal), run).map(({ key }) => key)
   const heads = [manifestKey(run), planKey(run)]
-  // Who reads without asking finds no manifest of shards that are gone; the plan tells `ls` and gc till the end.
+  // Who reads without asking finds no manifest of shards that are gone; the plan tells `ls` and gc
+  // till the end.
   const steps = [
     keys.filter(key => key === manifestKey(run)),
     keys.filter(key => !heads.includes(key)),
@@ -149,7 +156,8 @@ async function markDeleting(store: Store, run: string): Promise<NumberedRunState
 
 /**
  * Says that the run is given up, or spares it: then false.
- * @param verdict since nobody begins anything with it any more; none, where all that is there was left behind
+ * @param verdict since nobody begins anything with it any more; none, where all that is there was
+ * left behind
  */
 async function commitDeletion(
   store: Store,

@@ -1,6 +1,7 @@
-// POST /hooks/huggingface, /hooks/mlflow and /hooks/generic: somebody says that the model or the corpus changed.
-// A hook only says "look now"; what there is to do, the endpoint and the corpus tell. So a forged or repeated one
-// can at most cost a look, and still none is taken without the secret.
+// POST /hooks/huggingface, /hooks/mlflow and /hooks/generic: somebody says that the model or the
+// corpus changed. A hook only says "look now"; what there is to do, the endpoint and the corpus
+// tell. So a forged or repeated one can at most cost a look, and still none is taken without the
+// secret.
 
 import { createHmac } from 'node:crypto'
 import { createServer, type IncomingMessage } from 'node:http'
@@ -30,7 +31,10 @@ const DEBOUNCE_MS = 30_000
 const FRESH_MS = 5 * 60_000
 const SHORTEST_SECRET = 16
 
-/** @throws ReembedError USAGE for an address that can't be listened on, or a secret that can be guessed. */
+/**
+ * @throws ReembedError USAGE for an address that can't be listened on, or a secret that can be
+ * guessed.
+ */
 export async function serveHooks({
   listen,
   secret,
@@ -93,8 +97,9 @@ export async function serveHooks({
 }
 
 /**
- * huggingface sends the secret itself (hub docs, webhooks: X-Webhook-Secret), mlflow signs id, time and body with it
- * (mlflow docs, webhooks), generic sends it as a bearer token. Each compared in constant time.
+ * huggingface sends the secret itself (hub docs, webhooks: X-Webhook-Secret), mlflow signs id, time
+ * and body with it (mlflow docs, webhooks), generic sends it as a bearer token. Each compared in
+ * constant time.
  */
 function isSigned(
   kind: HookKind,

@@ -13,7 +13,10 @@ export interface ObjectIndexerOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Goes over objects in order, with their measures. What was measured is kept: some hundred bytes a slice. */
+/**
+ * Goes over objects in order, with their measures. What was measured is kept: some hundred bytes a
+ * slice.
+ */
 export function createObjectIndexer(
   store: Store,
   { sliceBytes, signal }: ObjectIndexerOptions,

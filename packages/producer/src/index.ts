@@ -1,6 +1,5 @@
 // The public surface of @reembed/producer; every other file is private to the package.
 
-export type { TickOutcome } from '@reembed/protocol'
 export { type Audit, createAudit, type LocatedReject } from './audit.ts'
 export { type BaseRunResult, findBaseRun, type RecipeIds, requireBaseRun } from './base-run.ts'
 export { type ResumeOptions, resumeRun, stopRun } from './control.ts'
@@ -28,11 +27,7 @@ export {
 } from './model-preview.ts'
 export { type PlanRequest, type PlanResult, planRun } from './plan.ts'
 export { findTokenizer } from './planning/chunking.ts'
-export type {
-  GateOptions,
-  PlanNotice,
-  PlanOptions,
-} from './planning/options.ts'
+export type { GateOptions, PlanNotice, PlanOptions } from './planning/options.ts'
 export { type PlanContext, type PlannedCorpus, planCorpus } from './planning/plan-corpus.ts'
 export { type Quoted, resolvePrice } from './planning/quoting.ts'
 export { type Preview, previewRun } from './preview.ts'

@@ -1,5 +1,5 @@
-// A sample of the corpus with another model, compared with the current version: neighbours, answers to queries, health.
-// Writes nothing.
+// A sample of the corpus with another model, compared with the current version: neighbours, answers
+// to queries, health. Writes nothing.
 
 import { type Endpoint, openProber, type ResolvedEndpoint } from '@reembed/endpoint'
 import {
@@ -15,16 +15,22 @@ import {
   mean,
   orderByIdHash,
   pairedDrop,
-  type QueryVector,
   queriesOf,
   type RowComparison,
   type Rows,
-  readQueries,
   readRowsById,
-  type Scores,
   textsOf,
 } from '@reembed/evaluate'
-import { type Document, type Manifest, type Plan, type Recipe, requirePlan } from '@reembed/protocol'
+import {
+  type Document,
+  type Manifest,
+  type Plan,
+  type QueryVector,
+  type Recipe,
+  readQueries,
+  requirePlan,
+  type Scores,
+} from '@reembed/protocol'
 import { requireManifest } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { S3Options, Store } from '@reembed/store'
@@ -46,7 +52,9 @@ export type PreviewNotice =
   | PlanNotice
   /** More documents answer queries than are compared. */
   | { readonly kind: 'answers_limited'; readonly used: number; readonly total: number }
-  /** The answers cannot be read from the corpus any more: queries are evaluated on the sample alone. */
+  /**
+   * The answers cannot be read from the corpus any more: queries are evaluated on the sample alone.
+   */
   | { readonly kind: 'answers_unreadable'; readonly error: unknown }
 
 export interface PreviewRequest {
@@ -101,8 +109,10 @@ const NEIGHBOURS_OF = 200
 const MAX_ANSWERS = 5_000
 
 /**
- * Embeds a sample with the endpoint's model, compares it with the current version and quotes the whole run.
- * @throws ReembedError RUN_NOT_FOUND when nothing is published, USAGE for a sample that is too small to compare.
+ * Embeds a sample with the endpoint's model, compares it with the current version and quotes the
+ * whole run.
+ * @throws ReembedError RUN_NOT_FOUND when nothing is published, USAGE for a sample that is too
+ * small to compare.
  */
 export async function previewModel(
   corpus: Corpus,
@@ -177,7 +187,10 @@ async function sampleOf(
   return new Map(documents.filter(({ text }) => text.trim() !== '').map(document => [document.id, document]))
 }
 
-/** Documents that answer queries and are not in the sample, read from the corpus where the current version has them. */
+/**
+ * Documents that answer queries and are not in the sample, read from the corpus where the current
+ * version has them.
+ */
 async function answersOf(
   { output, s3 = {}, onNotice }: PreviewRequest,
   {
@@ -213,7 +226,10 @@ async function answersOf(
   }
 }
 
-/** The current version's vectors of the queries are read from its run: no endpoint of its model is needed. */
+/**
+ * The current version's vectors of the queries are read from its run: no endpoint of its model is
+ * needed.
+ */
 async function scoresOf(
   output: Store,
   current: Manifest,

@@ -1,12 +1,16 @@
-// An output inside the corpus would be read as documents by the next run, and a corpus inside the output would lie
-// among keys that reembed calls its own. Both are refused before anything is written.
+// An output inside the corpus would be read as documents by the next run, and a corpus inside the
+// output would lie among keys that reembed calls its own. Both are refused before anything is
+// written.
 
 import { realpath } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { codeOf, ReembedError } from '@reembed/shared'
 
-/** Throws OUTPUT_INSIDE_SOURCE if one of the two lies in the other, whatever links and dots lead there. */
+/**
+ * Throws OUTPUT_INSIDE_SOURCE if one of the two lies in the other, whatever links and dots lead
+ * there.
+ */
 export async function refuseOverlap(source: string, output: string): Promise<void> {
   const [from, to] = await Promise.all([canonicalUrl(source), canonicalUrl(output)])
   if (!isWithin(from, to) && !isWithin(to, from)) return

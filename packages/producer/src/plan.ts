@@ -1,5 +1,5 @@
-// Plans a run: what it shall hold, from a listing and a few sampled lines. Writes nothing. The same corpus, model and
-// options give the same plan and the same run id, whoever asks and however often.
+// Plans a run: what it shall hold, from a listing and a few sampled lines. Writes nothing. The same
+// corpus, model and options give the same plan and the same run id, whoever asks and however often.
 
 import { createMapper } from '@reembed/corpus'
 import {
@@ -49,9 +49,15 @@ export interface PlanRequest {
   readonly documentsPerShard?: number | undefined
   /** See Plan.maxRejects. */
   readonly maxRejects?: string | undefined
-  /** Finds the run to take unchanged vectors from; none if it is not given. False: none, and be another run for that. */
+  /**
+   * Finds the run to take unchanged vectors from; none if it is not given. False: none, and be
+   * another run for that.
+   */
   readonly findBaseRun?: ((recipe: RecipeIds) => Promise<BaseRunResult>) | false | undefined
-  /** What the output has of the run: see `lookUpRun`. If it has a plan, the corpus need not be measured again. */
+  /**
+   * What the output has of the run: see `lookUpRun`. If it has a plan, the corpus need not be
+   * measured again.
+   */
   readonly lookUpRun?: ((run: string) => Promise<RunLookup>) | undefined
   readonly signal?: AbortSignal | undefined
 }

@@ -1,5 +1,5 @@
-// Some documents of a planned run as the model will see them: a wrong field or template shows here, before anything
-// is embedded.
+// Some documents of a planned run as the model will see them: a wrong field or template shows here,
+// before anything is embedded.
 
 import { nonEmptyDocuments } from './estimate/estimate.ts'
 import type { QuoteOptions } from './estimate/quote.ts'
@@ -8,7 +8,9 @@ import type { InputSample } from './estimate/sample-inputs.ts'
 export interface Preview {
   /** Inputs that were looked at: documents, or chunks of them. */
   readonly inspected: number
-  /** Of these: texts that are empty or white space, and records that are rejected for other reasons. */
+  /**
+   * Of these: texts that are empty or white space, and records that are rejected for other reasons.
+   */
   readonly empty: number
   readonly rejected: number
   /** Percentiles over the texts that are not empty, prompt and framing tokens included. */

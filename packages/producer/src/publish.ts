@@ -1,5 +1,6 @@
-// PUBLISH: makes a finished run the current version, if it may be. Versions form one line, each put-if-absent on
-// the number after the current one; a run older than the current one can never win.
+// PUBLISH: makes a finished run the current version, if it may be. Versions form one line, each
+// put-if-absent on the number after the current one; a run older than the current one can never
+// win.
 
 import { evaluateGates } from '@reembed/evaluate'
 import {
@@ -23,7 +24,10 @@ export type PublishOutcome =
   /** Finished and balanced, but somebody must look first. */
   | { readonly status: 'held'; readonly by: 'rejects' | 'gates'; readonly reason: string }
 
-/** How many rejects a run may have and still be published: a count ('20') or a share of its documents ('1%'). */
+/**
+ * How many rejects a run may have and still be published: a count ('20') or a share of its
+ * documents ('1%').
+ */
 export type RejectLimit = string
 
 export const DEFAULT_MAX_REJECTS: RejectLimit = '1%'
@@ -90,10 +94,11 @@ export async function forcePublish(store: Store, manifest: Manifest, plan: Plan)
 }
 
 /**
- * Makes an earlier run current again: as a version of its own, with a new place in the order of runs. With its old
- * place, the next sweep would publish the run it was rolled back from again.
+ * Makes an earlier run current again: as a version of its own, with a new place in the order of
+ * runs. With its old place, the next sweep would publish the run it was rolled back from again.
  * @param run the run to go back to; the one before the current one if none
- * @throws ReembedError RUN_NOT_FOUND when there is nothing to go back to, or the run is not finished.
+ * @throws ReembedError RUN_NOT_FOUND when there is nothing to go back to, or the run is not
+ * finished.
  */
 export async function rollback(store: Store, run?: string): Promise<PublishOutcome> {
   const target = run ?? (await previousRun(store))
@@ -122,7 +127,10 @@ async function previousRun(store: Store): Promise<string> {
   )
 }
 
-/** What is current where that is of a later place than the run's: then no sweep ends or publishes the run. */
+/**
+ * What is current where that is of a later place than the run's: then no sweep ends or publishes
+ * the run.
+ */
 export async function supersededBy(
   store: Store,
   { run, seq }: Pick<Plan, 'run' | 'seq'>,
@@ -141,8 +149,8 @@ async function publishAs(
   overriddenReasons?: readonly string[],
 ): Promise<PublishOutcome> {
   const { run } = manifest
-  // Who removes runs marks them first and then looks at manifests and places in the order; who publishes has both by
-  // now and then looks at the mark: one of the two sees the other.
+  // Who removes runs marks them first and then looks at manifests and places in the order; who
+  // publishes has both by now and then looks at the mark: one of the two sees the other.
   await refuseDeleted(store, run, 'RUN_NOT_FOUND')
   while (true) {
     const current = await readCurrent(store)

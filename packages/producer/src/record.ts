@@ -1,5 +1,5 @@
-// Writes a planned run into the output, once. Two producers with the same request get the same run id, write the
-// same bytes, and whoever comes second reads what the first one wrote.
+// Writes a planned run into the output, once. Two producers with the same request get the same run
+// id, write the same bytes, and whoever comes second reads what the first one wrote.
 
 import {
   type Plan,
@@ -40,7 +40,8 @@ export async function lookUpRun(store: Store, run: string): Promise<RunLookup> {
 }
 
 /**
- * The run's plan in the store: the one that is there, or this one. Slices are written before the head.
+ * The run's plan in the store: the one that is there, or this one. Slices are written before the
+ * head.
  * @throws ReembedError RUN_STOPPED when gc deletes the run, or what an earlier planning left of it.
  */
 export async function recordPlan(
@@ -51,7 +52,8 @@ export async function recordPlan(
   const existing = await readPlan(store, run)
   const created = existing ? undefined : await putPlan(store, planned)
   const plan = created ?? existing ?? (await readPlan(store, run))
-  // Who removes runs says so first, looks for a plan then and erases it last: one of the two sees the other.
+  // Who removes runs says so first, looks for a plan then and erases it last: one of the two sees
+  // the other.
   await refuseDeleted(store, run, 'RUN_STOPPED')
   return { plan: plan ?? (await requirePlan(store, run)), created: created !== undefined }
 }

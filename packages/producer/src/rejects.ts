@@ -1,4 +1,5 @@
-// The list of what a run could not embed, for people: one line of JSON each, in the order of the corpus.
+// The list of what a run could not embed, for people: one line of JSON each, in the order of the
+// corpus.
 
 import { rejectsKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'

@@ -1,5 +1,6 @@
-// How many documents of the base are gone. Slices that did not change hold the same documents in both, so only the
-// ids of the others are read, here and there, and compared as sorted hashes: memory does not grow with the corpus.
+// How many documents of the base are gone. Slices that did not change hold the same documents in
+// both, so only the ids of the others are read, here and there, and compared as sorted hashes:
+// memory does not grow with the corpus.
 
 import { type Plan, readManifest, readPlan, type Slice } from '@reembed/protocol'
 import { createSliceLocator, readIds, undefinedIfCorrupt } from '@reembed/shard'
@@ -12,7 +13,10 @@ const SHARDS_AT_ONCE = 8
 /** The lowest bit of a hash says whose it is. */
 const OF_BASE = 1n
 
-/** Rows of the base whose ids are no rows of the run: 0 if there is no base, null if it can't be read any more. */
+/**
+ * Rows of the base whose ids are no rows of the run: 0 if there is no base, null if it can't be
+ * read any more.
+ */
 export async function countRemovedRows(
   store: Store,
   plan: Plan,

@@ -1,5 +1,6 @@
-// What slices of compressed objects cost. A stream of one frame can only be read from its start, so each of its slices
-// unpacks all that lies before it: n slices unpack n/2 times what the object holds.
+// What slices of compressed objects cost. A stream of one frame can only be read from its start, so
+// each of its slices unpacks all that lies before it: n slices unpack n/2 times what the object
+// holds.
 
 import type { Compression, Slice } from '@reembed/protocol'
 

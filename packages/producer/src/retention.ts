@@ -93,7 +93,10 @@ export async function decideRetention(
   return verdicts
 }
 
-/** What is below `runs/` and of no run that has a plan: removed in part, or old enough to be nobody's who is still at work. */
+/**
+ * What is below `runs/` and of no run that has a plan: removed in part, or old enough to be
+ * nobody's who is still at work.
+ */
 export async function* orphanedRuns(
   store: Store,
   planned: ReadonlyMap<string, RetentionDecision>,
@@ -114,7 +117,10 @@ export async function* orphanedRuns(
   }
 }
 
-/** What was said of a run stays when it goes: a number is taken once, and nobody takes an old word for the newest. */
+/**
+ * What was said of a run stays when it goes: a number is taken once, and nobody takes an old word
+ * for the newest.
+ */
 export const withoutStateRecords = (objects: readonly ListedObject[], run: string): ListedObject[] =>
   objects.filter(({ key }) => !key.startsWith(runStatePrefix(run)))
 
@@ -138,7 +144,10 @@ async function* firstOf<T>(values: AsyncIterable<T>): AsyncGenerator<T, void, un
   }
 }
 
-/** When the last of the objects was written, or the run replaced as the current version. What has no time is new. */
+/**
+ * When the last of the objects was written, or the run replaced as the current version. What has no
+ * time is new.
+ */
 export const lastReferencedMs = (objects: readonly ListedObject[], replacedMs = 0): number =>
   objects.reduce((last, { modifiedMs = Number.POSITIVE_INFINITY }) => Math.max(last, modifiedMs), replacedMs)
 

@@ -1,5 +1,5 @@
-// The rejects of a finished run once more: a run of its own over the same slices, with the other as its base. What the
-// model refused is embedded again, all else is taken over.
+// The rejects of a finished run once more: a run of its own over the same slices, with the other as
+// its base. What the model refused is embedded again, all else is taken over.
 
 import { readCurrent, readManifest, readSlices, requirePlan, retryIdOf } from '@reembed/protocol'
 import { RETRYABLE_REJECTS } from '@reembed/shard'
@@ -9,8 +9,8 @@ import { lookUpRun, type PlannedRun } from './record.ts'
 
 /**
  * Plans it; writes nothing.
- * @throws ReembedError RUN_NOT_FOUND when the run is not finished; USAGE when it has no rejects that another try can
- * mend, or when a newer run is published, which this one would replace.
+ * @throws ReembedError RUN_NOT_FOUND when the run is not finished; USAGE when it has no rejects
+ * that another try can mend, or when a newer run is published, which this one would replace.
  */
 export async function planRetry(store: Store, run: string): Promise<PlannedRun> {
   const plan = await requirePlan(store, run)

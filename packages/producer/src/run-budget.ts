@@ -1,4 +1,5 @@
-// What a run may use of its endpoint: checked when the run is planned, recorded with its state, watched by workers.
+// What a run may use of its endpoint: checked when the run is planned, recorded with its state,
+// watched by workers.
 
 import {
   deletionReason,
@@ -43,9 +44,10 @@ export function budgetOf({ maxCost, maxTokens }: SpendingOptions, price: Price |
 }
 
 /**
- * Records what the run may use from now on. A run that is paused by its budget continues with another one.
- * @throws ReembedError RUN_STOPPED for a run that is paused, cancelled or being deleted, or whose budget is used up
- * and is the same again.
+ * Records what the run may use from now on. A run that is paused by its budget continues with
+ * another one.
+ * @throws ReembedError RUN_STOPPED for a run that is paused, cancelled or being deleted, or whose
+ * budget is used up and is the same again.
  */
 export async function applyBudget(store: Store, run: string, budget: RunBudget): Promise<void> {
   const record = await readRunStateRecord(store, run)
@@ -56,7 +58,9 @@ export async function applyBudget(store: Store, run: string, budget: RunBudget):
   if (!isSame) await setRunState(store, run, 'running', { budget })
 }
 
-/** The error for a run that is paused, cancelled or being deleted, or that has used up its budget. */
+/**
+ * The error for a run that is paused, cancelled or being deleted, or that has used up its budget.
+ */
 export function runStoppedError(run: string, record: RunStateRecord): ReembedError {
   const { state, budgetExceeded } = record
   const why =

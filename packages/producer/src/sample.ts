@@ -1,5 +1,5 @@
-// Looks at a few records here and there to choose the fields and to estimate what a document takes. Of Parquet and
-// Arrow only metadata is read.
+// Looks at a few records here and there to choose the fields and to estimate what a document takes.
+// Of Parquet and Arrow only metadata is read.
 
 import { inspectObject, type ObjectInspection, parseTemplate } from '@reembed/corpus'
 import {
@@ -41,7 +41,10 @@ export interface SampleOptions {
 const PROBES = 8
 const PROBE_BYTES = 64 * 1024
 
-/** Reads at most 8 times 64 KiB, unless records are longer than that. Nothing at all of text and Markdown alone. */
+/**
+ * Reads at most 8 times 64 KiB, unless records are longer than that. Nothing at all of text and
+ * Markdown alone.
+ */
 export async function sampleCorpus(
   { store }: Corpus,
   survey: Survey,
@@ -82,7 +85,10 @@ export async function sampleCorpus(
   }
 }
 
-/** Where to look in an object: its start, and further in if it is plain JSONL, large, and there are few of them. */
+/**
+ * Where to look in an object: its start, and further in if it is plain JSONL, large, and there are
+ * few of them.
+ */
 function inspectOffsets(object: SourceObject, objects: number): { object: SourceObject; start: number }[] {
   const isPlain = object.format === 'jsonl' && object.compression === undefined
   const count = isPlain && object.size > PROBES * PROBE_BYTES ? Math.floor(PROBES / objects) : 1

@@ -1,4 +1,5 @@
-// Search in a finished run: the query is embedded with the run's own model and compared with every vector.
+// Search in a finished run: the query is embedded with the run's own model and compared with every
+// vector.
 
 import { assertSameModel, openEndpoint, type ResolvedEndpoint } from '@reembed/endpoint'
 import { nearest, textsOf } from '@reembed/evaluate'
@@ -31,8 +32,8 @@ export interface SearchHit {
 
 /**
  * The documents nearest to a query, nearest first.
- * @throws ReembedError USAGE for an empty query, RUN_NOT_FOUND for a run that is not finished, MODEL_MISMATCH when the
- * endpoint serves another model.
+ * @throws ReembedError USAGE for an empty query, RUN_NOT_FOUND for a run that is not finished,
+ * MODEL_MISMATCH when the endpoint serves another model.
  */
 export async function searchRun(
   store: Store,

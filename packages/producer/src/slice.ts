@@ -1,10 +1,11 @@
-// Objects -> slices, by arithmetic alone. Large objects are cut, small ones share a slice, whole-file formats are never
-// cut. The same objects and numbers give the same slices.
+// Objects -> slices, by arithmetic alone. Large objects are cut, small ones share a slice,
+// whole-file formats are never cut. The same objects and numbers give the same slices.
 //
 //   objects   | a.jsonl 2.5 slices | b.jsonl | c.md | d.jsonl | e.jsonl 1.2 slices |
 //   slices    |   1  |   2  |   3  |         4                |     5    |    6    |
 //
-// Plain JSONL is cut into even byte ranges, everything else where its measure allows: at lines, at row groups.
+// Plain JSONL is cut into even byte ranges, everything else where its measure allows: at lines, at
+// row groups.
 
 import { isRowFormat, isWholeFile, type ObjectIndex } from '@reembed/corpus'
 import type { Slice, SlicePart, SourceObject } from '@reembed/protocol'
@@ -13,14 +14,20 @@ import { ReembedError } from '@reembed/shared'
 export interface Slicing {
   /** Bytes of a slice of lines, at most. */
   readonly sliceBytes: number
-  /** Objects or rows in a slice, at most. Also what a whole file weighs: a slice is full with so many of them. */
+  /**
+   * Objects or rows in a slice, at most. Also what a whole file weighs: a slice is full with so
+   * many of them.
+   */
   readonly maxParts: number
 }
 
 /** An object with what was learned of it, where its size alone does not tell how to cut it. */
 export type IndexedObject = SourceObject & { readonly index?: ObjectIndex }
 
-/** The slices of a corpus, holding one slice at a time. The ranges tile each object; empty objects have none. */
+/**
+ * The slices of a corpus, holding one slice at a time. The ranges tile each object; empty objects
+ * have none.
+ */
 export async function* slices(
   objects: Iterable<IndexedObject> | AsyncIterable<IndexedObject>,
   slicing: Slicing,
@@ -109,10 +116,16 @@ function* cutRows(
   }
 }
 
-/** A corpus may grow by this before it is cut anew: estimates waver, and other cuts are other slices throughout. */
+/**
+ * A corpus may grow by this before it is cut anew: estimates waver, and other cuts are other slices
+ * throughout.
+ */
 const KEEP_FACTOR = 2
 
-/** The slicing of the version before where it still fits, so that what did not change has the same slices; else `fresh`. */
+/**
+ * The slicing of the version before where it still fits, so that what did not change has the same
+ * slices; else `fresh`.
+ */
 export function keepSlicing(
   previous: Slicing | undefined,
   fresh: Slicing,
@@ -138,14 +151,20 @@ export interface ChooseSlicingOptions {
 }
 
 const DOCUMENTS_PER_SHARD = 4096
-/** Small corpora are cut finer, so that several workers have something to do and progress can be seen ... */
+/**
+ * Small corpora are cut finer, so that several workers have something to do and progress can be
+ * seen ...
+ */
 const SHARDS_WANTED = 8
 /** ... but not into crumbs. */
 const MIN_DOCUMENTS_PER_SHARD = 256
 /** What a store writes in one PUT, and a worker holds. */
 const MAX_SHARD_BYTES = 64 * 1024 * 1024
 
-/** A slice gets about as many documents as make a good shard. By bytes, so records of uneven size make uneven shards. */
+/**
+ * A slice gets about as many documents as make a good shard. By bytes, so records of uneven size
+ * make uneven shards.
+ */
 export function chooseSlicing(options: ChooseSlicingOptions): Slicing {
   const { documents, bytesPerRecord, dimensions, chunksPerDocument = 1, documentsPerShard } = options
   const fits = Math.floor(MAX_SHARD_BYTES / (dimensions * Float32Array.BYTES_PER_ELEMENT * chunksPerDocument))

@@ -1,5 +1,5 @@
-// Rows that are kept until it is known that they will be written: in memory while they are few, then in a temporary
-// file. What is held does not grow with the run.
+// Rows that are kept until it is known that they will be written: in memory while they are few,
+// then in a temporary file. What is held does not grow with the run.
 
 import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,5 @@
-// Records a planned run and puts its missing shards on the queue. Idempotent: any process may submit the same run again.
+// Records a planned run and puts its missing shards on the queue. Idempotent: any process may
+// submit the same run again.
 
 import { type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
@@ -18,7 +19,10 @@ export interface SubmittedRun {
   readonly enqueued: number
 }
 
-/** A run as it stands in the store after its plan was recorded and its budget applied; no queue is needed for that. */
+/**
+ * A run as it stands in the store after its plan was recorded and its budget applied; no queue is
+ * needed for that.
+ */
 export type RecordedRun = Pick<SubmittedRun, 'plan' | 'created' | 'manifest'>
 
 /**
@@ -36,8 +40,8 @@ export async function recordRun(
 }
 
 /**
- * Removes the failed jobs of an unfinished run from the queue and enqueues every missing shard: the second half of
- * `submitRun`.
+ * Removes the failed jobs of an unfinished run from the queue and enqueues every missing shard: the
+ * second half of `submitRun`.
  */
 export async function enqueueRun(
   store: Store,
@@ -52,8 +56,8 @@ export async function enqueueRun(
 
 /**
  * Records the plan, applies the budget, removes failed jobs and enqueues missing shards.
- * @throws ReembedError RUN_STOPPED for a run that is paused, cancelled or being deleted, REDIS_MISCONFIGURED for a full
- * Redis.
+ * @throws ReembedError RUN_STOPPED for a run that is paused, cancelled or being deleted,
+ * REDIS_MISCONFIGURED for a full Redis.
  */
 export async function submitRun(
   store: Store,

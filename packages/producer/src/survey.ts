@@ -1,4 +1,5 @@
-// One pass over the listing of a corpus: what there is, the hash that pins it, and which objects to sample.
+// One pass over the listing of a corpus: what there is, the hash that pins it, and which objects to
+// sample.
 
 import { createHash } from 'node:crypto'
 import { isWholeFile, SUPPORTED_EXTENSIONS } from '@reembed/corpus'
@@ -23,7 +24,10 @@ export interface Survey {
   readonly snapshotSha256: string
   /** Listed but not read, since their extension is not known. */
   readonly skipped: ObjectExamples
-  /** Text and Markdown beside objects of records: more often a README than a document. None in a corpus of text alone. */
+  /**
+   * Text and Markdown beside objects of records: more often a README than a document. None in a
+   * corpus of text alone.
+   */
   readonly mixedInFiles: ObjectExamples
   /** Objects of records, spread evenly over the listing. */
   readonly sampledObjects: readonly SourceObject[]
@@ -31,7 +35,10 @@ export interface Survey {
   relist(signal?: AbortSignal): Iterable<SourceObject> | AsyncIterable<SourceObject>
 }
 
-/** So many objects are kept in memory (some 30 MB); a longer listing is listed again when it is needed. */
+/**
+ * So many objects are kept in memory (some 30 MB); a longer listing is listed again when it is
+ * needed.
+ */
 const KEPT_OBJECTS = 100_000
 const SPREAD = 8
 const EXAMPLES = 5
@@ -93,7 +100,10 @@ function addExample(named: { count: number; examples: string[] }, key: string): 
   if (named.examples.length < EXAMPLES) named.examples.push(key)
 }
 
-/** Picks at most `count` values spread evenly over a stream of unknown length, the same ones each time. */
+/**
+ * Picks at most `count` values spread evenly over a stream of unknown length, the same ones each
+ * time.
+ */
 export function createEvenSampler<T>(count: number): { add(value: T): void; values(): T[] } {
   let held: T[] = []
   let stride = 1

@@ -1,5 +1,5 @@
-// The standing sweep of a worker or producer process: it finalizes runs and re-enqueues their missing shards, so that
-// the process that planned a run need not stay up.
+// The standing sweep of a worker or producer process: it finalizes runs and re-enqueues their
+// missing shards, so that the process that planned a run need not stay up.
 
 import type { Queue } from '@reembed/queue'
 import { messageOf } from '@reembed/shared'
@@ -16,8 +16,8 @@ export interface SweepLoopOptions {
   /** Where sweeps are counted. */
   readonly metrics?: Registry | undefined
   /**
-   * Resolves when the next sweep is due; with false, that sweep is the last one. `soon`: another process is finalizing
-   * a run.
+   * Resolves when the next sweep is due; with false, that sweep is the last one. `soon`: another
+   * process is finalizing a run.
    */
   readonly pause: (soon: boolean) => Promise<boolean>
   /** Aborts the current sweep. */
@@ -36,7 +36,10 @@ const STATUSES: readonly string[] = [
   'unreachable',
 ] satisfies (SweepOutcome['status'] | 'unreachable')[]
 
-/** Sweeps until `pause` resolves with false or the signal fires. A failed sweep is logged; the next one repeats it. */
+/**
+ * Sweeps until `pause` resolves with false or the signal fires. A failed sweep is logged; the next
+ * one repeats it.
+ */
 export async function sweepOutputs({
   outputs,
   open,

@@ -1,5 +1,6 @@
-// SWEEP: whatever happened to Redis, to workers or to producers, the store tells what is missing. Every producer and
-// every worker sweeps now and then; doing it twice or at the same time changes nothing.
+// SWEEP: whatever happened to Redis, to workers or to producers, the store tells what is missing.
+// Every producer and every worker sweeps now and then; doing it twice or at the same time changes
+// nothing.
 
 import { type Plan, readCurrent, readManifest, readPlan, readRunState, readSeq } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
@@ -19,13 +20,17 @@ export type SweepOutcome =
 
 export interface Sweeper {
   /**
-   * Checks every run that is newer than the current version, oldest first, and advances each by one step.
-   * @param awaitedRun a run that the caller waits for: it is finalized even if a newer version or a rollback supersedes it
+   * Checks every run that is newer than the current version, oldest first, and advances each by one
+   * step.
+   * @param awaitedRun a run that the caller waits for: it is finalized even if a newer version or a
+   * rollback supersedes it
    */
   sweep(signal?: AbortSignal, awaitedRun?: string): Promise<SweepOutcome[]>
 }
 
-/** A run that does not balance is reported once and then left alone by this sweeper; others go on. */
+/**
+ * A run that does not balance is reported once and then left alone by this sweeper; others go on.
+ */
 export function createSweeper(store: Store, queue: Queue): Sweeper {
   const broken = new Map<string, unknown>()
   const lastMissing = new Map<string, number>()
@@ -47,9 +52,9 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
       if (published) return { run, status: 'finished', publish: published }
       return { run, status: 'running', missing, enqueued: 0 }
     }
-    // Adding again what the queue still holds is harmless but costs a round trip each: only when jobs are lacking. The
-    // queue's counts are over all runs, and another run's jobs may hide that this one has none: so also when nothing
-    // of it was finished since the last sweep.
+    // Adding again what the queue still holds is harmless but costs a round trip each: only when
+    // jobs are lacking. The queue's counts are over all runs, and another run's jobs may hide that
+    // this one has none: so also when nothing of it was finished since the last sweep.
     const { waiting, active, delayed } = await queue.counts()
     const lacking = waiting + active + delayed < missing || missing === lastMissing.get(run)
     lastMissing.set(run, missing)

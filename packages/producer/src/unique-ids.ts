@@ -1,5 +1,6 @@
-// Is every id of a run unique? Reads only the id columns, in memory that does not grow with the corpus: each id is
-// hashed to 64 bits. Equal hashes are looked at again as ids before anybody is accused.
+// Is every id of a run unique? Reads only the id columns, in memory that does not grow with the
+// corpus: each id is hashed to 64 bits. Equal hashes are looked at again as ids before anybody is
+// accused.
 
 import { basename } from 'node:path'
 import type { Plan, Receipt } from '@reembed/protocol'
@@ -28,7 +29,9 @@ export interface UniqueIdOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Some of the hashes that more than one of `rows` ids has; beyond memory, they go through files. */
+/**
+ * Some of the hashes that more than one of `rows` ids has; beyond memory, they go through files.
+ */
 export async function duplicateHashes(
   shards: AsyncIterable<{ readonly ids: readonly string[] }>,
   rows: number,
@@ -81,7 +84,10 @@ async function reportDuplicates(
   )
 }
 
-/** A shard keeps its rows in the order of the source, so its receipt tells which object a row is from. */
+/**
+ * A shard keeps its rows in the order of the source, so its receipt tells which object a row is
+ * from.
+ */
 async function describe(
   store: Store,
   { key, row }: { readonly key: string; readonly row: number },
@@ -94,7 +100,8 @@ function objectOf({ source, rejects, rows }: Receipt, row: number): string {
   const rowsOf = source.map(
     ({ lines }, part) => lines - rejects.filter(({ position }) => position.part === part).length,
   )
-  // Blank lines and headers are lines too, and a document may be several rows: then the counts don't tell.
+  // Blank lines and headers are lines too, and a document may be several rows: then the counts
+  // don't tell.
   if (rowsOf.reduce((sum, one) => sum + one, 0) !== rows) {
     return names.length > 2 ? `${names[0]} to ${names.at(-1)}` : names.join(' or ')
   }

@@ -1,5 +1,5 @@
-// VERIFY: does the run hold what it promises? Everything is computed again from the shards; nothing that was written
-// down about them is believed.
+// VERIFY: does the run hold what it promises? Everything is computed again from the shards; nothing
+// that was written down about them is believed.
 
 import { createHash } from 'node:crypto'
 import { createDimensionRanges } from '@reembed/evaluate'
@@ -35,7 +35,10 @@ export interface Verification {
   readonly norms: { readonly min: number; readonly max: number } | null
   /** Vectors equal to the one before them, although the texts differ. */
   readonly repeatedVectors: number
-  /** Dimensions, from 0 on, that have one value for all; none where the run has fewer than 100 texts. */
+  /**
+   * Dimensions, from 0 on, that have one value for all; none where the run has fewer than 100
+   * texts.
+   */
   readonly collapsedDimensions: readonly number[]
   readonly rejectReasons: Partial<Record<RejectReason, number>>
 }
@@ -114,7 +117,10 @@ async function check(store: Store, plan: Plan, { slice, key, shard }: PlannedSha
   return { slice, key, ...checked }
 }
 
-/** The ids are hashes of what the plan says: who changed it would have to change every shard's receipt. */
+/**
+ * The ids are hashes of what the plan says: who changed it would have to change every shard's
+ * receipt.
+ */
 function requireOwnIds(store: Store, { run, recipe, spaceId, recipeId }: Plan): void {
   if (spaceIdOf(recipe.model) === spaceId && recipeIdOf(recipe) === recipeId) return
   throw new ReembedError(

@@ -1,4 +1,5 @@
-// Files that are not what they should be, each with its one line (reliability.md section 6, "Files" and "Documents").
+// Files that are not what they should be, each with its one line (reliability.md section 6, "Files"
+// and "Documents").
 
 import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

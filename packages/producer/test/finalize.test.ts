@@ -1,4 +1,5 @@
-// What ends a run at any size: rows that wait in a file, rejects in several objects, ids that go through buckets.
+// What ends a run at any size: rows that wait in a file, rejects in several objects, ids that go
+// through buckets.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,5 @@
-// A corpus on the Hugging Face Hub, against a stand-in that speaks its HTTP: revisions, paged trees, ranges, faults.
+// A corpus on the Hugging Face Hub, against a stand-in that speaks its HTTP: revisions, paged
+// trees, ranges, faults.
 
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'

@@ -1,4 +1,5 @@
-// One run per due tick: through daylight saving, downtime, two producers, a producer that dies and one that fails.
+// One run per due tick: through daylight saving, downtime, two producers, a producer that dies and
+// one that fails.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -28,7 +29,10 @@ afterEach(async () => {
 
 const nightly: Schedule = { name: 'nightly', cron: '30 2 * * *', timezone: 'Europe/Berlin', when: 'always' }
 
-/** Lets one producer after another look, every `stepMs`, and tells the times at which a run was made. */
+/**
+ * Lets one producer after another look, every `stepMs`, and tells the times at which a run was
+ * made.
+ */
 async function ranBetween(
   schedule: Schedule,
   fromMs: number,

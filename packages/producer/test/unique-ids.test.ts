@@ -1,5 +1,5 @@
-// Ids that do not fit into memory go through files. How many there will be is said beforehand, so a few can be treated
-// as if they were very many.
+// Ids that do not fit into memory go through files. How many there will be is said beforehand, so a
+// few can be treated as if they were very many.
 
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,6 @@
-// The corpus: source objects, their format, and the fields of id and text. A slice is a range of source
-// objects that a worker can read repeatedly; the plan fixes it, and a job refers to one slice.
+// The corpus: source objects, their format, and the fields of id and text. A slice is a range of
+// source objects that a worker can read repeatedly; the plan fixes it, and a job refers to one
+// slice.
 
 /** Source formats. The extension of an object selects one. */
 export const FORMATS = ['jsonl', 'csv', 'tsv', 'parquet', 'arrow', 'text', 'markdown'] as const
@@ -9,9 +10,9 @@ export type Format = (typeof FORMATS)[number]
 export type Compression = 'gzip' | 'zstd'
 
 /**
- * The fields of a record that are its id and its text. Text and Markdown do not use it: a file is one
- * document. A path names a nested field, 'meta.title' or '/meta/title'; a field with exactly that
- * name takes precedence.
+ * The fields of a record that are its id and its text. Text and Markdown do not use it: a file is
+ * one document. A path names a nested field, 'meta.title' or '/meta/title'; a field with exactly
+ * that name takes precedence.
  */
 export interface FieldMapping {
   readonly id: string
@@ -54,7 +55,10 @@ export interface SlicePart {
   /** End of the object's last range in the unit of the format, if it differs from `size`. */
   readonly extent?: number
   readonly compression?: Compression
-  /** A start point for decompression: byte `objectOffset` of the object is byte `contentOffset` of its content. */
+  /**
+   * A start point for decompression: byte `objectOffset` of the object is byte `contentOffset` of
+   * its content.
+   */
   readonly seek?: { readonly objectOffset: number; readonly contentOffset: number }
   /** Delimiter and columns of a CSV object, because only the start of the object has the header. */
   readonly table?: CsvTable
@@ -71,7 +75,10 @@ export interface Slice {
   readonly parts: readonly SlicePart[]
 }
 
-/** The position of a record: part of the slice, offset in the part's unit, line or row within the part (1-based). */
+/**
+ * The position of a record: part of the slice, offset in the part's unit, line or row within the
+ * part (1-based).
+ */
 export interface Position {
   readonly part: number
   readonly offset: number
@@ -81,13 +88,18 @@ export interface Position {
 /** Types of a carried column. Each value may be null. */
 export type CarriedType = 'string' | 'int32' | 'int64' | 'double' | 'boolean'
 
-/** A field that is copied unchanged into a column of the shard. The plan fixes it for all shards. */
+/**
+ * A field that is copied unchanged into a column of the shard. The plan fixes it for all shards.
+ */
 export interface CarriedColumn {
   readonly name: string
   readonly type: CarriedType
 }
 
-/** The value of a carried column in one document. An int64 beyond 2^53 must be a bigint; a smaller one may be. */
+/**
+ * The value of a carried column in one document. An int64 beyond 2^53 must be a bigint; a smaller
+ * one may be.
+ */
 export type CarriedValue = string | number | bigint | boolean | null
 
 /** How documents are cut into chunks; part of the recipe. */
@@ -95,7 +107,10 @@ export interface Chunking {
   /** Maximum tokens of a chunk, including special tokens and the prompt. */
   readonly maxTokens: number
   readonly overlapTokens: number
-  /** SHA-256 of the tokenizer.json that counts tokens. The output keeps the file, see `tokenizerKey`. */
+  /**
+   * SHA-256 of the tokenizer.json that counts tokens. The output keeps the file, see
+   * `tokenizerKey`.
+   */
   readonly tokenizer: string
 }
 

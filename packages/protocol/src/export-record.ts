@@ -19,7 +19,10 @@ interface ExportRanges {
   readonly max: readonly number[]
 }
 
-/** Reads the record of an export; undefined if the target has none. @throws ReembedError CORRUPT if it is invalid */
+/**
+ * Reads the record of an export; undefined if the target has none. @throws ReembedError CORRUPT if
+ * it is invalid
+ */
 export const readExportRecord = (target: Store): Promise<ExportRecord | undefined> =>
   getShaped<ExportRecord>(target, EXPORT_RECORD_KEY, exportShape, 'an export record')
 

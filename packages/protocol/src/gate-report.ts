@@ -1,5 +1,5 @@
-// The gate results of a run, `runs/<run>/gates-<current run, or none>.json`, and the query vectors that
-// gates search with, `runs/<run>/queries.json.gz`.
+// The gate results of a run, `runs/<run>/gates-<current run, or none>.json`, and the query vectors
+// that gates search with, `runs/<run>/queries.json.gz`.
 
 import {
   bool,
@@ -45,7 +45,9 @@ export interface QueryVector extends JudgedQuery {
   readonly vector: readonly number[]
 }
 
-/** Reads a gate report; undefined if there is none. @throws ReembedError CORRUPT if it is invalid */
+/**
+ * Reads a gate report; undefined if there is none. @throws ReembedError CORRUPT if it is invalid
+ */
 export const getGateReport = (store: Store, key: string): Promise<GateReport | undefined> =>
   getShaped<GateReport>(store, key, reportShape, 'a gate report')
 

@@ -1,5 +1,5 @@
-// The sequence of runs and the published versions. Both are write-once keys that contain a number, so
-// put-if-absent decides the next number and no clock is involved.
+// The sequence of runs and the published versions. Both are write-once keys that contain a number,
+// so put-if-absent decides the next number and no clock is involved.
 
 import {
   count,
@@ -20,7 +20,10 @@ import { getJson, putJson, type Store } from '@reembed/store'
 export interface Version {
   readonly version: number
   readonly run: string
-  /** Increases with every version, rollbacks included, so that an older run that ends late is not published. */
+  /**
+   * Increases with every version, rollbacks included, so that an older run that ends late is not
+   * published.
+   */
   readonly seq: number
   readonly manifestSha256: string
   /** The reasons against publication that the user overrode. */
@@ -33,7 +36,9 @@ export interface SeqEntry {
   readonly run: string
 }
 
-/** Reads the current version; undefined if none is published. One LIST: the newest key comes first. */
+/**
+ * Reads the current version; undefined if none is published. One LIST: the newest key comes first.
+ */
 export async function readCurrent(store: Store): Promise<Version | undefined> {
   for await (const { key } of store.list('versions/')) return readVersion(store, key)
   return undefined

@@ -1,5 +1,5 @@
-// The ids that decide which vectors can be compared, resumed and reused. Each id depends on the listed
-// members alone. A further member changes every id, so it needs a new `format`.
+// The ids that decide which vectors can be compared, resumed and reused. Each id depends on the
+// listed members alone. A further member changes every id, so it needs a new `format`.
 
 import { idOf } from '@reembed/shared'
 import type { ShardLayout } from './layout.ts'
@@ -45,20 +45,31 @@ export interface RunIdInputs {
   readonly layout?: ShardLayout | undefined
   /** Another slicing makes other shards, so another run. */
   readonly slicing: { readonly sliceBytes: number; readonly maxParts: number }
-  /** `false` for a run that must not reuse vectors. Without it the id would be that of the finished run. */
+  /**
+   * `false` for a run that must not reuse vectors. Without it the id would be that of the finished
+   * run.
+   */
   readonly reuse?: false | undefined
 }
 
-/** Returns the run id. Equal requests on an equal corpus have equal ids, so planning is idempotent. */
+/**
+ * Returns the run id. Equal requests on an equal corpus have equal ids, so planning is idempotent.
+ */
 export function runIdOf({ snapshotSha256, recipeId, layout, slicing, reuse }: RunIdInputs): string {
   const { sliceBytes, maxParts } = slicing
   return idOf({ run: { format: 1, snapshotSha256, recipeId, layout, sliceBytes, maxParts, reuse } })
 }
 
-/** Returns the id of the run that retries the rejects of `run`. Corpus and recipe are equal, so the id must differ. */
+/**
+ * Returns the id of the run that retries the rejects of `run`. Corpus and recipe are equal, so the
+ * id must differ.
+ */
 export const retryIdOf = (run: string): string => idOf({ retry: { format: 1, run } })
 
-/** Returns the id of a run that replaces the deleted run `run`. A late deletion therefore cannot affect the replacement. */
+/**
+ * Returns the id of a run that replaces the deleted run `run`. A late deletion therefore cannot
+ * affect the replacement.
+ */
 export const replacementIdOf = (run: string): string => idOf({ again: { format: 1, run } })
 
 /** Whether equal texts have equal vectors in both runs: the condition for reuse. */

@@ -5,11 +5,17 @@ import type { CarriedColumn } from './corpus.ts'
 /** How the values of a vector are stored. */
 export type Dtype = 'float32' | 'float16'
 
-/** The columns of a shard besides id, vector and content hash. They do not affect vectors, so they are not in the recipe. */
+/**
+ * The columns of a shard besides id, vector and content hash. They do not affect vectors, so they
+ * are not in the recipe.
+ */
 export interface ShardLayout {
   /** Carried columns. */
   readonly carry?: readonly CarriedColumn[] | undefined
-  /** Whether rows are chunks, with `doc_id`, `chunk_index`, `char_start`, `char_end` and `heading_path`. */
+  /**
+   * Whether rows are chunks, with `doc_id`, `chunk_index`, `char_start`, `char_end` and
+   * `heading_path`.
+   */
   readonly chunked?: boolean | undefined
   /** Whether the shard keeps the text, without the prompt. */
   readonly text?: boolean | undefined

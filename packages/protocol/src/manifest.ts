@@ -1,4 +1,5 @@
-// The manifest of a finished run. It is written only after every shard exists and the receipts balance.
+// The manifest of a finished run. It is written only after every shard exists and the receipts
+// balance.
 
 import {
   count,
@@ -54,7 +55,10 @@ export interface Manifest {
   readonly nativeDimensions?: number | undefined
   /** See Plan. */
   readonly layout?: ShardLayout | undefined
-  /** The run that vectors were reused from, and the number of its rows that this run lacks; null if it is unreadable. */
+  /**
+   * The run that vectors were reused from, and the number of its rows that this run lacks; null if
+   * it is unreadable.
+   */
   readonly baseRun?: { readonly run: string; readonly removedRows: number | null } | undefined
   readonly shards: number
   readonly shardsPerSegment: number

@@ -1,5 +1,5 @@
-// The reference vectors of a model, `models/<model@revision>.json`. The first run of a model writes them;
-// every later endpoint must produce the same vectors.
+// The reference vectors of a model, `models/<model@revision>.json`. The first run of a model writes
+// them; every later endpoint must produce the same vectors.
 
 import { finite, format1, is, list, modelKey, ReembedError, record, type Shape, text } from '@reembed/shared'
 import { getShaped, type Store } from '@reembed/store'
@@ -12,7 +12,10 @@ export interface ModelReference {
   readonly texts: readonly string[]
   /** One vector per text: the mean of several measurements. */
   readonly vectors: readonly (readonly number[])[]
-  /** Maximum cosine distance of a measured vector from its mean: the noise of half precision and batching. */
+  /**
+   * Maximum cosine distance of a measured vector from its mean: the noise of half precision and
+   * batching.
+   */
   readonly radius: number
 }
 

@@ -1,5 +1,5 @@
-// The plan of a run. It is written once, before any job. The head (plan.json) is small for any corpus.
-// Slices are in segments of fixed length, so reading one slice reads one segment.
+// The plan of a run. It is written once, before any job. The head (plan.json) is small for any
+// corpus. Slices are in segments of fixed length, so reading one slice reads one segment.
 
 import {
   bool,
@@ -48,7 +48,10 @@ export interface Recipe {
   readonly chunking?: Chunking
   readonly truncate: boolean
   readonly dtype: Dtype
-  /** Dimensions of the model's vectors if `model.dimensions` is smaller: vectors are truncated, then normalised. */
+  /**
+   * Dimensions of the model's vectors if `model.dimensions` is smaller: vectors are truncated, then
+   * normalised.
+   */
   readonly nativeDimensions?: number | undefined
 }
 
@@ -71,15 +74,24 @@ export interface Plan {
   /** Estimate from a sample; the receipts have the exact number. */
   readonly estimatedDocuments: number
   readonly snapshotSha256: string
-  /** How the corpus is cut. The next version uses the same slicing, so that unchanged data has the same slices. */
+  /**
+   * How the corpus is cut. The next version uses the same slicing, so that unchanged data has the
+   * same slices.
+   */
   readonly slicing?: { readonly sliceBytes: number; readonly maxParts: number } | undefined
-  /** The finished run of the same recipe whose vectors are reused for unchanged texts. Not part of the run id. */
+  /**
+   * The finished run of the same recipe whose vectors are reused for unchanged texts. Not part of
+   * the run id.
+   */
   readonly baseRun?: string | undefined
   /** The run whose rejects this run retries. */
   readonly retryOf?: string | undefined
   /** Maximum rejects for automatic publication: '20' or '1%'. Not part of the run id. */
   readonly maxRejects: string
-  /** Gates for automatic publication, one per line. This and the following fields are not part of the run id. */
+  /**
+   * Gates for automatic publication, one per line. This and the following fields are not part of
+   * the run id.
+   */
   readonly gates?: readonly string[] | undefined
   /** Hash of the queries and judgements of the gates, and the number of queries. */
   readonly evaluation?: { readonly sha256: string; readonly queries: number } | undefined
@@ -173,7 +185,10 @@ export async function requirePlan(store: Store, run: string): Promise<Plan> {
   })
 }
 
-/** Returns the number of slices per segment: fewer when slices have many parts, so that a segment is at most about 10 MB of JSON. */
+/**
+ * Returns the number of slices per segment: fewer when slices have many parts, so that a segment is
+ * at most about 10 MB of JSON.
+ */
 export function slicesPerSegment(shards: number, objects: number): number {
   const partsPerSlice = (shards + objects) / Math.max(1, shards)
   return Math.max(16, Math.min(1_024, Math.floor(65_536 / partsPerSlice)))

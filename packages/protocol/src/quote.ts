@@ -16,7 +16,10 @@ export interface Quote {
   readonly tokens: number
   /** The canaries' part of `tokens`. A canary in each request proves which model answers. */
   readonly canaryTokens: number
-  /** Half of the 95 % interval of `tokens`, relative to it; null if tokens were estimated without a tokenizer. */
+  /**
+   * Half of the 95 % interval of `tokens`, relative to it; null if tokens were estimated without a
+   * tokenizer.
+   */
   readonly relativeError: number | null
   /** Number of documents, or of chunks. */
   readonly inputs: number
@@ -40,7 +43,10 @@ export interface ActualCost {
   readonly dollars: number | null
 }
 
-/** A list price for comparison: developers.openai.com/api/docs/models/text-embedding-3-small, standard tier. */
+/**
+ * A list price for comparison: developers.openai.com/api/docs/models/text-embedding-3-small,
+ * standard tier.
+ */
 export const LIST_PRICE = {
   name: 'OpenAI text-embedding-3-small',
   dollarsPerMillionTokens: 0.02,
@@ -57,7 +63,10 @@ export const dollarsPerMillion = (dollars: number, tokens: number): number => (1
 /** A time interval in Unix milliseconds. */
 export type Interval = readonly [startMs: number, endMs: number]
 
-/** Returns the time in which a shard was embedded; undefined if it needed no request or the receipt has no times. */
+/**
+ * Returns the time in which a shard was embedded; undefined if it needed no request or the receipt
+ * has no times.
+ */
 export const intervalOf = ({ startedMs, endedMs }: Receipt): Interval | undefined =>
   startedMs === undefined || endedMs === undefined ? undefined : [startedMs, endedMs]
 

@@ -47,7 +47,10 @@ export interface Receipt {
   readonly documents: number
   readonly rows: number
   readonly rejects: readonly RejectRow[]
-  /** Rows that were not embedded: their vectors come from an equal text of the base run or of the same request window. */
+  /**
+   * Rows that were not embedded: their vectors come from an equal text of the base run or of the
+   * same request window.
+   */
   readonly reused?: number | undefined
   /** Tokens that the server counted; null if it reports none. */
   readonly tokens: number | null
@@ -55,7 +58,10 @@ export interface Receipt {
   readonly truncated: number
   /** Number of texts in which U+FFFD replaced lone surrogates. */
   readonly repaired: number
-  /** Start of the first request and end of the last one in Unix milliseconds of the worker; undefined without requests. */
+  /**
+   * Start of the first request and end of the last one in Unix milliseconds of the worker;
+   * undefined without requests.
+   */
   readonly startedMs?: number | undefined
   readonly endedMs?: number | undefined
   /** SHA-256 (hex) of the bytes of the file before the footer. */

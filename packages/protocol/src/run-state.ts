@@ -1,10 +1,10 @@
-// The state of a run and its budget. Each change appends a run state record under a write-once key; a
-// LIST returns the latest record first. Workers read the state before each job and sweepers before
-// each run, so a change takes effect without Redis.
+// The state of a run and its budget. Each change appends a run state record under a write-once key;
+// a LIST returns the latest record first. Workers read the state before each job and sweepers
+// before each run, so a change takes effect without Redis.
 //
-// Deletion is two-phase. `deleting` reserves the run: planners, workers and sweepers refuse it while gc
-// checks a last time that nothing references it; gc may still restore the previous state. `deleted`
-// commits: objects may be erased. It is terminal, and its record remains as a tombstone.
+// Deletion is two-phase. `deleting` reserves the run: planners, workers and sweepers refuse it
+// while gc checks a last time that nothing references it; gc may still restore the previous state.
+// `deleted` commits: objects may be erased. It is terminal, and its record remains as a tombstone.
 
 import {
   is,
@@ -20,7 +20,10 @@ import {
 } from '@reembed/shared'
 import { getJson, putJson, type Store } from '@reembed/store'
 
-/** `deleting`: gc may still restore the run. `deleted`: terminal; gc erases or has erased its objects. */
+/**
+ * `deleting`: gc may still restore the run. `deleted`: terminal; gc erases or has erased its
+ * objects.
+ */
 export type RunState = 'running' | 'paused' | 'cancelled' | 'deleting' | 'deleted'
 
 /** Limits of a run for all its workers together. */
@@ -71,8 +74,8 @@ export async function readRunStateRecord(store: Store, run: string): Promise<Num
 }
 
 /**
- * Sets the state of a run and returns the previous state. Idempotent: it appends no record if state and
- * budget are unchanged.
+ * Sets the state of a run and returns the previous state. Idempotent: it appends no record if state
+ * and budget are unchanged.
  * @param options `budget` replaces the budget; without it, the budget is kept
  * @throws ReembedError RUN_STOPPED for a run in state `deleting` or `deleted`
  */
@@ -119,10 +122,13 @@ const deletedError = (
   code: 'RUN_STOPPED' | 'RUN_NOT_FOUND',
 ): ReembedError =>
   new ReembedError(code, `run ${run} in ${store.url} ${deletionReason(record)}`, {
-    reason: record.deletionCommitted ? 'run_deleted' : 'run_deleting',
+    reason: record.state === 'deleted' ? 'run_deleted' : 'run_deleting',
   })
 
-/** Appends `record` after `last`. Returns undefined if a concurrent writer has appended a record since. */
+/**
+ * Appends `record` after `last`. Returns undefined if a concurrent writer has appended a record
+ * since.
+ */
 export async function appendRunState(
   store: Store,
   run: string,

@@ -1,5 +1,5 @@
-// Lists that are too long for one object: slices of a plan, shards of a manifest. Every segment except
-// the last one is full.
+// Lists that are too long for one object: slices of a plan, shards of a manifest. Every segment
+// except the last one is full.
 
 import { list, ReembedError, requireShape, type Shape } from '@reembed/shared'
 import { getRows, type Store } from '@reembed/store'
@@ -14,7 +14,10 @@ export interface SegmentPosition {
   readonly owner: string
 }
 
-/** Reads one segment. @throws ReembedError CORRUPT if a row is invalid or the number of rows is wrong */
+/**
+ * Reads one segment. @throws ReembedError CORRUPT if a row is invalid or the number of rows is
+ * wrong
+ */
 export async function readSegment<Row>(
   store: Store,
   key: string,

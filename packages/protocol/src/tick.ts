@@ -9,13 +9,19 @@ export interface TickOutcome {
   readonly run: string
 }
 
-/** A claim on a tick. The id makes the claims of two producers differ, so that only one is 'created'. */
+/**
+ * A claim on a tick. The id makes the claims of two producers differ, so that only one is
+ * 'created'.
+ */
 export interface TickClaim {
   readonly claimedAt: string
   readonly claimId: string
 }
 
-/** Reads the outcome of a tick; undefined while it has none. @throws ReembedError CORRUPT if it is invalid */
+/**
+ * Reads the outcome of a tick; undefined while it has none. @throws ReembedError CORRUPT if it is
+ * invalid
+ */
 export const readTickOutcome = (
   store: Store,
   schedule: string,
@@ -23,14 +29,20 @@ export const readTickOutcome = (
 ): Promise<TickOutcome | undefined> =>
   getShaped<TickOutcome>(store, tickDoneKey(schedule, tickMs), outcomeShape, 'the outcome of a tick')
 
-/** Reads the time from which ticks are due; undefined before the first check. @throws ReembedError CORRUPT */
+/**
+ * Reads the time from which ticks are due; undefined before the first check. @throws ReembedError
+ * CORRUPT
+ */
 export async function readTicksSince(store: Store, schedule: string): Promise<number | undefined> {
   const key = ticksSinceKey(schedule)
   const found = await getShaped<{ since: string }>(store, key, sinceShape, 'the start of a schedule')
   return found && Date.parse(found.since)
 }
 
-/** Reads the claim at `key`; undefined if there is none. @throws ReembedError CORRUPT if it is invalid */
+/**
+ * Reads the claim at `key`; undefined if there is none. @throws ReembedError CORRUPT if it is
+ * invalid
+ */
 export const getTickClaim = (store: Store, key: string): Promise<TickClaim | undefined> =>
   getShaped<TickClaim>(store, key, claimShape, 'the claim on a tick')
 

@@ -12,18 +12,11 @@ import {
 } from '@reembed/shared'
 import { openStore, putJson, putRows, type Store } from '@reembed/store'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import {
-  EXPORT_RECORD_KEY,
-  getGateReport,
-  getTickClaim,
-  readExportRecord,
-  readModelReference,
-  readQueries,
-  readRunState,
-  readRunStateRecord,
-  readTickOutcome,
-  readTicksSince,
-} from '../src/index.ts'
+import { EXPORT_RECORD_KEY, readExportRecord } from '../src/export-record.ts'
+import { getGateReport, readQueries } from '../src/gate-report.ts'
+import { readModelReference } from '../src/model-reference.ts'
+import { readRunState, readRunStateRecord } from '../src/run-state.ts'
+import { getTickClaim, readTickOutcome, readTicksSince } from '../src/tick.ts'
 
 const RUN = 'a'.repeat(26)
 let folder: string

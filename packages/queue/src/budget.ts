@@ -1,7 +1,7 @@
-// The usage of a run's budget by all workers together, in Redis. Each worker writes its own total and
-// never a difference, so a write is idempotent and correct after Redis lost its data. The baseline is
-// the usage in the receipts of the store: the first worker at an empty budget reads it from there.
-// `epoch` identifies the baseline.
+// The usage of a run's budget by all workers together, in Redis. Each worker writes its own total
+// and never a difference, so a write is idempotent and correct after Redis lost its data. The
+// baseline is the usage in the receipts of the store: the first worker at an empty budget reads it
+// from there. `epoch` identifies the baseline.
 //
 //   {reembed}:run:<run>:budget   hash: epoch, baseline, baselineMs, busyMs, lastEntryAt,
 //                                w:<worker> -> its tokens beyond the baseline
@@ -36,9 +36,9 @@ export interface BudgetEntry {
 /** Access to the budgets of all runs in one Redis. */
 export interface Budget extends AsyncDisposable {
   /**
-   * Writes the entry, and grants the requested tokens if the limits permit them. If the entry's epoch
-   * is outdated, nothing is written; the returned `epoch` is then the current one, or null if the
-   * budget is empty and needs a baseline.
+   * Writes the entry, and grants the requested tokens if the limits permit them. If the entry's
+   * epoch is outdated, nothing is written; the returned `epoch` is then the current one, or null if
+   * the budget is empty and needs a baseline.
    * @throws an error of ioredis if Redis does not answer
    */
   reserve(entry: BudgetEntry): Promise<{ epoch: string | null; granted: boolean; used: BudgetUsage }>

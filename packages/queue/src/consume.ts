@@ -1,6 +1,6 @@
-// The worker's side of the queue: takes jobs, renews their locks, and reports the disposition of each
-// job to BullMQ. Transient conditions (overload, cold start, outage) requeue the job without spending
-// one of its attempts.
+// The worker's side of the queue: takes jobs, renews their locks, and reports the disposition of
+// each job to BullMQ. Transient conditions (overload, cold start, outage) requeue the job without
+// spending one of its attempts.
 
 import { once } from 'node:events'
 import { messageOf } from '@reembed/shared'
@@ -30,7 +30,10 @@ import { tracedAttempt } from './trace.ts'
 
 /** The signal and the progress reports of one job. */
 export interface JobContext {
-  /** Aborted when the job's lock is lost or the worker shuts down: the handler must stop and write nothing more. */
+  /**
+   * Aborted when the job's lock is lost or the worker shuts down: the handler must stop and write
+   * nothing more.
+   */
   readonly signal: AbortSignal
   /** Reports how many documents of this job are embedded. */
   reportDocuments(count: number): void
@@ -55,7 +58,10 @@ export type ConsumerEvent =
       readonly final: boolean
     }
   | { readonly kind: 'idle' }
-  /** Jobs wait but this worker fetches none: its connection is dead, and only a new process recovers. */
+  /**
+   * Jobs wait but this worker fetches none: its connection is dead, and only a new process
+   * recovers.
+   */
   | { readonly kind: 'not_fetching'; readonly waiting: number }
   /** A job in progress has embedded no document for minutes while its lock is renewed. */
   | { readonly kind: 'no_progress'; readonly id: string; readonly minutes: number }
@@ -71,8 +77,9 @@ export interface Consumer extends AsyncDisposable {
   drain(graceMs: number): Promise<void>
 }
 
-// Another worker finds the jobs of a killed worker after at most LOCK_MS + STALL_CHECK_MS. Losing its
-// worker is usually not the job's fault (spot machines vanish), so BullMQ fails it only after MAX_STALLS.
+// Another worker finds the jobs of a killed worker after at most LOCK_MS + STALL_CHECK_MS. Losing
+// its worker is usually not the job's fault (spot machines vanish), so BullMQ fails it only after
+// MAX_STALLS.
 const LOCK_MS = 20_000
 const STALL_CHECK_MS = 5_000
 const MAX_STALLS = 8
@@ -80,7 +87,10 @@ const MAX_STALLS = 8
 const PROGRESS_MS = 500
 /** Maximum time to requeue jobs after the grace period. */
 const REQUEUE_MS = 3_000
-/** The part of it in which a job may react to the signal: opening an endpoint or a store does not check it. */
+/**
+ * The part of it in which a job may react to the signal: opening an endpoint or a store does not
+ * check it.
+ */
 const ABORT_GRACE_MS = 500
 const WATCH_MS = 5_000
 const STUCK_MS = 60_000
@@ -91,12 +101,16 @@ const STUCK_MS = 60_000
 const NO_PROGRESS_MS = 15 * 60_000
 /** BullMQ's list of waiting jobs. */
 const WAITING = `${REDIS_PREFIX}:${QUEUE}:wait`
-/** BullMQ fetches in a hot loop while Redis refuses commands (out of memory). After this many errors within a second, pause. */
+/**
+ * BullMQ fetches in a hot loop while Redis refuses commands (out of memory). After this many errors
+ * within a second, pause.
+ */
 const MAX_ERRORS_PER_SECOND = 3
 
 /**
  * Takes jobs and calls `handle` for each until drained.
- * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED at the start. Later the consumer waits
+ * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED at the start. Later the consumer
+ * waits
  *   for an unreachable Redis.
  */
 export async function consume(
@@ -112,8 +126,9 @@ export async function consume(
   const shutdown = new AbortController()
   const monitor = createJobMonitor({ lockMs: LOCK_MS, notFetchingMs: STUCK_MS, noProgressMs: NO_PROGRESS_MS })
   let name: string | undefined
-  // Idle: no job waits and none is in progress here. BullMQ's 'drained' is not sufficient: the first of
-  // several concurrent fetches that finds no job emits it once, while another may have taken the last job.
+  // Idle: no job waits and none is in progress here. BullMQ's 'drained' is not sufficient: the
+  // first of several concurrent fetches that finds no job emits it once, while another may have
+  // taken the last job.
   let inProgress = 0
   const emitIfIdle = async (): Promise<void> => {
     if (inProgress > 0 || redis.status !== 'ready' || (await redis.llen(WAITING)) > 0) return
@@ -232,7 +247,8 @@ export async function consume(
   async function drain(graceMs: number): Promise<void> {
     clearInterval(watching)
     const timer = setTimeout(() => shutdown.abort(new Error('the worker shuts down')), graceMs)
-    // Closing waits indefinitely for an unreachable Redis. The stall check of another worker then finds the jobs.
+    // Closing waits indefinitely for an unreachable Redis. The stall check of another worker then
+    // finds the jobs.
     const late = once(AbortSignal.timeout(graceMs + REQUEUE_MS), 'abort')
     try {
       await Promise.race([leave(), late])
@@ -259,7 +275,10 @@ export async function consume(
   }
 }
 
-/** The outcome of `handled`. Rejects if the job does not end within ABORT_GRACE_MS after `leaving` aborts. */
+/**
+ * The outcome of `handled`. Rejects if the job does not end within ABORT_GRACE_MS after `leaving`
+ * aborts.
+ */
 async function unlessAbandoned(handled: Promise<void>, leaving: AbortSignal): Promise<void> {
   const abandoned = Promise.withResolvers<never>()
   let timer: NodeJS.Timeout | undefined

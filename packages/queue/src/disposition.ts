@@ -1,5 +1,5 @@
-// The disposition of a job whose handler threw. It is a pure function, which the queue on Redis and the
-// simulated queue share.
+// The disposition of a job whose handler threw. It is a pure function, which the queue on Redis and
+// the simulated queue share.
 
 import { ReembedError } from '@reembed/shared'
 
@@ -7,7 +7,10 @@ import { ReembedError } from '@reembed/shared'
 export type Disposition =
   /** The worker shuts down: requeue at once, without spending an attempt. */
   | { readonly do: 'requeue' }
-  /** Overload, cold start, outage or another model: requeue after a delay, without spending an attempt. */
+  /**
+   * Overload, cold start, outage or another model: requeue after a delay, without spending an
+   * attempt.
+   */
   | { readonly do: 'delay'; readonly delayMs: number }
   /** Retry while attempts are left. */
   | { readonly do: 'retry' }
@@ -25,6 +28,7 @@ export function dispositionOf(
   if (!(error instanceof ReembedError)) return { do: 'retry' }
   if (error.retry === 'never') return { do: 'fail' }
   if (error.retry === 'retry') return { do: 'retry' }
-  // Full jitter above a minimum, so that the delayed jobs of a fleet do not return at the same time.
+  // Full jitter above a minimum, so that the delayed jobs of a fleet do not return at the same
+  // time.
   return { do: 'delay', delayMs: Math.round((error.retryAfterMs ?? DELAY_MS) * (1 + random())) }
 }

@@ -1,6 +1,6 @@
-// The lease to finalize a run. Several workers may finalize concurrently, because they write the same
-// bytes, but each reads every shard, so the lease saves work. Like all of Redis it is only a hint: a
-// worker that gets no answer from Redis finalizes without it.
+// The lease to finalize a run. Several workers may finalize concurrently, because they write the
+// same bytes, but each reads every shard, so the lease saves work. Like all of Redis it is only a
+// hint: a worker that gets no answer from Redis finalizes without it.
 //
 //   {reembed}:run:<run>:finalize-lease   string: the holder, for LEASE_MS at a time
 
@@ -12,7 +12,10 @@ import { connectRedis } from './redis.ts'
 export interface FinalizeLeases extends AsyncDisposable {
   /** Whether a process holds the lease; false if Redis does not answer. */
   isHeld(run: string): Promise<boolean>
-  /** Acquires the lease until disposal or the end of this process; undefined while another process holds it. */
+  /**
+   * Acquires the lease until disposal or the end of this process; undefined while another process
+   * holds it.
+   */
   acquire(run: string, onRenewal: () => void): Promise<AsyncDisposable | undefined>
 }
 
@@ -56,7 +59,8 @@ export function openFinalizeLeases(redisUrl: string): FinalizeLeases {
       return {
         async [Symbol.asyncDispose]() {
           clearInterval(renewing)
-          // Not atomic: at worst it deletes another holder's lease, and two workers finalize concurrently.
+          // Not atomic: at worst it deletes another holder's lease, and two workers finalize
+          // concurrently.
           const found = await redis()
             .get(key)
             .catch(() => null)

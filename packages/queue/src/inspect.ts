@@ -1,6 +1,6 @@
 // Reads the state of the queue with plain commands, without BullMQ: an exporter needs only read
-// permission, loads no Lua, and works without any worker. The key names and types are those of BullMQ 6;
-// a test compares them with the installed BullMQ.
+// permission, loads no Lua, and works without any worker. The key names and types are those of
+// BullMQ 6; a test compares them with the installed BullMQ.
 
 import type { Redis } from 'ioredis'
 import { QUEUE, REDIS_PREFIX } from './names.ts'
@@ -35,7 +35,10 @@ export interface QueueReader extends AsyncDisposable {
   workers(): Promise<WorkerState[]>
 }
 
-/** Opens a connection that only reads, and never waits for a Redis that is not there: each call then fails. */
+/**
+ * Opens a connection that only reads, and never waits for a Redis that is not there: each call then
+ * fails.
+ */
 export function openQueueReader(target: RedisTarget): QueueReader {
   const redisUrl = secureUrlOf(target)
   const redis = connectRedis(redisUrl, { failFast: true })

@@ -1,6 +1,7 @@
-// Detects three conditions that BullMQ does not report: a lock that was not renewed because Redis does
-// not answer, so that another worker may run the job; a fetch that never returns although jobs wait; and
-// a job without progress whose lock is renewed. It only keeps timestamps; consume.ts polls it.
+// Detects three conditions that BullMQ does not report: a lock that was not renewed because Redis
+// does not answer, so that another worker may run the job; a fetch that never returns although jobs
+// wait; and a job without progress whose lock is renewed. It only keeps timestamps; consume.ts
+// polls it.
 
 export interface JobMonitor {
   started(id: string): void
@@ -10,7 +11,9 @@ export interface JobMonitor {
   ended(id: string): void
   /** Returns jobs whose lock has expired, each once. */
   lostLocks(): string[]
-  /** Returns jobs without progress for `noProgressMs`: each once, and again after further progress. */
+  /**
+   * Returns jobs without progress for `noProgressMs`: each once, and again after further progress.
+   */
   withoutProgress(): string[]
   /** Whether `waiting` jobs have waited for `notFetchingMs` while none was running. */
   isNotFetching(waiting: number): boolean

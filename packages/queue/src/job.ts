@@ -1,5 +1,6 @@
-// A job is a pointer: it contains no endpoint URL, no token and no text. A party with write access to
-// Redis can at most name a run and a shard; the worker reads their content from the plan in the output.
+// A job is a pointer: it contains no endpoint URL, no token and no text. A party with write access
+// to Redis can at most name a run and a shard; the worker reads their content from the plan in the
+// output.
 
 import { ReembedError } from '@reembed/shared'
 

@@ -1,5 +1,6 @@
-// The limit coordinator in Redis, shared by all workers that name the same endpoint. A report is one
-// call of one script, so it is atomic. Times are those of Redis, so clocks of machines are not compared.
+// The limit coordinator in Redis, shared by all workers that name the same endpoint. A report is
+// one call of one script, so it is atomic. Times are those of Redis, so clocks of machines are not
+// compared.
 //
 //   {reembed}:limit:<id>            hash: sums of the window, state, round, steppedAt, unavailableReason, unavailableSince,
 //                                   prober, probingUntil
@@ -110,8 +111,8 @@ interface Scripted extends Redis {
 }
 
 /**
- * Opens the coordinator of all workers on `redisUrl` that use `endpoint`. Opening never throws: while
- * Redis is unreachable, each `report` fails at once or within a second.
+ * Opens the coordinator of all workers on `redisUrl` that use `endpoint`. Opening never throws:
+ * while Redis is unreachable, each `report` fails at once or within a second.
  */
 export function openLimitCoordinator(
   target: RedisTarget,

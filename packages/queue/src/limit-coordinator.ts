@@ -1,22 +1,27 @@
-// The coordinator of the concurrency limit that all workers of one endpoint share. Twice a second each
-// worker reports its observations and receives the number of members, the limit, and whether it must
-// compute the next limit. The coordinator only sums and assigns rounds; the workers' code decides how
-// the limit moves.
+// The coordinator of the concurrency limit that all workers of one endpoint share. Twice a second
+// each worker reports its observations and receives the number of members, the limit, and whether
+// it must compute the next limit. The coordinator only sums and assigns rounds; the workers' code
+// decides how the limit moves.
 //
 //   report(sums) ──> view                        every worker, every half second
 //               └──> view.window ──> commit()    one worker per window commits the next state
 //
-// Any report or commit may be lost; the next one corrects the state. Correctness never depends on the
-// coordinator, only fairness does.
+// Any report or commit may be lost; the next one corrects the state. Correctness never depends on
+// the coordinator, only fairness does.
 
-/** Observations since the last report: sums of integers, which the coordinator adds up over workers. */
+/**
+ * Observations since the last report: sums of integers, which the coordinator adds up over workers.
+ */
 export interface WindowSums {
   /** Requests answered, and the inputs in them. */
   readonly replies: number
   readonly inputs: number
   /** Requests that failed because of overload. */
   readonly refusals: number
-  /** Requests that found no endpoint: scaled to zero, connection refused, or a proxy without an upstream. */
+  /**
+   * Requests that found no endpoint: scaled to zero, connection refused, or a proxy without an
+   * upstream.
+   */
   readonly unavailable: number
   /** Summed over replies. */
   readonly queueMs: number
@@ -31,7 +36,10 @@ export interface MemberReport {
   readonly sums: WindowSums
   /** Maximum inputs in flight since the last report. */
   readonly peakInFlight: number
-  /** The last state that this worker knows. An empty coordinator (new, or Redis lost its data) adopts it. */
+  /**
+   * The last state that this worker knows. An empty coordinator (new, or Redis lost its data)
+   * adopts it.
+   */
   readonly lastCommit: Commit
   /** Whether this worker can probe an unavailable endpoint. */
   readonly canProbe: boolean
@@ -47,7 +55,10 @@ export interface Commit {
 
 /** The coordinator's reply to a report. */
 export interface LimitView extends Commit {
-  /** Number of workers with demand that reported within the TTL, and the index of this one among them. */
+  /**
+   * Number of workers with demand that reported within the TTL, and the index of this one among
+   * them.
+   */
   readonly members: number
   readonly memberIndex: number
   /** Number of the current round; increases with each closed window. */
@@ -56,13 +67,19 @@ export interface LimitView extends Commit {
   readonly unavailableMs: number
   /** Whether this worker, and no other, must probe the unavailable endpoint. */
   readonly isProber: boolean
-  /** Non-null for one worker per window: all sums since the last window. That worker must call `commit(round, ...)`. */
+  /**
+   * Non-null for one worker per window: all sums since the last window. That worker must call
+   * `commit(round, ...)`.
+   */
   readonly window: (WindowSums & { readonly ms: number; readonly peakInFlight: number }) | null
 }
 
 /** Coordinates the limit of one endpoint. */
 export interface LimitCoordinator extends AsyncDisposable {
-  /** Reports and returns the shared state. @throws an error if the coordinator does not answer within a second */
+  /**
+   * Reports and returns the shared state. @throws an error if the coordinator does not answer
+   * within a second
+   */
   report(report: MemberReport): Promise<LimitView>
   /** Commits the state of a round. Has no effect if a later round has begun. */
   commit(round: number, commit: Commit): Promise<void>

@@ -1,5 +1,5 @@
-// Progress of a run, for display. It is in Redis because it changes every second and may be lost: no
-// decision depends on it; the LIST of the store is authoritative.
+// Progress of a run, for display. It is in Redis because it changes every second and may be lost:
+// no decision depends on it; the LIST of the store is authoritative.
 //
 //   {reembed}:run:<run>          hash: shards, documents, rows, rejects, tokens, bytes of finished shards
 //   {reembed}:run:<run>:open     hash: shard -> embedded documents of an unfinished shard
@@ -84,7 +84,9 @@ export async function removeWorker(redis: Redis, worker: string): Promise<void> 
   await redis.hdel(workersKey, worker)
 }
 
-/** Reads the workers with a heartbeat in the last 15 s. Ignores invalid entries: Redis is untrusted. */
+/**
+ * Reads the workers with a heartbeat in the last 15 s. Ignores invalid entries: Redis is untrusted.
+ */
 export async function readWorkers(redis: Redis, nowMs: number): Promise<WorkerState[]> {
   const states = (await redis.hvals(workersKey)).flatMap(parseWorkerState)
   return states.filter(({ atMs }) => nowMs - atMs < STALE_MS)

@@ -1,6 +1,6 @@
-// The producer's side of the queue. BullMQ delivers at least once and loses all jobs with its Redis.
-// Both are harmless: a job is an idempotent pointer whose first step checks whether its shard exists,
-// and a sweep enqueues missing shards again.
+// The producer's side of the queue. BullMQ delivers at least once and loses all jobs with its
+// Redis. Both are harmless: a job is an idempotent pointer whose first step checks whether its
+// shard exists, and a sweep enqueues missing shards again.
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { messageOf, ReembedError } from '@reembed/shared'
@@ -36,7 +36,10 @@ export interface FailedJob {
 
 /** The queue as producers and sweepers use it. */
 export interface Queue extends AsyncDisposable {
-  /** Adds jobs. Idempotent: a job that the queue already has is unchanged. Resolves when Redis has them. */
+  /**
+   * Adds jobs. Idempotent: a job that the queue already has is unchanged. Resolves when Redis has
+   * them.
+   */
   add(jobs: readonly Job[]): Promise<void>
   counts(): Promise<QueueCounts>
   /** Returns jobs of a run without attempts left, newest first, at most `limit`. */
@@ -48,9 +51,9 @@ export interface Queue extends AsyncDisposable {
   /** Whether a process holds the finalize lease of the run; false if Redis does not answer. */
   isFinalizing(run: string): Promise<boolean>
   /**
-   * Calls `finalize` under the finalize lease of the job's run; returns undefined if another process
-   * holds it. Meanwhile the job stays on the queue, delayed, so that an autoscaler keeps a worker. A
-   * worker that takes the job finds its shard finished and checks the run again.
+   * Calls `finalize` under the finalize lease of the job's run; returns undefined if another
+   * process holds it. Meanwhile the job stays on the queue, delayed, so that an autoscaler keeps a
+   * worker. A worker that takes the job finds its shard finished and checks the run again.
    */
   withFinalizeLease<T>(job: Job, finalize: () => Promise<T>): Promise<T | undefined>
 }

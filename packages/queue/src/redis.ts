@@ -1,5 +1,5 @@
-// Connections to Redis. Redis holds only hints (the store is authoritative), but a Redis that evicts keys
-// or is too old for BullMQ loses jobs silently, so it is checked before use.
+// Connections to Redis. Redis holds only hints (the store is authoritative), but a Redis that
+// evicts keys or is too old for BullMQ loses jobs silently, so it is checked before use.
 
 import { codeOf, isLoopback, messageOf, ReembedError } from '@reembed/shared'
 import { Redis, type RedisOptions } from 'ioredis'
@@ -20,7 +20,9 @@ export interface ConnectOptions {
 
 const OLDEST = [6, 2] as const
 
-/** A Redis by its URL; `insecure` allows one on another machine that has neither password nor TLS. */
+/**
+ * A Redis by its URL; `insecure` allows one on another machine that has neither password nor TLS.
+ */
 export type RedisTarget = string | { readonly url: string; readonly insecure?: boolean | undefined }
 
 /**
@@ -91,7 +93,10 @@ export async function inspectRedis(
   }
 }
 
-/** @throws ReembedError REDIS_MISCONFIGURED if Redis may evict keys to free memory, because that loses jobs */
+/**
+ * @throws ReembedError REDIS_MISCONFIGURED if Redis may evict keys to free memory, because that
+ * loses jobs
+ */
 export function requireNoEviction(facts: RedisInfo, url: string): void {
   if (facts.evictionPolicy === 'noeviction') return
   throw new ReembedError(
@@ -113,7 +118,10 @@ export function connectRedis(url: string, { failFast = false }: { readonly failF
   })
 }
 
-/** Returns the address without user and password, for messages. @throws ReembedError USAGE for an invalid URL */
+/**
+ * Returns the address without user and password, for messages. @throws ReembedError USAGE for an
+ * invalid URL
+ */
 export function redisAddress(url: string): string {
   try {
     const { protocol, host, pathname } = new URL(url)
@@ -148,7 +156,8 @@ function parseInfo(info: string, where: string): RedisInfo {
       `Redis at ${where} is version ${version}: BullMQ needs ${OLDEST.join('.')} or newer`,
     )
   }
-  // Dragonfly reports cluster mode when it emulates a cluster in one process, which BullMQ recommends.
+  // Dragonfly reports cluster mode when it emulates a cluster in one process, which BullMQ
+  // recommends.
   if (facts.get('redis_mode') === 'cluster' && !facts.has('dragonfly_version')) {
     throw new ReembedError(
       'REDIS_MISCONFIGURED',

@@ -1,6 +1,6 @@
 // The trace of a job. It starts when the job is added; the job's options carry the context, as in
-// BullMQ's own telemetry, and each attempt continues it. bullmq-otel is not used: it makes one trace per
-// run, and a span per poll.
+// BullMQ's own telemetry, and each attempt continues it. bullmq-otel is not used: it makes one
+// trace per run, and a span per poll.
 
 import { type Attributes, tracing } from '@reembed/telemetry'
 import type { Job } from './job.ts'

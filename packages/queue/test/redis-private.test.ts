@@ -19,6 +19,4 @@ test.each([
   'redis://[::1]:7000',
   'redis://:secret@redis',
   'rediss://redis',
-])('P-REDIS-PRIVATE: secureUrlOf accepts %s', url =>
-  expect(() => secureUrlOf(url)).not.toThrow(),
-)
+])('P-REDIS-PRIVATE: secureUrlOf accepts %s', url => expect(() => secureUrlOf(url)).not.toThrow())

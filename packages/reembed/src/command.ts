@@ -1,4 +1,5 @@
-// A command line from start to end: parses, runs, prints a failure as one line, returns the exit code.
+// A command line from start to end: parses, runs, prints a failure as one line, returns the exit
+// code.
 
 import { EXIT, ReembedError } from '@reembed/shared'
 import { CommanderError } from 'commander'

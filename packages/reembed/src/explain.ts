@@ -1,4 +1,5 @@
-// What the command adds to an error of the library: the flag that sets the option at fault, or the command that helps.
+// What the command adds to an error of the library: the flag that sets the option at fault, or the
+// command that helps.
 
 import { messageOf, ReembedError } from '@reembed/shared'
 

@@ -1,4 +1,5 @@
-// Numbers and facts as people read them. Data goes to stdout, everything about the way there to stderr.
+// Numbers and facts as people read them. Data goes to stdout, everything about the way there to
+// stderr.
 
 import { stripVTControlCharacters } from 'node:util'
 import type { Manifest } from '@reembed/protocol'

@@ -3,7 +3,10 @@
 import { EXIT } from '@reembed/shared'
 import { note } from './format.ts'
 
-/** A signal that fires on the first SIGINT or SIGTERM. `stop` gives the process its default behaviour back. */
+/**
+ * A signal that fires on the first SIGINT or SIGTERM. `stop` gives the process its default
+ * behaviour back.
+ */
 export function onInterrupt(): { readonly signal: AbortSignal; stop(): void } {
   const controller = new AbortController()
   const handle = (): void => {

@@ -29,7 +29,10 @@ export function s3OptionsOf({ s3Endpoint, s3Region, s3PathStyle, s3Checksums }: 
 /** A local folder is named absolutely, so that every process means the same one. */
 export const absoluteUrl = (url: string): string => (/^[a-z0-9]+:\/\//i.test(url) ? url : resolve(url))
 
-/** Opens the output of a run, creates a missing folder, and checks at once that the store never overwrites. */
+/**
+ * Opens the output of a run, creates a missing folder, and checks at once that the store never
+ * overwrites.
+ */
 export async function openOutput(flags: OutputFlags): Promise<Store> {
   const { unsafeStore: unsafe } = flags
   const store = await openStore(absoluteUrl(flags.output), { create: true, unsafe, s3: s3OptionsOf(flags) })
@@ -105,7 +108,10 @@ export async function requireEndpoint(flags: EndpointFlags): Promise<ResolvedEnd
   })
 }
 
-/** Checks that an endpoint was given, and that an `hf:` endpoint exists; wakes nothing. @throws ReembedError */
+/**
+ * Checks that an endpoint was given, and that an `hf:` endpoint exists; wakes nothing. @throws
+ * ReembedError
+ */
 export async function checkEndpoint(flags: EndpointFlags): Promise<void> {
   await checkEndpointExists(endpointOf(flags), hfOptions())
 }
@@ -127,7 +133,10 @@ const hfOptions = (): HfOptions => ({
   apiUrl: process.env.REEMBED_HF_API,
 })
 
-/** Says each state on the way; that it runs from the start is no news, and what stops the command says so itself. */
+/**
+ * Says each state on the way; that it runs from the start is no news, and what stops the command
+ * says so itself.
+ */
 export function noteEndpointState({ name, state, message }: HfEndpoint, waitedMs: number): void {
   if (/paused|failed/i.test(state) || (state === 'running' && waitedMs < 1_000)) return
   note(

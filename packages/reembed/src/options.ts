@@ -131,7 +131,9 @@ export const optionalOutput: Option = outputOption
 
 const REQUIRED = new WeakSet<Option>()
 
-/** Whether a command cannot do without this option; program.ts asks for it after the misspelt ones. */
+/**
+ * Whether a command cannot do without this option; program.ts asks for it after the misspelt ones.
+ */
 export const isRequired = (option: Option): boolean => REQUIRED.has(option)
 
 function required(option: Option): Option {

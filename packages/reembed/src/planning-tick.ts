@@ -1,6 +1,7 @@
 // A planning tick with the flags of `reembed producer` and `reembed schedule tick`.
 
-import { planAndEnqueue, type ScheduleTrigger, type TickOutcome } from '@reembed/producer'
+import { planAndEnqueue, type ScheduleTrigger } from '@reembed/producer'
+import type { TickOutcome } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import type { Store } from '@reembed/store'
 import { notePlan } from './notices.ts'
@@ -10,7 +11,10 @@ import { planOptionsOf, redisOf } from './requests.ts'
 
 export type ProducerFlags = CorpusFlags & OutputFlags & RedisFlags
 
-/** Resolves the endpoint anew for each tick: its address and revision may have changed, and it may be asleep. */
+/**
+ * Resolves the endpoint anew for each tick: its address and revision may have changed, and it may
+ * be asleep.
+ */
 export async function planTick(
   trigger: ScheduleTrigger,
   flags: ProducerFlags,

@@ -1,4 +1,5 @@
-// The command line as a whole: what holds for all commands, and where each family of them is declared.
+// The command line as a whole: what holds for all commands, and where each family of them is
+// declared.
 
 import { existsSync } from 'node:fs'
 import { EXIT, ReembedError } from '@reembed/shared'
@@ -66,7 +67,10 @@ async function prepare(command: Command, program: Command): Promise<void> {
   requireOptions(command)
 }
 
-/** Commander complains of a missing option before it looks for a misspelt one, so the missing ones are looked for here. */
+/**
+ * Commander complains of a missing option before it looks for a misspelt one, so the missing ones
+ * are looked for here.
+ */
 function requireOptions(command: Command): void {
   const missing = command.options.find(
     one => option.isRequired(one) && command.getOptionValue(one.attributeName()) === undefined,

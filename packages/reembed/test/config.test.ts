@@ -1,4 +1,5 @@
-// reembed.yaml: one complaint at a time, with file, line and key; the file for editors says what the command accepts.
+// reembed.yaml: one complaint at a time, with file, line and key; the file for editors says what
+// the command accepts.
 
 import { readFileSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'

@@ -1,4 +1,5 @@
-// Schedules live in reembed.yaml: added and taken out with the comments kept, and checked with their line.
+// Schedules live in reembed.yaml: added and taken out with the comments kept, and checked with
+// their line.
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

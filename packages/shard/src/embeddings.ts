@@ -14,7 +14,10 @@ export interface ReadEmbeddingsOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Rows in corpus order. The vector of row i is `vectors.subarray(i * dimensions, (i + 1) * dimensions)`. */
+/**
+ * Rows in corpus order. The vector of row i is `vectors.subarray(i * dimensions, (i + 1) *
+ * dimensions)`.
+ */
 export interface EmbeddingBatch {
   readonly ids: readonly string[]
   readonly vectors: Float32Array
@@ -24,9 +27,10 @@ export interface EmbeddingBatch {
 }
 
 /**
- * Yields all rows of a finished run in corpus order, one row group (about 4 MiB of vectors) at a time.
- * @param url an output ('./vectors', 's3://vectors/wiki'), of which the current version is read, or one of its runs
- * ('s3://vectors/wiki/runs/<run>')
+ * Yields all rows of a finished run in corpus order, one row group (about 4 MiB of vectors) at a
+ * time.
+ * @param url an output ('./vectors', 's3://vectors/wiki'), of which the current version is read, or
+ * one of its runs ('s3://vectors/wiki/runs/<run>')
  * @throws ReembedError RUN_NOT_FOUND if no version is published or the run is not finished
  * @throws ReembedError CORRUPT for a damaged shard
  */
@@ -47,8 +51,9 @@ export async function* readEmbeddings(
 }
 
 /**
- * Reads the manifest of the current version of an output: run, model, revision and prompts. A program that embeds
- * queries needs it to switch models together with the documents; it should poll. Cost: one LIST and two small reads.
+ * Reads the manifest of the current version of an output: run, model, revision and prompts. A
+ * program that embeds queries needs it to switch models together with the documents; it should
+ * poll. Cost: one LIST and two small reads.
  * @throws ReembedError RUN_NOT_FOUND if no version is published
  */
 export async function readCurrentManifest(
@@ -59,7 +64,10 @@ export async function readCurrentManifest(
   return requireManifest(store, undefined)
 }
 
-/** Reads the manifest of a run; without `run`, of the current version. @throws ReembedError RUN_NOT_FOUND */
+/**
+ * Reads the manifest of a run; without `run`, of the current version. @throws ReembedError
+ * RUN_NOT_FOUND
+ */
 export async function requireManifest(store: Store, run: string | undefined): Promise<Manifest> {
   const wanted = run ?? (await readCurrent(store))?.run
   if (wanted === undefined) {

@@ -1,11 +1,12 @@
-// int8 and ubinary by the formulas of sentence-transformers' `quantize_embeddings`, with its float32 arithmetic, so
-// that queries quantised by that library match documents quantised here:
+// int8 and ubinary by the formulas of sentence-transformers' `quantize_embeddings`, with its
+// float32 arithmetic, so that queries quantised by that library match documents quantised here:
 //
 //   starts, steps   least value of each dimension, (greatest - least) / 255
 //   int8            trunc((x - start) / step - 128)
 //   ubinary         1 where x > 0, eight to a byte, the first dimension in the highest bit
 //
-// One difference: a value outside the ranges is clipped to them. The library lets it wrap around to the other end.
+// One difference: a value outside the ranges is clipped to them. The library lets it wrap around to
+// the other end.
 
 import { ReembedError } from '@reembed/shared'
 
@@ -52,7 +53,10 @@ export function toInt8(vectors: Float32Array, { min, max }: Ranges): Int8Array {
   return quantized
 }
 
-/** @throws ReembedError USAGE if the bits do not fill whole bytes: the library packs only multiples of eight */
+/**
+ * @throws ReembedError USAGE if the bits do not fill whole bytes: the library packs only multiples
+ * of eight
+ */
 export function requireWholeBytes(dimensions: number): void {
   if (dimensions % 8 === 0) return
   throw new ReembedError(

@@ -1,5 +1,6 @@
-// Golden values: numpy computed them once, by the lines of `quantize_embeddings` (sentence-transformers,
-// util/quantization.py) on numpy.random.default_rng(7): 5 x 16 vectors, ranges of 200 others twice as long.
+// Golden values: numpy computed them once, by the lines of `quantize_embeddings`
+// (sentence-transformers, util/quantization.py) on numpy.random.default_rng(7): 5 x 16 vectors,
+// ranges of 200 others twice as long.
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

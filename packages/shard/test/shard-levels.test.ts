@@ -2,7 +2,10 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { checkLevels } from '../src/read/levels.ts'
 
-/** Writes levels as pieces, each run-length encoded or bit-packed in groups of 8, as any Parquet writer may. */
+/**
+ * Writes levels as pieces, each run-length encoded or bit-packed in groups of 8, as any Parquet
+ * writer may.
+ */
 function encode(levels: readonly number[], packed: boolean): Buffer {
   const bytes: number[] = []
   const varint = (value: number): void => {

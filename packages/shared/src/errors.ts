@@ -103,9 +103,14 @@ export interface ReembedErrorOptions {
   readonly retry?: Retry
   /** With `retry: 'requeue'`: the minimum wait in milliseconds that the server requested. */
   readonly retryAfterMs?: number | undefined
-  /** The option of the request that the fix concerns, as a dotted path: 'gates', 'chunking.maxTokens'. */
+  /**
+   * The option of the request that the fix concerns, as a dotted path: 'gates',
+   * 'chunking.maxTokens'.
+   */
   readonly option?: string | undefined
-  /** The case within the code, for a caller that handles it: 'run_not_finished', 'budget_exceeded'. */
+  /**
+   * The case within the code, for a caller that handles it: 'run_not_finished', 'budget_exceeded'.
+   */
   readonly reason?: string | undefined
   readonly cause?: unknown
 }

@@ -54,7 +54,10 @@ const loopback = new BlockList()
 loopback.addSubnet('127.0.0.0', 8, 'ipv4')
 loopback.addAddress('::1', 'ipv6')
 
-/** Whether `host` is a loopback address or 'localhost'. Accepts an IPv6 address in brackets, as in `URL.hostname`. */
+/**
+ * Whether `host` is a loopback address or 'localhost'. Accepts an IPv6 address in brackets, as in
+ * `URL.hostname`.
+ */
 export function isLoopback(host: string): boolean {
   const address = host.replace(/^\[(.*)\]$/, '$1')
   const family = isIP(address)

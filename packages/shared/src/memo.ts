@@ -3,16 +3,20 @@
 /** A cache of asynchronous results by key. */
 export interface Memo<K, V> {
   /**
-   * Returns the cached promise, or caches the promise of `create`. Concurrent callers share one call.
-   * A rejected promise is removed, so that the next call retries.
+   * Returns the cached promise, or caches the promise of `create`. Concurrent callers share one
+   * call. A rejected promise is removed, so that the next call retries.
    */
   get(key: K, create: () => Promise<V>): Promise<V>
-  /** Waits for the pending results and returns all that are fulfilled, for example to dispose them. */
+  /**
+   * Waits for the pending results and returns all that are fulfilled, for example to dispose them.
+   */
   settled(): Promise<V[]>
 }
 
 export interface MemoOptions {
-  /** Maximum number of results; the least recently used is removed first. The default is no limit. */
+  /**
+   * Maximum number of results; the least recently used is removed first. The default is no limit.
+   */
   readonly max?: number
 }
 

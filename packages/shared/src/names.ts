@@ -18,22 +18,32 @@ export const rejectsKey = (run: string, segment = 0): string =>
 /** `runs/<run>/queries.json.gz`: query vectors of the run's model, for gates that search. */
 export const queriesKey = (run: string): string => `runs/${run}/queries.json.gz`
 
-/** `runs/<run>/gates-<current run, or none>.json`: the gate results of `run` against the run that it would replace. */
+/**
+ * `runs/<run>/gates-<current run, or none>.json`: the gate results of `run` against the run that it
+ * would replace.
+ */
 export const gatesKey = (run: string, against: string | undefined): string =>
   `${gatesPrefix(run)}${against ?? 'none'}.json`
 export const gatesPrefix = (run: string): string => `runs/${run}/gates-`
 
-/** `runs/<run>/state/<10^20 - 1 - n>.json`: the first key of a LIST is the latest run state record. */
+/**
+ * `runs/<run>/state/<10^20 - 1 - n>.json`: the first key of a LIST is the latest run state record.
+ */
 export const runStateKey = (run: string, number: number): string =>
   `${runStatePrefix(run)}${inverted(number)}.json`
 export const runStatePrefix = (run: string): string => `runs/${run}/state/`
 
-/** `runs/<run>/data/part-00017-of-00042.parquet`. The plan fixes the number of shards, and so the name. */
+/**
+ * `runs/<run>/data/part-00017-of-00042.parquet`. The plan fixes the number of shards, and so the
+ * name.
+ */
 export const shardKey = (run: string, shard: number, shards: number): string =>
   `${shardPrefix(run)}part-${digits(shard, 5)}-of-${digits(shards, 5)}.parquet`
 export const shardPrefix = (run: string): string => `runs/${run}/data/`
 
-/** The shard number in a key, or undefined if the key is not a shard of a run with `shards` shards. */
+/**
+ * The shard number in a key, or undefined if the key is not a shard of a run with `shards` shards.
+ */
 export function shardOfKey(key: string, run: string, shards: number): number | undefined {
   const match = /part-(\d{5,})-of-\d{5,}\.parquet$/.exec(key)
   const shard = Number(match?.[1])
@@ -82,7 +92,10 @@ const compactTime = (ms: number): string =>
     .replace(/\.\d+Z$/, 'Z')
     .replace(/[-:]/g, '')
 
-/** A deterministic id of `value`: 130 bits of the SHA-256 of its canonical JSON, as 26 characters a-z and 2-7. */
+/**
+ * A deterministic id of `value`: 130 bits of the SHA-256 of its canonical JSON, as 26 characters
+ * a-z and 2-7.
+ */
 export function idOf(value: unknown): string {
   const alphabet = 'abcdefghijklmnopqrstuvwxyz234567'
   let id = ''

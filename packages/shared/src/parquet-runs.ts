@@ -1,4 +1,5 @@
-// Runs of Parquet's hybrid of run-length encoding and bit packing, which encodes levels and dictionary indexes:
+// Runs of Parquet's hybrid of run-length encoding and bit packing, which encodes levels and
+// dictionary indexes:
 //
 //   run      varint (length << 1)        one value, in as many whole bytes as its bit width needs
 //   packed   varint (groups << 1 | 1)    groups of 8 values at the bit width, lowest bit first
@@ -7,7 +8,10 @@
 
 export interface HybridRun {
   readonly isPacked: boolean
-  /** Number of values: a claim that the caller must check. The last group of a packed run may be padded. */
+  /**
+   * Number of values: a claim that the caller must check. The last group of a packed run may be
+   * padded.
+   */
   readonly length: number
   /** Offset of the first byte after the header. */
   readonly offset: number
@@ -15,7 +19,9 @@ export interface HybridRun {
   readonly end: number
 }
 
-/** Reads the header of the run at `offset`. @throws RangeError if the bytes end inside the header */
+/**
+ * Reads the header of the run at `offset`. @throws RangeError if the bytes end inside the header
+ */
 export function readHybridRun(view: DataView, offset: number, bitWidth: number): HybridRun {
   let at = offset
   let header = 0

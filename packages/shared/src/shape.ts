@@ -1,5 +1,6 @@
-// Structural validation of untrusted values: JSON from a store, from Redis or from a server. A shape
-// checks fields and their types; the caller checks the meaning. Each value is validated before use.
+// Structural validation of untrusted values: JSON from a store, from Redis or from a server. A
+// shape checks fields and their types; the caller checks the meaning. Each value is validated
+// before use.
 
 import { ReembedError } from './errors.ts'
 

@@ -22,7 +22,10 @@ export interface MapConcurrentOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** A shared abort reason: an AbortSignal without a reason creates an error with a stack on each abort. */
+/**
+ * A shared abort reason: an AbortSignal without a reason creates an error with a stack on each
+ * abort.
+ */
 const ENDED = new Error('the consumer stopped reading')
 
 /**
@@ -46,7 +49,9 @@ export async function* mapConcurrent<T, R>(
     failure ??= { error }
     stop.abort(error)
   }
-  /** The pending read of the source: at most one, started only when a slot for its value is free. */
+  /**
+   * The pending read of the source: at most one, started only when a slot for its value is free.
+   */
   let pull: Promise<IteratorResult<T>> | undefined
   let ended = false
   try {

@@ -1,6 +1,8 @@
 // Validation of vectors: finite, not zero, and of norm 1 where the model normalises.
 
-/** Maximum deviation of a norm from 1 where the model normalises. Half precision causes about 1e-3. */
+/**
+ * Maximum deviation of a norm from 1 where the model normalises. Half precision causes about 1e-3.
+ */
 export const NORM_TOLERANCE = 1e-2
 
 /**
@@ -26,7 +28,10 @@ export function normOf(vectors: Float32Array, row: number, dimensions: number): 
   return Math.sqrt(a + b + c + d)
 }
 
-/** Returns indexes into `rows` of invalid vectors: not finite, zero, or if `normalized`, of a norm other than 1. */
+/**
+ * Returns indexes into `rows` of invalid vectors: not finite, zero, or if `normalized`, of a norm
+ * other than 1.
+ */
 export function badRowsOf(
   vectors: Float32Array,
   rows: readonly number[],

@@ -1,12 +1,15 @@
-// Checks that a store implements put-if-absent. All correctness of concurrent writers depends on it,
-// so callers check a store before the first write.
+// Checks that a store implements put-if-absent. All correctness of concurrent writers depends on
+// it, so callers check a store before the first write.
 
 import { randomUUID } from 'node:crypto'
 
 import { ReembedError } from '@reembed/shared'
 import type { Store } from './store.ts'
 
-/** The key of the check's object. It is fixed, so repeated checks leave one small object and never delete. */
+/**
+ * The key of the check's object. It is fixed, so repeated checks leave one small object and never
+ * delete.
+ */
 export const STORE_CHECK_KEY = 'reembed-store-check.json'
 
 const PUTTERS = 16
@@ -20,7 +23,8 @@ export async function checkStore(
   store: Store,
   { signal }: { signal?: AbortSignal | undefined } = {},
 ): Promise<void> {
-  // Random bytes in each put, so that an overwrite differs from the object of this or an earlier check.
+  // Random bytes in each put, so that an overwrite differs from the object of this or an earlier
+  // check.
   const probe = (): Uint8Array => Buffer.from(`{"check":"${randomUUID()}"}\n`)
   await store.putIfAbsent(STORE_CHECK_KEY, probe(), { signal })
   const before = await store.get(STORE_CHECK_KEY, { signal })

@@ -1,5 +1,5 @@
-// Determines the outcome of a put whose reply was lost. A repeated put alone cannot: if the first put
-// succeeded, the store refuses the second one although the object is ours.
+// Determines the outcome of a put whose reply was lost. A repeated put alone cannot: if the first
+// put succeeded, the store refuses the second one although the object is ours.
 
 /** 'exists': another object holds the key. */
 export type PutOutcome = 'created' | 'exists'
@@ -13,7 +13,9 @@ export interface ConfirmedPutOptions {
   mayHaveSucceeded(error: unknown): boolean
 }
 
-/** Returns a function that attempts the put of one object. Call it again after a transient error. */
+/**
+ * Returns a function that attempts the put of one object. Call it again after a transient error.
+ */
 export function createConfirmedPut({
   put,
   findWriter,

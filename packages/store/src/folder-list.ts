@@ -14,15 +14,18 @@ import type { ListedObject, ListOptions } from './store.ts'
 const STATS_AT_ONCE = 16
 
 interface Entry {
-  /** Ends with '/' for a folder, so that the order of a directory's entries is the order of the keys below them. */
+  /**
+   * Ends with '/' for a folder, so that the order of a directory's entries is the order of the keys
+   * below them.
+   */
   readonly key: string
   readonly path: string
 }
 
 /**
- * Yields the regular files under `root` whose key starts with `prefix`. Skips names that start with a
- * dot, and everything below them. Follows symbolic links within the root. Omits files that another
- * process deletes during the listing.
+ * Yields the regular files under `root` whose key starts with `prefix`. Skips names that start with
+ * a dot, and everything below them. Follows symbolic links within the root. Omits files that
+ * another process deletes during the listing.
  */
 export async function* listFolder(
   root: string,
@@ -98,7 +101,10 @@ async function describe({ key, path }: Entry): Promise<ListedObject | undefined>
   }
 }
 
-/** Describes a file as an object. The etag changes with the size, the modification time or the inode. */
+/**
+ * Describes a file as an object. The etag changes with the size, the modification time or the
+ * inode.
+ */
 export function infoOf(key: string, { size, mtimeMs, mtimeNs, ino }: BigIntStats): ListedObject {
   const etag = [size, mtimeNs, ino].map(part => part.toString(36)).join('-')
   return { key, size: Number(size), etag, modifiedMs: Number(mtimeMs) }

@@ -6,8 +6,9 @@ import { dirname, join, relative } from 'node:path'
 import { codeOf, messageOf, ReembedError } from '@reembed/shared'
 
 /**
- * Returns the path of a key. Refuses names that start with a dot, '.' and '..' included: they are never
- * listed, so that editor files, version control and incomplete objects are not read as documents.
+ * Returns the path of a key. Refuses names that start with a dot, '.' and '..' included: they are
+ * never listed, so that editor files, version control and incomplete objects are not read as
+ * documents.
  * @throws ReembedError USAGE
  */
 export function pathOf(root: string, key: string): string {

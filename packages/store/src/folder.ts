@@ -1,5 +1,5 @@
-// A folder as a store. link(2) is an atomic put-if-absent: it creates the name or fails with EEXIST.
-// The file is complete and synced to disk before the link.
+// A folder as a store. link(2) is an atomic put-if-absent: it creates the name or fails with
+// EEXIST. The file is complete and synced to disk before the link.
 
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
@@ -26,8 +26,8 @@ const UNFINISHED = /^\.reembed-.*\.tmp$/
 const STALE_MS = 3_600_000
 
 /**
- * Opens a folder as a store. Files and folders whose name starts with a dot are never listed, read or
- * written. Symbolic links are followed inside the folder and refused where they lead out of it.
+ * Opens a folder as a store. Files and folders whose name starts with a dot are never listed, read
+ * or written. Symbolic links are followed inside the folder and refused where they lead out of it.
  * @throws ReembedError SOURCE_NOT_FOUND, USAGE or STORE_ACCESS_DENIED
  */
 export async function openFolder(path: string, { create = false }: FolderOptions = {}): Promise<Store> {
@@ -93,7 +93,8 @@ export async function openFolder(path: string, { create = false }: FolderOptions
         await refuseOutside(root, folder)
         const made = await mkdir(folder, { recursive: true })
         const outcome = (await isTaken(path)) ? 'exists' : await write(root, path, body, signal)
-        // Also after 'exists': the caller relies on the object even if its writer crashed before the sync.
+        // Also after 'exists': the caller relies on the object even if its writer crashed before
+        // the sync.
         for (let at = folder; ; at = dirname(at)) {
           await syncFolder(at)
           if (made === undefined || at === dirname(made)) return outcome
@@ -121,7 +122,10 @@ async function openRoot(path: string, create: boolean): Promise<string> {
   }
 }
 
-/** Opens a file for reading. O_NONBLOCK: opening a named pipe must not block before its type is checked. */
+/**
+ * Opens a file for reading. O_NONBLOCK: opening a named pipe must not block before its type is
+ * checked.
+ */
 async function openFile(root: string, path: string): Promise<FileHandle | undefined> {
   const real = await realPathInside(root, path)
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK

@@ -42,7 +42,10 @@ export async function getShaped<T>(
   return requireShape<T>(shape, found, `${key} in ${store.url} is not ${noun} that reembed wrote`)
 }
 
-/** Writes rows as one gzipped JSON array. Equal rows give equal bytes: the gzip header has no timestamp. */
+/**
+ * Writes rows as one gzipped JSON array. Equal rows give equal bytes: the gzip header has no
+ * timestamp.
+ */
 export function putRows(store: Store, key: string, rows: readonly unknown[]): Promise<'created' | 'exists'> {
   const body = gzipSync(Buffer.from(`[${rows.map(canonical).join(',\n')}]\n`))
   return store.putIfAbsent(key, body, { contentType: 'application/gzip' })

@@ -7,7 +7,8 @@ export function compareKeys(a: string, b: string): number {
     const x = a.charCodeAt(i)
     const y = b.charCodeAt(i)
     if (x === y) continue
-    // UTF-16 has the same order except for surrogates: they encode characters above U+FFFF but are below U+E000.
+    // UTF-16 has the same order except for surrogates: they encode characters above U+FFFF but are
+    // below U+E000.
     return isSurrogate(x) === isSurrogate(y) ? x - y : isSurrogate(x) ? 1 : -1
   }
   return a.length - b.length

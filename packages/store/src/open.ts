@@ -12,15 +12,18 @@ import type { Store } from './store.ts'
 export interface OpenStoreOptions {
   /** Create a missing folder. Buckets are never created. */
   readonly create?: boolean | undefined
-  /** Skips the proof that an S3 store supports conditional writes: safe for a single writer only. */
+  /**
+   * Skips the proof that an S3 store supports conditional writes: safe for a single writer only.
+   */
   readonly unsafe?: boolean | undefined
   readonly s3?: S3Options | undefined
   readonly hub?: HubOptions | undefined
 }
 
 /**
- * Opens 's3://bucket/prefix', a folder, 'file:///folder', or, to read, 'hf://datasets/org/name@revision/path'. The AWS
- * SDK is loaded only when it is needed. The first put to S3 fails with STORE_UNSAFE if the store ignores If-None-Match.
+ * Opens 's3://bucket/prefix', a folder, 'file:///folder', or, to read,
+ * 'hf://datasets/org/name@revision/path'. The AWS SDK is loaded only when it is needed. The first
+ * put to S3 fails with STORE_UNSAFE if the store ignores If-None-Match.
  */
 export async function openStore(
   url: string,
@@ -48,7 +51,10 @@ export async function openStore(
   return openFolder(url, { create })
 }
 
-/** Not every S3 server honours If-None-Match; all that is written relies on it. A check that fails is repeated. */
+/**
+ * Not every S3 server honours If-None-Match; all that is written relies on it. A check that fails
+ * is repeated.
+ */
 function checkedBeforePut(store: Store): Store {
   let checked: Promise<void> | undefined
   return {

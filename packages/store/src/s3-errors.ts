@@ -1,5 +1,5 @@
-// Maps errors of the AWS SDK to ReembedErrors. Messages name buckets, keys, variables and regions, and
-// never quote a reply, because a reply can contain a signed request. Transient errors have
+// Maps errors of the AWS SDK to ReembedErrors. Messages name buckets, keys, variables and regions,
+// and never quote a reply, because a reply can contain a signed request. Transient errors have
 // `retry: 'requeue'`.
 
 import { codeOf, ReembedError } from '@reembed/shared'
@@ -39,7 +39,10 @@ const REFUSED_CREDENTIALS = new Set([
   'TokenRefreshRequired',
 ])
 
-/** Transient errors with a status below 500: a conflict with a concurrent writer, or a damaged request. */
+/**
+ * Transient errors with a status below 500: a conflict with a concurrent writer, or a damaged
+ * request.
+ */
 const TRANSIENT = new Set([
   'ConditionalRequestConflict',
   'OperationAborted',

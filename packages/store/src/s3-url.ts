@@ -17,7 +17,10 @@ export function parseS3Url(url: string): { bucket: string; root: string } {
   return { bucket, root: prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/` }
 }
 
-/** Validates the address of a store other than AWS. Messages do not repeat it: it may contain a password. */
+/**
+ * Validates the address of a store other than AWS. Messages do not repeat it: it may contain a
+ * password.
+ */
 export function endpointOf(endpoint: string | undefined): URL | undefined {
   if (!endpoint) return undefined
   if (!/^https?:\/\//.test(endpoint) || !URL.canParse(endpoint)) {

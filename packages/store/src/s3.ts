@@ -26,9 +26,15 @@ export interface S3Options {
   readonly endpoint?: string | undefined
   /** The default is AWS_REGION, then the AWS config file; us-east-1 for a server other than AWS. */
   readonly region?: string | undefined
-  /** Use http://server/bucket instead of http://bucket.server. The default is true for a server other than AWS. */
+  /**
+   * Use http://server/bucket instead of http://bucket.server. The default is true for a server
+   * other than AWS.
+   */
   readonly pathStyle?: boolean | undefined
-  /** The default is 'when_required' for a server other than AWS, because some refuse AWS's checksums. */
+  /**
+   * The default is 'when_required' for a server other than AWS, because some refuse AWS's
+   * checksums.
+   */
   readonly checksums?: 'when_required' | 'when_supported' | undefined
   /** Maximum number of connections. */
   readonly connections?: number | undefined
@@ -39,12 +45,15 @@ export interface S3Options {
   readonly tries?: number | undefined
 }
 
-/** Metadata key of the body's SHA-256. After a lost reply it shows whether the object at the key is ours. */
+/**
+ * Metadata key of the body's SHA-256. After a lost reply it shows whether the object at the key is
+ * ours.
+ */
 const DIGEST = 'reembed-sha256'
 
 /**
- * Opens 's3://bucket/prefix'; keys are relative to the prefix. Credentials come from the SDK's default
- * chain. No request is sent before the first call. Disposal aborts calls in flight.
+ * Opens 's3://bucket/prefix'; keys are relative to the prefix. Credentials come from the SDK's
+ * default chain. No request is sent before the first call. Disposal aborts calls in flight.
  */
 export async function openS3(url: string, options: S3Options = {}): Promise<Store> {
   const { bucket, root } = parseS3Url(url)
@@ -72,7 +81,10 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     return mapped
   }
 
-  /** Converts a time of the store to local time. The SDK measures offsets from 4 minutes by the Date of replies. */
+  /**
+   * Converts a time of the store to local time. The SDK measures offsets from 4 minutes by the Date
+   * of replies.
+   */
   const localTime = (storeTime: Date | undefined): number | undefined =>
     storeTime && storeTime.getTime() - client.config.systemClockOffset
 

@@ -11,7 +11,10 @@ export interface ObjectInfo {
 }
 
 export interface ListedObject extends ObjectInfo {
-  /** Time of the write in local Unix milliseconds, accurate to 4 minutes; undefined if the store does not report it. */
+  /**
+   * Time of the write in local Unix milliseconds, accurate to 4 minutes; undefined if the store
+   * does not report it.
+   */
   readonly modifiedMs?: number | undefined
 }
 
@@ -33,7 +36,10 @@ export interface ListOptions {
 
 export interface PutOptions {
   readonly contentType?: string | undefined
-  /** SHA-256 (hex) of the body or of a value unique to it. If given, the store does not hash the body. */
+  /**
+   * SHA-256 (hex) of the body or of a value unique to it. If given, the store does not hash the
+   * body.
+   */
   readonly sha256?: string | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -50,17 +56,21 @@ export interface Store extends AsyncDisposable {
 
   /**
    * Reads an object or a range of it.
-   * @throws ObjectNotFound if there is none; ReembedError SOURCE_CHANGED if `ifMatch` does not match
+   * @throws ObjectNotFound if there is none; ReembedError SOURCE_CHANGED if `ifMatch` does not
+   * match
    */
   get(key: string, options?: ReadOptions): Promise<Uint8Array>
 
-  /** Like `get`, in pieces of at most a few hundred KiB. Ending the iteration early closes the source. */
+  /**
+   * Like `get`, in pieces of at most a few hundred KiB. Ending the iteration early closes the
+   * source.
+   */
   stream(key: string, options?: ReadOptions): AsyncGenerator<Uint8Array, void, undefined>
 
   /**
-   * Writes the object if the key is free. The write is atomic: readers see the whole object or none.
-   * Returns 'exists' if another object holds the key; that object is unchanged. After a lost reply
-   * the store reads the object at the key: if its bytes are these, the outcome is 'created'.
+   * Writes the object if the key is free. The write is atomic: readers see the whole object or
+   * none. Returns 'exists' if another object holds the key; that object is unchanged. After a lost
+   * reply the store reads the object at the key: if its bytes are these, the outcome is 'created'.
    */
   putIfAbsent(key: string, body: Uint8Array, options?: PutOptions): Promise<'created' | 'exists'>
 }

@@ -1,5 +1,6 @@
 // Metric labels for transient store errors. A diagnostics channel publishes each error, because the
-// failing calls have no access to a metrics registry. Without a listener the cost is one comparison.
+// failing calls have no access to a metrics registry. Without a listener the cost is one
+// comparison.
 
 import { channel } from 'node:diagnostics_channel'
 

@@ -25,7 +25,10 @@ export async function keysOf(store: Store, prefix: string, options?: ListOptions
   return keys
 }
 
-/** Keys around '/', with special characters of URLs, XML and shells, and where UTF-16 and UTF-8 order differ. */
+/**
+ * Keys around '/', with special characters of URLs, XML and shells, and where UTF-16 and UTF-8
+ * order differ.
+ */
 const SPECIAL = [
   'a.txt',
   'a-b',

@@ -3,7 +3,10 @@
 
 import { pino } from 'pino'
 
-/** Where events of a process go. A logger of pino fits. `facts` are fields of the line; they hold no secret. */
+/**
+ * Where events of a process go. A logger of pino fits. `facts` are fields of the line; they hold no
+ * secret.
+ */
 export interface Logger {
   debug(facts: object, message: string): void
   info(facts: object, message: string): void

@@ -1,14 +1,12 @@
 // The examples in the documentation of the package.
 
 import { hashVector } from '@reembed/local'
-import {
-  createManualClock,
-  startFakeHf,
-  startFakeHfEndpoint,
-  startFakeTei,
-  startLoadBalancer,
-} from '@reembed/testing'
 import { expect, test } from 'vitest'
+import { createManualClock } from '../src/tei/clock.ts'
+import { startFakeHf } from '../src/tei/hf-api.ts'
+import { startFakeHfEndpoint } from '../src/tei/hf-endpoint.ts'
+import { startLoadBalancer } from '../src/tei/load-balancer.ts'
+import { startFakeTei } from '../src/tei/tei.ts'
 
 const headers = { 'content-type': 'application/json' }
 const embed = (url: string, inputs: readonly string[]): Promise<Response> =>

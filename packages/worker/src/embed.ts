@@ -4,19 +4,16 @@
 // the memory.
 
 import {
-  type Clock,
   createCanary,
   createTokenEstimator,
   type Endpoint,
   type Limiter,
   MAX_BYTES_PER_TOKEN,
-  type ModelReference,
   pack,
-  systemClock,
   type TokenEstimator,
 } from '@reembed/endpoint'
-import type { Document, Reject, SourceRecord } from '@reembed/protocol'
-import { mapConcurrent } from '@reembed/shared'
+import type { Document, ModelReference, Reject, SourceRecord } from '@reembed/protocol'
+import { type Clock, mapConcurrent, systemClock } from '@reembed/shared'
 import { createVectorMemory, type VectorMemory } from './embed/memory.ts'
 import { type PreparedText, prepare } from './embed/prepare.ts'
 import { createSender, type Sender } from './embed/send.ts'

@@ -2,7 +2,6 @@
 // model of each run before the first document of that run is sent.
 
 import {
-  type Clock,
   connectToReplicas,
   connectToUrl,
   createLimiter,
@@ -17,13 +16,12 @@ import {
   type openEndpoint,
   parseTargets,
   type ReplicaEvent,
-  systemClock,
   tracedEndpoint,
   unavailableReason,
 } from '@reembed/endpoint'
 import type { SourceRecord } from '@reembed/protocol'
 import type { LimitCoordinator } from '@reembed/queue'
-import { messageOf, ReembedError } from '@reembed/shared'
+import { type Clock, messageOf, ReembedError, systemClock } from '@reembed/shared'
 import { createVectorMemory } from './embed/memory.ts'
 import { type EmbeddedWindow, embed } from './embed.ts'
 import type { WorkerMetrics } from './metrics.ts'

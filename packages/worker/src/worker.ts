@@ -44,7 +44,10 @@ export interface WorkerOptions {
   readonly metrics?: Registry | undefined
   /** Called when the queue has nothing more for this worker: a good moment to sweep. */
   readonly onIdle?: (() => void) | undefined
-  /** Called when jobs wait and none is fetched for a minute: end the process and let it be started again. */
+  /**
+   * Called when jobs wait and none is fetched for a minute: end the process and let it be started
+   * again.
+   */
   readonly onStuck?: ((waiting: number) => void) | undefined
   /** Called with each failure and postponement, for the progress line of `run`. */
   readonly onJobError?: ((error: unknown, final: boolean) => void) | undefined

@@ -1,14 +1,8 @@
 // One model per reply, over real HTTP: a server that hides other weights behind the same name is
 // found out.
 
-import {
-  computeReference,
-  createLimiter,
-  type Endpoint,
-  type ModelReference,
-  openEndpoint,
-} from '@reembed/endpoint'
-import type { Document } from '@reembed/protocol'
+import { computeReference, createLimiter, type Endpoint, openEndpoint } from '@reembed/endpoint'
+import type { Document, ModelReference } from '@reembed/protocol'
 import {
   INFO,
   openaiReply,

@@ -1,13 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import {
-  type Clock,
-  createLimiter,
-  type Endpoint,
-  type Limiter,
-  openEndpoint,
-  truncateToBytes,
-} from '@reembed/endpoint'
+import { createLimiter, type Endpoint, type Limiter, openEndpoint, truncateToBytes } from '@reembed/endpoint'
 import type { Document, Reject, SourceRecord } from '@reembed/protocol'
+import type { Clock } from '@reembed/shared'
 import {
   type Call,
   DIMENSIONS,

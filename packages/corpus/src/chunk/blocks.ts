@@ -1,6 +1,7 @@
-// Splits a text into blocks: headings, paragraphs, fenced code. Blocks adjoin without a gap, so that their offsets are
-// offsets of the text. Plain text is paragraphs between blank lines. One linear pass: texts may have 8 MiB, and a full
-// Markdown parser takes 150 times as long and is not linear.
+// Splits a text into blocks: headings, paragraphs, fenced code. Blocks adjoin without a gap, so
+// that their offsets are offsets of the text. Plain text is paragraphs between blank lines. One
+// linear pass: texts may have 8 MiB, and a full Markdown parser takes 150 times as long and is not
+// linear.
 //
 //   # Title          heading, depth 1: the blocks after it are under it
 //                    (blank lines belong to the block before them)

@@ -1,4 +1,5 @@
-// Cuts documents into chunks. Off by default: most corpora to re-embed are already cut, and their ids must not change.
+// Cuts documents into chunks. Off by default: most corpora to re-embed are already cut, and their
+// ids must not change.
 
 import type { Chunking, SourceRecord } from '@reembed/protocol'
 import { createMemo, ReembedError, tokenizerKey } from '@reembed/shared'
@@ -7,7 +8,8 @@ import { type SplitOptions, splitText } from './split.ts'
 import { createTokenizer, type ModelTokenizer } from './tokenizer.ts'
 
 /**
- * The limits for the text of a chunk: the limits of the plan, in tokens, less special tokens and the prompt.
+ * The limits for the text of a chunk: the limits of the plan, in tokens, less special tokens and
+ * the prompt.
  * @throws ReembedError USAGE if no room is left, or if the overlap is more than half of it.
  */
 export function splitOptionsOf(
@@ -31,7 +33,10 @@ export function splitOptionsOf(
   return { maxTokens: room, overlapTokens, countTokens }
 }
 
-/** Yields the chunks of each document in order, as documents `<id>#<n>`. Empty documents and rejects are passed on. */
+/**
+ * Yields the chunks of each document in order, as documents `<id>#<n>`. Empty documents and rejects
+ * are passed on.
+ */
 export async function* chunkDocuments(
   records: AsyncIterable<SourceRecord>,
   options: SplitOptions,
@@ -57,7 +62,10 @@ export async function* chunkDocuments(
 /** Cached by hash: a tokenizer takes tens of milliseconds and megabytes to set up. */
 const tokenizers = createMemo<string, ModelTokenizer>()
 
-/** Reads the tokenizer of a plan from the output. @throws ReembedError USAGE if it is not a tokenizer.json. */
+/**
+ * Reads the tokenizer of a plan from the output. @throws ReembedError USAGE if it is not a
+ * tokenizer.json.
+ */
 export function openTokenizer(output: Store, sha256: string): Promise<ModelTokenizer> {
   return tokenizers.get(sha256, async () => {
     const key = tokenizerKey(sha256)

@@ -1,6 +1,6 @@
-// Cuts a text into chunks of a maximum number of tokens. A text that fits is one chunk. Otherwise blocks stay whole if
-// they fit, a heading begins a new chunk, and neighbours under one heading may overlap. Offsets are exact: a chunk is a
-// slice of the text.
+// Cuts a text into chunks of a maximum number of tokens. A text that fits is one chunk. Otherwise
+// blocks stay whole if they fit, a heading begins a new chunk, and neighbours under one heading may
+// overlap. Offsets are exact: a chunk is a slice of the text.
 //
 //   | heading | paragraph | paragraph ...... | paragraph | heading | ...
 //   |<----- chunk 0 ----->|                              |
@@ -30,11 +30,12 @@ interface Piece {
 }
 
 /**
- * Cuts a text into chunks; none for a text of only white space. Offsets are UTF-16 code units. A single character that
- * exceeds the limit is kept as a chunk.
+ * Cuts a text into chunks; none for a text of only white space. Offsets are UTF-16 code units. A
+ * single character that exceeds the limit is kept as a chunk.
  */
 export function splitText(text: string, { maxTokens, overlapTokens, countTokens }: SplitOptions): TextSpan[] {
-  // No tokenizer makes more tokens than bytes, and UTF-8 has at most three bytes for each UTF-16 code unit.
+  // No tokenizer makes more tokens than bytes, and UTF-8 has at most three bytes for each UTF-16
+  // code unit.
   if (text.length * 3 <= maxTokens || countTokens(text) <= maxTokens) {
     return spanOf(text, 0, text.length, blocksOf(text)[0]?.headings ?? [])
   }
@@ -69,7 +70,10 @@ export function splitText(text: string, { maxTokens, overlapTokens, countTokens 
     return parts.length === 1 ? [{ start, end, tokens }] : parts.flatMap(([from, to]) => piecesOf(from, to))
   }
 
-  /** The earliest word start after `from` that overlap and limit allow for a chunk that continues with `next`. */
+  /**
+   * The earliest word start after `from` that overlap and limit allow for a chunk that continues
+   * with `next`.
+   */
   function overlapStart(from: number, next: Piece): number {
     const room = Math.min(overlapTokens, maxTokens - next.tokens)
     if (room <= 0) return next.start

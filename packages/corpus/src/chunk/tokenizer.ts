@@ -4,7 +4,10 @@ import { Tokenizer } from '@huggingface/tokenizers'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { CountTokens } from './split.ts'
 
-/** The declarations of the library import without extensions, which Node's resolution does not find: types are any. */
+/**
+ * The declarations of the library import without extensions, which Node's resolution does not find:
+ * types are any.
+ */
 interface FastTokenizer {
   encode(text: string, options?: { add_special_tokens?: boolean }): { ids: number[] }
 }
@@ -16,8 +19,8 @@ export interface ModelTokenizer {
 }
 
 /**
- * Makes a tokenizer from the content of a tokenizer.json; `sourceName` names it in messages. Truncation and padding of
- * the file are ignored, as in TEI.
+ * Makes a tokenizer from the content of a tokenizer.json; `sourceName` names it in messages.
+ * Truncation and padding of the file are ignored, as in TEI.
  * @throws ReembedError USAGE if the content is not a tokenizer.json.
  */
 export function createTokenizer(json: string, sourceName: string): ModelTokenizer {

@@ -1,12 +1,17 @@
-// Checks the metadata of an Arrow message before apache-arrow decodes it. The metadata is a flatbuffer: tables, vectors
-// and strings that are found by offsets. The length of a vector is unverified, and offsets may lead to one table many
-// times or in a cycle. apache-arrow makes an object for each visit, so a file of 786 bytes can exhaust memory.
+// Checks the metadata of an Arrow message before apache-arrow decodes it. The metadata is a
+// flatbuffer: tables, vectors and strings that are found by offsets. The length of a vector is
+// unverified, and offsets may lead to one table many times or in a cycle. apache-arrow makes an
+// object for each visit, so a file of 786 bytes can exhaust memory.
 //
-// Sources: flatbuffers.dev/internals, and format/{Message,Schema,File}.fbs of apache/arrow for the field numbers.
+// Sources: flatbuffers.dev/internals, and format/{Message,Schema,File}.fbs of apache/arrow for the
+// field numbers.
 
 import { MessageHeader } from 'apache-arrow'
 
-/** Bytes that may be visited for each byte of metadata. Writers share few tables, so valid files stay far below it. */
+/**
+ * Bytes that may be visited for each byte of metadata. Writers share few tables, so valid files
+ * stay far below it.
+ */
 const MAX_GROWTH = 16
 
 /** Offset of a table in the metadata. */

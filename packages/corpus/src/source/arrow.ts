@@ -1,4 +1,5 @@
-// Arrow IPC files and streams. Both are sequences of messages; a file adds 8 bytes before them and a footer after.
+// Arrow IPC files and streams. Both are sequences of messages; a file adds 8 bytes before them and
+// a footer after.
 //
 //   | schema | dictionaries, if any | record batch | record batch | ...
 //   |<------- prefix ------------->|
@@ -32,14 +33,20 @@ const CONTINUATION = 0xffffffff
 /** Size of the read for the metadata of a message. Longer metadata takes a second read. */
 const HEAD_BYTES = 4 * 1024
 const MAX_METADATA_BYTES = 64 * 1024 * 1024
-/** A batch is held compressed, decompressed and as records, in a process of 512 MiB. Writers make some thousand rows. */
+/**
+ * A batch is held compressed, decompressed and as records, in a process of 512 MiB. Writers make
+ * some thousand rows.
+ */
 const MAX_BATCH_BYTES = 128 * 1024 * 1024
 /** An id and a text take at least eight bytes a row. */
 const MAX_BATCH_ROWS = MAX_BATCH_BYTES / 8
 const SMALLER = 'write it with smaller batches (max_chunksize of write_table in pyarrow)'
 const ROWS_AT_ONCE = 8_192
 
-/** Bytes to which the buffers of the current batch may still unpack. Decoding is synchronous: one batch at a time. */
+/**
+ * Bytes to which the buffers of the current batch may still unpack. Decoding is synchronous: one
+ * batch at a time.
+ */
 let room = MAX_BATCH_BYTES
 const within = (unpack: (bytes: Uint8Array, most: number) => Uint8Array) => ({
   decode(bytes: Uint8Array): Uint8Array {
@@ -285,7 +292,9 @@ async function readPrefix(
   return { bytes: Buffer.concat([schema, between]), end }
 }
 
-/** Returns the schema as a message: files of apache-arrow for JavaScript have it only in the footer. */
+/**
+ * Returns the schema as a message: files of apache-arrow for JavaScript have it only in the footer.
+ */
 async function schemaOfFooter(
   store: Store,
   { key, etag, size }: ObjectName,

@@ -1,7 +1,9 @@
-// CSV and TSV (RFC 4180). papaparse finds the fields. It receives the bytes as latin1, so that its string offsets are
-// file offsets, invalid UTF-8 can be detected, and only the needed columns are decoded.
+// CSV and TSV (RFC 4180). papaparse finds the fields. It receives the bytes as latin1, so that its
+// string offsets are file offsets, invalid UTF-8 can be detected, and only the needed columns are
+// decoded.
 //
-// A line break may be inside quotes, so record starts are known only from a read from the start: the plan stores them.
+// A line break may be inside quotes, so record starts are known only from a read from the start:
+// the plan stores them.
 
 import { isUtf8 } from 'node:buffer'
 import type { CsvTable, PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
@@ -25,17 +27,26 @@ export interface CsvRow {
 export interface CsvScanner {
   /** Scans the next bytes. @throws ReembedError SOURCE_FORMAT for a record over the limit. */
   push(chunk: Uint8Array): void
-  /** Ends the last record, which may lack its line break. @throws ReembedError SOURCE_FORMAT for an unclosed quote. */
+  /**
+   * Ends the last record, which may lack its line break. @throws ReembedError SOURCE_FORMAT for an
+   * unclosed quote.
+   */
   finish(): void
 }
 
-/** Passes on all rows, blank ones included, of an object that is read from `start`, where a record begins. */
+/**
+ * Passes on all rows, blank ones included, of an object that is read from `start`, where a record
+ * begins.
+ */
 export function createCsvScanner(
   { key, delimiter, start }: { readonly key: string; readonly delimiter: string; readonly start: number },
   onRow: (row: CsvRow) => void,
 ): CsvScanner {
   let held = ''
-  /** If the held text contains no record end, it is parsed again only after it has doubled: linear total cost. */
+  /**
+   * If the held text contains no record end, it is parsed again only after it has doubled: linear
+   * total cost.
+   */
   let parseAt = 0
   let offset = start
   let lines = 0
@@ -102,7 +113,10 @@ const csvFormatError = (key: string, line: number, what: string): ReembedError =
 export const isBlankRow = ({ fields }: CsvRow): boolean =>
   fields.length === 1 && (fields[0] === '' || fields[0] === '\r')
 
-/** Parses the header of a table: its first row names the columns; the most frequent separator in it is the delimiter. */
+/**
+ * Parses the header of a table: its first row names the columns; the most frequent separator in it
+ * is the delimiter.
+ */
 export function parseHeader(key: string, format: 'csv' | 'tsv', head: Buffer): CsvTable {
   requireUtf8(key, head)
   const text = head.toString('latin1', hasBom(head) ? BOM_BYTES : 0)
@@ -121,7 +135,10 @@ export function parseHeader(key: string, format: 'csv' | 'tsv', head: Buffer): C
   return table
 }
 
-/** The fields of a row without the '\r' of a Windows line break, of which only the '\n' ends the record. */
+/**
+ * The fields of a row without the '\r' of a Windows line break, of which only the '\n' ends the
+ * record.
+ */
 function fieldsOf({ fields }: CsvRow): readonly string[] {
   const last = fields.at(-1)
   return last?.endsWith('\r') ? [...fields.slice(0, -1), last.slice(0, -1)] : fields
@@ -136,7 +153,10 @@ function decode(field: string): string | object {
   return isUtf8(bytes) ? bytes.toString('utf8') : INVALID_UTF8
 }
 
-/** Returns a function that converts a row to a record of the `needed` columns, or to an error message. */
+/**
+ * Returns a function that converts a row to a record of the `needed` columns, or to an error
+ * message.
+ */
 export function createRowParser(
   { columns }: CsvTable,
   needed: readonly string[] = columns,
@@ -156,7 +176,10 @@ export function createRowParser(
   }
 }
 
-/** Yields the records of one part in order and returns the range read. Holds one chunk and one unfinished record. */
+/**
+ * Yields the records of one part in order and returns the range read. Holds one chunk and one
+ * unfinished record.
+ */
 export async function* readCsv(
   store: Store,
   part: SlicePart,

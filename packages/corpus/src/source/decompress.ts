@@ -1,5 +1,5 @@
-// Streams the content of an object of records, decompressed if necessary. node:zlib decompresses it piece by piece:
-// memory does not grow with the object, whatever size its header claims.
+// Streams the content of an object of records, decompressed if necessary. node:zlib decompresses it
+// piece by piece: memory does not grow with the object, whatever size its header claims.
 
 import { pipeline, type Readable, Readable as Streams } from 'node:stream'
 import { createGunzip, createZstdDecompress, gunzipSync, zstdDecompressSync } from 'node:zlib'
@@ -19,7 +19,10 @@ const PIECE_BYTES = 256 * 1024
 /** A buffered frame that unpacks to at most this many bytes is decompressed in one call. */
 const SMALL_BYTES = 1024 * 1024
 
-/** Text does not compress further than this. An object above the ratio is treated as a decompression bomb. */
+/**
+ * Text does not compress further than this. An object above the ratio is treated as a decompression
+ * bomb.
+ */
 const MAX_RATIO = 250
 /** The ratio is not checked below this many decompressed bytes. */
 const FREE_BYTES = 64 * 1024 * 1024
@@ -29,7 +32,10 @@ export type DecompressedRange = Pick<SlicePart, 'key' | 'etag' | 'compression' |
   readonly end: number
 }
 
-/** Streams bytes `start` to `end` of the decompressed content. Reading of a compressed object begins at `seek`. */
+/**
+ * Streams bytes `start` to `end` of the decompressed content. Reading of a compressed object begins
+ * at `seek`.
+ */
 export async function* streamContent(
   store: Store,
   { key, etag, compression, seek = { objectOffset: 0, contentOffset: 0 }, start, end }: DecompressedRange,
@@ -55,11 +61,17 @@ export interface DecompressOptions {
   readonly compression: Compression
   /** Offset of `chunks` in the object. It must be the start of a frame. */
   readonly startByte?: number
-  /** Whether to find member boundaries in a gzip stream without sizes in its headers; takes slightly longer. */
+  /**
+   * Whether to find member boundaries in a gzip stream without sizes in its headers; takes slightly
+   * longer.
+   */
   readonly splitMembers?: boolean
 }
 
-/** Decompresses `chunks`. @throws ReembedError SOURCE_FORMAT for truncated or damaged data and for a bomb. */
+/**
+ * Decompresses `chunks`. @throws ReembedError SOURCE_FORMAT for truncated or damaged data and for a
+ * bomb.
+ */
 export async function* decompress(
   chunks: AsyncIterable<Uint8Array>,
   { key, compression, startByte = 0, splitMembers = false }: DecompressOptions,

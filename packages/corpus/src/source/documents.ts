@@ -1,4 +1,5 @@
-// The documents of one job: the records of its slice, mapped, and cut into chunks if the plan says so.
+// The documents of one job: the records of its slice, mapped, and cut into chunks if the plan says
+// so.
 
 import type { Plan, Slice, SourceRecord } from '@reembed/protocol'
 import type { Store } from '@reembed/store'

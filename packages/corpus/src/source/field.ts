@@ -1,9 +1,13 @@
-// Reads a field of a record by its name or path: 'title', 'meta.title', '/meta/title' (a JSON pointer, RFC 6901). A
-// field whose name equals the whole path takes precedence, so that names with dots need no escape.
+// Reads a field of a record by its name or path: 'title', 'meta.title', '/meta/title' (a JSON
+// pointer, RFC 6901). A field whose name equals the whole path takes precedence, so that names with
+// dots need no escape.
 
 export type FieldGetter = (record: object) => unknown
 
-/** Returns a getter that reads the field, or undefined if it is absent. Inherited members are never read. */
+/**
+ * Returns a getter that reads the field, or undefined if it is absent. Inherited members are never
+ * read.
+ */
 export function fieldGetter(path: string): FieldGetter {
   const steps = pathSegments(path)
   if (steps.length === 1 && steps[0] === path) return record => ownMember(record, path)

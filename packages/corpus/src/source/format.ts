@@ -23,7 +23,10 @@ const COMPRESSIONS: ReadonlyMap<string, Compression> = new Map([
   ['.zst', 'zstd'],
 ])
 
-/** Compressed .json files are JSONL in practice (C4, Dolma). Plain ones are mostly documents or settings. */
+/**
+ * Compressed .json files are JSONL in practice (C4, Dolma). Plain ones are mostly documents or
+ * settings.
+ */
 const JSON_EXTENSION = '.json'
 
 /** All supported extensions for messages: '.jsonl, .ndjson, .csv, ...'. */
@@ -36,8 +39,8 @@ export interface ObjectEncoding {
 }
 
 /**
- * Format and compression of an object by its extensions, in any letter case; undefined if they are unknown.
- * `formatOverride` replaces the format; the last extension still decides the compression.
+ * Format and compression of an object by its extensions, in any letter case; undefined if they are
+ * unknown. `formatOverride` replaces the format; the last extension still decides the compression.
  */
 export function objectEncodingOf(key: string, formatOverride?: Format): ObjectEncoding | undefined {
   const [last, before] = extensionsOf(key)
@@ -78,7 +81,10 @@ const SIGNATURES = [
   { bytes: [0x50, 0x41, 0x52, 0x31], name: 'Parquet' },
 ] as const
 
-/** @throws ReembedError SOURCE_FORMAT if `head`, the first bytes of an object, has the signature of another encoding. */
+/**
+ * @throws ReembedError SOURCE_FORMAT if `head`, the first bytes of an object, has the signature of
+ * another encoding.
+ */
 export function requireUtf8(key: string, head: Uint8Array): void {
   const found = SIGNATURES.find(({ bytes }) => bytes.every((byte, i) => head[i] === byte))
   if (!found) return

@@ -1,19 +1,22 @@
-// Finds the frames of a compressed object from their headers alone. Each frame can be decompressed separately, so a
-// slice need not be read from the start of the object.
+// Finds the frames of a compressed object from their headers alone. Each frame can be decompressed
+// separately, so a slice need not be read from the start of the object.
 //
 //   zstd    | frame: header, block, block, ... checksum | frame | skippable frame | frame |
 //   bgzip   | member of at most 64 KiB, its size in the header's extra field | member | ... | empty member |
 //   gzip    | members without a size in their headers: treated as one frame (gzip-members.ts finds them) |
 //
-// zstd frames must be separated in any case: Node 24's decompressor drops the data after a frame in the same chunk.
-// Sources: RFC 8878 (3.1.1), RFC 1952, and the SAM specification (4.1) for bgzip.
+// zstd frames must be separated in any case: Node 24's decompressor drops the data after a frame in
+// the same chunk. Sources: RFC 8878 (3.1.1), RFC 1952, and the SAM specification (4.1) for bgzip.
 
 import type { Compression } from '@reembed/protocol'
 
 export interface Frame {
   /** First byte of the frame in the object. */
   readonly start: number
-  /** The bytes of the frame. The consumer must read them to the end before it requests the next frame. */
+  /**
+   * The bytes of the frame. The consumer must read them to the end before it requests the next
+   * frame.
+   */
   readonly bytes: AsyncIterable<Buffer> | Iterable<Buffer>
   /** Whether the whole frame is in memory, in one buffer. */
   readonly isBuffered: boolean
@@ -69,7 +72,10 @@ function* gzipFrame(): Layout {
   yield skipStep(isBgzip ? header.readUInt16LE(16) + 1 - BGZIP_HEADER_BYTES : Number.POSITIVE_INFINITY)
 }
 
-/** Yields the frames of `chunks`, which begin at byte `at` of the object, the start of a frame. Holds one chunk. */
+/**
+ * Yields the frames of `chunks`, which begin at byte `at` of the object, the start of a frame.
+ * Holds one chunk.
+ */
 export async function* readFrames(
   chunks: AsyncIterable<Uint8Array>,
   compression: Compression,
@@ -125,7 +131,10 @@ export async function* readFrames(
 }
 
 interface Walker {
-  /** Continues with the frame. Returns the offset of its end in this chunk, or undefined if it is not there. */
+  /**
+   * Continues with the frame. Returns the offset of its end in this chunk, or undefined if it is
+   * not there.
+   */
   push(chunk: Buffer, from: number): number | undefined
 }
 

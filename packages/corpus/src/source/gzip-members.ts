@@ -1,6 +1,7 @@
-// Finds the members of a gzip stream (`cat a.gz b.gz`) in a pass that decompresses all of it anyway. No header states
-// the size of its member. A candidate header is therefore accepted if the four bytes before it equal the decompressed
-// length since the previous candidate, which is how a member ends:
+// Finds the members of a gzip stream (`cat a.gz b.gz`) in a pass that decompresses all of it
+// anyway. No header states the size of its member. A candidate header is therefore accepted if the
+// four bytes before it equal the decompressed length since the previous candidate, which is how a
+// member ends:
 //
 //   1f 8b 08 .. | deflate ... | crc32 | length |  1f 8b 08 .. | deflate ...
 //   ^ prior                             |         ^ candidate: a member if `length` bytes came out since `prior`

@@ -1,4 +1,5 @@
-// Reads the first records of an object to learn its fields and their sizes without reading all of it.
+// Reads the first records of an object to learn its fields and their sizes without reading all of
+// it.
 
 import type { SourceObject } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
@@ -39,8 +40,8 @@ interface ParsedHead {
 }
 
 /**
- * Inspects the complete lines in the `maxBytes` bytes from `start`. At the start of the object it reads further, up to
- * the longest permitted line, until it has one.
+ * Inspects the complete lines in the `maxBytes` bytes from `start`. At the start of the object it
+ * reads further, up to the longest permitted line, until it has one.
  */
 async function inspectJsonl(
   store: Store,
@@ -53,7 +54,8 @@ async function inspectJsonl(
     seen = { records: [], lines: 0, bytes: 0, fault: undefined }
     const scanner = createLineScanner(start, MAX_RECORD_BYTES, {
       line(buffer, from, to, offset) {
-        // Whether a line begins at `start` is unknown, so the bytes before the first '\n' are skipped.
+        // Whether a line begins at `start` is unknown, so the bytes before the first '\n' are
+        // skipped.
         if (start > 0 && offset === start) return
         let first = from
         if (offset === 0) {
@@ -147,7 +149,10 @@ interface Head {
   readonly bytesRead: number
 }
 
-/** Reads from `start` until `isEnough` returns true, the object ends, or a record would exceed the limit. */
+/**
+ * Reads from `start` until `isEnough` returns true, the object ends, or a record would exceed the
+ * limit.
+ */
 async function headOf(
   store: Store,
   { key, etag, size, compression }: SourceObject,
@@ -199,7 +204,10 @@ async function unpackHead(
   return Buffer.concat(pieces)
 }
 
-/** The most common mistake. The faults of single lines would not reveal it, and the last line may parse as a record. */
+/**
+ * The most common mistake. The faults of single lines would not reveal it, and the last line may
+ * parse as a record.
+ */
 const LEFT_BRACKET = 0x5b
 const isArray = (key: string): ReembedError =>
   new ReembedError(

@@ -1,4 +1,5 @@
-// Reads one part (a byte range) of a JSONL object. A line belongs to the part that contains its first byte:
+// Reads one part (a byte range) of a JSONL object. A line belongs to the part that contains its
+// first byte:
 //
 //   object   |line 1 ..........|line 2 ....|line 3 ..................|line 4 .....|
 //   cuts     0           A             B                C                      size
@@ -7,10 +8,11 @@
 //   part B-C                                     no line begins here: an empty range, [C, C)
 //   part C-size                                                      |line 4 .....|
 //
-// The planner can therefore cut at any byte without reading the data. The ranges that were read adjoin exactly; empty
-// ranges are the only exception.
+// The planner can therefore cut at any byte without reading the data. The ranges that were read
+// adjoin exactly; empty ranges are the only exception.
 //
-// A compressed object is cut at decompressed offsets, and only at line starts. Its parts need no byte before `start`.
+// A compressed object is cut at decompressed offsets, and only at line starts. Its parts need no
+// byte before `start`.
 
 import type { PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
@@ -21,7 +23,10 @@ import { createLineScanner } from './lines.ts'
 import type { Mapper } from './mapping.ts'
 import { createReject, MAX_RECORD_BYTES, parseLine } from './record.ts'
 
-/** Size of the first read past the end of a part, for its last line. Each further read doubles, up to the maximum. */
+/**
+ * Size of the first read past the end of a part, for its last line. Each further read doubles, up
+ * to the maximum.
+ */
 const TAIL_BYTES = 64 * 1024
 const MAX_TAIL_BYTES = 8 * 1024 * 1024
 
@@ -33,8 +38,9 @@ export interface ReadPartOptions {
 }
 
 /**
- * Yields the records of one part in order, one array for each chunk of bytes. Returns the range that was read.
- * Memory: one chunk, its records, and one unfinished line of at most MAX_RECORD_BYTES.
+ * Yields the records of one part in order, one array for each chunk of bytes. Returns the range
+ * that was read. Memory: one chunk, its records, and one unfinished line of at most
+ * MAX_RECORD_BYTES.
  */
 export async function* readJsonl(
   store: Store,
@@ -47,8 +53,8 @@ export async function* readJsonl(
   let lines = 0
   let begin = end
 
-  // Reading starts one byte early. If that byte is a '\n', a line begins at `start`. Otherwise the bytes up to the
-  // next '\n' belong to a line of the previous part.
+  // Reading starts one byte early. If that byte is a '\n', a line begins at `start`. Otherwise the
+  // bytes up to the next '\n' belong to a line of the previous part.
   let at = compression === undefined ? Math.max(0, start - 1) : start
   const scanner = createLineScanner(at, MAX_RECORD_BYTES, {
     line(bytes, from, to, offset) {
@@ -91,7 +97,8 @@ export async function* readJsonl(
     }
     const linePending = scanner.offset < end
     if (linePending && at < to) throw endedEarly(part, at, to)
-    // If the scanner is still inside a line of the previous part, that part reads the line, and this part is empty.
+    // If the scanner is still inside a line of the previous part, that part reads the line, and
+    // this part is empty.
     if (linePending && scanner.offset >= start) to = Math.min(extent, to + tail)
     tail = Math.min(tail * 2, MAX_TAIL_BYTES)
   }
@@ -100,7 +107,9 @@ export async function* readJsonl(
   return { key, etag, start: begin, end: lines === 0 ? end : scanner.offset, lines }
 }
 
-/** The etag matched, so a short read is a fault of the store or the network: a retry can succeed. */
+/**
+ * The etag matched, so a short read is a fault of the store or the network: a retry can succeed.
+ */
 const endedEarly = ({ key }: SlicePart, at: number, to: number): ReembedError =>
   new ReembedError('CORRUPT', `reading ${JSON.stringify(key)} ended at byte ${at}, expected ${to}`, {
     retry: 'retry',

@@ -1,5 +1,6 @@
-// Splits chunks of bytes into lines, with one indexOf per line. Between two chunks it holds the unfinished line, at
-// most `maxLineBytes` of it. The bytes of a longer line are counted and dropped.
+// Splits chunks of bytes into lines, with one indexOf per line. Between two chunks it holds the
+// unfinished line, at most `maxLineBytes` of it. The bytes of a longer line are counted and
+// dropped.
 //
 //   chunk n     ...}\n{"id":1,...}\n{"id":2,"te        a complete line is passed on without a copy
 //   chunk n+1   xt":"..."}\n{"id":3,...                a line that crosses the border is joined first
@@ -17,8 +18,8 @@ export interface LineScanner {
   /** Whether the scanner holds bytes of an unfinished line. */
   readonly hasPartialLine: boolean
   /**
-   * Scans one chunk. With `until`, stops after the line that reaches or crosses that offset: a line that begins at
-   * or after `until` is not read. Returns true if it stopped.
+   * Scans one chunk. With `until`, stops after the line that reaches or crosses that offset: a line
+   * that begins at or after `until` is not read. Returns true if it stopped.
    */
   push(chunk: Uint8Array, until?: number): boolean
   /** Ends the last line, which may lack its '\n', at the end of the object. */

@@ -1,6 +1,7 @@
-// Decoder of LZ4 frames (lz4_Frame_format.md and lz4_Block_format.md of the LZ4 project) for Arrow files: pandas'
-// to_feather writes them with linked blocks, which refer to the data of earlier blocks. The output never exceeds
-// `maxBytes`, and a truncated frame is an error. Packages that read linked blocks lack one of the two guarantees.
+// Decoder of LZ4 frames (lz4_Frame_format.md and lz4_Block_format.md of the LZ4 project) for Arrow
+// files: pandas' to_feather writes them with linked blocks, which refer to the data of earlier
+// blocks. The output never exceeds `maxBytes`, and a truncated frame is an error. Packages that
+// read linked blocks lack one of the two guarantees.
 
 const MAGIC = 0x184d2204
 const MIN_MATCH = 4
@@ -9,7 +10,8 @@ const PLAIN_BLOCK = 0x80000000
 /**
  * Decompresses a frame. Checksums are not verified.
  * @throws Error for data that is not an LZ4 frame, is damaged or truncated.
- * @throws RangeError ERR_BUFFER_TOO_LARGE, before it allocates more, for a frame of more than `maxBytes`.
+ * @throws RangeError ERR_BUFFER_TOO_LARGE, before it allocates more, for a frame of more than
+ * `maxBytes`.
  */
 export function decompressLz4Frame(frame: Uint8Array, maxBytes: number): Uint8Array {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.byteLength)

@@ -1,4 +1,5 @@
-// Maps a record to a document or a reject. A message names the field and the fault and never quotes the value.
+// Maps a record to a document or a reject. A message names the field and the fault and never quotes
+// the value.
 
 import type {
   CarriedColumn,
@@ -29,7 +30,10 @@ export interface Mapper {
   map(record: object, position: Position): SourceRecord
 }
 
-/** Makes a mapper of records to documents. @throws ReembedError USAGE for an invalid template or column name. */
+/**
+ * Makes a mapper of records to documents. @throws ReembedError USAGE for an invalid template or
+ * column name.
+ */
 export function createMapper({ fields, template: source, carry = [] }: DocumentMapping): Mapper {
   if (carry.some(({ name }) => name === '__proto__')) {
     throw new ReembedError('USAGE', "a column can't be named '__proto__': carry the field under another name")
@@ -89,9 +93,9 @@ export function createMapper({ fields, template: source, carry = [] }: DocumentM
 }
 
 /**
- * A class because of V8: after the first garbage collections it allocates object literals of this site in the old
- * generation, where only a full collection frees them. Dead documents there retain their texts, which costs more time
- * than the reading.
+ * A class because of V8: after the first garbage collections it allocates object literals of this
+ * site in the old generation, where only a full collection frees them. Dead documents there retain
+ * their texts, which costs more time than the reading.
  */
 class PlainDocument implements Document {
   readonly kind = 'document'
@@ -126,7 +130,10 @@ function carriedOf(
 
 const INT32 = 2 ** 31
 
-/** Converts a value to the type of its column; undefined if it does not fit. A string column accepts any value. */
+/**
+ * Converts a value to the type of its column; undefined if it does not fit. A string column accepts
+ * any value.
+ */
 function toCarried(value: unknown, type: CarriedColumn['type']): CarriedValue | undefined {
   if (value === undefined || value === null) return null
   switch (type) {

@@ -1,5 +1,6 @@
-// Measures an object whose size alone does not tell how to cut it: its extent and its split points. Compressed objects
-// and CSV are read once completely; of Parquet and Arrow only the metadata is read.
+// Measures an object whose size alone does not tell how to cut it: its extent and its split points.
+// Compressed objects and CSV are read once completely; of Parquet and Arrow only the metadata is
+// read.
 
 import type { CsvTable, SourceObject } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
@@ -12,8 +13,10 @@ import type { ObjectIndex, ObjectIndexOptions, SplitPoint } from './types.ts'
 
 /**
  * Measures the extent of an object, in the unit of its format, and finds its split points.
- * @throws ReembedError SOURCE_FORMAT if the object does not match its extension, is truncated or damaged.
- * @throws ReembedError CORRUPT if the store returns fewer bytes than the object has; a retry can succeed.
+ * @throws ReembedError SOURCE_FORMAT if the object does not match its extension, is truncated or
+ * damaged.
+ * @throws ReembedError CORRUPT if the store returns fewer bytes than the object has; a retry can
+ * succeed.
  */
 export async function indexObject(
   store: Store,
@@ -33,7 +36,9 @@ export async function indexObject(
   }
 }
 
-/** One pass over a compressed JSONL object. Searches for a line break only where a slice is full. */
+/**
+ * One pass over a compressed JSONL object. Searches for a line break only where a slice is full.
+ */
 async function indexLines(
   store: Store,
   object: SourceObject,
@@ -83,7 +88,8 @@ async function indexCsv(
     let header = true
     scanner = createCsvScanner({ key, delimiter: table.delimiter, start: bom }, row => {
       if (isBlankRow(row)) return
-      // No cut at the header or right behind it: the reader of the first slice skips the header itself.
+      // No cut at the header or right behind it: the reader of the first slice skips the header
+      // itself.
       const isHeader = header
       header = false
       if (isHeader || row.start < wanted) return

@@ -1,5 +1,6 @@
-// Reads the values of one column of a row group page by page. hyparquet decodes each page. Its own reader would hold a
-// whole column of a row group, which has a million rows by pyarrow's defaults; this reader holds one page.
+// Reads the values of one column of a row group page by page. hyparquet decodes each page. Its own
+// reader would hold a whole column of a row group, which has a million rows by pyarrow's defaults;
+// this reader holds one page.
 
 import { brotliDecompressSync, gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { messageOf, ReembedError } from '@reembed/shared'
@@ -27,7 +28,8 @@ export interface ColumnRange {
   readonly to: number
 }
 
-// Node's decompressors where they exist: zstd takes a third of the time of the JavaScript one (bench/source-parquet.ts).
+// Node's decompressors where they exist: zstd takes a third of the time of the JavaScript one
+// (bench/source-parquet.ts).
 const COMPRESSORS: Compressors = {
   ...others,
   ZSTD: (input, length) => zstdDecompressSync(input, { maxOutputLength: Math.max(1, length) }),
@@ -155,7 +157,10 @@ interface Pages extends AsyncDisposable {
   next(): Promise<Page | undefined>
 }
 
-/** Opens the pages of the column. With an offset index, they begin at the page that contains row `from`. */
+/**
+ * Opens the pages of the column. With an offset index, they begin at the page that contains row
+ * `from`.
+ */
 async function openPages({ stream, group, leaf, from, key }: ColumnRange): Promise<Pages> {
   const chunk = group.columns[leaf.column]
   const meta = chunk?.meta_data

@@ -1,4 +1,5 @@
-// The footer of a Parquet object: columns and row groups. Planning reads nothing else of the object.
+// The footer of a Parquet object: columns and row groups. Planning reads nothing else of the
+// object.
 
 import type { CarriedType } from '@reembed/protocol'
 import { createMemo, type Memo, messageOf, ReembedError } from '@reembed/shared'
@@ -37,7 +38,10 @@ const MAX_FOOTER_BYTES = 64 * 1024 * 1024
 const KEPT_FOOTERS = 16
 const kept = new WeakMap<Store, Memo<string, ParquetFooter>>()
 
-/** @throws ReembedError SOURCE_FORMAT for an object that is not Parquet, truncated, encrypted or damaged, each named. */
+/**
+ * @throws ReembedError SOURCE_FORMAT for an object that is not Parquet, truncated, encrypted or
+ * damaged, each named.
+ */
 export function readParquetFooter(
   store: Store,
   { key, etag, size }: ObjectName,
@@ -125,7 +129,10 @@ export function leafColumnsOf({ schema }: ParquetFooter): LeafColumn[] {
   return leaves
 }
 
-/** The column at a path: a top-level column with exactly this name, else the column that the segments lead to. */
+/**
+ * The column at a path: a top-level column with exactly this name, else the column that the
+ * segments lead to.
+ */
 export function leafColumnAt(leaves: readonly LeafColumn[], path: string): LeafColumn | undefined {
   const steps = pathSegments(path)
   const names = (leaf: LeafColumn): readonly string[] => leaf.schemaPath.at(-1)?.path ?? []

@@ -1,5 +1,6 @@
-// Checks a page of a column before hyparquet decodes it. Its header and the runs in it are unverified: a run of five
-// bytes can stand for billions of values, and hyparquet would materialise them all.
+// Checks a page of a column before hyparquet decodes it. Its header and the runs in it are
+// unverified: a run of five bytes can stand for billions of values, and hyparquet would materialise
+// them all.
 
 import { readHybridRun } from '@reembed/shared'
 import type { parquetHeader, readPage } from 'hyparquet/src/column.js'
@@ -9,9 +10,15 @@ import { readRleBitPackedHybrid } from 'hyparquet/src/encoding.js'
 
 /** Writers make pages of about 1 MiB. A page that claims more than this is not decompressed. */
 export const MAX_PAGE_BYTES: number = 128 * 1024 * 1024
-/** A page of one repeated value can have all rows of its group; pyarrow makes groups of at most 1 Mi rows. */
+/**
+ * A page of one repeated value can have all rows of its group; pyarrow makes groups of at most 1 Mi
+ * rows.
+ */
 const MAX_PAGE_VALUES = 4 * 1024 * 1024
-/** Texts that are not in a dictionary, also empty ones, take about 140 bytes each while they are decoded. */
+/**
+ * Texts that are not in a dictionary, also empty ones, take about 140 bytes each while they are
+ * decoded.
+ */
 const MAX_PAGE_TEXTS = 1024 * 1024
 
 type PageHeader = ReturnType<typeof parquetHeader>
@@ -28,9 +35,11 @@ interface Reader {
 }
 
 /**
- * Decompresses a page and checks that nothing in it claims more values than its row group has rows left.
+ * Decompresses a page and checks that nothing in it claims more values than its row group has rows
+ * left.
  * @param rows rows left in the row group
- * @param levels number of optional elements among the column and the structs around it; none is repeated
+ * @param levels number of optional elements among the column and the structs around it; none is
+ * repeated
  * @throws Error with the claim; the caller adds the object and the column
  */
 export function unpackPage(
@@ -87,7 +96,10 @@ interface Values {
   /** Nulls included. */
   readonly values: number
   readonly isV2: boolean
-  /** Number of values that are not null. Counting may decode the levels, so it is called only where needed. */
+  /**
+   * Number of values that are not null. Counting may decode the levels, so it is called only where
+   * needed.
+   */
   readonly present: () => number
 }
 
@@ -146,7 +158,10 @@ function checkRuns(reader: Reader, width: number, values: number): void {
   }
 }
 
-/** Each text may repeat a prefix of the previous one, so a few bytes can stand for a long text many times. */
+/**
+ * Each text may repeat a prefix of the previous one, so a few bytes can stand for a long text many
+ * times.
+ */
 function checkTexts(reader: Reader, values: number): void {
   const lengths = new Int32Array(values)
   let bytes = 0

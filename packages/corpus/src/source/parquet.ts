@@ -1,4 +1,5 @@
-// Parquet: cut by rows, at row groups where possible. Only the needed columns of a slice are read, by ranges.
+// Parquet: cut by rows, at row groups where possible. Only the needed columns of a slice are read,
+// by ranges.
 
 import type { PartRead, SlicePart, SourceObject, SourceRecord } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
@@ -18,7 +19,9 @@ export async function indexParquet(
   return { extent: rows, splitPoints: groupStarts.map(start => ({ start })) }
 }
 
-/** Yields the records of a part and returns the range read. Holds one page of each needed column. */
+/**
+ * Yields the records of a part and returns the range read. Holds one page of each needed column.
+ */
 export async function* readParquet(
   store: Store,
   part: SlicePart,
@@ -59,7 +62,8 @@ export async function* parquetRows(
   { footer, paths, start, end, signal }: RowsOptions,
 ): AsyncGenerator<Record<string, unknown>[], void, undefined> {
   const leaves = leafColumnsOf(footer)
-  // Assigning to `__proto__` makes no member. An object without prototype avoids that but is read three times slower.
+  // Assigning to `__proto__` makes no member. An object without prototype avoids that but is read
+  // three times slower.
   const needed = paths.flatMap(path => (path === '__proto__' ? [] : (leafColumnAt(leaves, path) ?? [])))
   const stream = (from: number, to: number) =>
     store.stream(key, { start: from, end: to, ifMatch: etag, signal })
@@ -82,10 +86,16 @@ interface Column {
   readonly values: AsyncGenerator<ArrayLike<unknown>, void, undefined>
 }
 
-/** A page of one repeated value can have millions of rows, which must not become records at the same time. */
+/**
+ * A page of one repeated value can have millions of rows, which must not become records at the same
+ * time.
+ */
 const ROWS_AT_ONCE = 8_192
 
-/** Joins columns to records. Pages end at different rows, so a batch extends to the end of the shortest current page. */
+/**
+ * Joins columns to records. Pages end at different rows, so a batch extends to the end of the
+ * shortest current page.
+ */
 async function* zip(
   columns: readonly Column[],
   rows: number,

@@ -3,8 +3,9 @@
 //   Title: {{title}} \n {{text}}           a label belongs to the next field and is omitted if that is empty
 //   label  field    sep  field             a separator is written only between two fields that are not empty
 //
-// The text between two fields is a separator up to its last line break and a label after it. Without a line break, all
-// of it is separator. The text after the last field is omitted if that field is empty.
+// The text between two fields is a separator up to its last line break and a label after it.
+// Without a line break, all of it is separator. The text after the last field is omitted if that
+// field is empty.
 
 import { ReembedError } from '@reembed/shared'
 import { type FieldGetter, fieldGetter } from './field.ts'
@@ -19,7 +20,10 @@ interface TemplateField {
 export interface Template {
   /** Paths of the named fields, in order. */
   readonly fieldPaths: readonly string[]
-  /** Renders the text of a record; empty if all fields are. Calls `onUnsupportedValue` for an object or array. */
+  /**
+   * Renders the text of a record; empty if all fields are. Calls `onUnsupportedValue` for an object
+   * or array.
+   */
   render(record: object, onUnsupportedValue: (name: string, value: object) => void): string
 }
 

@@ -12,7 +12,10 @@ export interface ReadWholeFileOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** Yields the one record of a file and returns the range read. A file over the limit is rejected without a read. */
+/**
+ * Yields the one record of a file and returns the range read. A file over the limit is rejected
+ * without a read.
+ */
 export async function* readWholeFile(
   store: Store,
   part: SlicePart,

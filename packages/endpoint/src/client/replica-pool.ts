@@ -3,8 +3,7 @@
 //   new ──opened, model verified──> in use ──a reply with other weights──> quarantined ──30 s──> new
 //    └──cannot be opened──> unreachable ──5 s──> new
 
-import { messageOf, ReembedError } from '@reembed/shared'
-import type { Clock } from '../clock.ts'
+import { type Clock, messageOf, ReembedError } from '@reembed/shared'
 import type { Endpoint } from './endpoint.ts'
 import { type Failure, MODEL_RECHECK_MS, toError } from './outcome.ts'
 import type { ReplicaEvent } from './replica-event.ts'

@@ -2,7 +2,7 @@
 // run decides which of them the run may use, since a replica may have the model of one run and not
 // that of another.
 
-import { type Clock, systemClock } from '../clock.ts'
+import { type Clock, systemClock } from '@reembed/shared'
 import { createBalancer } from './balancer.ts'
 import type { Endpoint } from './endpoint.ts'
 import type { ReplicaEvent } from './replica-event.ts'

@@ -49,4 +49,3 @@ export function parseAddress(
     .replace(/\/(?:v1(?:\/embeddings)?|embeddings|embed)$/, '')
   return { origin, basePath, url: origin + basePath }
 }
-

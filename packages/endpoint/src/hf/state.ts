@@ -7,8 +7,7 @@
 //   paused                  fail: requests do not wake it, and only its operator may resume it
 //   failed, updateFailed    fail with its message
 
-import { ReembedError } from '@reembed/shared'
-import { type Clock, systemClock } from '../clock.ts'
+import { type Clock, ReembedError, systemClock } from '@reembed/shared'
 import type { Hf, HfEndpoint, HfName } from './api.ts'
 
 export interface WaitOptions {

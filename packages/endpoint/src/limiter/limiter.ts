@@ -13,8 +13,7 @@
 // its last share.
 
 import { createLimitCoordinator, type LimitCoordinator } from '@reembed/queue'
-import { ReembedError } from '@reembed/shared'
-import { type Clock, systemClock } from '../clock.ts'
+import { type Clock, ReembedError, systemClock } from '@reembed/shared'
 import { createDeadline } from './deadline.ts'
 import { createLimitMember, type LimitMember, NOT_PROBED_YET } from './member.ts'
 import { MIN_PERMIT, permitSize } from './permit-size.ts'

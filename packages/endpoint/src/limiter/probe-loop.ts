@@ -1,7 +1,7 @@
 // Tracks why an endpoint is unavailable, and probes it while this worker is the prober of the
 // fleet.
 
-import type { Clock } from '../clock.ts'
+import type { Clock } from '@reembed/shared'
 
 /**
  * Resolves with null when the endpoint answers; else with the reason and the minimum delay until

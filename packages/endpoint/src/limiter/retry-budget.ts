@@ -2,7 +2,7 @@
 // endpoint that fails every request gets a low rate for any number of workers and jobs. A retry
 // waits for budget; it is never dropped for lack of it.
 
-import type { Clock } from '../clock.ts'
+import type { Clock } from '@reembed/shared'
 
 export interface RetryBudget {
   answered(): void

@@ -2,7 +2,7 @@
 // as nothing else is left to do.
 
 import { setImmediate as turn } from 'node:timers/promises'
-import type { Clock } from '../../src/clock.ts'
+import type { Clock } from '@reembed/shared'
 
 export interface SimulatedClock extends Clock {
   /** Lets time pass until `ms`. */

@@ -3,7 +3,7 @@
 // more entries. Each text is an entry: a request may be split over batches and share them with
 // others.
 
-import type { Clock } from './clock.ts'
+import type { Clock } from '@reembed/shared'
 import type { Encoding, Engine } from './engine.ts'
 import { TeiError } from './errors.ts'
 import type { Metrics } from './metrics.ts'

@@ -1,8 +1,8 @@
 // Computes the vectors of one request: permits, prompt, limits, tokenization, queue, normalisation
 // (core/src/infer.rs and core/src/tokenization.rs of TEI).
 
+import type { Clock } from '@reembed/shared'
 import { createBatcher } from './batcher.ts'
-import type { Clock } from './clock.ts'
 import type { Encoding, Engine, Token } from './engine.ts'
 import { emptyInput, invalidInput, TeiError } from './errors.ts'
 import type { Settings } from './flags.ts'

@@ -1,4 +1,5 @@
-// From a sample to the corpus: a ratio estimate by stratum, with the interval that the places' scatter gives.
+// From a sample to the corpus: a ratio estimate by stratum, with the interval that the places'
+// scatter gives.
 
 import type { Document } from '@reembed/protocol'
 import type { InputSample, SampleCluster } from './sample-inputs.ts'
@@ -9,13 +10,17 @@ export interface Estimate {
   readonly error: number
 }
 
-/** Neighbouring places whose ratio is taken together: enough for a steady one, few enough to follow a trend. */
+/**
+ * Neighbouring places whose ratio is taken together: enough for a steady one, few enough to follow
+ * a trend.
+ */
 const CLUSTERS_PER_GROUP = 4
 
 /**
- * What all of the corpus holds of what `of` counts in a place. Places next to each other make a group; each group's
- * ratio stands for its part of the corpus. The error is that of a stratified ratio estimate (linearised variance) with
- * what was read taken off: of a corpus read whole nothing is left to guess.
+ * What all of the corpus holds of what `of` counts in a place. Places next to each other make a
+ * group; each group's ratio stands for its part of the corpus. The error is that of a stratified
+ * ratio estimate (linearised variance) with what was read taken off: of a corpus read whole nothing
+ * is left to guess.
  */
 export function estimateTotal(
   { clusters, units }: InputSample,

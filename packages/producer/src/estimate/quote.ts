@@ -1,4 +1,5 @@
-// What a run will take: tokens from a sample, time and money from the endpoint's measured rate and its price.
+// What a run will take: tokens from a sample, time and money from the endpoint's measured rate and
+// its price.
 
 import { dollarsOf, type Price, type Quote } from '@reembed/protocol'
 import { estimateTotal, nonEmptyDocuments } from './estimate.ts'

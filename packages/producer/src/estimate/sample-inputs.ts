@@ -1,6 +1,7 @@
-// Some inputs of a planned run, from many places of the corpus, with how much of the corpus they stand for. What the
-// corpus holds of something is then (what the sample holds of it) x (corpus / sample), in the unit in which slices are
-// cut: bytes or rows. That ratio is far steadier than a mean per document, since long documents take more of both.
+// Some inputs of a planned run, from many places of the corpus, with how much of the corpus they
+// stand for. What the corpus holds of something is then (what the sample holds of it) x (corpus /
+// sample), in the unit in which slices are cut: bytes or rows. That ratio is far steadier than a
+// mean per document, since long documents take more of both.
 
 import {
   chunkDocuments,
@@ -36,7 +37,8 @@ const MAX_CLUSTERS = 64
 const RECORDS_PER_CLUSTER = 8
 
 /**
- * Holds some 500 inputs, or those of about `documents` records. `tokenizer` is wanted for a run with chunks alone.
+ * Holds some 500 inputs, or those of about `documents` records. `tokenizer` is wanted for a run
+ * with chunks alone.
  */
 export async function sampleInputs(
   corpus: Corpus,
@@ -73,7 +75,10 @@ export async function sampleInputs(
   for (const range of ranges) clusters.push(...(await readClusters(range)))
   return { clusters, units }
 
-  /** The first records of a range, as places of a few records each: what they differ by is all that is known of its scatter. */
+  /**
+   * The first records of a range, as places of a few records each: what they differ by is all that
+   * is known of its scatter.
+   */
   async function readClusters(part: SlicePart): Promise<SampleCluster[]> {
     const slice: Slice = { parts: [part] }
     const { records, rangesRead } = readSlice(corpus.store, slice, { fields, template, signal })
@@ -96,7 +101,8 @@ export async function sampleInputs(
       }
       taken.at(-1)?.push(record)
     }
-    // What stands before the first record of an object is its header; before one within, another place's record.
+    // What stands before the first record of an object is its header; before one within, another
+    // place's record.
     const start = part.start === 0 ? 0 : (begins[0] ?? 0)
     const end = next ?? rangesRead[0]?.end ?? start
     const count = Math.max(1, Math.ceil(begins.length / RECORDS_PER_CLUSTER))

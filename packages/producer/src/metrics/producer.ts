@@ -1,8 +1,9 @@
 // Metrics of a producer: ticks of its schedules, hooks, and when the next tick is due.
 
+import type { TickOutcome } from '@reembed/protocol'
 import type { Registry } from '@reembed/telemetry'
 import type { HookKind } from '../hooks.ts'
-import type { Schedule, ScheduleCheck, TickOutcome } from '../schedule/check.ts'
+import type { Schedule, ScheduleCheck } from '../schedule/check.ts'
 import type { Calendar } from '../schedule/cron.ts'
 
 export interface ProducerMetrics {

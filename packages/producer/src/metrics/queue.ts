@@ -9,7 +9,10 @@ export interface QueueMetrics {
   readonly error: string | null
 }
 
-/** Declares the queue metrics, read on each scrape. While Redis does not answer they are absent, and `reembed_redis_up` is 0. */
+/**
+ * Declares the queue metrics, read on each scrape. While Redis does not answer they are absent, and
+ * `reembed_redis_up` is 0.
+ */
 export function registerQueueMetrics(registry: Registry, watch: QueueReader): QueueMetrics {
   const up = registry.gauge('reembed_redis_up', 'Whether Redis answers (1) or not (0).', {})
   const used = registry.gauge('reembed_redis_memory_used_bytes', 'Memory that Redis uses.', {})

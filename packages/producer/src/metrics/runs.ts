@@ -1,5 +1,5 @@
-// Metrics of the newest runs of each output. Reading them costs LISTs of the store, so they are polled at an interval,
-// and scrapes get the last result; a finished run is read once.
+// Metrics of the newest runs of each output. Reading them costs LISTs of the store, so they are
+// polled at an interval, and scrapes get the last result; a finished run is read once.
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { type Manifest, type Plan, readCurrent, readManifest, readPlan, readSeq } from '@reembed/protocol'

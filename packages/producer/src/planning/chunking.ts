@@ -11,7 +11,8 @@ import type { PlanOptions } from './options.ts'
 
 /**
  * Undefined without a maximum length of chunks. Without `output` nothing is written.
- * @throws ReembedError USAGE for chunks that are longer than the model's limit or leave no room for text.
+ * @throws ReembedError USAGE for chunks that are longer than the model's limit or leave no room for
+ * text.
  */
 export async function resolveChunking(
   { chunking: wanted, tokenizer, modelFolder, prompt = '' }: PlanOptions,
@@ -54,7 +55,10 @@ export async function resolveChunking(
   return chunking
 }
 
-/** The tokenizer at the named file or folder, else that of the model folder; undefined without either. */
+/**
+ * The tokenizer at the named file or folder, else that of the model folder; undefined without
+ * either.
+ */
 export async function findTokenizer(
   named: string | undefined,
   modelFolder: string | undefined,

@@ -1,5 +1,5 @@
-// Gate set-up: checks gates, queries and judgements when a run is planned, and embeds the queries with its model, so
-// that the sweeper that finalizes the run can evaluate it without an endpoint.
+// Gate set-up: checks gates, queries and judgements when a run is planned, and embeds the queries
+// with its model, so that the sweeper that finalizes the run can evaluate it without an endpoint.
 
 import type { Endpoint } from '@reembed/endpoint'
 import {
@@ -20,7 +20,10 @@ export interface GateSetup extends Pick<Plan, 'gates' | 'evaluation' | 'queryPro
   readonly queries: readonly EvaluationQuery[]
 }
 
-/** @throws ReembedError USAGE for a gate that cannot be parsed or lacks queries, and for files with file and line. */
+/**
+ * @throws ReembedError USAGE for a gate that cannot be parsed or lacks queries, and for files with
+ * file and line.
+ */
 export async function resolveGates({
   gates: wanted,
   queryPrompt,

@@ -1,6 +1,7 @@
-// Named prompts: the text that a model declares under a name in its config_sentence_transformers.json. It is read once,
-// when the run is planned, and the plan keeps the text: workers need no file, and a later change of the name changes no
-// run. It is not sent as TEI's `prompt_name`, which /v1/embeddings does not take.
+// Named prompts: the text that a model declares under a name in its
+// config_sentence_transformers.json. It is read once, when the run is planned, and the plan keeps
+// the text: workers need no file, and a later change of the name changes no run. It is not sent as
+// TEI's `prompt_name`, which /v1/embeddings does not take.
 
 import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
@@ -14,7 +15,10 @@ const HUB = 'https://huggingface.co'
 
 type PromptOptions = Pick<PlanOptions, 'prompt' | 'promptName' | 'modelFolder' | 'tokenizer' | 'hub'>
 
-/** @throws ReembedError USAGE for a prompt beside a name, or a name that the model does not have, with those it has. */
+/**
+ * @throws ReembedError USAGE for a prompt beside a name, or a name that the model does not have,
+ * with those it has.
+ */
 export async function resolvePrompt(options: PromptOptions, model: ModelIdentity): Promise<string> {
   const { prompt = '', promptName: name } = options
   if (name === undefined) return prompt

@@ -6,15 +6,24 @@ import type { SpendingOptions } from '../run-budget.ts'
 
 /** Conditions that a run must meet before it is published. */
 export interface GateOptions {
-  /** 'recall@10 drop 0.02', 'ndcg@10 min 0.4', 'overlap@10 min 0.3', 'rows drop 5%', 'rejects max 1%'. */
+  /**
+   * 'recall@10 drop 0.02', 'ndcg@10 min 0.4', 'overlap@10 min 0.3', 'rows drop 5%', 'rejects max
+   * 1%'.
+   */
   readonly rules: readonly string[]
-  /** What recall and ndcg are measured on: queries with judgements, or files as `readJudgedQueries` reads them. */
+  /**
+   * What recall and ndcg are measured on: queries with judgements, or files as `readJudgedQueries`
+   * reads them.
+   */
   readonly queries?: readonly EvaluationQuery[] | JudgedQueryFiles | undefined
 }
 
 /** All options of a plan. The same corpus, model and options give the same run. */
 export interface PlanOptions {
-  /** Fields of JSONL, CSV, Parquet and Arrow records; the id and the text are chosen from a sample by default. */
+  /**
+   * Fields of JSONL, CSV, Parquet and Arrow records; the id and the text are chosen from a sample
+   * by default.
+   */
   readonly fields?:
     | {
         /** A field name or a path. */
@@ -34,7 +43,9 @@ export interface PlanOptions {
         readonly overlapTokens?: number | undefined
       }
     | undefined
-  /** The model's tokenizer.json, or a folder with it. Counts tokens for the quote, and cuts chunks. */
+  /**
+   * The model's tokenizer.json, or a folder with it. Counts tokens for the quote, and cuts chunks.
+   */
   readonly tokenizer?: string | undefined
   /** A folder with the model's files: its tokenizer and named prompts are read from there. */
   readonly modelFolder?: string | undefined
@@ -42,13 +53,17 @@ export interface PlanOptions {
   readonly prompt?: string | undefined
   /** The same by its name in the model's config_sentence_transformers.json. Excludes `prompt`. */
   readonly promptName?: string | undefined
-  /** Where the file of named prompts is read if no folder has it; default https://huggingface.co. */
+  /**
+   * Where the file of named prompts is read if no folder has it; default https://huggingface.co.
+   */
   readonly hub?: { readonly url?: string | undefined; readonly token?: string | undefined } | undefined
   /** Whether texts over the model's limit are cut (default); else they are rejects. */
   readonly truncate?: boolean | undefined
   readonly vectors?:
     | {
-        /** Keeps the first so many dimensions, normalised again; for models that are trained for it. */
+        /**
+         * Keeps the first so many dimensions, normalised again; for models that are trained for it.
+         */
         readonly dimensions?: number | undefined
         readonly dtype?: Dtype | undefined
         /** Keeps each document's text in the shards. */
@@ -61,7 +76,10 @@ export interface PlanOptions {
   readonly documentsPerShard?: number | undefined
   /** Rejects up to which the run is published: '20' or '1%'; default '1%'. */
   readonly maxRejects?: string | undefined
-  /** Takes unchanged vectors from the current version (default), from the named run, or, if false, from none. */
+  /**
+   * Takes unchanged vectors from the current version (default), from the named run, or, if false,
+   * from none.
+   */
   readonly reuse?: false | { readonly run?: string | undefined } | undefined
   /** What the run must show before it is published. */
   readonly gates?: GateOptions | undefined

@@ -1,4 +1,5 @@
-// From options to a planned run: asks the endpoint which model it serves, samples the corpus, cuts it, quotes the run.
+// From options to a planned run: asks the endpoint which model it serves, samples the corpus, cuts
+// it, quotes the run.
 
 import {
   type Endpoint,
@@ -27,8 +28,8 @@ import { type Quoted, quotePlan, resolvePrice } from './quoting.ts'
 
 export interface PlanContext {
   /**
-   * Where the run is written: the reference vectors of its model, its tokenizer and its queries are written on the way.
-   * Undefined: a dry run, nothing is written.
+   * Where the run is written: the reference vectors of its model, its tokenizer and its queries are
+   * written on the way. Undefined: a dry run, nothing is written.
    */
   readonly output?: Store | undefined
   /** Where the versions before this run are read; default `output`. */
@@ -51,8 +52,9 @@ export interface PlannedCorpus extends PlanResult {
 
 /**
  * Plans a run; record it with `submitRun` or `recordPlan`.
- * @throws ReembedError USAGE for options that contradict each other, the endpoint or the corpus, with `option` set to
- * the option at fault; SOURCE_EMPTY, SOURCE_FORMAT, FIELD_NOT_FOUND; MODEL_MISMATCH; ENDPOINT_UNREACHABLE.
+ * @throws ReembedError USAGE for options that contradict each other, the endpoint or the corpus,
+ * with `option` set to the option at fault; SOURCE_EMPTY, SOURCE_FORMAT, FIELD_NOT_FOUND;
+ * MODEL_MISMATCH; ENDPOINT_UNREACHABLE.
  */
 export async function planCorpus(
   corpus: Corpus,
@@ -106,7 +108,8 @@ export async function planCorpus(
     reuse,
     tokenizer: await findTokenizer(options.tokenizer, options.modelFolder),
     price,
-    // The measurement costs seconds and tokens: only for a dry run, and where there is a price to apply it to.
+    // The measurement costs seconds and tokens: only for a dry run, and where there is a price to
+    // apply it to.
     measureThroughput: output === undefined || price !== undefined,
     resolved,
     onNotice,
@@ -132,7 +135,10 @@ async function baseRunOf(store: Store, name: string | undefined, ids: RecipeIds)
     : requireBaseRun(store, await findRun(store, name, 'newest'), ids)
 }
 
-/** A server puts its own prompt before ours, and no request can prevent that: the model would read both. */
+/**
+ * A server puts its own prompt before ours, and no request can prevent that: the model would read
+ * both.
+ */
 async function checkServerPrompt(
   endpoint: Endpoint,
   prompt: string,

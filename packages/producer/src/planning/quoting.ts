@@ -1,4 +1,5 @@
-// What a planned run will take: asked of the corpus, the tokenizer, the live endpoint and its price.
+// What a planned run will take: asked of the corpus, the tokenizer, the live endpoint and its
+// price.
 
 import type { ModelTokenizer } from '@reembed/corpus'
 import {
@@ -34,7 +35,10 @@ export interface Quoted {
   readonly countTokens: (texts: readonly string[]) => Promise<number[] | null>
 }
 
-/** @param options.measureThroughput whether the endpoint's rate is measured: it costs seconds and some tokens */
+/**
+ * @param options.measureThroughput whether the endpoint's rate is measured: it costs seconds and
+ * some tokens
+ */
 export async function quotePlan(
   corpus: Corpus,
   planned: PlannedRun,
@@ -112,7 +116,10 @@ const scaleQuote = (quote: Quote, share: number): Quote => ({
   dollars: quote.dollars === null ? null : quote.dollars * share,
 })
 
-/** Tokens a second of the endpoint with texts of this corpus; undefined where it does not count tokens. */
+/**
+ * Tokens a second of the endpoint with texts of this corpus; undefined where it does not count
+ * tokens.
+ */
 async function measureRate(
   endpoint: Endpoint,
   texts: readonly string[],
@@ -137,7 +144,10 @@ async function measureRate(
   }
 }
 
-/** The given price, or what Hugging Face lists for the endpoint's hardware; undefined if neither is known. */
+/**
+ * The given price, or what Hugging Face lists for the endpoint's hardware; undefined if neither is
+ * known.
+ */
 export async function resolvePrice(
   { pricePerHour, replicas }: SpendingOptions,
   { hf }: ResolvedEndpoint,

@@ -46,7 +46,10 @@ export interface ScheduleCheckOptions {
   readonly onDue: (schedule: Schedule) => Promise<TickOutcome>
 }
 
-/** A tick that was taken this long ago and is not done: its taker died, or failed. Planning takes minutes at most. */
+/**
+ * A tick that was taken this long ago and is not done: its taker died, or failed. Planning takes
+ * minutes at most.
+ */
 export const TICK_RECLAIM_MS: number = 15 * 60_000
 const MAX_CLAIMS = 8
 
@@ -98,7 +101,8 @@ async function claimTick(
 ): Promise<'acquired' | 'claimed' | 'abandoned'> {
   for (let attempt = 0; attempt < MAX_CLAIMS; attempt += 1) {
     const key = tickKey(name, tickMs, attempt)
-    // The id makes the bytes ours: a store that takes equal bytes for our own lost reply must not let two win.
+    // The id makes the bytes ours: a store that takes equal bytes for our own lost reply must not
+    // let two win.
     const claim: TickClaim & { format: 1 } = {
       format: 1,
       claimedAt: new Date(nowMs).toISOString(),

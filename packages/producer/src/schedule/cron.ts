@@ -1,5 +1,5 @@
-// When a schedule is due. Cron with a time zone, five fields. A time that daylight saving skips comes when the skip
-// ends; one that it repeats comes once, unless the hour is a '*'.
+// When a schedule is due. Cron with a time zone, five fields. A time that daylight saving skips
+// comes when the skip ends; one that it repeats comes once, unless the hour is a '*'.
 
 import { messageOf, ReembedError } from '@reembed/shared'
 import { Cron } from 'croner'

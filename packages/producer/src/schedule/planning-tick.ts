@@ -1,14 +1,15 @@
-// What a due tick or a hook does: plans, and enqueues unless nothing that the schedule waits for has changed.
+// What a due tick or a hook does: plans, and enqueues unless nothing that the schedule waits for
+// has changed.
 
 import type { ResolvedEndpoint } from '@reembed/endpoint'
-import { type Plan, readPlan, readSeq } from '@reembed/protocol'
+import { type Plan, readPlan, readSeq, type TickOutcome } from '@reembed/protocol'
 import type { Queue, RedisTarget } from '@reembed/queue'
 import type { Store } from '@reembed/store'
 import type { Corpus } from '../corpus.ts'
 import type { PlanNotice, PlanOptions } from '../planning/options.ts'
 import { planCorpus } from '../planning/plan-corpus.ts'
 import { submitRun } from '../submit.ts'
-import type { ScheduleTrigger, TickOutcome } from './check.ts'
+import type { ScheduleTrigger } from './check.ts'
 
 export interface PlanningTick {
   readonly corpus: Corpus
@@ -20,7 +21,10 @@ export interface PlanningTick {
   readonly onNotice?: ((notice: PlanNotice) => void) | undefined
 }
 
-/** Plans a run and submits it, unless the trigger requires a change and the newest run of the output, finished or not, shows none. */
+/**
+ * Plans a run and submits it, unless the trigger requires a change and the newest run of the
+ * output, finished or not, shows none.
+ */
 export async function planAndEnqueue(trigger: ScheduleTrigger, tick: PlanningTick): Promise<TickOutcome> {
   const { corpus, endpoint, options, store, queue, redis, onNotice } = tick
   const planned = await planCorpus(corpus, endpoint, options, { output: store, redis, onNotice })

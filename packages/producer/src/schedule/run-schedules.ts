@@ -1,7 +1,8 @@
-// The standing producer: checks its schedules, and plans when a hook arrives. Any number of them may run for one output:
-// each due tick is claimed in the store, so one of them plans it.
+// The standing producer: checks its schedules, and plans when a hook arrives. Any number of them
+// may run for one output: each due tick is claimed in the store, so one of them plans it.
 
 import { setTimeout as wait } from 'node:timers/promises'
+import type { TickOutcome } from '@reembed/protocol'
 import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { Logger } from '@reembed/telemetry'
@@ -13,11 +14,13 @@ import {
   type ScheduleCheck,
   type ScheduleTrigger,
   TICK_RECLAIM_MS,
-  type TickOutcome,
 } from './check.ts'
 import { openCalendar } from './cron.ts'
 
-/** How long a tick that another producer claimed and lost stays unseen, and how late a due one is at most. */
+/**
+ * How long a tick that another producer claimed and lost stays unseen, and how late a due one is at
+ * most.
+ */
 const CHECK_MS = 30_000
 
 export interface ScheduleLoopOptions {
@@ -57,8 +60,8 @@ export async function runSchedules(options: ScheduleLoopOptions): Promise<void> 
 }
 
 /**
- * Plans for each burst of hooks until the signal fires, as the trigger `always` does: a corpus and a model that have
- * not changed give the same run, which is finished already.
+ * Plans for each burst of hooks until the signal fires, as the trigger `always` does: a corpus and
+ * a model that have not changed give the same run, which is finished already.
  */
 export async function runHooks(
   hooks: HookQueue,

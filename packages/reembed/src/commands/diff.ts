@@ -15,7 +15,10 @@ interface Flags extends OutputFlags, JsonFlag {
   readonly vectors?: boolean
 }
 
-/** `reembed diff <a> <b>`: neighbours in each run's own space; vectors only where both are of one space. */
+/**
+ * `reembed diff <a> <b>`: neighbours in each run's own space; vectors only where both are of one
+ * space.
+ */
 export async function diff(a: string, b: string, flags: Flags): Promise<void> {
   await using store = await openExistingOutput(flags)
   const [before, after] = [await manifestOf(store, a), await manifestOf(store, b)]

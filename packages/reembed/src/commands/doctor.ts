@@ -108,7 +108,9 @@ async function inspectEndpoint(open: () => Promise<Endpoint>): Promise<string> {
   ].join('; ')
 }
 
-/** Not in /info, and yet in front of every text: what the server really does is seen in its tokens. */
+/**
+ * Not in /info, and yet in front of every text: what the server really does is seen in its tokens.
+ */
 async function promptOf(endpoint: Endpoint): Promise<string> {
   const applied = await endpoint.appliedPrompt()
   if (applied === null) return 'its own prompt cannot be told'

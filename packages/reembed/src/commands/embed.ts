@@ -6,7 +6,10 @@ import type { EndpointFlags, JsonFlag } from '../options.ts'
 
 const SHOWN = 6
 
-/** `reembed embed`: tries an endpoint with one text, and prints the same call for other programs. Never the token. */
+/**
+ * `reembed embed`: tries an endpoint with one text, and prints the same call for other programs.
+ * Never the token.
+ */
 export async function embed(text: string, flags: EndpointFlags & JsonFlag): Promise<void> {
   if (text.trim() === '') throw new ReembedError('USAGE', 'the text to embed is empty')
   const { url, options } = await requireEndpoint(flags)

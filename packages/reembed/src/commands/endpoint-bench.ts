@@ -24,7 +24,10 @@ interface Flags extends EndpointFlags, JsonFlag {
 const TEXTS = [1, 8, 32]
 const AT_ONCE = [1, 4, 16, 64]
 
-/** `reembed endpoint bench`: the table that people quote for TEI, and the best setting, on a live endpoint. */
+/**
+ * `reembed endpoint bench`: the table that people quote for TEI, and the best setting, on a live
+ * endpoint.
+ */
 export async function endpointBench(flags: Flags): Promise<void> {
   const { url, options } = await requireEndpoint(flags)
   const pricePerHour = flags.pricePerHour && flags.pricePerHour * (flags.replicas ?? 1)
@@ -62,7 +65,10 @@ function checkLength(tokens: number, { url, info }: Endpoint): void {
   )
 }
 
-/** Every combination that the endpoint's limits allow; what was asked for by name is not left out in silence. */
+/**
+ * Every combination that the endpoint's limits allow; what was asked for by name is not left out in
+ * silence.
+ */
 function settingsOf(tokens: number, flags: Flags, { url, info }: Endpoint): BenchmarkSetting[] {
   const { maxClientBatchSize, maxConcurrentRequests } = info
   const texts = flags.texts ?? TEXTS.filter(one => one <= maxClientBatchSize)

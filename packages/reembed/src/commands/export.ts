@@ -17,14 +17,18 @@ interface Flags extends OutputFlags, JsonFlag {
 
 const NOTE_EVERY_MS = 5_000
 
-/** `reembed export`: a finished run as the files that one consumer loads. The same command again goes on where it was. */
+/**
+ * `reembed export`: a finished run as the files that one consumer loads. The same command again
+ * goes on where it was.
+ */
 export async function exportCommand(name: string | undefined, flags: Flags): Promise<void> {
   await using stack = new AsyncDisposableStack()
   const store = stack.use(await openExistingOutput(flags))
   const run = await findRun(store, name, 'current')
   const manifest = await requireManifest(store, run)
   const to = flags.to ?? `${store.url.replace(/\/$/, '')}/exports/${run}/${flags.layout}`
-  // One process writes an export, and a loader takes all objects that it finds: no check object may be left there.
+  // One process writes an export, and a loader takes all objects that it finds: no check object may
+  // be left there.
   const target = stack.use(
     await openStore(absoluteUrl(to), { create: true, unsafe: true, s3: s3OptionsOf(flags) }),
   )

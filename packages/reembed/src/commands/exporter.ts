@@ -14,7 +14,10 @@ interface Flags extends MetricsFlags, RedisFlags, S3Flags {
 
 const DEFAULT_PORT = '9465'
 
-/** `reembed exporter`: the state of queue, workers and runs for Prometheus, also when there is no worker at all. */
+/**
+ * `reembed exporter`: the state of queue, workers and runs for Prometheus, also when there is no
+ * worker at all.
+ */
 export async function exporter(flags: Flags): Promise<void> {
   const redis = requireRedis(flags)
   const log = openLog({ level: process.env.REEMBED_LOG ?? 'info' })

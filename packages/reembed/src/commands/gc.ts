@@ -10,7 +10,10 @@ type Flags = OutputFlags &
 
 const DAY_MS = 86_400_000
 
-/** `reembed gc`: says which runs nobody needs any more; with --delete removes them. A run that is named may be young. */
+/**
+ * `reembed gc`: says which runs nobody needs any more; with --delete removes them. A run that is
+ * named may be young.
+ */
 export async function gc(name: string | undefined, flags: Flags): Promise<void> {
   await using store = await openExistingOutput(flags)
   const run = name === undefined || isRunId(name) ? name : await findRun(store, name, 'newest')

@@ -9,7 +9,10 @@ import type { CorpusFlags, OutputFlags, RedisFlags } from '../options.ts'
 
 type Flags = CorpusFlags & Partial<OutputFlags> & RedisFlags & { readonly config?: string }
 
-/** `reembed init`: reads a few lines of the corpus and writes a reembed.yaml that says what it found. */
+/**
+ * `reembed init`: reads a few lines of the corpus and writes a reembed.yaml that says what it
+ * found.
+ */
 export async function init(flags: Flags): Promise<void> {
   const file = flags.config ?? DEFAULT_FILE
   if (existsSync(file))

@@ -8,7 +8,10 @@ import { absoluteUrl, openOrStartEndpoint, openSource, s3OptionsOf } from '../op
 import type { CorpusFlags, JsonFlag, OutputFlags } from '../options.ts'
 import { planOptionsOf } from '../requests.ts'
 
-/** `reembed plan`: a dry run with its price, and some inputs as the model will see them. Nothing is written. */
+/**
+ * `reembed plan`: a dry run with its price, and some inputs as the model will see them. Nothing is
+ * written.
+ */
 export async function plan(
   flags: CorpusFlags & Partial<OutputFlags> & JsonFlag & { readonly explain?: boolean },
 ): Promise<void> {

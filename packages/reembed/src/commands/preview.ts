@@ -14,7 +14,10 @@ interface Flags extends CorpusFlags, OutputFlags, JsonFlag {
   readonly top: number
 }
 
-/** `reembed preview`: a sample with the new model beside the current version, and what the rest would take. Writes nothing. */
+/**
+ * `reembed preview`: a sample with the new model beside the current version, and what the rest
+ * would take. Writes nothing.
+ */
 export async function preview(flags: Flags): Promise<void> {
   const { sample, top, gateQueries: queriesFile, gateQrels: qrelsFile } = flags
   if ((queriesFile === undefined) !== (qrelsFile === undefined))

@@ -24,7 +24,10 @@ const SWEEP_MS = 30_000
 /** While another process finalizes a run: it may die before it has finished. */
 const SOON_MS = 6_000
 
-/** `reembed producer`: checks its schedules, serves hooks and sweeps, until SIGTERM. Several of them may run at once. */
+/**
+ * `reembed producer`: checks its schedules, serves hooks and sweeps, until SIGTERM. Several of them
+ * may run at once.
+ */
 export async function producer(
   flags: ProducerFlags & MetricsFlags & { readonly hooks?: string; readonly hookQuietSeconds: number },
   self: Command,

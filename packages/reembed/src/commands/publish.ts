@@ -16,7 +16,10 @@ interface PublishFlags extends OutputFlags, JsonFlag {
   readonly force?: boolean
 }
 
-/** `reembed publish <run>`: makes a finished run current that was held back, or with --force one that is older. */
+/**
+ * `reembed publish <run>`: makes a finished run current that was held back, or with --force one
+ * that is older.
+ */
 export async function publish(name: string, flags: PublishFlags): Promise<void> {
   await using store = await openExistingOutput(flags)
   const run = await findRun(store, name, 'newest')

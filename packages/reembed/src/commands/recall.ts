@@ -11,7 +11,10 @@ interface Flags extends OutputFlags, JsonFlag {
   readonly documents: number
 }
 
-/** `reembed recall`: how many of the nearest documents are still found when vectors are stored in fewer bits. */
+/**
+ * `reembed recall`: how many of the nearest documents are still found when vectors are stored in
+ * fewer bits.
+ */
 export async function recall(name: string | undefined, flags: Flags): Promise<void> {
   await using store = await openExistingOutput(flags)
   const manifest = await requireManifest(store, await findRun(store, name, 'current'))

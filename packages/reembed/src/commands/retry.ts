@@ -5,7 +5,9 @@ import type { EndpointFlags, SpendingFlags } from '../options.ts'
 import { spendingOf } from '../requests.ts'
 import { executeRun, type FollowFlags } from './run.ts'
 
-/** `reembed retry <run> --rejects`: the rejects of the model once more, after its server was mended. */
+/**
+ * `reembed retry <run> --rejects`: the rejects of the model once more, after its server was mended.
+ */
 export async function retry(name: string, flags: EndpointFlags & SpendingFlags & FollowFlags): Promise<void> {
   const startedMs = Date.now()
   await using stack = new AsyncDisposableStack()

@@ -84,7 +84,8 @@ export async function executeRun(
   const blocked = new AbortController()
   const { worker, jobErrors } = await startLocalWorker(redis.target, flags, resources, blocked)
   watchEndpoint(resources, blocked)
-  // Jobs in flight are requeued at once on interrupt, so that other workers need not wait for their locks to expire.
+  // Jobs in flight are requeued at once on interrupt, so that other workers need not wait for their
+  // locks to expire.
   stack.adopt(worker, () => worker.drain(0))
   await enqueueRun(store, queue, recorded)
 
@@ -111,7 +112,9 @@ export async function executeRun(
   conclude(flags, store, manifest, outcome, ['took', duration(Date.now() - startedMs)])
 }
 
-/** Publishes a finished run that was not published before, for example with a higher --max-rejects. */
+/**
+ * Publishes a finished run that was not published before, for example with a higher --max-rejects.
+ */
 async function publishAgain(
   manifest: Manifest,
   plan: Plan,

@@ -70,7 +70,10 @@ export async function ls(flags: Partial<OutputFlags> & JsonFlag, self: Command):
   )
 }
 
-/** `reembed schedule tick`: one check. Any number of them, and of producers, make one run of each due tick. */
+/**
+ * `reembed schedule tick`: one check. Any number of them, and of producers, make one run of each
+ * due tick.
+ */
 export async function tick(flags: ProducerFlags & JsonFlag, self: Command): Promise<void> {
   const schedules = schedulesOf(await requireConfigFile(self))
   await checkEndpoint(flags)

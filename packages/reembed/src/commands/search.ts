@@ -13,7 +13,9 @@ interface Flags extends EndpointFlags, OutputFlags, JsonFlag {
 
 const SHOWN_CHARS = 100
 
-/** `reembed search`: embeds the query with the run's own model and compares it with every vector. */
+/**
+ * `reembed search`: embeds the query with the run's own model and compares it with every vector.
+ */
 export async function search(query: string, flags: Flags): Promise<void> {
   if (query.trim() === '') throw new ReembedError('USAGE', 'the text to search for is empty')
   await using stack = new AsyncDisposableStack()

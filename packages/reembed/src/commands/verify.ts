@@ -3,7 +3,9 @@ import { bytes, count, facts, print, reuseRow } from '../format.ts'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
 
-/** `reembed verify`: exit code 0 only if every shard holds what the plan promised and nothing else. */
+/**
+ * `reembed verify`: exit code 0 only if every shard holds what the plan promised and nothing else.
+ */
 export async function verify(name: string | undefined, flags: OutputFlags & JsonFlag): Promise<void> {
   await using store = await openExistingOutput(flags)
   const run = await findRun(store, name, name === undefined ? 'current' : 'newest')

@@ -27,10 +27,16 @@ const LEAVE_MS = 1_000
 /** Several workers run idle at the same moment; one sweep of one of them is enough. */
 const IDLE_SWEEP_MS = 500
 
-/** V8 lets garbage grow to several times what is in use; a pod's memory limit is better spent on shards. */
+/**
+ * V8 lets garbage grow to several times what is in use; a pod's memory limit is better spent on
+ * shards.
+ */
 const HEAP_GROWTH_PERCENT = 20
 
-/** `reembed worker`: makes shards until SIGTERM, and sweeps its outputs so that runs end without a producer. */
+/**
+ * `reembed worker`: makes shards until SIGTERM, and sweeps its outputs so that runs end without a
+ * producer.
+ */
 export async function worker(flags: Flags): Promise<void> {
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`)
   const { url, options } = await requireEndpoint(flags)
@@ -79,7 +85,8 @@ export async function worker(flags: Flags): Promise<void> {
       idle = Promise.withResolvers()
       if (!signal.aborted) return true
       await drained.promise
-      // Whoever takes what is left on the queue looks again. Where nothing is left nobody may come: one last look.
+      // Whoever takes what is left on the queue looks again. Where nothing is left nobody may come:
+      // one last look.
       const { waiting, active, delayed } = await queue.counts()
       if (waiting + active + delayed > 0) late.abort()
       return false

@@ -1,5 +1,5 @@
-// Gives a command the values of reembed.yaml: flag > environment > file > default. Commander knows of each value where
-// it came from, so only what neither a flag nor a variable said is filled in.
+// Gives a command the values of reembed.yaml: flag > environment > file > default. Commander knows
+// of each value where it came from, so only what neither a flag nor a variable said is filled in.
 
 import { resolve } from 'node:path'
 import { messageOf, ReembedError } from '@reembed/shared'
@@ -11,7 +11,10 @@ import { schemaOf } from './schema.ts'
 /** Processes that may run beside a worker with the same file. */
 const BESIDE: ReadonlySet<string> = new Set(['producer', 'exporter'])
 
-/** Reads the file that `--config` names (or the one in the working folder) into the options of `command`. */
+/**
+ * Reads the file that `--config` names (or the one in the working folder) into the options of
+ * `command`.
+ */
 export async function applyConfig(
   command: Command,
   program: Command,
@@ -24,7 +27,8 @@ export async function applyConfig(
     const key = CONFIG_KEYS[name]
     const source = command.getOptionValueSource(name)
     if (key === undefined || (source !== undefined && source !== 'default')) continue
-    // An address is that of one process: a producer or an exporter on the same machine needs another.
+    // An address is that of one process: a producer or an exporter on the same machine needs
+    // another.
     if (key === 'worker.metrics' && BESIDE.has(command.name())) continue
     const value = valueAt(file, key)
     if (value === undefined) continue

@@ -1,5 +1,6 @@
-// Where each option stands in reembed.yaml. A new option takes one line here, or in FLAG_ONLY_OPTIONS with the reason why
-// a file is no place for it; schema, editor's schema and `reembed config` follow from the option itself.
+// Where each option stands in reembed.yaml. A new option takes one line here, or in
+// FLAG_ONLY_OPTIONS with the reason why a file is no place for it; schema, editor's schema and
+// `reembed config` follow from the option itself.
 
 import type { Command, Option } from 'commander'
 
@@ -123,7 +124,10 @@ export const PATH_KEYS: ReadonlySet<string> = new Set([
   'gates.qrels',
 ])
 
-/** Every option that some command has, once, by its name in code ('maxRejects'); of two forms the wider one. */
+/**
+ * Every option that some command has, once, by its name in code ('maxRejects'); of two forms the
+ * wider one.
+ */
 export function optionsOf(program: Command): Map<string, Option> {
   const found = new Map<string, Option>()
   const walk = (command: Command): void => {

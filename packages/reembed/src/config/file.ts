@@ -1,4 +1,5 @@
-// Reads reembed.yaml: every complaint names the file, the line and the key, and there is one at a time.
+// Reads reembed.yaml: every complaint names the file, the line and the key, and there is one at a
+// time.
 
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
@@ -22,7 +23,8 @@ export interface ConfigFile {
 
 /**
  * The file named, or `reembed.yaml` in the working folder if there is one.
- * @throws ReembedError USAGE naming file, line and key, and for an unknown key the nearest known one.
+ * @throws ReembedError USAGE naming file, line and key, and for an unknown key the nearest known
+ * one.
  */
 export async function readConfigFile(
   name: string | undefined,

@@ -1,5 +1,5 @@
-// The schedules of reembed.yaml. The file is where they live: a ConfigMap or a repository says what runs when, and
-// `schedule add` and `rm` edit it, comments kept.
+// The schedules of reembed.yaml. The file is where they live: a ConfigMap or a repository says what
+// runs when, and `schedule add` and `rm` edit it, comments kept.
 
 import { writeFile } from 'node:fs/promises'
 import { openCalendar, type Schedule } from '@reembed/producer'
@@ -9,7 +9,9 @@ import { DEFAULT_FILE } from './config-keys.ts'
 import { type ConfigFile, parseConfigFile, readConfigFile } from './file.ts'
 import { schemaOf } from './schema.ts'
 
-/** The file that a command was given; without one there are no schedules. @throws ReembedError USAGE */
+/**
+ * The file that a command was given; without one there are no schedules. @throws ReembedError USAGE
+ */
 export async function requireConfigFile(command: Command): Promise<ConfigFile> {
   const named = command.getOptionValue('config') as string | undefined
   const file = await readConfigFile(named, schemaOf(rootOf(command)))
@@ -20,7 +22,10 @@ export async function requireConfigFile(command: Command): Promise<ConfigFile> {
   )
 }
 
-/** @throws ReembedError USAGE with the line of a schedule whose cron or time zone is none, or whose name comes twice. */
+/**
+ * @throws ReembedError USAGE with the line of a schedule whose cron or time zone is none, or whose
+ * name comes twice.
+ */
 export function schedulesOf(file: ConfigFile): Schedule[] {
   const schedules = (file.content.schedules ?? []) as Schedule[]
   for (const [i, { name, cron, timezone }] of schedules.entries()) {
@@ -36,7 +41,10 @@ export function schedulesOf(file: ConfigFile): Schedule[] {
   return schedules
 }
 
-/** Adds a schedule to the file. @throws ReembedError USAGE if it has one of that name, or this one is not valid. */
+/**
+ * Adds a schedule to the file. @throws ReembedError USAGE if it has one of that name, or this one
+ * is not valid.
+ */
 export async function addSchedule(file: ConfigFile, schedule: Schedule, program: Command): Promise<void> {
   openCalendar(schedule.cron, schedule.timezone)
   if (schedulesOf(file).some(({ name }) => name === schedule.name))

@@ -1,5 +1,5 @@
-// What reembed.yaml may hold. The keys of options are made from the options themselves, so that a flag and its key
-// can't drift apart; what no flag can say stands here by hand.
+// What reembed.yaml may hold. The keys of options are made from the options themselves, so that a
+// flag and its key can't drift apart; what no flag can say stands here by hand.
 
 import type { Command, Option } from 'commander'
 import { z } from 'zod'
@@ -24,7 +24,10 @@ const schedule = z.strictObject({
 
 export type Schema = z.ZodType<Readonly<Record<string, unknown>>>
 
-/** The schema of the file for a program's options. Strict: an unknown key is an error, at every level. */
+/**
+ * The schema of the file for a program's options. Strict: an unknown key is an error, at every
+ * level.
+ */
 export function schemaOf(program: Command): Schema {
   const options = optionsOf(program)
   const sections = new Map<string, Record<string, z.ZodType>>()

@@ -1,5 +1,6 @@
-// Commands that make vectors, or say what making them would mean: run, plan, preview, enqueue, worker, exporter.
-// The actions live in ../commands/, loaded when called, so that `--help` is quick.
+// Commands that make vectors, or say what making them would mean: run, plan, preview, enqueue,
+// worker, exporter. The actions live in ../commands/, loaded when called, so that `--help` is
+// quick.
 
 import { type Command, Option } from 'commander'
 import * as option from '../options.ts'

@@ -1,5 +1,5 @@
-// Commands about runs that are there: how far they are, whether they are right, which is current, what goes.
-// The actions live in ../commands/, loaded when called, so that `--help` is quick.
+// Commands about runs that are there: how far they are, whether they are right, which is current,
+// what goes. The actions live in ../commands/, loaded when called, so that `--help` is quick.
 
 import { type Command, Option } from 'commander'
 import * as option from '../options.ts'

@@ -39,7 +39,8 @@ export function addScheduleCommands(program: Command): void {
     )
     .action(async (options, self) => (await import('../commands/producer.ts')).producer(options, self))
 
-  // Without options of its own: commander would take a `--config` behind the subcommand for this one's.
+  // Without options of its own: commander would take a `--config` behind the subcommand for this
+  // one's.
   const schedule = program
     .command('schedule')
     .description('When to run by itself: the schedules of reembed.yaml.')

@@ -3,7 +3,10 @@
 import type { Command } from 'commander'
 import { config } from '../options.ts'
 
-/** Adds commands that take `--config`, refuse what they do not know, and show an example in their help. */
+/**
+ * Adds commands that take `--config`, refuse what they do not know, and show an example in their
+ * help.
+ */
 export const subcommandsOf =
   (parent: Command) =>
   (name: string, description: string, example: string): Command =>

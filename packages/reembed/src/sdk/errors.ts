@@ -6,9 +6,11 @@ import { type ErrorCode, ReembedError } from '@reembed/shared'
  * A failure with exactly this code.
  *
  * - `message`: what failed, with the value and the place, then the fix.
- * - `option`: the option of the request that the fix concerns, as a dotted path (`'chunking.maxTokens'`).
+ * - `option`: the option of the request that the fix concerns, as a dotted path
+ *   (`'chunking.maxTokens'`).
  * - `reason`: the case within the code, for example `'budget_exceeded'` of `RUN_STOPPED`.
- * - `retry`: `'requeue'` for overload, a cold start or an outage; `'retry'` where another attempt can succeed; else
+ * - `retry`: `'requeue'` for overload, a cold start or an outage; `'retry'` where another attempt
+ *   can succeed; else
  *   `'never'`. `retryAfterMs` is the shortest wait, in milliseconds, where the other side states one.
  */
 export type ReembedFailure<Code extends ErrorCode = ErrorCode> = {
@@ -16,8 +18,8 @@ export type ReembedFailure<Code extends ErrorCode = ErrorCode> = {
 }[Code]
 
 /**
- * Whether an error is a failure of reembed, and, where codes are given, one of these. Every other error is a bug, an
- * abort (`signal.reason`) or an error of the program's own callbacks.
+ * Whether an error is a failure of reembed, and, where codes are given, one of these. Every other
+ * error is a bug, an abort (`signal.reason`) or an error of the program's own callbacks.
  *
  * @example
  * ```ts

@@ -12,18 +12,23 @@ export interface ReembedOptions {
   /** Where runs are written and read: a folder, `file:///folder` or `s3://bucket/prefix`. */
   readonly output: string
   /**
-   * Redis 6.2 or newer, by its `redis://` or `rediss://` URL. Required to enqueue, work, sweep and wait. A Redis on another
-   * machine with neither password nor TLS is refused, unless given as `{ url, insecure: true }`.
+   * Redis 6.2 or newer, by its `redis://` or `rediss://` URL. Required to enqueue, work, sweep and
+   * wait. A Redis on another machine with neither password nor TLS is refused, unless given as `{
+   * url, insecure: true }`.
    */
   readonly redis?: RedisTarget | undefined
   /**
-   * A TEI or OpenAI-compatible server: `http://` or `https://` URL, several separated by commas, `dns+http://` for all
-   * addresses of a name, or `hf:namespace/name`. Required to plan, enqueue and work.
+   * A TEI or OpenAI-compatible server: `http://` or `https://` URL, several separated by commas,
+   * `dns+http://` for all addresses of a name, or `hf:namespace/name`. Required to plan, enqueue
+   * and work.
    */
   readonly endpoint?: string | undefined
   /** Token, model and revision of the endpoint. */
   readonly endpointOptions?: EndpointOptions | undefined
-  /** Access to the management API of Hugging Face, for `hf:` endpoints; default: the token of `endpointOptions`. */
+  /**
+   * Access to the management API of Hugging Face, for `hf:` endpoints; default: the token of
+   * `endpointOptions`.
+   */
   readonly hf?: HfOptions | undefined
   /** S3 server, region and limits. Credentials come from the AWS SDK's default chain. */
   readonly s3?: S3Options | undefined
@@ -33,7 +38,10 @@ export interface ReembedOptions {
   readonly log?: Logger | undefined
 }
 
-/** Ends a call: it rejects with the signal's reason. What was written stays, and the same call continues from there. */
+/**
+ * Ends a call: it rejects with the signal's reason. What was written stays, and the same call
+ * continues from there.
+ */
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined
 }
@@ -57,9 +65,14 @@ export interface RunPlan {
   readonly shards: number
   /** Estimated from a sample. */
   readonly documents: number
-  /** Tokens, seconds and dollars, estimated; undefined for a run that was recorded without a quote. */
+  /**
+   * Tokens, seconds and dollars, estimated; undefined for a run that was recorded without a quote.
+   */
   readonly quote: Quote | undefined
-  /** Documents that must be embedded, estimated: those whose vectors the current version does not hold. */
+  /**
+   * Documents that must be embedded, estimated: those whose vectors the current version does not
+   * hold.
+   */
   readonly documentsToEmbed: number | undefined
 }
 
@@ -69,7 +82,9 @@ export interface EnqueuedRun {
   readonly shards: number
   /** Shards that the output holds already. */
   readonly shardsDone: number
-  /** Jobs put on the queue by this call. A job that the queue holds already counts, and stays once. */
+  /**
+   * Jobs put on the queue by this call. A job that the queue holds already counts, and stays once.
+   */
   readonly enqueued: number
   /** Whether this call recorded the plan; false if it was recorded before. */
   readonly created: boolean
@@ -83,8 +98,8 @@ export interface WorkerOptions extends CallOptions {
   /** Outputs that it takes jobs of, each with what lies below it; default: the client's output. */
   readonly outputs?: readonly string[] | undefined
   /**
-   * Whether the worker sweeps its outputs: about every 30 s and whenever its queue is empty, so that runs are finished
-   * and published without a producer. Default true.
+   * Whether the worker sweeps its outputs: about every 30 s and whenever its queue is empty, so
+   * that runs are finished and published without a producer. Default true.
    */
   readonly sweep?: boolean | undefined
   /** Where the worker declares and counts its metrics. */
@@ -92,8 +107,8 @@ export interface WorkerOptions extends CallOptions {
   /** Called with each failed attempt of a job; `final`: the job will not be tried again. */
   readonly onJobError?: ((error: unknown, final: boolean) => void) | undefined
   /**
-   * Called when jobs wait and the worker has fetched none for a minute: its connection is dead. End the process and
-   * start it again.
+   * Called when jobs wait and the worker has fetched none for a minute: its connection is dead. End
+   * the process and start it again.
    */
   readonly onStuck?: ((waiting: number) => void) | undefined
 }
@@ -104,7 +119,10 @@ export interface RunningWorker extends AsyncDisposable {
   readonly notReadyReason: string | null
   /** The state of the endpoint: `'ok'`, `'overloaded'`, `'idle'`. */
   readonly endpointState: string
-  /** Takes no more jobs; those in flight may finish within `graceMs` milliseconds, then they go back to the queue. */
+  /**
+   * Takes no more jobs; those in flight may finish within `graceMs` milliseconds, then they go back
+   * to the queue.
+   */
   drain(graceMs: number): Promise<void>
 }
 
@@ -116,7 +134,8 @@ export interface WaitOptions extends CallOptions {
 /**
  * - `running`: shards are missing.
  * - `finalizing`: all shards are made, the manifest is not written yet; the next sweep does it.
- * - `finished`: the manifest is written. The run is not current: held, superseded or an earlier version.
+ * - `finished`: the manifest is written. The run is not current: held, superseded or an earlier
+ *   version.
  * - `current`: published, and the version that readers read.
  * - `paused`, `cancelled`, `deleting`: by a state record; no jobs are started.
  */
@@ -128,6 +147,7 @@ export type RunStatusState =
   | 'paused'
   | 'cancelled'
   | 'deleting'
+  | 'deleted'
 
 export interface RunStatus {
   readonly run: string
@@ -156,9 +176,14 @@ export interface RunStatus {
 }
 
 export interface PublishOptions extends CallOptions {
-  /** Rejects up to which the run is published, instead of its plan's: `'20'` or `'1%'` of its documents. */
+  /**
+   * Rejects up to which the run is published, instead of its plan's: `'20'` or `'1%'` of its
+   * documents.
+   */
   readonly maxRejects?: string | undefined
-  /** Publishes a finished run although it is held or superseded; the version records the reasons. */
+  /**
+   * Publishes a finished run although it is held or superseded; the version records the reasons.
+   */
   readonly force?: boolean | undefined
 }
 

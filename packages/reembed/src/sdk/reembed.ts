@@ -1,5 +1,5 @@
-// The SDK: the pipeline as calls of a program. No environment variables, no output, no exit: everything comes in by
-// options and out by results, errors, callbacks and the logger.
+// The SDK: the pipeline as calls of a program. No environment variables, no output, no exit:
+// everything comes in by options and out by results, errors, callbacks and the logger.
 
 import {
   createSweeper,
@@ -43,20 +43,23 @@ import { statusOf } from './status.ts'
 import { createIdleSignal, withSweeps } from './worker.ts'
 
 /**
- * A client of one output. Every call may be repeated: what was done is not done again. Where a call takes a run, it
- * takes its id or the first letters of it.
+ * A client of one output. Every call may be repeated: what was done is not done again. Where a call
+ * takes a run, it takes its id or the first letters of it.
  *
- * Every call rejects with a `ReembedError` (see `isReembedError`), or with the reason of its signal. Besides the codes
- * that a call names, these can come from each: `USAGE`, `STORE_UNREACHABLE`, `STORE_ACCESS_DENIED`, and from calls that use
- * Redis `REDIS_UNREACHABLE` and `REDIS_MISCONFIGURED`.
+ * Every call rejects with a `ReembedError` (see `isReembedError`), or with the reason of its
+ * signal. Besides the codes that a call names, these can come from each: `USAGE`,
+ * `STORE_UNREACHABLE`, `STORE_ACCESS_DENIED`, and from calls that use Redis `REDIS_UNREACHABLE` and
+ * `REDIS_MISCONFIGURED`.
  */
 export interface Reembed extends AsyncDisposable {
   /**
    * Plans a run and estimates what it takes. Writes nothing, embeds a few texts.
    *
-   * @param source a folder, a file, a glob, `s3://bucket/prefix` or `hf://datasets/org/name@revision/path`
-   * @throws ReembedError `SOURCE_NOT_FOUND`, `SOURCE_EMPTY`, `SOURCE_FORMAT`, `FIELD_NOT_FOUND`, `OUTPUT_INSIDE_SOURCE`,
-   * `ENDPOINT_UNREACHABLE`, `ENDPOINT_ACCESS_DENIED`, `ENDPOINT_UNSUPPORTED`
+   * @param source a folder, a file, a glob, `s3://bucket/prefix` or
+   * `hf://datasets/org/name@revision/path`
+   * @throws ReembedError `SOURCE_NOT_FOUND`, `SOURCE_EMPTY`, `SOURCE_FORMAT`, `FIELD_NOT_FOUND`,
+   * `OUTPUT_INSIDE_SOURCE`, `ENDPOINT_UNREACHABLE`, `ENDPOINT_ACCESS_DENIED`,
+   * `ENDPOINT_UNSUPPORTED`
    * @example
    * ```ts
    * import { createReembed } from 'reembed'
@@ -69,11 +72,12 @@ export interface Reembed extends AsyncDisposable {
   plan(source: string, options?: SourceOptions): Promise<RunPlan>
 
   /**
-   * Plans a run, records it and puts its missing shards on the queue. Idempotent: a second call with the same corpus,
-   * model and options finds the same run.
+   * Plans a run, records it and puts its missing shards on the queue. Idempotent: a second call
+   * with the same corpus, model and options finds the same run.
    *
-   * @throws ReembedError as `plan`; `RUN_STOPPED` for a run that is paused, cancelled or being deleted; `MODEL_MISMATCH` where the
-   * endpoint serves another model under the name of a known one; `STORE_UNSAFE`
+   * @throws ReembedError as `plan`; `RUN_STOPPED` for a run that is paused, cancelled or being
+   * deleted; `MODEL_MISMATCH` where the endpoint serves another model under the name of a known
+   * one; `STORE_UNSAFE`
    * @example
    * ```ts
    * import { createReembed } from 'reembed'
@@ -90,10 +94,11 @@ export interface Reembed extends AsyncDisposable {
   enqueue(source: string, options?: SourceOptions): Promise<EnqueuedRun>
 
   /**
-   * Starts a worker in this process. It takes jobs until it is drained, disposed or its signal aborts; an abort hands
-   * its jobs back at once.
+   * Starts a worker in this process. It takes jobs until it is drained, disposed or its signal
+   * aborts; an abort hands its jobs back at once.
    *
-   * @throws ReembedError `REDIS_UNREACHABLE`, `REDIS_MISCONFIGURED`. An endpoint that does not answer is waited for.
+   * @throws ReembedError `REDIS_UNREACHABLE`, `REDIS_MISCONFIGURED`. An endpoint that does not
+   * answer is waited for.
    * @example
    * ```ts
    * import { createReembed } from 'reembed'
@@ -110,9 +115,9 @@ export interface Reembed extends AsyncDisposable {
   startWorker(options?: WorkerOptions): Promise<RunningWorker>
 
   /**
-   * Moves every unpublished run one step on: enqueues what is missing, finalizes and publishes what is complete. Workers
-   * sweep by themselves; a program without workers calls this on a schedule. A run that cannot be finalized is reported once
-   * per client, as `broken`.
+   * Moves every unpublished run one step on: enqueues what is missing, finalizes and publishes what
+   * is complete. Workers sweep by themselves; a program without workers calls this on a schedule. A
+   * run that cannot be finalized is reported once per client, as `broken`.
    *
    * @example
    * ```ts
@@ -125,10 +130,12 @@ export interface Reembed extends AsyncDisposable {
   sweep(options?: CallOptions): Promise<SweepOutcome[]>
 
   /**
-   * Resolves when the run is finished, and published or held. Sweeps meanwhile; workers must run somewhere.
+   * Resolves when the run is finished, and published or held. Sweeps meanwhile; workers must run
+   * somewhere.
    *
-   * @throws ReembedError `RUN_NOT_FOUND`; `SHARD_FAILED` when all missing shards have failed for good; `RUN_STOPPED` when the
-   * run is paused, cancelled or deleted meanwhile; `UNBALANCED`, `CORRUPT`, `DUPLICATE_ID` when it cannot be finalized
+   * @throws ReembedError `RUN_NOT_FOUND`; `SHARD_FAILED` when all missing shards have failed for
+   * good; `RUN_STOPPED` when the run is paused, cancelled or deleted meanwhile; `UNBALANCED`,
+   * `CORRUPT`, `DUPLICATE_ID` when it cannot be finalized
    * @example
    * ```ts
    * import { createReembed } from 'reembed'
@@ -170,10 +177,11 @@ export interface Reembed extends AsyncDisposable {
   status(run?: string, options?: CallOptions): Promise<RunStatus>
 
   /**
-   * Reads every shard of a run whole and checks that receipts tile the corpus, ids are unique, vectors are finite and hashes
-   * match; of the current version without `run`.
+   * Reads every shard of a run whole and checks that receipts tile the corpus, ids are unique,
+   * vectors are finite and hashes match; of the current version without `run`.
    *
-   * @throws ReembedError `RUN_NOT_FOUND`; `UNBALANCED`, `CORRUPT`, `DUPLICATE_ID` with the first object that fails
+   * @throws ReembedError `RUN_NOT_FOUND`; `UNBALANCED`, `CORRUPT`, `DUPLICATE_ID` with the first
+   * object that fails
    * @example
    * ```ts
    * import { createReembed } from 'reembed'
@@ -202,9 +210,11 @@ export interface Reembed extends AsyncDisposable {
   publish(run: string, options?: PublishOptions): Promise<PublishOutcome>
 
   /**
-   * Makes an earlier run current again, as a new version; the one before the current version without `run`.
+   * Makes an earlier run current again, as a new version; the one before the current version
+   * without `run`.
    *
-   * @throws ReembedError `RUN_NOT_FOUND` where no earlier version exists, or the run is not finished
+   * @throws ReembedError `RUN_NOT_FOUND` where no earlier version exists, or the run is not
+   * finished
    * @example
    * ```ts
    * import { createReembed } from 'reembed'
@@ -247,11 +257,12 @@ export interface Reembed extends AsyncDisposable {
   cancel(run: string, options?: CallOptions): Promise<void>
 
   /**
-   * Continues a paused or cancelled run. With Redis its missing shards are enqueued at once, without Redis by the next sweep.
+   * Continues a paused or cancelled run. With Redis its missing shards are enqueued at once,
+   * without Redis by the next sweep.
    *
    * @returns the number of jobs put on the queue; undefined without Redis
-   * @throws ReembedError `RUN_NOT_FOUND`; `RUN_STOPPED` for a run that is being deleted; `USAGE` for a run that has used up its
-   * budget and gets no other
+   * @throws ReembedError `RUN_NOT_FOUND`; `RUN_STOPPED` for a run that is being deleted; `USAGE`
+   * for a run that has used up its budget and gets no other
    * @example
    * ```ts
    * import { createReembed } from 'reembed'
@@ -264,8 +275,9 @@ export interface Reembed extends AsyncDisposable {
   resume(run: string, options?: ResumeOptions): Promise<number | undefined>
 
   /**
-   * The manifest of a finished run, of the current version by default: model, revision, prompts, totals. A program that
-   * embeds queries reads the model and the query prompt here, so that documents and queries change models together.
+   * The manifest of a finished run, of the current version by default: model, revision, prompts,
+   * totals. A program that embeds queries reads the model and the query prompt here, so that
+   * documents and queries change models together.
    *
    * @throws ReembedError `RUN_NOT_FOUND` where nothing is published, or the run is not finished
    * @example
@@ -280,10 +292,12 @@ export interface Reembed extends AsyncDisposable {
   manifest(options?: Omit<ReadOptions, 'extra'>): Promise<Manifest>
 
   /**
-   * All rows of a finished run, of the current version by default, in the order of the corpus. A batch is one row group,
-   * about 4 MiB. `vectors` has `ids.length × dimensions` values; row i begins at `i × dimensions`.
+   * All rows of a finished run, of the current version by default, in the order of the corpus. A
+   * batch is one row group, about 4 MiB. `vectors` has `ids.length × dimensions` values; row i
+   * begins at `i × dimensions`.
    *
-   * @throws ReembedError `RUN_NOT_FOUND` where nothing is published, or the run is not finished; `CORRUPT` for a damaged shard
+   * @throws ReembedError `RUN_NOT_FOUND` where nothing is published, or the run is not finished;
+   * `CORRUPT` for a damaged shard
    * @example
    * ```ts
    * import { createReembed } from 'reembed'
@@ -298,7 +312,8 @@ export interface Reembed extends AsyncDisposable {
 }
 
 /**
- * A client of one output. It opens nothing before the first call; dispose it to close its connections.
+ * A client of one output. It opens nothing before the first call; dispose it to close its
+ * connections.
  *
  * @throws ReembedError `USAGE` for an empty `output`
  * @example
@@ -513,7 +528,10 @@ async function existing(opening: Promise<Store>): Promise<Store | undefined> {
   }
 }
 
-/** Timers and sockets reject with an AbortError of their own: the caller gets the reason that it gave. */
+/**
+ * Timers and sockets reject with an AbortError of their own: the caller gets the reason that it
+ * gave.
+ */
 async function orReason<T>(signal: AbortSignal | undefined, call: Promise<T>): Promise<T> {
   try {
     return await call

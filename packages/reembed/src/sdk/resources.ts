@@ -1,4 +1,5 @@
-// What a client holds open: one store and one Redis connection, opened by the first call that needs them.
+// What a client holds open: one store and one Redis connection, opened by the first call that needs
+// them.
 
 import { resolve } from 'node:path'
 import { type ResolvedEndpoint, resolveEndpoint } from '@reembed/endpoint'

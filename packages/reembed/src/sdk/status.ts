@@ -28,7 +28,7 @@ export async function statusOf(store: Store, queue: Queue | undefined, run: stri
   }
 
   function stateOf(): RunStatusState {
-    if (record.state === 'deleting') return 'deleting'
+    if (record.state === 'deleting' || record.state === 'deleted') return record.state
     if (current?.run === run) return 'current'
     if (manifest) return 'finished'
     if (record.state !== 'running') return record.state

@@ -1,5 +1,6 @@
-// Writes Arrow IPC files of the same columns, with vectors as fixed-size lists, and the schema hint for Parquet. The
-// only module of the package that uses apache-arrow. It loads the library on use: it is large, and most runs need none.
+// Writes Arrow IPC files of the same columns, with vectors as fixed-size lists, and the schema hint
+// for Parquet. The only module of the package that uses apache-arrow. It loads the library on use:
+// it is large, and most runs need none.
 
 import type { CarriedValue } from '@reembed/protocol'
 import type { ParquetColumn, VectorElement } from './columns.ts'
@@ -13,7 +14,10 @@ type ArrowData = InstanceType<Arrow['Data']>
 
 /** Writes an Arrow IPC file to a sink. */
 export interface ArrowWriter {
-  /** Writes one record batch, with values in column order. Float16 vectors are passed as the bits of their values. */
+  /**
+   * Writes one record batch, with values in column order. Float16 vectors are passed as the bits of
+   * their values.
+   */
   append(rows: number, values: readonly ColumnValues[]): void
   finish(): void
 }
@@ -54,7 +58,10 @@ export async function createArrowWriter({
   }
 }
 
-/** The value of `ARROW:schema` in a Parquet file: the schema as a message of Arrow's stream format, in base64. */
+/**
+ * The value of `ARROW:schema` in a Parquet file: the schema as a message of Arrow's stream format,
+ * in base64.
+ */
 export async function arrowSchemaOf(columns: readonly ParquetColumn[]): Promise<string> {
   const arrow = await import('apache-arrow')
   const stream = arrow.tableToIPC(new arrow.Table(schemaOf(arrow, columns)), 'stream')

@@ -1,4 +1,5 @@
-// Writes a column chunk: the pages of one column of one row group, and their metadata for the footer.
+// Writes a column chunk: the pages of one column of one row group, and their metadata for the
+// footer.
 
 import type { ColumnChunk, ColumnMetaData } from 'hyparquet'
 import { ByteWriter } from 'hyparquet-writer/src/bytewriter.js'
@@ -27,7 +28,10 @@ interface PageLocation {
   readonly firstRow: number
 }
 
-/** The metadata that all pages of a column share. `statistics` may be filled in while the pages are written. */
+/**
+ * The metadata that all pages of a column share. `statistics` may be filled in while the pages are
+ * written.
+ */
 export type ColumnChunkInfo = Pick<
   ColumnMetaData,
   'path_in_schema' | 'type' | 'encodings' | 'codec' | 'statistics'
@@ -80,7 +84,10 @@ function pageHeader({ values, body, uncompressedBytes }: Page): Uint8Array {
   return header.getBytes()
 }
 
-/** Writes offset and first row of each page, which let a reader fetch single rows, and records them in the chunk. */
+/**
+ * Writes offset and first row of each page, which let a reader fetch single rows, and records them
+ * in the chunk.
+ */
 export function writeOffsetIndex(output: FileOutput, { chunk, pageLocations }: WrittenColumnChunk): void {
   const index = new ByteWriter()
   serializeTCompactProtocol(index, {

@@ -51,8 +51,9 @@ const FLAT: Record<CarriedType, Physical> = {
 const ELEMENT: Record<VectorElement, Physical> = {
   float32: { type: 'FLOAT' },
   float16: { type: 'FIXED_LEN_BYTE_ARRAY', type_length: 2, logical_type: { type: 'FLOAT16' } },
-  // Parquet has no integer below 32 bits, so these take four bytes and are compressed. hyparquet-writer encodes the bit
-  // width of their logical type as an i32 instead of a byte, which readers refuse, so only the converted type is set.
+  // Parquet has no integer below 32 bits, so these take four bytes and are compressed.
+  // hyparquet-writer encodes the bit width of their logical type as an i32 instead of a byte, which
+  // readers refuse, so only the converted type is set.
   int8: { type: 'INT32', converted_type: 'INT_8' },
   uint8: { type: 'INT32', converted_type: 'UINT_8' },
 }
@@ -60,7 +61,9 @@ const ELEMENT: Record<VectorElement, Physical> = {
 /** Stored size of one value in bytes. */
 export const ELEMENT_BYTES: Record<VectorElement, number> = { float32: 4, float16: 2, int8: 4, uint8: 4 }
 
-/** Whether a column is compressed. Floats of a model hardly compress, and compression slows reading. */
+/**
+ * Whether a column is compressed. Floats of a model hardly compress, and compression slows reading.
+ */
 export const isCompressed = (column: ParquetColumn): boolean =>
   column.kind === 'flat' ||
   (column.kind === 'vector' && ELEMENT_BYTES[column.element] === 4 && column.element !== 'float32')

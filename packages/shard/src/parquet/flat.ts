@@ -1,5 +1,5 @@
-// Pages of flat columns: strings, numbers, booleans and nulls. Compressed, with the least and the greatest value, which
-// let readers skip row groups.
+// Pages of flat columns: strings, numbers, booleans and nulls. Compressed, with the least and the
+// greatest value, which let readers skip row groups.
 
 import type { CarriedValue } from '@reembed/protocol'
 import type { Statistics } from 'hyparquet'
@@ -8,8 +8,8 @@ import { definitionLevels } from './levels.ts'
 import { compress, PAGE_BYTES, type Page } from './pages.ts'
 
 /**
- * Yields the pages of one flat column. Fills `statistics`, which are complete after the last page. The caller must have
- * checked the types of the values (`columnMismatch`).
+ * Yields the pages of one flat column. Fills `statistics`, which are complete after the last page.
+ * The caller must have checked the types of the values (`columnMismatch`).
  */
 export function flatPages(
   column: FlatColumn,
@@ -33,7 +33,8 @@ function* stringPages(
     const first = row
     const page = Buffer.allocUnsafe(Math.max(PAGE_BYTES, maxBytes(strings[row] ?? '')))
     let size = 0
-    // Positions in the page of the least and the greatest string, in the order of their UTF-8 bytes.
+    // Positions in the page of the least and the greatest string, in the order of their UTF-8
+    // bytes.
     let [minStart, minEnd, maxStart, maxEnd] = [-1, 0, -1, 0]
     for (; row < strings.length; row++) {
       const text = strings[row] ?? null
@@ -103,7 +104,10 @@ function encodeNumbers(type: FlatColumn['type'], values: readonly (number | bigi
   }
 }
 
-/** With a NaN, which has no order, the bounds are omitted. The bounds include both zeros, as the Parquet format asks. */
+/**
+ * With a NaN, which has no order, the bounds are omitted. The bounds include both zeros, as the
+ * Parquet format asks.
+ */
 function setBounds(values: readonly (number | bigint | boolean)[], statistics: Statistics): void {
   let [min] = values
   let max = min
@@ -121,7 +125,10 @@ function setBounds(values: readonly (number | bigint | boolean)[], statistics: S
 export const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
   new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength)
 
-/** The reason why a column cannot hold `value`: 'is a string', 'is missing', ...; undefined if it can. */
+/**
+ * The reason why a column cannot hold `value`: 'is a string', 'is missing', ...; undefined if it
+ * can.
+ */
 export function columnMismatch(
   { type, nullable }: FlatColumn,
   value: CarriedValue | undefined,

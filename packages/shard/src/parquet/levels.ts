@@ -1,18 +1,21 @@
-// Writes repetition and definition levels in Parquet's hybrid of run-length encoding and bit packing, with one bit for
-// each level.
+// Writes repetition and definition levels in Parquet's hybrid of run-length encoding and bit
+// packing, with one bit for each level.
 //
-// The levels of a list column mark the starts of its rows. Every vector has `dimensions` values and no nulls, so each
-// row has the same short pattern:
+// The levels of a list column mark the starts of its rows. Every vector has `dimensions` values and
+// no nulls, so each row has the same short pattern:
 //
 //   repetition   0 1 1 1 ... 1 | 0 1 1 1 ... 1 | ...   as runs: "once 0", "dimensions - 1 times 1", ...
 //   definition   1 1 1 1 ... 1   1 1 1 1 ... 1   ...   as runs: "rows x dimensions times 1"
 //
-// A run-length encoded run may have any length (only bit-packed runs come in groups of 8), so the dimension need not be
-// a multiple of 8. The cost is 4 or 5 bytes for each row.
+// A run-length encoded run may have any length (only bit-packed runs come in groups of 8), so the
+// dimension need not be a multiple of 8. The cost is 4 or 5 bytes for each row.
 
 import { ByteWriter } from 'hyparquet-writer/src/bytewriter.js'
 
-/** Returns a function that makes both levels for a number of rows, each with its length prefix (data page version 1). */
+/**
+ * Returns a function that makes both levels for a number of rows, each with its length prefix (data
+ * page version 1).
+ */
 export function createLevels(dimensions: number): (rows: number) => Uint8Array {
   // A file has full pages and a few shorter last ones, so few results are cached.
   const made = new Map<number, Uint8Array>()
@@ -44,7 +47,10 @@ function writeLevels(rows: number, dimensions: number): Uint8Array {
   return levels.getBytes()
 }
 
-/** Definition levels of a flat column: 1 where a row has a value. One run if all are equal, else bit-packed. */
+/**
+ * Definition levels of a flat column: 1 where a row has a value. One run if all are equal, else
+ * bit-packed.
+ */
 export function definitionLevels(present: readonly boolean[]): Uint8Array {
   const levels = new ByteWriter()
   const first = present[0] ?? true

@@ -1,5 +1,5 @@
-// Sinks for the bytes of a shard. The writer passes views, many of them of the caller's own arrays, so that writing a
-// vector costs no copy. A sink that keeps the bytes must copy them.
+// Sinks for the bytes of a shard. The writer passes views, many of them of the caller's own arrays,
+// so that writing a vector costs no copy. A sink that keeps the bytes must copy them.
 
 import { ReembedError } from '@reembed/shared'
 
@@ -11,25 +11,34 @@ export interface ShardBuffer {
   readonly sink: ByteSink
   /** The file so far. Valid until the sink is called again. */
   bytes(): Uint8Array
-  /** Begins another file in the same memory. The caller must no longer use the bytes of the previous file. */
+  /**
+   * Begins another file in the same memory. The caller must no longer use the bytes of the previous
+   * file.
+   */
   clear(): void
 }
 
 /** A pool of reusable buffers. It grows to the number of concurrent files. */
 export interface ShardBufferPool {
   acquire(): ShardBuffer
-  /** Returns a buffer whose bytes are no longer in use. After a failed put, which may still read them, drop the buffer. */
+  /**
+   * Returns a buffer whose bytes are no longer in use. After a failed put, which may still read
+   * them, drop the buffer.
+   */
   release(buffer: ShardBuffer): void
 }
 
-/** Maximum size of a shard. This much address space is reserved; memory is committed only for written bytes. */
+/**
+ * Maximum size of a shard. This much address space is reserved; memory is committed only for
+ * written bytes.
+ */
 const MAX_BYTES = 2 ** 30
 const STEP_BYTES = 4 * 2 ** 20
 const FIRST_BYTES = 64 * 2 ** 10
 
 /**
- * Makes a buffer that grows in place: a file of 64 MiB takes 64 MiB. Growing by copying would need double for a moment.
- * Its sink throws SHARD_FAILED for a shard of more than 1 GiB.
+ * Makes a buffer that grows in place: a file of 64 MiB takes 64 MiB. Growing by copying would need
+ * double for a moment. Its sink throws SHARD_FAILED for a shard of more than 1 GiB.
  */
 export function createShardBuffer(): ShardBuffer {
   const memory = new ArrayBuffer(0, { maxByteLength: MAX_BYTES })
@@ -57,7 +66,10 @@ export function createShardBuffer(): ShardBuffer {
   }
 }
 
-/** Makes a pool of buffers. The system zeroes fresh memory, which takes longer than all the writing (docs/benchmarks.md). */
+/**
+ * Makes a pool of buffers. The system zeroes fresh memory, which takes longer than all the writing
+ * (docs/benchmarks.md).
+ */
 export function createShardBufferPool(): ShardBufferPool {
   const free: ShardBuffer[] = []
   return {

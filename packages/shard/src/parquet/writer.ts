@@ -3,8 +3,9 @@
 //   PAR1 | row group 0: column, column, ... | row group 1 | ... | offset indexes | footer | length | PAR1
 //          |<-- at most 4 pages of vectors -->|
 //
-// Memory: one row group, whatever the size of the file; the vectors in it are the caller's own arrays. The same rows
-// always make the same bytes. docs/decisions.md explains why no library is used.
+// Memory: one row group, whatever the size of the file; the vectors in it are the caller's own
+// arrays. The same rows always make the same bytes. docs/decisions.md explains why no library is
+// used.
 
 import type { CarriedValue } from '@reembed/protocol'
 import type { FileMetaData, KeyValue, RowGroup, Statistics } from 'hyparquet'
@@ -37,8 +38,9 @@ export interface ParquetWriter {
   /** Bytes passed to the sink so far. */
   readonly bytes: number
   /**
-   * Appends rows, with values in column order. The writer holds the arrays until their row group is written: the caller
-   * must not change them before `onWritten` is called. Float16 vectors are passed as the bits of their values.
+   * Appends rows, with values in column order. The writer holds the arrays until their row group is
+   * written: the caller must not change them before `onWritten` is called. Float16 vectors are
+   * passed as the bits of their values.
    */
   append(rows: number, values: readonly ColumnValues[], onWritten?: () => void): void
   /** Writes the rest of the body, which is everything before the footer. */
@@ -47,7 +49,9 @@ export interface ParquetWriter {
   finish(keyValues: readonly KeyValue[], patchFooter?: (footer: Buffer) => void): void
 }
 
-/** The writer holds a row group until it is full. The limit of rows bounds the ids of short vectors. */
+/**
+ * The writer holds a row group until it is full. The limit of rows bounds the ids of short vectors.
+ */
 const GROUP_PAGES = 4
 const GROUP_ROWS = 2 ** 16
 
@@ -196,7 +200,10 @@ function footerBytes(metadata: FileMetaData): Buffer {
   return footer
 }
 
-/** Thrift: 0 rows, then a list of 0 row groups. hyparquet-writer omits its element type, which arrow-rs requires. */
+/**
+ * Thrift: 0 rows, then a list of 0 row groups. hyparquet-writer omits its element type, which
+ * arrow-rs requires.
+ */
 const NO_ROWS_NO_GROUPS = Buffer.of(0x16, 0x00, 0x19, 0x00)
 const STRUCT = 0x0c
 

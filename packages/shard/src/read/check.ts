@@ -1,5 +1,5 @@
-// Verifies a shard against its receipt, every byte and every vector. Reads only the shard, in one pass, with one row
-// group in memory.
+// Verifies a shard against its receipt, every byte and every vector. Reads only the shard, in one
+// pass, with one row group in memory.
 
 import type { Receipt } from '@reembed/protocol'
 import { messageOf, normOf } from '@reembed/shared'
@@ -19,8 +19,8 @@ const COLLAPSED_TEXTS = 16
 
 /**
  * Verifies a shard: footer, receipt, hash of the body, row count, every id, level and vector.
- * @throws ReembedError CORRUPT with the first fault. A changed byte is always reported as a change, even if it makes
- * the file unreadable.
+ * @throws ReembedError CORRUPT with the first fault. A changed byte is always reported as a change,
+ * even if it makes the file unreadable.
  */
 export async function checkShard(
   store: Store,
@@ -67,8 +67,8 @@ export interface CheckedShard extends ShardReceipt {
   /** Rows with another text than the previous row. */
   readonly textChanges: number
   /**
-   * Least and greatest value of each dimension, up to the row at which they were found to differ; infinite for a shard
-   * without rows.
+   * Least and greatest value of each dimension, up to the row at which they were found to differ;
+   * infinite for a shard without rows.
    */
   readonly minValues: Float32Array
   readonly maxValues: Float32Array
@@ -135,8 +135,9 @@ function wrongNorm(norm: number, normalized: boolean): string | undefined {
 const APART = 0.01
 
 /**
- * Tracks the least and the greatest value of each dimension while they are about equal. A dimension that was found to
- * differ is not checked again. After a few vectors of a sound model none is left, and the check costs nothing.
+ * Tracks the least and the greatest value of each dimension while they are about equal. A dimension
+ * that was found to differ is not checked again. After a few vectors of a sound model none is left,
+ * and the check costs nothing.
  */
 function createValueRanges(dimensions: number) {
   const minValues = new Float32Array(dimensions).fill(Number.POSITIVE_INFINITY)

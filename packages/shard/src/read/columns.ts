@@ -1,4 +1,5 @@
-// The columns of a shard: id, vector and content hash, then chunk columns, carried columns and text if the run has them.
+// The columns of a shard: id, vector and content hash, then chunk columns, carried columns and text
+// if the run has them.
 
 import { hash } from 'node:crypto'
 import type { CarriedValue, Document, Dtype, ShardLayout } from '@reembed/protocol'
@@ -9,8 +10,9 @@ import type { FlatColumn, ParquetColumn } from '../parquet/columns.ts'
 export const HASH_BYTES = 16
 
 /**
- * The first 16 bytes of the SHA-256 of a text, which identify unchanged texts. A latin1 string, one character for each
- * byte: it can be a key of a Map, and a byte array for each document would cost more garbage collection.
+ * The first 16 bytes of the SHA-256 of a text, which identify unchanged texts. A latin1 string, one
+ * character for each byte: it can be a key of a Map, and a byte array for each document would cost
+ * more garbage collection.
  */
 export const contentHashOf = (text: string): string => hash('sha256', text, 'binary').slice(0, HASH_BYTES)
 

@@ -1,5 +1,5 @@
-// Reads the footer of a shard: the layout of its row groups and the receipt. One range read for the tail, a second one
-// if the footer is longer.
+// Reads the footer of a shard: the layout of its row groups and the receipt. One range read for the
+// tail, a second one if the footer is longer.
 
 import { type CarriedType, type Dtype, parseReceipt, RECEIPT_KEY, type Receipt } from '@reembed/protocol'
 import { messageOf, ReembedError, sha256 } from '@reembed/shared'
@@ -19,7 +19,10 @@ export interface ByteRange {
   readonly end: number
 }
 
-/** Byte ranges of the columns of a row group. They fill its range; ids, vectors and hashes come first. */
+/**
+ * Byte ranges of the columns of a row group. They fill its range; ids, vectors and hashes come
+ * first.
+ */
 export interface RowGroupLayout extends ByteRange {
   readonly rows: number
   readonly id: ByteRange
@@ -57,7 +60,8 @@ const TAIL_BYTES = 64 * 1024
 
 /**
  * Reads and verifies the footer of a shard. Its metadata is parsed only after its hash matches.
- * @throws ReembedError CORRUPT for a shard that is missing, not Parquet, truncated, changed or foreign, each named.
+ * @throws ReembedError CORRUPT for a shard that is missing, not Parquet, truncated, changed or
+ * foreign, each named.
  */
 export async function readFooter(
   store: Store,
@@ -75,7 +79,8 @@ export async function readFooter(
       ? corruptShard(name, `is truncated: its ${end} bytes do not end with a Parquet footer`)
       : corruptShard(name, `is not a Parquet file${NOT_OURS_HINT}`)
   }
-  // The footer of a shard ends with the key of its hash and the name of its writer: both contain 'reembed'.
+  // The footer of a shard ends with the key of its hash and the name of its writer: both contain
+  // 'reembed'.
   if (!tail.includes('reembed')) {
     throw corruptShard(
       name,

@@ -1,8 +1,12 @@
-// Checks levels in Parquet's hybrid of run-length encoding and bit packing, with one bit for each level.
+// Checks levels in Parquet's hybrid of run-length encoding and bit packing, with one bit for each
+// level.
 
 import { readHybridRun } from '@reembed/shared'
 
-/** Calls `isRight` for each run of equal levels in order. @throws Error if it returns false, or if levels are missing. */
+/**
+ * Calls `isRight` for each run of equal levels in order. @throws Error if it returns false, or if
+ * levels are missing.
+ */
 export function checkLevels(
   bytes: Buffer,
   count: number,

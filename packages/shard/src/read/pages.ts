@@ -1,5 +1,6 @@
-// Decodes the column chunks of a shard. Supports only what the writer writes: plain data pages of version 1 without
-// dictionaries. Throws a plain Error for anything else; the caller adds the name of the shard.
+// Decodes the column chunks of a shard. Supports only what the writer writes: plain data pages of
+// version 1 without dictionaries. Throws a plain Error for anything else; the caller adds the name
+// of the shard.
 
 import { zstdDecompressSync } from 'node:zlib'
 import type { CarriedValue, Dtype } from '@reembed/protocol'
@@ -54,7 +55,10 @@ export function decodeFlat(
   return decoded
 }
 
-/** Returns a function that reads the n-th plain value. Calls must be in order. Reading beyond the end throws. */
+/**
+ * Returns a function that reads the n-th plain value. Calls must be in order. Reading beyond the
+ * end throws.
+ */
 function valueReader(type: FlatColumn['type'], bytes: Buffer): (nth: number) => CarriedValue {
   let at = 0
   switch (type) {
@@ -103,7 +107,8 @@ function decodeValues(chunk: Buffer, rows: number, dimensions: number, valueByte
     const repetitionEnd = 4 + body.readUInt32LE(0)
     const definitionEnd = repetitionEnd + 4 + body.readUInt32LE(repetitionEnd)
     checkLevels(body.subarray(4, repetitionEnd), values, (start, length, level) =>
-      // Level 0 marks the start of a row: required at each multiple of `dimensions`, an error elsewhere.
+      // Level 0 marks the start of a row: required at each multiple of `dimensions`, an error
+      // elsewhere.
       level === 0
         ? start % dimensions === 0 && (length === 1 || dimensions === 1)
         : insideRow(start, length, dimensions),

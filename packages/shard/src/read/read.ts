@@ -1,5 +1,5 @@
-// Reads shards: a receipt, the ids, the hashes, or all rows by row group. Each function reads only the ranges that it
-// needs and holds at most one row group.
+// Reads shards: a receipt, the ids, the hashes, or all rows by row group. Each function reads only
+// the ranges that it needs and holds at most one row group.
 
 import { createHash } from 'node:crypto'
 import type { CarriedValue } from '@reembed/protocol'
@@ -27,7 +27,10 @@ export interface ShardBatch {
 
 export interface ShardReceipt extends Pick<ShardFooter, 'receipt' | 'footerStart' | 'size' | 'sha256'> {}
 
-/** Reads the receipt of a shard from its last 64 KiB; a longer one takes a second read. @throws ReembedError CORRUPT */
+/**
+ * Reads the receipt of a shard from its last 64 KiB; a longer one takes a second read. @throws
+ * ReembedError CORRUPT
+ */
 export async function readReceipt(
   store: Store,
   key: string,
@@ -37,7 +40,10 @@ export async function readReceipt(
   return { receipt, footerStart, size, sha256 }
 }
 
-/** Reads all ids of a shard in row order. Reads only the footer and the id column. @throws ReembedError CORRUPT */
+/**
+ * Reads all ids of a shard in row order. Reads only the footer and the id column. @throws
+ * ReembedError CORRUPT
+ */
 export async function readIds(store: Store, key: string, options?: ReadShardOptions): Promise<string[]> {
   const footer = await readFooter(store, key, options)
   const ids: string[] = []
@@ -48,7 +54,10 @@ export async function readIds(store: Store, key: string, options?: ReadShardOpti
   return ids
 }
 
-/** Reads the content hashes of a shard in row order, 16 bytes each. Reads only their column. @throws ReembedError CORRUPT */
+/**
+ * Reads the content hashes of a shard in row order, 16 bytes each. Reads only their column. @throws
+ * ReembedError CORRUPT
+ */
 export async function readHashes(
   store: Store,
   key: string,
@@ -96,7 +105,10 @@ export interface ReadRowsOptions extends ReadShardOptions {
   readonly extra?: boolean | undefined
 }
 
-/** Yields the rows of a shard, one row group (about 4 MiB of vectors) at a time. @throws ReembedError CORRUPT */
+/**
+ * Yields the rows of a shard, one row group (about 4 MiB of vectors) at a time. @throws
+ * ReembedError CORRUPT
+ */
 export async function* readShard(
   store: Store,
   key: string,
@@ -110,7 +122,9 @@ export async function* readShard(
   }
 }
 
-/** Decodes the rows of one row group from the bytes of its range. @throws Error for damaged bytes */
+/**
+ * Decodes the rows of one row group from the bytes of its range. @throws Error for damaged bytes
+ */
 export function decodeRowGroup(
   bytes: Buffer,
   footer: Pick<ShardFooter, 'receipt' | 'dtype' | 'extra'>,

@@ -1,6 +1,7 @@
-// The base run: a finished run of the same recipe, whose vectors a new run reuses for unchanged texts. Its objects are
-// write-once, so a restarted worker, a concurrent writer and a second producer get the same results. A deleted or
-// damaged base run costs requests, never a vector: a text that is not found there is embedded.
+// The base run: a finished run of the same recipe, whose vectors a new run reuses for unchanged
+// texts. Its objects are write-once, so a restarted worker, a concurrent writer and a second
+// producer get the same results. A deleted or damaged base run costs requests, never a vector: a
+// text that is not found there is embedded.
 
 import {
   type Plan,
@@ -26,7 +27,9 @@ import { createSliceLocator } from './slice-locator.ts'
 
 export interface BaseRun {
   readonly run: string
-  /** The shard of exactly this slice, if all its rows can be reused: the corpus is then not read. */
+  /**
+   * The shard of exactly this slice, if all its rows can be reused: the corpus is then not read.
+   */
   reusableShard(slice: Slice, signal?: AbortSignal): Promise<ReusableShard | undefined>
   /** The vectors of texts near this slice. */
   reuseIndex(slice: Slice): ReuseIndex
@@ -38,13 +41,17 @@ export interface ReusableShard {
   rows(): AsyncGenerator<ShardBatch, void, undefined>
 }
 
-/** Reject reasons that a retry can resolve. All others depend only on the corpus, which is unchanged. */
+/**
+ * Reject reasons that a retry can resolve. All others depend only on the corpus, which is
+ * unchanged.
+ */
 export const RETRYABLE_REJECTS: readonly RejectReason[] = ['refused_by_model', 'invalid_vector']
 
 /**
- * Opens the base run of a plan; undefined if the plan has none or it was deleted. Shards that are deleted or damaged
- * later supply no vectors: their texts are embedded.
- * @throws ReembedError MODEL_MISMATCH if its recipe differs, so that equal texts may have different vectors.
+ * Opens the base run of a plan; undefined if the plan has none or it was deleted. Shards that are
+ * deleted or damaged later supply no vectors: their texts are embedded.
+ * @throws ReembedError MODEL_MISMATCH if its recipe differs, so that equal texts may have different
+ * vectors.
  */
 export async function openBaseRun(
   store: Store,
@@ -56,7 +63,10 @@ export async function openBaseRun(
   requireSameRecipe(plan, manifest)
   const locator = createSliceLocator(store, basePlan)
 
-  /** The footer of a shard of the base run; undefined if it is missing, damaged or of another run or recipe. */
+  /**
+   * The footer of a shard of the base run; undefined if it is missing, damaged or of another run or
+   * recipe.
+   */
   async function open(shard: number, signal?: AbortSignal): Promise<ShardFooter | undefined> {
     const footer = await undefinedIfCorrupt(
       readFooter(store, shardKey(basePlan?.run ?? '', shard, basePlan?.shards ?? 0), { signal }),

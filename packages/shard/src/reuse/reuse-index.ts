@@ -1,5 +1,6 @@
-// Finds vectors by content hash in a few shards of the base run. Only hashes are read until a text is found. A shard
-// that supplies a vector is first read completely and checked against the hash in its receipt.
+// Finds vectors by content hash in a few shards of the base run. Only hashes are read until a text
+// is found. A shard that supplies a vector is first read completely and checked against the hash in
+// its receipt.
 
 import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -78,7 +79,9 @@ export function createReuseIndex(
     verified.add(shard)
   }
 
-  /** Copies the vectors of the wanted rows of one shard, which are in row order, to their targets. */
+  /**
+   * Copies the vectors of the wanted rows of one shard, which are in row order, to their targets.
+   */
   async function copy(
     shard: IndexedShard,
     wanted: readonly { readonly row: number; readonly to: Float32Array }[],

@@ -1,5 +1,6 @@
-// Finds positions of the corpus in another plan. Slices are ordered by key and offset, so binary search finds a
-// position. It reads a few segments of the plan and holds two, whatever the length of the plan.
+// Finds positions of the corpus in another plan. Slices are ordered by key and offset, so binary
+// search finds a position. It reads a few segments of the plan and holds two, whatever the length
+// of the plan.
 
 import { type Plan, readSliceSegment, type Slice, type SlicePart } from '@reembed/protocol'
 import { canonical, createMemo } from '@reembed/shared'
@@ -20,7 +21,10 @@ interface SourceOffset {
 }
 
 const KEPT_SEGMENTS = 2
-/** The records of a slice that spread over more shards than this are not all found; their texts are embedded again. */
+/**
+ * The records of a slice that spread over more shards than this are not all found; their texts are
+ * embedded again.
+ */
 const MAX_CANDIDATES = 32
 
 export function createSliceLocator(store: Store, plan: Plan): SliceLocator {
@@ -59,7 +63,10 @@ export function createSliceLocator(store: Store, plan: Plan): SliceLocator {
     return part && extentOf(part)
   }
 
-  /** The same position relative to the extent of the object: scattered edits move later records only slightly. */
+  /**
+   * The same position relative to the extent of the object: scattered edits move later records only
+   * slightly.
+   */
   async function earlierOffset({ key, ...part }: SlicePart, at: number): Promise<SourceOffset> {
     const extent = await earlierExtent(key)
     return { key, start: extent === undefined ? at : Math.floor((at / extentOf(part)) * extent) }

@@ -1,5 +1,5 @@
-// Key-value metadata in the footer of a shard: the receipt, and a hash of the footer itself. The receipt contains the
-// hash of the body, so the footer hash covers the whole file.
+// Key-value metadata in the footer of a shard: the receipt, and a hash of the footer itself. The
+// receipt contains the hash of the body, so the footer hash covers the whole file.
 
 import { createHash } from 'node:crypto'
 import { type Dtype, RECEIPT_KEY, type Receipt } from '@reembed/protocol'
@@ -9,7 +9,10 @@ import { FOOTER_HASH_KEY } from '../read/footer.ts'
 
 const NO_HASH = '0'.repeat(64)
 
-/** Replaces the 64 zeros of the hash by the SHA-256 of the footer with the zeros. Called last: the hash covers the rest. */
+/**
+ * Replaces the 64 zeros of the hash by the SHA-256 of the footer with the zeros. Called last: the
+ * hash covers the rest.
+ */
 export function writeFooterHash(footer: Buffer): string {
   const hash = createHash('sha256').update(footer).digest('hex')
   footer.write(hash, footer.lastIndexOf(NO_HASH), 'latin1')

@@ -6,7 +6,10 @@ import type { ByteSink } from '../parquet/shard-buffer.ts'
 import { extraColumns, vectorColumns } from '../read/columns.ts'
 import { createShardWriter, type ShardWriter } from './writer.ts'
 
-/** Opens a writer for a shard of the plan. Loads Arrow only if the layout stores its schema in the shards. */
+/**
+ * Opens a writer for a shard of the plan. Loads Arrow only if the layout stores its schema in the
+ * shards.
+ */
 export async function openShardWriter(
   { recipe, layout }: Pick<Plan, 'recipe' | 'layout'>,
   sink: ByteSink,

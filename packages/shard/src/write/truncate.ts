@@ -1,12 +1,13 @@
-// Shorter vectors from a model that was trained for it (Matryoshka): the first dimensions, normalised again.
+// Shorter vectors from a model that was trained for it (Matryoshka): the first dimensions,
+// normalised again.
 
 import type { Recipe } from '@reembed/protocol'
 import { normOf } from '@reembed/shared'
 
 /**
- * Truncates each row from `nativeDimensions` to the first `model.dimensions` values, in place, and returns a view of
- * them. Returns `vectors` unchanged if nothing is to be cut. Truncates first, then normalises, as TEI does for
- * `dimensions` (core/src/infer.rs).
+ * Truncates each row from `nativeDimensions` to the first `model.dimensions` values, in place, and
+ * returns a view of them. Returns `vectors` unchanged if nothing is to be cut. Truncates first,
+ * then normalises, as TEI does for `dimensions` (core/src/infer.rs).
  */
 export function truncateVectors(
   vectors: Float32Array,

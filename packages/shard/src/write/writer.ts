@@ -1,4 +1,5 @@
-// Writes a shard: a Parquet file with a receipt in its footer. Hashes cover every byte, so any change is detected.
+// Writes a shard: a Parquet file with a receipt in its footer. Hashes cover every byte, so any
+// change is detected.
 //
 //   PAR1 | row groups | offset indexes | footer: schema, row groups, receipt | length | PAR1
 //   |<-- bodySha256, in the receipt -->|<------------ footer hash ---------->|
@@ -44,9 +45,11 @@ export interface ShardWriter {
   /** Bytes passed to the sink so far. */
   readonly bytes: number
   /**
-   * Appends rows. The writer holds the arrays until their row group is written: the caller must not change them before
-   * `onWritten` is called. Vectors are not checked here: the endpoint client checks every reply.
-   * @throws ReembedError INTERNAL for arrays of the wrong length, or values that their column cannot hold
+   * Appends rows. The writer holds the arrays until their row group is written: the caller must not
+   * change them before `onWritten` is called. Vectors are not checked here: the endpoint client
+   * checks every reply.
+   * @throws ReembedError INTERNAL for arrays of the wrong length, or values that their column
+   * cannot hold
    */
   append(rows: ShardRows): void
   /** Writes the remaining rows and the footer. Returns the receipt that is in the file. */
@@ -55,7 +58,10 @@ export interface ShardWriter {
 
 export interface WrittenShard {
   readonly receipt: Receipt
-  /** SHA-256 (hex) of the footer. It covers the whole file because the footer contains the hash of the body. */
+  /**
+   * SHA-256 (hex) of the footer. It covers the whole file because the footer contains the hash of
+   * the body.
+   */
   readonly sha256: string
 }
 
@@ -113,7 +119,10 @@ export function createShardWriter({
   }
 }
 
-/** @throws ReembedError INTERNAL for arrays of the wrong length and for values that their column cannot hold */
+/**
+ * @throws ReembedError INTERNAL for arrays of the wrong length and for values that their column
+ * cannot hold
+ */
 function requireMatchingColumns(
   { ids, hashes, vectors, extra: values = [] }: ShardRows,
   dimensions: number,

@@ -63,6 +63,9 @@ export function observeProcess(registry: Registry, version: string): void {
 
 const RESOLUTION_MS = 20
 
-/** The histogram records the interval between timer callbacks in nanoseconds: the excess over the timer's period is lag. */
+/**
+ * The histogram records the interval between timer callbacks in nanoseconds: the excess over the
+ * timer's period is lag.
+ */
 const lagOf = (nanoseconds: number): number =>
   Number.isFinite(nanoseconds) ? Math.max(0, nanoseconds / 1e9 - RESOLUTION_MS / 1e3) : 0

@@ -1,9 +1,12 @@
-// Counters, gauges and histograms in the Prometheus text format, and nothing else. Labels are bounded when a metric is
-// declared, by their values or by their number: a metric whose labels grow with the corpus would take its Prometheus
-// down with it.
+// Counters, gauges and histograms in the Prometheus text format, and nothing else. Labels are
+// bounded when a metric is declared, by their values or by their number: a metric whose labels grow
+// with the corpus would take its Prometheus down with it.
 // https://prometheus.io/docs/instrumenting/exposition_formats/ (text format 0.0.4)
 
-/** The values that a label may take, or how many of them there may be. What is beyond is counted as 'other'. */
+/**
+ * The values that a label may take, or how many of them there may be. What is beyond is counted as
+ * 'other'.
+ */
 export type LabelBound = readonly string[] | number
 
 /** The labels of a metric, or undefined for one without. */
@@ -38,7 +41,10 @@ export interface Registry {
   gauge<L extends string>(name: string, help: string, labels: LabelBounds<L>): Gauge<L>
   /** `buckets` are upper bounds, growing, in the unit of the name. */
   histogram(name: string, help: string, buckets: readonly number[]): Histogram
-  /** Runs before each scrape: the place to set what is only worth knowing then. A failure leaves the old values. */
+  /**
+   * Runs before each scrape: the place to set what is only worth knowing then. A failure leaves the
+   * old values.
+   */
   collect(run: () => void | Promise<void>): void
   readonly metrics: readonly MetricDescriptor[]
   /** All metrics in the text exposition format. */
@@ -101,7 +107,10 @@ function createGauge<L extends string>(
   return { name, help, type: 'gauge', labels, lines, set, clear }
 }
 
-/** The values of one metric by their labels. Known combinations start at 0, so that a first event shows as a rise. */
+/**
+ * The values of one metric by their labels. Known combinations start at 0, so that a first event
+ * shows as a rise.
+ */
 function createSeries<L extends string>(name: string, bounds: LabelBounds<L>, fromZero: boolean) {
   const entries = Object.entries(bounds) as [L, LabelBound][]
   const seen = new Map<L, Set<string>>(entries.map(([label]) => [label, new Set()]))

@@ -1,6 +1,7 @@
 // The HTTP server for /metrics, /live and /ready of one process. It listens on loopback by default.
-// On other addresses /metrics requires a token, because metrics reveal what is being embedded. /live
-// and /ready reveal only the state of the process and need no token: a kubelet probe has none.
+// On other addresses /metrics requires a token, because metrics reveal what is being embedded.
+// /live and /ready reveal only the state of the process and need no token: a kubelet probe has
+// none.
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { constantTimeEqual, isLoopback, listenOn, parseListen, ReembedError } from '@reembed/shared'

@@ -28,7 +28,10 @@ import type { Attributes, Environment, OtlpProtocol, Tracer, TraceSpan, TracingO
 const KINDS = { producer: SpanKind.PRODUCER, consumer: SpanKind.CONSUMER, client: SpanKind.CLIENT }
 /** Maximum wait for the last spans to be sent when the tracer closes. */
 const FLUSH_MS = 3_000
-/** An enqueue ends one span for each of 1,000 jobs at once. The SDK's default of 2,048 would drop spans. */
+/**
+ * An enqueue ends one span for each of 1,000 jobs at once. The SDK's default of 2,048 would drop
+ * spans.
+ */
 const QUEUED_SPANS = 8_192
 
 const propagator = new W3CTraceContextPropagator()
@@ -41,8 +44,8 @@ const carrier = {
 }
 
 /**
- * Opens a tracer that exports by OTLP over HTTP. The exporter itself reads URL, headers, timeouts and
- * certificates from the environment.
+ * Opens a tracer that exports by OTLP over HTTP. The exporter itself reads URL, headers, timeouts
+ * and certificates from the environment.
  */
 export function openTracer(
   env: Environment,

@@ -1,5 +1,5 @@
-// Reads OTEL_TRACES_SAMPLER, which the SDK does not read. A trace is a job, so a ratio is a share of
-// jobs.
+// Reads OTEL_TRACES_SAMPLER, which the SDK does not read. A trace is a job, so a ratio is a share
+// of jobs.
 
 import {
   AlwaysOffSampler,

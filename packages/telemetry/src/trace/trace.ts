@@ -1,6 +1,7 @@
-// One trace per job: from the enqueue, through each attempt, to every request to the endpoint, which
-// carries the trace context in its headers. Tracing is off unless the standard OTEL_* variables
-// enable it. While it is off, no tracing library is loaded and `tracing()` returns undefined.
+// One trace per job: from the enqueue, through each attempt, to every request to the endpoint,
+// which carries the trace context in its headers. Tracing is off unless the standard OTEL_*
+// variables enable it. While it is off, no tracing library is loaded and `tracing()` returns
+// undefined.
 
 import { ReembedError } from '@reembed/shared'
 import type { Environment, OtlpProtocol, Tracer, TracingOptions } from './types.ts'
@@ -33,7 +34,10 @@ export async function openTracing(
   }
 }
 
-/** OpenTelemetry's default is to export to localhost. Here a variable must name the exporter or endpoint. */
+/**
+ * OpenTelemetry's default is to export to localhost. Here a variable must name the exporter or
+ * endpoint.
+ */
 function areWanted(env: Environment): boolean {
   if (env.OTEL_SDK_DISABLED?.toLowerCase() === 'true') return false
   if (env.OTEL_TRACES_EXPORTER) return env.OTEL_TRACES_EXPORTER !== 'none'

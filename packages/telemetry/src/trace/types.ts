@@ -5,7 +5,10 @@ export type Attributes = Readonly<Record<string, string | number | boolean | und
 export interface SpanOptions {
   readonly kind: 'producer' | 'consumer' | 'client'
   readonly attributes: Attributes
-  /** JSON of the `headers` of a parent span in another process. The default parent is the active span, if any. */
+  /**
+   * JSON of the `headers` of a parent span in another process. The default parent is the active
+   * span, if any.
+   */
   readonly remoteParent?: string | undefined
 }
 
@@ -14,7 +17,10 @@ export interface TraceSpan {
   /** The W3C Trace Context headers, for the next process or server. */
   readonly headers: Readonly<Record<string, string>>
   set(attributes: Attributes): void
-  /** Marks the span as failed. `type` comes from a fixed list; `message` has no document text and no secret. */
+  /**
+   * Marks the span as failed. `type` comes from a fixed list; `message` has no document text and no
+   * secret.
+   */
   fail(type: string, message: string): void
   end(): void
 }
@@ -22,7 +28,10 @@ export interface TraceSpan {
 /** Starts spans and tracks the active one. */
 export interface Tracer {
   start(name: string, options: SpanOptions): TraceSpan
-  /** Calls `run` with `span` as the active span, across awaits, then ends `span`; marks it failed if `run` throws. */
+  /**
+   * Calls `run` with `span` as the active span, across awaits, then ends `span`; marks it failed if
+   * `run` throws.
+   */
   within<T>(span: TraceSpan, run: () => Promise<T>): Promise<T>
   /** Adds attributes to the active span. */
   annotate(attributes: Attributes): void

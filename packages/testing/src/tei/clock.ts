@@ -2,7 +2,7 @@
 // not take 42 s.
 
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Clock } from '@reembed/local'
+import type { Clock } from '@reembed/shared'
 
 export interface ManualClock extends Clock {
   /** Number of `sleep` calls that have not settled. */

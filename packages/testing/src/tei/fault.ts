@@ -2,7 +2,8 @@
 // fake HF proxy accept them.
 
 import type { ServerResponse } from 'node:http'
-import { type Clock, type Reply, type ReplyOverride, writeReply } from '@reembed/local'
+import { type Reply, type ReplyOverride, writeReply } from '@reembed/local'
+import type { Clock } from '@reembed/shared'
 
 /**
  * A fault of one reply. @example tei.faults.request = ({ number }) => (number === 2 ? { kind:

@@ -11,8 +11,8 @@ import {
   request as openRequest,
 } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
-import { type Clock, type Reply, writeReply } from '@reembed/local'
-import { codeOf } from '@reembed/shared'
+import { type Reply, writeReply } from '@reembed/local'
+import { type Clock, codeOf } from '@reembed/shared'
 import { type Fault, htmlPage, replyOverrideOf } from './fault.ts'
 
 export interface ProxiedRequest {

@@ -5,7 +5,8 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { type Clock, HttpRejection, type Reply, readJson, systemClock, writeReply } from '@reembed/local'
+import { HttpRejection, type Reply, readJson, writeReply } from '@reembed/local'
+import { type Clock, systemClock } from '@reembed/shared'
 import type { Scaling } from './hf-autoscaler.ts'
 import { type FakeHfEndpoint, type FakeHfEndpointOptions, startFakeHfEndpoint } from './hf-endpoint.ts'
 

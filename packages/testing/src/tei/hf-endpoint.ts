@@ -8,7 +8,8 @@
 // has the header X-Scale-Up-Timeout; both start a replica. It answers 400 if the endpoint is paused
 // and 401 without a token; neither starts a replica.
 
-import { type Clock, type Reply, systemClock } from '@reembed/local'
+import type { Reply } from '@reembed/local'
+import { type Clock, systemClock } from '@reembed/shared'
 import type { Fault } from './fault.ts'
 import { type ProxiedRequest, type RouteDecision, startGateway } from './gateway.ts'
 import { autoscale, initialScaler, SAMPLE_MS, type Scaling } from './hf-autoscaler.ts'

@@ -1,6 +1,6 @@
 // A load balancer: several fake TEIs behind one URL, as behind a Kubernetes Service.
 
-import { type Clock, systemClock } from '@reembed/local'
+import { type Clock, systemClock } from '@reembed/shared'
 import type { Fault } from './fault.ts'
 import { type Gateway, type ProxiedRequest, startGateway } from './gateway.ts'
 

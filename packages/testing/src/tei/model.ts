@@ -1,13 +1,8 @@
 // The model of a fake TEI: computable vectors, the timing of a GPU, and its faults.
 
 import { setImmediate as turn } from 'node:timers/promises'
-import {
-  type Clock,
-  createHashEngine,
-  type Encoding,
-  type Engine,
-  type HashEngineOptions,
-} from '@reembed/local'
+import { createHashEngine, type Encoding, type Engine, type HashEngineOptions } from '@reembed/local'
+import type { Clock } from '@reembed/shared'
 
 export interface FakeModelOptions extends HashEngineOptions {
   /**

@@ -6,15 +6,8 @@
 //
 // Unless it is up, the port refuses connections, as that of TEI does until the model is loaded.
 
-import {
-  type Clock,
-  freePort,
-  type ReceivedRequest,
-  serveTei,
-  systemClock,
-  type TeiFlags,
-  type TeiServer,
-} from '@reembed/local'
+import { freePort, type ReceivedRequest, serveTei, type TeiFlags, type TeiServer } from '@reembed/local'
+import { type Clock, systemClock } from '@reembed/shared'
 import { type Fault, replyOverrideOf } from './fault.ts'
 import { createFakeModel, type FakeModelOptions, type ModelFaults } from './model.ts'
 

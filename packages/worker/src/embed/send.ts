@@ -3,7 +3,6 @@
 
 import {
   type Canary,
-  type Clock,
   type Endpoint,
   type Failure,
   isOverload,
@@ -16,7 +15,7 @@ import {
   unavailableReason,
 } from '@reembed/endpoint'
 import type { RejectReason } from '@reembed/protocol'
-import { ReembedError } from '@reembed/shared'
+import { type Clock, ReembedError } from '@reembed/shared'
 import { react } from './react.ts'
 
 /** Texts that are sent together, and the rows of their vectors. */

@@ -3,8 +3,7 @@
 //   OUTPUT=s3://vectors/wiki REDIS_URL=rediss://redis:6379 ENDPOINT=http://tei:8080 PORT=8000 node worker.ts
 
 import { createServer } from 'node:http'
-import type { Logger } from '@reembed/telemetry'
-import { createReembed } from 'reembed'
+import { createReembed, type Logger } from 'reembed'
 
 const { OUTPUT = './vectors', REDIS_URL, ENDPOINT, PORT = '8000' } = process.env
 

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { startRedis } from '@reembed/local'
 import { startFakeTei } from '@reembed/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { build, packAll } from '../scripts/pack.mjs.mts'
+import { build, packAll } from '../scripts/pack.ts'
 import { temporaryFolder } from './parts/cli.ts'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))

@@ -14,6 +14,12 @@ import { temporaryFolder } from './parts/cli.ts'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
 const MINUTES = 60_000
+/** Proxies and certificates stay, for npm; what the workspace sets for its own processes does not. */
+const OUTSIDE = Object.fromEntries(
+  Object.entries(process.env).filter(
+    ([name]) => !/^(REEMBED_|AWS_|HF_|REDIS_URL|NODE_OPTIONS|VITEST)/.test(name),
+  ),
+)
 /** A file per package, so that a failure names its README. */
 const README_PROGRAM = /```ts\n([\s\S]*?)```/g
 

@@ -42,7 +42,7 @@ beforeEach(async () => {
   gate = await openGate(tei.url)
   for (const [name, value] of Object.entries(s3.env)) process.env[name] = value
   const options: S3Options = { endpoint: s3.endpoint }
-  await using corpus = await openStore('s3://corpora/wiki', { s3: options })
+  await using corpus = await openStore('s3://corpora/wiki', { unsafe: true, s3: options })
   for (const part of [0, 1, 2]) {
     const body = documents(COUNT)
       .filter((_, i) => i % 3 === part)

@@ -135,7 +135,7 @@ test('P-GC: what is under way, held back, or reused by what is under way stays; 
   expect((await command(['gc', ...ANY_AGE, '--keep', '1', '--delete'])).result).toMatchObject({
     kept: [
       { run: third },
-      { run: open, reason: 'not finished: `reembed cancel` it first' },
+      { run: open, reason: 'not finished: cancel it first' },
       { run: second, reason: `run ${open} reuses it` },
     ],
     deletedRuns: [],
@@ -197,7 +197,7 @@ test('P-GC: a run that is named goes alone and whatever its age, unless it is ne
   expect(await command(['gc', first, '--delete'])).toMatchObject({ code: 2 })
   expect(await command(['verify', first.slice(0, 8)])).toEqual({
     code: 2,
-    stderr: `reembed: run ${first} in ${place.output} was removed: the command that planned it makes it again, as another run\n`,
+    stderr: `reembed: run ${first} in ${place.output} was deleted: planning it again makes another run\n`,
     result: undefined,
   })
   expect(await command(['gc', third, '--keep', '1', '--delete'])).toMatchObject({
@@ -224,7 +224,7 @@ test('P-GC: who resumes, publishes or rolls back while its removal begins is hea
     ['publish', first, '--force'],
     ['rollback', first],
   ]) {
-    expect(await command(args)).toMatchObject({ code: 2, stderr: expect.stringMatching(/was removed/) })
+    expect(await command(args)).toMatchObject({ code: 2, stderr: expect.stringMatching(/was deleted/) })
   }
   expect((await command(['current'])).result.run).toBe(second)
 })
@@ -292,7 +292,7 @@ test('P-GC: what crashes left goes when it is old: objects of runs without a pla
   await expect(removeRun(store, eraserThatStops(eraser, 1), crashed, old)).rejects.toThrow('killed')
   await expect(recordPlan(store, planned)).rejects.toMatchObject({
     code: 'RUN_STOPPED',
-    message: expect.stringMatching(/was removed/),
+    message: expect.stringMatching(/was deleted/),
   })
   // What the planner put is new, and no reason to leave the run as it is.
   expect((await command(['gc', '--delete', crashed])).result.deletedRuns).toEqual([crashed])
@@ -346,7 +346,7 @@ test('P-GC: who plans a run while what an earlier planning left of it goes is to
   })
   await expect(recordPlan(slow, { head: { ...plan, run: crashed }, slices })).rejects.toMatchObject({
     code: 'RUN_STOPPED',
-    message: expect.stringMatching(/was removed/),
+    message: expect.stringMatching(/was deleted/),
   })
   const { run } = await lookUpRun(store, crashed)
   expect(run).toBe(replacementIdOf(crashed))
@@ -421,7 +421,7 @@ test('P-GC: whoever goes back to a run that is marked is refused, and the next g
   })
   await expect(removeRun(killed, eraser, first, RULES)).rejects.toThrow('killed')
   await expect(rollback(store, first)).rejects.toMatchObject({
-    message: expect.stringMatching(/is being removed/),
+    message: expect.stringMatching(/is being deleted/),
   })
   expect((await command(['current'])).result.run).toBe(second)
   expect((await command(['gc', ...ANY_AGE, '--keep', '1', '--delete'])).result.deletedRuns).toEqual([])

@@ -20,7 +20,7 @@ const OUTSIDE = Object.fromEntries(
     ([name]) => !/^(REEMBED_|AWS_|HF_|REDIS_URL|NODE_OPTIONS|VITEST)/.test(name),
   ),
 )
-/** A file per package, so that a failure names its README. */
+/** The programs of a README. */
 const README_PROGRAM = /```ts\n([\s\S]*?)```/g
 
 interface Installed {
@@ -52,12 +52,7 @@ async function run(
 ): Promise<string> {
   const child = spawn(command, args, {
     cwd,
-    env: {
-      PATH: process.env.PATH,
-      HOME: process.env.HOME,
-      npm_config_cache: join(ROOT, '.cache', 'npm'),
-      ...env,
-    },
+    env: { ...OUTSIDE, npm_config_cache: join(ROOT, '.cache', 'npm'), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let [stdout, stderr] = ['', '']

@@ -86,7 +86,7 @@ test('P-LIMITS: two workers stop within --max-tokens and one request each, and a
   const refused = await reembed(['resume', run, '--output', output])
   expect([refused.code, refused.stderr]).toEqual([
     2,
-    expect.stringMatching(/say a higher limit to let it go on\n$/),
+    expect.stringMatching(/raise the budget to resume it \(--max-cost, --max-tokens\)\n$/),
   ])
   const same = await reembed(['run', ...common, '--max-tokens', '15000', '--documents-per-shard', '250'])
   expect([same.code, same.stderr]).toEqual([
@@ -128,7 +128,7 @@ test('P-LIMITS: --max-cost stops when the endpoint was used for so long, and wan
   const unpriced = await reembed(['run', ...common, '--max-cost', '1'])
   expect([unpriced.code, unpriced.stderr]).toEqual([
     2,
-    'reembed: --max-cost needs a price: say what one replica of the endpoint costs with --price-per-hour\n',
+    'reembed: a maximum cost of $1 needs a price: state what one replica of the endpoint costs per hour (--price-per-hour)\n',
   ])
   // A dollar a second; each request takes a tenth of one.
   await tei.stop()

@@ -136,7 +136,7 @@ test('what a preview cannot do is told in one line', async () => {
     /^reembed: \d of \d sampled documents are in run \w+, too few to compare 10 neighbours: raise the sample or lower the number of neighbours \(--sample, --top/,
   )
   expect(await refused('--gate-queries', 'queries.jsonl')).toBe(
-    'reembed: --gate-queries and --gate-qrels go together\n',
+    'reembed: --gate-queries needs --gate-qrels, and the reverse: give both\n',
   )
   const elsewhere = join(folder.path, 'nothing-yet')
   const at = ['preview', '--source', source, '--output', elsewhere, '--endpoint', tei.url]

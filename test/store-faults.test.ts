@@ -37,7 +37,7 @@ test('I1 I2 P-STORE-FAULTS: 10 % errors and 5 % lost replies leave no document o
   Object.assign(process.env, env)
   await using tei = await serveTei({ engine: createHashEngine({ dimensions: DIMENSIONS }) })
   await using redis = await startRedis()
-  await using corpus = await openStore('s3://corpora/wiki')
+  await using corpus = await openStore('s3://corpora/wiki', { unsafe: true })
   const lines = documents(COUNT).map(document => `${JSON.stringify(document)}\n`)
   await corpus.putIfAbsent('all.jsonl', Buffer.from(lines.join('')))
 

@@ -154,7 +154,7 @@ test('from a folder with nothing else, the bundle checks its surroundings and do
   await using tei = await serveTei({ engine: createHashEngine({ dimensions: 8 }) })
   await using s3 = await startS3Server({ buckets: ['corpora', 'vectors'] })
   for (const [name, value] of Object.entries(s3.env)) process.env[name] = value
-  await using corpus = await openStore('s3://corpora/wiki', { s3: { endpoint: s3.endpoint } })
+  await using corpus = await openStore('s3://corpora/wiki', { unsafe: true, s3: { endpoint: s3.endpoint } })
   const lines = documents(2_000).map(document => `${JSON.stringify(document)}\n`)
   await corpus.putIfAbsent('all.jsonl', Buffer.from(lines.join('')))
   for (const name of Object.keys(s3.env)) delete process.env[name]

@@ -50,7 +50,7 @@ beforeAll(async () => {
   for (const [name, value] of Object.entries(server.env)) vi.stubEnv(name, value)
   const files = await writeFormats(documents)
   expect([...files.keys()].sort()).toEqual([...NAMES].sort())
-  await using store = await openStore('s3://corpora/all')
+  await using store = await openStore('s3://corpora/all', { unsafe: true })
   for (const [name, bytes] of files) {
     await writeFile(join(folder, name), bytes)
     await store.putIfAbsent(name, bytes)

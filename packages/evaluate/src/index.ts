@@ -14,5 +14,13 @@ export { compareRows, type Health, healthOf, mean, type RowComparison, type Rows
 export { type CompareOptions, type Comparison, compareRuns } from './compare/runs.ts'
 export { locateRows, orderByIdHash, readRowsById } from './compare/sample.ts'
 export { evaluateGates, type Gate, type GateResult, needsQueries, parseGate } from './gates.ts'
+export {
+  type EvaluationQuery,
+  embedQueries,
+  hashOfQueries,
+  type JudgedQueryFiles,
+  queriesOf,
+  readJudgedQueries,
+} from './judged-queries.ts'
 export { nearest, textsOf } from './nearest.ts'
 export { measureRecall, type Recall, type RecallOptions } from './recall.ts'

@@ -1,5 +1,5 @@
-// Puts what is missing of a run on the queue. Harmless to repeat: a job id that the queue holds is ignored, and a
-// worker that finds the shard there is done.
+// Enqueues the missing shards of a run. Idempotent: the queue ignores a job id that it holds, and a worker skips a shard
+// that exists.
 
 import type { Plan } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
@@ -8,7 +8,7 @@ import type { Store } from '@reembed/store'
 
 const BULK = 1_000
 
-/** The size of each shard, 0 where it is missing. A LIST of the run's data decides, nothing else does. */
+/** The size of each shard in bytes, 0 where it is missing, from a LIST of the run's data. */
 export async function shardsPresent(store: Store, plan: Plan): Promise<Uint32Array> {
   const present = new Uint32Array(plan.shards)
   for await (const { key, size } of store.list(shardPrefix(plan.run))) {
@@ -22,7 +22,7 @@ export async function shardsPresent(store: Store, plan: Plan): Promise<Uint32Arr
 export const countPresent = (present: Uint32Array): number =>
   present.reduce((count, size) => count + Math.min(1, size), 0)
 
-/** Adds a job for each shard that is not there; returns how many. */
+/** Adds a job for each missing shard; returns their number. */
 export async function enqueueMissing(
   queue: Queue,
   output: string,

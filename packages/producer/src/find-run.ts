@@ -1,10 +1,10 @@
-// Which run a person means: an id, its first letters, or none at all.
+// Finds the run that a name means: an id, its first characters, or no name at all.
 
 import { readCurrent, readPlan, readSeq, refuseDeleted } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 
-/** Every planned run, newest first. */
+/** Ids of every planned run, newest first. */
 export async function plannedRuns(store: Store): Promise<string[]> {
   const runs: string[] = []
   for (const { run, seq } of await readSeq(store)) {
@@ -13,7 +13,10 @@ export async function plannedRuns(store: Store): Promise<string[]> {
   return runs
 }
 
-/** @throws ReembedError RUN_NOT_FOUND naming what there is, also when the letters fit several runs. */
+/**
+ * The run with this id or with the only id that begins so; without a name, the newest or the current one.
+ * @throws ReembedError RUN_NOT_FOUND with the runs that exist, also when several ids begin with the name.
+ */
 export async function findRun(
   store: Store,
   name: string | undefined,
@@ -32,9 +35,9 @@ export async function findRun(
   if (found !== undefined && others.length === 0) return found
   const there =
     runs.length === 0 ? 'it has none' : `it has ${runs.slice(0, 5).join(', ')}${runs.length > 5 ? ', …' : ''}`
-  if (name === undefined) throw new ReembedError('RUN_NOT_FOUND', `there is no run in ${store.url}`)
+  if (name === undefined) throw new ReembedError('RUN_NOT_FOUND', `${store.url} holds no run`)
   if (found === undefined) {
-    // Of what was removed its place in the order of runs stays, and what was said of it.
+    // A deleted run keeps its sequence number and its state records.
     const gone = (await readSeq(store)).find(({ run }) => run.startsWith(name))
     if (gone) await refuseDeleted(store, gone.run, 'RUN_NOT_FOUND')
   }

@@ -27,16 +27,8 @@ export {
 } from './model-preview.ts'
 export { type PlanRequest, type PlanResult, planRun } from './plan.ts'
 export { findTokenizer } from './planning/chunking.ts'
-export {
-  embedQueries,
-  hashOfQueries,
-  queriesOf,
-  readJudgedQueries,
-} from './planning/gating.ts'
 export type {
-  EvaluationQuery,
   GateOptions,
-  JudgedQueryFiles,
   PlanNotice,
   PlanOptions,
 } from './planning/options.ts'
@@ -69,6 +61,16 @@ export {
 } from './schedule/check.ts'
 export { type Calendar, openCalendar } from './schedule/cron.ts'
 export { type PlanningTick, planAndEnqueue } from './schedule/planning-tick.ts'
+export {
+  createHookQueue,
+  describeCheck,
+  type HookQueue,
+  isoOf,
+  runHooks,
+  runSchedules,
+  type ScheduleLoopOptions,
+} from './schedule/run-schedules.ts'
+export { type SearchHit, type SearchRequest, searchRun } from './search.ts'
 export { enqueueRun, type RecordedRun, recordRun, type SubmittedRun, submitRun } from './submit.ts'
 export { type Survey, survey } from './survey.ts'
 export { createSweeper, type Sweeper, type SweepOutcome } from './sweep.ts'

@@ -4,14 +4,19 @@
 import { type Endpoint, openProber, type ResolvedEndpoint } from '@reembed/endpoint'
 import {
   compareRows,
+  type EvaluationQuery,
+  embedQueries,
   evaluateRows,
   type Health,
+  hashOfQueries,
   healthOf,
+  type JudgedQueryFiles,
   locateRows,
   mean,
   orderByIdHash,
   pairedDrop,
   type QueryVector,
+  queriesOf,
   type RowComparison,
   type Rows,
   readQueries,
@@ -27,8 +32,7 @@ import type { Corpus } from './corpus.ts'
 import { sampleInputs } from './estimate/sample-inputs.ts'
 import { findRun } from './find-run.ts'
 import { findTokenizer } from './planning/chunking.ts'
-import { embedQueries, hashOfQueries, queriesOf } from './planning/gating.ts'
-import type { EvaluationQuery, JudgedQueryFiles, PlanNotice, PlanOptions } from './planning/options.ts'
+import type { PlanNotice, PlanOptions } from './planning/options.ts'
 import { type PlannedCorpus, planCorpus } from './planning/plan-corpus.ts'
 
 /** Embeds documents as a worker would; `embedDocuments` of @reembed/worker is one. */

@@ -1,4 +1,5 @@
-// The standing sweep of a worker process: it ends runs and heals them, so that no producer has to stay up for that.
+// The standing sweep of a worker or producer process: it finalizes runs and re-enqueues their missing shards, so that
+// the process that planned a run need not stay up.
 
 import type { Queue } from '@reembed/queue'
 import { messageOf } from '@reembed/shared'
@@ -6,21 +7,24 @@ import type { Store } from '@reembed/store'
 import type { Logger, Registry } from '@reembed/telemetry'
 import { createSweeper, type Sweeper, type SweepOutcome } from './sweep.ts'
 
-export interface SweepingOptions {
-  /** Which outputs to look at; asked before each sweep. */
+export interface SweepLoopOptions {
+  /** URLs of the outputs to sweep; read before each sweep. */
   readonly outputs: () => Iterable<string>
   readonly open: (output: string) => Promise<Store>
   readonly queue: Queue
   readonly log: Logger
   /** Where sweeps are counted. */
   readonly metrics?: Registry | undefined
-  /** Resolves when it is time for the next sweep; false: it is the last one. `soon`: another process is ending a run. */
+  /**
+   * Resolves when the next sweep is due; with false, that sweep is the last one. `soon`: another process is finalizing
+   * a run.
+   */
   readonly pause: (soon: boolean) => Promise<boolean>
-  /** Ends a sweep under way. */
+  /** Aborts the current sweep. */
   readonly signal: AbortSignal
 }
 
-/** `unreachable`: the store or the queue could not be looked at. */
+/** `unreachable`: the store or the queue did not answer. */
 const STATUSES: readonly string[] = [
   'running',
   'finished',
@@ -31,7 +35,7 @@ const STATUSES: readonly string[] = [
   'unreachable',
 ] satisfies (SweepOutcome['status'] | 'unreachable')[]
 
-/** Sweeps until it is told to stop. What fails is logged and tried again with the next sweep. */
+/** Sweeps until `pause` resolves with false or the signal fires. A failed sweep is logged; the next one repeats it. */
 export async function sweepOutputs({
   outputs,
   open,
@@ -40,11 +44,15 @@ export async function sweepOutputs({
   metrics,
   pause,
   signal,
-}: SweepingOptions): Promise<void> {
-  const runs = metrics?.counter('reembed_swept_runs_total', 'Runs looked at by sweeps, by how they stood.', {
+}: SweepLoopOptions): Promise<void> {
+  const runs = metrics?.counter('reembed_swept_runs_total', 'Runs that sweeps checked, by status.', {
     status: STATUSES,
   })
-  const queued = metrics?.counter('reembed_jobs_reenqueued_total', 'Jobs that sweeps put on the queue.', {})
+  const queued = metrics?.counter(
+    'reembed_jobs_reenqueued_total',
+    'Jobs that sweeps put on the queue again.',
+    {},
+  )
   const sweepers = new Map<string, { store: Store; sweeper: Sweeper }>()
   const sweeperOf = async (output: string): Promise<Sweeper> => {
     const opened = sweepers.get(output)
@@ -57,7 +65,7 @@ export async function sweepOutputs({
   const close = async (): Promise<void> => {
     for (const { store } of sweepers.values()) await store[Symbol.asyncDispose]()
   }
-  // Not every call of a sweep looks at the signal; this cuts them off.
+  // Not every call of a sweep takes the signal; closing the stores aborts the others.
   signal.addEventListener('abort', () => void close(), { once: true })
   let [more, soon] = [true, false]
   while (more && !signal.aborted) {
@@ -84,7 +92,7 @@ export async function sweepOutputs({
 
 function report(outcome: SweepOutcome, log: Logger): void {
   const { run, status } = outcome
-  if (status === 'broken') log.error({ run }, `run cannot be finished: ${messageOf(outcome.error)}`)
+  if (status === 'broken') log.error({ run }, `run cannot be finalized: ${messageOf(outcome.error)}`)
   else if (status === 'finished')
     log.info(
       {
@@ -95,5 +103,5 @@ function report(outcome: SweepOutcome, log: Logger): void {
       'run finished',
     )
   else if (status === 'running' && outcome.enqueued > 0)
-    log.info({ run, missing: outcome.missing }, 'missing shards queued again')
+    log.info({ run, missing: outcome.missing }, 'missing shards enqueued again')
 }

@@ -10,17 +10,17 @@ import { finalize } from './finalize.ts'
 import { type PublishOutcome, publish } from './publish.ts'
 
 export type SweepOutcome =
-  /** With nothing missing, another process is ending it. */
+  /** With nothing missing, another process is finalizing it. */
   | { readonly run: string; readonly status: 'running'; readonly missing: number; readonly enqueued: number }
   | { readonly run: string; readonly status: 'finished'; readonly publish: PublishOutcome }
-  /** Somebody has paused or cancelled it, or removes it. */
+  /** A user has paused or cancelled it, or gc deletes it. */
   | { readonly run: string; readonly status: 'paused' | 'cancelled' | 'deleting' }
   | { readonly run: string; readonly status: 'broken'; readonly error: unknown }
 
 export interface Sweeper {
   /**
-   * Looks at every run that is newer than the current version, oldest first, and moves each one step on.
-   * @param awaitedRun a run that somebody waits for: it is ended even if a newer version (or a rollback) has overtaken it
+   * Checks every run that is newer than the current version, oldest first, and advances each by one step.
+   * @param awaitedRun a run that the caller waits for: it is finalized even if a newer version or a rollback supersedes it
    */
   sweep(signal?: AbortSignal, awaitedRun?: string): Promise<SweepOutcome[]>
 }
@@ -49,7 +49,7 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
     }
     // Adding again what the queue still holds is harmless but costs a round trip each: only when jobs are lacking. The
     // queue's counts are over all runs, and another run's jobs may hide that this one has none: so also when nothing
-    // of it was finished since the last look.
+    // of it was finished since the last sweep.
     const { waiting, active, delayed } = await queue.counts()
     const lacking = waiting + active + delayed < missing || missing === lastMissing.get(run)
     lastMissing.set(run, missing)
@@ -73,11 +73,11 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
         try {
           const plan = await readPlan(store, run)
           if (plan === undefined) continue
-          // A rollback gives an old run a new place, which is not that of its plan.
+          // A rollback gives an old run a new sequence number, which is not that of its plan.
           const isDue = seq === undefined ? plan.seq <= after : plan.seq === seq
           if (isDue) outcomes.push(await sweepRun(plan, signal))
         } catch (error) {
-          // That somebody stopped the sweep says nothing about the run.
+          // An aborted sweep says nothing about the run.
           signal?.throwIfAborted()
           if (isPermanent(error)) broken.set(run, error)
           outcomes.push({ run, status: 'broken', error })
@@ -88,7 +88,7 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
   }
 }
 
-/** Faults of the run itself stay; faults of the way to the store pass. */
+/** Faults of the run itself are permanent; faults of the connection to the store are transient. */
 const isPermanent = (error: unknown): boolean =>
   error instanceof ReembedError &&
   ['UNBALANCED', 'CORRUPT', 'DUPLICATE_ID', 'MODEL_MISMATCH'].includes(error.code)

@@ -48,7 +48,7 @@ beforeEach(async () => {
     S3: {
       root: `s3://test/${prefix}`,
       async put(key, content) {
-        await using store = await openStore(`s3://test/${prefix}`)
+        await using store = await openStore(`s3://test/${prefix}`, { unsafe: true })
         await store.putIfAbsent(key, Buffer.from(content))
       },
     },
@@ -155,12 +155,12 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
     await expect(planned(`${place.root}/x`)).rejects.toMatchObject({
       code: 'SOURCE_FORMAT',
       message: expect.stringMatching(
-        /None of the 2 objects in .*\(\.jsonl, \.ndjson, \.csv, .*\): found "a\.html", "b\.json"\..*--format/,
+        /None of the 2 objects in .*\(\.jsonl, \.ndjson, \.csv, .*\): found "a\.html", "b\.json"\..*name it/,
       ),
     })
     await expect(planned(`${place.root}/x/a.html`)).rejects.toMatchObject({
       code: 'SOURCE_FORMAT',
-      message: expect.stringContaining('--format jsonl|csv|tsv|parquet|arrow|text|markdown'),
+      message: expect.stringContaining('Name it: jsonl, csv, tsv, parquet, arrow, text, markdown'),
     })
     expect((await planned(`${place.root}/x/a.html`, {}, { format: 'jsonl' })).head.objects).toBe(1)
   })

@@ -87,7 +87,7 @@ test('off loopback, metrics are refused without a token, and the message says wh
   const registry = createRegistry()
   const start = serveMetrics({ registry, listen: '0.0.0.0:0', notReadyReason: () => null })
   await expect(start).rejects.toThrow(ReembedError)
-  await expect(start).rejects.toThrow(/0\.0\.0\.0:0 can be reached from outside: set REEMBED_METRICS_TOKEN/)
+  await expect(start).rejects.toThrow(/0\.0\.0\.0:0 would be open to other machines: set a token/)
   await expect(serveMetrics({ registry, listen: 'here', notReadyReason: () => null })).rejects.toThrow(
     /'here' is not an address/,
   )
@@ -119,6 +119,6 @@ test('a port that is taken gets its one line', async () => {
   server = await serveMetrics({ registry, listen: '0', notReadyReason: () => null })
   const { port } = new URL(server.url)
   await expect(serveMetrics({ registry, listen: port, notReadyReason: () => null })).rejects.toThrow(
-    new RegExp(`cannot listen on --metrics ${port} \\(EADDRINUSE\\)`),
+    new RegExp(`cannot listen on 127.0.0.1:${port} \\(EADDRINUSE\\)`),
   )
 })

@@ -1,4 +1,4 @@
-// What a producer does as metrics: ticks of its schedules, hooks, and when the next tick is due.
+// Metrics of a producer: ticks of its schedules, hooks, and when the next tick is due.
 
 import type { Registry } from '@reembed/telemetry'
 import type { HookKind } from '../hooks.ts'
@@ -22,7 +22,7 @@ export function registerProducerMetrics(
   const names = schedules.map(({ schedule }) => schedule.name)
   const ticks = registry.counter(
     'reembed_schedule_ticks_total',
-    'Ticks that this producer took, by what became of them.',
+    'Ticks that this producer claimed, by outcome.',
     {
       schedule: names,
       status: [...PLANNED, 'failed', 'abandoned'],
@@ -30,20 +30,20 @@ export function registerProducerMetrics(
   )
   const checkFailures = registry.counter(
     'reembed_schedule_check_failures_total',
-    'Looks at a schedule that the store did not allow.',
+    'Checks of a schedule that failed because the store did not answer.',
     { schedule: names },
   )
   const next = registry.gauge(
     'reembed_schedule_next_tick_timestamp_seconds',
-    'When the schedule is due next.',
+    'Time of the next tick of the schedule, in Unix seconds.',
     {
       schedule: names,
     },
   )
-  const hooks = registry.counter('reembed_hooks_total', 'Hooks by kind; a burst counts once.', {
+  const hooks = registry.counter('reembed_hooks_total', 'Hooks received, by kind; a burst counts once.', {
     kind: HOOKS,
   })
-  const plans = registry.counter('reembed_hook_plans_total', 'What was planned because of hooks.', {
+  const plans = registry.counter('reembed_hook_plans_total', 'Plans made for hooks, by outcome.', {
     status: [...PLANNED, 'failed'],
   })
   registry.collect(() => {

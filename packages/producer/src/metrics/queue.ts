@@ -1,15 +1,15 @@
-// Queue, Redis and workers as metrics, read when scraped: a few commands of constant cost.
+// Metrics of the queue, Redis and workers, read on each scrape: a few commands of constant cost.
 
 import { QUEUE_STATES, type QueueReader } from '@reembed/queue'
 import { messageOf } from '@reembed/shared'
 import type { Registry } from '@reembed/telemetry'
 
 export interface QueueMetrics {
-  /** Why the last look failed, or null. */
+  /** Why the last read failed, or null. */
   readonly error: string | null
 }
 
-/** Declares the queue metrics; each scrape looks again. What can't be read is absent, `reembed_redis_up` says why. */
+/** Declares the queue metrics, read on each scrape. While Redis does not answer they are absent, and `reembed_redis_up` is 0. */
 export function registerQueueMetrics(registry: Registry, watch: QueueReader): QueueMetrics {
   const up = registry.gauge('reembed_redis_up', 'Whether Redis answers (1) or not (0).', {})
   const used = registry.gauge('reembed_redis_memory_used_bytes', 'Memory that Redis uses.', {})
@@ -32,29 +32,29 @@ export function registerQueueMetrics(registry: Registry, watch: QueueReader): Qu
   )
   const backlog = registry.gauge(
     'reembed_queue_backlog',
-    'Jobs that ask for workers: wait + prioritized + active, and one if any is delayed.',
+    'Jobs that need workers: wait + prioritized + active, and one if any is delayed.',
     {},
   )
   const paused = registry.gauge('reembed_queue_paused', 'Whether the queue is paused (1).', {})
   const oldest = registry.gauge(
     'reembed_queue_oldest_waiting_seconds',
-    'Time since the job that is next was queued; 0 when none waits.',
+    'Seconds since the next job was enqueued; 0 when none waits.',
     {},
   )
   const overdue = registry.gauge(
     'reembed_queue_overdue_jobs',
-    'Delayed jobs whose time has come; only a living worker takes them out.',
+    'Delayed jobs that are due; only a running worker moves them to wait.',
     {},
   )
   const overdueSeconds = registry.gauge(
     'reembed_queue_overdue_seconds',
-    'How long the first overdue job is over its time.',
+    'Seconds since the first overdue job was due.',
     {},
   )
-  const workers = registry.gauge('reembed_workers', 'Workers heard of in the last 15 s.', {})
-  let error: string | null = 'not looked yet'
+  const workers = registry.gauge('reembed_workers', 'Workers with a heartbeat in the last 15 s.', {})
+  let error: string | null = 'not read yet'
 
-  async function look(): Promise<void> {
+  async function read(): Promise<void> {
     const facts = await watch.redis()
     const [depth, states] = await Promise.all([watch.depth(), watch.workers()])
     up.set(1, {})
@@ -74,9 +74,9 @@ export function registerQueueMetrics(registry: Registry, watch: QueueReader): Qu
 
   registry.collect(async () => {
     try {
-      await look()
+      await read()
     } catch (cause) {
-      // Old figures would look like a queue that stands still.
+      // Stale figures would look like a queue that makes no progress.
       for (const gauge of [
         used,
         max,

@@ -1,5 +1,5 @@
-// The newest runs of each output as metrics. A look costs LISTs of the store, so it is taken on a beat of its own and
-// scrapes get the last one; a finished run is not looked at again.
+// Metrics of the newest runs of each output. Reading them costs LISTs of the store, so they are polled at an interval,
+// and scrapes get the last result; a finished run is read once.
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { type Manifest, type Plan, readCurrent, readManifest, readPlan, readSeq } from '@reembed/protocol'
@@ -9,7 +9,7 @@ import type { Store } from '@reembed/store'
 import type { Logger, Registry } from '@reembed/telemetry'
 import { countPresent, shardsPresent } from '../enqueue.ts'
 
-/** Runs shown of each output, newest first: they also bound the labels. */
+/** Runs of each output that have metrics, newest first: this bounds the labels. */
 const RUNS = 5
 const MAX_OUTPUTS = 20
 const POLL_MS = 30_000
@@ -23,7 +23,7 @@ interface RunSnapshot {
   readonly tokens: number
 }
 
-/** Declares the run metrics and looks at the stores until the signal fires. */
+/** Declares the run metrics and polls the stores until the signal fires. */
 export async function pollRunMetrics(
   registry: Registry,
   stores: readonly Store[],
@@ -31,7 +31,7 @@ export async function pollRunMetrics(
   { log, signal }: { readonly log: Logger; readonly signal: AbortSignal },
 ): Promise<void> {
   const labels = { output: MAX_OUTPUTS, run: MAX_OUTPUTS * RUNS }
-  const shards = registry.gauge('reembed_run_shards', 'Shards that a run shall have.', labels)
+  const shards = registry.gauge('reembed_run_shards', 'Shards of a run, by its plan.', labels)
   const done = registry.gauge('reembed_run_shards_done', 'Shards of a run that the store holds.', labels)
   const estimated = registry.gauge(
     'reembed_run_documents',
@@ -65,7 +65,7 @@ export async function pollRunMetrics(
       output: MAX_OUTPUTS,
     },
   )
-  const looked = registry.gauge(
+  const readAt = registry.gauge(
     'reembed_store_last_read_timestamp_seconds',
     'When the runs of an output were last read, in Unix seconds.',
     {
@@ -83,9 +83,16 @@ export async function pollRunMetrics(
     const manifest = await readManifest(store, run)
     if (manifest) {
       const { documents: all, rejects: none, tokens: counted } = manifest.totals
-      const look = { plan, manifest, done: plan.shards, documents: all, rejects: none, tokens: counted ?? 0 }
-      closed.set(name, look)
-      return look
+      const snapshot = {
+        plan,
+        manifest,
+        done: plan.shards,
+        documents: all,
+        rejects: none,
+        tokens: counted ?? 0,
+      }
+      closed.set(name, snapshot)
+      return snapshot
     }
     const present = countPresent(await shardsPresent(store, plan))
     const progress = await watch.progress(run).catch(() => undefined)
@@ -99,7 +106,7 @@ export async function pollRunMetrics(
     }
   }
 
-  async function look(): Promise<void> {
+  async function poll(): Promise<void> {
     const seen: [Store, RunSnapshot][] = []
     for (const store of stores) {
       const current = await readCurrent(store)
@@ -108,7 +115,7 @@ export async function pollRunMetrics(
         if (found) seen.push([store, found])
       }
       version.set(current?.version ?? 0, { output: store.url })
-      looked.set(Date.now() / 1000, { output: store.url })
+      readAt.set(Date.now() / 1000, { output: store.url })
     }
     for (const gauge of [shards, done, estimated, documents, rejects, tokens, finished]) gauge.clear()
     for (const [{ url: output }, one] of seen) {
@@ -124,7 +131,7 @@ export async function pollRunMetrics(
   }
 
   while (!signal.aborted) {
-    await look().catch(error => log.warn({}, `could not look at the runs: ${messageOf(error)}`))
+    await poll().catch(error => log.warn({}, `run metrics not updated: ${messageOf(error)}`))
     await wait(POLL_MS, undefined, { signal }).catch(() => {})
   }
 }

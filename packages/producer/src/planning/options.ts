@@ -1,13 +1,8 @@
 // What a program asks of a plan, and what planning has to report beside its result.
 
-import type { JudgedQuery } from '@reembed/evaluate'
+import type { EvaluationQuery, JudgedQueryFiles } from '@reembed/evaluate'
 import type { Dtype } from '@reembed/protocol'
 import type { SpendingOptions } from '../run-budget.ts'
-
-/** A query with the documents that are relevant to it. */
-export interface EvaluationQuery extends JudgedQuery {
-  readonly text: string
-}
 
 /** Conditions that a run must meet before it is published. */
 export interface GateOptions {
@@ -15,11 +10,6 @@ export interface GateOptions {
   readonly rules: readonly string[]
   /** What recall and ndcg are measured on: queries with judgements, or files as `readJudgedQueries` reads them. */
   readonly queries?: readonly EvaluationQuery[] | JudgedQueryFiles | undefined
-}
-
-export interface JudgedQueryFiles {
-  readonly queriesFile: string
-  readonly qrelsFile: string
 }
 
 /** All options of a plan. The same corpus, model and options give the same run. */

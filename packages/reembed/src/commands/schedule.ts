@@ -1,5 +1,7 @@
 import {
   checkSchedule,
+  describeCheck,
+  isoOf,
   lastTick,
   openCalendar,
   type Schedule,
@@ -7,7 +9,6 @@ import {
   type ScheduleTrigger,
 } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
-import { messageOf } from '@reembed/shared'
 import type { Command } from 'commander'
 import { addSchedule, removeSchedule, requireConfigFile, rootOf, schedulesOf } from '../config/schedules.ts'
 import { note, print } from '../format.ts'
@@ -97,17 +98,3 @@ export async function tick(flags: ProducerFlags & JsonFlag, self: Command): Prom
   const failed = checks.find(({ check }) => check.status === 'failed')
   if (failed?.check.status === 'failed') throw failed.check.error
 }
-
-/** One look in words. */
-export function describeCheck(check: ScheduleCheck): string {
-  if (check.status === 'not_due') return 'nothing due'
-  const tick = isoOf(check.tickMs)
-  if (check.status === 'claimed') return `${tick} is being planned by another`
-  if (check.status === 'abandoned') return `${tick} was tried too often, the next one comes`
-  if (check.status === 'failed')
-    return `${tick} failed, is tried again in 15 minutes: ${messageOf(check.error)}`
-  const { status, run } = check.outcome
-  return `${tick} ${status === 'planned' ? `planned: run ${run}` : `${status}, newest run ${run}`}`
-}
-
-const isoOf = (ms: number): string => new Date(ms).toISOString().replace('.000Z', 'Z')

@@ -1,8 +1,4 @@
-import { assertSameModel, openEndpoint } from '@reembed/endpoint'
-import { nearest, textsOf } from '@reembed/evaluate'
-import { findRun } from '@reembed/producer'
-import { readManifest, requirePlan } from '@reembed/protocol'
-import { truncateVectors } from '@reembed/shard'
+import { findRun, searchRun } from '@reembed/producer'
 import { messageOf, ReembedError } from '@reembed/shared'
 import { note, print, printable } from '../format.ts'
 import { openExistingOutput, openOrStartEndpoint, s3OptionsOf } from '../open-resources.ts'
@@ -23,53 +19,24 @@ export async function search(query: string, flags: Flags): Promise<void> {
   await using stack = new AsyncDisposableStack()
   const store = stack.use(await openExistingOutput(flags))
   const run = await findRun(store, flags.run, 'current')
-  const manifest = await readManifest(store, run)
-  if (!manifest) {
-    throw new ReembedError(
-      'RUN_NOT_FOUND',
-      `run ${run} is not finished: \`reembed status\` says how far it is`,
-    )
-  }
-  const { url, options } = await openOrStartEndpoint(flags, stack, { quiet: true })
-  const endpoint = stack.use(await openEndpoint(url, options))
-  const revision = endpoint.info.revision ?? manifest.model.revision
-  const { model, nativeDimensions = model.dimensions } = manifest
-  assertSameModel(
-    { ...model, dimensions: nativeDimensions },
-    { url: endpoint.url, info: { ...endpoint.info, revision } },
-  )
-
-  const whole = await endpoint.embed([
-    `${flags.queryPrompt || manifest.queryPrompt || ''}${query.toWellFormed()}`,
-  ])
-  const vector = truncateVectors(whole, manifest)
-  const hits = await nearest(store, manifest, vector, flags.top)
-  const texts = await readTexts(flags.showText, () =>
-    requirePlan(store, run).then(plan => textsOf(hits, store, plan, s3OptionsOf(flags))),
-  )
+  const endpoint = await openOrStartEndpoint(flags, stack, { quiet: true })
+  const hits = await searchRun(store, endpoint, {
+    run,
+    query,
+    top: flags.top,
+    queryPrompt: flags.queryPrompt,
+    readTexts: flags.showText,
+    s3: s3OptionsOf(flags),
+    onTextsUnreadable: error =>
+      note(`note: ids only, the texts cannot be read from the corpus any more: ${messageOf(error)}`),
+  })
   print(
     flags.json,
-    hits.map(({ id, score }) => ({ id, score, text: texts.get(id) ?? null })),
+    hits,
     hits
-      .map(({ id, score }) =>
-        `${score.toFixed(4)}  ${printable(id)}  ${shorten(texts.get(id) ?? '')}`.trimEnd(),
-      )
+      .map(({ id, score, text }) => `${score.toFixed(4)}  ${printable(id)}  ${shorten(text ?? '')}`.trimEnd())
       .join('\n'),
   )
-}
-
-/** Without the corpus, ids must do. */
-async function readTexts(
-  wanted: boolean,
-  look: () => Promise<Map<string, string>>,
-): Promise<Map<string, string>> {
-  if (!wanted) return new Map()
-  try {
-    return await look()
-  } catch (error) {
-    note(`note: ids only, the texts cannot be read from the corpus any more: ${messageOf(error)}`)
-    return new Map()
-  }
 }
 
 function shorten(text: string): string {

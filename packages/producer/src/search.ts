@@ -1,0 +1,69 @@
+// Search in a finished run: the query is embedded with the run's own model and compared with every vector.
+
+import { assertSameModel, openEndpoint, type ResolvedEndpoint } from '@reembed/endpoint'
+import { nearest, textsOf } from '@reembed/evaluate'
+import { readManifest, requirePlan } from '@reembed/protocol'
+import { truncateVectors } from '@reembed/shard'
+import { ReembedError } from '@reembed/shared'
+import type { S3Options, Store } from '@reembed/store'
+
+export interface SearchRequest {
+  readonly run: string
+  readonly query: string
+  /** Documents to return at most. */
+  readonly top: number
+  /** Text in front of the query; default: the one that the run was planned with. */
+  readonly queryPrompt?: string | undefined
+  /** Whether texts are read from the corpus; shards hold none by default. */
+  readonly readTexts?: boolean | undefined
+  readonly s3?: S3Options | undefined
+  /** Called when the texts cannot be read from the corpus any more. */
+  readonly onTextsUnreadable?: ((error: unknown) => void) | undefined
+}
+
+export interface SearchHit {
+  readonly id: string
+  /** Cosine, from -1 to 1. */
+  readonly score: number
+  /** Null without `readTexts`, or where it cannot be read. */
+  readonly text: string | null
+}
+
+/**
+ * The documents nearest to a query, nearest first.
+ * @throws ReembedError USAGE for an empty query, RUN_NOT_FOUND for a run that is not finished, MODEL_MISMATCH when the
+ * endpoint serves another model.
+ */
+export async function searchRun(
+  store: Store,
+  resolved: ResolvedEndpoint,
+  { run, query, top, queryPrompt, readTexts = false, s3 = {}, onTextsUnreadable }: SearchRequest,
+): Promise<SearchHit[]> {
+  if (query.trim() === '') throw new ReembedError('USAGE', 'the text to search for is empty')
+  const manifest = await readManifest(store, run)
+  if (!manifest) {
+    throw new ReembedError('RUN_NOT_FOUND', `run ${run} in ${store.url} is not finished`, {
+      reason: 'run_not_finished',
+    })
+  }
+  await using endpoint = await openEndpoint(resolved.url, resolved.options)
+  const { model, nativeDimensions = model.dimensions } = manifest
+  // An endpoint that states no revision is taken at its model's name: there is nothing to compare.
+  const revision = endpoint.info.revision ?? model.revision
+  assertSameModel(
+    { ...model, dimensions: nativeDimensions },
+    { url: endpoint.url, info: { ...endpoint.info, revision } },
+  )
+  const prompt = queryPrompt || manifest.queryPrompt || ''
+  const vector = truncateVectors(await endpoint.embed([`${prompt}${query.toWellFormed()}`]), manifest)
+  const hits = await nearest(store, manifest, vector, top)
+  const texts = readTexts
+    ? await requirePlan(store, run)
+        .then(plan => textsOf(hits, store, plan, s3))
+        .catch((error: unknown) => {
+          onTextsUnreadable?.(error)
+          return new Map<string, string>()
+        })
+    : new Map<string, string>()
+  return hits.map(({ id, score }) => ({ id, score, text: texts.get(id) ?? null }))
+}

@@ -18,6 +18,9 @@ export interface PackedPackage {
   readonly file: string
 }
 
+/** Without pnpm's own check of node_modules, which would install packages in the middle of a build. */
+const env = { ...process.env, TURBO_TELEMETRY_DISABLED: '1', pnpm_config_verify_deps_before_run: 'false' }
+
 /** Packs all packages into a folder. */
 export function packAll(into: string): PackedPackage[] {
   mkdirSync(into, { recursive: true })
@@ -27,7 +30,7 @@ export function packAll(into: string): PackedPackage[] {
       const cwd = join(root, 'packages', folder)
       const { name, version } = JSON.parse(readFileSync(join(cwd, 'package.json'), 'utf8'))
       const file = join(into, `${name.replace('@', '').replace('/', '-')}-${version}.tgz`)
-      const packed = spawnSync('pnpm', ['pack', '--out', file], { cwd, encoding: 'utf8' })
+      const packed = spawnSync('pnpm', ['pack', '--out', file], { cwd, env, encoding: 'utf8' })
       if (packed.status !== 0)
         throw new Error(`pnpm pack failed in ${cwd}:\n${packed.stdout}${packed.stderr}`)
       return { name, version, folder, file }
@@ -36,7 +39,6 @@ export function packAll(into: string): PackedPackage[] {
 
 /** Builds what has changed since the last build. */
 export function build(): void {
-  const env = { ...process.env, TURBO_TELEMETRY_DISABLED: '1' }
   const built = spawnSync('turbo', ['run', 'build', '--output-logs=errors-only'], {
     cwd: root,
     env,

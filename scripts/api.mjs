@@ -7,30 +7,11 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { build } from './pack.mjs.mts'
+import { build } from './pack.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const reports = join(root, 'docs', 'api')
 const write = process.argv.includes('--write')
-
-build()
-let changed = 0
-for (const folder of readdirSync(join(root, 'packages')).sort()) {
-  const manifest = JSON.parse(readFileSync(join(root, 'packages', folder, 'package.json'), 'utf8'))
-  const text = reportOf(manifest, join(root, 'packages', folder))
-  const file = join(reports, `${folder}.api.md`)
-  if (existsSync(file) && readFileSync(file, 'utf8') === text) continue
-  changed += 1
-  if (write) {
-    mkdirSync(reports, { recursive: true })
-    writeFileSync(file, text)
-  }
-  process.stderr.write(`${relative(root, file)}: ${write ? 'written' : 'differs from the code'}\n`)
-}
-if (changed > 0 && !write) {
-  process.stderr.write('api: run `npm run api -- --write`, review the diff and commit it\n')
-  process.exitCode = 1
-} else process.stderr.write('api: ok\n')
 
 function reportOf(manifest, folder) {
   const entries = Object.entries(manifest.publishConfig.exports).map(([subpath, { types }]) => {
@@ -64,50 +45,49 @@ function exportsOf(file) {
       }
     }
   }
-  for (const { name, comment, code } of declarationsOf(text)) {
+  for (const { name, code } of declarationsOf(text)) {
     const before = found.get(name)
-    found.set(name, before ? `${before}\n\n\`\`\`ts\n${code}\n\`\`\`` : section(name, comment, code))
+    found.set(name, before ? `${before}\n\n${block(code)}` : `### ${name}\n\n${block(code)}`)
   }
   return found
 }
 
-function section(name, comment, code) {
-  return `### ${name}\n\n\`\`\`ts\n${comment}${code}\n\`\`\``
-}
+const block = code => `\`\`\`ts\n${code}\n\`\`\``
+
+const DECLARATION =
+  /^export (?:declare )?(?:abstract )?(?:const|let|function|class|interface|type|namespace) (\w+)/
 
 /**
  * Top-level declarations of a .d.ts file: each begins at the left margin and ends before the next
  * line that does.
  */
 function* declarationsOf(text) {
-  const lines = text.split('\n')
-  let comment = ''
+  const lines = text.replace(/^ *\/\*\*[\s\S]*?\*\/\n/gm, '').split('\n')
   for (let at = 0; at < lines.length; at += 1) {
-    const line = lines[at]
-    if (line.startsWith('/**')) {
-      const start = at
-      while (!lines[at].includes('*/')) at += 1
-      comment = `${lines.slice(start, at + 1).join('\n')}\n`
-      continue
-    }
-    const name =
-      /^export (?:declare )?(?:abstract )?(?:const|let|function|class|interface|type|namespace) (\w+)/.exec(
-        line,
-      )?.[1]
-    if (name === undefined) {
-      comment = ''
-      continue
-    }
+    const name = DECLARATION.exec(lines[at])?.[1]
+    if (name === undefined) continue
     const start = at
     while (at + 1 < lines.length && /^[ }|\])]/.test(lines[at + 1])) at += 1
-    yield {
-      name,
-      comment,
-      code: lines
-        .slice(start, at + 1)
-        .join('\n')
-        .replace(/^export (declare )?/, ''),
-    }
-    comment = ''
+    const code = lines.slice(start, at + 1).join('\n')
+    yield { name, code: code.replace(/^export (declare )?/, '') }
   }
 }
+
+build()
+let changed = 0
+for (const folder of readdirSync(join(root, 'packages')).sort()) {
+  const manifest = JSON.parse(readFileSync(join(root, 'packages', folder, 'package.json'), 'utf8'))
+  const text = reportOf(manifest, join(root, 'packages', folder))
+  const file = join(reports, `${folder}.api.md`)
+  if (existsSync(file) && readFileSync(file, 'utf8') === text) continue
+  changed += 1
+  if (write) {
+    mkdirSync(reports, { recursive: true })
+    writeFileSync(file, text)
+  }
+  process.stderr.write(`${relative(root, file)}: ${write ? 'written' : 'differs from the code'}\n`)
+}
+if (changed > 0 && !write) {
+  process.stderr.write('api: run `npm run api -- --write`, review the diff and commit it\n')
+  process.exitCode = 1
+} else process.stderr.write('api: ok\n')

@@ -121,7 +121,7 @@ test('P-GATE: a new revision is detected, embedded, evaluated and published; a w
   expect(await readCurrent(store)).toMatchObject({ version: 2, run: better.run })
 
   const again = await command('publish', worse.run)
-  expect([again.code, again.stdout]).toEqual([4, expect.stringContaining(`not published: ${reason}`)])
+  expect([again.code, again.stdout]).toEqual([3, expect.stringContaining(`not published: ${reason}`)])
   const rolledBack = await command('rollback')
   expect(rolledBack.code, rolledBack.stderr).toBe(0)
   expect(await readCurrent(store)).toMatchObject({ version: 3, run: JSON.parse(first.stdout).run })
@@ -173,7 +173,7 @@ test('invalid gates, queries and judgements are refused in one line before any t
     /^reembed: 'recal@10 drop 0.02' is not a valid gate: use the form 'recall@10 drop 0.02'.*\n$/,
   )
   expect(await refused('--gate', 'recall@10 min 0.5')).toBe(
-    "reembed: the gate 'recall@10 min 0.5' needs --gate-queries and --gate-qrels\n",
+    "reembed: the gate 'recall@10 min 0.5' needs queries and their judgements: give both (--gate-queries, --gate-qrels)\n",
   )
   const judged = ['--gate', 'recall@10 min 0.5', '--gate-queries', queries, '--gate-qrels']
   expect(await refused(...judged, qrels)).toBe(`reembed: ${qrels}:3: there is no query 'q99' in ${queries}\n`)

@@ -10,12 +10,18 @@ import { fileURLToPath } from 'node:url'
 import { startRedis } from '@reembed/local'
 import { startFakeTei } from '@reembed/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { build, packAll } from '../scripts/pack.mjs.mts'
+import { build, packAll } from '../scripts/pack.ts'
 import { temporaryFolder } from './parts/cli.ts'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
 const MINUTES = 60_000
-/** A file per package, so that a failure names its README. */
+/** Proxies and certificates stay, for npm; what the workspace sets for its own processes does not. */
+const OUTSIDE = Object.fromEntries(
+  Object.entries(process.env).filter(
+    ([name]) => !/^(REEMBED_|AWS_|HF_|REDIS_URL|NODE_OPTIONS|VITEST)/.test(name),
+  ),
+)
+/** The programs of a README. */
 const README_PROGRAM = /```ts\n([\s\S]*?)```/g
 
 interface Installed {
@@ -47,12 +53,7 @@ async function run(
 ): Promise<string> {
   const child = spawn(command, args, {
     cwd,
-    env: {
-      PATH: process.env.PATH,
-      HOME: process.env.HOME,
-      npm_config_cache: join(ROOT, '.cache', 'npm'),
-      ...env,
-    },
+    env: { ...OUTSIDE, npm_config_cache: join(ROOT, '.cache', 'npm'), ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let [stdout, stderr] = ['', '']

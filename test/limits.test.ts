@@ -88,7 +88,7 @@ test('P-LIMITS: two workers exceed --max-tokens by at most one request each, and
   const refused = await inProcess(['resume', run, '--output', output])
   expect([refused.code, refused.stderr]).toEqual([
     2,
-    expect.stringMatching(/say a higher limit to let it go on\n$/),
+    expect.stringMatching(/raise the budget to resume it \(--max-cost, --max-tokens\)\n$/),
   ])
   const same = await inProcess(['run', ...common, '--max-tokens', '15000', '--documents-per-shard', '250'])
   expect([same.code, same.stderr]).toEqual([
@@ -130,7 +130,7 @@ test('P-LIMITS: --max-cost needs a price and stops the run at that cost of endpo
   const unpriced = await inProcess(['run', ...common, '--max-cost', '1'])
   expect([unpriced.code, unpriced.stderr]).toEqual([
     2,
-    'reembed: --max-cost needs a price: say what one replica of the endpoint costs with --price-per-hour\n',
+    'reembed: a maximum cost of $1 needs a price: state what one replica of the endpoint costs per hour (--price-per-hour)\n',
   ])
   // A dollar a second; each request takes a tenth of one.
   await tei.stop()

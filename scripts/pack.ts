@@ -1,6 +1,6 @@
 // Packs every package of the workspace as it would be published, after a build.
 //
-//   node scripts/pack.mjs FOLDER     writes FOLDER/<name>-<version>.tgz, prints one line a package
+//   node scripts/pack.ts FOLDER     writes FOLDER/<name>-<version>.tgz, prints one line a package
 
 import { spawnSync } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
@@ -9,8 +9,20 @@ import { fileURLToPath } from 'node:url'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
-/** The tarballs of all packages: [{ name, version, folder, file }]. */
-export function packAll(into) {
+export interface PackedPackage {
+  readonly name: string
+  readonly version: string
+  /** Its folder below packages/. */
+  readonly folder: string
+  /** The tarball. */
+  readonly file: string
+}
+
+/** Without pnpm's own check of node_modules, which would install packages in the middle of a build. */
+const env = { ...process.env, TURBO_TELEMETRY_DISABLED: '1', pnpm_config_verify_deps_before_run: 'false' }
+
+/** Packs all packages into a folder. */
+export function packAll(into: string): PackedPackage[] {
   mkdirSync(into, { recursive: true })
   return readdirSync(join(root, 'packages'))
     .sort()
@@ -18,7 +30,7 @@ export function packAll(into) {
       const cwd = join(root, 'packages', folder)
       const { name, version } = JSON.parse(readFileSync(join(cwd, 'package.json'), 'utf8'))
       const file = join(into, `${name.replace('@', '').replace('/', '-')}-${version}.tgz`)
-      const packed = spawnSync('pnpm', ['pack', '--out', file], { cwd, encoding: 'utf8' })
+      const packed = spawnSync('pnpm', ['pack', '--out', file], { cwd, env, encoding: 'utf8' })
       if (packed.status !== 0)
         throw new Error(`pnpm pack failed in ${cwd}:\n${packed.stdout}${packed.stderr}`)
       return { name, version, folder, file }
@@ -26,8 +38,7 @@ export function packAll(into) {
 }
 
 /** Builds what has changed since the last build. */
-export function build() {
-  const env = { ...process.env, TURBO_TELEMETRY_DISABLED: '1' }
+export function build(): void {
   const built = spawnSync('turbo', ['run', 'build', '--output-logs=errors-only'], {
     cwd: root,
     env,
@@ -39,7 +50,7 @@ export function build() {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const into = process.argv[2]
   if (into === undefined) {
-    process.stderr.write('usage: node scripts/pack.mjs FOLDER\n')
+    process.stderr.write('usage: node scripts/pack.ts FOLDER\n')
     process.exit(2)
   }
   build()

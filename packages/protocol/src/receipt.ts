@@ -76,7 +76,11 @@ export const RECEIPT_KEY = 'reembed.receipt'
  * @throws ReembedError CORRUPT that names the first invalid field
  */
 export function parseReceipt(value: unknown, where: string): Receipt {
-  return requireShape(receiptShape, value, `${where}: the receipt is damaged or of another version`)
+  return requireShape(
+    receiptShape,
+    value,
+    `${where}: the receipt is damaged or was written by another version of reembed`,
+  )
 }
 
 export const modelShape: Shape = record<ModelIdentity>({

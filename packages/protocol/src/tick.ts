@@ -27,7 +27,7 @@ export const readTickOutcome = (
   schedule: string,
   tickMs: number,
 ): Promise<TickOutcome | undefined> =>
-  getShaped<TickOutcome>(store, tickDoneKey(schedule, tickMs), outcomeShape, 'the outcome of a tick')
+  getShaped<TickOutcome>(store, tickDoneKey(schedule, tickMs), outcomeShape, 'a tick outcome')
 
 /**
  * Reads the time from which ticks are due; undefined before the first check. @throws ReembedError
@@ -35,7 +35,7 @@ export const readTickOutcome = (
  */
 export async function readTicksSince(store: Store, schedule: string): Promise<number | undefined> {
   const key = ticksSinceKey(schedule)
-  const found = await getShaped<{ since: string }>(store, key, sinceShape, 'the start of a schedule')
+  const found = await getShaped<{ since: string }>(store, key, sinceShape, 'a schedule start')
   return found && Date.parse(found.since)
 }
 

@@ -52,10 +52,10 @@ describe('checkLevels', () => {
     )
   })
 
-  test('reports the position of a wrong level', () => {
+  test('reports the position of an unexpected level', () => {
     const bytes = encode([0, 1, 1, 1, 0, 0], false)
     expect(() => checkLevels(bytes, 6, (_start, length, level) => level === 1 || length === 1)).toThrow(
-      'has a wrong level at value 4',
+      'has an unexpected repetition or definition level at value 4',
     )
   })
 

@@ -45,7 +45,7 @@ describe('parseReceipt', () => {
     expect(() => parseReceipt(value, 'runs/r/data/x')).toThrow(
       expect.objectContaining({
         code: 'CORRUPT',
-        message: `runs/r/data/x: the receipt is damaged or of another version, see ${field}`,
+        message: `runs/r/data/x: the receipt is damaged or was written by another version of reembed, see ${field}`,
       }),
     )
   })

@@ -76,7 +76,7 @@ describe('the shard writer', () => {
 
   test('refuses vectors of another dimension and ids with unpaired surrogates', () => {
     const writer = createShardWriter({ dimensions: 9, sink: () => {} })
-    expect(() => writer.append(rowsOf(3))).toThrow('3 ids have 24 values of 9 dimensions')
+    expect(() => writer.append(rowsOf(3))).toThrow('3 ids need 27 vector values')
     const ids = ['fine', 'half a \ud835']
     expect(() => writer.append({ ids, hashes: new Uint8Array(32), vectors: new Float32Array(18) })).toThrow(
       'the id "half a \\ud835" contains an unpaired surrogate',

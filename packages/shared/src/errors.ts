@@ -12,7 +12,10 @@ export const EXIT = {
   usage: 2,
   /** The run is finished but not published: rejects, gates, or superseded. The user must decide. */
   notPublished: 3,
-  /** Verification failed: the output does not balance, is corrupt, or has duplicate ids. */
+  /**
+   * Verification failed: the shards do not contain each planned document exactly once, are corrupt,
+   * or have duplicate ids.
+   */
   verification: 4,
   /** A dependency is unreachable: Redis, the object store or the endpoint. */
   unreachable: 5,

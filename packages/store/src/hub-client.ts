@@ -25,7 +25,8 @@ export interface HubClientOptions {
   /** Wait before the second attempt; doubles with each further one. 500 if not given. */
   readonly retryMs?: number | undefined
   /**
-   * Limit for the head of a reply, and for the whole reply in `text` and `json`. 30 s if not given.
+   * Time limit for the head of a reply; the methods `text` and `json` apply it to the whole reply.
+   * 30 s if not given.
    */
   readonly timeoutMs?: number | undefined
   /** Error codes for a Hub that does not answer and for one that refuses access. */

@@ -89,7 +89,7 @@ export async function openHub(url: string, { endpoint, token, retryMs }: HubOpti
       const query = link && URL.parse(link, hub.endpoint)?.search
       const following = query ? base + query : undefined
       if (following === next)
-        throw new ReembedError('CORRUPT', `${what}: its page ${next} names itself as the next`)
+        throw new ReembedError('CORRUPT', `${what}: page ${next} names itself as the next page`)
       next = following
     }
   }

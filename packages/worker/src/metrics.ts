@@ -75,15 +75,23 @@ export function createWorkerMetrics(registry: Registry, concurrency: number): Wo
     'Shards by outcome: put, or found in the store before (already_done) or after (already_exists) embedding.',
     { outcome: ['put', 'already_exists', 'already_done'] },
   )
-  const bytes = registry.counter('reembed_shard_bytes_total', 'Size of put shards in bytes.', {})
-  const documents = registry.counter(
-    'reembed_documents_total',
-    'Documents of put shards, rejects included.',
+  const bytes = registry.counter(
+    'reembed_shard_bytes_total',
+    'Total size of the shards written by this worker, in bytes.',
     {},
   )
-  const rejects = registry.counter('reembed_rejects_total', 'Rejects of put shards, by reason.', {
-    reason: MAX_REASONS,
-  })
+  const documents = registry.counter(
+    'reembed_documents_total',
+    'Documents in the shards written by this worker, rejects included.',
+    {},
+  )
+  const rejects = registry.counter(
+    'reembed_rejects_total',
+    'Rejects in the shards written by this worker, by reason.',
+    {
+      reason: MAX_REASONS,
+    },
+  )
   const tokens = registry.counter(
     'reembed_tokens_total',
     'Tokens counted by the endpoint in its replies.',
@@ -124,7 +132,7 @@ export function createWorkerMetrics(registry: Registry, concurrency: number): Wo
   )
   const faults = registry.counter(
     'reembed_store_transient_errors_total',
-    'Store calls that failed with a transient error and are retried, by reason.',
+    'Transient errors of store calls, by reason.',
     { reason: TRANSIENT_STORE_ERRORS },
   )
 

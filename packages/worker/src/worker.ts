@@ -117,7 +117,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     metrics?.recordJob(made, ms / 1000)
     const facts = { run: job.run, shard: job.shard, ms }
     if (made.status === 'stopped') {
-      log.info(facts, 'job dropped: its run is paused, cancelled or over its budget')
+      log.info(facts, 'job ended without a shard: its run is paused, cancelled, deleted or over its budget')
       return
     }
     if (made.status === 'already_done') {

@@ -13,7 +13,8 @@ import Papa from 'papaparse'
 import { streamContent } from './decompress.ts'
 import { BOM_BYTES, hasBom, requireUtf8 } from './format.ts'
 import type { ReadPartOptions } from './jsonl.ts'
-import { createReject, INVALID_UTF8, MAX_RECORD_BYTES } from './record.ts'
+import { INVALID_UTF8, MAX_RECORD_BYTES } from './record-values.ts'
+import { createReject } from './reject.ts'
 
 /** A row as it is in the file, one character for each byte. */
 export interface CsvRow {

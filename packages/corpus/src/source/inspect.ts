@@ -9,7 +9,8 @@ import { decompress, isTruncated } from './decompress.ts'
 import { fieldGetter } from './field.ts'
 import { BOM_BYTES, hasBom, isRowFormat, requireUtf8 } from './format.ts'
 import { createLineScanner } from './lines.ts'
-import { MAX_RECORD_BYTES, parseLine } from './record.ts'
+import { parseLine } from './parse-line.ts'
+import { MAX_RECORD_BYTES } from './record-values.ts'
 import type { InspectOptions, ObjectInspection } from './types.ts'
 
 const INSPECT_BYTES = 64 * 1024

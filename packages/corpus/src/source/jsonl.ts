@@ -21,7 +21,9 @@ import { streamContent } from './decompress.ts'
 import { BOM_BYTES, hasBom, requireUtf8 } from './format.ts'
 import { createLineScanner } from './lines.ts'
 import type { Mapper } from './mapping.ts'
-import { createReject, MAX_RECORD_BYTES, parseLine } from './record.ts'
+import { parseLine } from './parse-line.ts'
+import { MAX_RECORD_BYTES } from './record-values.ts'
+import { createReject } from './reject.ts'
 
 /**
  * Size of the first read past the end of a part, for its last line. Each further read doubles, up

@@ -12,7 +12,8 @@ import type {
 } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import { type FieldGetter, fieldGetter } from './field.ts'
-import { createReject, describeValue, isInvalidUtf8, MAX_RECORD_BYTES, toId } from './record.ts'
+import { describeValue, isInvalidUtf8, MAX_RECORD_BYTES, toId } from './record-values.ts'
+import { createReject } from './reject.ts'
 import { parseTemplate } from './template.ts'
 
 /** Which fields of a record are its id, its text and the carried columns. Fixed in the plan. */

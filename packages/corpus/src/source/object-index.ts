@@ -8,7 +8,7 @@ import type { Store } from '@reembed/store'
 import { createCsvScanner, isBlankRow, parseHeader } from './csv.ts'
 import { decompress } from './decompress.ts'
 import { BOM_BYTES, hasBom, requireUtf8 } from './format.ts'
-import { MAX_RECORD_BYTES } from './record.ts'
+import { MAX_RECORD_BYTES } from './record-values.ts'
 import type { ObjectIndex, ObjectIndexOptions, SplitPoint } from './types.ts'
 
 /**

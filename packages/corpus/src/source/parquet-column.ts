@@ -11,7 +11,7 @@ import { readOffsetIndex } from 'hyparquet/src/indexes.js'
 import { compressors as others } from 'hyparquet-compressors'
 import { type LeafColumn, sourceFormatError } from './parquet-footer.ts'
 import { MAX_PAGE_BYTES, type Page, unpackPage } from './parquet-page.ts'
-import { INVALID_UTF8 } from './record.ts'
+import { INVALID_UTF8 } from './record-values.ts'
 
 const MAX_HEADER_BYTES = 16 * 1024 * 1024
 

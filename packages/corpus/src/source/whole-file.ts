@@ -4,7 +4,8 @@ import { isUtf8 } from 'node:buffer'
 import type { PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
 import type { Store } from '@reembed/store'
 import { BOM_BYTES, hasBom, requireUtf8 } from './format.ts'
-import { createReject, MAX_RECORD_BYTES, toId } from './record.ts'
+import { MAX_RECORD_BYTES, toId } from './record-values.ts'
+import { createReject } from './reject.ts'
 
 export interface ReadWholeFileOptions {
   /** Index of the part in its slice. */

@@ -10,7 +10,8 @@ export const isOverload = ({ kind }: Failure): boolean =>
   kind === 'timeout'
 
 /**
- * Whether the request reached no working endpoint: when no request is answered, one worker probes.
+ * Whether the failure means that the endpoint is unavailable. While no request is answered, one
+ * worker probes the endpoint and the others wait.
  */
 export const isUnavailable = ({ kind, status }: Failure): boolean =>
   kind === 'cold_start' ||

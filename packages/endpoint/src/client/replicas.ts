@@ -19,7 +19,10 @@ export interface ReplicasOptions {
 
 type Verify<Proof> = (one: Endpoint, target: EndpointTarget, signal: AbortSignal) => Promise<Proof>
 
-/** Number of replicas by state; each is counted once. */
+/**
+ * Number of replicas in each state. A replica has one state: an ejected replica does not count as
+ * in use.
+ */
 export interface ReplicaCounts {
   readonly in_use: number
   /** Slow or failing; retried automatically. */

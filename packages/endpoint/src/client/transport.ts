@@ -112,7 +112,10 @@ class Exchange<T> implements Dispatcher.DispatchHandler {
   #reason: Error | undefined
   #status = 0
   #headers: Headers = {}
-  /** Taken when the reply begins: of hundreds of pending requests only a few receive at a time. */
+  /**
+   * Taken from the buffer pool when the reply begins: of hundreds of pending requests, only a few
+   * receive a reply at the same time.
+   */
   #body: Buffer | undefined
   #length = 0
 

@@ -8,7 +8,7 @@ export interface Deadline {
 
 const LEAST_MS = 30_000
 const TIMES = 6
-/** Until enough replies are known. */
+/** Timeout until enough replies are measured. */
 const FIRST_MS = 60_000
 const SAMPLES = 200
 const LOOK_EVERY = 20

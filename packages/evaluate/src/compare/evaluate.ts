@@ -26,7 +26,7 @@ export interface Evaluation {
   readonly scores: Scores
   /** Number of documents in the qrels. */
   readonly judged: number
-  /** Number of these documents that are not in the run. */
+  /** Number of documents in the qrels that are not in the run. */
   readonly missing: number
 }
 

@@ -61,7 +61,10 @@ function cacheFolder(): string {
   for (let folder = import.meta.dirname; ; folder = dirname(folder)) {
     if (existsSync(join(folder, 'node_modules'))) return join(folder, 'node_modules', '.cache', 'reembed')
     if (folder === dirname(folder))
-      throw new ReembedError('USAGE', 'set REEMBED_CACHE to a folder for models')
+      throw new ReembedError(
+        'USAGE',
+        'found no node_modules folder for the model cache: set REEMBED_CACHE to a folder',
+      )
   }
 }
 

@@ -17,7 +17,7 @@ export interface FileOutput {
 export interface WrittenColumnChunk {
   readonly chunk: ColumnChunk
   readonly pageLocations: readonly PageLocation[]
-  /** Size before compression. */
+  /** Size with uncompressed pages, page headers included. */
   readonly uncompressedBytes: number
 }
 

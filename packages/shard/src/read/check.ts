@@ -115,7 +115,7 @@ function createVectorCheck({ rows, model: { dimensions, normalized } }: Receipt)
       return undefined
     },
     end() {
-      if (seen !== rows) return `has ${seen} rows, expected ${rows} by its receipt`
+      if (seen !== rows) return `has ${seen} rows, but its receipt states ${rows}`
       if (allEqual && texts.size === COLLAPSED_TEXTS) {
         return `is not usable: all its ${rows} vectors are equal, although the texts differ`
       }

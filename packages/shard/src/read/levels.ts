@@ -13,7 +13,8 @@ export function checkLevels(
   isRight: (start: number, length: number, level: number) => boolean,
 ): void {
   const check = (start: number, length: number, level: number): void => {
-    if (!isRight(start, length, level)) throw new Error(`has a wrong level at value ${start}`)
+    if (!isRight(start, length, level))
+      throw new Error(`has an unexpected repetition or definition level at value ${start}`)
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   let at = 0

@@ -131,7 +131,7 @@ function requireMatchingColumns(
   if (vectors.length !== ids.length * dimensions || hashes.length !== ids.length * HASH_BYTES) {
     throw new ReembedError(
       'INTERNAL',
-      `${ids.length} ids have ${vectors.length} values of ${dimensions} dimensions and ${hashes.length} bytes of hashes`,
+      `${ids.length} ids need ${ids.length * dimensions} vector values and ${ids.length * HASH_BYTES} bytes of hashes, got ${vectors.length} and ${hashes.length}`,
     )
   }
   const broken = ids.findIndex(id => !id.isWellFormed())

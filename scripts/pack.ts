@@ -3,7 +3,7 @@
 //   node scripts/pack.ts FOLDER     writes FOLDER/<name>-<version>.tgz, prints one line a package
 
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -37,8 +37,10 @@ export function packAll(into: string): PackedPackage[] {
     })
 }
 
-/** Builds what has changed since the last build. */
+/** Builds all packages; turbo restores what has not changed. The files of deleted sources must not be packed. */
 export function build(): void {
+  for (const folder of readdirSync(join(root, 'packages')))
+    rmSync(join(root, 'packages', folder, 'dist'), { recursive: true, force: true })
   const built = spawnSync('turbo', ['run', 'build', '--output-logs=errors-only'], {
     cwd: root,
     env,

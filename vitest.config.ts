@@ -13,6 +13,7 @@ const LONG = [
   'test/chaos.test.ts',
   'test/ending-crash.test.ts',
   'test/infra/autoscale.test.ts',
+  'test/install.test.ts',
   'test/simulation-mutations.test.ts',
 ]
 

@@ -5,7 +5,7 @@
 //   node scripts/exports.mjs           prints the table and the names that break the rule
 //   node scripts/exports.mjs --all     prints every name with its importers
 
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -57,19 +57,21 @@ process.stderr.write(broken === 0 ? 'exports: ok\n' : `exports: ${broken} names 
 process.exitCode = broken === 0 ? 0 : 1
 
 function collect(folder, importer) {
-  let entries = []
-  try {
-    entries = readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-  } catch {
-    return
-  }
-  for (const path of entries) {
-    if (!path.endsWith('.ts') || path.includes('node_modules')) continue
-    for (const { from, name } of importsOf(read(folder, path))) {
+  for (const path of sourcesOf(join(root, folder))) {
+    for (const { from, name } of importsOf(readFileSync(path, 'utf8'))) {
       if (from === importer) continue
       const key = `${from} ${name}`
       importers.set(key, (importers.get(key) ?? new Set()).add(importer))
     }
+  }
+}
+
+/** TypeScript files below `folder`. Skips node_modules: a workspace links to packages there. */
+function* sourcesOf(folder) {
+  if (!existsSync(folder)) return
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    if (entry.isDirectory() && entry.name !== 'node_modules') yield* sourcesOf(join(folder, entry.name))
+    else if (entry.isFile() && entry.name.endsWith('.ts')) yield join(folder, entry.name)
   }
 }
 

@@ -4,7 +4,7 @@
 //
 //   node infra/docker/bundle.mjs <folder>    writes reembed.mjs and THIRD-PARTY.txt
 
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
@@ -13,6 +13,7 @@ const folder = process.argv[2]
 if (folder === undefined) throw new Error('usage: node infra/docker/bundle.mjs <folder>')
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
+const { version } = JSON.parse(await readFile(join(root, 'packages/reembed/package.json'), 'utf8'))
 const { outputFiles } = await build({
   absWorkingDir: root,
   entryPoints: ['packages/reembed/src/main.ts'],
@@ -25,6 +26,7 @@ const { outputFiles } = await build({
   conditions: ['@reembed/source'],
   // Native and optional packages. The command has a fallback for each.
   external: ['@reembed/local', '*.node'],
+  define: { REEMBED_VERSION: JSON.stringify(version) },
   minifySyntax: true,
   minifyWhitespace: true,
   // Some libraries are CommonJS and load Node's built-in modules by require().

@@ -4,10 +4,12 @@
 //
 //   node scripts/boundaries.mjs           checks, prints the table of packages and the arrows between them
 //   node scripts/boundaries.mjs --quiet   checks, prints violations alone
+//   node scripts/boundaries.mjs --root <folder>   checks another tree, for the test of this script
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
 
 /**
  * A package imports packages of lower floors only: never of its own floor, never of a higher one.
@@ -26,7 +28,8 @@ const FLOORS = [
 const TESTING = 'testing'
 const MAX_LINES = 5_500
 
-const root = fileURLToPath(new URL('..', import.meta.url))
+const { values: options } = parseArgs({ options: { quiet: { type: 'boolean' }, root: { type: 'string' } } })
+const root = options.root ?? fileURLToPath(new URL('..', import.meta.url))
 const packages = join(root, 'packages')
 const floorOf = new Map(FLOORS.flatMap((names, i) => names.map(name => [name, i + 1])))
 floorOf.set(TESTING, FLOORS.length)
@@ -53,7 +56,7 @@ for (const cycle of cyclesOf(imports)) {
   problems.push(`import cycle: ${cycle.map(file => relative(root, file)).join(' -> ')}`)
 }
 
-if (!process.argv.includes('--quiet')) printTable()
+if (!options.quiet) printTable()
 for (const problem of problems) process.stderr.write(`${problem}\n`)
 process.stderr.write(
   problems.length === 0 ? 'boundaries: ok\n' : `boundaries: ${problems.length} violations\n`,

@@ -18,7 +18,7 @@ async function check(files: Readonly<Record<string, string>>): Promise<{ code: n
     await writeFile(join(folder.path, path), text)
   }
   const run = promisify(execFile)(process.execPath, [SCRIPT, '--quiet', '--root', folder.path])
-  return run.then(
+  return await run.then(
     ({ stderr }) => ({ code: 0, stderr }),
     ({ code, stderr }) => ({ code, stderr }),
   )

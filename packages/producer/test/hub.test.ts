@@ -188,7 +188,7 @@ it.each<[string, (response: ServerResponse) => void, RegExp]>([
   [
     'without sizes',
     response => response.writeHead(200).end('[{"type":"file","path":"data/a.jsonl","oid":"o"}]'),
-    /^the listing of dataset org\/name by the Hub at .* is invalid, see \[0\]\.size$/,
+    /^the listing of dataset org\/name by the Hub at .* is invalid: \[0\]\.size is invalid$/,
   ],
   [
     'of another folder',

@@ -54,7 +54,8 @@ export interface PlanOptions {
   /** The same by its name in the model's config_sentence_transformers.json. Excludes `prompt`. */
   readonly promptName?: string | undefined
   /**
-   * Where the file of named prompts is read if no folder has it; default https://huggingface.co.
+   * Where the file of named prompts is read if no folder has it; default HF_ENDPOINT, else
+   * https://huggingface.co.
    */
   readonly hub?: { readonly url?: string | undefined; readonly token?: string | undefined } | undefined
   /** Whether texts over the model's limit are cut (default); else they are rejects. */

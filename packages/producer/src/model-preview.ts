@@ -6,31 +6,20 @@ import {
   compareRows,
   type EvaluationQuery,
   embedQueries,
-  evaluateRows,
   type Health,
-  hashOfQueries,
   healthOf,
   type JudgedQueryFiles,
   locateRows,
-  mean,
   orderByIdHash,
-  pairedDrop,
+  type PreviewScore,
+  previewScores,
   queriesOf,
   type RowComparison,
   type Rows,
   readRowsById,
   textsOf,
 } from '@reembed/evaluate'
-import {
-  type Document,
-  type Manifest,
-  type Plan,
-  type QueryVector,
-  type Recipe,
-  readQueries,
-  requirePlan,
-  type Scores,
-} from '@reembed/protocol'
+import { type Document, type Manifest, type Plan, type Recipe, requirePlan } from '@reembed/protocol'
 import { requireManifest } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { S3Options, Store } from '@reembed/store'
@@ -68,16 +57,6 @@ export interface PreviewRequest {
   readonly queries?: readonly EvaluationQuery[] | JudgedQueryFiles | undefined
   readonly s3?: S3Options | undefined
   readonly onNotice?: ((notice: PreviewNotice) => void) | undefined
-}
-
-/** How well both models answer the queries, within the sample. */
-export interface PreviewScore {
-  /** Null if the run of the current version was planned without these queries. */
-  readonly before: number | null
-  readonly after: number
-  readonly queries: number
-  /** Mean and 95 % interval of the difference of both. */
-  readonly drop: { readonly drop: number; readonly low: number; readonly high: number } | null
 }
 
 export interface ModelPreview {
@@ -157,7 +136,7 @@ export async function previewModel(
     scores:
       queries.length === 0
         ? undefined
-        : await scoresOf(output, current, {
+        : await previewScores(output, current, {
             queries,
             asked: await embedQueries(queries, options.queryPrompt ?? '', endpoint, recipe),
             before,
@@ -224,47 +203,4 @@ async function answersOf(
     onNotice?.({ kind: 'answers_unreadable', error })
     return []
   }
-}
-
-/**
- * The current version's vectors of the queries are read from its run: no endpoint of its model is
- * needed.
- */
-async function scoresOf(
-  output: Store,
-  current: Manifest,
-  {
-    queries,
-    asked,
-    before,
-    after,
-    top,
-  }: {
-    readonly queries: readonly EvaluationQuery[]
-    readonly asked: readonly QueryVector[]
-    readonly before: Rows
-    readonly after: Rows
-    readonly top: number
-  },
-): Promise<Record<string, PreviewScore>> {
-  const now = await evaluateRows(asked, after, [top])
-  const { evaluation } = await requirePlan(output, current.run)
-  const comparable = evaluation?.sha256 === hashOfQueries(queries)
-  const then: Scores = comparable
-    ? await evaluateRows(await readQueries(output, current.run), before, [top])
-    : {}
-  return Object.fromEntries(
-    Object.entries(now).map(([metric, own]): [string, PreviewScore] => {
-      const theirs = then[metric]
-      return [
-        metric,
-        {
-          before: theirs ? mean(theirs) : null,
-          after: mean(own),
-          queries: own.length,
-          drop: theirs ? pairedDrop(theirs, own) : null,
-        },
-      ]
-    }),
-  )
 }

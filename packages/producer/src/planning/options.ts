@@ -1,22 +1,8 @@
 // What a program asks of a plan, and what planning has to report beside its result.
 
-import type { EvaluationQuery, JudgedQueryFiles } from '@reembed/evaluate'
+import type { GateOptions } from '@reembed/evaluate'
 import type { Dtype } from '@reembed/protocol'
 import type { SpendingOptions } from '../run-budget.ts'
-
-/** Conditions that a run must meet before it is published. */
-export interface GateOptions {
-  /**
-   * 'recall@10 drop 0.02', 'ndcg@10 min 0.4', 'overlap@10 min 0.3', 'rows drop 5%', 'rejects max
-   * 1%'.
-   */
-  readonly rules: readonly string[]
-  /**
-   * What recall and ndcg are measured on: queries with judgements, or files as `readJudgedQueries`
-   * reads them.
-   */
-  readonly queries?: readonly EvaluationQuery[] | JudgedQueryFiles | undefined
-}
 
 /** All options of a plan. The same corpus, model and options give the same run. */
 export interface PlanOptions {

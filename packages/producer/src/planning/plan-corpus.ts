@@ -9,6 +9,7 @@ import {
   openProber,
   type ResolvedEndpoint,
 } from '@reembed/endpoint'
+import { resolveGates, storeQueries } from '@reembed/evaluate'
 import type { RunBudget, ShardLayout } from '@reembed/protocol'
 import type { RedisTarget } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
@@ -21,7 +22,6 @@ import { type PlanResult, planRun } from '../plan.ts'
 import { lookUpRun } from '../record.ts'
 import { budgetOf } from '../run-budget.ts'
 import { findTokenizer, resolveChunking } from './chunking.ts'
-import { resolveGates, storeQueries } from './gating.ts'
 import { resolvePrompt } from './named-prompt.ts'
 import type { PlanNotice, PlanOptions } from './options.ts'
 import { type Quoted, quotePlan, resolvePrice } from './quoting.ts'

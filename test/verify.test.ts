@@ -79,7 +79,7 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
   [
     'beside a file too many',
     ({ data }) => writeFile(join(data, 'notes.txt'), 'mine'),
-    /data\/notes\.txt .*is not a shard of run \w+: another program wrote it, remove it/,
+    /data\/notes\.txt .*is not a shard of run \w+ by its plan: check what wrote it/,
   ],
   [
     'another shard in its place',
@@ -165,7 +165,7 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
   [
     'one too many for a plan of fewer',
     ({ root }) => rejson(join(root, 'runs', run, 'plan.json'), { shards: 3 }),
-    /part-00000-of-\d+\.parquet .*is not a shard of this run/,
+    /part-00000-of-\d+\.parquet .*is not a shard of run \w+ by its plan/,
   ],
   [
     'made with another prompt than the plan has by now',
@@ -187,7 +187,7 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
     'of a slice that is none',
     ({ root }) =>
       rezip(join(root, 'runs', run, 'plan-00000.json.gz'), ([, ...rows]) => [{ part: [] }, ...rows]),
-    /plan-00000\.json\.gz .*is damaged, see \[0\]\.parts/,
+    /plan-00000\.json\.gz .*is damaged: \[0\]\.parts is invalid/,
   ],
 ])('P-VERIFY: verify reports a shard that is %s, with exit code 4', async (_what, damage, message) => {
   await expect(verified(damage)).rejects.toMatchObject({

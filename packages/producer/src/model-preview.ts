@@ -1,5 +1,5 @@
-// A sample of the corpus with another model, compared with the current version: neighbours, answers
-// to queries, health. Writes nothing.
+// Embeds a sample of the corpus with another model and compares it with the current version:
+// neighbours, answers to queries, health. Writes nothing.
 
 import { type Endpoint, openProber, type ResolvedEndpoint } from '@reembed/endpoint'
 import {
@@ -81,10 +81,10 @@ export interface ModelPreview {
   readonly missing: number
 }
 
-/** Fewer say little about neighbours; more would not fit into memory. */
+/** A smaller sample says little about neighbours; a larger one would not fit into memory. */
 const [MIN_SAMPLE, MAX_SAMPLE] = [500, 20_000]
 const NEIGHBOURS_OF = 200
-/** Documents that answer a query, beside the sample. */
+/** Maximum number of documents beside the sample that answer queries. */
 const MAX_ANSWERS = 5_000
 
 /**

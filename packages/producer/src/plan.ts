@@ -23,7 +23,7 @@ import { DEFAULT_MAX_REJECTS } from './publish.ts'
 import type { PlannedRun, RunLookup } from './record.ts'
 import { createDecompressionCounter, type RepeatedDecompression } from './repeated-decompression.ts'
 import { type Sample, sampleCorpus } from './sample.ts'
-import { chooseSlicing, keepSlicing, slices } from './slice.ts'
+import { chooseSlicing, keepSlicing, type Slicing, slices } from './slice.ts'
 import { type ObjectExamples, survey } from './survey.ts'
 
 export interface PlanRequest {
@@ -81,7 +81,7 @@ const CHARS_PER_TOKEN = 3.5
  * options that the model or the corpus cannot meet.
  */
 export async function planRun(corpus: Corpus, request: PlanRequest): Promise<PlanResult> {
-  const { template, documentsPerShard, findBaseRun, lookUpRun = notRecorded, signal } = request
+  const { template, findBaseRun, lookUpRun = notRecorded, signal } = request
   const found = await survey(corpus, signal)
   const sample = await sampleCorpus(corpus, found, request)
   if (sample.documents === 0) {
@@ -100,16 +100,7 @@ export async function planRun(corpus: Corpus, request: PlanRequest): Promise<Pla
   const baseRun: BaseRunResult = findBaseRun
     ? await findBaseRun({ spaceId, recipeId, recipe })
     : { reason: findBaseRun === false ? 'switched off' : 'not searched for' }
-  const slicing = keepSlicing(
-    baseRun.plan?.slicing,
-    chooseSlicing({
-      ...sample,
-      dimensions: recipe.model.dimensions,
-      chunksPerDocument: chunksPerDocument(request, sample),
-      documentsPerShard,
-    }),
-    documentsPerShard,
-  )
+  const slicing = slicingOf(request, sample, recipe.model, baseRun.plan?.slicing)
   const reuse = findBaseRun === false ? false : undefined
   const { run, plan: recorded } = await lookUpRun(
     runIdOf({ snapshotSha256: found.snapshotSha256, recipeId, layout, slicing, reuse }),
@@ -172,8 +163,17 @@ function recipeOf(request: PlanRequest, { fields }: Sample): Recipe {
   }
 }
 
-const chunksPerDocument = ({ chunking }: PlanRequest, { charsPerDocument }: Sample): number | undefined =>
-  chunking && Math.max(1, charsPerDocument / (CHARS_PER_TOKEN * chunking.maxTokens))
+function slicingOf(
+  { chunking, documentsPerShard }: PlanRequest,
+  sample: Sample,
+  { dimensions }: ModelIdentity,
+  previous: Slicing | undefined,
+): Slicing {
+  const chunksPerDocument =
+    chunking && Math.max(1, sample.charsPerDocument / (CHARS_PER_TOKEN * chunking.maxTokens))
+  const fresh = chooseSlicing({ ...sample, dimensions, chunksPerDocument, documentsPerShard })
+  return keepSlicing(previous, fresh, documentsPerShard)
+}
 
 /** The model with the dimensions of the stored vectors. */
 function modelWith(

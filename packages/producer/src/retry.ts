@@ -33,7 +33,7 @@ export async function planRetry(store: Store, run: string): Promise<PlannedRun> 
   if (current && current.run !== run && current.seq > plan.seq) {
     throw new ReembedError(
       'USAGE',
-      `run ${run} is older than version ${current.version}: retry run ${current.run}, which has the newest corpus`,
+      `run ${run} is older than version ${current.version}, of run ${current.run}: retry run ${current.run}, which has the newest corpus`,
     )
   }
   const { run: again } = await lookUpRun(store, retryIdOf(run))

@@ -1,5 +1,5 @@
-// What a run may use of its endpoint: checked when the run is planned, recorded with its state,
-// watched by workers.
+// The budget of a run: checked when the run is planned, recorded with its state, enforced by
+// workers.
 
 import {
   deletionReason,
@@ -44,8 +44,7 @@ export function budgetOf({ maxCost, maxTokens }: SpendingOptions, price: Price |
 }
 
 /**
- * Records what the run may use from now on. A run that is paused by its budget continues with
- * another one.
+ * Records the budget of the run. A run that was paused by its budget continues with another one.
  * @throws ReembedError RUN_STOPPED for a run that is paused, cancelled or being deleted, or whose
  * budget is used up and is the same again.
  */

@@ -104,7 +104,7 @@ async function refuseForeign(store: Store, plan: Plan): Promise<void> {
     if (shardOfKey(key, plan.run, plan.shards) !== undefined) continue
     throw new ReembedError(
       'CORRUPT',
-      `${key} in ${store.url} is not a shard of run ${plan.run}: another program wrote it, remove it`,
+      `${key} in ${store.url} is not a shard of run ${plan.run} by its plan: check what wrote it, then remove it`,
     )
   }
 }

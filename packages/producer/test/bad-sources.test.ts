@@ -1,5 +1,4 @@
-// Files that are not what they should be, each with its one line (reliability.md section 6, "Files"
-// and "Documents").
+// Damaged and malformed sources, and fields that do not fit: refused with one line, or rejects.
 
 import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

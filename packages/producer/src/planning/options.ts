@@ -1,4 +1,4 @@
-// What a program asks of a plan, and what planning has to report beside its result.
+// Options of a plan, and the notices that planning reports beside its result.
 
 import type { GateOptions } from '@reembed/evaluate'
 import type { Dtype } from '@reembed/protocol'
@@ -37,7 +37,9 @@ export interface PlanOptions {
   readonly modelFolder?: string | undefined
   /** Text in front of each document, as the model card asks. */
   readonly prompt?: string | undefined
-  /** The same by its name in the model's config_sentence_transformers.json. Excludes `prompt`. */
+  /**
+   * The same text by its name in the model's config_sentence_transformers.json. Excludes `prompt`.
+   */
   readonly promptName?: string | undefined
   /**
    * Where the file of named prompts is read if no folder has it; default HF_ENDPOINT, else
@@ -49,7 +51,8 @@ export interface PlanOptions {
   readonly vectors?:
     | {
         /**
-         * Keeps the first so many dimensions, normalised again; for models that are trained for it.
+         * Number of leading dimensions to keep, normalised again; for models that are trained for
+         * it.
          */
         readonly dimensions?: number | undefined
         readonly dtype?: Dtype | undefined
@@ -68,7 +71,7 @@ export interface PlanOptions {
    * from none.
    */
   readonly reuse?: false | { readonly run?: string | undefined } | undefined
-  /** What the run must show before it is published. */
+  /** Gates that the run must pass before it is published. */
   readonly gates?: GateOptions | undefined
   /** Text in front of each query, as the model card asks. */
   readonly queryPrompt?: string | undefined
@@ -79,7 +82,7 @@ export interface PlanOptions {
 export type PlanNotice =
   /** The endpoint is waited for, or limits its requests. */
   | { readonly kind: 'endpoint_state'; readonly state: string }
-  /** The endpoint states no revision of its model: reference vectors stand in for it. */
+  /** The endpoint states no revision of its model: reference vectors identify the model instead. */
   | { readonly kind: 'revision_unstated'; readonly url: string }
   /** The server puts a prompt of its own in front of every text. */
   | { readonly kind: 'server_prompt'; readonly url: string; readonly prompt: string }

@@ -46,7 +46,7 @@ export interface Garbage {
   readonly deletable: readonly DeletableRun[]
 }
 
-const ERASED_AT_ONCE = 16
+const DELETES_AT_ONCE = 16
 /**
  * Runs that are marked before one check of all runs, which takes some requests a run. Marked runs
  * cannot be rolled back to until the check ends, so a group is small.
@@ -85,7 +85,7 @@ export async function findGarbage(
  */
 export async function* deleteRuns(
   store: Store,
-  eraser: ObjectDeleter,
+  deleter: ObjectDeleter,
   runs: Iterable<string>,
   { signal, ...rules }: RetentionPolicy & { readonly signal?: AbortSignal | undefined },
 ): AsyncGenerator<{ readonly run: string; readonly deleted: boolean }, void, undefined> {
@@ -103,15 +103,15 @@ export async function* deleteRuns(
         mark !== undefined &&
         (mark.state === 'deleted' ||
           (await commitDeletion(store, run, mark, decisions?.get(run), rules, signal)))
-      if (deleted) await eraseRun(store, eraser, run, signal)
+      if (deleted) await deleteObjects(store, deleter, run, signal)
       yield { run, deleted }
     }
   }
 }
 
-async function eraseRun(
+async function deleteObjects(
   store: Store,
-  eraser: ObjectDeleter,
+  deleter: ObjectDeleter,
   run: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
@@ -125,11 +125,11 @@ async function eraseRun(
     keys.filter(key => key === planKey(run)),
   ]
   for (const step of steps) {
-    const erased = mapConcurrent(step, (key, stop) => eraser.delete(key, { signal: stop }), {
-      concurrency: ERASED_AT_ONCE,
+    const deletes = mapConcurrent(step, (key, stop) => deleter.delete(key, { signal: stop }), {
+      concurrency: DELETES_AT_ONCE,
       signal,
     })
-    for await (const _ of erased);
+    for await (const _ of deletes);
   }
 }
 

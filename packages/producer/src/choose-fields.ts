@@ -47,9 +47,7 @@ export function chooseField(
   if (lacking) {
     const [key, probes] = lacking
     const wanted =
-      named === undefined
-        ? `${role} field (looked for ${usual.join(', ')})`
-        : `field ${JSON.stringify(named)}`
+      named === undefined ? `${role} field (tried ${usual.join(', ')})` : `field ${JSON.stringify(named)}`
     const remedy = named === undefined ? `Name the ${role} field` : `Check the name of the ${role} field`
     throw new ReembedError(
       'FIELD_NOT_FOUND',

@@ -24,15 +24,15 @@ export interface DecompressionCounter {
 /** Counts over the slices of a plan, added in their order. */
 export function createDecompressionCounter(): DecompressionCounter {
   let worst: RepeatedDecompression | undefined
-  let current = { key: '', slices: 0, unpacked: 0 }
+  let current = { key: '', slices: 0, decompressed: 0 }
   return {
     add({ parts }) {
       for (const { key, compression, seek, end } of parts) {
         if (compression === undefined) continue
-        if (key !== current.key) current = { key, slices: 0, unpacked: 0 }
+        if (key !== current.key) current = { key, slices: 0, decompressed: 0 }
         current.slices += 1
-        current.unpacked += end - (seek?.contentOffset ?? 0)
-        const factor = current.unpacked / end
+        current.decompressed += end - (seek?.contentOffset ?? 0)
+        const factor = current.decompressed / end
         if (factor >= Math.max(REPORT_FACTOR, worst?.factor ?? 0)) {
           worst = { key, compression, slices: current.slices, factor }
         }

@@ -18,9 +18,9 @@ export interface SpendingOptions {
   readonly pricePerHour?: number | undefined
   /** Replicas that are paid for; default 1, or what Hugging Face runs. */
   readonly replicas?: number | undefined
-  /** Dollars; the run pauses when its endpoint was used for so much. */
+  /** Maximum cost in dollars of endpoint time; the run pauses when it is reached. */
   readonly maxCost?: number | undefined
-  /** Tokens; the run pauses when so many were embedded. */
+  /** Maximum number of tokens to embed; the run pauses when it is reached. */
   readonly maxTokens?: number | undefined
 }
 

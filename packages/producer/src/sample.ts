@@ -62,10 +62,10 @@ export async function sampleCorpus(
 
   const fields = probes.length > 0 ? chooseFields(probes, named, template) : null
   const lines = sum(probes, ({ recordCount }) => recordCount)
-  const unpacked = probes.filter(({ recordBytes }) => recordBytes > 0)
+  const decompressed = probes.filter(({ recordBytes }) => recordBytes > 0)
   const bytesPerRecord = ratio(
-    sum(unpacked, ({ recordBytes }) => recordBytes),
-    sum(unpacked, ({ recordCount }) => recordCount),
+    sum(decompressed, ({ recordBytes }) => recordBytes),
+    sum(decompressed, ({ recordCount }) => recordCount),
   )
   const objectBytesPerRecord = ratio(
     sum(probes, ({ objectBytes }) => objectBytes),

@@ -23,26 +23,26 @@ const CLUSTERS_PER_GROUP = 4
  */
 export function estimateTotal(
   { clusters, units }: InputSample,
-  of: (place: SampleCluster) => number,
+  of: (cluster: SampleCluster) => number,
 ): Estimate {
   let total = 0
   let variance = 0
   for (const [stratum, all] of units) {
-    const seen = clusters.filter(place => place.stratum === stratum && place.units > 0)
-    const read = sum(seen.map(place => place.units))
+    const seen = clusters.filter(cluster => cluster.stratum === stratum && cluster.units > 0)
+    const read = sum(seen.map(cluster => cluster.units))
     if (read >= all) {
       total += sum(seen.map(of))
       continue
     }
-    const perUnit = all / sum(seen.map(place => place.representedUnits))
+    const perUnit = all / sum(seen.map(cluster => cluster.representedUnits))
     for (const group of groupsOf(seen)) {
-      const stands = perUnit * sum(group.map(place => place.representedUnits))
-      const units = sum(group.map(place => place.units))
+      const represented = perUnit * sum(group.map(cluster => cluster.representedUnits))
+      const units = sum(group.map(cluster => cluster.units))
       const ratio = sum(group.map(of)) / units
-      total += ratio * stands
-      const scatter = sum(group.map(place => (of(place) - ratio * place.units) ** 2))
+      total += ratio * represented
+      const scatter = sum(group.map(cluster => (of(cluster) - ratio * cluster.units) ** 2))
       const n = group.length
-      variance += (1 - read / all) * (n / Math.max(1, n - 1)) * scatter * (stands / units) ** 2
+      variance += (1 - read / all) * (n / Math.max(1, n - 1)) * scatter * (represented / units) ** 2
     }
   }
   return { total, error: total === 0 ? 0 : (1.96 * Math.sqrt(variance)) / total }

@@ -81,7 +81,7 @@ test('P-PAUSE: workers start no job of a paused run, and every document is embed
       REEMBED_LOG: 'info',
     },
   )
-  await worker.line(/job dropped: its run is paused or cancelled/)
+  await worker.line(/job dropped: its run is paused, cancelled or over its budget/)
   worker.child.kill('SIGTERM')
   expect((await worker.finished).code).toBe(0)
   expect((await command('status', run)).result).toMatchObject({ state: 'paused', shardsDone: 0 })

@@ -57,7 +57,7 @@ test('P-ROLLBACK: a rollback is refused when the current version is the only one
   expect((await inProcess(runArgs())).code).toBe(0)
   const { code, stderr } = await command('rollback')
   expect(code).toBe(2)
-  expect(stderr).toMatch(/is all that was ever published in .*: there is nothing to go back to/)
+  expect(stderr).toMatch(/is the only one ever published in .*: no earlier version exists/)
 })
 
 test('P-HOLD: a run that was held for its rejects is published when the operator allows them', async () => {

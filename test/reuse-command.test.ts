@@ -57,12 +57,12 @@ test('P-REUSE: plan, run and status show reused vectors, and another space is re
 
   const mixed = await command('run', '--prompt', 'passage: ', '--reuse-from', run)
   expect(mixed.code).toBe(6)
-  expect(mixed.stderr).toMatch(new RegExp(`vectors of run ${run} cannot be taken over: another recipe`))
+  expect(mixed.stderr).toMatch(new RegExp(`vectors of run ${run} cannot be reused: the recipe differs`))
 
   const retried = await command('retry', run, '--rejects')
   expect(retried.code).toBe(2)
   expect(retried.stderr).toMatch(
-    /the rejects of run [a-z2-7]{26} come from the corpus \(empty_text 1\): correct it there, then a new run embeds/,
+    /the rejects of run [a-z2-7]{26} come from the corpus \(empty_text 1\): correct them there/,
   )
 })
 

@@ -207,7 +207,7 @@ describe('not reused', () => {
     await using store = await openStore(place.output)
     await expect(requireBaseRun(store, made.plan.run, ids)).rejects.toMatchObject({
       exitCode: 6,
-      message: expect.stringMatching(/cannot be taken over: .*revision was null, is "another"/),
+      message: expect.stringMatching(/cannot be reused: .*revision was null, is "another"/),
     })
   })
 
@@ -301,7 +301,7 @@ test('the forecast counts reusable shards and the known share of the other docum
   })
   expect(await forecastReuse(store, corpus.store, other)).toMatchObject({
     baseRun: null,
-    reason: 'another recipe than the version before (prompt was "", is "passage: ")',
+    reason: 'the recipe differs from that of the earlier run (prompt was "", is "passage: ")',
     toEmbed: other.head.estimatedDocuments,
   })
   await recordPlan(store, planned)

@@ -79,7 +79,7 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
   [
     'beside a file too many',
     ({ data }) => writeFile(join(data, 'notes.txt'), 'mine'),
-    /data\/notes\.txt .*is not a shard of this run; it was left as it is/,
+    /data\/notes\.txt .*is not a shard of run \w+ by its plan: check what wrote it/,
   ],
   [
     'another shard in its place',
@@ -135,7 +135,7 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
           rows.set(row, width)
         }
       }),
-    /the manifest of run \w+ .*lists another shard than .*part-00000-of-\d+\.parquet/,
+    /the manifest of run \w+ .*does not list .*part-00000-of-\d+\.parquet as it is stored/,
   ],
   [
     'one with a changed receipt and recomputed hashes',
@@ -155,23 +155,23 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
         { ...row, rows: 9 },
         ...rows,
       ]),
-    /the manifest of run \w+ .*lists another shard than .*part-00000-of-\d+\.parquet/,
+    /the manifest of run \w+ .*does not list .*part-00000-of-\d+\.parquet as it is stored/,
   ],
   [
     'one too many for a manifest of fewer',
     ({ root }) => rejson(join(root, 'runs', run, 'manifest.json'), { shards: 3 }),
-    /the manifest of run \w+ .*says otherwise than its plan, see shards/,
+    /the manifest of run \w+ .*and its plan differ in shards/,
   ],
   [
     'one too many for a plan of fewer',
     ({ root }) => rejson(join(root, 'runs', run, 'plan.json'), { shards: 3 }),
-    /part-00000-of-\d+\.parquet .*is not a shard of this run/,
+    /part-00000-of-\d+\.parquet .*is not a shard of run \w+ by its plan/,
   ],
   [
     'made with another prompt than the plan has by now',
     ({ root }) =>
       rejson(join(root, 'runs', run, 'plan.json'), recipe => ({ recipe: { ...recipe.recipe, prompt: 'x' } })),
-    /the plan of run \w+ .*was changed after it was written: its recipe is not the one that its ids stand for/,
+    /the plan of run \w+ .*was changed after it was written: its ids are not those of its recipe/,
   ],
   [
     'of a plan that can never be walked to its end',
@@ -187,7 +187,7 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
     'of a slice that is none',
     ({ root }) =>
       rezip(join(root, 'runs', run, 'plan-00000.json.gz'), ([, ...rows]) => [{ part: [] }, ...rows]),
-    /plan-00000\.json\.gz .*is damaged, see \[0\]\.parts/,
+    /plan-00000\.json\.gz .*is damaged: \[0\]\.parts is invalid/,
   ],
 ])('P-VERIFY: verify reports a shard that is %s, with exit code 4', async (_what, damage, message) => {
   await expect(verified(damage)).rejects.toMatchObject({

@@ -12,6 +12,7 @@ export { evaluateRows, pairedDrop, putQueries } from './compare/evaluate.ts'
 export { compareRows, type Health, healthOf, mean, type RowComparison, type Rows } from './compare/rows.ts'
 export { type CompareOptions, type Comparison, compareRuns } from './compare/runs.ts'
 export { locateRows, orderByIdHash, readRowsById } from './compare/sample.ts'
+export { type GateOptions, type GateSetup, resolveGates, storeQueries } from './gate-setup.ts'
 export { evaluateGates, type Gate, needsQueries, parseGate } from './gates.ts'
 export {
   type EvaluationQuery,
@@ -22,4 +23,6 @@ export {
   readJudgedQueries,
 } from './judged-queries.ts'
 export { nearest, textsOf } from './nearest.ts'
+export { type PreviewScore, previewScores } from './preview-scores.ts'
 export { measureRecall, type Recall, type RecallOptions } from './recall.ts'
+export { type SearchHit, type SearchRequest, searchRun } from './search.ts'

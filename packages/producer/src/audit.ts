@@ -1,6 +1,6 @@
-// Does the run balance? Receipts against the plan: the ranges that were really read must tile every
-// object without gap or overlap, documents = rows + rejects, one model, one recipe. Used before a
-// run is finalized and by verify.
+// Checks receipts against the plan: the ranges that workers read must tile every object without gap
+// or overlap, documents = rows + rejects, and all shards have one model and one recipe. Used by
+// finalize and by verify.
 
 import { isRowFormat } from '@reembed/corpus'
 import type { Plan, Receipt, RejectReason, RejectRow, Slice, Totals } from '@reembed/protocol'
@@ -18,14 +18,16 @@ export interface LocatedReject {
 
 export interface Audit {
   /**
-   * Takes the shards in order. @throws ReembedError UNBALANCED or MODEL_MISMATCH, naming shard and
-   * difference.
+   * Adds the next shard, in the order of the plan, and returns its rejects.
+   * @param bytes size of the shard's object
+   * @throws ReembedError UNBALANCED or MODEL_MISMATCH, naming the shard and the difference.
    */
   add(slice: Slice, receipt: Receipt, bytes: number): LocatedReject[]
-  /** Call after the last shard. @throws ReembedError UNBALANCED */
+  /** Completes the audit after the last shard. @throws ReembedError UNBALANCED */
   end(): { totals: Totals; rejectReasons: Partial<Record<RejectReason, number>> }
 }
 
+/** Starts an audit of all shards of a plan. Holds the sums and one object's position. */
 export function createAudit(plan: Plan): Audit {
   let shard = 0
   let open: { key: string; extent: number; unit: string; reached: number; lines: number } | undefined
@@ -45,13 +47,15 @@ export function createAudit(plan: Plan): Audit {
 
   function addParts(slice: Slice, receipt: Receipt): LocatedReject[] {
     if (receipt.source.length !== slice.parts.length) {
-      fail(`has read ${receipt.source.length} source ranges, planned are ${slice.parts.length}`)
+      fail(`has read ${receipt.source.length} source ranges, the plan has ${slice.parts.length}`)
     }
     const located: LocatedReject[] = []
     for (const [index, planned] of slice.parts.entries()) {
       const read = receipt.source[index]
       if (read === undefined || read.key !== planned.key || read.etag !== planned.etag) {
-        return fail(`was made from ${read?.key} (${read?.etag}), planned is ${planned.key} (${planned.etag})`)
+        return fail(
+          `was made from ${read?.key} (${read?.etag}), the plan has ${planned.key} (${planned.etag})`,
+        )
       }
       if (open?.key !== planned.key) {
         close()
@@ -92,7 +96,7 @@ export function createAudit(plan: Plan): Audit {
       for (const [name, value] of Object.entries(expected)) {
         const found = receipt[name as keyof typeof expected]
         if (found === value) continue
-        if (name !== 'spaceId') fail(`its receipt says ${name} ${found}, the plan says ${value}`)
+        if (name !== 'spaceId') fail(`its receipt has ${name} ${found}, the plan has ${value}`)
         throw new ReembedError(
           'MODEL_MISMATCH',
           `${shardKey(plan.run, shard, plan.shards)}: holds vectors of ${receipt.model.id}@${receipt.model.revision}, the plan is for ${plan.recipe.model.id}@${plan.recipe.model.revision}`,
@@ -121,7 +125,7 @@ export function createAudit(plan: Plan): Audit {
     },
     end() {
       close()
-      if (shard !== plan.shards) fail(`only ${shard} of ${plan.shards} shards were looked at`)
+      if (shard !== plan.shards) fail(`only ${shard} of ${plan.shards} shards were checked`)
       return { totals: { ...totals, tokens }, rejectReasons }
     },
   }

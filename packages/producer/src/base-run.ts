@@ -1,4 +1,4 @@
-// Which run a new one takes unchanged vectors from, and how much that will be.
+// Chooses the base run: the finished run whose unchanged vectors a new run reuses.
 
 import {
   isDeletion,
@@ -23,22 +23,22 @@ export interface RecipeIds {
   readonly recipe: Recipe
 }
 
-/** The base, or why there is none, as it fits behind 'nothing is reused: '. */
+/** The base run, or the reason for none, worded to follow 'nothing is reused: '. */
 export type BaseRunResult =
   | { readonly plan: Plan; readonly manifest: Manifest }
   | { readonly plan?: undefined; readonly reason: string }
 
 /**
- * The newest finished run of the same recipe, of the current version and those that were planned
- * after it (one that was held back has good vectors as well). What somebody has rolled back from is
- * older than the current version, and left alone.
+ * The newest finished run of the same recipe, among the current version and the runs planned after
+ * it. A run that was held is included: its vectors are complete. A run that was rolled back has a
+ * lower sequence number than the current version, so it is excluded.
  */
 export async function findBaseRun(store: Store, ids: RecipeIds): Promise<BaseRunResult> {
   const current = await readCurrent(store)
   let other: Plan | undefined
   for (const { run, seq } of await readSeq(store, { after: current && current.seq - 1 })) {
     const plan = await readPlan(store, run)
-    // A rollback gives an old run a new place: that of its plan is another one.
+    // A rollback gives an old run a new sequence number, which is not that of its plan.
     if (!plan || (plan.seq !== seq && run !== current?.run)) continue
     const manifest = await readManifest(store, run)
     if (!manifest || isDeletion(await readRunState(store, run))) continue
@@ -46,34 +46,34 @@ export async function findBaseRun(store: Store, ids: RecipeIds): Promise<BaseRun
     other ??= plan
   }
   return {
-    reason: other ? differenceOf(other.recipe, ids.recipe) : `nothing is finished in ${store.url} yet`,
+    reason: other ? differenceOf(other.recipe, ids.recipe) : `no run in ${store.url} is finished yet`,
   }
 }
 
 /**
- * A run that somebody names as the base.
- * @throws ReembedError MODEL_MISMATCH (exit code 6) for one of another recipe, RUN_NOT_FOUND for
- * one that is not finished, or is being removed or was.
+ * The base run that the caller names by its id.
+ * @throws ReembedError MODEL_MISMATCH (exit code 6) for a run of another recipe, RUN_NOT_FOUND for
+ * a run that is not finished, is being deleted or was deleted.
  */
 export async function requireBaseRun(store: Store, run: string, ids: RecipeIds): Promise<BaseRunResult> {
   const plan = await requirePlan(store, run)
   const manifest = await readManifest(store, run)
-  // After the manifest: a gc that erases it has said so before.
+  // Read after the manifest: gc records the deletion before it deletes the manifest.
   await refuseDeleted(store, run, 'RUN_NOT_FOUND')
   if (!manifest) {
     throw new ReembedError(
       'RUN_NOT_FOUND',
-      `run ${run} in ${store.url} is not finished: vectors are taken from finished runs only`,
+      `run ${run} in ${store.url} is not finished: name a finished run to reuse its vectors`,
     )
   }
   if (sameRecipe(manifest, ids)) return { plan, manifest }
   throw new ReembedError(
     'MODEL_MISMATCH',
-    `vectors of run ${run} cannot be taken over: ${differenceOf(plan.recipe, ids.recipe)}`,
+    `vectors of run ${run} cannot be reused: ${differenceOf(plan.recipe, ids.recipe)}`,
   )
 }
 
-/** What makes two recipes differ, in one line. */
+/** The fields in which two recipes differ, in one line. */
 function differenceOf(before: Recipe, now: Recipe): string {
   const members = (recipe: Recipe): Record<string, unknown> => {
     const { model, ...rest } = recipe
@@ -85,5 +85,5 @@ function differenceOf(before: Recipe, now: Recipe): string {
   const shown = differing.map(
     name => `${name} was ${canonical(then[name] ?? null)}, is ${canonical(today[name] ?? null)}`,
   )
-  return `another recipe than the version before (${shown.join('; ')})`
+  return `the recipe differs from that of the earlier run (${shown.join('; ')})`
 }

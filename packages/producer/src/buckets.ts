@@ -1,6 +1,6 @@
-// 64-bit hashes sorted in memory that does not grow with their number: they are dealt into buckets
-// by their lowest bits (all but the last one, so that its two values meet), and a bucket is sorted
-// on its own. Buckets beyond one go through files in a temporary folder.
+// Sorts 64-bit hashes in memory that does not grow with their number: they are partitioned into
+// buckets by their lowest bits (all but the last one, so that its two values share a bucket), and
+// each bucket is sorted on its own. With several buckets, each is a file in a temporary folder.
 
 import { appendFile, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,18 +8,20 @@ import { join } from 'node:path'
 
 /** Hashes that are sorted at once: 64 MiB. */
 const BUCKET_HASHES = 8 * 1024 * 1024
-/** Kept per bucket before they go into its file; 32 MiB over all buckets at most. */
+/**
+ * Hashes buffered per bucket before they are appended to its file; 32 MiB over all buckets at most.
+ */
 const FLUSH_HASHES = 16 * 1024
 const HELD_HASHES = 4 * 1024 * 1024
 
 export interface Buckets {
   add(hash: bigint): Promise<void>
-  /** The hashes of one bucket after the other, each sorted. */
+  /** The sorted hashes of each bucket in turn. */
   sorted(): AsyncGenerator<BigUint64Array, void, undefined>
   close(): Promise<void>
 }
 
-/** For at most so many hashes. To be closed. */
+/** Opens buckets for at most `maxHashes` hashes. The caller must close them. */
 export async function openBuckets(maxHashes: number): Promise<Buckets> {
   const count = Math.max(1, Math.ceil(maxHashes / BUCKET_HASHES))
   if (count === 1) {
@@ -42,8 +44,7 @@ export async function openBuckets(maxHashes: number): Promise<Buckets> {
   const flush = async (bucket: number): Promise<void> => {
     const pending = held[bucket]
     if (!pending) return
-    // Unlike a single write, it goes on until all of it is there: a hash that is lost hides a
-    // repeated id.
+    // appendFile, unlike a single write, retries a short write: a lost hash would hide a duplicate.
     await appendFile(file(bucket), Buffer.from(pending.hashes.buffer, 0, 8 * pending.used))
     pending.used = 0
   }

@@ -1,4 +1,4 @@
-// Which fields of the records are the id, the text and what is carried along: those that were
+// Chooses the fields of records for the id, the text and the carried columns: those that the user
 // named, or the first of the usual names that every sampled object has.
 
 import { fieldGetter, type ObjectInspection } from '@reembed/corpus'
@@ -8,7 +8,7 @@ import { ReembedError } from '@reembed/shared'
 /** The probes of each object that holds a record. */
 export type InspectionsByObject = ReadonlyMap<string, readonly ObjectInspection[]>
 
-/** @throws ReembedError SOURCE_FORMAT if none holds one. */
+/** Groups the probes by object. @throws ReembedError SOURCE_FORMAT if no probe holds a record. */
 export function requireRecords(probes: readonly ObjectInspection[]): InspectionsByObject {
   const seen = new Map<string, ObjectInspection[]>()
   for (const one of probes) {
@@ -47,9 +47,7 @@ export function chooseField(
   if (lacking) {
     const [key, probes] = lacking
     const wanted =
-      named === undefined
-        ? `${role} field (looked for ${usual.join(', ')})`
-        : `field ${JSON.stringify(named)}`
+      named === undefined ? `${role} field (tried ${usual.join(', ')})` : `field ${JSON.stringify(named)}`
     const remedy = named === undefined ? `Name the ${role} field` : `Check the name of the ${role} field`
     throw new ReembedError(
       'FIELD_NOT_FOUND',
@@ -66,7 +64,7 @@ export function chooseField(
   )
 }
 
-/** Fails with FIELD_NOT_FOUND if no sampled record has the field: then it was misspelt. */
+/** @throws ReembedError FIELD_NOT_FOUND if no sampled record has the field, so it is misspelt. */
 export function requireField(probes: readonly ObjectInspection[], path: string, option: string): void {
   if (has(probes, path)) return
   throw new ReembedError(

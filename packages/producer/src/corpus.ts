@@ -1,5 +1,4 @@
-// Opens what the user calls the corpus and lists its objects. Nothing of their content is read
-// here.
+// Opens a corpus and lists its objects. Reads none of their content.
 
 import { stat } from 'node:fs/promises'
 import { basename, dirname, posix } from 'node:path'
@@ -19,7 +18,7 @@ export interface OpenCorpusOptions {
 }
 
 export interface ListCorpusOptions {
-  /** Is told the key of each object that is left out because its extension is not known. */
+  /** Called with the key of each object that is skipped because its extension is unknown. */
   readonly onSkip?: (key: string) => void
   readonly signal?: AbortSignal | undefined
 }
@@ -33,7 +32,8 @@ export interface Corpus extends AsyncDisposable {
 
 /**
  * Opens a folder, a file, 's3://bucket/prefix', one S3 object, or what a glob below one of these
- * matches ('s3://bucket/wiki/**\/*.jsonl.gz'). To be disposed.
+ * matches ('s3://bucket/wiki/**\/*.jsonl.gz'). The caller must dispose it.
+ * @throws ReembedError SOURCE_NOT_FOUND, SOURCE_FORMAT, USAGE, OUTPUT_INSIDE_SOURCE
  */
 export async function openCorpus(
   url: string,
@@ -133,7 +133,7 @@ interface Split {
 }
 
 async function splitPath(url: string): Promise<Split> {
-  // Other schemes, and what may be a slip of the finger: openStore says what is wrong with them.
+  // Other schemes and misspelt ones: openStore reports what is wrong with them.
   if (/^(?!file:)([a-z][a-z0-9+.-]*:\/\/|s3[an]?:)/i.test(url)) return { root: url }
   const path = localPath(url)
   const stats = await stat(path).catch((error: unknown) => {
@@ -146,8 +146,8 @@ async function splitPath(url: string): Promise<Split> {
 }
 
 /**
- * Only a last name with a dot is looked up as an object: who may read a prefix may not be allowed
- * to ask above it.
+ * Only a last name with a dot is requested as an object: credentials for a prefix may not cover a
+ * request above it.
  */
 function splitUrl(url: string, format: Format | undefined): Split {
   const [, root, name] =
@@ -156,17 +156,14 @@ function splitUrl(url: string, format: Format | undefined): Split {
 }
 
 /**
- * Spark's and Delta's own files (_temporary/, _delta_log/): all that read tables leave them out.
- * Pages may be named so.
+ * Files of Spark and Delta themselves (_temporary/, _delta_log/), which readers of tables skip.
+ * Text and Markdown may have such names.
  */
 const isSetAside = (key: string, { format }: ObjectEncoding): boolean =>
   !isWholeFile(format) && /(^|\/)_[^/=]*(\/|$)/.test(key)
 
-/** _SUCCESS, _metadata and the like hold no records, and nobody misses them. */
+/** Markers such as _SUCCESS and _metadata hold no records, so they are not reported as skipped. */
 const isMarker = (key: string): boolean => /(^|\/)_[^/.]*$/.test(key)
 
-/**
- * Names that start with a dot are nobody's documents; keys that end with '/' are how S3 consoles
- * make folders.
- */
+/** Hidden files; and keys that end with '/', which S3 consoles create as folders. */
 const isHidden = (key: string): boolean => key.endsWith('/') || /(^|\/)\./.test(key)

@@ -1,6 +1,6 @@
-// FINALIZE: every shard is there, so look at every receipt and every id, and write down what the
-// run holds. Two finalizers write the same bytes, but where the base went between their looks at
-// it: then the first one's count.
+// FINALIZE: when every shard of a run exists, audits every receipt and every id, and writes the
+// manifest. Concurrent finalizers write the same bytes, unless gc deletes the base run between
+// their reads of it; then the manifest that was written first counts.
 
 import { createHash } from 'node:crypto'
 import {
@@ -18,60 +18,44 @@ import {
 import { type ReadShardOptions, readReceipt } from '@reembed/shard'
 import { batched, manifestKey, manifestSegmentKey, mapConcurrent } from '@reembed/shared'
 import { putJson, putRows, type Store } from '@reembed/store'
-import { createAudit, type LocatedReject } from './audit.ts'
+import { type Audit, createAudit, type LocatedReject } from './audit.ts'
 import { type PlannedShard, plannedShards, requireShardExists } from './planned-shards.ts'
 import { putRejects } from './rejects.ts'
 import { countRemovedRows } from './removed-rows.ts'
-import { createSpool } from './spool.ts'
+import { createSpool, type Spool } from './spool.ts'
 import { requireUniqueIds } from './unique-ids.ts'
 
 const SHARDS_PER_SEGMENT = 1_024
 const RECEIPTS_AT_ONCE = 16
-/** Jobs run side by side, so many intervals are few stretches of time. */
+/** Intervals in memory before they are merged: those of concurrent jobs overlap, so few remain. */
 const MANY_INTERVALS = 8_192
 
 export interface FinalizeOptions {
-  /** The size of each shard, from a LIST: saves a request or two for each. */
+  /** The size of each shard, from a LIST: saves one or two requests a shard. */
   readonly present?: Uint32Array | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 /**
- * Writes the manifest of a run whose shards are all there, or returns the one that is. Takes three
- * requests a shard where sizes are known.
+ * Writes the manifest of a run whose shards all exist, or returns the stored one. Sends about three
+ * requests a shard where sizes are known. Idempotent.
  * @throws ReembedError UNBALANCED, MODEL_MISMATCH or DUPLICATE_ID; then nothing is written.
  */
-export async function finalize(
-  store: Store,
-  plan: Plan,
-  { present, signal }: FinalizeOptions = {},
-): Promise<Manifest> {
+export async function finalize(store: Store, plan: Plan, options: FinalizeOptions = {}): Promise<Manifest> {
   const existing = await readManifest(store, plan.run)
   if (existing) return existing
 
-  const audit = createAudit(plan)
-  const hash = createHash('sha256')
-  // Nothing is written before the run is known to balance, and nothing is held that grows with it.
+  // Nothing is written before the audit has passed, and nothing in memory grows with the run.
   await using rejects = createSpool<LocatedReject>()
   await using shards = createSpool<ManifestShard>()
-  let intervals: Interval[] = []
-  const receipts = mapConcurrent(
-    plannedShards(store, plan),
-    (planned, stop) => receiptOf(store, planned, { size: present?.[planned.shard], signal: stop }),
-    { concurrency: RECEIPTS_AT_ONCE, signal },
+  const { totals, rejectReasons, intervals, shardsSha256 } = await auditReceipts(
+    store,
+    plan,
+    { rejects, shards },
+    options,
   )
-  for await (const { slice, key, receipt, size, sha256 } of receipts) {
-    for (const reject of audit.add(slice, receipt, size)) await rejects.add(reject)
-    const { rows, tokens, bodySha256 } = receipt
-    await shards.add({ key, bytes: size, rows, rejects: receipt.rejects.length, tokens, bodySha256 })
-    hash.update(`${key} ${sha256}\n`)
-    const interval = intervalOf(receipt)
-    if (interval) intervals.push(interval)
-    if (intervals.length >= MANY_INTERVALS) intervals = mergedIntervals(intervals)
-  }
-  const { totals, rejectReasons } = audit.end()
-  await requireUniqueIds(store, plan, totals.rows, { present, signal })
-  const removedRows = await countRemovedRows(store, plan, totals.rows, signal)
+  await requireUniqueIds(store, plan, totals.rows, options)
+  const removedRows = await countRemovedRows(store, plan, totals.rows, options.signal)
 
   let segment = 0
   for await (const rows of batched(shards.rows(), SHARDS_PER_SEGMENT)) {
@@ -100,16 +84,50 @@ export async function finalize(
     totals,
     rejectReasons,
     quote: plan.quote,
-    actualCost: paidFor(plan, totals.tokens, intervals),
-    shardsSha256: hash.digest('hex'),
+    actualCost: actualCostOf(plan, totals.tokens, intervals),
+    shardsSha256,
   }
   if ((await putJson(store, manifestKey(run), manifest)) === 'created') return manifest
-  // Somebody else's, and perhaps other, since gc took the base in between: what is published is
-  // what stands there.
+  // A concurrent finalizer was first. Its manifest may differ in `removedRows`, if gc deleted the
+  // base run in between; the stored one is the one that is published.
   return (await readManifest(store, run)) ?? manifest
 }
 
-function paidFor({ quote }: Plan, tokens: number | null, intervals: readonly Interval[]): ActualCost {
+interface AuditedReceipts extends ReturnType<Audit['end']> {
+  /** When the endpoint was in use, for the cost of the run. */
+  readonly intervals: readonly Interval[]
+  /** SHA-256 over the key and the file hash of every shard, in order. */
+  readonly shardsSha256: string
+}
+
+/** Audits every receipt in shard order, and spools the rows of the manifest and the rejects. */
+async function auditReceipts(
+  store: Store,
+  plan: Plan,
+  { rejects, shards }: { readonly rejects: Spool<LocatedReject>; readonly shards: Spool<ManifestShard> },
+  { present, signal }: FinalizeOptions,
+): Promise<AuditedReceipts> {
+  const audit = createAudit(plan)
+  const hash = createHash('sha256')
+  let intervals: Interval[] = []
+  const receipts = mapConcurrent(
+    plannedShards(store, plan),
+    (planned, stop) => receiptOf(store, planned, { size: present?.[planned.shard], signal: stop }),
+    { concurrency: RECEIPTS_AT_ONCE, signal },
+  )
+  for await (const { slice, key, receipt, size, sha256 } of receipts) {
+    for (const reject of audit.add(slice, receipt, size)) await rejects.add(reject)
+    const { rows, tokens, bodySha256 } = receipt
+    await shards.add({ key, bytes: size, rows, rejects: receipt.rejects.length, tokens, bodySha256 })
+    hash.update(`${key} ${sha256}\n`)
+    const interval = intervalOf(receipt)
+    if (interval) intervals.push(interval)
+    if (intervals.length >= MANY_INTERVALS) intervals = mergedIntervals(intervals)
+  }
+  return { ...audit.end(), intervals, shardsSha256: hash.digest('hex') }
+}
+
+function actualCostOf({ quote }: Plan, tokens: number | null, intervals: readonly Interval[]): ActualCost {
   const endpointSeconds =
     intervals.length === 0 ? null : unionMs(intervals) / 1000 + (quote?.coldStartSeconds ?? 0)
   const price = quote?.price

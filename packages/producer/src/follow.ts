@@ -43,9 +43,9 @@ const IDLE_SWEEP_MS = 2_000
 
 /**
  * Resolves when the run is finished and published, or held back.
- * @throws ReembedError SHARD_FAILED when every missing shard has failed for good; RUN_STOPPED when
- * the run is paused, cancelled or deleted meanwhile; UNBALANCED, CORRUPT or DUPLICATE_ID when it
- * cannot be finalized; the signal's reason.
+ * @throws ReembedError SHARD_FAILED when every missing shard has failed permanently; RUN_STOPPED
+ * when the run is paused, cancelled or deleted meanwhile; UNBALANCED, CORRUPT or DUPLICATE_ID when
+ * it cannot be finalized; the signal's reason.
  */
 export async function followRun({
   store,

@@ -1,5 +1,5 @@
-// How much of a planned run need not be embedded. What did not change is counted; how much of the
-// rest is unchanged, a few slices of it tell.
+// Forecasts how much of a planned run need not be embedded. Unchanged slices are counted; the share
+// of unchanged documents in the other slices is estimated from a few of them.
 
 import { readDocuments } from '@reembed/corpus'
 import { type Manifest, type Plan, readManifestShards, type Slice } from '@reembed/protocol'
@@ -16,22 +16,25 @@ import { createEvenSampler } from './survey.ts'
 
 export interface ReuseForecast {
   readonly baseRun: string | null
-  /** Why nothing is reused, where nothing is. */
+  /** Why nothing is reused; null with a base run. */
   readonly reason: string | null
-  /** Slices that are the same as before: taken as they are. Counted. */
+  /** Slices that are equal in the base run: their vectors are reused as they are. Counted. */
   readonly identical: ReuseGroup
-  /** Of objects that changed, or for other columns: each document is looked up by its text. */
+  /**
+   * Slices of objects that changed, or of a run with other columns: workers look up each document
+   * by its text.
+   */
   readonly changed: ReuseGroup & { readonly reusable: number }
-  /** Of objects that are new. */
+  /** Slices of objects that the base run does not have. */
   readonly added: ReuseGroup
-  /** Documents that have to be embedded, about. */
+  /** Estimated number of documents to embed. */
   readonly toEmbed: number
 }
 
 export interface ReuseGroup {
   readonly shards: number
   readonly documents: number
-  /** The keys of some objects. */
+  /** Keys of a few objects. */
   readonly examples: readonly string[]
 }
 
@@ -40,8 +43,8 @@ const SAMPLED_SLICES = 4
 const SAMPLED_DOCUMENTS = 500
 
 /**
- * Reads the plan of the base and, where there are changed objects, the start of a few slices;
- * embeds nothing.
+ * Forecasts the reuse of vectors of the base run. Reads the plan of the base run and, where objects
+ * changed, the start of a few slices. Embeds nothing.
  */
 export async function forecastReuse(
   store: Store | undefined,
@@ -56,7 +59,7 @@ export async function forecastReuse(
     for await (const slice of slices()) added.add(slice)
     return {
       baseRun: null,
-      reason: baseRun.plan === undefined ? baseRun.reason : 'not looked for',
+      reason: baseRun.plan === undefined ? baseRun.reason : 'not searched for',
       identical: identical.of(0, 0),
       changed: { ...changed.of(0, 0), reusable: 0 },
       added: added.of(head.estimatedDocuments, 1),
@@ -64,21 +67,21 @@ export async function forecastReuse(
     }
   }
   const basePlan = baseRun.plan
-  // What is damaged of the base, or goes meanwhile, costs its vectors and not the run.
+  // Damage to the base run, or its deletion by gc meanwhile, costs its vectors, not the plan.
   const baseDocuments = new Uint32Array(basePlan.shards)
   await undefinedIfCorrupt(countDocuments(store, baseRun.manifest, baseDocuments))
 
-  const places = createSliceLocator(store, basePlan)
-  const asTheyAre = basePlan.source === head.source && sameLayout(basePlan, head)
+  const locator = createSliceLocator(store, basePlan)
+  const sameColumns = basePlan.source === head.source && sameLayout(basePlan, head)
   const spread = createEvenSampler<Slice>(SAMPLED_SLICES)
   let reusedDocuments = 0
   for await (const slice of slices()) {
-    const twin =
-      basePlan.source === head.source ? await undefinedIfCorrupt(places.shardOfSameSlice(slice)) : undefined
-    if (twin !== undefined && asTheyAre) {
+    const baseShard =
+      basePlan.source === head.source ? await undefinedIfCorrupt(locator.shardOfSameSlice(slice)) : undefined
+    if (baseShard !== undefined && sameColumns) {
       identical.add(slice)
-      reusedDocuments += baseDocuments[twin] ?? 0
-    } else if (twin !== undefined || (await undefinedIfCorrupt(places.containsAnyObject(slice)))) {
+      reusedDocuments += baseDocuments[baseShard] ?? 0
+    } else if (baseShard !== undefined || (await undefinedIfCorrupt(locator.containsAnyObject(slice)))) {
       changed.add(slice)
       spread.add(slice)
     } else {
@@ -130,7 +133,7 @@ function createReuseGroup() {
   }
 }
 
-/** Of the first documents of these slices, how many have a text that the base has a vector for. */
+/** The share of the first documents of these slices whose text has a vector in the base run. */
 async function unchangedShare(
   store: Store,
   source: Store,

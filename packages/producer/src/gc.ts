@@ -1,13 +1,13 @@
-// GC: which runs nobody needs any more, and how they go. Only ever by command, and in an order in
-// which it may be stopped at any moment, stand still for as long as it likes, and meet others that
-// do the same:
+// GC: deletes the runs that are no longer needed, in two phases. Only the gc command deletes. A gc
+// may be killed at any step, may pause for any time, and may run beside other gc processes:
 //
-//   the word 'deleting' | looked at again | the word that it is erased | manifest | shards and all else | plan
+//   record 'deleting' | check again | record 'deleted' | manifest | shards and all else | plan
 //
-// From the first word on no planner, worker, sweep or rollback touches the run. Until the second
-// one it may be spared, by whoever finds that it is needed; that word is only said if nobody has
-// said anything since the first. The words stay for good: the run can only go, and what is made
-// anew has another id. So whoever erases need not look again.
+// From the record 'deleting' on, no planner, worker, sweeper or rollback uses the run. Until the
+// record 'deleted', any gc that finds the run needed cancels the deletion. 'deleted' is
+// put-if-absent on the number after gc's own record: it fails if another process changed the state
+// in between. 'deleted' is final, and its record stays as a tombstone: the same plan, made again,
+// gets another run id. So a gc that deletes the objects of such a run need not check again.
 
 import {
   appendRunState,
@@ -30,7 +30,6 @@ import {
 
 export interface KeptRun {
   readonly run: string
-  /** Why, in words. */
   readonly reason: string
 }
 
@@ -47,14 +46,14 @@ export interface Garbage {
   readonly deletable: readonly DeletableRun[]
 }
 
-const ERASED_AT_ONCE = 16
+const DELETES_AT_ONCE = 16
 /**
- * Each look at all runs takes some requests a run; until it is settled, nobody can go back to what
- * is marked.
+ * Runs that are marked before one check of all runs, which takes some requests a run. Marked runs
+ * cannot be rolled back to until the check ends, so a group is small.
  */
 const RUNS_PER_CHECK = 64
 
-/** What may go of an output and what may not. Writes nothing. */
+/** Lists the runs of an output that gc may delete and those that it keeps. Writes nothing. */
 export async function findGarbage(
   store: Store,
   rules: RetentionPolicy,
@@ -62,8 +61,8 @@ export async function findGarbage(
 ): Promise<Garbage> {
   const kept: KeptRun[] = []
   const deletable: DeletableRun[] = []
-  const verdicts = await decideRetention(store, rules, signal)
-  const named = rules.run === undefined ? verdicts : [...verdicts].filter(([run]) => run === rules.run)
+  const decisions = await decideRetention(store, rules, signal)
+  const named = rules.run === undefined ? decisions : [...decisions].filter(([run]) => run === rules.run)
   for (const [run, { retained, deletionCommitted, reason, replacedMs }] of named) {
     const objects = retained ? [] : await objectsOf(store, run, signal)
     const young =
@@ -73,20 +72,20 @@ export async function findGarbage(
     if (retained || young) kept.push({ run, reason: young ? `${reason}, ${young}` : reason })
     else deletable.push({ run, reason, ...sizeOf(withoutStateRecords(objects, run)) })
   }
-  for await (const { run, reason, objects } of orphanedRuns(store, verdicts, rules, signal)) {
+  for await (const { run, reason, objects } of orphanedRuns(store, decisions, rules, signal)) {
     deletable.push({ run, reason, ...sizeOf(objects) })
   }
   return { kept, deletable }
 }
 
 /**
- * Removes the runs that nobody needs (still). May be called again after it was stopped half-way.
- * @returns of each, when it is settled, whether it went; else it was spared, since it is needed
- * after all
+ * Deletes those of the given runs that are still not needed. Idempotent: a second call completes a
+ * deletion that was interrupted.
+ * @returns one entry a run; `deleted` is false when the run turned out to be needed and stays
  */
 export async function* deleteRuns(
   store: Store,
-  eraser: ObjectDeleter,
+  deleter: ObjectDeleter,
   runs: Iterable<string>,
   { signal, ...rules }: RetentionPolicy & { readonly signal?: AbortSignal | undefined },
 ): AsyncGenerator<{ readonly run: string; readonly deleted: boolean }, void, undefined> {
@@ -97,44 +96,47 @@ export async function* deleteRuns(
       if (mark) marks.set(run, mark)
     }
     const open = [...marks.values()].some(({ state }) => state !== 'deleted')
-    const verdicts = open ? await decideRetention(store, rules, signal) : undefined
+    const decisions = open ? await decideRetention(store, rules, signal) : undefined
     for (const run of group) {
       const mark = marks.get(run)
       const deleted =
         mark !== undefined &&
         (mark.state === 'deleted' ||
-          (await commitDeletion(store, run, mark, verdicts?.get(run), rules, signal)))
-      if (deleted) await eraseRun(store, eraser, run, signal)
+          (await commitDeletion(store, run, mark, decisions?.get(run), rules, signal)))
+      if (deleted) await deleteObjects(store, deleter, run, signal)
       yield { run, deleted }
     }
   }
 }
 
-async function eraseRun(
+async function deleteObjects(
   store: Store,
-  eraser: ObjectDeleter,
+  deleter: ObjectDeleter,
   run: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const keys = withoutStateRecords(await objectsOf(store, run, signal), run).map(({ key }) => key)
   const heads = [manifestKey(run), planKey(run)]
-  // Who reads without asking finds no manifest of shards that are gone; the plan tells `ls` and gc
-  // till the end.
+  // The manifest first: a reader that does not check the state must find no manifest of deleted
+  // shards. The plan last: listings and gc find the run by it until the end.
   const steps = [
     keys.filter(key => key === manifestKey(run)),
     keys.filter(key => !heads.includes(key)),
     keys.filter(key => key === planKey(run)),
   ]
   for (const step of steps) {
-    const erased = mapConcurrent(step, (key, stop) => eraser.delete(key, { signal: stop }), {
-      concurrency: ERASED_AT_ONCE,
+    const deletes = mapConcurrent(step, (key, stop) => deleter.delete(key, { signal: stop }), {
+      concurrency: DELETES_AT_ONCE,
       signal,
     })
-    for await (const _ of erased);
+    for await (const _ of deletes);
   }
 }
 
-/** Takes the mark from a run that stays: a gc was stopped before it had looked again. */
+/**
+ * Cancels the deletion of a run that a gc marked 'deleting' before it was interrupted. No effect in
+ * any other state.
+ */
 export async function cancelRunDeletion(store: Store, run: string): Promise<void> {
   const mark = await readRunStateRecord(store, run)
   if (mark.state === 'deleting') await cancelDeletion(store, run, mark)
@@ -149,27 +151,27 @@ async function cancelDeletion(
 }
 
 async function markDeleting(store: Store, run: string): Promise<NumberedRunState | undefined> {
-  const word = await readRunStateRecord(store, run)
-  if (isDeletion(word.state)) return word
-  return appendRunState(store, run, word, { ...word, state: 'deleting', previousState: word.state })
+  const record = await readRunStateRecord(store, run)
+  if (isDeletion(record.state)) return record
+  return appendRunState(store, run, record, { ...record, state: 'deleting', previousState: record.state })
 }
 
 /**
- * Says that the run is given up, or spares it: then false.
- * @param verdict since nobody begins anything with it any more; none, where all that is there was
- * left behind
+ * Records 'deleted'; or, if the run is needed, cancels the deletion and returns false.
+ * @param decision made after the mark, so that no process can start to use the run afterwards;
+ * undefined for an orphan, which has no plan
  */
 async function commitDeletion(
   store: Store,
   run: string,
   mark: NumberedRunState,
-  verdict: RetentionDecision | undefined,
+  decision: RetentionDecision | undefined,
   rules: RetentionPolicy,
   signal: AbortSignal | undefined,
 ): Promise<boolean> {
   const objects = await objectsOf(store, run, signal)
   const others = objects.filter(({ key }) => key !== runStateKey(run, mark.number))
-  if (verdict?.retained || tooRecentReason(lastReferencedMs(others, verdict?.replacedMs), rules)) {
+  if (decision?.retained || tooRecentReason(lastReferencedMs(others, decision?.replacedMs), rules)) {
     await cancelDeletion(store, run, mark)
     return false
   }

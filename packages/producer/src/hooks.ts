@@ -1,7 +1,6 @@
-// POST /hooks/huggingface, /hooks/mlflow and /hooks/generic: somebody says that the model or the
-// corpus changed. A hook only says "look now"; what there is to do, the endpoint and the corpus
-// tell. So a forged or repeated one can at most cost a look, and still none is taken without the
-// secret.
+// POST /hooks/huggingface, /hooks/mlflow and /hooks/generic: a notice that the model or the corpus
+// changed. A hook only triggers planning; planning itself reads the endpoint and the corpus. So a
+// forged or repeated hook costs one plan at most. Each hook must still prove the shared secret.
 
 import { createHmac } from 'node:crypto'
 import { createServer, type IncomingMessage } from 'node:http'
@@ -13,9 +12,12 @@ export interface HooksOptions {
   /** See `parseListen`. */
   readonly listen: string
   readonly secret: string
-  /** Told once after the last of a burst of hooks. */
+  /** Called once for each burst of hooks, after its last one, with the kinds received. */
   readonly onHook: (kinds: readonly HookKind[]) => void
-  /** Quiet that ends a burst. A push of several commits makes several hooks. */
+  /**
+   * Milliseconds without a hook that end a burst; default 30,000. A push of several commits sends
+   * several hooks.
+   */
   readonly debounceMs?: number | undefined
   readonly now?: (() => number) | undefined
 }
@@ -27,13 +29,14 @@ export interface Hooks extends AsyncDisposable {
 const KINDS: readonly HookKind[] = ['huggingface', 'mlflow', 'generic']
 const MAX_BODY_BYTES = 1024 * 1024
 const DEBOUNCE_MS = 30_000
-/** How old a signed hook may be: MLflow signs its time. */
+/** Maximum age of a signed hook, against replay: MLflow signs the time of sending. */
 const FRESH_MS = 5 * 60_000
 const SHORTEST_SECRET = 16
 
 /**
- * @throws ReembedError USAGE for an address that can't be listened on, or a secret that can be
- * guessed.
+ * Serves the hooks until it is disposed.
+ * @throws ReembedError USAGE for an address that cannot be listened on, or a secret of under 16
+ * characters, before the port is opened.
  */
 export async function serveHooks({
   listen,
@@ -45,7 +48,7 @@ export async function serveHooks({
   const address = parseListen(listen, 'hooks')
   if (secret.length < SHORTEST_SECRET) {
     const why =
-      secret === '' ? 'hooks want a secret' : `the hooks' secret has under ${SHORTEST_SECRET} characters`
+      secret === '' ? 'hooks need a secret' : `the hooks' secret has under ${SHORTEST_SECRET} characters`
     throw new ReembedError(
       'USAGE',
       `${why}: put a random one into REEMBED_HOOK_SECRET, here and where the hook is set up`,
@@ -65,15 +68,15 @@ export async function serveHooks({
 
   async function answer(request: IncomingMessage): Promise<[status: number, text: string]> {
     const path = request.url?.split('?', 1)[0] ?? ''
-    const kind = KINDS.find(one => path === `/hooks/${one}`)
-    if (kind === undefined) return [404, `POST to ${KINDS.map(one => `/hooks/${one}`).join(', ')}`]
+    const kind = KINDS.find(name => path === `/hooks/${name}`)
+    if (kind === undefined) return [404, `POST to ${KINDS.map(name => `/hooks/${name}`).join(', ')}`]
     if (request.method !== 'POST') return [405, 'only POST']
     const body = await bodyOf(request)
     if (body === undefined) return [413, 'a hook has at most 1 MiB']
     if (!isSigned(kind, request, body, secret, now())) return [401, 'the secret is missing or wrong']
     if (kind === 'huggingface' && !isContent(body)) return [202, 'ignored: no change of content']
     noteHook(kind)
-    return [202, 'taken']
+    return [202, 'accepted']
   }
 
   const server = createServer((request, response) => {
@@ -97,9 +100,9 @@ export async function serveHooks({
 }
 
 /**
- * huggingface sends the secret itself (hub docs, webhooks: X-Webhook-Secret), mlflow signs id, time
- * and body with it (mlflow docs, webhooks), generic sends it as a bearer token. Each compared in
- * constant time.
+ * Whether a hook proves the secret. Hugging Face sends the secret itself in X-Webhook-Secret (hub
+ * docs, webhooks). MLflow sends an HMAC-SHA256 over id, time and body (mlflow docs, webhooks). A
+ * generic sender sends a bearer token. All are compared in constant time.
  */
 function isSigned(
   kind: HookKind,
@@ -120,7 +123,7 @@ function isSigned(
   return constantTimeEqual(header('x-mlflow-signature'), `v1,${signature}`) && fresh
 }
 
-/** Hugging Face tells of discussions and settings too; `repo.content` is what changes a model. */
+/** Hugging Face reports discussions and settings too; only `repo.content` changes files. */
 function isContent(body: Buffer): boolean {
   try {
     const { event } = JSON.parse(body.toString()) as { event?: { scope?: unknown } }
@@ -130,7 +133,7 @@ function isContent(body: Buffer): boolean {
   }
 }
 
-/** Undefined if it is too long; the rest is not read. */
+/** The body; undefined if it is over 1 MiB, and then the rest is not read. */
 async function bodyOf(request: IncomingMessage): Promise<Buffer | undefined> {
   const pieces: Buffer[] = []
   let bytes = 0

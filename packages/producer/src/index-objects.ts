@@ -1,4 +1,4 @@
-// Looks into the objects that can't be cut by their size alone, a few at once and each once.
+// Indexes the objects that cannot be cut by their size alone, a few at a time and each once.
 
 import { indexObject, needsIndex, type ObjectIndex } from '@reembed/corpus'
 import type { SourceObject } from '@reembed/protocol'
@@ -14,22 +14,22 @@ export interface ObjectIndexerOptions {
 }
 
 /**
- * Goes over objects in order, with their measures. What was measured is kept: some hundred bytes a
- * slice.
+ * Returns a function that adds the index to each object, in order. Indexes are kept for the next
+ * pass: some hundred bytes a slice.
  */
 export function createObjectIndexer(
   store: Store,
   { sliceBytes, signal }: ObjectIndexerOptions,
 ): (objects: Iterable<SourceObject> | AsyncIterable<SourceObject>) => AsyncIterable<IndexedObject> {
-  const measured = new Map<string, ObjectIndex>()
+  const indexes = new Map<string, ObjectIndex>()
   return objects =>
     mapConcurrent(
       objects,
       async (object, signal): Promise<IndexedObject> => {
         if (object.size === 0 || !needsIndex(object)) return object
-        const known = measured.get(object.key)
+        const known = indexes.get(object.key)
         const found = known ?? (await indexObject(store, object, { sliceBytes, signal }))
-        measured.set(object.key, found)
+        indexes.set(object.key, found)
         return { ...object, index: found }
       },
       { concurrency: OBJECTS_AT_ONCE, signal },

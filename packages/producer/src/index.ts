@@ -22,12 +22,11 @@ export {
   type ModelPreview,
   type PreviewNotice,
   type PreviewRequest,
-  type PreviewScore,
   previewModel,
 } from './model-preview.ts'
 export { type PlanRequest, type PlanResult, planRun } from './plan.ts'
 export { findTokenizer } from './planning/chunking.ts'
-export type { GateOptions, PlanNotice, PlanOptions } from './planning/options.ts'
+export type { PlanNotice, PlanOptions } from './planning/options.ts'
 export { type PlanContext, type PlannedCorpus, planCorpus } from './planning/plan-corpus.ts'
 export { type Quoted, resolvePrice } from './planning/quoting.ts'
 export { type Preview, previewRun } from './preview.ts'
@@ -65,7 +64,6 @@ export {
   runSchedules,
   type ScheduleLoopOptions,
 } from './schedule/run-schedules.ts'
-export { type SearchHit, type SearchRequest, searchRun } from './search.ts'
 export { enqueueRun, type RecordedRun, recordRun, type SubmittedRun, submitRun } from './submit.ts'
 export { type Survey, survey } from './survey.ts'
 export { createSweeper, type Sweeper, type SweepOutcome } from './sweep.ts'

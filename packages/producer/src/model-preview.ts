@@ -1,36 +1,25 @@
-// A sample of the corpus with another model, compared with the current version: neighbours, answers
-// to queries, health. Writes nothing.
+// Embeds a sample of the corpus with another model and compares it with the current version:
+// neighbours, answers to queries, health. Writes nothing.
 
 import { type Endpoint, openProber, type ResolvedEndpoint } from '@reembed/endpoint'
 import {
   compareRows,
   type EvaluationQuery,
   embedQueries,
-  evaluateRows,
   type Health,
-  hashOfQueries,
   healthOf,
   type JudgedQueryFiles,
   locateRows,
-  mean,
   orderByIdHash,
-  pairedDrop,
+  type PreviewScore,
+  previewScores,
   queriesOf,
   type RowComparison,
   type Rows,
   readRowsById,
   textsOf,
 } from '@reembed/evaluate'
-import {
-  type Document,
-  type Manifest,
-  type Plan,
-  type QueryVector,
-  type Recipe,
-  readQueries,
-  requirePlan,
-  type Scores,
-} from '@reembed/protocol'
+import { type Document, type Manifest, type Plan, type Recipe, requirePlan } from '@reembed/protocol'
 import { requireManifest } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { S3Options, Store } from '@reembed/store'
@@ -70,16 +59,6 @@ export interface PreviewRequest {
   readonly onNotice?: ((notice: PreviewNotice) => void) | undefined
 }
 
-/** How well both models answer the queries, within the sample. */
-export interface PreviewScore {
-  /** Null if the run of the current version was planned without these queries. */
-  readonly before: number | null
-  readonly after: number
-  readonly queries: number
-  /** Mean and 95 % interval of the difference of both. */
-  readonly drop: { readonly drop: number; readonly low: number; readonly high: number } | null
-}
-
 export interface ModelPreview {
   readonly current: Manifest
   readonly planned: PlannedCorpus
@@ -102,10 +81,10 @@ export interface ModelPreview {
   readonly missing: number
 }
 
-/** Fewer say little about neighbours; more would not fit into memory. */
+/** A smaller sample says little about neighbours; a larger one would not fit into memory. */
 const [MIN_SAMPLE, MAX_SAMPLE] = [500, 20_000]
 const NEIGHBOURS_OF = 200
-/** Documents that answer a query, beside the sample. */
+/** Maximum number of documents beside the sample that answer queries. */
 const MAX_ANSWERS = 5_000
 
 /**
@@ -157,7 +136,7 @@ export async function previewModel(
     scores:
       queries.length === 0
         ? undefined
-        : await scoresOf(output, current, {
+        : await previewScores(output, current, {
             queries,
             asked: await embedQueries(queries, options.queryPrompt ?? '', endpoint, recipe),
             before,
@@ -224,47 +203,4 @@ async function answersOf(
     onNotice?.({ kind: 'answers_unreadable', error })
     return []
   }
-}
-
-/**
- * The current version's vectors of the queries are read from its run: no endpoint of its model is
- * needed.
- */
-async function scoresOf(
-  output: Store,
-  current: Manifest,
-  {
-    queries,
-    asked,
-    before,
-    after,
-    top,
-  }: {
-    readonly queries: readonly EvaluationQuery[]
-    readonly asked: readonly QueryVector[]
-    readonly before: Rows
-    readonly after: Rows
-    readonly top: number
-  },
-): Promise<Record<string, PreviewScore>> {
-  const now = await evaluateRows(asked, after, [top])
-  const { evaluation } = await requirePlan(output, current.run)
-  const comparable = evaluation?.sha256 === hashOfQueries(queries)
-  const then: Scores = comparable
-    ? await evaluateRows(await readQueries(output, current.run), before, [top])
-    : {}
-  return Object.fromEntries(
-    Object.entries(now).map(([metric, own]): [string, PreviewScore] => {
-      const theirs = then[metric]
-      return [
-        metric,
-        {
-          before: theirs ? mean(theirs) : null,
-          after: mean(own),
-          queries: own.length,
-          drop: theirs ? pairedDrop(theirs, own) : null,
-        },
-      ]
-    }),
-  )
 }

@@ -1,6 +1,5 @@
-// An output inside the corpus would be read as documents by the next run, and a corpus inside the
-// output would lie among keys that reembed calls its own. Both are refused before anything is
-// written.
+// Refuses an output inside the corpus, which the next run would read as documents, and a corpus
+// inside the output, among keys that reembed owns. Both before anything is written.
 
 import { realpath } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
@@ -8,8 +7,8 @@ import { fileURLToPath } from 'node:url'
 import { codeOf, ReembedError } from '@reembed/shared'
 
 /**
- * Throws OUTPUT_INSIDE_SOURCE if one of the two lies in the other, whatever links and dots lead
- * there.
+ * @throws ReembedError OUTPUT_INSIDE_SOURCE if one of the two lies in the other, after links and
+ * dots are resolved.
  */
 export async function refuseOverlap(source: string, output: string): Promise<void> {
   const [from, to] = await Promise.all([canonicalUrl(source), canonicalUrl(output)])
@@ -21,7 +20,7 @@ export async function refuseOverlap(source: string, output: string): Promise<voi
   )
 }
 
-/** One absolute form for both kinds of place, always ending with '/'. */
+/** An absolute URL that ends with '/'. */
 async function canonicalUrl(url: string): Promise<string> {
   if (url.startsWith('hf://')) return `${url}/`
   if (url.startsWith('s3://')) return `${url.replace(/\/+$/, '').replace(/^(s3:\/\/[^/]+)\/+/, '$1/')}/`

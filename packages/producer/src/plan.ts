@@ -1,5 +1,5 @@
-// Plans a run: what it shall hold, from a listing and a few sampled lines. Writes nothing. The same
-// corpus, model and options give the same plan and the same run id, whoever asks and however often.
+// Plans a run from a listing and a sample of records. Writes nothing. Deterministic: the same
+// corpus, model and options give the same plan and the same run id in every process.
 
 import { createMapper } from '@reembed/corpus'
 import {
@@ -23,81 +23,67 @@ import { DEFAULT_MAX_REJECTS } from './publish.ts'
 import type { PlannedRun, RunLookup } from './record.ts'
 import { createDecompressionCounter, type RepeatedDecompression } from './repeated-decompression.ts'
 import { type Sample, sampleCorpus } from './sample.ts'
-import { chooseSlicing, keepSlicing, slices } from './slice.ts'
+import { chooseSlicing, keepSlicing, type Slicing, slices } from './slice.ts'
 import { type ObjectExamples, survey } from './survey.ts'
 
 export interface PlanRequest {
   readonly model: ModelIdentity
-  /** Put in front of every document's text, as the model card asks. */
+  /** Text put in front of every document, as the model card asks. */
   readonly prompt?: string | undefined
-  /** Id and text field of JSONL records; what is not named is chosen from a sample. */
+  /** Id and text field of records; fields that are not named are chosen from a sample. */
   readonly fields?: Partial<FieldMapping> | undefined
-  /** Makes each text of several fields, '{{ title }}\\n\\n{{ text }}'. */
+  /** Template that makes each text of several fields, '{{ title }}\\n\\n{{ text }}'. */
   readonly template?: string | undefined
   /** Fields that go into the shards as columns: 'lang', or with its type 'year:int32'. */
   readonly carry?: readonly string[] | undefined
   /** Cuts documents into chunks; the tokenizer must be in the output already. */
   readonly chunking?: Chunking | undefined
-  /** Whether texts over the model's limit are cut (else they are rejects). */
+  /** Whether texts over the model's limit are cut (default); else they become rejects. */
   readonly truncate?: boolean | undefined
-  /** Keep the first so many dimensions of each vector, normalised again. */
+  /** Number of leading dimensions to keep of each vector, normalised again. */
   readonly dimensions?: number | undefined
   readonly dtype?: Dtype | undefined
-  /** What shards hold beside id, vector and content hash. */
+  /** Columns of shards beside id, vector and content hash. */
   readonly layout?: ShardLayout | undefined
-  /** About how many documents a shard shall hold; fewer if their vectors would exceed 64 MiB. */
+  /** About how many documents a shard holds; fewer if their vectors would exceed 64 MiB. */
   readonly documentsPerShard?: number | undefined
   /** See Plan.maxRejects. */
   readonly maxRejects?: string | undefined
   /**
-   * Finds the run to take unchanged vectors from; none if it is not given. False: none, and be
-   * another run for that.
+   * Finds the base run, whose unchanged vectors are reused. Not given: no reuse. False: no reuse,
+   * and the run id differs from that of the run with reuse.
    */
   readonly findBaseRun?: ((recipe: RecipeIds) => Promise<BaseRunResult>) | false | undefined
   /**
-   * What the output has of the run: see `lookUpRun`. If it has a plan, the corpus need not be
-   * measured again.
+   * Finds the run in the output: see `lookUpRun`. If the output has its plan, the objects are not
+   * indexed again.
    */
   readonly lookUpRun?: ((run: string) => Promise<RunLookup>) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
-/** A plan to be recorded, and what was learned on the way. */
+/** A plan to be recorded, and the facts found while planning. */
 export interface PlanResult extends PlannedRun {
   readonly sample: Sample
   readonly skipped: ObjectExamples
   readonly mixedInFiles: ObjectExamples
   readonly baseRun: BaseRunResult
-  /** A compressed object that would better be written otherwise. */
+  /** The compressed object that its slices decompress most often, if that is often. */
   readonly repeatedDecompression?: RepeatedDecompression | undefined
 }
 
-/** English; only for how many chunks to expect. */
+/** For English; only to estimate the number of chunks. */
 const CHARS_PER_TOKEN = 3.5
 
-/** Memory is bounded by 100,000 objects and one slice, whatever the corpus. */
-export async function planRun(
-  corpus: Corpus,
-  {
-    model: native,
-    prompt = '',
-    fields: named,
-    truncate = true,
-    dimensions,
-    dtype = 'float32',
-    layout: wantedLayout,
-    documentsPerShard,
-    maxRejects = DEFAULT_MAX_REJECTS,
-    template,
-    chunking,
-    carry: wanted,
-    findBaseRun,
-    lookUpRun = async run => ({ run }),
-    signal,
-  }: PlanRequest,
-): Promise<PlanResult> {
+/**
+ * Plans a run. Holds at most 100,000 objects and one slice in memory, whatever the corpus.
+ * @throws ReembedError SOURCE_EMPTY, SOURCE_FORMAT or FIELD_NOT_FOUND for the corpus; USAGE for
+ * options that the model or the corpus cannot meet.
+ */
+export async function planRun(corpus: Corpus, request: PlanRequest): Promise<PlanResult> {
+  const { template, findBaseRun, lookUpRun = notRecorded, signal } = request
   const found = await survey(corpus, signal)
-  const sample = await sampleCorpus(corpus, found, { fields: named, template, carry: wanted, signal })
+  const sample = await sampleCorpus(corpus, found, request)
   if (sample.documents === 0) {
     throw new ReembedError(
       'SOURCE_EMPTY',
@@ -105,49 +91,29 @@ export async function planRun(
     )
   }
   const { fields, carry } = sample
-  const layout =
-    carry.length > 0 || chunking
-      ? { ...wantedLayout, ...(carry.length > 0 && { carry }), ...(chunking && { chunked: true }) }
-      : wantedLayout
-  // What every worker would refuse is refused here.
+  const layout = layoutWith(request, sample)
+  // Refuses here what every worker would refuse.
   extraColumns(layout)
   if (fields) createMapper({ fields, template, carry })
-  const { model, nativeDimensions } = cutModel(native, dimensions)
-  const recipe: Recipe = {
-    model,
-    prompt,
-    fields,
-    ...(fields && template !== undefined && { template }),
-    ...(chunking && { chunking }),
-    truncate,
-    dtype,
-    nativeDimensions,
-  }
-  const recipeId = recipeIdOf(recipe)
-  const chunksPerDocument =
-    chunking && Math.max(1, sample.charsPerDocument / (CHARS_PER_TOKEN * chunking.maxTokens))
-  const spaceId = spaceIdOf(model)
+  const recipe = recipeOf(request, sample)
+  const [spaceId, recipeId] = [spaceIdOf(recipe.model), recipeIdOf(recipe)]
   const baseRun: BaseRunResult = findBaseRun
     ? await findBaseRun({ spaceId, recipeId, recipe })
-    : { reason: findBaseRun === false ? 'switched off' : 'not looked for' }
-  const slicing = keepSlicing(
-    baseRun.plan?.slicing,
-    chooseSlicing({ ...sample, dimensions: model.dimensions, chunksPerDocument, documentsPerShard }),
-    documentsPerShard,
-  )
+    : { reason: findBaseRun === false ? 'switched off' : 'not searched for' }
+  const slicing = slicingOf(request, sample, recipe.model, baseRun.plan?.slicing)
   const reuse = findBaseRun === false ? false : undefined
   const { run, plan: recorded } = await lookUpRun(
     runIdOf({ snapshotSha256: found.snapshotSha256, recipeId, layout, slicing, reuse }),
   )
-  const measured = createObjectIndexer(corpus.store, { sliceBytes: slicing.sliceBytes, signal })
-  const cut = (): AsyncGenerator<Slice, void, undefined> => slices(measured(found.relist(signal)), slicing)
+  const indexed = createObjectIndexer(corpus.store, { sliceBytes: slicing.sliceBytes, signal })
+  const cut = (): AsyncGenerator<Slice, void, undefined> => slices(indexed(found.relist(signal)), slicing)
   const learned = { slices: cut, sample, skipped: found.skipped, mixedInFiles: found.mixedInFiles, baseRun }
   if (recorded) return { head: recorded, ...learned }
 
   let shards = 0
-  const rereads = createDecompressionCounter()
+  const decompression = createDecompressionCounter()
   for await (const slice of cut()) {
-    rereads.add(slice)
+    decompression.add(slice)
     shards += 1
   }
   return {
@@ -166,15 +132,51 @@ export async function planRun(
       snapshotSha256: found.snapshotSha256,
       slicing,
       baseRun: baseRun.plan?.run,
-      maxRejects,
+      maxRejects: request.maxRejects ?? DEFAULT_MAX_REJECTS,
     },
     ...learned,
-    repeatedDecompression: rereads.worst(),
+    repeatedDecompression: decompression.worst(),
   }
 }
 
-/** The model as its vectors will be. */
-function cutModel(
+const notRecorded = async (run: string): Promise<RunLookup> => ({ run })
+
+/** The requested layout with the columns that the sample and chunking add. */
+function layoutWith({ layout, chunking }: PlanRequest, { carry }: Sample): ShardLayout | undefined {
+  if (carry.length === 0 && !chunking) return layout
+  return { ...layout, ...(carry.length > 0 && { carry }), ...(chunking && { chunked: true }) }
+}
+
+/** All that determines a vector, from the request and the chosen fields. */
+function recipeOf(request: PlanRequest, { fields }: Sample): Recipe {
+  const { prompt = '', template, chunking, truncate = true, dtype = 'float32' } = request
+  const { model, nativeDimensions } = modelWith(request.model, request.dimensions)
+  return {
+    model,
+    prompt,
+    fields,
+    ...(fields && template !== undefined && { template }),
+    ...(chunking && { chunking }),
+    truncate,
+    dtype,
+    nativeDimensions,
+  }
+}
+
+function slicingOf(
+  { chunking, documentsPerShard }: PlanRequest,
+  sample: Sample,
+  { dimensions }: ModelIdentity,
+  previous: Slicing | undefined,
+): Slicing {
+  const chunksPerDocument =
+    chunking && Math.max(1, sample.charsPerDocument / (CHARS_PER_TOKEN * chunking.maxTokens))
+  const fresh = chooseSlicing({ ...sample, dimensions, chunksPerDocument, documentsPerShard })
+  return keepSlicing(previous, fresh, documentsPerShard)
+}
+
+/** The model with the dimensions of the stored vectors. */
+function modelWith(
   native: ModelIdentity,
   dimensions = native.dimensions,
 ): { model: ModelIdentity; nativeDimensions?: number | undefined } {

@@ -1,4 +1,4 @@
-// The shards that a plan asks for, in order: what finalize and verify walk along.
+// The shards of a plan in order, for finalize and verify.
 
 import { type Plan, readSlices, type Slice } from '@reembed/protocol'
 import { ReembedError, shardKey } from '@reembed/shared'

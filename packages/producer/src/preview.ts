@@ -1,12 +1,12 @@
-// Some documents of a planned run as the model will see them: a wrong field or template shows here,
-// before anything is embedded.
+// Shows some documents of a planned run as the model will receive them, so that a wrong field or
+// template is noticed before anything is embedded.
 
 import { nonEmptyDocuments } from './estimate/estimate.ts'
 import type { QuoteOptions } from './estimate/quote.ts'
 import type { InputSample } from './estimate/sample-inputs.ts'
 
 export interface Preview {
-  /** Inputs that were looked at: documents, or chunks of them. */
+  /** Number of inputs in the sample: documents, or chunks of them. */
   readonly inspected: number
   /**
    * Of these: texts that are empty or white space, and records that are rejected for other reasons.
@@ -27,15 +27,16 @@ export interface Preview {
 
 export interface PreviewOptions {
   readonly prompt: string
-  /** Tokens of each text; estimated where nobody can count them. */
+  /** Tokens of each text; null where neither tokenizer nor endpoint counts them: then estimated. */
   readonly countTokens: QuoteOptions['countTokens']
   readonly maxInputLength: number | null
 }
 
 const SHOWN = 3
-/** English; other languages have fewer. */
+/** For English; other languages have fewer. */
 const CHARS_PER_TOKEN = 4
 
+/** Summarises a sample: its token counts, its empty and rejected inputs, and a few texts. */
 export async function previewRun(
   { clusters }: InputSample,
   { prompt, countTokens, maxInputLength }: PreviewOptions,

@@ -1,6 +1,6 @@
-// PUBLISH: makes a finished run the current version, if it may be. Versions form one line, each
-// put-if-absent on the number after the current one; a run older than the current one can never
-// win.
+// PUBLISH: makes a finished run the current version unless rejects or gates hold it. Versions form
+// one sequence, each put-if-absent on the number after the current one. A run whose sequence number
+// is not above that of the current version is never published.
 
 import { evaluateGates } from '@reembed/evaluate'
 import {
@@ -21,7 +21,7 @@ export type PublishOutcome =
   | { readonly status: 'published' | 'already_current'; readonly version: Version }
   /** A newer run was published meanwhile. */
   | { readonly status: 'superseded'; readonly by: Version }
-  /** Finished and balanced, but somebody must look first. */
+  /** Finished and balanced, but held until an operator decides. */
   | { readonly status: 'held'; readonly by: 'rejects' | 'gates'; readonly reason: string }
 
 /**
@@ -39,6 +39,10 @@ export function rejectsAllowed(limit: RejectLimit, documents: number): number {
   return match[2] === '%' ? (Number(match[1]) / 100) * documents : Number(match[1])
 }
 
+/**
+ * Publishes a finished run unless a newer one is current or the run is held.
+ * @throws ReembedError RUN_NOT_FOUND when gc deletes the run
+ */
 export async function publish(
   store: Store,
   manifest: Manifest,
@@ -51,7 +55,7 @@ export async function publish(
   return objection ? { status: 'held', ...objection } : publishAs(store, manifest, manifest.seq)
 }
 
-/** What speaks against publishing a finished run. */
+/** The reasons to hold a finished run: too many rejects, failed gates. */
 async function publishBlockers(
   store: Store,
   manifest: Manifest,
@@ -63,7 +67,7 @@ async function publishBlockers(
   if (rejects > rejectsAllowed(maxRejects, documents)) {
     found.push({
       by: 'rejects',
-      reason: `${rejects} of ${documents} documents were rejected, allowed are ${maxRejects}: see runs/${manifest.run}/rejects.jsonl, then publish with a higher limit`,
+      reason: `${rejects} of ${documents} documents were rejected, the limit is ${maxRejects}: inspect runs/${manifest.run}/rejects.jsonl, then publish with a higher limit`,
     })
   }
   const failed = (await evaluateGates(store, plan, manifest, current?.run, signal)).filter(
@@ -78,27 +82,31 @@ async function publishBlockers(
 
 export interface PublishConditions extends Pick<Plan, 'gates' | 'evaluation'> {
   readonly maxRejects?: RejectLimit
-  /** Ends the judging of gates, which may take minutes; nothing is published then. */
+  /** Aborts the evaluation of gates, which may take minutes; nothing is published then. */
   readonly signal?: AbortSignal | undefined
 }
 
-/** Publishes a finished run whatever speaks against it, and writes down what does. */
+/**
+ * Publishes a finished run although it is held or superseded, and records the reasons in its
+ * version.
+ * @throws ReembedError RUN_NOT_FOUND when gc deletes the run
+ */
 export async function forcePublish(store: Store, manifest: Manifest, plan: Plan): Promise<PublishOutcome> {
   const current = await readCurrent(store)
   if (current?.run === manifest.run) return { status: 'already_current', version: current }
-  const despite = (await publishBlockers(store, manifest, plan, current)).map(({ reason }) => reason)
+  const overridden = (await publishBlockers(store, manifest, plan, current)).map(({ reason }) => reason)
   if (current && isSuperseded(manifest.seq, current))
-    despite.push(`version ${current.version} is of a newer run, or was gone back to`)
-  if (despite.length === 0) return publishAs(store, manifest, manifest.seq)
-  return publishAs(store, manifest, await takeSeq(store, manifest.run), despite)
+    overridden.push(`version ${current.version} is of a newer run or of a rollback`)
+  if (overridden.length === 0) return publishAs(store, manifest, manifest.seq)
+  return publishAs(store, manifest, await takeSeq(store, manifest.run), overridden)
 }
 
 /**
- * Makes an earlier run current again: as a version of its own, with a new place in the order of
- * runs. With its old place, the next sweep would publish the run it was rolled back from again.
- * @param run the run to go back to; the one before the current one if none
- * @throws ReembedError RUN_NOT_FOUND when there is nothing to go back to, or the run is not
- * finished.
+ * Makes an earlier run current again: as a new version with a new sequence number. With its old
+ * number, the next sweep would publish the run that was rolled back again.
+ * @param run the run to make current; by default the one published before the current one
+ * @throws ReembedError RUN_NOT_FOUND when no earlier version exists, or the run is not finished or
+ * was deleted.
  */
 export async function rollback(store: Store, run?: string): Promise<PublishOutcome> {
   const target = run ?? (await previousRun(store))
@@ -106,7 +114,7 @@ export async function rollback(store: Store, run?: string): Promise<PublishOutco
   if (manifest === undefined) {
     throw new ReembedError(
       'RUN_NOT_FOUND',
-      `run ${target} in ${store.url} is not finished, or was removed: only a finished run can be published`,
+      `run ${target} in ${store.url} is not finished or was deleted: name a finished run`,
     )
   }
   const seq = await takeSeq(store, target)
@@ -123,13 +131,13 @@ async function previousRun(store: Store): Promise<string> {
     'RUN_NOT_FOUND',
     current === undefined
       ? `nothing is published in ${store.url} yet`
-      : `run ${current} is all that was ever published in ${store.url}: there is nothing to go back to`,
+      : `run ${current} is the only one ever published in ${store.url}: no earlier version exists`,
   )
 }
 
 /**
- * What is current where that is of a later place than the run's: then no sweep ends or publishes
- * the run.
+ * The current version if its sequence number is above the run's: then sweepers neither finalize nor
+ * publish the run. Else undefined.
  */
 export async function supersededBy(
   store: Store,
@@ -139,7 +147,7 @@ export async function supersededBy(
   return current && current.run !== run && isSuperseded(seq, current) ? current : undefined
 }
 
-/** A later place in the order of runs is current already: this one comes too late. */
+/** Whether the current version has this sequence number or a higher one. */
 const isSuperseded = (seq: number, current: Version): boolean => current.seq >= seq
 
 async function publishAs(
@@ -149,8 +157,8 @@ async function publishAs(
   overriddenReasons?: readonly string[],
 ): Promise<PublishOutcome> {
   const { run } = manifest
-  // Who removes runs marks them first and then looks at manifests and places in the order; who
-  // publishes has both by now and then looks at the mark: one of the two sees the other.
+  // Race with gc: gc records 'deleting' and then reads manifests and sequence numbers; a publisher
+  // has written both by now and then reads the state. So one of the two sees the other.
   await refuseDeleted(store, run, 'RUN_NOT_FOUND')
   while (true) {
     const current = await readCurrent(store)

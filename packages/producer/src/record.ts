@@ -1,5 +1,5 @@
-// Writes a planned run into the output, once. Two producers with the same request get the same run
-// id, write the same bytes, and whoever comes second reads what the first one wrote.
+// Writes a planned run into the output, once. Two producers with the same request compute the same
+// run id and write the same bytes; the second one reads the plan that the first one wrote.
 
 import {
   type Plan,
@@ -15,24 +15,24 @@ import {
 import { batched, mapConcurrent, planKey, planSegmentKey } from '@reembed/shared'
 import { putJson, putRows, type Store } from '@reembed/store'
 
-/** A run as planned, before it has its place in the order of runs. */
+/** A run as planned, before it has its sequence number. */
 export interface PlannedRun {
   readonly head: Omit<Plan, 'seq' | 'slicesPerSegment'>
-  /** All slices in shard order, made anew on every call. */
+  /** All slices in shard order, computed again on every call. */
   slices(): AsyncIterable<Slice>
 }
 
 const SEGMENTS_AT_ONCE = 8
 
-/** What an output has of a run. */
+/** A planned run as an output knows it. */
 export interface RunLookup {
-  /** The id that it goes by there. */
+  /** Its id in this output: another than planned if that one was deleted. */
   readonly run: string
-  /** If it was recorded before. */
+  /** Set if it was recorded before. */
   readonly plan?: Plan | undefined
 }
 
-/** What was removed is made again as another run: the first id from `run` on that was not. */
+/** Finds the id for a run: `run`, or the first of its replacement ids that was not deleted. */
 export async function lookUpRun(store: Store, run: string): Promise<RunLookup> {
   let id = run
   while ((await readRunState(store, id)) === 'deleted') id = replacementIdOf(id)
@@ -40,9 +40,10 @@ export async function lookUpRun(store: Store, run: string): Promise<RunLookup> {
 }
 
 /**
- * The run's plan in the store: the one that is there, or this one. Slices are written before the
- * head.
- * @throws ReembedError RUN_STOPPED when gc deletes the run, or what an earlier planning left of it.
+ * Records the plan unless the store has it already, and returns the stored plan. Idempotent. Slices
+ * are written before the head, so a plan that can be read is complete.
+ * @returns `created`: whether this call wrote the plan
+ * @throws ReembedError RUN_STOPPED when gc deletes the run or the remains of an earlier attempt.
  */
 export async function recordPlan(
   store: Store,
@@ -52,13 +53,13 @@ export async function recordPlan(
   const existing = await readPlan(store, run)
   const created = existing ? undefined : await putPlan(store, planned)
   const plan = created ?? existing ?? (await readPlan(store, run))
-  // Who removes runs says so first, looks for a plan then and erases it last: one of the two sees
-  // the other.
+  // Race with gc: gc records 'deleting', then reads the plan, and deletes it last; a producer
+  // writes the plan, then reads the state. So one of the two sees the other.
   await refuseDeleted(store, run, 'RUN_STOPPED')
   return { plan: plan ?? (await requirePlan(store, run)), created: created !== undefined }
 }
 
-/** Undefined if somebody else was first. */
+/** Undefined if a concurrent producer was first. */
 async function putPlan(store: Store, planned: PlannedRun): Promise<Plan | undefined> {
   const { run, shards, objects } = planned.head
   const size = slicesPerSegment(shards, objects)

@@ -1,5 +1,4 @@
-// The list of what a run could not embed, for people: one line of JSON each, in the order of the
-// corpus.
+// Writes the rejects of a run for people to read: JSON Lines, in the order of the corpus.
 
 import { rejectsKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -7,7 +6,7 @@ import type { LocatedReject } from './audit.ts'
 
 const MAX_BYTES = 32 * 1024 * 1024
 
-/** One object, or several where there are very many: each is put at once, and so held. */
+/** Writes one object, or several beyond `maxBytes`: each is held in memory and put at once. */
 export async function putRejects(
   store: Store,
   run: string,

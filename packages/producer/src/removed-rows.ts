@@ -1,6 +1,6 @@
-// How many documents of the base are gone. Slices that did not change hold the same documents in
-// both, so only the ids of the others are read, here and there, and compared as sorted hashes:
-// memory does not grow with the corpus.
+// Counts the documents of the base run that the run no longer has. Slices that did not change hold
+// the same documents in both runs, so only the ids of the other slices are read, and compared as
+// sorted hashes: memory does not grow with the corpus.
 
 import { type Plan, readManifest, readPlan, type Slice } from '@reembed/protocol'
 import { createSliceLocator, readIds, undefinedIfCorrupt } from '@reembed/shard'
@@ -10,12 +10,12 @@ import { openBuckets } from './buckets.ts'
 import { plannedShards } from './planned-shards.ts'
 
 const SHARDS_AT_ONCE = 8
-/** The lowest bit of a hash says whose it is. */
+/** Set in the lowest bit of a hash for ids of the base run, clear for ids of the run. */
 const OF_BASE = 1n
 
 /**
- * Rows of the base whose ids are no rows of the run: 0 if there is no base, null if it can't be
- * read any more.
+ * Number of rows of the base run whose ids the run does not have: 0 without a base run, null if the
+ * base run cannot be read any more.
  */
 export async function countRemovedRows(
   store: Store,
@@ -27,13 +27,13 @@ export async function countRemovedRows(
   const [then, manifest] = [await readPlan(store, plan.baseRun), await readManifest(store, plan.baseRun)]
   if (!then || !manifest) return null
 
-  const places = createSliceLocator(store, then)
+  const locator = createSliceLocator(store, then)
   const [same, sameThen] = [new Uint8Array(plan.shards), new Uint8Array(then.shards)]
   const pair = async (slice: Slice, shard: number): Promise<void> => {
-    const twin = await places.shardOfSameSlice(slice)
-    if (twin === undefined) return
+    const baseShard = await locator.shardOfSameSlice(slice)
+    if (baseShard === undefined) return
     same[shard] = 1
-    sameThen[twin] = 1
+    sameThen[baseShard] = 1
   }
   if (then.source === plan.source) {
     for await (const { slice, shard } of plannedShards(store, plan)) {
@@ -65,11 +65,11 @@ export async function countRemovedRows(
   }
 }
 
-/** What is damaged or deleted of the base is no fault of the run. */
+/** False where the base run is damaged or deleted: that is no fault of the run. */
 const isReadable = async (reading: Promise<void>): Promise<boolean> =>
   (await undefinedIfCorrupt(reading.then(() => true))) === true
 
-/** The shards that are not in both. */
+/** Keys of the shards whose slices differ between the runs. */
 function* keysOf(run: string, shards: number, isSame: Uint8Array): Generator<string, void, undefined> {
   for (let shard = 0; shard < shards; shard += 1) if (isSame[shard] === 0) yield shardKey(run, shard, shards)
 }

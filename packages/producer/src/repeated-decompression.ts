@@ -1,39 +1,38 @@
-// What slices of compressed objects cost. A stream of one frame can only be read from its start, so
-// each of its slices unpacks all that lies before it: n slices unpack n/2 times what the object
-// holds.
+// The cost of slices of compressed objects. A stream of one frame can only be read from its start,
+// so each slice decompresses all bytes before it: n slices decompress n/2 times the object's size.
 
 import type { Compression, Slice } from '@reembed/protocol'
 
-/** An object whose slices unpack it many times over. */
+/** An object whose slices decompress it many times. */
 export interface RepeatedDecompression {
   readonly key: string
   readonly compression: Compression
   readonly slices: number
-  /** Bytes that all its slices unpack, by bytes that it holds. */
+  /** Bytes that all its slices decompress, divided by the bytes of its content. */
   readonly factor: number
 }
 
-/** Eight slices of one frame; with fewer it is not worth a word. */
+/** Eight slices of one frame; a lower factor is not reported. */
 const REPORT_FACTOR = 4.5
 
 export interface DecompressionCounter {
   add(slice: Slice): void
-  /** The object that is unpacked most often, if that is often. */
+  /** The object with the highest factor, if that is worth reporting. */
   worst(): RepeatedDecompression | undefined
 }
 
-/** To be told of all slices in their order. */
+/** Counts over the slices of a plan, added in their order. */
 export function createDecompressionCounter(): DecompressionCounter {
   let worst: RepeatedDecompression | undefined
-  let current = { key: '', slices: 0, unpacked: 0 }
+  let current = { key: '', slices: 0, decompressed: 0 }
   return {
     add({ parts }) {
       for (const { key, compression, seek, end } of parts) {
         if (compression === undefined) continue
-        if (key !== current.key) current = { key, slices: 0, unpacked: 0 }
+        if (key !== current.key) current = { key, slices: 0, decompressed: 0 }
         current.slices += 1
-        current.unpacked += end - (seek?.contentOffset ?? 0)
-        const factor = current.unpacked / end
+        current.decompressed += end - (seek?.contentOffset ?? 0)
+        const factor = current.decompressed / end
         if (factor >= Math.max(REPORT_FACTOR, worst?.factor ?? 0)) {
           worst = { key, compression, slices: current.slices, factor }
         }

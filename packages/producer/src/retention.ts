@@ -1,4 +1,4 @@
-// Which runs of an output are needed, and since when the others are not.
+// Decides which runs of an output gc keeps, and since when the others are not needed.
 
 import {
   readManifest,
@@ -12,33 +12,38 @@ import { isRunId, ReembedError, runStatePrefix } from '@reembed/shared'
 import type { ListedObject, Store } from '@reembed/store'
 
 export interface RetentionPolicy {
-  /** How many published runs stay, the current one included. */
+  /** Number of published runs that are kept, the current one included. */
   readonly keep: number
-  /** What was written or replaced since then stays; nothing does for its age with Infinity. */
+  /**
+   * Objects written, and versions replaced, at or after this time are kept. Infinity: no age limit.
+   */
   readonly beforeMs: number
-  /** A run that somebody wants gone, named by its id: it alone, and however young. */
+  /** Id of the only run to consider, whatever its age. */
   readonly run?: string | undefined
 }
 
 export interface RetentionDecision {
   readonly retained: boolean
   readonly reason: string
-  /** Its removal was begun and can't be taken back. */
+  /** Whether its deletion is recorded as 'deleted', which is final. */
   readonly deletionCommitted: boolean
-  /** Until when it was the current version, if it was one. */
+  /** When it stopped being the current version; undefined if it never was, or still is. */
   readonly replacedMs: number | undefined
 }
 
-const DELETION_COMMITTED = 'its removal was begun before'
+const DELETION_COMMITTED = 'its deletion has begun'
 
-/** Every run of the output that has a plan, newest first. */
+/**
+ * A decision for every run of the output that has a plan, newest first.
+ * @throws ReembedError USAGE for a `keep` below 1
+ */
 export async function decideRetention(
   store: Store,
   { keep }: Pick<RetentionPolicy, 'keep'>,
   signal?: AbortSignal,
 ): Promise<Map<string, RetentionDecision>> {
   if (!(Number.isSafeInteger(keep) && keep >= 1)) {
-    throw new ReembedError('USAGE', `cannot keep ${keep} versions: at least the current one is kept`, {
+    throw new ReembedError('USAGE', `cannot keep ${keep} versions: keep 1 or more`, {
       option: 'keep',
     })
   }
@@ -56,19 +61,19 @@ export async function decideRetention(
   const newestSeq = new Map<string, number>()
   for (const { run, seq } of await readSeq(store)) if (!newestSeq.has(run)) newestSeq.set(run, seq)
 
-  const verdicts = new Map<string, RetentionDecision>()
+  const decisions = new Map<string, RetentionDecision>()
   const bases = new Map<string, string>()
   for (const [run, seq] of newestSeq) {
     signal?.throwIfAborted()
     const plan = await readPlan(store, run)
-    // A place in the order alone is a run that somebody plans, or that is gone.
+    // A sequence number without a plan: a run that is being planned, or that was deleted.
     if (plan === undefined) continue
-    // Before the word: where another gc has erased the manifest by now, the word says so.
+    // Read before the state: if another gc has deleted the manifest, the state records it.
     const finished = (await readManifest(store, run)) !== undefined
-    const word = await readRunStateRecord(store, run)
-    const deletionCommitted = word.state === 'deleted'
-    // The mark of a gc that has not looked again yet says nothing.
-    const state = word.state === 'deleting' ? word.previousState : word.state
+    const record = await readRunStateRecord(store, run)
+    const deletionCommitted = record.state === 'deleted'
+    // 'deleting' alone is provisional: the gc that recorded it has yet to check again.
+    const state = record.state === 'deleting' ? record.previousState : record.state
     const { version, replacedMs } = published.get(run) ?? {}
     const [retained, reason] = ((): [boolean, string] => {
       if (deletionCommitted) return [false, DELETION_COMMITTED]
@@ -80,22 +85,22 @@ export async function decideRetention(
       if (seq > currentSeq) return [true, 'not finished']
       return [true, 'not finished: cancel it first']
     })()
-    verdicts.set(run, { retained, reason, deletionCommitted, replacedMs })
-    // Whoever embeds it takes over vectors of its base.
+    decisions.set(run, { retained, reason, deletionCommitted, replacedMs })
+    // Its workers read vectors of the base run until it is finished.
     if (plan.baseRun !== undefined && !finished && retained) bases.set(plan.baseRun, run)
   }
   for (const [base, by] of bases) {
-    const verdict = verdicts.get(base)
-    if (verdict?.retained === false && !verdict.deletionCommitted) {
-      verdicts.set(base, { ...verdict, retained: true, reason: `run ${by} reuses it` })
+    const decision = decisions.get(base)
+    if (decision?.retained === false && !decision.deletionCommitted) {
+      decisions.set(base, { ...decision, retained: true, reason: `run ${by} reuses it` })
     }
   }
-  return verdicts
+  return decisions
 }
 
 /**
- * What is below `runs/` and of no run that has a plan: removed in part, or old enough to be
- * nobody's who is still at work.
+ * Objects below `runs/` that belong to no run with a plan: a deletion that was interrupted, or
+ * remains older than the age limit, which no running planner can still be writing.
  */
 export async function* orphanedRuns(
   store: Store,
@@ -107,7 +112,7 @@ export async function* orphanedRuns(
     if (planned.has(run) || (rules.run !== undefined && rules.run !== run)) continue
     const objects = await Array.fromAsync(store.list(`runs/${run}/`, { signal }))
     const rest = withoutStateRecords(objects, run)
-    // All that stays of a run that was removed.
+    // State records are all that is left of a deleted run.
     if (rest.length === 0) continue
     const begun = rest.length < objects.length && (await readRunState(store, run)) === 'deleted'
     if (begun) yield { run, reason: DELETION_COMMITTED, objects: rest }
@@ -118,13 +123,13 @@ export async function* orphanedRuns(
 }
 
 /**
- * What was said of a run stays when it goes: a number is taken once, and nobody takes an old word
- * for the newest.
+ * State records are tombstones: gc never deletes them. Each number is written once, so a reader can
+ * never take an older record for the newest.
  */
 export const withoutStateRecords = (objects: readonly ListedObject[], run: string): ListedObject[] =>
   objects.filter(({ key }) => !key.startsWith(runStatePrefix(run)))
 
-/** The runs that have any object: one request each, however many it has. */
+/** Ids of the runs that have any object. One LIST request a run, whatever its number of objects. */
 async function* runFolders(store: Store, signal?: AbortSignal): AsyncGenerator<string, void, undefined> {
   let startAfter: string | undefined
   while (true) {
@@ -145,16 +150,16 @@ async function* firstOf<T>(values: AsyncIterable<T>): AsyncGenerator<T, void, un
 }
 
 /**
- * When the last of the objects was written, or the run replaced as the current version. What has no
- * time is new.
+ * The later of two times: when the newest object was written, and when the run stopped being the
+ * current version. An object without a time counts as new.
  */
 export const lastReferencedMs = (objects: readonly ListedObject[], replacedMs = 0): number =>
   objects.reduce((last, { modifiedMs = Number.POSITIVE_INFINITY }) => Math.max(last, modifiedMs), replacedMs)
 
-/** What to say of a run that may go for its part but is too young; undefined if it is not. */
+/** Why a run that is not needed is too recent to delete; undefined if it is old enough. */
 export function tooRecentReason(lastMs: number, { beforeMs, run }: RetentionPolicy): string | undefined {
   if (run !== undefined || beforeMs === Number.POSITIVE_INFINITY || lastMs < beforeMs) return undefined
   return Number.isFinite(lastMs)
     ? `written or replaced on ${new Date(lastMs).toISOString().slice(0, 16).replace('T', ' ')} UTC`
-    : 'of an age that the store does not say'
+    : 'of unknown age: the store states no time'
 }

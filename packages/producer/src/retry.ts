@@ -1,5 +1,5 @@
-// The rejects of a finished run once more: a run of its own over the same slices, with the other as
-// its base. What the model refused is embedded again, all else is taken over.
+// Retries the rejects of a finished run: a new run over the same slices, with the finished run as
+// its base run. Texts that the model rejected are embedded again; all other vectors are reused.
 
 import { readCurrent, readManifest, readSlices, requirePlan, retryIdOf } from '@reembed/protocol'
 import { RETRYABLE_REJECTS } from '@reembed/shard'
@@ -8,9 +8,9 @@ import type { Store } from '@reembed/store'
 import { lookUpRun, type PlannedRun } from './record.ts'
 
 /**
- * Plans it; writes nothing.
+ * Plans the retry of a run. Writes nothing.
  * @throws ReembedError RUN_NOT_FOUND when the run is not finished; USAGE when it has no rejects
- * that another try can mend, or when a newer run is published, which this one would replace.
+ * that a retry can embed, or when a newer run is published, which the retry would replace.
  */
 export async function planRetry(store: Store, run: string): Promise<PlannedRun> {
   const plan = await requirePlan(store, run)
@@ -26,14 +26,14 @@ export async function planRetry(store: Store, run: string): Promise<PlannedRun> 
     const counted = reasons.map(([reason, times]) => `${reason} ${times}`).join(', ')
     throw new ReembedError(
       'USAGE',
-      `the rejects of run ${run} come from the corpus (${counted}): correct it there, then a new run embeds them and reuses the rest`,
+      `the rejects of run ${run} come from the corpus (${counted}): correct them there and plan a new run, which reuses the rest`,
     )
   }
   const current = await readCurrent(store)
   if (current && current.run !== run && current.seq > plan.seq) {
     throw new ReembedError(
       'USAGE',
-      `run ${run} is older than version ${current.version}, of run ${current.run}: its corpus is not the newest, so retry that one`,
+      `run ${run} is older than version ${current.version}, of run ${current.run}: retry run ${current.run}, which has the newest corpus`,
     )
   }
   const { run: again } = await lookUpRun(store, retryIdOf(run))

@@ -1,5 +1,5 @@
-// What a run may use of its endpoint: checked when the run is planned, recorded with its state,
-// watched by workers.
+// The budget of a run: checked when the run is planned, recorded with its state, enforced by
+// workers.
 
 import {
   deletionReason,
@@ -18,9 +18,9 @@ export interface SpendingOptions {
   readonly pricePerHour?: number | undefined
   /** Replicas that are paid for; default 1, or what Hugging Face runs. */
   readonly replicas?: number | undefined
-  /** Dollars; the run pauses when its endpoint was used for so much. */
+  /** Maximum cost in dollars of endpoint time; the run pauses when it is reached. */
   readonly maxCost?: number | undefined
-  /** Tokens; the run pauses when so many were embedded. */
+  /** Maximum number of tokens to embed; the run pauses when it is reached. */
   readonly maxTokens?: number | undefined
 }
 
@@ -44,8 +44,7 @@ export function budgetOf({ maxCost, maxTokens }: SpendingOptions, price: Price |
 }
 
 /**
- * Records what the run may use from now on. A run that is paused by its budget continues with
- * another one.
+ * Records the budget of the run. A run that was paused by its budget continues with another one.
  * @throws ReembedError RUN_STOPPED for a run that is paused, cancelled or being deleted, or whose
  * budget is used up and is the same again.
  */

@@ -1,5 +1,5 @@
-// Looks at a few records here and there to choose the fields and to estimate what a document takes.
-// Of Parquet and Arrow only metadata is read.
+// Reads a few records at several places, to choose the fields and to estimate the size of
+// documents. Of Parquet and Arrow, only metadata is read.
 
 import { inspectObject, type ObjectInspection, parseTemplate } from '@reembed/corpus'
 import {
@@ -14,26 +14,26 @@ import { carriedColumns, chooseField, requireField, requireRecords } from './cho
 import type { Corpus } from './corpus.ts'
 import type { Survey } from './survey.ts'
 
-/** What a few records tell about the corpus. All but `fields` and `carry` is an estimate. */
+/** Facts about the corpus from a few records. All except `fields` and `carry` are estimates. */
 export interface Sample {
-  /** Null if the corpus holds only text and Markdown. */
+  /** Null for a corpus of only text and Markdown. */
   readonly fields: FieldMapping | null
   readonly carry: readonly CarriedColumn[]
   readonly documents: number
-  /** Bytes of a line of JSONL or CSV, unpacked; 0 without any. */
+  /** Decompressed bytes of a line of JSONL or CSV; 0 without any. */
   readonly bytesPerRecord: number
   readonly charsPerDocument: number
-  /** Records looked at, and the bytes that were read for them. */
+  /** Number of records in the sample, and of bytes read for them. */
   readonly lines: number
   readonly bytesRead: number
 }
 
 export interface SampleOptions {
-  /** Fields the user named; the others are chosen. */
+  /** Fields that the user named; the others are chosen. */
   readonly fields?: Partial<FieldMapping> | undefined
-  /** Makes the text instead of one field. */
+  /** Template that makes the text, instead of one field. */
   readonly template?: string | undefined
-  /** Fields to carry: 'lang', or with a type of its own 'year:string'. */
+  /** Fields to carry: 'lang', or with an explicit type 'year:string'. */
   readonly carry?: readonly string[] | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -42,8 +42,9 @@ const PROBES = 8
 const PROBE_BYTES = 64 * 1024
 
 /**
- * Reads at most 8 times 64 KiB, unless records are longer than that. Nothing at all of text and
- * Markdown alone.
+ * Samples the records of a corpus. Reads about 8 times 64 KiB, more where records are longer, and
+ * nothing for a corpus of only text and Markdown.
+ * @throws ReembedError SOURCE_FORMAT, FIELD_NOT_FOUND; USAGE for a column type that does not exist
  */
 export async function sampleCorpus(
   { store }: Corpus,
@@ -57,14 +58,14 @@ export async function sampleCorpus(
     ({ object, start }, signal) => inspectObject(store, object, { start, maxBytes: PROBE_BYTES, signal }),
     { concurrency: PROBES, signal },
   )
-  for await (const one of probed) probes.push(one)
+  for await (const probe of probed) probes.push(probe)
 
   const fields = probes.length > 0 ? chooseFields(probes, named, template) : null
   const lines = sum(probes, ({ recordCount }) => recordCount)
-  const unpacked = probes.filter(({ recordBytes }) => recordBytes > 0)
+  const decompressed = probes.filter(({ recordBytes }) => recordBytes > 0)
   const bytesPerRecord = ratio(
-    sum(unpacked, ({ recordBytes }) => recordBytes),
-    sum(unpacked, ({ recordCount }) => recordCount),
+    sum(decompressed, ({ recordBytes }) => recordBytes),
+    sum(decompressed, ({ recordCount }) => recordCount),
   )
   const objectBytesPerRecord = ratio(
     sum(probes, ({ objectBytes }) => objectBytes),
@@ -86,8 +87,8 @@ export async function sampleCorpus(
 }
 
 /**
- * Where to look in an object: its start, and further in if it is plain JSONL, large, and there are
- * few of them.
+ * Offsets to sample in an object: its start, and more offsets in a large object of plain JSONL
+ * where few objects are sampled.
  */
 function inspectOffsets(object: SourceObject, objects: number): { object: SourceObject; start: number }[] {
   const isPlain = object.format === 'jsonl' && object.compression === undefined

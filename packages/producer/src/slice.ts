@@ -1,38 +1,38 @@
-// Objects -> slices, by arithmetic alone. Large objects are cut, small ones share a slice,
-// whole-file formats are never cut. The same objects and numbers give the same slices.
+// Divides objects into slices, by arithmetic alone. Large objects are cut, small objects share a
+// slice, formats that are one document a file are never cut. The same objects and sizes give the
+// same slices.
 //
 //   objects   | a.jsonl 2.5 slices | b.jsonl | c.md | d.jsonl | e.jsonl 1.2 slices |
 //   slices    |   1  |   2  |   3  |         4                |     5    |    6    |
 //
-// Plain JSONL is cut into even byte ranges, everything else where its measure allows: at lines, at
-// row groups.
+// Plain JSONL is cut into even byte ranges. All else is cut at the split points of its index: lines
+// or row groups.
 
 import { isRowFormat, isWholeFile, type ObjectIndex } from '@reembed/corpus'
 import type { Slice, SlicePart, SourceObject } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 
 export interface Slicing {
-  /** Bytes of a slice of lines, at most. */
+  /** Maximum bytes of a slice of lines. */
   readonly sliceBytes: number
   /**
-   * Objects or rows in a slice, at most. Also what a whole file weighs: a slice is full with so
-   * many of them.
+   * Maximum number of objects or rows in a slice. A whole file weighs 1/maxParts of a slice.
    */
   readonly maxParts: number
 }
 
-/** An object with what was learned of it, where its size alone does not tell how to cut it. */
+/** An object, with its index if its size alone does not determine how to cut it. */
 export type IndexedObject = SourceObject & { readonly index?: ObjectIndex }
 
 /**
- * The slices of a corpus, holding one slice at a time. The ranges tile each object; empty objects
+ * The slices of a corpus. Holds one slice at a time. The ranges tile each object; empty objects
  * have none.
  */
 export async function* slices(
   objects: Iterable<IndexedObject> | AsyncIterable<IndexedObject>,
   slicing: Slicing,
 ): AsyncGenerator<Slice, void, undefined> {
-  // In units of 1/maxParts byte, so that weights are whole numbers and add up exactly.
+  // In units of 1/maxParts byte: weights are integers, so their sums are exact.
   const { sliceBytes, maxParts } = slicing
   const capacity = sliceBytes * maxParts
   let parts: SlicePart[] = []
@@ -59,7 +59,7 @@ export async function* slices(
   if (parts.length > 0) yield { parts }
 }
 
-/** All of an object as one part. */
+/** The whole object as one part. */
 function wholeOf({ index, ...object }: IndexedObject): SlicePart {
   if (index === undefined) return { ...object, start: 0, end: object.size }
   const { extent, splitPoints, table } = index
@@ -72,16 +72,12 @@ function weightOf({ format, end }: SlicePart, { sliceBytes, maxParts }: Slicing)
   return Math.max(sliceBytes, end * (isRowFormat(format) ? sliceBytes : maxParts))
 }
 
-function cutObject(
-  whole: SlicePart,
-  measure: ObjectIndex | undefined,
-  slicing: Slicing,
-): Iterable<SlicePart> {
-  if (measure === undefined) return cutEvenly(whole, whole.end, slicing.sliceBytes)
-  return isRowFormat(whole.format) ? cutRows(whole, measure, slicing.maxParts) : cutAtLines(whole, measure)
+function cutObject(whole: SlicePart, index: ObjectIndex | undefined, slicing: Slicing): Iterable<SlicePart> {
+  if (index === undefined) return cutEvenly(whole, whole.end, slicing.sliceBytes)
+  return isRowFormat(whole.format) ? cutRows(whole, index, slicing.maxParts) : cutAtLines(whole, index)
 }
 
-/** Ranges of equal length, none longer than `most`: no slice is a crumb. */
+/** Ranges of equal length, none longer than `most`, so that the last slice is not a small rest. */
 function* cutEvenly(part: SlicePart, end: number, most: number): Generator<SlicePart, void, undefined> {
   const length = Math.ceil((end - part.start) / Math.ceil((end - part.start) / most))
   for (let start = part.start; start < end; start += length) {
@@ -89,7 +85,7 @@ function* cutEvenly(part: SlicePart, end: number, most: number): Generator<Slice
   }
 }
 
-/** The measure was made for this slicing: every cut begins a slice. */
+/** The index was made for this slicing: every split point begins a slice. */
 function* cutAtLines(
   whole: SlicePart,
   { splitPoints, extent }: ObjectIndex,
@@ -98,7 +94,7 @@ function* cutAtLines(
     yield { ...whole, ...cut, end: splitPoints[i + 1]?.start ?? extent }
 }
 
-/** As many row groups together as fit; a larger one is cut evenly. */
+/** Joins as many row groups as fit; cuts a larger one evenly. */
 function* cutRows(
   whole: SlicePart,
   { splitPoints, extent }: ObjectIndex,
@@ -117,14 +113,14 @@ function* cutRows(
 }
 
 /**
- * A corpus may grow by this before it is cut anew: estimates waver, and other cuts are other slices
- * throughout.
+ * A slicing is kept while the estimates stay within this factor of it. Estimates vary, and another
+ * slicing changes every slice, so that no slice can be reused whole.
  */
 const KEEP_FACTOR = 2
 
 /**
- * The slicing of the version before where it still fits, so that what did not change has the same
- * slices; else `fresh`.
+ * The slicing of the base run where it still fits, so that unchanged objects have the same slices;
+ * else `fresh`.
  */
 export function keepSlicing(
   previous: Slicing | undefined,
@@ -140,30 +136,30 @@ export function keepSlicing(
 }
 
 export interface ChooseSlicingOptions {
-  /** Estimates, from the sample. */
+  /** Estimated from the sample. */
   readonly documents: number
   readonly bytesPerRecord: number
   readonly dimensions: number
-  /** Chunks of a document, about. */
+  /** Estimated number of chunks of a document. */
   readonly chunksPerDocument?: number | undefined
-  /** Documents of a slice; fewer if their vectors would not fit a shard. */
+  /** Documents of a slice; fewer if their vectors would exceed a shard. */
   readonly documentsPerShard?: number | undefined
 }
 
 const DOCUMENTS_PER_SHARD = 4096
 /**
- * Small corpora are cut finer, so that several workers have something to do and progress can be
- * seen ...
+ * A small corpus is cut into about this many shards, so that several workers share it and progress
+ * is visible ...
  */
 const SHARDS_WANTED = 8
-/** ... but not into crumbs. */
+/** ... but into shards of no fewer documents than this. */
 const MIN_DOCUMENTS_PER_SHARD = 256
-/** What a store writes in one PUT, and a worker holds. */
+/** Maximum bytes of vectors in a shard: a worker holds it in memory and writes it in one PUT. */
 const MAX_SHARD_BYTES = 64 * 1024 * 1024
 
 /**
- * A slice gets about as many documents as make a good shard. By bytes, so records of uneven size
- * make uneven shards.
+ * Chooses the size of slices so that a shard has about the wanted number of documents. Slices are
+ * cut by bytes, so records of uneven size make uneven shards.
  */
 export function chooseSlicing(options: ChooseSlicingOptions): Slicing {
   const { documents, bytesPerRecord, dimensions, chunksPerDocument = 1, documentsPerShard } = options

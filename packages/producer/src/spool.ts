@@ -1,5 +1,5 @@
-// Rows that are kept until it is known that they will be written: in memory while they are few,
-// then in a temporary file. What is held does not grow with the run.
+// Buffers rows until the run is known to be correct and they may be written: in memory up to a
+// limit, then in a temporary file. Memory does not grow with the run.
 
 import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -7,14 +7,14 @@ import { join } from 'node:path'
 
 export interface Spool<T> extends AsyncDisposable {
   add(row: T): Promise<void>
-  /** All rows in the order in which they came. */
+  /** All rows in the order in which they were added. May be called again. */
   rows(): AsyncGenerator<T, void, undefined>
 }
 
-/** Characters of JSON that are held at most. */
+/** Maximum number of characters of JSON in memory. */
 const HELD_CHARACTERS = 4 * 1024 * 1024
 
-/** Rows of plain JSON. Disposing it removes the file. */
+/** A spool for rows of plain JSON. Disposing it deletes the file. */
 export function createSpool<T>(maxCharacters: number = HELD_CHARACTERS): Spool<T> {
   let held: string[] = []
   let characters = 0

@@ -15,14 +15,11 @@ export interface SubmittedRun {
   /** Set if the run is finished: then nothing is enqueued. */
   readonly manifest?: Manifest | undefined
   readonly shardsDone: number
-  /** Jobs put on the queue. A job that is there already counts, and stays once. */
+  /** Jobs added to the queue, including those that it already had and ignored. */
   readonly enqueued: number
 }
 
-/**
- * A run as it stands in the store after its plan was recorded and its budget applied; no queue is
- * needed for that.
- */
+/** A run in the store after its plan was recorded and its budget applied. Needs no queue. */
 export type RecordedRun = Pick<SubmittedRun, 'plan' | 'created' | 'manifest'>
 
 /**

@@ -1,5 +1,5 @@
-// One pass over the listing of a corpus: what there is, the hash that pins it, and which objects to
-// sample.
+// One pass over the listing of a corpus: counts the objects, computes the hash that identifies the
+// snapshot, and picks the objects to sample.
 
 import { createHash } from 'node:crypto'
 import { isWholeFile, SUPPORTED_EXTENSIONS } from '@reembed/corpus'
@@ -7,7 +7,7 @@ import type { SourceObject } from '@reembed/protocol'
 import { canonical, ReembedError } from '@reembed/shared'
 import type { Corpus } from './corpus.ts'
 
-/** Objects that the user should know of: so many, and which for example. */
+/** Objects to report to the user: their number, with examples. */
 export interface ObjectExamples {
   readonly count: number
   /** The first few keys. */
@@ -17,38 +17,38 @@ export interface ObjectExamples {
 export interface Survey {
   readonly objects: number
   readonly bytes: number
-  /** Text and Markdown: one document each. Empty ones are not counted. */
+  /** Objects of text and Markdown, one document each. Empty ones are not counted. */
   readonly wholeFiles: number
   readonly wholeFileBytes: number
   /** SHA-256 over key, etag, size and format of each object, in key order. */
   readonly snapshotSha256: string
-  /** Listed but not read, since their extension is not known. */
+  /** Objects that are listed but not read, because their extension is unknown. */
   readonly skipped: ObjectExamples
   /**
-   * Text and Markdown beside objects of records: more often a README than a document. None in a
-   * corpus of text alone.
+   * Objects of text and Markdown beside objects of records: more often a README than a document.
+   * Empty for a corpus of text alone.
    */
   readonly mixedInFiles: ObjectExamples
   /** Objects of records, spread evenly over the listing. */
   readonly sampledObjects: readonly SourceObject[]
-  /** The listing again: from memory if it is short, else from the store. */
+  /** Lists the objects again: from memory up to 100,000 objects, else from the store. */
   relist(signal?: AbortSignal): Iterable<SourceObject> | AsyncIterable<SourceObject>
 }
 
-/**
- * So many objects are kept in memory (some 30 MB); a longer listing is listed again when it is
- * needed.
- */
+/** Maximum number of objects in memory, some 30 MB; a longer listing is read again. */
 const KEPT_OBJECTS = 100_000
 const SPREAD = 8
 const EXAMPLES = 5
 
-/** Fails with SOURCE_EMPTY or SOURCE_FORMAT if there is nothing to embed. */
+/**
+ * Reads the listing of a corpus once.
+ * @throws ReembedError SOURCE_EMPTY or SOURCE_FORMAT for a corpus without anything to embed
+ */
 export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Survey> {
   const hash = createHash('sha256')
   const spread = createEvenSampler<SourceObject>(SPREAD)
   const skipped = { count: 0, examples: [] as string[] }
-  const strays = { count: 0, examples: [] as string[] }
+  const mixedIn = { count: 0, examples: [] as string[] }
   let kept: SourceObject[] | undefined = []
   let [objects, bytes, wholeFiles, wholeFileBytes] = [0, 0, 0, 0]
 
@@ -60,7 +60,7 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
     if (isWholeFile(format) && size > 0) {
       wholeFiles += 1
       wholeFileBytes += size
-      addExample(strays, key)
+      addExample(mixedIn, key)
     } else if (size > 0) {
       spread.add(object)
     }
@@ -89,7 +89,7 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
     wholeFileBytes,
     snapshotSha256: hash.digest('hex'),
     skipped,
-    mixedInFiles: spread.values().length > 0 ? strays : { count: 0, examples: [] },
+    mixedInFiles: spread.values().length > 0 ? mixedIn : { count: 0, examples: [] },
     sampledObjects: spread.values(),
     relist: signal => kept ?? corpus.objects({ signal }),
   }
@@ -101,8 +101,8 @@ function addExample(named: { count: number; examples: string[] }, key: string): 
 }
 
 /**
- * Picks at most `count` values spread evenly over a stream of unknown length, the same ones each
- * time.
+ * Picks at most `count` values, spread evenly over a stream of unknown length. Deterministic. Holds
+ * at most `2 * count` values.
  */
 export function createEvenSampler<T>(count: number): { add(value: T): void; values(): T[] } {
   let held: T[] = []

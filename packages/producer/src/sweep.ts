@@ -1,6 +1,5 @@
-// SWEEP: whatever happened to Redis, to workers or to producers, the store tells what is missing.
-// Every producer and every worker sweeps now and then; doing it twice or at the same time changes
-// nothing.
+// SWEEP: advances runs by what the store lacks, whatever Redis, workers or producers lost. Every
+// producer and every worker sweeps at intervals. Sweeps are idempotent and may run concurrently.
 
 import { type Plan, readCurrent, readManifest, readPlan, readRunState, readSeq } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
@@ -14,7 +13,7 @@ export type SweepOutcome =
   /** With nothing missing, another process is finalizing it. */
   | { readonly run: string; readonly status: 'running'; readonly missing: number; readonly enqueued: number }
   | { readonly run: string; readonly status: 'finished'; readonly publish: PublishOutcome }
-  /** Somebody has paused or cancelled it, or removes it. */
+  /** Its state record: the sweeper does not advance it. */
   | { readonly run: string; readonly status: 'paused' | 'cancelled' | 'deleting' | 'deleted' }
   | { readonly run: string; readonly status: 'broken'; readonly error: unknown }
 
@@ -29,7 +28,8 @@ export interface Sweeper {
 }
 
 /**
- * A run that does not balance is reported once and then left alone by this sweeper; others go on.
+ * A sweeper of one output. It reports a run that does not balance once and then skips it; other
+ * runs continue.
  */
 export function createSweeper(store: Store, queue: Queue): Sweeper {
   const broken = new Map<string, unknown>()

@@ -1,6 +1,6 @@
-// Is every id of a run unique? Reads only the id columns, in memory that does not grow with the
-// corpus: each id is hashed to 64 bits. Equal hashes are looked at again as ids before anybody is
-// accused.
+// Checks that every id of a run is unique. Reads only the id columns, in memory that does not grow
+// with the corpus: each id is hashed to 64 bits. Equal hashes are compared as ids in a second pass,
+// so a hash collision is never reported as a duplicate.
 
 import { basename } from 'node:path'
 import type { Plan, Receipt } from '@reembed/protocol'
@@ -12,15 +12,15 @@ import { openBuckets } from './buckets.ts'
 const SHARDS_AT_ONCE = 8
 const SHOWN = 3
 
-/** @throws ReembedError DUPLICATE_ID naming the first few ids and both places of each. */
+/** @throws ReembedError DUPLICATE_ID naming the first few ids and two rows of each. */
 export async function requireUniqueIds(
   store: Store,
   plan: Plan,
   rows: number,
-  looking: UniqueIdOptions = {},
+  options: UniqueIdOptions = {},
 ): Promise<void> {
-  const repeated = await duplicateHashes(shardIds(store, plan, looking), rows)
-  if (repeated.size > 0) await reportDuplicates(store, plan, repeated, looking)
+  const repeated = await duplicateHashes(shardIds(store, plan, options), rows)
+  if (repeated.size > 0) await reportDuplicates(store, plan, repeated, options)
 }
 
 export interface UniqueIdOptions {
@@ -30,7 +30,8 @@ export interface UniqueIdOptions {
 }
 
 /**
- * Some of the hashes that more than one of `rows` ids has; beyond memory, they go through files.
+ * Hashes that more than one of `rows` ids has, at most 30 of them. Hashes beyond memory are sorted
+ * in files.
  */
 export async function duplicateHashes(
   shards: AsyncIterable<{ readonly ids: readonly string[] }>,
@@ -58,10 +59,10 @@ async function reportDuplicates(
   store: Store,
   plan: Plan,
   repeated: Set<bigint>,
-  looking: UniqueIdOptions,
+  options: UniqueIdOptions,
 ): Promise<void> {
   const places = new Map<string, { readonly key: string; readonly row: number }[]>()
-  for await (const { ids, key } of shardIds(store, plan, looking)) {
+  for await (const { ids, key } of shardIds(store, plan, options)) {
     for (const [row, id] of ids.entries()) {
       if (!repeated.has(hashOfId(id))) continue
       const seen = places.get(id)
@@ -79,14 +80,14 @@ async function reportDuplicates(
   const more = twice.length > SHOWN ? ' and more' : ''
   throw new ReembedError(
     'DUPLICATE_ID',
-    `ids must be unique in a corpus, these are not: ${shown.join(', ')}${more}. Nothing was published; make them unique or choose another field`,
+    `duplicate ids: ${shown.join(', ')}${more}. Nothing was published: make the ids unique, or choose another id field`,
     { option: 'fields.id' },
   )
 }
 
 /**
- * A shard keeps its rows in the order of the source, so its receipt tells which object a row is
- * from.
+ * Names the object and the row. Rows of a shard are in source order, so its receipt shows which
+ * object a row is from.
  */
 async function describe(
   store: Store,
@@ -100,8 +101,8 @@ function objectOf({ source, rejects, rows }: Receipt, row: number): string {
   const rowsOf = source.map(
     ({ lines }, part) => lines - rejects.filter(({ position }) => position.part === part).length,
   )
-  // Blank lines and headers are lines too, and a document may be several rows: then the counts
-  // don't tell.
+  // Blank lines and headers count as lines, and a document may have several rows: then the counts
+  // do not identify the object.
   if (rowsOf.reduce((sum, one) => sum + one, 0) !== rows) {
     return names.length > 2 ? `${names[0]} to ${names.at(-1)}` : names.join(' or ')
   }

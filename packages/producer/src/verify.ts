@@ -1,5 +1,5 @@
-// VERIFY: does the run hold what it promises? Everything is computed again from the shards; nothing
-// that was written down about them is believed.
+// VERIFY: checks that a run holds what its manifest states. Computes every figure again from the
+// shards and trusts no recorded one.
 
 import { createHash } from 'node:crypto'
 import { createDimensionRanges } from '@reembed/evaluate'
@@ -29,15 +29,15 @@ export interface Verification {
   readonly shards: number
   readonly model: Plan['recipe']['model']
   readonly totals: Totals
-  /** See Manifest; not computed again, since the base may be gone. */
+  /** See Manifest; not computed again, since the base run may have been deleted. */
   readonly baseRun?: Manifest['baseRun']
-  /** Length of the shortest and the longest vector, as measured; null if there is none. */
+  /** Euclidean norm of the shortest and the longest vector, as measured; null without vectors. */
   readonly norms: { readonly min: number; readonly max: number } | null
-  /** Vectors equal to the one before them, although the texts differ. */
+  /** Number of vectors equal to the preceding one although the texts differ. */
   readonly repeatedVectors: number
   /**
-   * Dimensions, from 0 on, that have one value for all; none where the run has fewer than 100
-   * texts.
+   * Dimensions, counted from 0, with the same value in every vector; empty for a run with fewer
+   * than 100 texts.
    */
   readonly collapsedDimensions: readonly number[]
   readonly rejectReasons: Partial<Record<RejectReason, number>>
@@ -46,8 +46,10 @@ export interface Verification {
 const SHARDS_AT_ONCE = 4
 
 /**
- * Reads every shard of a run whole.
- * @throws ReembedError (exit code 4) with the first thing that does not balance, naming the file.
+ * Reads every shard of a run whole and checks it against the plan and, if there is one, the
+ * manifest.
+ * @throws ReembedError UNBALANCED, CORRUPT, DUPLICATE_ID or MODEL_MISMATCH for the first fault,
+ * naming the file; RUN_NOT_FOUND for an unknown run.
  */
 export async function verify(store: Store, run: string, signal?: AbortSignal): Promise<Verification> {
   const plan = await requirePlan(store, run)
@@ -96,13 +98,13 @@ export async function verify(store: Store, run: string, signal?: AbortSignal): P
   }
 }
 
-/** Anything under the run's data that is no shard of it was put there by somebody else. */
+/** Objects under the run's data prefix that are no shard of it were written by another program. */
 async function refuseForeign(store: Store, plan: Plan): Promise<void> {
   for await (const { key } of store.list(shardPrefix(plan.run))) {
     if (shardOfKey(key, plan.run, plan.shards) !== undefined) continue
     throw new ReembedError(
       'CORRUPT',
-      `${key} in ${store.url} is not a shard of this run; it was left as it is`,
+      `${key} in ${store.url} is not a shard of run ${plan.run} by its plan: check what wrote it, then remove it`,
     )
   }
 }
@@ -112,24 +114,24 @@ async function check(store: Store, plan: Plan, { slice, key, shard }: PlannedSha
   const checked = await checkShard(store, key, { run: plan.run, shard })
   const { model, spaceId } = checked.receipt
   if (spaceIdOf(model) !== spaceId) {
-    throw new ReembedError('CORRUPT', `${key} in ${store.url} names a model that is not the one of its space`)
+    throw new ReembedError('CORRUPT', `${key} in ${store.url} names a model that does not match its space id`)
   }
   return { slice, key, ...checked }
 }
 
 /**
- * The ids are hashes of what the plan says: who changed it would have to change every shard's
- * receipt.
+ * The ids are hashes of the recipe, and every receipt repeats them: a changed recipe does not match
+ * them, and changed ids do not match the receipts.
  */
 function requireOwnIds(store: Store, { run, recipe, spaceId, recipeId }: Plan): void {
   if (spaceIdOf(recipe.model) === spaceId && recipeIdOf(recipe) === recipeId) return
   throw new ReembedError(
     'CORRUPT',
-    `the plan of run ${run} in ${store.url} was changed after it was written: its recipe is not the one that its ids stand for`,
+    `the plan of run ${run} in ${store.url} was changed after it was written: its ids are not those of its recipe`,
   )
 }
 
-/** What finalize takes over from the plan. */
+/** Checks the fields that finalize copies from the plan. */
 function requireOfPlan(store: Store, manifest: Manifest, plan: Plan): void {
   const { recipe, seq, spaceId, recipeId, source, layout, shards, queryPrompt } = plan
   const { prompt, fields, model, dtype, nativeDimensions } = recipe
@@ -149,11 +151,11 @@ function requireOfPlan(store: Store, manifest: Manifest, plan: Plan): void {
   }
   for (const [name, value] of Object.entries(planned)) {
     const found = manifest[name as keyof typeof planned]
-    // Manifests of before there was a choice do not say.
+    // A manifest of an earlier version may lack a field.
     if (found === undefined || canonical({ found }) === canonical({ found: value })) continue
     throw new ReembedError(
       'CORRUPT',
-      `the manifest of run ${plan.run} in ${store.url} says otherwise than its plan, see ${name}: one of them was replaced`,
+      `the manifest of run ${plan.run} in ${store.url} and its plan differ in ${name}: one of them was replaced`,
     )
   }
 }
@@ -162,7 +164,7 @@ function rowOf(key: string, bytes: number, { rows, rejects, tokens, bodySha256 }
   return { key, bytes, rows, rejects: rejects.length, tokens, bodySha256 }
 }
 
-/** Exports go by what the manifest lists. */
+/** Checks one row of the manifest's list of shards: sinks read it instead of the receipts. */
 function requireListed(
   store: Store,
   run: string,
@@ -172,18 +174,18 @@ function requireListed(
   if (listed && canonical({ ...listed }) === canonical(made)) return
   throw new ReembedError(
     'CORRUPT',
-    `the manifest of run ${run} in ${store.url} lists another shard than ${made.key}: one of them was replaced`,
+    `the manifest of run ${run} in ${store.url} does not list ${made.key} as it is stored: one of them was replaced`,
   )
 }
 
-/** Every version of this run names this manifest, by its hash. */
+/** Checks that every version of this run has the hash of this manifest. */
 async function requireChain(store: Store, manifest: Manifest): Promise<void> {
   const expected = sha256(canonical(manifest))
   for await (const { version, run, manifestSha256 } of readVersions(store)) {
     if (run !== manifest.run || manifestSha256 === expected) continue
     throw new ReembedError(
       'CORRUPT',
-      `version ${version} in ${store.url} names another manifest of run ${run} than the one that is there: it was replaced after it was published`,
+      `version ${version} in ${store.url} names another manifest of run ${run} than the stored one: the manifest was replaced after it was published`,
     )
   }
 }
@@ -195,10 +197,10 @@ function requireSame(manifest: Manifest, totals: Totals, shards: readonly string
   if (same) return
   throw new ReembedError(
     'CORRUPT',
-    `the shards of run ${manifest.run} in ${store.url} are not those that its manifest names: at least one was replaced after it was finished`,
+    `the shards of run ${manifest.run} in ${store.url} are not those that its manifest names: at least one was replaced after the run was finished`,
   )
 }
 
-/** Manifests of before there was reuse say nothing of it. */
+/** A manifest of an earlier version may lack `reused`. */
 const sorted = (totals: Totals): [string, unknown][] =>
   Object.entries({ reused: 0, ...totals }).sort(([a], [b]) => (a < b ? -1 : 1))

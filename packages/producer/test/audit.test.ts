@@ -1,4 +1,4 @@
-// Receipts against the plan: every way in which they may not fit it has a sentence of its own.
+// Receipts against the plan: every mismatch has its own message.
 
 import type { Plan, Receipt, Slice } from '@reembed/protocol'
 import { expect, test } from 'vitest'
@@ -63,7 +63,7 @@ function audited(first: Partial<Receipt> = {}, second: Partial<Receipt> = {}) {
   return { ...audit.end(), located }
 }
 
-test('I2: what fits is added up, and a reject has its line in the whole object', () => {
+test('I2: matching receipts are summed, and a reject has its line in the whole object', () => {
   const { totals, rejectReasons, located } = audited(
     { reused: 3 },
     { rows: 9, rejects: [reject(4)], tokens: 40 },
@@ -82,7 +82,7 @@ test('I2: what fits is added up, and a reject has its line in the whole object',
   expect(located).toMatchObject([{ id: 'd4', key: 'a.jsonl', offset: 40, line: 14 }])
 })
 
-test('tokens are unknown where one shard does not know them', () => {
+test('the number of tokens is null when one shard has none', () => {
   expect(audited({ tokens: null }).totals.tokens).toBeNull()
 })
 
@@ -97,28 +97,28 @@ test.each<[string, Partial<Receipt>, Partial<Receipt>, string]>([
   ['an overlap', {}, read(90, 200), 'read a.jsonl from byte 90, but the shard before ended at 100'],
   ['an end too early', {}, read(100, 190), 'bytes 190 to 200 of a.jsonl were never read'],
   ['a beginning too late', read(10, 100), {}, 'read a.jsonl from byte 10, but the shard before ended at 0'],
-  ['a part too few', { source: [] }, {}, 'has read 0 source ranges, planned are 1'],
+  ['a part too few', { source: [] }, {}, 'has read 0 source ranges, the plan has 1'],
   [
     'a source that changed',
     read(0, 100, { etag: 'x' }),
     {},
-    'was made from a.jsonl (x), planned is a.jsonl (e)',
+    'was made from a.jsonl (x), the plan has a.jsonl (e)',
   ],
   [
     'another source',
     read(0, 100, { key: 'b.jsonl' }),
     {},
-    'was made from b.jsonl (e), planned is a.jsonl (e)',
+    'was made from b.jsonl (e), the plan has a.jsonl (e)',
   ],
   ['a document lost', { rows: 9 }, {}, '10 documents are not 9 rows + 0 rejects'],
   ['a document doubled', { rejects: [reject(1)] }, {}, '10 documents are not 10 rows + 1 rejects'],
-  ['more reused than there is', { reused: 11 }, {}, '11 reused rows are more than its 10 rows'],
+  ['more reused rows than rows', { reused: 11 }, {}, '11 reused rows are more than its 10 rows'],
   ['a reject of no part', { rows: 9, rejects: [reject(1, 1)] }, {}, 'a reject points outside the slice'],
-  ['another run', { run: 'b' }, {}, `its receipt says run b, the plan says ${PLAN.run}`],
-  ['another shard', { shard: 1 }, {}, 'its receipt says shard 1, the plan says 0'],
-  ['another number of shards', { shards: 3 }, {}, 'its receipt says shards 3, the plan says 2'],
-  ['another recipe', { recipeId: 'x' }, {}, 'its receipt says recipeId x, the plan says recipe'],
-])('I2: %s is told so', (_what, first, second, message) => {
+  ['another run', { run: 'b' }, {}, `its receipt has run b, the plan has ${PLAN.run}`],
+  ['another shard', { shard: 1 }, {}, 'its receipt has shard 1, the plan has 0'],
+  ['another number of shards', { shards: 3 }, {}, 'its receipt has shards 3, the plan has 2'],
+  ['another recipe', { recipeId: 'x' }, {}, 'its receipt has recipeId x, the plan has recipe'],
+])('I2: %s is refused with its own message', (_what, first, second, message) => {
   expect(() => audited(first, second)).toThrow(
     expect.objectContaining({ code: 'UNBALANCED', exitCode: 4, message: expect.stringContaining(message) }),
   )
@@ -136,9 +136,9 @@ test('I6: vectors of another space are named by both models', () => {
   )
 })
 
-test('I2: the last shards may not be left out', () => {
+test('I2: an audit without the last shards is refused', () => {
   const audit = createAudit({ ...PLAN, shards: 3 })
   audit.add(SLICES[0], receipt(0, { shards: 3 }), 1)
   audit.add(SLICES[1], receipt(1, { shards: 3 }), 1)
-  expect(() => audit.end()).toThrow('only 2 of 3 shards were looked at')
+  expect(() => audit.end()).toThrow('only 2 of 3 shards were checked')
 })

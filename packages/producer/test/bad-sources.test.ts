@@ -1,5 +1,4 @@
-// Files that are not what they should be, each with its one line (reliability.md section 6, "Files"
-// and "Documents").
+// Damaged and malformed sources, and fields that do not fit: refused with one line, or rejects.
 
 import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -183,7 +182,7 @@ describe('a table', () => {
     await expect(read({ 'a.csv': 'key,words\n1,one\n' })).rejects.toMatchObject({
       code: 'FIELD_NOT_FOUND',
       message:
-        '"a.csv" has no id field (looked for id, _id, doc_id, docid); its fields are "key", "words". Name the id field',
+        '"a.csv" has no id field (tried id, _id, doc_id, docid); its fields are "key", "words". Name the id field',
     })
   })
 

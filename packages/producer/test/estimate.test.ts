@@ -1,4 +1,4 @@
-// What a sample says about the corpus.
+// Estimates of the corpus from a sample.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -34,7 +34,7 @@ const jsonl = (texts: readonly string[]): string =>
 const text = (length: number): string => Array(length).fill('word').join(' ')
 const options = { prompt: '', countTokens, truncate: true, maxInputLength: null, request }
 
-test('tokens of a corpus whose texts get longer and longer are within 5 % and the stated error', async () => {
+test('the estimate of tokens is within 5 % and the stated error when texts grow along the corpus', async () => {
   const lengths = Array.from({ length: 8000 }, (_, i) => 1 + Math.floor(i / 100) + ((i * 7919) % 13))
   const {
     tokens,
@@ -54,7 +54,7 @@ test('tokens of a corpus whose texts get longer and longer are within 5 % and th
   expect(canaryTokens).toBe(Math.round((3 * inputs) / 31))
 })
 
-test('a corpus that was read whole is quoted exactly, each format by its own ratio', async () => {
+test('a quote is exact, each format by its own ratio, for a corpus that is read whole', async () => {
   const quote = await quoteRun(
     await sampled({
       'a.jsonl': jsonl([text(3), text(5), '']),
@@ -67,7 +67,7 @@ test('a corpus that was read whole is quoted exactly, each format by its own rat
   expect(quote).toMatchObject({ tokens: 3 + 5 + 7 + 10, inputs: 4, relativeError: 0, canaryTokens: 0 })
 })
 
-test('of one compressed stream, read from its start alone, several hundred texts are counted, and their scatter told', async () => {
+test('a sample of one compressed stream counts several hundred texts from its start and states an error', async () => {
   const lengths = Array.from({ length: 8000 }, (_, i) => 1 + ((i * 7919) % 97))
   const packed = gzipSync(jsonl(lengths.map(text)))
   const {
@@ -82,7 +82,7 @@ test('of one compressed stream, read from its start alone, several hundred texts
   expect(off / tokens).toBeLessThan(0.05)
 })
 
-test('without a way to count, tokens are a guess and say so; a price makes time and money of a rate', async () => {
+test('a quote estimates tokens without an error when none are counted, and applies rate and price', async () => {
   const quote = await quoteRun(await sampled({ 'a.jsonl': jsonl(['x'.repeat(400)]) }), {
     ...options,
     countTokens: async () => null,

@@ -1,5 +1,4 @@
-// What ends a run at any size: rows that wait in a file, rejects in several objects, ids that go
-// through buckets.
+// Parts of finalize at any size: rows spooled to a file, rejects in several objects.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -17,19 +16,19 @@ test.each([
   ['in memory', 1_000_000],
   ['in a file', 100],
   ['in a file and the rest in memory', 3_000],
-])('rows wait %s and come back in their order, also twice', async (_, most) => {
+])('a spool %s returns its rows in order, also twice', async (_, most) => {
   await using spool = createSpool<{ i: number; text: string }>(most)
   for (const row of rows(200)) await spool.add(row)
   expect(await Array.fromAsync(spool.rows())).toEqual(rows(200))
   expect(await Array.fromAsync(spool.rows())).toEqual(rows(200))
 })
 
-test('without rows there are none', async () => {
+test('an empty spool returns no rows', async () => {
   await using spool = createSpool()
   expect(await Array.fromAsync(spool.rows())).toEqual([])
 })
 
-test('rejects stand in one object, in several where they are very many, in an empty one where there are none', async () => {
+test('rejects are written to one object, to several beyond its maximum size, to an empty one without rejects', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'reembed-rejects-'))
   await using store = await openStore(folder)
   const rejects = Array.from({ length: 50 }, (_, i) => ({

@@ -1,4 +1,4 @@
-// Hooks: only with the secret, each sender's own way of showing it; a burst is one look.
+// Hooks: each sender must prove the secret in its own way; a burst triggers one call.
 
 import { createHmac } from 'node:crypto'
 import { expect, test } from 'vitest'
@@ -11,21 +11,21 @@ const push = JSON.stringify({
 })
 
 async function open(debounceMs = 0) {
-  const told: (readonly HookKind[])[] = []
-  let heard = Promise.withResolvers<void>()
+  const received: (readonly HookKind[])[] = []
+  let called = Promise.withResolvers<void>()
   const hooks = await serveHooks({
     listen: '0',
     secret,
     debounceMs,
     onHook(kinds) {
-      told.push(kinds)
-      heard.resolve()
-      heard = Promise.withResolvers()
+      received.push(kinds)
+      called.resolve()
+      called = Promise.withResolvers()
     },
   })
   return {
-    told,
-    next: () => heard.promise,
+    received,
+    next: () => called.promise,
     send: async (kind: string, headers: Record<string, string>, body = push, method = 'POST') =>
       (await fetch(`${hooks.url}/hooks/${kind}`, { method, headers, ...(method === 'POST' && { body }) }))
         .status,
@@ -43,7 +43,7 @@ function signed(body: string, timeMs = Date.now(), key = secret): Record<string,
   }
 }
 
-test('each sender is believed when it shows the secret in its own way', async () => {
+test('a hook is accepted when its sender proves the secret in its own way', async () => {
   await using hooks = await open()
   for (const [kind, headers] of [
     ['huggingface', { 'x-webhook-secret': secret }],
@@ -53,11 +53,11 @@ test('each sender is believed when it shows the secret in its own way', async ()
     const next = hooks.next()
     expect(await hooks.send(kind, headers)).toBe(202)
     await next
-    expect(hooks.told.at(-1)).toEqual([kind])
+    expect(hooks.received.at(-1)).toEqual([kind])
   }
 })
 
-test("a signature that MLflow's own code makes is taken (mlflow 3.17.2, mlflow/webhooks/delivery.py)", async () => {
+test("a signature that MLflow's own code makes is accepted (mlflow 3.17.2, mlflow/webhooks/delivery.py)", async () => {
   const hooks = await serveHooks({ listen: '0', secret, onHook: () => {}, now: () => 1_795_000_000_000 })
   const reply = await fetch(`${hooks.url}/hooks/mlflow`, {
     method: 'POST',
@@ -72,7 +72,7 @@ test("a signature that MLflow's own code makes is taken (mlflow 3.17.2, mlflow/w
   expect(reply.status).toBe(202)
 })
 
-test('without the secret, with a part of it, with another or with an old signature nothing is looked at', async () => {
+test('a hook is refused without the secret, with a part of it, with another secret or with an old signature', async () => {
   await using hooks = await open()
   const refused = [
     ['huggingface', {}],
@@ -90,14 +90,14 @@ test('without the secret, with a part of it, with another or with an old signatu
   expect(
     await hooks.send('generic', { authorization: `Bearer ${secret}` }, 'x'.repeat(1024 * 1024 + 1)),
   ).toBe(413)
-  // The one that counts comes last, so that nothing of the others can still be on its way.
+  // The valid hook is sent last, so that no call for an earlier one can still be pending.
   const next = hooks.next()
   await hooks.send('generic', { authorization: `Bearer ${secret}` })
   await next
-  expect(hooks.told).toEqual([['generic']])
+  expect(hooks.received).toEqual([['generic']])
 })
 
-test('a discussion or a setting on Hugging Face is no reason to look', async () => {
+test('a hook for a discussion or a setting on Hugging Face triggers nothing', async () => {
   await using hooks = await open()
   const headers = { 'x-webhook-secret': secret }
   expect(await hooks.send('huggingface', headers, JSON.stringify({ event: { scope: 'discussion' } }))).toBe(
@@ -107,21 +107,21 @@ test('a discussion or a setting on Hugging Face is no reason to look', async () 
   const next = hooks.next()
   await hooks.send('huggingface', headers)
   await next
-  expect(hooks.told).toHaveLength(1)
+  expect(hooks.received).toHaveLength(1)
 })
 
-test('a burst of hooks is told once, with all who spoke', async () => {
+test('a burst of hooks triggers one call, with every kind received', async () => {
   await using hooks = await open(200)
   const next = hooks.next()
   for (let i = 0; i < 10; i += 1) await hooks.send('huggingface', { 'x-webhook-secret': secret })
   await hooks.send('generic', { authorization: `Bearer ${secret}` })
   await next
-  expect(hooks.told).toEqual([['huggingface', 'generic']])
+  expect(hooks.received).toEqual([['huggingface', 'generic']])
 })
 
-test('no secret, or one that can be guessed, is refused before the port is opened', async () => {
+test('an empty or short secret is refused before the port is opened', async () => {
   const start = (short: string) => serveHooks({ listen: '0', secret: short, onHook: () => {} })
-  await expect(start('')).rejects.toThrow('hooks want a secret: put a random one into REEMBED_HOOK_SECRET')
+  await expect(start('')).rejects.toThrow('hooks need a secret: put a random one into REEMBED_HOOK_SECRET')
   await expect(start('letmein')).rejects.toThrow('under 16 characters')
   await expect(serveHooks({ listen: 'here', secret, onHook: () => {} })).rejects.toThrow(
     "'here' is not a listen address",

@@ -116,7 +116,7 @@ it('a folder, a file and a glob of it can be named', async () => {
   expect((await idsOf('hf://datasets/org/name/**/*.gz')).ids).toEqual(range(400, 500))
 })
 
-it('overload is waited for, and a broken connection goes on where it stopped', async () => {
+it('a read is repeated after an overload, and resumed after a broken connection', async () => {
   const seen = new Set<string>()
   fault = (request, response) => {
     const kind = request.url?.includes('/resolve/')
@@ -142,7 +142,7 @@ it('overload is waited for, and a broken connection goes on where it stopped', a
   expect(await store.head('nothing')).toBeUndefined()
 })
 
-it('an answer that another try would not change is told at once', async () => {
+it('a permanent error of the Hub is reported without a retry', async () => {
   fault = (_, response) => {
     response.writeHead(400).end()
     return true
@@ -154,7 +154,7 @@ it('an answer that another try would not change is told at once', async () => {
   expect(asked).toHaveLength(1)
 })
 
-it('what is missing, closed or written to is told', async () => {
+it('a missing dataset, a closed dataset and a write are refused', async () => {
   await expect(openStore('hf://datasets/org/name@v9')).rejects.toMatchObject({
     code: 'SOURCE_NOT_FOUND',
     message: `Dataset org/name has no revision 'v9' on the Hub at ${url()}: check name and revision`,
@@ -188,7 +188,7 @@ it.each<[string, (response: ServerResponse) => void, RegExp]>([
   [
     'without sizes',
     response => response.writeHead(200).end('[{"type":"file","path":"data/a.jsonl","oid":"o"}]'),
-    /^the listing of dataset org\/name by the Hub at .* is invalid, see \[0\]\.size$/,
+    /^the listing of dataset org\/name by the Hub at .* is invalid: \[0\]\.size is invalid$/,
   ],
   [
     'of another folder',
@@ -218,7 +218,7 @@ it.each<[string, (response: ServerResponse) => void, RegExp]>([
   })
 })
 
-it('the token goes to the Hub alone, whatever address a page names as the next one', async () => {
+it('the token is sent to the Hub only, when a page names another host as the next one', async () => {
   const elsewhere: string[] = []
   await using other = await listen((request, response) => {
     elsewhere.push(request.url ?? '')
@@ -235,7 +235,7 @@ it('the token goes to the Hub alone, whatever address a page names as the next o
   expect(elsewhere).toEqual([])
 })
 
-it('a listing whose page is followed by itself comes to an end', async () => {
+it('a listing ends when a page names itself as the next one', async () => {
   fault = ({ url = '' }, response) => {
     if (!url.includes('/tree/')) return false
     response.writeHead(200, { link: `<${url}>; rel="next"` }).end('[]')
@@ -248,7 +248,7 @@ it('a listing whose page is followed by itself comes to an end', async () => {
   })
 })
 
-it('bytes beyond the range that was asked for are refused', async () => {
+it('bytes beyond the requested range are refused', async () => {
   fault = ({ url }, response) => {
     if (!url?.includes('/resolve/')) return false
     response.writeHead(206).end('more than six bytes')

@@ -106,7 +106,7 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
     expect(sample).toMatchObject({ documents: 6, lines: 4, bytesPerRecord: DOCS.length / 2 })
   })
 
-  it('that Spark or Delta wrote is read without their own files, which are told unless they are mere markers', async () => {
+  it('that Spark or Delta wrote is read without their own files, which are reported unless they are markers', async () => {
     await place.put('x/year=2026/part-0.jsonl', DOCS)
     await place.put('x/_SUCCESS', '')
     await place.put('x/_delta_log/0.checkpoint.jsonl', DOCS)
@@ -149,7 +149,7 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
     expect((await planned(`${place.root}/v1.0`)).head.objects).toBe(1)
   })
 
-  it('of unknown extensions is refused with examples, or read as --format says', async () => {
+  it('of unknown extensions is refused with examples, or read as the given format', async () => {
     await place.put('x/a.html', DOCS)
     await place.put('x/b.json', DOCS)
     await expect(planned(`${place.root}/x`)).rejects.toMatchObject({
@@ -203,7 +203,7 @@ describe('the fields', () => {
     return (await planned(folder, request)).head.recipe.fields
   }
 
-  it('are the first of the usual names that are there, in every object', async () => {
+  it('are the first of the usual names that exist in every object', async () => {
     expect(await plannedOf({ 'a.jsonl': jsonl({ _id: 'x', id: 'y', content: '', text: '' }) })).toEqual({
       id: 'id',
       text: 'text',
@@ -231,7 +231,7 @@ describe('the fields', () => {
     await expect(plannedOf({ 'a.jsonl': jsonl({ url: 'x', 'bo\u001bdy': '' }) })).rejects.toMatchObject({
       code: 'FIELD_NOT_FOUND',
       message:
-        '"a.jsonl" has no id field (looked for id, _id, doc_id, docid); its fields are "url", "bo\\u001bdy". Name the id field',
+        '"a.jsonl" has no id field (tried id, _id, doc_id, docid); its fields are "url", "bo\\u001bdy". Name the id field',
     })
     await expect(plannedOf({ 'a.jsonl': DOCS }, { fields: { text: 'abstract' } })).rejects.toMatchObject({
       code: 'FIELD_NOT_FOUND',
@@ -305,7 +305,7 @@ describe('a source', () => {
     ['s3:bucket/corpus', "did you mean 's3://'?"],
     ['https://example.com/corpus.jsonl', "Cannot open a 'https:' URL"],
     ['s3://', "Expected s3://bucket/prefix, got 's3://'"],
-  ])('given as %j is a wrong use, explained', async (url, message) => {
+  ])('given as %j is a usage error with the reason', async (url, message) => {
     const refused = { code: 'USAGE', message: expect.stringContaining(message) }
     await expect(openCorpus(url, { output: join(folder, 'out') })).rejects.toMatchObject(refused)
   })
@@ -364,7 +364,7 @@ describe('a source', () => {
 })
 
 describe('a large corpus', () => {
-  it('of one gzip stream says how often its slices unpack it, of many zstd frames or gzip members nothing', async () => {
+  it('of one gzip stream reports how often its slices decompress it, of many zstd frames or gzip members nothing', async () => {
     const lines = Array.from({ length: 2_000 }, (_, i) => jsonl({ id: i, text: `text ${i}` }))
     await writeFile(join(folder, 'one.jsonl.gz'), gzipSync(lines.join('')))
     const random = lines.map((_, i) => jsonl({ id: i, text: randomBytes(100).toString('base64') }))

@@ -1,5 +1,5 @@
-// One run per due tick: through daylight saving, downtime, two producers, a producer that dies and
-// one that fails.
+// One run per due tick: with daylight saving, downtime, several producers, and a producer that dies
+// or fails.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -29,10 +29,7 @@ afterEach(async () => {
 
 const nightly: Schedule = { name: 'nightly', cron: '30 2 * * *', timezone: 'Europe/Berlin', when: 'always' }
 
-/**
- * Lets one producer after another look, every `stepMs`, and tells the times at which a run was
- * made.
- */
+/** Lets each producer check the schedule every `stepMs`; returns the ticks that were planned. */
 async function ranBetween(
   schedule: Schedule,
   fromMs: number,
@@ -42,26 +39,26 @@ async function ranBetween(
   const ran: string[] = []
   for (let nowMs = fromMs; nowMs <= toMs; nowMs += stepMs) {
     if (down.some(([start, end]) => nowMs >= start && nowMs < end)) continue
-    const looks = Array.from({ length: producers }, () =>
+    const checks = Array.from({ length: producers }, () =>
       checkSchedule(store, schedule, { nowMs, onDue: async () => ({ status: 'planned', run: iso(nowMs) }) }),
     )
-    for (const look of await Promise.all(looks)) if (look.status === 'done') ran.push(iso(look.tickMs))
+    for (const check of await Promise.all(checks)) if (check.status === 'done') ran.push(iso(check.tickMs))
   }
   return ran
 }
 
-test('the night in which 2:30 does not come has its tick at 3:00, the next night is as ever', async () => {
+test('a tick at 2:30 comes at 3:00 in the night without 2:30, and at 2:30 in the next night', async () => {
   const ran = await ranBetween(nightly, at('2026-03-27T12:00:00Z'), at('2026-03-30T12:00:00Z'))
   // 2:30 in winter is 1:30 UTC; 3:00 in summer is 1:00 UTC.
   expect(ran).toEqual(['2026-03-28T01:30:00.000Z', '2026-03-29T01:00:00.000Z', '2026-03-30T00:30:00.000Z'])
 })
 
-test('the night in which 2:30 comes twice has one tick', async () => {
+test('a tick at 2:30 comes once in the night with two 2:30', async () => {
   const ran = await ranBetween(nightly, at('2026-10-23T12:00:00Z'), at('2026-10-26T12:00:00Z'))
   expect(ran).toEqual(['2026-10-24T00:30:00.000Z', '2026-10-25T00:30:00.000Z', '2026-10-26T01:30:00.000Z'])
 })
 
-test('ticks missed during a downtime fold into one, and the next one comes in its time', async () => {
+test('ticks missed during a downtime fold into one, and the next one comes on time', async () => {
   const ran = await ranBetween(nightly, at('2026-11-01T12:00:00Z'), at('2026-11-08T12:00:00Z'), {
     down: [[at('2026-11-03T00:00:00Z'), at('2026-11-06T09:00:00Z')]],
   })
@@ -73,7 +70,7 @@ test('ticks missed during a downtime fold into one, and the next one comes in it
   ])
 })
 
-test('what was due before the first look does not count', async () => {
+test('a tick due before the first check does not count', async () => {
   const nowMs = at('2026-11-01T02:00:00Z')
   const onDue = () => Promise.reject(new Error('nothing was due'))
   expect(await checkSchedule(store, nightly, { nowMs, onDue })).toEqual({ status: 'not_due' })
@@ -82,7 +79,7 @@ test('what was due before the first look does not count', async () => {
   })
 })
 
-test('eight producers looking at the same moment make one run of a tick', async () => {
+test('eight producers that check at the same moment plan a tick once', async () => {
   const hourly: Schedule = { name: 'hourly', cron: '0 * * * *', timezone: 'UTC', when: 'always' }
   const ran = await ranBetween(hourly, at('2026-11-01T00:30:00Z'), at('2026-11-01T12:30:00Z'), {
     producers: 8,
@@ -91,33 +88,33 @@ test('eight producers looking at the same moment make one run of a tick', async 
   expect(ran).toEqual(Array.from({ length: 12 }, (_, i) => iso(at('2026-11-01T01:00:00Z') + i * HOUR)))
 })
 
-test('a tick whose taker failed or died is taken again after a while, once, and no more than eight times', async () => {
+test('a tick is claimed again after its producer failed or died, once per expiry, and eight times at most', async () => {
   let nowMs = at('2026-11-01T12:00:00Z')
-  const look = (onDue: () => Promise<never> | Promise<{ status: 'planned'; run: string }>) =>
+  const check = (onDue: () => Promise<never> | Promise<{ status: 'planned'; run: string }>) =>
     checkSchedule(store, nightly, { nowMs, onDue })
-  const fail = () => Promise.reject(new Error('the endpoint is away'))
+  const fail = () => Promise.reject(new Error('the endpoint does not answer'))
   const plan = async () => ({ status: 'planned', run: 'r' }) as const
-  await look(fail)
+  await check(fail)
   nowMs = at('2026-11-02T01:30:00Z')
-  expect(await look(fail)).toMatchObject({ status: 'failed', tickMs: nowMs })
+  expect(await check(fail)).toMatchObject({ status: 'failed', tickMs: nowMs })
   nowMs += TICK_RECLAIM_MS - 1
-  expect(await look(plan)).toMatchObject({ status: 'claimed' })
+  expect(await check(plan)).toMatchObject({ status: 'claimed' })
   nowMs += 1
-  for (let taking = 1; taking < 8; taking += 1) {
-    expect(await look(fail)).toMatchObject({ status: 'failed' })
+  for (let claim = 1; claim < 8; claim += 1) {
+    expect(await check(fail)).toMatchObject({ status: 'failed' })
     nowMs += TICK_RECLAIM_MS
   }
-  expect(await look(plan)).toMatchObject({ status: 'abandoned' })
+  expect(await check(plan)).toMatchObject({ status: 'abandoned' })
   nowMs = at('2026-11-03T01:31:00Z')
-  expect(await look(plan)).toMatchObject({ status: 'done' })
-  expect(await look(plan)).toEqual({ status: 'not_due' })
+  expect(await check(plan)).toMatchObject({ status: 'done' })
+  expect(await check(plan)).toEqual({ status: 'not_due' })
 })
 
 test.for([
   ['0 3 * *', 'UTC', "'0 3 * *' is no cron expression"],
   ['61 * * * *', 'UTC', 'Invalid value for minute: 61'],
   ['* * * * * *', 'UTC', 'is no cron expression'],
-  ['0 0 30 2 *', 'UTC', "'0 0 30 2 *' never comes"],
+  ['0 0 30 2 *', 'UTC', "'0 0 30 2 *' never matches a date"],
   ['0 3 * * *', 'Mars/Olympus', "there is no time zone 'Mars/Olympus'"],
 ] as const)('%s in %s is refused by name', ([cron, zone, message]) => {
   expect(() => openCalendar(cron, zone)).toThrow(ReembedError)
@@ -128,7 +125,7 @@ const crons = fc.tuple(
   fc.constantFrom('0 * * * *', '30 2 * * *', '*/15 * * * *', '0 3 * * 1', '15 0,12 * * *', '0 0 1 * *'),
   fc.constantFrom('UTC', 'Europe/Berlin', 'America/New_York', 'Australia/Lord_Howe', 'Asia/Kathmandu'),
 )
-test('the latest tick is due when it comes, and the one after it is in the future', () => {
+test('the latest tick is at or before now, and the next one is later', () => {
   const changes = [
     '2026-03-29T01:00Z',
     '2026-10-25T01:00Z',

@@ -39,7 +39,7 @@ describe('slices', () => {
     )
   })
 
-  it('keep to their bounds: bytes of JSONL, number of parts, and what whole files weigh', async () => {
+  it('keep to their bounds: bytes of JSONL, number of parts, and the weight of whole files', async () => {
     await fc.assert(
       fc.asyncProperty(corpus, slicing, async (objects, slicing) => {
         for (const { parts } of await cut(objects, slicing)) {
@@ -89,17 +89,17 @@ describe('the slicing chosen', () => {
     expect(chooseSlicing(base)).toEqual({ sliceBytes: 4_096 * 500, maxParts: 4_096 })
   })
 
-  it('keeps the vectors of a shard within 64 MiB, also against --documents-per-shard', () => {
+  it('keeps the vectors of a shard within 64 MiB, also against a larger documentsPerShard', () => {
     expect(chooseSlicing({ ...base, dimensions: 8_192 }).maxParts).toBe(2_048)
     expect(chooseSlicing({ ...base, dimensions: 8_192, documentsPerShard: 5_000 }).maxParts).toBe(2_048)
   })
 
-  it('cuts a small corpus into about eight, but not below 256 documents', () => {
+  it('cuts a small corpus into about eight shards of at least 256 documents', () => {
     expect(chooseSlicing({ ...base, documents: 8_000 }).maxParts).toBe(1_000)
     expect(chooseSlicing({ ...base, documents: 10 }).maxParts).toBe(256)
   })
 
-  it('does what the user says', () => {
+  it('takes the number of documents from the caller', () => {
     expect(chooseSlicing({ ...base, documentsPerShard: 7 })).toEqual({ sliceBytes: 3_500, maxParts: 7 })
   })
 })

@@ -1,4 +1,4 @@
-// What a sweep does for the runs in a store, whatever the queue holds. The store is a real folder.
+// Sweeps of the runs in a store, with a queue in any state. The store is a real folder.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -37,7 +37,7 @@ async function planned(name: string): Promise<Plan> {
   return plan
 }
 
-/** Holds what it is given, as Redis would, until it is emptied. */
+/** A queue that holds the jobs added to it, as Redis would, until it is emptied. */
 function heldJobs() {
   const jobs = new Map<string, Job>()
   let adds = 0
@@ -64,7 +64,7 @@ function heldJobs() {
 const put = (plan: Plan, shard: number) =>
   store.putIfAbsent(shardKey(plan.run, shard, plan.shards), Buffer.from('not a shard'))
 
-test('I8: jobs that the queue has lost are added again, those alone whose shard is missing', async () => {
+test('I8: a sweep adds lost jobs again, only those whose shard is missing', async () => {
   const plan = await planned('a')
   await put(plan, 1)
   const held = heldJobs()
@@ -75,7 +75,7 @@ test('I8: jobs that the queue has lost are added again, those alone whose shard 
   expect(await sweep()).toMatchObject([{ missing: 3, enqueued: 3 }])
 })
 
-test('I8: nothing is added while the queue holds enough and the run goes on', async () => {
+test('I8: a sweep adds no job while the queue holds enough and the run progresses', async () => {
   const plan = await planned('a')
   const held = heldJobs()
   const { sweep } = createSweeper(store, held.queue)
@@ -84,7 +84,7 @@ test('I8: nothing is added while the queue holds enough and the run goes on', as
   expect(await sweep()).toMatchObject([{ missing: 3, enqueued: 0 }])
   await put(plan, 1)
   expect(await sweep()).toMatchObject([{ missing: 2, enqueued: 0 }])
-  // Now nothing was finished since the last look: the jobs may be those of another run.
+  // No shard was finished since the last sweep: the jobs may be those of another run.
   expect(await sweep()).toMatchObject([{ missing: 2, enqueued: 2 }])
   expect(held.adds).toBe(6)
 })
@@ -95,24 +95,27 @@ test('I8: the jobs of one run do not hide that another has none', async () => {
   const sweeper = createSweeper(store, held.queue)
   await sweeper.sweep()
   const second = await planned('b')
-  for (let look = 0; look < 2; look++) await sweeper.sweep()
+  for (let sweep = 0; sweep < 2; sweep++) await sweeper.sweep()
   const runs = [...held.jobs.values()].map(({ run }) => run)
   expect(new Set(runs)).toEqual(new Set([first.run, second.run]))
   expect(runs).toHaveLength(8)
 })
 
-test.each(['paused', 'cancelled'] as const)('P-PAUSE: a %s run is left alone, others go on', async state => {
-  const plan = await planned('a')
-  const other = await planned('b')
-  await setRunState(store, plan.run, state)
-  const held = heldJobs()
-  expect(await createSweeper(store, held.queue).sweep()).toEqual([
-    { run: plan.run, status: state },
-    { run: other.run, status: 'running', missing: 4, enqueued: 4 },
-  ])
-})
+test.each(['paused', 'cancelled'] as const)(
+  'P-PAUSE: a sweep skips a %s run and enqueues the others',
+  async state => {
+    const plan = await planned('a')
+    const other = await planned('b')
+    await setRunState(store, plan.run, state)
+    const held = heldJobs()
+    expect(await createSweeper(store, held.queue).sweep()).toEqual([
+      { run: plan.run, status: state },
+      { run: other.run, status: 'running', missing: 4, enqueued: 4 },
+    ])
+  },
+)
 
-test('I8: a run that is damaged is reported once and holds up no other', async () => {
+test('I8: a damaged run is reported once and delays no other', async () => {
   const damaged = await planned('a')
   for (let shard = 0; shard < 4; shard++) await put(damaged, shard)
   const other = await planned('b')
@@ -124,7 +127,7 @@ test('I8: a run that is damaged is reported once and holds up no other', async (
   expect(await sweep()).toMatchObject([{ run: other.run, status: 'running' }])
 })
 
-test('I8: a fault on the way to the store passes, and the run is looked at again', async () => {
+test('I8: a run is swept again after a transient fault of the store', async () => {
   const plan = await planned('a')
   let faults = 1
   const flaky: Store = {

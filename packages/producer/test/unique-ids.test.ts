@@ -1,5 +1,5 @@
-// Ids that do not fit into memory go through files. How many there will be is said beforehand, so a
-// few can be treated as if they were very many.
+// Hashes of ids beyond memory are sorted in files. The caller states their maximum number, so a
+// test can use the files with a few hashes.
 
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -30,7 +30,7 @@ const ids = (from: number, count: number): string[] =>
 test.each([
   ['in memory', 100_000],
   ['through files', VERY_MANY],
-])('I2: an id that comes again shards later is found, %s, and no other', async (_, rows) => {
+])('I2: an id repeated in a later shard is found %s, and no other id', async (_, rows) => {
   const found = await duplicateHashes(
     shards(ids(0, 40_000), ids(40_000, 40_000), ['doc-17', 'doc-79999']),
     rows,
@@ -40,7 +40,7 @@ test.each([
   expect(await readdir(folder)).toEqual([])
 })
 
-test('P-BOUNDED: hashes beyond memory come back all, each bucket sorted, those that differ in the lowest bit together', async () => {
+test('P-BOUNDED: buckets in files return all hashes, sorted within each bucket', async () => {
   const buckets = await openBuckets(VERY_MANY)
   // Enough that each bucket is written more than once.
   const hashes = Array.from({ length: 100_000 }, (_, i) => hashOfId(`${i}`))
@@ -57,7 +57,7 @@ test('P-BOUNDED: hashes beyond memory come back all, each bucket sorted, those t
   expect(await readdir(folder)).toEqual([])
 })
 
-test('a bucket keeps the two values of a lowest bit together', async () => {
+test('buckets in files keep hashes together that differ only in the lowest bit', async () => {
   const buckets = await openBuckets(VERY_MANY)
   const pairs = Array.from({ length: 300 }, (_, i) => (hashOfId(`${i}`) >> 1n) << 1n)
   for (const hash of pairs) for (const one of [hash, hash + 1n]) await buckets.add(one)

@@ -39,13 +39,13 @@ describe('parseReceipt', () => {
       'rejects[0].position.offset',
       { ...receipt, rejects: [{ ...receipt.rejects[0], position: { part: 0 } }] },
     ],
-    ['all of it', null],
-    ['all of it', 'receipt'],
+    ['the value', null],
+    ['the value', 'receipt'],
   ])('names the first field that is wrong: %s', (field, value) => {
     expect(() => parseReceipt(value, 'runs/r/data/x')).toThrow(
       expect.objectContaining({
         code: 'CORRUPT',
-        message: `runs/r/data/x: the receipt is damaged or was written by another version of reembed, see ${field}`,
+        message: `runs/r/data/x: the receipt is damaged or was written by another version of reembed: ${field} is invalid`,
       }),
     )
   })

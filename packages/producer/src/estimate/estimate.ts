@@ -1,5 +1,4 @@
-// From a sample to the corpus: a ratio estimate by stratum, with the interval that the places'
-// scatter gives.
+// Extrapolates from a sample to the corpus: a ratio estimate by stratum, with its 95 % interval.
 
 import type { Document } from '@reembed/protocol'
 import type { InputSample, SampleCluster } from './sample-inputs.ts'
@@ -11,45 +10,47 @@ export interface Estimate {
 }
 
 /**
- * Neighbouring places whose ratio is taken together: enough for a steady one, few enough to follow
- * a trend.
+ * Number of neighbouring clusters that share one ratio: enough for a stable ratio, few enough to
+ * follow a trend.
  */
 const CLUSTERS_PER_GROUP = 4
 
 /**
- * What all of the corpus holds of what `of` counts in a place. Places next to each other make a
- * group; each group's ratio stands for its part of the corpus. The error is that of a stratified
- * ratio estimate (linearised variance) with what was read taken off: of a corpus read whole nothing
- * is left to guess.
+ * Estimates the total over the corpus of what `of` counts in a cluster. Neighbouring clusters form
+ * a group, and the ratio of each group applies to its part of the corpus. The error is that of a
+ * stratified ratio estimate (linearised variance) with finite population correction: 0 for a corpus
+ * that was read whole.
  */
 export function estimateTotal(
   { clusters, units }: InputSample,
-  of: (place: SampleCluster) => number,
+  of: (cluster: SampleCluster) => number,
 ): Estimate {
   let total = 0
   let variance = 0
   for (const [stratum, all] of units) {
-    const seen = clusters.filter(place => place.stratum === stratum && place.units > 0)
-    const read = sum(seen.map(place => place.units))
+    const seen = clusters.filter(cluster => cluster.stratum === stratum && cluster.units > 0)
+    const read = sum(seen.map(cluster => cluster.units))
     if (read >= all) {
       total += sum(seen.map(of))
       continue
     }
-    const perUnit = all / sum(seen.map(place => place.representedUnits))
+    const perUnit = all / sum(seen.map(cluster => cluster.representedUnits))
     for (const group of groupsOf(seen)) {
-      const stands = perUnit * sum(group.map(place => place.representedUnits))
-      const units = sum(group.map(place => place.units))
+      const represented = perUnit * sum(group.map(cluster => cluster.representedUnits))
+      const units = sum(group.map(cluster => cluster.units))
       const ratio = sum(group.map(of)) / units
-      total += ratio * stands
-      const scatter = sum(group.map(place => (of(place) - ratio * place.units) ** 2))
+      total += ratio * represented
+      const scatter = sum(group.map(cluster => (of(cluster) - ratio * cluster.units) ** 2))
       const n = group.length
-      variance += (1 - read / all) * (n / Math.max(1, n - 1)) * scatter * (stands / units) ** 2
+      variance += (1 - read / all) * (n / Math.max(1, n - 1)) * scatter * (represented / units) ** 2
     }
   }
   return { total, error: total === 0 ? 0 : (1.96 * Math.sqrt(variance)) / total }
 }
 
-/** In order; the last group takes what would be too few for one of their own. */
+/**
+ * Groups of neighbours, in order; the last group takes the rest, which is too small for a group.
+ */
 function groupsOf(places: readonly SampleCluster[]): SampleCluster[][] {
   const count = Math.max(1, Math.floor(places.length / CLUSTERS_PER_GROUP))
   return Array.from({ length: count }, (_, i) =>
@@ -57,7 +58,7 @@ function groupsOf(places: readonly SampleCluster[]): SampleCluster[][] {
   ).filter(group => group.length > 0)
 }
 
-/** Those that will be sent: without the empty ones. */
+/** The documents that are sent to the endpoint: those with a text. */
 export const nonEmptyDocuments = (documents: readonly Document[]): Document[] =>
   documents.filter(({ text }) => text.trim() !== '')
 

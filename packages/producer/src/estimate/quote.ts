@@ -1,5 +1,5 @@
-// What a run will take: tokens from a sample, time and money from the endpoint's measured rate and
-// its price.
+// Quotes a run: tokens from a sample, time and cost from the endpoint's measured rate and its
+// price.
 
 import { dollarsOf, type Price, type Quote } from '@reembed/protocol'
 import { estimateTotal, nonEmptyDocuments } from './estimate.ts'
@@ -7,21 +7,27 @@ import type { InputSample } from './sample-inputs.ts'
 
 export interface QuoteOptions {
   readonly prompt: string
-  /** Tokens of each text with prompt and framing tokens; null where nobody can count them. */
+  /**
+   * Tokens of each text with prompt and framing tokens; null where neither tokenizer nor endpoint
+   * counts them.
+   */
   readonly countTokens: ((texts: readonly string[]) => Promise<number[] | null>) | undefined
   /** Whether texts over the limit are cut to it; else they become rejects and cost nothing. */
   readonly truncate: boolean
   readonly maxInputLength: number | null
-  /** What a request holds at most, and the texts of which one more rides in each. */
+  /**
+   * The maximum size of a request, and the canary texts, one of which is sent with each request.
+   */
   readonly request: { readonly inputs: number; readonly tokens: number; readonly canaries: readonly string[] }
   readonly tokensPerSecond?: number | undefined
   readonly price?: Price | undefined
   readonly coldStartSeconds?: number | undefined
 }
 
-/** English; other languages have fewer. */
+/** For English; other languages have fewer. */
 const CHARS_PER_TOKEN = 4
 
+/** Estimates tokens, seconds and dollars of all documents that the sample represents. */
 export async function quoteRun(sample: InputSample, options: QuoteOptions): Promise<Quote> {
   const { prompt, truncate, maxInputLength, price, tokensPerSecond = null } = options
   const { canaries, ...request } = options.request

@@ -1,7 +1,7 @@
-// Some inputs of a planned run, from many places of the corpus, with how much of the corpus they
-// stand for. What the corpus holds of something is then (what the sample holds of it) x (corpus /
-// sample), in the unit in which slices are cut: bytes or rows. That ratio is far steadier than a
-// mean per document, since long documents take more of both.
+// Samples inputs of a planned run at many places of the corpus, and records how much of the corpus
+// each place represents. A total over the corpus is then (total of the sample) x (corpus / sample),
+// in the unit in which slices are cut: bytes or rows. This ratio varies far less than a mean per
+// document, because long documents have more of both.
 
 import {
   chunkDocuments,
@@ -16,11 +16,11 @@ import type { Corpus } from '../corpus.ts'
 import type { PlannedRun } from '../record.ts'
 import { createEvenSampler } from '../survey.ts'
 
-/** What was read at one place: neighbouring records, all of them. */
+/** Consecutive records read at one place of the corpus. */
 export interface SampleCluster {
-  /** Format of the objects: their units are comparable. */
+  /** Format of the objects: units are comparable within one format. */
   readonly stratum: string
-  /** Units that were read, and units of the corpus that they stand for. */
+  /** Units that were read, and units of the corpus that they represent. */
   readonly units: number
   readonly representedUnits: number
   readonly documents: readonly Document[]
@@ -37,8 +37,8 @@ const MAX_CLUSTERS = 64
 const RECORDS_PER_CLUSTER = 8
 
 /**
- * Holds some 500 inputs, or those of about `documents` records. `tokenizer` is wanted for a run
- * with chunks alone.
+ * Samples about 500 inputs, or those of about `documents` records.
+ * @param options.tokenizer needed for a run with chunks only
  */
 export async function sampleInputs(
   corpus: Corpus,
@@ -69,29 +69,29 @@ export async function sampleInputs(
   const parts = spread.values()
   const perPart = Math.max(1, Math.floor(most / parts.length))
   const ranges = parts.flatMap(part => rangesIn(part, perPart))
-  // More from each where there are few places to begin at, as in compressed objects.
+  // More records from each range where few ranges exist, as in compressed objects.
   const perRange = Math.max(1, Math.round((wanted ?? MAX_CLUSTERS * RECORDS_PER_CLUSTER) / ranges.length))
   const clusters: SampleCluster[] = []
   for (const range of ranges) clusters.push(...(await readClusters(range)))
   return { clusters, units }
 
   /**
-   * The first records of a range, as places of a few records each: what they differ by is all that
-   * is known of its scatter.
+   * The first records of a range, as clusters of a few records each, whose differences estimate the
+   * variance.
    */
   async function readClusters(part: SlicePart): Promise<SampleCluster[]> {
     const slice: Slice = { parts: [part] }
     const { records, rangesRead } = readSlice(corpus.store, slice, { fields, template, signal })
     const inputs =
       chunking && tokenizer ? chunkDocuments(records, splitOptionsOf(chunking, tokenizer, prompt)) : records
-    // Where records begin, and what each gives: itself, or its chunks.
+    // The offsets at which records begin, and the inputs of each record: itself or its chunks.
     const begins: number[] = []
     const taken: SourceRecord[][] = []
     let next: number | undefined
     for await (const record of inputs) {
       const { offset } = record.position
       if (offset !== begins.at(-1)) {
-        // One record more than is taken: it says where the last one ends.
+        // Reads one record more than it keeps: its offset is the end of the last one.
         if (begins.length === perRange) {
           next = offset
           break
@@ -101,8 +101,8 @@ export async function sampleInputs(
       }
       taken.at(-1)?.push(record)
     }
-    // What stands before the first record of an object is its header; before one within, another
-    // place's record.
+    // Bytes before the first record of an object are its header, and count; within an object they
+    // belong to a record of another place.
     const start = part.start === 0 ? 0 : (begins[0] ?? 0)
     const end = next ?? rangesRead[0]?.end ?? start
     const count = Math.max(1, Math.ceil(begins.length / RECORDS_PER_CLUSTER))
@@ -123,7 +123,7 @@ export async function sampleInputs(
   }
 }
 
-/** Beginnings spread evenly over a part, where reading can begin anywhere; else its start. */
+/** Ranges spread evenly over a part that can be read from any offset; else the whole part. */
 function rangesIn(part: SlicePart, count: number): SlicePart[] {
   const { format, compression, start, end } = part
   const anywhere = isRowFormat(format) || (format === 'jsonl' && compression === undefined)

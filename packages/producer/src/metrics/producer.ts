@@ -24,10 +24,7 @@ export function registerProducerMetrics(
   const ticks = registry.counter(
     'reembed_schedule_ticks_total',
     'Ticks that this producer claimed, by outcome.',
-    {
-      schedule: names,
-      status: [...PLANNED, 'failed', 'abandoned'],
-    },
+    { schedule: names, status: [...PLANNED, 'failed', 'abandoned'] },
   )
   const checkFailures = registry.counter(
     'reembed_schedule_check_failures_total',
@@ -37,9 +34,7 @@ export function registerProducerMetrics(
   const next = registry.gauge(
     'reembed_schedule_next_tick_timestamp_seconds',
     'Time of the next tick of the schedule, in Unix seconds.',
-    {
-      schedule: names,
-    },
+    { schedule: names },
   )
   const hooks = registry.counter('reembed_hooks_total', 'Hooks received, by kind; a burst counts once.', {
     kind: HOOKS,

@@ -29,9 +29,7 @@ export function registerQueueMetrics(registry: Registry, watch: QueueReader): Qu
   const jobs = registry.gauge(
     'reembed_queue_jobs',
     "Jobs on the queue by state; 'failed' used up their attempts.",
-    {
-      state: QUEUE_STATES,
-    },
+    { state: QUEUE_STATES },
   )
   const backlog = registry.gauge(
     'reembed_queue_backlog',
@@ -80,19 +78,8 @@ export function registerQueueMetrics(registry: Registry, watch: QueueReader): Qu
       await read()
     } catch (cause) {
       // Stale figures would look like a queue that makes no progress.
-      for (const gauge of [
-        used,
-        max,
-        noEviction,
-        jobs,
-        backlog,
-        paused,
-        oldest,
-        overdue,
-        overdueSeconds,
-        workers,
-      ])
-        gauge.clear()
+      const stale = [used, max, noEviction, jobs, backlog, paused, oldest, overdue, overdueSeconds, workers]
+      for (const gauge of stale) gauge.clear()
       up.set(0, {})
       error = messageOf(cause)
     }

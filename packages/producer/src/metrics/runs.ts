@@ -61,16 +61,12 @@ export async function pollRunMetrics(
   const version = registry.gauge(
     'reembed_current_version',
     'Number of the current version of an output; 0 before the first.',
-    {
-      output: MAX_OUTPUTS,
-    },
+    { output: MAX_OUTPUTS },
   )
   const readAt = registry.gauge(
     'reembed_store_last_read_timestamp_seconds',
     'When the runs of an output were last read, in Unix seconds.',
-    {
-      output: MAX_OUTPUTS,
-    },
+    { output: MAX_OUTPUTS },
   )
   const closed = new Map<string, RunSnapshot>()
 

@@ -6,12 +6,12 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { ModelIdentity } from '@reembed/protocol'
-import { codeOf, messageOf, ReembedError } from '@reembed/shared'
+import { codeOf, ReembedError } from '@reembed/shared'
+import { createHubClient, escapeHubPath } from '@reembed/store'
 import type { PlanOptions } from './options.ts'
 
 const FILE = 'config_sentence_transformers.json'
 const TIMEOUT_MS = 20_000
-const HUB = 'https://huggingface.co'
 
 type PromptOptions = Pick<PlanOptions, 'prompt' | 'promptName' | 'modelFolder' | 'tokenizer' | 'hub'>
 
@@ -64,26 +64,24 @@ async function fromFolder({ modelFolder, tokenizer }: PromptOptions): Promise<Pr
 
 async function fromHub(
   { id, revision }: ModelIdentity,
-  { url = HUB, token }: NonNullable<PlanOptions['hub']> = {},
+  { url, token }: NonNullable<PlanOptions['hub']> = {},
 ): Promise<PromptFile> {
-  const where = `${url.replace(/\/+$/, '')}/${id}/resolve/${encodeURIComponent(revision ?? 'main')}/${FILE}`
-  const unreachable = (why: string, cause?: unknown): ReembedError =>
-    new ReembedError(
-      'USAGE',
-      `cannot read the prompts of ${id}: ${where} ${why}; give the text of the prompt, or a model folder with ${FILE}`,
-      { option: 'prompt', cause },
-    )
-  let response: Response
-  try {
-    response = await fetch(where, {
-      headers: token ? { authorization: `Bearer ${token}` } : {},
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    })
-  } catch (cause) {
-    throw unreachable(`does not answer (${messageOf(cause)})`, cause)
-  }
-  if (!response.ok) throw unreachable(`answers ${response.status}`)
-  return { text: await response.text(), where }
+  const alternative = `give the text of the prompt, or a model folder with ${FILE}`
+  const hub = createHubClient({
+    endpoint: url,
+    token,
+    timeoutMs: TIMEOUT_MS,
+    codes: { unreachable: 'USAGE', accessDenied: 'USAGE' },
+    alternative,
+  })
+  const path = `/${escapeHubPath(id)}/resolve/${encodeURIComponent(revision ?? 'main')}/${FILE}`
+  const text = await hub.text(path, { subject: `the prompts of model ${id}` })
+  if (text !== undefined) return { text, where: hub.endpoint + path }
+  throw new ReembedError(
+    'USAGE',
+    `The Hub at ${hub.endpoint} has no ${FILE} of model ${id} at revision ${revision ?? 'main'}: ${alternative}`,
+    { option: 'prompt' },
+  )
 }
 
 function promptsIn(text: string, where: string): Record<string, string> {

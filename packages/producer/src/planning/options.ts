@@ -1,22 +1,8 @@
-// What a program asks of a plan, and what planning has to report beside its result.
+// Options of a plan, and the notices that planning reports beside its result.
 
-import type { EvaluationQuery, JudgedQueryFiles } from '@reembed/evaluate'
+import type { GateOptions } from '@reembed/evaluate'
 import type { Dtype } from '@reembed/protocol'
 import type { SpendingOptions } from '../run-budget.ts'
-
-/** Conditions that a run must meet before it is published. */
-export interface GateOptions {
-  /**
-   * 'recall@10 drop 0.02', 'ndcg@10 min 0.4', 'overlap@10 min 0.3', 'rows drop 5%', 'rejects max
-   * 1%'.
-   */
-  readonly rules: readonly string[]
-  /**
-   * What recall and ndcg are measured on: queries with judgements, or files as `readJudgedQueries`
-   * reads them.
-   */
-  readonly queries?: readonly EvaluationQuery[] | JudgedQueryFiles | undefined
-}
 
 /** All options of a plan. The same corpus, model and options give the same run. */
 export interface PlanOptions {
@@ -51,10 +37,13 @@ export interface PlanOptions {
   readonly modelFolder?: string | undefined
   /** Text in front of each document, as the model card asks. */
   readonly prompt?: string | undefined
-  /** The same by its name in the model's config_sentence_transformers.json. Excludes `prompt`. */
+  /**
+   * The same text by its name in the model's config_sentence_transformers.json. Excludes `prompt`.
+   */
   readonly promptName?: string | undefined
   /**
-   * Where the file of named prompts is read if no folder has it; default https://huggingface.co.
+   * Where the file of named prompts is read if no folder has it; default HF_ENDPOINT, else
+   * https://huggingface.co.
    */
   readonly hub?: { readonly url?: string | undefined; readonly token?: string | undefined } | undefined
   /** Whether texts over the model's limit are cut (default); else they are rejects. */
@@ -62,7 +51,8 @@ export interface PlanOptions {
   readonly vectors?:
     | {
         /**
-         * Keeps the first so many dimensions, normalised again; for models that are trained for it.
+         * Number of leading dimensions to keep, normalised again; for models that are trained for
+         * it.
          */
         readonly dimensions?: number | undefined
         readonly dtype?: Dtype | undefined
@@ -81,7 +71,7 @@ export interface PlanOptions {
    * from none.
    */
   readonly reuse?: false | { readonly run?: string | undefined } | undefined
-  /** What the run must show before it is published. */
+  /** Gates that the run must pass before it is published. */
   readonly gates?: GateOptions | undefined
   /** Text in front of each query, as the model card asks. */
   readonly queryPrompt?: string | undefined
@@ -92,7 +82,7 @@ export interface PlanOptions {
 export type PlanNotice =
   /** The endpoint is waited for, or limits its requests. */
   | { readonly kind: 'endpoint_state'; readonly state: string }
-  /** The endpoint states no revision of its model: reference vectors stand in for it. */
+  /** The endpoint states no revision of its model: reference vectors identify the model instead. */
   | { readonly kind: 'revision_unstated'; readonly url: string }
   /** The server puts a prompt of its own in front of every text. */
   | { readonly kind: 'server_prompt'; readonly url: string; readonly prompt: string }

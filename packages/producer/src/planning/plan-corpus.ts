@@ -1,5 +1,5 @@
-// From options to a planned run: asks the endpoint which model it serves, samples the corpus, cuts
-// it, quotes the run.
+// Plans a run from options: reads the model from the endpoint, samples and slices the corpus, and
+// quotes the run.
 
 import {
   type Endpoint,
@@ -9,6 +9,7 @@ import {
   openProber,
   type ResolvedEndpoint,
 } from '@reembed/endpoint'
+import { resolveGates, storeQueries } from '@reembed/evaluate'
 import type { RunBudget, ShardLayout } from '@reembed/protocol'
 import type { RedisTarget } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
@@ -17,11 +18,10 @@ import { type BaseRunResult, findBaseRun, type RecipeIds, requireBaseRun } from 
 import type { Corpus } from '../corpus.ts'
 import { findRun } from '../find-run.ts'
 import { forecastReuse, type ReuseForecast } from '../forecast.ts'
-import { type PlanResult, planRun } from '../plan.ts'
+import { type PlanRequest, type PlanResult, planRun } from '../plan.ts'
 import { lookUpRun } from '../record.ts'
 import { budgetOf } from '../run-budget.ts'
 import { findTokenizer, resolveChunking } from './chunking.ts'
-import { resolveGates, storeQueries } from './gating.ts'
 import { resolvePrompt } from './named-prompt.ts'
 import type { PlanNotice, PlanOptions } from './options.ts'
 import { type Quoted, quotePlan, resolvePrice } from './quoting.ts'
@@ -40,12 +40,12 @@ export interface PlanContext {
   readonly signal?: AbortSignal | undefined
 }
 
-/** A planned run with what it may use and what it will take. */
+/** A planned run with its budget and its quote. */
 export interface PlannedCorpus extends PlanResult {
   /** The model's limit in tokens, where the endpoint states it. */
   readonly maxInputLength: number | null
   readonly budget: RunBudget
-  /** Undefined for a run that was planned before: its plan has a quote. */
+  /** Undefined for a run that was recorded before: its plan has a quote. */
   readonly quoted?: Quoted
   readonly reuse?: ReuseForecast
 }
@@ -80,22 +80,11 @@ export async function planCorpus(
     if (model.revision === null) onNotice({ kind: 'revision_unstated', url: endpoint.url })
     await ensureReference(output, endpoint, () => openEndpoint(url, { ...endpointOptions, truncate }))
   }
-  const { fields, vectors, reuse: reused } = options
   const planned = await planRun(corpus, {
+    ...requestOf(options, previousOutput),
     model,
     prompt,
-    truncate,
-    fields: { ...(fields?.id && { id: fields.id }), ...(fields?.text && { text: fields.text }) },
-    template: fields?.template,
-    carry: fields?.carry,
     chunking: await resolveChunking({ ...options, prompt }, endpoint, output),
-    dimensions: vectors?.dimensions,
-    dtype: vectors?.dtype,
-    layout: layoutOf(vectors),
-    documentsPerShard: options.documentsPerShard,
-    maxRejects: options.maxRejects,
-    findBaseRun:
-      reused === false ? false : previousOutput && (ids => baseRunOf(previousOutput, reused?.run, ids)),
     lookUpRun: async run => (output ? lookUpRun(output, run) : { run }),
     signal,
   })
@@ -120,7 +109,26 @@ export async function planCorpus(
   return { ...planned, head, maxInputLength, budget, quoted, reuse }
 }
 
-/** What sampling and cutting the corpus showed. */
+/** The part of a request that the options alone determine. */
+function requestOf(
+  { fields, vectors, reuse, truncate, documentsPerShard, maxRejects }: PlanOptions,
+  previous: Store | undefined,
+): Omit<PlanRequest, 'model'> {
+  return {
+    truncate,
+    fields: { ...(fields?.id && { id: fields.id }), ...(fields?.text && { text: fields.text }) },
+    template: fields?.template,
+    carry: fields?.carry,
+    dimensions: vectors?.dimensions,
+    dtype: vectors?.dtype,
+    layout: layoutOf(vectors),
+    documentsPerShard,
+    maxRejects,
+    findBaseRun: reuse === false ? false : previous && (ids => baseRunOf(previous, reuse?.run, ids)),
+  }
+}
+
+/** Notices about the objects of the corpus. */
 function noticesOf({ skipped, mixedInFiles, repeatedDecompression }: PlanResult): PlanNotice[] {
   const notices: PlanNotice[] = []
   if (skipped.count > 0) notices.push({ kind: 'objects_skipped', ...skipped })
@@ -136,8 +144,8 @@ async function baseRunOf(store: Store, name: string | undefined, ids: RecipeIds)
 }
 
 /**
- * A server puts its own prompt before ours, and no request can prevent that: the model would read
- * both.
+ * A server with a default prompt puts it in front of the run's prompt, and no request can prevent
+ * that: the model would read both.
  */
 async function checkServerPrompt(
   endpoint: Endpoint,
@@ -157,7 +165,7 @@ async function checkServerPrompt(
   onNotice({ kind: 'server_prompt', url: endpoint.url, prompt: applied })
 }
 
-/** Undefined for the default columns: a layout is part of the run's id. */
+/** Undefined for the default columns, because a layout is part of the run id. */
 function layoutOf({
   includeText,
   arrowSchema,

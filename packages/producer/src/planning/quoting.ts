@@ -1,5 +1,4 @@
-// What a planned run will take: asked of the corpus, the tokenizer, the live endpoint and its
-// price.
+// Quotes a planned run from the corpus, the tokenizer, the live endpoint and its price.
 
 import type { ModelTokenizer } from '@reembed/corpus'
 import {
@@ -10,7 +9,7 @@ import {
   requestShape,
   truncateToBytes,
 } from '@reembed/endpoint'
-import type { Price, Quote } from '@reembed/protocol'
+import type { Price, Quote, Recipe } from '@reembed/protocol'
 import type { Corpus } from '../corpus.ts'
 import { quoteRun } from '../estimate/quote.ts'
 import { type InputSample, sampleInputs } from '../estimate/sample-inputs.ts'
@@ -19,10 +18,10 @@ import type { PlannedRun } from '../record.ts'
 import type { SpendingOptions } from '../run-budget.ts'
 import type { PlanNotice } from './options.ts'
 
-/** A GPU's rate settles within this time. */
+/** Duration of the measurement: the rate of a GPU is stable within it. */
 const RATE_SECONDS = 3
 const RATE_REQUESTS = 8
-/** Share of the endpoint's permits that the measurement uses at most. */
+/** Maximum share of the endpoint's permits that the measurement uses. */
 const RATE_PERMIT_SHARE = 0.5
 /** Share of a request's payload limit that is filled: JSON may escape every other character. */
 const RATE_PAYLOAD_SHARE = 0.5
@@ -36,7 +35,8 @@ export interface Quoted {
 }
 
 /**
- * @param options.measureThroughput whether the endpoint's rate is measured: it costs seconds and
+ * Quotes a planned run: samples its inputs, counts their tokens, and measures the endpoint.
+ * @param options.measureThroughput whether to measure the endpoint's rate, which costs seconds and
  * some tokens
  */
 export async function quotePlan(
@@ -59,12 +59,37 @@ export async function quotePlan(
     readonly onNotice: (notice: PlanNotice) => void
   },
 ): Promise<Quoted> {
-  const { prompt, truncate } = planned.head.recipe
-  const { maxInputLength } = endpoint.info
+  const { recipe, estimatedDocuments } = planned.head
   const sample = await sampleInputs(corpus, planned, { tokenizer })
-  // Kept: a preview counts the same texts again when the endpoint is closed.
+  const countTokens = createTokenCounter(endpoint, tokenizer)
+  const coldStartMs = resolved.hf?.coldStartMs ?? 0
+  const quote = await quoteRun(sample, {
+    prompt: recipe.prompt,
+    truncate: recipe.truncate,
+    maxInputLength: endpoint.info.maxInputLength,
+    countTokens,
+    request: requestShape(endpoint),
+    price,
+    tokensPerSecond:
+      measureThroughput && toEmbed > 0
+        ? await measureRate(endpoint, await textsAsSent(sample, recipe, endpoint, countTokens), onNotice)
+        : undefined,
+    coldStartSeconds: coldStartMs < COLD_MS ? 0 : coldStartMs / 1000,
+  })
+  const share = Math.min(1, toEmbed / Math.max(1, estimatedDocuments))
+  return { quote: scaleQuote(quote, share), sample, countTokens }
+}
+
+/**
+ * Counts tokens with the tokenizer, else by the endpoint; null where neither can. Counts are kept:
+ * a preview counts the same texts again when the endpoint is closed.
+ */
+function createTokenCounter(
+  endpoint: Endpoint,
+  tokenizer: ModelTokenizer | undefined,
+): Quoted['countTokens'] {
   const known = new Map<string, number>()
-  const countTokens = async (texts: readonly string[]): Promise<number[] | null> => {
+  return async texts => {
     const fresh = [...new Set(texts)].filter(text => !known.has(text))
     const counted = tokenizer
       ? fresh.map(text => tokenizer.countTokens(text) + tokenizer.specialTokens)
@@ -75,38 +100,27 @@ export async function quotePlan(
     const all = texts.flatMap(text => known.get(text) ?? [])
     return all.length === texts.length ? all : null
   }
-  /** The sample's texts as a worker would send them. */
-  const sentFrom = async ({ clusters }: InputSample): Promise<string[]> => {
-    const whole = clusters
-      .flatMap(({ documents }) => documents.map(({ text }) => `${prompt}${text}`.toWellFormed()))
-      .filter(text => text.trim() !== '')
-    const most = maxInputLength ?? Number.POSITIVE_INFINITY
-    const bytes = Math.floor(
-      (RATE_PAYLOAD_SHARE * endpoint.info.payloadLimit) / requestShape(endpoint).inputs,
-    )
-    if (truncate) return whole.map(text => truncateToBytes(text, Math.min(bytes, most * MAX_BYTES_PER_TOKEN)))
-    const tokens = await countTokens(whole)
-    return whole.filter((text, i) => Buffer.byteLength(text) <= bytes && (tokens?.[i] ?? 0) <= most)
-  }
-  const coldStartMs = resolved.hf?.coldStartMs ?? 0
-  const quote = await quoteRun(sample, {
-    prompt,
-    truncate,
-    maxInputLength,
-    countTokens,
-    request: requestShape(endpoint),
-    price,
-    tokensPerSecond:
-      measureThroughput && toEmbed > 0
-        ? await measureRate(endpoint, await sentFrom(sample), onNotice)
-        : undefined,
-    coldStartSeconds: coldStartMs < COLD_MS ? 0 : coldStartMs / 1000,
-  })
-  const share = Math.min(1, toEmbed / Math.max(1, planned.head.estimatedDocuments))
-  return { quote: scaleQuote(quote, share), sample, countTokens }
 }
 
-/** The quote of what is not reused. */
+/** The texts of the sample as a worker would send them. */
+async function textsAsSent(
+  { clusters }: InputSample,
+  { prompt, truncate }: Recipe,
+  endpoint: Endpoint,
+  countTokens: Quoted['countTokens'],
+): Promise<string[]> {
+  const { maxInputLength, payloadLimit } = endpoint.info
+  const whole = clusters
+    .flatMap(({ documents }) => documents.map(({ text }) => `${prompt}${text}`.toWellFormed()))
+    .filter(text => text.trim() !== '')
+  const most = maxInputLength ?? Number.POSITIVE_INFINITY
+  const bytes = Math.floor((RATE_PAYLOAD_SHARE * payloadLimit) / requestShape(endpoint).inputs)
+  if (truncate) return whole.map(text => truncateToBytes(text, Math.min(bytes, most * MAX_BYTES_PER_TOKEN)))
+  const tokens = await countTokens(whole)
+  return whole.filter((text, i) => Buffer.byteLength(text) <= bytes && (tokens?.[i] ?? 0) <= most)
+}
+
+/** The quote for the share of the run that is not reused. */
 const scaleQuote = (quote: Quote, share: number): Quote => ({
   ...quote,
   tokens: Math.round(quote.tokens * share),
@@ -117,8 +131,8 @@ const scaleQuote = (quote: Quote, share: number): Quote => ({
 })
 
 /**
- * Tokens a second of the endpoint with texts of this corpus; undefined where it does not count
- * tokens.
+ * Tokens a second of the endpoint with texts of this corpus; undefined if the endpoint does not
+ * report tokens, or fails.
  */
 async function measureRate(
   endpoint: Endpoint,
@@ -157,6 +171,6 @@ export async function resolvePrice(
   if (!hf) return undefined
   const { instance, region } = hf.initial
   const prices = await hf.api.prices(hf.name.namespace).catch(() => [])
-  const listed = prices.find(one => one.instance === instance && one.region === region)
+  const listed = prices.find(price => price.instance === instance && price.region === region)
   return listed && { perHour: listed.pricePerHour, replicas: paidFor }
 }

@@ -1,11 +1,12 @@
-// One run per due tick, whoever looks and however often. The store decides, no clock and no Redis:
+// One run per due tick, however many producers check and however often. The store decides by
+// put-if-absent; neither clocks of producers nor Redis do:
 //
-//   ticks/nightly/since.json                    the first look; what was due before it does not count
-//   ticks/nightly/20261122T030000Z.json         who took the tick; put-if-absent, so one wins
-//   ticks/nightly/20261122T030000Z.1.json       taken again: the one above never came to an end
-//   ticks/nightly/20261122T030000Z.done.json    what became of it
+//   ticks/nightly/since.json                    the first check; earlier ticks do not count
+//   ticks/nightly/20261122T030000Z.json         the claim of a tick: one producer wins
+//   ticks/nightly/20261122T030000Z.1.json       the next claim: the producer above did not finish
+//   ticks/nightly/20261122T030000Z.done.json    the outcome
 //
-// Only the latest due tick is ever looked at, so ticks that were missed fold into one.
+// Only the latest due tick is checked, so missed ticks fold into one.
 
 import { randomUUID } from 'node:crypto'
 import {
@@ -30,14 +31,14 @@ export interface Schedule {
 }
 
 export type ScheduleCheck =
-  /** Nothing is due that was not done. */
+  /** No tick is due, or the due one is done. */
   | { readonly status: 'not_due' }
-  /** Somebody else is at it. */
+  /** Another producer plans it. */
   | { readonly status: 'claimed'; readonly tickMs: number }
-  /** Taken so often that taking it again will not help; the next tick is looked at as ever. */
+  /** Claimed too often without an outcome; the schedule continues with its next tick. */
   | { readonly status: 'abandoned'; readonly tickMs: number }
   | { readonly status: 'done'; readonly tickMs: number; readonly outcome: TickOutcome }
-  /** To be taken again in TICK_RECLAIM_MS. */
+  /** Claimed again after TICK_RECLAIM_MS. */
   | { readonly status: 'failed'; readonly tickMs: number; readonly error: unknown }
 
 export interface ScheduleCheckOptions {
@@ -47,13 +48,13 @@ export interface ScheduleCheckOptions {
 }
 
 /**
- * A tick that was taken this long ago and is not done: its taker died, or failed. Planning takes
+ * Age at which a claim without an outcome expires: its producer died or failed. Planning takes
  * minutes at most.
  */
 export const TICK_RECLAIM_MS: number = 15 * 60_000
 const MAX_CLAIMS = 8
 
-/** Looks once at one schedule, and acts if a tick of it is due and nobody else has it. */
+/** Checks one schedule once. If a tick is due and no other producer has claimed it, plans it. */
 export async function checkSchedule(
   store: Store,
   schedule: Schedule,
@@ -74,7 +75,7 @@ export async function checkSchedule(
   }
 }
 
-/** What became of the last due tick, for people. */
+/** The outcome of the last due tick, for display; undefined if it has none. */
 export async function lastTick(
   store: Store,
   { name, cron, timezone }: Schedule,
@@ -101,8 +102,8 @@ async function claimTick(
 ): Promise<'acquired' | 'claimed' | 'abandoned'> {
   for (let attempt = 0; attempt < MAX_CLAIMS; attempt += 1) {
     const key = tickKey(name, tickMs, attempt)
-    // The id makes the bytes ours: a store that takes equal bytes for our own lost reply must not
-    // let two win.
+    // The random id makes claims differ: a store that reports 'created' for equal bytes, since its
+    // earlier reply may have been lost, must not let two producers win.
     const claim: TickClaim & { format: 1 } = {
       format: 1,
       claimedAt: new Date(nowMs).toISOString(),

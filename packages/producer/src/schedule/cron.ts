@@ -1,17 +1,21 @@
-// When a schedule is due. Cron with a time zone, five fields. A time that daylight saving skips
-// comes when the skip ends; one that it repeats comes once, unless the hour is a '*'.
+// Computes when a schedule is due: cron with five fields and a time zone. A tick in the hour that
+// daylight saving skips comes when the skip ends; in the hour that it repeats, it comes once,
+// unless the hour is '*'.
 
 import { messageOf, ReembedError } from '@reembed/shared'
 import { Cron } from 'croner'
 
 export interface Calendar {
-  /** The last tick at or before `nowMs`; undefined if there was none in living memory. */
+  /** The last tick at or before `nowMs`; undefined if none is known. */
   latest(nowMs: number): number | undefined
   /** The next ticks after `nowMs`. */
   next(nowMs: number, count: number): number[]
 }
 
-/** @throws ReembedError USAGE naming what is wrong with the expression or the time zone. */
+/**
+ * Parses a cron expression.
+ * @throws ReembedError USAGE naming what is wrong with the expression or the time zone.
+ */
 export function openCalendar(expression: string, timeZone: string): Calendar {
   if (!isTimeZone(timeZone))
     throw new ReembedError(
@@ -31,7 +35,7 @@ export function openCalendar(expression: string, timeZone: string): Calendar {
     )
   }
   if (cron.nextRun() === null)
-    throw new ReembedError('USAGE', `'${expression}' never comes: look at its day and month`)
+    throw new ReembedError('USAGE', `'${expression}' never matches a date: check its day and month`)
   return {
     // The library's 'previous' leaves out the reference itself.
     latest: nowMs => cron.previousRuns(1, new Date(nowMs + 1))[0]?.getTime(),

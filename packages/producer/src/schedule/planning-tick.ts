@@ -1,5 +1,5 @@
-// What a due tick or a hook does: plans, and enqueues unless nothing that the schedule waits for
-// has changed.
+// Handles a due tick or a hook: plans a run, and enqueues it unless its trigger requires a change
+// and nothing changed.
 
 import type { ResolvedEndpoint } from '@reembed/endpoint'
 import { type Plan, readPlan, readSeq, type TickOutcome } from '@reembed/protocol'

@@ -1,4 +1,5 @@
-import { type ModelPreview, type PreviewScore, previewModel } from '@reembed/producer'
+import type { PreviewScore } from '@reembed/evaluate'
+import { type ModelPreview, previewModel } from '@reembed/producer'
 import { ReembedError } from '@reembed/shared'
 import { embedDocuments } from '@reembed/worker'
 import { describeQuote, describeReuse } from '../describe-plan.ts'

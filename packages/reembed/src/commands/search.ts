@@ -1,4 +1,5 @@
-import { findRun, searchRun } from '@reembed/producer'
+import { searchRun } from '@reembed/evaluate'
+import { findRun } from '@reembed/producer'
 import { messageOf, ReembedError } from '@reembed/shared'
 import { note, print, printable } from '../format.ts'
 import { openExistingOutput, openOrStartEndpoint, s3OptionsOf } from '../open-resources.ts'

@@ -2,19 +2,38 @@
 // with its model, so that the sweeper that finalizes the run can evaluate it without an endpoint.
 
 import type { Endpoint } from '@reembed/endpoint'
+import type { Plan, Recipe } from '@reembed/protocol'
+import { ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import { putQueries } from './compare/evaluate.ts'
+import { needsQueries, parseGate } from './gates.ts'
 import {
   type EvaluationQuery,
   embedQueries,
   hashOfQueries,
-  needsQueries,
-  parseGate,
-  putQueries,
+  type JudgedQueryFiles,
   queriesOf,
-} from '@reembed/evaluate'
-import type { Plan, Recipe } from '@reembed/protocol'
-import { ReembedError } from '@reembed/shared'
-import type { Store } from '@reembed/store'
-import type { PlanOptions } from './options.ts'
+} from './judged-queries.ts'
+
+/** Conditions that a run must meet before it is published. */
+export interface GateOptions {
+  /**
+   * 'recall@10 drop 0.02', 'ndcg@10 min 0.4', 'overlap@10 min 0.3', 'rows drop 5%', 'rejects max
+   * 1%'.
+   */
+  readonly rules: readonly string[]
+  /**
+   * What recall and ndcg are measured on: queries with judgements, or files as `readJudgedQueries`
+   * reads them.
+   */
+  readonly queries?: readonly EvaluationQuery[] | JudgedQueryFiles | undefined
+}
+
+interface GateRequest {
+  readonly gates?: GateOptions | undefined
+  /** Text in front of each query, as the model card asks. */
+  readonly queryPrompt?: string | undefined
+}
 
 export interface GateSetup extends Pick<Plan, 'gates' | 'evaluation' | 'queryPrompt'> {
   readonly queries: readonly EvaluationQuery[]
@@ -24,10 +43,7 @@ export interface GateSetup extends Pick<Plan, 'gates' | 'evaluation' | 'queryPro
  * @throws ReembedError USAGE for a gate that cannot be parsed or lacks queries, and for files with
  * file and line.
  */
-export async function resolveGates({
-  gates: wanted,
-  queryPrompt,
-}: Pick<PlanOptions, 'gates' | 'queryPrompt'>): Promise<GateSetup> {
+export async function resolveGates({ gates: wanted, queryPrompt }: GateRequest): Promise<GateSetup> {
   const gates = wanted?.rules.map(parseGate)
   const judged = gates?.find(needsQueries)
   const source = wanted?.queries

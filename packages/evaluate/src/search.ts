@@ -2,11 +2,11 @@
 // vector.
 
 import { assertSameModel, openEndpoint, type ResolvedEndpoint } from '@reembed/endpoint'
-import { nearest, textsOf } from '@reembed/evaluate'
 import { readManifest, requirePlan } from '@reembed/protocol'
 import { truncateVectors } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { S3Options, Store } from '@reembed/store'
+import { nearest, textsOf } from './nearest.ts'
 
 export interface SearchRequest {
   readonly run: string

@@ -7,7 +7,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { build } from './pack.mjs.mts'
+// biome-ignore lint/correctness/useImportExtensions: the declarations are in pack.d.mts
+import { build } from './pack.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const reports = join(root, 'docs', 'api')

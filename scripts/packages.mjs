@@ -8,7 +8,8 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative, resolve } from 'node:path'
-import { build, packAll } from './pack.mjs.mts'
+// biome-ignore lint/correctness/useImportExtensions: the declarations are in pack.d.mts
+import { build, packAll } from './pack.mjs'
 
 const work = mkdtempSync(join(tmpdir(), 'reembed-packages-'))
 try {

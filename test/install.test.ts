@@ -10,7 +10,8 @@ import { fileURLToPath } from 'node:url'
 import { startRedis } from '@reembed/local'
 import { startFakeTei } from '@reembed/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { build, packAll } from '../scripts/pack.mjs.mts'
+// biome-ignore lint/correctness/useImportExtensions: the declarations are in pack.d.mts
+import { build, packAll } from '../scripts/pack.mjs'
 import { temporaryFolder } from './parts/cli.ts'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))

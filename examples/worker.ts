@@ -1,10 +1,10 @@
-// A worker in your own process. Run as many as you like: on SIGTERM each finishes what it has begun.
+// A worker in your own process. Run as many as you like: on SIGTERM each finishes what it has
+// begun.
 //
 //   OUTPUT=s3://vectors/wiki REDIS_URL=rediss://redis:6379 ENDPOINT=http://tei:8080 PORT=8000 node worker.ts
 
 import { createServer } from 'node:http'
-import type { Logger } from '@reembed/telemetry'
-import { createReembed } from 'reembed'
+import { createReembed, type Logger } from 'reembed'
 
 const { OUTPUT = './vectors', REDIS_URL, ENDPOINT, PORT = '8000' } = process.env
 

@@ -5,8 +5,8 @@ import { PromiseReporter } from './test/promises.ts'
 // Tests run from source: the condition resolves workspace packages to their src/.
 const conditions = ['@reembed/source']
 
-// Files that take longer than they prove something new: `npm run test:long` runs them. Every promise of
-// test/requirements.ts has a test outside this list.
+// Files that take longer than they prove something new: `npm run test:long` runs them. Every
+// promise of test/requirements.ts has a test outside this list.
 const LONG = [
   'packages/endpoint/test/limiter-fleet.test.ts',
   'test/bounds.test.ts',
@@ -24,7 +24,8 @@ export default defineConfig({
     hookTimeout: 60_000,
     // Many tests wait for other processes. Three files at a time keep two cores busy.
     maxWorkers: 3,
-    // Hundreds of processes are started from source. With a compile cache one of them costs a third of the CPU time.
+    // Hundreds of processes are started from source. With a compile cache one of them costs a third
+    // of the CPU time.
     env: {
       NODE_COMPILE_CACHE: join(import.meta.dirname, '.cache', 'node'),
     },

@@ -1,8 +1,8 @@
 // Whether a fleet of whole workers takes what its endpoint can give while that changes: replicas
-// come and go, one is slow, another client takes a part. Over HTTP, with whole workers, Redis and
-// shards; the replicas are fake TEIs with the timing of a GPU, behind one URL or at the addresses
-// of one name. What a replica can give is measured first, by a bare load generator. Every vector of
-// every shard is compared.
+// are added and removed, one is slow, another client takes a part. Over HTTP, with whole workers,
+// Redis and shards; the replicas are fake TEIs with the timing of a GPU, behind one URL or at the
+// addresses of one name. What a replica can give is measured first, by a bare load generator. Every
+// vector of every shard is compared.
 //
 //   node --conditions=@reembed/source bench/capacity.ts [scenarios = all] [workers = 1,4,32] [addressed = url,dns] [times = 1]
 //
@@ -208,7 +208,7 @@ const perReplica = await measureReplica()
 console.log(`A replica gives a bare load generator ${(perReplica / TOKENS_PER_TEXT).toFixed(0)} texts/s.`)
 console.log('')
 console.log(
-  '| replicas | addressed | workers | used, changes included | used, last 15 s | 90 % of more after | refused | Jain | attempts burnt | knocks/s, most |',
+  '| replicas | addressed | workers | used, changes included | used, last 15 s | 90 % of more after | refused | Jain | attempts consumed | most probes/s |',
 )
 console.log('|---|---|---|---|---|---|---|---|---|---|')
 for (const name of named ?? []) {

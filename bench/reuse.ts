@@ -117,7 +117,7 @@ async function writeCorpus(isEdited: (i: number) => boolean): Promise<void> {
   for (let file = 0; file < FILES; file += 1) {
     const lines = Array.from({ length: perFile }, (_, at) => {
       const i = file * perFile + at
-      const text = `document ${i} is about topic ${i % 977}${isEdited(i) ? ', and was said anew' : ''}`
+      const text = `document ${i} is about topic ${i % 977}${isEdited(i) ? ', edited' : ''}`
       return `${JSON.stringify({ id: `d${i}`, text, year: 1900 + (i % 120) })}\n`
     }).join('')
     // A rewritten file is another object version. The other files must not change.

@@ -1,5 +1,5 @@
-// Ids, vectors and carried columns of the current version as a DuckDB table, with a search by SQL. DuckDB reads the shards by itself:
-// they are Parquet.
+// Ids, vectors and carried columns of the current version as a DuckDB table, with a search by SQL.
+// DuckDB reads the shards by itself: they are Parquet.
 //
 //   OUTPUT=./vectors DATABASE=./vectors.duckdb node duckdb.ts
 

@@ -21,7 +21,8 @@ async function answer(request: IncomingMessage): Promise<[status: number, body: 
   }
   if (request.method === 'POST' && request.url === '/runs') {
     const { source } = (await json(request)) as { source: string }
-    // Planning a large corpus takes a while: an abort would end it, and the same request would continue.
+    // Planning a large corpus takes a while: an abort would end it, and the same request would
+    // continue.
     return [202, await reembed.enqueue(source, { signal: AbortSignal.timeout(120_000) })]
   }
   return [404, { error: 'not found' }]

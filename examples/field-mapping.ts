@@ -1,5 +1,5 @@
-// Records whose text is spread over several fields, with fields that become columns of the shards. One process does
-// everything: it enqueues, works and waits.
+// Records whose text is spread over several fields, with fields that become columns of the shards.
+// One process does everything: it enqueues, works and waits.
 //
 //   {"sku": "A-1", "title": "Kettle", "body": "Boils water.", "shop": {"lang": "en"}, "year": 2019}
 //

@@ -1,5 +1,5 @@
-// All vectors of the current version in one Float32Array, and the texts nearest to the first one. Needs @reembed/shard alone:
-// no Redis, no logger, no tokenizer.
+// All vectors of the current version in one Float32Array, and the texts nearest to the first one.
+// Needs @reembed/shard alone: no Redis, no logger, no tokenizer.
 //
 //   OUTPUT=./vectors node float32array.ts
 

@@ -1,5 +1,6 @@
-// Embeds a corpus again when it has changed. An unchanged corpus gives the run that is finished already; a changed one gives
-// a new run, which takes the vectors of unchanged texts from the version before.
+// Embeds a corpus again when it has changed. An unchanged corpus gives the run that is finished
+// already; a changed one gives a new run, which takes the vectors of unchanged texts from the
+// version before.
 //
 //   SOURCE=s3://corpora/wiki/ OUTPUT=s3://vectors/wiki REDIS_URL=… ENDPOINT=… EVERY_MS=3600000 node schedule.ts
 

@@ -1,4 +1,5 @@
-// A worker in your own process. Run as many as you like: on SIGTERM each finishes what it has begun.
+// A worker in your own process. Run as many as you like: on SIGTERM each finishes what it has
+// begun.
 //
 //   OUTPUT=s3://vectors/wiki REDIS_URL=rediss://redis:6379 ENDPOINT=http://tei:8080 PORT=8000 node worker.ts
 

@@ -1,7 +1,6 @@
-// Brings what the two commands (npm run demo, npm test) need: the packages of the lock file, Node
-// 24, a Redis server. Uses nothing but Node 20 itself, says each step, and takes a fraction of a
-// second when all is there. Everything but the Redis server, which comes from the system's package
-// manager, stays inside this folder.
+// Installs what `npm run demo` and `npm test` need: the packages of the lock file, Node 24, a Redis
+// server. Runs on Node 20, prints each step, and takes a fraction of a second when everything is
+// installed. Only the Redis server, from the system's package manager, is outside this folder.
 
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -56,7 +55,7 @@ function installPackages() {
   if (!installed)
     stop(`could not install the packages; read the lines above, then try: npx -y ${PNPM} install`)
   writeFileSync(stamp, wanted)
-  say(`packages are there (${Math.round((Date.now() - started) / 1000)} s)`)
+  say(`packages are installed (${Math.round((Date.now() - started) / 1000)} s)`)
 }
 
 /** What the installed packages depend on: the lock file and every package.json of the workspace. */
@@ -121,7 +120,7 @@ function installRedis() {
   }
   if (!onPath('redis-server') && !onPath('valkey-server'))
     stop('redis-server was installed but is not on PATH')
-  say('redis-server is there')
+  say('redis-server is installed')
 }
 
 function read(path) {

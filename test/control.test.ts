@@ -43,7 +43,7 @@ test('P-ROLLBACK: a rollback makes a version with its own sequence number, which
   const again = JSON.parse((await inProcess(runArgs())).stdout)
   expect(again).toMatchObject({ run: second.run, status: 'superseded' })
   const queued = await inProcess(['enqueue', ...planningArgs()])
-  expect(queued.stdout).toContain(`none of itself: version 3 is of a newer run, ${first.run}`)
+  expect(queued.stdout).toContain(`not published by workers: version 3 is the newer run ${first.run}`)
   expect(await command('publish', second.run)).toMatchObject({ code: 3, result: { status: 'superseded' } })
   expect(await command('publish', second.run, '--force')).toMatchObject({
     code: 0,

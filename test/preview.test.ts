@@ -111,7 +111,7 @@ test('P-PREVIEW: a worse model is reported with both figures; the current model 
   const worse = await preview(...judged)
   expect(worse.code, worse.stderr).toBe(0)
   expect(worse.stdout).toMatch(
-    /recall@10 +0\.\d{3} over 40 queries within the sample, the current version has 1\.000: a drop of 0\.\d{3} \(95 % interval 0\.\d{3} to [01]\.\d{3}\)/,
+    /recall@10 +1\.000 → 0\.\d{3} \(-0\.\d{3}; 95 % interval -[01]\.\d{3} to -0\.\d{3}\) over 40 queries within the sample/,
   )
   expect(worse.stdout).toMatch(/new .*@three .* [1-9]\d* repeated vectors/)
   await serve({ sha: 'one', maxInputLength: 512 })
@@ -136,7 +136,7 @@ test('a preview that cannot run is refused in one line', async () => {
     /^reembed: \d of \d sampled documents are in run \w+, too few to compare 10 neighbours: raise the sample or lower the number of neighbours \(--sample, --top/,
   )
   expect(await refused('--gate-queries', 'queries.jsonl')).toBe(
-    'reembed: --gate-queries needs --gate-qrels, and the reverse: give both\n',
+    'reembed: --gate-queries and --gate-qrels need each other: give both\n',
   )
   const elsewhere = join(folder.path, 'nothing-yet')
   const at = ['preview', '--source', source, '--output', elsewhere, '--endpoint', tei.url]
@@ -157,6 +157,6 @@ test('documents of the qrels that are not in the corpus are counted', async () =
   const args = ['--sample', '60', judged[0] ?? '', judged[1] ?? '', '--gate-qrels', qrels]
   const { code, stdout, stderr } = await preview(...args)
   expect(code, stderr).toBe(0)
-  expect(stdout).toMatch(/qrels +2 of the 3 documents in them are not in the current version/)
+  expect(stdout).toMatch(/qrels +2 of 3 judged documents are not in the current version/)
   expect(stdout).toMatch(/recall@10 +0\.333 over 3 queries .*run \w+ was planned without these queries/)
 })

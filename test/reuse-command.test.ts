@@ -43,9 +43,12 @@ test('P-REUSE: plan, run and status show reused vectors, and another space is re
   await corpus([...before.slice(2), { id: 'new', text: 'a new one' }])
   const plan = await command('plan', '--explain')
   expect(plan.stdout).toMatch(/^embeds +about \d+ of about \d+ documents$/m)
-  expect(plan.stdout).toMatch(/^looked up +1 shard of objects or columns that changed.*% of the texts are/m)
+  expect(plan.stdout).toMatch(
+    /^looked up +1 shard with changes.*: \d+\.\d % of sampled texts already have vectors$/m,
+  )
   const second = await command('run', '--max-rejects', '5%')
-  const row = /^embedded +1, 58 reused of run [a-z2-7]{26}; 2 documents of that run are gone$/m
+  const row =
+    /^texts +1 embedded, 58 vectors reused from run [a-z2-7]{26}; 2 documents of that run no longer exist$/m
   expect(second.stdout).toMatch(row)
   // The quote covers only texts that are sent.
   const { quote } = await readCurrentManifest(output)

@@ -104,7 +104,7 @@ test('a producer plans due ticks, accepts a webhook with the secret, and exits o
     env,
     folder.path,
   )
-  const { url } = JSON.parse(await producer.line(/hooks taken/))
+  const { url } = JSON.parse(await producer.line(/hooks served/))
   const { url: metrics } = JSON.parse(await producer.line(/metrics served/))
   const { run } = JSON.parse(await worker.line(/run finished/))
   expect(await readCurrent(store)).toMatchObject({ run, version: 1 })

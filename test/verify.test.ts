@@ -215,7 +215,7 @@ test('P-VERIFY: a dimension with one value for all texts is named, also by the c
   const { stdout, code } = await inProcess(['verify', '--output', output])
   expect(code).toBe(0)
   expect(stdout).toMatch(
-    /^note +1 of 8 dimensions have one value for all texts \(5\)\. Some models are made so/m,
+    /^note +1 of 8 dimensions have the same value for all texts \(5\)\. Some models have such dimensions/m,
   )
 })
 

@@ -1,5 +1,5 @@
-// What others use to get embeddings into JavaScript, each as its documentation shows it. All hand
-// out arrays of numbers; what it would cost to bring those into a Float32Array is not counted
+// What others use to get embeddings into JavaScript, each as its documentation shows it. All return
+// arrays of numbers; what it would cost to bring those into a Float32Array is not counted
 // against them.
 
 import { PerformanceClient } from '@basetenlabs/performance-client'

@@ -227,7 +227,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'config',
     what: 'more texts in a request than the server takes',
     exit: 2,
-    says: '--texts 17: http://<address> takes at most 16 texts in a request (--max-client-batch-size)',
+    says: '--texts 17 is over the limit of http://<address> (--max-client-batch-size): give at most 16 texts per request',
   },
   {
     number: 35,

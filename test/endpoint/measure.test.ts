@@ -143,7 +143,7 @@ describe('reembed endpoint bench', () => {
     const lines = stdout.trim().split('\n')
     expect(lines).toHaveLength(5)
     expect(lines[0]).toMatch(/^ *16 +1 +1 +[\d.]+ +[\d.]+ +[\d,]+ +[\d.]+ +[\d.]+ +0 +[\d.e-]+$/)
-    expect(lines[4]).toMatch(/^best for 16 tokens: \d+ texts in a request, \d+ at once/)
+    expect(lines[4]).toMatch(/^best for 16 tokens: \d+ texts per request, \d+ concurrent requests/)
   })
 
   test('--json is one document with rates and cost', async () => {
@@ -166,8 +166,8 @@ describe('reembed endpoint bench', () => {
 
   test.each([
     [[], 'missing --endpoint'],
-    [['--endpoint', 'URL', '--tokens', '9999'], 'cuts texts at 512 tokens'],
-    [['--endpoint', 'URL', '--texts', '64'], 'takes at most 32 texts in a request'],
+    [['--endpoint', 'URL', '--tokens', '9999'], 'truncates texts at 512 tokens: give at most 512'],
+    [['--endpoint', 'URL', '--texts', '64'], 'give at most 32 texts per request'],
     [['--endpoint', 'URL', '--texts', '0'], 'Expected a whole number of at least 1'],
     [['--endpoint', 'URL', '--price-per-hour', 'free'], 'Expected a number above 0'],
   ])('%j is answered with one line and exit code 2', async (given, message) => {

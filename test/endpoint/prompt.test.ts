@@ -58,15 +58,17 @@ describe('the command', () => {
     )
     const planned = await inProcess(args)
     expect(planned.code).toBe(0)
-    expect(planned.stderr).toContain('puts "query: " in front of every text by itself')
+    expect(planned.stderr).toContain('adds "query: " before every text')
   })
 
   test('doctor shows the prompt that is really applied', async () => {
     const prompted = await fake({ defaultPrompt: 'query: ' })
     const { stdout } = await inProcess(['doctor', '--endpoint', prompted.url])
-    expect(stdout).toContain('puts "query: " in front of every text')
+    expect(stdout).toContain('adds "query: " before every text')
     const plain = await fake({})
-    expect((await inProcess(['doctor', '--endpoint', plain.url])).stdout).toContain('no prompt of its own')
+    expect((await inProcess(['doctor', '--endpoint', plain.url])).stdout).toContain(
+      'the server adds no prompt',
+    )
   })
 
   test('a prompt by its name is looked up on the Hub, at the revision, and kept in the plan as text', async () => {

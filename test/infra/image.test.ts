@@ -204,5 +204,8 @@ test('without @reembed/local, the bundle names the required flags', async () => 
     ],
     bundled.path,
   )
-  expect([code, stderr]).toEqual([2, expect.stringMatching(/give an --endpoint, or install @reembed\/local/)])
+  expect([code, stderr]).toEqual([
+    2,
+    expect.stringMatching(/@reembed\/local is not installed: give an --endpoint, or install it/),
+  ])
 })

@@ -144,6 +144,6 @@ test('plan shows rendered inputs, empty inputs and the number of inputs over the
     ],
   )
   const people = await plan()
-  expect(people.stdout).toMatch(/looked at +5 inputs: 20\.0 % empty, 20\.0 % rejected/)
+  expect(people.stdout).toMatch(/sampled +5 inputs: 20\.0 % empty, 20\.0 % rejected/)
   expect(people.stdout).toMatch(/input 1 +"Owls hunt at night\."/)
 })

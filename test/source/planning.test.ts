@@ -85,10 +85,10 @@ it('planning prints excluded objects, doubtful objects and texts too long for on
   await rm(folder, { recursive: true })
   expect(code).toBe(0)
   expect(stderr).toContain(
-    'note: 1 object left out, unknown by extension or named with a leading _: infos.json;',
+    'note: 1 object skipped, with an unknown extension or a leading _ in the name: infos.json.',
   )
   expect(stderr).toContain(
-    'note: 1 text or Markdown object beside objects of records, each a document as well: README.md;',
+    'note: 1 text or Markdown object beside objects of records; each one becomes a document: README.md.',
   )
   const { preview, quote } = JSON.parse(stdout)
   expect(preview.tokens.counted).toBe(true)

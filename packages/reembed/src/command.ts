@@ -1,5 +1,4 @@
-// A command line from start to end: parses, runs, prints a failure as one line, returns the exit
-// code.
+// Runs a command line: parses, executes, prints a failure as one line, returns the exit code.
 
 import { EXIT, ReembedError } from '@reembed/shared'
 import { CommanderError } from 'commander'

@@ -1,4 +1,4 @@
-// What a plan means, for people.
+// Describes plans, quotes and previews as rows of text.
 
 import type { PlannedRun, Preview, ReuseForecast, ReuseGroup } from '@reembed/producer'
 import { type ActualCost, dollarsPerMillion, LIST_PRICE, type Price, type Quote } from '@reembed/protocol'
@@ -19,7 +19,7 @@ export function describePlan({ head }: PlannedRun): [string, string][] {
       'source',
       `${head.source}  ${counted(head.objects, 'object')}, ${bytes(head.bytes)}, about ${counted(head.estimatedDocuments, 'document')}`,
     ],
-    ['fields', fields ? fieldsOf(head) : 'one document a file, id = its path'],
+    ['fields', fields ? fieldsOf(head) : 'one document per file, id = its path'],
     ['model', `${model.id}@${model.revision ?? 'unstated'}  ${model.dimensions} dimensions`],
     [
       'shards',
@@ -28,14 +28,17 @@ export function describePlan({ head }: PlannedRun): [string, string][] {
   ]
   const { chunking } = head.recipe
   if (chunking) {
-    rows.push(['chunks', `at most ${chunking.maxTokens} tokens, ${chunking.overlapTokens} of them repeated`])
+    rows.push([
+      'chunks',
+      `at most ${chunking.maxTokens} tokens, ${chunking.overlapTokens} of them repeated from the chunk before`,
+    ])
   }
   if (head.baseRun) rows.push(['reuse', `unchanged documents keep their vectors of run ${head.baseRun}`])
   if (prompt) rows.push(['prompt', JSON.stringify(prompt)])
   return rows
 }
 
-/** What is taken over, and why the rest isn't. */
+/** What the new run carries over from its base run, and why it embeds the rest. */
 export function describeReuse(reuse: ReuseForecast, explain: boolean): [string, string][] {
   const { reason, identical, changed, added, toEmbed } = reuse
   const all = identical.documents + changed.documents + added.documents
@@ -44,39 +47,40 @@ export function describeReuse(reuse: ReuseForecast, explain: boolean): [string, 
   ]
   if (reason !== null) return [...rows, ['reuse', `none: ${reason}`]]
   if (!explain) return rows
-  const of = ({ shards, documents, examples }: ReuseGroup, what: string): string =>
+  const of = ({ shards, documents, examples }: ReuseGroup, what: string, none: string): string =>
     shards === 0
-      ? `none ${what}`
+      ? none
       : `${counted(shards, 'shard')} ${what}, about ${counted(documents, 'document')} (${examples.join(', ')}${shards > examples.length ? ', …' : ''})`
   const share = changed.documents === 0 ? 0 : (100 * changed.reusable) / changed.documents
   return [
     ...rows,
-    ['as it is', of(identical, 'whose part of the corpus did not change')],
+    ['carried over', of(identical, 'of unchanged slices', 'no slice was unchanged')],
     [
       'looked up',
-      `${of(changed, 'of objects or columns that changed')}${changed.shards > 0 ? `: ${share.toFixed(1)} % of the texts are known, of those looked at` : ''}`,
+      `${of(changed, 'with changes', 'no slice with changes')}${changed.shards > 0 ? `: ${share.toFixed(1)} % of sampled texts already have vectors` : ''}`,
     ],
-    ['new', of(added, 'of objects that were not there')],
+    ['new', of(added, 'of new objects', 'no new objects')],
   ]
 }
 
-/** What a run will take: tokens, time and money. */
+/** The tokens, time and cost that a run is expected to need. */
 export function describeQuote(quote: Quote): [string, string][] {
   const { tokens, relativeError, canaryTokens, sampled, inputs, tokensPerSecond, seconds, price } = quote
   const how =
     relativeError === null
-      ? 'a guess from their characters'
-      : `${share(relativeError)} at 95 %, from ${count(sampled)} of ${count(inputs)} texts`
-  const canaries = canaryTokens > 0 ? `; ${count(canaryTokens)} of them prove the model` : ''
-  const rows: [string, string][] = [
-    ['tokens', `about ${count(tokens)} (± ${how}${canaries})`.replace('± a', 'a')],
-  ]
+      ? 'estimated from the number of characters'
+      : `± ${share(relativeError)} with 95 % confidence, from ${count(Math.min(sampled, inputs))} of ${count(inputs)} texts`
+  const canaries =
+    canaryTokens > 0
+      ? `; of these, ${count(canaryTokens)} tokens are check texts that prove which model answers`
+      : ''
+  const rows: [string, string][] = [['tokens', `about ${count(tokens)} (${how}${canaries})`]]
   if (seconds !== null && tokensPerSecond !== null) {
     const cold =
       quote.coldStartSeconds > 0 ? `, after a cold start of ${duration(1000 * quote.coldStartSeconds)}` : ''
     rows.push([
       'time',
-      `about ${duration(1000 * seconds)} at ${count(tokensPerSecond)} tokens/s, as just measured${cold}`,
+      `about ${duration(1000 * seconds)} at ${count(tokensPerSecond)} tokens/s, measured now${cold}`,
     ])
   }
   if (quote.dollars !== null && price) {
@@ -88,7 +92,7 @@ export function describeQuote(quote: Quote): [string, string][] {
   return rows
 }
 
-/** What a run took, beside what was quoted. */
+/** The actual tokens, time and cost of a run, with the quoted ones. */
 export function describePaid(paid: ActualCost, quote: Quote | undefined): [string, string][] {
   const { tokens, endpointSeconds } = paid
   const rows: [string, string][] = []
@@ -113,7 +117,7 @@ export function describePaid(paid: ActualCost, quote: Quote | undefined): [strin
 }
 
 const priceText = ({ perHour, replicas }: Price): string =>
-  `${dollars(perHour)} an hour${replicas === 1 ? '' : ` x ${replicas} replicas`}`
+  `${dollars(perHour)} per hour${replicas === 1 ? '' : ` x ${replicas} replicas`}`
 
 const comparison = (cost: number, tokens: number): string =>
   `${dollars(dollarsPerMillion(cost, tokens))} per 1M tokens (${LIST_PRICE.name}: ${dollars(LIST_PRICE.dollarsPerMillionTokens)}, list price of ${LIST_PRICE.asOf})`
@@ -123,26 +127,26 @@ const signed = (value: number): string => `${value < 0 ? '' : '+'}${share(value)
 
 const SHOWN_CHARS = 200
 
-/** What some documents look like to the model. */
+/** Statistics of the sampled inputs, and some inputs as the model receives them. */
 export function describePreview(
   { inspected, empty, rejected, tokens, overLimit, inputs }: Preview,
   maxInputLength: number | null,
 ): [string, string][] {
   const share = (n: number): string => (inspected === 0 ? '0 %' : `${((100 * n) / inspected).toFixed(1)} %`)
-  const how = tokens.counted ? '' : " (estimated: name the model's tokenizer.json with --tokenizer to count)"
+  const how = tokens.counted ? '' : " (estimated; give the model's tokenizer.json with --tokenizer to count)"
   const limit =
     maxInputLength === null ? 'limit unknown' : `${share(overLimit)} over the limit of ${maxInputLength}`
   return [
-    ['looked at', `${counted(inspected, 'input')}: ${share(empty)} empty, ${share(rejected)} rejected`],
+    ['sampled', `${counted(inspected, 'input')}: ${share(empty)} empty, ${share(rejected)} rejected`],
     [
       'tokens',
-      `half up to ${tokens.p50}, 95 % up to ${tokens.p95}, 99 % up to ${tokens.p99}; ${limit}${how}`,
+      `per input: median ${tokens.p50}, 95 % at most ${tokens.p95}, 99 % at most ${tokens.p99}; ${limit}${how}`,
     ],
     ...inputs.map(({ id, text }): [string, string] => [`input ${id}`, shorten(text)]),
   ]
 }
 
-/** On one line: that it has line breaks shows. */
+/** One line: JSON shows the line breaks of the text. */
 function shorten(text: string): string {
   const line = JSON.stringify(text)
   return line.length > SHOWN_CHARS ? `${line.slice(0, SHOWN_CHARS - 1)}…` : line

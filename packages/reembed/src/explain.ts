@@ -1,9 +1,8 @@
-// What the command adds to an error of the library: the flag that sets the option at fault, or the
-// command that helps.
+// Adds to a library error the flag that sets the option at fault, or the command that helps.
 
 import { messageOf, ReembedError } from '@reembed/shared'
 
-/** By the option that an error names. */
+/** Flags by the option that an error names. */
 const FLAGS: Readonly<Record<string, string>> = {
   allowInsecure: '--allow-insecure',
   'chunking.maxTokens': '--chunk-tokens',
@@ -23,7 +22,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   promptName: '--prompt, --prompt-name',
   redis: '--redis',
   'redis.insecure': '--insecure-redis',
-  sample: '--sample, --top; `reembed plan` shows what a run would take',
+  sample: '--sample, --top; `reembed plan` shows tokens, time and cost',
   source: '--source',
   'spending.pricePerHour': '--price-per-hour',
   target: '--to',
@@ -32,7 +31,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   'vectors.dimensions': '--dimensions',
 }
 
-/** By the case within the code of an error. */
+/** Commands by the reason of an error. */
 const COMMANDS: Readonly<Record<string, string>> = {
   budget_exceeded: '--max-cost, --max-tokens',
   endpoint_paused: '`reembed endpoint resume` starts it',
@@ -41,7 +40,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   run_not_finished: '`reembed status` shows its progress',
   run_not_found: '`reembed ls` lists its runs',
   run_paused: '`reembed resume` continues it',
-  shard_missing: '`reembed run` makes it again',
+  shard_missing: '`reembed run` writes it again',
 }
 
 /** The message of anything thrown, with the flag or the command that corrects it. */

@@ -1,5 +1,4 @@
-// Numbers and facts as people read them. Data goes to stdout, everything about the way there to
-// stderr.
+// Formats numbers and facts as text. Results are printed on stdout, notes and progress on stderr.
 
 import { stripVTControlCharacters } from 'node:util'
 import type { Manifest } from '@reembed/protocol'
@@ -23,7 +22,7 @@ export function duration(ms: number): string {
   return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} m`
 }
 
-/** Two digits that count: $1,234, $12.3, $0.0012. */
+/** At least two significant digits: $1,234, $12.30, $0.0012. */
 export function dollars(n: number): string {
   if (n === 0) return '$0'
   const digits = Math.max(n < 100 ? 2 : 0, 1 - Math.floor(Math.log10(Math.abs(n))))
@@ -36,29 +35,30 @@ export function facts(rows: readonly (readonly [string, string])[]): string {
   return rows.map(([name, value]) => `${name.padEnd(width)}${printable(value)}`).join('\n')
 }
 
-/** Text from outside, made safe for a terminal: no escapes, no control characters. */
+/** Removes escape sequences and control characters from untrusted text, to protect the terminal. */
 export const printable = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is taken out
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to remove
   stripVTControlCharacters(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, ' ')
 
-/** What was embedded and what was not; no row where nothing was reused. */
+/** The texts that were embedded, and those that were not; no row where nothing was reused. */
 export function reuseRow({ totals, baseRun }: Pick<Manifest, 'totals' | 'baseRun'>): [string, string][] {
   const { rows, reused = 0 } = totals
-  if (baseRun === undefined && reused === 0) return []
-  const from = baseRun ? ` of run ${baseRun.run}` : ''
+  const embedded = `${count(rows - reused)} embedded`
+  if (baseRun === undefined)
+    return reused === 0 ? [] : [['texts', `${embedded}, ${counted(reused, 'duplicate text')}`]]
   const removed =
-    baseRun && baseRun.removedRows !== null
-      ? `; ${counted(baseRun.removedRows, 'document')} of that run are gone`
-      : ''
-  return [['embedded', `${count(rows - reused)}, ${count(reused)} reused${from}${removed}`]]
+    baseRun.removedRows === null
+      ? ''
+      : `; ${counted(baseRun.removedRows, 'document')} of that run no longer exist`
+  return [['texts', `${embedded}, ${counted(reused, 'vector')} reused from run ${baseRun.run}${removed}`]]
 }
 
-/** Prints a command's result: one JSON document, or the text for people. */
+/** Prints the result of a command: one JSON document, or the text. */
 export function print(json: boolean | undefined, value: unknown, text: string): void {
   process.stdout.write(json ? `${JSON.stringify(value, null, 2)}\n` : `${text}\n`)
 }
 
-/** A note on the way, for people, on stderr. */
+/** Prints a note on stderr. */
 export const note = (text: string): void => {
   process.stderr.write(`${text}\n`)
 }

@@ -1,17 +1,17 @@
-// Ctrl-C or SIGTERM once asks to stop in order, twice stops at once.
+// The first SIGINT or SIGTERM stops the command in order, the second exits at once.
 
 import { EXIT } from '@reembed/shared'
 import { note } from './format.ts'
 
 /**
- * A signal that fires on the first SIGINT or SIGTERM. `stop` gives the process its default
- * behaviour back.
+ * A signal that fires on the first SIGINT or SIGTERM. `stop` restores the default behaviour of the
+ * process.
  */
 export function onInterrupt(): { readonly signal: AbortSignal; stop(): void } {
   const controller = new AbortController()
   const handle = (): void => {
     if (controller.signal.aborted) process.exit(EXIT.interrupted)
-    note('\nstopping: handing jobs back (once more to quit at once)')
+    note('\nstopping: finishing or requeueing jobs; interrupt again to exit at once')
     controller.abort(new Error('interrupted'))
   }
   process.on('SIGINT', handle)

@@ -1,4 +1,4 @@
-// /metrics, /live and /ready of this process, if --metrics asks for them.
+// Serves /metrics, /live and /ready of this process where --metrics is given.
 
 import { createRegistry, type Logger, observeProcess, type Registry, serveMetrics } from '@reembed/telemetry'
 import type { MetricsFlags } from './options.ts'
@@ -6,7 +6,7 @@ import { VERSION } from './version.ts'
 
 export interface Metrics {
   readonly registry: Registry
-  /** Starts to answer; the stack ends it. */
+  /** Starts the server; the stack stops it. */
   serve(notReadyReason: () => string | null): Promise<void>
 }
 

@@ -1,10 +1,9 @@
-// Notices of planning and previews, as lines for people on stderr.
+// Prints the notices of planning and previews on stderr.
 
 import type { PreviewNotice } from '@reembed/producer'
 import { messageOf } from '@reembed/shared'
 import { count, counted, note } from './format.ts'
 
-/** Prints a notice. */
 export const notePlan = (notice: PreviewNotice): void => note(textOf(notice))
 
 function textOf(notice: PreviewNotice): string {
@@ -12,27 +11,27 @@ function textOf(notice: PreviewNotice): string {
     case 'endpoint_state':
       return `endpoint  ${notice.state}`
     case 'revision_unstated':
-      return `note: ${notice.url} does not state its model's revision; its reference vectors stand in for it (or give --revision)`
+      return `note: ${notice.url} does not state the revision of its model; its reference vectors identify the model instead. Give --revision to name it`
     case 'server_prompt':
-      return `note: ${notice.url} puts ${JSON.stringify(notice.prompt)} in front of every text by itself`
+      return `note: ${notice.url} adds ${JSON.stringify(notice.prompt)} before every text`
     case 'objects_skipped':
-      return `note: ${counted(notice.count, 'object')} left out, unknown by extension or named with a leading _: ${namesOf(notice)}; --format reads all as one format`
+      return `note: ${counted(notice.count, 'object')} skipped, with an unknown extension or a leading _ in the name: ${namesOf(notice)}. Give --format to read all objects in one format`
     case 'files_among_records':
       return (
-        `note: ${counted(notice.count, 'text or Markdown object')} beside objects of records, each a document as well: ${namesOf(notice)}; ` +
-        "if they are not documents, name a glob such as '**/*.parquet' as the source"
+        `note: ${counted(notice.count, 'text or Markdown object')} beside objects of records; each one becomes a document: ${namesOf(notice)}. ` +
+        "If they are not documents, give a glob such as '**/*.parquet' as the source"
       )
     case 'repeated_decompression':
       return (
-        `note: ${notice.key} is one ${notice.compression} stream: each of its ${notice.slices} slices decompresses it from the start, ${Math.round(notice.factor)} times in all; ` +
-        'written by bgzip, or as zstd in several frames, a slice starts near its place'
+        `note: ${notice.key} is one ${notice.compression} stream: each of its ${notice.slices} slices decompresses it from the start, which reads it ${Math.round(notice.factor)} times. ` +
+        'Write it with bgzip, or as zstd with several frames: then each slice starts near its first byte'
       )
     case 'rate_not_measured':
-      return `note: no rate was measured: ${messageOf(notice.error)}`
+      return `note: the endpoint's rate was not measured: ${messageOf(notice.error)}`
     case 'answers_limited':
       return `note: ${count(notice.used)} of ${count(notice.total)} documents that answer queries are compared`
     case 'answers_unreadable':
-      return `note: queries are evaluated on the sample alone, their answers cannot be read: ${messageOf(notice.error)}`
+      return `note: queries are evaluated on the sample alone, because their answers cannot be read: ${messageOf(notice.error)}`
   }
 }
 

@@ -1,4 +1,5 @@
-// What a command works with, opened from its flags: given by URL, or a stand-in on this machine.
+// Opens the stores, the endpoint and the Redis of a command: given by URL, or started on this
+// machine.
 
 import { resolve } from 'node:path'
 import {
@@ -26,28 +27,28 @@ export function s3OptionsOf({ s3Endpoint, s3Region, s3PathStyle, s3Checksums }: 
   }
 }
 
-/** A local folder is named absolutely, so that every process means the same one. */
+/** Makes a local path absolute, so that every process opens the same folder. */
 export const absoluteUrl = (url: string): string => (/^[a-z0-9]+:\/\//i.test(url) ? url : resolve(url))
 
 /**
- * Opens the output of a run, creates a missing folder, and checks at once that the store never
- * overwrites.
+ * Opens the output of a run, creates a missing folder, and checks that the store never overwrites.
  */
 export async function openOutput(flags: OutputFlags): Promise<Store> {
   const { unsafeStore: unsafe } = flags
   const store = await openStore(absoluteUrl(flags.output), { create: true, unsafe, s3: s3OptionsOf(flags) })
-  if (unsafe) note('warning: --unsafe-store: with more than one worker, shards may overwrite each other')
+  if (unsafe)
+    note('warning: --unsafe-store: with more than one worker, a worker may overwrite the shards of another')
   else await checkStore(store)
   return store
 }
 
-/** Opens the corpus; its output, where known, must not lie inside it. */
+/** Opens the corpus. The output, where known, must not be inside it. */
 export function openSource(flags: CorpusFlags & Partial<OutputFlags>): Promise<Corpus> {
   const output = flags.output && absoluteUrl(flags.output)
   return openCorpus(flags.source, { format: flags.format, output, s3: s3OptionsOf(flags) })
 }
 
-/** Opens an output that must be there already. */
+/** Opens an output that must already exist. */
 export async function openExistingOutput(flags: OutputFlags): Promise<Store> {
   return openStore(absoluteUrl(flags.output), { unsafe: flags.unsafeStore, s3: s3OptionsOf(flags) })
 }
@@ -62,7 +63,7 @@ export function endpointOptionsOf({ model, revision, allowInsecure }: EndpointFl
   }
 }
 
-/** The endpoint given, or one with a real model started on this machine; the stack ends it. */
+/** Opens the given endpoint, or starts one with a real model here; the stack stops it. */
 export async function openOrStartEndpoint(
   flags: EndpointFlags,
   stack: AsyncDisposableStack,
@@ -75,7 +76,7 @@ export async function openOrStartEndpoint(
   return { url: endpoint.url, options: {} }
 }
 
-/** The Redis given, or a private one; the stack ends it. */
+/** Returns the given Redis, or starts a private one; the stack stops it. */
 export async function openOrStartRedis(
   { redis, insecureRedis }: RedisFlags,
   stack: AsyncDisposableStack,
@@ -87,7 +88,7 @@ export async function openOrStartRedis(
   return { target: server.url, isPrivate: true }
 }
 
-/** @throws ReembedError USAGE when none is given, or an insecure one. */
+/** @throws ReembedError USAGE when no Redis is given, or an insecure one. */
 export function requireRedis({ redis, insecureRedis: insecure }: RedisFlags): RedisTarget {
   if (redis) {
     secureUrlOf({ url: redis, insecure })
@@ -95,11 +96,11 @@ export function requireRedis({ redis, insecureRedis: insecure }: RedisFlags): Re
   }
   throw new ReembedError(
     'USAGE',
-    'missing --redis (or REDIS_URL): workers and producers on several machines meet there; `reembed run` needs none',
+    'missing --redis (or REDIS_URL): workers and producers on several machines share jobs there. Give its URL, or use `reembed run`, which starts a private Redis',
   )
 }
 
-/** The endpoint given; `hf:namespace/name` is read, woken and waited for. */
+/** Resolves the given endpoint; wakes `hf:namespace/name` and waits until it runs. */
 export async function requireEndpoint(flags: EndpointFlags): Promise<ResolvedEndpoint> {
   return resolveEndpoint(endpointOf(flags), {
     options: endpointOptionsOf(flags),
@@ -109,8 +110,8 @@ export async function requireEndpoint(flags: EndpointFlags): Promise<ResolvedEnd
 }
 
 /**
- * Checks that an endpoint was given, and that an `hf:` endpoint exists; wakes nothing. @throws
- * ReembedError
+ * Checks that an endpoint was given, and that an `hf:` endpoint exists. Does not wake it.
+ * @throws ReembedError
  */
 export async function checkEndpoint(flags: EndpointFlags): Promise<void> {
   await checkEndpointExists(endpointOf(flags), hfOptions())
@@ -120,22 +121,22 @@ function endpointOf({ endpoint }: EndpointFlags): string {
   if (endpoint) return endpoint
   throw new ReembedError(
     'USAGE',
-    'missing --endpoint (or REEMBED_ENDPOINT), the URL of a TEI server; `reembed run` starts a local one by itself',
+    'missing --endpoint (or REEMBED_ENDPOINT): give the URL of a TEI server, or use `reembed run`, which starts a local one',
   )
 }
 
 /** The management API of Hugging Face with the token of this process. */
 export const openHf = (): Hf => createHf(hfOptions())
 
-/** REEMBED_HF_API names another management API than Hugging Face's own. */
+/** REEMBED_HF_API replaces the URL of Hugging Face's management API. */
 const hfOptions = (): HfOptions => ({
   token: process.env.REEMBED_ENDPOINT_TOKEN ?? process.env.HF_TOKEN,
   apiUrl: process.env.REEMBED_HF_API,
 })
 
 /**
- * Says each state on the way; that it runs from the start is no news, and what stops the command
- * says so itself.
+ * Prints each state while the command waits. An endpoint that runs from the start needs no note; a
+ * paused or failed one ends the command with an error.
  */
 export function noteEndpointState({ name, state, message }: HfEndpoint, waitedMs: number): void {
   if (/paused|failed/i.test(state) || (state === 'running' && waitedMs < 1_000)) return
@@ -144,14 +145,18 @@ export function noteEndpointState({ name, state, message }: HfEndpoint, waitedMs
   )
 }
 
-/** The stand-ins are an optional package: a worker in production does without. */
+/** @reembed/local is an optional package: a worker in production does not need it. */
 async function importLocal(missing: string): Promise<typeof import('@reembed/local')> {
   try {
     return await import('@reembed/local')
   } catch (cause) {
     if (codeOf(cause) !== 'ERR_MODULE_NOT_FOUND') throw cause
-    throw new ReembedError('USAGE', `give ${missing}, or install @reembed/local to run one on this machine`, {
-      cause,
-    })
+    throw new ReembedError(
+      'USAGE',
+      `the package @reembed/local is not installed: give ${missing}, or install it to start one on this machine`,
+      {
+        cause,
+      },
+    )
   }
 }

@@ -1,4 +1,4 @@
-// The options that commands share, each declared once. A flag wins over its environment variable.
+// The options that commands share, each declared once. A flag overrides its environment variable.
 // Secrets have no flag: a command line is visible to every user of a machine.
 
 import { type Dtype, FORMATS, type Format } from '@reembed/protocol'
@@ -18,7 +18,7 @@ export interface EndpointFlags {
   readonly allowInsecure?: boolean
 }
 
-/** What a run may cost, and how that is reckoned. */
+/** The budget of a run, and the price that its cost is computed from. */
 export interface SpendingFlags {
   readonly pricePerHour?: number
   readonly replicas?: number
@@ -90,7 +90,7 @@ const wholeFrom =
 export const positive: (value: string) => number = wholeFrom(1)
 export const zeroOrMore: (value: string) => number = wholeFrom(0)
 
-/** A port alone may be a number in the file. */
+/** With a parser, the file accepts a port as a number. */
 const address = (value: string): string => value
 
 /** A price or a time: a number above 0. */
@@ -116,24 +116,27 @@ export function sampleSize(value: string): string {
   throw new InvalidArgumentError("Expected a share like '1%' or a count like '2000'.")
 }
 
-/** Given several times is the same as a list with commas. */
+/** Repeating the flag equals a list with commas. */
 export const repeated = (value: string, before: unknown): string =>
   typeof before === 'string' ? `${before},${value}` : value
 
-/** A line break can't be typed inside a quoted argument of every shell. */
+/** Not every shell lets a user type a line break inside a quoted argument. */
 const unescaped = (value: string): string => value.replaceAll('\\n', '\n').replaceAll('\\t', '\t')
 
-const source = new Option('--source <url>', 'folder, file or s3:// URL of the corpus').env('REEMBED_SOURCE')
-const outputOption = new Option('--output <url>', 'folder or s3:// URL for the vectors').env('REEMBED_OUTPUT')
+const source = new Option(
+  '--source <url>',
+  'read the corpus from this folder, file, glob or URL (s3://, hf://)',
+).env('REEMBED_SOURCE')
+const outputOption = new Option('--output <url>', 'write the vectors to this folder or s3:// URL').env(
+  'REEMBED_OUTPUT',
+)
 
 export const optionalSource: Option = source
 export const optionalOutput: Option = outputOption
 
 const REQUIRED = new WeakSet<Option>()
 
-/**
- * Whether a command cannot do without this option; program.ts asks for it after the misspelt ones.
- */
+/** Whether a command requires this option; program.ts reports it when it is missing. */
 export const isRequired = (option: Option): boolean => REQUIRED.has(option)
 
 function required(option: Option): Option {
@@ -145,161 +148,188 @@ function required(option: Option): Option {
   return copy
 }
 
-/** The same option where it may be left out. */
+/** A copy of the option that is not required. */
 export const optional = (option: Option): Option =>
   Object.assign(new Option(option.flags, option.description), option)
 
 export const config: Option = new Option(
   '--config <file>',
-  'values for options that neither a flag nor a variable gives (default: reembed.yaml, if there is one)',
+  'read values from this file; flags and variables override them (default: reembed.yaml, if it exists)',
 ).env('REEMBED_CONFIG')
 
 export const corpus: readonly Option[] = [
   required(source),
-  new Option('--format <format>', 'read every object as this, whatever its extension').choices(FORMATS),
-  new Option('--id <field>', 'field of the id, or its path (default: first of id, _id, doc_id, docid)'),
+  new Option('--format <format>', 'read every object in this format, whatever its extension').choices(
+    FORMATS,
+  ),
+  new Option(
+    '--id <field>',
+    'take the id from this field or path (default: the first of id, _id, doc_id, docid)',
+  ),
   new Option(
     '--text <field>',
-    'field of the text (default: first of text, content, contents, body, passage)',
+    'take the text from this field or path (default: the first of text, content, contents, body, passage)',
   ),
   new Option(
     '--template <template>',
-    "make the text of several fields, '{{ title }}\\n\\n{{ text }}'; \\n is a line break",
+    "build the text from several fields, like '{{ title }}\\n\\n{{ text }}'; \\n is a line break",
   ).argParser(unescaped),
   new Option(
     '--chunk-tokens <n>',
-    "cut documents into chunks of at most so many of the model's tokens",
+    "split documents into chunks of at most n of the model's tokens",
   ).argParser(positive),
-  new Option('--chunk-overlap <n>', 'tokens that a chunk repeats of the one before it').argParser(positive),
+  new Option('--chunk-overlap <n>', 'repeat the last n tokens of a chunk in the next one').argParser(
+    positive,
+  ),
   new Option(
     '--tokenizer <file>',
-    "the model's tokenizer.json, for --chunk-tokens (default: that of a --model folder)",
+    'count tokens with this tokenizer.json of the model, for --chunk-tokens (default: the one in a --model folder)',
   ),
-  new Option('--carry <field...>', "fields that become columns of the shards, 'lang' or 'year:int32'"),
-  new Option('--prompt <text>', "put in front of each document's text, as the model card asks").default(''),
+  new Option(
+    '--carry <field...>',
+    "copy these fields into columns of the shards, like 'lang' or 'year:int32'",
+  ),
+  new Option('--prompt <text>', 'add this text before each document, as the model card requires').default(''),
   new Option(
     '--prompt-name <name>',
-    'the same by its name in the config_sentence_transformers.json of the model',
+    'add the prompt of this name in the config_sentence_transformers.json of the model',
   ),
-  new Option('--no-truncate', 'reject documents over the limit of the model instead of cutting them'),
-  new Option('--documents-per-shard <n>', 'documents a shard shall have, about').argParser(positive),
+  new Option('--no-truncate', 'reject documents over the limit of the model instead of truncating them'),
+  new Option('--documents-per-shard <n>', 'put about n documents into each shard').argParser(positive),
   new Option(
     '--dimensions <n>',
-    'keep the first n dimensions of each vector, normalised again; for models trained for it (Matryoshka)',
+    'keep the first n dimensions of each vector and normalise it again; for Matryoshka models',
   ).argParser(positive),
-  new Option('--dtype <type>', 'how vectors are stored').choices(['float32', 'float16']),
-  new Option('--include-text', "keep each document's text in the shards"),
-  new Option('--arrow-schema', "tell Arrow's readers that vectors are of fixed size (ARROW:schema)"),
-  new Option('--no-reuse', 'embed everything anew, also what did not change since the current version'),
-  new Option('--reuse-from <run>', 'take unchanged vectors from this run instead of the current version'),
-  new Option('--max-rejects <limit>', "publish with at most this many rejects, '20' or '1%'")
+  new Option('--dtype <type>', 'store vectors in this type').choices(['float32', 'float16']),
+  new Option('--include-text', "store each document's text in the shards"),
+  new Option('--arrow-schema', 'write ARROW:schema, so that Arrow reads vectors as fixed-size lists'),
+  new Option('--no-reuse', 'embed every text, also texts that did not change since the current version'),
+  new Option('--reuse-from <run>', 'reuse vectors of this run instead of the current version'),
+  new Option('--max-rejects <limit>', "publish with at most this many rejects, like '20' or '1%'")
     .default('1%')
     .argParser(rejectLimit),
 ]
 
 const unsafeStore = new Option(
   '--unsafe-store',
-  'use a store without conditional writes; only ever with a single worker',
+  'allow a store without conditional writes; safe with a single worker only',
 )
 
 export const output: readonly Option[] = [required(outputOption), unsafeStore]
 
 export const outputs: readonly Option[] = [
-  required(new Option('--output <url...>', 'outputs to serve, each with all below it').env('REEMBED_OUTPUT')),
+  required(
+    new Option('--output <url...>', 'serve these outputs and all outputs below them').env('REEMBED_OUTPUT'),
+  ),
   unsafeStore,
 ]
 
 export const optionalOutputs: readonly Option[] = [
-  new Option('--output <url...>', 'outputs whose runs to look at').env('REEMBED_OUTPUT'),
+  new Option('--output <url...>', 'export metrics of the runs in these outputs').env('REEMBED_OUTPUT'),
 ]
 
 export const endpoint: readonly Option[] = [
   new Option(
     '--endpoint <url>',
-    'TEI or OpenAI-compatible server; replicas as a list with commas, or dns+http://name for all addresses of a name; ' +
-      'or hf:namespace/name; token in REEMBED_ENDPOINT_TOKEN or HF_TOKEN',
+    'embed with this TEI or OpenAI-compatible server: a URL, several with commas, dns+http://name for all addresses ' +
+      'of a name, or hf:namespace/name; set the token in REEMBED_ENDPOINT_TOKEN or HF_TOKEN',
   )
     .env('REEMBED_ENDPOINT')
     .argParser(repeated),
   new Option(
     '--model <name>',
-    "the endpoint's model where it does not say; without --endpoint a model folder or Hub id to run here",
+    "name the endpoint's model if it does not report one; without --endpoint, run this model folder or Hub id here",
   ).env('REEMBED_MODEL'),
-  new Option('--revision <revision>', "the model's exact revision, where the endpoint does not say").env(
-    'REEMBED_REVISION',
-  ),
+  new Option(
+    '--revision <revision>',
+    "name the model's exact revision if the endpoint does not report it",
+  ).env('REEMBED_REVISION'),
   new Option('--allow-insecure', 'send the token over plain http'),
 ]
 
-/** For commands that are about an endpoint and start none. */
+/** For commands that need an endpoint and do not start one. */
 export const requiredEndpoint: readonly Option[] = endpoint.map(one =>
   one.attributeName() === 'endpoint' ? required(one) : one,
 )
 
 export const whenDone: Option = new Option(
   '--when-done <what>',
-  'what happens to an hf: endpoint after the last shard; keep lets it fall asleep by itself',
+  'keep, sleep or pause an hf: endpoint after the last shard; with keep it scales to zero when idle',
 )
   .choices(['keep', 'sleep', 'pause'])
   .default('keep')
 
 export const rejects: Option = required(
-  new Option('--rejects', 'its rejects are what is tried again; the only thing there is to retry'),
+  new Option('--rejects', 'retry the rejects of the run (required: nothing else can be retried)'),
 )
 
 export const price: readonly Option[] = [
   new Option(
     '--price-per-hour <dollars>',
-    'of one replica of the endpoint (default: what Hugging Face lists, for hf: endpoints)',
+    'compute the cost from this price of one replica (default for hf: endpoints: the list price)',
   ).argParser(amount),
   new Option(
     '--replicas <n>',
-    'replicas that are paid for (default: 1, or what Hugging Face runs)',
+    'compute the cost for n replicas (default: 1; for hf: endpoints, the running ones)',
   ).argParser(positive),
 ]
 
 export const budgetOptions: readonly Option[] = [
   new Option(
     '--max-cost <dollars>',
-    'stop when the endpoint was used for so much; what is finished is kept',
+    'pause the run when the endpoint cost reaches this amount; completed shards are kept',
   ).argParser(amount),
   new Option(
     '--max-tokens <n>',
-    'stop when so many tokens were embedded; what is finished is kept',
+    'pause the run when n tokens are embedded; completed shards are kept',
   ).argParser(positive),
 ]
 
 export const queryPrompt: Option = new Option(
   '--query-prompt <text>',
-  'put in front of queries, as the model card asks (search: that of the run, if none)',
+  'add this text before each query, as the model card requires (search: the one of the run by default)',
 ).default('')
 
-/** What a run must show before it is published. */
+/** Conditions that a run must meet before it is published. */
 export const gates: readonly Option[] = [
   new Option(
     '--gate <gate...>',
-    "hold back publishing unless: 'recall@10 drop 0.02', 'ndcg@10 min 0.4', 'overlap@10 min 0.3', 'rows drop 5%', 'rejects max 1%'",
+    "publish only if these conditions hold: 'recall@10 drop 0.02', 'ndcg@10 min 0.4', 'overlap@10 min 0.3', 'rows drop 5%', 'rejects max 1%'",
   ),
-  new Option('--gate-queries <file>', 'JSONL of queries (id or _id, text) that recall and ndcg gates go by'),
-  new Option('--gate-qrels <file>', 'their judgements: TSV of query-id, corpus-id, score'),
+  new Option(
+    '--gate-queries <file>',
+    'evaluate recall and ndcg gates with the queries of this JSONL file (id or _id, text)',
+  ),
+  new Option(
+    '--gate-qrels <file>',
+    'read the judgements of the queries from this TSV file (query-id, corpus-id, score)',
+  ),
   queryPrompt,
 ]
 
-/** What a run may cost. */
+/** The price and the budget of a run. */
 export const spending: readonly Option[] = [...price, ...budgetOptions]
 
 export const redis: readonly Option[] = [
-  new Option('--redis <url>', 'redis://host:6379, or rediss:// with TLS').env('REDIS_URL'),
-  new Option('--insecure-redis', 'use a Redis on another machine without password or TLS').env(
+  new Option('--redis <url>', 'use the queue in this Redis: redis://host:6379, or rediss:// with TLS').env(
+    'REDIS_URL',
+  ),
+  new Option('--insecure-redis', 'allow a Redis on another machine without password or TLS').env(
     'REEMBED_INSECURE_REDIS',
   ),
 ]
 
 export const worker: readonly Option[] = [
-  new Option('--concurrency <n>', 'jobs at once').default(4).argParser(positive).env('REEMBED_CONCURRENCY'),
+  new Option('--concurrency <n>', 'process n jobs at the same time')
+    .default(4)
+    .argParser(positive)
+    .env('REEMBED_CONCURRENCY'),
 ]
 
-export const drain: Option = new Option('--drain-seconds <n>', 'after SIGTERM, time for jobs under way')
+export const drain: Option = new Option(
+  '--drain-seconds <n>',
+  'wait this many seconds after SIGTERM for jobs in flight',
+)
   .default(25)
   .argParser(positive)
   .env('REEMBED_DRAIN_SECONDS')
@@ -307,66 +337,75 @@ export const drain: Option = new Option('--drain-seconds <n>', 'after SIGTERM, t
 export const metrics: readonly Option[] = [
   new Option(
     '--metrics <address>',
-    'serve /metrics, /live and /ready on this port of loopback, or host:port with a token in REEMBED_METRICS_TOKEN',
+    'serve /metrics, /live and /ready on this loopback port, or on host:port with the token in REEMBED_METRICS_TOKEN',
   )
     .argParser(address)
     .env('REEMBED_METRICS'),
   new Option(
     '--metrics-open',
-    'let anybody who reaches --metrics read it, where a NetworkPolicy guards it',
+    'serve /metrics without authentication; restrict access with a NetworkPolicy',
   ).env('REEMBED_METRICS_OPEN'),
 ]
 
 export const hooks: readonly Option[] = [
   new Option(
     '--hooks <address>',
-    'take POST /hooks/huggingface, mlflow and generic on this port of loopback, or host:port; secret in REEMBED_HOOK_SECRET',
+    'accept POST /hooks/huggingface, mlflow and generic on this loopback port, or on host:port; set the secret in REEMBED_HOOK_SECRET',
   )
     .argParser(address)
     .env('REEMBED_HOOKS'),
-  new Option('--hook-quiet-seconds <n>', 'quiet that ends a burst of hooks').default(30).argParser(positive),
+  new Option('--hook-quiet-seconds <n>', 'plan after n seconds without another hook')
+    .default(30)
+    .argParser(positive),
 ]
 
 export const schedule: readonly Option[] = [
-  required(new Option('--cron <expression>', "five fields, like '0 3 * * *'")),
-  new Option('--timezone <zone>', 'like Europe/Berlin').default('UTC'),
-  new Option('--when <condition>', 'what must have changed since the newest run')
+  required(new Option('--cron <expression>', "run at these times: five fields, like '0 3 * * *'")),
+  new Option('--timezone <zone>', 'read the times in this time zone, like Europe/Berlin').default('UTC'),
+  new Option('--when <condition>', 'run only if this changed since the newest run')
     .choices(['always', 'model_changed', 'source_changed'])
     .default('always'),
 ]
 
 export const scale: readonly Option[] = [
-  new Option('--min <n>', 'replicas that never sleep').argParser(zeroOrMore),
-  new Option('--max <n>', 'replicas at most').argParser(positive),
-  new Option('--sleep-minutes <n>', 'without requests, 15 at least').argParser(positive),
+  new Option('--min <n>', 'keep at least n replicas running').argParser(zeroOrMore),
+  new Option('--max <n>', 'run at most n replicas').argParser(positive),
+  new Option('--sleep-minutes <n>', 'scale to zero after n minutes without requests (at least 15)').argParser(
+    positive,
+  ),
 ]
 
 export const deploy: readonly Option[] = [
-  required(new Option('--as <endpoint>', 'its name to be, hf:namespace/name')),
+  required(new Option('--as <endpoint>', 'give the endpoint this name, hf:namespace/name')),
   required(
-    new Option('--instance <instance>', 'hardware, as `reembed endpoint price` lists it: nvidia-a10g-x1'),
+    new Option('--instance <instance>', 'use this hardware of `reembed endpoint price`, like nvidia-a10g-x1'),
   ),
-  new Option('--region <region>', 'where').default('aws/us-east-1'),
+  new Option('--region <region>', 'run in this region').default('aws/us-east-1'),
   new Option(
     '--revision <revision>',
-    'commit, branch or tag of the model: what it stands at now is kept; main if none',
+    'serve this commit, branch or tag of the model, fixed at its current commit (default: main)',
   ),
-  new Option('--cpu', 'the instance has no GPU'),
-  new Option('--max <n>', 'replicas at most').default(1).argParser(positive),
-  new Option('--sleep-minutes <n>', 'without requests, 15 at least').default(15).argParser(positive),
-  new Option('--wait', 'until it answers'),
+  new Option('--cpu', 'use an instance without GPU'),
+  new Option('--max <n>', 'run at most n replicas').default(1).argParser(positive),
+  new Option('--sleep-minutes <n>', 'scale to zero after n minutes without requests (at least 15)')
+    .default(15)
+    .argParser(positive),
+  new Option('--wait', 'wait until the endpoint answers'),
 ]
 
 export const s3: readonly Option[] = [
-  new Option('--s3-endpoint <url>', 'any S3-compatible server').env('AWS_ENDPOINT_URL_S3'),
-  new Option('--s3-region <region>', 'region of the bucket').env('AWS_REGION'),
-  new Option('--no-s3-path-style', 'address buckets by host name on --s3-endpoint too'),
-  new Option('--s3-checksums <when>', 'when to send checksums').choices(['when_required', 'when_supported']),
+  new Option('--s3-endpoint <url>', 'use this S3-compatible server').env('AWS_ENDPOINT_URL_S3'),
+  new Option('--s3-region <region>', 'use this region of the bucket').env('AWS_REGION'),
+  new Option('--no-s3-path-style', 'address buckets by host name, also on --s3-endpoint'),
+  new Option('--s3-checksums <when>', 'send checksums in these cases').choices([
+    'when_required',
+    'when_supported',
+  ]),
 ]
 
 export const exported: readonly Option[] = [
   required(
-    new Option('--layout <layout>', 'whose files').choices([
+    new Option('--layout <layout>', 'write the files of this consumer').choices([
       'hf',
       'pinecone',
       'milvus',
@@ -378,12 +417,15 @@ export const exported: readonly Option[] = [
       'arrow',
     ]),
   ),
-  new Option('--to <url>', 'empty folder or s3:// URL (default: <output>/exports/<run>/<layout>)'),
+  new Option(
+    '--to <url>',
+    'write to this empty folder or s3:// URL (default: <output>/exports/<run>/<layout>)',
+  ),
   new Option(
     '--quantize <types>',
-    "vectors of other types beside the float32 ones: 'int8', 'ubinary' or both with a comma",
+    "write quantized vectors beside the float32 ones: 'int8', 'ubinary' or both with a comma",
   ).argParser(quantizations),
-  new Option('--name <name>', 'table, collection, index, namespace or document type'),
+  new Option('--name <name>', 'name the table, collection, index, namespace or document type'),
 ]
 
 function quantizations(value: string): string[] {

@@ -12,7 +12,7 @@ import { planOptionsOf, redisOf } from './requests.ts'
 export type ProducerFlags = CorpusFlags & OutputFlags & RedisFlags
 
 /**
- * Resolves the endpoint anew for each tick: its address and revision may have changed, and it may
+ * Resolves the endpoint again for each tick: its address and revision may have changed, and it may
  * be asleep.
  */
 export async function planTick(

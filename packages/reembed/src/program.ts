@@ -1,5 +1,4 @@
-// The command line as a whole: what holds for all commands, and where each family of them is
-// declared.
+// The whole command line: settings of all commands, and the declaration of each family.
 
 import { existsSync } from 'node:fs'
 import { EXIT, ReembedError } from '@reembed/shared'
@@ -16,7 +15,7 @@ import { VERSION } from './version.ts'
 
 export function createProgram(): Command {
   const program: Command = new Command('reembed')
-    .description('Turns a corpus into a verified set of Parquet embedding shards.')
+    .description('Embed a corpus into a verified set of Parquet shards.')
     .version(VERSION)
     .exitOverride()
     // `schedule ls --config …`: the file is that of `ls`, not of `schedule`.
@@ -46,7 +45,7 @@ Exit codes: ${Object.entries(EXIT)
   const config = option.add(
     subcommandsOf(program)(
       'config',
-      'Every value, and what it comes from; secrets are masked.',
+      'Show every value and its origin; secrets are masked.',
       'reembed config',
     ),
     [option.json, new Option('--schema', 'print the JSON Schema of reembed.yaml, for editors')],
@@ -58,7 +57,7 @@ Exit codes: ${Object.entries(EXIT)
   return program
 }
 
-/** Fills in what reembed.yaml says, then asks for what is still missing. */
+/** Applies the values of reembed.yaml, then refuses a command that lacks a required option. */
 async function prepare(command: Command, program: Command): Promise<void> {
   // Loaded only where there is a file: most calls have none, and start sooner without zod.
   const named = command.getOptionValue('config') as string | undefined
@@ -68,8 +67,8 @@ async function prepare(command: Command, program: Command): Promise<void> {
 }
 
 /**
- * Commander complains of a missing option before it looks for a misspelt one, so the missing ones
- * are looked for here.
+ * Commander reports a missing option before a misspelt one, which is often its cause, so missing
+ * options are reported here, after parsing.
  */
 function requireOptions(command: Command): void {
   const missing = command.options.find(

@@ -1,7 +1,7 @@
-// Shows how far a run is: one line that is redrawn on a terminal, a plain line now and then in a
-// pipe. On stderr.
+// Shows the progress of a run on stderr: one line that is redrawn on a terminal, a plain line every
+// few seconds in a pipe.
 
-import { count, duration } from './format.ts'
+import { count, counted, duration } from './format.ts'
 
 export interface ProgressFacts {
   readonly shards: number
@@ -16,7 +16,7 @@ export interface ProgressFacts {
 
 export interface ProgressLine {
   show(facts: ProgressFacts): void
-  /** Leaves the line as it is and goes to the next one. */
+  /** Keeps the line and starts the next one. */
   end(): void
 }
 
@@ -30,7 +30,7 @@ export function createProgressLine(stream: NodeJS.WriteStream, now: () => number
   let shownMs = Number.NEGATIVE_INFINITY
   let shown = ''
 
-  /** Documents a second over the last seconds. */
+  /** Documents per second, over the last seconds. */
   function rateOf(documents: number): number {
     const atMs = now()
     history.push({ atMs, documents })
@@ -53,8 +53,8 @@ export function createProgressLine(stream: NodeJS.WriteStream, now: () => number
       `${count(rate)}/s`,
       left,
       `endpoint ${facts.endpoint}`,
-      ...(facts.rejects > 0 ? [`${count(facts.rejects)} rejects`] : []),
-      ...(facts.endpointErrors > 0 ? [`${count(facts.endpointErrors)} jobs retried`] : []),
+      ...(facts.rejects > 0 ? [counted(facts.rejects, 'reject')] : []),
+      ...(facts.endpointErrors > 0 ? [`${counted(facts.endpointErrors, 'job')} retried`] : []),
     ].join('  ')
   }
 

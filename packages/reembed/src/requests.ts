@@ -1,10 +1,10 @@
-// From flags to the requests of the library.
+// Converts flags to the options of the library.
 
 import type { PlanOptions, SpendingOptions } from '@reembed/producer'
 import type { RedisTarget } from '@reembed/queue'
 import type { CorpusFlags, RedisFlags, SpendingFlags } from './options.ts'
 
-/** The plan that the flags ask for. */
+/** The options of the plan that the flags describe. */
 export function planOptionsOf(flags: CorpusFlags): PlanOptions {
   const { gate, gateQueries, gateQrels } = flags
   return {
@@ -35,7 +35,7 @@ export function planOptionsOf(flags: CorpusFlags): PlanOptions {
   }
 }
 
-/** The Redis that planning shares the endpoint's limit through, if one is given. */
+/** The Redis through which planning shares the endpoint's limit, if one is given. */
 export const redisOf = ({ redis: url, insecureRedis: insecure }: RedisFlags): RedisTarget | undefined =>
   url === undefined ? undefined : { url, insecure }
 

@@ -1,13 +1,11 @@
-// Traces of this process, if the OTEL_* variables ask for them. Variables are often set for a whole
-// cluster: what we can't obey is said, and no reason to refuse the work.
+// Traces of this process where OTEL_* variables request them. These variables are often set for a
+// whole cluster, so an unsupported value is reported and does not stop the command.
 
 import { messageOf } from '@reembed/shared'
 import { openTracing } from '@reembed/telemetry'
 import { VERSION } from './version.ts'
 
-/**
- * What a collector that never answers may take of the end of a command, beside the time to send.
- */
+/** Milliseconds that a collector that never answers may delay the exit, after the time to send. */
 const LINGER_MS = 500
 
 /** Disposal sends the last spans. */

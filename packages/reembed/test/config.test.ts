@@ -22,12 +22,12 @@ test('every option has its place in the file, or is named as one that has none',
   const homeless = [...options.keys()].filter(name => !(name in CONFIG_KEYS) && !FLAG_ONLY_OPTIONS.has(name))
   expect(
     homeless,
-    'give each a line in CONFIG_KEYS or FLAG_ONLY_OPTIONS of packages/reembed/src/config/places.ts',
+    'give each a line in CONFIG_KEYS or FLAG_ONLY_OPTIONS of packages/reembed/src/config/config-keys.ts',
   ).toEqual([])
   expect(Object.keys(CONFIG_KEYS).filter(name => !options.has(name))).toEqual([])
 })
 
-test('the committed JSON Schema is the one of this program (`reembed config --schema` writes it anew)', () => {
+test('the committed JSON Schema is the one of this program (`reembed config --schema` prints it)', () => {
   const committed = readFileSync(new URL('../reembed.schema.json', import.meta.url), 'utf8')
   expect(JSON.parse(committed)).toEqual(toEditorSchema(createProgram()))
 })
@@ -67,14 +67,14 @@ const wrong: readonly (readonly [what: string, text: string, line: string])[] = 
   [
     'a value for a section',
     'version: 1\nworker: 5\n',
-    "reembed.yaml:2: 'worker' is 5; expected keys of its own below it",
+    "reembed.yaml:2: 'worker' is 5; expected keys below it",
   ],
   ['a key twice', 'version: 1\nsource: {}\nsource: {}\n', 'reembed.yaml:3: Map keys must be unique'],
   ['no YAML', 'version: 1\nsource: [a\n', 'reembed.yaml:3: Flow sequence'],
   ['a word', 'hello\n', "reembed.yaml:1: expected keys like 'source:' and 'output:', got \"hello\""],
 ]
 
-test.for(wrong)('%s is told with its line', ([, text, line]) => {
+test.for(wrong)('%s is reported with its line', ([, text, line]) => {
   expect(() => parse(text)).toThrow(ReembedError)
   expect(() => parse(text)).toThrow(line)
 })

@@ -31,7 +31,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }))
 
 const read = async () => parseConfigFile(await readFile(name, 'utf8'), name, schemaOf(program))
 
-test('a schedule that is added is there, one that is taken out is gone, and comments stay', async () => {
+test('an added schedule is in the file, a removed one is not, and comments are kept', async () => {
   await addSchedule(await read(), nightly, program)
   await addSchedule(await read(), { ...nightly, name: 'weekly', cron: '0 3 * * 1' }, program)
   expect(schedulesOf(await read())).toEqual([nightly, { ...nightly, name: 'weekly', cron: '0 3 * * 1' }])
@@ -41,13 +41,13 @@ test('a schedule that is added is there, one that is taken out is gone, and comm
   expect(await readFile(name, 'utf8')).toBe(before)
 })
 
-test('what is wrong with a schedule gets its one line, and the file stays as it was', async () => {
+test('an invalid change of a schedule is one line of error, and the file is unchanged', async () => {
   await addSchedule(await read(), nightly, program)
   const text = await readFile(name, 'utf8')
   const add = async (change: Partial<Schedule>) =>
     addSchedule(await read(), { ...nightly, name: 'x', ...change }, program)
   await expect(add({ name: 'nightly' })).rejects.toThrow(
-    "has a schedule 'nightly' already: `reembed schedule rm nightly` first",
+    "already has a schedule 'nightly': remove it with `reembed schedule rm nightly` first",
   )
   await expect(add({ timezone: 'Mars' })).rejects.toThrow(
     "there is no time zone 'Mars': expected one like UTC or Europe/Berlin",
@@ -60,7 +60,7 @@ test('what is wrong with a schedule gets its one line, and the file stays as it 
   expect(await readFile(name, 'utf8')).toBe(text)
 })
 
-test('a bad or doubled schedule in the file is told with its line', async () => {
+test('an invalid or duplicate schedule in the file is reported with its line', async () => {
   const schedules = (...lines: string[]) =>
     schedulesOf(
       parseConfigFile(

@@ -12,7 +12,7 @@ interface Row {
   readonly origin: string
 }
 
-/** `reembed config`: each value with its origin, as the other commands would get it. */
+/** `reembed config`: each value with its origin, as the other commands read it. */
 export async function config(
   flags: JsonFlag & { readonly schema?: boolean; readonly config?: string },
   self: Command,
@@ -42,7 +42,7 @@ export async function config(
     flags.json,
     { file: file?.name ?? null, values: rows },
     [
-      ...(file ? [] : ['no reembed.yaml here: `reembed init` writes one']),
+      ...(file ? [] : ['no reembed.yaml in this folder: `reembed init` writes one']),
       ...rows.map(
         ({ key, value, origin }) => `${key.padEnd(keys)}  ${shown(value).padEnd(values)}  ${origin}`,
       ),
@@ -64,7 +64,7 @@ const shown = (value: unknown): string => {
   return typeof value === 'string' && value !== '' ? value : JSON.stringify(value)
 }
 
-/** Passwords in URLs (redis://user:password@host) are nobody's to see. */
+/** Masks the password in a URL (redis://user:password@host). */
 function masked(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(masked)
   return typeof value === 'string'

@@ -1,13 +1,13 @@
 import { findRun, resumeRun, stopRun } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
-import { count, facts, print } from '../format.ts'
+import { counted, facts, print } from '../format.ts'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags, SpendingFlags } from '../options.ts'
 import { spendingOf } from '../requests.ts'
 
 type Flags = OutputFlags & JsonFlag
 
-/** `reembed pause <run>`: workers start no more jobs of it; in-flight jobs finish. */
+/** `reembed pause <run>`: workers start no more jobs of it; jobs in flight finish. */
 export const pause = (name: string, flags: Flags): Promise<void> => stop(name, 'paused', flags)
 
 /** `reembed cancel <run>`: as pause; only `reembed resume` lets sweepers process the run again. */
@@ -20,7 +20,7 @@ async function stop(name: string, state: 'paused' | 'cancelled', flags: Flags): 
   print(
     flags.json,
     { run, state },
-    facts([['run', `${run}  ${state}; in-flight jobs finish, \`reembed resume ${run}\` continues it`]]),
+    facts([['run', `${run}  ${state}; jobs in flight finish, \`reembed resume ${run}\` continues it`]]),
   )
 }
 
@@ -33,7 +33,7 @@ export async function resume(name: string, flags: Flags & RedisFlags & SpendingF
   const how =
     enqueued === undefined
       ? 'the next sweep of a worker enqueues its missing shards'
-      : `${count(enqueued)} jobs queued`
+      : `${counted(enqueued, 'job')} enqueued`
   print(
     flags.json,
     { run, state: 'running', enqueued: enqueued ?? 0 },

@@ -16,8 +16,8 @@ interface Flags extends OutputFlags, JsonFlag {
 }
 
 /**
- * `reembed diff <a> <b>`: neighbours in each run's own space; vectors only where both are of one
- * space.
+ * `reembed diff <a> <b>`: compares neighbours within each run's own space, and cosines only where
+ * both runs have the same space.
  */
 export async function diff(a: string, b: string, flags: Flags): Promise<void> {
   await using store = await openExistingOutput(flags)
@@ -25,7 +25,7 @@ export async function diff(a: string, b: string, flags: Flags): Promise<void> {
   if (flags.vectors && before.spaceId !== after.spaceId) {
     throw new ReembedError(
       'MODEL_MISMATCH',
-      `the vectors of ${modelOf(before)} and of ${modelOf(after)} are of two spaces, and their cosine means nothing: without --vectors, neighbours are compared within each`,
+      `the vectors of ${modelOf(before)} and ${modelOf(after)} are not comparable: different models. Omit --vectors to compare the neighbours within each run`,
     )
   }
   const comparison = await compareRuns(store, before, after, flags)
@@ -61,14 +61,19 @@ export function describeCompared(compared: RowComparison): [string, string][] {
   return [
     [
       'neighbours',
-      `${(100 * overlap).toFixed(1)} % of the ${top} nearest are the same, over ${count(queries)} of ${count(documents)} documents`,
+      `${(100 * overlap).toFixed(1)} % of the ${top} nearest documents are the same, for ${count(queries)} of ${count(documents)} documents`,
     ],
-    ['moved most', leastOverlap.map(one => `${one.id} (${(100 * one.overlap).toFixed(0)} %)`).join(', ')],
     [
-      'vectors',
+      'changed most',
+      leastOverlap
+        .map(one => `${one.id} (keeps ${Math.round(one.overlap * top)} of ${top} neighbours)`)
+        .join(', '),
+    ],
+    [
+      'cosines',
       cosine
-        ? `cosine ${cosine.mean.toFixed(5)} in the mean, ${cosine.min.toFixed(5)} at least`
-        : 'of two spaces, not compared',
+        ? `mean ${cosine.mean.toFixed(5)}, minimum ${cosine.min.toFixed(5)}`
+        : 'not compared: different models',
     ],
   ]
 }

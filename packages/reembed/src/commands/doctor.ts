@@ -1,7 +1,7 @@
 import { type Endpoint, type EndpointTarget, openEndpoint, openTarget, parseTargets } from '@reembed/endpoint'
 import { inspectRedis, redisAddress, requireNoEviction } from '@reembed/queue'
 import { EXIT } from '@reembed/shared'
-import { checkStore, openStore } from '@reembed/store'
+import { checkStore, openStore, raceStore } from '@reembed/store'
 import { explain } from '../explain.ts'
 import { bytes, print } from '../format.ts'
 import { absoluteUrl, endpointOptionsOf, s3OptionsOf } from '../open-resources.ts'
@@ -18,21 +18,21 @@ interface Check {
   readonly detail: string
 }
 
-/** `reembed doctor`: looks at everything that was given, and does not stop at the first fault. */
+/** `reembed doctor`: checks everything that was given, and does not stop at the first fault. */
 export async function doctor(flags: Flags): Promise<void> {
   const checks: Check[] = []
   const check = async (
     name: string,
     given: string | undefined,
     option: string,
-    look: (given: string) => Promise<string>,
+    inspect: (given: string) => Promise<string>,
   ): Promise<void> => {
     if (given === undefined) {
-      checks.push({ name, ok: true, detail: `not looked at: no ${option} given` })
+      checks.push({ name, ok: true, detail: `not checked: no ${option} given` })
       return
     }
     try {
-      checks.push({ name, ok: true, detail: await look(given) })
+      checks.push({ name, ok: true, detail: await inspect(given) })
     } catch (error) {
       checks.push({ name, ok: false, detail: explain(error) })
     }
@@ -64,17 +64,22 @@ async function inspectRedisUrl(url: string): Promise<string> {
 async function inspectSource(url: string, flags: Flags): Promise<string> {
   await using store = await openStore(absoluteUrl(url), { s3: s3OptionsOf(flags) })
   for await (const { key } of store.list('')) return `${store.url}  can be listed, first object: ${key}`
-  return `${store.url}  can be listed, holds nothing`
+  return `${store.url}  can be listed, holds no object`
 }
 
+/**
+ * The race finds a store that checks for a key and writes in two steps; it leaves a few small
+ * objects, so only this command runs it.
+ */
 async function inspectOutput(url: string, flags: Flags): Promise<string> {
   await using store = await openStore(absoluteUrl(url), { create: true, s3: s3OptionsOf(flags) })
   for await (const _ of store.list('')) break
   await checkStore(store)
-  return `${store.url}  list, put and conditional put work`
+  await raceStore(store)
+  return `${store.url}  list, put and conditional put work; of concurrent puts of one key, exactly one succeeds`
 }
 
-/** Of an endpoint with replicas each, if it can be told who they are. */
+/** One check per replica, where the endpoint's replicas can be resolved. */
 async function endpointsOf(
   flags: Flags,
 ): Promise<readonly { readonly shown: string | undefined; readonly open: () => Promise<Endpoint> }[]> {
@@ -104,15 +109,15 @@ async function inspectEndpoint(open: () => Promise<Endpoint>): Promise<string> {
     `${dimensions} dimensions, ${pooling ?? 'unknown'} pooling`,
     `${version ?? 'version unknown'}, ${endpoint.route}`,
     await promptOf(endpoint),
-    `at most ${maxInputLength ?? '?'} tokens a text, ${maxClientBatchSize ?? '?'} texts a request, ${maxConcurrentRequests ?? '?'} at once`,
+    `at most ${maxInputLength ?? '?'} tokens per text, ${maxClientBatchSize ?? '?'} texts per request, ${maxConcurrentRequests ?? '?'} concurrent requests`,
   ].join('; ')
 }
 
-/**
- * Not in /info, and yet in front of every text: what the server really does is seen in its tokens.
- */
+/** /info does not name the prompt that a server adds to each text; the tokens of a text show it. */
 async function promptOf(endpoint: Endpoint): Promise<string> {
   const applied = await endpoint.appliedPrompt()
-  if (applied === null) return 'its own prompt cannot be told'
-  return applied === '' ? 'no prompt of its own' : `puts ${JSON.stringify(applied)} in front of every text`
+  if (applied === null) return 'unknown whether the server adds a prompt'
+  return applied === ''
+    ? 'the server adds no prompt'
+    : `the server adds ${JSON.stringify(applied)} before every text`
 }

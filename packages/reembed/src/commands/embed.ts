@@ -7,11 +7,12 @@ import type { EndpointFlags, JsonFlag } from '../options.ts'
 const SHOWN = 6
 
 /**
- * `reembed embed`: tries an endpoint with one text, and prints the same call for other programs.
- * Never the token.
+ * `reembed embed`: embeds one text, and prints the same call for other programs, without the
+ * token.
  */
 export async function embed(text: string, flags: EndpointFlags & JsonFlag): Promise<void> {
-  if (text.trim() === '') throw new ReembedError('USAGE', 'the text to embed is empty')
+  if (text.trim() === '')
+    throw new ReembedError('USAGE', 'the text to embed is empty: give at least one character')
   const { url, options } = await requireEndpoint(flags)
   await using endpoint = await openEndpoint(url, options)
   const startedMs = performance.now()
@@ -39,7 +40,7 @@ export async function embed(text: string, flags: EndpointFlags & JsonFlag): Prom
   )
 }
 
-/** The token is named by its variable, so that the lines can be pasted anywhere. */
+/** The calls name the token by its variable, so they are safe to paste. */
 function callsOf({ url, route, info }: Endpoint, text: string, withToken: boolean) {
   const body =
     route === '/embed' ? { inputs: [text], truncate: true } : { model: info.modelId, input: [text] }

@@ -24,10 +24,7 @@ interface Flags extends EndpointFlags, JsonFlag {
 const TEXTS = [1, 8, 32]
 const AT_ONCE = [1, 4, 16, 64]
 
-/**
- * `reembed endpoint bench`: the table that people quote for TEI, and the best setting, on a live
- * endpoint.
- */
+/** `reembed endpoint bench`: measures each setting on a live endpoint, and names the best one. */
 export async function endpointBench(flags: Flags): Promise<void> {
   const { url, options } = await requireEndpoint(flags)
   const pricePerHour = flags.pricePerHour && flags.pricePerHour * (flags.replicas ?? 1)
@@ -61,13 +58,13 @@ function checkLength(tokens: number, { url, info }: Endpoint): void {
   if (maxInputLength === null || tokens <= maxInputLength) return
   throw new ReembedError(
     'USAGE',
-    `--tokens ${tokens}: ${url} cuts texts at ${maxInputLength} tokens, so that is the most that can be measured`,
+    `--tokens ${tokens} is over the limit of ${url}, which truncates texts at ${maxInputLength} tokens: give at most ${maxInputLength}`,
   )
 }
 
 /**
- * Every combination that the endpoint's limits allow; what was asked for by name is not left out in
- * silence.
+ * Every combination that the endpoint's limits allow.
+ * @throws ReembedError USAGE for a requested setting over a limit, which would be skipped otherwise
  */
 function settingsOf(tokens: number, flags: Flags, { url, info }: Endpoint): BenchmarkSetting[] {
   const { maxClientBatchSize, maxConcurrentRequests } = info
@@ -76,7 +73,7 @@ function settingsOf(tokens: number, flags: Flags, { url, info }: Endpoint): Benc
   if (tooMany !== undefined) {
     throw new ReembedError(
       'USAGE',
-      `--texts ${tooMany}: ${url} takes at most ${maxClientBatchSize} texts in a request (--max-client-batch-size)`,
+      `--texts ${tooMany} is over the limit of ${url} (--max-client-batch-size): give at most ${maxClientBatchSize} texts per request`,
     )
   }
   return texts.flatMap(textsPerRequest =>
@@ -131,10 +128,10 @@ function rowOf(one: BenchmarkResult, pricePerHour: number | undefined): string {
 }
 
 function sentenceOf(best: BenchmarkResult | undefined, tokens: number): string {
-  if (best === undefined) return `${tokens} tokens: no setting got through without refusals`
+  if (best === undefined) return `${tokens} tokens: the endpoint refused requests with every setting`
   const { textsPerRequest, concurrency, texts, seconds } = best
   return (
-    `best for ${tokens} tokens: ${textsPerRequest} texts in a request, ${concurrency} at once ` +
+    `best for ${tokens} tokens: ${textsPerRequest} texts per request, ${concurrency} concurrent requests ` +
     `(${count(texts / seconds)} texts/s; within 3 % of the fastest, fewest texts in flight)`
   )
 }

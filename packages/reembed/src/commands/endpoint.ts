@@ -21,11 +21,11 @@ interface ScaleFlags {
   readonly sleepMinutes?: number
 }
 
-/** `reembed endpoint deploy` */
+/** `reembed endpoint deploy`: creates an endpoint on Hugging Face. */
 export async function deploy(model: string, flags: DeployFlags): Promise<void> {
   const name = nameOf(flags.as)
   const { instance, region, max, sleepMinutes } = flags
-  // A commit, so that what it serves does not change with the next push, and a run can name it.
+  // A commit, so that the served weights do not change with the next push, and a run can name them.
   const revision = await resolveCommit(model, flags.revision, {
     token: process.env.HF_TOKEN,
     url: process.env.HF_ENDPOINT,
@@ -42,7 +42,7 @@ export async function deploy(model: string, flags: DeployFlags): Promise<void> {
     sleepMinutes,
   })
   note(
-    `endpoint  ${flags.as} ${made.state} with ${model}@${revision} on ${made.instance}, sleeps after ${sleepMinutes} minutes without requests`,
+    `endpoint  ${flags.as} ${made.state} with ${model}@${revision} on ${made.instance}, scales to zero after ${sleepMinutes} minutes without requests`,
   )
   if (flags.wait) await wait(flags.as)
 }
@@ -62,19 +62,19 @@ export async function wait(given: string): Promise<void> {
 /** `reembed endpoint pause` */
 export async function pause(given: string): Promise<void> {
   await openHf().pause(nameOf(given))
-  note(`endpoint  ${given} is paused; \`reembed endpoint resume ${given}\` starts it again`)
+  note(`endpoint  ${given} is paused; \`reembed endpoint resume ${given}\` starts it`)
 }
 
 /** `reembed endpoint resume` */
 export async function resume(given: string): Promise<void> {
   await openHf().resume(nameOf(given))
-  note(`endpoint  ${given} starts; \`reembed endpoint wait ${given}\` says when it answers`)
+  note(`endpoint  ${given} starts; \`reembed endpoint wait ${given}\` waits until it answers`)
 }
 
 /** `reembed endpoint scale` */
 export async function scale(given: string, { min, max, sleepMinutes }: ScaleFlags): Promise<void> {
   if (min === undefined && max === undefined && sleepMinutes === undefined) {
-    throw new ReembedError('USAGE', 'nothing to change: give --min, --max or --sleep-minutes')
+    throw new ReembedError('USAGE', 'no setting to change: give --min, --max or --sleep-minutes')
   }
   const endpoint = await openHf().update(nameOf(given), { minReplica: min, maxReplica: max, sleepMinutes })
   note(facts(describe(given, endpoint)))
@@ -91,7 +91,7 @@ export async function price(namespace: string, flags: JsonFlag): Promise<void> {
   const prices = (await openHf().prices(namespace)).sort((a, b) => a.pricePerHour - b.pricePerHour)
   const lines = prices.map(
     ({ instance, region, pricePerHour, status }) =>
-      `$${pricePerHour.toFixed(3).padStart(7)} an hour  ${instance.padEnd(20)}  ${region}  ${status}`,
+      `$${pricePerHour.toFixed(3).padStart(7)} per hour  ${instance.padEnd(20)}  ${region}  ${status}`,
   )
   print(flags.json, prices, lines.join('\n'))
 }
@@ -101,18 +101,18 @@ function describe(given: string, endpoint: HfEndpoint): [string, string][] {
     endpoint
   return [
     ['endpoint', `${given}  ${state}${message ? `: ${message}` : ''}`],
-    ['url', url ?? 'not yet'],
+    ['url', url ?? 'none yet'],
     ['model', `${endpoint.repository}@${endpoint.revision ?? 'unstated'}`],
     [
       'replicas',
       `${readyReplica} ready of ${targetReplica}, between ${minReplica} and ${maxReplica}, each ${instance}`,
     ],
-    ['sleeps', sleepMinutes === null ? 'never' : `after ${sleepMinutes} minutes without requests`],
+    ['scales to zero', sleepMinutes === null ? 'never' : `after ${sleepMinutes} minutes without requests`],
   ]
 }
 
 function nameOf(given: string): HfName {
   const name = parseHfName(given)
   if (name) return name
-  throw new ReembedError('USAGE', `'${given}' is no endpoint of Hugging Face: expected hf:namespace/name`)
+  throw new ReembedError('USAGE', `'${given}' is not a Hugging Face endpoint: give hf:namespace/name`)
 }

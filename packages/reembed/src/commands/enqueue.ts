@@ -2,13 +2,13 @@ import { planCorpus, submitRun, supersededBy } from '@reembed/producer'
 import type { Version } from '@reembed/protocol'
 import { openQueue } from '@reembed/queue'
 import { describePlan, describeQuote } from '../describe-plan.ts'
-import { count, facts, print } from '../format.ts'
+import { counted, facts, print } from '../format.ts'
 import { notePlan } from '../notices.ts'
 import { openOutput, openSource, requireEndpoint, requireRedis } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
 import { planOptionsOf } from '../requests.ts'
 
-/** `reembed enqueue`: plan and queue a run, then leave it to the workers. */
+/** `reembed enqueue`: plans a run and enqueues its jobs for the workers. */
 export async function enqueue(flags: CorpusFlags & OutputFlags & RedisFlags & JsonFlag): Promise<void> {
   const endpoint = await requireEndpoint(flags)
   const redis = requireRedis(flags)
@@ -40,20 +40,20 @@ export async function enqueue(flags: CorpusFlags & OutputFlags & RedisFlags & Js
       [
         'queued',
         finished
-          ? 'nothing: this run is finished'
-          : `${count(enqueued)} jobs${shardsDone > 0 ? `; ${count(shardsDone)} shards were there` : ''}`,
+          ? 'no jobs: this run is finished'
+          : `${counted(enqueued, 'job')}${shardsDone > 0 ? `; ${counted(shardsDone, 'shard')} already exist` : ''}`,
       ],
       ...(newer ? [supersededRow(newer, finished)] : []),
     ]),
   )
 }
 
-/** Workers leave alone what is older than the current version. */
+/** Workers do not publish a run that is older than the current version. */
 const supersededRow = ({ version, run }: Version, finished: boolean): readonly [string, string] => [
   'version',
-  `none of itself: version ${version} is of a newer run, ${run}. ${
+  `not published by workers: version ${version} is the newer run ${run}. ${
     finished
       ? '`reembed publish <run> --force` makes this one current'
-      : 'The same with `reembed run` ends this one, then `reembed publish <run> --force` makes it current'
+      : 'Finish this one by `reembed run` with the same options, then make it current by `reembed publish <run> --force`'
   }`,
 ]

@@ -18,8 +18,8 @@ interface Flags extends OutputFlags, JsonFlag {
 const NOTE_EVERY_MS = 5_000
 
 /**
- * `reembed export`: a finished run as the files that one consumer loads. The same command again
- * goes on where it was.
+ * `reembed export`: writes a finished run as the files of one consumer. The same command continues
+ * an interrupted export.
  */
 export async function exportCommand(name: string | undefined, flags: Flags): Promise<void> {
   await using stack = new AsyncDisposableStack()
@@ -27,8 +27,8 @@ export async function exportCommand(name: string | undefined, flags: Flags): Pro
   const run = await findRun(store, name, 'current')
   const manifest = await requireManifest(store, run)
   const to = flags.to ?? `${store.url.replace(/\/$/, '')}/exports/${run}/${flags.layout}`
-  // One process writes an export, and a loader takes all objects that it finds: no check object may
-  // be left there.
+  // A loader reads every object in the target, so the check object of a safe store must not
+  // exist. One process writes an export, so an unsafe store is safe enough.
   const target = stack.use(
     await openStore(absoluteUrl(to), { create: true, unsafe: true, s3: s3OptionsOf(flags) }),
   )
@@ -48,10 +48,7 @@ export async function exportCommand(name: string | undefined, flags: Flags): Pro
     },
   }).catch((error: unknown) => {
     if (!signal.aborted) throw error
-    throw new ReembedError(
-      'INTERRUPTED',
-      'stopped; what is written is kept, the same command goes on from there',
-    )
+    throw new ReembedError('INTERRUPTED', 'stopped: written files are kept, the same command continues')
   })
   const { rows, files, existingFiles } = outcome
   print(
@@ -63,7 +60,7 @@ export async function exportCommand(name: string | undefined, flags: Flags): Pro
       ['rows', count(rows)],
       [
         'files',
-        `${count(files)}${existingFiles > 0 ? `, ${count(existingFiles)} of them there before` : ''}, ${bytes(outcome.bytes)} written`,
+        `${count(files)}${existingFiles > 0 ? `, ${count(existingFiles)} of them written before` : ''}, ${bytes(outcome.bytes)} written`,
       ],
       ['target', target.url],
     ])}\n\nTo load it:\n${outcome.loadCommands}`,

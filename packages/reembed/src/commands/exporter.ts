@@ -15,8 +15,7 @@ interface Flags extends MetricsFlags, RedisFlags, S3Flags {
 const DEFAULT_PORT = '9465'
 
 /**
- * `reembed exporter`: the state of queue, workers and runs for Prometheus, also when there is no
- * worker at all.
+ * `reembed exporter`: exposes queue, worker and run gauges for Prometheus, also without any worker.
  */
 export async function exporter(flags: Flags): Promise<void> {
   const redis = requireRedis(flags)

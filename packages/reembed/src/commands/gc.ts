@@ -11,8 +11,8 @@ type Flags = OutputFlags &
 const DAY_MS = 86_400_000
 
 /**
- * `reembed gc`: says which runs nobody needs any more; with --delete removes them. A run that is
- * named may be young.
+ * `reembed gc`: lists the runs that can be deleted; with --delete deletes them. For a named run its
+ * age does not matter.
  */
 export async function gc(name: string | undefined, flags: Flags): Promise<void> {
   await using store = await openExistingOutput(flags)
@@ -23,8 +23,11 @@ export async function gc(name: string | undefined, flags: Flags): Promise<void> 
   if (run !== undefined && deletable.length === 0) {
     const why = kept[0]?.reason
     throw why === undefined
-      ? new ReembedError('RUN_NOT_FOUND', `there is nothing of a run ${run} in ${store.url}`)
-      : new ReembedError('USAGE', `run ${run} in ${store.url} stays: ${why}`)
+      ? new ReembedError(
+          'RUN_NOT_FOUND',
+          `no objects of run ${run} in ${store.url}: list its runs with \`reembed ls\``,
+        )
+      : new ReembedError('USAGE', `run ${run} in ${store.url} must stay: ${why}`)
   }
   const deletedRuns: string[] = []
   if (flags.delete) {
@@ -33,27 +36,27 @@ export async function gc(name: string | undefined, flags: Flags): Promise<void> 
     const sizes = new Map(deletable.map(({ run, objects }) => [run, objects]))
     for await (const { run, deleted } of deleteRuns(store, eraser, sizes.keys(), rules)) {
       if (deleted) deletedRuns.push(run)
-      else note(`run ${run} is needed after all, and stays`)
+      else note(`run ${run} is needed again and is kept`)
       note(
-        `${deletedRuns.length} of ${deletable.length} runs removed, ${counted(sizes.get(run) ?? 0, 'object')} of the last`,
+        `${deletedRuns.length} of ${deletable.length} runs deleted, ${counted(sizes.get(run) ?? 0, 'object')} of the last one`,
       )
     }
   }
   const total = deletable.reduce((sum, one) => sum + one.bytes, 0)
-  const did = (run: string): string =>
-    deletedRuns.includes(run) ? 'removed' : flags.delete ? 'spared ' : 'would go'
+  const resultOf = (run: string): string =>
+    deletedRuns.includes(run) ? 'deleted' : flags.delete ? 'kept' : 'deletable'
   print(
     flags.json,
     { delete: flags.delete === true, kept, deletable, deletedRuns, bytes: total },
     [
-      ...kept.map(({ run, reason }) => `stays     ${run}  ${reason}`),
+      ...kept.map(({ run, reason }) => `${'kept'.padEnd(9)}  ${run}  ${reason}`),
       ...deletable.map(
         ({ run, reason, objects, bytes: size }) =>
-          `${did(run).padEnd(8)}  ${run}  ${reason}; ${counted(objects, 'object')}, ${bytes(size)}`,
+          `${resultOf(run).padEnd(9)}  ${run}  ${reason}; ${counted(objects, 'object')}, ${bytes(size)}`,
       ),
       deletable.length === 0
-        ? 'nothing to remove'
-        : `${count(deletable.length)} of ${counted(kept.length + deletable.length, 'run')}, ${bytes(total)}${flags.delete ? '' : ': --delete removes them'}`,
+        ? 'no runs to delete'
+        : `${count(deletable.length)} of ${counted(kept.length + deletable.length, 'run')}, ${bytes(total)}${flags.delete ? '' : ': --delete deletes them'}`,
     ].join('\n'),
   )
 }

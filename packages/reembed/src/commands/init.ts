@@ -9,14 +9,11 @@ import type { CorpusFlags, OutputFlags, RedisFlags } from '../options.ts'
 
 type Flags = CorpusFlags & Partial<OutputFlags> & RedisFlags & { readonly config?: string }
 
-/**
- * `reembed init`: reads a few lines of the corpus and writes a reembed.yaml that says what it
- * found.
- */
+/** `reembed init`: reads a sample of the corpus and writes a reembed.yaml with its fields. */
 export async function init(flags: Flags): Promise<void> {
   const file = flags.config ?? DEFAULT_FILE
   if (existsSync(file))
-    throw new ReembedError('USAGE', `${file} is there already: edit it, or give another with --config`)
+    throw new ReembedError('USAGE', `${file} already exists: edit it, or name another file with --config`)
   await using corpus = await openSource(flags)
   const found = await survey(corpus)
   const { fields, documents } = await sampleCorpus(corpus, found, {
@@ -27,7 +24,7 @@ export async function init(flags: Flags): Promise<void> {
   await writeFirstConfig(file, { about, source, format, fields, output, endpoint, redis })
   note(`source    ${about}`)
   note(
-    `fields    ${fields ? `id: ${fields.id}, text: ${fields.text}` : 'one document a file, id = its path'}`,
+    `fields    ${fields ? `id: ${fields.id}, text: ${fields.text}` : 'one document per file, id = its path'}`,
   )
-  note(`wrote ${file}: \`reembed plan\` says what a run would do`)
+  note(`wrote ${file}; \`reembed plan\` shows what a run would do`)
 }

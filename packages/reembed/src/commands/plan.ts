@@ -9,8 +9,8 @@ import type { CorpusFlags, JsonFlag, OutputFlags } from '../options.ts'
 import { planOptionsOf } from '../requests.ts'
 
 /**
- * `reembed plan`: a dry run with its price, and some inputs as the model will see them. Nothing is
- * written.
+ * `reembed plan`: shows what a run would do and cost, and some inputs as the model receives them.
+ * Writes nothing.
  */
 export async function plan(
   flags: CorpusFlags & Partial<OutputFlags> & JsonFlag & { readonly explain?: boolean },
@@ -18,10 +18,10 @@ export async function plan(
   await using stack = new AsyncDisposableStack()
   const corpus = stack.use(await openSource(flags))
   const endpoint = await openOrStartEndpoint(flags, stack)
-  const earlier = await openEarlier(flags)
-  if (earlier) stack.use(earlier)
+  const previous = await openPrevious(flags)
+  if (previous) stack.use(previous)
   const planned = await planCorpus(corpus, endpoint, planOptionsOf(flags), {
-    previousOutput: earlier,
+    previousOutput: previous,
     onNotice: notePlan,
   })
   const { head, slices, maxInputLength, quoted, reuse } = planned
@@ -44,8 +44,8 @@ export async function plan(
   )
 }
 
-/** The output with the versions before, if it exists. */
-async function openEarlier({ output, ...flags }: Partial<OutputFlags>): Promise<Store | undefined> {
+/** Opens the output with its previous versions, if it exists. */
+async function openPrevious({ output, ...flags }: Partial<OutputFlags>): Promise<Store | undefined> {
   if (output === undefined) return undefined
   try {
     return await openStore(absoluteUrl(output), { s3: s3OptionsOf(flags) })

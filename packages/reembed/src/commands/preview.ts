@@ -16,13 +16,13 @@ interface Flags extends CorpusFlags, OutputFlags, JsonFlag {
 }
 
 /**
- * `reembed preview`: a sample with the new model beside the current version, and what the rest
- * would take. Writes nothing.
+ * `reembed preview`: compares a sample with the new model with the current version, and estimates
+ * the rest. Writes nothing.
  */
 export async function preview(flags: Flags): Promise<void> {
   const { sample, top, gateQueries: queriesFile, gateQrels: qrelsFile } = flags
   if ((queriesFile === undefined) !== (qrelsFile === undefined))
-    throw new ReembedError('USAGE', '--gate-queries needs --gate-qrels, and the reverse: give both')
+    throw new ReembedError('USAGE', '--gate-queries and --gate-qrels need each other: give both')
   await using stack = new AsyncDisposableStack()
   const corpus = stack.use(await openSource(flags))
   const output = stack.use(await openExistingOutput(flags))
@@ -70,7 +70,7 @@ function describe(shown: ModelPreview): [string, string][] {
     ['new', `${modelOf(head.recipe)}  ${healthText(health[1])}`],
     [
       'sample',
-      `${counted(sampled, 'document')} of about ${count(head.estimatedDocuments)}, ${count(unknown)} of them not in the current version, ${count(refused)} refused by the model${answers > 0 ? `; and ${count(answers)} that answer queries` : ''}`,
+      `${counted(sampled, 'document')} of about ${count(head.estimatedDocuments)}, ${count(unknown)} of them not in the current version, ${count(refused)} refused by the model${answers > 0 ? `; also ${count(answers)} that answer queries` : ''}`,
     ],
     ...describeCompared(shown.compared),
     ...Object.entries(scores ?? {}).map(([metric, score]): [string, string] => [
@@ -81,7 +81,7 @@ function describe(shown: ModelPreview): [string, string][] {
       ? [
           [
             'qrels',
-            `${count(missing)} of the ${count(judged)} documents in them are not in the current version`,
+            `${count(missing)} of ${count(judged)} judged documents are not in the current version`,
           ] as [string, string],
         ]
       : []),
@@ -91,9 +91,12 @@ function describe(shown: ModelPreview): [string, string][] {
 }
 
 function describeScore({ before, after, queries, drop }: PreviewScore, run: string): string {
-  const figure = `${fixed(after)} over ${count(queries)} queries within the sample`
-  if (before === null || drop === null) return `${figure}; run ${run} was planned without these queries`
-  return `${figure}, the current version has ${fixed(before)}: a drop of ${fixed(drop.drop)} (95 % interval ${fixed(drop.low)} to ${fixed(drop.high)})`
+  const over = `over ${count(queries)} queries within the sample`
+  if (before === null || drop === null)
+    return `${fixed(after)} ${over}; run ${run} was planned without these queries`
+  const { drop: mean, low, high } = drop
+  return `${fixed(before)} → ${fixed(after)} (${signed(-mean)}; 95 % interval ${signed(-high)} to ${signed(-low)}) ${over}`
 }
 
 const fixed = (value: number): string => value.toFixed(3)
+const signed = (value: number): string => `${value < 0 ? '' : '+'}${fixed(value)}`

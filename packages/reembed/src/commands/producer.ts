@@ -60,7 +60,7 @@ export async function producer(
         onHook: hooked.push,
       }),
     )
-    log.info({ url: hooks.url }, 'hooks taken')
+    log.info({ url: hooks.url }, 'hooks served')
   }
   log.info({ schedules: schedules.map(({ name }) => name), output: store.url }, 'producer started')
   const plan = (trigger: ScheduleTrigger) => planTick(trigger, flags, store, queue)

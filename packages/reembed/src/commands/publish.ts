@@ -17,8 +17,8 @@ interface PublishFlags extends OutputFlags, JsonFlag {
 }
 
 /**
- * `reembed publish <run>`: makes a finished run current that was held back, or with --force one
- * that is older.
+ * `reembed publish <run>`: publishes a finished run that was held back, or with --force one that is
+ * older than the current version.
  */
 export async function publish(name: string, flags: PublishFlags): Promise<void> {
   await using store = await openExistingOutput(flags)
@@ -28,7 +28,7 @@ export async function publish(name: string, flags: PublishFlags): Promise<void> 
   if (manifest === undefined) {
     throw new ReembedError(
       'RUN_NOT_FOUND',
-      `run ${run} in ${store.url} is not finished: \`reembed status ${run}\` says how far it is`,
+      `run ${run} in ${store.url} is not finished: \`reembed status ${run}\` shows its progress`,
     )
   }
   const outcome = flags.force
@@ -37,7 +37,7 @@ export async function publish(name: string, flags: PublishFlags): Promise<void> 
   conclude(flags, run, outcome)
 }
 
-/** `reembed rollback [run]`: goes back to the run that was published before, or to a named one. */
+/** `reembed rollback [run]`: publishes the previous run again, or a named one. */
 export async function rollback(name: string | undefined, flags: OutputFlags & JsonFlag): Promise<void> {
   await using store = await openExistingOutput(flags)
   const run = name === undefined ? undefined : await findRun(store, name, 'newest')
@@ -49,12 +49,12 @@ const despiteOf = ({ overriddenReasons }: Version): string =>
   overriddenReasons ? `, despite: ${overriddenReasons.join('; ')}` : ''
 
 function conclude(flags: JsonFlag, run: string, outcome: PublishOutcome): void {
-  const said =
+  const state =
     outcome.status === 'held'
       ? `not published: ${outcome.reason}`
       : outcome.status === 'superseded'
-        ? `not published: version ${outcome.by.version} is of a newer run, ${outcome.by.run}; --force publishes this one all the same`
+        ? `not published: version ${outcome.by.version} is the newer run ${outcome.by.run}; --force publishes this one nevertheless`
         : `version ${outcome.version.version}, current${outcome.status === 'already_current' ? ' already' : ''}${despiteOf(outcome.version)}`
-  print(flags.json, { run, ...outcome }, facts([['run', `${run}  ${said}`]]))
+  print(flags.json, { run, ...outcome }, facts([['run', `${run}  ${state}`]]))
   if (outcome.status === 'held' || outcome.status === 'superseded') process.exitCode = EXIT.notPublished
 }

@@ -12,8 +12,8 @@ interface Flags extends OutputFlags, JsonFlag {
 }
 
 /**
- * `reembed recall`: how many of the nearest documents are still found when vectors are stored in
- * fewer bits.
+ * `reembed recall`: measures how many of the nearest documents are found with vectors of fewer
+ * bits.
  */
 export async function recall(name: string | undefined, flags: Flags): Promise<void> {
   await using store = await openExistingOutput(flags)
@@ -28,9 +28,9 @@ export async function recall(name: string | undefined, flags: Flags): Promise<vo
     flags.json,
     { run: manifest.run, ...measured },
     [
-      `recall@${top} against float32 (${bytes(4 * manifest.model.dimensions)} a vector): ${count(measured.queries)} documents as queries among ${count(measured.documents)}`,
+      `recall@${top} against float32 (${bytes(4 * manifest.model.dimensions)} per vector): ${count(measured.queries)} documents as queries among ${count(measured.documents)}`,
       '',
-      `${'stored as'.padEnd(28)}${'a vector'.padStart(10)}${'recall'.padStart(10)}`,
+      `${'stored as'.padEnd(28)}${'per vector'.padStart(10)}${'recall'.padStart(10)}`,
       ...lines,
     ].join('\n'),
   )

@@ -6,7 +6,7 @@ import { spendingOf } from '../requests.ts'
 import { executeRun, type FollowFlags } from './run.ts'
 
 /**
- * `reembed retry <run> --rejects`: the rejects of the model once more, after its server was mended.
+ * `reembed retry <run> --rejects`: embeds again what the model refused, after its server is fixed.
  */
 export async function retry(name: string, flags: EndpointFlags & SpendingFlags & FollowFlags): Promise<void> {
   const startedMs = Date.now()

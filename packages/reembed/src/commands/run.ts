@@ -15,7 +15,7 @@ import type { Store } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
 import { startWorker, type Worker } from '@reembed/worker'
 import { describePaid, describePlan, describeQuote } from '../describe-plan.ts'
-import { bytes, count, duration, facts, note, print, reuseRow } from '../format.ts'
+import { bytes, count, counted, duration, facts, note, print, reuseRow } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { notePlan } from '../notices.ts'
 import {
@@ -37,7 +37,9 @@ export type FollowFlags = OutputFlags &
     readonly maxRejects?: string
   }
 
-/** `reembed run`: plan, enqueue and follow in one terminal. The same command again continues it. */
+/**
+ * `reembed run`: plans, enqueues and follows a run. The same command continues an interrupted run.
+ */
 export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
   const startedMs = Date.now()
   await using stack = new AsyncDisposableStack()
@@ -61,7 +63,7 @@ export interface RunResources {
   readonly startedMs: number
 }
 
-/** Records what was planned, works on it and follows it to its end. */
+/** Records the planned run, processes its jobs and follows it to its end. */
 export async function executeRun(
   planned: PlannedRun & { readonly budget: RunBudget },
   flags: FollowFlags,
@@ -73,14 +75,14 @@ export async function executeRun(
   note(facts([...describePlan(planned), ...(created && plan.quote ? describeQuote(plan.quote) : [])]))
   if (finished) {
     const outcome = await publishAgain(finished, plan, flags, resources)
-    conclude(flags, store, finished, outcome, ['note', 'nothing to do: this run was finished before'])
+    conclude(flags, store, finished, outcome, ['note', 'nothing to do: this run is already finished'])
     return
   }
-  if (!created) note('continuing a run that was started before')
+  if (!created) note('continuing a run that was started earlier')
 
   const redis = await openOrStartRedis(flags, stack)
   const queue = stack.use(await openQueue(redis.target))
-  // A wrong model ends the command at once: the user is there to correct the endpoint.
+  // A wrong model ends the command at once, so that the user can correct the endpoint.
   const blocked = new AbortController()
   const { worker, jobErrors } = await startLocalWorker(redis.target, flags, resources, blocked)
   watchEndpoint(resources, blocked)
@@ -108,7 +110,7 @@ export async function executeRun(
   await releaseEndpoint(flags, resources)
   const manifest = await readManifest(store, plan.run)
   if (!manifest)
-    throw new ReembedError('CORRUPT', `the manifest of run ${plan.run} vanished from ${store.url}`)
+    throw new ReembedError('CORRUPT', `the manifest of run ${plan.run} no longer exists in ${store.url}`)
   conclude(flags, store, manifest, outcome, ['took', duration(Date.now() - startedMs)])
 }
 
@@ -150,7 +152,7 @@ async function startLocalWorker(
   return { worker, jobErrors: () => errors }
 }
 
-/** Ends the command when an endpoint of Hugging Face changes under it. */
+/** Ends the command when a Hugging Face endpoint is paused, fails or changes. */
 function watchEndpoint({ endpoint: { hf }, stack }: RunResources, blocked: AbortController): void {
   if (!hf) return
   const watched = new AbortController()
@@ -160,11 +162,11 @@ function watchEndpoint({ endpoint: { hf }, stack }: RunResources, blocked: Abort
   )
 }
 
-/** What --when-done asks of an endpoint of Hugging Face. */
+/** Applies --when-done to a Hugging Face endpoint. */
 async function releaseEndpoint({ whenDone }: FollowFlags, { endpoint: { hf } }: RunResources): Promise<void> {
   if (!hf || whenDone === 'keep') return
   await hf.api[whenDone](hf.name)
-  note(`endpoint  ${hf.name.name} ${whenDone === 'sleep' ? 'sleeps' : 'is paused'}`)
+  note(`endpoint  ${hf.name.name} ${whenDone === 'sleep' ? 'is scaled to zero' : 'is paused'}`)
 }
 
 const interruptedError = (left: string): ReembedError =>
@@ -184,7 +186,7 @@ function conclude(
     outcome.status === 'held'
       ? `not published: ${outcome.reason}`
       : outcome.status === 'superseded'
-        ? `not published: version ${outcome.by.version} is of a newer run`
+        ? `not published: version ${outcome.by.version} is a newer run`
         : `version ${version}, current`
   print(
     flags.json,
@@ -205,7 +207,7 @@ function conclude(
       ['run', `${id}  ${state}`],
       [
         'documents',
-        `${count(totals.documents)} = ${count(totals.rows)} rows + ${count(totals.rejects)} rejects${rejectsNote(manifest)}`,
+        `${count(totals.documents)} = ${count(totals.rows)} rows + ${counted(totals.rejects, 'reject')}${rejectsNote(manifest)}`,
       ],
       ...reuseRow(manifest),
       ...(actualCost ? describePaid(actualCost, quote) : []),

@@ -16,7 +16,7 @@ import { checkEndpoint, openExistingOutput, openOutput, requireRedis } from '../
 import type { JsonFlag, OutputFlags } from '../options.ts'
 import { type ProducerFlags, planTick } from '../planning-tick.ts'
 
-/** `reembed schedule add`: writes the schedule into the file. */
+/** `reembed schedule add`: adds the schedule to the file. */
 export async function add(
   name: string,
   {
@@ -30,14 +30,14 @@ export async function add(
   await addSchedule(file, { name, cron, timezone, when }, rootOf(self))
   const next = openCalendar(cron, timezone).next(Date.now(), 1)
   note(`schedule  ${name} in ${file.name}, first due ${next.map(isoOf).join('')}`)
-  note('a `reembed producer`, or `reembed schedule tick` from cron, makes its runs')
+  note('run `reembed producer`, or `reembed schedule tick` from cron, to plan its runs')
 }
 
 /** `reembed schedule rm` */
 export async function rm(name: string, self: Command): Promise<void> {
   const file = await requireConfigFile(self)
   await removeSchedule(file, name, rootOf(self))
-  note(`schedule  ${name} is gone from ${file.name}; its ticks and runs stay`)
+  note(`schedule  ${name} removed from ${file.name}; its ticks and runs are kept`)
 }
 
 /** `reembed schedule ls` */
@@ -71,8 +71,8 @@ export async function ls(flags: Partial<OutputFlags> & JsonFlag, self: Command):
 }
 
 /**
- * `reembed schedule tick`: one check. Any number of them, and of producers, make one run of each
- * due tick.
+ * `reembed schedule tick`: checks the schedules once. Concurrent ticks and producers plan one run
+ * per due tick.
  */
 export async function tick(flags: ProducerFlags & JsonFlag, self: Command): Promise<void> {
   const schedules = schedulesOf(await requireConfigFile(self))

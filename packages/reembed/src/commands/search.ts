@@ -18,7 +18,8 @@ const SHOWN_CHARS = 100
  * `reembed search`: embeds the query with the run's own model and compares it with every vector.
  */
 export async function search(query: string, flags: Flags): Promise<void> {
-  if (query.trim() === '') throw new ReembedError('USAGE', 'the text to search for is empty')
+  if (query.trim() === '')
+    throw new ReembedError('USAGE', 'the text to search for is empty: give at least one character')
   await using stack = new AsyncDisposableStack()
   const store = stack.use(await openExistingOutput(flags))
   const run = await findRun(store, flags.run, 'current')
@@ -31,7 +32,7 @@ export async function search(query: string, flags: Flags): Promise<void> {
     readTexts: flags.showText,
     s3: s3OptionsOf(flags),
     onTextsUnreadable: error =>
-      note(`note: ids only, the texts cannot be read from the corpus any more: ${messageOf(error)}`),
+      note(`note: ids only, because the texts cannot be read from the corpus: ${messageOf(error)}`),
   })
   print(
     flags.json,

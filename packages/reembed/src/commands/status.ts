@@ -1,11 +1,13 @@
 import { countPresent, findRun, shardsPresent } from '@reembed/producer'
 import { readCurrent, readManifest, readRunStateRecord, requirePlan } from '@reembed/protocol'
 import { openQueue, type RedisTarget } from '@reembed/queue'
-import { count, facts, print, reuseRow } from '../format.ts'
+import { count, counted, facts, print, reuseRow } from '../format.ts'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
 
-/** `reembed status`: what the store holds, and with --redis what the queue and the workers do. */
+/**
+ * `reembed status`: shows the progress in the store, and with --redis the queue and the workers.
+ */
 export async function status(
   name: string | undefined,
   flags: OutputFlags & RedisFlags & JsonFlag,
@@ -16,10 +18,9 @@ export async function status(
   const [manifest, current] = [await readManifest(store, run), await readCurrent(store)]
   const shardsDone = manifest ? plan.shards : countPresent(await shardsPresent(store, plan))
   const record = await readRunStateRecord(store, run)
-  const said = record.state
   const state =
-    said !== 'running' && !manifest
-      ? said
+    record.state !== 'running' && !manifest
+      ? record.state
       : current?.run === run
         ? 'current'
         : manifest
@@ -41,12 +42,12 @@ export async function status(
   ]
   if (manifest) {
     const { documents, rows: embedded, rejects } = manifest.totals
-    rows.push(['documents', `${count(documents)} = ${count(embedded)} rows + ${count(rejects)} rejects`])
+    rows.push(['documents', `${count(documents)} = ${count(embedded)} rows + ${counted(rejects, 'reject')}`])
     rows.push(...reuseRow(manifest))
   } else {
     rows.push([
       'documents',
-      `about ${count(plan.estimatedDocuments)}${live ? `, ${count(live.progress.documents + live.progress.openDocuments)} done since Redis started` : ''}`,
+      `about ${count(plan.estimatedDocuments)}${live ? `, ${doneText(live.progress, plan.estimatedDocuments)}` : ''}`,
     ])
   }
   if (live) {
@@ -76,6 +77,16 @@ export async function status(
     },
     facts(rows),
   )
+}
+
+/** '4,870 done (31 %), 2,448 of them in finished shards'. */
+function doneText(
+  { documents, openDocuments }: { readonly documents: number; readonly openDocuments: number },
+  estimated: number,
+): string {
+  const done = documents + openDocuments
+  const percent = estimated === 0 ? 100 : Math.min(100, Math.floor((100 * done) / estimated))
+  return `${count(done)} done (${percent} %), ${count(documents)} of them in finished shards`
 }
 
 async function liveState(redis: RedisTarget, run: string) {

@@ -1,11 +1,9 @@
 import { findRun, verify as verifyRun } from '@reembed/producer'
-import { bytes, count, facts, print, reuseRow } from '../format.ts'
+import { bytes, count, counted, facts, print, reuseRow } from '../format.ts'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
 
-/**
- * `reembed verify`: exit code 0 only if every shard holds what the plan promised and nothing else.
- */
+/** `reembed verify`: exit code 0 only if the shards hold exactly what the plan requires. */
 export async function verify(name: string | undefined, flags: OutputFlags & JsonFlag): Promise<void> {
   await using store = await openExistingOutput(flags)
   const run = await findRun(store, name, name === undefined ? 'current' : 'newest')
@@ -18,12 +16,12 @@ export async function verify(name: string | undefined, flags: OutputFlags & Json
       ['run', `${run}  verified`],
       [
         'documents',
-        `${count(totals.documents)} = ${count(totals.rows)} rows + ${count(totals.rejects)} rejects; ids unique; no byte of the corpus skipped or read twice`,
+        `${count(totals.documents)} = ${count(totals.rows)} rows + ${counted(totals.rejects, 'reject')}; ids unique; no byte of the corpus skipped or read twice`,
       ],
       ...reuseRow(receipt),
       [
         'vectors',
-        `${model.dimensions} dimensions, finite, ${norms ? `length ${norms.min.toFixed(5)} to ${norms.max.toFixed(5)}` : 'none'}${repeatedVectors > 0 ? `, ${count(repeatedVectors)} repeated for other texts` : ''}; hashes right`,
+        `${model.dimensions} dimensions, finite, ${norms ? `length ${norms.min.toFixed(5)} to ${norms.max.toFixed(5)}` : 'none'}${repeatedVectors > 0 ? `, ${count(repeatedVectors)} repeated for different texts` : ''}; hashes match`,
       ],
       ...collapsedRow(collapsedDimensions, model.dimensions),
       ['model', `${model.id}@${model.revision ?? 'unstated'}, in every shard`],
@@ -41,7 +39,7 @@ function collapsedRow(collapsed: readonly number[], dimensions: number): [string
   return [
     [
       'note',
-      `${count(collapsed.length)} of ${count(dimensions)} dimensions have one value for all texts (${which}). Some models are made so, all-MiniLM-L6-v2 has three; if this one is not, its export is damaged: mend the endpoint and embed again`,
+      `${count(collapsed.length)} of ${count(dimensions)} dimensions have the same value for all texts (${which}). Some models have such dimensions, all-MiniLM-L6-v2 has three. If this model has none, its export is damaged: fix the endpoint and embed again`,
     ],
   ]
 }

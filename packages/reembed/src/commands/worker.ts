@@ -7,6 +7,7 @@ import { EXIT, ReembedError } from '@reembed/shared'
 import { openStore } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
 import { startWorker } from '@reembed/worker'
+import { counted } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
 import { absoluteUrl, requireEndpoint, requireRedis, s3OptionsOf } from '../open-resources.ts'
@@ -19,23 +20,25 @@ interface Flags extends EndpointFlags, MetricsFlags, RedisFlags, WorkerFlags, S3
 }
 
 const SWEEP_MS = 30_000
-/** While another process ends a run: it may be gone before it is through. */
+/** While another process finalizes a run: it may die before it has finished. */
 const SOON_MS = 6_000
 const GIVE_UP_MS = 10_000
-/** For a sweep that is cut off to say so. */
+/** Time for an aborted sweep to log its end. */
 const LEAVE_MS = 1_000
-/** Several workers run idle at the same moment; one sweep of one of them is enough. */
+/**
+ * Several workers become idle at the same moment; one sweep is enough, so each waits a random time.
+ */
 const IDLE_SWEEP_MS = 500
 
 /**
- * V8 lets garbage grow to several times what is in use; a pod's memory limit is better spent on
- * shards.
+ * By default V8 lets the heap grow to several times the live bytes. A lower growth keeps a pod
+ * below its memory limit with more shards in flight.
  */
 const HEAP_GROWTH_PERCENT = 20
 
 /**
- * `reembed worker`: makes shards until SIGTERM, and sweeps its outputs so that runs end without a
- * producer.
+ * `reembed worker`: writes shards until SIGTERM, and sweeps its outputs, so that runs finish
+ * without a producer.
  */
 export async function worker(flags: Flags): Promise<void> {
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWTH_PERCENT}`)
@@ -45,7 +48,7 @@ export async function worker(flags: Flags): Promise<void> {
   const outputs = flags.output.map(absoluteUrl)
   await using stack = new AsyncDisposableStack()
   const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
-  // Without --metrics nothing is counted.
+  // Without --metrics the worker counts nothing.
   const metrics = flags.metrics === undefined ? undefined : openMetrics(flags.metrics, flags, stack, log)
   const queue = stack.use(await openQueue(redis, { signal }))
   let idle = Promise.withResolvers<void>()
@@ -85,8 +88,8 @@ export async function worker(flags: Flags): Promise<void> {
       idle = Promise.withResolvers()
       if (!signal.aborted) return true
       await drained.promise
-      // Whoever takes what is left on the queue looks again. Where nothing is left nobody may come:
-      // one last look.
+      // The worker that takes a remaining job sweeps later. With an empty queue no other worker
+      // may ever sweep, so this one sweeps once more.
       const { waiting, active, delayed } = await queue.counts()
       if (waiting + active + delayed > 0) late.abort()
       return false
@@ -94,7 +97,7 @@ export async function worker(flags: Flags): Promise<void> {
   })
   if (!signal.aborted) await Promise.race([once(signal, 'abort'), stuck.promise])
 
-  // A sweep has the time that jobs under way have: it may be ending a run.
+  // A sweep has as much time as jobs in flight: it may be finalizing a run.
   const graceMs = 1000 * flags.drainSeconds
   const over = once(AbortSignal.timeout(graceMs), 'abort').then(() => {
     late.abort()
@@ -105,11 +108,11 @@ export async function worker(flags: Flags): Promise<void> {
   await Promise.race([sweeps, over])
 }
 
-/** To close a dead connection may take for ever: what started this process starts a new one. */
+/** Closing a dead connection can hang. The exit lets the supervisor start a new process. */
 function stuckError(waiting: number, redis: string): ReembedError {
   setTimeout(() => process.exit(EXIT.unreachable), GIVE_UP_MS).unref()
   return new ReembedError(
     'REDIS_UNREACHABLE',
-    `${waiting} jobs wait at ${redisAddress(redis)} and this worker has fetched none for a minute: it ends, to be started again`,
+    `${counted(waiting, 'job')} wait in ${redisAddress(redis)}, but this worker has fetched none for a minute: it exits; restart it`,
   )
 }

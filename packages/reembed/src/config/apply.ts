@@ -1,5 +1,5 @@
-// Gives a command the values of reembed.yaml: flag > environment > file > default. Commander knows
-// of each value where it came from, so only what neither a flag nor a variable said is filled in.
+// Applies the values of reembed.yaml to a command: flag > environment > file > default. Commander
+// records the source of each value, so the file sets only options without flag and variable.
 
 import { resolve } from 'node:path'
 import { messageOf, ReembedError } from '@reembed/shared'
@@ -8,12 +8,11 @@ import { CONFIG_KEYS, PATH_KEYS, SECRETS } from './config-keys.ts'
 import { type ConfigFile, expand, readConfigFile } from './file.ts'
 import { schemaOf } from './schema.ts'
 
-/** Processes that may run beside a worker with the same file. */
+/** Commands that may run beside a worker with the same file. */
 const BESIDE: ReadonlySet<string> = new Set(['producer', 'exporter'])
 
 /**
- * Reads the file that `--config` names (or the one in the working folder) into the options of
- * `command`.
+ * Applies the file of `--config`, or the one in the working folder, to the options of `command`.
  */
 export async function applyConfig(
   command: Command,
@@ -27,8 +26,8 @@ export async function applyConfig(
     const key = CONFIG_KEYS[name]
     const source = command.getOptionValueSource(name)
     if (key === undefined || (source !== undefined && source !== 'default')) continue
-    // An address is that of one process: a producer or an exporter on the same machine needs
-    // another.
+    // An address belongs to one process: a producer or an exporter on the same machine needs
+    // another one.
     if (key === 'worker.metrics' && BESIDE.has(command.name())) continue
     const value = valueAt(file, key)
     if (value === undefined) continue
@@ -38,7 +37,8 @@ export async function applyConfig(
     const value = valueAt(file, key)
     const [variable] = variables
     if (typeof value !== 'string' || variables.some(one => env[one])) continue
-    // A secret that is not set here may be needed elsewhere only: a worker has no use for a hook's.
+    // An unset variable is no error: only some processes need the secret (a worker needs no hook
+    // secret).
     const secret = expandIfSet(value, file.locate(key), env)
     if (secret !== undefined) env[variable] = secret
   }
@@ -76,7 +76,7 @@ function parse(
   if (value.length === 1) return one(value[0])
   throw new ReembedError(
     'USAGE',
-    `${where}: '${key}' names ${value.length}, this command takes one: choose with ${option.long}`,
+    `${where}: '${key}' has ${value.length} values, but this command accepts one: choose it with ${option.long}`,
   )
 }
 

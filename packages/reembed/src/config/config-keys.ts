@@ -1,6 +1,5 @@
-// Where each option stands in reembed.yaml. A new option takes one line here, or in
-// FLAG_ONLY_OPTIONS with the reason why a file is no place for it; schema, editor's schema and
-// `reembed config` follow from the option itself.
+// The key of each option in reembed.yaml. A new option needs one line here or in FLAG_ONLY_OPTIONS;
+// the schema, the editor's schema and `reembed config` are derived from the option.
 
 import type { Command, Option } from 'commander'
 
@@ -106,7 +105,7 @@ export const FLAG_ONLY_OPTIONS: ReadonlySet<string> = new Set([
   'when',
 ])
 
-/** Secrets have no flag. From the file they stand in for their variables, which win. */
+/** Secrets have no flag. A value in the file sets the first variable, unless one is set. */
 export const SECRETS: readonly {
   readonly key: string
   readonly variables: readonly [string, ...string[]]
@@ -116,7 +115,7 @@ export const SECRETS: readonly {
   { key: 'worker.metrics_token', variables: ['REEMBED_METRICS_TOKEN'] },
 ]
 
-/** Folders and files in the file are meant from where the file lies; URLs stay as they are. */
+/** Paths in the file are relative to its folder; URLs are not changed. */
 export const PATH_KEYS: ReadonlySet<string> = new Set([
   'source.uri',
   'output.uri',
@@ -125,8 +124,8 @@ export const PATH_KEYS: ReadonlySet<string> = new Set([
 ])
 
 /**
- * Every option that some command has, once, by its name in code ('maxRejects'); of two forms the
- * wider one.
+ * Every option of all commands, once, by its name in code ('maxRejects'). A variadic form replaces
+ * a single one.
  */
 export function optionsOf(program: Command): Map<string, Option> {
   const found = new Map<string, Option>()

@@ -1,5 +1,4 @@
-// Reads reembed.yaml: every complaint names the file, the line and the key, and there is one at a
-// time.
+// Reads reembed.yaml. An error names the file, the line and the key; the first error is reported.
 
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
@@ -11,9 +10,9 @@ import type { Schema } from './schema.ts'
 import { closestMatch } from './similar.ts'
 
 export interface ConfigFile {
-  /** As given, for messages. */
+  /** The path as given, for messages. */
   readonly name: string
-  /** The folder that relative paths in it start from. */
+  /** The folder that relative paths in the file start from. */
   readonly folder: string
   readonly document: Document
   readonly content: Readonly<Record<string, unknown>>
@@ -22,9 +21,8 @@ export interface ConfigFile {
 }
 
 /**
- * The file named, or `reembed.yaml` in the working folder if there is one.
- * @throws ReembedError USAGE naming file, line and key, and for an unknown key the nearest known
- * one.
+ * Reads the named file, or `reembed.yaml` in the working folder if it exists.
+ * @throws ReembedError USAGE with file, line and key, and for an unknown key the nearest known one
  */
 export async function readConfigFile(
   name: string | undefined,
@@ -56,18 +54,20 @@ export function parseConfigFile(text: string, name: string, schema: Schema): Con
   const content = contentOf(document, name)
   const checked = schema.safeParse(content ?? {})
   if (!checked.success) {
-    // A slip of a key is the cause, the key that is then missing the consequence.
+    // A misspelt key is often the cause of a missing key, so it is reported first.
     const { issues } = checked.error
     const issue = issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0]
     throw new ReembedError(
       'USAGE',
-      issue ? complaint(issue, content, locate, schema) : `${name} is not valid`,
+      issue
+        ? messageFor(issue, content, locate, schema)
+        : `${name} is not valid: compare it with its schema, \`reembed config --schema\``,
     )
   }
   return { name, folder: dirname(resolve(name)), document, content: checked.data, locate }
 }
 
-/** What only shows when it is put together: an alias of nothing, or of itself. */
+/** @throws ReembedError USAGE for an alias of nothing or of itself, which parsing accepts */
 function contentOf(document: Document, name: string): unknown {
   try {
     return document.toJS()
@@ -76,7 +76,7 @@ function contentOf(document: Document, name: string): unknown {
   }
 }
 
-/** The line of a key, or of the nearest thing above it that is there. */
+/** The line of a key, or of its nearest parent that exists. */
 function lineOf(document: Document, lines: LineCounter, path: readonly string[]): number {
   for (let length = path.length; length > 0; length -= 1) {
     const parent = length > 1 ? document.getIn(path.slice(0, length - 1), true) : document.contents
@@ -89,7 +89,7 @@ function lineOf(document: Document, lines: LineCounter, path: readonly string[])
   return 1
 }
 
-function complaint(
+function messageFor(
   issue: z.core.$ZodIssue,
   content: unknown,
   locate: (keyPath: string) => string,
@@ -129,13 +129,13 @@ function expectationOf(issue: z.core.$ZodIssue): string {
 
 const EXPECTED: Readonly<Record<string, string>> = {
   int: 'a whole number',
-  object: 'keys of its own below it',
+  object: 'keys below it',
   array: 'a list',
 }
 
 const shown = (value: unknown): string => (JSON.stringify(value) ?? 'nothing').slice(0, 60)
 
-/** The keys that the schema knows below `path`; a list's number stands for its elements. */
+/** The keys that the schema has below `path`; a number in the path selects the items of a list. */
 function keysAt(schema: Schema, path: readonly string[]): string[] {
   let at: z.core.JSONSchema.BaseSchema | undefined = z.toJSONSchema(schema, { io: 'input' })
   for (const key of path) {
@@ -147,8 +147,8 @@ function keysAt(schema: Schema, path: readonly string[]): string[] {
 }
 
 /**
- * Fills `${NAME}`, `${NAME:-otherwise}` and `$${` (a plain `${`) in a value.
- * @throws ReembedError USAGE naming the variable that is not set.
+ * Expands `${NAME}`, `${NAME:-otherwise}` and `$${` (a plain `${`) in a value.
+ * @throws ReembedError USAGE with the variable that is not set
  */
 export function expand(value: string, where: string, env: NodeJS.ProcessEnv): string {
   return value.replace(/\$?\$\{([^}]*)\}/g, (whole, inside: string) => {

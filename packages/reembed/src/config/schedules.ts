@@ -1,5 +1,5 @@
-// The schedules of reembed.yaml. The file is where they live: a ConfigMap or a repository says what
-// runs when, and `schedule add` and `rm` edit it, comments kept.
+// The schedules of reembed.yaml. The file is their only source, so a ConfigMap or a repository can
+// hold them. `schedule add` and `rm` edit it and keep its comments.
 
 import { writeFile } from 'node:fs/promises'
 import { openCalendar, type Schedule } from '@reembed/producer'
@@ -10,7 +10,8 @@ import { type ConfigFile, parseConfigFile, readConfigFile } from './file.ts'
 import { schemaOf } from './schema.ts'
 
 /**
- * The file that a command was given; without one there are no schedules. @throws ReembedError USAGE
+ * Reads the file of a command that needs schedules.
+ * @throws ReembedError USAGE without a file
  */
 export async function requireConfigFile(command: Command): Promise<ConfigFile> {
   const named = command.getOptionValue('config') as string | undefined
@@ -18,13 +19,13 @@ export async function requireConfigFile(command: Command): Promise<ConfigFile> {
   if (file) return file
   throw new ReembedError(
     'USAGE',
-    `schedules stand in ${DEFAULT_FILE}, and there is none here: \`reembed init\` writes one`,
+    `no ${DEFAULT_FILE} in this folder, which must hold the schedules: write one with \`reembed init\``,
   )
 }
 
 /**
- * @throws ReembedError USAGE with the line of a schedule whose cron or time zone is none, or whose
- * name comes twice.
+ * @throws ReembedError USAGE with the line of a schedule whose cron expression or time zone is not
+ * valid, or whose name is not unique
  */
 export function schedulesOf(file: ConfigFile): Schedule[] {
   const schedules = (file.content.schedules ?? []) as Schedule[]
@@ -42,15 +43,15 @@ export function schedulesOf(file: ConfigFile): Schedule[] {
 }
 
 /**
- * Adds a schedule to the file. @throws ReembedError USAGE if it has one of that name, or this one
- * is not valid.
+ * Adds a schedule to the file.
+ * @throws ReembedError USAGE for an existing name or a schedule that is not valid
  */
 export async function addSchedule(file: ConfigFile, schedule: Schedule, program: Command): Promise<void> {
   openCalendar(schedule.cron, schedule.timezone)
   if (schedulesOf(file).some(({ name }) => name === schedule.name))
     throw new ReembedError(
       'USAGE',
-      `${file.name} has a schedule '${schedule.name}' already: \`reembed schedule rm ${schedule.name}\` first`,
+      `${file.name} already has a schedule '${schedule.name}': remove it with \`reembed schedule rm ${schedule.name}\` first`,
     )
   const { document } = file
   if (document.has('schedules')) document.addIn(['schedules'], document.createNode(schedule))
@@ -58,13 +59,13 @@ export async function addSchedule(file: ConfigFile, schedule: Schedule, program:
   await save(file, program)
 }
 
-/** @throws ReembedError USAGE if there is none of that name. */
+/** @throws ReembedError USAGE for a name that does not exist */
 export async function removeSchedule(file: ConfigFile, name: string, program: Command): Promise<void> {
   const names = schedulesOf(file).map(schedule => schedule.name)
   const index = names.indexOf(name)
   if (index < 0) {
-    const there = names.length === 0 ? 'it has none' : `it has ${names.join(', ')}`
-    throw new ReembedError('USAGE', `no schedule '${name}' in ${file.name}: ${there}`)
+    const existing = names.length === 0 ? 'it has none' : `it has ${names.join(', ')}`
+    throw new ReembedError('USAGE', `no schedule '${name}' in ${file.name}: ${existing}`)
   }
   if (names.length === 1) file.document.delete('schedules')
   else file.document.deleteIn(['schedules', index])

@@ -1,25 +1,25 @@
-// What reembed.yaml may hold. The keys of options are made from the options themselves, so that a
-// flag and its key can't drift apart; what no flag can say stands here by hand.
+// The schema of reembed.yaml. Keys of options are derived from the options, so that a flag and its
+// key stay equal; keys without a flag are declared here.
 
 import type { Command, Option } from 'commander'
 import { z } from 'zod'
 import { positive, repeated } from '../options.ts'
 import { CONFIG_KEYS, optionsOf, SECRETS } from './config-keys.ts'
 
-/** A value that the environment fills in: `${NAME}` or `${NAME:-otherwise}`. */
+/** A value from the environment: `${NAME}` or `${NAME:-otherwise}`. */
 const FROM_ENVIRONMENT: z.ZodString = z.string().regex(/^\$\{[^}]*\}$/)
 
 const schedule = z.strictObject({
   name: z
     .string()
     .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'a-z, 0-9 and -, at most 63')
-    .describe('part of the keys of its ticks'),
+    .describe('name of the schedule, part of the keys of its ticks'),
   cron: z.string().describe("five fields, like '0 3 * * *'"),
-  timezone: z.string().default('UTC').describe('like Europe/Berlin'),
+  timezone: z.string().default('UTC').describe('time zone of the cron expression, like Europe/Berlin'),
   when: z
     .enum(['always', 'model_changed', 'source_changed'])
     .default('always')
-    .describe('what must have changed since the newest run for a due tick to make another'),
+    .describe('plan a run at a due tick only if this changed since the newest run'),
 })
 
 export type Schema = z.ZodType<Readonly<Record<string, unknown>>>
@@ -45,17 +45,17 @@ export function schemaOf(program: Command): Schema {
       z
         .string()
         .min(1)
-        .describe(`secret, better as \${${variables.at(-1)}}`),
+        .describe(`secret; write it as \${${variables.at(-1)}}`),
     )
   }
   return z
     .strictObject({
-      version: z.literal(1).describe('of this format'),
+      version: z.literal(1).describe('version of the file format'),
       ...Object.fromEntries(Array.from(sections, ([name, keys]) => [name, z.strictObject(keys).optional()])),
       schedules: z
         .array(schedule)
         .optional()
-        .describe('when to run by itself; needs `reembed producer` or `reembed schedule tick`'),
+        .describe('times of scheduled runs; needs `reembed producer` or `reembed schedule tick`'),
     })
     .describe('reembed.yaml: one corpus, one output')
 }
@@ -72,6 +72,6 @@ function typeOf(option: Option): z.ZodType {
   return option.variadic ? z.union([one, z.array(one).min(1)]) : one
 }
 
-/** The JSON Schema that editors complete and check with. */
+/** The JSON Schema for completion and validation in editors. */
 export const toEditorSchema = (program: Command): Record<string, unknown> =>
   z.toJSONSchema(schemaOf(program), { io: 'input' })

@@ -1,4 +1,4 @@
-/** The candidate that `name` is most likely a slip of, if one is near enough. */
+/** The candidate nearest to a misspelt `name`, if one is near enough. */
 export function closestMatch(name: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined
   let least = Math.max(1, Math.floor(name.length / 2)) + 1
@@ -12,7 +12,7 @@ export function closestMatch(name: string, candidates: Iterable<string>): string
   return best
 }
 
-/** Levenshtein distance, one row at a time. */
+/** Levenshtein distance, with one row in memory. */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j)
   for (let i = 1; i <= a.length; i += 1) {

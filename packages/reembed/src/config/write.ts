@@ -1,4 +1,4 @@
-// Writes a first reembed.yaml, with the comments that a person wants to find in it.
+// Writes a first reembed.yaml, with comments for the user.
 
 import { writeFile } from 'node:fs/promises'
 import { dirname, relative, resolve } from 'node:path'
@@ -17,7 +17,7 @@ export interface FirstConfig {
   readonly redis?: string | undefined
 }
 
-/** Writes `file`, which must not be there. @throws ReembedError USAGE */
+/** Writes a new file. @throws ReembedError USAGE if it exists or cannot be written */
 export async function writeFirstConfig(file: string, given: FirstConfig): Promise<void> {
   await writeFile(file, textOf(file, given), { flag: 'wx' }).catch((error: unknown) => {
     throw new ReembedError('USAGE', `cannot write ${file} (${codeOf(error) ?? messageOf(error)})`)
@@ -35,15 +35,15 @@ version: 1
 # ${about}
 ${stringify({ source: { uri: from(file, source), ...(format && { format }), ...fields } })}
 ${stringify({ output: { uri: from(file, output) } })}
-# TEI or an OpenAI-compatible server; without one, \`reembed run\` starts a small model on this machine.
+# TEI or an OpenAI-compatible server; without an endpoint, \`reembed run\` starts a small local model.
 ${endpoint ? stringify({ endpoint: { url: endpoint } }) : '# endpoint:\n#   url: http://tei:8080\n'}
-# Without a queue, \`reembed run\` starts a private Redis. An address with a password stays in the environment.
+# Without a queue, \`reembed run\` starts a private Redis. Keep a URL with a password in the environment.
 ${redis ? stringify({ queue: { redis: variable('REDIS_URL') } }) : `# queue:\n#   redis: ${variable('REDIS_URL')}\n`}`
 }
 
 const variable = (name: string): string => `\${${name}}`
 
-/** As seen from the folder of `file`; URLs stay as they are. */
+/** A path relative to the folder of `file`; URLs are not changed. */
 function from(file: string, target: string): string {
   if (/^[a-z0-9]+:\/\//i.test(target)) return target
   const path = relative(dirname(resolve(file)), resolve(target)) || '.'

@@ -1,6 +1,5 @@
-// Commands that make vectors, or say what making them would mean: run, plan, preview, enqueue,
-// worker, exporter. The actions live in ../commands/, loaded when called, so that `--help` is
-// quick.
+// Commands that embed, or estimate what embedding would need: run, plan, preview, enqueue, worker,
+// exporter. The actions are in ../commands/, loaded when called, so that `--help` starts fast.
 
 import { type Command, Option } from 'commander'
 import * as option from '../options.ts'
@@ -13,7 +12,7 @@ export function addEmbeddingCommands(program: Command): void {
     .add(
       command(
         'run',
-        'Plan, enqueue and follow a run to its end; starts what is not given.',
+        'Plan, enqueue and follow a run to its end; start Redis and an endpoint if none is given.',
         'reembed run --source ./docs --output ./vectors',
       ),
       [
@@ -32,12 +31,12 @@ export function addEmbeddingCommands(program: Command): void {
     .action(async options => (await import('../commands/run.ts')).run(options))
 
   option
-    .add(command('plan', 'Say what a run would do; writes nothing.', 'reembed plan --source ./docs'), [
+    .add(command('plan', 'Show what a run would do; writes nothing.', 'reembed plan --source ./docs'), [
       ...option.corpus,
       option.optionalOutput,
       ...option.endpoint,
       ...option.s3,
-      new Option('--explain', 'with --output: what is taken over from there, and why the rest is not'),
+      new Option('--explain', 'show which vectors of --output are reused, and why the others are not'),
       ...option.spending,
       option.json,
     ])
@@ -57,10 +56,13 @@ export function addEmbeddingCommands(program: Command): void {
         ...option.s3,
         ...option.spending,
         ...option.gates,
-        new Option('--sample <size>', "of the documents, '1%' (500 at least) or '2000'; 20,000 at most")
+        new Option(
+          '--sample <size>',
+          "embed this share or number of documents, like '1%' (at least 500) or '2000' (at most 20,000)",
+        )
           .default('1%')
           .argParser(option.sampleSize),
-        new Option('-k, --top <n>', 'how many nearest documents').default(10).argParser(option.positive),
+        new Option('-k, --top <n>', 'compare the n nearest documents').default(10).argParser(option.positive),
         option.json,
       ],
     )
@@ -70,7 +72,7 @@ export function addEmbeddingCommands(program: Command): void {
     .add(
       command(
         'enqueue',
-        'Plan a run and put its jobs on the queue; workers do the rest.',
+        'Plan a run and enqueue its jobs; workers process and publish it.',
         'reembed enqueue --source s3://corpora/wiki/ --output s3://vectors/wiki --endpoint http://tei:8080 --redis rediss://redis:6379',
       ),
       [
@@ -90,7 +92,7 @@ export function addEmbeddingCommands(program: Command): void {
     .add(
       command(
         'worker',
-        'Take jobs and make their shards until stopped; SIGTERM drains.',
+        'Process jobs until stopped; SIGTERM drains.',
         'reembed worker --output s3://vectors/ --endpoint http://tei:8080 --redis rediss://redis:6379',
       ),
       [
@@ -109,7 +111,7 @@ export function addEmbeddingCommands(program: Command): void {
     .add(
       command(
         'exporter',
-        'Serve the state of queue, workers and runs as metrics; needs no worker.',
+        'Serve queue, worker and run gauges for Prometheus; needs no worker.',
         'reembed exporter --output s3://vectors/ --redis rediss://redis:6379 --metrics 9465',
       ),
       [...option.optionalOutputs, ...option.redis, ...option.s3, ...option.metrics],

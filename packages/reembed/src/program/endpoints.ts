@@ -1,5 +1,5 @@
-// Commands about what a run stands on: doctor, endpoint, embed.
-// The actions live in ../commands/, loaded when called, so that `--help` is quick.
+// Commands for the dependencies of a run: doctor, endpoint, embed. The actions are in ../commands/,
+// loaded when called, so that `--help` starts fast.
 
 import { type Command, Option } from 'commander'
 import * as option from '../options.ts'
@@ -12,7 +12,7 @@ export function addEndpointCommands(program: Command): void {
     .add(
       command(
         'doctor',
-        'Check Redis, the store and the endpoint, and say how to mend what is wrong.',
+        'Check Redis, the stores and the endpoint, and show how to fix each fault.',
         'reembed doctor --output s3://vectors/wiki --endpoint http://tei:8080 --redis rediss://redis:6379',
       ),
       [
@@ -36,23 +36,23 @@ export function addEndpointCommands(program: Command): void {
     .add(
       sub(
         'bench',
-        'How much a live endpoint does, and with which setting it does most.',
+        'Measure the throughput of a live endpoint and find its best setting.',
         'reembed endpoint bench --endpoint http://tei:8080 --tokens 512 --price-per-hour 1.00',
       ),
       [
         ...option.requiredEndpoint,
-        new Option('--tokens <n,...>', 'length of the texts')
+        new Option('--tokens <n,...>', 'embed texts of n tokens')
           .default([128], '128')
           .argParser(option.positives),
         new Option(
           '--texts <n,...>',
-          'texts in a request (default: 1, 8 and 32, within the limits)',
+          'send n texts per request (default: 1, 8 and 32, within the limits)',
         ).argParser(option.positives),
         new Option(
           '--at-once <n,...>',
-          'requests at once (default: 1, 4, 16 and 64, within the limits)',
+          'send n concurrent requests (default: 1, 4, 16 and 64, within the limits)',
         ).argParser(option.positives),
-        new Option('--seconds <n>', 'time for each setting').default(5).argParser(option.amount),
+        new Option('--seconds <n>', 'measure each setting for n seconds').default(5).argParser(option.amount),
         ...option.price,
         option.json,
       ],
@@ -66,38 +66,46 @@ export function addEndpointCommands(program: Command): void {
     .add(
       sub(
         'deploy',
-        'Make an endpoint on Hugging Face; it sleeps when it has nothing to do.',
+        'Create an endpoint on Hugging Face; it scales to zero when idle.',
         'reembed endpoint deploy BAAI/bge-base-en-v1.5 --as hf:acme/bge --instance nvidia-a10g-x1 --wait',
       ).argument('<model>', 'id on the Hub'),
       option.deploy,
     )
     .action(async (model, options) => (await hf()).deploy(model, options))
   option
-    .add(one('status', 'State, replicas, model and revision.', 'reembed endpoint status hf:acme/bge'), [
+    .add(one('status', 'Show state, replicas, model and revision.', 'reembed endpoint status hf:acme/bge'), [
       option.json,
     ])
     .action(async (name, options) => (await hf()).status(name, options))
-  one('wait', 'Wake it if it sleeps, and wait until it answers.', 'reembed endpoint wait hf:acme/bge').action(
+  one('wait', 'Wake the endpoint and wait until it answers.', 'reembed endpoint wait hf:acme/bge').action(
     async name => (await hf()).wait(name),
   )
-  one('pause', 'Stop it; requests do not wake it.', 'reembed endpoint pause hf:acme/bge').action(async name =>
-    (await hf()).pause(name),
+  one('pause', 'Pause the endpoint; requests do not wake it.', 'reembed endpoint pause hf:acme/bge').action(
+    async name => (await hf()).pause(name),
   )
-  one('resume', 'Start it again after a pause.', 'reembed endpoint resume hf:acme/bge').action(async name =>
-    (await hf()).resume(name),
-  )
-  option
-    .add(one('scale', 'Change its bounds.', 'reembed endpoint scale hf:acme/bge --max 8'), option.scale)
-    .action(async (name, options) => (await hf()).scale(name, options))
-  one('delete', 'Delete it on Hugging Face.', 'reembed endpoint delete hf:acme/bge').action(async name =>
-    (await hf()).remove(name),
+  one('resume', 'Start the endpoint after a pause.', 'reembed endpoint resume hf:acme/bge').action(
+    async name => (await hf()).resume(name),
   )
   option
     .add(
-      sub('price', 'What hardware costs an hour, cheapest first.', 'reembed endpoint price acme').argument(
-        '<namespace>',
-        'user or organisation',
+      one(
+        'scale',
+        'Change the minimum and maximum of replicas.',
+        'reembed endpoint scale hf:acme/bge --max 8',
       ),
+      option.scale,
+    )
+    .action(async (name, options) => (await hf()).scale(name, options))
+  one('delete', 'Delete the endpoint on Hugging Face.', 'reembed endpoint delete hf:acme/bge').action(
+    async name => (await hf()).remove(name),
+  )
+  option
+    .add(
+      sub(
+        'price',
+        'List hardware by its price per hour, cheapest first.',
+        'reembed endpoint price acme',
+      ).argument('<namespace>', 'user or organisation'),
       [option.json],
     )
     .action(async (namespace, options) => (await hf()).price(namespace, options))
@@ -106,9 +114,9 @@ export function addEndpointCommands(program: Command): void {
     .add(
       command(
         'embed',
-        'One text by any endpoint, and the same call in curl, Python and JavaScript.',
+        'Embed one text, and show the same call in curl, Python and JavaScript.',
         'reembed embed "a sentence" --endpoint http://tei:8080',
-      ).argument('<text>', 'what to embed'),
+      ).argument('<text>', 'text to embed'),
       [...option.requiredEndpoint, option.json],
     )
     .action(async (text, options) => (await import('../commands/embed.ts')).embed(text, options))

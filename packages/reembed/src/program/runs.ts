@@ -1,5 +1,5 @@
-// Commands about runs that are there: how far they are, whether they are right, which is current,
-// what goes. The actions live in ../commands/, loaded when called, so that `--help` is quick.
+// Commands for existing runs: progress, verification, publishing, deletion. The actions are in
+// ../commands/, loaded when called, so that `--help` starts fast.
 
 import { type Command, Option } from 'commander'
 import * as option from '../options.ts'
@@ -12,7 +12,7 @@ export function addRunCommands(program: Command): void {
     .add(
       command(
         'status',
-        'How far a run is (the newest one, if none is named).',
+        'Show the progress of a run (default: the newest one).',
         'reembed status --output ./vectors',
       ).argument('[run]', 'run id, or its first letters'),
       [...option.output, ...option.redis, ...option.s3, option.json],
@@ -20,7 +20,7 @@ export function addRunCommands(program: Command): void {
     .action(async (run, options) => (await import('../commands/status.ts')).status(run, options))
 
   option
-    .add(command('ls', 'The runs of an output, newest first.', 'reembed ls --output ./vectors'), [
+    .add(command('ls', 'List the runs of an output, newest first.', 'reembed ls --output ./vectors'), [
       ...option.output,
       ...option.s3,
       option.json,
@@ -31,9 +31,9 @@ export function addRunCommands(program: Command): void {
     .add(
       command(
         'verify',
-        'Recompute everything a run promises from its shards alone.',
+        'Recompute counts, ids, hashes and model of a run from its shards alone.',
         'reembed verify --output ./vectors',
-      ).argument('[run]', 'run id, or its first letters; the current version if none'),
+      ).argument('[run]', 'run id, or its first letters (default: the current version)'),
       [...option.output, ...option.s3, option.json],
     )
     .action(async (run, options) => (await import('../commands/verify.ts')).verify(run, options))
@@ -42,16 +42,16 @@ export function addRunCommands(program: Command): void {
     .add(
       command(
         'publish',
-        'Make a finished run current that was held back.',
+        'Publish a finished run that was held back.',
         'reembed publish k2jq7x --max-rejects 5% --output ./vectors',
       ).argument('<run>', 'run id, or its first letters'),
       [
         ...option.output,
         ...option.s3,
-        new Option('--max-rejects <limit>', "allow so many rejects, '20' or '5%'").argParser(
+        new Option('--max-rejects <limit>', "allow at most this many rejects, like '20' or '5%'").argParser(
           option.rejectLimit,
         ),
-        new Option('--force', 'also if a newer run is current, and with any number of rejects'),
+        new Option('--force', 'publish despite a newer version, rejects or failed gates'),
         option.json,
       ],
     )
@@ -61,7 +61,7 @@ export function addRunCommands(program: Command): void {
     .add(
       command(
         'rollback',
-        'Go back to the run that was current before, or to a named one.',
+        'Publish the previous run again, or a named one.',
         'reembed rollback --output ./vectors',
       ).argument('[run]', 'run id, or its first letters'),
       [...option.output, ...option.s3, option.json],
@@ -72,22 +72,22 @@ export function addRunCommands(program: Command): void {
     .add(
       command(
         'diff',
-        'Two finished runs beside each other: documents, neighbours in each space, health.',
+        'Compare two finished runs: documents, nearest neighbours, health.',
         'reembed diff k2jq7x m4wz2a --output ./vectors',
       )
-        .argument('<a>', 'run id, or its first letters; or current')
-        .argument('<b>', 'the other'),
+        .argument('<a>', 'run id, its first letters, or current')
+        .argument('<b>', 'run to compare with'),
       [
         ...option.output,
         ...option.s3,
-        new Option('-k, --top <n>', 'how many nearest documents').default(10).argParser(option.positive),
-        new Option('--queries <n>', 'documents whose neighbours are compared')
+        new Option('-k, --top <n>', 'compare the n nearest documents').default(10).argParser(option.positive),
+        new Option('--queries <n>', 'compare the neighbours of n documents')
           .default(200)
           .argParser(option.positive),
-        new Option('--documents <n>', 'look for neighbours among so many documents at most')
+        new Option('--documents <n>', 'search neighbours among at most n documents')
           .default(20_000)
           .argParser(option.positive),
-        new Option('--vectors', 'the same vectors are expected: refused across spaces'),
+        new Option('--vectors', 'compare cosines; fails for runs of different models'),
         option.json,
       ],
     )
@@ -97,7 +97,7 @@ export function addRunCommands(program: Command): void {
     .add(
       command(
         'retry',
-        'Embed what the model refused in a finished run once more, as a new run; all else is reused.',
+        'Embed the documents again that the model refused in a finished run; a new run reuses all other vectors.',
         'reembed retry k2jq7x --rejects --output ./vectors --endpoint http://tei:8080',
       ).argument('<run>', 'run id, or its first letters'),
       [
@@ -115,9 +115,9 @@ export function addRunCommands(program: Command): void {
     .action(async (run, options) => (await import('../commands/retry.ts')).retry(run, options))
 
   for (const [name, what] of [
-    ['pause', 'Begin no more jobs of a run; those under way are finished.'],
-    ['cancel', 'Give a run up; what it has made stays.'],
-    ['resume', 'Let a paused or cancelled run go on.'],
+    ['pause', 'Stop starting jobs of a run; jobs in flight finish.'],
+    ['cancel', 'Stop a run until `reembed resume`; completed shards are kept.'],
+    ['resume', 'Continue a paused or cancelled run.'],
   ] as const) {
     option
       .add(
@@ -139,19 +139,19 @@ export function addRunCommands(program: Command): void {
     .add(
       command(
         'gc',
-        'Say which runs nobody needs any more, and with --delete remove them. Nothing else ever deletes.',
+        'List runs that can be deleted, and with --delete delete them. No other command deletes runs.',
         'reembed gc --keep 3 --output ./vectors',
-      ).argument('[run]', 'only this run, by its id or the first letters of it, whatever its age'),
+      ).argument('[run]', 'check this run only, by its id or first letters, whatever its age'),
       [
         ...option.output,
         ...option.s3,
-        new Option('--keep <n>', 'published runs that stay, the current one included')
+        new Option('--keep <n>', 'keep the n newest published runs, the current one included')
           .default(3)
           .argParser(option.positive),
-        new Option('--older-than <days>', 'what was written or replaced later stays')
+        new Option('--older-than <days>', 'keep runs written or replaced within this many days')
           .default(7)
           .argParser(option.zeroOrMore),
-        new Option('--delete', 'do it'),
+        new Option('--delete', 'delete instead of listing'),
         option.json,
       ],
     )

@@ -1,5 +1,5 @@
-// Commands about runs that begin by themselves: init, producer, schedule.
-// The actions live in ../commands/, loaded when called, so that `--help` is quick.
+// Commands for scheduled runs: init, producer, schedule. The actions are in ../commands/, loaded
+// when called, so that `--help` starts fast.
 
 import type { Command } from 'commander'
 import * as option from '../options.ts'
@@ -12,7 +12,7 @@ export function addScheduleCommands(program: Command): void {
     .add(
       command(
         'init',
-        'Look at a corpus and write a reembed.yaml for it.',
+        'Inspect a corpus and write a reembed.yaml for it.',
         'reembed init --source s3://corpora/wiki/ --output s3://vectors/wiki',
       ),
       [...option.corpus, option.optionalOutput, ...option.endpoint, ...option.redis, ...option.s3],
@@ -32,18 +32,18 @@ export function addScheduleCommands(program: Command): void {
     .add(
       command(
         'producer',
-        'Stay up: plan what the schedules of reembed.yaml want, take hooks, sweep.',
+        'Plan scheduled runs of reembed.yaml, serve hooks and sweep, until stopped.',
         'reembed producer --config reembed.yaml --hooks 9470',
       ),
       [...fleet, ...option.hooks, ...option.metrics],
     )
     .action(async (options, self) => (await import('../commands/producer.ts')).producer(options, self))
 
-  // Without options of its own: commander would take a `--config` behind the subcommand for this
-  // one's.
+  // The parent has no options: commander would assign a `--config` after the subcommand to the
+  // parent.
   const schedule = program
     .command('schedule')
-    .description('When to run by itself: the schedules of reembed.yaml.')
+    .description('Manage the schedules of reembed.yaml.')
     .exitOverride()
     .showSuggestionAfterError()
   const sub = subcommandsOf(schedule)
@@ -51,28 +51,28 @@ export function addScheduleCommands(program: Command): void {
     .add(
       sub(
         'add',
-        'Add a schedule to the file.',
+        'Add a schedule to reembed.yaml.',
         "reembed schedule add nightly --cron '0 3 * * *' --when model_changed",
       ),
       option.schedule,
     )
-    .argument('<name>', 'a-z, 0-9 and -')
+    .argument('<name>', 'name of a-z, 0-9 and -')
     .action(async (name, options, self) => (await import('../commands/schedule.ts')).add(name, options, self))
   option
-    .add(sub('ls', 'The schedules, their next ticks and what became of the last.', 'reembed schedule ls'), [
+    .add(sub('ls', 'List the schedules with their next and last ticks.', 'reembed schedule ls'), [
       option.optionalOutput,
       ...option.s3,
       option.json,
     ])
     .action(async (options, self) => (await import('../commands/schedule.ts')).ls(options, self))
-  sub('rm', 'Take a schedule out of the file.', 'reembed schedule rm nightly')
+  sub('rm', 'Remove a schedule from reembed.yaml.', 'reembed schedule rm nightly')
     .argument('<name>')
     .action(async (name, _, self) => (await import('../commands/schedule.ts')).rm(name, self))
   option
     .add(
       sub(
         'tick',
-        'Look once, for cron or a Kubernetes CronJob; plans what is due and nobody took.',
+        'Check the schedules once and plan due runs; for cron or a Kubernetes CronJob.',
         'reembed schedule tick',
       ),
       [...fleet, option.json],

@@ -1,11 +1,10 @@
-// What all commands have in common.
+// Settings of all commands.
 
 import type { Command } from 'commander'
 import { config } from '../options.ts'
 
 /**
- * Adds commands that take `--config`, refuse what they do not know, and show an example in their
- * help.
+ * Adds commands that accept `--config`, refuse unknown arguments, and show an example in --help.
  */
 export const subcommandsOf =
   (parent: Command) =>

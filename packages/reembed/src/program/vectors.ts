@@ -1,5 +1,5 @@
 // Commands that read vectors: current, search, export, recall.
-// The actions live in ../commands/, loaded when called, so that `--help` is quick.
+// The actions are in ../commands/, loaded when called, so that `--help` starts fast.
 
 import { type Command, Option } from 'commander'
 import * as option from '../options.ts'
@@ -9,31 +9,28 @@ export function addVectorCommands(program: Command): void {
   const command = subcommandsOf(program)
 
   option
-    .add(
-      command(
-        'current',
-        'The published version that readers shall use.',
-        'reembed current --output ./vectors',
-      ),
-      [...option.output, ...option.s3, option.json],
-    )
+    .add(command('current', 'Show the current version.', 'reembed current --output ./vectors'), [
+      ...option.output,
+      ...option.s3,
+      option.json,
+    ])
     .action(async options => (await import('../commands/current.ts')).current(options))
 
   option
     .add(
       command(
         'search',
-        'The nearest documents of the current version to a text.',
+        'Find the documents of the current version that are nearest to a text.',
         'reembed search "a bird that cannot fly" --output ./vectors',
-      ).argument('<text>', 'what to look for'),
+      ).argument('<text>', 'text to search for'),
       [
         ...option.output,
         ...option.endpoint,
         ...option.s3,
-        new Option('-k, --top <n>', 'how many documents').default(10).argParser(option.positive),
+        new Option('-k, --top <n>', 'show the n nearest documents').default(10).argParser(option.positive),
         new Option('--run <run>', 'search this run instead of the current version'),
         option.queryPrompt,
-        new Option('--no-show-text', 'print ids alone, do not look the texts up in the corpus'),
+        new Option('--no-show-text', 'print ids only; do not read the texts from the corpus'),
         option.json,
       ],
     )
@@ -43,9 +40,9 @@ export function addVectorCommands(program: Command): void {
     .add(
       command(
         'export',
-        'Write a finished run as the files that a vector store loads; embeds nothing.',
+        'Write a finished run as files for a vector store; embeds nothing.',
         'reembed export --layout pgvector --output ./vectors --to ./load',
-      ).argument('[run]', 'run id, or its first letters; the current version if none'),
+      ).argument('[run]', 'run id, or its first letters (default: the current version)'),
       [...option.output, ...option.exported, ...option.s3, option.json],
     )
     .action(async (run, options) => (await import('../commands/export.ts')).exportCommand(run, options))
@@ -54,15 +51,15 @@ export function addVectorCommands(program: Command): void {
     .add(
       command(
         'recall',
-        'How many of the nearest documents are still found with vectors of fewer bits.',
+        'Measure the recall of quantized vectors against float32.',
         'reembed recall --output ./vectors',
-      ).argument('[run]', 'run id, or its first letters; the current version if none'),
+      ).argument('[run]', 'run id, or its first letters (default: the current version)'),
       [
         ...option.output,
         ...option.s3,
-        new Option('-k, --top <n>', 'how many nearest documents').default(10).argParser(option.positive),
-        new Option('--queries <n>', 'documents that are queries').default(200).argParser(option.positive),
-        new Option('--documents <n>', 'compare with so many documents at most')
+        new Option('-k, --top <n>', 'compare the n nearest documents').default(10).argParser(option.positive),
+        new Option('--queries <n>', 'use n documents as queries').default(200).argParser(option.positive),
+        new Option('--documents <n>', 'search among at most n documents')
           .default(100_000)
           .argParser(option.positive),
         option.json,

@@ -44,6 +44,11 @@ export interface S3ServerOptions {
   readonly faults?: (request: S3Request) => S3Fault | undefined
   /** Accepts every put, as stores without conditional writes do. Default false. */
   readonly ignoreIfNoneMatch?: boolean
+  /**
+   * Milliseconds between the check of `If-None-Match` and the put, as in a store whose conditional
+   * writes are not atomic (moto 5.2). Default 0: one atomic step.
+   */
+  readonly checkToPutMs?: number
   /** Milliseconds by which the server's clock is ahead of the system clock. Default 0. */
   readonly clockOffsetMs?: number
   /** Maximum number of keys per page of a listing. Default 1000. */
@@ -81,6 +86,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     secretAccessKey = 'test-secret',
     clockOffsetMs = 0,
     pageSize = 1000,
+    checkToPutMs = 0,
   } = options
   const clock = (): number => Date.now() + clockOffsetMs
   const buckets = new Map((options.buckets ?? ['test']).map(name => [name, createBucket(clock)]))
@@ -104,6 +110,10 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
       checkSignature(request, { accessKeyId, secretAccessKey }, now)
       const bucket = buckets.get(parsed.bucket)
       if (!bucket) throw new S3ErrorResponse(404, 'NoSuchBucket')
+      if (checkToPutMs > 0 && parsed.operation === 'PutObject') {
+        requireAbsent(bucket, parsed)
+        await sleep(checkToPutMs, undefined, { signal: closing.signal })
+      }
       const body = answer(parsed, bucket, request, sent, response)
       if (fault === 'reply-lost') return void request.socket.destroy()
       await send(response, body, fault)
@@ -139,15 +149,19 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     }
   }
 
+  /** @throws S3ErrorResponse 412 for a conditional put of an existing key */
+  function requireAbsent(bucket: Bucket, { key, headers }: Pick<S3Request, 'key' | 'headers'>): void {
+    if (headers['if-none-match'] === '*' && bucket.get(key) && !options.ignoreIfNoneMatch)
+      throw new S3ErrorResponse(412, 'PreconditionFailed')
+  }
+
   function put(bucket: Bucket, key: string, request: IncomingMessage, sent: Buffer): StoredObject {
     const { headers } = request
     if (Buffer.byteLength(key) > 1024) throw new S3ErrorResponse(400, 'KeyTooLongError')
     if (headers['if-match'] !== undefined) throw new S3ErrorResponse(501, 'NotImplemented')
     const { body, checksums } = checkBody(request, sent)
     // No await from here to the end, so the check and the put are atomic.
-    if (headers['if-none-match'] === '*' && bucket.get(key) && !options.ignoreIfNoneMatch) {
-      throw new S3ErrorResponse(412, 'PreconditionFailed')
-    }
+    if (checkToPutMs === 0) requireAbsent(bucket, { key, headers })
     const kept = Object.entries(headers).filter(
       ([name]) => name === 'content-type' || name.startsWith('x-amz-meta-'),
     )

@@ -8,7 +8,16 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import type { Receipt } from '@reembed/protocol'
-import { type ByteSink, type ShardRows, createParquetWriter, createShardBuffer, createShardBufferPool, createShardWriter, readShard, vectorColumns } from '@reembed/shard'
+import {
+  type ByteSink,
+  createParquetWriter,
+  createShardBuffer,
+  createShardBufferPool,
+  createShardWriter,
+  readShard,
+  type ShardRows,
+  vectorColumns,
+} from '@reembed/shard'
 import type { Store } from '@reembed/store'
 import {
   Field,

@@ -4,7 +4,7 @@
 import { connect, type Socket } from 'node:net'
 import { type Endpoint, openEndpoint } from '@reembed/endpoint'
 import { overH2c } from './h2c.ts'
-import { type Ask, type Rows, baseten, basetenAtOnce, huggingface, openai } from './peers.ts'
+import { type Ask, baseten, basetenAtOnce, huggingface, openai, type Rows } from './peers.ts'
 import { DIMENSIONS, texts, vectorOf } from './wire.ts'
 
 /** Sends the texts once; writes the vectors to `vectors`, or returns them as arrays. */

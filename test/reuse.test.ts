@@ -4,6 +4,7 @@
 import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { modelOf, openEndpoint } from '@reembed/endpoint'
+import { verify } from '@reembed/evaluate'
 import { createHashEngine, serveTei, type TeiServer } from '@reembed/local'
 import {
   findBaseRun,
@@ -13,7 +14,6 @@ import {
   recordPlan,
   requireBaseRun,
   rollback,
-  verify,
 } from '@reembed/producer'
 import { recipeIdOf, spaceIdOf } from '@reembed/protocol'
 import { readEmbeddings, readReceipt } from '@reembed/shard'

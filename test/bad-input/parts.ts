@@ -3,7 +3,7 @@
 
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import type { LocatedReject } from '@reembed/producer'
+import type { LocatedReject } from '@reembed/evaluate'
 import type { Totals } from '@reembed/protocol'
 import { readEmbeddings } from '@reembed/shard'
 import { openStore, type Store } from '@reembed/store'

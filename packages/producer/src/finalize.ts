@@ -4,6 +4,15 @@
 
 import { createHash } from 'node:crypto'
 import {
+  type Audit,
+  createAudit,
+  type LocatedReject,
+  type PlannedShard,
+  plannedShards,
+  requireShardExists,
+  requireUniqueIds,
+} from '@reembed/evaluate'
+import {
   type ActualCost,
   dollarsOf,
   type Interval,
@@ -18,12 +27,9 @@ import {
 import { type ReadShardOptions, readReceipt } from '@reembed/shard'
 import { batched, manifestKey, manifestSegmentKey, mapConcurrent } from '@reembed/shared'
 import { putJson, putRows, type Store } from '@reembed/store'
-import { type Audit, createAudit, type LocatedReject } from './audit.ts'
-import { type PlannedShard, plannedShards, requireShardExists } from './planned-shards.ts'
 import { putRejects } from './rejects.ts'
 import { countRemovedRows } from './removed-rows.ts'
 import { createSpool, type Spool } from './spool.ts'
-import { requireUniqueIds } from './unique-ids.ts'
 
 const SHARDS_PER_SEGMENT = 1_024
 const RECEIPTS_AT_ONCE = 16

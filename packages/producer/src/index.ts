@@ -1,6 +1,5 @@
 // The public surface of @reembed/producer; every other file is private to the package.
 
-export { type Audit, createAudit, type LocatedReject } from './audit.ts'
 export { type BaseRunResult, findBaseRun, type RecipeIds, requireBaseRun } from './base-run.ts'
 export { type ResumeOptions, resumeRun, stopRun } from './control.ts'
 export { type Corpus, type OpenCorpusOptions, openCorpus } from './corpus.ts'
@@ -68,4 +67,3 @@ export { enqueueRun, type RecordedRun, recordRun, type SubmittedRun, submitRun }
 export { type Survey, survey } from './survey.ts'
 export { createSweeper, type Sweeper, type SweepOutcome } from './sweep.ts'
 export { sweepOutputs } from './sweep-loop.ts'
-export { type Verification, verify } from './verify.ts'

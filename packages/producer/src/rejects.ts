@@ -1,8 +1,8 @@
 // Writes the rejects of a run for people to read: JSON Lines, in the order of the corpus.
 
+import type { LocatedReject } from '@reembed/evaluate'
 import { rejectsKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import type { LocatedReject } from './audit.ts'
 
 const MAX_BYTES = 32 * 1024 * 1024
 

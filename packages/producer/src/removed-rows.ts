@@ -2,12 +2,11 @@
 // the same documents in both runs, so only the ids of the other slices are read, and compared as
 // sorted hashes: memory does not grow with the corpus.
 
+import { openBuckets, plannedShards } from '@reembed/evaluate'
 import { type Plan, readManifest, readPlan, type Slice } from '@reembed/protocol'
 import { createSliceLocator, readIds, undefinedIfCorrupt } from '@reembed/shard'
 import { hashOfId, mapConcurrent, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { openBuckets } from './buckets.ts'
-import { plannedShards } from './planned-shards.ts'
 
 const SHARDS_AT_ONCE = 8
 /** Set in the lowest bit of a hash for ids of the base run, clear for ids of the run. */

@@ -2,7 +2,7 @@
 // finished run: it never says that all is well when an id, a vector, a value or a count is another
 // than it was.
 
-import { verify } from '@reembed/producer'
+import { verify } from '@reembed/evaluate'
 import { readPlan } from '@reembed/protocol'
 import { contentOf, damaged, type MadeRun, makeRun, resignedAll } from '../run.ts'
 import { memoryStore, must, refusing, type Target } from '../target.ts'

@@ -1,4 +1,5 @@
-import { findRun, verify as verifyRun } from '@reembed/producer'
+import { verify as verifyRun } from '@reembed/evaluate'
+import { findRun } from '@reembed/producer'
 import { bytes, count, counted, facts, print, reuseRow } from '../format.ts'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'

@@ -1,6 +1,7 @@
 // The SDK of reembed: the public surface of the package `reembed`.
 
 export type { EndpointOptions, HfOptions } from '@reembed/endpoint'
+export type { Verification } from '@reembed/evaluate'
 export type {
   FollowProgress,
   PlanNotice,
@@ -8,7 +9,6 @@ export type {
   PublishOutcome,
   SpendingOptions,
   SweepOutcome,
-  Verification,
 } from '@reembed/producer'
 export type { FieldMapping, Format, Manifest, ModelIdentity, Quote, Totals } from '@reembed/protocol'
 export type { QueueCounts, RedisTarget, RunProgress, WorkerState } from '@reembed/queue'

@@ -1,6 +1,7 @@
 // The SDK: the pipeline as calls of a program. No environment variables, no output, no exit:
 // everything comes in by options and out by results, errors, callbacks and the logger.
 
+import { type Verification, verify } from '@reembed/evaluate'
 import {
   createSweeper,
   findRun,
@@ -16,8 +17,6 @@ import {
   type SweepOutcome,
   stopRun,
   submitRun,
-  type Verification,
-  verify,
 } from '@reembed/producer'
 import { type Manifest, readManifest, requirePlan } from '@reembed/protocol'
 import { type EmbeddingBatch, readEmbeddings, requireManifest } from '@reembed/shard'

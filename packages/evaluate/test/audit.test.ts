@@ -2,7 +2,7 @@
 
 import type { Plan, Receipt, Slice } from '@reembed/protocol'
 import { expect, test } from 'vitest'
-import { createAudit } from '../src/audit.ts'
+import { createAudit } from '../src/verify/audit.ts'
 
 const MODEL = { id: 'm', revision: 'r', dimensions: 8, pooling: 'mean', normalized: true }
 const PLAN: Plan = {

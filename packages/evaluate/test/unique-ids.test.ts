@@ -6,8 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hashOfId } from '@reembed/shared'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { openBuckets } from '../src/buckets.ts'
-import { duplicateHashes } from '../src/unique-ids.ts'
+import { openBuckets } from '../src/verify/buckets.ts'
+import { duplicateHashes } from '../src/verify/unique-ids.ts'
 
 /** Three buckets' worth. */
 const VERY_MANY = 20_000_000

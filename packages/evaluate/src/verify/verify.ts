@@ -2,7 +2,6 @@
 // shards and trusts no recorded one.
 
 import { createHash } from 'node:crypto'
-import { createDimensionRanges } from '@reembed/evaluate'
 import {
   type Manifest,
   type ManifestShard,
@@ -20,6 +19,7 @@ import {
 import { checkShard } from '@reembed/shard'
 import { canonical, mapConcurrent, ReembedError, sha256, shardOfKey, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
+import { createDimensionRanges } from '../collapsed-dimensions.ts'
 import { createAudit } from './audit.ts'
 import { type PlannedShard, plannedShards, requireShardExists } from './planned-shards.ts'
 import { requireUniqueIds } from './unique-ids.ts'

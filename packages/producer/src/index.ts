@@ -42,6 +42,7 @@ export { lookUpRun, type PlannedRun, recordPlan } from './record.ts'
 export type { RetentionPolicy } from './retention.ts'
 export { planRetry } from './retry.ts'
 export { applyBudget, budgetOf, type SpendingOptions } from './run-budget.ts'
+export { type RunStatus, type RunStatusState, readRunStatus } from './run-status.ts'
 export { type Sample, type SampleOptions, sampleCorpus } from './sample.ts'
 export {
   checkSchedule,

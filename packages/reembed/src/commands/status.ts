@@ -1,6 +1,5 @@
-import { countPresent, findRun, shardsPresent } from '@reembed/producer'
-import { readCurrent, readManifest, readRunStateRecord, requirePlan } from '@reembed/protocol'
-import { openQueue, type RedisTarget } from '@reembed/queue'
+import { findRun, readRunStatus } from '@reembed/producer'
+import { openQueue } from '@reembed/queue'
 import { count, counted, facts, print, reuseRow } from '../format.ts'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
@@ -14,44 +13,26 @@ export async function status(
 ): Promise<void> {
   await using store = await openExistingOutput(flags)
   const run = await findRun(store, name, 'newest')
-  const plan = await requirePlan(store, run)
-  const [manifest, current] = [await readManifest(store, run), await readCurrent(store)]
-  const shardsDone = manifest ? plan.shards : countPresent(await shardsPresent(store, plan))
-  const record = await readRunStateRecord(store, run)
-  const state =
-    record.state !== 'running' && !manifest
-      ? record.state
-      : current?.run === run
-        ? 'current'
-        : manifest
-          ? 'finished'
-          : shardsDone === plan.shards
-            ? 'finalizing'
-            : 'running'
-  const live = flags.redis ? await liveState(requireRedis(flags), run) : undefined
+  await using queue = flags.redis ? await openQueue(requireRedis(flags)) : undefined
+  const status = await readRunStatus(store, queue, run)
+  const { state, shards, shardsDone, totals, budgetExceeded, model, queue: live } = status
   const rows: [string, string][] = [
-    [
-      'run',
-      `${run}  ${state}${record.budgetExceeded && state === 'paused' ? `: ${record.budgetExceeded}` : ''}`,
-    ],
-    ['model', `${plan.recipe.model.id}@${plan.recipe.model.revision ?? 'unstated'}`],
-    [
-      'shards',
-      `${count(shardsDone)} of ${count(plan.shards)}  (${Math.floor((100 * shardsDone) / plan.shards)} %)`,
-    ],
+    ['run', `${run}  ${state}${budgetExceeded ? `: ${budgetExceeded}` : ''}`],
+    ['model', `${model.id}@${model.revision ?? 'unstated'}`],
+    ['shards', `${count(shardsDone)} of ${count(shards)}  (${Math.floor((100 * shardsDone) / shards)} %)`],
   ]
-  if (manifest) {
-    const { documents, rows: embedded, rejects } = manifest.totals
+  if (totals) {
+    const { documents, rows: embedded, rejects } = totals
     rows.push(['documents', `${count(documents)} = ${count(embedded)} rows + ${counted(rejects, 'reject')}`])
-    rows.push(...reuseRow(manifest))
+    rows.push(...reuseRow({ totals, baseRun: status.baseRun }))
   } else {
     rows.push([
       'documents',
-      `about ${count(plan.estimatedDocuments)}${live ? `, ${doneText(live.progress, plan.estimatedDocuments)}` : ''}`,
+      `about ${count(status.documents)}${live ? `, ${doneText(live.progress, status.documents)}` : ''}`,
     ])
   }
   if (live) {
-    const { waiting, active, delayed, failed } = live.queue
+    const { waiting, active, delayed, failed } = live.jobs
     rows.push([
       'queue',
       `${count(waiting)} waiting, ${count(active)} active, ${count(delayed)} delayed, ${count(failed)} failed`,
@@ -70,10 +51,15 @@ export async function status(
       run,
       state,
       shardsDone,
-      shards: plan.shards,
-      totals: manifest?.totals ?? null,
-      baseRun: manifest?.baseRun ?? null,
-      ...live,
+      shards,
+      totals: totals ?? null,
+      baseRun: status.baseRun ?? null,
+      ...(live && {
+        queue: live.jobs,
+        progress: live.progress,
+        workers: live.workers,
+        failures: live.failures,
+      }),
     },
     facts(rows),
   )
@@ -87,15 +73,4 @@ function doneText(
   const done = documents + openDocuments
   const percent = estimated === 0 ? 100 : Math.min(100, Math.floor((100 * done) / estimated))
   return `${count(done)} done (${percent} %), ${count(documents)} of them in finished shards`
-}
-
-async function liveState(redis: RedisTarget, run: string) {
-  await using queue = await openQueue(redis)
-  const [counts, progress, workers, failures] = await Promise.all([
-    queue.counts(),
-    queue.progress(run),
-    queue.workers(),
-    queue.failures(run, 5),
-  ])
-  return { queue: counts, progress, workers, failures }
 }

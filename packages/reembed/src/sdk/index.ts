@@ -7,6 +7,8 @@ export type {
   PlanNotice,
   PlanOptions,
   PublishOutcome,
+  RunStatus,
+  RunStatusState,
   SpendingOptions,
   SweepOutcome,
 } from '@reembed/producer'
@@ -26,8 +28,6 @@ export type {
   ResumeOptions,
   RunningWorker,
   RunPlan,
-  RunStatus,
-  RunStatusState,
   SourceOptions,
   WaitOptions,
   WorkerOptions,

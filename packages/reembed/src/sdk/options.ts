@@ -2,8 +2,8 @@
 
 import type { EndpointOptions, HfOptions } from '@reembed/endpoint'
 import type { FollowProgress, PlanNotice, PlanOptions, SpendingOptions } from '@reembed/producer'
-import type { FieldMapping, Format, ModelIdentity, Quote, Totals } from '@reembed/protocol'
-import type { QueueCounts, RedisTarget, RunProgress, WorkerState } from '@reembed/queue'
+import type { FieldMapping, Format, ModelIdentity, Quote } from '@reembed/protocol'
+import type { RedisTarget } from '@reembed/queue'
 import type { S3Options } from '@reembed/store'
 import type { Logger, Registry } from '@reembed/telemetry'
 
@@ -129,50 +129,6 @@ export interface RunningWorker extends AsyncDisposable {
 export interface WaitOptions extends CallOptions {
   /** Called about three times a second. */
   readonly onProgress?: ((progress: FollowProgress) => void) | undefined
-}
-
-/**
- * - `running`: shards are missing.
- * - `finalizing`: all shards are made, the manifest is not written yet; the next sweep does it.
- * - `finished`: the manifest is written. The run is not current: held, superseded or an earlier
- *   version.
- * - `current`: published, and the version that readers read.
- * - `paused`, `cancelled`, `deleting`: by a state record; no jobs are started.
- */
-export type RunStatusState =
-  | 'running'
-  | 'finalizing'
-  | 'finished'
-  | 'current'
-  | 'paused'
-  | 'cancelled'
-  | 'deleting'
-  | 'deleted'
-
-export interface RunStatus {
-  readonly run: string
-  readonly state: RunStatusState
-  /** Set for a run that its budget has paused: the limit and what was used. */
-  readonly budgetExceeded: string | undefined
-  readonly model: ModelIdentity
-  readonly shards: number
-  readonly shardsDone: number
-  /** Exact once the run is finished, estimated before. */
-  readonly documents: number
-  /** Set once the run is finished. */
-  readonly totals: Totals | undefined
-  /** What Redis knows; undefined for a client without Redis. */
-  readonly queue:
-    | {
-        /** Jobs of all runs. */
-        readonly jobs: QueueCounts
-        /** Counted since Redis started. */
-        readonly progress: RunProgress
-        readonly workers: readonly WorkerState[]
-        /** The newest five jobs of this run that used up their attempts. */
-        readonly failures: readonly { readonly shard: number; readonly reason: string }[]
-      }
-    | undefined
 }
 
 export interface PublishOptions extends CallOptions {

@@ -2,6 +2,7 @@
 // everything comes in by options and out by results, errors, callbacks and the logger.
 
 import { type Verification, verify } from '@reembed/evaluate'
+import type { RunStatus } from '@reembed/producer'
 import {
   createSweeper,
   findRun,
@@ -12,6 +13,7 @@ import {
   planCorpus,
   plannedRuns,
   publish,
+  readRunStatus,
   resumeRun,
   rollback,
   type SweepOutcome,
@@ -32,13 +34,11 @@ import type {
   ResumeOptions,
   RunningWorker,
   RunPlan,
-  RunStatus,
   SourceOptions,
   WaitOptions,
   WorkerOptions,
 } from './options.ts'
 import { absoluteUrl, openResources, type Resources } from './resources.ts'
-import { statusOf } from './status.ts'
 import { createIdleSignal, withSweeps } from './worker.ts'
 
 /**
@@ -460,7 +460,7 @@ function runCalls(
     async status(name, { signal } = {}) {
       const store = await resources.store(signal)
       const run = await findRun(store, name, 'newest')
-      return statusOf(store, redis ? await resources.queue(signal) : undefined, run)
+      return readRunStatus(store, redis ? await resources.queue(signal) : undefined, run)
     },
 
     async verify(name, { signal } = {}) {

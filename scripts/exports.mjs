@@ -1,6 +1,7 @@
-// The table of public exports: for each package how many names it exports, and how many packages import each. A value that fewer than two
-// packages import must be documented surface: the SDK, a README or an example names it, or one package imports it and it has a
-// docstring. Types travel with the functions that use them. Fails on every other name.
+// The table of public exports: for each package how many names it exports, and how many packages
+// import each. A value that fewer than two packages import must be documented surface: the SDK, a
+// README or an example names it, or one package imports it and it has a docstring. Types travel
+// with the functions that use them. Fails on every other name.
 //
 //   node scripts/exports.mjs           prints the table and the names that break the rule
 //   node scripts/exports.mjs --all     prints every name with its importers
@@ -14,7 +15,10 @@ const all = process.argv.includes('--all')
 const read = (...path) => readFileSync(join(root, ...path), 'utf8')
 const packages = readdirSync(join(root, 'packages')).sort()
 
-/** `package name` -> the folders that import it. Tests, benches and infra count as one importer each. */
+/**
+ * `package name` -> the folders that import it. Tests, benches and infra count as one importer
+ * each.
+ */
 const importers = new Map()
 for (const folder of [
   ...packages.map(name => `packages/${name}/src`),

@@ -18,7 +18,9 @@ export interface PackedPackage {
   readonly file: string
 }
 
-/** Without pnpm's own check of node_modules, which would install packages in the middle of a build. */
+/**
+ * Without pnpm's own check of node_modules, which would install packages in the middle of a build.
+ */
 const env = { ...process.env, TURBO_TELEMETRY_DISABLED: '1', pnpm_config_verify_deps_before_run: 'false' }
 
 /** Packs all packages into a folder. */
@@ -37,7 +39,10 @@ export function packAll(into: string): PackedPackage[] {
     })
 }
 
-/** Builds all packages; turbo restores what has not changed. The files of deleted sources must not be packed. */
+/**
+ * Builds all packages; turbo restores what has not changed. The files of deleted sources must not
+ * be packed.
+ */
 export function build(): void {
   for (const folder of readdirSync(join(root, 'packages')))
     rmSync(join(root, 'packages', folder, 'dist'), { recursive: true, force: true })

@@ -59,7 +59,7 @@ test('flag beats environment beats file beats default, and config tells which it
 source: { uri: corpus, id: fileid, text: filetext }
 worker: { concurrency: 2 }
 limits: { max_rejects: 5 }
-endpoint: { url: "http://\${TEI_HOST:-nobody}:80", token: "\${MY_TOKEN}" }
+endpoint: { url: "http://\${TEI_HOST:-unset}:80", token: "\${MY_TOKEN}" }
 `,
   )
   const { code, stdout, stderr } = await reembed(

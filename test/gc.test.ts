@@ -278,7 +278,7 @@ test('P-GC: gc deletes the old remains of crashes: objects of runs without a pla
   // deletion of its run.
   await putRows(store, planSegmentKey(crashed, 0), await Array.fromAsync(slices()))
   await store.putIfAbsent(shardKey(crashed, 0, plan.shards), Buffer.from('late'))
-  await store.putIfAbsent('runs/notes/mine.txt', Buffer.from('of nobody that reembed knows'))
+  await store.putIfAbsent('runs/notes/mine.txt', Buffer.from('not written by reembed'))
   const unfinished = join(place.output, '.reembed-crashed.tmp')
   await writeFile(unfinished, 'half a shard')
 

@@ -15,7 +15,10 @@ import { temporaryFolder } from './parts/cli.ts'
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
 const MINUTES = 60_000
-/** Proxies and certificates stay, for npm; what the workspace sets for its own processes does not. */
+/**
+ * Keeps proxies and certificates, which npm needs; removes what the workspace sets for its own
+ * processes.
+ */
 const OUTSIDE = Object.fromEntries(
   Object.entries(process.env).filter(
     ([name]) => !/^(REEMBED_|AWS_|HF_|REDIS_URL|NODE_OPTIONS|VITEST)/.test(name),

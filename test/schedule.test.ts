@@ -17,7 +17,7 @@ let redis: LocalRedis
 let tei: FakeTei
 let folder: Awaited<ReturnType<typeof temporaryFolder>>
 let store: Store
-const env = { REEMBED_HOOK_SECRET: 'a-secret-that-nobody-guesses' }
+const env = { REEMBED_HOOK_SECRET: 'a-secret-of-the-webhook' }
 
 beforeEach(async () => {
   folder = await temporaryFolder()

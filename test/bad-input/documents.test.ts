@@ -17,7 +17,7 @@ const LINES: readonly (readonly [number | 'g', string])[] = [
   ['g', '{"id":"first","text":"the first"}'],
   [1, '{"id":"empty","text":""}'],
   [2, '{"id":"white","text":" \\t\\n\\u3000 "}'],
-  [3, '{"text":"nobody knows my name"}'],
+  [3, '{"text":"a document without an id"}'],
   [5, '{"id":true,"text":"x"}'],
   [5, '{"id":null,"text":"x"}'],
   [5, '{"id":1.5,"text":"x"}'],

@@ -1,5 +1,5 @@
-// What the tests of bad inputs have in common: `bad(17, ...)` is the test of input 17, and what was
-// said is compared with the table, places and ports taken out.
+// What the tests of bad inputs have in common: `bad(17, ...)` is the test of input 17, and the
+// message is compared with the table, paths and ports taken out.
 
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'

@@ -1,5 +1,5 @@
-// The faults themselves, each on a running cluster. A fault notes what it hit and how long that
-// took to go on; it resolves when the next one may come.
+// The faults themselves, each on a running cluster. A fault records what it hit and how long that
+// took to recover; it resolves when the next fault may begin.
 
 import { setTimeout as wait } from 'node:timers/promises'
 import type { S3Fault } from '@reembed/testing'
@@ -82,8 +82,8 @@ export const sigterm: Fault = async (cluster, wounds, random) => {
 const LEAVING_SECONDS = 5
 
 /**
- * SIGSTOP until the worker's locks have run out and its jobs are another's, then SIGCONT: it goes
- * on with jobs that are not its own any more. Half of the workers may be stopped at once.
+ * SIGSTOP until the worker's locks have expired and other workers hold its jobs, then SIGCONT: it
+ * continues with jobs that it no longer holds. Half of the workers may be stopped at once.
  */
 export const freeze =
   (seconds: number): Fault =>

@@ -56,8 +56,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   oom: {
     about: `Redis full for ${FULL_SECONDS} s`,
     documents: 30_000,
-    // Workers that finish jobs go on meanwhile, and the second may outlast the run: the first ends
-    // within it.
+    // Workers that finish jobs continue meanwhile, and the second fault may outlast the run: the
+    // first ends within it.
     faults: 2,
     seconds: 120,
     given: hold => [faults.fillRedis(hold * FULL_SECONDS)],

@@ -23,8 +23,8 @@ export interface TakeoverOptions {
 }
 
 /**
- * Of every job that a worker had when it was told to end, that came back to the queue and was taken
- * again.
+ * The takeovers of all jobs that a worker held when it received the request to end, that returned
+ * to the queue and that a worker took again.
  */
 export function takeoversOf(
   events: readonly LogEvent[],

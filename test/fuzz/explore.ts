@@ -6,8 +6,8 @@ import { mutate } from './mutate.ts'
 import type { Target } from './target.ts'
 
 /**
- * What an instrumented bundle counts into; put where its first line looks for it before it is
- * loaded.
+ * What an instrumented bundle counts into. It must be set where the first line of the bundle reads
+ * it, before the bundle is loaded.
  */
 export interface Sensors {
   readonly __hit: Uint8Array

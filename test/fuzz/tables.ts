@@ -9,7 +9,7 @@ import { type Choices, memoryStore, must, refusing } from './target.ts'
 const REFUSED = ['SOURCE_FORMAT', 'CORRUPT', 'FIELD_NOT_FOUND']
 /**
  * A table of some KiB that claims more rows is not read to its end: each page or batch is still
- * looked at.
+ * checked.
  */
 const MAX_ROWS = 50_000
 

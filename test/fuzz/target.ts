@@ -67,7 +67,7 @@ export function choicesOf(input: Buffer, bytes: number): Choices {
   }
 }
 
-/** A store in memory; `chunkBytes` is what a stream hands out at once. */
+/** A store in memory; `chunkBytes` is what a stream returns at once. */
 export function memoryStore(
   objects: ReadonlyMap<string, Uint8Array>,
   { chunkBytes = 1 << 16 }: { readonly chunkBytes?: number } = {},

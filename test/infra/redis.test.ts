@@ -77,7 +77,7 @@ describe('the formula over a queue', () => {
     expect((await watch.depth()).jobs).toMatchObject(counts)
   })
 
-  test('a paused queue keeps its jobs in wait, so workers stay up until KEDA is told', async () => {
+  test('a paused queue keeps its jobs in wait, so KEDA keeps the workers until its ScaledObject is paused', async () => {
     await queue.add('j', {})
     await queue.pause()
     expect(formula(await read())).toBe(1)
@@ -85,7 +85,7 @@ describe('the formula over a queue', () => {
     expect((await watch.depth()).paused).toBe(true)
   })
 
-  test('an overdue delayed job that nobody promotes calls a worker from zero', async () => {
+  test('an overdue delayed job that no worker promotes scales the workers up from zero', async () => {
     await queue.add('j', {}, { delay: 1 })
     await expect
       .poll(async () => {
@@ -189,10 +189,10 @@ describe('redis.conf and users.acl', () => {
     await expect(app.config('SET', 'maxmemory', '1')).rejects.toThrow(/NOPERM/)
     await expect(app.keys('*')).rejects.toThrow(/NOPERM/)
     for (const one of [app, exporter, keda]) one.disconnect()
-    const nobody = new Redis(server.port, { maxRetriesPerRequest: 1 })
-    nobody.on('error', () => {})
-    await expect(nobody.get('{reembed}:x')).rejects.toThrow(/NOAUTH/)
-    nobody.disconnect()
+    const anonymous = new Redis(server.port, { maxRetriesPerRequest: 1 })
+    anonymous.on('error', () => {})
+    await expect(anonymous.get('{reembed}:x')).rejects.toThrow(/NOAUTH/)
+    anonymous.disconnect()
   })
 
   test('a Redis Cluster is refused before any work, not by a MOVED in the middle of it', async () => {
@@ -207,7 +207,7 @@ describe('redis.conf and users.acl', () => {
     expect(stdout).toMatch(/FAIL {2}redis .*is a Cluster.*use a Redis with cluster mode off/)
   })
 
-  test('a Redis that may evict is refused before any work, and doctor says how to mend it', async () => {
+  test('a Redis that may evict is refused before any work, and doctor reports the fix', async () => {
     await using place = await temporaryFolder()
     await using server = await startRedisServer(place.path, [
       '--maxmemory-policy',

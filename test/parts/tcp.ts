@@ -5,7 +5,7 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
 export interface HeldTcp extends AsyncDisposable {
   readonly port: number
-  /** From now on, replies wait on connections that have never sent these bytes. */
+  /** Holds back later replies on connections that have never sent these bytes. */
   hold(except: string): void
   /** Gives what waited, a connection's replies in one piece. */
   release(): void

@@ -1,5 +1,5 @@
 // The owner of the simulated corpus. An edition of an object leaves most documents as they are,
-// says some anew, drops some and adds some; now and then a line has an empty text or is no JSON.
+// rewrites some, drops some and adds some; now and then a line has an empty text or is no JSON.
 
 import { POISON } from './fleet.ts'
 import type { Contents } from './invariants.ts'

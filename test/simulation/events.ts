@@ -2,7 +2,7 @@
 
 import type { Crew } from './crew.ts'
 import type { Fleet } from './fleet.ts'
-import { canGoBack, hasRefused, shardNameOf, strangerOf } from './outlook.ts'
+import { canGoBack, foreignShardOf, hasRefused, shardNameOf } from './outlook.ts'
 import type { SimulatedQueue } from './queue.ts'
 import type { EventName, Shape } from './shape.ts'
 import type { Objects } from './store.ts'
@@ -29,7 +29,7 @@ export interface Scene {
   readonly counts: Readonly<Record<EventName, number>>
 }
 
-/** Each says whether it happened: some need something that may not be there yet. */
+/** Each returns whether it happened: some need an object that may not exist yet. */
 export function createEvents({
   world,
   shape,
@@ -108,14 +108,14 @@ export function createEvents({
       crew.start('startOver')
       return true
     },
-    strangers() {
+    foreignShards() {
       const doomed = [...runs].filter(([, { revision }]) => shape.changesModel && revision === OLD)
-      if (counts.strangers > 0 || doomed.length === 0) return false
+      if (counts.foreignShards > 0 || doomed.length === 0) return false
       const [run] = world.pick(doomed)
       const free = [...Array(3).keys()].map(shard => shardNameOf(output, run, shard))
       const key = free.find(name => name !== undefined && !output.map.has(name))
       if (key === undefined) return false
-      output.replace(key, strangerOf(output))
+      output.replace(key, foreignShardOf(output))
       return true
     },
   }

@@ -15,10 +15,11 @@ const PROOF = 0.3
 const BLAMED_TIMES = 3
 
 /**
- * Whether a text may have become a reject; `mended` in a run that was planned after the server was.
+ * Whether a text may have become a reject; `repaired` if its run was planned after the repair of
+ * the model server.
  */
-export const mayRefuse = ({ blamed }: Pick<Fleet, 'blamed'>, text: string, mended: boolean): boolean =>
-  (text.startsWith(POISON) && !mended) || (blamed.get(text) ?? 0) >= BLAMED_TIMES
+export const mayRefuse = ({ blamed }: Pick<Fleet, 'blamed'>, text: string, repaired: boolean): boolean =>
+  (text.startsWith(POISON) && !repaired) || (blamed.get(text) ?? 0) >= BLAMED_TIMES
 
 export interface Fleet {
   /** The revision that each replica runs. */
@@ -32,7 +33,7 @@ export interface Fleet {
    */
   readonly blamed: Map<string, number>
   /** Whether it takes all texts now. */
-  mended: boolean
+  repaired: boolean
   open(process: Process): Promise<Endpoint>
 }
 
@@ -42,7 +43,7 @@ export function createFleet(world: World, revision: string): Fleet {
     failing: 0,
     stalling: 0,
     blamed: new Map(),
-    mended: false,
+    repaired: false,
     async open(process) {
       await world.turn(process)
       const info = infoOf(world.pick(fleet.replicas))
@@ -86,7 +87,7 @@ function endpointOf(world: World, process: Process, fleet: Fleet, info: Endpoint
     if (world.chance(SLOW)) await world.turn(process)
     if (failure?.kind === 'backend') texts.forEach(blame)
     if (failure) return failure
-    if (!fleet.mended && texts.some(text => text.startsWith(POISON))) {
+    if (!fleet.repaired && texts.some(text => text.startsWith(POISON))) {
       return { kind: 'bad_input', message: 'one of the texts cannot be tokenized' }
     }
     for (const [i, text] of texts.entries()) {

@@ -158,7 +158,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
       if (key.startsWith('seq/') || key.startsWith('versions/'))
         return json<{ run: string }>(key)?.run === run
       if (key.startsWith(`runs/${run}/`)) return true
-      // Planned, or let go on after it was cancelled.
+      // Planned, or resumed after it was cancelled.
       const isAbout = key.endsWith('/plan.json') || key.includes('/state/')
       return isAbout && planOf(runOf(key))?.baseRun === run
     })

@@ -63,15 +63,15 @@ interface Held {
 }
 
 /**
- * @param mayRefuse whether a text may have become a reject by what the model server said to it;
- *   what was planned as a retry was planned after the server was mended
+ * @param mayRefuse whether the replies of the model server may have made a text a reject; a retry
+ *   run is planned after the server is repaired
  */
 export function createInvariants(
   objects: Objects,
   direct: Store,
   contents: Contents,
   garbage: Garbage,
-  mayRefuse: (text: string, mended: boolean) => boolean,
+  mayRefuse: (text: string, repaired: boolean) => boolean,
 ): Invariants {
   const plans = new Map<string, Planned>()
   const shards = new Map<string, Held>()
@@ -154,7 +154,7 @@ export function createInvariants(
    */
   async function* checkManifest(manifest: Manifest): AsyncGenerator<string> {
     const { run, totals } = manifest
-    // Put by somebody who stood still meanwhile: nobody may publish it.
+    // A process that was stopped during the deletion put it: no process may publish it.
     if (garbage.isThinned(run) || isDeletion(await readRunState(direct, run))) return
     const planned = await plannedOf(run)
     if (planned === undefined) return yield `I3 run ${run} has a manifest and no plan`

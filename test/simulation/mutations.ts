@@ -125,7 +125,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'gc does not check a run again after marking it',
     file: 'producer/src/gc.ts',
-    find: 'verdict?.retained || ',
+    find: 'decision?.retained || ',
     replace: '',
   },
   {

@@ -18,14 +18,14 @@ export async function endOf(store: Store, run: string, ended: boolean): Promise<
 
 /** Whether the run has a manifest and the current version is not older. Takes no turn. */
 export function isFinished(output: Objects, run: string): boolean {
-  return output.map.has(`runs/${run}/manifest.json`) && isOvertaken(output, run)
+  return output.map.has(`runs/${run}/manifest.json`) && isSuperseded(output, run)
 }
 
 /**
  * Whether the current version has this sequence number or a higher one: then only a caller that
  * waits for the run finalizes it.
  */
-export function isOvertaken(output: Objects, run: string): boolean {
+export function isSuperseded(output: Objects, run: string): boolean {
   const newest = newestVersion(output)
   if (newest === undefined || !output.map.has(`runs/${run}/plan.json`)) return false
   const seqOf = (key: string): number => jsonOf(output, key).seq ?? 0
@@ -84,8 +84,8 @@ export function shardNameOf(output: Objects, run: string, shard: number): string
   return shard < shards ? `runs/${run}/data/part-${digits(shard)}-of-${digits(shards)}.parquet` : undefined
 }
 
-/** A shard of another place if there is one, so that it is a good file at least. */
-export function strangerOf(output: Objects): Uint8Array {
+/** The body of another shard if one exists, so that it is at least a valid file. */
+export function foreignShardOf(output: Objects): Uint8Array {
   const shard = [...output.map].find(([key]) => key.endsWith('.parquet'))
   return shard ? shard[1].body : Buffer.from('not ours')
 }

@@ -102,7 +102,7 @@ export async function produceAndFollow(setting: Setting, process: Process): Prom
     const status = outcomes.find(outcome => outcome.run === run)?.status
     if (status === 'finished') return
     if (status === 'cancelled' || status === 'paused') await resumeAll(setting, process)
-    // It had been cancelled, or overtaken long ago.
+    // The run is deleted: it had been cancelled or superseded.
     if ((await readPlan(store, run)) === undefined) run = await produce(setting, process)
     await setting.world.turn(process, setting.shape.sweepTurns)
   }
@@ -186,7 +186,7 @@ async function sweepForEver(setting: Setting, process: Process, store: Store): P
 /** An operator that repairs the model and starts a retry of the refused documents. */
 export async function retryRejects(setting: Setting, process: Process): Promise<void> {
   const store = setting.openOutput(process)
-  setting.fleet.mended = true
+  setting.fleet.repaired = true
   try {
     const current = await readCurrent(store)
     if (current === undefined) return

@@ -28,7 +28,7 @@ export interface SimulatedQueue {
   /** Waits for a job. */
   take(process: Process): Promise<Lock>
   /** Ends a job with the worker's result if that worker still holds the lock. */
-  end(lock: Lock, verdict: Disposition | { readonly do: 'done' }, reason?: string): Promise<void>
+  end(lock: Lock, disposition: Disposition | { readonly do: 'done' }, reason?: string): Promise<void>
   /** Redis emptied. */
   wipe(): void
   /**
@@ -148,19 +148,19 @@ export function createQueue(world: World): SimulatedQueue {
       if (world.chance(SLOW)) await world.turn(process)
       return lock
     },
-    async end({ id, process, ...lock }, verdict, reason = '') {
+    async end({ id, process, ...lock }, disposition, reason = '') {
       await world.turn(process)
       const job = held.get(id)
       if (job?.holder?.lost !== lock.lost) return
       job.holder = undefined
-      if (verdict.do === 'done') {
+      if (disposition.do === 'done') {
         held.delete(id)
         return
       }
       job.reason = reason
-      if (verdict.do === 'retry') job.attempts += 1
-      if (verdict.do === 'delay') void postpone(job, verdict.delayMs)
-      else if (verdict.do === 'fail' || job.attempts >= ATTEMPTS) job.state = 'failed'
+      if (disposition.do === 'retry') job.attempts += 1
+      if (disposition.do === 'delay') void postpone(job, disposition.delayMs)
+      else if (disposition.do === 'fail' || job.attempts >= ATTEMPTS) job.state = 'failed'
       else offer(job)
     },
     failed: run => [...held.values()].some(({ job, state }) => job.run === run && state === 'failed'),

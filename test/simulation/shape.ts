@@ -13,7 +13,7 @@ export type EventName =
   | 'edits'
   | 'rollbacks'
   | 'pauses'
-  | 'strangers'
+  | 'foreignShards'
   | 'retries'
   | 'collections'
   | 'restarts'
@@ -62,7 +62,7 @@ const WORST: readonly EventName[] = [
   'rollbacks',
   'rollbacks',
   'pauses',
-  'strangers',
+  'foreignShards',
   'retries',
   'collections',
 ]

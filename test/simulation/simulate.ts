@@ -8,7 +8,7 @@ import { createEvents, NEW, OLD } from './events.ts'
 import { createFleet, mayRefuse } from './fleet.ts'
 import { createGarbage } from './garbage.ts'
 import { type Contents, createInvariants } from './invariants.ts'
-import { endOf, hasSuccessor, isFinished, isOfNow, isOvertaken, openDirect } from './outlook.ts'
+import { endOf, hasSuccessor, isFinished, isOfNow, isSuperseded, openDirect } from './outlook.ts'
 import { collect, type Setting } from './programs.ts'
 import { createQueue } from './queue.ts'
 import { type EventName, shapeOf } from './shape.ts'
@@ -51,7 +51,7 @@ export async function simulate(seed: number): Promise<History> {
     edits: 0,
     rollbacks: 0,
     pauses: 0,
-    strangers: 0,
+    foreignShards: 0,
     retries: 0,
     collections: 0,
     restarts: 0,
@@ -67,8 +67,8 @@ export async function simulate(seed: number): Promise<History> {
 
   const direct = openDirect(output)
   const garbage = createGarbage(output, () => world.now, shape)
-  const invariants = createInvariants(output, direct, contents, garbage, (text, mended) =>
-    mayRefuse(fleet, text, mended),
+  const invariants = createInvariants(output, direct, contents, garbage, (text, repaired) =>
+    mayRefuse(fleet, text, repaired),
   )
   const queue = createQueue(world)
   const runs = new Map<string, { revision: string | null }>()
@@ -83,9 +83,9 @@ export async function simulate(seed: number): Promise<History> {
     openSource: process => openSimulated(source, world, process, { ...faults, overwrites: false }),
     claimed: job => invariants.claimed(job),
     planned(run, revision) {
-      // A producer that plans during the calm leaves an overtaken run as it is; the one that began
+      // A producer that plans during the calm leaves a superseded run as it is; the one that began
       // the calm waits for its own run.
-      if (!isChaosOver || planned === '' || !isOvertaken(output, run)) planned = run
+      if (!isChaosOver || planned === '' || !isSuperseded(output, run)) planned = run
       runs.set(run, { revision })
     },
     refused: () =>
@@ -170,8 +170,9 @@ export async function simulate(seed: number): Promise<History> {
   faults.stalling = 0
   fleet.failing = 0
   fleet.stalling = 0
-  // An update is ended, or taken back unless a stranger keeps a run of the old model from its end.
-  const last = counts.strangers > 0 ? NEW : (runs.get(planned)?.revision ?? OLD)
+  // The update is completed, or reverted unless a foreign shard keeps a run of the old model from
+  // being finished.
+  const last = counts.foreignShards > 0 ? NEW : (runs.get(planned)?.revision ?? OLD)
   fleet.replicas.fill(changesModel ? world.pick([last, last, NEW]) : OLD)
   if (world.chance(0.6)) queue.wipe()
   for (const { process, program } of crew.members) {

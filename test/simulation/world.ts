@@ -9,7 +9,7 @@ import { mulberry32 } from '../parts/random.ts'
 /** Milliseconds of simulated time per turn, for code that uses a clock. */
 export const MS_PER_TURN = 200
 
-/** A process of the simulated fleet. Once it is dead, nothing that it waits for ever happens. */
+/** A process of the simulated fleet. Once it is dead, its pending promises never settle. */
 export interface Process {
   readonly name: string
   alive: boolean

@@ -61,13 +61,13 @@ describe('startRedis', () => {
   })
 
   it('uses another port when a process takes the chosen port before Redis binds it', async () => {
-    const stranger = createServer().listen(0, '127.0.0.1')
-    await once(stranger, 'listening')
-    vi.mocked(freePort).mockResolvedValueOnce((stranger.address() as AddressInfo).port)
+    const unrelated = createServer().listen(0, '127.0.0.1')
+    await once(unrelated, 'listening')
+    vi.mocked(freePort).mockResolvedValueOnce((unrelated.address() as AddressInfo).port)
     await using redis = await startRedis()
     expect(await command(redis.url, 'PING')).toBe('+PONG\r\n')
     expect(freePort).toHaveBeenCalledTimes(2)
-    stranger.close()
+    unrelated.close()
   })
 
   it('rejects with the install command when no Redis is installed', async () => {

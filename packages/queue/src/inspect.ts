@@ -36,8 +36,8 @@ export interface QueueReader extends AsyncDisposable {
 }
 
 /**
- * Opens a connection that only reads, and never waits for a Redis that is not there: each call then
- * fails.
+ * Opens a connection that only reads, and never waits for a Redis that is unreachable: each call
+ * then fails.
  */
 export function openQueueReader(target: RedisTarget): QueueReader {
   const redisUrl = secureUrlOf(target)

@@ -80,7 +80,8 @@ export async function openQueue(target: RedisTarget, options: ConnectOptions = {
   const redisUrl = secureUrlOf(target)
   requireNoEviction(await inspectRedis(redisUrl, options), redisUrl)
   const redis = connectRedis(redisUrl)
-  redis.on('error', () => {}) // ioredis reconnects; commands wait meanwhile until the caller's deadline.
+  // ioredis reconnects; commands wait meanwhile until the caller's deadline.
+  redis.on('error', () => {})
   // A dynamic import: commands without a queue start about 170 ms sooner.
   const { Queue: BullQueue } = await import('bullmq')
   const queue = new BullQueue<Job>(QUEUE, {

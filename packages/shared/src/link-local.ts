@@ -1,5 +1,5 @@
 /**
- * Whether a host is link-local or a cloud's metadata service, which hands out the machine's
+ * Whether a host is link-local or a cloud's metadata service, which returns the machine's
  * credentials over plain HTTP. `hostname` as in a URL: IPv6 in brackets.
  */
 export const isLinkLocal = (hostname: string): boolean =>

@@ -343,7 +343,7 @@ describe('S3 store with faults', () => {
     })
 
     test.each([-30, 30])(
-      'what was written when is told by our clock, also where the store’s is %i days off',
+      'modification times are in local time, when the clock of the store is off by %i days',
       async days => {
         await start({ clockOffsetMs: days * 86_400_000 })
         const before = Date.now()
@@ -357,7 +357,7 @@ describe('S3 store with faults', () => {
       },
     )
 
-    test('nobody there, and no such name', async () => {
+    test('an endpoint is unreachable, when its name does not resolve or its port is closed', async () => {
       const away = { code: 'STORE_UNREACHABLE', retry: 'requeue' }
       const refused = await failing({ endpoint: `http://user-less.invalid:9/${SECRET}` }, {})
       expect(refused).toMatchObject({

@@ -1,6 +1,6 @@
 // The small JSON objects of the store: plans and their slices, manifests, versions, the order of
-// runs, control words, ticks; and a job as it comes from the queue. Each is taken whole or refused
-// as CORRUPT.
+// runs, run state records, ticks; and a job as it comes from the queue. Each is taken whole or
+// refused as CORRUPT.
 
 import { gzipSync } from 'node:zlib'
 import { checkSchedule, publish, rollback } from '@reembed/producer'

@@ -1,5 +1,5 @@
 // A shard: whatever was done to it, it is refused as CORRUPT, unless it is byte for byte as it was
-// written. With hashes made anew it may be taken, and then all ways of reading it agree.
+// written. With recomputed hashes it may be taken, and then all ways of reading it agree.
 
 import { checkShard, readIds, readReceipt, readShard } from '@reembed/shard'
 import { makeRun, resigned } from '../run.ts'

@@ -55,7 +55,7 @@ const SPRIG = '/usr/share/gocode/src/github.com/Masterminds/sprig'
  * need a network.
  */
 export const noRenderer: string | null = !onPath('go')
-  ? 'no go on PATH'
+  ? 'PATH has no go command'
   : existsSync(SPRIG)
     ? null
     : 'no golang-github-masterminds-sprig-dev'

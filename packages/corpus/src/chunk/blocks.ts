@@ -67,8 +67,8 @@ export function blocksOf(text: string): Block[] {
 }
 
 /**
- * Splits a span that is too large: into lines if it has several, else sentences, else words, else halves. Together the
- * parts are the whole span, and none is empty. A surrogate pair is never cut.
+ * Splits a span that is too large: into lines if it has several, else sentences, else words, else
+ * halves. Together the parts are the whole span, and none is empty. A surrogate pair is never cut.
  */
 export function splitSpan(text: string, start: number, end: number): [number, number][] {
   for (const boundary of [lineEnds, sentenceEnds, wordEnds]) {

@@ -5,8 +5,8 @@
 export type FieldGetter = (record: object) => unknown
 
 /**
- * Returns a getter for the field at `path`. The getter returns undefined if the record does not have
- * the field. It never reads inherited members.
+ * Returns a getter for the field at `path`. The getter returns undefined if the record does not
+ * have the field. It never reads inherited members.
  */
 export function fieldGetter(path: string): FieldGetter {
   const steps = pathSegments(path)

@@ -132,8 +132,8 @@ export async function* readFrames(
 
 interface Walker {
   /**
-   * Continues with the frame. Returns the offset of its end in this chunk, or undefined if it is
-   * not there.
+   * Continues with the frame. Returns the offset of its end in this chunk, or undefined if the
+   * frame does not end in this chunk.
    */
   push(chunk: Buffer, from: number): number | undefined
 }

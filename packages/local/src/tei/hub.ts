@@ -52,8 +52,8 @@ export async function downloadModel(name: string): Promise<DownloadedModel> {
 }
 
 /**
- * REEMBED_CACHE, else `.cache/reembed` in the nearest node_modules, so that it goes when the
- * install goes.
+ * REEMBED_CACHE, else `.cache/reembed` in the nearest node_modules, so that the cache is
+ * removed together with the install.
  */
 function cacheFolder(): string {
   const given = process.env.REEMBED_CACHE

@@ -132,16 +132,18 @@ export interface Reembed extends AsyncDisposable {
    * Resolves when the run is finished, and published or held. Sweeps meanwhile; workers must run
    * somewhere.
    *
-   * @throws ReembedError `RUN_NOT_FOUND`; `SHARD_FAILED` when all missing shards have failed for
-   * good; `RUN_STOPPED` when the run is paused, cancelled or deleted meanwhile; `UNBALANCED`,
-   * `CORRUPT`, `DUPLICATE_ID` when it cannot be finalized
+   * @throws ReembedError `RUN_NOT_FOUND`; `SHARD_FAILED` when all missing shards have failed
+   * permanently; `RUN_STOPPED` when the run is paused, cancelled or deleted meanwhile;
+   * `UNBALANCED`, `CORRUPT`, `DUPLICATE_ID` when it cannot be finalized
    * @example
    * ```ts
    * import { createReembed } from 'reembed'
    *
    * await using reembed = createReembed({ output: './vectors', redis: 'redis://127.0.0.1:6379' })
    * const { run } = await reembed.status()
-   * const outcome = await reembed.wait(run, { onProgress: ({ shardsDone, shards }) => console.log(shardsDone, shards) })
+   * const outcome = await reembed.wait(run, {
+   *   onProgress: ({ shardsDone, shards }) => console.log(shardsDone, shards),
+   * })
    * if (outcome.status === 'held') console.error(outcome.reason)
    * ```
    */

@@ -179,7 +179,7 @@ describe('readEmbeddings', () => {
       expect(row).toBe(300)
     }
     await expect(readEmbeddings(output, { run: 'b'.repeat(26) }).next()).rejects.toThrow(
-      'is not finished, or not there',
+      'is not finished, or does not exist',
     )
   })
 })

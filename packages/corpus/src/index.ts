@@ -1,6 +1,6 @@
 // The public surface of @reembed/corpus; every other file is private to the package.
 
-export { chunkDocuments, openTokenizer, splitOptionsOf } from './chunk/chunk.ts'
+export { chunkDocuments, splitOptionsOf } from './chunk/chunk.ts'
 export { type SplitOptions, splitText, type TextSpan } from './chunk/split.ts'
 export { createTokenizer, type ModelTokenizer } from './chunk/tokenizer.ts'
 export { indexArrow } from './source/arrow.ts'

@@ -24,7 +24,6 @@ export { connectToReplicas, connectToUrl, type EndpointHandle } from './connecti
 export {
   createHf,
   type DeployRequest,
-  HF_API,
   type Hf,
   type HfEndpoint,
   type HfName,
@@ -38,11 +37,9 @@ export { type ResolveCommitOptions, resolveCommit } from './hf/hub.ts'
 export { type WaitOptions, waitForChange, waitUntilRunning } from './hf/state.ts'
 export {
   assertSameModel,
-  checkReference,
   computeReference,
   ensureReference,
   modelOf,
-  referenceTexts,
 } from './identity.ts'
 export { initialLimit } from './limiter/initial-limit.ts'
 export { createLimiter, type Limiter, type LimiterOptions, type Permit } from './limiter/limiter.ts'

@@ -77,6 +77,7 @@ export interface TokenEstimator {
   learn(inputs: number, characters: number, tokens: number): void
 }
 
+/** Estimates the tokens of texts from their characters, and learns from the counts in replies. */
 export function createTokenEstimator(maxInputLength: number | null): TokenEstimator {
   const most = maxInputLength ?? Number.POSITIVE_INFINITY
   // A low start value makes the first requests too small rather than too large.

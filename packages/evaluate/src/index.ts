@@ -1,28 +1,24 @@
 // The public surface of @reembed/evaluate; every other file is private to the package.
 
-export {
-  type GateResult,
-  type JudgedQuery,
-  type QueryVector,
-  readQueries,
-  type Scores,
+export type {
+  GateResult,
+  JudgedQuery,
+  QueryVector,
+  Scores,
 } from '@reembed/protocol'
-export { createDimensionRanges } from './collapsed-dimensions.ts'
-export { evaluateRows, pairedDrop, putQueries } from './compare/evaluate.ts'
-export { compareRows, type Health, healthOf, mean, type RowComparison, type Rows } from './compare/rows.ts'
+export { putQueries } from './compare/evaluate.ts'
+export { compareRows, type Health, healthOf, type RowComparison, type Rows } from './compare/rows.ts'
 export { type CompareOptions, type Comparison, compareRuns } from './compare/runs.ts'
 export { locateRows, orderByIdHash, readRowsById } from './compare/sample.ts'
 export { type GateOptions, type GateSetup, resolveGates, storeQueries } from './gate-setup.ts'
-export { evaluateGates, type Gate, needsQueries, parseGate } from './gates.ts'
+export { evaluateGates, type Gate, parseGate } from './gates.ts'
 export {
   type EvaluationQuery,
   embedQueries,
-  hashOfQueries,
   type JudgedQueryFiles,
   queriesOf,
-  readJudgedQueries,
 } from './judged-queries.ts'
-export { nearest, textsOf } from './nearest.ts'
+export { textsOf } from './nearest.ts'
 export { type PreviewScore, previewScores } from './preview-scores.ts'
 export { measureRecall, type Recall, type RecallOptions } from './recall.ts'
 export { type SearchHit, type SearchRequest, searchRun } from './search.ts'

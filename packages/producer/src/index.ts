@@ -4,9 +4,9 @@ export { type BaseRunResult, findBaseRun, type RecipeIds, requireBaseRun } from 
 export { type ResumeOptions, resumeRun, stopRun } from './control.ts'
 export { type Corpus, type OpenCorpusOptions, openCorpus } from './corpus.ts'
 export { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
-export { type Estimate, estimateTotal, nonEmptyDocuments } from './estimate/estimate.ts'
-export { type QuoteOptions, quoteRun } from './estimate/quote.ts'
-export { type InputSample, sampleInputs } from './estimate/sample-inputs.ts'
+export type { Estimate } from './estimate/estimate.ts'
+export type { QuoteOptions } from './estimate/quote.ts'
+export type { InputSample } from './estimate/sample-inputs.ts'
 export { finalize } from './finalize.ts'
 export { findRun, plannedRuns } from './find-run.ts'
 export { type FollowOptions, type FollowProgress, followRun } from './follow.ts'
@@ -24,24 +24,21 @@ export {
   previewModel,
 } from './model-preview.ts'
 export { type PlanRequest, type PlanResult, planRun } from './plan.ts'
-export { findTokenizer } from './planning/chunking.ts'
 export type { PlanNotice, PlanOptions } from './planning/options.ts'
 export { type PlanContext, type PlannedCorpus, planCorpus } from './planning/plan-corpus.ts'
 export { type Quoted, resolvePrice } from './planning/quoting.ts'
 export { type Preview, previewRun } from './preview.ts'
 export {
-  DEFAULT_MAX_REJECTS,
   forcePublish,
   type PublishOutcome,
   publish,
-  rejectsAllowed,
   rollback,
   supersededBy,
 } from './publish.ts'
 export { lookUpRun, type PlannedRun, recordPlan } from './record.ts'
 export type { RetentionPolicy } from './retention.ts'
 export { planRetry } from './retry.ts'
-export { applyBudget, budgetOf, type SpendingOptions } from './run-budget.ts'
+export { budgetOf, type SpendingOptions } from './run-budget.ts'
 export { type RunStatus, type RunStatusState, readRunStatus } from './run-status.ts'
 export { type Sample, type SampleOptions, sampleCorpus } from './sample.ts'
 export {
@@ -51,7 +48,6 @@ export {
   type ScheduleCheck,
   type ScheduleCheckOptions,
   type ScheduleTrigger,
-  TICK_RECLAIM_MS,
 } from './schedule/check.ts'
 export { type Calendar, openCalendar } from './schedule/cron.ts'
 export { type PlanningTick, planAndEnqueue } from './schedule/planning-tick.ts'

@@ -4,6 +4,7 @@
 import { finite, list, optional, record, text } from '@reembed/shared'
 import { getShaped, type Store } from '@reembed/store'
 
+/** Key of the record that marks a target as one export, relative to the target. */
 export const EXPORT_RECORD_KEY = 'reembed-export.json'
 
 /** What a target holds. Further fields repeat the request. */

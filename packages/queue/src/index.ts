@@ -39,4 +39,3 @@ export {
   requireNoEviction,
   secureUrlOf,
 } from './redis.ts'
-export { tracedAttempt } from './trace.ts'

@@ -3,7 +3,6 @@
 export type { KeyValue } from 'hyparquet'
 export {
   type EmbeddingBatch,
-  parseRunUrl,
   type ReadEmbeddingsOptions,
   readCurrentManifest,
   readEmbeddings,
@@ -43,7 +42,6 @@ export {
   encodeHashes,
   extraColumns,
   extraValues,
-  HASH_BYTES,
   vectorColumns,
 } from './read/columns.ts'
 export { type ReadShardOptions, readFooter, undefinedIfCorrupt } from './read/footer.ts'
@@ -61,7 +59,6 @@ export {
   openBaseRun,
   RETRYABLE_REJECTS,
   type ReusableShard,
-  requireSameRecipe,
   sameLayout,
 } from './reuse/base-run.ts'
 export type { ReuseIndex } from './reuse/reuse-index.ts'

@@ -67,12 +67,17 @@ export const record = <T>(fields: { readonly [K in keyof Required<T>]: Shape }):
   }
 }
 
+/** Strings. */
 export const text: Shape = is(value => typeof value === 'string')
+/** Whole numbers from 0. */
 export const count: Shape = is(value => Number.isSafeInteger(value) && Number(value) >= 0)
+/** Whole numbers above 0. */
 export const positive: Shape = is(value => Number.isSafeInteger(value) && Number(value) > 0)
 /** Finite numbers. */
 export const finite: Shape = is(Number.isFinite)
+/** True or false. */
 export const bool: Shape = is(value => typeof value === 'boolean')
+/** Null. */
 export const none: Shape = is(value => value === null)
 export const absent: Shape = is(value => value === undefined)
 export const anything: Shape = () => undefined
@@ -80,7 +85,9 @@ export const anything: Shape = () => undefined
 export const optional = (shape: Shape): Shape => either(absent, shape)
 /** The format version that this release reads and writes. */
 export const format1: Shape = is(value => value === 1)
+/** One of the listed values. */
 export const oneOf = (values: readonly unknown[]): Shape => is(value => values.includes(value))
 /** Dates as `Date.toISOString` writes them, or any other form that `Date.parse` reads. */
 export const time: Shape = is(value => typeof value === 'string' && !Number.isNaN(Date.parse(value)))
+/** Objects with any members. */
 export const object: Shape = is(value => typeof value === 'object' && value !== null && !Array.isArray(value))

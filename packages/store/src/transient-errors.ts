@@ -4,6 +4,7 @@
 
 import { channel } from 'node:diagnostics_channel'
 
+/** The kinds of store errors that another attempt can resolve; labels of a metric. */
 export const TRANSIENT_STORE_ERRORS = ['throttled', 'server_error', 'unreachable'] as const
 export type TransientStoreError = (typeof TRANSIENT_STORE_ERRORS)[number]
 

@@ -40,6 +40,7 @@ const CHARS_PER_TOKEN = 4
 /** Margin of a reservation: shards have equal bytes, so some have more tokens than the average. */
 const ROOM = 1.1
 
+/** Reserves room in the budgets of runs for the jobs of one worker. */
 export function createJobBudgets(openBudget: () => Budget, worker: string): JobBudgets {
   let runBudgets: Budget | undefined
   const runs = new Map<string, RunMeter>()

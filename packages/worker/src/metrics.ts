@@ -52,6 +52,7 @@ const JOB_SECONDS = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600]
 /** Reject reasons are a fixed list in the code; the number bounds those of later versions. */
 const MAX_REASONS = 32
 
+/** Declares the metrics of a worker in `registry`. Disposing them removes their observers. */
 export function createWorkerMetrics(registry: Registry, concurrency: number): WorkerMetrics {
   const jobs = registry.counter(
     'reembed_jobs_total',

@@ -41,6 +41,7 @@ const KEPT_SEGMENTS = 4
 
 const UNSERVED_OUTPUT_DELAY_MS = 2_000
 
+/** Keeps the stores, plans and base runs of the jobs of one worker open between jobs. */
 export function createRunCache({
   outputs,
   s3,

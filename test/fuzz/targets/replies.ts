@@ -59,7 +59,7 @@ export const target: Target = {
     try {
       facts = decodeEmbeddings(choices.rest, { vectors, dimensions, rows })
     } catch (error) {
-      if (!(error instanceof Error) || error.constructor.name !== 'BadReply') throw error
+      if (!(error instanceof Error) || error.constructor.name !== 'InvalidReplyError') throw error
       must(error.message.length < 200, () => 'it quotes the reply')
     }
     const edges = [...vectors.subarray(0, dimensions), ...vectors.subarray((inputs + 1) * dimensions)]

@@ -27,6 +27,7 @@ const KEPT_SEGMENTS = 2
  */
 const MAX_CANDIDATES = 32
 
+/** Finds the slices of another plan that contain a part, by key and offset. */
 export function createSliceLocator(store: Store, plan: Plan): SliceLocator {
   const segments = Math.ceil(plan.shards / plan.slicesPerSegment)
   /** First position of each segment that was read: some hundred bytes for a thousand slices. */

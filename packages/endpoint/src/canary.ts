@@ -98,7 +98,7 @@ export interface RequestShape {
   readonly canaries: readonly string[]
 }
 
-/** What each request to this endpoint carries: the number of inputs, and the canaries among them. */
+/** What a request to this endpoint carries: its number of inputs, and the canaries among them. */
 export function requestShape(endpoint: Endpoint): RequestShape {
   const { inputs, tokens } = requestLimits(endpoint.info)
   const rides = endpoint.info.maxClientBatchSize > 1 && !isNamed(endpoint)

@@ -158,7 +158,7 @@ async function publishAs(
 ): Promise<PublishOutcome> {
   const { run } = manifest
   // Race with gc: gc records 'deleting' and then reads manifests and sequence numbers; a publisher
-  // has written both by now and then reads the state. So one of the two sees the other.
+  // has written both by now and then reads the state. So at least one of them observes the other.
   await refuseDeleted(store, run, 'RUN_NOT_FOUND')
   while (true) {
     const current = await readCurrent(store)

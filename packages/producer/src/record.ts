@@ -54,7 +54,7 @@ export async function recordPlan(
   const created = existing ? undefined : await putPlan(store, planned)
   const plan = created ?? existing ?? (await readPlan(store, run))
   // Race with gc: gc records 'deleting', then reads the plan, and deletes it last; a producer
-  // writes the plan, then reads the state. So one of the two sees the other.
+  // writes the plan, then reads the state. So at least one of them observes the other.
   await refuseDeleted(store, run, 'RUN_STOPPED')
   return { plan: plan ?? (await requirePlan(store, run)), created: created !== undefined }
 }

@@ -10,7 +10,7 @@ export interface PlannedShard {
   readonly slice: Slice
 }
 
-/** Yields the shards of a plan in the order of the corpus. Reads one segment of slices at a time. */
+/** Yields the shards of a plan in corpus order. Reads one segment of slices at a time. */
 export async function* plannedShards(
   store: Store,
   plan: Plan,

@@ -92,7 +92,11 @@ test('a held run is published by force, a later one is rolled back', async () =>
   expect(await reembed.publish(first.run)).toMatchObject({ status: 'held' })
   expect(await reembed.publish(first.run, { force: true })).toMatchObject({ status: 'published' })
   const second = await reembed.enqueue(source)
-  expect(await reembed.wait(second.run)).toMatchObject({ status: 'published', version: { version: 2 } })
+  // The worker's own sweep may publish first.
+  expect(await reembed.wait(second.run)).toMatchObject({
+    status: expect.stringMatching(/^(published|already_current)$/),
+    version: { version: 2, run: second.run },
+  })
   expect(await reembed.rollback()).toMatchObject({ version: { version: 3, run: first.run } })
   expect(await reembed.runs()).toEqual([second.run, first.run])
 })

@@ -61,7 +61,7 @@ it('planning a large gzip stream prints the cost of its slices', async () => {
   await rm(folder, { recursive: true })
   expect(code).toBe(0)
   expect(stderr).toMatch(
-    /note: one\.jsonl\.gz is one gzip stream: each of its \d\d slices decompresses it from the start, 1\d times/,
+    /note: one\.jsonl\.gz is one gzip stream: each of its \d\d slices decompresses it from the start, which reads it 1\d times/,
   )
 })
 

@@ -1,7 +1,7 @@
 import { ReembedError } from '@reembed/shared'
 import { afterEach, expect, test } from 'vitest'
 import { observeProcess } from '../src/metrics/process.ts'
-import { CONTENT_TYPE, createRegistry } from '../src/metrics/registry.ts'
+import { createRegistry } from '../src/metrics/registry.ts'
 import { type MetricsServer, serveMetrics } from '../src/metrics/server.ts'
 
 let server: MetricsServer | undefined
@@ -36,49 +36,6 @@ test('label values beyond the bound, a list or a number, are counted as other', 
   byNumber.clear()
   byNumber.set(1, { run: 'five' })
   expect((await linesOf(registry)).at(-1)).toBe('b{run="five"} 1')
-})
-
-test('a gauge without labels has no value before it is set and after it is cleared', async () => {
-  const registry = createRegistry()
-  const gauge = registry.gauge('g', 'G.', {})
-  expect(await linesOf(registry)).toEqual([])
-  gauge.set(3, {})
-  expect(await linesOf(registry)).toEqual(['g 3'])
-  gauge.clear()
-  expect(await linesOf(registry)).toEqual([])
-})
-
-test('values that are negative or not finite are ignored, and recording them does not throw', async () => {
-  const registry = createRegistry()
-  const tokens = registry.counter('t_total', 'T.', {})
-  for (const by of [Number.POSITIVE_INFINITY, Number.NaN, -1, 2]) tokens.add(by, {})
-  const seconds = registry.histogram('s', 'S.', [1])
-  for (const value of [Number.POSITIVE_INFINITY, Number.NaN]) seconds.observe(value)
-  expect(await linesOf(registry)).toEqual([
-    't_total 2',
-    's_bucket{le="1"} 0',
-    's_bucket{le="+Inf"} 0',
-    's_sum 0',
-    's_count 0',
-  ])
-})
-
-test('a metric that is declared twice is refused', () => {
-  const registry = createRegistry()
-  registry.gauge('g', 'G.', {})
-  expect(() => registry.counter('g', 'G.', {})).toThrow('name g has already been registered')
-})
-
-test('the exposition has the help, the type and the content type of the text format 0.0.4', async () => {
-  const registry = createRegistry()
-  registry.counter('jobs_total', 'Jobs, by outcome.', { outcome: ['done'] })
-  expect(await registry.render()).toBe(
-    '# HELP jobs_total Jobs, by outcome.\n# TYPE jobs_total counter\njobs_total{outcome="done"} 0\n',
-  )
-  expect(registry.metrics).toEqual([
-    { name: 'jobs_total', type: 'counter', help: 'Jobs, by outcome.', labels: ['outcome'] },
-  ])
-  expect(CONTENT_TYPE).toBe('text/plain; version=0.0.4; charset=utf-8')
 })
 
 test('a histogram counts each value in every bucket whose bound is at or above it', async () => {

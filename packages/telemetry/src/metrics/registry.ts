@@ -1,8 +1,7 @@
-// Counters, gauges and histograms of prom-client, with bounded labels. Labels are bounded when a
-// metric is declared, by their values or by their number. A metric whose labels grow with the
-// corpus would exhaust the memory of its Prometheus.
-
-import * as prometheus from 'prom-client'
+// Counters, gauges and histograms in the Prometheus text format, and nothing else. Labels are
+// bounded when a metric is declared, by their values or by their number: a metric whose labels grow
+// with the corpus would take its Prometheus down with it.
+// https://prometheus.io/docs/instrumenting/exposition_formats/ (text format 0.0.4)
 
 /**
  * The values that a label may take, or how many of them there may be. What is beyond is counted as
@@ -20,7 +19,7 @@ export interface Counter<L extends string> {
 
 export interface Gauge<L extends string> {
   set(value: number, labels: Labels<L>): void
-  /** Removes all values. The next scrape contains only the values that are set again. */
+  /** Forgets all values: what is not set again is gone from the next scrape. */
   clear(): void
 }
 
@@ -37,13 +36,10 @@ export interface MetricDescriptor {
 }
 
 export interface Registry {
-  /** Ignores increases that are negative or not finite. `name` ends with `_total`. */
+  /** Only ever grows; `name` ends with `_total`. */
   counter<L extends string>(name: string, help: string, labels: LabelBounds<L>): Counter<L>
   gauge<L extends string>(name: string, help: string, labels: LabelBounds<L>): Gauge<L>
-  /**
-   * `buckets` are ascending upper bounds, in the unit of the name. Ignores values that are not
-   * finite.
-   */
+  /** `buckets` are upper bounds, growing, in the unit of the name. */
   histogram(name: string, help: string, buckets: readonly number[]): Histogram
   /**
    * Runs before each scrape: the place to set what is only worth knowing then. A failure leaves the
@@ -55,73 +51,78 @@ export interface Registry {
   render(): Promise<string>
 }
 
-export const CONTENT_TYPE: string = prometheus.prometheusContentType
+export const CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
+
+interface Metric extends MetricDescriptor {
+  lines(): string[]
+}
 
 /** Makes an empty registry: one for each process, or for each test. */
 export function createRegistry(): Registry {
-  const registry = new prometheus.Registry()
-  const metrics: MetricDescriptor[] = []
+  const metrics: Metric[] = []
   const collectors: (() => void | Promise<void>)[] = []
 
-  function declare(type: MetricDescriptor['type'], name: string, help: string, labels: object = {}) {
-    const labelNames = Object.keys(labels)
-    metrics.push({ name, type, help, labels: labelNames })
-    return { name, help, labelNames, registers: [registry] }
+  function declare<M extends Metric>(metric: M): M {
+    if (metrics.some(({ name }) => name === metric.name))
+      throw new TypeError(`metric ${metric.name} is declared twice`)
+    metrics.push(metric)
+    return metric
   }
 
   return {
     metrics,
-    counter(name, help, bounds) {
-      const counter = new prometheus.Counter(declare('counter', name, help, bounds))
-      const { within } = createLabelBounds(bounds)
-      // Known values of a single label start at 0, so that a first event shows as a rise.
-      // prom-client itself starts a counter without labels at 0.
-      const [only, ...more] = Object.entries<LabelBound>(bounds)
-      if (only !== undefined && more.length === 0 && typeof only[1] !== 'number') {
-        for (const value of only[1]) counter.inc({ [only[0]]: value }, 0)
-      }
-      return {
-        add(by, labels) {
-          // prom-client throws on negative and infinite values. A wrong number in the reply of an
-          // endpoint must not fail the request that it counts.
-          if (by >= 0 && Number.isFinite(by)) counter.inc(within(labels), by)
-        },
-      }
-    },
-    gauge(name, help, bounds) {
-      const gauge = new prometheus.Gauge(declare('gauge', name, help, bounds))
-      const { within, forget } = createLabelBounds(bounds)
-      const clear = (): void => {
-        forget()
-        gauge.reset()
-        // prom-client resets a gauge without labels to 0, which reads as a measurement.
-        gauge.remove({})
-      }
-      clear()
-      return { set: (value, labels) => gauge.set(within(labels), value), clear }
-    },
-    histogram(name, help, buckets) {
-      const config = { ...declare('histogram', name, help), buckets: [...buckets] }
-      const histogram = new prometheus.Histogram(config)
-      return {
-        observe(value) {
-          if (Number.isFinite(value)) histogram.observe(value)
-        },
-      }
-    },
+    counter: (name, help, labels) => declare(createCounter(name, help, labels)),
+    gauge: (name, help, labels) => declare(createGauge(name, help, labels)),
+    histogram: (name, help, buckets) => declare(createHistogram(name, help, buckets)),
     collect: run => void collectors.push(run),
     async render() {
       await Promise.allSettled(collectors.map(async run => run()))
-      return registry.metrics()
+      return metrics
+        .map(({ name, help, type, lines }) => [
+          `# HELP ${name} ${help}`,
+          `# TYPE ${name} ${type}`,
+          ...lines(),
+        ])
+        .map(lines => `${lines.join('\n')}\n`)
+        .join('')
     },
   }
 }
 
-/** Replaces label values beyond their bound by 'other'. */
-function createLabelBounds<L extends string>(bounds: LabelBounds<L>) {
+function createCounter<L extends string>(
+  name: string,
+  help: string,
+  bounds: LabelBounds<L>,
+): Metric & Counter<L> {
+  const series = createSeries(name, bounds, true)
+  return { name, help, type: 'counter', ...series, add: series.add }
+}
+
+function createGauge<L extends string>(
+  name: string,
+  help: string,
+  bounds: LabelBounds<L>,
+): Metric & Gauge<L> {
+  const { set, clear, labels, lines } = createSeries(name, bounds, false)
+  return { name, help, type: 'gauge', labels, lines, set, clear }
+}
+
+/**
+ * The values of one metric by their labels. Known combinations start at 0, so that a first event
+ * shows as a rise.
+ */
+function createSeries<L extends string>(name: string, bounds: LabelBounds<L>, fromZero: boolean) {
   const entries = Object.entries(bounds) as [L, LabelBound][]
   const seen = new Map<L, Set<string>>(entries.map(([label]) => [label, new Set()]))
-  const bounded = (label: L, bound: LabelBound, value: string): string => {
+  const values = new Map<string, number>()
+
+  const [only, ...more] = entries
+  if (fromZero && only === undefined) values.set('', 0)
+  if (fromZero && only !== undefined && more.length === 0 && typeof only[1] !== 'number') {
+    for (const value of only[1]) values.set(`{${only[0]}="${value}"}`, 0)
+  }
+
+  const within = (label: L, bound: LabelBound, value: string): string => {
     if (typeof bound !== 'number') return bound.includes(value) ? value : 'other'
     const known = seen.get(label)
     if (known === undefined || known.has(value)) return value
@@ -129,14 +130,53 @@ function createLabelBounds<L extends string>(bounds: LabelBounds<L>) {
     known.add(value)
     return value
   }
+  const keyOf = (labels: Labels<L>): string =>
+    entries.length === 0
+      ? ''
+      : `{${entries.map(([label, bound]) => `${label}="${escaped(within(label, bound, labels[label]))}"`).join(',')}}`
+
   return {
-    within(labels: Labels<L>): Record<string, string> {
-      const result: Record<string, string> = {}
-      for (const [label, bound] of entries) result[label] = bounded(label, bound, labels[label])
-      return result
+    labels: entries.map(([label]) => label),
+    add(by: number, labels: Labels<L>) {
+      const key = keyOf(labels)
+      values.set(key, (values.get(key) ?? 0) + by)
     },
-    forget() {
+    set(value: number, labels: Labels<L>) {
+      values.set(keyOf(labels), value)
+    },
+    clear() {
+      values.clear()
       for (const known of seen.values()) known.clear()
+    },
+    lines: () => Array.from(values, ([key, value]) => `${name}${key} ${value}`),
+  }
+}
+
+function createHistogram(name: string, help: string, bounds: readonly number[]): Metric & Histogram {
+  const buckets = new Float64Array(bounds.length)
+  let sum = 0
+  let count = 0
+  return {
+    name,
+    help,
+    type: 'histogram',
+    labels: [],
+    observe(value) {
+      sum += value
+      count += 1
+      const bucket = bounds.findIndex(bound => value <= bound)
+      if (bucket >= 0) buckets[bucket] = (buckets[bucket] ?? 0) + 1
+    },
+    lines() {
+      let below = 0
+      const rows = bounds.map((bound, i) => {
+        below += buckets[i] ?? 0
+        return `${name}_bucket{le="${bound}"} ${below}`
+      })
+      return [...rows, `${name}_bucket{le="+Inf"} ${count}`, `${name}_sum ${sum}`, `${name}_count ${count}`]
     },
   }
 }
+
+const escaped = (value: string): string =>
+  value.replace(/[\\"\n]/g, char => (char === '\n' ? '\\n' : `\\${char}`))

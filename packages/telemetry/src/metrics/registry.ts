@@ -19,7 +19,7 @@ export interface Counter<L extends string> {
 
 export interface Gauge<L extends string> {
   set(value: number, labels: Labels<L>): void
-  /** Forgets all values: what is not set again is gone from the next scrape. */
+  /** Forgets all values: a series that is not set again is absent from the next scrape. */
   clear(): void
 }
 

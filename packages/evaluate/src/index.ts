@@ -11,7 +11,7 @@ export { compareRows, type Health, healthOf, type RowComparison, type Rows } fro
 export { type CompareOptions, type Comparison, compareRuns } from './compare/runs.ts'
 export { locateRows, orderByIdHash, readRowsById } from './compare/sample.ts'
 export { type GateOptions, type GateSetup, resolveGates, storeQueries } from './gate-setup.ts'
-export { evaluateGates, type Gate, parseGate } from './gates.ts'
+export { evaluateGates, type Gate } from './gates.ts'
 export {
   type EvaluationQuery,
   embedQueries,

@@ -14,6 +14,7 @@ import { inProcess } from './parts/in-process.ts'
 const stack = new AsyncDisposableStack()
 let redis: LocalRedis
 let tei: FakeTei
+let prompted: FakeTei
 let s3: S3Server
 let root: string
 let source: string
@@ -22,6 +23,7 @@ beforeAll(async () => {
   root = stack.use(await temporaryFolder()).path
   redis = stack.use(await startRedis())
   tei = stack.use(await startFakeTei())
+  prompted = stack.use(await startFakeTei({ defaultPrompt: 'query: ' }))
   s3 = stack.use(await startS3Server({ buckets: ['bucket'], ignoreIfNoneMatch: true }))
   source = await corpus('docs', 40)
 })
@@ -221,6 +223,13 @@ const REFUSED: readonly Refused[] = [
     code: 'USAGE',
     request: { chunking: { maxTokens: 100_000 } },
     flags: () => ['--chunk-tokens', '100000'],
+  },
+  {
+    what: 'a prompt that the server would put before every text a second time',
+    code: 'USAGE',
+    options: () => ({ endpoint: prompted.url }),
+    request: { prompt: 'query: ' },
+    flags: () => ['--endpoint', prompted.url, '--prompt', 'query: '],
   },
   {
     what: 'a text field that no record has',

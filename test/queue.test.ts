@@ -7,6 +7,7 @@ import {
   consume,
   type Job,
   type JobContext,
+  jobId,
   openQueue,
   type Queue,
 } from '@reembed/queue'
@@ -16,8 +17,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startHeldTcp } from './parts/tcp.ts'
 
 const RUN = 'q'.repeat(26)
-const jobs = (count: number): Job[] =>
-  Array.from({ length: count }, (_, shard) => ({ output: '/out', run: RUN, shard }))
+const OF = { output: '/out', run: RUN }
+const jobs = (count: number): Job[] => Array.from({ length: count }, (_, shard) => ({ ...OF, shard }))
 
 let redis: LocalRedis
 let queue: Queue
@@ -63,12 +64,13 @@ async function consuming(
 test('each job is handled once when several producers add it repeatedly', async () => {
   const other = await openQueue(redis.url)
   await Promise.all([queue.add(jobs(50)), other.add(jobs(50)), queue.add(jobs(50))])
+  expect(await queue.add(jobs(60))).toBe(10)
   await other[Symbol.asyncDispose]()
   const seen: number[] = []
   const { until } = await consuming(async ({ shard }) => void seen.push(shard))
-  await until(() => seen.length >= 50)
+  await until(() => seen.length >= 60)
   await until(event => event.kind === 'idle')
-  expect(seen.toSorted((a, b) => a - b)).toEqual(jobs(50).map(({ shard }) => shard))
+  expect(seen.toSorted((a, b) => a - b)).toEqual(jobs(60).map(({ shard }) => shard))
   await expect.poll(() => queue.counts()).toEqual({ waiting: 0, active: 0, delayed: 0, failed: 0 })
 })
 
@@ -119,8 +121,8 @@ test('a job fails at once with its reason on a permanent error, and can be enque
     if (shard === 1) throw new ReembedError('SOURCE_CHANGED', 'the file changed')
   })
   await until(event => event.kind === 'failed' && event.final)
-  await expect.poll(() => queue.failures(RUN)).toEqual([{ run: RUN, shard: 1, reason: 'the file changed' }])
-  expect(await queue.removeFailed(RUN)).toBe(1)
+  await expect.poll(() => queue.failures(OF)).toEqual([{ ...OF, shard: 1, reason: 'the file changed' }])
+  expect(await queue.removeFailed(OF)).toBe(1)
   expect((await queue.counts()).failed).toBe(0)
 })
 
@@ -151,7 +153,7 @@ test('P-HANDBACK: a worker that shuts down requeues its job for another worker a
   await first.consumer.drain(0)
   await second.until(event => event.kind === 'started')
   const client = new Redis(redis.url)
-  const [stalls, attempts] = await client.hmget(`{reembed}:embed:${RUN}-0`, 'stc', 'atm')
+  const [stalls, attempts] = await client.hmget(`{reembed}:embed:${jobId({ ...OF, shard: 0 })}`, 'stc', 'atm')
   client.disconnect()
   expect(Number(stalls ?? 0)).toBe(0)
   expect(Number(attempts ?? 0)).toBe(0)
@@ -180,7 +182,7 @@ test('an invalid job fails for good and is never handled', async () => {
 test('Redis holds only the pointer of a job', async () => {
   await queue.add(jobs(1))
   const client = new Redis(redis.url)
-  const data = await client.hget(`{reembed}:embed:${RUN}-0`, 'data')
+  const data = await client.hget(`{reembed}:embed:${jobId({ ...OF, shard: 0 })}`, 'data')
   client.disconnect()
   expect(JSON.parse(data ?? '')).toEqual({ output: '/out', run: RUN, shard: 0 })
 })

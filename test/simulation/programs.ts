@@ -74,7 +74,7 @@ export async function produce(setting: Setting, process: Process): Promise<strin
       })
       const { plan } = await recordPlan(store, planned)
       setting.planned(plan.run, plan.recipe.model.revision)
-      await queue.removeFailed(plan.run)
+      await queue.removeFailed({ output: store.url, run: plan.run })
       await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
       return plan.run
     } catch (error) {

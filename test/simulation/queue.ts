@@ -2,7 +2,15 @@
 // job id exists once, a lock can be lost while its worker continues, all data can disappear between
 // two turns, and failed jobs stay until they are removed.
 
-import { type Disposition, type FailedJob, type Job, jobId, type Queue } from '@reembed/queue'
+import {
+  type Disposition,
+  type FailedJob,
+  type Job,
+  jobId,
+  type Queue,
+  type RunPointer,
+  runKey,
+} from '@reembed/queue'
 import { SLOW } from './store.ts'
 import type { Process, World } from './world.ts'
 
@@ -46,6 +54,8 @@ const ATTEMPTS = 5
 const TURNS_PER_MS = 1 / 1_000
 const ENDING_TURNS = 100
 
+const isOf = (job: Job, of: RunPointer): boolean => runKey(job) === runKey(of)
+
 export function createQueue(world: World): SimulatedQueue {
   const held = new Map<string, Held>()
   /**
@@ -82,10 +92,12 @@ export function createQueue(world: World): SimulatedQueue {
     open: process => ({
       async add(jobs) {
         // Jobs are added one by one, so that a crash can lose some of them.
+        let added = 0
         for (const job of jobs) {
           await world.turn(process)
-          const id = jobId(job.run, job.shard)
+          const id = jobId(job)
           if (held.has(id)) continue
+          added += 1
           const { output, run, shard } = job
           const fresh: Held = {
             job: { output, run, shard },
@@ -97,6 +109,7 @@ export function createQueue(world: World): SimulatedQueue {
           held.set(id, fresh)
           offer(fresh)
         }
+        return added
       },
       async counts() {
         await world.turn(process)
@@ -107,20 +120,21 @@ export function createQueue(world: World): SimulatedQueue {
           failed: count('failed'),
         }
       },
-      async failures(run): Promise<FailedJob[]> {
+      async failures(of): Promise<FailedJob[]> {
         await world.turn(process)
         return [...held.values()]
-          .filter(({ job, state }) => state === 'failed' && job.run === run)
-          .map(({ job, reason }) => ({ run, shard: job.shard, reason }))
+          .filter(({ job, state }) => state === 'failed' && isOf(job, of))
+          .map(({ job, reason }) => ({ ...job, reason }))
       },
-      async removeFailed(run) {
+      async removeFailed(of) {
         await world.turn(process)
-        const failed = [...held].filter(([, { job, state }]) => state === 'failed' && job.run === run)
+        const failed = [...held].filter(([, { job, state }]) => state === 'failed' && isOf(job, of))
         for (const [id] of failed) held.delete(id)
         return failed.length
       },
-      isFinalizing: async run => isEnding(run),
-      async withFinalizeLease({ run }, finalize) {
+      isFinalizing: async of => isEnding(runKey(of)),
+      async withFinalizeLease(job, finalize) {
+        const run = runKey(job)
         if (isEnding(run)) return undefined
         ending.set(run, world.now + ENDING_TURNS)
         const ended = await finalize()

@@ -22,7 +22,7 @@ export async function shardsPresent(store: Store, plan: Plan): Promise<Uint32Arr
 export const countPresent = (present: Uint32Array): number =>
   present.reduce((count, size) => count + Math.min(1, size), 0)
 
-/** Adds a job for each missing shard; returns their number. */
+/** Adds a job for each missing shard. Returns the number of jobs that the queue did not have. */
 export async function enqueueMissing(
   queue: Queue,
   output: string,
@@ -34,8 +34,7 @@ export async function enqueueMissing(
   for (let shard = 0; shard < plan.shards; shard += 1) {
     if (present[shard] === 0) jobs.push({ output, run: plan.run, shard })
     if (jobs.length === BULK || shard === plan.shards - 1) {
-      await queue.add(jobs)
-      added += jobs.length
+      added += await queue.add(jobs)
       jobs = []
     }
   }

@@ -3,7 +3,7 @@
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { type Plan, readRunStateRecord } from '@reembed/protocol'
-import type { Queue } from '@reembed/queue'
+import type { Queue, RunPointer } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { countPresent, shardsPresent } from './enqueue.ts'
@@ -56,13 +56,14 @@ export async function followRun({
   signal,
 }: FollowOptions): Promise<PublishOutcome> {
   const { run, shards, estimatedDocuments } = plan
+  const of = { output: store.url, run }
   const present = countPresent(await shardsPresent(store, plan))
   // Redis counts shards since it started; the store holds earlier ones too.
-  let before = present - (await queue.progress(run)).shards
+  let before = present - (await queue.progress(of)).shards
   let sweptMs = Date.now()
   while (true) {
     signal.throwIfAborted()
-    const [progress, counts] = await Promise.all([queue.progress(run), queue.counts()])
+    const [progress, counts] = await Promise.all([queue.progress(of), queue.counts()])
     const shardsDone = Math.min(shards, Math.max(0, before + progress.shards))
     const perShard = estimatedDocuments / shards
     const documentsDone = Math.max(0, before) * perShard + progress.documents + progress.openDocuments
@@ -84,8 +85,8 @@ export async function followRun({
       if (outcome && ['paused', 'cancelled', 'deleting'].includes(outcome.status))
         throw runStoppedError(run, await readRunStateRecord(store, run))
       if (outcome?.status === 'running') {
-        before = shards - outcome.missing - (await queue.progress(run)).shards
-        await failIfAllFailed(queue, plan, outcome.missing)
+        before = shards - outcome.missing - (await queue.progress(of)).shards
+        await failIfAllFailed(queue, of, outcome.missing)
       }
     }
     await wait(POLL_MS, undefined, { signal })
@@ -96,8 +97,8 @@ export async function followRun({
  * A failed job stays in the queue: as many failed jobs as missing shards means that no job of the
  * run is left.
  */
-async function failIfAllFailed(queue: Queue, { run }: Plan, missing: number): Promise<void> {
-  const failures = await queue.failures(run, missing)
+async function failIfAllFailed(queue: Queue, of: RunPointer, missing: number): Promise<void> {
+  const failures = await queue.failures(of, missing)
   const [first] = failures
   if (first === undefined || failures.length < missing) return
   const reason = first.reason.replace(/\.$/, '')

@@ -9,7 +9,7 @@ import {
   requirePlan,
   type Totals,
 } from '@reembed/protocol'
-import type { Queue, QueueCounts, RunProgress, WorkerState } from '@reembed/queue'
+import type { Queue, QueueCounts, RunPointer, RunProgress, WorkerState } from '@reembed/queue'
 import type { Store } from '@reembed/store'
 import { countPresent, shardsPresent } from './enqueue.ts'
 
@@ -83,7 +83,7 @@ export async function readRunStatus(store: Store, queue: Queue | undefined, run:
     documents: manifest?.totals.documents ?? plan.estimatedDocuments,
     totals: manifest?.totals,
     baseRun: manifest?.baseRun,
-    queue: queue && (await queueStatus(queue, run)),
+    queue: queue && (await queueStatus(queue, { output: store.url, run })),
   }
 
   function stateOf(): RunStatusState {
@@ -95,7 +95,7 @@ export async function readRunStatus(store: Store, queue: Queue | undefined, run:
   }
 }
 
-async function queueStatus(queue: Queue, run: string): Promise<NonNullable<RunStatus['queue']>> {
+async function queueStatus(queue: Queue, run: RunPointer): Promise<NonNullable<RunStatus['queue']>> {
   const [jobs, progress, workers, failures] = await Promise.all([
     queue.counts(),
     queue.progress(run),

@@ -42,7 +42,8 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
     const manifest = await readManifest(store, run)
     if (manifest)
       return { run, status: 'finished', publish: await publish(store, manifest, { ...plan, signal }) }
-    if (await queue.isFinalizing(run)) return { run, status: 'running', missing: 0, enqueued: 0 }
+    if (await queue.isFinalizing({ output: store.url, run }))
+      return { run, status: 'running', missing: 0, enqueued: 0 }
     const present = await shardsPresent(store, plan)
     const missing = plan.shards - countPresent(present)
     if (missing === 0) {

@@ -156,8 +156,8 @@ export async function consume(
     inProgress += 1
     const signal = lost ? AbortSignal.any([lost, shutdown.signal]) : shutdown.signal
     try {
-      job = parseJob(bull.data)
-      const { run, shard } = job
+      const taken = parseJob(bull.data)
+      job = taken
       monitor.started(id)
       onEvent({ kind: 'started', job })
       let writtenMs = 0
@@ -167,17 +167,16 @@ export async function consume(
           monitor.progressed(id)
           if (Date.now() - writtenMs < PROGRESS_MS) return
           writtenMs = Date.now()
-          recordDocuments(redis, run, shard, count).catch(() => {})
+          recordDocuments(redis, taken, count).catch(() => {})
         },
-        reportFinished: counts => recordShard(redis, run, shard, counts).catch(() => {}),
+        reportFinished: counts => recordShard(redis, taken, counts).catch(() => {}),
       }
-      const taken = job
       const trace = { traceContext: bull.opts.telemetry?.metadata, attempt: bull.attemptsMade + 1 }
       await tracedAttempt(taken, trace, () => unlessAbandoned(handle(taken, context), shutdown.signal))
       done = true
       onEvent({ kind: 'done', job })
     } catch (error) {
-      if (job) await removeOpenShard(redis, job.run, job.shard).catch(() => {})
+      if (job) await removeOpenShard(redis, job).catch(() => {})
       const disposition = dispositionOf(error, { draining: shutdown.signal.aborted && job !== undefined })
       if (disposition.do === 'requeue' && job) {
         onEvent({ kind: 'requeued', job })

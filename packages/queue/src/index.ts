@@ -17,7 +17,7 @@ export {
   type QueueState,
   queueKey,
 } from './inspect.ts'
-export { type Job, parseJob } from './job.ts'
+export { type Job, parseJob, type RunPointer } from './job.ts'
 export {
   type Commit,
   createLimitCoordinator,
@@ -28,7 +28,7 @@ export {
   type WindowSums,
 } from './limit-coordinator.ts'
 export { openLimitCoordinator } from './limit-coordinator-redis.ts'
-export { jobId, QUEUE, REDIS_PREFIX } from './names.ts'
+export { jobId, QUEUE, REDIS_PREFIX, runKey } from './names.ts'
 export type { RunProgress, ShardCounts, WorkerState } from './progress.ts'
 export { type FailedJob, openQueue, type Queue, type QueueCounts } from './queue.ts'
 export {

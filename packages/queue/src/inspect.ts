@@ -3,6 +3,7 @@
 // BullMQ 6; a test compares them with the installed BullMQ.
 
 import type { Redis } from 'ioredis'
+import type { RunPointer } from './job.ts'
 import { QUEUE, REDIS_PREFIX } from './names.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
 import { connectRedis, inspectRedis, type RedisInfo, type RedisTarget, secureUrlOf } from './redis.ts'
@@ -31,7 +32,7 @@ export interface QueueReader extends AsyncDisposable {
   /** @throws ReembedError REDIS_UNREACHABLE after a second, or REDIS_MISCONFIGURED. */
   redis(): Promise<RedisInfo>
   depth(nowMs?: number): Promise<QueueDepth>
-  progress(run: string): Promise<RunProgress>
+  progress(of: RunPointer): Promise<RunProgress>
   workers(): Promise<WorkerState[]>
 }
 
@@ -46,7 +47,7 @@ export function openQueueReader(target: RedisTarget): QueueReader {
   return {
     redis: () => inspectRedis(redisUrl, { timeoutMs: 1_000 }),
     depth: (nowMs = Date.now()) => readDepth(redis, nowMs),
-    progress: run => readProgress(redis, run),
+    progress: of => readProgress(redis, of),
     workers: () => readWorkers(redis, Date.now()),
     async [Symbol.asyncDispose]() {
       redis.disconnect()

@@ -6,8 +6,8 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { DefaultJobOptions } from 'bullmq'
 import { openFinalizeLeases } from './finalize-lease.ts'
-import type { Job } from './job.ts'
-import { jobId, QUEUE, REDIS_PREFIX } from './names.ts'
+import type { Job, RunPointer } from './job.ts'
+import { jobId, QUEUE, REDIS_PREFIX, runKey } from './names.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
 import {
   type ConnectOptions,
@@ -28,28 +28,26 @@ export interface QueueCounts {
 }
 
 /** A job without attempts left, with its last error. */
-export interface FailedJob {
-  readonly run: string
-  readonly shard: number
+export interface FailedJob extends Job {
   readonly reason: string
 }
 
 /** The queue as producers and sweepers use it. */
 export interface Queue extends AsyncDisposable {
   /**
-   * Adds jobs. Idempotent: a job that the queue already has is unchanged. Resolves when Redis has
-   * them.
+   * Adds jobs, and resolves to the number of those that the queue did not have, when Redis has
+   * them. Idempotent: a job that the queue has is unchanged.
    */
-  add(jobs: readonly Job[]): Promise<void>
+  add(jobs: readonly Job[]): Promise<number>
   counts(): Promise<QueueCounts>
   /** Returns jobs of a run without attempts left, newest first, at most `limit`. */
-  failures(run: string, limit?: number): Promise<FailedJob[]>
+  failures(of: RunPointer, limit?: number): Promise<FailedJob[]>
   /** Removes a run's failed jobs, so that `add` enqueues them again. Returns their number. */
-  removeFailed(run: string): Promise<number>
-  progress(run: string): Promise<RunProgress>
+  removeFailed(of: RunPointer): Promise<number>
+  progress(of: RunPointer): Promise<RunProgress>
   workers(): Promise<WorkerState[]>
   /** Whether a process holds the finalize lease of the run; false if Redis does not answer. */
-  isFinalizing(run: string): Promise<boolean>
+  isFinalizing(of: RunPointer): Promise<boolean>
   /**
    * Calls `finalize` under the finalize lease of the job's run; returns undefined if another
    * process holds it. Meanwhile the job stays on the queue, delayed, so that an autoscaler keeps a
@@ -59,6 +57,7 @@ export interface Queue extends AsyncDisposable {
 }
 
 const BULK = 1_000
+const MAX_FAILED = 10_000
 const DAY_S = 24 * 3600
 /** Longer than most finalizations. */
 const RECHECK_MS = 30_000
@@ -68,7 +67,7 @@ const jobOptions: DefaultJobOptions = {
   attempts: 5,
   backoff: { type: 'exponential', delay: 1_000, jitter: 0.5 },
   removeOnComplete: true,
-  removeOnFail: { age: 7 * DAY_S, count: 10_000 },
+  removeOnFail: { age: 7 * DAY_S, count: MAX_FAILED },
   stackTraceLimit: 1,
 }
 
@@ -93,31 +92,42 @@ export async function openQueue(target: RedisTarget, options: ConnectOptions = {
   queue.on('error', () => {})
   const leases = openFinalizeLeases(redisUrl)
 
-  const failedOf = async (run: string) =>
-    (await queue.getJobs(['failed'], 0, 10_000)).filter(job => job?.data?.run === run)
+  const failedOf = async (of: RunPointer) => {
+    const prefix = `${runKey(of)}.`
+    return (await queue.getJobs(['failed'], 0, MAX_FAILED)).filter(job => job?.id?.startsWith(prefix))
+  }
+
+  async function addMissing(jobs: readonly Job[]): Promise<number> {
+    const found = await Promise.all(jobs.map(job => redis.exists(queue.toKey(jobId(job)))))
+    const missing = jobs.filter((_, i) => found[i] === 0)
+    if (missing.length === 0) return 0
+    await tracedAdd(missing, telemetry =>
+      queue.addBulk(
+        missing.map((job, i) => ({
+          name: QUEUE,
+          data: job,
+          opts: { jobId: jobId(job), ...telemetry[i] },
+        })),
+      ),
+    )
+    return missing.length
+  }
 
   return {
     async add(jobs) {
-      for (let start = 0; start < jobs.length; start += BULK) {
-        const bulk = jobs.slice(start, start + BULK)
-        try {
-          await tracedAdd(bulk, telemetry =>
-            queue.addBulk(
-              bulk.map((job, i) => ({
-                name: QUEUE,
-                data: job,
-                opts: { jobId: jobId(job.run, job.shard), ...telemetry[i] },
-              })),
-            ),
-          )
-        } catch (error) {
-          if (!/OOM/.test(messageOf(error))) throw error
-          throw new ReembedError(
-            'REDIS_MISCONFIGURED',
-            'Redis is out of memory (maxmemory reached): raise maxmemory, then enqueue again; no data is lost',
-            { retry: 'requeue', cause: error },
-          )
+      let added = 0
+      try {
+        for (let start = 0; start < jobs.length; start += BULK) {
+          added += await addMissing(jobs.slice(start, start + BULK))
         }
+        return added
+      } catch (error) {
+        if (!/OOM/.test(messageOf(error))) throw error
+        throw new ReembedError(
+          'REDIS_MISCONFIGURED',
+          'Redis is out of memory (maxmemory reached): raise maxmemory, then enqueue again; no data is lost',
+          { retry: 'requeue', cause: error },
+        )
       }
     },
     async counts() {
@@ -130,21 +140,21 @@ export async function openQueue(target: RedisTarget, options: ConnectOptions = {
       } = await queue.getJobCounts('waiting', 'prioritized', 'active', 'delayed', 'failed')
       return { waiting: waiting + prioritized, active, delayed, failed }
     },
-    async failures(run, limit = 10) {
-      const jobs = (await failedOf(run)).slice(0, limit)
-      return jobs.map(({ data, failedReason }) => ({ run, shard: data.shard, reason: failedReason }))
+    async failures(of, limit = 10) {
+      const jobs = (await failedOf(of)).slice(0, limit)
+      return jobs.map(({ data, failedReason }) => ({ ...data, reason: failedReason }))
     },
-    async removeFailed(run) {
-      const jobs = await failedOf(run)
+    async removeFailed(of) {
+      const jobs = await failedOf(of)
       await Promise.all(jobs.map(job => job.remove()))
       return jobs.length
     },
-    progress: run => readProgress(redis, run),
+    progress: of => readProgress(redis, of),
     workers: () => readWorkers(redis, Date.now()),
-    isFinalizing: run => leases.isHeld(run),
+    isFinalizing: of => leases.isHeld(of),
     async withFinalizeLease(job, finalize) {
-      const id = jobId(job.run, job.shard)
-      await using lease = await leases.acquire(job.run, () => {
+      const id = jobId(job)
+      await using lease = await leases.acquire(job, () => {
         queue.add(QUEUE, job, { jobId: id, delay: RECHECK_MS }).catch(() => {})
       })
       if (lease === undefined) return undefined

@@ -87,5 +87,9 @@ test.each([
   }
 })
 
-const statesOf = async (names: readonly string[]): Promise<string[]> =>
-  Promise.all(names.map(async name => (await statusOf(name)).state))
+/** One after the other: the output of commands in this process is captured. */
+async function statesOf(names: readonly string[]): Promise<string[]> {
+  const states: string[] = []
+  for (const name of names) states.push((await statusOf(name)).state)
+  return states
+}

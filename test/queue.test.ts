@@ -36,12 +36,13 @@ afterEach(async () => {
 /** Consumes with `handle` and collects the events; `until` resolves when an event matches. */
 async function consuming(
   handle: (job: Job, context: JobContext) => Promise<void>,
-  { concurrency = 2, url = redis.url } = {},
+  { concurrency = 2, url = redis.url, outputs = ['/out'], queue = 'embed' } = {},
 ) {
   const events: ConsumerEvent[] = []
   const waiting = new Set<() => void>()
-  const consumer = await consume(url, handle, {
+  const consumer = await consume({ url, queue }, handle, {
     concurrency,
+    outputs,
     onEvent: event => {
       events.push(event)
       for (const check of waiting) check()
@@ -101,6 +102,87 @@ test('a worker emits idle after its last job, also when a concurrent fetch found
   // Before the proxy to Redis closes.
   await consumer.drain(0)
 })
+
+/** Jobs of another output or run. */
+const jobsOf = (count: number, of: Partial<Job>): Job[] => jobs(count).map(job => ({ ...job, ...of }))
+
+test('runs of a queue take turns: one job enqueued behind a thousand is the second that a worker takes', async () => {
+  await queue.add(jobs(1_000))
+  const taken: string[] = []
+  const enough = Promise.withResolvers<void>()
+  const go = Promise.withResolvers<void>()
+  const late = 'z'.repeat(26)
+  const { consumer } = await consuming(
+    async ({ run, shard }) => {
+      taken.push(`${run[0]}${shard}`)
+      if (taken.length === 1) await go.promise
+      if (taken.length >= 8) enough.resolve()
+    },
+    { concurrency: 1 },
+  )
+  await expect.poll(() => taken).toHaveLength(1)
+  await queue.add(jobsOf(3, { run: late }))
+  go.resolve()
+  await enough.promise
+  expect(taken.slice(0, 8)).toEqual(['q0', 'z0', 'q1', 'z1', 'q2', 'z2', 'q3', 'q4'])
+  await consumer.drain(0)
+})
+
+test('a worker takes no job of an output that it does not serve, and is idle while such jobs wait', async () => {
+  await queue.add(jobsOf(500, { output: '/other' }))
+  await queue.add(jobsOf(2, { output: '/out/below' }))
+  await queue.add(jobsOf(2, { output: '/outside' }))
+  const seen: string[] = []
+  const { until, events } = await consuming(async ({ output }) => void seen.push(output))
+  await until(event => event.kind === 'idle')
+  expect(seen).toEqual(['/out/below', '/out/below'])
+  expect(events.filter(({ kind }) => !['started', 'done', 'idle'].includes(kind))).toEqual([])
+  expect(await queue.counts()).toEqual({ waiting: 502, active: 0, delayed: 0, failed: 0 })
+  expect(await queue.counts({ output: '/other', run: RUN })).toMatchObject({ waiting: 500 })
+})
+
+test('a worker that sleeps behind a worker of another output is woken by the first job of its own', async () => {
+  const asleep = async (workers: number): Promise<void> => {
+    const admin = new Redis(redis.url)
+    const blocked = async () => Number(/blocked_clients:(\d+)/.exec(await admin.info('clients'))?.[1])
+    await expect.poll(blocked).toBe(workers)
+    admin.disconnect()
+  }
+  const foreign = await consuming(async () => {}, { outputs: ['/other'] })
+  await asleep(1)
+  const own = await consuming(async () => {})
+  await asleep(2)
+  // Redis wakes the worker that has slept longest, which serves another output.
+  const addedMs = performance.now()
+  await queue.add(jobs(1))
+  await own.until(event => event.kind === 'done')
+  expect(performance.now() - addedMs).toBeLessThan(2_000)
+  expect(foreign.events.filter(({ kind }) => kind !== 'idle')).toEqual([])
+})
+
+test('queues of one Redis share neither jobs nor workers', async () => {
+  await using other = await openQueue({ url: redis.url, queue: 'team-b' })
+  await queue.add(jobs(2))
+  expect(await other.add(jobs(3))).toBe(3)
+  const seen: number[] = []
+  const { consumer, until } = await consuming(async ({ shard }) => void seen.push(shard), { queue: 'team-b' })
+  await consumer.heartbeat({ worker: 'b', endpoint: 'ok', atMs: Date.now() })
+  await until(event => event.kind === 'idle')
+  expect(seen.toSorted()).toEqual([0, 1, 2])
+  expect(await queue.counts()).toMatchObject({ waiting: 2 })
+  expect(await queue.workers()).toEqual([])
+  expect(await other.workers()).toMatchObject([{ worker: 'b', outputs: ['/out'] }])
+})
+
+test.each(['', 'Team', '1st', 'a:b', 'run', 'limit', 'x'.repeat(41)])(
+  'openQueue refuses the queue name %j',
+  async name => {
+    await expect(openQueue({ url: redis.url, queue: name })).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringMatching(/cannot name a queue: use 1 to 40 characters/),
+    })
+  },
+)
 
 test('a job is delayed without spending an attempt on overload', async () => {
   await queue.add(jobs(1))

@@ -70,9 +70,6 @@ export function createQueue(world: World): SimulatedQueue {
    * Workers that wait for a job, as the blocking read of Redis does: they take no turns meanwhile.
    */
   const idle: (() => void)[] = []
-  const count = (state: Held['state']): number =>
-    [...held.values()].filter(each => each.state === state).length
-
   /** Makes the job available. Wakes all waiting workers, because some of them may be dead. */
   function offer(job: Held): void {
     job.state = 'waiting'
@@ -111,8 +108,10 @@ export function createQueue(world: World): SimulatedQueue {
         }
         return added
       },
-      async counts() {
+      async counts(of) {
         await world.turn(process)
+        const count = (state: Held['state']): number =>
+          [...held.values()].filter(each => each.state === state && (!of || isOf(each.job, of))).length
         return {
           waiting: count('waiting'),
           active: count('active'),

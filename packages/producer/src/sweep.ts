@@ -33,32 +33,29 @@ export interface Sweeper {
  */
 export function createSweeper(store: Store, queue: Queue): Sweeper {
   const broken = new Map<string, unknown>()
-  const lastMissing = new Map<string, number>()
 
   async function sweepRun(plan: Plan, signal?: AbortSignal): Promise<SweepOutcome> {
     const { run } = plan
+    const of = { output: store.url, run }
     const state = await readRunState(store, run)
     if (state !== 'running') return { run, status: state }
     const manifest = await readManifest(store, run)
     if (manifest)
       return { run, status: 'finished', publish: await publish(store, manifest, { ...plan, signal }) }
-    if (await queue.isFinalizing({ output: store.url, run }))
-      return { run, status: 'running', missing: 0, enqueued: 0 }
+    if (await queue.isFinalizing(of)) return { run, status: 'running', missing: 0, enqueued: 0 }
     const present = await shardsPresent(store, plan)
     const missing = plan.shards - countPresent(present)
     if (missing === 0) {
-      const published = await queue.withFinalizeLease({ output: store.url, run, shard: 0 }, async () =>
+      const published = await queue.withFinalizeLease({ ...of, shard: 0 }, async () =>
         publish(store, await finalize(store, plan, { present, signal }), { ...plan, signal }),
       )
       if (published) return { run, status: 'finished', publish: published }
       return { run, status: 'running', missing, enqueued: 0 }
     }
     // Adding again what the queue still holds is harmless but costs a round trip each: only when
-    // jobs are lacking. The queue's counts are over all runs, and another run's jobs may hide that
-    // this one has none: so also when nothing of it was finished since the last sweep.
-    const { waiting, active, delayed } = await queue.counts()
-    const lacking = waiting + active + delayed < missing || missing === lastMissing.get(run)
-    lastMissing.set(run, missing)
+    // jobs are lacking.
+    const { waiting, active, delayed } = await queue.counts(of)
+    const lacking = waiting + active + delayed < missing
     return {
       run,
       status: 'running',

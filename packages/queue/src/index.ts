@@ -8,6 +8,7 @@ export {
   consume,
   type JobContext,
 } from './consume.ts'
+export type { QueueCounts } from './counts.ts'
 export { type Disposition, dispositionOf } from './disposition.ts'
 export {
   openQueueReader,
@@ -15,7 +16,6 @@ export {
   type QueueDepth,
   type QueueReader,
   type QueueState,
-  queueKey,
 } from './inspect.ts'
 export { type Job, parseJob, type RunPointer } from './job.ts'
 export {
@@ -28,9 +28,9 @@ export {
   type WindowSums,
 } from './limit-coordinator.ts'
 export { openLimitCoordinator } from './limit-coordinator-redis.ts'
-export { jobId, QUEUE, REDIS_PREFIX, runKey } from './names.ts'
-export type { RunProgress, ShardCounts, WorkerState } from './progress.ts'
-export { type FailedJob, openQueue, type Queue, type QueueCounts } from './queue.ts'
+export { jobId, QUEUE, queueKey, REDIS_PREFIX, requireQueueName, runKey } from './names.ts'
+export { type RunProgress, type ShardCounts, servesOutput, type WorkerState } from './progress.ts'
+export { type FailedJob, openQueue, type Queue } from './queue.ts'
 export {
   inspectRedis,
   type RedisInfo,

@@ -3,12 +3,12 @@
 //
 //   {reembed}:run:<run key>      hash: shards, documents, rows, rejects, tokens, bytes of finished shards
 //   {reembed}:run:<run key>:open hash: shard -> embedded documents of an unfinished shard
-//   {reembed}:workers            hash: worker -> JSON WorkerState, stale after 15 s
+//   {reembed}:<queue>:workers    hash: worker -> JSON WorkerState, stale after 15 s
 
-import { finite, record, requireShape, text } from '@reembed/shared'
+import { finite, list, record, requireShape, text } from '@reembed/shared'
 import type { Redis } from 'ioredis'
 import type { Job, RunPointer } from './job.ts'
-import { REDIS_PREFIX, runKey } from './names.ts'
+import { queueKey, REDIS_PREFIX, runKey } from './names.ts'
 
 /** Counts of a finished shard. */
 export interface ShardCounts {
@@ -31,8 +31,21 @@ export interface WorkerState {
   readonly worker: string
   /** State of its endpoint: 'ok', 'overloaded', 'warming, 41 s' or 'idle'. */
   readonly endpoint: string
+  /** The outputs that it serves, each with what lies below it. */
+  readonly outputs: readonly string[]
   readonly atMs: number
 }
+
+/** Whether a worker of `outputs` takes jobs of `output`: one of them, or below one of them. */
+export const servesOutput = (outputs: readonly string[], output: string): boolean =>
+  withoutSlashes(outputs).some(served => {
+    const [url = ''] = withoutSlashes([output])
+    return url === served || url.startsWith(`${served}/`)
+  })
+
+/** Outputs as `servesOutput` and the scripts of ready-jobs.ts compare them. */
+export const withoutSlashes = (outputs: readonly string[]): string[] =>
+  outputs.map(output => output.replace(/\/+$/, ''))
 
 const KEEP_SECONDS = 7 * 24 * 3600
 const STALE_MS = 15_000
@@ -40,7 +53,6 @@ const FIELDS = ['shards', 'documents', 'rows', 'rejects', 'tokens', 'bytes'] as 
 
 const totalsKey = (of: RunPointer): string => `${REDIS_PREFIX}:run:${runKey(of)}`
 const openKey = (of: RunPointer): string => `${totalsKey(of)}:open`
-const workersKey = `${REDIS_PREFIX}:workers`
 
 /** Records how many documents of an unfinished shard are embedded. */
 export async function recordDocuments(redis: Redis, job: Job, documents: number): Promise<void> {
@@ -69,23 +81,28 @@ export async function readProgress(redis: Redis, of: RunPointer): Promise<RunPro
 }
 
 /** Records the heartbeat of a worker. */
-export async function recordHeartbeat(redis: Redis, state: WorkerState): Promise<void> {
-  await redis.hset(workersKey, state.worker, JSON.stringify(state))
+export async function recordHeartbeat(redis: Redis, queue: string, state: WorkerState): Promise<void> {
+  await redis.hset(queueKey('workers', queue), state.worker, JSON.stringify(state))
 }
 
-export async function removeWorker(redis: Redis, worker: string): Promise<void> {
-  await redis.hdel(workersKey, worker)
+export async function removeWorker(redis: Redis, queue: string, worker: string): Promise<void> {
+  await redis.hdel(queueKey('workers', queue), worker)
 }
 
 /**
  * Reads the workers with a heartbeat in the last 15 s. Ignores invalid entries: Redis is untrusted.
  */
-export async function readWorkers(redis: Redis, nowMs: number): Promise<WorkerState[]> {
-  const states = (await redis.hvals(workersKey)).flatMap(parseWorkerState)
+export async function readWorkers(redis: Redis, queue: string, nowMs: number): Promise<WorkerState[]> {
+  const states = (await redis.hvals(queueKey('workers', queue))).flatMap(parseWorkerState)
   return states.filter(({ atMs }) => nowMs - atMs < STALE_MS)
 }
 
-const workerShape = record<WorkerState>({ worker: text, endpoint: text, atMs: finite })
+const workerShape = record<WorkerState>({
+  worker: text,
+  endpoint: text,
+  outputs: list(text),
+  atMs: finite,
+})
 
 function parseWorkerState(json: string): WorkerState[] {
   try {

@@ -5,27 +5,23 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { DefaultJobOptions } from 'bullmq'
+import type { QueueCounts } from './counts.ts'
+import { countAll, countRun, idsOf } from './counts.ts'
 import { openFinalizeLeases } from './finalize-lease.ts'
 import type { Job, RunPointer } from './job.ts'
-import { jobId, QUEUE, REDIS_PREFIX, runKey } from './names.ts'
+import { jobId, queueKey, REDIS_PREFIX, shardOfJobId } from './names.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
+import { withReadyScripts } from './ready-jobs.ts'
 import {
   type ConnectOptions,
   connectRedis,
   inspectRedis,
+  queueOf,
   type RedisTarget,
   requireNoEviction,
   secureUrlOf,
 } from './redis.ts'
 import { tracedAdd } from './trace.ts'
-
-/** Number of jobs by state. */
-export interface QueueCounts {
-  readonly waiting: number
-  readonly active: number
-  readonly delayed: number
-  readonly failed: number
-}
 
 /** A job without attempts left, with its last error. */
 export interface FailedJob extends Job {
@@ -39,7 +35,8 @@ export interface Queue extends AsyncDisposable {
    * them. Idempotent: a job that the queue has is unchanged.
    */
   add(jobs: readonly Job[]): Promise<number>
-  counts(): Promise<QueueCounts>
+  /** Counts all jobs, or those of a run. */
+  counts(of?: RunPointer): Promise<QueueCounts>
   /** Returns jobs of a run without attempts left, newest first, at most `limit`. */
   failures(of: RunPointer, limit?: number): Promise<FailedJob[]>
   /** Removes a run's failed jobs, so that `add` enqueues them again. Returns their number. */
@@ -76,14 +73,14 @@ const jobOptions: DefaultJobOptions = {
  * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED that names the address and the fix
  */
 export async function openQueue(target: RedisTarget, options: ConnectOptions = {}): Promise<Queue> {
-  const redisUrl = secureUrlOf(target)
+  const [redisUrl, name] = [secureUrlOf(target), queueOf(target)]
   requireNoEviction(await inspectRedis(redisUrl, options), redisUrl)
-  const redis = connectRedis(redisUrl)
+  const redis = withReadyScripts(connectRedis(redisUrl))
   // ioredis reconnects; commands wait meanwhile until the caller's deadline.
   redis.on('error', () => {})
   // A dynamic import: commands without a queue start about 170 ms sooner.
   const { Queue: BullQueue } = await import('bullmq')
-  const queue = new BullQueue<Job>(QUEUE, {
+  const queue = new BullQueue<Job>(name, {
     connection: redis,
     prefix: REDIS_PREFIX,
     defaultJobOptions: jobOptions,
@@ -92,24 +89,25 @@ export async function openQueue(target: RedisTarget, options: ConnectOptions = {
   queue.on('error', () => {})
   const leases = openFinalizeLeases(redisUrl)
 
-  const failedOf = async (of: RunPointer) => {
-    const prefix = `${runKey(of)}.`
-    return (await queue.getJobs(['failed'], 0, MAX_FAILED)).filter(job => job?.id?.startsWith(prefix))
-  }
+  const key = (part: string): string => queueKey(part, name)
+  const sort = () => redis.reembedSort(key('wait'), key('ready'), key('turn'))
+
+  const failedOf = async (of: RunPointer) => idsOf(of, await redis.zrevrange(key('failed'), 0, MAX_FAILED))
 
   async function addMissing(jobs: readonly Job[]): Promise<number> {
-    const found = await Promise.all(jobs.map(job => redis.exists(queue.toKey(jobId(job)))))
+    const found = await Promise.all(jobs.map(job => redis.exists(key(jobId(job)))))
     const missing = jobs.filter((_, i) => found[i] === 0)
     if (missing.length === 0) return 0
     await tracedAdd(missing, telemetry =>
       queue.addBulk(
         missing.map((job, i) => ({
-          name: QUEUE,
+          name,
           data: job,
           opts: { jobId: jobId(job), ...telemetry[i] },
         })),
       ),
     )
+    await sort()
     return missing.length
   }
 
@@ -130,36 +128,31 @@ export async function openQueue(target: RedisTarget, options: ConnectOptions = {
         )
       }
     },
-    async counts() {
-      const {
-        waiting = 0,
-        prioritized = 0,
-        active = 0,
-        delayed = 0,
-        failed = 0,
-      } = await queue.getJobCounts('waiting', 'prioritized', 'active', 'delayed', 'failed')
-      return { waiting: waiting + prioritized, active, delayed, failed }
+    async counts(of) {
+      return of === undefined ? countAll(redis, name) : countRun(redis, name, of)
     },
     async failures(of, limit = 10) {
-      const jobs = (await failedOf(of)).slice(0, limit)
-      return jobs.map(({ data, failedReason }) => ({ ...data, reason: failedReason }))
+      const ids = (await failedOf(of)).slice(0, limit)
+      const reasons = await Promise.all(ids.map(id => redis.hget(key(id), 'failedReason')))
+      return ids.map((id, i) => ({ ...of, shard: shardOfJobId(id), reason: reasons[i] ?? '' }))
     },
     async removeFailed(of) {
-      const jobs = await failedOf(of)
-      await Promise.all(jobs.map(job => job.remove()))
-      return jobs.length
+      const ids = await failedOf(of)
+      await Promise.all(ids.map(id => queue.remove(id)))
+      return ids.length
     },
     progress: of => readProgress(redis, of),
-    workers: () => readWorkers(redis, Date.now()),
+    workers: () => readWorkers(redis, name, Date.now()),
     isFinalizing: of => leases.isHeld(of),
     async withFinalizeLease(job, finalize) {
       const id = jobId(job)
       await using lease = await leases.acquire(job, () => {
-        queue.add(QUEUE, job, { jobId: id, delay: RECHECK_MS }).catch(() => {})
+        queue.add(name, job, { jobId: id, delay: RECHECK_MS }).catch(() => {})
       })
       if (lease === undefined) return undefined
       const ended = await finalize()
-      const removed = queue.remove(id).catch(() => {})
+      // The delayed job may be due, and ready.
+      const removed = Promise.allSettled([queue.remove(id), redis.zrem(key('ready'), id)])
       await Promise.race([removed, wait(ANSWER_MS, undefined, { ref: false })])
       return ended
     },

@@ -3,6 +3,7 @@
 
 import { codeOf, isLoopback, messageOf, ReembedError } from '@reembed/shared'
 import { Redis, type RedisOptions } from 'ioredis'
+import { QUEUE, requireQueueName } from './names.ts'
 
 /** Properties of a Redis server. */
 export interface RedisInfo {
@@ -21,9 +22,21 @@ export interface ConnectOptions {
 const OLDEST = [6, 2] as const
 
 /**
- * A Redis by its URL; `insecure` allows one on another machine that has neither password nor TLS.
+ * A Redis by its URL, and the queue in it. `insecure` allows one on another machine that has
+ * neither password nor TLS.
  */
-export type RedisTarget = string | { readonly url: string; readonly insecure?: boolean | undefined }
+export type RedisTarget =
+  | string
+  | {
+      readonly url: string
+      /** Producers, workers and readers of one queue share jobs; the default is 'embed'. */
+      readonly queue?: string | undefined
+      readonly insecure?: boolean | undefined
+    }
+
+/** The name of the queue of a target. @throws ReembedError USAGE for an invalid name */
+export const queueOf = (target: RedisTarget): string =>
+  requireQueueName((typeof target === 'string' ? undefined : target.queue) ?? QUEUE)
 
 /**
  * Refuses a Redis on another machine without a password and TLS: every host that reaches it could

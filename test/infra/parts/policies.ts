@@ -3,7 +3,7 @@
 import type { Manifest } from './chart.ts'
 
 const PREFIX = '{reembed}:embed:'
-const STATES = ['active', 'delayed', 'prioritized', 'wait']
+const STATES = ['active', 'delayed', 'ready', 'wait']
 
 type Policy = (manifests: readonly Manifest[]) => string[]
 

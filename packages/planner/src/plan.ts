@@ -43,7 +43,7 @@ export interface PlanRequest {
   /** Number of leading dimensions to keep of each vector, normalised again. */
   readonly dimensions?: number | undefined
   readonly dtype?: Dtype | undefined
-  /** Columns of shards beside id, vector and content hash. */
+  /** Columns of shards in addition to id, vector and content hash. */
   readonly layout?: ShardLayout | undefined
   /** About how many documents a shard holds; fewer if their vectors would exceed 64 MiB. */
   readonly documentsPerShard?: number | undefined

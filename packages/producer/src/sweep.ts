@@ -78,7 +78,8 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
         try {
           const plan = await readPlan(store, run)
           if (plan === undefined) continue
-          // A rollback gives an old run a new sequence number, which is not that of its plan.
+          // A rollback records a new sequence number for a run that is finished. It differs from
+          // the number in the run's plan and is skipped here.
           const isDue = seq === undefined ? plan.seq <= after : plan.seq === seq
           if (isDue) outcomes.push(await sweepRun(plan, signal))
         } catch (error) {

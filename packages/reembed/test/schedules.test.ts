@@ -53,7 +53,7 @@ test('an invalid change of a schedule is one line of error, and the file is unch
     "there is no time zone 'Mars': expected one like UTC or Europe/Berlin",
   )
   await expect(add({ cron: '99 3 * * *' })).rejects.toThrow(
-    "'99 3 * * *' is no cron expression: Invalid value for minute: 99",
+    "'99 3 * * *' is not a cron expression: Invalid value for minute: 99",
   )
   await expect(add({ name: 'Not/A/Name' })).rejects.toThrow('a-z, 0-9 and -, at most 63')
   await expect(removeSchedule(await read(), 'x', program)).rejects.toThrow("no schedule 'x' in ")

@@ -22,7 +22,7 @@ import { resolvePrompt } from './named-prompt.ts'
 import type { PlanNotice, PlanOptions } from './options.ts'
 import { type PlanRequest, type PlanResult, planRun } from './plan.ts'
 import { type Quoted, quotePlan, resolvePrice } from './quoting.ts'
-import { lookUpRun } from './record.ts'
+import { lookUpRun } from './record-plan.ts'
 import { forecastReuse, type ReuseForecast } from './reuse-forecast.ts'
 import { budgetOf } from './run-budget.ts'
 

@@ -36,7 +36,7 @@ export interface PreviewOptions {
 }
 
 const SHOWN = 3
-/** For English; other languages have fewer. */
+/** Average for English; other languages have fewer. */
 const CHARS_PER_TOKEN = 4
 
 /** Summarises a sample: its token counts, its empty and rejected inputs, and a few texts. */

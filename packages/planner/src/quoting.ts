@@ -14,7 +14,7 @@ import type { Corpus } from './corpus.ts'
 import { quoteRun } from './estimate/quote.ts'
 import { type InputSample, sampleInputs } from './estimate/sample-inputs.ts'
 import type { PlanNotice } from './options.ts'
-import type { PlannedRun } from './record.ts'
+import type { PlannedRun } from './record-plan.ts'
 import type { ReuseForecast } from './reuse-forecast.ts'
 import type { SpendingOptions } from './run-budget.ts'
 

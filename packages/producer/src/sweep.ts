@@ -10,10 +10,10 @@ import { finalize } from './finalize.ts'
 import { type PublishOutcome, publish } from './publish.ts'
 
 export type SweepOutcome =
-  /** With nothing missing, another process is finalizing it. */
+  /** If no shard is missing, another process is finalizing the run. */
   | { readonly run: string; readonly status: 'running'; readonly missing: number; readonly enqueued: number }
   | { readonly run: string; readonly status: 'finished'; readonly publish: PublishOutcome }
-  /** Its state record: the sweeper does not advance it. */
+  /** The run has this state record, so the sweeper does not advance it. */
   | { readonly run: string; readonly status: 'paused' | 'cancelled' | 'deleting' | 'deleted' }
   | { readonly run: string; readonly status: 'broken'; readonly error: unknown }
 

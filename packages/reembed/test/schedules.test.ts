@@ -73,7 +73,7 @@ test('an invalid or duplicate schedule in the file is reported with its line', a
     { name: 'a', cron: '0 3 * * *', timezone: 'UTC', when: 'always' },
   ])
   expect(() => schedules('{ name: a, cron: 0 3 * * * }', '{ name: b, cron: 0 3 * * }')).toThrow(
-    "f.yaml:4: schedule 'b': '0 3 * *' is no cron",
+    "f.yaml:4: schedule 'b': '0 3 * *' is not a cron",
   )
   expect(() => schedules('{ name: a, cron: 0 3 * * * }', '{ name: a, cron: 0 4 * * * }')).toThrow(
     "f.yaml:4: there are two schedules 'a'",

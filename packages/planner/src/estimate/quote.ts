@@ -24,7 +24,7 @@ export interface QuoteOptions {
   readonly coldStartSeconds?: number | undefined
 }
 
-/** For English; other languages have fewer. */
+/** Average for English; other languages have fewer. */
 const CHARS_PER_TOKEN = 4
 
 /** Estimates tokens, seconds and dollars of all documents that the sample represents. */

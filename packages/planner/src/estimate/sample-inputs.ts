@@ -14,7 +14,7 @@ import {
 } from '@reembed/corpus'
 import type { Document, Slice, SlicePart, SourceRecord } from '@reembed/protocol'
 import type { Corpus } from '../corpus.ts'
-import type { PlannedRun } from '../record.ts'
+import type { PlannedRun } from '../record-plan.ts'
 import { createEvenSampler } from '../survey.ts'
 
 /** Consecutive records of the corpus that are read together. */

@@ -28,7 +28,7 @@ export {
   type WindowSums,
 } from './limit-coordinator.ts'
 export { openLimitCoordinator } from './limit-coordinator-redis.ts'
-export { jobId, QUEUE, queueKey, REDIS_PREFIX, requireQueueName, runKey } from './names.ts'
+export { jobId, QUEUE, queueKey, REDIS_PREFIX, runKey } from './names.ts'
 export { type RunProgress, type ShardCounts, servesOutput, type WorkerState } from './progress.ts'
 export { type FailedJob, openQueue, type Queue } from './queue.ts'
 export {

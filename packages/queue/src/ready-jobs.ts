@@ -8,10 +8,10 @@
 //                             jobs that entered the index
 //
 // A pick takes the first job of the first run behind `turn.run` whose output the worker serves:
-// runs take turns, job by job. It steps over the outputs that the worker does not serve, so its cost
-// is O(outputs · log jobs). BullMQ adds, requeues and promotes jobs to its own list; each pick first
-// moves that list into the index. Then it puts the picked job back at the end from which BullMQ
-// takes, in one transaction with BullMQ's own script, which locks the job.
+// runs take turns, job by job. It steps over the outputs that the worker does not serve, so its
+// cost is O(outputs · log jobs). BullMQ adds, requeues and promotes jobs to its own list; each pick
+// first moves that list into the index. Then it puts the picked job back at the end from which
+// BullMQ takes, in one transaction with BullMQ's own script, which locks the job.
 
 import type { Redis } from 'ioredis'
 
@@ -52,8 +52,8 @@ end
 `
 
 /**
- * Whether one of the outputs ARGV[first...] is, or contains, the output of a job; nil for a job that
- * was removed. An invalid job is served: the worker that takes it fails it.
+ * Whether one of the outputs ARGV[first...] is, or contains, the output of a job; nil for a job
+ * that was removed. An invalid job is served: the worker that takes it fails it.
  */
 const SERVED = `
 local function isServed(prefix, id, first)
@@ -127,7 +127,9 @@ return 1
 interface Scripted {
   /** Moves BullMQ's waiting jobs into the index. Keys: wait, ready, turn. */
   reembedSort(...keys: string[]): Promise<number>
-  /** Counts the jobs of the given outputs. Keys: wait, ready; then the key prefix and the outputs. */
+  /**
+   * Counts the jobs of the given outputs. Keys: wait, ready; then the key prefix and the outputs.
+   */
   reembedCount(...args: string[]): Promise<number>
 }
 

@@ -78,10 +78,10 @@ export async function openOrStartEndpoint(
 
 /** Returns the given Redis, or starts a private one; the stack stops it. */
 export async function openOrStartRedis(
-  { redis, insecureRedis }: RedisFlags,
+  { redis, insecureRedis, queue }: RedisFlags,
   stack: AsyncDisposableStack,
 ): Promise<{ target: RedisTarget; isPrivate: boolean }> {
-  if (redis) return { target: { url: redis, insecure: insecureRedis }, isPrivate: false }
+  if (redis) return { target: { url: redis, queue, insecure: insecureRedis }, isPrivate: false }
   const { startRedis } = await importLocal('a --redis')
   const server = stack.use(await startRedis())
   note(`redis     ${server.url}  (private)`)
@@ -89,10 +89,10 @@ export async function openOrStartRedis(
 }
 
 /** @throws ReembedError USAGE when no Redis is given, or an insecure one. */
-export function requireRedis({ redis, insecureRedis: insecure }: RedisFlags): RedisTarget {
+export function requireRedis({ redis, queue, insecureRedis: insecure }: RedisFlags): RedisTarget {
   if (redis) {
     secureUrlOf({ url: redis, insecure })
-    return { url: redis, insecure }
+    return { url: redis, queue, insecure }
   }
   throw new ReembedError(
     'USAGE',

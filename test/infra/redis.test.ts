@@ -204,7 +204,7 @@ describe('redis.conf and users.acl', () => {
     node.disconnect()
     const { code, stdout } = await reembed(['doctor', '--redis', `redis://127.0.0.1:${server.port}`])
     expect(code).toBe(5)
-    expect(stdout).toMatch(/FAIL {2}redis .*is a Cluster.*use a Redis with cluster mode off/)
+    expect(stdout).toMatch(/FAIL {2}redis .*is a node of a Cluster: write redis\+cluster:\/\//)
   })
 
   test('a Redis that may evict is refused before any work, and doctor reports the fix', async () => {

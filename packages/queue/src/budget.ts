@@ -8,10 +8,11 @@
 //
 // Times are those of Redis. Endpoint time is counted while entries arrive at most GAP_MS apart.
 
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import type { RunPointer } from './job.ts'
 import { REDIS_PREFIX, runKey } from './names.ts'
-import { type RedisTarget, redisOptions, secureUrlOf } from './redis.ts'
+import { type RedisTarget, secureUrlOf } from './redis.ts'
+import { openClient } from './redis-client.ts'
 
 /** Usage of a budget: tokens as the server counts them, and seconds of endpoint time. */
 export interface BudgetUsage {
@@ -90,8 +91,7 @@ interface Scripted extends Redis {
 }
 
 export function openBudget(target: RedisTarget): Budget {
-  const redis = new Redis(secureUrlOf(target), {
-    ...redisOptions,
+  const redis = openClient(secureUrlOf(target), {
     maxRetriesPerRequest: 0,
     commandTimeout: ANSWER_MS,
     connectTimeout: ANSWER_MS,

@@ -22,13 +22,14 @@ import {
 import { withReadyScripts } from './ready-jobs.ts'
 import {
   type ConnectOptions,
-  connectRedis,
   inspectRedis,
   queueOf,
   type RedisTarget,
   requireNoEviction,
   secureUrlOf,
 } from './redis.ts'
+import { connectRedis } from './redis-client.ts'
+import { requireRights } from './rights.ts'
 import { tracedAttempt } from './trace.ts'
 
 /** The signal and the progress reports of one job. */
@@ -123,6 +124,7 @@ export async function consume(
 ): Promise<Consumer> {
   const [redisUrl, queue] = [secureUrlOf(target), queueOf(target)]
   requireNoEviction(await inspectRedis(redisUrl, connect), redisUrl)
+  await requireRights(redisUrl)
   const { DelayedError, UnrecoverableError, WaitingError } = await import('bullmq')
   const { createFairBackend, FairWorker } = await import('./fair-worker.ts')
   const redis = withReadyScripts(connectRedis(redisUrl))

@@ -8,7 +8,7 @@ import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import type { RunPointer } from './job.ts'
 import { REDIS_PREFIX, runKey } from './names.ts'
-import { connectRedis } from './redis.ts'
+import { connectRedis } from './redis-client.ts'
 
 export interface FinalizeLeases extends AsyncDisposable {
   /** Whether a process holds the lease; false if Redis does not answer. */

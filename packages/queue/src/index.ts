@@ -39,3 +39,4 @@ export {
   requireNoEviction,
   secureUrlOf,
 } from './redis.ts'
+export { requireRights } from './rights.ts'

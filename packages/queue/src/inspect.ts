@@ -6,14 +6,8 @@ import type { Redis } from 'ioredis'
 import type { RunPointer } from './job.ts'
 import { behindRun, queueKey } from './names.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
-import {
-  connectRedis,
-  inspectRedis,
-  queueOf,
-  type RedisInfo,
-  type RedisTarget,
-  secureUrlOf,
-} from './redis.ts'
+import { inspectRedis, queueOf, type RedisInfo, type RedisTarget, secureUrlOf } from './redis.ts'
+import { connectRedis } from './redis-client.ts'
 
 /**
  * The states of a job that is not complete, each with the key of its jobs: `ready` waits for a

@@ -11,7 +11,7 @@
 // however many workers it has, and its workers get the same part of that.
 
 import { idOf } from '@reembed/shared'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import {
   LIMIT_COORDINATOR_DEFAULTS,
   type LimitCoordinator,
@@ -20,7 +20,8 @@ import {
   type WindowSums,
 } from './limit-coordinator.ts'
 import { REDIS_PREFIX } from './names.ts'
-import { queueOf, type RedisTarget, redisOptions, secureUrlOf } from './redis.ts'
+import { queueOf, type RedisTarget, secureUrlOf } from './redis.ts'
+import { openClient } from './redis-client.ts'
 
 const SUMS = ['replies', 'inputs', 'refusals', 'unavailable', 'queueMs', 'inferenceMs'] as const
 
@@ -141,8 +142,7 @@ export function openLimitCoordinator(
   const queue = queueOf(target)
   const limit = `${REDIS_PREFIX}:limit:${idOf(endpoint)}`
   const keys = [limit, `${limit}:members`, `${limit}:peaks`]
-  const redis = new Redis(secureUrlOf(target), {
-    ...redisOptions,
+  const redis = openClient(secureUrlOf(target), {
     // A report that cannot be sent now is outdated later.
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,

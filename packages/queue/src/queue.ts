@@ -14,13 +14,13 @@ import { type RunProgress, readProgress, readWorkers, type WorkerState } from '.
 import { withReadyScripts } from './ready-jobs.ts'
 import {
   type ConnectOptions,
-  connectRedis,
   inspectRedis,
   queueOf,
   type RedisTarget,
   requireNoEviction,
   secureUrlOf,
 } from './redis.ts'
+import { connectRedis } from './redis-client.ts'
 import { tracedAdd } from './trace.ts'
 
 /** A job without attempts left, with its last error. */

@@ -1,5 +1,5 @@
-// A whole run on a Redis Cluster of six nodes, and behind three Sentinels: the server that holds the
-// queue is killed in the middle, then all data is lost, and the run ends and verifies.
+// A whole run on a Redis Cluster of six nodes, and behind three Sentinels: the server that holds
+// the queue is killed in the middle, then all data is lost, and the run ends and verifies.
 
 import { join } from 'node:path'
 import { createHashEngine, serveTei } from '@reembed/local'

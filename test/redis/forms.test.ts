@@ -1,5 +1,5 @@
-// What each form of a Redis URL answers, and each missing right: a real server for each, and at most
-// two seconds for an answer that is no wait for a server.
+// What each form of a Redis URL answers, and each missing right: a real server for each, and at
+// most two seconds for an answer that is no wait for a server.
 
 import { join } from 'node:path'
 import { inspectRedis, openQueue, redisAddress, requireRights } from '@reembed/queue'
@@ -131,7 +131,7 @@ describe('a user without a right', () => {
     },
   )
 
-  test('a user that may not use our keys is told so', async () => {
+  test('a user without access to our keys is refused, with the pattern to grant', async () => {
     const admin = new Redis(plain.port)
     await admin.call('ACL', 'SETUSER', 'elsewhere', 'on', '>pass', '~other:*', '&*', '+@all')
     admin.disconnect()

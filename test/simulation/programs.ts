@@ -156,7 +156,7 @@ export async function embedAndSweep(setting: Setting, process: Process): Promise
 
   async function take(): Promise<never> {
     for (;;) {
-      await handle(await queue.take(process))
+      await handle(await queue.take(process, [store.url]))
     }
   }
 

@@ -10,6 +10,7 @@ import {
   type Queue,
   type RunPointer,
   runKey,
+  servesOutput,
 } from '@reembed/queue'
 import { SLOW } from './store.ts'
 import type { Process, World } from './world.ts'
@@ -33,8 +34,12 @@ export interface Lock {
 export interface SimulatedQueue {
   /** The producer's side, for one process. */
   open(process: Process): Queue
-  /** Waits for a job. */
-  take(process: Process): Promise<Lock>
+  /** Waits for a job of one of `outputs`. */
+  take(process: Process, outputs: readonly string[]): Promise<Lock>
+  /** Another team enqueues the same run in an output of its own, which no worker here serves. */
+  addElsewhere(run: string): void
+  /** Jobs of the other team that a worker here has taken. */
+  readonly takenElsewhere: readonly Job[]
   /** Ends a job with the worker's result if that worker still holds the lock. */
   end(lock: Lock, disposition: Disposition | { readonly do: 'done' }, reason?: string): Promise<void>
   /** Redis emptied. */
@@ -53,6 +58,9 @@ const ATTEMPTS = 5
 /** Turns per simulated millisecond of a delayed job. */
 const TURNS_PER_MS = 1 / 1_000
 const ENDING_TURNS = 100
+/** The output of another team on the same Redis. */
+const ELSEWHERE = 'sim://elsewhere'
+const SHARDS_ELSEWHERE = 3
 
 const isOf = (job: Job, of: RunPointer): boolean => runKey(job) === runKey(of)
 
@@ -82,7 +90,17 @@ export function createQueue(world: World): SimulatedQueue {
     if (job.state === 'delayed') offer(job)
   }
 
+  const takenElsewhere: Job[] = []
+
   return {
+    takenElsewhere,
+    addElsewhere(run) {
+      for (let shard = 0; shard < SHARDS_ELSEWHERE; shard += 1) {
+        const job = { output: ELSEWHERE, run, shard }
+        const id = jobId(job)
+        if (!held.has(id)) held.set(id, { job, state: 'waiting', attempts: 0, holder: undefined, reason: '' })
+      }
+    },
     get jobs() {
       return [...held.values()].map(({ job }) => job)
     },
@@ -144,17 +162,20 @@ export function createQueue(world: World): SimulatedQueue {
       workers: () => Promise.reject(new Error('nothing is decided by the list of workers')),
       async [Symbol.asyncDispose]() {},
     }),
-    async take(process) {
+    async take(process, outputs) {
       let next: [string, Held] | undefined
       while (next === undefined) {
         await world.turn(process)
-        next = [...held].find(([, { state }]) => state === 'waiting')
+        next = [...held].find(
+          ([, { state, job }]) => state === 'waiting' && servesOutput(outputs, job.output),
+        )
         if (next === undefined) await new Promise<void>(resolve => idle.push(resolve))
       }
       const [id, job] = next
       const lock: Lock = { id, job: job.job, process, lost: new AbortController() }
       job.state = 'active'
       job.holder = lock
+      if (job.job.output === ELSEWHERE) takenElsewhere.push(job.job)
       // A delayed job returns to the end of the queue.
       held.delete(id)
       held.set(id, job)

@@ -1,4 +1,5 @@
-// The URL of a Redis: one server, a Cluster, a primary behind Sentinels, or a socket of this machine.
+// The URL of a Redis: one server, a Cluster, a primary behind Sentinels, or a socket of this
+// machine.
 //
 //   redis://[user:password@]host[:port][/database]       rediss://, valkey://, valkeys://
 //   redis+cluster://[user:password@]host:port,...        rediss+cluster://

@@ -1,5 +1,6 @@
-// Which Redis is used, and whether it may be used. Redis holds only hints (the store is authoritative), but a Redis that
-// evicts keys or is too old for BullMQ loses jobs silently, so it is checked before use.
+// Which Redis is used, and whether it may be used. Redis holds only hints (the store is
+// authoritative), but a Redis that evicts keys or is too old for BullMQ loses jobs silently, so it
+// is checked before use.
 
 import { codeOf, messageOf, ReembedError } from '@reembed/shared'
 import type { Cluster, Redis } from 'ioredis'
@@ -109,7 +110,7 @@ function causeOf(error: unknown): unknown {
 
 const UNTRUSTED = /SELF_SIGNED|UNABLE_TO_(VERIFY|GET_ISSUER)|CERT_UNTRUSTED|CERT_HAS_EXPIRED/
 
-/** What is wrong for good; undefined for an error that may pass. */
+/** What is wrong permanently; undefined for an error that may be transient. */
 function misconfiguration(error: unknown, { shown, database, primary }: RedisAddress): string | undefined {
   const message = `${codeOf(error) ?? ''} ${messageOf(error)}`
   const command = missingCommand(error)

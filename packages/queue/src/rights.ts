@@ -1,5 +1,5 @@
-// Which commands a worker or a producer needs, tried on keys of their own. A right that an ACL lacks
-// would otherwise show up in the middle of a job, as an error of a script.
+// Which commands a worker or a producer needs, tried on keys of their own. A right that an ACL
+// lacks would otherwise show up in the middle of a job, as an error of a script.
 
 import { randomUUID } from 'node:crypto'
 import { ReembedError } from '@reembed/shared'

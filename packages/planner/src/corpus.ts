@@ -118,7 +118,7 @@ function corpusOfOne(store: Store, { key, size, etag }: ObjectInfo, named: Forma
     throw new ReembedError(
       'SOURCE_FORMAT',
       `Cannot tell the format of ${JSON.stringify(key)} by its extension: known are ${SUPPORTED_EXTENSIONS}. ` +
-        `Name it: ${FORMATS.join(', ')}`,
+        `Specify it: ${FORMATS.join(', ')}`,
       { option: 'format' },
     )
   }

@@ -249,7 +249,7 @@ describe('fields and templates', () => {
       '{{#each}}x{{/each}}',
       "'{{#each}}' is not a field name: use only {{ name }}, without sections or logic",
     ],
-    ['no field', "it names no field: write '{{ title }}\\n\\n{{ text }}'"],
+    ['no field', "it contains no field: write '{{ title }}\\n\\n{{ text }}'"],
     ['{{ text }} {{ open', "it has an unmatched '{{' or '}}'"],
   ])('%j is refused', async (template, what) => {
     await expect(read(nested, { fields: { id: 'meta.id' }, template })).rejects.toMatchObject({

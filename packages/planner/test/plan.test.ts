@@ -160,7 +160,7 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
     })
     await expect(planned(`${place.root}/x/a.html`)).rejects.toMatchObject({
       code: 'SOURCE_FORMAT',
-      message: expect.stringContaining('Name it: jsonl, csv, tsv, parquet, arrow, text, markdown'),
+      message: expect.stringContaining('Specify it: jsonl, csv, tsv, parquet, arrow, text, markdown'),
     })
     expect((await planned(`${place.root}/x/a.html`, {}, { format: 'jsonl' })).head.objects).toBe(1)
   })

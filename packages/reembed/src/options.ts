@@ -408,17 +408,10 @@ export const s3: readonly Option[] = [
 
 export const exported: readonly Option[] = [
   required(
-    new Option('--layout <layout>', 'write the files of this consumer').choices([
-      'hf',
-      'pinecone',
-      'milvus',
-      'lance',
-      'pgvector',
-      'elasticsearch',
-      'vespa',
-      'npy',
-      'arrow',
-    ]),
+    new Option(
+      '--layout <layout>',
+      'write the files in the layout that this database or library loads',
+    ).choices(['hf', 'pinecone', 'milvus', 'lance', 'pgvector', 'elasticsearch', 'vespa', 'npy', 'arrow']),
   ),
   new Option(
     '--to <url>',
@@ -426,7 +419,7 @@ export const exported: readonly Option[] = [
   ),
   new Option(
     '--quantize <types>',
-    "write quantized vectors beside the float32 ones: 'int8', 'ubinary' or both with a comma",
+    "also write quantized vectors, in addition to the float32 ones: 'int8', 'ubinary' or both with a comma",
   ).argParser(quantizations),
   new Option('--name <name>', 'name the table, collection, index, namespace or document type'),
 ]

@@ -114,7 +114,7 @@ async function check(store: Store, plan: Plan, { slice, key, shard }: PlannedSha
   const checked = await checkShard(store, key, { run: plan.run, shard })
   const { model, spaceId } = checked.receipt
   if (spaceIdOf(model) !== spaceId) {
-    throw new ReembedError('CORRUPT', `${key} in ${store.url} names a model that does not match its space id`)
+    throw new ReembedError('CORRUPT', `${key} in ${store.url} has a model that does not match its space id`)
   }
   return { slice, key, ...checked }
 }
@@ -185,7 +185,7 @@ async function requireChain(store: Store, manifest: Manifest): Promise<void> {
     if (run !== manifest.run || manifestSha256 === expected) continue
     throw new ReembedError(
       'CORRUPT',
-      `version ${version} in ${store.url} names another manifest of run ${run} than the stored one: the manifest was replaced after it was published`,
+      `version ${version} in ${store.url} records the hash of another manifest of run ${run} than the stored one: the manifest was replaced after it was published`,
     )
   }
 }

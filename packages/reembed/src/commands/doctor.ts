@@ -113,7 +113,10 @@ async function inspectEndpoint(open: () => Promise<Endpoint>): Promise<string> {
   ].join('; ')
 }
 
-/** /info does not name the prompt that a server adds to each text; the tokens of a text show it. */
+/**
+ * `/info` does not state the prompt that a server adds to each text. It is found by counting
+ * tokens.
+ */
 async function promptOf(endpoint: Endpoint): Promise<string> {
   const applied = await endpoint.appliedPrompt()
   if (applied === null) return 'unknown whether the server adds a prompt'

@@ -182,7 +182,7 @@ describe('a table', () => {
     await expect(read({ 'a.csv': 'key,words\n1,one\n' })).rejects.toMatchObject({
       code: 'FIELD_NOT_FOUND',
       message:
-        '"a.csv" has no id field (tried id, _id, doc_id, docid); its fields are "key", "words". Name the id field',
+        '"a.csv" has no id field (tried id, _id, doc_id, docid); its fields are "key", "words". Specify the id field',
     })
   })
 

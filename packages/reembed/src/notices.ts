@@ -29,7 +29,7 @@ function textOf(notice: PreviewNotice): string {
     case 'rate_not_measured':
       return `note: the endpoint's rate was not measured: ${messageOf(notice.error)}`
     case 'answers_limited':
-      return `note: ${count(notice.used)} of ${count(notice.total)} documents that answer queries are compared`
+      return `note: ${count(notice.used)} of ${count(notice.total)} judged documents are compared`
     case 'answers_unreadable':
       return `note: queries are evaluated on the sample alone, because the judged documents cannot be read: ${messageOf(notice.error)}`
   }

@@ -98,7 +98,10 @@ export async function verify(store: Store, run: string, signal?: AbortSignal): P
   }
 }
 
-/** Objects under the run's data prefix that are no shard of it were written by another program. */
+/**
+ * Objects under the run's data prefix that are not shards of the run were written by another
+ * program.
+ */
 async function refuseForeign(store: Store, plan: Plan): Promise<void> {
   for await (const { key } of store.list(shardPrefix(plan.run))) {
     if (shardOfKey(key, plan.run, plan.shards) !== undefined) continue

@@ -68,8 +68,8 @@ async function inspectSource(url: string, flags: Flags): Promise<string> {
 }
 
 /**
- * The race finds a store that checks for a key and writes in two steps; it leaves a few small
- * objects, so only this command runs it.
+ * The race of two puts detects a store that checks for a key and writes it in two separate steps.
+ * It leaves a few small objects, so only this command runs it.
  */
 async function inspectOutput(url: string, flags: Flags): Promise<string> {
   await using store = await openStore(absoluteUrl(url), { create: true, s3: s3OptionsOf(flags) })

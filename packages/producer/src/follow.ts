@@ -8,7 +8,7 @@ import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { countPresent, shardsPresent } from './enqueue.ts'
 import type { PublishOutcome } from './publish.ts'
-import { runStoppedError } from './run-budget.ts'
+import { runFailedError, runStoppedError } from './run-budget.ts'
 import { createSweeper, type Sweeper } from './sweep.ts'
 
 /** How far a run is. */
@@ -81,6 +81,7 @@ export async function followRun({
       const outcome = (await sweeper.sweep(signal, run)).find(swept => swept.run === run)
       if (outcome?.status === 'finished') return outcome.publish
       if (outcome?.status === 'broken') throw outcome.error
+      if (outcome?.status === 'failed') throw runFailedError(run, outcome.failure)
       if (outcome && ['paused', 'cancelled', 'deleting'].includes(outcome.status))
         throw runStoppedError(run, await readRunStateRecord(store, run))
       if (outcome?.status === 'running') {

@@ -5,6 +5,7 @@ import {
   deletionReason,
   type Price,
   type RunBudget,
+  type RunFailure,
   type RunStateRecord,
   readRunStateRecord,
   setRunState,
@@ -44,7 +45,8 @@ export function budgetOf({ maxCost, maxTokens }: SpendingOptions, price: Price |
 }
 
 /**
- * Records the budget of the run. A run that was paused by its budget continues with another one.
+ * Records the budget of the run. A run that was paused by its budget continues with another one,
+ * and a failed run is tried again.
  * @throws ReembedError RUN_STOPPED for a run that is paused, cancelled or being deleted, or whose
  * budget is used up and is the same again.
  */
@@ -52,10 +54,15 @@ export async function applyBudget(store: Store, run: string, budget: RunBudget):
   const record = await readRunStateRecord(store, run)
   const isSame =
     record.maxTokens === budget.maxTokens && record.maxEndpointSeconds === budget.maxEndpointSeconds
-  if (record.state !== 'running' && (record.budgetExceeded === undefined || isSame))
+  const isFailed = record.state === 'failed'
+  if (record.state !== 'running' && !isFailed && (record.budgetExceeded === undefined || isSame))
     throw runStoppedError(run, record)
-  if (!isSame) await setRunState(store, run, 'running', { budget })
+  if (!isSame || isFailed) await setRunState(store, run, 'running', { budget })
 }
+
+/** The error that a sweep recorded for a run that cannot be finalized. */
+export const runFailedError = (run: string, failure: RunFailure | undefined): ReembedError =>
+  new ReembedError(failure?.code ?? 'CORRUPT', failure?.message ?? `run ${run} cannot be finalized`)
 
 /**
  * The error for a run that is paused, cancelled or being deleted, or that has used up its budget.

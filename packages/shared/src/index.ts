@@ -36,9 +36,12 @@ export {
 } from './names.ts'
 export { readHybridRun } from './parquet-runs.ts'
 export {
+  amount,
   bool,
   count,
   either,
+  filled,
+  filledText,
   finite,
   format1,
   is,

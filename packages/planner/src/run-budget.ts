@@ -5,7 +5,6 @@ import {
   deletionReason,
   type Price,
   type RunBudget,
-  type RunFailure,
   type RunStateRecord,
   readRunStateRecord,
   setRunState,
@@ -59,10 +58,6 @@ export async function applyBudget(store: Store, run: string, budget: RunBudget):
     throw runStoppedError(run, record)
   if (!isSame || isFailed) await setRunState(store, run, 'running', { budget })
 }
-
-/** The error that a sweep recorded for a run that cannot be finalized. */
-export const runFailedError = (run: string, failure: RunFailure | undefined): ReembedError =>
-  new ReembedError(failure?.code ?? 'CORRUPT', failure?.message ?? `run ${run} cannot be finalized`)
 
 /**
  * The error for a run that is paused, cancelled or being deleted, or that has used up its budget.

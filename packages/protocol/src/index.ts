@@ -24,7 +24,7 @@ export {
   type SourceRecord,
   TEXT_FIELDS,
 } from './corpus.ts'
-export { EXPORT_RECORD_KEY, type ExportRecord, putExportRecord, readExportRecord } from './export-record.ts'
+export { type ExportRecord, putExportRecord, readExportRecord } from './export-record.ts'
 export {
   type GateReport,
   type GateResult,

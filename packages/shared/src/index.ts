@@ -48,7 +48,6 @@ export {
   list,
   mapOf,
   none,
-  object,
   oneOf,
   optional,
   positive,

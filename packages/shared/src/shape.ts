@@ -100,4 +100,4 @@ export const oneOf = (values: readonly unknown[]): Shape => is(value => values.i
 /** Dates as `Date.toISOString` writes them, or any other form that `Date.parse` reads. */
 export const time: Shape = is(value => typeof value === 'string' && !Number.isNaN(Date.parse(value)))
 /** Objects with any members. */
-export const object: Shape = is(value => typeof value === 'object' && value !== null && !Array.isArray(value))
+const object: Shape = is(value => typeof value === 'object' && value !== null && !Array.isArray(value))

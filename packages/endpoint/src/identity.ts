@@ -31,7 +31,8 @@ export const referenceTexts: readonly string[] = [
 ]
 
 /**
- * Minimum cosine between vectors of one model, computed in half precision beside any other texts.
+ * Minimum cosine between vectors of one model, computed in half precision and in batches with any
+ * other texts.
  */
 export const MIN_REFERENCE_COSINE = 0.999
 

@@ -64,7 +64,7 @@ export async function resolveGates({ gates: wanted, queryPrompt }: GateRequest):
   }
 }
 
-/** Embeds the queries of a run and keeps them beside its plan. */
+/** Embeds the queries of a run and stores their vectors with its plan. */
 export async function storeQueries(
   store: Store,
   run: string,

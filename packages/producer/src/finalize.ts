@@ -102,7 +102,9 @@ export async function finalize(store: Store, plan: Plan, options: FinalizeOption
 }
 
 interface AuditedReceipts extends ReturnType<Audit['end']> {
-  /** When the endpoint was in use, for the cost of the run. */
+  /**
+   * Time intervals in which the endpoint was in use, from which the cost of the run is computed.
+   */
   readonly intervals: readonly Interval[]
   /** SHA-256 over the key and the file hash of every shard, in order. */
   readonly shardsSha256: string

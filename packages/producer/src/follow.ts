@@ -1,4 +1,4 @@
-// Follows a run to its end. Sweeps on the way, so that the run ends although Redis is emptied or a
+// Follows a run to its end. Sweeps meanwhile, so that the run ends although Redis is emptied or a
 // worker dies.
 
 import { setTimeout as wait } from 'node:timers/promises'

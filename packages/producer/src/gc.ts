@@ -1,5 +1,6 @@
 // GC: deletes the runs that are no longer needed, in two phases. Only the gc command deletes. A gc
-// may be killed at any step, may pause for any time, and may run beside other gc processes:
+// may be killed at any step, may pause for any time, and may run concurrently with other gc
+// processes:
 //
 //   record 'deleting' | check again | record 'deleted' | manifest | shards and all else | plan
 //

@@ -92,7 +92,7 @@ export async function forcePublish(
   if (current?.run === manifest.run) return { status: 'already_current', version: current }
   const overridden = (await publishBlockers(store, manifest, plan, current)).map(({ reason }) => reason)
   if (current && isSuperseded(manifest.seq, current))
-    overridden.push(`version ${current.version} is of a newer run or of a rollback`)
+    overridden.push(`version ${current.version} belongs to a newer run or to a rollback`)
   if (overridden.length === 0)
     return publishAs(store, manifest, manifest.seq, { action: 'publish', ...actor })
   return publishAs(store, manifest, await takeSeq(store, manifest.run), {

@@ -19,10 +19,10 @@ import { finalize } from './finalize.ts'
 import { type PublishOutcome, publish } from './publish.ts'
 
 export type SweepOutcome =
-  /** With nothing missing, another process is finalizing it. */
+  /** If no shard is missing, another process is finalizing the run. */
   | { readonly run: string; readonly status: 'running'; readonly missing: number; readonly enqueued: number }
   | { readonly run: string; readonly status: 'finished'; readonly publish: PublishOutcome }
-  /** Its state record: the sweeper does not advance it. */
+  /** The run has this state record, so the sweeper does not advance it. */
   | { readonly run: string; readonly status: 'paused' | 'cancelled' | 'deleting' | 'deleted' }
   /** Its state record: it cannot be finalized as it is. */
   | { readonly run: string; readonly status: 'failed'; readonly failure: RunFailure | undefined }
@@ -104,7 +104,8 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
         try {
           const plan = await readPlan(store, run)
           if (plan === undefined) continue
-          // A rollback gives an old run a new sequence number, which is not that of its plan.
+          // A rollback records a new sequence number for a run that is finished. It differs from
+          // the number in the run's plan and is skipped here.
           const isDue = seq === undefined ? plan.seq <= after : plan.seq === seq
           if (isDue) outcomes.push(await sweepRun(plan, signal))
         } catch (error) {

@@ -153,8 +153,8 @@ const deletedError = (
   })
 
 /**
- * Appends `record` after `last`, with the present time. Returns undefined if a concurrent writer has
- * appended a record since.
+ * Appends `record` after `last`, with the present time. Returns undefined if a concurrent writer
+ * has appended a record since.
  */
 export async function appendRunState(
   store: Store,

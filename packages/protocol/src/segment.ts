@@ -9,7 +9,10 @@ export interface SegmentPosition {
   /** Rows of a full segment, and of all segments. */
   readonly size: number
   readonly total: number
-  /** For messages: the plural noun of a row, and the object that states their number. */
+  /**
+   * Used in error messages: the plural noun for rows, and the object that states the number of
+   * rows.
+   */
   readonly rowNoun: string
   readonly owner: string
 }

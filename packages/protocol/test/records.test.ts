@@ -49,7 +49,7 @@ afterEach(() => rm(folder, { recursive: true }))
 
 const corrupt = (message: RegExp) => ({ code: 'CORRUPT', message: expect.stringMatching(message) })
 
-/** A kind of object: its key, a valid value, its reader and writer, changes that make it invalid. */
+/** A kind of object: key, valid value, reader, writer, and changes that make it invalid. */
 interface Kind {
   readonly key: string
   readonly valid: object

@@ -21,7 +21,7 @@ export interface VectorDestination {
   readonly rows: readonly number[]
 }
 
-/** The fields of an OpenAI-shaped reply beside the vectors. */
+/** The fields of an OpenAI-shaped reply other than the vectors. */
 export interface ReplyMetadata {
   readonly model: string | null
   readonly tokens: number | null

@@ -56,7 +56,7 @@ export interface RequestOptions {
 }
 
 export interface Endpoint extends AsyncDisposable {
-  /** For messages and logs; holds no secret. */
+  /** URL without secrets, for messages and logs. */
   readonly url: string
   readonly info: EndpointInfo
   /**

@@ -78,7 +78,10 @@ export async function checkSchedule(
   }
 }
 
-/** The outcome of the last due tick, for display; undefined if it has none. */
+/**
+ * The outcome of the last due tick, for display. Undefined if no tick was due yet, or if the
+ * outcome of the last one is not recorded.
+ */
 export async function lastTick(
   store: Store,
   { name, cron, timezone }: Schedule,

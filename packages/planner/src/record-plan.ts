@@ -26,9 +26,9 @@ export interface PlannedRun {
 
 const SEGMENTS_AT_ONCE = 8
 
-/** A planned run as an output knows it. */
+/** The recorded form of a planned run in an output. */
 export interface RunLookup {
-  /** Its id in this output: another than planned if that one was deleted. */
+  /** Id of the run in this output. A replacement id if the planned run was deleted. */
   readonly run: string
   /** Set if it was recorded before. */
   readonly plan?: Plan | undefined

@@ -32,6 +32,7 @@ const STATUSES: readonly string[] = [
   'cancelled',
   'deleting',
   'deleted',
+  'failed',
   'broken',
   'unreachable',
 ] satisfies (SweepOutcome['status'] | 'unreachable')[]

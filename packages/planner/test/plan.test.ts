@@ -155,7 +155,7 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
     await expect(planned(`${place.root}/x`)).rejects.toMatchObject({
       code: 'SOURCE_FORMAT',
       message: expect.stringMatching(
-        /None of the 2 objects in .*\(\.jsonl, \.ndjson, \.csv, .*\): found "a\.html", "b\.json"\..*name it/,
+        /None of the 2 objects in .*\(\.jsonl, \.ndjson, \.csv, .*\): found "a\.html", "b\.json"\..*specify it/,
       ),
     })
     await expect(planned(`${place.root}/x/a.html`)).rejects.toMatchObject({

@@ -3,7 +3,7 @@
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { runStoppedError } from '@reembed/planner'
-import { type Plan, readRunStateRecord } from '@reembed/protocol'
+import { type Plan, type RunFailure, readRunStateRecord } from '@reembed/protocol'
 import type { Queue, RunPointer } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -25,7 +25,7 @@ export interface FollowProgress {
 export interface FollowOptions {
   readonly store: Store
   readonly queue: Queue
-  /** Default: one of its own. */
+  /** Default: a new sweeper. */
   readonly sweeper?: Sweeper | undefined
   readonly plan: Plan
   /** Called about three times a second. */
@@ -36,8 +36,8 @@ export interface FollowOptions {
 const POLL_MS = 300
 const SWEEP_MS = 30_000
 /**
- * After the queue ran empty with shards missing: Redis was emptied, or its counts lag behind the
- * last jobs.
+ * Interval of sweeps after the queue ran empty while shards are missing: Redis was emptied, or its
+ * counts lag behind the last jobs.
  */
 const IDLE_SWEEP_MS = 2_000
 
@@ -82,6 +82,7 @@ export async function followRun({
       const outcome = (await sweeper.sweep(signal, run)).find(swept => swept.run === run)
       if (outcome?.status === 'finished') return outcome.publish
       if (outcome?.status === 'broken') throw outcome.error
+      if (outcome?.status === 'failed') throw runFailedError(run, outcome.failure)
       if (outcome && ['paused', 'cancelled', 'deleting'].includes(outcome.status))
         throw runStoppedError(run, await readRunStateRecord(store, run))
       if (outcome?.status === 'running') {
@@ -92,6 +93,10 @@ export async function followRun({
     await wait(POLL_MS, undefined, { signal })
   }
 }
+
+/** The error that a sweep recorded for a run that cannot be finalized. */
+const runFailedError = (run: string, failure: RunFailure | undefined): ReembedError =>
+  new ReembedError(failure?.code ?? 'CORRUPT', failure?.message ?? `run ${run} cannot be finalized`)
 
 /**
  * A failed job stays in the queue: as many failed jobs as missing shards means that no job of the

@@ -2,7 +2,7 @@
 // a reader needs and no young one, and a gc that completes leaves no object that was unneeded from
 // its start to its end.
 
-import type { Plan, Version } from '@reembed/protocol'
+import { baseRunsOf, type Plan, type Version } from '@reembed/protocol'
 import { isRunId, manifestKey, planKey, runStatePrefix, seqOfKey } from '@reembed/shared'
 import type { Objects } from './store.ts'
 
@@ -82,6 +82,11 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     return undefined
   }
 
+  function reuses(user: string, run: string): boolean {
+    const plan = planOf(user)
+    return plan !== undefined && baseRunsOf(plan).includes(run)
+  }
+
   /** A run that embeds, and takes vectors from this one. */
   const userOf = (run: string, before: number): string | undefined =>
     keysOf('runs/')
@@ -89,7 +94,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
       .map(runOf)
       .find(
         user =>
-          planOf(user)?.baseRun === run &&
+          reuses(user, run) &&
           !map.has(manifestKey(user)) &&
           wordOf(user).state !== 'deleted' &&
           stateOf(user) !== 'cancelled' &&
@@ -160,7 +165,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
       if (key.startsWith(`runs/${run}/`)) return true
       // Planned, or resumed after it was cancelled.
       const isAbout = key.endsWith('/plan.json') || key.includes('/state/')
-      return isAbout && planOf(runOf(key))?.baseRun === run
+      return isAbout && reuses(runOf(key), run)
     })
   }
 

@@ -45,6 +45,7 @@ export interface RunStatus {
   readonly totals: Totals | undefined
   /** The run whose vectors it reused; set once the run is finished, if it had one. */
   readonly baseRun: Manifest['baseRun']
+  readonly unfinishedBaseRuns: Manifest['unfinishedBaseRuns']
   /** What Redis knows; undefined for a client without Redis. */
   readonly queue:
     | {
@@ -83,6 +84,7 @@ export async function readRunStatus(store: Store, queue: Queue | undefined, run:
     documents: manifest?.totals.documents ?? plan.estimatedDocuments,
     totals: manifest?.totals,
     baseRun: manifest?.baseRun,
+    unfinishedBaseRuns: manifest?.unfinishedBaseRuns,
     queue: queue && (await queueStatus(queue, run)),
   }
 

@@ -5,6 +5,7 @@ import {
   count,
   either,
   format1,
+  list,
   manifestKey,
   manifestSegmentKey,
   none,
@@ -60,6 +61,8 @@ export interface Manifest {
    * it is unreadable.
    */
   readonly baseRun?: { readonly run: string; readonly removedRows: number | null } | undefined
+  /** See Plan. */
+  readonly unfinishedBaseRuns?: readonly string[] | undefined
   readonly shards: number
   readonly shardsPerSegment: number
   readonly totals: Totals
@@ -109,6 +112,7 @@ const manifestShape = record<Manifest>({
   nativeDimensions: optional(positive),
   layout: optional(layoutShape),
   baseRun: optional(object),
+  unfinishedBaseRuns: optional(list(text)),
   shards: count,
   shardsPerSegment: positive,
   totals: record<Totals>({

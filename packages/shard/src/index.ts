@@ -55,8 +55,8 @@ export {
   type ShardReceipt,
 } from './read/read.ts'
 export {
-  type BaseRun,
-  openBaseRun,
+  type BaseRuns,
+  openBaseRuns,
   RETRYABLE_REJECTS,
   type ReusableShard,
   sameLayout,

@@ -1,9 +1,9 @@
-// Builds the shard of a slice: copied from the base run, or embedded.
+// Builds the shard of a slice: copied from a base run, or embedded.
 
 import { readDocuments } from '@reembed/corpus'
 import type { Plan, Receipt, RejectRow, Slice } from '@reembed/protocol'
 import type { Job, JobContext } from '@reembed/queue'
-import { type BaseRun, openShardWriter, type ShardBuffer, truncateVectors } from '@reembed/shard'
+import { type BaseRuns, openShardWriter, type ShardBuffer, truncateVectors } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { JobBudget } from './budget.ts'
 import type { Embedder } from './embedder.ts'
@@ -15,7 +15,7 @@ export interface ShardInput {
   readonly job: Job
   readonly run: OpenRun
   readonly slice: Slice
-  readonly baseRun: BaseRun | undefined
+  readonly baseRuns: BaseRuns | undefined
   readonly signal: AbortSignal
   readonly reportDocuments: JobContext['reportDocuments']
   /** Wall-clock time in milliseconds, for the receipt; the simulation replaces it. */
@@ -29,19 +29,19 @@ export interface BuiltShard {
 }
 
 /**
- * Copies the rows of the base run into a shard with a receipt of this run, where no document of the
- * slice has changed. Undefined where a document has changed, or where the rows of the base run are
+ * Copies the rows of a base run into a shard with a receipt of this run, where no document of the
+ * slice has changed. Undefined where a document has changed, or where the rows there are
  * corrupt.
  */
 export async function copyUnchangedShard({
   job,
   run,
   slice,
-  baseRun,
+  baseRuns,
   signal,
   reportDocuments,
 }: ShardInput): Promise<BuiltShard | undefined> {
-  const unchanged = await baseRun?.reusableShard(slice, signal)
+  const unchanged = await baseRuns?.reusableShard(slice, signal)
   if (unchanged === undefined) return undefined
   const { plan } = run
   const buffer = run.buffers.acquire()
@@ -63,12 +63,12 @@ export async function copyUnchangedShard({
 }
 
 /**
- * Builds the shard of a slice: vectors of the base run for unchanged documents, embeddings for the
+ * Builds the shard of a slice: vectors of the base runs for unchanged documents, embeddings for the
  * others.
  */
 export async function buildShard(
   embedder: Pick<Embedder, 'embed'>,
-  { job, run, slice, baseRun, signal, reportDocuments, now = Date.now }: ShardInput,
+  { job, run, slice, baseRuns, signal, reportDocuments, now = Date.now }: ShardInput,
   budget?: JobBudget,
 ): Promise<BuiltShard> {
   const { plan, store, source } = run
@@ -84,7 +84,7 @@ export async function buildShard(
   }
   const startedMs = now()
   const windows = mergeRows(reader.records, {
-    reuseIndex: baseRun?.reuseIndex(slice),
+    reuseIndex: baseRuns?.reuseIndex(slice),
     layout: plan.layout,
     dimensions: plan.recipe.model.dimensions,
     embed: records => embedder.embed(run, records, signal, progressed, budget?.metered),

@@ -41,7 +41,7 @@ export async function processJob(
   const runState = await readRunStateRecord(store, plan.run)
   if (runState.state !== 'running') return { status: 'stopped' }
 
-  const input = { job, run, slice: await run.slice(job.shard), baseRun: await run.baseRun(), ...context }
+  const input = { job, run, slice: await run.slice(job.shard), baseRuns: await run.baseRuns(), ...context }
   const carried = await copyUnchangedShard(input)
   if (carried) return put(job, run, carried, signal)
   if (runState.maxTokens === undefined && runState.maxEndpointSeconds === undefined) {

@@ -198,6 +198,7 @@ function conclude(
       shards,
       totals,
       baseRun: manifest.baseRun ?? null,
+      unfinishedBaseRuns: manifest.unfinishedBaseRuns ?? [],
       rejectReasons: manifest.rejectReasons,
       model,
       actualCost,

@@ -23,6 +23,7 @@ import {
   undefinedIfCorrupt,
 } from '../read/footer.ts'
 import { decodeRowGroup, readRowGroups, type ShardBatch } from '../read/read.ts'
+import { listCheckpoints } from './checkpoints.ts'
 import { createReuseIndex, type ReuseIndex, searchInOrder } from './reuse-index.ts'
 import { createSliceLocator } from './slice-locator.ts'
 
@@ -119,6 +120,7 @@ function openBaseRun(store: Store, plan: ReusingPlan, basePlan: Plan): BaseRuns 
           for (const shard of (await undefinedIfCorrupt(locator.candidateShards(slice))) ?? []) {
             const footer = await open(shard, signal)
             if (footer) yield { key: keyOf(shard), footer }
+            else yield* await listCheckpoints(store, basePlan, shard, signal)
           }
         },
       }),

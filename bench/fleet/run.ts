@@ -5,14 +5,9 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { hashVector, startRedis } from '@reembed/local'
-import {
-  countPresent,
-  enqueueMissing,
-  openCorpus,
-  planRun,
-  recordPlan,
-  shardsPresent,
-} from '@reembed/producer'
+import { openCorpus, planRun, recordPlan } from '@reembed/planner'
+import { enqueueMissing } from '@reembed/producer'
+import { countPresent, shardsPresent } from '@reembed/protocol'
 import { openQueue } from '@reembed/queue'
 import { readShard } from '@reembed/shard'
 import { shardKey } from '@reembed/shared'

@@ -13,15 +13,10 @@ import {
   type ReplicaEvent,
 } from '@reembed/endpoint'
 import { hashVector, startRedis } from '@reembed/local'
-import {
-  countPresent,
-  enqueueMissing,
-  openCorpus,
-  planRun,
-  recordPlan,
-  shardsPresent,
-} from '@reembed/producer'
+import { openCorpus, planRun, recordPlan } from '@reembed/planner'
+import { enqueueMissing } from '@reembed/producer'
 import type { Document, Plan } from '@reembed/protocol'
+import { countPresent, shardsPresent } from '@reembed/protocol'
 import { openQueue } from '@reembed/queue'
 import { readShard } from '@reembed/shard'
 import { ReembedError, shardKey } from '@reembed/shared'

@@ -2,22 +2,17 @@
 // `reembed rollback`, made of the product's own code.
 
 import { ensureReference, modelOf } from '@reembed/endpoint'
+import { type Corpus, findBaseRun, lookUpRun, planRun, recordPlan } from '@reembed/planner'
 import {
-  type Corpus,
   cancelRunDeletion,
   createSweeper,
   deleteRuns,
   enqueueMissing,
-  findBaseRun,
   findGarbage,
-  lookUpRun,
   planRetry,
-  planRun,
-  recordPlan,
   rollback,
-  shardsPresent,
 } from '@reembed/producer'
-import { readCurrent, readPlan, readSeq, setRunState } from '@reembed/protocol'
+import { readCurrent, readPlan, readSeq, setRunState, shardsPresent } from '@reembed/protocol'
 import { dispositionOf } from '@reembed/queue'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { ObjectDeleter, Store } from '@reembed/store'

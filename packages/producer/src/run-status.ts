@@ -1,17 +1,18 @@
 // The description of one run: what the command prints, and what the SDK returns.
 
 import {
+  countPresent,
   type Manifest,
   type ModelIdentity,
   readCurrent,
   readManifest,
   readRunStateRecord,
   requirePlan,
+  shardsPresent,
   type Totals,
 } from '@reembed/protocol'
 import type { Queue, QueueCounts, RunProgress, WorkerState } from '@reembed/queue'
 import type { Store } from '@reembed/store'
-import { countPresent, shardsPresent } from './enqueue.ts'
 
 /**
  * - `running`: shards are missing.
@@ -28,6 +29,7 @@ export type RunStatusState =
   | 'current'
   | 'paused'
   | 'cancelled'
+  | 'failed'
   | 'deleting'
   | 'deleted'
 

@@ -1,6 +1,6 @@
 // Describes plans, quotes and previews as rows of text.
 
-import type { PlannedRun, Preview, ReuseForecast, ReuseGroup } from '@reembed/producer'
+import type { PlannedRun, Preview, ReuseForecast, ReuseGroup } from '@reembed/planner'
 import {
   type ActualCost,
   baseRunsOf,

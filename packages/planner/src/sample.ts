@@ -1,0 +1,169 @@
+// Reads a few records at several places, to choose the fields and to estimate the size of
+// documents. Of Parquet and Arrow, only metadata is read.
+
+import {
+  createMapper,
+  type DocumentMapping,
+  inspectObject,
+  type ObjectInspection,
+  parseTemplate,
+} from '@reembed/corpus'
+import {
+  type CarriedColumn,
+  type FieldMapping,
+  ID_FIELDS,
+  type SourceObject,
+  TEXT_FIELDS,
+} from '@reembed/protocol'
+import { mapConcurrent, ReembedError } from '@reembed/shared'
+import { carriedColumns, chooseField, requireField, requireRecords } from './choose-fields.ts'
+import type { Corpus } from './corpus.ts'
+import type { Survey } from './survey.ts'
+
+/** Facts about the corpus from a few records. All except `fields` and `carry` are estimates. */
+export interface Sample {
+  /** Null for a corpus of only text and Markdown. */
+  readonly fields: FieldMapping | null
+  readonly carry: readonly CarriedColumn[]
+  readonly documents: number
+  /** Decompressed bytes of a line of JSONL or CSV; 0 without any. */
+  readonly bytesPerRecord: number
+  readonly charsPerDocument: number
+  /** Number of records in the sample, and of bytes read for them. */
+  readonly lines: number
+  readonly bytesRead: number
+}
+
+export interface SampleOptions {
+  /** Fields that the user named; the others are chosen. */
+  readonly fields?: Partial<FieldMapping> | undefined
+  /** Template that makes the text, instead of one field. */
+  readonly template?: string | undefined
+  /** Fields to carry: 'lang', or with an explicit type 'year:string'. */
+  readonly carry?: readonly string[] | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+const PROBES = 8
+const PROBE_BYTES = 64 * 1024
+
+/**
+ * Samples the records of a corpus. Reads about 8 times 64 KiB, more where records are longer, and
+ * nothing for a corpus of only text and Markdown.
+ * @throws ReembedError SOURCE_FORMAT, FIELD_NOT_FOUND; USAGE for a column type that does not exist;
+ * DUPLICATE_ID
+ */
+export async function sampleCorpus(
+  { store }: Corpus,
+  survey: Survey,
+  { fields: named = {}, template, carry = [], signal }: SampleOptions = {},
+): Promise<Sample> {
+  const probes: ObjectInspection[] = []
+  const places = survey.sampledObjects.flatMap(object => inspectOffsets(object, survey.sampledObjects.length))
+  const probed = mapConcurrent(
+    places,
+    ({ object, start }, signal) => inspectObject(store, object, { start, maxBytes: PROBE_BYTES, signal }),
+    { concurrency: PROBES, signal },
+  )
+  for await (const probe of probed) probes.push(probe)
+
+  const fields = probes.length > 0 ? chooseFields(probes, named, template) : null
+  if (fields) refuseRepeatedIds(probes, { fields, template })
+  const lines = sum(probes, ({ recordCount }) => recordCount)
+  const decompressed = probes.filter(({ recordBytes }) => recordBytes > 0)
+  const bytesPerRecord = ratio(
+    sum(decompressed, ({ recordBytes }) => recordBytes),
+    sum(decompressed, ({ recordCount }) => recordCount),
+  )
+  const objectBytesPerRecord = ratio(
+    sum(probes, ({ objectBytes }) => objectBytes),
+    lines,
+  )
+  const recordBytes = survey.bytes - survey.wholeFileBytes
+  const records = lines > 0 ? Math.max(1, Math.round(recordBytes / objectBytesPerRecord)) : 0
+  const documents = records + survey.wholeFiles
+  const chars = fields ? records * charsPerRecord(probes, fields.text) : 0
+  return {
+    fields,
+    carry: fields ? carriedColumns(probes, carry) : [],
+    documents,
+    bytesPerRecord,
+    charsPerDocument: ratio(chars + survey.wholeFileBytes, documents),
+    lines,
+    bytesRead: sum(probes, ({ bytesRead }) => bytesRead),
+  }
+}
+
+/**
+ * Offsets to sample in an object: its start, and more offsets in a large object of plain JSONL
+ * where few objects are sampled.
+ */
+function inspectOffsets(object: SourceObject, objects: number): { object: SourceObject; start: number }[] {
+  const isPlain = object.format === 'jsonl' && object.compression === undefined
+  const count = isPlain && object.size > PROBES * PROBE_BYTES ? Math.floor(PROBES / objects) : 1
+  const step = Math.floor(object.size / count)
+  return Array.from({ length: count }, (_, i) => ({ object, start: i * step }))
+}
+
+function chooseFields(
+  probes: readonly ObjectInspection[],
+  named: Partial<FieldMapping>,
+  template: string | undefined,
+): FieldMapping {
+  const seen = requireRecords(probes)
+  const id = chooseField(seen, 'id', named.id, ID_FIELDS)
+  if (template === undefined) return { id, text: chooseField(seen, 'text', named.text, TEXT_FIELDS) }
+  const { fieldPaths } = parseTemplate(template)
+  for (const name of fieldPaths) requireField(probes, name, 'fields.template')
+  return { id, text: named.text ?? fieldPaths.at(-1) ?? '' }
+}
+
+/**
+ * Two documents with one id, which finalize would find when everything is embedded.
+ * @throws ReembedError DUPLICATE_ID
+ */
+function refuseRepeatedIds(probes: readonly ObjectInspection[], mapping: DocumentMapping): void {
+  const mapper = createMapper(mapping)
+  const keys = new Map<string, string>()
+  for (const { key, records } of probes) {
+    for (const record of records) {
+      const document = mapper.map(record, { part: 0, offset: 0 })
+      // A reject, as an empty text becomes one, may have the id of a document.
+      if (document.kind !== 'document' || document.text.trim() === '') continue
+      const first = keys.get(document.id)
+      keys.set(document.id, key)
+      if (first === undefined) continue
+      const where =
+        first === key
+          ? `twice in ${JSON.stringify(key)}`
+          : `in ${JSON.stringify(first)} and ${JSON.stringify(key)}`
+      throw new ReembedError(
+        'DUPLICATE_ID',
+        `duplicate ids: ${JSON.stringify(document.id)} (${where}). Nothing was embedded: make the ids unique, or choose another id field`,
+        { option: 'fields.id' },
+      )
+    }
+  }
+}
+
+function charsPerRecord(probes: readonly ObjectInspection[], path: string): number {
+  let chars = 0
+  let documents = 0
+  for (const { records, fieldBytesOf, recordCount: counted } of probes) {
+    if (fieldBytesOf) {
+      chars += fieldBytesOf(path)
+      documents += counted
+    }
+    for (const record of records) {
+      const text = (record as Record<string, unknown>)[path]
+      chars += typeof text === 'string' ? text.length : 0
+      documents += 1
+    }
+  }
+  return ratio(chars, documents)
+}
+
+const ratio = (a: number, b: number): number => (b === 0 ? 0 : a / b)
+
+const sum = <T>(values: readonly T[], of: (value: T) => number): number =>
+  values.reduce((total, value) => total + of(value), 0)

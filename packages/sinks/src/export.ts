@@ -112,10 +112,17 @@ const CALIBRATION_ROWS = 100_000
  * @throws ReembedError CORRUPT if a shard does not match the manifest
  * @throws the reason of `signal`
  * @example
+ * ```ts
+ * import { readCurrentManifest } from '@reembed/shard'
+ * import { exportRun } from '@reembed/sinks'
+ * import { openStore } from '@reembed/store'
+ *
  * await using source = await openStore('s3://vectors/wiki')
  * await using target = await openStore('./load')
- * const manifest = await readCurrentManifest(source)
+ * const manifest = await readCurrentManifest('s3://vectors/wiki')
  * const { loadCommands } = await exportRun(source, manifest, target, { layout: 'pgvector' })
+ * console.log(loadCommands)
+ * ```
  */
 export async function exportRun(
   source: Store,

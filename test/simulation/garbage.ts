@@ -60,6 +60,8 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     return state === 'deleting' || state === 'deleted' ? previousState : state
   }
 
+  const isGivenUp = (run: string): boolean => ['cancelled', 'failed'].includes(stateOf(run) ?? '')
+
   /** Newest first. */
   const versions = (): (Omit<Version, 'at'> & { at: number })[] =>
     keysOf('versions/').map(key => ({ ...(json(key) as Version), at: atOf(key) }))
@@ -78,7 +80,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     const isFinished = map.has(manifestKey(run))
     if (keptRuns().includes(run)) return 'a version that is kept'
     if (isFinished) return plan.seq > currentSeq ? 'finished and not published' : undefined
-    if (stateOf(run) !== 'cancelled') return 'under way'
+    if (!isGivenUp(run)) return 'under way'
     return undefined
   }
 
@@ -97,7 +99,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
           reuses(user, run) &&
           !map.has(manifestKey(user)) &&
           wordOf(user).state !== 'deleted' &&
-          stateOf(user) !== 'cancelled' &&
+          !isGivenUp(user) &&
           keysOf(runStatePrefix(user)).every(key => atOf(key) < before),
       )
 
@@ -108,7 +110,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     const markedAt = atOf(markKey)
     // A producer that plans the run later reads the state record after that.
     const need = plan && atOf(planKey(run)) < markedAt && needOf(run, plan)
-    if (need && !(stateOf(run) === 'cancelled' && need.startsWith('finished')))
+    if (need && !(isGivenUp(run) && need.startsWith('finished')))
       yield `GC run ${run} is given up and ${need}`
     const user = userOf(run, markedAt)
     if (user) yield `GC run ${run} is given up and reused by ${user}`

@@ -28,8 +28,6 @@ type Counted =
   | 'versions'
   /** Rows of finished runs that were not embedded. */
   | 'reused'
-  /** Objects of interrupted jobs. */
-  | 'checkpoints'
   /** Objects that gc erased. */
   | 'collected'
 
@@ -60,7 +58,6 @@ export async function simulate(seed: number): Promise<History> {
     collected: 0,
     versions: 0,
     reused: 0,
-    checkpoints: 0,
   }
 
   const broken: string[] = []
@@ -212,7 +209,6 @@ export async function simulate(seed: number): Promise<History> {
   }
   if (broken.length === 0 && collects) await collectAll()
 
-  counts.checkpoints = [...output.map.keys()].filter(key => key.includes('/checkpoints/')).length
   counts.collected = garbage.erasures
   counts.versions = [...output.map.keys()].filter(key => key.startsWith('versions/')).length
   for (const run of runs.keys()) counts.reused += (await readManifest(direct, run))?.totals.reused ?? 0

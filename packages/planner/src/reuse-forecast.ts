@@ -106,7 +106,9 @@ export async function forecastReuse(
   }
 }
 
-/** A base run as the forecast sees it. If it is damaged or deleted, planning continues without it. */
+/**
+ * A base run as the forecast sees it. If it is damaged or deleted, planning continues without it.
+ */
 interface ForecastBase {
   /**
    * The documents of its shard of exactly this slice; undefined where it has no such shard, or not

@@ -67,7 +67,7 @@ describe('the tokenizer', () => {
     await using engine = await openOnnxEngine()
     const encode = (side: 'left' | 'right') =>
       engine.decode(
-        engine.encode('one two three four', { specialTokens: true, truncate: { tokens: 4, side } }),
+        engine.encode('one two three four', { specialTokens: true, truncate: { tokens: 4, side } }).ids,
         false,
       )
     expect(encode('right')).toBe('[CLS] one two [SEP]')

@@ -79,9 +79,20 @@ export {
   mergedIntervals,
   type Price,
   type Quote,
+  type TextEstimate,
+  type TokenDensity,
   unionMs,
 } from './quote.ts'
-export { type ModelIdentity, parseReceipt, RECEIPT_KEY, type Receipt, type RejectRow } from './receipt.ts'
+export {
+  addUnread,
+  type ModelIdentity,
+  parseReceipt,
+  RECEIPT_KEY,
+  type Receipt,
+  type RejectRow,
+  type UnreadTokens,
+  unreadShare,
+} from './receipt.ts'
 export {
   appendRunState,
   deletionReason,

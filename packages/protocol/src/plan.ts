@@ -32,7 +32,7 @@ import {
   type SlicePart,
 } from './corpus.ts'
 import type { Dtype, ShardLayout } from './layout.ts'
-import type { Quote } from './quote.ts'
+import type { Quote, TextEstimate } from './quote.ts'
 import { type ModelIdentity, modelShape } from './receipt.ts'
 import { readSegment } from './segment.ts'
 
@@ -99,6 +99,13 @@ export interface Plan {
   readonly queryPrompt?: string | undefined
   /** The estimate at plan time. */
   readonly quote?: Quote | undefined
+  /** The texts in tokens of the model, estimated at plan time. Not part of the run id. */
+  readonly texts?: TextEstimate | undefined
+  /**
+   * Maximum share of the text that the model may leave unread for automatic publication: '1%'. Not
+   * part of the run id.
+   */
+  readonly maxTruncated?: string | undefined
 }
 
 /**
@@ -157,6 +164,8 @@ const planShape = record<Plan>({
   evaluation: optional(object),
   queryPrompt: optional(text),
   quote: optional(object),
+  texts: optional(object),
+  maxTruncated: optional(text),
 })
 
 const sliceShape = record<Slice>({

@@ -1,7 +1,7 @@
 // Estimated and actual tokens, time and cost of a run. The plan contains the estimate; finalization
 // sums the actual cost from the receipts. Neither is part of the run id.
 
-import type { Receipt } from './receipt.ts'
+import type { Receipt, UnreadTokens } from './receipt.ts'
 
 /** Price of an endpoint. */
 export interface Price {
@@ -32,6 +32,25 @@ export interface Quote {
   readonly dollars: number | null
   /** Duration of the endpoint's cold start at plan time. */
   readonly coldStartSeconds: number
+}
+
+/** How many characters a token has in the texts of a corpus. */
+export interface TokenDensity {
+  readonly charactersPerToken: number
+  /** Standard deviation between texts, relative to the mean. */
+  readonly deviation: number
+}
+
+/** The texts of a run in the tokens of the model, estimated from the sample. */
+export interface TextEstimate extends TokenDensity {
+  /** The model's limit; null where the endpoint states none. */
+  readonly limit: number | null
+  /** Texts: documents, or chunks. */
+  readonly inputs: number
+  /** Texts over the limit. */
+  readonly truncated: number
+  /** What the model will not read of them. */
+  readonly unread: UnreadTokens
 }
 
 /** The actual cost of a run. */

@@ -1,11 +1,12 @@
 // Builds the shard of a slice: copied from the base run, or embedded.
 
 import { readDocuments } from '@reembed/corpus'
-import type { Plan, Receipt, RejectRow, Slice } from '@reembed/protocol'
+import type { Plan, Receipt, RejectRow, Slice, SourceRecord } from '@reembed/protocol'
 import type { Job, JobContext } from '@reembed/queue'
 import { type BaseRun, openShardWriter, type ShardBuffer, truncateVectors } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { JobBudget } from './budget.ts'
+import { addTruncation, createTextMeter, NOTHING_TRUNCATED, truncationOf } from './embed/text-meter.ts'
 import type { Embedder } from './embedder.ts'
 import { mergeRows } from './merge-rows.ts'
 import type { OpenRun } from './run-cache.ts'
@@ -56,8 +57,8 @@ export async function copyUnchangedShard({
     if (error instanceof ReembedError && error.code === 'CORRUPT') return undefined
     throw error
   }
-  const { source, rejects, documents: count } = unchanged.receipt
-  const nothingPaid = { tokens: 0, truncated: 0, repaired: 0 }
+  const { source, rejects, documents: count, truncated, unread, sourceDocuments } = unchanged.receipt
+  const nothingPaid = { tokens: 0, truncated, unread, sourceDocuments, repaired: 0 }
   const facts = { source, rejects, documents: count, reused: writer.rows, ...nothingPaid }
   return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer }
 }
@@ -77,20 +78,33 @@ export async function buildShard(
   const reader = await readDocuments({ source, output: store }, plan, slice, signal)
   const rejects: RejectRow[] = []
   let tokens: number | null = 0
-  let [truncated, repaired, reused, reusedDocuments, embedded] = [0, 0, 0, 0, 0]
+  let [repaired, reused, reusedDocuments, embedded] = [0, 0, 0, 0]
+  const meter = createTextMeter(limitOf(plan), plan.texts)
+  let truncation = NOTHING_TRUNCATED
+  let sourceDocuments = 0
+  async function* counted(): AsyncGenerator<SourceRecord, void, undefined> {
+    for await (const record of reader.records) {
+      if (record.kind === 'reject' || (record.chunk?.index ?? 0) === 0) sourceDocuments += 1
+      yield record
+    }
+  }
   const progressed = (texts: number): void => {
     embedded += texts
     reportDocuments(reusedDocuments + embedded)
   }
   const startedMs = now()
-  const windows = mergeRows(reader.records, {
+  const windows = mergeRows(counted(), {
     reuseIndex: baseRun?.reuseIndex(slice),
     layout: plan.layout,
     dimensions: plan.recipe.model.dimensions,
-    embed: records => embedder.embed(run, records, signal, progressed, budget?.metered),
+    embed: records =>
+      embedder.embed(run, records, { signal, meter, onAnswered: progressed, metered: budget?.metered }),
     truncateVectors: vectors => truncateVectors(vectors, plan.recipe),
-    onReused(more) {
-      reusedDocuments += more
+    onReused(documents) {
+      reusedDocuments += documents.length
+      const prompt = plan.recipe.prompt.length
+      const texts = documents.map(({ text }) => meter.estimate(prompt + text.length))
+      truncation = addTruncation(truncation, truncationOf(texts, meter.limit))
       reportDocuments(reusedDocuments + embedded)
     },
     signal,
@@ -99,7 +113,7 @@ export async function buildShard(
     writer.append(window)
     for (const { kind: _, ...reject } of window.rejects) rejects.push(reject)
     tokens = tokens === null || window.tokens === null ? null : tokens + window.tokens
-    truncated += window.truncated
+    truncation = addTruncation(truncation, window.truncation)
     repaired += window.repaired
     reused += window.reused
   }
@@ -109,12 +123,21 @@ export async function buildShard(
     rejects: rejects.sort(bySource),
     reused,
     tokens,
-    truncated,
+    truncated: truncation.truncated,
+    ...(meter.limit !== null && { unread: truncation.unread }),
+    ...(plan.recipe.chunking && { sourceDocuments }),
     repaired,
     ...(embedded > 0 && { startedMs, endedMs: now() }),
   }
   return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer }
 }
+
+/**
+ * The limit at which the model cuts a text; infinite where it cuts none: chunks fit, and without
+ * truncation longer texts are rejects.
+ */
+const limitOf = ({ recipe: { chunking, truncate }, texts }: Plan): number | null =>
+  chunking || !truncate ? Number.POSITIVE_INFINITY : (texts?.limit ?? null)
 
 const bySource = ({ position: a }: RejectRow, { position: b }: RejectRow): number =>
   a.part - b.part || a.offset - b.offset

@@ -23,6 +23,7 @@ import type { SourceRecord } from '@reembed/protocol'
 import type { LimitCoordinator } from '@reembed/queue'
 import { type Clock, messageOf, ReembedError, systemClock } from '@reembed/shared'
 import { createVectorMemory } from './embed/memory.ts'
+import type { TextMeter } from './embed/text-meter.ts'
 import { type EmbeddedWindow, embed } from './embed.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import type { OpenRun } from './run-cache.ts'
@@ -37,11 +38,19 @@ export interface Embedder extends AsyncDisposable {
   embed(
     run: OpenRun,
     records: AsyncIterable<SourceRecord>,
-    signal: AbortSignal,
-    onAnswered?: (texts: number) => void,
-    /** Wraps the endpoint for this job. */
-    metered?: (endpoint: Endpoint) => Endpoint,
+    options: EmbedderOptions,
   ): AsyncGenerator<EmbeddedWindow, void, undefined>
+}
+
+/** The options of one job. */
+export interface EmbedderOptions {
+  readonly signal: AbortSignal
+  /** Measures the texts; one of its own if not given. */
+  readonly meter?: TextMeter | undefined
+  /** Called after each answered request with its number of texts. */
+  readonly onAnswered?: ((texts: number) => void) | undefined
+  /** Wraps the endpoint for this job. */
+  readonly metered?: ((endpoint: Endpoint) => Endpoint) | undefined
 }
 
 /** Observers, and the network, time and randomness that the simulation replaces. */
@@ -101,7 +110,7 @@ export function createEmbedder(
       const { state } = limiter
       return trouble !== '' && state.startsWith('ok') ? trouble : state + replicasState()
     },
-    async *embed(run, records, signal, onAnswered, metered = endpoint => endpoint) {
+    async *embed(run, records, { signal, meter, onAnswered, metered = endpoint => endpoint }) {
       const { prompt } = run.plan.recipe
       const name = `${run.store.url} ${run.plan.run}`
       const block = blocked.get(name)
@@ -119,6 +128,7 @@ export function createEmbedder(
           reference,
           memory,
           prompt,
+          meter,
           clock,
           random,
           onAnswered,

@@ -8,6 +8,7 @@
 
 import type { CarriedValue, Document, Reject, ShardLayout, SourceRecord } from '@reembed/protocol'
 import { contentHashOf, encodeHashes, extraValues, type ReuseIndex } from '@reembed/shard'
+import { NOTHING_TRUNCATED, type Truncation } from './embed/text-meter.ts'
 import type { EmbeddedWindow } from './embed.ts'
 
 export interface RowBatch {
@@ -19,7 +20,8 @@ export interface RowBatch {
   /** Rows with a reused vector. */
   readonly reused: number
   readonly tokens: number | null
-  readonly truncated: number
+  /** Of the embedded rows; those with a reused vector are reported to `onReused`. */
+  readonly truncation: Truncation
   readonly repaired: number
   /** Must be called when the vectors are written: their memory is reused. */
   onWritten(): void
@@ -33,8 +35,8 @@ export interface MergeRowsOptions {
   readonly embed: (records: AsyncIterable<SourceRecord>) => AsyncIterable<EmbeddedWindow>
   /** Converts vectors of the endpoint to those of the run. */
   readonly truncateVectors: (vectors: Float32Array) => Float32Array
-  /** Called with the number of documents with a known vector. */
-  readonly onReused?: ((documents: number) => void) | undefined
+  /** Called with documents that have a known vector. */
+  readonly onReused?: ((documents: readonly Document[]) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -63,7 +65,7 @@ export async function* mergeRows(
       rejects.push(...batch.filter(record => record.kind === 'reject'))
       const hashes = documents.map(({ text }) => contentHashOf(text))
       const found = (await reuseIndex?.findVectors(hashes, signal)) ?? []
-      onReused?.(found.filter(vector => vector !== undefined).length)
+      onReused?.(documents.filter((_, i) => found[i] !== undefined))
       for (const [i, document] of documents.entries()) {
         const vector = found[i]
         const hash = hashes[i] ?? contentHashOf(document.text)
@@ -91,7 +93,7 @@ export async function* mergeRows(
       rejects: [...gathered, ...paid.rejects],
       reused: reused + paid.repeats,
       tokens: paid.tokens,
-      truncated: paid.truncated,
+      truncation: paid.truncation,
       repaired: paid.repaired,
       onWritten: vectors === made ? paid.release : () => {},
     }
@@ -115,14 +117,14 @@ export async function* mergeRows(
 
 type EmbeddedPart = Pick<
   EmbeddedWindow,
-  'rejects' | 'repeats' | 'tokens' | 'truncated' | 'repaired' | 'release'
+  'rejects' | 'repeats' | 'tokens' | 'truncation' | 'repaired' | 'release'
 >
 
 const NOTHING_EMBEDDED: EmbeddedPart = {
   rejects: [],
   repeats: 0,
   tokens: 0,
-  truncated: 0,
+  truncation: NOTHING_TRUNCATED,
   repaired: 0,
   release: () => {},
 }

@@ -14,7 +14,7 @@ process.once('message', async (start: Start) => {
   try {
     const { engine: kind, model, hash, ...flags } = start
     const engine = await openEngine(start)
-    const server = await serveTei({ engine, ...flags })
+    const server = await serveTei({ engine, textTokens: true, ...flags })
     process.once('SIGTERM', async () => {
       await server[Symbol.asyncDispose]()
       await engine[Symbol.asyncDispose]()

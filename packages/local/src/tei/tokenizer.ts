@@ -2,7 +2,7 @@
 // them.
 
 import { Tokenizer as Fast } from '@huggingface/tokenizers'
-import type { EncodeOptions, Token } from './engine.ts'
+import type { EncodeOptions, Encoding, Token } from './engine.ts'
 
 /**
  * Declared here because the type declarations of the library use imports without extensions, which
@@ -14,8 +14,13 @@ interface FastTokenizer {
   id_to_token(id: number): string | undefined
 }
 
+/** The token ids of a text. */
+export interface TokenIds extends Encoding {
+  readonly ids: readonly number[]
+}
+
 export interface Tokenizer {
-  encode(text: string, options: EncodeOptions): readonly number[]
+  encode(text: string, options: EncodeOptions): TokenIds
   decode(ids: readonly number[], skipSpecialTokens: boolean): string
   tokenize(text: string, specialTokens: boolean): readonly Token[]
 }
@@ -34,11 +39,13 @@ export function createTokenizer(file: object, config: object): Tokenizer {
   const before = framed.slice(0, start)
   const after = framed.slice(start + body.length)
 
-  function encode(text: string, { specialTokens, truncate }: EncodeOptions): readonly number[] {
+  function encode(text: string, { specialTokens, truncate }: EncodeOptions): TokenIds {
     const { ids } = fast.encode(text, { add_special_tokens: false })
-    const room = (truncate?.tokens ?? Infinity) - (specialTokens ? before.length + after.length : 0)
+    const frame = specialTokens ? before.length + after.length : 0
+    const room = (truncate?.tokens ?? Infinity) - frame
     const kept = ids.length <= room ? ids : truncate?.side === 'left' ? ids.slice(-room) : ids.slice(0, room)
-    return specialTokens ? [...before, ...kept, ...after] : kept
+    const framed = specialTokens ? [...before, ...kept, ...after] : kept
+    return { ids: framed, length: framed.length, wholeLength: ids.length + frame }
   }
 
   return {

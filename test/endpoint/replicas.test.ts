@@ -127,7 +127,7 @@ async function embedWhile(goesOn: () => boolean, url: string, options?: Endpoint
   async function* source(): AsyncGenerator<Document> {
     for (const record of records()) yield record
   }
-  for await (const { documents, vectors } of embedder.embed(run, source(), signal)) {
+  for await (const { documents, vectors } of embedder.embed(run, source(), { signal })) {
     for (const [row, { id, text }] of documents.entries()) {
       expect(id).toBe(`${back++}`)
       expect(vectors.subarray(row * MODEL.dimensions, (row + 1) * MODEL.dimensions)).toEqual(

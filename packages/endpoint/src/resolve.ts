@@ -9,6 +9,8 @@ import { type WaitOptions, waitUntilRunning } from './hf/state.ts'
 export interface ResolvedEndpoint {
   readonly url: string
   readonly options: EndpointOptions
+  /** The tokenizer.json of the model, if the endpoint runs on this machine. */
+  readonly tokenizer?: string | undefined
   /** Set for an endpoint of Hugging Face: what it was when it was resolved. */
   readonly hf?: {
     readonly api: Hf

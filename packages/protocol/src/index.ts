@@ -61,6 +61,7 @@ export {
 } from './manifest.ts'
 export { type ModelReference, readModelReference } from './model-reference.ts'
 export {
+  estimatedInputs,
   type Plan,
   type Recipe,
   readPlan,

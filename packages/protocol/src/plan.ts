@@ -108,6 +108,10 @@ export interface Plan {
   readonly maxTruncated?: string | undefined
 }
 
+/** The estimated number of documents, or of chunks: of what receipts and progress count. */
+export const estimatedInputs = ({ recipe, texts, estimatedDocuments }: Plan): number =>
+  recipe.chunking && texts ? texts.inputs : estimatedDocuments
+
 /**
  * Reads the plan of a run; undefined if the store has none.
  * @throws ReembedError CORRUPT if the object is not a valid plan of this run

@@ -2,6 +2,7 @@
 
 import { stripVTControlCharacters } from 'node:util'
 import type { Manifest } from '@reembed/protocol'
+import { steps } from './step-line.ts'
 
 export const count = (n: number): string => Math.round(n).toLocaleString('en-US')
 
@@ -55,10 +56,12 @@ export function reuseRow({ totals, baseRun }: Pick<Manifest, 'totals' | 'baseRun
 
 /** Prints the result of a command: one JSON document, or the text. */
 export function print(json: boolean | undefined, value: unknown, text: string): void {
+  steps.end()
   process.stdout.write(json ? `${JSON.stringify(value, null, 2)}\n` : `${text}\n`)
 }
 
 /** Prints a note on stderr. */
 export const note = (text: string): void => {
+  steps.interrupt()
   process.stderr.write(`${text}\n`)
 }

@@ -27,8 +27,13 @@ const TOKENS_OF_A_CALL = 12
  */
 const TEXTS_PER_BATCH = 32
 
+/** An engine whose model has its tokenizer in a file. */
+export interface OnnxEngine extends Engine<TokenIds> {
+  readonly tokenizerFile: string
+}
+
 /** Opens an engine and loads its model. */
-export async function openOnnxEngine({ model: name }: OnnxEngineOptions = {}): Promise<Engine<TokenIds>> {
+export async function openOnnxEngine({ model: name }: OnnxEngineOptions = {}): Promise<OnnxEngine> {
   const { id, sha, pooling, maxInputLength, prompts, ...files } = await openModel(name)
   const tokenizer = createTokenizer(files.tokenizer, files.tokenizerConfig)
   const lanes = await openOnnxSessionPool(files.graph, pooling)
@@ -41,6 +46,7 @@ export async function openOnnxEngine({ model: name }: OnnxEngineOptions = {}): P
     maxBatchRequests: TEXTS_PER_BATCH,
     concurrentBatches: lanes.size,
     ...tokenizer,
+    tokenizerFile: files.tokenizerFile,
 
     async embed(batch) {
       const vectors = new Float32Array(batch.length * dimensions)

@@ -3,6 +3,7 @@
 // in the unit in which slices are cut: bytes or rows. This ratio varies far less than a mean per
 // document, because long documents have more of both.
 
+import { setImmediate as turn } from 'node:timers/promises'
 import {
   chunkDocuments,
   isRowFormat,
@@ -12,9 +13,11 @@ import {
   splitOptionsOf,
 } from '@reembed/corpus'
 import type { Document, Slice, SlicePart, SourceRecord } from '@reembed/protocol'
+import { mapConcurrent } from '@reembed/shared'
 import type { Corpus } from '../corpus.ts'
 import type { PlannedRun } from '../record.ts'
 import { createEvenSampler } from '../survey.ts'
+import { spreadOrder } from './count-sample.ts'
 
 /** Consecutive records read at one place of the corpus. */
 export interface SampleCluster {
@@ -35,6 +38,7 @@ export interface InputSample {
 
 const MAX_CLUSTERS = 64
 const RECORDS_PER_CLUSTER = 8
+const RANGES_AT_ONCE = 8
 
 /**
  * Samples about 500 inputs, or those of about `documents` records.
@@ -46,11 +50,17 @@ export async function sampleInputs(
   {
     tokenizer,
     documents: wanted,
+    deadline,
+    onProgress,
     signal,
   }: {
     readonly tokenizer?: ModelTokenizer | undefined
     readonly documents?: number | undefined
-    readonly signal?: AbortSignal
+    /** Ends the reading, once each format was read. */
+    readonly deadline?: AbortSignal | undefined
+    /** Called with the number of ranges read, and of all. */
+    readonly onProgress?: ((done: number, of: number) => void) | undefined
+    readonly signal?: AbortSignal | undefined
   } = {},
 ): Promise<InputSample> {
   const { prompt, fields, template, chunking } = head.recipe
@@ -71,9 +81,27 @@ export async function sampleInputs(
   const ranges = parts.flatMap(part => rangesIn(part, perPart))
   // More records from each range where few ranges exist, as in compressed objects.
   const perRange = Math.max(1, Math.round((wanted ?? MAX_CLUSTERS * RECORDS_PER_CLUSTER) / ranges.length))
-  const clusters: SampleCluster[] = []
-  for (const range of ranges) clusters.push(...(await readClusters(range)))
-  return { clusters, units }
+  const read = new Map<number, SampleCluster[]>()
+  const strata = new Set<string>()
+  const due = spreadOrder([...ranges.entries()])
+  const reading = mapConcurrent(
+    due,
+    async ([at, range]) => {
+      if (deadline?.aborted && strata.has(range.format)) return undefined
+      const clusters = await readClusters(range)
+      strata.add(range.format)
+      return { at, clusters }
+    },
+    { concurrency: RANGES_AT_ONCE, signal },
+  )
+  for await (const found of reading) {
+    if (found === undefined) continue
+    read.set(found.at, found.clusters)
+    onProgress?.(read.size, ranges.length)
+    // Chunks are cut synchronously: timers and progress need a turn.
+    await turn()
+  }
+  return { clusters: ranges.flatMap((_, at) => read.get(at) ?? []), units }
 
   /**
    * The first records of a range, as clusters of a few records each, whose differences estimate the

@@ -8,7 +8,8 @@ import type { Store } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
 import { startWorker, type Worker } from '@reembed/worker'
 import { describePaid, describePlan, describeQuote } from '../describe-plan.ts'
-import { bytes, count, counted, duration, facts, note, print, reuseRow } from '../format.ts'
+import { documentsText, unreadRow, unreadWarning } from '../describe-totals.ts'
+import { bytes, count, duration, facts, note, print, reuseRow } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { notePlan } from '../notices.ts'
 import {
@@ -21,6 +22,7 @@ import {
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
 import { createProgressLine } from '../progress-line.ts'
 import { planOptionsOf, redisOf } from '../requests.ts'
+import { steps } from '../step-line.ts'
 
 export type FollowFlags = OutputFlags &
   RedisFlags &
@@ -28,6 +30,7 @@ export type FollowFlags = OutputFlags &
   JsonFlag & {
     readonly whenDone: 'keep' | 'sleep' | 'pause'
     readonly maxRejects?: string
+    readonly maxTruncated?: string
   }
 
 /**
@@ -37,7 +40,9 @@ export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
   const startedMs = Date.now()
   await using stack = new AsyncDisposableStack()
   const interrupted = stack.adopt(onInterrupt(), ({ stop }) => stop()).signal
+  steps.show('opening the source')
   const corpus = stack.use(await openSource(flags))
+  steps.show('checking that the output never overwrites')
   const store = stack.use(await openOutput(flags))
   const endpoint = await openOrStartEndpoint(flags, stack)
   const planned = await planCorpus(corpus, endpoint, planOptionsOf(flags), {
@@ -63,17 +68,22 @@ export async function executeRun(
   resources: RunResources,
 ): Promise<void> {
   const { store, stack, interrupted, startedMs } = resources
+  steps.show('recording the plan')
   const recorded = await recordRun(store, planned)
   const { plan, created, manifest: finished } = recorded
   note(facts([...describePlan(planned), ...(created && plan.quote ? describeQuote(plan.quote) : [])]))
   if (finished) {
     const outcome = await publishAgain(finished, plan, flags, resources)
-    conclude(flags, store, finished, outcome, ['note', 'nothing to do: this run is already finished'])
+    conclude(flags, { store, plan }, finished, outcome, [
+      'note',
+      'nothing to do: this run is already finished',
+    ])
     return
   }
   if (!created) note('continuing a run that was started earlier')
 
   const redis = await openOrStartRedis(flags, stack)
+  steps.show('enqueueing the jobs')
   const queue = stack.use(await openQueue(redis.target))
   // A wrong model ends the command at once, so that the user can correct the endpoint.
   const blocked = new AbortController()
@@ -83,6 +93,7 @@ export async function executeRun(
   // locks to expire.
   stack.adopt(worker, () => worker.drain(0))
   await enqueueRun(store, queue, recorded)
+  steps.end()
 
   const line = stack.adopt(createProgressLine(process.stderr), ({ end }) => end())
   const outcome = await followRun({
@@ -104,7 +115,7 @@ export async function executeRun(
   const manifest = await readManifest(store, plan.run)
   if (!manifest)
     throw new ReembedError('CORRUPT', `the manifest of run ${plan.run} no longer exists in ${store.url}`)
-  conclude(flags, store, manifest, outcome, ['took', duration(Date.now() - startedMs)])
+  conclude(flags, { store, plan }, manifest, outcome, ['took', duration(Date.now() - startedMs)])
 }
 
 /**
@@ -113,10 +124,10 @@ export async function executeRun(
 async function publishAgain(
   manifest: Manifest,
   plan: Plan,
-  { maxRejects = plan.maxRejects }: FollowFlags,
+  { maxRejects = plan.maxRejects, maxTruncated = plan.maxTruncated }: FollowFlags,
   { store, interrupted: signal }: RunResources,
 ): Promise<PublishOutcome> {
-  return publish(store, manifest, { ...plan, maxRejects, signal }).catch((error: unknown) => {
+  return publish(store, manifest, { ...plan, maxRejects, maxTruncated, signal }).catch((error: unknown) => {
     throw signal.aborted ? interruptedError('the same command continues') : error
   })
 }
@@ -168,7 +179,7 @@ const interruptedError = (left: string): ReembedError =>
 /** Prints the result and sets the exit code: 3 for a run that is finished and not published. */
 function conclude(
   flags: JsonFlag,
-  store: Store,
+  { store, plan }: { readonly store: Store; readonly plan: Plan },
   manifest: Manifest,
   outcome: PublishOutcome,
   last: readonly [string, string],
@@ -198,10 +209,8 @@ function conclude(
     },
     facts([
       ['run', `${id}  ${state}`],
-      [
-        'documents',
-        `${count(totals.documents)} = ${count(totals.rows)} rows + ${counted(totals.rejects, 'reject')}${rejectsNote(manifest)}`,
-      ],
+      ['documents', `${documentsText(totals)}${rejectsNote(manifest)}`],
+      ...unreadRow(totals),
       ...reuseRow(manifest),
       ...(actualCost ? describePaid(actualCost, quote) : []),
       [
@@ -211,6 +220,8 @@ function conclude(
       last,
     ]),
   )
+  const warning = unreadWarning(totals, plan)
+  if (warning) note(warning)
   if (outcome.status === 'held' || outcome.status === 'superseded') process.exitCode = EXIT.notPublished
 }
 

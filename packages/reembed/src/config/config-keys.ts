@@ -12,6 +12,7 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
   text: 'source.text',
   template: 'source.template',
   carry: 'source.carry',
+  chunk: 'source.chunk',
   chunkTokens: 'source.chunk_tokens',
   chunkOverlap: 'source.chunk_overlap',
   tokenizer: 'model.tokenizer',
@@ -43,6 +44,7 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
   replicas: 'endpoint.replicas',
 
   maxRejects: 'limits.max_rejects',
+  maxTruncated: 'limits.max_truncated',
   gate: 'gates.hold',
   gateQueries: 'gates.queries',
   gateQrels: 'gates.qrels',

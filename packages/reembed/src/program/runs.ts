@@ -51,7 +51,8 @@ export function addRunCommands(program: Command): void {
         new Option('--max-rejects <limit>', "allow at most this many rejects, like '20' or '5%'").argParser(
           option.rejectLimit,
         ),
-        new Option('--force', 'publish despite a newer version, rejects or failed gates'),
+        option.maxTruncated,
+        new Option('--force', 'publish despite a newer version, rejects, unread text or failed gates'),
         option.json,
       ],
     )

@@ -51,7 +51,7 @@ export function unreadWarning(totals: Totals, plan: Pick<Plan, 'recipe' | 'texts
 
 /** The warning of a plan by estimate. */
 export const unreadForecast = (texts: TextEstimate): string =>
-  `warning: ${counted(texts.truncated, 'text')} of about ${count(texts.inputs)} exceed the ${texts.limit} tokens that the model reads: ` +
+  `warning: ${count(texts.truncated)} of about ${counted(texts.inputs, 'text')} exceed the ${texts.limit} tokens that the model reads: ` +
   `${unreadText(texts.unread)} will not be in the vectors. ${remedy(texts)}`
 
 const remedy = (texts: TextEstimate | undefined): string =>

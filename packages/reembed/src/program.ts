@@ -48,7 +48,14 @@ Exit codes: ${Object.entries(EXIT)
       'Show every value and its origin; secrets are masked.',
       'reembed config',
     ),
-    [option.json, new Option('--schema', 'print the JSON Schema of reembed.yaml, for editors')],
+    [
+      option.json,
+      new Option('--schema', 'print the JSON Schema of reembed.yaml, for editors'),
+      new Option(
+        '--check',
+        'validate all values, schedules and gates instead of showing them; exit 2 for a fault',
+      ),
+    ],
   )
   for (const [name, one] of optionsOf(program))
     if (CONFIG_KEYS[name] !== undefined) config.addOption(option.optional(one))

@@ -139,7 +139,15 @@ export function createAudit(plan: Plan): Audit {
     end() {
       close()
       if (shard !== plan.shards) fail(`only ${shard} of ${plan.shards} shards were checked`)
-      return { totals: { ...totals, unread, sourceDocuments, tokens }, rejectReasons }
+      return {
+        totals: {
+          ...totals,
+          tokens,
+          ...(unread && { unread }),
+          ...(sourceDocuments !== undefined && { sourceDocuments }),
+        },
+        rejectReasons,
+      }
     },
   }
 }

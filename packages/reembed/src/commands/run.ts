@@ -225,7 +225,7 @@ function conclude(
   if (outcome.status === 'held' || outcome.status === 'superseded') process.exitCode = EXIT.notPublished
 }
 
-function rejectsNote({ rejectReasons, run }: Manifest): string {
+function rejectsNote({ rejectReasons }: Manifest): string {
   const reasons = Object.entries(rejectReasons).map(([reason, times]) => `${reason} ${count(times)}`)
-  return reasons.length === 0 ? '' : ` (${reasons.join(', ')}; see runs/${run}/rejects.jsonl)`
+  return reasons.length === 0 ? '' : ` (${reasons.join(', ')}; \`reembed rejects\` lists them)`
 }

@@ -70,7 +70,9 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
 export const FLAG_ONLY_OPTIONS: ReadonlySet<string> = new Set([
   'as',
   'atOnce',
+  'check',
   'cpu',
+  'csv',
   'config',
   'force',
   'cron',
@@ -121,6 +123,7 @@ export const SECRETS: readonly {
 export const PATH_KEYS: ReadonlySet<string> = new Set([
   'source.uri',
   'output.uri',
+  'model.tokenizer',
   'gates.queries',
   'gates.qrels',
 ])

@@ -45,8 +45,16 @@ export interface TextMeter {
 
 /** Tokens that frame each text, in the models of the BERT family. */
 const FRAME = 2
-/** Mean length of a canary. */
+/** Mean length of a canary, and the most tokens that one has: a canary has at most 100 characters. */
 const CANARY_CHARACTERS = 45
+const MAX_CANARY_TOKENS = 100
+
+/** Tokens that the model read of the texts of a request, without the canary. */
+interface ReadTokens {
+  readonly least: number
+  readonly likely: number
+  readonly most: number
+}
 /** For English, until something is learned. */
 const UNKNOWN: TokenDensity = { charactersPerToken: 4, deviation: 0.3 }
 /** Weight of a new request in the mean and the deviation. */
@@ -97,17 +105,21 @@ export function createTextMeter(limit: number | null, initial: TokenDensity = UN
     }
   }
 
-  function measureBySum(texts: readonly SentText[], read: number): TextTokens[] {
-    if (read >= most * texts.length) {
-      // Every text reached the limit.
-      return texts.map(({ characters }) => atLeast(around(characters, mean), most))
+  function measureBySum(
+    texts: readonly SentText[],
+    { least, likely, most: readMost }: ReadTokens,
+  ): TextTokens[] {
+    if (readMost >= most * texts.length) {
+      // Every text may have reached the limit: the sum shows no density.
+      const all = texts.map(({ characters }) => around(characters, mean))
+      return least >= most * texts.length ? all.map(found => atLeast(found, most)) : all
     }
-    const density = densityOf(texts, read)
+    const density = densityOf(texts, likely)
     const below = texts.filter(({ characters }) => tokensAt(characters, density) < most)
-    const isShown = readAt(below, density) >= SHOWN_SHARE * read
+    const isShown = readAt(below, density) >= SHOWN_SHARE * likely
     if (isShown) learn(density)
     // Each text has a token at least: with a sum below this, none reached the limit.
-    const noneCut = read < most + texts.length - 1
+    const noneCut = readMost < most + texts.length - 1
     return texts.map(({ characters }) => {
       const found = around(characters, isShown ? density : mean)
       return noneCut ? atMost(found, most) : found
@@ -120,7 +132,11 @@ export function createTextMeter(limit: number | null, initial: TokenDensity = UN
     measure(texts, { read, whole, canaries }) {
       if (whole) return texts.map((text, i) => extrapolated(whole[i] ?? 0, text))
       if (read === null) return texts.map(({ characters }) => around(characters, mean))
-      return measureBySum(texts, read - canaries * tokensAt(CANARY_CHARACTERS, mean))
+      return measureBySum(texts, {
+        least: read - canaries * MAX_CANARY_TOKENS,
+        likely: read - canaries * tokensAt(CANARY_CHARACTERS, mean),
+        most: read - canaries,
+      })
     },
   }
 }

@@ -3,7 +3,6 @@
 export { findBaseRun, requireBaseRun } from './base-run.ts'
 export { type Corpus, openCorpus } from './corpus.ts'
 export { findRun, plannedRuns } from './find-run.ts'
-export { forecastReuse, type ReuseForecast, type ReuseGroup } from './forecast.ts'
 export { type ModelPreview, type PreviewNotice, previewModel } from './model-preview.ts'
 export type { PlanNotice, PlanOptions } from './options.ts'
 export { type PlanRequest, planRun } from './plan.ts'
@@ -16,7 +15,8 @@ export {
   truncationAllowed,
 } from './publish-limits.ts'
 export { resolvePrice } from './quoting.ts'
-export { lookUpRun, type PlannedRun, recordPlan } from './record.ts'
+export { lookUpRun, type PlannedRun, recordPlan } from './record-plan.ts'
+export { forecastReuse, type ReuseForecast, type ReuseGroup } from './reuse-forecast.ts'
 export { applyBudget, budgetOf, runStoppedError, type SpendingOptions } from './run-budget.ts'
 export { sampleCorpus } from './sample.ts'
 export { survey } from './survey.ts'

@@ -29,6 +29,7 @@ export type RunStatusState =
   | 'current'
   | 'paused'
   | 'cancelled'
+  | 'failed'
   | 'deleting'
   | 'deleted'
 

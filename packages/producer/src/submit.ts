@@ -22,7 +22,7 @@ export interface SubmittedRun {
 export type RecordedRun = Pick<SubmittedRun, 'plan' | 'created' | 'manifest'>
 
 /**
- * The first half of `submitRun`.
+ * Records the plan and applies the budget. `enqueueRun` then enqueues the shards.
  * @throws ReembedError RUN_STOPPED for a run that is paused, cancelled or being deleted.
  */
 export async function recordRun(
@@ -36,8 +36,8 @@ export async function recordRun(
 }
 
 /**
- * Removes the failed jobs of an unfinished run from the queue and enqueues every missing shard: the
- * second half of `submitRun`.
+ * Removes the failed jobs of an unfinished run from the queue and enqueues every missing shard.
+ * Called after `recordRun`.
  */
 export async function enqueueRun(
   store: Store,

@@ -1,5 +1,6 @@
 // The public API of @reembed/protocol; every other file is private to the package.
 
+export type { Actor, Attribution } from './attribution.ts'
 export {
   type CarriedColumn,
   type CarriedType,
@@ -23,12 +24,14 @@ export {
   type SourceRecord,
   TEXT_FIELDS,
 } from './corpus.ts'
-export { EXPORT_RECORD_KEY, type ExportRecord, readExportRecord } from './export-record.ts'
+export { type ExportRecord, putExportRecord, readExportRecord } from './export-record.ts'
 export {
   type GateReport,
   type GateResult,
   getGateReport,
   type JudgedQuery,
+  putGateReport,
+  putQueries,
   type QueryVector,
   readQueries,
   type Scores,
@@ -41,6 +44,7 @@ export {
   type SeqEntry,
   takeSeq,
   type Version,
+  type VersionAction,
 } from './history.ts'
 export {
   type RunIdInputs,
@@ -55,14 +59,18 @@ export type { Dtype, ShardLayout } from './layout.ts'
 export {
   type Manifest,
   type ManifestShard,
+  putManifest,
+  putManifestSegment,
   readManifest,
   readManifestShards,
   type Totals,
 } from './manifest.ts'
-export { type ModelReference, readModelReference } from './model-reference.ts'
+export { type ModelReference, putModelReference, readModelReference } from './model-reference.ts'
 export {
   estimatedInputs,
   type Plan,
+  putPlan,
+  putSliceSegment,
   type Recipe,
   readPlan,
   readSliceSegment,
@@ -86,6 +94,7 @@ export {
 } from './quote.ts'
 export {
   addUnread,
+  assertReceiptReadable,
   type ModelIdentity,
   parseReceipt,
   RECEIPT_KEY,
@@ -97,9 +106,11 @@ export {
 export {
   appendRunState,
   deletionReason,
+  failRun,
   isDeletion,
   type NumberedRunState,
   type RunBudget,
+  type RunFailure,
   type RunState,
   type RunStateRecord,
   readRunState,
@@ -107,4 +118,13 @@ export {
   refuseDeleted,
   setRunState,
 } from './run-state.ts'
-export { getTickClaim, readTickOutcome, readTicksSince, type TickClaim, type TickOutcome } from './tick.ts'
+export {
+  getTickClaim,
+  putTickClaim,
+  putTickOutcome,
+  putTicksSince,
+  readTickOutcome,
+  readTicksSince,
+  type TickClaim,
+  type TickOutcome,
+} from './tick.ts'

@@ -119,6 +119,8 @@ export type PlanNotice =
   | { readonly kind: 'revision_unstated'; readonly url: string }
   /** The server puts a prompt of its own in front of every text. */
   | { readonly kind: 'server_prompt'; readonly url: string; readonly prompt: string }
+  /** Objects without a byte, which hold no document. */
+  | { readonly kind: 'objects_empty'; readonly count: number; readonly examples: readonly string[] }
   /** Objects left out: unknown by extension, or their name begins with an underscore. */
   | { readonly kind: 'objects_skipped'; readonly count: number; readonly examples: readonly string[] }
   /**

@@ -149,9 +149,10 @@ function requestOf(
 }
 
 /** Notices about the objects of the corpus. */
-function noticesOf({ skipped, mixedInFiles, repeatedDecompression }: PlanResult): PlanNotice[] {
+function noticesOf({ skipped, empty, mixedInFiles, repeatedDecompression }: PlanResult): PlanNotice[] {
   const notices: PlanNotice[] = []
   if (skipped.count > 0) notices.push({ kind: 'objects_skipped', ...skipped })
+  if (empty.count > 0) notices.push({ kind: 'objects_empty', ...empty })
   if (mixedInFiles.count > 0) notices.push({ kind: 'files_among_records', ...mixedInFiles })
   if (repeatedDecompression) notices.push({ kind: 'repeated_decompression', ...repeatedDecompression })
   return notices

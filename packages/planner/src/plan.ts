@@ -75,6 +75,7 @@ export interface PlanResult extends PlannedRun {
   readonly sample: Sample
   readonly skipped: ObjectExamples
   readonly mixedInFiles: ObjectExamples
+  readonly empty: ObjectExamples
   readonly baseRun: BaseRunResult
   /** The compressed object that its slices decompress most often, if that is often. */
   readonly repeatedDecompression?: RepeatedDecompression | undefined
@@ -124,7 +125,14 @@ export async function planRun(corpus: Corpus, given: PlanRequest): Promise<PlanR
   )
   const indexed = createObjectIndexer(corpus.store, { sliceBytes: slicing.sliceBytes, signal })
   const cut = (): AsyncGenerator<Slice, void, undefined> => slices(indexed(found.relist(signal)), slicing)
-  const learned = { slices: cut, sample, skipped: found.skipped, mixedInFiles: found.mixedInFiles, baseRun }
+  const learned = {
+    slices: cut,
+    sample,
+    skipped: found.skipped,
+    mixedInFiles: found.mixedInFiles,
+    empty: found.empty,
+    baseRun,
+  }
   if (recorded) return { head: recorded, ...learned }
 
   let shards = 0

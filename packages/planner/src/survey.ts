@@ -29,6 +29,8 @@ export interface Survey {
    * document. Empty for a corpus of text alone.
    */
   readonly mixedInFiles: ObjectExamples
+  /** Objects without a byte: they hold no document. */
+  readonly empty: ObjectExamples
   /** The largest objects of text and Markdown, the largest first. */
   readonly largestFiles: readonly SourceObject[]
   /** Objects of records, spread evenly over the listing. */
@@ -61,6 +63,7 @@ export async function survey(
   const mixedIn = { count: 0, examples: [] as string[] }
   let kept: SourceObject[] | undefined = []
   let largest: SourceObject[] = []
+  const empty = { count: 0, examples: [] as string[] }
   let [objects, bytes, wholeFiles, wholeFileBytes] = [0, 0, 0, 0]
 
   for await (const object of corpus.objects({ onSkip: key => addExample(skipped, key), signal })) {
@@ -77,6 +80,8 @@ export async function survey(
         largest = [...largest, object].sort((a, b) => b.size - a.size).slice(0, LARGEST)
     } else if (size > 0) {
       spread.add(object)
+    } else {
+      addExample(empty, key)
     }
     if (kept && objects <= KEPT_OBJECTS) kept.push(object)
     else kept = undefined
@@ -104,6 +109,7 @@ export async function survey(
     snapshotSha256: hash.digest('hex'),
     skipped,
     mixedInFiles: spread.values().length > 0 ? mixedIn : { count: 0, examples: [] },
+    empty,
     largestFiles: largest,
     sampledObjects: spread.values(),
     relist: signal => kept ?? corpus.objects({ signal }),

@@ -50,6 +50,8 @@ function textOf(notice: Exclude<PreviewNotice, Progress>): string {
       return `note: ${notice.url} does not state the revision of its model; its reference vectors identify the model instead. Give --revision to name it`
     case 'server_prompt':
       return `note: ${notice.url} adds ${JSON.stringify(notice.prompt)} before every text`
+    case 'objects_empty':
+      return `note: ${counted(notice.count, 'object')} without a byte, which ${notice.count === 1 ? 'is no document' : 'are no documents'}: ${namesOf(notice)}`
     case 'objects_skipped':
       return `note: ${counted(notice.count, 'object')} skipped, with an unknown extension or a leading _ in the name: ${namesOf(notice)}. Give --format to read all objects in one format`
     case 'files_among_records':

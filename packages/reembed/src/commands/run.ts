@@ -178,7 +178,7 @@ const interruptedError = (left: string): ReembedError =>
 
 /** Prints the result and sets the exit code: 3 for a run that is finished and not published. */
 function conclude(
-  flags: JsonFlag,
+  flags: JsonFlag & Pick<OutputFlags, 'output'>,
   { store, plan }: { readonly store: Store; readonly plan: Plan },
   manifest: Manifest,
   outcome: PublishOutcome,
@@ -218,12 +218,31 @@ function conclude(
         `${count(shards)}, ${bytes(totals.bytes)} in ${store.url.replace(/\/$/, '')}/${shardPrefix(id)}`,
       ],
       last,
+      ['next', nextStep(flags.output, id, outcome)],
     ]),
   )
   const warning = unreadWarning(totals, plan)
   if (warning) note(warning)
   if (outcome.status === 'held' || outcome.status === 'superseded') process.exitCode = EXIT.notPublished
 }
+
+/** The command with which most users continue. */
+function nextStep(output: string, run: string, outcome: PublishOutcome): string {
+  const name = run.slice(0, SHORT_ID)
+  if (outcome.status === 'superseded') return `\`reembed ls --output ${output}\` lists the runs`
+  if (outcome.status !== 'held') return `\`reembed search "some words" --output ${output}\``
+  switch (outcome.by) {
+    case 'rejects':
+      return `\`reembed rejects ${name} --output ${output}\` lists them`
+    case 'truncation':
+      return `\`reembed publish ${name} --max-truncated 100% --output ${output}\` publishes it nevertheless`
+    case 'gates':
+      return `\`reembed diff current ${name} --output ${output}\` compares it, \`reembed publish ${name} --force\` publishes it`
+  }
+}
+
+/** Letters of a run id that name it in a command. */
+const SHORT_ID = 8
 
 function rejectsNote({ rejectReasons }: Manifest): string {
   const reasons = Object.entries(rejectReasons).map(([reason, times]) => `${reason} ${count(times)}`)

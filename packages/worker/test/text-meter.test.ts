@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { createTextMeter, truncationOf } from '../src/embed/text-meter.ts'
 
 const LIMIT = 100
+/** Tokens that frame each text, which the density does not know of. */
 const FRAME = 2
 const DENSITY = { charactersPerToken: 4, deviation: 0.2 }
 
@@ -35,7 +36,7 @@ describe('a server that states the tokens of each text', () => {
 describe('a server that states the tokens of a request', () => {
   test('shows that no text was cut if the sum is below the limit', () => {
     const meter = createTextMeter(LIMIT, { charactersPerToken: 2, deviation: 0.2 })
-    // By the density so far, the first text has 177 tokens.
+    // By the density so far, the first text has 176 tokens.
     const { texts, stated } = requestOf([4, 4], [90, 5])
     expect(truncationOf(meter.measure(texts, stated), LIMIT)).toMatchObject({
       truncated: 0,
@@ -45,7 +46,7 @@ describe('a server that states the tokens of a request', () => {
 
   test('shows that each text was cut if each has the limit', () => {
     const meter = createTextMeter(LIMIT, { charactersPerToken: 8, deviation: 0.01 })
-    // By the density so far, none has 100 tokens.
+    // By the density so far, none has more than 84 tokens.
     const { texts, stated } = requestOf([4, 4, 4], [150, 160, 170])
     expect(truncationOf(meter.measure(texts, stated), LIMIT).truncated).toBe(3)
   })
@@ -85,7 +86,7 @@ describe('a server that states the tokens of a request', () => {
 test('without any count, the density of the plan is used', () => {
   const meter = createTextMeter(LIMIT, DENSITY)
   const [text] = meter.measure([{ characters: 1_000, sent: 1_000 }], { read: null, canaries: 1 })
-  expect(text?.tokens).toBe(252)
+  expect(text?.tokens).toBe(250)
   expect(text?.low).toBeLessThan(200)
   expect(text?.high).toBeGreaterThan(350)
 })

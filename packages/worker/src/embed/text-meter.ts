@@ -43,8 +43,6 @@ export interface TextMeter {
   estimate(characters: number): TextTokens
 }
 
-/** Tokens that frame each text, in the models of the BERT family. */
-const FRAME = 2
 /** Mean length of a canary, and the most tokens that one has: a canary has at most 100 characters. */
 const CANARY_CHARACTERS = 45
 const MAX_CANARY_TOKENS = 100
@@ -75,7 +73,7 @@ export function createTextMeter(limit: number | null, initial: TokenDensity = UN
   let variance = (initial.deviation * mean) ** 2
   const most = limit ?? Number.POSITIVE_INFINITY
 
-  const tokensAt = (characters: number, density: number): number => characters / density + FRAME
+  const tokensAt = (characters: number, density: number): number => characters / density
   const readAt = (texts: readonly SentText[], density: number): number =>
     texts.reduce((sum, { characters }) => sum + Math.min(most, tokensAt(characters, density)), 0)
 

@@ -4,7 +4,9 @@ import type { Plan, TextEstimate, Totals, UnreadTokens } from '@reembed/protocol
 import { unreadShare } from '@reembed/protocol'
 import { count, counted } from './format.ts'
 
-/** '3,000 = 2,999 rows + 1 reject', or '196 documents in 2,301 chunks = …' for a run with chunks. */
+/**
+ * '3,000 = 2,999 rows + 1 reject', or '196 documents in 2,301 chunks = …' for a run with chunks.
+ */
 export function documentsText({ documents, sourceDocuments, rows, rejects }: Totals): string {
   const inputs =
     sourceDocuments === undefined

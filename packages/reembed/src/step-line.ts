@@ -1,5 +1,5 @@
-// Shows what a command does before it has a result: one line that is redrawn on a terminal, and in a
-// pipe a plain line for each two seconds without output. Loaded by every command, so it imports
+// Shows what a command does before it has a result: one line that is redrawn on a terminal, and in
+// a pipe a plain line for each two seconds without output. Loaded by every command, so it imports
 // nothing.
 
 /** Time without output after which a plain line is written. */

@@ -98,8 +98,8 @@ export function splitText(text: string, { maxTokens, overlapTokens, countTokens 
 }
 
 /**
- * Characters of a prefix that decides for a long text, per token of the limit. Tokens at its end may
- * differ from those of the whole text, so the prefix must exceed the limit by a margin.
+ * Characters of a prefix that decides for a long text, per token of the limit. Tokens at its end
+ * may differ from those of the whole text, so the prefix must exceed the limit by a margin.
  */
 const PREFIX_CHARACTERS = 16
 const PREFIX_MARGIN = 2

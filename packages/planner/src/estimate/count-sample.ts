@@ -4,6 +4,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { nonEmptyDocuments } from './estimate.ts'
 import type { InputSample, SampleCluster } from './sample-inputs.ts'
+import { spreadOrder } from './spread-order.ts'
 
 /** Tokens of each text with framing tokens; null where they cannot be counted. */
 export type CountTokens = (texts: readonly string[], signal?: AbortSignal) => Promise<number[] | null>
@@ -35,7 +36,9 @@ export interface CountSampleOptions {
   readonly onProgress?: ((done: number, of: number) => void) | undefined
 }
 
-/** Counts the texts of a sample. @throws Error of `countTokens`, except its abort by the deadline */
+/**
+ * Counts the texts of a sample. @throws Error of `countTokens`, except its abort by the deadline
+ */
 export async function countSample(sample: InputSample, options: CountSampleOptions): Promise<CountedSample> {
   const { prompt, countTokens, more, deadline, onProgress } = options
   const textsOf = (cluster: SampleCluster): string[] =>
@@ -100,14 +103,4 @@ function* batchesOf(
     characters = 0
   }
   if (batch.length > 0) yield batch
-}
-
-/** The values in an order whose every prefix is spread evenly: by the reversed bits of the index. */
-export function spreadOrder<T>(values: readonly T[]): T[] {
-  const bits = Math.max(1, Math.ceil(Math.log2(values.length)))
-  return Array.from({ length: 2 ** bits }, (_, i) => {
-    let reversed = 0
-    for (let bit = 0; bit < bits; bit++) if ((i >> bit) & 1) reversed |= 1 << (bits - 1 - bit)
-    return reversed
-  }).flatMap(index => (index < values.length ? [values[index] as T] : []))
 }

@@ -18,7 +18,7 @@ import { mapConcurrent } from '@reembed/shared'
 import type { Corpus } from '../corpus.ts'
 import type { PlannedRun } from '../record-plan.ts'
 import { createEvenSampler } from '../survey.ts'
-import { spreadOrder } from './count-sample.ts'
+import { spreadOrder } from './spread-order.ts'
 
 /** Consecutive records of the corpus that are read together. */
 export interface SampleCluster {

@@ -39,7 +39,9 @@ const nextStep = (run: string): string =>
   `. Correct the documents and run again, which reuses the rest, or embed again what the model refused with \`reembed retry ${run.slice(0, SHORT)} --rejects\``
 const SHORT = 8
 
-/** 'docs/a.jsonl:12  d7  empty_text: the text is empty' and, indented, the beginning of the text. */
+/**
+ * 'docs/a.jsonl:12 d7 empty_text: the text is empty' and, indented, the beginning of the text.
+ */
 function textOf({ key, line, id, reason, message, text }: FoundReject): string {
   const place = `${key}${line === null ? '' : `:${line}`}`
   const first = [place, ...(id === null || id === key ? [] : [id]), `${reason}: ${message}`]

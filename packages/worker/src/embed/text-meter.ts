@@ -43,7 +43,9 @@ export interface TextMeter {
   estimate(characters: number): TextTokens
 }
 
-/** Mean length of a canary, and the most tokens that one has: a canary has at most 100 characters. */
+/**
+ * Mean length of a canary, and the most tokens that one has: a canary has at most 100 characters.
+ */
 const CANARY_CHARACTERS = 45
 const MAX_CANARY_TOKENS = 100
 
@@ -77,7 +79,9 @@ export function createTextMeter(limit: number | null, initial: TokenDensity = UN
   const readAt = (texts: readonly SentText[], density: number): number =>
     texts.reduce((sum, { characters }) => sum + Math.min(most, tokensAt(characters, density)), 0)
 
-  /** The density at which the texts have `read` tokens in all, by bisection: more is fewer tokens. */
+  /**
+   * The density at which the texts have `read` tokens in all, by bisection: more is fewer tokens.
+   */
   function densityOf(texts: readonly SentText[], read: number): number {
     let [low, high] = [MIN_DENSITY, MAX_DENSITY]
     for (let step = 0; step < 40; step++) {

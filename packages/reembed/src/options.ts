@@ -138,7 +138,7 @@ const source = new Option(
   '--source <url>',
   'read the corpus from this folder, file, glob or URL (s3://, hf://)',
 ).env('REEMBED_SOURCE')
-const outputOption = new Option('--output <url>', 'write the vectors to this folder or s3:// URL').env(
+const outputOption = new Option('--output <url>', 'keep the vectors in this folder or s3:// URL').env(
   'REEMBED_OUTPUT',
 )
 

@@ -92,3 +92,8 @@ const oneLine = (text: string): string =>
     .trim()
     .replace(/^error: /, 'reembed: ')
     .replace(/\n\(Did you mean/, ' (did you mean')
+    // `reembed run ./docs`
+    .replace(
+      /too many arguments for '(.*?)'. Expected 0 arguments but got (?:\d+): (.*?)\.?$/,
+      "'$1' takes no arguments, got $2: give each value by its option, like --source ./docs",
+    )

@@ -38,6 +38,7 @@ export type FollowFlags = OutputFlags &
  */
 export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
   const startedMs = Date.now()
+  const options = planOptionsOf(flags)
   await using stack = new AsyncDisposableStack()
   const interrupted = stack.adopt(onInterrupt(), ({ stop }) => stop()).signal
   steps.show('opening the source')
@@ -45,7 +46,7 @@ export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
   steps.show('checking that the output never overwrites')
   const store = stack.use(await openOutput(flags))
   const endpoint = await openOrStartEndpoint(flags, stack)
-  const planned = await planCorpus(corpus, endpoint, planOptionsOf(flags), {
+  const planned = await planCorpus(corpus, endpoint, options, {
     output: store,
     redis: redisOf(flags),
     onNotice: notePlan,

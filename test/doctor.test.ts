@@ -42,7 +42,7 @@ test('doctor takes a file and a glob as run does, shows fields and documents, an
     expect(stdout).toMatch(/^skip +output +give --output to check it$/m)
     expect(code).toBe(0)
   }
-  const wrong = await inProcess(['doctor', ...flags({ source: file, text: 'nothing' })])
+  const wrong = await inProcess(['doctor', ...flags({ source: file, id: 'key', text: 'nothing' })])
   expect(wrong.stdout).toMatch(/^FAIL +source +.*nothing.*\(--text\)$/m)
   expect(wrong.code).toBe(5)
 })

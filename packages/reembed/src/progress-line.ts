@@ -29,6 +29,8 @@ const PLAIN_EVERY_MS = 5_000
 const RATE_WINDOW_MS = 15_000
 const BAR_WIDTH = 24
 const MIN_BAR = 8
+/** 'overloaded, limit 385' */
+const MIN_ENDPOINT = 22
 /** Brackets, and the space after them. */
 const BAR_FRAME = 4
 
@@ -91,11 +93,12 @@ export function createProgressLine(stream: NodeJS.WriteStream, now: () => number
     const short = [percent, `${brief(facts.documentsDone)} of ${brief(total)} ${facts.unit}s`, left].join(
       '  ',
     )
-    const rest = faults.map(fault => `  ${fault}`).join('')
-    return `${short}  ${shortened(facts.endpoint, columns - short.length - rest.length - 3)}${rest}`.slice(
-      0,
-      columns - 1,
-    )
+    // Rejects come first in `faults`: what comes after them goes first.
+    const kept = [...faults]
+    const restOf = (): string => kept.map(fault => `  ${fault}`).join('')
+    const roomOf = (): number => columns - short.length - restOf().length - 3
+    while (kept.length > 1 && roomOf() < MIN_ENDPOINT) kept.pop()
+    return `${short}  ${shortened(facts.endpoint, roomOf())}${restOf()}`.slice(0, columns - 1)
   }
 
   return {

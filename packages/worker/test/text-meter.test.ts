@@ -15,7 +15,7 @@ function requestOf(densities: readonly number[], tokens: readonly number[]) {
     return { characters, sent: characters }
   })
   const read = tokens.reduce((sum, count) => sum + Math.min(LIMIT, count), 0)
-  return { texts, stated: { read, canaries: 0 } }
+  return { texts, stated: { read, canaryCharacters: 0 } }
 }
 
 describe('a server that states the tokens of each text', () => {
@@ -25,7 +25,7 @@ describe('a server that states the tokens of each text', () => {
       { characters: 400, sent: 400 },
       { characters: 9_000, sent: 4_500 },
     ]
-    const measured = meter.measure(texts, { read: 200, whole: [101, 1_000], canaries: 1 })
+    const measured = meter.measure(texts, { read: 200, whole: [101, 1_000], canaryCharacters: 20 })
     expect(truncationOf(measured, LIMIT)).toEqual({
       truncated: 2,
       unread: { tokens: 1 + 1_900, low: 1 + 1_900, high: 1 + 1_900, of: 2_101 },
@@ -49,6 +49,18 @@ describe('a server that states the tokens of a request', () => {
     // By the density so far, none has more than 84 tokens.
     const { texts, stated } = requestOf([4, 4, 4], [150, 160, 170])
     expect(truncationOf(meter.measure(texts, stated), LIMIT).truncated).toBe(3)
+  })
+
+  test('shows that a long text beside a short one was cut, whatever the tokens of the canary', () => {
+    for (const canaryTokens of [1, 5, 15]) {
+      const meter = createTextMeter(LIMIT, { charactersPerToken: 6, deviation: 0.05 })
+      const texts = [
+        { characters: 1_200, sent: 1_200 },
+        { characters: 13, sent: 13 },
+      ]
+      const measured = meter.measure(texts, { read: LIMIT + 3 + canaryTokens, canaryCharacters: 20 })
+      expect(truncationOf(measured, LIMIT).truncated).toBe(1)
+    }
   })
 
   test('gives an interval that holds the real number, also for texts of another density than before', () => {
@@ -85,7 +97,7 @@ describe('a server that states the tokens of a request', () => {
 
 test('without any count, the density of the plan is used', () => {
   const meter = createTextMeter(LIMIT, DENSITY)
-  const [text] = meter.measure([{ characters: 1_000, sent: 1_000 }], { read: null, canaries: 1 })
+  const [text] = meter.measure([{ characters: 1_000, sent: 1_000 }], { read: null, canaryCharacters: 20 })
   expect(text?.tokens).toBe(250)
   expect(text?.low).toBeLessThan(200)
   expect(text?.high).toBeGreaterThan(350)

@@ -13,6 +13,8 @@ export interface Answered {
   readonly tokens: number | null
   /** Tokens of each text before truncation; undefined where the server states none, as TEI. */
   readonly textTokens?: readonly number[] | undefined
+  /** Characters of the canary that was sent with the texts, if one was. */
+  readonly canaryCharacters?: number | undefined
   /**
    * Mean time of the request's inputs in the server's queue, and in the model; null where it states
    * none.

@@ -79,7 +79,7 @@ function written(file: string, keyPath: string, value: unknown): unknown {
   const variable = FROM_ENVIRONMENT.get(keyPath)
   if (variable !== undefined) return `\${${variable}}`
   // `$${` stands for `${` in the file.
-  const text = (one: unknown): unknown => (typeof one === 'string' ? one.replaceAll('${', '$${') : one)
+  const text = (one: unknown): unknown => (typeof one === 'string' ? one.replaceAll('${', () => '$${') : one)
   if (PATH_KEYS.has(keyPath)) return text(from(file, String(value)))
   return Array.isArray(value) ? value.map(text) : text(value)
 }

@@ -110,7 +110,7 @@ export function createSender({
       request.onAnswered(texts, rows, {
         read: outcome.tokens,
         whole: outcome.textTokens?.slice(0, texts.length),
-        canaries: canary.inputs,
+        canaryCharacters: outcome.canaryCharacters ?? 0,
       })
       for (const i of outcome.badRows) await again(sliceRequest(request, i, i + 1), signal, tries)
       return

@@ -30,8 +30,8 @@ export interface StatedTokens {
   readonly read: number | null
   /** Tokens of each text before truncation, where the server states them. */
   readonly whole?: readonly number[] | undefined
-  /** Number of canaries in the request. */
-  readonly canaries: number
+  /** Characters of the canary of the request; 0 without one. */
+  readonly canaryCharacters: number
 }
 
 export interface TextMeter {
@@ -43,11 +43,9 @@ export interface TextMeter {
   estimate(characters: number): TextTokens
 }
 
-/**
- * Mean length of a canary, and the most tokens that one has: a canary has at most 100 characters.
- */
-const CANARY_CHARACTERS = 45
-const MAX_CANARY_TOKENS = 100
+/** UTF-8 bytes of a UTF-16 unit, and tokens that frame a text. */
+const MAX_BYTES = 3
+const MAX_FRAME = 2
 
 /** Tokens that the model read of the texts of a request, without the canary. */
 interface ReadTokens {
@@ -107,6 +105,16 @@ export function createTextMeter(limit: number | null, initial: TokenDensity = UN
     }
   }
 
+  /** A canary has at least one token, and no tokenizer makes more tokens than bytes. */
+  const readOf = (read: number, canary: number): ReadTokens =>
+    canary === 0
+      ? { least: read, likely: read, most: read }
+      : {
+          least: read - MAX_BYTES * canary - MAX_FRAME,
+          likely: read - Math.max(1, tokensAt(canary, mean)),
+          most: read - 1,
+        }
+
   function measureBySum(
     texts: readonly SentText[],
     { least, likely, most: readMost }: ReadTokens,
@@ -118,7 +126,13 @@ export function createTextMeter(limit: number | null, initial: TokenDensity = UN
     }
     const density = densityOf(texts, likely)
     const below = texts.filter(({ characters }) => tokensAt(characters, density) < most)
-    const isShown = readAt(below, density) >= SHOWN_SHARE * likely
+    // The tokens of the canary are not known exactly: a text so near the limit may have reached it.
+    const uncertain = readMost - least
+    const isNear = texts.some(({ characters }) => {
+      const tokens = tokensAt(characters, density)
+      return tokens < most && tokens > most - uncertain
+    })
+    const isShown = !isNear && readAt(below, density) >= SHOWN_SHARE * likely
     if (isShown) learn(density)
     // Each text has a token at least: with a sum below this, none reached the limit.
     const noneCut = readMost < most + texts.length - 1
@@ -131,17 +145,19 @@ export function createTextMeter(limit: number | null, initial: TokenDensity = UN
   return {
     limit,
     estimate: characters => around(characters, mean),
-    measure(texts, { read, whole, canaries }) {
+    measure(texts, { read, whole, canaryCharacters }) {
       if (whole) return texts.map((text, i) => extrapolated(whole[i] ?? 0, text))
-      if (read === null) return texts.map(({ characters }) => around(characters, mean))
-      return measureBySum(texts, {
-        least: read - canaries * MAX_CANARY_TOKENS,
-        likely: read - canaries * tokensAt(CANARY_CHARACTERS, mean),
-        most: read - canaries,
-      })
+      const found =
+        read === null
+          ? texts.map(({ characters }) => around(characters, mean))
+          : measureBySum(texts, readOf(read, canaryCharacters))
+      // What the worker did not send was not read.
+      return found.map((text, i) => (isWhole(texts[i]) ? text : atLeast(text, most)))
     },
   }
 }
+
+const isWhole = (text: SentText | undefined): boolean => text?.sent === text?.characters
 
 /** Counted tokens of the part that was sent, scaled to the whole text. */
 function extrapolated(counted: number, { characters, sent }: SentText): TextTokens {

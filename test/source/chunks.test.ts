@@ -109,7 +109,7 @@ test('chunking is refused above the input limit of the model and without a token
   const without = await plan('--chunk-tokens', '100')
   expect(without.code).toBe(2)
   expect(without.stderr).toContain(
-    'Cannot read the tokenizer of model reembed/hash from the Hub at http://127.0.0.1:9 (bad port): try again later, or set HF_ENDPOINT to a mirror, or name the tokenizer.json of the model on this machine (--tokenizer)',
+    'Cannot read the tokenizer of model reembed/hash from the Hub at http://127.0.0.1:9 (bad port): try again later, or set HF_ENDPOINT to a mirror, or give the path of its tokenizer.json (--tokenizer)',
   )
 })
 

@@ -9,7 +9,7 @@ import { ReembedError } from '@reembed/shared'
  */
 export type RejectLimit = string
 
-/** The limit of a run that names none: one reject in a hundred documents. */
+/** The limit of a run whose plan sets none: one reject in a hundred documents. */
 export const DEFAULT_MAX_REJECTS: RejectLimit = '1%'
 
 /**

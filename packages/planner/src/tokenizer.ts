@@ -47,7 +47,7 @@ export function openTokenizerSource(
       if (tokenizer) return tokenizer
       throw new ReembedError(
         'USAGE',
-        `the Hub has no ${FILE} of model ${model.id}: name the file on this machine`,
+        `the Hub has no ${FILE} of model ${model.id}: give the path of the file`,
         { option: 'tokenizer' },
       )
     },
@@ -93,7 +93,7 @@ async function hubTokenizer(
     token,
     timeoutMs: HUB_TIMEOUT_MS,
     codes: { unreachable: 'USAGE', accessDenied: 'USAGE' },
-    alternative: `name the ${FILE} of the model on this machine`,
+    alternative: `give the path of its ${FILE}`,
   })
   const path = `/${escapeHubPath(id)}/resolve/${encodeURIComponent(revision ?? 'main')}/${FILE}`
   const text = await hub.text(path, { subject: `the tokenizer of model ${id}` }).catch((error: unknown) => {

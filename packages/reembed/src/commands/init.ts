@@ -16,7 +16,7 @@ type Flags = CorpusFlags & Partial<OutputFlags> & RedisFlags & { readonly config
 export async function init(flags: Flags, self: Parameters<typeof givenValues>[0]): Promise<void> {
   const file = flags.config ?? DEFAULT_FILE
   if (existsSync(file))
-    throw new ReembedError('USAGE', `${file} already exists: edit it, or name another file with --config`)
+    throw new ReembedError('USAGE', `${file} already exists: edit it, or give another file with --config`)
   const given = givenValues(self)
   await using corpus = await openSource(flags)
   const found = await survey(corpus)

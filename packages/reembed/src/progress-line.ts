@@ -93,7 +93,7 @@ export function createProgressLine(stream: NodeJS.WriteStream, now: () => number
     const short = [percent, `${brief(facts.documentsDone)} of ${brief(total)} ${facts.unit}s`, left].join(
       '  ',
     )
-    // Rejects come first in `faults`: what comes after them goes first.
+    // Rejects come first in `faults`: what comes after them is left out first.
     const kept = [...faults]
     const restOf = (): string => kept.map(fault => `  ${fault}`).join('')
     const roomOf = (): number => columns - short.length - restOf().length - 3

@@ -47,7 +47,7 @@ test('lists file, line, id, reason and beginning of the text, also as CSV and JS
   expect(list.code).toBe(0)
   const [first, second, text, ...rest] = list.stdout.split('\n')
   expect(first).toBe('a.jsonl:8  d7  empty_text: the text is empty or only whitespace')
-  expect(second).toMatch(/^a\.jsonl:151 {2}d150 {2}too_long: /)
+  expect(second).toMatch(/^a\.jsonl:151 {2}d150 {2}too_large: /)
   expect(text).toBe(`    ${`A "long", ${'word '.repeat(30)}`.slice(0, 80).trim()}`)
   expect(rest).toEqual([''])
   expect(list.stderr).toMatch(
@@ -57,7 +57,7 @@ test('lists file, line, id, reason and beginning of the text, also as CSV and JS
   const csv = (await inProcess(['rejects', run, '--csv', '--output', output])).stdout.split('\r\n')
   expect(csv[0]).toBe('file,line,id,reason,message,text')
   expect(csv[1]).toBe('a.jsonl,8,d7,empty_text,the text is empty or only whitespace, ')
-  expect(csv[2]).toMatch(/^a\.jsonl,151,d150,too_long,.*,"A ""long"", word /)
+  expect(csv[2]).toMatch(/^a\.jsonl,151,d150,too_large,.*,"A ""long"", word /)
 
   const json = (await inProcess(['rejects', run, '--json', '--no-show-text', '--output', output])).stdout
   expect(
@@ -67,7 +67,7 @@ test('lists file, line, id, reason and beginning of the text, also as CSV and JS
       .map(line => JSON.parse(line)),
   ).toMatchObject([
     { id: 'd7', key: 'a.jsonl', line: 8, reason: 'empty_text' },
-    { id: 'd150', key: 'a.jsonl', line: 151, reason: 'too_long' },
+    { id: 'd150', key: 'a.jsonl', line: 151, reason: 'too_large' },
   ])
 })
 

@@ -1,9 +1,9 @@
 // Shows what a command does before it has a result: one line that is redrawn on a terminal, and in
-// a pipe a plain line for each two seconds without output. Loaded by every command, so it imports
+// a pipe a plain line for each ten seconds without output. Loaded by every command, so it imports
 // nothing.
 
-/** Time without output after which a plain line is written. */
-const QUIET_MS = 2_000
+/** Time without output after which a plain line is written: logs need fewer lines than a screen. */
+const QUIET_MS = 10_000
 const REDRAW_MS = 200
 /** A step that takes longer shows its seconds. */
 const SHOWN_SECONDS_MS = 2_000
@@ -51,6 +51,7 @@ export function createStepLine(stream: NodeJS.WriteStream, now: () => number = D
   return {
     show(next) {
       // 'sampling, 3 of 64' continues the step 'sampling, 2 of 64'.
+      if (timer === undefined) outputMs = now()
       const [name = ''] = next.split(',')
       if (name !== step) stepMs = now()
       step = name

@@ -78,21 +78,21 @@ test('a step is drawn at once on a terminal, and removed at its end', () => {
   expect(screen.line()).toBe('')
 })
 
-test('a pipe gets a line for each two seconds without output, with the seconds of the step', () => {
+test('a pipe gets a line for each ten seconds without output, with the seconds of the step', () => {
   let now = 0
   const screen = terminal(undefined)
   const steps = createStepLine(screen.stream, () => now)
   steps.show('listing the source')
-  now = 1_900
+  now = 9_900
   steps.show('listing the source, 1,000 objects')
   expect(screen.written()).toBe('')
-  now = 2_100
+  now = 10_100
   steps.show('listing the source, 2,000 objects')
-  now = 3_000
+  now = 15_000
   steps.interrupt()
-  now = 4_900
+  now = 24_900
   steps.show('listing the source, 3,000 objects')
-  expect(screen.written()).toBe('listing the source, 2,000 objects  2 s\n')
+  expect(screen.written()).toBe('listing the source, 2,000 objects  10 s\n')
   steps.end()
 })
 

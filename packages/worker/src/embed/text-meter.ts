@@ -122,7 +122,8 @@ export function createTextMeter(limit: number | null, initial: TokenDensity = UN
     if (readMost >= most * texts.length) {
       // Every text may have reached the limit: the sum shows no density.
       const all = texts.map(({ characters }) => around(characters, mean))
-      return least >= most * texts.length ? all.map(found => atLeast(found, most)) : all
+      // More than that is the count of a server that counts what its model does not read.
+      return least === most * texts.length ? all.map(found => atLeast(found, most)) : all
     }
     const density = densityOf(texts, likely)
     const below = texts.filter(({ characters }) => tokensAt(characters, density) < most)

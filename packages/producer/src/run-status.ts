@@ -1,6 +1,7 @@
 // The description of one run: what the command prints, and what the SDK returns.
 
 import {
+  countPresent,
   estimatedInputs,
   type Manifest,
   type ModelIdentity,
@@ -8,11 +9,11 @@ import {
   readManifest,
   readRunStateRecord,
   requirePlan,
+  shardsPresent,
   type Totals,
 } from '@reembed/protocol'
 import type { Queue, QueueCounts, RunProgress, WorkerState } from '@reembed/queue'
 import type { Store } from '@reembed/store'
-import { countPresent, shardsPresent } from './enqueue.ts'
 
 /**
  * - `running`: shards are missing.
@@ -48,6 +49,7 @@ export interface RunStatus {
   readonly totals: Totals | undefined
   /** The run whose vectors it reused; set once the run is finished, if it had one. */
   readonly baseRun: Manifest['baseRun']
+  readonly unfinishedBaseRuns: Manifest['unfinishedBaseRuns']
   /** What Redis knows; undefined for a client without Redis. */
   readonly queue:
     | {
@@ -87,6 +89,7 @@ export async function readRunStatus(store: Store, queue: Queue | undefined, run:
     unit: plan.recipe.chunking ? 'chunk' : 'document',
     totals: manifest?.totals,
     baseRun: manifest?.baseRun,
+    unfinishedBaseRuns: manifest?.unfinishedBaseRuns,
     queue: queue && (await queueStatus(queue, run)),
   }
 

@@ -67,6 +67,7 @@ export {
 } from './manifest.ts'
 export { type ModelReference, putModelReference, readModelReference } from './model-reference.ts'
 export {
+  baseRunsOf,
   estimatedInputs,
   type Plan,
   putPlan,
@@ -118,6 +119,7 @@ export {
   refuseDeleted,
   setRunState,
 } from './run-state.ts'
+export { countPresent, shardsPresent } from './shards-present.ts'
 export {
   getTickClaim,
   putTickClaim,

@@ -23,8 +23,7 @@ import type { SourceRecord } from '@reembed/protocol'
 import type { LimitCoordinator } from '@reembed/queue'
 import { type Clock, messageOf, ReembedError, systemClock } from '@reembed/shared'
 import { createVectorMemory } from './embed/memory.ts'
-import type { TextMeter } from './embed/text-meter.ts'
-import { type EmbeddedWindow, embed } from './embed.ts'
+import { type EmbeddedWindow, type EmbedOptions, embed } from './embed.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import type { OpenRun } from './run-cache.ts'
 
@@ -42,13 +41,8 @@ export interface Embedder extends AsyncDisposable {
   ): AsyncGenerator<EmbeddedWindow, void, undefined>
 }
 
-/** The options of one job. */
-export interface EmbedderOptions {
+export interface EmbedderOptions extends Pick<EmbedOptions, 'meter' | 'stop' | 'onAnswered'> {
   readonly signal: AbortSignal
-  /** Measures the texts; one of its own if not given. */
-  readonly meter?: TextMeter | undefined
-  /** Called after each answered request with its number of texts. */
-  readonly onAnswered?: ((texts: number) => void) | undefined
   /** Wraps the endpoint for this job. */
   readonly metered?: ((endpoint: Endpoint) => Endpoint) | undefined
 }
@@ -110,7 +104,7 @@ export function createEmbedder(
       const { state } = limiter
       return trouble !== '' && state.startsWith('ok') ? trouble : state + replicasState()
     },
-    async *embed(run, records, { signal, meter, onAnswered, metered = endpoint => endpoint }) {
+    async *embed(run, records, { signal, stop, meter, onAnswered, metered = endpoint => endpoint }) {
       const { prompt } = run.plan.recipe
       const name = `${run.store.url} ${run.plan.run}`
       const block = blocked.get(name)
@@ -118,7 +112,7 @@ export function createEmbedder(
       let use: EndpointHandle | undefined
       let foreign = false
       try {
-        use = await useWhenAvailable(run, name, signal)
+        use = await useWhenAvailable(run, name, stop ? AbortSignal.any([signal, stop.begun]) : signal)
         const { endpoint, reference } = use
         used = endpoint
         blocked.delete(name)
@@ -132,6 +126,7 @@ export function createEmbedder(
           clock,
           random,
           onAnswered,
+          stop,
           signal,
         })) {
           trouble = ''

@@ -25,7 +25,7 @@ export async function status(
   ]
   if (totals) {
     rows.push(['documents', documentsText(totals)], ...unreadRow(totals))
-    rows.push(...reuseRow({ totals, baseRun: status.baseRun }))
+    rows.push(...reuseRow({ ...status, totals }))
   } else {
     rows.push([
       `${status.unit}s`,
@@ -55,6 +55,7 @@ export async function status(
       shards,
       totals: totals ?? null,
       baseRun: status.baseRun ?? null,
+      unfinishedBaseRuns: status.unfinishedBaseRuns ?? [],
       ...(live && {
         queue: live.jobs,
         progress: live.progress,

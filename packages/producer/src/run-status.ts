@@ -1,17 +1,19 @@
 // The description of one run: what the command prints, and what the SDK returns.
 
 import {
+  countPresent,
+  estimatedInputs,
   type Manifest,
   type ModelIdentity,
   readCurrent,
   readManifest,
   readRunStateRecord,
   requirePlan,
+  shardsPresent,
   type Totals,
 } from '@reembed/protocol'
 import type { Queue, QueueCounts, RunProgress, WorkerState } from '@reembed/queue'
 import type { Store } from '@reembed/store'
-import { countPresent, shardsPresent } from './enqueue.ts'
 
 /**
  * - `running`: shards are missing.
@@ -40,12 +42,14 @@ export interface RunStatus {
   readonly model: ModelIdentity
   readonly shards: number
   readonly shardsDone: number
-  /** Exact once the run is finished, estimated before. */
+  /** Documents, or chunks for a run that cuts documents: exact once it is finished. */
   readonly documents: number
+  readonly unit: 'document' | 'chunk'
   /** Set once the run is finished. */
   readonly totals: Totals | undefined
   /** The run whose vectors it reused; set once the run is finished, if it had one. */
   readonly baseRun: Manifest['baseRun']
+  readonly unfinishedBaseRuns: Manifest['unfinishedBaseRuns']
   /** What Redis knows; undefined for a client without Redis. */
   readonly queue:
     | {
@@ -81,9 +85,11 @@ export async function readRunStatus(store: Store, queue: Queue | undefined, run:
     model: plan.recipe.model,
     shards: plan.shards,
     shardsDone,
-    documents: manifest?.totals.documents ?? plan.estimatedDocuments,
+    documents: manifest?.totals.documents ?? estimatedInputs(plan),
+    unit: plan.recipe.chunking ? 'chunk' : 'document',
     totals: manifest?.totals,
     baseRun: manifest?.baseRun,
+    unfinishedBaseRuns: manifest?.unfinishedBaseRuns,
     queue: queue && (await queueStatus(queue, run)),
   }
 

@@ -67,6 +67,8 @@ export {
 } from './manifest.ts'
 export { type ModelReference, putModelReference, readModelReference } from './model-reference.ts'
 export {
+  baseRunsOf,
+  estimatedInputs,
   type Plan,
   putPlan,
   putSliceSegment,
@@ -87,15 +89,20 @@ export {
   mergedIntervals,
   type Price,
   type Quote,
+  type TextEstimate,
+  type TokenDensity,
   unionMs,
 } from './quote.ts'
 export {
+  addUnread,
   assertReceiptReadable,
   type ModelIdentity,
   parseReceipt,
   RECEIPT_KEY,
   type Receipt,
   type RejectRow,
+  type UnreadTokens,
+  unreadShare,
 } from './receipt.ts'
 export {
   appendRunState,
@@ -112,6 +119,7 @@ export {
   refuseDeleted,
   setRunState,
 } from './run-state.ts'
+export { countPresent, shardsPresent } from './shards-present.ts'
 export {
   getTickClaim,
   putTickClaim,

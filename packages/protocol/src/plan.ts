@@ -31,7 +31,7 @@ import {
   sliceShape,
 } from './corpus.ts'
 import { DTYPES, type Dtype, type ShardLayout } from './layout.ts'
-import { type Quote, quoteShape } from './quote.ts'
+import { type Quote, quoteShape, type TextEstimate, textsShape } from './quote.ts'
 import { type ModelIdentity, modelShape } from './receipt.ts'
 import { readSegment } from './segment.ts'
 
@@ -83,6 +83,11 @@ export interface Plan {
    * the run id.
    */
   readonly baseRun?: string | undefined
+  /**
+   * Unfinished runs of the same recipe, newest first, whose shards are reused before those of
+   * `baseRun`. Not part of the run id.
+   */
+  readonly unfinishedBaseRuns?: readonly string[] | undefined
   /** The run whose rejects this run retries. */
   readonly retryOf?: string | undefined
   /** Maximum rejects for automatic publication: '20' or '1%'. Not part of the run id. */
@@ -98,7 +103,18 @@ export interface Plan {
   readonly queryPrompt?: string | undefined
   /** The estimate at plan time. */
   readonly quote?: Quote | undefined
+  /** The texts in tokens of the model, estimated at plan time. Not part of the run id. */
+  readonly texts?: TextEstimate | undefined
+  /**
+   * Maximum share of the text that the model may leave unread for automatic publication: '1%'. Not
+   * part of the run id.
+   */
+  readonly maxTruncated?: string | undefined
 }
+
+/** The estimated number of documents, or of chunks: of what receipts and progress count. */
+export const estimatedInputs = ({ recipe, texts, estimatedDocuments }: Plan): number =>
+  recipe.chunking && texts ? texts.inputs : estimatedDocuments
 
 /**
  * Reads the plan of a run; undefined if the store has none.
@@ -118,6 +134,13 @@ export const putSliceSegment = (
   segment: number,
   rows: readonly Slice[],
 ): Promise<'created' | 'exists'> => slices.put(store, planSegmentKey(run, segment), rows)
+
+/** All runs whose vectors the run reuses, in the order in which they are searched. */
+export const baseRunsOf = ({
+  baseRun,
+  unfinishedBaseRuns = [],
+}: Pick<Plan, 'baseRun' | 'unfinishedBaseRuns'>): readonly string[] =>
+  baseRun === undefined ? unfinishedBaseRuns : [...unfinishedBaseRuns, baseRun]
 
 const CARRIED: readonly CarriedType[] = ['string', 'int32', 'int64', 'double', 'boolean']
 
@@ -156,12 +179,15 @@ const planShape = record<Plan>({
   snapshotSha256: text,
   slicing: optional(record<NonNullable<Plan['slicing']>>({ sliceBytes: amount, maxParts: amount })),
   baseRun: optional(text),
+  unfinishedBaseRuns: optional(list(text)),
   retryOf: optional(text),
   maxRejects: text,
   gates: optional(list(text)),
   evaluation: optional(record<NonNullable<Plan['evaluation']>>({ sha256: filledText, queries: positive })),
   queryPrompt: optional(text),
   quote: optional(quoteShape),
+  texts: optional(textsShape),
+  maxTruncated: optional(text),
 })
 
 const plans = objectKind<Plan>({

@@ -1,7 +1,14 @@
 // Describes plans, quotes and previews as rows of text.
 
 import type { PlannedRun, Preview, ReuseForecast, ReuseGroup } from '@reembed/planner'
-import { type ActualCost, dollarsPerMillion, LIST_PRICE, type Price, type Quote } from '@reembed/protocol'
+import {
+  type ActualCost,
+  baseRunsOf,
+  dollarsPerMillion,
+  LIST_PRICE,
+  type Price,
+  type Quote,
+} from '@reembed/protocol'
 import { bytes, count, counted, dollars, duration } from './format.ts'
 
 /** 'id: id, text: {{ title }} {{ text }}, carried: lang (string)' */
@@ -13,6 +20,7 @@ function fieldsOf({ recipe: { fields, template }, layout }: PlannedRun['head']):
 
 export function describePlan({ head }: PlannedRun): [string, string][] {
   const { model, fields, prompt } = head.recipe
+  const inputs = head.recipe.chunking && head.texts ? head.texts.inputs : head.estimatedDocuments
   const rows: [string, string][] = [
     ['run', head.run],
     [
@@ -23,17 +31,19 @@ export function describePlan({ head }: PlannedRun): [string, string][] {
     ['model', `${model.id}@${model.revision ?? 'unstated'}  ${model.dimensions} dimensions`],
     [
       'shards',
-      `${count(head.shards)}, about ${bytes((4 * model.dimensions * head.estimatedDocuments) / head.shards)} of vectors each`,
+      `${count(head.shards)}, about ${bytes((4 * model.dimensions * inputs) / head.shards)} of vectors each`,
     ],
   ]
   const { chunking } = head.recipe
   if (chunking) {
     rows.push([
       'chunks',
-      `at most ${chunking.maxTokens} tokens, ${chunking.overlapTokens} of them repeated from the chunk before`,
+      `about ${count(inputs)} of at most ${counted(chunking.maxTokens, 'token')}${chunking.overlapTokens > 0 ? `, ${chunking.overlapTokens} of them repeated from the chunk before` : ''}`,
     ])
   }
-  if (head.baseRun) rows.push(['reuse', `unchanged documents keep their vectors of run ${head.baseRun}`])
+  const bases = baseRunsOf(head)
+  if (bases.length > 0)
+    rows.push(['reuse', `unchanged documents keep their vectors of run ${bases.join(' or ')}`])
   if (prompt) rows.push(['prompt', JSON.stringify(prompt)])
   return rows
 }

@@ -13,13 +13,22 @@ import {
   type TokenEstimator,
 } from '@reembed/endpoint'
 import type { Document, ModelReference, Reject, SourceRecord } from '@reembed/protocol'
+import type { JobStop } from '@reembed/queue'
 import { type Clock, mapConcurrent, systemClock } from '@reembed/shared'
 import { createVectorMemory, type VectorMemory } from './embed/memory.ts'
 import { type PreparedText, prepare } from './embed/prepare.ts'
 import { createSender, type Sender } from './embed/send.ts'
+import {
+  createTextMeter,
+  type StatedTokens,
+  type TextMeter,
+  type TextTokens,
+  type Truncation,
+  truncationOf,
+} from './embed/text-meter.ts'
 
 export interface EmbeddedWindow {
-  /** Documents with a vector, in source order. */
+  /** Documents with a vector, in source order. Those that were omitted are not among them. */
   readonly documents: readonly Document[]
   /** One row per document, `info.dimensions` floats each. */
   readonly vectors: Float32Array
@@ -27,8 +36,8 @@ export interface EmbeddedWindow {
   readonly rejects: readonly Reject[]
   /** Sum of the server's counts, or null where a reply states none. */
   readonly tokens: number | null
-  /** Texts truncated by the worker because the server ignores the rest. */
-  readonly truncated: number
+  /** The texts over the model's limit. */
+  readonly truncation: Truncation
   /** Texts with lone surrogates. */
   readonly repaired: number
   /**
@@ -36,6 +45,8 @@ export interface EmbeddedWindow {
    * they get.
    */
   readonly repeats: number
+  /** Documents that were not sent, or not answered, because the job had to stop. */
+  readonly omitted: number
   /** Returns the memory of `vectors`, which another window reuses. */
   release(): void
 }
@@ -48,11 +59,14 @@ export interface EmbedOptions {
   readonly reference?: ModelReference | undefined
   /** Prepended to each text. */
   readonly prompt?: string
+  /** Measures the whole texts; one of its own if not given. */
+  readonly meter?: TextMeter | undefined
   /** Memory of the vectors, shared by all jobs of a worker. */
   readonly memory?: VectorMemory | undefined
   readonly windowDocuments?: number
   readonly windowBytes?: number
   readonly maxUnavailableMs?: number
+  readonly stop?: JobStop | undefined
   /**
    * Called after each answered request with its number of texts: windows are too coarse for
    * progress.
@@ -79,24 +93,28 @@ export async function* embed(
     endpoint,
     limiter,
     signal,
+    stop,
     maxUnavailableMs = 60_000,
     clock = systemClock,
     random = Math.random,
   } = options
   const canary = createCanary(endpoint, options.reference)
-  const sender = createSender({ endpoint, canary, limiter, maxUnavailableMs, clock, random })
-  const meter = createTokenEstimator(endpoint.info.maxInputLength)
+  const sender = createSender({ endpoint, canary, limiter, maxUnavailableMs, stop, clock, random })
+  const { maxInputLength } = endpoint.info
+  const { meter = createTextMeter(maxInputLength) } = options
+  const estimator = createTokenEstimator(maxInputLength)
   const { memory = createVectorMemory() } = options
   yield* mapConcurrent(
     windows(records, options),
-    (window, stop) =>
+    (window, aborted) =>
       embedWindow(window, {
         dimensions: endpoint.info.dimensions,
         memory,
         meter,
+        estimator,
         sender,
         onAnswered: options.onAnswered,
-        signal: stop,
+        signal: aborted,
       }),
     { concurrency: WINDOWS, signal },
   )
@@ -137,7 +155,9 @@ async function* windows(
 interface WindowContext {
   readonly dimensions: number
   readonly memory: VectorMemory
-  readonly meter: TokenEstimator
+  readonly meter: TextMeter
+  /** Tokens that the model reads of a text, to pack requests. */
+  readonly estimator: TokenEstimator
   readonly sender: Sender
   readonly signal: AbortSignal
   readonly onAnswered: EmbedOptions['onAnswered']
@@ -145,17 +165,19 @@ interface WindowContext {
 
 async function embedWindow(
   { texts, rejects }: Window,
-  { dimensions, memory, meter, sender, onAnswered, signal }: WindowContext,
+  { dimensions, memory, meter, estimator, sender, onAnswered, signal }: WindowContext,
 ): Promise<EmbeddedWindow> {
   const firsts = firstOfEach(texts)
   const different = texts.flatMap((text, row) => (firsts[row] === row ? [{ row, ...text }] : []))
   const packed = pack(
-    different.map(({ text, bytes }) => ({ tokens: meter.estimate(text.length), bytes })),
+    different.map(({ text, bytes }) => ({ tokens: estimator.estimate(text.length), bytes })),
     sender.limits,
   ).map(request => request.map(at => different[at]?.row ?? 0))
   // One row per document, then one row for the canary of each request.
   const vectors = memory.take((texts.length + packed.length) * dimensions)
   const refused = new Map<number, Reject>()
+  const measured = new Map<number, TextTokens>()
+  const omitted = new Set<number>()
   let tokens: number | null = 0
 
   function reject(row: number, reason: Reject['reason'], message: string): void {
@@ -170,12 +192,21 @@ async function embedWindow(
     canaryRow: texts.length + i,
     texts: rows.map(row => texts[row]?.text ?? ''),
     vectors,
-    onAnswered(sent: readonly string[], counted: number | null) {
-      tokens = tokens === null || counted === null ? null : tokens + counted
+    onAnswered(sent: readonly string[], rows: readonly number[], stated: StatedTokens) {
+      const { read } = stated
+      tokens = tokens === null || read === null ? null : tokens + read
       onAnswered?.(sent.length)
-      if (counted !== null) meter.learn(sent.length, lengthOf(sent), counted)
+      if (read !== null) estimator.learn(sent.length, lengthOf(sent), read)
+      const lengths = rows.map((row, i) => {
+        const { length } = sent[i] ?? ''
+        return { sent: length, characters: texts[row]?.characters ?? length }
+      })
+      for (const [i, found] of meter.measure(lengths, stated).entries()) measured.set(rows[i] ?? 0, found)
     },
     reject,
+    omit(rows: readonly number[]) {
+      for (const row of rows) omitted.add(row)
+    },
   }))
   // All requests start here; the limiter bounds those in flight, and the first failure aborts the
   // others.
@@ -187,18 +218,33 @@ async function embedWindow(
   for (const [row, first] of firsts.entries()) {
     if (first === row) continue
     const refusal = refused.get(first)
-    if (refusal) reject(row, refusal.reason, refusal.message)
+    if (omitted.has(first)) omitted.add(row)
+    else if (refusal) reject(row, refusal.reason, refusal.message)
     else vectors.copyWithin(row * dimensions, first * dimensions, (first + 1) * dimensions)
   }
-  const kept = texts.filter((_, row) => !refused.has(row))
+  const isLeftOut = (row: number): boolean => refused.has(row) || omitted.has(row)
+  const rows = texts
+    .keys()
+    .filter(row => !isLeftOut(row))
+    .toArray()
+  const kept = rows.flatMap(row => texts[row] ?? [])
   return {
     documents: kept.map(({ document }) => document),
-    vectors: withoutRows(vectors.subarray(0, texts.length * dimensions), dimensions, refused),
+    vectors: withoutRows(
+      vectors.subarray(0, texts.length * dimensions),
+      dimensions,
+      isLeftOut,
+      refused.size + omitted.size,
+    ),
     rejects: [...rejects, ...refused.values()].sort(bySource),
     tokens,
-    truncated: kept.filter(({ truncated }) => truncated).length,
+    truncation: truncationOf(
+      rows.flatMap(row => measured.get(firsts[row] ?? row) ?? []),
+      meter.limit,
+    ),
     repaired: kept.filter(({ repaired }) => repaired).length,
-    repeats: firsts.filter((first, row) => first !== row && !refused.has(row)).length,
+    repeats: firsts.filter((first, row) => first !== row && !isLeftOut(row)).length,
+    omitted: omitted.size,
     release: () => memory.release(vectors),
   }
 }
@@ -224,16 +270,17 @@ function firstOfEach(texts: readonly PreparedText[]): number[] {
 /** Characters compared at each end of a text. */
 const END = 16
 
-/** Removes the rows in `refused` by moving the others together in place. */
+/** Removes `count` rows by moving the others together in place. */
 function withoutRows(
   vectors: Float32Array,
   dimensions: number,
-  refused: ReadonlyMap<number, unknown>,
+  isLeftOut: (row: number) => boolean,
+  count: number,
 ): Float32Array {
-  if (refused.size === 0) return vectors
+  if (count === 0) return vectors
   let to = 0
   for (let row = 0; row * dimensions < vectors.length; row++) {
-    if (refused.has(row)) continue
+    if (isLeftOut(row)) continue
     vectors.copyWithin(to * dimensions, row * dimensions, (row + 1) * dimensions)
     to++
   }

@@ -7,7 +7,9 @@
 //   rows      | a       | b | c       |            e | f       |
 
 import type { CarriedValue, Document, Reject, ShardLayout, SourceRecord } from '@reembed/protocol'
+import type { JobStop } from '@reembed/queue'
 import { contentHashOf, encodeHashes, extraValues, type ReuseIndex } from '@reembed/shard'
+import { NOTHING_TRUNCATED, type Truncation } from './embed/text-meter.ts'
 import type { EmbeddedWindow } from './embed.ts'
 
 export interface RowBatch {
@@ -19,8 +21,11 @@ export interface RowBatch {
   /** Rows with a reused vector. */
   readonly reused: number
   readonly tokens: number | null
-  readonly truncated: number
+  /** Of the embedded rows; those with a reused vector are reported to `onReused`. */
+  readonly truncation: Truncation
   readonly repaired: number
+  /** Documents without a row and without a reject, because the job had to stop. */
+  readonly omitted: number
   /** Must be called when the vectors are written: their memory is reused. */
   onWritten(): void
 }
@@ -33,8 +38,9 @@ export interface MergeRowsOptions {
   readonly embed: (records: AsyncIterable<SourceRecord>) => AsyncIterable<EmbeddedWindow>
   /** Converts vectors of the endpoint to those of the run. */
   readonly truncateVectors: (vectors: Float32Array) => Float32Array
-  /** Called with the number of documents with a known vector. */
-  readonly onReused?: ((documents: number) => void) | undefined
+  /** Called with documents that have a known vector. */
+  readonly onReused?: ((documents: readonly Document[]) => void) | undefined
+  readonly stop?: JobStop | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -52,18 +58,24 @@ const LOOK_UP_CHARACTERS = 8 * 1024 * 1024
 /** Holds the windows of `embed`, and reused rows that wait for an embedded row before them. */
 export async function* mergeRows(
   records: AsyncIterable<SourceRecord>,
-  { reuseIndex, layout, dimensions, embed, truncateVectors, onReused, signal }: MergeRowsOptions,
+  { reuseIndex, layout, dimensions, embed, truncateVectors, onReused, stop, signal }: MergeRowsOptions,
 ): AsyncGenerator<RowBatch, void, undefined> {
   const waiting = createQueue()
   let rejects: Reject[] = []
+  /** Documents that were read when the job had to stop, and dropped. */
+  let unread = 0
 
   async function* unknown(): AsyncGenerator<Document, void, undefined> {
     for await (const batch of batches(records)) {
+      if (stop?.begun.aborted) {
+        unread = batch.length
+        return
+      }
       const documents = batch.filter(record => record.kind === 'document')
       rejects.push(...batch.filter(record => record.kind === 'reject'))
       const hashes = documents.map(({ text }) => contentHashOf(text))
       const found = (await reuseIndex?.findVectors(hashes, signal)) ?? []
-      onReused?.(found.filter(vector => vector !== undefined).length)
+      onReused?.(documents.filter((_, i) => found[i] !== undefined))
       for (const [i, document] of documents.entries()) {
         const vector = found[i]
         const hash = hashes[i] ?? contentHashOf(document.text)
@@ -91,8 +103,9 @@ export async function* mergeRows(
       rejects: [...gathered, ...paid.rejects],
       reused: reused + paid.repeats,
       tokens: paid.tokens,
-      truncated: paid.truncated,
+      truncation: paid.truncation,
       repaired: paid.repaired,
+      omitted: paid.omitted,
       onWritten: vectors === made ? paid.release : () => {},
     }
   }
@@ -107,7 +120,8 @@ export async function* mergeRows(
         yield windowOf(entries, truncateVectors(window.vectors), window)
       }
     }
-    yield windowOf(waiting.rest(), new Float32Array(0), NOTHING_EMBEDDED)
+    const rest = windowOf(waiting.rest(), new Float32Array(0), NOTHING_EMBEDDED)
+    yield { ...rest, omitted: unread }
   } finally {
     await sent.return()
   }
@@ -115,15 +129,16 @@ export async function* mergeRows(
 
 type EmbeddedPart = Pick<
   EmbeddedWindow,
-  'rejects' | 'repeats' | 'tokens' | 'truncated' | 'repaired' | 'release'
+  'rejects' | 'repeats' | 'tokens' | 'truncation' | 'repaired' | 'omitted' | 'release'
 >
 
 const NOTHING_EMBEDDED: EmbeddedPart = {
   rejects: [],
   repeats: 0,
   tokens: 0,
-  truncated: 0,
+  truncation: NOTHING_TRUNCATED,
   repaired: 0,
+  omitted: 0,
   release: () => {},
 }
 
@@ -133,10 +148,11 @@ function createQueue() {
   return {
     push: (entry: Entry): void => void entries.push(entry),
     /**
-     * Removes and returns the entries up to the last document of the window, without its rejects.
+     * Removes and returns the entries up to the last document of the window, without its rejects
+     * and the omitted ones.
      */
-    settle({ documents, rejects }: EmbeddedWindow): Entry[] {
-      let given = documents.length + rejects.length
+    settle({ documents, rejects, omitted }: EmbeddedWindow): Entry[] {
+      let given = documents.length + rejects.length + omitted
       let next = 0
       const rows: Entry[] = []
       let at = 0

@@ -15,8 +15,10 @@ import {
   unavailableReason,
 } from '@reembed/endpoint'
 import type { RejectReason } from '@reembed/protocol'
+import type { JobStop } from '@reembed/queue'
 import { type Clock, ReembedError } from '@reembed/shared'
 import { react } from './react.ts'
+import type { StatedTokens } from './text-meter.ts'
 
 /** Texts that are sent together, and the rows of their vectors. */
 export interface Request {
@@ -25,10 +27,12 @@ export interface Request {
   readonly vectors: Float32Array
   /** A row of `vectors` for the canary of this request. */
   readonly canaryRow: number
-  /** Called for each answered request; `tokens` is null where the server states none. */
-  onAnswered(texts: readonly string[], tokens: number | null): void
+  /** Called for each answered request, with what the reply states about the tokens of its texts. */
+  onAnswered(texts: readonly string[], rows: readonly number[], stated: StatedTokens): void
   /** Called when the text of `row` gets no vector. */
   reject(row: number, reason: RejectReason, message: string): void
+  /** Called with the rows whose texts were not sent, or not answered, when the job had to stop. */
+  omit(rows: readonly number[]): void
 }
 
 export interface SenderOptions {
@@ -37,6 +41,7 @@ export interface SenderOptions {
   readonly limiter: Limiter
   /** How long the endpoint may be unavailable before the job is requeued. */
   readonly maxUnavailableMs: number
+  readonly stop?: JobStop | undefined
   readonly clock: Clock
   readonly random: () => number
 }
@@ -67,6 +72,7 @@ export function createSender({
   canary,
   limiter,
   maxUnavailableMs,
+  stop,
   clock,
   random,
 }: SenderOptions): Sender {
@@ -76,7 +82,9 @@ export function createSender({
 
   async function deliver(request: Request, signal: AbortSignal, tries: Tries, isGood = false): Promise<void> {
     for (let rest: Request | undefined = request; rest !== undefined; ) {
-      using permit = await limiter.acquire(rest.texts.length + canary.inputs, signal, canary.inputs > 0)
+      const inputs: number = rest.texts.length + canary.inputs
+      using permit = await unlessStopping(signal, until => limiter.acquire(inputs, until, canary.inputs > 0))
+      if (permit === undefined) return request.omit(rest.rows)
       // The request may have been packed before the endpoint stated a lower limit, and a permit may
       // cover a part of it.
       const most = Math.max(1, Math.min(limits.inputs, permit.inputs - canary.inputs))
@@ -95,18 +103,29 @@ export function createSender({
     isGood: boolean,
   ): Promise<void> {
     const { texts, rows, vectors, canaryRow } = request
-    const outcome = await canary.request(texts, vectors, {
+    const until = stop ? AbortSignal.any([signal, stop.over]) : signal
+    const unlessOver = (error: unknown): undefined => {
+      if (!stop?.over.aborted || signal.aborted) throw error
+    }
+    const options = {
       rows,
       canaryRow,
       otherRoute: tries.vector === MAX_BAD_VECTORS - 1,
       timeoutMs: limiter.deadlineMs,
-      signal,
-    })
+      signal: until,
+    }
+    const reply = canary.request(texts, vectors, options)
+    const outcome = await (stop ? reply.catch(unlessOver) : reply)
+    if (outcome === undefined) return request.omit(rows)
 
     if (outcome.kind === 'ok') {
       permit.success(outcome)
       failingSince = undefined
-      request.onAnswered(texts, outcome.tokens)
+      request.onAnswered(texts, rows, {
+        read: outcome.tokens,
+        whole: outcome.textTokens?.slice(0, texts.length),
+        canaryCharacters: outcome.canaryCharacters ?? 0,
+      })
       for (const i of outcome.badRows) await again(sliceRequest(request, i, i + 1), signal, tries)
       return
     }
@@ -114,6 +133,7 @@ export function createSender({
     if (isUnavailable(outcome)) permit.dropped(unavailableReason(outcome))
     else if (isOverload(outcome)) permit.dropped()
     else permit.ignore()
+    if (stop?.begun.aborted) return request.omit(rows)
     const count = (tries[outcome.kind] ?? 0) + 1
     const reaction = react(outcome, texts.length, count, random)
     switch (reaction.do) {
@@ -128,7 +148,8 @@ export function createSender({
         return
       }
       case 'retry': {
-        await pause(outcome, reaction.ms, signal)
+        if (!(await unlessStopping(signal, until => pause(outcome, reaction.ms, until))))
+          return request.omit(rows)
         if (outcome.kind === 'batch_limit')
           limits = { ...limits, inputs: Math.max(1, Math.min(limits.inputs, outcome.limit)) }
         if (outcome.kind === 'too_large') limits = { ...limits, bytes: Math.max(MIN_BYTES, limits.bytes / 2) }
@@ -169,15 +190,28 @@ export function createSender({
     }
   }
 
-  async function pause(failure: Failure, ms: number, signal: AbortSignal): Promise<void> {
+  /** Waits for `wait`, which its signal interrupts; undefined if the job has to stop meanwhile. */
+  function unlessStopping<T>(
+    signal: AbortSignal,
+    wait: (until: AbortSignal) => Promise<T>,
+  ): Promise<T | undefined> {
+    if (stop === undefined) return wait(signal)
+    return wait(AbortSignal.any([signal, stop.begun])).catch((error: unknown) => {
+      if (stop.begun.aborted && !signal.aborted) return undefined
+      throw error
+    })
+  }
+
+  async function pause(failure: Failure, ms: number, signal: AbortSignal): Promise<true> {
     if (isOverload(failure)) {
       failingSince ??= clock.now()
       const left = failingSince + maxUnavailableMs - clock.now()
       if (ms > left) throw unavailableTooLong(failure)
     }
-    if (ms === 0) return
+    if (ms === 0) return true
     await clock.sleep(ms, signal)
     await limiter.retry(signal)
+    return true
   }
 
   function unavailableTooLong(failure: Failure): ReembedError {
@@ -191,6 +225,7 @@ export function createSender({
     vectors: new Float32Array(2 * endpoint.info.dimensions),
     canaryRow: 1,
     onAnswered: () => {},
+    omit: () => {},
     reject: (_row, _reason, message) => {
       throw toError({ kind: 'corrupt', message }, endpoint.url)
     },

@@ -75,7 +75,8 @@ describe('checkReference', () => {
     server.script(async ({ number }) => {
       if (number === 1) await wait(SLOW_MS)
       if (number === others + 1) all.resolve()
-      // Sent one after another, the second request would wait for the last one, and never be answered.
+      // Sent one after another, the second request would wait for the last one, and never be
+      // answered.
       if (number > 1) await all.promise
       return false
     })

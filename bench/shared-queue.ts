@@ -1,5 +1,5 @@
-// What a queue costs that several outputs and runs share: a worker beside the jobs of an output that
-// it does not serve, and one job behind many of another run.
+// What a queue costs that several outputs and runs share: a worker beside the jobs of an output
+// that it does not serve, and one job behind many of another run.
 //
 //   node --conditions=@reembed/source bench/shared-queue.ts [jobs] [seconds]
 

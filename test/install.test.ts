@@ -115,7 +115,6 @@ test(
       'bullmq',
       'ioredis',
       'pino',
-      'papaparse',
       '@huggingface/tokenizers',
       'apache-arrow',
       'undici',

@@ -41,6 +41,7 @@ export { planRetry } from './retry.ts'
 export { budgetOf, type SpendingOptions } from './run-budget.ts'
 export { type RunStatus, type RunStatusState, readRunStatus } from './run-status.ts'
 export { type Sample, type SampleOptions, sampleCorpus } from './sample.ts'
+export type { ColumnFit, SampleFit } from './sample-fit.ts'
 export {
   checkSchedule,
   lastTick,

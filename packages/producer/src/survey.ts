@@ -53,8 +53,8 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
   let [objects, bytes, wholeFiles, wholeFileBytes] = [0, 0, 0, 0]
 
   for await (const object of corpus.objects({ onSkip: key => addExample(skipped, key), signal })) {
-    const { key, etag, size, format } = object
-    hash.update(`${canonical([key, etag, size, format])}\n`)
+    const { key, etag, size, format, csv } = object
+    hash.update(`${canonical([key, etag, size, format, ...(csv ? [csv] : [])])}\n`)
     objects += 1
     bytes += size
     if (isWholeFile(format) && size > 0) {

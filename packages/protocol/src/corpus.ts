@@ -31,6 +31,8 @@ export interface SourceObject {
   readonly etag: string
   readonly format: Format
   readonly compression?: Compression
+  /** What the user stated about the dialect of a CSV or TSV object; the rest is found. */
+  readonly csv?: CsvDialect
 }
 
 /**
@@ -64,9 +66,21 @@ export interface SlicePart {
   readonly table?: CsvTable
 }
 
+/** How a CSV or TSV object is written, as far as the user states it. */
+export interface CsvDialect {
+  readonly delimiter?: string
+  /** The quote around fields; null if quotes are text. */
+  readonly quote?: string | null
+  /** How a quote in a quoted field is written: twice, or behind a backslash. */
+  readonly escaping?: 'double' | 'backslash'
+  /** Whether the first row names the columns. */
+  readonly header?: boolean
+}
+
 /** The layout of a CSV object, for a reader that starts in its middle. */
-export interface CsvTable {
+export interface CsvTable extends CsvDialect {
   readonly delimiter: string
+  /** 'column1', 'column2', … without a header. */
   readonly columns: readonly string[]
 }
 
@@ -94,6 +108,10 @@ export type CarriedType = 'string' | 'int32' | 'int64' | 'double' | 'boolean'
 export interface CarriedColumn {
   readonly name: string
   readonly type: CarriedType
+  /** Path of the field, if it differs from the name of the column. */
+  readonly from?: string | undefined
+  /** A value that the column cannot hold rejects its document; by default it becomes null. */
+  readonly strict?: boolean | undefined
 }
 
 /**

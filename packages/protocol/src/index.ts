@@ -7,6 +7,7 @@ export {
   type Chunking,
   type ChunkSpan,
   type Compression,
+  type CsvDialect,
   type CsvTable,
   type Document,
   type FieldMapping,

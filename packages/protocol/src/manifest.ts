@@ -7,6 +7,7 @@ import {
   format1,
   manifestKey,
   manifestSegmentKey,
+  mapOf,
   none,
   object,
   optional,
@@ -35,6 +36,8 @@ export interface Totals {
   readonly bytes: number
   readonly truncated: number
   readonly repaired: number
+  /** See Receipt. Undefined means none. */
+  readonly nulled?: Readonly<Record<string, number>> | undefined
 }
 
 export interface Manifest {
@@ -120,6 +123,7 @@ const manifestShape = record<Manifest>({
     bytes: count,
     truncated: count,
     repaired: count,
+    nulled: optional(mapOf(count)),
   }),
   rejectReasons: object,
   quote: optional(object),

@@ -1,6 +1,7 @@
 // Prints the notices of planning and previews on stderr.
 
-import type { PreviewNotice } from '@reembed/producer'
+import type { ColumnFit, PreviewNotice } from '@reembed/producer'
+import type { CsvTable } from '@reembed/protocol'
 import { messageOf } from '@reembed/shared'
 import { count, counted, note } from './format.ts'
 
@@ -21,6 +22,12 @@ function textOf(notice: PreviewNotice): string {
         `note: ${counted(notice.count, 'text or Markdown object')} beside objects of records; each one becomes a document: ${namesOf(notice)}. ` +
         "If they are not documents, give a glob such as '**/*.parquet' as the source"
       )
+    case 'csv_dialect':
+      return `csv  ${notice.key}: ${dialectOf(notice.table)}`
+    case 'sample_rejects':
+      return `note: ${notice.rejected} of ${counted(notice.records, 'sampled record')} would be rejected: ${notice.message}`
+    case 'column_fit':
+      return fitOf(notice.fit)
     case 'repeated_decompression':
       return (
         `note: ${notice.key} is one ${notice.compression} stream: each of its ${notice.slices} slices decompresses it from the start, which reads it ${Math.round(notice.factor)} times. ` +
@@ -33,6 +40,41 @@ function textOf(notice: PreviewNotice): string {
     case 'answers_unreadable':
       return `note: queries are evaluated on the sample alone, because their answers cannot be read: ${messageOf(notice.error)}`
   }
+}
+
+const SEPARATORS: Readonly<Record<string, string>> = {
+  '\t': 'tab',
+  ',': 'comma',
+  ';': 'semicolon',
+  '|': 'pipe',
+}
+
+function dialectOf({ delimiter, quote = '"', escaping, header }: CsvTable): string {
+  const quoting =
+    quote === null
+      ? 'quotes are text'
+      : `fields may be in ${quote}, a quote inside is ${escaping === 'backslash' ? 'behind a backslash' : 'doubled'}`
+  const names = header === false ? 'no header' : 'columns named by the first line'
+  return `separator ${SEPARATORS[delimiter] ?? delimiter}, ${quoting}, ${names}. Give --csv to change that`
+}
+
+function fitOf({ column: { name, type, strict }, values, unfit, example, notFinite }: ColumnFit): string {
+  const parts = [
+    ...(unfit > 0
+      ? [
+          `${unfit} of ${values} sampled values of column ${JSON.stringify(name)} are not exact as ${type}, such as ${example}; ` +
+            (strict
+              ? 'their documents would be rejected'
+              : "they become null. Carry it as a string, or add '!' to reject their documents"),
+        ]
+      : []),
+    ...(notFinite > 0
+      ? [
+          `${notFinite} of ${values} sampled values of column ${JSON.stringify(name)} are NaN or infinite; they are stored as such`,
+        ]
+      : []),
+  ]
+  return `note: ${parts.join('. ')}`
 }
 
 const namesOf = ({

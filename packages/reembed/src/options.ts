@@ -1,7 +1,7 @@
 // The options that commands share, each declared once. A flag overrides its environment variable.
 // Secrets have no flag: a command line is visible to every user of a machine.
 
-import { type Dtype, FORMATS, type Format } from '@reembed/protocol'
+import { type CsvDialect, type Dtype, FORMATS, type Format } from '@reembed/protocol'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 
 export interface S3Flags {
@@ -29,6 +29,7 @@ export interface SpendingFlags {
 export interface CorpusFlags extends EndpointFlags, S3Flags, SpendingFlags {
   readonly source: string
   readonly format?: Format
+  readonly csv?: CsvDialect
   readonly id?: string
   readonly text?: string
   readonly template?: string
@@ -109,6 +110,29 @@ export function rejectLimit(value: string): string {
   throw new InvalidArgumentError("Expected a count like '20' or a share like '1%'.")
 }
 
+const SEPARATORS: Readonly<Record<string, string>> = { comma: ',', semicolon: ';', tab: '\t', pipe: '|' }
+const QUOTES: Readonly<Record<string, string | null>> = { none: null, double: '"', single: "'" }
+
+/** A dialect like 'separator=semicolon quote=none escape=backslash header=no'. */
+export function csvDialect(value: string): CsvDialect {
+  let dialect: CsvDialect = {}
+  for (const setting of value.trim().split(/\s+/)) {
+    const [, name, given = ''] = /^([a-z]+)=(.+)$/.exec(setting) ?? []
+    const separator = SEPARATORS[given] ?? (given.length === 1 ? given : undefined)
+    const quote = Object.hasOwn(QUOTES, given) ? QUOTES[given] : given.length === 1 ? given : undefined
+    if (name === 'separator' && separator !== undefined) dialect = { ...dialect, delimiter: separator }
+    else if (name === 'quote' && quote !== undefined) dialect = { ...dialect, quote }
+    else if (name === 'escape' && (given === 'double' || given === 'backslash'))
+      dialect = { ...dialect, escaping: given }
+    else if (name === 'header' && /^(yes|no)$/.test(given)) dialect = { ...dialect, header: given === 'yes' }
+    else
+      throw new InvalidArgumentError(
+        `'${setting}' is none of separator=<comma, semicolon, tab, pipe or a character>, quote=<none, double, single or a character>, escape=<double or backslash>, header=<yes or no>.`,
+      )
+  }
+  return dialect
+}
+
 /** A share like '1%' or a count like '2000'. */
 export function sampleSize(value: string): string {
   const [, share, size] = /^(?:(\d+(?:\.\d+)?)%|([1-9]\d{0,14}))$/.exec(value.trim()) ?? []
@@ -163,6 +187,10 @@ export const corpus: readonly Option[] = [
     FORMATS,
   ),
   new Option(
+    '--csv <dialect>',
+    "read CSV and TSV in this dialect, like 'separator=semicolon quote=none escape=backslash header=no' (default: found for each object; TSV has no quotes)",
+  ).argParser(csvDialect),
+  new Option(
     '--id <field>',
     'take the id from this field or path (default: the first of id, _id, doc_id, docid)',
   ),
@@ -187,7 +215,7 @@ export const corpus: readonly Option[] = [
   ),
   new Option(
     '--carry <field...>',
-    "copy these fields into columns of the shards, like 'lang' or 'year:int32'",
+    "copy these fields into columns of the shards, like 'lang', 'year:int32' or 'language=lang' under another name; a value that does not fit becomes null, or rejects its document with 'year:int32!'",
   ),
   new Option('--prompt <text>', 'add this text before each document, as the model card requires').default(''),
   new Option(

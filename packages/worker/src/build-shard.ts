@@ -56,9 +56,9 @@ export async function copyUnchangedShard({
     if (error instanceof ReembedError && error.code === 'CORRUPT') return undefined
     throw error
   }
-  const { source, rejects, documents: count } = unchanged.receipt
+  const { source, rejects, documents: count, nulled } = unchanged.receipt
   const nothingPaid = { tokens: 0, truncated: 0, repaired: 0 }
-  const facts = { source, rejects, documents: count, reused: writer.rows, ...nothingPaid }
+  const facts = { source, rejects, documents: count, reused: writer.rows, nulled, ...nothingPaid }
   return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer }
 }
 
@@ -111,6 +111,7 @@ export async function buildShard(
     tokens,
     truncated,
     repaired,
+    ...(Object.keys(reader.nulled).length > 0 && { nulled: reader.nulled }),
     ...(embedded > 0 && { startedMs, endedMs: now() }),
   }
   return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer }

@@ -33,6 +33,7 @@ export function createAudit(plan: Plan): Audit {
   let open: { key: string; extent: number; unit: string; reached: number; lines: number } | undefined
   const totals = { documents: 0, rows: 0, rejects: 0, reused: 0, bytes: 0, truncated: 0, repaired: 0 }
   let tokens: number | null = 0
+  const nulled: Record<string, number> = {}
   const rejectReasons: Partial<Record<RejectReason, number>> = {}
 
   const fail = (what: string): never => {
@@ -118,6 +119,9 @@ export function createAudit(plan: Plan): Audit {
       totals.bytes += bytes
       totals.truncated += receipt.truncated
       totals.repaired += receipt.repaired
+      for (const [column, values] of Object.entries(receipt.nulled ?? {})) {
+        nulled[column] = (nulled[column] ?? 0) + values
+      }
       tokens = tokens === null || receipt.tokens === null ? null : tokens + receipt.tokens
       for (const { reason } of receipt.rejects) rejectReasons[reason] = (rejectReasons[reason] ?? 0) + 1
       shard += 1
@@ -126,7 +130,10 @@ export function createAudit(plan: Plan): Audit {
     end() {
       close()
       if (shard !== plan.shards) fail(`only ${shard} of ${plan.shards} shards were checked`)
-      return { totals: { ...totals, tokens }, rejectReasons }
+      return {
+        totals: { ...totals, tokens, ...(Object.keys(nulled).length > 0 && { nulled }) },
+        rejectReasons,
+      }
     },
   }
 }

@@ -416,3 +416,61 @@ describe('folders of table formats', () => {
     })
   })
 })
+
+describe('documents', () => {
+  it('of HTML and reStructuredText are their text', async () => {
+    await file(
+      'docs/a.html',
+      '<html><head><script>x()</script></head><body><h1>Heading</h1><p>See <a href="http://x">this</a> &amp; that</p></body></html>',
+    )
+    await file('docs/b.rst', 'Title\n=====\n')
+    expect(await texts(join(folder, 'docs'))).toEqual([
+      ['a.html', 'Heading\n\nSee this & that'],
+      ['b.rst', 'Title\n=====\n'],
+    ])
+  })
+
+  it('of PDF are their text layer; a damaged one is a reject', async () => {
+    await file('pdf/a.pdf', pdfOf('(Hello from a PDF) Tj 0 -30 Td (second line) Tj'))
+    await file('pdf/b.pdf', '%PDF-1.4 damaged')
+    expect(await texts(join(folder, 'pdf'))).toEqual([
+      ['a.pdf', 'Hello from a PDF\nsecond line'],
+      expect.stringMatching(/^invalid_record: the PDF cannot be read/),
+    ])
+  })
+
+  it('are not a README or a dataset card beside data, but are in a folder of documents', async () => {
+    await file('cards/README.md', 'card')
+    await file('cards/a.md', 'note')
+    expect(await texts(join(folder, 'cards'))).toEqual([
+      ['README.md', 'card'],
+      ['a.md', 'note'],
+    ])
+    await file('cards/data/z.jsonl', '{"id":1,"text":"row"}\n')
+    await file('cards/data/LICENSE.txt', 'licence')
+    expect(await texts(join(folder, 'cards'))).toEqual([
+      ['a.md', 'note'],
+      ['1', 'row'],
+    ])
+  })
+})
+
+/** A PDF of one page with the operators of a text object. */
+function pdfOf(operators: string): string {
+  const content = `BT /F1 18 Tf 20 100 Td ${operators} ET`
+  const objects = [
+    '<< /Type /Catalog /Pages 2 0 R >>',
+    '<< /Type /Pages /Kids [3 0 R] /Count 1 >>',
+    '<< /Type /Page /Parent 2 0 R /MediaBox [0 0 300 144] /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>',
+    `<< /Length ${content.length} >>\nstream\n${content}\nendstream`,
+    '<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>',
+  ]
+  let body = '%PDF-1.4\n'
+  const offsets = objects.map((object, i) => {
+    const at = body.length
+    body += `${i + 1} 0 obj\n${object}\nendobj\n`
+    return at
+  })
+  const entries = offsets.map(at => `${String(at).padStart(10, '0')} 00000 n \n`).join('')
+  return `${body}xref\n0 6\n0000000000 65535 f \n${entries}trailer << /Size 6 /Root 1 0 R >>\nstartxref\n${body.length}\n%%EOF\n`
+}

@@ -45,28 +45,28 @@ const EXAMPLES = 5
  * @throws ReembedError SOURCE_EMPTY or SOURCE_FORMAT for a corpus without anything to embed
  */
 export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Survey> {
-  const hash = createHash('sha256')
   const spread = createEvenSampler<SourceObject>(SPREAD)
   const skipped = { count: 0, examples: [] as string[] }
-  const mixedIn = { count: 0, examples: [] as string[] }
+  const all = createTally()
+  // A README beside data describes them; in a folder of documents it is one of them. Only the end
+  // of the listing tells.
+  const withoutReadmes = createTally()
   let kept: SourceObject[] | undefined = []
-  let [objects, bytes, wholeFiles, wholeFileBytes] = [0, 0, 0, 0]
+  let listed = 0
 
   for await (const object of corpus.objects({ onSkip: key => addExample(skipped, key), signal })) {
-    const { key, etag, size, format, csv } = object
-    hash.update(`${canonical([key, etag, size, format, ...(csv ? [csv] : [])])}\n`)
-    objects += 1
-    bytes += size
-    if (isWholeFile(format) && size > 0) {
-      wholeFiles += 1
-      wholeFileBytes += size
-      addExample(mixedIn, key)
-    } else if (size > 0) {
-      spread.add(object)
-    }
-    if (kept && objects <= KEPT_OBJECTS) kept.push(object)
+    listed += 1
+    all.add(object)
+    if (!isReadme(object)) withoutReadmes.add(object)
+    if (!isWholeFile(object.format) && object.size > 0) spread.add(object)
+    if (kept && listed <= KEPT_OBJECTS) kept.push(object)
     else kept = undefined
   }
+  const hasRecords = spread.values().length > 0
+  const { objects, bytes, wholeFiles, wholeFileBytes, mixedIn, snapshotSha256 } = (
+    hasRecords ? withoutReadmes : all
+  ).result()
+  const isRead = (object: SourceObject): boolean => !hasRecords || !isReadme(object)
 
   const { url } = corpus.store
   if (objects === 0 && skipped.count > 0) {
@@ -87,11 +87,48 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
     bytes,
     wholeFiles,
     wholeFileBytes,
-    snapshotSha256: hash.digest('hex'),
+    snapshotSha256,
     skipped,
-    mixedInFiles: spread.values().length > 0 ? mixedIn : { count: 0, examples: [] },
+    mixedInFiles: hasRecords ? mixedIn : { count: 0, examples: [] },
     sampledObjects: spread.values(),
-    relist: signal => kept ?? corpus.objects({ signal }),
+    relist: signal => kept?.filter(isRead) ?? filtered(corpus.objects({ signal }), isRead),
+  }
+}
+
+/** A dataset card, a README or a licence. */
+const isReadme = ({ key, format }: SourceObject): boolean =>
+  isWholeFile(format) && /(^|\/)(readme|license|licence|dataset_card|changelog)(\.[a-z]+)?$/i.test(key)
+
+async function* filtered(
+  objects: AsyncIterable<SourceObject>,
+  isRead: (object: SourceObject) => boolean,
+): AsyncGenerator<SourceObject, void, undefined> {
+  for await (const object of objects) if (isRead(object)) yield object
+}
+
+/** Counts objects and hashes their identity. */
+function createTally() {
+  const hash = createHash('sha256')
+  const mixedIn = { count: 0, examples: [] as string[] }
+  let [objects, bytes, wholeFiles, wholeFileBytes] = [0, 0, 0, 0]
+  return {
+    add({ key, etag, size, format, csv }: SourceObject): void {
+      hash.update(`${canonical([key, etag, size, format, ...(csv ? [csv] : [])])}\n`)
+      objects += 1
+      bytes += size
+      if (!isWholeFile(format) || size === 0) return
+      wholeFiles += 1
+      wholeFileBytes += size
+      addExample(mixedIn, key)
+    },
+    result: () => ({
+      objects,
+      bytes,
+      wholeFiles,
+      wholeFileBytes,
+      mixedIn,
+      snapshotSha256: hash.digest('hex'),
+    }),
   }
 }
 

@@ -3,16 +3,16 @@
 // slice.
 
 /** Source formats. The extension of an object selects one. */
-export const FORMATS = ['jsonl', 'csv', 'tsv', 'parquet', 'arrow', 'text', 'markdown'] as const
+export const FORMATS = ['jsonl', 'csv', 'tsv', 'parquet', 'arrow', 'text', 'markdown', 'html', 'pdf'] as const
 export type Format = (typeof FORMATS)[number]
 
 /** Compression of a line-based object. A second extension selects it. */
 export type Compression = 'gzip' | 'zstd'
 
 /**
- * The fields of a record that are its id and its text. Text and Markdown do not use it: a file is
- * one document. A path names a nested field, 'meta.title' or '/meta/title'; a field with exactly
- * that name takes precedence.
+ * The fields of a record that are its id and its text. Text, Markdown, HTML and PDF do not use it:
+ * a file is one document. A path names a nested field, 'meta.title' or '/meta/title'; a field with
+ * exactly that name takes precedence.
  */
 export interface FieldMapping {
   readonly id: string
@@ -43,7 +43,7 @@ export interface SourceObject {
  *                             before `end`. So the planner need not read the data to cut it.
  *   JSONL compressed, CSV     bytes after decompression, cut at the start of a record in one pass at plan time
  *   Parquet, Arrow            rows
- *   text, Markdown            bytes, never cut: start 0, end = size
+ *   text, Markdown, HTML, PDF bytes, never cut: start 0, end = size
  *
  * The ranges of an object tile it from 0 to its extent.
  */

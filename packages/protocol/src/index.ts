@@ -24,6 +24,7 @@ export {
   type SourceRecord,
   TEXT_FIELDS,
 } from './corpus.ts'
+export { describeCsvDialect, parseCsvDialect } from './csv-dialect.ts'
 export { EXPORT_RECORD_KEY, type ExportRecord, readExportRecord } from './export-record.ts'
 export {
   type GateReport,

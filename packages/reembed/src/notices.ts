@@ -1,7 +1,7 @@
 // Prints the notices of planning and previews on stderr.
 
 import type { ColumnFit, PreviewNotice } from '@reembed/producer'
-import type { CsvTable } from '@reembed/protocol'
+import { describeCsvDialect } from '@reembed/protocol'
 import { messageOf } from '@reembed/shared'
 import { count, counted, note } from './format.ts'
 
@@ -23,7 +23,7 @@ function textOf(notice: PreviewNotice): string {
         "If they are not documents, give a glob such as '**/*.parquet' as the source"
       )
     case 'csv_dialect':
-      return `csv  ${notice.key}: ${dialectOf(notice.table)}`
+      return `csv  ${notice.key}: ${describeCsvDialect(notice.table)}. Give --csv to change that`
     case 'sample_rejects':
       return `note: ${notice.rejected} of ${counted(notice.records, 'sampled record')} would be rejected: ${notice.message}`
     case 'column_fit':
@@ -40,22 +40,6 @@ function textOf(notice: PreviewNotice): string {
     case 'answers_unreadable':
       return `note: queries are evaluated on the sample alone, because their answers cannot be read: ${messageOf(notice.error)}`
   }
-}
-
-const SEPARATORS: Readonly<Record<string, string>> = {
-  '\t': 'tab',
-  ',': 'comma',
-  ';': 'semicolon',
-  '|': 'pipe',
-}
-
-function dialectOf({ delimiter, quote = '"', escaping, header }: CsvTable): string {
-  const quoting =
-    quote === null
-      ? 'quotes are text'
-      : `fields may be in ${quote}, a quote inside is ${escaping === 'backslash' ? 'behind a backslash' : 'doubled'}`
-  const names = header === false ? 'no header' : 'columns named by the first line'
-  return `separator ${SEPARATORS[delimiter] ?? delimiter}, ${quoting}, ${names}. Give --csv to change that`
 }
 
 function fitOf({ column: { name, type, strict }, values, unfit, example, notFinite }: ColumnFit): string {

@@ -1,7 +1,8 @@
 // The options that commands share, each declared once. A flag overrides its environment variable.
 // Secrets have no flag: a command line is visible to every user of a machine.
 
-import { type CsvDialect, type Dtype, FORMATS, type Format } from '@reembed/protocol'
+import { type CsvDialect, type Dtype, FORMATS, type Format, parseCsvDialect } from '@reembed/protocol'
+import { messageOf } from '@reembed/shared'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 
 export interface S3Flags {
@@ -110,27 +111,12 @@ export function rejectLimit(value: string): string {
   throw new InvalidArgumentError("Expected a count like '20' or a share like '1%'.")
 }
 
-const SEPARATORS: Readonly<Record<string, string>> = { comma: ',', semicolon: ';', tab: '\t', pipe: '|' }
-const QUOTES: Readonly<Record<string, string | null>> = { none: null, double: '"', single: "'" }
-
-/** A dialect like 'separator=semicolon quote=none escape=backslash header=no'. */
-export function csvDialect(value: string): CsvDialect {
-  let dialect: CsvDialect = {}
-  for (const setting of value.trim().split(/\s+/)) {
-    const [, name, given = ''] = /^([a-z]+)=(.+)$/.exec(setting) ?? []
-    const separator = SEPARATORS[given] ?? (given.length === 1 ? given : undefined)
-    const quote = Object.hasOwn(QUOTES, given) ? QUOTES[given] : given.length === 1 ? given : undefined
-    if (name === 'separator' && separator !== undefined) dialect = { ...dialect, delimiter: separator }
-    else if (name === 'quote' && quote !== undefined) dialect = { ...dialect, quote }
-    else if (name === 'escape' && (given === 'double' || given === 'backslash'))
-      dialect = { ...dialect, escaping: given }
-    else if (name === 'header' && /^(yes|no)$/.test(given)) dialect = { ...dialect, header: given === 'yes' }
-    else
-      throw new InvalidArgumentError(
-        `'${setting}' is none of separator=<comma, semicolon, tab, pipe or a character>, quote=<none, double, single or a character>, escape=<double or backslash>, header=<yes or no>.`,
-      )
+const csvDialect = (value: string): CsvDialect => {
+  try {
+    return parseCsvDialect(value)
+  } catch (error) {
+    throw new InvalidArgumentError(messageOf(error))
   }
-  return dialect
 }
 
 /** A share like '1%' or a count like '2000'. */

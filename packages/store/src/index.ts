@@ -14,7 +14,7 @@ export { getJson, getRows, getShaped, putJson, putRows } from './json.ts'
 export { compareKeys } from './keys.ts'
 export { ObjectNotFound } from './not-found.ts'
 export { type OpenStoreOptions, openStore } from './open.ts'
-export type { S3Options } from './s3.ts'
+export type { S3Options } from './s3-options.ts'
 export type {
   ListedObject,
   ListOptions,

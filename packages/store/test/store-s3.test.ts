@@ -11,7 +11,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import { checkStore, raceStore } from '../src/check.ts'
 import { getJson } from '../src/json.ts'
 import { openStore } from '../src/open.ts'
-import type { S3Options } from '../src/s3.ts'
+import type { S3Options } from '../src/s3-options.ts'
 import type { Store } from '../src/store.ts'
 import { keysOf, storeConformance } from './store-conformance.ts'
 

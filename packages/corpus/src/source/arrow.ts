@@ -8,7 +8,7 @@
 
 import { zstdDecompressSync } from 'node:zlib'
 import type { CarriedType, PartRead, SlicePart, SourceObject, SourceRecord } from '@reembed/protocol'
-import { createMemo, type Memo, messageOf, ReembedError } from '@reembed/shared'
+import { createMemo, decompressLz4Frame, type Memo, messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import {
   CompressionType,
@@ -27,7 +27,6 @@ import { checkFooter, checkMessage, UnsupportedColumn } from './arrow-metadata.t
 import { type CellReader, cellsOf } from './arrow-values.ts'
 import { pathSegments } from './field.ts'
 import type { ReadPartOptions } from './jsonl.ts'
-import { decompressLz4Frame } from './lz4.ts'
 import type { ObjectIndex } from './types.ts'
 
 const FILE_MAGIC = 'ARROW1'

@@ -2,18 +2,14 @@
 
 import { appendFile, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { findBaseRun, lookUpRun, type PlannedRun, recordPlan, requireBaseRun } from '@reembed/planner'
 import {
   cancelRunDeletion,
   deleteRuns,
   finalize,
-  findBaseRun,
   findGarbage,
   forcePublish,
-  lookUpRun,
-  type PlannedRun,
   type RetentionPolicy,
-  recordPlan,
-  requireBaseRun,
   rollback,
 } from '@reembed/producer'
 import {
@@ -202,7 +198,7 @@ test('P-GC: gc deletes only the named run, whatever its age, unless another run 
   })
   expect(await command(['gc', third, '--keep', '1', '--delete'])).toMatchObject({
     code: 2,
-    stderr: expect.stringContaining(`run ${third} in ${place.output} must stay: version 3, current`),
+    stderr: expect.stringContaining(`run ${third} in ${place.output} cannot be deleted: version 3, current`),
   })
   for (const run of [second, third]) expect((await command(['verify', run])).code).toBe(0)
 })

@@ -6,18 +6,12 @@ export type {
   QueryVector,
   Scores,
 } from '@reembed/protocol'
-export { putQueries } from './compare/evaluate.ts'
 export { compareRows, type Health, healthOf, type RowComparison, type Rows } from './compare/rows.ts'
 export { type CompareOptions, type Comparison, compareRuns } from './compare/runs.ts'
 export { locateRows, orderByIdHash, readRowsById } from './compare/sample.ts'
 export { type GateOptions, type GateSetup, resolveGates, storeQueries } from './gate-setup.ts'
 export { evaluateGates, type Gate } from './gates.ts'
-export {
-  type EvaluationQuery,
-  embedQueries,
-  type JudgedQueryFiles,
-  queriesOf,
-} from './judged-queries.ts'
+export { type EvaluationQuery, embedQueries, type JudgedQueryFiles, queriesOf } from './judged-queries.ts'
 export { textsOf } from './nearest.ts'
 export { type PreviewScore, previewScores } from './preview-scores.ts'
 export { measureRecall, type Recall, type RecallOptions } from './recall.ts'

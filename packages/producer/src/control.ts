@@ -1,10 +1,10 @@
 // Pauses, cancels and resumes a run by records of its state; workers and sweepers read them.
 
-import { readManifest, readRunStateRecord, requirePlan, setRunState } from '@reembed/protocol'
+import { budgetOf, type SpendingOptions } from '@reembed/planner'
+import { type Actor, readManifest, readRunStateRecord, requirePlan, setRunState } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { budgetOf, type SpendingOptions } from './run-budget.ts'
 import { enqueueRun } from './submit.ts'
 
 /**
@@ -12,13 +12,18 @@ import { enqueueRun } from './submit.ts'
  * resumed.
  * @throws ReembedError USAGE for a finished run
  */
-export async function stopRun(store: Store, run: string, state: 'paused' | 'cancelled'): Promise<void> {
+export async function stopRun(
+  store: Store,
+  run: string,
+  state: 'paused' | 'cancelled',
+  actor?: Actor,
+): Promise<void> {
   if (await readManifest(store, run)) {
     throw new ReembedError('USAGE', `run ${run} is finished: there is nothing to stop`, {
       reason: 'run_finished',
     })
   }
-  await setRunState(store, run, state)
+  await setRunState(store, run, state, actor)
 }
 
 export interface ResumeOptions {
@@ -29,10 +34,12 @@ export interface ResumeOptions {
   readonly spending?: SpendingOptions | undefined
   /** Enqueues missing shards at once; without it, the next sweep does. */
   readonly queue?: Queue | undefined
+  /** Recorded with the state. */
+  readonly actor?: Actor | undefined
 }
 
 /**
- * Lets a paused or cancelled run continue.
+ * Lets a paused, cancelled or failed run continue.
  * @returns the jobs put on the queue; undefined without a queue
  * @throws ReembedError USAGE for a run that has used up its budget and gets no other; RUN_STOPPED
  * for a deleted one.
@@ -40,7 +47,7 @@ export interface ResumeOptions {
 export async function resumeRun(
   store: Store,
   run: string,
-  { spending = {}, queue }: ResumeOptions = {},
+  { spending = {}, queue, actor }: ResumeOptions = {},
 ): Promise<number | undefined> {
   const plan = await requirePlan(store, run)
   const price = spending.pricePerHour
@@ -54,7 +61,7 @@ export async function resumeRun(
       reason: 'budget_exceeded',
     })
   }
-  await setRunState(store, run, 'running', { budget })
+  await setRunState(store, run, 'running', { budget, ...actor })
   if (!queue) return undefined
   return (await enqueueRun(store, queue, { plan, manifest: undefined })).enqueued
 }

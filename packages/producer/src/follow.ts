@@ -1,14 +1,14 @@
-// Follows a run to its end. Sweeps on the way, so that the run ends although Redis is emptied or a
+// Follows a run to its end. Sweeps meanwhile, so that the run ends although Redis is emptied or a
 // worker dies.
 
 import { setTimeout as wait } from 'node:timers/promises'
-import { type Plan, readRunStateRecord } from '@reembed/protocol'
+import { runStoppedError } from '@reembed/planner'
+import { type Plan, type RunFailure, readRunStateRecord } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { countPresent, shardsPresent } from './enqueue.ts'
 import type { PublishOutcome } from './publish.ts'
-import { runStoppedError } from './run-budget.ts'
 import { createSweeper, type Sweeper } from './sweep.ts'
 
 /** How far a run is. */
@@ -81,6 +81,7 @@ export async function followRun({
       const outcome = (await sweeper.sweep(signal, run)).find(swept => swept.run === run)
       if (outcome?.status === 'finished') return outcome.publish
       if (outcome?.status === 'broken') throw outcome.error
+      if (outcome?.status === 'failed') throw runFailedError(run, outcome.failure)
       if (outcome && ['paused', 'cancelled', 'deleting'].includes(outcome.status))
         throw runStoppedError(run, await readRunStateRecord(store, run))
       if (outcome?.status === 'running') {
@@ -91,6 +92,10 @@ export async function followRun({
     await wait(POLL_MS, undefined, { signal })
   }
 }
+
+/** The error that a sweep recorded for a run that cannot be finalized. */
+const runFailedError = (run: string, failure: RunFailure | undefined): ReembedError =>
+  new ReembedError(failure?.code ?? 'CORRUPT', failure?.message ?? `run ${run} cannot be finalized`)
 
 /**
  * A failed job stays in the queue: as many failed jobs as missing shards means that no job of the

@@ -1,12 +1,11 @@
 // Records a planned run and puts its missing shards on the queue. Idempotent: any process may
 // submit the same run again.
 
+import { applyBudget, type PlannedRun, recordPlan } from '@reembed/planner'
 import { type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import type { Store } from '@reembed/store'
 import { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
-import { type PlannedRun, recordPlan } from './record.ts'
-import { applyBudget } from './run-budget.ts'
 
 export interface SubmittedRun {
   readonly plan: Plan
@@ -23,7 +22,7 @@ export interface SubmittedRun {
 export type RecordedRun = Pick<SubmittedRun, 'plan' | 'created' | 'manifest'>
 
 /**
- * The first half of `submitRun`.
+ * Records the plan and applies the budget. `enqueueRun` then enqueues the shards.
  * @throws ReembedError RUN_STOPPED for a run that is paused, cancelled or being deleted.
  */
 export async function recordRun(
@@ -37,8 +36,8 @@ export async function recordRun(
 }
 
 /**
- * Removes the failed jobs of an unfinished run from the queue and enqueues every missing shard: the
- * second half of `submitRun`.
+ * Removes the failed jobs of an unfinished run from the queue and enqueues every missing shard.
+ * Called after `recordRun`.
  */
 export async function enqueueRun(
   store: Store,

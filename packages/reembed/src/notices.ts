@@ -1,6 +1,6 @@
 // Prints the notices of planning and previews on stderr.
 
-import type { ColumnFit, PreviewNotice } from '@reembed/producer'
+import type { ColumnFit, PreviewNotice } from '@reembed/planner'
 import { describeCsvDialect } from '@reembed/protocol'
 import { messageOf } from '@reembed/shared'
 import { count, counted, note } from './format.ts'

@@ -12,7 +12,7 @@ import {
   type ResolvedEndpoint,
   resolveEndpoint,
 } from '@reembed/endpoint'
-import { type Corpus, openCorpus } from '@reembed/producer'
+import { type Corpus, openCorpus } from '@reembed/planner'
 import { type RedisTarget, secureUrlOf } from '@reembed/queue'
 import { codeOf, ReembedError } from '@reembed/shared'
 import { checkStore, openStore, type S3Options, type Store } from '@reembed/store'
@@ -96,7 +96,7 @@ export function requireRedis({ redis, insecureRedis: insecure }: RedisFlags): Re
   }
   throw new ReembedError(
     'USAGE',
-    'missing --redis (or REDIS_URL): workers and producers on several machines share jobs there. Give its URL, or use `reembed run`, which starts a private Redis',
+    'missing --redis (or REDIS_URL): workers and producers on several machines share jobs through Redis. Give its URL, or use `reembed run`, which starts a private Redis',
   )
 }
 

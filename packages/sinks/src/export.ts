@@ -8,9 +8,9 @@
 
 import {
   type CarriedValue,
-  EXPORT_RECORD_KEY,
   type ExportRecord,
   type Manifest,
+  putExportRecord,
   readExportRecord,
   readManifestShards,
 } from '@reembed/protocol'
@@ -26,7 +26,7 @@ import {
   type ShardBatch,
 } from '@reembed/shard'
 import { canonical, manifestKey, mapConcurrent, ReembedError } from '@reembed/shared'
-import { putJson, type Store } from '@reembed/store'
+import type { Store } from '@reembed/store'
 import {
   type CreateExportLayout,
   type ExportedRun,
@@ -112,10 +112,17 @@ const CALIBRATION_ROWS = 100_000
  * @throws ReembedError CORRUPT if a shard does not match the manifest
  * @throws the reason of `signal`
  * @example
+ * ```ts
+ * import { readCurrentManifest } from '@reembed/shard'
+ * import { exportRun } from '@reembed/sinks'
+ * import { openStore } from '@reembed/store'
+ *
  * await using source = await openStore('s3://vectors/wiki')
  * await using target = await openStore('./load')
- * const manifest = await readCurrentManifest(source)
+ * const manifest = await readCurrentManifest('s3://vectors/wiki')
  * const { loadCommands } = await exportRun(source, manifest, target, { layout: 'pgvector' })
+ * console.log(loadCommands)
+ * ```
  */
 export async function exportRun(
   source: Store,
@@ -290,7 +297,7 @@ async function openExportRecord(
   if (found === undefined) {
     await requireEmptyTarget(target)
     const ranges = quantize.includes('int8') ? await calibrate(source, manifest) : undefined
-    await putJson(target, EXPORT_RECORD_KEY, {
+    await putExportRecord(target, {
       ...request,
       ranges: ranges && { min: [...ranges.min], max: [...ranges.max] },
     })

@@ -100,7 +100,7 @@ export const sourceFormatError = (key: string, what: string, cause?: unknown): R
 export interface PhysicalColumn {
   /** Index among the physical columns. */
   readonly column: number
-  /** From the root to the column. */
+  /** Schema elements from the root to the column. */
   readonly schemaPath: readonly SchemaTree[]
 }
 

@@ -1,0 +1,198 @@
+// Opens a corpus and lists its objects. Reads none of their content.
+
+import { stat } from 'node:fs/promises'
+import { basename, dirname, posix } from 'node:path'
+import { isWholeFile, type ObjectEncoding, objectEncodingOf, SUPPORTED_EXTENSIONS } from '@reembed/corpus'
+import { type CsvDialect, FORMATS, type Format, type SourceObject } from '@reembed/protocol'
+import { codeOf, ReembedError } from '@reembed/shared'
+import { type ObjectInfo, type OpenStoreOptions, openStore, type Store } from '@reembed/store'
+import { localPath, refuseOverlap } from './overlap.ts'
+import { refuseLogOfTable, refuseTableAbove } from './table-formats.ts'
+
+export interface OpenCorpusOptions {
+  /** Reads every object as this format, whatever its extension. */
+  readonly format?: Format | undefined
+  /** How CSV and TSV objects are written; what is not stated is found from each object. */
+  readonly csv?: CsvDialect | undefined
+  /**
+   * URL of the output of the run. Refused if the output lies in the corpus, or the corpus in the
+   * output.
+   */
+  readonly output?: string | undefined
+  readonly s3?: OpenStoreOptions['s3']
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface ListCorpusOptions {
+  /** Called with the key of each object that is skipped because its extension is unknown. */
+  readonly onSkip?: (key: string) => void
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface Corpus extends AsyncDisposable {
+  /** Keys are relative to its root. For a single object that is the folder or prefix it lies in. */
+  readonly store: Store
+  /** The objects to read, in key order. */
+  objects(options?: ListCorpusOptions): AsyncGenerator<SourceObject, void, undefined>
+}
+
+/**
+ * Opens a folder, a file, 's3://bucket/prefix', one S3 object, or what a glob below one of these
+ * matches ('s3://bucket/wiki/**\/*.jsonl.gz'). The caller must dispose it.
+ * @throws ReembedError SOURCE_NOT_FOUND, SOURCE_FORMAT, USAGE, OUTPUT_INSIDE_SOURCE
+ */
+export async function openCorpus(
+  url: string,
+  { format, csv, output, s3, signal }: OpenCorpusOptions = {},
+): Promise<Corpus> {
+  const glob = await splitGlob(url)
+  if (glob) {
+    if (output !== undefined) await refuseOverlap(glob.root, output)
+    await refuseTableAbove(glob.root, s3)
+    return corpusOfGlob(await openStore(glob.root, { s3 }), glob, { format, csv })
+  }
+  if (output !== undefined) await refuseOverlap(url, output)
+  const { root, name } = /^(s3|hf):\/\//.test(url) ? splitUrl(url, format) : await splitPath(url)
+  if (isReadable(root)) await refuseTableAbove(root, s3)
+  if (name !== undefined) {
+    const store = await openStore(root, { s3 })
+    const only = await store.head(name, { signal })
+    if (only) return corpusOfOne(store, only, { format, csv })
+    await store[Symbol.asyncDispose]()
+  }
+  const store = await openStore(name === undefined ? root : url, { s3 })
+  /** Every dataset on the Hub has a README.md: its card, no document. */
+  const card = /^hf:\/\/datasets\/[^/]+\/[^/]+\/?$/.test(url) ? 'README.md' : undefined
+
+  async function* objects({ onSkip, signal }: ListCorpusOptions = {}): ReturnType<Corpus['objects']> {
+    for await (const { key, size, etag } of store.list('', { signal })) {
+      refuseLogOfTable(store.url, key)
+      if (isHidden(key) || key === card) continue
+      const encoding = objectEncodingOf(key, format)
+      if (encoding && !isSetAside(key, encoding)) yield sourceObjectOf({ key, size, etag }, encoding, csv)
+      else if (encoding || !isMarker(key)) onSkip?.(key)
+    }
+  }
+  return { store, objects, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
+}
+
+/** Whether the root has a scheme that openStore knows: it reports what is wrong with the others. */
+const isReadable = (root: string): boolean =>
+  /^(s3|hf|file):\/\//.test(root) || !/^[a-z][a-z0-9+.-]*:/i.test(root)
+
+type Reading = Pick<OpenCorpusOptions, 'format' | 'csv'>
+
+const sourceObjectOf = (
+  { key, size, etag }: ObjectInfo,
+  encoding: ObjectEncoding,
+  csv: CsvDialect | undefined,
+): SourceObject => ({
+  key,
+  size,
+  etag,
+  ...encoding,
+  ...(csv && (encoding.format === 'csv' || encoding.format === 'tsv') && { csv }),
+})
+
+interface Glob {
+  readonly root: string
+  readonly pattern: string
+}
+
+/**
+ * The folder or prefix in front of the first name with a wildcard. A file that has such a name is
+ * no glob.
+ */
+async function splitGlob(url: string): Promise<Glob | undefined> {
+  const wildcard = url.search(/[*?[{]/)
+  if (wildcard === -1) return undefined
+  const isLocal = !/^[a-z][a-z0-9+.-]*:\/\//i.test(url)
+  if (isLocal && (await stat(url).catch(() => undefined))) return undefined
+  const cut = url.lastIndexOf('/', wildcard) + 1
+  return { root: cut === 0 ? '.' : url.slice(0, cut), pattern: url.slice(cut) }
+}
+
+function corpusOfGlob(store: Store, { pattern }: Glob, { format, csv }: Reading): Corpus {
+  /** What all keys that match begin with: only these are listed. */
+  const prefix = pattern.slice(0, pattern.search(/[*?[{]/))
+  const namesThem = /(^|\/)_/.test(pattern)
+
+  async function* objects({ onSkip, signal }: ListCorpusOptions = {}): ReturnType<Corpus['objects']> {
+    let found = false
+    for await (const { key, size, etag } of store.list(prefix, { signal })) {
+      refuseLogOfTable(store.url, key)
+      if (isHidden(key) || !posix.matchesGlob(key, pattern)) continue
+      found = true
+      const encoding = objectEncodingOf(key, format)
+      if (encoding && (namesThem || !isSetAside(key, encoding)))
+        yield sourceObjectOf({ key, size, etag }, encoding, csv)
+      else if (encoding || !isMarker(key)) onSkip?.(key)
+    }
+    if (!found) {
+      throw new ReembedError(
+        'SOURCE_EMPTY',
+        `There is nothing to embed: no object in ${store.url} matches '${pattern}'`,
+      )
+    }
+  }
+  return { store, objects, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
+}
+
+function corpusOfOne(store: Store, { key, size, etag }: ObjectInfo, { format, csv }: Reading): Corpus {
+  const encoding = objectEncodingOf(key, format)
+  if (encoding === undefined) {
+    throw new ReembedError(
+      'SOURCE_FORMAT',
+      `Cannot tell the format of ${JSON.stringify(key)} by its extension: known are ${SUPPORTED_EXTENSIONS}. ` +
+        `Name it: ${FORMATS.join(', ')}`,
+      { option: 'format' },
+    )
+  }
+  const object = sourceObjectOf({ key, size, etag }, encoding, csv)
+  async function* objects(): ReturnType<Corpus['objects']> {
+    yield object
+  }
+  return { store, objects, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
+}
+
+interface Split {
+  readonly root: string
+  /** Set if the URL may name a single object below `root`. */
+  readonly name?: string
+}
+
+async function splitPath(url: string): Promise<Split> {
+  // Other schemes and misspelt ones: openStore reports what is wrong with them.
+  if (/^(?!file:)([a-z][a-z0-9+.-]*:\/\/|s3[an]?:)/i.test(url)) return { root: url }
+  const path = localPath(url)
+  const stats = await stat(path).catch((error: unknown) => {
+    if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENOTDIR') return undefined
+    throw new ReembedError('SOURCE_NOT_FOUND', `There is no file or folder '${path}': check the source`, {
+      option: 'source',
+    })
+  })
+  return stats?.isFile() ? { root: dirname(path), name: basename(path) } : { root: path }
+}
+
+/**
+ * Only a last name with a dot is requested as an object: credentials for a prefix may not cover a
+ * request above it.
+ */
+function splitUrl(url: string, format: Format | undefined): Split {
+  const [, root, name] =
+    /^(s3:\/\/[^/]+\/(?:.*\/)?|hf:\/\/datasets\/[^/]+\/[^/]+\/(?:.*\/)?)([^/]+)$/.exec(url) ?? []
+  return root && name && (format || name.includes('.')) ? { root, name } : { root: url }
+}
+
+/**
+ * Files of Spark and Delta themselves (_temporary/, _delta_log/), which readers of tables skip.
+ * Text and Markdown may have such names.
+ */
+const isSetAside = (key: string, { format }: ObjectEncoding): boolean =>
+  !isWholeFile(format) && /(^|\/)_[^/=]*(\/|$)/.test(key)
+
+/** Markers such as _SUCCESS and _metadata hold no records, so they are not reported as skipped. */
+const isMarker = (key: string): boolean => /(^|\/)_[^/.]*$/.test(key)
+
+/** Hidden files; and keys that end with '/', which S3 consoles create as folders. */
+const isHidden = (key: string): boolean => key.endsWith('/') || /(^|\/)\./.test(key)

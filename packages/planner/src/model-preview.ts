@@ -1,0 +1,210 @@
+// Embeds a sample of the corpus with another model and compares it with the current version:
+// neighbours, answers to queries, health. Writes nothing.
+
+import { type Endpoint, openProber, type ResolvedEndpoint } from '@reembed/endpoint'
+import {
+  compareRows,
+  type EvaluationQuery,
+  embedQueries,
+  type Health,
+  healthOf,
+  type JudgedQueryFiles,
+  locateRows,
+  orderByIdHash,
+  type PreviewScore,
+  previewScores,
+  queriesOf,
+  type RowComparison,
+  type Rows,
+  readRowsById,
+  textsOf,
+} from '@reembed/evaluate'
+import { type Document, type Manifest, type Plan, type Recipe, requirePlan } from '@reembed/protocol'
+import { requireManifest } from '@reembed/shard'
+import { ReembedError } from '@reembed/shared'
+import type { S3Options, Store } from '@reembed/store'
+import { findTokenizer } from './chunking.ts'
+import type { Corpus } from './corpus.ts'
+import { sampleInputs } from './estimate/sample-inputs.ts'
+import { findRun } from './find-run.ts'
+import type { PlanNotice, PlanOptions } from './options.ts'
+import { type PlannedCorpus, planCorpus } from './plan-corpus.ts'
+
+/** Embeds documents as a worker would; `embedDocuments` of @reembed/worker is one. */
+export type EmbedDocuments = (
+  endpoint: Endpoint,
+  documents: readonly Document[],
+  recipe: Recipe,
+) => Promise<{ readonly rows: Rows; readonly refused: number; readonly tokens: number | null }>
+
+export type PreviewNotice =
+  | PlanNotice
+  /** The qrels judge more documents than the preview embeds. */
+  | { readonly kind: 'answers_limited'; readonly used: number; readonly total: number }
+  /**
+   * The judged documents cannot be read from the corpus any more: queries are evaluated on the
+   * sample alone.
+   */
+  | { readonly kind: 'answers_unreadable'; readonly error: unknown }
+
+export interface PreviewRequest {
+  /** The output with the current version to compare with. */
+  readonly output: Store
+  readonly embedDocuments: EmbedDocuments
+  /** '1%' of the documents, 500 at least, or a count like '2000'; 20,000 at most. */
+  readonly sample: string
+  /** Number of nearest neighbours to compare per document. */
+  readonly top: number
+  readonly queries?: readonly EvaluationQuery[] | JudgedQueryFiles | undefined
+  readonly s3?: S3Options | undefined
+  readonly onNotice?: ((notice: PreviewNotice) => void) | undefined
+}
+
+export interface ModelPreview {
+  readonly current: Manifest
+  readonly planned: PlannedCorpus
+  /** Documents in the sample. */
+  readonly sampled: number
+  /** Of these: not in the current version. */
+  readonly unknown: number
+  /** Documents that the model refused. */
+  readonly refused: number
+  /** Documents outside the sample that answer queries. */
+  readonly answers: number
+  readonly tokens: number | null
+  readonly compared: RowComparison
+  /** Of the current version and of the sample with the new model. */
+  readonly health: readonly [Health, Health]
+  /** By metric, such as 'recall@10'; undefined without queries. */
+  readonly scores: Readonly<Record<string, PreviewScore>> | undefined
+  /** Documents that the judgements name, and of these those that are not in the current version. */
+  readonly judged: number
+  readonly missing: number
+}
+
+/**
+ * With a smaller sample the comparison of neighbours means little; a larger one would not fit into
+ * memory.
+ */
+const [MIN_SAMPLE, MAX_SAMPLE] = [500, 20_000]
+const NEIGHBOURS_OF = 200
+/** Maximum number of judged documents that are embedded in addition to the sample. */
+const MAX_ANSWERS = 5_000
+
+/**
+ * Embeds a sample with the endpoint's model, compares it with the current version and quotes the
+ * whole run.
+ * @throws ReembedError RUN_NOT_FOUND when nothing is published, USAGE for a sample that is too
+ * small to compare.
+ */
+export async function previewModel(
+  corpus: Corpus,
+  resolved: ResolvedEndpoint,
+  options: PlanOptions,
+  request: PreviewRequest,
+): Promise<ModelPreview> {
+  const { output, top, onNotice } = request
+  const current = await requireManifest(output, await findRun(output, undefined, 'current'))
+  const queries = await queriesOf(request.queries ?? [])
+  const planned = await planCorpus(corpus, resolved, options, { previousOutput: output, onNotice })
+  const { recipe } = planned.head
+  const sampled = await sampleOf(corpus, planned, options, request.sample)
+  const judged = new Set(queries.flatMap(({ relevant }) => Object.keys(relevant)))
+  const located = await locateRows(output, current, new Set([...sampled.keys(), ...judged]))
+  const known = [...sampled.values()].filter(({ id }) => located.has(id))
+  if (known.length <= top) {
+    throw new ReembedError(
+      'USAGE',
+      `${known.length} of ${sampled.size} sampled documents are in run ${current.run}, too few to compare ${top} neighbours: raise the sample or lower the number of neighbours`,
+      { option: 'sample' },
+    )
+  }
+  const answers = await answersOf(request, { current, recipe, judged, sampled, located })
+
+  const { truncate = true } = options
+  await using endpoint = await openProber(resolved.url, { ...resolved.options, truncate })
+  const documents = orderByIdHash([...known, ...answers])
+  const { rows: after, refused, tokens } = await request.embedDocuments(endpoint, documents, recipe)
+  const before = await readRowsById(output, current, after.ids, located)
+  const sameSpace = current.spaceId === planned.head.spaceId
+  return {
+    current,
+    planned,
+    sampled: sampled.size,
+    unknown: sampled.size - known.length,
+    refused,
+    answers: answers.length,
+    tokens,
+    compared: await compareRows(before, after, { top, queries: NEIGHBOURS_OF, sameSpace }),
+    health: [healthOf(before, current.totals.rows), healthOf(after, after.ids.length)],
+    scores:
+      queries.length === 0
+        ? undefined
+        : await previewScores(output, current, {
+            queries,
+            asked: await embedQueries(queries, options.queryPrompt ?? '', endpoint, recipe),
+            before,
+            after,
+            top,
+          }),
+    judged: judged.size,
+    missing: [...judged].filter(id => !located.has(id)).length,
+  }
+}
+
+/** Documents of the sample by id. */
+async function sampleOf(
+  corpus: Corpus,
+  planned: PlannedCorpus,
+  options: PlanOptions,
+  sample: string,
+): Promise<Map<string, Document>> {
+  const wanted = sample.endsWith('%')
+    ? Math.max(MIN_SAMPLE, Math.ceil((Number.parseFloat(sample) / 100) * planned.head.estimatedDocuments))
+    : Number(sample)
+  const { clusters } = await sampleInputs(corpus, planned, {
+    tokenizer: await findTokenizer(options.tokenizer, options.modelFolder),
+    documents: Math.min(MAX_SAMPLE, wanted),
+  })
+  const documents = clusters.flatMap(cluster => cluster.documents)
+  return new Map(documents.filter(({ text }) => text.trim() !== '').map(document => [document.id, document]))
+}
+
+/**
+ * Documents that answer queries and are not in the sample, read from the corpus where the current
+ * version has them.
+ */
+async function answersOf(
+  { output, s3 = {}, onNotice }: PreviewRequest,
+  {
+    current,
+    recipe,
+    judged,
+    sampled,
+    located,
+  }: {
+    readonly current: Manifest
+    readonly recipe: Recipe
+    readonly judged: ReadonlySet<string>
+    readonly sampled: ReadonlyMap<string, Document>
+    readonly located: ReadonlyMap<string, number>
+  },
+): Promise<Document[]> {
+  const wanted = [...judged]
+    .filter(id => !sampled.has(id))
+    .flatMap(id => {
+      const shard = located.get(id)
+      return shard === undefined ? [] : [{ id, score: 0, shard }]
+    })
+  if (wanted.length > MAX_ANSWERS)
+    onNotice?.({ kind: 'answers_limited', used: MAX_ANSWERS, total: wanted.length })
+  const plan: Plan = { ...(await requirePlan(output, current.run)), recipe }
+  try {
+    const texts = await textsOf(wanted.slice(0, MAX_ANSWERS), output, plan, s3)
+    const position = { part: 0, offset: 0 }
+    return Array.from(texts, ([id, text]) => ({ kind: 'document', id, text, position }))
+  } catch (error) {
+    onNotice?.({ kind: 'answers_unreadable', error })
+    return []
+  }
+}

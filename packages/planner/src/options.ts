@@ -1,0 +1,122 @@
+// Options of a plan, and the notices that planning reports in addition to its result.
+
+import type { GateOptions } from '@reembed/evaluate'
+import type { CsvTable, Dtype } from '@reembed/protocol'
+import type { SpendingOptions } from './run-budget.ts'
+import type { ColumnFit } from './sample-fit.ts'
+
+/** All options of a plan. The same corpus, model and options give the same run. */
+export interface PlanOptions {
+  /**
+   * Fields of JSONL, CSV, Parquet and Arrow records; the id and the text are chosen from a sample
+   * by default.
+   */
+  readonly fields?:
+    | {
+        /** A field name or a path. */
+        readonly id?: string | undefined
+        readonly text?: string | undefined
+        /** Makes the text of several fields: '{{ title }}\n\n{{ text }}'. */
+        readonly template?: string | undefined
+        /**
+         * Fields that become columns of the shards: 'lang', with a type 'year:int32', under another
+         * name 'language=lang'. A value that the type cannot hold becomes null and is counted; with
+         * a '!' at the end it rejects its document.
+         */
+        readonly carry?: readonly string[] | undefined
+      }
+    | undefined
+  /** Cuts documents into chunks; needs a tokenizer. */
+  readonly chunking?:
+    | {
+        readonly maxTokens?: number | undefined
+        /** Tokens that a chunk repeats of the chunk before it; default 0. */
+        readonly overlapTokens?: number | undefined
+      }
+    | undefined
+  /**
+   * The model's tokenizer.json, or a folder with it. Counts tokens for the quote, and cuts chunks.
+   */
+  readonly tokenizer?: string | undefined
+  /** A folder with the model's files: its tokenizer and named prompts are read from there. */
+  readonly modelFolder?: string | undefined
+  /** Text in front of each document, as the model card asks. */
+  readonly prompt?: string | undefined
+  /**
+   * The same text by its name in the model's config_sentence_transformers.json. Excludes `prompt`.
+   */
+  readonly promptName?: string | undefined
+  /**
+   * Where the file of named prompts is read if no folder has it; default HF_ENDPOINT, else
+   * https://huggingface.co.
+   */
+  readonly hub?: { readonly url?: string | undefined; readonly token?: string | undefined } | undefined
+  /** Whether texts over the model's limit are cut (default); else they are rejects. */
+  readonly truncate?: boolean | undefined
+  readonly vectors?:
+    | {
+        /**
+         * Number of leading dimensions to keep, normalised again; for models that are trained for
+         * it.
+         */
+        readonly dimensions?: number | undefined
+        readonly dtype?: Dtype | undefined
+        /** Keeps each document's text in the shards. */
+        readonly includeText?: boolean | undefined
+        /** Declares vectors as a fixed-size list to Arrow readers. */
+        readonly arrowSchema?: boolean | undefined
+      }
+    | undefined
+  /** About how many documents a shard holds. */
+  readonly documentsPerShard?: number | undefined
+  /** Rejects up to which the run is published: '20' or '1%'; default '1%'. */
+  readonly maxRejects?: string | undefined
+  /**
+   * Takes unchanged vectors from the current version (default), from the named run, or, if false,
+   * from none.
+   */
+  readonly reuse?: false | { readonly run?: string | undefined } | undefined
+  /** Gates that the run must pass before it is published. */
+  readonly gates?: GateOptions | undefined
+  /** Text in front of each query, as the model card asks. */
+  readonly queryPrompt?: string | undefined
+  readonly spending?: SpendingOptions | undefined
+}
+
+/** A fact that planning reports while it continues. */
+export type PlanNotice =
+  /** The endpoint is waited for, or limits its requests. */
+  | { readonly kind: 'endpoint_state'; readonly state: string }
+  /** The endpoint states no revision of its model: reference vectors identify the model instead. */
+  | { readonly kind: 'revision_unstated'; readonly url: string }
+  /** The server puts a prompt of its own in front of every text. */
+  | { readonly kind: 'server_prompt'; readonly url: string; readonly prompt: string }
+  /** Objects left out: unknown by extension, or their name begins with an underscore. */
+  | { readonly kind: 'objects_skipped'; readonly count: number; readonly examples: readonly string[] }
+  /**
+   * Text or Markdown objects in a corpus that also has objects of records. Each file becomes one
+   * document.
+   */
+  | { readonly kind: 'files_among_records'; readonly count: number; readonly examples: readonly string[] }
+  /** How a CSV or TSV object is read. */
+  | { readonly kind: 'csv_dialect'; readonly key: string; readonly table: CsvTable }
+  /** Some of the sampled records would be rejected. */
+  | {
+      readonly kind: 'sample_rejects'
+      readonly rejected: number
+      readonly records: number
+      readonly message: string
+    }
+  /** A carried column cannot hold some of its sampled values, or holds NaN or infinities. */
+  | { readonly kind: 'column_fit'; readonly fit: ColumnFit }
+  /** Each slice of a compressed object decompresses it from the start. */
+  | {
+      readonly kind: 'repeated_decompression'
+      readonly key: string
+      readonly compression: string
+      readonly slices: number
+      /** How often the object is decompressed in all. */
+      readonly factor: number
+    }
+  /** The quote states no time: the endpoint did not answer the measurement. */
+  | { readonly kind: 'rate_not_measured'; readonly error: unknown }

@@ -1,0 +1,182 @@
+// Plans a run from options: reads the model from the endpoint, samples and slices the corpus, and
+// quotes the run.
+
+import {
+  type Endpoint,
+  ensureReference,
+  modelOf,
+  openEndpoint,
+  openProber,
+  type ResolvedEndpoint,
+} from '@reembed/endpoint'
+import { resolveGates, storeQueries } from '@reembed/evaluate'
+import type { RunBudget, ShardLayout } from '@reembed/protocol'
+import type { RedisTarget } from '@reembed/queue'
+import { ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import { type BaseRunResult, findBaseRun, type RecipeIds, requireBaseRun } from './base-run.ts'
+import { findTokenizer, resolveChunking } from './chunking.ts'
+import type { Corpus } from './corpus.ts'
+import { findRun } from './find-run.ts'
+import { resolvePrompt } from './named-prompt.ts'
+import type { PlanNotice, PlanOptions } from './options.ts'
+import { type PlanRequest, type PlanResult, planRun } from './plan.ts'
+import { type Quoted, quotePlan, resolvePrice } from './quoting.ts'
+import { lookUpRun } from './record-plan.ts'
+import { forecastReuse, type ReuseForecast } from './reuse-forecast.ts'
+import { budgetOf } from './run-budget.ts'
+
+export interface PlanContext {
+  /**
+   * Where the run is written: the reference vectors of its model, its tokenizer and its queries are
+   * written during planning. Undefined: a dry run, nothing is written.
+   */
+  readonly output?: Store | undefined
+  /** Where the versions before this run are read; default `output`. */
+  readonly previousOutput?: Store | undefined
+  /** A Redis through which this process shares the endpoint's limit with workers. */
+  readonly redis?: RedisTarget | undefined
+  readonly onNotice?: ((notice: PlanNotice) => void) | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/** A planned run with its budget and its quote. */
+export interface PlannedCorpus extends PlanResult {
+  /** The model's limit in tokens, where the endpoint states it. */
+  readonly maxInputLength: number | null
+  readonly budget: RunBudget
+  /** Undefined for a run that was recorded before: its plan has a quote. */
+  readonly quoted?: Quoted
+  readonly reuse?: ReuseForecast
+}
+
+/**
+ * Plans a run; record it with `submitRun` or `recordPlan`.
+ * @throws ReembedError USAGE for options that contradict each other, the endpoint or the corpus,
+ * with `option` set to the option at fault; SOURCE_EMPTY, SOURCE_FORMAT, FIELD_NOT_FOUND;
+ * MODEL_MISMATCH; ENDPOINT_UNREACHABLE.
+ */
+export async function planCorpus(
+  corpus: Corpus,
+  resolved: ResolvedEndpoint,
+  options: PlanOptions = {},
+  context: PlanContext = {},
+): Promise<PlannedCorpus> {
+  const { output, previousOutput = output, signal, onNotice = () => {} } = context
+  const { url, options: endpointOptions } = resolved
+  const { truncate = true } = options
+  const price = await resolvePrice(options.spending ?? {}, resolved)
+  const budget = budgetOf(options.spending ?? {}, price)
+  const gating = await resolveGates(options)
+  await using endpoint = await openProber(
+    url,
+    { ...endpointOptions, truncate },
+    { redis: context.redis, onState: state => onNotice({ kind: 'endpoint_state', state }) },
+  )
+  const model = modelOf(endpoint)
+  const prompt = await resolvePrompt(options, model)
+  await checkServerPrompt(endpoint, prompt, onNotice)
+  if (output) {
+    if (model.revision === null) onNotice({ kind: 'revision_unstated', url: endpoint.url })
+    await ensureReference(output, endpoint, () => openEndpoint(url, { ...endpointOptions, truncate }))
+  }
+  const planned = await planRun(corpus, {
+    ...requestOf(options, previousOutput),
+    model,
+    prompt,
+    chunking: await resolveChunking({ ...options, prompt }, endpoint, output),
+    lookUpRun: async run => (output ? lookUpRun(output, run) : { run }),
+    signal,
+  })
+  noticesOf(planned).forEach(onNotice)
+  const { maxInputLength } = endpoint.info
+  // A run that was recorded before has its quote.
+  if ('seq' in planned.head) return { ...planned, maxInputLength, budget }
+  const reuse = await forecastReuse(previousOutput, corpus.store, planned)
+  const quoted = await quotePlan(corpus, planned, endpoint, {
+    reuse,
+    tokenizer: await findTokenizer(options.tokenizer, options.modelFolder),
+    price,
+    // The measurement costs seconds and tokens: only for a dry run, and where there is a price to
+    // apply it to.
+    measureThroughput: output === undefined || price !== undefined,
+    resolved,
+    onNotice,
+  })
+  if (output) await storeQueries(output, planned.head.run, gating, endpoint, planned.head.recipe)
+  const { queries: _, ...gates } = gating
+  const head = { ...planned.head, ...gates, quote: quoted.quote }
+  return { ...planned, head, maxInputLength, budget, quoted, reuse }
+}
+
+/** The part of a request that the options alone determine. */
+function requestOf(
+  { fields, vectors, reuse, truncate, documentsPerShard, maxRejects }: PlanOptions,
+  previous: Store | undefined,
+): Omit<PlanRequest, 'model'> {
+  return {
+    truncate,
+    fields: { ...(fields?.id && { id: fields.id }), ...(fields?.text && { text: fields.text }) },
+    template: fields?.template,
+    carry: fields?.carry,
+    dimensions: vectors?.dimensions,
+    dtype: vectors?.dtype,
+    layout: layoutOf(vectors),
+    documentsPerShard,
+    maxRejects,
+    findBaseRun: reuse === false ? false : previous && (ids => baseRunOf(previous, reuse?.run, ids)),
+  }
+}
+
+/** Notices about the objects of the corpus. */
+function noticesOf({ sample, skipped, mixedInFiles, repeatedDecompression }: PlanResult): PlanNotice[] {
+  const notices: PlanNotice[] = sample.tables.map(table => ({ kind: 'csv_dialect', ...table }))
+  if (skipped.count > 0) notices.push({ kind: 'objects_skipped', ...skipped })
+  if (mixedInFiles.count > 0) notices.push({ kind: 'files_among_records', ...mixedInFiles })
+  const { fit } = sample
+  if (fit?.reject !== undefined) {
+    const { rejected, records, reject: message } = fit
+    notices.push({ kind: 'sample_rejects', rejected, records, message })
+  }
+  for (const column of fit?.columns ?? []) notices.push({ kind: 'column_fit', fit: column })
+  if (repeatedDecompression) notices.push({ kind: 'repeated_decompression', ...repeatedDecompression })
+  return notices
+}
+
+async function baseRunOf(store: Store, name: string | undefined, ids: RecipeIds): Promise<BaseRunResult> {
+  return name === undefined
+    ? findBaseRun(store, ids)
+    : requireBaseRun(store, await findRun(store, name, 'newest'), ids)
+}
+
+/**
+ * A server with a default prompt puts it in front of the run's prompt, and no request can prevent
+ * that: the model would read both.
+ */
+async function checkServerPrompt(
+  endpoint: Endpoint,
+  prompt: string,
+  onNotice: (notice: PlanNotice) => void,
+): Promise<void> {
+  const applied = await endpoint.appliedPrompt()
+  if (!applied) return
+  if (prompt !== '') {
+    throw new ReembedError(
+      'USAGE',
+      `the prompt ${JSON.stringify(prompt)} would come after the prompt ${JSON.stringify(applied)} that ${endpoint.url} ` +
+        'puts in front of every text by itself: leave yours out, or start the server without its default prompt',
+      { option: 'prompt' },
+    )
+  }
+  onNotice({ kind: 'server_prompt', url: endpoint.url, prompt: applied })
+}
+
+/** Undefined for the default columns, because a layout is part of the run id. */
+function layoutOf({
+  includeText,
+  arrowSchema,
+}: NonNullable<PlanOptions['vectors']> = {}): ShardLayout | undefined {
+  return includeText || arrowSchema
+    ? { ...(includeText && { text: true }), ...(arrowSchema && { arrowSchema }) }
+    : undefined
+}

@@ -1,0 +1,76 @@
+// The budget of a run: checked when the run is planned, recorded with its state, enforced by
+// workers.
+
+import {
+  deletionReason,
+  type Price,
+  type RunBudget,
+  type RunStateRecord,
+  readRunStateRecord,
+  setRunState,
+} from '@reembed/protocol'
+import { ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+
+/** What a run may cost, and the price that turns endpoint time into cost. */
+export interface SpendingOptions {
+  /** Dollars an hour of one replica; default: the list price of an `hf:` endpoint. */
+  readonly pricePerHour?: number | undefined
+  /** Replicas that are paid for; default 1, or what Hugging Face runs. */
+  readonly replicas?: number | undefined
+  /** Maximum cost in dollars of endpoint time; the run pauses when it is reached. */
+  readonly maxCost?: number | undefined
+  /** Maximum number of tokens to embed; the run pauses when it is reached. */
+  readonly maxTokens?: number | undefined
+}
+
+/**
+ * The budget in the units that workers can watch: tokens and seconds of endpoint time.
+ * @throws ReembedError USAGE for a `maxCost` without a price.
+ */
+export function budgetOf({ maxCost, maxTokens }: SpendingOptions, price: Price | undefined): RunBudget {
+  if (maxCost !== undefined && price === undefined) {
+    throw new ReembedError(
+      'USAGE',
+      `a maximum cost of $${maxCost} needs a price: state what one replica of the endpoint costs per hour`,
+      { option: 'spending.pricePerHour' },
+    )
+  }
+  return {
+    ...(maxTokens !== undefined && { maxTokens }),
+    ...(maxCost !== undefined &&
+      price && { maxEndpointSeconds: (3600 * maxCost) / (price.perHour * price.replicas) }),
+  }
+}
+
+/**
+ * Records the budget of the run. A run that was paused by its budget continues with another one,
+ * and a failed run is tried again.
+ * @throws ReembedError RUN_STOPPED for a run that is paused, cancelled or being deleted, or whose
+ * budget is used up and is the same again.
+ */
+export async function applyBudget(store: Store, run: string, budget: RunBudget): Promise<void> {
+  const record = await readRunStateRecord(store, run)
+  const isSame =
+    record.maxTokens === budget.maxTokens && record.maxEndpointSeconds === budget.maxEndpointSeconds
+  const isFailed = record.state === 'failed'
+  if (record.state !== 'running' && !isFailed && (record.budgetExceeded === undefined || isSame))
+    throw runStoppedError(run, record)
+  if (!isSame || isFailed) await setRunState(store, run, 'running', { budget })
+}
+
+/**
+ * The error for a run that is paused, cancelled or being deleted, or that has used up its budget.
+ */
+export function runStoppedError(run: string, record: RunStateRecord): ReembedError {
+  const { state, budgetExceeded } = record
+  const why =
+    state === 'deleting'
+      ? deletionReason(record)
+      : budgetExceeded === undefined
+        ? `is ${state}: resume it to continue`
+        : `is ${state}: ${budgetExceeded}. Completed shards are kept; raise the budget to continue`
+  const reason =
+    state === 'deleting' ? 'run_deleting' : budgetExceeded === undefined ? 'run_paused' : 'budget_exceeded'
+  return new ReembedError('RUN_STOPPED', `run ${run} ${why}`, { reason })
+}

@@ -1,0 +1,33 @@
+// The public surface of @reembed/sdk; the package `reembed` exports the same names.
+
+export type { EndpointOptions, HfOptions } from '@reembed/endpoint'
+export type { Verification } from '@reembed/evaluate'
+export type { PlanNotice, PlanOptions, SpendingOptions } from '@reembed/planner'
+export type {
+  FollowProgress,
+  PublishOutcome,
+  RunStatus,
+  RunStatusState,
+  SweepOutcome,
+} from '@reembed/producer'
+export type { FieldMapping, Format, Manifest, ModelIdentity, Quote, Totals } from '@reembed/protocol'
+export type { QueueCounts, RedisTarget, RunProgress, WorkerState } from '@reembed/queue'
+export { type EmbeddingBatch, readCurrentManifest, readEmbeddings } from '@reembed/shard'
+export { type ErrorCode, ReembedError } from '@reembed/shared'
+export type { S3Options } from '@reembed/store'
+export type { Logger, Registry } from '@reembed/telemetry'
+export { isReembedError, type ReembedFailure } from './errors.ts'
+export type {
+  CallOptions,
+  EnqueuedRun,
+  PublishOptions,
+  ReadOptions,
+  ReembedOptions,
+  ResumeOptions,
+  RunningWorker,
+  RunPlan,
+  SourceOptions,
+  WaitOptions,
+  WorkerOptions,
+} from './options.ts'
+export { createReembed, type Reembed } from './reembed.ts'

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { readSlice } from '@reembed/corpus'
-import { type OpenCorpusOptions, openCorpus, planRun } from '@reembed/planner'
+import { openCorpus, planRun } from '@reembed/planner'
 import type { CarriedValue } from '@reembed/protocol'
 import { tableFromArrays, tableToIPC } from 'apache-arrow'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -20,7 +20,7 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true }))
 
-interface ReadOptions extends OpenCorpusOptions {
+interface ReadOptions extends NonNullable<Parameters<typeof openCorpus>[1]> {
   readonly carry?: readonly string[]
   readonly template?: string
 }

@@ -14,4 +14,5 @@ export { DEFAULT_MAX_REJECTS, type RejectLimit, rejectsAllowed } from './reject-
 export { forecastReuse, type ReuseForecast, type ReuseGroup } from './reuse-forecast.ts'
 export { applyBudget, budgetOf, runStoppedError, type SpendingOptions } from './run-budget.ts'
 export { sampleCorpus } from './sample.ts'
+export type { ColumnFit } from './sample-fit.ts'
 export { survey } from './survey.ts'

@@ -2,7 +2,20 @@
 // source objects that a worker can read repeatedly; the plan fixes it, and a job refers to one
 // slice.
 
-import { count, filledText, list, oneOf, optional, positive, record, type Shape, text } from '@reembed/shared'
+import {
+  bool,
+  count,
+  either,
+  filledText,
+  list,
+  none,
+  oneOf,
+  optional,
+  positive,
+  record,
+  type Shape,
+  text,
+} from '@reembed/shared'
 
 /** Source formats. The extension of an object selects one. */
 export const FORMATS = ['jsonl', 'csv', 'tsv', 'parquet', 'arrow', 'text', 'markdown', 'html', 'pdf'] as const
@@ -103,7 +116,15 @@ export const sliceShape: Shape = record<Slice>({
       extent: optional(count),
       compression: optional(oneOf(['gzip', 'zstd'] satisfies Compression[])),
       seek: optional(record<NonNullable<SlicePart['seek']>>({ objectOffset: count, contentOffset: count })),
-      table: optional(record<CsvTable>({ delimiter: text, columns: list(text) })),
+      table: optional(
+        record<CsvTable>({
+          delimiter: text,
+          columns: list(text),
+          quote: optional(either(text, none)),
+          escaping: optional(oneOf(['double', 'backslash'])),
+          header: optional(bool),
+        }),
+      ),
     }),
   ),
 })

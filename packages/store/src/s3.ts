@@ -3,6 +3,9 @@
 // report the refusal of its second put, although the object is ours.
 
 import { createHash } from 'node:crypto'
+import { Agent as HttpAgent } from 'node:http'
+import { Agent as HttpsAgent } from 'node:https'
+import { homedir } from 'node:os'
 import {
   GetObjectCommand,
   HeadObjectCommand,
@@ -11,7 +14,7 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3'
 
-import { ReembedError } from '@reembed/shared'
+import { proxyEnv, ReembedError } from '@reembed/shared'
 import { createBackoff } from './backoff.ts'
 import { createConfirmedPut } from './confirmed-put.ts'
 import { collect, compareKeys } from './keys.ts'
@@ -263,6 +266,9 @@ export function createClient(options: S3Options): { client: S3Client; storeName:
   const pathStyle = options.pathStyle ?? endpoint !== undefined
   const checking = checksums === 'when_required' ? 'WHEN_REQUIRED' : 'WHEN_SUPPORTED'
   const anonymous = options.anonymous ?? /^(yes|true|1)$/i.test(env.AWS_NO_SIGN_REQUEST ?? '')
+  const proxies = proxyEnv()
+  const agent = { keepAlive: true, maxSockets: connections, ...(proxies && { proxyEnv: { ...proxies } }) }
+  requireHome()
   const client = new S3Client({
     ...(anonymous && UNSIGNED),
     maxAttempts: 1,
@@ -273,8 +279,8 @@ export function createClient(options: S3Options): { client: S3Client; storeName:
     requestHandler: {
       connectionTimeout: connectTimeoutMs,
       socketTimeout: idleTimeoutMs,
-      httpAgent: { keepAlive: true, maxSockets: connections },
-      httpsAgent: { keepAlive: true, maxSockets: connections },
+      httpAgent: new HttpAgent(agent),
+      httpsAgent: new HttpsAgent(agent),
       logger: SILENT,
     },
     ...(endpoint && { endpoint: endpoint.href }),
@@ -300,6 +306,20 @@ export const requestPayer = ({ requesterPays }: S3Options): { readonly RequestPa
 /** Closes a body that is not read. */
 async function closeBody(body: AsyncIterable<Uint8Array>): Promise<void> {
   await body[Symbol.asyncIterator]().return?.()
+}
+
+/**
+ * The SDK searches ~/.aws for credentials. Without HOME and for a user id without an entry in the
+ * password file, as in a container with an arbitrary user id, `os.homedir` throws; then no such
+ * folder exists.
+ */
+function requireHome(): void {
+  if (process.env.HOME) return
+  try {
+    homedir()
+  } catch {
+    process.env.HOME = '/nonexistent'
+  }
 }
 
 const nothing = (): void => {}

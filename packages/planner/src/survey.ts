@@ -51,13 +51,15 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
   // A README beside data describes them; in a folder of documents it is one of them. Only the end
   // of the listing tells.
   const withoutReadmes = createTally()
+  const readmes = { count: 0, examples: [] as string[] }
   let kept: SourceObject[] | undefined = []
   let listed = 0
 
   for await (const object of corpus.objects({ onSkip: key => addExample(skipped, key), signal })) {
     listed += 1
     all.add(object)
-    if (!isReadme(object)) withoutReadmes.add(object)
+    if (isReadme(object)) addExample(readmes, object.key)
+    else withoutReadmes.add(object)
     if (!isWholeFile(object.format) && object.size > 0) spread.add(object)
     if (kept && listed <= KEPT_OBJECTS) kept.push(object)
     else kept = undefined
@@ -88,12 +90,17 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
     wholeFiles,
     wholeFileBytes,
     snapshotSha256,
-    skipped,
+    skipped: hasRecords ? joined(readmes, skipped) : skipped,
     mixedInFiles: hasRecords ? mixedIn : { count: 0, examples: [] },
     sampledObjects: spread.values(),
     relist: signal => kept?.filter(isRead) ?? filtered(corpus.objects({ signal }), isRead),
   }
 }
+
+const joined = (a: ObjectExamples, b: ObjectExamples): ObjectExamples => ({
+  count: a.count + b.count,
+  examples: [...a.examples, ...b.examples].slice(0, EXAMPLES),
+})
 
 /** A dataset card, a README or a licence. */
 const isReadme = ({ key, format }: SourceObject): boolean =>

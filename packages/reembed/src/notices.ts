@@ -16,7 +16,7 @@ function textOf(notice: PreviewNotice): string {
     case 'server_prompt':
       return `note: ${notice.url} adds ${JSON.stringify(notice.prompt)} before every text`
     case 'objects_skipped':
-      return `note: ${counted(notice.count, 'object')} skipped, with an unknown extension or a leading _ in the name: ${namesOf(notice)}. Give --format to read all objects in one format`
+      return `note: ${counted(notice.count, 'object')} skipped, with an unknown extension, a leading _ in the name, or a README beside data: ${namesOf(notice)}. Give --format to read all objects in one format`
     case 'files_among_records':
       return (
         `note: ${counted(notice.count, 'text or Markdown object')} in a corpus that also has objects of records; each one becomes a document: ${namesOf(notice)}. ` +

@@ -102,7 +102,9 @@ test('every key of the schema reaches its option', async () => {
     const flag = option.negate || option.isBoolean()
     const value = flag
       ? !option.negate
-      : (option.argChoices?.[0] ?? (option.parseArg && option.parseArg !== repeated ? 3 : 's3://x/'))
+      : (option.argChoices?.[0] ??
+        (name === 'csv' ? 'header=no' : undefined) ??
+        (option.parseArg && option.parseArg !== repeated ? 3 : 's3://x/'))
     sections[section] = { ...sections[section], [key]: value }
     const one =
       !flag && option.parseArg && !option.variadic ? option.parseArg(String(value), undefined) : value

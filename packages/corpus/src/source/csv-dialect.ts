@@ -55,10 +55,11 @@ export function findTable(
 }
 
 /** The syntax of a table of a plan. Plans without a quote were made for double quotes. */
-export const syntaxOf = ({ delimiter, quote = '"', escaping = 'double' }: CsvTable): CsvSyntax => ({
+export const syntaxOf = ({ delimiter, quote = '"', escaping = 'double', columns }: CsvTable): CsvSyntax => ({
   delimiter,
   quote,
   escaping,
+  width: columns.length,
 })
 
 function findSyntax(
@@ -79,27 +80,25 @@ function findSyntax(
     return of(null, 'double')
   const mark = quote ?? '"'
   if (escaping !== undefined) return of(mark, escaping)
-  const candidates = [
-    of(mark, 'double'),
-    of(mark, 'backslash'),
-    ...(quote === undefined ? [of(null, 'double')] : []),
-  ]
-  const parsed = candidates.map(syntax => rowsOf(key, syntax, head, isWhole))
-  const faults = parsed.map(faultsOf)
-  const least = Math.min(...faults)
-  const best = candidates.findIndex(
-    (syntax, i) =>
-      faults[i] === least &&
-      // Quotes are text only if no row disagrees, and if they break more rows than they enclose:
-      // one broken row must not put the quotes of all others into their texts.
-      (syntax.quote !== null || (least === 0 && enclosedOf(parsed[0] ?? []) < (faults[0] ?? 0))),
-  )
-  return candidates[Math.max(0, best)] as CsvSyntax
+  const rowsIn = (syntax: CsvSyntax): CsvRow[] => rowsOf(key, syntax, head, isWhole)
+  const quoted = [of(mark, 'double'), of(mark, 'backslash')].map(syntax => ({ syntax, rows: rowsIn(syntax) }))
+  const [best] = quoted.sort((a, b) => faultsOf(a.rows) - faultsOf(b.rows))
+  const bare = of(null, 'double')
+  const isText = quote === undefined && areQuotesText(best?.rows ?? []) && faultsOf(rowsIn(bare)) === 0
+  return isText ? bare : (best?.syntax ?? bare)
 }
 
-/** The number of rows with a field in quotes that can be read. */
-const enclosedOf = (rows: readonly CsvRow[]): number =>
-  rows.filter(({ isQuoted, fault }) => isQuoted && fault === undefined).length
+/**
+ * Whether quotes are text rather than the marks of a writer that quotes. Such a writer leaves no
+ * bare quote, and encloses more rows than a broken one spoils: one broken row must not put the
+ * quotes of all others into their texts.
+ */
+function areQuotesText(rows: readonly CsvRow[]): boolean {
+  const enclosed = rows.filter(({ quotes }) => quotes?.enclosed).length
+  const bare = rows.filter(({ quotes }) => quotes?.bare).length
+  const faults = faultsOf(rows)
+  return bare > 0 ? enclosed <= faults + bare : enclosed < faults
+}
 
 /** The most frequent separator of the first line, outside of quotes. */
 function separatorOf(head: Buffer, quote: string): string {
@@ -145,13 +144,21 @@ export function createSwallowCheck(
   key: string,
   { delimiter, columns, quote = '"' }: CsvTable,
 ): (row: CsvRow, line: number) => void {
-  return ({ text, lineCount }, line) => {
-    if (text === undefined || quote === null) return
-    const lines = text.replace(/\r?\n$/, '').split('\n')
-    const split = lines.map(each => each.split(delimiter))
-    const [kind] = split.map(([first = '']) => kindOf(first, quote))
-    if (!split.every(fields => fields.length === columns.length && kindOf(fields[0] ?? '', quote) === kind))
+  const kinds = new Set<string>()
+  return ({ fields, text, lineCount, fault }, line) => {
+    if (text === undefined || quote === null) {
+      if (fault === undefined && fields.length === columns.length) kinds.add(kindOf(fields[0] ?? ''))
       return
+    }
+    const lines = text
+      .replace(/\r?\n$/, '')
+      .split('\n')
+      .map(each => each.split(delimiter))
+    const isRecord = (fields: readonly string[], i: number): boolean =>
+      fields.length === columns.length &&
+      (i === 0 || kinds.has(kindOf((fields[0] ?? '').replaceAll(quote, ''))))
+    kinds.add(kindOf(fields[0] ?? ''))
+    if (!lines.every(isRecord)) return
     throw new ReembedError(
       'SOURCE_FORMAT',
       `${JSON.stringify(key)}: the quoted field at line ${line} ends at line ${line + lineCount - 1}, and each of these lines is a record by itself. ` +
@@ -162,7 +169,5 @@ export function createSwallowCheck(
 }
 
 /** Which kinds of characters a field has: ids of one file have the same. */
-const kindOf = (field: string, quote: string): string => {
-  const text = field.replaceAll(quote, '')
-  return [/\d/, /[a-zA-Z]/, /[^\da-zA-Z]/].map(kind => (kind.test(text) ? '1' : '0')).join('')
-}
+const kindOf = (text: string): string =>
+  [/\d/, /[a-zA-Z]/, /[^\da-zA-Z]/].map(kind => (kind.test(text) ? '1' : '0')).join('')

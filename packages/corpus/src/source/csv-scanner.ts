@@ -15,6 +15,8 @@ export interface CsvSyntax {
   readonly quote: string | null
   /** How a quote in a quoted field is written: twice, or behind a backslash. */
   readonly escaping: 'double' | 'backslash'
+  /** Number of fields of a row. A row of several lines with another number is broken. */
+  readonly width?: number
 }
 
 export interface CsvRow {
@@ -26,10 +28,17 @@ export interface CsvRow {
   readonly lineCount: number
   /** The row as it is in the file, if it has several lines. */
   readonly text?: string
-  /** Whether a field is in quotes. */
-  readonly isQuoted?: boolean
+  /** How the row uses quotes, if it has any. */
+  readonly quotes?: QuoteUse
   /** Why the row cannot be read. */
   readonly fault?: string
+}
+
+export interface QuoteUse {
+  /** A field is in quotes. */
+  readonly enclosed: boolean
+  /** A field that is not in quotes has one, which no writer that quotes leaves. */
+  readonly bare: boolean
 }
 
 export interface CsvScanner {
@@ -108,7 +117,7 @@ export function createCsvScanner(
   }
 }
 
-type FoundRow = Pick<CsvRow, 'fields' | 'lineCount' | 'text' | 'isQuoted' | 'fault'> & {
+type FoundRow = Pick<CsvRow, 'fields' | 'lineCount' | 'text' | 'quotes' | 'fault'> & {
   readonly end: number
 }
 
@@ -119,7 +128,7 @@ const BOM = '\xEF\xBB\xBF'
  * the row does. Offsets must ascend.
  */
 function rowFinder(
-  { delimiter, quote, escaping }: CsvSyntax,
+  { delimiter, quote, escaping, width }: CsvSyntax,
   text: string,
   isWhole: boolean,
 ): (from: number) => FoundRow | undefined {
@@ -144,8 +153,11 @@ function rowFinder(
       }
     }
     const row = quotedRow(text, from, { delimiter, quote, escaping }, isWhole)
-    if (row === undefined || typeof row !== 'string') return row
-    return { fields: [], end, lineCount: 1, fault: row }
+    if (row === undefined) return undefined
+    if (typeof row === 'string') return { fields: [], end, lineCount: 1, fault: row }
+    if (row.lineCount === 1 || row.fields.length === (width ?? row.fields.length)) return row
+    const fault = `a quoted field over several lines leaves ${row.fields.length} fields, the header has ${width}`
+    return { fields: [], end, lineCount: 1, fault }
   }
 }
 
@@ -162,11 +174,11 @@ function quotedRow(
 ): FoundRow | string | undefined {
   const fields: string[] = []
   let lineCount = 1
-  let isQuoted = false
+  const quotes = { enclosed: false, bare: false }
   let at = start
   while (true) {
     if (text[at] === quote) {
-      isQuoted = true
+      quotes.enclosed = true
       const close = closingQuote(text, at + 1, quote, escaping)
       if (close === -1) return isWhole ? 'a quote is opened and not closed' : undefined
       const raw = text.slice(at + 1, close)
@@ -184,12 +196,14 @@ function quotedRow(
       const lineEnd = newline === -1 ? text.length : newline
       const cut = text.indexOf(delimiter, at)
       const isLast = cut === -1 || cut > lineEnd
-      fields.push(text.slice(at, isLast ? withoutReturn(text, at, lineEnd) : cut))
+      const field = text.slice(at, isLast ? withoutReturn(text, at, lineEnd) : cut)
+      quotes.bare ||= field.includes(quote)
+      fields.push(field)
       at = isLast ? lineEnd : cut
     }
     if (at >= text.length || text[at] === '\n') {
       const end = Math.min(text.length, at + 1)
-      return { fields, end, lineCount, isQuoted, ...(lineCount > 1 && { text: text.slice(start, end) }) }
+      return { fields, end, lineCount, quotes, ...(lineCount > 1 && { text: text.slice(start, end) }) }
     }
     if (text[at] !== delimiter) return 'a closing quote is followed by more text'
     at += 1

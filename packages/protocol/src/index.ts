@@ -69,6 +69,7 @@ export {
 } from './manifest.ts'
 export { type ModelReference, putModelReference, readModelReference } from './model-reference.ts'
 export {
+  baseRunsOf,
   type Plan,
   putPlan,
   putSliceSegment,
@@ -114,6 +115,7 @@ export {
   refuseDeleted,
   setRunState,
 } from './run-state.ts'
+export { countPresent, shardsPresent } from './shards-present.ts'
 export {
   getTickClaim,
   putTickClaim,

@@ -63,6 +63,8 @@ export interface Manifest {
    * it is unreadable.
    */
   readonly baseRun?: { readonly run: string; readonly removedRows: number | null } | undefined
+  /** See Plan. */
+  readonly unfinishedBaseRuns?: readonly string[] | undefined
   readonly shards: number
   readonly shardsPerSegment: number
   readonly totals: Totals
@@ -120,6 +122,7 @@ const manifestShape = record<Manifest>({
   baseRun: optional(
     record<NonNullable<Manifest['baseRun']>>({ run: filledText, removedRows: either(count, none) }),
   ),
+  unfinishedBaseRuns: optional(list(filledText)),
   shards: count,
   shardsPerSegment: positive,
   totals: record<Totals>({

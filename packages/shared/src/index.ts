@@ -9,6 +9,8 @@ export { decompressLz4Frame } from './lz4.ts'
 export { createMemo, type Memo, type MemoOptions } from './memo.ts'
 export {
   canonical,
+  checkpointKey,
+  checkpointPrefix,
   gatesKey,
   gatesPrefix,
   hashOfId,

@@ -53,7 +53,7 @@ export function parseLine(
   if (deeperThan(MAX_DEPTH, value)) {
     return { reason: 'invalid_record', message: `the record is nested deeper than ${MAX_DEPTH} levels` }
   }
-  return { record: mayBeRounded(line) && needsExactNumbers(value) ? (parseExactJson(line) as object) : value }
+  return { record: needsExactNumbers(value) && mayBeRounded(line) ? (parseExactJson(line) as object) : value }
 }
 
 /** A line that Python wrote with NaN or Infinity; undefined for any other invalid line. */

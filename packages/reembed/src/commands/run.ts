@@ -8,7 +8,7 @@ import type { Store } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
 import { startWorker, type Worker } from '@reembed/worker'
 import { describePaid, describePlan, describeQuote } from '../describe-plan.ts'
-import { bytes, count, counted, duration, facts, note, print, reuseRow } from '../format.ts'
+import { bytes, count, counted, duration, facts, note, nulledRow, print, reuseRow } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { notePlan } from '../notices.ts'
 import {
@@ -208,6 +208,7 @@ function conclude(
         'documents',
         `${count(totals.documents)} = ${count(totals.rows)} rows + ${counted(totals.rejects, 'reject')}${rejectsNote(manifest)}`,
       ],
+      ...nulledRow(totals),
       ...reuseRow(manifest),
       ...(actualCost ? describePaid(actualCost, quote) : []),
       [

@@ -1,6 +1,6 @@
 import { verify as verifyRun } from '@reembed/evaluate'
 import { findRun } from '@reembed/planner'
-import { bytes, count, counted, facts, print, reuseRow } from '../format.ts'
+import { bytes, count, counted, facts, nulledRow, print, reuseRow } from '../format.ts'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
 
@@ -19,6 +19,7 @@ export async function verify(name: string | undefined, flags: OutputFlags & Json
         'documents',
         `${count(totals.documents)} = ${count(totals.rows)} rows + ${counted(totals.rejects, 'reject')}; ids unique; no byte of the corpus skipped or read twice`,
       ],
+      ...nulledRow(totals),
       ...reuseRow(receipt),
       [
         'vectors',

@@ -274,6 +274,32 @@ describe('Arrow', () => {
     ])
   })
 
+  it('files of polars are exact, with categories whose dictionary follows the batch', async () => {
+    expect(await carried(`${CASES}polars-types.arrow`, ['d', 't', 'l', 'c'])).toEqual([
+      { d: '1.10', t: '2024-01-02T03:04:05.678901', l: '[1,2]', c: 'x' },
+      { d: null, t: '2024-01-02T03:04:05.678901', l: '[]', c: 'y' },
+    ])
+  })
+
+  it.each(['nested.feather', 'nested.parquet'])('lists of structs are JSON, also in %s', async name => {
+    expect(await carried(`${CASES}${name}`, ['r'])).toEqual([
+      { r: '[{"k":1,"v":[null,2]}]' },
+      { r: '[]' },
+      { r: null },
+    ])
+  })
+
+  it.each([
+    ['run-end.arrow', 'has a column "r" that is run-end encoded'],
+    ['list-view.arrow', 'has a column "r" that is a list view'],
+    ['interval.arrow', 'has a column "r" whose values of type Interval<MONTH_DAY_NANO> cannot be read'],
+  ])('%s is refused by the name of its type', async (name, message) => {
+    await expect(carried(`${CASES}${name}`, ['r'])).rejects.toMatchObject({
+      code: 'SOURCE_FORMAT',
+      message: expect.stringContaining(message),
+    })
+  })
+
   it('decimals, unsigned integers, times, durations and nested values are exact', async () => {
     const path = `${CASES}arrow-decimal.arrow`
     expect(await carried(path, ['price', 'dec0', 'd256', 'u64', 'i64', 't', 'dur', 'f16'])).toEqual([

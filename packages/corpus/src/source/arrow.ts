@@ -328,7 +328,8 @@ async function readPrefix(
       'is not a complete Arrow IPC file: it has neither a schema nor a footer',
     )
   }
-  return { bytes: Buffer.concat([footer.schemaMessage, ...between]), end }
+  // The batches of a file may precede its dictionaries.
+  return { bytes: Buffer.concat([footer.schemaMessage, ...between]), end: 0 }
 }
 
 interface FileFooter {

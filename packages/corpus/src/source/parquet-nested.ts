@@ -35,6 +35,7 @@ interface RowEntries {
 /** A row of one list may not hold more entries: memory is bounded. */
 const MAX_ROW_ENTRIES = 4 * 1024 * 1024
 const ROWS_AT_ONCE = 1_024
+const ENTRIES_AT_ONCE = 65_536
 
 /** Yields the values of the rows, some rows at a time; a missing value is null. */
 export async function* nestedValues({
@@ -47,7 +48,8 @@ export async function* nestedValues({
   try {
     for (let row = 0; row < range.to; ) {
       const values: unknown[] = []
-      for (; row < range.to && values.length < ROWS_AT_ONCE; row++) {
+      let held = 0
+      for (; row < range.to && values.length < ROWS_AT_ONCE && held < ENTRIES_AT_ONCE; row++) {
         const entries: RowEntries[] = []
         for (const column of columns) {
           const { done, value } = await column.next()
@@ -58,6 +60,7 @@ export async function* nestedValues({
               new Error(`it ends after row ${row}`),
             )
           entries.push(value)
+          held += value.values.length
         }
         if (row >= range.from) values.push(assemble?.(entries) ?? null)
       }

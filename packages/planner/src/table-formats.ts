@@ -32,6 +32,8 @@ export function refuseLogOfTable(url: string, key: string): void {
  * @throws ReembedError SOURCE_FORMAT if the source is a table or lies in one
  */
 export async function refuseTableAbove(root: string, s3: OpenStoreOptions['s3']): Promise<void> {
+  // The listing of a dataset of the Hub is one request for all of it.
+  if (root.startsWith('hf://datasets/')) return
   const isRemote = /^(s3|hf):\/\//.test(root)
   let place = isRemote ? root.replace(/\/+$/, '') : localPath(root)
   for (let level = 0; level <= LEVELS_ABOVE; level++) {

@@ -113,19 +113,32 @@ describe('CSV', () => {
     ])
   })
 
-  it('without quoting, with lone quotes in texts, keeps every line', async () => {
+  it('without quoting, with quotes in texts, keeps every line', async () => {
     const path = await file('lone.csv', 'id,text\n1,"open\n2,b\n3,c"\n4,say "x" now\n5,"odd" one\n')
-    await expect(texts(path)).rejects.toMatchObject({
-      code: 'SOURCE_FORMAT',
-      option: 'csv',
-      message: expect.stringContaining('line 2 ends at line 4'),
-    })
-    expect(await texts(path, { csv: { quote: null } })).toEqual([
+    expect(await texts(path)).toEqual([
       ['1', '"open'],
       ['2', 'b'],
       ['3', 'c"'],
       ['4', 'say "x" now'],
       ['5', '"odd" one'],
+    ])
+  })
+
+  it('with a quoted field whose lines are records by themselves is refused until the quote is stated', async () => {
+    const path = await file('swallow.csv', 'id,text\n1,"open\n2,b"\n3,c\n')
+    await expect(texts(path)).rejects.toMatchObject({
+      code: 'SOURCE_FORMAT',
+      option: 'csv',
+      message: expect.stringContaining('line 2 ends at line 3'),
+    })
+    expect(await texts(path, { csv: { quote: null } })).toEqual([
+      ['1', '"open'],
+      ['2', 'b"'],
+      ['3', 'c'],
+    ])
+    expect(await texts(path, { csv: { quote: '"' } })).toEqual([
+      ['1', 'open\n2,b'],
+      ['3', 'c'],
     ])
   })
 

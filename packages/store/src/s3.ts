@@ -111,7 +111,8 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     const call = callOf('s3:GetObject', key)
     if (start >= end) {
       // HTTP has no empty range, but a missing object must fail all the same.
-      if (await withRetries(call, signal, () => headOnce(key, ifMatch, signal))) return
+      const found = await withRetries(call, signal, () => headOnce(key, ifMatch, signal))
+      if (found && (ifMatch === undefined || bare(found.ETag) === ifMatch)) return
       throw ifMatch === undefined ? new ObjectNotFound(urlOf(key)) : changed(key)
     }
     const retry = createBackoff({ tries, signal })

@@ -29,6 +29,10 @@ export interface Survey {
    * document. Empty for a corpus of text alone.
    */
   readonly mixedInFiles: ObjectExamples
+  /** Objects without a byte: they hold no document. */
+  readonly empty: ObjectExamples
+  /** The largest objects of text and Markdown, the largest first. */
+  readonly largestFiles: readonly SourceObject[]
   /** Objects of records, spread evenly over the listing. */
   readonly sampledObjects: readonly SourceObject[]
   /** Lists the objects again: from memory up to 100,000 objects, else from the store. */
@@ -39,12 +43,20 @@ export interface Survey {
 const KEPT_OBJECTS = 100_000
 const SPREAD = 8
 const EXAMPLES = 5
+const LARGEST = 8
+/** Objects between two reports of progress. */
+const REPORTED = 1_000
 
 /**
  * Reads the listing of a corpus once.
+ * @param onListed called with the number of objects now and then
  * @throws ReembedError SOURCE_EMPTY or SOURCE_FORMAT for a corpus without anything to embed
  */
-export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Survey> {
+export async function survey(
+  corpus: Corpus,
+  signal?: AbortSignal,
+  onListed: (objects: number) => void = () => {},
+): Promise<Survey> {
   const spread = createEvenSampler<SourceObject>(SPREAD)
   const skipped = { count: 0, examples: [] as string[] }
   const all = createTally()
@@ -57,6 +69,7 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
 
   for await (const object of corpus.objects({ onSkip: key => addExample(skipped, key), signal })) {
     listed += 1
+    if (listed % REPORTED === 0) onListed(listed)
     all.add(object)
     if (isReadme(object)) addExample(readmes, object.key)
     else withoutReadmes.add(object)
@@ -65,7 +78,7 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
     else kept = undefined
   }
   const hasRecords = spread.values().length > 0
-  const { objects, bytes, wholeFiles, wholeFileBytes, mixedIn, snapshotSha256 } = (
+  const { objects, bytes, wholeFiles, wholeFileBytes, mixedIn, empty, largest, snapshotSha256 } = (
     hasRecords ? withoutReadmes : all
   ).result()
   const isRead = (object: SourceObject): boolean => !hasRecords || !isReadme(object)
@@ -92,6 +105,8 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
     snapshotSha256,
     skipped: hasRecords ? joined(readmes, skipped) : skipped,
     mixedInFiles: hasRecords ? mixedIn : { count: 0, examples: [] },
+    empty,
+    largestFiles: largest,
     sampledObjects: spread.values(),
     relist: signal => kept?.filter(isRead) ?? filtered(corpus.objects({ signal }), isRead),
   }
@@ -117,16 +132,22 @@ async function* filtered(
 function createTally() {
   const hash = createHash('sha256')
   const mixedIn = { count: 0, examples: [] as string[] }
+  const empty = { count: 0, examples: [] as string[] }
+  let largest: SourceObject[] = []
   let [objects, bytes, wholeFiles, wholeFileBytes] = [0, 0, 0, 0]
   return {
-    add({ key, etag, size, format, csv }: SourceObject): void {
+    add(object: SourceObject): void {
+      const { key, etag, size, format, csv } = object
       hash.update(`${canonical([key, etag, size, format, ...(csv ? [csv] : [])])}\n`)
       objects += 1
       bytes += size
+      if (size === 0) addExample(empty, key)
       if (!isWholeFile(format) || size === 0) return
       wholeFiles += 1
       wholeFileBytes += size
       addExample(mixedIn, key)
+      if (largest.length < LARGEST || size > (largest.at(-1)?.size ?? 0))
+        largest = [...largest, object].sort((a, b) => b.size - a.size).slice(0, LARGEST)
     },
     result: () => ({
       objects,
@@ -134,6 +155,8 @@ function createTally() {
       wholeFiles,
       wholeFileBytes,
       mixedIn,
+      empty,
+      largest,
       snapshotSha256: hash.digest('hex'),
     }),
   }

@@ -6,6 +6,7 @@ import { messageOf, ReembedError } from '@reembed/shared'
 const FLAGS: Readonly<Record<string, string>> = {
   allowInsecure: '--allow-insecure',
   'chunking.maxTokens': '--chunk-tokens',
+  csv: '--csv',
   endpoint: '--endpoint',
   'endpoint.region': '--instance, --region; `reembed endpoint price` lists them',
   'fields.carry': '--carry',
@@ -25,6 +26,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   promptName: '--prompt, --prompt-name',
   redis: '--redis',
   'redis.insecure': '--insecure-redis',
+  queue: '--queue',
   sample: '--sample, --top; `reembed plan` shows tokens, time and cost',
   source: '--source',
   'spending.pricePerHour': '--price-per-hour',

@@ -124,6 +124,7 @@ export async function embedAndSweep(setting: Setting, process: Process): Promise
   const runs = createRunCache({
     outputs: [store.url],
     openUrl: async url => (url === store.url ? store : source),
+    checkWritable: async () => {},
   })
   const embedder = createEmbedder(
     'http://simulated',

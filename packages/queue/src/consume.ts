@@ -5,11 +5,12 @@
 import { once } from 'node:events'
 import { messageOf } from '@reembed/shared'
 import type { Job as BullJob } from 'bullmq'
-import { dispositionOf } from './disposition.ts'
+import { dispositionOf, type Observer } from './disposition.ts'
 import { type Job, parseJob } from './job.ts'
 import { createJobMonitor } from './job-monitor.ts'
 import { QUEUE, REDIS_PREFIX } from './names.ts'
 import {
+  readWorkers,
   recordDocuments,
   recordHeartbeat,
   recordShard,
@@ -44,6 +45,11 @@ export interface JobContext {
 export interface ConsumeOptions extends ConnectOptions {
   /** Maximum number of concurrent jobs. */
   readonly concurrency: number
+  /**
+   * What decides whether a fault of a job counts at once; without it, each fault counts (see
+   * disposition.ts).
+   */
+  readonly observer?: { readonly worker: string; readonly isProven: () => boolean } | undefined
   /** Called for each event, for example to log it. */
   readonly onEvent?: (event: ConsumerEvent) => void
 }
@@ -73,6 +79,12 @@ export type ConsumerEvent =
 export interface Consumer extends AsyncDisposable {
   /** Publishes that this worker is alive, with the state of its endpoint. */
   heartbeat(state: WorkerState): Promise<void>
+  /** Stops taking jobs until `resume` or `takeOne`. Jobs in progress continue. */
+  suspend(): void
+  /** Takes the next job and suspends again. Resolves when that job has ended. */
+  takeOne(): Promise<void>
+  /** Takes jobs again. */
+  resume(): void
   /** Stops taking jobs. Jobs in progress may finish within `graceMs`; the rest is requeued. */
   drain(graceMs: number): Promise<void>
 }
@@ -92,6 +104,8 @@ const REQUEUE_MS = 3_000
  * check it.
  */
 const ABORT_GRACE_MS = 500
+/** Two names decide; more are kept to read in a diagnosis. */
+const MAX_OBSERVERS = 8
 const WATCH_MS = 5_000
 const STUCK_MS = 60_000
 /**
@@ -116,7 +130,7 @@ const MAX_ERRORS_PER_SECOND = 3
 export async function consume(
   target: RedisTarget,
   handle: (job: Job, context: JobContext) => Promise<void>,
-  { concurrency, onEvent = () => {}, ...connect }: ConsumeOptions,
+  { concurrency, observer, onEvent = () => {}, ...connect }: ConsumeOptions,
 ): Promise<Consumer> {
   const redisUrl = secureUrlOf(target)
   requireNoEviction(await inspectRedis(redisUrl, connect), redisUrl)
@@ -145,6 +159,26 @@ export async function consume(
     maxStalledCount: MAX_STALLS,
   })
 
+  let intake: 'open' | 'one' | 'closed' = 'open'
+  let one = Promise.withResolvers<void>()
+  function setIntake(to: typeof intake): void {
+    intake = to
+    worker.concurrency = to === 'open' ? concurrency : 1
+    void (to === 'closed' ? worker.pause(true) : worker.resume()).catch(() => {})
+  }
+
+  /** The facts about this worker and about earlier faults of the job. */
+  async function observe(bull: BullJob<unknown>): Promise<Observer | undefined> {
+    if (observer === undefined) return undefined
+    const workers = await readWorkers(redis, Date.now()).catch(() => undefined)
+    return {
+      worker: observer.worker,
+      isProven: observer.isProven(),
+      isAlone: workers?.every(({ worker }) => worker === observer.worker) ?? false,
+      before: observersOf(bull.progress),
+    }
+  }
+
   async function process(
     bull: BullJob<unknown>,
     token: string | undefined,
@@ -154,6 +188,8 @@ export async function consume(
     let job: Job | undefined
     let done = false
     inProgress += 1
+    const taken = intake === 'one' ? one : undefined
+    if (taken) setIntake('closed')
     const signal = lost ? AbortSignal.any([lost, shutdown.signal]) : shutdown.signal
     try {
       job = parseJob(bull.data)
@@ -171,14 +207,17 @@ export async function consume(
         },
         reportFinished: counts => recordShard(redis, run, shard, counts).catch(() => {}),
       }
-      const taken = job
+      const pointer = job
       const trace = { traceContext: bull.opts.telemetry?.metadata, attempt: bull.attemptsMade + 1 }
-      await tracedAttempt(taken, trace, () => unlessAbandoned(handle(taken, context), shutdown.signal))
+      await tracedAttempt(pointer, trace, () => unlessAbandoned(handle(pointer, context), shutdown.signal))
       done = true
       onEvent({ kind: 'done', job })
     } catch (error) {
       if (job) await removeOpenShard(redis, job.run, job.shard).catch(() => {})
-      const disposition = dispositionOf(error, { draining: shutdown.signal.aborted && job !== undefined })
+      const disposition = dispositionOf(error, {
+        draining: shutdown.signal.aborted && job !== undefined,
+        observer: job && (await observe(bull)),
+      })
       if (disposition.do === 'requeue' && job) {
         onEvent({ kind: 'requeued', job })
         await bull.moveToWait(token)
@@ -186,6 +225,8 @@ export async function consume(
       }
       if (disposition.do === 'delay') {
         onEvent({ kind: 'delayed', job, error, final: false })
+        if (disposition.observed && observer)
+          await bull.updateProgress({ observers: [...observersOf(bull.progress), observer.worker] })
         await bull.moveToDelayed(Date.now() + disposition.delayMs, token)
         throw new DelayedError()
       }
@@ -195,6 +236,7 @@ export async function consume(
     } finally {
       if (job) monitor.ended(id)
       inProgress -= 1
+      taken?.resolve()
       // A delayed or requeued job does not change whether the queue is empty.
       if (done) emitIfIdle().catch(() => {})
     }
@@ -234,7 +276,7 @@ export async function consume(
     if (errors.times !== MAX_ERRORS_PER_SECOND || worker.isPaused() || shutdown.signal.aborted) return
     onEvent({ kind: 'redis_error', error, times: errors.times })
     void worker.pause(true).catch(() => {})
-    setTimeout(() => worker.resume(), errors.pauseMs).unref()
+    setTimeout(() => setIntake(intake), errors.pauseMs).unref()
     errors.pauseMs = Math.min(2 * errors.pauseMs, 30_000)
   })
   worker.on('completed', () => {
@@ -270,9 +312,23 @@ export async function consume(
       name = state.worker
       await recordHeartbeat(redis, state)
     },
+    suspend: () => setIntake('closed'),
+    takeOne() {
+      one = Promise.withResolvers()
+      setIntake('one')
+      return one.promise
+    },
+    resume: () => setIntake('open'),
     drain: graceMs => (drained ??= drain(graceMs)),
     [Symbol.asyncDispose]: () => (drained ??= drain(0)),
   }
+}
+
+/** The workers that observed a fault of a job, from its progress in Redis, which is untrusted. */
+function observersOf(progress: unknown): string[] {
+  const { observers } = Object(progress) as { observers?: unknown }
+  if (!Array.isArray(observers)) return []
+  return observers.filter(name => typeof name === 'string').slice(-MAX_OBSERVERS)
 }
 
 /**

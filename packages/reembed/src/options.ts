@@ -334,6 +334,14 @@ export const drain: Option = new Option(
   .argParser(positive)
   .env('REEMBED_DRAIN_SECONDS')
 
+export const giveUp: Option = new Option(
+  '--give-up-minutes <n>',
+  'exit with an error after n minutes without a job because of a wrong key, right, model or address',
+)
+  .default(15)
+  .argParser(amount)
+  .env('REEMBED_GIVE_UP_MINUTES')
+
 export const metrics: readonly Option[] = [
   new Option(
     '--metrics <address>',

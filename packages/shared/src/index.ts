@@ -2,7 +2,17 @@
 
 export { type Clock, systemClock } from './clock.ts'
 export { constantTimeEqual } from './constant-time.ts'
-export { codeOf, ERROR_CODES, type ErrorCode, EXIT, messageOf, ReembedError, type Retry } from './errors.ts'
+export {
+  codeOf,
+  ERROR_CODES,
+  type ErrorCode,
+  EXIT,
+  type Fault,
+  faultOf,
+  messageOf,
+  ReembedError,
+  type Retry,
+} from './errors.ts'
 export { isLinkLocal } from './link-local.ts'
 export { isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'
 export { createMemo, type Memo, type MemoOptions } from './memo.ts'

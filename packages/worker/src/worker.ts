@@ -19,14 +19,16 @@ import {
   openLimitCoordinator,
   type RedisTarget,
 } from '@reembed/queue'
-import { messageOf } from '@reembed/shared'
+import { messageOf, type ReembedError, systemClock } from '@reembed/shared'
 import type { S3Options } from '@reembed/store'
 import { type Attributes, type Logger, type Registry, tracing } from '@reembed/telemetry'
 import { createJobBudgets } from './budget.ts'
 import { createEmbedder } from './embedder.ts'
+import { createWorkerHealth, unreadyReason } from './health.ts'
 import { createWorkerMetrics } from './metrics.ts'
 import { processJob } from './process-job.ts'
 import { createRunCache } from './run-cache.ts'
+import { createSuspension, type Suspension } from './suspension.ts'
 
 export interface WorkerOptions {
   readonly redis: RedisTarget
@@ -51,11 +53,20 @@ export interface WorkerOptions {
   readonly onStuck?: ((waiting: number) => void) | undefined
   /** Called with each failure and postponement, for the progress line of `run`. */
   readonly onJobError?: ((error: unknown, final: boolean) => void) | undefined
+  /**
+   * Called with the cause when the worker has taken no jobs for `giveUpMs` because of a fault of its
+   * own (see `Fault`): end the process, so that its supervisor reports it.
+   */
+  readonly onGiveUp?: ((error: ReembedError) => void) | undefined
+  readonly giveUpMs?: number | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 export interface Worker extends AsyncDisposable {
-  /** Why the worker takes no jobs: it drains, or Redis does not answer. Null when it is ready. */
+  /**
+   * Why the worker cannot process jobs: it drains, Redis does not answer, the endpoint refuses
+   * connections, or its own configuration is at fault. Null when it is ready.
+   */
   readonly notReadyReason: string | null
   /** A short description of the endpoint's state. */
   readonly endpointState: string
@@ -93,12 +104,14 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     redis,
     parseTargets(options.endpoint, options.endpointOptions).name,
   )
+  const probe = (stop: AbortSignal) =>
+    probeEndpoint(options.endpoint, options.endpointOptions ?? {}, isUnavailable, stop)
   const embedder = createEmbedder(options.endpoint, options.endpointOptions, {
     metrics,
     coordinator,
     worker: name,
     onReplica,
-    probe: stop => probeEndpoint(options.endpoint, options.endpointOptions ?? {}, isUnavailable, stop),
+    probe,
   })
 
   const budgets = createJobBudgets(() => openBudget(redis), name)
@@ -108,11 +121,32 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     log[isBad ? 'warn' : 'info'](facts, `replica ${kind.replace('_', ' ')}`)
   }
 
+  const health = createWorkerHealth()
+  let suspension: Suspension | undefined
   async function handle(job: Job, context: JobContext): Promise<void> {
+    try {
+      await makeShard(job, context)
+    } catch (error) {
+      if (!context.signal.aborted) health.failed(error)
+      throw error
+    } finally {
+      suspension?.update()
+    }
+  }
+
+  async function makeShard(job: Job, context: JobContext): Promise<void> {
     const startedMs = performance.now()
     const run = await runs.open(job)
     seenOutputs.add(job.output)
-    const made = await processJob(job, run, embedder, { ...context, budgets })
+    const made = await processJob(job, run, embedder, {
+      ...context,
+      budgets,
+      reportDocuments(count) {
+        health.answered()
+        suspension?.update()
+        context.reportDocuments(count)
+      },
+    })
     const ms = Math.round(performance.now() - startedMs)
     metrics?.recordJob(made, ms / 1000)
     const facts = { run: job.run, shard: job.shard, ms }
@@ -124,6 +158,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       log.debug(facts, 'shard exists already')
       return
     }
+    health.finished()
     const { documents, rows, rejects, tokens } = made.receipt
     const counts = { documents, rows, rejects: rejects.length, tokens: tokens ?? 0, bytes: made.bytes }
     // A concurrent writer reports its own shard.
@@ -132,7 +167,18 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     log.info({ ...facts, ...counts, reused: made.receipt.reused ?? 0, status: made.status }, 'shard finished')
   }
 
-  const consumer: Consumer = await consume(redis, handle, { concurrency, signal, onEvent })
+  const observer = { worker: name, isProven: () => health.isProven }
+  const consumer: Consumer = await consume(redis, handle, { concurrency, observer, signal, onEvent })
+  const { onGiveUp, giveUpMs } = options
+  suspension = createSuspension({
+    health,
+    consumer,
+    probe,
+    log,
+    clock: systemClock,
+    onGiveUp,
+    giveUpMs,
+  })
 
   function onEvent(event: ConsumerEvent): void {
     metrics?.recordEvent(event)
@@ -151,13 +197,16 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       log.warn({ times: event.times }, `Redis: ${messageOf(event.error)}`)
     else if (event.kind === 'failed' || event.kind === 'delayed') {
       const facts = { run: event.job?.run, shard: event.job?.shard, final: event.final }
-      log[event.final ? 'error' : 'warn'](facts, `job ${event.kind}: ${messageOf(event.error)}`)
+      // A fault of this worker is reported once, when it stops taking jobs.
+      const level = event.final ? 'error' : health.isSuspended ? 'debug' : 'warn'
+      log[level](facts, `job ${event.kind}: ${messageOf(event.error)}`)
       options.onJobError?.(event.error, event.final)
     }
   }
 
   const sendHeartbeat = (): void => {
-    const sent = consumer.heartbeat({ worker: name, endpoint: embedder.state, atMs: Date.now() })
+    const endpoint = unreadyReason(health) ?? embedder.state
+    const sent = consumer.heartbeat({ worker: name, endpoint, atMs: Date.now() })
     sent.then(
       () => {
         heardMs = performance.now()
@@ -176,6 +225,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   async function end(graceMs: number): Promise<void> {
     clearInterval(heart)
     draining = true
+    suspension?.[Symbol.dispose]()
     await consumer.drain(graceMs)
     await embedder[Symbol.asyncDispose]()
     await budgets[Symbol.asyncDispose]()
@@ -192,7 +242,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     get notReadyReason() {
       if (draining) return 'draining'
       const silentMs = performance.now() - heardMs
-      return silentMs > SILENT_MS ? `no reply from Redis for ${Math.round(silentMs / 1000)} s` : null
+      if (silentMs > SILENT_MS) return `no reply from Redis for ${Math.round(silentMs / 1000)} s`
+      return unreadyReason(health)
     },
     seenOutputs,
     drain: graceMs => (ended ??= end(graceMs)),

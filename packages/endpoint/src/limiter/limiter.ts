@@ -245,10 +245,16 @@ export function createLimiter({
     const late = waiting.filter(({ sinceMs }) => clock.now() - sinceMs > maxUnavailableMs)
     if (late.length === 0) return
     waiting.splice(0, waiting.length, ...waiting.filter(waiter => !late.includes(waiter)))
-    const why = `the endpoint is unavailable for more than ${maxUnavailableMs / 1000} s (${probeLoop.reason || view?.unavailable || NOT_PROBED_YET}): start it, or read its logs`
+    const found = probeLoop.reason || view?.unavailable || NOT_PROBED_YET
+    const why = `the endpoint is unavailable for more than ${maxUnavailableMs / 1000} s (${found}): start it, or read its logs`
+    const reason = found === 'warming' ? 'cold_start' : undefined
     for (const { refuse } of late) {
       refuse(
-        new ReembedError('ENDPOINT_UNREACHABLE', why, { retry: 'requeue', retryAfterMs: RETRY_AFTER_MS }),
+        new ReembedError('ENDPOINT_UNREACHABLE', why, {
+          retry: 'requeue',
+          retryAfterMs: RETRY_AFTER_MS,
+          reason,
+        }),
       )
     }
   }

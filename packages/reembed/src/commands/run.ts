@@ -10,7 +10,7 @@ import {
 } from '@reembed/producer'
 import { type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
 import { openQueue, type RedisTarget } from '@reembed/queue'
-import { EXIT, ReembedError, shardPrefix } from '@reembed/shared'
+import { EXIT, faultOf, ReembedError, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
 import { startWorker, type Worker } from '@reembed/worker'
@@ -82,7 +82,7 @@ export async function executeRun(
 
   const redis = await openOrStartRedis(flags, stack)
   const queue = stack.use(await openQueue(redis.target))
-  // A wrong model ends the command at once, so that the user can correct the endpoint.
+  // A wrong model, token or right ends the command at once, so that the user can correct it.
   const blocked = new AbortController()
   const { worker, jobErrors } = await startLocalWorker(redis.target, flags, resources, blocked)
   watchEndpoint(resources, blocked)
@@ -146,7 +146,7 @@ async function startLocalWorker(
     log: openLog({ level: process.env.REEMBED_LOG ?? 'silent' }),
     onJobError: error => {
       errors += 1
-      if (error instanceof ReembedError && error.code === 'MODEL_MISMATCH') blocked.abort(error)
+      if (faultOf(error) === 'worker') blocked.abort(error)
     },
   })
   return { worker, jobErrors: () => errors }

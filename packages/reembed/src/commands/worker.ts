@@ -16,6 +16,7 @@ import type { EndpointFlags, MetricsFlags, RedisFlags, S3Flags, WorkerFlags } fr
 interface Flags extends EndpointFlags, MetricsFlags, RedisFlags, WorkerFlags, S3Flags {
   readonly output: readonly string[]
   readonly drainSeconds: number
+  readonly giveUpMinutes: number
   readonly unsafeStore?: boolean
 }
 
@@ -66,6 +67,8 @@ export async function worker(flags: Flags): Promise<void> {
     metrics: metrics?.registry,
     onIdle: () => idle.resolve(),
     onStuck: waiting => stuck.reject(stuckError(waiting, flags.redis ?? '')),
+    onGiveUp: error => stuck.reject(error),
+    giveUpMs: 60_000 * flags.giveUpMinutes,
   })
   stack.adopt(running, () => running.drain(1000 * flags.drainSeconds))
   await metrics?.serve(() => running.notReadyReason)

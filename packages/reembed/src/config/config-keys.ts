@@ -52,6 +52,7 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
 
   concurrency: 'worker.concurrency',
   drainSeconds: 'worker.drain_seconds',
+  giveUpMinutes: 'worker.give_up_minutes',
   metrics: 'worker.metrics',
   metricsOpen: 'worker.metrics_open',
 

@@ -102,6 +102,7 @@ export function addEmbeddingCommands(program: Command): void {
         ...option.worker,
         ...option.s3,
         option.drain,
+        option.giveUp,
         ...option.metrics,
       ],
     )

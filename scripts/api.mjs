@@ -45,6 +45,9 @@ function exportsOf(file) {
       }
     }
   }
+  for (const [, from] of text.matchAll(/^export \* from '([^']+)';/gm)) {
+    found.set(`* ${from}`, `Everything that \`${from}\` exports.`)
+  }
   for (const { name, code } of declarationsOf(text)) {
     const before = found.get(name)
     found.set(name, before ? `${before}\n\n${block(code)}` : `### ${name}\n\n${block(code)}`)

@@ -20,8 +20,9 @@ const FLOORS = [
   ['protocol', 'queue'],
   ['corpus', 'shard', 'endpoint'],
   ['evaluate'],
+  ['planner'],
   ['producer', 'worker', 'sinks'],
-  ['local'],
+  ['local', 'sdk'],
   ['reembed'],
 ]
 /** Imported by tests and benches alone; its own sources may import any package below `reembed`. */

@@ -2,18 +2,14 @@
 
 import { appendFile, readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { findBaseRun, lookUpRun, type PlannedRun, recordPlan, requireBaseRun } from '@reembed/planner'
 import {
   cancelRunDeletion,
   deleteRuns,
   finalize,
-  findBaseRun,
   findGarbage,
   forcePublish,
-  lookUpRun,
-  type PlannedRun,
   type RetentionPolicy,
-  recordPlan,
-  requireBaseRun,
   rollback,
 } from '@reembed/producer'
 import {

@@ -6,15 +6,8 @@ import { join } from 'node:path'
 import { modelOf, openEndpoint } from '@reembed/endpoint'
 import { verify } from '@reembed/evaluate'
 import { createHashEngine, serveTei, type TeiServer } from '@reembed/local'
-import {
-  findBaseRun,
-  forecastReuse,
-  openCorpus,
-  planRun,
-  recordPlan,
-  requireBaseRun,
-  rollback,
-} from '@reembed/producer'
+import { findBaseRun, forecastReuse, openCorpus, planRun, recordPlan, requireBaseRun } from '@reembed/planner'
+import { rollback } from '@reembed/producer'
 import { recipeIdOf, spaceIdOf } from '@reembed/protocol'
 import { readEmbeddings, readReceipt } from '@reembed/shard'
 import { openStore } from '@reembed/store'

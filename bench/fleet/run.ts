@@ -5,14 +5,8 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { hashVector, startRedis } from '@reembed/local'
-import {
-  countPresent,
-  enqueueMissing,
-  openCorpus,
-  planRun,
-  recordPlan,
-  shardsPresent,
-} from '@reembed/producer'
+import { openCorpus, planRun, recordPlan } from '@reembed/planner'
+import { countPresent, enqueueMissing, shardsPresent } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
 import { readShard } from '@reembed/shard'
 import { shardKey } from '@reembed/shared'

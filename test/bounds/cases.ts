@@ -3,15 +3,8 @@
 
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { readSlice } from '@reembed/corpus'
-import {
-  type Corpus,
-  enqueueMissing,
-  finalize,
-  openCorpus,
-  planRun,
-  recordPlan,
-  shardsPresent,
-} from '@reembed/producer'
+import { type Corpus, openCorpus, planRun, recordPlan } from '@reembed/planner'
+import { enqueueMissing, finalize, shardsPresent } from '@reembed/producer'
 import {
   type ModelIdentity,
   type Plan,

@@ -13,14 +13,8 @@ import {
   type ReplicaEvent,
 } from '@reembed/endpoint'
 import { hashVector, startRedis } from '@reembed/local'
-import {
-  countPresent,
-  enqueueMissing,
-  openCorpus,
-  planRun,
-  recordPlan,
-  shardsPresent,
-} from '@reembed/producer'
+import { openCorpus, planRun, recordPlan } from '@reembed/planner'
+import { countPresent, enqueueMissing, shardsPresent } from '@reembed/producer'
 import type { Document, Plan } from '@reembed/protocol'
 import { openQueue } from '@reembed/queue'
 import { readShard } from '@reembed/shard'

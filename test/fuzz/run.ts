@@ -3,7 +3,8 @@
 
 import { createHash } from 'node:crypto'
 import { readSlice } from '@reembed/corpus'
-import { type Corpus, finalize, planRun, publish, recordPlan } from '@reembed/producer'
+import { type Corpus, planRun, recordPlan } from '@reembed/planner'
+import { finalize, publish } from '@reembed/producer'
 import {
   type ModelIdentity,
   type Plan,

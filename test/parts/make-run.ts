@@ -3,15 +3,14 @@
 
 import { ensureReference, modelOf, openEndpoint } from '@reembed/endpoint'
 import {
-  finalize,
   findBaseRun,
   openCorpus,
   type PlannedRun,
   type PlanRequest,
   planRun,
-  publish,
   recordPlan,
-} from '@reembed/producer'
+} from '@reembed/planner'
+import { finalize, publish } from '@reembed/producer'
 import type { Manifest, Plan } from '@reembed/protocol'
 import { readEmbeddings } from '@reembed/shard'
 import { openStore, type Store } from '@reembed/store'

@@ -136,7 +136,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a deleted run is planned again under its old id',
-    file: 'producer/src/record.ts',
+    file: 'planner/src/record.ts',
     find: 'id = replacementIdOf(id)',
     replace: 'break',
   },

@@ -2,18 +2,14 @@
 // `reembed rollback`, made of the product's own code.
 
 import { ensureReference, modelOf } from '@reembed/endpoint'
+import { type Corpus, findBaseRun, lookUpRun, planRun, recordPlan } from '@reembed/planner'
 import {
-  type Corpus,
   cancelRunDeletion,
   createSweeper,
   deleteRuns,
   enqueueMissing,
-  findBaseRun,
   findGarbage,
-  lookUpRun,
   planRetry,
-  planRun,
-  recordPlan,
   rollback,
   shardsPresent,
 } from '@reembed/producer'

@@ -42,12 +42,7 @@ export {
 } from './hf/api.ts'
 export { type ResolveCommitOptions, resolveCommit } from './hf/hub.ts'
 export { type WaitOptions, waitForChange, waitUntilRunning } from './hf/state.ts'
-export {
-  assertSameModel,
-  computeReference,
-  ensureReference,
-  modelOf,
-} from './identity.ts'
+export { assertSameModel, computeReference, ensureReference, modelOf } from './identity.ts'
 export { initialLimit } from './limiter/initial-limit.ts'
 export { createLimiter, type Limiter, type LimiterOptions, type Permit } from './limiter/limiter.ts'
 export type { EndpointProbe } from './limiter/probe-loop.ts'

@@ -12,12 +12,7 @@ export { type CompareOptions, type Comparison, compareRuns } from './compare/run
 export { locateRows, orderByIdHash, readRowsById } from './compare/sample.ts'
 export { type GateOptions, type GateSetup, resolveGates, storeQueries } from './gate-setup.ts'
 export { evaluateGates, type Gate } from './gates.ts'
-export {
-  type EvaluationQuery,
-  embedQueries,
-  type JudgedQueryFiles,
-  queriesOf,
-} from './judged-queries.ts'
+export { type EvaluationQuery, embedQueries, type JudgedQueryFiles, queriesOf } from './judged-queries.ts'
 export { textsOf } from './nearest.ts'
 export { type PreviewScore, previewScores } from './preview-scores.ts'
 export { measureRecall, type Recall, type RecallOptions } from './recall.ts'

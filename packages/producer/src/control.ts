@@ -1,10 +1,10 @@
 // Pauses, cancels and resumes a run by records of its state; workers and sweepers read them.
 
+import { budgetOf, type SpendingOptions } from '@reembed/planner'
 import { readManifest, readRunStateRecord, requirePlan, setRunState } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { budgetOf, type SpendingOptions } from './run-budget.ts'
 import { enqueueRun } from './submit.ts'
 
 /**

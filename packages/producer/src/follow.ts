@@ -2,13 +2,13 @@
 // worker dies.
 
 import { setTimeout as wait } from 'node:timers/promises'
+import { runStoppedError } from '@reembed/planner'
 import { type Plan, readRunStateRecord } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { countPresent, shardsPresent } from './enqueue.ts'
 import type { PublishOutcome } from './publish.ts'
-import { runStoppedError } from './run-budget.ts'
 import { createSweeper, type Sweeper } from './sweep.ts'
 
 /** How far a run is. */

@@ -3,6 +3,7 @@
 // is not above that of the current version is never published.
 
 import { evaluateGates } from '@reembed/evaluate'
+import { DEFAULT_MAX_REJECTS, type RejectLimit, rejectsAllowed } from '@reembed/planner'
 import {
   type Manifest,
   type Plan,
@@ -23,21 +24,6 @@ export type PublishOutcome =
   | { readonly status: 'superseded'; readonly by: Version }
   /** Finished and balanced, but held until an operator decides. */
   | { readonly status: 'held'; readonly by: 'rejects' | 'gates'; readonly reason: string }
-
-/**
- * How many rejects a run may have and still be published: a count ('20') or a share of its
- * documents ('1%').
- */
-export type RejectLimit = string
-
-export const DEFAULT_MAX_REJECTS: RejectLimit = '1%'
-
-/** The limit as a number of documents. NaN when the text is neither a count nor a percentage. */
-export function rejectsAllowed(limit: RejectLimit, documents: number): number {
-  const match = /^(\d+(?:\.\d+)?)(%?)$/.exec(limit.trim())
-  if (!match) return Number.NaN
-  return match[2] === '%' ? (Number(match[1]) / 100) * documents : Number(match[1])
-}
 
 /**
  * Publishes a finished run unless a newer one is current or the run is held.

@@ -1,11 +1,11 @@
 // Retries the rejects of a finished run: a new run over the same slices, with the finished run as
 // its base run. Texts that the model rejected are embedded again; all other vectors are reused.
 
+import { lookUpRun, type PlannedRun } from '@reembed/planner'
 import { readCurrent, readManifest, readSlices, requirePlan, retryIdOf } from '@reembed/protocol'
 import { RETRYABLE_REJECTS } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { lookUpRun, type PlannedRun } from './record.ts'
 
 /**
  * Plans the retry of a run. Writes nothing.

@@ -1,12 +1,11 @@
 // Records a planned run and puts its missing shards on the queue. Idempotent: any process may
 // submit the same run again.
 
+import { applyBudget, type PlannedRun, recordPlan } from '@reembed/planner'
 import { type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import type { Store } from '@reembed/store'
 import { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
-import { type PlannedRun, recordPlan } from './record.ts'
-import { applyBudget } from './run-budget.ts'
 
 export interface SubmittedRun {
   readonly plan: Plan

@@ -3,14 +3,12 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { openCorpus, planRun, recordPlan } from '@reembed/planner'
 import { type Plan, setRunState } from '@reembed/protocol'
 import type { Job, Queue } from '@reembed/queue'
 import { shardKey } from '@reembed/shared'
 import { openStore, type Store } from '@reembed/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { openCorpus } from '../src/corpus.ts'
-import { planRun } from '../src/plan.ts'
-import { recordPlan } from '../src/record.ts'
 import { createSweeper } from '../src/sweep.ts'
 
 const MODEL = { id: 'm', revision: 'r', dimensions: 8, pooling: 'mean', normalized: true }

@@ -1,6 +1,6 @@
 // Describes plans, quotes and previews as rows of text.
 
-import type { PlannedRun, Preview, ReuseForecast, ReuseGroup } from '@reembed/producer'
+import type { PlannedRun, Preview, ReuseForecast, ReuseGroup } from '@reembed/planner'
 import { type ActualCost, dollarsPerMillion, LIST_PRICE, type Price, type Quote } from '@reembed/protocol'
 import { bytes, count, counted, dollars, duration } from './format.ts'
 

@@ -1,6 +1,6 @@
 // Prints the notices of planning and previews on stderr.
 
-import type { PreviewNotice } from '@reembed/producer'
+import type { PreviewNotice } from '@reembed/planner'
 import { messageOf } from '@reembed/shared'
 import { count, counted, note } from './format.ts'
 

@@ -12,7 +12,7 @@ import {
   type ResolvedEndpoint,
   resolveEndpoint,
 } from '@reembed/endpoint'
-import { type Corpus, openCorpus } from '@reembed/producer'
+import { type Corpus, openCorpus } from '@reembed/planner'
 import { type RedisTarget, secureUrlOf } from '@reembed/queue'
 import { codeOf, ReembedError } from '@reembed/shared'
 import { checkStore, openStore, type S3Options, type Store } from '@reembed/store'

@@ -1,6 +1,6 @@
 // Converts flags to the options of the library.
 
-import type { PlanOptions, SpendingOptions } from '@reembed/producer'
+import type { PlanOptions, SpendingOptions } from '@reembed/planner'
 import type { RedisTarget } from '@reembed/queue'
 import type { CorpusFlags, RedisFlags, SpendingFlags } from './options.ts'
 

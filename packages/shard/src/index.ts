@@ -37,13 +37,7 @@ export {
 } from './parquet/writer.ts'
 export { type Quantization, type Ranges, rangesOf, requireWholeBytes, toInt8, toUbinary } from './quantize.ts'
 export { type CheckedShard, checkShard, type ShardExpectations } from './read/check.ts'
-export {
-  contentHashOf,
-  encodeHashes,
-  extraColumns,
-  extraValues,
-  vectorColumns,
-} from './read/columns.ts'
+export { contentHashOf, encodeHashes, extraColumns, extraValues, vectorColumns } from './read/columns.ts'
 export { type ReadShardOptions, readFooter, undefinedIfCorrupt } from './read/footer.ts'
 export { decodeFlat, decodeStrings, decodeVectors } from './read/pages.ts'
 export {

@@ -2,12 +2,10 @@
 // and nothing changed.
 
 import type { ResolvedEndpoint } from '@reembed/endpoint'
+import { type Corpus, type PlanNotice, type PlanOptions, planCorpus } from '@reembed/planner'
 import { type Plan, readPlan, readSeq, type TickOutcome } from '@reembed/protocol'
 import type { Queue, RedisTarget } from '@reembed/queue'
 import type { Store } from '@reembed/store'
-import type { Corpus } from '../corpus.ts'
-import type { PlanNotice, PlanOptions } from '../planning/options.ts'
-import { planCorpus } from '../planning/plan-corpus.ts'
 import { submitRun } from '../submit.ts'
 import type { ScheduleTrigger } from './check.ts'
 

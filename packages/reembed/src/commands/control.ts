@@ -1,4 +1,5 @@
-import { findRun, resumeRun, stopRun } from '@reembed/producer'
+import { findRun } from '@reembed/planner'
+import { resumeRun, stopRun } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
 import { counted, facts, print } from '../format.ts'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'

@@ -1,4 +1,4 @@
-import { findRun } from '@reembed/producer'
+import { findRun } from '@reembed/planner'
 import { readCurrent, readManifest } from '@reembed/protocol'
 import { ReembedError, shardPrefix } from '@reembed/shared'
 import { count, facts, print } from '../format.ts'

@@ -1,5 +1,5 @@
 import { type Comparison, compareRuns, type Health, type RowComparison } from '@reembed/evaluate'
-import { findRun } from '@reembed/producer'
+import { findRun } from '@reembed/planner'
 import type { Manifest } from '@reembed/protocol'
 import { requireManifest } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'

@@ -1,4 +1,5 @@
-import { planCorpus, submitRun, supersededBy } from '@reembed/producer'
+import { planCorpus } from '@reembed/planner'
+import { submitRun, supersededBy } from '@reembed/producer'
 import type { Version } from '@reembed/protocol'
 import { openQueue } from '@reembed/queue'
 import { describePlan, describeQuote } from '../describe-plan.ts'

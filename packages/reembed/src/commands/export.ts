@@ -1,4 +1,4 @@
-import { findRun } from '@reembed/producer'
+import { findRun } from '@reembed/planner'
 import { type Quantization, requireManifest } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import { type ExportLayoutName, exportRun } from '@reembed/sinks'

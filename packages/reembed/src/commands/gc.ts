@@ -1,4 +1,5 @@
-import { cancelRunDeletion, deleteRuns, findGarbage, findRun } from '@reembed/producer'
+import { findRun } from '@reembed/planner'
+import { cancelRunDeletion, deleteRuns, findGarbage } from '@reembed/producer'
 import { isRunId, ReembedError } from '@reembed/shared'
 import { openDeleter } from '@reembed/store'
 import { bytes, count, counted, note, print } from '../format.ts'

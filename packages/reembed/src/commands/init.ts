@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { sampleCorpus, survey } from '@reembed/producer'
+import { sampleCorpus, survey } from '@reembed/planner'
 import { ReembedError } from '@reembed/shared'
 import { DEFAULT_FILE } from '../config/config-keys.ts'
 import { writeFirstConfig } from '../config/write.ts'

@@ -1,4 +1,4 @@
-import { plannedRuns } from '@reembed/producer'
+import { plannedRuns } from '@reembed/planner'
 import { readCurrent, readManifest, requirePlan } from '@reembed/protocol'
 import { count, print } from '../format.ts'
 import { openExistingOutput } from '../open-resources.ts'

@@ -1,4 +1,4 @@
-import { planCorpus, previewRun } from '@reembed/producer'
+import { planCorpus, previewRun } from '@reembed/planner'
 import { ReembedError } from '@reembed/shared'
 import { openStore, type Store } from '@reembed/store'
 import { describePlan, describePreview, describeQuote, describeReuse } from '../describe-plan.ts'

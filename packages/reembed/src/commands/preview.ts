@@ -1,5 +1,5 @@
 import type { PreviewScore } from '@reembed/evaluate'
-import { type ModelPreview, previewModel } from '@reembed/producer'
+import { type ModelPreview, previewModel } from '@reembed/planner'
 import { ReembedError } from '@reembed/shared'
 import { embedDocuments } from '@reembed/worker'
 import { describeQuote, describeReuse } from '../describe-plan.ts'

@@ -1,5 +1,5 @@
+import { findRun } from '@reembed/planner'
 import {
-  findRun,
   forcePublish,
   type PublishOutcome,
   publish as publishRun,

@@ -1,5 +1,5 @@
 import { measureRecall } from '@reembed/evaluate'
-import { findRun } from '@reembed/producer'
+import { findRun } from '@reembed/planner'
 import { requireManifest } from '@reembed/shard'
 import { bytes, count, print } from '../format.ts'
 import { openExistingOutput } from '../open-resources.ts'

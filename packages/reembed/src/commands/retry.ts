@@ -1,4 +1,5 @@
-import { budgetOf, findRun, planRetry, resolvePrice } from '@reembed/producer'
+import { budgetOf, findRun, resolvePrice } from '@reembed/planner'
+import { planRetry } from '@reembed/producer'
 import { onInterrupt } from '../interrupt.ts'
 import { openOrStartEndpoint, openOutput } from '../open-resources.ts'
 import type { EndpointFlags, SpendingFlags } from '../options.ts'

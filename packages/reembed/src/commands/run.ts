@@ -1,13 +1,6 @@
 import { type ResolvedEndpoint, waitForChange } from '@reembed/endpoint'
-import {
-  enqueueRun,
-  followRun,
-  type PlannedRun,
-  type PublishOutcome,
-  planCorpus,
-  publish,
-  recordRun,
-} from '@reembed/producer'
+import { type PlannedRun, planCorpus } from '@reembed/planner'
+import { enqueueRun, followRun, type PublishOutcome, publish, recordRun } from '@reembed/producer'
 import { type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
 import { openQueue, type RedisTarget } from '@reembed/queue'
 import { EXIT, faultOf, ReembedError, shardPrefix } from '@reembed/shared'

@@ -1,5 +1,5 @@
 import { searchRun } from '@reembed/evaluate'
-import { findRun } from '@reembed/producer'
+import { findRun } from '@reembed/planner'
 import { messageOf, ReembedError } from '@reembed/shared'
 import { note, print, printable } from '../format.ts'
 import { openExistingOutput, openOrStartEndpoint, s3OptionsOf } from '../open-resources.ts'

@@ -1,4 +1,5 @@
-import { findRun, readRunStatus } from '@reembed/producer'
+import { findRun } from '@reembed/planner'
+import { readRunStatus } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
 import { count, counted, facts, print, reuseRow } from '../format.ts'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'

@@ -1,5 +1,5 @@
 import { verify as verifyRun } from '@reembed/evaluate'
-import { findRun } from '@reembed/producer'
+import { findRun } from '@reembed/planner'
 import { bytes, count, counted, facts, print, reuseRow } from '../format.ts'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'

@@ -2,7 +2,7 @@
 
 import type { GateOptions } from '@reembed/evaluate'
 import type { Dtype } from '@reembed/protocol'
-import type { SpendingOptions } from '../run-budget.ts'
+import type { SpendingOptions } from './run-budget.ts'
 
 /** All options of a plan. The same corpus, model and options give the same run. */
 export interface PlanOptions {

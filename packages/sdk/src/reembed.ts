@@ -2,17 +2,14 @@
 // everything comes in by options and out by results, errors, callbacks and the logger.
 
 import { type Verification, verify } from '@reembed/evaluate'
-import type { RunStatus } from '@reembed/producer'
+import { findRun, openCorpus, planCorpus, plannedRuns } from '@reembed/planner'
 import {
   createSweeper,
-  findRun,
   followRun,
   forcePublish,
-  openCorpus,
   type PublishOutcome,
-  planCorpus,
-  plannedRuns,
   publish,
+  type RunStatus,
   readRunStatus,
   resumeRun,
   rollback,

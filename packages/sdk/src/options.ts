@@ -1,7 +1,8 @@
 // Options and results of the SDK.
 
 import type { EndpointOptions, HfOptions } from '@reembed/endpoint'
-import type { FollowProgress, PlanNotice, PlanOptions, SpendingOptions } from '@reembed/producer'
+import type { PlanNotice, PlanOptions, SpendingOptions } from '@reembed/planner'
+import type { FollowProgress } from '@reembed/producer'
 import type { FieldMapping, Format, ModelIdentity, Quote } from '@reembed/protocol'
 import type { RedisTarget } from '@reembed/queue'
 import type { S3Options } from '@reembed/store'

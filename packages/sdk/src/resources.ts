@@ -3,7 +3,7 @@
 
 import { resolve } from 'node:path'
 import { type ResolvedEndpoint, resolveEndpoint } from '@reembed/endpoint'
-import type { PlanNotice } from '@reembed/producer'
+import type { PlanNotice } from '@reembed/planner'
 import { openQueue, type Queue, type RedisTarget } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import { openStore, type Store } from '@reembed/store'

@@ -23,12 +23,12 @@ import { type Document, type Manifest, type Plan, type Recipe, requirePlan } fro
 import { requireManifest } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { S3Options, Store } from '@reembed/store'
+import { findTokenizer } from './chunking.ts'
 import type { Corpus } from './corpus.ts'
 import { sampleInputs } from './estimate/sample-inputs.ts'
 import { findRun } from './find-run.ts'
-import { findTokenizer } from './planning/chunking.ts'
-import type { PlanNotice, PlanOptions } from './planning/options.ts'
-import { type PlannedCorpus, planCorpus } from './planning/plan-corpus.ts'
+import type { PlanNotice, PlanOptions } from './options.ts'
+import { type PlannedCorpus, planCorpus } from './plan-corpus.ts'
 
 /** Embeds documents as a worker would; `embedDocuments` of @reembed/worker is one. */
 export type EmbedDocuments = (

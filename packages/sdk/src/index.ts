@@ -1,15 +1,13 @@
-// The SDK of reembed: the public surface of the package `reembed`.
+// The public surface of @reembed/sdk; the package `reembed` exports the same names.
 
 export type { EndpointOptions, HfOptions } from '@reembed/endpoint'
 export type { Verification } from '@reembed/evaluate'
+export type { PlanNotice, PlanOptions, SpendingOptions } from '@reembed/planner'
 export type {
   FollowProgress,
-  PlanNotice,
-  PlanOptions,
   PublishOutcome,
   RunStatus,
   RunStatusState,
-  SpendingOptions,
   SweepOutcome,
 } from '@reembed/producer'
 export type { FieldMapping, Format, Manifest, ModelIdentity, Quote, Totals } from '@reembed/protocol'

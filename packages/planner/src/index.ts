@@ -1,0 +1,17 @@
+// The public surface of @reembed/planner; every other file is private to the package.
+
+export { findBaseRun, requireBaseRun } from './base-run.ts'
+export { type Corpus, openCorpus } from './corpus.ts'
+export { findRun, plannedRuns } from './find-run.ts'
+export { forecastReuse, type ReuseForecast, type ReuseGroup } from './forecast.ts'
+export { type ModelPreview, type PreviewNotice, previewModel } from './model-preview.ts'
+export type { PlanNotice, PlanOptions } from './options.ts'
+export { type PlanRequest, planRun } from './plan.ts'
+export { planCorpus } from './plan-corpus.ts'
+export { type Preview, previewRun } from './preview.ts'
+export { resolvePrice } from './quoting.ts'
+export { lookUpRun, type PlannedRun, recordPlan } from './record.ts'
+export { DEFAULT_MAX_REJECTS, type RejectLimit, rejectsAllowed } from './reject-limit.ts'
+export { applyBudget, budgetOf, runStoppedError, type SpendingOptions } from './run-budget.ts'
+export { sampleCorpus } from './sample.ts'
+export { survey } from './survey.ts'

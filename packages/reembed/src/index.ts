@@ -1,0 +1,3 @@
+// The public surface of the package `reembed`: the SDK.
+
+export * from '@reembed/sdk'

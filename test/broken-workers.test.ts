@@ -56,7 +56,7 @@ beforeEach(async () => {
         .join(''),
     ),
   )
-  const corpus = { source: 's3://corpora/', output: 's3://vectors/', 'documents-per-shard': '50' }
+  const corpus = { source: 's3://corpora/', output: 's3://vectors/wiki', 'documents-per-shard': '50' }
   const planned = await reembed(['enqueue', ...flags(corpus), ...parts(right.url), '--json'], s3.env)
   expect(planned.code).toBe(0)
 })
@@ -70,7 +70,7 @@ const parts = (endpoint: string): string[] => ['--endpoint', endpoint, '--redis'
 
 function startWorker(args: readonly string[], env: Record<string, string> = {}): Running {
   const worker = start(
-    ['worker', '--output', 's3://vectors/', '--concurrency', '2', '--metrics', '0', ...args],
+    ['worker', '--output', 's3://vectors/wiki', '--concurrency', '2', '--metrics', '0', ...args],
     { ...s3.env, ...env },
   )
   workers.push(worker)
@@ -96,7 +96,7 @@ const published = ({ line }: Running): Promise<string> => line(/"publish":"publi
 
 async function expectVerified(): Promise<void> {
   expect(await failedJobs()).toBe(0)
-  const verified = await reembed(['verify', '--output', 's3://vectors/'], s3.env)
+  const verified = await reembed(['verify', '--output', 's3://vectors/wiki'], s3.env)
   expect(verified.stdout).toMatch(/verified/)
   expect(verified.code).toBe(0)
 }

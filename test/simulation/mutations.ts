@@ -117,6 +117,18 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: '0',
   },
   {
+    name: 'a worker that is not proven fails jobs',
+    file: 'queue/src/disposition.ts',
+    find: 'observations > 0 && (isProven || isAlone)',
+    replace: 'observations > 0',
+  },
+  {
+    name: 'workers keep the jobs of overtaken runs',
+    file: 'worker/src/process-job.ts',
+    find: "if (isOvertaken(plan, runState, await readCurrent(store))) return { status: 'stopped' }",
+    replace: '',
+  },
+  {
     name: 'gc deletes young objects',
     file: 'producer/src/retention.ts',
     find: ' || lastMs < beforeMs)',

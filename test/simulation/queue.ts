@@ -12,6 +12,8 @@ interface Held {
   attempts: number
   holder: Lock | undefined
   reason: string
+  /** Number of observations of a fault, as in the progress of the job. */
+  observations: number
 }
 
 /** A taken job. */
@@ -20,6 +22,8 @@ export interface Lock {
   readonly job: Job
   readonly process: Process
   readonly lost: AbortController
+  /** Earlier observations of a fault of the job. */
+  readonly observations: number
 }
 
 export interface SimulatedQueue {
@@ -37,6 +41,8 @@ export interface SimulatedQueue {
    */
   expire(process: Process, told: boolean): void
   readonly jobs: readonly Job[]
+  /** Jobs that no worker has failed. */
+  readonly pending: readonly Job[]
   /** Whether jobs of a run failed permanently, so that only an operator can enqueue them again. */
   failed(run: string): boolean
 }
@@ -46,7 +52,11 @@ const ATTEMPTS = 5
 const TURNS_PER_MS = 1 / 1_000
 const ENDING_TURNS = 100
 
-export function createQueue(world: World): SimulatedQueue {
+/** @param onFailed called when a worker moves a job into the failed set */
+export function createQueue(
+  world: World,
+  onFailed: (process: Process, job: Job, observations: number) => void,
+): SimulatedQueue {
   const held = new Map<string, Held>()
   /**
    * Expiry of each run's finalize lease. Leases are not renewed, so a second worker may get one
@@ -79,6 +89,9 @@ export function createQueue(world: World): SimulatedQueue {
     get jobs() {
       return [...held.values()].map(({ job }) => job)
     },
+    get pending() {
+      return [...held.values()].filter(({ state }) => state !== 'failed').map(({ job }) => job)
+    },
     open: process => ({
       async add(jobs) {
         // Jobs are added one by one, so that a crash can lose some of them.
@@ -93,6 +106,7 @@ export function createQueue(world: World): SimulatedQueue {
             attempts: 0,
             holder: undefined,
             reason: '',
+            observations: 0,
           }
           held.set(id, fresh)
           offer(fresh)
@@ -139,7 +153,8 @@ export function createQueue(world: World): SimulatedQueue {
         if (next === undefined) await new Promise<void>(resolve => idle.push(resolve))
       }
       const [id, job] = next
-      const lock: Lock = { id, job: job.job, process, lost: new AbortController() }
+      const { observations } = job
+      const lock: Lock = { id, job: job.job, process, lost: new AbortController(), observations }
       job.state = 'active'
       job.holder = lock
       // A delayed job returns to the end of the queue.
@@ -159,9 +174,13 @@ export function createQueue(world: World): SimulatedQueue {
       }
       job.reason = reason
       if (disposition.do === 'retry') job.attempts += 1
-      if (disposition.do === 'delay') void postpone(job, disposition.delayMs)
-      else if (disposition.do === 'fail' || job.attempts >= ATTEMPTS) job.state = 'failed'
-      else offer(job)
+      if (disposition.do === 'delay') {
+        job.observations = disposition.observation ?? job.observations
+        void postpone(job, disposition.delayMs)
+      } else if (disposition.do === 'fail' || job.attempts >= ATTEMPTS) {
+        job.state = 'failed'
+        onFailed(process, job.job, job.observations)
+      } else offer(job)
     },
     failed: run => [...held.values()].some(({ job, state }) => job.run === run && state === 'failed'),
     wipe() {

@@ -1,7 +1,13 @@
 // Pauses, cancels and resumes a run by records of its state; workers and sweepers read them.
 
 import { budgetOf, type SpendingOptions } from '@reembed/planner'
-import { readManifest, readRunStateRecord, requirePlan, setRunState } from '@reembed/protocol'
+import {
+  continueOvertaken,
+  readManifest,
+  readRunStateRecord,
+  requirePlan,
+  setRunState,
+} from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -55,6 +61,7 @@ export async function resumeRun(
     })
   }
   await setRunState(store, run, 'running', { budget })
+  await continueOvertaken(store, plan)
   if (!queue) return undefined
   return (await enqueueRun(store, queue, { plan, manifest: undefined })).enqueued
 }

@@ -9,7 +9,7 @@ import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { countPresent, shardsPresent } from './enqueue.ts'
 import type { PublishOutcome } from './publish.ts'
-import { createSweeper, type Sweeper } from './sweep.ts'
+import { createSweeper, type Sweeper, type SweepOutcome } from './sweep.ts'
 
 /** How far a run is. */
 export interface FollowProgress {
@@ -44,7 +44,7 @@ const IDLE_SWEEP_MS = 2_000
 /**
  * Resolves when the run is finished and published, or held back.
  * @throws ReembedError SHARD_FAILED when every missing shard has failed permanently; RUN_STOPPED
- * when the run is paused, cancelled or deleted meanwhile; UNBALANCED, CORRUPT or DUPLICATE_ID when
+ * when the run is paused, cancelled, deleted or overtaken meanwhile; UNBALANCED, CORRUPT or DUPLICATE_ID when
  * it cannot be finalized; the signal's reason.
  */
 export async function followRun({
@@ -81,6 +81,7 @@ export async function followRun({
       const outcome = (await sweeper.sweep(signal, run)).find(swept => swept.run === run)
       if (outcome?.status === 'finished') return outcome.publish
       if (outcome?.status === 'broken') throw outcome.error
+      if (outcome?.status === 'overtaken') throw overtakenError(outcome)
       if (outcome && ['paused', 'cancelled', 'deleting'].includes(outcome.status))
         throw runStoppedError(run, await readRunStateRecord(store, run))
       if (outcome?.status === 'running') {
@@ -90,6 +91,14 @@ export async function followRun({
     }
     await wait(POLL_MS, undefined, { signal })
   }
+}
+
+function overtakenError({ run, missing, by }: SweepOutcome & { status: 'overtaken' }): ReembedError {
+  return new ReembedError(
+    'RUN_STOPPED',
+    `run ${run} was overtaken by version ${by.version}, of run ${by.run}, before its last ${missing} shards were made: plan the run again to continue it, or keep that version`,
+    { reason: 'run_overtaken' },
+  )
 }
 
 /**

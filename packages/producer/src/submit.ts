@@ -2,7 +2,7 @@
 // submit the same run again.
 
 import { applyBudget, type PlannedRun, recordPlan } from '@reembed/planner'
-import { type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
+import { continueOvertaken, type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import type { Store } from '@reembed/store'
 import { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
@@ -22,7 +22,7 @@ export interface SubmittedRun {
 export type RecordedRun = Pick<SubmittedRun, 'plan' | 'created' | 'manifest'>
 
 /**
- * The first half of `submitRun`.
+ * The first half of `submitRun`. A run that a newer version has overtaken is continued.
  * @throws ReembedError RUN_STOPPED for a run that is paused, cancelled or being deleted.
  */
 export async function recordRun(
@@ -31,7 +31,10 @@ export async function recordRun(
 ): Promise<RecordedRun> {
   const { plan, created } = await recordPlan(store, planned)
   const manifest = await readManifest(store, plan.run)
-  if (!manifest) await applyBudget(store, plan.run, planned.budget)
+  if (!manifest) {
+    await applyBudget(store, plan.run, planned.budget)
+    await continueOvertaken(store, plan)
+  }
   return { plan, created, manifest }
 }
 

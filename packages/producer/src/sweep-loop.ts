@@ -28,6 +28,7 @@ export interface SweepLoopOptions {
 const STATUSES: readonly string[] = [
   'running',
   'finished',
+  'overtaken',
   'paused',
   'cancelled',
   'deleting',

@@ -1,7 +1,16 @@
 // SWEEP: advances runs by what the store lacks, whatever Redis, workers or producers lost. Every
 // producer and every worker sweeps at intervals. Sweeps are idempotent and may run concurrently.
 
-import { type Plan, readCurrent, readManifest, readPlan, readRunState, readSeq } from '@reembed/protocol'
+import {
+  isOvertaken,
+  type Plan,
+  readCurrent,
+  readManifest,
+  readPlan,
+  readRunStateRecord,
+  readSeq,
+  type Version,
+} from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -13,6 +22,8 @@ export type SweepOutcome =
   /** With nothing missing, another process is finalizing it. */
   | { readonly run: string; readonly status: 'running'; readonly missing: number; readonly enqueued: number }
   | { readonly run: string; readonly status: 'finished'; readonly publish: PublishOutcome }
+  /** A version of a newer run, or a rollback, is current: workers give up its missing shards. */
+  | { readonly run: string; readonly status: 'overtaken'; readonly missing: number; readonly by: Version }
   /** Its state record: the sweeper does not advance it. */
   | { readonly run: string; readonly status: 'paused' | 'cancelled' | 'deleting' | 'deleted' }
   | { readonly run: string; readonly status: 'broken'; readonly error: unknown }
@@ -21,8 +32,8 @@ export interface Sweeper {
   /**
    * Checks every run that is newer than the current version, oldest first, and advances each by one
    * step.
-   * @param awaitedRun a run that the caller waits for: it is finalized even if a newer version or a
-   * rollback supersedes it
+   * @param awaitedRun a run that the caller waits for: when its shards exist, it is finalized even if
+   * a newer version or a rollback supersedes it
    */
   sweep(signal?: AbortSignal, awaitedRun?: string): Promise<SweepOutcome[]>
 }
@@ -35,10 +46,14 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
   const broken = new Map<string, unknown>()
   const lastMissing = new Map<string, number>()
 
-  async function sweepRun(plan: Plan, signal?: AbortSignal): Promise<SweepOutcome> {
+  async function sweepRun(
+    plan: Plan,
+    current: Version | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<SweepOutcome> {
     const { run } = plan
-    const state = await readRunState(store, run)
-    if (state !== 'running') return { run, status: state }
+    const record = await readRunStateRecord(store, run)
+    if (record.state !== 'running') return { run, status: record.state }
     const manifest = await readManifest(store, run)
     if (manifest)
       return { run, status: 'finished', publish: await publish(store, manifest, { ...plan, signal }) }
@@ -52,6 +67,7 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
       if (published) return { run, status: 'finished', publish: published }
       return { run, status: 'running', missing, enqueued: 0 }
     }
+    if (isOvertaken(plan, record, current)) return { run, status: 'overtaken', missing, by: current }
     // Adding again what the queue still holds is harmless but costs a round trip each: only when
     // jobs are lacking. The queue's counts are over all runs, and another run's jobs may hide that
     // this one has none: so also when nothing of it was finished since the last sweep.
@@ -68,7 +84,8 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
 
   return {
     async sweep(signal, awaitedRun) {
-      const after = (await readCurrent(store))?.seq ?? 0
+      const current = await readCurrent(store)
+      const after = current?.seq ?? 0
       const open = (await readSeq(store, { after })).reverse()
       const awaited = awaitedRun === undefined ? [] : [{ run: awaitedRun, seq: undefined }]
       const outcomes: SweepOutcome[] = []
@@ -80,7 +97,7 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
           if (plan === undefined) continue
           // A rollback gives an old run a new sequence number, which is not that of its plan.
           const isDue = seq === undefined ? plan.seq <= after : plan.seq === seq
-          if (isDue) outcomes.push(await sweepRun(plan, signal))
+          if (isDue) outcomes.push(await sweepRun(plan, current, signal))
         } catch (error) {
           // An aborted sweep says nothing about the run.
           signal?.throwIfAborted()

@@ -60,6 +60,7 @@ export {
   type Totals,
 } from './manifest.ts'
 export { type ModelReference, readModelReference } from './model-reference.ts'
+export { continueOvertaken, isOvertaken } from './overtaken.ts'
 export {
   type Plan,
   type Recipe,

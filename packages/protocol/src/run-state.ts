@@ -39,6 +39,11 @@ export interface RunStateRecord extends RunBudget {
   readonly state: RunState
   /** Set if a worker paused the run because of its budget: the limit and the usage. */
   readonly budgetExceeded?: string | undefined
+  /**
+   * The sequence number of the version that had overtaken the run when an operator continued it: its
+   * jobs are processed until a newer version is published.
+   */
+  readonly continuedAfterSeq?: number | undefined
   /** The state before `deleting`, which gc restores if it cancels the deletion. */
   readonly previousState?: Exclude<RunState, 'deleting' | 'deleted'> | undefined
 }
@@ -86,17 +91,23 @@ export async function setRunState(
   options: {
     readonly budget?: RunBudget | undefined
     readonly budgetExceeded?: string | undefined
+    readonly continuedAfterSeq?: number | undefined
   } = {},
 ): Promise<RunState> {
   while (true) {
     const last = await readRunStateRecord(store, run)
     const before = last.state
     const { maxTokens, maxEndpointSeconds } = options.budget ?? last
+    const { continuedAfterSeq = last.continuedAfterSeq } = options
     const isUnchanged =
-      before === state && last.maxTokens === maxTokens && last.maxEndpointSeconds === maxEndpointSeconds
+      before === state &&
+      last.maxTokens === maxTokens &&
+      last.maxEndpointSeconds === maxEndpointSeconds &&
+      last.continuedAfterSeq === continuedAfterSeq
     if (isUnchanged) return before
     if (isDeletion(before)) throw deletedError(store, run, last, 'RUN_STOPPED')
-    const record = { state, maxTokens, maxEndpointSeconds, budgetExceeded: options.budgetExceeded }
+    const { budgetExceeded } = options
+    const record = { state, maxTokens, maxEndpointSeconds, budgetExceeded, continuedAfterSeq }
     if (await appendRunState(store, run, last, record)) return before
   }
 }
@@ -149,5 +160,6 @@ const runStateShape = record<NumberedRunState>({
   maxTokens: optional(amount),
   maxEndpointSeconds: optional(amount),
   budgetExceeded: optional(text),
+  continuedAfterSeq: optional(positive),
   previousState: optional(oneOf(STATES.filter(state => !isDeletion(state)))),
 })

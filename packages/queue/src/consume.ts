@@ -104,8 +104,6 @@ const REQUEUE_MS = 3_000
  * check it.
  */
 const ABORT_GRACE_MS = 500
-/** Two names decide; more are kept to read in a diagnosis. */
-const MAX_OBSERVERS = 8
 const WATCH_MS = 5_000
 const STUCK_MS = 60_000
 /**
@@ -167,15 +165,14 @@ export async function consume(
     void (to === 'closed' ? worker.pause(true) : worker.resume()).catch(() => {})
   }
 
-  /** The facts about this worker and about earlier faults of the job. */
+  /** What is known about this worker and about earlier faults of the job. */
   async function observe(bull: BullJob<unknown>): Promise<Observer | undefined> {
     if (observer === undefined) return undefined
     const workers = await readWorkers(redis, Date.now()).catch(() => undefined)
     return {
-      worker: observer.worker,
       isProven: observer.isProven(),
       isAlone: workers?.every(({ worker }) => worker === observer.worker) ?? false,
-      before: observersOf(bull.progress),
+      observations: observationsOf(bull.progress),
     }
   }
 
@@ -225,8 +222,8 @@ export async function consume(
       }
       if (disposition.do === 'delay') {
         onEvent({ kind: 'delayed', job, error, final: false })
-        if (disposition.observed && observer)
-          await bull.updateProgress({ observers: [...observersOf(bull.progress), observer.worker] })
+        const { observation } = disposition
+        if (observation !== undefined) await bull.updateProgress({ observations: observation })
         await bull.moveToDelayed(Date.now() + disposition.delayMs, token)
         throw new DelayedError()
       }
@@ -324,11 +321,10 @@ export async function consume(
   }
 }
 
-/** The workers that observed a fault of a job, from its progress in Redis, which is untrusted. */
-function observersOf(progress: unknown): string[] {
-  const { observers } = Object(progress) as { observers?: unknown }
-  if (!Array.isArray(observers)) return []
-  return observers.filter(name => typeof name === 'string').slice(-MAX_OBSERVERS)
+/** How often a fault of a job was observed, from its progress in Redis, which is untrusted. */
+function observationsOf(progress: unknown): number {
+  const { observations } = Object(progress) as { observations?: unknown }
+  return Number.isSafeInteger(observations) ? Number(observations) : 0
 }
 
 /**

@@ -3,9 +3,9 @@
 //
 // Only a fault of the job or of its run may spend an attempt or fail the job, and a broken worker
 // can mistake its own fault for one: a folder that is not mounted looks like a changed corpus. So a
-// fault counts only after it was observed before. It fails the job if this worker is the only one or
-// has finished other jobs; if only a second worker without such a proof observed it, it spends an
-// attempt.
+// fault counts only if it was observed before, and if this worker has finished other jobs or is the
+// only one. Otherwise the job is delayed for a worker that can be trusted; where none comes, many
+// observations count too, so that each run ends.
 
 import { faultOf, ReembedError } from '@reembed/shared'
 
@@ -14,24 +14,23 @@ export type Disposition =
   /** The worker shuts down: requeue at once, without spending an attempt. */
   | { readonly do: 'requeue' }
   /**
-   * A fault of the worker or of a dependency, or an unconfirmed fault of the job: requeue after a
-   * delay, without spending an attempt. `observed`: record that this worker observed the fault.
+   * A fault of the worker or of a dependency, or an observation of a fault of the job that does not
+   * count yet: requeue after a delay, without spending an attempt. `observation`: its number.
    */
-  | { readonly do: 'delay'; readonly delayMs: number; readonly observed?: true }
+  | { readonly do: 'delay'; readonly delayMs: number; readonly observation?: number }
   /** Retry while attempts are left. */
   | { readonly do: 'retry' }
   /** Another attempt cannot succeed: fail with the reason. */
   | { readonly do: 'fail' }
 
-/** What is known about the worker that reports a fault of a job. */
+/** What is known when a worker observes a fault of a job. */
 export interface Observer {
-  readonly worker: string
-  /** It has finished jobs, and did not fail several in a row since. */
+  /** The worker has finished jobs, and did not fail several in a row since. */
   readonly isProven: boolean
   /** No other worker has sent a heartbeat. */
   readonly isAlone: boolean
-  /** The workers that observed a fault of this job before. */
-  readonly before: readonly string[]
+  /** Number of earlier observations of a fault of this job, by any worker. */
+  readonly observations: number
 }
 
 export interface DispositionOptions {
@@ -43,9 +42,15 @@ export interface DispositionOptions {
 }
 
 const DEPENDENCY_MS = 2_000
-/** A worker with a wrong setting must not take the same job again before a healthy worker does. */
+/**
+ * A worker with a wrong setting must not take the same job again before a healthy worker does. A
+ * proven worker is right for other runs, so its error states how long this run may have to wait.
+ */
 const WORKER_MS = 5_000
-const UNCONFIRMED_MS = 1_000
+/** Delay after the first observation, doubled after each further one. */
+const OBSERVED_MS = { least: 1_000, most: 60_000 } as const
+/** About ten minutes: a healthy worker that is busy with its jobs takes the job before that. */
+const MAX_OBSERVATIONS = 16
 
 /** Returns the disposition for an error of a handler. */
 export function dispositionOf(
@@ -58,15 +63,16 @@ export function dispositionOf(
   // time.
   const delay = (ms: number): Disposition & { do: 'delay' } => ({
     do: 'delay',
-    delayMs: Math.round((known?.retryAfterMs ?? ms) * (1 + random())),
+    delayMs: Math.round(ms * (1 + random())),
   })
   const fault = faultOf(error)
-  if (fault === 'worker') return delay(WORKER_MS)
-  if (fault === 'dependency' || known?.retry === 'requeue') return delay(DEPENDENCY_MS)
+  if (fault === 'worker') return delay(observer?.isProven ? (known?.retryAfterMs ?? WORKER_MS) : WORKER_MS)
+  if (fault === 'dependency' || known?.retry === 'requeue') return delay(known?.retryAfterMs ?? DEPENDENCY_MS)
   const final = known?.retry === 'never' ? 'fail' : 'retry'
   if (observer === undefined) return { do: final }
-  const { worker, before } = observer
-  if (before.length > 0 && (observer.isProven || observer.isAlone)) return { do: final }
-  if (before.some(name => name !== worker)) return { do: 'retry' }
-  return { ...delay(UNCONFIRMED_MS), observed: true }
+  const { isProven, isAlone, observations } = observer
+  const counts = (observations > 0 && (isProven || isAlone)) || observations >= MAX_OBSERVATIONS
+  if (counts) return { do: final }
+  const delayMs = Math.min(OBSERVED_MS.least * 2 ** observations, OBSERVED_MS.most)
+  return { ...delay(delayMs), observation: observations + 1 }
 }

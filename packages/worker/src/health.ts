@@ -15,6 +15,8 @@ export interface WorkerHealth {
   finished(): void
   /** Records that the endpoint has answered with vectors of the right model. */
   answered(): void
+  /** Records a job that the state of its run has ended: the cause of a fault may end with the run. */
+  stopped(): void
   failed(error: unknown): void
 }
 
@@ -63,6 +65,7 @@ export function createWorkerHealth(now: () => number = () => performance.now()):
       // A fault of a store is not over: its right to put is used at the end of the job.
       if (fault && /^(ENDPOINT|MODEL)_/.test(fault.error.code)) end()
     },
+    stopped: end,
     failed(error) {
       if (error instanceof ReembedError && error.retry === 'requeue' && !isOwn(error)) return
       failuresInARow += 1

@@ -2,12 +2,19 @@
 // base run, and puts the shard if it does not exist. All steps before the put are idempotent: a
 // lost or repeated job does no harm.
 
-import { type Plan, type Receipt, readRunStateRecord, setRunState } from '@reembed/protocol'
+import {
+  isOvertaken,
+  type Plan,
+  type Receipt,
+  readCurrent,
+  readRunStateRecord,
+  setRunState,
+} from '@reembed/protocol'
 import type { Job, JobContext } from '@reembed/queue'
 import { readReceipt } from '@reembed/shard'
 import { ReembedError, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import type { JobBudgets } from './budget.ts'
+import type { JobBudget, JobBudgets } from './budget.ts'
 import { type BuiltShard, buildShard, copyUnchangedShard, type ShardInput } from './build-shard.ts'
 import type { Embedder } from './embedder.ts'
 import type { JobResult, PutShard } from './job-result.ts'
@@ -40,24 +47,45 @@ export async function processJob(
   // Resuming a run re-enqueues its missing shards.
   const runState = await readRunStateRecord(store, plan.run)
   if (runState.state !== 'running') return { status: 'stopped' }
+  // Its model may never be served again: the job must leave the queue, or it keeps the autoscaler's
+  // workers and GPUs.
+  if (isOvertaken(plan, runState, await readCurrent(store))) return { status: 'stopped' }
 
   const input = { job, run, slice: await run.slice(job.shard), baseRun: await run.baseRun(), ...context }
   const carried = await copyUnchangedShard(input)
   if (carried) return put(job, run, carried, signal)
+  const build = (budget?: JobBudget): Promise<BuiltShard> =>
+    buildShard(embedder, input, budget).catch((error: unknown) => checkCorpus(run, error))
   if (runState.maxTokens === undefined && runState.maxEndpointSeconds === undefined) {
-    return put(job, run, await buildShard(embedder, input), signal)
+    return put(job, run, await build(), signal)
   }
   // The worker that would exceed the budget pauses the run for all workers; a higher budget resumes
   // it.
   try {
     if (context.budgets === undefined) return { status: 'stopped' }
     await using budget = await context.budgets.reserve(run, runState)
-    return await put(job, run, await buildShard(embedder, input, budget), signal)
+    return await put(job, run, await build(budget), signal)
   } catch (error) {
     if (!(error instanceof ReembedError) || error.code !== 'RUN_STOPPED') throw error
     await setRunState(store, plan.run, 'paused', { budgetExceeded: error.message })
     return { status: 'stopped' }
   }
+}
+
+/**
+ * Rejects with `error`, or with SOURCE_NOT_FOUND for a corpus without any object: a folder that this
+ * worker has not mounted is a fault of the worker, not a changed corpus.
+ */
+async function checkCorpus({ source }: OpenRun, error: unknown): Promise<never> {
+  if (error instanceof ReembedError && error.code === 'SOURCE_CHANGED') {
+    const { done } = await source.list('').next()
+    if (done)
+      throw new ReembedError(
+        'SOURCE_NOT_FOUND',
+        `the corpus ${source.url} is empty for this worker: mount it, or give the worker the address and the rights of the producer`,
+      )
+  }
+  throw error
 }
 
 async function put(

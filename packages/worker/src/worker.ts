@@ -151,7 +151,11 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     metrics?.recordJob(made, ms / 1000)
     const facts = { run: job.run, shard: job.shard, ms }
     if (made.status === 'stopped') {
-      log.info(facts, 'job ended without a shard: its run is paused, cancelled, deleted or over its budget')
+      health.stopped()
+      log.info(
+        facts,
+        'job ended without a shard: its run is paused, cancelled, deleted, over its budget or overtaken by a newer version',
+      )
       return
     }
     if (made.status === 'already_done') {

@@ -17,6 +17,7 @@ import { type Clock, mapConcurrent, systemClock } from '@reembed/shared'
 import { createVectorMemory, type VectorMemory } from './embed/memory.ts'
 import { type PreparedText, prepare } from './embed/prepare.ts'
 import { createSender, type Sender } from './embed/send.ts'
+import { createSuspects, type Suspects } from './embed/suspects.ts'
 
 export interface EmbeddedWindow {
   /** Documents with a vector, in source order. */
@@ -50,6 +51,8 @@ export interface EmbedOptions {
   readonly prompt?: string
   /** Memory of the vectors, shared by all jobs of a worker. */
   readonly memory?: VectorMemory | undefined
+  /** Texts that earlier requests of this worker failed with, shared by its jobs. */
+  readonly suspects?: Suspects | undefined
   readonly windowDocuments?: number
   readonly windowBytes?: number
   readonly maxUnavailableMs?: number
@@ -79,12 +82,13 @@ export async function* embed(
     endpoint,
     limiter,
     signal,
+    suspects = createSuspects(),
     maxUnavailableMs = 60_000,
     clock = systemClock,
     random = Math.random,
   } = options
   const canary = createCanary(endpoint, options.reference)
-  const sender = createSender({ endpoint, canary, limiter, maxUnavailableMs, clock, random })
+  const sender = createSender({ endpoint, canary, limiter, suspects, maxUnavailableMs, clock, random })
   const meter = createTokenEstimator(endpoint.info.maxInputLength)
   const { memory = createVectorMemory() } = options
   yield* mapConcurrent(

@@ -23,6 +23,7 @@ import type { SourceRecord } from '@reembed/protocol'
 import type { LimitCoordinator } from '@reembed/queue'
 import { type Clock, messageOf, ReembedError, systemClock } from '@reembed/shared'
 import { createVectorMemory } from './embed/memory.ts'
+import { createSuspects } from './embed/suspects.ts'
 import { type EmbeddedWindow, embed } from './embed.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import type { OpenRun } from './run-cache.ts'
@@ -91,6 +92,7 @@ export function createEmbedder(
    */
   const blocked = new Map<string, { readonly error: ReembedError; readonly untilMs: number }>()
   const memory = createVectorMemory()
+  const suspects = createSuspects()
   let trouble = ''
   const limiter = createLimiter({ ...fleet, max: maxInputs, initial: initialInputs, clock, random })
   metrics?.watchLimiter(() => limiter)
@@ -118,6 +120,7 @@ export function createEmbedder(
           limiter,
           reference,
           memory,
+          suspects,
           prompt,
           clock,
           random,

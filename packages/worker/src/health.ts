@@ -70,7 +70,8 @@ export function createWorkerHealth(now: () => number = () => performance.now()):
       if (error instanceof ReembedError && error.retry === 'requeue' && !isOwn(error)) return
       failuresInARow += 1
       if (!isOwn(error)) return
-      faultsInARow += 1
+      // While an endpoint is unavailable the limiter lets no second job try: one failure is enough.
+      faultsInARow += faultOf(error) === 'dependency' ? MAX_IN_A_ROW : 1
       fault = { error, sinceMs: fault?.sinceMs ?? now() }
     },
   }

@@ -17,6 +17,7 @@ import {
 import type { RejectReason } from '@reembed/protocol'
 import { type Clock, ReembedError } from '@reembed/shared'
 import { react } from './react.ts'
+import { canAccuse, type Suspects } from './suspects.ts'
 
 /** Texts that are sent together, and the rows of their vectors. */
 export interface Request {
@@ -35,6 +36,8 @@ export interface SenderOptions {
   readonly endpoint: Endpoint
   readonly canary: Canary
   readonly limiter: Limiter
+  /** Shared by all jobs of a worker. */
+  readonly suspects: Suspects
   /** How long the endpoint may be unavailable before the job is requeued. */
   readonly maxUnavailableMs: number
   readonly clock: Clock
@@ -59,6 +62,12 @@ const MAX_BAD_VECTORS = 3
  */
 const MIN_BYTES = 64 * 1024
 
+/** Waits for a crashed server before the endpoint is proved again. */
+const SUSPECT_PAUSE_MS = 1_000
+
+/** `proof`: the good text. `suspect`: a text that is sent alone after the proof. */
+type Role = 'documents' | 'suspect' | 'proof'
+
 /** Failures of a request by kind, those of the requests that it was split from included. */
 type Tries = Readonly<Partial<Record<Failure['kind'] | 'vector', number>>>
 
@@ -66,6 +75,7 @@ export function createSender({
   endpoint,
   canary,
   limiter,
+  suspects,
   maxUnavailableMs,
   clock,
   random,
@@ -74,7 +84,43 @@ export function createSender({
   /** Start of the current unavailability. An answer to any request of this sender ends it. */
   let failingSince: number | undefined
 
-  async function deliver(request: Request, signal: AbortSignal, tries: Tries, isGood = false): Promise<void> {
+  /** Sends a request, its suspects apart. */
+  async function deliver(request: Request, signal: AbortSignal, tries: Tries): Promise<void> {
+    const accused = request.texts.flatMap((text, i) => (suspects.isSuspect(text) ? [i] : []))
+    if (accused.length === 0) return deliverTogether(request, signal, tries)
+    const isAccused = new Set(accused)
+    const others = pickTexts(request, i => !isAccused.has(i))
+    if (others.texts.length > 0) await deliverTogether(others, signal, tries)
+    for (const i of accused) {
+      await suspects.oneAtATime(() => deliverSuspect(sliceRequest(request, i, i + 1), signal))
+    }
+  }
+
+  /** A failure directly after the good text is the fault of the text. */
+  async function deliverSuspect(single: Request, signal: AbortSignal): Promise<void> {
+    const [text = ''] = single.texts
+    while (suspects.isSuspect(text)) {
+      await proveEndpoint(signal)
+      if (suspects.isGuilty(text)) return rejectGuilty(single)
+      using permit = await limiter.acquire(1 + canary.inputs, signal, canary.inputs > 0)
+      await attempt(single, permit, signal, {}, 'suspect')
+    }
+  }
+
+  function rejectGuilty({ rows: [row], reject }: Request): void {
+    const message = 'the server ended the connection or exceeded the time limit whenever it got this text'
+    if (row !== undefined) reject(row, 'refused_by_model', message)
+  }
+
+  const proveEndpoint = (signal: AbortSignal): Promise<void> =>
+    deliverTogether(goodRequest(), signal, {}, 'proof')
+
+  async function deliverTogether(
+    request: Request,
+    signal: AbortSignal,
+    tries: Tries,
+    role: Role = 'documents',
+  ): Promise<void> {
     for (let rest: Request | undefined = request; rest !== undefined; ) {
       using permit = await limiter.acquire(rest.texts.length + canary.inputs, signal, canary.inputs > 0)
       // The request may have been packed before the endpoint stated a lower limit, and a permit may
@@ -83,7 +129,7 @@ export function createSender({
       const whole: boolean = rest.texts.length <= most
       const now: Request = whole ? rest : sliceRequest(rest, 0, most)
       rest = whole ? undefined : sliceRequest(rest, most, rest.texts.length)
-      await attempt(now, permit, signal, isAlone(now, request) ? {} : tries, isGood)
+      await attempt(now, permit, signal, isAlone(now, request) ? {} : tries, role)
     }
   }
 
@@ -92,7 +138,7 @@ export function createSender({
     permit: Permit,
     signal: AbortSignal,
     tries: Tries,
-    isGood: boolean,
+    role: Role,
   ): Promise<void> {
     const { texts, rows, vectors, canaryRow } = request
     const outcome = await canary.request(texts, vectors, {
@@ -106,6 +152,7 @@ export function createSender({
     if (outcome.kind === 'ok') {
       permit.success(outcome)
       failingSince = undefined
+      suspects.acquit(texts)
       request.onAnswered(texts, outcome.tokens)
       for (const i of outcome.badRows) await again(sliceRequest(request, i, i + 1), signal, tries)
       return
@@ -114,25 +161,57 @@ export function createSender({
     if (isUnavailable(outcome)) permit.dropped(unavailableReason(outcome))
     else if (isOverload(outcome)) permit.dropped()
     else permit.ignore()
+    if (role !== 'proof') suspects.accuse(texts, outcome, role === 'suspect')
+    // `deliverSuspect` proves the endpoint before the next attempt.
+    if (role === 'suspect' && (canAccuse(outcome, true) || isOverload(outcome)))
+      return pause(outcome, SUSPECT_PAUSE_MS, signal)
     const count = (tries[outcome.kind] ?? 0) + 1
-    const reaction = react(outcome, texts.length, count, random)
+    const failed = { ...tries, [outcome.kind]: count }
+    const reaction = react(outcome, texts.length, count, random, role === 'proof')
     switch (reaction.do) {
       case 'stop':
         throw toError(outcome, endpoint.url)
       case 'reject': {
         // The good text fails too: the endpoint is at fault.
-        if (isGood) throw toError(outcome, endpoint.url)
-        if (reaction.proof === 'good_text') await deliver(goodRequest(), signal, {}, true)
+        if (role === 'proof') throw toError(outcome, endpoint.url)
+        if (reaction.proof === 'good_text') await proveEndpoint(signal)
+        suspects.acquit(texts)
         const [row] = rows
         if (row !== undefined) request.reject(row, reaction.reason, outcome.message)
         return
       }
+      case 'isolate': {
+        const isUp = await proveEndpoint(signal).then(
+          () => true,
+          (error: unknown) => {
+            if (reaction.ms === null || !(error instanceof ReembedError)) throw error
+            return false
+          },
+        )
+        // An accused text is sent again after the proof of its own lane.
+        const isReady = isUp && !texts.some(suspects.isSuspect)
+        if (isReady && texts.length === 1) {
+          const [row] = rows
+          if (row !== undefined) request.reject(row, 'refused_by_model', outcome.message)
+          return
+        }
+        if (!isUp) await pause(outcome, reaction.ms ?? 0, signal)
+        const inputs = isReady ? Math.ceil(texts.length / 2) : texts.length
+        return deliverSplit(
+          request,
+          inputs,
+          signal,
+          isReady ? { ...tries, [outcome.kind]: count - 1 } : failed,
+        )
+      }
       case 'retry': {
+        if (role === 'suspect') throw toError(outcome, endpoint.url)
         await pause(outcome, reaction.ms, signal)
         if (outcome.kind === 'batch_limit')
           limits = { ...limits, inputs: Math.max(1, Math.min(limits.inputs, outcome.limit)) }
         if (outcome.kind === 'too_large') limits = { ...limits, bytes: Math.max(MIN_BYTES, limits.bytes / 2) }
-        return deliverSplit(request, reaction.inputs, signal, { ...tries, [outcome.kind]: count }, isGood)
+        if (role === 'proof') return deliverTogether(request, signal, failed, role)
+        return deliverSplit(request, reaction.inputs, signal, failed)
       }
     }
   }
@@ -145,10 +224,9 @@ export function createSender({
     inputs: number,
     signal: AbortSignal,
     tries: Tries,
-    isGood: boolean,
   ): Promise<void> {
     for (const each of split(request, inputs)) {
-      await deliver(each, signal, isAlone(each, request) ? {} : tries, isGood)
+      await deliver(each, signal, isAlone(each, request) ? {} : tries)
     }
   }
 
@@ -221,6 +299,11 @@ function split(request: Request, inputs: number): Request[] {
   for (let from = 0; from < request.texts.length; from += inputs)
     parts.push(sliceRequest(request, from, from + inputs))
   return parts
+}
+
+function pickTexts(request: Request, isPicked: (i: number) => boolean): Request {
+  const texts = request.texts.filter((_, i) => isPicked(i))
+  return { ...request, texts, rows: request.rows.filter((_, i) => isPicked(i)) }
 }
 
 const sliceRequest = (request: Request, from: number, to: number): Request => ({

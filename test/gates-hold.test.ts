@@ -2,10 +2,9 @@
 
 import { join } from 'node:path'
 import { modelOf, openEndpoint } from '@reembed/endpoint'
-import { putQueries } from '@reembed/evaluate'
 import { findBaseRun, openCorpus, planRun, recordPlan } from '@reembed/planner'
 import { finalize, publish } from '@reembed/producer'
-import { readCurrent } from '@reembed/protocol'
+import { putQueries, readCurrent } from '@reembed/protocol'
 import { gatesPrefix } from '@reembed/shared'
 import { openStore, type Store } from '@reembed/store'
 import { type FakeTei, startFakeTei } from '@reembed/testing'

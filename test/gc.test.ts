@@ -198,7 +198,7 @@ test('P-GC: gc deletes only the named run, whatever its age, unless another run 
   })
   expect(await command(['gc', third, '--keep', '1', '--delete'])).toMatchObject({
     code: 2,
-    stderr: expect.stringContaining(`run ${third} in ${place.output} must stay: version 3, current`),
+    stderr: expect.stringContaining(`run ${third} in ${place.output} cannot be deleted: version 3, current`),
   })
   for (const run of [second, third]) expect((await command(['verify', run])).code).toBe(0)
 })

@@ -262,7 +262,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'config',
     what: 'a cron expression or a time zone that is none',
     exit: 2,
-    says: "<folder>/reembed.yaml:5: schedule 'nightly': '61 3 * * *' is no cron expression: Invalid value for minute: 61; expected five fields like '0 3 * * *' | <folder>/reembed.yaml:5: schedule 'nightly': there is no time zone 'Europe/Berlinn': expected one like UTC or Europe/Berlin",
+    says: "<folder>/reembed.yaml:5: schedule 'nightly': '61 3 * * *' is not a cron expression: Invalid value for minute: 61; expected five fields like '0 3 * * *' | <folder>/reembed.yaml:5: schedule 'nightly': there is no time zone 'Europe/Berlinn': expected one like UTC or Europe/Berlin",
   },
   {
     number: 40,
@@ -276,7 +276,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'config',
     what: 'an output inside the source',
     exit: 2,
-    says: "the output '<folder>/corpus/out' lies inside the source '<folder>/corpus': choose an output beside it",
+    says: "the output '<folder>/corpus/out' lies inside the source '<folder>/corpus': choose an output that is outside the source and does not contain it",
   },
   // Every setting that can only be wrong was left out: locks are ours to renew, and nothing a user
   // knows tells how often.

@@ -131,7 +131,7 @@ test('scaled, put to sleep, deleted; a name that is not there is answered with t
   )
   await hf.remove(of)
   expect(await errorOf(hf.read(of))).toBe(
-    "namespace 'test' has no endpoint 'bge': the token can read no endpoint there",
+    "namespace 'test' has no endpoint 'bge': the token cannot read any endpoint of this namespace",
   )
 })
 

@@ -61,7 +61,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
   }
 
   /** Newest first. */
-  const versions = (): (Version & { at: number })[] =>
+  const versions = (): (Omit<Version, 'at'> & { at: number })[] =>
     keysOf('versions/').map(key => ({ ...(json(key) as Version), at: atOf(key) }))
   const keptRuns = (): string[] => [...new Set(versions().map(({ run }) => run))].slice(0, keep)
 

@@ -59,14 +59,14 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'a rollback keeps the old sequence number',
     file: 'producer/src/publish.ts',
-    find: 'return publishAs(store, manifest, seq)',
-    replace: 'return publishAs(store, manifest, manifest.seq)',
+    find: "return publishAs(store, manifest, seq, { action: 'rollback', ...actor })",
+    replace: "return publishAs(store, manifest, manifest.seq, { action: 'rollback', ...actor })",
   },
   {
     name: 'two runs may have one sequence number',
     file: 'protocol/src/history.ts',
-    find: "while ((await putJson(store, seqKey(seq), { format: 1, run })) === 'exists') seq += 1",
-    replace: 'await putJson(store, seqKey(seq), { format: 1, run })',
+    find: "while ((await sequence.put(store, seqKey(seq), { run })) === 'exists') seq += 1",
+    replace: 'await sequence.put(store, seqKey(seq), { run })',
   },
   {
     name: 'the object that refused a put is not checked',

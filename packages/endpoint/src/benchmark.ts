@@ -23,7 +23,7 @@ export interface BenchmarkResult extends BenchmarkSetting {
   /** Requests refused with `overload`, and requests that failed otherwise. */
   readonly refused: number
   readonly failed: number
-  /** From sending a request to its last byte. */
+  /** Median time from sending a request to the last byte of its reply. */
   readonly p50Ms: number
   readonly p99Ms: number
 }

@@ -33,7 +33,7 @@ const MAX_CHARACTERS = 100
  */
 const RADIUS_FACTOR = 4
 const MIN_DISTANCE = 1e-4
-/** For references without a measured noise. */
+/** Used for references whose noise was not measured. */
 const UNKNOWN_RADIUS = 2.5e-4
 
 /** @param reference reference vectors of the run's model; without them no canary is sent */

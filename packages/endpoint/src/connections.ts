@@ -28,7 +28,7 @@ export interface Connections extends AsyncDisposable {
    * another model
    */
   use(run: RunModel, name: string): Promise<EndpointHandle>
-  /** Where replicas are addressed individually. */
+  /** Counts of the replicas, if the endpoint addresses them individually. */
   readonly replicas?: ReplicaCounts | undefined
 }
 

@@ -2,9 +2,14 @@
 // new weights, and on HF each model is called /repository. So the first run of a model stores the
 // vectors of eight reference texts, and each later endpoint must return the same.
 
-import { type ModelIdentity, type ModelReference, readModelReference } from '@reembed/protocol'
+import {
+  type ModelIdentity,
+  type ModelReference,
+  putModelReference,
+  readModelReference,
+} from '@reembed/protocol'
 import { cosine, modelKey, ReembedError } from '@reembed/shared'
-import { putJson, type Store } from '@reembed/store'
+import type { Store } from '@reembed/store'
 import type { Endpoint } from './client/endpoint.ts'
 import { MODEL_RECHECK_MS } from './client/outcome.ts'
 
@@ -26,7 +31,8 @@ export const referenceTexts: readonly string[] = [
 ]
 
 /**
- * Minimum cosine between vectors of one model, computed in half precision beside any other texts.
+ * Minimum cosine between vectors of one model, computed in half precision and in batches with any
+ * other texts.
  */
 export const MIN_REFERENCE_COSINE = 0.999
 
@@ -147,7 +153,7 @@ export async function ensureReference(
   const measured = await computeReference(endpoint)
   if ((await readModelReference(store, measured.model)) === undefined) {
     await confirm(measured, endpoint.url, reopen)
-    await putJson(store, key, measured)
+    await putModelReference(store, measured)
   }
   const stored = await readModelReference(store, measured.model)
   if (stored === undefined) {

@@ -13,7 +13,10 @@ import { parseTargets } from './client/targets.ts'
 import { createLimiter } from './limiter/limiter.ts'
 
 export interface ProberOptions {
-  /** Where the fleet's workers meet; alone if not given. */
+  /**
+   * The Redis through which the processes of the fleet elect one prober. Without it, this process
+   * probes independently.
+   */
   readonly redis?: RedisTarget | undefined
   readonly maxUnavailableMs?: number
   /** Called with the state at intervals during the wait: 'warming, 41 s'. */

@@ -5,16 +5,16 @@ import type { EndpointOptions } from './client/endpoint.ts'
 import { createHf, type Hf, type HfEndpoint, type HfName, type HfOptions, parseHfName } from './hf/api.ts'
 import { type WaitOptions, waitUntilRunning } from './hf/state.ts'
 
-/** Where an endpoint answers, and how to open it. */
+/** The URL of an endpoint and the options to open it. */
 export interface ResolvedEndpoint {
   readonly url: string
   readonly options: EndpointOptions
-  /** Set for an endpoint of Hugging Face: what it was when it was resolved. */
+  /** Set only for a Hugging Face endpoint: its description at the time it was resolved. */
   readonly hf?: {
     readonly api: Hf
     readonly name: HfName
     readonly initial: HfEndpoint
-    /** From the first read of its state until it answered. */
+    /** Time from the first read of the endpoint's state until it answered. */
     readonly coldStartMs: number
   }
 }

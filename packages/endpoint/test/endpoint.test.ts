@@ -212,6 +212,45 @@ describe('openEndpoint', () => {
 })
 
 describe('request', () => {
+  test.each([
+    ['12', 12],
+    ['12.5', null],
+    ['-3', null],
+    ['0', null],
+    ['9'.repeat(400), null],
+    ['1e400', null],
+    ['9007199254740993', null],
+    ['twelve', null],
+  ])('x-compute-tokens: %s gives the token count %s', async (header, tokens) => {
+    const outcome = await request(({ texts }, response) =>
+      sendJson(
+        response,
+        200,
+        openaiReply(
+          texts.map(text => vectorOf(text)),
+          'test/model@r1',
+          0,
+        ),
+        {
+          'x-compute-tokens': header,
+          'x-queue-time': '9'.repeat(400),
+        },
+      ),
+    )
+    expect(outcome).toMatchObject({ kind: 'ok', tokens, queueMs: null })
+  })
+
+  test.each([12.5, -3, 0, Number.MAX_VALUE, 2 ** 60, '12', null])(
+    'a reply with usage.prompt_tokens %s has no token count',
+    async count => {
+      const outcome = await request(({ texts }, response) => {
+        const reply = openaiReply(texts.map(text => vectorOf(text))) as object
+        return sendJson(response, 200, { ...reply, usage: { prompt_tokens: count } })
+      })
+      expect(outcome).toMatchObject({ kind: 'ok', tokens: null })
+    },
+  )
+
   test('each vector is decoded to its own row and the server’s own counts are read', async () => {
     const endpoint = await open()
     const vectors = new Float32Array(5 * DIMENSIONS)

@@ -2,10 +2,9 @@
 // with its model, so that the sweeper that finalizes the run can evaluate it without an endpoint.
 
 import type { Endpoint } from '@reembed/endpoint'
-import type { Plan, Recipe } from '@reembed/protocol'
+import { type Plan, putQueries, type Recipe } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { putQueries } from './compare/evaluate.ts'
 import { needsQueries, parseGate } from './gates.ts'
 import {
   type EvaluationQuery,
@@ -65,7 +64,7 @@ export async function resolveGates({ gates: wanted, queryPrompt }: GateRequest):
   }
 }
 
-/** Embeds the queries of a run and keeps them beside its plan. */
+/** Embeds the queries of a run and stores their vectors with its plan. */
 export async function storeQueries(
   store: Store,
   run: string,

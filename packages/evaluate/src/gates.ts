@@ -6,10 +6,17 @@
 //   rows drop 5%           at most 5 % fewer rows than the current version
 //   rejects max 1%         at most 1 % of the documents rejected
 
-import { type GateReport, type GateResult, getGateReport, type Manifest, type Plan } from '@reembed/protocol'
+import {
+  type GateReport,
+  type GateResult,
+  getGateReport,
+  type Manifest,
+  type Plan,
+  putGateReport,
+} from '@reembed/protocol'
 import { requireManifest } from '@reembed/shard'
 import { gatesKey, gatesPrefix, ReembedError } from '@reembed/shared'
-import { putJson, type Store } from '@reembed/store'
+import type { Store } from '@reembed/store'
 import { evaluate, pairedDrop } from './compare/evaluate.ts'
 import { mean } from './compare/rows.ts'
 import { compareRuns } from './compare/runs.ts'
@@ -93,7 +100,7 @@ export async function evaluateGates(
     results.push({ gate: gate.text, passed, message: message + note })
   }
   const record: GateReport = { evaluation: evaluation?.sha256 ?? null, scores, results }
-  await putJson(store, key, { format: 1, ...record })
+  await putGateReport(store, key, record)
   return results
 
   async function evaluateGate(gate: Gate): Promise<Omit<GateResult, 'gate'>> {

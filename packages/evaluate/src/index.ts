@@ -6,7 +6,6 @@ export type {
   QueryVector,
   Scores,
 } from '@reembed/protocol'
-export { putQueries } from './compare/evaluate.ts'
 export { compareRows, type Health, healthOf, type RowComparison, type Rows } from './compare/rows.ts'
 export { type CompareOptions, type Comparison, compareRuns } from './compare/runs.ts'
 export { locateRows, orderByIdHash, readRowsById } from './compare/sample.ts'

@@ -49,7 +49,7 @@ export async function searchRun(
   }
   await using endpoint = await openEndpoint(resolved.url, resolved.options)
   const { model, nativeDimensions = model.dimensions } = manifest
-  // An endpoint that states no revision is taken at its model's name: there is nothing to compare.
+  // If the endpoint states no revision, only the names of the models are compared.
   const revision = endpoint.info.revision ?? model.revision
   assertSameModel(
     { ...model, dimensions: nativeDimensions },

@@ -11,7 +11,10 @@ import { localPath, refuseOverlap } from './overlap.ts'
 export interface OpenCorpusOptions {
   /** Reads every object as this format, whatever its extension. */
   readonly format?: Format | undefined
-  /** Where the run will be written; refused if it lies in the corpus, or the corpus in it. */
+  /**
+   * URL of the output of the run. Refused if the output lies in the corpus, or the corpus in the
+   * output.
+   */
   readonly output?: string | undefined
   readonly s3?: OpenStoreOptions['s3']
   readonly signal?: AbortSignal | undefined

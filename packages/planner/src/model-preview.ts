@@ -39,20 +39,21 @@ export type EmbedDocuments = (
 
 export type PreviewNotice =
   | PlanNotice
-  /** More documents answer queries than are compared. */
+  /** The qrels judge more documents than the preview embeds. */
   | { readonly kind: 'answers_limited'; readonly used: number; readonly total: number }
   /**
-   * The answers cannot be read from the corpus any more: queries are evaluated on the sample alone.
+   * The judged documents cannot be read from the corpus any more: queries are evaluated on the
+   * sample alone.
    */
   | { readonly kind: 'answers_unreadable'; readonly error: unknown }
 
 export interface PreviewRequest {
-  /** The output whose current version is compared with. */
+  /** The output with the current version to compare with. */
   readonly output: Store
   readonly embedDocuments: EmbedDocuments
   /** '1%' of the documents, 500 at least, or a count like '2000'; 20,000 at most. */
   readonly sample: string
-  /** Neighbours to compare. */
+  /** Number of nearest neighbours to compare per document. */
   readonly top: number
   readonly queries?: readonly EvaluationQuery[] | JudgedQueryFiles | undefined
   readonly s3?: S3Options | undefined
@@ -81,10 +82,13 @@ export interface ModelPreview {
   readonly missing: number
 }
 
-/** A smaller sample says little about neighbours; a larger one would not fit into memory. */
+/**
+ * With a smaller sample the comparison of neighbours means little; a larger one would not fit into
+ * memory.
+ */
 const [MIN_SAMPLE, MAX_SAMPLE] = [500, 20_000]
 const NEIGHBOURS_OF = 200
-/** Maximum number of documents beside the sample that answer queries. */
+/** Maximum number of judged documents that are embedded in addition to the sample. */
 const MAX_ANSWERS = 5_000
 
 /**

@@ -16,8 +16,8 @@ const TIMEOUT_MS = 20_000
 type PromptOptions = Pick<PlanOptions, 'prompt' | 'promptName' | 'modelFolder' | 'tokenizer' | 'hub'>
 
 /**
- * @throws ReembedError USAGE for a prompt beside a name, or a name that the model does not have,
- * with those it has.
+ * @throws ReembedError USAGE if both a prompt and a prompt name are given, or if the model has no
+ * prompt of that name; the message lists the names that it has.
  */
 export async function resolvePrompt(options: PromptOptions, model: ModelIdentity): Promise<string> {
   const { prompt = '', promptName: name } = options

@@ -1,4 +1,4 @@
-// Options of a plan, and the notices that planning reports beside its result.
+// Options of a plan, and the notices that planning reports in addition to its result.
 
 import type { GateOptions } from '@reembed/evaluate'
 import type { Dtype } from '@reembed/protocol'
@@ -78,7 +78,7 @@ export interface PlanOptions {
   readonly spending?: SpendingOptions | undefined
 }
 
-/** A fact that planning reports on the way. None of them stops it. */
+/** A fact that planning reports while it continues. */
 export type PlanNotice =
   /** The endpoint is waited for, or limits its requests. */
   | { readonly kind: 'endpoint_state'; readonly state: string }
@@ -88,7 +88,10 @@ export type PlanNotice =
   | { readonly kind: 'server_prompt'; readonly url: string; readonly prompt: string }
   /** Objects left out: unknown by extension, or their name begins with an underscore. */
   | { readonly kind: 'objects_skipped'; readonly count: number; readonly examples: readonly string[] }
-  /** Text or Markdown objects beside objects of records: each is a document as well. */
+  /**
+   * Text or Markdown objects in a corpus that also has objects of records. Each file becomes one
+   * document.
+   */
   | { readonly kind: 'files_among_records'; readonly count: number; readonly examples: readonly string[] }
   /** Each slice of a compressed object decompresses it from the start. */
   | {

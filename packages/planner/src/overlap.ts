@@ -16,7 +16,7 @@ export async function refuseOverlap(source: string, output: string): Promise<voi
   const relation = isWithin(to, from) ? (isWithin(from, to) ? 'is' : 'lies inside') : 'contains'
   throw new ReembedError(
     'OUTPUT_INSIDE_SOURCE',
-    `the output '${output}' ${relation} the source '${source}': choose an output beside it`,
+    `the output '${output}' ${relation} the source '${source}': choose an output that is outside the source and does not contain it`,
   )
 }
 
@@ -27,7 +27,7 @@ async function canonicalUrl(url: string): Promise<string> {
   return `file://${(await realPathOf(localPath(url))).replace(/\/$/, '')}/`
 }
 
-/** The absolute path of a local place, given as a path or as a file:// URL. */
+/** The absolute local path, from a path or a file:// URL. */
 export function localPath(url: string): string {
   if (url === '')
     throw new ReembedError('USAGE', 'Expected a folder, a file or s3://bucket/prefix, got an empty string')
@@ -35,7 +35,9 @@ export function localPath(url: string): string {
   try {
     return fileURLToPath(url)
   } catch (error) {
-    throw new ReembedError('USAGE', `'${url}' names no local place: write file:///folder`, { cause: error })
+    throw new ReembedError('USAGE', `'${url}' is not the URL of a local path: write file:///folder`, {
+      cause: error,
+    })
   }
 }
 

@@ -18,18 +18,18 @@ import { type BaseRunResult, findBaseRun, type RecipeIds, requireBaseRun } from 
 import { findTokenizer, resolveChunking } from './chunking.ts'
 import type { Corpus } from './corpus.ts'
 import { findRun } from './find-run.ts'
-import { forecastReuse, type ReuseForecast } from './forecast.ts'
 import { resolvePrompt } from './named-prompt.ts'
 import type { PlanNotice, PlanOptions } from './options.ts'
 import { type PlanRequest, type PlanResult, planRun } from './plan.ts'
 import { type Quoted, quotePlan, resolvePrice } from './quoting.ts'
-import { lookUpRun } from './record.ts'
+import { lookUpRun } from './record-plan.ts'
+import { forecastReuse, type ReuseForecast } from './reuse-forecast.ts'
 import { budgetOf } from './run-budget.ts'
 
 export interface PlanContext {
   /**
    * Where the run is written: the reference vectors of its model, its tokenizer and its queries are
-   * written on the way. Undefined: a dry run, nothing is written.
+   * written during planning. Undefined: a dry run, nothing is written.
    */
   readonly output?: Store | undefined
   /** Where the versions before this run are read; default `output`. */

@@ -19,7 +19,7 @@ import { ReembedError } from '@reembed/shared'
 import type { BaseRunResult, RecipeIds } from './base-run.ts'
 import type { Corpus } from './corpus.ts'
 import { createObjectIndexer } from './index-objects.ts'
-import type { PlannedRun, RunLookup } from './record.ts'
+import type { PlannedRun, RunLookup } from './record-plan.ts'
 import { DEFAULT_MAX_REJECTS } from './reject-limit.ts'
 import { createDecompressionCounter, type RepeatedDecompression } from './repeated-decompression.ts'
 import { type Sample, sampleCorpus } from './sample.ts'
@@ -43,7 +43,7 @@ export interface PlanRequest {
   /** Number of leading dimensions to keep of each vector, normalised again. */
   readonly dimensions?: number | undefined
   readonly dtype?: Dtype | undefined
-  /** Columns of shards beside id, vector and content hash. */
+  /** Columns of shards in addition to id, vector and content hash. */
   readonly layout?: ShardLayout | undefined
   /** About how many documents a shard holds; fewer if their vectors would exceed 64 MiB. */
   readonly documentsPerShard?: number | undefined
@@ -72,7 +72,7 @@ export interface PlanResult extends PlannedRun {
   readonly repeatedDecompression?: RepeatedDecompression | undefined
 }
 
-/** For English; only to estimate the number of chunks. */
+/** Average for English. Used only to estimate the number of chunks. */
 const CHARS_PER_TOKEN = 3.5
 
 /**

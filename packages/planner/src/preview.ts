@@ -13,7 +13,10 @@ export interface Preview {
    */
   readonly empty: number
   readonly rejected: number
-  /** Percentiles over the texts that are not empty, prompt and framing tokens included. */
+  /**
+   * Percentiles of the tokens per text, over the texts that are not empty. The tokens of the prompt
+   * and the special tokens of the model are counted.
+   */
   readonly tokens: {
     readonly p50: number
     readonly p95: number
@@ -33,7 +36,7 @@ export interface PreviewOptions {
 }
 
 const SHOWN = 3
-/** For English; other languages have fewer. */
+/** Average for English; other languages have fewer. */
 const CHARS_PER_TOKEN = 4
 
 /** Summarises a sample: its token counts, its empty and rejected inputs, and a few texts. */

@@ -13,9 +13,9 @@ import type { Price, Quote, Recipe } from '@reembed/protocol'
 import type { Corpus } from './corpus.ts'
 import { quoteRun } from './estimate/quote.ts'
 import { type InputSample, sampleInputs } from './estimate/sample-inputs.ts'
-import type { ReuseForecast } from './forecast.ts'
 import type { PlanNotice } from './options.ts'
-import type { PlannedRun } from './record.ts'
+import type { PlannedRun } from './record-plan.ts'
+import type { ReuseForecast } from './reuse-forecast.ts'
 import type { SpendingOptions } from './run-budget.ts'
 
 /** Duration of the measurement: the rate of a GPU is stable within it. */

@@ -44,7 +44,8 @@ export function budgetOf({ maxCost, maxTokens }: SpendingOptions, price: Price |
 }
 
 /**
- * Records the budget of the run. A run that was paused by its budget continues with another one.
+ * Records the budget of the run. A run that was paused by its budget continues with another one,
+ * and a failed run is tried again.
  * @throws ReembedError RUN_STOPPED for a run that is paused, cancelled or being deleted, or whose
  * budget is used up and is the same again.
  */
@@ -52,9 +53,10 @@ export async function applyBudget(store: Store, run: string, budget: RunBudget):
   const record = await readRunStateRecord(store, run)
   const isSame =
     record.maxTokens === budget.maxTokens && record.maxEndpointSeconds === budget.maxEndpointSeconds
-  if (record.state !== 'running' && (record.budgetExceeded === undefined || isSame))
+  const isFailed = record.state === 'failed'
+  if (record.state !== 'running' && !isFailed && (record.budgetExceeded === undefined || isSame))
     throw runStoppedError(run, record)
-  if (!isSame) await setRunState(store, run, 'running', { budget })
+  if (!isSame || isFailed) await setRunState(store, run, 'running', { budget })
 }
 
 /**

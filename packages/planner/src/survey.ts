@@ -25,8 +25,8 @@ export interface Survey {
   /** Objects that are listed but not read, because their extension is unknown. */
   readonly skipped: ObjectExamples
   /**
-   * Objects of text and Markdown beside objects of records: more often a README than a document.
-   * Empty for a corpus of text alone.
+   * Text and Markdown objects in a corpus that also has objects of records: usually a README, not a
+   * document. Empty for a corpus of text alone.
    */
   readonly mixedInFiles: ObjectExamples
   /** Objects of records, spread evenly over the listing. */

@@ -300,7 +300,7 @@ describe('a source', () => {
 
   it.each([
     ['', 'got an empty string'],
-    ['file://host/folder', "'file://host/folder' names no local place"],
+    ['file://host/folder', "'file://host/folder' is not the URL of a local path"],
     ['S3://bucket/corpus', "did you mean 's3://'?"],
     ['s3:bucket/corpus', "did you mean 's3://'?"],
     ['https://example.com/corpus.jsonl', "Cannot open a 'https:' URL"],

@@ -2,6 +2,7 @@
 
 import { budgetOf, type SpendingOptions } from '@reembed/planner'
 import {
+  type Actor,
   continueOvertaken,
   readManifest,
   readRunStateRecord,
@@ -18,13 +19,18 @@ import { enqueueRun } from './submit.ts'
  * resumed.
  * @throws ReembedError USAGE for a finished run
  */
-export async function stopRun(store: Store, run: string, state: 'paused' | 'cancelled'): Promise<void> {
+export async function stopRun(
+  store: Store,
+  run: string,
+  state: 'paused' | 'cancelled',
+  actor?: Actor,
+): Promise<void> {
   if (await readManifest(store, run)) {
     throw new ReembedError('USAGE', `run ${run} is finished: there is nothing to stop`, {
       reason: 'run_finished',
     })
   }
-  await setRunState(store, run, state)
+  await setRunState(store, run, state, actor)
 }
 
 export interface ResumeOptions {
@@ -35,10 +41,12 @@ export interface ResumeOptions {
   readonly spending?: SpendingOptions | undefined
   /** Enqueues missing shards at once; without it, the next sweep does. */
   readonly queue?: Queue | undefined
+  /** Recorded with the state. */
+  readonly actor?: Actor | undefined
 }
 
 /**
- * Lets a paused or cancelled run continue.
+ * Lets a paused, cancelled or failed run continue.
  * @returns the jobs put on the queue; undefined without a queue
  * @throws ReembedError USAGE for a run that has used up its budget and gets no other; RUN_STOPPED
  * for a deleted one.
@@ -46,7 +54,7 @@ export interface ResumeOptions {
 export async function resumeRun(
   store: Store,
   run: string,
-  { spending = {}, queue }: ResumeOptions = {},
+  { spending = {}, queue, actor }: ResumeOptions = {},
 ): Promise<number | undefined> {
   const plan = await requirePlan(store, run)
   const price = spending.pricePerHour
@@ -60,7 +68,7 @@ export async function resumeRun(
       reason: 'budget_exceeded',
     })
   }
-  await setRunState(store, run, 'running', { budget })
+  await setRunState(store, run, 'running', { budget, ...actor })
   await continueOvertaken(store, plan)
   if (!queue) return undefined
   return (await enqueueRun(store, queue, { plan, manifest: undefined })).enqueued

@@ -21,12 +21,14 @@ import {
   type ManifestShard,
   mergedIntervals,
   type Plan,
+  putManifest,
+  putManifestSegment,
   readManifest,
   unionMs,
 } from '@reembed/protocol'
 import { type ReadShardOptions, readReceipt } from '@reembed/shard'
-import { batched, manifestKey, manifestSegmentKey, mapConcurrent } from '@reembed/shared'
-import { putJson, putRows, type Store } from '@reembed/store'
+import { batched, mapConcurrent } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 import { putRejects } from './rejects.ts'
 import { countRemovedRows } from './removed-rows.ts'
 import { createSpool, type Spool } from './spool.ts'
@@ -65,7 +67,7 @@ export async function finalize(store: Store, plan: Plan, options: FinalizeOption
 
   let segment = 0
   for await (const rows of batched(shards.rows(), SHARDS_PER_SEGMENT)) {
-    await putRows(store, manifestSegmentKey(plan.run, segment), rows)
+    await putManifestSegment(store, plan.run, segment, rows)
     segment += 1
   }
   await putRejects(store, plan.run, rejects.rows())
@@ -93,14 +95,16 @@ export async function finalize(store: Store, plan: Plan, options: FinalizeOption
     actualCost: actualCostOf(plan, totals.tokens, intervals),
     shardsSha256,
   }
-  if ((await putJson(store, manifestKey(run), manifest)) === 'created') return manifest
+  if ((await putManifest(store, manifest)) === 'created') return manifest
   // A concurrent finalizer was first. Its manifest may differ in `removedRows`, if gc deleted the
   // base run in between; the stored one is the one that is published.
   return (await readManifest(store, run)) ?? manifest
 }
 
 interface AuditedReceipts extends ReturnType<Audit['end']> {
-  /** When the endpoint was in use, for the cost of the run. */
+  /**
+   * Time intervals in which the endpoint was in use, from which the cost of the run is computed.
+   */
   readonly intervals: readonly Interval[]
   /** SHA-256 over the key and the file hash of every shard, in order. */
   readonly shardsSha256: string

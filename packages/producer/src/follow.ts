@@ -1,9 +1,9 @@
-// Follows a run to its end. Sweeps on the way, so that the run ends although Redis is emptied or a
+// Follows a run to its end. Sweeps meanwhile, so that the run ends although Redis is emptied or a
 // worker dies.
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { runStoppedError } from '@reembed/planner'
-import { type Plan, readRunStateRecord } from '@reembed/protocol'
+import { type Plan, type RunFailure, readRunStateRecord } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -82,6 +82,7 @@ export async function followRun({
       if (outcome?.status === 'finished') return outcome.publish
       if (outcome?.status === 'broken') throw outcome.error
       if (outcome?.status === 'overtaken') throw overtakenError(outcome)
+      if (outcome?.status === 'failed') throw runFailedError(run, outcome.failure)
       if (outcome && ['paused', 'cancelled', 'deleting'].includes(outcome.status))
         throw runStoppedError(run, await readRunStateRecord(store, run))
       if (outcome?.status === 'running') {
@@ -100,6 +101,10 @@ function overtakenError({ run, missing, by }: SweepOutcome & { status: 'overtake
     { reason: 'run_overtaken' },
   )
 }
+
+/** The error that a sweep recorded for a run that cannot be finalized. */
+const runFailedError = (run: string, failure: RunFailure | undefined): ReembedError =>
+  new ReembedError(failure?.code ?? 'CORRUPT', failure?.message ?? `run ${run} cannot be finalized`)
 
 /**
  * A failed job stays in the queue: as many failed jobs as missing shards means that no job of the

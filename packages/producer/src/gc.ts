@@ -1,5 +1,6 @@
 // GC: deletes the runs that are no longer needed, in two phases. Only the gc command deletes. A gc
-// may be killed at any step, may pause for any time, and may run beside other gc processes:
+// may be killed at any step, may pause for any time, and may run concurrently with other gc
+// processes:
 //
 //   record 'deleting' | check again | record 'deleted' | manifest | shards and all else | plan
 //
@@ -147,13 +148,18 @@ async function cancelDeletion(
   run: string,
   { previousState = 'running', ...mark }: NumberedRunState,
 ): Promise<void> {
-  await appendRunState(store, run, mark, { ...mark, state: previousState })
+  await appendRunState(store, run, mark, { ...mark, state: previousState, by: 'gc' })
 }
 
 async function markDeleting(store: Store, run: string): Promise<NumberedRunState | undefined> {
   const record = await readRunStateRecord(store, run)
   if (isDeletion(record.state)) return record
-  return appendRunState(store, run, record, { ...record, state: 'deleting', previousState: record.state })
+  return appendRunState(store, run, record, {
+    ...record,
+    state: 'deleting',
+    previousState: record.state,
+    by: 'gc',
+  })
 }
 
 /**
@@ -175,7 +181,7 @@ async function commitDeletion(
     await cancelDeletion(store, run, mark)
     return false
   }
-  const committed = await appendRunState(store, run, mark, { ...mark, state: 'deleted' })
+  const committed = await appendRunState(store, run, mark, { ...mark, state: 'deleted', by: 'gc' })
   return committed !== undefined || (await readRunState(store, run)) === 'deleted'
 }
 

@@ -1,6 +1,7 @@
 // POST /hooks/huggingface, /hooks/mlflow and /hooks/generic: a notice that the model or the corpus
 // changed. A hook only triggers planning; planning itself reads the endpoint and the corpus. So a
-// forged or repeated hook costs one plan at most. Each hook must still prove the shared secret.
+// forged or repeated hook costs one plan at most. Each request must still be authenticated with the
+// shared secret.
 
 import { createHmac } from 'node:crypto'
 import { createServer, type IncomingMessage } from 'node:http'
@@ -100,9 +101,10 @@ export async function serveHooks({
 }
 
 /**
- * Whether a hook proves the secret. Hugging Face sends the secret itself in X-Webhook-Secret (hub
- * docs, webhooks). MLflow sends an HMAC-SHA256 over id, time and body (mlflow docs, webhooks). A
- * generic sender sends a bearer token. All are compared in constant time.
+ * Whether a request is authenticated with the shared secret. Hugging Face sends the secret itself
+ * in X-Webhook-Secret (hub docs, webhooks). MLflow sends an HMAC-SHA256 over id, time and body
+ * (mlflow docs, webhooks). A generic sender sends a bearer token. All are compared in constant
+ * time.
  */
 function isSigned(
   kind: HookKind,

@@ -5,6 +5,7 @@
 import { evaluateGates } from '@reembed/evaluate'
 import { DEFAULT_MAX_REJECTS, type RejectLimit, rejectsAllowed } from '@reembed/planner'
 import {
+  type Actor,
   type Manifest,
   type Plan,
   putVersion,
@@ -32,13 +33,15 @@ export type PublishOutcome =
 export async function publish(
   store: Store,
   manifest: Manifest,
-  { maxRejects = DEFAULT_MAX_REJECTS, ...plan }: PublishConditions = {},
+  { maxRejects = DEFAULT_MAX_REJECTS, actor, ...plan }: PublishConditions = {},
 ): Promise<PublishOutcome> {
   const current = await readCurrent(store)
   if (current?.run === manifest.run) return { status: 'already_current', version: current }
   if (current && isSuperseded(manifest.seq, current)) return { status: 'superseded', by: current }
   const [objection] = await publishBlockers(store, manifest, { maxRejects, ...plan }, current)
-  return objection ? { status: 'held', ...objection } : publishAs(store, manifest, manifest.seq)
+  return objection
+    ? { status: 'held', ...objection }
+    : publishAs(store, manifest, manifest.seq, { action: 'publish', ...actor })
 }
 
 /** The reasons to hold a finished run: too many rejects, failed gates. */
@@ -68,6 +71,8 @@ async function publishBlockers(
 
 export interface PublishConditions extends Pick<Plan, 'gates' | 'evaluation'> {
   readonly maxRejects?: RejectLimit
+  /** Recorded in the version. */
+  readonly actor?: Actor | undefined
   /** Aborts the evaluation of gates, which may take minutes; nothing is published then. */
   readonly signal?: AbortSignal | undefined
 }
@@ -77,24 +82,35 @@ export interface PublishConditions extends Pick<Plan, 'gates' | 'evaluation'> {
  * version.
  * @throws ReembedError RUN_NOT_FOUND when gc deletes the run
  */
-export async function forcePublish(store: Store, manifest: Manifest, plan: Plan): Promise<PublishOutcome> {
+export async function forcePublish(
+  store: Store,
+  manifest: Manifest,
+  plan: Plan,
+  actor?: Actor,
+): Promise<PublishOutcome> {
   const current = await readCurrent(store)
   if (current?.run === manifest.run) return { status: 'already_current', version: current }
   const overridden = (await publishBlockers(store, manifest, plan, current)).map(({ reason }) => reason)
   if (current && isSuperseded(manifest.seq, current))
-    overridden.push(`version ${current.version} is of a newer run or of a rollback`)
-  if (overridden.length === 0) return publishAs(store, manifest, manifest.seq)
-  return publishAs(store, manifest, await takeSeq(store, manifest.run), overridden)
+    overridden.push(`version ${current.version} belongs to a newer run or to a rollback`)
+  if (overridden.length === 0)
+    return publishAs(store, manifest, manifest.seq, { action: 'publish', ...actor })
+  return publishAs(store, manifest, await takeSeq(store, manifest.run), {
+    action: 'force',
+    overriddenReasons: overridden,
+    ...actor,
+  })
 }
 
 /**
  * Makes an earlier run current again: as a new version with a new sequence number. With its old
  * number, the next sweep would publish the run that was rolled back again.
  * @param run the run to make current; by default the one published before the current one
+ * @param actor recorded in the version
  * @throws ReembedError RUN_NOT_FOUND when no earlier version exists, or the run is not finished or
  * was deleted.
  */
-export async function rollback(store: Store, run?: string): Promise<PublishOutcome> {
+export async function rollback(store: Store, run?: string, actor?: Actor): Promise<PublishOutcome> {
   const target = run ?? (await previousRun(store))
   const manifest = await readManifest(store, target)
   if (manifest === undefined) {
@@ -104,7 +120,7 @@ export async function rollback(store: Store, run?: string): Promise<PublishOutco
     )
   }
   const seq = await takeSeq(store, target)
-  return publishAs(store, manifest, seq)
+  return publishAs(store, manifest, seq, { action: 'rollback', ...actor })
 }
 
 async function previousRun(store: Store): Promise<string> {
@@ -140,7 +156,7 @@ async function publishAs(
   store: Store,
   manifest: Manifest,
   seq: number,
-  overriddenReasons?: readonly string[],
+  origin: Pick<Version, 'action' | 'overriddenReasons' | 'by' | 'reason'>,
 ): Promise<PublishOutcome> {
   const { run } = manifest
   // Race with gc: gc records 'deleting' and then reads manifests and sequence numbers; a publisher
@@ -155,7 +171,7 @@ async function publishAs(
       run,
       seq,
       manifestSha256: sha256(canonical(manifest)),
-      ...(overriddenReasons && { overriddenReasons }),
+      ...origin,
     }
     if ((await putVersion(store, version)) === 'created') return { status: 'published', version }
   }

@@ -64,7 +64,10 @@ export async function countRemovedRows(
   }
 }
 
-/** False where the base run is damaged or deleted: that is no fault of the run. */
+/**
+ * False if the base run is damaged or deleted. The new run is not damaged by that, so it is no
+ * error.
+ */
 const isReadable = async (reading: Promise<void>): Promise<boolean> =>
   (await undefinedIfCorrupt(reading.then(() => true))) === true
 

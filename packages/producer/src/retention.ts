@@ -81,7 +81,7 @@ export async function decideRetention(
       if (finished && seq > currentSeq) return [true, 'finished, not published yet']
       if (keptVersions.has(run)) return [true, `version ${version}`]
       if (finished) return [false, version === undefined ? 'never published' : `version ${version}`]
-      if (state === 'cancelled') return [false, 'cancelled']
+      if (state === 'cancelled' || state === 'failed') return [false, state]
       if (seq > currentSeq) return [true, 'not finished']
       return [true, 'not finished: cancel it first']
     })()

@@ -28,6 +28,7 @@ export type RunStatusState =
   | 'current'
   | 'paused'
   | 'cancelled'
+  | 'failed'
   | 'deleting'
   | 'deleted'
 

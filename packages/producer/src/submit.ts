@@ -22,7 +22,8 @@ export interface SubmittedRun {
 export type RecordedRun = Pick<SubmittedRun, 'plan' | 'created' | 'manifest'>
 
 /**
- * The first half of `submitRun`. A run that a newer version has overtaken is continued.
+ * Records the plan and applies the budget; continues a run that a version has
+ * overtaken. `enqueueRun` then enqueues the shards.
  * @throws ReembedError RUN_STOPPED for a run that is paused, cancelled or being deleted.
  */
 export async function recordRun(
@@ -39,8 +40,8 @@ export async function recordRun(
 }
 
 /**
- * Removes the failed jobs of an unfinished run from the queue and enqueues every missing shard: the
- * second half of `submitRun`.
+ * Removes the failed jobs of an unfinished run from the queue and enqueues every missing shard.
+ * Called after `recordRun`.
  */
 export async function enqueueRun(
   store: Store,

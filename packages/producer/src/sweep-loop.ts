@@ -13,7 +13,7 @@ export interface SweepLoopOptions {
   readonly open: (output: string) => Promise<Store>
   readonly queue: Queue
   readonly log: Logger
-  /** Where sweeps are counted. */
+  /** Registry of the sweep metrics. */
   readonly metrics?: Registry | undefined
   /**
    * Resolves when the next sweep is due; with false, that sweep is the last one. `soon`: another
@@ -33,6 +33,7 @@ const STATUSES: readonly string[] = [
   'cancelled',
   'deleting',
   'deleted',
+  'failed',
   'broken',
   'unreachable',
 ] satisfies (SweepOutcome['status'] | 'unreachable')[]

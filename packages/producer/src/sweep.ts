@@ -2,8 +2,10 @@
 // producer and every worker sweeps at intervals. Sweeps are idempotent and may run concurrently.
 
 import {
+  failRun,
   isOvertaken,
   type Plan,
+  type RunFailure,
   readCurrent,
   readManifest,
   readPlan,
@@ -12,20 +14,23 @@ import {
   type Version,
 } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
-import { ReembedError } from '@reembed/shared'
+import { messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
 import { finalize } from './finalize.ts'
 import { type PublishOutcome, publish } from './publish.ts'
 
 export type SweepOutcome =
-  /** With nothing missing, another process is finalizing it. */
+  /** If no shard is missing, another process is finalizing the run. */
   | { readonly run: string; readonly status: 'running'; readonly missing: number; readonly enqueued: number }
   | { readonly run: string; readonly status: 'finished'; readonly publish: PublishOutcome }
   /** A version of a newer run, or a rollback, is current: workers give up its missing shards. */
   | { readonly run: string; readonly status: 'overtaken'; readonly missing: number; readonly by: Version }
-  /** Its state record: the sweeper does not advance it. */
+  /** The run has this state record, so the sweeper does not advance it. */
   | { readonly run: string; readonly status: 'paused' | 'cancelled' | 'deleting' | 'deleted' }
+  /** Its state record: it cannot be finalized as it is. */
+  | { readonly run: string; readonly status: 'failed'; readonly failure: RunFailure | undefined }
+  /** This sweep of the run failed. A fault of the run itself is recorded as its state. */
   | { readonly run: string; readonly status: 'broken'; readonly error: unknown }
 
 export interface Sweeper {
@@ -39,11 +44,10 @@ export interface Sweeper {
 }
 
 /**
- * A sweeper of one output. It reports a run that does not balance once and then skips it; other
- * runs continue.
+ * A sweeper of one output. It records a run that cannot be finalized as failed; other runs
+ * continue.
  */
 export function createSweeper(store: Store, queue: Queue): Sweeper {
-  const broken = new Map<string, unknown>()
   const lastMissing = new Map<string, number>()
 
   async function sweepRun(
@@ -53,16 +57,26 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
   ): Promise<SweepOutcome> {
     const { run } = plan
     const record = await readRunStateRecord(store, run)
-    if (record.state !== 'running') return { run, status: record.state }
+    const { state, failure } = record
+    if (state === 'failed') return { run, status: state, failure }
+    if (state !== 'running') return { run, status: state }
     const manifest = await readManifest(store, run)
     if (manifest)
-      return { run, status: 'finished', publish: await publish(store, manifest, { ...plan, signal }) }
+      return {
+        run,
+        status: 'finished',
+        publish: await publish(store, manifest, { ...plan, signal, actor: SWEEPER }),
+      }
     if (await queue.isFinalizing(run)) return { run, status: 'running', missing: 0, enqueued: 0 }
     const present = await shardsPresent(store, plan)
     const missing = plan.shards - countPresent(present)
     if (missing === 0) {
       const published = await queue.withFinalizeLease({ output: store.url, run, shard: 0 }, async () =>
-        publish(store, await finalize(store, plan, { present, signal }), { ...plan, signal }),
+        publish(store, await finalize(store, plan, { present, signal }), {
+          ...plan,
+          signal,
+          actor: SWEEPER,
+        }),
       )
       if (published) return { run, status: 'finished', publish: published }
       return { run, status: 'running', missing, enqueued: 0 }
@@ -82,6 +96,13 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
     }
   }
 
+  /** If the store refuses the record, the next sweep fails again and records it then. */
+  async function recordFailure(run: string, error: unknown): Promise<void> {
+    if (!isPermanent(error)) return
+    const failure = { code: error.code, message: messageOf(error) }
+    await failRun(store, run, failure, 'sweeper').catch(() => {})
+  }
+
   return {
     async sweep(signal, awaitedRun) {
       const current = await readCurrent(store)
@@ -91,17 +112,17 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
       const outcomes: SweepOutcome[] = []
       for (const { run, seq } of [...awaited, ...open]) {
         signal?.throwIfAborted()
-        if (broken.has(run)) continue
         try {
           const plan = await readPlan(store, run)
           if (plan === undefined) continue
-          // A rollback gives an old run a new sequence number, which is not that of its plan.
+          // A rollback records a new sequence number for a run that is finished. It differs from
+          // the number in the run's plan and is skipped here.
           const isDue = seq === undefined ? plan.seq <= after : plan.seq === seq
           if (isDue) outcomes.push(await sweepRun(plan, current, signal))
         } catch (error) {
           // An aborted sweep says nothing about the run.
           signal?.throwIfAborted()
-          if (isPermanent(error)) broken.set(run, error)
+          await recordFailure(run, error)
           outcomes.push({ run, status: 'broken', error })
         }
       }
@@ -110,7 +131,9 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
   }
 }
 
+const SWEEPER = { by: 'sweeper' }
+
 /** Faults of the run itself are permanent; faults of the connection to the store are transient. */
-const isPermanent = (error: unknown): boolean =>
+const isPermanent = (error: unknown): error is ReembedError =>
   error instanceof ReembedError &&
   ['UNBALANCED', 'CORRUPT', 'DUPLICATE_ID', 'MODEL_MISMATCH'].includes(error.code)

@@ -111,9 +111,9 @@ test('a tick is claimed again after its producer failed or died, once per expiry
 })
 
 test.for([
-  ['0 3 * *', 'UTC', "'0 3 * *' is no cron expression"],
+  ['0 3 * *', 'UTC', "'0 3 * *' is not a cron expression"],
   ['61 * * * *', 'UTC', 'Invalid value for minute: 61'],
-  ['* * * * * *', 'UTC', 'is no cron expression'],
+  ['* * * * * *', 'UTC', 'is not a cron expression'],
   ['0 0 30 2 *', 'UTC', "'0 0 30 2 *' never matches a date"],
   ['0 3 * * *', 'Mars/Olympus', "there is no time zone 'Mars/Olympus'"],
 ] as const)('%s in %s is refused by name', ([cron, zone, message]) => {

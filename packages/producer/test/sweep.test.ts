@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openCorpus, planRun, recordPlan } from '@reembed/planner'
-import { type Plan, setRunState } from '@reembed/protocol'
+import { type Plan, readRunStateRecord, setRunState } from '@reembed/protocol'
 import type { Job, Queue } from '@reembed/queue'
 import { shardKey } from '@reembed/shared'
 import { openStore, type Store } from '@reembed/store'
@@ -113,7 +113,7 @@ test.each(['paused', 'cancelled'] as const)(
   },
 )
 
-test('I8: a damaged run is reported once and delays no other', async () => {
+test('I8: a damaged run is recorded as failed, tried again when resumed, and delays no other', async () => {
   const damaged = await planned('a')
   for (let shard = 0; shard < 4; shard++) await put(damaged, shard)
   const other = await planned('b')
@@ -122,7 +122,14 @@ test('I8: a damaged run is reported once and delays no other', async () => {
     { run: damaged.run, status: 'broken', error: { code: 'CORRUPT' } },
     { run: other.run, status: 'running' },
   ])
-  expect(await sweep()).toMatchObject([{ run: other.run, status: 'running' }])
+  const recorded = await readRunStateRecord(store, damaged.run)
+  expect(recorded).toMatchObject({ state: 'failed', by: 'sweeper', failure: { code: 'CORRUPT' } })
+  expect(await createSweeper(store, heldJobs().queue).sweep()).toMatchObject([
+    { run: damaged.run, status: 'failed', failure: { code: 'CORRUPT' } },
+    { run: other.run, status: 'running' },
+  ])
+  await setRunState(store, damaged.run, 'running')
+  expect(await sweep()).toMatchObject([{ run: damaged.run, status: 'broken' }, {}])
 })
 
 test('I8: a run is swept again after a transient fault of the store', async () => {

@@ -2,6 +2,8 @@
 // source objects that a worker can read repeatedly; the plan fixes it, and a job refers to one
 // slice.
 
+import { count, filledText, list, oneOf, optional, positive, record, type Shape, text } from '@reembed/shared'
+
 /** Source formats. The extension of an object selects one. */
 export const FORMATS = ['jsonl', 'csv', 'tsv', 'parquet', 'arrow', 'text', 'markdown'] as const
 export type Format = (typeof FORMATS)[number]
@@ -75,6 +77,23 @@ export interface Slice {
   readonly parts: readonly SlicePart[]
 }
 
+export const sliceShape: Shape = record<Slice>({
+  parts: list(
+    record<SlicePart>({
+      key: text,
+      etag: text,
+      size: count,
+      format: oneOf(FORMATS),
+      start: count,
+      end: count,
+      extent: optional(count),
+      compression: optional(oneOf(['gzip', 'zstd'] satisfies Compression[])),
+      seek: optional(record<NonNullable<SlicePart['seek']>>({ objectOffset: count, contentOffset: count })),
+      table: optional(record<CsvTable>({ delimiter: text, columns: list(text) })),
+    }),
+  ),
+})
+
 /**
  * The position of a record: part of the slice, offset in the part's unit, line or row within the
  * part (1-based).
@@ -113,6 +132,12 @@ export interface Chunking {
    */
   readonly tokenizer: string
 }
+
+export const chunkingShape: Shape = record<Chunking>({
+  maxTokens: positive,
+  overlapTokens: count,
+  tokenizer: filledText,
+})
 
 /** The position of a chunk in its document. */
 export interface ChunkSpan {

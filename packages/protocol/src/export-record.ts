@@ -1,8 +1,8 @@
 // The record of an export, `reembed-export.json` in the target. It is written first, so that an
 // interrupted export continues with the same run, layout and ranges.
 
-import { finite, list, optional, record, text } from '@reembed/shared'
-import { getShaped, type Store } from '@reembed/store'
+import { filled, filledText, finite, optional, record } from '@reembed/shared'
+import { objectKind, type Store } from '@reembed/store'
 
 /** Key of the record that marks a target as one export, relative to the target. */
 export const EXPORT_RECORD_KEY = 'reembed-export.json'
@@ -25,10 +25,23 @@ interface ExportRanges {
  * it is invalid
  */
 export const readExportRecord = (target: Store): Promise<ExportRecord | undefined> =>
-  getShaped<ExportRecord>(target, EXPORT_RECORD_KEY, exportShape, 'an export record')
+  exportRecords.read(target, EXPORT_RECORD_KEY)
 
-const exportShape = record<ExportRecord>({
-  run: text,
-  layout: text,
-  ranges: optional(record<ExportRanges>({ min: list(finite), max: list(finite) })),
+/** Writes the record of an export, put-if-absent. */
+export const putExportRecord = (
+  target: Store,
+  record: ExportRecord & Readonly<Record<string, unknown>>,
+): Promise<'created' | 'exists'> => exportRecords.put(target, EXPORT_RECORD_KEY, record)
+
+const exportRecords = objectKind<ExportRecord>({
+  noun: 'an export record that reembed wrote',
+  shape: record<ExportRecord>({
+    run: filledText,
+    layout: filledText,
+    ranges: optional(record<ExportRanges>({ min: filled(finite), max: filled(finite) })),
+  }),
+  check: ({ ranges }) =>
+    ranges === undefined || ranges.min.length === ranges.max.length
+      ? undefined
+      : 'ranges.min and ranges.max differ in length',
 })

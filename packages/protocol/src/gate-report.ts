@@ -1,19 +1,8 @@
 // The gate results of a run, `runs/<run>/gates-<current run, or none>.json`, and the query vectors
 // that gates search with, `runs/<run>/queries.json.gz`.
 
-import {
-  bool,
-  either,
-  finite,
-  list,
-  mapOf,
-  none,
-  queriesKey,
-  record,
-  requireShape,
-  text,
-} from '@reembed/shared'
-import { getRows, getShaped, type Store } from '@reembed/store'
+import { bool, either, filled, finite, list, mapOf, none, queriesKey, record, text } from '@reembed/shared'
+import { objectKind, rowsKind, type Store } from '@reembed/store'
 
 /** The result of one gate. */
 export interface GateResult {
@@ -49,19 +38,33 @@ export interface QueryVector extends JudgedQuery {
  * Reads a gate report; undefined if there is none. @throws ReembedError CORRUPT if it is invalid
  */
 export const getGateReport = (store: Store, key: string): Promise<GateReport | undefined> =>
-  getShaped<GateReport>(store, key, reportShape, 'a gate report')
+  reports.read(store, key)
+
+/** Writes a gate report, put-if-absent. */
+export const putGateReport = (store: Store, key: string, report: GateReport): Promise<'created' | 'exists'> =>
+  reports.put(store, key, report)
 
 /** Reads the query vectors of a run. @throws ReembedError CORRUPT if they are missing or invalid */
-export async function readQueries(store: Store, run: string): Promise<QueryVector[]> {
-  const key = queriesKey(run)
-  const what = `${key} in ${store.url} does not hold query vectors that reembed wrote`
-  return requireShape<QueryVector[]>(list(queryShape), await getRows(store, key), what)
-}
+export const readQueries = (store: Store, run: string): Promise<QueryVector[]> =>
+  queries.read(store, queriesKey(run))
 
-const reportShape = record<GateReport>({
-  evaluation: either(text, none),
-  scores: mapOf(list(finite)),
-  results: list(record<GateResult>({ gate: text, passed: bool, message: text })),
+/** Writes the query vectors of a run, put-if-absent. */
+export const putQueries = (
+  store: Store,
+  run: string,
+  rows: readonly QueryVector[],
+): Promise<'created' | 'exists'> => queries.put(store, queriesKey(run), rows)
+
+const reports = objectKind<GateReport>({
+  noun: 'a gate report that reembed wrote',
+  shape: record<GateReport>({
+    evaluation: either(text, none),
+    scores: mapOf(list(finite)),
+    results: list(record<GateResult>({ gate: text, passed: bool, message: text })),
+  }),
 })
 
-const queryShape = record<QueryVector>({ id: text, relevant: mapOf(finite), vector: list(finite) })
+const queries = rowsKind<QueryVector>({
+  noun: 'a list of query vectors that reembed wrote',
+  shape: filled(record<QueryVector>({ id: text, relevant: mapOf(finite), vector: filled(finite) })),
+})

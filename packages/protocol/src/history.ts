@@ -1,23 +1,28 @@
 // The sequence of runs and the published versions. Both are write-once keys that contain a number,
-// so put-if-absent decides the next number and no clock is involved.
+// so put-if-absent decides the next number. Clocks decide nothing: times are for display.
 
 import {
   count,
+  filledText,
   list,
+  oneOf,
   optional,
   positive,
   ReembedError,
   record,
-  requireShape,
   seqKey,
   seqOfKey,
   text,
   versionKey,
 } from '@reembed/shared'
-import { getJson, putJson, type Store } from '@reembed/store'
+import { objectKind, type Store } from '@reembed/store'
+import { type Attribution, attributionFields, stamped } from './attribution.ts'
+
+/** How a version was published: because the run was due, despite reasons, or again. */
+export type VersionAction = 'publish' | 'force' | 'rollback'
 
 /** A published run. The newest version is the current one. */
-export interface Version {
+export interface Version extends Attribution {
   readonly version: number
   readonly run: string
   /**
@@ -26,6 +31,8 @@ export interface Version {
    */
   readonly seq: number
   readonly manifestSha256: string
+  /** Undefined in versions of reembed 0.1. */
+  readonly action?: VersionAction | undefined
   /** The reasons against publication that the user overrode. */
   readonly overriddenReasons?: readonly string[] | undefined
 }
@@ -34,6 +41,8 @@ export interface Version {
 export interface SeqEntry {
   readonly seq: number
   readonly run: string
+  /** When the run took the number, if the store reports it. */
+  readonly plannedMs?: number | undefined
 }
 
 /**
@@ -53,16 +62,19 @@ export async function* readVersions(
   }
 }
 
-/** Writes a version. Returns 'exists' if a concurrent writer has published this version number. */
+/**
+ * Writes a version with the present time. Returns 'exists' if a concurrent writer has published
+ * this version number.
+ */
 export function putVersion(store: Store, version: Version): Promise<'created' | 'exists'> {
-  return putJson(store, versionKey(version.version), { format: 1, ...version })
+  return versions.put(store, versionKey(version.version), stamped(version))
 }
 
 /** Assigns the next sequence number to `run`. A sequence number without a plan is harmless. */
 export async function takeSeq(store: Store, run: string): Promise<number> {
   let seq = 1
   for await (const { key } of store.list('seq/')) seq = seqOfKey(key) + 1
-  while ((await putJson(store, seqKey(seq), { format: 1, run })) === 'exists') seq += 1
+  while ((await sequence.put(store, seqKey(seq), { run })) === 'exists') seq += 1
   return seq
 }
 
@@ -72,30 +84,37 @@ export async function readSeq(
   { after = 0 }: { after?: number | undefined } = {},
 ): Promise<SeqEntry[]> {
   const entries: SeqEntry[] = []
-  for await (const { key } of store.list('seq/', { startAfter: seqKey(after) })) {
-    const found = await getJson(store, key)
+  for await (const { key, modifiedMs } of store.list('seq/', { startAfter: seqKey(after) })) {
+    const found = await sequence.read(store, key)
     // Deleted between LIST and read.
-    if (found === undefined) continue
-    const what = `${key} in ${store.url} is not a sequence entry that reembed wrote`
-    const { run } = requireShape<{ run: string }>(seqShape, found, what)
-    entries.unshift({ seq: seqOfKey(key), run })
+    if (found) entries.unshift({ seq: seqOfKey(key), run: found.run, plannedMs: modifiedMs })
   }
   return entries
 }
 
-const seqShape = record<{ run: string }>({ run: text })
+const sequence = objectKind<{ readonly run: string }>({
+  noun: 'a sequence entry that reembed wrote',
+  shape: record<{ run: string }>({ run: filledText }),
+})
 
-const versionShape = record<Version>({
-  version: positive,
-  run: text,
-  seq: count,
-  manifestSha256: text,
-  overriddenReasons: optional(list(text)),
+const ACTIONS: readonly VersionAction[] = ['publish', 'force', 'rollback']
+
+const versions = objectKind<Version>({
+  noun: 'a version that reembed published',
+  shape: record<Version>({
+    version: positive,
+    run: filledText,
+    seq: count,
+    manifestSha256: text,
+    action: optional(oneOf(ACTIONS)),
+    overriddenReasons: optional(list(text)),
+    ...attributionFields,
+  }),
+  check: ({ version }, key) => (versionKey(version) === key ? undefined : `it contains version ${version}`),
 })
 
 async function readVersion(store: Store, key: string): Promise<Version> {
-  const what = `${key} in ${store.url} is not a version that reembed published`
-  const version = requireShape<Version>(versionShape, await getJson(store, key), what)
-  if (versionKey(version.version) === key) return version
-  throw new ReembedError('CORRUPT', `${what}: it contains version ${version.version}`)
+  const version = await versions.read(store, key)
+  if (version) return version
+  throw new ReembedError('CORRUPT', `${key} in ${store.url} was deleted while it was read: restore it`)
 }

@@ -1,5 +1,6 @@
 // The public API of @reembed/protocol; every other file is private to the package.
 
+export type { Actor, Attribution } from './attribution.ts'
 export {
   type CarriedColumn,
   type CarriedType,
@@ -23,12 +24,14 @@ export {
   type SourceRecord,
   TEXT_FIELDS,
 } from './corpus.ts'
-export { EXPORT_RECORD_KEY, type ExportRecord, readExportRecord } from './export-record.ts'
+export { type ExportRecord, putExportRecord, readExportRecord } from './export-record.ts'
 export {
   type GateReport,
   type GateResult,
   getGateReport,
   type JudgedQuery,
+  putGateReport,
+  putQueries,
   type QueryVector,
   readQueries,
   type Scores,
@@ -41,6 +44,7 @@ export {
   type SeqEntry,
   takeSeq,
   type Version,
+  type VersionAction,
 } from './history.ts'
 export {
   type RunIdInputs,
@@ -55,14 +59,18 @@ export type { Dtype, ShardLayout } from './layout.ts'
 export {
   type Manifest,
   type ManifestShard,
+  putManifest,
+  putManifestSegment,
   readManifest,
   readManifestShards,
   type Totals,
 } from './manifest.ts'
-export { type ModelReference, readModelReference } from './model-reference.ts'
+export { type ModelReference, putModelReference, readModelReference } from './model-reference.ts'
 export { continueOvertaken, isOvertaken } from './overtaken.ts'
 export {
   type Plan,
+  putPlan,
+  putSliceSegment,
   type Recipe,
   readPlan,
   readSliceSegment,
@@ -82,13 +90,22 @@ export {
   type Quote,
   unionMs,
 } from './quote.ts'
-export { type ModelIdentity, parseReceipt, RECEIPT_KEY, type Receipt, type RejectRow } from './receipt.ts'
+export {
+  assertReceiptReadable,
+  type ModelIdentity,
+  parseReceipt,
+  RECEIPT_KEY,
+  type Receipt,
+  type RejectRow,
+} from './receipt.ts'
 export {
   appendRunState,
   deletionReason,
+  failRun,
   isDeletion,
   type NumberedRunState,
   type RunBudget,
+  type RunFailure,
   type RunState,
   type RunStateRecord,
   readRunState,
@@ -96,4 +113,13 @@ export {
   refuseDeleted,
   setRunState,
 } from './run-state.ts'
-export { getTickClaim, readTickOutcome, readTicksSince, type TickClaim, type TickOutcome } from './tick.ts'
+export {
+  getTickClaim,
+  putTickClaim,
+  putTickOutcome,
+  putTicksSince,
+  readTickOutcome,
+  readTicksSince,
+  type TickClaim,
+  type TickOutcome,
+} from './tick.ts'

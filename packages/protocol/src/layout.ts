@@ -3,7 +3,8 @@
 import type { CarriedColumn } from './corpus.ts'
 
 /** How the values of a vector are stored. */
-export type Dtype = 'float32' | 'float16'
+export const DTYPES = ['float32', 'float16'] as const
+export type Dtype = (typeof DTYPES)[number]
 
 /**
  * The columns of a shard besides id, vector and content hash. They do not affect vectors, so they

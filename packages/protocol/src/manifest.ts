@@ -4,23 +4,24 @@
 import {
   count,
   either,
+  filledText,
   format1,
+  list,
   manifestKey,
   manifestSegmentKey,
+  mapOf,
   none,
-  object,
+  oneOf,
   optional,
   positive,
-  ReembedError,
   record,
-  requireShape,
   text,
 } from '@reembed/shared'
-import { getJson, type Store } from '@reembed/store'
+import { objectKind, rowsKind, type Store } from '@reembed/store'
 import type { FieldMapping, RejectReason } from './corpus.ts'
-import type { Dtype, ShardLayout } from './layout.ts'
-import { layoutShape } from './plan.ts'
-import type { ActualCost, Quote } from './quote.ts'
+import { DTYPES, type Dtype, type ShardLayout } from './layout.ts'
+import { fieldsShape, layoutShape } from './plan.ts'
+import { type ActualCost, actualCostShape, type Quote, quoteShape } from './quote.ts'
 import { type ModelIdentity, modelShape } from './receipt.ts'
 import { readSegment } from './segment.ts'
 
@@ -85,30 +86,38 @@ export interface ManifestShard {
  * Reads the manifest of a run; undefined if it is not finished.
  * @throws ReembedError CORRUPT if the object is not a valid manifest of this run
  */
-export async function readManifest(store: Store, run: string): Promise<Manifest | undefined> {
-  const found = await getJson(store, manifestKey(run))
-  if (found === undefined) return undefined
-  const what = `${manifestKey(run)} in ${store.url} is not a manifest that this version of reembed can read`
-  const manifest = requireShape<Manifest>(manifestShape, found, what)
-  if (manifest.run !== run) throw new ReembedError('CORRUPT', `${what}: it belongs to run ${manifest.run}`)
-  return manifest
-}
+export const readManifest = (store: Store, run: string): Promise<Manifest | undefined> =>
+  manifests.read(store, manifestKey(run))
+
+/** Writes the manifest of a run, put-if-absent. Its segments must exist before. */
+export const putManifest = (store: Store, manifest: Manifest): Promise<'created' | 'exists'> =>
+  manifests.put(store, manifestKey(manifest.run), manifest)
+
+/** Writes one segment of the shards of a manifest, put-if-absent. */
+export const putManifestSegment = (
+  store: Store,
+  run: string,
+  segment: number,
+  rows: readonly ManifestShard[],
+): Promise<'created' | 'exists'> => shardRows.put(store, manifestSegmentKey(run, segment), rows)
 
 const manifestShape = record<Manifest>({
   format: format1,
-  run: text,
+  run: filledText,
   seq: count,
-  spaceId: text,
-  recipeId: text,
-  source: text,
+  spaceId: filledText,
+  recipeId: filledText,
+  source: filledText,
   model: modelShape,
   prompt: text,
   queryPrompt: optional(text),
-  fields: either(none, object),
-  dtype: optional(text),
+  fields: either(none, fieldsShape),
+  dtype: optional(oneOf(DTYPES)),
   nativeDimensions: optional(positive),
   layout: optional(layoutShape),
-  baseRun: optional(object),
+  baseRun: optional(
+    record<NonNullable<Manifest['baseRun']>>({ run: filledText, removedRows: either(count, none) }),
+  ),
   shards: count,
   shardsPerSegment: positive,
   totals: record<Totals>({
@@ -121,19 +130,30 @@ const manifestShape = record<Manifest>({
     truncated: count,
     repaired: count,
   }),
-  rejectReasons: object,
-  quote: optional(object),
-  actualCost: optional(object),
+  rejectReasons: mapOf(count),
+  quote: optional(quoteShape),
+  actualCost: optional(actualCostShape),
   shardsSha256: text,
 })
 
-const rowShape = record<ManifestShard>({
-  key: text,
-  bytes: count,
-  rows: count,
-  rejects: count,
-  tokens: either(count, none),
-  bodySha256: text,
+const manifests = objectKind<Manifest>({
+  noun: 'a manifest that this version of reembed can read',
+  shape: manifestShape,
+  check: ({ run }, key) => (manifestKey(run) === key ? undefined : `it belongs to run ${run}`),
+})
+
+const shardRows = rowsKind<ManifestShard>({
+  noun: 'a list of shards that reembed wrote',
+  shape: list(
+    record<ManifestShard>({
+      key: filledText,
+      bytes: count,
+      rows: count,
+      rejects: count,
+      tokens: either(count, none),
+      bodySha256: filledText,
+    }),
+  ),
 })
 
 /** Yields the shards of a finished run in order. Memory holds one segment. */
@@ -142,7 +162,7 @@ export async function* readManifestShards(
   manifest: Manifest,
 ): AsyncGenerator<ManifestShard, void, undefined> {
   for (let segment = 0; segment * manifest.shardsPerSegment < manifest.shards; segment += 1) {
-    yield* await readSegment<ManifestShard>(store, manifestSegmentKey(manifest.run, segment), rowShape, {
+    yield* await readSegment<ManifestShard>(store, manifestSegmentKey(manifest.run, segment), shardRows, {
       segment,
       size: manifest.shardsPerSegment,
       total: manifest.shards,

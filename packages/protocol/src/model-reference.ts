@@ -1,8 +1,8 @@
 // The reference vectors of a model, `models/<model@revision>.json`. The first run of a model writes
 // them; every later endpoint must produce the same vectors.
 
-import { finite, format1, is, list, modelKey, ReembedError, record, type Shape, text } from '@reembed/shared'
-import { getShaped, type Store } from '@reembed/store'
+import { filled, filledText, finite, format1, modelKey, record } from '@reembed/shared'
+import { objectKind, type Store } from '@reembed/store'
 import { type ModelIdentity, modelShape } from './receipt.ts'
 
 /** The vectors of fixed texts under one model. */
@@ -24,34 +24,32 @@ export interface ModelReference {
  * @throws ReembedError CORRUPT unless each text has one vector of the model's dimensions: the model
  *   check compares stored vectors, so it would pass any model without them
  */
-export async function readModelReference(
+export const readModelReference = (
   store: Store,
   { id, revision }: Pick<ModelIdentity, 'id' | 'revision'>,
-): Promise<ModelReference | undefined> {
-  const key = modelKey(id, revision)
-  const noun = 'a model reference'
-  const reference = await getShaped<ModelReference>(store, key, referenceShape, noun)
-  if (reference === undefined) return undefined
-  const { model, texts, vectors } = reference
-  const isWhole =
-    vectors.length === texts.length && vectors.every(vector => vector.length === model.dimensions)
-  if (isWhole) return reference
-  throw new ReembedError(
-    'CORRUPT',
-    `${key} in ${store.url} is not ${noun} that reembed wrote: vectors must have ${texts.length} rows of ${model.dimensions} numbers`,
-  )
+): Promise<ModelReference | undefined> => references.read(store, modelKey(id, revision))
+
+/** Writes the reference vectors of a model, put-if-absent. */
+export const putModelReference = (store: Store, reference: ModelReference): Promise<'created' | 'exists'> => {
+  const { id, revision } = reference.model
+  return references.put(store, modelKey(id, revision), reference)
 }
 
-/** A list with at least one element. */
-const filled =
-  (shape: Shape): Shape =>
-  (value, path) =>
-    list(shape)(value, path) ?? is(() => Array.isArray(value) && value.length > 0)(value, path)
-
-const referenceShape = record<ModelReference>({
-  format: format1,
-  model: modelShape,
-  texts: filled(text),
-  vectors: filled(filled(finite)),
-  radius: finite,
+const references = objectKind<ModelReference>({
+  noun: 'a model reference that reembed wrote',
+  shape: record<ModelReference>({
+    format: format1,
+    model: modelShape,
+    texts: filled(filledText),
+    vectors: filled(filled(finite)),
+    radius: finite,
+  }),
+  check({ model, texts, vectors }, key) {
+    if (modelKey(model.id, model.revision) !== key)
+      return `it belongs to ${model.id}@${model.revision ?? 'unstated'}`
+    if (vectors.length !== texts.length || vectors.some(({ length }) => length !== model.dimensions))
+      return `vectors must have ${texts.length} rows of ${model.dimensions} numbers`
+    const zero = vectors.findIndex(vector => vector.every(value => value === 0))
+    return zero < 0 ? undefined : `vectors[${zero}] is zero`
+  },
 })

@@ -5,7 +5,7 @@
 import type { Store } from '@reembed/store'
 import { readCurrent, type Version } from './history.ts'
 import type { Plan } from './plan.ts'
-import { type RunStateRecord, readRunState, setRunState } from './run-state.ts'
+import { type RunStateRecord, setRunState } from './run-state.ts'
 
 /** Whether `current` has overtaken the run, and no operator has continued the run since. */
 export const isOvertaken = (
@@ -19,7 +19,8 @@ const isSuperseded = ({ run, seq }: Pick<Plan, 'run' | 'seq'>, current: Version)
   current.run !== run && current.seq >= seq
 
 /**
- * Records that the run is continued although a version has overtaken it, and returns that version.
+ * Records that a running run is continued although a version has overtaken it, and returns that
+ * version.
  * @throws ReembedError RUN_STOPPED for a run in state `deleting` or `deleted`
  */
 export async function continueOvertaken(
@@ -28,7 +29,6 @@ export async function continueOvertaken(
 ): Promise<Version | undefined> {
   const current = await readCurrent(store)
   if (current === undefined || !isSuperseded(plan, current)) return undefined
-  const state = await readRunState(store, plan.run)
-  await setRunState(store, plan.run, state, { continuedAfterSeq: current.seq })
+  await setRunState(store, plan.run, 'running', { continuedAfterSeq: current.seq, onlyRunning: true })
   return current
 }

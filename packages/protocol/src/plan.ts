@@ -2,14 +2,14 @@
 // corpus. Slices are in segments of fixed length, so reading one slice reads one segment.
 
 import {
+  amount,
   bool,
   count,
   either,
+  filledText,
   format1,
-  is,
   list,
   none,
-  object,
   oneOf,
   optional,
   planKey,
@@ -17,22 +17,21 @@ import {
   positive,
   ReembedError,
   record,
-  requireShape,
   type Shape,
   text,
 } from '@reembed/shared'
-import { getJson, type Store } from '@reembed/store'
+import { objectKind, rowsKind, type Store } from '@reembed/store'
 import {
   type CarriedColumn,
   type CarriedType,
   type Chunking,
+  chunkingShape,
   type FieldMapping,
-  FORMATS,
   type Slice,
-  type SlicePart,
+  sliceShape,
 } from './corpus.ts'
-import type { Dtype, ShardLayout } from './layout.ts'
-import type { Quote } from './quote.ts'
+import { DTYPES, type Dtype, type ShardLayout } from './layout.ts'
+import { type Quote, quoteShape } from './quote.ts'
 import { type ModelIdentity, modelShape } from './receipt.ts'
 import { readSegment } from './segment.ts'
 
@@ -105,18 +104,24 @@ export interface Plan {
  * Reads the plan of a run; undefined if the store has none.
  * @throws ReembedError CORRUPT if the object is not a valid plan of this run
  */
-export async function readPlan(store: Store, run: string): Promise<Plan | undefined> {
-  const found = await getJson(store, planKey(run))
-  if (found === undefined) return undefined
-  const what = `${planKey(run)} in ${store.url} is not a plan that this version of reembed can read`
-  const plan = requireShape<Plan>(planShape, found, what)
-  if (plan.run !== run) throw new ReembedError('CORRUPT', `${what}: it belongs to run ${plan.run}`)
-  return plan
-}
+export const readPlan = (store: Store, run: string): Promise<Plan | undefined> =>
+  plans.read(store, planKey(run))
+
+/** Writes the head of a plan, put-if-absent. Its segments must exist before. */
+export const putPlan = (store: Store, plan: Plan): Promise<'created' | 'exists'> =>
+  plans.put(store, planKey(plan.run), plan)
+
+/** Writes one segment of the slices of a plan, put-if-absent. */
+export const putSliceSegment = (
+  store: Store,
+  run: string,
+  segment: number,
+  rows: readonly Slice[],
+): Promise<'created' | 'exists'> => slices.put(store, planSegmentKey(run, segment), rows)
 
 const CARRIED: readonly CarriedType[] = ['string', 'int32', 'int64', 'double', 'boolean']
 
-const fieldsShape = record<FieldMapping>({ id: text, text })
+export const fieldsShape: Shape = record<FieldMapping>({ id: text, text })
 
 export const layoutShape: Shape = record<ShardLayout>({
   carry: optional(list(record<CarriedColumn>({ name: text, type: oneOf(CARRIED) }))),
@@ -127,19 +132,19 @@ export const layoutShape: Shape = record<ShardLayout>({
 
 const planShape = record<Plan>({
   format: format1,
-  run: text,
+  run: filledText,
   seq: count,
-  spaceId: text,
-  recipeId: text,
-  source: text,
+  spaceId: filledText,
+  recipeId: filledText,
+  source: filledText,
   recipe: record<Recipe>({
     model: modelShape,
     prompt: text,
     fields: either(none, fieldsShape),
     template: optional(text),
-    chunking: optional(object),
+    chunking: optional(chunkingShape),
     truncate: bool,
-    dtype: text,
+    dtype: oneOf(DTYPES),
     nativeDimensions: optional(positive),
   }),
   layout: optional(layoutShape),
@@ -147,31 +152,25 @@ const planShape = record<Plan>({
   slicesPerSegment: positive,
   objects: count,
   bytes: count,
-  estimatedDocuments: is(value => typeof value === 'number' && value >= 0),
+  estimatedDocuments: amount,
   snapshotSha256: text,
-  slicing: optional(object),
+  slicing: optional(record<NonNullable<Plan['slicing']>>({ sliceBytes: amount, maxParts: amount })),
   baseRun: optional(text),
   retryOf: optional(text),
   maxRejects: text,
   gates: optional(list(text)),
-  evaluation: optional(object),
+  evaluation: optional(record<NonNullable<Plan['evaluation']>>({ sha256: filledText, queries: positive })),
   queryPrompt: optional(text),
-  quote: optional(object),
+  quote: optional(quoteShape),
 })
 
-const sliceShape = record<Slice>({
-  parts: list(
-    record<Pick<SlicePart, 'key' | 'etag' | 'size' | 'format' | 'start' | 'end' | 'extent'>>({
-      key: text,
-      etag: text,
-      size: count,
-      format: oneOf(FORMATS),
-      start: count,
-      end: count,
-      extent: optional(count),
-    }),
-  ),
+const plans = objectKind<Plan>({
+  noun: 'a plan that this version of reembed can read',
+  shape: planShape,
+  check: ({ run }, key) => (planKey(run) === key ? undefined : `it belongs to run ${run}`),
 })
+
+const slices = rowsKind<Slice>({ noun: 'a list of slices that reembed wrote', shape: list(sliceShape) })
 
 /**
  * Like `readPlan`, for a plan that must exist.
@@ -196,7 +195,7 @@ export function slicesPerSegment(shards: number, objects: number): number {
 
 /** Reads the slices of one segment. */
 export function readSliceSegment(store: Store, plan: Plan, segment: number): Promise<Slice[]> {
-  return readSegment<Slice>(store, planSegmentKey(plan.run, segment), sliceShape, {
+  return readSegment<Slice>(store, planSegmentKey(plan.run, segment), slices, {
     segment,
     size: plan.slicesPerSegment,
     total: plan.shards,

@@ -1,6 +1,7 @@
 // Estimated and actual tokens, time and cost of a run. The plan contains the estimate; finalization
 // sums the actual cost from the receipts. Neither is part of the run id.
 
+import { amount, count, either, none, record, type Shape } from '@reembed/shared'
 import type { Receipt } from './receipt.ts'
 
 /** Price of an endpoint. */
@@ -42,6 +43,25 @@ export interface ActualCost {
   readonly endpointSeconds: number | null
   readonly dollars: number | null
 }
+
+export const quoteShape: Shape = record<Quote>({
+  tokens: amount,
+  canaryTokens: amount,
+  relativeError: either(amount, none),
+  inputs: amount,
+  sampled: amount,
+  tokensPerSecond: either(amount, none),
+  seconds: either(amount, none),
+  price: either(record<Price>({ perHour: amount, replicas: amount }), none),
+  dollars: either(amount, none),
+  coldStartSeconds: amount,
+})
+
+export const actualCostShape: Shape = record<ActualCost>({
+  tokens: either(count, none),
+  endpointSeconds: either(amount, none),
+  dollars: either(amount, none),
+})
 
 /**
  * A list price for comparison: developers.openai.com/api/docs/models/text-embedding-3-small,

@@ -5,12 +5,14 @@ import {
   bool,
   count,
   either,
+  filledText,
   format1,
   is,
   list,
   none,
   optional,
   positive,
+  ReembedError,
   record,
   requireShape,
   type Shape,
@@ -83,8 +85,21 @@ export function parseReceipt(value: unknown, where: string): Receipt {
   )
 }
 
+/**
+ * Refuses a receipt that `parseReceipt` would refuse: a shard cannot be replaced once it is put.
+ * @throws ReembedError INTERNAL that names the first invalid field
+ */
+export function assertReceiptReadable(receipt: Receipt): void {
+  const wrong = receiptShape(receipt, '')
+  if (wrong === undefined) return
+  throw new ReembedError(
+    'INTERNAL',
+    `shard ${receipt.shard} of run ${receipt.run} was not written: ${wrong} of its receipt is invalid. Report this: it is a fault of reembed`,
+  )
+}
+
 export const modelShape: Shape = record<ModelIdentity>({
-  id: text,
+  id: filledText,
   revision: either(text, none),
   dimensions: positive,
   pooling: either(text, none),

@@ -7,24 +7,26 @@
 // `deleted` commits: objects may be erased. It is terminal, and its record remains as a tombstone.
 
 import {
-  is,
+  amount,
+  ERROR_CODES,
+  type ErrorCode,
   oneOf,
   optional,
   positive,
   ReembedError,
   record,
-  requireShape,
   runStateKey,
   runStatePrefix,
   text,
 } from '@reembed/shared'
-import { getJson, putJson, type Store } from '@reembed/store'
+import { objectKind, type Store } from '@reembed/store'
+import { type Actor, type Attribution, attributionFields, stamped } from './attribution.ts'
 
 /**
- * `deleting`: gc may still restore the run. `deleted`: terminal; gc erases or has erased its
- * objects.
+ * `failed`: the run cannot be finalized as it is. `deleting`: gc may still restore the run.
+ * `deleted`: terminal; gc erases or has erased its objects.
  */
-export type RunState = 'running' | 'paused' | 'cancelled' | 'deleting' | 'deleted'
+export type RunState = 'running' | 'paused' | 'cancelled' | 'failed' | 'deleting' | 'deleted'
 
 /** Limits of a run for all its workers together. */
 export interface RunBudget {
@@ -34,9 +36,17 @@ export interface RunBudget {
   readonly maxEndpointSeconds?: number | undefined
 }
 
+/** The error that ended a run: it is not due to a dependency, so a repetition fails again. */
+export interface RunFailure {
+  readonly code: ErrorCode
+  readonly message: string
+}
+
 /** One change of a run's state. */
-export interface RunStateRecord extends RunBudget {
+export interface RunStateRecord extends RunBudget, Attribution {
   readonly state: RunState
+  /** Set in state `failed`. */
+  readonly failure?: RunFailure | undefined
   /** Set if a worker paused the run because of its budget: the limit and the usage. */
   readonly budgetExceeded?: string | undefined
   /**
@@ -69,11 +79,14 @@ export async function readRunState(store: Store, run: string): Promise<RunState>
  */
 export async function readRunStateRecord(store: Store, run: string): Promise<NumberedRunState> {
   for await (const { key } of store.list(runStatePrefix(run))) {
-    const found = await getJson(store, key)
-    const what = `${key} in ${store.url} is not a run state record that reembed wrote`
-    const record = requireShape<NumberedRunState>(runStateShape, found, what)
+    const record = await states.read(store, key)
+    if (record === undefined)
+      throw new ReembedError('CORRUPT', `${key} in ${store.url} was deleted while it was read: restore it`)
     if (runStateKey(run, record.number) === key) return record
-    throw new ReembedError('CORRUPT', `${what}: it contains record ${record.number}`)
+    throw new ReembedError(
+      'CORRUPT',
+      `${key} in ${store.url} is not ${RECORD_NOUN}: it contains record ${record.number}`,
+    )
   }
   return { number: 0, state: 'running' }
 }
@@ -88,10 +101,12 @@ export async function setRunState(
   store: Store,
   run: string,
   state: RunState,
-  options: {
+  options: Actor & {
     readonly budget?: RunBudget | undefined
     readonly budgetExceeded?: string | undefined
     readonly continuedAfterSeq?: number | undefined
+    /** Changes the state only if it is `running`: a pause or a cancellation is not undone. */
+    readonly onlyRunning?: boolean | undefined
   } = {},
 ): Promise<RunState> {
   while (true) {
@@ -104,12 +119,23 @@ export async function setRunState(
       last.maxTokens === maxTokens &&
       last.maxEndpointSeconds === maxEndpointSeconds &&
       last.continuedAfterSeq === continuedAfterSeq
-    if (isUnchanged) return before
+    if (isUnchanged || (options.onlyRunning && before !== 'running')) return before
     if (isDeletion(before)) throw deletedError(store, run, last, 'RUN_STOPPED')
-    const { budgetExceeded } = options
-    const record = { state, maxTokens, maxEndpointSeconds, budgetExceeded, continuedAfterSeq }
+    const { budgetExceeded, by, reason } = options
+    const record = { state, maxTokens, maxEndpointSeconds, budgetExceeded, continuedAfterSeq, by, reason }
     if (await appendRunState(store, run, last, record)) return before
   }
+}
+
+/**
+ * Records that a running run cannot be finalized. No effect in any other state: a person or gc has
+ * changed it meanwhile.
+ */
+export async function failRun(store: Store, run: string, failure: RunFailure, by: string): Promise<void> {
+  const last = await readRunStateRecord(store, run)
+  if (last.state !== 'running') return
+  const { maxTokens, maxEndpointSeconds } = last
+  await appendRunState(store, run, last, { state: 'failed', failure, maxTokens, maxEndpointSeconds, by })
 }
 
 /** The predicate of an error message for a run in state `deleting` or `deleted`. */
@@ -137,8 +163,8 @@ const deletedError = (
   })
 
 /**
- * Appends `record` after `last`. Returns undefined if a concurrent writer has appended a record
- * since.
+ * Appends `record` after `last`, with the present time. Returns undefined if a concurrent writer
+ * has appended a record since.
  */
 export async function appendRunState(
   store: Store,
@@ -146,20 +172,25 @@ export async function appendRunState(
   last: NumberedRunState,
   record: RunStateRecord,
 ): Promise<NumberedRunState | undefined> {
-  const appended: NumberedRunState = { ...record, number: last.number + 1 }
-  const outcome = await putJson(store, runStateKey(run, appended.number), { format: 1, ...appended })
+  const appended: NumberedRunState = stamped({ ...record, number: last.number + 1 })
+  const outcome = await states.put(store, runStateKey(run, appended.number), appended)
   return outcome === 'created' ? appended : undefined
 }
 
-const STATES: readonly RunState[] = ['running', 'paused', 'cancelled', 'deleting', 'deleted']
-const amount = is(value => typeof value === 'number' && value >= 0)
+const STATES: readonly RunState[] = ['running', 'paused', 'cancelled', 'failed', 'deleting', 'deleted']
+const RECORD_NOUN = 'a run state record that reembed wrote'
 
-const runStateShape = record<NumberedRunState>({
-  number: positive,
-  state: oneOf(STATES),
-  maxTokens: optional(amount),
-  maxEndpointSeconds: optional(amount),
-  budgetExceeded: optional(text),
-  continuedAfterSeq: optional(positive),
-  previousState: optional(oneOf(STATES.filter(state => !isDeletion(state)))),
+const states = objectKind<NumberedRunState>({
+  noun: RECORD_NOUN,
+  shape: record<NumberedRunState>({
+    number: positive,
+    state: oneOf(STATES),
+    failure: optional(record<RunFailure>({ code: oneOf(ERROR_CODES), message: text })),
+    maxTokens: optional(amount),
+    maxEndpointSeconds: optional(amount),
+    budgetExceeded: optional(text),
+    continuedAfterSeq: optional(positive),
+    previousState: optional(oneOf(STATES.filter(state => !isDeletion(state)))),
+    ...attributionFields,
+  }),
 })

@@ -40,7 +40,9 @@ export const printable = (text: string): string =>
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to remove
   stripVTControlCharacters(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, ' ')
 
-/** The texts that were embedded, and those that were not; no row where nothing was reused. */
+/**
+ * The row with the number of embedded texts and of reused vectors. Empty if no vector was reused.
+ */
 export function reuseRow({ totals, baseRun }: Pick<Manifest, 'totals' | 'baseRun'>): [string, string][] {
   const { rows, reused = 0 } = totals
   const embedded = `${count(rows - reused)} embedded`

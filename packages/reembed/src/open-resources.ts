@@ -96,7 +96,7 @@ export function requireRedis({ redis, insecureRedis: insecure }: RedisFlags): Re
   }
   throw new ReembedError(
     'USAGE',
-    'missing --redis (or REDIS_URL): workers and producers on several machines share jobs there. Give its URL, or use `reembed run`, which starts a private Redis',
+    'missing --redis (or REDIS_URL): workers and producers on several machines share jobs through Redis. Give its URL, or use `reembed run`, which starts a private Redis',
   )
 }
 

@@ -90,7 +90,10 @@ const wholeFrom =
 export const positive: (value: string) => number = wholeFrom(1)
 export const zeroOrMore: (value: string) => number = wholeFrom(0)
 
-/** With a parser, the file accepts a port as a number. */
+/**
+ * A parser that changes nothing: options with a parser may be numbers in the config file, such as a
+ * port.
+ */
 const address = (value: string): string => value
 
 /** A price or a time: a number above 0. */

@@ -53,7 +53,7 @@ test('an invalid change of a schedule is one line of error, and the file is unch
     "there is no time zone 'Mars': expected one like UTC or Europe/Berlin",
   )
   await expect(add({ cron: '99 3 * * *' })).rejects.toThrow(
-    "'99 3 * * *' is no cron expression: Invalid value for minute: 99",
+    "'99 3 * * *' is not a cron expression: Invalid value for minute: 99",
   )
   await expect(add({ name: 'Not/A/Name' })).rejects.toThrow('a-z, 0-9 and -, at most 63')
   await expect(removeSchedule(await read(), 'x', program)).rejects.toThrow("no schedule 'x' in ")
@@ -73,7 +73,7 @@ test('an invalid or duplicate schedule in the file is reported with its line', a
     { name: 'a', cron: '0 3 * * *', timezone: 'UTC', when: 'always' },
   ])
   expect(() => schedules('{ name: a, cron: 0 3 * * * }', '{ name: b, cron: 0 3 * * }')).toThrow(
-    "f.yaml:4: schedule 'b': '0 3 * *' is no cron",
+    "f.yaml:4: schedule 'b': '0 3 * *' is not a cron",
   )
   expect(() => schedules('{ name: a, cron: 0 3 * * * }', '{ name: a, cron: 0 4 * * * }')).toThrow(
     "f.yaml:4: there are two schedules 'a'",

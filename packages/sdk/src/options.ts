@@ -51,7 +51,7 @@ export interface CallOptions {
 export interface SourceOptions extends PlanOptions, CallOptions {
   /** The format of all objects; default: by extension. */
   readonly format?: Format | undefined
-  /** Called with each fact that planning reports on the way. None of them stops it. */
+  /** Called with each fact that planning reports. Planning continues. */
   readonly onNotice?: ((notice: PlanNotice) => void) | undefined
 }
 
@@ -84,7 +84,8 @@ export interface EnqueuedRun {
   /** Shards that the output holds already. */
   readonly shardsDone: number
   /**
-   * Jobs put on the queue by this call. A job that the queue holds already counts, and stays once.
+   * Jobs that this call added to the queue. A job that was already in the queue is counted too; the
+   * queue keeps a single copy.
    */
   readonly enqueued: number
   /** Whether this call recorded the plan; false if it was recorded before. */
@@ -94,7 +95,7 @@ export interface EnqueuedRun {
 }
 
 export interface WorkerOptions extends CallOptions {
-  /** Jobs at once; default 4. Each holds one shard in memory, 64 MiB at most. */
+  /** Number of concurrent jobs; default 4. Each holds one shard in memory, 64 MiB at most. */
   readonly concurrency?: number | undefined
   /** Outputs that it takes jobs of, each with what lies below it; default: the client's output. */
   readonly outputs?: readonly string[] | undefined
@@ -114,15 +115,15 @@ export interface WorkerOptions extends CallOptions {
   readonly onStuck?: ((waiting: number) => void) | undefined
 }
 
-/** A worker in this process. Disposing it hands its jobs back to the queue at once. */
+/** A worker in this process. When it is disposed, its unfinished jobs are requeued immediately. */
 export interface RunningWorker extends AsyncDisposable {
   /** Why it cannot take jobs, for a readiness probe; null if it can. */
   readonly notReadyReason: string | null
   /** The state of the endpoint: `'ok'`, `'overloaded'`, `'idle'`. */
   readonly endpointState: string
   /**
-   * Takes no more jobs; those in flight may finish within `graceMs` milliseconds, then they go back
-   * to the queue.
+   * Takes no more jobs; those in flight may finish within `graceMs` milliseconds; unfinished jobs
+   * are then requeued.
    */
   drain(graceMs: number): Promise<void>
 }

@@ -91,7 +91,7 @@ export interface Reembed extends AsyncDisposable {
 
   /**
    * Starts a worker in this process. It takes jobs until it is drained, disposed or its signal
-   * aborts; an abort hands its jobs back at once.
+   * aborts; an abort requeues its jobs immediately.
    *
    * @throws ReembedError `REDIS_UNREACHABLE`, `REDIS_MISCONFIGURED`. An endpoint that does not
    * answer is waited for.

@@ -9,7 +9,10 @@ import type { Worker } from '@reembed/worker'
 import type { RunningWorker } from './options.ts'
 
 const SWEEP_MS = 30_000
-/** While another process finalizes a run: that process may die before it is done. */
+/**
+ * Interval of sweeps while another process finalizes a run. Short, because that process may die
+ * before it has finished.
+ */
 const FINALIZING_SWEEP_MS = 6_000
 /** Several workers become idle at the same moment; one sweep of one of them is enough. */
 const IDLE_SWEEP_MS = 500

@@ -46,16 +46,18 @@ export {
 } from './names.ts'
 export { readHybridRun } from './parquet-runs.ts'
 export {
+  amount,
   bool,
   count,
   either,
+  filled,
+  filledText,
   finite,
   format1,
   is,
   list,
   mapOf,
   none,
-  object,
   oneOf,
   optional,
   positive,

@@ -42,6 +42,12 @@ export const list =
     return undefined
   }
 
+/** Arrays with at least one element, whose elements have the shape. */
+export const filled =
+  (shape: Shape): Shape =>
+  (value, path) =>
+    list(shape)(value, path) ?? is(() => Array.isArray(value) && value.length > 0)(value, path)
+
 /** Objects whose values, under any key, have the shape. */
 export const mapOf =
   (shape: Shape): Shape =>
@@ -69,12 +75,16 @@ export const record = <T>(fields: { readonly [K in keyof Required<T>]: Shape }):
 
 /** Strings. */
 export const text: Shape = is(value => typeof value === 'string')
+/** Strings of at least one character. */
+export const filledText: Shape = is(value => typeof value === 'string' && value !== '')
 /** Whole numbers from 0. */
 export const count: Shape = is(value => Number.isSafeInteger(value) && Number(value) >= 0)
 /** Whole numbers above 0. */
 export const positive: Shape = is(value => Number.isSafeInteger(value) && Number(value) > 0)
 /** Finite numbers. */
 export const finite: Shape = is(Number.isFinite)
+/** Finite numbers from 0. */
+export const amount: Shape = is(value => Number.isFinite(value) && Number(value) >= 0)
 /** True or false. */
 export const bool: Shape = is(value => typeof value === 'boolean')
 /** Null. */
@@ -90,4 +100,4 @@ export const oneOf = (values: readonly unknown[]): Shape => is(value => values.i
 /** Dates as `Date.toISOString` writes them, or any other form that `Date.parse` reads. */
 export const time: Shape = is(value => typeof value === 'string' && !Number.isNaN(Date.parse(value)))
 /** Objects with any members. */
-export const object: Shape = is(value => typeof value === 'object' && value !== null && !Array.isArray(value))
+const object: Shape = is(value => typeof value === 'object' && value !== null && !Array.isArray(value))

@@ -8,9 +8,9 @@
 
 import {
   type CarriedValue,
-  EXPORT_RECORD_KEY,
   type ExportRecord,
   type Manifest,
+  putExportRecord,
   readExportRecord,
   readManifestShards,
 } from '@reembed/protocol'
@@ -26,7 +26,7 @@ import {
   type ShardBatch,
 } from '@reembed/shard'
 import { canonical, manifestKey, mapConcurrent, ReembedError } from '@reembed/shared'
-import { putJson, type Store } from '@reembed/store'
+import type { Store } from '@reembed/store'
 import {
   type CreateExportLayout,
   type ExportedRun,
@@ -290,7 +290,7 @@ async function openExportRecord(
   if (found === undefined) {
     await requireEmptyTarget(target)
     const ranges = quantize.includes('int8') ? await calibrate(source, manifest) : undefined
-    await putJson(target, EXPORT_RECORD_KEY, {
+    await putExportRecord(target, {
       ...request,
       ranges: ranges && { min: [...ranges.min], max: [...ranges.max] },
     })

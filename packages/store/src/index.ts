@@ -10,9 +10,10 @@ export {
   type HubClientOptions,
   type HubRequest,
 } from './hub-client.ts'
-export { getJson, getRows, getShaped, putJson, putRows } from './json.ts'
+export { getJson, putJson, putRows } from './json.ts'
 export { compareKeys } from './keys.ts'
 export { ObjectNotFound } from './not-found.ts'
+export { type ObjectKind, objectKind, type RowsKind, rowsKind } from './object-kind.ts'
 export { type OpenStoreOptions, openStore } from './open.ts'
 export type { S3Options } from './s3.ts'
 export type {

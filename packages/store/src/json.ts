@@ -3,7 +3,7 @@
 
 import { promisify } from 'node:util'
 import { gunzip, gunzipSync, gzipSync } from 'node:zlib'
-import { canonical, ReembedError, requireShape, type Shape } from '@reembed/shared'
+import { canonical, ReembedError } from '@reembed/shared'
 import { ObjectNotFound } from './not-found.ts'
 import type { Store } from './store.ts'
 
@@ -24,22 +24,6 @@ export async function getJson(store: Store, key: string): Promise<unknown> {
     if (!(error instanceof ObjectNotFound)) throw error
   })
   return body && parse(body, key, store)
-}
-
-/**
- * Reads and validates the value at `key`; undefined if there is no such object.
- * @param noun what the object is, with its article: 'a plan'
- * @throws ReembedError CORRUPT that names the first invalid field
- */
-export async function getShaped<T>(
-  store: Store,
-  key: string,
-  shape: Shape,
-  noun: string,
-): Promise<T | undefined> {
-  const found = await getJson(store, key)
-  if (found === undefined) return undefined
-  return requireShape<T>(shape, found, `${key} in ${store.url} is not ${noun} that reembed wrote`)
 }
 
 /**

@@ -60,7 +60,7 @@ export interface EmbedderDependencies {
 
 /** Share of the server's permits for this fleet: other clients and health checks need the rest. */
 const PERMIT_SHARE = 0.8
-/** For servers that state no maximum of concurrent inputs. */
+/** Used for servers that state no maximum of concurrent inputs. */
 const UNKNOWN_PERMITS = 512
 /**
  * One URL may hide many replicas; queue times and refusals show their capacity, below this bound.

@@ -67,7 +67,11 @@ export async function processJob(
     return await put(job, run, await build(budget), signal)
   } catch (error) {
     if (!(error instanceof ReembedError) || error.code !== 'RUN_STOPPED') throw error
-    await setRunState(store, plan.run, 'paused', { budgetExceeded: error.message })
+    await setRunState(store, plan.run, 'paused', {
+      budgetExceeded: error.message,
+      by: 'worker',
+      onlyRunning: true,
+    })
     return { status: 'stopped' }
   }
 }

@@ -36,7 +36,7 @@ export interface WorkerOptions {
   readonly endpointOptions?: EndpointOptions | undefined
   /** Outputs this worker serves, each with what lies below it. */
   readonly outputs: readonly string[]
-  /** Jobs at once. Each holds one shard in memory, 64 MiB at most. */
+  /** Number of concurrent jobs. Each holds one shard in memory, 64 MiB at most. */
   readonly concurrency?: number | undefined
   readonly s3?: S3Options | undefined
   /** Writes to a store without conditional writes: safe for a single worker only. */

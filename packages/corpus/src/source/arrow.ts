@@ -72,7 +72,7 @@ interface IpcMessage {
   readonly start: number
   readonly end: number
   readonly type: MessageHeader
-  /** Of a record batch. */
+  /** Number of rows of a record batch. */
   readonly rows: number
 }
 

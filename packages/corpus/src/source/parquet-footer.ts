@@ -107,7 +107,7 @@ export interface LeafColumn {
   readonly path: string
   /** Index among the physical columns. */
   readonly column: number
-  /** From the root to the column. */
+  /** Schema elements from the root to the column. */
   readonly schemaPath: readonly SchemaTree[]
 }
 

@@ -6,7 +6,7 @@ import type { CarriedType, CsvTable, SlicePart } from '@reembed/protocol'
 export type SplitPoint = Pick<SlicePart, 'start' | 'seek'>
 
 export interface ObjectIndex {
-  /** In the unit of the object's format. */
+  /** Size of the object, in the unit in which its format is cut: bytes or rows. */
   readonly extent: number
   /** Ascending, the first at 0. */
   readonly splitPoints: readonly SplitPoint[]

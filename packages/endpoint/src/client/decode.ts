@@ -21,7 +21,7 @@ export interface VectorDestination {
   readonly rows: readonly number[]
 }
 
-/** The fields of an OpenAI-shaped reply beside the vectors. */
+/** The fields of an OpenAI-shaped reply other than the vectors. */
 export interface ReplyMetadata {
   readonly model: string | null
   readonly tokens: number | null
@@ -189,9 +189,19 @@ function factsOf(reply: unknown): ReplyMetadata {
   const tokens = isRecord(usage) ? (usage.prompt_tokens ?? usage.total_tokens) : null
   return {
     model: typeof model === 'string' ? model : null,
-    tokens: typeof tokens === 'number' && tokens > 0 ? tokens : null,
+    tokens: tokenCount(tokens),
   }
 }
+
+/** More tokens than any request has. Receipts sum counts, and a sum must stay an exact integer. */
+const MAX_TOKENS = 1e9
+
+/**
+ * The token count that a server reports, or null unless it is a whole number from 1 to 1e9: a proxy
+ * may write anything.
+ */
+export const tokenCount = (value: unknown): number | null =>
+  Number.isInteger(value) && Number(value) > 0 && Number(value) <= MAX_TOKENS ? Number(value) : null
 
 function parseJson(text: string): unknown {
   try {

@@ -2,6 +2,7 @@
 // HTTP call with an Outcome. Retrying, splitting and waiting are left to the caller.
 
 import { allEqual, badRowsOf } from '@reembed/shared'
+import { tokenCount } from './decode.ts'
 import type { EndpointInfo } from './info.ts'
 import { type Negotiated, negotiate, readInfo, revisionOf } from './negotiate.ts'
 import { type Outcome, toError } from './outcome.ts'
@@ -55,7 +56,7 @@ export interface RequestOptions {
 }
 
 export interface Endpoint extends AsyncDisposable {
-  /** For messages and logs; holds no secret. */
+  /** URL without secrets, for messages and logs. */
   readonly url: string
   readonly info: EndpointInfo
   /**
@@ -170,7 +171,7 @@ function createEndpoint(
           }
           return {
             kind: 'ok',
-            tokens: number(reply, 'x-compute-tokens') ?? tokens,
+            tokens: tokenCount(number(reply, 'x-compute-tokens')) ?? tokens,
             queueMs: number(reply, 'x-queue-time'),
             inferenceMs: number(reply, 'x-inference-time'),
             totalMs: performance.now() - sent,
@@ -233,5 +234,7 @@ export async function embedBy(
 /** A number in a header; TEI sends times and counts only with a 200. */
 function number({ headers }: Reply, name: string): number | null {
   const value = headers[name]
-  return typeof value === 'string' && /^\d+(?:\.\d+)?$/.test(value) ? Number(value) : null
+  if (typeof value !== 'string' || !/^\d+(?:\.\d+)?$/.test(value)) return null
+  // 400 digits match, and are Infinity.
+  return Number.isFinite(Number(value)) ? Number(value) : null
 }

@@ -17,7 +17,7 @@ export interface Answered {
    */
   readonly queueMs: number | null
   readonly inferenceMs: number | null
-  /** From sending to the last byte, measured by the client. */
+  /** Time from sending the request to the last byte of the reply, measured by the client. */
   readonly totalMs: number
   /**
    * Indexes into the request's texts whose vector is null, NaN, infinite, zero or of another norm.

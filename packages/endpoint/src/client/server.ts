@@ -27,7 +27,10 @@ export interface Server {
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
-/** When the connection ends during a larger body, the server may have refused its size. */
+/**
+ * If the connection ends while a body larger than this is sent, the server may have refused its
+ * size.
+ */
 const LARGE_BODY_BYTES = 1_000_000
 
 const JSON_BODY = ['content-type', 'application/json']

@@ -144,7 +144,9 @@ export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
       if (!(error instanceof ReembedError) || error.code !== 'USAGE') throw error
       const names = await namesIn(namespace).catch(() => [])
       const existing =
-        names.length === 0 ? 'the token can read no endpoint there' : `use one of ${names.join(', ')}`
+        names.length === 0
+          ? 'the token cannot read any endpoint of this namespace'
+          : `use one of ${names.join(', ')}`
       throw new ReembedError('USAGE', `namespace '${namespace}' has no endpoint '${name}': ${existing}`)
     }
   }

@@ -10,17 +10,10 @@ import {
   type Scores,
 } from '@reembed/protocol'
 import { readShard } from '@reembed/shard'
-import { queriesKey, shardKey } from '@reembed/shared'
-import { putRows, type Store } from '@reembed/store'
+import { shardKey } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 import { createNearest } from './nearest.ts'
 import type { Rows } from './rows.ts'
-
-/** Stores the query vectors of a run, put-if-absent. */
-export const putQueries = (
-  store: Store,
-  run: string,
-  queries: readonly QueryVector[],
-): Promise<'created' | 'exists'> => putRows(store, queriesKey(run), queries)
 
 export interface Evaluation {
   readonly scores: Scores

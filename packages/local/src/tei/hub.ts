@@ -1,6 +1,6 @@
-// Models of the Hugging Face Hub, cached on disk. A folder of the cache is written beside its place
-// and then renamed, so it is complete, and it never changes: `main` stays the commit of its first
-// use until the folder is deleted.
+// Models of the Hugging Face Hub, cached on disk. A folder of the cache is written under a
+// temporary name and then renamed, so it is complete, and it never changes: `main` stays the commit
+// of its first use until the folder is deleted.
 
 import { createWriteStream, existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
@@ -24,7 +24,7 @@ const OPTIONAL_FILES = [
   'config_sentence_transformers.json',
   '1_Pooling/config.json',
 ]
-/** A large model keeps its weights beside the graph. */
+/** A large model stores its weights in a file next to the graph. */
 const GRAPHS = [
   ['onnx/model.onnx', 'onnx/model.onnx_data'],
   ['model.onnx', 'model.onnx_data'],

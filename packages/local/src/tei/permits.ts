@@ -13,7 +13,7 @@ export interface Permits {
 
 export function createPermits(total: number): Permits {
   let free = total
-  /** In order of arrival. */
+  /** Waiting requests, in order of arrival. */
   const waiting = new Set<() => void>()
 
   function grant(count: number, signal: AbortSignal): Disposable {

@@ -49,7 +49,8 @@ export function estimateTotal(
 }
 
 /**
- * Groups of neighbours, in order; the last group takes the rest, which is too small for a group.
+ * Groups of neighbouring clusters, in order. The last group also takes the remainder, which is too
+ * small for a group of its own.
  */
 function groupsOf(places: readonly SampleCluster[]): SampleCluster[][] {
   const count = Math.max(1, Math.floor(places.length / CLUSTERS_PER_GROUP))

@@ -8,8 +8,8 @@ import type { InputSample } from './sample-inputs.ts'
 export interface QuoteOptions {
   readonly prompt: string
   /**
-   * Tokens of each text with prompt and framing tokens; null where neither tokenizer nor endpoint
-   * counts them.
+   * Number of tokens of each text, the prompt and the model's special tokens included; null if
+   * neither a tokenizer nor the endpoint can count them.
    */
   readonly countTokens: ((texts: readonly string[]) => Promise<number[] | null>) | undefined
   /** Whether texts over the limit are cut to it; else they become rejects and cost nothing. */
@@ -24,7 +24,7 @@ export interface QuoteOptions {
   readonly coldStartSeconds?: number | undefined
 }
 
-/** For English; other languages have fewer. */
+/** Average for English; other languages have fewer. */
 const CHARS_PER_TOKEN = 4
 
 /** Estimates tokens, seconds and dollars of all documents that the sample represents. */

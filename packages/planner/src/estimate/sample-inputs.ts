@@ -1,7 +1,8 @@
-// Samples inputs of a planned run at many places of the corpus, and records how much of the corpus
-// each place represents. A total over the corpus is then (total of the sample) x (corpus / sample),
-// in the unit in which slices are cut: bytes or rows. This ratio varies far less than a mean per
-// document, because long documents have more of both.
+// Samples inputs of a planned run: clusters of consecutive records, spread over the corpus, each
+// with the part of the corpus that it represents. A total over the corpus is estimated as a ratio:
+// (total of the sample) x (size of the corpus / size of the sample). Sizes are in the unit of
+// slices: bytes or rows. Tokens per byte vary far less than tokens per document, because a long
+// document has more tokens and more bytes.
 
 import {
   chunkDocuments,
@@ -13,10 +14,10 @@ import {
 } from '@reembed/corpus'
 import type { Document, Slice, SlicePart, SourceRecord } from '@reembed/protocol'
 import type { Corpus } from '../corpus.ts'
-import type { PlannedRun } from '../record.ts'
+import type { PlannedRun } from '../record-plan.ts'
 import { createEvenSampler } from '../survey.ts'
 
-/** Consecutive records read at one place of the corpus. */
+/** Consecutive records of the corpus that are read together. */
 export interface SampleCluster {
   /** Format of the objects: units are comparable within one format. */
   readonly stratum: string
@@ -101,8 +102,8 @@ export async function sampleInputs(
       }
       taken.at(-1)?.push(record)
     }
-    // Bytes before the first record of an object are its header, and count; within an object they
-    // belong to a record of another place.
+    // At the start of an object, the bytes before the first record are a header and are counted. At
+    // a later offset they are the end of a record that belongs to another cluster, so they are not.
     const start = part.start === 0 ? 0 : (begins[0] ?? 0)
     const end = next ?? rangesRead[0]?.end ?? start
     const count = Math.max(1, Math.ceil(begins.length / RECORDS_PER_CLUSTER))

@@ -15,10 +15,10 @@ export interface QueueMetrics {
  */
 export function registerQueueMetrics(registry: Registry, watch: QueueReader): QueueMetrics {
   const up = registry.gauge('reembed_redis_up', 'Whether Redis answers (1) or not (0).', {})
-  const used = registry.gauge('reembed_redis_memory_used_bytes', 'Memory that Redis uses.', {})
+  const used = registry.gauge('reembed_redis_memory_used_bytes', 'Memory that Redis uses, in bytes.', {})
   const max = registry.gauge(
     'reembed_redis_memory_max_bytes',
-    'Memory that Redis may use; 0 is no limit.',
+    'Memory that Redis may use, in bytes; 0: unlimited.',
     {},
   )
   const noEviction = registry.gauge(

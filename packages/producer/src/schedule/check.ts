@@ -11,13 +11,16 @@
 import { randomUUID } from 'node:crypto'
 import {
   getTickClaim,
+  putTickClaim,
+  putTickOutcome,
+  putTicksSince,
   readTickOutcome,
   readTicksSince,
   type TickClaim,
   type TickOutcome,
 } from '@reembed/protocol'
-import { tickDoneKey, tickKey, ticksSinceKey } from '@reembed/shared'
-import { putJson, type Store } from '@reembed/store'
+import { tickDoneKey, tickKey } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 import { openCalendar } from './cron.ts'
 
 export type ScheduleTrigger = 'always' | 'model_changed' | 'source_changed'
@@ -68,14 +71,17 @@ export async function checkSchedule(
   if (claim !== 'acquired') return { status: claim, tickMs }
   try {
     const outcome = await onDue(schedule)
-    await putJson(store, tickDoneKey(schedule.name, tickMs), { format: 1, ...outcome })
+    await putTickOutcome(store, schedule.name, tickMs, outcome)
     return { status: 'done', tickMs, outcome }
   } catch (error) {
     return { status: 'failed', tickMs, error }
   }
 }
 
-/** The outcome of the last due tick, for display; undefined if it has none. */
+/**
+ * The outcome of the last due tick, for display. Undefined if no tick was due yet, or if the
+ * outcome of the last one is not recorded.
+ */
 export async function lastTick(
   store: Store,
   { name, cron, timezone }: Schedule,
@@ -90,7 +96,7 @@ export async function lastTick(
 async function readSince(store: Store, { name }: Schedule, nowMs: number): Promise<number> {
   const known = await readTicksSince(store, name)
   if (known !== undefined) return known
-  await putJson(store, ticksSinceKey(name), { format: 1, since: new Date(nowMs).toISOString() })
+  await putTicksSince(store, name, nowMs)
   return (await readTicksSince(store, name)) ?? Number.NaN
 }
 
@@ -104,12 +110,8 @@ async function claimTick(
     const key = tickKey(name, tickMs, attempt)
     // The random id makes claims differ: a store that reports 'created' for equal bytes, since its
     // earlier reply may have been lost, must not let two producers win.
-    const claim: TickClaim & { format: 1 } = {
-      format: 1,
-      claimedAt: new Date(nowMs).toISOString(),
-      claimId: randomUUID(),
-    }
-    if ((await putJson(store, key, claim)) === 'created') return 'acquired'
+    const claim: TickClaim = { claimedAt: new Date(nowMs).toISOString(), claimId: randomUUID() }
+    if ((await putTickClaim(store, key, claim)) === 'created') return 'acquired'
     const other = await getTickClaim(store, key)
     if (nowMs - Date.parse(other?.claimedAt ?? '') < TICK_RECLAIM_MS) return 'claimed'
   }

@@ -28,7 +28,7 @@ export function openCalendar(expression: string, timeZone: string): Calendar {
   } catch (cause) {
     throw new ReembedError(
       'USAGE',
-      `'${expression}' is no cron expression: ${messageOf(cause)
+      `'${expression}' is not a cron expression: ${messageOf(cause)
         .replace(/^CronPattern: /, '')
         .replace(/\.$/, '')}; expected five fields like '0 3 * * *'`,
       { cause },

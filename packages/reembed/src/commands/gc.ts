@@ -28,7 +28,7 @@ export async function gc(name: string | undefined, flags: Flags): Promise<void> 
           'RUN_NOT_FOUND',
           `no objects of run ${run} in ${store.url}: list its runs with \`reembed ls\``,
         )
-      : new ReembedError('USAGE', `run ${run} in ${store.url} must stay: ${why}`)
+      : new ReembedError('USAGE', `run ${run} in ${store.url} cannot be deleted: ${why}`)
   }
   const deletedRuns: string[] = []
   if (flags.delete) {

@@ -16,8 +16,8 @@ interface Flags extends CorpusFlags, OutputFlags, JsonFlag {
 }
 
 /**
- * `reembed preview`: compares a sample with the new model with the current version, and estimates
- * the rest. Writes nothing.
+ * `reembed preview`: embeds a sample with the new model, compares it with the current version, and
+ * estimates tokens, time and price of the whole run. Writes nothing.
  */
 export async function preview(flags: Flags): Promise<void> {
   const { sample, top, gateQueries: queriesFile, gateQrels: qrelsFile } = flags

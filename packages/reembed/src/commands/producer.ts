@@ -21,12 +21,15 @@ import type { MetricsFlags } from '../options.ts'
 import { type ProducerFlags, planTick } from '../planning-tick.ts'
 
 const SWEEP_MS = 30_000
-/** While another process finalizes a run: it may die before it has finished. */
+/**
+ * Interval of sweeps while another process finalizes a run. Short, because that process may die
+ * before it has finished.
+ */
 const SOON_MS = 6_000
 
 /**
- * `reembed producer`: checks its schedules, serves hooks and sweeps, until SIGTERM. Several of them
- * may run at once.
+ * `reembed producer`: checks its schedules, serves hooks and sweeps, until SIGTERM. Several
+ * producers may run concurrently.
  */
 export async function producer(
   flags: ProducerFlags & MetricsFlags & { readonly hooks?: string; readonly hookQuietSeconds: number },

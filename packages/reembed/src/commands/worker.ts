@@ -21,7 +21,10 @@ interface Flags extends EndpointFlags, MetricsFlags, RedisFlags, WorkerFlags, S3
 }
 
 const SWEEP_MS = 30_000
-/** While another process finalizes a run: it may die before it has finished. */
+/**
+ * Interval of sweeps while another process finalizes a run. Short, because that process may die
+ * before it has finished.
+ */
 const SOON_MS = 6_000
 const GIVE_UP_MS = 10_000
 /** Time for an aborted sweep to log its end. */

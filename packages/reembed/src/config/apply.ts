@@ -8,7 +8,7 @@ import { CONFIG_KEYS, PATH_KEYS, SECRETS } from './config-keys.ts'
 import { type ConfigFile, expand, readConfigFile } from './file.ts'
 import { schemaOf } from './schema.ts'
 
-/** Commands that may run beside a worker with the same file. */
+/** Commands that may run concurrently with a worker that uses the same config file. */
 const BESIDE: ReadonlySet<string> = new Set(['producer', 'exporter'])
 
 /**
@@ -37,8 +37,8 @@ export async function applyConfig(
     const value = valueAt(file, key)
     const [variable] = variables
     if (typeof value !== 'string' || variables.some(one => env[one])) continue
-    // An unset variable is no error: only some processes need the secret (a worker needs no hook
-    // secret).
+    // An unset variable is not an error: only some processes need the secret (a worker needs no
+    // hook secret).
     const secret = expandIfSet(value, file.locate(key), env)
     if (secret !== undefined) env[variable] = secret
   }

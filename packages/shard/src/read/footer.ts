@@ -28,7 +28,7 @@ export interface RowGroupLayout extends ByteRange {
   readonly id: ByteRange
   readonly embedding: ByteRange
   readonly contentHash: ByteRange
-  /** In the order of `ShardFooter.extra`. */
+  /** Byte ranges of the extra columns, in the order of `ShardFooter.extra`. */
   readonly extra: readonly ByteRange[]
 }
 
@@ -145,7 +145,7 @@ const CARRIED: Partial<Record<NonNullable<SchemaElement['type']>, CarriedType>> 
 
 function flatColumnOf({ name, type, repetition_type }: SchemaElement): FlatColumn {
   const carried = type && CARRIED[type]
-  if (!carried) throw new TypeError(`its column ${name} is of type ${type}`)
+  if (!carried) throw new TypeError(`its column ${name} has the type ${type}, which is not supported`)
   return { kind: 'flat', name, type: carried, nullable: repetition_type === 'OPTIONAL' }
 }
 

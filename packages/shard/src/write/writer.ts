@@ -5,7 +5,7 @@
 //   |<-- bodySha256, in the receipt -->|<------------ footer hash ---------->|
 
 import { createHash } from 'node:crypto'
-import type { CarriedValue, Dtype, Receipt } from '@reembed/protocol'
+import { assertReceiptReadable, type CarriedValue, type Dtype, type Receipt } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { FlatColumn } from '../parquet/columns.ts'
 import { columnMismatch } from '../parquet/flat.ts'
@@ -111,6 +111,7 @@ export function createShardWriter({
         )
       }
       let sha256 = ''
+      assertReceiptReadable(receipt)
       writer.finish(footerKeyValues(receipt, { dtype, arrowSchema }), footer => {
         sha256 = writeFooterHash(footer)
       })

@@ -21,7 +21,8 @@ export function createVectorMemory(): VectorMemory {
   return {
     take(length) {
       const known = free.pop()
-      // Memory that is too small is dropped: it was of another model or of a short window.
+      // Memory that is too small is released: it was allocated for another model or for a short
+      // window.
       const whole =
         known && known.length >= length
           ? known.fill(0, 0, length)

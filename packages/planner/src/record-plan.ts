@@ -3,6 +3,8 @@
 
 import {
   type Plan,
+  putPlan,
+  putSliceSegment,
   readPlan,
   readRunState,
   refuseDeleted,
@@ -12,8 +14,8 @@ import {
   slicesPerSegment,
   takeSeq,
 } from '@reembed/protocol'
-import { batched, mapConcurrent, planKey, planSegmentKey } from '@reembed/shared'
-import { putJson, putRows, type Store } from '@reembed/store'
+import { batched, mapConcurrent } from '@reembed/shared'
+import type { Store } from '@reembed/store'
 
 /** A run as planned, before it has its sequence number. */
 export interface PlannedRun {
@@ -24,9 +26,9 @@ export interface PlannedRun {
 
 const SEGMENTS_AT_ONCE = 8
 
-/** A planned run as an output knows it. */
+/** The recorded form of a planned run in an output. */
 export interface RunLookup {
-  /** Its id in this output: another than planned if that one was deleted. */
+  /** Id of the run in this output. A replacement id if the planned run was deleted. */
   readonly run: string
   /** Set if it was recorded before. */
   readonly plan?: Plan | undefined
@@ -51,7 +53,7 @@ export async function recordPlan(
 ): Promise<{ plan: Plan; created: boolean }> {
   const { run } = planned.head
   const existing = await readPlan(store, run)
-  const created = existing ? undefined : await putPlan(store, planned)
+  const created = existing ? undefined : await recordHead(store, planned)
   const plan = created ?? existing ?? (await readPlan(store, run))
   // Race with gc: gc records 'deleting', then reads the plan, and deletes it last; a producer
   // writes the plan, then reads the state. So at least one of them observes the other.
@@ -60,19 +62,19 @@ export async function recordPlan(
 }
 
 /** Undefined if a concurrent producer was first. */
-async function putPlan(store: Store, planned: PlannedRun): Promise<Plan | undefined> {
+async function recordHead(store: Store, planned: PlannedRun): Promise<Plan | undefined> {
   const { run, shards, objects } = planned.head
   const size = slicesPerSegment(shards, objects)
   await putSegments(store, planned, size)
   const plan: Plan = { ...planned.head, slicesPerSegment: size, seq: await takeSeq(store, run) }
-  return (await putJson(store, planKey(run), plan)) === 'created' ? plan : undefined
+  return (await putPlan(store, plan)) === 'created' ? plan : undefined
 }
 
 async function putSegments(store: Store, { head, slices }: PlannedRun, size: number): Promise<void> {
   let segment = 0
   const segments = mapConcurrent(
     batched(slices(), size),
-    rows => putRows(store, planSegmentKey(head.run, segment++), rows),
+    rows => putSliceSegment(store, head.run, segment++, rows),
     { concurrency: SEGMENTS_AT_ONCE },
   )
   for await (const _written of segments);

@@ -123,9 +123,9 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: 'observations > 0',
   },
   {
-    name: 'workers keep the jobs of overtaken runs',
+    name: 'workers keep the jobs of superseded runs',
     file: 'worker/src/process-job.ts',
-    find: "if (isOvertaken(plan, runState, await readCurrent(store))) return { status: 'stopped' }",
+    find: "if (isSuperseded(plan, runState, await readCurrent(store))) return { status: 'stopped' }",
     replace: '',
   },
   {

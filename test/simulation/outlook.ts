@@ -2,7 +2,7 @@
 // prevents it, and which objects a fault can damage.
 
 import {
-  isOvertaken,
+  isSuperseded as isSupersededBy,
   readCurrent,
   readManifest,
   readPlan,
@@ -49,13 +49,13 @@ export async function hasSuccessor(store: Store, run: string): Promise<boolean> 
   return plan !== undefined && (await readSeq(store, { after: plan.seq })).length > 0
 }
 
-/** The unfinished runs that the current version has overtaken. */
-export async function overtakenRuns(store: Store): Promise<ReadonlySet<string>> {
+/** The unfinished runs that the current version supersedes. */
+export async function supersededRuns(store: Store): Promise<ReadonlySet<string>> {
   const current = await readCurrent(store)
   const runs = new Set<string>()
   for (const { run } of await readSeq(store)) {
     const plan = await readPlan(store, run)
-    if (plan && isOvertaken(plan, await readRunStateRecord(store, run), current)) runs.add(run)
+    if (plan && isSupersededBy(plan, await readRunStateRecord(store, run), current)) runs.add(run)
   }
   return runs
 }

@@ -13,7 +13,7 @@ import {
   rollback,
   shardsPresent,
 } from '@reembed/producer'
-import { continueOvertaken, readCurrent, readPlan, readSeq, setRunState } from '@reembed/protocol'
+import { continueSuperseded, readCurrent, readPlan, readSeq, setRunState } from '@reembed/protocol'
 import { dispositionOf } from '@reembed/queue'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { ObjectDeleter, Store } from '@reembed/store'
@@ -75,7 +75,7 @@ export async function produce(setting: Setting, process: Process): Promise<strin
       })
       const { plan } = await recordPlan(store, planned)
       setting.planned(plan.run, plan.recipe.model.revision)
-      await continueOvertaken(store, plan)
+      await continueSuperseded(store, plan)
       await queue.removeFailed(plan.run)
       await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
       return plan.run
@@ -104,7 +104,7 @@ export async function produceAndFollow(setting: Setting, process: Process): Prom
     const status = outcomes.find(outcome => outcome.run === run)?.status
     if (status === 'finished') return
     if (status === 'cancelled' || status === 'paused') await resumeAll(setting, process)
-    if (status === 'overtaken') run = await produce(setting, process)
+    if (status === 'superseded') run = await produce(setting, process)
     // The run is deleted: it had been cancelled or superseded.
     if ((await readPlan(store, run)) === undefined) run = await produce(setting, process)
     await setting.world.turn(process, setting.shape.sweepTurns)

@@ -16,7 +16,7 @@ import {
   isOfNow,
   isSuperseded,
   openDirect,
-  overtakenRuns,
+  supersededRuns,
 } from './outlook.ts'
 import { collect, type Setting } from './programs.ts'
 import { createQueue } from './queue.ts'
@@ -84,7 +84,7 @@ export async function simulate(seed: number): Promise<History> {
   const queue = createQueue(world, (process, { run, shard }, observations) => {
     const flawed = crew.members.find(member => member.process === process)?.program === 'embedWithFlaw'
     const isHealthyAlive = crew.members.some(({ program }) => program === 'embedAndSweep')
-    // Many observations end a job whoever makes them: then no worker could make its shard.
+    // After many observations a job fails in any worker: no worker could make its shard.
     if (flawed && isHealthyAlive && observations < MAX_OBSERVATIONS)
       broken.push(`I9 a worker with a wrong setting failed shard ${shard} of ${run} beside a healthy one`)
   })
@@ -162,16 +162,16 @@ export async function simulate(seed: number): Promise<History> {
     if (events[name]()) counts[name] += 1
   }
 
-  /** Workers must give up all jobs of runs that were overtaken, whatever model they need. */
-  async function giveUpOvertaken(): Promise<void> {
-    const overtaken = await overtakenRuns(direct)
-    const isLeft = (): boolean => queue.pending.some(({ run }) => overtaken.has(run))
+  /** Workers must give up all jobs of runs that were superseded, whatever model they need. */
+  async function giveUpSuperseded(): Promise<void> {
+    const superseded = await supersededRuns(direct)
+    const isLeft = (): boolean => queue.pending.some(({ run }) => superseded.has(run))
     await world.run(
       () => broken.length > 0 || !isLeft(),
       CALM_TURNS,
       () => between(false),
     )
-    if (broken.length === 0 && isLeft()) broken.push('I10 jobs of an overtaken run stay on the queue')
+    if (broken.length === 0 && isLeft()) broken.push('I10 jobs of a superseded run stay on the queue')
   }
 
   /** When the history is done and old, gc must delete every unneeded object in one pass. */
@@ -241,7 +241,7 @@ export async function simulate(seed: number): Promise<History> {
       () => between(false),
     )
     if (broken.length === 0) broken.push(...(await endOf(direct, planned, calm)))
-    if (broken.length === 0) await giveUpOvertaken()
+    if (broken.length === 0) await giveUpSuperseded()
   }
   if (broken.length === 0 && collects) await collectAll()
 

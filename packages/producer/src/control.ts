@@ -3,7 +3,7 @@
 import { budgetOf, type SpendingOptions } from '@reembed/planner'
 import {
   type Actor,
-  continueOvertaken,
+  continueSuperseded,
   readManifest,
   readRunStateRecord,
   requirePlan,
@@ -69,7 +69,7 @@ export async function resumeRun(
     })
   }
   await setRunState(store, run, 'running', { budget, ...actor })
-  await continueOvertaken(store, plan)
+  await continueSuperseded(store, plan)
   if (!queue) return undefined
   return (await enqueueRun(store, queue, { plan, manifest: undefined })).enqueued
 }

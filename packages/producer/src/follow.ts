@@ -44,8 +44,8 @@ const IDLE_SWEEP_MS = 2_000
 /**
  * Resolves when the run is finished and published, or held back.
  * @throws ReembedError SHARD_FAILED when every missing shard has failed permanently; RUN_STOPPED
- * when the run is paused, cancelled, deleted or overtaken meanwhile; UNBALANCED, CORRUPT or DUPLICATE_ID when
- * it cannot be finalized; the signal's reason.
+ * when the run is paused, cancelled, deleted or superseded meanwhile; UNBALANCED, CORRUPT or
+ * DUPLICATE_ID when it cannot be finalized; the signal's reason.
  */
 export async function followRun({
   store,
@@ -81,7 +81,7 @@ export async function followRun({
       const outcome = (await sweeper.sweep(signal, run)).find(swept => swept.run === run)
       if (outcome?.status === 'finished') return outcome.publish
       if (outcome?.status === 'broken') throw outcome.error
-      if (outcome?.status === 'overtaken') throw overtakenError(outcome)
+      if (outcome?.status === 'superseded') throw supersededError(outcome)
       if (outcome?.status === 'failed') throw runFailedError(run, outcome.failure)
       if (outcome && ['paused', 'cancelled', 'deleting'].includes(outcome.status))
         throw runStoppedError(run, await readRunStateRecord(store, run))
@@ -94,11 +94,11 @@ export async function followRun({
   }
 }
 
-function overtakenError({ run, missing, by }: SweepOutcome & { status: 'overtaken' }): ReembedError {
+function supersededError({ run, missing, by }: SweepOutcome & { status: 'superseded' }): ReembedError {
   return new ReembedError(
     'RUN_STOPPED',
-    `run ${run} was overtaken by version ${by.version}, of run ${by.run}, before its last ${missing} shards were made: plan the run again to continue it, or keep that version`,
-    { reason: 'run_overtaken' },
+    `run ${run} was superseded by version ${by.version}, of run ${by.run}, before its last ${missing} shards were made: plan the run again to continue it, or keep that version`,
+    { reason: 'run_superseded' },
   )
 }
 

@@ -2,7 +2,7 @@
 // submit the same run again.
 
 import { applyBudget, type PlannedRun, recordPlan } from '@reembed/planner'
-import { continueOvertaken, type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
+import { continueSuperseded, type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import type { Store } from '@reembed/store'
 import { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
@@ -23,7 +23,7 @@ export type RecordedRun = Pick<SubmittedRun, 'plan' | 'created' | 'manifest'>
 
 /**
  * Records the plan and applies the budget; continues a run that a version has
- * overtaken. `enqueueRun` then enqueues the shards.
+ * superseded. `enqueueRun` then enqueues the shards.
  * @throws ReembedError RUN_STOPPED for a run that is paused, cancelled or being deleted.
  */
 export async function recordRun(
@@ -34,7 +34,7 @@ export async function recordRun(
   const manifest = await readManifest(store, plan.run)
   if (!manifest) {
     await applyBudget(store, plan.run, planned.budget)
-    await continueOvertaken(store, plan)
+    await continueSuperseded(store, plan)
   }
   return { plan, created, manifest }
 }

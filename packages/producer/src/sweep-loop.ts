@@ -28,7 +28,7 @@ export interface SweepLoopOptions {
 const STATUSES: readonly string[] = [
   'running',
   'finished',
-  'overtaken',
+  'superseded',
   'paused',
   'cancelled',
   'deleting',

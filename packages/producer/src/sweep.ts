@@ -3,7 +3,7 @@
 
 import {
   failRun,
-  isOvertaken,
+  isSuperseded,
   type Plan,
   type RunFailure,
   readCurrent,
@@ -25,7 +25,7 @@ export type SweepOutcome =
   | { readonly run: string; readonly status: 'running'; readonly missing: number; readonly enqueued: number }
   | { readonly run: string; readonly status: 'finished'; readonly publish: PublishOutcome }
   /** A version of a newer run, or a rollback, is current: workers give up its missing shards. */
-  | { readonly run: string; readonly status: 'overtaken'; readonly missing: number; readonly by: Version }
+  | { readonly run: string; readonly status: 'superseded'; readonly missing: number; readonly by: Version }
   /** The run has this state record, so the sweeper does not advance it. */
   | { readonly run: string; readonly status: 'paused' | 'cancelled' | 'deleting' | 'deleted' }
   /** Its state record: it cannot be finalized as it is. */
@@ -37,8 +37,8 @@ export interface Sweeper {
   /**
    * Checks every run that is newer than the current version, oldest first, and advances each by one
    * step.
-   * @param awaitedRun a run that the caller waits for: when its shards exist, it is finalized even if
-   * a newer version or a rollback supersedes it
+   * @param awaitedRun a run that the caller waits for: when its shards exist, it is finalized even
+   * if a newer version or a rollback supersedes it
    */
   sweep(signal?: AbortSignal, awaitedRun?: string): Promise<SweepOutcome[]>
 }
@@ -81,7 +81,7 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
       if (published) return { run, status: 'finished', publish: published }
       return { run, status: 'running', missing, enqueued: 0 }
     }
-    if (isOvertaken(plan, record, current)) return { run, status: 'overtaken', missing, by: current }
+    if (isSuperseded(plan, record, current)) return { run, status: 'superseded', missing, by: current }
     // Adding again what the queue still holds is harmless but costs a round trip each: only when
     // jobs are lacking. The queue's counts are over all runs, and another run's jobs may hide that
     // this one has none: so also when nothing of it was finished since the last sweep.

@@ -66,7 +66,6 @@ export {
   type Totals,
 } from './manifest.ts'
 export { type ModelReference, putModelReference, readModelReference } from './model-reference.ts'
-export { continueOvertaken, isOvertaken } from './overtaken.ts'
 export {
   type Plan,
   putPlan,
@@ -113,6 +112,7 @@ export {
   refuseDeleted,
   setRunState,
 } from './run-state.ts'
+export { continueSuperseded, isSuperseded } from './superseded.ts'
 export {
   getTickClaim,
   putTickClaim,

@@ -50,7 +50,7 @@ export interface RunStateRecord extends RunBudget, Attribution {
   /** Set if a worker paused the run because of its budget: the limit and the usage. */
   readonly budgetExceeded?: string | undefined
   /**
-   * The sequence number of the version that had overtaken the run when an operator continued it: its
+   * The sequence number of the version that superseded the run when an operator continued it: its
    * jobs are processed until a newer version is published.
    */
   readonly continuedAfterSeq?: number | undefined

@@ -1,5 +1,6 @@
 // Whether a worker can be trusted: it suspends itself after several faults of its own in a row, and
-// its reports about a job count only while it is proven. It only keeps facts; worker.ts acts on them.
+// its reports about a job count only while it is proven. It only keeps facts; worker.ts acts on
+// them.
 
 import { isColdStart } from '@reembed/endpoint'
 import { faultOf, messageOf, ReembedError } from '@reembed/shared'
@@ -15,7 +16,9 @@ export interface WorkerHealth {
   finished(): void
   /** Records that the endpoint has answered with vectors of the right model. */
   answered(): void
-  /** Records a job that the state of its run has ended: the cause of a fault may end with the run. */
+  /**
+   * Records a job that the state of its run has ended: the cause of a fault may end with the run.
+   */
   stopped(): void
   failed(error: unknown): void
 }

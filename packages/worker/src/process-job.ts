@@ -3,7 +3,7 @@
 // lost or repeated job does no harm.
 
 import {
-  isOvertaken,
+  isSuperseded,
   type Plan,
   type Receipt,
   readCurrent,
@@ -49,7 +49,7 @@ export async function processJob(
   if (runState.state !== 'running') return { status: 'stopped' }
   // Its model may never be served again: the job must leave the queue, or it keeps the autoscaler's
   // workers and GPUs.
-  if (isOvertaken(plan, runState, await readCurrent(store))) return { status: 'stopped' }
+  if (isSuperseded(plan, runState, await readCurrent(store))) return { status: 'stopped' }
 
   const input = { job, run, slice: await run.slice(job.shard), baseRun: await run.baseRun(), ...context }
   const carried = await copyUnchangedShard(input)
@@ -77,8 +77,8 @@ export async function processJob(
 }
 
 /**
- * Rejects with `error`, or with SOURCE_NOT_FOUND for a corpus without any object: a folder that this
- * worker has not mounted is a fault of the worker, not a changed corpus.
+ * Rejects with `error`, or with SOURCE_NOT_FOUND for a corpus without any object: a folder that
+ * this worker has not mounted is a fault of the worker, not a changed corpus.
  */
 async function checkCorpus({ source }: OpenRun, error: unknown): Promise<never> {
   if (error instanceof ReembedError && error.code === 'SOURCE_CHANGED') {

@@ -54,8 +54,8 @@ export interface WorkerOptions {
   /** Called with each failure and postponement, for the progress line of `run`. */
   readonly onJobError?: ((error: unknown, final: boolean) => void) | undefined
   /**
-   * Called with the cause when the worker has taken no jobs for `giveUpMs` because of a fault of its
-   * own (see `Fault`): end the process, so that its supervisor reports it.
+   * Called with the cause when the worker has taken no jobs for `giveUpMs` because of a fault of
+   * its own (see `Fault`): end the process, so that its supervisor reports it.
    */
   readonly onGiveUp?: ((error: ReembedError) => void) | undefined
   readonly giveUpMs?: number | undefined
@@ -154,7 +154,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       health.stopped()
       log.info(
         facts,
-        'job ended without a shard: its run is paused, cancelled, deleted, over its budget or overtaken by a newer version',
+        'job ended without a shard: its run is paused, cancelled, deleted, over its budget or superseded by a newer version',
       )
       return
     }

@@ -1,4 +1,4 @@
-// One document of 200 that a server cannot embed, however it fails: the other 199 get their vectors.
+// One document of 200 that a server cannot embed: the other 199 get their vectors.
 
 import { createLimiter, type Endpoint, openEndpoint } from '@reembed/endpoint'
 import type { Document, Reject } from '@reembed/protocol'

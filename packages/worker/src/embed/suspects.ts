@@ -1,8 +1,8 @@
-// Texts whose requests the server never answers: the connection ends or the time is over. A text can
-// crash a server, and then every request in flight fails with it, so a failure accuses all of its
-// texts. Texts that are accused several times are sent alone and one at a time, each after a text
-// that the server can embed: a failure then is the fault of the text. The record outlives a job,
-// because a crashed server may take longer to return than a job waits.
+// Texts whose requests the server never answers: the connection ends or the time is over. A text
+// can crash a server, and then every request in flight fails with it, so a failure accuses all of
+// its texts. Texts that are accused several times are sent alone and one at a time, each after a
+// text that the server can embed: a failure then is the fault of the text. The record outlives a
+// job, because a crashed server may take longer to return than a job waits.
 
 import type { Failure } from '@reembed/endpoint'
 

@@ -4,7 +4,7 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cp, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startRedis } from '@reembed/local'
@@ -26,6 +26,8 @@ const OUTSIDE = Object.fromEntries(
 )
 /** The programs of a README. */
 const README_PROGRAM = /```ts\n([\s\S]*?)```/g
+/** The programs of doc comments. */
+const EXAMPLE_PROGRAM = /@example\s*\n *\* *```ts\n([\s\S]*?)^ *\* *```/gm
 
 interface Installed {
   readonly folder: string
@@ -85,8 +87,7 @@ function closureOf(names: readonly string[]): Set<string> {
 }
 
 async function install(...names: readonly string[]): Promise<Installed> {
-  const folder = join(root, names.join('+').replaceAll('/', '-'))
-  await mkdir(folder)
+  const folder = await mkdtemp(join(root, 'installed-'))
   await writeFile(join(folder, 'package.json'), JSON.stringify({ private: true, type: 'module' }))
   const files = [...closureOf(names)].map(name => tarballs.get(name)?.file ?? '')
   const flags = ['--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
@@ -175,7 +176,9 @@ test(
 test(
   'without the optional package a missing endpoint is refused with the fix',
   async () => {
-    const folder = join(root, 'reembed')
+    const { folder } = await install('reembed')
+    await mkdir(join(folder, 'docs'))
+    await writeFile(join(folder, 'docs', 'a.txt'), 'a text')
     const command = join(folder, 'node_modules', '.bin', 'reembed')
     const failed = run(command, ['run', '--source', './docs', '--output', './other'], { cwd: folder })
     await expect(failed).rejects.toThrow(/ended with 2:[\s\S]*the package @reembed\/local is not installed/)
@@ -184,7 +187,7 @@ test(
 )
 
 test(
-  'every README example and every example program compiles against the installed packages',
+  'every README example, @example and example program compiles against the installed packages',
   async () => {
     const { folder } = await install(...tarballs.keys())
     const readmes = await readdir(join(ROOT, 'packages'))
@@ -192,6 +195,13 @@ test(
       const text = await readFile(join(ROOT, 'packages', name, 'README.md'), 'utf8')
       for (const [index, [, program = '']] of [...text.matchAll(README_PROGRAM)].entries())
         await writeFile(join(folder, `readme-${name}-${index}.ts`), program)
+      for (const path of await readdir(join(ROOT, 'packages', name, 'src'), { recursive: true })) {
+        if (!path.endsWith('.ts')) continue
+        const source = await readFile(join(ROOT, 'packages', name, 'src', path), 'utf8')
+        const file = `example-${name}-${path.replaceAll('/', '-').slice(0, -'.ts'.length)}`
+        for (const [index, [, program = '']] of [...source.matchAll(EXAMPLE_PROGRAM)].entries())
+          await writeFile(join(folder, `${file}-${index}.ts`), program.replaceAll(/^ *\* ?/gm, ''))
+      }
     }
     for (const name of await readdir(join(ROOT, 'examples')))
       if (name.endsWith('.ts') && name !== 'duckdb.ts')

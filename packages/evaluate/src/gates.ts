@@ -40,8 +40,6 @@ const RULES: Readonly<Record<Gate['metric'], readonly Gate['rule'][]>> = {
 /**
  * Parses one gate.
  * @throws ReembedError USAGE with examples
- * @example
- * parseGate('recall@10 drop 0.02').metric // 'recall'
  */
 export function parseGate(text: string): Gate {
   const [, metric, k, rule, value, percent] =

@@ -26,8 +26,13 @@ const STOP_MS = 10_000
  *   run, ENDPOINT_UNREACHABLE if the process or the download fails
  * @throws the signal's reason
  * @example
+ * ```ts
+ * import { startEndpoint } from '@reembed/local'
+ *
  * await using endpoint = await startEndpoint() // all-MiniLM-L6-v2 on the CPU
- * await fetch(`${endpoint.url}/info`)
+ * const reply = await fetch(`${endpoint.url}/info`)
+ * console.log(await reply.json())
+ * ```
  */
 export async function startEndpoint({ signal, ...start }: StartEndpointOptions = {}): Promise<LocalEndpoint> {
   signal?.throwIfAborted()

@@ -40,8 +40,12 @@ const STOP_MS = 5_000
  * @throws ReembedError REDIS_UNREACHABLE if neither is installed, or none starts within 15 s
  * @throws the signal's reason
  * @example
+ * ```ts
+ * import { startRedis } from '@reembed/local'
+ *
  * await using redis = await startRedis()
- * redis.url // 'redis://127.0.0.1:40123'
+ * console.log(redis.url) // redis://127.0.0.1:40123
+ * ```
  */
 export async function startRedis({ signal, port }: StartRedisOptions = {}): Promise<LocalRedis> {
   const program = await findProgram(['redis-server', 'valkey-server'])

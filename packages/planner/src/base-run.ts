@@ -38,7 +38,8 @@ export async function findBaseRun(store: Store, ids: RecipeIds): Promise<BaseRun
   let other: Plan | undefined
   for (const { run, seq } of await readSeq(store, { after: current && current.seq - 1 })) {
     const plan = await readPlan(store, run)
-    // A rollback gives an old run a new sequence number, which is not that of its plan.
+    // A rollback records a new sequence number for a finished run, which differs from the number in
+    // its plan. It is skipped here, unless the run is the current version.
     if (!plan || (plan.seq !== seq && run !== current?.run)) continue
     const manifest = await readManifest(store, run)
     if (!manifest || isDeletion(await readRunState(store, run))) continue
@@ -51,7 +52,7 @@ export async function findBaseRun(store: Store, ids: RecipeIds): Promise<BaseRun
 }
 
 /**
- * The base run that the caller names by its id.
+ * Returns the base run with the id that the caller gives.
  * @throws ReembedError MODEL_MISMATCH (exit code 6) for a run of another recipe, RUN_NOT_FOUND for
  * a run that is not finished, is being deleted or was deleted.
  */
@@ -63,7 +64,7 @@ export async function requireBaseRun(store: Store, run: string, ids: RecipeIds):
   if (!manifest) {
     throw new ReembedError(
       'RUN_NOT_FOUND',
-      `run ${run} in ${store.url} is not finished: name a finished run to reuse its vectors`,
+      `run ${run} in ${store.url} is not finished: give a finished run to reuse its vectors`,
     )
   }
   if (sameRecipe(manifest, ids)) return { plan, manifest }

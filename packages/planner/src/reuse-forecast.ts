@@ -67,7 +67,8 @@ export async function forecastReuse(
     }
   }
   const basePlan = baseRun.plan
-  // Damage to the base run, or its deletion by gc meanwhile, costs its vectors, not the plan.
+  // If the base run is damaged, or gc deletes it meanwhile, its vectors are not reused; planning
+  // continues.
   const baseDocuments = new Uint32Array(basePlan.shards)
   await undefinedIfCorrupt(countDocuments(store, baseRun.manifest, baseDocuments))
 

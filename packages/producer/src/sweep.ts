@@ -82,9 +82,10 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
       return { run, status: 'running', missing, enqueued: 0 }
     }
     if (isSuperseded(plan, record, current)) return { run, status: 'superseded', missing, by: current }
-    // Adding again what the queue still holds is harmless but costs a round trip each: only when
-    // jobs are lacking. The queue's counts are over all runs, and another run's jobs may hide that
-    // this one has none: so also when nothing of it was finished since the last sweep.
+    // To enqueue a job that the queue still holds is harmless, but costs a round trip. So jobs are
+    // enqueued only when some are lacking. The queue's counts are over all runs, and another run's
+    // jobs may hide that this one has none: so they are enqueued also when no shard of it was
+    // finished since the last sweep.
     const { waiting, active, delayed } = await queue.counts()
     const lacking = waiting + active + delayed < missing || missing === lastMissing.get(run)
     lastMissing.set(run, missing)

@@ -100,8 +100,8 @@ const PROGRESS_MS = 500
 /** Maximum time to requeue jobs after the grace period. */
 const REQUEUE_MS = 3_000
 /**
- * The part of it in which a job may react to the signal: opening an endpoint or a store does not
- * check it.
+ * The part of REQUEUE_MS in which a job may react to the abort signal: opening an endpoint or a
+ * store does not check it.
  */
 const ABORT_GRACE_MS = 500
 const WATCH_MS = 5_000

@@ -6,15 +6,17 @@
  *
  * @module
  * @example
+ * ```ts
  * import { startFakeTei } from '@reembed/testing'
  *
- * test('retries a request that the endpoint refuses as overloaded', async () => {
- *   await using tei = await startFakeTei({ dimensions: 8 })
- *   tei.faults.request = ({ number }) =>
- *     number === 1 ? { kind: 'reply', reply: { status: 429, text: 'overloaded' } } : undefined
- *   await embedEverything(tei.url) // the code under test
- *   expect(tei.counts.inputs).toBe(100)
- * })
+ * await using tei = await startFakeTei({ dimensions: 8 })
+ * // The first request is refused as overloaded.
+ * tei.faults.request = ({ number }) =>
+ *   number === 1 ? { kind: 'reply', reply: { status: 429, text: 'overloaded' } } : undefined
+ * const embed = { method: 'POST', body: JSON.stringify({ inputs: ['a text'] }) }
+ * const statuses = [await fetch(`${tei.url}/embed`, embed), await fetch(`${tei.url}/embed`, embed)]
+ * console.log(statuses.map(({ status }) => status)) // [429, 200]
+ * ```
  */
 
 export {

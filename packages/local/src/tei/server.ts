@@ -62,9 +62,13 @@ export interface ReplyOverride {
  * requests in flight are answered.
  * @throws ReembedError USAGE if the flags are invalid
  * @example
- * const engine = createHashEngine({ dimensions: 8 })
- * await using server = await serveTei({ engine })
- * await fetch(`${server.url}/info`)
+ * ```ts
+ * import { createHashEngine, serveTei } from '@reembed/local'
+ *
+ * await using server = await serveTei({ engine: createHashEngine({ dimensions: 8 }) })
+ * const reply = await fetch(`${server.url}/info`)
+ * console.log(await reply.json())
+ * ```
  */
 export async function serveTei({
   engine,

@@ -57,10 +57,14 @@ export const INFO = {
 /**
  * Starts a scripted endpoint.
  * @example
+ * ```ts
+ * import { sendError, startScriptedEndpoint } from '@reembed/testing'
+ *
  * await using endpoint = await startScriptedEndpoint()
  * endpoint.script(({ number }, response) =>
  *   number === 1 ? sendError(response, 429, 'overloaded', 'Model is overloaded') : false,
  * )
+ * ```
  */
 export async function startScriptedEndpoint(): Promise<ScriptedEndpoint> {
   let script: Script = () => false

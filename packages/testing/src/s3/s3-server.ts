@@ -69,6 +69,10 @@ export interface S3Server extends AsyncDisposable {
 /**
  * Starts an S3 server on a free port of the loopback interface.
  * @example
+ * ```ts
+ * import { openStore } from '@reembed/store'
+ * import { startS3Server } from '@reembed/testing'
+ *
  * // Every second put is executed, but its reply is lost.
  * await using s3 = await startS3Server({
  *   buckets: ['vectors'],
@@ -78,7 +82,8 @@ export interface S3Server extends AsyncDisposable {
  * Object.assign(process.env, s3.env)
  * await using store = await openStore('s3://vectors/wiki')
  * await store.putIfAbsent('a', Buffer.from('b'))
- * s3.bucket('vectors').keys() // ['wiki/a']
+ * console.log(s3.bucket('vectors').keys()) // ['wiki/a']
+ * ```
  */
 export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Server> {
   const {

@@ -31,10 +31,14 @@ const EVENT_LOOP_TURNS = 25
  * Creates a clock that advances only when the test advances it.
  * @param startMs the initial time in milliseconds
  * @example
+ * ```ts
+ * import { createManualClock, startFakeTei } from '@reembed/testing'
+ *
  * const clock = createManualClock()
  * await using tei = await startFakeTei({ clock, warmUpMs: 42_000 })
  * await clock.advance(42_000)
- * tei.state // 'up'
+ * console.log(tei.state) // up
+ * ```
  */
 export function createManualClock(startMs = 0): ManualClock {
   let now = startMs

@@ -6,8 +6,15 @@ import { type Reply, type ReplyOverride, writeReply } from '@reembed/local'
 import type { Clock } from '@reembed/shared'
 
 /**
- * A fault of one reply. @example tei.faults.request = ({ number }) => (number === 2 ? { kind:
- * 'reset', afterBytes: 100 } : undefined)
+ * A fault of one reply.
+ * @example
+ * ```ts
+ * import { startFakeTei } from '@reembed/testing'
+ *
+ * await using tei = await startFakeTei()
+ * tei.faults.request = ({ number }) =>
+ *   number === 2 ? { kind: 'reset', afterBytes: 100 } : undefined
+ * ```
  */
 export type Fault =
   /** Sends this reply and computes nothing. */
@@ -115,7 +122,12 @@ function edited(reply: Reply, edit: (body: string) => string): Reply {
 /**
  * The HTML error page of a proxy that cannot reach its upstream.
  * @example
- * const fault = { kind: 'reply', reply: htmlPage(502, 'Bad Gateway') }
+ * ```ts
+ * import { htmlPage, startFakeTei } from '@reembed/testing'
+ *
+ * await using tei = await startFakeTei()
+ * tei.faults.request = () => ({ kind: 'reply', reply: htmlPage(502, 'Bad Gateway') })
+ * ```
  */
 export const htmlPage = (status: number, title: string): Reply => ({
   status,

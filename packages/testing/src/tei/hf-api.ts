@@ -50,10 +50,15 @@ interface Deployed {
 /**
  * Starts a fake of Hugging Face Inference Endpoints: the management API and its endpoints.
  * @example
+ * ```ts
+ * import { startFakeHf } from '@reembed/testing'
+ *
  * await using hf = await startFakeHf()
- * const endpoint = await hf.deploy('my-endpoint', { initialState: 'scaledToZero' })
+ * await hf.deploy('my-endpoint', { initialState: 'scaledToZero' })
  * const headers = { authorization: 'Bearer hf_fake' }
- * await fetch(`${hf.apiUrl}/endpoint/test/my-endpoint`, { headers }) // state and URL
+ * const reply = await fetch(`${hf.apiUrl}/endpoint/test/my-endpoint`, { headers })
+ * console.log(await reply.json()) // state and URL
+ * ```
  */
 export async function startFakeHf({
   token = 'hf_fake',

@@ -92,12 +92,16 @@ const FORBIDDEN = json(403, 'Forbidden: missing permission inference.endpoints.i
 /**
  * Starts a fake HF Inference Endpoint: proxy, autoscaler and replicas.
  * @example
+ * ```ts
+ * import { createManualClock, startFakeHfEndpoint } from '@reembed/testing'
+ *
  * // The first request starts a replica; X-Scale-Up-Timeout holds it until the replica is ready.
  * const clock = createManualClock()
  * await using endpoint = await startFakeHfEndpoint({ clock, initialState: 'scaledToZero' })
  * const headers = { authorization: 'Bearer hf_fake', 'x-scale-up-timeout': '600' }
  * const reply = await clock.advanceUntilSettled(fetch(`${endpoint.url}/info`, { headers }))
- * endpoint.coldStarts // 1
+ * console.log(reply.status, endpoint.coldStarts) // 200 1
+ * ```
  */
 export async function startFakeHfEndpoint(options: FakeHfEndpointOptions = {}): Promise<FakeHfEndpoint> {
   const {

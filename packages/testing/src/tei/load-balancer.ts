@@ -26,10 +26,15 @@ export interface LoadBalancer extends Gateway {
  * 502 if all do.
  *
  * @example
+ * ```ts
+ * import { startFakeTei, startLoadBalancer } from '@reembed/testing'
+ *
  * await using first = await startFakeTei()
  * await using second = await startFakeTei()
  * await using balancer = await startLoadBalancer({ replicas: [first, second] })
- * await fetch(`${balancer.url}/info`)
+ * const reply = await fetch(`${balancer.url}/info`)
+ * console.log(await reply.json())
+ * ```
  */
 export async function startLoadBalancer({
   replicas,

@@ -73,18 +73,28 @@ export interface FakeTei extends AsyncDisposable {
  *
  * @throws ReembedError USAGE if the flags are invalid
  * @example
+ * ```ts
+ * import { startFakeTei } from '@reembed/testing'
+ *
  * await using tei = await startFakeTei({ dimensions: 8, maxConcurrentRequests: 4 })
  * const reply = await fetch(`${tei.url}/embed`, {
  *   method: 'POST',
  *   headers: { 'content-type': 'application/json' },
  *   body: JSON.stringify({ inputs: ['a', 'b'] }),
  * })
- * await reply.json() // two rows with 8 numbers each
+ * console.log(await reply.json()) // two rows with 8 numbers each
+ * ```
  * @example
+ * ```ts
+ * import { createManualClock, startFakeTei } from '@reembed/testing'
+ *
  * // A slow model, without waiting: a batch takes 100 ms + 1 ms per token of the test's clock.
  * const clock = createManualClock()
  * await using tei = await startFakeTei({ clock, baseMs: 100, msPerToken: 1 })
- * await clock.advanceUntilSettled(embedEverything(tei.url))
+ * const embed = { method: 'POST', body: JSON.stringify({ inputs: ['a text'] }) }
+ * const reply = await clock.advanceUntilSettled(fetch(`${tei.url}/embed`, embed))
+ * console.log(reply.status)
+ * ```
  */
 export async function startFakeTei(given: FakeTeiOptions = {}): Promise<FakeTei> {
   let options = given

@@ -11,7 +11,7 @@ import {
 } from '@reembed/endpoint'
 import { resolveGates, storeQueries } from '@reembed/evaluate'
 import type { RunBudget, ShardLayout } from '@reembed/protocol'
-import type { RedisTarget } from '@reembed/queue'
+import { type RedisTarget, requestWake } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type BaseRunResult, findBaseRun, type RecipeIds, requireBaseRun } from './base-run.ts'
@@ -36,6 +36,11 @@ export interface PlanContext {
   readonly previousOutput?: Store | undefined
   /** A Redis through which this process shares the endpoint's limit with workers. */
   readonly redis?: RedisTarget | undefined
+  /**
+   * Waits for an address without a server, at most 15 minutes, and asks an autoscaler for a replica
+   * by an entry in `redis` until the run is planned.
+   */
+  readonly awaitEndpoint?: boolean | undefined
   readonly onNotice?: ((notice: PlanNotice) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -68,10 +73,12 @@ export async function planCorpus(
   const price = await resolvePrice(options.spending ?? {}, resolved)
   const budget = budgetOf(options.spending ?? {}, price)
   const gating = await resolveGates(options)
+  const { redis, awaitEndpoint = false } = context
+  await using _wake = awaitEndpoint && redis !== undefined ? await requestWake(redis) : undefined
   await using endpoint = await openProber(
     url,
-    { ...endpointOptions, truncate },
-    { redis: context.redis, onState: state => onNotice({ kind: 'endpoint_state', state }) },
+    { ...endpointOptions, truncate, signal },
+    { redis, awaitAddress: awaitEndpoint, onState: state => onNotice({ kind: 'endpoint_state', state }) },
   )
   const model = modelOf(endpoint)
   const prompt = await resolvePrompt(options, model)

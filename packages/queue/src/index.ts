@@ -39,3 +39,4 @@ export {
   requireNoEviction,
   secureUrlOf,
 } from './redis.ts'
+export { requestWake, WAKE_KEY } from './wake.ts'

@@ -51,6 +51,7 @@ export interface CorpusFlags extends EndpointFlags, S3Flags, SpendingFlags {
   readonly arrowSchema?: boolean
   readonly reuse: boolean
   readonly reuseFrom?: string
+  readonly awaitEndpoint?: boolean
 }
 
 export interface OutputFlags extends S3Flags {
@@ -336,6 +337,11 @@ export const drain: Option = new Option(
   .default(25)
   .argParser(positive)
   .env('REEMBED_DRAIN_SECONDS')
+
+export const awaitEndpoint: Option = new Option(
+  '--await-endpoint',
+  'wait up to 15 minutes for an address without a server, and let an autoscaler start one',
+).env('REEMBED_AWAIT_ENDPOINT')
 
 export const giveUp: Option = new Option(
   '--give-up-minutes <n>',

@@ -30,6 +30,7 @@ export async function planTick(
     store,
     queue,
     redis: redisOf(flags),
+    awaitEndpoint: flags.awaitEndpoint,
     onNotice: notePlan,
   })
 }

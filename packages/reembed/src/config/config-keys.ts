@@ -26,6 +26,7 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
   endpoint: 'endpoint.url',
   whenDone: 'endpoint.when_done',
   allowInsecure: 'endpoint.allow_insecure',
+  awaitEndpoint: 'endpoint.await',
 
   redis: 'queue.redis',
   insecureRedis: 'queue.insecure_redis',

@@ -83,6 +83,7 @@ export function addEmbeddingCommands(program: Command): void {
         ...option.s3,
         ...option.spending,
         ...option.gates,
+        option.awaitEndpoint,
         option.json,
       ],
     )

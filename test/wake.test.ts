@@ -23,7 +23,7 @@ beforeEach(async () => {
   const source = await writeJsonl(join(folder.path, 'a.jsonl'), documents(20))
   port = await freePort()
   const parts = { source, output: join(folder.path, 'out'), redis: redis.url }
-  const endpoint = `http://localhost:${port}`
+  const endpoint = `http://127.0.0.1:${port}`
   planner = start(['enqueue', ...flags({ ...parts, endpoint }), '--await-endpoint', '--json'])
 })
 afterEach(async () => {

@@ -45,6 +45,7 @@ export {
   versionKey,
 } from './names.ts'
 export { readHybridRun } from './parquet-runs.ts'
+export { type ProxyEnv, proxyEnv } from './proxy.ts'
 export {
   amount,
   bool,

@@ -188,7 +188,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     metrics?.recordEvent(event)
     if (event.kind === 'idle') options.onIdle?.()
     else if (event.kind === 'not_fetching') options.onStuck?.(event.waiting)
-    else if (event.kind === 'started') log.debug({ run: event.job.run, shard: event.job.shard }, 'job taken')
+    else if (event.kind === 'started')
+      log.debug({ run: event.job.run, shard: event.job.shard }, 'job started')
     else if (event.kind === 'no_progress')
       log.warn(
         { job: event.id },

@@ -31,6 +31,8 @@ import type { OpenRun } from './run-cache.ts'
 export interface Embedder extends AsyncDisposable {
   /** A short description: 'not used yet', 'ok, limit 480', 'warming, 41 s'. */
   readonly state: string
+  /** Why the endpoint cannot be reached, and for how long; undefined while it answers or starts. */
+  readonly unreachable: { readonly reason: string; readonly ms: number } | undefined
   /**
    * @throws ReembedError MODEL_MISMATCH when the endpoint serves another model than the run
    * requires
@@ -102,6 +104,10 @@ export function createEmbedder(
     get state() {
       const { state } = limiter
       return trouble !== '' && state.startsWith('ok') ? trouble : state + replicasState()
+    },
+    get unreachable() {
+      const { unavailable } = limiter
+      return unavailable?.reason === 'warming' ? undefined : unavailable
     },
     async *embed(run, records, signal, onAnswered, metered = endpoint => endpoint) {
       const { prompt } = run.plan.recipe

@@ -89,6 +89,8 @@ const DEFAULT_CONCURRENCY = 4
 const HEARTBEAT_MS = 2_000
 /** A restart or failover of Redis within this time does not make a worker unready. */
 const SILENT_MS = 30_000
+/** A rolling update of the endpoint within this time does not make a worker unready. */
+const UNREACHABLE_MS = 15_000
 
 /**
  * Starts a worker. It waits for an unavailable endpoint. @throws ReembedError when Redis cannot be
@@ -248,6 +250,9 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       if (draining) return 'draining'
       const silentMs = performance.now() - heardMs
       if (silentMs > SILENT_MS) return `no reply from Redis for ${Math.round(silentMs / 1000)} s`
+      const { unreachable } = embedder
+      if (unreachable && unreachable.ms > UNREACHABLE_MS)
+        return `endpoint unreachable for ${Math.round(unreachable.ms / 1000)} s: ${unreachable.reason}`
       return unreadyReason(health)
     },
     seenOutputs,

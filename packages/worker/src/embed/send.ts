@@ -65,8 +65,11 @@ const MIN_BYTES = 64 * 1024
 /** Waits for a crashed server before the endpoint is proved again. */
 const SUSPECT_PAUSE_MS = 1_000
 
-/** `proof`: the good text. `suspect`: a text that is sent alone after the proof. */
-type Role = 'documents' | 'suspect' | 'proof'
+/**
+ * `proof`: the good text, retried while the endpoint is unavailable. `check`: the good text, sent
+ * once. `suspect`: a text that is sent alone after the proof.
+ */
+type Role = 'documents' | 'suspect' | 'proof' | 'check'
 
 /** Failures of a request by kind, those of the requests that it was split from included. */
 type Tries = Readonly<Partial<Record<Failure['kind'] | 'vector', number>>>
@@ -112,8 +115,8 @@ export function createSender({
     if (row !== undefined) reject(row, 'refused_by_model', message)
   }
 
-  const proveEndpoint = (signal: AbortSignal): Promise<void> =>
-    deliverTogether(goodRequest(), signal, {}, 'proof')
+  const proveEndpoint = (signal: AbortSignal, role: 'proof' | 'check' = 'proof'): Promise<void> =>
+    deliverTogether(goodRequest(), signal, {}, role)
 
   async function deliverTogether(
     request: Request,
@@ -161,6 +164,7 @@ export function createSender({
     if (isUnavailable(outcome)) permit.dropped(unavailableReason(outcome))
     else if (isOverload(outcome)) permit.dropped()
     else permit.ignore()
+    if (role === 'check') throw toError(outcome, endpoint.url)
     if (role !== 'proof') suspects.accuse(texts, outcome, role === 'suspect')
     // `deliverSuspect` proves the endpoint before the next attempt.
     if (role === 'suspect' && (canAccuse(outcome, true) || isOverload(outcome)))
@@ -181,10 +185,11 @@ export function createSender({
         return
       }
       case 'isolate': {
-        const isUp = await proveEndpoint(signal).then(
+        const isUp = await proveEndpoint(signal, 'check').then(
           () => true,
           (error: unknown) => {
-            if (reaction.ms === null || !(error instanceof ReembedError)) throw error
+            if (!(error instanceof ReembedError)) throw error
+            if (reaction.ms === null) throw toError(outcome, endpoint.url)
             return false
           },
         )

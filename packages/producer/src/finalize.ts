@@ -87,6 +87,7 @@ export async function finalize(store: Store, plan: Plan, options: FinalizeOption
     nativeDimensions: recipe.nativeDimensions,
     layout: plan.layout,
     baseRun: plan.baseRun === undefined ? undefined : { run: plan.baseRun, removedRows },
+    unfinishedBaseRuns: plan.unfinishedBaseRuns,
     shards: plan.shards,
     shardsPerSegment: SHARDS_PER_SEGMENT,
     totals,

@@ -3,11 +3,16 @@
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { runStoppedError } from '@reembed/planner'
-import { type Plan, type RunFailure, readRunStateRecord } from '@reembed/protocol'
+import {
+  countPresent,
+  type Plan,
+  type RunFailure,
+  readRunStateRecord,
+  shardsPresent,
+} from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { countPresent, shardsPresent } from './enqueue.ts'
 import type { PublishOutcome } from './publish.ts'
 import { createSweeper, type Sweeper, type SweepOutcome } from './sweep.ts'
 

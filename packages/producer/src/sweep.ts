@@ -2,6 +2,7 @@
 // producer and every worker sweeps at intervals. Sweeps are idempotent and may run concurrently.
 
 import {
+  countPresent,
   failRun,
   isSuperseded,
   type Plan,
@@ -11,12 +12,13 @@ import {
   readPlan,
   readRunStateRecord,
   readSeq,
+  shardsPresent,
   type Version,
 } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
+import { enqueueMissing } from './enqueue.ts'
 import { finalize } from './finalize.ts'
 import { type PublishOutcome, publish } from './publish.ts'
 

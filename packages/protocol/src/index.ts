@@ -67,6 +67,7 @@ export {
 } from './manifest.ts'
 export { type ModelReference, putModelReference, readModelReference } from './model-reference.ts'
 export {
+  baseRunsOf,
   type Plan,
   putPlan,
   putSliceSegment,
@@ -112,6 +113,7 @@ export {
   refuseDeleted,
   setRunState,
 } from './run-state.ts'
+export { countPresent, shardsPresent } from './shards-present.ts'
 export { continueSuperseded, isSuperseded } from './superseded.ts'
 export {
   getTickClaim,

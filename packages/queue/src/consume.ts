@@ -29,12 +29,18 @@ import {
 } from './redis.ts'
 import { tracedAttempt } from './trace.ts'
 
+/** Ends a job whose lock is lost, or whose worker shuts down, so that it keeps what it has made. */
+export interface JobStop {
+  /** The handler should send nothing more. */
+  readonly begun: AbortSignal
+  /** The handler should wait for no reply any more, write what it has, and throw. */
+  readonly over: AbortSignal
+}
+
 /** The signal and the progress reports of one job. */
 export interface JobContext {
-  /**
-   * Aborted when the job's lock is lost or the worker shuts down: the handler must stop and write
-   * nothing more.
-   */
+  readonly stop: JobStop
+  /** Aborted after `stop`: the handler must stop and write nothing more. */
   readonly signal: AbortSignal
   /** Reports how many documents of this job are embedded. */
   reportDocuments(count: number): void
@@ -85,7 +91,10 @@ export interface Consumer extends AsyncDisposable {
   takeOne(): Promise<void>
   /** Takes jobs again. */
   resume(): void
-  /** Stops taking jobs. Jobs in progress may finish within `graceMs`; the rest is requeued. */
+  /**
+   * Stops taking jobs. Jobs in progress may finish within `graceMs`; the rest keep what they have
+   * in the last 5 s of it (at least 1 s), and are requeued.
+   */
   drain(graceMs: number): Promise<void>
 }
 
@@ -97,6 +106,12 @@ const STALL_CHECK_MS = 5_000
 const MAX_STALLS = 8
 /** Minimum interval of a job's progress writes to Redis. */
 const PROGRESS_MS = 500
+/** Time between the stop of a job and its signal: for replies in flight, and for a checkpoint. */
+const STOP_MS = 5_000
+/** The least, where the grace period is shorter. */
+const MIN_STOP_MS = 1_000
+/** This part of it is for replies, the rest for the checkpoint. */
+const REPLIES = 0.6
 /** Maximum time to requeue jobs after the grace period. */
 const REQUEUE_MS = 3_000
 /**
@@ -135,6 +150,8 @@ export async function consume(
   const { DelayedError, UnrecoverableError, WaitingError, Worker } = await import('bullmq')
   const redis = connectRedis(redisUrl)
   redis.on('error', () => {})
+  const leaving = new AbortController()
+  const repliesOver = new AbortController()
   const shutdown = new AbortController()
   const monitor = createJobMonitor({ lockMs: LOCK_MS, notFetchingMs: STUCK_MS, noProgressMs: NO_PROGRESS_MS })
   let name: string | undefined
@@ -187,7 +204,13 @@ export async function consume(
     inProgress += 1
     const taken = intake === 'one' ? one : undefined
     if (taken) setIntake('closed')
-    const signal = lost ? AbortSignal.any([lost, shutdown.signal]) : shutdown.signal
+    const replies = abortedAfter(lost, REPLIES * STOP_MS)
+    const overdue = abortedAfter(lost, STOP_MS)
+    const stop: JobStop = {
+      begun: lost ? AbortSignal.any([lost, leaving.signal]) : leaving.signal,
+      over: AbortSignal.any([replies.signal, repliesOver.signal]),
+    }
+    const signal = AbortSignal.any([overdue.signal, shutdown.signal])
     try {
       job = parseJob(bull.data)
       const { run, shard } = job
@@ -195,6 +218,7 @@ export async function consume(
       onEvent({ kind: 'started', job })
       let writtenMs = 0
       const context: JobContext = {
+        stop,
         signal,
         reportDocuments(count) {
           monitor.progressed(id)
@@ -212,7 +236,7 @@ export async function consume(
     } catch (error) {
       if (job) await removeOpenShard(redis, job.run, job.shard).catch(() => {})
       const disposition = dispositionOf(error, {
-        draining: shutdown.signal.aborted && job !== undefined,
+        draining: leaving.signal.aborted && job !== undefined,
         observer: job && (await observe(bull)),
       })
       if (disposition.do === 'requeue' && job) {
@@ -231,6 +255,8 @@ export async function consume(
       onEvent({ kind: 'failed', job, error, final })
       throw disposition.do === 'fail' ? new UnrecoverableError(messageOf(error)) : new Error(messageOf(error))
     } finally {
+      replies.stop()
+      overdue.stop()
       if (job) monitor.ended(id)
       inProgress -= 1
       taken?.resolve()
@@ -248,7 +274,7 @@ export async function consume(
     cancelJobs(monitor.lostLocks())
     for (const id of monitor.withoutProgress())
       onEvent({ kind: 'no_progress', id, minutes: NO_PROGRESS_MS / 60_000 })
-    if (worker.isPaused() || shutdown.signal.aborted) return
+    if (worker.isPaused() || leaving.signal.aborted) return
     const waiting = redis.status === 'ready' ? redis.llen(WAITING) : Promise.resolve(0)
     void waiting.then(
       count => monitor.isNotFetching(count) && onEvent({ kind: 'not_fetching', waiting: count }),
@@ -285,15 +311,22 @@ export async function consume(
 
   async function drain(graceMs: number): Promise<void> {
     clearInterval(watching)
-    const timer = setTimeout(() => shutdown.abort(new Error('the worker shuts down')), graceMs)
+    const reason = new Error('the worker shuts down')
+    const endMs = Math.max(graceMs, MIN_STOP_MS)
+    const stopMs = Math.max(0, endMs - STOP_MS)
+    const timers = [
+      setTimeout(() => leaving.abort(reason), stopMs),
+      setTimeout(() => repliesOver.abort(reason), stopMs + REPLIES * (endMs - stopMs)),
+      setTimeout(() => shutdown.abort(reason), endMs),
+    ]
     // Closing waits indefinitely for an unreachable Redis. The stall check of another worker then
     // finds the jobs.
-    const late = once(AbortSignal.timeout(graceMs + REQUEUE_MS), 'abort')
+    const late = once(AbortSignal.timeout(endMs + REQUEUE_MS), 'abort')
     try {
       await Promise.race([leave(), late])
     } finally {
-      clearTimeout(timer)
-      shutdown.abort()
+      for (const timer of timers) clearTimeout(timer)
+      for (const each of [leaving, repliesOver, shutdown]) each.abort(reason)
       worker.disconnect().catch(() => {})
       redis.disconnect()
     }
@@ -325,6 +358,27 @@ export async function consume(
 function observationsOf(progress: unknown): number {
   const { observations } = Object(progress) as { observations?: unknown }
   return Number.isSafeInteger(observations) ? Number(observations) : 0
+}
+
+/** A signal that aborts `ms` after `first`, with its reason; `stop` ends the wait. */
+function abortedAfter(
+  first: AbortSignal | undefined,
+  ms: number,
+): { readonly signal: AbortSignal; stop(): void } {
+  const second = new AbortController()
+  let timer: NodeJS.Timeout | undefined
+  const begin = (): void => {
+    timer = setTimeout(() => second.abort(first?.reason), ms)
+  }
+  first?.addEventListener('abort', begin, { once: true })
+  if (first?.aborted) begin()
+  return {
+    signal: second.signal,
+    stop() {
+      first?.removeEventListener('abort', begin)
+      clearTimeout(timer)
+    },
+  }
 }
 
 /**

@@ -18,6 +18,8 @@ export { isLoopback, type ListenAddress, listenOn, parseListen } from './listen.
 export { createMemo, type Memo, type MemoOptions } from './memo.ts'
 export {
   canonical,
+  checkpointKey,
+  checkpointPrefix,
   gatesKey,
   gatesPrefix,
   hashOfId,

@@ -25,6 +25,7 @@ import { type Attributes, type Logger, type Registry, tracing } from '@reembed/t
 import { createJobBudgets } from './budget.ts'
 import { createEmbedder } from './embedder.ts'
 import { createWorkerHealth, unreadyReason } from './health.ts'
+import { createIdWatch } from './id-watch.ts'
 import { createWorkerMetrics } from './metrics.ts'
 import { processJob } from './process-job.ts'
 import { createRunCache } from './run-cache.ts'
@@ -116,6 +117,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     probe,
   })
 
+  const ids = createIdWatch()
   const budgets = createJobBudgets(() => openBudget(redis), name)
 
   function onReplica({ kind, ...facts }: ReplicaEvent): void {
@@ -143,6 +145,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const made = await processJob(job, run, embedder, {
       ...context,
       budgets,
+      ids,
       reportDocuments(count) {
         health.answered()
         suspension?.update()

@@ -30,6 +30,9 @@ export type FollowFlags = OutputFlags &
     readonly maxRejects?: string
   }
 
+/** Time for the replies in flight when the command is interrupted. */
+const INTERRUPT_MS = 5_000
+
 /**
  * `reembed run`: plans, enqueues and follows a run. The same command continues an interrupted run.
  */
@@ -75,13 +78,13 @@ export async function executeRun(
 
   const redis = await openOrStartRedis(flags, stack)
   const queue = stack.use(await openQueue(redis.target))
-  // A wrong model, token or right ends the command at once, so that the user can correct it.
+  // A wrong model, token or right, or an id that occurs twice, ends the command at once.
   const blocked = new AbortController()
   const { worker, jobErrors } = await startLocalWorker(redis.target, flags, resources, blocked)
   watchEndpoint(resources, blocked)
-  // Jobs in flight are requeued at once on interrupt, so that other workers need not wait for their
-  // locks to expire.
-  stack.adopt(worker, () => worker.drain(0))
+  // On interrupt, jobs in flight write checkpoints when their last replies arrive, and are
+  // requeued, so that other workers need not wait for their locks to expire.
+  stack.adopt(worker, () => worker.drain(INTERRUPT_MS))
   await enqueueRun(store, queue, recorded)
 
   const line = stack.adopt(createProgressLine(process.stderr), ({ end }) => end())
@@ -139,7 +142,8 @@ async function startLocalWorker(
     log: openLog({ level: process.env.REEMBED_LOG ?? 'silent' }),
     onJobError: error => {
       errors += 1
-      if (faultOf(error) === 'worker') blocked.abort(error)
+      const isBlocking = error instanceof ReembedError && error.code === 'DUPLICATE_ID'
+      if (isBlocking || faultOf(error) === 'worker') blocked.abort(error)
     },
   })
   return { worker, jobErrors: () => errors }
@@ -191,6 +195,7 @@ function conclude(
       shards,
       totals,
       baseRun: manifest.baseRun ?? null,
+      unfinishedBaseRuns: manifest.unfinishedBaseRuns ?? [],
       rejectReasons: manifest.rejectReasons,
       model,
       actualCost,

@@ -15,6 +15,7 @@ import {
   unavailableReason,
 } from '@reembed/endpoint'
 import type { RejectReason } from '@reembed/protocol'
+import type { JobStop } from '@reembed/queue'
 import { type Clock, ReembedError } from '@reembed/shared'
 import { react } from './react.ts'
 import { canAccuse, type Suspects } from './suspects.ts'
@@ -30,6 +31,8 @@ export interface Request {
   onAnswered(texts: readonly string[], tokens: number | null): void
   /** Called when the text of `row` gets no vector. */
   reject(row: number, reason: RejectReason, message: string): void
+  /** Called with the rows whose texts were not sent, or not answered, when the job had to stop. */
+  omit(rows: readonly number[]): void
 }
 
 export interface SenderOptions {
@@ -40,6 +43,7 @@ export interface SenderOptions {
   readonly suspects: Suspects
   /** How long the endpoint may be unavailable before the job is requeued. */
   readonly maxUnavailableMs: number
+  readonly stop?: JobStop | undefined
   readonly clock: Clock
   readonly random: () => number
 }
@@ -80,6 +84,7 @@ export function createSender({
   limiter,
   suspects,
   maxUnavailableMs,
+  stop,
   clock,
   random,
 }: SenderOptions): Sender {
@@ -103,10 +108,14 @@ export function createSender({
   async function deliverSuspect(single: Request, signal: AbortSignal): Promise<void> {
     const [text = ''] = single.texts
     while (suspects.isSuspect(text)) {
-      await proveEndpoint(signal)
+      if (!(await proveEndpoint(signal))) return single.omit(single.rows)
       if (suspects.isGuilty(text)) return rejectGuilty(single)
-      using permit = await limiter.acquire(1 + canary.inputs, signal, canary.inputs > 0)
+      const inputs = 1 + canary.inputs
+      using permit = await unlessStopping(signal, until => limiter.acquire(inputs, until, canary.inputs > 0))
+      if (permit === undefined) return single.omit(single.rows)
       await attempt(single, permit, signal, {}, 'suspect')
+      // The attempt has omitted the text, or it was answered.
+      if (stop?.begun.aborted) return
     }
   }
 
@@ -115,8 +124,13 @@ export function createSender({
     if (row !== undefined) reject(row, 'refused_by_model', message)
   }
 
-  const proveEndpoint = (signal: AbortSignal, role: 'proof' | 'check' = 'proof'): Promise<void> =>
-    deliverTogether(goodRequest(), signal, {}, role)
+  /** Resolves with false if the job has to stop before the good text is answered. */
+  async function proveEndpoint(signal: AbortSignal, role: 'proof' | 'check' = 'proof'): Promise<boolean> {
+    let isAnswered = false
+    const request = { ...goodRequest(), onAnswered: () => void (isAnswered = true) }
+    await deliverTogether(request, signal, {}, role)
+    return isAnswered
+  }
 
   async function deliverTogether(
     request: Request,
@@ -125,7 +139,9 @@ export function createSender({
     role: Role = 'documents',
   ): Promise<void> {
     for (let rest: Request | undefined = request; rest !== undefined; ) {
-      using permit = await limiter.acquire(rest.texts.length + canary.inputs, signal, canary.inputs > 0)
+      const inputs: number = rest.texts.length + canary.inputs
+      using permit = await unlessStopping(signal, until => limiter.acquire(inputs, until, canary.inputs > 0))
+      if (permit === undefined) return request.omit(rest.rows)
       // The request may have been packed before the endpoint stated a lower limit, and a permit may
       // cover a part of it.
       const most = Math.max(1, Math.min(limits.inputs, permit.inputs - canary.inputs))
@@ -144,13 +160,20 @@ export function createSender({
     role: Role,
   ): Promise<void> {
     const { texts, rows, vectors, canaryRow } = request
-    const outcome = await canary.request(texts, vectors, {
+    const until = stop ? AbortSignal.any([signal, stop.over]) : signal
+    const unlessOver = (error: unknown): undefined => {
+      if (!stop?.over.aborted || signal.aborted) throw error
+    }
+    const options = {
       rows,
       canaryRow,
       otherRoute: tries.vector === MAX_BAD_VECTORS - 1,
       timeoutMs: limiter.deadlineMs,
-      signal,
-    })
+      signal: until,
+    }
+    const reply = canary.request(texts, vectors, options)
+    const outcome = await (stop ? reply.catch(unlessOver) : reply)
+    if (outcome === undefined) return request.omit(rows)
 
     if (outcome.kind === 'ok') {
       permit.success(outcome)
@@ -164,11 +187,15 @@ export function createSender({
     if (isUnavailable(outcome)) permit.dropped(unavailableReason(outcome))
     else if (isOverload(outcome)) permit.dropped()
     else permit.ignore()
+    if (stop?.begun.aborted) return request.omit(rows)
     if (role === 'check') throw toError(outcome, endpoint.url)
     if (role !== 'proof') suspects.accuse(texts, outcome, role === 'suspect')
     // `deliverSuspect` proves the endpoint before the next attempt.
-    if (role === 'suspect' && (canAccuse(outcome, true) || isOverload(outcome)))
-      return pause(outcome, SUSPECT_PAUSE_MS, signal)
+    if (role === 'suspect' && (canAccuse(outcome, true) || isOverload(outcome))) {
+      if (!(await unlessStopping(signal, until => pause(outcome, SUSPECT_PAUSE_MS, until))))
+        request.omit(rows)
+      return
+    }
     const count = (tries[outcome.kind] ?? 0) + 1
     const failed = { ...tries, [outcome.kind]: count }
     const reaction = react(outcome, texts.length, count, random, role === 'proof')
@@ -178,7 +205,7 @@ export function createSender({
       case 'reject': {
         // The good text fails too: the endpoint is at fault.
         if (role === 'proof') throw toError(outcome, endpoint.url)
-        if (reaction.proof === 'good_text') await proveEndpoint(signal)
+        if (reaction.proof === 'good_text' && !(await proveEndpoint(signal))) return request.omit(rows)
         suspects.acquit(texts)
         const [row] = rows
         if (row !== undefined) request.reject(row, reaction.reason, outcome.message)
@@ -186,13 +213,14 @@ export function createSender({
       }
       case 'isolate': {
         const isUp = await proveEndpoint(signal, 'check').then(
-          () => true,
+          isAnswered => isAnswered,
           (error: unknown) => {
             if (!(error instanceof ReembedError)) throw error
             if (reaction.ms === null) throw toError(outcome, endpoint.url)
             return false
           },
         )
+        if (stop?.begun.aborted) return request.omit(rows)
         // An accused text is sent again after the proof of its own lane.
         const isReady = isUp && !texts.some(suspects.isSuspect)
         if (isReady && texts.length === 1) {
@@ -200,7 +228,9 @@ export function createSender({
           if (row !== undefined) request.reject(row, 'refused_by_model', outcome.message)
           return
         }
-        if (!isUp) await pause(outcome, reaction.ms ?? 0, signal)
+        const { ms } = reaction
+        if (!isUp && !(await unlessStopping(signal, until => pause(outcome, ms ?? 0, until))))
+          return request.omit(rows)
         const inputs = isReady ? Math.ceil(texts.length / 2) : texts.length
         return deliverSplit(
           request,
@@ -211,7 +241,8 @@ export function createSender({
       }
       case 'retry': {
         if (role === 'suspect') throw toError(outcome, endpoint.url)
-        await pause(outcome, reaction.ms, signal)
+        if (!(await unlessStopping(signal, until => pause(outcome, reaction.ms, until))))
+          return request.omit(rows)
         if (outcome.kind === 'batch_limit')
           limits = { ...limits, inputs: Math.max(1, Math.min(limits.inputs, outcome.limit)) }
         if (outcome.kind === 'too_large') limits = { ...limits, bytes: Math.max(MIN_BYTES, limits.bytes / 2) }
@@ -252,15 +283,28 @@ export function createSender({
     }
   }
 
-  async function pause(failure: Failure, ms: number, signal: AbortSignal): Promise<void> {
+  /** Waits for `wait`, which its signal interrupts; undefined if the job has to stop meanwhile. */
+  function unlessStopping<T>(
+    signal: AbortSignal,
+    wait: (until: AbortSignal) => Promise<T>,
+  ): Promise<T | undefined> {
+    if (stop === undefined) return wait(signal)
+    return wait(AbortSignal.any([signal, stop.begun])).catch((error: unknown) => {
+      if (stop.begun.aborted && !signal.aborted) return undefined
+      throw error
+    })
+  }
+
+  async function pause(failure: Failure, ms: number, signal: AbortSignal): Promise<true> {
     if (isOverload(failure)) {
       failingSince ??= clock.now()
       const left = failingSince + maxUnavailableMs - clock.now()
       if (ms > left) throw unavailableTooLong(failure)
     }
-    if (ms === 0) return
+    if (ms === 0) return true
     await clock.sleep(ms, signal)
     await limiter.retry(signal)
+    return true
   }
 
   function unavailableTooLong(failure: Failure): ReembedError {
@@ -274,6 +318,7 @@ export function createSender({
     vectors: new Float32Array(2 * endpoint.info.dimensions),
     canaryRow: 1,
     onAnswered: () => {},
+    omit: () => {},
     reject: (_row, _reason, message) => {
       throw toError({ kind: 'corrupt', message }, endpoint.url)
     },

@@ -2,6 +2,7 @@
 
 import {
   countPresent,
+  estimatedInputs,
   type Manifest,
   type ModelIdentity,
   readCurrent,
@@ -41,8 +42,9 @@ export interface RunStatus {
   readonly model: ModelIdentity
   readonly shards: number
   readonly shardsDone: number
-  /** Exact once the run is finished, estimated before. */
+  /** Documents, or chunks for a run that cuts documents: exact once it is finished. */
   readonly documents: number
+  readonly unit: 'document' | 'chunk'
   /** Set once the run is finished. */
   readonly totals: Totals | undefined
   /** The run whose vectors it reused; set once the run is finished, if it had one. */
@@ -83,7 +85,8 @@ export async function readRunStatus(store: Store, queue: Queue | undefined, run:
     model: plan.recipe.model,
     shards: plan.shards,
     shardsDone,
-    documents: manifest?.totals.documents ?? plan.estimatedDocuments,
+    documents: manifest?.totals.documents ?? estimatedInputs(plan),
+    unit: plan.recipe.chunking ? 'chunk' : 'document',
     totals: manifest?.totals,
     baseRun: manifest?.baseRun,
     unfinishedBaseRuns: manifest?.unfinishedBaseRuns,

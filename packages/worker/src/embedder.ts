@@ -44,7 +44,7 @@ export interface Embedder extends AsyncDisposable {
   ): AsyncGenerator<EmbeddedWindow, void, undefined>
 }
 
-export interface EmbedderOptions extends Pick<EmbedOptions, 'stop' | 'onAnswered'> {
+export interface EmbedderOptions extends Pick<EmbedOptions, 'meter' | 'stop' | 'onAnswered'> {
   readonly signal: AbortSignal
   /** Wraps the endpoint for this job. */
   readonly metered?: ((endpoint: Endpoint) => Endpoint) | undefined
@@ -112,7 +112,7 @@ export function createEmbedder(
       const { unavailable } = limiter
       return unavailable?.reason === 'warming' ? undefined : unavailable
     },
-    async *embed(run, records, { signal, stop, onAnswered, metered = endpoint => endpoint }) {
+    async *embed(run, records, { signal, stop, meter, onAnswered, metered = endpoint => endpoint }) {
       const { prompt } = run.plan.recipe
       const name = `${run.store.url} ${run.plan.run}`
       const block = blocked.get(name)
@@ -131,6 +131,7 @@ export function createEmbedder(
           memory,
           suspects,
           prompt,
+          meter,
           clock,
           random,
           onAnswered,

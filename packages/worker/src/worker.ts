@@ -168,8 +168,16 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       return
     }
     health.finished()
-    const { documents, rows, rejects, tokens } = made.receipt
-    const counts = { documents, rows, rejects: rejects.length, tokens: tokens ?? 0, bytes: made.bytes }
+    const { documents, rows, rejects, tokens, truncated, unread } = made.receipt
+    const counts = {
+      documents,
+      rows,
+      rejects: rejects.length,
+      tokens: tokens ?? 0,
+      bytes: made.bytes,
+      truncated,
+      unreadTokens: unread?.tokens ?? 0,
+    }
     // A concurrent writer reports its own shard.
     if (made.status === 'put') await context.reportFinished(counts)
     tracing()?.annotate(inSpan(made.status, counts))
@@ -242,7 +250,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     await coordinator[Symbol.asyncDispose]()
     await runs[Symbol.asyncDispose]()
     metrics?.[Symbol.dispose]()
-    log.info({ worker: name }, 'worker stopped')
+    log.info({ worker: name }, 'worker drained')
   }
 
   return {

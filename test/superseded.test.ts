@@ -4,6 +4,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
+import { setRunState } from '@reembed/protocol'
 import { openQueue, type Queue } from '@reembed/queue'
 import { shardPrefix } from '@reembed/shared'
 import { openStore } from '@reembed/store'
@@ -62,7 +63,11 @@ async function jobsLeft(): Promise<number> {
 test('a worker gives up the jobs of a superseded run, and processes them after enqueue continues the run', async () => {
   const [old, newer] = [await corpus('old', 100), await corpus('newer', 120)]
   const first = await command('enqueue', { source: old, redis: redis.url })
+  await using store = await openStore(output())
+  // While it waits, `run` processes the older runs of its output too.
+  await setRunState(store, String(first.run), 'paused')
   const second = await command('run', { source: newer })
+  await setRunState(store, String(first.run), 'running')
   expect(second).toMatchObject({ status: 'published' })
   expect(await jobsLeft()).toBe(first.shards)
 

@@ -3,12 +3,13 @@
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { createHashEngine, type LocalRedis, serveTei, startRedis } from '@reembed/local'
-import { WAKE_KEY } from '@reembed/queue'
+import { queueKey } from '@reembed/queue'
 import { listenOn } from '@reembed/shared'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { documents, flags, type Running, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
 
+const WAKE_KEY = queueKey('wake')
 const PATIENT = { timeout: 60_000, interval: 100 }
 
 let redis: LocalRedis

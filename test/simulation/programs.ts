@@ -82,7 +82,7 @@ export async function produce(setting: Setting, process: Process): Promise<strin
       const { plan } = await recordPlan(store, planned)
       setting.planned(plan.run, plan.recipe.model.revision)
       await continueSuperseded(store, plan)
-      await queue.removeFailed(plan.run)
+      await queue.removeFailed({ output: store.url, run: plan.run })
       await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
       return plan.run
     } catch (error) {
@@ -188,7 +188,7 @@ export async function embedAndSweep(setting: Setting, process: Process): Promise
   async function take(): Promise<never> {
     for (;;) {
       if (health.isSuspended) await world.turn(process, SUSPENDED_TURNS)
-      await handle(await queue.take(process))
+      await handle(await queue.take(process, [store.url]))
     }
   }
 

@@ -8,7 +8,7 @@ import type { Job as BullJob } from 'bullmq'
 import { dispositionOf, type Observer } from './disposition.ts'
 import { type Job, parseJob } from './job.ts'
 import { createJobMonitor } from './job-monitor.ts'
-import { QUEUE, REDIS_PREFIX } from './names.ts'
+import { queueKey, REDIS_PREFIX } from './names.ts'
 import {
   readWorkers,
   recordDocuments,
@@ -17,16 +17,21 @@ import {
   removeOpenShard,
   removeWorker,
   type ShardCounts,
+  servesOutput,
   type WorkerState,
+  withoutSlashes,
 } from './progress.ts'
+import { withReadyScripts } from './ready-jobs.ts'
 import {
   type ConnectOptions,
-  connectRedis,
   inspectRedis,
+  queueOf,
   type RedisTarget,
   requireNoEviction,
   secureUrlOf,
 } from './redis.ts'
+import { connectRedis } from './redis-client.ts'
+import { requireRights } from './rights.ts'
 import { tracedAttempt } from './trace.ts'
 
 /** Ends a job whose lock is lost, or whose worker shuts down, so that it keeps what it has made. */
@@ -51,6 +56,8 @@ export interface JobContext {
 export interface ConsumeOptions extends ConnectOptions {
   /** Maximum number of concurrent jobs. */
   readonly concurrency: number
+  /** Outputs whose jobs this worker takes, each with what lies below it. */
+  readonly outputs: readonly string[]
   /**
    * What decides whether a fault of a job counts at once; without it, each fault counts (see
    * disposition.ts).
@@ -84,7 +91,7 @@ export type ConsumerEvent =
 /** A running consumer. Disposal drains without a grace period. */
 export interface Consumer extends AsyncDisposable {
   /** Publishes that this worker is alive, with the state of its endpoint. */
-  heartbeat(state: WorkerState): Promise<void>
+  heartbeat(state: Omit<WorkerState, 'outputs'>): Promise<void>
   /** Stops taking jobs until `resume` or `takeOne`. Jobs in progress continue. */
   suspend(): void
   /** Takes the next job and suspends again. Resolves when that job has ended. */
@@ -126,8 +133,6 @@ const STUCK_MS = 60_000
  * compressed object, or the wait for a share of the limit.
  */
 const NO_PROGRESS_MS = 15 * 60_000
-/** BullMQ's list of waiting jobs. */
-const WAITING = `${REDIS_PREFIX}:${QUEUE}:wait`
 /**
  * BullMQ fetches in a hot loop while Redis refuses commands (out of memory). After this many errors
  * within a second, pause.
@@ -143,36 +148,50 @@ const MAX_ERRORS_PER_SECOND = 3
 export async function consume(
   target: RedisTarget,
   handle: (job: Job, context: JobContext) => Promise<void>,
-  { concurrency, observer, onEvent = () => {}, ...connect }: ConsumeOptions,
+  { concurrency, outputs, observer, onEvent = () => {}, ...connect }: ConsumeOptions,
 ): Promise<Consumer> {
-  const redisUrl = secureUrlOf(target)
+  const [redisUrl, queue] = [secureUrlOf(target), queueOf(target)]
   requireNoEviction(await inspectRedis(redisUrl, connect), redisUrl)
-  const { DelayedError, UnrecoverableError, WaitingError, Worker } = await import('bullmq')
-  const redis = connectRedis(redisUrl)
+  await requireRights(redisUrl)
+  const { DelayedError, UnrecoverableError, WaitingError } = await import('bullmq')
+  const { createFairBackend, FairWorker } = await import('./fair-worker.ts')
+  const redis = withReadyScripts(connectRedis(redisUrl))
   redis.on('error', () => {})
   const leaving = new AbortController()
   const repliesOver = new AbortController()
   const shutdown = new AbortController()
   const monitor = createJobMonitor({ lockMs: LOCK_MS, notFetchingMs: STUCK_MS, noProgressMs: NO_PROGRESS_MS })
   let name: string | undefined
-  // Idle: no job waits and none is in progress here. BullMQ's 'drained' is not sufficient: the
-  // first of several concurrent fetches that finds no job emits it once, while another may have
-  // taken the last job.
+  // Idle: no job waits that this worker serves, and none is in progress here. BullMQ's 'drained' is
+  // not sufficient: the first of several concurrent fetches that finds no job emits it once, while
+  // another may have taken the last job.
   let inProgress = 0
+  const countServed = (): Promise<number> =>
+    redis.reembedCount(
+      queueKey('wait', queue),
+      queueKey('ready', queue),
+      queueKey('', queue),
+      ...withoutSlashes(outputs),
+    )
   const emitIfIdle = async (): Promise<void> => {
-    if (inProgress > 0 || redis.status !== 'ready' || (await redis.llen(WAITING)) > 0) return
+    if (inProgress > 0 || redis.status !== 'ready' || (await countServed()) > 0) return
     if (inProgress === 0) onEvent({ kind: 'idle' })
   }
 
   // BullMQ passes a signal only to a processor that declares three parameters.
-  const worker = new Worker<unknown, void>(QUEUE, (bull, token, signal) => process(bull, token, signal), {
-    connection: redis,
-    prefix: REDIS_PREFIX,
-    concurrency,
-    lockDuration: LOCK_MS,
-    stalledInterval: STALL_CHECK_MS,
-    maxStalledCount: MAX_STALLS,
-  })
+  const worker = new FairWorker<unknown>(
+    queue,
+    (bull, token, signal) => process(bull, token, signal),
+    {
+      connection: redis,
+      prefix: REDIS_PREFIX,
+      concurrency,
+      lockDuration: LOCK_MS,
+      stalledInterval: STALL_CHECK_MS,
+      maxStalledCount: MAX_STALLS,
+    },
+    createFairBackend(outputs),
+  )
 
   let intake: 'open' | 'one' | 'closed' = 'open'
   let one = Promise.withResolvers<void>()
@@ -183,13 +202,15 @@ export async function consume(
   }
 
   /** What is known about this worker and about earlier faults of the job. */
-  async function observe(bull: BullJob<unknown>): Promise<Observer | undefined> {
+  async function observe({ output }: Job, progress: unknown): Promise<Observer | undefined> {
     if (observer === undefined) return undefined
-    const workers = await readWorkers(redis, Date.now()).catch(() => undefined)
+    const workers = await readWorkers(redis, queue, Date.now()).catch(() => undefined)
     return {
       isProven: observer.isProven(),
-      isAlone: workers?.every(({ worker }) => worker === observer.worker) ?? false,
-      observations: observationsOf(bull.progress),
+      isAlone:
+        workers?.every(other => other.worker === observer.worker || !servesOutput(other.outputs, output)) ??
+        false,
+      observations: observationsOf(progress),
     }
   }
 
@@ -202,8 +223,8 @@ export async function consume(
     let job: Job | undefined
     let done = false
     inProgress += 1
-    const taken = intake === 'one' ? one : undefined
-    if (taken) setIntake('closed')
+    const tried = intake === 'one' ? one : undefined
+    if (tried) setIntake('closed')
     const replies = abortedAfter(lost, REPLIES * STOP_MS)
     const overdue = abortedAfter(lost, STOP_MS)
     const stop: JobStop = {
@@ -212,8 +233,8 @@ export async function consume(
     }
     const signal = AbortSignal.any([overdue.signal, shutdown.signal])
     try {
-      job = parseJob(bull.data)
-      const { run, shard } = job
+      const taken = parseJob(bull.data)
+      job = taken
       monitor.started(id)
       onEvent({ kind: 'started', job })
       let writtenMs = 0
@@ -224,20 +245,19 @@ export async function consume(
           monitor.progressed(id)
           if (Date.now() - writtenMs < PROGRESS_MS) return
           writtenMs = Date.now()
-          recordDocuments(redis, run, shard, count).catch(() => {})
+          recordDocuments(redis, taken, count).catch(() => {})
         },
-        reportFinished: counts => recordShard(redis, run, shard, counts).catch(() => {}),
+        reportFinished: counts => recordShard(redis, taken, counts).catch(() => {}),
       }
-      const pointer = job
       const trace = { traceContext: bull.opts.telemetry?.metadata, attempt: bull.attemptsMade + 1 }
-      await tracedAttempt(pointer, trace, () => unlessAbandoned(handle(pointer, context), shutdown.signal))
+      await tracedAttempt(taken, trace, () => unlessAbandoned(handle(taken, context), shutdown.signal))
       done = true
       onEvent({ kind: 'done', job })
     } catch (error) {
-      if (job) await removeOpenShard(redis, job.run, job.shard).catch(() => {})
+      if (job) await removeOpenShard(redis, job).catch(() => {})
       const disposition = dispositionOf(error, {
         draining: leaving.signal.aborted && job !== undefined,
-        observer: job && (await observe(bull)),
+        observer: job && (await observe(job, bull.progress)),
       })
       if (disposition.do === 'requeue' && job) {
         onEvent({ kind: 'requeued', job })
@@ -259,7 +279,7 @@ export async function consume(
       overdue.stop()
       if (job) monitor.ended(id)
       inProgress -= 1
-      taken?.resolve()
+      tried?.resolve()
       // A delayed or requeued job does not change whether the queue is empty.
       if (done) emitIfIdle().catch(() => {})
     }
@@ -275,7 +295,7 @@ export async function consume(
     for (const id of monitor.withoutProgress())
       onEvent({ kind: 'no_progress', id, minutes: NO_PROGRESS_MS / 60_000 })
     if (worker.isPaused() || leaving.signal.aborted) return
-    const waiting = redis.status === 'ready' ? redis.llen(WAITING) : Promise.resolve(0)
+    const waiting = redis.status === 'ready' ? countServed() : Promise.resolve(0)
     void waiting.then(
       count => monitor.isNotFetching(count) && onEvent({ kind: 'not_fetching', waiting: count }),
       () => {},
@@ -334,13 +354,13 @@ export async function consume(
 
   async function leave(): Promise<void> {
     await worker.close().catch(() => {})
-    if (name !== undefined) await removeWorker(redis, name).catch(() => {})
+    if (name !== undefined) await removeWorker(redis, queue, name).catch(() => {})
   }
 
   return {
     async heartbeat(state) {
       name = state.worker
-      await recordHeartbeat(redis, state)
+      await recordHeartbeat(redis, queue, { ...state, outputs: withoutSlashes(outputs) })
     },
     suspend: () => setIntake('closed'),
     takeOne() {

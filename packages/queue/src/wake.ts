@@ -2,21 +2,19 @@
 // without its model, and has no jobs before it is planned. The autoscaler counts the fields of a
 // hash. A crashed planner leaves its field until the hash expires.
 //
-//   {reembed}:embed:wake   hash: planner -> start of its wait; expires WAKE_MS after the last renewal
+//   {reembed}:<queue>:wake   hash: planner -> start of its wait; expires WAKE_MS after the last renewal
 
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
-import { QUEUE, REDIS_PREFIX } from './names.ts'
-import { connectRedis, type RedisTarget, secureUrlOf } from './redis.ts'
-
-/** The key whose fields an autoscaler of the endpoint counts beside the jobs. */
-export const WAKE_KEY: string = `${REDIS_PREFIX}:${QUEUE}:wake`
+import { queueKey } from './names.ts'
+import { queueOf, type RedisTarget, secureUrlOf } from './redis.ts'
+import { connectRedis } from './redis-client.ts'
 
 const WAKE_MS = 60_000
 const RENEW_MS = 20_000
 
 /**
- * Keeps an entry under `WAKE_KEY` until disposal. Redis being unreachable is no error: then no
+ * Keeps a field in the hash `wake` of the queue until disposal. Redis being unreachable is no error: then no
  * autoscaler reads it either.
  */
 export async function requestWake(
@@ -24,11 +22,12 @@ export async function requestWake(
   { ttlMs = WAKE_MS, renewMs = RENEW_MS }: { readonly ttlMs?: number; readonly renewMs?: number } = {},
 ): Promise<AsyncDisposable> {
   const redis = connectRedis(secureUrlOf(target), { failFast: true })
+  const key = queueKey('wake', queueOf(target))
   redis.on('error', () => {})
   const planner = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`
   const since = new Date().toISOString()
   const renew = async (): Promise<void> => {
-    await redis.multi().hset(WAKE_KEY, planner, since).pexpire(WAKE_KEY, ttlMs).exec()
+    await redis.multi().hset(key, planner, since).pexpire(key, ttlMs).exec()
   }
   await renew().catch(() => {})
   const renewing = setInterval(() => void renew().catch(() => {}), renewMs)
@@ -36,7 +35,7 @@ export async function requestWake(
   return {
     async [Symbol.asyncDispose]() {
       clearInterval(renewing)
-      await redis.hdel(WAKE_KEY, planner).catch(() => {})
+      await redis.hdel(key, planner).catch(() => {})
       redis.disconnect()
     },
   }

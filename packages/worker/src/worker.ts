@@ -98,7 +98,7 @@ const UNREACHABLE_MS = 15_000
  * used, USAGE for an invalid endpoint
  */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
-  const { redis, concurrency = DEFAULT_CONCURRENCY, log, signal } = options
+  const { redis, outputs, concurrency = DEFAULT_CONCURRENCY, log, signal } = options
   const name = nextName()
   const runs = createRunCache(options)
   const seenOutputs = new Set<string>()
@@ -185,7 +185,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   }
 
   const observer = { worker: name, isProven: () => health.isProven }
-  const consumer: Consumer = await consume(redis, handle, { concurrency, observer, signal, onEvent })
+  const consuming = { concurrency, outputs, observer, signal, onEvent }
+  const consumer: Consumer = await consume(redis, handle, consuming)
   const { onGiveUp, giveUpMs } = options
   suspension = createSuspension({
     health,

@@ -30,6 +30,7 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
   awaitEndpoint: 'endpoint.await',
 
   redis: 'queue.redis',
+  queue: 'queue.name',
   insecureRedis: 'queue.insecure_redis',
 
   output: 'output.uri',

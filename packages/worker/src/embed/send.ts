@@ -128,7 +128,12 @@ export function createSender({
   /** Resolves with false if the job has to stop before the good text is answered. */
   async function proveEndpoint(signal: AbortSignal, role: 'proof' | 'check' = 'proof'): Promise<boolean> {
     let isAnswered = false
-    const request = { ...goodRequest(), onAnswered: () => void (isAnswered = true) }
+    const request: Request = {
+      ...goodRequest(),
+      onAnswered() {
+        isAnswered = true
+      },
+    }
     await deliverTogether(request, signal, {}, role)
     return isAnswered
   }

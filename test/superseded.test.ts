@@ -60,7 +60,7 @@ async function jobsLeft(): Promise<number> {
   return waiting + active + delayed + failed
 }
 
-test('a worker gives up the jobs of a superseded run, and processes them after enqueue continues the run', async () => {
+test('a worker gives up the jobs of a superseded run, and processes them after resume continues the run', async () => {
   const [old, newer] = [await corpus('old', 100), await corpus('newer', 120)]
   const first = await command('enqueue', { source: old, redis: redis.url })
   await using store = await openStore(output())
@@ -77,7 +77,7 @@ test('a worker gives up the jobs of a superseded run, and processes them after e
   await expect.poll(jobsLeft, PATIENT).toBe(0)
   expect(await shardsOf(first.run)).toBe(0)
 
-  const again = await command('enqueue', { source: old, redis: redis.url })
-  expect(again).toMatchObject({ run: first.run, supersededBy: second.run })
+  const where = flags({ output: output(), redis: redis.url })
+  expect((await inProcess(['resume', String(first.run), ...where])).code).toBe(0)
   await expect.poll(() => shardsOf(first.run), PATIENT).toBe(first.shards)
 })

@@ -167,7 +167,8 @@ export async function simulate(seed: number): Promise<History> {
   /** Workers must give up all jobs of runs that were superseded, whatever model they need. */
   async function giveUpSuperseded(): Promise<void> {
     const superseded = await supersededRuns(direct)
-    const isLeft = (): boolean => queue.pending.some(({ run }) => superseded.has(run))
+    const isLeft = (): boolean =>
+      queue.pending.some(job => job.output === output.url && superseded.has(job.run))
     await world.run(
       () => broken.length > 0 || !isLeft(),
       CALM_TURNS,

@@ -14,8 +14,8 @@ const WAKE_MS = 60_000
 const RENEW_MS = 20_000
 
 /**
- * Keeps a field in the hash `wake` of the queue until disposal. Redis being unreachable is no error: then no
- * autoscaler reads it either.
+ * Keeps a field in the hash `wake` of the queue until disposal. Redis being unreachable is no
+ * error: then no autoscaler reads it either.
  */
 export async function requestWake(
   target: RedisTarget,

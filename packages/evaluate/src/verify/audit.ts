@@ -3,7 +3,18 @@
 // finalize and by verify.
 
 import { isRowFormat } from '@reembed/corpus'
-import type { Plan, Receipt, RejectReason, RejectRow, Slice, Totals } from '@reembed/protocol'
+import {
+  costOf,
+  isCarried,
+  isShardOf,
+  type ManifestShard,
+  type Plan,
+  type Receipt,
+  type RejectReason,
+  type RejectRow,
+  type Slice,
+  type Totals,
+} from '@reembed/protocol'
 import { ReembedError, shardKey } from '@reembed/shared'
 
 /** A reject with its place in the corpus: the line is absolute within its object. */
@@ -93,7 +104,8 @@ export function createAudit(plan: Plan): Audit {
         spaceId: plan.spaceId,
         recipeId: plan.recipeId,
       }
-      for (const [name, value] of Object.entries(expected)) {
+      const carried = isCarried(receipt, plan) && isShardOf(receipt, plan, shard, slice)
+      for (const [name, value] of Object.entries(carried ? { spaceId: plan.spaceId } : expected)) {
         const found = receipt[name as keyof typeof expected]
         if (found === value) continue
         if (name !== 'spaceId') fail(`its receipt has ${name} ${found}, the plan has ${value}`)
@@ -107,7 +119,7 @@ export function createAudit(plan: Plan): Audit {
           `${receipt.documents} documents are not ${receipt.rows} rows + ${receipt.rejects.length} rejects`,
         )
       }
-      const { reused = 0 } = receipt
+      const { reused = 0, tokens: paid } = costOf(receipt, plan)
       if (reused > receipt.rows) fail(`${reused} reused rows are more than its ${receipt.rows} rows`)
       const located = addParts(slice, receipt)
       if (located.length !== receipt.rejects.length) fail('a reject points outside the slice')
@@ -118,7 +130,7 @@ export function createAudit(plan: Plan): Audit {
       totals.bytes += bytes
       totals.truncated += receipt.truncated
       totals.repaired += receipt.repaired
-      tokens = tokens === null || receipt.tokens === null ? null : tokens + receipt.tokens
+      tokens = tokens === null || paid === null ? null : tokens + paid
       for (const { reason } of receipt.rejects) rejectReasons[reason] = (rejectReasons[reason] ?? 0) + 1
       shard += 1
       return located
@@ -129,6 +141,14 @@ export function createAudit(plan: Plan): Audit {
       return { totals: { ...totals, tokens }, rejectReasons }
     },
   }
+}
+
+/** The row of a shard in the manifest of its run. */
+export function manifestShardOf(plan: Plan, key: string, bytes: number, receipt: Receipt): ManifestShard {
+  const { rows, rejects, bodySha256 } = receipt
+  const { tokens } = costOf(receipt, plan)
+  const carried = isCarried(receipt, plan) && { carriedFrom: receipt.run }
+  return { key, bytes, rows, rejects: rejects.length, tokens, bodySha256, ...carried }
 }
 
 function locate(

@@ -5,12 +5,13 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { runStoppedError } from '@reembed/planner'
 import {
   countPresent,
+  estimatedInputs,
   type Plan,
   type RunFailure,
   readRunStateRecord,
   shardsPresent,
 } from '@reembed/protocol'
-import type { Queue } from '@reembed/queue'
+import type { Queue, RunPointer } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { PublishOutcome } from './publish.ts'
@@ -25,6 +26,11 @@ export interface FollowProgress {
   /** Exact for shards that were completed since Redis started, estimated for earlier ones. */
   readonly documentsDone: number
   readonly rejects: number
+  /** What `documents` counts: chunks for a run that cuts documents. */
+  readonly unit: 'document' | 'chunk'
+  /** Tokens in finished shards that the model read, and did not read. */
+  readonly tokens: number
+  readonly unreadTokens: number
 }
 
 export interface FollowOptions {
@@ -60,23 +66,28 @@ export async function followRun({
   onProgress,
   signal,
 }: FollowOptions): Promise<PublishOutcome> {
-  const { run, shards, estimatedDocuments } = plan
+  const { run, shards } = plan
+  const estimated = estimatedInputs(plan)
+  const of = { output: store.url, run }
   const present = countPresent(await shardsPresent(store, plan))
   // Redis counts shards since it started; the store holds earlier ones too.
-  let before = present - (await queue.progress(run)).shards
+  let before = present - (await queue.progress(of)).shards
   let sweptMs = Date.now()
   while (true) {
     signal.throwIfAborted()
-    const [progress, counts] = await Promise.all([queue.progress(run), queue.counts()])
+    const [progress, counts] = await Promise.all([queue.progress(of), queue.counts()])
     const shardsDone = Math.min(shards, Math.max(0, before + progress.shards))
-    const perShard = estimatedDocuments / shards
+    const perShard = estimated / shards
     const documentsDone = Math.max(0, before) * perShard + progress.documents + progress.openDocuments
     onProgress?.({
       shards,
       shardsDone,
-      documents: estimatedDocuments,
+      documents: estimated,
       documentsDone,
       rejects: progress.rejects,
+      unit: plan.recipe.chunking ? 'chunk' : 'document',
+      tokens: progress.tokens,
+      unreadTokens: progress.unreadTokens,
     })
 
     const idle = counts.waiting + counts.active + counts.delayed === 0
@@ -90,8 +101,8 @@ export async function followRun({
       if (outcome && ['paused', 'cancelled', 'deleting'].includes(outcome.status))
         throw runStoppedError(run, await readRunStateRecord(store, run))
       if (outcome?.status === 'running') {
-        before = shards - outcome.missing - (await queue.progress(run)).shards
-        await failIfAllFailed(queue, plan, outcome.missing)
+        before = shards - outcome.missing - (await queue.progress(of)).shards
+        await failIfAllFailed(queue, of, outcome.missing)
       }
     }
     await wait(POLL_MS, undefined, { signal })
@@ -106,8 +117,8 @@ const runFailedError = (run: string, failure: RunFailure | undefined): ReembedEr
  * A failed job stays in the queue: as many failed jobs as missing shards means that no job of the
  * run is left.
  */
-async function failIfAllFailed(queue: Queue, { run }: Plan, missing: number): Promise<void> {
-  const failures = await queue.failures(run, missing)
+async function failIfAllFailed(queue: Queue, of: RunPointer, missing: number): Promise<void> {
+  const failures = await queue.failures(of, missing)
   const [first] = failures
   if (first === undefined || failures.length < missing) return
   const reason = first.reason.replace(/\.$/, '')

@@ -2,6 +2,7 @@
 
 import {
   countPresent,
+  estimatedInputs,
   type Manifest,
   type ModelIdentity,
   readCurrent,
@@ -11,7 +12,7 @@ import {
   shardsPresent,
   type Totals,
 } from '@reembed/protocol'
-import type { Queue, QueueCounts, RunProgress, WorkerState } from '@reembed/queue'
+import type { Queue, QueueCounts, RunPointer, RunProgress, WorkerState } from '@reembed/queue'
 import type { Store } from '@reembed/store'
 
 /**
@@ -41,8 +42,9 @@ export interface RunStatus {
   readonly model: ModelIdentity
   readonly shards: number
   readonly shardsDone: number
-  /** Exact once the run is finished, estimated before. */
+  /** Documents, or chunks for a run that cuts documents: exact once it is finished. */
   readonly documents: number
+  readonly unit: 'document' | 'chunk'
   /** Set once the run is finished. */
   readonly totals: Totals | undefined
   /** The run whose vectors it reused; set once the run is finished, if it had one. */
@@ -83,11 +85,12 @@ export async function readRunStatus(store: Store, queue: Queue | undefined, run:
     model: plan.recipe.model,
     shards: plan.shards,
     shardsDone,
-    documents: manifest?.totals.documents ?? plan.estimatedDocuments,
+    documents: manifest?.totals.documents ?? estimatedInputs(plan),
+    unit: plan.recipe.chunking ? 'chunk' : 'document',
     totals: manifest?.totals,
     baseRun: manifest?.baseRun,
     unfinishedBaseRuns: manifest?.unfinishedBaseRuns,
-    queue: queue && (await queueStatus(queue, run)),
+    queue: queue && (await queueStatus(queue, { output: store.url, run })),
   }
 
   function stateOf(): RunStatusState {
@@ -99,7 +102,7 @@ export async function readRunStatus(store: Store, queue: Queue | undefined, run:
   }
 }
 
-async function queueStatus(queue: Queue, run: string): Promise<NonNullable<RunStatus['queue']>> {
+async function queueStatus(queue: Queue, run: RunPointer): Promise<NonNullable<RunStatus['queue']>> {
   const [jobs, progress, workers, failures] = await Promise.all([
     queue.counts(),
     queue.progress(run),

@@ -86,7 +86,7 @@ const SILENT_MS = 30_000
  * used, USAGE for an invalid endpoint
  */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
-  const { redis, concurrency = DEFAULT_CONCURRENCY, log, signal } = options
+  const { redis, outputs, concurrency = DEFAULT_CONCURRENCY, log, signal } = options
   const name = nextName()
   const runs = createRunCache(options)
   const seenOutputs = new Set<string>()
@@ -127,16 +127,24 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       log.debug(facts, 'shard exists already')
       return
     }
-    const { documents, rows, rejects } = made.receipt
+    const { documents, rows, rejects, truncated, unread } = made.receipt
     const { tokens, reused } = costOf(made.receipt, run.plan)
-    const counts = { documents, rows, rejects: rejects.length, tokens: tokens ?? 0, bytes: made.bytes }
+    const counts = {
+      documents,
+      rows,
+      rejects: rejects.length,
+      tokens: tokens ?? 0,
+      bytes: made.bytes,
+      truncated,
+      unreadTokens: unread?.tokens ?? 0,
+    }
     // A concurrent writer reports its own shard.
     if (made.status !== 'already_exists') await context.reportFinished(counts)
     tracing()?.annotate(inSpan(made.status, counts))
     log.info({ ...facts, ...counts, reused, status: made.status }, 'shard finished')
   }
 
-  const consumer: Consumer = await consume(redis, handle, { concurrency, signal, onEvent })
+  const consumer: Consumer = await consume(redis, handle, { concurrency, outputs, signal, onEvent })
 
   function onEvent(event: ConsumerEvent): void {
     metrics?.recordEvent(event)
@@ -187,7 +195,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     await coordinator[Symbol.asyncDispose]()
     await runs[Symbol.asyncDispose]()
     metrics?.[Symbol.dispose]()
-    log.info({ worker: name }, 'worker stopped')
+    log.info({ worker: name }, 'worker drained')
   }
 
   return {

@@ -13,6 +13,7 @@ import type { JsonFlag, OutputFlags } from '../options.ts'
 
 interface PublishFlags extends OutputFlags, JsonFlag {
   readonly maxRejects?: string
+  readonly maxTruncated?: string
   readonly force?: boolean
 }
 
@@ -33,7 +34,11 @@ export async function publish(name: string, flags: PublishFlags): Promise<void> 
   }
   const outcome = flags.force
     ? await forcePublish(store, manifest, plan)
-    : await publishRun(store, manifest, { ...plan, maxRejects: flags.maxRejects ?? plan.maxRejects })
+    : await publishRun(store, manifest, {
+        ...plan,
+        maxRejects: flags.maxRejects ?? plan.maxRejects,
+        maxTruncated: flags.maxTruncated ?? plan.maxTruncated,
+      })
   conclude(flags, run, outcome)
 }
 

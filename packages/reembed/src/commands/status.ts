@@ -1,7 +1,8 @@
 import { findRun } from '@reembed/planner'
 import { readRunStatus } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
-import { count, counted, facts, print, reuseRow } from '../format.ts'
+import { documentsText, unreadRow } from '../describe-totals.ts'
+import { count, facts, print, reuseRow } from '../format.ts'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
 
@@ -23,12 +24,11 @@ export async function status(
     ['shards', `${count(shardsDone)} of ${count(shards)}  (${Math.floor((100 * shardsDone) / shards)} %)`],
   ]
   if (totals) {
-    const { documents, rows: embedded, rejects } = totals
-    rows.push(['documents', `${count(documents)} = ${count(embedded)} rows + ${counted(rejects, 'reject')}`])
+    rows.push(['documents', documentsText(totals)], ...unreadRow(totals))
     rows.push(...reuseRow({ ...status, totals }))
   } else {
     rows.push([
-      'documents',
+      `${status.unit}s`,
       `about ${count(status.documents)}${live ? `, ${doneText(live.progress, status.documents)}` : ''}`,
     ])
   }

@@ -131,6 +131,7 @@ export async function buildShard(
     ...(meter.limit !== null && { unread: truncation.unread }),
     ...(plan.recipe.chunking && { sourceDocuments }),
     repaired,
+    ...(Object.keys(reader.nulled).length > 0 && { nulled: reader.nulled }),
     ...(embedded > 0 && { startedMs, endedMs: now() }),
   }
   return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer, interruptedBy }

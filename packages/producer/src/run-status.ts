@@ -12,7 +12,7 @@ import {
   shardsPresent,
   type Totals,
 } from '@reembed/protocol'
-import type { Queue, QueueCounts, RunProgress, WorkerState } from '@reembed/queue'
+import type { Queue, QueueCounts, RunPointer, RunProgress, WorkerState } from '@reembed/queue'
 import type { Store } from '@reembed/store'
 
 /**
@@ -90,7 +90,7 @@ export async function readRunStatus(store: Store, queue: Queue | undefined, run:
     totals: manifest?.totals,
     baseRun: manifest?.baseRun,
     unfinishedBaseRuns: manifest?.unfinishedBaseRuns,
-    queue: queue && (await queueStatus(queue, run)),
+    queue: queue && (await queueStatus(queue, { output: store.url, run })),
   }
 
   function stateOf(): RunStatusState {
@@ -102,7 +102,7 @@ export async function readRunStatus(store: Store, queue: Queue | undefined, run:
   }
 }
 
-async function queueStatus(queue: Queue, run: string): Promise<NonNullable<RunStatus['queue']>> {
+async function queueStatus(queue: Queue, run: RunPointer): Promise<NonNullable<RunStatus['queue']>> {
   const [jobs, progress, workers, failures] = await Promise.all([
     queue.counts(),
     queue.progress(run),

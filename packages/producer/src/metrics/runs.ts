@@ -99,7 +99,7 @@ export async function pollRunMetrics(
       return snapshot
     }
     const present = countPresent(await shardsPresent(store, plan))
-    const progress = await watch.progress(run).catch(() => undefined)
+    const progress = await watch.progress({ output: store.url, run }).catch(() => undefined)
     return {
       plan,
       manifest,

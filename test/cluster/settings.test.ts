@@ -1,5 +1,5 @@
-// Settings of the chart that only a cluster can prove: what reaches the processes, and the effect of
-// a mistake.
+// Settings of the chart that only a cluster can prove: what reaches the processes, and what a
+// mistake causes.
 
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'

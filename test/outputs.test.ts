@@ -87,6 +87,21 @@ test.each([
   }
 })
 
+test('status states that no worker serves the output, and a worker beside foreign jobs logs nothing of them', async () => {
+  await enqueue('dev')
+  await enqueue('prod')
+  const worker = startWorker('dev')
+  await worker.line(published)
+  expect((await statusOf('prod')).queue.waiting).toBeGreaterThan(0)
+  const text = await inProcess(['status', ...flags({ output: pathOf('prod'), redis: redis.url })])
+  expect(text.stdout).toMatch(/workers +no worker serves this output/)
+  expect((await statusOf('dev')).workers).toMatchObject([{ outputs: [pathOf('dev')] }])
+  worker.child.kill('SIGTERM')
+  const { stderr } = await worker.finished
+  expect(stderr).not.toContain('prod')
+  expect(stderr).not.toMatch(/"level":"(warn|error)"/)
+})
+
 /** One after the other: the output of commands in this process is captured. */
 async function statesOf(names: readonly string[]): Promise<string[]> {
   const states: string[] = []

@@ -12,7 +12,14 @@ import {
   shardsPresent,
   type Totals,
 } from '@reembed/protocol'
-import type { Queue, QueueCounts, RunPointer, RunProgress, WorkerState } from '@reembed/queue'
+import {
+  type Queue,
+  type QueueCounts,
+  type RunPointer,
+  type RunProgress,
+  servesOutput,
+  type WorkerState,
+} from '@reembed/queue'
 import type { Store } from '@reembed/store'
 
 /**
@@ -57,6 +64,7 @@ export interface RunStatus {
         readonly jobs: QueueCounts
         /** Counted since Redis started. */
         readonly progress: RunProgress
+        /** Those that serve the output. */
         readonly workers: readonly WorkerState[]
         /** The newest five jobs of this run that used up their attempts. */
         readonly failures: readonly { readonly shard: number; readonly reason: string }[]
@@ -109,5 +117,11 @@ async function queueStatus(queue: Queue, run: RunPointer): Promise<NonNullable<R
     queue.workers(),
     queue.failures(run, FAILURES_SHOWN),
   ])
-  return { jobs, progress, workers, failures: failures.map(({ shard, reason }) => ({ shard, reason })) }
+  const serving = workers.filter(({ outputs }) => servesOutput(outputs, run.output))
+  return {
+    jobs,
+    progress,
+    workers: serving,
+    failures: failures.map(({ shard, reason }) => ({ shard, reason })),
+  }
 }

@@ -41,7 +41,7 @@ export async function status(
     rows.push([
       'workers',
       live.workers.length === 0
-        ? 'none'
+        ? 'no worker serves this output'
         : live.workers.map(({ worker, endpoint }) => `${worker} (${endpoint})`).join(', '),
     ])
     for (const { shard, reason } of live.failures) rows.push(['failed', `shard ${shard}: ${reason}`])

@@ -9,6 +9,7 @@ import {
   probeEndpoint,
   type ReplicaEvent,
 } from '@reembed/endpoint'
+import { costOf } from '@reembed/protocol'
 import {
   type Consumer,
   type ConsumerEvent,
@@ -167,8 +168,9 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       log.debug(facts, 'shard exists already')
       return
     }
-    health.finished()
-    const { documents, rows, rejects, tokens, truncated, unread } = made.receipt
+    if (made.status !== 'carried') health.finished()
+    const { documents, rows, rejects, truncated, unread } = made.receipt
+    const { tokens, reused } = costOf(made.receipt, run.plan)
     const counts = {
       documents,
       rows,
@@ -179,9 +181,9 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       unreadTokens: unread?.tokens ?? 0,
     }
     // A concurrent writer reports its own shard.
-    if (made.status === 'put') await context.reportFinished(counts)
+    if (made.status !== 'already_exists') await context.reportFinished(counts)
     tracing()?.annotate(inSpan(made.status, counts))
-    log.info({ ...facts, ...counts, reused: made.receipt.reused ?? 0, status: made.status }, 'shard finished')
+    log.info({ ...facts, ...counts, reused, status: made.status }, 'shard finished')
   }
 
   const observer = { worker: name, isProven: () => health.isProven }

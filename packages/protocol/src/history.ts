@@ -35,6 +35,8 @@ export interface Version extends Attribution {
   readonly action?: VersionAction | undefined
   /** The reasons against publication that the user overrode. */
   readonly overriddenReasons?: readonly string[] | undefined
+  /** The gates that had nothing to compare with, each with its message. */
+  readonly unjudgedGates?: readonly string[] | undefined
 }
 
 /** The sequence number of a run. */
@@ -108,6 +110,7 @@ const versions = objectKind<Version>({
     manifestSha256: text,
     action: optional(oneOf(ACTIONS)),
     overriddenReasons: optional(list(text)),
+    unjudgedGates: optional(list(text)),
     ...attributionFields,
   }),
   check: ({ version }, key) => (versionKey(version) === key ? undefined : `it contains version ${version}`),

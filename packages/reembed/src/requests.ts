@@ -2,6 +2,7 @@
 
 import type { PlanOptions, SpendingOptions } from '@reembed/planner'
 import type { RedisTarget } from '@reembed/queue'
+import { s3OptionsOf } from './open-resources.ts'
 import type { CorpusFlags, RedisFlags, SpendingFlags } from './options.ts'
 
 /** The options of the plan that the flags describe. */
@@ -28,7 +29,9 @@ export function planOptionsOf(flags: CorpusFlags): PlanOptions {
     gates: gate && {
       rules: gate,
       ...(gateQueries !== undefined &&
-        gateQrels !== undefined && { queries: { queriesFile: gateQueries, qrelsFile: gateQrels } }),
+        gateQrels !== undefined && {
+          queries: { queriesFile: gateQueries, qrelsFile: gateQrels, s3: s3OptionsOf(flags) },
+        }),
     },
     queryPrompt: flags.queryPrompt,
     spending: spendingOf(flags),

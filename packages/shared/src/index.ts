@@ -8,6 +8,7 @@ export { isLoopback, type ListenAddress, listenOn, parseListen } from './listen.
 export { createMemo, type Memo, type MemoOptions } from './memo.ts'
 export {
   canonical,
+  evaluationKey,
   gatesKey,
   gatesPrefix,
   hashOfId,

@@ -45,8 +45,19 @@ export async function rollback(name: string | undefined, flags: OutputFlags & Js
   conclude(flags, 'version' in outcome ? outcome.version.run : (run ?? ''), outcome)
 }
 
-const despiteOf = ({ overriddenReasons }: Version): string =>
-  overriddenReasons ? `, despite: ${overriddenReasons.join('; ')}` : ''
+const despiteOf = ({ overriddenReasons, unjudgedGates }: Version): string =>
+  `${overriddenReasons ? `, despite: ${overriddenReasons.join('; ')}` : ''}${unjudgedGates ? `; not judged: ${unjudgedGates.join('; ')}` : ''}`
+
+/** The queries that got worse, by the gate that failed, worst first. */
+const worseRows = (outcome: PublishOutcome): [string, string][] =>
+  outcome.status !== 'held'
+    ? []
+    : outcome.gates.flatMap(({ gate, worse = [] }) =>
+        worse.map(({ query, text, before, after }): [string, string] => [
+          'worse',
+          `${before.toFixed(3)} to ${after.toFixed(3)}  ${query}  ${JSON.stringify(text ?? '')}  (${gate})`,
+        ]),
+      )
 
 function conclude(flags: JsonFlag, run: string, outcome: PublishOutcome): void {
   const state =
@@ -55,6 +66,6 @@ function conclude(flags: JsonFlag, run: string, outcome: PublishOutcome): void {
       : outcome.status === 'superseded'
         ? `not published: version ${outcome.by.version} is the newer run ${outcome.by.run}; --force publishes this one nevertheless`
         : `version ${outcome.version.version}, current${outcome.status === 'already_current' ? ' already' : ''}${despiteOf(outcome.version)}`
-  print(flags.json, { run, ...outcome }, facts([['run', `${run}  ${state}`]]))
+  print(flags.json, { run, ...outcome }, facts([['run', `${run}  ${state}`], ...worseRows(outcome)]))
   if (outcome.status === 'held' || outcome.status === 'superseded') process.exitCode = EXIT.notPublished
 }

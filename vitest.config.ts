@@ -37,9 +37,13 @@ export default defineConfig({
         test: {
           name: 'scenarios',
           include: ['test/**/*.test.ts'],
-          exclude: [...LONG, '**/node_modules/**'],
+          exclude: [...LONG, 'test/cluster/**', '**/node_modules/**'],
           testTimeout: 120_000,
         },
+      },
+      {
+        extends: true,
+        test: { name: 'cluster', include: ['test/cluster/*.test.ts'], testTimeout: 60_000 },
       },
       { extends: true, test: { name: 'long', include: LONG, testTimeout: 180_000 } },
     ],

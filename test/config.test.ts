@@ -47,7 +47,7 @@ test('init sniffs the corpus and writes a file with which `run` needs no flag; a
   const twice = await reembed(['init', '--source', 'corpus'], {}, folder.path)
   expect(twice).toMatchObject({
     code: 2,
-    stderr: 'reembed: reembed.yaml already exists: edit it, or name another file with --config\n',
+    stderr: 'reembed: reembed.yaml already exists: edit it, or give another file with --config\n',
   })
 })
 

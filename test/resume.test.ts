@@ -68,6 +68,46 @@ test('an interrupted run continues, without embedding its finished shards again,
   expect((await inProcess(['verify', '--output', output])).code).toBe(0)
 })
 
+test('an interrupted run keeps what its unfinished shards have: only texts in flight are embedded again', async () => {
+  // One shard, so that nothing is finished when it is interrupted.
+  const one = run.map(arg => (arg === String(COUNT / SHARDS) ? String(COUNT) : arg))
+  gate.closeAfter(COUNT / 2)
+  const first = start(one)
+  await gate.closed
+  first.child.kill('SIGINT')
+  expect((await first.finished).code).toBe(130)
+  const answered = new Set(gate.sent.filter(text => text.startsWith('document ')))
+  gate.open()
+  const before = gate.sent.length
+  const again = await inProcess(one)
+  expect(again.code).toBe(0)
+  const { totals } = JSON.parse(again.stdout)
+  // Vectors of the first attempt belong to this run: they are not reused from another one.
+  expect(totals).toMatchObject({ documents: COUNT, rows: COUNT, rejects: 0, reused: 0 })
+  const sentAgain = gate.sent.slice(before).filter(text => answered.has(text))
+  expect(answered.size).toBeGreaterThan(COUNT / 4)
+  expect(sentAgain).toEqual([])
+  expect((await inProcess(['verify', '--output', output])).code).toBe(0)
+})
+
+test('an id that occurs twice ends the run when its second shard is made, and the corrected corpus embeds only the rest', async () => {
+  // Beyond the 64 KiB that planning samples of a file of this size.
+  const repeated = documents(COUNT).map((line, i) => (i === 1_500 ? { ...line, id: 'd10' } : line))
+  const source = join(folder.path, 'corpus.jsonl')
+  await writeJsonl(source, repeated)
+  const refused = await inProcess(run)
+  expect(refused.code).toBe(4)
+  expect(refused.stderr).toMatch(/duplicate ids: "d10" \(in shards 0 and 6\)/)
+  expect(textsOf(gate.sent).length).toBeLessThan(COUNT)
+  await writeJsonl(source, documents(COUNT))
+  const fixed = await inProcess(run)
+  expect(fixed.code).toBe(0)
+  expect(JSON.parse(fixed.stdout).totals).toMatchObject({ documents: COUNT, rows: COUNT })
+  expect(textsOf(gate.sent)).toHaveLength(COUNT)
+})
+
+const textsOf = (sent: readonly string[]): string[] => sent.filter(text => text.startsWith('document '))
+
 test('P-CHAOS I8: a run loses no document and embeds no finished shard again when Redis is emptied in the middle', async () => {
   gate.closeAfter(COUNT / 2)
   const running = start([...run, '--redis', redis.url])

@@ -3,18 +3,18 @@
 
 import { mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { modelOf, openEndpoint } from '@reembed/endpoint'
+import { ensureReference, modelOf, openEndpoint } from '@reembed/endpoint'
 import { verify } from '@reembed/evaluate'
 import { createHashEngine, serveTei, type TeiServer } from '@reembed/local'
 import { findBaseRun, forecastReuse, openCorpus, planRun, recordPlan, requireBaseRun } from '@reembed/planner'
-import { rollback } from '@reembed/producer'
-import { recipeIdOf, spaceIdOf } from '@reembed/protocol'
+import { findGarbage, rollback } from '@reembed/producer'
+import { recipeIdOf, setRunState, spaceIdOf } from '@reembed/protocol'
 import { readEmbeddings, readReceipt } from '@reembed/shard'
 import { openStore } from '@reembed/store'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { temporaryFolder, writeJsonl } from './parts/cli.ts'
 import { type Gate, openGate } from './parts/gate.ts'
-import { carryOut, type MadeRun, makeRun, vectorsOf } from './parts/make-run.ts'
+import { carryOut, embedAll, type MadeRun, makeRun, vectorsOf } from './parts/make-run.ts'
 
 interface Line {
   readonly id: string
@@ -66,6 +66,17 @@ async function expectRight({ plan }: MadeRun, corpus: readonly Line[]): Promise<
   const [found, right] = [await vectorsOf(place.output, plan.run), await vectorsOf(fresh.path, anew.plan.run)]
   expect(found.size).toBe(corpus.length)
   expect(found).toEqual(right)
+}
+
+async function shardsOf(run: string): Promise<{ path: string; rows: number; tokens: number | null }[]> {
+  const data = join('runs', run, 'data')
+  await using store = await openStore(place.output)
+  const shards = []
+  for (const name of (await readdir(join(place.output, data))).sort()) {
+    const { receipt } = await readReceipt(store, `${data}/${name}`)
+    shards.push({ path: join(place.output, data, name), rows: receipt.rows, tokens: receipt.tokens })
+  }
+  return shards
 }
 
 test('P-REUSE: of an edited corpus only edited texts are embedded; all other vectors are bit-identical', async () => {
@@ -170,17 +181,6 @@ test('P-REUSE: equal texts in a window of a run are embedded once', async () => 
 
 describe('not reused', () => {
   /** The shard files of a run, and the number of rows in each. */
-  async function shardsOf(run: string): Promise<{ path: string; rows: number }[]> {
-    const data = join('runs', run, 'data')
-    await using store = await openStore(place.output)
-    const shards = []
-    for (const name of (await readdir(join(place.output, data))).sort()) {
-      const { receipt } = await readReceipt(store, `${data}/${name}`)
-      shards.push({ path: join(place.output, data, name), rows: receipt.rows })
-    }
-    return shards
-  }
-
   test('P-REUSE: vectors of another recipe or another model', async () => {
     await write('a.jsonl', lines(100))
     await next()
@@ -250,6 +250,90 @@ describe('not reused', () => {
     expect(made.plan.run).not.toBe(first.made.plan.run)
     expect(embedded).toHaveLength(100)
     expect((await next({ findBaseRun: false })).embedded).toEqual([])
+  })
+})
+
+describe('a run that is not finished is a base run', () => {
+  /** Plans the corpus as it is now, and makes the first shards only. */
+  async function begin(count: number): Promise<{ run: string; rows: number }> {
+    await using store = await openStore(place.output, { create: true })
+    await using corpus = await openCorpus(place.source)
+    await using endpoint = await openEndpoint(gate.url)
+    await ensureReference(store, endpoint, () => openEndpoint(gate.url))
+    const request = { ...PER_SHARD, model: modelOf(endpoint) }
+    const planned = await planRun(corpus, { ...request, findBaseRun: ids => findBaseRun(store, ids) })
+    const { plan } = await recordPlan(store, planned)
+    await embedAll(store, plan, gate.url, count)
+    return { run: plan.run, rows: (await shardsOf(plan.run)).reduce((sum, { rows }) => sum + rows, 0) }
+  }
+
+  const edit = (corpus: readonly Line[], at: number): Line[] =>
+    corpus.map((line, i) => (i === at ? { ...line, text: `document ${i}, edited in a hurry` } : line))
+
+  test('P-REUSE: a document edited during a run costs one document, not the finished shards', async () => {
+    const corpus = lines()
+    await write('a.jsonl', corpus)
+    const begun = await begin(4)
+    expect(begun.rows).toBeGreaterThan(300)
+    const edited = edit(corpus, 50)
+    await write('a.jsonl', edited)
+    const { made, embedded } = await next()
+    expect(embedded).toHaveLength(COUNT - begun.rows + 1)
+    expect(made.plan.unfinishedBaseRuns).toEqual([begun.run])
+    expect(made.manifest).toMatchObject({
+      unfinishedBaseRuns: [begun.run],
+      totals: { reused: begun.rows - 1 },
+    })
+    expect(made.manifest.baseRun).toBeUndefined()
+    await expectRight(made, edited)
+  })
+
+  test('P-REUSE: a corpus that is edited more often than a run takes is finished, and each text is paid once', async () => {
+    await write('a.jsonl', lines(300))
+    const first = await next()
+    let corpus = [...lines(300), ...lines(300, 1_000)]
+    const { embedded } = await embeddedBy(async () => {
+      for (const shards of [4, 5, 6]) {
+        corpus = edit(corpus, 7 * shards)
+        await write('a.jsonl', corpus)
+        await begin(shards)
+      }
+    })
+    corpus = edit(corpus, 400)
+    await write('a.jsonl', corpus)
+    const last = await next()
+    expect(last.made.plan.unfinishedBaseRuns).toHaveLength(3)
+    expect(last.made.plan.baseRun).toBe(first.made.plan.run)
+    expect(embedded.length + last.embedded.length).toBe(300 + 4)
+    await expectRight(last.made, corpus)
+  })
+
+  test('P-REUSE: a slice that did not change is copied without reading the corpus', async () => {
+    for (const name of ['a', 'b']) await write(`${name}.jsonl`, lines(300, name.charCodeAt(0) * 1_000))
+    const begun = await begin(3)
+    const b = lines(300, 'b'.charCodeAt(0) * 1_000)
+    await write('b.jsonl', edit(b, 250))
+    const { made, embedded } = await next()
+    expect(begun.rows).toBe(300)
+    expect(embedded).toHaveLength(300)
+    expect((await shardsOf(made.plan.run)).slice(0, 3).map(({ tokens }) => tokens)).toEqual([0, 0, 0])
+  })
+
+  test('P-GC: gc keeps a cancelled run whose shards a running run uses, and deletes it afterwards', async () => {
+    const corpus = lines()
+    await write('a.jsonl', corpus)
+    const begun = await begin(4)
+    await using store = await openStore(place.output)
+    await setRunState(store, begun.run, 'cancelled')
+    await write('a.jsonl', edit(corpus, 50))
+    const { run: user } = await begin(1)
+    const rules = { keep: 1, beforeMs: Number.POSITIVE_INFINITY }
+    const before = await findGarbage(store, rules)
+    expect(before.deletable).toEqual([])
+    expect(before.kept).toContainEqual({ run: begun.run, reason: `run ${user} reuses it` })
+    const { made } = await next()
+    expect(made.plan.run).toBe(user)
+    expect((await findGarbage(store, rules)).deletable).toMatchObject([{ run: begun.run }])
   })
 })
 

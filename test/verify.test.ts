@@ -104,7 +104,7 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
       await rm(`${path}.old`)
       await writeFile(path, JSON.stringify({ ...manifest, rejectReasons: { empty_text: 1 } }))
     },
-    /version 1 .*names another manifest of run/,
+    /version 1 .*records the hash of another manifest of run/,
   ],
   [
     'one of two that changed places',

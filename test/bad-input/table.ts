@@ -43,7 +43,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'documents',
     what: 'an id that occurs twice in the corpus',
     exit: 4,
-    says: 'duplicate ids: "good1" ("a.jsonl", row 2 of part-00000-of-00001.parquet and "b.jsonl", row 4 of part-00000-of-00001.parquet). Nothing was published: make the ids unique, or choose another id field (--id)',
+    says: 'duplicate ids: "good1" (in "a.jsonl" and "b.jsonl"). Nothing was embedded: make the ids unique, or choose another id field (--id)',
   },
   {
     number: 5,
@@ -211,7 +211,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'files',
     what: 'one file by two names',
     exit: 4,
-    says: 'duplicate ids: "only" ("a/one.jsonl", row 1 of part-00000-of-00001.parquet and "b/two.jsonl", row 2 of part-00000-of-00001.parquet). Nothing was published: make the ids unique, or choose another id field (--id)',
+    says: 'duplicate ids: "only" (in "a/one.jsonl" and "b/two.jsonl"). Nothing was embedded: make the ids unique, or choose another id field (--id)',
   },
   {
     number: 33,

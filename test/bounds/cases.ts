@@ -4,13 +4,14 @@
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { readSlice } from '@reembed/corpus'
 import { type Corpus, openCorpus, planRun, recordPlan } from '@reembed/planner'
-import { enqueueMissing, finalize, shardsPresent } from '@reembed/producer'
+import { enqueueMissing, finalize } from '@reembed/producer'
 import {
   type ModelIdentity,
   type Plan,
   type Receipt,
   readSliceSegment,
   type SourceObject,
+  shardsPresent,
   slicesPerSegment,
 } from '@reembed/protocol'
 import type { Job, Queue } from '@reembed/queue'

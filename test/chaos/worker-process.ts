@@ -44,7 +44,7 @@ export interface LogEvent {
 
 const EVENTS: Readonly<Record<string, LogEvent['what']>> = {
   'worker started': 'worker_started',
-  'job taken': 'job_started',
+  'job started': 'job_started',
   'shard finished': 'finished',
   'shard exists already': 'finished',
   'job requeued': 'requeued',

@@ -14,8 +14,9 @@ import {
 } from '@reembed/endpoint'
 import { hashVector, startRedis } from '@reembed/local'
 import { openCorpus, planRun, recordPlan } from '@reembed/planner'
-import { countPresent, enqueueMissing, shardsPresent } from '@reembed/producer'
+import { enqueueMissing } from '@reembed/producer'
 import type { Document, Plan } from '@reembed/protocol'
+import { countPresent, shardsPresent } from '@reembed/protocol'
 import { openQueue } from '@reembed/queue'
 import { readShard } from '@reembed/shard'
 import { ReembedError, shardKey } from '@reembed/shared'
@@ -127,7 +128,7 @@ async function embedWhile(goesOn: () => boolean, url: string, options?: Endpoint
   async function* source(): AsyncGenerator<Document> {
     for (const record of records()) yield record
   }
-  for await (const { documents, vectors } of embedder.embed(run, source(), signal)) {
+  for await (const { documents, vectors } of embedder.embed(run, source(), { signal })) {
     for (const [row, { id, text }] of documents.entries()) {
       expect(id).toBe(`${back++}`)
       expect(vectors.subarray(row * MODEL.dimensions, (row + 1) * MODEL.dimensions)).toEqual(

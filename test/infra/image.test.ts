@@ -1,10 +1,11 @@
 // The image, checked without a container engine: rules for the Dockerfile, and the bundle run from
 // an empty folder.
 
-import { spawn } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { copyFile, mkdir, readdir, readFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { createHashEngine, serveTei, startRedis } from '@reembed/local'
 import { openStore } from '@reembed/store'
@@ -12,6 +13,7 @@ import { startS3Server } from '@reembed/testing'
 import { DockerfileParser, type From, type JSONInstruction } from 'dockerfile-ast'
 import { beforeAll, expect, test } from 'vitest'
 import { documents, type Finished, flags, temporaryFolder } from '../parts/cli.ts'
+import { answers, testUnless } from '../parts/needs.ts'
 import { startCollector } from '../parts/otlp.ts'
 import { lintDockerfile } from './parts/dockerfilelint.ts'
 
@@ -208,4 +210,79 @@ test('without @reembed/local, the bundle names the required flags', async () => 
     2,
     expect.stringMatching(/@reembed\/local is not installed: give an --endpoint, or install it/),
   ])
+})
+
+/** A user id without an entry in the password file, as some clusters give to containers. */
+const STRANGER = '54321'
+const asStranger = ['--reuid', STRANGER, '--regid', STRANGER, '--clear-groups', process.execPath]
+
+testUnless(
+  answers('setpriv', [...asStranger, '--version']) ? undefined : 'no right to run Node as another user',
+  'the bundle reads S3 without HOME, as a user id that has no entry in the password file',
+  async () => {
+    await using s3 = await startS3Server({ buckets: ['vectors'] })
+    await chmod(bundled.path, 0o755)
+    const { code, stderr } = await run(
+      'setpriv',
+      [...asStranger, join(bundled.path, 'reembed.mjs'), 'doctor', '--output', 's3://vectors/wiki'],
+      '/',
+      s3.env,
+    )
+    expect(stderr).toBe('')
+    expect(code).toBe(0)
+  },
+)
+
+/** Runs scripts/image.mjs with a `docker` that records its arguments. */
+async function image(
+  args: readonly string[],
+): Promise<{ code: number | null; output: string; docker: string }> {
+  await using folder = await temporaryFolder()
+  const recorded = join(folder.path, 'arguments')
+  await writeFile(
+    join(folder.path, 'docker'),
+    `#!/bin/sh
+printf '%s\\n' "$@" > ${recorded}
+while [ "$1" != --metadata-file ]; do shift; done
+echo '{"containerimage.digest":"sha256:0123"}' > "$2"
+`,
+    { mode: 0o755 },
+  )
+  const script = file('scripts/image.mjs')
+  const child = spawn(process.execPath, [script, ...args], {
+    env: { ...process.env, PATH: `${folder.path}:${process.env.PATH}` },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const [output, errors, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'exit'),
+  ])
+  const docker = await readFile(recorded, 'utf8').catch(() => '')
+  return { code, output: output + errors, docker }
+}
+
+test('the image script builds the runtime stage for this machine, with version and commit', async () => {
+  const { code, output, docker } = await image([])
+  expect(output).toMatch(/^reembed:\d+\.\d+\.\d+ {2}sha256:0123$/m)
+  expect(code).toBe(0)
+  expect(docker).toMatch(/^--target\nruntime$/m)
+  expect(docker).toMatch(/^REVISION=[0-9a-f]{40}$/m)
+  expect(docker).toMatch(/^SOURCE_DATE_EPOCH=\d{10}$/m)
+  expect(docker).toMatch(/^--load$/m)
+  expect(docker).not.toMatch(/--push/)
+})
+
+test('the image script pushes both platforms of a committed tree, and no other', async () => {
+  const isClean = execFileSync('git', ['status', '--porcelain'], { cwd: file('.') }).length === 0
+  const { code, output, docker } = await image(['--push', 'registry.example/reembed'])
+  if (!isClean) {
+    expect(output).toMatch(/commit them, then push/)
+    expect([code, docker]).toEqual([1, ''])
+    return
+  }
+  expect(code).toBe(0)
+  expect(docker).toMatch(/^linux\/amd64,linux\/arm64$/m)
+  expect(docker).toMatch(/^--push$/m)
+  expect(output).toContain('--set image.repository=registry.example/reembed --set image.digest=sha256:0123')
 })

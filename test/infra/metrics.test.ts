@@ -55,6 +55,10 @@ afterAll(async () => {
   for (const part of parts.reverse()) await part[Symbol.asyncDispose]()
 })
 
+test('the exporter is ready before anything scrapes it', async () => {
+  expect(await (await fetch(`${exporter}/ready`)).text()).toBe('ready\n')
+})
+
 test('the exporter reports the backlog while no worker runs', async () => {
   await expect
     .poll(async () => (await scrape(exporter)).get('reembed_queue_jobs{state="wait"}'))

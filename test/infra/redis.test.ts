@@ -22,10 +22,16 @@ test('the keys of the exporter and of every ScaledObject are those of the instal
   for (const state of [...QUEUE_STATES, 'meta'] as const)
     expect(queueKey(state)).toBe(keys.toKey(QUEUE, state))
   for (const profile of profiles) {
-    for (const { kind, spec } of await readManifests(profile)) {
+    const manifests = await readManifests(profile)
+    const worker = manifests.find(
+      ({ kind, metadata }) => kind === 'Deployment' && /-worker$/.test(metadata.name),
+    )
+    const { env } = worker.spec.template.spec.containers[0]
+    const queue = env.find(({ name }: Manifest) => name === 'REEMBED_QUEUE').value
+    for (const { kind, spec } of manifests) {
       if (kind !== 'ScaledObject') continue
       for (const { name, type, metadata } of spec.triggers)
-        if (type.startsWith('redis')) expect(metadata.listName).toBe(keys.toKey(QUEUE, name))
+        if (type.startsWith('redis')) expect(metadata.listName).toBe(keys.toKey(queue, name))
     }
   }
 })

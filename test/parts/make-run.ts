@@ -47,12 +47,12 @@ export async function carryOut(store: Store, planned: PlannedRun, url: string): 
   return { plan, manifest }
 }
 
-/** Makes every shard of a recorded plan. */
-export async function embedAll(store: Store, plan: Plan, url: string): Promise<void> {
+/** Makes the shards of a recorded plan, or only the first `count` of them. */
+export async function embedAll(store: Store, plan: Plan, url: string, count?: number): Promise<void> {
   await using runs = createRunCache({ outputs: [store.url] })
   await using embedder = createEmbedder(url)
   const { signal } = new AbortController()
-  for (let shard = 0; shard < plan.shards; shard += 1) {
+  for (let shard = 0; shard < (count ?? plan.shards); shard += 1) {
     const job = { output: store.url, run: plan.run, shard }
     await processJob(job, await runs.open(job), embedder, { signal, reportDocuments: () => {} })
   }

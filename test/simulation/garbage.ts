@@ -2,7 +2,7 @@
 // a reader needs and no young one, and a gc that completes leaves no object that was unneeded from
 // its start to its end.
 
-import type { Plan, Version } from '@reembed/protocol'
+import { baseRunsOf, type Plan, type Version } from '@reembed/protocol'
 import { isRunId, manifestKey, planKey, runStatePrefix, seqOfKey } from '@reembed/shared'
 import type { Objects } from './store.ts'
 
@@ -60,6 +60,8 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     return state === 'deleting' || state === 'deleted' ? previousState : state
   }
 
+  const isGivenUp = (run: string): boolean => ['cancelled', 'failed'].includes(stateOf(run) ?? '')
+
   /** Newest first. */
   const versions = (): (Omit<Version, 'at'> & { at: number })[] =>
     keysOf('versions/').map(key => ({ ...(json(key) as Version), at: atOf(key) }))
@@ -78,8 +80,13 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     const isFinished = map.has(manifestKey(run))
     if (keptRuns().includes(run)) return 'a version that is kept'
     if (isFinished) return plan.seq > currentSeq ? 'finished and not published' : undefined
-    if (stateOf(run) !== 'cancelled') return 'under way'
+    if (!isGivenUp(run)) return 'under way'
     return undefined
+  }
+
+  function reuses(user: string, run: string): boolean {
+    const plan = planOf(user)
+    return plan !== undefined && baseRunsOf(plan).includes(run)
   }
 
   /** A run that embeds, and takes vectors from this one. */
@@ -89,10 +96,10 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
       .map(runOf)
       .find(
         user =>
-          planOf(user)?.baseRun === run &&
+          reuses(user, run) &&
           !map.has(manifestKey(user)) &&
           wordOf(user).state !== 'deleted' &&
-          stateOf(user) !== 'cancelled' &&
+          !isGivenUp(user) &&
           keysOf(runStatePrefix(user)).every(key => atOf(key) < before),
       )
 
@@ -103,7 +110,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     const markedAt = atOf(markKey)
     // A producer that plans the run later reads the state record after that.
     const need = plan && atOf(planKey(run)) < markedAt && needOf(run, plan)
-    if (need && !(stateOf(run) === 'cancelled' && need.startsWith('finished')))
+    if (need && !(isGivenUp(run) && need.startsWith('finished')))
       yield `GC run ${run} is given up and ${need}`
     const user = userOf(run, markedAt)
     if (user) yield `GC run ${run} is given up and reused by ${user}`
@@ -160,7 +167,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
       if (key.startsWith(`runs/${run}/`)) return true
       // Planned, or resumed after it was cancelled.
       const isAbout = key.endsWith('/plan.json') || key.includes('/state/')
-      return isAbout && planOf(runOf(key))?.baseRun === run
+      return isAbout && reuses(runOf(key), run)
     })
   }
 

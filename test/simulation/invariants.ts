@@ -148,6 +148,24 @@ export function createInvariants(
     shards.set(key, { object, run, shard, bodySha256: receipt.bodySha256, rows, refused, badLines })
   }
 
+  /** I6 for a checkpoint: each vector is that of its text. */
+  async function* checkCheckpoint(key: string): AsyncGenerator<string> {
+    const { receipt } = await readReceipt(direct, key)
+    const planned = await plannedOf(receipt.run)
+    const slice = planned?.slices[receipt.shard]
+    if (garbage.isThinned(receipt.run) || !slice) return
+    const revision = planned?.plan.recipe.model.revision ?? ''
+    const texts = slice.parts.map(({ etag }) => contents.get(etag)?.documents)
+    for await (const { ids, vectors } of readShard(direct, key)) {
+      for (const [row, id] of ids.entries()) {
+        const text = texts.find(each => each?.has(id))?.get(id) ?? ''
+        const found = vectors.subarray(row * DIMENSIONS, (row + 1) * DIMENSIONS)
+        if (!vectorOf(revision, text).every((value, i) => value === found[i]))
+          yield `I6 the vector of ${id} in ${key} is not that of its text by ${revision}`
+      }
+    }
+  }
+
   /**
    * I2 and I3: a manifest lists all shards of the plan as they are stored, and they hold each
    * document once.
@@ -240,6 +258,7 @@ export function createInvariants(
     const object = objects.map.get(key)
     if (object === undefined) return
     if (key.endsWith('.parquet')) yield* checkShard(key, object)
+    else if (key.includes('/checkpoints/')) yield* checkCheckpoint(key)
     else if (key.startsWith('models/')) yield* checkReference(key)
     else if (key.startsWith('versions/')) yield* checkVersion(json(key) as Version)
     else if (key.endsWith('/plan.json')) yield* checkPlan(json(key) as Plan)

@@ -11,9 +11,8 @@ import {
   findGarbage,
   planRetry,
   rollback,
-  shardsPresent,
 } from '@reembed/producer'
-import { readCurrent, readPlan, readSeq, setRunState } from '@reembed/protocol'
+import { readCurrent, readPlan, readSeq, setRunState, shardsPresent } from '@reembed/protocol'
 import { dispositionOf } from '@reembed/queue'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { ObjectDeleter, Store } from '@reembed/store'
@@ -141,7 +140,9 @@ export async function embedAndSweep(setting: Setting, process: Process): Promise
     try {
       const run = await runs.open(lock.job)
       const context = {
-        signal: lock.lost.signal,
+        stop: { begun: lock.lost.signal, over: new AbortController().signal },
+        // A job that lost its lock may have time for a checkpoint, or even for its shard.
+        signal: world.chance(0.5) ? lock.lost.signal : new AbortController().signal,
         reportDocuments: () => {},
         now: () => world.now * MS_PER_TURN,
       }

@@ -106,7 +106,7 @@ test('chunking is refused above the input limit of the model and without a token
   const without = await plan('--chunk-tokens', '100')
   expect(without.code).toBe(2)
   expect(without.stderr).toContain(
-    "chunks of 100 tokens need the model's tokenizer: name its tokenizer.json (--tokenizer)",
+    "chunks of 100 tokens need the model's tokenizer: give the path of its tokenizer.json (--tokenizer)",
   )
 })
 

@@ -88,7 +88,7 @@ it('planning prints excluded objects, doubtful objects and texts too long for on
     'note: 1 object skipped, with an unknown extension or a leading _ in the name: infos.json.',
   )
   expect(stderr).toContain(
-    'note: 1 text or Markdown object beside objects of records; each one becomes a document: README.md.',
+    'note: 1 text or Markdown object in a corpus that also has objects of records; each one becomes a document: README.md.',
   )
   const { preview, quote } = JSON.parse(stdout)
   expect(preview.tokens.counted).toBe(true)

@@ -161,7 +161,7 @@ describe('splitOptionsOf and createTokenizer', () => {
     const chunking = { maxTokens: 20, overlapTokens: 4, tokenizer: 'x' }
     expect(splitOptionsOf(chunking, tokenizer, 'search document: ').maxTokens).toBe(16)
     expect(() => splitOptionsOf({ ...chunking, maxTokens: 4 }, tokenizer, 'search document: ')).toThrow(
-      'chunks of 4 tokens leave no room for text beside 2 special tokens and the prompt',
+      'chunks of 4 tokens leave no room for text after 2 special tokens and the prompt',
     )
     expect(() => splitOptionsOf({ ...chunking, overlapTokens: 11 }, tokenizer, '')).toThrow(
       "an overlap of 11 tokens is more than half of a chunk's 18",

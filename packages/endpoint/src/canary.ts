@@ -55,9 +55,10 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
       const canary = rides(options.otherRoute) ? known[turn++ % known.length] : undefined
       if (canary === undefined) {
         const outcome = await endpoint.request(texts, vectors, { rows, ...options })
-        // The route changed during the request to one whose replies name no model: the next attempt
-        // has a canary.
-        if (outcome.kind === 'ok' && rides()) return { kind: 'corrupt', message: 'a reply names no model' }
+        // The route changed during the request to one whose replies contain no model name: the next
+        // attempt has a canary.
+        if (outcome.kind === 'ok' && rides())
+          return { kind: 'corrupt', message: 'a reply contains no model name' }
         return outcome
       }
       const outcome = await endpoint.request([...texts, canary.text], vectors, {

@@ -1,5 +1,5 @@
-// An endpoint as a program names it, resolved to the URL that answers: `hf:namespace/name` is read,
-// woken and waited for.
+// Resolves the endpoint that a program specifies to the URL that answers: `hf:namespace/name` is
+// read, woken and waited for.
 
 import type { EndpointOptions } from './client/endpoint.ts'
 import { createHf, type Hf, type HfEndpoint, type HfName, type HfOptions, parseHfName } from './hf/api.ts'

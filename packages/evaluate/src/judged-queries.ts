@@ -24,7 +24,7 @@ const QUERIES_PER_REQUEST = 16
 /** Runs with the same hash have the same queries and judgements. */
 export const hashOfQueries = (queries: readonly EvaluationQuery[]): string => sha256(canonical(queries))
 
-/** The queries themselves, read where they are named by files. */
+/** Returns the queries, and reads them if they are given as files. */
 export async function queriesOf(
   source: readonly EvaluationQuery[] | JudgedQueryFiles,
 ): Promise<readonly EvaluationQuery[]> {

@@ -1,4 +1,6 @@
-// Chooses the base run: the finished run whose unchanged vectors a new run reuses.
+// Chooses the base runs, whose unchanged vectors a new run reuses: the newest finished run of the
+// recipe, and the unfinished runs that were planned after it. A corpus that is edited during a run
+// would otherwise pay for the finished shards of that run again.
 
 import {
   isDeletion,
@@ -14,7 +16,7 @@ import {
   requirePlan,
   sameRecipe,
 } from '@reembed/protocol'
-import { canonical, ReembedError } from '@reembed/shared'
+import { canonical, ReembedError, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 
 export interface RecipeIds {
@@ -23,35 +25,60 @@ export interface RecipeIds {
   readonly recipe: Recipe
 }
 
-/** The base run, or the reason for none, worded to follow 'nothing is reused: '. */
-export type BaseRunResult =
+/** The base runs of a new run. */
+export type BaseRunResult = {
+  /** Unfinished runs, newest first. */
+  readonly unfinished: readonly Plan[]
+} & (
   | { readonly plan: Plan; readonly manifest: Manifest }
+  /** Why no finished run is reused, worded to follow 'nothing is reused: '. */
   | { readonly plan?: undefined; readonly reason: string }
+)
+
+/** For each of them, a worker may send some requests a slice. */
+const MAX_UNFINISHED = 4
 
 /**
  * The newest finished run of the same recipe, among the current version and the runs planned after
- * it. A run that was held is included: its vectors are complete. A run that was rolled back has a
- * lower sequence number than the current version, so it is excluded.
+ * it, and the newest unfinished runs of the recipe that were planned after that. A run that was
+ * held is included: its vectors are complete. A run that was rolled back has a lower sequence
+ * number than the current version, so it is excluded.
  */
 export async function findBaseRun(store: Store, ids: RecipeIds): Promise<BaseRunResult> {
   const current = await readCurrent(store)
+  const unfinished: Plan[] = []
   let other: Plan | undefined
   for (const { run, seq } of await readSeq(store, { after: current && current.seq - 1 })) {
     const plan = await readPlan(store, run)
-    // A rollback gives an old run a new sequence number, which is not that of its plan.
+    // A rollback records a new sequence number for a finished run, which differs from the number in
+    // its plan. It is skipped here, unless the run is the current version.
     if (!plan || (plan.seq !== seq && run !== current?.run)) continue
     const manifest = await readManifest(store, run)
-    if (!manifest || isDeletion(await readRunState(store, run))) continue
-    if (sameRecipe(manifest, ids)) return { plan, manifest }
-    other ??= plan
+    const state = await readRunState(store, run)
+    if (isDeletion(state)) continue
+    if (!manifest) {
+      const isUsable = unfinished.length < MAX_UNFINISHED && sameRecipe(plan, ids)
+      // The workers of a running run may write its first shard at any moment.
+      if (isUsable && (state === 'running' || (await hasShard(store, run)))) unfinished.push(plan)
+    } else if (sameRecipe(manifest, ids)) {
+      return { plan, manifest, unfinished }
+    } else {
+      other ??= plan
+    }
   }
   return {
+    unfinished,
     reason: other ? differenceOf(other.recipe, ids.recipe) : `no run in ${store.url} is finished yet`,
   }
 }
 
+async function hasShard(store: Store, run: string): Promise<boolean> {
+  for await (const _ of store.list(shardPrefix(run))) return true
+  return false
+}
+
 /**
- * The base run that the caller names by its id.
+ * Returns the base run with the id that the caller gives.
  * @throws ReembedError MODEL_MISMATCH (exit code 6) for a run of another recipe, RUN_NOT_FOUND for
  * a run that is not finished, is being deleted or was deleted.
  */
@@ -63,10 +90,10 @@ export async function requireBaseRun(store: Store, run: string, ids: RecipeIds):
   if (!manifest) {
     throw new ReembedError(
       'RUN_NOT_FOUND',
-      `run ${run} in ${store.url} is not finished: name a finished run to reuse its vectors`,
+      `run ${run} in ${store.url} is not finished: give a finished run to reuse its vectors`,
     )
   }
-  if (sameRecipe(manifest, ids)) return { plan, manifest }
+  if (sameRecipe(manifest, ids)) return { plan, manifest, unfinished: [] }
   throw new ReembedError(
     'MODEL_MISMATCH',
     `vectors of run ${run} cannot be reused: ${differenceOf(plan.recipe, ids.recipe)}`,

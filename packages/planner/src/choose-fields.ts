@@ -48,7 +48,7 @@ export function chooseField(
     const [key, probes] = lacking
     const wanted =
       named === undefined ? `${role} field (tried ${usual.join(', ')})` : `field ${JSON.stringify(named)}`
-    const remedy = named === undefined ? `Name the ${role} field` : `Check the name of the ${role} field`
+    const remedy = named === undefined ? `Specify the ${role} field` : `Check the name of the ${role} field`
     throw new ReembedError(
       'FIELD_NOT_FOUND',
       `${JSON.stringify(key)} has no ${wanted}; its fields are ${listOf(probes)}. ${remedy}`,
@@ -60,7 +60,7 @@ export function chooseField(
   )
   throw new ReembedError(
     'FIELD_NOT_FOUND',
-    `The objects do not share one ${role} field (${each.slice(0, 3).join('; ')}). Embed them in runs of their own`,
+    `The objects do not share one ${role} field (${each.slice(0, 3).join('; ')}). Embed them in separate runs`,
   )
 }
 

@@ -40,7 +40,7 @@ export async function resolveChunking(
   if (found === undefined) {
     throw new ReembedError(
       'USAGE',
-      `chunks of ${maxTokens} tokens need the model's tokenizer: name its tokenizer.json`,
+      `chunks of ${maxTokens} tokens need the model's tokenizer: give the path of its tokenizer.json`,
       { option: 'tokenizer' },
     )
   }

@@ -56,7 +56,9 @@ export async function openCorpus(
     await store[Symbol.asyncDispose]()
   }
   const store = await openStore(name === undefined ? root : url, { s3 })
-  /** Every dataset on the Hub has a README.md: its card, no document. */
+  /**
+   * The README.md of a dataset on the Hub is the dataset card. It is not a document of the corpus.
+   */
   const card = /^hf:\/\/datasets\/[^/]+\/[^/]+\/?$/.test(url) ? 'README.md' : undefined
 
   async function* objects({ onSkip, signal }: ListCorpusOptions = {}): ReturnType<Corpus['objects']> {
@@ -118,7 +120,7 @@ function corpusOfOne(store: Store, { key, size, etag }: ObjectInfo, named: Forma
     throw new ReembedError(
       'SOURCE_FORMAT',
       `Cannot tell the format of ${JSON.stringify(key)} by its extension: known are ${SUPPORTED_EXTENSIONS}. ` +
-        `Name it: ${FORMATS.join(', ')}`,
+        `Specify it: ${FORMATS.join(', ')}`,
       { option: 'format' },
     )
   }
@@ -159,8 +161,8 @@ function splitUrl(url: string, format: Format | undefined): Split {
 }
 
 /**
- * Files of Spark and Delta themselves (_temporary/, _delta_log/), which readers of tables skip.
- * Text and Markdown may have such names.
+ * Internal files of Spark and Delta (_temporary/, _delta_log/), which readers of tables skip. Text
+ * and Markdown documents may have such names.
  */
 const isSetAside = (key: string, { format }: ObjectEncoding): boolean =>
   !isWholeFile(format) && /(^|\/)_[^/=]*(\/|$)/.test(key)

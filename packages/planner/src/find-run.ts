@@ -1,4 +1,5 @@
-// Finds the run that a name means: an id, its first characters, or no name at all.
+// Finds a run by its id or by the first characters of its id; without either, the newest or the
+// current run.
 
 import { readCurrent, readPlan, readSeq, refuseDeleted } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'

@@ -30,7 +30,7 @@ import { findRun } from './find-run.ts'
 import type { PlanNotice, PlanOptions } from './options.ts'
 import { type PlannedCorpus, planCorpus } from './plan-corpus.ts'
 
-/** Embeds documents as a worker would; `embedDocuments` of @reembed/worker is one. */
+/** Embeds documents as a worker would. `embedDocuments` of @reembed/worker implements it. */
 export type EmbedDocuments = (
   endpoint: Endpoint,
   documents: readonly Document[],
@@ -77,7 +77,7 @@ export interface ModelPreview {
   readonly health: readonly [Health, Health]
   /** By metric, such as 'recall@10'; undefined without queries. */
   readonly scores: Readonly<Record<string, PreviewScore>> | undefined
-  /** Documents that the judgements name, and of these those that are not in the current version. */
+  /** Number of documents in the qrels, and how many of them are not in the current version. */
   readonly judged: number
   readonly missing: number
 }
@@ -171,8 +171,8 @@ async function sampleOf(
 }
 
 /**
- * Documents that answer queries and are not in the sample, read from the corpus where the current
- * version has them.
+ * The judged documents that are not in the sample, read from the corpus at the positions that the
+ * current version records.
  */
 async function answersOf(
   { output, s3 = {}, onNotice }: PreviewRequest,

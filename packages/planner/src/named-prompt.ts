@@ -1,7 +1,7 @@
 // Named prompts: the text that a model declares under a name in its
 // config_sentence_transformers.json. It is read once, when the run is planned, and the plan keeps
-// the text: workers need no file, and a later change of the name changes no run. It is not sent as
-// TEI's `prompt_name`, which /v1/embeddings does not take.
+// the text: workers need no file, and a later change of that file does not change the run. It is
+// not sent as TEI's `prompt_name`, which /v1/embeddings does not accept.
 
 import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'

@@ -37,13 +37,11 @@ export interface PlanOptions {
   readonly modelFolder?: string | undefined
   /** Text in front of each document, as the model card asks. */
   readonly prompt?: string | undefined
-  /**
-   * The same text by its name in the model's config_sentence_transformers.json. Excludes `prompt`.
-   */
+  /** The prompt by its name in the model's config_sentence_transformers.json. Excludes `prompt`. */
   readonly promptName?: string | undefined
   /**
-   * Where the file of named prompts is read if no folder has it; default HF_ENDPOINT, else
-   * https://huggingface.co.
+   * The Hub from which the file of named prompts is read if no local folder contains it; default
+   * HF_ENDPOINT, else https://huggingface.co.
    */
   readonly hub?: { readonly url?: string | undefined; readonly token?: string | undefined } | undefined
   /** Whether texts over the model's limit are cut (default); else they are rejects. */
@@ -64,7 +62,9 @@ export interface PlanOptions {
     | undefined
   /** About how many documents a shard holds. */
   readonly documentsPerShard?: number | undefined
-  /** Rejects up to which the run is published: '20' or '1%'; default '1%'. */
+  /**
+   * Maximum number of rejects with which the run is still published: '20' or '1%'; default '1%'.
+   */
   readonly maxRejects?: string | undefined
   /**
    * Takes unchanged vectors from the current version (default), from the named run, or, if false,
@@ -84,7 +84,7 @@ export type PlanNotice =
   | { readonly kind: 'endpoint_state'; readonly state: string }
   /** The endpoint states no revision of its model: reference vectors identify the model instead. */
   | { readonly kind: 'revision_unstated'; readonly url: string }
-  /** The server puts a prompt of its own in front of every text. */
+  /** The server prepends its own default prompt to every text. */
   | { readonly kind: 'server_prompt'; readonly url: string; readonly prompt: string }
   /** Objects left out: unknown by extension, or their name begins with an underscore. */
   | { readonly kind: 'objects_skipped'; readonly count: number; readonly examples: readonly string[] }

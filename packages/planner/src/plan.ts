@@ -50,7 +50,7 @@ export interface PlanRequest {
   /** See Plan.maxRejects. */
   readonly maxRejects?: string | undefined
   /**
-   * Finds the base run, whose unchanged vectors are reused. Not given: no reuse. False: no reuse,
+   * Finds the base runs, whose unchanged vectors are reused. Not given: no reuse. False: no reuse,
    * and the run id differs from that of the run with reuse.
    */
   readonly findBaseRun?: ((recipe: RecipeIds) => Promise<BaseRunResult>) | false | undefined
@@ -99,8 +99,9 @@ export async function planRun(corpus: Corpus, request: PlanRequest): Promise<Pla
   const [spaceId, recipeId] = [spaceIdOf(recipe.model), recipeIdOf(recipe)]
   const baseRun: BaseRunResult = findBaseRun
     ? await findBaseRun({ spaceId, recipeId, recipe })
-    : { reason: findBaseRun === false ? 'switched off' : 'not searched for' }
-  const slicing = slicingOf(request, sample, recipe.model, baseRun.plan?.slicing)
+    : { reason: findBaseRun === false ? 'switched off' : 'not searched for', unfinished: [] }
+  const [newest = baseRun.plan] = baseRun.unfinished
+  const slicing = slicingOf(request, sample, recipe.model, newest?.slicing)
   const reuse = findBaseRun === false ? false : undefined
   const { run, plan: recorded } = await lookUpRun(
     runIdOf({ snapshotSha256: found.snapshotSha256, recipeId, layout, slicing, reuse }),
@@ -132,6 +133,7 @@ export async function planRun(corpus: Corpus, request: PlanRequest): Promise<Pla
       snapshotSha256: found.snapshotSha256,
       slicing,
       baseRun: baseRun.plan?.run,
+      ...(baseRun.unfinished.length > 0 && { unfinishedBaseRuns: baseRun.unfinished.map(({ run }) => run) }),
       maxRejects: request.maxRejects ?? DEFAULT_MAX_REJECTS,
     },
     ...learned,

@@ -6,7 +6,7 @@
  */
 export type RejectLimit = string
 
-/** The limit of a run that names none: one reject in a hundred documents. */
+/** The limit of a run whose plan sets none: one reject in a hundred documents. */
 export const DEFAULT_MAX_REJECTS: RejectLimit = '1%'
 
 /** The limit as a number of documents. NaN when the text is neither a count nor a percentage. */

@@ -2,30 +2,36 @@
 // of unchanged documents in the other slices is estimated from a few of them.
 
 import { readDocuments } from '@reembed/corpus'
-import { type Manifest, type Plan, readManifestShards, type Slice } from '@reembed/protocol'
+import { type Manifest, type Plan, readManifestShards, type Slice, shardsPresent } from '@reembed/protocol'
 import {
   contentHashOf,
   createSliceLocator,
-  openBaseRun,
+  openBaseRuns,
   sameLayout,
   undefinedIfCorrupt,
 } from '@reembed/shard'
 import type { Store } from '@reembed/store'
+import type { BaseRunResult } from './base-run.ts'
 import type { PlanResult } from './plan.ts'
 import { createEvenSampler } from './survey.ts'
 
 export interface ReuseForecast {
+  /** The finished base run. */
   readonly baseRun: string | null
+  /**
+   * Base runs without a manifest, newest first: shards that they do not have yet count as missing.
+   */
+  readonly unfinishedBaseRuns: readonly string[]
   /** Why nothing is reused; null with a base run. */
   readonly reason: string | null
-  /** Slices that are equal in the base run: their vectors are reused as they are. Counted. */
+  /** Slices that are equal in a base run: their vectors are reused as they are. Counted. */
   readonly identical: ReuseGroup
   /**
    * Slices of objects that changed, or of a run with other columns: workers look up each document
    * by its text.
    */
   readonly changed: ReuseGroup & { readonly reusable: number }
-  /** Slices of objects that the base run does not have. */
+  /** Slices of objects that no base run has. */
   readonly added: ReuseGroup
   /** Estimated number of documents to embed. */
   readonly toEmbed: number
@@ -43,8 +49,8 @@ const SAMPLED_SLICES = 4
 const SAMPLED_DOCUMENTS = 500
 
 /**
- * Forecasts the reuse of vectors of the base run. Reads the plan of the base run and, where objects
- * changed, the start of a few slices. Embeds nothing.
+ * Forecasts the reuse of vectors of the base runs. Reads their plans and, where objects changed,
+ * the start of a few slices. Embeds nothing.
  */
 export async function forecastReuse(
   store: Store | undefined,
@@ -55,10 +61,12 @@ export async function forecastReuse(
   const identical = createReuseGroup()
   const changed = createReuseGroup()
   const added = createReuseGroup()
-  if (baseRun.plan === undefined || store === undefined) {
+  const bases = store === undefined ? [] : await openForecastBases(store, baseRun, head)
+  if (bases.length === 0 || store === undefined) {
     for await (const slice of slices()) added.add(slice)
     return {
       baseRun: null,
+      unfinishedBaseRuns: [],
       reason: baseRun.plan === undefined ? baseRun.reason : 'not searched for',
       identical: identical.of(0, 0),
       changed: { ...changed.of(0, 0), reusable: 0 },
@@ -66,22 +74,14 @@ export async function forecastReuse(
       toEmbed: head.estimatedDocuments,
     }
   }
-  const basePlan = baseRun.plan
-  // Damage to the base run, or its deletion by gc meanwhile, costs its vectors, not the plan.
-  const baseDocuments = new Uint32Array(basePlan.shards)
-  await undefinedIfCorrupt(countDocuments(store, baseRun.manifest, baseDocuments))
-
-  const locator = createSliceLocator(store, basePlan)
-  const sameColumns = basePlan.source === head.source && sameLayout(basePlan, head)
   const spread = createEvenSampler<Slice>(SAMPLED_SLICES)
   let reusedDocuments = 0
   for await (const slice of slices()) {
-    const baseShard =
-      basePlan.source === head.source ? await undefinedIfCorrupt(locator.shardOfSameSlice(slice)) : undefined
-    if (baseShard !== undefined && sameColumns) {
+    const documents = await firstOf(bases, base => base.documentsOfSameSlice(slice))
+    if (documents !== undefined) {
       identical.add(slice)
-      reusedDocuments += baseDocuments[baseShard] ?? 0
-    } else if (baseShard !== undefined || (await undefinedIfCorrupt(locator.containsAnyObject(slice)))) {
+      reusedDocuments += documents
+    } else if (await firstOf(bases, async base => (await base.containsAnyObject(slice)) || undefined)) {
       changed.add(slice)
       spread.add(slice)
     } else {
@@ -90,13 +90,14 @@ export async function forecastReuse(
   }
   const rest = Math.max(0, head.estimatedDocuments - reusedDocuments)
   const weight = Math.max(1, changed.weight + added.weight)
-  const plan: Plan = { ...head, baseRun: basePlan.run, seq: 0, slicesPerSegment: 1 }
+  const plan: Plan = { ...head, seq: 0, slicesPerSegment: 1 }
   const share = await unchangedShare(store, source, plan, spread.values(), signal)
   const changedGroup = changed.of(rest, changed.weight / weight)
   const addedGroup = added.of(rest, added.weight / weight)
   const reusable = Math.round(share * changedGroup.documents)
   return {
-    baseRun: basePlan.run,
+    baseRun: baseRun.plan?.run ?? null,
+    unfinishedBaseRuns: baseRun.unfinished.map(({ run }) => run),
     reason: null,
     identical: identical.of(reusedDocuments, 1),
     changed: { ...changedGroup, reusable },
@@ -105,9 +106,73 @@ export async function forecastReuse(
   }
 }
 
+/**
+ * A base run as the forecast sees it. If it is damaged or deleted, planning continues without it.
+ */
+interface ForecastBase {
+  /**
+   * The documents of its shard of exactly this slice; undefined where it has no such shard, or not
+   * in the columns of the new run.
+   */
+  documentsOfSameSlice(slice: Slice): Promise<number | undefined>
+  containsAnyObject(slice: Slice): Promise<boolean>
+}
+
+/** The base runs in the order in which workers search them. */
+async function openForecastBases(
+  store: Store,
+  baseRun: BaseRunResult,
+  head: PlanResult['head'],
+): Promise<ForecastBase[]> {
+  const bases: ForecastBase[] = []
+  for (const plan of baseRun.unfinished) {
+    const perShard = Math.ceil(plan.estimatedDocuments / plan.shards)
+    const documents = (await shardsPresent(store, plan)).map(size => (size > 0 ? perShard : ABSENT))
+    bases.push(openForecastBase(store, plan, documents, head))
+  }
+  if (baseRun.plan) {
+    const documents = new Uint32Array(baseRun.plan.shards)
+    await undefinedIfCorrupt(countDocuments(store, baseRun.manifest, documents))
+    bases.push(openForecastBase(store, baseRun.plan, documents, head))
+  }
+  return bases
+}
+
+/** In the documents of shards: the base run does not have the shard. */
+const ABSENT = 2 ** 32 - 1
+
+function openForecastBase(
+  store: Store,
+  plan: Plan,
+  documents: Uint32Array,
+  head: PlanResult['head'],
+): ForecastBase {
+  const locator = createSliceLocator(store, plan)
+  const isSame = plan.source === head.source && sameLayout(plan, head)
+  return {
+    async documentsOfSameSlice(slice) {
+      const shard = isSame ? await undefinedIfCorrupt(locator.shardOfSameSlice(slice)) : undefined
+      return shard === undefined || documents[shard] === ABSENT ? undefined : documents[shard]
+    },
+    containsAnyObject: async slice => (await undefinedIfCorrupt(locator.containsAnyObject(slice))) === true,
+  }
+}
+
 async function countDocuments(store: Store, manifest: Manifest, documents: Uint32Array): Promise<void> {
   let at = 0
   for await (const { rows, rejects } of readManifestShards(store, manifest)) documents[at++] = rows + rejects
+}
+
+/** The first result that is not undefined. */
+async function firstOf<T, R>(
+  values: readonly T[],
+  of: (value: T) => Promise<R | undefined>,
+): Promise<R | undefined> {
+  for (const value of values) {
+    const result = await of(value)
+    if (result !== undefined) return result
+  }
+  return undefined
 }
 
 function createReuseGroup() {
@@ -133,7 +198,7 @@ function createReuseGroup() {
   }
 }
 
-/** The share of the first documents of these slices whose text has a vector in the base run. */
+/** The share of the first documents of these slices whose text has a vector in a base run. */
 async function unchangedShare(
   store: Store,
   source: Store,
@@ -141,9 +206,9 @@ async function unchangedShare(
   slices: readonly Slice[],
   signal: AbortSignal | undefined,
 ): Promise<number> {
-  const baseRun = slices.length > 0 ? await openBaseRun(store, plan) : undefined
+  const baseRuns = slices.length > 0 ? await openBaseRuns(store, plan) : undefined
   let [inspected, found] = [0, 0]
-  for (const slice of baseRun ? slices : []) {
+  for (const slice of baseRuns ? slices : []) {
     const reader = await readDocuments({ source, output: store }, plan, slice, signal)
     const hashes: string[] = []
     for await (const record of reader.records) {
@@ -151,7 +216,7 @@ async function unchangedShare(
       if (hashes.length === SAMPLED_DOCUMENTS) break
     }
     inspected += hashes.length
-    found += (await baseRun?.reuseIndex(slice).countFound(hashes, signal)) ?? 0
+    found += (await baseRuns?.reuseIndex(slice).countFound(hashes, signal)) ?? 0
   }
   return inspected === 0 ? 0 : found / inspected
 }

@@ -47,7 +47,7 @@ export function budgetOf({ maxCost, maxTokens }: SpendingOptions, price: Price |
  * Records the budget of the run. A run that was paused by its budget continues with another one,
  * and a failed run is tried again.
  * @throws ReembedError RUN_STOPPED for a run that is paused, cancelled or being deleted, or whose
- * budget is used up and is the same again.
+ * budget is used up and is not changed.
  */
 export async function applyBudget(store: Store, run: string, budget: RunBudget): Promise<void> {
   const record = await readRunStateRecord(store, run)

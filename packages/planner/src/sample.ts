@@ -1,7 +1,13 @@
 // Reads a few records at several places, to choose the fields and to estimate the size of
 // documents. Of Parquet and Arrow, only metadata is read.
 
-import { inspectObject, type ObjectInspection, parseTemplate } from '@reembed/corpus'
+import {
+  createMapper,
+  type DocumentMapping,
+  inspectObject,
+  type ObjectInspection,
+  parseTemplate,
+} from '@reembed/corpus'
 import {
   type CarriedColumn,
   type FieldMapping,
@@ -9,7 +15,7 @@ import {
   type SourceObject,
   TEXT_FIELDS,
 } from '@reembed/protocol'
-import { mapConcurrent } from '@reembed/shared'
+import { mapConcurrent, ReembedError } from '@reembed/shared'
 import { carriedColumns, chooseField, requireField, requireRecords } from './choose-fields.ts'
 import type { Corpus } from './corpus.ts'
 import type { Survey } from './survey.ts'
@@ -44,7 +50,8 @@ const PROBE_BYTES = 64 * 1024
 /**
  * Samples the records of a corpus. Reads about 8 times 64 KiB, more where records are longer, and
  * nothing for a corpus of only text and Markdown.
- * @throws ReembedError SOURCE_FORMAT, FIELD_NOT_FOUND; USAGE for a column type that does not exist
+ * @throws ReembedError SOURCE_FORMAT, FIELD_NOT_FOUND; USAGE for a column type that does not exist;
+ * DUPLICATE_ID
  */
 export async function sampleCorpus(
   { store }: Corpus,
@@ -61,6 +68,7 @@ export async function sampleCorpus(
   for await (const probe of probed) probes.push(probe)
 
   const fields = probes.length > 0 ? chooseFields(probes, named, template) : null
+  if (fields) refuseRepeatedIds(probes, { fields, template })
   const lines = sum(probes, ({ recordCount }) => recordCount)
   const decompressed = probes.filter(({ recordBytes }) => recordBytes > 0)
   const bytesPerRecord = ratio(
@@ -108,6 +116,34 @@ function chooseFields(
   const { fieldPaths } = parseTemplate(template)
   for (const name of fieldPaths) requireField(probes, name, 'fields.template')
   return { id, text: named.text ?? fieldPaths.at(-1) ?? '' }
+}
+
+/**
+ * Two documents with one id, which finalize would find when everything is embedded.
+ * @throws ReembedError DUPLICATE_ID
+ */
+function refuseRepeatedIds(probes: readonly ObjectInspection[], mapping: DocumentMapping): void {
+  const mapper = createMapper(mapping)
+  const keys = new Map<string, string>()
+  for (const { key, records } of probes) {
+    for (const record of records) {
+      const document = mapper.map(record, { part: 0, offset: 0 })
+      // A reject, as an empty text becomes one, may have the id of a document.
+      if (document.kind !== 'document' || document.text.trim() === '') continue
+      const first = keys.get(document.id)
+      keys.set(document.id, key)
+      if (first === undefined) continue
+      const where =
+        first === key
+          ? `twice in ${JSON.stringify(key)}`
+          : `in ${JSON.stringify(first)} and ${JSON.stringify(key)}`
+      throw new ReembedError(
+        'DUPLICATE_ID',
+        `duplicate ids: ${JSON.stringify(document.id)} (${where}). Nothing was embedded: make the ids unique, or choose another id field`,
+        { option: 'fields.id' },
+      )
+    }
+  }
 }
 
 function charsPerRecord(probes: readonly ObjectInspection[], path: string): number {

@@ -77,7 +77,9 @@ function cutObject(whole: SlicePart, index: ObjectIndex | undefined, slicing: Sl
   return isRowFormat(whole.format) ? cutRows(whole, index, slicing.maxParts) : cutAtLines(whole, index)
 }
 
-/** Ranges of equal length, none longer than `most`, so that the last slice is not a small rest. */
+/**
+ * Ranges of equal length, none longer than `most`, so that the last slice is not a small remainder.
+ */
 function* cutEvenly(part: SlicePart, end: number, most: number): Generator<SlicePart, void, undefined> {
   const length = Math.ceil((end - part.start) / Math.ceil((end - part.start) / most))
   for (let start = part.start; start < end; start += length) {
@@ -113,14 +115,15 @@ function* cutRows(
 }
 
 /**
- * A slicing is kept while the estimates stay within this factor of it. Estimates vary, and another
- * slicing changes every slice, so that no slice can be reused whole.
+ * The slicing of the base run is kept if its bytes and its parts per slice differ from the new
+ * estimates by less than this factor. Estimates vary, and another slicing would change every slice,
+ * so that no slice could be reused whole.
  */
 const KEEP_FACTOR = 2
 
 /**
- * The slicing of the base run where it still fits, so that unchanged objects have the same slices;
- * else `fresh`.
+ * Returns the slicing of the base run if it is close enough to `fresh`, so that unchanged objects
+ * have the same slices; else returns `fresh`.
  */
 export function keepSlicing(
   previous: Slicing | undefined,

@@ -74,7 +74,7 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
     throw new ReembedError(
       'SOURCE_FORMAT',
       `None of the ${skipped.count} objects in ${url} has an extension that can be read (${SUPPORTED_EXTENSIONS}): ` +
-        `found ${names}. If they are all of one format, name it`,
+        `found ${names}. If they all have one format, specify it`,
       { option: 'format' },
     )
   }

@@ -182,7 +182,7 @@ describe('a table', () => {
     await expect(read({ 'a.csv': 'key,words\n1,one\n' })).rejects.toMatchObject({
       code: 'FIELD_NOT_FOUND',
       message:
-        '"a.csv" has no id field (tried id, _id, doc_id, docid); its fields are "key", "words". Name the id field',
+        '"a.csv" has no id field (tried id, _id, doc_id, docid); its fields are "key", "words". Specify the id field',
     })
   })
 
@@ -249,7 +249,7 @@ describe('fields and templates', () => {
       '{{#each}}x{{/each}}',
       "'{{#each}}' is not a field name: use only {{ name }}, without sections or logic",
     ],
-    ['no field', "it names no field: write '{{ title }}\\n\\n{{ text }}'"],
+    ['no field', "it contains no field: write '{{ title }}\\n\\n{{ text }}'"],
     ['{{ text }} {{ open', "it has an unmatched '{{' or '}}'"],
   ])('%j is refused', async (template, what) => {
     await expect(read(nested, { fields: { id: 'meta.id' }, template })).rejects.toMatchObject({

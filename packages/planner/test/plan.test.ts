@@ -155,12 +155,12 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
     await expect(planned(`${place.root}/x`)).rejects.toMatchObject({
       code: 'SOURCE_FORMAT',
       message: expect.stringMatching(
-        /None of the 2 objects in .*\(\.jsonl, \.ndjson, \.csv, .*\): found "a\.html", "b\.json"\..*name it/,
+        /None of the 2 objects in .*\(\.jsonl, \.ndjson, \.csv, .*\): found "a\.html", "b\.json"\..*specify it/,
       ),
     })
     await expect(planned(`${place.root}/x/a.html`)).rejects.toMatchObject({
       code: 'SOURCE_FORMAT',
-      message: expect.stringContaining('Name it: jsonl, csv, tsv, parquet, arrow, text, markdown'),
+      message: expect.stringContaining('Specify it: jsonl, csv, tsv, parquet, arrow, text, markdown'),
     })
     expect((await planned(`${place.root}/x/a.html`, {}, { format: 'jsonl' })).head.objects).toBe(1)
   })
@@ -231,7 +231,7 @@ describe('the fields', () => {
     await expect(plannedOf({ 'a.jsonl': jsonl({ url: 'x', 'bo\u001bdy': '' }) })).rejects.toMatchObject({
       code: 'FIELD_NOT_FOUND',
       message:
-        '"a.jsonl" has no id field (tried id, _id, doc_id, docid); its fields are "url", "bo\\u001bdy". Name the id field',
+        '"a.jsonl" has no id field (tried id, _id, doc_id, docid); its fields are "url", "bo\\u001bdy". Specify the id field',
     })
     await expect(plannedOf({ 'a.jsonl': DOCS }, { fields: { text: 'abstract' } })).rejects.toMatchObject({
       code: 'FIELD_NOT_FOUND',
@@ -264,7 +264,7 @@ describe('the fields', () => {
     await expect(plannedOf(files)).rejects.toMatchObject({
       code: 'FIELD_NOT_FOUND',
       message:
-        'The objects do not share one id field ("a.jsonl": id; "b.jsonl": _id). Embed them in runs of their own',
+        'The objects do not share one id field ("a.jsonl": id; "b.jsonl": _id). Embed them in separate runs',
     })
   })
 

@@ -3,24 +3,8 @@
 
 import type { Plan } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
-import { shardOfKey, shardPrefix } from '@reembed/shared'
-import type { Store } from '@reembed/store'
 
 const BULK = 1_000
-
-/** The size of each shard in bytes, 0 where it is missing, from a LIST of the run's data. */
-export async function shardsPresent(store: Store, plan: Plan): Promise<Uint32Array> {
-  const present = new Uint32Array(plan.shards)
-  for await (const { key, size } of store.list(shardPrefix(plan.run))) {
-    const shard = shardOfKey(key, plan.run, plan.shards)
-    // An empty object is damaged, not missing.
-    if (shard !== undefined) present[shard] = Math.max(1, size)
-  }
-  return present
-}
-
-export const countPresent = (present: Uint32Array): number =>
-  present.reduce((count, size) => count + Math.min(1, size), 0)
 
 /** Adds a job for each missing shard; returns their number. */
 export async function enqueueMissing(

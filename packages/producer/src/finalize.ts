@@ -1,6 +1,6 @@
 // FINALIZE: when every shard of a run exists, audits every receipt and every id, and writes the
 // manifest. Concurrent finalizers write the same bytes, unless gc deletes the base run between
-// their reads of it; then the manifest that was written first counts.
+// their reads of it; then the manifest that was written first is the valid one.
 
 import { createHash } from 'node:crypto'
 import {
@@ -87,6 +87,7 @@ export async function finalize(store: Store, plan: Plan, options: FinalizeOption
     nativeDimensions: recipe.nativeDimensions,
     layout: plan.layout,
     baseRun: plan.baseRun === undefined ? undefined : { run: plan.baseRun, removedRows },
+    unfinishedBaseRuns: plan.unfinishedBaseRuns,
     shards: plan.shards,
     shardsPerSegment: SHARDS_PER_SEGMENT,
     totals,

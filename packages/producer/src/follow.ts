@@ -3,11 +3,16 @@
 
 import { setTimeout as wait } from 'node:timers/promises'
 import { runStoppedError } from '@reembed/planner'
-import { type Plan, type RunFailure, readRunStateRecord } from '@reembed/protocol'
+import {
+  countPresent,
+  type Plan,
+  type RunFailure,
+  readRunStateRecord,
+  shardsPresent,
+} from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { countPresent, shardsPresent } from './enqueue.ts'
 import type { PublishOutcome } from './publish.ts'
 import { createSweeper, type Sweeper } from './sweep.ts'
 
@@ -25,7 +30,7 @@ export interface FollowProgress {
 export interface FollowOptions {
   readonly store: Store
   readonly queue: Queue
-  /** Default: one of its own. */
+  /** Default: a new sweeper. */
   readonly sweeper?: Sweeper | undefined
   readonly plan: Plan
   /** Called about three times a second. */
@@ -36,8 +41,8 @@ export interface FollowOptions {
 const POLL_MS = 300
 const SWEEP_MS = 30_000
 /**
- * After the queue ran empty with shards missing: Redis was emptied, or its counts lag behind the
- * last jobs.
+ * Interval of sweeps after the queue ran empty while shards are missing: Redis was emptied, or its
+ * counts lag behind the last jobs.
  */
 const IDLE_SWEEP_MS = 2_000
 

@@ -1,7 +1,7 @@
 // The public surface of @reembed/producer; every other file is private to the package.
 
 export { type ResumeOptions, resumeRun, stopRun } from './control.ts'
-export { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
+export { enqueueMissing } from './enqueue.ts'
 export { finalize } from './finalize.ts'
 export { type FollowOptions, type FollowProgress, followRun } from './follow.ts'
 export { cancelRunDeletion, deleteRuns, findGarbage, type Garbage } from './gc.ts'

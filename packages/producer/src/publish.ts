@@ -133,7 +133,7 @@ export async function rollback(store: Store, run?: string, actor?: Actor): Promi
   if (manifest === undefined) {
     throw new ReembedError(
       'RUN_NOT_FOUND',
-      `run ${target} in ${store.url} is not finished or was deleted: name a finished run`,
+      `run ${target} in ${store.url} is not finished or was deleted: give a finished run`,
     )
   }
   const seq = await takeSeq(store, target)

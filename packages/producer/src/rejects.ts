@@ -6,7 +6,10 @@ import type { Store } from '@reembed/store'
 
 const MAX_BYTES = 32 * 1024 * 1024
 
-/** Writes one object, or several beyond `maxBytes`: each is held in memory and put at once. */
+/**
+ * Writes one object, or several if the rows exceed `maxBytes`. Each object is held in memory and
+ * written by one put.
+ */
 export async function putRejects(
   store: Store,
   run: string,

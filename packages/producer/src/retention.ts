@@ -1,6 +1,7 @@
 // Decides which runs of an output gc keeps, and since when the others are not needed.
 
 import {
+  baseRunsOf,
   readManifest,
   readPlan,
   readRunState,
@@ -86,8 +87,8 @@ export async function decideRetention(
       return [true, 'not finished: cancel it first']
     })()
     decisions.set(run, { retained, reason, deletionCommitted, replacedMs })
-    // Its workers read vectors of the base run until it is finished.
-    if (plan.baseRun !== undefined && !finished && retained) bases.set(plan.baseRun, run)
+    // Its workers read vectors of the base runs until it is finished.
+    if (!finished && retained) for (const base of baseRunsOf(plan)) bases.set(base, run)
   }
   for (const [base, by] of bases) {
     const decision = decisions.get(base)

@@ -39,7 +39,14 @@ export async function planRetry(store: Store, run: string): Promise<PlannedRun> 
   const { run: again } = await lookUpRun(store, retryIdOf(run))
   const { seq: _, slicesPerSegment: __, ...head } = plan
   return {
-    head: { ...head, run: again, baseRun: run, retryOf: run, quote: undefined },
+    head: {
+      ...head,
+      run: again,
+      baseRun: run,
+      unfinishedBaseRuns: undefined,
+      retryOf: run,
+      quote: undefined,
+    },
     slices: () => readSlices(store, plan),
   }
 }

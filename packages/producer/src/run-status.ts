@@ -1,17 +1,18 @@
 // The description of one run: what the command prints, and what the SDK returns.
 
 import {
+  countPresent,
   type Manifest,
   type ModelIdentity,
   readCurrent,
   readManifest,
   readRunStateRecord,
   requirePlan,
+  shardsPresent,
   type Totals,
 } from '@reembed/protocol'
 import type { Queue, QueueCounts, RunProgress, WorkerState } from '@reembed/queue'
 import type { Store } from '@reembed/store'
-import { countPresent, shardsPresent } from './enqueue.ts'
 
 /**
  * - `running`: shards are missing.
@@ -46,6 +47,7 @@ export interface RunStatus {
   readonly totals: Totals | undefined
   /** The run whose vectors it reused; set once the run is finished, if it had one. */
   readonly baseRun: Manifest['baseRun']
+  readonly unfinishedBaseRuns: Manifest['unfinishedBaseRuns']
   /** What Redis knows; undefined for a client without Redis. */
   readonly queue:
     | {
@@ -84,6 +86,7 @@ export async function readRunStatus(store: Store, queue: Queue | undefined, run:
     documents: manifest?.totals.documents ?? plan.estimatedDocuments,
     totals: manifest?.totals,
     baseRun: manifest?.baseRun,
+    unfinishedBaseRuns: manifest?.unfinishedBaseRuns,
     queue: queue && (await queueStatus(queue, run)),
   }
 

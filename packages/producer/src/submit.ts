@@ -2,10 +2,17 @@
 // submit the same run again.
 
 import { applyBudget, type PlannedRun, recordPlan } from '@reembed/planner'
-import { type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
+import {
+  countPresent,
+  type Manifest,
+  type Plan,
+  type RunBudget,
+  readManifest,
+  shardsPresent,
+} from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import type { Store } from '@reembed/store'
-import { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
+import { enqueueMissing } from './enqueue.ts'
 
 export interface SubmittedRun {
   readonly plan: Plan

@@ -1,4 +1,4 @@
-// The standing sweep of a worker or producer process: it finalizes runs and re-enqueues their
+// The periodic sweep of a worker or producer process: it finalizes runs and re-enqueues their
 // missing shards, so that the process that planned a run need not stay up.
 
 import type { Queue } from '@reembed/queue'

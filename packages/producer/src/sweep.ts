@@ -2,6 +2,7 @@
 // producer and every worker sweeps at intervals. Sweeps are idempotent and may run concurrently.
 
 import {
+  countPresent,
   failRun,
   type Plan,
   type RunFailure,
@@ -10,11 +11,12 @@ import {
   readPlan,
   readRunStateRecord,
   readSeq,
+  shardsPresent,
 } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { countPresent, enqueueMissing, shardsPresent } from './enqueue.ts'
+import { enqueueMissing } from './enqueue.ts'
 import { finalize } from './finalize.ts'
 import { type PublishOutcome, publish } from './publish.ts'
 
@@ -72,9 +74,10 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
       if (published) return { run, status: 'finished', publish: published }
       return { run, status: 'running', missing, enqueued: 0 }
     }
-    // Adding again what the queue still holds is harmless but costs a round trip each: only when
-    // jobs are lacking. The queue's counts are over all runs, and another run's jobs may hide that
-    // this one has none: so also when nothing of it was finished since the last sweep.
+    // To enqueue a job that the queue still holds is harmless, but costs a round trip. So jobs are
+    // enqueued only when some are lacking. The queue's counts are over all runs, and another run's
+    // jobs may hide that this one has none: so they are enqueued also when no shard of it was
+    // finished since the last sweep.
     const { waiting, active, delayed } = await queue.counts()
     const lacking = waiting + active + delayed < missing || missing === lastMissing.get(run)
     lastMissing.set(run, missing)

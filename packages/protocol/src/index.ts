@@ -71,6 +71,7 @@ export {
 } from './manifest.ts'
 export { type ModelReference, putModelReference, readModelReference } from './model-reference.ts'
 export {
+  baseRunsOf,
   type Plan,
   putPlan,
   putSliceSegment,
@@ -116,6 +117,7 @@ export {
   refuseDeleted,
   setRunState,
 } from './run-state.ts'
+export { countPresent, shardsPresent } from './shards-present.ts'
 export {
   getTickClaim,
   putTickClaim,

@@ -61,6 +61,8 @@ export interface Manifest {
    * it is unreadable.
    */
   readonly baseRun?: { readonly run: string; readonly removedRows: number | null } | undefined
+  /** See Plan. */
+  readonly unfinishedBaseRuns?: readonly string[] | undefined
   readonly shards: number
   readonly shardsPerSegment: number
   readonly totals: Totals
@@ -118,6 +120,7 @@ const manifestShape = record<Manifest>({
   baseRun: optional(
     record<NonNullable<Manifest['baseRun']>>({ run: filledText, removedRows: either(count, none) }),
   ),
+  unfinishedBaseRuns: optional(list(filledText)),
   shards: count,
   shardsPerSegment: positive,
   totals: record<Totals>({

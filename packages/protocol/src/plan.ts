@@ -83,6 +83,11 @@ export interface Plan {
    * the run id.
    */
   readonly baseRun?: string | undefined
+  /**
+   * Unfinished runs of the same recipe, newest first, whose shards are reused before those of
+   * `baseRun`. Not part of the run id.
+   */
+  readonly unfinishedBaseRuns?: readonly string[] | undefined
   /** The run whose rejects this run retries. */
   readonly retryOf?: string | undefined
   /** Maximum rejects for automatic publication: '20' or '1%'. Not part of the run id. */
@@ -118,6 +123,13 @@ export const putSliceSegment = (
   segment: number,
   rows: readonly Slice[],
 ): Promise<'created' | 'exists'> => slices.put(store, planSegmentKey(run, segment), rows)
+
+/** All runs whose vectors the run reuses, in the order in which they are searched. */
+export const baseRunsOf = ({
+  baseRun,
+  unfinishedBaseRuns = [],
+}: Pick<Plan, 'baseRun' | 'unfinishedBaseRuns'>): readonly string[] =>
+  baseRun === undefined ? unfinishedBaseRuns : [...unfinishedBaseRuns, baseRun]
 
 const CARRIED: readonly CarriedType[] = ['string', 'int32', 'int64', 'double', 'boolean']
 
@@ -156,6 +168,7 @@ const planShape = record<Plan>({
   snapshotSha256: text,
   slicing: optional(record<NonNullable<Plan['slicing']>>({ sliceBytes: amount, maxParts: amount })),
   baseRun: optional(text),
+  unfinishedBaseRuns: optional(list(text)),
   retryOf: optional(text),
   maxRejects: text,
   gates: optional(list(text)),

@@ -28,12 +28,18 @@ import {
 } from './redis.ts'
 import { tracedAttempt } from './trace.ts'
 
+/** Ends a job whose lock is lost, or whose worker shuts down, so that it keeps what it has made. */
+export interface JobStop {
+  /** The handler should send nothing more. */
+  readonly begun: AbortSignal
+  /** The handler should wait for no reply any more, write what it has, and throw. */
+  readonly over: AbortSignal
+}
+
 /** The signal and the progress reports of one job. */
 export interface JobContext {
-  /**
-   * Aborted when the job's lock is lost or the worker shuts down: the handler must stop and write
-   * nothing more.
-   */
+  readonly stop: JobStop
+  /** Aborted after `stop`: the handler must stop and write nothing more. */
   readonly signal: AbortSignal
   /** Reports how many documents of this job are embedded. */
   reportDocuments(count: number): void
@@ -73,7 +79,10 @@ export type ConsumerEvent =
 export interface Consumer extends AsyncDisposable {
   /** Publishes that this worker is alive, with the state of its endpoint. */
   heartbeat(state: WorkerState): Promise<void>
-  /** Stops taking jobs. Jobs in progress may finish within `graceMs`; the rest is requeued. */
+  /**
+   * Stops taking jobs. Jobs in progress may finish within `graceMs`; the rest keep what they have
+   * in the last 5 s of it (at least 1 s), and are requeued.
+   */
   drain(graceMs: number): Promise<void>
 }
 
@@ -85,11 +94,17 @@ const STALL_CHECK_MS = 5_000
 const MAX_STALLS = 8
 /** Minimum interval of a job's progress writes to Redis. */
 const PROGRESS_MS = 500
+/** Time between the stop of a job and its signal: for replies in flight, and for a checkpoint. */
+const STOP_MS = 5_000
+/** The least, where the grace period is shorter. */
+const MIN_STOP_MS = 1_000
+/** This part of it is for replies, the rest for the checkpoint. */
+const REPLIES = 0.6
 /** Maximum time to requeue jobs after the grace period. */
 const REQUEUE_MS = 3_000
 /**
- * The part of it in which a job may react to the signal: opening an endpoint or a store does not
- * check it.
+ * The part of REQUEUE_MS in which a job may react to the abort signal: opening an endpoint or a
+ * store does not check it.
  */
 const ABORT_GRACE_MS = 500
 const WATCH_MS = 5_000
@@ -123,6 +138,8 @@ export async function consume(
   const { DelayedError, UnrecoverableError, WaitingError, Worker } = await import('bullmq')
   const redis = connectRedis(redisUrl)
   redis.on('error', () => {})
+  const leaving = new AbortController()
+  const repliesOver = new AbortController()
   const shutdown = new AbortController()
   const monitor = createJobMonitor({ lockMs: LOCK_MS, notFetchingMs: STUCK_MS, noProgressMs: NO_PROGRESS_MS })
   let name: string | undefined
@@ -154,7 +171,13 @@ export async function consume(
     let job: Job | undefined
     let done = false
     inProgress += 1
-    const signal = lost ? AbortSignal.any([lost, shutdown.signal]) : shutdown.signal
+    const replies = abortedAfter(lost, REPLIES * STOP_MS)
+    const overdue = abortedAfter(lost, STOP_MS)
+    const stop: JobStop = {
+      begun: lost ? AbortSignal.any([lost, leaving.signal]) : leaving.signal,
+      over: AbortSignal.any([replies.signal, repliesOver.signal]),
+    }
+    const signal = AbortSignal.any([overdue.signal, shutdown.signal])
     try {
       job = parseJob(bull.data)
       const { run, shard } = job
@@ -162,6 +185,7 @@ export async function consume(
       onEvent({ kind: 'started', job })
       let writtenMs = 0
       const context: JobContext = {
+        stop,
         signal,
         reportDocuments(count) {
           monitor.progressed(id)
@@ -178,7 +202,7 @@ export async function consume(
       onEvent({ kind: 'done', job })
     } catch (error) {
       if (job) await removeOpenShard(redis, job.run, job.shard).catch(() => {})
-      const disposition = dispositionOf(error, { draining: shutdown.signal.aborted && job !== undefined })
+      const disposition = dispositionOf(error, { draining: leaving.signal.aborted && job !== undefined })
       if (disposition.do === 'requeue' && job) {
         onEvent({ kind: 'requeued', job })
         await bull.moveToWait(token)
@@ -193,6 +217,8 @@ export async function consume(
       onEvent({ kind: 'failed', job, error, final })
       throw disposition.do === 'fail' ? new UnrecoverableError(messageOf(error)) : new Error(messageOf(error))
     } finally {
+      replies.stop()
+      overdue.stop()
       if (job) monitor.ended(id)
       inProgress -= 1
       // A delayed or requeued job does not change whether the queue is empty.
@@ -209,7 +235,7 @@ export async function consume(
     cancelJobs(monitor.lostLocks())
     for (const id of monitor.withoutProgress())
       onEvent({ kind: 'no_progress', id, minutes: NO_PROGRESS_MS / 60_000 })
-    if (worker.isPaused() || shutdown.signal.aborted) return
+    if (worker.isPaused() || leaving.signal.aborted) return
     const waiting = redis.status === 'ready' ? redis.llen(WAITING) : Promise.resolve(0)
     void waiting.then(
       count => monitor.isNotFetching(count) && onEvent({ kind: 'not_fetching', waiting: count }),
@@ -246,15 +272,22 @@ export async function consume(
 
   async function drain(graceMs: number): Promise<void> {
     clearInterval(watching)
-    const timer = setTimeout(() => shutdown.abort(new Error('the worker shuts down')), graceMs)
+    const reason = new Error('the worker shuts down')
+    const endMs = Math.max(graceMs, MIN_STOP_MS)
+    const stopMs = Math.max(0, endMs - STOP_MS)
+    const timers = [
+      setTimeout(() => leaving.abort(reason), stopMs),
+      setTimeout(() => repliesOver.abort(reason), stopMs + REPLIES * (endMs - stopMs)),
+      setTimeout(() => shutdown.abort(reason), endMs),
+    ]
     // Closing waits indefinitely for an unreachable Redis. The stall check of another worker then
     // finds the jobs.
-    const late = once(AbortSignal.timeout(graceMs + REQUEUE_MS), 'abort')
+    const late = once(AbortSignal.timeout(endMs + REQUEUE_MS), 'abort')
     try {
       await Promise.race([leave(), late])
     } finally {
-      clearTimeout(timer)
-      shutdown.abort()
+      for (const timer of timers) clearTimeout(timer)
+      for (const each of [leaving, repliesOver, shutdown]) each.abort(reason)
       worker.disconnect().catch(() => {})
       redis.disconnect()
     }
@@ -272,6 +305,27 @@ export async function consume(
     },
     drain: graceMs => (drained ??= drain(graceMs)),
     [Symbol.asyncDispose]: () => (drained ??= drain(0)),
+  }
+}
+
+/** A signal that aborts `ms` after `first`, with its reason; `stop` ends the wait. */
+function abortedAfter(
+  first: AbortSignal | undefined,
+  ms: number,
+): { readonly signal: AbortSignal; stop(): void } {
+  const second = new AbortController()
+  let timer: NodeJS.Timeout | undefined
+  const begin = (): void => {
+    timer = setTimeout(() => second.abort(first?.reason), ms)
+  }
+  first?.addEventListener('abort', begin, { once: true })
+  if (first?.aborted) begin()
+  return {
+    signal: second.signal,
+    stop() {
+      first?.removeEventListener('abort', begin)
+      clearTimeout(timer)
+    },
   }
 }
 

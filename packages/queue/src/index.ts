@@ -7,6 +7,7 @@ export {
   type ConsumerEvent,
   consume,
   type JobContext,
+  type JobStop,
 } from './consume.ts'
 export { type Disposition, dispositionOf } from './disposition.ts'
 export {

@@ -1,6 +1,6 @@
-// The limit coordinator in Redis, shared by all workers that name the same endpoint. A report is
-// one call of one script, so it is atomic. Times are those of Redis, so clocks of machines are not
-// compared.
+// The limit coordinator in Redis, shared by all workers that have the same endpoint URL. A report
+// is one call of one script, so it is atomic. Times are those of Redis, so clocks of machines are
+// not compared.
 //
 //   {reembed}:limit:<id>            hash: sums of the window, state, round, steppedAt, unavailableReason, unavailableSince,
 //                                   prober, probingUntil

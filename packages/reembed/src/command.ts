@@ -1,6 +1,7 @@
 // Runs a command line: parses, executes, prints a failure as one line, returns the exit code.
 
-import { EXIT, ReembedError } from '@reembed/shared'
+import http from 'node:http'
+import { EXIT, proxyEnv, ReembedError } from '@reembed/shared'
 import { CommanderError } from 'commander'
 import { explain } from './explain.ts'
 import { createProgram } from './program.ts'
@@ -8,6 +9,9 @@ import { createProgram } from './program.ts'
 /** @param argv as process.argv: the arguments begin at its third member */
 export async function runCommand(argv: readonly string[]): Promise<number> {
   try {
+    // For fetch and Node's agents. The endpoint and S3 clients have agents of their own.
+    const proxies = proxyEnv()
+    if (proxies !== undefined) http.setGlobalProxyFromEnv({ ...proxies })
     await createProgram().parseAsync(argv)
     return typeof process.exitCode === 'number' ? process.exitCode : EXIT.ok
   } catch (error) {

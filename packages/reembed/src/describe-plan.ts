@@ -1,7 +1,14 @@
 // Describes plans, quotes and previews as rows of text.
 
 import type { PlannedRun, Preview, ReuseForecast, ReuseGroup } from '@reembed/planner'
-import { type ActualCost, dollarsPerMillion, LIST_PRICE, type Price, type Quote } from '@reembed/protocol'
+import {
+  type ActualCost,
+  baseRunsOf,
+  dollarsPerMillion,
+  LIST_PRICE,
+  type Price,
+  type Quote,
+} from '@reembed/protocol'
 import { bytes, count, counted, dollars, duration } from './format.ts'
 
 /** 'id: id, text: {{ title }} {{ text }}, carried: lang (string)' */
@@ -33,7 +40,9 @@ export function describePlan({ head }: PlannedRun): [string, string][] {
       `at most ${chunking.maxTokens} tokens, ${chunking.overlapTokens} of them repeated from the chunk before`,
     ])
   }
-  if (head.baseRun) rows.push(['reuse', `unchanged documents keep their vectors of run ${head.baseRun}`])
+  const bases = baseRunsOf(head)
+  if (bases.length > 0)
+    rows.push(['reuse', `unchanged documents keep their vectors of run ${bases.join(' or ')}`])
   if (prompt) rows.push(['prompt', JSON.stringify(prompt)])
   return rows
 }

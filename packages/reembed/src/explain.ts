@@ -15,6 +15,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   'gates.queries': '--gate-queries, --gate-qrels',
   hooks: '--hooks',
   keep: '--keep',
+  'log.level': 'REEMBED_LOG',
   metrics: '--metrics',
   'metrics.allowUnauthenticated': 'REEMBED_METRICS_TOKEN, --metrics-open',
   output: '--output',

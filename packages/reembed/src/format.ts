@@ -44,16 +44,25 @@ export const printable = (text: string): string =>
 /**
  * The row with the number of embedded texts and of reused vectors. Empty if no vector was reused.
  */
-export function reuseRow({ totals, baseRun }: Pick<Manifest, 'totals' | 'baseRun'>): [string, string][] {
+export function reuseRow({
+  totals,
+  baseRun,
+  unfinishedBaseRuns = [],
+}: Pick<Manifest, 'totals' | 'baseRun' | 'unfinishedBaseRuns'>): [string, string][] {
   const { rows, reused = 0 } = totals
   const embedded = `${count(rows - reused)} embedded`
-  if (baseRun === undefined)
+  const runs = [
+    ...(baseRun ? [`run ${baseRun.run}`] : []),
+    ...unfinishedBaseRuns.map(run => `the unfinished run ${run}`),
+  ]
+  if (runs.length === 0)
     return reused === 0 ? [] : [['texts', `${embedded}, ${counted(reused, 'duplicate text')}`]]
+  const which = runs.length > 1 ? `run ${baseRun?.run}` : 'that run'
   const removed =
-    baseRun.removedRows === null
+    !baseRun || baseRun.removedRows === null
       ? ''
-      : `; ${counted(baseRun.removedRows, 'document')} of that run no longer exist`
-  return [['texts', `${embedded}, ${counted(reused, 'vector')} reused from run ${baseRun.run}${removed}`]]
+      : `; ${counted(baseRun.removedRows, 'document')} of ${which} no longer exist`
+  return [['texts', `${embedded}, ${counted(reused, 'vector')} reused from ${runs.join(' and ')}${removed}`]]
 }
 
 /** Prints the result of a command: one JSON document, or the text. */

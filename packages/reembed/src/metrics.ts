@@ -7,7 +7,7 @@ import { VERSION } from './version.ts'
 export interface Metrics {
   readonly registry: Registry
   /** Starts the server; the stack stops it. */
-  serve(notReadyReason: () => string | null): Promise<void>
+  serve(notReadyReason: () => string | null | Promise<string | null>): Promise<void>
 }
 
 export function openMetrics(

@@ -11,14 +11,14 @@ function textOf(notice: PreviewNotice): string {
     case 'endpoint_state':
       return `endpoint  ${notice.state}`
     case 'revision_unstated':
-      return `note: ${notice.url} does not state the revision of its model; its reference vectors identify the model instead. Give --revision to name it`
+      return `note: ${notice.url} does not state the revision of its model; its reference vectors identify the model instead. Specify it with --revision`
     case 'server_prompt':
       return `note: ${notice.url} adds ${JSON.stringify(notice.prompt)} before every text`
     case 'objects_skipped':
       return `note: ${counted(notice.count, 'object')} skipped, with an unknown extension or a leading _ in the name: ${namesOf(notice)}. Give --format to read all objects in one format`
     case 'files_among_records':
       return (
-        `note: ${counted(notice.count, 'text or Markdown object')} beside objects of records; each one becomes a document: ${namesOf(notice)}. ` +
+        `note: ${counted(notice.count, 'text or Markdown object')} in a corpus that also has objects of records; each one becomes a document: ${namesOf(notice)}. ` +
         "If they are not documents, give a glob such as '**/*.parquet' as the source"
       )
     case 'repeated_decompression':
@@ -29,9 +29,9 @@ function textOf(notice: PreviewNotice): string {
     case 'rate_not_measured':
       return `note: the endpoint's rate was not measured: ${messageOf(notice.error)}`
     case 'answers_limited':
-      return `note: ${count(notice.used)} of ${count(notice.total)} documents that answer queries are compared`
+      return `note: ${count(notice.used)} of ${count(notice.total)} judged documents are compared`
     case 'answers_unreadable':
-      return `note: queries are evaluated on the sample alone, because their answers cannot be read: ${messageOf(notice.error)}`
+      return `note: queries are evaluated on the sample alone, because the judged documents cannot be read: ${messageOf(notice.error)}`
   }
 }
 

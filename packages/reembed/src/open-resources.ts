@@ -88,15 +88,37 @@ export async function openOrStartRedis(
   return { target: server.url, isPrivate: true }
 }
 
-/** @throws ReembedError USAGE when no Redis is given, or an insecure one. */
+/** @throws ReembedError USAGE when no Redis is given, an insecure one, or another database. */
 export function requireRedis({ redis, insecureRedis: insecure }: RedisFlags): RedisTarget {
   if (redis) {
-    secureUrlOf({ url: redis, insecure })
-    return { url: redis, insecure }
+    const url = inDatabase(redis, process.env.REEMBED_REDIS_DATABASE)
+    secureUrlOf({ url, insecure })
+    return { url, insecure }
   }
   throw new ReembedError(
     'USAGE',
     'missing --redis (or REDIS_URL): workers and producers on several machines share jobs through Redis. Give its URL, or use `reembed run`, which starts a private Redis',
+  )
+}
+
+/**
+ * The URL with the database that the autoscaler reads. An autoscaler that reads another database
+ * than the jobs are in never starts a worker.
+ * @throws ReembedError USAGE when the URL names another database
+ */
+function inDatabase(redis: string, database: string | undefined): string {
+  if (!database || !/^(redis|valkey)s?:/.test(redis) || !URL.canParse(redis)) return redis
+  const url = new URL(redis)
+  const named = url.pathname.slice(1)
+  if (named === '' && database === '0') return redis
+  if (named === '') {
+    url.pathname = `/${database}`
+    return url.href
+  }
+  if (named === database) return redis
+  throw new ReembedError(
+    'USAGE',
+    `The Redis URL names database ${named}, but the autoscaler reads database ${database} (REEMBED_REDIS_DATABASE): give both the same number`,
   )
 }
 

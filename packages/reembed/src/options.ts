@@ -195,7 +195,7 @@ export const corpus: readonly Option[] = [
   new Option('--prompt <text>', 'add this text before each document, as the model card requires').default(''),
   new Option(
     '--prompt-name <name>',
-    'add the prompt of this name in the config_sentence_transformers.json of the model',
+    "put the prompt with this name from the model's config_sentence_transformers.json before each document",
   ),
   new Option('--no-truncate', 'reject documents over the limit of the model instead of truncating them'),
   new Option('--documents-per-shard <n>', 'put about n documents into each shard').argParser(positive),
@@ -241,11 +241,11 @@ export const endpoint: readonly Option[] = [
     .argParser(repeated),
   new Option(
     '--model <name>',
-    "name the endpoint's model if it does not report one; without --endpoint, run this model folder or Hub id here",
+    "set the name of the endpoint's model if it does not report one; without --endpoint, run this model folder or Hub id here",
   ).env('REEMBED_MODEL'),
   new Option(
     '--revision <revision>',
-    "name the model's exact revision if the endpoint does not report it",
+    "set the model's exact revision if the endpoint does not report it",
   ).env('REEMBED_REVISION'),
   new Option('--allow-insecure', 'send the token over plain http'),
 ]
@@ -413,17 +413,10 @@ export const s3: readonly Option[] = [
 
 export const exported: readonly Option[] = [
   required(
-    new Option('--layout <layout>', 'write the files of this consumer').choices([
-      'hf',
-      'pinecone',
-      'milvus',
-      'lance',
-      'pgvector',
-      'elasticsearch',
-      'vespa',
-      'npy',
-      'arrow',
-    ]),
+    new Option(
+      '--layout <layout>',
+      'write the files in the layout that this database or library loads',
+    ).choices(['hf', 'pinecone', 'milvus', 'lance', 'pgvector', 'elasticsearch', 'vespa', 'npy', 'arrow']),
   ),
   new Option(
     '--to <url>',
@@ -431,9 +424,9 @@ export const exported: readonly Option[] = [
   ),
   new Option(
     '--quantize <types>',
-    "write quantized vectors beside the float32 ones: 'int8', 'ubinary' or both with a comma",
+    "also write quantized vectors, in addition to the float32 ones: 'int8', 'ubinary' or both with a comma",
   ).argParser(quantizations),
-  new Option('--name <name>', 'name the table, collection, index, namespace or document type'),
+  new Option('--name <name>', 'set the name of the table, collection, index, namespace or document type'),
 ]
 
 function quantizations(value: string): string[] {

@@ -1,4 +1,5 @@
-// The whole command line: settings of all commands, and the declaration of each family.
+// The command line: the settings that all commands share, and the declaration of each group of
+// commands.
 
 import { existsSync } from 'node:fs'
 import { EXIT, ReembedError } from '@reembed/shared'

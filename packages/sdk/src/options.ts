@@ -40,8 +40,8 @@ export interface ReembedOptions {
 }
 
 /**
- * Ends a call: it rejects with the signal's reason. What was written stays, and the same call
- * continues from there.
+ * When the signal aborts, the call rejects with the signal's reason. Written data is kept, and the
+ * same call continues from it.
  */
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined
@@ -97,7 +97,10 @@ export interface EnqueuedRun {
 export interface WorkerOptions extends CallOptions {
   /** Number of concurrent jobs; default 4. Each holds one shard in memory, 64 MiB at most. */
   readonly concurrency?: number | undefined
-  /** Outputs that it takes jobs of, each with what lies below it; default: the client's output. */
+  /**
+   * Outputs whose jobs the worker takes, each with all outputs below it; default: the client's
+   * output.
+   */
   readonly outputs?: readonly string[] | undefined
   /**
    * Whether the worker sweeps its outputs: about every 30 s and whenever its queue is empty, so
@@ -135,8 +138,8 @@ export interface WaitOptions extends CallOptions {
 
 export interface PublishOptions extends CallOptions {
   /**
-   * Rejects up to which the run is published, instead of its plan's: `'20'` or `'1%'` of its
-   * documents.
+   * Maximum number of rejects with which the run is published, instead of the limit in its plan:
+   * `'20'` or `'1%'` of its documents.
    */
   readonly maxRejects?: string | undefined
   /**

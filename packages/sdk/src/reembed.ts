@@ -160,7 +160,7 @@ export interface Reembed extends AsyncDisposable {
   runs(options?: CallOptions): Promise<string[]>
 
   /**
-   * The state of a run; of the newest one without `run`.
+   * The state of a run. Default: the newest run.
    *
    * @throws ReembedError `RUN_NOT_FOUND`
    * @example
@@ -176,7 +176,7 @@ export interface Reembed extends AsyncDisposable {
 
   /**
    * Reads every shard of a run whole and checks that receipts tile the corpus, ids are unique,
-   * vectors are finite and hashes match; of the current version without `run`.
+   * vectors are finite and hashes match. Default: the run of the current version.
    *
    * @throws ReembedError `RUN_NOT_FOUND`; `UNBALANCED`, `CORRUPT`, `DUPLICATE_ID` with the first
    * object that fails
@@ -208,8 +208,8 @@ export interface Reembed extends AsyncDisposable {
   publish(run: string, options?: PublishOptions): Promise<PublishOutcome>
 
   /**
-   * Makes an earlier run current again, as a new version; the one before the current version
-   * without `run`.
+   * Makes an earlier run current again, as a new version. Default: the run before the current
+   * version.
    *
    * @throws ReembedError `RUN_NOT_FOUND` where no earlier version exists, or the run is not
    * finished

@@ -10,7 +10,7 @@ import { openStore, type Store } from '@reembed/store'
 import type { ReembedOptions } from './options.ts'
 
 export interface Resources extends AsyncDisposable {
-  /** The output; a local folder as an absolute path, so that every process names the same one. */
+  /** The output; a local folder as an absolute path, so that every process uses the same one. */
   readonly output: string
   /** The output, which must exist. */
   store(signal?: AbortSignal): Promise<Store>

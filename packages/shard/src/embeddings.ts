@@ -84,7 +84,7 @@ export async function requireManifest(store: Store, run: string | undefined): Pr
   )
 }
 
-/** Splits a URL into its output and, if it names one, its run. */
+/** Splits a URL into its output and, if it contains one, its run id. */
 export function parseRunUrl(url: string): { output: string; run?: string } {
   const [, output, run] = /^(.*?)\/?runs\/([a-z2-7]{26})(?:\/.*)?$/.exec(url) ?? []
   return run === undefined ? { output: url } : { output: output || '.', run }

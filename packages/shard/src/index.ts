@@ -49,13 +49,14 @@ export {
   type ShardReceipt,
 } from './read/read.ts'
 export {
-  type BaseRun,
-  openBaseRun,
+  type BaseRuns,
+  openBaseRuns,
   RETRYABLE_REJECTS,
   type ReusableShard,
   sameLayout,
 } from './reuse/base-run.ts'
-export type { ReuseIndex } from './reuse/reuse-index.ts'
+export { type Checkpoints, openCheckpoints } from './reuse/checkpoints.ts'
+export { type ReuseIndex, searchInOrder } from './reuse/reuse-index.ts'
 export { createSliceLocator, type SliceLocator } from './reuse/slice-locator.ts'
 export { openShardWriter } from './write/open.ts'
 export { truncateVectors } from './write/truncate.ts'

@@ -8,6 +8,8 @@ export { isLoopback, type ListenAddress, listenOn, parseListen } from './listen.
 export { createMemo, type Memo, type MemoOptions } from './memo.ts'
 export {
   canonical,
+  checkpointKey,
+  checkpointPrefix,
   evaluationKey,
   gatesKey,
   gatesPrefix,
@@ -36,6 +38,7 @@ export {
   versionKey,
 } from './names.ts'
 export { readHybridRun } from './parquet-runs.ts'
+export { type ProxyEnv, proxyEnv } from './proxy.ts'
 export {
   amount,
   bool,

@@ -49,6 +49,16 @@ export const shardKey = (run: string, shard: number, shards: number): string =>
 export const shardPrefix = (run: string): string => `runs/${run}/data/`
 
 /**
+ * `runs/<run>/checkpoints/part-00017-of-00042-<id>.rows`: rows of a shard whose job was
+ * interrupted. Not `.parquet`, so that a reader by glob does not take them for rows of the run.
+ */
+export const checkpointKey = (run: string, shard: number, shards: number, id: string): string =>
+  `${checkpointPrefix(run, shard, shards)}${id}.rows`
+/** The prefix of the checkpoints of one shard. */
+export const checkpointPrefix = (run: string, shard: number, shards: number): string =>
+  `runs/${run}/checkpoints/part-${digits(shard, 5)}-of-${digits(shards, 5)}-`
+
+/**
  * The shard number in a key, or undefined if the key is not a shard of a run with `shards` shards.
  */
 export function shardOfKey(key: string, run: string, shards: number): number | undefined {

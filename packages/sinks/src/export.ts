@@ -1,6 +1,6 @@
-// Exports a finished run: reads every shard and writes it in the format of one consumer. An export
-// embeds nothing and overwrites nothing. It skips files that exist, so an interrupted export
-// continues when it is called again with the same arguments.
+// Exports a finished run: reads every shard and writes it in the format that one database or
+// library loads. An export embeds nothing and overwrites nothing. It skips files that exist, so an
+// interrupted export continues when it is called again with the same arguments.
 //
 //   <target>/reembed-export.json   run, layout, int8 ranges; written first, checked on every call
 //   <target>/data/...              the files of the shards
@@ -72,7 +72,7 @@ export interface ExportRequest {
   /** Types to store in addition to the float32 vectors. Default none. */
   readonly quantize?: readonly Quantization[] | undefined
   /**
-   * Name of the table, index, namespace or document type in the consumer. Default `embeddings`. The
+   * Name of the table, index, namespace or document type in the database. Default `embeddings`. The
    * default for Pinecone is the run id, because a Pinecone import needs a new namespace.
    */
   readonly name?: string | undefined

@@ -1,5 +1,5 @@
-// The parts of an export. A layout maps a run to the files that one consumer loads: the names of
-// the files of a shard, their contents, and the commands that load them.
+// The parts of an export. A layout maps a run to the files that one database or library loads: the
+// names of the files of a shard, their contents, and the commands that load them.
 
 import type { CarriedValue, Manifest } from '@reembed/protocol'
 import type { FlatColumn, Quantization, Ranges, ShardBatch } from '@reembed/shard'
@@ -12,7 +12,7 @@ export interface ExportedRun {
   readonly quantize: readonly Quantization[]
   /** Value range of each dimension; set if `quantize` contains `int8`. */
   readonly ranges: Ranges | undefined
-  /** Name of the table, index, namespace or document type in the consumer. */
+  /** Name of the table, index, namespace or document type in the database. */
   readonly name: string
 }
 

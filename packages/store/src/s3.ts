@@ -3,6 +3,9 @@
 // report the refusal of its second put, although the object is ours.
 
 import { createHash } from 'node:crypto'
+import { Agent as HttpAgent } from 'node:http'
+import { Agent as HttpsAgent } from 'node:https'
+import { homedir } from 'node:os'
 import {
   GetObjectCommand,
   HeadObjectCommand,
@@ -11,7 +14,7 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3'
 
-import { ReembedError } from '@reembed/shared'
+import { proxyEnv, ReembedError } from '@reembed/shared'
 import { createBackoff } from './backoff.ts'
 import { createConfirmedPut } from './confirmed-put.ts'
 import { collect, compareKeys } from './keys.ts'
@@ -261,6 +264,9 @@ export function createClient(options: S3Options): { client: S3Client; storeName:
   const checksums = options.checksums ?? (endpoint && 'when_required')
   const pathStyle = options.pathStyle ?? endpoint !== undefined
   const checking = checksums === 'when_required' ? 'WHEN_REQUIRED' : 'WHEN_SUPPORTED'
+  const proxies = proxyEnv()
+  const agent = { keepAlive: true, maxSockets: connections, ...(proxies && { proxyEnv: { ...proxies } }) }
+  requireHome()
   const client = new S3Client({
     maxAttempts: 1,
     forcePathStyle: pathStyle,
@@ -270,8 +276,8 @@ export function createClient(options: S3Options): { client: S3Client; storeName:
     requestHandler: {
       connectionTimeout: connectTimeoutMs,
       socketTimeout: idleTimeoutMs,
-      httpAgent: { keepAlive: true, maxSockets: connections },
-      httpsAgent: { keepAlive: true, maxSockets: connections },
+      httpAgent: new HttpAgent(agent),
+      httpsAgent: new HttpsAgent(agent),
       logger: SILENT,
     },
     ...(endpoint && { endpoint: endpoint.href }),
@@ -281,6 +287,20 @@ export function createClient(options: S3Options): { client: S3Client; storeName:
   return {
     client,
     storeName: endpoint ? `S3 at ${endpoint.origin}` : `AWS S3${region ? ` in ${region}` : ''}`,
+  }
+}
+
+/**
+ * The SDK searches ~/.aws for credentials. Without HOME and for a user id without an entry in the
+ * password file, as in a container with an arbitrary user id, `os.homedir` throws; then no such
+ * folder exists.
+ */
+function requireHome(): void {
+  if (process.env.HOME) return
+  try {
+    homedir()
+  } catch {
+    process.env.HOME = '/nonexistent'
   }
 }
 

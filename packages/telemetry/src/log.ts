@@ -1,6 +1,7 @@
 // The log of a process: one JSON line per event on stderr. It never contains a document's text, a
 // token or a key.
 
+import { ReembedError } from '@reembed/shared'
 import { pino } from 'pino'
 
 /**
@@ -22,12 +23,23 @@ export interface LogOptions {
 
 const SECRETS = ['token', 'authorization', 'password', 'secretAccessKey', 'redis', 'headers']
 
-/** Opens the log of this process. It writes to stderr, because stdout is for data. */
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
+
+/**
+ * Opens the log of this process. It writes to stderr, because stdout is for data.
+ * @throws ReembedError USAGE if the level is unknown
+ */
 export function openLog({ level = 'info', bindings = {} }: LogOptions = {}): Logger {
+  if (!LEVELS.includes(level)) {
+    throw new ReembedError('USAGE', `Log level '${level}' is unknown: use ${LEVELS.join(', ')}`, {
+      option: 'log.level',
+    })
+  }
   return pino(
     {
       level,
       base: bindings,
+      formatters: { level: name => ({ level: name }) },
       redact: SECRETS.flatMap(name => [name, `*.${name}`]),
       timestamp: pino.stdTimeFunctions.isoTime,
     },

@@ -1,12 +1,21 @@
-// Builds the shard of a slice: copied from the base run, or embedded.
+// Builds the shard of a slice: copied from a base run, or embedded.
 
 import { readDocuments } from '@reembed/corpus'
 import type { Plan, Receipt, RejectRow, Slice } from '@reembed/protocol'
-import type { Job, JobContext } from '@reembed/queue'
-import { type BaseRun, openShardWriter, type ShardBuffer, truncateVectors } from '@reembed/shard'
+import type { Job, JobContext, JobStop } from '@reembed/queue'
+import {
+  type BaseRuns,
+  openCheckpoints,
+  openShardWriter,
+  type ReuseIndex,
+  type ShardBuffer,
+  searchInOrder,
+  truncateVectors,
+} from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { JobBudget } from './budget.ts'
 import type { Embedder } from './embedder.ts'
+import type { IdWatch } from './id-watch.ts'
 import { mergeRows } from './merge-rows.ts'
 import type { OpenRun } from './run-cache.ts'
 
@@ -15,9 +24,11 @@ export interface ShardInput {
   readonly job: Job
   readonly run: OpenRun
   readonly slice: Slice
-  readonly baseRun: BaseRun | undefined
+  readonly baseRuns: BaseRuns | undefined
   readonly signal: AbortSignal
+  readonly stop?: JobStop | undefined
   readonly reportDocuments: JobContext['reportDocuments']
+  readonly ids?: IdWatch | undefined
   /** Wall-clock time in milliseconds, for the receipt; the simulation replaces it. */
   readonly now?: (() => number) | undefined
 }
@@ -26,22 +37,27 @@ export interface BuiltShard {
   readonly receipt: Receipt
   readonly sha256: string
   readonly buffer: ShardBuffer
+  /**
+   * Set if the job had to stop or failed: the file holds some rows of the slice, and is a
+   * checkpoint instead of a shard.
+   */
+  readonly interruptedBy?: unknown
 }
 
 /**
- * Copies the rows of the base run into a shard with a receipt of this run, where no document of the
- * slice has changed. Undefined where a document has changed, or where the rows of the base run are
+ * Copies the rows of a base run into a shard with a receipt of this run, where no document of the
+ * slice has changed. Undefined where a document has changed, or where the rows there are
  * corrupt.
  */
 export async function copyUnchangedShard({
   job,
   run,
   slice,
-  baseRun,
+  baseRuns,
   signal,
   reportDocuments,
 }: ShardInput): Promise<BuiltShard | undefined> {
-  const unchanged = await baseRun?.reusableShard(slice, signal)
+  const unchanged = await baseRuns?.reusableShard(slice, signal)
   if (unchanged === undefined) return undefined
   const { plan } = run
   const buffer = run.buffers.acquire()
@@ -63,57 +79,90 @@ export async function copyUnchangedShard({
 }
 
 /**
- * Builds the shard of a slice: vectors of the base run for unchanged documents, embeddings for the
- * others.
+ * Builds the shard of a slice: vectors of the base runs for unchanged documents, embeddings for the
+ * others. Vectors that an interrupted attempt left in checkpoints count as embedded.
  */
 export async function buildShard(
   embedder: Pick<Embedder, 'embed'>,
-  { job, run, slice, baseRun, signal, reportDocuments, now = Date.now }: ShardInput,
+  { job, run, slice, baseRuns, signal, stop, reportDocuments, ids, now = Date.now }: ShardInput,
   budget?: JobBudget,
 ): Promise<BuiltShard> {
   const { plan, store, source } = run
+  const checkpoints = await openCheckpoints(store, plan, job.shard, signal)
+  const resumed = checkpoints && countingIndex(checkpoints.index)
+  const known = [resumed, baseRuns?.reuseIndex(slice)].filter(index => index !== undefined)
   const buffer = run.buffers.acquire()
   const writer = await openShardWriter(plan, buffer.sink)
   const reader = await readDocuments({ source, output: store }, plan, slice, signal)
   const rejects: RejectRow[] = []
-  let tokens: number | null = 0
-  let [truncated, repaired, reused, reusedDocuments, embedded] = [0, 0, 0, 0, 0]
+  let { tokens = 0, truncated = 0, repaired = 0 }: Partial<Receipt> = checkpoints?.receipt ?? {}
+  let [reused, reusedDocuments, embedded, omitted] = [0, 0, 0, 0]
   const progressed = (texts: number): void => {
     embedded += texts
     reportDocuments(reusedDocuments + embedded)
   }
   const startedMs = now()
   const windows = mergeRows(reader.records, {
-    reuseIndex: baseRun?.reuseIndex(slice),
+    reuseIndex: known.length > 0 ? searchInOrder(known) : undefined,
     layout: plan.layout,
     dimensions: plan.recipe.model.dimensions,
-    embed: records => embedder.embed(run, records, signal, progressed, budget?.metered),
+    embed: records =>
+      embedder.embed(run, records, { signal, stop, onAnswered: progressed, metered: budget?.metered }),
     truncateVectors: vectors => truncateVectors(vectors, plan.recipe),
     onReused(more) {
       reusedDocuments += more
       reportDocuments(reusedDocuments + embedded)
     },
+    stop,
     signal,
   })
-  for await (const window of windows) {
-    writer.append(window)
-    for (const { kind: _, ...reject } of window.rejects) rejects.push(reject)
-    tokens = tokens === null || window.tokens === null ? null : tokens + window.tokens
-    truncated += window.truncated
-    repaired += window.repaired
-    reused += window.reused
+  const watched = ids?.begin(run, job.shard)
+  let interruptedBy: unknown
+  try {
+    for await (const window of windows) {
+      writer.append(window)
+      for (const { kind: _, ...reject } of window.rejects) rejects.push(reject)
+      tokens = tokens === null || window.tokens === null ? null : tokens + window.tokens
+      truncated += window.truncated
+      repaired += window.repaired
+      reused += window.reused
+      omitted += window.omitted
+      // After `append`, so that a checkpoint keeps the rows.
+      await watched?.add(window.ids, signal)
+    }
+    if (omitted > 0) interruptedBy = stop?.begun.reason ?? new Error('the job had to stop')
+  } catch (error) {
+    if (embedded === 0 || writer.rows === 0 || signal.aborted) throw error
+    interruptedBy = error
   }
+  const isWhole = interruptedBy === undefined
   const facts = {
-    source: reader.rangesRead,
-    documents: writer.rows + rejects.length,
-    rejects: rejects.sort(bySource),
-    reused,
+    source: isWhole ? reader.rangesRead : [],
+    documents: writer.rows + (isWhole ? rejects.length : 0),
+    rejects: isWhole ? rejects.sort(bySource) : [],
+    reused: reused - (resumed?.found ?? 0),
     tokens,
     truncated,
     repaired,
     ...(embedded > 0 && { startedMs, endedMs: now() }),
   }
-  return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer }
+  return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer, interruptedBy }
+}
+
+/** An index that counts the vectors that it gave. */
+function countingIndex(index: ReuseIndex) {
+  let found = 0
+  return {
+    get found() {
+      return found
+    },
+    countFound: index.countFound,
+    async findVectors(hashes: readonly string[], signal?: AbortSignal) {
+      const vectors = await index.findVectors(hashes, signal)
+      found += vectors.filter(vector => vector !== undefined).length
+      return vectors
+    },
+  }
 }
 
 const bySource = ({ position: a }: RejectRow, { position: b }: RejectRow): number =>

@@ -13,13 +13,14 @@ import {
   type TokenEstimator,
 } from '@reembed/endpoint'
 import type { Document, ModelReference, Reject, SourceRecord } from '@reembed/protocol'
+import type { JobStop } from '@reembed/queue'
 import { type Clock, mapConcurrent, systemClock } from '@reembed/shared'
 import { createVectorMemory, type VectorMemory } from './embed/memory.ts'
 import { type PreparedText, prepare } from './embed/prepare.ts'
 import { createSender, type Sender } from './embed/send.ts'
 
 export interface EmbeddedWindow {
-  /** Documents with a vector, in source order. */
+  /** Documents with a vector, in source order. Those that were omitted are not among them. */
   readonly documents: readonly Document[]
   /** One row per document, `info.dimensions` floats each. */
   readonly vectors: Float32Array
@@ -36,6 +37,8 @@ export interface EmbeddedWindow {
    * they get.
    */
   readonly repeats: number
+  /** Documents that were not sent, or not answered, because the job had to stop. */
+  readonly omitted: number
   /** Returns the memory of `vectors`, which another window reuses. */
   release(): void
 }
@@ -53,6 +56,7 @@ export interface EmbedOptions {
   readonly windowDocuments?: number
   readonly windowBytes?: number
   readonly maxUnavailableMs?: number
+  readonly stop?: JobStop | undefined
   /**
    * Called after each answered request with its number of texts: windows are too coarse for
    * progress.
@@ -79,24 +83,25 @@ export async function* embed(
     endpoint,
     limiter,
     signal,
+    stop,
     maxUnavailableMs = 60_000,
     clock = systemClock,
     random = Math.random,
   } = options
   const canary = createCanary(endpoint, options.reference)
-  const sender = createSender({ endpoint, canary, limiter, maxUnavailableMs, clock, random })
+  const sender = createSender({ endpoint, canary, limiter, maxUnavailableMs, stop, clock, random })
   const meter = createTokenEstimator(endpoint.info.maxInputLength)
   const { memory = createVectorMemory() } = options
   yield* mapConcurrent(
     windows(records, options),
-    (window, stop) =>
+    (window, aborted) =>
       embedWindow(window, {
         dimensions: endpoint.info.dimensions,
         memory,
         meter,
         sender,
         onAnswered: options.onAnswered,
-        signal: stop,
+        signal: aborted,
       }),
     { concurrency: WINDOWS, signal },
   )
@@ -156,6 +161,7 @@ async function embedWindow(
   // One row per document, then one row for the canary of each request.
   const vectors = memory.take((texts.length + packed.length) * dimensions)
   const refused = new Map<number, Reject>()
+  const omitted = new Set<number>()
   let tokens: number | null = 0
 
   function reject(row: number, reason: Reject['reason'], message: string): void {
@@ -176,6 +182,9 @@ async function embedWindow(
       if (counted !== null) meter.learn(sent.length, lengthOf(sent), counted)
     },
     reject,
+    omit(rows: readonly number[]) {
+      for (const row of rows) omitted.add(row)
+    },
   }))
   // All requests start here; the limiter bounds those in flight, and the first failure aborts the
   // others.
@@ -187,18 +196,26 @@ async function embedWindow(
   for (const [row, first] of firsts.entries()) {
     if (first === row) continue
     const refusal = refused.get(first)
-    if (refusal) reject(row, refusal.reason, refusal.message)
+    if (omitted.has(first)) omitted.add(row)
+    else if (refusal) reject(row, refusal.reason, refusal.message)
     else vectors.copyWithin(row * dimensions, first * dimensions, (first + 1) * dimensions)
   }
-  const kept = texts.filter((_, row) => !refused.has(row))
+  const isLeftOut = (row: number): boolean => refused.has(row) || omitted.has(row)
+  const kept = texts.filter((_, row) => !isLeftOut(row))
   return {
     documents: kept.map(({ document }) => document),
-    vectors: withoutRows(vectors.subarray(0, texts.length * dimensions), dimensions, refused),
+    vectors: withoutRows(
+      vectors.subarray(0, texts.length * dimensions),
+      dimensions,
+      isLeftOut,
+      refused.size + omitted.size,
+    ),
     rejects: [...rejects, ...refused.values()].sort(bySource),
     tokens,
     truncated: kept.filter(({ truncated }) => truncated).length,
     repaired: kept.filter(({ repaired }) => repaired).length,
-    repeats: firsts.filter((first, row) => first !== row && !refused.has(row)).length,
+    repeats: firsts.filter((first, row) => first !== row && !isLeftOut(row)).length,
+    omitted: omitted.size,
     release: () => memory.release(vectors),
   }
 }
@@ -224,16 +241,17 @@ function firstOfEach(texts: readonly PreparedText[]): number[] {
 /** Characters compared at each end of a text. */
 const END = 16
 
-/** Removes the rows in `refused` by moving the others together in place. */
+/** Removes `count` rows by moving the others together in place. */
 function withoutRows(
   vectors: Float32Array,
   dimensions: number,
-  refused: ReadonlyMap<number, unknown>,
+  isLeftOut: (row: number) => boolean,
+  count: number,
 ): Float32Array {
-  if (refused.size === 0) return vectors
+  if (count === 0) return vectors
   let to = 0
   for (let row = 0; row * dimensions < vectors.length; row++) {
-    if (refused.has(row)) continue
+    if (isLeftOut(row)) continue
     vectors.copyWithin(to * dimensions, row * dimensions, (row + 1) * dimensions)
     to++
   }

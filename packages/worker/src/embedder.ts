@@ -23,7 +23,7 @@ import type { SourceRecord } from '@reembed/protocol'
 import type { LimitCoordinator } from '@reembed/queue'
 import { type Clock, messageOf, ReembedError, systemClock } from '@reembed/shared'
 import { createVectorMemory } from './embed/memory.ts'
-import { type EmbeddedWindow, embed } from './embed.ts'
+import { type EmbeddedWindow, type EmbedOptions, embed } from './embed.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import type { OpenRun } from './run-cache.ts'
 
@@ -37,11 +37,14 @@ export interface Embedder extends AsyncDisposable {
   embed(
     run: OpenRun,
     records: AsyncIterable<SourceRecord>,
-    signal: AbortSignal,
-    onAnswered?: (texts: number) => void,
-    /** Wraps the endpoint for this job. */
-    metered?: (endpoint: Endpoint) => Endpoint,
+    options: EmbedderOptions,
   ): AsyncGenerator<EmbeddedWindow, void, undefined>
+}
+
+export interface EmbedderOptions extends Pick<EmbedOptions, 'stop' | 'onAnswered'> {
+  readonly signal: AbortSignal
+  /** Wraps the endpoint for this job. */
+  readonly metered?: ((endpoint: Endpoint) => Endpoint) | undefined
 }
 
 /** Observers, and the network, time and randomness that the simulation replaces. */
@@ -101,7 +104,7 @@ export function createEmbedder(
       const { state } = limiter
       return trouble !== '' && state.startsWith('ok') ? trouble : state + replicasState()
     },
-    async *embed(run, records, signal, onAnswered, metered = endpoint => endpoint) {
+    async *embed(run, records, { signal, stop, onAnswered, metered = endpoint => endpoint }) {
       const { prompt } = run.plan.recipe
       const name = `${run.store.url} ${run.plan.run}`
       const block = blocked.get(name)
@@ -109,7 +112,7 @@ export function createEmbedder(
       let use: EndpointHandle | undefined
       let foreign = false
       try {
-        use = await useWhenAvailable(run, name, signal)
+        use = await useWhenAvailable(run, name, stop ? AbortSignal.any([signal, stop.begun]) : signal)
         const { endpoint, reference } = use
         used = endpoint
         blocked.delete(name)
@@ -122,6 +125,7 @@ export function createEmbedder(
           clock,
           random,
           onAnswered,
+          stop,
           signal,
         })) {
           trouble = ''

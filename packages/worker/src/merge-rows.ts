@@ -7,6 +7,7 @@
 //   rows      | a       | b | c       |            e | f       |
 
 import type { CarriedValue, Document, Reject, ShardLayout, SourceRecord } from '@reembed/protocol'
+import type { JobStop } from '@reembed/queue'
 import { contentHashOf, encodeHashes, extraValues, type ReuseIndex } from '@reembed/shard'
 import type { EmbeddedWindow } from './embed.ts'
 
@@ -21,6 +22,8 @@ export interface RowBatch {
   readonly tokens: number | null
   readonly truncated: number
   readonly repaired: number
+  /** Documents without a row and without a reject, because the job had to stop. */
+  readonly omitted: number
   /** Must be called when the vectors are written: their memory is reused. */
   onWritten(): void
 }
@@ -35,6 +38,7 @@ export interface MergeRowsOptions {
   readonly truncateVectors: (vectors: Float32Array) => Float32Array
   /** Called with the number of documents with a known vector. */
   readonly onReused?: ((documents: number) => void) | undefined
+  readonly stop?: JobStop | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -52,13 +56,19 @@ const LOOK_UP_CHARACTERS = 8 * 1024 * 1024
 /** Holds the windows of `embed`, and reused rows that wait for an embedded row before them. */
 export async function* mergeRows(
   records: AsyncIterable<SourceRecord>,
-  { reuseIndex, layout, dimensions, embed, truncateVectors, onReused, signal }: MergeRowsOptions,
+  { reuseIndex, layout, dimensions, embed, truncateVectors, onReused, stop, signal }: MergeRowsOptions,
 ): AsyncGenerator<RowBatch, void, undefined> {
   const waiting = createQueue()
   let rejects: Reject[] = []
+  /** Documents that were read when the job had to stop, and dropped. */
+  let unread = 0
 
   async function* unknown(): AsyncGenerator<Document, void, undefined> {
     for await (const batch of batches(records)) {
+      if (stop?.begun.aborted) {
+        unread = batch.length
+        return
+      }
       const documents = batch.filter(record => record.kind === 'document')
       rejects.push(...batch.filter(record => record.kind === 'reject'))
       const hashes = documents.map(({ text }) => contentHashOf(text))
@@ -93,6 +103,7 @@ export async function* mergeRows(
       tokens: paid.tokens,
       truncated: paid.truncated,
       repaired: paid.repaired,
+      omitted: paid.omitted,
       onWritten: vectors === made ? paid.release : () => {},
     }
   }
@@ -107,7 +118,8 @@ export async function* mergeRows(
         yield windowOf(entries, truncateVectors(window.vectors), window)
       }
     }
-    yield windowOf(waiting.rest(), new Float32Array(0), NOTHING_EMBEDDED)
+    const rest = windowOf(waiting.rest(), new Float32Array(0), NOTHING_EMBEDDED)
+    yield { ...rest, omitted: unread }
   } finally {
     await sent.return()
   }
@@ -115,7 +127,7 @@ export async function* mergeRows(
 
 type EmbeddedPart = Pick<
   EmbeddedWindow,
-  'rejects' | 'repeats' | 'tokens' | 'truncated' | 'repaired' | 'release'
+  'rejects' | 'repeats' | 'tokens' | 'truncated' | 'repaired' | 'omitted' | 'release'
 >
 
 const NOTHING_EMBEDDED: EmbeddedPart = {
@@ -124,6 +136,7 @@ const NOTHING_EMBEDDED: EmbeddedPart = {
   tokens: 0,
   truncated: 0,
   repaired: 0,
+  omitted: 0,
   release: () => {},
 }
 
@@ -133,10 +146,11 @@ function createQueue() {
   return {
     push: (entry: Entry): void => void entries.push(entry),
     /**
-     * Removes and returns the entries up to the last document of the window, without its rejects.
+     * Removes and returns the entries up to the last document of the window, without its rejects
+     * and the omitted ones.
      */
-    settle({ documents, rejects }: EmbeddedWindow): Entry[] {
-      let given = documents.length + rejects.length
+    settle({ documents, rejects, omitted }: EmbeddedWindow): Entry[] {
+      let given = documents.length + rejects.length + omitted
       let next = 0
       const rows: Entry[] = []
       let at = 0

@@ -5,7 +5,7 @@
 import { type Plan, type Receipt, readRunStateRecord, setRunState } from '@reembed/protocol'
 import type { Job, JobContext } from '@reembed/queue'
 import { readReceipt } from '@reembed/shard'
-import { ReembedError, shardKey } from '@reembed/shared'
+import { checkpointKey, ReembedError, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { JobBudgets } from './budget.ts'
 import { type BuiltShard, buildShard, copyUnchangedShard, type ShardInput } from './build-shard.ts'
@@ -15,7 +15,7 @@ import type { OpenRun } from './run-cache.ts'
 
 export interface ProcessJobContext
   extends Pick<JobContext, 'reportDocuments' | 'signal'>,
-    Pick<ShardInput, 'now'> {
+    Pick<ShardInput, 'now' | 'stop' | 'ids'> {
   /** Required for runs with a budget; without it, jobs of such runs end as `stopped`. */
   readonly budgets?: JobBudgets | undefined
 }
@@ -41,18 +41,18 @@ export async function processJob(
   const runState = await readRunStateRecord(store, plan.run)
   if (runState.state !== 'running') return { status: 'stopped' }
 
-  const input = { job, run, slice: await run.slice(job.shard), baseRun: await run.baseRun(), ...context }
+  const input = { job, run, slice: await run.slice(job.shard), baseRuns: await run.baseRuns(), ...context }
   const carried = await copyUnchangedShard(input)
   if (carried) return put(job, run, carried, signal)
   if (runState.maxTokens === undefined && runState.maxEndpointSeconds === undefined) {
-    return put(job, run, await buildShard(embedder, input), signal)
+    return keep(job, run, await buildShard(embedder, input), signal)
   }
   // The worker that would exceed the budget pauses the run for all workers; a higher budget resumes
   // it.
   try {
     if (context.budgets === undefined) return { status: 'stopped' }
     await using budget = await context.budgets.reserve(run, runState)
-    return await put(job, run, await buildShard(embedder, input, budget), signal)
+    return await keep(job, run, await buildShard(embedder, input, budget), signal)
   } catch (error) {
     if (!(error instanceof ReembedError) || error.code !== 'RUN_STOPPED') throw error
     await setRunState(store, plan.run, 'paused', {
@@ -62,6 +62,28 @@ export async function processJob(
     })
     return { status: 'stopped' }
   }
+}
+
+/**
+ * Puts a whole shard. Of an interrupted one it puts a checkpoint, then throws what interrupted it.
+ */
+async function keep(job: Job, run: OpenRun, built: BuiltShard, signal: AbortSignal): Promise<PutShard> {
+  if (built.interruptedBy === undefined) return put(job, run, built, signal)
+  await putCheckpoint(job, run, built, signal)
+  throw built.interruptedBy
+}
+
+/** Without its checkpoint, the next attempt embeds more: a failed put is no fault of the job. */
+async function putCheckpoint(
+  { shard }: Job,
+  { store, plan, buffers }: OpenRun,
+  { receipt, sha256, buffer }: BuiltShard,
+  signal: AbortSignal,
+): Promise<void> {
+  const key = checkpointKey(plan.run, shard, plan.shards, sha256.slice(0, 16))
+  const isPaid = receipt.startedMs !== undefined && receipt.rows > 0
+  if (isPaid) await store.putIfAbsent(key, buffer.bytes(), { sha256, signal }).catch(() => {})
+  buffers.release(buffer)
 }
 
 async function put(

@@ -4,7 +4,7 @@
 
 import { type Plan, readSliceSegment, requirePlan, type Slice } from '@reembed/protocol'
 import type { Job } from '@reembed/queue'
-import { type BaseRun, createShardBufferPool, openBaseRun, type ShardBufferPool } from '@reembed/shard'
+import { type BaseRuns, createShardBufferPool, openBaseRuns, type ShardBufferPool } from '@reembed/shard'
 import { createMemo, ReembedError } from '@reembed/shared'
 import { openStore, type S3Options, type Store } from '@reembed/store'
 
@@ -13,8 +13,8 @@ export interface OpenRun {
   readonly source: Store
   readonly plan: Plan
   slice(shard: number): Promise<Slice>
-  /** The run whose vectors unchanged texts reuse, if the plan names one and it exists. */
-  baseRun(): Promise<BaseRun | undefined>
+  /** The runs whose vectors unchanged texts reuse, if the plan names any that exist. */
+  baseRuns(): Promise<BaseRuns | undefined>
   /** Memory for shards, shared by all runs of a worker. */
   readonly buffers: ShardBufferPool
 }
@@ -54,13 +54,13 @@ export function createRunCache({
     const { output, run } = JSON.parse(name) as Pick<Job, 'output' | 'run'>
     const store = await stores.open(output)
     const plan = await requirePlan(store, run)
-    const bases = createOpener(() => openBaseRun(store, plan))
+    const bases = createOpener(() => openBaseRuns(store, plan))
     return {
       store,
       source: await stores.open(plan.source),
       plan,
       slice: createSliceReader(store, plan),
-      baseRun: () => bases.open(''),
+      baseRuns: () => bases.open(''),
       buffers,
     }
   })

@@ -24,6 +24,7 @@ import type { S3Options } from '@reembed/store'
 import { type Attributes, type Logger, type Registry, tracing } from '@reembed/telemetry'
 import { createJobBudgets } from './budget.ts'
 import { createEmbedder } from './embedder.ts'
+import { createIdWatch } from './id-watch.ts'
 import { createWorkerMetrics } from './metrics.ts'
 import { processJob } from './process-job.ts'
 import { createRunCache } from './run-cache.ts'
@@ -101,6 +102,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     probe: stop => probeEndpoint(options.endpoint, options.endpointOptions ?? {}, isUnavailable, stop),
   })
 
+  const ids = createIdWatch()
   const budgets = createJobBudgets(() => openBudget(redis), name)
 
   function onReplica({ kind, ...facts }: ReplicaEvent): void {
@@ -112,7 +114,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const startedMs = performance.now()
     const run = await runs.open(job)
     seenOutputs.add(job.output)
-    const made = await processJob(job, run, embedder, { ...context, budgets })
+    const made = await processJob(job, run, embedder, { ...context, budgets, ids })
     const ms = Math.round(performance.now() - startedMs)
     metrics?.recordJob(made, ms / 1000)
     const facts = { run: job.run, shard: job.shard, ms }
@@ -138,7 +140,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     metrics?.recordEvent(event)
     if (event.kind === 'idle') options.onIdle?.()
     else if (event.kind === 'not_fetching') options.onStuck?.(event.waiting)
-    else if (event.kind === 'started') log.debug({ run: event.job.run, shard: event.job.shard }, 'job taken')
+    else if (event.kind === 'started')
+      log.debug({ run: event.job.run, shard: event.job.shard }, 'job started')
     else if (event.kind === 'no_progress')
       log.warn(
         { job: event.id },

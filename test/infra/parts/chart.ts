@@ -1,10 +1,11 @@
-// The chart: its profiles, values and manifests, and the offline renderer, which needs Go.
+// The chart: its profiles, values and manifests, rendered by Helm.
 
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parse, parseAllDocuments, stringify } from 'yaml'
+import { binaries } from '../../cluster/binaries.ts'
 import { onPath, tool } from './tools.ts'
 
 export const repository: string = fileURLToPath(new URL('../../..', import.meta.url))
@@ -48,51 +49,32 @@ function merge(base: Manifest, over: Manifest): Manifest {
 const isMap = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-const SPRIG = '/usr/share/gocode/src/github.com/Masterminds/sprig'
+/** Helm: the one of PATH, or the one that the cluster of test/cluster was built with. */
+const helm: string | undefined = onPath('helm')
+  ? 'helm'
+  : existsSync(binaries.helm)
+    ? binaries.helm
+    : undefined
 
-/**
- * Why the renderer cannot be built, or null. Its libraries are Debian packages; Go modules would
- * need a network.
- */
-export const noRenderer: string | null = !onPath('go')
-  ? 'PATH has no go command'
-  : existsSync(SPRIG)
-    ? null
-    : 'no golang-github-masterminds-sprig-dev'
+/** Why the chart cannot be rendered, or null. */
+export const noRenderer: string | null =
+  helm === undefined ? 'no helm on PATH; `npm run cluster -- build` builds it' : null
 
-let built: Promise<string> | undefined
-
-/** Builds the renderer. The first build takes about a minute. */
-async function build(): Promise<string> {
-  const cache = join(repository, '.cache')
-  const program = join(cache, 'render')
-  await mkdir(cache, { recursive: true })
-  const { status, stderr } = tool(
-    'go',
-    ['build', '-o', program, join(repository, 'infra/tools/render/main.go')],
-    {
-      env: {
-        ...process.env,
-        GO111MODULE: 'off',
-        GOPATH: '/usr/share/gocode',
-        GOFLAGS: '',
-        GOCACHE: join(cache, 'go'),
-      },
-    },
-  )
-  if (status !== 0) throw new Error(stderr)
-  return program
-}
+/** The oldest version that Chart.yaml accepts. */
+const KUBERNETES = '1.30.0'
 
 /** Renders the chart with a profile or with values. Returns the error message on failure. */
 export async function render(values: string | Manifest): Promise<{ text: string; failure: string | null }> {
-  built ??= build()
-  const program = await built
   let path = join(chart, 'ci', `${values}.yaml`)
   if (typeof values !== 'string') {
     path = join(repository, '.cache', `values-${process.pid}.yaml`)
+    await mkdir(dirname(path), { recursive: true })
     await writeFile(path, stringify(values))
   }
-  const { status, stdout, stderr } = tool(program, [chart, path, 'reembed', 'search'])
+  const { status, stdout, stderr } = tool(helm ?? 'helm', [
+    ...['template', 'reembed', chart, '--values', path, '--namespace', 'search'],
+    // The pods of `helm test` belong to Helm.
+    ...['--skip-tests', '--kube-version', KUBERNETES],
+  ])
   return { text: stdout, failure: status === 0 ? null : stderr.trim() }
 }

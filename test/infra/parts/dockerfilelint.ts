@@ -18,7 +18,7 @@ const lint = createRequire(import.meta.url)('dockerfilelint') as {
 export async function lintDockerfile(content: string): Promise<string[]> {
   const known = content
     .replace(
-      /^FROM \$\{(\w+)\}/gm,
+      /^FROM (?:--platform=\S+ )?\$\{(\w+)\}/gm,
       (_, name) => `FROM ${new RegExp(`^ARG ${name}=(.+)$`, 'm').exec(content)?.[1]}`,
     )
     .replace(/^(RUN) --mount=\S+ /gm, '$1 ')

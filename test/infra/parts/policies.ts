@@ -2,7 +2,6 @@
 
 import type { Manifest } from './chart.ts'
 
-const PREFIX = '{reembed}:embed:'
 const STATES = ['active', 'delayed', 'prioritized', 'wait']
 
 type Policy = (manifests: readonly Manifest[]) => string[]
@@ -47,6 +46,18 @@ const workers = (manifests: readonly Manifest[]): Placed[] =>
 
 const scaledObjects = (manifests: readonly Manifest[]): Manifest[] =>
   manifests.filter(({ kind }) => kind === 'ScaledObject')
+
+/** The prefix of the queue's keys, as the workers use it. */
+function prefixOf(manifests: readonly Manifest[]): string {
+  const [worker] = workers(manifests)
+  return `{reembed}:${worker && envOf(worker, 'REEMBED_QUEUE')}:`
+}
+
+/** The triggers on keys of the queue. */
+const redisTriggers = (manifests: readonly Manifest[]): Manifest[] =>
+  scaledObjects(manifests).flatMap(({ spec }) =>
+    spec.triggers.filter(({ type }: Manifest) => type.startsWith('redis')),
+  )
 
 /** The ScaledObjects that scale workers. */
 const workerScaling = (manifests: readonly Manifest[]): Manifest[] =>
@@ -105,16 +116,46 @@ export const policies: Readonly<Record<string, Policy>> = {
   'scales workers by all four states, under the prefix and queue of the program': manifests =>
     workerScaling(manifests).flatMap(({ metadata, spec }) => {
       const lists = spec.triggers.map((trigger: Manifest) => trigger.metadata.listName).sort()
-      return lists.join() === STATES.map(state => `${PREFIX}${state}`).join()
+      return lists.join() === STATES.map(state => `${prefixOf(manifests)}${state}`).join()
         ? []
         : [`${metadata.name}: ${lists.join(', ')}`]
     }),
   'names each trigger after its state, as the formula does': manifests =>
     workerScaling(manifests).flatMap(({ metadata, spec }) =>
       spec.triggers
-        .filter(({ name, metadata: { listName } }: Manifest) => listName !== `${PREFIX}${name}`)
+        .filter(({ name, metadata: { listName } }: Manifest) => listName !== `${prefixOf(manifests)}${name}`)
         .map(({ name }: Manifest) => `${metadata.name}: ${name}`),
     ),
+  'scales by the database of the program': manifests => {
+    const [worker] = workers(manifests)
+    const database = worker && envOf(worker, 'REEMBED_REDIS_DATABASE')
+    return redisTriggers(manifests)
+      .filter(({ type, metadata }) => (type === 'redis-cluster' ? '0' : metadata.databaseIndex) !== database)
+      .map(
+        ({ name, metadata }) => `${name}: database ${metadata.databaseIndex}, the program uses ${database}`,
+      )
+  },
+  'keeps the log of each failed attempt': manifests =>
+    manifests
+      .filter(({ kind }) => kind === 'Job' || kind === 'CronJob')
+      .filter(manifest => podOf(manifest)?.restartPolicy !== 'Never')
+      .map(({ kind, metadata }) => `${kind}/${metadata.name}: restarts in place`),
+  'trusts the private authority in every container, and in KEDA': manifests => {
+    const isUsed = JSON.stringify(manifests).includes('ca.crt')
+    const trusting = (placed: Placed): boolean =>
+      placed.container.name === 'tei' || envOf(placed, 'NODE_EXTRA_CA_CERTS') !== undefined
+    return !isUsed
+      ? []
+      : [
+          ...containers(manifests)
+            .filter(placed => !trusting(placed))
+            .map(({ where }) => where),
+          ...manifests
+            .filter(({ kind }) => kind === 'TriggerAuthentication')
+            .filter(({ spec }) => !spec.secretTargetRef.some(({ parameter }: Manifest) => parameter === 'ca'))
+            .map(({ kind, metadata }) => `${kind}/${metadata.name}`),
+        ]
+  },
   'asks for one worker for each `concurrency` jobs': manifests => {
     const [worker] = workers(manifests)
     const concurrency = worker && envOf(worker, 'REEMBED_CONCURRENCY')
@@ -186,6 +227,7 @@ const REDIS_SETTINGS = [
 const TRIGGER_SETTINGS: Readonly<Record<string, readonly string[]>> = {
   redis: REDIS_SETTINGS,
   'redis-sentinel': [...REDIS_SETTINGS, 'sentinelMaster'],
+  'redis-cluster': REDIS_SETTINGS.filter(setting => setting !== 'databaseIndex'),
   prometheus: ['serverAddress', 'query', 'threshold', 'activationThreshold', 'ignoreNullValues', 'namespace'],
 }
 

@@ -52,6 +52,54 @@ dns+http://{{ include "reembed.teiName" . }}:8080
 {{- end -}}
 {{- end -}}
 
+{{/* Of every pod of reembed. */}}
+{{- define "reembed.pod" -}}
+serviceAccountName: {{ include "reembed.serviceAccount" . }}
+automountServiceAccountToken: false
+securityContext:
+  {{- include "reembed.podSecurity" . | nindent 2 }}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Where the pods of a part run. Takes the values of the part. */}}
+{{- define "reembed.placement" -}}
+{{- with .priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- range $key := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" }}
+{{- with get $ $key }}
+{{ $key }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Takes root, the values of the part, and the size of /tmp. */}}
+{{- define "reembed.volumes" -}}
+- name: tmp
+  emptyDir: { sizeLimit: {{ .tmpSize }} }
+{{- with .root.Values.ca.existingSecret }}
+- name: ca
+  secret: { secretName: {{ . }}, items: [{ key: ca.crt, path: ca.crt }] }
+{{- end }}
+{{- with .part.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "reembed.volumeMounts" -}}
+- { name: tmp, mountPath: /tmp }
+{{- if .root.Values.ca.existingSecret }}
+- { name: ca, mountPath: /etc/reembed/ca, readOnly: true }
+{{- end }}
+{{- with .part.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
 {{- define "reembed.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 65532
@@ -70,8 +118,17 @@ capabilities: { drop: [ALL] }
 {{- define "reembed.env" -}}
 - name: REDIS_URL
   valueFrom: { secretKeyRef: { name: {{ .Values.redis.existingSecret }}, key: url } }
+- name: REEMBED_REDIS_DATABASE
+  value: {{ .Values.redis.database | quote }}
+- name: REEMBED_QUEUE
+  value: {{ .Values.queue }}
 - name: REEMBED_LOG
-  value: {{ .Values.worker.logLevel }}
+  value: {{ .Values.logLevel }}
+{{- if .Values.ca.existingSecret }}
+- name: NODE_EXTRA_CA_CERTS
+  value: /etc/reembed/ca/ca.crt
+{{- end }}
+{{- include "reembed.proxyEnv" . }}
 {{- with .Values.s3.endpoint }}
 - name: AWS_ENDPOINT_URL_S3
   value: {{ . | quote }}
@@ -86,6 +143,53 @@ capabilities: { drop: [ALL] }
 - name: AWS_SECRET_ACCESS_KEY
   valueFrom: { secretKeyRef: { name: {{ . }}, key: AWS_SECRET_ACCESS_KEY } }
 {{- end }}
+{{- end -}}
+
+{{- define "reembed.proxyEnv" -}}
+{{- with .Values.proxy }}
+{{- if or .httpProxy .httpsProxy }}
+{{- range $name, $value := dict "HTTP_PROXY" .httpProxy "HTTPS_PROXY" .httpsProxy "NO_PROXY" .noProxy }}
+{{- with $value }}
+- name: {{ $name }}
+  value: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* What a planning component is asked to do, beyond its source and output. */}}
+{{- define "reembed.planArgs" -}}
+{{- with .Values.producer }}
+{{- range .gates }}
+- {{ printf "--gate=%s" . | quote }}
+{{- end }}
+{{- range $flag, $value := dict "gate-queries" .gateQueries "gate-qrels" .gateQrels "max-cost" .budget.maxCost "max-tokens" .budget.maxTokens "price-per-hour" .budget.pricePerHour }}
+{{- if ne (toString $value) "" }}
+- {{ printf "--%s=%s" $flag (toString $value) | quote }}
+{{- end }}
+{{- end }}
+{{- range .extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* A trigger of KEDA on one key of the queue. Takes root, name and target. */}}
+{{- define "reembed.redisTrigger" -}}
+{{- $redis := .root.Values.redis -}}
+- type: {{ get (dict "standalone" "redis" "sentinel" "redis-sentinel" "cluster" "redis-cluster") $redis.mode }}
+  name: {{ .name }}
+  metadata:
+    listName: {{ printf "{reembed}:%s:%s" .root.Values.queue .name | quote }}
+    listLength: {{ .target | quote }}
+    {{- if ne $redis.mode "cluster" }}
+    databaseIndex: {{ $redis.database | quote }}
+    {{- end }}
+    {{- if eq $redis.mode "sentinel" }}
+    sentinelMaster: {{ required "redis.sentinelMaster is empty: set it to the name of the Sentinel master" $redis.sentinelMaster | quote }}
+    {{- end }}
+  authenticationRef: { name: {{ include "reembed.fullname" .root }}-redis }
 {{- end -}}
 
 {{- define "reembed.endpointEnv" -}}

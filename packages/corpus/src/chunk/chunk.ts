@@ -21,7 +21,7 @@ export function splitOptionsOf(
   if (room < 1) {
     throw new ReembedError(
       'USAGE',
-      `chunks of ${maxTokens} tokens leave no room for text beside ${specialTokens} special tokens and the prompt`,
+      `chunks of ${maxTokens} tokens leave no room for text after ${specialTokens} special tokens and the prompt`,
     )
   }
   if (overlapTokens * 2 > room) {

@@ -51,7 +51,7 @@ export function parseTemplate(source: string): Template {
   }
   const tail = source.slice(end)
   if (parts.length === 0)
-    throw templateError(source, "it names no field: write '{{ title }}\\n\\n{{ text }}'")
+    throw templateError(source, "it contains no field: write '{{ title }}\\n\\n{{ text }}'")
   if (/\{\{|\}\}/.test(tail) || parts.some(({ separator, label }) => /\{\{|\}\}/.test(separator + label))) {
     throw templateError(source, "it has an unmatched '{{' or '}}'")
   }

@@ -60,7 +60,7 @@ export interface Endpoint extends AsyncDisposable {
   readonly url: string
   readonly info: EndpointInfo
   /**
-   * The model's name in each reply of `/v1/embeddings`; null where replies name none. Another name
+   * The model's name in each reply of `/v1/embeddings`; null if replies contain none. Another name
    * is `wrong_model`.
    */
   readonly servedModel: string | null

@@ -98,7 +98,10 @@ export async function verify(store: Store, run: string, signal?: AbortSignal): P
   }
 }
 
-/** Objects under the run's data prefix that are no shard of it were written by another program. */
+/**
+ * Objects under the run's data prefix that are not shards of the run were written by another
+ * program.
+ */
 async function refuseForeign(store: Store, plan: Plan): Promise<void> {
   for await (const { key } of store.list(shardPrefix(plan.run))) {
     if (shardOfKey(key, plan.run, plan.shards) !== undefined) continue
@@ -114,7 +117,7 @@ async function check(store: Store, plan: Plan, { slice, key, shard }: PlannedSha
   const checked = await checkShard(store, key, { run: plan.run, shard })
   const { model, spaceId } = checked.receipt
   if (spaceIdOf(model) !== spaceId) {
-    throw new ReembedError('CORRUPT', `${key} in ${store.url} names a model that does not match its space id`)
+    throw new ReembedError('CORRUPT', `${key} in ${store.url} has a model that does not match its space id`)
   }
   return { slice, key, ...checked }
 }
@@ -185,7 +188,7 @@ async function requireChain(store: Store, manifest: Manifest): Promise<void> {
     if (run !== manifest.run || manifestSha256 === expected) continue
     throw new ReembedError(
       'CORRUPT',
-      `version ${version} in ${store.url} names another manifest of run ${run} than the stored one: the manifest was replaced after it was published`,
+      `version ${version} in ${store.url} records the hash of another manifest of run ${run} than the stored one: the manifest was replaced after it was published`,
     )
   }
 }

@@ -5,8 +5,8 @@ import { messageOf } from '@reembed/shared'
 import type { Registry } from '@reembed/telemetry'
 
 export interface QueueMetrics {
-  /** Why the last read failed, or null. */
-  readonly error: string | null
+  /** Reads the metrics; concurrent calls share a read. Resolves to why it failed, or null. */
+  read(): Promise<string | null>
 }
 
 /**
@@ -53,9 +53,9 @@ export function registerQueueMetrics(registry: Registry, watch: QueueReader): Qu
     {},
   )
   const workers = registry.gauge('reembed_workers', 'Workers with a heartbeat in the last 15 s.', {})
-  let error: string | null = 'not read yet'
+  let reading: Promise<string | null> | undefined
 
-  async function read(): Promise<void> {
+  async function readAll(): Promise<void> {
     const facts = await watch.redis()
     const [depth, states] = await Promise.all([watch.depth(), watch.workers()])
     up.set(1, {})
@@ -70,23 +70,29 @@ export function registerQueueMetrics(registry: Registry, watch: QueueReader): Qu
     overdue.set(depth.overdue, {})
     overdueSeconds.set(depth.overdueMs / 1000, {})
     workers.set(states.length, {})
-    error = null
   }
 
-  registry.collect(async () => {
+  async function read(): Promise<string | null> {
     try {
-      await read()
+      await readAll()
+      return null
     } catch (cause) {
       // Stale figures would look like a queue that makes no progress.
       const stale = [used, max, noEviction, jobs, backlog, paused, oldest, overdue, overdueSeconds, workers]
       for (const gauge of stale) gauge.clear()
       up.set(0, {})
-      error = messageOf(cause)
+      return messageOf(cause)
     }
-  })
-  return {
-    get error() {
-      return error
-    },
   }
+
+  const share = (): Promise<string | null> => {
+    reading ??= read().finally(() => {
+      reading = undefined
+    })
+    return reading
+  }
+  registry.collect(async () => {
+    await share()
+  })
+  return { read: share }
 }

@@ -2,12 +2,20 @@
 // polled at an interval, and scrapes get the last result; a finished run is read once.
 
 import { setTimeout as wait } from 'node:timers/promises'
-import { type Manifest, type Plan, readCurrent, readManifest, readPlan, readSeq } from '@reembed/protocol'
+import {
+  countPresent,
+  type Manifest,
+  type Plan,
+  readCurrent,
+  readManifest,
+  readPlan,
+  readSeq,
+  shardsPresent,
+} from '@reembed/protocol'
 import type { QueueReader } from '@reembed/queue'
 import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { Logger, Registry } from '@reembed/telemetry'
-import { countPresent, shardsPresent } from '../enqueue.ts'
 
 /** Runs of each output that have metrics, newest first: this bounds the labels. */
 const RUNS = 5

@@ -1,5 +1,6 @@
-// The standing producer: checks its schedules, and plans when a hook arrives. Any number of them
-// may run for one output: each due tick is claimed in the store, so one of them plans it.
+// The long-running producer process: checks its schedules, and plans when a hook arrives. Any
+// number of them may run for one output: each due tick is claimed in the store, so one of them
+// plans it.
 
 import { setTimeout as wait } from 'node:timers/promises'
 import type { TickOutcome } from '@reembed/protocol'
@@ -18,8 +19,8 @@ import {
 import { openCalendar } from './cron.ts'
 
 /**
- * How long a tick that another producer claimed and lost stays unseen, and how late a due one is at
- * most.
+ * Interval of the checks: a due tick is planned at most this late, and the expired claim of another
+ * producer is found at most this late.
  */
 const CHECK_MS = 30_000
 

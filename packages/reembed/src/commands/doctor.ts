@@ -68,8 +68,8 @@ async function inspectSource(url: string, flags: Flags): Promise<string> {
 }
 
 /**
- * The race finds a store that checks for a key and writes in two steps; it leaves a few small
- * objects, so only this command runs it.
+ * The race of two puts detects a store that checks for a key and writes it in two separate steps.
+ * It leaves a few small objects, so only this command runs it.
  */
 async function inspectOutput(url: string, flags: Flags): Promise<string> {
   await using store = await openStore(absoluteUrl(url), { create: true, s3: s3OptionsOf(flags) })
@@ -113,7 +113,10 @@ async function inspectEndpoint(open: () => Promise<Endpoint>): Promise<string> {
   ].join('; ')
 }
 
-/** /info does not name the prompt that a server adds to each text; the tokens of a text show it. */
+/**
+ * `/info` does not state the prompt that a server adds to each text. It is found by counting
+ * tokens.
+ */
 async function promptOf(endpoint: Endpoint): Promise<string> {
   const applied = await endpoint.appliedPrompt()
   if (applied === null) return 'unknown whether the server adds a prompt'

@@ -40,7 +40,10 @@ export async function embed(text: string, flags: EndpointFlags & JsonFlag): Prom
   )
 }
 
-/** The calls name the token by its variable, so they are safe to paste. */
+/**
+ * The calls contain the name of the environment variable, not the token itself, so they can be
+ * shared.
+ */
 function callsOf({ url, route, info }: Endpoint, text: string, withToken: boolean) {
   const body =
     route === '/embed' ? { inputs: [text], truncate: true } : { model: info.modelId, input: [text] }

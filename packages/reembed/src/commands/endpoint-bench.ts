@@ -24,7 +24,7 @@ interface Flags extends EndpointFlags, JsonFlag {
 const TEXTS = [1, 8, 32]
 const AT_ONCE = [1, 4, 16, 64]
 
-/** `reembed endpoint bench`: measures each setting on a live endpoint, and names the best one. */
+/** `reembed endpoint bench`: measures each setting on a live endpoint, and prints the best one. */
 export async function endpointBench(flags: Flags): Promise<void> {
   const { url, options } = await requireEndpoint(flags)
   const pricePerHour = flags.pricePerHour && flags.pricePerHour * (flags.replicas ?? 1)

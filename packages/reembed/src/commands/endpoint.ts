@@ -25,7 +25,8 @@ interface ScaleFlags {
 export async function deploy(model: string, flags: DeployFlags): Promise<void> {
   const name = nameOf(flags.as)
   const { instance, region, max, sleepMinutes } = flags
-  // A commit, so that the served weights do not change with the next push, and a run can name them.
+  // A commit, so that the served weights do not change with the next push, and the plan of a run
+  // can identify them.
   const revision = await resolveCommit(model, flags.revision, {
     token: process.env.HF_TOKEN,
     url: process.env.HF_ENDPOINT,

@@ -18,8 +18,8 @@ interface Flags extends OutputFlags, JsonFlag {
 const NOTE_EVERY_MS = 5_000
 
 /**
- * `reembed export`: writes a finished run as the files of one consumer. The same command continues
- * an interrupted export.
+ * `reembed export`: writes a finished run as files that one database or library loads. The same
+ * command continues an interrupted export.
  */
 export async function exportCommand(name: string | undefined, flags: Flags): Promise<void> {
   await using stack = new AsyncDisposableStack()

@@ -30,7 +30,8 @@ export async function exporter(flags: Flags): Promise<void> {
   )
   for (const store of stores) stack.use(store)
   const runs = pollRunMetrics(registry, stores, watch, { log, signal })
-  await serve(() => queue.error)
+  // Readiness does not depend on a scrape: an installation waits for it before Prometheus finds it.
+  await serve(() => queue.read())
   if (!signal.aborted) await once(signal, 'abort')
   await runs
 }

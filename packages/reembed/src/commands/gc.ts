@@ -12,8 +12,8 @@ type Flags = OutputFlags &
 const DAY_MS = 86_400_000
 
 /**
- * `reembed gc`: lists the runs that can be deleted; with --delete deletes them. For a named run its
- * age does not matter.
+ * `reembed gc`: lists the runs that can be deleted; with --delete deletes them. If a run is given,
+ * its age does not matter.
  */
 export async function gc(name: string | undefined, flags: Flags): Promise<void> {
   await using store = await openExistingOutput(flags)
@@ -39,7 +39,7 @@ export async function gc(name: string | undefined, flags: Flags): Promise<void> 
       if (deleted) deletedRuns.push(run)
       else note(`run ${run} is needed again and is kept`)
       note(
-        `${deletedRuns.length} of ${deletable.length} runs deleted, ${counted(sizes.get(run) ?? 0, 'object')} of the last one`,
+        `${deletedRuns.length} of ${deletable.length} runs deleted; the last one had ${counted(sizes.get(run) ?? 0, 'object')}`,
       )
     }
   }

@@ -13,7 +13,7 @@ type Flags = CorpusFlags & Partial<OutputFlags> & RedisFlags & { readonly config
 export async function init(flags: Flags): Promise<void> {
   const file = flags.config ?? DEFAULT_FILE
   if (existsSync(file))
-    throw new ReembedError('USAGE', `${file} already exists: edit it, or name another file with --config`)
+    throw new ReembedError('USAGE', `${file} already exists: edit it, or give another file with --config`)
   await using corpus = await openSource(flags)
   const found = await survey(corpus)
   const { fields, documents } = await sampleCorpus(corpus, found, {

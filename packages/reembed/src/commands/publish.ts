@@ -37,7 +37,7 @@ export async function publish(name: string, flags: PublishFlags): Promise<void> 
   conclude(flags, run, outcome)
 }
 
-/** `reembed rollback [run]`: publishes the previous run again, or a named one. */
+/** `reembed rollback [run]`: publishes the previous run again, or the given one. */
 export async function rollback(name: string | undefined, flags: OutputFlags & JsonFlag): Promise<void> {
   await using store = await openExistingOutput(flags)
   const run = name === undefined ? undefined : await findRun(store, name, 'newest')

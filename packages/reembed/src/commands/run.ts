@@ -30,6 +30,11 @@ export type FollowFlags = OutputFlags &
     readonly maxRejects?: string
   }
 
+/** Job errors after which the user has to correct the endpoint or the corpus. */
+const BLOCKING: readonly string[] = ['MODEL_MISMATCH', 'DUPLICATE_ID']
+/** Time for the replies in flight when the command is interrupted. */
+const INTERRUPT_MS = 5_000
+
 /**
  * `reembed run`: plans, enqueues and follows a run. The same command continues an interrupted run.
  */
@@ -75,13 +80,13 @@ export async function executeRun(
 
   const redis = await openOrStartRedis(flags, stack)
   const queue = stack.use(await openQueue(redis.target))
-  // A wrong model ends the command at once, so that the user can correct the endpoint.
+  // A wrong model, or an id that occurs twice, ends the command at once.
   const blocked = new AbortController()
   const { worker, jobErrors } = await startLocalWorker(redis.target, flags, resources, blocked)
   watchEndpoint(resources, blocked)
-  // Jobs in flight are requeued at once on interrupt, so that other workers need not wait for their
-  // locks to expire.
-  stack.adopt(worker, () => worker.drain(0))
+  // On interrupt, jobs in flight write checkpoints when their last replies arrive, and are
+  // requeued, so that other workers need not wait for their locks to expire.
+  stack.adopt(worker, () => worker.drain(INTERRUPT_MS))
   await enqueueRun(store, queue, recorded)
 
   const line = stack.adopt(createProgressLine(process.stderr), ({ end }) => end())
@@ -139,7 +144,7 @@ async function startLocalWorker(
     log: openLog({ level: process.env.REEMBED_LOG ?? 'silent' }),
     onJobError: error => {
       errors += 1
-      if (error instanceof ReembedError && error.code === 'MODEL_MISMATCH') blocked.abort(error)
+      if (error instanceof ReembedError && BLOCKING.includes(error.code)) blocked.abort(error)
     },
   })
   return { worker, jobErrors: () => errors }
@@ -191,6 +196,7 @@ function conclude(
       shards,
       totals,
       baseRun: manifest.baseRun ?? null,
+      unfinishedBaseRuns: manifest.unfinishedBaseRuns ?? [],
       rejectReasons: manifest.rejectReasons,
       model,
       actualCost,

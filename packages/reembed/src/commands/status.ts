@@ -25,7 +25,7 @@ export async function status(
   if (totals) {
     const { documents, rows: embedded, rejects } = totals
     rows.push(['documents', `${count(documents)} = ${count(embedded)} rows + ${counted(rejects, 'reject')}`])
-    rows.push(...reuseRow({ totals, baseRun: status.baseRun }))
+    rows.push(...reuseRow({ ...status, totals }))
   } else {
     rows.push([
       'documents',
@@ -55,6 +55,7 @@ export async function status(
       shards,
       totals: totals ?? null,
       baseRun: status.baseRun ?? null,
+      unfinishedBaseRuns: status.unfinishedBaseRuns ?? [],
       ...(live && {
         queue: live.jobs,
         progress: live.progress,

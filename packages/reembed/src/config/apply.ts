@@ -26,8 +26,8 @@ export async function applyConfig(
     const key = CONFIG_KEYS[name]
     const source = command.getOptionValueSource(name)
     if (key === undefined || (source !== undefined && source !== 'default')) continue
-    // An address belongs to one process: a producer or an exporter on the same machine needs
-    // another one.
+    // Only one process can listen on an address: a producer or an exporter on the same machine
+    // needs another one.
     if (key === 'worker.metrics' && BESIDE.has(command.name())) continue
     const value = valueAt(file, key)
     if (value === undefined) continue

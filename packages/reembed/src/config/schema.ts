@@ -13,7 +13,7 @@ const schedule = z.strictObject({
   name: z
     .string()
     .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'a-z, 0-9 and -, at most 63')
-    .describe('name of the schedule, part of the keys of its ticks'),
+    .describe('name of the schedule; the output stores the results of its ticks under this name'),
   cron: z.string().describe("five fields, like '0 3 * * *'"),
   timezone: z.string().default('UTC').describe('time zone of the cron expression, like Europe/Berlin'),
   when: z

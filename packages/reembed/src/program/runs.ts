@@ -61,7 +61,7 @@ export function addRunCommands(program: Command): void {
     .add(
       command(
         'rollback',
-        'Publish the previous run again, or a named one.',
+        'Publish the previous run again, or the given one.',
         'reembed rollback --output ./vectors',
       ).argument('[run]', 'run id, or its first letters'),
       [...option.output, ...option.s3, option.json],

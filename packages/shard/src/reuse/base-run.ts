@@ -1,13 +1,14 @@
-// The base run: a finished run of the same recipe, whose vectors a new run reuses for unchanged
-// texts. Its objects are write-once, so a restarted worker, a concurrent writer and a second
-// producer get the same results. A deleted or damaged base run costs requests, never a vector: a
-// text that is not found there is embedded.
+// The base runs of a run: runs of the same recipe whose vectors it reuses for unchanged texts. An
+// unfinished run is one as well: each shard proves itself by its receipt and its hashes. Objects
+// are write-once, so a restarted worker, a concurrent writer and a second producer get the same
+// results. A deleted or damaged base run costs requests, never a vector: a text that is not found
+// there is embedded.
 
 import {
+  baseRunsOf,
   type Plan,
   type Receipt,
   type RejectReason,
-  readManifest,
   readPlan,
   type Slice,
   sameRecipe,
@@ -22,11 +23,12 @@ import {
   undefinedIfCorrupt,
 } from '../read/footer.ts'
 import { decodeRowGroup, readRowGroups, type ShardBatch } from '../read/read.ts'
-import { createReuseIndex, type ReuseIndex } from './reuse-index.ts'
+import { listCheckpoints } from './checkpoints.ts'
+import { createReuseIndex, type ReuseIndex, searchInOrder } from './reuse-index.ts'
 import { createSliceLocator } from './slice-locator.ts'
 
-export interface BaseRun {
-  readonly run: string
+/** The base runs of a run. Each is searched for what the ones before it do not have. */
+export interface BaseRuns {
   /**
    * The shard of exactly this slice, if all its rows can be reused: the corpus is then not read.
    */
@@ -47,45 +49,62 @@ export interface ReusableShard {
  */
 export const RETRYABLE_REJECTS: readonly RejectReason[] = ['refused_by_model', 'invalid_vector']
 
+type ReusingPlan = Pick<
+  Plan,
+  'run' | 'baseRun' | 'unfinishedBaseRuns' | 'source' | 'layout' | 'recipe' | 'spaceId' | 'recipeId'
+>
+
 /**
- * Opens the base run of a plan; undefined if the plan has none or it was deleted. Shards that are
- * deleted or damaged later supply no vectors: their texts are embedded.
- * @throws ReembedError MODEL_MISMATCH if its recipe differs, so that equal texts may have different
+ * Opens the base runs of a plan; undefined if the plan has none or all were deleted. Shards that
+ * are written, deleted or damaged later are noticed: a shard is opened when a slice needs it.
+ * @throws ReembedError MODEL_MISMATCH if a recipe differs, so that equal texts may have different
  * vectors.
  */
-export async function openBaseRun(
-  store: Store,
-  plan: Pick<Plan, 'run' | 'baseRun' | 'source' | 'layout' | 'recipe' | 'spaceId' | 'recipeId'>,
-): Promise<BaseRun | undefined> {
-  if (plan.baseRun === undefined) return undefined
-  const [basePlan, manifest] = [await readPlan(store, plan.baseRun), await readManifest(store, plan.baseRun)]
-  if (!basePlan || !manifest) return undefined
-  requireSameRecipe(plan, manifest)
+export async function openBaseRuns(store: Store, plan: ReusingPlan): Promise<BaseRuns | undefined> {
+  const opened: BaseRuns[] = []
+  for (const run of baseRunsOf(plan)) {
+    const basePlan = await readPlan(store, run)
+    if (basePlan === undefined) continue
+    requireSameRecipe(plan, basePlan)
+    opened.push(openBaseRun(store, plan, basePlan))
+  }
+  if (opened.length === 0) return undefined
+  return {
+    async reusableShard(slice, signal) {
+      for (const base of opened) {
+        const found = await base.reusableShard(slice, signal)
+        if (found) return found
+      }
+      return undefined
+    },
+    reuseIndex: slice => searchInOrder(opened.map(base => base.reuseIndex(slice))),
+  }
+}
+
+function openBaseRun(store: Store, plan: ReusingPlan, basePlan: Plan): BaseRuns {
   const locator = createSliceLocator(store, basePlan)
+  const keyOf = (shard: number): string => shardKey(basePlan.run, shard, basePlan.shards)
 
   /**
    * The footer of a shard of the base run; undefined if it is missing, damaged or of another run or
    * recipe.
    */
   async function open(shard: number, signal?: AbortSignal): Promise<ShardFooter | undefined> {
-    const footer = await undefinedIfCorrupt(
-      readFooter(store, shardKey(basePlan?.run ?? '', shard, basePlan?.shards ?? 0), { signal }),
-    )
+    const footer = await undefinedIfCorrupt(readFooter(store, keyOf(shard), { signal }))
     const { receipt } = footer ?? {}
-    return receipt?.run === basePlan?.run && receipt?.shard === shard && sameRecipe(receipt, plan)
+    return receipt?.run === basePlan.run && receipt.shard === shard && sameRecipe(receipt, plan)
       ? footer
       : undefined
   }
 
   return {
-    run: basePlan.run,
     async reusableShard(slice, signal) {
       if (basePlan.source !== plan.source || !sameLayout(basePlan, plan)) return undefined
       const shard = await undefinedIfCorrupt(locator.shardOfSameSlice(slice))
       const footer = shard === undefined ? undefined : await open(shard, signal)
       if (!footer || footer.receipt.rejects.some(({ reason }) => RETRYABLE_REJECTS.includes(reason)))
         return undefined
-      const key = shardKey(basePlan.run, footer.receipt.shard, basePlan.shards)
+      const key = keyOf(footer.receipt.shard)
       return {
         receipt: footer.receipt,
         async *rows() {
@@ -100,7 +119,8 @@ export async function openBaseRun(
         async *candidateShards(signal) {
           for (const shard of (await undefinedIfCorrupt(locator.candidateShards(slice))) ?? []) {
             const footer = await open(shard, signal)
-            if (footer) yield { key: shardKey(basePlan.run, shard, basePlan.shards), footer }
+            if (footer) yield { key: keyOf(shard), footer }
+            else yield* await listCheckpoints(store, basePlan, shard, signal)
           }
         },
       }),

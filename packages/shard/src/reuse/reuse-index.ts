@@ -1,4 +1,4 @@
-// Finds vectors by content hash in a few shards of the base run. Only hashes are read until a text
+// Finds vectors by content hash in a few shards of a base run. Only hashes are read until a text
 // is found. A shard that supplies a vector is first read completely and checked against the hash in
 // its receipt.
 
@@ -139,6 +139,32 @@ export function createReuseIndex(
           }))
         if (!(await undefinedIfCorrupt(copy(shard, sorted, signal)))) continue
         for (const { at, to } of sorted) found[at] = to
+      }
+      return found
+    },
+  }
+}
+
+/** Searches each index for the hashes that the ones before it do not have. */
+export function searchInOrder(indexes: readonly ReuseIndex[]): ReuseIndex {
+  return {
+    async countFound(hashes, signal) {
+      const missing = new Set(hashes)
+      for (const index of indexes) {
+        for (const hash of missing) if ((await index.countFound([hash], signal)) > 0) missing.delete(hash)
+      }
+      return hashes.filter(hash => !missing.has(hash)).length
+    },
+    async findVectors(hashes, signal) {
+      const found = new Array<Float32Array | undefined>(hashes.length).fill(undefined)
+      for (const index of indexes) {
+        const missing = [...found.keys()].filter(at => found[at] === undefined)
+        if (missing.length === 0) break
+        const vectors = await index.findVectors(
+          missing.map(at => hashes[at] ?? ''),
+          signal,
+        )
+        for (const [i, at] of missing.entries()) found[at] = vectors[i]
       }
       return found
     },

@@ -1,5 +1,5 @@
-// Shorter vectors from a model that was trained for it (Matryoshka): the first dimensions,
-// normalised again.
+// Shortens vectors of a model that was trained for shortening (Matryoshka): keeps the first
+// dimensions and normalises them again.
 
 import type { Recipe } from '@reembed/protocol'
 import { normOf } from '@reembed/shared'

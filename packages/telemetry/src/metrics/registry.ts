@@ -27,7 +27,7 @@ export interface Histogram {
   observe(value: number): void
 }
 
-/** A metric as it is declared: what dashboards, alerts and their tests know of it. */
+/** The declaration of a metric. Tests compare dashboards and alerts with it. */
 export interface MetricDescriptor {
   readonly name: string
   readonly type: 'counter' | 'gauge' | 'histogram'

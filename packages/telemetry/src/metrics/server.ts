@@ -16,7 +16,7 @@ export interface MetricsServerOptions {
   /** Permits an address other than loopback without a token, for example behind a NetworkPolicy. */
   readonly allowUnauthenticated?: boolean | undefined
   /** Returns why this process is not ready, or null if it is ready. */
-  readonly notReadyReason: () => string | null
+  readonly notReadyReason: () => string | null | Promise<string | null>
 }
 
 /** A running metrics server. Disposal closes all connections. */
@@ -67,7 +67,7 @@ async function answer(
     case '/live':
       return reply(200, 'live\n')
     case '/ready': {
-      const reason = notReadyReason()
+      const reason = await notReadyReason()
       return reason === null ? reply(200, 'ready\n') : reply(503, `${reason}\n`)
     }
     case '/metrics': {

@@ -15,6 +15,7 @@ import {
   unavailableReason,
 } from '@reembed/endpoint'
 import type { RejectReason } from '@reembed/protocol'
+import type { JobStop } from '@reembed/queue'
 import { type Clock, ReembedError } from '@reembed/shared'
 import { react } from './react.ts'
 
@@ -29,6 +30,8 @@ export interface Request {
   onAnswered(texts: readonly string[], tokens: number | null): void
   /** Called when the text of `row` gets no vector. */
   reject(row: number, reason: RejectReason, message: string): void
+  /** Called with the rows whose texts were not sent, or not answered, when the job had to stop. */
+  omit(rows: readonly number[]): void
 }
 
 export interface SenderOptions {
@@ -37,6 +40,7 @@ export interface SenderOptions {
   readonly limiter: Limiter
   /** How long the endpoint may be unavailable before the job is requeued. */
   readonly maxUnavailableMs: number
+  readonly stop?: JobStop | undefined
   readonly clock: Clock
   readonly random: () => number
 }
@@ -67,6 +71,7 @@ export function createSender({
   canary,
   limiter,
   maxUnavailableMs,
+  stop,
   clock,
   random,
 }: SenderOptions): Sender {
@@ -76,7 +81,9 @@ export function createSender({
 
   async function deliver(request: Request, signal: AbortSignal, tries: Tries, isGood = false): Promise<void> {
     for (let rest: Request | undefined = request; rest !== undefined; ) {
-      using permit = await limiter.acquire(rest.texts.length + canary.inputs, signal, canary.inputs > 0)
+      const inputs: number = rest.texts.length + canary.inputs
+      using permit = await unlessStopping(signal, until => limiter.acquire(inputs, until, canary.inputs > 0))
+      if (permit === undefined) return request.omit(rest.rows)
       // The request may have been packed before the endpoint stated a lower limit, and a permit may
       // cover a part of it.
       const most = Math.max(1, Math.min(limits.inputs, permit.inputs - canary.inputs))
@@ -95,13 +102,20 @@ export function createSender({
     isGood: boolean,
   ): Promise<void> {
     const { texts, rows, vectors, canaryRow } = request
-    const outcome = await canary.request(texts, vectors, {
+    const until = stop ? AbortSignal.any([signal, stop.over]) : signal
+    const unlessOver = (error: unknown): undefined => {
+      if (!stop?.over.aborted || signal.aborted) throw error
+    }
+    const options = {
       rows,
       canaryRow,
       otherRoute: tries.vector === MAX_BAD_VECTORS - 1,
       timeoutMs: limiter.deadlineMs,
-      signal,
-    })
+      signal: until,
+    }
+    const reply = canary.request(texts, vectors, options)
+    const outcome = await (stop ? reply.catch(unlessOver) : reply)
+    if (outcome === undefined) return request.omit(rows)
 
     if (outcome.kind === 'ok') {
       permit.success(outcome)
@@ -114,6 +128,7 @@ export function createSender({
     if (isUnavailable(outcome)) permit.dropped(unavailableReason(outcome))
     else if (isOverload(outcome)) permit.dropped()
     else permit.ignore()
+    if (stop?.begun.aborted) return request.omit(rows)
     const count = (tries[outcome.kind] ?? 0) + 1
     const reaction = react(outcome, texts.length, count, random)
     switch (reaction.do) {
@@ -128,7 +143,8 @@ export function createSender({
         return
       }
       case 'retry': {
-        await pause(outcome, reaction.ms, signal)
+        if (!(await unlessStopping(signal, until => pause(outcome, reaction.ms, until))))
+          return request.omit(rows)
         if (outcome.kind === 'batch_limit')
           limits = { ...limits, inputs: Math.max(1, Math.min(limits.inputs, outcome.limit)) }
         if (outcome.kind === 'too_large') limits = { ...limits, bytes: Math.max(MIN_BYTES, limits.bytes / 2) }
@@ -169,15 +185,28 @@ export function createSender({
     }
   }
 
-  async function pause(failure: Failure, ms: number, signal: AbortSignal): Promise<void> {
+  /** Waits for `wait`, which its signal interrupts; undefined if the job has to stop meanwhile. */
+  function unlessStopping<T>(
+    signal: AbortSignal,
+    wait: (until: AbortSignal) => Promise<T>,
+  ): Promise<T | undefined> {
+    if (stop === undefined) return wait(signal)
+    return wait(AbortSignal.any([signal, stop.begun])).catch((error: unknown) => {
+      if (stop.begun.aborted && !signal.aborted) return undefined
+      throw error
+    })
+  }
+
+  async function pause(failure: Failure, ms: number, signal: AbortSignal): Promise<true> {
     if (isOverload(failure)) {
       failingSince ??= clock.now()
       const left = failingSince + maxUnavailableMs - clock.now()
       if (ms > left) throw unavailableTooLong(failure)
     }
-    if (ms === 0) return
+    if (ms === 0) return true
     await clock.sleep(ms, signal)
     await limiter.retry(signal)
+    return true
   }
 
   function unavailableTooLong(failure: Failure): ReembedError {
@@ -191,6 +220,7 @@ export function createSender({
     vectors: new Float32Array(2 * endpoint.info.dimensions),
     canaryRow: 1,
     onAnswered: () => {},
+    omit: () => {},
     reject: (_row, _reason, message) => {
       throw toError({ kind: 'corrupt', message }, endpoint.url)
     },

@@ -1,0 +1,175 @@
+// Wrong settings and changing models on a real cluster: no job fails for what is wrong with a
+// worker, and the run continues by itself once the setting is right.
+
+import { startFakeTei } from '@reembed/testing'
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { noCluster } from './binaries.ts'
+import { type Cluster, startCluster } from './cluster.ts'
+import { eventually } from './processes.ts'
+import { openSite, type Site } from './site.ts'
+
+const OLD = 'a'.repeat(40)
+const NEW = 'b'.repeat(40)
+const FIXED = { autoscaling: { mode: 'none' }, worker: { replicas: 2, concurrency: 2 } }
+const SMALL_SHARDS = ['--documents-per-shard=50']
+
+describe.skipIf(noCluster)(`faults${noCluster ? ` (not run: ${noCluster})` : ''}`, () => {
+  let cluster: Cluster
+  beforeAll(async () => {
+    cluster = await startCluster()
+  }, 180_000)
+  afterAll(async () => {
+    await cluster?.[Symbol.asyncDispose]()
+  }, 60_000)
+
+  const failedJobs = async (site: Site): Promise<number> => {
+    const redis = new Redis(site.redisUrl)
+    try {
+      return await redis.zcard('{reembed}:embed:failed')
+    } finally {
+      redis.disconnect()
+    }
+  }
+  const shards = (site: Site): number =>
+    site.s3
+      .bucket('vectors')
+      .keys()
+      .filter(key => key.endsWith('.parquet')).length
+  const unready = (site: Site): Promise<unknown> =>
+    eventually('no worker is ready', 60_000, async () => (await site.replicas('reembed-worker'))?.ready === 0)
+
+  test('a worker with another revision than its endpoint fails no job, and the right one finishes the run', async () => {
+    await using tei = await startFakeTei({ dimensions: 16, msPerToken: 0.2, sha: OLD })
+    await using site = await openSite(cluster, 'revision', { documents: 1_000 })
+    const endpoint = { url: tei.url, revision: OLD }
+    const values = {
+      ...site.values,
+      ...FIXED,
+      endpoint,
+      producer: { ...site.values.producer, extraArgs: SMALL_SHARDS },
+    }
+    const producer = { ...values.producer, job: { enabled: true } }
+    await site.helm(['install', '--wait', '--timeout=60s'], { ...values, producer, worker: { replicas: 0 } })
+    await eventually('the jobs are queued', 60_000, async () =>
+      /queued/.test((await site.reembed('status')).stdout),
+    )
+    await site.helm(['upgrade'], { ...values, endpoint: { ...endpoint, revision: NEW } })
+    await unready(site)
+    expect(await failedJobs(site)).toBe(0)
+    await site.helm(['upgrade'], values)
+    await site.published(120_000)
+    expect(await failedJobs(site)).toBe(0)
+  }, 400_000)
+
+  test('a wrong S3 key makes the workers unready and fails no job', async () => {
+    await using tei = await startFakeTei({ dimensions: 16, msPerToken: 0.2 })
+    await using site = await openSite(cluster, 's3-key', { documents: 1_000 })
+    const values = { ...site.values, ...FIXED, endpoint: { url: tei.url } }
+    const producer = { ...site.values.producer, job: { enabled: true }, extraArgs: SMALL_SHARDS }
+    await site.helm(['install', '--wait', '--timeout=60s'], { ...values, producer, worker: { replicas: 0 } })
+    await cluster.createSecret('s3-key', 'wrong', {
+      AWS_ACCESS_KEY_ID: 'test-key',
+      AWS_SECRET_ACCESS_KEY: 'wrong',
+    })
+    const s3 = { ...values.s3, existingSecret: 'wrong' }
+    await site.helm(['upgrade'], { ...values, s3, exporter: { enabled: false } })
+    await unready(site)
+    expect(await failedJobs(site)).toBe(0)
+    await site.helm(['upgrade'], values)
+    await site.published(120_000)
+    expect(await failedJobs(site)).toBe(0)
+  }, 400_000)
+
+  test('an endpoint that serves another model for a while fails no job', async () => {
+    await using tei = await startFakeTei({ dimensions: 16, msPerToken: 0.5, sha: OLD })
+    await using site = await openSite(cluster, 'swapped', { documents: 2_000 })
+    const producer = { ...site.values.producer, job: { enabled: true }, extraArgs: SMALL_SHARDS }
+    await site.helm(['install'], { ...site.values, ...FIXED, endpoint: { url: tei.url }, producer })
+    await eventually('some shards are written', 60_000, () => shards(site) > 2)
+    await tei.stop()
+    await tei.start({ sha: NEW })
+    const before = cluster.kubelet.events.length
+    await eventually(
+      'a worker reports the model',
+      60_000,
+      async () => /model/i.test(await cluster.logs('swapped', /worker/)) && before > 0,
+    )
+    expect(await failedJobs(site)).toBe(0)
+    await tei.stop()
+    await tei.start({ sha: OLD })
+    await site.published(180_000)
+    expect(await failedJobs(site)).toBe(0)
+  }, 400_000)
+
+  test('a failed enqueue Job keeps the log of each attempt', async () => {
+    await using site = await openSite(cluster, 'logs')
+    const producer = { ...site.values.producer, source: 's3://corpora/nothing/', job: { enabled: true } }
+    const tei = { url: 'http://127.0.0.1:1' }
+    await site.helm(['install'], {
+      ...site.values,
+      ...FIXED,
+      endpoint: tei,
+      producer,
+      worker: { replicas: 0 },
+    })
+    await eventually('an attempt has failed', 60_000, async () => {
+      const { items } = await cluster.api.get('/api/v1/namespaces/logs/pods')
+      return items.some(
+        ({ metadata, status }: { metadata: { name: string }; status: { phase: string } }) =>
+          /enqueue/.test(metadata.name) && status.phase === 'Failed',
+      )
+    })
+    expect(await cluster.logs('logs', /enqueue/)).toMatch(/reembed: /)
+  }, 120_000)
+
+  describe('TEI in the cluster', () => {
+    const tei = (revision: string) => ({
+      enabled: true,
+      gpu: 'a10g',
+      model: 'acme/model',
+      revision,
+      autoscaling: { cooldownPeriod: 10 },
+      extraEnv: [{ name: 'LOAD_SECONDS', value: '2' }],
+    })
+    const autoscaling = {
+      keda: { pollingInterval: 2, cooldownPeriod: 5, initialCooldownPeriod: 0 },
+      maxReplicas: 2,
+    }
+    const name = (revision: string): string => `reembed-tei-${revision.slice(0, 8)}`
+
+    test('TEI at zero wakes for the first plan, and returns to zero after the run', async () => {
+      await using site = await openSite(cluster, 'tei-zero', { documents: 400 })
+      const values = { ...site.values, autoscaling, tei: tei(OLD) }
+      await site.helm(['install', '--wait', '--timeout=60s'], values)
+      await eventually('TEI is at zero', 90_000, async () => (await site.replicas(name(OLD)))?.current === 0)
+      const producer = { ...site.values.producer, job: { enabled: true }, extraArgs: SMALL_SHARDS }
+      await site.helm(['upgrade'], { ...values, producer })
+      await site.published(240_000)
+      await eventually('TEI is at zero', 120_000, async () => (await site.replicas(name(OLD)))?.current === 0)
+      await eventually(
+        'no worker runs',
+        60_000,
+        async () => (await site.replicas('reembed-worker'))?.current === 0,
+      )
+    }, 600_000)
+
+    test('another tei.revision during a run ends with the new run current, no jobs and no TEI left', async () => {
+      await using site = await openSite(cluster, 'tei-change', { documents: 2_000 })
+      const producer = { ...site.values.producer, job: { enabled: true }, extraArgs: SMALL_SHARDS }
+      const values = { ...site.values, autoscaling, producer, tei: tei(OLD) }
+      await site.helm(['install'], values)
+      await eventually('some shards are written', 180_000, () => shards(site) > 2)
+      await site.helm(['upgrade'], { ...values, tei: tei(NEW) })
+      await site.published(300_000)
+      expect((await site.reembed('ls')).stdout).toContain(NEW.slice(0, 8))
+      expect(await site.replicas(name(OLD))).toBeNull()
+      await eventually('TEI is at zero', 180_000, async () => (await site.replicas(name(NEW)))?.current === 0)
+      const redis = new Redis(site.redisUrl)
+      const left = await Promise.all(['wait', 'active'].map(state => redis.llen(`{reembed}:embed:${state}`)))
+      left.push(await redis.zcard('{reembed}:embed:delayed'))
+      redis.disconnect()
+      expect(left).toEqual([0, 0, 0])
+    }, 900_000)
+  })
+})

@@ -1,0 +1,33 @@
+// npm run cluster -- build           builds the programs of the cluster, once
+// npm run cluster -- test [file...]  runs all tests of the cluster, or those of these files
+// npm run cluster -- up              starts a cluster and keeps it until Ctrl-C
+
+import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { repository } from '../infra/parts/chart.ts'
+import { binaries, build, noCluster } from './binaries.ts'
+import { startCluster } from './cluster.ts'
+
+const { positionals } = parseArgs({ allowPositionals: true })
+const [command, ...files] = positionals
+const report = (line: string): boolean => process.stdout.write(`${line}\n`)
+
+if (command === 'build') await build(report)
+else if (command === 'test') {
+  const vitest = join(repository, 'node_modules/.bin/vitest')
+  const filters = files.map(file => `test/cluster/${file}`)
+  const args = ['run', '--project', 'cluster', '--maxWorkers=1', ...filters]
+  process.exitCode = spawnSync(vitest, args, { cwd: repository, stdio: 'inherit' }).status ?? 1
+} else if (command === 'up') {
+  if (noCluster !== undefined) throw new Error(noCluster)
+  await using cluster = await startCluster()
+  report(`export KUBECONFIG=${cluster.kubeconfig}`)
+  report(`kubectl: ${binaries.kube} kubectl ...`)
+  report(`helm: ${binaries.helm} ...`)
+  await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
+} else {
+  process.stderr.write('usage: npm run cluster -- build | test [file...] | up\n')
+  process.exitCode = 2
+}

@@ -94,6 +94,13 @@ export async function readSeq(
   return entries
 }
 
+/** When a run took its sequence number, in Unix milliseconds, if the store reports it. */
+export async function readPlannedMs(store: Store, seq: number): Promise<number | undefined> {
+  for await (const { key, modifiedMs } of store.list('seq/', { startAfter: seqKey(seq - 1) }))
+    return key === seqKey(seq) ? modifiedMs : undefined
+  return undefined
+}
+
 const sequence = objectKind<{ readonly run: string }>({
   noun: 'a sequence entry that reembed wrote',
   shape: record<{ run: string }>({ run: filledText }),

@@ -43,6 +43,7 @@ export {
 export {
   putVersion,
   readCurrent,
+  readPlannedMs,
   readSeq,
   readVersions,
   type SeqEntry,

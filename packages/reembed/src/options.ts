@@ -435,4 +435,7 @@ function quantizations(value: string): string[] {
   throw new InvalidArgumentError("Expected 'int8', 'ubinary' or 'int8,ubinary'.")
 }
 
+/** Recorded with the decision, the user and the time. */
+export const reason: Option = new Option('--reason <text>', 'record why')
+
 export const json: Option = new Option('--json', 'print one JSON document')

@@ -5,13 +5,15 @@ import {
   publish as publishRun,
   rollback as rollBack,
 } from '@reembed/producer'
-import { readManifest, requirePlan, type Version } from '@reembed/protocol'
+import { readManifest, requirePlan } from '@reembed/protocol'
 import { EXIT, ReembedError } from '@reembed/shared'
+import { actorOf, type ReasonFlag } from '../actor.ts'
+import { outcomeSentence } from '../describe-run.ts'
 import { facts, print } from '../format.ts'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
 
-interface PublishFlags extends OutputFlags, JsonFlag {
+interface PublishFlags extends OutputFlags, JsonFlag, ReasonFlag {
   readonly maxRejects?: string
   readonly force?: boolean
 }
@@ -32,21 +34,25 @@ export async function publish(name: string, flags: PublishFlags): Promise<void> 
     )
   }
   const outcome = flags.force
-    ? await forcePublish(store, manifest, plan)
-    : await publishRun(store, manifest, { ...plan, maxRejects: flags.maxRejects ?? plan.maxRejects })
+    ? await forcePublish(store, manifest, plan, actorOf(flags))
+    : await publishRun(store, manifest, {
+        ...plan,
+        maxRejects: flags.maxRejects ?? plan.maxRejects,
+        actor: actorOf(flags),
+      })
   conclude(flags, run, outcome)
 }
 
 /** `reembed rollback [run]`: publishes the previous run again, or the given one. */
-export async function rollback(name: string | undefined, flags: OutputFlags & JsonFlag): Promise<void> {
+export async function rollback(
+  name: string | undefined,
+  flags: OutputFlags & JsonFlag & ReasonFlag,
+): Promise<void> {
   await using store = await openExistingOutput(flags)
   const run = name === undefined ? undefined : await findRun(store, name, 'newest')
-  const outcome = await rollBack(store, run)
+  const outcome = await rollBack(store, run, actorOf(flags))
   conclude(flags, 'version' in outcome ? outcome.version.run : (run ?? ''), outcome)
 }
-
-const despiteOf = ({ overriddenReasons, unjudgedGates }: Version): string =>
-  `${overriddenReasons ? `, despite: ${overriddenReasons.join('; ')}` : ''}${unjudgedGates ? `; not judged: ${unjudgedGates.join('; ')}` : ''}`
 
 /** The queries that got worse, by the gate that failed, worst first. */
 const worseRows = (outcome: PublishOutcome): [string, string][] =>
@@ -60,12 +66,8 @@ const worseRows = (outcome: PublishOutcome): [string, string][] =>
       )
 
 function conclude(flags: JsonFlag, run: string, outcome: PublishOutcome): void {
-  const state =
-    outcome.status === 'held'
-      ? `not published: ${outcome.reason}`
-      : outcome.status === 'superseded'
-        ? `not published: version ${outcome.by.version} is the newer run ${outcome.by.run}; --force publishes this one nevertheless`
-        : `version ${outcome.version.version}, current${outcome.status === 'already_current' ? ' already' : ''}${despiteOf(outcome.version)}`
-  print(flags.json, { run, ...outcome }, facts([['run', `${run}  ${state}`], ...worseRows(outcome)]))
+  const hint = outcome.status === 'superseded' ? '; --force publishes this one nevertheless' : ''
+  const sentence = `${outcomeSentence(outcome)}${hint}`
+  print(flags.json, { run, ...outcome }, facts([['run', `${run}  ${sentence}`], ...worseRows(outcome)]))
   if (outcome.status === 'held' || outcome.status === 'superseded') process.exitCode = EXIT.notPublished
 }

@@ -7,6 +7,7 @@ import { EXIT, ReembedError, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
 import { startWorker, type Worker } from '@reembed/worker'
+import { actorOf } from '../actor.ts'
 import { describePaid, describePlan, describeQuote } from '../describe-plan.ts'
 import { bytes, count, counted, duration, facts, note, print, reuseRow } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
@@ -121,9 +122,11 @@ async function publishAgain(
   { maxRejects = plan.maxRejects }: FollowFlags,
   { store, interrupted: signal }: RunResources,
 ): Promise<PublishOutcome> {
-  return publish(store, manifest, { ...plan, maxRejects, signal }).catch((error: unknown) => {
-    throw signal.aborted ? interruptedError('the same command continues') : error
-  })
+  return publish(store, manifest, { ...plan, maxRejects, signal, actor: actorOf({}) }).catch(
+    (error: unknown) => {
+      throw signal.aborted ? interruptedError('the same command continues') : error
+    },
+  )
 }
 
 async function startLocalWorker(
@@ -182,10 +185,10 @@ function conclude(
   const version = 'version' in outcome ? outcome.version.version : null
   const state =
     outcome.status === 'held'
-      ? `not published: ${outcome.reason}`
+      ? `held: ${outcome.reason}`
       : outcome.status === 'superseded'
-        ? `not published: version ${outcome.by.version} is a newer run`
-        : `version ${version}, current`
+        ? `superseded by version ${outcome.by.version}, of run ${outcome.by.run}`
+        : `published as version ${version}`
   print(
     flags.json,
     {

@@ -1,78 +1,92 @@
+import { setTimeout as wait } from 'node:timers/promises'
 import { findRun } from '@reembed/planner'
-import { readRunStatus } from '@reembed/producer'
+import { type QueueView, type RunStatus, readRunStatus } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
-import { count, counted, facts, print, reuseRow } from '../format.ts'
+import { EXIT, messageOf, ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import { describeRunStatus } from '../describe-run.ts'
+import { facts, note, print } from '../format.ts'
+import { onInterrupt } from '../interrupt.ts'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
 
+type Flags = OutputFlags & RedisFlags & JsonFlag & { readonly watch?: boolean }
+
+const WATCH_MS = 2_000
+/** A run leaves these states only by a decision of a person, or never. */
+const FINAL: readonly string[] = [
+  'held',
+  'published',
+  'replaced',
+  'superseded',
+  'cancelled',
+  'failed',
+  'deleted',
+] satisfies RunStatus['state'][]
+
 /**
- * `reembed status`: shows the progress in the store, and with --redis the queue and the workers.
+ * `reembed status`: shows the state of a run by the store, and with --redis the queue and the
+ * workers.
  */
-export async function status(
-  name: string | undefined,
-  flags: OutputFlags & RedisFlags & JsonFlag,
-): Promise<void> {
-  await using store = await openExistingOutput(flags)
+export async function status(name: string | undefined, flags: Flags): Promise<void> {
+  await using stack = new AsyncDisposableStack()
+  const store = stack.use(await openExistingOutput(flags))
   const run = await findRun(store, name, 'newest')
-  await using queue = flags.redis ? await openQueue(requireRedis(flags)) : undefined
-  const status = await readRunStatus(store, queue, run)
-  const { state, shards, shardsDone, totals, budgetExceeded, model, queue: live } = status
-  const rows: [string, string][] = [
-    ['run', `${run}  ${state}${budgetExceeded ? `: ${budgetExceeded}` : ''}`],
-    ['model', `${model.id}@${model.revision ?? 'unstated'}`],
-    ['shards', `${count(shardsDone)} of ${count(shards)}  (${Math.floor((100 * shardsDone) / shards)} %)`],
-  ]
-  if (totals) {
-    const { documents, rows: embedded, rejects } = totals
-    rows.push(['documents', `${count(documents)} = ${count(embedded)} rows + ${counted(rejects, 'reject')}`])
-    rows.push(...reuseRow({ ...status, totals }))
-  } else {
-    rows.push([
-      'documents',
-      `about ${count(status.documents)}${live ? `, ${doneText(live.progress, status.documents)}` : ''}`,
-    ])
-  }
-  if (live) {
-    const { waiting, active, delayed, failed } = live.jobs
-    rows.push([
-      'queue',
-      `${count(waiting)} waiting, ${count(active)} active, ${count(delayed)} delayed, ${count(failed)} failed`,
-    ])
-    rows.push([
-      'workers',
-      live.workers.length === 0
-        ? 'none'
-        : live.workers.map(({ worker, endpoint }) => `${worker} (${endpoint})`).join(', '),
-    ])
-    for (const { shard, reason } of live.failures) rows.push(['failed', `shard ${shard}: ${reason}`])
-  }
-  print(
-    flags.json,
-    {
-      run,
-      state,
-      shardsDone,
-      shards,
-      totals: totals ?? null,
-      baseRun: status.baseRun ?? null,
-      unfinishedBaseRuns: status.unfinishedBaseRuns ?? [],
-      ...(live && {
-        queue: live.jobs,
-        progress: live.progress,
-        workers: live.workers,
-        failures: live.failures,
-      }),
-    },
-    facts(rows),
-  )
+  const queue = await openView(flags, stack)
+  const shown = flags.watch ? await watch(store, queue, run, flags) : await readRunStatus(store, queue, run)
+  if (!flags.watch) show(shown, flags)
+  if (shown.state === 'failed') process.exitCode = EXIT.failure
+  if (typeof queue === 'string') process.exitCode = EXIT.unreachable
 }
 
-/** '4,870 done (31 %), 2,448 of them in finished shards'. */
-function doneText(
-  { documents, openDocuments }: { readonly documents: number; readonly openDocuments: number },
-  estimated: number,
-): string {
-  const done = documents + openDocuments
-  const percent = estimated === 0 ? 100 : Math.min(100, Math.floor((100 * done) / estimated))
-  return `${count(done)} done (${percent} %), ${count(documents)} of them in finished shards`
+/** A text where Redis does not answer: the store's facts are shown nevertheless. */
+async function openView(flags: Flags, stack: AsyncDisposableStack): Promise<QueueView | string | undefined> {
+  if (!flags.redis) return undefined
+  try {
+    return stack.use(await openQueue(requireRedis(flags)))
+  } catch (error) {
+    if (!(error instanceof ReembedError) || error.code !== 'REDIS_UNREACHABLE') throw error
+    note(`reembed: ${messageOf(error)}`)
+    return messageOf(error)
+  }
+}
+
+function show(status: RunStatus, flags: Flags): void {
+  print(flags.json, toJson(status), facts(describeRunStatus(status, Date.now())))
+}
+
+/** Undefined fields are null, so that every field is always present. */
+const toJson = (status: RunStatus): unknown =>
+  JSON.parse(JSON.stringify(status, (_, value) => (value === undefined ? null : value)))
+
+/** Shows the run again whenever its description changes, until it is in a final state. */
+async function watch(
+  store: Store,
+  queue: QueueView | string | undefined,
+  run: string,
+  flags: Flags,
+): Promise<RunStatus> {
+  const interrupt = onInterrupt()
+  let shown = ''
+  try {
+    while (true) {
+      const status = await readRunStatus(store, queue, run)
+      const text = flags.json ? JSON.stringify(toJson(status)) : facts(describeRunStatus(status, Date.now()))
+      if (text !== shown) process.stdout.write(redrawn(text, shown, flags))
+      shown = text
+      if (FINAL.includes(status.state)) return status
+      await wait(WATCH_MS, undefined, { signal: interrupt.signal })
+    }
+  } catch (error) {
+    throw interrupt.signal.aborted ? new ReembedError('INTERRUPTED', 'stopped watching the run') : error
+  } finally {
+    interrupt.stop()
+  }
+}
+
+/** On a terminal the new text replaces the old one; elsewhere an empty line separates them. */
+function redrawn(text: string, before: string, { json }: Flags): string {
+  if (json || before === '') return `${text}\n`
+  const live = process.stdout.isTTY && process.env.TERM !== 'dumb'
+  return live ? `\x1b[${before.split('\n').length}A\x1b[0J${text}\n` : `\n${text}\n`
 }

@@ -52,7 +52,8 @@ test('a run is planned, enqueued, embedded, published, verified and read by one 
   const enqueued = await reembed.enqueue(source)
   expect(enqueued).toMatchObject({ run: planned.run, enqueued: 1, created: true, finished: false })
   expect(await reembed.status(planned.run)).toMatchObject({
-    state: 'running',
+    state: 'waiting',
+    reason: 'no_worker',
     shardsDone: 0,
     queue: { jobs: { waiting: 1 } },
   })
@@ -67,7 +68,7 @@ test('a run is planned, enqueued, embedded, published, verified and read by one 
   expect(worker.notReadyReason).toBeNull()
   await worker.drain(1_000)
 
-  expect(await reembed.status()).toMatchObject({ state: 'current', totals: { rows: 40 } })
+  expect(await reembed.status()).toMatchObject({ state: 'published', totals: { rows: 40 } })
   expect(await reembed.verify()).toMatchObject({ totals: { documents: 40, rows: 40, rejects: 0 } })
   const manifest = await reembed.manifest()
   let rows = 0

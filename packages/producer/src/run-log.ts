@@ -1,5 +1,4 @@
-// Logs a change of a run's state once, at its level. A sweep returns the state of each run again and
-// again.
+// Logs a change of a run's state once, at its level: each sweep returns the state of every run.
 
 import { messageOf } from '@reembed/shared'
 import type { Logger } from '@reembed/telemetry'

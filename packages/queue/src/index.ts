@@ -30,7 +30,7 @@ export {
 } from './limit-coordinator.ts'
 export { openLimitCoordinator } from './limit-coordinator-redis.ts'
 export { jobId, QUEUE, REDIS_PREFIX } from './names.ts'
-export type { RunProgress, ShardCounts, WorkerState } from './progress.ts'
+export { type RunProgress, type ShardCounts, servesOutput, type WorkerState } from './progress.ts'
 export { type FailedJob, openQueue, type Queue, type QueueCounts } from './queue.ts'
 export {
   inspectRedis,

@@ -4,6 +4,7 @@
 
 import type { Redis } from 'ioredis'
 import { QUEUE, REDIS_PREFIX } from './names.ts'
+import type { FailedJob, QueueCounts } from './queue.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
 import { connectRedis, inspectRedis, type RedisInfo, type RedisTarget, secureUrlOf } from './redis.ts'
 
@@ -31,6 +32,9 @@ export interface QueueReader extends AsyncDisposable {
   /** @throws ReembedError REDIS_UNREACHABLE after a second, or REDIS_MISCONFIGURED. */
   redis(): Promise<RedisInfo>
   depth(nowMs?: number): Promise<QueueDepth>
+  counts(): Promise<QueueCounts>
+  /** Returns jobs of a run without attempts left, newest first, at most `limit`. */
+  failures(run: string, limit: number): Promise<FailedJob[]>
   progress(run: string): Promise<RunProgress>
   workers(): Promise<WorkerState[]>
 }
@@ -46,12 +50,32 @@ export function openQueueReader(target: RedisTarget): QueueReader {
   return {
     redis: () => inspectRedis(redisUrl, { timeoutMs: 1_000 }),
     depth: (nowMs = Date.now()) => readDepth(redis, nowMs),
+    async counts() {
+      const { wait, prioritized, active, delayed, failed } = (await readDepth(redis, Date.now())).jobs
+      return { waiting: wait + prioritized, active, delayed, failed }
+    },
+    failures: (run, limit) => readFailures(redis, run, limit),
     progress: run => readProgress(redis, run),
     workers: () => readWorkers(redis, Date.now()),
     async [Symbol.asyncDispose]() {
       redis.disconnect()
     },
   }
+}
+
+/** More than the queue keeps. */
+const MAX_FAILED = 10_000
+
+async function readFailures(redis: Redis, run: string, limit: number): Promise<FailedJob[]> {
+  const ids = await redis.zrevrange(queueKey('failed'), 0, MAX_FAILED)
+  const own = ids.filter(id => id.startsWith(`${run}-`)).slice(0, limit)
+  return Promise.all(
+    own.map(async id => ({
+      run,
+      shard: Number(id.slice(run.length + 1)),
+      reason: (await redis.hget(`${REDIS_PREFIX}:${QUEUE}:${id}`, 'failedReason')) ?? '',
+    })),
+  )
 }
 
 /** BullMQ scores delayed jobs by their due time in ms, times this, plus a sequence number. */

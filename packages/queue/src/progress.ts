@@ -5,7 +5,7 @@
 //   {reembed}:run:<run>:open     hash: shard -> embedded documents of an unfinished shard
 //   {reembed}:workers            hash: worker -> JSON WorkerState, stale after 15 s
 
-import { finite, record, requireShape, text } from '@reembed/shared'
+import { finite, list, record, requireShape, text } from '@reembed/shared'
 import type { Redis } from 'ioredis'
 import { REDIS_PREFIX } from './names.ts'
 
@@ -30,8 +30,21 @@ export interface WorkerState {
   readonly worker: string
   /** State of its endpoint: 'ok', 'overloaded', 'warming, 41 s' or 'idle'. */
   readonly endpoint: string
+  /** The outputs that it serves, each with what lies below it. */
+  readonly outputs: readonly string[]
   readonly atMs: number
 }
+
+/** Whether a worker of `outputs` takes jobs of `output`: one of them, or below one of them. */
+export const servesOutput = (outputs: readonly string[], output: string): boolean =>
+  withoutSlashes(outputs).some(served => {
+    const [url = ''] = withoutSlashes([output])
+    return url === served || url.startsWith(`${served}/`)
+  })
+
+/** Outputs as `servesOutput` compares them. */
+const withoutSlashes = (outputs: readonly string[]): string[] =>
+  outputs.map(output => output.replace(/\/+$/, ''))
 
 const KEEP_SECONDS = 7 * 24 * 3600
 const STALE_MS = 15_000
@@ -92,7 +105,12 @@ export async function readWorkers(redis: Redis, nowMs: number): Promise<WorkerSt
   return states.filter(({ atMs }) => nowMs - atMs < STALE_MS)
 }
 
-const workerShape = record<WorkerState>({ worker: text, endpoint: text, atMs: finite })
+const workerShape = record<WorkerState>({
+  worker: text,
+  endpoint: text,
+  outputs: list(text),
+  atMs: finite,
+})
 
 function parseWorkerState(json: string): WorkerState[] {
   try {

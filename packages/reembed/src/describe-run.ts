@@ -30,7 +30,7 @@ export function describeRunStatus(status: RunStatus, nowMs: number): [string, st
   if (totals) {
     const { documents, rows: embedded, rejects } = totals
     rows.push(['documents', `${count(documents)} = ${count(embedded)} rows + ${counted(rejects, 'reject')}`])
-    rows.push(...reuseRow({ totals, baseRun: status.baseRun }))
+    rows.push(...reuseRow({ ...status, totals }))
   } else rows.push(['documents', progressText(status)])
   rows.push(...costRow(status))
   if (queue) rows.push(...queueRows(queue))

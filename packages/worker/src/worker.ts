@@ -160,7 +160,12 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   }
 
   const sendHeartbeat = (): void => {
-    const sent = consumer.heartbeat({ worker: name, endpoint: embedder.state, atMs: Date.now() })
+    const sent = consumer.heartbeat({
+      worker: name,
+      endpoint: embedder.state,
+      outputs: options.outputs,
+      atMs: Date.now(),
+    })
     sent.then(
       () => {
         heardMs = performance.now()

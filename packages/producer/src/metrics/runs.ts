@@ -52,7 +52,7 @@ function declareRunGauges(registry: Registry): RunGauges {
   )
   const state = registry.gauge(
     'reembed_run_state',
-    'State of a run with its reason, as `reembed status` names them (1); other states are absent.',
+    'State of a run (1) with its reason; other states are absent.',
     { ...labels, state: RUN_STATES, reason: ['none', ...STATE_REASONS] },
   )
   const progressAt = registry.gauge(

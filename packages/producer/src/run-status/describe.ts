@@ -90,6 +90,7 @@ export interface RunStatus extends RunCondition {
   readonly totals: Totals | undefined
   /** The run whose vectors it reused; set once the run is finished, if it had one. */
   readonly baseRun: Manifest['baseRun']
+  readonly unfinishedBaseRuns: Manifest['unfinishedBaseRuns']
   readonly speed: RunSpeed
   readonly cost: RunCost
   /** What Redis knows about an unfinished run; undefined without a queue. */
@@ -137,6 +138,7 @@ export function describeRun(facts: RunFacts, nowMs: number): RunStatus {
     documentsDone,
     totals: manifest?.totals,
     baseRun: manifest?.baseRun,
+    unfinishedBaseRuns: manifest?.unfinishedBaseRuns,
     speed,
     cost: costOf(facts, queue, documents, documentsDone),
     queue,

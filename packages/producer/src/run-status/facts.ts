@@ -1,5 +1,5 @@
-// The facts about a run, from the store and, if the caller has a queue, from Redis. describe.ts turns
-// them into the status; it reads nothing itself, so that every state has a table test.
+// The facts about a run, from the store and, if the caller has a queue, from Redis. describe.ts
+// turns them into the status; it reads nothing itself, so that every state has a table test.
 
 import {
   type GateReport,
@@ -15,23 +15,27 @@ import {
   type SeqEntry,
   type Version,
 } from '@reembed/protocol'
-import type { FailedJob, QueueCounts, RunPointer, RunProgress, WorkerState } from '@reembed/queue'
-import { servesOutput } from '@reembed/queue'
+import {
+  type FailedJob,
+  type QueueCounts,
+  type RunProgress,
+  servesOutput,
+  type WorkerState,
+} from '@reembed/queue'
 import { gatesKey, messageOf, shardOfKey, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 
 /** The part of a queue that the status reads. */
 export interface QueueView {
-  counts(of: RunPointer): Promise<QueueCounts>
-  progress(of: RunPointer): Promise<RunProgress>
+  counts(): Promise<QueueCounts>
+  progress(run: string): Promise<RunProgress>
   workers(): Promise<readonly WorkerState[]>
-  /** Absent in a view that may only read counts. */
-  failures?(of: RunPointer, limit: number): Promise<readonly FailedJob[]>
+  failures(run: string, limit: number): Promise<readonly FailedJob[]>
 }
 
 /** What Redis knows about a run. */
 export interface QueueFacts {
-  /** Jobs of this run. */
+  /** Jobs of all runs; `failed`: those of this run. */
   readonly jobs: QueueCounts
   /** Counted since Redis started. */
   readonly progress: RunProgress
@@ -78,6 +82,7 @@ export interface RunFacts {
 /** Shards of this time give the rate. */
 export const RECENT_MS: number = 10 * 60_000
 const FAILURES_SHOWN = 5
+const MAX_FAILURES = 10_000
 
 /** Reads facts about the runs of an output. Objects that never change are read once. */
 export interface FactsReader {
@@ -123,7 +128,7 @@ export function createFactsReader(store: Store, queue: QueueView | string | unde
           ? await getGateReport(store, gatesKey(run, current?.run))
           : undefined,
       shards: isOpen ? await readShardFacts(store, plan) : { done: plan?.shards ?? 0, recent: 0 },
-      queue: isOpen ? await readQueueFacts(queue, { output: store.url, run }) : undefined,
+      queue: isOpen ? await readQueueFacts(queue, store.url, run) : undefined,
     }
   }
 
@@ -189,23 +194,24 @@ async function readShardFacts(store: Store, plan: Plan): Promise<ShardFacts> {
 
 async function readQueueFacts(
   queue: QueueView | string | undefined,
-  of: RunPointer,
+  output: string,
+  run: string,
 ): Promise<QueueFacts | string | undefined> {
   if (queue === undefined || typeof queue === 'string') return queue
   try {
     const [jobs, progress, workers, failures] = await Promise.all([
-      queue.counts(of),
-      queue.progress(of),
+      queue.counts(),
+      queue.progress(run),
       queue.workers(),
-      queue.failures?.(of, FAILURES_SHOWN) ?? [],
+      queue.failures(run, MAX_FAILURES),
     ])
-    const serving = workers.filter(({ outputs }) => servesOutput(outputs, of.output))
+    const serving = workers.filter(({ outputs }) => servesOutput(outputs, output))
     return {
-      jobs,
+      jobs: { ...jobs, failed: failures.length },
       progress,
       workers: serving,
       otherWorkers: workers.length - serving.length,
-      failures: failures.map(({ shard, reason }) => ({ shard, reason })),
+      failures: failures.slice(0, FAILURES_SHOWN).map(({ shard, reason }) => ({ shard, reason })),
     }
   } catch (error) {
     return messageOf(error)

@@ -9,6 +9,7 @@ import { openLog } from '@reembed/telemetry'
 import { startWorker, type Worker } from '@reembed/worker'
 import { actorOf } from '../actor.ts'
 import { describePaid, describePlan, describeQuote } from '../describe-plan.ts'
+import { outcomeSentence } from '../describe-run.ts'
 import { bytes, count, counted, duration, facts, note, print, reuseRow } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { notePlan } from '../notices.ts'
@@ -183,12 +184,6 @@ function conclude(
 ): void {
   const { totals, model, shards, run: id, actualCost, quote } = manifest
   const version = 'version' in outcome ? outcome.version.version : null
-  const state =
-    outcome.status === 'held'
-      ? `held: ${outcome.reason}`
-      : outcome.status === 'superseded'
-        ? `superseded by version ${outcome.by.version}, of run ${outcome.by.run}`
-        : `published as version ${version}`
   print(
     flags.json,
     {
@@ -206,7 +201,7 @@ function conclude(
       quote,
     },
     facts([
-      ['run', `${id}  ${state}`],
+      ['run', `${id}  ${outcomeSentence(outcome)}`],
       [
         'documents',
         `${count(totals.documents)} = ${count(totals.rows)} rows + ${counted(totals.rejects, 'reject')}${rejectsNote(manifest)}`,

@@ -4,8 +4,8 @@
 
 import type { Redis } from 'ioredis'
 import { QUEUE, REDIS_PREFIX } from './names.ts'
-import type { FailedJob, QueueCounts } from './queue.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
+import type { FailedJob, QueueCounts } from './queue.ts'
 import { connectRedis, inspectRedis, type RedisInfo, type RedisTarget, secureUrlOf } from './redis.ts'
 
 /** BullMQ's states of a job that is not complete. */

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { temporaryFolder, writeJsonl } from './parts/cli.ts'
 import { inProcess } from './parts/in-process.ts'
 
-const COUNT = 60
+const COUNT = 200
 const text = (i: number): string => `speak of ${i % 7} topic ${i}`
 const DROP = ['--gate', 'recall@10 drop 0.02']
 let tei: FakeTei
@@ -96,7 +96,7 @@ test('P-GATE: a current version of another model holds the run until `evaluate` 
   const { run: current } = (await readCurrent(store)) ?? {}
   expect(held.code, held.stderr).toBe(3)
   expect(held.result.reason).toContain(
-    `run ${current} of model test/model@one was never evaluated with these queries`,
+    `run ${current} of model reembed/hash@one was never evaluated with these queries`,
   )
   await serve({ sha: 'one' })
   const scored = await command('evaluate', '--endpoint', tei.url, '--json', ...queries)

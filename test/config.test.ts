@@ -5,7 +5,8 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createHashEngine, serveTei, startRedis, type TeiServer } from '@reembed/local'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { documents, reembed, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { documents, flags, reembed, temporaryFolder, writeJsonl } from './parts/cli.ts'
+import { inProcess } from './parts/in-process.ts'
 
 let tei: TeiServer
 let folder: Awaited<ReturnType<typeof temporaryFolder>>
@@ -48,6 +49,87 @@ test('init sniffs the corpus and writes a file with which `run` needs no flag; a
   expect(twice).toMatchObject({
     code: 2,
     stderr: 'reembed: reembed.yaml already exists: edit it, or give another file with --config\n',
+  })
+})
+
+test('init writes every option that it was given, so that config shows them all, and refuses what belongs to one call', async () => {
+  const given = join(folder.path, 'given.yaml')
+  const wrote = await inProcess([
+    'init',
+    ...flags({
+      config: given,
+      source: join(folder.path, 'corpus'),
+      output: join(folder.path, 'vectors'),
+      template: '{{ id }}\\n${text}',
+      carry: 'text',
+      'max-truncated': '1%',
+      'chunk-tokens': '64',
+      gate: 'rows drop 5%',
+      redis: 'redis://me:hunter2@r:1',
+      concurrency: '2',
+      dtype: 'float16',
+    }),
+    '--no-reuse',
+  ])
+  expect(wrote.stderr).toContain(`wrote ${given}`)
+  const { stdout } = await inProcess(['config', '--json', '--config', given], {
+    REDIS_URL: 'redis://me:pw@r:1',
+  })
+  expect(originsOf(stdout)).toMatchObject({
+    'source.uri': [join(folder.path, 'corpus'), expect.stringMatching(/given\.yaml:\d+/)],
+    'source.template': ['{{ id }}\n${text}', expect.anything()],
+    'source.carry': [['text'], expect.anything()],
+    'source.chunk_tokens': [64, expect.anything()],
+    'limits.max_truncated': ['1%', expect.anything()],
+    'gates.hold': [['rows drop 5%'], expect.anything()],
+    'worker.concurrency': [2, expect.anything()],
+    'output.dtype': ['float16', expect.anything()],
+    'output.reuse': [false, expect.anything()],
+  })
+  expect(await readFile(given, 'utf8')).not.toContain('hunter2')
+
+  const refused = await inProcess([
+    'init',
+    ...flags({
+      config: join(folder.path, 'other-call.yaml'),
+      source: join(folder.path, 'corpus'),
+      'reuse-from': 'abc',
+    }),
+  ])
+  expect(refused).toMatchObject({
+    code: 2,
+    stderr:
+      'reembed: --reuse-from belongs to one call and cannot be in a file: leave it out here, and give it to `reembed run`\n',
+  })
+})
+
+test('config --check lists every fault of a file, schedules, gates and budget included', async () => {
+  const checked = join(folder.path, 'checked.yaml')
+  const text = (gate: string, cron: string, price: string): string =>
+    `version: 1
+source: { uri: corpus, template: "{{ text" }
+gates: { hold: ["${gate}"] }
+limits: { max_cost: 5 }
+${price}schedules:
+  - { name: nightly, cron: "${cron}" }
+`
+  await writeFile(checked, text('rowz drop 5%', '99 3 * * *', ''))
+  const bad = await inProcess(['config', '--check', '--json', '--config', checked])
+  expect(bad.code).toBe(2)
+  expect(JSON.parse(bad.stdout).faults).toEqual([
+    expect.stringMatching(/checked\.yaml:6: schedule 'nightly': '99 3 \* \* \*' is not a cron expression/),
+    expect.stringContaining("'rowz drop 5%' is not a valid gate"),
+    expect.stringContaining('{{ text'),
+    expect.stringMatching(/a maximum cost of \$5 needs a price.*\(--price-per-hour\)/),
+  ])
+  const good = text('rows drop 5%', '0 3 * * *', 'endpoint: { price_per_hour: 1 }\n').replace(
+    '{{ text"',
+    '{{ text }}"',
+  )
+  await writeFile(checked, good)
+  expect(await inProcess(['config', '--check', '--config', checked])).toMatchObject({
+    code: 0,
+    stdout: `${checked}: valid, with 1 schedule and 1 gate\n`,
   })
 })
 

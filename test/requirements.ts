@@ -82,6 +82,11 @@ export const REQUIREMENTS: readonly Requirement[] = [
     promise: 'A run exceeds its budget by at most one request per worker, also when Redis is emptied.',
   },
   {
+    id: 'P-TRUNCATION',
+    promise:
+      'Text that the model does not read is counted, exactly or with an interval, shown, and may hold a run.',
+  },
+  {
     id: 'P-GATE',
     promise:
       'A run that fails a gate is not published, and both figures are shown, until an operator forces it.',

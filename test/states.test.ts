@@ -148,6 +148,8 @@ function redis({
       tokens: 0,
       bytes: 0,
       openDocuments,
+      truncated: 0,
+      unreadTokens: 0,
     }),
     workers: async () => [
       ...endpoints.map((endpoint, i) => worker(endpoint, i, [store.url])),

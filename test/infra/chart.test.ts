@@ -134,7 +134,7 @@ test('reembed accepts every argument of the manifests and reads their schedules'
   }
   expect([...flags.keys()].sort()).toEqual(['enqueue', 'exporter', 'producer', 'worker'])
   for (const [name, given] of flags) {
-    const { stdout } = await reembed([name, '--help'])
+    const { stdout } = await reembed([name, '--help', 'all'])
     for (const flag of given) expect(`${name} ${stdout}`).toMatch(new RegExp(`^ +${flag} `, 'm'))
   }
 

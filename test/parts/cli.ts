@@ -24,12 +24,15 @@ export interface Running {
 }
 
 const MAIN = fileURLToPath(new URL('../../packages/reembed/src/main.ts', import.meta.url))
+/** A port that refuses connections: no test reaches the Hub. */
+export const NO_HUB = 'http://127.0.0.1:9'
+
 const OURS = /^(REEMBED_|AWS_|HF_|OTEL_|REDIS_URL|NO_COLOR|FORCE_COLOR|NODE_OPTIONS|VITEST)/
 
 export function start(args: readonly string[], env: Record<string, string> = {}, cwd?: string): Running {
   const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !OURS.test(name)))
   const child = spawn(process.execPath, ['--conditions=@reembed/source', MAIN, ...args], {
-    env: { ...clean, ...env },
+    env: { ...clean, HF_ENDPOINT: NO_HUB, ...env },
     cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
   })

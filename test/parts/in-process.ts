@@ -4,7 +4,7 @@
 
 import { runCommand } from 'reembed/command'
 import { vi } from 'vitest'
-import type { Finished } from './cli.ts'
+import { type Finished, NO_HUB } from './cli.ts'
 
 const OURS = /^(REEMBED_|AWS_|HF_|REDIS_URL)/
 
@@ -28,7 +28,7 @@ export async function inProcess(
   const before = { ...process.env }
   for (const name of Object.keys(process.env)) if (OURS.test(name)) delete process.env[name]
   // A machine of AWS would answer for credentials that a test leaves out.
-  Object.assign(process.env, { AWS_EC2_METADATA_DISABLED: 'true' }, NO_AWS_FILES, env)
+  Object.assign(process.env, { AWS_EC2_METADATA_DISABLED: 'true', HF_ENDPOINT: NO_HUB }, NO_AWS_FILES, env)
   process.exitCode = undefined
   try {
     const code = await runCommand(['node', 'reembed', ...args])

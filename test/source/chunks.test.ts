@@ -1,7 +1,10 @@
 // A run with chunks, template and carried columns, from Parquet to shards, with the real tokenizer
 // of a real model.
 
+import { once } from 'node:events'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createTokenizer } from '@reembed/corpus'
@@ -106,8 +109,76 @@ test('chunking is refused above the input limit of the model and without a token
   const without = await plan('--chunk-tokens', '100')
   expect(without.code).toBe(2)
   expect(without.stderr).toContain(
-    "chunks of 100 tokens need the model's tokenizer: give the path of its tokenizer.json (--tokenizer)",
+    'Cannot read the tokenizer of model reembed/hash from the Hub at http://127.0.0.1:9 (bad port): try again later, or set HF_ENDPOINT to a mirror, or give the path of its tokenizer.json (--tokenizer)',
   )
+})
+
+test('files over the limit are cut into chunks by default, with the tokenizer of the model on the Hub', async () => {
+  await using folder = await temporaryFolder()
+  const source = join(folder.path, 'docs')
+  await mkdir(source)
+  // 900 words: more than the 512 tokens of the model.
+  const long = 'Owls hunt quietly. '.repeat(300)
+  await writeFile(join(source, 'long.md'), long)
+  await writeFile(join(source, 'short.md'), 'Geese do not.')
+  const asked: string[] = []
+  const hub = createServer(async (request, response) => {
+    asked.push(request.url ?? '')
+    response.end(await readFile(TOKENIZER))
+  }).listen(0, '127.0.0.1')
+  await once(hub, 'listening')
+  const { port } = hub.address() as AddressInfo
+  const run = (...args: string[]) =>
+    inProcess(
+      [
+        'run',
+        ...flags({ source, output: join(folder.path, 'vectors'), endpoint: tei.url, redis: redis.url }),
+        '--json',
+        ...args,
+      ],
+      { HF_ENDPOINT: `http://127.0.0.1:${port}` },
+    )
+  const chunked = await run()
+  expect(chunked.stderr).toContain(
+    'exceed the 512 tokens that the model reads, so documents are split into chunks',
+  )
+  expect(JSON.parse(chunked.stdout).totals).toMatchObject({
+    sourceDocuments: 2,
+    documents: 4,
+    truncated: 0,
+    unread: { tokens: 0, low: 0, high: 0 },
+  })
+  expect(asked).toEqual(['/reembed/hash/resolve/main/tokenizer.json'])
+
+  const whole = await run('--no-chunk')
+  expect(JSON.parse(whole.stdout).totals).toMatchObject({ documents: 2, truncated: 1 })
+  expect(whole.stderr).toContain('warning: the model did not read ')
+  // Both runs exist side by side: chunking is part of the recipe.
+  expect(JSON.parse(whole.stdout).run).not.toBe(JSON.parse(chunked.stdout).run)
+  hub.close()
+})
+
+test('files over the limit are embedded with a warning that names the remedy if the tokenizer is not found', async () => {
+  await using folder = await temporaryFolder()
+  await writeFile(join(folder.path, 'long.md'), 'Owls hunt quietly. '.repeat(300))
+  const { code, stderr } = await inProcess(['plan', ...flags({ source: folder.path, endpoint: tei.url })])
+  expect(code).toBe(0)
+  expect(stderr).toMatch(
+    /warning: some files exceed the 512 tokens .* cannot be split into chunks: .*\(--tokenizer\)/,
+  )
+  expect(stderr).toMatch(/warning: 1 of about 1 text exceed the 512 tokens/)
+})
+
+test('--no-chunk excludes --chunk-tokens', async () => {
+  const { code, stderr } = await inProcess([
+    'plan',
+    ...flags({ source: '.', endpoint: tei.url, 'chunk-tokens': '100' }),
+    '--no-chunk',
+  ])
+  expect({ code, stderr }).toEqual({
+    code: 2,
+    stderr: 'reembed: --no-chunk excludes --chunk-tokens: give one of them\n',
+  })
 })
 
 test('plan shows rendered inputs, empty inputs and the number of inputs over the limit', async () => {

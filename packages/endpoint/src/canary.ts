@@ -79,7 +79,7 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
         vectors.subarray(canaryRow * dimensions, (canaryRow + 1) * dimensions),
         canary.vector,
       )
-      if (1 - likeness <= tolerance) return outcome
+      if (1 - likeness <= tolerance) return { ...outcome, canaryCharacters: canary.text.length }
       const message = `a reply comes from other weights than those of ${reference?.model.id}@${reference?.model.revision ?? 'unstated'}: cosine ${likeness.toFixed(5)} for a text whose vector is known`
       if (outcome.replica !== undefined) endpoint.quarantine?.(outcome.replica, message)
       return { kind: 'wrong_model', message }

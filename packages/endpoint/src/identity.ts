@@ -67,15 +67,16 @@ export async function computeReference(
     const vectors = await endpoint.embed(texts, { signal })
     for (let i = 0; i < count; i++) seen[from + i]?.push(vectors.slice(i * dimensions, (i + 1) * dimensions))
   }
-  for (const [i, text] of referenceTexts.entries()) await embedded([text], i, 1)
+  const requests = referenceTexts.map((text, i) => () => embedded([text], i, 1))
   const together = Math.max(1, Math.min(referenceTexts.length, maxClientBatchSize))
   const filler = Array.from({ length: Math.min(maxClientBatchSize, FULL_REQUEST) - together }, () => FILLER)
   for (let round = 0; round < rounds; round++) {
     for (let from = 0; from < referenceTexts.length; from += together) {
       const texts = referenceTexts.slice(from, from + together)
-      await embedded([...texts, ...filler], from, texts.length)
+      requests.push(() => embedded([...texts, ...filler], from, texts.length))
     }
   }
+  await sendUntilSlow(requests, endpoint.info.maxConcurrentRequests >= MIN_PERMITS ? SLOW_MS : Infinity)
   const means = seen.map(meanOf)
   let radius = 0
   for (const [i, mean] of means.entries()) {
@@ -99,6 +100,25 @@ export async function computeReference(
     )
   }
   return { format: 1, model, texts: referenceTexts, vectors: means.map(mean => [...mean]), radius }
+}
+
+/** A slower request shows an endpoint for which the requests are sent at once. */
+const SLOW_MS = 300
+/** All requests together have some 100 inputs: a server with fewer permits would refuse them. */
+const MIN_PERMITS = 256
+
+/**
+ * Sends requests one after another, so that a text is alone in a batch of the server. After a slow
+ * one, sends all others at once: a plan must not wait for twenty slow requests.
+ */
+async function sendUntilSlow(requests: readonly (() => Promise<void>)[], slowMs: number): Promise<void> {
+  for (const [i, send] of requests.entries()) {
+    const sentMs = performance.now()
+    await send()
+    if (performance.now() - sentMs < slowMs) continue
+    await Promise.all(requests.slice(i + 1).map(one => one()))
+    return
+  }
 }
 
 /**

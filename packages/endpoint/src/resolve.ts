@@ -9,6 +9,8 @@ import { type WaitOptions, waitUntilRunning } from './hf/state.ts'
 export interface ResolvedEndpoint {
   readonly url: string
   readonly options: EndpointOptions
+  /** The tokenizer.json of the model, if the endpoint runs on this machine. */
+  readonly tokenizer?: string | undefined
   /** Set only for a Hugging Face endpoint: its description at the time it was resolved. */
   readonly hf?: {
     readonly api: Hf

@@ -14,6 +14,8 @@ export interface LocalEndpoint extends AsyncDisposable {
   /** For example `http://127.0.0.1:40123`. */
   readonly url: string
   readonly pid: number
+  /** The tokenizer.json of its model; undefined for an engine without one. */
+  readonly tokenizer?: string | undefined
 }
 
 const STOP_MS = 10_000
@@ -75,7 +77,7 @@ export async function startEndpoint({ signal, ...start }: StartEndpointOptions =
     ])) as [StartResult]
     if ('failure' in message) throw new ReembedError(message.failure.code, message.failure.message)
     letGo(child)
-    return { url: message.url, pid: child.pid ?? 0, [Symbol.asyncDispose]: stop }
+    return { ...message, pid: child.pid ?? 0, [Symbol.asyncDispose]: stop }
   } catch (error) {
     await stop()
     signal?.throwIfAborted()

@@ -67,7 +67,7 @@ describe('the tokenizer', () => {
     await using engine = await openOnnxEngine()
     const encode = (side: 'left' | 'right') =>
       engine.decode(
-        engine.encode('one two three four', { specialTokens: true, truncate: { tokens: 4, side } }),
+        engine.encode('one two three four', { specialTokens: true, truncate: { tokens: 4, side } }).ids,
         false,
       )
     expect(encode('right')).toBe('[CLS] one two [SEP]')
@@ -90,6 +90,18 @@ describe('the tokenizer', () => {
       ['[SEP]', true, null, null],
     ])
   })
+
+  it('takes time in proportion to the text, also where no token of it occurs', async () => {
+    await using engine = await openOnnxEngine()
+    const words = 'Every sentence of this text has a span. '.repeat(10_000)
+    const unknown = '\u{1f600} '.repeat(30_000)
+    // A quadratic search takes minutes for each of them.
+    for (const text of [words, unknown]) {
+      const tokens = engine.tokenize(text, false)
+      expect(tokens.length).toBeGreaterThan(29_999)
+      expect(tokens.at(-1)?.stop).toBe(text === words ? text.length - 1 : null)
+    }
+  }, 20_000)
 })
 
 describe('a model of the Hub', () => {

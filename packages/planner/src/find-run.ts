@@ -38,7 +38,11 @@ export async function findRun(
   if (found !== undefined && others.length === 0) return found
   const there =
     runs.length === 0 ? 'it has none' : `it has ${runs.slice(0, 5).join(', ')}${runs.length > 5 ? ', …' : ''}`
-  if (name === undefined) throw new ReembedError('RUN_NOT_FOUND', `${store.url} holds no run`)
+  if (name === undefined)
+    throw new ReembedError(
+      'RUN_NOT_FOUND',
+      `${store.url} holds no run: check the output, or plan a run first`,
+    )
   if (found === undefined) {
     // A deleted run keeps its sequence number and its state records.
     const gone = (await readSeq(store)).find(({ run }) => run.startsWith(name))

@@ -8,9 +8,14 @@ export type { PlanNotice, PlanOptions } from './options.ts'
 export { type PlanRequest, planRun } from './plan.ts'
 export { planCorpus } from './plan-corpus.ts'
 export { type Preview, previewRun } from './preview.ts'
+export {
+  DEFAULT_MAX_REJECTS,
+  type RejectLimit,
+  rejectsAllowed,
+  truncationAllowed,
+} from './publish-limits.ts'
 export { resolvePrice } from './quoting.ts'
 export { lookUpRun, type PlannedRun, recordPlan } from './record-plan.ts'
-export { DEFAULT_MAX_REJECTS, type RejectLimit, rejectsAllowed } from './reject-limit.ts'
 export { forecastReuse, type ReuseForecast, type ReuseGroup } from './reuse-forecast.ts'
 export { applyBudget, budgetOf, runStoppedError, type SpendingOptions } from './run-budget.ts'
 export { sampleCorpus } from './sample.ts'

@@ -23,7 +23,6 @@ import { type Document, type Manifest, type Plan, type Recipe, requirePlan } fro
 import { requireManifest } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { S3Options, Store } from '@reembed/store'
-import { findTokenizer } from './chunking.ts'
 import type { Corpus } from './corpus.ts'
 import { sampleInputs } from './estimate/sample-inputs.ts'
 import { findRun } from './find-run.ts'
@@ -108,7 +107,7 @@ export async function previewModel(
   const queries = await queriesOf(request.queries ?? [])
   const planned = await planCorpus(corpus, resolved, options, { previousOutput: output, onNotice })
   const { recipe } = planned.head
-  const sampled = await sampleOf(corpus, planned, options, request.sample)
+  const sampled = await sampleOf(corpus, planned, request.sample)
   const judged = new Set(queries.flatMap(({ relevant }) => Object.keys(relevant)))
   const located = await locateRows(output, current, new Set([...sampled.keys(), ...judged]))
   const known = [...sampled.values()].filter(({ id }) => located.has(id))
@@ -156,14 +155,13 @@ export async function previewModel(
 async function sampleOf(
   corpus: Corpus,
   planned: PlannedCorpus,
-  options: PlanOptions,
   sample: string,
 ): Promise<Map<string, Document>> {
   const wanted = sample.endsWith('%')
     ? Math.max(MIN_SAMPLE, Math.ceil((Number.parseFloat(sample) / 100) * planned.head.estimatedDocuments))
     : Number(sample)
   const { clusters } = await sampleInputs(corpus, planned, {
-    tokenizer: await findTokenizer(options.tokenizer, options.modelFolder),
+    tokenizer: planned.tokenizer,
     documents: Math.min(MAX_SAMPLE, wanted),
   })
   const documents = clusters.flatMap(cluster => cluster.documents)

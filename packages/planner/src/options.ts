@@ -1,7 +1,7 @@
 // Options of a plan, and the notices that planning reports in addition to its result.
 
 import type { GateOptions } from '@reembed/evaluate'
-import type { Dtype } from '@reembed/protocol'
+import type { Dtype, TextEstimate } from '@reembed/protocol'
 import type { SpendingOptions } from './run-budget.ts'
 
 /** All options of a plan. The same corpus, model and options give the same run. */
@@ -21,8 +21,13 @@ export interface PlanOptions {
         readonly carry?: readonly string[] | undefined
       }
     | undefined
-  /** Cuts documents into chunks; needs a tokenizer. */
+  /**
+   * Cuts documents into chunks, with the tokenizer of the model. By default, files of text and
+   * Markdown are cut at the model's limit if some exceed it, and records are not cut. False: no
+   * document is cut.
+   */
   readonly chunking?:
+    | false
     | {
         readonly maxTokens?: number | undefined
         /** Tokens that a chunk repeats of the chunk before it; default 0. */
@@ -31,6 +36,7 @@ export interface PlanOptions {
     | undefined
   /**
    * The model's tokenizer.json, or a folder with it. Counts tokens for the quote, and cuts chunks.
+   * Default: that of the model folder, else that of the model's repository on the Hub.
    */
   readonly tokenizer?: string | undefined
   /** A folder with the model's files: its tokenizer and named prompts are read from there. */
@@ -40,8 +46,8 @@ export interface PlanOptions {
   /** The prompt by its name in the model's config_sentence_transformers.json. Excludes `prompt`. */
   readonly promptName?: string | undefined
   /**
-   * The Hub from which the file of named prompts is read if no local folder contains it; default
-   * HF_ENDPOINT, else https://huggingface.co.
+   * The Hub from which named prompts and the tokenizer are read if no local folder contains them;
+   * default HF_ENDPOINT, else https://huggingface.co.
    */
   readonly hub?: { readonly url?: string | undefined; readonly token?: string | undefined } | undefined
   /** Whether texts over the model's limit are cut (default); else they are rejects. */
@@ -66,6 +72,8 @@ export interface PlanOptions {
    * Maximum number of rejects with which the run is still published: '20' or '1%'; default '1%'.
    */
   readonly maxRejects?: string | undefined
+  /** Share of the text that the model may leave unread in a published run: '1%'; default: any. */
+  readonly maxTruncated?: string | undefined
   /**
    * Takes unchanged vectors from the current version (default), from the named run, or, if false,
    * from none.
@@ -78,14 +86,41 @@ export interface PlanOptions {
   readonly spending?: SpendingOptions | undefined
 }
 
+/** What planning does, in this order. */
+export type PlanStep =
+  | 'connecting'
+  | 'reference'
+  | 'listing'
+  | 'sampling'
+  | 'slicing'
+  | 'comparing'
+  | 'counting_tokens'
+  | 'measuring'
+
 /** A fact that planning reports while it continues. */
 export type PlanNotice =
+  /** What planning does, and how far it is. */
+  | {
+      readonly kind: 'progress'
+      readonly step: PlanStep
+      readonly done: number
+      /** Undefined where the total is not known. */
+      readonly of?: number | undefined
+    }
+  /** Files exceed the model's limit, so they are cut into chunks of that many tokens. */
+  | { readonly kind: 'chunked_by_default'; readonly limit: number }
+  /** Files exceed the model's limit, and are not cut because the tokenizer was not found. */
+  | { readonly kind: 'tokenizer_not_found'; readonly limit: number; readonly reason: string }
+  /** The model will not read a part of the text, by estimate. */
+  | { readonly kind: 'text_unread'; readonly texts: TextEstimate }
   /** The endpoint is waited for, or limits its requests. */
   | { readonly kind: 'endpoint_state'; readonly state: string }
   /** The endpoint states no revision of its model: reference vectors identify the model instead. */
   | { readonly kind: 'revision_unstated'; readonly url: string }
   /** The server prepends its own default prompt to every text. */
   | { readonly kind: 'server_prompt'; readonly url: string; readonly prompt: string }
+  /** Objects without a byte, which hold no document. */
+  | { readonly kind: 'objects_empty'; readonly count: number; readonly examples: readonly string[] }
   /** Objects left out: unknown by extension, or their name begins with an underscore. */
   | { readonly kind: 'objects_skipped'; readonly count: number; readonly examples: readonly string[] }
   /**

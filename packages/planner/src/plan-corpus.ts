@@ -1,6 +1,7 @@
 // Plans a run from options: reads the model from the endpoint, samples and slices the corpus, and
 // quotes the run.
 
+import type { ModelTokenizer } from '@reembed/corpus'
 import {
   type Endpoint,
   ensureReference,
@@ -10,21 +11,23 @@ import {
   type ResolvedEndpoint,
 } from '@reembed/endpoint'
 import { resolveGates, storeQueries } from '@reembed/evaluate'
-import type { RunBudget, ShardLayout } from '@reembed/protocol'
+import { type RunBudget, type ShardLayout, unreadShare } from '@reembed/protocol'
 import type { RedisTarget } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type BaseRunResult, findBaseRun, type RecipeIds, requireBaseRun } from './base-run.ts'
-import { findTokenizer, resolveChunking } from './chunking.ts'
+import { resolveChunking } from './chunking.ts'
 import type { Corpus } from './corpus.ts'
 import { findRun } from './find-run.ts'
 import { resolvePrompt } from './named-prompt.ts'
-import type { PlanNotice, PlanOptions } from './options.ts'
+import type { PlanNotice, PlanOptions, PlanStep } from './options.ts'
 import { type PlanRequest, type PlanResult, planRun } from './plan.ts'
+import { truncationAllowed } from './publish-limits.ts'
 import { type Quoted, quotePlan, resolvePrice } from './quoting.ts'
 import { lookUpRun } from './record-plan.ts'
 import { forecastReuse, type ReuseForecast } from './reuse-forecast.ts'
 import { budgetOf } from './run-budget.ts'
+import { openTokenizerSource } from './tokenizer.ts'
 
 export interface PlanContext {
   /**
@@ -40,6 +43,9 @@ export interface PlanContext {
   readonly signal?: AbortSignal | undefined
 }
 
+/** Share of the text that a user must hear of if the model does not read it. */
+const NOTABLE_SHARE = 0.01
+
 /** A planned run with its budget and its quote. */
 export interface PlannedCorpus extends PlanResult {
   /** The model's limit in tokens, where the endpoint states it. */
@@ -47,6 +53,8 @@ export interface PlannedCorpus extends PlanResult {
   readonly budget: RunBudget
   /** Undefined for a run that was recorded before: its plan has a quote. */
   readonly quoted?: Quoted
+  /** The tokenizer of a run with chunks, or one that is on this machine. */
+  readonly tokenizer?: ModelTokenizer | undefined
   readonly reuse?: ReuseForecast
 }
 
@@ -68,6 +76,9 @@ export async function planCorpus(
   const price = await resolvePrice(options.spending ?? {}, resolved)
   const budget = budgetOf(options.spending ?? {}, price)
   const gating = await resolveGates(options)
+  if (options.maxTruncated !== undefined) truncationAllowed(options.maxTruncated)
+  const step = (name: PlanStep): void => onNotice({ kind: 'progress', step: name, done: 0 })
+  step('connecting')
   await using endpoint = await openProber(
     url,
     { ...endpointOptions, truncate },
@@ -78,24 +89,31 @@ export async function planCorpus(
   await checkServerPrompt(endpoint, prompt, onNotice)
   if (output) {
     if (model.revision === null) onNotice({ kind: 'revision_unstated', url: endpoint.url })
+    step('reference')
     await ensureReference(output, endpoint, () => openEndpoint(url, { ...endpointOptions, truncate }))
   }
+  const tokenizers = openTokenizerSource(options, resolved, model)
+  const chunkingContext = { endpoint, tokenizers, prompt, output, source: corpus.store, onNotice, signal }
   const planned = await planRun(corpus, {
     ...requestOf(options, previousOutput),
     model,
     prompt,
-    chunking: await resolveChunking({ ...options, prompt }, endpoint, output),
+    chunking: found => resolveChunking(options, found, chunkingContext),
     lookUpRun: async run => (output ? lookUpRun(output, run) : { run }),
+    onProgress: (step, done) => onNotice({ kind: 'progress', step, done }),
     signal,
   })
+  const { chunking } = planned.head.recipe
+  const tokenizer = chunking ? await tokenizers.find() : await tokenizers.local()
   noticesOf(planned).forEach(onNotice)
   const { maxInputLength } = endpoint.info
   // A run that was recorded before has its quote.
-  if ('seq' in planned.head) return { ...planned, maxInputLength, budget }
+  if ('seq' in planned.head) return { ...planned, maxInputLength, budget, tokenizer }
+  step('comparing')
   const reuse = await forecastReuse(previousOutput, corpus.store, planned)
   const quoted = await quotePlan(corpus, planned, endpoint, {
     reuse,
-    tokenizer: await findTokenizer(options.tokenizer, options.modelFolder),
+    tokenizer,
     price,
     // The measurement costs seconds and tokens: only for a dry run, and where there is a price to
     // apply it to.
@@ -105,8 +123,10 @@ export async function planCorpus(
   })
   if (output) await storeQueries(output, planned.head.run, gating, endpoint, planned.head.recipe)
   const { queries: _, ...gates } = gating
-  const head = { ...planned.head, ...gates, quote: quoted.quote }
-  return { ...planned, head, maxInputLength, budget, quoted, reuse }
+  const { quote, texts } = quoted
+  if (unreadShare(texts.unread) > NOTABLE_SHARE) onNotice({ kind: 'text_unread', texts })
+  const head = { ...planned.head, ...gates, quote, texts, maxTruncated: options.maxTruncated }
+  return { ...planned, head, maxInputLength, budget, quoted, reuse, tokenizer }
 }
 
 /** The part of a request that the options alone determine. */
@@ -129,9 +149,10 @@ function requestOf(
 }
 
 /** Notices about the objects of the corpus. */
-function noticesOf({ skipped, mixedInFiles, repeatedDecompression }: PlanResult): PlanNotice[] {
+function noticesOf({ skipped, empty, mixedInFiles, repeatedDecompression }: PlanResult): PlanNotice[] {
   const notices: PlanNotice[] = []
   if (skipped.count > 0) notices.push({ kind: 'objects_skipped', ...skipped })
+  if (empty.count > 0) notices.push({ kind: 'objects_empty', ...empty })
   if (mixedInFiles.count > 0) notices.push({ kind: 'files_among_records', ...mixedInFiles })
   if (repeatedDecompression) notices.push({ kind: 'repeated_decompression', ...repeatedDecompression })
   return notices

@@ -19,12 +19,12 @@ import { ReembedError } from '@reembed/shared'
 import type { BaseRunResult, RecipeIds } from './base-run.ts'
 import type { Corpus } from './corpus.ts'
 import { createObjectIndexer } from './index-objects.ts'
+import { DEFAULT_MAX_REJECTS } from './publish-limits.ts'
 import type { PlannedRun, RunLookup } from './record-plan.ts'
-import { DEFAULT_MAX_REJECTS } from './reject-limit.ts'
 import { createDecompressionCounter, type RepeatedDecompression } from './repeated-decompression.ts'
 import { type Sample, sampleCorpus } from './sample.ts'
 import { chooseSlicing, keepSlicing, type Slicing, slices } from './slice.ts'
-import { type ObjectExamples, survey } from './survey.ts'
+import { type ObjectExamples, type Survey, survey } from './survey.ts'
 
 export interface PlanRequest {
   readonly model: ModelIdentity
@@ -36,8 +36,11 @@ export interface PlanRequest {
   readonly template?: string | undefined
   /** Fields that go into the shards as columns: 'lang', or with its type 'year:int32'. */
   readonly carry?: readonly string[] | undefined
-  /** Cuts documents into chunks; the tokenizer must be in the output already. */
-  readonly chunking?: Chunking | undefined
+  /**
+   * Cuts documents into chunks; the tokenizer must be in the output already. A function decides
+   * from the listing.
+   */
+  readonly chunking?: Chunking | ((found: Survey) => Promise<Chunking | undefined>) | undefined
   /** Whether texts over the model's limit are cut (default); else they become rejects. */
   readonly truncate?: boolean | undefined
   /** Number of leading dimensions to keep of each vector, normalised again. */
@@ -59,14 +62,20 @@ export interface PlanRequest {
    * indexed again.
    */
   readonly lookUpRun?: ((run: string) => Promise<RunLookup>) | undefined
+  /** Called with what planning does, and how far it is. */
+  readonly onProgress?: ((step: 'listing' | 'sampling' | 'slicing', done: number) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
+
+/** A request whose chunking is decided. */
+type FixedRequest = PlanRequest & { readonly chunking?: Chunking | undefined }
 
 /** A plan to be recorded, and the facts found while planning. */
 export interface PlanResult extends PlannedRun {
   readonly sample: Sample
   readonly skipped: ObjectExamples
   readonly mixedInFiles: ObjectExamples
+  readonly empty: ObjectExamples
   readonly baseRun: BaseRunResult
   /** The compressed object that its slices decompress most often, if that is often. */
   readonly repeatedDecompression?: RepeatedDecompression | undefined
@@ -74,16 +83,20 @@ export interface PlanResult extends PlannedRun {
 
 /** Average for English. Used only to estimate the number of chunks. */
 const CHARS_PER_TOKEN = 3.5
+/** Shards between two reports of progress. */
+const REPORTED = 1_000
 
 /**
  * Plans a run. Holds at most 100,000 objects and one slice in memory, whatever the corpus.
  * @throws ReembedError SOURCE_EMPTY, SOURCE_FORMAT or FIELD_NOT_FOUND for the corpus; USAGE for
  * options that the model or the corpus cannot meet.
  */
-export async function planRun(corpus: Corpus, request: PlanRequest): Promise<PlanResult> {
-  const { template, findBaseRun, lookUpRun = notRecorded, signal } = request
-  const found = await survey(corpus, signal)
-  const sample = await sampleCorpus(corpus, found, request)
+export async function planRun(corpus: Corpus, given: PlanRequest): Promise<PlanResult> {
+  const { template, findBaseRun, lookUpRun = notRecorded, onProgress = () => {}, signal } = given
+  onProgress('listing', 0)
+  const found = await survey(corpus, signal, objects => onProgress('listing', objects))
+  onProgress('sampling', 0)
+  const sample = await sampleCorpus(corpus, found, given)
   if (sample.documents === 0) {
     throw new ReembedError(
       'SOURCE_EMPTY',
@@ -91,6 +104,11 @@ export async function planRun(corpus: Corpus, request: PlanRequest): Promise<Pla
     )
   }
   const { fields, carry } = sample
+  const { chunking } = given
+  const request: FixedRequest = {
+    ...given,
+    chunking: typeof chunking === 'function' ? await chunking(found) : chunking,
+  }
   const layout = layoutWith(request, sample)
   // Refuses here what every worker would refuse.
   extraColumns(layout)
@@ -108,7 +126,14 @@ export async function planRun(corpus: Corpus, request: PlanRequest): Promise<Pla
   )
   const indexed = createObjectIndexer(corpus.store, { sliceBytes: slicing.sliceBytes, signal })
   const cut = (): AsyncGenerator<Slice, void, undefined> => slices(indexed(found.relist(signal)), slicing)
-  const learned = { slices: cut, sample, skipped: found.skipped, mixedInFiles: found.mixedInFiles, baseRun }
+  const learned = {
+    slices: cut,
+    sample,
+    skipped: found.skipped,
+    mixedInFiles: found.mixedInFiles,
+    empty: found.empty,
+    baseRun,
+  }
   if (recorded) return { head: recorded, ...learned }
 
   let shards = 0
@@ -116,6 +141,7 @@ export async function planRun(corpus: Corpus, request: PlanRequest): Promise<Pla
   for await (const slice of cut()) {
     decompression.add(slice)
     shards += 1
+    if (shards % REPORTED === 0) onProgress('slicing', shards)
   }
   return {
     head: {
@@ -144,13 +170,13 @@ export async function planRun(corpus: Corpus, request: PlanRequest): Promise<Pla
 const notRecorded = async (run: string): Promise<RunLookup> => ({ run })
 
 /** The requested layout with the columns that the sample and chunking add. */
-function layoutWith({ layout, chunking }: PlanRequest, { carry }: Sample): ShardLayout | undefined {
+function layoutWith({ layout, chunking }: FixedRequest, { carry }: Sample): ShardLayout | undefined {
   if (carry.length === 0 && !chunking) return layout
   return { ...layout, ...(carry.length > 0 && { carry }), ...(chunking && { chunked: true }) }
 }
 
 /** All that determines a vector, from the request and the chosen fields. */
-function recipeOf(request: PlanRequest, { fields }: Sample): Recipe {
+function recipeOf(request: FixedRequest, { fields }: Sample): Recipe {
   const { prompt = '', template, chunking, truncate = true, dtype = 'float32' } = request
   const { model, nativeDimensions } = modelWith(request.model, request.dimensions)
   return {
@@ -166,7 +192,7 @@ function recipeOf(request: PlanRequest, { fields }: Sample): Recipe {
 }
 
 function slicingOf(
-  { chunking, documentsPerShard }: PlanRequest,
+  { chunking, documentsPerShard }: FixedRequest,
   sample: Sample,
   { dimensions }: ModelIdentity,
   previous: Slicing | undefined,

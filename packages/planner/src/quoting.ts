@@ -7,10 +7,12 @@ import {
   MAX_BYTES_PER_TOKEN,
   type ResolvedEndpoint,
   requestShape,
+  toError,
   truncateToBytes,
 } from '@reembed/endpoint'
-import type { Price, Quote, Recipe } from '@reembed/protocol'
+import type { Price, Quote, Recipe, TextEstimate } from '@reembed/protocol'
 import type { Corpus } from './corpus.ts'
+import type { CountTokens } from './estimate/count-sample.ts'
 import { quoteRun } from './estimate/quote.ts'
 import { type InputSample, sampleInputs } from './estimate/sample-inputs.ts'
 import type { PlanNotice } from './options.ts'
@@ -21,17 +23,27 @@ import type { SpendingOptions } from './run-budget.ts'
 /** Duration of the measurement: the rate of a GPU is stable within it. */
 const RATE_SECONDS = 3
 const RATE_REQUESTS = 8
+const RATE_FIRST_TEXTS = 4
+/** Time that a request of the measurement may take, and all concurrent ones one after another. */
+const RATE_REQUEST_MS = 500
+const RATE_ROUND_MS = 2_000
 /** Maximum share of the endpoint's permits that the measurement uses. */
 const RATE_PERMIT_SHARE = 0.5
 /** Share of a request's payload limit that is filled: JSON may escape every other character. */
 const RATE_PAYLOAD_SHARE = 0.5
+/** Time to read the sample, and to count its tokens. The part that was read and counted is used. */
+const SAMPLE_MS = 2_000
+const COUNT_MS = 3_000
+const COUNTED_BYTES = 64 * 1024
 /** A shorter wait counts as no cold start. */
 const COLD_MS = 1_000
 
 export interface Quoted {
   readonly quote: Quote
+  readonly texts: TextEstimate
+  /** The part of the sample whose tokens were counted. */
   readonly sample: InputSample
-  readonly countTokens: (texts: readonly string[]) => Promise<number[] | null>
+  readonly countTokens: CountTokens
 }
 
 /**
@@ -60,14 +72,21 @@ export async function quotePlan(
   },
 ): Promise<Quoted> {
   const { recipe, estimatedDocuments } = planned.head
-  const sample = await sampleInputs(corpus, planned, { tokenizer })
+  const sample = await sampleInputs(corpus, planned, {
+    tokenizer,
+    deadline: AbortSignal.timeout(SAMPLE_MS),
+    onProgress: (done, of) => onNotice({ kind: 'progress', step: 'sampling', done, of }),
+  })
   const countTokens = createTokenCounter(endpoint, tokenizer)
   const coldStartMs = resolved.hf?.coldStartMs ?? 0
-  const quote = await quoteRun(sample, {
+  const quoted = await quoteRun(sample, {
     prompt: recipe.prompt,
     truncate: recipe.truncate,
     maxInputLength: endpoint.info.maxInputLength,
     countTokens,
+    deadline: AbortSignal.timeout(COUNT_MS),
+    onCounted: (done, of) => onNotice({ kind: 'progress', step: 'counting_tokens', done, of }),
+    chunked: recipe.chunking !== undefined,
     request: requestShape(endpoint),
     price,
     tokensPerSecond:
@@ -77,7 +96,7 @@ export async function quotePlan(
     coldStartSeconds: coldStartMs < COLD_MS ? 0 : coldStartMs / 1000,
   })
   const share = Math.min(1, toEmbed / Math.max(1, estimatedDocuments))
-  return { quote: scaleQuote(quote, share), sample, countTokens }
+  return { ...quoted, quote: scaleQuote(quoted.quote, share), countTokens }
 }
 
 /**
@@ -89,17 +108,27 @@ function createTokenCounter(
   tokenizer: ModelTokenizer | undefined,
 ): Quoted['countTokens'] {
   const known = new Map<string, number>()
-  return async texts => {
+  return async (texts, signal) => {
     const fresh = [...new Set(texts)].filter(text => !known.has(text))
     const counted = tokenizer
-      ? fresh.map(text => tokenizer.countTokens(text) + tokenizer.specialTokens)
+      ? fresh.map(text => countByPrefix(text, tokenizer))
       : fresh.length === 0
         ? []
-        : await endpoint.countTokens(fresh.map(text => text.toWellFormed()))
+        : await endpoint.countTokens(
+            fresh.map(text => text.toWellFormed()),
+            { signal },
+          )
     for (const [i, tokens] of (counted ?? []).entries()) known.set(fresh[i] ?? '', tokens)
     const all = texts.flatMap(text => known.get(text) ?? [])
     return all.length === texts.length ? all : null
   }
+}
+
+/** A long text is counted by its start and extrapolated, as the endpoint does it. */
+function countByPrefix(text: string, { countTokens, specialTokens }: ModelTokenizer): number {
+  const prefix = truncateToBytes(text, COUNTED_BYTES)
+  const tokens = countTokens(prefix) + specialTokens
+  return Math.round((tokens * text.length) / Math.max(1, prefix.length))
 }
 
 /** The texts of the sample as a worker would send them. */
@@ -140,14 +169,22 @@ async function measureRate(
   onNotice: (notice: PlanNotice) => void,
 ): Promise<number | undefined> {
   if (texts.length === 0) return undefined
+  onNotice({ kind: 'progress', step: 'measuring', done: 0 })
   const { maxConcurrentRequests } = endpoint.info
-  const textsPerRequest = Math.min(requestShape(endpoint).inputs, texts.length)
-  const concurrency = Math.max(
-    1,
-    Math.min(RATE_REQUESTS, Math.floor((RATE_PERMIT_SHARE * maxConcurrentRequests) / textsPerRequest)),
-  )
-  const setting = { tokens: 0, textsPerRequest, concurrency }
+  const mostTexts = Math.min(requestShape(endpoint).inputs, texts.length)
   try {
+    // A slow endpoint gets small requests: each one in flight at the end is waited for.
+    const textMs = await millisecondsPerText(endpoint, texts)
+    const textsPerRequest = Math.max(1, Math.min(mostTexts, Math.floor(RATE_REQUEST_MS / textMs)))
+    const concurrency = Math.max(
+      1,
+      Math.min(
+        RATE_REQUESTS,
+        Math.floor((RATE_PERMIT_SHARE * maxConcurrentRequests) / textsPerRequest),
+        Math.floor(RATE_ROUND_MS / (textsPerRequest * textMs)),
+      ),
+    )
+    const setting = { tokens: 0, textsPerRequest, concurrency }
     const { totalTokens, seconds } = await benchmarkEndpoint(endpoint, texts, setting, {
       seconds: RATE_SECONDS,
     })
@@ -156,6 +193,19 @@ async function measureRate(
     onNotice({ kind: 'rate_not_measured', error })
     return undefined
   }
+}
+
+/** Time of a text in a small request; the lower of two, because the first may open a connection. */
+async function millisecondsPerText(endpoint: Endpoint, texts: readonly string[]): Promise<number> {
+  const some = texts.slice(0, RATE_FIRST_TEXTS)
+  const vectors = new Float32Array(some.length * endpoint.info.dimensions)
+  let least = Number.POSITIVE_INFINITY
+  for (let i = 0; i < 2 && least > RATE_REQUEST_MS; i++) {
+    const outcome = await endpoint.request(some, vectors)
+    if (outcome.kind !== 'ok') throw toError(outcome, endpoint.url)
+    least = Math.min(least, outcome.totalMs)
+  }
+  return Math.max(0.01, least / some.length)
 }
 
 /**

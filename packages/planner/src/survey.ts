@@ -29,6 +29,10 @@ export interface Survey {
    * document. Empty for a corpus of text alone.
    */
   readonly mixedInFiles: ObjectExamples
+  /** Objects without a byte: they hold no document. */
+  readonly empty: ObjectExamples
+  /** The largest objects of text and Markdown, the largest first. */
+  readonly largestFiles: readonly SourceObject[]
   /** Objects of records, spread evenly over the listing. */
   readonly sampledObjects: readonly SourceObject[]
   /** Lists the objects again: from memory up to 100,000 objects, else from the store. */
@@ -39,30 +43,45 @@ export interface Survey {
 const KEPT_OBJECTS = 100_000
 const SPREAD = 8
 const EXAMPLES = 5
+const LARGEST = 8
+/** Objects between two reports of progress. */
+const REPORTED = 1_000
 
 /**
  * Reads the listing of a corpus once.
+ * @param onListed called with the number of objects now and then
  * @throws ReembedError SOURCE_EMPTY or SOURCE_FORMAT for a corpus without anything to embed
  */
-export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Survey> {
+export async function survey(
+  corpus: Corpus,
+  signal?: AbortSignal,
+  onListed: (objects: number) => void = () => {},
+): Promise<Survey> {
   const hash = createHash('sha256')
   const spread = createEvenSampler<SourceObject>(SPREAD)
   const skipped = { count: 0, examples: [] as string[] }
   const mixedIn = { count: 0, examples: [] as string[] }
   let kept: SourceObject[] | undefined = []
+  let largest: SourceObject[] = []
+  const empty = { count: 0, examples: [] as string[] }
   let [objects, bytes, wholeFiles, wholeFileBytes] = [0, 0, 0, 0]
 
   for await (const object of corpus.objects({ onSkip: key => addExample(skipped, key), signal })) {
     const { key, etag, size, format } = object
     hash.update(`${canonical([key, etag, size, format])}\n`)
     objects += 1
+    if (objects % REPORTED === 0) onListed(objects)
     bytes += size
     if (isWholeFile(format) && size > 0) {
       wholeFiles += 1
       wholeFileBytes += size
       addExample(mixedIn, key)
+      if (largest.length < LARGEST || size > (largest.at(-1)?.size ?? 0))
+        largest = [...largest, object].sort((a, b) => b.size - a.size).slice(0, LARGEST)
     } else if (size > 0) {
       spread.add(object)
+    } else {
+      addExample(empty, key)
     }
     if (kept && objects <= KEPT_OBJECTS) kept.push(object)
     else kept = undefined
@@ -90,6 +109,8 @@ export async function survey(corpus: Corpus, signal?: AbortSignal): Promise<Surv
     snapshotSha256: hash.digest('hex'),
     skipped,
     mixedInFiles: spread.values().length > 0 ? mixedIn : { count: 0, examples: [] },
+    empty,
+    largestFiles: largest,
     sampledObjects: spread.values(),
     relist: signal => kept ?? corpus.objects({ signal }),
   }

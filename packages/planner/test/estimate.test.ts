@@ -32,6 +32,7 @@ async function sampled(files: Record<string, string | Buffer>) {
 const jsonl = (texts: readonly string[]): string =>
   texts.map((text, i) => `${JSON.stringify({ id: `${i}`, text })}\n`).join('')
 const text = (length: number): string => Array(length).fill('word').join(' ')
+const quoteOf = async (...given: Parameters<typeof quoteRun>) => (await quoteRun(...given)).quote
 const options = { prompt: '', countTokens, truncate: true, maxInputLength: null, request }
 
 test('the estimate of tokens is within 5 % and the stated error when texts grow along the corpus', async () => {
@@ -42,7 +43,7 @@ test('the estimate of tokens is within 5 % and the stated error when texts grow 
     relativeError,
     sampled: looked,
     inputs,
-  } = await quoteRun(await sampled({ 'a.jsonl': jsonl(lengths.map(text)) }), options)
+  } = await quoteOf(await sampled({ 'a.jsonl': jsonl(lengths.map(text)) }), options)
   const real = lengths.reduce((sum, one) => sum + one, 0)
   const off = Math.abs(tokens - canaryTokens - real) / real
   expect(off).toBeLessThan(0.05)
@@ -55,7 +56,7 @@ test('the estimate of tokens is within 5 % and the stated error when texts grow 
 })
 
 test('a quote is exact, each format by its own ratio, for a corpus that is read whole', async () => {
-  const quote = await quoteRun(
+  const quote = await quoteOf(
     await sampled({
       'a.jsonl': jsonl([text(3), text(5), '']),
       'b.csv': `id,text\nx,${text(7)}\n`,
@@ -75,7 +76,7 @@ test('a sample of one compressed stream counts several hundred texts from its st
     canaryTokens,
     relativeError,
     sampled: looked,
-  } = await quoteRun(await sampled({ 'c4.json.gz': packed }), options)
+  } = await quoteOf(await sampled({ 'c4.json.gz': packed }), options)
   const off = Math.abs(tokens - canaryTokens - lengths.reduce((sum, one) => sum + one, 0))
   expect(looked).toBeGreaterThan(400)
   expect(relativeError).toBeGreaterThan(0)
@@ -83,7 +84,7 @@ test('a sample of one compressed stream counts several hundred texts from its st
 })
 
 test('a quote estimates tokens without an error when none are counted, and applies rate and price', async () => {
-  const quote = await quoteRun(await sampled({ 'a.jsonl': jsonl(['x'.repeat(400)]) }), {
+  const quote = await quoteOf(await sampled({ 'a.jsonl': jsonl(['x'.repeat(400)]) }), {
     ...options,
     countTokens: async () => null,
     request: { ...request, canaries: [] },

@@ -5,6 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { runStoppedError } from '@reembed/planner'
 import {
   countPresent,
+  estimatedInputs,
   type Plan,
   type RunFailure,
   readRunStateRecord,
@@ -25,6 +26,11 @@ export interface FollowProgress {
   /** Exact for shards that were completed since Redis started, estimated for earlier ones. */
   readonly documentsDone: number
   readonly rejects: number
+  /** What `documents` counts: chunks for a run that cuts documents. */
+  readonly unit: 'document' | 'chunk'
+  /** Tokens in finished shards that the model read, and did not read. */
+  readonly tokens: number
+  readonly unreadTokens: number
 }
 
 export interface FollowOptions {
@@ -60,7 +66,8 @@ export async function followRun({
   onProgress,
   signal,
 }: FollowOptions): Promise<PublishOutcome> {
-  const { run, shards, estimatedDocuments } = plan
+  const { run, shards } = plan
+  const estimated = estimatedInputs(plan)
   const present = countPresent(await shardsPresent(store, plan))
   // Redis counts shards since it started; the store holds earlier ones too.
   let before = present - (await queue.progress(run)).shards
@@ -69,14 +76,17 @@ export async function followRun({
     signal.throwIfAborted()
     const [progress, counts] = await Promise.all([queue.progress(run), queue.counts()])
     const shardsDone = Math.min(shards, Math.max(0, before + progress.shards))
-    const perShard = estimatedDocuments / shards
+    const perShard = estimated / shards
     const documentsDone = Math.max(0, before) * perShard + progress.documents + progress.openDocuments
     onProgress?.({
       shards,
       shardsDone,
-      documents: estimatedDocuments,
+      documents: estimated,
       documentsDone,
       rejects: progress.rejects,
+      unit: plan.recipe.chunking ? 'chunk' : 'document',
+      tokens: progress.tokens,
+      unreadTokens: progress.unreadTokens,
     })
 
     const idle = counts.waiting + counts.active + counts.delayed === 0

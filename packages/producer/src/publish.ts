@@ -3,7 +3,7 @@
 // is not above that of the current version is never published.
 
 import { evaluateGates } from '@reembed/evaluate'
-import { DEFAULT_MAX_REJECTS, type RejectLimit, rejectsAllowed } from '@reembed/planner'
+import { DEFAULT_MAX_REJECTS, type RejectLimit, rejectsAllowed, truncationAllowed } from '@reembed/planner'
 import {
   type Actor,
   type GateResult,
@@ -15,6 +15,7 @@ import {
   readVersions,
   refuseDeleted,
   takeSeq,
+  unreadShare,
   type Version,
 } from '@reembed/protocol'
 import { canonical, ReembedError, sha256 } from '@reembed/shared'
@@ -27,11 +28,14 @@ export type PublishOutcome =
   /** Finished and balanced, but held until an operator decides. */
   | {
       readonly status: 'held'
-      readonly by: 'rejects' | 'gates'
+      readonly by: HeldBy
       readonly reason: string
       /** The results of all gates. */
       readonly gates: readonly GateResult[]
     }
+
+/** What holds a run: too many rejects, too much text that the model did not read, or gates. */
+export type HeldBy = 'rejects' | 'truncation' | 'gates'
 
 /**
  * Publishes a finished run unless a newer one is current or the run is held.
@@ -52,19 +56,28 @@ export async function publish(
     : publishAs(store, manifest, manifest.seq, { action: 'publish', ...unjudgedOf(gates), ...actor })
 }
 
-/** The reasons to hold a finished run: too many rejects, failed gates. */
+/** The reasons to hold a finished run. */
 async function publishBlockers(
   store: Store,
   manifest: Manifest,
-  { maxRejects = DEFAULT_MAX_REJECTS, signal, ...plan }: PublishConditions,
+  { maxRejects = DEFAULT_MAX_REJECTS, maxTruncated, signal, ...plan }: PublishConditions,
   current: Version | undefined,
-): Promise<{ objections: { by: 'rejects' | 'gates'; reason: string }[]; gates: readonly GateResult[] }> {
-  const { documents, rejects } = manifest.totals
-  const found: { by: 'rejects' | 'gates'; reason: string }[] = []
+): Promise<{ objections: { by: HeldBy; reason: string }[]; gates: readonly GateResult[] }> {
+  const { documents, rejects, unread } = manifest.totals
+  const found: { by: HeldBy; reason: string }[] = []
   if (rejects > rejectsAllowed(maxRejects, documents)) {
     found.push({
       by: 'rejects',
       reason: `${rejects} of ${documents} documents were rejected, the limit is ${maxRejects}: inspect runs/${manifest.run}/rejects.jsonl, then publish with a higher limit`,
+    })
+  }
+  if (maxTruncated !== undefined && !(unread && unreadShare(unread) <= truncationAllowed(maxTruncated))) {
+    const share = unread
+      ? `${(100 * unreadShare(unread)).toFixed(1)} % of the text`
+      : 'an unknown share of the text'
+    found.push({
+      by: 'truncation',
+      reason: `the model did not read ${share}, the limit is ${maxTruncated}: embed long documents in chunks, or publish with a higher limit`,
     })
   }
   const gates = await evaluateGates(store, plan, manifest, current?.run, signal)
@@ -86,6 +99,8 @@ function unjudgedOf(gates: readonly GateResult[]): Pick<Version, 'unjudgedGates'
 
 export interface PublishConditions extends Pick<Plan, 'gates' | 'evaluation'> {
   readonly maxRejects?: RejectLimit
+  /** Share of the text that the model may leave unread, '1%'; default: any. */
+  readonly maxTruncated?: string | undefined
   /** Recorded in the version. */
   readonly actor?: Actor | undefined
   /** Aborts the evaluation of gates, which may take minutes; nothing is published then. */

@@ -73,6 +73,7 @@ export {
 export { type ModelReference, putModelReference, readModelReference } from './model-reference.ts'
 export {
   baseRunsOf,
+  estimatedInputs,
   type Plan,
   putPlan,
   putSliceSegment,
@@ -93,15 +94,20 @@ export {
   mergedIntervals,
   type Price,
   type Quote,
+  type TextEstimate,
+  type TokenDensity,
   unionMs,
 } from './quote.ts'
 export {
+  addUnread,
   assertReceiptReadable,
   type ModelIdentity,
   parseReceipt,
   RECEIPT_KEY,
   type Receipt,
   type RejectRow,
+  type UnreadTokens,
+  unreadShare,
 } from './receipt.ts'
 export {
   appendRunState,

@@ -22,7 +22,7 @@ import type { FieldMapping, RejectReason } from './corpus.ts'
 import { DTYPES, type Dtype, type ShardLayout } from './layout.ts'
 import { fieldsShape, layoutShape } from './plan.ts'
 import { type ActualCost, actualCostShape, type Quote, quoteShape } from './quote.ts'
-import { type ModelIdentity, modelShape } from './receipt.ts'
+import { type ModelIdentity, modelShape, type UnreadTokens, unreadShape } from './receipt.ts'
 import { readSegment } from './segment.ts'
 
 export interface Totals {
@@ -34,7 +34,12 @@ export interface Totals {
   /** Tokens that the server counted; null if a receipt has no count. */
   readonly tokens: number | null
   readonly bytes: number
+  /** Documents, or chunks, that the model read only up to its limit. */
   readonly truncated: number
+  /** Undefined if a receipt does not state it. */
+  readonly unread?: UnreadTokens | undefined
+  /** Documents before they were cut into chunks; only for a run with chunks. */
+  readonly sourceDocuments?: number | undefined
   readonly repaired: number
 }
 
@@ -131,6 +136,8 @@ const manifestShape = record<Manifest>({
     tokens: either(count, none),
     bytes: count,
     truncated: count,
+    unread: optional(unreadShape),
+    sourceDocuments: optional(count),
     repaired: count,
   }),
   rejectReasons: mapOf(count),

@@ -31,7 +31,7 @@ import {
   sliceShape,
 } from './corpus.ts'
 import { DTYPES, type Dtype, type ShardLayout } from './layout.ts'
-import { type Quote, quoteShape } from './quote.ts'
+import { type Quote, quoteShape, type TextEstimate, textsShape } from './quote.ts'
 import { type ModelIdentity, modelShape } from './receipt.ts'
 import { readSegment } from './segment.ts'
 
@@ -103,7 +103,18 @@ export interface Plan {
   readonly queryPrompt?: string | undefined
   /** The estimate at plan time. */
   readonly quote?: Quote | undefined
+  /** The texts in tokens of the model, estimated at plan time. Not part of the run id. */
+  readonly texts?: TextEstimate | undefined
+  /**
+   * Maximum share of the text that the model may leave unread for automatic publication: '1%'. Not
+   * part of the run id.
+   */
+  readonly maxTruncated?: string | undefined
 }
+
+/** The estimated number of documents, or of chunks: of what receipts and progress count. */
+export const estimatedInputs = ({ recipe, texts, estimatedDocuments }: Plan): number =>
+  recipe.chunking && texts ? texts.inputs : estimatedDocuments
 
 /**
  * Reads the plan of a run; undefined if the store has none.
@@ -175,6 +186,8 @@ const planShape = record<Plan>({
   evaluation: optional(record<NonNullable<Plan['evaluation']>>({ sha256: filledText, queries: positive })),
   queryPrompt: optional(text),
   quote: optional(quoteShape),
+  texts: optional(textsShape),
+  maxTruncated: optional(text),
 })
 
 const plans = objectKind<Plan>({

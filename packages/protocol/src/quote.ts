@@ -2,7 +2,7 @@
 // sums the actual cost from the receipts. Neither is part of the run id.
 
 import { amount, count, either, none, record, type Shape } from '@reembed/shared'
-import type { Receipt } from './receipt.ts'
+import { type Receipt, type UnreadTokens, unreadShape } from './receipt.ts'
 
 /** Price of an endpoint. */
 export interface Price {
@@ -35,6 +35,25 @@ export interface Quote {
   readonly coldStartSeconds: number
 }
 
+/** How many characters a token has in the texts of a corpus. */
+export interface TokenDensity {
+  readonly charactersPerToken: number
+  /** Standard deviation between texts, relative to the mean. */
+  readonly deviation: number
+}
+
+/** The texts of a run in the tokens of the model, estimated from the sample. */
+export interface TextEstimate extends TokenDensity {
+  /** The model's limit; null where the endpoint states none. */
+  readonly limit: number | null
+  /** Texts: documents, or chunks. */
+  readonly inputs: number
+  /** Texts over the limit. */
+  readonly truncated: number
+  /** What the model will not read of them. */
+  readonly unread: UnreadTokens
+}
+
 /** The actual cost of a run. */
 export interface ActualCost {
   /** Tokens that the server counted in replies that are in shards; null if it reports none. */
@@ -55,6 +74,15 @@ export const quoteShape: Shape = record<Quote>({
   price: either(record<Price>({ perHour: amount, replicas: amount }), none),
   dollars: either(amount, none),
   coldStartSeconds: amount,
+})
+
+export const textsShape: Shape = record<TextEstimate>({
+  limit: either(count, none),
+  inputs: count,
+  truncated: count,
+  unread: unreadShape,
+  charactersPerToken: amount,
+  deviation: amount,
 })
 
 export const actualCostShape: Shape = record<ActualCost>({

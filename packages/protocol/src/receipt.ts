@@ -31,6 +31,29 @@ export interface ModelIdentity {
   readonly normalized: boolean
 }
 
+/**
+ * Tokens of texts over the model's limit that the model did not read. `low` and `high` bound the
+ * 95 % interval; all three are equal where the tokens were counted.
+ */
+export interface UnreadTokens {
+  readonly tokens: number
+  readonly low: number
+  readonly high: number
+  /** Tokens of all texts, read and not read. */
+  readonly of: number
+}
+
+/** The sum of two parts. */
+export const addUnread = (a: UnreadTokens, b: UnreadTokens): UnreadTokens => ({
+  tokens: a.tokens + b.tokens,
+  low: a.low + b.low,
+  high: a.high + b.high,
+  of: a.of + b.of,
+})
+
+/** The share of the text that the model did not read, 0 to 1. */
+export const unreadShare = ({ tokens, of }: UnreadTokens): number => (of === 0 ? 0 : tokens / of)
+
 /** A reject in a receipt. */
 export type RejectRow = Omit<Reject, 'kind'>
 
@@ -56,8 +79,12 @@ export interface Receipt {
   readonly reused?: number | undefined
   /** Tokens that the server counted; null if it reports none. */
   readonly tokens: number | null
-  /** Known number of texts that the endpoint truncated to the model's limit. */
+  /** Documents, or chunks, that the model read only up to its limit. */
   readonly truncated: number
+  /** Undefined if the limit of the model is unknown. */
+  readonly unread?: UnreadTokens | undefined
+  /** Documents before they were cut into chunks; only for a run with chunks. */
+  readonly sourceDocuments?: number | undefined
   /** Number of texts in which U+FFFD replaced lone surrogates. */
   readonly repaired: number
   /**
@@ -106,6 +133,8 @@ export const modelShape: Shape = record<ModelIdentity>({
   normalized: bool,
 })
 
+export const unreadShape: Shape = record<UnreadTokens>({ tokens: count, low: count, high: count, of: count })
+
 const receiptShape = record<Receipt>({
   format: format1,
   run: text,
@@ -128,6 +157,8 @@ const receiptShape = record<Receipt>({
   reused: optional(count),
   tokens: either(count, none),
   truncated: count,
+  unread: optional(unreadShape),
+  sourceDocuments: optional(count),
   repaired: count,
   startedMs: optional(count),
   endedMs: optional(count),

@@ -1,7 +1,7 @@
 // Progress of a run, for display. It is in Redis because it changes every second and may be lost:
 // no decision depends on it; the LIST of the store is authoritative.
 //
-//   {reembed}:run:<run>          hash: shards, documents, rows, rejects, tokens, bytes of finished shards
+//   {reembed}:run:<run>          hash: shards, documents, rows, rejects, tokens, bytes, ... of finished shards
 //   {reembed}:run:<run>:open     hash: shard -> embedded documents of an unfinished shard
 //   {reembed}:workers            hash: worker -> JSON WorkerState, stale after 15 s
 
@@ -16,6 +16,9 @@ export interface ShardCounts {
   readonly rejects: number
   readonly tokens: number
   readonly bytes: number
+  /** Texts that the model read only up to its limit, and their tokens that it did not read. */
+  readonly truncated: number
+  readonly unreadTokens: number
 }
 
 /** Sums over the finished shards of a run. */
@@ -48,7 +51,16 @@ const withoutSlashes = (outputs: readonly string[]): string[] =>
 
 const KEEP_SECONDS = 7 * 24 * 3600
 const STALE_MS = 15_000
-const FIELDS = ['shards', 'documents', 'rows', 'rejects', 'tokens', 'bytes'] as const
+const FIELDS = [
+  'shards',
+  'documents',
+  'rows',
+  'rejects',
+  'tokens',
+  'bytes',
+  'truncated',
+  'unreadTokens',
+] as const
 
 const runKey = (run: string): string => `${REDIS_PREFIX}:run:${run}`
 const openKey = (run: string): string => `${runKey(run)}:open`
@@ -83,9 +95,18 @@ export async function removeOpenShard(redis: Redis, run: string, shard: number):
 
 export async function readProgress(redis: Redis, run: string): Promise<RunProgress> {
   const [totals, open] = await Promise.all([redis.hmget(runKey(run), ...FIELDS), redis.hvals(openKey(run))])
-  const [shards = 0, documents = 0, rows = 0, rejects = 0, tokens = 0, bytes = 0] = totals.map(Number)
+  const [
+    shards = 0,
+    documents = 0,
+    rows = 0,
+    rejects = 0,
+    tokens = 0,
+    bytes = 0,
+    truncated = 0,
+    unreadTokens = 0,
+  ] = totals.map(Number)
   const openDocuments = open.reduce((sum, value) => sum + Number(value), 0)
-  return { shards, documents, rows, rejects, tokens, bytes, openDocuments }
+  return { shards, documents, rows, rejects, tokens, bytes, truncated, unreadTokens, openDocuments }
 }
 
 /** Records the heartbeat of a worker. */

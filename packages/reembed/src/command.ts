@@ -5,6 +5,7 @@ import { EXIT, proxyEnv, ReembedError } from '@reembed/shared'
 import { CommanderError } from 'commander'
 import { explain } from './explain.ts'
 import { createProgram } from './program.ts'
+import { steps } from './step-line.ts'
 
 /** @param argv as process.argv: the arguments begin at its third member */
 export async function runCommand(argv: readonly string[]): Promise<number> {
@@ -15,6 +16,7 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
     await createProgram().parseAsync(argv)
     return typeof process.exitCode === 'number' ? process.exitCode : EXIT.ok
   } catch (error) {
+    steps.end()
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
     const expected = error instanceof ReembedError
     process.stderr.write(`reembed: ${explain(error)}\n`)

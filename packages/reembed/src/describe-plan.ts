@@ -20,6 +20,7 @@ function fieldsOf({ recipe: { fields, template }, layout }: PlannedRun['head']):
 
 export function describePlan({ head }: PlannedRun): [string, string][] {
   const { model, fields, prompt } = head.recipe
+  const inputs = head.recipe.chunking && head.texts ? head.texts.inputs : head.estimatedDocuments
   const rows: [string, string][] = [
     ['run', head.run],
     [
@@ -30,14 +31,14 @@ export function describePlan({ head }: PlannedRun): [string, string][] {
     ['model', `${model.id}@${model.revision ?? 'unstated'}  ${model.dimensions} dimensions`],
     [
       'shards',
-      `${count(head.shards)}, about ${bytes((4 * model.dimensions * head.estimatedDocuments) / head.shards)} of vectors each`,
+      `${count(head.shards)}, about ${bytes((4 * model.dimensions * inputs) / head.shards)} of vectors each`,
     ],
   ]
   const { chunking } = head.recipe
   if (chunking) {
     rows.push([
       'chunks',
-      `at most ${chunking.maxTokens} tokens, ${chunking.overlapTokens} of them repeated from the chunk before`,
+      `about ${count(inputs)} of at most ${counted(chunking.maxTokens, 'token')}${chunking.overlapTokens > 0 ? `, ${chunking.overlapTokens} of them repeated from the chunk before` : ''}`,
     ])
   }
   const bases = baseRunsOf(head)

@@ -1,6 +1,7 @@
 // The status of a run as rows of text, and as one line of a list.
 
 import type { PublishOutcome, RunStatus } from '@reembed/producer'
+import { documentsText, unreadRow } from './describe-totals.ts'
 import { count, counted, dollars, duration, reuseRow } from './format.ts'
 
 /** The result of publishing a run, in one sentence. */
@@ -28,10 +29,9 @@ export function describeRunStatus(status: RunStatus, nowMs: number): [string, st
       : `, the last one ${duration(nowMs - lastProgressMs)} ago`
   rows.push(['shards', `${count(shardsDone)} of ${count(shards)}  (${percent} %)${last}`])
   if (totals) {
-    const { documents, rows: embedded, rejects } = totals
-    rows.push(['documents', `${count(documents)} = ${count(embedded)} rows + ${counted(rejects, 'reject')}`])
+    rows.push(['documents', documentsText(totals)], ...unreadRow(totals))
     rows.push(...reuseRow({ ...status, totals }))
-  } else rows.push(['documents', progressText(status)])
+  } else rows.push([`${status.unit}s`, progressText(status)])
   rows.push(...costRow(status))
   if (queue) rows.push(...queueRows(queue))
   return rows

@@ -6,6 +6,7 @@ import { messageOf, ReembedError } from '@reembed/shared'
 const FLAGS: Readonly<Record<string, string>> = {
   allowInsecure: '--allow-insecure',
   'chunking.maxTokens': '--chunk-tokens',
+  endpoint: '--endpoint',
   'endpoint.region': '--instance, --region; `reembed endpoint price` lists them',
   'fields.carry': '--carry',
   'fields.id': '--id',
@@ -16,6 +17,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   hooks: '--hooks',
   keep: '--keep',
   'log.level': 'REEMBED_LOG',
+  maxTruncated: '--max-truncated',
   metrics: '--metrics',
   'metrics.allowUnauthenticated': 'REEMBED_METRICS_TOKEN, --metrics-open',
   output: '--output',

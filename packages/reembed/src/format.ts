@@ -2,6 +2,7 @@
 
 import { stripVTControlCharacters } from 'node:util'
 import type { Manifest } from '@reembed/protocol'
+import { steps } from './step-line.ts'
 
 export const count = (n: number): string => Math.round(n).toLocaleString('en-US')
 
@@ -33,8 +34,31 @@ export function dollars(n: number): string {
 /** 'name   value' lines, the names in one column. */
 export function facts(rows: readonly (readonly [string, string])[]): string {
   const width = Math.max(...rows.map(([name]) => name.length)) + 3
-  return rows.map(([name, value]) => `${name.padEnd(width)}${printable(value)}`).join('\n')
+  const columns = process.stdout.isTTY ? process.stdout.columns : Number.POSITIVE_INFINITY
+  return rows
+    .map(([name, value]) => wrapped(`${name.padEnd(width)}${printable(value)}`, columns, width))
+    .join('\n')
 }
+
+/**
+ * Breaks lines at spaces before `columns`, and indents what follows. A word that does not fit stays
+ * whole: a path or an id must be copied as one.
+ */
+export function wrapped(text: string, columns: number, indent = 0): string {
+  if (text.length <= columns || columns <= indent + MIN_WRAP) return text
+  const lines: string[] = []
+  let rest = text
+  for (let room = columns; rest.length > room; room = columns - indent) {
+    const before = rest.lastIndexOf(' ', room)
+    // Not inside the name of the row.
+    const cut = before > (lines.length === 0 ? indent : 0) ? before : rest.indexOf(' ', room)
+    if (cut === -1) break
+    lines.push(rest.slice(0, cut).trimEnd())
+    rest = rest.slice(cut).trimStart()
+  }
+  return [...lines, rest].join(`\n${' '.repeat(indent)}`)
+}
+const MIN_WRAP = 20
 
 /** Removes escape sequences and control characters from untrusted text, to protect the terminal. */
 export const printable = (text: string): string =>
@@ -67,10 +91,13 @@ export function reuseRow({
 
 /** Prints the result of a command: one JSON document, or the text. */
 export function print(json: boolean | undefined, value: unknown, text: string): void {
+  steps.end()
   process.stdout.write(json ? `${JSON.stringify(value, null, 2)}\n` : `${text}\n`)
 }
 
 /** Prints a note on stderr. */
 export const note = (text: string): void => {
-  process.stderr.write(`${text}\n`)
+  steps.interrupt()
+  const columns = process.stderr.isTTY ? process.stderr.columns : Number.POSITIVE_INFINITY
+  process.stderr.write(`${text.includes('\n') ? text : wrapped(text, columns)}\n`)
 }

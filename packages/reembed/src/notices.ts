@@ -2,18 +2,56 @@
 
 import type { PreviewNotice } from '@reembed/planner'
 import { messageOf } from '@reembed/shared'
+import { unreadForecast } from './describe-totals.ts'
 import { count, counted, note } from './format.ts'
+import { steps } from './step-line.ts'
 
-export const notePlan = (notice: PreviewNotice): void => note(textOf(notice))
+export function notePlan(notice: PreviewNotice): void {
+  if (notice.kind === 'progress') steps.show(stepOf(notice))
+  else note(textOf(notice))
+}
 
-function textOf(notice: PreviewNotice): string {
+type Progress = Extract<PreviewNotice, { readonly kind: 'progress' }>
+
+const STEPS: Readonly<Record<Progress['step'], readonly [text: string, noun: string]>> = {
+  connecting: ['connecting to the endpoint', 'try'],
+  reference: ["embedding reference texts, which identify the model's vectors", 'text'],
+  listing: ['listing the source', 'object'],
+  sampling: ['reading a sample of the source', 'place'],
+  slicing: ['cutting the source into slices', 'slice'],
+  comparing: ['comparing the source with the current version', 'slice'],
+  counting_tokens: ['counting tokens', 'text'],
+  measuring: ['measuring the speed of the endpoint', 'request'],
+}
+
+/** 'planning: counting tokens, 12 of 64 texts' */
+function stepOf({ step, done, of }: Progress): string {
+  const [text, noun] = STEPS[step]
+  const far =
+    of === undefined
+      ? done === 0
+        ? ''
+        : `, ${counted(done, noun)}`
+      : `, ${count(done)} of ${counted(of, noun)}`
+  return `planning: ${text}${far}`
+}
+
+function textOf(notice: Exclude<PreviewNotice, Progress>): string {
   switch (notice.kind) {
+    case 'chunked_by_default':
+      return `note: some files exceed the ${count(notice.limit)} tokens that the model reads, so documents are split into chunks. --chunk-tokens sets their length, --no-chunk embeds only the beginning of each file`
+    case 'tokenizer_not_found':
+      return `warning: some files exceed the ${count(notice.limit)} tokens that the model reads, and cannot be split into chunks: ${notice.reason} (--tokenizer)`
+    case 'text_unread':
+      return unreadForecast(notice.texts)
     case 'endpoint_state':
       return `endpoint  ${notice.state}`
     case 'revision_unstated':
       return `note: ${notice.url} does not state the revision of its model; its reference vectors identify the model instead. Specify it with --revision`
     case 'server_prompt':
       return `note: ${notice.url} adds ${JSON.stringify(notice.prompt)} before every text`
+    case 'objects_empty':
+      return `note: ${counted(notice.count, 'object')} without a byte, which ${notice.count === 1 ? 'is no document' : 'are no documents'}: ${namesOf(notice)}`
     case 'objects_skipped':
       return `note: ${counted(notice.count, 'object')} skipped, with an unknown extension or a leading _ in the name: ${namesOf(notice)}. Give --format to read all objects in one format`
     case 'files_among_records':

@@ -18,6 +18,7 @@ import { codeOf, ReembedError } from '@reembed/shared'
 import { checkStore, openStore, type S3Options, type Store } from '@reembed/store'
 import { duration, note } from './format.ts'
 import type { CorpusFlags, EndpointFlags, OutputFlags, RedisFlags, S3Flags } from './options.ts'
+import { steps } from './step-line.ts'
 
 export function s3OptionsOf({ s3Endpoint, s3Region, s3PathStyle, s3Checksums }: S3Flags): S3Options {
   return {
@@ -71,9 +72,10 @@ export async function openOrStartEndpoint(
 ): Promise<ResolvedEndpoint> {
   if (flags.endpoint) return requireEndpoint(flags)
   const { startEndpoint } = await importLocal('an --endpoint')
+  if (!quiet) steps.show(`starting a local endpoint with the model ${flags.model ?? 'all-MiniLM-L6-v2'}`)
   const endpoint = stack.use(await startEndpoint(flags.model ? { model: flags.model } : {}))
   if (!quiet) note(`endpoint  ${endpoint.url}  (local, ${flags.model ?? 'all-MiniLM-L6-v2'})`)
-  return { url: endpoint.url, options: {} }
+  return { url: endpoint.url, options: {}, tokenizer: endpoint.tokenizer }
 }
 
 /** Returns the given Redis, or starts a private one; the stack stops it. */
@@ -83,6 +85,7 @@ export async function openOrStartRedis(
 ): Promise<{ target: RedisTarget; isPrivate: boolean }> {
   if (redis) return { target: { url: redis, insecure: insecureRedis }, isPrivate: false }
   const { startRedis } = await importLocal('a --redis')
+  steps.show('starting a private Redis')
   const server = stack.use(await startRedis())
   note(`redis     ${server.url}  (private)`)
   return { target: server.url, isPrivate: true }

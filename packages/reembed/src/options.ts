@@ -33,6 +33,7 @@ export interface CorpusFlags extends EndpointFlags, S3Flags, SpendingFlags {
   readonly text?: string
   readonly template?: string
   readonly carry?: readonly string[]
+  readonly chunk: boolean
   readonly chunkTokens?: number
   readonly chunkOverlap?: number
   readonly tokenizer?: string
@@ -41,6 +42,7 @@ export interface CorpusFlags extends EndpointFlags, S3Flags, SpendingFlags {
   readonly truncate: boolean
   readonly documentsPerShard?: number
   readonly maxRejects: string
+  readonly maxTruncated?: string
   readonly dimensions?: number
   readonly dtype?: Dtype
   readonly includeText?: boolean
@@ -112,6 +114,12 @@ export function rejectLimit(value: string): string {
   throw new InvalidArgumentError("Expected a count like '20' or a share like '1%'.")
 }
 
+/** A share of the text like '1%'. */
+export function textShare(value: string): string {
+  if (/^\d+(\.\d+)?%$/.test(value.trim()) && Number.parseFloat(value) <= 100) return value.trim()
+  throw new InvalidArgumentError("Expected a share like '1%'.")
+}
+
 /** A share like '1%' or a count like '2000'. */
 export function sampleSize(value: string): string {
   const [, share, size] = /^(?:(\d+(?:\.\d+)?)%|([1-9]\d{0,14}))$/.exec(value.trim()) ?? []
@@ -130,7 +138,7 @@ const source = new Option(
   '--source <url>',
   'read the corpus from this folder, file, glob or URL (s3://, hf://)',
 ).env('REEMBED_SOURCE')
-const outputOption = new Option('--output <url>', 'write the vectors to this folder or s3:// URL').env(
+const outputOption = new Option('--output <url>', 'keep the vectors in this folder or s3:// URL').env(
   'REEMBED_OUTPUT',
 )
 
@@ -160,6 +168,11 @@ export const config: Option = new Option(
   'read values from this file; flags and variables override them (default: reembed.yaml, if it exists)',
 ).env('REEMBED_CONFIG')
 
+export const maxTruncated: Option = new Option(
+  '--max-truncated <share>',
+  "publish only if the model read all of the text but this share, like '1%' (default: any share, with a warning)",
+).argParser(textShare)
+
 export const corpus: readonly Option[] = [
   required(source),
   new Option('--format <format>', 'read every object in this format, whatever its extension').choices(
@@ -179,14 +192,15 @@ export const corpus: readonly Option[] = [
   ).argParser(unescaped),
   new Option(
     '--chunk-tokens <n>',
-    "split documents into chunks of at most n of the model's tokens",
+    "split documents into chunks of at most n of the model's tokens (default: text and Markdown files over the model's limit are split at the limit)",
   ).argParser(positive),
+  new Option('--no-chunk', 'embed long files as one document each; the model reads only their beginning'),
   new Option('--chunk-overlap <n>', 'repeat the last n tokens of a chunk in the next one').argParser(
     positive,
   ),
   new Option(
     '--tokenizer <file>',
-    'count tokens with this tokenizer.json of the model, for --chunk-tokens (default: the one in a --model folder)',
+    'count tokens with this tokenizer.json of the model (default: that of the local model, else that of the model on the Hub)',
   ),
   new Option(
     '--carry <field...>',
@@ -211,6 +225,7 @@ export const corpus: readonly Option[] = [
   new Option('--max-rejects <limit>', "publish with at most this many rejects, like '20' or '1%'")
     .default('1%')
     .argParser(rejectLimit),
+  maxTruncated,
 ]
 
 const unsafeStore = new Option(

@@ -49,7 +49,14 @@ Exit codes: ${Object.entries(EXIT)
       'Show every value and its origin; secrets are masked.',
       'reembed config',
     ),
-    [option.json, new Option('--schema', 'print the JSON Schema of reembed.yaml, for editors')],
+    [
+      option.json,
+      new Option('--schema', 'print the JSON Schema of reembed.yaml, for editors'),
+      new Option(
+        '--check',
+        'validate all values, schedules and gates instead of showing them; exit 2 for a fault',
+      ),
+    ],
   )
   for (const [name, one] of optionsOf(program))
     if (CONFIG_KEYS[name] !== undefined) config.addOption(option.optional(one))
@@ -86,3 +93,8 @@ const oneLine = (text: string): string =>
     .trim()
     .replace(/^error: /, 'reembed: ')
     .replace(/\n\(Did you mean/, ' (did you mean')
+    // `reembed run ./docs`
+    .replace(
+      /too many arguments for '(.*?)'. Expected 0 arguments but got (?:\d+): (.*?)\.?$/,
+      "'$1' takes no arguments, got $2: give each value by its option, like --source ./docs",
+    )

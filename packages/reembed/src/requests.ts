@@ -2,6 +2,7 @@
 
 import type { PlanOptions, SpendingOptions } from '@reembed/planner'
 import type { RedisTarget } from '@reembed/queue'
+import { ReembedError } from '@reembed/shared'
 import { s3OptionsOf } from './open-resources.ts'
 import type { CorpusFlags, RedisFlags, SpendingFlags } from './options.ts'
 
@@ -10,7 +11,7 @@ export function planOptionsOf(flags: CorpusFlags): PlanOptions {
   const { gate, gateQueries, gateQrels } = flags
   return {
     fields: { id: flags.id, text: flags.text, template: flags.template, carry: flags.carry },
-    chunking: { maxTokens: flags.chunkTokens, overlapTokens: flags.chunkOverlap },
+    chunking: chunkingOf(flags),
     tokenizer: flags.tokenizer,
     modelFolder: flags.model,
     prompt: flags.prompt,
@@ -25,6 +26,7 @@ export function planOptionsOf(flags: CorpusFlags): PlanOptions {
     },
     documentsPerShard: flags.documentsPerShard,
     maxRejects: flags.maxRejects,
+    maxTruncated: flags.maxTruncated,
     reuse: flags.reuse && { run: flags.reuseFrom },
     gates: gate && {
       rules: gate,
@@ -36,6 +38,15 @@ export function planOptionsOf(flags: CorpusFlags): PlanOptions {
     queryPrompt: flags.queryPrompt,
     spending: spendingOf(flags),
   }
+}
+
+function chunkingOf({ chunk, chunkTokens, chunkOverlap }: CorpusFlags): PlanOptions['chunking'] {
+  if (chunk) return { maxTokens: chunkTokens, overlapTokens: chunkOverlap }
+  if (chunkTokens === undefined && chunkOverlap === undefined) return false
+  throw new ReembedError(
+    'USAGE',
+    `--no-chunk excludes ${chunkTokens === undefined ? '--chunk-overlap' : '--chunk-tokens'}: give one of them`,
+  )
 }
 
 /** The Redis through which planning shares the endpoint's limit, if one is given. */

@@ -11,7 +11,7 @@ import { applyConfig } from '../src/config/apply.ts'
 import { CONFIG_KEYS, FLAG_ONLY_OPTIONS, optionsOf } from '../src/config/config-keys.ts'
 import { expand, parseConfigFile } from '../src/config/file.ts'
 import { schemaOf, toEditorSchema } from '../src/config/schema.ts'
-import { repeated } from '../src/options.ts'
+import { repeated, textShare } from '../src/options.ts'
 import { createProgram } from '../src/program.ts'
 
 const schema = schemaOf(createProgram())
@@ -89,6 +89,10 @@ test('the environment fills in values, with a default where one is given, and $$
   expect(() => fill('${a b}')).toThrow('reembed.yaml:2: ${a b} is not ${NAME} or ${NAME:-otherwise}')
 })
 
+/** A value that the parser of the option accepts. */
+const valueFor = ({ parseArg }: { readonly parseArg?: unknown }): string | number =>
+  parseArg === textShare ? '3%' : parseArg && parseArg !== repeated ? 3 : 's3://x/'
+
 test('every key of the schema reaches its option', async () => {
   await using folder = await temporaryFolder()
   const file = join(folder.path, 'reembed.yaml')
@@ -100,9 +104,7 @@ test('every key of the schema reaches its option', async () => {
     const [section, key] = CONFIG_KEYS[name]?.split('.') ?? []
     if (!section || !key) continue
     const flag = option.negate || option.isBoolean()
-    const value = flag
-      ? !option.negate
-      : (option.argChoices?.[0] ?? (option.parseArg && option.parseArg !== repeated ? 3 : 's3://x/'))
+    const value = flag ? !option.negate : (option.argChoices?.[0] ?? valueFor(option))
     sections[section] = { ...sections[section], [key]: value }
     const one =
       !flag && option.parseArg && !option.variadic ? option.parseArg(String(value), undefined) : value

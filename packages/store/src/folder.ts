@@ -113,7 +113,8 @@ async function openRoot(path: string, create: boolean): Promise<string> {
   try {
     if (create) await mkdir(path, { recursive: true })
     const root = await realpath(path).catch(undefinedIfNotFound)
-    if (root === undefined) throw new ReembedError('SOURCE_NOT_FOUND', `There is no folder '${path}'`)
+    if (root === undefined)
+      throw new ReembedError('SOURCE_NOT_FOUND', `There is no folder '${path}': check the path`)
     if (!(await stat(root)).isDirectory())
       throw new ReembedError('USAGE', `'${path}' is a file, not a folder`)
     return root

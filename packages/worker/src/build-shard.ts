@@ -1,7 +1,7 @@
 // Builds the shard of a slice: copied from a base run, or embedded.
 
 import { readDocuments } from '@reembed/corpus'
-import type { Plan, Receipt, RejectRow, Slice } from '@reembed/protocol'
+import type { Plan, Receipt, RejectRow, Slice, SourceRecord } from '@reembed/protocol'
 import type { Job, JobContext, JobStop } from '@reembed/queue'
 import {
   type BaseRuns,
@@ -14,6 +14,7 @@ import {
 } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { JobBudget } from './budget.ts'
+import { addTruncation, createTextMeter, NOTHING_TRUNCATED, truncationOf } from './embed/text-meter.ts'
 import type { Embedder } from './embedder.ts'
 import type { IdWatch } from './id-watch.ts'
 import { mergeRows } from './merge-rows.ts'
@@ -72,8 +73,8 @@ export async function copyUnchangedShard({
     if (error instanceof ReembedError && error.code === 'CORRUPT') return undefined
     throw error
   }
-  const { source, rejects, documents: count } = unchanged.receipt
-  const nothingPaid = { tokens: 0, truncated: 0, repaired: 0 }
+  const { source, rejects, documents: count, truncated, unread, sourceDocuments } = unchanged.receipt
+  const nothingPaid = { tokens: 0, truncated, unread, sourceDocuments, repaired: 0 }
   const facts = { source, rejects, documents: count, reused: writer.rows, ...nothingPaid }
   return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer }
 }
@@ -95,22 +96,41 @@ export async function buildShard(
   const writer = await openShardWriter(plan, buffer.sink)
   const reader = await readDocuments({ source, output: store }, plan, slice, signal)
   const rejects: RejectRow[] = []
-  let { tokens = 0, truncated = 0, repaired = 0 }: Partial<Receipt> = checkpoints?.receipt ?? {}
+  let { tokens = 0, repaired = 0 }: Partial<Receipt> = checkpoints?.receipt ?? {}
   let [reused, reusedDocuments, embedded, omitted] = [0, 0, 0, 0]
+  const meter = createTextMeter(limitOf(plan), plan.texts)
+  let truncation = NOTHING_TRUNCATED
+  let sourceDocuments = 0
+  async function* counted(): AsyncGenerator<SourceRecord, void, undefined> {
+    for await (const record of reader.records) {
+      if (record.kind === 'reject' || (record.chunk?.index ?? 0) === 0) sourceDocuments += 1
+      yield record
+    }
+  }
   const progressed = (texts: number): void => {
     embedded += texts
     reportDocuments(reusedDocuments + embedded)
   }
   const startedMs = now()
-  const windows = mergeRows(reader.records, {
+  const windows = mergeRows(counted(), {
     reuseIndex: known.length > 0 ? searchInOrder(known) : undefined,
     layout: plan.layout,
     dimensions: plan.recipe.model.dimensions,
     embed: records =>
-      embedder.embed(run, records, { signal, stop, onAnswered: progressed, metered: budget?.metered }),
+      embedder.embed(run, records, {
+        signal,
+        stop,
+        meter,
+        onAnswered: progressed,
+        metered: budget?.metered,
+      }),
     truncateVectors: vectors => truncateVectors(vectors, plan.recipe),
-    onReused(more) {
-      reusedDocuments += more
+    // Also documents whose vectors are in a checkpoint.
+    onReused(documents) {
+      reusedDocuments += documents.length
+      const prompt = plan.recipe.prompt.length
+      const texts = documents.map(({ text }) => meter.estimate(prompt + text.length))
+      truncation = addTruncation(truncation, truncationOf(texts, meter.limit))
       reportDocuments(reusedDocuments + embedded)
     },
     stop,
@@ -123,7 +143,7 @@ export async function buildShard(
       writer.append(window)
       for (const { kind: _, ...reject } of window.rejects) rejects.push(reject)
       tokens = tokens === null || window.tokens === null ? null : tokens + window.tokens
-      truncated += window.truncated
+      truncation = addTruncation(truncation, window.truncation)
       repaired += window.repaired
       reused += window.reused
       omitted += window.omitted
@@ -142,7 +162,9 @@ export async function buildShard(
     rejects: isWhole ? rejects.sort(bySource) : [],
     reused: reused - (resumed?.found ?? 0),
     tokens,
-    truncated,
+    truncated: truncation.truncated,
+    ...(meter.limit !== null && { unread: truncation.unread }),
+    ...(plan.recipe.chunking && { sourceDocuments }),
     repaired,
     ...(embedded > 0 && { startedMs, endedMs: now() }),
   }
@@ -164,6 +186,13 @@ function countingIndex(index: ReuseIndex) {
     },
   }
 }
+
+/**
+ * The limit at which the model cuts a text; infinite where it cuts none: chunks fit, and without
+ * truncation longer texts are rejects.
+ */
+const limitOf = ({ recipe: { chunking, truncate }, texts }: Plan): number | null =>
+  chunking || !truncate ? Number.POSITIVE_INFINITY : (texts?.limit ?? null)
 
 const bySource = ({ position: a }: RejectRow, { position: b }: RejectRow): number =>
   a.part - b.part || a.offset - b.offset

@@ -18,6 +18,14 @@ import { type Clock, mapConcurrent, systemClock } from '@reembed/shared'
 import { createVectorMemory, type VectorMemory } from './embed/memory.ts'
 import { type PreparedText, prepare } from './embed/prepare.ts'
 import { createSender, type Sender } from './embed/send.ts'
+import {
+  createTextMeter,
+  type StatedTokens,
+  type TextMeter,
+  type TextTokens,
+  type Truncation,
+  truncationOf,
+} from './embed/text-meter.ts'
 
 export interface EmbeddedWindow {
   /** Documents with a vector, in source order. Those that were omitted are not among them. */
@@ -28,8 +36,8 @@ export interface EmbeddedWindow {
   readonly rejects: readonly Reject[]
   /** Sum of the server's counts, or null where a reply states none. */
   readonly tokens: number | null
-  /** Texts truncated by the worker because the server ignores the rest. */
-  readonly truncated: number
+  /** The texts over the model's limit. */
+  readonly truncation: Truncation
   /** Texts with lone surrogates. */
   readonly repaired: number
   /**
@@ -51,6 +59,8 @@ export interface EmbedOptions {
   readonly reference?: ModelReference | undefined
   /** Prepended to each text. */
   readonly prompt?: string
+  /** Measures the whole texts; one of its own if not given. */
+  readonly meter?: TextMeter | undefined
   /** Memory of the vectors, shared by all jobs of a worker. */
   readonly memory?: VectorMemory | undefined
   readonly windowDocuments?: number
@@ -90,7 +100,9 @@ export async function* embed(
   } = options
   const canary = createCanary(endpoint, options.reference)
   const sender = createSender({ endpoint, canary, limiter, maxUnavailableMs, stop, clock, random })
-  const meter = createTokenEstimator(endpoint.info.maxInputLength)
+  const { maxInputLength } = endpoint.info
+  const { meter = createTextMeter(maxInputLength) } = options
+  const estimator = createTokenEstimator(maxInputLength)
   const { memory = createVectorMemory() } = options
   yield* mapConcurrent(
     windows(records, options),
@@ -99,6 +111,7 @@ export async function* embed(
         dimensions: endpoint.info.dimensions,
         memory,
         meter,
+        estimator,
         sender,
         onAnswered: options.onAnswered,
         signal: aborted,
@@ -142,7 +155,9 @@ async function* windows(
 interface WindowContext {
   readonly dimensions: number
   readonly memory: VectorMemory
-  readonly meter: TokenEstimator
+  readonly meter: TextMeter
+  /** Tokens that the model reads of a text, to pack requests. */
+  readonly estimator: TokenEstimator
   readonly sender: Sender
   readonly signal: AbortSignal
   readonly onAnswered: EmbedOptions['onAnswered']
@@ -150,17 +165,18 @@ interface WindowContext {
 
 async function embedWindow(
   { texts, rejects }: Window,
-  { dimensions, memory, meter, sender, onAnswered, signal }: WindowContext,
+  { dimensions, memory, meter, estimator, sender, onAnswered, signal }: WindowContext,
 ): Promise<EmbeddedWindow> {
   const firsts = firstOfEach(texts)
   const different = texts.flatMap((text, row) => (firsts[row] === row ? [{ row, ...text }] : []))
   const packed = pack(
-    different.map(({ text, bytes }) => ({ tokens: meter.estimate(text.length), bytes })),
+    different.map(({ text, bytes }) => ({ tokens: estimator.estimate(text.length), bytes })),
     sender.limits,
   ).map(request => request.map(at => different[at]?.row ?? 0))
   // One row per document, then one row for the canary of each request.
   const vectors = memory.take((texts.length + packed.length) * dimensions)
   const refused = new Map<number, Reject>()
+  const measured = new Map<number, TextTokens>()
   const omitted = new Set<number>()
   let tokens: number | null = 0
 
@@ -176,10 +192,16 @@ async function embedWindow(
     canaryRow: texts.length + i,
     texts: rows.map(row => texts[row]?.text ?? ''),
     vectors,
-    onAnswered(sent: readonly string[], counted: number | null) {
-      tokens = tokens === null || counted === null ? null : tokens + counted
+    onAnswered(sent: readonly string[], rows: readonly number[], stated: StatedTokens) {
+      const { read } = stated
+      tokens = tokens === null || read === null ? null : tokens + read
       onAnswered?.(sent.length)
-      if (counted !== null) meter.learn(sent.length, lengthOf(sent), counted)
+      if (read !== null) estimator.learn(sent.length, lengthOf(sent), read)
+      const lengths = rows.map((row, i) => {
+        const { length } = sent[i] ?? ''
+        return { sent: length, characters: texts[row]?.characters ?? length }
+      })
+      for (const [i, found] of meter.measure(lengths, stated).entries()) measured.set(rows[i] ?? 0, found)
     },
     reject,
     omit(rows: readonly number[]) {
@@ -201,7 +223,11 @@ async function embedWindow(
     else vectors.copyWithin(row * dimensions, first * dimensions, (first + 1) * dimensions)
   }
   const isLeftOut = (row: number): boolean => refused.has(row) || omitted.has(row)
-  const kept = texts.filter((_, row) => !isLeftOut(row))
+  const rows = texts
+    .keys()
+    .filter(row => !isLeftOut(row))
+    .toArray()
+  const kept = rows.flatMap(row => texts[row] ?? [])
   return {
     documents: kept.map(({ document }) => document),
     vectors: withoutRows(
@@ -212,7 +238,10 @@ async function embedWindow(
     ),
     rejects: [...rejects, ...refused.values()].sort(bySource),
     tokens,
-    truncated: kept.filter(({ truncated }) => truncated).length,
+    truncation: truncationOf(
+      rows.flatMap(row => measured.get(firsts[row] ?? row) ?? []),
+      meter.limit,
+    ),
     repaired: kept.filter(({ repaired }) => repaired).length,
     repeats: firsts.filter((first, row) => first !== row && !isLeftOut(row)).length,
     omitted: omitted.size,

@@ -41,7 +41,7 @@ export interface Embedder extends AsyncDisposable {
   ): AsyncGenerator<EmbeddedWindow, void, undefined>
 }
 
-export interface EmbedderOptions extends Pick<EmbedOptions, 'stop' | 'onAnswered'> {
+export interface EmbedderOptions extends Pick<EmbedOptions, 'meter' | 'stop' | 'onAnswered'> {
   readonly signal: AbortSignal
   /** Wraps the endpoint for this job. */
   readonly metered?: ((endpoint: Endpoint) => Endpoint) | undefined
@@ -104,7 +104,7 @@ export function createEmbedder(
       const { state } = limiter
       return trouble !== '' && state.startsWith('ok') ? trouble : state + replicasState()
     },
-    async *embed(run, records, { signal, stop, onAnswered, metered = endpoint => endpoint }) {
+    async *embed(run, records, { signal, stop, meter, onAnswered, metered = endpoint => endpoint }) {
       const { prompt } = run.plan.recipe
       const name = `${run.store.url} ${run.plan.run}`
       const block = blocked.get(name)
@@ -122,6 +122,7 @@ export function createEmbedder(
           reference,
           memory,
           prompt,
+          meter,
           clock,
           random,
           onAnswered,

@@ -9,6 +9,7 @@
 import type { CarriedValue, Document, Reject, ShardLayout, SourceRecord } from '@reembed/protocol'
 import type { JobStop } from '@reembed/queue'
 import { contentHashOf, encodeHashes, extraValues, type ReuseIndex } from '@reembed/shard'
+import { NOTHING_TRUNCATED, type Truncation } from './embed/text-meter.ts'
 import type { EmbeddedWindow } from './embed.ts'
 
 export interface RowBatch {
@@ -20,7 +21,8 @@ export interface RowBatch {
   /** Rows with a reused vector. */
   readonly reused: number
   readonly tokens: number | null
-  readonly truncated: number
+  /** Of the embedded rows; those with a reused vector are reported to `onReused`. */
+  readonly truncation: Truncation
   readonly repaired: number
   /** Documents without a row and without a reject, because the job had to stop. */
   readonly omitted: number
@@ -36,8 +38,8 @@ export interface MergeRowsOptions {
   readonly embed: (records: AsyncIterable<SourceRecord>) => AsyncIterable<EmbeddedWindow>
   /** Converts vectors of the endpoint to those of the run. */
   readonly truncateVectors: (vectors: Float32Array) => Float32Array
-  /** Called with the number of documents with a known vector. */
-  readonly onReused?: ((documents: number) => void) | undefined
+  /** Called with documents that have a known vector. */
+  readonly onReused?: ((documents: readonly Document[]) => void) | undefined
   readonly stop?: JobStop | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -73,7 +75,7 @@ export async function* mergeRows(
       rejects.push(...batch.filter(record => record.kind === 'reject'))
       const hashes = documents.map(({ text }) => contentHashOf(text))
       const found = (await reuseIndex?.findVectors(hashes, signal)) ?? []
-      onReused?.(found.filter(vector => vector !== undefined).length)
+      onReused?.(documents.filter((_, i) => found[i] !== undefined))
       for (const [i, document] of documents.entries()) {
         const vector = found[i]
         const hash = hashes[i] ?? contentHashOf(document.text)
@@ -101,7 +103,7 @@ export async function* mergeRows(
       rejects: [...gathered, ...paid.rejects],
       reused: reused + paid.repeats,
       tokens: paid.tokens,
-      truncated: paid.truncated,
+      truncation: paid.truncation,
       repaired: paid.repaired,
       omitted: paid.omitted,
       onWritten: vectors === made ? paid.release : () => {},
@@ -127,14 +129,14 @@ export async function* mergeRows(
 
 type EmbeddedPart = Pick<
   EmbeddedWindow,
-  'rejects' | 'repeats' | 'tokens' | 'truncated' | 'repaired' | 'omitted' | 'release'
+  'rejects' | 'repeats' | 'tokens' | 'truncation' | 'repaired' | 'omitted' | 'release'
 >
 
 const NOTHING_EMBEDDED: EmbeddedPart = {
   rejects: [],
   repeats: 0,
   tokens: 0,
-  truncated: 0,
+  truncation: NOTHING_TRUNCATED,
   repaired: 0,
   omitted: 0,
   release: () => {},

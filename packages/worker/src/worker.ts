@@ -126,8 +126,16 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       log.debug(facts, 'shard exists already')
       return
     }
-    const { documents, rows, rejects, tokens } = made.receipt
-    const counts = { documents, rows, rejects: rejects.length, tokens: tokens ?? 0, bytes: made.bytes }
+    const { documents, rows, rejects, tokens, truncated, unread } = made.receipt
+    const counts = {
+      documents,
+      rows,
+      rejects: rejects.length,
+      tokens: tokens ?? 0,
+      bytes: made.bytes,
+      truncated,
+      unreadTokens: unread?.tokens ?? 0,
+    }
     // A concurrent writer reports its own shard.
     if (made.status === 'put') await context.reportFinished(counts)
     tracing()?.annotate(inSpan(made.status, counts))

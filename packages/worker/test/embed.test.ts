@@ -275,7 +275,7 @@ describe('what a text must be', () => {
   test('text that the server ignores is truncated between two characters and counted', async () => {
     await start(undefined, { max_input_length: 4 })
     const [window] = await run(documents(['ä😀'.repeat(1_000), 'short']))
-    expect(window).toMatchObject({ truncated: 1 })
+    expect(window).toMatchObject({ truncation: { truncated: 1 } })
     const sent = server.calls.flatMap(({ texts }) => texts).find(({ length }) => length > 100) ?? ''
     expect(Buffer.byteLength(sent)).toBeLessThanOrEqual(1_000)
     expect(Buffer.byteLength(sent)).toBeGreaterThan(995)
@@ -289,7 +289,7 @@ describe('what a text must be', () => {
 
   test('a text of exactly the limit is not cut', () => {
     const ready = prepare(documentOf('ä'.repeat(500), 0), { prompt: '', maxTextBytes: 1_000 })
-    expect(ready).toMatchObject({ truncated: false, bytes: 1_000 })
+    expect(ready).toMatchObject({ characters: 500, bytes: 1_000 })
   })
 })
 

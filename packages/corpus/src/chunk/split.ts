@@ -36,7 +36,7 @@ interface Piece {
 export function splitText(text: string, { maxTokens, overlapTokens, countTokens }: SplitOptions): TextSpan[] {
   // No tokenizer makes more tokens than bytes, and UTF-8 has at most three bytes for each UTF-16
   // code unit.
-  if (text.length * 3 <= maxTokens || countTokens(text) <= maxTokens) {
+  if (text.length * 3 <= maxTokens || fits(text, maxTokens, countTokens)) {
     return spanOf(text, 0, text.length, blocksOf(text)[0]?.headings ?? [])
   }
   const spans: TextSpan[] = []
@@ -95,6 +95,20 @@ export function splitText(text: string, { maxTokens, overlapTokens, countTokens 
 
   for (const section of sectionsOf(blocksOf(text))) splitSection(section)
   return spans
+}
+
+/**
+ * Characters of a prefix that decides for a long text, per token of the limit. Tokens at its end
+ * may differ from those of the whole text, so the prefix must exceed the limit by a margin.
+ */
+const PREFIX_CHARACTERS = 16
+const PREFIX_MARGIN = 2
+
+/** Whether a text has at most `maxTokens` tokens. A much longer text is not counted as a whole. */
+function fits(text: string, maxTokens: number, countTokens: CountTokens): boolean {
+  const prefix = text.slice(0, maxTokens * PREFIX_CHARACTERS)
+  const isClearlyLonger = prefix.length < text.length && countTokens(prefix) > PREFIX_MARGIN * maxTokens
+  return !isClearlyLonger && countTokens(text) <= maxTokens
 }
 
 /** Yields the blocks from one heading to the next. Adjacent headings stay together. */

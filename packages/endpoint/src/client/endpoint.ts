@@ -172,6 +172,7 @@ function createEndpoint(
           return {
             kind: 'ok',
             tokens: tokenCount(number(reply, 'x-compute-tokens')) ?? tokens,
+            textTokens: numbers(reply, TEXT_TOKENS_HEADER, texts.length),
             queueMs: number(reply, 'x-queue-time'),
             inferenceMs: number(reply, 'x-inference-time'),
             totalMs: performance.now() - sent,
@@ -229,6 +230,20 @@ export async function embedBy(
     throw toError({ kind: 'corrupt', message: 'a vector is zero, not finite or not normalised' }, url)
   }
   return vectors
+}
+
+/**
+ * Header with the tokens of each text before truncation, by which the local server states them. TEI
+ * and OpenAI state only what the model read.
+ */
+const TEXT_TOKENS_HEADER = 'x-text-tokens'
+
+/** The numbers in a header, '12,700,3'; undefined unless there are `length`. */
+function numbers({ headers }: Reply, name: string, length: number): number[] | undefined {
+  const value = headers[name]
+  if (typeof value !== 'string' || !/^\d+(,\d+)*$/.test(value)) return undefined
+  const found = value.split(',').map(Number)
+  return found.length === length ? found : undefined
 }
 
 /** A number in a header; TEI sends times and counts only with a 200. */

@@ -11,6 +11,10 @@ export interface Answered {
   readonly kind: 'ok'
   /** Tokens counted by the server; null where it states none. */
   readonly tokens: number | null
+  /** Tokens of each text before truncation; undefined where the server states none, as TEI. */
+  readonly textTokens?: readonly number[] | undefined
+  /** Characters of the canary that was sent with the texts, if one was. */
+  readonly canaryCharacters?: number | undefined
   /**
    * Mean time of the request's inputs in the server's queue, and in the model; null where it states
    * none.

@@ -20,7 +20,12 @@ export function parseAddress(
 ): EndpointAddress {
   const parsed = URL.canParse(given) ? new URL(given) : undefined
   if (parsed === undefined || !/^https?:$/.test(parsed.protocol)) {
-    throw new ReembedError('USAGE', 'the endpoint must be an http:// or https:// URL')
+    // A value with '@' may hold a password.
+    const isAddress = /^[\w.-]+:\d+$/.test(given)
+    const remedy = isAddress ? `: write http://${given}` : given.includes('@') ? '' : `, got '${given}'`
+    throw new ReembedError('USAGE', `the endpoint must be an http:// or https:// URL${remedy}`, {
+      option: 'endpoint',
+    })
   }
   const { origin, username, password, search, hostname, protocol } = parsed
   if (username !== '' || password !== '' || search !== '') {

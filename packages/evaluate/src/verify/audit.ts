@@ -3,7 +3,16 @@
 // finalize and by verify.
 
 import { isRowFormat } from '@reembed/corpus'
-import type { Plan, Receipt, RejectReason, RejectRow, Slice, Totals } from '@reembed/protocol'
+import {
+  addUnread,
+  type Plan,
+  type Receipt,
+  type RejectReason,
+  type RejectRow,
+  type Slice,
+  type Totals,
+  type UnreadTokens,
+} from '@reembed/protocol'
 import { ReembedError, shardKey } from '@reembed/shared'
 
 /** A reject with its place in the corpus: the line is absolute within its object. */
@@ -32,6 +41,8 @@ export function createAudit(plan: Plan): Audit {
   let shard = 0
   let open: { key: string; extent: number; unit: string; reached: number; lines: number } | undefined
   const totals = { documents: 0, rows: 0, rejects: 0, reused: 0, bytes: 0, truncated: 0, repaired: 0 }
+  let unread: UnreadTokens | undefined = { tokens: 0, low: 0, high: 0, of: 0 }
+  let sourceDocuments: number | undefined = plan.recipe.chunking && 0
   let tokens: number | null = 0
   const rejectReasons: Partial<Record<RejectReason, number>> = {}
 
@@ -118,6 +129,8 @@ export function createAudit(plan: Plan): Audit {
       totals.bytes += bytes
       totals.truncated += receipt.truncated
       totals.repaired += receipt.repaired
+      unread = unread && receipt.unread && addUnread(unread, receipt.unread)
+      if (sourceDocuments !== undefined) sourceDocuments += receipt.sourceDocuments ?? receipt.documents
       tokens = tokens === null || receipt.tokens === null ? null : tokens + receipt.tokens
       for (const { reason } of receipt.rejects) rejectReasons[reason] = (rejectReasons[reason] ?? 0) + 1
       shard += 1
@@ -126,7 +139,15 @@ export function createAudit(plan: Plan): Audit {
     end() {
       close()
       if (shard !== plan.shards) fail(`only ${shard} of ${plan.shards} shards were checked`)
-      return { totals: { ...totals, tokens }, rejectReasons }
+      return {
+        totals: {
+          ...totals,
+          tokens,
+          ...(unread && { unread }),
+          ...(sourceDocuments !== undefined && { sourceDocuments }),
+        },
+        rejectReasons,
+      }
     },
   }
 }

@@ -196,7 +196,7 @@ async function requireChain(store: Store, manifest: Manifest): Promise<void> {
 function requireSame(manifest: Manifest, totals: Totals, shards: readonly string[], store: Store): void {
   const same =
     shards.includes(manifest.shardsSha256) &&
-    JSON.stringify(sorted(manifest.totals)) === JSON.stringify(sorted(totals))
+    canonical({ reused: 0, ...manifest.totals }) === canonical({ reused: 0, ...totals })
   if (same) return
   throw new ReembedError(
     'CORRUPT',
@@ -205,5 +205,3 @@ function requireSame(manifest: Manifest, totals: Totals, shards: readonly string
 }
 
 /** A manifest of an earlier version may lack `reused`. */
-const sorted = (totals: Totals): [string, unknown][] =>
-  Object.entries({ reused: 0, ...totals }).sort(([a], [b]) => (a < b ? -1 : 1))

@@ -15,9 +15,11 @@ export interface EngineModel {
   readonly prompts: Readonly<Record<string, string>>
 }
 
-/** An encoded text. The server reads only its length in tokens. */
+/** An encoded text. The server reads only its lengths in tokens. */
 export interface Encoding {
   readonly length: number
+  /** Before truncation. */
+  readonly wholeLength: number
 }
 
 export interface EncodeOptions {

@@ -32,6 +32,11 @@ export interface TeiFlags {
   readonly servedModelName?: string | undefined
   readonly defaultPromptName?: string | undefined
   readonly defaultPrompt?: string | undefined
+  /**
+   * Whether replies state the tokens of each input before truncation in the header `x-text-tokens`.
+   * TEI states only what the model read. Default false.
+   */
+  readonly textTokens?: boolean | undefined
   /** Required as `Authorization: Bearer <key>`, except on the health and metrics routes. */
   readonly apiKey?: string | undefined
   /** Address to listen on. Default 127.0.0.1, which other machines cannot reach. */
@@ -52,6 +57,7 @@ export interface Settings {
   readonly autoTruncate: boolean
   readonly servedModelName: string
   readonly defaultPrompt: string
+  readonly textTokens: boolean
   readonly apiKey: string | undefined
 }
 
@@ -72,6 +78,7 @@ export function settingsOf(
     servedModelName = model.id,
     defaultPromptName,
     defaultPrompt,
+    textTokens = false,
     apiKey,
   } = flags
   for (const [flag, value] of Object.entries({
@@ -102,6 +109,7 @@ export function settingsOf(
     autoTruncate,
     servedModelName: version === '1.8.3' ? model.id : servedModelName,
     defaultPrompt: promptOf(model, defaultPromptName) ?? defaultPrompt ?? '',
+    textTokens,
     apiKey,
   }
 }

@@ -43,10 +43,12 @@ export function createHashEngine(options: HashEngineOptions = {}): Engine<HashEn
 
     encode(text: string, { truncate }: EncodeOptions): HashEncoding {
       const tokens = text.match(TOKEN) ?? []
-      if (truncate === undefined || tokens.length <= truncate.tokens) return { text, length: tokens.length }
+      const wholeLength = tokens.length
+      if (truncate === undefined || wholeLength <= truncate.tokens)
+        return { text, length: wholeLength, wholeLength }
       const kept =
         truncate.side === 'right' ? tokens.slice(0, truncate.tokens) : tokens.slice(-truncate.tokens)
-      return { text: kept.join(''), length: kept.length }
+      return { text: kept.join(''), length: kept.length, wholeLength }
     },
 
     tokenize(text: string) {

@@ -19,6 +19,8 @@ export interface EmbedResult {
   readonly vectors: readonly Float32Array[]
   readonly characters: number
   readonly tokens: number
+  /** Tokens of each input before truncation. */
+  readonly wholeTokens: readonly number[]
   readonly tokenizationMs: number
   readonly queueMs: number
   readonly inferenceMs: number
@@ -91,7 +93,8 @@ export function createInferenceService(
     metrics.observe('te_embed_tokenization_duration', tokenizationMs / 1000)
     metrics.observe('te_embed_queue_duration', queueMs / 1000)
     metrics.observe('te_embed_inference_duration', inferenceMs / 1000)
-    return { vector: result, tokens: encoding.length, tokenizationMs, queueMs, inferenceMs }
+    const { length: tokens, wholeLength: wholeTokens } = encoding
+    return { vector: result, tokens, wholeTokens, tokenizationMs, queueMs, inferenceMs }
   }
 
   function encode(input: Input, request: EmbedRequest): Encoding {
@@ -146,6 +149,7 @@ export function createInferenceService(
         vectors: rows.map(row => row.vector),
         characters: inputs.reduce((total, input) => total + countCharacters(input), 0),
         tokens: sum(row => row.tokens),
+        wholeTokens: rows.map(row => row.wholeTokens),
         tokenizationMs: sum(row => row.tokenizationMs) / rows.length,
         queueMs: sum(row => row.queueMs) / rows.length,
         inferenceMs: sum(row => row.inferenceMs) / rows.length,

@@ -13,24 +13,29 @@ process.on('disconnect', () => process.exit())
 process.once('message', async (start: Start) => {
   try {
     const { engine: kind, model, hash, ...flags } = start
-    const engine = await openEngine(start)
-    const server = await serveTei({ engine, ...flags })
+    const { engine, tokenizer } = await openEngine(start)
+    const server = await serveTei({ engine, textTokens: true, ...flags })
     process.once('SIGTERM', async () => {
       await server[Symbol.asyncDispose]()
       await engine[Symbol.asyncDispose]()
       process.exit()
     })
-    send({ url: server.url })
+    send({ url: server.url, tokenizer })
   } catch (error) {
     const code = error instanceof ReembedError ? error.code : 'ENDPOINT_UNREACHABLE'
     send({ failure: { code, message: messageOf(error) } })
   }
 })
 
-async function openEngine({ engine = 'onnx', model, hash }: Start): Promise<Engine> {
-  if (engine === 'hash') return createHashEngine({ model, ...hash })
+async function openEngine({
+  engine = 'onnx',
+  model,
+  hash,
+}: Start): Promise<{ engine: Engine; tokenizer?: string }> {
+  if (engine === 'hash') return { engine: createHashEngine({ model, ...hash }) }
   const { openOnnxEngine } = await import('./onnx-engine.ts')
-  return openOnnxEngine({ model })
+  const opened = await openOnnxEngine({ model })
+  return { engine: opened, tokenizer: opened.tokenizerFile }
 }
 
 const send = (message: StartResult): void => void process.send?.(message)

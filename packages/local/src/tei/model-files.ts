@@ -19,6 +19,7 @@ export interface ModelFiles {
   readonly sha: string
   /** The bytes of the ONNX model, or its path. */
   readonly graph: Uint8Array | string
+  readonly tokenizerFile: string
   /** tokenizer.json and tokenizer_config.json. */
   readonly tokenizer: object
   readonly tokenizerConfig: object
@@ -54,6 +55,7 @@ async function packagedModel(): Promise<ModelFiles> {
     id: DEFAULT_MODEL,
     sha: `npm:${DEFAULT_PACKAGE}@${version}`,
     graph: bertGraph(config, tensors),
+    tokenizerFile: join(folder, 'tokenizer.json'),
     tokenizer: await readJson(join(folder, 'tokenizer.json')),
     tokenizerConfig: {},
     pooling: 'mean',
@@ -86,6 +88,7 @@ async function folderModel(folder: string): Promise<ModelFiles> {
     id: folder,
     sha: `sha256:${await hashFiles([graph, `${graph}_data`])}`,
     graph,
+    tokenizerFile: join(folder, 'tokenizer.json'),
     tokenizer: await readJson(join(folder, 'tokenizer.json')),
     tokenizerConfig: tokenizerConfig ?? {},
     pooling: await poolingOf(folder, config),

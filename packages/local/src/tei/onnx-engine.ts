@@ -3,7 +3,7 @@
 import type { Engine } from './engine.ts'
 import { openModel } from './model-files.ts'
 import { openOnnxSessionPool } from './onnx-session-pool.ts'
-import { createTokenizer } from './tokenizer.ts'
+import { createTokenizer, type TokenIds } from './tokenizer.ts'
 
 export interface OnnxEngineOptions {
   /** A model folder, or a Hub id with an optional `@revision`. Default all-MiniLM-L6-v2. */
@@ -27,15 +27,18 @@ const TOKENS_OF_A_CALL = 12
  */
 const TEXTS_PER_BATCH = 32
 
+/** An engine whose model has its tokenizer in a file. */
+export interface OnnxEngine extends Engine<TokenIds> {
+  readonly tokenizerFile: string
+}
+
 /** Opens an engine and loads its model. */
-export async function openOnnxEngine({
-  model: name,
-}: OnnxEngineOptions = {}): Promise<Engine<readonly number[]>> {
+export async function openOnnxEngine({ model: name }: OnnxEngineOptions = {}): Promise<OnnxEngine> {
   const { id, sha, pooling, maxInputLength, prompts, ...files } = await openModel(name)
   const tokenizer = createTokenizer(files.tokenizer, files.tokenizerConfig)
   const lanes = await openOnnxSessionPool(files.graph, pooling)
   // Warms up, and measures the dimensions, which not every config.json contains.
-  const { length: dimensions } = await lanes.embed([tokenizer.encode('a', { specialTokens: true })])
+  const { length: dimensions } = await lanes.embed([tokenizer.encode('a', { specialTokens: true }).ids])
 
   return {
     model: { id, sha, dtype: 'float32', pooling, dimensions, maxInputLength, prompts },
@@ -43,6 +46,7 @@ export async function openOnnxEngine({
     maxBatchRequests: TEXTS_PER_BATCH,
     concurrentBatches: lanes.size,
     ...tokenizer,
+    tokenizerFile: files.tokenizerFile,
 
     async embed(batch) {
       const vectors = new Float32Array(batch.length * dimensions)
@@ -68,10 +72,10 @@ interface Text {
  * Groups texts of similar length: a text joins a call unless the padding costs more than a new
  * call.
  */
-function* callsOf(batch: readonly (readonly number[])[]): Generator<readonly Text[]> {
+function* callsOf(batch: readonly TokenIds[]): Generator<readonly Text[]> {
   let call: Text[] = []
   let length = 0
-  const sorted = batch.map((ids, index) => ({ index, ids })).sort((a, b) => a.ids.length - b.ids.length)
+  const sorted = batch.map(({ ids }, index) => ({ index, ids })).sort((a, b) => a.ids.length - b.ids.length)
   for (const text of sorted) {
     const padding = call.length * (text.ids.length - length)
     const isFull = (call.length + 1) * text.ids.length > TOKENS_PER_CALL

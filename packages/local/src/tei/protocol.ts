@@ -19,7 +19,7 @@ export interface StartEndpointOptions extends TeiFlags {
 }
 
 export type StartResult =
-  | { readonly url: string }
+  | { readonly url: string; readonly tokenizer?: string | undefined }
   | { readonly failure: { readonly code: ErrorCode; readonly message: string } }
 
 export type Start = Omit<StartEndpointOptions, 'signal'>

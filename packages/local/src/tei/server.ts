@@ -187,7 +187,10 @@ function routesOf({
     metrics.observe('te_request_tokenization_duration', embedded.tokenizationMs / 1000)
     metrics.observe('te_request_queue_duration', embedded.queueMs / 1000)
     metrics.observe('te_request_inference_duration', embedded.inferenceMs / 1000)
-    return { json: json(embedded), headers: computeHeaders(embedded, totalMs) }
+    return {
+      json: json(embedded),
+      headers: { ...computeHeaders(embedded, totalMs), ...textTokens(embedded, settings) },
+    }
   }
   const embed: Route = {
     method: 'POST',
@@ -314,6 +317,14 @@ export function writeReply(response: ServerResponse, { status = 200, json, text,
 function errorJson({ type, message }: TeiError, code: number, shape: 'openai' | undefined): string {
   return JSON.stringify(shape === 'openai' ? { message, code, type } : { error: message, error_type: type })
 }
+
+/** Clients limit the size of all headers, Node to 16 KiB. */
+const MAX_TEXT_TOKENS = 1_000
+
+const textTokens = ({ wholeTokens }: EmbedResult, settings: Settings): Record<string, string> =>
+  settings.textTokens && wholeTokens.length <= MAX_TEXT_TOKENS
+    ? { 'x-text-tokens': wholeTokens.join(',') }
+    : {}
 
 /** Times in whole milliseconds; router/src/lib.rs, `From<ResponseMetadata> for HeaderMap`. */
 function computeHeaders(embedded: EmbedResult, totalMs: number): Record<string, string | number> {

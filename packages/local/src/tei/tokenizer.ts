@@ -2,7 +2,7 @@
 // them.
 
 import { Tokenizer as Fast } from '@huggingface/tokenizers'
-import type { EncodeOptions, Token } from './engine.ts'
+import type { EncodeOptions, Encoding, Token } from './engine.ts'
 
 /**
  * Declared here because the type declarations of the library use imports without extensions, which
@@ -14,8 +14,13 @@ interface FastTokenizer {
   id_to_token(id: number): string | undefined
 }
 
+/** The token ids of a text. */
+export interface TokenIds extends Encoding {
+  readonly ids: readonly number[]
+}
+
 export interface Tokenizer {
-  encode(text: string, options: EncodeOptions): readonly number[]
+  encode(text: string, options: EncodeOptions): TokenIds
   decode(ids: readonly number[], skipSpecialTokens: boolean): string
   tokenize(text: string, specialTokens: boolean): readonly Token[]
 }
@@ -34,11 +39,13 @@ export function createTokenizer(file: object, config: object): Tokenizer {
   const before = framed.slice(0, start)
   const after = framed.slice(start + body.length)
 
-  function encode(text: string, { specialTokens, truncate }: EncodeOptions): readonly number[] {
+  function encode(text: string, { specialTokens, truncate }: EncodeOptions): TokenIds {
     const { ids } = fast.encode(text, { add_special_tokens: false })
-    const room = (truncate?.tokens ?? Infinity) - (specialTokens ? before.length + after.length : 0)
+    const frame = specialTokens ? before.length + after.length : 0
+    const room = (truncate?.tokens ?? Infinity) - frame
     const kept = ids.length <= room ? ids : truncate?.side === 'left' ? ids.slice(-room) : ids.slice(0, room)
-    return specialTokens ? [...before, ...kept, ...after] : kept
+    const framed = specialTokens ? [...before, ...kept, ...after] : kept
+    return { ids: framed, length: framed.length, wholeLength: ids.length + frame }
   }
 
   return {
@@ -53,10 +60,11 @@ export function createTokenizer(file: object, config: object): Tokenizer {
         stop: null,
       })
       const { ids, tokens } = fast.encode(text, { add_special_tokens: false })
-      const spans = spansOf(text, tokens)
+      const characters = [...text]
+      const spans = spansOf(characters, tokens)
       const inner = ids.map((id, i): Token => {
         const { start, stop } = spans[i] ?? NO_SPAN
-        const shown = start === null ? (tokens[i] ?? '') : [...text].slice(start, stop ?? start).join('')
+        const shown = start === null ? (tokens[i] ?? '') : characters.slice(start, stop ?? start).join('')
         return { id, text: shown, special: false, start, stop }
       })
       return specialTokens ? [...before.map(special), ...inner, ...after.map(special)] : inner
@@ -66,26 +74,41 @@ export function createTokenizer(file: object, config: object): Tokenizer {
 
 const NO_SPAN = { start: null, stop: null } as const
 
+/** UTF-16 units that are searched for a token; doubled up to the maximum while none is found. */
+const SEARCHED = 256
+const MAX_SEARCHED = 64 * 1024
+
 /**
  * Finds the span of each token in the text, both in lower case without accents, because the library
  * returns no offsets. A token that does not occur in the text, such as an unknown one, gets no
- * span.
+ * span. The search is bounded, so that the time is linear in the text however many tokens do not
+ * occur.
  */
-function spansOf(text: string, tokens: readonly string[]): { start: number | null; stop: number | null }[] {
-  let haystack = ''
+function spansOf(
+  characters: readonly string[],
+  tokens: readonly string[],
+): { start: number | null; stop: number | null }[] {
   /** Index of the code point of each UTF-16 unit of the haystack. */
   const origin: number[] = []
-  ;[...text].forEach((character, i) => {
-    haystack += fold(character)
-    while (origin.length < haystack.length) origin.push(i)
+  const folded = characters.map((character, i) => {
+    const part = fold(character)
+    for (let unit = 0; unit < part.length; unit++) origin.push(i)
+    return part
   })
+  const haystack = folded.join('')
   let at = 0
+  let searched = SEARCHED
   return tokens.map(token => {
     const needle = fold(token.replace(/^(##|\u2581|\u0120)/u, ''))
-    const found = needle === '' ? -1 : haystack.indexOf(needle, at)
-    if (found < 0) return NO_SPAN
-    at = found + needle.length
-    return { start: origin[found] ?? null, stop: (origin[at - 1] ?? 0) + 1 }
+    const found = needle === '' ? -1 : haystack.slice(at, at + searched + needle.length).indexOf(needle)
+    if (found < 0) {
+      if (needle !== '') searched = Math.min(MAX_SEARCHED, searched * 2)
+      return NO_SPAN
+    }
+    searched = SEARCHED
+    const start = at + found
+    at = start + needle.length
+    return { start: origin[start] ?? null, stop: (origin[at - 1] ?? 0) + 1 }
   })
 }
 

@@ -1,17 +1,22 @@
 // Quotes a run: tokens from a sample, time and cost from the endpoint's measured rate and its
 // price.
 
-import { dollarsOf, type Price, type Quote } from '@reembed/protocol'
+import { dollarsOf, type Price, type Quote, type TextEstimate } from '@reembed/protocol'
+import { type CountTokens, countSample } from './count-sample.ts'
 import { estimateTotal, nonEmptyDocuments } from './estimate.ts'
 import type { InputSample } from './sample-inputs.ts'
+import { estimateTexts } from './texts.ts'
 
 export interface QuoteOptions {
   readonly prompt: string
-  /**
-   * Number of tokens of each text, the prompt and the model's special tokens included; null if
-   * neither a tokenizer nor the endpoint can count them.
-   */
-  readonly countTokens: ((texts: readonly string[]) => Promise<number[] | null>) | undefined
+  /** Null where neither tokenizer nor endpoint counts. */
+  readonly countTokens: CountTokens | undefined
+  /** Ends the counting of tokens. */
+  readonly deadline?: AbortSignal | undefined
+  /** Called with the number of texts counted, and of all. */
+  readonly onCounted?: ((done: number, of: number) => void) | undefined
+  /** Whether the texts are chunks, which fit the model. */
+  readonly chunked?: boolean | undefined
   /** Whether texts over the limit are cut to it; else they become rejects and cost nothing. */
   readonly truncate: boolean
   readonly maxInputLength: number | null
@@ -24,26 +29,31 @@ export interface QuoteOptions {
   readonly coldStartSeconds?: number | undefined
 }
 
-/** Average for English; other languages have fewer. */
-const CHARS_PER_TOKEN = 4
+export interface QuotedRun {
+  readonly quote: Quote
+  readonly texts: TextEstimate
+  /** The part of the sample whose tokens were counted. */
+  readonly sample: InputSample
+}
 
 /** Estimates tokens, seconds and dollars of all documents that the sample represents. */
-export async function quoteRun(sample: InputSample, options: QuoteOptions): Promise<Quote> {
+export async function quoteRun(sampled: InputSample, options: QuoteOptions): Promise<QuotedRun> {
   const { prompt, truncate, maxInputLength, price, tokensPerSecond = null } = options
   const { canaries, ...request } = options.request
-  const texts = sample.clusters.flatMap(({ documents }) =>
-    nonEmptyDocuments(documents).map(({ text }) => prompt + text),
-  )
-  const counted = (await options.countTokens?.([...texts, ...canaries])) ?? null
+  const countedSample = await countSample(sampled, {
+    prompt,
+    countTokens: options.countTokens,
+    more: canaries,
+    deadline: options.deadline,
+    onProgress: options.onCounted,
+  })
+  const { sample, tokensOf, counted } = countedSample
   const most = maxInputLength ?? Number.POSITIVE_INFINITY
-  const tokensOf = new Map(
-    [...texts, ...canaries].map((text, i): [string, number] => {
-      const tokens = counted?.[i] ?? Math.ceil(text.length / CHARS_PER_TOKEN)
-      return [text, tokens <= most ? tokens : truncate ? most : 0]
-    }),
-  )
-  const sumOf = (some: readonly string[]): number =>
-    some.reduce((sum, text) => sum + (tokensOf.get(text) ?? 0), 0)
+  const readOf = (text: string): number => {
+    const tokens = tokensOf.get(text) ?? 0
+    return tokens <= most ? tokens : truncate ? most : 0
+  }
+  const sumOf = (some: readonly string[]): number => some.reduce((sum, text) => sum + readOf(text), 0)
   const documents = estimateTotal(sample, place =>
     sumOf(nonEmptyDocuments(place.documents).map(({ text }) => prompt + text)),
   )
@@ -53,16 +63,18 @@ export async function quoteRun(sample: InputSample, options: QuoteOptions): Prom
   const tokens = Math.round(documents.total) + canaryTokens
   const seconds = tokensPerSecond === null ? null : tokens / tokensPerSecond
   const coldStartSeconds = options.coldStartSeconds ?? 0
-  return {
+  const quote: Quote = {
     tokens,
     canaryTokens,
-    relativeError: counted === null ? null : documents.error,
+    relativeError: counted ? documents.error : null,
     inputs: Math.round(inputs.total),
-    sampled: texts.length,
+    sampled: sample.clusters.flatMap(place => nonEmptyDocuments(place.documents)).length,
     tokensPerSecond,
     seconds,
     price: price ?? null,
     dollars: price && seconds !== null ? dollarsOf(seconds + coldStartSeconds, price) : null,
     coldStartSeconds,
   }
+  const cuts = truncate && options.chunked !== true
+  return { quote, sample, texts: estimateTexts(countedSample, { prompt, limit: maxInputLength, cuts }) }
 }

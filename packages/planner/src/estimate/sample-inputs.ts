@@ -4,6 +4,7 @@
 // slices: bytes or rows. Tokens per byte vary far less than tokens per document, because a long
 // document has more tokens and more bytes.
 
+import { setImmediate as turn } from 'node:timers/promises'
 import {
   chunkDocuments,
   isRowFormat,
@@ -13,9 +14,11 @@ import {
   splitOptionsOf,
 } from '@reembed/corpus'
 import type { Document, Slice, SlicePart, SourceRecord } from '@reembed/protocol'
+import { mapConcurrent } from '@reembed/shared'
 import type { Corpus } from '../corpus.ts'
 import type { PlannedRun } from '../record-plan.ts'
 import { createEvenSampler } from '../survey.ts'
+import { spreadOrder } from './spread-order.ts'
 
 /** Consecutive records of the corpus that are read together. */
 export interface SampleCluster {
@@ -36,6 +39,7 @@ export interface InputSample {
 
 const MAX_CLUSTERS = 64
 const RECORDS_PER_CLUSTER = 8
+const RANGES_AT_ONCE = 8
 
 /**
  * Samples about 500 inputs, or those of about `documents` records.
@@ -47,11 +51,17 @@ export async function sampleInputs(
   {
     tokenizer,
     documents: wanted,
+    deadline,
+    onProgress,
     signal,
   }: {
     readonly tokenizer?: ModelTokenizer | undefined
     readonly documents?: number | undefined
-    readonly signal?: AbortSignal
+    /** Ends the reading, once each format was read. */
+    readonly deadline?: AbortSignal | undefined
+    /** Called with the number of ranges read, and of all. */
+    readonly onProgress?: ((done: number, of: number) => void) | undefined
+    readonly signal?: AbortSignal | undefined
   } = {},
 ): Promise<InputSample> {
   const { prompt, fields, template, chunking } = head.recipe
@@ -72,9 +82,27 @@ export async function sampleInputs(
   const ranges = parts.flatMap(part => rangesIn(part, perPart))
   // More records from each range where few ranges exist, as in compressed objects.
   const perRange = Math.max(1, Math.round((wanted ?? MAX_CLUSTERS * RECORDS_PER_CLUSTER) / ranges.length))
-  const clusters: SampleCluster[] = []
-  for (const range of ranges) clusters.push(...(await readClusters(range)))
-  return { clusters, units }
+  const read = new Map<number, SampleCluster[]>()
+  const strata = new Set<string>()
+  const due = spreadOrder([...ranges.entries()])
+  const reading = mapConcurrent(
+    due,
+    async ([at, range]) => {
+      if (deadline?.aborted && strata.has(range.format)) return undefined
+      const clusters = await readClusters(range)
+      strata.add(range.format)
+      return { at, clusters }
+    },
+    { concurrency: RANGES_AT_ONCE, signal },
+  )
+  for await (const found of reading) {
+    if (found === undefined) continue
+    read.set(found.at, found.clusters)
+    onProgress?.(read.size, ranges.length)
+    // Chunks are cut synchronously: timers and progress need a turn.
+    await turn()
+  }
+  return { clusters: ranges.flatMap((_, at) => read.get(at) ?? []), units }
 
   /**
    * The first records of a range, as clusters of a few records each, whose differences estimate the

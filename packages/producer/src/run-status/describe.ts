@@ -1,8 +1,14 @@
 // The one description of a run: status, ls, JSON, logs, metrics and alerts show it. Pure: the facts
 // come from facts.ts.
 
-import { rejectsAllowed } from '@reembed/planner'
-import type { Manifest, ModelIdentity, Totals } from '@reembed/protocol'
+import { rejectsAllowed, truncationAllowed } from '@reembed/planner'
+import {
+  estimatedInputs,
+  type Manifest,
+  type ModelIdentity,
+  type Totals,
+  unreadShare,
+} from '@reembed/protocol'
 import type { ErrorCode } from '@reembed/shared'
 import { type QueueFacts, RECENT_MS, type RunFacts } from './facts.ts'
 
@@ -51,6 +57,7 @@ export const STATE_REASONS = [
   'audit',
   'judging',
   'rejects',
+  'truncation',
   'gates',
   'duplicate_ids',
   'unbalanced',
@@ -82,8 +89,9 @@ export interface RunStatus extends RunCondition {
   readonly model: ModelIdentity | undefined
   readonly shards: number
   readonly shardsDone: number
-  /** Exact once the run is finished, estimated before. */
+  /** Documents, or chunks for a run that cuts documents: exact once it is finished. */
   readonly documents: number
+  readonly unit: 'document' | 'chunk'
   /** In finished shards; with a queue, also the embedded documents of unfinished ones. */
   readonly documentsDone: number
   /** Set once the run is finished. */
@@ -120,7 +128,7 @@ export function describeRun(facts: RunFacts, nowMs: number): RunStatus {
   const { run, seq, plan, manifest, plannedMs, shards } = facts
   const queue = typeof facts.queue === 'object' ? facts.queue : undefined
   const condition = conditionOf(facts, nowMs)
-  const documents = manifest?.totals.documents ?? plan?.estimatedDocuments ?? 0
+  const documents = manifest?.totals.documents ?? (plan ? estimatedInputs(plan) : 0)
   const documentsDone = documentsDoneOf(facts, queue)
   const speed = speedOf(facts, documents - documentsDone, nowMs)
   return {
@@ -135,6 +143,7 @@ export function describeRun(facts: RunFacts, nowMs: number): RunStatus {
     shards: plan?.shards ?? 0,
     shardsDone: shards.done,
     documents,
+    unit: plan?.recipe.chunking ? 'chunk' : 'document',
     documentsDone,
     totals: manifest?.totals,
     baseRun: manifest?.baseRun,
@@ -206,6 +215,13 @@ function finishedCondition(facts: RunFacts): RunCondition {
     const detail = `${rejects} of ${documents} documents were rejected, the limit is ${limit}`
     return { state: 'held', reason: 'rejects', detail }
   }
+  const unread = manifest?.totals.unread
+  const maxTruncated = plan?.maxTruncated
+  if (maxTruncated !== undefined && !(unread && unreadShare(unread) <= truncationAllowed(maxTruncated))) {
+    const share = unread ? `${(100 * unreadShare(unread)).toFixed(1)} %` : 'an unknown share'
+    const detail = `the model did not read ${share} of the text, the limit is ${maxTruncated}`
+    return { state: 'held', reason: 'truncation', detail }
+  }
   if (gates === undefined && plan?.gates?.length)
     return { state: 'finishing', reason: 'judging', detail: 'its gates are not judged yet' }
   const failed = gates?.results.filter(({ passed }) => !passed) ?? []
@@ -276,7 +292,7 @@ function documentsDoneOf({ plan, manifest, shards }: RunFacts, queue: QueueFacts
   if (!plan || plan.shards === 0) return 0
   // Redis counts shards since it started; for earlier ones the plan's mean is taken.
   const { shards: counted = 0, documents = 0, openDocuments = 0 } = queue?.progress ?? {}
-  const earlier = Math.max(0, shards.done - counted) * (plan.estimatedDocuments / plan.shards)
+  const earlier = Math.max(0, shards.done - counted) * (estimatedInputs(plan) / plan.shards)
   return Math.round(earlier + documents + openDocuments)
 }
 
@@ -285,7 +301,7 @@ function speedOf({ plan, manifest, shards }: RunFacts, documentsLeft: number, no
   // The first shard of the span began before it.
   const counted = shards.recent < shards.done ? shards.recent : shards.recent - 1
   if (manifest || !plan || counted < 1 || spanMs <= 0) return { documentsPerSecond: null, secondsLeft: null }
-  const documentsPerSecond = (1000 * counted * plan.estimatedDocuments) / plan.shards / spanMs
+  const documentsPerSecond = (1000 * counted * estimatedInputs(plan)) / plan.shards / spanMs
   return { documentsPerSecond, secondsLeft: Math.max(0, documentsLeft / documentsPerSecond) }
 }
 

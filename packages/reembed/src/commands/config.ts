@@ -1,9 +1,11 @@
+import { EXIT } from '@reembed/shared'
 import type { Command, Option } from 'commander'
 import { valueAt } from '../config/apply.ts'
+import { type ConfigCheck, checkConfig } from '../config/check.ts'
 import { CONFIG_KEYS, optionsOf, SECRETS } from '../config/config-keys.ts'
 import { readConfigFile } from '../config/file.ts'
 import { schemaOf, toEditorSchema } from '../config/schema.ts'
-import { print } from '../format.ts'
+import { counted, print } from '../format.ts'
 import type { JsonFlag } from '../options.ts'
 
 interface Row {
@@ -14,12 +16,17 @@ interface Row {
 
 /** `reembed config`: each value with its origin, as the other commands read it. */
 export async function config(
-  flags: JsonFlag & { readonly schema?: boolean; readonly config?: string },
+  flags: JsonFlag & { readonly schema?: boolean; readonly check?: boolean; readonly config?: string },
   self: Command,
 ): Promise<void> {
   const program = self.parent ?? self
   if (flags.schema) return print(true, toEditorSchema(program), '')
   const file = await readConfigFile(flags.config, schemaOf(program))
+  if (flags.check) {
+    // `config` has the options of all commands.
+    const checked = await checkConfig(file, self.opts())
+    return concludeCheck(flags, file?.name ?? null, checked)
+  }
   const at = (key: string): string => file?.locate(key) ?? ''
   const rows: Row[] = []
   const options = optionsOf(self)
@@ -48,6 +55,20 @@ export async function config(
       ),
     ].join('\n'),
   )
+}
+
+function concludeCheck(
+  { json }: JsonFlag,
+  file: string | null,
+  { faults, schedules, gates }: ConfigCheck,
+): void {
+  const valid = `${file ?? 'the options'}: valid, with ${counted(schedules, 'schedule')} and ${counted(gates, 'gate')}`
+  print(
+    json,
+    { file, valid: faults.length === 0, faults, schedules, gates },
+    [...faults, ...(faults.length === 0 ? [valid] : [])].join('\n'),
+  )
+  if (faults.length > 0) process.exitCode = EXIT.usage
 }
 
 const MASK = '***'

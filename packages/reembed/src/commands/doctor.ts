@@ -1,22 +1,28 @@
 import { type Endpoint, type EndpointTarget, openEndpoint, openTarget, parseTargets } from '@reembed/endpoint'
+import { sampleCorpus, survey } from '@reembed/planner'
 import { inspectRedis, redisAddress, requireNoEviction } from '@reembed/queue'
 import { EXIT } from '@reembed/shared'
 import { checkStore, openStore, raceStore } from '@reembed/store'
 import { explain } from '../explain.ts'
-import { bytes, print } from '../format.ts'
-import { absoluteUrl, endpointOptionsOf, s3OptionsOf } from '../open-resources.ts'
-import type { EndpointFlags, JsonFlag, RedisFlags, S3Flags } from '../options.ts'
+import { bytes, counted, note, print } from '../format.ts'
+import { absoluteUrl, endpointOptionsOf, openSource, s3OptionsOf } from '../open-resources.ts'
+import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
+import { steps } from '../step-line.ts'
 
-interface Flags extends EndpointFlags, RedisFlags, S3Flags, JsonFlag {
-  readonly source?: string
-  readonly output?: string
-}
+type Flags = Omit<CorpusFlags, 'source'> &
+  Partial<Pick<CorpusFlags, 'source'>> &
+  Partial<OutputFlags> &
+  RedisFlags &
+  JsonFlag
 
 interface Check {
   readonly name: string
-  readonly ok: boolean
+  /** Skipped: the option that names the part was not given. */
+  readonly status: 'ok' | 'failed' | 'skipped'
   readonly detail: string
 }
+
+const SHOWN = { ok: 'ok  ', failed: 'FAIL', skipped: 'skip' } as const
 
 /** `reembed doctor`: checks everything that was given, and does not stop at the first fault. */
 export async function doctor(flags: Flags): Promise<void> {
@@ -28,27 +34,30 @@ export async function doctor(flags: Flags): Promise<void> {
     inspect: (given: string) => Promise<string>,
   ): Promise<void> => {
     if (given === undefined) {
-      checks.push({ name, ok: true, detail: `not checked: no ${option} given` })
+      checks.push({ name, status: 'skipped', detail: `give ${option} to check it` })
       return
     }
+    steps.show(`checking the ${name}`)
     try {
-      checks.push({ name, ok: true, detail: await inspect(given) })
+      checks.push({ name, status: 'ok', detail: await inspect(given) })
     } catch (error) {
-      checks.push({ name, ok: false, detail: explain(error) })
+      checks.push({ name, status: 'failed', detail: explain(error) })
     }
   }
-  await check('redis', flags.redis, '--redis', inspectRedisUrl)
-  await check('source', flags.source, '--source', url => inspectSource(url, flags))
+  await check('source', flags.source, '--source', source => inspectSource({ ...flags, source }))
   await check('output', flags.output, '--output', url => inspectOutput(url, flags))
+  await check('redis', flags.redis, '--redis', inspectRedisUrl)
   for (const { shown, open } of await endpointsOf(flags)) {
     await check('endpoint', shown, '--endpoint', () => inspectEndpoint(open))
   }
   print(
     flags.json,
     checks,
-    checks.map(({ name, ok, detail }) => `${ok ? 'ok  ' : 'FAIL'}  ${name.padEnd(9)} ${detail}`).join('\n'),
+    checks.map(({ name, status, detail }) => `${SHOWN[status]}  ${name.padEnd(9)} ${detail}`).join('\n'),
   )
-  if (checks.some(({ ok }) => !ok)) process.exitCode = EXIT.unreachable
+  if (checks.some(({ status }) => status === 'failed')) process.exitCode = EXIT.unreachable
+  else if (flags.source !== undefined && flags.output !== undefined)
+    note('next: `reembed plan` with the same options shows tokens, time and cost; `reembed run` embeds')
 }
 
 async function inspectRedisUrl(url: string): Promise<string> {
@@ -61,10 +70,28 @@ async function inspectRedisUrl(url: string): Promise<string> {
   return `${redisAddress(url)}  version ${facts.version}, ${facts.evictionPolicy}, ${memory}`
 }
 
-async function inspectSource(url: string, flags: Flags): Promise<string> {
-  await using store = await openStore(absoluteUrl(url), { s3: s3OptionsOf(flags) })
-  for await (const { key } of store.list('')) return `${store.url}  can be listed, first object: ${key}`
-  return `${store.url}  can be listed, holds no object`
+/** What a run would read: the objects, the fields and a sample of the records. */
+async function inspectSource(flags: CorpusFlags & Partial<OutputFlags>): Promise<string> {
+  await using corpus = await openSource(flags)
+  const found = await survey(corpus)
+  const { id, text, template, carry } = flags
+  const { fields, documents } = await sampleCorpus(corpus, found, {
+    fields: { ...(id && { id }), ...(text && { text }) },
+    template,
+    carry,
+  })
+  const { count, examples } = found.skipped
+  return [
+    `${corpus.store.url}  ${counted(found.objects, 'object')}, ${bytes(found.bytes)}, about ${counted(documents, 'document')}`,
+    fields
+      ? `id: ${fields.id}, text: ${template === undefined ? fields.text : JSON.stringify(template)}`
+      : 'one document per file',
+    ...(count > 0
+      ? [
+          `${counted(count, 'object')} skipped (${examples.join(', ')}${count > examples.length ? ', …' : ''})`,
+        ]
+      : []),
+  ].join('; ')
 }
 
 /**

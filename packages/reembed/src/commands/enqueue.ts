@@ -11,12 +11,13 @@ import { planOptionsOf } from '../requests.ts'
 
 /** `reembed enqueue`: plans a run and enqueues its jobs for the workers. */
 export async function enqueue(flags: CorpusFlags & OutputFlags & RedisFlags & JsonFlag): Promise<void> {
+  const options = planOptionsOf(flags)
   const endpoint = await requireEndpoint(flags)
   const redis = requireRedis(flags)
   await using corpus = await openSource(flags)
   await using store = await openOutput(flags)
   await using queue = await openQueue(redis)
-  const planned = await planCorpus(corpus, endpoint, planOptionsOf(flags), {
+  const planned = await planCorpus(corpus, endpoint, options, {
     output: store,
     redis,
     onNotice: notePlan,

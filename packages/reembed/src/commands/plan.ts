@@ -16,11 +16,12 @@ export async function plan(
   flags: CorpusFlags & Partial<OutputFlags> & JsonFlag & { readonly explain?: boolean },
 ): Promise<void> {
   await using stack = new AsyncDisposableStack()
+  const options = planOptionsOf(flags)
   const corpus = stack.use(await openSource(flags))
   const endpoint = await openOrStartEndpoint(flags, stack)
   const previous = await openPrevious(flags)
   if (previous) stack.use(previous)
-  const planned = await planCorpus(corpus, endpoint, planOptionsOf(flags), {
+  const planned = await planCorpus(corpus, endpoint, options, {
     previousOutput: previous,
     onNotice: notePlan,
   })

@@ -15,6 +15,7 @@ import type { JsonFlag, OutputFlags } from '../options.ts'
 
 interface PublishFlags extends OutputFlags, JsonFlag, ReasonFlag {
   readonly maxRejects?: string
+  readonly maxTruncated?: string
   readonly force?: boolean
 }
 
@@ -38,6 +39,7 @@ export async function publish(name: string, flags: PublishFlags): Promise<void> 
     : await publishRun(store, manifest, {
         ...plan,
         maxRejects: flags.maxRejects ?? plan.maxRejects,
+        maxTruncated: flags.maxTruncated ?? plan.maxTruncated,
         actor: actorOf(flags),
       })
   conclude(flags, run, outcome)

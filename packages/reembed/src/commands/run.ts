@@ -10,7 +10,8 @@ import { startWorker, type Worker } from '@reembed/worker'
 import { actorOf } from '../actor.ts'
 import { describePaid, describePlan, describeQuote } from '../describe-plan.ts'
 import { outcomeSentence } from '../describe-run.ts'
-import { bytes, count, counted, duration, facts, note, print, reuseRow } from '../format.ts'
+import { documentsText, unreadRow, unreadWarning } from '../describe-totals.ts'
+import { bytes, count, duration, facts, note, print, reuseRow } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { notePlan } from '../notices.ts'
 import {
@@ -23,6 +24,7 @@ import {
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
 import { createProgressLine } from '../progress-line.ts'
 import { planOptionsOf, redisOf } from '../requests.ts'
+import { steps } from '../step-line.ts'
 
 export type FollowFlags = OutputFlags &
   RedisFlags &
@@ -30,6 +32,7 @@ export type FollowFlags = OutputFlags &
   JsonFlag & {
     readonly whenDone: 'keep' | 'sleep' | 'pause'
     readonly maxRejects?: string
+    readonly maxTruncated?: string
   }
 
 /** Job errors after which the user has to correct the endpoint or the corpus. */
@@ -42,12 +45,15 @@ const INTERRUPT_MS = 5_000
  */
 export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
   const startedMs = Date.now()
+  const options = planOptionsOf(flags)
   await using stack = new AsyncDisposableStack()
   const interrupted = stack.adopt(onInterrupt(), ({ stop }) => stop()).signal
+  steps.show('opening the source')
   const corpus = stack.use(await openSource(flags))
+  steps.show('checking that the output never overwrites')
   const store = stack.use(await openOutput(flags))
   const endpoint = await openOrStartEndpoint(flags, stack)
-  const planned = await planCorpus(corpus, endpoint, planOptionsOf(flags), {
+  const planned = await planCorpus(corpus, endpoint, options, {
     output: store,
     redis: redisOf(flags),
     onNotice: notePlan,
@@ -70,17 +76,22 @@ export async function executeRun(
   resources: RunResources,
 ): Promise<void> {
   const { store, stack, interrupted, startedMs } = resources
+  steps.show('recording the plan')
   const recorded = await recordRun(store, planned)
   const { plan, created, manifest: finished } = recorded
   note(facts([...describePlan(planned), ...(created && plan.quote ? describeQuote(plan.quote) : [])]))
   if (finished) {
     const outcome = await publishAgain(finished, plan, flags, resources)
-    conclude(flags, store, finished, outcome, ['note', 'nothing to do: this run is already finished'])
+    conclude(flags, { store, plan }, finished, outcome, [
+      'note',
+      'nothing to do: this run is already finished',
+    ])
     return
   }
   if (!created) note('continuing a run that was started earlier')
 
   const redis = await openOrStartRedis(flags, stack)
+  steps.show('enqueueing the jobs')
   const queue = stack.use(await openQueue(redis.target))
   // A wrong model, or an id that occurs twice, ends the command at once.
   const blocked = new AbortController()
@@ -90,6 +101,7 @@ export async function executeRun(
   // requeued, so that other workers need not wait for their locks to expire.
   stack.adopt(worker, () => worker.drain(INTERRUPT_MS))
   await enqueueRun(store, queue, recorded)
+  steps.end()
 
   const line = stack.adopt(createProgressLine(process.stderr), ({ end }) => end())
   const outcome = await followRun({
@@ -111,7 +123,7 @@ export async function executeRun(
   const manifest = await readManifest(store, plan.run)
   if (!manifest)
     throw new ReembedError('CORRUPT', `the manifest of run ${plan.run} no longer exists in ${store.url}`)
-  conclude(flags, store, manifest, outcome, ['took', duration(Date.now() - startedMs)])
+  conclude(flags, { store, plan }, manifest, outcome, ['took', duration(Date.now() - startedMs)])
 }
 
 /**
@@ -120,14 +132,13 @@ export async function executeRun(
 async function publishAgain(
   manifest: Manifest,
   plan: Plan,
-  { maxRejects = plan.maxRejects }: FollowFlags,
+  { maxRejects = plan.maxRejects, maxTruncated = plan.maxTruncated }: FollowFlags,
   { store, interrupted: signal }: RunResources,
 ): Promise<PublishOutcome> {
-  return publish(store, manifest, { ...plan, maxRejects, signal, actor: actorOf({}) }).catch(
-    (error: unknown) => {
-      throw signal.aborted ? interruptedError('the same command continues') : error
-    },
-  )
+  const conditions = { ...plan, maxRejects, maxTruncated, signal, actor: actorOf({}) }
+  return publish(store, manifest, conditions).catch((error: unknown) => {
+    throw signal.aborted ? interruptedError('the same command continues') : error
+  })
 }
 
 async function startLocalWorker(
@@ -176,8 +187,8 @@ const interruptedError = (left: string): ReembedError =>
 
 /** Prints the result and sets the exit code: 3 for a run that is finished and not published. */
 function conclude(
-  flags: JsonFlag,
-  store: Store,
+  flags: JsonFlag & Pick<OutputFlags, 'output'>,
+  { store, plan }: { readonly store: Store; readonly plan: Plan },
   manifest: Manifest,
   outcome: PublishOutcome,
   last: readonly [string, string],
@@ -202,10 +213,8 @@ function conclude(
     },
     facts([
       ['run', `${id}  ${outcomeSentence(outcome)}`],
-      [
-        'documents',
-        `${count(totals.documents)} = ${count(totals.rows)} rows + ${counted(totals.rejects, 'reject')}${rejectsNote(manifest)}`,
-      ],
+      ['documents', `${documentsText(totals)}${rejectsNote(manifest)}`],
+      ...unreadRow(totals),
       ...reuseRow(manifest),
       ...(actualCost ? describePaid(actualCost, quote) : []),
       [
@@ -213,12 +222,33 @@ function conclude(
         `${count(shards)}, ${bytes(totals.bytes)} in ${store.url.replace(/\/$/, '')}/${shardPrefix(id)}`,
       ],
       last,
+      ['next', nextStep(flags.output, id, outcome)],
     ]),
   )
+  const warning = unreadWarning(totals, plan)
+  if (warning) note(warning)
   if (outcome.status === 'held' || outcome.status === 'superseded') process.exitCode = EXIT.notPublished
 }
 
-function rejectsNote({ rejectReasons, run }: Manifest): string {
+/** The command with which most users continue. */
+function nextStep(output: string, run: string, outcome: PublishOutcome): string {
+  const name = run.slice(0, SHORT_ID)
+  if (outcome.status === 'superseded') return `\`reembed ls --output ${output}\` lists the runs`
+  if (outcome.status !== 'held') return `\`reembed search "some words" --output ${output}\``
+  switch (outcome.by) {
+    case 'rejects':
+      return `\`reembed rejects ${name} --output ${output}\` lists them`
+    case 'truncation':
+      return `\`reembed publish ${name} --max-truncated 100% --output ${output}\` publishes it nevertheless`
+    case 'gates':
+      return `\`reembed diff current ${name} --output ${output}\` compares it, \`reembed publish ${name} --force\` publishes it`
+  }
+}
+
+/** Letters of a run id that name it in a command. */
+const SHORT_ID = 8
+
+function rejectsNote({ rejectReasons }: Manifest): string {
   const reasons = Object.entries(rejectReasons).map(([reason, times]) => `${reason} ${count(times)}`)
-  return reasons.length === 0 ? '' : ` (${reasons.join(', ')}; see runs/${run}/rejects.jsonl)`
+  return reasons.length === 0 ? '' : ` (${reasons.join(', ')}; \`reembed rejects\` lists them)`
 }

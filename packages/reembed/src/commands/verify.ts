@@ -1,6 +1,7 @@
 import { verify as verifyRun } from '@reembed/evaluate'
 import { findRun } from '@reembed/planner'
-import { bytes, count, counted, facts, print, reuseRow } from '../format.ts'
+import { documentsText, unreadRow } from '../describe-totals.ts'
+import { bytes, count, facts, print, reuseRow } from '../format.ts'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
 
@@ -15,10 +16,8 @@ export async function verify(name: string | undefined, flags: OutputFlags & Json
     receipt,
     facts([
       ['run', `${run}  verified`],
-      [
-        'documents',
-        `${count(totals.documents)} = ${count(totals.rows)} rows + ${counted(totals.rejects, 'reject')}; ids unique; no byte of the corpus skipped or read twice`,
-      ],
+      ['documents', `${documentsText(totals)}; ids unique; no byte of the corpus skipped or read twice`],
+      ...unreadRow(totals),
       ...reuseRow(receipt),
       [
         'vectors',

@@ -12,6 +12,7 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
   text: 'source.text',
   template: 'source.template',
   carry: 'source.carry',
+  chunk: 'source.chunk',
   chunkTokens: 'source.chunk_tokens',
   chunkOverlap: 'source.chunk_overlap',
   tokenizer: 'model.tokenizer',
@@ -43,6 +44,7 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
   replicas: 'endpoint.replicas',
 
   maxRejects: 'limits.max_rejects',
+  maxTruncated: 'limits.max_truncated',
   gate: 'gates.hold',
   gateQueries: 'gates.queries',
   gateQrels: 'gates.qrels',
@@ -68,7 +70,9 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
 export const FLAG_ONLY_OPTIONS: ReadonlySet<string> = new Set([
   'as',
   'atOnce',
+  'check',
   'cpu',
+  'csv',
   'config',
   'force',
   'cron',
@@ -119,6 +123,7 @@ export const SECRETS: readonly {
 export const PATH_KEYS: ReadonlySet<string> = new Set([
   'source.uri',
   'output.uri',
+  'model.tokenizer',
   'gates.queries',
   'gates.qrels',
 ])

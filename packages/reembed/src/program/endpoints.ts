@@ -12,15 +12,22 @@ export function addEndpointCommands(program: Command): void {
     .add(
       command(
         'doctor',
-        'Check Redis, the stores and the endpoint, and show how to fix each fault.',
-        'reembed doctor --output s3://vectors/wiki --endpoint http://tei:8080 --redis rediss://redis:6379',
+        'Check the source, the output, Redis and the endpoint, and show how to fix each fault; takes the options of run.',
+        'reembed doctor --source ./docs --output s3://vectors/wiki --endpoint http://tei:8080 --redis rediss://redis:6379',
       ),
       [
-        option.optionalOutput,
+        // Those of `run`: the same command line is checked.
         option.optionalSource,
+        ...option.corpus.filter(one => one.attributeName() !== 'source'),
+        option.optionalOutput,
+        ...option.output.filter(one => one.attributeName() !== 'output'),
         ...option.endpoint,
         ...option.redis,
+        ...option.worker,
         ...option.s3,
+        ...option.spending,
+        ...option.gates,
+        option.whenDone,
         option.json,
       ],
     )

@@ -59,6 +59,23 @@ export function addRunCommands(program: Command): void {
   option
     .add(
       command(
+        'rejects',
+        'List what a run did not embed (default: the newest run): file, line, id, reason, beginning of the text.',
+        'reembed rejects --csv --output ./vectors',
+      ).argument('[run]', 'run id, or its first letters'),
+      [
+        ...option.output,
+        ...option.s3,
+        new Option('--csv', 'print CSV'),
+        new Option('--no-show-text', 'do not read the texts from the corpus'),
+        new Option('--json', 'print one JSON document per line'),
+      ],
+    )
+    .action(async (run, options) => (await import('../commands/rejects.ts')).rejects(run, options))
+
+  option
+    .add(
+      command(
         'publish',
         'Publish a finished run that was held back.',
         'reembed publish k2jq7x --max-rejects 5% --output ./vectors',
@@ -69,7 +86,8 @@ export function addRunCommands(program: Command): void {
         new Option('--max-rejects <limit>', "allow at most this many rejects, like '20' or '5%'").argParser(
           option.rejectLimit,
         ),
-        new Option('--force', 'publish despite a newer version, rejects or failed gates'),
+        option.maxTruncated,
+        new Option('--force', 'publish despite a newer version, rejects, unread text or failed gates'),
         option.reason,
         option.json,
       ],

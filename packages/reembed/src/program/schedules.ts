@@ -15,9 +15,18 @@ export function addScheduleCommands(program: Command): void {
         'Inspect a corpus and write a reembed.yaml for it.',
         'reembed init --source s3://corpora/wiki/ --output s3://vectors/wiki',
       ),
-      [...option.corpus, option.optionalOutput, ...option.endpoint, ...option.redis, ...option.s3],
+      [
+        ...option.corpus,
+        option.optionalOutput,
+        ...option.endpoint,
+        ...option.redis,
+        ...option.worker,
+        ...option.s3,
+        ...option.spending,
+        ...option.gates,
+      ],
     )
-    .action(async options => (await import('../commands/init.ts')).init(options))
+    .action(async (options, self) => (await import('../commands/init.ts')).init(options, self))
 
   const fleet = [
     ...option.corpus,

@@ -9,7 +9,8 @@ export interface PreparedText {
   readonly text: string
   /** UTF-8 bytes of `text`. */
   readonly bytes: number
-  readonly truncated: boolean
+  /** Characters of the whole text with the prompt, before it was truncated. */
+  readonly characters: number
   readonly repaired: boolean
 }
 
@@ -39,7 +40,7 @@ export function prepare(document: Document, { prompt, maxTextBytes }: PrepareOpt
     document,
     text,
     bytes: Buffer.byteLength(text),
-    truncated: text.length < whole.length,
+    characters: whole.length,
     repaired: wellFormed !== document.text,
   }
 }

@@ -18,6 +18,7 @@ import type { RejectReason } from '@reembed/protocol'
 import type { JobStop } from '@reembed/queue'
 import { type Clock, ReembedError } from '@reembed/shared'
 import { react } from './react.ts'
+import type { StatedTokens } from './text-meter.ts'
 
 /** Texts that are sent together, and the rows of their vectors. */
 export interface Request {
@@ -26,8 +27,8 @@ export interface Request {
   readonly vectors: Float32Array
   /** A row of `vectors` for the canary of this request. */
   readonly canaryRow: number
-  /** Called for each answered request; `tokens` is null where the server states none. */
-  onAnswered(texts: readonly string[], tokens: number | null): void
+  /** Called for each answered request, with what the reply states about the tokens of its texts. */
+  onAnswered(texts: readonly string[], rows: readonly number[], stated: StatedTokens): void
   /** Called when the text of `row` gets no vector. */
   reject(row: number, reason: RejectReason, message: string): void
   /** Called with the rows whose texts were not sent, or not answered, when the job had to stop. */
@@ -120,7 +121,11 @@ export function createSender({
     if (outcome.kind === 'ok') {
       permit.success(outcome)
       failingSince = undefined
-      request.onAnswered(texts, outcome.tokens)
+      request.onAnswered(texts, rows, {
+        read: outcome.tokens,
+        whole: outcome.textTokens?.slice(0, texts.length),
+        canaryCharacters: outcome.canaryCharacters ?? 0,
+      })
       for (const i of outcome.badRows) await again(sliceRequest(request, i, i + 1), signal, tries)
       return
     }

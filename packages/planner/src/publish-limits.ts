@@ -1,0 +1,32 @@
+// The limits of publishing: how many documents of a run may be rejected, and how much of the text
+// the model may leave unread, before publishing is held.
+
+import { ReembedError } from '@reembed/shared'
+
+/**
+ * How many rejects a run may have and still be published: a count ('20') or a share of its
+ * documents ('1%').
+ */
+export type RejectLimit = string
+
+/** The limit of a run whose plan sets none: one reject in a hundred documents. */
+export const DEFAULT_MAX_REJECTS: RejectLimit = '1%'
+
+/**
+ * The share of the text, 0 to 1, that the model may leave unread in a published run. @throws
+ * ReembedError USAGE for another form than '1%'
+ */
+export function truncationAllowed(limit: string): number {
+  const [, percent] = /^(\d+(?:\.\d+)?)%$/.exec(limit.trim()) ?? []
+  if (percent !== undefined && Number(percent) <= 100) return Number(percent) / 100
+  throw new ReembedError('USAGE', `expected a share of the text like '1%', got '${limit}'`, {
+    option: 'maxTruncated',
+  })
+}
+
+/** The limit as a number of documents. NaN when the text is neither a count nor a percentage. */
+export function rejectsAllowed(limit: RejectLimit, documents: number): number {
+  const match = /^(\d+(?:\.\d+)?)(%?)$/.exec(limit.trim())
+  if (!match) return Number.NaN
+  return match[2] === '%' ? (Number(match[1]) / 100) * documents : Number(match[1])
+}

@@ -125,7 +125,10 @@ test('P-CHAOS P-HANDBACK: a worker exits with code 0 on SIGTERM and other worker
   const leaver = workers[0]
   leaver?.child.kill('SIGTERM')
   gate.open()
-  expect((await leaver?.finished)?.code).toBe(0)
+  const left = await leaver?.finished
+  expect(left?.code).toBe(0)
+  const last = left?.stderr.trimEnd().split('\n').at(-1) ?? ''
+  expect(JSON.parse(last)).toMatchObject({ level: 'info', reason: 'received SIGTERM', msg: 'worker stopped' })
   await published()
   await expectEveryDocumentOnce(run)
 })

@@ -146,7 +146,7 @@ test("a worker writes its events to the program's logger", async () => {
   await using worker = await reembed.startWorker()
   await reembed.wait(run)
   await worker.drain(1_000)
-  expect(messages).toEqual(expect.arrayContaining(['worker started', 'shard finished', 'worker stopped']))
+  expect(messages).toEqual(expect.arrayContaining(['worker started', 'shard finished', 'worker drained']))
 })
 
 test('an error narrows by its code', async () => {

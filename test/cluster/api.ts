@@ -63,6 +63,7 @@ export function openApi(port: number, ca: string, token: string): Api {
     body?: { readonly type: string; readonly content: Manifest },
     signal?: AbortSignal,
   ): Promise<IncomingMessage> {
+    const text = body && JSON.stringify(body.content)
     const sent = request({
       host: '127.0.0.1',
       port,
@@ -72,11 +73,12 @@ export function openApi(port: number, ca: string, token: string): Api {
       headers: {
         authorization: `Bearer ${token}`,
         accept: 'application/json',
-        ...(body && { 'content-type': body.type }),
+        // Node states no length of the body of a DELETE by itself.
+        ...(text !== undefined && { 'content-type': body?.type, 'content-length': Buffer.byteLength(text) }),
       },
       ...(signal && { signal }),
     })
-    sent.end(body && JSON.stringify(body.content))
+    sent.end(text)
     const [reply] = (await once(sent, 'response')) as [IncomingMessage]
     if ((reply.statusCode ?? 0) < 400) return reply
     const failure = (await json(reply).catch(() => ({}))) as { message?: string }

@@ -51,12 +51,26 @@ export const noCluster: string | undefined =
     ? 'the cluster needs Linux'
     : process.getuid?.() !== 0
       ? 'the cluster needs root, for the mount namespaces of its pods'
-      : (['unshare', 'setpriv', 'openssl', 'redis-server'].find(program => !onPath(program)) ??
-        (Object.values(binaries).every(existsSync) && existsSync(prometheusCrds)
-          ? undefined
-          : onPath('go')
-            ? 'its programs are not built; run `npm run cluster -- build`'
-            : 'its programs are not built and PATH has no go command'))
+      : (missing(['unshare', 'setpriv', 'openssl', 'redis-server']) ??
+        unbuilt([binaries.kube, binaries.helm, kedaConfig, prometheusCrds]))
+
+/** Why no KEDA can be started here, or undefined. */
+export const noKeda: string | undefined =
+  noCluster ?? unbuilt([binaries.kedaOperator, binaries.kedaAdapter, binaries.kedaWebhooks])
+
+function missing(programs: readonly string[]): string | undefined {
+  const absent = programs.filter(program => !onPath(program))
+  return absent.length === 0 ? undefined : `PATH has no ${absent.join(', ')}`
+}
+
+function unbuilt(files: readonly string[]): string | undefined {
+  if (files.every(file => existsSync(file))) return undefined
+  const remedy = onPath('go') ? 'run `npm run cluster -- build`' : 'PATH has no go command'
+  return `${files
+    .filter(file => !existsSync(file))
+    .map(file => basename(file))
+    .join(', ')} not built: ${remedy}`
+}
 
 /**
  * Builds what is missing. Go downloads the modules and caches compiled packages, so an interrupted
@@ -78,6 +92,9 @@ export async function build(report: (line: string) => void): Promise<void> {
   await step(prometheusCrds, async () => {
     const module = await download(PROMETHEUS_OPERATOR)
     await copy(join(module, 'example/prometheus-operator-crd'), prometheusCrds)
+  })
+  await step(kedaConfig, async () => {
+    await copy(join(await download(KEDA), 'config'), kedaConfig)
   })
   await step(binaries.helm, async () => {
     await copy(await download(HELM), join(work, 'helm'))
@@ -103,7 +120,6 @@ export async function build(report: (line: string) => void): Promise<void> {
     ] as const) {
       await goBuild(keda, `./cmd/${program}`, path)
     }
-    await copy(join(keda, 'config'), kedaConfig)
   })
   await rm(work, { recursive: true, force: true })
 }

@@ -37,8 +37,8 @@ export interface Cluster extends AsyncDisposable {
   logs(namespace: string, name: RegExp): Promise<string>
 }
 
-/** Starts a cluster. */
-export async function startCluster(): Promise<Cluster> {
+/** Starts a cluster: with the custom resources of KEDA, and with `keda` also with its programs. */
+export async function startCluster({ keda = false }: { readonly keda?: boolean } = {}): Promise<Cluster> {
   await using stack = new AsyncDisposableStack()
   const folder = await mkdtemp(join(tmpdir(), 'reembed-cluster-'))
   stack.defer(() => rm(folder, { recursive: true, force: true }))
@@ -50,7 +50,7 @@ export async function startCluster(): Promise<Cluster> {
   ])
   stack.use(plane)
   await installCrds(plane)
-  stack.use(await startKeda(folder, plane))
+  if (keda) stack.use(await startKeda(folder, plane))
   const kubelet = stack.use(await startKubelet(join(folder, 'kubelet'), image, plane.nodeApi(), plane.api))
   const { api, kubeconfig } = plane
   let valueFiles = 0

@@ -31,11 +31,6 @@ describe.skipIf(noCluster)(`faults${noCluster ? ` (not run: ${noCluster})` : ''}
       redis.disconnect()
     }
   }
-  const shards = (site: Site): number =>
-    site.s3
-      .bucket('vectors')
-      .keys()
-      .filter(key => key.endsWith('.parquet')).length
   const unready = (site: Site): Promise<unknown> =>
     eventually('no worker is ready', 60_000, async () => (await site.replicas('reembed-worker'))?.ready === 0)
 
@@ -86,7 +81,7 @@ describe.skipIf(noCluster)(`faults${noCluster ? ` (not run: ${noCluster})` : ''}
     await using site = await openSite(cluster, 'swapped', { documents: 2_000 })
     const producer = { ...site.values.producer, job: { enabled: true }, extraArgs: SMALL_SHARDS }
     await site.helm(['install'], { ...site.values, ...FIXED, endpoint: { url: tei.url }, producer })
-    await eventually('some shards are written', 60_000, () => shards(site) > 2)
+    await eventually('some shards are written', 60_000, () => site.shards() > 2)
     await tei.stop()
     await tei.start({ sha: NEW })
     const before = cluster.kubelet.events.length
@@ -122,54 +117,4 @@ describe.skipIf(noCluster)(`faults${noCluster ? ` (not run: ${noCluster})` : ''}
     })
     expect(await cluster.logs('logs', /enqueue/)).toMatch(/reembed: /)
   }, 120_000)
-
-  describe('TEI in the cluster', () => {
-    const tei = (revision: string) => ({
-      enabled: true,
-      gpu: 'a10g',
-      model: 'acme/model',
-      revision,
-      autoscaling: { cooldownPeriod: 10 },
-      extraEnv: [{ name: 'LOAD_SECONDS', value: '2' }],
-    })
-    const autoscaling = {
-      keda: { pollingInterval: 2, cooldownPeriod: 5, initialCooldownPeriod: 0 },
-      maxReplicas: 2,
-    }
-    const name = (revision: string): string => `reembed-tei-${revision.slice(0, 8)}`
-
-    test('TEI at zero wakes for the first plan, and returns to zero after the run', async () => {
-      await using site = await openSite(cluster, 'tei-zero', { documents: 400 })
-      const values = { ...site.values, autoscaling, tei: tei(OLD) }
-      await site.helm(['install', '--wait', '--timeout=60s'], values)
-      await eventually('TEI is at zero', 90_000, async () => (await site.replicas(name(OLD)))?.current === 0)
-      const producer = { ...site.values.producer, job: { enabled: true }, extraArgs: SMALL_SHARDS }
-      await site.helm(['upgrade'], { ...values, producer })
-      await site.published(240_000)
-      await eventually('TEI is at zero', 120_000, async () => (await site.replicas(name(OLD)))?.current === 0)
-      await eventually(
-        'no worker runs',
-        60_000,
-        async () => (await site.replicas('reembed-worker'))?.current === 0,
-      )
-    }, 600_000)
-
-    test('another tei.revision during a run ends with the new run current, no jobs and no TEI left', async () => {
-      await using site = await openSite(cluster, 'tei-change', { documents: 2_000 })
-      const producer = { ...site.values.producer, job: { enabled: true }, extraArgs: SMALL_SHARDS }
-      const values = { ...site.values, autoscaling, producer, tei: tei(OLD) }
-      await site.helm(['install'], values)
-      await eventually('some shards are written', 180_000, () => shards(site) > 2)
-      await site.helm(['upgrade'], { ...values, tei: tei(NEW) })
-      await site.published(300_000)
-      expect((await site.reembed('ls')).stdout).toContain(NEW.slice(0, 8))
-      expect(await site.replicas(name(OLD))).toBeNull()
-      await eventually('TEI is at zero', 180_000, async () => (await site.replicas(name(NEW)))?.current === 0)
-      const redis = new Redis(site.redisUrl)
-      const left = await Promise.all(['wait', 'active'].map(state => redis.llen(`{reembed}:embed:${state}`)))
-      left.push(await redis.zcard('{reembed}:embed:delayed'))
-      redis.disconnect()
-      expect(left).toEqual([0, 0, 0])
-    }, 900_000)
-  })
 })

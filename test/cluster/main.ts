@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { repository } from '../infra/parts/chart.ts'
-import { binaries, build, noCluster } from './binaries.ts'
+import { binaries, build, noCluster, noKeda } from './binaries.ts'
 import { startCluster } from './cluster.ts'
 
 const { positionals } = parseArgs({ allowPositionals: true })
@@ -22,7 +22,7 @@ else if (command === 'test') {
   process.exitCode = spawnSync(vitest, args, { cwd: repository, stdio: 'inherit' }).status ?? 1
 } else if (command === 'up') {
   if (noCluster !== undefined) throw new Error(noCluster)
-  await using cluster = await startCluster()
+  await using cluster = await startCluster({ keda: noKeda === undefined })
   report(`export KUBECONFIG=${cluster.kubeconfig}`)
   report(`kubectl: ${binaries.kube} kubectl ...`)
   report(`helm: ${binaries.helm} ...`)

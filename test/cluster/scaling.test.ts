@@ -4,10 +4,11 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createHashEngine, freePort, serveTei } from '@reembed/local'
 import { startFakeTei } from '@reembed/testing'
+import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Manifest, repository } from '../infra/parts/chart.ts'
 import { startRedisServer } from '../infra/parts/redis-server.ts'
-import { noCluster } from './binaries.ts'
+import { noKeda } from './binaries.ts'
 import { type Cluster, startCluster } from './cluster.ts'
 import { makeCa, makeCertificate } from './pki.ts'
 import { eventually } from './processes.ts'
@@ -15,12 +16,15 @@ import { openSite, type Site } from './site.ts'
 
 /** KEDA with short intervals. Formula, target and the policies of the HPA are the chart's own. */
 const FAST = { maxReplicas: 4, keda: { pollingInterval: 2, cooldownPeriod: 5, initialCooldownPeriod: 0 } }
-const ENQUEUE = { job: { enabled: true }, extraArgs: ['--documents-per-shard=50'] }
+const OLD = 'a'.repeat(40)
+const NEW = 'b'.repeat(40)
+const SMALL_SHARDS = ['--documents-per-shard=50']
+const ENQUEUE = { job: { enabled: true }, extraArgs: SMALL_SHARDS }
 
-describe.skipIf(noCluster)(`scaling${noCluster ? ` (not run: ${noCluster})` : ''}`, () => {
+describe.skipIf(noKeda)(`scaling${noKeda ? ` (not run: ${noKeda})` : ''}`, () => {
   let cluster: Cluster
   beforeAll(async () => {
-    cluster = await startCluster()
+    cluster = await startCluster({ keda: true })
   }, 180_000)
   afterAll(async () => {
     await cluster?.[Symbol.asyncDispose]()
@@ -125,6 +129,56 @@ describe.skipIf(noCluster)(`scaling${noCluster ? ` (not run: ${noCluster})` : ''
       cluster.kubelet.events.filter(({ namespace, what }) => namespace === 'to-keda' && what === 'SIGTERM'),
     ).toEqual([])
   }, 300_000)
+
+  describe('TEI in the cluster', () => {
+    const tei = (revision: string) => ({
+      enabled: true,
+      gpu: 'a10g',
+      model: 'acme/model',
+      revision,
+      autoscaling: { cooldownPeriod: 10 },
+      extraEnv: [{ name: 'LOAD_SECONDS', value: '2' }],
+    })
+    const autoscaling = {
+      keda: { pollingInterval: 2, cooldownPeriod: 5, initialCooldownPeriod: 0 },
+      maxReplicas: 2,
+    }
+    const name = (revision: string): string => `reembed-tei-${revision.slice(0, 8)}`
+
+    test('TEI at zero wakes for the first plan, and returns to zero after the run', async () => {
+      await using site = await openSite(cluster, 'tei-zero', { documents: 400 })
+      const values = { ...site.values, autoscaling, tei: tei(OLD) }
+      await site.helm(['install', '--wait', '--timeout=60s'], values)
+      await eventually('TEI is at zero', 90_000, async () => (await site.replicas(name(OLD)))?.current === 0)
+      const producer = { ...site.values.producer, job: { enabled: true }, extraArgs: SMALL_SHARDS }
+      await site.helm(['upgrade'], { ...values, producer })
+      await site.published(240_000)
+      await eventually('TEI is at zero', 120_000, async () => (await site.replicas(name(OLD)))?.current === 0)
+      await eventually(
+        'no worker runs',
+        60_000,
+        async () => (await site.replicas('reembed-worker'))?.current === 0,
+      )
+    }, 600_000)
+
+    test('another tei.revision during a run ends with the new run current, no jobs and no TEI left', async () => {
+      await using site = await openSite(cluster, 'tei-change', { documents: 2_000 })
+      const producer = { ...site.values.producer, job: { enabled: true }, extraArgs: SMALL_SHARDS }
+      const values = { ...site.values, autoscaling, producer, tei: tei(OLD) }
+      await site.helm(['install'], values)
+      await eventually('some shards are written', 180_000, () => site.shards() > 2)
+      await site.helm(['upgrade'], { ...values, tei: tei(NEW) })
+      await site.published(300_000)
+      expect((await site.reembed('ls')).stdout).toContain(NEW.slice(0, 8))
+      expect(await site.replicas(name(OLD))).toBeNull()
+      await eventually('TEI is at zero', 180_000, async () => (await site.replicas(name(NEW)))?.current === 0)
+      const redis = new Redis(site.redisUrl)
+      const left = await Promise.all(['wait', 'active'].map(state => redis.llen(`{reembed}:embed:${state}`)))
+      left.push(await redis.zcard('{reembed}:embed:delayed'))
+      redis.disconnect()
+      expect(left).toEqual([0, 0, 0])
+    }, 900_000)
+  })
 })
 
 interface TlsRedis extends AsyncDisposable {

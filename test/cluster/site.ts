@@ -20,6 +20,8 @@ export interface Site extends AsyncDisposable {
   reembed(...args: readonly string[]): Promise<Finished>
   /** Ready, current and desired replicas of a Deployment; null if it does not exist. */
   replicas(deployment: string): Promise<{ ready: number; current: number; desired: number } | null>
+  /** The number of shards in the output. */
+  shards(): number
   /** Resolves when the output has a verified current version. */
   published(timeoutMs: number): Promise<void>
 }
@@ -86,6 +88,11 @@ export async function openSite(
       const { replicas = 0, readyReplicas = 0 } = found.status
       return { ready: readyReplicas, current: replicas, desired: found.spec.replicas }
     },
+    shards: () =>
+      s3
+        .bucket('vectors')
+        .keys()
+        .filter(key => key.endsWith('.parquet')).length,
     async published(timeoutMs) {
       await eventually('a version is published', timeoutMs, async () => {
         const { code } = await reembed(['verify'], env)

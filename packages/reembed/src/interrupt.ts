@@ -9,10 +9,10 @@ import { note } from './format.ts'
  */
 export function onInterrupt(): { readonly signal: AbortSignal; stop(): void } {
   const controller = new AbortController()
-  const handle = (): void => {
+  const handle = (name: NodeJS.Signals): void => {
     if (controller.signal.aborted) process.exit(EXIT.interrupted)
     note('\nstopping: finishing or requeueing jobs; interrupt again to exit at once')
-    controller.abort(new Error('interrupted'))
+    controller.abort(new Error(`received ${name}`))
   }
   process.on('SIGINT', handle)
   process.on('SIGTERM', handle)

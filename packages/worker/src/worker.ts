@@ -198,7 +198,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     await coordinator[Symbol.asyncDispose]()
     await runs[Symbol.asyncDispose]()
     metrics?.[Symbol.dispose]()
-    log.info({ worker: name }, 'worker stopped')
+    log.info({ worker: name }, 'worker drained')
   }
 
   return {

@@ -3,7 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { sweepOutputs } from '@reembed/producer'
 import { openQueue, redisAddress } from '@reembed/queue'
-import { EXIT, ReembedError } from '@reembed/shared'
+import { EXIT, messageOf, ReembedError } from '@reembed/shared'
 import { openStore } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
 import { startWorker } from '@reembed/worker'
@@ -109,6 +109,8 @@ export async function worker(flags: Flags): Promise<void> {
   await running.drain(graceMs)
   drained.resolve()
   await Promise.race([sweeps, over])
+  // After a failure, the last line is its message.
+  log.info({ reason: messageOf(signal.reason) }, 'worker stopped')
 }
 
 /** Closing a dead connection can hang. The exit lets the supervisor start a new process. */

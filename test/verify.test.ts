@@ -187,7 +187,7 @@ test.each<[string, Parameters<typeof verified>[0], RegExp]>([
     'of a slice that is none',
     ({ root }) =>
       rezip(join(root, 'runs', run, 'plan-00000.json.gz'), ([, ...rows]) => [{ part: [] }, ...rows]),
-    /plan-00000\.json\.gz .*is damaged: \[0\]\.parts is invalid/,
+    /plan-00000\.json\.gz .*is not a list of slices that reembed wrote: \[0\]\.parts is invalid/,
   ],
 ])('P-VERIFY: verify reports a shard that is %s, with exit code 4', async (_what, damage, message) => {
   await expect(verified(damage)).rejects.toMatchObject({

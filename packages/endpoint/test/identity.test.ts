@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import type { ModelReference } from '@reembed/protocol'
 import { openStore } from '@reembed/store'
 import { DIMENSIONS, INFO, type ScriptedEndpoint, startScriptedEndpoint } from '@reembed/testing'
@@ -15,6 +16,9 @@ import {
   modelOf,
   referenceTexts,
 } from '../src/identity.ts'
+
+/** The time of a reply that counts as slow. */
+const SLOW_MS = 320
 
 let server: ScriptedEndpoint
 let endpoint: Endpoint
@@ -63,6 +67,22 @@ describe('checkReference', () => {
     expect(stored.vectors).toHaveLength(referenceTexts.length)
     expect(stored.vectors[0]).toHaveLength(DIMENSIONS)
     checkReference(await computeReference(endpoint), stored, server.url)
+  })
+
+  test('after a slow reply the other requests are sent at once', async () => {
+    const others = referenceTexts.length - 1 + 3
+    const all = Promise.withResolvers<void>()
+    server.script(async ({ number }) => {
+      if (number === 1) await wait(SLOW_MS)
+      if (number === others + 1) all.resolve()
+      // Sent one after another, the second request would wait for the last one, and never be
+      // answered.
+      if (number > 1) await all.promise
+      return false
+    })
+    const { vectors } = await computeReference(endpoint)
+    expect(vectors).toHaveLength(referenceTexts.length)
+    expect(server.calls).toHaveLength(others + 1)
   })
 
   test('noise as of half precision passes', async () => {

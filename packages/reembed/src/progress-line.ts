@@ -103,7 +103,7 @@ export function createProgressLine(stream: NodeJS.WriteStream, now: () => number
 
   return {
     show(facts) {
-      const line = text(facts, live ? (stream.columns ?? 80) : Number.POSITIVE_INFINITY)
+      const line = text(facts, live ? stream.columns || 80 : Number.POSITIVE_INFINITY)
       if (live) {
         stream.write(`\r\x1b[2K${line}`)
         shown = line

@@ -40,7 +40,7 @@ export function createStepLine(stream: NodeJS.WriteStream, now: () => number = D
 
   function draw(): void {
     if (isLive()) {
-      stream.write(`\r\x1b[2K${lineOf(stream.columns ?? 80)}`)
+      stream.write(`\r\x1b[2K${lineOf(stream.columns || 80)}`)
       drawn = true
     } else if (now() - outputMs >= QUIET_MS) {
       stream.write(`${lineOf(Number.POSITIVE_INFINITY)}\n`)

@@ -22,7 +22,7 @@ let judged: string[]
 beforeAll(async () => {
   folder = await temporaryFolder()
   ;[tei, s3] = await Promise.all([startFakeTei({ dimensions: 16, sha: 'one' }), startS3Server()])
-  const asked = Array.from({ length: 12 }, (_, i) => i * 5)
+  const asked = Array.from({ length: 12 }, (_, i) => i * 16)
   const queries = asked.map(i => JSON.stringify({ _id: `q${i}`, text: text(i) })).join('\n')
   const qrels = asked.map(i => `q${i}\td${i}\t1`).join('\n')
   await writeFile(join(folder.path, 'queries.jsonl'), queries)

@@ -16,6 +16,8 @@ import {
 } from './judged-queries.ts'
 import { requireModelOf } from './search.ts'
 
+const WORST_SHOWN = 5
+
 export interface ScoreRequest {
   readonly run: string
   readonly queries: readonly EvaluationQuery[] | JudgedQueryFiles
@@ -34,6 +36,8 @@ export interface ScoredRun {
   readonly means: Readonly<Record<string, number>>
   readonly queries: readonly { readonly id: string; readonly text: string }[]
   readonly scores: Scores
+  /** The queries with the lowest recall, worst first, at most five. */
+  readonly worst: readonly { readonly id: string; readonly text: string; readonly recall: number }[]
   /** Documents in the judgements, and those of them that the run does not have. */
   readonly judged: number
   readonly missing: number
@@ -64,6 +68,12 @@ export async function scoreRun(
   const vectors = await embedQueries(queries, prompt, endpoint, recipe)
   const { scores, judged, missing } = await evaluate(store, manifest, vectors, [top], signal)
   const evaluation = hashOfQueries(queries)
+  const recalls = scores[`recall@${top}`] ?? []
+  const worst = queries
+    .map(({ id, text }, i) => ({ id, text, recall: recalls[i] ?? 0 }))
+    .filter(({ recall }) => recall < 1)
+    .sort((a, b) => a.recall - b.recall)
+    .slice(0, WORST_SHOWN)
   await putEvaluation(store, run, { evaluation, scores })
   return {
     run,
@@ -71,6 +81,7 @@ export async function scoreRun(
     means: Object.fromEntries(Object.entries(scores).map(([name, each]) => [name, mean(each)])),
     queries: queries.map(({ id, text }) => ({ id, text })),
     scores,
+    worst,
     judged,
     missing,
   }

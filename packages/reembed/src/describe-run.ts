@@ -41,12 +41,13 @@ export function describeRunStatus(status: RunStatus, nowMs: number): [string, st
 function progressText({ documents, documentsDone, speed }: RunStatus): string {
   const percent = documents === 0 ? 0 : Math.min(100, Math.floor((100 * documentsDone) / documents))
   const { documentsPerSecond, secondsLeft } = speed
-  const rate = documentsPerSecond === null ? '' : `, ${rateText(documentsPerSecond)}/s`
+  const rate =
+    documentsPerSecond === null
+      ? ''
+      : `, ${documentsPerSecond < 10 ? documentsPerSecond.toFixed(1) : count(documentsPerSecond)}/s`
   const left = secondsLeft === null ? '' : `, about ${duration(1000 * secondsLeft)} left`
   return `about ${count(documents)}, ${count(documentsDone)} done (${percent} %)${rate}${left}`
 }
-
-const rateText = (rate: number): string => (rate < 10 ? rate.toFixed(1) : count(rate))
 
 /** The tokens and the cost so far, and those of the whole run. */
 function costRow({ cost, totals }: RunStatus): [string, string][] {
@@ -86,11 +87,10 @@ export const when = (ms: number): string => new Date(ms).toISOString().slice(0, 
 
 /** Header and one line for each run, at most 80 columns; a wider terminal also gets the model. */
 export function listRuns(runs: readonly RunStatus[], columns: number): string {
-  const width = idWidth(runs.map(({ run }) => run))
   const rows = [
     ['RUN', 'STATE', 'VERSION', 'SEQ', 'PLANNED (UTC)', 'ROWS', 'COST', 'MODEL'],
     ...runs.map(({ run, state, version, seq, plannedMs, totals, documents, documentsDone, cost, model }) => [
-      run.slice(0, width),
+      run.slice(0, ID_CHARS),
       state,
       version === undefined ? '-' : String(version),
       String(seq),
@@ -114,11 +114,5 @@ export function listRuns(runs: readonly RunStatus[], columns: number): string {
 
 const LEFT = [0, 1, 4, 7]
 const MODEL_COLUMNS = 120
-const MIN_ID = 8
-
-/** The shortest length, from 8, at which all runs differ. */
-function idWidth(runs: readonly string[]): number {
-  let width = MIN_ID
-  while (width < 26 && new Set(runs.map(run => run.slice(0, width))).size < runs.length) width += 1
-  return width
-}
+/** 60 of the 130 bits of an id: enough to name a run. */
+const ID_CHARS = 12

@@ -1,6 +1,8 @@
 // Converts flags to the options of the library.
 
+import { hostname, userInfo } from 'node:os'
 import type { PlanOptions, SpendingOptions } from '@reembed/planner'
+import type { Actor } from '@reembed/protocol'
 import type { RedisTarget } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import { s3OptionsOf } from './open-resources.ts'
@@ -65,3 +67,19 @@ export const spendingOf = ({
   maxCost,
   maxTokens,
 })
+
+export interface ReasonFlag {
+  readonly reason?: string
+}
+
+/** The user of this process on this machine, with the reason that they gave. */
+export const actorOf = ({ reason }: ReasonFlag): Actor => ({ by: `${userName()}@${hostname()}`, reason })
+
+/** A container may run with a user id that has no name. */
+function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return `uid ${process.getuid?.() ?? 'unknown'}`
+  }
+}

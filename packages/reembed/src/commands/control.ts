@@ -1,11 +1,10 @@
 import { findRun } from '@reembed/planner'
 import { resumeRun, stopRun } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
-import { actorOf, type ReasonFlag } from '../actor.ts'
 import { counted, facts, print } from '../format.ts'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags, SpendingFlags } from '../options.ts'
-import { spendingOf } from '../requests.ts'
+import { actorOf, type ReasonFlag, spendingOf } from '../requests.ts'
 
 type Flags = OutputFlags & JsonFlag & ReasonFlag
 

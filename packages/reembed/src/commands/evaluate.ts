@@ -12,8 +12,6 @@ interface Flags extends EndpointFlags, OutputFlags, JsonFlag {
   readonly queryPrompt?: string
 }
 
-const WORST_SHOWN = 5
-
 /**
  * `reembed evaluate`: scores a finished run with judged queries, and keeps the scores for gates.
  */
@@ -30,13 +28,7 @@ export async function evaluate(name: string | undefined, flags: Flags): Promise<
   const endpoint = await openOrStartEndpoint(flags, stack, { quiet: true })
   const queries = { queriesFile, qrelsFile, s3: s3OptionsOf(flags) }
   const scored = await scoreRun(store, endpoint, { run, queries, top, queryPrompt })
-  const { means, missing, judged } = scored
-  const recalls = scored.scores[`recall@${top}`] ?? []
-  const worst = scored.queries
-    .map(({ id, text }, i) => ({ id, text, recall: recalls[i] ?? 0 }))
-    .filter(({ recall }) => recall < 1)
-    .sort((a, b) => a.recall - b.recall)
-    .slice(0, WORST_SHOWN)
+  const { means, missing, judged, worst } = scored
   print(
     flags.json,
     scored,

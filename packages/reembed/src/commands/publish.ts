@@ -7,11 +7,11 @@ import {
 } from '@reembed/producer'
 import { readManifest, requirePlan } from '@reembed/protocol'
 import { EXIT, ReembedError } from '@reembed/shared'
-import { actorOf, type ReasonFlag } from '../actor.ts'
 import { outcomeSentence } from '../describe-run.ts'
 import { facts, print } from '../format.ts'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
+import { actorOf, type ReasonFlag } from '../requests.ts'
 
 interface PublishFlags extends OutputFlags, JsonFlag, ReasonFlag {
   readonly maxRejects?: string

@@ -7,7 +7,6 @@ import { EXIT, ReembedError, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
 import { startWorker, type Worker } from '@reembed/worker'
-import { actorOf } from '../actor.ts'
 import { describePaid, describePlan, describeQuote } from '../describe-plan.ts'
 import { outcomeSentence } from '../describe-run.ts'
 import { documentsText, unreadRow, unreadWarning } from '../describe-totals.ts'
@@ -23,7 +22,7 @@ import {
 } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
 import { createProgressLine } from '../progress-line.ts'
-import { planOptionsOf, redisOf } from '../requests.ts'
+import { actorOf, planOptionsOf, redisOf } from '../requests.ts'
 import { steps } from '../step-line.ts'
 
 export type FollowFlags = OutputFlags &

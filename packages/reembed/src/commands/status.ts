@@ -14,15 +14,7 @@ type Flags = OutputFlags & RedisFlags & JsonFlag & { readonly watch?: boolean }
 
 const WATCH_MS = 2_000
 /** A run leaves these states only by a decision of a person, or never. */
-const FINAL: readonly string[] = [
-  'held',
-  'published',
-  'replaced',
-  'superseded',
-  'cancelled',
-  'failed',
-  'deleted',
-] satisfies RunStatus['state'][]
+const FINAL = /^(held|published|replaced|superseded|cancelled|failed|deleted)$/
 
 /**
  * `reembed status`: shows the state of a run by the store, and with --redis the queue and the
@@ -52,12 +44,8 @@ async function openView(flags: Flags, stack: AsyncDisposableStack): Promise<Queu
 }
 
 function show(status: RunStatus, flags: Flags): void {
-  print(flags.json, toJson(status), facts(describeRunStatus(status, Date.now())))
+  print(flags.json, status, facts(describeRunStatus(status, Date.now())))
 }
-
-/** Undefined fields are null, so that every field is always present. */
-const toJson = (status: RunStatus): unknown =>
-  JSON.parse(JSON.stringify(status, (_, value) => (value === undefined ? null : value)))
 
 /** Shows the run again whenever its description changes, until it is in a final state. */
 async function watch(
@@ -71,10 +59,10 @@ async function watch(
   try {
     while (true) {
       const status = await readRunStatus(store, queue, run)
-      const text = flags.json ? JSON.stringify(toJson(status)) : facts(describeRunStatus(status, Date.now()))
+      const text = flags.json ? JSON.stringify(status) : facts(describeRunStatus(status, Date.now()))
       if (text !== shown) process.stdout.write(redrawn(text, shown, flags))
       shown = text
-      if (FINAL.includes(status.state)) return status
+      if (FINAL.test(status.state)) return status
       await wait(WATCH_MS, undefined, { signal: interrupt.signal })
     }
   } catch (error) {

@@ -51,10 +51,10 @@ describe.each(KINDS)('the limit coordinator %s', (_name, open) => {
     await using board = open({})
     await board.report(reportOf('b'))
     await board.report(reportOf('a'))
-    expect(await board.report(reportOf('c'))).toMatchObject({ members: 3, memberIndex: 2 })
-    expect(await board.report(reportOf('a'))).toMatchObject({ members: 3, memberIndex: 0 })
+    expect(await board.report(reportOf('c'))).toMatchObject({ members: 3, parts: 3, part: 2 })
+    expect(await board.report(reportOf('a'))).toMatchObject({ members: 3, parts: 3, part: 0 })
     expect(await board.report(reportOf('b', { hasDemand: false }))).toMatchObject({ members: 2 })
-    expect(await board.report(reportOf('c'))).toMatchObject({ members: 2, memberIndex: 1 })
+    expect(await board.report(reportOf('c'))).toMatchObject({ members: 2, parts: 2, part: 1 })
   })
 
   test('removes a member that does not report within the TTL', async () => {
@@ -160,4 +160,19 @@ test('a report fails at once when Redis is unreachable', async () => {
   await board.report(reportOf('a'))
   await other[Symbol.asyncDispose]()
   await expect(board.report(reportOf('a'))).rejects.toThrow()
+})
+
+test('queues share the limit of an endpoint equally, whatever their numbers of workers', async () => {
+  const [limit, endpoint] = [101, `endpoint ${boards++}`]
+  await using first = openLimitCoordinator({ url: redis.url, queue: 'first' }, endpoint)
+  await using second = openLimitCoordinator({ url: redis.url, queue: 'second' }, endpoint)
+  const names = ['a', 'b', 'c', 'd', 'e']
+  const reports = () => [...names.map(name => first.report(reportOf(name))), second.report(reportOf('a'))]
+  await Promise.all(reports())
+  const views = await Promise.all(reports())
+  const shares = views.map(({ part, parts }) => Math.floor(limit / parts) + (part < limit % parts ? 1 : 0))
+  expect(shares.reduce((sum, share) => sum + share)).toBe(limit)
+  expect(shares.at(-1)).toBeGreaterThanOrEqual(50)
+  expect(Math.min(...shares)).toBeGreaterThanOrEqual(10)
+  expect(views[0]).toMatchObject({ members: 6 })
 })

@@ -7,6 +7,7 @@ import {
   consume,
   type Job,
   type JobContext,
+  jobId,
   openQueue,
   type Queue,
 } from '@reembed/queue'
@@ -16,8 +17,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startHeldTcp } from './parts/tcp.ts'
 
 const RUN = 'q'.repeat(26)
-const jobs = (count: number): Job[] =>
-  Array.from({ length: count }, (_, shard) => ({ output: '/out', run: RUN, shard }))
+const OF = { output: '/out', run: RUN }
+const jobs = (count: number): Job[] => Array.from({ length: count }, (_, shard) => ({ ...OF, shard }))
 
 let redis: LocalRedis
 let queue: Queue
@@ -35,12 +36,13 @@ afterEach(async () => {
 /** Consumes with `handle` and collects the events; `until` resolves when an event matches. */
 async function consuming(
   handle: (job: Job, context: JobContext) => Promise<void>,
-  { concurrency = 2, url = redis.url } = {},
+  { concurrency = 2, url = redis.url, outputs = ['/out'], queue = 'embed' } = {},
 ) {
   const events: ConsumerEvent[] = []
   const waiting = new Set<() => void>()
-  const consumer = await consume(url, handle, {
+  const consumer = await consume({ url, queue }, handle, {
     concurrency,
+    outputs,
     onEvent: event => {
       events.push(event)
       for (const check of waiting) check()
@@ -63,12 +65,13 @@ async function consuming(
 test('each job is handled once when several producers add it repeatedly', async () => {
   const other = await openQueue(redis.url)
   await Promise.all([queue.add(jobs(50)), other.add(jobs(50)), queue.add(jobs(50))])
+  expect(await queue.add(jobs(60))).toBe(10)
   await other[Symbol.asyncDispose]()
   const seen: number[] = []
   const { until } = await consuming(async ({ shard }) => void seen.push(shard))
-  await until(() => seen.length >= 50)
+  await until(() => seen.length >= 60)
   await until(event => event.kind === 'idle')
-  expect(seen.toSorted((a, b) => a - b)).toEqual(jobs(50).map(({ shard }) => shard))
+  expect(seen.toSorted((a, b) => a - b)).toEqual(jobs(60).map(({ shard }) => shard))
   await expect.poll(() => queue.counts()).toEqual({ waiting: 0, active: 0, delayed: 0, failed: 0 })
 })
 
@@ -100,6 +103,87 @@ test('a worker emits idle after its last job, also when a concurrent fetch found
   await consumer.drain(0)
 })
 
+/** Jobs of another output or run. */
+const jobsOf = (count: number, of: Partial<Job>): Job[] => jobs(count).map(job => ({ ...job, ...of }))
+
+test('runs of a queue take turns: one job enqueued behind a thousand is the second that a worker takes', async () => {
+  await queue.add(jobs(1_000))
+  const taken: string[] = []
+  const enough = Promise.withResolvers<void>()
+  const go = Promise.withResolvers<void>()
+  const late = 'z'.repeat(26)
+  const { consumer } = await consuming(
+    async ({ run, shard }) => {
+      taken.push(`${run[0]}${shard}`)
+      if (taken.length === 1) await go.promise
+      if (taken.length >= 8) enough.resolve()
+    },
+    { concurrency: 1 },
+  )
+  await expect.poll(() => taken).toHaveLength(1)
+  await queue.add(jobsOf(3, { run: late }))
+  go.resolve()
+  await enough.promise
+  expect(taken.slice(0, 8)).toEqual(['q0', 'z0', 'q1', 'z1', 'q2', 'z2', 'q3', 'q4'])
+  await consumer.drain(0)
+})
+
+test('a worker takes no job of an output that it does not serve, and is idle while such jobs wait', async () => {
+  await queue.add(jobsOf(500, { output: '/other' }))
+  await queue.add(jobsOf(2, { output: '/out/below' }))
+  await queue.add(jobsOf(2, { output: '/outside' }))
+  const seen: string[] = []
+  const { until, events } = await consuming(async ({ output }) => void seen.push(output))
+  await until(event => event.kind === 'idle')
+  expect(seen).toEqual(['/out/below', '/out/below'])
+  expect(events.filter(({ kind }) => !['started', 'done', 'idle'].includes(kind))).toEqual([])
+  expect(await queue.counts()).toEqual({ waiting: 502, active: 0, delayed: 0, failed: 0 })
+  expect(await queue.counts({ output: '/other', run: RUN })).toMatchObject({ waiting: 500 })
+})
+
+test('a worker that sleeps behind a worker of another output is woken by the first job of its own', async () => {
+  const asleep = async (workers: number): Promise<void> => {
+    const admin = new Redis(redis.url)
+    const blocked = async () => Number(/blocked_clients:(\d+)/.exec(await admin.info('clients'))?.[1])
+    await expect.poll(blocked).toBe(workers)
+    admin.disconnect()
+  }
+  const foreign = await consuming(async () => {}, { outputs: ['/other'] })
+  await asleep(1)
+  const own = await consuming(async () => {})
+  await asleep(2)
+  // Redis wakes the worker that has slept longest, which serves another output.
+  const addedMs = performance.now()
+  await queue.add(jobs(1))
+  await own.until(event => event.kind === 'done')
+  expect(performance.now() - addedMs).toBeLessThan(2_000)
+  expect(foreign.events.filter(({ kind }) => kind !== 'idle')).toEqual([])
+})
+
+test('queues of one Redis share neither jobs nor workers', async () => {
+  await using other = await openQueue({ url: redis.url, queue: 'team-b' })
+  await queue.add(jobs(2))
+  expect(await other.add(jobs(3))).toBe(3)
+  const seen: number[] = []
+  const { consumer, until } = await consuming(async ({ shard }) => void seen.push(shard), { queue: 'team-b' })
+  await consumer.heartbeat({ worker: 'b', endpoint: 'ok', atMs: Date.now() })
+  await until(event => event.kind === 'idle')
+  expect(seen.toSorted()).toEqual([0, 1, 2])
+  expect(await queue.counts()).toMatchObject({ waiting: 2 })
+  expect(await queue.workers()).toEqual([])
+  expect(await other.workers()).toMatchObject([{ worker: 'b', outputs: ['/out'] }])
+})
+
+test.each(['', 'Team', '1st', 'a:b', 'run', 'limit', 'x'.repeat(41)])(
+  'openQueue refuses the queue name %j',
+  async name => {
+    await expect(openQueue({ url: redis.url, queue: name })).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringMatching(/cannot name a queue: use 1 to 40 characters/),
+    })
+  },
+)
+
 test('a job is delayed without spending an attempt on overload', async () => {
   await queue.add(jobs(1))
   let times = 0
@@ -119,8 +203,8 @@ test('a job fails at once with its reason on a permanent error, and can be enque
     if (shard === 1) throw new ReembedError('SOURCE_CHANGED', 'the file changed')
   })
   await until(event => event.kind === 'failed' && event.final)
-  await expect.poll(() => queue.failures(RUN)).toEqual([{ run: RUN, shard: 1, reason: 'the file changed' }])
-  expect(await queue.removeFailed(RUN)).toBe(1)
+  await expect.poll(() => queue.failures(OF)).toEqual([{ ...OF, shard: 1, reason: 'the file changed' }])
+  expect(await queue.removeFailed(OF)).toBe(1)
   expect((await queue.counts()).failed).toBe(0)
 })
 
@@ -151,7 +235,7 @@ test('P-HANDBACK: a worker that shuts down requeues its job for another worker a
   await first.consumer.drain(0)
   await second.until(event => event.kind === 'started')
   const client = new Redis(redis.url)
-  const [stalls, attempts] = await client.hmget(`{reembed}:embed:${RUN}-0`, 'stc', 'atm')
+  const [stalls, attempts] = await client.hmget(`{reembed}:embed:${jobId({ ...OF, shard: 0 })}`, 'stc', 'atm')
   client.disconnect()
   expect(Number(stalls ?? 0)).toBe(0)
   expect(Number(attempts ?? 0)).toBe(0)
@@ -180,7 +264,7 @@ test('an invalid job fails for good and is never handled', async () => {
 test('Redis holds only the pointer of a job', async () => {
   await queue.add(jobs(1))
   const client = new Redis(redis.url)
-  const data = await client.hget(`{reembed}:embed:${RUN}-0`, 'data')
+  const data = await client.hget(`{reembed}:embed:${jobId({ ...OF, shard: 0 })}`, 'data')
   client.disconnect()
   expect(JSON.parse(data ?? '')).toEqual({ output: '/out', run: RUN, shard: 0 })
 })

@@ -157,6 +157,7 @@ function redis({
     ],
     failures: async () =>
       Array.from({ length: failed }, (_, shard) => ({
+        output: store.url,
         run: RUN,
         shard,
         reason: 'HTTP 400: too many tokens',

@@ -209,7 +209,7 @@ test('a trace that is not sampled propagates as such and is not exported', async
     }),
   )
   const client = new Redis(redis.url)
-  const [job = ''] = await client.lrange('{reembed}:embed:wait', 0, 0)
+  const [job = ''] = await client.zrange('{reembed}:embed:ready', 0, '0')
   const carried = JSON.parse((await client.hget(`{reembed}:embed:${job}`, 'opts')) ?? '{}')
   client.disconnect()
   expect(JSON.stringify(carried)).toMatch(/00-[0-9a-f]{32}-[0-9a-f]{16}-00/)

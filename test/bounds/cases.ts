@@ -159,6 +159,7 @@ async function resume(documents: number): Promise<string> {
   const queue = {
     async add(jobs: readonly Job[]) {
       queued += jobs.length
+      return jobs.length
     },
   } as unknown as Queue
   await enqueueMissing(queue, output.url, plan, await shardsPresent(output, plan))

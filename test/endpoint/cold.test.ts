@@ -66,7 +66,7 @@ test('a fleet finds its endpoint asleep: one prober wakes it once, the run ends,
     // proxy holds one prober.
     expect(knocks.length).toBeLessThanOrEqual(workers.length + 1)
     await using queue = await openQueue(redis.url)
-    expect(await queue.failures(run)).toEqual([])
+    expect(await queue.failures({ output: join(folder.path, 'vectors'), run })).toEqual([])
   } finally {
     for (const { child } of workers) child.kill('SIGTERM')
     const ended = await Promise.all(workers.map(({ finished }) => finished))

@@ -4,9 +4,9 @@
 import { join } from 'node:path'
 import { createHashEngine, serveTei, startRedis } from '@reembed/local'
 import { readManifest } from '@reembed/protocol'
-import { openQueue, QUEUE, REDIS_PREFIX } from '@reembed/queue'
+import { consume, openQueue } from '@reembed/queue'
+import { ReembedError } from '@reembed/shared'
 import { openStore } from '@reembed/store'
-import { Worker } from 'bullmq'
 import { expect, test } from 'vitest'
 import { documents, reembed, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
 import { openGate } from '../parts/gate.ts'
@@ -49,6 +49,7 @@ async function oneJob(stack: AsyncDisposableStack) {
   const queue = stack.use(await openQueue(redis.url))
   return {
     redis,
+    out,
     gate,
     queue,
     given,
@@ -82,12 +83,20 @@ test('an active job of a killed worker starts a worker from zero, which complete
 
 test('a delayed job starts a worker from zero, because only workers promote delayed jobs', async () => {
   await using stack = new AsyncDisposableStack()
-  const { redis, queue, expectRescue } = await oneJob(stack)
+  const { redis, out, queue, expectRescue } = await oneJob(stack)
   // As a worker does with a job whose endpoint is overloaded, before it shuts down.
-  const postponing = new Worker(QUEUE, null, { connection: { url: redis.url }, prefix: REDIS_PREFIX })
-  const job = await postponing.getNextJob('token')
-  await job?.moveToDelayed(Date.now() + 1_000, 'token')
-  await postponing.close()
+  const delayed = Promise.withResolvers<void>()
+  const overloaded = new ReembedError('ENDPOINT_OVERLOADED', 'busy', {
+    retry: 'requeue',
+    retryAfterMs: 5_000,
+  })
+  const postponing = await consume(redis.url, () => Promise.reject(overloaded), {
+    concurrency: 1,
+    outputs: [out],
+    onEvent: ({ kind }) => kind === 'delayed' && delayed.resolve(),
+  })
+  await delayed.promise
+  await postponing.drain(0)
   expect(await queue.counts()).toMatchObject({ waiting: 0, active: 0, delayed: 1 })
   await expectRescue()
 })

@@ -61,11 +61,11 @@ test('the exporter is ready before anything scrapes it', async () => {
 
 test('the exporter reports the backlog while no worker runs', async () => {
   await expect
-    .poll(async () => (await scrape(exporter)).get('reembed_queue_jobs{state="wait"}'))
+    .poll(async () => (await scrape(exporter)).get('reembed_queue_jobs{state="ready"}'))
     .toBeGreaterThan(3)
   const metrics = await scrape(exporter)
   expect(metrics.get('reembed_workers')).toBe(0)
-  expect(metrics.get('reembed_queue_backlog')).toBe(metrics.get('reembed_queue_jobs{state="wait"}'))
+  expect(metrics.get('reembed_queue_backlog')).toBe(metrics.get('reembed_queue_jobs{state="ready"}'))
   expect(metrics.get('reembed_redis_up')).toBe(1)
   expect(metrics.get('reembed_redis_noeviction')).toBe(1)
   expect(metrics.get('reembed_queue_oldest_waiting_seconds')).toBeGreaterThan(0)
@@ -102,7 +102,7 @@ test('a worker counts shards, documents, rejects, texts and requests exactly', a
   expect(await readdir(join(folder, 'out', 'models'))).toHaveLength(1)
   const seen = await scrape(exporter)
   expect(seen.get('reembed_workers')).toBe(1)
-  expect(seen.get('reembed_queue_jobs{state="wait"}')).toBe(0)
+  expect(seen.get('reembed_queue_jobs{state="ready"}')).toBe(0)
 })
 
 test.skipIf(!onPath('promtool'))(
@@ -121,7 +121,7 @@ test('when Redis stops, the exporter reports it at once and is not ready', async
   await redis[Symbol.asyncDispose]()
   const metrics = await scrape(exporter)
   expect(metrics.get('reembed_redis_up')).toBe(0)
-  expect(metrics.has('reembed_queue_jobs{state="wait"}')).toBe(false)
+  expect(metrics.has('reembed_queue_jobs{state="ready"}')).toBe(false)
   const ready = await fetch(`${exporter}/ready`)
   expect([ready.status, await ready.text()]).toEqual([503, expect.stringMatching(/no Redis answers at/)])
 })

@@ -67,15 +67,15 @@ describe('the formula over a queue', () => {
   })
 
   test('counts jobs in each state, in lists and in sorted sets', async () => {
-    expect(await read()).toEqual({ wait: 0, prioritized: 0, active: 0, delayed: 0 })
+    expect(await read()).toEqual({ wait: 0, ready: 0, active: 0, delayed: 0 })
     await queue.addBulk(Array.from({ length: 5 }, (_, i) => ({ name: 'j', data: { i } })))
-    await queue.add('j', {}, { priority: 3 })
+    await redis.zadd(queueKey('ready'), 0, 'a job')
     await queue.add('j', {}, { delay: 3_600_000 })
     await queue.add('j', {}, { delay: 3_600_000 })
     const taker = new Worker(QUEUE, null, { connection: redis, prefix: REDIS_PREFIX })
     await taker.getNextJob('token')
     const counts = await read()
-    expect(counts).toEqual({ wait: 4, prioritized: 1, active: 1, delayed: 2 })
+    expect(counts).toEqual({ wait: 4, ready: 1, active: 1, delayed: 2 })
     expect(formula(counts)).toBe(7)
     await taker.close()
     // Our exporter sees the same without a script.
@@ -100,7 +100,7 @@ describe('the formula over a queue', () => {
       })
       .toBe(1)
     const counts = await read()
-    expect(counts).toEqual({ wait: 0, prioritized: 0, active: 0, delayed: 1 })
+    expect(counts).toEqual({ wait: 0, ready: 0, active: 0, delayed: 1 })
     expect(formula(counts)).toBe(1)
   })
 
@@ -210,7 +210,7 @@ describe('redis.conf and users.acl', () => {
     node.disconnect()
     const { code, stdout } = await reembed(['doctor', '--redis', `redis://127.0.0.1:${server.port}`])
     expect(code).toBe(5)
-    expect(stdout).toMatch(/FAIL {2}redis .*is a Cluster.*use a Redis with cluster mode off/)
+    expect(stdout).toMatch(/FAIL {2}redis .*is a node of a Cluster: write redis\+cluster:\/\//)
   })
 
   test('a Redis that may evict is refused before any work, and doctor reports the fix', async () => {

@@ -140,6 +140,18 @@ export const MUTATIONS: readonly Mutation[] = [
     find: 'id = replacementIdOf(id)',
     replace: 'break',
   },
+  {
+    name: 'job ids lack the output',
+    file: 'queue/src/names.ts',
+    find: 'outputId(output)}.',
+    replace: "''}.",
+  },
+  {
+    name: 'a worker serves every output',
+    file: 'queue/src/progress.ts',
+    find: 'url === served ||',
+    replace: 'true ||',
+  },
 ]
 
 /**

@@ -69,7 +69,7 @@ export async function produce(setting: Setting, process: Process): Promise<strin
       })
       const { plan } = await recordPlan(store, planned)
       setting.planned(plan.run, plan.recipe.model.revision)
-      await queue.removeFailed(plan.run)
+      await queue.removeFailed({ output: store.url, run: plan.run })
       await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
       return plan.run
     } catch (error) {
@@ -157,7 +157,7 @@ export async function embedAndSweep(setting: Setting, process: Process): Promise
 
   async function take(): Promise<never> {
     for (;;) {
-      await handle(await queue.take(process))
+      await handle(await queue.take(process, [store.url]))
     }
   }
 

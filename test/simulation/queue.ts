@@ -2,7 +2,16 @@
 // job id exists once, a lock can be lost while its worker continues, all data can disappear between
 // two turns, and failed jobs stay until they are removed.
 
-import { type Disposition, type FailedJob, type Job, jobId, type Queue } from '@reembed/queue'
+import {
+  type Disposition,
+  type FailedJob,
+  type Job,
+  jobId,
+  type Queue,
+  type RunPointer,
+  runKey,
+  servesOutput,
+} from '@reembed/queue'
 import { SLOW } from './store.ts'
 import type { Process, World } from './world.ts'
 
@@ -25,8 +34,12 @@ export interface Lock {
 export interface SimulatedQueue {
   /** The producer's side, for one process. */
   open(process: Process): Queue
-  /** Waits for a job. */
-  take(process: Process): Promise<Lock>
+  /** Waits for a job of one of `outputs`. */
+  take(process: Process, outputs: readonly string[]): Promise<Lock>
+  /** Another team enqueues the same run in an output of its own, which no worker here serves. */
+  addElsewhere(run: string): void
+  /** Jobs of the other team that a worker here has taken. */
+  readonly takenElsewhere: readonly Job[]
   /** Ends a job with the worker's result if that worker still holds the lock. */
   end(lock: Lock, disposition: Disposition | { readonly do: 'done' }, reason?: string): Promise<void>
   /** Redis emptied. */
@@ -45,6 +58,11 @@ const ATTEMPTS = 5
 /** Turns per simulated millisecond of a delayed job. */
 const TURNS_PER_MS = 1 / 1_000
 const ENDING_TURNS = 100
+/** The output of another team on the same Redis. */
+const ELSEWHERE = 'sim://elsewhere'
+const SHARDS_ELSEWHERE = 3
+
+const isOf = (job: Job, of: RunPointer): boolean => runKey(job) === runKey(of)
 
 export function createQueue(world: World): SimulatedQueue {
   const held = new Map<string, Held>()
@@ -60,9 +78,6 @@ export function createQueue(world: World): SimulatedQueue {
    * Workers that wait for a job, as the blocking read of Redis does: they take no turns meanwhile.
    */
   const idle: (() => void)[] = []
-  const count = (state: Held['state']): number =>
-    [...held.values()].filter(each => each.state === state).length
-
   /** Makes the job available. Wakes all waiting workers, because some of them may be dead. */
   function offer(job: Held): void {
     job.state = 'waiting'
@@ -75,17 +90,29 @@ export function createQueue(world: World): SimulatedQueue {
     if (job.state === 'delayed') offer(job)
   }
 
+  const takenElsewhere: Job[] = []
+
   return {
+    takenElsewhere,
+    addElsewhere(run) {
+      for (let shard = 0; shard < SHARDS_ELSEWHERE; shard += 1) {
+        const job = { output: ELSEWHERE, run, shard }
+        const id = jobId(job)
+        if (!held.has(id)) held.set(id, { job, state: 'waiting', attempts: 0, holder: undefined, reason: '' })
+      }
+    },
     get jobs() {
       return [...held.values()].map(({ job }) => job)
     },
     open: process => ({
       async add(jobs) {
         // Jobs are added one by one, so that a crash can lose some of them.
+        let added = 0
         for (const job of jobs) {
           await world.turn(process)
-          const id = jobId(job.run, job.shard)
+          const id = jobId(job)
           if (held.has(id)) continue
+          added += 1
           const { output, run, shard } = job
           const fresh: Held = {
             job: { output, run, shard },
@@ -97,9 +124,12 @@ export function createQueue(world: World): SimulatedQueue {
           held.set(id, fresh)
           offer(fresh)
         }
+        return added
       },
-      async counts() {
+      async counts(of) {
         await world.turn(process)
+        const count = (state: Held['state']): number =>
+          [...held.values()].filter(each => each.state === state && (!of || isOf(each.job, of))).length
         return {
           waiting: count('waiting'),
           active: count('active'),
@@ -107,20 +137,21 @@ export function createQueue(world: World): SimulatedQueue {
           failed: count('failed'),
         }
       },
-      async failures(run): Promise<FailedJob[]> {
+      async failures(of): Promise<FailedJob[]> {
         await world.turn(process)
         return [...held.values()]
-          .filter(({ job, state }) => state === 'failed' && job.run === run)
-          .map(({ job, reason }) => ({ run, shard: job.shard, reason }))
+          .filter(({ job, state }) => state === 'failed' && isOf(job, of))
+          .map(({ job, reason }) => ({ ...job, reason }))
       },
-      async removeFailed(run) {
+      async removeFailed(of) {
         await world.turn(process)
-        const failed = [...held].filter(([, { job, state }]) => state === 'failed' && job.run === run)
+        const failed = [...held].filter(([, { job, state }]) => state === 'failed' && isOf(job, of))
         for (const [id] of failed) held.delete(id)
         return failed.length
       },
-      isFinalizing: async run => isEnding(run),
-      async withFinalizeLease({ run }, finalize) {
+      isFinalizing: async of => isEnding(runKey(of)),
+      async withFinalizeLease(job, finalize) {
+        const run = runKey(job)
         if (isEnding(run)) return undefined
         ending.set(run, world.now + ENDING_TURNS)
         const ended = await finalize()
@@ -131,17 +162,20 @@ export function createQueue(world: World): SimulatedQueue {
       workers: () => Promise.reject(new Error('nothing is decided by the list of workers')),
       async [Symbol.asyncDispose]() {},
     }),
-    async take(process) {
+    async take(process, outputs) {
       let next: [string, Held] | undefined
       while (next === undefined) {
         await world.turn(process)
-        next = [...held].find(([, { state }]) => state === 'waiting')
+        next = [...held].find(
+          ([, { state, job }]) => state === 'waiting' && servesOutput(outputs, job.output),
+        )
         if (next === undefined) await new Promise<void>(resolve => idle.push(resolve))
       }
       const [id, job] = next
       const lock: Lock = { id, job: job.job, process, lost: new AbortController() }
       job.state = 'active'
       job.holder = lock
+      if (job.job.output === ELSEWHERE) takenElsewhere.push(job.job)
       // A delayed job returns to the end of the queue.
       held.delete(id)
       held.set(id, job)

@@ -87,6 +87,8 @@ export async function simulate(seed: number): Promise<History> {
       // the calm waits for its own run.
       if (!isChaosOver || planned === '' || !isSuperseded(output, run)) planned = run
       runs.set(run, { revision })
+      // The same corpus, model and recipe give the same run elsewhere, and its jobs come first.
+      queue.addElsewhere(run)
     },
     refused: () =>
       void broken.push('a rollback was refused for the sake of a run that was planned before it'),
@@ -210,6 +212,8 @@ export async function simulate(seed: number): Promise<History> {
   if (broken.length === 0 && collects) await collectAll()
 
   counts.collected = garbage.erasures
+  for (const { run, shard } of queue.takenElsewhere)
+    broken.push(`a worker took shard ${shard} of run ${run} of an output that it does not serve`)
   counts.versions = [...output.map.keys()].filter(key => key.startsWith('versions/')).length
   for (const run of runs.keys()) counts.reused += (await readManifest(direct, run))?.totals.reused ?? 0
   return { seed, broken, turns: world.now, counts }

@@ -6,7 +6,7 @@ import type { Queue } from '@reembed/queue'
 
 const BULK = 1_000
 
-/** Adds a job for each missing shard; returns their number. */
+/** Adds a job for each missing shard. Returns the number of jobs that the queue did not have. */
 export async function enqueueMissing(
   queue: Queue,
   output: string,
@@ -18,8 +18,7 @@ export async function enqueueMissing(
   for (let shard = 0; shard < plan.shards; shard += 1) {
     if (present[shard] === 0) jobs.push({ output, run: plan.run, shard })
     if (jobs.length === BULK || shard === plan.shards - 1) {
-      await queue.add(jobs)
-      added += jobs.length
+      added += await queue.add(jobs)
       jobs = []
     }
   }

@@ -11,7 +11,7 @@ import {
   readRunStateRecord,
   shardsPresent,
 } from '@reembed/protocol'
-import type { Queue } from '@reembed/queue'
+import type { Queue, RunPointer } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { PublishOutcome } from './publish.ts'
@@ -68,13 +68,14 @@ export async function followRun({
 }: FollowOptions): Promise<PublishOutcome> {
   const { run, shards } = plan
   const estimated = estimatedInputs(plan)
+  const of = { output: store.url, run }
   const present = countPresent(await shardsPresent(store, plan))
   // Redis counts shards since it started; the store holds earlier ones too.
-  let before = present - (await queue.progress(run)).shards
+  let before = present - (await queue.progress(of)).shards
   let sweptMs = Date.now()
   while (true) {
     signal.throwIfAborted()
-    const [progress, counts] = await Promise.all([queue.progress(run), queue.counts()])
+    const [progress, counts] = await Promise.all([queue.progress(of), queue.counts()])
     const shardsDone = Math.min(shards, Math.max(0, before + progress.shards))
     const perShard = estimated / shards
     const documentsDone = Math.max(0, before) * perShard + progress.documents + progress.openDocuments
@@ -100,8 +101,8 @@ export async function followRun({
       if (outcome && ['paused', 'cancelled', 'deleting'].includes(outcome.status))
         throw runStoppedError(run, await readRunStateRecord(store, run))
       if (outcome?.status === 'running') {
-        before = shards - outcome.missing - (await queue.progress(run)).shards
-        await failIfAllFailed(queue, plan, outcome.missing)
+        before = shards - outcome.missing - (await queue.progress(of)).shards
+        await failIfAllFailed(queue, of, outcome.missing)
       }
     }
     await wait(POLL_MS, undefined, { signal })
@@ -116,8 +117,8 @@ const runFailedError = (run: string, failure: RunFailure | undefined): ReembedEr
  * A failed job stays in the queue: as many failed jobs as missing shards means that no job of the
  * run is left.
  */
-async function failIfAllFailed(queue: Queue, { run }: Plan, missing: number): Promise<void> {
-  const failures = await queue.failures(run, missing)
+async function failIfAllFailed(queue: Queue, of: RunPointer, missing: number): Promise<void> {
+  const failures = await queue.failures(of, missing)
   const [first] = failures
   if (first === undefined || failures.length < missing) return
   const reason = first.reason.replace(/\.$/, '')

@@ -21,7 +21,7 @@ export interface SubmittedRun {
   /** Set if the run is finished: then nothing is enqueued. */
   readonly manifest?: Manifest | undefined
   readonly shardsDone: number
-  /** Jobs added to the queue, including those that it already had and ignored. */
+  /** Jobs added to the queue. Jobs that it had already do not count. */
   readonly enqueued: number
 }
 
@@ -51,7 +51,7 @@ export async function enqueueRun(
   queue: Queue,
   { plan, manifest }: Pick<RecordedRun, 'plan' | 'manifest'>,
 ): Promise<Pick<SubmittedRun, 'enqueued' | 'shardsDone'>> {
-  await queue.removeFailed(plan.run)
+  await queue.removeFailed({ output: store.url, run: plan.run })
   const present = await shardsPresent(store, plan)
   const enqueued = manifest ? 0 : await enqueueMissing(queue, store.url, plan, present)
   return { enqueued, shardsDone: countPresent(present) }

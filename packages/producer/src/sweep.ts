@@ -46,10 +46,9 @@ export interface Sweeper {
  * continue.
  */
 export function createSweeper(store: Store, queue: Queue): Sweeper {
-  const lastMissing = new Map<string, number>()
-
   async function sweepRun(plan: Plan, signal?: AbortSignal): Promise<SweepOutcome> {
     const { run } = plan
+    const of = { output: store.url, run }
     const { state, failure } = await readRunStateRecord(store, run)
     if (state === 'failed') return { run, status: state, failure }
     if (state !== 'running') return { run, status: state }
@@ -60,11 +59,11 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
         status: 'finished',
         publish: await publish(store, manifest, { ...plan, signal, actor: SWEEPER }),
       }
-    if (await queue.isFinalizing(run)) return { run, status: 'running', missing: 0, enqueued: 0 }
+    if (await queue.isFinalizing(of)) return { run, status: 'running', missing: 0, enqueued: 0 }
     const present = await shardsPresent(store, plan)
     const missing = plan.shards - countPresent(present)
     if (missing === 0) {
-      const published = await queue.withFinalizeLease({ output: store.url, run, shard: 0 }, async () =>
+      const published = await queue.withFinalizeLease({ ...of, shard: 0 }, async () =>
         publish(store, await finalize(store, plan, { present, signal }), {
           ...plan,
           signal,
@@ -75,12 +74,9 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
       return { run, status: 'running', missing, enqueued: 0 }
     }
     // To enqueue a job that the queue still holds is harmless, but costs a round trip. So jobs are
-    // enqueued only when some are lacking. The queue's counts are over all runs, and another run's
-    // jobs may hide that this one has none: so they are enqueued also when no shard of it was
-    // finished since the last sweep.
-    const { waiting, active, delayed } = await queue.counts()
-    const lacking = waiting + active + delayed < missing || missing === lastMissing.get(run)
-    lastMissing.set(run, missing)
+    // enqueued only when some are lacking.
+    const { waiting, active, delayed } = await queue.counts(of)
+    const lacking = waiting + active + delayed < missing
     return {
       run,
       status: 'running',

@@ -3,14 +3,16 @@
 // baseline is the usage in the receipts of the store: the first worker at an empty budget reads it
 // from there. `epoch` identifies the baseline.
 //
-//   {reembed}:run:<run>:budget   hash: epoch, baseline, baselineMs, busyMs, lastEntryAt,
-//                                w:<worker> -> its tokens beyond the baseline
+//   {reembed}:run:<run key>:budget   hash: epoch, baseline, baselineMs, busyMs, lastEntryAt,
+//                                    w:<worker> -> its tokens beyond the baseline
 //
 // Times are those of Redis. Endpoint time is counted while entries arrive at most GAP_MS apart.
 
-import { Redis } from 'ioredis'
-import { REDIS_PREFIX } from './names.ts'
-import { type RedisTarget, redisOptions, secureUrlOf } from './redis.ts'
+import type { Redis } from 'ioredis'
+import type { RunPointer } from './job.ts'
+import { REDIS_PREFIX, runKey } from './names.ts'
+import { type RedisTarget, secureUrlOf } from './redis.ts'
+import { openClient } from './redis-client.ts'
 
 /** Usage of a budget: tokens as the server counts them, and seconds of endpoint time. */
 export interface BudgetUsage {
@@ -19,8 +21,7 @@ export interface BudgetUsage {
 }
 
 /** A request for tokens of a budget. */
-export interface BudgetEntry {
-  readonly run: string
+export interface BudgetEntry extends RunPointer {
   readonly worker: string
   /** The last known epoch; `heldTokens` is relative to its baseline. */
   readonly epoch: string
@@ -43,7 +44,7 @@ export interface Budget extends AsyncDisposable {
    */
   reserve(entry: BudgetEntry): Promise<{ epoch: string | null; granted: boolean; used: BudgetUsage }>
   /** Sets the baseline of an empty budget. Idempotent: the first call wins. */
-  initialize(run: string, epoch: string, baseline: BudgetUsage): Promise<void>
+  initialize(of: RunPointer, epoch: string, baseline: BudgetUsage): Promise<void>
 }
 
 const KEEP_SECONDS = 7 * 24 * 3600
@@ -90,8 +91,7 @@ interface Scripted extends Redis {
 }
 
 export function openBudget(target: RedisTarget): Budget {
-  const redis = new Redis(secureUrlOf(target), {
-    ...redisOptions,
+  const redis = openClient(secureUrlOf(target), {
     maxRetriesPerRequest: 0,
     commandTimeout: ANSWER_MS,
     connectTimeout: ANSWER_MS,
@@ -101,12 +101,21 @@ export function openBudget(target: RedisTarget): Budget {
     },
   }) as Scripted
   redis.on('error', () => {})
-  const keyOf = (run: string): string => `${REDIS_PREFIX}:run:${run}:budget`
+  const keyOf = (of: RunPointer): string => `${REDIS_PREFIX}:run:${runKey(of)}:budget`
 
   return {
-    async reserve({ run, worker, epoch, heldTokens, requestedTokens, maxTokens = -1, maxEndpointSeconds }) {
+    async reserve({
+      output,
+      run,
+      worker,
+      epoch,
+      heldTokens,
+      requestedTokens,
+      maxTokens = -1,
+      maxEndpointSeconds,
+    }) {
       const [found, granted, tokens, ms] = await redis.reembedReserve(
-        keyOf(run),
+        keyOf({ output, run }),
         epoch,
         worker,
         Math.ceil(heldTokens),
@@ -122,8 +131,8 @@ export function openBudget(target: RedisTarget): Budget {
         used: { tokens, seconds: ms / 1000 },
       }
     },
-    async initialize(run, epoch, { tokens, seconds }) {
-      await redis.reembedInitialize(keyOf(run), epoch, tokens, Math.round(1000 * seconds), KEEP_SECONDS)
+    async initialize(of, epoch, { tokens, seconds }) {
+      await redis.reembedInitialize(keyOf(of), epoch, tokens, Math.round(1000 * seconds), KEEP_SECONDS)
     },
     async [Symbol.asyncDispose]() {
       redis.disconnect()

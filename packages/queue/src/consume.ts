@@ -8,7 +8,7 @@ import type { Job as BullJob } from 'bullmq'
 import { dispositionOf } from './disposition.ts'
 import { type Job, parseJob } from './job.ts'
 import { createJobMonitor } from './job-monitor.ts'
-import { QUEUE, REDIS_PREFIX } from './names.ts'
+import { queueKey, REDIS_PREFIX } from './names.ts'
 import {
   recordDocuments,
   recordHeartbeat,
@@ -17,15 +17,19 @@ import {
   removeWorker,
   type ShardCounts,
   type WorkerState,
+  withoutSlashes,
 } from './progress.ts'
+import { withReadyScripts } from './ready-jobs.ts'
 import {
   type ConnectOptions,
-  connectRedis,
   inspectRedis,
+  queueOf,
   type RedisTarget,
   requireNoEviction,
   secureUrlOf,
 } from './redis.ts'
+import { connectRedis } from './redis-client.ts'
+import { requireRights } from './rights.ts'
 import { tracedAttempt } from './trace.ts'
 
 /** Ends a job whose lock is lost, or whose worker shuts down, so that it keeps what it has made. */
@@ -50,6 +54,8 @@ export interface JobContext {
 export interface ConsumeOptions extends ConnectOptions {
   /** Maximum number of concurrent jobs. */
   readonly concurrency: number
+  /** Outputs whose jobs this worker takes, each with what lies below it. */
+  readonly outputs: readonly string[]
   /** Called for each event, for example to log it. */
   readonly onEvent?: (event: ConsumerEvent) => void
 }
@@ -78,7 +84,7 @@ export type ConsumerEvent =
 /** A running consumer. Disposal drains without a grace period. */
 export interface Consumer extends AsyncDisposable {
   /** Publishes that this worker is alive, with the state of its endpoint. */
-  heartbeat(state: WorkerState): Promise<void>
+  heartbeat(state: Omit<WorkerState, 'outputs'>): Promise<void>
   /**
    * Stops taking jobs. Jobs in progress may finish within `graceMs`; the rest keep what they have
    * in the last 5 s of it (at least 1 s), and are requeued.
@@ -114,8 +120,6 @@ const STUCK_MS = 60_000
  * compressed object, or the wait for a share of the limit.
  */
 const NO_PROGRESS_MS = 15 * 60_000
-/** BullMQ's list of waiting jobs. */
-const WAITING = `${REDIS_PREFIX}:${QUEUE}:wait`
 /**
  * BullMQ fetches in a hot loop while Redis refuses commands (out of memory). After this many errors
  * within a second, pause.
@@ -131,36 +135,50 @@ const MAX_ERRORS_PER_SECOND = 3
 export async function consume(
   target: RedisTarget,
   handle: (job: Job, context: JobContext) => Promise<void>,
-  { concurrency, onEvent = () => {}, ...connect }: ConsumeOptions,
+  { concurrency, outputs, onEvent = () => {}, ...connect }: ConsumeOptions,
 ): Promise<Consumer> {
-  const redisUrl = secureUrlOf(target)
+  const [redisUrl, queue] = [secureUrlOf(target), queueOf(target)]
   requireNoEviction(await inspectRedis(redisUrl, connect), redisUrl)
-  const { DelayedError, UnrecoverableError, WaitingError, Worker } = await import('bullmq')
-  const redis = connectRedis(redisUrl)
+  await requireRights(redisUrl)
+  const { DelayedError, UnrecoverableError, WaitingError } = await import('bullmq')
+  const { createFairBackend, FairWorker } = await import('./fair-worker.ts')
+  const redis = withReadyScripts(connectRedis(redisUrl))
   redis.on('error', () => {})
   const leaving = new AbortController()
   const repliesOver = new AbortController()
   const shutdown = new AbortController()
   const monitor = createJobMonitor({ lockMs: LOCK_MS, notFetchingMs: STUCK_MS, noProgressMs: NO_PROGRESS_MS })
   let name: string | undefined
-  // Idle: no job waits and none is in progress here. BullMQ's 'drained' is not sufficient: the
-  // first of several concurrent fetches that finds no job emits it once, while another may have
-  // taken the last job.
+  // Idle: no job waits that this worker serves, and none is in progress here. BullMQ's 'drained' is
+  // not sufficient: the first of several concurrent fetches that finds no job emits it once, while
+  // another may have taken the last job.
   let inProgress = 0
+  const countServed = (): Promise<number> =>
+    redis.reembedCount(
+      queueKey('wait', queue),
+      queueKey('ready', queue),
+      queueKey('', queue),
+      ...withoutSlashes(outputs),
+    )
   const emitIfIdle = async (): Promise<void> => {
-    if (inProgress > 0 || redis.status !== 'ready' || (await redis.llen(WAITING)) > 0) return
+    if (inProgress > 0 || redis.status !== 'ready' || (await countServed()) > 0) return
     if (inProgress === 0) onEvent({ kind: 'idle' })
   }
 
   // BullMQ passes a signal only to a processor that declares three parameters.
-  const worker = new Worker<unknown, void>(QUEUE, (bull, token, signal) => process(bull, token, signal), {
-    connection: redis,
-    prefix: REDIS_PREFIX,
-    concurrency,
-    lockDuration: LOCK_MS,
-    stalledInterval: STALL_CHECK_MS,
-    maxStalledCount: MAX_STALLS,
-  })
+  const worker = new FairWorker<unknown>(
+    queue,
+    (bull, token, signal) => process(bull, token, signal),
+    {
+      connection: redis,
+      prefix: REDIS_PREFIX,
+      concurrency,
+      lockDuration: LOCK_MS,
+      stalledInterval: STALL_CHECK_MS,
+      maxStalledCount: MAX_STALLS,
+    },
+    createFairBackend(outputs),
+  )
 
   async function process(
     bull: BullJob<unknown>,
@@ -179,8 +197,8 @@ export async function consume(
     }
     const signal = AbortSignal.any([overdue.signal, shutdown.signal])
     try {
-      job = parseJob(bull.data)
-      const { run, shard } = job
+      const taken = parseJob(bull.data)
+      job = taken
       monitor.started(id)
       onEvent({ kind: 'started', job })
       let writtenMs = 0
@@ -191,17 +209,16 @@ export async function consume(
           monitor.progressed(id)
           if (Date.now() - writtenMs < PROGRESS_MS) return
           writtenMs = Date.now()
-          recordDocuments(redis, run, shard, count).catch(() => {})
+          recordDocuments(redis, taken, count).catch(() => {})
         },
-        reportFinished: counts => recordShard(redis, run, shard, counts).catch(() => {}),
+        reportFinished: counts => recordShard(redis, taken, counts).catch(() => {}),
       }
-      const taken = job
       const trace = { traceContext: bull.opts.telemetry?.metadata, attempt: bull.attemptsMade + 1 }
       await tracedAttempt(taken, trace, () => unlessAbandoned(handle(taken, context), shutdown.signal))
       done = true
       onEvent({ kind: 'done', job })
     } catch (error) {
-      if (job) await removeOpenShard(redis, job.run, job.shard).catch(() => {})
+      if (job) await removeOpenShard(redis, job).catch(() => {})
       const disposition = dispositionOf(error, { draining: leaving.signal.aborted && job !== undefined })
       if (disposition.do === 'requeue' && job) {
         onEvent({ kind: 'requeued', job })
@@ -236,7 +253,7 @@ export async function consume(
     for (const id of monitor.withoutProgress())
       onEvent({ kind: 'no_progress', id, minutes: NO_PROGRESS_MS / 60_000 })
     if (worker.isPaused() || leaving.signal.aborted) return
-    const waiting = redis.status === 'ready' ? redis.llen(WAITING) : Promise.resolve(0)
+    const waiting = redis.status === 'ready' ? countServed() : Promise.resolve(0)
     void waiting.then(
       count => monitor.isNotFetching(count) && onEvent({ kind: 'not_fetching', waiting: count }),
       () => {},
@@ -295,13 +312,13 @@ export async function consume(
 
   async function leave(): Promise<void> {
     await worker.close().catch(() => {})
-    if (name !== undefined) await removeWorker(redis, name).catch(() => {})
+    if (name !== undefined) await removeWorker(redis, queue, name).catch(() => {})
   }
 
   return {
     async heartbeat(state) {
       name = state.worker
-      await recordHeartbeat(redis, state)
+      await recordHeartbeat(redis, queue, { ...state, outputs: withoutSlashes(outputs) })
     },
     drain: graceMs => (drained ??= drain(graceMs)),
     [Symbol.asyncDispose]: () => (drained ??= drain(0)),

@@ -2,28 +2,29 @@
 // same bytes, but each reads every shard, so the lease saves work. Like all of Redis it is only a
 // hint: a worker that gets no answer from Redis finalizes without it.
 //
-//   {reembed}:run:<run>:finalize-lease   string: the holder, for LEASE_MS at a time
+//   {reembed}:run:<run key>:finalize-lease   string: the holder, for LEASE_MS at a time
 
 import { randomUUID } from 'node:crypto'
 import type { Redis } from 'ioredis'
-import { REDIS_PREFIX } from './names.ts'
-import { connectRedis } from './redis.ts'
+import type { RunPointer } from './job.ts'
+import { REDIS_PREFIX, runKey } from './names.ts'
+import { connectRedis } from './redis-client.ts'
 
 export interface FinalizeLeases extends AsyncDisposable {
   /** Whether a process holds the lease; false if Redis does not answer. */
-  isHeld(run: string): Promise<boolean>
+  isHeld(of: RunPointer): Promise<boolean>
   /**
    * Acquires the lease until disposal or the end of this process; undefined while another process
    * holds it.
    */
-  acquire(run: string, onRenewal: () => void): Promise<AsyncDisposable | undefined>
+  acquire(of: RunPointer, onRenewal: () => void): Promise<AsyncDisposable | undefined>
 }
 
 /** The lease of a killed holder expires after this time. */
 const LEASE_MS = 15_000
 const RENEW_MS = 5_000
 
-const keyOf = (run: string): string => `${REDIS_PREFIX}:run:${run}:finalize-lease`
+const keyOf = (of: RunPointer): string => `${REDIS_PREFIX}:run:${runKey(of)}:finalize-lease`
 
 export function openFinalizeLeases(redisUrl: string): FinalizeLeases {
   let connected: Redis | undefined
@@ -35,15 +36,15 @@ export function openFinalizeLeases(redisUrl: string): FinalizeLeases {
     return connected
   }
   return {
-    isHeld: run =>
+    isHeld: of =>
       redis()
-        .exists(keyOf(run))
+        .exists(keyOf(of))
         .then(
           count => count > 0,
           () => false,
         ),
-    async acquire(run, onRenewal) {
-      const [key, holder] = [keyOf(run), randomUUID()]
+    async acquire(of, onRenewal) {
+      const [key, holder] = [keyOf(of), randomUUID()]
       const answer = await redis()
         .set(key, holder, 'PX', LEASE_MS, 'NX')
         .catch(() => 'OK')

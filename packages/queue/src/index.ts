@@ -9,6 +9,7 @@ export {
   type JobContext,
   type JobStop,
 } from './consume.ts'
+export type { QueueCounts } from './counts.ts'
 export { type Disposition, dispositionOf } from './disposition.ts'
 export {
   openQueueReader,
@@ -16,9 +17,8 @@ export {
   type QueueDepth,
   type QueueReader,
   type QueueState,
-  queueKey,
 } from './inspect.ts'
-export { type Job, parseJob } from './job.ts'
+export { type Job, parseJob, type RunPointer } from './job.ts'
 export {
   type Commit,
   createLimitCoordinator,
@@ -29,9 +29,9 @@ export {
   type WindowSums,
 } from './limit-coordinator.ts'
 export { openLimitCoordinator } from './limit-coordinator-redis.ts'
-export { jobId, QUEUE, REDIS_PREFIX } from './names.ts'
+export { jobId, QUEUE, queueKey, REDIS_PREFIX, runKey } from './names.ts'
 export { type RunProgress, type ShardCounts, servesOutput, type WorkerState } from './progress.ts'
-export { type FailedJob, openQueue, type Queue, type QueueCounts } from './queue.ts'
+export { type FailedJob, openQueue, type Queue } from './queue.ts'
 export {
   inspectRedis,
   type RedisInfo,
@@ -40,3 +40,4 @@ export {
   requireNoEviction,
   secureUrlOf,
 } from './redis.ts'
+export { requireRights } from './rights.ts'

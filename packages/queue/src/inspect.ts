@@ -3,17 +3,20 @@
 // BullMQ 6; a test compares them with the installed BullMQ.
 
 import type { Redis } from 'ioredis'
-import { QUEUE, REDIS_PREFIX } from './names.ts'
+import { countRun, idsOf, type QueueCounts } from './counts.ts'
+import type { RunPointer } from './job.ts'
+import { behindRun, queueKey, shardOfJobId } from './names.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
-import type { FailedJob, QueueCounts } from './queue.ts'
-import { connectRedis, inspectRedis, type RedisInfo, type RedisTarget, secureUrlOf } from './redis.ts'
+import type { FailedJob } from './queue.ts'
+import { inspectRedis, queueOf, type RedisInfo, type RedisTarget, secureUrlOf } from './redis.ts'
+import { connectRedis } from './redis-client.ts'
 
-/** BullMQ's states of a job that is not complete. */
-export const QUEUE_STATES = ['wait', 'prioritized', 'active', 'delayed', 'failed'] as const
+/**
+ * The states of a job that is not complete, each with the key of its jobs: `ready` waits for a
+ * worker; the others are BullMQ's, and `wait` holds a job only until the next pick.
+ */
+export const QUEUE_STATES = ['wait', 'ready', 'active', 'delayed', 'failed'] as const
 export type QueueState = (typeof QUEUE_STATES)[number]
-
-/** Returns the Redis key with the jobs of a state. KEDA reads the same keys. */
-export const queueKey = (state: QueueState | 'meta'): string => `${REDIS_PREFIX}:${QUEUE}:${state}`
 
 /** The number of jobs by state, and their ages. */
 export interface QueueDepth {
@@ -32,10 +35,11 @@ export interface QueueReader extends AsyncDisposable {
   /** @throws ReembedError REDIS_UNREACHABLE after a second, or REDIS_MISCONFIGURED. */
   redis(): Promise<RedisInfo>
   depth(nowMs?: number): Promise<QueueDepth>
-  counts(): Promise<QueueCounts>
+  /** Counts the jobs of a run. */
+  counts(of: RunPointer): Promise<QueueCounts>
   /** Returns jobs of a run without attempts left, newest first, at most `limit`. */
-  failures(run: string, limit: number): Promise<FailedJob[]>
-  progress(run: string): Promise<RunProgress>
+  failures(of: RunPointer, limit: number): Promise<FailedJob[]>
+  progress(of: RunPointer): Promise<RunProgress>
   workers(): Promise<WorkerState[]>
 }
 
@@ -44,19 +48,16 @@ export interface QueueReader extends AsyncDisposable {
  * then fails.
  */
 export function openQueueReader(target: RedisTarget): QueueReader {
-  const redisUrl = secureUrlOf(target)
+  const [redisUrl, queue] = [secureUrlOf(target), queueOf(target)]
   const redis = connectRedis(redisUrl, { failFast: true })
   redis.on('error', () => {})
   return {
     redis: () => inspectRedis(redisUrl, { timeoutMs: 1_000 }),
-    depth: (nowMs = Date.now()) => readDepth(redis, nowMs),
-    async counts() {
-      const { wait, prioritized, active, delayed, failed } = (await readDepth(redis, Date.now())).jobs
-      return { waiting: wait + prioritized, active, delayed, failed }
-    },
-    failures: (run, limit) => readFailures(redis, run, limit),
-    progress: run => readProgress(redis, run),
-    workers: () => readWorkers(redis, Date.now()),
+    depth: (nowMs = Date.now()) => readDepth(redis, queue, nowMs),
+    counts: of => countRun(redis, queue, of),
+    failures: (of, limit) => readFailures(redis, queue, of, limit),
+    progress: of => readProgress(redis, of),
+    workers: () => readWorkers(redis, queue, Date.now()),
     async [Symbol.asyncDispose]() {
       redis.disconnect()
     },
@@ -66,14 +67,18 @@ export function openQueueReader(target: RedisTarget): QueueReader {
 /** More than the queue keeps. */
 const MAX_FAILED = 10_000
 
-async function readFailures(redis: Redis, run: string, limit: number): Promise<FailedJob[]> {
-  const ids = await redis.zrevrange(queueKey('failed'), 0, MAX_FAILED)
-  const own = ids.filter(id => id.startsWith(`${run}-`)).slice(0, limit)
+async function readFailures(
+  redis: Redis,
+  queue: string,
+  of: RunPointer,
+  limit: number,
+): Promise<FailedJob[]> {
+  const ids = idsOf(of, await redis.zrevrange(queueKey('failed', queue), 0, MAX_FAILED))
   return Promise.all(
-    own.map(async id => ({
-      run,
-      shard: Number(id.slice(run.length + 1)),
-      reason: (await redis.hget(`${REDIS_PREFIX}:${QUEUE}:${id}`, 'failedReason')) ?? '',
+    ids.slice(0, limit).map(async id => ({
+      ...of,
+      shard: shardOfJobId(id),
+      reason: (await redis.hget(queueKey(id, queue), 'failedReason')) ?? '',
     })),
   )
 }
@@ -81,25 +86,45 @@ async function readFailures(redis: Redis, run: string, limit: number): Promise<F
 /** BullMQ scores delayed jobs by their due time in ms, times this, plus a sequence number. */
 const DELAYED_SCALE = 4096
 
-async function readDepth(redis: Redis, nowMs: number): Promise<QueueDepth> {
+/** Runs whose first waiting job is read for `oldestWaitingMs`. */
+const MAX_RUNS = 64
+
+async function readDepth(redis: Redis, queue: string, nowMs: number): Promise<QueueDepth> {
   const due = nowMs * DELAYED_SCALE
-  const [wait, prioritized, active, delayed, failed, paused, oldest, overdue, first] = await Promise.all([
-    redis.llen(queueKey('wait')),
-    redis.zcard(queueKey('prioritized')),
-    redis.llen(queueKey('active')),
-    redis.zcard(queueKey('delayed')),
-    redis.zcard(queueKey('failed')),
-    redis.hget(queueKey('meta'), 'paused'),
-    redis.lindex(queueKey('wait'), -1),
-    redis.zcount(queueKey('delayed'), '-inf', due),
-    redis.zrangebyscore(queueKey('delayed'), '-inf', due, 'WITHSCORES', 'LIMIT', 0, 1),
+  const key = (part: string): string => queueKey(part, queue)
+  const [wait, ready, active, delayed, failed, paused, oldest, overdue, first] = await Promise.all([
+    redis.llen(key('wait')),
+    redis.zcard(key('ready')),
+    redis.llen(key('active')),
+    redis.zcard(key('delayed')),
+    redis.zcard(key('failed')),
+    redis.hget(key('meta'), 'paused'),
+    readOldest(redis, queue),
+    redis.zcount(key('delayed'), '-inf', due),
+    redis.zrangebyscore(key('delayed'), '-inf', due, 'WITHSCORES', 'LIMIT', 0, 1),
   ])
-  const added = oldest === null ? null : await redis.hget(`${REDIS_PREFIX}:${QUEUE}:${oldest}`, 'timestamp')
   return {
-    jobs: { wait, prioritized, active, delayed, failed },
+    jobs: { wait, ready, active, delayed, failed },
     paused: paused !== null,
-    oldestWaitingMs: added === null ? null : Math.max(0, nowMs - Number(added)),
+    oldestWaitingMs: oldest === undefined ? null : Math.max(0, nowMs - oldest),
     overdue,
     overdueMs: first[1] === undefined ? 0 : Math.max(0, nowMs - Number(first[1]) / DELAYED_SCALE),
   }
+}
+
+/** When the first of the waiting jobs was added: shards of a run are added in order. */
+async function readOldest(redis: Redis, queue: string): Promise<number | undefined> {
+  const first: string[] = []
+  const [next] = await redis.lrange(queueKey('wait', queue), -1, -1)
+  if (next !== undefined) first.push(next)
+  let from = '-'
+  while (first.length < MAX_RUNS) {
+    const [id] = await redis.zrangebylex(queueKey('ready', queue), from, '+', 'LIMIT', 0, 1)
+    if (id === undefined) break
+    first.push(id)
+    from = behindRun(id)
+  }
+  const times = await Promise.all(first.map(id => redis.hget(queueKey(id, queue), 'timestamp')))
+  const known = times.flatMap(time => (time === null ? [] : Number(time)))
+  return known.length === 0 ? undefined : Math.min(...known)
 }

@@ -4,11 +4,15 @@
 
 import { ReembedError } from '@reembed/shared'
 
-/** A pointer to one shard of a run. */
-export interface Job {
+/** A pointer to a run. Two outputs may hold a run with the same id. */
+export interface RunPointer {
   /** The output that holds the run: a folder or an s3:// URL. */
   readonly output: string
   readonly run: string
+}
+
+/** A pointer to one shard of a run. */
+export interface Job extends RunPointer {
   readonly shard: number
 }
 

@@ -6,9 +6,12 @@
 //                                   prober, probingUntil
 //   {reembed}:limit:<id>:members    sorted set: worker -> end of its membership
 //   {reembed}:limit:<id>:peaks      hash: worker -> maximum inputs in flight in its last window
+//
+// A member's name is '<queue> <worker>'. Each queue with demand gets the same part of the limit,
+// however many workers it has, and its workers get the same part of that.
 
 import { idOf } from '@reembed/shared'
-import { Redis } from 'ioredis'
+import type { Redis } from 'ioredis'
 import {
   LIMIT_COORDINATOR_DEFAULTS,
   type LimitCoordinator,
@@ -17,7 +20,8 @@ import {
   type WindowSums,
 } from './limit-coordinator.ts'
 import { REDIS_PREFIX } from './names.ts'
-import { type RedisTarget, redisOptions, secureUrlOf } from './redis.ts'
+import { queueOf, type RedisTarget, secureUrlOf } from './redis.ts'
+import { openClient } from './redis-client.ts'
 
 const SUMS = ['replies', 'inputs', 'refusals', 'unavailable', 'queueMs', 'inferenceMs'] as const
 
@@ -48,10 +52,21 @@ else
   redis.call('ZREM', members, worker)
   redis.call('HDEL', peaks, worker)
 end
-local count, memberIndex = 0, 0
+local own = string.match(worker, '^%S*')
+local count, queues, isCounted = 0, { 0, 0 }, {}
+local workers = { 0, 0 }
 for _, name in ipairs(redis.call('ZRANGE', members, 0, -1)) do
+  local queue = string.match(name, '^%S*')
   count = count + 1
-  if name < worker then memberIndex = memberIndex + 1 end
+  if not isCounted[queue] then
+    isCounted[queue] = true
+    queues[1] = queues[1] + 1
+    if queue < own then queues[2] = queues[2] + 1 end
+  end
+  if queue == own then
+    workers[1] = workers[1] + 1
+    if name < worker then workers[2] = workers[2] + 1 end
+  end
 end
 
 local names = {${SUMS.map(name => `'${name}'`).join(', ')}}
@@ -88,7 +103,7 @@ if last[2] ~= '' and canProbe == '1' and (last[6] == worker or tonumber(last[7] 
   end
 end
 for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, keep) end
-return { last[1], last[2], now - last[3], count, memberIndex, round, isProber, window }
+return { last[1], last[2], now - last[3], count, queues, workers, round, isProber, window }
 `
 
 const COMMIT = `
@@ -103,7 +118,8 @@ redis.call('HSET', KEYS[1], 'state', state, 'unavailableReason', unavailableReas
 return 1
 `
 
-type Reply = readonly [string, string, number, number, number, number, number, readonly number[]]
+type Counted = readonly [count: number, index: number]
+type Reply = readonly [string, string, number, number, Counted, Counted, number, number, readonly number[]]
 
 interface Scripted extends Redis {
   reembedReport(...args: (string | number)[]): Promise<Reply>
@@ -123,10 +139,10 @@ export function openLimitCoordinator(
     memberTtlMs = LIMIT_COORDINATOR_DEFAULTS.memberTtlMs,
   }: LimitCoordinatorOptions = {},
 ): LimitCoordinator {
+  const queue = queueOf(target)
   const limit = `${REDIS_PREFIX}:limit:${idOf(endpoint)}`
   const keys = [limit, `${limit}:members`, `${limit}:peaks`]
-  const redis = new Redis(secureUrlOf(target), {
-    ...redisOptions,
+  const redis = openClient(secureUrlOf(target), {
     // A report that cannot be sent now is outdated later.
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
@@ -148,10 +164,10 @@ export function openLimitCoordinator(
   return {
     async report({ worker, hasDemand, peakInFlight, lastCommit, canProbe, sums }) {
       await connected
-      const [state, reason, unavailableMs, members, memberIndex, round, isProber, window] =
+      const [state, reason, unavailableMs, members, queues, workers, round, isProber, window] =
         await redis.reembedReport(
           ...keys,
-          worker,
+          `${queue} ${worker}`,
           hasDemand ? 1 : 0,
           Math.round(peakInFlight),
           JSON.stringify(lastCommit.state),
@@ -168,7 +184,7 @@ export function openLimitCoordinator(
         unavailable: reason === '' ? null : reason,
         unavailableMs: reason === '' ? 0 : unavailableMs,
         members,
-        memberIndex,
+        ...partOf(queues, workers),
         round,
         isProber: isProber === 1,
         window: windowOf(window),
@@ -182,6 +198,16 @@ export function openLimitCoordinator(
     },
   }
 }
+
+/**
+ * The part of a worker: of equal parts, as many as queues times workers of its queue. The parts of
+ * queue q are those whose index modulo the number of queues is q, so the parts of all workers add
+ * up to the limit.
+ */
+const partOf = ([queues, queue]: Counted, [workers, worker]: Counted): Pick<LimitView, 'parts' | 'part'> => ({
+  parts: Math.max(1, queues * workers),
+  part: worker * queues + queue,
+})
 
 function windowOf([ms, peakInFlight, ...values]: readonly number[]): LimitView['window'] {
   if (ms === undefined || peakInFlight === undefined) return null

@@ -55,12 +55,11 @@ export interface Commit {
 
 /** The coordinator's reply to a report. */
 export interface LimitView extends Commit {
-  /**
-   * Number of workers with demand that reported within the TTL, and the index of this one among
-   * them.
-   */
+  /** Number of workers with demand that reported within the TTL. */
   readonly members: number
-  readonly memberIndex: number
+  /** This worker's part of the limit is one of `parts` equal parts: that with the index `part`. */
+  readonly parts: number
+  readonly part: number
   /** Number of the current round; increases with each closed window. */
   readonly round: number
   /** How long the endpoint has been unavailable. */
@@ -166,7 +165,8 @@ export function createLimitCoordinator({
         unavailable,
         unavailableMs: unavailable === null ? 0 : now() - unavailableSince,
         members: members.size,
-        memberIndex: [...members.keys()].filter(name => name < report.worker).length,
+        parts: Math.max(1, members.size),
+        part: [...members.keys()].filter(name => name < report.worker).length,
         round,
         isProber,
         window,

@@ -1,13 +1,14 @@
 // Progress of a run, for display. It is in Redis because it changes every second and may be lost:
 // no decision depends on it; the LIST of the store is authoritative.
 //
-//   {reembed}:run:<run>          hash: shards, documents, rows, rejects, tokens, bytes, ... of finished shards
-//   {reembed}:run:<run>:open     hash: shard -> embedded documents of an unfinished shard
-//   {reembed}:workers            hash: worker -> JSON WorkerState, stale after 15 s
+//   {reembed}:run:<run key>      hash: shards, documents, rows, rejects, tokens, bytes, ... of finished shards
+//   {reembed}:run:<run key>:open hash: shard -> embedded documents of an unfinished shard
+//   {reembed}:<queue>:workers    hash: worker -> JSON WorkerState, stale after 15 s
 
 import { finite, list, record, requireShape, text } from '@reembed/shared'
 import type { Redis } from 'ioredis'
-import { REDIS_PREFIX } from './names.ts'
+import type { Job, RunPointer } from './job.ts'
+import { queueKey, REDIS_PREFIX, runKey } from './names.ts'
 
 /** Counts of a finished shard. */
 export interface ShardCounts {
@@ -45,8 +46,8 @@ export const servesOutput = (outputs: readonly string[], output: string): boolea
     return url === served || url.startsWith(`${served}/`)
   })
 
-/** Outputs as `servesOutput` compares them. */
-const withoutSlashes = (outputs: readonly string[]): string[] =>
+/** Outputs as `servesOutput` and the scripts of ready-jobs.ts compare them. */
+export const withoutSlashes = (outputs: readonly string[]): string[] =>
   outputs.map(output => output.replace(/\/+$/, ''))
 
 const KEEP_SECONDS = 7 * 24 * 3600
@@ -62,39 +63,30 @@ const FIELDS = [
   'unreadTokens',
 ] as const
 
-const runKey = (run: string): string => `${REDIS_PREFIX}:run:${run}`
-const openKey = (run: string): string => `${runKey(run)}:open`
-const workersKey = `${REDIS_PREFIX}:workers`
+const totalsKey = (of: RunPointer): string => `${REDIS_PREFIX}:run:${runKey(of)}`
+const openKey = (of: RunPointer): string => `${totalsKey(of)}:open`
 
 /** Records how many documents of an unfinished shard are embedded. */
-export async function recordDocuments(
-  redis: Redis,
-  run: string,
-  shard: number,
-  documents: number,
-): Promise<void> {
-  await redis.multi().hset(openKey(run), String(shard), documents).expire(openKey(run), KEEP_SECONDS).exec()
+export async function recordDocuments(redis: Redis, job: Job, documents: number): Promise<void> {
+  const key = openKey(job)
+  await redis.multi().hset(key, String(job.shard), documents).expire(key, KEEP_SECONDS).exec()
 }
 
 /** Adds a finished shard to the run's totals. */
-export async function recordShard(
-  redis: Redis,
-  run: string,
-  shard: number,
-  counts: ShardCounts,
-): Promise<void> {
-  const multi = redis.multi().hdel(openKey(run), String(shard)).hincrby(runKey(run), 'shards', 1)
-  for (const [field, value] of Object.entries(counts)) multi.hincrby(runKey(run), field, value)
-  await multi.expire(runKey(run), KEEP_SECONDS).exec()
+export async function recordShard(redis: Redis, job: Job, counts: ShardCounts): Promise<void> {
+  const totals = totalsKey(job)
+  const multi = redis.multi().hdel(openKey(job), String(job.shard)).hincrby(totals, 'shards', 1)
+  for (const [field, value] of Object.entries(counts)) multi.hincrby(totals, field, value)
+  await multi.expire(totals, KEEP_SECONDS).exec()
 }
 
 /** Removes the progress of an unfinished shard whose job failed or was requeued. */
-export async function removeOpenShard(redis: Redis, run: string, shard: number): Promise<void> {
-  await redis.hdel(openKey(run), String(shard))
+export async function removeOpenShard(redis: Redis, job: Job): Promise<void> {
+  await redis.hdel(openKey(job), String(job.shard))
 }
 
-export async function readProgress(redis: Redis, run: string): Promise<RunProgress> {
-  const [totals, open] = await Promise.all([redis.hmget(runKey(run), ...FIELDS), redis.hvals(openKey(run))])
+export async function readProgress(redis: Redis, of: RunPointer): Promise<RunProgress> {
+  const [totals, open] = await Promise.all([redis.hmget(totalsKey(of), ...FIELDS), redis.hvals(openKey(of))])
   const [
     shards = 0,
     documents = 0,
@@ -110,19 +102,19 @@ export async function readProgress(redis: Redis, run: string): Promise<RunProgre
 }
 
 /** Records the heartbeat of a worker. */
-export async function recordHeartbeat(redis: Redis, state: WorkerState): Promise<void> {
-  await redis.hset(workersKey, state.worker, JSON.stringify(state))
+export async function recordHeartbeat(redis: Redis, queue: string, state: WorkerState): Promise<void> {
+  await redis.hset(queueKey('workers', queue), state.worker, JSON.stringify(state))
 }
 
-export async function removeWorker(redis: Redis, worker: string): Promise<void> {
-  await redis.hdel(workersKey, worker)
+export async function removeWorker(redis: Redis, queue: string, worker: string): Promise<void> {
+  await redis.hdel(queueKey('workers', queue), worker)
 }
 
 /**
  * Reads the workers with a heartbeat in the last 15 s. Ignores invalid entries: Redis is untrusted.
  */
-export async function readWorkers(redis: Redis, nowMs: number): Promise<WorkerState[]> {
-  const states = (await redis.hvals(workersKey)).flatMap(parseWorkerState)
+export async function readWorkers(redis: Redis, queue: string, nowMs: number): Promise<WorkerState[]> {
+  const states = (await redis.hvals(queueKey('workers', queue))).flatMap(parseWorkerState)
   return states.filter(({ atMs }) => nowMs - atMs < STALE_MS)
 }
 

@@ -5,51 +5,46 @@
 import { setTimeout as wait } from 'node:timers/promises'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { DefaultJobOptions } from 'bullmq'
+import type { QueueCounts } from './counts.ts'
+import { countAll, countRun, idsOf } from './counts.ts'
 import { openFinalizeLeases } from './finalize-lease.ts'
-import type { Job } from './job.ts'
-import { jobId, QUEUE, REDIS_PREFIX } from './names.ts'
+import type { Job, RunPointer } from './job.ts'
+import { jobId, queueKey, REDIS_PREFIX, shardOfJobId } from './names.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
+import { withReadyScripts } from './ready-jobs.ts'
 import {
   type ConnectOptions,
-  connectRedis,
   inspectRedis,
+  queueOf,
   type RedisTarget,
   requireNoEviction,
   secureUrlOf,
 } from './redis.ts'
+import { connectRedis } from './redis-client.ts'
 import { tracedAdd } from './trace.ts'
 
-/** Number of jobs by state. */
-export interface QueueCounts {
-  readonly waiting: number
-  readonly active: number
-  readonly delayed: number
-  readonly failed: number
-}
-
 /** A job without attempts left, with its last error. */
-export interface FailedJob {
-  readonly run: string
-  readonly shard: number
+export interface FailedJob extends Job {
   readonly reason: string
 }
 
 /** The queue as producers and sweepers use it. */
 export interface Queue extends AsyncDisposable {
   /**
-   * Adds jobs. Idempotent: a job that the queue already has is unchanged. Resolves when Redis has
-   * them.
+   * Adds jobs, and resolves to the number of those that the queue did not have, when Redis has
+   * them. Idempotent: a job that the queue has is unchanged.
    */
-  add(jobs: readonly Job[]): Promise<void>
-  counts(): Promise<QueueCounts>
+  add(jobs: readonly Job[]): Promise<number>
+  /** Counts all jobs, or those of a run. */
+  counts(of?: RunPointer): Promise<QueueCounts>
   /** Returns jobs of a run without attempts left, newest first, at most `limit`. */
-  failures(run: string, limit?: number): Promise<FailedJob[]>
+  failures(of: RunPointer, limit?: number): Promise<FailedJob[]>
   /** Removes a run's failed jobs, so that `add` enqueues them again. Returns their number. */
-  removeFailed(run: string): Promise<number>
-  progress(run: string): Promise<RunProgress>
+  removeFailed(of: RunPointer): Promise<number>
+  progress(of: RunPointer): Promise<RunProgress>
   workers(): Promise<WorkerState[]>
   /** Whether a process holds the finalize lease of the run; false if Redis does not answer. */
-  isFinalizing(run: string): Promise<boolean>
+  isFinalizing(of: RunPointer): Promise<boolean>
   /**
    * Calls `finalize` under the finalize lease of the job's run; returns undefined if another
    * process holds it. Meanwhile the job stays on the queue, delayed, so that an autoscaler keeps a
@@ -59,6 +54,7 @@ export interface Queue extends AsyncDisposable {
 }
 
 const BULK = 1_000
+const MAX_FAILED = 10_000
 const DAY_S = 24 * 3600
 /** Longer than most finalizations. */
 const RECHECK_MS = 30_000
@@ -68,7 +64,7 @@ const jobOptions: DefaultJobOptions = {
   attempts: 5,
   backoff: { type: 'exponential', delay: 1_000, jitter: 0.5 },
   removeOnComplete: true,
-  removeOnFail: { age: 7 * DAY_S, count: 10_000 },
+  removeOnFail: { age: 7 * DAY_S, count: MAX_FAILED },
   stackTraceLimit: 1,
 }
 
@@ -77,14 +73,14 @@ const jobOptions: DefaultJobOptions = {
  * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED that names the address and the fix
  */
 export async function openQueue(target: RedisTarget, options: ConnectOptions = {}): Promise<Queue> {
-  const redisUrl = secureUrlOf(target)
+  const [redisUrl, name] = [secureUrlOf(target), queueOf(target)]
   requireNoEviction(await inspectRedis(redisUrl, options), redisUrl)
-  const redis = connectRedis(redisUrl)
+  const redis = withReadyScripts(connectRedis(redisUrl))
   // ioredis reconnects; commands wait meanwhile until the caller's deadline.
   redis.on('error', () => {})
   // A dynamic import: commands without a queue start about 170 ms sooner.
   const { Queue: BullQueue } = await import('bullmq')
-  const queue = new BullQueue<Job>(QUEUE, {
+  const queue = new BullQueue<Job>(name, {
     connection: redis,
     prefix: REDIS_PREFIX,
     defaultJobOptions: jobOptions,
@@ -93,63 +89,70 @@ export async function openQueue(target: RedisTarget, options: ConnectOptions = {
   queue.on('error', () => {})
   const leases = openFinalizeLeases(redisUrl)
 
-  const failedOf = async (run: string) =>
-    (await queue.getJobs(['failed'], 0, 10_000)).filter(job => job?.data?.run === run)
+  const key = (part: string): string => queueKey(part, name)
+  const sort = () => redis.reembedSort(key('wait'), key('ready'), key('turn'))
+
+  const failedOf = async (of: RunPointer) => idsOf(of, await redis.zrevrange(key('failed'), 0, MAX_FAILED))
+
+  async function addMissing(jobs: readonly Job[]): Promise<number> {
+    const found = await Promise.all(jobs.map(job => redis.exists(key(jobId(job)))))
+    const missing = jobs.filter((_, i) => found[i] === 0)
+    if (missing.length === 0) return 0
+    await tracedAdd(missing, telemetry =>
+      queue.addBulk(
+        missing.map((job, i) => ({
+          name,
+          data: job,
+          opts: { jobId: jobId(job), ...telemetry[i] },
+        })),
+      ),
+    )
+    await sort()
+    return missing.length
+  }
 
   return {
     async add(jobs) {
-      for (let start = 0; start < jobs.length; start += BULK) {
-        const bulk = jobs.slice(start, start + BULK)
-        try {
-          await tracedAdd(bulk, telemetry =>
-            queue.addBulk(
-              bulk.map((job, i) => ({
-                name: QUEUE,
-                data: job,
-                opts: { jobId: jobId(job.run, job.shard), ...telemetry[i] },
-              })),
-            ),
-          )
-        } catch (error) {
-          if (!/OOM/.test(messageOf(error))) throw error
-          throw new ReembedError(
-            'REDIS_MISCONFIGURED',
-            'Redis is out of memory (maxmemory reached): raise maxmemory, then enqueue again; no data is lost',
-            { retry: 'requeue', cause: error },
-          )
+      let added = 0
+      try {
+        for (let start = 0; start < jobs.length; start += BULK) {
+          added += await addMissing(jobs.slice(start, start + BULK))
         }
+        return added
+      } catch (error) {
+        if (!/OOM/.test(messageOf(error))) throw error
+        throw new ReembedError(
+          'REDIS_MISCONFIGURED',
+          'Redis is out of memory (maxmemory reached): raise maxmemory, then enqueue again; no data is lost',
+          { retry: 'requeue', cause: error },
+        )
       }
     },
-    async counts() {
-      const {
-        waiting = 0,
-        prioritized = 0,
-        active = 0,
-        delayed = 0,
-        failed = 0,
-      } = await queue.getJobCounts('waiting', 'prioritized', 'active', 'delayed', 'failed')
-      return { waiting: waiting + prioritized, active, delayed, failed }
+    async counts(of) {
+      return of === undefined ? countAll(redis, name) : countRun(redis, name, of)
     },
-    async failures(run, limit = 10) {
-      const jobs = (await failedOf(run)).slice(0, limit)
-      return jobs.map(({ data, failedReason }) => ({ run, shard: data.shard, reason: failedReason }))
+    async failures(of, limit = 10) {
+      const ids = (await failedOf(of)).slice(0, limit)
+      const reasons = await Promise.all(ids.map(id => redis.hget(key(id), 'failedReason')))
+      return ids.map((id, i) => ({ ...of, shard: shardOfJobId(id), reason: reasons[i] ?? '' }))
     },
-    async removeFailed(run) {
-      const jobs = await failedOf(run)
-      await Promise.all(jobs.map(job => job.remove()))
-      return jobs.length
+    async removeFailed(of) {
+      const ids = await failedOf(of)
+      await Promise.all(ids.map(id => queue.remove(id)))
+      return ids.length
     },
-    progress: run => readProgress(redis, run),
-    workers: () => readWorkers(redis, Date.now()),
-    isFinalizing: run => leases.isHeld(run),
+    progress: of => readProgress(redis, of),
+    workers: () => readWorkers(redis, name, Date.now()),
+    isFinalizing: of => leases.isHeld(of),
     async withFinalizeLease(job, finalize) {
-      const id = jobId(job.run, job.shard)
-      await using lease = await leases.acquire(job.run, () => {
-        queue.add(QUEUE, job, { jobId: id, delay: RECHECK_MS }).catch(() => {})
+      const id = jobId(job)
+      await using lease = await leases.acquire(job, () => {
+        queue.add(name, job, { jobId: id, delay: RECHECK_MS }).catch(() => {})
       })
       if (lease === undefined) return undefined
       const ended = await finalize()
-      const removed = queue.remove(id).catch(() => {})
+      // The delayed job may be due, and ready.
+      const removed = Promise.allSettled([queue.remove(id), redis.zrem(key('ready'), id)])
       await Promise.race([removed, wait(ANSWER_MS, undefined, { ref: false })])
       return ended
     },

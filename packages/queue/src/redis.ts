@@ -1,8 +1,12 @@
-// Connections to Redis. Redis holds only hints (the store is authoritative), but a Redis that
-// evicts keys or is too old for BullMQ loses jobs silently, so it is checked before use.
+// Which Redis is used, and whether it may be used. Redis holds only hints (the store is
+// authoritative), but a Redis that evicts keys or is too old for BullMQ loses jobs silently, so it
+// is checked before use.
 
-import { codeOf, isLoopback, messageOf, ReembedError } from '@reembed/shared'
-import { Redis, type RedisOptions } from 'ioredis'
+import { codeOf, messageOf, ReembedError } from '@reembed/shared'
+import type { Cluster, Redis } from 'ioredis'
+import { QUEUE, requireQueueName } from './names.ts'
+import { openClient } from './redis-client.ts'
+import { isOnThisMachine, parseRedisUrl, type RedisAddress } from './redis-url.ts'
 
 /** Properties of a Redis server. */
 export interface RedisInfo {
@@ -21,9 +25,21 @@ export interface ConnectOptions {
 const OLDEST = [6, 2] as const
 
 /**
- * A Redis by its URL; `insecure` allows one on another machine that has neither password nor TLS.
+ * A Redis by its URL, and the queue in it. `insecure` allows one on another machine that has
+ * neither password nor TLS.
  */
-export type RedisTarget = string | { readonly url: string; readonly insecure?: boolean | undefined }
+export type RedisTarget =
+  | string
+  | {
+      readonly url: string
+      /** Producers, workers and readers of one queue share jobs; the default is 'embed'. */
+      readonly queue?: string | undefined
+      readonly insecure?: boolean | undefined
+    }
+
+/** The name of the queue of a target. @throws ReembedError USAGE for an invalid name */
+export const queueOf = (target: RedisTarget): string =>
+  requireQueueName((typeof target === 'string' ? undefined : target.queue) ?? QUEUE)
 
 /**
  * Refuses a Redis on another machine without a password and TLS: every host that reaches it could
@@ -32,57 +48,50 @@ export type RedisTarget = string | { readonly url: string; readonly insecure?: b
  */
 export function secureUrlOf(redis: RedisTarget): string {
   const { url, insecure = false } = typeof redis === 'string' ? { url: redis } : redis
-  const where = redisAddress(url)
-  const { protocol, hostname, password } = new URL(url)
-  if (insecure || protocol === 'rediss:' || password !== '' || isLoopback(hostname)) return url
+  const address = parseRedisUrl(url)
+  if (insecure || address.tls || address.password !== undefined || isOnThisMachine(address)) return url
   throw new ReembedError(
     'USAGE',
-    `${where} is on another machine and has neither password nor TLS, so any client that reaches it controls the workers: ` +
+    `${address.shown} is on another machine and has neither password nor TLS, so any client that reaches it controls the workers: ` +
       'use redis://:password@host or rediss://host, or allow an insecure Redis in a private network',
     { option: 'redis.insecure' },
   )
 }
 
 /**
- * Waits until Redis answers, then reads its properties.
+ * Waits until Redis answers, then reads its properties. Only a Redis that does not answer is worth
+ * a wait; everything else fails at once.
  * @throws ReembedError REDIS_UNREACHABLE that names the address, or REDIS_MISCONFIGURED for a wrong
- *   password, an unsupported version or a Cluster
+ *   password, a missing right, an untrusted certificate, an unknown database, an unsupported
+ *   version, or a URL of another kind
  */
 export async function inspectRedis(
   url: string,
   { timeoutMs = 10_000, signal }: ConnectOptions = {},
 ): Promise<RedisInfo> {
-  const where = redisAddress(url)
+  const address = parseRedisUrl(url)
   const deadline = Date.now() + timeoutMs
   for (let wait = 100; ; wait = Math.min(2 * wait, 1_000)) {
     signal?.throwIfAborted()
-    const client = new Redis(url, {
-      ...redisOptions,
-      lazyConnect: true,
-      connectTimeout: Math.max(500, Math.min(5_000, deadline - Date.now())),
-      retryStrategy: () => null,
-    })
+    const connectTimeout = Math.max(500, Math.min(5_000, deadline - Date.now()))
+    const client = openClient(url, { lazyConnect: true, connectTimeout, retryStrategy: () => null })
     let last: unknown
     client.on('error', error => {
       last = error
     })
     try {
       await client.connect()
-      return parseInfo(await client.info(), where)
+      return await readInfo(client, address)
     } catch (error) {
-      const cause = codeOf(error) || /^[A-Z]+ /.test(messageOf(error)) ? error : (last ?? error)
       if (error instanceof ReembedError) throw error
-      if (/WRONGPASS|NOAUTH|NOPERM/.test(messageOf(cause))) {
-        throw new ReembedError(
-          'REDIS_MISCONFIGURED',
-          `Redis at ${where} refused the user or password: correct them in the URL`,
-          { cause },
-        )
-      }
+      const cause = causeOf(codeOf(error) || /^[A-Z]+ /.test(messageOf(error)) ? error : (last ?? error))
+      const misconfigured = misconfiguration(cause, address)
+      if (misconfigured !== undefined)
+        throw new ReembedError('REDIS_MISCONFIGURED', misconfigured, { option: 'redis', cause })
       if (Date.now() + wait >= deadline) {
         throw new ReembedError(
           'REDIS_UNREACHABLE',
-          `no Redis answers at ${where} (${codeOf(cause) ?? messageOf(cause)}): start it, or correct the URL`,
+          `no Redis answers at ${address.shown} (${codeOf(cause) ?? messageOf(cause)}): start it, or correct the URL${address.tls ? ' (redis:// if it has no TLS)' : ''}`,
           { retry: 'requeue', option: 'redis', cause },
         )
       }
@@ -91,6 +100,56 @@ export async function inspectRedis(
     }
     await new Promise(resolve => setTimeout(resolve, wait))
   }
+}
+
+/** A Cluster reports that all nodes failed; the reason is that of the last node. */
+function causeOf(error: unknown): unknown {
+  const { lastNodeError } = Object(error) as { lastNodeError?: unknown }
+  return lastNodeError ?? error
+}
+
+const UNTRUSTED = /SELF_SIGNED|UNABLE_TO_(VERIFY|GET_ISSUER)|CERT_UNTRUSTED|CERT_HAS_EXPIRED/
+
+/** What is wrong permanently; undefined for an error that may be transient. */
+function misconfiguration(error: unknown, { shown, database, primary }: RedisAddress): string | undefined {
+  const message = `${codeOf(error) ?? ''} ${messageOf(error)}`
+  const command = missingCommand(error)
+  if (command !== undefined)
+    return `the user of Redis at ${shown} may not run '${command}': grant it with ACL SETUSER`
+  if (/WRONGPASS|NOAUTH|invalid password/.test(message))
+    return `Redis at ${shown} refused the user or password: correct them in the URL`
+  if (/DB index is out of range/.test(message))
+    return `Redis at ${shown} has no database ${database}: use a smaller number, or raise its setting 'databases'`
+  if (UNTRUSTED.test(message))
+    return `the certificate of Redis at ${shown} is not trusted (${codeOf(error)}): set NODE_EXTRA_CA_CERTS to the file of its CA`
+  if (/ERR_TLS_CERT_ALTNAME_INVALID/.test(message))
+    return `the certificate of Redis at ${shown} is for another name: use the host name of the certificate`
+  if (/ERR_SSL_WRONG_VERSION_NUMBER|ERR_SSL_PACKET_LENGTH_TOO_LONG|EPROTO/.test(message))
+    return `Redis at ${shown} does not answer with TLS: use redis:// instead of rediss://`
+  if (/cluster support disabled/i.test(message))
+    return `Redis at ${shown} is no Cluster: use redis:// instead of redis+cluster://`
+  if (/unknown command.*sentinel/i.test(message))
+    return `${shown} is no Sentinel: use redis://, or its port 26379`
+  if (
+    /Sentinel.*(unreachable|no such master)/i.test(message) &&
+    /No such master|IDONTKNOW|ERR /i.test(message)
+  )
+    return `the Sentinels at ${shown} know no primary '${primary}': correct the name in the URL`
+  if (/Protocol error/.test(message))
+    return `${shown} does not answer as Redis does: use rediss:// if it requires TLS`
+  if (/EACCES/.test(message))
+    return `this process may not open the socket ${shown}: change its permissions (unixsocketperm)`
+  return undefined
+}
+
+/** The command that an ACL does not permit; undefined for another error. */
+export function missingCommand(error: unknown): string | undefined {
+  const message = messageOf(error)
+  if (!/NOPERM|ACL failure/.test(message)) return undefined
+  return (
+    /'([^']+)' command/.exec(message)?.[1] ??
+    (/keys?|channels?/.test(message) ? 'access to its keys' : 'a command')
+  )
 }
 
 /**
@@ -106,47 +165,26 @@ export function requireNoEviction(facts: RedisInfo, url: string): void {
 }
 
 /**
- * Opens a connection that reconnects indefinitely. Commands wait while it is disconnected; with
- * `failFast` they fail. The caller must disconnect it.
- */
-export function connectRedis(url: string, { failFast = false }: { readonly failFast?: boolean } = {}): Redis {
-  return new Redis(url, {
-    ...redisOptions,
-    ...(failFast && { commandTimeout: 5_000 }),
-    maxRetriesPerRequest: failFast ? 0 : null,
-    retryStrategy: (times: number) => Math.min(50 * 2 ** times, 2_000),
-  })
-}
-
-/**
  * Returns the address without user and password, for messages. @throws ReembedError USAGE for an
  * invalid URL
  */
-export function redisAddress(url: string): string {
-  try {
-    const { protocol, host, pathname } = new URL(url)
-    return `${protocol}//${host}${pathname}`
-  } catch {
-    throw new ReembedError(
-      'USAGE',
-      'the Redis URL must look like redis://host:6379 or rediss://user:password@host:6379',
-    )
+export const redisAddress = (url: string): string => parseRedisUrl(url).shown
+
+/** Reads the properties of a server, or of the primaries of a Cluster: the strictest of them. */
+async function readInfo(client: Redis, address: RedisAddress): Promise<RedisInfo> {
+  if (address.kind !== 'cluster') {
+    // ioredis ignores a refused SELECT and continues in database 0.
+    if (address.database > 0) await client.select(address.database)
+    return parseInfo(await client.info(), address)
   }
+  const primaries = (client as unknown as Cluster).nodes('master')
+  const infos = await Promise.all(primaries.map(async node => parseInfo(await node.info(), address)))
+  const [first] = infos
+  if (first === undefined) throw new Error('the Cluster has no primary')
+  return infos.find(({ evictionPolicy }) => evictionPolicy !== 'noeviction') ?? first
 }
 
-/** Options of all connections. */
-export const redisOptions: Pick<
-  RedisOptions,
-  'enableReadyCheck' | 'keepAlive' | 'connectionName' | 'reconnectOnError'
-> = {
-  enableReadyCheck: true,
-  // After a failover the address resolves to the new master: reconnect and resend the command.
-  reconnectOnError: error => (error.message.startsWith('READONLY') ? 2 : false),
-  keepAlive: 30_000,
-  connectionName: 'reembed',
-}
-
-function parseInfo(info: string, where: string): RedisInfo {
+function parseInfo(info: string, { shown: where, kind }: RedisAddress): RedisInfo {
   const facts = new Map(info.split('\r\n').map(line => line.split(':', 2) as [string, string]))
   const version = facts.get('redis_version') ?? '0'
   const [major = 0, minor = 0] = version.split('.').map(Number)
@@ -158,10 +196,19 @@ function parseInfo(info: string, where: string): RedisInfo {
   }
   // Dragonfly reports cluster mode when it emulates a cluster in one process, which BullMQ
   // recommends.
-  if (facts.get('redis_mode') === 'cluster' && !facts.has('dragonfly_version')) {
+  const isCluster = facts.get('redis_mode') === 'cluster' && !facts.has('dragonfly_version')
+  if (isCluster && kind !== 'cluster') {
     throw new ReembedError(
       'REDIS_MISCONFIGURED',
-      `Redis at ${where} is a Cluster, and all keys of reembed are in one slot: use a Redis with cluster mode off, or the primary of a Sentinel`,
+      `Redis at ${where} is a node of a Cluster: write ${where.replace(/^([a-z]+)/, '$1+cluster').replace(/\/\d*$/, '')}`,
+      { option: 'redis' },
+    )
+  }
+  if (facts.get('redis_mode') === 'sentinel') {
+    throw new ReembedError(
+      'REDIS_MISCONFIGURED',
+      `${where} is a Sentinel: write redis+sentinel://<host>:26379/<name of the primary>`,
+      { option: 'redis' },
     )
   }
   return {

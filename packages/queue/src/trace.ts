@@ -47,12 +47,12 @@ export function tracedAttempt(
   return tracer.within(span, run)
 }
 
-const attributesOf = ({ run, shard }: Job, operation: string, type: string): Attributes => ({
+const attributesOf = (job: Job, operation: string, type: string): Attributes => ({
   'messaging.system': 'bullmq',
   'messaging.operation.name': operation,
   'messaging.operation.type': type,
   'messaging.destination.name': QUEUE,
-  'messaging.message.id': jobId(run, shard),
-  'reembed.run': run,
-  'reembed.shard': shard,
+  'messaging.message.id': jobId(job),
+  'reembed.run': job.run,
+  'reembed.shard': job.shard,
 })

@@ -25,6 +25,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   promptName: '--prompt, --prompt-name',
   redis: '--redis',
   'redis.insecure': '--insecure-redis',
+  queue: '--queue',
   sample: '--sample, --top; `reembed plan` shows tokens, time and cost',
   source: '--source',
   'spending.pricePerHour': '--price-per-hour',

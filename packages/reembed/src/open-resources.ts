@@ -80,10 +80,10 @@ export async function openOrStartEndpoint(
 
 /** Returns the given Redis, or starts a private one; the stack stops it. */
 export async function openOrStartRedis(
-  { redis, insecureRedis }: RedisFlags,
+  { redis, insecureRedis, queue }: RedisFlags,
   stack: AsyncDisposableStack,
 ): Promise<{ target: RedisTarget; isPrivate: boolean }> {
-  if (redis) return { target: { url: redis, insecure: insecureRedis }, isPrivate: false }
+  if (redis) return { target: { url: redis, queue, insecure: insecureRedis }, isPrivate: false }
   const { startRedis } = await importLocal('a --redis')
   steps.show('starting a private Redis')
   const server = stack.use(await startRedis())
@@ -92,11 +92,11 @@ export async function openOrStartRedis(
 }
 
 /** @throws ReembedError USAGE when no Redis is given, an insecure one, or another database. */
-export function requireRedis({ redis, insecureRedis: insecure }: RedisFlags): RedisTarget {
+export function requireRedis({ redis, queue, insecureRedis: insecure }: RedisFlags): RedisTarget {
   if (redis) {
     const url = inDatabase(redis, process.env.REEMBED_REDIS_DATABASE)
     secureUrlOf({ url, insecure })
-    return { url, insecure }
+    return { url, queue, insecure }
   }
   throw new ReembedError(
     'USAGE',

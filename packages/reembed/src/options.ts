@@ -62,6 +62,7 @@ export interface OutputFlags extends S3Flags {
 
 export interface RedisFlags {
   readonly redis?: string
+  readonly queue?: string
   readonly insecureRedis?: boolean
 }
 
@@ -337,6 +338,10 @@ export const redis: readonly Option[] = [
   new Option('--redis <url>', 'use the queue in this Redis: redis://host:6379, or rediss:// with TLS').env(
     'REDIS_URL',
   ),
+  new Option(
+    '--queue <name>',
+    'use the queue of this name: its workers, jobs and progress (default: embed)',
+  ).env('REEMBED_QUEUE'),
   new Option('--insecure-redis', 'allow a Redis on another machine without password or TLS').env(
     'REEMBED_INSECURE_REDIS',
   ),

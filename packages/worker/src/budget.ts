@@ -77,6 +77,7 @@ interface JobUsage {
 }
 
 function createRunMeter(runBudgets: Budget, worker: string, store: Store, plan: Plan): RunMeter {
+  const of = { output: store.url, run: plan.run }
   const jobs = new Set<JobUsage>()
   const shardTokens = plan.quote ? (ROOM * plan.quote.tokens) / plan.shards : 0
   let epoch = ''
@@ -101,7 +102,7 @@ function createRunMeter(runBudgets: Budget, worker: string, store: Store, plan: 
     while (true) {
       const heldTokens = held() - requestedTokens
       const limits = { maxTokens, maxEndpointSeconds }
-      const entry = { run: plan.run, worker, epoch, heldTokens, requestedTokens, ...limits }
+      const entry = { ...of, worker, epoch, heldTokens, requestedTokens, ...limits }
       const said = endedSinceEntry
       const answer = await runBudgets.reserve(entry)
       if (answer.epoch === entry.epoch) {
@@ -109,7 +110,7 @@ function createRunMeter(runBudgets: Budget, worker: string, store: Store, plan: 
         return answer
       }
       if (answer.epoch === null) {
-        await runBudgets.initialize(plan.run, randomUUID(), await usedFor(store, plan))
+        await runBudgets.initialize(of, randomUUID(), await usedFor(store, plan))
       } else if (answer.epoch !== epoch) {
         epoch = answer.epoch
         // The baseline holds the jobs that ended before the last report: it was read after Redis

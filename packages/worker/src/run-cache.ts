@@ -3,7 +3,7 @@
 // this worker serves.
 
 import { type Plan, readSliceSegment, requirePlan, type Slice } from '@reembed/protocol'
-import type { Job } from '@reembed/queue'
+import { type Job, servesOutput } from '@reembed/queue'
 import { type BaseRuns, createShardBufferPool, openBaseRuns, type ShardBufferPool } from '@reembed/shard'
 import { createMemo, ReembedError } from '@reembed/shared'
 import { openStore, type S3Options, type Store } from '@reembed/store'
@@ -67,9 +67,9 @@ export function createRunCache({
 
   return {
     async open({ output, run }) {
-      if (!outputs.some(served => output === served || output.startsWith(`${served.replace(/\/+$/, '')}/`))) {
-        // Another worker on this Redis serves it. Failing the job would take it from that worker,
-        // so it is delayed.
+      // The queue offers no such job, unless its id names another output than its data. Another
+      // worker may serve it, so it is delayed, not failed.
+      if (!servesOutput(outputs, output)) {
         throw new ReembedError(
           'JOB_INVALID',
           `this worker does not serve the output ${output}, only ${outputs.join(', ')}: start a worker that serves it`,

@@ -85,7 +85,7 @@ const SILENT_MS = 30_000
  * used, USAGE for an invalid endpoint
  */
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
-  const { redis, concurrency = DEFAULT_CONCURRENCY, log, signal } = options
+  const { redis, outputs, concurrency = DEFAULT_CONCURRENCY, log, signal } = options
   const name = nextName()
   const runs = createRunCache(options)
   const seenOutputs = new Set<string>()
@@ -142,7 +142,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     log.info({ ...facts, ...counts, reused: made.receipt.reused ?? 0, status: made.status }, 'shard finished')
   }
 
-  const consumer: Consumer = await consume(redis, handle, { concurrency, signal, onEvent })
+  const consumer: Consumer = await consume(redis, handle, { concurrency, outputs, signal, onEvent })
 
   function onEvent(event: ConsumerEvent): void {
     metrics?.recordEvent(event)
@@ -171,7 +171,6 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     const sent = consumer.heartbeat({
       worker: name,
       endpoint: embedder.state,
-      outputs: options.outputs,
       atMs: Date.now(),
     })
     sent.then(

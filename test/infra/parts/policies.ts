@@ -2,7 +2,7 @@
 
 import type { Manifest } from './chart.ts'
 
-const STATES = ['active', 'delayed', 'prioritized', 'wait']
+const STATES = ['active', 'delayed', 'ready', 'wait']
 
 type Policy = (manifests: readonly Manifest[]) => string[]
 

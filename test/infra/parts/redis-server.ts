@@ -29,7 +29,7 @@ export async function startRedisServer(folder: string, args: readonly string[]):
   await new Promise<void>((resolve, reject) => {
     child.stdout.on('data', data => {
       log += data
-      if (/ready to accept connections/i.test(log)) resolve()
+      if (/ready to accept connections|sentinel id is/i.test(log)) resolve()
     })
     exited.then(() => reject(new Error(`redis-server ended:\n${log}`)), reject)
   })

@@ -56,9 +56,9 @@ export function createLimitMember({
     get share() {
       if (view === undefined) return 0
       const limit = Math.floor(Math.min(state.limit ?? initial(), max()))
-      const workers = Math.max(1, view.members)
-      const hasRemainder = (view.memberIndex + view.round) % workers < limit % workers
-      return Math.floor(limit / workers) + (hasRemainder ? 1 : 0)
+      const { part, parts, round } = view
+      const hasRemainder = (part + round) % parts < limit % parts
+      return Math.floor(limit / parts) + (hasRemainder ? 1 : 0)
     },
     async exchange(report) {
       const heard = await coordinator.report({ ...report, lastCommit: commitOf(state) })

@@ -33,7 +33,7 @@ export function registerQueueMetrics(registry: Registry, watch: QueueReader): Qu
   )
   const backlog = registry.gauge(
     'reembed_queue_backlog',
-    'Jobs that need workers: wait + prioritized + active, and one if any is delayed.',
+    'Jobs that need workers: wait + ready + active, and one if any is delayed.',
     {},
   )
   const paused = registry.gauge('reembed_queue_paused', 'Whether the queue is paused (1).', {})
@@ -63,8 +63,8 @@ export function registerQueueMetrics(registry: Registry, watch: QueueReader): Qu
     max.set(facts.maxBytes, {})
     noEviction.set(facts.evictionPolicy === 'noeviction' ? 1 : 0, {})
     for (const state of QUEUE_STATES) jobs.set(depth.jobs[state], { state })
-    const { wait, prioritized, active, delayed } = depth.jobs
-    backlog.set(wait + prioritized + active + (delayed > 0 ? 1 : 0), {})
+    const { wait, ready, active, delayed } = depth.jobs
+    backlog.set(wait + ready + active + (delayed > 0 ? 1 : 0), {})
     paused.set(depth.paused ? 1 : 0, {})
     oldest.set((depth.oldestWaitingMs ?? 0) / 1000, {})
     overdue.set(depth.overdue, {})

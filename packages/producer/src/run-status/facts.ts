@@ -18,6 +18,7 @@ import {
 import {
   type FailedJob,
   type QueueCounts,
+  type RunPointer,
   type RunProgress,
   servesOutput,
   type WorkerState,
@@ -27,15 +28,15 @@ import type { Store } from '@reembed/store'
 
 /** The part of a queue that the status reads. */
 export interface QueueView {
-  counts(): Promise<QueueCounts>
-  progress(run: string): Promise<RunProgress>
+  counts(of: RunPointer): Promise<QueueCounts>
+  progress(of: RunPointer): Promise<RunProgress>
   workers(): Promise<readonly WorkerState[]>
-  failures(run: string, limit: number): Promise<readonly FailedJob[]>
+  failures(of: RunPointer, limit: number): Promise<readonly FailedJob[]>
 }
 
 /** What Redis knows about a run. */
 export interface QueueFacts {
-  /** Jobs of all runs; `failed`: those of this run. */
+  /** Jobs of this run. */
   readonly jobs: QueueCounts
   /** Counted since Redis started. */
   readonly progress: RunProgress
@@ -82,7 +83,6 @@ export interface RunFacts {
 /** Shards of this time give the rate. */
 export const RECENT_MS: number = 10 * 60_000
 const FAILURES_SHOWN = 5
-const MAX_FAILURES = 10_000
 
 /** Reads facts about the runs of an output. Objects that never change are read once. */
 export interface FactsReader {
@@ -128,7 +128,7 @@ export function createFactsReader(store: Store, queue: QueueView | string | unde
           ? await getGateReport(store, gatesKey(run, current?.run))
           : undefined,
       shards: isOpen ? await readShardFacts(store, plan) : { done: plan?.shards ?? 0, recent: 0 },
-      queue: isOpen ? await readQueueFacts(queue, store.url, run) : undefined,
+      queue: isOpen ? await readQueueFacts(queue, { output: store.url, run }) : undefined,
     }
   }
 
@@ -194,24 +194,23 @@ async function readShardFacts(store: Store, plan: Plan): Promise<ShardFacts> {
 
 async function readQueueFacts(
   queue: QueueView | string | undefined,
-  output: string,
-  run: string,
+  of: RunPointer,
 ): Promise<QueueFacts | string | undefined> {
   if (queue === undefined || typeof queue === 'string') return queue
   try {
     const [jobs, progress, workers, failures] = await Promise.all([
-      queue.counts(),
-      queue.progress(run),
+      queue.counts(of),
+      queue.progress(of),
       queue.workers(),
-      queue.failures(run, MAX_FAILURES),
+      queue.failures(of, FAILURES_SHOWN),
     ])
-    const serving = workers.filter(({ outputs }) => servesOutput(outputs, output))
+    const serving = workers.filter(({ outputs }) => servesOutput(outputs, of.output))
     return {
-      jobs: { ...jobs, failed: failures.length },
+      jobs,
       progress,
       workers: serving,
       otherWorkers: workers.length - serving.length,
-      failures: failures.slice(0, FAILURES_SHOWN).map(({ shard, reason }) => ({ shard, reason })),
+      failures: failures.map(({ shard, reason }) => ({ shard, reason })),
     }
   } catch (error) {
     return messageOf(error)

@@ -1,6 +1,6 @@
 import { type Endpoint, type EndpointTarget, openEndpoint, openTarget, parseTargets } from '@reembed/endpoint'
 import { sampleCorpus, survey } from '@reembed/planner'
-import { inspectRedis, redisAddress, requireNoEviction } from '@reembed/queue'
+import { inspectRedis, redisAddress, requireNoEviction, requireRights } from '@reembed/queue'
 import { EXIT } from '@reembed/shared'
 import { checkStore, openStore, raceStore } from '@reembed/store'
 import { explain } from '../explain.ts'
@@ -63,11 +63,12 @@ export async function doctor(flags: Flags): Promise<void> {
 async function inspectRedisUrl(url: string): Promise<string> {
   const facts = await inspectRedis(url)
   requireNoEviction(facts, url)
+  await requireRights(url)
   const memory =
     facts.maxBytes === 0
       ? `${bytes(facts.usedBytes)} used, no limit`
       : `${bytes(facts.usedBytes)} of ${bytes(facts.maxBytes)} used`
-  return `${redisAddress(url)}  version ${facts.version}, ${facts.evictionPolicy}, ${memory}`
+  return `${redisAddress(url)}  version ${facts.version}, ${facts.evictionPolicy}, ${memory}; every command of a worker is permitted`
 }
 
 /** What a run would read: the objects, the fields and a sample of the records. */

@@ -29,6 +29,7 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
   allowInsecure: 'endpoint.allow_insecure',
 
   redis: 'queue.redis',
+  queue: 'queue.name',
   insecureRedis: 'queue.insecure_redis',
 
   output: 'output.uri',

@@ -1,0 +1,47 @@
+// Counts jobs by state: of a queue, and of one run. Of a run, waiting jobs are counted in the index
+// (O(log jobs)); the other states are lists of job ids, which contain the run. Jobs in progress are
+// as many as workers take at once; delayed and failed ones are bounded by MAX_LISTED.
+
+import type { Redis } from 'ioredis'
+import type { RunPointer } from './job.ts'
+import { queueKey, runBounds, runKey } from './names.ts'
+
+/** Number of jobs by state. */
+export interface QueueCounts {
+  readonly waiting: number
+  readonly active: number
+  readonly delayed: number
+  readonly failed: number
+}
+
+const MAX_LISTED = 10_000
+
+/** Those of `ids` that are jobs of the run. */
+export const idsOf = (of: RunPointer, ids: readonly string[]): string[] =>
+  ids.filter(id => id.startsWith(`${runKey(of)}.`))
+
+export async function countAll(redis: Redis, queue: string): Promise<QueueCounts> {
+  const key = (part: string): string => queueKey(part, queue)
+  const [wait, ready, active, delayed, failed] = await Promise.all([
+    redis.llen(key('wait')),
+    redis.zcard(key('ready')),
+    redis.llen(key('active')),
+    redis.zcard(key('delayed')),
+    redis.zcard(key('failed')),
+  ])
+  return { waiting: wait + ready, active, delayed, failed }
+}
+
+export async function countRun(redis: Redis, queue: string, of: RunPointer): Promise<QueueCounts> {
+  const key = (part: string): string => queueKey(part, queue)
+  const [from, to] = runBounds(of)
+  const [ready, ...lists] = await Promise.all([
+    redis.zlexcount(key('ready'), from, to),
+    redis.lrange(key('wait'), 0, MAX_LISTED),
+    redis.lrange(key('active'), 0, -1),
+    redis.zrevrange(key('delayed'), 0, MAX_LISTED),
+    redis.zrevrange(key('failed'), 0, MAX_LISTED),
+  ])
+  const [wait = 0, active = 0, delayed = 0, failed = 0] = lists.map(ids => idsOf(of, ids).length)
+  return { waiting: wait + ready, active, delayed, failed }
+}

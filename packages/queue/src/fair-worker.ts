@@ -1,0 +1,60 @@
+// BullMQ's worker with another order of jobs: that of ready-jobs.ts. Loaded on demand, because it
+// loads BullMQ.
+
+import { type BackendFactory, createRedisBackend, type RedisQueueBackend, Worker } from 'bullmq'
+import { withoutSlashes } from './progress.ts'
+import { PICK } from './ready-jobs.ts'
+
+const PICK_COMMAND = 'reembedPick'
+
+/** BullMQ's backend, except that it takes only jobs of `outputs`, and those of all runs in turn. */
+export const createFairBackend =
+  (outputs: readonly string[]): BackendFactory<RedisQueueBackend> =>
+  (name, options, context) => {
+    const backend = createRedisBackend(name, options, context)
+    const { keys } = backend
+    const own = backend.execCommand.bind(backend)
+    const defined = new WeakSet<object>()
+    let seen = ''
+    backend.execCommand = (client, command, args) =>
+      command === 'moveToActive' && 'defineCommand' in client
+        ? pickAndMove(client, args)
+        : own(client, command, args)
+
+    async function pickAndMove(client: PickClient, args: unknown[]): Promise<unknown> {
+      if (!defined.has(client)) client.defineCommand(PICK_COMMAND, { lua: PICK, numberOfKeys: 4 })
+      defined.add(client)
+      const transaction = client.multi()
+      transaction.runCommand(PICK_COMMAND, [
+        keys.wait,
+        backend.toKey('ready'),
+        backend.toKey('turn'),
+        keys.marker,
+        backend.toKey(''),
+        seen,
+        ...withoutSlashes(outputs),
+      ])
+      own(transaction, 'moveToActive', args)
+      const [picked, moved] = (await transaction.exec()) ?? []
+      const error = picked?.[0] ?? moved?.[0]
+      if (error) throw error
+      seen = String(picked?.[1])
+      return moved?.[1]
+    }
+    return backend
+  }
+
+type PickClient = Extract<Parameters<RedisQueueBackend['execCommand']>[0], { defineCommand: unknown }>
+
+/**
+ * BullMQ's worker, which does not take the next job in the script that ends the last one: that
+ * script knows BullMQ's order only.
+ */
+export class FairWorker<Data> extends Worker<Data, void> {
+  override processJob(
+    job: Parameters<Worker<Data, void>['processJob']>[0],
+    token: string,
+  ): ReturnType<Worker<Data, void>['processJob']> {
+    return super.processJob(job, token, () => false)
+  }
+}

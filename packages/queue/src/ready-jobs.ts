@@ -1,0 +1,141 @@
+// The order in which workers take jobs. BullMQ's list of waiting jobs is first in, first out over
+// all runs, and any worker takes the first job, also of an output that it does not serve. Therefore
+// jobs wait in an index of our own, and each worker picks from it:
+//
+//   {reembed}:<queue>:ready   sorted set of job ids, all with score 0, so Redis sorts them by name:
+//                             by output, run and shard
+//   {reembed}:<queue>:turn    hash: run, the run key of the last job taken; sorted, the number of
+//                             jobs that entered the index
+//
+// A pick takes the first job of the first run behind `turn.run` whose output the worker serves:
+// runs take turns, job by job. It steps over the outputs that the worker does not serve, so its
+// cost is O(outputs · log jobs). BullMQ adds, requeues and promotes jobs to its own list; each pick
+// first moves that list into the index. Then it puts the picked job back at the end from which
+// BullMQ takes, in one transaction with BullMQ's own script, which locks the job.
+
+import type { Redis } from 'ioredis'
+
+/** Moves BullMQ's waiting jobs into the index. */
+const SORT = `
+local function sort(wait, ready, turn)
+  while true do
+    local ids = redis.call('LPOP', wait, 1000)
+    if not ids or #ids == 0 then return end
+    local members = {}
+    for i, id in ipairs(ids) do
+      members[2 * i - 1] = 0
+      members[2 * i] = id
+    end
+    redis.call('ZADD', ready, unpack(members))
+    redis.call('HINCRBY', turn, 'sorted', #ids)
+  end
+end
+`
+
+/**
+ * Of a job id: the output id and the run key; nil for the id of a job that another program added.
+ * '/' follows '.' in ASCII, so '<run key>/' is behind every job of the run.
+ */
+const PARTS = `
+local function partsOf(id)
+  local output, run = string.match(id, '^([^.]+)%.([^.]+)%.%d+$')
+  if output then return output, output .. '.' .. run end
+  return nil, id
+end
+local function behindOutput(id, output)
+  if output then return '[' .. output .. '/' end
+  return '(' .. id
+end
+local function firstFrom(ready, from)
+  return redis.call('ZRANGEBYLEX', ready, from, '+', 'LIMIT', 0, 1)[1]
+end
+`
+
+/**
+ * Whether one of the outputs ARGV[first...] is, or contains, the output of a job; nil for a job
+ * that was removed. An invalid job is served: the worker that takes it fails it.
+ */
+const SERVED = `
+local function isServed(prefix, id, first)
+  local data = redis.call('HGET', prefix .. id, 'data')
+  if not data then return nil end
+  local isJson, job = pcall(cjson.decode, data)
+  if not isJson or type(job) ~= 'table' or type(job.output) ~= 'string' then return true end
+  for i = first, #ARGV do
+    local served = ARGV[i]
+    if job.output == served or string.sub(job.output, 1, #served + 1) == served .. '/' then return true end
+  end
+  return false
+end
+`
+
+// BullMQ wakes one blocked worker per added job. If that worker serves none of the waiting jobs, it
+// wakes the next one, once per change of the index, so that a wake-up always ends.
+export const PICK: string = `
+${SORT}${PARTS}${SERVED}
+local wait, ready, turn, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local prefix, seen = ARGV[1], ARGV[2]
+sort(wait, ready, turn)
+local last, sorted = unpack(redis.call('HMGET', turn, 'run', 'sorted'))
+local from, wrapped = '-', true
+if last then from, wrapped = '[' .. last .. '/', false end
+while true do
+  local id = firstFrom(ready, from)
+  if id then
+    local output, run = partsOf(id)
+    if wrapped and last and run > last then break end
+    local served = isServed(prefix, id, 3)
+    if served then
+      redis.call('ZREM', ready, id)
+      redis.call('RPUSH', wait, id)
+      redis.call('HSET', turn, 'run', run)
+      return sorted
+    end
+    if served == nil then redis.call('ZREM', ready, id) else from = behindOutput(id, output) end
+  elseif wrapped then
+    break
+  else
+    from, wrapped = '-', true
+  end
+end
+if sorted and sorted ~= seen and redis.call('ZCARD', ready) > 0 then redis.call('ZADD', marker, 0, '0') end
+return sorted or ''
+`
+
+/** Counts the jobs that a worker could take. */
+const COUNT = `
+${PARTS}${SERVED}
+local wait, ready, prefix = KEYS[1], KEYS[2], ARGV[1]
+local count, from = redis.call('LLEN', wait), '-'
+while true do
+  local id = firstFrom(ready, from)
+  if not id then return count end
+  local output = partsOf(id)
+  local behind = behindOutput(id, output)
+  if isServed(prefix, id, 2) then
+    count = count + (output and redis.call('ZLEXCOUNT', ready, '[' .. id, '(' .. output .. '/') or 1)
+  end
+  from = behind
+end
+`
+
+const ENTER = `${SORT}
+sort(KEYS[1], KEYS[2], KEYS[3])
+return 1
+`
+
+interface Scripted {
+  /** Moves BullMQ's waiting jobs into the index. Keys: wait, ready, turn. */
+  reembedSort(...keys: string[]): Promise<number>
+  /**
+   * Counts the jobs of the given outputs. Keys: wait, ready; then the key prefix and the outputs.
+   */
+  reembedCount(...args: string[]): Promise<number>
+}
+
+/** Defines the scripts of the index on a connection. */
+export function withReadyScripts<Client extends Redis>(redis: Client): Client & Scripted {
+  redis.defineCommand('reembedSort', { lua: ENTER, numberOfKeys: 3 })
+  redis.defineCommand('reembedCount', { lua: COUNT, numberOfKeys: 2 })
+  return redis as Client & Scripted
+}

@@ -1,0 +1,87 @@
+// Connections to a server, to the primary behind Sentinels, or to a Cluster. A Cluster has the same
+// commands as one server, because all keys of reembed are in one slot.
+
+import { Cluster, Redis } from 'ioredis'
+import { parseRedisUrl } from './redis-url.ts'
+
+/** Settings of a connection, for each kind of Redis alike. */
+export interface ClientOptions {
+  readonly lazyConnect?: boolean
+  readonly connectTimeout?: number
+  readonly commandTimeout?: number
+  readonly maxRetriesPerRequest?: number | null
+  readonly enableOfflineQueue?: boolean
+  /** Milliseconds until the next connection; null ends the attempts. */
+  readonly retryStrategy?: (times: number) => number | null
+  readonly scripts?: Record<string, { readonly lua: string; readonly numberOfKeys: number }>
+}
+
+/** Longer than a node needs to answer, shorter than a user waits for an error. */
+const SLOTS_MS = 1_500
+
+/**
+ * Opens a connection that reconnects indefinitely. Commands wait while it is disconnected; with
+ * `failFast` they fail. The caller must disconnect it.
+ */
+export const connectRedis = (
+  url: string,
+  { failFast = false }: { readonly failFast?: boolean } = {},
+): Redis =>
+  openClient(url, {
+    ...(failFast && { commandTimeout: 5_000 }),
+    maxRetriesPerRequest: failFast ? 0 : null,
+    retryStrategy: times => Math.min(50 * 2 ** times, 2_000),
+  })
+
+/** Opens a connection. @throws ReembedError USAGE for an invalid URL */
+export function openClient(url: string, { scripts, ...options }: ClientOptions): Redis {
+  const { kind, nodes, socket, primary, username, password, database: db, tls } = parseRedisUrl(url)
+  const common = {
+    enableReadyCheck: true,
+    // After a failover the address resolves to the new primary: reconnect and resend the command.
+    reconnectOnError: (error: Error) => (error.message.startsWith('READONLY') ? 2 : false),
+    keepAlive: 30_000,
+    connectionName: 'reembed',
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...(tls && { tls: {} }),
+  } as const
+  const script = scripts && { scripts }
+  if (kind === 'cluster') {
+    const { lazyConnect, enableOfflineQueue, retryStrategy, ...perNode } = options
+    return new Cluster([...nodes], {
+      redisOptions: { ...common, ...perNode },
+      slotsRefreshTimeout: SLOTS_MS,
+      ...script,
+      ...(lazyConnect !== undefined && { lazyConnect }),
+      ...(enableOfflineQueue !== undefined && { enableOfflineQueue }),
+      ...(retryStrategy && { clusterRetryStrategy: retryStrategy }),
+      // A certificate is for the name of a node, not for its address.
+      ...(tls && {
+        dnsLookup: (host: string, found: (error: null, host: string) => void) => found(null, host),
+      }),
+    }) as unknown as Redis
+  }
+  if (kind === 'sentinel') {
+    return new Redis({
+      ...common,
+      ...options,
+      ...script,
+      db,
+      sentinels: [...nodes],
+      name: primary ?? '',
+      ...(username !== undefined && { sentinelUsername: username }),
+      ...(password !== undefined && { sentinelPassword: password }),
+      ...(tls && { enableTLSForSentinelMode: true, sentinelTLS: {} }),
+      ...(options.retryStrategy && { sentinelRetryStrategy: options.retryStrategy }),
+    })
+  }
+  const [node] = nodes
+  return new Redis({
+    ...common,
+    ...options,
+    ...script,
+    db,
+    ...(socket === undefined ? node : { path: socket }),
+  })
+}

@@ -1,0 +1,64 @@
+// A whole run on a Redis Cluster of six nodes, and behind three Sentinels: the server that holds
+// the queue is killed in the middle, then all data is lost, and the run ends and verifies.
+
+import { join } from 'node:path'
+import { createHashEngine, serveTei } from '@reembed/local'
+import { openQueue } from '@reembed/queue'
+import { expect, test } from 'vitest'
+import { documents, flags, reembed, start, temporaryFolder, writeJsonl } from '../parts/cli.ts'
+import { openGate } from '../parts/gate.ts'
+import { startCluster, startSentinels } from './servers.ts'
+
+test.each([
+  { name: 'a Cluster of six nodes', open: startCluster },
+  { name: 'a primary behind three Sentinels', open: startSentinels },
+])('a run on $name survives a failover and FLUSHALL, and verifies', async ({ open }) => {
+  await using stack = new AsyncDisposableStack()
+  const folder = stack.use(await temporaryFolder())
+  const redis = stack.use(await open(folder.path))
+  const tei = stack.use(await serveTei({ engine: createHashEngine({ dimensions: 8 }) }))
+  const gate = stack.use(await openGate(tei.url))
+  const source = await writeJsonl(join(folder.path, 'corpus.jsonl'), documents(400))
+  const output = join(folder.path, 'vectors')
+  const given = flags({ output, endpoint: gate.url, redis: redis.url })
+
+  const checked = await reembed(['doctor', ...flags({ redis: redis.url })])
+  expect(checked.stdout).toMatch(/ok {4}redis/)
+  const enqueued = await reembed([
+    'enqueue',
+    ...flags({ source, 'documents-per-shard': '5' }),
+    '--json',
+    ...given,
+  ])
+  expect(enqueued.code, enqueued.stderr).toBe(0)
+  const { run, shards } = JSON.parse(enqueued.stdout)
+
+  // The first texts check the endpoint; then jobs of both workers wait at the gate.
+  gate.closeAfter(100)
+  const workers = [1, 2].map(() => start(['worker', '--concurrency', '2', ...given]))
+  stack.defer(async () => {
+    for (const { child } of workers) child.kill('SIGTERM')
+    await Promise.all(workers.map(({ finished }) => finished))
+  })
+  await gate.closed
+  const failoverMs = performance.now()
+  await redis.failover()
+  gate.open()
+  await using queue = await openQueue(redis.url)
+  await expect
+    .poll(async () => (await queue.progress({ output, run })).shards, { timeout: 60_000 })
+    .toBeGreaterThan(shards / 3)
+  const resumedMs = performance.now()
+  await redis.flush()
+  await Promise.any(workers.map(({ line }) => line(/"state":"published"/)))
+  const endMs = performance.now()
+  const seconds = (from: number, to: number): string => `${((to - from) / 1000).toFixed(1)} s`
+  process.stdout.write(
+    `${redis.url}: failover to a third of the shards ${seconds(failoverMs, resumedMs)}, FLUSHALL to published ${seconds(resumedMs, endMs)}\n`,
+  )
+
+  const verified = await reembed(['verify', '--output', output])
+  expect(verified.code, verified.stderr).toBe(0)
+  const said = workers.map(({ child }) => child.exitCode)
+  expect(said).toEqual([null, null])
+})

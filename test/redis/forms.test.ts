@@ -1,0 +1,143 @@
+// What each form of a Redis URL answers, and each missing right: a real server for each, and at
+// most two seconds for an answer that is no wait for a server.
+
+import { join } from 'node:path'
+import { inspectRedis, openQueue, redisAddress, requireRights } from '@reembed/queue'
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { freePort, type RedisServer } from '../infra/parts/redis-server.ts'
+import { flags, reembed, temporaryFolder } from '../parts/cli.ts'
+import { createTls, startIn, type TlsFiles } from './servers.ts'
+
+const LIMIT_MS = 2_000
+
+let folder: Awaited<ReturnType<typeof temporaryFolder>>
+let plain: RedisServer
+let secret: RedisServer
+let secure: RedisServer
+let tls: TlsFiles
+beforeAll(async () => {
+  folder = await temporaryFolder()
+  tls = await createTls(folder.path)
+  plain = await startIn(folder.path, 'plain', ['--unixsocket', join(folder.path, 'redis.sock'), '--save', ''])
+  secret = await startIn(folder.path, 'secret', ['--requirepass', '50%off@', '--save', ''])
+  const port = await freePort()
+  secure = await startIn(folder.path, 'secure', [...tls.args, '--tls-port', String(port), '--save', ''])
+  ports.secure = port
+})
+afterAll(async () => {
+  for (const part of [plain, secret, secure, folder]) await part[Symbol.asyncDispose]()
+})
+
+const ports = { secure: 0 }
+/** Puts the addresses of the servers into a URL. */
+const url = (text: string): string =>
+  text
+    .replace('PLAIN', `127.0.0.1:${plain.port}`)
+    .replace('SECRET', `127.0.0.1:${secret.port}`)
+    .replace('SECURE', `127.0.0.1:${ports.secure}`)
+    .replace('FOLDER', folder.path)
+
+async function answer(text: string): Promise<{ said: string; ms: number }> {
+  const startedMs = performance.now()
+  const said = await inspectRedis(url(text)).then(
+    ({ version }) => `version ${version}`,
+    (error: Error) => error.message,
+  )
+  return { said, ms: performance.now() - startedMs }
+}
+
+test.each([
+  ['redis://PLAIN', /^version /],
+  ['valkey://PLAIN', /^version /],
+  ['redis://PLAIN/15', /^version /],
+  ['unix://FOLDER/redis.sock', /^version /],
+  ['unix://FOLDER/redis.sock?db=3', /^version /],
+  ['redis://:50%25off%40@SECRET', /^version /],
+  ['redis://default:50%25off@@SECRET', /^version /],
+  ['redis://PLAIN/99', /has no database 99: use a smaller number/],
+  ['redis://PLAIN/mydb', /names the database 'mydb': databases of Redis have numbers/],
+  ['redis://PLAIN/1/2', /more than a database number/],
+  ['redis://:50%off@SECRET', /a '%' that begins no escape: write it as %25/],
+  ['redis://SECRET', /refused the user or password/],
+  ['redis://:wrong@SECRET', /refused the user or password/],
+  ['rediss://SECURE', /certificate of Redis .* is not trusted \(\w+\): set NODE_EXTRA_CA_CERTS/],
+  ['redis://SECURE', /does not answer as Redis does: use rediss:\/\/ if it requires TLS/],
+  ['redis+cluster://PLAIN', /is no Cluster: use redis:\/\//],
+  ['redis+cluster://PLAIN/1', /a Redis Cluster has database 0 only/],
+  ['redis+sentinel://PLAIN/main', /is no Sentinel/],
+  ['redis+sentinel://PLAIN', /names no primary/],
+  ['redis://PLAIN,PLAIN', /names several servers/],
+  ['redis://PLAIN?ssl_cert_reqs=none', /parameters \('\?ssl_cert_reqs…'\), which are not supported/],
+  ['redis://host:port', /'host:port' is no host with a port/],
+  ['unix://', /names no socket/],
+  ['localhost:6379', /cannot read the Redis URL: write it as redis:\/\/host:6379/],
+  ['http://PLAIN', /cannot open a Redis by 'http:\/\/'/],
+  ['amqp://PLAIN', /cannot open a Redis by 'amqp:\/\/'/],
+  ['memcached://PLAIN', /cannot open a Redis by 'memcached:\/\/'/],
+])('%s answers within two seconds', async (text, expected) => {
+  const { said, ms } = await answer(text)
+  expect(said).toMatch(expected)
+  expect(said).not.toMatch(/50%|wrong@/)
+  expect(ms).toBeLessThan(LIMIT_MS)
+  process.stdout.write(`${Math.round(ms)} ms  ${text}  ${said}\n`)
+})
+
+test('the database of the URL is used, not database 0', async () => {
+  await using queue = await openQueue(url('redis://PLAIN/7'))
+  await queue.add([{ output: '/out', run: 'r'.repeat(26), shard: 0 }])
+  const client = new Redis(plain.port)
+  expect([await client.dbsize(), await client.select(7), await client.dbsize()]).toEqual([
+    0,
+    'OK',
+    expect.any(Number),
+  ])
+  expect(await client.keys('*')).toContain('{reembed}:embed:ready')
+  client.disconnect()
+})
+
+test('a private CA is trusted by NODE_EXTRA_CA_CERTS', async () => {
+  const checked = await reembed(['doctor', ...flags({ redis: url('rediss://SECURE') })], {
+    NODE_EXTRA_CA_CERTS: tls.ca,
+  })
+  expect(checked.stdout + checked.stderr).toMatch(/ok {4}redis .* every command of a worker is permitted/)
+})
+
+test('the address for messages holds neither user nor password', () => {
+  expect(redisAddress('rediss+sentinel://user:p%40ss@a:1,b:2/main/3')).toBe(
+    'rediss+sentinel://a:1,b:2/main/3',
+  )
+})
+
+describe('a user without a right', () => {
+  test.each(['info', 'evalsha', 'bzpopmin', 'zrangebylex', 'multi', 'xadd', 'hincrby', 'pexpire', 'del'])(
+    '%s: the check names it within two seconds',
+    async command => {
+      const admin = new Redis(plain.port)
+      const name = `no-${command}`
+      await admin.call('ACL', 'SETUSER', name, 'on', '>pass', '~*', '&*', '+@all', `-${command}`)
+      admin.disconnect()
+      const startedMs = performance.now()
+      const target = url(`redis://${name}:pass@PLAIN`)
+      const error = await inspectRedis(target).then(
+        () => requireRights(target).catch(error => error),
+        error => error,
+      )
+      const ms = performance.now() - startedMs
+      expect(error).toMatchObject({ code: 'REDIS_MISCONFIGURED', message: expect.stringContaining(command) })
+      expect(error.message).toContain('ACL SETUSER')
+      expect(ms).toBeLessThan(LIMIT_MS)
+      process.stdout.write(`${Math.round(ms)} ms  without ${command}  ${error.message}\n`)
+    },
+  )
+
+  test('a user without access to our keys is refused, with the pattern to grant', async () => {
+    const admin = new Redis(plain.port)
+    await admin.call('ACL', 'SETUSER', 'elsewhere', 'on', '>pass', '~other:*', '&*', '+@all')
+    admin.disconnect()
+    await expect(requireRights(url('redis://elsewhere:pass@PLAIN'))).rejects.toMatchObject({
+      code: 'REDIS_MISCONFIGURED',
+      message: expect.stringMatching(/lacks rights that workers need: access to its keys.*~\{reembed\}:\*/),
+    })
+  })
+})

@@ -82,7 +82,7 @@ function queueRows({
   ]
 }
 
-/** '2026-11-29 20:45', in UTC: the same text on every machine. */
+/** '2026-11-29 20:45', in UTC. */
 export const when = (ms: number): string => new Date(ms).toISOString().slice(0, 16).replace('T', ' ')
 
 /** Header and one line for each run, at most 80 columns; a wider terminal also gets the model. */

@@ -5,13 +5,11 @@ import { print } from '../format.ts'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
 
-const MAX_RUNS = 1_000
-
 /** `reembed ls`: the runs of an output, newest first. */
 export async function ls(flags: OutputFlags & RedisFlags & JsonFlag): Promise<void> {
   await using store = await openExistingOutput(flags)
   await using queue = flags.redis ? await openQueue(requireRedis(flags)) : undefined
-  const runs = await createRunsReader(store, queue)(MAX_RUNS)
+  const runs = await createRunsReader(store, queue)(1_000)
   const columns = process.stdout.isTTY ? (process.stdout.columns ?? 80) : Number.POSITIVE_INFINITY
   print(flags.json, runs, runs.length > 0 ? listRuns(runs, columns) : `no runs in ${store.url}`)
 }

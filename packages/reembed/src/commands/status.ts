@@ -26,7 +26,7 @@ export async function status(name: string | undefined, flags: Flags): Promise<vo
   const run = await findRun(store, name, 'newest')
   const queue = await openView(flags, stack)
   const shown = flags.watch ? await watch(store, queue, run, flags) : await readRunStatus(store, queue, run)
-  if (!flags.watch) show(shown, flags)
+  if (!flags.watch) print(flags.json, shown, facts(describeRunStatus(shown, Date.now())))
   if (shown.state === 'failed') process.exitCode = EXIT.failure
   if (typeof queue === 'string') process.exitCode = EXIT.unreachable
 }
@@ -41,10 +41,6 @@ async function openView(flags: Flags, stack: AsyncDisposableStack): Promise<Queu
     note(`reembed: ${messageOf(error)}`)
     return messageOf(error)
   }
-}
-
-function show(status: RunStatus, flags: Flags): void {
-  print(flags.json, status, facts(describeRunStatus(status, Date.now())))
 }
 
 /** Shows the run again whenever its description changes, until it is in a final state. */

@@ -37,7 +37,7 @@ export async function versions(flags: OutputFlags & JsonFlag): Promise<void> {
     })
   }
   const text = found.flatMap(({ version, run, model, at, action, by, reason, despite, unjudgedGates }, i) => [
-    `version ${version}${i === 0 ? ' (current)' : ''}  ${run}  ${at === null ? 'at an unknown time' : when(Date.parse(at))}  ${VERBS[action]} by ${by ?? 'an unknown actor'}`,
+    `version ${version}${i === 0 ? ' (current)' : ''}  ${run}  ${at === null ? 'at an unknown time' : when(Date.parse(at))}  ${action} by ${by ?? 'an unknown actor'}`,
     `  model    ${model ?? 'deleted'}`,
     ...(reason === null ? [] : [`  reason   ${reason}`]),
     ...despite.map(each => `  despite  ${each}`),
@@ -55,5 +55,3 @@ export async function versions(flags: OutputFlags & JsonFlag): Promise<void> {
     return manifest ? `${manifest.model.id}@${manifest.model.revision ?? 'unstated'}` : null
   }
 }
-
-const VERBS = { publish: 'published', force: 'forced', rollback: 'rolled back to' } as const

@@ -87,7 +87,7 @@ test('P-GATE: a run of another model is compared with those scores, and its wors
 })
 
 test('P-GATE: a current version of another model holds the run until `evaluate` has scored it, without --force', async () => {
-  await serve({ sha: 'three' })
+  await serve({ sha: 'three', maxInputLength: 512 })
   const other = join(folder.path, 'others.jsonl')
   await writeFile(other, JSON.stringify({ _id: 'q1', text: text(1) }))
   await writeFile(join(folder.path, 'others.tsv'), 'q1\td1\t1\n')
@@ -98,7 +98,7 @@ test('P-GATE: a current version of another model holds the run until `evaluate` 
   expect(held.result.reason).toContain(
     `run ${current} of model reembed/hash@one was never evaluated with these queries`,
   )
-  await serve({ sha: 'one' })
+  await serve({ sha: 'one', maxInputLength: 512 })
   const scored = await command('evaluate', '--endpoint', tei.url, '--json', ...queries)
   expect(scored.code, scored.stderr).toBe(0)
   expect(scored.result).toMatchObject({ run: current, means: { 'recall@10': 1 }, missing: 0 })
@@ -131,7 +131,7 @@ test('queries and qrels are read from S3; a missing object is a usage error that
       ],
       s3.env,
     )
-  await serve({ sha: 'three' })
+  await serve({ sha: 'three', maxInputLength: 512 })
   const scored = await evaluated('s3://test/judged/qrels.tsv')
   expect(scored.code, scored.stderr).toBe(0)
   expect(JSON.parse(scored.stdout).queries).toEqual([{ id: 'q1', text: text(1) }])

@@ -73,7 +73,8 @@ async function readAll(
   url: string,
   documentsPerShard: number,
 ): Promise<{ read: Document[]; shards: number }> {
-  await using corpus = await openCorpus(url)
+  // The TSV of the writers has quotes, which must be stated.
+  await using corpus = await openCorpus(url, url.endsWith('.tsv') ? { csv: { quote: '"' } } : {})
   const { head, slices } = await planRun(corpus, {
     model: MODEL,
     documentsPerShard,

@@ -70,6 +70,7 @@ it('planning prints excluded objects, doubtful objects and texts too long for on
   await using tei = await startFakeTei({ dimensions: 8 })
   await mkdir(join(folder, 'data'))
   await writeFile(join(folder, 'README.md'), 'a card')
+  await writeFile(join(folder, 'note.md'), 'a note')
   await writeFile(join(folder, 'infos.json'), '{}')
   const text = 'word '.repeat(100_000)
   const lines = Array.from({ length: 9 }, (_, i) => `${JSON.stringify({ id: i, text })}\n`)
@@ -85,10 +86,10 @@ it('planning prints excluded objects, doubtful objects and texts too long for on
   await rm(folder, { recursive: true })
   expect(code).toBe(0)
   expect(stderr).toContain(
-    'note: 1 object skipped, with an unknown extension or a leading _ in the name: infos.json.',
+    'note: 2 objects skipped, with an unknown extension, a leading _ in the name, or a README beside data: README.md, infos.json.',
   )
   expect(stderr).toContain(
-    'note: 1 text or Markdown object in a corpus that also has objects of records; each one becomes a document: README.md.',
+    'note: 1 text or Markdown object in a corpus that also has objects of records; each one becomes a document: note.md.',
   )
   const { preview, quote } = JSON.parse(stdout)
   expect(preview.tokens.counted).toBe(true)

@@ -29,7 +29,14 @@ test('a document has the same content hash and vector in every format', async ()
   }
   const output = join(folder.path, 'vectors')
   const args = ['run', '--source', source, '--output', output, '--endpoint', tei.url, '--redis', redis.url]
-  const { code, stdout } = await inProcess([...args, '--documents-per-shard', '40', '--json'])
+  const { code, stdout } = await inProcess([
+    ...args,
+    '--csv',
+    'quote=double',
+    '--documents-per-shard',
+    '40',
+    '--json',
+  ])
   expect(code).toBe(0)
 
   const { run, shards } = JSON.parse(stdout)

@@ -15,8 +15,9 @@ export {
   SUPPORTED_EXTENSIONS,
 } from './source/format.ts'
 export { inspectObject } from './source/inspect.ts'
-export { createMapper, type DocumentMapping, type Mapper } from './source/mapping.ts'
+export { createMapper, type DocumentMapping, type Mapper, type NulledValues } from './source/mapping.ts'
 export { indexObject } from './source/object-index.ts'
 export { readSlice, type SliceReader } from './source/read.ts'
 export { parseTemplate, type Template } from './source/template.ts'
 export type { ObjectIndex, ObjectInspection, SplitPoint } from './source/types.ts'
+export { fitsColumn } from './value/to-column.ts'

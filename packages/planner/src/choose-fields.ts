@@ -1,7 +1,7 @@
 // Chooses the fields of records for the id, the text and the carried columns: those that the user
 // named, or the first of the usual names that every sampled object has.
 
-import { fieldGetter, type ObjectInspection } from '@reembed/corpus'
+import { fieldGetter, fitsColumn, type ObjectInspection } from '@reembed/corpus'
 import type { CarriedColumn, CarriedType, FieldMapping } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 
@@ -84,6 +84,7 @@ function listOf(probes: readonly ObjectInspection[]): string {
 }
 
 const TYPES: readonly CarriedType[] = ['string', 'int32', 'int64', 'double', 'boolean']
+
 /**
  * The columns to carry, each with the type that all sampled values share; text where they share
  * none.
@@ -94,33 +95,63 @@ export function carriedColumns(
 ): CarriedColumn[] {
   const columns: CarriedColumn[] = []
   for (const one of wanted) {
-    const [, path = one, given] = /^(.+):([a-z0-9]+)$/.exec(one) ?? []
-    const type = TYPES.find(known => known === given)
-    if (given !== undefined && type === undefined) {
-      throw new ReembedError(
-        'USAGE',
-        `cannot carry '${one}': '${given}' is not a type, use ${TYPES.join(', ')}`,
-        { option: 'fields.carry' },
-      )
-    }
-    if (columns.some(({ name }) => name === path)) continue
-    requireField(probes, path, 'fields.carry')
-    columns.push({ name: path, type: type ?? commonType(probes, path) })
+    const { name, from, type, strict } = parseCarried(probes, one)
+    if (columns.some(known => known.name === name && (known.from ?? known.name) === from)) continue
+    requireField(probes, from, 'fields.carry')
+    columns.push({
+      name,
+      type: type ?? commonType(probes, from),
+      ...(from !== name && { from }),
+      ...(strict && { strict }),
+    })
   }
   return columns
+}
+
+interface Wanted {
+  readonly name: string
+  readonly from: string
+  readonly type: CarriedType | undefined
+  readonly strict: boolean
+}
+
+/** '[name=]field[:type][!]', where a field that has the whole name takes precedence. */
+function parseCarried(probes: readonly ObjectInspection[], wanted: string): Wanted {
+  if (has(probes, wanted)) return { name: wanted, from: wanted, type: undefined, strict: false }
+  const strict = wanted.endsWith('!')
+  const column = strict ? wanted.slice(0, -1) : wanted
+  const [, typed = column, given] = /^(.+):([a-z0-9]+)$/.exec(column) ?? []
+  const type = TYPES.find(known => known === given)
+  if (given !== undefined && type === undefined) {
+    throw new ReembedError(
+      'USAGE',
+      `cannot carry '${wanted}': '${given}' is not a type, use ${TYPES.join(', ')}`,
+      { option: 'fields.carry' },
+    )
+  }
+  const [, name = typed, from = typed] = has(probes, typed) ? [] : (/^([^=]+)=(.+)$/.exec(typed) ?? [])
+  return { name, from, type, strict }
 }
 
 function commonType(probes: readonly ObjectInspection[], path: string): CarriedType {
   const types = new Set<CarriedType>()
   const field = fieldGetter(path)
+  const values: unknown[] = []
   for (const one of probes) {
     const declared = one.fieldTypeOf(path)
     if (declared !== undefined) types.add(declared)
     for (const record of one.records) {
       const value = field(record)
-      if (value !== undefined && value !== null) types.add(typeOfValue(value))
+      if (value !== undefined && value !== null) values.push(value)
     }
   }
+  for (const value of values) types.add(typeOfValue(value))
+  const type = typeOfAll(types)
+  // Doubles would round some of the values.
+  return values.every(value => fitsColumn(value, type)) ? type : 'string'
+}
+
+function typeOfAll(types: ReadonlySet<CarriedType>): CarriedType {
   const [only = 'string', ...others] = types
   if (others.length === 0) return only
   if (types.isSubsetOf(new Set(['int32', 'int64']))) return 'int64'
@@ -129,6 +160,7 @@ function commonType(probes: readonly ObjectInspection[], path: string): CarriedT
 
 function typeOfValue(value: unknown): CarriedType {
   if (typeof value === 'boolean') return 'boolean'
+  if (typeof value === 'bigint') return 'int64'
   if (typeof value === 'number') return Number.isSafeInteger(value) ? 'int64' : 'double'
   return 'string'
 }

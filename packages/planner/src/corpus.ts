@@ -3,14 +3,17 @@
 import { stat } from 'node:fs/promises'
 import { basename, dirname, posix } from 'node:path'
 import { isWholeFile, type ObjectEncoding, objectEncodingOf, SUPPORTED_EXTENSIONS } from '@reembed/corpus'
-import { FORMATS, type Format, type SourceObject } from '@reembed/protocol'
+import { type CsvDialect, FORMATS, type Format, type SourceObject } from '@reembed/protocol'
 import { codeOf, ReembedError } from '@reembed/shared'
 import { type ObjectInfo, type OpenStoreOptions, openStore, type Store } from '@reembed/store'
 import { localPath, refuseOverlap } from './overlap.ts'
+import { refuseLogOfTable, refuseTableAbove } from './table-formats.ts'
 
 export interface OpenCorpusOptions {
   /** Reads every object as this format, whatever its extension. */
   readonly format?: Format | undefined
+  /** How CSV and TSV objects are written; what is not stated is found from each object. */
+  readonly csv?: CsvDialect | undefined
   /**
    * URL of the output of the run. Refused if the output lies in the corpus, or the corpus in the
    * output.
@@ -40,19 +43,21 @@ export interface Corpus extends AsyncDisposable {
  */
 export async function openCorpus(
   url: string,
-  { format, output, s3, signal }: OpenCorpusOptions = {},
+  { format, csv, output, s3, signal }: OpenCorpusOptions = {},
 ): Promise<Corpus> {
   const glob = await splitGlob(url)
   if (glob) {
     if (output !== undefined) await refuseOverlap(glob.root, output)
-    return corpusOfGlob(await openStore(glob.root, { s3 }), glob, format)
+    await refuseTableAbove(glob.root, s3)
+    return corpusOfGlob(await openStore(glob.root, { s3 }), glob, { format, csv })
   }
   if (output !== undefined) await refuseOverlap(url, output)
   const { root, name } = /^(s3|hf):\/\//.test(url) ? splitUrl(url, format) : await splitPath(url)
+  if (isReadable(root)) await refuseTableAbove(root, s3)
   if (name !== undefined) {
     const store = await openStore(root, { s3 })
     const only = await store.head(name, { signal })
-    if (only) return corpusOfOne(store, only, format)
+    if (only) return corpusOfOne(store, only, { format, csv })
     await store[Symbol.asyncDispose]()
   }
   const store = await openStore(name === undefined ? root : url, { s3 })
@@ -63,14 +68,33 @@ export async function openCorpus(
 
   async function* objects({ onSkip, signal }: ListCorpusOptions = {}): ReturnType<Corpus['objects']> {
     for await (const { key, size, etag } of store.list('', { signal })) {
+      refuseLogOfTable(store.url, key)
       if (isHidden(key) || key === card) continue
       const encoding = objectEncodingOf(key, format)
-      if (encoding && !isSetAside(key, encoding)) yield { key, size, etag, ...encoding }
+      if (encoding && !isSetAside(key, encoding)) yield sourceObjectOf({ key, size, etag }, encoding, csv)
       else if (encoding || !isMarker(key)) onSkip?.(key)
     }
   }
   return { store, objects, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
 }
+
+/** Whether the root has a scheme that openStore knows: it reports what is wrong with the others. */
+const isReadable = (root: string): boolean =>
+  /^(s3|hf|file):\/\//.test(root) || !/^[a-z][a-z0-9+.-]*:/i.test(root)
+
+type Reading = Pick<OpenCorpusOptions, 'format' | 'csv'>
+
+const sourceObjectOf = (
+  { key, size, etag }: ObjectInfo,
+  encoding: ObjectEncoding,
+  csv: CsvDialect | undefined,
+): SourceObject => ({
+  key,
+  size,
+  etag,
+  ...encoding,
+  ...(csv && (encoding.format === 'csv' || encoding.format === 'tsv') && { csv }),
+})
 
 interface Glob {
   readonly root: string
@@ -90,7 +114,7 @@ async function splitGlob(url: string): Promise<Glob | undefined> {
   return { root: cut === 0 ? '.' : url.slice(0, cut), pattern: url.slice(cut) }
 }
 
-function corpusOfGlob(store: Store, { pattern }: Glob, format: Format | undefined): Corpus {
+function corpusOfGlob(store: Store, { pattern }: Glob, { format, csv }: Reading): Corpus {
   /** What all keys that match begin with: only these are listed. */
   const prefix = pattern.slice(0, pattern.search(/[*?[{]/))
   const namesThem = /(^|\/)_/.test(pattern)
@@ -98,10 +122,12 @@ function corpusOfGlob(store: Store, { pattern }: Glob, format: Format | undefine
   async function* objects({ onSkip, signal }: ListCorpusOptions = {}): ReturnType<Corpus['objects']> {
     let found = false
     for await (const { key, size, etag } of store.list(prefix, { signal })) {
+      refuseLogOfTable(store.url, key)
       if (isHidden(key) || !posix.matchesGlob(key, pattern)) continue
       found = true
       const encoding = objectEncodingOf(key, format)
-      if (encoding && (namesThem || !isSetAside(key, encoding))) yield { key, size, etag, ...encoding }
+      if (encoding && (namesThem || !isSetAside(key, encoding)))
+        yield sourceObjectOf({ key, size, etag }, encoding, csv)
       else if (encoding || !isMarker(key)) onSkip?.(key)
     }
     if (!found) {
@@ -114,8 +140,8 @@ function corpusOfGlob(store: Store, { pattern }: Glob, format: Format | undefine
   return { store, objects, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
 }
 
-function corpusOfOne(store: Store, { key, size, etag }: ObjectInfo, named: Format | undefined): Corpus {
-  const encoding = objectEncodingOf(key, named)
+function corpusOfOne(store: Store, { key, size, etag }: ObjectInfo, { format, csv }: Reading): Corpus {
+  const encoding = objectEncodingOf(key, format)
   if (encoding === undefined) {
     throw new ReembedError(
       'SOURCE_FORMAT',
@@ -124,7 +150,7 @@ function corpusOfOne(store: Store, { key, size, etag }: ObjectInfo, named: Forma
       { option: 'format' },
     )
   }
-  const object: SourceObject = { key, size, etag, ...encoding }
+  const object = sourceObjectOf({ key, size, etag }, encoding, csv)
   async function* objects(): ReturnType<Corpus['objects']> {
     yield object
   }

@@ -1,8 +1,9 @@
 // Options of a plan, and the notices that planning reports in addition to its result.
 
 import type { GateOptions } from '@reembed/evaluate'
-import type { Dtype, TextEstimate } from '@reembed/protocol'
+import type { CsvTable, Dtype, TextEstimate } from '@reembed/protocol'
 import type { SpendingOptions } from './run-budget.ts'
+import type { ColumnFit } from './sample-fit.ts'
 
 /** All options of a plan. The same corpus, model and options give the same run. */
 export interface PlanOptions {
@@ -17,7 +18,11 @@ export interface PlanOptions {
         readonly text?: string | undefined
         /** Makes the text of several fields: '{{ title }}\n\n{{ text }}'. */
         readonly template?: string | undefined
-        /** Fields that become columns of the shards: 'lang', or with a type 'year:int32'. */
+        /**
+         * Fields that become columns of the shards: 'lang', with a type 'year:int32', under another
+         * name 'language=lang'. A value that the type cannot hold becomes null and is counted; with
+         * a '!' at the end it rejects its document.
+         */
         readonly carry?: readonly string[] | undefined
       }
     | undefined
@@ -128,6 +133,17 @@ export type PlanNotice =
    * document.
    */
   | { readonly kind: 'files_among_records'; readonly count: number; readonly examples: readonly string[] }
+  /** How a CSV or TSV object is read. */
+  | { readonly kind: 'csv_dialect'; readonly key: string; readonly table: CsvTable }
+  /** Some of the sampled records would be rejected. */
+  | {
+      readonly kind: 'sample_rejects'
+      readonly rejected: number
+      readonly records: number
+      readonly message: string
+    }
+  /** A carried column cannot hold some of its sampled values, or holds NaN or infinities. */
+  | { readonly kind: 'column_fit'; readonly fit: ColumnFit }
   /** Each slice of a compressed object decompresses it from the start. */
   | {
       readonly kind: 'repeated_decompression'

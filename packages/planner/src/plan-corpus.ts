@@ -149,11 +149,23 @@ function requestOf(
 }
 
 /** Notices about the objects of the corpus. */
-function noticesOf({ skipped, empty, mixedInFiles, repeatedDecompression }: PlanResult): PlanNotice[] {
-  const notices: PlanNotice[] = []
+function noticesOf({
+  sample,
+  skipped,
+  empty,
+  mixedInFiles,
+  repeatedDecompression,
+}: PlanResult): PlanNotice[] {
+  const notices: PlanNotice[] = sample.tables.map(table => ({ kind: 'csv_dialect', ...table }))
   if (skipped.count > 0) notices.push({ kind: 'objects_skipped', ...skipped })
   if (empty.count > 0) notices.push({ kind: 'objects_empty', ...empty })
   if (mixedInFiles.count > 0) notices.push({ kind: 'files_among_records', ...mixedInFiles })
+  const { fit } = sample
+  if (fit?.reject !== undefined) {
+    const { rejected, records, reject: message } = fit
+    notices.push({ kind: 'sample_rejects', rejected, records, message })
+  }
+  for (const column of fit?.columns ?? []) notices.push({ kind: 'column_fit', fit: column })
   if (repeatedDecompression) notices.push({ kind: 'repeated_decompression', ...repeatedDecompression })
   return notices
 }

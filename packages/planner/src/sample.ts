@@ -1,5 +1,5 @@
 // Reads a few records at several places, to choose the fields and to estimate the size of
-// documents. Of Parquet and Arrow, only metadata is read.
+// documents. Of Parquet and Arrow, metadata is read, and a few rows of two objects.
 
 import {
   createMapper,
@@ -10,6 +10,7 @@ import {
 } from '@reembed/corpus'
 import {
   type CarriedColumn,
+  type CsvTable,
   type FieldMapping,
   ID_FIELDS,
   type SourceObject,
@@ -18,6 +19,7 @@ import {
 import { mapConcurrent, ReembedError } from '@reembed/shared'
 import { carriedColumns, chooseField, requireField, requireRecords } from './choose-fields.ts'
 import type { Corpus } from './corpus.ts'
+import { fitSample, type SampleFit } from './sample-fit.ts'
 import type { Survey } from './survey.ts'
 
 /** Facts about the corpus from a few records. All except `fields` and `carry` are estimates. */
@@ -25,6 +27,10 @@ export interface Sample {
   /** Null for a corpus of only text and Markdown. */
   readonly fields: FieldMapping | null
   readonly carry: readonly CarriedColumn[]
+  /** What would become of the sampled records. Undefined for a corpus of only text and Markdown. */
+  readonly fit?: SampleFit | undefined
+  /** The dialects of the sampled CSV and TSV objects, each with the first object that has it. */
+  readonly tables: readonly { readonly key: string; readonly table: CsvTable }[]
   readonly documents: number
   /** Decompressed bytes of a line of JSONL or CSV; 0 without any. */
   readonly bytesPerRecord: number
@@ -83,9 +89,19 @@ export async function sampleCorpus(
   const records = lines > 0 ? Math.max(1, Math.round(recordBytes / objectBytesPerRecord)) : 0
   const documents = records + survey.wholeFiles
   const chars = fields ? records * charsPerRecord(probes, fields.text) : 0
+  const columns = fields ? carriedColumns(probes, carry) : []
   return {
     fields,
-    carry: fields ? carriedColumns(probes, carry) : [],
+    carry: columns,
+    fit: fields
+      ? await fitSample(
+          store,
+          { probes, objects: survey.sampledObjects },
+          { fields, template, carry: columns },
+          signal,
+        )
+      : undefined,
+    tables: tablesOf(probes),
     documents,
     bytesPerRecord,
     charsPerDocument: ratio(chars + survey.wholeFileBytes, documents),
@@ -161,6 +177,17 @@ function charsPerRecord(probes: readonly ObjectInspection[], path: string): numb
     }
   }
   return ratio(chars, documents)
+}
+
+function tablesOf(probes: readonly ObjectInspection[]): Sample['tables'] {
+  const found = new Map<string, { key: string; table: CsvTable }>()
+  for (const { key, table } of probes) {
+    if (table === undefined) continue
+    const { delimiter, quote, escaping, header } = table
+    const dialect = JSON.stringify([delimiter, quote, escaping, header])
+    if (!found.has(dialect)) found.set(dialect, { key, table })
+  }
+  return [...found.values()]
 }
 
 const ratio = (a: number, b: number): number => (b === 0 ? 0 : a / b)

@@ -57,35 +57,31 @@ export async function survey(
   signal?: AbortSignal,
   onListed: (objects: number) => void = () => {},
 ): Promise<Survey> {
-  const hash = createHash('sha256')
   const spread = createEvenSampler<SourceObject>(SPREAD)
   const skipped = { count: 0, examples: [] as string[] }
-  const mixedIn = { count: 0, examples: [] as string[] }
+  const all = createTally()
+  // A README beside data describes them; in a folder of documents it is one of them. Only the end
+  // of the listing tells.
+  const withoutReadmes = createTally()
+  const readmes = { count: 0, examples: [] as string[] }
   let kept: SourceObject[] | undefined = []
-  let largest: SourceObject[] = []
-  const empty = { count: 0, examples: [] as string[] }
-  let [objects, bytes, wholeFiles, wholeFileBytes] = [0, 0, 0, 0]
+  let listed = 0
 
   for await (const object of corpus.objects({ onSkip: key => addExample(skipped, key), signal })) {
-    const { key, etag, size, format } = object
-    hash.update(`${canonical([key, etag, size, format])}\n`)
-    objects += 1
-    if (objects % REPORTED === 0) onListed(objects)
-    bytes += size
-    if (isWholeFile(format) && size > 0) {
-      wholeFiles += 1
-      wholeFileBytes += size
-      addExample(mixedIn, key)
-      if (largest.length < LARGEST || size > (largest.at(-1)?.size ?? 0))
-        largest = [...largest, object].sort((a, b) => b.size - a.size).slice(0, LARGEST)
-    } else if (size > 0) {
-      spread.add(object)
-    } else {
-      addExample(empty, key)
-    }
-    if (kept && objects <= KEPT_OBJECTS) kept.push(object)
+    listed += 1
+    if (listed % REPORTED === 0) onListed(listed)
+    all.add(object)
+    if (isReadme(object)) addExample(readmes, object.key)
+    else withoutReadmes.add(object)
+    if (!isWholeFile(object.format) && object.size > 0) spread.add(object)
+    if (kept && listed <= KEPT_OBJECTS) kept.push(object)
     else kept = undefined
   }
+  const hasRecords = spread.values().length > 0
+  const { objects, bytes, wholeFiles, wholeFileBytes, mixedIn, empty, largest, snapshotSha256 } = (
+    hasRecords ? withoutReadmes : all
+  ).result()
+  const isRead = (object: SourceObject): boolean => !hasRecords || !isReadme(object)
 
   const { url } = corpus.store
   if (objects === 0 && skipped.count > 0) {
@@ -106,13 +102,63 @@ export async function survey(
     bytes,
     wholeFiles,
     wholeFileBytes,
-    snapshotSha256: hash.digest('hex'),
-    skipped,
-    mixedInFiles: spread.values().length > 0 ? mixedIn : { count: 0, examples: [] },
+    snapshotSha256,
+    skipped: hasRecords ? joined(readmes, skipped) : skipped,
+    mixedInFiles: hasRecords ? mixedIn : { count: 0, examples: [] },
     empty,
     largestFiles: largest,
     sampledObjects: spread.values(),
-    relist: signal => kept ?? corpus.objects({ signal }),
+    relist: signal => kept?.filter(isRead) ?? filtered(corpus.objects({ signal }), isRead),
+  }
+}
+
+const joined = (a: ObjectExamples, b: ObjectExamples): ObjectExamples => ({
+  count: a.count + b.count,
+  examples: [...a.examples, ...b.examples].slice(0, EXAMPLES),
+})
+
+/** A dataset card, a README or a licence. */
+const isReadme = ({ key, format }: SourceObject): boolean =>
+  isWholeFile(format) && /(^|\/)(readme|license|licence|dataset_card|changelog)(\.[a-z]+)?$/i.test(key)
+
+async function* filtered(
+  objects: AsyncIterable<SourceObject>,
+  isRead: (object: SourceObject) => boolean,
+): AsyncGenerator<SourceObject, void, undefined> {
+  for await (const object of objects) if (isRead(object)) yield object
+}
+
+/** Counts objects and hashes their identity. */
+function createTally() {
+  const hash = createHash('sha256')
+  const mixedIn = { count: 0, examples: [] as string[] }
+  const empty = { count: 0, examples: [] as string[] }
+  let largest: SourceObject[] = []
+  let [objects, bytes, wholeFiles, wholeFileBytes] = [0, 0, 0, 0]
+  return {
+    add(object: SourceObject): void {
+      const { key, etag, size, format, csv } = object
+      hash.update(`${canonical([key, etag, size, format, ...(csv ? [csv] : [])])}\n`)
+      objects += 1
+      bytes += size
+      if (size === 0) addExample(empty, key)
+      if (!isWholeFile(format) || size === 0) return
+      wholeFiles += 1
+      wholeFileBytes += size
+      addExample(mixedIn, key)
+      if (largest.length < LARGEST || size > (largest.at(-1)?.size ?? 0))
+        largest = [...largest, object].sort((a, b) => b.size - a.size).slice(0, LARGEST)
+    },
+    result: () => ({
+      objects,
+      bytes,
+      wholeFiles,
+      wholeFileBytes,
+      mixedIn,
+      empty,
+      largest,
+      snapshotSha256: hash.digest('hex'),
+    }),
   }
 }
 

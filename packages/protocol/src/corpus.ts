@@ -2,19 +2,32 @@
 // source objects that a worker can read repeatedly; the plan fixes it, and a job refers to one
 // slice.
 
-import { count, filledText, list, oneOf, optional, positive, record, type Shape, text } from '@reembed/shared'
+import {
+  bool,
+  count,
+  either,
+  filledText,
+  list,
+  none,
+  oneOf,
+  optional,
+  positive,
+  record,
+  type Shape,
+  text,
+} from '@reembed/shared'
 
 /** Source formats. The extension of an object selects one. */
-export const FORMATS = ['jsonl', 'csv', 'tsv', 'parquet', 'arrow', 'text', 'markdown'] as const
+export const FORMATS = ['jsonl', 'csv', 'tsv', 'parquet', 'arrow', 'text', 'markdown', 'html', 'pdf'] as const
 export type Format = (typeof FORMATS)[number]
 
 /** Compression of a line-based object. A second extension selects it. */
 export type Compression = 'gzip' | 'zstd'
 
 /**
- * The fields of a record that are its id and its text. Text and Markdown do not use it: a file is
- * one document. A path names a nested field, 'meta.title' or '/meta/title'; a field with exactly
- * that name takes precedence.
+ * The fields of a record that are its id and its text. Text, Markdown, HTML and PDF do not use it:
+ * a file is one document. A path names a nested field, 'meta.title' or '/meta/title'; a field with
+ * exactly that name takes precedence.
  */
 export interface FieldMapping {
   readonly id: string
@@ -33,6 +46,8 @@ export interface SourceObject {
   readonly etag: string
   readonly format: Format
   readonly compression?: Compression
+  /** What the user stated about the dialect of a CSV or TSV object; the rest is found. */
+  readonly csv?: CsvDialect
 }
 
 /**
@@ -43,7 +58,7 @@ export interface SourceObject {
  *                             before `end`. So the planner need not read the data to cut it.
  *   JSONL compressed, CSV     bytes after decompression, cut at the start of a record in one pass at plan time
  *   Parquet, Arrow            rows
- *   text, Markdown            bytes, never cut: start 0, end = size
+ *   text, Markdown, HTML, PDF bytes, never cut: start 0, end = size
  *
  * The ranges of an object tile it from 0 to its extent.
  */
@@ -66,9 +81,21 @@ export interface SlicePart {
   readonly table?: CsvTable
 }
 
+/** How a CSV or TSV object is written, as far as the user states it. */
+export interface CsvDialect {
+  readonly delimiter?: string
+  /** The quote around fields; null if quotes are text. */
+  readonly quote?: string | null
+  /** How a quote in a quoted field is written: twice, or behind a backslash. */
+  readonly escaping?: 'double' | 'backslash'
+  /** Whether the first row names the columns. */
+  readonly header?: boolean
+}
+
 /** The layout of a CSV object, for a reader that starts in its middle. */
-export interface CsvTable {
+export interface CsvTable extends CsvDialect {
   readonly delimiter: string
+  /** 'column1', 'column2', … without a header. */
   readonly columns: readonly string[]
 }
 
@@ -89,7 +116,15 @@ export const sliceShape: Shape = record<Slice>({
       extent: optional(count),
       compression: optional(oneOf(['gzip', 'zstd'] satisfies Compression[])),
       seek: optional(record<NonNullable<SlicePart['seek']>>({ objectOffset: count, contentOffset: count })),
-      table: optional(record<CsvTable>({ delimiter: text, columns: list(text) })),
+      table: optional(
+        record<CsvTable>({
+          delimiter: text,
+          columns: list(text),
+          quote: optional(either(text, none)),
+          escaping: optional(oneOf(['double', 'backslash'])),
+          header: optional(bool),
+        }),
+      ),
     }),
   ),
 })
@@ -113,6 +148,10 @@ export type CarriedType = 'string' | 'int32' | 'int64' | 'double' | 'boolean'
 export interface CarriedColumn {
   readonly name: string
   readonly type: CarriedType
+  /** Path of the field, if it differs from the name of the column. */
+  readonly from?: string | undefined
+  /** A value that the column cannot hold rejects its document; by default it becomes null. */
+  readonly strict?: boolean | undefined
 }
 
 /**

@@ -8,6 +8,7 @@ export {
   type Chunking,
   type ChunkSpan,
   type Compression,
+  type CsvDialect,
   type CsvTable,
   type Document,
   type FieldMapping,
@@ -24,6 +25,7 @@ export {
   type SourceRecord,
   TEXT_FIELDS,
 } from './corpus.ts'
+export { describeCsvDialect, parseCsvDialect } from './csv-dialect.ts'
 export { type ExportRecord, putExportRecord, readExportRecord } from './export-record.ts'
 export {
   type Evaluation,

@@ -41,6 +41,8 @@ export interface Totals {
   /** Documents before they were cut into chunks; only for a run with chunks. */
   readonly sourceDocuments?: number | undefined
   readonly repaired: number
+  /** See Receipt. Undefined means none. */
+  readonly nulled?: Readonly<Record<string, number>> | undefined
 }
 
 export interface Manifest {
@@ -139,6 +141,7 @@ const manifestShape = record<Manifest>({
     unread: optional(unreadShape),
     sourceDocuments: optional(count),
     repaired: count,
+    nulled: optional(mapOf(count)),
   }),
   rejectReasons: mapOf(count),
   quote: optional(quoteShape),

@@ -146,8 +146,15 @@ const CARRIED: readonly CarriedType[] = ['string', 'int32', 'int64', 'double', '
 
 export const fieldsShape: Shape = record<FieldMapping>({ id: text, text })
 
+const carriedShape = record<CarriedColumn>({
+  name: text,
+  type: oneOf(CARRIED),
+  from: optional(text),
+  strict: optional(bool),
+})
+
 export const layoutShape: Shape = record<ShardLayout>({
-  carry: optional(list(record<CarriedColumn>({ name: text, type: oneOf(CARRIED) }))),
+  carry: optional(list(carriedShape)),
   chunked: optional(bool),
   text: optional(bool),
   arrowSchema: optional(bool),

@@ -9,6 +9,7 @@ import {
   format1,
   is,
   list,
+  mapOf,
   none,
   optional,
   positive,
@@ -87,6 +88,8 @@ export interface Receipt {
   readonly sourceDocuments?: number | undefined
   /** Number of texts in which U+FFFD replaced lone surrogates. */
   readonly repaired: number
+  /** Values of carried columns that became null because the column cannot hold them, by column. */
+  readonly nulled?: Readonly<Record<string, number>> | undefined
   /**
    * Start of the first request and end of the last one in Unix milliseconds of the worker;
    * undefined without requests.
@@ -160,6 +163,7 @@ const receiptShape = record<Receipt>({
   unread: optional(unreadShape),
   sourceDocuments: optional(count),
   repaired: count,
+  nulled: optional(mapOf(count)),
   startedMs: optional(count),
   endedMs: optional(count),
   bodySha256: is(value => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)),

@@ -6,6 +6,7 @@ import { messageOf, ReembedError } from '@reembed/shared'
 const FLAGS: Readonly<Record<string, string>> = {
   allowInsecure: '--allow-insecure',
   'chunking.maxTokens': '--chunk-tokens',
+  csv: '--csv',
   endpoint: '--endpoint',
   'endpoint.region': '--instance, --region; `reembed endpoint price` lists them',
   'fields.carry': '--carry',

@@ -65,6 +65,12 @@ export const printable = (text: string): string =>
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters to remove
   stripVTControlCharacters(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, ' ')
 
+/** The row with the values that became null. Empty if none did. */
+export function nulledRow({ nulled = {} }: Manifest['totals']): [string, string][] {
+  const columns = Object.entries(nulled).map(([column, values]) => `${column} ${count(values)}`)
+  return columns.length === 0 ? [] : [['null values', `${columns.join(', ')}: not exact in their column`]]
+}
+
 /**
  * The row with the number of embedded texts and of reused vectors. Empty if no vector was reused.
  */

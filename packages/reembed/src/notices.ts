@@ -1,6 +1,7 @@
 // Prints the notices of planning and previews on stderr.
 
-import type { PreviewNotice } from '@reembed/planner'
+import type { ColumnFit, PreviewNotice } from '@reembed/planner'
+import { describeCsvDialect } from '@reembed/protocol'
 import { messageOf } from '@reembed/shared'
 import { unreadForecast } from './describe-totals.ts'
 import { count, counted, note } from './format.ts'
@@ -53,12 +54,18 @@ function textOf(notice: Exclude<PreviewNotice, Progress>): string {
     case 'objects_empty':
       return `note: ${counted(notice.count, 'object')} without a byte, which ${notice.count === 1 ? 'is no document' : 'are no documents'}: ${namesOf(notice)}`
     case 'objects_skipped':
-      return `note: ${counted(notice.count, 'object')} skipped, with an unknown extension or a leading _ in the name: ${namesOf(notice)}. Give --format to read all objects in one format`
+      return `note: ${counted(notice.count, 'object')} skipped, with an unknown extension, a leading _ in the name, or a README beside data: ${namesOf(notice)}. Give --format to read all objects in one format`
     case 'files_among_records':
       return (
         `note: ${counted(notice.count, 'text or Markdown object')} in a corpus that also has objects of records; each one becomes a document: ${namesOf(notice)}. ` +
         "If they are not documents, give a glob such as '**/*.parquet' as the source"
       )
+    case 'csv_dialect':
+      return `csv  ${notice.key}: ${describeCsvDialect(notice.table)}. Give --csv to change that`
+    case 'sample_rejects':
+      return `note: ${notice.rejected} of ${counted(notice.records, 'sampled record')} would be rejected: ${notice.message}`
+    case 'column_fit':
+      return fitOf(notice.fit)
     case 'repeated_decompression':
       return (
         `note: ${notice.key} is one ${notice.compression} stream: each of its ${notice.slices} slices decompresses it from the start, which reads it ${Math.round(notice.factor)} times. ` +
@@ -71,6 +78,25 @@ function textOf(notice: Exclude<PreviewNotice, Progress>): string {
     case 'answers_unreadable':
       return `note: queries are evaluated on the sample alone, because the judged documents cannot be read: ${messageOf(notice.error)}`
   }
+}
+
+function fitOf({ column: { name, type, strict }, values, unfit, example, notFinite }: ColumnFit): string {
+  const parts = [
+    ...(unfit > 0
+      ? [
+          `${unfit} of ${values} sampled values of column ${JSON.stringify(name)} are not exact as ${type}, such as ${example}; ` +
+            (strict
+              ? 'their documents would be rejected'
+              : "they become null. Carry it as a string, or add '!' to reject their documents"),
+        ]
+      : []),
+    ...(notFinite > 0
+      ? [
+          `${notFinite} of ${values} sampled values of column ${JSON.stringify(name)} are NaN or infinite; they are stored as such`,
+        ]
+      : []),
+  ]
+  return `note: ${parts.join('. ')}`
 }
 
 const namesOf = ({

@@ -46,7 +46,7 @@ export async function openOutput(flags: OutputFlags): Promise<Store> {
 /** Opens the corpus. The output, where known, must not be inside it. */
 export function openSource(flags: CorpusFlags & Partial<OutputFlags>): Promise<Corpus> {
   const output = flags.output && absoluteUrl(flags.output)
-  return openCorpus(flags.source, { format: flags.format, output, s3: s3OptionsOf(flags) })
+  return openCorpus(flags.source, { format: flags.format, csv: flags.csv, output, s3: s3OptionsOf(flags) })
 }
 
 /** Opens an output that must already exist. */

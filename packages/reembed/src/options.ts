@@ -1,7 +1,8 @@
 // The options that commands share, each declared once. A flag overrides its environment variable.
 // Secrets have no flag: a command line is visible to every user of a machine.
 
-import { type Dtype, FORMATS, type Format } from '@reembed/protocol'
+import { type CsvDialect, type Dtype, FORMATS, type Format, parseCsvDialect } from '@reembed/protocol'
+import { messageOf } from '@reembed/shared'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 
 export interface S3Flags {
@@ -29,6 +30,7 @@ export interface SpendingFlags {
 export interface CorpusFlags extends EndpointFlags, S3Flags, SpendingFlags {
   readonly source: string
   readonly format?: Format
+  readonly csv?: CsvDialect
   readonly id?: string
   readonly text?: string
   readonly template?: string
@@ -115,6 +117,15 @@ export function rejectLimit(value: string): string {
   throw new InvalidArgumentError("Expected a count like '20' or a share like '1%'.")
 }
 
+/** A dialect like 'separator=semicolon quote=none'. */
+export const csvDialect = (value: string): CsvDialect => {
+  try {
+    return parseCsvDialect(value)
+  } catch (error) {
+    throw new InvalidArgumentError(messageOf(error))
+  }
+}
+
 /** A share of the text like '1%'. */
 export function textShare(value: string): string {
   if (/^\d+(\.\d+)?%$/.test(value.trim()) && Number.parseFloat(value) <= 100) return value.trim()
@@ -180,6 +191,10 @@ export const corpus: readonly Option[] = [
     FORMATS,
   ),
   new Option(
+    '--csv <dialect>',
+    "read CSV and TSV in this dialect, like 'separator=semicolon quote=none escape=backslash header=no' (default: found for each object; TSV has no quotes)",
+  ).argParser(csvDialect),
+  new Option(
     '--id <field>',
     'take the id from this field or path (default: the first of id, _id, doc_id, docid)',
   ),
@@ -205,7 +220,7 @@ export const corpus: readonly Option[] = [
   ),
   new Option(
     '--carry <field...>',
-    "copy these fields into columns of the shards, like 'lang' or 'year:int32'",
+    "copy these fields into columns of the shards, like 'lang', 'year:int32' or 'language=lang' under another name; a value that does not fit becomes null, or rejects its document with 'year:int32!'",
   ),
   new Option('--prompt <text>', 'add this text before each document, as the model card requires').default(''),
   new Option(

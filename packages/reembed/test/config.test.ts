@@ -11,7 +11,7 @@ import { applyConfig } from '../src/config/apply.ts'
 import { CONFIG_KEYS, FLAG_ONLY_OPTIONS, optionsOf } from '../src/config/config-keys.ts'
 import { expand, parseConfigFile } from '../src/config/file.ts'
 import { schemaOf, toEditorSchema } from '../src/config/schema.ts'
-import { repeated, textShare } from '../src/options.ts'
+import { csvDialect, repeated, textShare } from '../src/options.ts'
 import { createProgram } from '../src/program.ts'
 
 const schema = schemaOf(createProgram())
@@ -91,7 +91,13 @@ test('the environment fills in values, with a default where one is given, and $$
 
 /** A value that the parser of the option accepts. */
 const valueFor = ({ parseArg }: { readonly parseArg?: unknown }): string | number =>
-  parseArg === textShare ? '3%' : parseArg && parseArg !== repeated ? 3 : 's3://x/'
+  parseArg === csvDialect
+    ? 'header=no'
+    : parseArg === textShare
+      ? '3%'
+      : parseArg && parseArg !== repeated
+        ? 3
+        : 's3://x/'
 
 test('every key of the schema reaches its option', async () => {
   await using folder = await temporaryFolder()

@@ -3,7 +3,7 @@
 import type { EndpointOptions, HfOptions } from '@reembed/endpoint'
 import type { PlanNotice, PlanOptions, SpendingOptions } from '@reembed/planner'
 import type { FollowProgress } from '@reembed/producer'
-import type { FieldMapping, Format, ModelIdentity, Quote } from '@reembed/protocol'
+import type { CsvDialect, FieldMapping, Format, ModelIdentity, Quote } from '@reembed/protocol'
 import type { RedisTarget } from '@reembed/queue'
 import type { S3Options } from '@reembed/store'
 import type { Logger, Registry } from '@reembed/telemetry'
@@ -51,6 +51,8 @@ export interface CallOptions {
 export interface SourceOptions extends PlanOptions, CallOptions {
   /** The format of all objects; default: by extension. */
   readonly format?: Format | undefined
+  /** How CSV and TSV objects are written; what is not stated is found from each object. */
+  readonly csv?: CsvDialect | undefined
   /** Called with each fact that planning reports. Planning continues. */
   readonly onNotice?: ((notice: PlanNotice) => void) | undefined
 }

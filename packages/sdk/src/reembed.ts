@@ -350,8 +350,8 @@ function planningCalls(
   resources: Resources,
   { s3, redis }: ReembedOptions,
 ): Pick<Reembed, 'plan' | 'enqueue'> {
-  const openSource = (source: string, { format, signal }: SourceOptions) =>
-    openCorpus(source, { format, output: resources.output, s3, signal })
+  const openSource = (source: string, { format, csv, signal }: SourceOptions) =>
+    openCorpus(source, { format, csv, output: resources.output, s3, signal })
   return {
     async plan(source, options = {}) {
       const { onNotice, signal } = options

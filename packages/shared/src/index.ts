@@ -5,6 +5,7 @@ export { constantTimeEqual } from './constant-time.ts'
 export { codeOf, ERROR_CODES, type ErrorCode, EXIT, messageOf, ReembedError, type Retry } from './errors.ts'
 export { isLinkLocal } from './link-local.ts'
 export { isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'
+export { decompressLz4Frame } from './lz4.ts'
 export { createMemo, type Memo, type MemoOptions } from './memo.ts'
 export {
   canonical,

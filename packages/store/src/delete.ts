@@ -7,6 +7,7 @@ import { codeOf, ReembedError } from '@reembed/shared'
 import { removeStale } from './folder.ts'
 import { folderError, pathOf, refuseOutside, undefinedIfNotFound } from './folder-path.ts'
 import type { OpenStoreOptions } from './open.ts'
+import { s3PlaceOf } from './s3-url.ts'
 import type { ObjectDeleter } from './store.ts'
 
 /**
@@ -14,7 +15,8 @@ import type { ObjectDeleter } from './store.ts'
  * @throws ReembedError USAGE for a read-only store
  */
 export async function openDeleter(url: string, { s3 }: OpenStoreOptions = {}): Promise<ObjectDeleter> {
-  if (url.startsWith('s3://')) return (await import('./s3-delete.ts')).openS3Deleter(url, s3)
+  const place = s3PlaceOf(url, s3)
+  if (place) return (await import('./s3-delete.ts')).openS3Deleter(place.url, place.options)
   if (/^[a-z0-9+.-]+:\/\//i.test(url))
     throw new ReembedError('USAGE', `cannot delete from '${url}': it is read-only`)
   return openFolderEraser(resolve(url))

@@ -15,7 +15,7 @@ export { compareKeys } from './keys.ts'
 export { ObjectNotFound } from './not-found.ts'
 export { type ObjectKind, objectKind, type RowsKind, rowsKind } from './object-kind.ts'
 export { type OpenStoreOptions, openStore } from './open.ts'
-export type { S3Options } from './s3.ts'
+export type { S3Options } from './s3-options.ts'
 export type {
   ListedObject,
   ListOptions,

@@ -6,7 +6,8 @@ import { ReembedError } from '@reembed/shared'
 import { checkStore, STORE_CHECK_KEY } from './check.ts'
 import { openFolder } from './folder.ts'
 import type { HubOptions } from './hub.ts'
-import type { S3Options } from './s3.ts'
+import type { S3Options } from './s3-options.ts'
+import { s3PlaceOf } from './s3-url.ts'
 import type { Store } from './store.ts'
 
 export interface OpenStoreOptions {
@@ -22,8 +23,9 @@ export interface OpenStoreOptions {
 
 /**
  * Opens 's3://bucket/prefix', a folder, 'file:///folder', or, to read,
- * 'hf://datasets/org/name@revision/path'. The AWS SDK is loaded only when it is needed. The first
- * put to S3 fails with STORE_UNSAFE if the store ignores If-None-Match.
+ * 'hf://datasets/org/name@revision/path'; 'hf://buckets/namespace/bucket/prefix' is S3. The AWS SDK
+ * is loaded only when it is needed. The first put to S3 fails with STORE_UNSAFE if the store
+ * ignores If-None-Match.
  */
 export async function openStore(
   url: string,
@@ -31,9 +33,10 @@ export async function openStore(
 ): Promise<Store> {
   if (url === '')
     throw new ReembedError('USAGE', 'Expected a folder or s3://bucket/prefix, got an empty string')
-  if (url.startsWith('s3://')) {
+  const place = s3PlaceOf(url, s3)
+  if (place) {
     const { openS3 } = await import('./s3.ts')
-    const store = await openS3(url, s3)
+    const store = await openS3(place.url, place.options)
     return unsafe ? store : checkedBeforePut(store)
   }
   if (url.startsWith('hf://')) {

@@ -2,8 +2,9 @@
 
 import { DeleteObjectCommand } from '@aws-sdk/client-s3'
 import { createBackoff } from './backoff.ts'
-import { createClient, type S3Options, sending } from './s3.ts'
+import { createClient, requestPayer, sending } from './s3.ts'
 import { s3Error } from './s3-errors.ts'
+import type { S3Options } from './s3-options.ts'
 import { parseS3Url } from './s3-url.ts'
 import type { ObjectDeleter } from './store.ts'
 
@@ -13,6 +14,7 @@ const TRIES = 6
 export async function openS3Deleter(url: string, options: S3Options = {}): Promise<ObjectDeleter> {
   const { bucket, root } = parseS3Url(url)
   const { client, storeName } = createClient(options)
+  const payer = requestPayer(options)
   return {
     async delete(key, { signal } = {}) {
       const call = {
@@ -24,7 +26,10 @@ export async function openS3Deleter(url: string, options: S3Options = {}): Promi
       const retry = createBackoff({ tries: TRIES, signal })
       while (true) {
         try {
-          await client.send(new DeleteObjectCommand({ Bucket: bucket, Key: root + key }), sending(signal))
+          await client.send(
+            new DeleteObjectCommand({ Bucket: bucket, Key: root + key, ...payer }),
+            sending(signal),
+          )
           return
         } catch (error) {
           await retry.wait(s3Error(error, call))

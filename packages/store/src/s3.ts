@@ -20,33 +20,11 @@ import { createConfirmedPut } from './confirmed-put.ts'
 import { collect, compareKeys } from './keys.ts'
 import { ObjectNotFound } from './not-found.ts'
 import { type S3Call, s3Error, statusOf } from './s3-errors.ts'
+import type { S3Options } from './s3-options.ts'
+import { readObject } from './s3-read.ts'
 import { endpointOf, parseS3Url } from './s3-url.ts'
 import type { ListedObject, ListOptions, ReadOptions, Store } from './store.ts'
 import { publishTransientStoreError } from './transient-errors.ts'
-
-export interface S3Options {
-  /** URL of a server other than AWS. The default is AWS_ENDPOINT_URL_S3, then AWS_ENDPOINT_URL. */
-  readonly endpoint?: string | undefined
-  /** The default is AWS_REGION, then the AWS config file; us-east-1 for a server other than AWS. */
-  readonly region?: string | undefined
-  /**
-   * Use http://server/bucket instead of http://bucket.server. The default is true for a server
-   * other than AWS.
-   */
-  readonly pathStyle?: boolean | undefined
-  /**
-   * The default is 'when_required' for a server other than AWS, because some refuse AWS's
-   * checksums.
-   */
-  readonly checksums?: 'when_required' | 'when_supported' | undefined
-  /** Maximum number of connections. */
-  readonly connections?: number | undefined
-  readonly connectTimeoutMs?: number | undefined
-  /** A connection without traffic for this time counts as lost. */
-  readonly idleTimeoutMs?: number | undefined
-  /** Total number of attempts of one call while the store is overloaded or unreachable. */
-  readonly tries?: number | undefined
-}
 
 /**
  * Metadata key of the body's SHA-256. After a lost reply it shows whether the object at the key is
@@ -61,9 +39,11 @@ const DIGEST = 'reembed-sha256'
 export async function openS3(url: string, options: S3Options = {}): Promise<Store> {
   const { bucket, root } = parseS3Url(url)
   const { client, storeName } = createClient(options)
-  const { tries = 6 } = options
+  const { tries = 6, kmsKeyId = process.env.AWS_SSE_KMS_KEY_ID || undefined } = options
+  const payer = requestPayer(options)
 
-  const urlOf = (key: string): string => `s3://${bucket}/${root}${key}`
+  const base = options.shownUrl ?? `s3://${bucket}/${root}`
+  const urlOf = (key: string): string => base + key
   const callOf = (action: S3Call['action'], key: string): S3Call => ({
     action,
     bucket,
@@ -111,7 +91,12 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
   /** One HeadObject without retries. */
   async function headOnce(key: string, ifMatch?: string, signal?: AbortSignal) {
     try {
-      const command = new HeadObjectCommand({ Bucket: bucket, Key: root + key, ...matching(ifMatch) })
+      const command = new HeadObjectCommand({
+        Bucket: bucket,
+        Key: root + key,
+        ...matching(ifMatch),
+        ...payer,
+      })
       return await client.send(command, sending(signal))
     } catch (error) {
       if (statusOf(error) === 404) return undefined
@@ -126,7 +111,8 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     const call = callOf('s3:GetObject', key)
     if (start >= end) {
       // HTTP has no empty range, but a missing object must fail all the same.
-      if (await withRetries(call, signal, () => headOnce(key, ifMatch, signal))) return
+      const found = await withRetries(call, signal, () => headOnce(key, ifMatch, signal))
+      if (found && (ifMatch === undefined || bare(found.ETag) === ifMatch)) return
       throw ifMatch === undefined ? new ObjectNotFound(urlOf(key)) : changed(key)
     }
     const retry = createBackoff({ tries, signal })
@@ -142,17 +128,22 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
           Key: root + key,
           ...matching(etag),
           ...(range && { Range: range }),
+          ...payer,
         })
-        const {
-          Body: body,
-          ContentLength: length,
-          ContentRange: given,
-          ETag,
-        } = await client.send(command, sending(signal))
-        if (range && !given?.startsWith(`bytes ${at}-`))
+        const reply = await readObject(client, command, range, signal)
+        const { body, length } = reply
+        if (range && !reply.contentRange?.startsWith(`bytes ${at}-`))
           throw unsafe('ignores Range, so slices cannot be read: use a store that supports it')
+        // Some gateways ignore If-Match. A reply without an etag was sent by another place: there
+        // the store is asked, after the reply, so that its bytes are of this object or an earlier
+        // one.
+        const found = reply.etag ?? (await headOnce(key, undefined, signal))?.ETag
+        if (etag !== undefined && bare(found) !== etag) {
+          await closeBody(body)
+          throw changed(key)
+        }
         // After a broken connection, the rest must come from the same object.
-        etag ??= ETag && bare(ETag)
+        etag ??= found && bare(found)
         const stop = length === undefined ? undefined : at + length
         for await (const piece of body as AsyncIterable<Uint8Array>) {
           at += piece.length
@@ -196,6 +187,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
           Prefix: root + prefix,
           // XML cannot represent every character of a key.
           EncodingType: 'url',
+          ...payer,
           ...(token !== undefined
             ? { ContinuationToken: token }
             : last !== undefined
@@ -226,6 +218,8 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
         ContentType: contentType,
         IfNoneMatch: '*',
         Metadata: { [DIGEST]: digest },
+        ...payer,
+        ...(kmsKeyId !== undefined && { ServerSideEncryption: 'aws:kms' as const, SSEKMSKeyId: kmsKeyId }),
       })
       const put = createConfirmedPut({
         async put() {
@@ -239,7 +233,15 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
         },
         async findWriter() {
           const found = await headOnce(key, undefined, signal)
-          return found && (found.Metadata?.[DIGEST] === digest ? 'self' : 'concurrent_writer')
+          if (found === undefined) return undefined
+          const written = found.Metadata?.[DIGEST]
+          // Some stores keep no metadata: there the bytes tell.
+          const isOurs =
+            written === undefined
+              ? found.ContentLength === body.length &&
+                Buffer.compare(await collect(stream(key, { signal })), body) === 0
+              : written === digest
+          return isOurs ? 'self' : 'concurrent_writer'
         },
         mayHaveSucceeded(error) {
           const status = statusOf(error) ?? 500
@@ -264,10 +266,12 @@ export function createClient(options: S3Options): { client: S3Client; storeName:
   const checksums = options.checksums ?? (endpoint && 'when_required')
   const pathStyle = options.pathStyle ?? endpoint !== undefined
   const checking = checksums === 'when_required' ? 'WHEN_REQUIRED' : 'WHEN_SUPPORTED'
+  const anonymous = options.anonymous ?? /^(yes|true|1)$/i.test(env.AWS_NO_SIGN_REQUEST ?? '')
   const proxies = proxyEnv()
   const agent = { keepAlive: true, maxSockets: connections, ...(proxies && { proxyEnv: { ...proxies } }) }
   requireHome()
   const client = new S3Client({
+    ...(anonymous && UNSIGNED),
     maxAttempts: 1,
     forcePathStyle: pathStyle,
     // A put that waits for '100 Continue' uses a connection outside the pool.
@@ -288,6 +292,21 @@ export function createClient(options: S3Options): { client: S3Client; storeName:
     client,
     storeName: endpoint ? `S3 at ${endpoint.origin}` : `AWS S3${region ? ` in ${region}` : ''}`,
   }
+}
+
+/** No credentials are searched for, and requests are sent as they are. */
+const UNSIGNED = {
+  credentials: { accessKeyId: '', secretAccessKey: '' },
+  signer: { sign: async <T>(request: T): Promise<T> => request },
+}
+
+/** The parameter of each request to a requester-pays bucket. */
+export const requestPayer = ({ requesterPays }: S3Options): { readonly RequestPayer?: 'requester' } =>
+  (requesterPays ?? process.env.AWS_REQUEST_PAYER === 'requester') ? { RequestPayer: 'requester' } : {}
+
+/** Closes a body that is not read. */
+async function closeBody(body: AsyncIterable<Uint8Array>): Promise<void> {
+  await body[Symbol.asyncIterator]().return?.()
 }
 
 /**
@@ -311,7 +330,7 @@ const SILENT = { trace: nothing, debug: nothing, info: nothing, warn: nothing, e
 export const sending = (signal: AbortSignal | undefined): { abortSignal?: AbortSignal } =>
   signal ? { abortSignal: signal } : {}
 
-/** Removes the quotes of an etag. */
-const bare = (etag: string | undefined): string => (etag ?? '').replace(/^"|"$/g, '')
+/** Removes the quotes of an etag, and the mark of a weak one, which proxies add. */
+const bare = (etag: string | undefined): string => (etag ?? '').replace(/^(W\/)?"|"$/g, '')
 const matching = (etag: string | undefined): { IfMatch?: string } =>
   etag === undefined ? {} : { IfMatch: `"${etag}"` }

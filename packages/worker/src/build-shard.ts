@@ -73,9 +73,9 @@ export async function copyUnchangedShard({
     if (error instanceof ReembedError && error.code === 'CORRUPT') return undefined
     throw error
   }
-  const { source, rejects, documents: count, truncated, unread, sourceDocuments } = unchanged.receipt
+  const { source, rejects, documents: count, truncated, unread, sourceDocuments, nulled } = unchanged.receipt
   const nothingPaid = { tokens: 0, truncated, unread, sourceDocuments, repaired: 0 }
-  const facts = { source, rejects, documents: count, reused: writer.rows, ...nothingPaid }
+  const facts = { source, rejects, documents: count, reused: writer.rows, nulled, ...nothingPaid }
   return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer }
 }
 
@@ -166,6 +166,7 @@ export async function buildShard(
     ...(meter.limit !== null && { unread: truncation.unread }),
     ...(plan.recipe.chunking && { sourceDocuments }),
     repaired,
+    ...(Object.keys(reader.nulled).length > 0 && { nulled: reader.nulled }),
     ...(embedded > 0 && { startedMs, endedMs: now() }),
   }
   return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer, interruptedBy }

@@ -32,7 +32,9 @@ export const target: Target = {
     const measured = await refusing(['SOURCE_FORMAT'], () => indexObject(store, object, { sliceBytes }))
     if (measured?.table === undefined) return
     must(measured.extent === object.size, () => `measured ${measured.extent} of ${object.size} bytes`)
-    const { records, read } = await readAll(store, object, measured)
+    const readOnce = await refusing(['SOURCE_FORMAT'], () => readAll(store, object, measured))
+    if (readOnce === undefined) return
+    const { records, read } = readOnce
     let reached = 0
     for (const part of read) {
       must(
@@ -42,8 +44,10 @@ export const target: Target = {
       reached = part.end
     }
     must(reached === object.size, () => `bytes ${reached} to ${object.size} are in no slice`)
-    const { delimiter, columns } = measured.table
-    const rows = rowsOf(choices.rest, delimiter)
+    const { delimiter, columns, quote, escaping } = measured.table
+    const isTwice = (name: string) => columns.indexOf(name) !== columns.lastIndexOf(name)
+    if (escaping === 'backslash' || isTwice('id') || isTwice('text')) return
+    const rows = quote === null ? linesOf(choices.rest, delimiter) : rowsOf(choices.rest, delimiter)
     if (rows === undefined) return
     const shown = JSON.stringify(records.map(contentOf))
     const wanted = JSON.stringify(expected(rows, columns))
@@ -71,13 +75,23 @@ async function readAll(
 const contentOf = (record: SourceRecord): unknown =>
   record.kind === 'document' ? [record.id, record.text] : record.reason
 
-/** Undefined where it is not well formed: what papaparse makes of such is its own affair. */
+/** Rows without quotes. */
+function linesOf(bytes: Buffer, delimiter: string): string[][] {
+  const lines = bytes.toString('latin1').split('\n')
+  if (lines.at(-1) === '') lines.pop()
+  return lines.map(line =>
+    (line.startsWith(BOM) ? line.slice(BOM.length) : line).replace(/\r$/, '').split(delimiter),
+  )
+}
+
+/** Rows with quotes. Undefined where they are not well formed. */
 function rowsOf(bytes: Buffer, delimiter: string): string[][] | undefined {
-  const text = bytes.toString('latin1', bytes.subarray(0, 3).equals(BOM) ? 3 : 0)
+  const text = bytes.toString('latin1')
   const rows: string[][] = []
   let row: string[] = []
   for (let at = 0; at < text.length; ) {
     let field = ''
+    if (row.length === 0 && text.startsWith(BOM, at)) at += BOM.length
     if (text[at] === '"') {
       for (at += 1; text[at] !== '"' || text[at + 1] === '"'; at += 1) {
         if (at >= text.length) return undefined
@@ -85,13 +99,14 @@ function rowsOf(bytes: Buffer, delimiter: string): string[][] | undefined {
         field += text[at]
       }
       at += 1
-      if (text.startsWith('\r\n', at)) [field, at] = [`${field}\r`, at + 1]
+      if (text.startsWith('\r\n', at)) at += 1
       else if (at < text.length && text[at] !== delimiter && text[at] !== '\n') return undefined
     } else {
       while (at < text.length && text[at] !== delimiter && text[at] !== '\n') {
         if (text[at] === '"') return undefined
         field += text[at++]
       }
+      if (text[at] !== delimiter) field = field.replace(/\r$/, '')
     }
     row.push(field)
     if (text[at] === delimiter) {
@@ -106,12 +121,12 @@ function rowsOf(bytes: Buffer, delimiter: string): string[][] | undefined {
   return rows
 }
 
-const BOM = Buffer.from([0xef, 0xbb, 0xbf])
+const BOM = '\xEF\xBB\xBF'
 
 function expected(rows: readonly string[][], columns: readonly string[]): unknown[] {
-  const notBlank = rows.filter(row => !(row.length === 1 && (row[0] === '' || row[0] === '\r')))
-  return notBlank.slice(1).map(row => {
-    const fields = row.map((field, i) => (i === row.length - 1 ? field.replace(/\r$/, '') : field))
+  const notBlank = rows.filter(row => !(row.length === 1 && row[0] === ''))
+  return notBlank.slice(1).map(fields => {
+    if (fields.every((field, i) => field === columns[i])) return 'invalid_record'
     if (fields.length !== columns.length) return 'invalid_record'
     const field = (name: string): string | undefined | null => {
       const place = columns.indexOf(name)

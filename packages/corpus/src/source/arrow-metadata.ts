@@ -44,9 +44,26 @@ function checkSchema(reader: Reader, schema: Table): void {
   checkKeyValues(reader, schema, 2)
 }
 
+/** A column whose type is valid but cannot be read. Its message follows the name of the object. */
+export class UnsupportedColumn extends Error {}
+
+/** Types of Schema.fbs that apache-arrow for JavaScript does not have. */
+const UNSUPPORTED: ReadonlyMap<number, string> = new Map([
+  [22, 'run-end encoded'],
+  [25, 'a list view'],
+  [26, 'a large list view'],
+])
+
 /** Terminates for cyclic fields because each step spends from the limit. */
 function checkField(reader: Reader, field: Table): void {
   reader.vector(field, 0, 1)
+  const unsupported = UNSUPPORTED.get(reader.byte(field, 2))
+  if (unsupported !== undefined) {
+    const name = JSON.stringify(reader.text(field, 0))
+    throw new UnsupportedColumn(
+      `has a column ${name} that is ${unsupported}, which is not supported: write it as a plain column or list`,
+    )
+  }
   for (const child of reader.tables(field, 5)) checkField(reader, child)
   checkKeyValues(reader, field, 6)
 }
@@ -75,6 +92,7 @@ interface Reader {
   /** Offset and number of the elements. A string is a vector of bytes. */
   vector(table: Table, field: number, elementBytes: number): { readonly at: number; readonly length: number }
   int64(at: number): bigint
+  text(table: Table, field: number): string
 }
 
 /** Reads by DataView, which throws a RangeError outside of the metadata. */
@@ -125,5 +143,9 @@ function createReader(bytes: Uint8Array): Reader {
     },
     vector,
     int64: at => view.getBigInt64(at, true),
+    text(table, field) {
+      const { at, length } = vector(table, field, 1)
+      return new TextDecoder().decode(bytes.subarray(at, at + length))
+    },
   }
 }

@@ -8,26 +8,29 @@
 
 import { zstdDecompressSync } from 'node:zlib'
 import type { CarriedType, PartRead, SlicePart, SourceObject, SourceRecord } from '@reembed/protocol'
-import { createMemo, type Memo, messageOf, ReembedError } from '@reembed/shared'
+import { createMemo, decompressLz4Frame, type Memo, messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import {
   CompressionType,
   compressionRegistry,
   DataType,
+  type Field,
   Message,
   MessageHeader,
+  type Schema,
   type Table,
   tableFromIPC,
   type Vector,
 } from 'apache-arrow'
 import { Footer } from 'apache-arrow/ipc/metadata/file'
-import { checkFooter, checkMessage } from './arrow-metadata.ts'
+import { checkFooter, checkMessage, UnsupportedColumn } from './arrow-metadata.ts'
+import { type CellReader, cellsOf } from './arrow-values.ts'
 import { pathSegments } from './field.ts'
 import type { ReadPartOptions } from './jsonl.ts'
-import { decompressLz4Frame } from './lz4.ts'
 import type { ObjectIndex } from './types.ts'
 
 const FILE_MAGIC = 'ARROW1'
+const FEATHER_1_MAGIC = 'FEA1'
 const MAGIC_BYTES = 8
 const CONTINUATION = 0xffffffff
 /** Size of the read for the metadata of a message. Longer metadata takes a second read. */
@@ -217,36 +220,63 @@ function rowsOf(
 ): Record<string, unknown>[] {
   const columns = paths.flatMap(path => {
     const column = path === '__proto__' ? null : columnAt(table, path)
-    return column
-      ? [{ path, column, isTime: DataType.isTimestamp(column.type) || DataType.isDate(column.type) }]
-      : []
+    return column ? [{ path, read: readerOf(key, path, column) }] : []
   })
   const rows: Record<string, unknown>[] = []
   for (let row = from; row < to; row++) {
     const record: Record<string, unknown> = {}
-    for (const { path, column, isTime } of columns) {
-      const value = valueAt(key, column, row)
-      record[path] = isTime && value !== null ? new Date(Number(value)) : value
-    }
+    for (const { path, read } of columns) record[path] = valueAt(key, read, row)
     rows.push(record)
   }
   return rows
 }
 
-/** apache-arrow follows offsets and views only when a value is read, so damage shows here. */
-function valueAt(key: string, column: Vector, row: number): unknown {
+function readerOf(key: string, path: string, { vector, field, parents }: Column): CellReader {
   try {
-    return column.get(row)
+    const read = cellsOf(vector, field)
+    // Where a struct is null, the buffers of its members hold anything.
+    return parents.length === 0
+      ? read
+      : row => (parents.every(parent => parent.isValid(row)) ? read(row) : null)
+  } catch (cause) {
+    throw sourceFormatError(key, `has a column ${JSON.stringify(path)} whose ${messageOf(cause)}`, cause)
+  }
+}
+
+/** apache-arrow follows offsets and views only when a value is read, so damage shows here. */
+function valueAt(key: string, read: CellReader, row: number): unknown {
+  try {
+    return read(row)
   } catch (cause) {
     throw sourceFormatError(key, `is damaged in row ${row} of a batch (${messageOf(cause)})`, cause)
   }
 }
 
-function columnAt(table: Table, path: string): Vector | null {
-  const own = table.getChild(path)
+interface Column {
+  readonly vector: Vector
+  readonly field: Field | undefined
+  /** The structs around it. */
+  readonly parents: readonly Vector[]
+}
+
+function columnAt(table: Table, path: string): Column | null {
+  const own = childOf(table, path)
   if (own) return own
   const [first = '', ...rest] = pathSegments(path)
-  return rest.reduce<Vector | null>((column, step) => column?.getChild(step) ?? null, table.getChild(first))
+  return rest.reduce<Column | null>((column, step) => column && memberOf(column, step), childOf(table, first))
+}
+
+function childOf(table: Table, name: string): Column | null {
+  const vector = table.getChild(name)
+  const field = table.schema.fields.find(field => field.name === name)
+  return vector && { vector, field, parents: [] }
+}
+
+function memberOf({ vector, parents }: Column, name: string): Column | null {
+  const member = vector.getChild(name)
+  const fields: readonly Field[] = vector.type.children ?? []
+  const field = fields.find(field => field.name === name)
+  return member && { vector: member, field, parents: [...parents, vector] }
 }
 
 interface Prefix {
@@ -269,59 +299,115 @@ async function readPrefix(
   object: ObjectName,
   signal: AbortSignal | undefined,
 ): Promise<Prefix> {
-  let start: number | undefined
   let first: MessageHeader | undefined
   let end = 0
+  let bytes = 0
+  const ranges: { readonly start: number; readonly end: number }[] = []
   for await (const message of messages(store, object, { signal })) {
-    first ??= message.type
     if (message.type === MessageHeader.RecordBatch) break
-    start ??= message.start
+    first ??= message.type
+    ranges.push(message)
     end = message.end
-    if (end - start > MAX_BATCH_BYTES)
+    bytes += message.end - message.start
+    if (bytes > MAX_BATCH_BYTES)
       throw sourceFormatError(
         object.key,
         `has dictionaries of over ${MAX_BATCH_BYTES} bytes: write it as Parquet`,
       )
   }
-  const between =
-    start === undefined
-      ? new Uint8Array(0)
-      : await store.get(object.key, { start, end, ifMatch: object.etag, signal })
-  if (first === MessageHeader.Schema) return { bytes: between, end }
-  const schema = await schemaOfFooter(store, object, signal)
-  return { bytes: Buffer.concat([schema, between]), end }
+  const { key, etag } = object
+  const between: Uint8Array[] = []
+  for (const { start, end } of ranges)
+    between.push(await store.get(key, { start, end, ifMatch: etag, signal }))
+  if (first === MessageHeader.Schema) return { bytes: Buffer.concat(between), end }
+  // The blocks of a file are dictionaries and batches: its footer has the schema.
+  const footer = await footerOf(store, object, signal)
+  if (footer === undefined) {
+    throw sourceFormatError(
+      object.key,
+      'is not a complete Arrow IPC file: it has neither a schema nor a footer',
+    )
+  }
+  // The batches of a file may precede its dictionaries.
+  return { bytes: Buffer.concat([footer.schemaMessage, ...between]), end: 0 }
+}
+
+interface FileFooter {
+  /** The schema as a message. */
+  readonly schemaMessage: Buffer
+  /** Dictionaries, then record batches, each in the order of the file. */
+  readonly blocks: readonly Block[]
+}
+
+interface Block {
+  readonly start: number
+  readonly end: number
+  readonly metadataBytes: number
+}
+
+const footers = new WeakMap<Store, Memo<string, FileFooter | undefined>>()
+
+const blocksOf = async (
+  store: Store,
+  object: ObjectName,
+  signal: AbortSignal | undefined,
+): Promise<readonly Block[] | undefined> => (await footerOf(store, object, signal))?.blocks
+
+/** The footer of a file; undefined for a stream, and for a file that lacks it. */
+function footerOf(
+  store: Store,
+  object: ObjectName,
+  signal: AbortSignal | undefined,
+): Promise<FileFooter | undefined> {
+  const known = footers.get(store) ?? createMemo<string, FileFooter | undefined>({ max: KEPT_PREFIXES })
+  footers.set(store, known)
+  return known.get(`${object.key} ${object.etag}`, () => readFooter(store, object, signal))
 }
 
 /**
- * Returns the schema as a message: files of apache-arrow for JavaScript have it only in the footer.
+ * Files are read by their footer: it is the only place where files of apache-arrow for JavaScript
+ * have their schema, and polars writes bytes between the messages that are no messages.
  */
-async function schemaOfFooter(
+async function readFooter(
   store: Store,
-  { key, etag, size }: ObjectName,
+  object: ObjectName,
   signal: AbortSignal | undefined,
-): Promise<Buffer> {
-  const get = async (start: number, end: number): Promise<Buffer> =>
-    Buffer.from(await store.get(key, { start: Math.max(0, start), end, ifMatch: etag, signal }))
-  const tail = await get(size - TAIL_BYTES, size)
+): Promise<FileFooter | undefined> {
+  const { key, size } = object
+  const tail = await read(store, object, Math.max(0, size - TAIL_BYTES), TAIL_BYTES, signal)
   const length = tail.length === TAIL_BYTES ? tail.readInt32LE(0) : 0
   const start = size - TAIL_BYTES - length
-  if (tail.toString('latin1', 4) !== FILE_MAGIC || length <= 0 || start < MAGIC_BYTES) {
-    throw sourceFormatError(key, 'is not a complete Arrow IPC file: it has neither a schema nor a footer')
-  }
+  if (tail.toString('latin1', 4) !== FILE_MAGIC || length <= 0 || start < MAGIC_BYTES) return undefined
+  const bytes = new Uint8Array(await read(store, object, start, length, signal))
   try {
-    const footer = new Uint8Array(await get(start, start + length))
-    checkFooter(footer)
-    const { schema } = Footer.decode(footer)
-    const metadata = Message.encode(Message.from(schema, 0))
-    const padded = Math.ceil(metadata.length / 8) * 8
-    const message = Buffer.alloc(8 + padded)
-    message.writeUInt32LE(CONTINUATION, 0)
-    message.writeInt32LE(padded, 4)
-    message.set(metadata, 8)
-    return message
+    checkFooter(bytes)
+    const footer = Footer.decode(bytes)
+    const blocks = [...footer.dictionaryBatches(), ...footer.recordBatches()].map(
+      ({ offset, metaDataLength, bodyLength }): Block => ({
+        start: Number(offset),
+        end: Number(offset) + metaDataLength + Number(bodyLength),
+        metadataBytes: metaDataLength,
+      }),
+    )
+    for (const { start: from, end, metadataBytes } of blocks) {
+      if (!(from >= MAGIC_BYTES && metadataBytes > 0 && end <= start && end >= from + metadataBytes))
+        throw new RangeError(`it names a block at bytes ${from} to ${end} of ${size}`)
+    }
+    return { schemaMessage: encodeSchema(footer.schema), blocks }
   } catch (cause) {
+    if (cause instanceof UnsupportedColumn) throw sourceFormatError(key, cause.message, cause)
     throw sourceFormatError(key, `has a damaged footer (${messageOf(cause)})`, cause)
   }
+}
+
+function encodeSchema(schema: Schema): Buffer {
+  const metadata = Message.encode(Message.from(schema, 0))
+  const padded = Math.ceil(metadata.length / 8) * 8
+  const message = Buffer.alloc(8 + padded)
+  message.writeUInt32LE(CONTINUATION, 0)
+  message.writeInt32LE(padded, 4)
+  message.set(metadata, 8)
+  return message
 }
 
 /** Length of the footer, then the magic. */
@@ -330,32 +416,70 @@ const TAIL_BYTES = 10
 /** Yields the messages from byte `from` on. Reads only their metadata. */
 async function* messages(
   store: Store,
-  { key, etag, size }: ObjectName,
+  object: ObjectName,
   { from = 0, signal }: { readonly from?: number; readonly signal?: AbortSignal | undefined },
 ): AsyncGenerator<IpcMessage, void, undefined> {
-  const get = async (start: number, bytes: number): Promise<Buffer> => {
-    const end = Math.min(size, start + bytes)
-    return Buffer.from(await store.get(key, { start, end, ifMatch: etag, signal }))
+  const blocks = await blocksOf(store, object, signal)
+  if (blocks === undefined) return yield* messagesInOrder(store, object, { from, signal })
+  for (const { start, end, metadataBytes } of blocks) {
+    if (start < from) continue
+    const head = await read(store, object, start, Math.min(metadataBytes, MAX_METADATA_BYTES), signal)
+    const frame = frameOf(object.key, head)
+    if (frame === undefined || head.length < frame.end) throw cutOff(object.key, start)
+    const { type, rows } = describe(object.key, head.subarray(frame.start, frame.end))
+    yield { start, end, type, rows }
   }
+}
+
+const read = async (
+  store: Store,
+  { key, etag, size }: ObjectName,
+  start: number,
+  bytes: number,
+  signal: AbortSignal | undefined,
+): Promise<Buffer> =>
+  Buffer.from(await store.get(key, { start, end: Math.min(size, start + bytes), ifMatch: etag, signal }))
+
+/** The metadata of a message behind its length; undefined for the end of a stream. */
+function frameOf(key: string, head: Buffer): { readonly start: number; readonly end: number } | undefined {
+  // Writers before Arrow 0.15 wrote no continuation marker before the length.
+  const marked = head.readUInt32LE(0) === CONTINUATION
+  const start = marked ? 8 : 4
+  const length = head.readInt32LE(marked ? 4 : 0)
+  if (length === 0) return undefined
+  if (length < 0 || length > MAX_METADATA_BYTES)
+    throw sourceFormatError(key, 'is not an Arrow IPC file, or is damaged')
+  return { start, end: start + length }
+}
+
+/** The messages of a stream, or of a file without its footer, one behind the other. */
+async function* messagesInOrder(
+  store: Store,
+  object: ObjectName,
+  { from, signal }: { readonly from: number; readonly signal: AbortSignal | undefined },
+): AsyncGenerator<IpcMessage, void, undefined> {
+  const { key, size } = object
+  const get = (start: number, bytes: number): Promise<Buffer> => read(store, object, start, bytes, signal)
   let at = from
   let head = await get(at, HEAD_BYTES)
+  if (at === 0 && head.toString('latin1', 0, 4) === FEATHER_1_MAGIC) {
+    throw sourceFormatError(
+      key,
+      'is a Feather file of version 1, which is not supported: write it as Arrow IPC',
+    )
+  }
   if (at === 0 && head.toString('latin1', 0, FILE_MAGIC.length) === FILE_MAGIC) {
     at = MAGIC_BYTES
     head = head.subarray(MAGIC_BYTES)
   }
   while (at < size) {
     if (head.length < 8) throw cutOff(key, at)
-    // Writers before Arrow 0.15 wrote no continuation marker before the length.
-    const marked = head.readUInt32LE(0) === CONTINUATION
-    const frame = marked ? 8 : 4
-    const length = head.readInt32LE(marked ? 4 : 0)
-    if (length === 0) return
-    if (length < 0 || length > MAX_METADATA_BYTES)
-      throw sourceFormatError(key, 'is not an Arrow IPC file, or is damaged')
-    if (head.length < frame + length) head = await get(at, frame + length)
-    if (head.length < frame + length) throw cutOff(key, at)
-    const { type, rows, bodyBytes } = describe(key, head.subarray(frame, frame + length))
-    const end = at + frame + length + bodyBytes
+    const frame = frameOf(key, head)
+    if (frame === undefined) return
+    if (head.length < frame.end) head = await get(at, frame.end)
+    if (head.length < frame.end) throw cutOff(key, at)
+    const { type, rows, bodyBytes } = describe(key, head.subarray(frame.start, frame.end))
+    const end = at + frame.end + bodyBytes
     if (end > size) throw cutOff(key, at)
     yield { start: at, end, type, rows }
     at = end
@@ -378,6 +502,7 @@ function describe(key: string, metadata: Buffer): { type: MessageHeader; rows: n
     }
     return { type: message.headerType, rows, bodyBytes }
   } catch (cause) {
+    if (cause instanceof UnsupportedColumn) throw sourceFormatError(key, cause.message, cause)
     throw sourceFormatError(key, `is not an Arrow IPC file, or is damaged (${messageOf(cause)})`, cause)
   }
 }

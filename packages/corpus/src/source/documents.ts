@@ -6,7 +6,7 @@ import type { Store } from '@reembed/store'
 import { chunkDocuments, openTokenizer, splitOptionsOf } from '../chunk/chunk.ts'
 import { readSlice, type SliceReader } from './read.ts'
 
-export interface DocumentReader extends Pick<SliceReader, 'rangesRead'> {
+export interface DocumentReader extends Pick<SliceReader, 'rangesRead' | 'nulled'> {
   readonly records: AsyncIterable<SourceRecord>
 }
 
@@ -26,6 +26,7 @@ export async function readDocuments(
   const tokenizer = await openTokenizer(output, chunking.tokenizer)
   return {
     rangesRead: reader.rangesRead,
+    nulled: reader.nulled,
     records: chunkDocuments(reader.records, splitOptionsOf(chunking, tokenizer, prompt)),
   }
 }

@@ -13,8 +13,12 @@ const EXTENSIONS: ReadonlyMap<string, Format> = new Map([
   ['.feather', 'arrow'],
   ['.txt', 'text'],
   ['.text', 'text'],
+  ['.rst', 'text'],
   ['.md', 'markdown'],
   ['.markdown', 'markdown'],
+  ['.html', 'html'],
+  ['.htm', 'html'],
+  ['.pdf', 'pdf'],
 ])
 
 const COMPRESSIONS: ReadonlyMap<string, Compression> = new Map([
@@ -58,7 +62,8 @@ function extensionsOf(key: string): [last: string, before: string] {
 }
 
 /** Whether an object of this format is one document, which is never cut. */
-export const isWholeFile = (format: Format): boolean => format === 'text' || format === 'markdown'
+export const isWholeFile = (format: Format): boolean =>
+  format === 'text' || format === 'markdown' || format === 'html' || format === 'pdf'
 
 /** Whether the format is cut by rows, which its metadata counts. */
 export const isRowFormat = (format: Format): boolean => format === 'parquet' || format === 'arrow'

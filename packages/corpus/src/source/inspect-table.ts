@@ -4,7 +4,14 @@ import type { CarriedType, SourceObject } from '@reembed/protocol'
 import type { Store } from '@reembed/store'
 import { arrowColumns, indexArrow } from './arrow.ts'
 import { pathSegments } from './field.ts'
-import { carriedTypeOf, leafColumnAt, leafColumnsOf, readParquetFooter } from './parquet-footer.ts'
+import {
+  carriedTypeOf,
+  leafColumnAt,
+  leafColumnsOf,
+  nestedColumnAt,
+  type ParquetFooter,
+  readParquetFooter,
+} from './parquet-footer.ts'
 import type { InspectOptions, ObjectInspection } from './types.ts'
 
 export function inspectTable(
@@ -24,14 +31,16 @@ async function inspectParquet(
 ): Promise<ObjectInspection> {
   const footer = await readParquetFooter(store, object, signal)
   const leaves = leafColumnsOf(footer)
+  const fieldTypeOf = (path: string): CarriedType | undefined => {
+    const leaf = leafColumnAt(leaves, path)
+    if (leaf) return carriedTypeOf(leaf)
+    return nestedColumnAt(footer, path) && 'string'
+  }
   return {
     ...factsOf(object, footer.rows),
-    fieldNames: leaves.map(({ path }) => path),
-    hasField: path => leafColumnAt(leaves, path) !== undefined,
-    fieldTypeOf(path): CarriedType | undefined {
-      const leaf = leafColumnAt(leaves, path)
-      return leaf && carriedTypeOf(leaf)
-    },
+    fieldNames: [...new Set([...leaves.map(({ path }) => path), ...nestedNames(footer)])],
+    hasField: path => fieldTypeOf(path) !== undefined,
+    fieldTypeOf,
     fieldBytesOf(path: string) {
       const leaf = leafColumnAt(leaves, path)
       if (leaf === undefined) return 0
@@ -43,6 +52,12 @@ async function inspectParquet(
     bytesRead: footer.bytesRead,
   }
 }
+
+/** Lists, maps and structs at the top. */
+const nestedNames = ({ schema }: ParquetFooter): string[] =>
+  schema.children.flatMap(({ element, children }) =>
+    children.length > 0 || element.repetition_type === 'REPEATED' ? [element.name] : [],
+  )
 
 async function inspectArrow(
   store: Store,

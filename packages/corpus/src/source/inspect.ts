@@ -1,15 +1,18 @@
 // Reads the first records of an object to learn its fields and their sizes without reading all of
 // it.
 
-import type { SourceObject } from '@reembed/protocol'
+import type { CsvTable, SourceObject } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { createCsvScanner, createRowParser, isBlankRow, parseHeader } from './csv.ts'
+import { columnTwice, createRowParser } from './csv.ts'
+import { findTable, syntaxOf } from './csv-dialect.ts'
+import { createCsvScanner, isBlankRow } from './csv-scanner.ts'
 import { decompress, isTruncated } from './decompress.ts'
 import { fieldGetter } from './field.ts'
 import { BOM_BYTES, hasBom, isRowFormat, requireUtf8 } from './format.ts'
 import { createLineScanner } from './lines.ts'
 import { parseLine } from './parse-line.ts'
+import { type Partition, partitionOf } from './partition.ts'
 import { MAX_RECORD_BYTES } from './record-values.ts'
 import type { InspectOptions, ObjectInspection } from './types.ts'
 
@@ -26,10 +29,31 @@ export async function inspectObject(
   object: SourceObject,
   options: InspectOptions = {},
 ): Promise<ObjectInspection> {
+  return withPartition(await inspectContent(store, object, options), partitionOf(store, object.key))
+}
+
+async function inspectContent(
+  store: Store,
+  object: SourceObject,
+  options: InspectOptions,
+): Promise<ObjectInspection> {
   if (isRowFormat(object.format))
     return (await import('./inspect-table.ts')).inspectTable(store, object, options)
   if (object.format === 'jsonl') return inspectJsonl(store, object, options)
   return inspectCsv(store, object, options)
+}
+
+/** Adds the partition columns to the fields of the object. */
+function withPartition(inspection: ObjectInspection, partition: Partition): ObjectInspection {
+  const names = Object.keys(partition)
+  if (names.length === 0 || inspection.fieldNames.length === 0) return inspection
+  return {
+    ...inspection,
+    fieldNames: [...new Set([...inspection.fieldNames, ...names])],
+    hasField: path => inspection.hasField(path) || names.includes(path),
+    fieldTypeOf: path => inspection.fieldTypeOf(path) ?? (names.includes(path) ? 'string' : undefined),
+    records: inspection.records.map(record => ({ ...partition, ...record })),
+  }
 }
 
 interface ParsedHead {
@@ -66,7 +90,7 @@ async function inspectJsonl(
           if (buffer[first] === LEFT_BRACKET) throw isArray(key)
         }
         seen.bytes += to - from + 1
-        const parsed = parseLine(buffer, first, to)
+        const parsed = parseLine(buffer, first, to, () => true)
         if (parsed === undefined) return
         seen.lines += 1
         if ('record' in parsed) seen.records.push(parsed.record)
@@ -94,13 +118,18 @@ async function inspectCsv(
   const { key } = object
   const format = object.format === 'tsv' ? 'tsv' : 'csv'
   let seen: ParsedHead = { records: [], lines: 0, bytes: 0, fault: undefined }
-  let names: readonly string[] = []
+  let table: CsvTable | undefined
   const head = await headOf(store, object, { start: 0, maxBytes, signal }, (bytes, whole) => {
     seen = { records: [], lines: 0, bytes: 0, fault: undefined }
-    const table = parseHeader(key, format, bytes)
-    const toRecord = createRowParser(table)
-    let header = true
-    const scanner = createCsvScanner({ key, delimiter: table.delimiter, start: 0 }, row => {
+    const found = findTable(key, format, bytes, object.csv)
+    table = found
+    const toRecord = createRowParser(
+      key,
+      found,
+      [...new Set(found.columns)].filter(name => !isTwice(found, name)),
+    )
+    let header = found.header !== false
+    const scanner = createCsvScanner({ ...syntaxOf(found), key, start: 0 }, row => {
       if (isBlankRow(row)) return
       if (header) {
         header = false
@@ -114,11 +143,22 @@ async function inspectCsv(
     })
     scanner.push(bytes)
     if (whole) scanner.finish()
-    names = table.columns
     return seen.lines > 0
   })
-  return { ...toInspection(object, head, seen, names), hasField: path => names.includes(path) }
+  const names = table?.columns ?? []
+  return {
+    ...toInspection(object, head, seen, names),
+    hasField(path) {
+      if (table && isTwice(table, path)) throw columnTwice(key, path)
+      return names.includes(path)
+    },
+    ...(table && { table }),
+  }
 }
+
+/** A column whose name occurs twice cannot be chosen. */
+const isTwice = ({ columns }: CsvTable, name: string): boolean =>
+  columns.indexOf(name) !== columns.lastIndexOf(name)
 
 function toInspection(
   { key }: SourceObject,

@@ -18,7 +18,7 @@ import type { PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { streamContent } from './decompress.ts'
-import { BOM_BYTES, hasBom, requireUtf8 } from './format.ts'
+import { requireUtf8 } from './format.ts'
 import { createLineScanner } from './lines.ts'
 import type { Mapper } from './mapping.ts'
 import { parseLine } from './parse-line.ts'
@@ -63,13 +63,8 @@ export async function* readJsonl(
       if (offset < start) return
       if (lines === 0) begin = offset
       lines += 1
-      let first = from
-      if (offset === 0) {
-        const head = bytes.subarray(from, to)
-        requireUtf8(key, head)
-        if (hasBom(head)) first += BOM_BYTES
-      }
-      const parsed = parseLine(bytes, first, to)
+      if (offset === 0) requireUtf8(key, bytes.subarray(from, to))
+      const parsed = parseLine(bytes, from, to, mapper.needsExactNumbers)
       if (parsed === undefined) return
       const position = { part: index, offset, line: lines }
       if ('reason' in parsed) {

@@ -11,6 +11,7 @@ import type {
   SourceRecord,
 } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
+import { toColumn } from '../value/to-column.ts'
 import { type FieldGetter, fieldGetter } from './field.ts'
 import { describeValue, isInvalidUtf8, MAX_RECORD_BYTES, toId } from './record-values.ts'
 import { createReject } from './reject.ts'
@@ -21,15 +22,25 @@ export interface DocumentMapping {
   readonly fields: FieldMapping
   /** Builds the text with this template instead of reading `fields.text`. */
   readonly template?: string | undefined
-  /** Columns to carry into the shard. A name is a field path. */
+  /** Columns to carry into the shard. */
   readonly carry?: readonly CarriedColumn[] | undefined
 }
+
+/** The number of values of each carried column that it cannot hold and that became null. */
+export type NulledValues = Readonly<Record<string, number>>
 
 export interface Mapper {
   /** Paths of all needed fields. Records of a table need only these members, by path. */
   readonly paths: readonly string[]
   map(record: object, position: Position): SourceRecord
+  /** Whether a needed field may be a number that its reader rounded: it must be parsed exactly. */
+  needsExactNumbers(record: object): boolean
+  /** The values that became null so far. */
+  readonly nulled: NulledValues
 }
+
+/** The path of the field that a column carries. */
+export const fieldOfColumn = ({ name, from = name }: CarriedColumn): string => from
 
 /**
  * Makes a mapper of records to documents. @throws ReembedError USAGE for an invalid template or
@@ -42,8 +53,15 @@ export function createMapper({ fields, template: source, carry = [] }: DocumentM
   const template = source === undefined ? undefined : parseTemplate(source)
   const idAt = fieldGetter(fields.id)
   const textAt = fieldGetter(fields.text)
-  const carried = carry.map(column => ({ ...column, field: fieldGetter(column.name) }))
-  const used = [fields.id, ...(template?.fieldPaths ?? [fields.text]), ...carry.map(({ name }) => name)]
+  const carried = carry.map(column => ({ ...column, field: fieldGetter(fieldOfColumn(column)) }))
+  const used = [fields.id, ...(template?.fieldPaths ?? [fields.text]), ...carry.map(fieldOfColumn)]
+  // Texts are strings, which are always exact.
+  const maybeNumbers = [
+    idAt,
+    ...(template?.fieldPaths ?? []).map(fieldGetter),
+    ...carried.map(({ field }) => field),
+  ]
+  const nulled: Record<string, number> = {}
 
   function textOf(record: object, position: Position, id: string): string | Reject {
     if (template === undefined) {
@@ -75,6 +93,12 @@ export function createMapper({ fields, template: source, carry = [] }: DocumentM
 
   return {
     paths: [...new Set(used)],
+    nulled,
+    needsExactNumbers: record =>
+      maybeNumbers.some(field => {
+        const value = field(record)
+        return typeof value === 'number' || (typeof value === 'object' && value !== null)
+      }),
     map(record, position) {
       const id = toId(idAt(record), fields.id)
       if (typeof id !== 'string') return createReject(id.reason, id.message, position)
@@ -85,7 +109,7 @@ export function createMapper({ fields, template: source, carry = [] }: DocumentM
         return createReject('too_large', message, position, id)
       }
       if (carried.length === 0) return new PlainDocument(id, text, position)
-      const values = carriedOf(carried, record)
+      const values = carriedOf(carried, record, nulled)
       return 'fault' in values
         ? createReject('invalid_record', values.fault as string, position, id)
         : { kind: 'document', id, text, position, carried: values }
@@ -114,50 +138,30 @@ class PlainDocument implements Document {
 const notUtf8 = (name: string, position: Position, id: string): Reject =>
   createReject('invalid_utf8', `field "${name}" is not valid UTF-8`, position, id)
 
+/** The values of the columns, or why a column that must hold every value cannot hold one. */
 function carriedOf(
   columns: readonly (CarriedColumn & { readonly field: FieldGetter })[],
   record: object,
+  nulled: Record<string, number>,
 ): Record<string, CarriedValue> | { readonly fault: string } {
   const values: Record<string, CarriedValue> = {}
-  for (const { name, type, field } of columns) {
-    const value = toCarried(field(record), type)
-    if (value === undefined) {
-      return { fault: `carried field "${name}" is ${describeValue(field(record))}, expected ${type}` }
+  const unfit: string[] = []
+  for (const { name, from = name, type, strict, field } of columns) {
+    const value = toColumn(field(record), type)
+    if (value === undefined && strict) {
+      return { fault: `carried field "${from}" is ${describeUnfit(field(record))}, expected ${type}` }
     }
-    values[name] = value
+    if (value === undefined) unfit.push(name)
+    values[name] = value ?? null
   }
+  for (const name of unfit) nulled[name] = (nulled[name] ?? 0) + 1
   return values
 }
 
-const INT32 = 2 ** 31
-
-/**
- * Converts a value to the type of its column; undefined if it does not fit. A string column accepts
- * any value.
- */
-function toCarried(value: unknown, type: CarriedColumn['type']): CarriedValue | undefined {
-  if (value === undefined || value === null) return null
-  switch (type) {
-    case 'string':
-      return asString(value)
-    case 'boolean':
-      return typeof value === 'boolean' ? value : undefined
-    case 'double':
-      return typeof value === 'number' ? value : typeof value === 'bigint' ? Number(value) : undefined
-    case 'int32':
-      return typeof value === 'number' && Number.isInteger(value) && value >= -INT32 && value < INT32
-        ? value
-        : undefined
-    case 'int64':
-      if (typeof value === 'bigint') return BigInt.asIntN(64, value) === value ? value : undefined
-      return typeof value === 'number' && Number.isSafeInteger(value) ? value : undefined
-  }
-}
-
-function asString(value: unknown): string | undefined {
-  if (typeof value === 'string') return value.toWellFormed()
-  if (isInvalidUtf8(value)) return undefined
-  if (value instanceof Date) return Number.isNaN(value.getTime()) ? undefined : value.toISOString()
-  if (typeof value !== 'object') return String(value)
-  return JSON.stringify(value, (_, member) => (typeof member === 'bigint' ? String(member) : member))
+/** Describes a value that a column cannot hold, without quoting it. */
+function describeUnfit(value: unknown): string {
+  if (isInvalidUtf8(value)) return 'not valid UTF-8'
+  return typeof value === 'number' || typeof value === 'bigint'
+    ? 'a number that the column cannot hold'
+    : describeValue(value)
 }

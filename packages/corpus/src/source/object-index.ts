@@ -5,9 +5,10 @@
 import type { CsvTable, SourceObject } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { createCsvScanner, isBlankRow, parseHeader } from './csv.ts'
+import { createSwallowCheck, DIALECT_BYTES, findTable, syntaxOf } from './csv-dialect.ts'
+import { type CsvScanner, createCsvScanner, isBlankRow } from './csv-scanner.ts'
 import { decompress } from './decompress.ts'
-import { BOM_BYTES, hasBom, requireUtf8 } from './format.ts'
+import { requireUtf8 } from './format.ts'
 import { MAX_RECORD_BYTES } from './record-values.ts'
 import type { ObjectIndex, ObjectIndexOptions, SplitPoint } from './types.ts'
 
@@ -71,7 +72,7 @@ async function indexCsv(
   format: 'csv' | 'tsv',
   { sliceBytes, signal }: ObjectIndexOptions,
 ): Promise<ObjectIndex> {
-  const { key } = object
+  const { key, csv } = object
   const frames: { objectOffset: number; contentOffset: number }[] = []
   const cuts: SplitPoint[] = [
     { start: 0, ...(object.compression && { seek: { objectOffset: 0, contentOffset: 0 } }) },
@@ -80,48 +81,44 @@ async function indexCsv(
   let wanted = sliceBytes
   let head: Buffer = Buffer.alloc(0)
   let table: CsvTable | undefined
-  let scanner: ReturnType<typeof createCsvScanner> | undefined
+  let scanner: CsvScanner | undefined
 
   const begin = (): void => {
-    table = parseHeader(key, format, head)
-    const bom = hasBom(head) ? BOM_BYTES : 0
-    let header = true
-    scanner = createCsvScanner({ key, delimiter: table.delimiter, start: bom }, row => {
+    table = findTable(key, format, head, csv)
+    const checkSwallowed = csv?.quote === undefined ? createSwallowCheck(key, table) : () => {}
+    let isFirst = true
+    let line = 1
+    scanner = createCsvScanner({ ...syntaxOf(table), key, start: 0 }, row => {
+      checkSwallowed(row, line)
+      line += row.lineCount
       if (isBlankRow(row)) return
-      // No cut at the header or right behind it: the reader of the first slice skips the header
+      // No cut at the first row or right behind it: the reader of the first slice skips the header
       // itself.
-      const isHeader = header
-      header = false
-      if (isHeader || row.start < wanted) return
+      const wasFirst = isFirst
+      isFirst = false
+      if (wasFirst || row.start < wanted) return
       while (frames.length > 1 && (frames[1]?.contentOffset ?? 0) <= row.start) frames.shift()
       const [seek] = frames
       cuts.push({ start: row.start, ...(object.compression && seek && { seek }) })
       wanted = row.start + sliceBytes
     })
-    scanner.push(head.subarray(bom))
+    scanner.push(head)
+    head = Buffer.alloc(0)
   }
   for await (const { bytes, frameStart } of decompressedPieces(store, object, signal)) {
     if (frameStart !== undefined) frames.push({ objectOffset: frameStart, contentOffset: at })
     at += bytes.length
-    if (scanner) scanner.push(bytes)
-    else {
-      // The header is complete when a line break outside quotes follows it.
-      head = Buffer.concat([head, bytes])
-      if (head.length > MAX_RECORD_BYTES || hasWholeHeader(head)) begin()
+    if (scanner) {
+      scanner.push(bytes)
+      continue
     }
+    head = Buffer.concat([head, bytes])
+    if (head.length > DIALECT_BYTES && head.includes(10)) begin()
+    if (head.length > MAX_RECORD_BYTES) begin()
   }
   if (!scanner && at > 0) begin()
   scanner?.finish()
   return { extent: at, splitPoints: dropShortTail(cuts, at, sliceBytes), ...(table && { table }) }
-}
-
-const hasWholeHeader = (head: Buffer): boolean => {
-  let quotes = 0
-  for (const byte of head) {
-    if (byte === 0x22) quotes += 1
-    if (byte === 10 && quotes % 2 === 0) return true
-  }
-  return false
 }
 
 /** The content of the object, decompressed if necessary. */

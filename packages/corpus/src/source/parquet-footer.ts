@@ -4,14 +4,9 @@
 import type { CarriedType } from '@reembed/protocol'
 import { createMemo, type Memo, messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import {
-  type FileMetaData,
-  parquetMetadata,
-  parquetSchema,
-  type SchemaElement,
-  type SchemaTree,
-} from 'hyparquet'
+import { type FileMetaData, parquetMetadata, parquetSchema, type SchemaTree } from 'hyparquet'
 import { pathSegments } from './field.ts'
+import { conversionOf } from './parquet-values.ts'
 
 export interface ParquetFooter {
   readonly rows: number
@@ -101,14 +96,26 @@ function parseFooter(key: string, footer: Buffer): Omit<ParquetFooter, 'bytesRea
 export const sourceFormatError = (key: string, what: string, cause?: unknown): ReembedError =>
   new ReembedError('SOURCE_FORMAT', `${JSON.stringify(key)} ${what}`, { cause })
 
-/** A column with one value for each row. */
-export interface LeafColumn {
-  /** The path as the caller wrote it. */
-  readonly path: string
+/** A column as it is stored. */
+export interface PhysicalColumn {
   /** Index among the physical columns. */
   readonly column: number
   /** Schema elements from the root to the column. */
   readonly schemaPath: readonly SchemaTree[]
+}
+
+/** A column with one value for each row. */
+export interface LeafColumn extends PhysicalColumn {
+  /** The path as the caller wrote it. */
+  readonly path: string
+}
+
+/** A list, a map or a struct: its value in a row is made of several physical columns. */
+export interface NestedColumn {
+  readonly path: string
+  /** From the root to the list, map or struct. No element around it is repeated. */
+  readonly schemaPath: readonly SchemaTree[]
+  readonly leaves: readonly PhysicalColumn[]
 }
 
 /** The columns with one value for each row, with their dotted paths. */
@@ -144,30 +151,47 @@ export function leafColumnAt(leaves: readonly LeafColumn[], path: string): LeafC
   return found && { ...found, path }
 }
 
+/** The list, map or struct at a path; undefined if the path names none. */
+export function nestedColumnAt({ schema }: ParquetFooter, path: string): NestedColumn | undefined {
+  const whole = schema.children.find(({ element }) => element.name === path)
+  const schemaPath = whole ? [schema, whole] : pathTo(schema, pathSegments(path))
+  const node = schemaPath?.at(-1)
+  if (schemaPath === undefined || node === undefined) return undefined
+  if (node.children.length === 0 && node.element.repetition_type !== 'REPEATED') return undefined
+  const leaves = physicalColumnsOf(schema).filter(leaf => leaf.schemaPath.includes(node))
+  return { path, schemaPath, leaves }
+}
+
+function pathTo(schema: SchemaTree, names: readonly string[]): SchemaTree[] | undefined {
+  const found = [schema]
+  for (const name of names) {
+    const last = found.at(-1)
+    const next = last?.children.find(({ element }) => element.name === name)
+    if (next === undefined || (found.length > 1 && last?.element.repetition_type === 'REPEATED'))
+      return undefined
+    found.push(next)
+  }
+  return found
+}
+
+function physicalColumnsOf(schema: SchemaTree): PhysicalColumn[] {
+  const found: PhysicalColumn[] = []
+  const visit = (schemaPath: readonly SchemaTree[]): void => {
+    const { children = [] } = schemaPath.at(-1) ?? {}
+    if (children.length === 0) found.push({ column: found.length, schemaPath })
+    for (const child of children) visit([...schemaPath, child])
+  }
+  visit([schema])
+  return found
+}
+
 /** The type in which the values of a column are carried. */
 export function carriedTypeOf({ schemaPath }: LeafColumn): CarriedType {
   const element = schemaPath.at(-1)?.element
-  return element === undefined ? 'string' : typeOf(element)
-}
-
-function typeOf({ type, converted_type: converted, logical_type: logical }: SchemaElement): CarriedType {
-  if (converted === 'DECIMAL' || logical?.type === 'FLOAT16') return 'double'
-  switch (type) {
-    case 'BOOLEAN':
-      return 'boolean'
-    case 'FLOAT':
-    case 'DOUBLE':
-      return 'double'
-    case 'INT32':
-      if (converted === 'UINT_32') return 'int64'
-      return converted === 'DATE' || logical?.type === 'DATE' || logical?.type === 'TIME' ? 'string' : 'int32'
-    case 'INT64':
-      return converted === undefined || converted === 'INT_64'
-        ? logical && logical.type !== 'INTEGER'
-          ? 'string'
-          : 'int64'
-        : 'string'
-    default:
-      return 'string'
+  try {
+    return element === undefined ? 'string' : conversionOf(element).carriedType
+  } catch {
+    // The type cannot be read: reading it reports that.
+    return 'string'
   }
 }

@@ -34,18 +34,23 @@ interface Reader {
   offset: number
 }
 
+interface Claims {
+  /** Values left in the row group: rows, where no element around the column is repeated. */
+  readonly values: number
+  /** Number of optional and repeated elements among the column and the elements around it. */
+  readonly levels: number
+  /** Number of repeated elements. */
+  readonly repetitions?: number
+}
+
 /**
- * Decompresses a page and checks that nothing in it claims more values than its row group has rows
- * left.
- * @param rows rows left in the row group
- * @param levels number of optional elements among the column and the structs around it; none is
- * repeated
+ * Decompresses a page and checks that nothing in it claims more values than its row group has left.
  * @throws Error with the claim; the caller adds the object and the column
  */
 export function unpackPage(
   { header, body }: Page,
   decoder: ColumnDecoder,
-  { rows, levels }: { readonly rows: number; readonly levels: number },
+  { values: left, levels, repetitions = 0 }: Claims,
 ): Page {
   const { data_page_header: v1, data_page_header_v2: v2, dictionary_page_header: dictionary } = header
   const data = header.type === 'DATA_PAGE' ? v1 : header.type === 'DATA_PAGE_V2' ? v2 : undefined
@@ -55,8 +60,8 @@ export function unpackPage(
       `a page claims ${values} values, the limit is ${MAX_PAGE_VALUES}: write it with smaller pages`,
     )
   }
-  if (data && values > rows) {
-    throw new Error(`a page claims ${values} values, its row group has only ${rows} rows left`)
+  if (data && values > left) {
+    throw new Error(`a page claims ${values} values, its row group has only ${left} rows left`)
   }
   if (header.type === 'DICTIONARY_PAGE') requireFewTexts(values, decoder)
   // In version 2, uncompressed levels precede the compressed values.
@@ -72,12 +77,18 @@ export function unpackPage(
     const reader: Reader = { view: new DataView(page.buffer, page.byteOffset, page.byteLength), offset: 0 }
     const isV2 = data === v2
     let present = (): number => values - (isV2 ? (v2?.num_nulls ?? 0) : 0)
-    reader.offset = isV2 ? repetition : 4
-    if (levels > 0) checkRuns(reader, widthOf(levels), values)
-    reader.offset = from
-    if (!isV2 && levels > 0) {
-      reader.offset = 4 + reader.view.getUint32(0, true)
-      present = () => countPresent(reader.view, values, levels)
+    if (isV2) {
+      if (repetitions > 0) checkRuns(reader, widthOf(repetitions), values)
+      reader.offset = repetition
+      if (levels > 0) checkRuns(reader, widthOf(levels), values)
+      reader.offset = from
+    } else {
+      if (repetitions > 0) checkLevels(reader, repetitions, values)
+      const start = reader.offset
+      if (levels > 0) {
+        checkLevels(reader, levels, values)
+        present = () => countPresent(reader.view, start, values, levels)
+      }
     }
     checkValues({ reader, encoding: data.encoding, decoder, values, isV2, present })
   }
@@ -131,10 +142,19 @@ function levelBytes(v2: NonNullable<PageHeader['data_page_header_v2']>): typeof 
 
 const widthOf = (levels: number): number => 32 - Math.clz32(levels)
 
+/** Checks levels of a version 1 page, which begin with their length, and skips them. */
+function checkLevels(reader: Reader, levels: number, values: number): void {
+  const start = reader.offset + 4
+  const end = start + reader.view.getUint32(reader.offset, true)
+  reader.offset = start
+  checkRuns(reader, widthOf(levels), values)
+  reader.offset = end
+}
+
 /** Counts the values that are not null by the definition levels of a version 1 page. */
-function countPresent(view: DataView, values: number, levels: number): number {
+function countPresent(view: DataView, start: number, values: number, levels: number): number {
   const definitions: number[] = Array(values).fill(0)
-  readRleBitPackedHybrid({ view, offset: 0 }, widthOf(levels), definitions)
+  readRleBitPackedHybrid({ view, offset: start }, widthOf(levels), definitions)
   return definitions.reduce((sum, level) => (level === levels ? sum + 1 : sum), 0)
 }
 

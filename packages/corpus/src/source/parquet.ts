@@ -6,7 +6,14 @@ import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { ReadPartOptions } from './jsonl.ts'
 import { columnValues } from './parquet-column.ts'
-import { leafColumnAt, leafColumnsOf, type ParquetFooter, readParquetFooter } from './parquet-footer.ts'
+import {
+  leafColumnAt,
+  leafColumnsOf,
+  nestedColumnAt,
+  type ParquetFooter,
+  readParquetFooter,
+} from './parquet-footer.ts'
+import { nestedValues } from './parquet-nested.ts'
 import type { ObjectIndex } from './types.ts'
 
 /** Reads only the footer. */
@@ -62,9 +69,10 @@ export async function* parquetRows(
   { footer, paths, start, end, signal }: RowsOptions,
 ): AsyncGenerator<Record<string, unknown>[], void, undefined> {
   const leaves = leafColumnsOf(footer)
+  const columnAt = (path: string) => leafColumnAt(leaves, path) ?? nestedColumnAt(footer, path) ?? []
   // Assigning to `__proto__` makes no member. An object without prototype avoids that but is read
   // three times slower.
-  const needed = paths.flatMap(path => (path === '__proto__' ? [] : (leafColumnAt(leaves, path) ?? [])))
+  const needed = paths.flatMap(path => (path === '__proto__' ? [] : columnAt(path)))
   const stream = (from: number, to: number) =>
     store.stream(key, { start: from, end: to, ifMatch: etag, signal })
 
@@ -73,9 +81,12 @@ export async function* parquetRows(
     const from = Math.max(start, groupStart) - groupStart
     const to = Math.min(end - groupStart, Number(group.num_rows))
     if (from >= to) continue
-    const columns = needed.map(leaf => ({
-      path: leaf.path,
-      values: columnValues({ key, stream, group, leaf, from, to }),
+    const columns = needed.map(column => ({
+      path: column.path,
+      values:
+        'leaves' in column
+          ? nestedValues({ key, stream, group, nested: column, from, to })
+          : columnValues({ key, stream, group, leaf: column, from, to }),
     }))
     yield* zip(columns, to - from)
   }

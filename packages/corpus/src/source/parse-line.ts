@@ -3,11 +3,14 @@
 
 import { isUtf8 } from 'node:buffer'
 import type { RejectReason } from '@reembed/protocol'
+import { mayBeRounded, parseExactJson, parseJsonWithNonFinite } from '../value/exact-json.ts'
+import { BOM_BYTES, hasBom } from './format.ts'
 import { describeValue } from './record-values.ts'
 
 const CARRIAGE_RETURN = 13
 
 const MAX_DEPTH = 64
+const BOM_FIRST_BYTE = 0xef
 
 export type ParsedLine =
   | { readonly record: object }
@@ -17,8 +20,18 @@ export type ParsedLine =
 /**
  * Parses the JSON object on a line. Returns the fault of an invalid line, and undefined for a blank
  * line.
+ * @param needsExactNumbers whether a record has to be parsed with all digits of its numbers, which
+ * takes longer
  */
-export function parseLine(bytes: Buffer, from: number, to: number): ParsedLine {
+export function parseLine(
+  bytes: Buffer,
+  start: number,
+  to: number,
+  needsExactNumbers: (record: object) => boolean,
+): ParsedLine {
+  // A byte order mark begins each file that was joined into this one.
+  const from =
+    bytes[start] === BOM_FIRST_BYTE && hasBom(bytes.subarray(start, to)) ? start + BOM_BYTES : start
   if (to - from === 0 || (to - from === 1 && bytes[from] === CARRIAGE_RETURN)) return undefined
   const line = bytes.toString('utf8', from, to)
   // Bytes that are not valid UTF-8 decode to U+FFFD. A valid file may contain that character too,
@@ -30,7 +43,9 @@ export function parseLine(bytes: Buffer, from: number, to: number): ParsedLine {
   try {
     value = JSON.parse(line)
   } catch (error) {
-    return line.trim() === '' ? undefined : { reason: 'invalid_json', message: syntaxMessage(error) }
+    value = withNonFinite(line)
+    if (value === undefined)
+      return line.trim() === '' ? undefined : { reason: 'invalid_json', message: syntaxMessage(error) }
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     return { reason: 'invalid_record', message: `the line is ${describeValue(value)}, expected an object` }
@@ -38,7 +53,16 @@ export function parseLine(bytes: Buffer, from: number, to: number): ParsedLine {
   if (deeperThan(MAX_DEPTH, value)) {
     return { reason: 'invalid_record', message: `the record is nested deeper than ${MAX_DEPTH} levels` }
   }
-  return { record: value }
+  return { record: needsExactNumbers(value) && mayBeRounded(line) ? (parseExactJson(line) as object) : value }
+}
+
+/** A line that Python wrote with NaN or Infinity; undefined for any other invalid line. */
+function withNonFinite(line: string): unknown {
+  try {
+    return parseJsonWithNonFinite(line)
+  } catch {
+    return undefined
+  }
 }
 
 /**

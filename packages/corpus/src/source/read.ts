@@ -5,12 +5,15 @@ import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { isWholeFile } from './format.ts'
 import { readJsonl } from './jsonl.ts'
-import { createMapper, type DocumentMapping, type Mapper } from './mapping.ts'
+import { createMapper, type DocumentMapping, type Mapper, type NulledValues } from './mapping.ts'
+import { type Partition, partitionOf } from './partition.ts'
 import { readWholeFile } from './whole-file.ts'
 
 export interface ReadSliceOptions extends Omit<DocumentMapping, 'fields'> {
   /** The mapping of the plan. Null for a corpus of only text and Markdown files. */
   readonly fields: FieldMapping | null
+  /** Called with each record before it is mapped. */
+  readonly onRecord?: ((record: object) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -22,6 +25,8 @@ export interface SliceReader {
   readonly records: AsyncIterableIterator<SourceRecord, void, undefined>
   /** The ranges that were read, one for each part. Complete when `records` has ended. */
   readonly rangesRead: readonly PartRead[]
+  /** The values that became null because their column cannot hold them. */
+  readonly nulled: NulledValues
 }
 
 /**
@@ -31,7 +36,7 @@ export interface SliceReader {
 export function readSlice(
   store: Store,
   slice: Slice,
-  { fields, signal, ...mapping }: ReadSliceOptions,
+  { fields, onRecord, signal, ...mapping }: ReadSliceOptions,
 ): SliceReader {
   const rangesRead: PartRead[] = []
   const mapper = fields && createMapper({ fields, ...mapping })
@@ -47,14 +52,32 @@ export function readSlice(
         `${JSON.stringify(part.key)} is an object of records, but the plan has no field mapping: plan the run again`,
       )
     }
-    return yield* await readRecords(store, part, { index, mapper, signal })
+    const mapperOfPart = withPartition(
+      onRecord ? observed(mapper, onRecord) : mapper,
+      partitionOf(store, part.key),
+    )
+    return yield* await readRecords(store, part, { index, mapper: mapperOfPart, signal })
   }
 
   async function* batches(): AsyncGenerator<SourceRecord[], void, undefined> {
     for (const [index, part] of slice.parts.entries()) rangesRead.push(yield* readPart(part, index))
   }
 
-  return { records: oneByOne(batches()), rangesRead }
+  return { records: oneByOne(batches()), rangesRead, nulled: mapper?.nulled ?? {} }
+}
+
+const observed = (mapper: Mapper, onRecord: (record: object) => void): Mapper => ({
+  ...mapper,
+  map(record, position) {
+    onRecord(record)
+    return mapper.map(record, position)
+  },
+})
+
+/** The fields of a record take precedence over the partition columns. */
+function withPartition(mapper: Mapper, partition: Partition): Mapper {
+  if (!mapper.paths.some(path => Object.hasOwn(partition, path))) return mapper
+  return { ...mapper, map: (record, position) => mapper.map({ ...partition, ...record }, position) }
 }
 
 /** Readers of tables depend on large libraries, which are loaded when the first table is read. */

@@ -1,6 +1,7 @@
 // Limits and conversions of the values of a record, for every format.
 
 import type { RejectReason } from '@reembed/protocol'
+import { TypedValue } from '../value/typed-value.ts'
 
 /**
  * A longer line or file becomes a reject: no model reads as much, and the bound keeps memory
@@ -26,8 +27,13 @@ export function toId(value: unknown, field: string): string | { reason: RejectRe
     // Above 2^53, two different integers in the file can parse to the same number: such an id is
     // refused.
     if (Number.isSafeInteger(value)) return String(value)
-    return fault('invalid_id', 'is a number that is not exact, expected a string or an integer below 2^53')
+    return fault('invalid_id', 'is a number that is not exact, expected a string or an integer')
   }
+  if (value instanceof TypedValue && value.isNumber && !/^-?\d+$/.test(value.text)) {
+    return fault('invalid_id', 'is a number that is not exact, expected a string or an integer')
+  }
+  // A decimal without a fraction is how some databases store integers.
+  if (value instanceof TypedValue && /^(-?\d+|[0-9a-f-]{36})$/.test(value.text)) return value.text
   if (typeof value !== 'string') return fault('invalid_id', `is ${describeValue(value)}, expected a string`)
   if (value === '') return fault('invalid_id', 'is an empty string')
   if (!value.isWellFormed()) return fault('invalid_id', 'contains an unpaired surrogate')
@@ -41,6 +47,7 @@ export function toId(value: unknown, field: string): string | { reason: RejectRe
 export function describeValue(value: unknown): string {
   if (value === undefined) return 'missing'
   if (value === null) return 'null'
+  if (value instanceof TypedValue) return value.kind
   if (Array.isArray(value)) return 'an array'
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }

@@ -8,6 +8,8 @@
 // field is empty.
 
 import { ReembedError } from '@reembed/shared'
+import { toText } from '../value/to-text.ts'
+import { TypedValue } from '../value/typed-value.ts'
 import { type FieldGetter, fieldGetter } from './field.ts'
 
 interface TemplateField {
@@ -76,7 +78,7 @@ export function parseTemplate(source: string): Template {
 /** Undefined for a value without one obvious textual form. */
 function textOf(value: unknown): string | undefined {
   if (value === undefined || value === null) return ''
-  return typeof value === 'object' ? undefined : String(value)
+  return typeof value === 'object' && !(value instanceof TypedValue) ? undefined : toText(value)
 }
 
 const templateError = (source: string, what: string): ReembedError =>

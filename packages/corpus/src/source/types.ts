@@ -37,6 +37,8 @@ export interface ObjectInspection {
   readonly objectBytes: number
   /** Approximate bytes of the field at a path over all rows. Parquet only. */
   fieldBytesOf?(path: string): number
+  /** The dialect of a CSV or TSV object. */
+  readonly table?: CsvTable
   /** Bytes read from the store. */
   readonly bytesRead: number
   /** Message of the first invalid record. */

@@ -1,8 +1,10 @@
-// Text and Markdown: one file is one document. Its id is its key relative to the source.
+// Text, Markdown, HTML and PDF: one file is one document. Its id is its key relative to the source.
 
 import { isUtf8 } from 'node:buffer'
 import type { PartRead, SlicePart, SourceRecord } from '@reembed/protocol'
+import { messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
+import { textOfHtml, textOfPdf } from './extract-text.ts'
 import { BOM_BYTES, hasBom, requireUtf8 } from './format.ts'
 import { MAX_RECORD_BYTES, toId } from './record-values.ts'
 import { createReject } from './reject.ts'
@@ -29,7 +31,7 @@ export async function* readWholeFile(
 
 async function recordOfFile(
   store: Store,
-  { key, etag, size }: SlicePart,
+  { key, etag, size, format }: SlicePart,
   index: number,
   signal: AbortSignal | undefined,
 ): Promise<SourceRecord> {
@@ -45,8 +47,17 @@ async function recordOfFile(
     )
   }
   const bytes = await store.get(key, { ifMatch: etag, signal })
+  if (format === 'pdf') {
+    try {
+      return { kind: 'document', id, text: await textOfPdf(key, bytes), position }
+    } catch (error) {
+      if (error instanceof ReembedError) throw error
+      return createReject('invalid_record', `the PDF cannot be read: ${messageOf(error)}`, position, id)
+    }
+  }
   requireUtf8(key, bytes)
   if (!isUtf8(bytes)) return createReject('invalid_utf8', 'the file is not valid UTF-8', position, id)
-  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  return { kind: 'document', id, text: text.toString('utf8', hasBom(bytes) ? BOM_BYTES : 0), position }
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const text = buffer.toString('utf8', hasBom(bytes) ? BOM_BYTES : 0)
+  return { kind: 'document', id, text: format === 'html' ? await textOfHtml(text) : text, position }
 }

@@ -44,6 +44,7 @@ export function createAudit(plan: Plan): Audit {
   let unread: UnreadTokens | undefined = { tokens: 0, low: 0, high: 0, of: 0 }
   let sourceDocuments: number | undefined = plan.recipe.chunking && 0
   let tokens: number | null = 0
+  const nulled: Record<string, number> = {}
   const rejectReasons: Partial<Record<RejectReason, number>> = {}
 
   const fail = (what: string): never => {
@@ -129,6 +130,9 @@ export function createAudit(plan: Plan): Audit {
       totals.bytes += bytes
       totals.truncated += receipt.truncated
       totals.repaired += receipt.repaired
+      for (const [column, values] of Object.entries(receipt.nulled ?? {})) {
+        nulled[column] = (nulled[column] ?? 0) + values
+      }
       unread = unread && receipt.unread && addUnread(unread, receipt.unread)
       if (sourceDocuments !== undefined) sourceDocuments += receipt.sourceDocuments ?? receipt.documents
       tokens = tokens === null || receipt.tokens === null ? null : tokens + receipt.tokens
@@ -143,6 +147,7 @@ export function createAudit(plan: Plan): Audit {
         totals: {
           ...totals,
           tokens,
+          ...(Object.keys(nulled).length > 0 && { nulled }),
           ...(unread && { unread }),
           ...(sourceDocuments !== undefined && { sourceDocuments }),
         },

@@ -10,7 +10,7 @@ import { startWorker, type Worker } from '@reembed/worker'
 import { describePaid, describePlan, describeQuote } from '../describe-plan.ts'
 import { outcomeSentence } from '../describe-run.ts'
 import { documentsText, unreadRow, unreadWarning } from '../describe-totals.ts'
-import { bytes, count, duration, facts, note, print, reuseRow } from '../format.ts'
+import { bytes, count, duration, facts, note, nulledRow, print, reuseRow } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { notePlan } from '../notices.ts'
 import {
@@ -214,6 +214,7 @@ function conclude(
       ['run', `${id}  ${outcomeSentence(outcome)}`],
       ['documents', `${documentsText(totals)}${rejectsNote(manifest)}`],
       ...unreadRow(totals),
+      ...nulledRow(totals),
       ...reuseRow(manifest),
       ...(actualCost ? describePaid(actualCost, quote) : []),
       [

@@ -1,7 +1,7 @@
 import { verify as verifyRun } from '@reembed/evaluate'
 import { findRun } from '@reembed/planner'
 import { documentsText, unreadRow } from '../describe-totals.ts'
-import { bytes, count, facts, print, reuseRow } from '../format.ts'
+import { bytes, count, facts, nulledRow, print, reuseRow } from '../format.ts'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
 
@@ -18,6 +18,7 @@ export async function verify(name: string | undefined, flags: OutputFlags & Json
       ['run', `${run}  verified`],
       ['documents', `${documentsText(totals)}; ids unique; no byte of the corpus skipped or read twice`],
       ...unreadRow(totals),
+      ...nulledRow(totals),
       ...reuseRow(receipt),
       [
         'vectors',

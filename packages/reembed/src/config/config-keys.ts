@@ -8,6 +8,7 @@ export const DEFAULT_FILE = 'reembed.yaml'
 export const CONFIG_KEYS: Readonly<Record<string, string>> = {
   source: 'source.uri',
   format: 'source.format',
+  csv: 'source.csv',
   id: 'source.id',
   text: 'source.text',
   template: 'source.template',

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import { startEdge } from './s3-edge.ts'
 import { type Bucket, createBucket, escapeXml, listXml, rangeOf, type StoredObject } from './s3-objects.ts'
 import { checkBody, checkSignature, S3ErrorResponse } from './s3-signature.ts'
 
@@ -44,6 +45,18 @@ export interface S3ServerOptions {
   readonly faults?: (request: S3Request) => S3Fault | undefined
   /** Accepts every put, as stores without conditional writes do. Default false. */
   readonly ignoreIfNoneMatch?: boolean
+  /** Ignores If-Match on reads, as some gateways do. Default false. */
+  readonly ignoreIfMatch?: boolean
+  /** Keeps no user metadata. Default false. */
+  readonly dropMetadata?: boolean
+  /**
+   * Answers GetObject with 302 and a URL of another origin, which refuses requests with
+   * credentials. With the two options above and a `pathPrefix`, this is the gateway of Hugging
+   * Face's buckets.
+   */
+  readonly redirectGets?: boolean
+  /** Path in front of the buckets: '/my-org'. It is part of the endpoint's URL. */
+  readonly pathPrefix?: string
   /**
    * Milliseconds between the check of `If-None-Match` and the put, as in a store whose conditional
    * writes are not atomic (moto 5.2). Default 0: one atomic step.
@@ -62,6 +75,8 @@ export interface S3Server extends AsyncDisposable {
   readonly env: Readonly<Record<string, string>>
   /** All requests in the order of arrival. */
   readonly requests: readonly S3Request[]
+  /** Requests that followed a redirect: the names of their headers. */
+  readonly redirected: readonly (readonly string[])[]
   /** The objects of a bucket, to inspect and to modify. */
   bucket(name: string): Bucket
 }
@@ -92,6 +107,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     clockOffsetMs = 0,
     pageSize = 1000,
     checkToPutMs = 0,
+    pathPrefix = '',
   } = options
   const clock = (): number => Date.now() + clockOffsetMs
   const buckets = new Map((options.buckets ?? ['test']).map(name => [name, createBucket(clock)]))
@@ -99,7 +115,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
   const closing = new AbortController()
 
   const server = createServer(async (request, response) => {
-    const parsed = parse(request, requests.length)
+    const parsed = parse(request, requests.length, pathPrefix)
     requests.push(parsed)
     const fault = options.faults?.(parsed)
     if (fault === 'reset') return void request.socket.destroy()
@@ -147,8 +163,10 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
         response.setHeader('content-type', 'application/xml')
         return Buffer.from(listXml(name, bucket, query, pageSize))
       case 'GetObject':
+        if (edge) return redirect(edge.origin, { name, key, bucket }, response)
+        return read(bucket, key, headers, response, options.ignoreIfMatch)
       case 'HeadObject':
-        return read(bucket, key, headers, response)
+        return read(bucket, key, headers, response, options.ignoreIfMatch)
       default:
         throw new S3ErrorResponse(501, 'NotImplemented')
     }
@@ -168,7 +186,8 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     // No await from here to the end, so the check and the put are atomic.
     if (checkToPutMs === 0) requireAbsent(bucket, { key, headers })
     const kept = Object.entries(headers).filter(
-      ([name]) => name === 'content-type' || name.startsWith('x-amz-meta-'),
+      ([name]) =>
+        name === 'content-type' || (name.startsWith('x-amz-meta-') && options.dropMetadata !== true),
     )
     return bucket.put(key, body, {
       ...Object.fromEntries(kept.map(([name, value]) => [name, String(value)])),
@@ -178,7 +197,8 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
 
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}${pathPrefix}`
+  const edge = options.redirectGets ? await startEdge(name => buckets.get(name)) : undefined
 
   /** Sends the reply, with the fault. */
   async function send(response: ServerResponse, body: Buffer, fault: Exclude<S3Fault, string> | undefined) {
@@ -203,6 +223,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
       AWS_REGION: 'us-east-1',
     },
     requests,
+    redirected: edge?.requests ?? [],
     bucket(name) {
       const bucket = buckets.get(name)
       if (!bucket) throw new Error(`the S3 test server has no bucket '${name}': add it to the option buckets`)
@@ -211,6 +232,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     async [Symbol.asyncDispose]() {
       if (!server.listening) return
       closing.abort()
+      await edge?.[Symbol.asyncDispose]()
       const closed = once(server, 'close')
       server.close()
       server.closeAllConnections()
@@ -220,8 +242,9 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
 }
 
 /** Parses paths without URL, which would resolve '..'; a key may contain '..'. */
-function parse({ method, url = '', headers }: IncomingMessage, index: number): S3Request {
-  const [path = '', search = ''] = url.split('?', 2)
+function parse({ method, url = '', headers }: IncomingMessage, index: number, prefix: string): S3Request {
+  const [whole = '', search = ''] = url.split('?', 2)
+  const path = whole.startsWith(`${prefix}/`) ? whole.slice(prefix.length) : ''
   const [, bucket = '', key = ''] = (/^\/([^/]*)\/?(.*)$/s.exec(path) ?? []).map(part =>
     decodeURIComponent(part),
   )
@@ -244,10 +267,16 @@ const OPERATIONS: Record<string, S3Request['operation']> = {
 const OBJECT_PARAMETERS = new Set(['x-id'])
 
 /** GetObject and HeadObject. */
-function read(bucket: Bucket, key: string, headers: S3Request['headers'], response: ServerResponse): Buffer {
+function read(
+  bucket: Bucket,
+  key: string,
+  headers: S3Request['headers'],
+  response: ServerResponse,
+  ignoreIfMatch = false,
+): Buffer {
   const stored = bucket.get(key)
   if (!stored) throw new S3ErrorResponse(404, 'NoSuchKey')
-  const ifMatch = headers['if-match']
+  const ifMatch = ignoreIfMatch ? undefined : headers['if-match']
   if (ifMatch !== undefined && ifMatch !== '*' && ifMatch !== stored.etag)
     throw new S3ErrorResponse(412, 'PreconditionFailed')
   const size = stored.body.length
@@ -267,6 +296,17 @@ function read(bucket: Bucket, key: string, headers: S3Request['headers'], respon
     response.setHeader('content-range', `bytes ${range.start}-${range.end - 1}/${size}`)
   }
   return stored.body.subarray(range.start, range.end)
+}
+
+function redirect(
+  origin: string,
+  { name, key, bucket }: { readonly name: string; readonly key: string; readonly bucket: Bucket },
+  response: ServerResponse,
+): Buffer {
+  if (!bucket.get(key)) throw new S3ErrorResponse(404, 'NoSuchKey')
+  response.statusCode = 302
+  response.setHeader('location', `${origin}/?${new URLSearchParams({ name, key })}`)
+  return Buffer.alloc(0)
 }
 
 function refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {

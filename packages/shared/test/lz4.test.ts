@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { decompressLz4Frame } from '../src/source/lz4.ts'
+import { decompressLz4Frame } from '../src/lz4.ts'
 
 /**
  * Magic, flags (version 1, linked blocks), block size 64 KiB, and the header checksum, which is not

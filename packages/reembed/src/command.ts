@@ -22,5 +22,7 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
     process.stderr.write(`reembed: ${explain(error)}\n`)
     if (!expected && error instanceof Error) process.stderr.write(`${error.stack}\n`)
     return expected ? error.exitCode : EXIT.failure
+  } finally {
+    steps.end()
   }
 }

@@ -8,6 +8,7 @@ import { notePlan } from './notices.ts'
 import { openSource, requireEndpoint } from './open-resources.ts'
 import type { CorpusFlags, OutputFlags, RedisFlags } from './options.ts'
 import { planOptionsOf, redisOf } from './requests.ts'
+import { steps } from './step-line.ts'
 
 export type ProducerFlags = CorpusFlags & OutputFlags & RedisFlags
 
@@ -21,9 +22,11 @@ export async function planTick(
   store: Store,
   queue: Queue,
 ): Promise<TickOutcome> {
+  // The producer continues, and shows no step of a plan that is made.
+  using _ = { [Symbol.dispose]: steps.end }
   const endpoint = await requireEndpoint(flags)
   await using corpus = await openSource(flags)
-  return planAndEnqueue(trigger, {
+  return await planAndEnqueue(trigger, {
     corpus,
     endpoint,
     options: planOptionsOf(flags),

@@ -1,6 +1,6 @@
 // What is drawn on a terminal, and what is written into a pipe.
 
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { facts, wrapped } from '../src/format.ts'
 import { createProgressLine, type ProgressFacts } from '../src/progress-line.ts'
 import { createStepLine } from '../src/step-line.ts'
@@ -94,6 +94,23 @@ test('a pipe gets a line for each ten seconds without output, with the seconds o
   steps.show('listing the source, 3,000 objects')
   expect(screen.written()).toBe('listing the source, 2,000 objects  10 s\n')
   steps.end()
+})
+
+test('nothing is drawn after the end of the steps, however long the process lives', () => {
+  vi.useFakeTimers()
+  try {
+    const screen = terminal(undefined)
+    const steps = createStepLine(screen.stream)
+    steps.show('planning: listing the source')
+    vi.advanceTimersByTime(30_000)
+    const before = screen.written()
+    expect(before).toContain('planning: listing the source  10 s\n')
+    steps.end()
+    vi.advanceTimersByTime(60_000)
+    expect(screen.written()).toBe(before)
+  } finally {
+    vi.useRealTimers()
+  }
 })
 
 test('lines break at spaces, and a long word stays whole', () => {

@@ -22,7 +22,12 @@ export {
   type StateReason,
 } from './run-status/describe.ts'
 export type { QueueFacts, QueueView } from './run-status/facts.ts'
-export { createRunsReader, type RunsReader, readRunStatus } from './run-status/run-status.ts'
+export {
+  createRunsReader,
+  type RunsReader,
+  readRunStatus,
+  watchRun,
+} from './run-status/run-status.ts'
 export {
   checkSchedule,
   lastTick,
@@ -45,3 +50,4 @@ export {
 export { enqueueRun, type RecordedRun, recordRun, type SubmittedRun, submitRun } from './submit.ts'
 export { createSweeper, type Sweeper, type SweepOutcome } from './sweep.ts'
 export { sweepOutputs } from './sweep-loop.ts'
+export { listVersions, type PublishedVersion } from './versions.ts'

@@ -1,6 +1,5 @@
-import { setTimeout as wait } from 'node:timers/promises'
 import { findRun } from '@reembed/planner'
-import { type QueueView, type RunStatus, readRunStatus } from '@reembed/producer'
+import { type QueueView, type RunStatus, readRunStatus, watchRun } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
 import { EXIT, messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -12,10 +11,6 @@ import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
 
 type Flags = OutputFlags & RedisFlags & JsonFlag & { readonly watch?: boolean }
 
-const WATCH_MS = 2_000
-/** A run leaves these states only by a decision of a person, or never. */
-const FINAL = /^(held|published|replaced|superseded|cancelled|failed|deleted)$/
-
 /**
  * `reembed status`: shows the state of a run by the store, and with --redis the queue and the
  * workers.
@@ -26,8 +21,8 @@ export async function status(name: string | undefined, flags: Flags): Promise<vo
   const run = await findRun(store, name, 'newest')
   const queue = await openView(flags, stack)
   const shown = flags.watch ? await watch(store, queue, run, flags) : await readRunStatus(store, queue, run)
-  if (!flags.watch) print(flags.json, shown, facts(describeRunStatus(shown, Date.now())))
-  if (shown.state === 'failed') process.exitCode = EXIT.failure
+  if (!flags.watch && shown) print(flags.json, shown, facts(describeRunStatus(shown, Date.now())))
+  if (shown?.state === 'failed') process.exitCode = EXIT.failure
   if (typeof queue === 'string') process.exitCode = EXIT.unreachable
 }
 
@@ -43,34 +38,26 @@ async function openView(flags: Flags, stack: AsyncDisposableStack): Promise<Queu
   }
 }
 
-/** Shows the run again whenever its description changes, until it is in a final state. */
+/** Shows the run again whenever its description changes; on a terminal in the same place. */
 async function watch(
   store: Store,
   queue: QueueView | string | undefined,
   run: string,
   flags: Flags,
-): Promise<RunStatus> {
+): Promise<RunStatus | undefined> {
   const interrupt = onInterrupt()
-  let shown = ''
+  let [shown, last]: [string, RunStatus | undefined] = ['', undefined]
   try {
-    while (true) {
-      const status = await readRunStatus(store, queue, run)
+    for await (const status of watchRun(store, queue, run, interrupt.signal)) {
       const text = flags.json ? JSON.stringify(status) : facts(describeRunStatus(status, Date.now()))
-      if (text !== shown) process.stdout.write(redrawn(text, shown, flags))
-      shown = text
-      if (FINAL.test(status.state)) return status
-      await wait(WATCH_MS, undefined, { signal: interrupt.signal })
+      const before = shown && !flags.json && process.stdout.isTTY ? shown.split('\n').length : 0
+      if (text !== shown) process.stdout.write(`${before > 0 ? `\x1b[${before}A\x1b[0J` : ''}${text}\n`)
+      ;[shown, last] = [text, status]
     }
+    return last
   } catch (error) {
     throw interrupt.signal.aborted ? new ReembedError('INTERRUPTED', 'stopped watching the run') : error
   } finally {
     interrupt.stop()
   }
-}
-
-/** On a terminal the new text replaces the old one; elsewhere an empty line separates them. */
-function redrawn(text: string, before: string, { json }: Flags): string {
-  if (json || before === '') return `${text}\n`
-  const live = process.stdout.isTTY && process.env.TERM !== 'dumb'
-  return live ? `\x1b[${before.split('\n').length}A\x1b[0J${text}\n` : `\n${text}\n`
 }

@@ -1,6 +1,6 @@
 // Converts flags to the options of the library.
 
-import { hostname, userInfo } from 'node:os'
+import { hostname } from 'node:os'
 import type { PlanOptions, SpendingOptions } from '@reembed/planner'
 import type { Actor } from '@reembed/protocol'
 import type { RedisTarget } from '@reembed/queue'
@@ -73,13 +73,7 @@ export interface ReasonFlag {
 }
 
 /** The user of this process on this machine, with the reason that they gave. */
-export const actorOf = ({ reason }: ReasonFlag): Actor => ({ by: `${userName()}@${hostname()}`, reason })
-
-/** A container may run with a user id that has no name. */
-function userName(): string {
-  try {
-    return userInfo().username
-  } catch {
-    return `uid ${process.getuid?.() ?? 'unknown'}`
-  }
+export const actorOf = ({ reason }: ReasonFlag): Actor => {
+  const { USER, LOGNAME = `uid ${process.getuid?.() ?? 'unknown'}` } = process.env
+  return { by: `${USER ?? LOGNAME}@${hostname()}`, reason }
 }

@@ -75,16 +75,31 @@ test.each([
     else await expect.poll(() => statesOf(names), { timeout: 60_000 }).toEqual(['published', 'published'])
   }
   for (const name of ['dev', 'prod']) {
-    const { progress, ...status } = await statusOf(name)
-    expect([name, status.state, progress.documents, progress.shards]).toEqual([
+    const { state, queue } = await statusOf(name)
+    expect([name, state, queue.progress.documents, queue.progress.shards]).toEqual([
       name,
-      'current',
+      'published',
       DOCUMENTS,
       first.shards,
     ])
     const verified = await reembed(['verify', '--output', pathOf(name)])
     expect(verified.code, verified.stderr).toBe(0)
   }
+})
+
+test('status states that no worker serves the output, and a worker beside foreign jobs logs nothing of them', async () => {
+  await enqueue('dev')
+  await enqueue('prod')
+  const worker = startWorker('dev')
+  await worker.line(published)
+  expect((await statusOf('prod')).queue.jobs.waiting).toBeGreaterThan(0)
+  const text = await inProcess(['status', ...flags({ output: pathOf('prod'), redis: redis.url })])
+  expect(text.stdout).toMatch(/workers +no worker serves this output/)
+  expect((await statusOf('dev')).queue.workers).toMatchObject([{ outputs: [pathOf('dev')] }])
+  worker.child.kill('SIGTERM')
+  const { stderr } = await worker.finished
+  expect(stderr).not.toContain('prod')
+  expect(stderr).not.toMatch(/"level":"(warn|error)"/)
 })
 
 /** One after the other: the output of commands in this process is captured. */

@@ -62,7 +62,6 @@ test.each([
   ['redis://SECRET', /refused the user or password/],
   ['redis://:wrong@SECRET', /refused the user or password/],
   ['rediss://SECURE', /certificate of Redis .* is not trusted \(\w+\): set NODE_EXTRA_CA_CERTS/],
-  ['redis://SECURE', /does not answer as Redis does: use rediss:\/\/ if it requires TLS/],
   ['redis+cluster://PLAIN', /is no Cluster: use redis:\/\//],
   ['redis+cluster://PLAIN/1', /a Redis Cluster has database 0 only/],
   ['redis+sentinel://PLAIN/main', /is no Sentinel/],
@@ -81,6 +80,14 @@ test.each([
   expect(said).not.toMatch(/50%|wrong@/)
   expect(ms).toBeLessThan(LIMIT_MS)
   process.stdout.write(`${Math.round(ms)} ms  ${text}  ${said}\n`)
+})
+
+test('a Redis that gets or misses TLS unexpectedly is unreachable, with the scheme to try', async () => {
+  const short = { timeoutMs: 300 }
+  await expect(inspectRedis(url('redis://SECURE'), short)).rejects.toThrow(
+    /ECONNRESET.*rediss:\/\/ if it requires TLS/,
+  )
+  await expect(inspectRedis(url('rediss://PLAIN'), short)).rejects.toThrow(/redis:\/\/ if it has no TLS/)
 })
 
 test('the database of the URL is used, not database 0', async () => {

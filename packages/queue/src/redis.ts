@@ -91,7 +91,7 @@ export async function inspectRedis(
       if (Date.now() + wait >= deadline) {
         throw new ReembedError(
           'REDIS_UNREACHABLE',
-          `no Redis answers at ${address.shown} (${codeOf(cause) ?? messageOf(cause)}): start it, or correct the URL${address.tls ? ' (redis:// if it has no TLS)' : ''}`,
+          `no Redis answers at ${address.shown} (${codeOf(cause) ?? messageOf(cause)}): start it, or correct the URL${tlsHint(cause, address)}`,
           { retry: 'requeue', option: 'redis', cause },
         )
       }
@@ -100,6 +100,15 @@ export async function inspectRedis(
     }
     await new Promise(resolve => setTimeout(resolve, wait))
   }
+}
+
+/**
+ * A server that gets or misses TLS unexpectedly does not say so: it waits, or resets the
+ * connection.
+ */
+function tlsHint(error: unknown, { tls }: RedisAddress): string {
+  if (tls) return ' (redis:// if it has no TLS)'
+  return codeOf(error) === 'ECONNRESET' ? ' (rediss:// if it requires TLS)' : ''
 }
 
 /** A Cluster reports that all nodes failed; the reason is that of the last node. */
@@ -135,8 +144,6 @@ function misconfiguration(error: unknown, { shown, database, primary }: RedisAdd
     /No such master|IDONTKNOW|ERR /i.test(message)
   )
     return `the Sentinels at ${shown} know no primary '${primary}': correct the name in the URL`
-  if (/Protocol error/.test(message))
-    return `${shown} does not answer as Redis does: use rediss:// if it requires TLS`
   if (/EACCES/.test(message))
     return `this process may not open the socket ${shown}: change its permissions (unixsocketperm)`
   return undefined

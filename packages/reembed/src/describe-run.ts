@@ -76,7 +76,7 @@ function queueRows({
     ],
     [
       'workers',
-      `${workers.map(({ worker, endpoint }) => `${worker} (${endpoint})`).join(', ') || 'none'}${others}`,
+      `${workers.map(({ worker, endpoint }) => `${worker} (${endpoint})`).join(', ') || 'no worker serves this output'}${others}`,
     ],
     ...failures.map(({ shard, reason }): [string, string] => ['failed', `shard ${shard}: ${reason}`]),
   ]

@@ -106,6 +106,7 @@ export function createFactsReader(store: Store, queue: QueueView | string | unde
   async function read(
     { run, seq, plannedMs }: SeqEntry,
     versions: readonly DatedVersion[],
+    isAlone = false,
   ): Promise<RunFacts> {
     const [record, plan, manifest] = await Promise.all([
       readRunStateRecord(store, run),
@@ -128,13 +129,14 @@ export function createFactsReader(store: Store, queue: QueueView | string | unde
           ? await getGateReport(store, gatesKey(run, current?.run))
           : undefined,
       shards: isOpen ? await readShardFacts(store, plan) : { done: plan?.shards ?? 0, recent: 0 },
-      queue: isOpen ? await readQueueFacts(queue, { output: store.url, run }) : undefined,
+      // In a list only unfinished runs: a list of many runs asks Redis little.
+      queue: isOpen || isAlone ? await readQueueFacts(queue, { output: store.url, run }) : undefined,
     }
   }
 
   return {
     async one(entry) {
-      return read(entry, await versionsSince(store, entry.seq))
+      return read(entry, await versionsSince(store, entry.seq), true)
     },
     async newest(limit) {
       const entries = await plannedEntries(store, limit)

@@ -19,7 +19,7 @@ export { type FoundReject, type ReadRejectsOptions, readRejects } from './read-r
 export { measureRecall, type Recall, type RecallOptions } from './recall.ts'
 export { type ScoredRun, type ScoreRequest, scoreRun } from './score-run.ts'
 export { type SearchHit, type SearchRequest, searchRun } from './search.ts'
-export { type Audit, createAudit, type LocatedReject } from './verify/audit.ts'
+export { type Audit, createAudit, type LocatedReject, manifestShardOf } from './verify/audit.ts'
 export { openBuckets } from './verify/buckets.ts'
 export { type PlannedShard, plannedShards, requireShardExists } from './verify/planned-shards.ts'
 export { requireUniqueIds } from './verify/unique-ids.ts'

@@ -1,6 +1,7 @@
 // The public API of @reembed/protocol; every other file is private to the package.
 
 export type { Actor, Attribution } from './attribution.ts'
+export { costOf, isCarried, isShardOf } from './carried.ts'
 export {
   type CarriedColumn,
   type CarriedType,

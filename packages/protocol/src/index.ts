@@ -29,19 +29,24 @@ export {
 export { describeCsvDialect, parseCsvDialect } from './csv-dialect.ts'
 export { type ExportRecord, putExportRecord, readExportRecord } from './export-record.ts'
 export {
+  type Evaluation,
   type GateReport,
   type GateResult,
   getGateReport,
   type JudgedQuery,
+  putEvaluation,
   putGateReport,
   putQueries,
   type QueryVector,
+  readEvaluation,
   readQueries,
   type Scores,
+  type WorseQuery,
 } from './gate-report.ts'
 export {
   putVersion,
   readCurrent,
+  readPlannedMs,
   readSeq,
   readVersions,
   type SeqEntry,

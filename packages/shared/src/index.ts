@@ -21,6 +21,7 @@ export {
   canonical,
   checkpointKey,
   checkpointPrefix,
+  evaluationKey,
   gatesKey,
   gatesPrefix,
   hashOfId,

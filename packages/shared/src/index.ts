@@ -72,5 +72,6 @@ export {
   text,
   time,
 } from './shape.ts'
+export { closestMatch } from './similar.ts'
 export { batched, mapConcurrent } from './streams.ts'
 export { allEqual, badRowsOf, cosine, NORM_TOLERANCE, normOf } from './vectors.ts'

@@ -11,6 +11,7 @@ export {
   canonical,
   checkpointKey,
   checkpointPrefix,
+  evaluationKey,
   gatesKey,
   gatesPrefix,
   hashOfId,

@@ -9,6 +9,7 @@ import {
   probeEndpoint,
   type ReplicaEvent,
 } from '@reembed/endpoint'
+import { costOf } from '@reembed/protocol'
 import {
   type Consumer,
   type ConsumerEvent,
@@ -126,7 +127,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       log.debug(facts, 'shard exists already')
       return
     }
-    const { documents, rows, rejects, tokens, truncated, unread } = made.receipt
+    const { documents, rows, rejects, truncated, unread } = made.receipt
+    const { tokens, reused } = costOf(made.receipt, run.plan)
     const counts = {
       documents,
       rows,
@@ -137,9 +139,9 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       unreadTokens: unread?.tokens ?? 0,
     }
     // A concurrent writer reports its own shard.
-    if (made.status === 'put') await context.reportFinished(counts)
+    if (made.status !== 'already_exists') await context.reportFinished(counts)
     tracing()?.annotate(inSpan(made.status, counts))
-    log.info({ ...facts, ...counts, reused: made.receipt.reused ?? 0, status: made.status }, 'shard finished')
+    log.info({ ...facts, ...counts, reused, status: made.status }, 'shard finished')
   }
 
   const consumer: Consumer = await consume(redis, handle, { concurrency, outputs, signal, onEvent })
@@ -168,7 +170,11 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   }
 
   const sendHeartbeat = (): void => {
-    const sent = consumer.heartbeat({ worker: name, endpoint: embedder.state, atMs: Date.now() })
+    const sent = consumer.heartbeat({
+      worker: name,
+      endpoint: embedder.state,
+      atMs: Date.now(),
+    })
     sent.then(
       () => {
         heardMs = performance.now()

@@ -8,6 +8,7 @@ import type { Store } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
 import { startWorker, type Worker } from '@reembed/worker'
 import { describePaid, describePlan, describeQuote } from '../describe-plan.ts'
+import { outcomeSentence } from '../describe-run.ts'
 import { documentsText, unreadRow, unreadWarning } from '../describe-totals.ts'
 import { bytes, count, duration, facts, note, nulledRow, print, reuseRow } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
@@ -21,7 +22,7 @@ import {
 } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
 import { createProgressLine } from '../progress-line.ts'
-import { planOptionsOf, redisOf } from '../requests.ts'
+import { actorOf, planOptionsOf, redisOf } from '../requests.ts'
 import { steps } from '../step-line.ts'
 
 export type FollowFlags = OutputFlags &
@@ -133,7 +134,8 @@ async function publishAgain(
   { maxRejects = plan.maxRejects, maxTruncated = plan.maxTruncated }: FollowFlags,
   { store, interrupted: signal }: RunResources,
 ): Promise<PublishOutcome> {
-  return publish(store, manifest, { ...plan, maxRejects, maxTruncated, signal }).catch((error: unknown) => {
+  const conditions = { ...plan, maxRejects, maxTruncated, signal, actor: actorOf({}) }
+  return publish(store, manifest, conditions).catch((error: unknown) => {
     throw signal.aborted ? interruptedError('the same command continues') : error
   })
 }
@@ -192,12 +194,6 @@ function conclude(
 ): void {
   const { totals, model, shards, run: id, actualCost, quote } = manifest
   const version = 'version' in outcome ? outcome.version.version : null
-  const state =
-    outcome.status === 'held'
-      ? `not published: ${outcome.reason}`
-      : outcome.status === 'superseded'
-        ? `not published: version ${outcome.by.version} is a newer run`
-        : `version ${version}, current`
   print(
     flags.json,
     {
@@ -215,7 +211,7 @@ function conclude(
       quote,
     },
     facts([
-      ['run', `${id}  ${state}`],
+      ['run', `${id}  ${outcomeSentence(outcome)}`],
       ['documents', `${documentsText(totals)}${rejectsNote(manifest)}`],
       ...unreadRow(totals),
       ...nulledRow(totals),

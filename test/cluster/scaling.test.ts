@@ -14,7 +14,7 @@ import { openSite, type Site } from './site.ts'
 import { startTlsRedis } from './tls-redis.ts'
 
 /** KEDA with short intervals. Formula, target and the policies of the HPA are the chart's own. */
-const FAST = { maxReplicas: 4, keda: { pollingInterval: 2, cooldownPeriod: 5, initialCooldownPeriod: 0 } }
+const FAST = { maxReplicas: 4, keda: { pollingInterval: 5, cooldownPeriod: 60, initialCooldownPeriod: 0 } }
 const OLD = 'a'.repeat(40)
 const NEW = 'b'.repeat(40)
 const SMALL_SHARDS = ['--documents-per-shard=50']
@@ -45,7 +45,7 @@ describe.skipIf(noKeda)(`scaling${noKeda ? ` (not run: ${noKeda})` : ''}`, () =>
     await published
     await eventually(
       'no worker is left',
-      60_000,
+      180_000,
       async () => (await site.replicas('reembed-worker'))?.current === 0,
     )
     return peak
@@ -111,7 +111,7 @@ describe.skipIf(noKeda)(`scaling${noKeda ? ` (not run: ${noKeda})` : ''}`, () =>
       extraEnv: [{ name: 'LOAD_SECONDS', value: '2' }],
     })
     const autoscaling = {
-      keda: { pollingInterval: 2, cooldownPeriod: 5, initialCooldownPeriod: 0 },
+      keda: { pollingInterval: 5, cooldownPeriod: 60, initialCooldownPeriod: 0 },
       maxReplicas: 2,
     }
     const name = (revision: string): string => `reembed-tei-${revision.slice(0, 8)}`
@@ -127,7 +127,7 @@ describe.skipIf(noKeda)(`scaling${noKeda ? ` (not run: ${noKeda})` : ''}`, () =>
       await eventually('TEI is at zero', 120_000, async () => (await site.replicas(name(OLD)))?.current === 0)
       await eventually(
         'no worker runs',
-        60_000,
+        180_000,
         async () => (await site.replicas('reembed-worker'))?.current === 0,
       )
     }, 600_000)

@@ -35,7 +35,7 @@ try {
     log += data
   })
   let peakKiB = 0
-  while (!log.includes('"publish":"published"')) {
+  while (!log.includes('"state":"published"')) {
     if (worker.exitCode !== null) throw new Error(`the worker ended: ${log.slice(-2_000)}`)
     peakKiB = await peakOf(worker.pid ?? 0)
     await wait(200)

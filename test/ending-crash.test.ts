@@ -42,6 +42,6 @@ test('P-END: a run requests another worker when its worker is killed while it fi
   next.child.kill('SIGTERM')
   const { code, stderr } = await next.finished
   expect(code).toBe(0)
-  expect(stderr).toMatch(/"publish":"published"/)
+  expect(stderr).toMatch(/"state":"published"/)
   expect(await queue.counts()).toMatchObject({ waiting: 0, active: 0, delayed: 0 })
 }, 120_000)

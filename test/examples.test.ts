@@ -96,7 +96,7 @@ test('a worker process embeds and publishes what a web service has enqueued', as
   expect(created).toBe(true)
   await until(async () => {
     const status = await (await fetch(`${url}/${id}`)).json()
-    expect(status).toMatchObject({ state: 'current', documents: DOCUMENTS })
+    expect(status).toMatchObject({ state: 'published', documents: DOCUMENTS })
   })
   expect((await fetch(`http://127.0.0.1:${workerPort}`)).status).toBe(200)
 

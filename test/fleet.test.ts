@@ -83,8 +83,7 @@ async function startWorkers(count: number): Promise<void> {
 }
 
 /** Any worker's sweep ends the run. */
-const published = (): Promise<unknown> =>
-  Promise.any(workers.map(({ line }) => line(/"publish":"published"/)))
+const published = (): Promise<unknown> => Promise.any(workers.map(({ line }) => line(/"state":"published"/)))
 
 /** Every document once, each with the very vector of its text. */
 async function expectEveryDocumentOnce(run: string): Promise<void> {

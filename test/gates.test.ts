@@ -104,15 +104,15 @@ test('P-GATE: a new revision is detected, embedded, evaluated and published; a w
   await serve({ sha: 'two' })
   const better = await night('night-2')
   expect(better.status).toBe('planned')
-  expect(JSON.parse(await workUntil(/run finished/))).toMatchObject({ publish: 'published' })
+  expect(JSON.parse(await workUntil(/"state":"published"/))).toMatchObject({ state: 'published' })
   expect(await readCurrent(store)).toMatchObject({ version: 2, run: better.run })
   expect(await readCurrentManifest(output)).toMatchObject({ model: { revision: 'two' } })
 
   // It reads only four words, and these are the same in every seventh document.
   await serve({ sha: 'three', maxInputLength: 4 })
   const worse = await night('night-3')
-  const { publish, reason } = JSON.parse(await workUntil(/run finished/))
-  expect(publish).toBe('held')
+  const { state, reason } = JSON.parse(await workUntil(/"state":"held"/))
+  expect(state).toBe('held')
   expect(reason).toMatch(
     new RegExp(
       `^gate 'recall@10 drop 0.02': recall@10 is 0\\.\\d{3}, run ${better.run} has 1\\.000: a drop of 0\\.\\d{3} \\(95 % interval 0\\.\\d{3} to [01]\\.\\d{3}, 30 queries\\), at most 0\\.020 is allowed; gate 'ndcg@10 min 0.5'`,
@@ -121,7 +121,7 @@ test('P-GATE: a new revision is detected, embedded, evaluated and published; a w
   expect(await readCurrent(store)).toMatchObject({ version: 2, run: better.run })
 
   const again = await command('publish', worse.run)
-  expect([again.code, again.stdout]).toEqual([3, expect.stringContaining(`not published: ${reason}`)])
+  expect([again.code, again.stdout]).toEqual([3, expect.stringContaining(`held: ${reason}`)])
   const rolledBack = await command('rollback')
   expect(rolledBack.code, rolledBack.stderr).toBe(0)
   expect(await readCurrent(store)).toMatchObject({ version: 3, run: JSON.parse(first.stdout).run })

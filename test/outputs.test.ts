@@ -53,7 +53,7 @@ const statusOf = async (name: string) => {
   expect(made.code, made.stderr).toBe(0)
   return JSON.parse(made.stdout)
 }
-const published = /"publish":"published"/
+const published = /"state":"published"/
 
 test.each([
   { name: 'a worker for the first output, then a worker for the second', serve: [['dev'], ['prod']] },
@@ -72,13 +72,13 @@ test.each([
   for (const names of serve) {
     const worker = startWorker(...names)
     if (names.length === 1) await worker.line(published)
-    else await expect.poll(() => statesOf(names), { timeout: 60_000 }).toEqual(['current', 'current'])
+    else await expect.poll(() => statesOf(names), { timeout: 60_000 }).toEqual(['published', 'published'])
   }
   for (const name of ['dev', 'prod']) {
-    const { progress, ...status } = await statusOf(name)
-    expect([name, status.state, progress.documents, progress.shards]).toEqual([
+    const { state, queue } = await statusOf(name)
+    expect([name, state, queue.progress.documents, queue.progress.shards]).toEqual([
       name,
-      'current',
+      'published',
       DOCUMENTS,
       first.shards,
     ])
@@ -92,10 +92,10 @@ test('status states that no worker serves the output, and a worker beside foreig
   await enqueue('prod')
   const worker = startWorker('dev')
   await worker.line(published)
-  expect((await statusOf('prod')).queue.waiting).toBeGreaterThan(0)
+  expect((await statusOf('prod')).queue.jobs.waiting).toBeGreaterThan(0)
   const text = await inProcess(['status', ...flags({ output: pathOf('prod'), redis: redis.url })])
   expect(text.stdout).toMatch(/workers +no worker serves this output/)
-  expect((await statusOf('dev')).workers).toMatchObject([{ outputs: [pathOf('dev')] }])
+  expect((await statusOf('dev')).queue.workers).toMatchObject([{ outputs: [pathOf('dev')] }])
   worker.child.kill('SIGTERM')
   const { stderr } = await worker.finished
   expect(stderr).not.toContain('prod')

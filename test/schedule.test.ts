@@ -106,7 +106,7 @@ test('a producer plans due ticks, accepts a webhook with the secret, and exits o
   )
   const { url } = JSON.parse(await producer.line(/hooks served/))
   const { url: metrics } = JSON.parse(await producer.line(/metrics served/))
-  const { run } = JSON.parse(await worker.line(/run finished/))
+  const { run } = JSON.parse(await worker.line(/"state":"published"/))
   expect(await readCurrent(store)).toMatchObject({ run, version: 1 })
 
   await tei.stop()

@@ -52,7 +52,8 @@ test('a run is planned, enqueued, embedded, published, verified and read by one 
   const enqueued = await reembed.enqueue(source)
   expect(enqueued).toMatchObject({ run: planned.run, enqueued: 1, created: true, finished: false })
   expect(await reembed.status(planned.run)).toMatchObject({
-    state: 'running',
+    state: 'waiting',
+    reason: 'no_worker',
     shardsDone: 0,
     queue: { jobs: { waiting: 1 } },
   })
@@ -67,7 +68,7 @@ test('a run is planned, enqueued, embedded, published, verified and read by one 
   expect(worker.notReadyReason).toBeNull()
   await worker.drain(1_000)
 
-  expect(await reembed.status()).toMatchObject({ state: 'current', totals: { rows: 40 } })
+  expect(await reembed.status()).toMatchObject({ state: 'published', totals: { rows: 40 } })
   expect(await reembed.verify()).toMatchObject({ totals: { documents: 40, rows: 40, rejects: 0 } })
   const manifest = await reembed.manifest()
   let rows = 0
@@ -110,7 +111,8 @@ test('a paused run starts no jobs until it is resumed', async () => {
   expect((await reembed.status(run)).state).toBe('paused')
   await expect(reembed.enqueue(source)).rejects.toMatchObject({ code: 'RUN_STOPPED', reason: 'run_paused' })
   expect(await reembed.sweep()).toEqual([{ run, status: 'paused' }])
-  expect(await reembed.resume(run)).toBe(1)
+  // Its job is still on the queue.
+  expect(await reembed.resume(run)).toBe(0)
   await using _ = await reembed.startWorker({ sweep: false })
   expect(await reembed.wait(run)).toMatchObject({ status: 'published' })
 })

@@ -78,7 +78,7 @@ test('P-SECRETS: no output, log, error, metric, stored object or Redis key conta
   told('enqueue', enqueued)
   expect(enqueued).toMatchObject({ code: 0 })
   requests = 0
-  await worker.line(/"publish":"published"/)
+  await worker.line(/"state":"published"/)
   const [, port = ''] = /127\.0\.0\.1:(\d+)/.exec(await metricsAt) ?? []
   if (port !== '') {
     const reply = await fetch(`http://127.0.0.1:${port}/metrics`, {

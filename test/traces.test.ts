@@ -49,7 +49,7 @@ async function embedAll(traced: Record<string, string>): Promise<{ readonly stde
   const enqueued = await reembed(['enqueue', ...corpus(), ...given()], env(traced))
   expect([enqueued.code, enqueued.stderr]).toEqual([0, expect.any(String)])
   const working = start(['worker', ...given()], env(traced))
-  await working.line(/"publish":"published"/)
+  await working.line(/"state":"published"/)
   working.child.kill('SIGTERM')
   const { code, stderr } = await working.finished
   expect(code).toBe(0)

@@ -13,6 +13,7 @@ import { dispositionOf } from '@reembed/queue'
 import { createManualClock, type FakeTei, type Fault, htmlPage, startFakeTei } from '@reembed/testing'
 import { embed } from '@reembed/worker'
 import { afterAll, afterEach, beforeAll, expect } from 'vitest'
+import { SELF_SIGNED } from '../parts/self-signed.ts'
 import { bad, type Embedded, embedFiles, expectSaid, expectThrown, good, jsonl } from './parts.ts'
 
 const MODEL = { model: 'fake/model', dimensions: 16 }
@@ -265,23 +266,3 @@ bad(58, async input => {
   const { code, said } = await run(broken.url)
   expectSaid(input, { code, said: `${said} | ${later.replace(/127\.0\.0\.1:\d+/, '<address>')}` })
 })
-
-/** For localhost, signed by an untrusted authority. */
-const SELF_SIGNED = {
-  key: `-----BEGIN PRIVATE KEY-----
-MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgiRGz83W01nVfjsqL
-03E2FFgDBtvntxrCStEHZvIxG/2hRANCAATFhk+ZtmWn1F/X4wxbv+eAeRd6EzHU
-l+HiN5H44U1MfQZ4OMrCKHCLrS/4O95cXnc5CN5C8YN/sNdqiyz+Xz2U
------END PRIVATE KEY-----`,
-  cert: `-----BEGIN CERTIFICATE-----
-MIIBfjCCASWgAwIBAgIUEmQS5peAFm2irRzjpkikKtlJlmkwCgYIKoZIzj0EAwIw
-FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMjE1NDAyMFoYDzIxMjYxMDI5
-MTU0MDIwWjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
-PQMBBwNCAATFhk+ZtmWn1F/X4wxbv+eAeRd6EzHUl+HiN5H44U1MfQZ4OMrCKHCL
-rS/4O95cXnc5CN5C8YN/sNdqiyz+Xz2Uo1MwUTAdBgNVHQ4EFgQUnGUxkfe/bnm6
-rnOCL2TtnRG+rxUwHwYDVR0jBBgwFoAUnGUxkfe/bnm6rnOCL2TtnRG+rxUwDwYD
-VR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNHADBEAiAriY6NAxCVadA6jZ+f77Ea
-N7wvrjXIMqzAnzLyJZvgGwIgGDNgHd5+aju0riHcLZYsQujsXq1F5oE8pCeq9OLR
-SVU=
------END CERTIFICATE-----`,
-}

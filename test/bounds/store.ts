@@ -42,6 +42,9 @@ export function computedStore(
       put.set(key, body.length)
       return 'created'
     },
+    async copyIfAbsent(from, to) {
+      return this.putIfAbsent(to, await this.get(from))
+    },
     async [Symbol.asyncDispose]() {},
   }
 }

@@ -18,6 +18,15 @@ const PROMETHEUS_OPERATOR = 'github.com/prometheus-operator/prometheus-operator@
 
 /** KEDA's scalers that the chart uses. All others are left out: they are most of the build. */
 const SCALERS = ['cpu', 'cron', 'memory', 'prometheus', 'redis', 'redis-cluster', 'redis-sentinel']
+/** Constants of files that are left out, used by files that stay. */
+const SCALER_CONSTANTS = `package scalers
+
+const (
+	externalMetricType = "External"
+	stringEnable       = "enable"
+	stringDisable      = "disable"
+)
+`
 const SCALER_FILES = ['cpu_memory', 'cron', 'prometheus', 'redis', 'redis_streams']
 
 const sources = join(import.meta.dirname, 'go')
@@ -174,4 +183,5 @@ async function removeScalers(keda: string): Promise<void> {
       await rm(join(scalers, name))
     }
   }
+  await writeFile(join(scalers, 'constants.go'), SCALER_CONSTANTS)
 }

@@ -96,25 +96,4 @@ describe.skipIf(noCluster)(`faults${noCluster ? ` (not run: ${noCluster})` : ''}
     await site.published(180_000)
     expect(await failedJobs(site)).toBe(0)
   }, 400_000)
-
-  test('a failed enqueue Job keeps the log of each attempt', async () => {
-    await using site = await openSite(cluster, 'logs')
-    const producer = { ...site.values.producer, source: 's3://corpora/nothing/', job: { enabled: true } }
-    const tei = { url: 'http://127.0.0.1:1' }
-    await site.helm(['install'], {
-      ...site.values,
-      ...FIXED,
-      endpoint: tei,
-      producer,
-      worker: { replicas: 0 },
-    })
-    await eventually('an attempt has failed', 60_000, async () => {
-      const { items } = await cluster.api.get('/api/v1/namespaces/logs/pods')
-      return items.some(
-        ({ metadata, status }: { metadata: { name: string }; status: { phase: string } }) =>
-          /enqueue/.test(metadata.name) && status.phase === 'Failed',
-      )
-    })
-    expect(await cluster.logs('logs', /enqueue/)).toMatch(/reembed: /)
-  }, 120_000)
 })

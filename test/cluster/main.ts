@@ -16,6 +16,9 @@ const report = (line: string): boolean => process.stdout.write(`${line}\n`)
 
 if (command === 'build') await build(report)
 else if (command === 'test') {
+  // The reporter shows the names of skipped tests, which hold the reason, only on request.
+  if (noCluster !== undefined) report(`the tests of the cluster are skipped: ${noCluster}`)
+  else if (noKeda !== undefined) report(`the tests of scaling are skipped: ${noKeda}`)
   const vitest = join(repository, 'node_modules/.bin/vitest')
   const filters = files.map(file => `test/cluster/${file}`)
   const args = ['run', '--project', 'cluster', '--maxWorkers=1', ...filters]

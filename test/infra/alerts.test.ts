@@ -18,11 +18,16 @@ type Series = Readonly<Record<string, string>>
 interface Case {
   /** Minutes after the start at which the alert is evaluated. */
   readonly at: number
+  /** Labels of the alert beside its severity. */
+  readonly labels?: Readonly<Record<string, string>>
   readonly fires: Series
   readonly quiet: Series
 }
 
 const hours = 120
+const RUN = { output: 'o', run: 'a' }
+const runState = (state: string, reason = 'none'): string =>
+  `reembed_run_state{output="o",run="a",state="${state}",reason="${reason}"}`
 const queue = (state: string): string => `reembed_queue_jobs{state="${state}"}`
 
 const cases: Readonly<Record<string, Case>> = {
@@ -46,6 +51,7 @@ const cases: Readonly<Record<string, Case>> = {
   },
   ReembedRunBehind: {
     at: 90,
+    labels: { run: 'a' },
     fires: {
       'reembed_run_shards{run="a"}': `10000x${hours}`,
       'reembed_run_shards_done{run="a"}': `0+1x${hours}`,
@@ -56,6 +62,54 @@ const cases: Readonly<Record<string, Case>> = {
       'reembed_run_shards_done{run="a"}': `0+60x${hours}`,
       'reembed_run_finished{run="a"}': `0x${hours}`,
     },
+  },
+  ReembedRunHeld: {
+    at: 10,
+    labels: RUN,
+    fires: { [runState('held', 'gates')]: `1x${hours}` },
+    quiet: { [runState('finishing', 'judging')]: `1x${hours}` },
+  },
+  ReembedRunFailed: {
+    at: 10,
+    labels: RUN,
+    fires: { [runState('failed', 'duplicate_ids')]: `1x${hours}` },
+    quiet: { [runState('running', 'none')]: `1x${hours}` },
+  },
+  ReembedRunPausedByBudget: {
+    at: 10,
+    labels: RUN,
+    fires: { [runState('paused', 'budget')]: `1x${hours}` },
+    quiet: { [runState('paused', 'person')]: `1x${hours}` },
+  },
+  ReembedRunWithoutWorker: {
+    at: 20,
+    labels: RUN,
+    fires: { [runState('waiting', 'no_worker')]: `1x${hours}` },
+    quiet: { [runState('waiting', 'endpoint')]: `1x${hours}` },
+  },
+  ReembedRunWaiting: {
+    at: 40,
+    labels: RUN,
+    fires: { [runState('waiting', 'endpoint')]: `1x${hours}` },
+    quiet: { [runState('waiting', 'no_worker')]: `1x${hours}` },
+  },
+  ReembedRunStalled: {
+    at: 90,
+    labels: RUN,
+    fires: {
+      [runState('running')]: `1x${hours}`,
+      'reembed_run_last_progress_timestamp_seconds{output="o",run="a"}': `0x${hours}`,
+    },
+    quiet: {
+      [runState('running')]: `1x${hours}`,
+      'reembed_run_last_progress_timestamp_seconds{output="o",run="a"}': `0+60x${hours}`,
+    },
+  },
+  ReembedRunAbandoned: {
+    at: 90,
+    labels: RUN,
+    fires: { [runState('abandoned', 'none')]: `1x${hours}` },
+    quiet: { [runState('waiting', 'no_worker')]: `1x${hours}` },
   },
   ReembedJobsFailed: {
     at: 20,
@@ -134,7 +188,6 @@ async function tell(alert: string, series: Series, at: number, firing: boolean):
   const bare = rules.map(({ annotations: _, ...rule }) => rule)
   await writeFile(join(place, 'rules.yaml'), stringify({ groups: [{ name: 'reembed', rules: bare }] }))
   const { labels } = rules.find(rule => rule.alert === alert)
-  const run = alert === 'ReembedRunBehind' ? { run: 'a' } : {}
   const tests = {
     rule_files: ['rules.yaml'],
     evaluation_interval: '1m',
@@ -146,7 +199,7 @@ async function tell(alert: string, series: Series, at: number, firing: boolean):
           {
             eval_time: `${at}m`,
             alertname: alert,
-            exp_alerts: firing ? [{ exp_labels: { ...labels, ...run } }] : [],
+            exp_alerts: firing ? [{ exp_labels: { ...labels, ...cases[alert]?.labels } }] : [],
           },
         ],
       },

@@ -99,7 +99,7 @@ beforeAll(async () => {
       timeout: 30_000,
     })
   }
-  await working.line(/"publish":"published"/)
+  await working.line(/"state":"published"/)
 })
 afterAll(async () => {
   for (const { child } of processes) child.kill('SIGTERM')

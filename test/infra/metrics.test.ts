@@ -80,7 +80,7 @@ test('a worker counts shards, documents, rejects, texts and requests exactly', a
   ])
   processes.push(running)
   worker = await served(running)
-  await running.line(/"publish":"published"/)
+  await running.line(/"state":"published"/)
   const metrics = await scrape(worker)
   const shards = metrics.get('reembed_shards_total{outcome="put"}') ?? 0
   expect(shards).toBeGreaterThan(3)

@@ -50,7 +50,7 @@ test.each([
     .toBeGreaterThan(shards / 3)
   const resumedMs = performance.now()
   await redis.flush()
-  await Promise.any(workers.map(({ line }) => line(/"publish":"published"/)))
+  await Promise.any(workers.map(({ line }) => line(/"state":"published"/)))
   const endMs = performance.now()
   const seconds = (from: number, to: number): string => `${((to - from) / 1000).toFixed(1)} s`
   process.stdout.write(

@@ -44,6 +44,9 @@ export function memoryStore(objects: Record<string, Uint8Array> = {}): MemorySto
       held.set(key, body.slice())
       return 'created'
     },
+    async copyIfAbsent(from, to) {
+      return this.putIfAbsent(to, await this.get(from))
+    },
     async [Symbol.asyncDispose]() {},
   }
 }

@@ -19,6 +19,7 @@ export type Program =
   | 'produce'
   | 'produceAndFollow'
   | 'embedAndSweep'
+  | 'embedWithFlaw'
   | 'goBack'
   | 'pauseAWhile'
   | 'resumeAll'
@@ -31,6 +32,7 @@ const PROGRAMS: Readonly<Record<Program, (setting: Setting, process: Process) =>
   produce,
   produceAndFollow,
   embedAndSweep,
+  embedWithFlaw: embedAndSweep,
   goBack,
   pauseAWhile,
   resumeAll,
@@ -39,6 +41,9 @@ const PROGRAMS: Readonly<Record<Program, (setting: Setting, process: Process) =>
   collectForEver,
   startOver,
 }
+
+export const isWorker = ({ program }: Pick<Member, 'program'>): boolean =>
+  program === 'embedAndSweep' || program === 'embedWithFlaw'
 
 /**
  * Programs that are not restarted after a failure, because an operator sees it. All others are
@@ -83,10 +88,12 @@ export function createCrew(world: World, setting: Setting): Crew {
       return members
     },
     start(program) {
-      members.push({
-        process: world.start(program, process => PROGRAMS[program](setting, process)),
-        program,
+      // A member before its first step: a worker asks at once which setting is wrong.
+      const process = world.start(program, async started => {
+        await world.turn(started)
+        return PROGRAMS[program](setting, started)
       })
+      members.push({ process, program })
     },
     kill(member) {
       const { process, program } = member

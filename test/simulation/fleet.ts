@@ -85,7 +85,7 @@ function endpointOf(world: World, process: Process, fleet: Fleet, info: Endpoint
     const revision = world.pick(fleet.replicas)
     const failure = world.chance(fleet.failing) ? faultOf(world, texts.length) : undefined
     if (world.chance(SLOW)) await world.turn(process)
-    if (failure?.kind === 'backend') texts.forEach(blame)
+    if (failure && ACCUSING.has(failure.kind)) texts.forEach(blame)
     if (failure) return failure
     if (!fleet.repaired && texts.some(text => text.startsWith(POISON))) {
       return { kind: 'bad_input', message: 'one of the texts cannot be tokenized' }
@@ -124,6 +124,9 @@ function endpointOf(world: World, process: Process, fleet: Fleet, info: Endpoint
     async [Symbol.asyncDispose]() {},
   }
 }
+
+/** Failures after which the embedder may give up a text, if they happen to it again and again. */
+const ACCUSING: ReadonlySet<Outcome['kind']> = new Set(['backend', 'reset', 'corrupt'])
 
 /** Started again with a smaller limit, it refuses what is larger only. */
 const LESS: Outcome & { readonly limit: number } = { kind: 'batch_limit', limit: 2, message: 'at most 2' }

@@ -2,6 +2,7 @@
 // simulated store and of the corpus. The checks of the product itself are not trusted here.
 
 import {
+  baseRunsOf,
   isDeletion,
   type Manifest,
   type Plan,
@@ -106,15 +107,19 @@ export function createInvariants(
    */
   async function* checkShard(key: string, object: StoredObject): AsyncGenerator<string> {
     const { receipt, footerStart } = await readReceipt(direct, key)
-    const { run, shard } = receipt
+    const [, run = '', number] = /^runs\/(.*)\/data\/part-(\d+)-/.exec(key) ?? []
+    const shard = Number(number)
     // No reader uses an object that is put into a partly deleted run.
     if (garbage.isThinned(run)) return
     const planned = await plannedOf(run)
     const slice = planned?.slices[shard]
     if (!slice || key !== shardKey(run, shard, planned.plan.shards)) {
-      yield `I2 ${key} holds shard ${shard} of ${run}`
+      yield `I2 ${key} is no shard of ${run}`
       return
     }
+    // A carried shard names the run that made it; all else must be as if this run had made it.
+    if (receipt.run !== run && baseRunsOf(planned.plan).length === 0) yield `I2 ${key} is of ${receipt.run}`
+    if (receipt.run === run && receipt.shard !== shard) yield `I2 ${key} holds shard ${receipt.shard}`
     const { retryOf, recipe } = planned.plan
     const { revision } = recipe.model
     if (receipt.model.revision !== revision)

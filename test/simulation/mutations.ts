@@ -71,13 +71,13 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'the object that refused a put is not checked',
     file: 'worker/src/process-job.ts',
-    find: "return { status: 'already_exists', ...(await readConcurrentShard(store, key, plan, shard)) }",
+    find: "return { status: 'already_exists', ...(await readConcurrentShard(store, key, plan, shard, slice)) }",
     replace: "return { status: 'already_done' }",
   },
   {
     name: 'an existing object is not checked before a job',
     file: 'worker/src/process-job.ts',
-    find: "await readConcurrentShard(store, key, plan, job.shard)\n    return { status: 'already_done' }",
+    find: "await readConcurrentShard(store, key, plan, job.shard, slice)\n    return { status: 'already_done' }",
     replace: "return { status: 'already_done' }",
   },
   {
@@ -107,14 +107,32 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'a reject is reused as a reject',
     file: 'shard/src/reuse/base-run.ts',
-    find: 'if (!footer || footer.receipt.rejects.some(({ reason }) => RETRYABLE_REJECTS.includes(reason)))',
-    replace: 'if (!footer)',
+    find: 'if (footer.receipt.rejects.some(({ reason }) => RETRYABLE_REJECTS.includes(reason)))',
+    replace: 'if (false)',
+  },
+  {
+    name: 'a carried shard is taken for any slice',
+    file: 'protocol/src/carried.ts',
+    find: ' && isMadeFrom(receipt, slice)',
+    replace: '',
   },
   {
     name: 'a sweep enqueues nothing',
     file: 'producer/src/sweep.ts',
     find: 'await enqueueMissing(queue, store.url, plan, present)',
     replace: '0',
+  },
+  {
+    name: 'a worker that is not proven fails jobs',
+    file: 'queue/src/disposition.ts',
+    find: 'observations > 0 && (isProven || isAlone)',
+    replace: 'observations > 0',
+  },
+  {
+    name: 'workers keep the jobs of superseded runs',
+    file: 'worker/src/process-job.ts',
+    find: "if (isSuperseded(plan, runState, await readCurrent(store))) return { status: 'stopped' }",
+    replace: '',
   },
   {
     name: 'gc deletes young objects',

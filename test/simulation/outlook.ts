@@ -1,7 +1,15 @@
 // Reads the state of a simulated history from outside, without a turn: whether a run is done, what
 // prevents it, and which objects a fault can damage.
 
-import { readCurrent, readManifest, readPlan, readSeq, readSlices } from '@reembed/protocol'
+import {
+  isSuperseded as isSupersededBy,
+  readCurrent,
+  readManifest,
+  readPlan,
+  readRunStateRecord,
+  readSeq,
+  readSlices,
+} from '@reembed/protocol'
 import type { Store } from '@reembed/store'
 import { type Objects, openSimulated } from './store.ts'
 import { createWorld, type Process, type World } from './world.ts'
@@ -39,6 +47,17 @@ export function isSuperseded(output: Objects, run: string): boolean {
 export async function hasSuccessor(store: Store, run: string): Promise<boolean> {
   const plan = await readPlan(store, run)
   return plan !== undefined && (await readSeq(store, { after: plan.seq })).length > 0
+}
+
+/** The unfinished runs that the current version supersedes. */
+export async function supersededRuns(store: Store): Promise<ReadonlySet<string>> {
+  const current = await readCurrent(store)
+  const runs = new Set<string>()
+  for (const { run } of await readSeq(store)) {
+    const plan = await readPlan(store, run)
+    if (plan && isSupersededBy(plan, await readRunStateRecord(store, run), current)) runs.add(run)
+  }
+  return runs
 }
 
 /** Whether the run is for the corpus as it is now. */

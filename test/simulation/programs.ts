@@ -12,11 +12,19 @@ import {
   planRetry,
   rollback,
 } from '@reembed/producer'
-import { readCurrent, readPlan, readSeq, setRunState, shardsPresent } from '@reembed/protocol'
+import {
+  continueSuperseded,
+  readCurrent,
+  readPlan,
+  readSeq,
+  setRunState,
+  shardsPresent,
+} from '@reembed/protocol'
 import { dispositionOf } from '@reembed/queue'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { ObjectDeleter, Store } from '@reembed/store'
-import { createEmbedder, createRunCache, processJob } from '@reembed/worker'
+import { createEmbedder, createRunCache, createWorkerHealth, processJob } from '@reembed/worker'
+import { type Flaw, flawedFleet, flawedOutput, flawedSource } from './flaws.ts'
 import type { Fleet } from './fleet.ts'
 import type { Lock, SimulatedQueue } from './queue.ts'
 import type { Shape } from './shape.ts'
@@ -29,6 +37,10 @@ export interface Setting {
   readonly fleet: Fleet
   readonly openOutput: (process: Process) => Store & ObjectDeleter
   readonly openSource: (process: Process) => Store
+  /** The wrong setting of a worker, if it has one. */
+  readonly flawOf: (process: Process) => Flaw | undefined
+  /** Whether no other worker is alive. */
+  readonly isAlone: (process: Process) => boolean
   /** Called when a worker reports that a job is done. */
   readonly claimed: (job: Lock['job']) => void
   /** Called for each planned run. */
@@ -69,6 +81,7 @@ export async function produce(setting: Setting, process: Process): Promise<strin
       })
       const { plan } = await recordPlan(store, planned)
       setting.planned(plan.run, plan.recipe.model.revision)
+      await continueSuperseded(store, plan)
       await queue.removeFailed({ output: store.url, run: plan.run })
       await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
       return plan.run
@@ -97,6 +110,7 @@ export async function produceAndFollow(setting: Setting, process: Process): Prom
     const status = outcomes.find(outcome => outcome.run === run)?.status
     if (status === 'finished') return
     if (status === 'cancelled' || status === 'paused') await resumeAll(setting, process)
+    if (status === 'superseded') run = await produce(setting, process)
     // The run is deleted: it had been cancelled or superseded.
     if ((await readPlan(store, run)) === undefined) run = await produce(setting, process)
     await setting.world.turn(process, setting.shape.sweepTurns)
@@ -111,14 +125,21 @@ const corpusOf = (store: Store): Corpus => ({
   async [Symbol.asyncDispose]() {},
 })
 
+/** Interval of the tries of a suspended worker. */
+const SUSPENDED_TURNS = 50
+
 /** Takes jobs, several at once, and sweeps beside. */
 export async function embedAndSweep(setting: Setting, process: Process): Promise<void> {
-  const { world, queue, fleet } = setting
-  const store = setting.openOutput(process)
-  const source = setting.openSource(process)
+  const { world, queue } = setting
+  const flaw = setting.flawOf(process)
+  const fleet = flawedFleet(setting.fleet, flaw)
+  const store = flawedOutput(setting.openOutput(process), flaw)
+  const source = flawedSource(setting.openSource(process), flaw)
+  const health = createWorkerHealth(() => world.now * MS_PER_TURN)
   const runs = createRunCache({
     outputs: [store.url],
     openUrl: async url => (url === store.url ? store : source),
+    checkWritable: async () => {},
   })
   const embedder = createEmbedder(
     'http://simulated',
@@ -147,23 +168,34 @@ export async function embedAndSweep(setting: Setting, process: Process): Promise
         now: () => world.now * MS_PER_TURN,
       }
       const made = await processJob(lock.job, run, embedder, context)
-      if (made.status !== 'stopped') setting.claimed(lock.job)
+      if (made.status === 'stopped') health.stopped()
+      else setting.claimed(lock.job)
+      if (made.status === 'put' || made.status === 'already_exists') health.finished()
       await queue.end(lock, { do: 'done' })
     } catch (error) {
       if (!(error instanceof ReembedError) && !lock.lost.signal.aborted) throw error
-      await queue.end(lock, dispositionOf(error, { draining: false, random: world.random }), messageOf(error))
+      health.failed(error)
+      const observer = {
+        isProven: health.isProven,
+        isAlone: setting.isAlone(process),
+        observations: lock.observations,
+      }
+      const disposition = dispositionOf(error, { draining: false, observer, random: world.random })
+      await queue.end(lock, disposition, messageOf(error))
     }
   }
 
   async function take(): Promise<never> {
     for (;;) {
+      if (health.isSuspended) await world.turn(process, SUSPENDED_TURNS)
       await handle(await queue.take(process, [store.url]))
     }
   }
 
   await Promise.all([
     ...Array.from({ length: setting.shape.jobsAtOnce }, take),
-    sweepForEver(setting, process, store),
+    // A worker without its output cannot sweep it.
+    ...(flaw === undefined ? [sweepForEver(setting, process, store)] : []),
   ])
 }
 

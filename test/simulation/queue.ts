@@ -21,6 +21,8 @@ interface Held {
   attempts: number
   holder: Lock | undefined
   reason: string
+  /** Number of observations of a fault, as in the progress of the job. */
+  observations: number
 }
 
 /** A taken job. */
@@ -29,6 +31,8 @@ export interface Lock {
   readonly job: Job
   readonly process: Process
   readonly lost: AbortController
+  /** Earlier observations of a fault of the job. */
+  readonly observations: number
 }
 
 export interface SimulatedQueue {
@@ -50,6 +54,8 @@ export interface SimulatedQueue {
    */
   expire(process: Process, told: boolean): void
   readonly jobs: readonly Job[]
+  /** Jobs that no worker has failed. */
+  readonly pending: readonly Job[]
   /** Whether jobs of a run failed permanently, so that only an operator can enqueue them again. */
   failed(run: string): boolean
 }
@@ -64,7 +70,11 @@ const SHARDS_ELSEWHERE = 3
 
 const isOf = (job: Job, of: RunPointer): boolean => runKey(job) === runKey(of)
 
-export function createQueue(world: World): SimulatedQueue {
+/** @param onFailed called when a worker moves a job into the failed set */
+export function createQueue(
+  world: World,
+  onFailed: (process: Process, job: Job, observations: number) => void,
+): SimulatedQueue {
   const held = new Map<string, Held>()
   /**
    * Expiry of each run's finalize lease. Leases are not renewed, so a second worker may get one
@@ -98,11 +108,15 @@ export function createQueue(world: World): SimulatedQueue {
       for (let shard = 0; shard < SHARDS_ELSEWHERE; shard += 1) {
         const job = { output: ELSEWHERE, run, shard }
         const id = jobId(job)
-        if (!held.has(id)) held.set(id, { job, state: 'waiting', attempts: 0, holder: undefined, reason: '' })
+        if (!held.has(id))
+          held.set(id, { job, state: 'waiting', attempts: 0, holder: undefined, reason: '', observations: 0 })
       }
     },
     get jobs() {
       return [...held.values()].map(({ job }) => job)
+    },
+    get pending() {
+      return [...held.values()].filter(({ state }) => state !== 'failed').map(({ job }) => job)
     },
     open: process => ({
       async add(jobs) {
@@ -120,6 +134,7 @@ export function createQueue(world: World): SimulatedQueue {
             attempts: 0,
             holder: undefined,
             reason: '',
+            observations: 0,
           }
           held.set(id, fresh)
           offer(fresh)
@@ -172,7 +187,8 @@ export function createQueue(world: World): SimulatedQueue {
         if (next === undefined) await new Promise<void>(resolve => idle.push(resolve))
       }
       const [id, job] = next
-      const lock: Lock = { id, job: job.job, process, lost: new AbortController() }
+      const { observations } = job
+      const lock: Lock = { id, job: job.job, process, lost: new AbortController(), observations }
       job.state = 'active'
       job.holder = lock
       if (job.job.output === ELSEWHERE) takenElsewhere.push(job.job)
@@ -193,9 +209,13 @@ export function createQueue(world: World): SimulatedQueue {
       }
       job.reason = reason
       if (disposition.do === 'retry') job.attempts += 1
-      if (disposition.do === 'delay') void postpone(job, disposition.delayMs)
-      else if (disposition.do === 'fail' || job.attempts >= ATTEMPTS) job.state = 'failed'
-      else offer(job)
+      if (disposition.do === 'delay') {
+        job.observations = disposition.observation ?? job.observations
+        void postpone(job, disposition.delayMs)
+      } else if (disposition.do === 'fail' || job.attempts >= ATTEMPTS) {
+        job.state = 'failed'
+        onFailed(process, job.job, job.observations)
+      } else offer(job)
     },
     failed: run => [...held.values()].some(({ job, state }) => job.run === run && state === 'failed'),
     wipe() {

@@ -25,6 +25,8 @@ export interface Shape {
   readonly documentsPerShard: number
   readonly producers: number
   readonly workers: number
+  /** Workers with a wrong setting, beside the others. */
+  readonly flawedWorkers: number
   readonly jobsAtOnce: number
   /** Between two sweeps of a worker. */
   readonly sweepTurns: number
@@ -105,6 +107,7 @@ export function shapeOf(world: World): Shape {
     documentsPerShard: 2,
     producers: world.pick([1, 1, 2]),
     workers: world.pick([1, 1, 2]),
+    flawedWorkers: world.pick([0, 0, 0, 1]),
     jobsAtOnce: world.pick([1, 2]),
     sweepTurns: world.pick([30, 120]),
     chaosTurns: world.pick([100, 200, 400]),
@@ -164,6 +167,7 @@ function largeShape(world: World): Shape {
     documentsPerShard: 3,
     producers: world.pick([1, 2]),
     workers: 2,
+    flawedWorkers: world.pick([0, 1]),
     jobsAtOnce: 2,
     sweepTurns: 40,
     ...faultsOf(world),

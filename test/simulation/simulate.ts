@@ -3,12 +3,21 @@
 
 import { readManifest, readRunState } from '@reembed/protocol'
 import { createAuthor } from './author.ts'
-import { createCrew } from './crew.ts'
+import { createCrew, isWorker } from './crew.ts'
 import { createEvents, NEW, OLD } from './events.ts'
+import { FLAWS } from './flaws.ts'
 import { createFleet, mayRefuse } from './fleet.ts'
 import { createGarbage } from './garbage.ts'
 import { type Contents, createInvariants } from './invariants.ts'
-import { endOf, hasSuccessor, isFinished, isOfNow, isSuperseded, openDirect } from './outlook.ts'
+import {
+  endOf,
+  hasSuccessor,
+  isFinished,
+  isOfNow,
+  isSuperseded,
+  openDirect,
+  supersededRuns,
+} from './outlook.ts'
 import { collect, type Setting } from './programs.ts'
 import { createQueue } from './queue.ts'
 import { type EventName, shapeOf } from './shape.ts'
@@ -32,6 +41,8 @@ type Counted =
   | 'collected'
 
 const CALM_TURNS = 30_000
+/** Of disposition.ts: this many observations of a fault count whatever the worker. */
+const MAX_OBSERVATIONS = 16
 
 export async function simulate(seed: number): Promise<History> {
   const world = createWorld(seed)
@@ -70,7 +81,13 @@ export async function simulate(seed: number): Promise<History> {
   const invariants = createInvariants(output, direct, contents, garbage, (text, repaired) =>
     mayRefuse(fleet, text, repaired),
   )
-  const queue = createQueue(world)
+  const queue = createQueue(world, (process, { run, shard }, observations) => {
+    const flawed = crew.members.find(member => member.process === process)?.program === 'embedWithFlaw'
+    const isHealthyAlive = crew.members.some(({ program }) => program === 'embedAndSweep')
+    // After many observations a job fails in any worker: no worker could make its shard.
+    if (flawed && isHealthyAlive && observations < MAX_OBSERVATIONS)
+      broken.push(`I9 a worker with a wrong setting failed shard ${shard} of ${run} beside a healthy one`)
+  })
   const runs = new Map<string, { revision: string | null }>()
   let planned = ''
   let isChaosOver = false
@@ -81,6 +98,11 @@ export async function simulate(seed: number): Promise<History> {
     fleet,
     openOutput: process => openSimulated(output, world, process, faults),
     openSource: process => openSimulated(source, world, process, { ...faults, overwrites: false }),
+    flawOf: process =>
+      crew.members.find(member => member.process === process)?.program === 'embedWithFlaw'
+        ? world.pick(FLAWS)
+        : undefined,
+    isAlone: process => !crew.members.some(member => isWorker(member) && member.process !== process),
     claimed: job => invariants.claimed(job),
     planned(run, revision) {
       // A producer that plans during the calm leaves a superseded run as it is; the one that began
@@ -107,6 +129,7 @@ export async function simulate(seed: number): Promise<History> {
 
   for (let i = 0; i < shape.producers; i += 1) crew.start('produce')
   for (let i = 0; i < shape.workers; i += 1) crew.start('embedAndSweep')
+  for (let i = 0; i < shape.flawedWorkers; i += 1) crew.start('embedWithFlaw')
 
   /** The run that was published when something else was wanted. */
   let left = ''
@@ -139,6 +162,19 @@ export async function simulate(seed: number): Promise<History> {
     if (!world.chance(shape.eventChance)) return
     const name = world.pick(shape.events)
     if (events[name]()) counts[name] += 1
+  }
+
+  /** Workers must give up all jobs of runs that were superseded, whatever model they need. */
+  async function giveUpSuperseded(): Promise<void> {
+    const superseded = await supersededRuns(direct)
+    const isLeft = (): boolean =>
+      queue.pending.some(job => job.output === output.url && superseded.has(job.run))
+    await world.run(
+      () => broken.length > 0 || !isLeft(),
+      CALM_TURNS,
+      () => between(false),
+    )
+    if (broken.length === 0 && isLeft()) broken.push('I10 jobs of a superseded run stay on the queue')
   }
 
   /** When the history is done and old, gc must delete every unneeded object in one pass. */
@@ -179,7 +215,7 @@ export async function simulate(seed: number): Promise<History> {
   if (world.chance(0.6)) queue.wipe()
   for (const { process, program } of crew.members) {
     process.stoppedUntil = 0
-    if (program === 'embedAndSweep' && world.chance(0.5)) continue
+    if ((program === 'embedAndSweep' || program === 'embedWithFlaw') && world.chance(0.5)) continue
     world.kill(process)
     queue.expire(process, false)
   }
@@ -208,6 +244,7 @@ export async function simulate(seed: number): Promise<History> {
       () => between(false),
     )
     if (broken.length === 0) broken.push(...(await endOf(direct, planned, calm)))
+    if (broken.length === 0) await giveUpSuperseded()
   }
   if (broken.length === 0 && collects) await collectAll()
 

@@ -203,6 +203,23 @@ export function openSimulated(
       })
       return trying(put, signal)
     },
+    copyIfAbsent: (from, to, { signal } = {}) =>
+      trying(
+        () =>
+          exchange(
+            () => {
+              const source = map.get(from)
+              if (source === undefined) throw new ObjectNotFound(`${from} in ${url}`)
+              const held = map.get(to)
+              if (held !== undefined && !faults.overwrites) return 'exists'
+              if (held !== undefined && held.etag !== source.etag) objects.overwritten.push(to)
+              objects.put(to, { body: source.body, etag: source.etag })
+              return 'created'
+            },
+            stallOf(world, faults.stalling),
+          ),
+        signal,
+      ),
     delete: (key, { signal } = {}) =>
       trying(() => exchange(() => objects.erase(key), stallOf(world, faults.stalling)), signal),
     async [Symbol.asyncDispose]() {},

@@ -22,6 +22,7 @@ function storeOf(bytes: Uint8Array, chunkBytes = 1 << 16): Store {
       for (let at = 0; at < range.length; at += chunkBytes) yield range.subarray(at, at + chunkBytes)
     },
     putIfAbsent: async () => 'exists',
+    copyIfAbsent: async () => 'exists',
     async [Symbol.asyncDispose]() {},
   }
 }

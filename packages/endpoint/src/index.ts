@@ -14,7 +14,14 @@ export { type Endpoint, type EndpointOptions, openTarget, type RequestOptions } 
 export { isOverload, isUnavailable, unavailableReason } from './client/failure-kinds.ts'
 export type { EndpointInfo } from './client/info.ts'
 export { openEndpoint } from './client/open.ts'
-export { type Failure, failureBehind, MODEL_RECHECK_MS, type Outcome, toError } from './client/outcome.ts'
+export {
+  type Failure,
+  failureBehind,
+  isColdStart,
+  MODEL_RECHECK_MS,
+  type Outcome,
+  toError,
+} from './client/outcome.ts'
 export { probeEndpoint } from './client/probe.ts'
 export type { ReplicaEvent } from './client/replica-event.ts'
 export type { ReplicaCounts } from './client/replicas.ts'

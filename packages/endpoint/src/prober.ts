@@ -3,7 +3,7 @@
 
 import { hostname } from 'node:os'
 import { type LimitCoordinator, openLimitCoordinator, type RedisTarget } from '@reembed/queue'
-import { type Clock, systemClock } from '@reembed/shared'
+import { type Clock, ReembedError, systemClock } from '@reembed/shared'
 import type { Endpoint, EndpointOptions } from './client/endpoint.ts'
 import { isUnavailable } from './client/failure-kinds.ts'
 import { openEndpoint } from './client/open.ts'
@@ -19,6 +19,11 @@ export interface ProberOptions {
    */
   readonly redis?: RedisTarget | undefined
   readonly maxUnavailableMs?: number
+  /**
+   * Waits also for a name without an address and for a refused connection, as for a server that an
+   * autoscaler has at zero replicas.
+   */
+  readonly awaitAddress?: boolean | undefined
   /** Called with the state at intervals during the wait: 'warming, 41 s'. */
   readonly onState?: ((state: string) => void) | undefined
   readonly clock?: Clock
@@ -38,14 +43,21 @@ const MIN_PROBE_INTERVAL_MS = 1_000
 export async function openProber(
   url: string,
   options: EndpointOptions = {},
-  { redis, maxUnavailableMs = PATIENCE_MS, onState, clock = systemClock }: ProberOptions = {},
+  {
+    redis,
+    maxUnavailableMs = PATIENCE_MS,
+    awaitAddress = false,
+    onState,
+    clock = systemClock,
+  }: ProberOptions = {},
 ): Promise<Endpoint> {
   const untilMs = clock.now() + maxUnavailableMs
   for (;;) {
     try {
       return await openEndpoint(url, options)
     } catch (error) {
-      if (failureBehind(error)?.kind !== 'cold_start' || clock.now() >= untilMs) throw error
+      const isExpected = isStarting(error) || (awaitAddress && hasNoServer(error))
+      if (!isExpected || clock.now() >= untilMs) throw error
     }
     await clock.sleep(MIN_PROBE_INTERVAL_MS, options.signal)
     await using board =
@@ -53,6 +65,14 @@ export async function openProber(
     await waitUntilAvailable(url, options, { board, maxUnavailableMs: untilMs - clock.now(), onState, clock })
   }
 }
+
+const isStarting = (error: unknown): boolean => failureBehind(error)?.kind === 'cold_start'
+
+/** A name that has no address has no failure of a request either. */
+const hasNoServer = (error: unknown): boolean =>
+  error instanceof ReembedError &&
+  error.code === 'ENDPOINT_UNREACHABLE' &&
+  ['down', undefined].includes(failureBehind(error)?.kind)
 
 async function waitUntilAvailable(
   url: string,
@@ -62,7 +82,7 @@ async function waitUntilAvailable(
     maxUnavailableMs,
     onState,
     clock,
-  }: Omit<Required<ProberOptions>, 'redis'> & { board: LimitCoordinator | undefined },
+  }: Omit<Required<ProberOptions>, 'redis' | 'awaitAddress'> & { board: LimitCoordinator | undefined },
 ): Promise<void> {
   await using limiter = createLimiter({
     // This member only probes, so it must not reduce the limit of the workers.

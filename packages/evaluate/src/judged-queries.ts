@@ -5,15 +5,18 @@ import type { Endpoint } from '@reembed/endpoint'
 import type { JudgedQuery, QueryVector, Recipe } from '@reembed/protocol'
 import { truncateVectors } from '@reembed/shard'
 import { canonical, messageOf, ReembedError, sha256 } from '@reembed/shared'
+import { openStore, type S3Options } from '@reembed/store'
 
 /** A query with the documents that are relevant to it. */
 export interface EvaluationQuery extends JudgedQuery {
   readonly text: string
 }
 
+/** Files in a folder, or objects at s3://bucket/key. */
 export interface JudgedQueryFiles {
   readonly queriesFile: string
   readonly qrelsFile: string
+  readonly s3?: S3Options | undefined
 }
 
 const QUERIES_PER_REQUEST = 16
@@ -25,7 +28,7 @@ export const hashOfQueries = (queries: readonly EvaluationQuery[]): string => sh
 export async function queriesOf(
   source: readonly EvaluationQuery[] | JudgedQueryFiles,
 ): Promise<readonly EvaluationQuery[]> {
-  return 'queriesFile' in source ? readJudgedQueries(source.queriesFile, source.qrelsFile) : source
+  return 'queriesFile' in source ? readJudgedQueries(source) : source
 }
 
 /** Embeds queries with the model and the dimensions of a run. */
@@ -43,8 +46,8 @@ export async function embedQueries(
       await endpoint.embed(some.map(({ text }) => `${queryPrompt}${text}`.toWellFormed())),
       recipe,
     )
-    for (const [i, { id, relevant }] of some.entries()) {
-      rows.push({ id, relevant, vector: [...vectors.subarray(i * dimensions, (i + 1) * dimensions)] })
+    for (const [i, { id, text, relevant }] of some.entries()) {
+      rows.push({ id, text, relevant, vector: [...vectors.subarray(i * dimensions, (i + 1) * dimensions)] })
     }
   }
   return rows
@@ -55,16 +58,20 @@ export async function embedQueries(
  * corpus-id and score, with or without a header.
  * @throws ReembedError USAGE with the file and the line.
  */
-export async function readJudgedQueries(queriesFile: string, qrelsFile: string): Promise<EvaluationQuery[]> {
+export async function readJudgedQueries({
+  queriesFile,
+  qrelsFile,
+  s3,
+}: JudgedQueryFiles): Promise<EvaluationQuery[]> {
   const queries = new Map<string, { text: string; relevant: Record<string, number> }>()
-  for (const [line, text] of await linesOf(queriesFile)) {
+  for (const [line, text] of await linesOf(queriesFile, s3)) {
     const { id, _id = id, text: asked } = parse(text, `${queriesFile}:${line}`)
     if (typeof _id !== 'string' || typeof asked !== 'string' || asked.trim() === '') {
       throw new ReembedError('USAGE', `${queriesFile}:${line}: a query needs an id (or _id) and a text`)
     }
     queries.set(_id, { text: asked, relevant: Object.create(null) as Record<string, number> })
   }
-  for (const [line, text] of await linesOf(qrelsFile)) {
+  for (const [line, text] of await linesOf(qrelsFile, s3)) {
     const [query = '', document, score] = text.split('\t')
     if (line === 1 && Number.isNaN(Number(score))) continue
     if (document === undefined || score === undefined || Number.isNaN(Number(score))) {
@@ -85,14 +92,28 @@ export async function readJudgedQueries(queriesFile: string, qrelsFile: string):
   throw new ReembedError('USAGE', `${qrelsFile} has no relevant document for any query of ${queriesFile}`)
 }
 
-async function linesOf(file: string): Promise<[number, string][]> {
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new ReembedError('USAGE', `cannot read ${file}: ${messageOf(error)}`)
+const MAX_BYTES = 64 * 1024 * 1024
+
+async function linesOf(file: string, s3: S3Options | undefined): Promise<[number, string][]> {
+  const text = await readWhole(file, s3).catch((error: unknown) => {
+    if (error instanceof ReembedError && error.code !== 'CORRUPT') throw error
+    throw new ReembedError('USAGE', `cannot read ${file}: ${messageOf(error)}`, { option: 'gates.queries' })
   })
   return text
     .split(/\r?\n/)
     .map((line, i): [number, string] => [i + 1, line])
     .filter(([, line]) => line.trim() !== '')
+}
+
+async function readWhole(file: string, s3: S3Options | undefined): Promise<string> {
+  if (!file.startsWith('s3://')) return readFile(file, 'utf8')
+  const slash = file.lastIndexOf('/')
+  const key = file.slice(slash + 1)
+  await using folder = await openStore(file.slice(0, slash), { s3 })
+  const found = await folder.head(key)
+  if (found && found.size > MAX_BYTES)
+    throw new Error(`it has ${found.size} bytes, at most ${MAX_BYTES} are read`)
+  return Buffer.from(await folder.get(key)).toString()
 }
 
 function parse(text: string, where: string): Record<string, unknown> {

@@ -1,8 +1,8 @@
 // Search in a finished run: the query is embedded with the run's own model and compared with every
 // vector.
 
-import { assertSameModel, openEndpoint, type ResolvedEndpoint } from '@reembed/endpoint'
-import { readManifest, requirePlan } from '@reembed/protocol'
+import { assertSameModel, type Endpoint, openEndpoint, type ResolvedEndpoint } from '@reembed/endpoint'
+import { type Manifest, readManifest, requirePlan } from '@reembed/protocol'
 import { truncateVectors } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { S3Options, Store } from '@reembed/store'
@@ -31,6 +31,18 @@ export interface SearchHit {
 }
 
 /**
+ * If the endpoint states no revision, only the names of the models are compared.
+ * @throws ReembedError MODEL_MISMATCH unless the endpoint serves the model of the run
+ */
+export function requireModelOf(
+  { model, nativeDimensions = model.dimensions }: Manifest,
+  { url, info }: Pick<Endpoint, 'url' | 'info'>,
+): void {
+  const revision = info.revision ?? model.revision
+  assertSameModel({ ...model, dimensions: nativeDimensions }, { url, info: { ...info, revision } })
+}
+
+/**
  * The documents nearest to a query, nearest first.
  * @throws ReembedError USAGE for an empty query, RUN_NOT_FOUND for a run that is not finished,
  * MODEL_MISMATCH when the endpoint serves another model.
@@ -48,13 +60,7 @@ export async function searchRun(
     })
   }
   await using endpoint = await openEndpoint(resolved.url, resolved.options)
-  const { model, nativeDimensions = model.dimensions } = manifest
-  // If the endpoint states no revision, only the names of the models are compared.
-  const revision = endpoint.info.revision ?? model.revision
-  assertSameModel(
-    { ...model, dimensions: nativeDimensions },
-    { url: endpoint.url, info: { ...endpoint.info, revision } },
-  )
+  requireModelOf(manifest, endpoint)
   const prompt = queryPrompt || manifest.queryPrompt || ''
   const vector = truncateVectors(await endpoint.embed([`${prompt}${query.toWellFormed()}`]), manifest)
   const hits = await nearest(store, manifest, vector, top)

@@ -12,7 +12,7 @@ import {
 } from '@reembed/endpoint'
 import { resolveGates, storeQueries } from '@reembed/evaluate'
 import { type RunBudget, type ShardLayout, unreadShare } from '@reembed/protocol'
-import type { RedisTarget } from '@reembed/queue'
+import { type RedisTarget, requestWake } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type BaseRunResult, findBaseRun, type RecipeIds, requireBaseRun } from './base-run.ts'
@@ -39,6 +39,11 @@ export interface PlanContext {
   readonly previousOutput?: Store | undefined
   /** A Redis through which this process shares the endpoint's limit with workers. */
   readonly redis?: RedisTarget | undefined
+  /**
+   * Waits for an address without a server, at most 15 minutes, and asks an autoscaler for a replica
+   * by an entry in `redis` until the run is planned.
+   */
+  readonly awaitEndpoint?: boolean | undefined
   readonly onNotice?: ((notice: PlanNotice) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -78,11 +83,13 @@ export async function planCorpus(
   const gating = await resolveGates(options)
   if (options.maxTruncated !== undefined) truncationAllowed(options.maxTruncated)
   const step = (name: PlanStep): void => onNotice({ kind: 'progress', step: name, done: 0 })
+  const { redis, awaitEndpoint = false } = context
+  await using _wake = awaitEndpoint && redis !== undefined ? await requestWake(redis) : undefined
   step('connecting')
   await using endpoint = await openProber(
     url,
-    { ...endpointOptions, truncate },
-    { redis: context.redis, onState: state => onNotice({ kind: 'endpoint_state', state }) },
+    { ...endpointOptions, truncate, signal },
+    { redis, awaitAddress: awaitEndpoint, onState: state => onNotice({ kind: 'endpoint_state', state }) },
   )
   const model = modelOf(endpoint)
   const prompt = await resolvePrompt(options, model)

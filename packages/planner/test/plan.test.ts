@@ -150,12 +150,12 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
   })
 
   it('of unknown extensions is refused with examples, or read as the given format', async () => {
-    await place.put('x/a.html', DOCS)
+    await place.put('x/a.docx', DOCS)
     await place.put('x/b.json', DOCS)
     await expect(planned(`${place.root}/x`)).rejects.toMatchObject({
       code: 'SOURCE_FORMAT',
       message: expect.stringMatching(
-        /None of the 2 objects in .*\(\.jsonl, \.ndjson, \.csv, .*\): found "a\.html", "b\.json"\..*specify it/,
+        /None of the 2 objects in .*\(\.jsonl, \.ndjson, \.csv, .*\): found "a\.docx", "b\.json"\..*specify it/,
       ),
     })
     await expect(planned(`${place.root}/x/a.html`)).rejects.toMatchObject({

@@ -1,7 +1,14 @@
 // Pauses, cancels and resumes a run by records of its state; workers and sweepers read them.
 
 import { budgetOf, type SpendingOptions } from '@reembed/planner'
-import { type Actor, readManifest, readRunStateRecord, requirePlan, setRunState } from '@reembed/protocol'
+import {
+  type Actor,
+  continueSuperseded,
+  readManifest,
+  readRunStateRecord,
+  requirePlan,
+  setRunState,
+} from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -62,6 +69,7 @@ export async function resumeRun(
     })
   }
   await setRunState(store, run, 'running', { budget, ...actor })
+  await continueSuperseded(store, plan)
   if (!queue) return undefined
   return (await enqueueRun(store, queue, { plan, manifest: undefined })).enqueued
 }

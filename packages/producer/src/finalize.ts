@@ -7,6 +7,7 @@ import {
   type Audit,
   createAudit,
   type LocatedReject,
+  manifestShardOf,
   type PlannedShard,
   plannedShards,
   requireShardExists,
@@ -17,6 +18,7 @@ import {
   dollarsOf,
   type Interval,
   intervalOf,
+  isCarried,
   type Manifest,
   type ManifestShard,
   mergedIntervals,
@@ -128,10 +130,9 @@ async function auditReceipts(
   )
   for await (const { slice, key, receipt, size, sha256 } of receipts) {
     for (const reject of audit.add(slice, receipt, size)) await rejects.add(reject)
-    const { rows, tokens, bodySha256 } = receipt
-    await shards.add({ key, bytes: size, rows, rejects: receipt.rejects.length, tokens, bodySha256 })
+    await shards.add(manifestShardOf(plan, key, size, receipt))
     hash.update(`${key} ${sha256}\n`)
-    const interval = intervalOf(receipt)
+    const interval = isCarried(receipt, plan) ? undefined : intervalOf(receipt)
     if (interval) intervals.push(interval)
     if (intervals.length >= MANY_INTERVALS) intervals = mergedIntervals(intervals)
   }

@@ -15,7 +15,7 @@ import type { Queue, RunPointer } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { PublishOutcome } from './publish.ts'
-import { createSweeper, type Sweeper } from './sweep.ts'
+import { createSweeper, type Sweeper, type SweepOutcome } from './sweep.ts'
 
 /** How far a run is. */
 export interface FollowProgress {
@@ -55,8 +55,8 @@ const IDLE_SWEEP_MS = 2_000
 /**
  * Resolves when the run is finished and published, or held back.
  * @throws ReembedError SHARD_FAILED when every missing shard has failed permanently; RUN_STOPPED
- * when the run is paused, cancelled or deleted meanwhile; UNBALANCED, CORRUPT or DUPLICATE_ID when
- * it cannot be finalized; the signal's reason.
+ * when the run is paused, cancelled, deleted or superseded meanwhile; UNBALANCED, CORRUPT or
+ * DUPLICATE_ID when it cannot be finalized; the signal's reason.
  */
 export async function followRun({
   store,
@@ -97,6 +97,7 @@ export async function followRun({
       const outcome = (await sweeper.sweep(signal, run)).find(swept => swept.run === run)
       if (outcome?.status === 'finished') return outcome.publish
       if (outcome?.status === 'broken') throw outcome.error
+      if (outcome?.status === 'superseded') throw supersededError(outcome)
       if (outcome?.status === 'failed') throw runFailedError(run, outcome.failure)
       if (outcome && ['paused', 'cancelled', 'deleting'].includes(outcome.status))
         throw runStoppedError(run, await readRunStateRecord(store, run))
@@ -107,6 +108,14 @@ export async function followRun({
     }
     await wait(POLL_MS, undefined, { signal })
   }
+}
+
+function supersededError({ run, missing, by }: SweepOutcome & { status: 'superseded' }): ReembedError {
+  return new ReembedError(
+    'RUN_STOPPED',
+    `run ${run} was superseded by version ${by.version}, of run ${by.run}, before its last ${missing} shards were made: plan the run again to continue it, or keep that version`,
+    { reason: 'run_superseded' },
+  )
 }
 
 /** The error that a sweep recorded for a run that cannot be finalized. */

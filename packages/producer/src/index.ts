@@ -12,7 +12,22 @@ export { pollRunMetrics } from './metrics/runs.ts'
 export { forcePublish, type PublishOutcome, publish, rollback, supersededBy } from './publish.ts'
 export type { RetentionPolicy } from './retention.ts'
 export { planRetry } from './retry.ts'
-export { type RunStatus, type RunStatusState, readRunStatus } from './run-status.ts'
+export {
+  RUN_STATES,
+  type RunCondition,
+  type RunCost,
+  type RunSpeed,
+  type RunStatus,
+  type RunStatusState,
+  type StateReason,
+} from './run-status/describe.ts'
+export type { QueueFacts, QueueView } from './run-status/facts.ts'
+export {
+  createRunsReader,
+  type RunsReader,
+  readRunStatus,
+  watchRun,
+} from './run-status/run-status.ts'
 export {
   checkSchedule,
   lastTick,
@@ -35,3 +50,4 @@ export {
 export { enqueueRun, type RecordedRun, recordRun, type SubmittedRun, submitRun } from './submit.ts'
 export { createSweeper, type Sweeper, type SweepOutcome } from './sweep.ts'
 export { sweepOutputs } from './sweep-loop.ts'
+export { listVersions, type PublishedVersion } from './versions.ts'

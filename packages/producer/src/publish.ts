@@ -6,6 +6,7 @@ import { evaluateGates } from '@reembed/evaluate'
 import { DEFAULT_MAX_REJECTS, type RejectLimit, rejectsAllowed, truncationAllowed } from '@reembed/planner'
 import {
   type Actor,
+  type GateResult,
   type Manifest,
   type Plan,
   putVersion,
@@ -25,7 +26,13 @@ export type PublishOutcome =
   /** A newer run was published meanwhile. */
   | { readonly status: 'superseded'; readonly by: Version }
   /** Finished and balanced, but held until an operator decides. */
-  | { readonly status: 'held'; readonly by: HeldBy; readonly reason: string }
+  | {
+      readonly status: 'held'
+      readonly by: HeldBy
+      readonly reason: string
+      /** The results of all gates. */
+      readonly gates: readonly GateResult[]
+    }
 
 /** What holds a run: too many rejects, too much text that the model did not read, or gates. */
 export type HeldBy = 'rejects' | 'truncation' | 'gates'
@@ -42,10 +49,11 @@ export async function publish(
   const current = await readCurrent(store)
   if (current?.run === manifest.run) return { status: 'already_current', version: current }
   if (current && isSuperseded(manifest.seq, current)) return { status: 'superseded', by: current }
-  const [objection] = await publishBlockers(store, manifest, { maxRejects, ...plan }, current)
+  const { objections, gates } = await publishBlockers(store, manifest, { maxRejects, ...plan }, current)
+  const [objection] = objections
   return objection
-    ? { status: 'held', ...objection }
-    : publishAs(store, manifest, manifest.seq, { action: 'publish', ...actor })
+    ? { status: 'held', ...objection, gates }
+    : publishAs(store, manifest, manifest.seq, { action: 'publish', ...unjudgedOf(gates), ...actor })
 }
 
 /** The reasons to hold a finished run. */
@@ -54,7 +62,7 @@ async function publishBlockers(
   manifest: Manifest,
   { maxRejects = DEFAULT_MAX_REJECTS, maxTruncated, signal, ...plan }: PublishConditions,
   current: Version | undefined,
-): Promise<{ by: HeldBy; reason: string }[]> {
+): Promise<{ objections: { by: HeldBy; reason: string }[]; gates: readonly GateResult[] }> {
   const { documents, rejects, unread } = manifest.totals
   const found: { by: HeldBy; reason: string }[] = []
   if (rejects > rejectsAllowed(maxRejects, documents)) {
@@ -72,14 +80,21 @@ async function publishBlockers(
       reason: `the model did not read ${share}, the limit is ${maxTruncated}: embed long documents in chunks, or publish with a higher limit`,
     })
   }
-  const failed = (await evaluateGates(store, plan, manifest, current?.run, signal)).filter(
-    ({ passed }) => !passed,
-  )
+  const gates = await evaluateGates(store, plan, manifest, current?.run, signal)
+  const failed = gates.filter(({ passed }) => !passed)
   if (failed.length > 0) {
     const reason = failed.map(({ gate, message }) => `gate '${gate}': ${message}`).join('; ')
     found.push({ by: 'gates', reason })
   }
-  return found
+  return { objections: found, gates }
+}
+
+/** The gates that passed because they had nothing to compare with. */
+function unjudgedOf(gates: readonly GateResult[]): Pick<Version, 'unjudgedGates'> {
+  const unjudged = gates.filter(({ passed, judged }) => passed && judged === false)
+  return unjudged.length === 0
+    ? {}
+    : { unjudgedGates: unjudged.map(({ gate, message }) => `gate '${gate}': ${message}`) }
 }
 
 export interface PublishConditions extends Pick<Plan, 'gates' | 'evaluation'> {
@@ -105,14 +120,16 @@ export async function forcePublish(
 ): Promise<PublishOutcome> {
   const current = await readCurrent(store)
   if (current?.run === manifest.run) return { status: 'already_current', version: current }
-  const overridden = (await publishBlockers(store, manifest, plan, current)).map(({ reason }) => reason)
+  const { objections, gates } = await publishBlockers(store, manifest, plan, current)
+  const overridden = objections.map(({ reason }) => reason)
   if (current && isSuperseded(manifest.seq, current))
     overridden.push(`version ${current.version} belongs to a newer run or to a rollback`)
   if (overridden.length === 0)
-    return publishAs(store, manifest, manifest.seq, { action: 'publish', ...actor })
+    return publishAs(store, manifest, manifest.seq, { action: 'publish', ...unjudgedOf(gates), ...actor })
   return publishAs(store, manifest, await takeSeq(store, manifest.run), {
     action: 'force',
     overriddenReasons: overridden,
+    ...unjudgedOf(gates),
     ...actor,
   })
 }
@@ -171,7 +188,7 @@ async function publishAs(
   store: Store,
   manifest: Manifest,
   seq: number,
-  origin: Pick<Version, 'action' | 'overriddenReasons' | 'by' | 'reason'>,
+  origin: Pick<Version, 'action' | 'overriddenReasons' | 'unjudgedGates' | 'by' | 'reason'>,
 ): Promise<PublishOutcome> {
   const { run } = manifest
   // Race with gc: gc records 'deleting' and then reads manifests and sequence numbers; a publisher

@@ -3,6 +3,7 @@
 
 import { applyBudget, type PlannedRun, recordPlan } from '@reembed/planner'
 import {
+  continueSuperseded,
   countPresent,
   type Manifest,
   type Plan,
@@ -29,7 +30,8 @@ export interface SubmittedRun {
 export type RecordedRun = Pick<SubmittedRun, 'plan' | 'created' | 'manifest'>
 
 /**
- * Records the plan and applies the budget. `enqueueRun` then enqueues the shards.
+ * Records the plan and applies the budget; continues a run that a version has
+ * superseded. `enqueueRun` then enqueues the shards.
  * @throws ReembedError RUN_STOPPED for a run that is paused, cancelled or being deleted.
  */
 export async function recordRun(
@@ -38,7 +40,10 @@ export async function recordRun(
 ): Promise<RecordedRun> {
   const { plan, created } = await recordPlan(store, planned)
   const manifest = await readManifest(store, plan.run)
-  if (!manifest) await applyBudget(store, plan.run, planned.budget)
+  if (!manifest) {
+    await applyBudget(store, plan.run, planned.budget)
+    await continueSuperseded(store, plan)
+  }
   return { plan, created, manifest }
 }
 

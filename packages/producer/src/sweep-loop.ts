@@ -5,6 +5,7 @@ import type { Queue } from '@reembed/queue'
 import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { Logger, Registry } from '@reembed/telemetry'
+import { createRunLog } from './run-log.ts'
 import { createSweeper, type Sweeper, type SweepOutcome } from './sweep.ts'
 
 export interface SweepLoopOptions {
@@ -28,6 +29,7 @@ export interface SweepLoopOptions {
 const STATUSES: readonly string[] = [
   'running',
   'finished',
+  'superseded',
   'paused',
   'cancelled',
   'deleting',
@@ -58,6 +60,7 @@ export async function sweepOutputs({
     'Jobs that sweeps put on the queue again.',
     {},
   )
+  const runLog = createRunLog(log)
   const sweepers = new Map<string, { store: Store; sweeper: Sweeper }>()
   const sweeperOf = async (output: string): Promise<Sweeper> => {
     const opened = sweepers.get(output)
@@ -80,11 +83,12 @@ export async function sweepOutputs({
       if (signal.aborted) break
       try {
         const sweeper = await sweeperOf(output)
-        for (const outcome of await sweeper.sweep(signal)) {
+        const outcomes = await sweeper.sweep(signal)
+        runLog.report(output, outcomes)
+        for (const outcome of outcomes) {
           runs?.add(1, { status: outcome.status })
           if (outcome.status === 'running') queued?.add(outcome.enqueued, {})
           soon ||= outcome.status === 'running' && outcome.missing === 0
-          report(outcome, log)
         }
       } catch (error) {
         runs?.add(1, { status: 'unreachable' })
@@ -93,20 +97,4 @@ export async function sweepOutputs({
     }
   }
   await close()
-}
-
-function report(outcome: SweepOutcome, log: Logger): void {
-  const { run, status } = outcome
-  if (status === 'broken') log.error({ run }, `run cannot be finalized: ${messageOf(outcome.error)}`)
-  else if (status === 'finished')
-    log.info(
-      {
-        run,
-        publish: outcome.publish.status,
-        ...(outcome.publish.status === 'held' && { reason: outcome.publish.reason }),
-      },
-      'run finished',
-    )
-  else if (status === 'running' && outcome.enqueued > 0)
-    log.info({ run, missing: outcome.missing }, 'missing shards enqueued again')
 }

@@ -4,6 +4,7 @@
 import {
   countPresent,
   failRun,
+  isSuperseded,
   type Plan,
   type RunFailure,
   readCurrent,
@@ -12,6 +13,7 @@ import {
   readRunStateRecord,
   readSeq,
   shardsPresent,
+  type Version,
 } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import { messageOf, ReembedError } from '@reembed/shared'
@@ -24,6 +26,8 @@ export type SweepOutcome =
   /** If no shard is missing, another process is finalizing the run. */
   | { readonly run: string; readonly status: 'running'; readonly missing: number; readonly enqueued: number }
   | { readonly run: string; readonly status: 'finished'; readonly publish: PublishOutcome }
+  /** A version of a newer run, or a rollback, is current: workers give up its missing shards. */
+  | { readonly run: string; readonly status: 'superseded'; readonly missing: number; readonly by: Version }
   /** The run has this state record, so the sweeper does not advance it. */
   | { readonly run: string; readonly status: 'paused' | 'cancelled' | 'deleting' | 'deleted' }
   /** Its state record: it cannot be finalized as it is. */
@@ -35,8 +39,8 @@ export interface Sweeper {
   /**
    * Checks every run that is newer than the current version, oldest first, and advances each by one
    * step.
-   * @param awaitedRun a run that the caller waits for: it is finalized even if a newer version or a
-   * rollback supersedes it
+   * @param awaitedRun a run that the caller waits for: when its shards exist, it is finalized even
+   * if a newer version or a rollback supersedes it
    */
   sweep(signal?: AbortSignal, awaitedRun?: string): Promise<SweepOutcome[]>
 }
@@ -46,10 +50,15 @@ export interface Sweeper {
  * continue.
  */
 export function createSweeper(store: Store, queue: Queue): Sweeper {
-  async function sweepRun(plan: Plan, signal?: AbortSignal): Promise<SweepOutcome> {
+  async function sweepRun(
+    plan: Plan,
+    current: Version | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<SweepOutcome> {
     const { run } = plan
     const of = { output: store.url, run }
-    const { state, failure } = await readRunStateRecord(store, run)
+    const record = await readRunStateRecord(store, run)
+    const { state, failure } = record
     if (state === 'failed') return { run, status: state, failure }
     if (state !== 'running') return { run, status: state }
     const manifest = await readManifest(store, run)
@@ -73,6 +82,7 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
       if (published) return { run, status: 'finished', publish: published }
       return { run, status: 'running', missing, enqueued: 0 }
     }
+    if (isSuperseded(plan, record, current)) return { run, status: 'superseded', missing, by: current }
     // To enqueue a job that the queue still holds is harmless, but costs a round trip. So jobs are
     // enqueued only when some are lacking.
     const { waiting, active, delayed } = await queue.counts(of)
@@ -94,7 +104,8 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
 
   return {
     async sweep(signal, awaitedRun) {
-      const after = (await readCurrent(store))?.seq ?? 0
+      const current = await readCurrent(store)
+      const after = current?.seq ?? 0
       const open = (await readSeq(store, { after })).reverse()
       const awaited = awaitedRun === undefined ? [] : [{ run: awaitedRun, seq: undefined }]
       const outcomes: SweepOutcome[] = []
@@ -106,7 +117,7 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
           // A rollback records a new sequence number for a run that is finished. It differs from
           // the number in the run's plan and is skipped here.
           const isDue = seq === undefined ? plan.seq <= after : plan.seq === seq
-          if (isDue) outcomes.push(await sweepRun(plan, signal))
+          if (isDue) outcomes.push(await sweepRun(plan, current, signal))
         } catch (error) {
           // An aborted sweep says nothing about the run.
           signal?.throwIfAborted()

@@ -35,6 +35,8 @@ export interface Version extends Attribution {
   readonly action?: VersionAction | undefined
   /** The reasons against publication that the user overrode. */
   readonly overriddenReasons?: readonly string[] | undefined
+  /** The gates that had nothing to compare with, each with its message. */
+  readonly unjudgedGates?: readonly string[] | undefined
 }
 
 /** The sequence number of a run. */
@@ -92,6 +94,13 @@ export async function readSeq(
   return entries
 }
 
+/** When a run took its sequence number, in Unix milliseconds, if the store reports it. */
+export async function readPlannedMs(store: Store, seq: number): Promise<number | undefined> {
+  for await (const { key, modifiedMs } of store.list('seq/', { startAfter: seqKey(seq - 1) }))
+    return key === seqKey(seq) ? modifiedMs : undefined
+  return undefined
+}
+
 const sequence = objectKind<{ readonly run: string }>({
   noun: 'a sequence entry that reembed wrote',
   shape: record<{ run: string }>({ run: filledText }),
@@ -108,6 +117,7 @@ const versions = objectKind<Version>({
     manifestSha256: text,
     action: optional(oneOf(ACTIONS)),
     overriddenReasons: optional(list(text)),
+    unjudgedGates: optional(list(text)),
     ...attributionFields,
   }),
   check: ({ version }, key) => (versionKey(version) === key ? undefined : `it contains version ${version}`),

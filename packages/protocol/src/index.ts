@@ -1,6 +1,7 @@
 // The public API of @reembed/protocol; every other file is private to the package.
 
 export type { Actor, Attribution } from './attribution.ts'
+export { costOf, isCarried, isShardOf } from './carried.ts'
 export {
   type CarriedColumn,
   type CarriedType,
@@ -28,19 +29,24 @@ export {
 export { describeCsvDialect, parseCsvDialect } from './csv-dialect.ts'
 export { type ExportRecord, putExportRecord, readExportRecord } from './export-record.ts'
 export {
+  type Evaluation,
   type GateReport,
   type GateResult,
   getGateReport,
   type JudgedQuery,
+  putEvaluation,
   putGateReport,
   putQueries,
   type QueryVector,
+  readEvaluation,
   readQueries,
   type Scores,
+  type WorseQuery,
 } from './gate-report.ts'
 export {
   putVersion,
   readCurrent,
+  readPlannedMs,
   readSeq,
   readVersions,
   type SeqEntry,
@@ -122,6 +128,7 @@ export {
   setRunState,
 } from './run-state.ts'
 export { countPresent, shardsPresent } from './shards-present.ts'
+export { continueSuperseded, isSuperseded } from './superseded.ts'
 export {
   getTickClaim,
   putTickClaim,

@@ -89,6 +89,8 @@ export interface ManifestShard {
   readonly rejects: number
   readonly tokens: number | null
   readonly bodySha256: string
+  /** The run that made the shard, if it was carried over from there. */
+  readonly carriedFrom?: string | undefined
 }
 
 /**
@@ -165,6 +167,7 @@ const shardRows = rowsKind<ManifestShard>({
       rejects: count,
       tokens: either(count, none),
       bodySha256: filledText,
+      carriedFrom: optional(filledText),
     }),
   ),
 })

@@ -49,6 +49,11 @@ export interface RunStateRecord extends RunBudget, Attribution {
   readonly failure?: RunFailure | undefined
   /** Set if a worker paused the run because of its budget: the limit and the usage. */
   readonly budgetExceeded?: string | undefined
+  /**
+   * The sequence number of the version that superseded the run when an operator continued it: its
+   * jobs are processed until a newer version is published.
+   */
+  readonly continuedAfterSeq?: number | undefined
   /** The state before `deleting`, which gc restores if it cancels the deletion. */
   readonly previousState?: Exclude<RunState, 'deleting' | 'deleted'> | undefined
 }
@@ -99,6 +104,7 @@ export async function setRunState(
   options: Actor & {
     readonly budget?: RunBudget | undefined
     readonly budgetExceeded?: string | undefined
+    readonly continuedAfterSeq?: number | undefined
     /** Changes the state only if it is `running`: a pause or a cancellation is not undone. */
     readonly onlyRunning?: boolean | undefined
   } = {},
@@ -107,12 +113,16 @@ export async function setRunState(
     const last = await readRunStateRecord(store, run)
     const before = last.state
     const { maxTokens, maxEndpointSeconds } = options.budget ?? last
+    const { continuedAfterSeq = last.continuedAfterSeq } = options
     const isUnchanged =
-      before === state && last.maxTokens === maxTokens && last.maxEndpointSeconds === maxEndpointSeconds
+      before === state &&
+      last.maxTokens === maxTokens &&
+      last.maxEndpointSeconds === maxEndpointSeconds &&
+      last.continuedAfterSeq === continuedAfterSeq
     if (isUnchanged || (options.onlyRunning && before !== 'running')) return before
     if (isDeletion(before)) throw deletedError(store, run, last, 'RUN_STOPPED')
     const { budgetExceeded, by, reason } = options
-    const record = { state, maxTokens, maxEndpointSeconds, budgetExceeded, by, reason }
+    const record = { state, maxTokens, maxEndpointSeconds, budgetExceeded, continuedAfterSeq, by, reason }
     if (await appendRunState(store, run, last, record)) return before
   }
 }
@@ -179,6 +189,7 @@ const states = objectKind<NumberedRunState>({
     maxTokens: optional(amount),
     maxEndpointSeconds: optional(amount),
     budgetExceeded: optional(text),
+    continuedAfterSeq: optional(positive),
     previousState: optional(oneOf(STATES.filter(state => !isDeletion(state)))),
     ...attributionFields,
   }),

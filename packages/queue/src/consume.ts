@@ -5,17 +5,19 @@
 import { once } from 'node:events'
 import { messageOf } from '@reembed/shared'
 import type { Job as BullJob } from 'bullmq'
-import { dispositionOf } from './disposition.ts'
+import { dispositionOf, type Observer } from './disposition.ts'
 import { type Job, parseJob } from './job.ts'
 import { createJobMonitor } from './job-monitor.ts'
 import { queueKey, REDIS_PREFIX } from './names.ts'
 import {
+  readWorkers,
   recordDocuments,
   recordHeartbeat,
   recordShard,
   removeOpenShard,
   removeWorker,
   type ShardCounts,
+  servesOutput,
   type WorkerState,
   withoutSlashes,
 } from './progress.ts'
@@ -56,6 +58,11 @@ export interface ConsumeOptions extends ConnectOptions {
   readonly concurrency: number
   /** Outputs whose jobs this worker takes, each with what lies below it. */
   readonly outputs: readonly string[]
+  /**
+   * What decides whether a fault of a job counts at once; without it, each fault counts (see
+   * disposition.ts).
+   */
+  readonly observer?: { readonly worker: string; readonly isProven: () => boolean } | undefined
   /** Called for each event, for example to log it. */
   readonly onEvent?: (event: ConsumerEvent) => void
 }
@@ -85,6 +92,12 @@ export type ConsumerEvent =
 export interface Consumer extends AsyncDisposable {
   /** Publishes that this worker is alive, with the state of its endpoint. */
   heartbeat(state: Omit<WorkerState, 'outputs'>): Promise<void>
+  /** Stops taking jobs until `resume` or `takeOne`. Jobs in progress continue. */
+  suspend(): void
+  /** Takes the next job and suspends again. Resolves when that job has ended. */
+  takeOne(): Promise<void>
+  /** Takes jobs again. */
+  resume(): void
   /**
    * Stops taking jobs. Jobs in progress may finish within `graceMs`; the rest keep what they have
    * in the last 5 s of it (at least 1 s), and are requeued.
@@ -135,7 +148,7 @@ const MAX_ERRORS_PER_SECOND = 3
 export async function consume(
   target: RedisTarget,
   handle: (job: Job, context: JobContext) => Promise<void>,
-  { concurrency, outputs, onEvent = () => {}, ...connect }: ConsumeOptions,
+  { concurrency, outputs, observer, onEvent = () => {}, ...connect }: ConsumeOptions,
 ): Promise<Consumer> {
   const [redisUrl, queue] = [secureUrlOf(target), queueOf(target)]
   requireNoEviction(await inspectRedis(redisUrl, connect), redisUrl)
@@ -180,6 +193,27 @@ export async function consume(
     createFairBackend(outputs),
   )
 
+  let intake: 'open' | 'one' | 'closed' = 'open'
+  let one = Promise.withResolvers<void>()
+  function setIntake(to: typeof intake): void {
+    intake = to
+    worker.concurrency = to === 'open' ? concurrency : 1
+    void (to === 'closed' ? worker.pause(true) : worker.resume()).catch(() => {})
+  }
+
+  /** What is known about this worker and about earlier faults of the job. */
+  async function observe({ output }: Job, progress: unknown): Promise<Observer | undefined> {
+    if (observer === undefined) return undefined
+    const workers = await readWorkers(redis, queue, Date.now()).catch(() => undefined)
+    return {
+      isProven: observer.isProven(),
+      isAlone:
+        workers?.every(other => other.worker === observer.worker || !servesOutput(other.outputs, output)) ??
+        false,
+      observations: observationsOf(progress),
+    }
+  }
+
   async function process(
     bull: BullJob<unknown>,
     token: string | undefined,
@@ -189,6 +223,8 @@ export async function consume(
     let job: Job | undefined
     let done = false
     inProgress += 1
+    const tried = intake === 'one' ? one : undefined
+    if (tried) setIntake('closed')
     const replies = abortedAfter(lost, REPLIES * STOP_MS)
     const overdue = abortedAfter(lost, STOP_MS)
     const stop: JobStop = {
@@ -219,7 +255,10 @@ export async function consume(
       onEvent({ kind: 'done', job })
     } catch (error) {
       if (job) await removeOpenShard(redis, job).catch(() => {})
-      const disposition = dispositionOf(error, { draining: leaving.signal.aborted && job !== undefined })
+      const disposition = dispositionOf(error, {
+        draining: leaving.signal.aborted && job !== undefined,
+        observer: job && (await observe(job, bull.progress)),
+      })
       if (disposition.do === 'requeue' && job) {
         onEvent({ kind: 'requeued', job })
         await bull.moveToWait(token)
@@ -227,6 +266,8 @@ export async function consume(
       }
       if (disposition.do === 'delay') {
         onEvent({ kind: 'delayed', job, error, final: false })
+        const { observation } = disposition
+        if (observation !== undefined) await bull.updateProgress({ observations: observation })
         await bull.moveToDelayed(Date.now() + disposition.delayMs, token)
         throw new DelayedError()
       }
@@ -238,6 +279,7 @@ export async function consume(
       overdue.stop()
       if (job) monitor.ended(id)
       inProgress -= 1
+      tried?.resolve()
       // A delayed or requeued job does not change whether the queue is empty.
       if (done) emitIfIdle().catch(() => {})
     }
@@ -277,7 +319,7 @@ export async function consume(
     if (errors.times !== MAX_ERRORS_PER_SECOND || worker.isPaused() || shutdown.signal.aborted) return
     onEvent({ kind: 'redis_error', error, times: errors.times })
     void worker.pause(true).catch(() => {})
-    setTimeout(() => worker.resume(), errors.pauseMs).unref()
+    setTimeout(() => setIntake(intake), errors.pauseMs).unref()
     errors.pauseMs = Math.min(2 * errors.pauseMs, 30_000)
   })
   worker.on('completed', () => {
@@ -320,9 +362,22 @@ export async function consume(
       name = state.worker
       await recordHeartbeat(redis, queue, { ...state, outputs: withoutSlashes(outputs) })
     },
+    suspend: () => setIntake('closed'),
+    takeOne() {
+      one = Promise.withResolvers()
+      setIntake('one')
+      return one.promise
+    },
+    resume: () => setIntake('open'),
     drain: graceMs => (drained ??= drain(graceMs)),
     [Symbol.asyncDispose]: () => (drained ??= drain(0)),
   }
+}
+
+/** How often a fault of a job was observed, from its progress in Redis, which is untrusted. */
+function observationsOf(progress: unknown): number {
+  const { observations } = Object(progress) as { observations?: unknown }
+  return Number.isSafeInteger(observations) ? Number(observations) : 0
 }
 
 /** A signal that aborts `ms` after `first`, with its reason; `stop` ends the wait. */

@@ -1,34 +1,78 @@
 // The disposition of a job whose handler threw. It is a pure function, which the queue on Redis and
 // the simulated queue share.
+//
+// Only a fault of the job or of its run may spend an attempt or fail the job, and a broken worker
+// can mistake its own fault for one: a folder that is not mounted looks like a changed corpus. So a
+// fault counts only if it was observed before, and if this worker has finished other jobs or is the
+// only one. Otherwise the job is delayed for a worker that can be trusted; where none comes, many
+// observations count too, so that each run ends.
 
-import { ReembedError } from '@reembed/shared'
+import { faultOf, ReembedError } from '@reembed/shared'
 
 /** What happens to a job next. */
 export type Disposition =
   /** The worker shuts down: requeue at once, without spending an attempt. */
   | { readonly do: 'requeue' }
   /**
-   * Overload, cold start, outage or another model: requeue after a delay, without spending an
-   * attempt.
+   * A fault of the worker or of a dependency, or an observation of a fault of the job that does not
+   * count yet: requeue after a delay, without spending an attempt. `observation`: its number.
    */
-  | { readonly do: 'delay'; readonly delayMs: number }
+  | { readonly do: 'delay'; readonly delayMs: number; readonly observation?: number }
   /** Retry while attempts are left. */
   | { readonly do: 'retry' }
   /** Another attempt cannot succeed: fail with the reason. */
   | { readonly do: 'fail' }
 
-const DELAY_MS = 2_000
+/** What is known when a worker observes a fault of a job. */
+export interface Observer {
+  /** The worker has finished jobs, and did not fail several in a row since. */
+  readonly isProven: boolean
+  /** No other worker has sent a heartbeat. */
+  readonly isAlone: boolean
+  /** Number of earlier observations of a fault of this job, by any worker. */
+  readonly observations: number
+}
 
-/** Returns the disposition for an error; `draining` means that the worker shuts down. */
+export interface DispositionOptions {
+  /** The worker shuts down. */
+  readonly draining: boolean
+  /** Without it, a fault of the job counts at once. */
+  readonly observer?: Observer | undefined
+  readonly random?: () => number
+}
+
+const DEPENDENCY_MS = 2_000
+/**
+ * A worker with a wrong setting must not take the same job again before a healthy worker does. A
+ * proven worker is right for other runs, so its error states how long this run may have to wait.
+ */
+const WORKER_MS = 5_000
+/** Delay after the first observation, doubled after each further one. */
+const OBSERVED_MS = { least: 1_000, most: 60_000 } as const
+/** About ten minutes: a healthy worker that is busy with its jobs takes the job before that. */
+const MAX_OBSERVATIONS = 16
+
+/** Returns the disposition for an error of a handler. */
 export function dispositionOf(
   error: unknown,
-  { draining, random = Math.random }: { readonly draining: boolean; readonly random?: () => number },
+  { draining, observer, random = Math.random }: DispositionOptions,
 ): Disposition {
   if (draining) return { do: 'requeue' }
-  if (!(error instanceof ReembedError)) return { do: 'retry' }
-  if (error.retry === 'never') return { do: 'fail' }
-  if (error.retry === 'retry') return { do: 'retry' }
+  const known = error instanceof ReembedError ? error : undefined
   // Full jitter above a minimum, so that the delayed jobs of a fleet do not return at the same
   // time.
-  return { do: 'delay', delayMs: Math.round((error.retryAfterMs ?? DELAY_MS) * (1 + random())) }
+  const delay = (ms: number): Disposition & { do: 'delay' } => ({
+    do: 'delay',
+    delayMs: Math.round(ms * (1 + random())),
+  })
+  const fault = faultOf(error)
+  if (fault === 'worker') return delay(observer?.isProven ? (known?.retryAfterMs ?? WORKER_MS) : WORKER_MS)
+  if (fault === 'dependency' || known?.retry === 'requeue') return delay(known?.retryAfterMs ?? DEPENDENCY_MS)
+  const final = known?.retry === 'never' ? 'fail' : 'retry'
+  if (observer === undefined) return { do: final }
+  const { isProven, isAlone, observations } = observer
+  const counts = (observations > 0 && (isProven || isAlone)) || observations >= MAX_OBSERVATIONS
+  if (counts) return { do: final }
+  const delayMs = Math.min(OBSERVED_MS.least * 2 ** observations, OBSERVED_MS.most)
+  return { ...delay(delayMs), observation: observations + 1 }
 }

@@ -41,3 +41,4 @@ export {
   secureUrlOf,
 } from './redis.ts'
 export { requireRights } from './rights.ts'
+export { requestWake } from './wake.ts'

@@ -3,9 +3,11 @@
 // BullMQ 6; a test compares them with the installed BullMQ.
 
 import type { Redis } from 'ioredis'
+import { countRun, idsOf, type QueueCounts } from './counts.ts'
 import type { RunPointer } from './job.ts'
-import { behindRun, queueKey } from './names.ts'
+import { behindRun, queueKey, shardOfJobId } from './names.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
+import type { FailedJob } from './queue.ts'
 import { inspectRedis, queueOf, type RedisInfo, type RedisTarget, secureUrlOf } from './redis.ts'
 import { connectRedis } from './redis-client.ts'
 
@@ -33,6 +35,10 @@ export interface QueueReader extends AsyncDisposable {
   /** @throws ReembedError REDIS_UNREACHABLE after a second, or REDIS_MISCONFIGURED. */
   redis(): Promise<RedisInfo>
   depth(nowMs?: number): Promise<QueueDepth>
+  /** Counts the jobs of a run. */
+  counts(of: RunPointer): Promise<QueueCounts>
+  /** Returns jobs of a run without attempts left, newest first, at most `limit`. */
+  failures(of: RunPointer, limit: number): Promise<FailedJob[]>
   progress(of: RunPointer): Promise<RunProgress>
   workers(): Promise<WorkerState[]>
 }
@@ -48,12 +54,33 @@ export function openQueueReader(target: RedisTarget): QueueReader {
   return {
     redis: () => inspectRedis(redisUrl, { timeoutMs: 1_000 }),
     depth: (nowMs = Date.now()) => readDepth(redis, queue, nowMs),
+    counts: of => countRun(redis, queue, of),
+    failures: (of, limit) => readFailures(redis, queue, of, limit),
     progress: of => readProgress(redis, of),
     workers: () => readWorkers(redis, queue, Date.now()),
     async [Symbol.asyncDispose]() {
       redis.disconnect()
     },
   }
+}
+
+/** More than the queue keeps. */
+const MAX_FAILED = 10_000
+
+async function readFailures(
+  redis: Redis,
+  queue: string,
+  of: RunPointer,
+  limit: number,
+): Promise<FailedJob[]> {
+  const ids = idsOf(of, await redis.zrevrange(queueKey('failed', queue), 0, MAX_FAILED))
+  return Promise.all(
+    ids.slice(0, limit).map(async id => ({
+      ...of,
+      shard: shardOfJobId(id),
+      reason: (await redis.hget(queueKey(id, queue), 'failedReason')) ?? '',
+    })),
+  )
 }
 
 /** BullMQ scores delayed jobs by their due time in ms, times this, plus a sequence number. */

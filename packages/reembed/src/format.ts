@@ -6,8 +6,9 @@ import { steps } from './step-line.ts'
 
 export const count = (n: number): string => Math.round(n).toLocaleString('en-US')
 
-/** '1 object', '2 objects'. */
-export const counted = (n: number, noun: string): string => `${count(n)} ${noun}${n === 1 ? '' : 's'}`
+/** '1 object', '2 objects'; '1 query', '2 queries' with its plural. */
+export const counted = (n: number, noun: string, plural = `${noun}s`): string =>
+  `${count(n)} ${n === 1 ? noun : plural}`
 
 export function bytes(n: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']

@@ -55,6 +55,7 @@ export interface CorpusFlags extends EndpointFlags, S3Flags, SpendingFlags {
   readonly arrowSchema?: boolean
   readonly reuse: boolean
   readonly reuseFrom?: string
+  readonly awaitEndpoint?: boolean
 }
 
 export interface OutputFlags extends S3Flags {
@@ -324,20 +325,25 @@ export const queryPrompt: Option = new Option(
   'add this text before each query, as the model card requires (search: the one of the run by default)',
 ).default('')
 
+/** Queries with judgements, for gates and evaluations. */
+export const judgedQueries: readonly Option[] = [
+  new Option(
+    '--gate-queries <file>',
+    'evaluate recall and ndcg gates with the queries of this JSONL file or s3:// object (id or _id, text)',
+  ),
+  new Option(
+    '--gate-qrels <file>',
+    'read the judgements of the queries from this TSV file or s3:// object (query-id, corpus-id, score)',
+  ),
+]
+
 /** Conditions that a run must meet before it is published. */
 export const gates: readonly Option[] = [
   new Option(
     '--gate <gate...>',
     "publish only if these conditions hold: 'recall@10 drop 0.02', 'ndcg@10 min 0.4', 'overlap@10 min 0.3', 'rows drop 5%', 'rejects max 1%'",
   ),
-  new Option(
-    '--gate-queries <file>',
-    'evaluate recall and ndcg gates with the queries of this JSONL file (id or _id, text)',
-  ),
-  new Option(
-    '--gate-qrels <file>',
-    'read the judgements of the queries from this TSV file (query-id, corpus-id, score)',
-  ),
+  ...judgedQueries,
   queryPrompt,
 ]
 
@@ -371,6 +377,19 @@ export const drain: Option = new Option(
   .default(25)
   .argParser(positive)
   .env('REEMBED_DRAIN_SECONDS')
+
+export const awaitEndpoint: Option = new Option(
+  '--await-endpoint',
+  'wait up to 15 minutes for an address without a server, and let an autoscaler start one',
+).env('REEMBED_AWAIT_ENDPOINT')
+
+export const giveUp: Option = new Option(
+  '--give-up-minutes <n>',
+  'exit with an error after n minutes without a job because of a wrong key, right, model or address',
+)
+  .default(15)
+  .argParser(amount)
+  .env('REEMBED_GIVE_UP_MINUTES')
 
 export const metrics: readonly Option[] = [
   new Option(
@@ -464,5 +483,8 @@ function quantizations(value: string): string[] {
   if (types.every(type => type === 'int8' || type === 'ubinary')) return [...new Set(types)]
   throw new InvalidArgumentError("Expected 'int8', 'ubinary' or 'int8,ubinary'.")
 }
+
+/** Recorded with the decision, the user and the time. */
+export const reason: Option = new Option('--reason <text>', 'record why')
 
 export const json: Option = new Option('--json', 'print one JSON document')

@@ -33,6 +33,7 @@ export async function planTick(
     store,
     queue,
     redis: redisOf(flags),
+    awaitEndpoint: flags.awaitEndpoint,
     onNotice: notePlan,
   })
 }

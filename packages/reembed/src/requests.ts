@@ -1,8 +1,11 @@
 // Converts flags to the options of the library.
 
+import { hostname } from 'node:os'
 import type { PlanOptions, SpendingOptions } from '@reembed/planner'
+import type { Actor } from '@reembed/protocol'
 import type { RedisTarget } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
+import { s3OptionsOf } from './open-resources.ts'
 import type { CorpusFlags, RedisFlags, SpendingFlags } from './options.ts'
 
 /** The options of the plan that the flags describe. */
@@ -30,7 +33,9 @@ export function planOptionsOf(flags: CorpusFlags): PlanOptions {
     gates: gate && {
       rules: gate,
       ...(gateQueries !== undefined &&
-        gateQrels !== undefined && { queries: { queriesFile: gateQueries, qrelsFile: gateQrels } }),
+        gateQrels !== undefined && {
+          queries: { queriesFile: gateQueries, qrelsFile: gateQrels, s3: s3OptionsOf(flags) },
+        }),
     },
     queryPrompt: flags.queryPrompt,
     spending: spendingOf(flags),
@@ -62,3 +67,13 @@ export const spendingOf = ({
   maxCost,
   maxTokens,
 })
+
+export interface ReasonFlag {
+  readonly reason?: string
+}
+
+/** The user of this process on this machine, with the reason that they gave. */
+export const actorOf = ({ reason }: ReasonFlag): Actor => {
+  const { USER, LOGNAME = `uid ${process.getuid?.() ?? 'unknown'}` } = process.env
+  return { by: `${USER ?? LOGNAME}@${hostname()}`, reason }
+}

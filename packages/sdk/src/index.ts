@@ -6,8 +6,11 @@ export type { PlanNotice, PlanOptions, SpendingOptions } from '@reembed/planner'
 export type {
   FollowProgress,
   PublishOutcome,
+  RunCost,
+  RunSpeed,
   RunStatus,
   RunStatusState,
+  StateReason,
   SweepOutcome,
 } from '@reembed/producer'
 export type { FieldMapping, Format, Manifest, ModelIdentity, Quote, Totals } from '@reembed/protocol'
@@ -19,6 +22,7 @@ export type { Logger, Registry } from '@reembed/telemetry'
 export { isReembedError, type ReembedFailure } from './errors.ts'
 export type {
   CallOptions,
+  DecisionOptions,
   EnqueuedRun,
   PublishOptions,
   ReadOptions,

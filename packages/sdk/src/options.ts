@@ -138,7 +138,15 @@ export interface WaitOptions extends CallOptions {
   readonly onProgress?: ((progress: FollowProgress) => void) | undefined
 }
 
-export interface PublishOptions extends CallOptions {
+/** A call that records a decision. */
+export interface DecisionOptions extends CallOptions {
+  /** The actor that is recorded with the decision: a person, or the name of the program. */
+  readonly by?: string | undefined
+  /** The reason that is recorded with it. */
+  readonly reason?: string | undefined
+}
+
+export interface PublishOptions extends DecisionOptions {
   /**
    * Maximum number of rejects with which the run is published, instead of the limit in its plan:
    * `'20'` or `'1%'` of its documents.
@@ -150,7 +158,7 @@ export interface PublishOptions extends CallOptions {
   readonly force?: boolean | undefined
 }
 
-export interface ResumeOptions extends CallOptions {
+export interface ResumeOptions extends DecisionOptions {
   /** Replaces the run's budget; required for a run that has used up its budget. */
   readonly spending?: SpendingOptions | undefined
 }

@@ -24,6 +24,7 @@ import type { Store } from '@reembed/store'
 import { SILENT } from './log.ts'
 import type {
   CallOptions,
+  DecisionOptions,
   EnqueuedRun,
   PublishOptions,
   ReadOptions,
@@ -222,7 +223,7 @@ export interface Reembed extends AsyncDisposable {
    * console.log(outcome.status)
    * ```
    */
-  rollback(run?: string, options?: CallOptions): Promise<PublishOutcome>
+  rollback(run?: string, options?: DecisionOptions): Promise<PublishOutcome>
 
   /**
    * Workers start no more jobs of the run; jobs in flight finish. `resume` continues it.
@@ -237,7 +238,7 @@ export interface Reembed extends AsyncDisposable {
    * await reembed.pause(run)
    * ```
    */
-  pause(run: string, options?: CallOptions): Promise<void>
+  pause(run: string, options?: DecisionOptions): Promise<void>
 
   /**
    * As `pause`, for a run that will not be continued. `resume` continues it nevertheless.
@@ -252,7 +253,7 @@ export interface Reembed extends AsyncDisposable {
    * await reembed.cancel(run)
    * ```
    */
-  cancel(run: string, options?: CallOptions): Promise<void>
+  cancel(run: string, options?: DecisionOptions): Promise<void>
 
   /**
    * Continues a paused or cancelled run. With Redis its missing shards are enqueued at once,
@@ -448,10 +449,10 @@ function runCalls(
   const stop = async (
     name: string,
     state: 'paused' | 'cancelled',
-    { signal }: CallOptions = {},
+    { signal, by, reason }: DecisionOptions = {},
   ): Promise<void> => {
     const store = await resources.writableStore(signal)
-    await stopRun(store, await findRun(store, name, 'newest'), state)
+    await stopRun(store, await findRun(store, name, 'newest'), state, { by, reason })
   }
   return {
     runs: async ({ signal } = {}) => plannedRuns(await resources.store(signal)),
@@ -468,28 +469,30 @@ function runCalls(
       return orReason(signal, verify(store, run, signal))
     },
 
-    async publish(name, { maxRejects, force = false, signal } = {}) {
+    async publish(name, { maxRejects, force = false, by, reason, signal } = {}) {
       const store = await resources.writableStore(signal)
       const run = await findRun(store, name, 'newest')
       const plan = await requirePlan(store, run)
       const manifest = await finishedManifest(store, run)
-      if (force) return forcePublish(store, manifest, plan)
-      const conditions = { ...plan, maxRejects: maxRejects ?? plan.maxRejects, signal }
+      if (force) return forcePublish(store, manifest, plan, { by, reason })
+      const conditions = { ...plan, maxRejects: maxRejects ?? plan.maxRejects, actor: { by, reason }, signal }
       return orReason(signal, publish(store, manifest, conditions))
     },
 
-    async rollback(name, { signal } = {}) {
+    async rollback(name, { by, reason, signal } = {}) {
       const store = await resources.writableStore(signal)
-      return rollback(store, name === undefined ? undefined : await findRun(store, name, 'newest'))
+      const run = name === undefined ? undefined : await findRun(store, name, 'newest')
+      return rollback(store, run, { by, reason })
     },
 
     pause: (name, options) => stop(name, 'paused', options),
     cancel: (name, options) => stop(name, 'cancelled', options),
 
-    async resume(name, { spending, signal } = {}) {
+    async resume(name, { spending, by, reason, signal } = {}) {
       const store = await resources.writableStore(signal)
       const run = await findRun(store, name, 'newest')
-      return resumeRun(store, run, { spending, queue: redis ? await resources.queue(signal) : undefined })
+      const queue = redis ? await resources.queue(signal) : undefined
+      return resumeRun(store, run, { spending, queue, actor: { by, reason } })
     },
   }
 }

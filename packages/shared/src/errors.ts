@@ -58,39 +58,51 @@ export type ErrorCode =
   | 'INTERRUPTED'
   | 'INTERNAL'
 
-/** The exit code of the command for an error that reaches it. */
-const EXIT_OF: Record<ErrorCode, keyof typeof EXIT> = {
-  USAGE: 'usage',
-  SOURCE_NOT_FOUND: 'usage',
-  SOURCE_EMPTY: 'usage',
-  SOURCE_FORMAT: 'usage',
-  FIELD_NOT_FOUND: 'usage',
-  OUTPUT_INSIDE_SOURCE: 'usage',
-  RUN_NOT_FOUND: 'usage',
-  RUN_STOPPED: 'failure',
-  STORE_UNSAFE: 'usage',
-  REDIS_UNREACHABLE: 'unreachable',
-  REDIS_MISCONFIGURED: 'unreachable',
-  STORE_UNREACHABLE: 'unreachable',
-  STORE_ACCESS_DENIED: 'unreachable',
-  ENDPOINT_UNREACHABLE: 'unreachable',
-  ENDPOINT_ACCESS_DENIED: 'unreachable',
-  ENDPOINT_UNSUPPORTED: 'unreachable',
-  ENDPOINT_OVERLOADED: 'unreachable',
-  SOURCE_CHANGED: 'failure',
-  SHARD_FAILED: 'failure',
-  CORRUPT: 'verification',
-  UNBALANCED: 'verification',
-  DUPLICATE_ID: 'verification',
-  MODEL_MISMATCH: 'wrongModel',
-  REPLY_INVALID: 'failure',
-  JOB_INVALID: 'failure',
-  INTERRUPTED: 'interrupted',
-  INTERNAL: 'failure',
+/**
+ * What is at fault when the attempt of a job fails.
+ *
+ * - `job`: its shard cannot be made, or the cause is unknown.
+ * - `run`: no worker can complete the run as it was planned.
+ * - `worker`: its configuration, its rights or the model that it is connected to. Another worker
+ *   may
+ *   succeed with the same job.
+ * - `dependency`: Redis, the store or the endpoint is overloaded or does not answer now.
+ */
+export type Fault = 'job' | 'run' | 'worker' | 'dependency'
+
+/** The exit code of the command for an error that reaches it, and what is at fault in a worker. */
+const CODES: Record<ErrorCode, readonly [exit: keyof typeof EXIT, fault: Fault]> = {
+  USAGE: ['usage', 'worker'],
+  SOURCE_NOT_FOUND: ['usage', 'worker'],
+  SOURCE_EMPTY: ['usage', 'run'],
+  SOURCE_FORMAT: ['usage', 'run'],
+  FIELD_NOT_FOUND: ['usage', 'run'],
+  OUTPUT_INSIDE_SOURCE: ['usage', 'run'],
+  RUN_NOT_FOUND: ['usage', 'run'],
+  RUN_STOPPED: ['failure', 'run'],
+  STORE_UNSAFE: ['usage', 'worker'],
+  REDIS_UNREACHABLE: ['unreachable', 'dependency'],
+  REDIS_MISCONFIGURED: ['unreachable', 'worker'],
+  STORE_UNREACHABLE: ['unreachable', 'dependency'],
+  STORE_ACCESS_DENIED: ['unreachable', 'worker'],
+  ENDPOINT_UNREACHABLE: ['unreachable', 'dependency'],
+  ENDPOINT_ACCESS_DENIED: ['unreachable', 'worker'],
+  ENDPOINT_UNSUPPORTED: ['unreachable', 'worker'],
+  ENDPOINT_OVERLOADED: ['unreachable', 'dependency'],
+  SOURCE_CHANGED: ['failure', 'run'],
+  SHARD_FAILED: ['failure', 'job'],
+  CORRUPT: ['verification', 'job'],
+  UNBALANCED: ['verification', 'run'],
+  DUPLICATE_ID: ['verification', 'run'],
+  MODEL_MISMATCH: ['wrongModel', 'worker'],
+  REPLY_INVALID: ['failure', 'job'],
+  JOB_INVALID: ['failure', 'job'],
+  INTERRUPTED: ['interrupted', 'dependency'],
+  INTERNAL: ['failure', 'job'],
 }
 
 /** All error codes, for example as the values of a metric label. */
-export const ERROR_CODES: readonly string[] = Object.keys(EXIT_OF)
+export const ERROR_CODES: readonly string[] = Object.keys(CODES)
 
 /**
  * Whether another attempt can succeed.
@@ -145,8 +157,18 @@ export class ReembedError extends Error {
   }
 
   get exitCode(): number {
-    return EXIT[EXIT_OF[this.code]]
+    return EXIT[CODES[this.code][0]]
   }
+}
+
+/**
+ * Returns what is at fault for a failed attempt. A dependency that answers in a way that does not
+ * pass by itself, like an S3 address with another certificate, is a wrong setting of the worker.
+ */
+export function faultOf(error: unknown): Fault {
+  if (!(error instanceof ReembedError)) return 'job'
+  const [, fault] = CODES[error.code]
+  return fault === 'dependency' && error.retry === 'never' ? 'worker' : fault
 }
 
 /** Returns the message of any thrown value, on one line. */

@@ -2,7 +2,17 @@
 
 export { type Clock, systemClock } from './clock.ts'
 export { constantTimeEqual } from './constant-time.ts'
-export { codeOf, ERROR_CODES, type ErrorCode, EXIT, messageOf, ReembedError, type Retry } from './errors.ts'
+export {
+  codeOf,
+  ERROR_CODES,
+  type ErrorCode,
+  EXIT,
+  type Fault,
+  faultOf,
+  messageOf,
+  ReembedError,
+  type Retry,
+} from './errors.ts'
 export { isLinkLocal } from './link-local.ts'
 export { isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'
 export { decompressLz4Frame } from './lz4.ts'
@@ -11,6 +21,7 @@ export {
   canonical,
   checkpointKey,
   checkpointPrefix,
+  evaluationKey,
   gatesKey,
   gatesPrefix,
   hashOfId,
@@ -61,5 +72,6 @@ export {
   text,
   time,
 } from './shape.ts'
+export { closestMatch } from './similar.ts'
 export { batched, mapConcurrent } from './streams.ts'
 export { allEqual, badRowsOf, cosine, NORM_TOLERANCE, normOf } from './vectors.ts'

@@ -27,6 +27,13 @@ export const gatesKey = (run: string, against: string | undefined): string =>
 export const gatesPrefix = (run: string): string => `runs/${run}/gates-`
 
 /**
+ * `runs/<run>/evaluation-<hash>.json`: the scores of a run with the queries and judgements of this
+ * hash.
+ */
+export const evaluationKey = (run: string, queriesSha256: string): string =>
+  `runs/${run}/evaluation-${queriesSha256.slice(0, 16)}.json`
+
+/**
  * `runs/<run>/state/<10^20 - 1 - n>.json`: the first key of a LIST is the latest run state record.
  */
 export const runStateKey = (run: string, number: number): string =>

@@ -2,8 +2,10 @@
 // it, so callers check a store before the first write.
 
 import { randomUUID } from 'node:crypto'
+import { access, constants } from 'node:fs/promises'
 
 import { ReembedError } from '@reembed/shared'
+import { folderError } from './folder-path.ts'
 import type { Store } from './store.ts'
 
 /**
@@ -36,6 +38,24 @@ export async function checkStore(
     `${store.url} ignores If-None-Match, so two workers could overwrite each other's shards: use a store with conditional writes, or allow an unsafe store with a single worker`,
     { option: 'unsafe' },
   )
+}
+
+/**
+ * Checks that this process may put objects, so that no vectors are paid for and then refused. Costs
+ * one put of a fixed key in S3, and nothing in a folder.
+ * @throws ReembedError STORE_ACCESS_DENIED, or as `putIfAbsent`
+ */
+export async function requireWritable(
+  store: Store,
+  { signal }: { signal?: AbortSignal | undefined } = {},
+): Promise<void> {
+  if (store.url.includes('://')) {
+    await store.putIfAbsent(STORE_CHECK_KEY, Buffer.from('{}\n'), { signal })
+    return
+  }
+  await access(store.url, constants.W_OK).catch((error: unknown) => {
+    throw folderError(error, 'write', store.url)
+  })
 }
 
 /**

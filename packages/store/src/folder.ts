@@ -64,6 +64,33 @@ export async function openFolder(path: string, { create = false }: FolderOptions
     }
   }
 
+  /** Calls `make` for the path of a free key, and makes the new name durable. */
+  async function makeIfAbsent(
+    key: string,
+    signal: AbortSignal | undefined,
+    make: (path: string) => Promise<'created' | 'exists'>,
+  ): Promise<'created' | 'exists'> {
+    const path = pathOf(root, key)
+    try {
+      signal?.throwIfAborted()
+      swept ??= removeStale(root)
+      await swept
+      const folder = dirname(path)
+      await refuseOutside(root, folder)
+      const made = await mkdir(folder, { recursive: true })
+      const outcome = (await isTaken(path)) ? 'exists' : await make(path)
+      // Also after 'exists': the caller relies on the object even if its writer crashed before the
+      // sync.
+      for (let at = folder; ; at = dirname(at)) {
+        await syncFolder(at)
+        if (made === undefined || at === dirname(made)) return outcome
+      }
+    } catch (error) {
+      signal?.throwIfAborted()
+      throw folderError(error, 'write', path)
+    }
+  }
+
   return {
     url,
     list: (prefix, options) => listFolder(root, prefix, options),
@@ -83,27 +110,17 @@ export async function openFolder(path: string, { create = false }: FolderOptions
       }
     },
 
-    async putIfAbsent(key, body, { signal } = {}) {
-      const path = pathOf(root, key)
-      try {
-        signal?.throwIfAborted()
-        swept ??= removeStale(root)
-        await swept
-        const folder = dirname(path)
-        await refuseOutside(root, folder)
-        const made = await mkdir(folder, { recursive: true })
-        const outcome = (await isTaken(path)) ? 'exists' : await write(root, path, body, signal)
-        // Also after 'exists': the caller relies on the object even if its writer crashed before
-        // the sync.
-        for (let at = folder; ; at = dirname(at)) {
-          await syncFolder(at)
-          if (made === undefined || at === dirname(made)) return outcome
-        }
-      } catch (error) {
-        signal?.throwIfAborted()
-        throw folderError(error, 'write', path)
-      }
-    },
+    putIfAbsent: (key, body, { signal } = {}) =>
+      makeIfAbsent(key, signal, path => write(root, path, body, signal)),
+
+    copyIfAbsent: (from, to, { signal } = {}) =>
+      makeIfAbsent(to, signal, async path => {
+        const source = await realPathInside(root, pathOf(root, from))
+        if (source === undefined) throw new ObjectNotFound(`'${pathOf(root, from)}'`)
+        return (
+          (await linkUnlessRefused(source, path)) ?? write(root, path, await collect(stream(from)), signal)
+        )
+      }),
 
     async [Symbol.asyncDispose]() {},
   }
@@ -185,6 +202,22 @@ async function linkIfFree(unfinished: string, path: string): Promise<'created' |
       `The file system of '${path}' cannot make hard links (${code}), so two workers could overwrite each other's shards; use a folder on a local disk, or s3://`,
       { cause: error },
     )
+  }
+}
+
+/**
+ * Links a complete object to a second name; undefined if it cannot be linked, for example because
+ * it has as many names as the file system permits, or another owner.
+ */
+async function linkUnlessRefused(source: string, path: string): Promise<'created' | 'exists' | undefined> {
+  try {
+    await link(source, path)
+    return 'created'
+  } catch (error) {
+    const code = codeOf(error) ?? ''
+    if (code === 'EEXIST') return 'exists'
+    if (NO_HARD_LINKS.has(code)) return undefined
+    throw error
   }
 }
 

@@ -176,6 +176,7 @@ export async function openHub(url: string, { endpoint, token, retryMs }: HubOpti
     stream,
     get: (key, options) => collect(stream(key, options)),
     putIfAbsent: async () => readOnly(),
+    copyIfAbsent: async () => readOnly(),
     async [Symbol.asyncDispose]() {},
   }
 }

@@ -59,18 +59,23 @@ export async function openStore(
  * is repeated.
  */
 function checkedBeforePut(store: Store): Store {
-  let checked: Promise<void> | undefined
+  let checking: Promise<void> | undefined
+  async function checked(): Promise<void> {
+    checking ??= checkStore(store)
+    await checking.catch((error: unknown) => {
+      checking = undefined
+      throw error
+    })
+  }
   return {
     ...store,
     async putIfAbsent(key, body, options) {
-      if (key !== STORE_CHECK_KEY) {
-        checked ??= checkStore(store)
-        await checked.catch((error: unknown) => {
-          checked = undefined
-          throw error
-        })
-      }
+      if (key !== STORE_CHECK_KEY) await checked()
       return store.putIfAbsent(key, body, options)
+    },
+    async copyIfAbsent(from, to, options) {
+      await checked()
+      return store.copyIfAbsent(from, to, options)
     },
   }
 }

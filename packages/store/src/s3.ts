@@ -7,6 +7,7 @@ import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
 import { homedir } from 'node:os'
 import {
+  CopyObjectCommand,
   GetObjectCommand,
   HeadObjectCommand,
   ListObjectsV2Command,
@@ -32,6 +33,9 @@ import { publishTransientStoreError } from './transient-errors.ts'
  */
 const DIGEST = 'reembed-sha256'
 
+/** The object of the check for conditional copies. Repeated checks leave it and one copy. */
+const COPY_CHECK_KEY = 'reembed-copy-check.json'
+
 /**
  * Opens 's3://bucket/prefix'; keys are relative to the prefix. Credentials come from the SDK's
  * default chain. No request is sent before the first call. Disposal aborts calls in flight.
@@ -41,6 +45,9 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
   const { client, storeName } = createClient(options)
   const { tries = 6, kmsKeyId = process.env.AWS_SSE_KMS_KEY_ID || undefined } = options
   const payer = requestPayer(options)
+  const encryption =
+    kmsKeyId === undefined ? {} : { ServerSideEncryption: 'aws:kms' as const, SSEKMSKeyId: kmsKeyId }
+  let copies: Promise<boolean> | undefined
 
   const base = options.shownUrl ?? `s3://${bucket}/${root}`
   const urlOf = (key: string): string => base + key
@@ -104,6 +111,52 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     }
   }
 
+  /** One conditional CopyObject, without retries. The copy keeps the metadata and so the digest. */
+  async function copyOnce(
+    from: string,
+    to: string,
+    signal: AbortSignal | undefined,
+  ): Promise<'created' | 'exists'> {
+    try {
+      const source = `${bucket}/${root}${from}`.split('/').map(encodeURIComponent).join('/')
+      const command = new CopyObjectCommand({
+        Bucket: bucket,
+        Key: root + to,
+        CopySource: source,
+        IfNoneMatch: '*',
+        ...payer,
+        ...encryption,
+      })
+      await client.send(command, sending(signal))
+      return 'created'
+    } catch (error) {
+      if (statusOf(error) === 412) return 'exists'
+      if (statusOf(error) === 404 && (error as Error).name !== 'NoSuchBucket')
+        throw new ObjectNotFound(urlOf(from))
+      throw error
+    }
+  }
+
+  /**
+   * Whether the store refuses to copy onto an existing key. AWS does so since 2025; a store that
+   * does not know the condition would overwrite, and is sent no copy of a shard.
+   */
+  async function supportsCopy(): Promise<boolean> {
+    // No signal: one job must not end the check for the others.
+    const call = callOf('s3:PutObject', COPY_CHECK_KEY)
+    const probe = async (): Promise<'created' | 'exists' | 'refused'> => {
+      try {
+        return await copyOnce(COPY_CHECK_KEY, `${COPY_CHECK_KEY}-copy`, undefined)
+      } catch (error) {
+        if (COPY_REFUSED.has(statusOf(error) ?? 0)) return 'refused'
+        throw error
+      }
+    }
+    await store.putIfAbsent(COPY_CHECK_KEY, Buffer.from('{}\n'))
+    const first = await withRetries(call, undefined, probe)
+    return first === 'created' ? (await withRetries(call, undefined, probe)) === 'exists' : first === 'exists'
+  }
+
   async function* stream(
     key: string,
     { start = 0, end = Number.POSITIVE_INFINITY, ifMatch, signal }: ReadOptions = {},
@@ -163,7 +216,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     }
   }
 
-  return {
+  const store: Store = {
     url: urlOf('').replace(/\/$/, ''),
     stream,
     get: (key, options) => collect(stream(key, options)),
@@ -219,7 +272,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
         IfNoneMatch: '*',
         Metadata: { [DIGEST]: digest },
         ...payer,
-        ...(kmsKeyId !== undefined && { ServerSideEncryption: 'aws:kms' as const, SSEKMSKeyId: kmsKeyId }),
+        ...encryption,
       })
       const put = createConfirmedPut({
         async put() {
@@ -251,11 +304,25 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
       return withRetries(callOf('s3:PutObject', key), signal, put)
     },
 
+    async copyIfAbsent(from, to, { signal } = {}) {
+      copies ??= supportsCopy()
+      const isSupported = await copies.catch((error: unknown) => {
+        copies = undefined
+        throw error
+      })
+      if (!isSupported) return store.putIfAbsent(to, await store.get(from, { signal }), { signal })
+      return withRetries(callOf('s3:PutObject', to), signal, () => copyOnce(from, to, signal))
+    },
+
     async [Symbol.asyncDispose]() {
       client.destroy()
     },
   }
+  return store
 }
+
+/** Replies of a store that copies no objects, or not for this user. */
+const COPY_REFUSED = new Set([400, 403, 405, 501])
 
 /** Creates the SDK's client, and the store's name for messages. */
 export function createClient(options: S3Options): { client: S3Client; storeName: string } {

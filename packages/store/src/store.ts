@@ -73,6 +73,18 @@ export interface Store extends AsyncDisposable {
    * reply the store reads the object at the key: if its bytes are these, the outcome is 'created'.
    */
   putIfAbsent(key: string, body: Uint8Array, options?: PutOptions): Promise<'created' | 'exists'>
+
+  /**
+   * Makes the object `to` with the bytes of `from`, if the key is free; atomic, as `putIfAbsent`.
+   * In a folder it is a hard link, on S3 the server copies; where neither is possible, the bytes
+   * are read and put. 'exists' also if an earlier call of the same copy has lost its reply.
+   * @throws ObjectNotFound if there is no object `from`
+   */
+  copyIfAbsent(
+    from: string,
+    to: string,
+    options?: { readonly signal?: AbortSignal | undefined },
+  ): Promise<'created' | 'exists'>
 }
 
 /** The interface to delete objects; gc alone uses it. */

@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { checkStore, raceStore } from '../src/check.ts'
 import { getJson } from '../src/json.ts'
 import { compareKeys } from '../src/keys.ts'
+import { ObjectNotFound } from '../src/not-found.ts'
 import type { ListOptions, ObjectInfo, Store } from '../src/store.ts'
 
 export interface Conformance {
@@ -81,6 +82,21 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
       expect(await store.putIfAbsent(key, bytes('first'))).toBe('exists')
       expect(text(await store.get(key))).toBe('first')
       expect(await store.head(key)).toEqual(before)
+    })
+
+    test('a copy has the bytes of its source, and is put only if its key is free', async () => {
+      const prefix = fresh()
+      const [from, to, other] = [`${prefix}from one`, `${prefix}below/to`, `${prefix}other`]
+      await store.putIfAbsent(from, bytes('first'))
+      await store.putIfAbsent(other, bytes('other'))
+      expect(await store.copyIfAbsent(from, to)).toBe('created')
+      expect(text(await store.get(to))).toBe('first')
+      expect(await store.copyIfAbsent(other, to)).toBe('exists')
+      expect(text(await store.get(to))).toBe('first')
+      expect(text(await store.get(other))).toBe('other')
+      const missing = store.copyIfAbsent(`${prefix}missing`, `${prefix}free`)
+      await expect(missing).rejects.toBeInstanceOf(ObjectNotFound)
+      expect(await store.head(`${prefix}free`)).toBeUndefined()
     })
 
     test('exactly one of 64 concurrent puts of a key succeeds, and its bytes remain', async () => {

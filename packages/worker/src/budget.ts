@@ -216,6 +216,8 @@ async function usedFor(store: Store, { run, shards }: Plan): Promise<BudgetUsage
   const intervals: (readonly [number, number])[] = []
   const receipts = mapConcurrent(keys(), key => readReceipt(store, key), { concurrency: RECEIPTS_AT_ONCE })
   for await (const { receipt } of receipts) {
+    // A carried shard was paid by the run that made it.
+    if (receipt.run !== run) continue
     tokens += receipt.tokens ?? 0
     const interval = intervalOf(receipt)
     if (interval) intervals.push(interval)

@@ -1,4 +1,4 @@
-// Builds the shard of a slice: copied from a base run, or embedded.
+// Builds the shard of a slice whose documents are not all unchanged.
 
 import { readDocuments } from '@reembed/corpus'
 import type { Plan, Receipt, RejectRow, Slice, SourceRecord } from '@reembed/protocol'
@@ -12,7 +12,6 @@ import {
   searchInOrder,
   truncateVectors,
 } from '@reembed/shard'
-import { ReembedError } from '@reembed/shared'
 import type { JobBudget } from './budget.ts'
 import { addTruncation, createTextMeter, NOTHING_TRUNCATED, truncationOf } from './embed/text-meter.ts'
 import type { Embedder } from './embedder.ts'
@@ -43,40 +42,6 @@ export interface BuiltShard {
    * checkpoint instead of a shard.
    */
   readonly interruptedBy?: unknown
-}
-
-/**
- * Copies the rows of a base run into a shard with a receipt of this run, where no document of the
- * slice has changed. Undefined where a document has changed, or where the rows there are
- * corrupt.
- */
-export async function copyUnchangedShard({
-  job,
-  run,
-  slice,
-  baseRuns,
-  signal,
-  reportDocuments,
-}: ShardInput): Promise<BuiltShard | undefined> {
-  const unchanged = await baseRuns?.reusableShard(slice, signal)
-  if (unchanged === undefined) return undefined
-  const { plan } = run
-  const buffer = run.buffers.acquire()
-  const writer = await openShardWriter(plan, buffer.sink)
-  try {
-    for await (const { ids, hashes, vectors, extra } of unchanged.rows()) {
-      writer.append({ ids, hashes, vectors, extra: [...extra.values()] })
-      reportDocuments(writer.rows)
-    }
-  } catch (error) {
-    run.buffers.release(buffer)
-    if (error instanceof ReembedError && error.code === 'CORRUPT') return undefined
-    throw error
-  }
-  const { source, rejects, documents: count, truncated, unread, sourceDocuments, nulled } = unchanged.receipt
-  const nothingPaid = { tokens: 0, truncated, unread, sourceDocuments, repaired: 0 }
-  const facts = { source, rejects, documents: count, reused: writer.rows, nulled, ...nothingPaid }
-  return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer }
 }
 
 /**

@@ -18,6 +18,7 @@ import { type Clock, mapConcurrent, systemClock } from '@reembed/shared'
 import { createVectorMemory, type VectorMemory } from './embed/memory.ts'
 import { type PreparedText, prepare } from './embed/prepare.ts'
 import { createSender, type Sender } from './embed/send.ts'
+import { createSuspects, type Suspects } from './embed/suspects.ts'
 import {
   createTextMeter,
   type StatedTokens,
@@ -63,6 +64,8 @@ export interface EmbedOptions {
   readonly meter?: TextMeter | undefined
   /** Memory of the vectors, shared by all jobs of a worker. */
   readonly memory?: VectorMemory | undefined
+  /** Texts that earlier requests of this worker failed with, shared by its jobs. */
+  readonly suspects?: Suspects | undefined
   readonly windowDocuments?: number
   readonly windowBytes?: number
   readonly maxUnavailableMs?: number
@@ -93,13 +96,15 @@ export async function* embed(
     endpoint,
     limiter,
     signal,
+    suspects = createSuspects(),
     stop,
     maxUnavailableMs = 60_000,
     clock = systemClock,
     random = Math.random,
   } = options
   const canary = createCanary(endpoint, options.reference)
-  const sender = createSender({ endpoint, canary, limiter, maxUnavailableMs, stop, clock, random })
+  const waiting = { suspects, maxUnavailableMs, stop, clock, random }
+  const sender = createSender({ endpoint, canary, limiter, ...waiting })
   const { maxInputLength } = endpoint.info
   const { meter = createTextMeter(maxInputLength) } = options
   const estimator = createTokenEstimator(maxInputLength)

@@ -23,6 +23,7 @@ import type { SourceRecord } from '@reembed/protocol'
 import type { LimitCoordinator } from '@reembed/queue'
 import { type Clock, messageOf, ReembedError, systemClock } from '@reembed/shared'
 import { createVectorMemory } from './embed/memory.ts'
+import { createSuspects } from './embed/suspects.ts'
 import { type EmbeddedWindow, type EmbedOptions, embed } from './embed.ts'
 import type { WorkerMetrics } from './metrics.ts'
 import type { OpenRun } from './run-cache.ts'
@@ -30,6 +31,8 @@ import type { OpenRun } from './run-cache.ts'
 export interface Embedder extends AsyncDisposable {
   /** A short description: 'not used yet', 'ok, limit 480', 'warming, 41 s'. */
   readonly state: string
+  /** Why the endpoint cannot be reached, and for how long; undefined while it answers or starts. */
+  readonly unreachable: { readonly reason: string; readonly ms: number } | undefined
   /**
    * @throws ReembedError MODEL_MISMATCH when the endpoint serves another model than the run
    * requires
@@ -94,6 +97,7 @@ export function createEmbedder(
    */
   const blocked = new Map<string, { readonly error: ReembedError; readonly untilMs: number }>()
   const memory = createVectorMemory()
+  const suspects = createSuspects()
   let trouble = ''
   const limiter = createLimiter({ ...fleet, max: maxInputs, initial: initialInputs, clock, random })
   metrics?.watchLimiter(() => limiter)
@@ -103,6 +107,10 @@ export function createEmbedder(
     get state() {
       const { state } = limiter
       return trouble !== '' && state.startsWith('ok') ? trouble : state + replicasState()
+    },
+    get unreachable() {
+      const { unavailable } = limiter
+      return unavailable?.reason === 'warming' ? undefined : unavailable
     },
     async *embed(run, records, { signal, stop, meter, onAnswered, metered = endpoint => endpoint }) {
       const { prompt } = run.plan.recipe
@@ -121,6 +129,7 @@ export function createEmbedder(
           limiter,
           reference,
           memory,
+          suspects,
           prompt,
           meter,
           clock,

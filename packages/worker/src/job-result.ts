@@ -3,11 +3,11 @@
 import type { Receipt } from '@reembed/protocol'
 
 /**
- * The shard is in the store: put by this worker, or by a concurrent writer while this worker
- * embedded.
+ * The shard is in the store: put by this worker, copied by the store from a base run, or put by a
+ * concurrent writer meanwhile.
  */
 export interface PutShard {
-  readonly status: 'put' | 'already_exists'
+  readonly status: 'put' | 'carried' | 'already_exists'
   readonly receipt: Receipt
   /** Size of the object. */
   readonly bytes: number
@@ -15,6 +15,6 @@ export interface PutShard {
 
 /**
  * `already_done`: the shard was in the store when the job began. `stopped`: the run is paused,
- * cancelled or deleted.
+ * cancelled, deleted, over its budget or superseded by a newer version.
  */
 export type JobResult = PutShard | { readonly status: 'already_done' } | { readonly status: 'stopped' }

@@ -73,8 +73,8 @@ export function createWorkerMetrics(registry: Registry, concurrency: number): Wo
   )
   const shards = registry.counter(
     'reembed_shards_total',
-    'Shards by outcome: put, or found in the store before (already_done) or after (already_exists) embedding.',
-    { outcome: ['put', 'already_exists', 'already_done'] },
+    'Shards by outcome: put, carried over from a base run, or found in the store before (already_done) or after (already_exists) the work.',
+    { outcome: ['put', 'carried', 'already_exists', 'already_done'] },
   )
   const bytes = registry.counter(
     'reembed_shard_bytes_total',

@@ -2,13 +2,13 @@
 // base run, and puts the shard if it does not exist. All steps before the put are idempotent: a
 // lost or repeated job does no harm.
 
-import { type Plan, type Receipt, readRunStateRecord, setRunState } from '@reembed/protocol'
+import { isSuperseded, readCurrent, readRunStateRecord, setRunState } from '@reembed/protocol'
 import type { Job, JobContext } from '@reembed/queue'
-import { readReceipt } from '@reembed/shard'
 import { checkpointKey, ReembedError, shardKey } from '@reembed/shared'
-import type { Store } from '@reembed/store'
-import type { JobBudgets } from './budget.ts'
-import { type BuiltShard, buildShard, copyUnchangedShard, type ShardInput } from './build-shard.ts'
+import type { JobBudget, JobBudgets } from './budget.ts'
+import { type BuiltShard, buildShard, type ShardInput } from './build-shard.ts'
+import { carryShard } from './carry-shard.ts'
+import { readConcurrentShard } from './concurrent-shard.ts'
 import type { Embedder } from './embedder.ts'
 import type { JobResult, PutShard } from './job-result.ts'
 import type { OpenRun } from './run-cache.ts'
@@ -33,26 +33,33 @@ export async function processJob(
   const { store, plan } = run
   const { signal } = context
   const key = shardKey(plan.run, job.shard, plan.shards)
+  const slice = await run.slice(job.shard)
   if (await store.head(key, { signal })) {
-    await readConcurrentShard(store, key, plan, job.shard)
+    await readConcurrentShard(store, key, plan, job.shard, slice)
     return { status: 'already_done' }
   }
   // Resuming a run re-enqueues its missing shards.
   const runState = await readRunStateRecord(store, plan.run)
   if (runState.state !== 'running') return { status: 'stopped' }
+  // Its model may never be served again: the job must leave the queue, or it keeps the autoscaler's
+  // workers and GPUs.
+  if (isSuperseded(plan, runState, await readCurrent(store))) return { status: 'stopped' }
 
-  const input = { job, run, slice: await run.slice(job.shard), baseRuns: await run.baseRuns(), ...context }
-  const carried = await copyUnchangedShard(input)
-  if (carried) return put(job, run, carried, signal)
+  const baseRuns = await run.baseRuns()
+  const carried = await carryShard(job, run, slice, baseRuns, signal)
+  if (carried) return carried
+  const input = { job, run, slice, baseRuns, ...context }
+  const build = (budget?: JobBudget): Promise<BuiltShard> =>
+    buildShard(embedder, input, budget).catch((error: unknown) => checkCorpus(run, error))
   if (runState.maxTokens === undefined && runState.maxEndpointSeconds === undefined) {
-    return keep(job, run, await buildShard(embedder, input), signal)
+    return keep(input, await build())
   }
   // The worker that would exceed the budget pauses the run for all workers; a higher budget resumes
   // it.
   try {
     if (context.budgets === undefined) return { status: 'stopped' }
     await using budget = await context.budgets.reserve(run, runState)
-    return await keep(job, run, await buildShard(embedder, input, budget), signal)
+    return await keep(input, await build(budget))
   } catch (error) {
     if (!(error instanceof ReembedError) || error.code !== 'RUN_STOPPED') throw error
     await setRunState(store, plan.run, 'paused', {
@@ -65,20 +72,34 @@ export async function processJob(
 }
 
 /**
+ * Rejects with `error`, or with SOURCE_NOT_FOUND for a corpus without any object: a folder that
+ * this worker has not mounted is a fault of the worker, not a changed corpus.
+ */
+async function checkCorpus({ source }: OpenRun, error: unknown): Promise<never> {
+  if (error instanceof ReembedError && error.code === 'SOURCE_CHANGED') {
+    const { done } = await source.list('').next()
+    if (done)
+      throw new ReembedError(
+        'SOURCE_NOT_FOUND',
+        `the corpus ${source.url} is empty for this worker: mount it, or give the worker the address and the rights of the producer`,
+      )
+  }
+  throw error
+}
+
+/**
  * Puts a whole shard. Of an interrupted one it puts a checkpoint, then throws what interrupted it.
  */
-async function keep(job: Job, run: OpenRun, built: BuiltShard, signal: AbortSignal): Promise<PutShard> {
-  if (built.interruptedBy === undefined) return put(job, run, built, signal)
-  await putCheckpoint(job, run, built, signal)
+async function keep(input: ShardInput, built: BuiltShard): Promise<PutShard> {
+  if (built.interruptedBy === undefined) return put(input, built)
+  await putCheckpoint(input, built)
   throw built.interruptedBy
 }
 
 /** Without its checkpoint, the next attempt embeds more: a failed put is no fault of the job. */
 async function putCheckpoint(
-  { shard }: Job,
-  { store, plan, buffers }: OpenRun,
+  { job: { shard }, run: { store, plan, buffers }, signal }: ShardInput,
   { receipt, sha256, buffer }: BuiltShard,
-  signal: AbortSignal,
 ): Promise<void> {
   const key = checkpointKey(plan.run, shard, plan.shards, sha256.slice(0, 16))
   const isPaid = receipt.startedMs !== undefined && receipt.rows > 0
@@ -87,10 +108,8 @@ async function putCheckpoint(
 }
 
 async function put(
-  { shard }: Job,
-  { store, plan, buffers }: OpenRun,
+  { job: { shard }, run: { store, plan, buffers }, slice, signal }: ShardInput,
   { receipt, sha256, buffer }: BuiltShard,
-  signal: AbortSignal,
 ): Promise<PutShard> {
   signal.throwIfAborted()
   const key = shardKey(plan.run, shard, plan.shards)
@@ -102,22 +121,6 @@ async function put(
   })
   buffers.release(buffer)
   if (outcome === 'exists')
-    return { status: 'already_exists', ...(await readConcurrentShard(store, key, plan, shard)) }
+    return { status: 'already_exists', ...(await readConcurrentShard(store, key, plan, shard, slice)) }
   return { status: 'put', receipt, bytes: bytes.length }
-}
-
-/** Reads the shard of a concurrent writer, which is equivalent if it belongs to this run. */
-async function readConcurrentShard(
-  store: Store,
-  key: string,
-  plan: Plan,
-  shard: number,
-): Promise<{ receipt: Receipt; bytes: number }> {
-  const { receipt, size } = await readReceipt(store, key)
-  if (receipt.run === plan.run && receipt.shard === shard && receipt.spaceId === plan.spaceId)
-    return { receipt, bytes: size }
-  throw new ReembedError(
-    'CORRUPT',
-    `${key} in ${store.url} holds a shard of run ${receipt.run} instead of ${plan.run}: move it elsewhere, then retry the job`,
-  )
 }

@@ -6,7 +6,7 @@ import { type Plan, readSliceSegment, requirePlan, type Slice } from '@reembed/p
 import { type Job, servesOutput } from '@reembed/queue'
 import { type BaseRuns, createShardBufferPool, openBaseRuns, type ShardBufferPool } from '@reembed/shard'
 import { createMemo, ReembedError } from '@reembed/shared'
-import { openStore, type S3Options, type Store } from '@reembed/store'
+import { openStore, requireWritable, type S3Options, type Store } from '@reembed/store'
 
 export interface OpenRun {
   readonly store: Store
@@ -32,8 +32,9 @@ export interface RunCacheOptions {
   readonly outputs: readonly string[]
   readonly s3?: S3Options | undefined
   readonly unsafeStore?: boolean | undefined
-  /** How a URL becomes a store; another way for the simulation. */
+  /** How a URL becomes a store, and how the right to put is checked; replaced by the simulation. */
   readonly openUrl?: ((url: string) => Promise<Store>) | undefined
+  readonly checkWritable?: ((store: Store) => Promise<void>) | undefined
 }
 
 /** Cached segments of a plan; jobs arrive almost in order, so a few suffice. */
@@ -47,12 +48,18 @@ export function createRunCache({
   s3,
   unsafeStore: unsafe,
   openUrl = url => openStore(url, { s3, unsafe }),
+  checkWritable = requireWritable,
 }: RunCacheOptions): RunCache {
   const stores = createOpener(openUrl)
   const buffers = createShardBufferPool()
+  const writable = createOpener(async (output: string) => {
+    const store = await stores.open(output)
+    await checkWritable(store)
+    return store
+  })
   const runs = createOpener(async (name: string) => {
     const { output, run } = JSON.parse(name) as Pick<Job, 'output' | 'run'>
-    const store = await stores.open(output)
+    const store = await writable.open(output)
     const plan = await requirePlan(store, run)
     const bases = createOpener(() => openBaseRuns(store, plan))
     return {

@@ -9,6 +9,7 @@ import {
   probeEndpoint,
   type ReplicaEvent,
 } from '@reembed/endpoint'
+import { costOf } from '@reembed/protocol'
 import {
   type Consumer,
   type ConsumerEvent,
@@ -19,15 +20,17 @@ import {
   openLimitCoordinator,
   type RedisTarget,
 } from '@reembed/queue'
-import { messageOf } from '@reembed/shared'
+import { messageOf, type ReembedError, systemClock } from '@reembed/shared'
 import type { S3Options } from '@reembed/store'
 import { type Attributes, type Logger, type Registry, tracing } from '@reembed/telemetry'
 import { createJobBudgets } from './budget.ts'
 import { createEmbedder } from './embedder.ts'
+import { createWorkerHealth, unreadyReason } from './health.ts'
 import { createIdWatch } from './id-watch.ts'
 import { createWorkerMetrics } from './metrics.ts'
 import { processJob } from './process-job.ts'
 import { createRunCache } from './run-cache.ts'
+import { createSuspension, type Suspension } from './suspension.ts'
 
 export interface WorkerOptions {
   readonly redis: RedisTarget
@@ -52,11 +55,20 @@ export interface WorkerOptions {
   readonly onStuck?: ((waiting: number) => void) | undefined
   /** Called with each failure and postponement, for the progress line of `run`. */
   readonly onJobError?: ((error: unknown, final: boolean) => void) | undefined
+  /**
+   * Called with the cause when the worker has taken no jobs for `giveUpMs` because of a fault of
+   * its own (see `Fault`): end the process, so that its supervisor reports it.
+   */
+  readonly onGiveUp?: ((error: ReembedError) => void) | undefined
+  readonly giveUpMs?: number | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 export interface Worker extends AsyncDisposable {
-  /** Why the worker takes no jobs: it drains, or Redis does not answer. Null when it is ready. */
+  /**
+   * Why the worker cannot process jobs: it drains, Redis does not answer, the endpoint refuses
+   * connections, or its own configuration is at fault. Null when it is ready.
+   */
   readonly notReadyReason: string | null
   /** A short description of the endpoint's state. */
   readonly endpointState: string
@@ -79,6 +91,8 @@ const DEFAULT_CONCURRENCY = 4
 const HEARTBEAT_MS = 2_000
 /** A restart or failover of Redis within this time does not make a worker unready. */
 const SILENT_MS = 30_000
+/** A rolling update of the endpoint within this time does not make a worker unready. */
+const UNREACHABLE_MS = 15_000
 
 /**
  * Starts a worker. It waits for an unavailable endpoint. @throws ReembedError when Redis cannot be
@@ -94,12 +108,14 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     redis,
     parseTargets(options.endpoint, options.endpointOptions).name,
   )
+  const probe = (stop: AbortSignal) =>
+    probeEndpoint(options.endpoint, options.endpointOptions ?? {}, isUnavailable, stop)
   const embedder = createEmbedder(options.endpoint, options.endpointOptions, {
     metrics,
     coordinator,
     worker: name,
     onReplica,
-    probe: stop => probeEndpoint(options.endpoint, options.endpointOptions ?? {}, isUnavailable, stop),
+    probe,
   })
 
   const ids = createIdWatch()
@@ -110,23 +126,51 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     log[isBad ? 'warn' : 'info'](facts, `replica ${kind.replace('_', ' ')}`)
   }
 
+  const health = createWorkerHealth()
+  let suspension: Suspension | undefined
   async function handle(job: Job, context: JobContext): Promise<void> {
+    try {
+      await makeShard(job, context)
+    } catch (error) {
+      if (!context.signal.aborted) health.failed(error)
+      throw error
+    } finally {
+      suspension?.update()
+    }
+  }
+
+  async function makeShard(job: Job, context: JobContext): Promise<void> {
     const startedMs = performance.now()
     const run = await runs.open(job)
     seenOutputs.add(job.output)
-    const made = await processJob(job, run, embedder, { ...context, budgets, ids })
+    const made = await processJob(job, run, embedder, {
+      ...context,
+      budgets,
+      ids,
+      reportDocuments(count) {
+        health.answered()
+        suspension?.update()
+        context.reportDocuments(count)
+      },
+    })
     const ms = Math.round(performance.now() - startedMs)
     metrics?.recordJob(made, ms / 1000)
     const facts = { run: job.run, shard: job.shard, ms }
     if (made.status === 'stopped') {
-      log.info(facts, 'job ended without a shard: its run is paused, cancelled, deleted or over its budget')
+      health.stopped()
+      log.info(
+        facts,
+        'job ended without a shard: its run is paused, cancelled, deleted, over its budget or superseded by a newer version',
+      )
       return
     }
     if (made.status === 'already_done') {
       log.debug(facts, 'shard exists already')
       return
     }
-    const { documents, rows, rejects, tokens, truncated, unread } = made.receipt
+    if (made.status !== 'carried') health.finished()
+    const { documents, rows, rejects, truncated, unread } = made.receipt
+    const { tokens, reused } = costOf(made.receipt, run.plan)
     const counts = {
       documents,
       rows,
@@ -137,12 +181,24 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       unreadTokens: unread?.tokens ?? 0,
     }
     // A concurrent writer reports its own shard.
-    if (made.status === 'put') await context.reportFinished(counts)
+    if (made.status !== 'already_exists') await context.reportFinished(counts)
     tracing()?.annotate(inSpan(made.status, counts))
-    log.info({ ...facts, ...counts, reused: made.receipt.reused ?? 0, status: made.status }, 'shard finished')
+    log.info({ ...facts, ...counts, reused, status: made.status }, 'shard finished')
   }
 
-  const consumer: Consumer = await consume(redis, handle, { concurrency, outputs, signal, onEvent })
+  const observer = { worker: name, isProven: () => health.isProven }
+  const consuming = { concurrency, outputs, observer, signal, onEvent }
+  const consumer: Consumer = await consume(redis, handle, consuming)
+  const { onGiveUp, giveUpMs } = options
+  suspension = createSuspension({
+    health,
+    consumer,
+    probe,
+    log,
+    clock: systemClock,
+    onGiveUp,
+    giveUpMs,
+  })
 
   function onEvent(event: ConsumerEvent): void {
     metrics?.recordEvent(event)
@@ -162,13 +218,16 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       log.warn({ times: event.times }, `Redis: ${messageOf(event.error)}`)
     else if (event.kind === 'failed' || event.kind === 'delayed') {
       const facts = { run: event.job?.run, shard: event.job?.shard, final: event.final }
-      log[event.final ? 'error' : 'warn'](facts, `job ${event.kind}: ${messageOf(event.error)}`)
+      // A fault of this worker is reported once, when it stops taking jobs.
+      const level = event.final ? 'error' : health.isSuspended ? 'debug' : 'warn'
+      log[level](facts, `job ${event.kind}: ${messageOf(event.error)}`)
       options.onJobError?.(event.error, event.final)
     }
   }
 
   const sendHeartbeat = (): void => {
-    const sent = consumer.heartbeat({ worker: name, endpoint: embedder.state, atMs: Date.now() })
+    const endpoint = unreadyReason(health) ?? embedder.state
+    const sent = consumer.heartbeat({ worker: name, endpoint, atMs: Date.now() })
     sent.then(
       () => {
         heardMs = performance.now()
@@ -187,6 +246,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
   async function end(graceMs: number): Promise<void> {
     clearInterval(heart)
     draining = true
+    suspension?.[Symbol.dispose]()
     await consumer.drain(graceMs)
     await embedder[Symbol.asyncDispose]()
     await budgets[Symbol.asyncDispose]()
@@ -203,7 +263,11 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     get notReadyReason() {
       if (draining) return 'draining'
       const silentMs = performance.now() - heardMs
-      return silentMs > SILENT_MS ? `no reply from Redis for ${Math.round(silentMs / 1000)} s` : null
+      if (silentMs > SILENT_MS) return `no reply from Redis for ${Math.round(silentMs / 1000)} s`
+      const { unreachable } = embedder
+      if (unreachable && unreachable.ms > UNREACHABLE_MS)
+        return `endpoint unreachable for ${Math.round(unreachable.ms / 1000)} s: ${unreachable.reason}`
+      return unreadyReason(health)
     },
     seenOutputs,
     drain: graceMs => (ended ??= end(graceMs)),

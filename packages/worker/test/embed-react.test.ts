@@ -22,11 +22,14 @@ const TABLE: Row[] = [
   [failure('down'), 32, 50, wait(30_000, 32)],
   [failure('gateway', { status: 502 }), 32, 1, wait(500, 32)],
   [failure('gateway', { status: 504 }), 32, 1, wait(500, 16)],
-  [failure('gateway', { status: 502 }), 32, 7, stop],
-  [failure('reset'), 32, 6, wait(16_000, 32)],
-  [failure('reset'), 32, 7, stop],
+  [failure('gateway', { status: 502 }), 32, 3, { do: 'isolate', ms: 2_000 }],
+  [failure('gateway', { status: 502 }), 32, 7, { do: 'isolate', ms: null }],
+  [failure('reset'), 32, 2, wait(1_000, 32)],
+  [failure('reset'), 32, 6, { do: 'isolate', ms: 16_000 }],
+  [failure('reset'), 1, 7, { do: 'isolate', ms: null }],
   [failure('timeout'), 32, 1, wait(500, 16)],
-  [failure('timeout'), 1, 4, stop],
+  [failure('timeout'), 1, 3, { do: 'isolate', ms: 2_000 }],
+  [failure('timeout'), 1, 4, { do: 'isolate', ms: null }],
   [failure('corrupt'), 32, 3, wait(800, 32)],
   [failure('corrupt'), 32, 4, stop],
   [failure('backend'), 32, 1, wait(500, 32)],
@@ -53,6 +56,15 @@ const TABLE: Row[] = [
 describe('react', () => {
   test.each(TABLE)('%o of %i inputs, failed %i times', (given, inputs, tries, reaction) => {
     expect(react(given, inputs, tries, most)).toEqual(reaction)
+  })
+
+  test.each([
+    [failure('gateway', { status: 502 }), 6],
+    [failure('reset'), 6],
+    [failure('timeout'), 3],
+  ])('the good text itself is retried while it fails by %o, and stops after %i times', (given, times) => {
+    expect(react(given, 1, times, most, true)).toMatchObject({ do: 'retry' })
+    expect(react(given, 1, times + 1, most, true)).toEqual(stop)
   })
 
   test('jitter is full: clients that failed together come back spread over the whole delay', () => {

@@ -11,14 +11,14 @@ export const isOverload = ({ kind }: Failure): boolean =>
 
 /**
  * Whether the failure means that the endpoint is unavailable. While no request is answered, one
- * worker probes the endpoint and the others wait.
+ * worker probes the endpoint and the others wait. Refused access is not: the token or the
+ * certificate of one worker can be wrong while others are answered.
  */
 export const isUnavailable = ({ kind, status }: Failure): boolean =>
   kind === 'cold_start' ||
   kind === 'down' ||
   kind === 'reset' ||
   kind === 'paused' ||
-  kind === 'access_denied' ||
   (kind === 'gateway' && status !== 504)
 
 /** The reason of an unavailable endpoint, for the status line. */

@@ -93,7 +93,7 @@ const ERRORS: Record<Failure['kind'], readonly [ErrorCode, Retry]> = {
   too_long: ['ENDPOINT_UNSUPPORTED', 'never'],
   bad_input: ['ENDPOINT_UNSUPPORTED', 'never'],
   access_denied: ['ENDPOINT_ACCESS_DENIED', 'requeue'],
-  paused: ['ENDPOINT_ACCESS_DENIED', 'requeue'],
+  paused: ['ENDPOINT_UNREACHABLE', 'requeue'],
   route_missing: ['ENDPOINT_UNSUPPORTED', 'never'],
   redirect: ['ENDPOINT_UNSUPPORTED', 'never'],
   wrong_model: ['MODEL_MISMATCH', 'requeue'],
@@ -123,7 +123,11 @@ const REMEDIES: Partial<Record<Failure['kind'], string>> = {
 /** Delay before the model of an endpoint is checked again. */
 export const MODEL_RECHECK_MS = 30_000
 /** Delay of jobs where an operator must correct the endpoint. */
-const ACCESS_RECHECK_MS = 30_000
+const RECHECK_MS: Partial<Record<Failure['kind'], number>> = {
+  wrong_model: MODEL_RECHECK_MS,
+  access_denied: 30_000,
+  paused: 30_000,
+}
 
 /**
  * The error for a failure that the caller cannot handle: place, failure, how long it lasted, fix.
@@ -132,13 +136,7 @@ const ACCESS_RECHECK_MS = 30_000
  */
 export function toError(failure: Failure, url: string, lastedMs?: number): ReembedError {
   const [code, retry] = ERRORS[failure.kind]
-  const retryAfterMs =
-    failure.afterMs ??
-    (code === 'MODEL_MISMATCH'
-      ? MODEL_RECHECK_MS
-      : code === 'ENDPOINT_ACCESS_DENIED'
-        ? ACCESS_RECHECK_MS
-        : undefined)
+  const retryAfterMs = failure.afterMs ?? RECHECK_MS[failure.kind]
   const lasted = lastedMs === undefined ? '' : ` (for ${lastedMs / 1000} s)`
   const remedy = REMEDIES[failure.kind]
   const message = `endpoint ${url}: ${failure.message}${lasted}${remedy === undefined ? '' : `; ${remedy}`}`
@@ -152,6 +150,10 @@ export function toError(failure: Failure, url: string, lastedMs?: number): Reemb
 /** The failure from which `toError` made this error; undefined for other errors. */
 export const failureBehind = (error: unknown): Failure | undefined =>
   error instanceof ReembedError && isFailure(error.cause) ? error.cause : undefined
+
+/** Whether the endpoint is starting, or scaling up from zero. */
+export const isColdStart = (error: ReembedError): boolean =>
+  failureBehind(error)?.kind === 'cold_start' || error.reason === 'cold_start'
 
 const isFailure = (cause: unknown): cause is Failure =>
   cause instanceof Object &&

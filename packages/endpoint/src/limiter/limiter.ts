@@ -43,6 +43,8 @@ export interface Limiter extends AsyncDisposable {
   readonly inFlight: number
   /** A short description: 'ok, limit 480, shared by 4 workers', 'warming, 41 s'. */
   readonly state: string
+  /** Why requests reach no endpoint, and for how long; undefined while it is available. */
+  readonly unavailable: { readonly reason: string; readonly ms: number } | undefined
   /**
    * Waits, first in first out, for a permit of 1 to `inputs` inputs.
    * @param whole do not split the request unless the share is smaller: each request has a fixed
@@ -239,16 +241,25 @@ export function createLimiter({
       unavailableReason: lastReason,
     })
 
+  const reasonIn = (view: LimitMember['view']): string =>
+    probeLoop.reason || view?.unavailable || NOT_PROBED_YET
+
   function rejectOverdue(): void {
     const { state, view } = member
     if (!state.isUnavailable || probe === undefined) return
     const late = waiting.filter(({ sinceMs }) => clock.now() - sinceMs > maxUnavailableMs)
     if (late.length === 0) return
     waiting.splice(0, waiting.length, ...waiting.filter(waiter => !late.includes(waiter)))
-    const why = `the endpoint is unavailable for more than ${maxUnavailableMs / 1000} s (${probeLoop.reason || view?.unavailable || NOT_PROBED_YET}): start it, or read its logs`
+    const found = reasonIn(view)
+    const why = `the endpoint is unavailable for more than ${maxUnavailableMs / 1000} s (${found}): start it, or read its logs`
+    const reason = found === 'warming' ? 'cold_start' : undefined
     for (const { refuse } of late) {
       refuse(
-        new ReembedError('ENDPOINT_UNREACHABLE', why, { retry: 'requeue', retryAfterMs: RETRY_AFTER_MS }),
+        new ReembedError('ENDPOINT_UNREACHABLE', why, {
+          retry: 'requeue',
+          retryAfterMs: RETRY_AFTER_MS,
+          reason,
+        }),
       )
     }
   }
@@ -264,12 +275,15 @@ export function createLimiter({
       const { view, state } = member
       if (view === undefined) return 'not used yet'
       const silent = member === fleetMember ? '' : ', Redis does not answer'
-      if (state.isUnavailable) {
-        return `${probeLoop.reason || view.unavailable || NOT_PROBED_YET}, ${Math.round(view.unavailableMs / 1000)} s${silent}`
-      }
+      if (state.isUnavailable) return `${reasonIn(view)}, ${Math.round(view.unavailableMs / 1000)} s${silent}`
       const limit = Math.floor(Math.min(state.limit ?? startLimit(), maxLimit()))
       const fleet = view.members > 1 ? `, shared by ${view.members} workers` : ''
       return `ok, limit ${limit}${fleet}${silent}`
+    },
+    get unavailable() {
+      const { view, state } = member
+      if (view === undefined || !state.isUnavailable) return undefined
+      return { reason: reasonIn(view), ms: view.unavailableMs }
     },
     async acquire(inputs, signal, whole = false) {
       signal?.throwIfAborted()

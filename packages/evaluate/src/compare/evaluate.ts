@@ -2,20 +2,14 @@
 // over all rows. The model of the run embeds the queries when the run is planned, and the vectors
 // are stored with the run, so a later evaluation needs no endpoint.
 
-import {
-  type JudgedQuery,
-  type Manifest,
-  type QueryVector,
-  readQueries,
-  type Scores,
-} from '@reembed/protocol'
+import type { JudgedQuery, Manifest, QueryVector, Scores } from '@reembed/protocol'
 import { readShard } from '@reembed/shard'
 import { shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { createNearest } from './nearest.ts'
 import type { Rows } from './rows.ts'
 
-export interface Evaluation {
+export interface RunScores {
   readonly scores: Scores
   /** Number of documents in the qrels. */
   readonly judged: number
@@ -24,17 +18,17 @@ export interface Evaluation {
 }
 
 /**
- * Evaluates all rows of a run. Reads every shard.
+ * Evaluates all rows of a run with these queries. Reads every shard.
  * @param cutoffs the ranks k of recall@k and nDCG@k
  * @throws the signal's reason
  */
 export async function evaluate(
   store: Store,
   { run, shards, model }: Manifest,
+  queries: readonly QueryVector[],
   cutoffs: readonly number[],
   signal?: AbortSignal,
-): Promise<Evaluation> {
-  const queries = await readQueries(store, run)
+): Promise<RunScores> {
   const nearest = nearestTo(queries, cutoffs, signal)
   const judged = new Set(queries.flatMap(({ relevant }) => Object.keys(relevant)))
   /** Ids by row, only of documents in the qrels: no other id affects a score. */

@@ -5,6 +5,10 @@
 import { isRowFormat } from '@reembed/corpus'
 import {
   addUnread,
+  costOf,
+  isCarried,
+  isShardOf,
+  type ManifestShard,
   type Plan,
   type Receipt,
   type RejectReason,
@@ -105,7 +109,8 @@ export function createAudit(plan: Plan): Audit {
         spaceId: plan.spaceId,
         recipeId: plan.recipeId,
       }
-      for (const [name, value] of Object.entries(expected)) {
+      const carried = isCarried(receipt, plan) && isShardOf(receipt, plan, shard, slice)
+      for (const [name, value] of Object.entries(carried ? { spaceId: plan.spaceId } : expected)) {
         const found = receipt[name as keyof typeof expected]
         if (found === value) continue
         if (name !== 'spaceId') fail(`its receipt has ${name} ${found}, the plan has ${value}`)
@@ -119,7 +124,7 @@ export function createAudit(plan: Plan): Audit {
           `${receipt.documents} documents are not ${receipt.rows} rows + ${receipt.rejects.length} rejects`,
         )
       }
-      const { reused = 0 } = receipt
+      const { reused = 0, tokens: paid } = costOf(receipt, plan)
       if (reused > receipt.rows) fail(`${reused} reused rows are more than its ${receipt.rows} rows`)
       const located = addParts(slice, receipt)
       if (located.length !== receipt.rejects.length) fail('a reject points outside the slice')
@@ -135,7 +140,7 @@ export function createAudit(plan: Plan): Audit {
       }
       unread = unread && receipt.unread && addUnread(unread, receipt.unread)
       if (sourceDocuments !== undefined) sourceDocuments += receipt.sourceDocuments ?? receipt.documents
-      tokens = tokens === null || receipt.tokens === null ? null : tokens + receipt.tokens
+      tokens = tokens === null || paid === null ? null : tokens + paid
       for (const { reason } of receipt.rejects) rejectReasons[reason] = (rejectReasons[reason] ?? 0) + 1
       shard += 1
       return located
@@ -155,6 +160,14 @@ export function createAudit(plan: Plan): Audit {
       }
     },
   }
+}
+
+/** The row of a shard in the manifest of its run. */
+export function manifestShardOf(plan: Plan, key: string, bytes: number, receipt: Receipt): ManifestShard {
+  const { rows, rejects, bodySha256 } = receipt
+  const { tokens } = costOf(receipt, plan)
+  const carried = isCarried(receipt, plan) && { carriedFrom: receipt.run }
+  return { key, bytes, rows, rejects: rejects.length, tokens, bodySha256, ...carried }
 }
 
 function locate(

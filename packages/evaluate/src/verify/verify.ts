@@ -3,10 +3,11 @@
 
 import { createHash } from 'node:crypto'
 import {
+  isCarried,
+  isShardOf,
   type Manifest,
   type ManifestShard,
   type Plan,
-  type Receipt,
   type RejectReason,
   readManifest,
   readManifestShards,
@@ -20,7 +21,7 @@ import { checkShard } from '@reembed/shard'
 import { canonical, mapConcurrent, ReembedError, sha256, shardOfKey, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { createDimensionRanges } from '../collapsed-dimensions.ts'
-import { createAudit } from './audit.ts'
+import { createAudit, manifestShardOf } from './audit.ts'
 import { type PlannedShard, plannedShards, requireShardExists } from './planned-shards.ts'
 import { requireUniqueIds } from './unique-ids.ts'
 
@@ -76,7 +77,13 @@ export async function verify(store: Store, run: string, signal?: AbortSignal): P
     audit.add(slice, receipt, size)
     files.update(`${key} ${sha256}\n`)
     bodies.update(`${key} ${receipt.bodySha256}\n`)
-    if (listed) requireListed(store, run, rowOf(key, size, receipt), (await listed.next()).value || undefined)
+    if (listed)
+      requireListed(
+        store,
+        run,
+        manifestShardOf(plan, key, size, receipt),
+        (await listed.next()).value || undefined,
+      )
   }
   const { totals, rejectReasons } = audit.end()
   await requireUniqueIds(store, plan, totals.rows, { signal })
@@ -114,8 +121,16 @@ async function refuseForeign(store: Store, plan: Plan): Promise<void> {
 
 async function check(store: Store, plan: Plan, { slice, key, shard }: PlannedShard) {
   await requireShardExists(store, key)
-  const checked = await checkShard(store, key, { run: plan.run, shard })
-  const { model, spaceId } = checked.receipt
+  const checked = await checkShard(store, key)
+  const { receipt } = checked
+  if (!isShardOf(receipt, plan, shard, slice)) {
+    const field = isCarried(receipt, plan) ? 'run' : 'shard'
+    throw new ReembedError(
+      'CORRUPT',
+      `${key} in ${store.url} belongs to another job: its ${field} is ${receipt[field]}, expected ${{ run: plan.run, shard }[field]}`,
+    )
+  }
+  const { model, spaceId } = receipt
   if (spaceIdOf(model) !== spaceId) {
     throw new ReembedError('CORRUPT', `${key} in ${store.url} has a model that does not match its space id`)
   }
@@ -161,10 +176,6 @@ function requireOfPlan(store: Store, manifest: Manifest, plan: Plan): void {
       `the manifest of run ${plan.run} in ${store.url} and its plan differ in ${name}: one of them was replaced`,
     )
   }
-}
-
-function rowOf(key: string, bytes: number, { rows, rejects, tokens, bodySha256 }: Receipt): ManifestShard {
-  return { key, bytes, rows, rejects: rejects.length, tokens, bodySha256 }
 }
 
 /** Checks one row of the manifest's list of shards: sinks read it instead of the receipts. */

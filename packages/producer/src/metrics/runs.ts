@@ -2,42 +2,26 @@
 // polled at an interval, and scrapes get the last result; a finished run is read once.
 
 import { setTimeout as wait } from 'node:timers/promises'
-import {
-  countPresent,
-  type Manifest,
-  type Plan,
-  readCurrent,
-  readManifest,
-  readPlan,
-  readSeq,
-  shardsPresent,
-} from '@reembed/protocol'
-import type { QueueReader } from '@reembed/queue'
+import { readCurrent } from '@reembed/protocol'
 import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { Logger, Registry } from '@reembed/telemetry'
+import { RUN_STATES, type RunStatus, STATE_REASONS } from '../run-status/describe.ts'
+import type { QueueView } from '../run-status/facts.ts'
+import { createRunsReader } from '../run-status/run-status.ts'
 
 /** Runs of each output that have metrics, newest first: this bounds the labels. */
 const RUNS = 5
 const MAX_OUTPUTS = 20
 const POLL_MS = 30_000
 
-interface RunSnapshot {
-  readonly plan: Plan
-  readonly manifest: Manifest | undefined
-  readonly done: number
-  readonly documents: number
-  readonly rejects: number
-  readonly tokens: number
+/** Sets the gauges of a run; `clear` forgets all runs. */
+interface RunGauges {
+  set(of: { readonly output: string; readonly run: string }, status: RunStatus): void
+  clear(): void
 }
 
-/** Declares the run metrics and polls the stores until the signal fires. */
-export async function pollRunMetrics(
-  registry: Registry,
-  stores: readonly Store[],
-  watch: QueueReader,
-  { log, signal }: { readonly log: Logger; readonly signal: AbortSignal },
-): Promise<void> {
+function declareRunGauges(registry: Registry): RunGauges {
   const labels = { output: MAX_OUTPUTS, run: MAX_OUTPUTS * RUNS }
   const shards = registry.gauge('reembed_run_shards', 'Shards of a run, by its plan.', labels)
   const done = registry.gauge('reembed_run_shards_done', 'Shards of a run that the store holds.', labels)
@@ -66,6 +50,44 @@ export async function pollRunMetrics(
     'Whether a run is finished, its receipts balanced (1).',
     labels,
   )
+  const state = registry.gauge(
+    'reembed_run_state',
+    'State of a run (1) with its reason; other states are absent.',
+    { ...labels, state: RUN_STATES, reason: ['none', ...STATE_REASONS] },
+  )
+  const progressAt = registry.gauge(
+    'reembed_run_last_progress_timestamp_seconds',
+    'When the last shard of a run was put, or when it was planned, in Unix seconds.',
+    labels,
+  )
+  const gauges = [shards, done, estimated, documents, rejects, tokens, finished, state, progressAt]
+  return {
+    set(of, status) {
+      const { totals, queue } = status
+      shards.set(status.shards, of)
+      done.set(status.shardsDone, of)
+      estimated.set(status.documents, of)
+      documents.set(status.documentsDone, of)
+      rejects.set(totals?.rejects ?? queue?.progress.rejects ?? 0, of)
+      tokens.set(totals?.tokens ?? queue?.progress.tokens ?? 0, of)
+      finished.set(totals ? 1 : 0, of)
+      state.set(1, { ...of, state: status.state, reason: status.reason ?? 'none' })
+      if (status.lastProgressMs !== undefined) progressAt.set(status.lastProgressMs / 1000, of)
+    },
+    clear() {
+      for (const gauge of gauges) gauge.clear()
+    },
+  }
+}
+
+/** Declares the run metrics and polls the stores until the signal fires. */
+export async function pollRunMetrics(
+  registry: Registry,
+  stores: readonly Store[],
+  watch: QueueView,
+  { log, signal }: { readonly log: Logger; readonly signal: AbortSignal },
+): Promise<void> {
+  const gauges = declareRunGauges(registry)
   const version = registry.gauge(
     'reembed_current_version',
     'Number of the current version of an output; 0 before the first.',
@@ -76,62 +98,17 @@ export async function pollRunMetrics(
     'When the runs of an output were last read, in Unix seconds.',
     { output: MAX_OUTPUTS },
   )
-  const closed = new Map<string, RunSnapshot>()
-
-  async function readSnapshot(store: Store, run: string): Promise<RunSnapshot | undefined> {
-    const name = `${store.url} ${run}`
-    const known = closed.get(name)
-    if (known) return known
-    const plan = await readPlan(store, run)
-    if (plan === undefined) return undefined
-    const manifest = await readManifest(store, run)
-    if (manifest) {
-      const { documents: all, rejects: none, tokens: counted } = manifest.totals
-      const snapshot = {
-        plan,
-        manifest,
-        done: plan.shards,
-        documents: all,
-        rejects: none,
-        tokens: counted ?? 0,
-      }
-      closed.set(name, snapshot)
-      return snapshot
-    }
-    const present = countPresent(await shardsPresent(store, plan))
-    const progress = await watch.progress({ output: store.url, run }).catch(() => undefined)
-    return {
-      plan,
-      manifest,
-      done: present,
-      documents: (progress?.documents ?? 0) + (progress?.openDocuments ?? 0),
-      rejects: progress?.rejects ?? 0,
-      tokens: progress?.tokens ?? 0,
-    }
-  }
+  const readers = stores.map(store => ({ store, read: createRunsReader(store, watch) }))
 
   async function poll(): Promise<void> {
-    const seen: [Store, RunSnapshot][] = []
-    for (const store of stores) {
-      const current = await readCurrent(store)
-      for (const { run } of (await readSeq(store)).slice(0, RUNS)) {
-        const found = await readSnapshot(store, run)
-        if (found) seen.push([store, found])
-      }
-      version.set(current?.version ?? 0, { output: store.url })
+    const seen: [string, RunStatus][] = []
+    for (const { store, read } of readers) {
+      for (const status of await read(RUNS)) seen.push([store.url, status])
+      version.set((await readCurrent(store))?.version ?? 0, { output: store.url })
       readAt.set(Date.now() / 1000, { output: store.url })
     }
-    for (const gauge of [shards, done, estimated, documents, rejects, tokens, finished]) gauge.clear()
-    for (const [{ url: output }, one] of seen) {
-      const of = { output, run: one.plan.run }
-      shards.set(one.plan.shards, of)
-      done.set(one.done, of)
-      estimated.set(one.manifest?.totals.documents ?? one.plan.estimatedDocuments, of)
-      documents.set(one.documents, of)
-      rejects.set(one.rejects, of)
-      tokens.set(one.tokens, of)
-      finished.set(one.manifest ? 1 : 0, of)
-    }
+    gauges.clear()
+    for (const [output, status] of seen) gauges.set({ output, run: status.run }, status)
   }
 
   while (!signal.aborted) {

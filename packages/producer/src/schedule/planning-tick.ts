@@ -16,6 +16,8 @@ export interface PlanningTick {
   readonly store: Store
   readonly queue: Queue
   readonly redis?: RedisTarget | undefined
+  /** See `PlanContext`. */
+  readonly awaitEndpoint?: boolean | undefined
   readonly onNotice?: ((notice: PlanNotice) => void) | undefined
 }
 
@@ -24,8 +26,13 @@ export interface PlanningTick {
  * output, finished or not, shows none.
  */
 export async function planAndEnqueue(trigger: ScheduleTrigger, tick: PlanningTick): Promise<TickOutcome> {
-  const { corpus, endpoint, options, store, queue, redis, onNotice } = tick
-  const planned = await planCorpus(corpus, endpoint, options, { output: store, redis, onNotice })
+  const { corpus, endpoint, options, store, queue, redis, awaitEndpoint, onNotice } = tick
+  const planned = await planCorpus(corpus, endpoint, options, {
+    output: store,
+    redis,
+    awaitEndpoint,
+    onNotice,
+  })
   const newest = await newestPlan(store)
   const { head } = planned
   const unchanged =

@@ -4,9 +4,9 @@ import { openQueue } from '@reembed/queue'
 import { counted, facts, print } from '../format.ts'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags, SpendingFlags } from '../options.ts'
-import { spendingOf } from '../requests.ts'
+import { actorOf, type ReasonFlag, spendingOf } from '../requests.ts'
 
-type Flags = OutputFlags & JsonFlag
+type Flags = OutputFlags & JsonFlag & ReasonFlag
 
 /** `reembed pause <run>`: workers start no more jobs of it; jobs in flight finish. */
 export const pause = (name: string, flags: Flags): Promise<void> => stop(name, 'paused', flags)
@@ -17,7 +17,7 @@ export const cancel = (name: string, flags: Flags): Promise<void> => stop(name, 
 async function stop(name: string, state: 'paused' | 'cancelled', flags: Flags): Promise<void> {
   await using store = await openExistingOutput(flags)
   const run = await findRun(store, name, 'newest')
-  await stopRun(store, run, state)
+  await stopRun(store, run, state, actorOf(flags))
   print(
     flags.json,
     { run, state },
@@ -30,7 +30,11 @@ export async function resume(name: string, flags: Flags & RedisFlags & SpendingF
   await using store = await openExistingOutput(flags)
   const run = await findRun(store, name, 'newest')
   await using queue = flags.redis ? await openQueue(requireRedis(flags)) : undefined
-  const enqueued = await resumeRun(store, run, { spending: spendingOf(flags), queue })
+  const enqueued = await resumeRun(store, run, {
+    spending: spendingOf(flags),
+    queue,
+    actor: actorOf(flags),
+  })
   const how =
     enqueued === undefined
       ? 'the next sweep of a worker enqueues its missing shards'

@@ -20,6 +20,7 @@ export async function enqueue(flags: CorpusFlags & OutputFlags & RedisFlags & Js
   const planned = await planCorpus(corpus, endpoint, options, {
     output: store,
     redis,
+    awaitEndpoint: flags.awaitEndpoint,
     onNotice: notePlan,
   })
   const { plan, created, manifest, shardsDone, enqueued } = await submitRun(store, queue, planned)

@@ -31,7 +31,10 @@ export async function preview(flags: Flags): Promise<void> {
     embedDocuments,
     sample,
     top,
-    queries: queriesFile === undefined || qrelsFile === undefined ? undefined : { queriesFile, qrelsFile },
+    queries:
+      queriesFile === undefined || qrelsFile === undefined
+        ? undefined
+        : { queriesFile, qrelsFile, s3: s3OptionsOf(flags) },
     s3: s3OptionsOf(flags),
     onNotice: notePlan,
   })

@@ -5,13 +5,15 @@ import {
   publish as publishRun,
   rollback as rollBack,
 } from '@reembed/producer'
-import { readManifest, requirePlan, type Version } from '@reembed/protocol'
+import { readManifest, requirePlan } from '@reembed/protocol'
 import { EXIT, ReembedError } from '@reembed/shared'
+import { outcomeSentence } from '../describe-run.ts'
 import { facts, print } from '../format.ts'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
+import { actorOf, type ReasonFlag } from '../requests.ts'
 
-interface PublishFlags extends OutputFlags, JsonFlag {
+interface PublishFlags extends OutputFlags, JsonFlag, ReasonFlag {
   readonly maxRejects?: string
   readonly maxTruncated?: string
   readonly force?: boolean
@@ -33,33 +35,41 @@ export async function publish(name: string, flags: PublishFlags): Promise<void> 
     )
   }
   const outcome = flags.force
-    ? await forcePublish(store, manifest, plan)
+    ? await forcePublish(store, manifest, plan, actorOf(flags))
     : await publishRun(store, manifest, {
         ...plan,
         maxRejects: flags.maxRejects ?? plan.maxRejects,
         maxTruncated: flags.maxTruncated ?? plan.maxTruncated,
+        actor: actorOf(flags),
       })
   conclude(flags, run, outcome)
 }
 
 /** `reembed rollback [run]`: publishes the previous run again, or the given one. */
-export async function rollback(name: string | undefined, flags: OutputFlags & JsonFlag): Promise<void> {
+export async function rollback(
+  name: string | undefined,
+  flags: OutputFlags & JsonFlag & ReasonFlag,
+): Promise<void> {
   await using store = await openExistingOutput(flags)
   const run = name === undefined ? undefined : await findRun(store, name, 'newest')
-  const outcome = await rollBack(store, run)
+  const outcome = await rollBack(store, run, actorOf(flags))
   conclude(flags, 'version' in outcome ? outcome.version.run : (run ?? ''), outcome)
 }
 
-const despiteOf = ({ overriddenReasons }: Version): string =>
-  overriddenReasons ? `, despite: ${overriddenReasons.join('; ')}` : ''
+/** The queries that got worse, by the gate that failed, worst first. */
+const worseRows = (outcome: PublishOutcome): [string, string][] =>
+  outcome.status !== 'held'
+    ? []
+    : outcome.gates.flatMap(({ gate, worse = [] }) =>
+        worse.map(({ query, text, before, after }): [string, string] => [
+          'worse',
+          `${before.toFixed(3)} to ${after.toFixed(3)}  ${query}  ${JSON.stringify(text ?? '')}  (${gate})`,
+        ]),
+      )
 
 function conclude(flags: JsonFlag, run: string, outcome: PublishOutcome): void {
-  const state =
-    outcome.status === 'held'
-      ? `not published: ${outcome.reason}`
-      : outcome.status === 'superseded'
-        ? `not published: version ${outcome.by.version} is the newer run ${outcome.by.run}; --force publishes this one nevertheless`
-        : `version ${outcome.version.version}, current${outcome.status === 'already_current' ? ' already' : ''}${despiteOf(outcome.version)}`
-  print(flags.json, { run, ...outcome }, facts([['run', `${run}  ${state}`]]))
+  const hint = outcome.status === 'superseded' ? '; --force publishes this one nevertheless' : ''
+  const sentence = `${outcomeSentence(outcome)}${hint}`
+  print(flags.json, { run, ...outcome }, facts([['run', `${run}  ${sentence}`], ...worseRows(outcome)]))
   if (outcome.status === 'held' || outcome.status === 'superseded') process.exitCode = EXIT.notPublished
 }

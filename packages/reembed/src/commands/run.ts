@@ -3,11 +3,12 @@ import { type PlannedRun, planCorpus } from '@reembed/planner'
 import { enqueueRun, followRun, type PublishOutcome, publish, recordRun } from '@reembed/producer'
 import { type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
 import { openQueue, type RedisTarget } from '@reembed/queue'
-import { EXIT, ReembedError, shardPrefix } from '@reembed/shared'
+import { EXIT, faultOf, ReembedError, shardPrefix } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
 import { startWorker, type Worker } from '@reembed/worker'
 import { describePaid, describePlan, describeQuote } from '../describe-plan.ts'
+import { outcomeSentence } from '../describe-run.ts'
 import { documentsText, unreadRow, unreadWarning } from '../describe-totals.ts'
 import { bytes, count, duration, facts, note, nulledRow, print, reuseRow } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
@@ -21,7 +22,7 @@ import {
 } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
 import { createProgressLine } from '../progress-line.ts'
-import { planOptionsOf, redisOf } from '../requests.ts'
+import { actorOf, planOptionsOf, redisOf } from '../requests.ts'
 import { steps } from '../step-line.ts'
 
 export type FollowFlags = OutputFlags &
@@ -33,8 +34,6 @@ export type FollowFlags = OutputFlags &
     readonly maxTruncated?: string
   }
 
-/** Job errors after which the user has to correct the endpoint or the corpus. */
-const BLOCKING: readonly string[] = ['MODEL_MISMATCH', 'DUPLICATE_ID']
 /** Time for the replies in flight when the command is interrupted. */
 const INTERRUPT_MS = 5_000
 
@@ -91,7 +90,7 @@ export async function executeRun(
   const redis = await openOrStartRedis(flags, stack)
   steps.show('enqueueing the jobs')
   const queue = stack.use(await openQueue(redis.target))
-  // A wrong model, or an id that occurs twice, ends the command at once.
+  // A wrong model, token or right, or an id that occurs twice, ends the command at once.
   const blocked = new AbortController()
   const { worker, jobErrors } = await startLocalWorker(redis.target, flags, resources, blocked)
   watchEndpoint(resources, blocked)
@@ -133,7 +132,8 @@ async function publishAgain(
   { maxRejects = plan.maxRejects, maxTruncated = plan.maxTruncated }: FollowFlags,
   { store, interrupted: signal }: RunResources,
 ): Promise<PublishOutcome> {
-  return publish(store, manifest, { ...plan, maxRejects, maxTruncated, signal }).catch((error: unknown) => {
+  const conditions = { ...plan, maxRejects, maxTruncated, signal, actor: actorOf({}) }
+  return publish(store, manifest, conditions).catch((error: unknown) => {
     throw signal.aborted ? interruptedError('the same command continues') : error
   })
 }
@@ -156,7 +156,8 @@ async function startLocalWorker(
     log: openLog({ level: process.env.REEMBED_LOG ?? 'silent' }),
     onJobError: error => {
       errors += 1
-      if (error instanceof ReembedError && BLOCKING.includes(error.code)) blocked.abort(error)
+      const isBlocking = error instanceof ReembedError && error.code === 'DUPLICATE_ID'
+      if (isBlocking || faultOf(error) === 'worker') blocked.abort(error)
     },
   })
   return { worker, jobErrors: () => errors }
@@ -192,12 +193,6 @@ function conclude(
 ): void {
   const { totals, model, shards, run: id, actualCost, quote } = manifest
   const version = 'version' in outcome ? outcome.version.version : null
-  const state =
-    outcome.status === 'held'
-      ? `not published: ${outcome.reason}`
-      : outcome.status === 'superseded'
-        ? `not published: version ${outcome.by.version} is a newer run`
-        : `version ${version}, current`
   print(
     flags.json,
     {
@@ -215,7 +210,7 @@ function conclude(
       quote,
     },
     facts([
-      ['run', `${id}  ${state}`],
+      ['run', `${id}  ${outcomeSentence(outcome)}`],
       ['documents', `${documentsText(totals)}${rejectsNote(manifest)}`],
       ...unreadRow(totals),
       ...nulledRow(totals),

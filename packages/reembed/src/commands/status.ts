@@ -1,78 +1,63 @@
 import { findRun } from '@reembed/planner'
-import { readRunStatus } from '@reembed/producer'
+import { type QueueView, type RunStatus, readRunStatus, watchRun } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
-import { documentsText, unreadRow } from '../describe-totals.ts'
-import { count, facts, print, reuseRow } from '../format.ts'
+import { EXIT, messageOf, ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import { describeRunStatus } from '../describe-run.ts'
+import { facts, note, print } from '../format.ts'
+import { onInterrupt } from '../interrupt.ts'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
 
+type Flags = OutputFlags & RedisFlags & JsonFlag & { readonly watch?: boolean }
+
 /**
- * `reembed status`: shows the progress in the store, and with --redis the queue and the workers.
+ * `reembed status`: shows the state of a run by the store, and with --redis the queue and the
+ * workers.
  */
-export async function status(
-  name: string | undefined,
-  flags: OutputFlags & RedisFlags & JsonFlag,
-): Promise<void> {
-  await using store = await openExistingOutput(flags)
+export async function status(name: string | undefined, flags: Flags): Promise<void> {
+  await using stack = new AsyncDisposableStack()
+  const store = stack.use(await openExistingOutput(flags))
   const run = await findRun(store, name, 'newest')
-  await using queue = flags.redis ? await openQueue(requireRedis(flags)) : undefined
-  const status = await readRunStatus(store, queue, run)
-  const { state, shards, shardsDone, totals, budgetExceeded, model, queue: live } = status
-  const rows: [string, string][] = [
-    ['run', `${run}  ${state}${budgetExceeded ? `: ${budgetExceeded}` : ''}`],
-    ['model', `${model.id}@${model.revision ?? 'unstated'}`],
-    ['shards', `${count(shardsDone)} of ${count(shards)}  (${Math.floor((100 * shardsDone) / shards)} %)`],
-  ]
-  if (totals) {
-    rows.push(['documents', documentsText(totals)], ...unreadRow(totals))
-    rows.push(...reuseRow({ ...status, totals }))
-  } else {
-    rows.push([
-      `${status.unit}s`,
-      `about ${count(status.documents)}${live ? `, ${doneText(live.progress, status.documents)}` : ''}`,
-    ])
-  }
-  if (live) {
-    const { waiting, active, delayed, failed } = live.jobs
-    rows.push([
-      'queue',
-      `${count(waiting)} waiting, ${count(active)} active, ${count(delayed)} delayed, ${count(failed)} failed`,
-    ])
-    rows.push([
-      'workers',
-      live.workers.length === 0
-        ? 'no worker serves this output'
-        : live.workers.map(({ worker, endpoint }) => `${worker} (${endpoint})`).join(', '),
-    ])
-    for (const { shard, reason } of live.failures) rows.push(['failed', `shard ${shard}: ${reason}`])
-  }
-  print(
-    flags.json,
-    {
-      run,
-      state,
-      shardsDone,
-      shards,
-      totals: totals ?? null,
-      baseRun: status.baseRun ?? null,
-      unfinishedBaseRuns: status.unfinishedBaseRuns ?? [],
-      ...(live && {
-        queue: live.jobs,
-        progress: live.progress,
-        workers: live.workers,
-        failures: live.failures,
-      }),
-    },
-    facts(rows),
-  )
+  const queue = await openView(flags, stack)
+  const shown = flags.watch ? await watch(store, queue, run, flags) : await readRunStatus(store, queue, run)
+  if (!flags.watch && shown) print(flags.json, shown, facts(describeRunStatus(shown, Date.now())))
+  if (shown?.state === 'failed') process.exitCode = EXIT.failure
+  if (typeof queue === 'string') process.exitCode = EXIT.unreachable
 }
 
-/** '4,870 done (31 %), 2,448 of them in finished shards'. */
-function doneText(
-  { documents, openDocuments }: { readonly documents: number; readonly openDocuments: number },
-  estimated: number,
-): string {
-  const done = documents + openDocuments
-  const percent = estimated === 0 ? 100 : Math.min(100, Math.floor((100 * done) / estimated))
-  return `${count(done)} done (${percent} %), ${count(documents)} of them in finished shards`
+/** A text where Redis does not answer: the store's facts are shown nevertheless. */
+async function openView(flags: Flags, stack: AsyncDisposableStack): Promise<QueueView | string | undefined> {
+  if (!flags.redis) return undefined
+  try {
+    return stack.use(await openQueue(requireRedis(flags)))
+  } catch (error) {
+    if (!(error instanceof ReembedError) || error.code !== 'REDIS_UNREACHABLE') throw error
+    note(`reembed: ${messageOf(error)}`)
+    return messageOf(error)
+  }
+}
+
+/** Shows the run again whenever its description changes; on a terminal in the same place. */
+async function watch(
+  store: Store,
+  queue: QueueView | string | undefined,
+  run: string,
+  flags: Flags,
+): Promise<RunStatus | undefined> {
+  const interrupt = onInterrupt()
+  let [shown, last]: [string, RunStatus | undefined] = ['', undefined]
+  try {
+    for await (const status of watchRun(store, queue, run, interrupt.signal)) {
+      const text = flags.json ? JSON.stringify(status) : facts(describeRunStatus(status, Date.now()))
+      const before = shown && !flags.json && process.stdout.isTTY ? shown.split('\n').length : 0
+      if (text !== shown) process.stdout.write(`${before > 0 ? `\x1b[${before}A\x1b[0J` : ''}${text}\n`)
+      ;[shown, last] = [text, status]
+    }
+    return last
+  } catch (error) {
+    throw interrupt.signal.aborted ? new ReembedError('INTERRUPTED', 'stopped watching the run') : error
+  } finally {
+    interrupt.stop()
+  }
 }

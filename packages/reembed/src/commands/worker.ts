@@ -16,6 +16,7 @@ import type { EndpointFlags, MetricsFlags, RedisFlags, S3Flags, WorkerFlags } fr
 interface Flags extends EndpointFlags, MetricsFlags, RedisFlags, WorkerFlags, S3Flags {
   readonly output: readonly string[]
   readonly drainSeconds: number
+  readonly giveUpMinutes: number
   readonly unsafeStore?: boolean
 }
 
@@ -69,12 +70,17 @@ export async function worker(flags: Flags): Promise<void> {
     metrics: metrics?.registry,
     onIdle: () => idle.resolve(),
     onStuck: waiting => stuck.reject(stuckError(waiting, flags.redis ?? '')),
+    onGiveUp: stuck.reject,
+    giveUpMs: 60_000 * flags.giveUpMinutes,
   })
   stack.adopt(running, () => running.drain(1000 * flags.drainSeconds))
   await metrics?.serve(() => running.notReadyReason)
 
   const drained = Promise.withResolvers<void>()
   const late = new AbortController()
+  // Without an interrupt, the sweeps end with the error of the worker.
+  stuck.promise.catch(() => late.abort())
+  const ending = AbortSignal.any([signal, late.signal])
   const sweeps = sweepOutputs({
     outputs: () => new Set([...outputs, ...running.seenOutputs]),
     open: output => openStore(output, { create: true, unsafe: flags.unsafeStore, s3: s3OptionsOf(flags) }),
@@ -84,12 +90,13 @@ export async function worker(flags: Flags): Promise<void> {
     signal: late.signal,
     async pause(soon) {
       const idled = idle.promise.then(() =>
-        wait(IDLE_SWEEP_MS * (1 + 3 * Math.random()), undefined, { signal }),
+        wait(IDLE_SWEEP_MS * (1 + 3 * Math.random()), undefined, { signal: ending }),
       )
-      const due = wait((soon ? SOON_MS : SWEEP_MS) * (0.5 + Math.random()), undefined, { signal })
-      await Promise.race([due, idled]).catch(() => drained.promise)
+      const due = wait((soon ? SOON_MS : SWEEP_MS) * (0.5 + Math.random()), undefined, { signal: ending })
+      await Promise.race([due, idled]).catch(() => {})
       idle = Promise.withResolvers()
-      if (!signal.aborted) return true
+      if (!ending.aborted) return true
+      if (late.signal.aborted) return false
       await drained.promise
       // The worker that takes a remaining job sweeps later. With an empty queue no other worker
       // may ever sweep, so this one sweeps once more.

@@ -28,6 +28,7 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
   endpoint: 'endpoint.url',
   whenDone: 'endpoint.when_done',
   allowInsecure: 'endpoint.allow_insecure',
+  awaitEndpoint: 'endpoint.await',
 
   redis: 'queue.redis',
   queue: 'queue.name',
@@ -56,6 +57,7 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
 
   concurrency: 'worker.concurrency',
   drainSeconds: 'worker.drain_seconds',
+  giveUpMinutes: 'worker.give_up_minutes',
   metrics: 'worker.metrics',
   metricsOpen: 'worker.metrics_open',
 

@@ -2,12 +2,11 @@
 
 import { readFile } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import { codeOf, messageOf, ReembedError } from '@reembed/shared'
+import { closestMatch, codeOf, messageOf, ReembedError } from '@reembed/shared'
 import { type Document, isNode, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { DEFAULT_FILE } from './config-keys.ts'
 import type { Schema } from './schema.ts'
-import { closestMatch } from './similar.ts'
 
 export interface ConfigFile {
   /** The path as given, for messages. */

@@ -90,6 +90,7 @@ export function addEmbeddingCommands(program: Command): void {
         ...option.s3,
         ...option.spending,
         ...option.gates,
+        option.awaitEndpoint,
         option.json,
       ],
     )
@@ -109,6 +110,7 @@ export function addEmbeddingCommands(program: Command): void {
         ...option.worker,
         ...option.s3,
         option.drain,
+        option.giveUp,
         ...option.metrics,
       ],
     )

@@ -12,20 +12,38 @@ export function addRunCommands(program: Command): void {
     .add(
       command(
         'status',
-        'Show the progress of a run (default: the newest one).',
+        'Show the state of a run: progress, speed, cost, workers (default: the newest one).',
         'reembed status --output ./vectors',
       ).argument('[run]', 'run id, or its first letters'),
-      [...option.output, ...option.redis, ...option.s3, option.json],
+      [
+        ...option.output,
+        ...option.redis,
+        ...option.s3,
+        new Option('--watch', 'show the run again when it changes, until it is published or stopped'),
+        option.json,
+      ],
     )
     .action(async (run, options) => (await import('../commands/status.ts')).status(run, options))
 
   option
     .add(command('ls', 'List the runs of an output, newest first.', 'reembed ls --output ./vectors'), [
       ...option.output,
+      ...option.redis,
       ...option.s3,
       option.json,
     ])
     .action(async options => (await import('../commands/ls.ts')).ls(options))
+
+  option
+    .add(
+      command(
+        'versions',
+        'List the published versions, newest first: run, model, when, by whom and why.',
+        'reembed versions --output ./vectors',
+      ),
+      [...option.output, ...option.s3, option.json],
+    )
+    .action(async options => (await import('../commands/versions.ts')).versions(options))
 
   option
     .add(
@@ -70,6 +88,7 @@ export function addRunCommands(program: Command): void {
         ),
         option.maxTruncated,
         new Option('--force', 'publish despite a newer version, rejects, unread text or failed gates'),
+        option.reason,
         option.json,
       ],
     )
@@ -82,7 +101,7 @@ export function addRunCommands(program: Command): void {
         'Publish the previous run again, or the given one.',
         'reembed rollback --output ./vectors',
       ).argument('[run]', 'run id, or its first letters'),
-      [...option.output, ...option.s3, option.json],
+      [...option.output, ...option.s3, option.reason, option.json],
     )
     .action(async (run, options) => (await import('../commands/publish.ts')).rollback(run, options))
 
@@ -147,6 +166,7 @@ export function addRunCommands(program: Command): void {
           ...option.output,
           ...(name === 'resume' ? [...option.redis, ...option.spending] : []),
           ...option.s3,
+          option.reason,
           option.json,
         ],
       )

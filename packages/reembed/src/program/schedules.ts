@@ -36,6 +36,7 @@ export function addScheduleCommands(program: Command): void {
     ...option.s3,
     ...option.spending,
     ...option.gates,
+    option.awaitEndpoint,
   ]
   option
     .add(

@@ -1,4 +1,4 @@
-// Commands that read vectors: current, search, export, recall.
+// Commands that read vectors: current, search, evaluate, export, recall.
 // The actions are in ../commands/, loaded when called, so that `--help` starts fast.
 
 import { type Command, Option } from 'commander'
@@ -35,6 +35,25 @@ export function addVectorCommands(program: Command): void {
       ],
     )
     .action(async (text, options) => (await import('../commands/search.ts')).search(text, options))
+
+  option
+    .add(
+      command(
+        'evaluate',
+        'Score a finished run with judged queries: recall and ndcg. Gates compare later runs with the scores.',
+        'reembed evaluate --output ./vectors --gate-queries queries.jsonl --gate-qrels qrels.tsv',
+      ).argument('[run]', 'run id, or its first letters (default: the current version)'),
+      [
+        ...option.output,
+        ...option.endpoint,
+        ...option.s3,
+        ...option.judgedQueries,
+        new Option('-k, --top <n>', 'score the n nearest documents').default(10).argParser(option.positive),
+        option.queryPrompt,
+        option.json,
+      ],
+    )
+    .action(async (run, options) => (await import('../commands/evaluate.ts')).evaluate(run, options))
 
   option
     .add(

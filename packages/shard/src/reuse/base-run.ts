@@ -6,6 +6,7 @@
 
 import {
   baseRunsOf,
+  isShardOf,
   type Plan,
   type Receipt,
   type RejectReason,
@@ -13,16 +14,9 @@ import {
   type Slice,
   sameRecipe,
 } from '@reembed/protocol'
-import { canonical, messageOf, ReembedError, shardKey } from '@reembed/shared'
+import { canonical, ReembedError, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import {
-  corruptShard,
-  type RowGroupLayout,
-  readFooter,
-  type ShardFooter,
-  undefinedIfCorrupt,
-} from '../read/footer.ts'
-import { decodeRowGroup, readRowGroups, type ShardBatch } from '../read/read.ts'
+import { readFooter, type ShardFooter, undefinedIfCorrupt } from '../read/footer.ts'
 import { listCheckpoints } from './checkpoints.ts'
 import { createReuseIndex, type ReuseIndex, searchInOrder } from './reuse-index.ts'
 import { createSliceLocator } from './slice-locator.ts'
@@ -30,7 +24,8 @@ import { createSliceLocator } from './slice-locator.ts'
 /** The base runs of a run. Each is searched for what the ones before it do not have. */
 export interface BaseRuns {
   /**
-   * The shard of exactly this slice, if all its rows can be reused: the corpus is then not read.
+   * The shard of exactly this slice, if it can be carried over: neither the corpus nor its rows are
+   * read. Its footer is intact; its body is proven by `verify`, as that of any shard.
    */
   reusableShard(slice: Slice, signal?: AbortSignal): Promise<ReusableShard | undefined>
   /** The vectors of texts near this slice. */
@@ -38,9 +33,9 @@ export interface BaseRuns {
 }
 
 export interface ReusableShard {
+  readonly key: string
+  readonly size: number
   readonly receipt: Receipt
-  /** @throws ReembedError CORRUPT, at the end, if the rows are not the rows that were written. */
-  rows(): AsyncGenerator<ShardBatch, void, undefined>
 }
 
 /**
@@ -91,27 +86,22 @@ function openBaseRun(store: Store, plan: ReusingPlan, basePlan: Plan): BaseRuns 
    */
   async function open(shard: number, signal?: AbortSignal): Promise<ShardFooter | undefined> {
     const footer = await undefinedIfCorrupt(readFooter(store, keyOf(shard), { signal }))
-    const { receipt } = footer ?? {}
-    return receipt?.run === basePlan.run && receipt.shard === shard && sameRecipe(receipt, plan)
-      ? footer
-      : undefined
+    if (footer === undefined || !sameRecipe(footer.receipt, plan)) return undefined
+    const { run, shard: made } = footer.receipt
+    // A carried shard has the receipt of the run that made it.
+    const isOwn = run === basePlan.run ? made === shard : baseRunsOf(basePlan).length > 0
+    return isOwn ? footer : undefined
   }
 
   return {
     async reusableShard(slice, signal) {
       if (basePlan.source !== plan.source || !sameLayout(basePlan, plan)) return undefined
       const shard = await undefinedIfCorrupt(locator.shardOfSameSlice(slice))
-      const footer = shard === undefined ? undefined : await open(shard, signal)
-      if (!footer || footer.receipt.rejects.some(({ reason }) => RETRYABLE_REJECTS.includes(reason)))
-        return undefined
-      const key = keyOf(footer.receipt.shard)
-      return {
-        receipt: footer.receipt,
-        async *rows() {
-          for await (const { group, bytes } of readRowGroups(store, key, footer, signal))
-            yield rowsOf(bytes, footer, group)
-        },
-      }
+      if (shard === undefined) return undefined
+      const footer = await open(shard, signal)
+      if (!footer || !isShardOf(footer.receipt, basePlan, shard, slice)) return undefined
+      if (footer.receipt.rejects.some(({ reason }) => RETRYABLE_REJECTS.includes(reason))) return undefined
+      return { key: keyOf(shard), size: footer.size, receipt: footer.receipt }
     },
     reuseIndex: slice =>
       createReuseIndex(store, {
@@ -124,14 +114,6 @@ function openBaseRun(store: Store, plan: ReusingPlan, basePlan: Plan): BaseRuns 
           }
         },
       }),
-  }
-}
-
-function rowsOf(bytes: Buffer, footer: ShardFooter, group: RowGroupLayout): ShardBatch {
-  try {
-    return decodeRowGroup(bytes, footer, group, true)
-  } catch (cause) {
-    throw corruptShard(footer.name, `cannot be read: ${messageOf(cause)}`, cause)
   }
 }
 

@@ -58,6 +58,11 @@ export interface S3ServerOptions {
   /** Path in front of the buckets: '/my-org'. It is part of the endpoint's URL. */
   readonly pathPrefix?: string
   /**
+   * CopyObject: with `If-None-Match` (AWS since 2025), without it, so that it overwrites, or not at
+   * all. Default 'conditional'.
+   */
+  readonly copies?: 'conditional' | 'unconditional' | 'none'
+  /**
    * Milliseconds between the check of `If-None-Match` and the put, as in a store whose conditional
    * writes are not atomic (moto 5.2). Default 0: one atomic step.
    */
@@ -153,6 +158,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
   ): Buffer {
     switch (operation) {
       case 'PutObject':
+        if (headers['x-amz-copy-source'] !== undefined) return copy(bucket, key, headers)
         response.setHeader('etag', put(bucket, key, request, sent).etag)
         return Buffer.alloc(0)
       case 'DeleteObject':
@@ -176,6 +182,18 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
   function requireAbsent(bucket: Bucket, { key, headers }: Pick<S3Request, 'key' | 'headers'>): void {
     if (headers['if-none-match'] === '*' && bucket.get(key) && !options.ignoreIfNoneMatch)
       throw new S3ErrorResponse(412, 'PreconditionFailed')
+  }
+
+  /** CopyObject: the bytes and the metadata of another object of the bucket. */
+  function copy(bucket: Bucket, key: string, headers: S3Request['headers']): Buffer {
+    const { copies = 'conditional' } = options
+    if (copies === 'none') throw new S3ErrorResponse(501, 'NotImplemented')
+    const source = decodeURIComponent(String(headers['x-amz-copy-source'])).replace(/^\//, '')
+    const stored = bucket.get(source.slice(source.indexOf('/') + 1))
+    if (!stored) throw new S3ErrorResponse(404, 'NoSuchKey')
+    if (copies === 'conditional') requireAbsent(bucket, { key, headers })
+    const { etag } = bucket.put(key, stored.body, stored.headers)
+    return Buffer.from(`<CopyObjectResult><ETag>${escapeXml(etag)}</ETag></CopyObjectResult>`)
   }
 
   function put(bucket: Bucket, key: string, request: IncomingMessage, sent: Buffer): StoredObject {

@@ -9,23 +9,44 @@ export type Reaction =
   | { readonly do: 'retry'; readonly ms: number; readonly inputs: number }
   /** Reject the text; with proof `good_text` only if a known good text succeeds. */
   | { readonly do: 'reject'; readonly reason: RejectReason; readonly proof: 'good_text' | 'none' }
+  /**
+   * Prove by a known good text that the endpoint works. If it does, the request is at fault: halve
+   * it, or reject its text. If not, wait `ms` and retry, or fail where `ms` is null.
+   */
+  | { readonly do: 'isolate'; readonly ms: number | null }
   /** Fail: a retry cannot help. */
   | { readonly do: 'stop' }
+
+/** Failures of a request before the endpoint is proved. */
+const ISOLATE_FROM = 3
 
 /**
  * @param inputs texts in the failed request
  * @param tries failures of this kind of this request and of those it was split from, this one
  * included; a text that a split left alone starts from 1
+ * @param isProof whether the request is the known good text itself
  */
-export function react(failure: Failure, inputs: number, tries: number, random: () => number): Reaction {
+export function react(
+  failure: Failure,
+  inputs: number,
+  tries: number,
+  random: () => number,
+  isProof = false,
+): Reaction {
   const half = Math.ceil(inputs / 2)
   const split: Reaction = { do: 'retry', ms: 0, inputs: half }
-  const wait = (baseMs: number, capMs: number, most = inputs): Reaction => ({
+  const wait = (baseMs: number, capMs: number, most = inputs): Reaction & { do: 'retry' } => ({
     do: 'retry',
     // Full jitter: clients that failed together must not retry together.
     ms: (failure.afterMs ?? 0) + random() * Math.min(capMs, baseMs * 2 ** (tries - 1)),
     inputs: most,
   })
+
+  /** After a few tries, finds out whether the request or the endpoint is at fault. */
+  const isolate = (retry: Reaction & { do: 'retry' }, atMost: number): Reaction => {
+    if (isProof) return tries > atMost ? { do: 'stop' } : retry
+    return tries < ISOLATE_FROM ? retry : { do: 'isolate', ms: tries > atMost ? null : retry.ms }
+  }
 
   switch (failure.kind) {
     // Half the inputs need half the permits.
@@ -36,12 +57,11 @@ export function react(failure: Failure, inputs: number, tries: number, random: (
     case 'down':
       return wait(1_000, 30_000)
     case 'gateway':
-      if (tries > 6) return { do: 'stop' }
-      return wait(500, 20_000, failure.status === 504 ? half : inputs)
+      return isolate(wait(500, 20_000, failure.status === 504 ? half : inputs), 6)
     case 'reset':
-      return tries > 6 ? { do: 'stop' } : wait(500, 20_000)
+      return isolate(wait(500, 20_000), 6)
     case 'timeout':
-      return tries > 3 ? { do: 'stop' } : wait(500, 5_000, half)
+      return isolate(wait(500, 5_000, half), 3)
     case 'corrupt':
       return tries > 3 ? { do: 'stop' } : wait(200, 5_000)
     // A text of another client in the same GPU batch fails this request too: retry it whole, then

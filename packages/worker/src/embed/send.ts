@@ -18,6 +18,7 @@ import type { RejectReason } from '@reembed/protocol'
 import type { JobStop } from '@reembed/queue'
 import { type Clock, ReembedError } from '@reembed/shared'
 import { react } from './react.ts'
+import { canAccuse, type Suspects } from './suspects.ts'
 import type { StatedTokens } from './text-meter.ts'
 
 /** Texts that are sent together, and the rows of their vectors. */
@@ -39,6 +40,8 @@ export interface SenderOptions {
   readonly endpoint: Endpoint
   readonly canary: Canary
   readonly limiter: Limiter
+  /** Shared by all jobs of a worker. */
+  readonly suspects: Suspects
   /** How long the endpoint may be unavailable before the job is requeued. */
   readonly maxUnavailableMs: number
   readonly stop?: JobStop | undefined
@@ -64,6 +67,15 @@ const MAX_BAD_VECTORS = 3
  */
 const MIN_BYTES = 64 * 1024
 
+/** Waits for a crashed server before the endpoint is proved again. */
+const SUSPECT_PAUSE_MS = 1_000
+
+/**
+ * `proof`: the good text, retried while the endpoint is unavailable. `check`: the good text, sent
+ * once. `suspect`: a text that is sent alone after the proof.
+ */
+type Role = 'documents' | 'suspect' | 'proof' | 'check'
+
 /** Failures of a request by kind, those of the requests that it was split from included. */
 type Tries = Readonly<Partial<Record<Failure['kind'] | 'vector', number>>>
 
@@ -71,6 +83,7 @@ export function createSender({
   endpoint,
   canary,
   limiter,
+  suspects,
   maxUnavailableMs,
   stop,
   clock,
@@ -80,7 +93,57 @@ export function createSender({
   /** Start of the current unavailability. An answer to any request of this sender ends it. */
   let failingSince: number | undefined
 
-  async function deliver(request: Request, signal: AbortSignal, tries: Tries, isGood = false): Promise<void> {
+  /** Sends a request, its suspects apart. */
+  async function deliver(request: Request, signal: AbortSignal, tries: Tries): Promise<void> {
+    const accused = request.texts.flatMap((text, i) => (suspects.isSuspect(text) ? [i] : []))
+    if (accused.length === 0) return deliverTogether(request, signal, tries)
+    const isAccused = new Set(accused)
+    const others = pickTexts(request, i => !isAccused.has(i))
+    if (others.texts.length > 0) await deliverTogether(others, signal, tries)
+    for (const i of accused) {
+      await suspects.oneAtATime(() => deliverSuspect(sliceRequest(request, i, i + 1), signal))
+    }
+  }
+
+  /** A failure directly after the good text is the fault of the text. */
+  async function deliverSuspect(single: Request, signal: AbortSignal): Promise<void> {
+    const [text = ''] = single.texts
+    while (suspects.isSuspect(text)) {
+      if (!(await proveEndpoint(signal))) return single.omit(single.rows)
+      if (suspects.isGuilty(text)) return rejectGuilty(single)
+      const inputs = 1 + canary.inputs
+      using permit = await unlessStopping(signal, until => limiter.acquire(inputs, until, canary.inputs > 0))
+      if (permit === undefined) return single.omit(single.rows)
+      await attempt(single, permit, signal, {}, 'suspect')
+      // The attempt has omitted the text, or it was answered.
+      if (stop?.begun.aborted) return
+    }
+  }
+
+  function rejectGuilty({ rows: [row], reject }: Request): void {
+    const message = 'the server ended the connection or exceeded the time limit whenever it got this text'
+    if (row !== undefined) reject(row, 'refused_by_model', message)
+  }
+
+  /** Resolves with false if the job has to stop before the good text is answered. */
+  async function proveEndpoint(signal: AbortSignal, role: 'proof' | 'check' = 'proof'): Promise<boolean> {
+    let isAnswered = false
+    const request: Request = {
+      ...goodRequest(),
+      onAnswered() {
+        isAnswered = true
+      },
+    }
+    await deliverTogether(request, signal, {}, role)
+    return isAnswered
+  }
+
+  async function deliverTogether(
+    request: Request,
+    signal: AbortSignal,
+    tries: Tries,
+    role: Role = 'documents',
+  ): Promise<void> {
     for (let rest: Request | undefined = request; rest !== undefined; ) {
       const inputs: number = rest.texts.length + canary.inputs
       using permit = await unlessStopping(signal, until => limiter.acquire(inputs, until, canary.inputs > 0))
@@ -91,7 +154,7 @@ export function createSender({
       const whole: boolean = rest.texts.length <= most
       const now: Request = whole ? rest : sliceRequest(rest, 0, most)
       rest = whole ? undefined : sliceRequest(rest, most, rest.texts.length)
-      await attempt(now, permit, signal, isAlone(now, request) ? {} : tries, isGood)
+      await attempt(now, permit, signal, isAlone(now, request) ? {} : tries, role)
     }
   }
 
@@ -100,7 +163,7 @@ export function createSender({
     permit: Permit,
     signal: AbortSignal,
     tries: Tries,
-    isGood: boolean,
+    role: Role,
   ): Promise<void> {
     const { texts, rows, vectors, canaryRow } = request
     const until = stop ? AbortSignal.any([signal, stop.over]) : signal
@@ -121,6 +184,7 @@ export function createSender({
     if (outcome.kind === 'ok') {
       permit.success(outcome)
       failingSince = undefined
+      suspects.acquit(texts)
       request.onAnswered(texts, rows, {
         read: outcome.tokens,
         whole: outcome.textTokens?.slice(0, texts.length),
@@ -134,26 +198,66 @@ export function createSender({
     else if (isOverload(outcome)) permit.dropped()
     else permit.ignore()
     if (stop?.begun.aborted) return request.omit(rows)
+    if (role === 'check') throw toError(outcome, endpoint.url)
+    if (role !== 'proof') suspects.accuse(texts, outcome, role === 'suspect')
+    // `deliverSuspect` proves the endpoint before the next attempt.
+    if (role === 'suspect' && (canAccuse(outcome, true) || isOverload(outcome))) {
+      if (!(await unlessStopping(signal, until => pause(outcome, SUSPECT_PAUSE_MS, until))))
+        request.omit(rows)
+      return
+    }
     const count = (tries[outcome.kind] ?? 0) + 1
-    const reaction = react(outcome, texts.length, count, random)
+    const failed = { ...tries, [outcome.kind]: count }
+    const reaction = react(outcome, texts.length, count, random, role === 'proof')
     switch (reaction.do) {
       case 'stop':
         throw toError(outcome, endpoint.url)
       case 'reject': {
         // The good text fails too: the endpoint is at fault.
-        if (isGood) throw toError(outcome, endpoint.url)
-        if (reaction.proof === 'good_text') await deliver(goodRequest(), signal, {}, true)
+        if (role === 'proof') throw toError(outcome, endpoint.url)
+        if (reaction.proof === 'good_text' && !(await proveEndpoint(signal))) return request.omit(rows)
+        suspects.acquit(texts)
         const [row] = rows
         if (row !== undefined) request.reject(row, reaction.reason, outcome.message)
         return
       }
+      case 'isolate': {
+        const isUp = await proveEndpoint(signal, 'check').then(
+          isAnswered => isAnswered,
+          (error: unknown) => {
+            if (!(error instanceof ReembedError)) throw error
+            if (reaction.ms === null) throw toError(outcome, endpoint.url)
+            return false
+          },
+        )
+        if (stop?.begun.aborted) return request.omit(rows)
+        // An accused text is sent again after the proof of its own lane.
+        const isReady = isUp && !texts.some(suspects.isSuspect)
+        if (isReady && texts.length === 1) {
+          const [row] = rows
+          if (row !== undefined) request.reject(row, 'refused_by_model', outcome.message)
+          return
+        }
+        const { ms } = reaction
+        if (!isUp && !(await unlessStopping(signal, until => pause(outcome, ms ?? 0, until))))
+          return request.omit(rows)
+        const inputs = isReady ? Math.ceil(texts.length / 2) : texts.length
+        return deliverSplit(
+          request,
+          inputs,
+          signal,
+          isReady ? { ...tries, [outcome.kind]: count - 1 } : failed,
+        )
+      }
       case 'retry': {
+        if (role === 'suspect') throw toError(outcome, endpoint.url)
         if (!(await unlessStopping(signal, until => pause(outcome, reaction.ms, until))))
           return request.omit(rows)
         if (outcome.kind === 'batch_limit')
           limits = { ...limits, inputs: Math.max(1, Math.min(limits.inputs, outcome.limit)) }
         if (outcome.kind === 'too_large') limits = { ...limits, bytes: Math.max(MIN_BYTES, limits.bytes / 2) }
-        return deliverSplit(request, reaction.inputs, signal, { ...tries, [outcome.kind]: count }, isGood)
+        if (role === 'proof') return deliverTogether(request, signal, failed, role)
+        return deliverSplit(request, reaction.inputs, signal, failed)
       }
     }
   }
@@ -166,10 +270,9 @@ export function createSender({
     inputs: number,
     signal: AbortSignal,
     tries: Tries,
-    isGood: boolean,
   ): Promise<void> {
     for (const each of split(request, inputs)) {
-      await deliver(each, signal, isAlone(each, request) ? {} : tries, isGood)
+      await deliver(each, signal, isAlone(each, request) ? {} : tries)
     }
   }
 
@@ -256,6 +359,11 @@ function split(request: Request, inputs: number): Request[] {
   for (let from = 0; from < request.texts.length; from += inputs)
     parts.push(sliceRequest(request, from, from + inputs))
   return parts
+}
+
+function pickTexts(request: Request, isPicked: (i: number) => boolean): Request {
+  const texts = request.texts.filter((_, i) => isPicked(i))
+  return { ...request, texts, rows: request.rows.filter((_, i) => isPicked(i)) }
 }
 
 const sliceRequest = (request: Request, from: number, to: number): Request => ({

@@ -1,0 +1,118 @@
+// The status of a run as rows of text, and as one line of a list.
+
+import type { PublishOutcome, RunStatus } from '@reembed/producer'
+import { documentsText, unreadRow } from './describe-totals.ts'
+import { count, counted, dollars, duration, reuseRow } from './format.ts'
+
+/** The result of publishing a run, in one sentence. */
+export function outcomeSentence(outcome: PublishOutcome): string {
+  if (outcome.status === 'held') return `held: ${outcome.reason}`
+  if (outcome.status === 'superseded')
+    return `superseded by version ${outcome.by.version}, of run ${outcome.by.run}`
+  const { version, overriddenReasons, unjudgedGates } = outcome.version
+  const despite = overriddenReasons ? `, despite: ${overriddenReasons.join('; ')}` : ''
+  const unjudged = unjudgedGates ? `; not judged: ${unjudgedGates.join('; ')}` : ''
+  return `${outcome.status === 'already_current' ? 'already ' : ''}published as version ${version}${despite}${unjudged}`
+}
+
+/** The rows of `reembed status`; the first one is the result in one sentence. */
+export function describeRunStatus(status: RunStatus, nowMs: number): [string, string][] {
+  const { run, sentence, model, shards, shardsDone, totals, queue, plannedMs, lastProgressMs } = status
+  const rows: [string, string][] = [['run', `${run}  ${sentence}`]]
+  if (plannedMs !== undefined)
+    rows.push(['planned', `${when(plannedMs)}, ${duration(nowMs - plannedMs)} ago`])
+  if (model) rows.push(['model', `${model.id}@${model.revision ?? 'unstated'}`])
+  const percent = shards === 0 ? 0 : Math.floor((100 * shardsDone) / shards)
+  const last =
+    totals || lastProgressMs === undefined || shardsDone === 0
+      ? ''
+      : `, the last one ${duration(nowMs - lastProgressMs)} ago`
+  rows.push(['shards', `${count(shardsDone)} of ${count(shards)}  (${percent} %)${last}`])
+  if (totals) {
+    rows.push(['documents', documentsText(totals)], ...unreadRow(totals))
+    rows.push(...reuseRow({ ...status, totals }))
+  } else rows.push([`${status.unit}s`, progressText(status)])
+  rows.push(...costRow(status))
+  if (queue) rows.push(...queueRows(queue))
+  return rows
+}
+
+/** 'about 15,000, 4,870 done (32 %), 120/s, 1 m 25 s left' */
+function progressText({ documents, documentsDone, speed }: RunStatus): string {
+  const percent = documents === 0 ? 0 : Math.min(100, Math.floor((100 * documentsDone) / documents))
+  const { documentsPerSecond, secondsLeft } = speed
+  const rate =
+    documentsPerSecond === null
+      ? ''
+      : `, ${documentsPerSecond < 10 ? documentsPerSecond.toFixed(1) : count(documentsPerSecond)}/s`
+  const left = secondsLeft === null ? '' : `, about ${duration(1000 * secondsLeft)} left`
+  return `about ${count(documents)}, ${count(documentsDone)} done (${percent} %)${rate}${left}`
+}
+
+/** The tokens and the cost so far, and those of the whole run. */
+function costRow({ cost, totals }: RunStatus): [string, string][] {
+  const { tokens, dollars: spent, projectedTokens, projectedDollars } = cost
+  if (tokens === null) return []
+  const text = (n: number, price: number | null): string =>
+    `${counted(n, 'token')}${price === null ? '' : `, ${dollars(price)}`}`
+  if (totals || projectedTokens === null) return [['cost', text(tokens, spent)]]
+  return [
+    ['cost', `about ${text(tokens, spent)} so far; about ${text(projectedTokens, projectedDollars)} in all`],
+  ]
+}
+
+function queueRows({
+  jobs,
+  workers,
+  otherWorkers,
+  failures,
+}: NonNullable<RunStatus['queue']>): [string, string][] {
+  const { waiting, active, delayed, failed } = jobs
+  const others = otherWorkers === 0 ? '' : `; ${counted(otherWorkers, 'worker')} of other outputs`
+  return [
+    [
+      'queue',
+      `${count(waiting)} waiting, ${count(active)} active, ${count(delayed)} delayed, ${count(failed)} failed`,
+    ],
+    [
+      'workers',
+      `${workers.map(({ worker, endpoint }) => `${worker} (${endpoint})`).join(', ') || 'no worker serves this output'}${others}`,
+    ],
+    ...failures.map(({ shard, reason }): [string, string] => ['failed', `shard ${shard}: ${reason}`]),
+  ]
+}
+
+/** '2026-11-29 20:45', in UTC. */
+export const when = (ms: number): string => new Date(ms).toISOString().slice(0, 16).replace('T', ' ')
+
+/** Header and one line for each run, at most 80 columns; a wider terminal also gets the model. */
+export function listRuns(runs: readonly RunStatus[], columns: number): string {
+  const rows = [
+    ['RUN', 'STATE', 'VERSION', 'SEQ', 'PLANNED (UTC)', 'ROWS', 'COST', 'MODEL'],
+    ...runs.map(({ run, state, version, seq, plannedMs, totals, documents, documentsDone, cost, model }) => [
+      run.slice(0, ID_CHARS),
+      state,
+      version === undefined ? '-' : String(version),
+      String(seq),
+      plannedMs === undefined ? '-' : when(plannedMs),
+      totals
+        ? count(totals.rows)
+        : `${documents === 0 ? 0 : Math.floor((100 * documentsDone) / documents)} %`,
+      cost.projectedDollars === null ? '-' : dollars(cost.projectedDollars),
+      model ? `${model.id}@${model.revision ?? 'unstated'}` : '-',
+    ]),
+  ]
+  const shown = columns < MODEL_COLUMNS ? rows.map(row => row.slice(0, -1)) : rows
+  const widths = shown[0]?.map((_, i) => Math.max(...shown.map(row => (row[i] ?? '').length))) ?? []
+  return shown
+    .map(row =>
+      row.map((cell, i) => (LEFT.includes(i) ? cell.padEnd(widths[i] ?? 0) : cell.padStart(widths[i] ?? 0))),
+    )
+    .map(cells => cells.join(' ').trimEnd())
+    .join('\n')
+}
+
+const LEFT = [0, 1, 4, 7]
+const MODEL_COLUMNS = 120
+/** 60 of the 130 bits of an id: enough to name a run. */
+const ID_CHARS = 12

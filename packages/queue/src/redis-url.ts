@@ -102,8 +102,9 @@ function dbOf(query: string, shown: string): string | undefined {
 function credentialsOf(text: string | undefined, shown: string): Pick<RedisAddress, 'username' | 'password'> {
   if (text === undefined) return { username: undefined, password: undefined }
   const colon = text.indexOf(':')
-  // As redis-cli does: 'redis://secret@host' is a password without a user.
-  const [user, secret] = colon < 0 ? ['', text] : [text.slice(0, colon), text.slice(colon + 1)]
+  // RFC 3986: text without a colon is a user. As a password it would pass `secureUrlOf`, although a
+  // Redis without a password accepts it.
+  const [user, secret] = colon < 0 ? [text, ''] : [text.slice(0, colon), text.slice(colon + 1)]
   return { username: decoded(user, shown) || undefined, password: decoded(secret, shown) || undefined }
 }
 

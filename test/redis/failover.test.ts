@@ -59,6 +59,9 @@ test.each([
 
   const verified = await reembed(['verify', '--output', output])
   expect(verified.code, verified.stderr).toBe(0)
-  const said = workers.map(({ child }) => child.exitCode)
-  expect(said).toEqual([null, null])
+  const ended = workers.filter(({ child }) => child.exitCode !== null)
+  const logs = await Promise.all(ended.map(({ finished }) => finished))
+  expect(logs.map(({ code, stderr }) => `exit code ${code}:\n${lastLines(stderr)}`)).toEqual([])
 })
+
+const lastLines = (text: string): string => text.trimEnd().split('\n').slice(-30).join('\n')

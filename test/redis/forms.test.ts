@@ -1,6 +1,8 @@
 // What each form of a Redis URL answers, and each missing right: a real server for each, and at
 // most two seconds for an answer that is no wait for a server.
 
+import { once } from 'node:events'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { inspectRedis, openQueue, redisAddress, requireRights } from '@reembed/queue'
 import { Redis } from 'ioredis'
@@ -80,6 +82,41 @@ test.each([
   expect(said).not.toMatch(/50%|wrong@/)
   expect(ms).toBeLessThan(LIMIT_MS)
   process.stdout.write(`${Math.round(ms)} ms  ${text}  ${said}\n`)
+})
+
+test('a Cluster without all slots is waited for, and unreachable after the deadline', async () => {
+  const announced = ['--cluster-announce-ip', '127.0.0.1']
+  const settings = ['--cluster-enabled', 'yes', ...announced, '--save', '']
+  await using node = await startIn(folder.path, 'partial', settings)
+  const target = `redis+cluster://127.0.0.1:${node.port}`
+  const operator = new Redis(node.port)
+  try {
+    await operator.call('CLUSTER', 'ADDSLOTS', 0)
+    await expect(inspectRedis(target, { timeoutMs: 300 })).rejects.toThrow(
+      /no Redis answers at .*\(the connection ended before the server was ready\)/,
+    )
+    const waiting = inspectRedis(target)
+    for (let slot = 1; slot < 16_384; slot += 4_096)
+      await operator.call('CLUSTER', 'ADDSLOTSRANGE', slot, Math.min(slot + 4_095, 16_383))
+    await expect(waiting).resolves.toMatchObject({ version: expect.stringMatching(/^\d/) })
+  } finally {
+    operator.disconnect()
+  }
+})
+
+test('a server that accepts connections and never replies is unreachable after the deadline', async () => {
+  const sockets = new Set<Socket>()
+  const mute = createServer(socket => sockets.add(socket)).listen(0, '127.0.0.1')
+  await once(mute, 'listening')
+  const { port } = mute.address() as AddressInfo
+  try {
+    await expect(inspectRedis(`redis://127.0.0.1:${port}`, { timeoutMs: 300 })).rejects.toThrow(
+      /no Redis answers at .*no reply within \d+ ms/,
+    )
+  } finally {
+    for (const socket of sockets) socket.destroy()
+    mute.close()
+  }
 })
 
 test('a Redis that gets or misses TLS unexpectedly is unreachable, with the scheme to try', async () => {

@@ -73,15 +73,21 @@ export async function inspectRedis(
   const deadline = Date.now() + timeoutMs
   for (let wait = 100; ; wait = Math.min(2 * wait, 1_000)) {
     signal?.throwIfAborted()
-    const connectTimeout = Math.max(500, Math.min(5_000, deadline - Date.now()))
-    const client = openClient(url, { lazyConnect: true, connectTimeout, retryStrategy: () => null })
+    const attemptMs = Math.max(500, Math.min(5_000, deadline - Date.now()))
+    const client = openClient(url, {
+      lazyConnect: true,
+      connectTimeout: attemptMs,
+      retryStrategy: () => null,
+    })
     let last: unknown
     client.on('error', error => {
       last = error
     })
     try {
-      await client.connect()
-      return await readInfo(client, address)
+      return await within(attemptMs, client, async () => {
+        await client.connect()
+        return readInfo(client, address)
+      })
     } catch (error) {
       if (error instanceof ReembedError) throw error
       const cause = causeOf(codeOf(error) || /^[A-Z]+ /.test(messageOf(error)) ? error : (last ?? error))
@@ -99,6 +105,24 @@ export async function inspectRedis(
       client.disconnect()
     }
     await new Promise(resolve => setTimeout(resolve, wait))
+  }
+}
+
+/**
+ * The outcome of `attempt`. Rejects when the connection ends or after `ms`, because `attempt` may
+ * then never settle: ioredis settles `connect` neither for a Cluster in the middle of a failover
+ * (cluster_state:fail) nor for a server that accepts connections without a reply.
+ */
+async function within<T>(ms: number, client: Redis, attempt: () => Promise<T>): Promise<T> {
+  const failed = Promise.withResolvers<never>()
+  const end = (): void => failed.reject(new Error('the connection ended before the server was ready'))
+  const timer = setTimeout(() => failed.reject(new Error(`no reply within ${ms} ms`)), ms)
+  client.once('end', end)
+  try {
+    return await Promise.race([attempt(), failed.promise])
+  } finally {
+    clearTimeout(timer)
+    client.off('end', end)
   }
 }
 

@@ -82,7 +82,16 @@ async function readCorpus(corpus: Corpus, most = Number.POSITIVE_INFINITY): Prom
 }
 
 const line = (id: string, text: string): string => `${JSON.stringify({ id, text })}\n`
-const LINES = Buffer.from(Array.from({ length: 512 }, (_, i) => line(`${i}`, `${i} `.repeat(400))).join(''))
+/** 512 lines. Sets of different numbers have different ids and the same length. */
+const linesOf = (set: number): string =>
+  Array.from({ length: 512 }, (_, i) =>
+    line(`${String(set).padStart(8, '0')}-${i}`, `${i} `.repeat(400)),
+  ).join('')
+const LINES = Buffer.from(linesOf(0))
+const OTHER_LINES = Buffer.from(linesOf(1))
+
+/** Sets of lines, one after another, each with ids of its own. */
+const manyLines = (size: number): Computed => repeated(LINES, size, set => Buffer.from(linesOf(set)))
 
 /** Each slice reads the page or batch again: four of them show the memory that it needs. */
 async function readSome(path: string): Promise<string> {
@@ -133,7 +142,7 @@ function syntheticRun(documents: number) {
  */
 async function resume(documents: number): Promise<string> {
   const { plan, isMissing } = syntheticRun(documents)
-  const corpus = repeated(LINES, documents * 1_000)
+  const corpus = manyLines(documents * 1_000)
   const source = computedStore(() => corpus)
   const object = { key: 'corpus.jsonl', size: corpus.size, etag: 'e', format: 'jsonl' } as const
   const planned = await planRun(
@@ -268,7 +277,7 @@ export const CASES: readonly BoundCase[] = [
     short: 300e6,
     most: 512,
     outcome: /^\d+ documents, 1 invalid_json$|^\d+ documents$/,
-    run: size => readWhole('a.jsonl', repeated(LINES, size)),
+    run: size => readWhole('a.jsonl', manyLines(size)),
   },
   {
     name: 'line',
@@ -285,7 +294,7 @@ export const CASES: readonly BoundCase[] = [
           literal('{"id":"long","text":"'),
           repeated(Buffer.alloc(MIB, 'y'), size),
           literal('"}\n'),
-          literalBytes(LINES),
+          literalBytes(OTHER_LINES),
         ),
       ),
   },

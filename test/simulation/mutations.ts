@@ -41,8 +41,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'requests have no canary',
     file: 'endpoint/src/canary.ts',
-    find: 'if (1 - likeness <= tolerance) return outcome',
-    replace: 'return outcome',
+    find: 'if (1 - likeness <= tolerance) return { ...outcome, canaryCharacters: canary.text.length }',
+    replace: 'return { ...outcome, canaryCharacters: canary.text.length }',
   },
   {
     name: 'references are measured only once',
@@ -87,10 +87,10 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: '{ start, end, signal }',
   },
   {
-    name: 'a sweep takes all jobs of the queue for jobs of its run',
+    name: 'a sweep enqueues no shard that is missing',
     file: 'producer/src/sweep.ts',
-    find: ' || missing === lastMissing.get(run)',
-    replace: '',
+    find: 'const lacking = waiting + active + delayed < missing',
+    replace: 'const lacking = waiting + active + delayed < 0',
   },
   {
     name: 'a failed put counts as done',
@@ -154,7 +154,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a deleted run is planned again under its old id',
-    file: 'planner/src/record.ts',
+    file: 'planner/src/record-plan.ts',
     find: 'id = replacementIdOf(id)',
     replace: 'break',
   },

@@ -73,7 +73,7 @@ const isOf = (job: Job, of: RunPointer): boolean => runKey(job) === runKey(of)
 /** @param onFailed called when a worker moves a job into the failed set */
 export function createQueue(
   world: World,
-  onFailed: (process: Process, job: Job, observations: number) => void,
+  onFailed: (process: Process, job: Job, observations: number, reason: string) => void,
 ): SimulatedQueue {
   const held = new Map<string, Held>()
   /**
@@ -214,7 +214,7 @@ export function createQueue(
         void postpone(job, disposition.delayMs)
       } else if (disposition.do === 'fail' || job.attempts >= ATTEMPTS) {
         job.state = 'failed'
-        onFailed(process, job.job, job.observations)
+        onFailed(process, job.job, job.observations, reason)
       } else offer(job)
     },
     failed: run => [...held.values()].some(({ job, state }) => job.run === run && state === 'failed'),

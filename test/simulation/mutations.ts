@@ -111,12 +111,6 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: 'if (false)',
   },
   {
-    name: 'a carried shard is taken for any slice',
-    file: 'protocol/src/carried.ts',
-    find: ' && isMadeFrom(receipt, slice)',
-    replace: '',
-  },
-  {
     name: 'a sweep enqueues nothing',
     file: 'producer/src/sweep.ts',
     find: 'await enqueueMissing(queue, store.url, plan, present)',

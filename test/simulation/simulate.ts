@@ -82,14 +82,7 @@ export async function simulate(seed: number): Promise<History> {
     mayRefuse(fleet, text, repaired),
   )
   const flaws = new Map<Process, Flaw>()
-  const queue = createQueue(world, (process, { run, shard }, observations, reason) => {
-    const flaw = flaws.get(process)
-    const isAtFault = flaw !== undefined && isCauseOf(flaw, reason)
-    const isHealthyAlive = crew.members.some(({ program }) => program === 'embedAndSweep')
-    // After many observations a job fails in any worker: no worker could make its shard.
-    if (isAtFault && isHealthyAlive && observations < MAX_OBSERVATIONS)
-      broken.push(`I9 a worker with a wrong setting failed shard ${shard} of ${run} beside a healthy one`)
-  })
+  const queue = createQueue(world)
   const runs = new Map<string, { revision: string | null }>()
   let planned = ''
   let isChaosOver = false
@@ -108,6 +101,14 @@ export async function simulate(seed: number): Promise<History> {
       return flaw
     },
     isAlone: process => !crew.members.some(member => isWorker(member) && member.process !== process),
+    blamed(process, { job: { run, shard }, observations }, reason) {
+      const flaw = flaws.get(process)
+      const isAtFault = flaw !== undefined && isCauseOf(flaw, reason)
+      const isHealthyAlive = crew.members.some(({ program }) => program === 'embedAndSweep')
+      // After many observations a job fails in any worker: no worker could make its shard.
+      if (isAtFault && isHealthyAlive && observations < MAX_OBSERVATIONS)
+        broken.push(`I9 a worker with a wrong setting failed shard ${shard} of ${run} beside a healthy one`)
+    },
     claimed: job => invariants.claimed(job),
     planned(run, revision) {
       // A producer that plans during the calm leaves a superseded run as it is; the one that began

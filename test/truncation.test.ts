@@ -92,7 +92,7 @@ test('P-TRUNCATION: --max-truncated holds a run until a higher limit publishes i
   const refused = await inProcess(['publish', id, '--output', output])
   expect(refused.code).toBe(3)
   const published = await inProcess(['publish', id, '--output', output, '--max-truncated', '50%'])
-  expect([published.code, published.stdout]).toEqual([0, expect.stringContaining('version 1, current')])
+  expect([published.code, published.stdout]).toEqual([0, expect.stringContaining('published as version 1')])
 })
 
 test('a share that is not a percentage is refused', async () => {

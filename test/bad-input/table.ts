@@ -50,7 +50,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'documents',
     what: 'an id that is true, false, null or a fraction',
     exit: 3,
-    says: 'invalid_id: field "id" is a boolean, expected a string | missing_id: field "id" is null | invalid_id: field "id" is a number that is not exact, expected a string or an integer below 2^53',
+    says: 'invalid_id: field "id" is a boolean, expected a string | missing_id: field "id" is null | invalid_id: field "id" is a number that is not exact, expected a string or an integer',
   },
   {
     number: 6,
@@ -97,7 +97,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'documents',
     what: 'a number beyond what a number can hold',
     exit: 3,
-    says: 'invalid_id: field "id" is a number that is not exact, expected a string or an integer below 2^53 | invalid_text: field "text" is a number, expected a string',
+    says: 'invalid_id: field "id" is a number that is not exact, expected a string or an integer | invalid_text: field "text" is a number, expected a string',
   },
   {
     number: 15,
@@ -169,7 +169,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'files',
     what: 'Parquet without the column',
     exit: 2,
-    says: '"a.parquet" has no field "words"; its fields are "id", "text", "lang", "year", "meta.title", "meta.n". Check the name of the text field (--text)',
+    says: '"a.parquet" has no field "words"; its fields are "id", "text", "lang", "year", "meta.title", "meta.n", "meta". Check the name of the text field (--text)',
   },
   {
     number: 27,

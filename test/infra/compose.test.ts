@@ -95,6 +95,8 @@ test('reembed makes no S3 call that the worker policy does not allow', async () 
   const code = await readFile(join(repository, 'packages/store/src/s3.ts'), 'utf8')
   const calls = new Set(code.match(/new (\w+)Command\(/g))
   expect([...calls].sort()).toEqual([
+    // s3:GetObject of the source and s3:PutObject of the copy.
+    'new CopyObjectCommand(',
     'new GetObjectCommand(',
     'new HeadObjectCommand(',
     'new ListObjectsV2Command(',

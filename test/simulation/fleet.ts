@@ -63,7 +63,7 @@ const infoOf = (revision: string): EndpointInfo => ({
   dimensions: DIMENSIONS,
   normalized: true,
   maxClientBatchSize: 8,
-  maxConcurrentRequests: 512,
+  maxConcurrentRequests: 128,
   maxInputLength: 512,
   maxBatchTokens: 16_384,
   maxBatchRequests: null,

@@ -76,7 +76,8 @@ export async function computeReference(
       requests.push(() => embedded([...texts, ...filler], from, texts.length))
     }
   }
-  await sendUntilSlow(requests, endpoint.info.maxConcurrentRequests >= MIN_PERMITS ? SLOW_MS : Infinity)
+  if (endpoint.info.maxConcurrentRequests >= MIN_PERMITS) await sendUntilSlow(requests)
+  else for (const send of requests) await send()
   const means = seen.map(meanOf)
   let radius = 0
   for (const [i, mean] of means.entries()) {
@@ -111,11 +112,11 @@ const MIN_PERMITS = 256
  * Sends requests one after another, so that a text is alone in a batch of the server. After a slow
  * one, sends all others at once: a plan must not wait for twenty slow requests.
  */
-async function sendUntilSlow(requests: readonly (() => Promise<void>)[], slowMs: number): Promise<void> {
+async function sendUntilSlow(requests: readonly (() => Promise<void>)[]): Promise<void> {
   for (const [i, send] of requests.entries()) {
     const sentMs = performance.now()
     await send()
-    if (performance.now() - sentMs < slowMs) continue
+    if (performance.now() - sentMs < SLOW_MS) continue
     await Promise.all(requests.slice(i + 1).map(one => one()))
     return
   }

@@ -19,6 +19,7 @@ export {
   type RunSpeed,
   type RunStatus,
   type RunStatusState,
+  STATE_REASONS,
   type StateReason,
 } from './run-status/describe.ts'
 export type { QueueFacts, QueueView } from './run-status/facts.ts'

@@ -79,6 +79,11 @@ export async function quotePlan(
   })
   const countTokens = createTokenCounter(endpoint, tokenizer)
   const coldStartMs = resolved.hf?.coldStartMs ?? 0
+  // The time for counting begins below: the measurement takes as long.
+  const tokensPerSecond =
+    measureThroughput && toEmbed > 0
+      ? await measureRate(endpoint, await textsAsSent(sample, recipe, endpoint, countTokens), onNotice)
+      : undefined
   const quoted = await quoteRun(sample, {
     prompt: recipe.prompt,
     truncate: recipe.truncate,
@@ -89,10 +94,7 @@ export async function quotePlan(
     chunked: recipe.chunking !== undefined,
     request: requestShape(endpoint),
     price,
-    tokensPerSecond:
-      measureThroughput && toEmbed > 0
-        ? await measureRate(endpoint, await textsAsSent(sample, recipe, endpoint, countTokens), onNotice)
-        : undefined,
+    tokensPerSecond,
     coldStartSeconds: coldStartMs < COLD_MS ? 0 : coldStartMs / 1000,
   })
   const share = Math.min(1, toEmbed / Math.max(1, estimatedDocuments))

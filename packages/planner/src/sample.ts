@@ -64,15 +64,14 @@ export async function sampleCorpus(
   survey: Survey,
   { fields: named = {}, template, carry = [], signal }: SampleOptions = {},
 ): Promise<Sample> {
-  const probes: ObjectInspection[] = []
   const places = survey.sampledObjects.flatMap(object => inspectOffsets(object, survey.sampledObjects.length))
   const probed = mapConcurrent(
     places,
     ({ object, start }, signal) => inspectObject(store, object, { start, maxBytes: PROBE_BYTES, signal }),
     { concurrency: PROBES, signal },
   )
-  for await (const probe of probed) probes.push(probe)
-
+  const inspected = await Array.fromAsync(probed)
+  const probes = inspected.filter((_, i) => !isReadBefore(places, inspected, i))
   const fields = probes.length > 0 ? chooseFields(probes, named, template) : null
   if (fields) refuseRepeatedIds(probes, { fields, template })
   const lines = sum(probes, ({ recordCount }) => recordCount)
@@ -106,7 +105,7 @@ export async function sampleCorpus(
     bytesPerRecord,
     charsPerDocument: ratio(chars + survey.wholeFileBytes, documents),
     lines,
-    bytesRead: sum(probes, ({ bytesRead }) => bytesRead),
+    bytesRead: sum(inspected, ({ bytesRead }) => bytesRead),
   }
 }
 
@@ -119,6 +118,20 @@ function inspectOffsets(object: SourceObject, objects: number): { object: Source
   const count = isPlain && object.size > PROBES * PROBE_BYTES ? Math.floor(PROBES / objects) : 1
   const step = Math.floor(object.size / count)
   return Array.from({ length: count }, (_, i) => ({ object, start: i * step }))
+}
+
+/**
+ * Whether a place lies within what the first place of its object read: at the start of an object,
+ * the inspection reads on to the end of a record, however long. Its records would occur twice.
+ */
+function isReadBefore(
+  places: ReturnType<typeof inspectOffsets>,
+  inspected: readonly ObjectInspection[],
+  i: number,
+): boolean {
+  const { object, start } = places[i] ?? {}
+  const first = places.findIndex(place => place.object === object)
+  return first < i && (start ?? 0) < (inspected[first]?.bytesRead ?? 0)
 }
 
 function chooseFields(

@@ -14,6 +14,8 @@ import { type PlanRequest, type PlanResult, planRun } from '../src/plan.ts'
 const MODEL: ModelIdentity = { id: 'm', revision: 'r', dimensions: 384, pooling: 'mean', normalized: true }
 const jsonl = (...records: unknown[]): string => records.map(record => `${JSON.stringify(record)}\n`).join('')
 const DOCS = jsonl({ id: 'a', text: 'one' }, { id: 'b', text: 'two' })
+/** As long as DOCS, with other ids. */
+const MORE = jsonl({ id: 'c', text: 'one' }, { id: 'd', text: 'two' })
 
 /** Where a corpus can lie: what to call it, and how a file gets there. */
 interface Place {
@@ -76,7 +78,7 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
     await place.put('b/two.md', '# Two')
     await place.put('a.jsonl', DOCS)
     await place.put('b/one.txt', 'one')
-    await place.put('b.ndjson', DOCS)
+    await place.put('b.ndjson', MORE)
     await place.put('empty.jsonl', '')
     await place.put('picture.png', 'png')
     if (kind === 'S3') await place.put('.git/config.txt', 'hidden')
@@ -158,11 +160,37 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
         /None of the 2 objects in .*\(\.jsonl, \.ndjson, \.csv, .*\): found "a\.docx", "b\.json"\..*specify it/,
       ),
     })
-    await expect(planned(`${place.root}/x/a.html`)).rejects.toMatchObject({
+    await expect(planned(`${place.root}/x/a.docx`)).rejects.toMatchObject({
       code: 'SOURCE_FORMAT',
       message: expect.stringContaining('Specify it: jsonl, csv, tsv, parquet, arrow, text, markdown'),
     })
-    expect((await planned(`${place.root}/x/a.html`, {}, { format: 'jsonl' })).head.objects).toBe(1)
+    expect((await planned(`${place.root}/x/a.docx`, {}, { format: 'jsonl' })).head.objects).toBe(1)
+  })
+
+  it('that repeats an id within its sample is refused, in one object or in two, unless the text is empty', async () => {
+    await place.put('x/a.jsonl', jsonl({ id: 'a', text: ' ' }, { id: 'a', text: 'one' }))
+    expect((await planned(`${place.root}/x`)).head.objects).toBe(1)
+    await place.put('x/b.jsonl', DOCS)
+    await expect(planned(`${place.root}/x`)).rejects.toMatchObject({
+      code: 'DUPLICATE_ID',
+      message: expect.stringContaining('"a" (in "a.jsonl" and "b.jsonl")'),
+      option: 'fields.id',
+    })
+    await place.put('y/a.jsonl', DOCS + DOCS)
+    await expect(planned(`${place.root}/y`)).rejects.toMatchObject({
+      code: 'DUPLICATE_ID',
+      message: expect.stringContaining('"a" (twice in "a.jsonl")'),
+    })
+  })
+
+  it('whose first record is longer than a sampled place is sampled without reading a record twice', async () => {
+    const records = Array.from({ length: 600 }, (_, i) => ({
+      id: i,
+      text: 'x'.repeat(i === 0 ? 70_000 : 1_000),
+    }))
+    await place.put('a.jsonl', jsonl(...records))
+    const { sample } = await planned(place.root)
+    expect(sample.lines).toBeLessThanOrEqual(600)
   })
 
   it('without anything in it is SOURCE_EMPTY', async () => {
@@ -192,7 +220,7 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
     expect(runs.size).toBe(others.length + 1)
     expect((await planned(place.root)).head.run).toBe(run)
     expect((await planned(`${place.root}/`, { prompt: '', maxRejects: '5' })).head.run).toBe(run)
-    await place.put('b.jsonl', DOCS)
+    await place.put('b.jsonl', MORE)
     expect((await planned(place.root)).head.run).not.toBe(run)
   })
 })

@@ -47,8 +47,8 @@ export const target: Target = {
     const { delimiter, columns, quote, escaping } = measured.table
     const isTwice = (name: string) => columns.indexOf(name) !== columns.lastIndexOf(name)
     if (escaping === 'backslash' || isTwice('id') || isTwice('text')) return
-    const rows = quote === null ? linesOf(choices.rest, delimiter) : rowsOf(choices.rest, delimiter)
-    if (rows === undefined) return
+    const rows =
+      quote === null ? linesOf(choices.rest, delimiter) : rowsOf(choices.rest, delimiter, columns.length)
     const shown = JSON.stringify(records.map(contentOf))
     const wanted = JSON.stringify(expected(rows, columns))
     must(shown === wanted, () => `the rows are ${shown.slice(0, 300)}, expected ${wanted.slice(0, 300)}`)
@@ -84,14 +84,33 @@ function linesOf(bytes: Buffer, delimiter: string): string[][] {
   )
 }
 
-/** Rows with quotes. Undefined where they are not well formed. */
-function rowsOf(bytes: Buffer, delimiter: string): string[][] | undefined {
+/**
+ * Rows with quotes. Null is a broken row: it costs its first line. A row over several lines is
+ * broken too if its number of fields is not that of the header.
+ */
+function rowsOf(bytes: Buffer, delimiter: string, width: number): (string[] | null)[] {
   const text = bytes.toString('latin1')
-  const rows: string[][] = []
-  let row: string[] = []
+  const rows: (string[] | null)[] = []
   for (let at = 0; at < text.length; ) {
+    const newline = text.indexOf('\n', at)
+    const lineEnd = newline === -1 ? text.length : newline + 1
+    const row = rowAt(text, text.startsWith(BOM, at) ? at + BOM.length : at, delimiter)
+    const isBroken = row === undefined || (row.end > lineEnd && row.fields.length !== width)
+    rows.push(isBroken ? null : row.fields)
+    at = isBroken ? lineEnd : row.end
+  }
+  return rows
+}
+
+/** The row at an offset. Undefined where a quote is not closed, or is closed within a field. */
+function rowAt(
+  text: string,
+  start: number,
+  delimiter: string,
+): { fields: string[]; end: number } | undefined {
+  const fields: string[] = []
+  for (let at = start; ; at += 1) {
     let field = ''
-    if (row.length === 0 && text.startsWith(BOM, at)) at += BOM.length
     if (text[at] === '"') {
       for (at += 1; text[at] !== '"' || text[at + 1] === '"'; at += 1) {
         if (at >= text.length) return undefined
@@ -99,33 +118,24 @@ function rowsOf(bytes: Buffer, delimiter: string): string[][] | undefined {
         field += text[at]
       }
       at += 1
-      if (text.startsWith('\r\n', at)) at += 1
-      else if (at < text.length && text[at] !== delimiter && text[at] !== '\n') return undefined
+      while (text[at] === ' ') at += 1
+      if (text.startsWith('\r\n', at) || (text[at] === '\r' && at + 1 === text.length)) at += 1
+      if (at < text.length && text[at] !== delimiter && text[at] !== '\n') return undefined
     } else {
-      while (at < text.length && text[at] !== delimiter && text[at] !== '\n') {
-        if (text[at] === '"') return undefined
-        field += text[at++]
-      }
+      while (at < text.length && text[at] !== delimiter && text[at] !== '\n') field += text[at++]
       if (text[at] !== delimiter) field = field.replace(/\r$/, '')
     }
-    row.push(field)
-    if (text[at] === delimiter) {
-      at += 1
-      if (at < text.length) continue
-      row.push('')
-    }
-    rows.push(row)
-    row = []
-    at += 1
+    fields.push(field)
+    if (text[at] !== delimiter) return { fields, end: Math.min(text.length, at + 1) }
   }
-  return rows
 }
 
 const BOM = '\xEF\xBB\xBF'
 
-function expected(rows: readonly string[][], columns: readonly string[]): unknown[] {
-  const notBlank = rows.filter(row => !(row.length === 1 && row[0] === ''))
+function expected(rows: readonly (readonly string[] | null)[], columns: readonly string[]): unknown[] {
+  const notBlank = rows.filter(row => !(row?.length === 1 && row[0] === ''))
   return notBlank.slice(1).map(fields => {
+    if (fields === null) return 'invalid_record'
     if (fields.every((field, i) => field === columns[i])) return 'invalid_record'
     if (fields.length !== columns.length) return 'invalid_record'
     const field = (name: string): string | undefined | null => {

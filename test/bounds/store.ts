@@ -49,7 +49,9 @@ export function computedStore(
   }
 }
 
-/** The same bytes over and over, or what `unitOf` returns for each repetition, of the same length. */
+/**
+ * The same bytes over and over, or what `unitOf` returns for each repetition, of the same length.
+ */
 export function repeated(
   unit: Uint8Array,
   size: number,

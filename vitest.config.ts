@@ -10,6 +10,7 @@ const conditions = ['@reembed/source']
 const LONG = [
   'packages/endpoint/test/limiter-fleet.test.ts',
   'test/bounds.test.ts',
+  'test/broken-workers.test.ts',
   'test/chaos.test.ts',
   'test/ending-crash.test.ts',
   'test/infra/autoscale.test.ts',

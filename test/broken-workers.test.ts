@@ -92,7 +92,7 @@ async function failedJobs(): Promise<number> {
   return (await queue.counts()).failed
 }
 
-const published = ({ line }: Running): Promise<string> => line(/"publish":"published"/)
+const published = ({ line }: Running): Promise<string> => line(/"state":"published"/)
 
 async function expectVerified(): Promise<void> {
   expect(await failedJobs()).toBe(0)

@@ -49,14 +49,23 @@ export function computedStore(
   }
 }
 
-/** The same bytes over and over. */
-export function repeated(unit: Uint8Array, size: number): Computed {
+/**
+ * The same bytes over and over, or what `unitOf` returns for each repetition, of the same length.
+ */
+export function repeated(
+  unit: Uint8Array,
+  size: number,
+  unitOf: (index: number) => Uint8Array = () => unit,
+): Computed {
   return {
     size,
     *read(start, end) {
       for (let at = start; at < end; ) {
         const from = at % unit.length
-        const piece = unit.subarray(from, Math.min(unit.length, from + end - at))
+        const piece = unitOf(Math.floor(at / unit.length)).subarray(
+          from,
+          Math.min(unit.length, from + end - at),
+        )
         yield piece
         at += piece.length
       }

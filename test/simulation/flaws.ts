@@ -7,8 +7,18 @@ import type { Fleet } from './fleet.ts'
 export const FLAWS = ['revision', 'key', 'right', 'corpus', 'output'] as const
 export type Flaw = (typeof FLAWS)[number]
 
+const MESSAGE = 'a wrong setting of this worker'
+
 const error = (code: ConstructorParameters<typeof ReembedError>[0]): ReembedError =>
-  new ReembedError(code, 'a wrong setting of this worker')
+  new ReembedError(code, MESSAGE)
+
+/**
+ * Whether the wrong setting is the reason of a failed job. A worker with one also observes faults
+ * of the run: with a wrong key it still reads the corpus, and puts a shard of reused vectors.
+ * Without its output, a worker observes nothing else.
+ */
+export const isCauseOf = (flaw: Flaw, reason: string): boolean =>
+  flaw === 'output' || reason.includes(MESSAGE)
 
 export function flawedFleet({ open }: Pick<Fleet, 'open'>, flaw: Flaw | undefined): Pick<Fleet, 'open'> {
   return {

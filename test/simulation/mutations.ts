@@ -41,8 +41,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'requests have no canary',
     file: 'endpoint/src/canary.ts',
-    find: 'if (1 - likeness <= tolerance) return outcome',
-    replace: 'return outcome',
+    find: 'if (1 - likeness <= tolerance) return {',
+    replace: 'return {',
   },
   {
     name: 'references are measured only once',
@@ -87,10 +87,16 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: '{ start, end, signal }',
   },
   {
+    name: 'a sweep enqueues no shard that is missing',
+    file: 'producer/src/sweep.ts',
+    find: 'const lacking = waiting + active + delayed < missing',
+    replace: 'const lacking = waiting + active + delayed < 0',
+  },
+  {
     name: 'a sweep takes all jobs of the queue for jobs of its run',
     file: 'producer/src/sweep.ts',
-    find: ' || missing === lastMissing.get(run)',
-    replace: '',
+    find: 'await queue.counts(of)',
+    replace: 'await queue.counts()',
   },
   {
     name: 'a failed put counts as done',
@@ -109,12 +115,6 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'shard/src/reuse/base-run.ts',
     find: 'if (footer.receipt.rejects.some(({ reason }) => RETRYABLE_REJECTS.includes(reason)))',
     replace: 'if (false)',
-  },
-  {
-    name: 'a carried shard is taken for any slice',
-    file: 'protocol/src/carried.ts',
-    find: ' && isMadeFrom(receipt, slice)',
-    replace: '',
   },
   {
     name: 'a sweep enqueues nothing',
@@ -154,7 +154,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     name: 'a deleted run is planned again under its old id',
-    file: 'planner/src/record.ts',
+    file: 'planner/src/record-plan.ts',
     find: 'id = replacementIdOf(id)',
     replace: 'break',
   },
@@ -174,7 +174,7 @@ export const MUTATIONS: readonly Mutation[] = [
 
 /**
  * Removes the rule from all modules that are loaded later. Throws if the snippet does not occur
- * exactly once.
+ * exactly once, or, at the exit of the process, if its file was never loaded.
  */
 export function mutate(name: string): void {
   const mutation = MUTATIONS.find(each => each.name === name)
@@ -182,10 +182,15 @@ export function mutate(name: string): void {
     throw new Error(`no mutation '${name}': there are ${MUTATIONS.map(each => each.name).join(', ')}`)
   }
   const { file, find, replace } = mutation
+  let isLoaded = false
+  process.on('exit', () => {
+    if (!isLoaded) throw new Error(`${file} was never loaded: correct the file of the mutation '${name}'`)
+  })
   registerHooks({
     load(url, context, nextLoad) {
       const loaded = nextLoad(url, context)
-      if (!url.endsWith(file)) return loaded
+      if (!url.endsWith(`/${file}`)) return loaded
+      isLoaded = true
       const source = String(loaded.source)
       if (source.split(find).length !== 2) throw new Error(`'${find}' must occur exactly once in ${file}`)
       return { ...loaded, source: source.replace(find, () => replace) }

@@ -41,6 +41,8 @@ export interface Setting {
   readonly flawOf: (process: Process) => Flaw | undefined
   /** Whether no other worker is alive. */
   readonly isAlone: (process: Process) => boolean
+  /** Called when a worker spends an attempt of a job, or fails it. */
+  readonly blamed: (process: Process, lock: Lock, reason: string) => void
   /** Called when a worker reports that a job is done. */
   readonly claimed: (job: Lock['job']) => void
   /** Called for each planned run. */
@@ -181,6 +183,8 @@ export async function embedAndSweep(setting: Setting, process: Process): Promise
         observations: lock.observations,
       }
       const disposition = dispositionOf(error, { draining: false, observer, random: world.random })
+      if (disposition.do === 'retry' || disposition.do === 'fail')
+        setting.blamed(process, lock, messageOf(error))
       await queue.end(lock, disposition, messageOf(error))
     }
   }

@@ -70,11 +70,7 @@ const SHARDS_ELSEWHERE = 3
 
 const isOf = (job: Job, of: RunPointer): boolean => runKey(job) === runKey(of)
 
-/** @param onFailed called when a worker moves a job into the failed set */
-export function createQueue(
-  world: World,
-  onFailed: (process: Process, job: Job, observations: number) => void,
-): SimulatedQueue {
+export function createQueue(world: World): SimulatedQueue {
   const held = new Map<string, Held>()
   /**
    * Expiry of each run's finalize lease. Leases are not renewed, so a second worker may get one
@@ -214,7 +210,6 @@ export function createQueue(
         void postpone(job, disposition.delayMs)
       } else if (disposition.do === 'fail' || job.attempts >= ATTEMPTS) {
         job.state = 'failed'
-        onFailed(process, job.job, job.observations)
       } else offer(job)
     },
     failed: run => [...held.values()].some(({ job, state }) => job.run === run && state === 'failed'),

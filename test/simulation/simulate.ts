@@ -5,7 +5,7 @@ import { readManifest, readRunState } from '@reembed/protocol'
 import { createAuthor } from './author.ts'
 import { createCrew, isWorker } from './crew.ts'
 import { createEvents, NEW, OLD } from './events.ts'
-import { FLAWS } from './flaws.ts'
+import { FLAWS, type Flaw, isCauseOf } from './flaws.ts'
 import { createFleet, mayRefuse } from './fleet.ts'
 import { createGarbage } from './garbage.ts'
 import { type Contents, createInvariants } from './invariants.ts'
@@ -22,7 +22,7 @@ import { collect, type Setting } from './programs.ts'
 import { createQueue } from './queue.ts'
 import { type EventName, shapeOf } from './shape.ts'
 import { createObjects, openSimulated, type StoreFaults } from './store.ts'
-import { createWorld } from './world.ts'
+import { createWorld, type Process } from './world.ts'
 
 export interface History {
   readonly seed: number
@@ -81,13 +81,8 @@ export async function simulate(seed: number): Promise<History> {
   const invariants = createInvariants(output, direct, contents, garbage, (text, repaired) =>
     mayRefuse(fleet, text, repaired),
   )
-  const queue = createQueue(world, (process, { run, shard }, observations) => {
-    const flawed = crew.members.find(member => member.process === process)?.program === 'embedWithFlaw'
-    const isHealthyAlive = crew.members.some(({ program }) => program === 'embedAndSweep')
-    // After many observations a job fails in any worker: no worker could make its shard.
-    if (flawed && isHealthyAlive && observations < MAX_OBSERVATIONS)
-      broken.push(`I9 a worker with a wrong setting failed shard ${shard} of ${run} beside a healthy one`)
-  })
+  const flaws = new Map<Process, Flaw>()
+  const queue = createQueue(world)
   const runs = new Map<string, { revision: string | null }>()
   let planned = ''
   let isChaosOver = false
@@ -98,11 +93,22 @@ export async function simulate(seed: number): Promise<History> {
     fleet,
     openOutput: process => openSimulated(output, world, process, faults),
     openSource: process => openSimulated(source, world, process, { ...faults, overwrites: false }),
-    flawOf: process =>
-      crew.members.find(member => member.process === process)?.program === 'embedWithFlaw'
-        ? world.pick(FLAWS)
-        : undefined,
+    flawOf(process) {
+      const { program } = crew.members.find(member => member.process === process) ?? {}
+      if (program !== 'embedWithFlaw') return undefined
+      const flaw = world.pick(FLAWS)
+      flaws.set(process, flaw)
+      return flaw
+    },
     isAlone: process => !crew.members.some(member => isWorker(member) && member.process !== process),
+    blamed(process, { job: { run, shard }, observations }, reason) {
+      const flaw = flaws.get(process)
+      const isAtFault = flaw !== undefined && isCauseOf(flaw, reason)
+      const isHealthyAlive = crew.members.some(({ program }) => program === 'embedAndSweep')
+      // After many observations a job fails in any worker: no worker could make its shard.
+      if (isAtFault && isHealthyAlive && observations < MAX_OBSERVATIONS)
+        broken.push(`I9 a worker with a wrong setting failed shard ${shard} of ${run} beside a healthy one`)
+    },
     claimed: job => invariants.claimed(job),
     planned(run, revision) {
       // A producer that plans during the calm leaves a superseded run as it is; the one that began

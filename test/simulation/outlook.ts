@@ -103,9 +103,14 @@ export function shardNameOf(output: Objects, run: string, shard: number): string
   return shard < shards ? `runs/${run}/data/part-${digits(shard)}-of-${digits(shards)}.parquet` : undefined
 }
 
-/** The body of another shard if one exists, so that it is at least a valid file. */
-export function foreignShardOf(output: Objects): Uint8Array {
-  const shard = [...output.map].find(([key]) => key.endsWith('.parquet'))
+/**
+ * The body of a shard of another number if one exists, so that it is at least a valid file. The
+ * shard of the same number in another run may be the one to carry.
+ */
+export function foreignShardOf(output: Objects, name: string): Uint8Array {
+  const isOther = (key: string): boolean =>
+    key.endsWith('.parquet') && key.slice(key.lastIndexOf('/')) !== name.slice(name.lastIndexOf('/'))
+  const shard = [...output.map].find(([key]) => isOther(key))
   return shard ? shard[1].body : Buffer.from('not ours')
 }
 

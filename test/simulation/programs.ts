@@ -172,7 +172,7 @@ export async function embedAndSweep(setting: Setting, process: Process): Promise
       const made = await processJob(lock.job, run, embedder, context)
       if (made.status === 'stopped') health.stopped()
       else setting.claimed(lock.job)
-      if (made.status === 'put' || made.status === 'already_exists') health.finished()
+      if (made.status === 'put') health.finished()
       await queue.end(lock, { do: 'done' })
     } catch (error) {
       if (!(error instanceof ReembedError) && !lock.lost.signal.aborted) throw error

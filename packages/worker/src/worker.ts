@@ -168,7 +168,8 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       log.debug(facts, 'shard exists already')
       return
     }
-    if (made.status !== 'carried') health.finished()
+    // Only a put proves that this worker can read the corpus, embed and write.
+    if (made.status === 'put') health.finished()
     const { documents, rows, rejects, truncated, unread } = made.receipt
     const { tokens, reused } = costOf(made.receipt, run.plan)
     const counts = {

@@ -113,11 +113,25 @@ const wrongStore = (calls: RegExp): Running => {
   return startWorker(parts(right.url), { AWS_SDK_UA_APP_ID: 'broken' })
 }
 
+/** Whether a body has some thirty documents: more than a test text, less than the long reference text. */
+const isOfDocuments = (bytes: number): boolean => bytes > 600 && bytes < 3_000
+
 const BROKEN: Readonly<Record<string, Broken>> = {
   'a wrong key of the endpoint': {
     start() {
       front.refuse = ({ authorization }) => (authorization === 'Bearer wrong' ? 401 : undefined)
       return startWorker(parts(front.url), { REEMBED_ENDPOINT_TOKEN: 'wrong' })
+    },
+    reason: /HTTP 401.*set or correct the token/,
+    repair() {
+      front.refuse = () => undefined
+    },
+  },
+  'a key of the endpoint that is refused once documents are sent': {
+    start() {
+      front.refuse = ({ authorization, 'content-length': length }) =>
+        authorization === 'Bearer expiring' && isOfDocuments(Number(length)) ? 401 : undefined
+      return startWorker(parts(front.url), { REEMBED_ENDPOINT_TOKEN: 'expiring' })
     },
     reason: /HTTP 401.*set or correct the token/,
     repair() {

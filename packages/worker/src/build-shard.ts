@@ -28,6 +28,8 @@ export interface ShardInput {
   readonly signal: AbortSignal
   readonly stop?: JobStop | undefined
   readonly reportDocuments: JobContext['reportDocuments']
+  /** Called after each answered request. Reused vectors prove nothing about the endpoint. */
+  readonly onAnswered?: (() => void) | undefined
   readonly ids?: IdWatch | undefined
   /** Wall-clock time in milliseconds, for the receipt; the simulation replaces it. */
   readonly now?: (() => number) | undefined
@@ -50,7 +52,7 @@ export interface BuiltShard {
  */
 export async function buildShard(
   embedder: Pick<Embedder, 'embed'>,
-  { job, run, slice, baseRuns, signal, stop, reportDocuments, ids, now = Date.now }: ShardInput,
+  { job, run, slice, baseRuns, signal, stop, reportDocuments, onAnswered, ids, now = Date.now }: ShardInput,
   budget?: JobBudget,
 ): Promise<BuiltShard> {
   const { plan, store, source } = run
@@ -74,6 +76,7 @@ export async function buildShard(
   }
   const progressed = (texts: number): void => {
     embedded += texts
+    onAnswered?.()
     reportDocuments(reusedDocuments + embedded)
   }
   const startedMs = now()

@@ -15,7 +15,7 @@ import type { OpenRun } from './run-cache.ts'
 
 export interface ProcessJobContext
   extends Pick<JobContext, 'reportDocuments' | 'signal'>,
-    Pick<ShardInput, 'now' | 'stop' | 'ids'> {
+    Pick<ShardInput, 'now' | 'stop' | 'ids' | 'onAnswered'> {
   /** Required for runs with a budget; without it, jobs of such runs end as `stopped`. */
   readonly budgets?: JobBudgets | undefined
 }

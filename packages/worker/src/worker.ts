@@ -147,10 +147,9 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       ...context,
       budgets,
       ids,
-      reportDocuments(count) {
+      onAnswered() {
         health.answered()
         suspension?.update()
-        context.reportDocuments(count)
       },
     })
     const ms = Math.round(performance.now() - startedMs)

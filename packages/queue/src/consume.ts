@@ -8,7 +8,7 @@ import type { Job as BullJob } from 'bullmq'
 import { dispositionOf, type Observer } from './disposition.ts'
 import { type Job, parseJob } from './job.ts'
 import { createJobMonitor } from './job-monitor.ts'
-import { queueKey, REDIS_PREFIX } from './names.ts'
+import { queueKey, REDIS_PREFIX, withoutSlashes } from './names.ts'
 import {
   readWorkers,
   recordDocuments,
@@ -19,7 +19,6 @@ import {
   type ShardCounts,
   servesOutput,
   type WorkerState,
-  withoutSlashes,
 } from './progress.ts'
 import { withReadyScripts } from './ready-jobs.ts'
 import {
@@ -142,14 +141,14 @@ const MAX_ERRORS_PER_SECOND = 3
 /**
  * Takes jobs and calls `handle` for each until drained.
  * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED at the start. Later the consumer
- * waits
- *   for an unreachable Redis.
+ *   waits for an unreachable Redis.
  */
 export async function consume(
   target: RedisTarget,
   handle: (job: Job, context: JobContext) => Promise<void>,
   { concurrency, outputs, observer, onEvent = () => {}, ...connect }: ConsumeOptions,
 ): Promise<Consumer> {
+  const served = outputs.map(withoutSlashes)
   const [redisUrl, queue] = [secureUrlOf(target), queueOf(target)]
   requireNoEviction(await inspectRedis(redisUrl, connect), redisUrl)
   await requireRights(redisUrl)
@@ -167,12 +166,7 @@ export async function consume(
   // another may have taken the last job.
   let inProgress = 0
   const countServed = (): Promise<number> =>
-    redis.reembedCount(
-      queueKey('wait', queue),
-      queueKey('ready', queue),
-      queueKey('', queue),
-      ...withoutSlashes(outputs),
-    )
+    redis.reembedCount(queueKey('wait', queue), queueKey('ready', queue), queueKey('', queue), ...served)
   const emitIfIdle = async (): Promise<void> => {
     if (inProgress > 0 || redis.status !== 'ready' || (await countServed()) > 0) return
     if (inProgress === 0) onEvent({ kind: 'idle' })
@@ -190,7 +184,7 @@ export async function consume(
       stalledInterval: STALL_CHECK_MS,
       maxStalledCount: MAX_STALLS,
     },
-    createFairBackend(outputs),
+    createFairBackend(served),
   )
 
   let intake: 'open' | 'one' | 'closed' = 'open'
@@ -360,7 +354,7 @@ export async function consume(
   return {
     async heartbeat(state) {
       name = state.worker
-      await recordHeartbeat(redis, queue, { ...state, outputs: withoutSlashes(outputs) })
+      await recordHeartbeat(redis, queue, { ...state, outputs: served })
     },
     suspend: () => setIntake('closed'),
     takeOne() {

@@ -2,12 +2,14 @@
 // loads BullMQ.
 
 import { type BackendFactory, createRedisBackend, type RedisQueueBackend, Worker } from 'bullmq'
-import { withoutSlashes } from './progress.ts'
 import { PICK } from './ready-jobs.ts'
 
 const PICK_COMMAND = 'reembedPick'
 
-/** BullMQ's backend, except that it takes only jobs of `outputs`, and those of all runs in turn. */
+/**
+ * BullMQ's backend, except that it takes only jobs of `outputs`, which have no trailing slash, and
+ * those of all runs in turn.
+ */
 export const createFairBackend =
   (outputs: readonly string[]): BackendFactory<RedisQueueBackend> =>
   (name, options, context) => {
@@ -32,7 +34,7 @@ export const createFairBackend =
         keys.marker,
         backend.toKey(''),
         seen,
-        ...withoutSlashes(outputs),
+        ...outputs,
       ])
       own(transaction, 'moveToActive', args)
       const [picked, moved] = (await transaction.exec()) ?? []

@@ -4,6 +4,7 @@
 //   {reembed}:<queue>:<job id>          a job, as BullMQ stores it
 //   {reembed}:<queue>:<state>           BullMQ's lists and sorted sets of jobs, and ours (ready-jobs.ts)
 //   {reembed}:<queue>:workers           heartbeats
+//   {reembed}:<queue>:wake              planners that wait for an endpoint (wake.ts)
 //   {reembed}:run:<run key>[:...]       progress, budget and finalize lease of a run
 //   {reembed}:limit:<endpoint>[:...]    the limit of an endpoint, shared by all queues
 //
@@ -27,7 +28,7 @@ const SHARD_DIGITS = 7
  * trailing slashes. Without ':' and '.', which separate the parts of key names.
  */
 export function outputId(output: string): string {
-  const url = output.replace(/\/+$/, '')
+  const url = withoutSlashes(output)
   const name = url.slice(url.lastIndexOf('/') + 1)
   const readable = name
     .toLowerCase()
@@ -36,12 +37,15 @@ export function outputId(output: string): string {
   return `${readable.slice(0, READABLE_CHARS) || 'root'}-${idOf(url).slice(0, DIGEST_CHARS)}`
 }
 
+/** An output's URL as names and comparisons use it. */
+export const withoutSlashes = (output: string): string => output.replace(/\/+$/, '')
+
 /** Keys below the prefix that are no queue's. */
 const RESERVED = ['run', 'limit']
 
 /**
- * The Redis key of a part of a queue: BullMQ's states, and `ready`, `turn` and `workers`. KEDA
- * reads some of them.
+ * The Redis key of a part of a queue: BullMQ's states, and `ready`, `turn`, `workers` and
+ * `wake`. KEDA reads some of them.
  */
 export const queueKey = (part: string, queue: string = QUEUE): string => `${REDIS_PREFIX}:${queue}:${part}`
 

@@ -8,7 +8,7 @@
 import { finite, list, record, requireShape, text } from '@reembed/shared'
 import type { Redis } from 'ioredis'
 import type { Job, RunPointer } from './job.ts'
-import { queueKey, REDIS_PREFIX, runKey } from './names.ts'
+import { queueKey, REDIS_PREFIX, runKey, withoutSlashes } from './names.ts'
 
 /** Counts of a finished shard. */
 export interface ShardCounts {
@@ -40,15 +40,10 @@ export interface WorkerState {
 }
 
 /** Whether a worker of `outputs` takes jobs of `output`: one of them, or below one of them. */
-export const servesOutput = (outputs: readonly string[], output: string): boolean =>
-  withoutSlashes(outputs).some(served => {
-    const [url = ''] = withoutSlashes([output])
-    return url === served || url.startsWith(`${served}/`)
-  })
-
-/** Outputs as `servesOutput` and the scripts of ready-jobs.ts compare them. */
-export const withoutSlashes = (outputs: readonly string[]): string[] =>
-  outputs.map(output => output.replace(/\/+$/, ''))
+export function servesOutput(outputs: readonly string[], output: string): boolean {
+  const url = withoutSlashes(output)
+  return outputs.map(withoutSlashes).some(served => url === served || url.startsWith(`${served}/`))
+}
 
 const KEEP_SECONDS = 7 * 24 * 3600
 const STALE_MS = 15_000

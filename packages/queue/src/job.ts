@@ -2,7 +2,7 @@
 // to Redis can at most name a run and a shard; the worker reads their content from the plan in the
 // output.
 
-import { ReembedError } from '@reembed/shared'
+import { isRunId, ReembedError } from '@reembed/shared'
 
 /** A pointer to a run. Two outputs may hold a run with the same id. */
 export interface RunPointer {
@@ -24,13 +24,7 @@ export function parseJob(data: unknown): Job {
   const fields = Object.entries(typeof data === 'object' && data !== null ? data : {})
   const { output, run, shard } = Object.fromEntries(fields)
   const known = fields.every(([name]) => name === 'output' || name === 'run' || name === 'shard')
-  if (
-    known &&
-    typeof output === 'string' &&
-    typeof run === 'string' &&
-    /^[a-z2-7]{26}$/.test(run) &&
-    isIndex(shard)
-  ) {
+  if (known && typeof output === 'string' && typeof run === 'string' && isRunId(run) && isIndex(shard)) {
     return { output, run, shard }
   }
   throw new ReembedError(

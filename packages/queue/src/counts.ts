@@ -6,6 +6,13 @@ import type { Redis } from 'ioredis'
 import type { RunPointer } from './job.ts'
 import { queueKey, runBounds, runKey } from './names.ts'
 
+/**
+ * The states of a job that is not complete, each with the key of its jobs: `ready` waits for a
+ * worker; the others are BullMQ's, and `wait` holds a job only until the next pick.
+ */
+export const QUEUE_STATES = ['wait', 'ready', 'active', 'delayed', 'failed'] as const
+export type QueueState = (typeof QUEUE_STATES)[number]
+
 /** Number of jobs by state. */
 export interface QueueCounts {
   readonly waiting: number
@@ -20,8 +27,9 @@ const MAX_LISTED = 10_000
 export const idsOf = (of: RunPointer, ids: readonly string[]): string[] =>
   ids.filter(id => id.startsWith(`${runKey(of)}.`))
 
-export async function countAll(redis: Redis, queue: string): Promise<QueueCounts> {
-  const key = (part: string): string => queueKey(part, queue)
+/** Counts the jobs of a queue. */
+export async function countStates(redis: Redis, queue: string): Promise<Record<QueueState, number>> {
+  const key = (state: QueueState): string => queueKey(state, queue)
   const [wait, ready, active, delayed, failed] = await Promise.all([
     redis.llen(key('wait')),
     redis.zcard(key('ready')),
@@ -29,7 +37,12 @@ export async function countAll(redis: Redis, queue: string): Promise<QueueCounts
     redis.zcard(key('delayed')),
     redis.zcard(key('failed')),
   ])
-  return { waiting: wait + ready, active, delayed, failed }
+  return { wait, ready, active, delayed, failed }
+}
+
+export async function countAll(redis: Redis, queue: string): Promise<QueueCounts> {
+  const { wait, ready, ...others } = await countStates(redis, queue)
+  return { waiting: wait + ready, ...others }
 }
 
 export async function countRun(redis: Redis, queue: string, of: RunPointer): Promise<QueueCounts> {

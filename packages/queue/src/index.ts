@@ -9,15 +9,10 @@ export {
   type JobContext,
   type JobStop,
 } from './consume.ts'
-export type { QueueCounts } from './counts.ts'
+export { QUEUE_STATES, type QueueCounts, type QueueState } from './counts.ts'
 export { type Disposition, dispositionOf } from './disposition.ts'
-export {
-  openQueueReader,
-  QUEUE_STATES,
-  type QueueDepth,
-  type QueueReader,
-  type QueueState,
-} from './inspect.ts'
+export type { FailedJob } from './failed-jobs.ts'
+export { openQueueReader, type QueueDepth, type QueueReader } from './inspect.ts'
 export { type Job, parseJob, type RunPointer } from './job.ts'
 export {
   type Commit,
@@ -31,7 +26,7 @@ export {
 export { openLimitCoordinator } from './limit-coordinator-redis.ts'
 export { jobId, QUEUE, queueKey, REDIS_PREFIX, runKey } from './names.ts'
 export { type RunProgress, type ShardCounts, servesOutput, type WorkerState } from './progress.ts'
-export { type FailedJob, openQueue, type Queue } from './queue.ts'
+export { openQueue, type Queue } from './queue.ts'
 export {
   inspectRedis,
   type RedisInfo,

@@ -3,20 +3,13 @@
 // BullMQ 6; a test compares them with the installed BullMQ.
 
 import type { Redis } from 'ioredis'
-import { countRun, idsOf, type QueueCounts } from './counts.ts'
+import { countRun, countStates, type QueueCounts, type QueueState } from './counts.ts'
+import { type FailedJob, readFailures } from './failed-jobs.ts'
 import type { RunPointer } from './job.ts'
-import { behindRun, queueKey, shardOfJobId } from './names.ts'
+import { behindRun, queueKey } from './names.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
-import type { FailedJob } from './queue.ts'
 import { inspectRedis, queueOf, type RedisInfo, type RedisTarget, secureUrlOf } from './redis.ts'
 import { connectRedis } from './redis-client.ts'
-
-/**
- * The states of a job that is not complete, each with the key of its jobs: `ready` waits for a
- * worker; the others are BullMQ's, and `wait` holds a job only until the next pick.
- */
-export const QUEUE_STATES = ['wait', 'ready', 'active', 'delayed', 'failed'] as const
-export type QueueState = (typeof QUEUE_STATES)[number]
 
 /** The number of jobs by state, and their ages. */
 export interface QueueDepth {
@@ -64,25 +57,6 @@ export function openQueueReader(target: RedisTarget): QueueReader {
   }
 }
 
-/** More than the queue keeps. */
-const MAX_FAILED = 10_000
-
-async function readFailures(
-  redis: Redis,
-  queue: string,
-  of: RunPointer,
-  limit: number,
-): Promise<FailedJob[]> {
-  const ids = idsOf(of, await redis.zrevrange(queueKey('failed', queue), 0, MAX_FAILED))
-  return Promise.all(
-    ids.slice(0, limit).map(async id => ({
-      ...of,
-      shard: shardOfJobId(id),
-      reason: (await redis.hget(queueKey(id, queue), 'failedReason')) ?? '',
-    })),
-  )
-}
-
 /** BullMQ scores delayed jobs by their due time in ms, times this, plus a sequence number. */
 const DELAYED_SCALE = 4096
 
@@ -92,19 +66,15 @@ const MAX_RUNS = 64
 async function readDepth(redis: Redis, queue: string, nowMs: number): Promise<QueueDepth> {
   const due = nowMs * DELAYED_SCALE
   const key = (part: string): string => queueKey(part, queue)
-  const [wait, ready, active, delayed, failed, paused, oldest, overdue, first] = await Promise.all([
-    redis.llen(key('wait')),
-    redis.zcard(key('ready')),
-    redis.llen(key('active')),
-    redis.zcard(key('delayed')),
-    redis.zcard(key('failed')),
+  const [jobs, paused, oldest, overdue, first] = await Promise.all([
+    countStates(redis, queue),
     redis.hget(key('meta'), 'paused'),
     readOldest(redis, queue),
     redis.zcount(key('delayed'), '-inf', due),
     redis.zrangebyscore(key('delayed'), '-inf', due, 'WITHSCORES', 'LIMIT', 0, 1),
   ])
   return {
-    jobs: { wait, ready, active, delayed, failed },
+    jobs,
     paused: paused !== null,
     oldestWaitingMs: oldest === undefined ? null : Math.max(0, nowMs - oldest),
     overdue,

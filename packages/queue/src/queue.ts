@@ -6,10 +6,11 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { DefaultJobOptions } from 'bullmq'
 import type { QueueCounts } from './counts.ts'
-import { countAll, countRun, idsOf } from './counts.ts'
+import { countAll, countRun } from './counts.ts'
+import { type FailedJob, MAX_FAILED, readFailedIds, readFailures } from './failed-jobs.ts'
 import { openFinalizeLeases } from './finalize-lease.ts'
 import type { Job, RunPointer } from './job.ts'
-import { jobId, queueKey, REDIS_PREFIX, shardOfJobId } from './names.ts'
+import { jobId, queueKey, REDIS_PREFIX } from './names.ts'
 import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
 import { withReadyScripts } from './ready-jobs.ts'
 import {
@@ -22,11 +23,6 @@ import {
 } from './redis.ts'
 import { connectRedis } from './redis-client.ts'
 import { tracedAdd } from './trace.ts'
-
-/** A job without attempts left, with its last error. */
-export interface FailedJob extends Job {
-  readonly reason: string
-}
 
 /** The queue as producers and sweepers use it. */
 export interface Queue extends AsyncDisposable {
@@ -54,7 +50,6 @@ export interface Queue extends AsyncDisposable {
 }
 
 const BULK = 1_000
-const MAX_FAILED = 10_000
 const DAY_S = 24 * 3600
 /** Longer than most finalizations. */
 const RECHECK_MS = 30_000
@@ -91,8 +86,6 @@ export async function openQueue(target: RedisTarget, options: ConnectOptions = {
 
   const key = (part: string): string => queueKey(part, name)
   const sort = () => redis.reembedSort(key('wait'), key('ready'), key('turn'))
-
-  const failedOf = async (of: RunPointer) => idsOf(of, await redis.zrevrange(key('failed'), 0, MAX_FAILED))
 
   async function addMissing(jobs: readonly Job[]): Promise<number> {
     const found = await Promise.all(jobs.map(job => redis.exists(key(jobId(job)))))
@@ -131,13 +124,9 @@ export async function openQueue(target: RedisTarget, options: ConnectOptions = {
     async counts(of) {
       return of === undefined ? countAll(redis, name) : countRun(redis, name, of)
     },
-    async failures(of, limit = 10) {
-      const ids = (await failedOf(of)).slice(0, limit)
-      const reasons = await Promise.all(ids.map(id => redis.hget(key(id), 'failedReason')))
-      return ids.map((id, i) => ({ ...of, shard: shardOfJobId(id), reason: reasons[i] ?? '' }))
-    },
+    failures: (of, limit = 10) => readFailures(redis, name, of, limit),
     async removeFailed(of) {
-      const ids = await failedOf(of)
+      const ids = await readFailedIds(redis, name, of)
       await Promise.all(ids.map(id => queue.remove(id)))
       return ids.length
     },

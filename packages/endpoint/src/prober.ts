@@ -5,7 +5,6 @@ import { hostname } from 'node:os'
 import { type LimitCoordinator, openLimitCoordinator, type RedisTarget } from '@reembed/queue'
 import { type Clock, ReembedError, systemClock } from '@reembed/shared'
 import type { Endpoint, EndpointOptions } from './client/endpoint.ts'
-import { isUnavailable } from './client/failure-kinds.ts'
 import { openEndpoint } from './client/open.ts'
 import { failureBehind } from './client/outcome.ts'
 import { probeEndpoint } from './client/probe.ts'
@@ -89,7 +88,7 @@ async function waitUntilAvailable(
     max: Number.POSITIVE_INFINITY,
     coordinator,
     worker: `${hostname()}-${process.pid}-plan`,
-    probe: stop => probeEndpoint(url, options, isUnavailable, stop),
+    probe: stop => probeEndpoint(url, options, stop),
     maxUnavailableMs,
     clock,
   })

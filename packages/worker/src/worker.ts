@@ -2,13 +2,7 @@
 // state: when it is killed, another worker repeats its jobs.
 
 import { hostname } from 'node:os'
-import {
-  type EndpointOptions,
-  isUnavailable,
-  parseTargets,
-  probeEndpoint,
-  type ReplicaEvent,
-} from '@reembed/endpoint'
+import { type EndpointOptions, parseTargets, probeEndpoint, type ReplicaEvent } from '@reembed/endpoint'
 import { costOf } from '@reembed/protocol'
 import {
   type Consumer,
@@ -108,8 +102,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     redis,
     parseTargets(options.endpoint, options.endpointOptions).name,
   )
-  const probe = (stop: AbortSignal) =>
-    probeEndpoint(options.endpoint, options.endpointOptions ?? {}, isUnavailable, stop)
+  const probe = (stop: AbortSignal) => probeEndpoint(options.endpoint, options.endpointOptions ?? {}, stop)
   const embedder = createEmbedder(options.endpoint, options.endpointOptions, {
     metrics,
     coordinator,

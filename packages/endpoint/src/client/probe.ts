@@ -4,6 +4,7 @@
 
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { EndpointOptions } from './endpoint.ts'
+import { isUnavailable } from './failure-kinds.ts'
 import type { Failure } from './outcome.ts'
 import { post } from './server.ts'
 import { type EndpointTarget, parseTargets } from './targets.ts'
@@ -27,14 +28,13 @@ interface ProbeFailure {
 export async function probeEndpoint(
   given: string,
   options: EndpointOptions,
-  isUnavailable: (failure: Failure) => boolean,
   signal: AbortSignal,
 ): Promise<ProbeFailure | null> {
   const enough = new AbortController()
   const stop = AbortSignal.any([signal, enough.signal])
   try {
     const targets = await parseTargets(given, options).resolve()
-    const probes = targets.map(target => probeTarget(target, options, isUnavailable, stop))
+    const probes = targets.map(target => probeTarget(target, options, stop))
     const answered = new Promise<null>(resolve => {
       for (const probe of probes) probe.then(met => met === null && resolve(null)).catch(() => {})
     })
@@ -50,7 +50,6 @@ export async function probeEndpoint(
 async function probeTarget(
   { url, address }: EndpointTarget,
   { token, model, allowInsecure = false }: EndpointOptions,
-  isUnavailable: (failure: Failure) => boolean,
   signal: AbortSignal,
 ): Promise<ProbeFailure | null> {
   const parsed = parseAddress(url, token, allowInsecure)

@@ -3,7 +3,7 @@
 // sent.
 
 import { type ModelReference, type Plan, readModelReference } from '@reembed/protocol'
-import type { Clock } from '@reembed/shared'
+import { type Clock, createMemo, type Memo } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type Endpoint, type EndpointOptions, openTarget } from './client/endpoint.ts'
 import { openEndpoint } from './client/open.ts'
@@ -54,7 +54,7 @@ export interface ConnectionsOptions {
 interface Connection {
   readonly endpoint: Endpoint
   /** Reference vectors by run, for runs whose model this endpoint was verified to serve. */
-  readonly verified: Map<string, Promise<ModelReference>>
+  readonly verified: Memo<string, ModelReference>
   users: number
   stale: boolean
 }
@@ -75,7 +75,7 @@ export function connectToUrl({
     if (known) return known
     const fresh = open(url, { ...options, truncate }).then(endpoint => ({
       endpoint: instrument(endpoint),
-      verified: new Map(),
+      verified: createMemo<string, ModelReference>(),
       users: 0,
       stale: false,
     }))
@@ -93,20 +93,6 @@ export function connectToUrl({
     if ((await connections.get(truncate)) === connection) connections.delete(truncate)
   }
 
-  function verifyOnce(
-    run: RunModel,
-    name: string,
-    { endpoint, verified }: Connection,
-  ): Promise<ModelReference> {
-    const known = verified.get(name)
-    if (known) return known
-    const { truncate } = run.plan.recipe
-    const fresh = verifyModel(run, endpoint, () => open(url, { ...options, truncate }))
-    verified.set(name, fresh)
-    fresh.catch(() => verified.delete(name))
-    return fresh
-  }
-
   return {
     has: truncate => connections.has(truncate),
     async use(run, name) {
@@ -119,7 +105,10 @@ export function connectToUrl({
         if (connection.stale && connection.users === 0) await connection.endpoint[Symbol.asyncDispose]()
       }
       try {
-        return { endpoint: connection.endpoint, reference: await verifyOnce(run, name, connection), release }
+        const { endpoint, verified } = connection
+        const reopen = (): Promise<Endpoint> => open(url, { ...options, truncate })
+        const reference = await verified.get(name, () => verifyModel(run, endpoint, reopen))
+        return { endpoint, reference, release }
       } catch (error) {
         await release(isMismatch(error))
         throw error

@@ -34,10 +34,10 @@ export const referenceTexts: readonly string[] = [
  * Minimum cosine between vectors of one model, computed in half precision and in batches with any
  * other texts.
  */
-export const MIN_REFERENCE_COSINE = 0.999
+const MIN_REFERENCE_COSINE = 0.999
 
 /** A larger distance is not noise: two models answer at one address. */
-export const MAX_RADIUS = 1e-3
+const MAX_RADIUS = 1e-3
 const ROUNDS = 3
 /** Vectors above this cosine are equal. */
 const SAME_COSINE = 1 - 1e-7
@@ -54,8 +54,7 @@ export function modelOf({ info }: Pick<Endpoint, 'info'>): ModelIdentity {
  * Embeds the reference texts alone and in full requests, several times, which measures the noise of
  * the server and detects a second model at the same address.
  * @throws ReembedError MODEL_MISMATCH when the vectors of one text differ by more than noise,
- * ENDPOINT_UNSUPPORTED when
- *   different texts have the same vector
+ *   ENDPOINT_UNSUPPORTED when different texts have the same vector
  */
 export async function computeReference(
   endpoint: Endpoint,

@@ -64,8 +64,7 @@ export type ErrorCode =
  * - `job`: its shard cannot be made, or the cause is unknown.
  * - `run`: no worker can complete the run as it was planned.
  * - `worker`: its configuration, its rights or the model that it is connected to. Another worker
- *   may
- *   succeed with the same job.
+ *   may succeed with the same job.
  * - `dependency`: Redis, the store or the endpoint is overloaded or does not answer now.
  */
 export type Fault = 'job' | 'run' | 'worker' | 'dependency'

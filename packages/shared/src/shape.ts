@@ -89,8 +89,7 @@ export const amount: Shape = is(value => Number.isFinite(value) && Number(value)
 export const bool: Shape = is(value => typeof value === 'boolean')
 /** Null. */
 export const none: Shape = is(value => value === null)
-export const absent: Shape = is(value => value === undefined)
-export const anything: Shape = () => undefined
+const absent: Shape = is(value => value === undefined)
 /** The shape, or undefined. */
 export const optional = (shape: Shape): Shape => either(absent, shape)
 /** The format version that this release reads and writes. */

@@ -14,6 +14,7 @@ import {
 } from '@reembed/shard'
 import type { JobBudget } from './budget.ts'
 import { addTruncation, createTextMeter, NOTHING_TRUNCATED, truncationOf } from './embed/text-meter.ts'
+import { bySource } from './embed.ts'
 import type { Embedder } from './embedder.ts'
 import type { IdWatch } from './id-watch.ts'
 import { mergeRows } from './merge-rows.ts'
@@ -162,9 +163,6 @@ function countingIndex(index: ReuseIndex) {
  */
 const limitOf = ({ recipe: { chunking, truncate }, texts }: Plan): number | null =>
   chunking || !truncate ? Number.POSITIVE_INFINITY : (texts?.limit ?? null)
-
-const bySource = ({ position: a }: RejectRow, { position: b }: RejectRow): number =>
-  a.part - b.part || a.offset - b.offset
 
 const identityOf = (plan: Plan, shard: number) => ({
   run: plan.run,

@@ -12,7 +12,7 @@ import {
   pack,
   type TokenEstimator,
 } from '@reembed/endpoint'
-import type { Document, ModelReference, Reject, SourceRecord } from '@reembed/protocol'
+import type { Document, ModelReference, Reject, RejectRow, SourceRecord } from '@reembed/protocol'
 import type { JobStop } from '@reembed/queue'
 import { type Clock, mapConcurrent, systemClock } from '@reembed/shared'
 import { createVectorMemory, type VectorMemory } from './embed/memory.ts'
@@ -292,7 +292,8 @@ function withoutRows(
   return vectors.subarray(0, to * dimensions)
 }
 
-const bySource = ({ position: a }: Reject, { position: b }: Reject): number =>
+/** Compares two rejects by their place in the corpus. */
+export const bySource = ({ position: a }: RejectRow, { position: b }: RejectRow): number =>
   a.part - b.part || a.offset - b.offset
 
 const lengthOf = (texts: readonly string[]): number => texts.reduce((sum, text) => sum + text.length, 0)

@@ -28,7 +28,7 @@ export async function readAppliedPrompt(
 /**
  * The text of the tokens before the marker; null if the reply is not a list of tokens with offsets.
  */
-export function promptIn(body: string): string | null {
+function promptIn(body: string): string | null {
   let json: unknown
   try {
     json = JSON.parse(body)

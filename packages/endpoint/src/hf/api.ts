@@ -5,7 +5,7 @@
 import { codeOf, messageOf, ReembedError } from '@reembed/shared'
 import { parseAddress } from '../client/url.ts'
 
-export const HF_API = 'https://api.endpoints.huggingface.cloud/v2'
+const HF_API = 'https://api.endpoints.huggingface.cloud/v2'
 
 /** `hf:namespace/name`. */
 export interface HfName {

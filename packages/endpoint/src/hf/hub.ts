@@ -15,8 +15,7 @@ const COMMIT = /^[0-9a-f]{40}$/
  * Resolves a model's branch or tag to its commit, as huggingface_hub's `model_info` does
  * (`GET /api/models/<id>/revision/<branch>`). A commit is returned as it is, without a request.
  * @throws ReembedError USAGE for a model or revision that does not exist, ENDPOINT_ACCESS_DENIED
- * (also for a model
- *   that does not exist: the Hub answers 401 for both), ENDPOINT_UNREACHABLE
+ *   (also for a model that does not exist: the Hub answers 401 for both), ENDPOINT_UNREACHABLE
  */
 export async function resolveCommit(
   model: string,

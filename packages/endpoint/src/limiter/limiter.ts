@@ -22,9 +22,6 @@ import { createRetryBudget } from './retry-budget.ts'
 import { initialState } from './step.ts'
 import { createTally, type Sample } from './tally.ts'
 
-export type { EndpointProbe } from './probe-loop.ts'
-export type { Sample } from './tally.ts'
-
 /**
  * Inputs in flight. Only the first ending has an effect; leaving the scope without one is `ignore`.
  */

@@ -9,7 +9,7 @@
  */
 export type LabelBound = readonly string[] | number
 
-/** The labels of a metric, or undefined for one without. */
+/** The labels of a metric; `{}` for one without. */
 export type Labels<L extends string> = Readonly<Record<L, string>>
 export type LabelBounds<L extends string> = Readonly<Record<L, LabelBound>>
 

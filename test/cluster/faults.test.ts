@@ -31,6 +31,11 @@ describe.skipIf(noCluster)(`faults${noCluster ? ` (not run: ${noCluster})` : ''}
       redis.disconnect()
     }
   }
+  const queued = (site: Site): Promise<unknown> =>
+    eventually('the jobs are queued', 60_000, async () => {
+      const { stdout } = await site.reembed('status', '--json')
+      return JSON.parse(stdout).queue?.jobs.waiting > 0
+    })
   const unready = (site: Site): Promise<unknown> =>
     eventually('no worker is ready', 60_000, async () => (await site.replicas('reembed-worker'))?.ready === 0)
 
@@ -46,9 +51,7 @@ describe.skipIf(noCluster)(`faults${noCluster ? ` (not run: ${noCluster})` : ''}
     }
     const producer = { ...values.producer, job: { enabled: true } }
     await site.helm(['install', '--wait', '--timeout=60s'], { ...values, producer, worker: { replicas: 0 } })
-    await eventually('the jobs are queued', 60_000, async () =>
-      /queued/.test((await site.reembed('status')).stdout),
-    )
+    await queued(site)
     await site.helm(['upgrade'], { ...values, endpoint: { ...endpoint, revision: NEW } })
     await unready(site)
     expect(await failedJobs(site)).toBe(0)
@@ -63,6 +66,7 @@ describe.skipIf(noCluster)(`faults${noCluster ? ` (not run: ${noCluster})` : ''}
     const values = { ...site.values, ...FIXED, endpoint: { url: tei.url } }
     const producer = { ...site.values.producer, job: { enabled: true }, extraArgs: SMALL_SHARDS }
     await site.helm(['install', '--wait', '--timeout=60s'], { ...values, producer, worker: { replicas: 0 } })
+    await queued(site)
     await cluster.createSecret('s3-key', 'wrong', {
       AWS_ACCESS_KEY_ID: 'test-key',
       AWS_SECRET_ACCESS_KEY: 'wrong',

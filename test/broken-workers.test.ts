@@ -113,7 +113,7 @@ const wrongStore = (calls: RegExp): Running => {
   return startWorker(parts(right.url), { AWS_SDK_UA_APP_ID: 'broken' })
 }
 
-/** Whether a body has some thirty documents: more than a test text, less than the long reference text. */
+/** Whether a body has some thirty documents: longer than test texts, shorter than the long one. */
 const isOfDocuments = (bytes: number): boolean => bytes > 600 && bytes < 3_000
 
 const BROKEN: Readonly<Record<string, Broken>> = {

@@ -4,6 +4,7 @@
 import { rejectsAllowed, truncationAllowed } from '@reembed/planner'
 import {
   estimatedInputs,
+  isSuperseded,
   type Manifest,
   type ModelIdentity,
   type Totals,
@@ -233,9 +234,9 @@ function finishedCondition(facts: RunFacts): RunCondition {
 }
 
 function unfinishedCondition(facts: RunFacts, nowMs: number): RunCondition {
-  const { seq, plan, current, shards, queue } = facts
+  const { plan, record, current, shards, queue } = facts
   const missing = (plan?.shards ?? 0) - shards.done
-  if (current && current.seq >= seq) {
+  if (isSuperseded(facts, record, current)) {
     const detail = `by version ${current.version}, of run ${current.run}, before its last ${missing} shards were made`
     return { state: 'superseded', detail, sinceMs: current.publishedMs }
   }

@@ -17,7 +17,7 @@ import {
   stopRun,
   submitRun,
 } from '@reembed/producer'
-import { type Manifest, readManifest, requirePlan } from '@reembed/protocol'
+import { type Manifest, requirePlan } from '@reembed/protocol'
 import { type EmbeddingBatch, readEmbeddings, requireManifest } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -473,7 +473,7 @@ function runCalls(
       const store = await resources.writableStore(signal)
       const run = await findRun(store, name, 'newest')
       const plan = await requirePlan(store, run)
-      const manifest = await finishedManifest(store, run)
+      const manifest = await requireManifest(store, run)
       if (force) return forcePublish(store, manifest, plan, { by, reason })
       const conditions = { ...plan, maxRejects: maxRejects ?? plan.maxRejects, actor: { by, reason }, signal }
       return orReason(signal, publish(store, manifest, conditions))
@@ -509,14 +509,6 @@ function readingCalls(resources: Resources, { s3 }: ReembedOptions): Pick<Reembe
       yield* readEmbeddings(resources.output, { run, extra, s3, signal })
     },
   }
-}
-
-async function finishedManifest(store: Store, run: string): Promise<Manifest> {
-  const manifest = await readManifest(store, run)
-  if (manifest) return manifest
-  throw new ReembedError('RUN_NOT_FOUND', `run ${run} in ${store.url} is not finished: wait for it first`, {
-    reason: 'run_not_finished',
-  })
 }
 
 /** A plan needs no output: without one nothing can be reused. */

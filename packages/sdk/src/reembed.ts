@@ -36,7 +36,7 @@ import type {
   WaitOptions,
   WorkerOptions,
 } from './options.ts'
-import { absoluteUrl, openResources, type Resources } from './resources.ts'
+import { absoluteUrl, once, openResources, type Resources, unlessAborted } from './resources.ts'
 import { createIdleSignal, withSweeps } from './worker.ts'
 
 /**
@@ -394,9 +394,7 @@ function workCalls(
   resources: Resources,
   { s3, log = SILENT, endpointOptions, unsafeStore }: ReembedOptions,
 ): Pick<Reembed, 'startWorker' | 'sweep' | 'wait'> {
-  let sweeper: Promise<ReturnType<typeof createSweeper>> | undefined
-  const openSweeper = async (signal?: AbortSignal) =>
-    createSweeper(await resources.writableStore(signal), await resources.queue(signal))
+  const sweeper = once(async () => createSweeper(await resources.writableStore(), await resources.queue()))
   return {
     async startWorker({ outputs, sweep = true, signal, ...options } = {}) {
       const queue = await resources.queue(signal)
@@ -426,11 +424,8 @@ function workCalls(
     },
 
     async sweep({ signal } = {}) {
-      sweeper ??= openSweeper(signal).catch((error: unknown) => {
-        sweeper = undefined
-        throw error
-      })
-      return orReason(signal, (await sweeper).sweep(signal))
+      const { sweep } = await unlessAborted(signal, sweeper)
+      return orReason(signal, sweep(signal))
     },
 
     async wait(name, { onProgress, signal = new AbortController().signal } = {}) {

@@ -48,8 +48,8 @@ export async function recordRun(
 }
 
 /**
- * Removes the failed jobs of a run from the queue and, unless it is finished, enqueues every missing
- * shard.
+ * Removes the failed jobs of a run from the queue. Enqueues every missing shard unless the run is
+ * finished.
  * Called after `recordRun`.
  */
 export async function enqueueRun(

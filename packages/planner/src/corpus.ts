@@ -66,16 +66,36 @@ export async function openCorpus(
    */
   const card = /^hf:\/\/datasets\/[^/]+\/[^/]+\/?$/.test(url) ? 'README.md' : undefined
 
-  async function* objects({ onSkip, signal }: ListCorpusOptions = {}): ReturnType<Corpus['objects']> {
-    for await (const { key, size, etag } of store.list('', { signal })) {
-      refuseLogOfTable(store.url, key)
-      if (isHidden(key) || key === card) continue
-      const encoding = objectEncodingOf(key, format)
-      if (encoding && !isSetAside(key, encoding)) yield sourceObjectOf({ key, size, etag }, encoding, csv)
-      else if (encoding || !isMarker(key)) onSkip?.(key)
-    }
-  }
+  const objects: Corpus['objects'] = options =>
+    sourceObjects(store, { format, csv, isWanted: key => key !== card }, options)
   return { store, objects, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() }
+}
+
+/** The objects of a listing that are read. */
+async function* sourceObjects(
+  store: Store,
+  {
+    format,
+    csv,
+    prefix = '',
+    isWanted,
+    includesSetAside = false,
+  }: Reading & {
+    readonly prefix?: string
+    readonly isWanted: (key: string) => boolean
+    /** Whether objects are read that `isSetAside` would skip. */
+    readonly includesSetAside?: boolean
+  },
+  { onSkip, signal }: ListCorpusOptions = {},
+): ReturnType<Corpus['objects']> {
+  for await (const { key, size, etag } of store.list(prefix, { signal })) {
+    refuseLogOfTable(store.url, key)
+    if (isHidden(key) || !isWanted(key)) continue
+    const encoding = objectEncodingOf(key, format)
+    if (encoding && (includesSetAside || !isSetAside(key, encoding)))
+      yield sourceObjectOf({ key, size, etag }, encoding, csv)
+    else if (encoding || !isMarker(key)) onSkip?.(key)
+  }
 }
 
 /** Whether the root has a scheme that openStore knows: it reports what is wrong with the others. */
@@ -114,22 +134,19 @@ async function splitGlob(url: string): Promise<Glob | undefined> {
   return { root: cut === 0 ? '.' : url.slice(0, cut), pattern: url.slice(cut) }
 }
 
-function corpusOfGlob(store: Store, { pattern }: Glob, { format, csv }: Reading): Corpus {
+function corpusOfGlob(store: Store, { pattern }: Glob, reading: Reading): Corpus {
   /** What all keys that match begin with: only these are listed. */
   const prefix = pattern.slice(0, pattern.search(/[*?[{]/))
-  const namesThem = /(^|\/)_/.test(pattern)
+  const includesSetAside = /(^|\/)_/.test(pattern)
 
-  async function* objects({ onSkip, signal }: ListCorpusOptions = {}): ReturnType<Corpus['objects']> {
+  async function* objects(options?: ListCorpusOptions): ReturnType<Corpus['objects']> {
     let found = false
-    for await (const { key, size, etag } of store.list(prefix, { signal })) {
-      refuseLogOfTable(store.url, key)
-      if (isHidden(key) || !posix.matchesGlob(key, pattern)) continue
-      found = true
-      const encoding = objectEncodingOf(key, format)
-      if (encoding && (namesThem || !isSetAside(key, encoding)))
-        yield sourceObjectOf({ key, size, etag }, encoding, csv)
-      else if (encoding || !isMarker(key)) onSkip?.(key)
+    const isWanted = (key: string): boolean => {
+      const matches = posix.matchesGlob(key, pattern)
+      found ||= matches
+      return matches
     }
+    yield* sourceObjects(store, { ...reading, prefix, isWanted, includesSetAside }, options)
     if (!found) {
       throw new ReembedError(
         'SOURCE_EMPTY',

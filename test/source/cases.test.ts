@@ -269,6 +269,11 @@ describe('JSON numbers', () => {
     expect(nulled).toEqual({ n: 1 })
   })
 
+  it('of a line that is cut off in a string of escaped quotes are not searched for in quadratic time', async () => {
+    const path = await file('cut.jsonl', `{"id":1,"text":"a"}\n{"id":2,"text":"${'\\"'.repeat(500_000)}`)
+    expect(await texts(path)).toEqual([['1', 'a'], 'invalid_json: the JSON ends early: is the line cut off?'])
+  })
+
   it('a byte order mark in the middle of joined files is no part of its line', async () => {
     const path = await file('joined.jsonl', '\uFEFF{"id":1,"text":"a"}\n\uFEFF{"id":2,"text":"b"}\n')
     expect(await texts(path)).toEqual([

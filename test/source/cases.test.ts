@@ -1,7 +1,7 @@
 // Files as their writers wrote them: read exactly, or refused by name. The files in cases/ were
 // made by pyarrow, polars, delta-rs and Python's json and csv modules.
 
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,6 +9,7 @@ import { readSlice } from '@reembed/corpus'
 import { openCorpus, planRun } from '@reembed/planner'
 import type { CarriedValue } from '@reembed/protocol'
 import { tableFromArrays, tableToIPC } from 'apache-arrow'
+import { parquetMetadata } from 'hyparquet'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 const MODEL = { id: 'm', revision: 'r', dimensions: 8, pooling: 'mean', normalized: true }
@@ -408,6 +409,20 @@ describe('Parquet', () => {
       { tags: null, meta: '{"lang":null,"n":2}', m: '{"k":"v"}', 'meta.n': 2n },
       expect.stringContaining('missing_text'),
     ])
+  })
+
+  it('names a list whose dictionary is damaged', async () => {
+    const bytes = await readFile(`${CASES}parquet-lists.parquet`)
+    const { row_groups } = parquetMetadata(new Uint8Array(bytes).buffer)
+    const tags = row_groups[0]?.columns.find(
+      ({ meta_data }) => meta_data?.path_in_schema[0] === 'tags',
+    )?.meta_data
+    expect(tags?.dictionary_page_offset).toBeDefined()
+    bytes.fill(0xff, Number(tags?.data_page_offset) - 8, Number(tags?.data_page_offset))
+    await expect(carried(await file('dictionary.parquet', bytes), ['tags'])).rejects.toMatchObject({
+      code: 'SOURCE_FORMAT',
+      message: expect.stringMatching(/is damaged in column "tags/),
+    })
   })
 
   it('names an encrypted column', async () => {

@@ -162,7 +162,7 @@ describe('CSV', () => {
   })
 
   it('of joined files rejects the header in the middle, and ignores its byte order mark', async () => {
-    const path = await file('joined.csv', '\uFEFFid,text\n1,a\n\uFEFFid,text\n\uFEFF2,b\n')
+    const path = await file('joined.csv', '\uFEFFid,text,größe\n1,a,1\n\uFEFFid,text,größe\n\uFEFF2,b,2\n')
     expect(await texts(path)).toEqual([['1', 'a'], 'invalid_record: the line repeats the header', ['2', 'b']])
   })
 

@@ -6,21 +6,17 @@
 // Checks that every vector of an unedited document is bit-identical, and the number of reused rows.
 // Not measured: S3, a real model.
 
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { startEndpoint } from '@reembed/local'
-import { readEmbeddings } from '@reembed/shard'
+import { expectSame, runCommand } from './next-version.ts'
 
 const documents = Number(process.argv[2] ?? 1_000_000)
 const dimensions = Number(process.argv[3] ?? 384)
 const FILES = 20
 const EVERY = 120
 const perFile = Math.floor(documents / FILES)
-const main = fileURLToPath(new URL('../packages/reembed/src/main.ts', import.meta.url))
 const folder = await mkdtemp(join(tmpdir(), 'reembed-carry-'))
 const [source, output] = [join(folder, 'corpus'), join(folder, 'vectors')]
 /** The edition of each file. */
@@ -29,6 +25,7 @@ const editions: number[] = new Array(FILES).fill(0)
 const isEdited = (i: number): boolean => i % EVERY === 0 && (editions[Math.floor(i / perFile)] ?? 0) > 0
 
 await using endpoint = await startEndpoint({ engine: 'hash', hash: { dimensions } })
+const given = ['--source', source, '--output', output, '--endpoint', endpoint.url]
 try {
   await mkdir(source)
   for (let file = 0; file < FILES; file += 1) await write(file)
@@ -45,7 +42,7 @@ try {
       await write(file)
     }
     const after = await version(name)
-    await expectSame(before, after, files)
+    await expectSame(output, [before, after], i => i % EVERY === 0 && i < files * perFile)
     before = after
   }
 } finally {
@@ -69,25 +66,12 @@ async function write(file: number): Promise<void> {
 async function version(name: string): Promise<string> {
   const known = await inodes()
   const startedMs = performance.now()
-  const args = ['run', '--source', source, '--output', output, '--endpoint', endpoint.url, '--json']
-  const child = spawn(process.execPath, ['--conditions=@reembed/source', main, ...args], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let [stdout, stderr] = ['', '']
-  child.stdout.on('data', data => {
-    stdout += data
-  })
-  child.stderr.on('data', data => {
-    stderr += data
-  })
-  const [code] = await once(child, 'close')
+  const { run, totals } = await runCommand(given)
   const seconds = (performance.now() - startedMs) / 1000
-  if (code !== 0) throw new Error(`exit code ${code}: ${stderr.slice(-1_000)}`)
-  const { run, totals } = JSON.parse(stdout)
   if (totals.rows !== perFile * FILES) throw new Error(`${name}: ${totals.rows} rows`)
   const written = [...(await inodes())].filter(([inode]) => !known.has(inode))
   const bytes = written.reduce((sum, [, size]) => sum + size, 0)
-  const embedded = totals.rows - totals.reused
+  const embedded = totals.rows - (totals.reused ?? 0)
   print(
     `| ${name} | ${embedded.toLocaleString('en-US')} | ${seconds.toFixed(1)} | ${(bytes / 2 ** 20).toFixed(1)} |`,
   )
@@ -104,27 +88,4 @@ async function inodes(): Promise<Map<number, number>> {
     found.set(ino, size)
   }
   return found
-}
-
-async function expectSame(before: string, after: string, files: number): Promise<void> {
-  const [a, b] = [rowsOf(before), rowsOf(after)]
-  for (let i = 0; ; i += 1) {
-    const [one, two] = [await a.next(), await b.next()]
-    if (one.done || two.done) {
-      if (one.done !== two.done) throw new Error('the runs have different lengths')
-      return
-    }
-    const wasEdited = i % EVERY === 0 && i < files * perFile
-    const isSame = Buffer.compare(one.value.vector, two.value.vector) === 0
-    if (one.value.id !== two.value.id || (!wasEdited && !isSame)) throw new Error(`${two.value.id} changed`)
-  }
-}
-
-async function* rowsOf(run: string) {
-  for await (const { ids, vectors } of readEmbeddings(output, { run })) {
-    for (const [row, id] of ids.entries()) {
-      const { buffer, byteOffset } = vectors
-      yield { id, vector: Buffer.from(buffer, byteOffset + 4 * row * dimensions, 4 * dimensions) }
-    }
-  }
 }

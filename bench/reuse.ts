@@ -7,14 +7,11 @@
 // of each manifest, and that vectors of unchanged documents are bit-identical. Not measured: S3
 // (the output is a folder), a real model.
 
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { startEndpoint } from '@reembed/local'
-import { readEmbeddings } from '@reembed/shard'
+import { expectSame, type Outcome, runCommand } from './next-version.ts'
 
 const documents = Number(process.argv[2] ?? 1_000_000)
 const dimensions = Number(process.argv[3] ?? 384)
@@ -22,17 +19,12 @@ const FILES = 100
 const perFile = Math.floor(documents / FILES)
 /** Canaries and the texts that identify a model. */
 const PROOF = 0.045
-const main = fileURLToPath(new URL('../packages/reembed/src/main.ts', import.meta.url))
 const folder = await mkdtemp(join(tmpdir(), 'reembed-reuse-'))
-const source = join(folder, 'corpus')
+const [source, output] = [join(folder, 'corpus'), join(folder, 'vectors')]
 const kept = new Map<number, string>()
 
-interface Outcome {
-  readonly run: string
-  readonly totals: { readonly rows: number; readonly reused?: number }
-}
-
 await using endpoint = await startEndpoint({ engine: 'hash', hash: { dimensions } })
+const given = ['--source', source, '--output', output, '--endpoint', endpoint.url]
 try {
   await mkdir(source)
   await writeCorpus(() => false)
@@ -41,10 +33,10 @@ try {
   await measured('the same again', [], documents)
   await writeCorpus(i => i % 100 === 0)
   const spread = await measured('1 % edited, in every file', [], documents / 100)
-  await expectSame(first.run, spread.run, i => i % 100 === 0)
+  await expectSame(output, [first.run, spread.run], i => i % 100 === 0)
   await writeCorpus(i => i % 100 === 0 || i < perFile)
   const one = await measured('one file of a hundred rewritten', [], perFile - perFile / 100)
-  await expectSame(spread.run, one.run, i => i < perFile)
+  await expectSame(output, [spread.run, one.run], i => i < perFile)
   await measured('another column carried', ['--carry', 'year'], 0)
 
   console.log(
@@ -60,7 +52,7 @@ try {
   async function measured(name: string, more: readonly string[], expected: number): Promise<Outcome> {
     const before = await textsCounted()
     const startedMs = performance.now()
-    const outcome = await run(more)
+    const outcome = await runCommand([...given, ...more])
     const seconds = (performance.now() - startedMs) / 1000
     const texts = (await textsCounted()) - before
     const { rows: made, reused = 0 } = outcome.totals
@@ -82,32 +74,6 @@ try {
   await rm(folder, { recursive: true, force: true })
 }
 
-async function run(more: readonly string[]): Promise<Outcome> {
-  const args = [
-    'run',
-    '--source',
-    source,
-    '--output',
-    join(folder, 'vectors'),
-    '--endpoint',
-    endpoint.url,
-    '--json',
-  ]
-  const child = spawn(process.execPath, ['--conditions=@reembed/source', main, ...args, ...more], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  let [stdout, stderr] = ['', '']
-  child.stdout.on('data', data => {
-    stdout += data
-  })
-  child.stderr.on('data', data => {
-    stderr += data
-  })
-  const [code] = await once(child, 'close')
-  if (code !== 0) throw new Error(`exit code ${code}: ${stderr.slice(-1_000)}`)
-  return JSON.parse(stdout) as Outcome
-}
-
 async function textsCounted(): Promise<number> {
   const metrics = await (await fetch(`${endpoint.url}/metrics`)).text()
   return Number(/^te_embed_count(?:\{[^}]*\})? (\d+)/m.exec(metrics)?.[1] ?? 0)
@@ -124,31 +90,5 @@ async function writeCorpus(isEdited: (i: number) => boolean): Promise<void> {
     if (kept.get(file) !== lines)
       await writeFile(join(source, `part-${String(file).padStart(3, '0')}.jsonl`), lines)
     kept.set(file, lines)
-  }
-}
-
-async function expectSame(before: string, after: string, isEdited: (i: number) => boolean): Promise<void> {
-  const [a, b] = [rowsOf(before), rowsOf(after)]
-  for (let i = 0; ; i += 1) {
-    const [one, two] = [await a.next(), await b.next()]
-    if (one.done || two.done) {
-      if (one.done !== two.done) throw new Error('the runs have different lengths')
-      return
-    }
-    if (
-      one.value.id !== two.value.id ||
-      (!isEdited(i) && Buffer.compare(one.value.vector, two.value.vector) !== 0)
-    ) {
-      throw new Error(`${two.value.id} is not what it was`)
-    }
-  }
-}
-
-async function* rowsOf(run: string) {
-  for await (const { ids, vectors } of readEmbeddings(join(folder, 'vectors'), { run })) {
-    for (const [row, id] of ids.entries()) {
-      const { buffer, byteOffset } = vectors
-      yield { id, vector: Buffer.from(buffer, byteOffset + 4 * row * dimensions, 4 * dimensions) }
-    }
   }
 }

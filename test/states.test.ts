@@ -16,6 +16,7 @@ import {
   type StateReason,
 } from '@reembed/producer'
 import {
+  continueSuperseded,
   failRun,
   type Manifest,
   type Plan,
@@ -336,6 +337,19 @@ const CASES: Record<string, Case> = {
       const newer = await planned(OTHER)
       await finished(newer)
       await publish(1, newer)
+      return undefined
+    },
+  },
+  'an unfinished run that is continued although a newer version passed it': {
+    state: 'running',
+    sentence: /^running$/,
+    async make() {
+      const plan = await planned()
+      await putShards(1)
+      const newer = await planned(OTHER)
+      await finished(newer)
+      await publish(1, newer)
+      await continueSuperseded(store, plan)
       return undefined
     },
   },

@@ -1,10 +1,12 @@
 // Planning a run for an endpoint that an autoscaler has at zero replicas.
 
+import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { join } from 'node:path'
 import { createHashEngine, type LocalRedis, serveTei, startRedis } from '@reembed/local'
 import { queueKey } from '@reembed/queue'
-import { listenOn } from '@reembed/shared'
+import { listenOn, ticksSinceKey } from '@reembed/shared'
+import { openStore } from '@reembed/store'
 import { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { documents, flags, type Running, start, temporaryFolder, writeJsonl } from './parts/cli.ts'
@@ -51,6 +53,30 @@ test('enqueue with an address without a server leaves an entry for the autoscale
   expect(code).toBe(0)
   expect(JSON.parse(stdout)).toMatchObject({ created: true, enqueued: 1 })
   expect(await entries()).toBe(0)
+})
+
+test('a schedule tick leaves its entry in the queue and the database that the autoscaler reads', async () => {
+  planner.child.kill('SIGKILL')
+  await planner.finished
+  await using store = await openStore(join(folder.path, 'out'), { create: true })
+  await store.putIfAbsent(
+    ticksSinceKey('yearly'),
+    Buffer.from('{"format":1,"since":"2020-01-01T00:00:00.000Z"}\n'),
+  )
+  await writeFile(
+    join(folder.path, 'reembed.yaml'),
+    `version: 1
+source: { uri: a.jsonl }
+output: { uri: out }
+endpoint: { url: http://127.0.0.1:${port}, await: true }
+queue: { redis: ${redis.url}, name: nightly }
+schedules:
+  - { name: yearly, cron: 0 0 1 1 * }
+`,
+  )
+  planner = start(['schedule', 'tick'], { REEMBED_REDIS_DATABASE: '3' }, folder.path)
+  await client.select(3)
+  await expect.poll(() => client.hlen(queueKey('wake', 'nightly')), PATIENT).toBe(1)
 })
 
 test('the entry of a killed planner expires', async () => {

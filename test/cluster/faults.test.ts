@@ -3,26 +3,19 @@
 
 import { startFakeTei } from '@reembed/testing'
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
+import type { Manifest } from '../infra/parts/chart.ts'
 import { noCluster } from './binaries.ts'
-import { type Cluster, startCluster } from './cluster.ts'
 import { eventually } from './processes.ts'
 import { openSite, type Site } from './site.ts'
+import { describeOnCluster } from './suite.ts'
 
 const OLD = 'a'.repeat(40)
 const NEW = 'b'.repeat(40)
 const FIXED = { autoscaling: { mode: 'none' }, worker: { replicas: 2, concurrency: 2 } }
 const SMALL_SHARDS = ['--documents-per-shard=50']
 
-describe.skipIf(noCluster)(`faults${noCluster ? ` (not run: ${noCluster})` : ''}`, () => {
-  let cluster: Cluster
-  beforeAll(async () => {
-    cluster = await startCluster()
-  }, 180_000)
-  afterAll(async () => {
-    await cluster?.[Symbol.asyncDispose]()
-  }, 60_000)
-
+describeOnCluster('faults', { missing: noCluster }, cluster => {
   const failedJobs = async (site: Site): Promise<number> => {
     const redis = new Redis(site.redisUrl)
     try {
@@ -31,24 +24,24 @@ describe.skipIf(noCluster)(`faults${noCluster ? ` (not run: ${noCluster})` : ''}
       redis.disconnect()
     }
   }
+  /** Installs the chart with an enqueue Job and no worker; resolves when its jobs wait. */
+  const installQueued = async (site: Site, values: Manifest): Promise<void> => {
+    const producer = { ...site.values.producer, job: { enabled: true }, extraArgs: SMALL_SHARDS }
+    await site.helm(['install', '--wait', '--timeout=60s'], { ...values, producer, worker: { replicas: 0 } })
+    await eventually('the jobs are queued', 60_000, async () => {
+      const { stdout } = await site.reembed('status', '--json')
+      return JSON.parse(stdout).queue?.jobs.waiting > 0
+    })
+  }
   const unready = (site: Site): Promise<unknown> =>
     eventually('no worker is ready', 60_000, async () => (await site.replicas('reembed-worker'))?.ready === 0)
 
   test('a worker with another revision than its endpoint fails no job, and the right one finishes the run', async () => {
     await using tei = await startFakeTei({ dimensions: 16, msPerToken: 0.2, sha: OLD })
-    await using site = await openSite(cluster, 'revision', { documents: 1_000 })
+    await using site = await openSite(cluster(), 'revision', { documents: 1_000 })
     const endpoint = { url: tei.url, revision: OLD }
-    const values = {
-      ...site.values,
-      ...FIXED,
-      endpoint,
-      producer: { ...site.values.producer, extraArgs: SMALL_SHARDS },
-    }
-    const producer = { ...values.producer, job: { enabled: true } }
-    await site.helm(['install', '--wait', '--timeout=60s'], { ...values, producer, worker: { replicas: 0 } })
-    await eventually('the jobs are queued', 60_000, async () =>
-      /queued/.test((await site.reembed('status')).stdout),
-    )
+    const values = { ...site.values, ...FIXED, endpoint }
+    await installQueued(site, values)
     await site.helm(['upgrade'], { ...values, endpoint: { ...endpoint, revision: NEW } })
     await unready(site)
     expect(await failedJobs(site)).toBe(0)
@@ -59,11 +52,10 @@ describe.skipIf(noCluster)(`faults${noCluster ? ` (not run: ${noCluster})` : ''}
 
   test('a wrong S3 key makes the workers unready and fails no job', async () => {
     await using tei = await startFakeTei({ dimensions: 16, msPerToken: 0.2 })
-    await using site = await openSite(cluster, 's3-key', { documents: 1_000 })
+    await using site = await openSite(cluster(), 's3-key', { documents: 1_000 })
     const values = { ...site.values, ...FIXED, endpoint: { url: tei.url } }
-    const producer = { ...site.values.producer, job: { enabled: true }, extraArgs: SMALL_SHARDS }
-    await site.helm(['install', '--wait', '--timeout=60s'], { ...values, producer, worker: { replicas: 0 } })
-    await cluster.createSecret('s3-key', 'wrong', {
+    await installQueued(site, values)
+    await cluster().createSecret('s3-key', 'wrong', {
       AWS_ACCESS_KEY_ID: 'test-key',
       AWS_SECRET_ACCESS_KEY: 'wrong',
     })
@@ -78,17 +70,17 @@ describe.skipIf(noCluster)(`faults${noCluster ? ` (not run: ${noCluster})` : ''}
 
   test('an endpoint that serves another model for a while fails no job', async () => {
     await using tei = await startFakeTei({ dimensions: 16, msPerToken: 0.5, sha: OLD })
-    await using site = await openSite(cluster, 'swapped', { documents: 2_000 })
+    await using site = await openSite(cluster(), 'swapped', { documents: 2_000 })
     const producer = { ...site.values.producer, job: { enabled: true }, extraArgs: SMALL_SHARDS }
     await site.helm(['install'], { ...site.values, ...FIXED, endpoint: { url: tei.url }, producer })
     await eventually('some shards are written', 60_000, () => site.shards() > 2)
     await tei.stop()
     await tei.start({ sha: NEW })
-    const before = cluster.kubelet.events.length
+    const before = cluster().kubelet.events.length
     await eventually(
       'a worker reports the model',
       60_000,
-      async () => /model/i.test(await cluster.logs('swapped', /worker/)) && before > 0,
+      async () => /model/i.test(await cluster().logs('swapped', /worker/)) && before > 0,
     )
     expect(await failedJobs(site)).toBe(0)
     await tei.stop()

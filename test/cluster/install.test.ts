@@ -2,50 +2,42 @@
 // `--wait`, `helm test`, an upgrade and its removal.
 
 import { createHashEngine, serveTei } from '@reembed/local'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { type Manifest, profiles, readManifests } from '../infra/parts/chart.ts'
 import { noCluster } from './binaries.ts'
-import { type Cluster, startCluster } from './cluster.ts'
 import { eventually } from './processes.ts'
 import { openSite } from './site.ts'
+import { describeOnCluster } from './suite.ts'
 
-describe.skipIf(noCluster)(`a cluster${noCluster ? ` (not run: ${noCluster})` : ''}`, () => {
-  let cluster: Cluster
-  beforeAll(async () => {
-    cluster = await startCluster()
-  }, 180_000)
-  afterAll(async () => {
-    await cluster?.[Symbol.asyncDispose]()
-  }, 60_000)
-
+describeOnCluster('a cluster', { missing: noCluster }, cluster => {
   test.each(profiles)(
     'accepts profile %s under pod security restricted, without a warning',
     async profile => {
       const namespace = `profile-${profile}`
-      await cluster.createNamespace(namespace)
-      expect(await cluster.api.apply(await readManifests(profile), namespace)).toEqual([])
-      await cluster.api.delete(`/api/v1/namespaces/${namespace}`)
+      await cluster().createNamespace(namespace)
+      expect(await cluster().api.apply(await readManifests(profile), namespace)).toEqual([])
+      await cluster().api.delete(`/api/v1/namespaces/${namespace}`)
     },
   )
 
   test('refuses a misspelt key, and a container that may run as root', async () => {
-    await cluster.createNamespace('refused')
+    await cluster().createNamespace('refused')
     const [deployment] = (await readManifests('minimal')).filter(
       ({ kind, metadata }) => kind === 'Deployment' && metadata.name.endsWith('-worker'),
     )
     const misspelt = structuredClone(deployment)
     misspelt.spec.template.spec.containers[0].livenessProb = {}
-    await expect(cluster.api.apply([misspelt], 'refused')).rejects.toThrow(
+    await expect(cluster().api.apply([misspelt], 'refused')).rejects.toThrow(
       /livenessProb: field not declared in schema/,
     )
     const root = structuredClone(deployment)
     root.spec.template.spec.securityContext.runAsNonRoot = false
-    expect(await cluster.api.apply([root], 'refused')).toEqual([expect.stringMatching(/runAsNonRoot/)])
+    expect(await cluster().api.apply([root], 'refused')).toEqual([expect.stringMatching(/runAsNonRoot/)])
   })
 
   test('install --wait, helm test, upgrade --atomic and uninstall end by themselves', async () => {
     await using tei = await serveTei({ engine: createHashEngine({ dimensions: 8 }) })
-    await using site = await openSite(cluster, 'life')
+    await using site = await openSite(cluster(), 'life')
     const values = {
       ...site.values,
       endpoint: { url: tei.url },
@@ -56,7 +48,7 @@ describe.skipIf(noCluster)(`a cluster${noCluster ? ` (not run: ${noCluster})` : 
     expect(await site.replicas('reembed-worker')).toEqual({ ready: 1, current: 1, desired: 1 })
     expect(await site.replicas('reembed-exporter')).toEqual({ ready: 1, current: 1, desired: 1 })
 
-    const tested = await cluster.helm('life', 'test', 'reembed', '--timeout=90s')
+    const tested = await cluster().helm('life', 'test', 'reembed', '--timeout=90s')
     expect(tested.output).toMatch(/Phase: +Succeeded/)
 
     const producer = { ...site.values.producer, job: { enabled: true } }
@@ -68,21 +60,21 @@ describe.skipIf(noCluster)(`a cluster${noCluster ? ` (not run: ${noCluster})` : 
     expect(await site.replicas('reembed-worker')).toMatchObject({ desired: 2, ready: 2 })
     await site.published(60_000)
 
-    expect((await cluster.helm('life', 'uninstall', 'reembed', '--wait')).code).toBe(0)
+    expect((await cluster().helm('life', 'uninstall', 'reembed', '--wait')).code).toBe(0)
     await eventually('every pod is removed', 60_000, async () => {
-      const { items } = await cluster.api.get('/api/v1/namespaces/life/pods')
+      const { items } = await cluster().api.get('/api/v1/namespaces/life/pods')
       return items.every(
         ({ metadata }: Manifest) => metadata.labels['app.kubernetes.io/component'] === 'doctor',
       )
     })
-    const log = await cluster.logs('life', /worker/)
+    const log = await cluster().logs('life', /worker/)
     expect(log.trimEnd().split('\n').at(-1)).toMatch(/"reason":"received SIGTERM","msg":"worker stopped"/)
-    expect(cluster.kubelet.events.filter(({ what }) => what === 'SIGKILL')).toEqual([])
+    expect(cluster().kubelet.events.filter(({ what }) => what === 'SIGKILL')).toEqual([])
   }, 300_000)
 
   test('install --atomic removes an installation that cannot work, and its log says why', async () => {
     await using tei = await serveTei({ engine: createHashEngine({ dimensions: 8 }) })
-    await using site = await openSite(cluster, 'broken', {
+    await using site = await openSite(cluster(), 'broken', {
       redis: {
         url: 'redis://127.0.0.1:1',
         secret: {
@@ -95,9 +87,9 @@ describe.skipIf(noCluster)(`a cluster${noCluster ? ` (not run: ${noCluster})` : 
       },
     })
     const values = { ...site.values, endpoint: { url: tei.url }, autoscaling: { mode: 'none' } }
-    const failed = cluster.helmChart('broken', ['install', '--atomic', '--timeout=20s'], values)
+    const failed = cluster().helmChart('broken', ['install', '--atomic', '--timeout=20s'], values)
     expect(await failed).toMatchObject({ code: 1 })
-    expect(await cluster.logs('broken', /worker/)).toMatch(/no Redis answers at \S*127\.0\.0\.1:1/)
+    expect(await cluster().logs('broken', /worker/)).toMatch(/no Redis answers at \S*127\.0\.0\.1:1/)
     expect(await site.replicas('reembed-worker')).toBeNull()
   }, 120_000)
 })

@@ -5,12 +5,12 @@ import { join } from 'node:path'
 import { createHashEngine, serveTei } from '@reembed/local'
 import { startFakeTei } from '@reembed/testing'
 import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Manifest } from '../infra/parts/chart.ts'
 import { noKeda } from './binaries.ts'
-import { type Cluster, startCluster } from './cluster.ts'
 import { eventually } from './processes.ts'
 import { openSite, type Site } from './site.ts'
+import { describeOnCluster } from './suite.ts'
 import { startTlsRedis } from './tls-redis.ts'
 
 /** KEDA with short intervals. Formula, target and the policies of the HPA are the chart's own. */
@@ -20,15 +20,7 @@ const NEW = 'b'.repeat(40)
 const SMALL_SHARDS = ['--documents-per-shard=50']
 const ENQUEUE = { job: { enabled: true }, extraArgs: SMALL_SHARDS }
 
-describe.skipIf(noKeda)(`scaling${noKeda ? ` (not run: ${noKeda})` : ''}`, () => {
-  let cluster: Cluster
-  beforeAll(async () => {
-    cluster = await startCluster({ keda: true })
-  }, 180_000)
-  afterAll(async () => {
-    await cluster?.[Symbol.asyncDispose]()
-  }, 60_000)
-
+describeOnCluster('scaling', { missing: noKeda, keda: true }, cluster => {
   /** The largest number of workers until the run is published; then waits for none. */
   async function peakOf(site: Site, timeoutMs: number): Promise<number> {
     let peak = 0
@@ -53,13 +45,13 @@ describe.skipIf(noKeda)(`scaling${noKeda ? ` (not run: ${noKeda})` : ''}`, () =>
 
   const scaledObjectReady = async (site: Site, name = 'reembed-worker'): Promise<boolean> => {
     const path = `/apis/keda.sh/v1alpha1/namespaces/${site.namespace}/scaledobjects/${name}`
-    const { status } = await cluster.api.get(path)
+    const { status } = await cluster().api.get(path)
     return status.conditions.some((one: Manifest) => one.type === 'Ready' && one.status === 'True')
   }
 
   test('an enqueue Job brings workers from zero, several for a backlog, and none stays', async () => {
     await using tei = await startFakeTei({ dimensions: 16, msPerToken: 0.5 })
-    await using site = await openSite(cluster, 'from-zero', { documents: 2_000 })
+    await using site = await openSite(cluster(), 'from-zero', { documents: 2_000 })
     const values = {
       ...site.values,
       endpoint: { url: tei.url },
@@ -78,16 +70,16 @@ describe.skipIf(noKeda)(`scaling${noKeda ? ` (not run: ${noKeda})` : ''}`, () =>
     })
     const peak = await peakOf(site, 180_000)
     expect(peak).toBeGreaterThan(1)
-    expect(cluster.kubelet.events.filter(({ what }) => what === 'SIGKILL')).toEqual([])
+    expect(cluster().kubelet.events.filter(({ what }) => what === 'SIGKILL')).toEqual([])
   }, 400_000)
 
   test('a Redis with a private authority and ACL users, in database 3, scales workers from zero', async () => {
     await using tei = await serveTei({ engine: createHashEngine({ dimensions: 8 }) })
-    const folder = join(cluster.folder, 'redis')
+    const folder = join(cluster().folder, 'redis')
     await mkdir(folder)
     await using redis = await startTlsRedis(folder)
-    await using site = await openSite(cluster, 'private-ca', { redis: redis.at(3) })
-    await cluster.createSecret('private-ca', 'ca', { 'ca.crt': redis.authority })
+    await using site = await openSite(cluster(), 'private-ca', { redis: redis.at(3) })
+    await cluster().createSecret('private-ca', 'ca', { 'ca.crt': redis.authority })
     const values = {
       ...site.values,
       redis: { ...site.values.redis, database: 3 },
@@ -117,7 +109,7 @@ describe.skipIf(noKeda)(`scaling${noKeda ? ` (not run: ${noKeda})` : ''}`, () =>
     const name = (revision: string): string => `reembed-tei-${revision.slice(0, 8)}`
 
     test('TEI at zero wakes for the first plan, and returns to zero after the run', async () => {
-      await using site = await openSite(cluster, 'tei-zero', { documents: 400 })
+      await using site = await openSite(cluster(), 'tei-zero', { documents: 400 })
       const values = { ...site.values, autoscaling, tei: tei(OLD) }
       await site.helm(['install', '--wait', '--timeout=60s'], values)
       await eventually('TEI is at zero', 90_000, async () => (await site.replicas(name(OLD)))?.current === 0)
@@ -133,7 +125,7 @@ describe.skipIf(noKeda)(`scaling${noKeda ? ` (not run: ${noKeda})` : ''}`, () =>
     }, 600_000)
 
     test('another tei.revision during a run ends with the new run current, no jobs and no TEI left', async () => {
-      await using site = await openSite(cluster, 'tei-change', { documents: 2_000 })
+      await using site = await openSite(cluster(), 'tei-change', { documents: 2_000 })
       const producer = { ...site.values.producer, job: { enabled: true }, extraArgs: SMALL_SHARDS }
       const values = { ...site.values, autoscaling, producer, tei: tei(OLD) }
       await site.helm(['install'], values)
@@ -145,9 +137,9 @@ describe.skipIf(noKeda)(`scaling${noKeda ? ` (not run: ${noKeda})` : ''}`, () =>
       await eventually('TEI is at zero', 180_000, async () => (await site.replicas(name(NEW)))?.current === 0)
       const redis = new Redis(site.redisUrl)
       const left = await Promise.all(['wait', 'active'].map(state => redis.llen(`{reembed}:embed:${state}`)))
-      left.push(await redis.zcard('{reembed}:embed:delayed'))
+      for (const state of ['ready', 'delayed']) left.push(await redis.zcard(`{reembed}:embed:${state}`))
       redis.disconnect()
-      expect(left).toEqual([0, 0, 0])
+      expect(left).toEqual([0, 0, 0, 0])
     }, 900_000)
   })
 })

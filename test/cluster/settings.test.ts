@@ -4,31 +4,23 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createHashEngine, serveTei } from '@reembed/local'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { noCluster } from './binaries.ts'
-import { type Cluster, startCluster } from './cluster.ts'
 import { eventually } from './processes.ts'
 import { openSite } from './site.ts'
+import { describeOnCluster } from './suite.ts'
 import { startTlsRedis } from './tls-redis.ts'
 
 const FIXED = { autoscaling: { mode: 'none' }, worker: { replicas: 1 } }
 
-describe.skipIf(noCluster)(`settings${noCluster ? ` (not run: ${noCluster})` : ''}`, () => {
-  let cluster: Cluster
-  beforeAll(async () => {
-    cluster = await startCluster()
-  }, 180_000)
-  afterAll(async () => {
-    await cluster?.[Symbol.asyncDispose]()
-  }, 60_000)
-
+describeOnCluster('settings', { missing: noCluster }, cluster => {
   test('workers use a Redis with a private authority and ACL users, in database 3', async () => {
     await using tei = await serveTei({ engine: createHashEngine({ dimensions: 8 }) })
-    const folder = join(cluster.folder, 'redis')
+    const folder = join(cluster().folder, 'redis')
     await mkdir(folder)
     await using redis = await startTlsRedis(folder)
-    await using site = await openSite(cluster, 'private-ca', { redis: redis.at(3) })
-    await cluster.createSecret('private-ca', 'ca', { 'ca.crt': redis.authority })
+    await using site = await openSite(cluster(), 'private-ca', { redis: redis.at(3) })
+    await cluster().createSecret('private-ca', 'ca', { 'ca.crt': redis.authority })
     await site.helm(['install', '--wait', '--timeout=90s'], {
       ...site.values,
       ...FIXED,
@@ -42,24 +34,24 @@ describe.skipIf(noCluster)(`settings${noCluster ? ` (not run: ${noCluster})` : '
 
   test('a Secret with another database than the values stops the installation with the reason', async () => {
     await using tei = await serveTei({ engine: createHashEngine({ dimensions: 8 }) })
-    await using site = await openSite(cluster, 'databases')
+    await using site = await openSite(cluster(), 'databases')
     const { host } = new URL(site.redisUrl)
-    await cluster.createSecret('databases', 'redis', { url: `redis://${host}/3`, address: host })
+    await cluster().createSecret('databases', 'redis', { url: `redis://${host}/3`, address: host })
     const values = {
       ...site.values,
       endpoint: { url: tei.url },
       autoscaling: FIXED.autoscaling,
       worker: { replicas: 0 },
     }
-    const ran = await cluster.helmChart('databases', ['install', '--wait', '--timeout=15s'], values)
+    const ran = await cluster().helmChart('databases', ['install', '--wait', '--timeout=15s'], values)
     expect(ran.code).toBe(1)
-    expect(await cluster.logs('databases', /exporter/)).toMatch(
+    expect(await cluster().logs('databases', /exporter/)).toMatch(
       /names database 3, but the autoscaler reads database 0 \(REEMBED_REDIS_DATABASE\)/,
     )
   }, 120_000)
 
   test('a failed enqueue Job keeps the log of each attempt', async () => {
-    await using site = await openSite(cluster, 'logs')
+    await using site = await openSite(cluster(), 'logs')
     const producer = { ...site.values.producer, source: 's3://corpora/nothing/', job: { enabled: true } }
     const tei = { url: 'http://127.0.0.1:1' }
     await site.helm(['install'], {
@@ -70,18 +62,18 @@ describe.skipIf(noCluster)(`settings${noCluster ? ` (not run: ${noCluster})` : '
       worker: { replicas: 0 },
     })
     await eventually('an attempt has failed', 60_000, async () => {
-      const { items } = await cluster.api.get('/api/v1/namespaces/logs/pods')
+      const { items } = await cluster().api.get('/api/v1/namespaces/logs/pods')
       return items.some(
         ({ metadata, status }: { metadata: { name: string }; status: { phase: string } }) =>
           /enqueue/.test(metadata.name) && status.phase === 'Failed',
       )
     })
-    expect(await cluster.logs('logs', /enqueue/)).toMatch(/reembed: /)
+    expect(await cluster().logs('logs', /enqueue/)).toMatch(/reembed: /)
   }, 120_000)
 
   test('an upgrade from a fixed number of workers to KEDA stops none of them', async () => {
     await using tei = await serveTei({ engine: createHashEngine({ dimensions: 8 }) })
-    await using site = await openSite(cluster, 'to-keda')
+    await using site = await openSite(cluster(), 'to-keda')
     const values = { ...site.values, endpoint: { url: tei.url }, exporter: { enabled: false } }
     const fixed = { ...values, autoscaling: { mode: 'none' }, worker: { replicas: 2 } }
     await site.helm(['install', '--wait', '--timeout=90s'], fixed)
@@ -89,7 +81,7 @@ describe.skipIf(noCluster)(`settings${noCluster ? ` (not run: ${noCluster})` : '
     await site.helm(['upgrade', '--wait', '--timeout=90s'], { ...values, autoscaling: slow })
     expect(await site.replicas('reembed-worker')).toMatchObject({ desired: 2, ready: 2 })
     expect(
-      cluster.kubelet.events.filter(({ namespace, what }) => namespace === 'to-keda' && what === 'SIGTERM'),
+      cluster().kubelet.events.filter(({ namespace, what }) => namespace === 'to-keda' && what === 'SIGTERM'),
     ).toEqual([])
   }, 300_000)
 })

@@ -133,6 +133,7 @@ test('reembed accepts every argument of the manifests and reads their schedules'
     }
   }
   expect([...flags.keys()].sort()).toEqual(['enqueue', 'exporter', 'producer', 'worker'])
+  for (const name of ['enqueue', 'producer']) expect(flags.get(name)).toContain('--await-endpoint')
   for (const [name, given] of flags) {
     const { stdout } = await reembed([name, '--help', 'all'])
     for (const flag of given) expect(`${name} ${stdout}`).toMatch(new RegExp(`^ +${flag} `, 'm'))

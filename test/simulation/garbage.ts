@@ -16,7 +16,7 @@ export interface Garbage {
   /** Checks the objects that were erased since the last call. */
   erased(keys: readonly string[]): Generator<string>
   /** Checks a state record of a run when it is put. */
-  said(key: string): Generator<string>
+  recorded(key: string): Generator<string>
   /** An operator asks for the deletion of this run, whatever its age. */
   name(run: string): void
   /** Whether any object of the run was ever erased. */
@@ -32,7 +32,7 @@ export interface Garbage {
   leaves(): Generator<string>
 }
 
-interface Word {
+interface StateRecord {
   readonly state: string
   readonly previousState?: string
 }
@@ -51,12 +51,12 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
   const runOf = (key: string): string => key.split('/')[1] ?? ''
   const atOf = (key: string): number => map.get(key)?.at ?? 0
   const planOf = (run: string): Plan | undefined => json(planKey(run))
-  const wordOf = (run: string): Word => {
+  const recordOf = (run: string): StateRecord => {
     const [newest = ''] = keysOf(runStatePrefix(run))
-    return json<Word>(newest) ?? { state: 'running' }
+    return json<StateRecord>(newest) ?? { state: 'running' }
   }
   const stateOf = (run: string): string | undefined => {
-    const { state, previousState } = wordOf(run)
+    const { state, previousState } = recordOf(run)
     return state === 'deleting' || state === 'deleted' ? previousState : state
   }
 
@@ -98,15 +98,15 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
         user =>
           reuses(user, run) &&
           !map.has(manifestKey(user)) &&
-          wordOf(user).state !== 'deleted' &&
+          recordOf(user).state !== 'deleted' &&
           !isGivenUp(user) &&
           keysOf(runStatePrefix(user)).every(key => atOf(key) < before),
       )
 
   /** The deletion of the run is committed: the run must be unneeded and old. */
-  function* checkErasing(run: string, wordKey: string): Generator<string> {
+  function* checkErasing(run: string, recordKey: string): Generator<string> {
     const plan = planOf(run)
-    const [, markKey = wordKey] = keysOf(runStatePrefix(run))
+    const [, markKey = recordKey] = keysOf(runStatePrefix(run))
     const markedAt = atOf(markKey)
     // A producer that plans the run later reads the state record after that.
     const need = plan && atOf(planKey(run)) < markedAt && needOf(run, plan)
@@ -115,7 +115,7 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     const user = userOf(run, markedAt)
     if (user) yield `GC run ${run} is given up and reused by ${user}`
     if (named.has(run)) return
-    const others = keysOf(`runs/${run}/`).filter(key => key !== wordKey && key !== markKey)
+    const others = keysOf(`runs/${run}/`).filter(key => key !== recordKey && key !== markKey)
     const young = others.find(key => isYoung(key, markedAt))
     if (young) yield `GC run ${run} is given up and ${young} is young`
     if (replacedAt(run) > now() - ageTurns) yield `GC run ${run} is given up and was current a moment ago`
@@ -129,18 +129,19 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
     thinned.add(run)
     if (keptRuns().includes(run)) yield `GC ${key} is erased, of a version that is kept`
     if (key.startsWith(runStatePrefix(run))) yield `GC ${key} is erased: the tombstone of the run is lost`
-    if (wordOf(run).state !== 'deleted') yield `GC ${key} is erased, of a run whose deletion is not committed`
+    if (recordOf(run).state !== 'deleted')
+      yield `GC ${key} is erased, of a run whose deletion is not committed`
   }
 
-  const besideWords = (run: string): string[] =>
+  const besideRecords = (run: string): string[] =>
     keysOf(`runs/${run}/`).filter(key => !key.startsWith(runStatePrefix(run)))
 
   /** What a gc that begins now must delete, unless its state changes meanwhile. */
   function doomed(): string[] {
     const runs = [...new Set(keysOf('runs/').map(runOf))].filter(isRunId)
     return runs.filter(run => {
-      if (besideWords(run).length === 0) return false
-      if (wordOf(run).state === 'deleted') return true
+      if (besideRecords(run).length === 0) return false
+      if (recordOf(run).state === 'deleted') return true
       const keys = keysOf(`runs/${run}/`)
       if (keys.some(key => atOf(key) >= now() - ageTurns) || replacedAt(run) >= now() - ageTurns) return false
       const plan = planOf(run)
@@ -179,8 +180,8 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
       erasures += keys.length
       for (const key of keys) yield* checkErased(key)
     },
-    *said(key) {
-      if (json<Word>(key)?.state === 'deleted') yield* checkErasing(runOf(key), key)
+    *recorded(key) {
+      if (json<StateRecord>(key)?.state === 'deleted') yield* checkErasing(runOf(key), key)
     },
     name: run => void named.add(run),
     isThinned: run => thinned.has(run),
@@ -190,8 +191,8 @@ export function createGarbage(objects: Objects, now: () => number, { keep, ageTu
         for (const run of runs) {
           // All objects of a run with a committed deletion are erased, whatever their age, except
           // its state records.
-          const isDeleted = wordOf(run).state === 'deleted'
-          const left = besideWords(run).filter(key => isDeleted || atOf(key) < since - ageTurns)
+          const isDeleted = recordOf(run).state === 'deleted'
+          const left = besideRecords(run).filter(key => isDeleted || atOf(key) < since - ageTurns)
           if (left.length > 0 && !isTouched(run, since)) yield `GC ${left} stay although unneeded`
         }
       }

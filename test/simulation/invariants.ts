@@ -267,7 +267,7 @@ export function createInvariants(
     else if (key.startsWith('models/')) yield* checkReference(key)
     else if (key.startsWith('versions/')) yield* checkVersion(json(key) as Version)
     else if (key.endsWith('/plan.json')) yield* checkPlan(json(key) as Plan)
-    else if (key.includes('/state/')) yield* garbage.said(key)
+    else if (key.includes('/state/')) yield* garbage.recorded(key)
     else if (key.endsWith('/manifest.json')) yield* checkManifest(json(key) as Manifest)
   }
 

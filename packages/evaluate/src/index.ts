@@ -1,11 +1,5 @@
 // The public surface of @reembed/evaluate; every other file is private to the package.
 
-export type {
-  GateResult,
-  JudgedQuery,
-  QueryVector,
-  Scores,
-} from '@reembed/protocol'
 export { compareRows, type Health, healthOf, type RowComparison, type Rows } from './compare/rows.ts'
 export { type CompareOptions, type Comparison, compareRuns } from './compare/runs.ts'
 export { locateRows, orderByIdHash, readRowsById } from './compare/sample.ts'

@@ -6,7 +6,7 @@ import { type Plan, type Receipt, requirePlan } from '@reembed/protocol'
 import { readReceipt } from '@reembed/shard'
 import { mapConcurrent, ReembedError, shardPrefix } from '@reembed/shared'
 import { openStore, type S3Options, type Store } from '@reembed/store'
-import type { LocatedReject } from './verify/audit.ts'
+import { type LocatedReject, locateReject } from './verify/audit.ts'
 import { type PlannedShard, plannedShards } from './verify/planned-shards.ts'
 
 export interface FoundReject extends LocatedReject {
@@ -74,10 +74,8 @@ function createLocator() {
     const located: LocatedReject[] = []
     for (const [index, { key }] of slice.parts.entries()) {
       if (open?.key !== key) open = { key, lines: 0 }
-      for (const { id, position, reason, message } of receipt?.rejects ?? []) {
-        if (position.part !== index) continue
-        const line = position.line === undefined || open.lines === null ? null : open.lines + position.line
-        located.push({ id: id ?? null, key, offset: position.offset, line, reason, message })
+      for (const reject of receipt?.rejects ?? []) {
+        if (reject.position.part === index) located.push(locateReject(reject, key, open.lines))
       }
       const lines = receipt?.source[index]?.lines
       open.lines = open.lines === null || lines === undefined ? null : open.lines + lines

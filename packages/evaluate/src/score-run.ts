@@ -2,8 +2,8 @@
 // another model.
 
 import { openEndpoint, type ResolvedEndpoint } from '@reembed/endpoint'
-import { putEvaluation, readManifest, requirePlan, type Scores } from '@reembed/protocol'
-import { ReembedError } from '@reembed/shared'
+import { putEvaluation, requirePlan, type Scores } from '@reembed/protocol'
+import { requireManifest } from '@reembed/shard'
 import type { Store } from '@reembed/store'
 import { evaluate } from './compare/evaluate.ts'
 import { mean } from './compare/rows.ts'
@@ -55,12 +55,7 @@ export async function scoreRun(
   { run, queries: source, top, queryPrompt, signal }: ScoreRequest,
 ): Promise<ScoredRun> {
   const queries = await queriesOf(source)
-  const manifest = await readManifest(store, run)
-  if (!manifest) {
-    throw new ReembedError('RUN_NOT_FOUND', `run ${run} in ${store.url} is not finished`, {
-      reason: 'run_not_finished',
-    })
-  }
+  const manifest = await requireManifest(store, run)
   const { recipe } = await requirePlan(store, run)
   await using endpoint = await openEndpoint(resolved.url, resolved.options)
   requireModelOf(manifest, endpoint)

@@ -2,8 +2,8 @@
 // vector.
 
 import { assertSameModel, type Endpoint, openEndpoint, type ResolvedEndpoint } from '@reembed/endpoint'
-import { type Manifest, readManifest, requirePlan } from '@reembed/protocol'
-import { truncateVectors } from '@reembed/shard'
+import { type Manifest, requirePlan } from '@reembed/protocol'
+import { requireManifest, truncateVectors } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { S3Options, Store } from '@reembed/store'
 import { nearest, textsOf } from './nearest.ts'
@@ -53,12 +53,7 @@ export async function searchRun(
   { run, query, top, queryPrompt, readTexts = false, s3 = {}, onTextsUnreadable }: SearchRequest,
 ): Promise<SearchHit[]> {
   if (query.trim() === '') throw new ReembedError('USAGE', 'the text to search for is empty')
-  const manifest = await readManifest(store, run)
-  if (!manifest) {
-    throw new ReembedError('RUN_NOT_FOUND', `run ${run} in ${store.url} is not finished`, {
-      reason: 'run_not_finished',
-    })
-  }
+  const manifest = await requireManifest(store, run)
   await using endpoint = await openEndpoint(resolved.url, resolved.options)
   requireModelOf(manifest, endpoint)
   const prompt = queryPrompt || manifest.queryPrompt || ''

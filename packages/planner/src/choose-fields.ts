@@ -2,7 +2,7 @@
 // named, or the first of the usual names that every sampled object has.
 
 import { fieldGetter, fitsColumn, type ObjectInspection } from '@reembed/corpus'
-import type { CarriedColumn, CarriedType, FieldMapping } from '@reembed/protocol'
+import { CARRIED_TYPES, type CarriedColumn, type CarriedType, type FieldMapping } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 
 /** The probes of each object that holds a record. */
@@ -83,8 +83,6 @@ function listOf(probes: readonly ObjectInspection[]): string {
   return `${shown.join(', ')}${names.size > shown.length ? ` and ${names.size - shown.length} more` : ''}`
 }
 
-const TYPES: readonly CarriedType[] = ['string', 'int32', 'int64', 'double', 'boolean']
-
 /**
  * The columns to carry, each with the type that all sampled values share; text where they share
  * none.
@@ -121,11 +119,11 @@ function parseCarried(probes: readonly ObjectInspection[], wanted: string): Want
   const strict = wanted.endsWith('!')
   const column = strict ? wanted.slice(0, -1) : wanted
   const [, typed = column, given] = /^(.+):([a-z0-9]+)$/.exec(column) ?? []
-  const type = TYPES.find(known => known === given)
+  const type = CARRIED_TYPES.find(known => known === given)
   if (given !== undefined && type === undefined) {
     throw new ReembedError(
       'USAGE',
-      `cannot carry '${wanted}': '${given}' is not a type, use ${TYPES.join(', ')}`,
+      `cannot carry '${wanted}': '${given}' is not a type, use ${CARRIED_TYPES.join(', ')}`,
       { option: 'fields.carry' },
     )
   }

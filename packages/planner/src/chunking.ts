@@ -8,6 +8,7 @@ import { type Endpoint, truncateToBytes } from '@reembed/endpoint'
 import type { Chunking, SourceObject } from '@reembed/protocol'
 import { messageOf, ReembedError, sha256, tokenizerKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
+import { CHARS_PER_TOKEN } from './estimate/count-sample.ts'
 import type { PlanNotice, PlanOptions } from './options.ts'
 import type { Survey } from './survey.ts'
 import type { FoundTokenizer, TokenizerSource } from './tokenizer.ts'
@@ -91,8 +92,6 @@ async function chunkingOf(
 
 /** The decision needs a few tokens more than the limit, not a large text as a whole. */
 const BYTES_PER_TOKEN = 32
-/** For English. An estimate only where neither a tokenizer nor the endpoint counts. */
-const CHARS_PER_TOKEN = 4
 
 /** Whether a file has more tokens than the limit; the largest ones represent all. */
 async function someExceed(

@@ -1,18 +1,30 @@
 // Finds a run by its id or by the first characters of its id; without either, the newest or the
 // current run.
 
-import { readCurrent, readPlan, readSeq, refuseDeleted } from '@reembed/protocol'
+import { type Plan, readCurrent, readPlan, readSeq, refuseDeleted } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 
-/** Ids of every planned run, newest first. */
-export async function plannedRuns(store: Store): Promise<string[]> {
-  const runs: string[] = []
+/**
+ * Yields every plan, newest first. A rollback records a further sequence number for a run, which
+ * differs from the number in its plan and is skipped.
+ */
+async function* newestPlans(store: Store): AsyncGenerator<Plan, void, undefined> {
   for (const { run, seq } of await readSeq(store)) {
-    if ((await readPlan(store, run))?.seq === seq) runs.push(run)
+    const plan = await readPlan(store, run)
+    if (plan?.seq === seq) yield plan
   }
-  return runs
 }
+
+/** The plan of the newest run; undefined if no run is planned. */
+export async function newestPlan(store: Store): Promise<Plan | undefined> {
+  for await (const plan of newestPlans(store)) return plan
+  return undefined
+}
+
+/** Ids of every planned run, newest first. */
+export const plannedRuns = (store: Store): Promise<string[]> =>
+  Array.fromAsync(newestPlans(store), ({ run }) => run)
 
 /**
  * The run with this id or with the only id that begins so; without a name, the newest or the
@@ -32,17 +44,19 @@ export async function findRun(
       reason: 'nothing_published',
     })
   }
-  const runs = await plannedRuns(store)
-  const fitting = name === undefined ? runs.slice(0, 1) : runs.filter(run => run.startsWith(name))
-  const [found, ...others] = fitting
-  if (found !== undefined && others.length === 0) return found
-  const there =
-    runs.length === 0 ? 'it has none' : `it has ${runs.slice(0, 5).join(', ')}${runs.length > 5 ? ', …' : ''}`
-  if (name === undefined)
+  if (name === undefined) {
+    const newest = await newestPlan(store)
+    if (newest) return newest.run
     throw new ReembedError(
       'RUN_NOT_FOUND',
       `${store.url} holds no run: check the output, or plan a run first`,
     )
+  }
+  const runs = await plannedRuns(store)
+  const [found, ...others] = runs.filter(run => run.startsWith(name))
+  if (found !== undefined && others.length === 0) return found
+  const there =
+    runs.length === 0 ? 'it has none' : `it has ${runs.slice(0, 5).join(', ')}${runs.length > 5 ? ', …' : ''}`
   if (found === undefined) {
     // A deleted run keeps its sequence number and its state records.
     const gone = (await readSeq(store)).find(({ run }) => run.startsWith(name))

@@ -2,18 +2,13 @@
 
 export { findBaseRun, requireBaseRun } from './base-run.ts'
 export { type Corpus, openCorpus } from './corpus.ts'
-export { findRun, plannedRuns } from './find-run.ts'
+export { findRun, newestPlan, plannedRuns } from './find-run.ts'
 export { type ModelPreview, type PreviewNotice, previewModel } from './model-preview.ts'
 export type { PlanNotice, PlanOptions } from './options.ts'
 export { type PlanRequest, planRun } from './plan.ts'
 export { planCorpus } from './plan-corpus.ts'
 export { type Preview, previewRun } from './preview.ts'
-export {
-  DEFAULT_MAX_REJECTS,
-  type RejectLimit,
-  rejectsAllowed,
-  truncationAllowed,
-} from './publish-limits.ts'
+export { type ExceededLimit, exceededLimits, type RejectLimit } from './publish-limits.ts'
 export { resolvePrice } from './quoting.ts'
 export { lookUpRun, type PlannedRun, recordPlan } from './record-plan.ts'
 export { forecastReuse, type ReuseForecast, type ReuseGroup } from './reuse-forecast.ts'

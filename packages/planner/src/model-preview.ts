@@ -24,6 +24,7 @@ import { requireManifest } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { S3Options, Store } from '@reembed/store'
 import type { Corpus } from './corpus.ts'
+import { nonEmptyDocuments } from './estimate/estimate.ts'
 import { sampleInputs } from './estimate/sample-inputs.ts'
 import { findRun } from './find-run.ts'
 import type { PlanNotice, PlanOptions } from './options.ts'
@@ -164,8 +165,8 @@ async function sampleOf(
     tokenizer: planned.tokenizer,
     documents: Math.min(MAX_SAMPLE, wanted),
   })
-  const documents = clusters.flatMap(cluster => cluster.documents)
-  return new Map(documents.filter(({ text }) => text.trim() !== '').map(document => [document.id, document]))
+  const documents = nonEmptyDocuments(clusters.flatMap(cluster => cluster.documents))
+  return new Map(documents.map(document => [document.id, document]))
 }
 
 /**

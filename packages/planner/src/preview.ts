@@ -1,6 +1,7 @@
 // Shows some documents of a planned run as the model will receive them, so that a wrong field or
 // template is noticed before anything is embedded.
 
+import { CHARS_PER_TOKEN } from './estimate/count-sample.ts'
 import { nonEmptyDocuments } from './estimate/estimate.ts'
 import type { QuoteOptions } from './estimate/quote.ts'
 import type { InputSample } from './estimate/sample-inputs.ts'
@@ -36,8 +37,6 @@ export interface PreviewOptions {
 }
 
 const SHOWN = 3
-/** Average for English; other languages have fewer. */
-const CHARS_PER_TOKEN = 4
 
 /** Summarises a sample: its token counts, its empty and rejected inputs, and a few texts. */
 export async function previewRun(

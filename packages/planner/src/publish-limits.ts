@@ -1,6 +1,7 @@
 // The limits of publishing: how many documents of a run may be rejected, and how much of the text
 // the model may leave unread, before publishing is held.
 
+import { type Totals, unreadShare } from '@reembed/protocol'
 import { ReembedError } from '@reembed/shared'
 
 /**
@@ -24,8 +25,39 @@ export function truncationAllowed(limit: string): number {
   })
 }
 
+/** A limit that a finished run exceeds. */
+export interface ExceededLimit {
+  readonly by: 'rejects' | 'truncation'
+  /** A clause with the figure and the limit. */
+  readonly detail: string
+}
+
+/**
+ * The limits that a finished run exceeds.
+ * @throws ReembedError USAGE for a `maxTruncated` of another form than '1%'
+ */
+export function exceededLimits(
+  { documents, rejects, unread }: Pick<Totals, 'documents' | 'rejects' | 'unread'>,
+  {
+    maxRejects = DEFAULT_MAX_REJECTS,
+    maxTruncated,
+  }: { readonly maxRejects?: RejectLimit | undefined; readonly maxTruncated?: string | undefined },
+): ExceededLimit[] {
+  const exceeded: ExceededLimit[] = []
+  if (rejects > rejectsAllowed(maxRejects, documents)) {
+    const detail = `${rejects} of ${documents} documents were rejected, the limit is ${maxRejects}`
+    exceeded.push({ by: 'rejects', detail })
+  }
+  if (maxTruncated !== undefined && !(unread && unreadShare(unread) <= truncationAllowed(maxTruncated))) {
+    const share = unread ? `${(100 * unreadShare(unread)).toFixed(1)} %` : 'an unknown share'
+    const detail = `the model did not read ${share} of the text, the limit is ${maxTruncated}`
+    exceeded.push({ by: 'truncation', detail })
+  }
+  return exceeded
+}
+
 /** The limit as a number of documents. NaN when the text is neither a count nor a percentage. */
-export function rejectsAllowed(limit: RejectLimit, documents: number): number {
+function rejectsAllowed(limit: RejectLimit, documents: number): number {
   const match = /^(\d+(?:\.\d+)?)(%?)$/.exec(limit.trim())
   if (!match) return Number.NaN
   return match[2] === '%' ? (Number(match[1]) / 100) * documents : Number(match[1])

@@ -2,7 +2,6 @@
 // workers.
 
 import {
-  deletionReason,
   type Price,
   type RunBudget,
   type RunStateRecord,
@@ -53,24 +52,16 @@ export async function applyBudget(store: Store, run: string, budget: RunBudget):
   const record = await readRunStateRecord(store, run)
   const isSame =
     record.maxTokens === budget.maxTokens && record.maxEndpointSeconds === budget.maxEndpointSeconds
-  const isFailed = record.state === 'failed'
-  if (record.state !== 'running' && !isFailed && (record.budgetExceeded === undefined || isSame))
-    throw runStoppedError(run, record)
-  if (!isSame || isFailed) await setRunState(store, run, 'running', { budget })
+  const isStopped = record.state === 'paused' || record.state === 'cancelled'
+  if (isStopped && (record.budgetExceeded === undefined || isSame)) throw runStoppedError(run, record)
+  if (!isSame || record.state !== 'running') await setRunState(store, run, 'running', { budget })
 }
 
-/**
- * The error for a run that is paused, cancelled or being deleted, or that has used up its budget.
- */
-export function runStoppedError(run: string, record: RunStateRecord): ReembedError {
-  const { state, budgetExceeded } = record
-  const why =
-    state === 'deleting'
-      ? deletionReason(record)
-      : budgetExceeded === undefined
-        ? `is ${state}: resume it to continue`
-        : `is ${state}: ${budgetExceeded}. Completed shards are kept; raise the budget to continue`
-  const reason =
-    state === 'deleting' ? 'run_deleting' : budgetExceeded === undefined ? 'run_paused' : 'budget_exceeded'
-  return new ReembedError('RUN_STOPPED', `run ${run} ${why}`, { reason })
+/** The error for a run that is paused or cancelled, or that has used up its budget. */
+export function runStoppedError(run: string, { state, budgetExceeded }: RunStateRecord): ReembedError {
+  const [why, reason] =
+    budgetExceeded === undefined
+      ? ['resume it to continue', 'run_paused']
+      : [`${budgetExceeded}. Completed shards are kept; raise the budget to continue`, 'budget_exceeded']
+  return new ReembedError('RUN_STOPPED', `run ${run} is ${state}: ${why}`, { reason })
 }

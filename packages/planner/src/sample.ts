@@ -4,6 +4,7 @@
 import {
   createMapper,
   type DocumentMapping,
+  fieldGetter,
   inspectObject,
   type ObjectInspection,
   parseTemplate,
@@ -176,6 +177,7 @@ function refuseRepeatedIds(probes: readonly ObjectInspection[], mapping: Documen
 }
 
 function charsPerRecord(probes: readonly ObjectInspection[], path: string): number {
+  const field = fieldGetter(path)
   let chars = 0
   let documents = 0
   for (const { records, fieldBytesOf, recordCount: counted } of probes) {
@@ -184,7 +186,7 @@ function charsPerRecord(probes: readonly ObjectInspection[], path: string): numb
       documents += counted
     }
     for (const record of records) {
-      const text = (record as Record<string, unknown>)[path]
+      const text = field(record)
       chars += typeof text === 'string' ? text.length : 0
       documents += 1
     }

@@ -108,6 +108,12 @@ describe.each(['a folder', 'S3'] as const)('a corpus in %s', kind => {
     expect(sample).toMatchObject({ documents: 6, lines: 4, bytesPerRecord: DOCS.length / 2 })
   })
 
+  it('has the measured length of a text in a nested field', async () => {
+    await place.put('a.jsonl', jsonl({ id: 'a', meta: { text: 'x'.repeat(40) } }))
+    const { sample } = await planned(place.root, { fields: { text: 'meta.text' } })
+    expect(sample.charsPerDocument).toBe(40)
+  })
+
   it('that Spark or Delta wrote is read without their own files, which are reported unless they are markers', async () => {
     await place.put('x/year=2026/part-0.jsonl', DOCS)
     await place.put('x/_SUCCESS', '')

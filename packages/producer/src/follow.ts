@@ -9,6 +9,7 @@ import {
   type Plan,
   type RunFailure,
   readRunStateRecord,
+  refuseDeleted,
   shardsPresent,
 } from '@reembed/protocol'
 import type { Queue, RunPointer } from '@reembed/queue'
@@ -99,11 +100,14 @@ export async function followRun({
       if (outcome?.status === 'broken') throw outcome.error
       if (outcome?.status === 'superseded') throw supersededError(outcome)
       if (outcome?.status === 'failed') throw runFailedError(run, outcome.failure)
-      if (outcome && ['paused', 'cancelled', 'deleting'].includes(outcome.status))
+      if (outcome?.status === 'paused' || outcome?.status === 'cancelled')
         throw runStoppedError(run, await readRunStateRecord(store, run))
       if (outcome?.status === 'running') {
         before = shards - outcome.missing - (await queue.progress(of)).shards
         await failIfAllFailed(queue, of, outcome.missing)
+      } else {
+        // A run whose plan gc has deleted has no outcome.
+        await refuseDeleted(store, run, 'RUN_STOPPED')
       }
     }
     await wait(POLL_MS, undefined, { signal })

@@ -3,7 +3,7 @@
 // is not above that of the current version is never published.
 
 import { evaluateGates } from '@reembed/evaluate'
-import { DEFAULT_MAX_REJECTS, type RejectLimit, rejectsAllowed, truncationAllowed } from '@reembed/planner'
+import { type ExceededLimit, exceededLimits, type RejectLimit } from '@reembed/planner'
 import {
   type Actor,
   type GateResult,
@@ -15,7 +15,6 @@ import {
   readVersions,
   refuseDeleted,
   takeSeq,
-  unreadShare,
   type Version,
 } from '@reembed/protocol'
 import { canonical, ReembedError, sha256 } from '@reembed/shared'
@@ -35,7 +34,7 @@ export type PublishOutcome =
     }
 
 /** What holds a run: too many rejects, too much text that the model did not read, or gates. */
-export type HeldBy = 'rejects' | 'truncation' | 'gates'
+export type HeldBy = ExceededLimit['by'] | 'gates'
 
 /**
  * Publishes a finished run unless a newer one is current or the run is held.
@@ -44,12 +43,12 @@ export type HeldBy = 'rejects' | 'truncation' | 'gates'
 export async function publish(
   store: Store,
   manifest: Manifest,
-  { maxRejects = DEFAULT_MAX_REJECTS, actor, ...plan }: PublishConditions = {},
+  { actor, ...conditions }: PublishConditions = {},
 ): Promise<PublishOutcome> {
   const current = await readCurrent(store)
   if (current?.run === manifest.run) return { status: 'already_current', version: current }
   if (current && isSuperseded(manifest.seq, current)) return { status: 'superseded', by: current }
-  const { objections, gates } = await publishBlockers(store, manifest, { maxRejects, ...plan }, current)
+  const { objections, gates } = await publishBlockers(store, manifest, conditions, current)
   const [objection] = objections
   return objection
     ? { status: 'held', ...objection, gates }
@@ -60,27 +59,17 @@ export async function publish(
 async function publishBlockers(
   store: Store,
   manifest: Manifest,
-  { maxRejects = DEFAULT_MAX_REJECTS, maxTruncated, signal, ...plan }: PublishConditions,
+  conditions: PublishConditions,
   current: Version | undefined,
 ): Promise<{ objections: { by: HeldBy; reason: string }[]; gates: readonly GateResult[] }> {
-  const { documents, rejects, unread } = manifest.totals
-  const found: { by: HeldBy; reason: string }[] = []
-  if (rejects > rejectsAllowed(maxRejects, documents)) {
-    found.push({
-      by: 'rejects',
-      reason: `${rejects} of ${documents} documents were rejected, the limit is ${maxRejects}: inspect runs/${manifest.run}/rejects.jsonl, then publish with a higher limit`,
-    })
+  const advice: Readonly<Record<ExceededLimit['by'], string>> = {
+    rejects: `inspect runs/${manifest.run}/rejects.jsonl, then publish with a higher limit`,
+    truncation: 'embed long documents in chunks, or publish with a higher limit',
   }
-  if (maxTruncated !== undefined && !(unread && unreadShare(unread) <= truncationAllowed(maxTruncated))) {
-    const share = unread
-      ? `${(100 * unreadShare(unread)).toFixed(1)} % of the text`
-      : 'an unknown share of the text'
-    found.push({
-      by: 'truncation',
-      reason: `the model did not read ${share}, the limit is ${maxTruncated}: embed long documents in chunks, or publish with a higher limit`,
-    })
-  }
-  const gates = await evaluateGates(store, plan, manifest, current?.run, signal)
+  const found: { by: HeldBy; reason: string }[] = exceededLimits(manifest.totals, conditions).map(
+    ({ by, detail }) => ({ by, reason: `${detail}: ${advice[by]}` }),
+  )
+  const gates = await evaluateGates(store, conditions, manifest, current?.run, conditions.signal)
   const failed = gates.filter(({ passed }) => !passed)
   if (failed.length > 0) {
     const reason = failed.map(({ gate, message }) => `gate '${gate}': ${message}`).join('; ')

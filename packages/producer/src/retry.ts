@@ -2,8 +2,8 @@
 // its base run. Texts that the model rejected are embedded again; all other vectors are reused.
 
 import { lookUpRun, type PlannedRun } from '@reembed/planner'
-import { readCurrent, readManifest, readSlices, requirePlan, retryIdOf } from '@reembed/protocol'
-import { RETRYABLE_REJECTS } from '@reembed/shard'
+import { readCurrent, readSlices, requirePlan, retryIdOf } from '@reembed/protocol'
+import { RETRYABLE_REJECTS, requireManifest } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 
@@ -14,12 +14,7 @@ import type { Store } from '@reembed/store'
  */
 export async function planRetry(store: Store, run: string): Promise<PlannedRun> {
   const plan = await requirePlan(store, run)
-  const manifest = await readManifest(store, run)
-  if (!manifest) {
-    throw new ReembedError('RUN_NOT_FOUND', `run ${run} in ${store.url} is not finished`, {
-      reason: 'run_not_finished',
-    })
-  }
+  const manifest = await requireManifest(store, run)
   const reasons = Object.entries(manifest.rejectReasons)
   if (reasons.length === 0) throw new ReembedError('USAGE', `run ${run} has no rejects`)
   if (!RETRYABLE_REJECTS.some(reason => (manifest.rejectReasons[reason] ?? 0) > 0)) {

@@ -48,7 +48,8 @@ export async function recordRun(
 }
 
 /**
- * Removes the failed jobs of an unfinished run from the queue and enqueues every missing shard.
+ * Removes the failed jobs of a run from the queue. Enqueues every missing shard unless the run is
+ * finished.
  * Called after `recordRun`.
  */
 export async function enqueueRun(
@@ -57,8 +58,9 @@ export async function enqueueRun(
   { plan, manifest }: Pick<RecordedRun, 'plan' | 'manifest'>,
 ): Promise<Pick<SubmittedRun, 'enqueued' | 'shardsDone'>> {
   await queue.removeFailed({ output: store.url, run: plan.run })
+  if (manifest) return { enqueued: 0, shardsDone: plan.shards }
   const present = await shardsPresent(store, plan)
-  const enqueued = manifest ? 0 : await enqueueMissing(queue, store.url, plan, present)
+  const enqueued = await enqueueMissing(queue, store.url, plan, present)
   return { enqueued, shardsDone: countPresent(present) }
 }
 

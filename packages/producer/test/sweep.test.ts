@@ -6,9 +6,10 @@ import { join } from 'node:path'
 import { openCorpus, planRun, recordPlan } from '@reembed/planner'
 import { type Plan, readRunStateRecord, setRunState } from '@reembed/protocol'
 import type { Job, Queue, RunPointer } from '@reembed/queue'
-import { shardKey } from '@reembed/shared'
-import { openStore, type Store } from '@reembed/store'
+import { planKey, shardKey } from '@reembed/shared'
+import { openDeleter, openStore, type Store } from '@reembed/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { followRun } from '../src/follow.ts'
 import { createSweeper } from '../src/sweep.ts'
 
 const MODEL = { id: 'm', revision: 'r', dimensions: 8, pooling: 'mean', normalized: true }
@@ -50,6 +51,18 @@ function heldJobs() {
       const waiting = [...jobs.values()].filter(({ run }) => run === (of?.run ?? run)).length
       return { waiting, active: 0, delayed: 0, failed: 0 }
     },
+    progress: async () => ({
+      shards: 0,
+      documents: 0,
+      rows: 0,
+      bytes: 0,
+      truncated: 0,
+      openDocuments: 0,
+      rejects: 0,
+      tokens: 0,
+      unreadTokens: 0,
+    }),
+    failures: async () => [],
     isFinalizing: async () => false,
     withFinalizeLease: (_: Job, finalize: () => Promise<unknown>) => finalize(),
   } as Partial<Queue> as Queue
@@ -147,3 +160,17 @@ test('I8: a run is swept again after a transient fault of the store', async () =
   expect(await sweep()).toMatchObject([{ run: plan.run, status: 'broken' }])
   expect(await sweep()).toMatchObject([{ run: plan.run, status: 'running', enqueued: 4 }])
 })
+
+test('a run that gc deletes ends followRun, also when its plan is deleted between two sweeps', async () => {
+  const plan = await planned('a')
+  await setRunState(store, plan.run, 'deleting')
+  const { queue } = heldJobs()
+  const signal = AbortSignal.timeout(10_000)
+  await expect(followRun({ store, queue, plan, signal })).rejects.toMatchObject({
+    code: 'RUN_STOPPED',
+    reason: 'run_deleting',
+  })
+  await using deleter = await openDeleter(join(folder, 'vectors'))
+  await deleter.delete(planKey(plan.run))
+  await expect(followRun({ store, queue, plan, signal })).rejects.toMatchObject({ code: 'RUN_STOPPED' })
+}, 15_000)

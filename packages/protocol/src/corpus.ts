@@ -140,7 +140,8 @@ export interface Position {
 }
 
 /** Types of a carried column. Each value may be null. */
-export type CarriedType = 'string' | 'int32' | 'int64' | 'double' | 'boolean'
+export const CARRIED_TYPES = ['string', 'int32', 'int64', 'double', 'boolean'] as const
+export type CarriedType = (typeof CARRIED_TYPES)[number]
 
 /**
  * A field that is copied unchanged into a column of the shard. The plan fixes it for all shards.

@@ -3,6 +3,7 @@
 export type { Actor, Attribution } from './attribution.ts'
 export { costOf, isCarried, isShardOf } from './carried.ts'
 export {
+  CARRIED_TYPES,
   type CarriedColumn,
   type CarriedType,
   type CarriedValue,
@@ -114,7 +115,6 @@ export {
 } from './receipt.ts'
 export {
   appendRunState,
-  deletionReason,
   failRun,
   isDeletion,
   type NumberedRunState,

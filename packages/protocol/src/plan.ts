@@ -22,8 +22,8 @@ import {
 } from '@reembed/shared'
 import { objectKind, rowsKind, type Store } from '@reembed/store'
 import {
+  CARRIED_TYPES,
   type CarriedColumn,
-  type CarriedType,
   type Chunking,
   chunkingShape,
   type FieldMapping,
@@ -142,13 +142,11 @@ export const baseRunsOf = ({
 }: Pick<Plan, 'baseRun' | 'unfinishedBaseRuns'>): readonly string[] =>
   baseRun === undefined ? unfinishedBaseRuns : [...unfinishedBaseRuns, baseRun]
 
-const CARRIED: readonly CarriedType[] = ['string', 'int32', 'int64', 'double', 'boolean']
-
 export const fieldsShape: Shape = record<FieldMapping>({ id: text, text })
 
 const carriedShape = record<CarriedColumn>({
   name: text,
-  type: oneOf(CARRIED),
+  type: oneOf(CARRIED_TYPES),
   from: optional(text),
   strict: optional(bool),
 })

@@ -139,7 +139,7 @@ export async function failRun(store: Store, run: string, failure: RunFailure, by
 }
 
 /** The predicate of an error message for a run in state `deleting` or `deleted`. */
-export const deletionReason = ({ state }: RunStateRecord): string =>
+const deletionReason = ({ state }: RunStateRecord): string =>
   state === 'deleted' ? 'was deleted: plan it again, which makes another run' : 'is being deleted'
 
 /** @throws ReembedError with `code` for a run in state `deleting` or `deleted` */

@@ -80,10 +80,10 @@ export async function openOrStartEndpoint(
 
 /** Returns the given Redis, or starts a private one; the stack stops it. */
 export async function openOrStartRedis(
-  { redis, insecureRedis, queue }: RedisFlags,
+  flags: RedisFlags,
   stack: AsyncDisposableStack,
 ): Promise<{ target: RedisTarget; isPrivate: boolean }> {
-  if (redis) return { target: { url: redis, queue, insecure: insecureRedis }, isPrivate: false }
+  if (flags.redis) return { target: requireRedis(flags), isPrivate: false }
   const { startRedis } = await importLocal('a --redis')
   steps.show('starting a private Redis')
   const server = stack.use(await startRedis())

@@ -5,9 +5,9 @@ import type { TickOutcome } from '@reembed/protocol'
 import type { Queue } from '@reembed/queue'
 import type { Store } from '@reembed/store'
 import { notePlan } from './notices.ts'
-import { openSource, requireEndpoint } from './open-resources.ts'
+import { openSource, requireEndpoint, requireRedis } from './open-resources.ts'
 import type { CorpusFlags, OutputFlags, RedisFlags } from './options.ts'
-import { planOptionsOf, redisOf } from './requests.ts'
+import { planOptionsOf } from './requests.ts'
 import { steps } from './step-line.ts'
 
 export type ProducerFlags = CorpusFlags & OutputFlags & RedisFlags
@@ -32,7 +32,7 @@ export async function planTick(
     options: planOptionsOf(flags),
     store,
     queue,
-    redis: redisOf(flags),
+    redis: requireRedis(flags),
     awaitEndpoint: flags.awaitEndpoint,
     onNotice: notePlan,
   })

@@ -3,10 +3,9 @@
 import { hostname } from 'node:os'
 import type { PlanOptions, SpendingOptions } from '@reembed/planner'
 import type { Actor } from '@reembed/protocol'
-import type { RedisTarget } from '@reembed/queue'
 import { ReembedError } from '@reembed/shared'
 import { s3OptionsOf } from './open-resources.ts'
-import type { CorpusFlags, RedisFlags, SpendingFlags } from './options.ts'
+import type { CorpusFlags, SpendingFlags } from './options.ts'
 
 /** The options of the plan that the flags describe. */
 export function planOptionsOf(flags: CorpusFlags): PlanOptions {
@@ -50,10 +49,6 @@ function chunkingOf({ chunk, chunkTokens, chunkOverlap }: CorpusFlags): PlanOpti
     `--no-chunk excludes ${chunkTokens === undefined ? '--chunk-overlap' : '--chunk-tokens'}: give one of them`,
   )
 }
-
-/** The Redis through which planning shares the endpoint's limit, if one is given. */
-export const redisOf = ({ redis: url, insecureRedis: insecure }: RedisFlags): RedisTarget | undefined =>
-  url === undefined ? undefined : { url, insecure }
 
 /** The price and the budget that the flags state. */
 export const spendingOf = ({

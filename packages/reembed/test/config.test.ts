@@ -123,6 +123,18 @@ test('every key of the schema reaches its option', async () => {
   expect(Object.keys(expected).sort()).toEqual(Object.keys(CONFIG_KEYS).sort())
 })
 
+test('the CSV dialect of the source does not turn on `rejects --csv`', async () => {
+  await using folder = await temporaryFolder()
+  const file = join(folder.path, 'reembed.yaml')
+  await writeFile(file, "version: 1\nsource: { csv: 'header=no' }\noutput: { uri: s3://vectors/wiki }\n")
+  const program = createProgram()
+  const rejects = program.commands.find(one => one.name() === 'rejects') ?? program
+  rejects.setOptionValue('config', file)
+  await applyConfig(rejects, program, {})
+  expect(rejects.opts()).toMatchObject({ output: 's3://vectors/wiki' })
+  expect(rejects.opts().csv).toBeUndefined()
+})
+
 test('the address of a worker is not taken by a producer or an exporter with the same file', async () => {
   await using folder = await temporaryFolder()
   const file = join(folder.path, 'reembed.yaml')

@@ -17,7 +17,7 @@ import {
   stopRun,
   submitRun,
 } from '@reembed/producer'
-import { type Manifest, readManifest, requirePlan } from '@reembed/protocol'
+import { type Manifest, requirePlan } from '@reembed/protocol'
 import { type EmbeddingBatch, readEmbeddings, requireManifest } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -36,7 +36,7 @@ import type {
   WaitOptions,
   WorkerOptions,
 } from './options.ts'
-import { absoluteUrl, openResources, type Resources } from './resources.ts'
+import { absoluteUrl, once, openResources, type Resources, unlessAborted } from './resources.ts'
 import { createIdleSignal, withSweeps } from './worker.ts'
 
 /**
@@ -394,9 +394,7 @@ function workCalls(
   resources: Resources,
   { s3, log = SILENT, endpointOptions, unsafeStore }: ReembedOptions,
 ): Pick<Reembed, 'startWorker' | 'sweep' | 'wait'> {
-  let sweeper: Promise<ReturnType<typeof createSweeper>> | undefined
-  const openSweeper = async (signal?: AbortSignal) =>
-    createSweeper(await resources.writableStore(signal), await resources.queue(signal))
+  const sweeper = once(async () => createSweeper(await resources.writableStore(), await resources.queue()))
   return {
     async startWorker({ outputs, sweep = true, signal, ...options } = {}) {
       const queue = await resources.queue(signal)
@@ -426,11 +424,8 @@ function workCalls(
     },
 
     async sweep({ signal } = {}) {
-      sweeper ??= openSweeper(signal).catch((error: unknown) => {
-        sweeper = undefined
-        throw error
-      })
-      return orReason(signal, (await sweeper).sweep(signal))
+      const { sweep } = await unlessAborted(signal, sweeper)
+      return orReason(signal, sweep(signal))
     },
 
     async wait(name, { onProgress, signal = new AbortController().signal } = {}) {
@@ -473,7 +468,7 @@ function runCalls(
       const store = await resources.writableStore(signal)
       const run = await findRun(store, name, 'newest')
       const plan = await requirePlan(store, run)
-      const manifest = await finishedManifest(store, run)
+      const manifest = await requireManifest(store, run)
       if (force) return forcePublish(store, manifest, plan, { by, reason })
       const conditions = { ...plan, maxRejects: maxRejects ?? plan.maxRejects, actor: { by, reason }, signal }
       return orReason(signal, publish(store, manifest, conditions))
@@ -509,14 +504,6 @@ function readingCalls(resources: Resources, { s3 }: ReembedOptions): Pick<Reembe
       yield* readEmbeddings(resources.output, { run, extra, s3, signal })
     },
   }
-}
-
-async function finishedManifest(store: Store, run: string): Promise<Manifest> {
-  const manifest = await readManifest(store, run)
-  if (manifest) return manifest
-  throw new ReembedError('RUN_NOT_FOUND', `run ${run} in ${store.url} is not finished: wait for it first`, {
-    reason: 'run_not_finished',
-  })
 }
 
 /** A plan needs no output: without one nothing can be reused. */

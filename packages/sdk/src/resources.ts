@@ -62,7 +62,7 @@ function requireOption<T>(option: 'redis' | 'endpoint', value: T | undefined): T
 }
 
 /** Opens on first use. A failure is not kept: the next call tries again. */
-function once<T>(open: () => Promise<T>): () => Promise<T> {
+export function once<T>(open: () => Promise<T>): () => Promise<T> {
   let opened: Promise<T> | undefined
   return () => {
     opened ??= open().catch((error: unknown) => {
@@ -74,7 +74,7 @@ function once<T>(open: () => Promise<T>): () => Promise<T> {
 }
 
 /** What is opened is shared by all calls: an abort ends the wait for it, not the opening. */
-async function unlessAborted<T>(signal: AbortSignal | undefined, open: () => Promise<T>): Promise<T> {
+export async function unlessAborted<T>(signal: AbortSignal | undefined, open: () => Promise<T>): Promise<T> {
   if (!signal) return open()
   signal.throwIfAborted()
   const aborted = Promise.withResolvers<never>()

@@ -160,6 +160,10 @@ capabilities: { drop: [ALL] }
 
 {{/* What a planning component is asked to do, beyond its source and output. */}}
 {{- define "reembed.planArgs" -}}
+{{- if .Values.tei.enabled }}
+# The chart's TEI has no address while it is scaled to zero.
+- --await-endpoint
+{{- end }}
 {{- with .Values.producer }}
 {{- range .gates }}
 - {{ printf "--gate=%s" . | quote }}

@@ -93,7 +93,7 @@ export function createAudit(plan: Plan): Audit {
         open.reached = read.end
       }
       for (const reject of receipt.rejects) {
-        if (reject.position.part === index) located.push(locate(reject, planned.key, open.lines))
+        if (reject.position.part === index) located.push(locateReject(reject, planned.key, open.lines))
       }
       open.lines += read.lines
     }
@@ -170,11 +170,15 @@ export function manifestShardOf(plan: Plan, key: string, bytes: number, receipt:
   return { key, bytes, rows, rejects: rejects.length, tokens, bodySha256, ...carried }
 }
 
-function locate(
+/**
+ * Locates a reject of an object.
+ * @param linesBefore lines of the object before the part; null if unknown
+ */
+export function locateReject(
   { id, position, reason, message }: RejectRow,
   key: string,
-  linesBefore: number,
+  linesBefore: number | null,
 ): LocatedReject {
-  const line = position.line === undefined ? null : linesBefore + position.line
+  const line = position.line === undefined || linesBefore === null ? null : linesBefore + position.line
   return { id: id ?? null, key, offset: position.offset, line, reason, message }
 }

@@ -204,6 +204,7 @@ async function requireChain(store: Store, manifest: Manifest): Promise<void> {
   }
 }
 
+/** A manifest of an earlier version may lack `reused`. */
 function requireSame(manifest: Manifest, totals: Totals, shards: readonly string[], store: Store): void {
   const same =
     shards.includes(manifest.shardsSha256) &&
@@ -214,5 +215,3 @@ function requireSame(manifest: Manifest, totals: Totals, shards: readonly string
     `the shards of run ${manifest.run} in ${store.url} are not those that its manifest names: at least one was replaced after the run was finished`,
   )
 }
-
-/** A manifest of an earlier version may lack `reused`. */

@@ -18,7 +18,10 @@ export interface CountedSample {
   readonly counted: boolean
 }
 
-/** For English; other languages have fewer. */
+/**
+ * An estimate where neither a tokenizer nor the endpoint counts: for English; other languages have
+ * fewer.
+ */
 export const CHARS_PER_TOKEN = 4
 
 /** Texts and characters that are counted between two checks of the time. */

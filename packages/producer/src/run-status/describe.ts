@@ -1,13 +1,13 @@
 // The one description of a run: status, ls, JSON, logs, metrics and alerts show it. Pure: the facts
 // come from facts.ts.
 
-import { rejectsAllowed, truncationAllowed } from '@reembed/planner'
+import { exceededLimits } from '@reembed/planner'
 import {
   estimatedInputs,
+  isSuperseded,
   type Manifest,
   type ModelIdentity,
   type Totals,
-  unreadShare,
 } from '@reembed/protocol'
 import type { ErrorCode } from '@reembed/shared'
 import { type QueueFacts, RECENT_MS, type RunFacts } from './facts.ts'
@@ -209,19 +209,8 @@ function finishedCondition(facts: RunFacts): RunCondition {
   }
   if (current && current.seq >= facts.seq)
     return { state: 'superseded', detail: `by ${passedBy}`, sinceMs: current.publishedMs }
-  const { documents = 0, rejects = 0 } = manifest?.totals ?? {}
-  const limit = plan?.maxRejects ?? ''
-  if (rejects > rejectsAllowed(limit, documents)) {
-    const detail = `${rejects} of ${documents} documents were rejected, the limit is ${limit}`
-    return { state: 'held', reason: 'rejects', detail }
-  }
-  const unread = manifest?.totals.unread
-  const maxTruncated = plan?.maxTruncated
-  if (maxTruncated !== undefined && !(unread && unreadShare(unread) <= truncationAllowed(maxTruncated))) {
-    const share = unread ? `${(100 * unreadShare(unread)).toFixed(1)} %` : 'an unknown share'
-    const detail = `the model did not read ${share} of the text, the limit is ${maxTruncated}`
-    return { state: 'held', reason: 'truncation', detail }
-  }
+  const [exceeded] = manifest && plan ? exceededLimits(manifest.totals, plan) : []
+  if (exceeded) return { state: 'held', reason: exceeded.by, detail: exceeded.detail }
   if (gates === undefined && plan?.gates?.length)
     return { state: 'finishing', reason: 'judging', detail: 'its gates are not judged yet' }
   const failed = gates?.results.filter(({ passed }) => !passed) ?? []
@@ -233,9 +222,9 @@ function finishedCondition(facts: RunFacts): RunCondition {
 }
 
 function unfinishedCondition(facts: RunFacts, nowMs: number): RunCondition {
-  const { seq, plan, current, shards, queue } = facts
+  const { plan, record, current, shards, queue } = facts
   const missing = (plan?.shards ?? 0) - shards.done
-  if (current && current.seq >= seq) {
+  if (isSuperseded(facts, record, current)) {
     const detail = `by version ${current.version}, of run ${current.run}, before its last ${missing} shards were made`
     return { state: 'superseded', detail, sinceMs: current.publishedMs }
   }

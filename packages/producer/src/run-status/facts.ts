@@ -86,7 +86,6 @@ const FAILURES_SHOWN = 5
 
 /** Reads facts about the runs of an output. Objects that never change are read once. */
 export interface FactsReader {
-  /** @param run undefined: the newest run */
   one(entry: SeqEntry): Promise<RunFacts>
   /** The runs with the highest sequence numbers, newest first. */
   newest(limit: number): Promise<RunFacts[]>
@@ -139,7 +138,7 @@ export function createFactsReader(store: Store, queue: QueueView | string | unde
       return read(entry, await versionsSince(store, entry.seq), true)
     },
     async newest(limit) {
-      const entries = await plannedEntries(store, limit)
+      const entries = await plannedEntries(limit)
       for (const known of [plans, manifests])
         for (const run of known.keys()) if (!entries.some(entry => entry.run === run)) known.delete(run)
       const versions = await versionsSince(store, entries.at(-1)?.seq ?? 0)
@@ -150,11 +149,11 @@ export function createFactsReader(store: Store, queue: QueueView | string | unde
   }
 
   /** A run has several sequence numbers after a rollback: its plan has the first of them. */
-  async function plannedEntries(from: Store, limit: number): Promise<SeqEntry[]> {
+  async function plannedEntries(limit: number): Promise<SeqEntry[]> {
     const planned: SeqEntry[] = []
-    for (const entry of await readSeq(from)) {
+    for (const entry of await readSeq(store)) {
       if (planned.length === limit) break
-      const plan = await once(plans, entry.run, () => readPlan(from, entry.run))
+      const plan = await once(plans, entry.run, () => readPlan(store, entry.run))
       if (plan ? plan.seq === entry.seq : isRecent(entry)) planned.push(entry)
     }
     return planned

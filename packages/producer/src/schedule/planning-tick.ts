@@ -2,8 +2,8 @@
 // and nothing changed.
 
 import type { ResolvedEndpoint } from '@reembed/endpoint'
-import { type Corpus, type PlanNotice, type PlanOptions, planCorpus } from '@reembed/planner'
-import { type Plan, readPlan, readSeq, type TickOutcome } from '@reembed/protocol'
+import { type Corpus, newestPlan, type PlanNotice, type PlanOptions, planCorpus } from '@reembed/planner'
+import type { TickOutcome } from '@reembed/protocol'
 import type { Queue, RedisTarget } from '@reembed/queue'
 import type { Store } from '@reembed/store'
 import { submitRun } from '../submit.ts'
@@ -41,12 +41,4 @@ export async function planAndEnqueue(trigger: ScheduleTrigger, tick: PlanningTic
   if (unchanged && newest) return { status: 'unchanged', run: newest.run }
   const { plan, manifest } = await submitRun(store, queue, planned)
   return { status: manifest ? 'already_finished' : 'planned', run: plan.run }
-}
-
-async function newestPlan(store: Store): Promise<Plan | undefined> {
-  for (const { run, seq } of await readSeq(store)) {
-    const plan = await readPlan(store, run)
-    if (plan?.seq === seq) return plan
-  }
-  return undefined
 }

@@ -45,8 +45,8 @@ const SHORT = 8
 function textOf({ key, line, id, reason, message, text }: FoundReject): string {
   const place = `${key}${line === null ? '' : `:${line}`}`
   const first = [place, ...(id === null || id === key ? [] : [id]), `${reason}: ${message}`]
-  const shown = text === undefined || text.trim() === '' ? '' : `\n    ${text.replace(/\s+/g, ' ').trim()}`
-  return printable(first.join('  ')) + (shown && `\n    ${printable(shown.trim())}`)
+  const shown = text?.replace(/\s+/g, ' ').trim() ?? ''
+  return printable(first.join('  ')) + (shown && `\n    ${printable(shown)}`)
 }
 
 /** RFC 4180: quotes are doubled, and a value with a comma, a quote or a line break is quoted. */

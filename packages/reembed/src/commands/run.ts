@@ -18,11 +18,12 @@ import {
   openOrStartRedis,
   openOutput,
   openSource,
+  requireRedis,
   s3OptionsOf,
 } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
 import { createProgressLine } from '../progress-line.ts'
-import { actorOf, planOptionsOf, redisOf } from '../requests.ts'
+import { actorOf, planOptionsOf } from '../requests.ts'
 import { steps } from '../step-line.ts'
 
 export type FollowFlags = OutputFlags &
@@ -52,7 +53,7 @@ export async function run(flags: CorpusFlags & FollowFlags): Promise<void> {
   const endpoint = await openOrStartEndpoint(flags, stack)
   const planned = await planCorpus(corpus, endpoint, options, {
     output: store,
-    redis: redisOf(flags),
+    redis: flags.redis ? requireRedis(flags) : undefined,
     onNotice: notePlan,
   })
   await executeRun(planned, flags, { store, endpoint, stack, interrupted, startedMs })

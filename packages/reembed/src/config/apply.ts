@@ -30,7 +30,8 @@ export async function applyConfig(
     // needs another one.
     if (key === 'worker.metrics' && BESIDE.has(command.name())) continue
     const value = valueAt(file, key)
-    if (value === undefined) continue
+    // `rejects --csv` takes no value: it is not the dialect of the source.
+    if (value === undefined || (option.isBoolean() && typeof value !== 'boolean')) continue
     command.setOptionValueWithSource(name, parse(option, value, file, key, env), 'config')
   }
   for (const { key, variables } of SECRETS) {

@@ -78,7 +78,6 @@ export const FLAG_ONLY_OPTIONS: ReadonlySet<string> = new Set([
   'config',
   'cpu',
   'cron',
-  'csv',
   'delete',
   'documents',
   'explain',

@@ -1,7 +1,7 @@
 // Files as their writers wrote them: read exactly, or refused by name. The files in cases/ were
 // made by pyarrow, polars, delta-rs and Python's json and csv modules.
 
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -9,6 +9,7 @@ import { readSlice } from '@reembed/corpus'
 import { openCorpus, planRun } from '@reembed/planner'
 import type { CarriedValue } from '@reembed/protocol'
 import { tableFromArrays, tableToIPC } from 'apache-arrow'
+import { parquetMetadata } from 'hyparquet'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 const MODEL = { id: 'm', revision: 'r', dimensions: 8, pooling: 'mean', normalized: true }
@@ -161,7 +162,7 @@ describe('CSV', () => {
   })
 
   it('of joined files rejects the header in the middle, and ignores its byte order mark', async () => {
-    const path = await file('joined.csv', '\uFEFFid,text\n1,a\n\uFEFFid,text\n\uFEFF2,b\n')
+    const path = await file('joined.csv', '\uFEFFid,text,größe\n1,a,1\n\uFEFFid,text,größe\n\uFEFF2,b,2\n')
     expect(await texts(path)).toEqual([['1', 'a'], 'invalid_record: the line repeats the header', ['2', 'b']])
   })
 
@@ -267,6 +268,11 @@ describe('JSON numbers', () => {
       ['b', 't', { n: '{"x":1}' }],
     ])
     expect(nulled).toEqual({ n: 1 })
+  })
+
+  it('of a line that is cut off in a string of escaped quotes are not searched for in quadratic time', async () => {
+    const path = await file('cut.jsonl', `{"id":1,"text":"a"}\n{"id":2,"text":"${'\\"'.repeat(500_000)}`)
+    expect(await texts(path)).toEqual([['1', 'a'], 'invalid_json: the JSON ends early: is the line cut off?'])
   })
 
   it('a byte order mark in the middle of joined files is no part of its line', async () => {
@@ -403,6 +409,20 @@ describe('Parquet', () => {
       { tags: null, meta: '{"lang":null,"n":2}', m: '{"k":"v"}', 'meta.n': 2n },
       expect.stringContaining('missing_text'),
     ])
+  })
+
+  it('names a list whose dictionary is damaged', async () => {
+    const bytes = await readFile(`${CASES}parquet-lists.parquet`)
+    const { row_groups } = parquetMetadata(new Uint8Array(bytes).buffer)
+    const tags = row_groups[0]?.columns.find(
+      ({ meta_data }) => meta_data?.path_in_schema[0] === 'tags',
+    )?.meta_data
+    expect(tags?.dictionary_page_offset).toBeDefined()
+    bytes.fill(0xff, Number(tags?.data_page_offset) - 8, Number(tags?.data_page_offset))
+    await expect(carried(await file('dictionary.parquet', bytes), ['tags'])).rejects.toMatchObject({
+      code: 'SOURCE_FORMAT',
+      message: expect.stringMatching(/is damaged in column "tags/),
+    })
   })
 
   it('names an encrypted column', async () => {

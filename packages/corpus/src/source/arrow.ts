@@ -347,12 +347,6 @@ interface Block {
 
 const footers = new WeakMap<Store, Memo<string, FileFooter | undefined>>()
 
-const blocksOf = async (
-  store: Store,
-  object: ObjectName,
-  signal: AbortSignal | undefined,
-): Promise<readonly Block[] | undefined> => (await footerOf(store, object, signal))?.blocks
-
 /** The footer of a file; undefined for a stream, and for a file that lacks it. */
 function footerOf(
   store: Store,
@@ -419,9 +413,9 @@ async function* messages(
   object: ObjectName,
   { from = 0, signal }: { readonly from?: number; readonly signal?: AbortSignal | undefined },
 ): AsyncGenerator<IpcMessage, void, undefined> {
-  const blocks = await blocksOf(store, object, signal)
-  if (blocks === undefined) return yield* messagesInOrder(store, object, { from, signal })
-  for (const { start, end, metadataBytes } of blocks) {
+  const footer = await footerOf(store, object, signal)
+  if (footer === undefined) return yield* messagesInOrder(store, object, { from, signal })
+  for (const { start, end, metadataBytes } of footer.blocks) {
     if (start < from) continue
     const head = await read(store, object, start, Math.min(metadataBytes, MAX_METADATA_BYTES), signal)
     const frame = frameOf(object.key, head)

@@ -26,13 +26,15 @@ export function createRowParser(
     }
     return place === -1 || name === '__proto__' ? [] : [{ name, place }]
   })
+  // Fields have one character for each byte.
+  const headerFields = columns.map(name => Buffer.from(name).toString('latin1'))
   return ({ fields, fault }) => {
     if (fault !== undefined) return fault
     if (fields.length !== columns.length) {
       return `the record has ${fields.length} fields, the header has ${columns.length}`
     }
     // The header of a file that was joined to this one.
-    if (header !== false && fields.every((field, i) => field === columns[i]))
+    if (header !== false && fields.every((field, i) => field === headerFields[i]))
       return 'the line repeats the header'
     const record: Record<string, unknown> = {}
     for (const { name, place } of places) record[name] = decodeField(fields[place] ?? '')

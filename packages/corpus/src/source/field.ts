@@ -10,7 +10,12 @@ export type FieldGetter = (record: object) => unknown
  */
 export function fieldGetter(path: string): FieldGetter {
   const steps = pathSegments(path)
-  if (steps.length === 1 && steps[0] === path) return record => ownMember(record, path)
+  if (steps.length === 1 && steps[0] === path) {
+    // Records are plain objects: they inherit only the members of Object.prototype.
+    return path in Object.prototype
+      ? record => ownMember(record, path)
+      : record => record[path as keyof typeof record]
+  }
   return record => {
     if (Object.hasOwn(record, path)) return ownMember(record, path)
     let value: unknown = record

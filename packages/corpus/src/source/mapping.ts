@@ -94,11 +94,13 @@ export function createMapper({ fields, template: source, carry = [] }: DocumentM
   return {
     paths: [...new Set(used)],
     nulled,
-    needsExactNumbers: record =>
-      maybeNumbers.some(field => {
+    needsExactNumbers(record) {
+      for (const field of maybeNumbers) {
         const value = field(record)
-        return typeof value === 'number' || (typeof value === 'object' && value !== null)
-      }),
+        if (typeof value === 'number' || (typeof value === 'object' && value !== null)) return true
+      }
+      return false
+    },
     map(record, position) {
       const id = toId(idAt(record), fields.id)
       if (typeof id !== 'string') return createReject(id.reason, id.message, position)

@@ -104,6 +104,9 @@ export interface PhysicalColumn {
   readonly schemaPath: readonly SchemaTree[]
 }
 
+/** The dotted path of a column. */
+export const nameOf = ({ schemaPath }: PhysicalColumn): string => schemaPath.at(-1)?.path.join('.') ?? ''
+
 /** A column with one value for each row. */
 export interface LeafColumn extends PhysicalColumn {
   /** The path as the caller wrote it. */
@@ -119,22 +122,10 @@ export interface NestedColumn {
 }
 
 /** The columns with one value for each row, with their dotted paths. */
-export function leafColumnsOf({ schema }: ParquetFooter): LeafColumn[] {
-  const leaves: LeafColumn[] = []
-  let column = 0
-  const visit = (schemaPath: readonly SchemaTree[], repeated: boolean): void => {
-    const node = schemaPath.at(-1)
-    if (node === undefined) return
-    const isRepeated = repeated || node.element.repetition_type === 'REPEATED'
-    if (node.children.length === 0) {
-      if (!isRepeated) leaves.push({ path: node.path.join('.'), column, schemaPath })
-      column += 1
-    }
-    for (const child of node.children) visit([...schemaPath, child], isRepeated)
-  }
-  visit([schema], false)
-  return leaves
-}
+export const leafColumnsOf = ({ schema }: ParquetFooter): LeafColumn[] =>
+  physicalColumnsOf(schema)
+    .filter(({ schemaPath }) => schemaPath.every(({ element }) => element.repetition_type !== 'REPEATED'))
+    .map(column => ({ ...column, path: nameOf(column) }))
 
 /**
  * The column at a path: a top-level column with exactly this name, else the column that the

@@ -87,15 +87,15 @@ async function* rowsOf(range: Omit<ColumnRange, 'to'>): AsyncGenerator<RowEntrie
   await using pages = await openPages({ ...range, from: 0 }).catch(fail)
   for (let page = await pages.next().catch(fail); page; page = await pages.next().catch(fail)) {
     const { header } = page
-    if (header.type === 'DICTIONARY_PAGE') {
-      const { data } = decodePage(page, decoder, { values: MAX_ROW_ENTRIES, levels, repetitions, dictionary })
-      dictionary = data && convert(data, decoder)
-      continue
-    }
     const data = header.data_page_header ?? header.data_page_header_v2
-    if (data === undefined) continue
     let entries: RowEntries
     try {
+      if (header.type === 'DICTIONARY_PAGE') {
+        const read = decodePage(page, decoder, { values: MAX_ROW_ENTRIES, levels, repetitions, dictionary })
+        dictionary = read.data && convert(read.data, decoder)
+        continue
+      }
+      if (data === undefined) continue
       const unpacked = unpackPage(page, decoder, { values: MAX_ROW_ENTRIES, levels, repetitions })
       const plain = { ...decoder, codec: 'UNCOMPRESSED' as const }
       const read = unpacked.header.data_page_header
@@ -113,8 +113,7 @@ async function* rowsOf(range: Omit<ColumnRange, 'to'>): AsyncGenerator<RowEntrie
       )
       entries = entriesOf(data.num_values, levels, read, present)
     } catch (error) {
-      fail(error)
-      return
+      return fail(error)
     }
     for (const [i, repetition] of entries.repetitions.entries()) {
       if (repetition === 0) {

@@ -4,7 +4,7 @@ import type { ReembedError } from '@reembed/shared'
 import type { RowGroup } from 'hyparquet'
 import { parquetHeader } from 'hyparquet/src/column.js'
 import { readOffsetIndex } from 'hyparquet/src/indexes.js'
-import { type PhysicalColumn, sourceFormatError } from './parquet-footer.ts'
+import { nameOf, type PhysicalColumn, sourceFormatError } from './parquet-footer.ts'
 import { MAX_PAGE_BYTES, type Page } from './parquet-page.ts'
 
 const MAX_HEADER_BYTES = 16 * 1024 * 1024
@@ -151,9 +151,6 @@ function createWindow(key: string, chunks: AsyncGenerator<Uint8Array>) {
     },
   }
 }
-
-/** The dotted path of a column, for messages. */
-export const nameOf = ({ schemaPath }: PhysicalColumn): string => schemaPath.at(-1)?.path.join('.') ?? ''
 
 export const encryptedColumn = (key: string, leaf: PhysicalColumn): ReembedError =>
   sourceFormatError(

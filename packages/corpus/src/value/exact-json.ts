@@ -31,8 +31,11 @@ export function parseJsonWithNonFinite(text: string): unknown {
   return found ? JSON.parse(replaced, exactNumber) : undefined
 }
 
-/** A string, or a bare word that only Python's JSON has. */
-const TOKEN = /"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b/g
+/**
+ * A string, or a bare word that only Python's JSON has. A string may lack its end: without that, a
+ * search from each of its escaped quotes would take quadratic time.
+ */
+const TOKEN = /"(?:[^"\\]+|\\.)*"?|-?\bInfinity\b|\bNaN\b/g
 /** Numbers that no writer makes stand for the words while JSON.parse reads the text. */
 const STAND_INS = new Map([
   ['NaN', '1.0e99990'],

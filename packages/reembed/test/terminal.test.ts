@@ -1,7 +1,15 @@
 // What is drawn on a terminal, and what is written into a pipe.
 
-import { expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createStepLine } from '../src/step-line.ts'
+
+beforeEach(() => {
+  vi.stubEnv('CI', undefined)
+  vi.stubEnv('TERM', 'xterm')
+})
+afterEach(() => {
+  vi.unstubAllEnvs()
+})
 
 function terminal(columns: number | undefined) {
   let written = ''

@@ -1,7 +1,15 @@
 // The line of a run's progress, on terminals of several widths and in a pipe.
 
-import { expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createProgressLine, type ProgressFacts } from '../src/progress-line.ts'
+
+beforeEach(() => {
+  vi.stubEnv('CI', undefined)
+  vi.stubEnv('TERM', 'xterm')
+})
+afterEach(() => {
+  vi.unstubAllEnvs()
+})
 
 function terminal(columns: number | undefined) {
   let written = ''
@@ -35,8 +43,6 @@ const FACTS: ProgressFacts = {
 }
 
 test('a progress line of 80 columns keeps the share, the endpoint, rejects, unread text and retries', () => {
-  const { CI: _, ...env } = process.env
-  process.env = { ...env, TERM: 'xterm' }
   let now = 0
   for (const columns of [80, 120, 200]) {
     const screen = terminal(columns)

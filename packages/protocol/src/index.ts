@@ -113,6 +113,7 @@ export {
   type UnreadTokens,
   unreadShare,
 } from './receipt.ts'
+export { pauseReplacedModel } from './replaced-model.ts'
 export {
   appendRunState,
   failRun,

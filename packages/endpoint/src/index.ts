@@ -46,7 +46,7 @@ export { assertSameModel, computeReference, ensureReference, modelOf } from './i
 export { initialLimit } from './limiter/initial-limit.ts'
 export { createLimiter, type Limiter, type LimiterOptions, type Permit } from './limiter/limiter.ts'
 export type { EndpointProbe } from './limiter/probe-loop.ts'
-export { createTokenEstimator, pack, type RequestLimits, requestLimits, type TokenEstimator } from './pack.ts'
+export { createTokenEstimator, pack, type RequestLimits, type TokenEstimator } from './pack.ts'
 export { openProber, type ProberOptions } from './prober.ts'
 export { createRequestSizes, type RequestSizes } from './request-sizes.ts'
 export {

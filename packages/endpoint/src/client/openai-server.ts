@@ -8,7 +8,10 @@ import { type Failure, toError } from './outcome.ts'
 import { type Negotiated, PROBE_TEXTS, type Probed, tryRoute } from './route-probe.ts'
 import type { Encoding, Server } from './server.ts'
 
-/** base64 is the cheapest to decode. Gemini refuses the field, LiteLLM's vLLM a request without it. */
+/**
+ * base64 is the cheapest to decode. Gemini refuses the field; vLLM behind LiteLLM refuses a request
+ * without it.
+ */
 const ENCODINGS: readonly Encoding[] = ['base64', undefined, 'float']
 
 /** Finds path, encoding, dimensions and the most inputs of a request. @throws ReembedError */

@@ -12,7 +12,9 @@ import {
 import type { Failure } from './outcome.ts'
 import { type Reply, type Transport, TransportError } from './transport.ts'
 
-/** `/v1/embeddings` or its equivalent of another server, or `/embed` with an explicit `truncate`. */
+/**
+ * `/v1/embeddings`, or its equivalent of another server; or `/embed` with an explicit `truncate`.
+ */
 export type Route = '/v1/embeddings' | '/embed'
 
 /** The value of `encoding_format`; undefined: the field is not sent, as some servers refuse it. */

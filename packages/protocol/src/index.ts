@@ -124,6 +124,7 @@ export {
   type RunStateRecord,
   readRunState,
   readRunStateRecord,
+  readRunStates,
   refuseDeleted,
   setRunState,
 } from './run-state.ts'

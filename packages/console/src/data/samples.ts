@@ -62,7 +62,8 @@ export function createHistoryKeeper(): HistoryKeeper {
       entry.events = [...entry.events, ...changes(entry.last, status, nowMs)].slice(-MAX_EVENTS)
       entry.last = status
       const newest = entry.samples.at(-1)
-      if (newest === undefined || nowMs - newest.atMs >= STEP_MS) entry.samples.push(...sampled(status, nowMs))
+      if (newest === undefined || nowMs - newest.atMs >= STEP_MS)
+        entry.samples.push(...sampled(status, nowMs))
       while (entry.samples[0] && nowMs - entry.samples[0].atMs > KEPT_MS) entry.samples.shift()
     },
     of: (output, run) => kept.get(historyKey(output, run)) ?? { samples: [], events: [] },

@@ -1,9 +1,16 @@
-// The one poll behind all pages: ten readers cost as much as one. The store is read as often as the
-// exporter reads it; between two reads, Redis alone is asked about unfinished runs.
+// The one poll behind all pages: ten readers cost as much as one. A bucket is read as often as
+// the exporter reads it; between two reads, Redis alone is asked about unfinished runs.
 
 import { setTimeout as wait } from 'node:timers/promises'
-import { createFactsReader, describeRun, type QueueView, type RunFacts, type RunStatus } from '@reembed/producer'
+import {
+  createFactsReader,
+  describeRun,
+  type QueueView,
+  type RunFacts,
+  type RunStatus,
+} from '@reembed/producer'
 import { readCurrent, type Version } from '@reembed/protocol'
+import type { QueueReader } from '@reembed/queue'
 import { messageOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { createHistoryKeeper, type History, historyKey } from './samples.ts'
@@ -23,36 +30,42 @@ export interface OutputState {
 export interface WatchedRun {
   readonly status: RunStatus
   readonly facts: RunFacts
+  /** Shards that workers embed. */
+  readonly active: readonly number[]
+  /** Jobs without attempts left, newest first. */
+  readonly failed: readonly { readonly shard: number; readonly reason: string }[]
 }
+
+/** The part of the queue that the console reads. */
+export type ConsoleQueue = QueueView & Pick<QueueReader, 'openShards'>
 
 export interface OutputsWatch {
   readonly outputs: readonly OutputState[]
   history(output: string, run: string): History
   /** Calls `listener` after each poll. Returns how to stop. */
   subscribe(listener: () => void): () => void
-  /** Polls the stores and Redis now, or waits for the poll in progress. */
-  refresh(): Promise<void>
 }
 
 export interface WatchOptions {
-  /** A text: why Redis does not answer; undefined: the console has no Redis. */
-  readonly queue: QueueView | string | undefined
+  /** Undefined: the console has no Redis. */
+  readonly queue: ConsoleQueue | undefined
   readonly signal: AbortSignal
-  /** Time between two reads of the stores. Default 30,000. */
-  readonly storePollMs?: number | undefined
-  /** Time between two reads of Redis. Default 5,000. */
-  readonly redisPollMs?: number | undefined
+  /** Time between two reads of Redis, and of outputs in folders. Default 5,000. */
+  readonly pollMs?: number | undefined
 }
 
 /** Runs of each output that are watched, newest first: as many as the exporter has metrics of. */
 const RUNS = 5
-const STORE_POLL_MS = 30_000
-const REDIS_POLL_MS = 5_000
+/** Failed shards that the map shows; the job of each is read. */
+const MAX_FAILURES = 200
+const POLL_MS = 5_000
+/** Polls between two reads of a store that is no folder: a LIST there costs money. */
+const POLLS_PER_READ = 6
 
 /** Watches the newest runs of the outputs until the signal fires. */
 export function watchOutputs(
   stores: readonly Store[],
-  { queue, signal, storePollMs = STORE_POLL_MS, redisPollMs = REDIS_POLL_MS }: WatchOptions,
+  { queue, signal, pollMs = POLL_MS }: WatchOptions,
 ): OutputsWatch & { readonly ended: Promise<void> } {
   const keeper = createHistoryKeeper()
   const readers = stores.map(store => createFactsReader(store, queue))
@@ -71,7 +84,8 @@ export function watchOutputs(
     try {
       const facts = await reader.newest(RUNS)
       const current = facts[0]?.current ?? (await readCurrent(before.store))
-      outputs[i] = { ...before, runs: facts.map(watched), current, readMs: Date.now(), problem: undefined }
+      const runs = await Promise.all(facts.map(one => watched(before.store.url, one)))
+      outputs[i] = { ...before, runs, current, readMs: Date.now(), problem: undefined }
     } catch (error) {
       outputs[i] = { ...before, problem: messageOf(error) }
     }
@@ -83,9 +97,24 @@ export function watchOutputs(
     const runs: WatchedRun[] = []
     for (const run of before.runs) {
       const facts = await reader.withQueue(run.facts)
-      runs.push(facts === run.facts ? run : watched(facts))
+      runs.push(facts === run.facts ? run : await watched(before.store.url, facts))
     }
     outputs[i] = { ...before, runs }
+  }
+
+  async function watched(output: string, facts: RunFacts): Promise<WatchedRun> {
+    const status = describeRun(facts, Date.now())
+    const known = status.queue
+    if (queue === undefined || known === undefined || facts.manifest)
+      return { facts, status, active: [], failed: [] }
+    const of = { output, run: facts.run }
+    // Redis may be lost between two commands: the map then shows what the store holds.
+    const active = await queue.openShards(of).catch(() => new Map<number, number>())
+    const failed =
+      known.jobs.failed > known.failures.length
+        ? await queue.failures(of, MAX_FAILURES).catch(() => known.failures)
+        : known.failures
+    return { facts, status, active: [...active.keys()], failed }
   }
 
   function record(): void {
@@ -100,13 +129,15 @@ export function watchOutputs(
     for (const listener of listeners) listener()
   }
 
-  let dueMs = 0
+  let polls = 0
   let polling: Promise<void> | undefined
   function poll(): Promise<void> {
     polling ??= (async () => {
-      const isDue = Date.now() >= dueMs
-      if (isDue) dueMs = Date.now() + storePollMs
-      await Promise.all(outputs.map((_, i) => (isDue ? readStore(i) : readQueue(i))))
+      const isDue = polls % POLLS_PER_READ === 0
+      polls += 1
+      const isRead = ({ store, problem }: OutputState): boolean =>
+        isDue || problem !== undefined || !store.url.includes('://')
+      await Promise.all(outputs.map((output, i) => (isRead(output) ? readStore(i) : readQueue(i))))
       record()
     })().finally(() => {
       polling = undefined
@@ -117,7 +148,7 @@ export function watchOutputs(
   async function run(): Promise<void> {
     while (!signal.aborted) {
       await poll()
-      await wait(Math.min(redisPollMs, storePollMs), undefined, { signal }).catch(() => {})
+      await wait(pollMs, undefined, { signal }).catch(() => {})
     }
   }
 
@@ -128,13 +159,6 @@ export function watchOutputs(
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
-    async refresh() {
-      await polling
-      dueMs = 0
-      await poll()
-    },
     ended: run(),
   }
 }
-
-const watched = (facts: RunFacts): WatchedRun => ({ facts, status: describeRun(facts, Date.now()) })

@@ -1,0 +1,4 @@
+// The public surface of @reembed/console; every other file is private to the package.
+
+export type { ConsoleQueue } from './data/watch-outputs.ts'
+export { type Console, type ConsoleOptions, serveConsole } from './server/serve.ts'

@@ -9,9 +9,11 @@ import { cellsOf, openShardStates } from './data/shard-cells.ts'
 import type { ConsoleQueue, OutputState, OutputsWatch, WatchedRun } from './data/watch-outputs.ts'
 import { html } from './page/html.ts'
 import type { Links } from './page/links.ts'
+import type { CommandOf } from './page/next-steps.ts'
 import { outputsPage } from './page/outputs.ts'
 import type { Page } from './page/parts.ts'
-import { type RunView, runPage } from './page/run.ts'
+import { runPage } from './page/run.ts'
+import type { RunView } from './page/run-view.ts'
 import { versionsPage } from './page/versions.ts'
 
 export interface PageSources {
@@ -19,6 +21,7 @@ export interface PageSources {
   readonly details: RunDetails
   readonly queue: ConsoleQueue | undefined
   readonly links: Links
+  readonly commandOf: CommandOf | undefined
 }
 
 /** Returns the page of an address; undefined if there is none. */
@@ -28,7 +31,7 @@ export type PageReader = (url: URL) => Promise<Page | undefined>
 const OLDER_MS = 30_000
 
 export function createPageReader(sources: PageSources): PageReader {
-  const { watch, details, links, queue } = sources
+  const { watch, details, links, queue, commandOf } = sources
   const older = createMemo<string, WatchedRun | undefined>({ max: 20 })
 
   function outputOf(url: URL): OutputState | undefined {
@@ -55,7 +58,7 @@ export function createPageReader(sources: PageSources): PageReader {
     for (const output of candidates) {
       if (output === undefined) continue
       const found = await find(output, run)
-      if (found) return runPage(await viewOf(output, found, url), links)
+      if (found) return runPage(await viewOf(output, found, url), links, commandOf)
     }
     return undefined
   }
@@ -80,7 +83,7 @@ export function createPageReader(sources: PageSources): PageReader {
       const view = await addStored(base, output, url)
       return shard === null ? view : { ...view, shard: await shardOf(output, watched, Number(shard)) }
     } catch (error) {
-      // The page shows what is known: the store may be away.
+      // The page shows what is known: the store may be unavailable.
       return { ...base, problem: base.problem ?? { text: messageOf(error), readMs } }
     }
   }
@@ -135,9 +138,14 @@ export function createPageReader(sources: PageSources): PageReader {
 
   async function versionsOf(output: OutputState): Promise<Page> {
     try {
-      return versionsPage(output, await details.versions(output.store, output.current?.version), links)
+      return versionsPage(
+        output,
+        await details.versions(output.store, output.current?.version),
+        links,
+        commandOf,
+      )
     } catch (error) {
-      return versionsPage({ ...output, problem: messageOf(error) }, [], links)
+      return versionsPage({ ...output, problem: messageOf(error) }, [], links, commandOf)
     }
   }
 }

@@ -14,8 +14,8 @@ import {
 import { shardKey } from '@reembed/shared'
 import { openStore, type Store } from '@reembed/store'
 
-export const RUN = 'a'.repeat(26)
-export const OTHER = 'b'.repeat(26)
+export const RUN: string = 'a'.repeat(26)
+export const OTHER: string = 'b'.repeat(26)
 const MODEL = { id: 'org/model', revision: 'r1', dimensions: 2, pooling: null, normalized: true }
 
 export interface TemporaryStore extends AsyncDisposable {

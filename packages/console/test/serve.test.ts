@@ -4,7 +4,7 @@ import { putVersion, setRunState } from '@reembed/protocol'
 import { shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { type Console, serveConsole } from '../src/index.ts'
+import { type CommandOf, type Console, serveConsole } from '../src/index.ts'
 import { finishedRun, plannedRun, RUN, type TemporaryStore, temporaryStore } from './runs.ts'
 
 let made: TemporaryStore
@@ -18,12 +18,13 @@ afterEach(async () => {
   await made[Symbol.asyncDispose]()
 })
 
+const commandOf: CommandOf = (step, { output, run }) => `${step} ${run} ${output}`
 const TOKEN = 'a-secret-of-the-console'
 const serve = async (
   more: { token?: string; listen?: string; store?: Store; pollMs?: number } = {},
 ): Promise<string> => {
   const { store = made.store, ...rest } = more
-  shown = await serveConsole({ stores: [store], listen: '0', pollMs: 20, ...rest })
+  shown = await serveConsole({ stores: [store], listen: '0', pollMs: 20, commandOf, ...rest })
   return shown.url
 }
 const text = async (url: string, headers: Record<string, string> = {}): Promise<string> =>
@@ -36,7 +37,7 @@ async function statusOf(url: string, headers: Record<string, string>): Promise<n
   return response.statusCode
 }
 
-test('the page of a run shows its verdict, its shards and its history', async () => {
+test('the page of a run shows its state, its shards and its history', async () => {
   await plannedRun(made.store)
   await made.store.putIfAbsent(shardKey(RUN, 0, 4), Buffer.from('shard'))
   await setRunState(made.store, RUN, 'paused', { by: 'ada@build-7', reason: 'nightly window' })
@@ -46,7 +47,7 @@ test('the page of a run shows its verdict, its shards and its history', async ()
   expect(page).toContain('waiting <b>3</b>')
   expect(page).toContain('done <b>1</b>')
   expect(page).toContain('paused by ada@build-7: nightly window</span></li>')
-  expect(page).toContain(`reembed resume ${RUN.slice(0, 12)}`)
+  expect(page).toContain(`Continue it: <code class="command" data-copy>resume ${RUN}`)
   await expect.poll(() => text(url)).toContain('by ada@build-7: nightly window')
 })
 
@@ -153,7 +154,7 @@ test('a reader gets every region once, and then only those that changed', async 
     JSON.parse(event.split('data: ')[1] ?? '{}').sections.map(({ id }: { id: string }) => id)
   expect(idsOf(events[0])).toContain('shards')
   const last = idsOf(events.at(-1))
-  expect(last).toContain('verdict')
+  expect(last).toContain('state')
   expect(last).not.toContain('limit')
 })
 
@@ -182,7 +183,7 @@ test('ten readers cost as many reads of the store as none', async () => {
   expect(ten).toBeLessThan(none * 1.5)
 })
 
-test('while the store is away the page says so and keeps what it showed', async () => {
+test('while the store does not answer the page says so and keeps what it showed', async () => {
   const plan = await plannedRun(made.store)
   await finishedRun(made.store, plan)
   await putVersion(made.store, {

@@ -96,7 +96,9 @@ export async function readProgress(redis: Redis, of: RunPointer): Promise<RunPro
   return { shards, documents, rows, rejects, tokens, bytes, truncated, unreadTokens, openDocuments }
 }
 
-/** The unfinished shards of a run that workers embed, each with its number of embedded documents. */
+/**
+ * The unfinished shards of a run that workers embed, each with its number of embedded documents.
+ */
 export async function readOpenShards(redis: Redis, of: RunPointer): Promise<ReadonlyMap<number, number>> {
   const open = await redis.hgetall(openKey(of))
   return new Map(Object.entries(open).map(([shard, documents]) => [Number(shard), Number(documents)]))

@@ -54,7 +54,9 @@ export async function finishedShardStates(store: Store, manifest: Manifest): Pro
   return states
 }
 
-/** Puts shards in a row into cells. A failed or active shard decides its cell, else the majority. */
+/**
+ * Puts shards in a row into cells. A failed or active shard decides its cell, else the majority.
+ */
 export function cellsOf(states: Uint8Array, maxCells: number = MAX_CELLS): ShardCells {
   const shardsPerCell = Math.max(1, Math.ceil(states.length / maxCells))
   const cells = new Uint8Array(Math.ceil(states.length / shardsPerCell))

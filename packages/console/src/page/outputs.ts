@@ -5,7 +5,7 @@ import { count, dollars } from '@reembed/render'
 import type { OutputState } from '../data/watch-outputs.ts'
 import { type Html, html } from './html.ts'
 import type { Links } from './links.ts'
-import { facts, type Page, pill, type Section, shortId, time, verdict } from './parts.ts'
+import { facts, type Page, pill, type Section, shortId, stateSentence, time } from './parts.ts'
 import { progressBar } from './progress.ts'
 
 export function outputsPage(outputs: readonly OutputState[], links: Links): Page {
@@ -35,7 +35,7 @@ ${
 }
 ${open.map(
   status =>
-    html`<div class="open"><p><a href="${links.run(store.url, status.run)}">${shortId(status.run)}</a> ${verdict(status)}</p>${progressBar(status)}</div>`,
+    html`<div class="open"><p><a href="${links.run(store.url, status.run)}">${shortId(status.run)}</a> ${stateSentence(status)}</p>${progressBar(status)}</div>`,
 )}
 ${
   runs.length > 0 &&

@@ -40,7 +40,7 @@ export const pill = (state: RunStatusState): Html =>
   html`<span class="pill ${TONES[state]}"><span aria-hidden="true">${SIGNS[TONES[state]]}</span> ${state}</span>`
 
 /** The state, and the rest of the sentence beside it. */
-export function verdict({ state, sentence, speed, documents, documentsDone }: RunStatus): Html {
+export function stateSentence({ state, sentence, speed, documents, documentsDone }: RunStatus): Html {
   const why = sentence.slice(state.length).replace(/^:? /, '')
   const left = speed.secondsLeft === null ? '' : `, about ${duration(1000 * speed.secondsLeft)} left`
   const share = documents === 0 ? 0 : Math.min(1, documentsDone / documents)
@@ -54,10 +54,6 @@ export const facts = (rows: readonly (readonly [Value, Value])[]): Html =>
 
 /** A command that the reader may copy; the script adds the button. */
 export const command = (text: string): Html => html`<code class="command" data-copy>${text}</code>`
-
-/** A value as one word of a POSIX shell. */
-export const shellWord = (value: string): string =>
-  /^[\w@%+=:,./-]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`
 
 /** A region of the page, which the script replaces when it changes. */
 export interface Section {

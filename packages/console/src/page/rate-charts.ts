@@ -5,7 +5,7 @@ import { count } from '@reembed/render'
 import type { Sample } from '../data/samples.ts'
 import { chart } from './chart.ts'
 import { type Html, html } from './html.ts'
-import type { RunView } from './run.ts'
+import type { RunView } from './run-view.ts'
 
 /** Points of a line: a sample is merged with its neighbours beyond it. */
 const POINTS = 120

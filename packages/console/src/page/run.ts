@@ -1,45 +1,25 @@
-// The page of a run, in the order in which a reader asks: the verdict, what to do, how far it is,
+// The page of a run, in the order in which a reader asks: its state, what to do, how far it is,
 // what limits it, its shards, its rates, its workers, its rejects, its history.
 
-import type { GateReport } from '@reembed/protocol'
 import { count, counted, describeRunStatus } from '@reembed/render'
 import { limitingFactor } from '../data/bottleneck.ts'
-import type { RatePoint, RejectSample } from '../data/run-detail.ts'
-import type { History, RunEvent } from '../data/samples.ts'
-import type { ShardDetail } from '../data/shard.ts'
-import type { ShardCells } from '../data/shard-cells.ts'
-import type { WatchedRun } from '../data/watch-outputs.ts'
 import { gateTable } from './gates.ts'
 import { type Html, html } from './html.ts'
 import type { Links } from './links.ts'
-import { nextSteps } from './next-steps.ts'
-import { facts, type Page, type Section, time, verdict } from './parts.ts'
+import { type CommandOf, nextSteps } from './next-steps.ts'
+import { facts, type Page, type Section, stateSentence, time } from './parts.ts'
 import { progressBar } from './progress.ts'
 import { rateCharts } from './rate-charts.ts'
+import type { RunView } from './run-view.ts'
 import { shardDetail } from './shard.ts'
 import { shardMap } from './shard-map.ts'
 
-/** Everything that the page of a run shows. */
-export interface RunView extends WatchedRun {
-  readonly output: string
-  /** Why the store does not answer, and since when what is shown is old. */
-  readonly problem?: { readonly text: string; readonly readMs: number | undefined } | undefined
-  readonly cells: ShardCells | undefined
-  readonly history: History
-  readonly rates: readonly RatePoint[]
-  readonly recorded: readonly RunEvent[]
-  readonly gates: GateReport | undefined
-  /** Undefined until the reader asks for them: they cost a read of receipts. */
-  readonly rejectSamples: readonly RejectSample[] | undefined
-  /** Undefined unless the address names a shard; null for a number that is no shard. */
-  readonly shard: ShardDetail | null | undefined
-}
-
-export function runPage(view: RunView, links: Links): Page {
+/** @param commandOf the commands that the page offers to copy */
+export function runPage(view: RunView, links: Links, commandOf?: CommandOf): Page {
   const { status } = view
   const sections: Section[] = [
-    { id: 'verdict', body: head(view) },
-    { id: 'next', body: nextSteps(view, links) },
+    { id: 'state', body: head(view) },
+    nextSteps(view, links, commandOf),
     { id: 'progress', body: progressBar(status) },
     { id: 'limit', body: limits(view) },
     { id: 'shards', body: shards(view, links) },
@@ -56,7 +36,7 @@ export function runPage(view: RunView, links: Links): Page {
 
 function head({ status, output, problem }: RunView): Html {
   const { run, model, plannedMs } = status
-  return html`<h1>${verdict(status)}</h1>
+  return html`<h1>${stateSentence(status)}</h1>
 <p class="sub">Run <span class="id">${run}</span>${model && html` · ${model.id}@${model.revision ?? 'unstated'}`} · <span class="url">${output}</span>${plannedMs !== undefined && html` · planned ${time(plannedMs, 'ago')}`}</p>
 ${problem && html`<p class="problem" role="alert">The store does not answer: ${problem.text}. ${problem.readMs === undefined ? 'Nothing was read yet.' : html`Shown is what it held at ${time(problem.readMs)}.`}</p>`}`
 }
@@ -108,7 +88,7 @@ function rejects({ facts: { manifest }, status, rejectSamples, output }: RunView
   }`
 }
 
-/** The newest events are what a reader looks for. */
+/** Newest first: a reader wants the latest events. */
 function timeline({ recorded, history }: RunView): Html {
   const events = [...recorded, ...history.events].sort((a, b) => b.atMs - a.atMs)
   if (events.length === 0) return html``

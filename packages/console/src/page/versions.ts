@@ -4,12 +4,14 @@ import type { PublishedVersion } from '@reembed/producer'
 import type { OutputState } from '../data/watch-outputs.ts'
 import { type Html, html } from './html.ts'
 import type { Links } from './links.ts'
-import { command, type Page, shellWord, shortId, time } from './parts.ts'
+import { type CommandOf, stepLines } from './next-steps.ts'
+import { type Page, shortId, time } from './parts.ts'
 
 export function versionsPage(
   { store, problem }: OutputState,
   versions: readonly PublishedVersion[],
   links: Links,
+  commandOf?: CommandOf,
 ): Page {
   return {
     title: 'Versions',
@@ -23,7 +25,7 @@ export function versionsPage(
         body:
           versions.length === 0
             ? html`<p>Nothing is published yet.</p>`
-            : html`<ol class="versions">${versions.map((version, i) => entry(store.url, version, versions[i + 1], i === 0, links))}</ol>`,
+            : html`<ol class="versions">${versions.map((version, i) => entry(store.url, version, versions[i + 1], i === 0, { links, commandOf }))}</ol>`,
       },
     ],
   }
@@ -34,12 +36,12 @@ function entry(
   { version, run, model, at, action, by, reason, despite, unjudgedGates }: PublishedVersion,
   previous: PublishedVersion | undefined,
   isCurrent: boolean,
-  links: Links,
+  { links, commandOf }: { readonly links: Links; readonly commandOf: CommandOf | undefined },
 ): Html {
   return html`<li class="card"><h2>Version ${version}${isCurrent && html` <span class="pill good"><span aria-hidden="true">✓</span> current</span>`}</h2>
 <p><a href="${links.run(output, run)}">${shortId(run)}</a> · ${model ?? 'model unknown: the run is deleted'}</p>
 <p>${at === null ? 'At an unknown time' : time(Date.parse(at))}: ${action} by ${by ?? 'an unknown actor'}${reason !== null && html`: ${reason}`}</p>
 ${despite.map(each => html`<p class="warnline">Despite: ${each}</p>`)}${unjudgedGates.map(each => html`<p class="warnline">Not judged: ${each}</p>`)}
 ${previous !== undefined && previous.run !== run && html`<p><a href="${links.compare(output, previous.run, run)}">Compare with version ${previous.version}</a></p>`}
-${!isCurrent && model !== null && html`<p>${command(`reembed rollback ${shortId(run)} --output ${shellWord(output)}`)}</p>`}</li>`
+${!isCurrent && model !== null && stepLines(['roll_back'], { output, run }, commandOf).map(line => html`<p>${line}</p>`)}</li>`
 }

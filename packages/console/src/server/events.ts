@@ -6,7 +6,7 @@ import { messageOf } from '@reembed/shared'
 import { type Page, sectionHtml } from '../page/parts.ts'
 
 export interface EventStreams {
-  /** Sends the page to this reader now, and its changes after each poll, until the reader leaves. */
+  /** Sends the page to this reader now, and its changes after each poll, until it disconnects. */
   open(response: ServerResponse, read: () => Promise<Page | undefined>): void
   /** Sends what changed to every reader. */
   publish(): void

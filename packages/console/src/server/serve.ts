@@ -8,6 +8,7 @@ import { createRunDetails } from '../data/run-detail.ts'
 import { type ConsoleQueue, watchOutputs } from '../data/watch-outputs.ts'
 import { documentOf, signInPage } from '../page/document.ts'
 import { createLinks } from '../page/links.ts'
+import type { CommandOf } from '../page/next-steps.ts'
 import { createPageReader, notFoundPage, type PageReader } from '../read-page.ts'
 import { createEventStreams, type EventStreams } from './events.ts'
 import { type Access, createAccess } from './session.ts'
@@ -20,7 +21,12 @@ export interface ConsoleOptions {
   readonly listen: string
   /** Required on an address other than loopback. */
   readonly token?: string | undefined
-  /** Time between two reads of Redis, in milliseconds; buckets are read at every sixth. Default 5,000. */
+  /** The commands that pages offer to copy; without it they offer none. */
+  readonly commandOf?: CommandOf | undefined
+  /**
+   * Time between two reads of Redis, in milliseconds; buckets are read at every sixth. Default
+   * 5,000.
+   */
   readonly pollMs?: number | undefined
 }
 
@@ -35,7 +41,7 @@ export interface Console extends AsyncDisposable {
  * @throws ReembedError USAGE if the address is invalid, in use, or not loopback and has no token
  */
 export async function serveConsole(options: ConsoleOptions): Promise<Console> {
-  const { stores, queue, listen, token, pollMs } = options
+  const { stores, queue, listen, token, pollMs, commandOf } = options
   const { host, port } = parseListen(listen, 'console')
   const onLoopback = isLoopback(host)
   if (!onLoopback && !token) {
@@ -52,6 +58,7 @@ export async function serveConsole(options: ConsoleOptions): Promise<Console> {
     details: createRunDetails(),
     queue,
     links: createLinks(stores.length),
+    commandOf,
   })
   const streams = createEventStreams()
   watch.subscribe(streams.publish)

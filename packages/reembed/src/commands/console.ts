@@ -6,6 +6,7 @@ import { onInterrupt } from '../interrupt.ts'
 import { absoluteUrl, requireRedis, s3OptionsOf } from '../open-resources.ts'
 import type { RedisFlags, S3Flags } from '../options.ts'
 import { note } from '../output.ts'
+import { pageCommand } from '../page-commands.ts'
 
 interface Flags extends RedisFlags, S3Flags {
   readonly output: readonly string[]
@@ -22,7 +23,9 @@ export async function consoleCommand(flags: Flags): Promise<void> {
   )
   for (const store of stores) stack.use(store)
   const token = process.env.REEMBED_CONSOLE_TOKEN || undefined
-  const { url } = stack.use(await serveConsole({ stores, queue, listen: flags.listen, token }))
+  const { url } = stack.use(
+    await serveConsole({ stores, queue, listen: flags.listen, token, commandOf: pageCommand }),
+  )
   note(`console   ${url}${queue ? '' : '  (without --redis: no workers, no jobs in progress)'}`)
   if (!signal.aborted) await once(signal, 'abort')
 }

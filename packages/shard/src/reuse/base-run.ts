@@ -1,9 +1,9 @@
-// The base runs of a run: runs whose vectors it reuses for equal texts. Model, prompt, truncation and
-// dtype are the same; fields, template and chunking may differ, and then no shard is carried over. An
-// unfinished run is one as well: each shard proves itself by its receipt and its hashes. Objects
-// are write-once, so a restarted worker, a concurrent writer and a second producer get the same
-// results. A deleted or damaged base run costs requests, never a vector: a text that is not found
-// there is embedded.
+// The base runs of a run: runs whose vectors it reuses for equal texts. Model, prompt, truncation
+// and dtype are the same; fields, template and chunking may differ, and then no shard is carried
+// over. An unfinished run is one as well: each shard proves itself by its receipt and its hashes.
+// Objects are write-once, so a restarted worker, a concurrent writer and a second producer get the
+// same results. A deleted or damaged base run costs requests, never a vector: a text that is not
+// found there is embedded.
 
 import {
   baseRunsOf,
@@ -120,7 +120,7 @@ function openBaseRun(store: Store, plan: ReusingPlan, basePlan: Plan): BaseRuns 
   }
 }
 
-/** @throws ReembedError MODEL_MISMATCH, with both runs, if equal texts may have different vectors. */
+/** @throws ReembedError MODEL_MISMATCH, with both runs, unless equal texts have equal vectors. */
 function requireSameVectors(
   plan: Pick<Plan, 'run' | 'spaceId' | 'recipe'>,
   base: Pick<Plan, 'run' | 'spaceId' | 'recipe'>,

@@ -55,13 +55,19 @@ export async function openExistingOutput(flags: OutputFlags): Promise<Store> {
   return openStore(absoluteUrl(flags.output), { unsafe: flags.unsafeStore, s3: s3OptionsOf(flags) })
 }
 
-export function endpointOptionsOf({ model, revision, allowInsecure }: EndpointFlags): EndpointOptions {
+export function endpointOptionsOf({
+  model,
+  revision,
+  allowInsecure,
+  endpointLimits: limits,
+}: EndpointFlags): EndpointOptions {
   const token = process.env.REEMBED_ENDPOINT_TOKEN ?? process.env.HF_TOKEN
   return {
     ...(token && { token }),
     ...(model && { model }),
     ...(revision && { revision }),
     ...(allowInsecure && { allowInsecure }),
+    ...(limits && { limits }),
   }
 }
 
@@ -73,7 +79,7 @@ export async function openOrStartEndpoint(
 ): Promise<ResolvedEndpoint> {
   if (flags.endpoint) return requireEndpoint(flags)
   const { startEndpoint } = await importLocal('an --endpoint')
-  if (!quiet) steps.show(`starting a local endpoint with the model ${flags.model ?? 'all-MiniLM-L6-v2'}`)
+  steps.show(`starting a local endpoint with the model ${flags.model ?? 'all-MiniLM-L6-v2'}`)
   const endpoint = stack.use(await startEndpoint(flags.model ? { model: flags.model } : {}))
   if (!quiet) note(`endpoint  ${endpoint.url}  (local, ${flags.model ?? 'all-MiniLM-L6-v2'})`)
   return { url: endpoint.url, options: {}, tokenizer: endpoint.tokenizer }

@@ -1,5 +1,5 @@
-// KEDA reads the queue on a Redis Cluster and behind Sentinels, as the user of infra/redis/users.acl,
-// and keeps the workers while Redis refuses connections.
+// KEDA reads the queue on a Redis Cluster and behind Sentinels, as the user of
+// infra/redis/users.acl, and keeps the workers while Redis refuses connections.
 
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'

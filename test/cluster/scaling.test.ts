@@ -98,7 +98,7 @@ describeOnCluster('scaling', { missing: noKeda, keda: true }, cluster => {
       await using site = await openSite(cluster(), 'tei-change', { documents: 2_000 })
       const producer = { ...site.values.producer, job: { enabled: true }, extraArgs: SMALL_SHARDS }
       // The old run must not be finished when the revision changes.
-      const values = { ...site.values, autoscaling, producer, tei: tei(OLD, '20') }
+      const values = { ...site.values, autoscaling, producer, tei: tei(OLD, '5') }
       await site.helm(['install'], values)
       await eventually('some shards are written', 180_000, () => site.shards() > 2)
       await site.helm(['upgrade'], { ...values, tei: tei(NEW) })

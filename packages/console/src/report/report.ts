@@ -1,6 +1,6 @@
 // Reports of a run, and of two runs compared, as one file that can be attached.
 
-import { compareVersions, textsOf } from '@reembed/evaluate'
+import { compareVersions, locateRows, textsOf } from '@reembed/evaluate'
 import { createFactsReader, describeRun } from '@reembed/producer'
 import { readPlannedMs, requirePlan } from '@reembed/protocol'
 import { requireManifest } from '@reembed/shard'
@@ -41,6 +41,8 @@ export interface ReportComparisonOptions {
   /** Reads the texts of the documents in the worst queries from the corpus. */
   readonly texts?: boolean | undefined
   readonly s3?: S3Options | undefined
+  /** Called when the corpus does not have the texts any more: the report has none then. */
+  readonly onTextsUnreadable?: ((error: unknown) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -51,17 +53,23 @@ const QUERIES_WITH_TEXTS = 10
  * Compares two finished runs and reports the decision: gates, the queries that got worse, what
  * score thresholds become, changed neighbours. Reads every shard of both runs.
  * @throws ReembedError RUN_NOT_FOUND for a run that is not finished, USAGE if the runs have no
- * document in common, SOURCE_CHANGED or SOURCE_NOT_FOUND if texts cannot be read
+ * document in common
  */
 export async function reportComparison(
   store: Store,
   a: string,
   b: string,
-  { texts = false, s3 = {}, signal }: ReportComparisonOptions = {},
+  { texts = false, s3 = {}, onTextsUnreadable, signal }: ReportComparisonOptions = {},
 ): Promise<Report> {
   const [before, after] = [await requireManifest(store, a), await requireManifest(store, b)]
   const runs = { before, after, comparison: await compareVersions(store, before, after, { signal }) }
-  const found = texts ? await textsOfWorst(store, runs, s3) : new Map<string, string>()
+  const none = new Map<string, string>()
+  const found = !texts
+    ? none
+    : await textsOfWorst(store, runs, s3).catch((error: unknown) => {
+        onTextsUnreadable?.(error)
+        return none
+      })
   const title = `${shortId(before.run)} → ${shortId(after.run)}`
   const head = { id: 'head', body: html`<h1>${title} <small class="url">${store.url}</small></h1>` }
   return {
@@ -70,18 +78,15 @@ export async function reportComparison(
   }
 }
 
+/** By document id, read from the corpus of the new run; what it lacks has no text. */
 async function textsOfWorst(
   store: Store,
-  { before, after, comparison }: ComparedRuns,
+  { after, comparison }: ComparedRuns,
   s3: S3Options,
 ): Promise<Map<string, string>> {
   const worst = comparison.judged?.changes.slice(0, QUERIES_WITH_TEXTS) ?? []
-  const [old, fresh] = [
-    worst.flatMap(change => change.before.answers),
-    worst.flatMap(change => change.after.answers),
-  ]
-  const texts = await textsOf(fresh, store, await requirePlan(store, after.run), s3)
-  const missing = old.filter(({ id }) => !texts.has(id))
-  const others = await textsOf(missing, store, await requirePlan(store, before.run), s3)
-  return new Map([...texts, ...others])
+  const answers = worst.flatMap(change => [...change.before.answers, ...change.after.answers])
+  const located = await locateRows(store, after, new Set(answers.map(({ id }) => id)))
+  const hits = Array.from(located, ([id, shard]) => ({ id, shard, score: 0 }))
+  return textsOf(hits, store, await requirePlan(store, after.run), s3)
 }

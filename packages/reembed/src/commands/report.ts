@@ -26,7 +26,12 @@ export async function report(a: string | undefined, b: string | undefined, flags
   const { html, markdown } =
     second === undefined
       ? await reportRun(store, first)
-      : await reportComparison(store, first, second, { texts: flags.texts, s3: s3OptionsOf(flags) })
+      : await reportComparison(store, first, second, {
+          texts: flags.texts,
+          s3: s3OptionsOf(flags),
+          onTextsUnreadable: error =>
+            note(`note: ids only, because the texts cannot be read from the corpus: ${messageOf(error)}`),
+        })
   const name = [first, second].flatMap(run => run?.slice(0, SHORT_ID) ?? []).join('-')
   const { to = `reembed-report-${name}.html` } = flags
   if (to === '-') {

@@ -55,4 +55,5 @@ export {
   type ResolveOptions,
   resolveEndpoint,
 } from './resolve.ts'
+export { type Tokens, tokenFor } from './token.ts'
 export { tracedEndpoint } from './trace.ts'

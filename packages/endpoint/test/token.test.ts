@@ -1,9 +1,9 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { tokenFor } from '@reembed/shared'
 import { expect, test } from 'vitest'
 import { createHf, type HfEndpoint } from '../src/hf/api.ts'
-import { tokenFor } from '../src/token.ts'
 
 const both = { endpoint: 'given', huggingFace: 'hub' }
 

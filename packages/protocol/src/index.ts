@@ -126,6 +126,7 @@ export {
   type RunStateRecord,
   readRunState,
   readRunStateRecord,
+  readRunStates,
   refuseDeleted,
   setRunState,
 } from './run-state.ts'

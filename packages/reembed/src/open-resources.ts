@@ -11,12 +11,11 @@ import {
   type HfOptions,
   type ResolvedEndpoint,
   resolveEndpoint,
-  tokenFor,
 } from '@reembed/endpoint'
 import { type Corpus, openCorpus } from '@reembed/planner'
 import { type RedisTarget, redisAddress, secureUrlOf } from '@reembed/queue'
 import { duration } from '@reembed/render'
-import { codeOf, ReembedError } from '@reembed/shared'
+import { codeOf, ReembedError, tokenFor } from '@reembed/shared'
 import { checkStore, openStore, type S3Options, type Store } from '@reembed/store'
 import type { CorpusFlags, EndpointFlags, OutputFlags, RedisFlags, S3Flags } from './options.ts'
 import { note } from './output.ts'
@@ -57,13 +56,14 @@ export async function openExistingOutput(flags: OutputFlags): Promise<Store> {
 }
 
 export function endpointOptionsOf(flags: EndpointFlags): EndpointOptions {
-  const { model, revision, allowInsecure } = flags
+  const { model, revision, allowInsecure, endpointLimits: limits } = flags
   const token = tokenOf(flags)
   return {
     ...(token && { token }),
     ...(model && { model }),
     ...(revision && { revision }),
     ...(allowInsecure && { allowInsecure }),
+    ...(limits && { limits }),
   }
 }
 

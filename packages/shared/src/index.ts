@@ -14,7 +14,7 @@ export {
   ReembedError,
   type Retry,
 } from './errors.ts'
-export { isHuggingFaceHost } from './hugging-face.ts'
+export { isHuggingFaceHost, type Tokens, tokenFor } from './hugging-face.ts'
 export { LIMITS, type Limits } from './limits.ts'
 export { isLinkLocal } from './link-local.ts'
 export { isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'

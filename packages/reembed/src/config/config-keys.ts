@@ -28,6 +28,7 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
   endpoint: 'endpoint.url',
   whenDone: 'endpoint.when_done',
   allowInsecure: 'endpoint.allow_insecure',
+  endpointLimits: 'endpoint.limits',
   awaitEndpoint: 'endpoint.await',
 
   redis: 'queue.redis',
@@ -63,6 +64,8 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
 
   hooks: 'producer.hooks',
   hookQuietSeconds: 'producer.hook_quiet_seconds',
+
+  listen: 'console.listen',
 
   s3Endpoint: 's3.endpoint',
   s3Region: 's3.region',
@@ -119,6 +122,7 @@ export const SECRETS: readonly { readonly key: string; readonly variable: string
   { key: 'endpoint.token', variable: 'REEMBED_ENDPOINT_TOKEN' },
   { key: 'producer.hook_secret', variable: 'REEMBED_HOOK_SECRET' },
   { key: 'worker.metrics_token', variable: 'REEMBED_METRICS_TOKEN' },
+  { key: 'console.token', variable: 'REEMBED_CONSOLE_TOKEN' },
 ]
 
 /** Paths in the file are relative to its folder; URLs are not changed. */

@@ -115,6 +115,7 @@ export {
   type UnreadTokens,
   unreadShare,
 } from './receipt.ts'
+export { pauseReplacedModel } from './replaced-model.ts'
 export {
   appendRunState,
   failRun,

@@ -38,7 +38,7 @@ export interface VersionComparison extends Comparison {
       }
     | undefined
   readonly thresholds: readonly RefittedThreshold[]
-  /** What the thresholds were measured with: judged queries, or documents in the place of queries. */
+  /** Whether the thresholds were measured with judged queries, or with documents as queries. */
   readonly thresholdsBy: 'queries' | 'documents'
   /** The gates of `b` against `a`, if they were judged. */
   readonly gates: GateReport | undefined

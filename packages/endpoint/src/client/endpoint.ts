@@ -137,7 +137,7 @@ export async function openTarget(
 }
 
 function createEndpoint(found: Negotiated, maxTimeoutMs = Number.POSITIVE_INFINITY): Endpoint {
-  const { server, servedModel } = found
+  const { server, servedModel, countsTokens } = found
   let { info } = found
   const { url, transport, truncate } = server
   let { route } = found
@@ -175,7 +175,7 @@ function createEndpoint(found: Negotiated, maxTimeoutMs = Number.POSITIVE_INFINI
           }
           return {
             kind: 'ok',
-            tokens: tokenCount(number(reply, 'x-compute-tokens')) ?? tokens,
+            tokens: tokenCount(number(reply, 'x-compute-tokens')) ?? (countsTokens ? tokens : null),
             textTokens: numbers(reply, TEXT_TOKENS_HEADER, texts.length),
             queueMs: number(reply, 'x-queue-time'),
             inferenceMs: number(reply, 'x-inference-time'),

@@ -87,6 +87,7 @@ export {
   readSliceSegment,
   readSlices,
   requirePlan,
+  requireSlices,
   slicesPerSegment,
 } from './plan.ts'
 export {

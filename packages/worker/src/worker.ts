@@ -229,7 +229,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
 
   const sendHeartbeat = (): void => {
     const endpoint = unreadyReason(health) ?? embedder.state
-    const sent = consumer.heartbeat({ worker: name, endpoint, atMs: Date.now() })
+    const sent = consumer.heartbeat({ worker: name, endpoint })
     sent.then(
       () => {
         heardMs = performance.now()

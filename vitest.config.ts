@@ -16,6 +16,7 @@ const LONG = [
   'test/infra/autoscale.test.ts',
   'test/install.test.ts',
   'test/redis/failover.test.ts',
+  'test/redis/lost-data.test.ts',
   'test/simulation-mutations.test.ts',
 ]
 

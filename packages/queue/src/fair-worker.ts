@@ -8,10 +8,10 @@ const PICK_COMMAND = 'reembedPick'
 
 /**
  * BullMQ's backend, except that it takes only jobs of `outputs`, which have no trailing slash, and
- * those of all runs in turn.
+ * those of all runs in turn, but of none in `skipped`, which it reads before each pick.
  */
 export const createFairBackend =
-  (outputs: readonly string[]): BackendFactory<RedisQueueBackend> =>
+  (outputs: readonly string[], skipped: () => readonly string[]): BackendFactory<RedisQueueBackend> =>
   (name, options, context) => {
     const backend = createRedisBackend(name, options, context)
     const { keys } = backend
@@ -26,6 +26,7 @@ export const createFairBackend =
     async function pickAndMove(client: PickClient, args: unknown[]): Promise<unknown> {
       if (!defined.has(client)) client.defineCommand(PICK_COMMAND, { lua: PICK, numberOfKeys: 4 })
       defined.add(client)
+      const runs = skipped()
       const transaction = client.multi()
       transaction.runCommand(PICK_COMMAND, [
         keys.wait,
@@ -34,6 +35,8 @@ export const createFairBackend =
         keys.marker,
         backend.toKey(''),
         seen,
+        String(runs.length),
+        ...runs,
         ...outputs,
       ])
       own(transaction, 'moveToActive', args)

@@ -22,7 +22,8 @@ const FLOORS = [
   ['evaluate'],
   ['planner'],
   ['producer', 'worker', 'sinks'],
-  ['local', 'sdk'],
+  ['local', 'sdk', 'render'],
+  ['console'],
   ['reembed'],
 ]
 /** Imported by tests and benches alone; its own sources may import any package below `reembed`. */

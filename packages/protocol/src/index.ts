@@ -62,6 +62,7 @@ export {
   retryIdOf,
   runIdOf,
   sameRecipe,
+  sameVectors,
   spaceIdOf,
 } from './identity.ts'
 export type { Dtype, ShardLayout } from './layout.ts'
@@ -124,6 +125,7 @@ export {
   type RunStateRecord,
   readRunState,
   readRunStateRecord,
+  readRunStates,
   refuseDeleted,
   setRunState,
 } from './run-state.ts'

@@ -384,7 +384,7 @@ test('a blocked run takes one turn at a time, and the other run of the queue eve
   })
 })
 
-test('a blocked run continues with all its jobs when its cause is gone', async () => {
+test('a blocked run continues with all its jobs when its cause has ended', async () => {
   await queue.add(jobs(20))
   let isBlocked = true
   const { until, events } = await consuming(async () => {

@@ -1,9 +1,9 @@
 // Keeps the jobs in progress of a worker although Redis loses them. A restart without data,
 // FLUSHALL, or a failover to a replica that lags behind removes jobs with their locks. The next
 // sweep enqueues every missing shard, also those in progress, and a second worker would embed them
-// again. So a worker puts its jobs back with their locks: when its connection is ready again, when a
-// heartbeat finds a lock gone, and when BullMQ cannot renew one. Meanwhile sweeps wait (settle.ts). A
-// job is lost only when another worker holds its lock, or has failed it.
+// again. So a worker puts its jobs back with their locks: when its connection is ready again, when
+// a heartbeat finds a lock gone, and when BullMQ cannot renew one. Meanwhile sweeps wait
+// (settle.ts). A job is lost only when another worker holds its lock, or has failed it.
 
 import type { Redis } from 'ioredis'
 import { queueKey } from './names.ts'
@@ -34,8 +34,8 @@ export interface Hold {
 export interface HeldJobs {
   hold(job: HeldJob): Hold
   /**
-   * Puts the jobs in progress back whose locks are gone. Resolves to the ids of those that it put
-   * back, and of those that are lost; rejects if Redis does not answer.
+   * Puts the jobs in progress back whose locks Redis does not have. Resolves to the ids of those
+   * that it put back, and of those that are lost; rejects if Redis does not answer.
    */
   restore(): Promise<{ readonly restored: readonly string[]; readonly lost: readonly string[] }>
 }

@@ -8,10 +8,11 @@
 //                             jobs that entered the index
 //
 // A pick takes the first job of the first run behind `turn.run` whose output the worker serves:
-// runs take turns, job by job. It steps over the outputs that the worker does not serve, and over the
-// runs that it leaves alone (run-backoff.ts), so its cost is O((outputs + runs) · log jobs). BullMQ adds, requeues and promotes jobs to its own list; each pick
-// first moves that list into the index. Then it puts the picked job back at the end from which
-// BullMQ takes, in one transaction with BullMQ's own script, which locks the job.
+// runs take turns, job by job. It steps over the outputs that the worker does not serve, and over
+// the runs that it leaves alone (run-backoff.ts), so its cost is O((outputs + runs) · log jobs).
+// BullMQ adds, requeues and promotes jobs to its own list; each pick first moves that list into the
+// index. Then it puts the picked job back at the end from which BullMQ takes, in one transaction
+// with BullMQ's own script, which locks the job.
 
 import type { Redis } from 'ioredis'
 
@@ -145,8 +146,8 @@ interface Scripted {
   /** Moves BullMQ's waiting jobs into the index. Keys: wait, ready, turn. */
   reembedSort(...keys: string[]): Promise<number>
   /**
-   * Counts the jobs of the given outputs. Keys: wait, ready; then the key prefix, the number of runs
-   * to skip, their keys, the outputs.
+   * Counts the jobs of the given outputs. Keys: wait, ready; then the key prefix, the number of
+   * runs to skip, their keys, the outputs.
    */
   reembedCount(...args: (string | number)[]): Promise<number>
 }

@@ -1,13 +1,15 @@
 // Which runs a worker leaves alone for a while. Runs of a queue take turns, job by job. A run whose
-// model or corpus is unavailable would use its turn for an attempt that fails after seconds, once
-// for each of its jobs. So after a failure that is no fault of the job, the worker takes no job of
-// that run until a delay is over, then a single one. Pure, except for the clock.
+// model or corpus is unavailable would take every other pick for an attempt that fails after
+// seconds, for each of its jobs. So after a failure that is no fault of the job, the worker takes
+// no job of that run until a delay is over, then a single one. Pure, except for the clock.
 
 export interface RunBackoff {
   /** Keys of the runs that the worker must not take a job of now. */
   readonly skipped: readonly string[]
   started(run: string): void
-  /** Records progress of a job, or its end for another cause. Returns whether the run was blocked. */
+  /**
+   * Records progress of a job, or its end for another cause. Returns whether the run was blocked.
+   */
   passed(run: string): boolean
   /** Records a failure of the worker or a dependency. Returns the delay in milliseconds. */
   blocked(run: string, delayMs: number): number

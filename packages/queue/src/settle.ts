@@ -13,8 +13,8 @@ import { queueKey } from './names.ts'
 export const SETTLE_MS = 5_000
 
 /**
- * Begins to watch the data of Redis. The returned function waits until `settleMs` after it has found
- * a loss, and resolves to whether it has waited. @throws the reason of its signal
+ * Begins to watch the data of Redis. The returned function waits until `settleMs` after it has
+ * found a loss, and resolves to whether it has waited. @throws the reason of its signal
  */
 export function watchData(
   redis: Redis,

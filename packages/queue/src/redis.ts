@@ -28,7 +28,7 @@ export interface ConnectOptions {
 }
 
 const OLDEST = [6, 2] as const
-/** A user who waits for an error gets it within two seconds. */
+/** Shorter than a person waits for an error. */
 const ANSWER_MS = 1_500
 const CONNECT_MS = 300
 

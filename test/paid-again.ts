@@ -87,7 +87,8 @@ async function interrupted({ args, counter, at }: Trial, meanwhile?: () => Promi
 /** Kills Redis, and starts it without its data. */
 async function restart(redis: Trial['redis']): Promise<AsyncDisposable> {
   process.kill(redis.pid, 'SIGKILL')
-  return startRedis({ port: Number(new URL(redis.url).port) })
+  const { port, password } = new URL(redis.url)
+  return startRedis({ port: Number(port), password })
 }
 
 /** A run of which two more workers make shards. */

@@ -115,7 +115,8 @@ describe('a Redis that does not answer', () => {
 
   test('a worker waits for it, and warns at once with its address', async () => {
     const port = await freePort()
-    const target = `redis://127.0.0.1:${port}`
+    const password = 'secret'
+    const target = `redis://:${password}@127.0.0.1:${port}`
     const args = flags({
       output: join(folder.path, 'vectors'),
       endpoint: 'http://127.0.0.1:1',
@@ -123,7 +124,7 @@ describe('a Redis that does not answer', () => {
     })
     const worker = start(['worker', ...args])
     await worker.line(/waiting for Redis: no Redis answers at redis:\/\/127\.0\.0\.1:\d+ \(ECONNREFUSED\)/)
-    await using _ = await startRedis({ port })
+    await using _ = await startRedis({ port, password })
     await worker.line(/worker started/)
     worker.child.kill('SIGTERM')
     await worker.finished

@@ -9,7 +9,7 @@ import { dispositionOf, type Observer } from './disposition.ts'
 import { createHeldJobs, type HeldJob } from './held-jobs.ts'
 import { type Job, parseJob } from './job.ts'
 import { createJobMonitor } from './job-monitor.ts'
-import { queueKey, REDIS_PREFIX, runKey, withoutSlashes } from './names.ts'
+import { normalOutput, queueKey, REDIS_PREFIX, runKey } from './names.ts'
 import {
   readWorkers,
   recordDocuments,
@@ -31,6 +31,7 @@ import {
   secureUrlOf,
 } from './redis.ts'
 import { connectRedis } from './redis-client.ts'
+import { openRedisClock } from './redis-clock.ts'
 import { requireRights } from './rights.ts'
 import { createRunBackoff } from './run-backoff.ts'
 import { tracedAttempt } from './trace.ts'
@@ -95,7 +96,7 @@ export interface Consumer extends AsyncDisposable {
    * Publishes that this worker is alive, with the state of its endpoint, and puts its jobs back if
    * Redis has lost them. Due every two seconds: after a loss, a sweep waits SETTLE_MS for it.
    */
-  heartbeat(state: Omit<WorkerState, 'outputs'>): Promise<void>
+  heartbeat(state: Omit<WorkerState, 'outputs' | 'atMs'>): Promise<void>
   /** Stops taking jobs until `resume` or `takeOne`. Jobs in progress continue. */
   suspend(): void
   /** Takes the next job and suspends again. Resolves when that job has ended. */
@@ -155,7 +156,7 @@ export async function consume(
   handle: (job: Job, context: JobContext) => Promise<void>,
   { concurrency, outputs, observer, onEvent = () => {}, ...connect }: ConsumeOptions,
 ): Promise<Consumer> {
-  const served = outputs.map(withoutSlashes)
+  const served = outputs.map(normalOutput)
   const [redisUrl, queue] = [secureUrlOf(target), queueOf(target)]
   requireNoEviction(await inspectRedis(redisUrl, connect), redisUrl)
   await requireRights(redisUrl)
@@ -163,6 +164,7 @@ export async function consume(
   const { createFairBackend, FairWorker } = await import('./fair-worker.ts')
   const redis = withReadyScripts(connectRedis(redisUrl))
   redis.on('error', () => {})
+  const clock = await openRedisClock(redis)
   const leaving = new AbortController()
   const repliesOver = new AbortController()
   const shutdown = new AbortController()
@@ -198,7 +200,7 @@ export async function consume(
       stalledInterval: STALL_CHECK_MS,
       maxStalledCount: MAX_STALLS,
     },
-    createFairBackend(served, skipped),
+    createFairBackend({ outputs: served, skipped, clock }),
   )
 
   let one = Promise.withResolvers<void>()
@@ -211,7 +213,7 @@ export async function consume(
   /** What is known about this worker and about earlier faults of the job. */
   async function observe({ output }: Job, progress: unknown): Promise<Observer | undefined> {
     if (observer === undefined) return undefined
-    const workers = await readWorkers(redis, queue, Date.now()).catch(() => undefined)
+    const workers = await readWorkers(redis, queue, clock.now()).catch(() => undefined)
     return {
       isProven: observer.isProven(),
       isAlone:
@@ -328,6 +330,7 @@ export async function consume(
   redis.on('ready', tryRestore)
   worker.on('locksRenewed', ({ jobIds }) => monitor.renewed(jobIds))
   const watching = setInterval(() => {
+    if (redis.status === 'ready') clock.sync().catch(() => {})
     cancelJobs(monitor.lostLocks())
     for (const id of monitor.withoutProgress())
       onEvent({ kind: 'no_progress', id, minutes: NO_PROGRESS_MS / 60_000 })
@@ -397,7 +400,8 @@ export async function consume(
   return {
     async heartbeat(state) {
       name = state.worker
-      await Promise.all([recordHeartbeat(redis, queue, { ...state, outputs: served }), restore()])
+      const beat = { ...state, outputs: served, atMs: clock.now() }
+      await Promise.all([recordHeartbeat(redis, queue, beat), restore()])
     },
     suspend: () => setIntake('closed'),
     takeOne() {

@@ -7,6 +7,7 @@
 // util-linux, which gives the command a terminal.
 
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -76,9 +77,10 @@ async function records(folder: string, count: number): Promise<string> {
       { length: Math.min(10_000, count - from) },
       (_, i) => `{"id":"d${from + i}","text":"${from + i}: ${SENTENCE}"}\n`,
     )
-    if (!stream.write(lines.join(''))) await new Promise(resolve => stream.once('drain', resolve))
+    if (!stream.write(lines.join(''))) await once(stream, 'drain')
   }
-  await new Promise<void>(resolve => stream.end(resolve))
+  stream.end()
+  await once(stream, 'close')
   return file
 }
 

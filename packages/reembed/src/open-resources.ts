@@ -128,7 +128,9 @@ function inDatabase(redis: string, database: string | undefined): string {
 
 /** Resolves the given endpoint; wakes `hf:namespace/name` and waits until it runs. */
 export async function requireEndpoint(flags: EndpointFlags): Promise<ResolvedEndpoint> {
-  return resolveEndpoint(endpointOf(flags), {
+  const endpoint = endpointOf(flags)
+  steps.show(`finding the endpoint ${endpoint}`)
+  return resolveEndpoint(endpoint, {
     options: endpointOptionsOf(flags),
     hf: hfOptions(),
     onState: noteEndpointState,
@@ -166,6 +168,7 @@ const hfOptions = (): HfOptions => ({
  */
 export function noteEndpointState({ name, state, message }: HfEndpoint, waitedMs: number): void {
   if (/paused|failed/i.test(state) || (state === 'running' && waitedMs < 1_000)) return
+  steps.show(`waiting for ${name}, ${state}`)
   note(
     `endpoint  ${name} ${state}${state === 'running' ? ` after ${duration(waitedMs)}` : message ? `: ${message}` : ''}`,
   )

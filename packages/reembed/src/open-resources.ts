@@ -52,7 +52,13 @@ export function openSource(flags: CorpusFlags & Partial<OutputFlags>): Promise<C
 
 /** Opens an output that must already exist. */
 export async function openExistingOutput(flags: OutputFlags): Promise<Store> {
-  return openStore(absoluteUrl(flags.output), { unsafe: flags.unsafeStore, s3: s3OptionsOf(flags) })
+  try {
+    return await openStore(absoluteUrl(flags.output), { unsafe: flags.unsafeStore, s3: s3OptionsOf(flags) })
+  } catch (error) {
+    if (!(error instanceof ReembedError) || error.code !== 'SOURCE_NOT_FOUND') throw error
+    const { code, message } = error
+    throw new ReembedError(code, message, { option: 'output', reason: 'output_not_found', cause: error })
+  }
 }
 
 export function endpointOptionsOf({ model, revision, allowInsecure }: EndpointFlags): EndpointOptions {

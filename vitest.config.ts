@@ -16,6 +16,7 @@ const LONG = [
   'test/endpoint/openai-servers-all.test.ts',
   'test/infra/autoscale.test.ts',
   'test/install.test.ts',
+  'test/recipes.test.ts',
   'test/redis/failover.test.ts',
   'test/simulation-mutations.test.ts',
 ]

@@ -1,5 +1,5 @@
-// What is on the screen 0.2, 1, 2, 5 and 10 s after `reembed run` begins, on a terminal of 80 and of
-// 120 columns, for corpora and endpoints that make it wait.
+// What is on the screen 0.2, 1, 2, 5 and 10 s after `reembed run` begins, on a terminal of 80 and
+// of 120 columns, for corpora and endpoints that make it wait.
 //
 //   node --conditions=@reembed/source bench/chronology.ts [name ...]     all without a name
 //

@@ -46,6 +46,6 @@ export const paintRun = (text: string, stream: NodeJS.WriteStream = process.stdo
 export const paintList = (text: string): string =>
   text.replace(/^(\w+ +)(\w+)/gm, (_, id: string, state: string) => id + paint(state, process.stdout))
 
-/** Paints the first word of each line: the result of a check, 'warning', or 'reembed' of an error. */
+/** Paints the first word of each line: the result of a check, 'warning', 'reembed' of an error. */
 export const paintFirst = (text: string, stream: NodeJS.WriteStream): string =>
   text.replace(/^\w+/gm, word => paint(word, stream))

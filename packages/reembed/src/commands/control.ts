@@ -25,7 +25,12 @@ async function stop(name: string, state: 'paused' | 'cancelled', flags: Flags): 
   print(
     flags.json,
     { run, state },
-    facts([['run', `${run}  ${state}; jobs in flight finish, \`reembed resume ${run.slice(0, SHORT_ID)} --output ${flags.output}\` continues it`]]),
+    facts([
+      [
+        'run',
+        `${run}  ${state}; jobs in flight finish, \`reembed resume ${run.slice(0, SHORT_ID)} --output ${flags.output}\` continues it`,
+      ],
+    ]),
   )
 }
 

@@ -4,8 +4,10 @@
 //
 //   <target>/reembed-export.json   run, layout, int8 ranges; written first, checked on every call
 //   <target>/data/...              the files of the shards
+//   <target>/deletes/...           ids to delete first; only of an export since an earlier run
 //   <target>/LOAD.md               how to load the files; written last: it marks a complete export
 
+import { type Changes, findChanges } from '@reembed/evaluate'
 import {
   type CarriedValue,
   type ExportRecord,
@@ -76,6 +78,12 @@ export interface ExportRequest {
    * default for Pinecone is the run id, because a Pinecone import needs a new namespace.
    */
   readonly name?: string | undefined
+  /**
+   * An earlier run that the consumer holds. Only rows that were added or changed since are written,
+   * and the ids of changed and removed rows below `deletes/`: the consumer deletes these, then loads
+   * the rows.
+   */
+  readonly since?: Manifest | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((done: { shards: number; rows: number }) => void) | undefined
 }
@@ -83,6 +91,8 @@ export interface ExportRequest {
 export interface ExportResult {
   readonly shards: number
   readonly rows: number
+  /** Ids to delete first; 0 without `since`. */
+  readonly deletes: number
   readonly files: number
   /** Files that an earlier export had written. */
   readonly existingFiles: number
@@ -128,7 +138,7 @@ export async function exportRun(
   source: Store,
   manifest: Manifest,
   target: Store,
-  { layout: layoutName, quantize = [], name, signal, onProgress }: ExportRequest,
+  { layout: layoutName, quantize = [], name, since, signal, onProgress }: ExportRequest,
 ): Promise<ExportResult> {
   requireLayoutSupports(layoutName, quantize, manifest.model.dimensions)
   const rename = (column: string): string =>
@@ -144,18 +154,21 @@ export async function exportRun(
   requireUnique(run.extra.map(column => column.name))
   // Creating the layout checks its limits, so an unsupported run is refused before the first write.
   LAYOUTS[layoutName](run)
-  const ranges = await openExportRecord(source, target, layoutName, run)
+  const ranges = await openExportRecord(source, target, { layout: layoutName, since: since?.run }, run)
   const layout = LAYOUTS[layoutName]({ ...run, ranges })
   const loadCommands = layout.loadCommands.replaceAll('<target>', target.url)
+  const changes = since && (await findChanges(source, since, manifest, { signal }))
   const options: ExportShardOptions = {
+    changes,
     existingKeys: new Set(await Array.fromAsync(target.list(''), ({ key }) => key)),
     dimensions: manifest.model.dimensions,
     columns: new Map(columns.map(column => [rename(column.name), column])),
   }
 
-  const done = { shards: 0, rows: 0, files: 0, existingFiles: 0, bytes: 0 }
+  const deletes = changes === undefined ? 0 : await writeDeletes(target, changes)
+  const done = { shards: 0, rows: 0, deletes, files: 0, existingFiles: 0, bytes: 0 }
   const exported = mapConcurrent(
-    shardsOf(source, manifest),
+    shardsOf(source, manifest, changes),
     shard => exportShard(source, target, layout, shard, options),
     { concurrency: SHARDS_AT_ONCE, signal },
   )
@@ -167,15 +180,19 @@ export async function exportRun(
     done.bytes += bytes
     onProgress?.(done)
   }
-  if (done.rows !== manifest.totals.rows) {
+  const expected = changes ? changes.added + changes.changed : manifest.totals.rows
+  if (done.rows !== expected) {
     throw new ReembedError(
       'CORRUPT',
-      `${manifestKey(manifest.run)} in ${source.url} is damaged: it records ${manifest.totals.rows} rows, but its shards contain ${done.rows}`,
+      `${manifestKey(manifest.run)} in ${source.url} is damaged: it records ${expected} rows, but its shards contain ${done.rows}`,
     )
   }
   for (const { name, bytes } of [
     ...layout.sharedFiles,
-    textFile('LOAD.md', loadPage(layoutName, run, loadCommands)),
+    textFile(
+      'LOAD.md',
+      loadPage(layoutName, run, loadCommands, since && { run: since.run, rows: done.rows, deletes }),
+    ),
   ]) {
     await target.putIfAbsent(name, bytes)
   }
@@ -209,15 +226,26 @@ interface LocatedShard extends ExportShard {
   readonly key: string
 }
 
-async function* shardsOf(source: Store, manifest: Manifest): AsyncGenerator<LocatedShard, void, undefined> {
+async function* shardsOf(
+  source: Store,
+  manifest: Manifest,
+  changes?: Changes,
+): AsyncGenerator<LocatedShard, void, undefined> {
   let shard = 0
-  for await (const { key, rows } of readManifestShards(source, manifest)) {
-    yield { shard, rows, key, stem: key.replace(/^.*\//, '').replace(/\.[^.]*$/, '') }
+  for await (const { key, rows: all } of readManifestShards(source, manifest)) {
+    const rows = changes ? countMarked(changes.marks[shard]) : all
+    if (rows > 0 || changes === undefined)
+      yield { shard, rows, key, stem: key.replace(/^.*\//, '').replace(/\.[^.]*$/, '') }
     shard += 1
   }
 }
 
+const countMarked = (marks: Uint8Array | undefined): number =>
+  marks === undefined ? 0 : marks.reduce((sum, mark) => sum + (mark === 0 ? 0 : 1), 0)
+
 interface ExportShardOptions {
+  /** Only marked rows are exported; undefined for all rows. */
+  readonly changes: Changes | undefined
   /** Keys in the target before this call. */
   readonly existingKeys: ReadonlySet<string>
   readonly dimensions: number
@@ -249,16 +277,19 @@ async function exportShard(
 /** The rows of a shard, checked against the manifest, with columns named as in the export. */
 async function* rowsOf(
   source: Store,
-  { key, rows }: LocatedShard,
-  { dimensions, columns }: ExportShardOptions,
+  { key, shard, rows }: LocatedShard,
+  { dimensions, columns, changes }: ExportShardOptions,
 ): AsyncGenerator<ShardBatch, void, undefined> {
   const mismatch = (difference: string): ReembedError =>
     new ReembedError(
       'CORRUPT',
       `${key} in ${source.url} does not match its manifest: ${difference}; the shard or the manifest was replaced`,
     )
-  let seen = 0
-  for await (const batch of readShard(source, key, { extra: true })) {
+  const marks = changes?.marks[shard]
+  let [seen, row] = [0, 0]
+  for await (const whole of readShard(source, key, { extra: true })) {
+    const batch = marks ? selectRows(whole, marks.subarray(row, row + whole.ids.length)) : whole
+    row += whole.ids.length
     seen += batch.ids.length
     if (batch.vectors.length !== batch.ids.length * dimensions) {
       throw mismatch(`its vectors do not have the ${dimensions} dimensions of the manifest`)
@@ -281,6 +312,48 @@ async function* rowsOf(
   if (seen !== rows) throw mismatch(`it has ${seen} rows, the manifest records ${rows}`)
 }
 
+/** The marked rows of a batch. */
+function selectRows({ ids, hashes, vectors, extra }: ShardBatch, marks: Uint8Array): ShardBatch {
+  const rows = [...marks.keys()].filter(row => marks[row] !== 0)
+  const pick = <T>(values: readonly T[]): T[] => rows.map(row => values[row] as T)
+  const [hashWidth, width] = [hashes.length / ids.length, vectors.length / ids.length]
+  const picked = {
+    hashes: new Uint8Array(rows.length * hashWidth),
+    vectors: new Float32Array(rows.length * width),
+  }
+  for (const [to, row] of rows.entries()) {
+    picked.hashes.set(hashes.subarray(row * hashWidth, (row + 1) * hashWidth), to * hashWidth)
+    picked.vectors.set(vectors.subarray(row * width, (row + 1) * width), to * width)
+  }
+  return {
+    ids: pick(ids),
+    ...picked,
+    extra: new Map([...extra].map(([name, values]) => [name, pick(values)])),
+  }
+}
+
+/** Ids in one file of deletes: some MiB. */
+const DELETES_PER_FILE = 100_000
+
+/** Writes the ids of changed and removed rows, one JSON object a line. Returns their number. */
+async function writeDeletes(target: Store, changes: Changes): Promise<number> {
+  let [count, file] = [0, 0]
+  let lines: string[] = []
+  const write = async (): Promise<void> => {
+    const name = `deletes/${String(file++).padStart(5, '0')}.jsonl`
+    await target.putIfAbsent(name, Buffer.from(lines.join('')))
+    lines = []
+  }
+  for await (const { change, id } of changes.rows()) {
+    if (change === 'added') continue
+    lines.push(`${JSON.stringify({ id })}\n`)
+    count += 1
+    if (lines.length === DELETES_PER_FILE) await write()
+  }
+  if (lines.length > 0) await write()
+  return count
+}
+
 /**
  * Records in the target which export it holds, or checks that an existing record is of the same
  * export. Returns the recorded int8 ranges, so that an export that is continued uses the same ones.
@@ -288,11 +361,21 @@ async function* rowsOf(
 async function openExportRecord(
   source: Store,
   target: Store,
-  layout: ExportLayoutName,
+  { layout, since }: { readonly layout: ExportLayoutName; readonly since: string | undefined },
   { manifest, quantize, name }: ExportedRun,
 ): Promise<Ranges | undefined> {
   const { run, spaceId, recipeId, model } = manifest
-  const request = { format: 1, run, spaceId, recipeId, model, layout, name, quantize }
+  const request = {
+    format: 1,
+    run,
+    spaceId,
+    recipeId,
+    model,
+    layout,
+    name,
+    quantize,
+    ...(since !== undefined && { since }),
+  }
   const found = await readExportRecord(target)
   if (found === undefined) {
     await requireEmptyTarget(target)
@@ -348,10 +431,11 @@ const loadPage = (
   layout: ExportLayoutName,
   { manifest: { run, model, totals }, quantize }: ExportedRun,
   loadCommands: string,
+  delta?: { readonly run: string; readonly rows: number; readonly deletes: number },
 ): string => `# Load
 
-${totals.rows} vectors with ${model.dimensions} dimensions. Model ${model.id}@${model.revision ?? 'unknown'}, run ${run}, layout ${layout}.
-${quantize
+${delta?.rows ?? totals.rows} vectors with ${model.dimensions} dimensions. Model ${model.id}@${model.revision ?? 'unknown'}, run ${run}, layout ${layout}.
+${delta ? `\nThese are the rows that were added or changed since run ${delta.run}, for a store that holds that run. First delete the ${delta.deletes} ids in \`deletes/*.jsonl\` (\`{"id": …}\` a line), then load the rows.\n` : ''}${quantize
   .map(type => {
     const place = layout === 'npy' ? `Folder \`embeddings_${type}/\`` : `Column \`embedding_${type}\``
     return `\n- ${place}: ${QUANTIZED_VALUES[type]}.`

@@ -27,8 +27,8 @@ export const plannedRuns = (store: Store): Promise<string[]> =>
   Array.fromAsync(newestPlans(store), ({ run }) => run)
 
 /**
- * The finished run with this name: an id or its first letters, 'current', or the number of a version
- * such as '12'.
+ * The run with this name: an id or its first letters, 'current', or the number of a version such as
+ * '12'.
  * @throws ReembedError RUN_NOT_FOUND
  */
 export async function findVersion(store: Store, name: string): Promise<string> {

@@ -80,8 +80,7 @@ export interface ExportRequest {
   readonly name?: string | undefined
   /**
    * An earlier run that the consumer holds. Only rows that were added or changed since are written,
-   * and the ids of changed and removed rows below `deletes/`: the consumer deletes these, then loads
-   * the rows.
+   * and the ids of changed and removed rows below `deletes/`: the consumer deletes these first.
    */
   readonly since?: Manifest | undefined
   readonly signal?: AbortSignal | undefined

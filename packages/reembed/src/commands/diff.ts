@@ -59,7 +59,7 @@ export async function diff(a: string, b: string, flags: Flags): Promise<void> {
   )
 }
 
-/** Writes a line for each row that differs: 'added', 'changed' or 'removed', a tab, the id as JSON. */
+/** A line for each row that differs: 'added', 'changed' or 'removed', a tab, the id as JSON. */
 async function* linesOf(changes: Changes): AsyncGenerator<string, void, undefined> {
   for await (const { change, id } of changes.rows()) yield `${change}\t${JSON.stringify(id)}\n`
 }

@@ -1,9 +1,9 @@
 // Builds an ONNX graph of a BERT encoder from its weights. sentence-transformers saves only
 // safetensors, and ONNX Runtime needs a graph.
 //
-// The weights are stored unchanged, as float16 or float32 and row-major [out, in]. Casts to float32,
-// transposes and concatenations are graph nodes that ONNX Runtime computes once, when it loads the
-// model.
+// The weights are stored unchanged, as float16 or float32 and row-major [out, in]. Casts to
+// float32, transposes and concatenations are graph nodes that ONNX Runtime computes once, when it
+// loads the model.
 
 import { createGraph, type OnnxGraph } from './onnx-graph.ts'
 import type { Tensor } from './safetensors.ts'

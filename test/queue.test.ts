@@ -204,8 +204,11 @@ test('a job fails at once with its reason on a permanent error, and can be enque
   })
   await until(event => event.kind === 'failed' && event.final)
   await expect.poll(() => queue.failures(OF)).toEqual([{ ...OF, shard: 1, reason: 'the file changed' }])
+  // A sweep reports what `add` returns: a failed job is not added again.
+  expect(await queue.add([{ ...OF, shard: 1 }])).toBe(0)
   expect(await queue.removeFailed(OF)).toBe(1)
   expect((await queue.counts()).failed).toBe(0)
+  expect(await queue.add([{ ...OF, shard: 1 }])).toBe(1)
 })
 
 test('drain lets a job end within the grace period, and requeues it after that', async () => {

@@ -84,10 +84,16 @@ const atOurHosts = (word: string): string =>
 async function runPage(page: string): Promise<number> {
   const before = process.cwd()
   const daemons: Running[] = []
+  const env: Record<string, string> = { ...s3.env }
   let ran = 0
   process.chdir(folder)
   try {
     for (const line of await linesOf(page)) {
+      const [, name, value = ''] = /^export (\w+)=(\S+)$/.exec(line) ?? []
+      if (name !== undefined) {
+        env[name] = atOurHosts(value)
+        continue
+      }
       if (!/^(\.\/)?reembed /.test(line)) {
         expect(line, `${page} has a command that no test runs`).toMatch(OTHERS)
         continue
@@ -95,9 +101,9 @@ async function runPage(page: string): Promise<number> {
       const args = wordsOf(line).map(atOurHosts)
       if (DAEMONS.includes(args[0] ?? '')) {
         for (const one of daemons.splice(0)) one.child.kill()
-        daemons.push(start(args, s3.env, folder))
+        daemons.push(start(args, env, folder))
       } else {
-        const { code, stdout, stderr } = await inProcess(args, s3.env)
+        const { code, stdout, stderr } = await inProcess(args, env)
         expect(code, `${line}\n${stdout}${stderr}`).toBe(0)
       }
       ran += 1

@@ -3,7 +3,7 @@
 // spending one of its attempts.
 
 import { once } from 'node:events'
-import { messageOf } from '@reembed/shared'
+import { deadlines, messageOf, unlessAborted } from '@reembed/shared'
 import type { Job as BullJob } from 'bullmq'
 import { dispositionOf, type Observer } from './disposition.ts'
 import { type Job, parseJob } from './job.ts'
@@ -30,6 +30,7 @@ import {
   secureUrlOf,
 } from './redis.ts'
 import { connectRedis } from './redis-client.ts'
+import { createRedisReply } from './reply.ts'
 import { requireRights } from './rights.ts'
 import { tracedAttempt } from './trace.ts'
 
@@ -151,7 +152,7 @@ export async function consume(
   const served = outputs.map(withoutSlashes)
   const [redisUrl, queue] = [secureUrlOf(target), queueOf(target)]
   requireNoEviction(await inspectRedis(redisUrl, connect), redisUrl)
-  await requireRights(redisUrl)
+  await unlessAborted(connect.signal, requireRights(redisUrl))
   const { DelayedError, UnrecoverableError, WaitingError } = await import('bullmq')
   const { createFairBackend, FairWorker } = await import('./fair-worker.ts')
   const redis = withReadyScripts(connectRedis(redisUrl))
@@ -320,7 +321,6 @@ export async function consume(
     errors.pauseMs = 1_000
   })
 
-  await worker.waitUntilReady()
   let drained: Promise<void> | undefined
 
   async function drain(graceMs: number): Promise<void> {
@@ -350,6 +350,16 @@ export async function consume(
     await worker.close().catch(() => {})
     if (name !== undefined) await removeWorker(redis, queue, name).catch(() => {})
   }
+
+  // Later, the consumer waits for Redis indefinitely.
+  const reply = createRedisReply(redisUrl, deadlines().redis.readyMs)
+  await unlessAborted(
+    connect.signal,
+    reply(() => worker.waitUntilReady()),
+  ).catch((error: unknown) => {
+    void drain(0)
+    throw error
+  })
 
   return {
     async heartbeat(state) {

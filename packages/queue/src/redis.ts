@@ -2,7 +2,17 @@
 // authoritative), but a Redis that evicts keys or is too old for BullMQ loses jobs silently, so it
 // is checked before use.
 
-import { codeOf, messageOf, ReembedError } from '@reembed/shared'
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  codeOf,
+  deadlines,
+  messageOf,
+  ReembedError,
+  seconds,
+  startWait,
+  unlessAborted,
+  within,
+} from '@reembed/shared'
 import type { Cluster, Redis } from 'ioredis'
 import { QUEUE, requireQueueName } from './names.ts'
 import { openClient } from './redis-client.ts'
@@ -17,7 +27,7 @@ export interface RedisInfo {
 }
 
 export interface ConnectOptions {
-  /** Maximum wait for an unreachable Redis in milliseconds. The default is 10,000. */
+  /** Maximum wait for an unreachable Redis in milliseconds. The default is that of `deadlines`. */
   readonly timeoutMs?: number
   readonly signal?: AbortSignal | undefined
 }
@@ -67,13 +77,15 @@ export function secureUrlOf(redis: RedisTarget): string {
  */
 export async function inspectRedis(
   url: string,
-  { timeoutMs = 10_000, signal }: ConnectOptions = {},
+  { timeoutMs = deadlines().redis.readyMs, signal }: ConnectOptions = {},
 ): Promise<RedisInfo> {
   const address = parseRedisUrl(url)
   const deadline = Date.now() + timeoutMs
+  const { connectMs } = deadlines().redis
+  using waiting = startWait(`Redis at ${address.shown}`)
   for (let wait = 100; ; wait = Math.min(2 * wait, 1_000)) {
     signal?.throwIfAborted()
-    const attemptMs = Math.max(500, Math.min(5_000, deadline - Date.now()))
+    const attemptMs = Math.max(500, Math.min(connectMs, deadline - Date.now()))
     const client = openClient(url, {
       lazyConnect: true,
       connectTimeout: attemptMs,
@@ -84,11 +96,16 @@ export async function inspectRedis(
       last = error
     })
     try {
-      return await within(attemptMs, client, async () => {
-        await client.connect()
-        return readInfo(client, address)
-      })
+      const info = await unlessEnded(
+        client,
+        attemptMs,
+        client.connect().then(() => readInfo(client, address)),
+        signal,
+      )
+      waiting.answered()
+      return info
     } catch (error) {
+      signal?.throwIfAborted()
       if (error instanceof ReembedError) throw error
       const cause = causeOf(codeOf(error) || /^[A-Z]+ /.test(messageOf(error)) ? error : (last ?? error))
       const misconfigured = misconfiguration(cause, address)
@@ -104,24 +121,28 @@ export async function inspectRedis(
     } finally {
       client.disconnect()
     }
-    await new Promise(resolve => setTimeout(resolve, wait))
+    await unlessAborted(signal, sleep(wait))
   }
 }
 
 /**
- * The outcome of `attempt`. Rejects when the connection ends or after `ms`, because `attempt` may
- * then never settle: ioredis settles `connect` neither for a Cluster in the middle of a failover
- * (cluster_state:fail) nor for a server that accepts connections without a reply.
+ * The outcome of `attempt`. Rejects when the connection ends, after `ms` or by the signal, because
+ * `attempt` may then never settle: ioredis settles `connect` neither for a Cluster in the middle of
+ * a failover (cluster_state:fail) nor for a server that accepts connections without a reply.
  */
-async function within<T>(ms: number, client: Redis, attempt: () => Promise<T>): Promise<T> {
+async function unlessEnded<T>(
+  client: Redis,
+  ms: number,
+  attempt: Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
   const failed = Promise.withResolvers<never>()
   const end = (): void => failed.reject(new Error('the connection ended before the server was ready'))
-  const timer = setTimeout(() => failed.reject(new Error(`no reply within ${ms} ms`)), ms)
   client.once('end', end)
   try {
-    return await Promise.race([attempt(), failed.promise])
+    const first = Promise.race([attempt, failed.promise])
+    return await within(ms, unlessAborted(signal, first), () => new Error(`no reply for ${seconds(ms)} s`))
   } finally {
-    clearTimeout(timer)
     client.off('end', end)
   }
 }

@@ -3,6 +3,16 @@
 export { type Clock, systemClock } from './clock.ts'
 export { constantTimeEqual } from './constant-time.ts'
 export {
+  bodyMs,
+  type DeadlineOptions,
+  type Deadlines,
+  deadlines,
+  startWait,
+  type Wait,
+  type WaitNotice,
+  withDeadlines,
+} from './deadlines.ts'
+export {
   codeOf,
   ERROR_CODES,
   type ErrorCode,
@@ -74,4 +84,5 @@ export {
 } from './shape.ts'
 export { closestMatch } from './similar.ts'
 export { batched, mapConcurrent } from './streams.ts'
+export { createTimeLimit, seconds, type TimeLimit, unlessAborted, within } from './time-limit.ts'
 export { allEqual, badRowsOf, cosine, NORM_TOLERANCE, normOf } from './vectors.ts'

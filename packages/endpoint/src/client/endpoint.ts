@@ -1,7 +1,7 @@
 // A model server at one URL. Opening it determines protocol and route; then each `request` is one
 // HTTP call with an Outcome. Retrying, splitting and waiting are left to the caller.
 
-import { allEqual, badRowsOf } from '@reembed/shared'
+import { allEqual, badRowsOf, deadlines, startWait } from '@reembed/shared'
 import { tokenCount } from './decode.ts'
 import type { EndpointInfo } from './info.ts'
 import { type Negotiated, negotiate, readInfo, revisionOf } from './negotiate.ts'
@@ -23,8 +23,8 @@ export interface EndpointOptions {
   /** Whether the server truncates long texts (default) or refuses them. */
   readonly truncate?: boolean
   /**
-   * Upper limit for one whole request in milliseconds; 60,000, or the limit of the request, if not
-   * given.
+   * Upper limit for one whole request in milliseconds; that of `deadlines`, or the limit of the
+   * request, if not given.
    */
   readonly timeoutMs?: number
   /** Allows sending the token over plain HTTP to another machine. */
@@ -48,7 +48,7 @@ export interface RequestOptions {
    * documents do.
    */
   readonly truncate?: boolean
-  /** Timeout of the whole request; 60 s if not given. */
+  /** Timeout of the whole request; that of `deadlines` if not given. */
   readonly timeoutMs?: number | undefined
   /** Sent with this request alone. */
   readonly headers?: Readonly<Record<string, string>> | undefined
@@ -102,8 +102,10 @@ export interface Endpoint extends AsyncDisposable {
 export async function openTarget(
   { url, address, label }: EndpointTarget,
   options: EndpointOptions,
+  openMs = Number.POSITIVE_INFINITY,
 ): Promise<Endpoint> {
-  const { token, truncate = true, timeoutMs = 60_000, allowInsecure = false, signal } = options
+  const { token, truncate = true, allowInsecure = false, signal } = options
+  const { timeoutMs = deadlines().endpoint.callMs } = options
   const parsed = parseAddress(url, token, allowInsecure)
   const transport = openTransport(parsed.origin, {
     headers: ['user-agent', 'reembed', ...(token ? ['authorization', `Bearer ${token}`] : [])],
@@ -118,15 +120,21 @@ export async function openTarget(
       truncate,
       timeoutMs,
     }
-    const stated = await readInfo(server, signal)
+    using wait = startWait(nameOf(label))
+    const opening = { ...server, timeoutMs: Math.max(1, Math.min(timeoutMs, openMs)) }
+    const stated = await readInfo(opening, signal)
+    wait.answered()
     const revision = revisionOf(stated, options.revision, server.url)
-    const probe = await negotiate(server, stated, signal)
+    const probe = await negotiate(opening, stated, signal)
     return createEndpoint(server, { ...stated, revision, ...probe.learned }, probe, options.timeoutMs)
   } catch (error) {
     await transport[Symbol.asyncDispose]()
     throw error
   }
 }
+
+/** The name of an endpoint in reports of a long wait. */
+const nameOf = (url: string): string => `the endpoint ${url}`
 
 function createEndpoint(
   server: Server,
@@ -202,10 +210,14 @@ function createEndpoint(
     },
     request,
     embed: (texts, { signal } = {}) => embedBy(request, texts, { url, dimensions, signal }),
-    appliedPrompt: async ({ signal } = {}) =>
-      info.kind === 'tei' ? readAppliedPrompt(server, signal) : null,
-    countTokens: async (texts, { signal } = {}) =>
-      info.kind === 'tei' ? countTokens(server, texts, info.maxClientBatchSize, signal) : null,
+    async appliedPrompt({ signal } = {}) {
+      using _ = startWait(nameOf(url))
+      return info.kind === 'tei' ? readAppliedPrompt(server, signal) : null
+    },
+    async countTokens(texts, { signal } = {}) {
+      using _ = startWait(nameOf(url))
+      return info.kind === 'tei' ? countTokens(server, texts, info.maxClientBatchSize, signal) : null
+    },
     [Symbol.asyncDispose]: () => transport[Symbol.asyncDispose](),
   }
 }
@@ -224,7 +236,9 @@ export async function embedBy(
   { url, dimensions, signal }: { url: string; dimensions: number; signal: AbortSignal | undefined },
 ): Promise<Float32Array> {
   const vectors = new Float32Array(texts.length * dimensions)
+  using wait = startWait(nameOf(url))
   const outcome = await request(texts, vectors, { truncate: true, signal })
+  wait.answered()
   if (outcome.kind !== 'ok') throw toError(outcome, url)
   if (outcome.badRows.length > 0) {
     throw toError({ kind: 'corrupt', message: 'a vector is zero, not finite or not normalised' }, url)

@@ -53,7 +53,7 @@ export interface Queue extends AsyncDisposable {
 const BULK = 1_000
 const DAY_S = 24 * 3600
 /** Closing waits indefinitely for a Redis that does not answer. */
-const CLOSE_MS = 1_000
+const CLOSE_MS = 500
 /** Longer than most finalizations. */
 const RECHECK_MS = 30_000
 

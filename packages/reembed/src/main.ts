@@ -14,5 +14,12 @@ for (const stream of [process.stdout, process.stderr]) {
   })
 }
 
-await using _ = await openTraces(process.env)
-process.exitCode = await runCommand(process.argv)
+/** Milliseconds that an open connection may delay the exit. */
+const LINGER_MS = 500
+
+{
+  await using _ = await openTraces(process.env)
+  process.exitCode = await runCommand(process.argv)
+}
+// A request to a server that never answers must not keep the process.
+setTimeout(() => process.exit(), LINGER_MS).unref()

@@ -102,7 +102,7 @@ export interface Endpoint extends AsyncDisposable {
 export async function openTarget(
   { url, address, label }: EndpointTarget,
   options: EndpointOptions,
-  openMs = Number.POSITIVE_INFINITY,
+  openMs: number = Number.POSITIVE_INFINITY,
 ): Promise<Endpoint> {
   const { token, truncate = true, allowInsecure = false, signal } = options
   const { timeoutMs = deadlines().endpoint.callMs } = options

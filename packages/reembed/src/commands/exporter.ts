@@ -1,12 +1,13 @@
 import { once } from 'node:events'
 import { pollRunMetrics, registerQueueMetrics } from '@reembed/producer'
-import { openQueueReader } from '@reembed/queue'
+import { openQueueReader, type RedisTarget } from '@reembed/queue'
 import { openStore } from '@reembed/store'
-import { openLog } from '@reembed/telemetry'
+import { type Logger, openLog } from '@reembed/telemetry'
 import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
 import { absoluteUrl, requireRedis, s3OptionsOf } from '../open-resources.ts'
 import type { MetricsFlags, RedisFlags, S3Flags } from '../options.ts'
+import { withLoggedWaits } from '../waits.ts'
 
 interface Flags extends MetricsFlags, RedisFlags, S3Flags {
   readonly output?: readonly string[]
@@ -20,8 +21,12 @@ const DEFAULT_PORT = '9465'
 export async function exporter(flags: Flags): Promise<void> {
   const redis = requireRedis(flags)
   const log = openLog({ level: process.env.REEMBED_LOG ?? 'info' })
+  await withLoggedWaits(log, () => expose(flags, redis, log))
+}
+
+async function expose(flags: Flags, redis: RedisTarget, log: Logger): Promise<void> {
   await using stack = new AsyncDisposableStack()
-  const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
+  const { signal } = stack.adopt(onInterrupt(0), ({ stop }) => stop())
   const { registry, serve } = openMetrics(flags.metrics ?? DEFAULT_PORT, flags, stack, log)
   const watch = stack.use(openQueueReader(redis))
   const queue = registerQueueMetrics(registry, watch)

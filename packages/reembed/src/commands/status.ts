@@ -45,7 +45,7 @@ async function watch(
   run: string,
   flags: Flags,
 ): Promise<RunStatus | undefined> {
-  const interrupt = onInterrupt()
+  const interrupt = onInterrupt(0)
   let [shown, last]: [string, RunStatus | undefined] = ['', undefined]
   try {
     for await (const status of watchRun(store, queue, run, interrupt.signal)) {

@@ -24,7 +24,7 @@ export {
   type Retry,
 } from './errors.ts'
 export { isLinkLocal } from './link-local.ts'
-export { isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'
+export { createBoundedServer, isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'
 export { decompressLz4Frame } from './lz4.ts'
 export { createMemo, type Memo, type MemoOptions } from './memo.ts'
 export {

@@ -112,6 +112,8 @@ export const bodyMs = (callMs: number, bytes: number): number => callMs * (1 + b
 export interface Wait extends Disposable {
   /** Records that the dependency has answered. */
   answered(): void
+  /** Records that the caller gives up: the dependency counts as silent until it answers. */
+  gaveUp(): void
 }
 
 /** Begins a wait. Waits for one dependency at the same time are reported once. */
@@ -128,6 +130,7 @@ export function startWait(dependency: string): Wait {
       scope.silentSince.delete(dependency)
       scope.options.onWait?.({ dependency, state: 'answers_again', ms: performance.now() - since })
     },
+    gaveUp: () => markSilent(scope, dependency, monitor),
     [Symbol.dispose]() {
       monitor.waits -= 1
       if (monitor.waits > 0) return
@@ -135,6 +138,10 @@ export function startWait(dependency: string): Wait {
       scope.monitors.delete(dependency)
     },
   }
+}
+
+function markSilent({ silentSince }: Scope, dependency: string, { sinceMs }: Monitor): void {
+  if (!silentSince.has(dependency)) silentSince.set(dependency, sinceMs)
 }
 
 function startMonitor(scope: Scope, dependency: string): Monitor {
@@ -148,7 +155,7 @@ function startMonitor(scope: Scope, dependency: string): Monitor {
     const ms = performance.now() - monitor.sinceMs
     if (ms >= monitor.noticeMs) {
       monitor.noticeMs *= 2
-      if (!scope.silentSince.has(dependency)) scope.silentSince.set(dependency, monitor.sinceMs)
+      markSilent(scope, dependency, monitor)
       scope.options.onWait?.({ dependency, state: 'silent', ms })
     }
     // A reply only moves `sinceMs`: thousands of calls a second need no timer of their own.

@@ -62,6 +62,17 @@ test('a dependency counts as silent until it answers, also between two waits', a
   })
 })
 
+test('a dependency that a caller gave up counts as silent, although no wait took long', async () => {
+  await reporting(async () => {
+    const scope = deadlines()
+    using wait = startWait('S3')
+    wait.gaveUp()
+    expect([...scope.silentSince.keys()]).toEqual(['S3'])
+    wait.answered()
+    expect(scope.silentSince.size).toBe(0)
+  })
+})
+
 test('a wait that ends in time is not reported', async () => {
   await reporting(async notices => {
     startWait('S3')[Symbol.dispose]()

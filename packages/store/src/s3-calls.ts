@@ -56,9 +56,13 @@ export async function callS3<T>(
       wait.answered()
       return reply
     } catch (error) {
-      if (statusOf(error) !== undefined) wait.answered()
+      const isReply = statusOf(error) !== undefined
+      if (isReply) wait.answered()
       signal?.throwIfAborted()
-      await retry.wait(mapS3Error(error, call, limit))
+      await retry.wait(mapS3Error(error, call, limit)).catch((failure: unknown) => {
+        if (!isReply && !signal?.aborted) wait.gaveUp()
+        throw failure
+      })
     }
   }
 }

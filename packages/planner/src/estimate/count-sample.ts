@@ -61,8 +61,11 @@ export async function countSample(sample: InputSample, options: CountSampleOptio
   if (countTokens === undefined) return estimated()
   const tokensOf = new Map<string, number>()
   let late: AbortSignal | undefined
-  const limit = (): AbortSignal | undefined =>
-    deadline?.aborted ? (late ??= AbortSignal.timeout(LATE_MS)) : deadline
+  const limit = (): AbortSignal | undefined => {
+    if (!deadline?.aborted) return deadline
+    late ??= AbortSignal.timeout(LATE_MS)
+    return late
+  }
   const count = async (texts: readonly string[]): Promise<boolean> => {
     const tokens = texts.length === 0 ? [] : await countTokens(texts, limit())
     for (const [i, text] of texts.entries()) tokensOf.set(text, tokens?.[i] ?? 0)

@@ -111,7 +111,7 @@ test('a server that accepts connections and never replies is unreachable after t
   const { port } = mute.address() as AddressInfo
   try {
     await expect(inspectRedis(`redis://127.0.0.1:${port}`, { timeoutMs: 300 })).rejects.toThrow(
-      /no Redis answers at .*no reply within \d+ ms/,
+      /no Redis answers at .*no reply for [\d.]+ s/,
     )
   } finally {
     for (const socket of sockets) socket.destroy()

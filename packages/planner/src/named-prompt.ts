@@ -69,7 +69,7 @@ async function fromHub(
   const hub = createHubClient({
     endpoint: url,
     token,
-    codes: { unreachable: 'USAGE', accessDenied: 'USAGE' },
+    codes: { unreachable: 'ENDPOINT_UNREACHABLE', accessDenied: 'USAGE' },
     alternative,
   })
   const path = `/${escapeHubPath(id)}/resolve/${encodeURIComponent(revision ?? 'main')}/${FILE}`

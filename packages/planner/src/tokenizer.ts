@@ -89,7 +89,7 @@ async function hubTokenizer(
   const hub = createHubClient({
     endpoint: url,
     token,
-    codes: { unreachable: 'USAGE', accessDenied: 'USAGE' },
+    codes: { unreachable: 'ENDPOINT_UNREACHABLE', accessDenied: 'USAGE' },
     alternative: `give the path of its ${FILE}`,
   })
   const path = `/${escapeHubPath(id)}/resolve/${encodeURIComponent(revision ?? 'main')}/${FILE}`

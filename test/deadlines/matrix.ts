@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createHashEngine, serveTei, startRedis } from '@reembed/local'
 import { mapConcurrent } from '@reembed/shared'
 import { type LinkFault, startFaultyLink, startS3Server } from '@reembed/testing'
@@ -169,7 +170,7 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     name: 'retry',
-    uses: ['S3', 'Redis'],
+    uses: ['S3'],
     args: ({ finished: { output, runs }, endpoint, redis }) => [
       ...['retry', runs[1], '--rejects'],
       ...flags({ output, endpoint, redis }),
@@ -215,6 +216,9 @@ export interface MatrixOptions {
   readonly isWanted?: (cell: Pick<Cell, 'dependency' | 'failure' | 'command'>) => boolean
   readonly onCell?: (cell: Cell) => void
 }
+
+/** Failures that a command meets at once: no wait that a signal could end. */
+const ENDS_BY_ITSELF: ReadonlySet<Failure> = new Set(['refuses', 'stops', 'nonsense', 'endless'])
 
 /** Longest wait for a process that does not end. */
 const MOST_MS = 60_000
@@ -288,13 +292,13 @@ export async function measureMatrix({
   async function faulty(dependency: Dependency, failure: Failure, held: AsyncDisposableStack) {
     const scheme = dependency === 'Redis' ? 'redis' : 'http'
     if (failure === 'refuses') {
-      return { url: `${scheme}://127.0.0.1:${await closedPort()}`, accepted: async () => {} }
+      return { url: `${scheme}://127.0.0.1:${await closedPort()}`, used: undefined }
     }
     const fault = failure === 'tls stuck' ? 'silent' : failure
     const target = Number(new URL(targets[dependency]).port)
     const link = held.use(await startFaultyLink({ target, fault, dripMs: 200 }))
     const url = `${scheme}${failure === 'tls stuck' ? 's' : ''}://127.0.0.1:${link.port}`
-    return { url, accepted: () => link.accepted }
+    return { url, used: link.used }
   }
 
   async function measure(command: Command, dependency: Dependency, failure: Failure): Promise<Cell> {
@@ -315,16 +319,16 @@ export async function measureMatrix({
         HF_ENDPOINT: places.hub,
         REEMBED_HF_API: places.api,
       })
-    const endless = command.staysUp ? undefined : await ended(run())
-    const signalMs = await signalled(run(), timeoutSeconds)
+    const untilEnd = command.staysUp ? undefined : await ended(run(), place.used)
+    const signalMs = ENDS_BY_ITSELF.has(failure) ? null : await signalled(run(), place.used, timeoutSeconds)
     const cell: Cell = {
       dependency,
       failure,
       command: command.name,
-      firstLineMs: endless?.firstLineMs ?? null,
-      endMs: endless?.endMs ?? null,
-      code: endless?.code ?? null,
-      line: endless?.line ?? '',
+      firstLineMs: untilEnd?.firstLineMs ?? null,
+      endMs: untilEnd?.endMs ?? null,
+      code: untilEnd?.code ?? null,
+      line: untilEnd?.line ?? '',
       signalMs,
     }
     onCell?.(cell)
@@ -340,41 +344,52 @@ export async function measureMatrix({
   )
   // Faults of S3 come last: a request that takes effect without a reply changes the runs.
   cells.sort((a, b) => Number(a[1] === 'S3') - Number(b[1] === 'S3'))
-  return Array.fromAsync(mapConcurrent(cells, cell => measure(...cell), { concurrency: atOnce }))
+  return await Array.fromAsync(mapConcurrent(cells, cell => measure(...cell), { concurrency: atOnce }))
 }
 
 type Started = ReturnType<typeof start>
 
-async function ended({ child, finished }: Started) {
-  const startedMs = performance.now()
-  const first = Promise.race([once(child.stderr ?? child, 'data'), once(child.stdout ?? child, 'data')])
-  let firstLineMs: number | null = null
-  first.then(
-    () => {
-      firstLineMs = performance.now() - startedMs
-    },
-    () => {},
-  )
+/**
+ * Runs a command to its end. Times count from its first connection to the dependency: how long a
+ * process takes to start depends on what else the machine does.
+ */
+async function ended({ child, finished }: Started, used: Promise<number> | undefined) {
+  let beginMs = performance.now()
+  let firstMs: number | undefined
+  void used?.then(ms => {
+    beginMs = ms
+  })
+  const note = (): void => {
+    firstMs ??= performance.now()
+  }
+  child.stderr?.once('data', note)
+  child.stdout?.once('data', note)
   const timer = setTimeout(() => child.kill('SIGKILL'), MOST_MS)
   const { code, stderr } = await finished
   clearTimeout(timer)
   return {
-    firstLineMs,
-    endMs: performance.now() - startedMs,
+    firstLineMs: firstMs === undefined ? null : Math.max(0, firstMs - beginMs),
+    endMs: performance.now() - beginMs,
     code,
     line: stderr.trimEnd().split('\n').at(-1) ?? '',
   }
 }
 
-/** The time from SIGTERM to the end; null if the process had ended before. */
-async function signalled({ child, finished }: Started, timeoutSeconds: number): Promise<number | null> {
+/** The time from a SIGTERM, sent while the command waits, to its end; null if it did not wait. */
+async function signalled(
+  { child, finished }: Started,
+  used: Promise<number> | undefined,
+  timeoutSeconds: number,
+): Promise<number | null> {
   let over = false
   const done = finished.then(() => {
     over = true
   })
-  // In the middle of the wait, after the start of the process.
-  const middle = AbortSignal.timeout(1_500 + (1000 * timeoutSeconds) / 3)
-  await Promise.race([done, once(middle, 'abort')])
+  const waiting = async (): Promise<void> => {
+    await used
+    await sleep((1000 * timeoutSeconds) / 3)
+  }
+  await Promise.race([done, waiting()])
   if (over) return null
   const sentMs = performance.now()
   child.kill('SIGTERM')

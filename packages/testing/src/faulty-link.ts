@@ -20,8 +20,8 @@ export interface FaultyLink extends AsyncDisposable {
   readonly port: number
   /** Undefined: the connection is good. */
   fault: LinkFault | undefined
-  /** Connections that were accepted. */
-  readonly accepted: number
+  /** Resolves with the time of the first connection, of `performance.now`. */
+  readonly used: Promise<number>
 }
 
 export interface FaultyLinkOptions {
@@ -43,8 +43,9 @@ export async function startFaultyLink({
   dripMs = 50,
 }: FaultyLinkOptions): Promise<FaultyLink> {
   const sockets = new Set<Socket>()
+  const used = Promise.withResolvers<number>()
   const server = createServer(socket => {
-    link.accepted += 1
+    used.resolve(performance.now())
     const behind = connect(target, '127.0.0.1')
     const queue: Buffer[] = []
     let sent = 0
@@ -86,7 +87,7 @@ export async function startFaultyLink({
   const link = {
     port: (server.address() as AddressInfo).port,
     fault,
-    accepted: 0,
+    used: used.promise,
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy()
       server.close()

@@ -34,9 +34,9 @@ async function expose(flags: Flags, redis: RedisTarget, log: Logger): Promise<vo
     (flags.output ?? []).map(url => openStore(absoluteUrl(url), { create: true, s3: s3OptionsOf(flags) })),
   )
   for (const store of stores) stack.use(store)
-  const runs = pollRunMetrics(registry, stores, watch, { log, signal })
+  // Ends with the signal; a Redis or store that does not answer must not delay the exit.
+  void pollRunMetrics(registry, stores, watch, { log, signal })
   // Readiness does not depend on a scrape: an installation waits for it before Prometheus finds it.
   await serve(() => queue.read())
   if (!signal.aborted) await once(signal, 'abort')
-  await runs
 }

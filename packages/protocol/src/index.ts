@@ -62,6 +62,7 @@ export {
   retryIdOf,
   runIdOf,
   sameRecipe,
+  sameVectors,
   spaceIdOf,
 } from './identity.ts'
 export type { Dtype, ShardLayout } from './layout.ts'

@@ -125,6 +125,7 @@ export {
   type RunStateRecord,
   readRunState,
   readRunStateRecord,
+  readRunStates,
   refuseDeleted,
   setRunState,
 } from './run-state.ts'

@@ -10,7 +10,7 @@ const LATE_MS = 5_000
  * A signal that fires on the first SIGINT or SIGTERM. The process exits at the latest 5 s after
  * `graceMs`, whatever it waits for. `stop` restores the default behaviour of the process.
  */
-export function onInterrupt(graceMs: number): { readonly signal: AbortSignal; stop(): void } {
+export function onInterrupt(graceMs = 0): { readonly signal: AbortSignal; stop(): void } {
   const controller = new AbortController()
   const handle = (name: NodeJS.Signals): void => {
     if (controller.signal.aborted) process.exit(EXIT.interrupted)

@@ -33,7 +33,7 @@ export async function exportCommand(name: string | undefined, flags: Flags): Pro
   const target = stack.use(
     await openStore(absoluteUrl(to), { create: true, unsafe: true, s3: s3OptionsOf(flags) }),
   )
-  const { signal } = stack.adopt(onInterrupt(0), ({ stop }) => stop())
+  const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
 
   let notedMs = Date.now()
   const { layout, quantize } = flags

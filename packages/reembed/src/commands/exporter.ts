@@ -26,7 +26,7 @@ export async function exporter(flags: Flags): Promise<void> {
 
 async function expose(flags: Flags, redis: RedisTarget, log: Logger): Promise<void> {
   await using stack = new AsyncDisposableStack()
-  const { signal } = stack.adopt(onInterrupt(0), ({ stop }) => stop())
+  const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
   const { registry, serve } = openMetrics(flags.metrics ?? DEFAULT_PORT, flags, stack, log)
   const watch = stack.use(openQueueReader(redis))
   const queue = registerQueueMetrics(registry, watch)

@@ -46,7 +46,7 @@ async function watch(
   run: string,
   flags: Flags,
 ): Promise<RunStatus | undefined> {
-  const interrupt = onInterrupt(0)
+  const interrupt = onInterrupt()
   steps.end()
   let [shown, last]: [string, RunStatus | undefined] = ['', undefined]
   try {

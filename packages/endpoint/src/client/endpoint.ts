@@ -5,7 +5,7 @@ import { allEqual, badRowsOf, deadlines, startWait } from '@reembed/shared'
 import { openAuthorised } from './authorisation.ts'
 import { tokenCount } from './decode.ts'
 import { isRefusal } from './failure-kinds.ts'
-import type { EndpointInfo } from './info.ts'
+import type { EndpointInfo, EndpointLimits } from './info.ts'
 import { negotiate } from './negotiate.ts'
 import { type Outcome, toError } from './outcome.ts'
 import { readAppliedPrompt } from './prompt.ts'
@@ -24,6 +24,8 @@ export interface EndpointOptions {
   readonly model?: string | undefined
   /** Revision of the model, for an endpoint that states none. */
   readonly revision?: string | undefined
+  /** Limits that a server with OpenAI's route alone has and does not state; lower ones count. */
+  readonly limits?: EndpointLimits | undefined
   /** Whether the server truncates long texts (default) or refuses them. */
   readonly truncate?: boolean
   /**
@@ -126,7 +128,7 @@ export async function openTarget(
     }
     using wait = startWait(nameOf(label))
     const opening = { ...server, timeoutMs: Math.max(1, Math.min(timeoutMs, openMs)) }
-    const found = await negotiate(opening, signal)
+    const found = await negotiate(opening, options.limits, signal)
     wait.answered()
     const revision = revisionOf(found.info, options.revision, label)
     return createEndpoint(

@@ -20,6 +20,8 @@ const LIMITS = {
   endpoint: { call: 60 },
   /** A wait is reported after this time, and again after twice, four times … it. */
   notice: 10,
+  /** A process that stays up is not ready while a dependency has been silent for this time. */
+  unready: 30,
 } as const
 
 const MIB = 1024 * 1024
@@ -49,6 +51,7 @@ export interface Deadlines {
   readonly store: Milliseconds<typeof LIMITS.store>
   readonly hub: Milliseconds<typeof LIMITS.hub>
   readonly endpoint: Milliseconds<typeof LIMITS.endpoint>
+  readonly unreadyMs: number
   /** Dependencies that have not answered since the time given (of `performance.now`). */
   readonly silentSince: ReadonlyMap<string, number>
 }
@@ -83,7 +86,7 @@ function createScope(options: DeadlineOptions): Scope {
     store: scaled(LIMITS.store),
     hub: scaled(LIMITS.hub),
     endpoint: scaled(LIMITS.endpoint),
-    ...scaled({ notice: LIMITS.notice }),
+    ...scaled({ notice: LIMITS.notice, unready: LIMITS.unready }),
     silentSince: new Map(),
     monitors: new Map(),
   }

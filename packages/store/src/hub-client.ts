@@ -128,6 +128,7 @@ export function createHubClient({
     { subject, range, signal, read: timed = startRead() }: HubRequest,
     read: (reply: HubReply) => T | Promise<T>,
   ): Promise<T> {
+    const endMs = performance.now() + limits.callMs
     for (let tried = 0; ; tried++) {
       const attempt = timed.attempt(signal)
       let failure: ReembedError
@@ -149,8 +150,9 @@ export function createHubClient({
         failure = unreachable(subject, error)
       }
       attempt[Symbol.dispose]()
-      if (tried >= retries || timed.isSpent) throw failure
-      await wait(retryMs * 2 ** tried, undefined, { signal })
+      const waitMs = retryMs * 2 ** tried
+      if (tried >= retries || timed.isSpent || performance.now() + waitMs >= endMs) throw failure
+      await wait(waitMs, undefined, { signal })
     }
   }
 

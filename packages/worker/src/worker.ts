@@ -83,8 +83,6 @@ let named = 0
 
 const DEFAULT_CONCURRENCY = 4
 const HEARTBEAT_MS = 2_000
-/** A restart or failover of Redis or the store within this time does not make a worker unready. */
-const SILENT_MS = 30_000
 /** A rolling update of the endpoint within this time does not make a worker unready. */
 const UNREACHABLE_MS = 15_000
 
@@ -95,7 +93,8 @@ const UNREACHABLE_MS = 15_000
 export async function startWorker(options: WorkerOptions): Promise<Worker> {
   const { redis, outputs, concurrency = DEFAULT_CONCURRENCY, log, signal } = options
   const name = nextName()
-  const { silentSince } = deadlines()
+  // A restart or failover of Redis or the store in less time does not make a worker unready.
+  const { silentSince, unreadyMs } = deadlines()
   const runs = createRunCache(options)
   const seenOutputs = new Set<string>()
   const metrics = options.metrics && createWorkerMetrics(options.metrics, concurrency)
@@ -257,10 +256,10 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
     get notReadyReason() {
       if (draining) return 'draining'
       const silentMs = performance.now() - heardMs
-      if (silentMs > SILENT_MS) return `no reply from Redis for ${Math.round(silentMs / 1000)} s`
+      if (silentMs > unreadyMs) return `no reply from Redis for ${Math.round(silentMs / 1000)} s`
       for (const [dependency, sinceMs] of silentSince) {
         const ms = performance.now() - sinceMs
-        if (ms > SILENT_MS) return `no reply from ${dependency} for ${Math.round(ms / 1000)} s`
+        if (ms > unreadyMs) return `no reply from ${dependency} for ${Math.round(ms / 1000)} s`
       }
       const { unreachable } = embedder
       if (unreachable && unreachable.ms > UNREACHABLE_MS)

@@ -57,9 +57,9 @@ const IDLE_SWEEP_MS = 2_000
 /**
  * Resolves when the run is finished and published, or held back.
  * @throws ReembedError SHARD_FAILED when every missing shard has failed permanently; RUN_STOPPED
- * when the run is paused, cancelled, deleted or superseded meanwhile; RUN_NOT_FOUND when its plan no
- * longer exists; UNBALANCED, CORRUPT or DUPLICATE_ID when it cannot be finalized; REDIS_UNREACHABLE;
- * the signal's reason, at once.
+ * when the run is paused, cancelled, deleted or superseded meanwhile; RUN_NOT_FOUND when its plan
+ * no longer exists; UNBALANCED, CORRUPT or DUPLICATE_ID when it cannot be finalized;
+ * REDIS_UNREACHABLE; the signal's reason, at once.
  */
 export function followRun(options: FollowOptions): Promise<PublishOutcome> {
   // Not every call of a sweep takes the signal, and a silent Redis or store answers none.
@@ -134,7 +134,7 @@ function supersededError({ run, missing, by }: SweepOutcome & { status: 'superse
 const planMissingError = (store: Store, run: string): ReembedError =>
   new ReembedError(
     'RUN_NOT_FOUND',
-    `the plan of run ${run} no longer exists in ${store.url}: restore the output, or run again to plan it anew; completed shards that still exist are kept`,
+    `the plan of run ${run} no longer exists in ${store.url}: restore the output, or run again to plan it; completed shards that still exist are kept`,
   )
 
 /** The error that a sweep recorded for a run that cannot be finalized. */

@@ -32,7 +32,7 @@ export interface Hooks extends AsyncDisposable {
 
 const KINDS: readonly HookKind[] = ['huggingface', 'mlflow', 'generic']
 const MAX_BODY_BYTES = 1024 * 1024
-/** Bodies that are read at the same time; further senders are told to retry. */
+/** Bodies that are read at the same time; further senders must retry. */
 const MAX_BODIES = 8
 const DEBOUNCE_MS = 30_000
 /** Sustained hooks trigger a check after this many times the quiet interval. */

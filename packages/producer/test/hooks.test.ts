@@ -147,7 +147,7 @@ test('a signed hook that is sent again triggers nothing', async () => {
   expect(hooks.received).toEqual([['mlflow'], ['generic']])
 })
 
-/** Sends a request by hand, and resolves with the status of the reply before the body is complete. */
+/** Sends a part of a request; `status` is that of the reply. */
 async function sendHead(url: string, head: string): Promise<{ status: Promise<string>; socket: Socket }> {
   const socket = connect(Number(new URL(url).port), '127.0.0.1')
   socket.on('error', () => {})

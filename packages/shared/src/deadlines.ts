@@ -9,9 +9,9 @@ const DEFAULT_TIMEOUT_MS = 60_000
 
 /**
  * Seconds. `connect`: until a connection is open. `ready`: until a dependency has answered for the
- * first time. `reply`: until the first byte of a reply, and between two bytes. `call`: one call with
- * all its attempts; a body gets this time again for each MiB, so that a sender of a byte every few
- * seconds does not count as alive.
+ * first time. `reply`: until the first byte of a reply, and between two bytes. `call`: one call
+ * with all its attempts; a body gets this time again for each MiB, so that a sender of a byte every
+ * few seconds does not count as alive.
  */
 const LIMITS = {
   redis: { connect: 5, ready: 10, reply: 5, call: 60 },

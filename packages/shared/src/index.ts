@@ -83,6 +83,6 @@ export {
   time,
 } from './shape.ts'
 export { closestMatch } from './similar.ts'
-export { batched, mapConcurrent } from './streams.ts'
+export { batched, mapConcurrent, readBounded } from './streams.ts'
 export { createTimeLimit, seconds, type TimeLimit, unlessAborted, within } from './time-limit.ts'
 export { allEqual, badRowsOf, cosine, NORM_TOLERANCE, normOf } from './vectors.ts'

@@ -42,7 +42,7 @@ export async function realPathInside(root: string, path: string): Promise<string
 
 /**
  * Throws if the root was removed since it was opened. Without this check every object of it would
- * only seem to be missing, and a worker would embed what is there.
+ * only seem to be missing, and a worker would embed texts whose vectors exist.
  * @throws ReembedError STORE_UNREACHABLE
  */
 export async function requireRoot(root: string): Promise<void> {

@@ -19,6 +19,7 @@ import {
   isLoopback,
   messageOf,
   ReembedError,
+  readBounded,
 } from '@reembed/shared'
 import { createTimedRead, type ReadAttempt, type TimedRead } from './timed-read.ts'
 
@@ -191,7 +192,11 @@ export function createHubClient({
     request: HubRequest,
   ): Promise<{ body: string; headers: Headers } | undefined> =>
     exchange(path, request, async response => {
-      if (response.ok) return { body: await readText(response), headers: response.headers }
+      if (response.ok)
+        return {
+          body: (await readBounded(response.body(), MAX_TEXT_BYTES)).toString(),
+          headers: response.headers,
+        }
       await response.cancel()
       return undefined
     })
@@ -264,15 +269,4 @@ function replyOf({ status, ok, headers, body }: Response, attempt: ReadAttempt):
       await body?.cancel()
     },
   }
-}
-
-async function readText(reply: HubReply): Promise<string> {
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  for await (const chunk of reply.body()) {
-    bytes += chunk.length
-    if (bytes > MAX_TEXT_BYTES) throw new Error(`the reply is longer than ${MAX_TEXT_BYTES} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString()
 }

@@ -1,11 +1,11 @@
-// A TCP server in front of another server that answers in the ways of a half-dead dependency. A test
-// changes the fault at any time; connections that are open get it too.
+// A TCP server in front of another server that answers in the ways of a half-dead dependency. A
+// test changes the fault at any time; connections that are open get it too.
 
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 
 export type LinkFault =
-  /** Accepts connections and requests, and sends nothing. With a TLS URL, the handshake is stuck. */
+  /** Accepts connections and sends nothing. With a TLS URL, the handshake is stuck. */
   | 'silent'
   /** Sends the replies of the server, one byte in `dripMs`. */
   | 'drips'

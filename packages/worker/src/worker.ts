@@ -60,8 +60,8 @@ export interface WorkerOptions {
 
 export interface Worker extends AsyncDisposable {
   /**
-   * Why the worker cannot process jobs: it drains, Redis or the store does not answer, the endpoint refuses
-   * connections, or its own configuration is at fault. Null when it is ready.
+   * Why the worker cannot process jobs: it drains, Redis or the store does not answer, the endpoint
+   * refuses connections, or its own configuration is at fault. Null when it is ready.
    */
   readonly notReadyReason: string | null
   /** A short description of the endpoint's state. */

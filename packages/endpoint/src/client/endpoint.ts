@@ -144,7 +144,6 @@ export async function openTarget(
   }
 }
 
-/** The name of an endpoint in reports of a long wait. */
 const nameOf = (url: string): string => `the endpoint ${url}`
 
 function createEndpoint(found: Negotiated, maxTimeoutMs = Number.POSITIVE_INFINITY): Endpoint {

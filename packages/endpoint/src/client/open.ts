@@ -9,8 +9,7 @@ import { parseTargets } from './targets.ts'
  */
 export async function openEndpoint(given: string, options: EndpointOptions = {}): Promise<Endpoint> {
   const targets = await parseTargets(given, options).resolve()
-  const { timeoutMs = deadlines().endpoint.callMs } = options
-  const endMs = performance.now() + timeoutMs
+  const endMs = performance.now() + (options.timeoutMs ?? deadlines().endpoint.callMs)
   let failure: unknown
   for (const target of targets) {
     // Silent replicas must not add up their time limits.

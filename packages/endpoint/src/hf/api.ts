@@ -2,7 +2,7 @@
 // (https://api.endpoints.huggingface.cloud/v2; shapes as in huggingface_hub's hf_api.py and
 // _inference_endpoints.py). The token is sent in a header only; no message or log holds it.
 
-import { codeOf, deadlines, messageOf, ReembedError, startWait } from '@reembed/shared'
+import { codeOf, deadlines, messageOf, ReembedError, readBounded, startWait } from '@reembed/shared'
 import { parseAddress } from '../client/url.ts'
 
 const HF_API = 'https://api.endpoints.huggingface.cloud/v2'
@@ -91,6 +91,9 @@ export interface HfOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** A list of prices has some 100 KB. */
+const MAX_REPLY_BYTES = 8 * 1024 * 1024
+
 /**
  * Parses `hf:namespace/name`; undefined for a URL. @throws ReembedError USAGE for an invalid name
  */
@@ -116,7 +119,6 @@ export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
   const limit = (): AbortSignal =>
     AbortSignal.any([AbortSignal.timeout(replyMs), ...(signal ? [signal] : [])])
 
-  /** Sends a request; its limit holds to the end of the reply. */
   async function send(method: string, path: string, body: unknown) {
     using wait = startWait(apiUrl)
     const reply = await fetch(`${apiUrl}/${path}`, {
@@ -125,7 +127,7 @@ export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
       ...(body !== undefined && { body: JSON.stringify(body) }),
       signal: limit(),
     })
-    const text = await textOfReply(reply)
+    const text = (await readBounded(reply.body, MAX_REPLY_BYTES)).toString()
     wait.answered()
     return { reply, text }
   }
@@ -239,20 +241,6 @@ export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
       return reply?.ok === true
     },
   }
-}
-
-/** A list of prices has some 100 KB. */
-const MAX_REPLY_BYTES = 8 * 1024 * 1024
-
-async function textOfReply({ body }: Response): Promise<string> {
-  const pieces: Uint8Array[] = []
-  let bytes = 0
-  for await (const piece of body ?? []) {
-    bytes += piece.length
-    if (bytes > MAX_REPLY_BYTES) throw new Error(`its reply is longer than ${MAX_REPLY_BYTES} bytes`)
-    pieces.push(piece)
-  }
-  return Buffer.concat(pieces).toString()
 }
 
 function refusal(status: number, text: string, method: string, path: string): ReembedError {

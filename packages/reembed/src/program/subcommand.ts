@@ -5,7 +5,8 @@ import { config, timeout } from '../options.ts'
 import { withTimeout } from '../waits.ts'
 
 /**
- * Adds commands that accept `--config` and `--timeout`, refuse unknown arguments, and show an example in --help. A
+ * Adds commands that accept `--config` and `--timeout`, refuse unknown arguments, and show an
+ * example in --help. A
  * command with many options shows the common ones; `--help all` shows all, in groups.
  */
 export const subcommandsOf =

@@ -173,7 +173,10 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     async restartRedis() {
       process.kill(server.pid, 'SIGKILL')
       await server[Symbol.asyncDispose]()
-      server = await startRedis({ port: Number(new URL(redisUrl).port) })
+      server = await startRedis({
+        port: Number(new URL(redisUrl).port),
+        password: new URL(redisUrl).password,
+      })
     },
     silenceRedis() {
       const { pid } = server

@@ -87,6 +87,7 @@ export {
   readSliceSegment,
   readSlices,
   requirePlan,
+  requireSlices,
   slicesPerSegment,
 } from './plan.ts'
 export {
@@ -114,6 +115,7 @@ export {
   type UnreadTokens,
   unreadShare,
 } from './receipt.ts'
+export { pauseReplacedModel } from './replaced-model.ts'
 export {
   appendRunState,
   failRun,

@@ -8,12 +8,12 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 const DEFAULT_TIMEOUT_MS = 60_000
 
 /**
- * Seconds. `connect`: until a connection is open. `ready`: until a dependency has answered for the
+ * `connect`: until a connection is open. `ready`: until a dependency has answered for the
  * first time. `reply`: until the first byte of a reply, and between two bytes. `call`: one call
  * with all its attempts; a body gets this time again for each MiB, so that a sender of a byte every
  * few seconds does not count as alive.
  */
-const LIMITS = {
+const SECONDS = {
   redis: { connect: 5, ready: 10, reply: 5, call: 60 },
   store: { connect: 5, reply: 20, socket: 30, call: 60 },
   hub: { reply: 15, call: 60 },
@@ -47,10 +47,10 @@ export interface DeadlineOptions {
 /** The limits of a scope, in milliseconds. */
 export interface Deadlines {
   readonly timeoutMs: number
-  readonly redis: Milliseconds<typeof LIMITS.redis>
-  readonly store: Milliseconds<typeof LIMITS.store>
-  readonly hub: Milliseconds<typeof LIMITS.hub>
-  readonly endpoint: Milliseconds<typeof LIMITS.endpoint>
+  readonly redis: Milliseconds<typeof SECONDS.redis>
+  readonly store: Milliseconds<typeof SECONDS.store>
+  readonly hub: Milliseconds<typeof SECONDS.hub>
+  readonly endpoint: Milliseconds<typeof SECONDS.endpoint>
   readonly unreadyMs: number
   /** Dependencies that have not answered since the time given (of `performance.now`). */
   readonly silentSince: ReadonlyMap<string, number>
@@ -82,11 +82,11 @@ function createScope(options: DeadlineOptions): Scope {
   return {
     options,
     timeoutMs,
-    redis: scaled(LIMITS.redis),
-    store: scaled(LIMITS.store),
-    hub: scaled(LIMITS.hub),
-    endpoint: scaled(LIMITS.endpoint),
-    ...scaled({ notice: LIMITS.notice, unready: LIMITS.unready }),
+    redis: scaled(SECONDS.redis),
+    store: scaled(SECONDS.store),
+    hub: scaled(SECONDS.hub),
+    endpoint: scaled(SECONDS.endpoint),
+    ...scaled({ notice: SECONDS.notice, unready: SECONDS.unready }),
     silentSince: new Map(),
     monitors: new Map(),
   }

@@ -15,12 +15,15 @@ import {
   codeOf,
   deadlines,
   type ErrorCode,
+  isHuggingFaceHost,
   isLinkLocal,
   isLoopback,
+  LIMITS,
   messageOf,
   ReembedError,
   readBounded,
 } from '@reembed/shared'
+import { plainKey } from './keys.ts'
 import { createTimedRead, type ReadAttempt, type TimedRead } from './timed-read.ts'
 
 export interface HubClientOptions {
@@ -92,14 +95,7 @@ export interface HubClient {
 }
 
 const DEFAULT_ENDPOINT = 'https://huggingface.co'
-const HUGGING_FACE_HOST = /(?:^|\.)(?:huggingface\.co|hf\.co)$/
 const RETRY_MS = 500
-/**
- * A page of a dataset's tree has 1,000 entries, some 0.3 MB; nothing else that is read whole is
- * larger.
- */
-const MAX_TEXT_BYTES = 32 * 1024 * 1024
-
 /** Percent-encodes the parts of a path and keeps its slashes. */
 export const escapeHubPath = (path: string): string => path.split('/').map(encodeURIComponent).join('/')
 
@@ -129,6 +125,7 @@ export function createHubClient({
     { subject, range, signal, read: timed = startRead() }: HubRequest,
     read: (reply: HubReply) => T | Promise<T>,
   ): Promise<T> {
+    plainKey(path.split('?', 1)[0] ?? '', endpoint)
     const endMs = performance.now() + limits.callMs
     for (let tried = 0; ; tried++) {
       const attempt = timed.attempt(signal)
@@ -194,7 +191,7 @@ export function createHubClient({
     exchange(path, request, async response => {
       if (response.ok)
         return {
-          body: (await readBounded(response.body(), MAX_TEXT_BYTES)).toString(),
+          body: (await readBounded(response.body(), LIMITS.hubReplyBytes)).toString(),
           headers: response.headers,
         }
       await response.cancel()
@@ -226,7 +223,7 @@ const isTransient = (status: number): boolean => status === 408 || status === 42
 
 function mayHaveEnvironmentToken(endpoint: string): boolean {
   if (endpoint === process.env.HF_ENDPOINT?.replace(/\/+$/, '')) return true
-  return URL.canParse(endpoint) && HUGGING_FACE_HOST.test(new URL(endpoint).hostname)
+  return URL.canParse(endpoint) && isHuggingFaceHost(new URL(endpoint).hostname)
 }
 
 function checkEndpoint(endpoint: string, token: string | undefined): void {
@@ -244,7 +241,7 @@ function checkEndpoint(endpoint: string, token: string | undefined): void {
   if (isLinkLocal(hostname)) {
     throw new ReembedError('USAGE', `${origin} is a link-local address, not a Hub: check HF_ENDPOINT`)
   }
-  if (token && protocol === 'http:' && !isLoopback(hostname.replace(/^\[|\]$/g, ''))) {
+  if (token && protocol === 'http:' && !isLoopback(hostname)) {
     throw new ReembedError(
       'USAGE',
       `The Hub's token would be sent to ${origin} unencrypted: use an https:// URL, or unset HF_TOKEN`,

@@ -18,7 +18,7 @@ import {
 import { type Deadlines, deadlines, proxyEnv, ReembedError } from '@reembed/shared'
 import { createBackoff } from './backoff.ts'
 import { createConfirmedPut, type PutOutcome } from './confirmed-put.ts'
-import { collect, compareKeys } from './keys.ts'
+import { collect, compareKeys, plainKey } from './keys.ts'
 import { ObjectNotFound } from './not-found.ts'
 import { callS3, DEFAULT_TRIES, mapS3Error } from './s3-calls.ts'
 import { type S3Call, statusOf } from './s3-errors.ts'
@@ -53,6 +53,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
 
   const base = options.shownUrl ?? `s3://${bucket}/${root}`
   const urlOf = (key: string): string => base + key
+  const fullKey = (key: string): string => root + plainKey(key, base)
   const callOf = (action: S3Call['action'], key: string): S3Call => ({
     action,
     bucket,
@@ -85,7 +86,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     try {
       const command = new HeadObjectCommand({
         Bucket: bucket,
-        Key: root + key,
+        Key: fullKey(key),
         ...matching(ifMatch),
         ...payer,
       })
@@ -103,10 +104,10 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     signal: AbortSignal | undefined,
   ): Promise<'created' | 'exists'> {
     try {
-      const source = `${bucket}/${root}${from}`.split('/').map(encodeURIComponent).join('/')
+      const source = `${bucket}/${fullKey(from)}`.split('/').map(encodeURIComponent).join('/')
       const command = new CopyObjectCommand({
         Bucket: bucket,
-        Key: root + to,
+        Key: fullKey(to),
         CopySource: source,
         IfNoneMatch: '*',
         ...payer,
@@ -165,7 +166,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
           at > 0 || end < Number.POSITIVE_INFINITY ? `bytes=${at}-${end - 1}`.replace('Infinity', '') : ''
         const command = new GetObjectCommand({
           Bucket: bucket,
-          Key: root + key,
+          Key: fullKey(key),
           ...matching(etag),
           ...(range && { Range: range }),
           ...payer,
@@ -257,7 +258,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
       let attempt: AbortSignal | undefined
       const command = new PutObjectCommand({
         Bucket: bucket,
-        Key: root + key,
+        Key: fullKey(key),
         Body: body,
         ContentType: contentType,
         IfNoneMatch: '*',

@@ -111,7 +111,7 @@ export async function executeRun(
   // A wrong model, token or right, or an id that occurs twice, ends the command at once.
   const blocked = new AbortController()
   const { worker, jobErrors } = await unlessInterrupted(interrupted, () =>
-    startLocalWorker(redis.target, flags, resources, blocked),
+    startLocalWorker(redis.target, plan, flags, resources, blocked),
   )
   watchEndpoint(resources, blocked)
   // On interrupt, jobs in flight write checkpoints when their last replies arrive, and are
@@ -160,6 +160,7 @@ async function publishAgain(
 
 async function startLocalWorker(
   redis: RedisTarget,
+  plan: Plan,
   flags: FollowFlags,
   { store, endpoint, interrupted: signal }: RunResources,
   blocked: AbortController,
@@ -175,7 +176,9 @@ async function startLocalWorker(
     unsafeStore: flags.unsafeStore,
     log: openLog({ level: process.env.REEMBED_LOG ?? 'silent' }),
     signal,
-    onJobError: error => {
+    // The worker also serves older unfinished runs, whose model or corpus may no longer exist.
+    onJobError: (error, { run = plan.run }) => {
+      if (run !== plan.run) return
       errors += 1
       const isBlocking = error instanceof ReembedError && error.code === 'DUPLICATE_ID'
       if (isBlocking || faultOf(error) === 'worker') blocked.abort(error)

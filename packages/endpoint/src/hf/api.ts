@@ -2,7 +2,7 @@
 // (https://api.endpoints.huggingface.cloud/v2; shapes as in huggingface_hub's hf_api.py and
 // _inference_endpoints.py). The token is sent in a header only; no message or log holds it.
 
-import { codeOf, deadlines, messageOf, ReembedError, readBounded, startWait } from '@reembed/shared'
+import { codeOf, deadlines, LIMITS, messageOf, ReembedError, readBounded, startWait } from '@reembed/shared'
 import { parseAddress } from '../client/url.ts'
 
 const HF_API = 'https://api.endpoints.huggingface.cloud/v2'
@@ -91,9 +91,6 @@ export interface HfOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-/** A list of prices has some 100 KB. */
-const MAX_REPLY_BYTES = 8 * 1024 * 1024
-
 /**
  * Parses `hf:namespace/name`; undefined for a URL. @throws ReembedError USAGE for an invalid name
  */
@@ -128,7 +125,7 @@ export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
       redirect: 'manual',
       signal: limit(),
     })
-    const text = (await readBounded(reply.body, MAX_REPLY_BYTES)).toString()
+    const text = (await readBounded(reply.body, LIMITS.hubReplyBytes)).toString()
     wait.answered()
     return { reply, text }
   }

@@ -1,7 +1,7 @@
 // A model server at one URL. Opening it determines protocol and route; then each `request` is one
 // HTTP call with an Outcome. Retrying, splitting and waiting are left to the caller.
 
-import { badRowsOf, collapsedTexts, deadlines, startWait } from '@reembed/shared'
+import { badRowsOf, collapsedTexts, createTimeLimit, deadlines, seconds, startWait } from '@reembed/shared'
 import { openAuthorised } from './authorisation.ts'
 import { tokenCount } from './decode.ts'
 import { isRefusal } from './failure-kinds.ts'
@@ -128,21 +128,23 @@ export async function openTarget(
       truncate,
       timeoutMs,
     }
-    using wait = startWait(nameOf(label))
-    const opening = { ...server, timeoutMs: Math.max(1, Math.min(timeoutMs, openMs)) }
-    const found = await negotiate(opening, options.limits, signal)
-    wait.answered()
+    const found = await negotiate(server, options.limits, limit.signal)
     const revision = revisionOf(found.info, options.revision, label)
-    return createEndpoint(
-      { ...found, server: { ...found.server, timeoutMs }, info: { ...found.info, revision } },
-      options.timeoutMs,
-    )
+    return createEndpoint({ ...found, info: { ...found.info, revision } }, options.timeoutMs)
   }
+  using wait = startWait(nameOf(label))
+  // One limit for all requests of the opening, with each form of authorisation.
+  const limitMs = Math.max(1, Math.min(timeoutMs, openMs))
+  using limit = createTimeLimit(signal)
+  limit.begin(limitMs)
   try {
-    return await openAuthorised(transport, token, open)
+    const endpoint = await openAuthorised(transport, token, open)
+    wait.answered()
+    return endpoint
   } catch (error) {
     await transport[Symbol.asyncDispose]()
-    throw error
+    if (!limit.isOver) throw error
+    throw toError({ kind: 'timeout', message: `no complete reply within ${seconds(limitMs)} s` }, label)
   }
 }
 

@@ -15,6 +15,7 @@ const LONG = [
   'test/deadlines.test.ts',
   'test/ending-crash.test.ts',
   'test/endpoint/openai-servers-all.test.ts',
+  'test/export/load-pages.test.ts',
   'test/infra/autoscale.test.ts',
   'test/install.test.ts',
   'test/redis/failover.test.ts',

@@ -47,16 +47,25 @@ export async function makeRun(
     rows = 100,
     dimensions = 16,
     more = [],
+    edit = () => ({}),
   }: {
     shards?: number
     rows?: number
     dimensions?: number
     /** Additional string columns. */
     more?: readonly string[]
+    /** Replaces id and text of a row. */
+    edit?: (row: number) => { readonly id?: string; readonly text?: string; readonly lang?: string }
   } = {},
 ): Promise<MadeRun> {
-  const { ids, hashes, vectors } = makeRows({ rows: shards * rows, dimensions })
-  const extra = extraOf(ids, more)
+  const { ids: made, hashes, vectors } = makeRows({ rows: shards * rows, dimensions })
+  const ids = made.map((id, row) => edit(row).id ?? id)
+  const plain = extraOf(ids, more)
+  const extra: Record<string, readonly CarriedValue[]> = {
+    ...plain,
+    text: ids.map((_, row) => edit(row).text ?? plain.text?.[row] ?? null),
+    lang: ids.map((_, row) => edit(row).lang ?? plain.lang?.[row] ?? null),
+  }
   const layout = {
     ...LAYOUT,
     carry: [...LAYOUT.carry, ...more.map(name => ({ name, type: 'string' }) as const)],

@@ -32,12 +32,15 @@ import {
   type ExportedRun,
   type ExportLayout,
   type ExportShard,
+  metadataOf,
+  type RowLimits,
   textFile,
 } from './layout.ts'
 import { arrow, npy } from './layouts/files.ts'
 import { elasticsearch, vespa } from './layouts/json.ts'
 import { hf, lance, milvus, pinecone } from './layouts/parquet.ts'
 import { pgvector } from './layouts/pgvector.ts'
+import { createOffenders, problemOf } from './row-limits.ts'
 
 export type ExportLayoutName =
   | 'hf'
@@ -143,14 +146,17 @@ export async function exportRun(
   }
   requireUnique(run.extra.map(column => column.name))
   // Creating the layout checks its limits, so an unsupported run is refused before the first write.
-  LAYOUTS[layoutName](run)
+  const { rowLimits } = LAYOUTS[layoutName](run)
+  const renamed = new Map(columns.map(column => [rename(column.name), column]))
+  if (rowLimits && (await readExportRecord(target)) === undefined)
+    await requireRowsFit(source, manifest, { limits: rowLimits, columns: renamed, signal })
   const ranges = await openExportRecord(source, target, layoutName, run)
   const layout = LAYOUTS[layoutName]({ ...run, ranges })
   const loadCommands = layout.loadCommands.replaceAll('<target>', target.url)
   const options: ExportShardOptions = {
     existingKeys: new Set(await Array.fromAsync(target.list(''), ({ key }) => key)),
     dimensions: manifest.model.dimensions,
-    columns: new Map(columns.map(column => [rename(column.name), column])),
+    columns: renamed,
   }
 
   const done = { shards: 0, rows: 0, files: 0, existingFiles: 0, bytes: 0 }
@@ -180,6 +186,37 @@ export async function exportRun(
     await target.putIfAbsent(name, bytes)
   }
   return { ...done, loadCommands }
+}
+
+/** Checks all rows before the first write. Reads each shard once more, two at a time. */
+async function requireRowsFit(
+  source: Store,
+  manifest: Manifest,
+  {
+    limits,
+    columns,
+    signal,
+  }: {
+    readonly limits: RowLimits
+    readonly columns: ReadonlyMap<string, FlatColumn>
+    readonly signal: AbortSignal | undefined
+  },
+): Promise<void> {
+  const named = [...columns].map(([name, column]) => ({ ...column, name }))
+  const { dimensions } = manifest.model
+  const offenders = createOffenders(limits.consumer)
+  const check = async (shard: LocatedShard): Promise<void> => {
+    for await (const batch of rowsOf(source, shard, { dimensions, columns, existingKeys: new Set() })) {
+      for (const [row, record] of [...metadataOf(batch)].entries()) {
+        const id = batch.ids[row] ?? ''
+        const problem = problemOf({ id, record }, named, limits)
+        if (problem !== undefined) offenders.add(id, problem)
+      }
+    }
+  }
+  const checked = mapConcurrent(shardsOf(source, manifest), check, { concurrency: SHARDS_AT_ONCE, signal })
+  for await (const _ of checked);
+  offenders.throwIfAny()
 }
 
 function requireUnique(names: readonly string[]): void {

@@ -28,6 +28,9 @@ const TRAILER = Buffer.of(0xff, 0xff)
 const MAX_DIMENSIONS = 16_000
 const MAX_INDEX_DIMENSIONS = { vector: 2_000, halfvec: 4_000 }
 
+/** An entry of a B-tree, as that of the primary key, is at most 2,704 bytes with its header. */
+const MAX_KEY_BYTES = 2_600
+
 export const pgvector: CreateExportLayout = ({ manifest, extra, name }) => {
   const { dimensions, normalized } = manifest.model
   if (dimensions > MAX_DIMENSIONS) {
@@ -68,15 +71,20 @@ CREATE TABLE ${table} (
         const held = extra.map(column => ({ column, values: values.get(column.name) ?? [] }))
         for (const [row, id] of ids.entries()) {
           const fields = [
-            Buffer.from(requireNoZero(id, 'id', id)),
+            Buffer.from(id),
             vectorField(vectors.subarray(row * dimensions, (row + 1) * dimensions)),
-            ...held.map(({ column, values }) => fieldOf(column, values[row] ?? null, id)),
+            ...held.map(({ column, values }) => fieldOf(column, values[row] ?? null)),
           ]
           sink(rowOf(fields))
         }
       }
       sink(TRAILER)
       yield { name: `data/${stem}.copy`, bytes: bytes() }
+    },
+    rowLimits: {
+      consumer: 'PostgreSQL',
+      idBytes: MAX_KEY_BYTES,
+      characters: { pattern: /\0/, name: 'the character U+0000' },
     },
     sharedFiles: [textFile('schema.sql', schema), textFile('index.sql', index)],
     loadCommands: `psql -f <target>/schema.sql
@@ -106,22 +114,13 @@ function vectorField(vector: Float32Array): Buffer {
   return field
 }
 
-function fieldOf({ type, name }: FlatColumn, value: CarriedValue, id: string): Buffer | null {
+function fieldOf({ type }: FlatColumn, value: CarriedValue): Buffer | null {
   if (value === null) return null
-  if (type === 'string') return Buffer.from(requireNoZero(String(value), name, id))
+  if (type === 'string') return Buffer.from(String(value))
   if (type === 'boolean') return Buffer.of(value ? 1 : 0)
   const field = Buffer.alloc(type === 'int32' ? 4 : 8)
   if (type === 'int32') field.writeInt32BE(Number(value))
   else if (type === 'double') field.writeDoubleBE(Number(value))
   else field.writeBigInt64BE(BigInt(value))
   return field
-}
-
-/** PostgreSQL text cannot contain the character U+0000. */
-function requireNoZero(text: string, column: string, id: string): string {
-  if (!text.includes('\0')) return text
-  throw new ReembedError(
-    'USAGE',
-    `column ${column} of document ${JSON.stringify(id)} contains the character U+0000, which PostgreSQL cannot store: remove it from the corpus, or export to another layout`,
-  )
 }

@@ -1,5 +1,5 @@
-// The long form of silent.test.ts: every command against every failure of every dependency. `npm run
-// deadlines -- --write` writes the table of docs/deadlines.md.
+// The long form of silent.test.ts: every command against every failure of every dependency.
+// `npm run deadlines -- --write` writes the table of docs/deadlines.md.
 
 import { expect, test } from 'vitest'
 import { measureMatrix } from './deadlines/matrix.ts'

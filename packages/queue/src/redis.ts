@@ -2,17 +2,11 @@
 // authoritative), but a Redis that evicts keys or is too old for BullMQ loses jobs silently, so it
 // is checked before use.
 
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import {
-  codeOf,
-  deadlines,
-  messageOf,
-  ReembedError,
-  seconds,
-  startWait,
-  unlessAborted,
-  within,
-} from '@reembed/shared'
+import { connect as connectTls } from 'node:tls'
+import { codeOf, deadlines, messageOf, ReembedError, startWait, unlessAborted, within } from '@reembed/shared'
 import type { Cluster, Redis } from 'ioredis'
 import { QUEUE, requireQueueName } from './names.ts'
 import { openClient } from './redis-client.ts'
@@ -27,12 +21,15 @@ export interface RedisInfo {
 }
 
 export interface ConnectOptions {
-  /** Maximum wait for an unreachable Redis in milliseconds. The default is that of `deadlines`. */
+  /** Maximum wait for an unreachable Redis in milliseconds; that of `deadlines` if not given. */
   readonly timeoutMs?: number
+  /** Called once, when Redis does not answer at first and is waited for. */
+  readonly onWait?: ((error: ReembedError) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 const OLDEST = [6, 2] as const
+const CONNECT_MS = 300
 
 /**
  * A Redis by its URL, and the queue in it. `insecure` allows one on another machine that has
@@ -77,15 +74,16 @@ export function secureUrlOf(redis: RedisTarget): string {
  */
 export async function inspectRedis(
   url: string,
-  { timeoutMs = deadlines().redis.readyMs, signal }: ConnectOptions = {},
+  { timeoutMs = deadlines().redis.answerMs, onWait, signal }: ConnectOptions = {},
 ): Promise<RedisInfo> {
   const address = parseRedisUrl(url)
   const deadline = Date.now() + timeoutMs
-  const { connectMs } = deadlines().redis
+  const { answerMs } = deadlines().redis
   using waiting = startWait(`Redis at ${address.shown}`)
+  let waits = false
   for (let wait = 100; ; wait = Math.min(2 * wait, 1_000)) {
     signal?.throwIfAborted()
-    const attemptMs = Math.max(500, Math.min(connectMs, deadline - Date.now()))
+    const attemptMs = Math.max(500, Math.min(answerMs, deadline - Date.now()))
     const client = openClient(url, {
       lazyConnect: true,
       connectTimeout: attemptMs,
@@ -107,17 +105,19 @@ export async function inspectRedis(
     } catch (error) {
       signal?.throwIfAborted()
       if (error instanceof ReembedError) throw error
-      const cause = causeOf(codeOf(error) || /^[A-Z]+ /.test(messageOf(error)) ? error : (last ?? error))
+      const known = causeOf(codeOf(error) || /^[A-Z]+ /.test(messageOf(error)) ? error : (last ?? error))
+      const cause = codeOf(known) === undefined ? ((await connectionError(address)) ?? known) : known
       const misconfigured = misconfiguration(cause, address)
       if (misconfigured !== undefined)
         throw new ReembedError('REDIS_MISCONFIGURED', misconfigured, { option: 'redis', cause })
-      if (Date.now() + wait >= deadline) {
-        throw new ReembedError(
-          'REDIS_UNREACHABLE',
-          `no Redis answers at ${address.shown} (${codeOf(cause) ?? messageOf(cause)}): start it, or correct the URL${tlsHint(cause, address)}`,
-          { retry: 'requeue', option: 'redis', cause },
-        )
-      }
+      const unreachable = new ReembedError(
+        'REDIS_UNREACHABLE',
+        `no Redis answers at ${address.shown} (${codeOf(cause) ?? messageOf(cause)}): start it, or correct the URL${tlsHint(cause, address)}`,
+        { retry: 'requeue', option: 'redis', cause },
+      )
+      if (Date.now() + wait >= deadline) throw unreachable
+      if (!waits) onWait?.(unreachable)
+      waits = true
     } finally {
       client.disconnect()
     }
@@ -141,9 +141,26 @@ async function unlessEnded<T>(
   client.once('end', end)
   try {
     const first = Promise.race([attempt, failed.promise])
-    return await within(ms, unlessAborted(signal, first), () => new Error(`no reply for ${seconds(ms)} s`))
+    return await within(ms, unlessAborted(signal, first), () => new Error(`no reply within ${Math.round(ms)} ms`))
   } finally {
     client.off('end', end)
+  }
+}
+
+/**
+ * The error of a connection to the first node of a Cluster or of the Sentinels; undefined if it
+ * connects. Of these, ioredis reports only that the connection is closed.
+ */
+async function connectionError({ kind, nodes: [node], tls }: RedisAddress): Promise<unknown> {
+  if (kind === 'server' || node === undefined) return undefined
+  const socket = tls ? connectTls(node) : connect(node)
+  try {
+    await once(socket, tls ? 'secureConnect' : 'connect', { signal: AbortSignal.timeout(CONNECT_MS) })
+    return undefined
+  } catch (error) {
+    return codeOf(error) === 'ABORT_ERR' ? undefined : error
+  } finally {
+    socket.destroy()
   }
 }
 

@@ -8,13 +8,13 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 const DEFAULT_TIMEOUT_MS = 60_000
 
 /**
- * `connect`: until a connection is open. `ready`: until a dependency has answered for the
- * first time. `reply`: until the first byte of a reply, and between two bytes. `call`: one call
+ * `connect`: until a connection is open. `answer`: until a command has its first answer.
+ * `ready`: the same for a process that stays up, which often starts before its dependencies. `reply`: until the first byte of a reply, and between two bytes. `call`: one call
  * with all its attempts; a body gets this time again for each MiB, so that a sender of a byte every
  * few seconds does not count as alive.
  */
 const SECONDS = {
-  redis: { connect: 5, ready: 10, reply: 5, call: 60 },
+  redis: { connect: 5, answer: 1.5, ready: 10, reply: 5, call: 60 },
   store: { connect: 5, reply: 20, socket: 30, call: 60 },
   hub: { reply: 15, call: 60 },
   endpoint: { call: 60 },

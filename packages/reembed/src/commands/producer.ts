@@ -10,7 +10,7 @@ import {
   serveHooks,
   sweepOutputs,
 } from '@reembed/producer'
-import { openQueue, type RedisTarget } from '@reembed/queue'
+import type { RedisTarget } from '@reembed/queue'
 import { unlessAborted } from '@reembed/shared'
 import { openStore } from '@reembed/store'
 import { type Logger, openLog } from '@reembed/telemetry'
@@ -18,7 +18,14 @@ import type { Command } from 'commander'
 import { requireConfigFile, schedulesOf } from '../config/schedules.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
-import { absoluteUrl, checkEndpoint, openOutput, requireRedis, s3OptionsOf } from '../open-resources.ts'
+import {
+  absoluteUrl,
+  checkEndpoint,
+  openOutput,
+  openQueueAtStart,
+  requireRedis,
+  s3OptionsOf,
+} from '../open-resources.ts'
 import type { MetricsFlags } from '../options.ts'
 import { type ProducerFlags, planTick } from '../planning-tick.ts'
 import { withLoggedWaits } from '../waits.ts'
@@ -56,7 +63,7 @@ async function produce(
   await using stack = new AsyncDisposableStack()
   const { signal } = stack.adopt(onInterrupt(STOP_MS), ({ stop }) => stop())
   const store = stack.use(await unlessAborted(signal, openOutput(flags)))
-  const queue = stack.use(await openQueue(redis, { signal }))
+  const queue = stack.use(await openQueueAtStart(redis, log, signal))
 
   const open = flags.metrics === undefined ? undefined : openMetrics(flags.metrics, flags, stack, log)
   const calendars = schedules.map(schedule => ({

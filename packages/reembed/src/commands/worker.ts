@@ -3,7 +3,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import type { ResolvedEndpoint } from '@reembed/endpoint'
 import { sweepOutputs } from '@reembed/producer'
-import { openQueue, type RedisTarget, redisAddress } from '@reembed/queue'
+import { type RedisTarget, redisAddress } from '@reembed/queue'
 import { counted } from '@reembed/render'
 import { EXIT, messageOf, ReembedError } from '@reembed/shared'
 import { openStore } from '@reembed/store'
@@ -11,7 +11,13 @@ import { type Logger, openLog } from '@reembed/telemetry'
 import { startWorker } from '@reembed/worker'
 import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
-import { absoluteUrl, requireEndpoint, requireRedis, s3OptionsOf } from '../open-resources.ts'
+import {
+  absoluteUrl,
+  openQueueAtStart,
+  requireEndpoint,
+  requireRedis,
+  s3OptionsOf,
+} from '../open-resources.ts'
 import type { EndpointFlags, MetricsFlags, RedisFlags, S3Flags, WorkerFlags } from '../options.ts'
 import { withLoggedWaits } from '../waits.ts'
 
@@ -67,7 +73,7 @@ async function work(flags: Flags, { redis, endpoint: { url, options }, log }: Pa
   const { signal } = stack.adopt(onInterrupt(graceMs), ({ stop }) => stop())
   // Without --metrics the worker counts nothing.
   const metrics = flags.metrics === undefined ? undefined : openMetrics(flags.metrics, flags, stack, log)
-  const queue = stack.use(await openQueue(redis, { signal }))
+  const queue = stack.use(await openQueueAtStart(redis, log, signal))
   let idle = Promise.withResolvers<void>()
   const stuck = Promise.withResolvers<never>()
   stuck.promise.catch(() => {})

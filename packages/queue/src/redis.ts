@@ -141,7 +141,11 @@ async function unlessEnded<T>(
   client.once('end', end)
   try {
     const first = Promise.race([attempt, failed.promise])
-    return await within(ms, unlessAborted(signal, first), () => new Error(`no reply within ${Math.round(ms)} ms`))
+    return await within(
+      ms,
+      unlessAborted(signal, first),
+      () => new Error(`no reply within ${Math.round(ms)} ms`),
+    )
   } finally {
     client.off('end', end)
   }

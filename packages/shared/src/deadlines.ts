@@ -8,10 +8,11 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 const DEFAULT_TIMEOUT_MS = 60_000
 
 /**
- * `connect`: until a connection is open. `answer`: until a command has its first answer.
- * `ready`: the same for a process that stays up, which often starts before its dependencies. `reply`: until the first byte of a reply, and between two bytes. `call`: one call
- * with all its attempts; a body gets this time again for each MiB, so that a sender of a byte every
- * few seconds does not count as alive.
+ * `connect`: until a connection is open. `answer`: until a command has its first answer. `ready`:
+ * the same for a process that stays up, which often starts before its dependencies. `reply`: until
+ * the first byte of a reply, and between two bytes. `call`: one call with all its attempts; a body
+ * gets this time again for each MiB, so that a sender of a byte every few seconds does not count as
+ * alive.
  */
 const SECONDS = {
   redis: { connect: 5, answer: 1.5, ready: 10, reply: 5, call: 60 },

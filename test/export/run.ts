@@ -3,7 +3,7 @@
 
 import type { CarriedValue, Manifest, ManifestShard } from '@reembed/protocol'
 import { createShardBuffer, createShardWriter, extraColumns } from '@reembed/shard'
-import { manifestKey, manifestSegmentKey, shardKey } from '@reembed/shared'
+import { manifestKey, manifestSegmentKey, sha256, shardKey } from '@reembed/shared'
 import { putJson, putRows, type Store } from '@reembed/store'
 import { factsOf, makeRows } from '../shard/parts.ts'
 
@@ -28,7 +28,11 @@ const LAYOUT = {
 } as const
 
 /** Every column contains nulls; `bytes` contains values above 2^53. */
-function extraOf(ids: readonly string[], more: readonly string[]): Record<string, readonly CarriedValue[]> {
+function extraOf(
+  ids: readonly string[],
+  more: readonly string[],
+  texts: (id: string) => string,
+): Record<string, readonly CarriedValue[]> {
   return {
     lang: ids.map((_, i) => (i % 4 === 0 ? null : ['en', 'de', 'zh "quoted"\n'][i % 3]) ?? null),
     year: ids.map((_, i) => (i % 5 === 0 ? null : 1900 + i)),
@@ -36,27 +40,33 @@ function extraOf(ids: readonly string[], more: readonly string[]): Record<string
     score: ids.map((_, i) => (i % 6 === 0 ? null : i / 8)),
     draft: ids.map((_, i) => (i % 3 === 0 ? null : i % 2 === 0)),
     ...Object.fromEntries(more.map(name => [name, ids.map((_, i) => `https://a.b/${i}`)])),
-    text: ids.map(id => `Text of ${id}, "with" \\ and é`),
+    text: ids.map(texts),
   }
 }
 
 export async function makeRun(
   store: Store,
   {
+    run = RUN,
     shards = 3,
     rows = 100,
     dimensions = 16,
+    rowGroupRows = 37,
+    texts = id => `Text of ${id}, "with" \\ and é`,
     more = [],
   }: {
+    run?: string
     shards?: number
     rows?: number
     dimensions?: number
+    rowGroupRows?: number
+    texts?: (id: string) => string
     /** Additional string columns. */
     more?: readonly string[]
   } = {},
 ): Promise<MadeRun> {
   const { ids, hashes, vectors } = makeRows({ rows: shards * rows, dimensions })
-  const extra = extraOf(ids, more)
+  const extra = extraOf(ids, more, texts)
   const layout = {
     ...LAYOUT,
     carry: [...LAYOUT.carry, ...more.map(name => ({ name, type: 'string' }) as const)],
@@ -65,22 +75,22 @@ export async function makeRun(
   for (let shard = 0; shard < shards; shard++) {
     const [from, to] = [shard * rows, (shard + 1) * rows]
     const { sink, bytes } = createShardBuffer()
-    const writer = createShardWriter({ dimensions, extra: extraColumns(layout), rowGroupRows: 37, sink })
+    const writer = createShardWriter({ dimensions, extra: extraColumns(layout), rowGroupRows, sink })
     writer.append({
       ids: ids.slice(from, to),
       hashes: hashes.subarray(16 * from, 16 * to),
       vectors: vectors.subarray(dimensions * from, dimensions * to),
       extra: Object.values(extra).map(values => values.slice(from, to)),
     })
-    const { receipt } = writer.finish({ ...factsOf(rows, dimensions), run: RUN, shard, shards })
-    const key = shardKey(RUN, shard, shards)
+    const { receipt } = writer.finish({ ...factsOf(rows, dimensions), run, shard, shards })
+    const key = shardKey(run, shard, shards)
     await store.putIfAbsent(key, bytes())
     const { tokens, bodySha256 } = receipt
     listed.push({ key, bytes: bytes().length, rows, rejects: 0, tokens, bodySha256 })
   }
   const manifest: Manifest = {
     format: 1,
-    run: RUN,
+    run,
     seq: 1,
     spaceId: 'space',
     recipeId: 'recipe',
@@ -101,11 +111,11 @@ export async function makeRun(
       repaired: 0,
     },
     rejectReasons: {},
-    shardsSha256: '',
+    shardsSha256: sha256(listed.map(({ key, bodySha256 }) => key + bodySha256).join()),
   }
   for (let segment = 0; segment * 2 < shards; segment++) {
-    await putRows(store, manifestSegmentKey(RUN, segment), listed.slice(segment * 2, segment * 2 + 2))
+    await putRows(store, manifestSegmentKey(run, segment), listed.slice(segment * 2, segment * 2 + 2))
   }
-  await putJson(store, manifestKey(RUN), manifest)
+  await putJson(store, manifestKey(run), manifest)
   return { manifest, ids, vectors, extra }
 }

@@ -6,38 +6,23 @@
 //   <target>/data/...              the files of the shards
 //   <target>/LOAD.md               how to load the files; written last: it marks a complete export
 
+import { type ExportRecord, type Manifest, putExportRecord, readExportRecord } from '@reembed/protocol'
 import {
-  type CarriedValue,
-  type ExportRecord,
-  type Manifest,
-  putExportRecord,
-  readExportRecord,
-  readManifestShards,
-} from '@reembed/protocol'
-import {
-  columnMismatch,
   extraColumns,
-  type FlatColumn,
   type Quantization,
   type Ranges,
   rangesOf,
   readShard,
   requireWholeBytes,
-  type ShardBatch,
 } from '@reembed/shard'
 import { canonical, manifestKey, mapConcurrent, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import {
-  type CreateExportLayout,
-  type ExportedRun,
-  type ExportLayout,
-  type ExportShard,
-  textFile,
-} from './layout.ts'
+import { type CreateExportLayout, type ExportedRun, type ExportLayout, textFile } from './layout.ts'
 import { arrow, npy } from './layouts/files.ts'
 import { elasticsearch, vespa } from './layouts/json.ts'
 import { hf, lance, milvus, pinecone } from './layouts/parquet.ts'
 import { pgvector } from './layouts/pgvector.ts'
+import { type RowsOptions, type RunShard, rowsOf, shardsOf } from './read-run.ts'
 
 export type ExportLayoutName =
   | 'hf'
@@ -149,8 +134,10 @@ export async function exportRun(
   const loadCommands = layout.loadCommands.replaceAll('<target>', target.url)
   const options: ExportShardOptions = {
     existingKeys: new Set(await Array.fromAsync(target.list(''), ({ key }) => key)),
-    dimensions: manifest.model.dimensions,
-    columns: new Map(columns.map(column => [rename(column.name), column])),
+    rows: {
+      dimensions: manifest.model.dimensions,
+      columns: new Map(columns.map(column => [rename(column.name), column])),
+    },
   }
 
   const done = { shards: 0, rows: 0, files: 0, existingFiles: 0, bytes: 0 }
@@ -205,33 +192,17 @@ function requireLayoutSupports(
   if (quantize.includes('ubinary')) requireWholeBytes(dimensions)
 }
 
-interface LocatedShard extends ExportShard {
-  readonly key: string
-}
-
-async function* shardsOf(source: Store, manifest: Manifest): AsyncGenerator<LocatedShard, void, undefined> {
-  let shard = 0
-  for await (const { key, rows } of readManifestShards(source, manifest)) {
-    yield { shard, rows, key, stem: key.replace(/^.*\//, '').replace(/\.[^.]*$/, '') }
-    shard += 1
-  }
-}
-
 interface ExportShardOptions {
   /** Keys in the target before this call. */
   readonly existingKeys: ReadonlySet<string>
-  readonly dimensions: number
-  /**
-   * The extra columns of the shards (all but id, vector and hash), by their names in the export.
-   */
-  readonly columns: ReadonlyMap<string, FlatColumn>
+  readonly rows: RowsOptions
 }
 
 async function exportShard(
   source: Store,
   target: Store,
   layout: ExportLayout,
-  shard: LocatedShard,
+  shard: RunShard,
   options: ExportShardOptions,
 ): Promise<{ rows: number; files: number; existingFiles: number; bytes: number }> {
   const names = layout.fileNames(shard)
@@ -239,46 +210,11 @@ async function exportShard(
   if (names.every(name => options.existingKeys.has(name)))
     return { rows, files: names.length, existingFiles: names.length, bytes: 0 }
   let bytes = 0
-  for await (const file of layout.write(shard, rowsOf(source, shard, options))) {
+  for await (const file of layout.write(shard, rowsOf(source, shard, options.rows))) {
     await target.putIfAbsent(file.name, file.bytes)
     bytes += file.bytes.length
   }
   return { rows, files: names.length, existingFiles: 0, bytes }
-}
-
-/** The rows of a shard, checked against the manifest, with columns named as in the export. */
-async function* rowsOf(
-  source: Store,
-  { key, rows }: LocatedShard,
-  { dimensions, columns }: ExportShardOptions,
-): AsyncGenerator<ShardBatch, void, undefined> {
-  const mismatch = (difference: string): ReembedError =>
-    new ReembedError(
-      'CORRUPT',
-      `${key} in ${source.url} does not match its manifest: ${difference}; the shard or the manifest was replaced`,
-    )
-  let seen = 0
-  for await (const batch of readShard(source, key, { extra: true })) {
-    seen += batch.ids.length
-    if (batch.vectors.length !== batch.ids.length * dimensions) {
-      throw mismatch(`its vectors do not have the ${dimensions} dimensions of the manifest`)
-    }
-    const extra = new Map<string, readonly CarriedValue[]>()
-    for (const [fileColumn, column] of columns) {
-      const values = batch.extra.get(column.name)
-      if (values === undefined) throw mismatch(`it has no column ${column.name}`)
-      for (const value of values) {
-        const problem = columnMismatch(column, value)
-        if (problem)
-          throw mismatch(
-            `column ${column.name} has a value that ${problem}, the manifest declares ${column.type}`,
-          )
-      }
-      extra.set(fileColumn, values)
-    }
-    yield { ...batch, extra }
-  }
-  if (seen !== rows) throw mismatch(`it has ${seen} rows, the manifest records ${rows}`)
 }
 
 /**

@@ -13,6 +13,7 @@ const LONG = [
   'test/broken-workers.test.ts',
   'test/chaos.test.ts',
   'test/ending-crash.test.ts',
+  'test/endpoint/openai-servers-all.test.ts',
   'test/infra/autoscale.test.ts',
   'test/install.test.ts',
   'test/redis/failover.test.ts',
@@ -41,6 +42,8 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: [...LONG, 'test/cluster/**', '**/node_modules/**'],
           testTimeout: 120_000,
+          // Concurrent tests wait for retries, not for a core.
+          maxConcurrency: 16,
         },
       },
       {

@@ -22,7 +22,7 @@ const FLOORS = [
   ['evaluate'],
   ['planner'],
   ['producer', 'worker', 'sinks'],
-  ['local', 'sdk'],
+  ['local', 'sdk', 'render'],
   ['reembed'],
 ]
 /** Imported by tests and benches alone; its own sources may import any package below `reembed`. */

@@ -27,12 +27,12 @@ import {
   setRunState,
   takeSeq,
 } from '@reembed/protocol'
+import { describeRunStatus, listRuns } from '@reembed/render'
 import { gatesKey, seqKey, shardKey } from '@reembed/shared'
 import { openStore, type Store } from '@reembed/store'
 import { createRegistry, openLog } from '@reembed/telemetry'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { describeRunStatus, listRuns } from '../packages/reembed/src/describe-run.ts'
 
 const RUN = 'a'.repeat(26)
 const OTHER = 'b'.repeat(26)

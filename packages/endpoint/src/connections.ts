@@ -179,7 +179,7 @@ async function verifyModel(
   // Planning stores the reference; an output that was planned by other means gets it now.
   if (reference === undefined)
     return ensureReference(store, stated(endpoint), async () => stated(await reopen()))
-  const measured = await computeReference(endpoint, { rounds: 0, signal })
+  const measured = await computeReference(endpoint, { rounds: 0, texts: reference.texts, signal })
   checkReference(measured, reference, endpoint.url)
   return reference
 }
@@ -191,4 +191,4 @@ const isMismatch = (error: unknown): boolean =>
  * Uses the prototype instead of a spread: an endpoint may be a wrapper that inherits its members.
  */
 const withInfo = (endpoint: Endpoint, info: Endpoint['info']): Endpoint =>
-  Object.assign(Object.create(endpoint) as Endpoint, { info })
+  Object.create(endpoint, { info: { value: info, enumerable: true } })

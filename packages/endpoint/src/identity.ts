@@ -11,13 +11,14 @@ import {
 import { cosine, modelKey, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { Endpoint } from './client/endpoint.ts'
-import { MODEL_RECHECK_MS } from './client/outcome.ts'
+import { isRefusal } from './client/failure-kinds.ts'
+import { failureBehind, MODEL_RECHECK_MS } from './client/outcome.ts'
 
 /**
- * Short, long, non-Latin, code, numbers: a changed tokenizer or pooling changes the vector of at
- * least one.
+ * Short, non-Latin, code, numbers: a changed tokenizer or pooling changes the vector of at least
+ * one.
  */
-export const referenceTexts: readonly string[] = [
+const SHORT_TEXTS: readonly string[] = [
   'cat',
   'The quick brown fox jumps over the lazy dog.',
   'Die Straße führt über den Fluß; größere Schiffe müssen draußen warten.',
@@ -25,10 +26,22 @@ export const referenceTexts: readonly string[] = [
   'Привет, мир! Как дела? Спасибо, хорошо.',
   'العربية لغة يتحدث بها أكثر من أربعمائة مليون شخص.',
   'function add(a, b) { return a + b } // 3.14159 0x1F -42 1e-9',
-  'An embedding maps a text to a point, so that texts with like meaning lie close together. '
-    .repeat(40)
-    .trim(),
 ]
+
+/** Some 18 tokens each time. */
+const longText = (times: number): string =>
+  'An embedding maps a text to a point, so that texts with like meaning lie close together. '
+    .repeat(times)
+    .trim()
+
+/** Lengths of the long text, the longest that the endpoint accepts is used. */
+const LONG_TEXT_TIMES = [40, 20, 10, 5]
+
+/** The reference texts of an endpoint that truncates long ones. */
+export const referenceTexts: readonly string[] = [...SHORT_TEXTS, longText(40)]
+
+/** A reference text above this length may be refused for its length. */
+const MAX_SHORT_CHARACTERS = 100
 
 /**
  * Minimum cosine between vectors of one model, computed in half precision and in batches with any
@@ -58,21 +71,22 @@ export function modelOf({ info }: Pick<Endpoint, 'info'>): ModelIdentity {
  */
 export async function computeReference(
   endpoint: Endpoint,
-  { rounds = ROUNDS, signal }: ReferenceOptions = {},
+  { rounds = ROUNDS, texts: stored, signal }: ReferenceOptions = {},
 ): Promise<ModelReference> {
+  const texts = await acceptedTexts(endpoint, stored, signal)
   const { dimensions, maxClientBatchSize } = endpoint.info
-  const seen = referenceTexts.map((): Float32Array[] => [])
-  const embedded = async (texts: readonly string[], from: number, count: number): Promise<void> => {
-    const vectors = await endpoint.embed(texts, { signal })
+  const seen = texts.map((): Float32Array[] => [])
+  const embedded = async (sent: readonly string[], from: number, count: number): Promise<void> => {
+    const vectors = await endpoint.embed(sent, { signal })
     for (let i = 0; i < count; i++) seen[from + i]?.push(vectors.slice(i * dimensions, (i + 1) * dimensions))
   }
-  const requests = referenceTexts.map((text, i) => () => embedded([text], i, 1))
-  const together = Math.max(1, Math.min(referenceTexts.length, maxClientBatchSize))
+  const requests = texts.map((text, i) => () => embedded([text], i, 1))
+  const together = Math.max(1, Math.min(texts.length, maxClientBatchSize))
   const filler = Array.from({ length: Math.min(maxClientBatchSize, FULL_REQUEST) - together }, () => FILLER)
   for (let round = 0; round < rounds; round++) {
-    for (let from = 0; from < referenceTexts.length; from += together) {
-      const texts = referenceTexts.slice(from, from + together)
-      requests.push(() => embedded([...texts, ...filler], from, texts.length))
+    for (let from = 0; from < texts.length; from += together) {
+      const some = texts.slice(from, from + together)
+      requests.push(() => embedded([...some, ...filler], from, some.length))
     }
   }
   if (endpoint.info.maxConcurrentRequests >= MIN_PERMITS) await sendUntilSlow(requests)
@@ -91,7 +105,7 @@ export async function computeReference(
       { retry: 'requeue', retryAfterMs: MODEL_RECHECK_MS },
     )
   }
-  const alike = findIndistinguishableTexts(means)
+  const alike = findIndistinguishableTexts(texts, means)
   if (alike) {
     throw new ReembedError(
       'ENDPOINT_UNSUPPORTED',
@@ -99,7 +113,37 @@ export async function computeReference(
         `(${JSON.stringify(alike[0])} and ${JSON.stringify(alike[1])}): its model is broken, restart the endpoint`,
     )
   }
-  return { format: 1, model, texts: referenceTexts, vectors: means.map(mean => [...mean]), radius }
+  return { format: 1, model, texts, vectors: means.map(mean => [...mean]), radius }
+}
+
+/**
+ * The reference texts that the endpoint accepts: those of `stored`, or the long one as long as
+ * possible. TEI truncates it; a server with OpenAI's route alone may refuse it.
+ */
+async function acceptedTexts(
+  endpoint: Endpoint,
+  stored: readonly string[] | undefined,
+  signal: AbortSignal | undefined,
+): Promise<readonly string[]> {
+  if (endpoint.info.kind === 'tei') return stored ?? referenceTexts
+  const isAccepted = async (text: string): Promise<boolean> =>
+    endpoint.embed([text], { signal }).then(
+      () => true,
+      (error: unknown) => {
+        const failure = failureBehind(error)
+        if (failure && isRefusal(failure)) return false
+        throw error
+      },
+    )
+  if (stored !== undefined) {
+    const long = stored.filter(text => text.length > MAX_SHORT_CHARACTERS)
+    const refused = new Set<string>()
+    for (const text of long) if (!(await isAccepted(text))) refused.add(text)
+    return stored.filter(text => !refused.has(text))
+  }
+  for (const times of LONG_TEXT_TIMES)
+    if (await isAccepted(longText(times))) return [...SHORT_TEXTS, longText(times)]
+  return SHORT_TEXTS
 }
 
 /** A slower request shows an endpoint for which the requests are sent at once. */
@@ -124,10 +168,13 @@ async function sendUntilSlow(requests: readonly (() => Promise<void>)[]): Promis
 /**
  * Two reference texts with equal vectors. The texts differ, so a working model has no such pair.
  */
-function findIndistinguishableTexts(vectors: readonly Float32Array[]): readonly [string, string] | undefined {
+function findIndistinguishableTexts(
+  texts: readonly string[],
+  vectors: readonly Float32Array[],
+): readonly [string, string] | undefined {
   for (const [i, vector] of vectors.entries()) {
     const same = vectors.findIndex((other, j) => j > i && cosine(vector, other) > SAME_COSINE)
-    if (same > 0) return [referenceTexts[i] ?? '', (referenceTexts[same] ?? '').slice(0, 60)]
+    if (same > 0) return [texts[i] ?? '', (texts[same] ?? '').slice(0, 60)]
   }
   return undefined
 }
@@ -138,6 +185,8 @@ export interface ReferenceOptions {
    * noise.
    */
   readonly rounds?: number
+  /** The texts of a stored reference, to compare with it. */
+  readonly texts?: readonly string[] | undefined
   readonly signal?: AbortSignal | undefined
 }
 
@@ -170,8 +219,9 @@ export async function ensureReference(
 ): Promise<ModelReference> {
   const { id, revision } = modelOf(endpoint)
   const key = modelKey(id, revision)
-  const measured = await computeReference(endpoint)
-  if ((await readModelReference(store, measured.model)) === undefined) {
+  const known = await readModelReference(store, modelOf(endpoint))
+  const measured = await computeReference(endpoint, { texts: known?.texts })
+  if (known === undefined) {
     await confirm(measured, endpoint.url, reopen)
     await putModelReference(store, measured)
   }
@@ -193,7 +243,7 @@ async function confirm(
 ): Promise<void> {
   await using second = await openAgain()
   assertSameModel(measured.model, second)
-  checkReference(await computeReference(second), measured, url)
+  checkReference(await computeReference(second, { texts: measured.texts }), measured, url)
   // Both times a rollback may have come between the name and the vectors; then the name differs
   // now.
   await using third = await openAgain()
@@ -206,7 +256,11 @@ async function confirm(
  */
 export function checkReference(measured: ModelReference, stored: ModelReference, url: string): void {
   for (const [i, expected] of stored.vectors.entries()) {
-    const got = measured.vectors[i]
+    const text = stored.texts[i] ?? ''
+    const place = measured.texts.indexOf(text)
+    // The endpoint refuses this text for its length.
+    if (place < 0 && text.length > MAX_SHORT_CHARACTERS) continue
+    const got = measured.vectors[place]
     const likeness =
       got?.length === expected.length ? cosine(Float32Array.from(got), Float32Array.from(expected)) : 0
     if (!(likeness >= MIN_REFERENCE_COSINE)) {

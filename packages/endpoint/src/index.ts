@@ -11,7 +11,7 @@ export {
 export { type Canary, createCanary, type RequestShape, requestShape } from './canary.ts'
 export { decodeEmbeddings } from './client/decode.ts'
 export { type Endpoint, type EndpointOptions, openTarget, type RequestOptions } from './client/endpoint.ts'
-export { isOverload, isUnavailable, unavailableReason } from './client/failure-kinds.ts'
+export { isOverload, isRefusal, isUnavailable, unavailableReason } from './client/failure-kinds.ts'
 export type { EndpointInfo } from './client/info.ts'
 export { openEndpoint } from './client/open.ts'
 export {
@@ -46,8 +46,9 @@ export { assertSameModel, computeReference, ensureReference, modelOf } from './i
 export { initialLimit } from './limiter/initial-limit.ts'
 export { createLimiter, type Limiter, type LimiterOptions, type Permit } from './limiter/limiter.ts'
 export type { EndpointProbe } from './limiter/probe-loop.ts'
-export { createTokenEstimator, pack, type RequestLimits, requestLimits, type TokenEstimator } from './pack.ts'
+export { createTokenEstimator, pack, type RequestLimits, type TokenEstimator } from './pack.ts'
 export { openProber, type ProberOptions } from './prober.ts'
+export { createRequestSizes, type RequestSizes } from './request-sizes.ts'
 export {
   checkEndpointExists,
   type ResolvedEndpoint,

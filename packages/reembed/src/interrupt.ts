@@ -1,7 +1,7 @@
 // The first SIGINT or SIGTERM stops the command in order, the second exits at once.
 
 import { EXIT } from '@reembed/shared'
-import { note } from './format.ts'
+import { note } from './output.ts'
 
 /**
  * A signal that fires on the first SIGINT or SIGTERM. `stop` restores the default behaviour of the

@@ -1,10 +1,10 @@
-// Prints the notices of planning and previews on stderr.
+// Prints the notices of planning and previews on stderr, with the flags that change them.
 
 import type { ColumnFit, PreviewNotice } from '@reembed/planner'
-import { describeCsvDialect } from '@reembed/protocol'
+import { describeCsvDialect, type TextEstimate } from '@reembed/protocol'
+import { count, counted, unreadForecast } from '@reembed/render'
 import { messageOf } from '@reembed/shared'
-import { unreadForecast } from './describe-totals.ts'
-import { count, counted, note } from './format.ts'
+import { note } from './output.ts'
 import { steps } from './step-line.ts'
 
 export function notePlan(notice: PreviewNotice): void {
@@ -44,7 +44,7 @@ function textOf(notice: Exclude<PreviewNotice, Progress>): string {
     case 'tokenizer_not_found':
       return `warning: some files exceed the ${count(notice.limit)} tokens that the model reads, and cannot be split into chunks: ${notice.reason} (--tokenizer)`
     case 'text_unread':
-      return unreadForecast(notice.texts)
+      return `${unreadForecast(notice.texts)}. ${remedyOf(notice.texts)}`
     case 'endpoint_state':
       return `endpoint  ${notice.state}`
     case 'revision_unstated':
@@ -106,3 +106,7 @@ const namesOf = ({
   readonly count: number
   readonly examples: readonly string[]
 }): string => `${examples.join(', ')}${all > examples.length ? ', …' : ''}`
+
+/** How to embed texts that are longer than the model reads. */
+export const remedyOf = (texts: TextEstimate | undefined): string =>
+  `Embed them in chunks with --chunk-tokens ${texts?.limit ?? 256}, or use a model that reads longer texts`

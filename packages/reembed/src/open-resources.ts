@@ -14,10 +14,11 @@ import {
 } from '@reembed/endpoint'
 import { type Corpus, openCorpus } from '@reembed/planner'
 import { type RedisTarget, secureUrlOf } from '@reembed/queue'
+import { duration } from '@reembed/render'
 import { codeOf, ReembedError } from '@reembed/shared'
 import { checkStore, openStore, type S3Options, type Store } from '@reembed/store'
-import { duration, note } from './format.ts'
 import type { CorpusFlags, EndpointFlags, OutputFlags, RedisFlags, S3Flags } from './options.ts'
+import { note } from './output.ts'
 import { steps } from './step-line.ts'
 
 export function s3OptionsOf({ s3Endpoint, s3Region, s3PathStyle, s3Checksums }: S3Flags): S3Options {

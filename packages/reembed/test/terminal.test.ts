@@ -1,9 +1,15 @@
 // What is drawn on a terminal, and what is written into a pipe.
 
-import { expect, test, vi } from 'vitest'
-import { facts, wrapped } from '../src/format.ts'
-import { createProgressLine, type ProgressFacts } from '../src/progress-line.ts'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createStepLine } from '../src/step-line.ts'
+
+beforeEach(() => {
+  vi.stubEnv('CI', undefined)
+  vi.stubEnv('TERM', 'xterm')
+})
+afterEach(() => {
+  vi.unstubAllEnvs()
+})
 
 function terminal(columns: number | undefined) {
   let written = ''
@@ -22,52 +28,6 @@ function terminal(columns: number | undefined) {
     written: () => written,
   }
 }
-
-const FACTS: ProgressFacts = {
-  shards: 10,
-  shardsDone: 4,
-  documents: 5_000_000,
-  documentsDone: 1_234_567,
-  rejects: 3,
-  unit: 'document',
-  tokens: 900,
-  unreadTokens: 100,
-  endpoint: 'overloaded, limit 385, 1 of 3 replicas ejected',
-  endpointErrors: 2,
-}
-
-test('a progress line of 80 columns keeps the share, the endpoint, rejects, unread text and retries', () => {
-  const { CI: _, ...env } = process.env
-  process.env = { ...env, TERM: 'xterm' }
-  let now = 0
-  for (const columns of [80, 120, 200]) {
-    const screen = terminal(columns)
-    const line = createProgressLine(screen.stream, () => now)
-    line.show({ ...FACTS, documentsDone: 1_200_000 })
-    now += 10_000
-    line.show(FACTS)
-    const shown = screen.line()
-    expect(shown.length, shown).toBeLessThan(columns)
-    for (const part of ['24 %', 'overloaded', '3 rejects', 'ETA 18 m']) expect(shown).toContain(part)
-    if (columns > 80) expect(shown).toContain('10 % of the text not read  2 jobs retried')
-  }
-})
-
-test('the unit of the progress is a document or a chunk, also in the singular', () => {
-  for (const [unit, documents, shown] of [
-    ['chunk', 10, '4 of ~10 chunks'],
-    ['document', 1, '1 of ~1 document '],
-  ] as const) {
-    const screen = terminal(undefined)
-    createProgressLine(screen.stream).show({
-      ...FACTS,
-      unit,
-      documents,
-      documentsDone: Math.min(4, documents),
-    })
-    expect(screen.written()).toContain(shown)
-  }
-})
 
 test('a step is drawn at once on a terminal, and removed at its end', () => {
   const screen = terminal(40)
@@ -111,13 +71,4 @@ test('nothing is drawn after the end of the steps, however long the process live
   } finally {
     vi.useRealTimers()
   }
-})
-
-test('lines break at spaces, and a long word stays whole', () => {
-  expect(wrapped('name   one two three four five six', 30, 7)).toBe(
-    'name   one two three four five\n       six',
-  )
-  const path = '/a/very/long/path/that/is/longer/than/the/terminal'
-  expect(wrapped(`name   in ${path} today`, 40, 7)).toBe(`name   in\n       ${path}\n       today`)
-  expect(facts([['a', 'x'.repeat(300)]])).toBe(`a   ${'x'.repeat(300)}`)
 })

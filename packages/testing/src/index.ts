@@ -20,6 +20,12 @@
  */
 
 export {
+  type OpenaiServer,
+  type OpenaiServerOptions,
+  openaiTokensOf,
+  startOpenaiServer,
+} from './endpoint/openai-server.ts'
+export {
   base64,
   type Call,
   DIMENSIONS,

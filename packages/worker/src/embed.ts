@@ -5,11 +5,13 @@
 
 import {
   createCanary,
+  createRequestSizes,
   createTokenEstimator,
   type Endpoint,
   type Limiter,
   MAX_BYTES_PER_TOKEN,
   pack,
+  type RequestSizes,
   type TokenEstimator,
 } from '@reembed/endpoint'
 import type { Document, ModelReference, Reject, RejectRow, SourceRecord } from '@reembed/protocol'
@@ -66,6 +68,8 @@ export interface EmbedOptions {
   readonly memory?: VectorMemory | undefined
   /** Texts that earlier requests of this worker failed with, shared by its jobs. */
   readonly suspects?: Suspects | undefined
+  /** What was learned of the endpoint's limits, shared by all jobs of a worker. */
+  readonly sizes?: RequestSizes | undefined
   readonly windowDocuments?: number
   readonly windowBytes?: number
   readonly maxUnavailableMs?: number
@@ -97,13 +101,14 @@ export async function* embed(
     limiter,
     signal,
     suspects = createSuspects(),
+    sizes = createRequestSizes(),
     stop,
     maxUnavailableMs = 60_000,
     clock = systemClock,
     random = Math.random,
   } = options
   const canary = createCanary(endpoint, options.reference)
-  const waiting = { suspects, maxUnavailableMs, stop, clock, random }
+  const waiting = { suspects, sizes, maxUnavailableMs, stop, clock, random }
   const sender = createSender({ endpoint, canary, limiter, ...waiting })
   const { maxInputLength } = endpoint.info
   const { meter = createTextMeter(maxInputLength) } = options
@@ -174,16 +179,17 @@ async function embedWindow(
 ): Promise<EmbeddedWindow> {
   const firsts = firstOfEach(texts)
   const different = texts.flatMap((text, row) => (firsts[row] === row ? [{ row, ...text }] : []))
-  const packed = pack(
-    different.map(({ text, bytes }) => ({ tokens: estimator.estimate(text.length), bytes })),
-    sender.limits,
-  ).map(request => request.map(at => different[at]?.row ?? 0))
+  const estimated = different.map(({ text, bytes }) => ({ tokens: estimator.estimate(text.length), bytes }))
+  const packed = pack(estimated, sender.limits).map(request => ({
+    rows: request.map(at => different[at]?.row ?? 0),
+    tokens: request.map(at => estimated[at]?.tokens ?? 0),
+  }))
   // One row per document, then one row for the canary of each request.
   const vectors = memory.take((texts.length + packed.length) * dimensions)
   const refused = new Map<number, Reject>()
   const measured = new Map<number, TextTokens>()
   const omitted = new Set<number>()
-  let tokens: number | null = 0
+  let read: number | null = 0
 
   function reject(row: number, reason: Reject['reason'], message: string): void {
     const document = texts[row]?.document
@@ -192,16 +198,16 @@ async function embedWindow(
     }
   }
 
-  const requests = packed.map((rows, i) => ({
+  const requests = packed.map(({ rows, tokens }, i) => ({
     rows,
+    tokens,
     canaryRow: texts.length + i,
     texts: rows.map(row => texts[row]?.text ?? ''),
     vectors,
     onAnswered(sent: readonly string[], rows: readonly number[], stated: StatedTokens) {
-      const { read } = stated
-      tokens = tokens === null || read === null ? null : tokens + read
+      read = read === null || stated.read === null ? null : read + stated.read
       onAnswered?.(sent.length)
-      if (read !== null) estimator.learn(sent.length, lengthOf(sent), read)
+      if (stated.read !== null) estimator.learn(sent.length, lengthOf(sent), stated.read)
       const lengths = rows.map((row, i) => {
         const { length } = sent[i] ?? ''
         return { sent: length, characters: texts[row]?.characters ?? length }
@@ -242,7 +248,7 @@ async function embedWindow(
       refused.size + omitted.size,
     ),
     rejects: [...rejects, ...refused.values()].sort(bySource),
-    tokens,
+    tokens: read,
     truncation: truncationOf(
       rows.flatMap(row => measured.get(firsts[row] ?? row) ?? []),
       meter.limit,

@@ -5,6 +5,7 @@ import {
   connectToReplicas,
   connectToUrl,
   createLimiter,
+  createRequestSizes,
   type Endpoint,
   type EndpointHandle,
   type EndpointOptions,
@@ -98,6 +99,7 @@ export function createEmbedder(
   const blocked = new Map<string, { readonly error: ReembedError; readonly untilMs: number }>()
   const memory = createVectorMemory()
   const suspects = createSuspects()
+  const sizes = createRequestSizes()
   let trouble = ''
   const limiter = createLimiter({ ...fleet, max: maxInputs, initial: initialInputs, clock, random })
   metrics?.watchLimiter(() => limiter)
@@ -130,6 +132,7 @@ export function createEmbedder(
           reference,
           memory,
           suspects,
+          sizes,
           prompt,
           meter,
           clock,

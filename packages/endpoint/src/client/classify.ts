@@ -13,7 +13,12 @@ const MESSAGE_CHARACTERS = 200
 const MAX_RETRY_AFTER_MS = 120_000
 
 const BATCH_LIMIT = /batch size \d+ > maximum allowed batch size (\d+)/
-const TOO_LONG = /must have less than \d+ (?:tokens|characters)|maximum context length/
+const TOO_LONG =
+  /must have less than \d+ (?:tokens|characters)|maximum (?:context|input|sequence|model) length|\b(?:input|text|prompt|request)\b.{0,40}\btoo (?:long|large|many tokens)|exceeds? .{0,40}(?:context|token limit|input length)/i
+const MAX_TOKENS =
+  /(?:maximum (?:context|input|sequence|model) length (?:is|of)|less than|at most|limit (?:is|of)|batch size:)\s*(\d+)(?!\d| char)/i
+/** llama.cpp answers 500 to a text over its limits. */
+const TOO_LONG_STATUS_500 = /physical batch size|context size/
 
 /** The failure for a reply with a status other than 200. */
 export function classify(status: number, headers: Headers, body: string): Failure {
@@ -33,6 +38,7 @@ export function classify(status: number, headers: Headers, body: string): Failur
     return { kind: 'access_denied', ...fault, message: `${message}; give the token access to the endpoint` }
   if (status === 429) return { kind: 'overload', ...fault }
   if (status === 503) return { kind: 'cold_start', ...fault }
+  if (status === 500 && TOO_LONG_STATUS_500.test(said)) return tooLong(fault, said)
   if (html || status >= 500 || status === 408) {
     return status === 501 ? { kind: 'route_missing', ...fault } : { kind: 'gateway', ...fault }
   }
@@ -41,11 +47,16 @@ export function classify(status: number, headers: Headers, body: string): Failur
   if (status === 400 || status === 413 || status === 415 || status === 422) {
     const limit = Number(BATCH_LIMIT.exec(said)?.[1])
     if (limit > 0) return { kind: 'batch_limit', ...fault, limit }
-    if (TOO_LONG.test(said)) return { kind: 'too_long', ...fault }
+    if (TOO_LONG.test(said)) return tooLong(fault, said)
     if (status === 413 && type !== 'Validation') return { kind: 'too_large', ...fault }
     return { kind: 'bad_input', ...fault }
   }
   return { kind: 'unsupported', ...fault }
+}
+
+function tooLong(fault: { message: string; status: number }, said: string): Failure {
+  const limit = Number(MAX_TOKENS.exec(said)?.[1])
+  return limit > 0 ? { kind: 'too_long', ...fault, limit } : { kind: 'too_long', ...fault }
 }
 
 /** The failure for a 200 whose body is not JSON: a proxy's page, or a truncated reply. */

@@ -2,15 +2,19 @@
 // HTTP call with an Outcome. Retrying, splitting and waiting are left to the caller.
 
 import { allEqual, badRowsOf } from '@reembed/shared'
+import { openAuthorised } from './authorisation.ts'
 import { tokenCount } from './decode.ts'
+import { isRefusal } from './failure-kinds.ts'
 import type { EndpointInfo } from './info.ts'
-import { type Negotiated, negotiate, readInfo, revisionOf } from './negotiate.ts'
+import { negotiate } from './negotiate.ts'
 import { type Outcome, toError } from './outcome.ts'
 import { readAppliedPrompt } from './prompt.ts'
+import { revisionOf } from './read-info.ts'
+import type { Negotiated } from './route-probe.ts'
 import { decode, post, type Route, type Server } from './server.ts'
 import type { EndpointTarget, Resolve } from './targets.ts'
 import { countTokens } from './tokens.ts'
-import { openTransport, type Reply } from './transport.ts'
+import { openTransport, type Reply, type Transport } from './transport.ts'
 import { parseAddress } from './url.ts'
 
 export interface EndpointOptions {
@@ -58,6 +62,7 @@ export interface RequestOptions {
 export interface Endpoint extends AsyncDisposable {
   /** URL without secrets, for messages and logs. */
   readonly url: string
+  /** The limit of tokens is lowered where a refusal states it. */
   readonly info: EndpointInfo
   /**
    * The model's name in each reply of `/v1/embeddings`; null if replies contain none. Another name
@@ -77,8 +82,8 @@ export interface Endpoint extends AsyncDisposable {
    */
   request(texts: readonly string[], vectors: Float32Array, options?: RequestOptions): Promise<Outcome>
   /**
-   * Embeds a few texts in one request, long ones truncated. Resolves with their vectors,
-   * concatenated; no retries.
+   * Embeds a few texts, long ones truncated, in one request or, where the server refuses that, in
+   * halves of it. Resolves with their vectors, concatenated; no retries.
    * @throws ReembedError by the kind of failure
    */
   embed(texts: readonly string[], options?: { signal?: AbortSignal | undefined }): Promise<Float32Array>
@@ -105,38 +110,35 @@ export async function openTarget(
 ): Promise<Endpoint> {
   const { token, truncate = true, timeoutMs = 60_000, allowInsecure = false, signal } = options
   const parsed = parseAddress(url, token, allowInsecure)
-  const transport = openTransport(parsed.origin, {
-    headers: ['user-agent', 'reembed', ...(token ? ['authorization', `Bearer ${token}`] : [])],
-    address,
-  })
-  try {
+  const transport = openTransport(parsed.origin, { headers: ['user-agent', 'reembed'], address })
+  const open = async (authorised: Transport): Promise<Endpoint> => {
     const server: Server = {
-      transport,
-      ...parsed,
+      transport: authorised,
+      basePath: parsed.basePath,
+      embeddingsPath: parsed.pastedPath ?? `${parsed.basePath}/v1/embeddings`,
+      encoding: 'base64',
       url: label,
       model: options.model,
       truncate,
       timeoutMs,
     }
-    const stated = await readInfo(server, signal)
-    const revision = revisionOf(stated, options.revision, server.url)
-    const probe = await negotiate(server, stated, signal)
-    return createEndpoint(server, { ...stated, revision, ...probe.learned }, probe, options.timeoutMs)
+    const found = await negotiate(server, signal)
+    const revision = revisionOf(found.info, options.revision, label)
+    return createEndpoint({ ...found, info: { ...found.info, revision } }, options.timeoutMs)
+  }
+  try {
+    return await openAuthorised(transport, token, open)
   } catch (error) {
     await transport[Symbol.asyncDispose]()
     throw error
   }
 }
 
-function createEndpoint(
-  server: Server,
-  info: EndpointInfo,
-  probe: Negotiated,
-  maxTimeoutMs = Number.POSITIVE_INFINITY,
-): Endpoint {
+function createEndpoint(found: Negotiated, maxTimeoutMs = Number.POSITIVE_INFINITY): Endpoint {
+  const { server, servedModel } = found
+  let { info } = found
   const { url, transport, truncate } = server
-  const { servedModel } = probe
-  let { route } = probe
+  let { route } = found
   const { dimensions, normalized } = info
 
   async function request(
@@ -185,6 +187,8 @@ function createEndpoint(
     // The server may close a keep-alive connection while the client reuses it (a race of HTTP/1.1),
     // so the request is sent again immediately. Embedding is idempotent.
     if (outcome.kind === 'reset') return send(first)
+    if (outcome.kind === 'too_long' && outcome.limit !== undefined && info.kind === 'openai')
+      info = { ...info, maxInputLength: Math.min(outcome.limit, info.maxInputLength ?? outcome.limit) }
     // The server was restarted without auto-truncate, so each further request must state it.
     if (outcome.kind === 'too_long' && truncate && info.kind === 'tei' && route !== '/embed') {
       route = '/embed'
@@ -195,7 +199,9 @@ function createEndpoint(
 
   return {
     url,
-    info,
+    get info() {
+      return info
+    },
     servedModel,
     get route() {
       return route
@@ -217,18 +223,26 @@ function createEndpoint(
 const COLLAPSED_TEXTS = 16
 const areDifferent = (texts: readonly string[]): boolean => new Set(texts).size === texts.length
 
-/** Implements `Endpoint.embed` by `request`. */
+/** Implements `Endpoint.embed` by `request`. A request that is refused is halved. */
 export async function embedBy(
   request: Endpoint['request'],
   texts: readonly string[],
   { url, dimensions, signal }: { url: string; dimensions: number; signal: AbortSignal | undefined },
 ): Promise<Float32Array> {
   const vectors = new Float32Array(texts.length * dimensions)
-  const outcome = await request(texts, vectors, { truncate: true, signal })
-  if (outcome.kind !== 'ok') throw toError(outcome, url)
-  if (outcome.badRows.length > 0) {
-    throw toError({ kind: 'corrupt', message: 'a vector is zero, not finite or not normalised' }, url)
+  const embedRange = async (from: number, to: number): Promise<void> => {
+    const rows = Array.from({ length: to - from }, (_, i) => from + i)
+    const outcome = await request(texts.slice(from, to), vectors, { rows, truncate: true, signal })
+    if (outcome.kind !== 'ok') {
+      if (rows.length < 2 || !isRefusal(outcome)) throw toError(outcome, url)
+      const half = from + Math.ceil(rows.length / 2)
+      await embedRange(from, half)
+      return embedRange(half, to)
+    }
+    if (outcome.badRows.length > 0)
+      throw toError({ kind: 'corrupt', message: 'a vector is zero, not finite or not normalised' }, url)
   }
+  await embedRange(0, texts.length)
   return vectors
 }
 

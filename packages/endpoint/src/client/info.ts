@@ -74,8 +74,33 @@ export function parseInfo(body: string): StatedInfo | string {
   }
 }
 
+/** An entry of OpenAI's list of models. */
+export interface ServedModel {
+  readonly id: string
+  /** Most tokens of a text, which vLLM states. */
+  readonly maxInputLength: number | null
+}
+
+/** Parses the body of `GET /v1/models`; empty when it is not such a list. */
+export function parseModels(body: string): ServedModel[] {
+  let json: unknown
+  try {
+    json = JSON.parse(body)
+  } catch {
+    return []
+  }
+  const { data } = record(json)
+  if (!Array.isArray(data)) return []
+  return data.flatMap((entry: unknown) => {
+    const { id, max_model_len } = record(entry)
+    const name = text(id)
+    return name === null ? [] : [{ id: name, maxInputLength: count(max_model_len) }]
+  })
+}
+
 /** Assumptions for a server that has only OpenAI's routes. */
-export function openaiInfo(model: string): StatedInfo {
+export function openaiInfo(model: string, models: readonly ServedModel[] = []): StatedInfo {
+  const served = models.find(({ id }) => id === model) ?? (models.length === 1 ? models[0] : undefined)
   return {
     kind: 'openai',
     modelId: model,
@@ -83,7 +108,7 @@ export function openaiInfo(model: string): StatedInfo {
     pooling: null,
     maxClientBatchSize: 32,
     maxConcurrentRequests: 512,
-    maxInputLength: null,
+    maxInputLength: served?.maxInputLength ?? null,
     maxBatchTokens: null,
     maxBatchRequests: null,
     autoTruncate: false,
@@ -93,13 +118,22 @@ export function openaiInfo(model: string): StatedInfo {
 }
 
 /** The error for a server that is not TEI, where no model name is given for OpenAI's routes. */
-export function notAnEndpoint(url: string, reason: Failure | string): ReembedError {
+export function notAnEndpoint(
+  url: string,
+  reason: Failure | string,
+  models: readonly ServedModel[],
+): ReembedError {
   const why = typeof reason === 'string' ? reason : `GET /info: ${reason.message}`
+  const names = models.slice(0, NAMED_MODELS).map(({ id }) => id)
+  const others = models.length > NAMED_MODELS ? ', …' : ''
+  const listed = names.length > 0 ? ` (it lists ${names.join(', ')}${others})` : ''
   return new ReembedError(
     'ENDPOINT_UNSUPPORTED',
-    `${url} is not a TEI endpoint: ${why}. For an OpenAI-compatible server, give the name of its model`,
+    `${url} is not a TEI endpoint: ${why}. For an OpenAI-compatible server, give the name of its model${listed}`,
   )
 }
+
+const NAMED_MODELS = 5
 
 const record = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}

@@ -1,115 +1,70 @@
 // Determined once per endpoint, before the first document: the kind of server, the route, the
 // dimensions and whether vectors are normalised.
 
-import { cosine, NORM_TOLERANCE, normOf, ReembedError } from '@reembed/shared'
-import { dimensionsOf } from './decode.ts'
-import { type EndpointInfo, notAnEndpoint, openaiInfo, parseInfo, type StatedInfo } from './info.ts'
-import { type Failure, toError } from './outcome.ts'
-import { attempt, decode, failureOf, post, type Route, type Server } from './server.ts'
+import { cosine, ReembedError } from '@reembed/shared'
+import type { StatedInfo } from './info.ts'
+import { negotiateOpenai } from './openai-server.ts'
+import { failureBehind, toError } from './outcome.ts'
+import { readInfo } from './read-info.ts'
+import { type Negotiated, PROBE_TEXTS, type Probed, probeRoute } from './route-probe.ts'
+import type { Server } from './server.ts'
 
 /** Minimum cosine between the two routes of one server; batching changes the last bits. */
 const PARITY = 0.9999
-const PARITY_TEXTS = [
-  'parity',
-  'The same text by two routes must give the same vector.',
-  'Ünïcödé, 向量, вектор',
-]
-
-const OTHER_SERVER = new Set<Failure['kind']>(['route_missing', 'bad_input', 'unsupported'])
-
-/** Reads `GET /info`; assumes defaults where the server has only OpenAI's routes. */
-export async function readInfo(server: Server, signal: AbortSignal | undefined): Promise<StatedInfo> {
-  const { transport, basePath, url, model, timeoutMs } = server
-  const get = { method: 'GET', path: `${basePath}/info`, timeoutMs, signal } as const
-  const answer = await attempt(() =>
-    transport.exchange(get, reply =>
-      reply.status === 200 ? parseInfo(reply.body.toString()) : failureOf(reply),
-    ),
-  )
-  if (typeof answer !== 'string' && 'modelId' in answer) return answer
-  // A missing route or a request that is not understood shows another kind of server; other
-  // failures are states of it.
-  const other =
-    typeof answer === 'string' ||
-    answer.status === 404 ||
-    (answer.status !== undefined && OTHER_SERVER.has(answer.kind))
-  if (!other) throw toError(answer, url)
-  if (model === undefined) throw notAnEndpoint(url, answer)
-  return openaiInfo(model)
-}
 
 /**
- * The revision that the endpoint states or that is given. @throws ReembedError MODEL_MISMATCH where
- * both differ
+ * Reads `/info`, chooses route and encoding, and derives dimensions and normalisation from a test
+ * request. A server that does not answer `/info` as TEI does is used by OpenAI's route if the name
+ * of its model is given. @throws ReembedError by the kind of failure
  */
-export function revisionOf(
-  { modelId, revision }: StatedInfo,
-  given: string | undefined,
-  url: string,
-): string | null {
-  if (given !== undefined && revision !== null && given !== revision) {
-    throw new ReembedError(
-      'MODEL_MISMATCH',
-      `expected revision ${given} of the model, but the endpoint ${url} serves ${modelId}@${revision}: correct the revision, or deploy that one`,
-    )
-  }
-  return revision ?? given ?? null
+export async function negotiate(server: Server, signal: AbortSignal | undefined): Promise<Negotiated> {
+  const { stated, doubt } = await readInfo(server, signal)
+  if (doubt === undefined) return negotiateAs(stated, server, signal)
+  // Some servers answer an unknown path with any status, and a TEI that starts answers 503: the
+  // other route shows which it is.
+  const found = await negotiateOpenai(server, stated, signal).catch((error: unknown) => {
+    throw failureBehind(error)?.kind === 'route_missing' ? toError(doubt, server.url) : error
+  })
+  const again = await readInfo(server, signal)
+  return again.stated.kind === 'tei' ? negotiateAs(again.stated, server, signal) : found
 }
 
-export interface Negotiated {
-  readonly route: Route
-  readonly learned: Pick<EndpointInfo, 'dimensions' | 'normalized'>
-  readonly servedModel: string | null
-}
+const negotiateAs = (
+  stated: StatedInfo,
+  server: Server,
+  signal: AbortSignal | undefined,
+): Promise<Negotiated> =>
+  stated.kind === 'tei' ? negotiateTei(server, stated, signal) : negotiateOpenai(server, stated, signal)
 
 /**
- * Chooses the route. `/v1/embeddings` costs a sixteenth of the client CPU of `/embed` but has no
- * `truncate`, so it is used where the server's default is the wanted one and both routes return the
- * same vectors.
+ * Chooses the route of a TEI. `/v1/embeddings` costs a sixteenth of the client CPU of `/embed` but
+ * has no `truncate`, so it is used where the server's default is the wanted one and both routes
+ * return the same vectors.
  */
-export async function negotiate(
+async function negotiateTei(
   server: Server,
   stated: StatedInfo,
   signal: AbortSignal | undefined,
 ): Promise<Negotiated> {
-  if (stated.kind === 'openai') return probeRoute(server, '/v1/embeddings', signal)
-  if (stated.autoTruncate !== server.truncate) return probeRoute(server, '/embed', signal)
   const plain = await probeRoute(server, '/embed', signal)
-  const quick = await probeRoute(server, '/v1/embeddings', signal).catch((error: unknown) => {
-    if (error instanceof ReembedError && error.code === 'ENDPOINT_UNSUPPORTED') return undefined
-    throw error
-  })
-  return quick && agree(quick.vectors, plain.vectors, plain.learned.dimensions) ? quick : plain
+  const quick =
+    stated.autoTruncate === server.truncate
+      ? await probeRoute(server, '/v1/embeddings', signal).catch((error: unknown) => {
+          if (error instanceof ReembedError && error.code === 'ENDPOINT_UNSUPPORTED') return undefined
+          throw error
+        })
+      : undefined
+  const { route, servedModel, dimensions, normalized } = quick && agree(quick, plain) ? quick : plain
+  return { server, route, servedModel, info: { ...stated, dimensions, normalized } }
 }
 
-function agree(a: Float32Array, b: Float32Array, dimensions: number): boolean {
+function agree(a: Probed, b: Probed): boolean {
+  const { dimensions } = b
   return (
-    a.length === b.length &&
-    PARITY_TEXTS.every((_, i) => {
+    a.vectors.length === b.vectors.length &&
+    PROBE_TEXTS.every((_, i) => {
       const [from, to] = [i * dimensions, (i + 1) * dimensions]
-      return cosine(a.subarray(from, to), b.subarray(from, to)) >= PARITY
+      return cosine(a.vectors.subarray(from, to), b.vectors.subarray(from, to)) >= PARITY
     })
   )
-}
-
-async function probeRoute(
-  server: Server,
-  route: Route,
-  signal: AbortSignal | undefined,
-): Promise<Negotiated & { vectors: Float32Array }> {
-  const rows = PARITY_TEXTS.map((_, i) => i)
-  const found = await post(server, route, PARITY_TEXTS, signal, reply => {
-    const dimensions = dimensionsOf(reply.body)
-    const vectors = new Float32Array(rows.length * dimensions)
-    const { model } = decode(route, reply, { vectors, dimensions, rows })
-    return { kind: 'probed' as const, dimensions, vectors, servedModel: model }
-  })
-  if (found.kind !== 'probed') throw toError(found, server.url)
-  const { dimensions, vectors, servedModel } = found
-  const norms = rows.map(row => normOf(vectors, row, dimensions))
-  if (norms.some(norm => !(norm > 0 && norm < Infinity))) {
-    throw toError({ kind: 'corrupt', message: 'the vector of a test text is NaN or zero' }, server.url)
-  }
-  const normalized = norms.every(norm => Math.abs(norm - 1) <= NORM_TOLERANCE)
-  return { route, learned: { dimensions, normalized }, servedModel, vectors }
 }

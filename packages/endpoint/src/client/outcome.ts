@@ -55,8 +55,11 @@ export type Failure =
   | (Fault<'batch_limit'> & { readonly limit: number })
   /** More bytes than the server accepts in one request. */
   | Fault<'too_large'>
-  /** A text exceeds the model's limit, and the request forbids truncation. */
-  | Fault<'too_long'>
+  /**
+   * A text exceeds the model's limit, and the request forbids truncation. `limit`: in tokens, where
+   * the server states it.
+   */
+  | (Fault<'too_long'> & { readonly limit?: number })
   /** The server refuses one of the texts, without naming it. */
   | Fault<'bad_input'>
   | Fault<'access_denied'>

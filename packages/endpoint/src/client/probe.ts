@@ -6,7 +6,7 @@ import { messageOf, ReembedError } from '@reembed/shared'
 import type { EndpointOptions } from './endpoint.ts'
 import { isUnavailable } from './failure-kinds.ts'
 import type { Failure } from './outcome.ts'
-import { post } from './server.ts'
+import { post, type Server } from './server.ts'
 import { type EndpointTarget, parseTargets } from './targets.ts'
 import { openTransport } from './transport.ts'
 import { parseAddress } from './url.ts'
@@ -61,7 +61,16 @@ async function probeTarget(
     connections: 1,
     address,
   })
-  const server = { transport, ...parsed, model, truncate: true, timeoutMs: (HOLD_S + 5) * 1000 }
+  const server: Server = {
+    transport,
+    url: parsed.url,
+    basePath: parsed.basePath,
+    embeddingsPath: parsed.pastedPath ?? `${parsed.basePath}/v1/embeddings`,
+    encoding: 'base64',
+    model,
+    truncate: true,
+    timeoutMs: (HOLD_S + 5) * 1000,
+  }
   const outcome = await post(server, '/v1/embeddings', ['are you there?'], signal, () => null)
   if (outcome === null || !isUnavailable(outcome)) return null
   const { kind, message, afterMs } = outcome

@@ -12,13 +12,21 @@ import {
 import type { Failure } from './outcome.ts'
 import { type Reply, type Transport, TransportError } from './transport.ts'
 
-/** `/v1/embeddings` with base64, or `/embed` with an explicit `truncate`. */
+/**
+ * `/v1/embeddings`, or its equivalent of another server; or `/embed` with an explicit `truncate`.
+ */
 export type Route = '/v1/embeddings' | '/embed'
+
+/** The value of `encoding_format`; undefined: the field is not sent, as some servers refuse it. */
+export type Encoding = 'base64' | 'float' | undefined
 
 export interface Server {
   readonly transport: Transport
   readonly basePath: string
   readonly url: string
+  /** Path and query of the route `/v1/embeddings`. */
+  readonly embeddingsPath: string
+  readonly encoding: Encoding
   /** Name of the model in requests to OpenAI's routes; TEI serves one model. */
   readonly model: string | undefined
   readonly truncate: boolean
@@ -37,31 +45,30 @@ const JSON_BODY = ['content-type', 'application/json']
 
 /** Sends one POST; `read` receives only replies with status 200. */
 export function post<T>(
-  { transport, basePath, model, truncate, timeoutMs, headers: more }: Server,
+  server: Server,
   route: Route,
   texts: readonly string[],
   signal: AbortSignal | undefined,
   read: (reply: Reply) => T,
 ): Promise<T | Failure> {
+  const { transport, basePath, model, truncate, timeoutMs, headers: more } = server
+  const path = route === '/embed' ? basePath + route : server.embeddingsPath
   const body =
     route === '/embed'
       ? JSON.stringify({ inputs: texts, truncate })
-      : JSON.stringify({ input: texts, encoding_format: 'base64', model })
+      : JSON.stringify({ input: texts, encoding_format: server.encoding, model })
   const headers = more === undefined ? JSON_BODY : [...JSON_BODY, ...Object.entries(more).flat()]
   const exchange = (): Promise<T | Failure> =>
-    transport.exchange<T | Failure>(
-      { method: 'POST', path: basePath + route, headers, body, timeoutMs, signal },
-      reply => {
-        if (reply.status !== 200) return failureOf(reply)
-        try {
-          return read(reply)
-        } catch (error) {
-          if (!(error instanceof InvalidReplyError)) throw error
-          const { kind, message } = classifyBody(reply.headers, start(reply))
-          return kind === 'gateway' ? { kind, message } : { kind: 'corrupt', message: messageOf(error) }
-        }
-      },
-    )
+    transport.exchange<T | Failure>({ method: 'POST', path, headers, body, timeoutMs, signal }, reply => {
+      if (reply.status !== 200) return failureOf(reply)
+      try {
+        return read(reply)
+      } catch (error) {
+        if (!(error instanceof InvalidReplyError)) throw error
+        const { kind, message } = classifyBody(reply.headers, start(reply))
+        return kind === 'gateway' ? { kind, message } : { kind: 'corrupt', message: messageOf(error) }
+      }
+    })
   return attempt(exchange, () => (texts.length > 1 ? Buffer.byteLength(body) : 0))
 }
 

@@ -13,6 +13,7 @@ import { parseAddress } from './url.ts'
 export interface EndpointTarget {
   /** The URL, and the IP address where the name is resolved here. For messages; holds no secret. */
   readonly label: string
+  /** As given; its query may hold a secret. */
   readonly url: string
   /** IP address to connect to instead of resolving the URL's name; `Host` and SNI stay the name. */
   readonly address?: string
@@ -56,8 +57,9 @@ export function parseTargets(
   const named = given.split(',').map(one => one.trim())
   const sources = [...new Set(named)].sort().map(one => {
     const isName = one.startsWith(DNS)
-    const { url } = parseAddress(isName ? one.slice(DNS.length) : one, token, allowInsecure)
-    return isName ? createName(url, resolve) : { label: url, resolve: async () => [{ label: url, url }] }
+    const url = isName ? one.slice(DNS.length) : one
+    const { url: label } = parseAddress(url, token, allowInsecure)
+    return isName ? createName(url, label, resolve) : { label, resolve: async () => [{ label, url }] }
   })
   return {
     name: sources.map(({ label }) => label).join(','),
@@ -72,16 +74,24 @@ export function parseTargets(
   }
 }
 
-function createName(url: string, resolve: Resolve): { label: string; resolve(): Promise<EndpointTarget[]> } {
+function createName(
+  url: string,
+  label: string,
+  resolve: Resolve,
+): { label: string; resolve(): Promise<EndpointTarget[]> } {
   const { hostname } = new URL(url)
   let known: EndpointTarget[] = []
   return {
-    label: DNS + url,
+    label: DNS + label,
     async resolve() {
       try {
         const addresses = [...new Set(await resolve(hostname))]
         if (addresses.length === 0) throw new Error('no address')
-        known = addresses.map(address => ({ label: `${url} (${checked(address, hostname)})`, url, address }))
+        known = addresses.map(address => ({
+          label: `${label} (${checked(address, hostname)})`,
+          url,
+          address,
+        }))
       } catch (error) {
         if (known.length === 0) throw unresolved(hostname, error)
       }

@@ -7,7 +7,11 @@ export interface EndpointAddress {
   readonly basePath: string
   /** `origin` + `basePath`, for messages and logs. Holds no secret. */
   readonly url: string
+  /** Path and query of an OpenAI-compatible route, where the URL names it. */
+  readonly pastedPath: string | undefined
 }
+
+const EMBEDDINGS_ROUTE = /\/embeddings$/
 
 /**
  * Parses the URL of an endpoint. @throws ReembedError USAGE for an invalid URL, or one that would
@@ -28,10 +32,18 @@ export function parseAddress(
     })
   }
   const { origin, username, password, search, hostname, protocol } = parsed
-  if (username !== '' || password !== '' || search !== '') {
+  if (username !== '' || password !== '') {
     throw new ReembedError(
       'USAGE',
-      `the URL of endpoint ${origin} must not hold a password or a query: set the token instead`,
+      `the URL of endpoint ${origin} must not hold a password: set the token instead`,
+    )
+  }
+  const pathname = parsed.pathname.replace(/\/+$/, '')
+  const namesRoute = EMBEDDINGS_ROUTE.test(pathname)
+  if (search !== '' && !namesRoute) {
+    throw new ReembedError(
+      'USAGE',
+      `the URL of endpoint ${origin} must not hold a query, unless its path ends with /embeddings: remove the query, or give the whole URL of the embeddings route`,
     )
   }
 
@@ -48,9 +60,12 @@ export function parseAddress(
       { option: 'allowInsecure' },
     )
   }
-  // Users paste the URL of a route.
-  const basePath = parsed.pathname
-    .replace(/\/+$/, '')
-    .replace(/\/(?:v1(?:\/embeddings)?|embeddings|embed)$/, '')
-  return { origin, basePath, url: origin + basePath }
+  // Users paste the URL of a route. TEI's other routes are beside it.
+  const basePath = pathname.replace(/\/(?:v1(?:\/embeddings)?|embeddings|embed)$/, '')
+  return {
+    origin,
+    basePath,
+    url: origin + basePath,
+    pastedPath: namesRoute ? pathname + search : undefined,
+  }
 }

@@ -1,3 +1,4 @@
+import { counted } from '@reembed/render'
 import { EXIT } from '@reembed/shared'
 import type { Command, Option } from 'commander'
 import { valueAt } from '../config/apply.ts'
@@ -5,8 +6,8 @@ import { type ConfigCheck, checkConfig } from '../config/check.ts'
 import { CONFIG_KEYS, optionsOf, SECRETS } from '../config/config-keys.ts'
 import { readConfigFile } from '../config/file.ts'
 import { schemaOf, toEditorSchema } from '../config/schema.ts'
-import { counted, print } from '../format.ts'
 import type { JsonFlag } from '../options.ts'
+import { print } from '../output.ts'
 
 interface Row {
   readonly key: string

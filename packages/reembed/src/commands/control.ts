@@ -1,9 +1,10 @@
 import { findRun } from '@reembed/planner'
 import { resumeRun, stopRun } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
-import { counted, facts, print } from '../format.ts'
+import { counted } from '@reembed/render'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags, SpendingFlags } from '../options.ts'
+import { facts, print } from '../output.ts'
 import { actorOf, type ReasonFlag, spendingOf } from '../requests.ts'
 
 type Flags = OutputFlags & JsonFlag & ReasonFlag

@@ -1,9 +1,10 @@
 import { findRun } from '@reembed/planner'
 import { readCurrent, readManifest } from '@reembed/protocol'
+import { count } from '@reembed/render'
 import { ReembedError, shardPrefix } from '@reembed/shared'
-import { count, facts, print } from '../format.ts'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
+import { facts, print } from '../output.ts'
 
 /** `reembed current`: the published version, as readers need it. */
 export async function current(flags: OutputFlags & JsonFlag): Promise<void> {

@@ -1,12 +1,13 @@
 import { type Endpoint, type EndpointTarget, openEndpoint, openTarget, parseTargets } from '@reembed/endpoint'
 import { sampleCorpus, survey } from '@reembed/planner'
 import { inspectRedis, redisAddress, requireNoEviction, requireRights } from '@reembed/queue'
+import { bytes, counted } from '@reembed/render'
 import { EXIT } from '@reembed/shared'
 import { checkStore, openStore, raceStore } from '@reembed/store'
 import { explain } from '../explain.ts'
-import { bytes, counted, note, print } from '../format.ts'
 import { absoluteUrl, endpointOptionsOf, openSource, s3OptionsOf } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
+import { note, print } from '../output.ts'
 import { steps } from '../step-line.ts'
 
 type Flags = Omit<CorpusFlags, 'source'> &

@@ -1,8 +1,8 @@
 import { type Endpoint, openEndpoint } from '@reembed/endpoint'
 import { ReembedError } from '@reembed/shared'
-import { facts, print } from '../format.ts'
 import { requireEndpoint } from '../open-resources.ts'
 import type { EndpointFlags, JsonFlag } from '../options.ts'
+import { facts, print } from '../output.ts'
 
 const SHOWN = 6
 

@@ -1,8 +1,8 @@
 import { type HfEndpoint, type HfName, parseHfName, resolveCommit, waitUntilRunning } from '@reembed/endpoint'
 import { ReembedError } from '@reembed/shared'
-import { facts, note, print } from '../format.ts'
 import { noteEndpointState, openHf } from '../open-resources.ts'
 import type { JsonFlag } from '../options.ts'
+import { facts, note, print } from '../output.ts'
 
 interface DeployFlags {
   readonly as: string

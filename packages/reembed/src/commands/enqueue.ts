@@ -2,11 +2,11 @@ import { planCorpus } from '@reembed/planner'
 import { submitRun, supersededBy } from '@reembed/producer'
 import type { Version } from '@reembed/protocol'
 import { openQueue } from '@reembed/queue'
-import { describePlan, describeQuote } from '../describe-plan.ts'
-import { counted, facts, print } from '../format.ts'
+import { counted, describePlan, describeQuote } from '@reembed/render'
 import { notePlan } from '../notices.ts'
 import { openOutput, openSource, requireEndpoint, requireRedis } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
+import { facts, print } from '../output.ts'
 import { planOptionsOf } from '../requests.ts'
 
 /** `reembed enqueue`: plans a run and enqueues its jobs for the workers. */

@@ -1,9 +1,10 @@
 import { scoreRun } from '@reembed/evaluate'
 import { findRun } from '@reembed/planner'
+import { counted } from '@reembed/render'
 import { ReembedError } from '@reembed/shared'
-import { counted, facts, print } from '../format.ts'
 import { openExistingOutput, openOrStartEndpoint, s3OptionsOf } from '../open-resources.ts'
 import type { EndpointFlags, JsonFlag, OutputFlags } from '../options.ts'
+import { facts, print } from '../output.ts'
 
 interface Flags extends EndpointFlags, OutputFlags, JsonFlag {
   readonly gateQueries?: string

@@ -1,12 +1,13 @@
 import { findRun } from '@reembed/planner'
+import { bytes, count, counted } from '@reembed/render'
 import { type Quantization, requireManifest } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import { type ExportLayoutName, exportRun } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
-import { bytes, count, counted, facts, note, print } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { absoluteUrl, openExistingOutput, s3OptionsOf } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
+import { facts, note, print } from '../output.ts'
 
 interface Flags extends OutputFlags, JsonFlag {
   readonly layout: ExportLayoutName

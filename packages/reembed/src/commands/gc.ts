@@ -1,10 +1,11 @@
 import { findRun } from '@reembed/planner'
 import { cancelRunDeletion, deleteRuns, findGarbage } from '@reembed/producer'
+import { bytes, count, counted } from '@reembed/render'
 import { isRunId, ReembedError } from '@reembed/shared'
 import { openDeleter } from '@reembed/store'
-import { bytes, count, counted, note, print } from '../format.ts'
 import { absoluteUrl, openExistingOutput, s3OptionsOf } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
+import { note, print } from '../output.ts'
 
 type Flags = OutputFlags &
   JsonFlag & { readonly keep: number; readonly olderThan: number; readonly delete?: boolean }

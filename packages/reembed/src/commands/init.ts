@@ -1,11 +1,12 @@
 import { existsSync } from 'node:fs'
 import { sampleCorpus, survey } from '@reembed/planner'
+import { bytes, counted } from '@reembed/render'
 import { ReembedError } from '@reembed/shared'
 import { DEFAULT_FILE } from '../config/config-keys.ts'
 import { givenValues, writeFirstConfig } from '../config/write.ts'
-import { bytes, counted, note } from '../format.ts'
 import { openSource } from '../open-resources.ts'
 import type { CorpusFlags, OutputFlags, RedisFlags } from '../options.ts'
+import { note } from '../output.ts'
 
 type Flags = CorpusFlags & Partial<OutputFlags> & RedisFlags & { readonly config?: string }
 

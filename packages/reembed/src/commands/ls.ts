@@ -1,9 +1,9 @@
 import { createRunsReader } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
-import { listRuns } from '../describe-run.ts'
-import { print } from '../format.ts'
+import { listRuns } from '@reembed/render'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
+import { print } from '../output.ts'
 
 /** `reembed ls`: the runs of an output, newest first. */
 export async function ls(flags: OutputFlags & RedisFlags & JsonFlag): Promise<void> {

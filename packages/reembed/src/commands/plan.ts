@@ -1,11 +1,11 @@
 import { planCorpus, previewRun } from '@reembed/planner'
+import { describePlan, describePreview, describeQuote, describeReuse } from '@reembed/render'
 import { ReembedError } from '@reembed/shared'
 import { openStore, type Store } from '@reembed/store'
-import { describePlan, describePreview, describeQuote, describeReuse } from '../describe-plan.ts'
-import { facts, print } from '../format.ts'
 import { notePlan } from '../notices.ts'
 import { absoluteUrl, openOrStartEndpoint, openSource, s3OptionsOf } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags } from '../options.ts'
+import { facts, print } from '../output.ts'
 import { planOptionsOf } from '../requests.ts'
 
 /**

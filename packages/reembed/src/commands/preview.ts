@@ -1,14 +1,12 @@
-import type { PreviewScore } from '@reembed/evaluate'
 import { type ModelPreview, previewModel } from '@reembed/planner'
+import { describeModelPreview } from '@reembed/render'
 import { ReembedError } from '@reembed/shared'
 import { embedDocuments } from '@reembed/worker'
-import { describeQuote, describeReuse } from '../describe-plan.ts'
-import { count, counted, facts, print } from '../format.ts'
 import { notePlan } from '../notices.ts'
 import { openExistingOutput, openSource, requireEndpoint, s3OptionsOf } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags } from '../options.ts'
+import { facts, print } from '../output.ts'
 import { planOptionsOf } from '../requests.ts'
-import { describeCompared, healthText, modelOf } from './diff.ts'
 
 interface Flags extends CorpusFlags, OutputFlags, JsonFlag {
   readonly sample: string
@@ -38,7 +36,7 @@ export async function preview(flags: Flags): Promise<void> {
     s3: s3OptionsOf(flags),
     onNotice: notePlan,
   })
-  print(flags.json, summaryOf(shown), facts(describe(shown)))
+  print(flags.json, summaryOf(shown), facts(describeModelPreview(shown)))
 }
 
 /** The shape of --json. */
@@ -64,42 +62,3 @@ function summaryOf(shown: ModelPreview) {
     quote: planned.head.quote,
   }
 }
-
-function describe(shown: ModelPreview): [string, string][] {
-  const { current, planned, sampled, unknown, refused, answers, health, scores, judged, missing } = shown
-  const { head, reuse, quoted } = planned
-  return [
-    ['current', `${current.run}  ${modelOf(current)}  ${healthText(health[0])}`],
-    ['new', `${modelOf(head.recipe)}  ${healthText(health[1])}`],
-    [
-      'sample',
-      `${counted(sampled, 'document')} of about ${count(head.estimatedDocuments)}, ${count(unknown)} of them not in the current version, ${count(refused)} refused by the model${answers > 0 ? `; also ${count(answers)} that answer queries` : ''}`,
-    ],
-    ...describeCompared(shown.compared),
-    ...Object.entries(scores ?? {}).map(([metric, score]): [string, string] => [
-      metric,
-      describeScore(score, current.run),
-    ]),
-    ...(missing > 0
-      ? [
-          [
-            'qrels',
-            `${count(missing)} of ${count(judged)} judged documents are not in the current version`,
-          ] as [string, string],
-        ]
-      : []),
-    ...(reuse ? describeReuse(reuse, false) : []),
-    ...(quoted ? describeQuote(quoted.quote) : []),
-  ]
-}
-
-function describeScore({ before, after, queries, drop }: PreviewScore, run: string): string {
-  const over = `over ${count(queries)} queries within the sample`
-  if (before === null || drop === null)
-    return `${fixed(after)} ${over}; run ${run} was planned without these queries`
-  const { drop: mean, low, high } = drop
-  return `${fixed(before)} → ${fixed(after)} (${signed(-mean)}; 95 % interval ${signed(-high)} to ${signed(-low)}) ${over}`
-}
-
-const fixed = (value: number): string => value.toFixed(3)
-const signed = (value: number): string => `${value < 0 ? '' : '+'}${fixed(value)}`

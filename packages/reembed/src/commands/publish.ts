@@ -6,11 +6,11 @@ import {
   rollback as rollBack,
 } from '@reembed/producer'
 import { readManifest, requirePlan } from '@reembed/protocol'
+import { describeWorse, outcomeSentence } from '@reembed/render'
 import { EXIT, ReembedError } from '@reembed/shared'
-import { outcomeSentence } from '../describe-run.ts'
-import { facts, print } from '../format.ts'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
+import { facts, print } from '../output.ts'
 import { actorOf, type ReasonFlag } from '../requests.ts'
 
 interface PublishFlags extends OutputFlags, JsonFlag, ReasonFlag {
@@ -56,20 +56,9 @@ export async function rollback(
   conclude(flags, 'version' in outcome ? outcome.version.run : (run ?? ''), outcome)
 }
 
-/** The queries that got worse, by the gate that failed, worst first. */
-const worseRows = (outcome: PublishOutcome): [string, string][] =>
-  outcome.status !== 'held'
-    ? []
-    : outcome.gates.flatMap(({ gate, worse = [] }) =>
-        worse.map(({ query, text, before, after }): [string, string] => [
-          'worse',
-          `${before.toFixed(3)} to ${after.toFixed(3)}  ${query}  ${JSON.stringify(text ?? '')}  (${gate})`,
-        ]),
-      )
-
 function conclude(flags: JsonFlag, run: string, outcome: PublishOutcome): void {
   const hint = outcome.status === 'superseded' ? '; --force publishes this one nevertheless' : ''
   const sentence = `${outcomeSentence(outcome)}${hint}`
-  print(flags.json, { run, ...outcome }, facts([['run', `${run}  ${sentence}`], ...worseRows(outcome)]))
+  print(flags.json, { run, ...outcome }, facts([['run', `${run}  ${sentence}`], ...describeWorse(outcome)]))
   if (outcome.status === 'held' || outcome.status === 'superseded') process.exitCode = EXIT.notPublished
 }

@@ -3,16 +3,21 @@ import { type PlannedRun, planCorpus } from '@reembed/planner'
 import { enqueueRun, followRun, type PublishOutcome, publish, recordRun } from '@reembed/producer'
 import { type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
 import { openQueue, type RedisTarget } from '@reembed/queue'
-import { EXIT, faultOf, ReembedError, shardPrefix } from '@reembed/shared'
+import {
+  createProgressLine,
+  describeFinishedRun,
+  describePlan,
+  describeQuote,
+  duration,
+  type Row,
+  unreadWarning,
+} from '@reembed/render'
+import { EXIT, faultOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
 import { startWorker, type Worker } from '@reembed/worker'
-import { describePaid, describePlan, describeQuote } from '../describe-plan.ts'
-import { outcomeSentence } from '../describe-run.ts'
-import { documentsText, unreadRow, unreadWarning } from '../describe-totals.ts'
-import { bytes, count, duration, facts, note, nulledRow, print, reuseRow } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
-import { notePlan } from '../notices.ts'
+import { notePlan, remedyOf } from '../notices.ts'
 import {
   openOrStartEndpoint,
   openOrStartRedis,
@@ -22,7 +27,7 @@ import {
   s3OptionsOf,
 } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags, WorkerFlags } from '../options.ts'
-import { createProgressLine } from '../progress-line.ts'
+import { facts, note, print } from '../output.ts'
 import { actorOf, planOptionsOf } from '../requests.ts'
 import { steps } from '../step-line.ts'
 
@@ -211,24 +216,22 @@ function conclude(
       quote,
     },
     facts([
-      ['run', `${id}  ${outcomeSentence(outcome)}`],
-      ['documents', `${documentsText(totals)}${rejectsNote(manifest)}`],
-      ...unreadRow(totals),
-      ...nulledRow(totals),
-      ...reuseRow(manifest),
-      ...(actualCost ? describePaid(actualCost, quote) : []),
-      [
-        'shards',
-        `${count(shards)}, ${bytes(totals.bytes)} in ${store.url.replace(/\/$/, '')}/${shardPrefix(id)}`,
-      ],
+      ...describeFinishedRun(manifest, outcome, store.url),
       last,
+      ...rejectsRow(flags.output, manifest, outcome),
       ['next', nextStep(flags.output, id, outcome)],
     ]),
   )
-  const warning = unreadWarning(totals, plan)
-  if (warning) note(warning)
+  const warning = unreadWarning(totals)
+  if (warning) note(`${warning}. ${remedyOf(plan.texts)}`)
   if (outcome.status === 'held' || outcome.status === 'superseded') process.exitCode = EXIT.notPublished
 }
+
+/** How to list the rejects of a run that was published with some. */
+const rejectsRow = (output: string, { run, totals }: Manifest, outcome: PublishOutcome): Row[] =>
+  totals.rejects === 0 || outcome.status === 'held'
+    ? []
+    : [['rejects', `\`reembed rejects ${run.slice(0, SHORT_ID)} --output ${output}\` lists them`]]
 
 /** The command with which most users continue. */
 function nextStep(output: string, run: string, outcome: PublishOutcome): string {
@@ -247,8 +250,3 @@ function nextStep(output: string, run: string, outcome: PublishOutcome): string 
 
 /** Letters of a run id that name it in a command. */
 const SHORT_ID = 8
-
-function rejectsNote({ rejectReasons }: Manifest): string {
-  const reasons = Object.entries(rejectReasons).map(([reason, times]) => `${reason} ${count(times)}`)
-  return reasons.length === 0 ? '' : ` (${reasons.join(', ')}; \`reembed rejects\` lists them)`
-}

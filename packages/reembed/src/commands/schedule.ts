@@ -11,9 +11,9 @@ import {
 import { openQueue } from '@reembed/queue'
 import type { Command } from 'commander'
 import { addSchedule, removeSchedule, requireConfigFile, rootOf, schedulesOf } from '../config/schedules.ts'
-import { note, print } from '../format.ts'
 import { checkEndpoint, openExistingOutput, openOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
+import { note, print } from '../output.ts'
 import { type ProducerFlags, planTick } from '../planning-tick.ts'
 
 /** `reembed schedule add`: adds the schedule to the file. */

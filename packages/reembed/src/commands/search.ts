@@ -1,9 +1,10 @@
 import { searchRun } from '@reembed/evaluate'
 import { findRun } from '@reembed/planner'
+import { printable } from '@reembed/render'
 import { messageOf, ReembedError } from '@reembed/shared'
-import { note, print, printable } from '../format.ts'
 import { openExistingOutput, openOrStartEndpoint, s3OptionsOf } from '../open-resources.ts'
 import type { EndpointFlags, JsonFlag, OutputFlags } from '../options.ts'
+import { note, print } from '../output.ts'
 
 interface Flags extends EndpointFlags, OutputFlags, JsonFlag {
   readonly top: number

@@ -1,13 +1,13 @@
 import { findRun } from '@reembed/planner'
 import { type QueueView, type RunStatus, readRunStatus, watchRun } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
+import { describeRunStatus } from '@reembed/render'
 import { EXIT, messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { describeRunStatus } from '../describe-run.ts'
-import { facts, note, print } from '../format.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
+import { facts, note, print } from '../output.ts'
 
 type Flags = OutputFlags & RedisFlags & JsonFlag & { readonly watch?: boolean }
 

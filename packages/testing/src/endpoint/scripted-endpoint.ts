@@ -77,6 +77,10 @@ export async function startScriptedEndpoint(): Promise<ScriptedEndpoint> {
       sendJson(response, 200, endpoint.info)
       return
     }
+    if (request.method === 'GET') {
+      response.writeHead(404).end()
+      return
+    }
     const body: Record<string, unknown> = JSON.parse(Buffer.concat(chunks).toString() || '{}')
     const given = body.inputs ?? body.input
     const texts: string[] = Array.isArray(given) ? given : [given]

@@ -6,11 +6,12 @@ import {
   type Endpoint,
   type Failure,
   isOverload,
+  isRefusal,
   isUnavailable,
   type Limiter,
   type Permit,
   type RequestLimits,
-  requestLimits,
+  type RequestSizes,
   toError,
   unavailableReason,
 } from '@reembed/endpoint'
@@ -24,6 +25,8 @@ import type { StatedTokens } from './text-meter.ts'
 /** Texts that are sent together, and the rows of their vectors. */
 export interface Request {
   readonly texts: readonly string[]
+  /** Tokens of each text, estimated. */
+  readonly tokens: readonly number[]
   readonly rows: readonly number[]
   readonly vectors: Float32Array
   /** A row of `vectors` for the canary of this request. */
@@ -42,6 +45,8 @@ export interface SenderOptions {
   readonly limiter: Limiter
   /** Shared by all jobs of a worker. */
   readonly suspects: Suspects
+  /** The sizes of requests that the endpoint accepts, shared by all jobs of a worker. */
+  readonly sizes: RequestSizes
   /** How long the endpoint may be unavailable before the job is requeued. */
   readonly maxUnavailableMs: number
   readonly stop?: JobStop | undefined
@@ -61,12 +66,6 @@ export interface Sender {
 /** A text that every embedding model accepts. */
 const GOOD_TEXT = 'The quick brown fox jumps over the lazy dog.'
 const MAX_BAD_VECTORS = 3
-/**
- * Lower bound of the reduced size limit: a smaller body that is refused as too large shows a
- * misconfigured server.
- */
-const MIN_BYTES = 64 * 1024
-
 /** Waits for a crashed server before the endpoint is proved again. */
 const SUSPECT_PAUSE_MS = 1_000
 
@@ -84,12 +83,12 @@ export function createSender({
   canary,
   limiter,
   suspects,
+  sizes,
   maxUnavailableMs,
   stop,
   clock,
   random,
 }: SenderOptions): Sender {
-  let limits = withRoom(requestLimits(endpoint.info), canary.inputs)
   /** Start of the current unavailability. An answer to any request of this sender ends it. */
   let failingSince: number | undefined
 
@@ -148,9 +147,9 @@ export function createSender({
       const inputs: number = rest.texts.length + canary.inputs
       using permit = await unlessStopping(signal, until => limiter.acquire(inputs, until, canary.inputs > 0))
       if (permit === undefined) return request.omit(rest.rows)
-      // The request may have been packed before the endpoint stated a lower limit, and a permit may
-      // cover a part of it.
-      const most = Math.max(1, Math.min(limits.inputs, permit.inputs - canary.inputs))
+      // The request may have been packed before a lower limit was known, and a permit may cover a
+      // part of it.
+      const most = Math.min(fitting(rest, limits()), Math.max(1, permit.inputs - canary.inputs))
       const whole: boolean = rest.texts.length <= most
       const now: Request = whole ? rest : sliceRequest(rest, 0, most)
       rest = whole ? undefined : sliceRequest(rest, most, rest.texts.length)
@@ -185,6 +184,7 @@ export function createSender({
       permit.success(outcome)
       failingSince = undefined
       suspects.acquit(texts)
+      sizes.acceptedTokens(tokensOf(request))
       request.onAnswered(texts, rows, {
         read: outcome.tokens,
         whole: outcome.textTokens?.slice(0, texts.length),
@@ -241,25 +241,49 @@ export function createSender({
         const { ms } = reaction
         if (!isUp && !(await unlessStopping(signal, until => pause(outcome, ms ?? 0, until))))
           return request.omit(rows)
-        const inputs = isReady ? Math.ceil(texts.length / 2) : texts.length
-        return deliverSplit(
-          request,
-          inputs,
-          signal,
-          isReady ? { ...tries, [outcome.kind]: count - 1 } : failed,
-        )
+        if (!isReady) return deliverSplit(request, texts.length, signal, failed)
+        const halved = { ...tries, [outcome.kind]: count - 1 }
+        return deliverParts(request, Math.ceil(texts.length / 2), signal, { tries: halved, failure: outcome })
       }
       case 'retry': {
         if (role === 'suspect') throw toError(outcome, endpoint.url)
         if (!(await unlessStopping(signal, until => pause(outcome, reaction.ms, until))))
           return request.omit(rows)
-        if (outcome.kind === 'batch_limit')
-          limits = { ...limits, inputs: Math.max(1, Math.min(limits.inputs, outcome.limit)) }
-        if (outcome.kind === 'too_large') limits = { ...limits, bytes: Math.max(MIN_BYTES, limits.bytes / 2) }
+        // The canary is an input of the request too.
+        if (outcome.kind === 'batch_limit') sizes.refusedInputs(outcome.limit + canary.inputs)
+        if (outcome.kind === 'too_large') sizes.refusedBytes(bytesOf(request))
         if (role === 'proof') return deliverTogether(request, signal, failed, role)
-        return deliverSplit(request, reaction.inputs, signal, failed)
+        return deliverParts(request, reaction.inputs, signal, { tries: failed, failure: outcome })
       }
     }
+  }
+
+  /**
+   * Sends the parts of a request that failed. If it was refused and each part is answered, its size
+   * was at fault.
+   */
+  async function deliverParts(
+    request: Request,
+    inputs: number,
+    signal: AbortSignal,
+    { tries, failure }: { readonly tries: Tries; readonly failure: Failure },
+  ): Promise<void> {
+    if (inputs >= request.texts.length || !isRefusal(failure))
+      return deliverSplit(request, inputs, signal, tries)
+    let isAnswered = true
+    const watched: Request = {
+      ...request,
+      reject(...rejected) {
+        isAnswered = false
+        request.reject(...rejected)
+      },
+      omit(rows) {
+        isAnswered = false
+        request.omit(rows)
+      },
+    }
+    await deliverSplit(watched, inputs, signal, tries)
+    if (isAnswered) sizes.refusedTokens(tokensOf(request))
   }
 
   /**
@@ -324,6 +348,7 @@ export function createSender({
 
   const goodRequest = (): Request => ({
     texts: [GOOD_TEXT],
+    tokens: [GOOD_TEXT.length],
     rows: [0],
     vectors: new Float32Array(2 * endpoint.info.dimensions),
     canaryRow: 1,
@@ -334,9 +359,11 @@ export function createSender({
     },
   })
 
+  const limits = (): RequestLimits => withRoom(sizes.limits(endpoint.info), canary.inputs)
+
   return {
     get limits() {
-      return limits
+      return limits()
     },
     send: (request, signal) => deliver(request, signal, {}),
   }
@@ -346,6 +373,20 @@ const withRoom = (limits: RequestLimits, canaries: number): RequestLimits => ({
   ...limits,
   inputs: Math.max(1, limits.inputs - canaries),
 })
+
+const tokensOf = ({ tokens }: Request): number => tokens.reduce((sum, each) => sum + each, 0)
+const bytesOf = ({ texts }: Request): number => texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0)
+
+/** How many of the first texts are within the limits; at least one. */
+function fitting({ texts, tokens }: Request, limits: RequestLimits): number {
+  const most = Math.min(texts.length, limits.inputs)
+  let sum = 0
+  for (let i = 0; i < most; i++) {
+    sum += tokens[i] ?? 0
+    if (i > 0 && sum > limits.tokens) return i
+  }
+  return most
+}
 
 /**
  * A text that a split left alone starts with no failures: earlier ones may be caused by other
@@ -362,12 +403,18 @@ function split(request: Request, inputs: number): Request[] {
 }
 
 function pickTexts(request: Request, isPicked: (i: number) => boolean): Request {
-  const texts = request.texts.filter((_, i) => isPicked(i))
-  return { ...request, texts, rows: request.rows.filter((_, i) => isPicked(i)) }
+  const pick = <T>(values: readonly T[]): T[] => values.filter((_, i) => isPicked(i))
+  return {
+    ...request,
+    texts: pick(request.texts),
+    tokens: pick(request.tokens),
+    rows: pick(request.rows),
+  }
 }
 
 const sliceRequest = (request: Request, from: number, to: number): Request => ({
   ...request,
   texts: request.texts.slice(from, to),
+  tokens: request.tokens.slice(from, to),
   rows: request.rows.slice(from, to),
 })

@@ -1,24 +1,14 @@
 // The status of a run as rows of text, and as one line of a list.
 
-import type { PublishOutcome, RunStatus } from '@reembed/producer'
-import { documentsText, unreadRow } from './describe-totals.ts'
-import { count, counted, dollars, duration, reuseRow } from './format.ts'
+import type { RunStatus } from '@reembed/producer'
+import { count, counted, dollars, duration, when } from './numbers.ts'
+import type { Row } from './rows.ts'
+import { documentsText, reuseRow, unreadRow } from './totals.ts'
 
-/** The result of publishing a run, in one sentence. */
-export function outcomeSentence(outcome: PublishOutcome): string {
-  if (outcome.status === 'held') return `held: ${outcome.reason}`
-  if (outcome.status === 'superseded')
-    return `superseded by version ${outcome.by.version}, of run ${outcome.by.run}`
-  const { version, overriddenReasons, unjudgedGates } = outcome.version
-  const despite = overriddenReasons ? `, despite: ${overriddenReasons.join('; ')}` : ''
-  const unjudged = unjudgedGates ? `; not judged: ${unjudgedGates.join('; ')}` : ''
-  return `${outcome.status === 'already_current' ? 'already ' : ''}published as version ${version}${despite}${unjudged}`
-}
-
-/** The rows of `reembed status`; the first one is the result in one sentence. */
-export function describeRunStatus(status: RunStatus, nowMs: number): [string, string][] {
+/** The rows of a run's status; the first one is its state in one sentence. */
+export function describeRunStatus(status: RunStatus, nowMs: number): Row[] {
   const { run, sentence, model, shards, shardsDone, totals, queue, plannedMs, lastProgressMs } = status
-  const rows: [string, string][] = [['run', `${run}  ${sentence}`]]
+  const rows: Row[] = [['run', `${run}  ${sentence}`]]
   if (plannedMs !== undefined)
     rows.push(['planned', `${when(plannedMs)}, ${duration(nowMs - plannedMs)} ago`])
   if (model) rows.push(['model', `${model.id}@${model.revision ?? 'unstated'}`])
@@ -50,7 +40,7 @@ function progressText({ documents, documentsDone, speed }: RunStatus): string {
 }
 
 /** The tokens and the cost so far, and those of the whole run. */
-function costRow({ cost, totals }: RunStatus): [string, string][] {
+function costRow({ cost, totals }: RunStatus): Row[] {
   const { tokens, dollars: spent, projectedTokens, projectedDollars } = cost
   if (tokens === null) return []
   const text = (n: number, price: number | null): string =>
@@ -61,12 +51,7 @@ function costRow({ cost, totals }: RunStatus): [string, string][] {
   ]
 }
 
-function queueRows({
-  jobs,
-  workers,
-  otherWorkers,
-  failures,
-}: NonNullable<RunStatus['queue']>): [string, string][] {
+function queueRows({ jobs, workers, otherWorkers, failures }: NonNullable<RunStatus['queue']>): Row[] {
   const { waiting, active, delayed, failed } = jobs
   const others = otherWorkers === 0 ? '' : `; ${counted(otherWorkers, 'worker')} of other outputs`
   return [
@@ -78,12 +63,9 @@ function queueRows({
       'workers',
       `${workers.map(({ worker, endpoint }) => `${worker} (${endpoint})`).join(', ') || 'no worker serves this output'}${others}`,
     ],
-    ...failures.map(({ shard, reason }): [string, string] => ['failed', `shard ${shard}: ${reason}`]),
+    ...failures.map(({ shard, reason }): Row => ['failed', `shard ${shard}: ${reason}`]),
   ]
 }
-
-/** '2026-11-29 20:45', in UTC. */
-export const when = (ms: number): string => new Date(ms).toISOString().slice(0, 16).replace('T', ' ')
 
 /** Header and one line for each run, at most 80 columns; a wider terminal also gets the model. */
 export function listRuns(runs: readonly RunStatus[], columns: number): string {

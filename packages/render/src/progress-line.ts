@@ -1,7 +1,7 @@
 // Shows the progress of a run on stderr: one line that is redrawn on a terminal, a plain line every
 // few seconds in a pipe.
 
-import { count, counted, duration } from './format.ts'
+import { count, counted, duration } from './numbers.ts'
 
 export interface ProgressFacts {
   readonly shards: number
@@ -48,6 +48,7 @@ function shortened(text: string, most: number): string {
   return `${cut.slice(0, Math.max(cut.lastIndexOf(' '), Math.ceil(cut.length / 2)))}…`
 }
 
+/** Draws on a terminal; writes a line every few seconds into a pipe or a log. */
 export function createProgressLine(stream: NodeJS.WriteStream, now: () => number = Date.now): ProgressLine {
   const live = stream.isTTY && process.env.TERM !== 'dumb' && !process.env.CI
   const history: { atMs: number; documents: number }[] = []

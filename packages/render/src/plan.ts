@@ -9,7 +9,8 @@ import {
   type Price,
   type Quote,
 } from '@reembed/protocol'
-import { bytes, count, counted, dollars, duration } from './format.ts'
+import { bytes, count, counted, dollars, duration } from './numbers.ts'
+import type { Row } from './rows.ts'
 
 /** 'id: id, text: {{ title }} {{ text }}, carried: lang (string)' */
 function fieldsOf({ recipe: { fields, template }, layout }: PlannedRun['head']): string {
@@ -18,10 +19,11 @@ function fieldsOf({ recipe: { fields, template }, layout }: PlannedRun['head']):
   return `id: ${fields?.id}, text: ${text}${carried && `, carried: ${carried}`}`
 }
 
-export function describePlan({ head }: PlannedRun): [string, string][] {
+/** What a run would read and make: source, fields, model, shards, chunks, reuse, prompt. */
+export function describePlan({ head }: PlannedRun): Row[] {
   const { model, fields, prompt } = head.recipe
   const inputs = head.recipe.chunking && head.texts ? head.texts.inputs : head.estimatedDocuments
-  const rows: [string, string][] = [
+  const rows: Row[] = [
     ['run', head.run],
     [
       'source',
@@ -49,12 +51,10 @@ export function describePlan({ head }: PlannedRun): [string, string][] {
 }
 
 /** What the new run carries over from its base run, and why it embeds the rest. */
-export function describeReuse(reuse: ReuseForecast, explain: boolean): [string, string][] {
+export function describeReuse(reuse: ReuseForecast, explain: boolean): Row[] {
   const { reason, identical, changed, added, toEmbed } = reuse
   const all = identical.documents + changed.documents + added.documents
-  const rows: [string, string][] = [
-    ['embeds', `about ${count(toEmbed)} of about ${counted(all, 'document')}`],
-  ]
+  const rows: Row[] = [['embeds', `about ${count(toEmbed)} of about ${counted(all, 'document')}`]]
   if (reason !== null) return [...rows, ['reuse', `none: ${reason}`]]
   if (!explain) return rows
   const of = ({ shards, documents, examples }: ReuseGroup, what: string, none: string): string =>
@@ -74,7 +74,7 @@ export function describeReuse(reuse: ReuseForecast, explain: boolean): [string, 
 }
 
 /** The tokens, time and cost that a run is expected to need. */
-export function describeQuote(quote: Quote): [string, string][] {
+export function describeQuote(quote: Quote): Row[] {
   const { tokens, relativeError, canaryTokens, sampled, inputs, tokensPerSecond, seconds, price } = quote
   const how =
     relativeError === null
@@ -84,7 +84,7 @@ export function describeQuote(quote: Quote): [string, string][] {
     canaryTokens > 0
       ? `; of these, ${count(canaryTokens)} tokens are check texts that prove which model answers`
       : ''
-  const rows: [string, string][] = [['tokens', `about ${count(tokens)} (${how}${canaries})`]]
+  const rows: Row[] = [['tokens', `about ${count(tokens)} (${how}${canaries})`]]
   if (seconds !== null && tokensPerSecond !== null) {
     const cold =
       quote.coldStartSeconds > 0 ? `, after a cold start of ${duration(1000 * quote.coldStartSeconds)}` : ''
@@ -103,9 +103,9 @@ export function describeQuote(quote: Quote): [string, string][] {
 }
 
 /** The actual tokens, time and cost of a run, with the quoted ones. */
-export function describePaid(paid: ActualCost, quote: Quote | undefined): [string, string][] {
+export function describePaid(paid: ActualCost, quote: Quote | undefined): Row[] {
   const { tokens, endpointSeconds } = paid
-  const rows: [string, string][] = []
+  const rows: Row[] = []
   if (tokens !== null) {
     const off =
       quote && quote.tokens > 0
@@ -141,9 +141,11 @@ const SHOWN_CHARS = 200
 export function describePreview(
   { inspected, empty, rejected, tokens, overLimit, inputs }: Preview,
   maxInputLength: number | null,
-): [string, string][] {
+): Row[] {
   const share = (n: number): string => (inspected === 0 ? '0 %' : `${((100 * n) / inspected).toFixed(1)} %`)
-  const how = tokens.counted ? '' : " (estimated; give the model's tokenizer.json with --tokenizer to count)"
+  const how = tokens.counted
+    ? ''
+    : ' (estimated from the characters: no tokenizer.json of the model was found)'
   const limit =
     maxInputLength === null ? 'limit unknown' : `${share(overLimit)} over the limit of ${maxInputLength}`
   return [
@@ -152,7 +154,7 @@ export function describePreview(
       'tokens',
       `per input: median ${tokens.p50}, 95 % at most ${tokens.p95}, 99 % at most ${tokens.p99}; ${limit}${how}`,
     ],
-    ...inputs.map(({ id, text }): [string, string] => [`input ${id}`, shorten(text)]),
+    ...inputs.map(({ id, text }): Row => [`input ${id}`, shorten(text)]),
   ]
 }
 

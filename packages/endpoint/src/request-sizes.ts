@@ -1,0 +1,65 @@
+// The size of requests that an endpoint accepts beyond what it states: OpenAI-compatible servers
+// limit the tokens of a request without stating it. The limit is learned from refusals of requests
+// whose parts were answered: then the size was at fault, not a text.
+
+import type { EndpointInfo } from './client/info.ts'
+import { type RequestLimits, requestLimits } from './pack.ts'
+
+export interface RequestSizes {
+  /** The limits that the endpoint states, lowered by what was learned. */
+  limits(info: EndpointInfo): RequestLimits
+  /** Records the tokens of an answered request, by the estimate that it was packed with. */
+  acceptedTokens(tokens: number): void
+  /** Records the tokens of a request that was refused as a whole and answered in parts. */
+  refusedTokens(tokens: number): void
+  /** Records a refusal that states the most inputs of a request. */
+  refusedInputs(most: number): void
+  /** Records a refusal of the bytes of a request. */
+  refusedBytes(bytes: number): void
+}
+
+/**
+ * Lower bound of the reduced limit: a smaller body that is refused as too large shows a
+ * misconfigured server.
+ */
+const MIN_BYTES = 64 * 1024
+/** The search ends when the refused size is at most this multiple of the accepted one. */
+const CLOSE = 1.25
+
+/** Sizes of one endpoint, shared by all jobs that send to it. */
+export function createRequestSizes(): RequestSizes {
+  let inputs = Number.POSITIVE_INFINITY
+  let bytes = Number.POSITIVE_INFINITY
+  let accepted = 0
+  let refused = Number.POSITIVE_INFINITY
+
+  /** Between what was accepted and what was refused, so that the limit is approached from both. */
+  function tokens(): number {
+    if (refused === Number.POSITIVE_INFINITY) return refused
+    return refused <= accepted * CLOSE ? accepted : Math.max(1, Math.floor((accepted + refused) / 2))
+  }
+
+  return {
+    limits(info) {
+      const stated = requestLimits(info)
+      return {
+        inputs: Math.min(stated.inputs, inputs),
+        tokens: Math.min(stated.tokens, tokens()),
+        bytes: Math.min(stated.bytes, bytes),
+      }
+    },
+    acceptedTokens(tokens) {
+      if (tokens < refused) accepted = Math.max(accepted, tokens)
+    },
+    refusedTokens(tokens) {
+      // A request of this size was answered before: the refusal had another cause.
+      if (tokens > accepted) refused = Math.min(refused, tokens)
+    },
+    refusedInputs(most) {
+      inputs = Math.max(1, Math.min(inputs, most))
+    },
+    refusedBytes(size) {
+      bytes = Math.max(MIN_BYTES, Math.min(bytes, size / 2))
+    },
+  }
+}

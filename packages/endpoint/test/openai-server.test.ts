@@ -1,0 +1,97 @@
+// Opening an OpenAI-compatible server finds the form and the size of requests that it accepts.
+
+import { type OpenaiServerOptions, startOpenaiServer } from '@reembed/testing'
+import { describe, expect, test } from 'vitest'
+import type { EndpointOptions } from '../src/client/endpoint.ts'
+import { openEndpoint } from '../src/client/open.ts'
+import { computeReference, referenceTexts } from '../src/identity.ts'
+
+const TOKEN = 'secret-token'
+
+async function opening(options: OpenaiServerOptions, given: EndpointOptions = {}, path = '') {
+  await using server = await startOpenaiServer(options)
+  await using endpoint = await openEndpoint(server.url + path, { model: 'm', ...given })
+  const { info } = endpoint
+  const vectors = await endpoint.embed(['a text'])
+  return { info, vectors, refused: server.refused, answered: server.answered, url: endpoint.url }
+}
+
+test.each([1, 2, 3, 10, 25, 31, 32])(
+  'a limit of %d inputs is found when the server is opened',
+  async maxInputs => {
+    const { info, refused } = await opening({ maxInputs })
+    expect(info.maxClientBatchSize).toBe(maxInputs)
+    expect(refused.length).toBeLessThan(6)
+  },
+)
+
+test('a server without a limit of inputs gets requests of 32, and refuses none', async () => {
+  const { info, refused, answered } = await opening({})
+  expect({ most: info.maxClientBatchSize, refused, answered }).toEqual({
+    most: 32,
+    refused: [],
+    answered: [1, 32, 1],
+  })
+})
+
+test('a server that refuses base64 gets requests for numbers', async () => {
+  const { vectors, refused } = await opening({ refusesBase64: true })
+  expect(vectors.some(value => value !== 0)).toBe(true)
+  expect(refused).toHaveLength(1)
+})
+
+test.each([200, 400, 401, 403, 404, 418, 500, 503])(
+  'a server that answers %d to /info is used by its embeddings route',
+  async otherStatus => {
+    expect((await opening({ otherStatus })).info).toMatchObject({ kind: 'openai', modelId: 'm' })
+  },
+)
+
+describe('the URL of an embeddings route', () => {
+  test.each([
+    '/v1beta/openai/embeddings',
+    '/openai/deployments/x/embeddings?api-version=2024-10-21',
+    '/embeddings?key=secret',
+  ])('%s is used as it stands, and its query is not shown', async route => {
+    const { info, url } = await opening({ route }, {}, route)
+    expect(info.kind).toBe('openai')
+    expect(url).not.toContain('?')
+  })
+
+  test('without the version is found from the URL of the server', async () => {
+    expect((await opening({ route: '/embeddings' })).info.kind).toBe('openai')
+  })
+})
+
+test.each(['api-key', 'authorization'] as const)(
+  'the token is sent by %s where the server reads it',
+  async header => {
+    const key = { header, token: TOKEN }
+    expect((await opening({ key }, { token: TOKEN })).info.kind).toBe('openai')
+  },
+)
+
+test('a token that no header makes valid is refused, and never shown', async () => {
+  const key = { header: 'api-key', token: 'another' } as const
+  const refusal = opening({ key }, { token: TOKEN })
+  await expect(refusal).rejects.toMatchObject({ code: 'ENDPOINT_ACCESS_DENIED' })
+  await expect(refusal).rejects.not.toThrow(TOKEN)
+})
+
+describe('the proof of the model', () => {
+  test('uses a shorter text where the server refuses the long one, and learns the limit', async () => {
+    await using server = await startOpenaiServer({ maxTextTokens: 512, maxRequestTokens: 900 })
+    await using endpoint = await openEndpoint(server.url, { model: 'm' })
+    const { texts, vectors } = await computeReference(endpoint)
+    expect(texts).toHaveLength(referenceTexts.length)
+    expect(texts.at(-1)?.length).toBeLessThan(512 * 4)
+    expect(vectors).toHaveLength(texts.length)
+    expect(endpoint.info.maxInputLength).toBe(512)
+  })
+
+  test('leaves the long text out where every length is refused', async () => {
+    await using server = await startOpenaiServer({ maxTextTokens: 32 })
+    await using endpoint = await openEndpoint(server.url, { model: 'm' })
+    expect((await computeReference(endpoint)).texts).toEqual(referenceTexts.slice(0, -1))
+  })
+})

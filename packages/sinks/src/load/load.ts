@@ -1,15 +1,18 @@
 // Loads a finished run into a vector store, in a target of its own. The records of loaded shards in
-// the output decide what is left to do, so a load that was killed continues when it is called again.
+// the output decide what is left to do, so a load that was killed continues when it is called
+// again.
 //
 //   prepare the target -> write the missing shards -> build the index -> count and compare -> record
 
 import {
+  type LoadedShard,
   type LoadProof,
   type LoadRecord,
   type LoadTarget,
   type Manifest,
   putLoadedShard,
   putLoadRecord,
+  type RefusedRow,
   readLoadedShards,
   readLoadRecords,
 } from '@reembed/protocol'
@@ -45,7 +48,12 @@ export interface LoadOutcome {
   /** Shards and rows that this call wrote; the others were written before. */
   readonly written: { readonly shards: number; readonly rows: number }
   readonly proof: LoadProof
+  /** The first rows that the vector store cannot hold; `readLoadedShards` lists them all. */
+  readonly refused: readonly RefusedRow[]
 }
+
+/** Refused rows in an outcome. */
+const SHOWN_REFUSED = 10
 
 export const DEFAULT_NAME = 'embeddings'
 
@@ -90,14 +98,15 @@ export async function loadRun(
   const load = await vectors.prepare(target, signal)
   const total = { shards: 0, rows: 0, refused: 0 }
   const done = new Set<number>()
-  const add = (shard: number, rows: number, refused: number): void => {
+  const shown: RefusedRow[] = []
+  const add = ({ shard, rows, refused }: LoadedShard): void => {
     done.add(shard)
     total.shards += 1
     total.rows += rows
-    total.refused += refused
+    total.refused += refused.length
+    shown.push(...refused.slice(0, SHOWN_REFUSED - shown.length))
   }
-  for await (const { shard, rows, refused } of readLoadedShards(source, manifest, load))
-    add(shard, rows, refused.length)
+  for await (const loaded of readLoadedShards(source, manifest, load)) add(loaded)
   const before = { ...total }
   const report = (step: LoadProgress['step'], waitingFor?: string): void =>
     onProgress({ step, shards: total.shards, rows: total.rows, waitingFor })
@@ -108,8 +117,8 @@ export async function loadRun(
     (shard, signal) => loadShard(source, vectors, { target, load, shard, signal, onWait }),
     { concurrency, signal },
   )
-  for await (const { shard, rows, refused } of loaded) {
-    add(shard, rows, refused)
+  for await (const shard of loaded) {
+    add(shard)
     report('write')
   }
   report('index')
@@ -121,6 +130,7 @@ export async function loadRun(
   return {
     record,
     proof,
+    refused: shown,
     written: { shards: total.shards - before.shards, rows: total.rows - before.rows },
   }
 }
@@ -150,7 +160,7 @@ async function loadShard(
     readonly signal: AbortSignal
     readonly onWait: (reason: string) => void
   },
-): Promise<{ readonly shard: number; readonly rows: number; readonly refused: number }> {
+): Promise<LoadedShard> {
   const { manifest, extra } = target
   const options: RowsOptions = {
     dimensions: manifest.model.dimensions,
@@ -165,7 +175,7 @@ async function loadShard(
   })
   const loaded = { shard: shard.shard, rows: shard.rows - refused.length, refused }
   await putLoadedShard(source, manifest, load, loaded)
-  return { ...loaded, refused: refused.length }
+  return loaded
 }
 
 /** Counts the rows of the target and compares a sample. */

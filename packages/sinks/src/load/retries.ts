@@ -1,5 +1,5 @@
-// Repeats a call to a vector store while the failure may pass: the server is overloaded, restarts, or
-// the connection broke.
+// Repeats a call to a vector store while the failure may pass: the server is overloaded, restarts,
+// or the connection broke.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { messageOf, ReembedError } from '@reembed/shared'
@@ -15,7 +15,8 @@ export interface RetryOptions {
 }
 
 /**
- * Calls `attempt` until it succeeds, at most 12 times: about 90 s for a server that does not answer.
+ * Calls `attempt` until it succeeds, at most 12 times: about 90 s for a server that does not
+ * answer.
  * @throws the last failure, or one that does not pass by itself
  */
 export async function withRetries<T>(

@@ -33,7 +33,7 @@ export interface SwitchOutcome {
   readonly from: string | undefined
   /** False if searches used the target already. */
   readonly changed: boolean
-  /** What queries must be embedded with from now on, and what they were embedded with. */
+  /** What queries must be embedded with after the switch, and before. */
   readonly manifest: Manifest
   readonly before: Manifest | undefined
 }

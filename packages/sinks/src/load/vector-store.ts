@@ -21,7 +21,10 @@ export interface ShardWrite {
   /** The id of the load, from `prepare`. */
   readonly load: string
   readonly shard: number
-  /** Reads the rows from the output. Each call starts again. Throws CORRUPT at the end of a changed shard. */
+  /**
+   * Reads the rows from the output. Each call starts again. Throws CORRUPT at the end of a changed
+   * shard.
+   */
   readonly rows: () => AsyncGenerator<ShardBatch, void, undefined>
 }
 

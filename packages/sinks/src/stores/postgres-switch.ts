@@ -1,5 +1,5 @@
-// The view that searches use. DDL is transactional: a search sees the view as it was before or after
-// the transaction, and never none.
+// The view that searches use. DDL is transactional: a search sees the view as it was before or
+// after the transaction, and never none.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import { codeOf, ReembedError } from '@reembed/shared'

@@ -1,5 +1,5 @@
-// PostgreSQL with pgvector. Rows are copied in binary into a table without an index; the primary key
-// and the HNSW index are built afterwards. Searches use a view.
+// PostgreSQL with pgvector. Rows are copied in binary into a table without an index; the primary
+// key and the HNSW index are built afterwards. Searches use a view.
 //
 //   reembed_loads         one row for each target: its load, run and the hash of the run
 //   reembed_load_shards   one row for each shard that was copied, committed together with its rows
@@ -35,7 +35,9 @@ const TABLES = `CREATE TABLE IF NOT EXISTS reembed_loads (
 CREATE TABLE IF NOT EXISTS reembed_load_shards (
   load text NOT NULL, shard integer NOT NULL, refused jsonb NOT NULL, PRIMARY KEY (load, shard))`
 
-/** Opens a PostgreSQL database. `url` is a connection URI of libpq; PGPASSWORD and ~/.pgpass apply. */
+/**
+ * Opens a PostgreSQL database. `url` is a connection URI of libpq; PGPASSWORD and ~/.pgpass apply.
+ */
 export async function openPostgres(url: string): Promise<VectorStore> {
   const [{ default: pg }, { from }] = await Promise.all([
     importClient('pg', () => import('pg')),
@@ -48,7 +50,7 @@ export async function openPostgres(url: string): Promise<VectorStore> {
     keepAlive: true,
     application_name: 'reembed',
   })
-  // A broken idle connection is replaced; the next query reports a server that is away.
+  // A broken idle connection is replaced; the next query reports an outage.
   pool.on('error', () => {})
   const address = addressOf(url)
 
@@ -97,7 +99,8 @@ export async function openPostgres(url: string): Promise<VectorStore> {
     { target, manifest, extra }: Target,
     { load, shard, rows }: ShardWrite,
   ): Promise<readonly RefusedRow[]> {
-    // The claim and the rows commit together. A concurrent writer of the shard waits here until then.
+    // The claim and the rows commit together. A concurrent writer of the shard waits here until
+    // then.
     const claim = await client.query(
       "INSERT INTO reembed_load_shards VALUES ($1, $2, '[]') ON CONFLICT DO NOTHING",
       [load, shard],
@@ -261,7 +264,9 @@ function indexesOf({ target, manifest: { model } }: Target): string[] {
   ]
 }
 
-/** A vector as `vector_send` writes it: dimensions as int16, 0 as int16, float32, all big-endian. */
+/**
+ * A vector as `vector_send` writes it: dimensions as int16, 0 as int16, float32, all big-endian.
+ */
 function receivedVector(bytes: Buffer): Float32Array {
   const values = Buffer.from(bytes.subarray(4)).swap32()
   return new Float32Array(values.buffer.slice(values.byteOffset, values.byteOffset + values.length))

@@ -23,6 +23,7 @@ const FLOORS = [
   ['planner'],
   ['producer', 'worker', 'sinks'],
   ['local', 'sdk', 'render'],
+  ['console'],
   ['reembed'],
 ]
 /** Imported by tests and benches alone; its own sources may import any package below `reembed`. */

@@ -5,6 +5,7 @@
 import { mkdtemp, readFile, rm, utimes } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { serveConsole } from '@reembed/console'
 import {
   createRunsReader,
   pollRunMetrics,
@@ -448,6 +449,18 @@ async function metricLines(view: QueueView | string | undefined): Promise<string
   return (await registry.render()).split('\n').filter(line => line.startsWith('reembed_run_state{'))
 }
 
+/** The page of the run, as text with the entities of HTML. */
+async function pageOf(view: QueueView | string | undefined): Promise<string> {
+  const silent = () => Promise.reject(new Error(String(view)))
+  const read = typeof view === 'object' ? view : { ...redis({}), counts: silent }
+  const queue =
+    view === undefined ? undefined : { ...read, openShards: async () => new Map<number, number>() }
+  await using pages = await serveConsole({ stores: [store], queue, listen: '0' })
+  const response = await fetch(`${pages.url}/runs/${RUN}`)
+  expect(response.status).toBe(200)
+  return response.text()
+}
+
 test.each(Object.entries(CASES))('%s', async (_name, { state, reason, sentence, alert, make }) => {
   const view = await make()
   const status = await readRunStatus(store, view, RUN)
@@ -469,6 +482,9 @@ test.each(Object.entries(CASES))('%s', async (_name, { state, reason, sentence, 
   // JSON: the state and its reason are data.
   const json: RunStatus = JSON.parse(JSON.stringify(runs)).find(({ run }: RunStatus) => run === RUN)
   expect(json).toMatchObject({ state, sentence: status.sentence, ...(reason && { reason }) })
+
+  // Page: the state with its sign, the rest of the sentence beside it.
+  expect(await pageOf(view)).toContain(`</span> ${state}</span>`)
 
   // Metric: one series for each run. Without Redis an exporter does not exist.
   if (view !== undefined || !['queued', 'running'].includes(state)) {

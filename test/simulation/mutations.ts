@@ -17,7 +17,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'vectors are reused without comparing the recipe',
     file: 'protocol/src/identity.ts',
-    find: 'a.spaceId === b.spaceId && a.recipeId === b.recipeId',
+    find: 'vectorsOf(a) === vectorsOf(b)',
     replace: 'true',
   },
   {

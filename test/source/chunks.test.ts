@@ -2,13 +2,14 @@
 // of a real model.
 
 import { once } from 'node:events'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createTokenizer } from '@reembed/corpus'
 import { createHashEngine, type LocalRedis, serveTei, startRedis, type TeiServer } from '@reembed/local'
+import { readEmbeddings } from '@reembed/shard'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { flags, temporaryFolder } from '../parts/cli.ts'
 import { inProcess } from '../parts/in-process.ts'
@@ -81,8 +82,9 @@ test('chunks fit the model by its own tokenizer, have exact offsets, and keep ca
   for (const { key, head, body, lang, year } of articles) {
     const text = head.title === null ? body : `${head.title}\n\n${body}`
     const chunks = rows.filter(row => row.doc_id === String(key))
+    // A document that fits keeps its id.
     expect(chunks.map(({ id, chunk_index }) => [id, chunk_index])).toEqual(
-      chunks.map((_, n) => [`${key}#${n}`, n]),
+      chunks.map((_, n) => [chunks.length === 1 ? String(key) : `${key}#${n}`, n]),
     )
     for (const chunk of chunks) {
       const [start, end] = [Number(chunk.char_start), Number(chunk.char_end)]
@@ -113,6 +115,55 @@ test('chunking is refused above the input limit of the model and without a token
   )
 })
 
+/** A Hub that has the tokenizer of every model. */
+async function startHub() {
+  const asked: string[] = []
+  const server = createServer(async (request, response) => {
+    asked.push(request.url ?? '')
+    response.end(await readFile(TOKENIZER))
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  return {
+    asked,
+    url: `http://127.0.0.1:${port}`,
+    [Symbol.dispose]() {
+      server.close()
+    },
+  }
+}
+
+test('a long file that joins a folder of short ones changes neither their ids nor their vectors', async () => {
+  await using folder = await temporaryFolder()
+  using hub = await startHub()
+  const [source, output] = [join(folder.path, 'docs'), join(folder.path, 'vectors')]
+  await mkdir(source)
+  const short = ['owls', 'geese', 'swans']
+  for (const name of short) await writeFile(join(source, `${name}.md`), `# ${name}\n\nThey hunt or swim.\n`)
+  const run = async () => {
+    const given = flags({ source, output, endpoint: tei.url, redis: redis.url })
+    const { code, stdout, stderr } = await inProcess(['run', ...given, '--json'], { HF_ENDPOINT: hub.url })
+    expect(code, stderr).toBe(0)
+    const ids: string[] = []
+    for await (const batch of readEmbeddings(output)) ids.push(...batch.ids)
+    return { ...JSON.parse(stdout), ids: ids.sort() }
+  }
+  const before = await run()
+  expect(before.ids).toEqual(['geese.md', 'owls.md', 'swans.md'])
+
+  const sentences = Array.from({ length: 200 }, (_, i) => `Owl ${i} hunts quietly. `)
+  await writeFile(join(source, 'long.md'), sentences.join(''))
+  const after = await run()
+  expect(after.totals).toMatchObject({ sourceDocuments: 4, reused: 3 })
+  expect(after.baseRun.run).toBe(before.run)
+  expect(after.ids).toEqual(['geese.md', 'long.md#0', 'long.md#1', 'owls.md', 'swans.md'])
+
+  await rm(join(source, 'long.md'))
+  await writeFile(join(source, 'ducks.md'), 'Ducks dive.\n')
+  // Without the long file the folder is not cut, and the other files keep their vectors again.
+  expect((await run()).totals).toMatchObject({ documents: 4, reused: 3 })
+})
+
 test('files over the limit are cut into chunks by default, with the tokenizer of the model on the Hub', async () => {
   await using folder = await temporaryFolder()
   const source = join(folder.path, 'docs')
@@ -121,13 +172,7 @@ test('files over the limit are cut into chunks by default, with the tokenizer of
   const long = 'Owls hunt quietly. '.repeat(300)
   await writeFile(join(source, 'long.md'), long)
   await writeFile(join(source, 'short.md'), 'Geese do not.')
-  const asked: string[] = []
-  const hub = createServer(async (request, response) => {
-    asked.push(request.url ?? '')
-    response.end(await readFile(TOKENIZER))
-  }).listen(0, '127.0.0.1')
-  await once(hub, 'listening')
-  const { port } = hub.address() as AddressInfo
+  using hub = await startHub()
   const run = (...args: string[]) =>
     inProcess(
       [
@@ -136,7 +181,7 @@ test('files over the limit are cut into chunks by default, with the tokenizer of
         '--json',
         ...args,
       ],
-      { HF_ENDPOINT: `http://127.0.0.1:${port}` },
+      { HF_ENDPOINT: hub.url },
     )
   const chunked = await run()
   expect(chunked.stderr).toContain(
@@ -148,14 +193,13 @@ test('files over the limit are cut into chunks by default, with the tokenizer of
     truncated: 0,
     unread: { tokens: 0, low: 0, high: 0 },
   })
-  expect(asked).toEqual(['/reembed/hash/resolve/main/tokenizer.json'])
+  expect(hub.asked).toEqual(['/reembed/hash/resolve/main/tokenizer.json'])
 
   const whole = await run('--no-chunk')
   expect(JSON.parse(whole.stdout).totals).toMatchObject({ documents: 2, truncated: 1 })
   expect(whole.stderr).toContain('warning: the model did not read ')
   // Both runs exist side by side: chunking is part of the recipe.
   expect(JSON.parse(whole.stdout).run).not.toBe(JSON.parse(chunked.stdout).run)
-  hub.close()
 })
 
 test('files over the limit are embedded with a warning that names the remedy if the tokenizer is not found', async () => {

@@ -17,4 +17,4 @@ export { type Audit, createAudit, type LocatedReject, manifestShardOf } from './
 export { openBuckets } from './verify/buckets.ts'
 export { type PlannedShard, plannedShards, requireShardExists } from './verify/planned-shards.ts'
 export { requireUniqueIds } from './verify/unique-ids.ts'
-export { type Verification, verify } from './verify/verify.ts'
+export { type Verification, type VerifyOptions, verify } from './verify/verify.ts'

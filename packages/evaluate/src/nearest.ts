@@ -24,11 +24,13 @@ export async function nearest(
   { run, shards, model }: Manifest,
   query: Float32Array,
   top: number,
+  onProgress?: (done: number, of: number) => void,
 ): Promise<Hit[]> {
   const best: Hit[] = []
   const length = Math.hypot(...query)
   const unit = query.map(value => value / length)
   for (let shard = 0; shard < shards; shard += 1) {
+    onProgress?.(shard, shards)
     for await (const { ids, vectors } of readShard(store, shardKey(run, shard, shards))) {
       for (const [row, id] of ids.entries()) {
         const score = likeness(unit, vectors, row * model.dimensions)

@@ -18,6 +18,8 @@ export interface SearchRequest {
   /** Whether texts are read from the corpus; shards hold none by default. */
   readonly readTexts?: boolean | undefined
   readonly s3?: S3Options | undefined
+  /** Called before each shard, with the number of shards that were compared and of all. */
+  readonly onProgress?: ((done: number, of: number) => void) | undefined
   /** Called when the texts cannot be read from the corpus any more. */
   readonly onTextsUnreadable?: ((error: unknown) => void) | undefined
 }
@@ -50,7 +52,7 @@ export function requireModelOf(
 export async function searchRun(
   store: Store,
   resolved: ResolvedEndpoint,
-  { run, query, top, queryPrompt, readTexts = false, s3 = {}, onTextsUnreadable }: SearchRequest,
+  { run, query, top, queryPrompt, readTexts = false, s3 = {}, onProgress, onTextsUnreadable }: SearchRequest,
 ): Promise<SearchHit[]> {
   if (query.trim() === '') throw new ReembedError('USAGE', 'the text to search for is empty')
   const manifest = await requireManifest(store, run)
@@ -58,7 +60,7 @@ export async function searchRun(
   requireModelOf(manifest, endpoint)
   const prompt = queryPrompt || manifest.queryPrompt || ''
   const vector = truncateVectors(await endpoint.embed([`${prompt}${query.toWellFormed()}`]), manifest)
-  const hits = await nearest(store, manifest, vector, top)
+  const hits = await nearest(store, manifest, vector, top, onProgress)
   const texts = readTexts
     ? await requirePlan(store, run)
         .then(plan => textsOf(hits, store, plan, s3))

@@ -2,7 +2,14 @@
 // of unchanged documents in the other slices is estimated from a few of them.
 
 import { readDocuments } from '@reembed/corpus'
-import { type Manifest, type Plan, readManifestShards, type Slice, shardsPresent } from '@reembed/protocol'
+import {
+  type Manifest,
+  type Plan,
+  readManifestShards,
+  type Slice,
+  sameRecipe,
+  shardsPresent,
+} from '@reembed/protocol'
 import {
   contentHashOf,
   createSliceLocator,
@@ -148,7 +155,7 @@ function openForecastBase(
   head: PlanResult['head'],
 ): ForecastBase {
   const locator = createSliceLocator(store, plan)
-  const isSame = plan.source === head.source && sameLayout(plan, head)
+  const isSame = plan.source === head.source && sameRecipe(plan, head) && sameLayout(plan, head)
   return {
     async documentsOfSameSlice(slice) {
       const shard = isSame ? await undefinedIfCorrupt(locator.shardOfSameSlice(slice)) : undefined

@@ -13,6 +13,7 @@ export { forcePublish, type PublishOutcome, publish, rollback, supersededBy } fr
 export type { RetentionPolicy } from './retention.ts'
 export { planRetry } from './retry.ts'
 export {
+  describeRun,
   RUN_STATES,
   type RunCondition,
   type RunCost,
@@ -22,7 +23,13 @@ export {
   STATE_REASONS,
   type StateReason,
 } from './run-status/describe.ts'
-export type { QueueFacts, QueueView } from './run-status/facts.ts'
+export {
+  createFactsReader,
+  type FactsReader,
+  type QueueFacts,
+  type QueueView,
+  type RunFacts,
+} from './run-status/facts.ts'
 export {
   createRunsReader,
   type RunsReader,

@@ -1,7 +1,7 @@
 // The ids that decide which vectors can be compared, resumed and reused. Each id depends on the
 // listed members alone. A further member changes every id, so it needs a new `format`.
 
-import { idOf } from '@reembed/shared'
+import { canonical, idOf } from '@reembed/shared'
 import type { ShardLayout } from './layout.ts'
 import type { Recipe } from './plan.ts'
 import type { ModelIdentity } from './receipt.ts'
@@ -72,7 +72,16 @@ export const retryIdOf = (run: string): string => idOf({ retry: { format: 1, run
  */
 export const replacementIdOf = (run: string): string => idOf({ again: { format: 1, run } })
 
-/** Whether equal texts have equal vectors in both runs: the condition for reuse. */
+/**
+ * Whether equal texts have equal vectors under both recipes: the condition for reuse. Fields,
+ * template and chunking decide which texts are embedded, not what their vectors are.
+ */
+export const sameVectors = (a: Recipe, b: Recipe): boolean => vectorsOf(a) === vectorsOf(b)
+
+const vectorsOf = ({ model, prompt, truncate, dtype, nativeDimensions }: Recipe): string =>
+  canonical({ space: spaceIdOf(model), prompt, truncate, dtype, nativeDimensions: nativeDimensions ?? null })
+
+/** Whether equal slices have equal rows in both runs: the condition for carrying a shard over. */
 export const sameRecipe = (
   a: { readonly spaceId: string; readonly recipeId: string },
   b: { readonly spaceId: string; readonly recipeId: string },

@@ -62,6 +62,7 @@ export {
   retryIdOf,
   runIdOf,
   sameRecipe,
+  sameVectors,
   spaceIdOf,
 } from './identity.ts'
 export type { Dtype, ShardLayout } from './layout.ts'
@@ -135,6 +136,7 @@ export {
   type RunStateRecord,
   readRunState,
   readRunStateRecord,
+  readRunStates,
   refuseDeleted,
   setRunState,
 } from './run-state.ts'

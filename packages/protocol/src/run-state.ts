@@ -91,6 +91,18 @@ export async function readRunStateRecord(store: Store, run: string): Promise<Num
   return { number: 0, state: 'running' }
 }
 
+/** Yields the run state records of a run, newest first. */
+export async function* readRunStates(
+  store: Store,
+  run: string,
+): AsyncGenerator<NumberedRunState, void, undefined> {
+  for await (const { key } of store.list(runStatePrefix(run))) {
+    const record = await states.read(store, key)
+    // Deleted between LIST and read.
+    if (record) yield record
+  }
+}
+
 /**
  * Sets the state of a run and returns the previous state. Idempotent: it appends no record if state
  * and budget are unchanged.

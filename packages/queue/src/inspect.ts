@@ -7,7 +7,7 @@ import { countRun, countStates, type QueueCounts, type QueueState } from './coun
 import { type FailedJob, readFailures } from './failed-jobs.ts'
 import type { RunPointer } from './job.ts'
 import { behindRun, queueKey } from './names.ts'
-import { type RunProgress, readProgress, readWorkers, type WorkerState } from './progress.ts'
+import { type RunProgress, readOpenShards, readProgress, readWorkers, type WorkerState } from './progress.ts'
 import { inspectRedis, queueOf, type RedisInfo, type RedisTarget, secureUrlOf } from './redis.ts'
 import { connectRedis } from './redis-client.ts'
 
@@ -33,6 +33,8 @@ export interface QueueReader extends AsyncDisposable {
   /** Returns jobs of a run without attempts left, newest first, at most `limit`. */
   failures(of: RunPointer, limit: number): Promise<FailedJob[]>
   progress(of: RunPointer): Promise<RunProgress>
+  /** The unfinished shards that workers embed, each with its number of embedded documents. */
+  openShards(of: RunPointer): Promise<ReadonlyMap<number, number>>
   workers(): Promise<WorkerState[]>
 }
 
@@ -50,6 +52,7 @@ export function openQueueReader(target: RedisTarget): QueueReader {
     counts: of => countRun(redis, queue, of),
     failures: (of, limit) => readFailures(redis, queue, of, limit),
     progress: of => readProgress(redis, of),
+    openShards: of => readOpenShards(redis, of),
     workers: () => readWorkers(redis, queue, Date.now()),
     async [Symbol.asyncDispose]() {
       redis.disconnect()

@@ -96,6 +96,14 @@ export async function readProgress(redis: Redis, of: RunPointer): Promise<RunPro
   return { shards, documents, rows, rejects, tokens, bytes, truncated, unreadTokens, openDocuments }
 }
 
+/**
+ * The unfinished shards of a run that workers embed, each with its number of embedded documents.
+ */
+export async function readOpenShards(redis: Redis, of: RunPointer): Promise<ReadonlyMap<number, number>> {
+  const open = await redis.hgetall(openKey(of))
+  return new Map(Object.entries(open).map(([shard, documents]) => [Number(shard), Number(documents)]))
+}
+
 /** Records the heartbeat of a worker. */
 export async function recordHeartbeat(redis: Redis, queue: string, state: WorkerState): Promise<void> {
   await redis.hset(queueKey('workers', queue), state.worker, JSON.stringify(state))

@@ -1,6 +1,5 @@
 // Runs a command line: parses, executes, prints a failure as one line, returns the exit code.
 
-import http from 'node:http'
 import { EXIT, proxyEnv, ReembedError } from '@reembed/shared'
 import { CommanderError } from 'commander'
 import { explain } from './explain.ts'
@@ -12,7 +11,7 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
   try {
     // For fetch and Node's agents. The endpoint and S3 clients have agents of their own.
     const proxies = proxyEnv()
-    if (proxies !== undefined) http.setGlobalProxyFromEnv({ ...proxies })
+    if (proxies !== undefined) (await import('node:http')).setGlobalProxyFromEnv({ ...proxies })
     await createProgram().parseAsync(argv)
     return typeof process.exitCode === 'number' ? process.exitCode : EXIT.ok
   } catch (error) {

@@ -6,6 +6,8 @@ import { messageOf, ReembedError } from '@reembed/shared'
 const FLAGS: Readonly<Record<string, string>> = {
   allowInsecure: '--allow-insecure',
   'chunking.maxTokens': '--chunk-tokens',
+  console: '--listen',
+  'console.token': 'REEMBED_CONSOLE_TOKEN',
   csv: '--csv',
   endpoint: '--endpoint',
   'endpoint.region': '--instance, --region; `reembed endpoint price` lists them',

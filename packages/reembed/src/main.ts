@@ -1,18 +1,29 @@
 #!/usr/bin/env node
 
-// The `reembed` command as a process.
+// The `reembed` command as a process. Loading a command takes a few hundred milliseconds, so the
+// first line is shown before anything else is loaded: only step-line.ts, which imports nothing, is
+// imported statically.
 
-import { codeOf } from '@reembed/shared'
-import { runCommand } from './command.ts'
-import { openTraces } from './traces.ts'
+import { steps } from './step-line.ts'
+
+/** Commands that write logs until they are stopped. */
+const DAEMONS: ReadonlySet<string> = new Set(['worker', 'producer', 'exporter'])
+
+function isWork([name = '-', ...rest]: readonly string[]): boolean {
+  const isHelp = name === 'help' || rest.some(arg => arg === '--help' || arg === '-h')
+  return !name.startsWith('-') && !isHelp && !DAEMONS.has(name)
+}
 
 // `reembed … | head -1` closes the pipe early. That ends the output, not the work: a run continues,
 // and the exit code is unchanged.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', error => {
-    if (codeOf(error) !== 'EPIPE') throw error
+    if (!('code' in error) || error.code !== 'EPIPE') throw error
   })
 }
 
-await using _ = await openTraces(process.env)
-process.exitCode = await runCommand(process.argv)
+if (isWork(process.argv.slice(2))) steps.show('reembed: starting')
+// Tracing needs one of its variables, and most processes have none.
+const isTraced = Object.keys(process.env).some(name => name.startsWith('OTEL_'))
+await using _ = isTraced ? await (await import('./traces.ts')).openTraces(process.env) : undefined
+process.exitCode = await (await import('./command.ts')).runCommand(process.argv)

@@ -73,7 +73,7 @@ export async function openOrStartEndpoint(
 ): Promise<ResolvedEndpoint> {
   if (flags.endpoint) return requireEndpoint(flags)
   const { startEndpoint } = await importLocal('an --endpoint')
-  if (!quiet) steps.show(`starting a local endpoint with the model ${flags.model ?? 'all-MiniLM-L6-v2'}`)
+  steps.show(`starting a local endpoint with the model ${flags.model ?? 'all-MiniLM-L6-v2'}`)
   const endpoint = stack.use(await startEndpoint(flags.model ? { model: flags.model } : {}))
   if (!quiet) note(`endpoint  ${endpoint.url}  (local, ${flags.model ?? 'all-MiniLM-L6-v2'})`)
   return { url: endpoint.url, options: {}, tokenizer: endpoint.tokenizer }

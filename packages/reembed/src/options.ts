@@ -263,6 +263,17 @@ export const optionalOutputs: readonly Option[] = [
   new Option('--output <url...>', 'export metrics of the runs in these outputs').env('REEMBED_OUTPUT'),
 ]
 
+export const consoleOptions: readonly Option[] = [
+  required(new Option('--output <url...>', 'show the runs in these outputs').env('REEMBED_OUTPUT')),
+  new Option(
+    '--listen <address>',
+    'serve the pages on this loopback port, or on host:port with the token in REEMBED_CONSOLE_TOKEN',
+  )
+    .default('9467')
+    .argParser(address)
+    .env('REEMBED_CONSOLE'),
+]
+
 export const endpoint: readonly Option[] = [
   new Option(
     '--endpoint <url>',

@@ -15,6 +15,12 @@ export function print(json: boolean | undefined, value: unknown, text: string): 
   process.stdout.write(json ? `${JSON.stringify(value, null, 2)}\n` : `${text}\n`)
 }
 
+/** Writes a part of the result of a command on stdout, while the command works on the rest. */
+export function write(text: string): void {
+  steps.interrupt()
+  process.stdout.write(text)
+}
+
 /** Prints a note on stderr. */
 export const note = (text: string): void => {
   steps.interrupt()

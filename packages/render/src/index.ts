@@ -9,7 +9,7 @@ export {
 } from './benchmark.ts'
 export { describeComparison, describeModelPreview, modelText } from './comparison.ts'
 export { describeFinishedRun, describeWorse, outcomeSentence } from './finished-run.ts'
-export { bytes, count, counted, duration } from './numbers.ts'
+export { bytes, count, counted, dollars, duration } from './numbers.ts'
 export { describePlan, describePreview, describeQuote, describeReuse } from './plan.ts'
 export { createProgressLine, type ProgressFacts, type ProgressLine } from './progress-line.ts'
 export { recallLines } from './recall.ts'

@@ -11,11 +11,11 @@ import { count, counted } from './numbers.ts'
 import type { Row } from './rows.ts'
 
 /**
- * '3,000 = 2,999 rows + 1 reject', or '196 documents in 2,301 chunks = …' for a run with chunks.
+ * '3,000 = 2,999 rows + 1 reject', or '196 documents in 2,301 chunks = …' if documents were cut.
  */
 export function documentsText({ documents, sourceDocuments, rows, rejects }: Totals): string {
   const inputs =
-    sourceDocuments === undefined
+    sourceDocuments === undefined || sourceDocuments === documents
       ? count(documents)
       : `${counted(sourceDocuments, 'document')} in ${counted(documents, 'chunk')}`
   return `${inputs} = ${counted(rows, 'row')} + ${counted(rejects, 'reject')}`

@@ -461,7 +461,7 @@ function runCalls(
     async verify(name, { signal } = {}) {
       const store = await resources.store(signal)
       const run = await findRun(store, name, name === undefined ? 'current' : 'newest')
-      return orReason(signal, verify(store, run, signal))
+      return orReason(signal, verify(store, run, { signal }))
     },
 
     async publish(name, { maxRejects, force = false, by, reason, signal } = {}) {

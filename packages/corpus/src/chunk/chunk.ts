@@ -1,10 +1,10 @@
-// Cuts documents into chunks. Off by default: most corpora to re-embed are already cut, and their
-// ids must not change.
+// Cuts documents into chunks. A document that the model reads whole stays as it is, id and text
+// included, so that it keeps its vector when a longer document joins its corpus.
 
 import type { Chunking, SourceRecord } from '@reembed/protocol'
 import { createMemo, ReembedError, tokenizerKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { type SplitOptions, splitText } from './split.ts'
+import { type SplitOptions, splitText, type TextSpan } from './split.ts'
 import { createTokenizer, type ModelTokenizer } from './tokenizer.ts'
 
 /**
@@ -34,8 +34,8 @@ export function splitOptionsOf(
 }
 
 /**
- * Yields the chunks of each document in order, as documents `<id>#<n>`. Empty documents and rejects
- * are passed on.
+ * Yields the chunks of each document in order, as documents `<id>#<n>`; a document that fits, under
+ * its own id. Empty documents and rejects are passed on.
  */
 export async function* chunkDocuments(
   records: AsyncIterable<SourceRecord>,
@@ -45,6 +45,15 @@ export async function* chunkDocuments(
     const spans = record.kind === 'document' ? splitText(record.text, options) : []
     if (record.kind === 'reject' || spans.length === 0) {
       yield record
+      continue
+    }
+    const [first] = spans
+    if (spans.length === 1 && first && isWhole(record.text, first)) {
+      const { headings } = first
+      yield {
+        ...record,
+        chunk: { docId: record.id, index: 0, charStart: 0, charEnd: record.text.length, headings },
+      }
       continue
     }
     for (const [index, span] of spans.entries()) {
@@ -58,6 +67,10 @@ export async function* chunkDocuments(
     }
   }
 }
+
+/** Whether a span leaves out nothing but white space around it. */
+const isWhole = (text: string, { charStart, charEnd }: TextSpan): boolean =>
+  charEnd - charStart === text.trim().length
 
 /** Cached by hash: a tokenizer takes tens of milliseconds and megabytes to set up. */
 const tokenizers = createMemo<string, ModelTokenizer>()

@@ -15,6 +15,8 @@ export interface CompareOptions {
   /** Size of the sample in which neighbours are searched. Default 20,000. */
   readonly documents?: number | undefined
   readonly signal?: AbortSignal | undefined
+  /** Called after each shard that was read, with their number and that of all reads. */
+  readonly onProgress?: ((done: number, of: number) => void) | undefined
 }
 
 export interface Comparison extends RowComparison {
@@ -45,9 +47,13 @@ export async function compareRuns(
     queries: wantedQueries = 200,
     documents: wantedDocuments = 20_000,
     signal,
+    onProgress,
   }: CompareOptions = {},
 ): Promise<Comparison> {
-  const [inA, inB] = [await hashesOf(store, a, signal), await hashesOf(store, b, signal)]
+  // The ids of all shards, then the vectors of the sample.
+  let done = 0
+  const read = (): void => onProgress?.(++done, 2 * (a.shards + b.shards))
+  const [inA, inB] = [await hashesOf(store, a, read, signal), await hashesOf(store, b, read, signal)]
   const { common, sample } = intersect(inA, inB, wantedDocuments)
   if (common === 0) {
     throw new ReembedError(
@@ -55,7 +61,8 @@ export async function compareRuns(
       `runs ${a.run} and ${b.run} have no document in common: compare runs over the same corpus`,
     )
   }
-  const [rowsA, rowsB] = [await rowsOf(store, a, sample, signal), await rowsOf(store, b, sample, signal)]
+  const rowsA = await rowsOf(store, a, sample, { read, signal })
+  const rowsB = await rowsOf(store, b, sample, { read, signal })
   const compared = await compareRows(rowsA, rowsB, {
     top,
     queries: wantedQueries,
@@ -75,6 +82,7 @@ export async function compareRuns(
 async function hashesOf(
   store: Store,
   { run, shards, totals }: Manifest,
+  onRead: () => void,
   signal: AbortSignal | undefined,
 ): Promise<BigUint64Array> {
   const hashes = new BigUint64Array(totals.rows)
@@ -85,6 +93,7 @@ async function hashesOf(
     signal,
   })
   for await (const ids of read) {
+    onRead()
     for (const id of ids) hashes[used++] = hashOfId(id)
   }
   return hashes.sort()
@@ -117,7 +126,7 @@ async function rowsOf(
   store: Store,
   { run, shards, model }: Manifest,
   sample: ReadonlyMap<bigint, number>,
-  signal: AbortSignal | undefined,
+  { read, signal }: { readonly read: () => void; readonly signal: AbortSignal | undefined },
 ): Promise<Rows> {
   const { dimensions } = model
   const ids: string[] = Array(sample.size).fill('')
@@ -131,6 +140,7 @@ async function rowsOf(
         vectors.set(batch.vectors.subarray(row * dimensions, (row + 1) * dimensions), place * dimensions)
       }
     }
+    read()
   }
   return { ids, vectors, dimensions }
 }

@@ -46,13 +46,23 @@ export interface Verification {
 
 const SHARDS_AT_ONCE = 4
 
+export interface VerifyOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Called after each shard, with the number of shards that were read and of all. */
+  readonly onProgress?: ((done: number, of: number) => void) | undefined
+}
+
 /**
  * Reads every shard of a run whole and checks it against the plan and, if there is one, the
  * manifest.
  * @throws ReembedError UNBALANCED, CORRUPT, DUPLICATE_ID or MODEL_MISMATCH for the first fault,
  * naming the file; RUN_NOT_FOUND for an unknown run.
  */
-export async function verify(store: Store, run: string, signal?: AbortSignal): Promise<Verification> {
+export async function verify(
+  store: Store,
+  run: string,
+  { signal, onProgress }: VerifyOptions = {},
+): Promise<Verification> {
   const plan = await requirePlan(store, run)
   const manifest = await readManifest(store, run)
   requireOwnIds(store, plan)
@@ -67,7 +77,7 @@ export async function verify(store: Store, run: string, signal?: AbortSignal): P
     concurrency: SHARDS_AT_ONCE,
     signal,
   })
-  let [min, max, repeatedVectors] = [Number.POSITIVE_INFINITY, 0, 0]
+  let [min, max, repeatedVectors, done] = [Number.POSITIVE_INFINITY, 0, 0, 0]
   const ranges = createDimensionRanges(plan.recipe.model.dimensions)
   for await (const { slice, key, receipt, size, sha256, ...measured } of checked) {
     min = Math.min(min, measured.norms.min)
@@ -75,6 +85,7 @@ export async function verify(store: Store, run: string, signal?: AbortSignal): P
     repeatedVectors += measured.repeatedVectors
     ranges.add(measured)
     audit.add(slice, receipt, size)
+    onProgress?.(++done, plan.shards)
     files.update(`${key} ${sha256}\n`)
     bodies.update(`${key} ${receipt.bodySha256}\n`)
     if (listed)

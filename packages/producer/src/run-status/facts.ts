@@ -54,6 +54,8 @@ export type DatedVersion = Version & { readonly publishedMs?: number | undefined
 /** The shards of a run in the store. */
 export interface ShardFacts {
   readonly done: number
+  /** One byte for each shard of an unfinished run: 1 where the store has it. */
+  readonly present?: Uint8Array | undefined
   /** When the newest one was put. */
   readonly lastMs?: number | undefined
   /** Number of shards put in the last `RECENT_MS`, and when the first of them was. */
@@ -89,6 +91,8 @@ export interface FactsReader {
   one(entry: SeqEntry): Promise<RunFacts>
   /** The runs with the highest sequence numbers, newest first. */
   newest(limit: number): Promise<RunFacts[]>
+  /** The same facts, with what Redis knows now. Asks Redis only, about an unfinished run only. */
+  withQueue(facts: RunFacts): Promise<RunFacts>
 }
 
 /** @param queue a text: why Redis does not answer; undefined: the caller has no queue */
@@ -146,6 +150,10 @@ export function createFactsReader(store: Store, queue: QueueView | string | unde
       for (const entry of entries) facts.push(await read(entry, versions))
       return facts
     },
+    async withQueue(facts) {
+      if (facts.plan === undefined || facts.manifest !== undefined) return facts
+      return { ...facts, queue: await readQueueFacts(queue, { output: store.url, run: facts.run }) }
+    },
   }
 
   /** A run has several sequence numbers after a rollback: its plan has the first of them. */
@@ -177,20 +185,21 @@ async function versionsSince(store: Store, seq: number): Promise<DatedVersion[]>
 
 async function readShardFacts(store: Store, plan: Plan): Promise<ShardFacts> {
   const sinceMs = Date.now() - RECENT_MS
-  const seen = new Set<number>()
+  const present = new Uint8Array(plan.shards)
   let [lastMs, recentSinceMs]: (number | undefined)[] = []
-  let recent = 0
+  let [done, recent] = [0, 0]
   for await (const { key, modifiedMs } of store.list(shardPrefix(plan.run))) {
     const shard = shardOfKey(key, plan.run, plan.shards)
     if (shard === undefined) continue
-    seen.add(shard)
+    if (present[shard] === 0) done += 1
+    present[shard] = 1
     if (modifiedMs === undefined) continue
     lastMs = Math.max(lastMs ?? 0, modifiedMs)
     if (modifiedMs < sinceMs) continue
     recent += 1
     recentSinceMs = Math.min(recentSinceMs ?? modifiedMs, modifiedMs)
   }
-  return { done: seen.size, lastMs, recent, recentSinceMs }
+  return { done, present, lastMs, recent, recentSinceMs }
 }
 
 async function readQueueFacts(

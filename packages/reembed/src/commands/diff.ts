@@ -1,13 +1,14 @@
 import { compareRuns } from '@reembed/evaluate'
 import { findRun } from '@reembed/planner'
 import type { Manifest } from '@reembed/protocol'
-import { describeComparison, modelText } from '@reembed/render'
+import { count, counted, describeComparison, modelText } from '@reembed/render'
 import { requireManifest } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
 import { facts, print } from '../output.ts'
+import { steps } from '../step-line.ts'
 
 interface Flags extends OutputFlags, JsonFlag {
   readonly top: number
@@ -29,7 +30,10 @@ export async function diff(a: string, b: string, flags: Flags): Promise<void> {
       `the vectors of ${modelText(before)} and ${modelText(after)} are not comparable: different models. Omit --vectors to compare the neighbours within each run`,
     )
   }
-  const comparison = await compareRuns(store, before, after, flags)
+  const comparison = await compareRuns(store, before, after, {
+    ...flags,
+    onProgress: (done, of) => steps.show(`reading the runs, ${count(done)} of ${counted(of, 'shard')}`),
+  })
   print(
     flags.json,
     { a: before.run, b: after.run, sameSpace: before.spaceId === after.spaceId, ...comparison },

@@ -11,7 +11,8 @@ import { benchmarkHead, benchmarkLine, benchmarkRates, benchmarkSentence } from 
 import { ReembedError } from '@reembed/shared'
 import { requireEndpoint } from '../open-resources.ts'
 import type { EndpointFlags, JsonFlag } from '../options.ts'
-import { note, print } from '../output.ts'
+import { note, print, write } from '../output.ts'
+import { steps } from '../step-line.ts'
 
 interface Flags extends EndpointFlags, JsonFlag {
   readonly tokens: readonly number[]
@@ -40,9 +41,12 @@ export async function endpointBench(flags: Flags): Promise<void> {
     checkLength(tokens, endpoint)
     const texts = await generateTexts(endpoint, tokens)
     for (const setting of settingsOf(tokens, flags, endpoint)) {
+      steps.show(
+        `measuring ${setting.textsPerRequest} texts of ${tokens} tokens a request, ${setting.concurrency} at once`,
+      )
       const one = await benchmarkEndpoint(endpoint, texts, setting, { seconds: flags.seconds })
       measured.push(one)
-      if (!flags.json) process.stdout.write(`${benchmarkLine(one, pricePerHour)}\n`)
+      if (!flags.json) write(`${benchmarkLine(one, pricePerHour)}\n`)
     }
   }
   const best = flags.tokens.map(tokens => bestResult(measured.filter(one => one.tokens === tokens)))

@@ -5,6 +5,7 @@ import { ReembedError } from '@reembed/shared'
 import { openExistingOutput, openOrStartEndpoint, s3OptionsOf } from '../open-resources.ts'
 import type { EndpointFlags, JsonFlag, OutputFlags } from '../options.ts'
 import { facts, print } from '../output.ts'
+import { steps } from '../step-line.ts'
 
 interface Flags extends EndpointFlags, OutputFlags, JsonFlag {
   readonly gateQueries?: string
@@ -28,6 +29,7 @@ export async function evaluate(name: string | undefined, flags: Flags): Promise<
   const run = await findRun(store, name, 'current')
   const endpoint = await openOrStartEndpoint(flags, stack, { quiet: true })
   const queries = { queriesFile, qrelsFile, s3: s3OptionsOf(flags) }
+  steps.show('embedding the queries, and comparing them with every vector')
   const scored = await scoreRun(store, endpoint, { run, queries, top, queryPrompt })
   const { means, missing, judged, worst } = scored
   print(

@@ -6,6 +6,7 @@ import { openDeleter } from '@reembed/store'
 import { absoluteUrl, openExistingOutput, s3OptionsOf } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
 import { note, print } from '../output.ts'
+import { steps } from '../step-line.ts'
 
 type Flags = OutputFlags &
   JsonFlag & { readonly keep: number; readonly olderThan: number; readonly delete?: boolean }
@@ -21,6 +22,7 @@ export async function gc(name: string | undefined, flags: Flags): Promise<void> 
   const run = name === undefined || isRunId(name) ? name : await findRun(store, name, 'newest')
   const beforeMs = flags.olderThan === 0 ? Number.POSITIVE_INFINITY : Date.now() - flags.olderThan * DAY_MS
   const rules = { keep: flags.keep, beforeMs, run }
+  steps.show('reading the runs of the output')
   const { kept, deletable } = await findGarbage(store, rules)
   if (run !== undefined && deletable.length === 0) {
     const why = kept[0]?.reason

@@ -3,7 +3,7 @@ import { describeModelPreview } from '@reembed/render'
 import { ReembedError } from '@reembed/shared'
 import { embedDocuments } from '@reembed/worker'
 import { notePlan } from '../notices.ts'
-import { openExistingOutput, openSource, requireEndpoint, s3OptionsOf } from '../open-resources.ts'
+import { openExistingOutput, openOrStartEndpoint, openSource, s3OptionsOf } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags } from '../options.ts'
 import { facts, print } from '../output.ts'
 import { planOptionsOf } from '../requests.ts'
@@ -24,7 +24,7 @@ export async function preview(flags: Flags): Promise<void> {
   await using stack = new AsyncDisposableStack()
   const corpus = stack.use(await openSource(flags))
   const output = stack.use(await openExistingOutput(flags))
-  const shown = await previewModel(corpus, await requireEndpoint(flags), planOptionsOf(flags), {
+  const shown = await previewModel(corpus, await openOrStartEndpoint(flags, stack), planOptionsOf(flags), {
     output,
     embedDocuments,
     sample,

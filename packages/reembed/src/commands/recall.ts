@@ -5,6 +5,7 @@ import { requireManifest } from '@reembed/shard'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
 import { print } from '../output.ts'
+import { steps } from '../step-line.ts'
 
 interface Flags extends OutputFlags, JsonFlag {
   readonly top: number
@@ -20,6 +21,7 @@ export async function recall(name: string | undefined, flags: Flags): Promise<vo
   await using store = await openExistingOutput(flags)
   const manifest = await requireManifest(store, await findRun(store, name, 'current'))
   const { top, queries, documents } = flags
+  steps.show('comparing the nearest documents of each type of vectors')
   const measured = await measureRecall(store, manifest, { top, queries, documents })
   print(
     flags.json,

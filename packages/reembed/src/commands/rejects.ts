@@ -4,7 +4,7 @@ import { counted, REJECT_COLUMNS, rejectCsv, rejectText } from '@reembed/render'
 import { messageOf } from '@reembed/shared'
 import { openExistingOutput, s3OptionsOf } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
-import { note } from '../output.ts'
+import { note, write } from '../output.ts'
 
 interface Flags extends OutputFlags, JsonFlag {
   readonly csv?: boolean
@@ -17,7 +17,6 @@ const TEXT_CHARACTERS = 80
 export async function rejects(name: string | undefined, flags: Flags): Promise<void> {
   await using store = await openExistingOutput(flags)
   const run = await findRun(store, name, 'newest')
-  const write = (text: string): void => void process.stdout.write(text)
   if (flags.csv) write(`${REJECT_COLUMNS.join(',')}\r\n`)
   let found = 0
   const all = readRejects(store, run, {

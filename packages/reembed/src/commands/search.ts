@@ -1,10 +1,11 @@
 import { searchRun } from '@reembed/evaluate'
 import { findRun } from '@reembed/planner'
-import { printable } from '@reembed/render'
+import { count, counted, printable } from '@reembed/render'
 import { messageOf, ReembedError } from '@reembed/shared'
 import { openExistingOutput, openOrStartEndpoint, s3OptionsOf } from '../open-resources.ts'
 import type { EndpointFlags, JsonFlag, OutputFlags } from '../options.ts'
 import { note, print } from '../output.ts'
+import { steps } from '../step-line.ts'
 
 interface Flags extends EndpointFlags, OutputFlags, JsonFlag {
   readonly top: number
@@ -32,6 +33,7 @@ export async function search(query: string, flags: Flags): Promise<void> {
     queryPrompt: flags.queryPrompt,
     readTexts: flags.showText,
     s3: s3OptionsOf(flags),
+    onProgress: (done, of) => steps.show(`comparing every vector, ${count(done)} of ${counted(of, 'shard')}`),
     onTextsUnreadable: error =>
       note(`note: ids only, because the texts cannot be read from the corpus: ${messageOf(error)}`),
   })

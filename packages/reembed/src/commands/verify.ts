@@ -1,14 +1,17 @@
 import { verify as verifyRun } from '@reembed/evaluate'
 import { findRun } from '@reembed/planner'
-import { describeVerification } from '@reembed/render'
+import { count, counted, describeVerification } from '@reembed/render'
 import { openExistingOutput } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
 import { facts, print } from '../output.ts'
+import { steps } from '../step-line.ts'
 
 /** `reembed verify`: exit code 0 only if the shards hold exactly what the plan requires. */
 export async function verify(name: string | undefined, flags: OutputFlags & JsonFlag): Promise<void> {
   await using store = await openExistingOutput(flags)
   const run = await findRun(store, name, name === undefined ? 'current' : 'newest')
-  const receipt = await verifyRun(store, run)
+  const receipt = await verifyRun(store, run, {
+    onProgress: (done, of) => steps.show(`verifying, ${count(done)} of ${counted(of, 'shard')}`),
+  })
   print(flags.json, receipt, facts(describeVerification(receipt)))
 }

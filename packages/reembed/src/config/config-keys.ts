@@ -64,6 +64,8 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
   hooks: 'producer.hooks',
   hookQuietSeconds: 'producer.hook_quiet_seconds',
 
+  listen: 'console.listen',
+
   s3Endpoint: 's3.endpoint',
   s3Region: 's3.region',
   s3PathStyle: 's3.path_style',
@@ -122,6 +124,7 @@ export const SECRETS: readonly {
 }[] = [
   { key: 'endpoint.token', variables: ['REEMBED_ENDPOINT_TOKEN', 'HF_TOKEN'] },
   { key: 'producer.hook_secret', variables: ['REEMBED_HOOK_SECRET'] },
+  { key: 'console.token', variables: ['REEMBED_CONSOLE_TOKEN'] },
   { key: 'worker.metrics_token', variables: ['REEMBED_METRICS_TOKEN'] },
 ]
 

@@ -3,14 +3,7 @@
 
 import { type Command, Option } from 'commander'
 import * as option from '../options.ts'
-import { steps } from '../step-line.ts'
 import { subcommandsOf } from './subcommand.ts'
-
-/** Shows a first line at once: loading a command takes a few hundred milliseconds. */
-function loading<T>(load: () => Promise<T>): Promise<T> {
-  steps.show('reembed: starting')
-  return load()
-}
 
 export function addEmbeddingCommands(program: Command): void {
   const command = subcommandsOf(program)
@@ -35,7 +28,7 @@ export function addEmbeddingCommands(program: Command): void {
         option.json,
       ],
     )
-    .action(async options => (await loading(() => import('../commands/run.ts'))).run(options))
+    .action(async options => (await import('../commands/run.ts')).run(options))
 
   option
     .add(command('plan', 'Show what a run would do; writes nothing.', 'reembed plan --source ./docs'), [
@@ -47,7 +40,7 @@ export function addEmbeddingCommands(program: Command): void {
       ...option.spending,
       option.json,
     ])
-    .action(async options => (await loading(() => import('../commands/plan.ts'))).plan(options))
+    .action(async options => (await import('../commands/plan.ts')).plan(options))
 
   option
     .add(
@@ -73,7 +66,7 @@ export function addEmbeddingCommands(program: Command): void {
         option.json,
       ],
     )
-    .action(async options => (await loading(() => import('../commands/preview.ts'))).preview(options))
+    .action(async options => (await import('../commands/preview.ts')).preview(options))
 
   option
     .add(
@@ -94,7 +87,7 @@ export function addEmbeddingCommands(program: Command): void {
         option.json,
       ],
     )
-    .action(async options => (await loading(() => import('../commands/enqueue.ts'))).enqueue(options))
+    .action(async options => (await import('../commands/enqueue.ts')).enqueue(options))
 
   option
     .add(

@@ -37,6 +37,17 @@ export function addRunCommands(program: Command): void {
   option
     .add(
       command(
+        'console',
+        'Serve a page of the outputs: runs, progress, workers, rejects, versions. Reads only.',
+        'reembed console --output ./vectors --redis redis://localhost:6379',
+      ),
+      [...option.consoleOptions, ...option.redis, ...option.s3],
+    )
+    .action(async options => (await import('../commands/console.ts')).consoleCommand(options))
+
+  option
+    .add(
+      command(
         'versions',
         'List the published versions, newest first: run, model, when, by whom and why.',
         'reembed versions --output ./vectors',

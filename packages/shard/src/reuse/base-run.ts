@@ -1,8 +1,9 @@
-// The base runs of a run: runs of the same recipe whose vectors it reuses for unchanged texts. An
-// unfinished run is one as well: each shard proves itself by its receipt and its hashes. Objects
-// are write-once, so a restarted worker, a concurrent writer and a second producer get the same
-// results. A deleted or damaged base run costs requests, never a vector: a text that is not found
-// there is embedded.
+// The base runs of a run: runs whose vectors it reuses for equal texts. Model, prompt, truncation
+// and dtype are the same; fields, template and chunking may differ, and then no shard is carried
+// over. An unfinished run is one as well: each shard proves itself by its receipt and its hashes.
+// Objects are write-once, so a restarted worker, a concurrent writer and a second producer get the
+// same results. A deleted or damaged base run costs requests, never a vector: a text that is not
+// found there is embedded.
 
 import {
   baseRunsOf,
@@ -13,6 +14,7 @@ import {
   readPlan,
   type Slice,
   sameRecipe,
+  sameVectors,
 } from '@reembed/protocol'
 import { canonical, ReembedError, shardKey } from '@reembed/shared'
 import type { Store } from '@reembed/store'
@@ -52,15 +54,14 @@ type ReusingPlan = Pick<
 /**
  * Opens the base runs of a plan; undefined if the plan has none or all were deleted. Shards that
  * are written, deleted or damaged later are noticed: a shard is opened when a slice needs it.
- * @throws ReembedError MODEL_MISMATCH if a recipe differs, so that equal texts may have different
- * vectors.
+ * @throws ReembedError MODEL_MISMATCH if equal texts may have different vectors there.
  */
 export async function openBaseRuns(store: Store, plan: ReusingPlan): Promise<BaseRuns | undefined> {
   const opened: BaseRuns[] = []
   for (const run of baseRunsOf(plan)) {
     const basePlan = await readPlan(store, run)
     if (basePlan === undefined) continue
-    requireSameRecipe(plan, basePlan)
+    requireSameVectors(plan, basePlan)
     opened.push(openBaseRun(store, plan, basePlan))
   }
   if (opened.length === 0) return undefined
@@ -86,7 +87,7 @@ function openBaseRun(store: Store, plan: ReusingPlan, basePlan: Plan): BaseRuns 
    */
   async function open(shard: number, signal?: AbortSignal): Promise<ShardFooter | undefined> {
     const footer = await undefinedIfCorrupt(readFooter(store, keyOf(shard), { signal }))
-    if (footer === undefined || !sameRecipe(footer.receipt, plan)) return undefined
+    if (footer === undefined || !sameRecipe(footer.receipt, basePlan)) return undefined
     const { run, shard: made } = footer.receipt
     // A carried shard has the receipt of the run that made it.
     const isOwn = run === basePlan.run ? made === shard : baseRunsOf(basePlan).length > 0
@@ -95,7 +96,9 @@ function openBaseRun(store: Store, plan: ReusingPlan, basePlan: Plan): BaseRuns 
 
   return {
     async reusableShard(slice, signal) {
-      if (basePlan.source !== plan.source || !sameLayout(basePlan, plan)) return undefined
+      const isSame =
+        basePlan.source === plan.source && sameRecipe(basePlan, plan) && sameLayout(basePlan, plan)
+      if (!isSame) return undefined
       const shard = await undefinedIfCorrupt(locator.shardOfSameSlice(slice))
       if (shard === undefined) return undefined
       const footer = await open(shard, signal)
@@ -117,12 +120,12 @@ function openBaseRun(store: Store, plan: ReusingPlan, basePlan: Plan): BaseRuns 
   }
 }
 
-/** @throws ReembedError MODEL_MISMATCH, with both runs, if their recipes differ. */
-export function requireSameRecipe(
-  plan: Pick<Plan, 'run' | 'spaceId' | 'recipeId'>,
-  base: Pick<Plan, 'run' | 'spaceId' | 'recipeId'>,
+/** @throws ReembedError MODEL_MISMATCH, with both runs, unless equal texts have equal vectors. */
+function requireSameVectors(
+  plan: Pick<Plan, 'run' | 'spaceId' | 'recipe'>,
+  base: Pick<Plan, 'run' | 'spaceId' | 'recipe'>,
 ): void {
-  if (sameRecipe(plan, base)) return
+  if (sameVectors(plan.recipe, base.recipe)) return
   const what = plan.spaceId === base.spaceId ? 'recipe' : 'vector space'
   throw new ReembedError(
     'MODEL_MISMATCH',

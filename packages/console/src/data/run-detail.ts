@@ -1,0 +1,145 @@
+// What the page of a run shows beyond its status. Everything that costs requests is read once per
+// run, or once per change of it, for all readers together.
+
+import { type FoundReject, readRejects } from '@reembed/evaluate'
+import { listVersions, type PublishedVersion, type RunFacts } from '@reembed/producer'
+import { type Manifest, readManifestShards, readRunStates } from '@reembed/protocol'
+import { createMemo, shardOfKey, shardPrefix } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import type { RunEvent } from './samples.ts'
+import { finishedShardStates } from './shard-cells.ts'
+
+/** Documents and tokens of the shards that were put in one stretch of time. */
+export interface RatePoint {
+  readonly atMs: number
+  readonly documents: number
+  readonly tokens: number
+}
+
+export interface RejectSample {
+  readonly reason: string
+  readonly rejects: readonly FoundReject[]
+}
+
+export interface RunDetails {
+  /** The states of the shards of a finished run. */
+  shardStates(store: Store, manifest: Manifest): Promise<Uint8Array>
+  /** Documents and tokens by the time at which the store got their shard, oldest first. */
+  rates(store: Store, manifest: Manifest): Promise<readonly RatePoint[]>
+  /** Planned, state records and versions, oldest first. */
+  recorded(store: Store, facts: RunFacts): Promise<readonly RunEvent[]>
+  /** The first rejects of each reason. Reads receipts until each reason has its samples. */
+  rejectSamples(store: Store, run: string, reasons: readonly string[]): Promise<readonly RejectSample[]>
+  versions(store: Store, current: number | undefined): Promise<readonly PublishedVersion[]>
+}
+
+const KEPT = 20
+const SAMPLES_PER_REASON = 3
+/** Rejects that are read at most before the search for samples of rare reasons ends. */
+const MAX_REJECTS_READ = 2_000
+const MAX_RECORDS = 50
+const RATE_POINTS = 120
+
+export function createRunDetails(): RunDetails {
+  const states = createMemo<string, Uint8Array>({ max: KEPT })
+  const rates = createMemo<string, readonly RatePoint[]>({ max: KEPT })
+  const recorded = createMemo<string, readonly RunEvent[]>({ max: KEPT })
+  const rejects = createMemo<string, readonly RejectSample[]>({ max: KEPT })
+  const versions = createMemo<string, readonly PublishedVersion[]>({ max: KEPT })
+
+  const details: RunDetails = {
+    shardStates: (store, manifest) =>
+      states.get(`${store.url} ${manifest.run}`, () => finishedShardStates(store, manifest)),
+    rates: (store, manifest) => rates.get(`${store.url} ${manifest.run}`, () => readRates(store, manifest)),
+    recorded: (store, facts) => {
+      const { run, record, current } = facts
+      return recorded.get(`${store.url} ${run} ${record.number} ${current?.version}`, async () =>
+        readRecorded(store, facts, await details.versions(store, current?.version)),
+      )
+    },
+    rejectSamples: (store, run, reasons) =>
+      rejects.get(`${store.url} ${run} ${reasons.join()}`, () => readSamples(store, run, reasons)),
+    versions: (store, current) =>
+      current === undefined
+        ? Promise.resolve([])
+        : versions.get(`${store.url} ${current}`, () => listVersions(store)),
+  }
+  return details
+}
+
+async function readRates(store: Store, manifest: Manifest): Promise<RatePoint[]> {
+  const { run, shards } = manifest
+  const times = new Float64Array(shards)
+  for await (const { key, modifiedMs } of store.list(shardPrefix(run))) {
+    const shard = shardOfKey(key, run, shards)
+    if (shard !== undefined) times[shard] = modifiedMs ?? 0
+  }
+  const points: RatePoint[] = []
+  let shard = 0
+  for await (const { rows, rejects, tokens, carriedFrom } of readManifestShards(store, manifest)) {
+    const atMs = times[shard] ?? 0
+    shard += 1
+    // A carried shard may keep the time at which the other run wrote it.
+    if (atMs > 0 && carriedFrom === undefined)
+      points.push({ atMs, documents: rows + rejects, tokens: tokens ?? 0 })
+  }
+  return merged(points.sort((a, b) => a.atMs - b.atMs))
+}
+
+/** At most RATE_POINTS points, each the sum of a stretch of time that ends at its time. */
+function merged(points: readonly RatePoint[]): RatePoint[] {
+  const [first, last] = [points[0], points.at(-1)]
+  if (first === undefined || last === undefined || last.atMs === first.atMs) return []
+  const stepMs = Math.max(1, (last.atMs - first.atMs) / RATE_POINTS)
+  const sums = new Map<number, RatePoint>()
+  for (const { atMs, documents, tokens } of points) {
+    const slot = Math.ceil((atMs - first.atMs) / stepMs)
+    const sum = sums.get(slot)
+    sums.set(slot, {
+      atMs: first.atMs + slot * stepMs,
+      documents: documents + (sum?.documents ?? 0),
+      tokens: tokens + (sum?.tokens ?? 0),
+    })
+  }
+  return [...sums.values()]
+}
+
+async function readRecorded(
+  store: Store,
+  { run, plannedMs }: RunFacts,
+  versions: readonly PublishedVersion[],
+): Promise<RunEvent[]> {
+  const events: RunEvent[] = []
+  if (plannedMs !== undefined) events.push({ atMs: plannedMs, kind: 'record', text: 'planned' })
+  for await (const { state, at, by, reason, budgetExceeded, failure } of readRunStates(store, run)) {
+    if (at === undefined) continue
+    const why = [by && `by ${by}`, reason ?? budgetExceeded ?? failure?.message].filter(Boolean).join(': ')
+    events.push({ atMs: Date.parse(at), kind: 'record', text: `${state} ${why}`.trim() })
+    if (events.length >= MAX_RECORDS) break
+  }
+  for (const each of versions) {
+    if (each.run !== run || each.at === null) continue
+    const by = each.by === null ? '' : ` by ${each.by}`
+    const why = each.reason === null ? '' : `: ${each.reason}`
+    events.push({
+      atMs: Date.parse(each.at),
+      kind: 'version',
+      text: `version ${each.version}: ${each.action}${by}${why}`,
+    })
+  }
+  return events.sort((a, b) => a.atMs - b.atMs)
+}
+
+async function readSamples(store: Store, run: string, reasons: readonly string[]): Promise<RejectSample[]> {
+  const found = new Map<string, FoundReject[]>()
+  let read = 0
+  for await (const reject of readRejects(store, run)) {
+    const same = found.get(reject.reason) ?? []
+    found.set(reject.reason, same)
+    if (same.length < SAMPLES_PER_REASON) same.push(reject)
+    read += 1
+    const isComplete = reasons.every(reason => found.get(reason)?.length === SAMPLES_PER_REASON)
+    if (isComplete || read >= MAX_REJECTS_READ) break
+  }
+  return Array.from(found, ([reason, rejects]) => ({ reason, rejects }))
+}

@@ -1,0 +1,5 @@
+// The public surface of @reembed/console; every other file is private to the package.
+
+export type { ConsoleQueue } from './data/watch-outputs.ts'
+export type { CommandOf, Step } from './page/next-steps.ts'
+export { type Console, type ConsoleOptions, serveConsole } from './server/serve.ts'

@@ -1,0 +1,66 @@
+// The first page: a card for each output.
+
+import type { RunStatus } from '@reembed/producer'
+import { count, dollars } from '@reembed/render'
+import type { OutputState } from '../data/watch-outputs.ts'
+import { type Html, html } from './html.ts'
+import type { Links } from './links.ts'
+import { facts, type Page, pill, type Section, shortId, stateSentence, time } from './parts.ts'
+import { progressBar } from './progress.ts'
+
+export function outputsPage(outputs: readonly OutputState[], links: Links): Page {
+  const cards = outputs.map((output, i): Section => ({ id: `output-${i}`, body: card(output, links) }))
+  return {
+    title: 'Outputs',
+    sections: [{ id: 'head', body: html`<h1>Outputs</h1>` }, ...cards],
+  }
+}
+
+function card({ store, runs, current, readMs, problem }: OutputState, links: Links): Html {
+  const published = runs.find(({ status }) => status.run === current?.run)?.status
+  const open = runs.map(({ status }) => status).filter(status => isOpen(status))
+  return html`<article class="card"><h2>${nameOf(store.url)} <small class="url">${store.url}</small></h2>
+${problem !== undefined && html`<p class="problem" role="alert">The store does not answer: ${problem}</p>`}
+${readMs === undefined && problem === undefined && html`<p>Reading the store …</p>`}
+${readMs !== undefined && current === undefined && html`<p>Nothing is published yet.</p>`}
+${
+  current !== undefined &&
+  facts([
+    ['Current version', html`<a href="${links.versions(store.url)}">${current.version}</a>`],
+    ['Run', html`<a href="${links.run(store.url, current.run)}">${shortId(current.run)}</a>`],
+    ['Model', published?.model ? `${published.model.id}@${published.model.revision ?? 'unstated'}` : '–'],
+    ['Rows', published?.totals ? count(published.totals.rows) : '–'],
+    ['Since', current.at === undefined ? '–' : time(Date.parse(current.at), 'ago')],
+  ])
+}
+${open.map(
+  status =>
+    html`<div class="open"><p><a href="${links.run(store.url, status.run)}">${shortId(status.run)}</a> ${stateSentence(status)}</p>${progressBar(status)}</div>`,
+)}
+${
+  runs.length > 0 &&
+  runTable(
+    store.url,
+    runs.map(({ status }) => status),
+    links,
+  )
+}</article>`
+}
+
+/** Runs that change by themselves or wait for a decision. */
+const isOpen = ({ state }: RunStatus): boolean =>
+  /^(planning|queued|running|waiting|paused|finishing|held|failed)$/.test(state)
+
+const nameOf = (url: string): string => url.replace(/\/+$/, '').split('/').at(-1) || url
+
+function runTable(output: string, runs: readonly RunStatus[], links: Links): Html {
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Newest runs"><table><thead><tr><th>Run</th><th>State</th><th>Planned</th><th class="num">Rows</th><th class="num">Cost</th><th>Model</th></tr></thead><tbody>${runs.map(
+    status =>
+      html`<tr><td><a href="${links.run(output, status.run)}">${shortId(status.run)}</a></td><td>${pill(status.state)}${status.version !== undefined && html` <small>version ${status.version}</small>`}</td><td>${status.plannedMs === undefined ? '–' : time(status.plannedMs)}</td><td class="num">${rowsText(status)}</td><td class="num">${status.cost.projectedDollars === null ? '–' : dollars(status.cost.projectedDollars)}</td><td>${status.model ? `${status.model.id}@${status.model.revision ?? 'unstated'}` : '–'}</td></tr>`,
+  )}</tbody></table></div>`
+}
+
+const rowsText = ({ totals, documents, documentsDone }: RunStatus): string =>
+  totals
+    ? count(totals.rows)
+    : `${documents === 0 ? 0 : Math.min(100, Math.floor((100 * documentsDone) / documents))} %`

@@ -1,0 +1,88 @@
+// Server-Sent Events: the regions of a page that changed since they were last sent. A browser
+// reconnects by itself, and then gets every region once.
+
+import type { ServerResponse } from 'node:http'
+import { messageOf } from '@reembed/shared'
+import { type Page, sectionHtml } from '../page/parts.ts'
+
+export interface EventStreams {
+  /** Sends the page to this reader now, and its changes after each poll, until it disconnects. */
+  open(response: ServerResponse, read: () => Promise<Page | undefined>): void
+  /** Sends what changed to every reader. */
+  publish(): void
+  close(): void
+  readonly readers: number
+}
+
+/** Proxies end a connection that is silent for a minute. */
+const BEAT_MS = 15_000
+/** Bytes that a reader may leave unread before it is disconnected: its tab may sleep. */
+const MAX_UNSENT = 4 * 1024 * 1024
+const MAX_READERS = 200
+
+interface Reader {
+  readonly response: ServerResponse
+  readonly read: () => Promise<Page | undefined>
+  readonly sent: Map<string, string>
+  isReading: boolean
+}
+
+export function createEventStreams(): EventStreams {
+  const readers = new Set<Reader>()
+  const beat = setInterval(() => {
+    for (const { response } of readers) response.write(': alive\n\n')
+  }, BEAT_MS)
+  beat.unref()
+
+  async function send(reader: Reader): Promise<void> {
+    if (reader.isReading) return
+    reader.isReading = true
+    try {
+      const page = await reader.read()
+      if (page === undefined) return
+      const changed = page.sections
+        .map(section => ({ id: section.id, html: sectionHtml(section).text }))
+        .filter(({ id, html }) => reader.sent.get(id) !== html)
+      for (const { id, html } of changed) reader.sent.set(id, html)
+      if (changed.length > 0) write(reader, 'page', { title: page.title, sections: changed })
+    } catch (error) {
+      write(reader, 'problem', { message: messageOf(error) })
+    } finally {
+      reader.isReading = false
+    }
+  }
+
+  function write({ response }: Reader, event: string, data: unknown): void {
+    if (response.writableLength > MAX_UNSENT) {
+      response.destroy()
+      return
+    }
+    // JSON has no line break, which would end the event.
+    response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
+  }
+
+  return {
+    open(response, read) {
+      if (readers.size >= MAX_READERS) {
+        response.writeHead(503, { 'retry-after': '10' }).end('too many readers\n')
+        return
+      }
+      const reader: Reader = { response, read, sent: new Map(), isReading: false }
+      response.writeHead(200, { 'content-type': 'text/event-stream', 'x-accel-buffering': 'no' })
+      response.write('retry: 2000\n\n')
+      readers.add(reader)
+      response.on('close', () => readers.delete(reader))
+      void send(reader)
+    },
+    publish() {
+      for (const reader of readers) void send(reader)
+    },
+    close() {
+      clearInterval(beat)
+      for (const { response } of readers) response.end()
+    },
+    get readers() {
+      return readers.size
+    },
+  }
+}

@@ -1,0 +1,164 @@
+// The HTTP server of the console. It reads and shows; it never changes an output.
+
+import { readFileSync } from 'node:fs'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { isLoopback, listenOn, parseListen, ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import { createRunDetails } from '../data/run-detail.ts'
+import { type ConsoleQueue, watchOutputs } from '../data/watch-outputs.ts'
+import { documentOf, signInPage } from '../page/document.ts'
+import { createLinks } from '../page/links.ts'
+import type { CommandOf } from '../page/next-steps.ts'
+import { createPageReader, notFoundPage, type PageReader } from '../read-page.ts'
+import { createEventStreams, type EventStreams } from './events.ts'
+import { type Access, createAccess } from './session.ts'
+
+export interface ConsoleOptions {
+  readonly stores: readonly Store[]
+  /** Without it, pages show what the store holds: no workers, no jobs in progress. */
+  readonly queue?: ConsoleQueue | undefined
+  /** `9467`, `127.0.0.1:9467` or `[::]:9467`. Port 0 selects a free port. */
+  readonly listen: string
+  /** Required on an address other than loopback. */
+  readonly token?: string | undefined
+  /** The commands that pages offer to copy; without it they offer none. */
+  readonly commandOf?: CommandOf | undefined
+  /**
+   * Time between two reads of Redis, in milliseconds; buckets are read at every sixth. Default
+   * 5,000.
+   */
+  readonly pollMs?: number | undefined
+}
+
+/** A running console. Disposal closes all connections. */
+export interface Console extends AsyncDisposable {
+  /** For example `http://127.0.0.1:9467`. */
+  readonly url: string
+}
+
+/**
+ * Starts the console. It does not keep the process alive.
+ * @throws ReembedError USAGE if the address is invalid, in use, or not loopback and has no token
+ */
+export async function serveConsole(options: ConsoleOptions): Promise<Console> {
+  const { stores, queue, listen, token, pollMs, commandOf } = options
+  const { host, port } = parseListen(listen, 'console')
+  const onLoopback = isLoopback(host)
+  if (!onLoopback && !token) {
+    throw new ReembedError(
+      'USAGE',
+      `the console on ${listen} would be open to other machines: set a token, or listen on loopback`,
+      { option: 'console.token' },
+    )
+  }
+  const stop = new AbortController()
+  const watch = watchOutputs(stores, { queue, signal: stop.signal, pollMs })
+  const read = createPageReader({
+    watch,
+    details: createRunDetails(),
+    queue,
+    links: createLinks(stores.length),
+    commandOf,
+  })
+  const streams = createEventStreams()
+  watch.subscribe(streams.publish)
+  const access = createAccess({ token, onLoopback })
+  const server = createServer((request, response) => {
+    answer(request, response, { access, read, streams }).catch(() => response.destroy())
+  })
+  server.headersTimeout = 5_000
+  server.requestTimeout = 10_000
+  const url = await listenOn(server, { host, port }, 'console')
+  server.unref()
+  return {
+    url,
+    async [Symbol.asyncDispose]() {
+      stop.abort()
+      streams.close()
+      server.closeAllConnections()
+      server.close()
+      await watch.ended
+    },
+  }
+}
+
+interface Answering {
+  readonly access: Access
+  readonly read: PageReader
+  readonly streams: EventStreams
+}
+
+/** Only this server's own script, style and data; no frame, no form to elsewhere. */
+const POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+const asset = (name: string, type: string): { body: Buffer; type: string } => ({
+  body: readFileSync(new URL(`../../assets/${name}`, import.meta.url)),
+  type,
+})
+const ASSETS: Readonly<Record<string, ReturnType<typeof asset>>> = {
+  '/console.css': asset('console.css', 'text/css; charset=utf-8'),
+  '/console.js': asset('console.js', 'text/javascript; charset=utf-8'),
+  '/icon.svg': asset('icon.svg', 'image/svg+xml'),
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  answering: Answering,
+): Promise<void> {
+  const { access, read, streams } = answering
+  response.setHeader('content-security-policy', POLICY)
+  response.setHeader('x-content-type-options', 'nosniff')
+  response.setHeader('referrer-policy', 'no-referrer')
+  response.setHeader('cache-control', 'no-store')
+  const reply = (status: number, body: string | Buffer, type = 'text/plain; charset=utf-8'): void => {
+    response.writeHead(status, { 'content-type': type }).end(request.method === 'HEAD' ? '' : body)
+  }
+  if (!access.isOwnHost(request)) return reply(421, 'open the console by its own address\n')
+  const url = urlOf(request)
+  if (url === undefined) return reply(400, 'invalid address\n')
+  const found = ASSETS[url.pathname]
+  if (found) return reply(200, found.body, found.type)
+  if (url.pathname === '/sign-in' && request.method === 'POST') return signIn(request, response, access)
+  if (request.method !== 'GET' && request.method !== 'HEAD') return reply(405, 'use GET\n')
+  const page = (status: number, shown: Parameters<typeof documentOf>[0]): void =>
+    reply(status, documentOf(shown, url.pathname).text, 'text/html; charset=utf-8')
+  if (!access.permits(request)) {
+    return url.pathname === '/events'
+      ? reply(401, 'sign in\n')
+      : page(401, signInPage(url.searchParams.has('wrong')))
+  }
+  if (url.pathname === '/events') {
+    const of = addressOf(url.searchParams.get('page'))
+    return of === undefined ? reply(400, 'name a page\n') : streams.open(response, () => read(of))
+  }
+  const shown = await read(url)
+  return shown ? page(200, shown) : page(404, notFoundPage)
+}
+
+const BASE = 'http://console'
+const urlOf = ({ url = '' }: IncomingMessage): URL | undefined => addressOf(url)
+
+/** An address within the console; undefined for anything else. */
+function addressOf(path: string | null): URL | undefined {
+  if (path === null || !path.startsWith('/') || !URL.canParse(path, BASE)) return undefined
+  const url = new URL(path, BASE)
+  return url.origin === BASE ? url : undefined
+}
+
+const MAX_FORM_BYTES = 4_096
+
+async function signIn(request: IncomingMessage, response: ServerResponse, access: Access): Promise<void> {
+  let form = ''
+  for await (const piece of request) {
+    form += piece
+    if (form.length > MAX_FORM_BYTES) {
+      response.writeHead(413).end('the form is too long\n')
+      return
+    }
+  }
+  const cookie = access.exchange(new URLSearchParams(form).get('token') ?? '')
+  const location = cookie === undefined ? '/?wrong' : '/'
+  response.writeHead(303, { location, ...(cookie !== undefined && { 'set-cookie': cookie }) }).end()
+}

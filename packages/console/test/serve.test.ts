@@ -1,0 +1,217 @@
+import { once } from 'node:events'
+import { get, type IncomingMessage } from 'node:http'
+import { putVersion, setRunState } from '@reembed/protocol'
+import { shardKey } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { type CommandOf, type Console, serveConsole } from '../src/index.ts'
+import { finishedRun, plannedRun, RUN, type TemporaryStore, temporaryStore } from './runs.ts'
+
+let made: TemporaryStore
+let shown: Console | undefined
+beforeEach(async () => {
+  made = await temporaryStore()
+})
+afterEach(async () => {
+  await shown?.[Symbol.asyncDispose]()
+  shown = undefined
+  await made[Symbol.asyncDispose]()
+})
+
+const commandOf: CommandOf = (step, { output, run }) => `${step} ${run} ${output}`
+const TOKEN = 'a-secret-of-the-console'
+const serve = async (
+  more: { token?: string; listen?: string; store?: Store; pollMs?: number } = {},
+): Promise<string> => {
+  const { store = made.store, ...rest } = more
+  shown = await serveConsole({ stores: [store], listen: '0', pollMs: 20, commandOf, ...rest })
+  return shown.url
+}
+const text = async (url: string, headers: Record<string, string> = {}): Promise<string> =>
+  (await fetch(url, { headers })).text()
+
+/** The status of a request with headers that fetch does not set. */
+async function statusOf(url: string, headers: Record<string, string>): Promise<number | undefined> {
+  const [response] = (await once(get(url, { headers }), 'response')) as [IncomingMessage]
+  response.resume()
+  return response.statusCode
+}
+
+test('the page of a run shows its state, its shards and its history', async () => {
+  await plannedRun(made.store)
+  await made.store.putIfAbsent(shardKey(RUN, 0, 4), Buffer.from('shard'))
+  await setRunState(made.store, RUN, 'paused', { by: 'ada@build-7', reason: 'nightly window' })
+  const url = await serve()
+  const page = await text(`${url}/runs/${RUN}`)
+  expect(page).toContain('by ada@build-7: nightly window')
+  expect(page).toContain('waiting <b>3</b>')
+  expect(page).toContain('done <b>1</b>')
+  expect(page).toContain('paused by ada@build-7: nightly window</span></li>')
+  expect(page).toContain(`Continue it: <code class="command" data-copy>resume ${RUN}`)
+  await expect.poll(() => text(url)).toContain('by ada@build-7: nightly window')
+})
+
+test('a shard that is not made yet has its source ranges, and a number that is no shard is refused', async () => {
+  await finishedRun(made.store, await plannedRun(made.store))
+  const url = await serve()
+  expect(await text(`${url}/runs/${RUN}?shard=4`)).toContain('no shard of this number')
+  expect(await text(`${url}/runs/${RUN}?shard=x`)).toContain('no shard of this number')
+})
+
+test('markup and control characters of a reason are shown as text', async () => {
+  await plannedRun(made.store)
+  await setRunState(made.store, RUN, 'cancelled', {
+    by: 'eve',
+    reason: '<script>alert(1)</script>\u001b[31m',
+  })
+  const page = await text(`${await serve()}/runs/${RUN}`)
+  expect(page).not.toContain('<script>alert')
+  expect(page).toContain('&lt;script&gt;alert(1)&lt;/script&gt;␛[31m')
+})
+
+test('every reply forbids scripts, styles and requests from elsewhere, and names no other host', async () => {
+  const url = await serve()
+  for (const path of ['/', '/versions', '/console.js', '/console.css', '/nothing']) {
+    const { headers } = await fetch(url + path)
+    const policy = headers.get('content-security-policy') ?? ''
+    expect(policy).toContain("default-src 'none'")
+    expect(policy).not.toMatch(/unsafe|https?:|\*/)
+    expect(headers.get('x-content-type-options')).toBe('nosniff')
+    expect(headers.get('referrer-policy')).toBe('no-referrer')
+  }
+  for (const path of ['/', '/console.js', '/console.css'])
+    expect((await text(url + path)).replaceAll('http://www.w3.org/2000/svg', '')).not.toMatch(/https?:\/\//)
+})
+
+test('on loopback a request that names another host is refused, as DNS rebinding sends it', async () => {
+  const url = await serve()
+  expect(await statusOf(url, { host: 'rebound.example' })).toBe(421)
+  expect(await statusOf(url, { host: 'localhost:1' })).toBe(200)
+})
+
+test('an address that other machines reach needs a token', async () => {
+  await expect(serve({ listen: '0.0.0.0:0' })).rejects.toMatchObject({
+    code: 'USAGE',
+    option: 'console.token',
+  })
+  const { port } = new URL(await serve({ listen: '0.0.0.0:0', token: TOKEN }))
+  expect(await statusOf(`http://127.0.0.1:${port}/`, {})).toBe(401)
+})
+
+test('the token opens pages in a header, or once exchanged for a cookie; it is in no address', async () => {
+  await plannedRun(made.store)
+  const url = await serve({ token: TOKEN })
+  for (const path of ['/', `/runs/${RUN}`, '/versions', '/events?page=/'])
+    expect((await fetch(url + path)).status, path).toBe(401)
+  expect((await fetch(url, { headers: { authorization: 'Bearer wrong' } })).status).toBe(401)
+  expect((await fetch(`${url}/?token=${TOKEN}`)).status).toBe(401)
+  expect((await fetch(url, { headers: { authorization: `Bearer ${TOKEN}` } })).status).toBe(200)
+
+  const signIn = (token: string): Promise<Response> =>
+    fetch(`${url}/sign-in`, { method: 'POST', body: new URLSearchParams({ token }), redirect: 'manual' })
+  const refused = await signIn('wrong')
+  expect([refused.headers.get('location'), refused.headers.get('set-cookie')]).toEqual(['/?wrong', null])
+  const accepted = await signIn(TOKEN)
+  const cookie = accepted.headers.get('set-cookie') ?? ''
+  expect(cookie).toMatch(/; Path=\/; HttpOnly; SameSite=Strict; Max-Age=/)
+  expect(cookie + accepted.headers.get('location')).not.toContain(TOKEN)
+  expect((await fetch(url, { headers: { cookie: cookie.split(';')[0] ?? '' } })).status).toBe(200)
+  expect((await fetch(url, { headers: { cookie: 'reembed_console=guess' } })).status).toBe(401)
+})
+
+test('the console changes nothing: every method but GET and HEAD is refused', async () => {
+  const url = await serve()
+  for (const method of ['POST', 'PUT', 'DELETE', 'PATCH'])
+    expect((await fetch(`${url}/runs/${RUN}`, { method })).status).toBe(405)
+})
+
+/** The events of a page until `isEnough`. */
+async function eventsUntil(url: string, isEnough: (text: string) => boolean): Promise<string> {
+  const response = await fetch(url)
+  let seen = ''
+  for await (const piece of response.body ?? []) {
+    seen += Buffer.from(piece).toString()
+    if (isEnough(seen)) break
+  }
+  return seen
+}
+
+test('a reader gets every region once, and then only those that changed', async () => {
+  const plan = await plannedRun(made.store)
+  const url = await serve()
+  const seen = eventsUntil(`${url}/events?page=/runs/${RUN}`, text => text.includes('as version 1'))
+  await expect.poll(() => text(url)).toContain('queued')
+  await finishedRun(made.store, plan)
+  await putVersion(made.store, {
+    version: 1,
+    run: RUN,
+    seq: plan.seq,
+    manifestSha256: 'x',
+    action: 'publish',
+  })
+  const events = (await seen).split('\n\n').filter(event => event.startsWith('event: page'))
+  const idsOf = (event = ''): string[] =>
+    JSON.parse(event.split('data: ')[1] ?? '{}').sections.map(({ id }: { id: string }) => id)
+  expect(idsOf(events[0])).toContain('shards')
+  const last = idsOf(events.at(-1))
+  expect(last).toContain('state')
+  expect(last).not.toContain('limit')
+})
+
+test('ten readers cost as many reads of the store as none', async () => {
+  await plannedRun(made.store)
+  let lists = 0
+  const counting: Store = new Proxy(made.store, {
+    get(target, name, receiver) {
+      if (name === 'list') lists += 1
+      return Reflect.get(target, name, receiver)
+    },
+  })
+  const url = await serve({ store: counting, pollMs: 50 })
+  const during = async (readers: number): Promise<number> => {
+    const stop = new AbortController()
+    await Promise.all(
+      Array.from({ length: readers }, () => fetch(`${url}/events?page=/`, { signal: stop.signal })),
+    )
+    const [before, startedMs] = [lists, performance.now()]
+    await expect.poll(() => lists - before, { timeout: 5_000 }).toBeGreaterThan(40)
+    const perSecond = (1000 * (lists - before)) / (performance.now() - startedMs)
+    stop.abort()
+    return perSecond
+  }
+  const [none, ten] = [await during(0), await during(10)]
+  expect(ten).toBeLessThan(none * 1.5)
+})
+
+test('while the store does not answer the page says so and keeps what it showed', async () => {
+  const plan = await plannedRun(made.store)
+  await finishedRun(made.store, plan)
+  await putVersion(made.store, {
+    version: 1,
+    run: RUN,
+    seq: plan.seq,
+    manifestSha256: 'x',
+    action: 'publish',
+  })
+  const failing = { isAway: false }
+  const store: Store = new Proxy(made.store, {
+    get(target, name, receiver) {
+      if (failing.isAway && (name === 'list' || name === 'get'))
+        return () => {
+          throw new Error('connection refused')
+        }
+      return Reflect.get(target, name, receiver)
+    },
+  })
+  const url = await serve({ store })
+  await expect.poll(() => text(`${url}/runs/${RUN}`)).toContain('as version 1')
+  await expect.poll(() => text(url)).toContain('published')
+  failing.isAway = true
+  await expect.poll(() => text(url)).toContain('The store does not answer: connection refused')
+  expect(await text(url)).toContain('published')
+  const page = await text(`${url}/runs/${RUN}`)
+  expect(page).toContain('The store does not answer: connection refused')
+  expect(page).toContain('as version 1')
+  failing.isAway = false
+  await expect.poll(() => text(url)).not.toContain('does not answer')
+})

@@ -55,13 +55,19 @@ export async function openExistingOutput(flags: OutputFlags): Promise<Store> {
   return openStore(absoluteUrl(flags.output), { unsafe: flags.unsafeStore, s3: s3OptionsOf(flags) })
 }
 
-export function endpointOptionsOf({ model, revision, allowInsecure }: EndpointFlags): EndpointOptions {
+export function endpointOptionsOf({
+  model,
+  revision,
+  allowInsecure,
+  endpointLimits: limits,
+}: EndpointFlags): EndpointOptions {
   const token = process.env.REEMBED_ENDPOINT_TOKEN ?? process.env.HF_TOKEN
   return {
     ...(token && { token }),
     ...(model && { model }),
     ...(revision && { revision }),
     ...(allowInsecure && { allowInsecure }),
+    ...(limits && { limits }),
   }
 }
 

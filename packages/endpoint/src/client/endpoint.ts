@@ -5,7 +5,7 @@ import { allEqual, badRowsOf } from '@reembed/shared'
 import { openAuthorised } from './authorisation.ts'
 import { tokenCount } from './decode.ts'
 import { isRefusal } from './failure-kinds.ts'
-import type { EndpointInfo } from './info.ts'
+import type { EndpointInfo, EndpointLimits } from './info.ts'
 import { negotiate } from './negotiate.ts'
 import { type Outcome, toError } from './outcome.ts'
 import { readAppliedPrompt } from './prompt.ts'
@@ -24,6 +24,8 @@ export interface EndpointOptions {
   readonly model?: string | undefined
   /** Revision of the model, for an endpoint that states none. */
   readonly revision?: string | undefined
+  /** Limits that a server with OpenAI's route alone has and does not state; lower ones count. */
+  readonly limits?: EndpointLimits | undefined
   /** Whether the server truncates long texts (default) or refuses them. */
   readonly truncate?: boolean
   /**
@@ -122,7 +124,7 @@ export async function openTarget(
       truncate,
       timeoutMs,
     }
-    const found = await negotiate(server, signal)
+    const found = await negotiate(server, options.limits, signal)
     const revision = revisionOf(found.info, options.revision, label)
     return createEndpoint({ ...found, info: { ...found.info, revision } }, options.timeoutMs)
   }

@@ -28,6 +28,7 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
   endpoint: 'endpoint.url',
   whenDone: 'endpoint.when_done',
   allowInsecure: 'endpoint.allow_insecure',
+  endpointLimits: 'endpoint.limits',
   awaitEndpoint: 'endpoint.await',
 
   redis: 'queue.redis',

@@ -1,5 +1,5 @@
-// Loads into LanceDB, embedded. Its package is optional and large (193 MB), so the test runs where it
-// is installed: `npm install --no-save @lancedb/lancedb apache-arrow@18` in a folder, linked as
+// Loads into LanceDB, embedded. Its package is optional and large (193 MB), so the test runs where
+// it is installed: `npm install --no-save @lancedb/lancedb apache-arrow@18` in a folder, linked as
 // node_modules/@lancedb.
 
 import { mkdtemp, rm } from 'node:fs/promises'

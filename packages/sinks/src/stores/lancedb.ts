@@ -1,5 +1,5 @@
-// LanceDB, embedded: a folder or an S3 prefix. The versions of one table hold the runs, and tags name
-// versions: each run has a tag, and the tag `live` is what searches check out.
+// LanceDB, embedded: a folder or an S3 prefix. The versions of one table hold the runs, and tags
+// name versions: each run has a tag, and the tag `live` is what searches check out.
 //
 //   <name>.lance   the table
 //   <name>_<run>   a tag: the version that holds the run
@@ -16,7 +16,9 @@ import type { Table as ArrowTable } from 'apache-arrow'
 import type { ShardWrite, Target, VectorStore } from '../load/vector-store.ts'
 import { importClient } from './import-client.ts'
 
-/** The part of the client that a load uses; the package is optional, so its types are not imported. */
+/**
+ * The part of the client that a load uses; the package is optional, so its types are not imported.
+ */
 interface LanceClient {
   connect(uri: string): Promise<LanceDatabase>
   readonly Index: {

@@ -59,6 +59,7 @@ export async function startPostgres(): Promise<PostgresServer> {
     unix_socket_directories: folder,
     // The tests kill the server, and not the machine.
     fsync: 'off',
+    maintenance_work_mem: '1GB',
   }
   const args = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   const url = `postgres://app@127.0.0.1:${port}/postgres`

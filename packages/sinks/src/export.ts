@@ -7,14 +7,7 @@
 //   <target>/LOAD.md               how to load the files; written last: it marks a complete export
 
 import { type ExportRecord, type Manifest, putExportRecord, readExportRecord } from '@reembed/protocol'
-import {
-  extraColumns,
-  type Quantization,
-  type Ranges,
-  rangesOf,
-  readShard,
-  requireWholeBytes,
-} from '@reembed/shard'
+import { type Quantization, type Ranges, rangesOf, readShard, requireWholeBytes } from '@reembed/shard'
 import { canonical, manifestKey, mapConcurrent, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type CreateExportLayout, type ExportedRun, type ExportLayout, textFile } from './layout.ts'
@@ -22,7 +15,7 @@ import { arrow, npy } from './layouts/files.ts'
 import { elasticsearch, vespa } from './layouts/json.ts'
 import { hf, lance, milvus, pinecone } from './layouts/parquet.ts'
 import { pgvector } from './layouts/pgvector.ts'
-import { type RowsOptions, type RunShard, rowsOf, shardsOf } from './read-run.ts'
+import { columnsOf, columnsUnder, type RowsOptions, type RunShard, rowsOf, shardsOf } from './read-run.ts'
 
 export type ExportLayoutName =
   | 'hf'
@@ -116,17 +109,14 @@ export async function exportRun(
   { layout: layoutName, quantize = [], name, signal, onProgress }: ExportRequest,
 ): Promise<ExportResult> {
   requireLayoutSupports(layoutName, quantize, manifest.model.dimensions)
-  const rename = (column: string): string =>
-    IDENTIFIER_NAMES_ONLY.includes(layoutName) ? column.replace(/[^A-Za-z0-9_]/g, '_') : column
-  const columns = extraColumns(manifest.layout)
+  const columns = columnsOf(manifest, { identifiers: IDENTIFIER_NAMES_ONLY.includes(layoutName) })
   const run: ExportedRun = {
     manifest,
-    extra: columns.map(column => ({ ...column, name: rename(column.name) })),
+    extra: columnsUnder(columns),
     quantize,
     ranges: undefined,
     name: name ?? (layoutName === 'pinecone' ? manifest.run : 'embeddings'),
   }
-  requireUnique(run.extra.map(column => column.name))
   // Creating the layout checks its limits, so an unsupported run is refused before the first write.
   LAYOUTS[layoutName](run)
   const ranges = await openExportRecord(source, target, layoutName, run)
@@ -136,7 +126,7 @@ export async function exportRun(
     existingKeys: new Set(await Array.fromAsync(target.list(''), ({ key }) => key)),
     rows: {
       dimensions: manifest.model.dimensions,
-      columns: new Map(columns.map(column => [rename(column.name), column])),
+      columns,
     },
   }
 
@@ -167,15 +157,6 @@ export async function exportRun(
     await target.putIfAbsent(name, bytes)
   }
   return { ...done, loadCommands }
-}
-
-function requireUnique(names: readonly string[]): void {
-  const duplicate = names.find((name, i) => names.indexOf(name) < i)
-  if (duplicate === undefined) return
-  throw new ReembedError(
-    'USAGE',
-    `two columns would both be named '${duplicate}' in this layout: carry only one of them, or export to another layout`,
-  )
 }
 
 function requireLayoutSupports(

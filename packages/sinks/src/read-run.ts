@@ -1,7 +1,7 @@
 // Reads the shards of a finished run, and checks each row against the manifest.
 
 import { type CarriedValue, type Manifest, readManifestShards } from '@reembed/protocol'
-import { columnMismatch, type FlatColumn, readShard, type ShardBatch } from '@reembed/shard'
+import { columnMismatch, extraColumns, type FlatColumn, readShard, type ShardBatch } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import type { ExportShard } from './layout.ts'
@@ -24,12 +24,36 @@ export async function* shardsOf(
   }
 }
 
+/**
+ * The extra columns of the shards (all but id, vector and hash), by their names in the destination.
+ * @param options `identifiers`: names consist of letters, digits and _
+ * @throws ReembedError USAGE if two columns would have one name
+ */
+export function columnsOf(
+  { layout }: Pick<Manifest, 'layout'>,
+  { identifiers }: { readonly identifiers: boolean },
+): ReadonlyMap<string, FlatColumn> {
+  const columns = new Map<string, FlatColumn>()
+  for (const column of extraColumns(layout)) {
+    const name = identifiers ? column.name.replace(/[^A-Za-z0-9_]/g, '_') : column.name
+    if (columns.has(name)) {
+      throw new ReembedError(
+        'USAGE',
+        `two columns would both be named '${name}' in the destination: carry only one of them, or choose another destination`,
+      )
+    }
+    columns.set(name, column)
+  }
+  return columns
+}
+
+/** The columns under their names in the destination. */
+export const columnsUnder = (columns: ReadonlyMap<string, FlatColumn>): FlatColumn[] =>
+  Array.from(columns, ([name, column]) => ({ ...column, name }))
+
 export interface RowsOptions {
   readonly dimensions: number
-  /**
-   * The extra columns of the shards (all but id, vector and hash), by their names in the
-   * destination.
-   */
+  /** See `columnsOf`. */
   readonly columns: ReadonlyMap<string, FlatColumn>
   /**
    * Whether to compare the bytes of the shard with the hash in the manifest. The rows are verified

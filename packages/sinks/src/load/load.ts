@@ -16,10 +16,9 @@ import {
   readLoadedShards,
   readLoadRecords,
 } from '@reembed/protocol'
-import { extraColumns } from '@reembed/shard'
 import { mapConcurrent, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { type RowsOptions, type RunShard, rowsOf, shardsOf } from '../read-run.ts'
+import { columnsOf, columnsUnder, type RowsOptions, type RunShard, rowsOf, shardsOf } from '../read-run.ts'
 import { compareSample } from './compare.ts'
 import { withRetries } from './retries.ts'
 import type { Target, VectorStore } from './vector-store.ts'
@@ -89,11 +88,12 @@ export async function loadRun(
   { name = DEFAULT_NAME, concurrency = 2, by, signal, onProgress = () => {} }: LoadOptions = {},
 ): Promise<LoadOutcome> {
   const { run } = manifest
+  const columns = columnsOf(manifest, { identifiers: vectors.identifiers })
   const target: Target = {
     name: requireName(name),
     target: targetOf(name, run),
     manifest,
-    extra: extraColumns(manifest.layout),
+    extra: columnsUnder(columns),
   }
   const load = await vectors.prepare(target, signal)
   const total = { shards: 0, rows: 0, refused: 0 }
@@ -114,7 +114,7 @@ export async function loadRun(
 
   const loaded = mapConcurrent(
     missingShards(source, manifest, done),
-    (shard, signal) => loadShard(source, vectors, { target, load, shard, signal, onWait }),
+    (shard, signal) => loadShard(source, vectors, { target, columns, load, shard, signal, onWait }),
     { concurrency, signal },
   )
   for await (const shard of loaded) {
@@ -149,22 +149,24 @@ async function loadShard(
   vectors: VectorStore,
   {
     target,
+    columns,
     load,
     shard,
     signal,
     onWait,
   }: {
     readonly target: Target
+    readonly columns: RowsOptions['columns']
     readonly load: string
     readonly shard: RunShard
     readonly signal: AbortSignal
     readonly onWait: (reason: string) => void
   },
 ): Promise<LoadedShard> {
-  const { manifest, extra } = target
+  const { manifest } = target
   const options: RowsOptions = {
     dimensions: manifest.model.dimensions,
-    columns: new Map(extra.map(column => [column.name, column])),
+    columns,
     verify: true,
     signal,
   }

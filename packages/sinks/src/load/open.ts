@@ -1,10 +1,13 @@
 // Opens a vector store by its URL.
 
 import { ReembedError } from '@reembed/shared'
+import { openLance } from '../stores/lancedb.ts'
 import { openPostgres } from '../stores/postgres.ts'
 import type { VectorStore } from './vector-store.ts'
 
 const OPEN: Readonly<Record<string, (url: string) => Promise<VectorStore>>> = {
+  'lancedb:': openLance,
+  'lancedb+s3:': openLance,
   'postgres:': openPostgres,
   'postgresql:': openPostgres,
 }

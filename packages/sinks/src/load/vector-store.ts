@@ -32,6 +32,8 @@ export interface VectorStore extends AsyncDisposable {
   readonly kind: string
   /** The URL without credentials. */
   readonly address: string
+  /** Whether column names must consist of letters, digits and _. */
+  readonly identifiers: boolean
   /** How exactly `read` returns the vectors that were written. */
   readonly compared: 'bits' | 'cosine'
 

@@ -148,6 +148,7 @@ export async function openPostgres(url: string): Promise<VectorStore> {
   return {
     kind: 'postgres',
     address,
+    identifiers: false,
     compared: 'bits',
     prepare: (target, signal) => transaction(signal, client => prepare(client, target, address)),
     write: (target, write, signal) => transaction(signal, client => copyShard(client, target, write)),

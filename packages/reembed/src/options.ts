@@ -295,7 +295,7 @@ export const endpoint: readonly Option[] = [
   new Option(
     '--endpoint <url>',
     'embed with this TEI or OpenAI-compatible server: a URL, several with commas, dns+http://name for all addresses ' +
-      'of a name, or hf:namespace/name; set the token in REEMBED_ENDPOINT_TOKEN or HF_TOKEN',
+      'of a name, or hf:namespace/name; set the token in REEMBED_ENDPOINT_TOKEN, or HF_TOKEN for a host of Hugging Face',
   )
     .env('REEMBED_ENDPOINT')
     .argParser(repeated),

@@ -1,7 +1,7 @@
 // A model server at one URL. Opening it determines protocol and route; then each `request` is one
 // HTTP call with an Outcome. Retrying, splitting and waiting are left to the caller.
 
-import { allEqual, badRowsOf } from '@reembed/shared'
+import { badRowsOf, collapsedTexts } from '@reembed/shared'
 import { openAuthorised } from './authorisation.ts'
 import { tokenCount } from './decode.ts'
 import { isRefusal } from './failure-kinds.ts'
@@ -44,6 +44,8 @@ export interface EndpointOptions {
 export interface RequestOptions {
   /** Row of `vectors` for each text; 0, 1, 2 … if not given. */
   readonly rows?: readonly number[]
+  /** Index of a text that is not compared with the others when their vectors are. */
+  readonly canary?: number | undefined
   /**
    * Sends this request to `/embed`, where the server has it: its vectors are encoded in another
    * way.
@@ -148,6 +150,7 @@ function createEndpoint(found: Negotiated, maxTimeoutMs = Number.POSITIVE_INFINI
     vectors: Float32Array,
     {
       rows = texts.map((_, i) => i),
+      canary,
       otherRoute = false,
       truncate: cut = truncate,
       timeoutMs = server.timeoutMs,
@@ -170,9 +173,9 @@ function createEndpoint(found: Negotiated, maxTimeoutMs = Number.POSITIVE_INFINI
               message: `a reply names model ${model}, but the run requires ${servedModel}`,
             }
           }
-          if (texts.length >= COLLAPSED_TEXTS && allEqual(vectors, rows, dimensions) && areDifferent(texts)) {
-            return { kind: 'corrupt', message: `the same vector for ${texts.length} different texts` }
-          }
+          const collapsed = collapsedTexts({ texts, rows, canary }, vectors, info)
+          if (collapsed > 0)
+            return { kind: 'collapsed', message: `the same vector for ${collapsed} different texts` }
           return {
             kind: 'ok',
             tokens: tokenCount(number(reply, 'x-compute-tokens')) ?? tokens,
@@ -217,13 +220,6 @@ function createEndpoint(found: Negotiated, maxTimeoutMs = Number.POSITIVE_INFINI
     [Symbol.asyncDispose]: () => transport[Symbol.asyncDispose](),
   }
 }
-
-/**
- * This many different texts with one vector prove a broken model; fewer may be equal up to the
- * truncation limit.
- */
-const COLLAPSED_TEXTS = 16
-const areDifferent = (texts: readonly string[]): boolean => new Set(texts).size === texts.length
 
 /** Implements `Endpoint.embed` by `request`. A request that is refused is halved. */
 export async function embedBy(

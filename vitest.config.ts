@@ -14,8 +14,10 @@ const LONG = [
   'test/chaos.test.ts',
   'test/ending-crash.test.ts',
   'test/endpoint/openai-servers-all.test.ts',
+  'test/export/load-pages.test.ts',
   'test/infra/autoscale.test.ts',
   'test/install.test.ts',
+  'test/recipes.test.ts',
   'test/redis/failover.test.ts',
   'test/simulation-mutations.test.ts',
 ]

@@ -52,7 +52,13 @@ export function openSource(flags: CorpusFlags & Partial<OutputFlags>): Promise<C
 
 /** Opens an output that must already exist. */
 export async function openExistingOutput(flags: OutputFlags): Promise<Store> {
-  return openStore(absoluteUrl(flags.output), { unsafe: flags.unsafeStore, s3: s3OptionsOf(flags) })
+  try {
+    return await openStore(absoluteUrl(flags.output), { unsafe: flags.unsafeStore, s3: s3OptionsOf(flags) })
+  } catch (error) {
+    if (!(error instanceof ReembedError) || error.code !== 'SOURCE_NOT_FOUND') throw error
+    const { code, message } = error
+    throw new ReembedError(code, message, { option: 'output', reason: 'output_not_found', cause: error })
+  }
 }
 
 export function endpointOptionsOf(flags: EndpointFlags): EndpointOptions {
@@ -130,7 +136,9 @@ function inDatabase(redis: string, database: string | undefined): string {
 
 /** Resolves the given endpoint; wakes `hf:namespace/name` and waits until it runs. */
 export async function requireEndpoint(flags: EndpointFlags): Promise<ResolvedEndpoint> {
-  return resolveEndpoint(endpointOf(flags), {
+  const endpoint = endpointOf(flags)
+  steps.show(`finding the endpoint ${endpoint}`)
+  return resolveEndpoint(endpoint, {
     options: endpointOptionsOf(flags),
     hf: hfOptions(tokenOf(flags)),
     onState: noteEndpointState,
@@ -170,6 +178,7 @@ function tokenOf({ endpoint }: EndpointFlags): string | undefined {
  */
 export function noteEndpointState({ name, state, message }: HfEndpoint, waitedMs: number): void {
   if (/paused|failed/i.test(state) || (state === 'running' && waitedMs < 1_000)) return
+  steps.show(`waiting for ${name}, ${state}`)
   note(
     `endpoint  ${name} ${state}${state === 'running' ? ` after ${duration(waitedMs)}` : message ? `: ${message}` : ''}`,
   )

@@ -11,6 +11,7 @@ import { inspectRedis, redisAddress, requireNoEviction, requireRights } from '@r
 import { bytes, counted } from '@reembed/render'
 import { EXIT } from '@reembed/shared'
 import { checkStore, openStore, raceStore } from '@reembed/store'
+import { paintFirst } from '../colours.ts'
 import { explain } from '../explain.ts'
 import { describePromptMismatch } from '../notices.ts'
 import { absoluteUrl, endpointOptionsOf, openSource, s3OptionsOf } from '../open-resources.ts'
@@ -62,7 +63,10 @@ export async function doctor(flags: Flags): Promise<void> {
   print(
     flags.json,
     checks,
-    checks.map(({ name, status, detail }) => `${SHOWN[status]}  ${name.padEnd(9)} ${detail}`).join('\n'),
+    paintFirst(
+      checks.map(({ name, status, detail }) => `${SHOWN[status]}  ${name.padEnd(9)} ${detail}`).join('\n'),
+      process.stdout,
+    ),
   )
   if (checks.some(({ status }) => status === 'failed')) process.exitCode = EXIT.unreachable
   else if (flags.source !== undefined && flags.output !== undefined)

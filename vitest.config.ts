@@ -19,6 +19,7 @@ const LONG = [
   'test/install.test.ts',
   'test/recipes.test.ts',
   'test/redis/failover.test.ts',
+  'test/redis/lost-data.test.ts',
   'test/simulation-mutations.test.ts',
 ]
 

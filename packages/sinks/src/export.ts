@@ -8,32 +8,15 @@
 //   <target>/LOAD.md               how to load the files; written last: it marks a complete export
 
 import { type Changes, findChanges } from '@reembed/evaluate'
-import {
-  type CarriedValue,
-  type ExportRecord,
-  type Manifest,
-  putExportRecord,
-  readExportRecord,
-  readManifestShards,
-} from '@reembed/protocol'
-import {
-  columnMismatch,
-  extraColumns,
-  type FlatColumn,
-  type Quantization,
-  type Ranges,
-  rangesOf,
-  readShard,
-  requireWholeBytes,
-  type ShardBatch,
-} from '@reembed/shard'
+import { type ExportRecord, type Manifest, putExportRecord, readExportRecord } from '@reembed/protocol'
+import { type Quantization, type Ranges, rangesOf, readShard, requireWholeBytes } from '@reembed/shard'
 import { canonical, manifestKey, mapConcurrent, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
+import { type ExportedShard, exportedRows, exportedShards, writeDeletes } from './delta.ts'
 import {
   type CreateExportLayout,
   type ExportedRun,
   type ExportLayout,
-  type ExportShard,
   metadataOf,
   type RowLimits,
   textFile,
@@ -42,6 +25,7 @@ import { arrow, npy } from './layouts/files.ts'
 import { elasticsearch, vespa } from './layouts/json.ts'
 import { hf, lance, milvus, pinecone } from './layouts/parquet.ts'
 import { pgvector } from './layouts/pgvector.ts'
+import { columnsOf, columnsUnder, type RowsOptions, shardsOf } from './read-run.ts'
 import { createOffenders, problemOf } from './row-limits.ts'
 
 export type ExportLayoutName =
@@ -143,37 +127,34 @@ export async function exportRun(
   { layout: layoutName, quantize = [], name, since, signal, onProgress }: ExportRequest,
 ): Promise<ExportResult> {
   requireLayoutSupports(layoutName, quantize, manifest.model.dimensions)
-  const rename = (column: string): string =>
-    IDENTIFIER_NAMES_ONLY.includes(layoutName) ? column.replace(/[^A-Za-z0-9_]/g, '_') : column
-  const columns = extraColumns(manifest.layout)
+  const columns = columnsOf(manifest, { identifiers: IDENTIFIER_NAMES_ONLY.includes(layoutName) })
   const run: ExportedRun = {
     manifest,
-    extra: columns.map(column => ({ ...column, name: rename(column.name) })),
+    extra: columnsUnder(columns),
     quantize,
     ranges: undefined,
     name: name ?? (layoutName === 'pinecone' ? manifest.run : 'embeddings'),
   }
-  requireUnique(run.extra.map(column => column.name))
   // Creating the layout checks its limits, so an unsupported run is refused before the first write.
   const { rowLimits } = LAYOUTS[layoutName](run)
-  const renamed = new Map(columns.map(column => [rename(column.name), column]))
+  const changes = since && (await findChanges(source, since, manifest, { signal }))
   if (rowLimits && (await readExportRecord(target)) === undefined)
-    await requireRowsFit(source, manifest, { limits: rowLimits, columns: renamed, signal })
+    await requireRowsFit(source, manifest, { limits: rowLimits, columns, changes, signal })
   const ranges = await openExportRecord(source, target, { layout: layoutName, since: since?.run }, run)
   const layout = LAYOUTS[layoutName]({ ...run, ranges })
   const loadCommands = layout.loadCommands.replaceAll('<target>', target.url)
-  const changes = since && (await findChanges(source, since, manifest, { signal }))
   const options: ExportShardOptions = {
-    changes,
     existingKeys: new Set(await Array.fromAsync(target.list(''), ({ key }) => key)),
-    dimensions: manifest.model.dimensions,
-    columns: renamed,
+    rows: {
+      dimensions: manifest.model.dimensions,
+      columns,
+    },
   }
 
   const deletes = changes === undefined ? 0 : await writeDeletes(target, changes)
   const done = { shards: 0, rows: 0, deletes, files: 0, existingFiles: 0, bytes: 0 }
   const exported = mapConcurrent(
-    shardsOf(source, manifest, changes),
+    exportedShards(source, manifest, changes),
     shard => exportShard(source, target, layout, shard, options),
     { concurrency: SHARDS_AT_ONCE, signal },
   )
@@ -204,25 +185,27 @@ export async function exportRun(
   return { ...done, loadCommands }
 }
 
-/** Checks all rows before the first write. Reads each shard once more, two at a time. */
+/** Checks all rows of the export before the first write. Reads each shard once more, two at a time. */
 async function requireRowsFit(
   source: Store,
   manifest: Manifest,
   {
     limits,
     columns,
+    changes,
     signal,
   }: {
     readonly limits: RowLimits
-    readonly columns: ReadonlyMap<string, FlatColumn>
+    readonly changes: Changes | undefined
+    readonly columns: RowsOptions['columns']
     readonly signal: AbortSignal | undefined
   },
 ): Promise<void> {
-  const named = [...columns].map(([name, column]) => ({ ...column, name }))
+  const named = columnsUnder(columns)
   const { dimensions } = manifest.model
   const offenders = createOffenders(limits.consumer)
-  const check = async (shard: LocatedShard): Promise<void> => {
-    for await (const batch of rowsOf(source, shard, { dimensions, columns, existingKeys: new Set() })) {
+  const check = async (shard: ExportedShard): Promise<void> => {
+    for await (const batch of exportedRows(source, shard, { dimensions, columns })) {
       for (const [row, record] of [...metadataOf(batch)].entries()) {
         const id = batch.ids[row] ?? ''
         const problem = problemOf({ id, record }, named, limits)
@@ -230,18 +213,12 @@ async function requireRowsFit(
       }
     }
   }
-  const checked = mapConcurrent(shardsOf(source, manifest), check, { concurrency: SHARDS_AT_ONCE, signal })
+  const checked = mapConcurrent(exportedShards(source, manifest, changes), check, {
+    concurrency: SHARDS_AT_ONCE,
+    signal,
+  })
   for await (const _ of checked);
   offenders.throwIfAny()
-}
-
-function requireUnique(names: readonly string[]): void {
-  const duplicate = names.find((name, i) => names.indexOf(name) < i)
-  if (duplicate === undefined) return
-  throw new ReembedError(
-    'USAGE',
-    `two columns would both be named '${duplicate}' in this layout: carry only one of them, or export to another layout`,
-  )
 }
 
 function requireLayoutSupports(
@@ -258,136 +235,30 @@ function requireLayoutSupports(
   if (quantize.includes('ubinary')) requireWholeBytes(dimensions)
 }
 
-interface LocatedShard extends ExportShard {
-  readonly key: string
-}
-
-async function* shardsOf(
-  source: Store,
-  manifest: Manifest,
-  changes?: Changes,
-): AsyncGenerator<LocatedShard, void, undefined> {
-  let shard = 0
-  for await (const { key, rows: all } of readManifestShards(source, manifest)) {
-    const rows = changes ? countMarked(changes.marks[shard]) : all
-    if (rows > 0 || changes === undefined)
-      yield { shard, rows, key, stem: key.replace(/^.*\//, '').replace(/\.[^.]*$/, '') }
-    shard += 1
-  }
-}
-
-const countMarked = (marks: Uint8Array | undefined): number =>
-  marks === undefined ? 0 : marks.reduce((sum, mark) => sum + (mark === 0 ? 0 : 1), 0)
-
 interface ExportShardOptions {
-  /** Only marked rows are exported; undefined for all rows. */
-  readonly changes: Changes | undefined
   /** Keys in the target before this call. */
   readonly existingKeys: ReadonlySet<string>
-  readonly dimensions: number
-  /**
-   * The extra columns of the shards (all but id, vector and hash), by their names in the export.
-   */
-  readonly columns: ReadonlyMap<string, FlatColumn>
+  readonly rows: RowsOptions
 }
 
 async function exportShard(
   source: Store,
   target: Store,
   layout: ExportLayout,
-  shard: LocatedShard,
+  shard: ExportedShard,
   options: ExportShardOptions,
 ): Promise<{ rows: number; files: number; existingFiles: number; bytes: number }> {
-  const names = layout.fileNames(shard)
-  const { rows } = shard
+  const { written } = shard
+  const names = layout.fileNames(written)
+  const { rows } = written
   if (names.every(name => options.existingKeys.has(name)))
     return { rows, files: names.length, existingFiles: names.length, bytes: 0 }
   let bytes = 0
-  for await (const file of layout.write(shard, rowsOf(source, shard, options))) {
+  for await (const file of layout.write(written, exportedRows(source, shard, options.rows))) {
     await target.putIfAbsent(file.name, file.bytes)
     bytes += file.bytes.length
   }
   return { rows, files: names.length, existingFiles: 0, bytes }
-}
-
-/** The rows of a shard, checked against the manifest, with columns named as in the export. */
-async function* rowsOf(
-  source: Store,
-  { key, shard, rows }: LocatedShard,
-  { dimensions, columns, changes }: ExportShardOptions,
-): AsyncGenerator<ShardBatch, void, undefined> {
-  const mismatch = (difference: string): ReembedError =>
-    new ReembedError(
-      'CORRUPT',
-      `${key} in ${source.url} does not match its manifest: ${difference}; the shard or the manifest was replaced`,
-    )
-  const marks = changes?.marks[shard]
-  let [seen, row] = [0, 0]
-  for await (const whole of readShard(source, key, { extra: true })) {
-    const batch = marks ? selectRows(whole, marks.subarray(row, row + whole.ids.length)) : whole
-    row += whole.ids.length
-    seen += batch.ids.length
-    if (batch.vectors.length !== batch.ids.length * dimensions) {
-      throw mismatch(`its vectors do not have the ${dimensions} dimensions of the manifest`)
-    }
-    const extra = new Map<string, readonly CarriedValue[]>()
-    for (const [fileColumn, column] of columns) {
-      const values = batch.extra.get(column.name)
-      if (values === undefined) throw mismatch(`it has no column ${column.name}`)
-      for (const value of values) {
-        const problem = columnMismatch(column, value)
-        if (problem)
-          throw mismatch(
-            `column ${column.name} has a value that ${problem}, the manifest declares ${column.type}`,
-          )
-      }
-      extra.set(fileColumn, values)
-    }
-    yield { ...batch, extra }
-  }
-  if (seen !== rows) throw mismatch(`it has ${seen} rows, the manifest records ${rows}`)
-}
-
-/** The marked rows of a batch. */
-function selectRows({ ids, hashes, vectors, extra }: ShardBatch, marks: Uint8Array): ShardBatch {
-  const rows = [...marks.keys()].filter(row => marks[row] !== 0)
-  const pick = <T>(values: readonly T[]): T[] => rows.map(row => values[row] as T)
-  const [hashWidth, width] = [hashes.length / ids.length, vectors.length / ids.length]
-  const picked = {
-    hashes: new Uint8Array(rows.length * hashWidth),
-    vectors: new Float32Array(rows.length * width),
-  }
-  for (const [to, row] of rows.entries()) {
-    picked.hashes.set(hashes.subarray(row * hashWidth, (row + 1) * hashWidth), to * hashWidth)
-    picked.vectors.set(vectors.subarray(row * width, (row + 1) * width), to * width)
-  }
-  return {
-    ids: pick(ids),
-    ...picked,
-    extra: new Map([...extra].map(([name, values]) => [name, pick(values)])),
-  }
-}
-
-/** Ids in one file of deletes: some MiB. */
-const DELETES_PER_FILE = 100_000
-
-/** Writes the ids of changed and removed rows, one JSON object a line. Returns their number. */
-async function writeDeletes(target: Store, changes: Changes): Promise<number> {
-  let [count, file] = [0, 0]
-  let lines: string[] = []
-  const write = async (): Promise<void> => {
-    const name = `deletes/${String(file++).padStart(5, '0')}.jsonl`
-    await target.putIfAbsent(name, Buffer.from(lines.join('')))
-    lines = []
-  }
-  for await (const { change, id } of changes.rows()) {
-    if (change === 'added') continue
-    lines.push(`${JSON.stringify({ id })}\n`)
-    count += 1
-    if (lines.length === DELETES_PER_FILE) await write()
-  }
-  if (lines.length > 0) await write()
-  return count
 }
 
 /**

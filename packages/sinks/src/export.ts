@@ -185,7 +185,7 @@ export async function exportRun(
   return { ...done, loadCommands }
 }
 
-/** Checks all rows of the export before the first write. Reads each shard once more, two at a time. */
+/** Checks all rows to write before the first write. Reads each shard once more, two at a time. */
 async function requireRowsFit(
   source: Store,
   manifest: Manifest,

@@ -28,7 +28,7 @@ describeOnCluster('faults', { missing: noCluster }, cluster => {
   const installQueued = async (site: Site, values: Manifest): Promise<void> => {
     const producer = { ...site.values.producer, job: { enabled: true }, extraArgs: SMALL_SHARDS }
     await site.helm(['install', '--wait', '--timeout=60s'], { ...values, producer, worker: { replicas: 0 } })
-    await eventually('the jobs are queued', 60_000, async () => {
+    await eventually('the jobs are queued', 120_000, async () => {
       const { stdout } = await site.reembed('status', '--json')
       return JSON.parse(stdout).queue?.jobs.waiting > 0
     }).catch(async error => {

@@ -18,7 +18,9 @@ const LONG = [
   'test/export/load-pages.test.ts',
   'test/infra/autoscale.test.ts',
   'test/install.test.ts',
+  'test/recipes.test.ts',
   'test/redis/failover.test.ts',
+  'test/redis/lost-data.test.ts',
   'test/simulation-mutations.test.ts',
 ]
 

@@ -511,6 +511,16 @@ export const exported: readonly Option[] = [
   new Option('--name <name>', 'set the name of the table, collection, index, namespace or document type'),
 ]
 
+export const vectorStore: readonly Option[] = [
+  required(
+    new Option('--to <url>', 'use this vector store: postgres://user@host/database, lancedb:./folder'),
+  ),
+  new Option(
+    '--name <name>',
+    "set the name that searches use: a view or an alias (default: 'embeddings'); the run has a table of its own",
+  ),
+]
+
 function quantizations(value: string): string[] {
   const types = value.split(',').map(type => type.trim())
   if (types.every(type => type === 'int8' || type === 'ubinary')) return [...new Set(types)]

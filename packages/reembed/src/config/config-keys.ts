@@ -77,6 +77,7 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
 export const FLAG_ONLY_OPTIONS: ReadonlySet<string> = new Set([
   'as',
   'atOnce',
+  'back',
   'check',
   'config',
   'cpu',

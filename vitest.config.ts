@@ -13,6 +13,7 @@ const LONG = [
   'test/broken-workers.test.ts',
   'test/chaos.test.ts',
   'test/console/browser.test.ts',
+  'test/deadlines.test.ts',
   'test/ending-crash.test.ts',
   'test/endpoint/openai-servers-all.test.ts',
   'test/export/load-pages.test.ts',

@@ -70,7 +70,8 @@ export async function inspectRedis(
   { timeoutMs = 10_000, signal }: ConnectOptions = {},
 ): Promise<RedisInfo> {
   const address = parseRedisUrl(url)
-  const deadline = Date.now() + timeoutMs
+  const startedMs = Date.now()
+  const deadline = startedMs + timeoutMs
   for (let wait = 100; ; wait = Math.min(2 * wait, 1_000)) {
     signal?.throwIfAborted()
     const attemptMs = Math.max(500, Math.min(5_000, deadline - Date.now()))
@@ -94,7 +95,8 @@ export async function inspectRedis(
       const misconfigured = misconfiguration(cause, address)
       if (misconfigured !== undefined)
         throw new ReembedError('REDIS_MISCONFIGURED', misconfigured, { option: 'redis', cause })
-      if (Date.now() + wait >= deadline) {
+      const until = codeOf(cause) === 'ENOTFOUND' ? Math.min(deadline, startedMs + UNKNOWN_NAME_MS) : deadline
+      if (Date.now() + wait >= until) {
         throw new ReembedError(
           'REDIS_UNREACHABLE',
           `no Redis answers at ${address.shown} (${codeOf(cause) ?? messageOf(cause)}): start it, or correct the URL${tlsHint(cause, address)}`,
@@ -107,6 +109,9 @@ export async function inspectRedis(
     await new Promise(resolve => setTimeout(resolve, wait))
   }
 }
+
+/** A name that does not exist is most often misspelled; a new one appears within seconds. */
+const UNKNOWN_NAME_MS = 2_000
 
 /**
  * The outcome of `attempt`. Rejects when the connection ends or after `ms`, because `attempt` may
@@ -159,6 +164,8 @@ function misconfiguration(error: unknown, { shown, database, primary }: RedisAdd
     return `the certificate of Redis at ${shown} is for another name: use the host name of the certificate`
   if (/ERR_SSL_WRONG_VERSION_NUMBER|ERR_SSL_PACKET_LENGTH_TOO_LONG|EPROTO/.test(message))
     return `Redis at ${shown} does not answer with TLS: use redis:// instead of rediss://`
+  if (/Unknown RESP type|Protocol error, got/.test(message))
+    return `the server at ${shown} does not speak the protocol of Redis: correct host and port`
   if (/cluster support disabled/i.test(message))
     return `Redis at ${shown} is no Cluster: use redis:// instead of redis+cluster://`
   if (/unknown command.*sentinel/i.test(message))

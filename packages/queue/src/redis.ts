@@ -79,6 +79,8 @@ export async function inspectRedis(
       lazyConnect: true,
       connectTimeout: attemptMs,
       retryStrategy: () => null,
+      // `readInfo` is the check. That of ioredis prints advice of its own where INFO is not permitted.
+      enableReadyCheck: false,
     })
     let last: unknown
     client.on('error', error => {

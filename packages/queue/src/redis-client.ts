@@ -12,8 +12,6 @@ export interface ClientOptions {
   readonly commandTimeout?: number
   readonly maxRetriesPerRequest?: number | null
   readonly enableOfflineQueue?: boolean
-  /** Whether a connection is ready only when INFO states that the data is loaded; default true. */
-  readonly enableReadyCheck?: boolean
   /** Milliseconds until the next connection; null ends the attempts. */
   readonly retryStrategy?: (times: number) => number | null
   readonly scripts?: Record<string, { readonly lua: string; readonly numberOfKeys: number }>

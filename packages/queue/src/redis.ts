@@ -77,8 +77,7 @@ export async function inspectRedis(
   { timeoutMs = deadlines().redis.answerMs, onWait, signal }: ConnectOptions = {},
 ): Promise<RedisInfo> {
   const address = parseRedisUrl(url)
-  const startedMs = Date.now()
-  const deadline = startedMs + timeoutMs
+  const deadline = Date.now() + timeoutMs
   const { answerMs } = deadlines().redis
   using waiting = startWait(`Redis at ${address.shown}`)
   let waits = false
@@ -89,9 +88,6 @@ export async function inspectRedis(
       lazyConnect: true,
       connectTimeout: attemptMs,
       retryStrategy: () => null,
-      // `readInfo` is the check. That of ioredis prints advice of its own where INFO is not
-      // permitted.
-      enableReadyCheck: false,
     })
     let last: unknown
     client.on('error', error => {
@@ -119,8 +115,7 @@ export async function inspectRedis(
         `no Redis answers at ${address.shown} (${codeOf(cause) ?? messageOf(cause)}): start it, or correct the URL${tlsHint(cause, address)}`,
         { retry: 'requeue', option: 'redis', cause },
       )
-      const until = codeOf(cause) === 'ENOTFOUND' ? Math.min(deadline, startedMs + UNKNOWN_NAME_MS) : deadline
-      if (Date.now() + wait >= until) throw unreachable
+      if (Date.now() + wait >= deadline) throw unreachable
       if (!waits) onWait?.(unreachable)
       waits = true
     } finally {
@@ -129,9 +124,6 @@ export async function inspectRedis(
     await unlessAborted(signal, sleep(wait))
   }
 }
-
-/** A name that does not exist is most often misspelled; a new one appears within seconds. */
-const UNKNOWN_NAME_MS = 2_000
 
 /**
  * The outcome of `attempt`. Rejects when the connection ends, after `ms` or by the signal, because

@@ -216,7 +216,7 @@ const REFUSED: readonly Refused[] = [
   },
   {
     what: 'chunks without a tokenizer',
-    code: 'USAGE',
+    code: 'ENDPOINT_UNREACHABLE',
     request: { chunking: { maxTokens: 64 } },
     flags: () => ['--chunk-tokens', '64'],
   },

@@ -217,6 +217,7 @@ const REFUSED: readonly Refused[] = [
   {
     what: 'chunks without a tokenizer',
     code: 'ENDPOINT_UNREACHABLE',
+    exit: 5,
     request: { chunking: { maxTokens: 64 } },
     flags: () => ['--chunk-tokens', '64'],
   },

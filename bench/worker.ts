@@ -106,7 +106,7 @@ async function workerRound(round: number): Promise<Spent> {
   await ensureReference(store, endpoint, () => openEndpoint(url))
   const missing = await shardsPresent(store, plan)
   const spent = await spend({ jobs: { redis: redis.url, output, run: plan.run } }, () =>
-    enqueueMissing(queue, store.url, plan, missing),
+    enqueueMissing(queue, store, plan, missing),
   )
   await check(store, plan)
   await rm(output, { recursive: true })

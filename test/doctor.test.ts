@@ -1,7 +1,7 @@
 // `reembed doctor` on stores, in this process.
 
 import { join } from 'node:path'
-import { startS3Server } from '@reembed/testing'
+import { startOpenaiServer, startS3Server } from '@reembed/testing'
 import { expect, test } from 'vitest'
 import { flags, temporaryFolder, writeJsonl } from './parts/cli.ts'
 import { inProcess } from './parts/in-process.ts'
@@ -45,4 +45,41 @@ test('doctor takes a file and a glob as run does, shows fields and documents, an
   const wrong = await inProcess(['doctor', ...flags({ source: file, id: 'key', text: 'nothing' })])
   expect(wrong.stdout).toMatch(/^FAIL +source +.*nothing.*\(--text\)$/m)
   expect(wrong.code).toBe(5)
+})
+
+test('doctor shows the limits of an OpenAI-compatible server, and plan and doctor warn of a missing prompt', async () => {
+  const model = 'intfloat/e5-base-v2'
+  await using server = await startOpenaiServer({
+    model,
+    maxInputs: 10,
+    maxTextTokens: 512,
+    maxRequestTokens: 900,
+  })
+  await using folder = await temporaryFolder()
+  const source = await writeJsonl(join(folder.path, 'a.jsonl'), [{ id: '1', text: 'one' }])
+  const given = flags({ endpoint: server.url, model, source })
+  const { stdout, code } = await inProcess(['doctor', ...given])
+  expect(stdout).toMatch(/10 texts per request, \d+ to \d+ tokens per request/)
+  expect(stdout).toMatch(
+    /warning: the card of intfloat\/e5-base-v2 puts "passage: " .* give --prompt "passage: "/,
+  )
+  expect(code).toBe(0)
+  const planned = await inProcess(['plan', ...given])
+  expect(planned.stderr).toMatch(
+    /^warning: the card of intfloat\/e5-base-v2 puts "passage: " before each document/m,
+  )
+  const prompted = await inProcess(['plan', ...given, '--prompt', 'passage: '])
+  expect(prompted.stderr).not.toContain('the card of')
+})
+
+test('--endpoint-limits lowers the requests, and a limit that is none is refused', async () => {
+  await using server = await startOpenaiServer()
+  const given = flags({ endpoint: server.url, model: 'm' })
+  const { stdout } = await inProcess(['doctor', ...given, '--endpoint-limits', 'inputs=4,text=100'])
+  expect(stdout).toContain('at most 100 tokens per text, 4 texts per request')
+  const wrong = await inProcess(['doctor', ...given, '--endpoint-limits', 'inputs=many'])
+  expect(wrong).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("like 'inputs=10,tokens=8000,text=512'"),
+  })
 })

@@ -108,7 +108,10 @@ const SCENARIOS: Readonly<Record<string, (trial: Trial) => Promise<unknown>>> = 
     const running = start([...args, '--redis', redis.url])
     await counter.reach(at)
     process.kill(redis.pid, 'SIGKILL')
-    await using _again = await startRedis({ port: Number(new URL(redis.url).port) })
+    await using _again = await startRedis({
+      port: Number(new URL(redis.url).port),
+      password: new URL(redis.url).password,
+    })
     await running.finished
   },
 }

@@ -257,6 +257,16 @@ const CASES: Record<string, Case> = {
       return undefined
     },
   },
+  'a run whose model was replaced': {
+    state: 'paused',
+    reason: 'model_replaced',
+    sentence: /^paused: no worker reached its model$/,
+    async make() {
+      await planned()
+      await setRunState(store, RUN, 'paused', { modelReplaced: 'no worker reached its model', by: 'worker' })
+      return undefined
+    },
+  },
   'a run whose receipts are not audited yet': {
     state: 'finishing',
     reason: 'audit',

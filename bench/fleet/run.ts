@@ -56,7 +56,7 @@ export async function openRun(
     output,
     redis: redis.url,
     async enqueue() {
-      await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
+      await enqueueMissing(queue, store, plan, await shardsPresent(store, plan))
     },
     async finished() {
       while (countPresent(await shardsPresent(store, plan)) < plan.shards) await wait(100)

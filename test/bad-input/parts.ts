@@ -70,6 +70,7 @@ export async function embedFiles(
       .replaceAll(folder.path, '<folder>')
       .replaceAll(tei, '<endpoint>')
       .replaceAll(redis, '<redis>')
+      .replaceAll(redis.replace(/\/\/.*@/, '//'), '<redis>')
   return {
     code,
     said: saidIn(named(stderr)),

@@ -454,7 +454,7 @@ export const BAD_INPUTS: readonly BadInput[] = [
     group: 'redis',
     what: 'a wrong password',
     exit: 5,
-    says: 'Redis at redis://<address> refused the user or password: correct them in the URL (--redis)',
+    says: 'Redis at <redis> refused the user or password: correct them in the URL (--redis)',
   },
   {
     number: 72,

@@ -171,7 +171,7 @@ async function resume(documents: number): Promise<string> {
       return jobs.length
     },
   } as unknown as Queue
-  await enqueueMissing(queue, output.url, plan, await shardsPresent(output, plan))
+  await enqueueMissing(queue, output, plan, await shardsPresent(output, plan))
   const segments = [...output.put.keys()].filter(key => key.includes('/plan-')).length
   return `${recorded.shards} shards planned in ${segments} segments, ${queued} of ${plan.shards} queued again`
 }

@@ -164,7 +164,10 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     async restartRedis() {
       process.kill(server.pid, 'SIGKILL')
       await server[Symbol.asyncDispose]()
-      server = await startRedis({ port: Number(new URL(redisUrl).port) })
+      server = await startRedis({
+        port: Number(new URL(redisUrl).port),
+        password: new URL(redisUrl).password,
+      })
     },
     async calm() {
       await fleet[Symbol.asyncDispose]()

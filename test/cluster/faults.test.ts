@@ -31,6 +31,8 @@ describeOnCluster('faults', { missing: noCluster }, cluster => {
     await eventually('the jobs are queued', 60_000, async () => {
       const { stdout } = await site.reembed('status', '--json')
       return JSON.parse(stdout).queue?.jobs.waiting > 0
+    }).catch(async error => {
+      throw new Error(await cluster().logs(site.namespace, /enqueue/), { cause: error })
     })
   }
   const unready = (site: Site): Promise<unknown> =>

@@ -1,5 +1,6 @@
 // npm run cluster -- build           builds the programs of the cluster, once
-// npm run cluster -- test [file...]  runs all tests of the cluster, or those of these files
+// npm run cluster -- test [file...]  runs all tests of the cluster, or those of these files;
+//                                    -t PATTERN selects tests by name
 // npm run cluster -- up              starts a cluster and keeps it until Ctrl-C
 
 import { spawnSync } from 'node:child_process'
@@ -10,7 +11,10 @@ import { repository } from '../infra/parts/chart.ts'
 import { binaries, build, noCluster, noKeda } from './binaries.ts'
 import { startCluster } from './cluster.ts'
 
-const { positionals } = parseArgs({ allowPositionals: true })
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: { testNamePattern: { type: 'string', short: 't' } },
+})
 const [command, ...files] = positionals
 const report = (line: string): boolean => process.stdout.write(`${line}\n`)
 
@@ -21,7 +25,8 @@ else if (command === 'test') {
   else if (noKeda !== undefined) report(`the tests of scaling are skipped: ${noKeda}`)
   const vitest = join(repository, 'node_modules/.bin/vitest')
   const filters = files.map(file => `test/cluster/${file}`)
-  const args = ['run', '--project', 'cluster', '--maxWorkers=1', ...filters]
+  const named = values.testNamePattern === undefined ? [] : ['-t', values.testNamePattern]
+  const args = ['run', '--project', 'cluster', '--maxWorkers=1', ...named, ...filters]
   process.exitCode = spawnSync(vitest, args, { cwd: repository, stdio: 'inherit' }).status ?? 1
 } else if (command === 'up') {
   if (noCluster !== undefined) throw new Error(noCluster)
@@ -31,6 +36,6 @@ else if (command === 'test') {
   report(`helm: ${binaries.helm} ...`)
   await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
 } else {
-  process.stderr.write('usage: npm run cluster -- build | test [file...] | up\n')
+  process.stderr.write('usage: npm run cluster -- build | test [file...] [-t pattern] | up\n')
   process.exitCode = 2
 }

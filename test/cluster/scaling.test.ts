@@ -6,49 +6,19 @@ import { createHashEngine, serveTei } from '@reembed/local'
 import { startFakeTei } from '@reembed/testing'
 import { Redis } from 'ioredis'
 import { describe, expect, test } from 'vitest'
-import type { Manifest } from '../infra/parts/chart.ts'
 import { noKeda } from './binaries.ts'
 import { eventually } from './processes.ts'
-import { openSite, type Site } from './site.ts'
+import { FAST, isScaledObjectReady, peakOf } from './scaling.ts'
+import { openSite } from './site.ts'
 import { describeOnCluster } from './suite.ts'
 import { startTlsRedis } from './tls-redis.ts'
 
-/** KEDA with short intervals. Formula, target and the policies of the HPA are the chart's own. */
-const FAST = { maxReplicas: 4, keda: { pollingInterval: 5, cooldownPeriod: 60, initialCooldownPeriod: 0 } }
 const OLD = 'a'.repeat(40)
 const NEW = 'b'.repeat(40)
 const SMALL_SHARDS = ['--documents-per-shard=50']
 const ENQUEUE = { job: { enabled: true }, extraArgs: SMALL_SHARDS }
 
 describeOnCluster('scaling', { missing: noKeda, keda: true }, cluster => {
-  /** The largest number of workers until the run is published; then waits for none. */
-  async function peakOf(site: Site, timeoutMs: number): Promise<number> {
-    let peak = 0
-    const published = site.published(timeoutMs)
-    const state = { ended: false }
-    published.then(
-      () => Object.assign(state, { ended: true }),
-      () => Object.assign(state, { ended: true }),
-    )
-    await eventually('the run ends', timeoutMs, async () => {
-      peak = Math.max(peak, (await site.replicas('reembed-worker'))?.current ?? 0)
-      return state.ended
-    })
-    await published
-    await eventually(
-      'no worker is left',
-      180_000,
-      async () => (await site.replicas('reembed-worker'))?.current === 0,
-    )
-    return peak
-  }
-
-  const scaledObjectReady = async (site: Site, name = 'reembed-worker'): Promise<boolean> => {
-    const path = `/apis/keda.sh/v1alpha1/namespaces/${site.namespace}/scaledobjects/${name}`
-    const { status } = await cluster().api.get(path)
-    return status.conditions.some((one: Manifest) => one.type === 'Ready' && one.status === 'True')
-  }
-
   test('an enqueue Job brings workers from zero, several for a backlog, and none stays', async () => {
     await using tei = await startFakeTei({ dimensions: 16, msPerToken: 0.5 })
     await using site = await openSite(cluster(), 'from-zero', { documents: 2_000 })
@@ -89,23 +59,23 @@ describeOnCluster('scaling', { missing: noKeda, keda: true }, cluster => {
       producer: { ...site.values.producer, job: { enabled: true } },
     }
     await site.helm(['install', '--wait', '--timeout=60s'], values)
-    await eventually('KEDA reads Redis', 60_000, () => scaledObjectReady(site))
+    await eventually('KEDA reads Redis', 60_000, () => isScaledObjectReady(cluster(), site.namespace))
     expect(await peakOf(site, 120_000)).toBeGreaterThan(0)
   }, 300_000)
 
   describe('TEI in the cluster', () => {
-    const tei = (revision: string) => ({
+    const tei = (revision: string, msPerToken = '0.5') => ({
       enabled: true,
       gpu: 'a10g',
       model: 'acme/model',
       revision,
       autoscaling: { cooldownPeriod: 10 },
-      extraEnv: [{ name: 'LOAD_SECONDS', value: '2' }],
+      extraEnv: [
+        { name: 'LOAD_SECONDS', value: '2' },
+        { name: 'MS_PER_TOKEN', value: msPerToken },
+      ],
     })
-    const autoscaling = {
-      keda: { pollingInterval: 5, cooldownPeriod: 60, initialCooldownPeriod: 0 },
-      maxReplicas: 2,
-    }
+    const autoscaling = { ...FAST, maxReplicas: 2 }
     const name = (revision: string): string => `reembed-tei-${revision.slice(0, 8)}`
 
     test('TEI at zero wakes for the first plan, and returns to zero after the run', async () => {
@@ -127,12 +97,18 @@ describeOnCluster('scaling', { missing: noKeda, keda: true }, cluster => {
     test('another tei.revision during a run ends with the new run current, no jobs and no TEI left', async () => {
       await using site = await openSite(cluster(), 'tei-change', { documents: 2_000 })
       const producer = { ...site.values.producer, job: { enabled: true }, extraArgs: SMALL_SHARDS }
-      const values = { ...site.values, autoscaling, producer, tei: tei(OLD) }
+      // The old run must not be finished when the revision changes.
+      const values = { ...site.values, autoscaling, producer, tei: tei(OLD, '5') }
       await site.helm(['install'], values)
       await eventually('some shards are written', 180_000, () => site.shards() > 2)
       await site.helm(['upgrade'], { ...values, tei: tei(NEW) })
-      await site.published(300_000)
-      expect((await site.reembed('ls')).stdout).toContain(NEW.slice(0, 8))
+      await eventually('the new run is published', 300_000, async () => {
+        const { stdout } = await site.reembed('ls')
+        return new RegExp(`published .*@${NEW}`).test(stdout)
+      })
+      await site.published(60_000)
+      const states = (await site.reembed('ls')).stdout
+      expect(states).toMatch(new RegExp(`superseded .*@${OLD}`))
       expect(await site.replicas(name(OLD))).toBeNull()
       await eventually('TEI is at zero', 180_000, async () => (await site.replicas(name(NEW)))?.current === 0)
       // Jobs of the old run may be delayed: a worker takes each once more and finds it superseded.

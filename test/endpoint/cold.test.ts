@@ -11,7 +11,7 @@ import { documents, flags, type Running, start, temporaryFolder, writeJsonl } fr
 import { inProcess } from '../parts/in-process.ts'
 
 const token = 'hf_this-is-the-secret'
-const env = { HF_TOKEN: token, REEMBED_LOG: 'info' }
+const env = { REEMBED_ENDPOINT_TOKEN: token, REEMBED_LOG: 'info' }
 const clock = createFastClock(20)
 let folder: Awaited<ReturnType<typeof temporaryFolder>>
 let redis: LocalRedis

@@ -330,7 +330,7 @@ test('a worker logs a quarantined replica, counts it in its metrics, and ends th
   const worker: Running = start(['worker', ...endpoints, ...common], {})
   try {
     const [, port] = /127\.0\.0\.1:(\d+)/.exec(await worker.line(/metrics served/)) ?? []
-    await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
+    await enqueueMissing(queue, store, plan, await shardsPresent(store, plan))
     const line = JSON.parse(await worker.line(/replica quarantined/))
     expect(line).toMatchObject({
       replica: bad.url,

@@ -44,10 +44,19 @@ export async function createTls(folder: string): Promise<TlsFiles> {
 
 export interface RedisFleet extends AsyncDisposable {
   readonly url: string
+  /** `host:port`, separated by commas: the nodes of the Cluster, or the Sentinels. */
+  readonly addresses: string
+  /** Adds a user to every server that holds keys, by a line of an ACL file. */
+  addUser(line: string): Promise<void>
   /** Kills the server that holds our keys, and resolves when another one has its place. */
   failover(): Promise<void>
   /** FLUSHALL on every primary. */
   flush(): Promise<void>
+}
+
+const addUserTo = async (clients: readonly Redis[], line: string): Promise<void> => {
+  const [, name = '', ...rules] = line.trim().split(' ')
+  for (const client of clients) await client.acl('SETUSER', name, ...rules)
 }
 
 const fast = { retryStrategy: () => 50, maxRetriesPerRequest: null } as const
@@ -87,6 +96,8 @@ export async function startCluster(folder: string): Promise<RedisFleet> {
   const owned = stack.move()
   return {
     url: `redis+cluster://${hosts.join(',')}`,
+    addresses: hosts.join(','),
+    addUser: line => addUserTo(clients, line),
     async failover() {
       const port = await holder(clients[0])
       const index = nodes.findIndex(node => node.port === port)
@@ -133,9 +144,19 @@ export async function startSentinels(folder: string): Promise<RedisFleet> {
     String(await asks[0]?.call('SENTINEL', 'get-master-addr-by-name', 'vectors')).replace('127.0.0.1,', '')
   const known = async (): Promise<string> => String(await asks[0]?.call('SENTINEL', 'master', 'vectors'))
   await expect.poll(known, { timeout: 30_000 }).toMatch(/num-slaves,1,num-other-sentinels,2/)
+  const addresses = sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')
   const owned = stack.move()
   return {
-    url: `redis+sentinel://${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/vectors`,
+    url: `redis+sentinel://${addresses}/vectors`,
+    addresses,
+    async addUser(line) {
+      const servers = [primary, replica].map(({ port }) => new Redis(port, { ...fast }))
+      try {
+        await addUserTo(servers, line)
+      } finally {
+        for (const server of servers) server.disconnect()
+      }
+    },
     async failover() {
       await primary[Symbol.asyncDispose]()
       await expect.poll(address, { timeout: 60_000 }).toBe(String(replica.port))

@@ -67,6 +67,7 @@ const infoOf = (revision: string): EndpointInfo => ({
   maxInputLength: 512,
   maxBatchTokens: 16_384,
   maxBatchRequests: null,
+  maxRequestTokens: null,
   autoTruncate: true,
   version: '1.9.3',
   payloadLimit: 2_000_000,

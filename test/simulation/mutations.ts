@@ -41,8 +41,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'requests have no canary',
     file: 'endpoint/src/canary.ts',
-    find: 'if (1 - likeness <= tolerance) return {',
-    replace: 'return {',
+    find: 'if (1 - likeness <= tolerance)',
+    replace: '',
   },
   {
     name: 'references are measured only once',
@@ -119,7 +119,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'a sweep enqueues nothing',
     file: 'producer/src/sweep.ts',
-    find: 'await enqueueMissing(queue, store.url, plan, present)',
+    find: 'await enqueueMissing(queue, store, plan, present)',
     replace: '0',
   },
   {

@@ -85,7 +85,7 @@ export async function produce(setting: Setting, process: Process): Promise<strin
       setting.planned(plan.run, plan.recipe.model.revision)
       await continueSuperseded(store, plan)
       await queue.removeFailed({ output: store.url, run: plan.run })
-      await enqueueMissing(queue, store.url, plan, await shardsPresent(store, plan))
+      await enqueueMissing(queue, store, plan, await shardsPresent(store, plan))
       return plan.run
     } catch (error) {
       if (!(error instanceof ReembedError)) throw error
@@ -226,7 +226,7 @@ export async function retryRejects(setting: Setting, process: Process): Promise<
     const { plan } = await recordPlan(store, await planRetry(store, current.run))
     setting.planned(plan.run, plan.recipe.model.revision)
     const present = await shardsPresent(store, plan)
-    await enqueueMissing(setting.queue.open(process), store.url, plan, present)
+    await enqueueMissing(setting.queue.open(process), store, plan, present)
   } catch (error) {
     if (!(error instanceof ReembedError)) throw error
   }

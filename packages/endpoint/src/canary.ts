@@ -1,12 +1,13 @@
 // Verifies the model of each reply. Servers may not state it, and one URL may hide replicas with
-// different weights. So the last input of each request is a canary: a text whose vector is known.
-// One process answers one request, so a correct canary verifies the whole reply. Where each reply
-// names the model with its revision, that name is sufficient and no canary is sent.
+// different weights. So one input of each request is a canary: a text whose vector is known. Its
+// place among the texts is random, so that a reply with vectors in another order does not pass. One
+// process answers one request, so a correct canary verifies the whole reply. Where each reply names
+// the model with its revision, that name is sufficient and no canary is sent.
 
 import type { ModelReference } from '@reembed/protocol'
 import { cosine } from '@reembed/shared'
 import type { Endpoint, RequestOptions } from './client/endpoint.ts'
-import type { Outcome } from './client/outcome.ts'
+import type { Answered, Outcome } from './client/outcome.ts'
 import { referenceTexts } from './identity.ts'
 import { requestLimits } from './pack.ts'
 
@@ -36,8 +37,15 @@ const MIN_DISTANCE = 1e-4
 /** Used for references whose noise was not measured. */
 const UNKNOWN_RADIUS = 2.5e-4
 
-/** @param reference reference vectors of the run's model; without them no canary is sent */
-export function createCanary(endpoint: Endpoint, reference: ModelReference | undefined): Canary {
+/**
+ * @param reference reference vectors of the run's model; without them no canary is sent
+ * @param random returns numbers from 0 to 1, for the place of the canary in a request
+ */
+export function createCanary(
+  endpoint: Endpoint,
+  reference: ModelReference | undefined,
+  random: () => number = Math.random,
+): Canary {
   const { dimensions, maxClientBatchSize } = endpoint.info
   const known = reference ? canariesOf(reference) : []
   const tolerance = Math.max(RADIUS_FACTOR * (reference?.radius ?? UNKNOWN_RADIUS), MIN_DISTANCE)
@@ -61,15 +69,17 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
           return { kind: 'corrupt', message: 'a reply contains no model name' }
         return outcome
       }
-      const outcome = await endpoint.request([...texts, canary.text], vectors, {
-        rows: [...rows, canaryRow],
+      const place = Math.min(texts.length, Math.floor(random() * (texts.length + 1)))
+      const outcome = await endpoint.request(texts.toSpliced(place, 0, canary.text), vectors, {
+        rows: rows.toSpliced(place, 0, canaryRow),
+        canary: place,
         ...options,
       })
       // The server was restarted with a lower batch limit. No request may be sent without its
       // canary.
       if (outcome.kind === 'batch_limit') return withoutCanary(outcome)
       if (outcome.kind !== 'ok') return outcome
-      if (outcome.badRows.includes(texts.length)) {
+      if (outcome.badRows.includes(place)) {
         return {
           kind: 'corrupt',
           message: 'the canary, which the model could embed before, has no valid vector',
@@ -79,13 +89,21 @@ export function createCanary(endpoint: Endpoint, reference: ModelReference | und
         vectors.subarray(canaryRow * dimensions, (canaryRow + 1) * dimensions),
         canary.vector,
       )
-      if (1 - likeness <= tolerance) return { ...outcome, canaryCharacters: canary.text.length }
+      if (1 - likeness <= tolerance)
+        return { ...withoutPlace(outcome, place), canaryCharacters: canary.text.length }
       const message = `a reply comes from other weights than those of ${reference?.model.id}@${reference?.model.revision ?? 'unstated'}: cosine ${likeness.toFixed(5)} for a text whose vector is known`
       if (outcome.replica !== undefined) endpoint.quarantine?.(outcome.replica, message)
       return { kind: 'wrong_model', message }
     },
   }
 }
+
+/** The outcome of the request's texts without the canary at `place`. */
+const withoutPlace = (outcome: Answered, place: number): Answered => ({
+  ...outcome,
+  badRows: outcome.badRows.map(row => (row > place ? row - 1 : row)),
+  textTokens: outcome.textTokens?.toSpliced(place, 1),
+})
 
 /** Whether each reply of the endpoint names model and revision. */
 const isNamed = ({ route, servedModel, info: { revision } }: Endpoint): boolean =>

@@ -12,7 +12,7 @@ export { type Canary, createCanary, type RequestShape, requestShape } from './ca
 export { decodeEmbeddings } from './client/decode.ts'
 export { type Endpoint, type EndpointOptions, openTarget, type RequestOptions } from './client/endpoint.ts'
 export { isOverload, isRefusal, isUnavailable, unavailableReason } from './client/failure-kinds.ts'
-export type { EndpointInfo } from './client/info.ts'
+export type { EndpointInfo, EndpointLimits } from './client/info.ts'
 export { openEndpoint } from './client/open.ts'
 export {
   type Failure,
@@ -48,7 +48,7 @@ export { createLimiter, type Limiter, type LimiterOptions, type Permit } from '.
 export type { EndpointProbe } from './limiter/probe-loop.ts'
 export { createTokenEstimator, pack, type RequestLimits, type TokenEstimator } from './pack.ts'
 export { openProber, type ProberOptions } from './prober.ts'
-export { createRequestSizes, type RequestSizes } from './request-sizes.ts'
+export { createRequestSizes, probeRequestTokens, type RequestSizes } from './request-sizes.ts'
 export {
   checkEndpointExists,
   type ResolvedEndpoint,

@@ -21,10 +21,13 @@ const ESCAPE_ROOM = 0.8
 
 /** The limits of one request, chosen so that the server can process several at once. */
 export function requestLimits(info: EndpointInfo): RequestLimits {
-  const { maxClientBatchSize, maxConcurrentRequests, maxBatchTokens, payloadLimit } = info
+  const { maxClientBatchSize, maxConcurrentRequests, maxBatchTokens, maxRequestTokens, payloadLimit } = info
   return {
     inputs: Math.max(1, Math.min(maxClientBatchSize, Math.floor(maxConcurrentRequests / 4), USEFUL_INPUTS)),
-    tokens: maxBatchTokens === null ? Number.POSITIVE_INFINITY : maxBatchTokens / 2,
+    tokens: Math.min(
+      maxBatchTokens === null ? Number.POSITIVE_INFINITY : maxBatchTokens / 2,
+      maxRequestTokens ?? Number.POSITIVE_INFINITY,
+    ),
     bytes: payloadLimit * ESCAPE_ROOM,
   }
 }

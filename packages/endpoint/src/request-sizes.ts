@@ -2,7 +2,10 @@
 // limit the tokens of a request without stating it. The limit is learned from refusals of requests
 // whose parts were answered: then the size was at fault, not a text.
 
+import type { Endpoint } from './client/endpoint.ts'
+import { isRefusal } from './client/failure-kinds.ts'
 import type { EndpointInfo } from './client/info.ts'
+import { toError } from './client/outcome.ts'
 import { type RequestLimits, requestLimits } from './pack.ts'
 
 export interface RequestSizes {
@@ -25,6 +28,33 @@ export interface RequestSizes {
 const MIN_BYTES = 64 * 1024
 /** The search ends when the refused size is at most this multiple of the accepted one. */
 const CLOSE = 1.25
+
+/** About 200 tokens, of a text that every embedding model accepts. */
+const PROBE_TEXT = 'A request as large as one of documents shows how many tokens a server accepts. '.repeat(
+  13,
+)
+const CHARACTERS_PER_TOKEN = 5
+
+/**
+ * Sends a request as large as one of documents, and halves of it until the endpoint accepts one.
+ * Resolves with the tokens of the request that was accepted, and of the smallest that was refused.
+ * @throws ReembedError by the kind of failure
+ */
+export async function probeRequestTokens(
+  endpoint: Endpoint,
+): Promise<{ readonly accepted: number; readonly refused: number | null }> {
+  const { maxInputLength, dimensions } = endpoint.info
+  const text = PROBE_TEXT.slice(0, (maxInputLength ?? PROBE_TEXT.length) * CHARACTERS_PER_TOKEN * 0.5)
+  let refused: number | null = null
+  for (let inputs = requestLimits(endpoint.info).inputs; ; inputs = Math.floor(inputs / 2)) {
+    const texts = Array.from({ length: inputs }, () => text)
+    const tokens = Math.round((inputs * text.length) / CHARACTERS_PER_TOKEN)
+    const outcome = await endpoint.request(texts, new Float32Array(inputs * dimensions))
+    if (outcome.kind === 'ok') return { accepted: outcome.tokens ?? tokens, refused }
+    if (inputs === 1 || !isRefusal(outcome)) throw toError(outcome, endpoint.url)
+    refused = tokens
+  }
+}
 
 /** Sizes of one endpoint, shared by all jobs that send to it. */
 export function createRequestSizes(): RequestSizes {

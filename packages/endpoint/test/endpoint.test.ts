@@ -61,6 +61,7 @@ describe('openEndpoint', () => {
       maxInputLength: 512,
       maxBatchTokens: 16384,
       maxBatchRequests: null,
+      maxRequestTokens: null,
       autoTruncate: true,
       version: '1.9.3',
       payloadLimit: 2_000_000,

@@ -95,3 +95,17 @@ describe('the proof of the model', () => {
     expect((await computeReference(endpoint)).texts).toEqual(referenceTexts.slice(0, -1))
   })
 })
+
+describe('limits that the caller sets', () => {
+  test('lower what the server accepts, and no request exceeds them', async () => {
+    const limits = { inputs: 4, requestTokens: 500, textTokens: 100 }
+    const { info, answered } = await opening({ maxInputs: 10 }, { limits })
+    expect(info).toMatchObject({ maxClientBatchSize: 4, maxRequestTokens: 500, maxInputLength: 100 })
+    expect(Math.max(...answered)).toBe(4)
+  })
+
+  test('do not raise what the server refuses', async () => {
+    const { info } = await opening({ maxInputs: 10 }, { limits: { inputs: 20 } })
+    expect(info.maxClientBatchSize).toBe(10)
+  })
+})

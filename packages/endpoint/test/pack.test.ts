@@ -14,6 +14,7 @@ const INFO: EndpointInfo = {
   maxInputLength: 512,
   maxBatchTokens: 16_384,
   maxBatchRequests: null,
+  maxRequestTokens: null,
   autoTruncate: true,
   version: null,
   payloadLimit: 2_000_000,

@@ -7,6 +7,7 @@
 // with SIGKILL, and the shell then stops Redis. Redis saves nothing, so no file remains.
 
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
@@ -19,7 +20,7 @@ import { letGo } from './child.ts'
 import { freePort } from './port.ts'
 
 export interface LocalRedis extends AsyncDisposable {
-  /** For example `redis://127.0.0.1:40123`. */
+  /** For example `redis://:…@127.0.0.1:40123`. Holds the password. */
   readonly url: string
   /** The process id of the Redis server. */
   readonly pid: number
@@ -28,6 +29,8 @@ export interface LocalRedis extends AsyncDisposable {
 export interface StartRedisOptions {
   /** Default: any free port. */
   readonly port?: number | undefined
+  /** Letters and digits, for clients that know the URL of a Redis that ended. Default: random. */
+  readonly password?: string | undefined
   /** Aborts the start. A started server is stopped by disposing it. */
   readonly signal?: AbortSignal | undefined
 }
@@ -44,15 +47,21 @@ const STOP_MS = 5_000
  * import { startRedis } from '@reembed/local'
  *
  * await using redis = await startRedis()
- * console.log(redis.url) // redis://127.0.0.1:40123
+ * console.log(new URL(redis.url).host) // 127.0.0.1:40123
  * ```
  */
-export async function startRedis({ signal, port }: StartRedisOptions = {}): Promise<LocalRedis> {
+export async function startRedis({
+  signal,
+  port,
+  password = randomBytes(24).toString('hex'),
+}: StartRedisOptions = {}): Promise<LocalRedis> {
+  if (!/^[A-Za-z0-9]+$/.test(password))
+    throw new ReembedError('USAGE', 'the password of a private Redis must have letters and digits alone')
   const program = await findProgram(['redis-server', 'valkey-server'])
   // Race: another process may take the port between freePort() and the bind. Redis then exits, and
   // the next attempt uses another port.
   for (let attempt = 1; ; attempt++) {
-    const redis = launch(program, port ?? (await freePort()))
+    const redis = launch(program, port ?? (await freePort()), password)
     const limit = AbortSignal.any([AbortSignal.timeout(START_MS), ...(signal ? [signal] : [])])
     try {
       await redis.ready(limit)
@@ -74,20 +83,30 @@ export async function startRedis({ signal, port }: StartRedisOptions = {}): Prom
  */
 const SUPERVISOR_SCRIPT = `
   exec 3<&0
-  "$@" 3<&- >&2 & redis=$!
+  "$@" 3<&- >&2 <<SETTINGS & redis=$!
+requirepass $PASSWORD
+SETTINGS
+  unset PASSWORD
   echo $redis
   { cat <&3 >/dev/null; kill $redis; } 2>/dev/null &
   wait $redis
 `
 
-function launch(program: string, port: number) {
-  const settings = `--bind 127.0.0.1 --port ${port} --appendonly no --maxmemory-policy noeviction`
+function launch(program: string, port: number, password: string) {
+  // Other users of the machine can reach the port, but not the environment of this process. A
+  // command line would show the password to them.
+  const settings = `- --bind 127.0.0.1 --port ${port} --appendonly no --maxmemory-policy noeviction`
   const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(
     'sh',
     ['-c', SUPERVISOR_SCRIPT, 'sh', program, ...settings.split(' '), '--save', ''],
     // A separate session: Ctrl-C in the terminal must reach only the command, which needs Redis to
     // drain.
-    { cwd: tmpdir(), detached: true, stdio: ['pipe', 'pipe', 'pipe'] },
+    {
+      cwd: tmpdir(),
+      detached: true,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: { ...process.env, PASSWORD: password },
+    },
   )
   const exited = once(child, 'exit').finally(() => child.stdin.destroy())
   let pid = 0
@@ -102,7 +121,7 @@ function launch(program: string, port: number) {
   child.stdin.on('error', () => {})
 
   return {
-    url: `redis://127.0.0.1:${port}`,
+    url: `redis://:${password}@127.0.0.1:${port}`,
     get pid() {
       return pid
     },
@@ -118,7 +137,7 @@ function launch(program: string, port: number) {
       const ended = exited.then(() => Promise.reject(new Error('it exited during the start')))
       ended.catch(() => {})
       await Promise.race([Promise.all([named, listening]), ended, aborted(limit)])
-      await ping(port, limit)
+      await ping(port, password, limit)
       letGo(child)
     },
 
@@ -133,13 +152,17 @@ function launch(program: string, port: number) {
   }
 }
 
-/** Sends PING in RESP. https://redis.io/docs/latest/develop/reference/protocol-spec/ */
-async function ping(port: number, signal: AbortSignal): Promise<void> {
+/** Sends AUTH and PING in RESP. https://redis.io/docs/latest/develop/reference/protocol-spec/ */
+async function ping(port: number, password: string, signal: AbortSignal): Promise<void> {
   const socket = connect({ host: '127.0.0.1', port })
   try {
-    socket.write('*1\r\n$4\r\nPING\r\n')
-    const [reply] = await once(socket, 'data', { signal })
-    if (!String(reply).startsWith('+PONG')) throw new Error(`PING was answered with ${String(reply).trim()}`)
+    const sent = async (command: string, expected: string): Promise<void> => {
+      socket.write(`${command}\r\n`)
+      const [reply] = await once(socket, 'data', { signal })
+      if (!String(reply).startsWith(expected)) throw new Error(`Redis answered ${String(reply).trim()}`)
+    }
+    await sent(`AUTH ${password}`, '+OK')
+    await sent('PING', '+PONG')
   } finally {
     socket.destroy()
   }

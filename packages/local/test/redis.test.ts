@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readdir } from 'node:fs/promises'
 import { type AddressInfo, connect, createServer } from 'node:net'
@@ -24,7 +24,7 @@ describe('startRedis', () => {
   it('starts a Redis that answers, never evicts, ends when disposed, and leaves no file', async () => {
     const before = await readdir(tmpdir())
     const redis = await startRedis()
-    expect(redis.url).toMatch(/^redis:\/\/127\.0\.0\.1:\d+$/)
+    expect(redis.url).toMatch(/^redis:\/\/:[0-9a-f]{48}@127\.0\.0\.1:\d+$/)
     expect(await command(redis.url, 'CONFIG GET maxmemory-policy')).toContain('noeviction')
     expect(await command(redis.url, 'CONFIG GET save')).toContain('$0')
     expect(await command(redis.url, 'INFO server')).toContain(`process_id:${redis.pid}`)
@@ -36,6 +36,16 @@ describe('startRedis', () => {
     expect(
       (await readdir(tmpdir())).filter(name => !before.includes(name) && /rdb|aof|redis/.test(name)),
     ).toEqual([])
+  })
+
+  it('refuses clients without its password, which no command line shows', async () => {
+    await using redis = await startRedis()
+    const { password, port } = new URL(redis.url)
+    expect(await command(`redis://127.0.0.1:${port}`, 'PING')).toMatch(/^-NOAUTH/)
+    const lines = spawnSync('ps', ['-eo', 'args'], { encoding: 'utf8' }).stdout
+    expect(lines).toContain(port)
+    expect(lines).not.toContain(password)
+    await expect(startRedis({ password: 'two words' })).rejects.toThrow(/letters and digits/)
   })
 
   it('starts a separate Redis for each caller', async () => {
@@ -86,12 +96,17 @@ describe('startRedis', () => {
   })
 })
 
+/** Sends a command, after the password of the URL if it has one. */
 async function command(url: string, line: string): Promise<string> {
-  const socket = connect({ host: '127.0.0.1', port: Number(new URL(url).port) })
+  const { port, password } = new URL(url)
+  const socket = connect({ host: '127.0.0.1', port: Number(port) })
   try {
-    socket.write(`${line}\r\n`)
-    const [reply] = await once(socket, 'data')
-    return String(reply)
+    const sent = async (text: string): Promise<string> => {
+      socket.write(`${text}\r\n`)
+      return String((await once(socket, 'data'))[0])
+    }
+    if (password !== '') expect(await sent(`AUTH ${password}`)).toBe('+OK\r\n')
+    return await sent(line)
   } finally {
     socket.destroy()
   }

@@ -2,6 +2,7 @@
 
 import type { GateOptions } from '@reembed/evaluate'
 import type { CsvTable, Dtype, TextEstimate } from '@reembed/protocol'
+import type { PromptMismatch } from './documented-prompts.ts'
 import type { SpendingOptions } from './run-budget.ts'
 import type { ColumnFit } from './sample-fit.ts'
 
@@ -122,6 +123,8 @@ export type PlanNotice =
   | { readonly kind: 'endpoint_state'; readonly state: string }
   /** The endpoint states no revision of its model: reference vectors identify the model instead. */
   | { readonly kind: 'revision_unstated'; readonly url: string }
+  /** The model's card puts another text before documents than this run. */
+  | { readonly kind: 'prompt_mismatch'; readonly mismatch: PromptMismatch }
   /** The server prepends its own default prompt to every text. */
   | { readonly kind: 'server_prompt'; readonly url: string; readonly prompt: string }
   /** Objects without a byte, which hold no document. */

@@ -18,6 +18,7 @@ import type { Store } from '@reembed/store'
 import { type BaseRunResult, findBaseRun, type RecipeIds, requireBaseRun } from './base-run.ts'
 import { resolveChunking } from './chunking.ts'
 import type { Corpus } from './corpus.ts'
+import { promptMismatch } from './documented-prompts.ts'
 import { findRun } from './find-run.ts'
 import { resolvePrompt } from './named-prompt.ts'
 import type { PlanNotice, PlanOptions, PlanStep } from './options.ts'
@@ -93,7 +94,7 @@ export async function planCorpus(
   )
   const model = modelOf(endpoint)
   const prompt = await resolvePrompt(options, model)
-  await checkServerPrompt(endpoint, prompt, onNotice)
+  await checkPrompt(endpoint, { prompt, template: options.fields?.template }, onNotice)
   if (output) {
     if (model.revision === null) onNotice({ kind: 'revision_unstated', url: endpoint.url })
     step('reference')
@@ -184,15 +185,17 @@ async function baseRunOf(store: Store, name: string | undefined, ids: RecipeIds)
 }
 
 /**
- * A server with a default prompt puts it in front of the run's prompt, and no request can prevent
- * that: the model would read both.
+ * Compares the prompt with the model's card. A server with a default prompt puts it in front of the
+ * run's prompt, and no request can prevent that: the model would read both.
  */
-async function checkServerPrompt(
+async function checkPrompt(
   endpoint: Endpoint,
-  prompt: string,
+  { prompt, template }: { readonly prompt: string; readonly template: string | undefined },
   onNotice: (notice: PlanNotice) => void,
 ): Promise<void> {
   const applied = await endpoint.appliedPrompt()
+  const mismatch = promptMismatch(modelOf(endpoint), { prompt, template, applied })
+  if (mismatch !== undefined) onNotice({ kind: 'prompt_mismatch', mismatch })
   if (!applied) return
   if (prompt !== '') {
     throw new ReembedError(

@@ -58,10 +58,13 @@ export async function applyBudget(store: Store, run: string, budget: RunBudget):
 }
 
 /** The error for a run that is paused or cancelled, or that has used up its budget. */
-export function runStoppedError(run: string, { state, budgetExceeded }: RunStateRecord): ReembedError {
+export function runStoppedError(
+  run: string,
+  { state, budgetExceeded, modelReplaced }: RunStateRecord,
+): ReembedError {
   const [why, reason] =
     budgetExceeded === undefined
-      ? ['resume it to continue', 'run_paused']
+      ? [modelReplaced ?? 'resume it to continue', 'run_paused']
       : [`${budgetExceeded}. Completed shards are kept; raise the budget to continue`, 'budget_exceeded']
   return new ReembedError('RUN_STOPPED', `run ${run} is ${state}: ${why}`, { reason })
 }

@@ -60,7 +60,7 @@ export async function enqueueRun(
   await queue.removeFailed({ output: store.url, run: plan.run })
   if (manifest) return { enqueued: 0, shardsDone: plan.shards }
   const present = await shardsPresent(store, plan)
-  const enqueued = await enqueueMissing(queue, store.url, plan, present)
+  const enqueued = await enqueueMissing(queue, store, plan, present)
   return { enqueued, shardsDone: countPresent(present) }
 }
 

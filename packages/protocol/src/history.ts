@@ -4,7 +4,9 @@
 import {
   count,
   filledText,
+  LIMITS,
   list,
+  mapConcurrent,
   oneOf,
   optional,
   positive,
@@ -15,7 +17,7 @@ import {
   text,
   versionKey,
 } from '@reembed/shared'
-import { objectKind, type Store } from '@reembed/store'
+import { type ListedObject, objectKind, type Store } from '@reembed/store'
 import { type Attribution, attributionFields, stamped } from './attribution.ts'
 
 /** How a version was published: because the run was due, despite reasons, or again. */
@@ -86,12 +88,15 @@ export async function readSeq(
   { after = 0 }: { after?: number | undefined } = {},
 ): Promise<SeqEntry[]> {
   const entries: SeqEntry[] = []
-  for await (const { key, modifiedMs } of store.list('seq/', { startAfter: seqKey(after) })) {
+  const read = async ({ key, modifiedMs }: ListedObject): Promise<SeqEntry | undefined> => {
     const found = await sequence.read(store, key)
     // Deleted between LIST and read.
-    if (found) entries.unshift({ seq: seqOfKey(key), run: found.run, plannedMs: modifiedMs })
+    return found && { seq: seqOfKey(key), run: found.run, plannedMs: modifiedMs }
   }
-  return entries
+  const listed = atMost(store, store.list('seq/', { startAfter: seqKey(after) }))
+  for await (const entry of mapConcurrent(listed, read, { concurrency: READS_AT_ONCE }))
+    if (entry) entries.push(entry)
+  return entries.reverse()
 }
 
 /** When a run took its sequence number, in Unix milliseconds, if the store reports it. */
@@ -99,6 +104,23 @@ export async function readPlannedMs(store: Store, seq: number): Promise<number |
   for await (const { key, modifiedMs } of store.list('seq/', { startAfter: seqKey(seq - 1) }))
     return key === seqKey(seq) ? modifiedMs : undefined
   return undefined
+}
+
+const READS_AT_ONCE = 16
+
+async function* atMost(
+  store: Store,
+  objects: AsyncIterable<ListedObject>,
+): AsyncGenerator<ListedObject, void, undefined> {
+  let count = 0
+  for await (const each of objects) {
+    if (++count > LIMITS.sequenceNumbers)
+      throw new ReembedError(
+        'CORRUPT',
+        `${store.url} has more than ${LIMITS.sequenceNumbers} objects below seq/, which no history of runs has: check what wrote them`,
+      )
+    yield each
+  }
 }
 
 const sequence = objectKind<{ readonly run: string }>({

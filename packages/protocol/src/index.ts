@@ -98,6 +98,7 @@ export {
   readSliceSegment,
   readSlices,
   requirePlan,
+  requireSlices,
   slicesPerSegment,
 } from './plan.ts'
 export {
@@ -125,6 +126,7 @@ export {
   type UnreadTokens,
   unreadShare,
 } from './receipt.ts'
+export { pauseReplacedModel } from './replaced-model.ts'
 export {
   appendRunState,
   failRun,

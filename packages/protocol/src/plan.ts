@@ -8,6 +8,8 @@ import {
   either,
   filledText,
   format1,
+  is,
+  LIMITS,
   list,
   none,
   oneOf,
@@ -158,6 +160,10 @@ export const layoutShape: Shape = record<ShardLayout>({
   arrowSchema: optional(bool),
 })
 
+const shardCount: Shape = is(
+  value => Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= LIMITS.shards,
+)
+
 const planShape = record<Plan>({
   format: format1,
   run: filledText,
@@ -176,7 +182,7 @@ const planShape = record<Plan>({
     nativeDimensions: optional(positive),
   }),
   layout: optional(layoutShape),
-  shards: count,
+  shards: shardCount,
   slicesPerSegment: positive,
   objects: count,
   bytes: count,
@@ -221,7 +227,15 @@ export async function requirePlan(store: Store, run: string): Promise<Plan> {
  */
 export function slicesPerSegment(shards: number, objects: number): number {
   const partsPerSlice = (shards + objects) / Math.max(1, shards)
-  return Math.max(16, Math.min(1_024, Math.floor(65_536 / partsPerSlice)))
+  return Math.max(1, Math.min(1_024, Math.floor(65_536 / partsPerSlice)))
+}
+
+/**
+ * Checks that the plan has the slices that it states, by its last segment, before their jobs are
+ * enqueued. @throws ReembedError CORRUPT, ObjectNotFound
+ */
+export async function requireSlices(store: Store, plan: Plan): Promise<void> {
+  if (plan.shards > 0) await readSliceSegment(store, plan, Math.ceil(plan.shards / plan.slicesPerSegment) - 1)
 }
 
 /** Reads the slices of one segment. */

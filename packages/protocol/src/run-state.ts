@@ -49,6 +49,8 @@ export interface RunStateRecord extends RunBudget, Attribution {
   readonly failure?: RunFailure | undefined
   /** Set if a worker paused the run because of its budget: the limit and the usage. */
   readonly budgetExceeded?: string | undefined
+  /** Set if a worker paused the run because its model was replaced (`pauseReplacedModel`). */
+  readonly modelReplaced?: string | undefined
   /**
    * The sequence number of the version that superseded the run when an operator continued it: its
    * jobs are processed until a newer version is published.
@@ -116,6 +118,7 @@ export async function setRunState(
   options: Actor & {
     readonly budget?: RunBudget | undefined
     readonly budgetExceeded?: string | undefined
+    readonly modelReplaced?: string | undefined
     readonly continuedAfterSeq?: number | undefined
     /** Changes the state only if it is `running`: a pause or a cancellation is not undone. */
     readonly onlyRunning?: boolean | undefined
@@ -133,8 +136,9 @@ export async function setRunState(
       last.continuedAfterSeq === continuedAfterSeq
     if (isUnchanged || (options.onlyRunning && before !== 'running')) return before
     if (isDeletion(before)) throw deletedError(store, run, last, 'RUN_STOPPED')
-    const { budgetExceeded, by, reason } = options
-    const record = { state, maxTokens, maxEndpointSeconds, budgetExceeded, continuedAfterSeq, by, reason }
+    const { budgetExceeded, modelReplaced, by, reason } = options
+    const why = { budgetExceeded, modelReplaced, by, reason }
+    const record = { state, maxTokens, maxEndpointSeconds, continuedAfterSeq, ...why }
     if (await appendRunState(store, run, last, record)) return before
   }
 }
@@ -201,6 +205,7 @@ const states = objectKind<NumberedRunState>({
     maxTokens: optional(amount),
     maxEndpointSeconds: optional(amount),
     budgetExceeded: optional(text),
+    modelReplaced: optional(text),
     continuedAfterSeq: optional(positive),
     previousState: optional(oneOf(STATES.filter(state => !isDeletion(state)))),
     ...attributionFields,

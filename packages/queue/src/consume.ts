@@ -8,7 +8,7 @@ import type { Job as BullJob } from 'bullmq'
 import { dispositionOf, type Observer } from './disposition.ts'
 import { type Job, parseJob } from './job.ts'
 import { createJobMonitor } from './job-monitor.ts'
-import { queueKey, REDIS_PREFIX, withoutSlashes } from './names.ts'
+import { normalOutput, queueKey, REDIS_PREFIX } from './names.ts'
 import {
   readWorkers,
   recordDocuments,
@@ -30,6 +30,7 @@ import {
   secureUrlOf,
 } from './redis.ts'
 import { connectRedis } from './redis-client.ts'
+import { openRedisClock } from './redis-clock.ts'
 import { requireRights } from './rights.ts'
 import { tracedAttempt } from './trace.ts'
 
@@ -90,7 +91,7 @@ export type ConsumerEvent =
 /** A running consumer. Disposal drains without a grace period. */
 export interface Consumer extends AsyncDisposable {
   /** Publishes that this worker is alive, with the state of its endpoint. */
-  heartbeat(state: Omit<WorkerState, 'outputs'>): Promise<void>
+  heartbeat(state: Omit<WorkerState, 'outputs' | 'atMs'>): Promise<void>
   /** Stops taking jobs until `resume` or `takeOne`. Jobs in progress continue. */
   suspend(): void
   /** Takes the next job and suspends again. Resolves when that job has ended. */
@@ -148,7 +149,7 @@ export async function consume(
   handle: (job: Job, context: JobContext) => Promise<void>,
   { concurrency, outputs, observer, onEvent = () => {}, ...connect }: ConsumeOptions,
 ): Promise<Consumer> {
-  const served = outputs.map(withoutSlashes)
+  const served = outputs.map(normalOutput)
   const [redisUrl, queue] = [secureUrlOf(target), queueOf(target)]
   requireNoEviction(await inspectRedis(redisUrl, connect), redisUrl)
   await requireRights(redisUrl)
@@ -156,6 +157,7 @@ export async function consume(
   const { createFairBackend, FairWorker } = await import('./fair-worker.ts')
   const redis = withReadyScripts(connectRedis(redisUrl))
   redis.on('error', () => {})
+  const clock = await openRedisClock(redis)
   const leaving = new AbortController()
   const repliesOver = new AbortController()
   const shutdown = new AbortController()
@@ -184,7 +186,7 @@ export async function consume(
       stalledInterval: STALL_CHECK_MS,
       maxStalledCount: MAX_STALLS,
     },
-    createFairBackend(served),
+    createFairBackend(served, clock),
   )
 
   let intake: 'open' | 'one' | 'closed' = 'open'
@@ -198,7 +200,7 @@ export async function consume(
   /** What is known about this worker and about earlier faults of the job. */
   async function observe({ output }: Job, progress: unknown): Promise<Observer | undefined> {
     if (observer === undefined) return undefined
-    const workers = await readWorkers(redis, queue, Date.now()).catch(() => undefined)
+    const workers = await readWorkers(redis, queue, clock.now()).catch(() => undefined)
     return {
       isProven: observer.isProven(),
       isAlone:
@@ -285,6 +287,7 @@ export async function consume(
   worker.on('lockRenewalFailed', cancelJobs)
   worker.on('locksRenewed', ({ jobIds }) => monitor.renewed(jobIds))
   const watching = setInterval(() => {
+    if (redis.status === 'ready') clock.sync().catch(() => {})
     cancelJobs(monitor.lostLocks())
     for (const id of monitor.withoutProgress())
       onEvent({ kind: 'no_progress', id, minutes: NO_PROGRESS_MS / 60_000 })
@@ -354,7 +357,7 @@ export async function consume(
   return {
     async heartbeat(state) {
       name = state.worker
-      await recordHeartbeat(redis, queue, { ...state, outputs: served })
+      await recordHeartbeat(redis, queue, { ...state, outputs: served, atMs: clock.now() })
     },
     suspend: () => setIntake('closed'),
     takeOne() {

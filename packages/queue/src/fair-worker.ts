@@ -3,17 +3,31 @@
 
 import { type BackendFactory, createRedisBackend, type RedisQueueBackend, Worker } from 'bullmq'
 import { PICK } from './ready-jobs.ts'
+import type { RedisClock } from './redis-clock.ts'
 
 const PICK_COMMAND = 'reembedPick'
+/**
+ * The place of the time among the arguments of moveToActive, after its eleven keys and the prefix.
+ */
+const TIME_ARGUMENT = 12
 
 /**
- * BullMQ's backend, except that it takes only jobs of `outputs`, which have no trailing slash, and
- * those of all runs in turn.
+ * BullMQ's backend, except that it takes only jobs of `outputs`, which are normalised, and those of
+ * all runs in turn; and that delays end by the clock of Redis, not by that of this machine.
  */
 export const createFairBackend =
-  (outputs: readonly string[]): BackendFactory<RedisQueueBackend> =>
+  (outputs: readonly string[], clock: RedisClock): BackendFactory<RedisQueueBackend> =>
   (name, options, context) => {
     const backend = createRedisBackend(name, options, context)
+    /** BullMQ compares the time at which a delay ends with the clock of this machine. */
+    const toLocal = (redisMs: unknown): unknown =>
+      Number(redisMs) > 0 ? Number(redisMs) + clock.ahead() : redisMs
+    const { moveToDelayed, waitForJob } = backend
+    backend.moveToDelayed = (id, _localMs, ...rest) => moveToDelayed.call(backend, id, clock.now(), ...rest)
+    backend.waitForJob = async timeout => {
+      const marker = await waitForJob.call(backend, timeout)
+      return marker && { ...marker, score: Number(toLocal(marker.score)) }
+    }
     const { keys } = backend
     const own = backend.execCommand.bind(backend)
     const defined = new WeakSet<object>()
@@ -36,12 +50,15 @@ export const createFairBackend =
         seen,
         ...outputs,
       ])
-      own(transaction, 'moveToActive', args)
+      own(transaction, 'moveToActive', args.with(TIME_ARGUMENT, clock.now()))
       const [picked, moved] = (await transaction.exec()) ?? []
       const error = picked?.[0] ?? moved?.[0]
       if (error) throw error
       seen = String(picked?.[1])
-      return moved?.[1]
+      const found = moved?.[1]
+      if (!Array.isArray(found)) return found
+      const [job, id, limitMs, delayedUntil] = found
+      return [job, id, limitMs, toLocal(delayedUntil)]
     }
     return backend
   }

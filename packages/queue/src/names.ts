@@ -11,7 +11,7 @@
 //   run key   <output id>.<run>         for example dev-k3v5q2xw7a.q2vz...
 //   job id    <run key>.<shard>         the shard has 7 digits, so ids sort by shard
 
-import { idOf, ReembedError } from '@reembed/shared'
+import { idOf, LIMITS, ReembedError } from '@reembed/shared'
 import type { Job, RunPointer } from './job.ts'
 
 /** Name of the queue, unless the user names another. */
@@ -21,14 +21,14 @@ export const REDIS_PREFIX = '{reembed}'
 
 const READABLE_CHARS = 24
 const DIGEST_CHARS = 12
-const SHARD_DIGITS = 7
+const SHARD_DIGITS = String(LIMITS.shards - 1).length
 
 /**
  * Identifies an output in Redis: the readable end of its URL, then a digest of the URL without
  * trailing slashes. Without ':' and '.', which separate the parts of key names.
  */
 export function outputId(output: string): string {
-  const url = withoutSlashes(output)
+  const url = normalOutput(output)
   const name = url.slice(url.lastIndexOf('/') + 1)
   const readable = name
     .toLowerCase()
@@ -37,8 +37,12 @@ export function outputId(output: string): string {
   return `${readable.slice(0, READABLE_CHARS) || 'root'}-${idOf(url).slice(0, DIGEST_CHARS)}`
 }
 
-/** An output's URL as names and comparisons use it. */
-export const withoutSlashes = (output: string): string => output.replace(/\/+$/, '')
+/**
+ * An output's URL as names and comparisons use it: without slashes at its end, and with one slash
+ * after a bucket.
+ */
+export const normalOutput = (output: string): string =>
+  output.replace(/^([a-z0-9+]+:\/\/[^/]+)\/+/i, '$1/').replace(/\/+$/, '')
 
 /** Keys below the prefix that are no queue's. */
 const RESERVED = ['run', 'limit']

@@ -5,10 +5,10 @@
 //   {reembed}:run:<run key>:open hash: shard -> embedded documents of an unfinished shard
 //   {reembed}:<queue>:workers    hash: worker -> JSON WorkerState, stale after 15 s
 
-import { finite, list, record, requireShape, text } from '@reembed/shared'
+import { finite, LIMITS, list, record, requireShape, text } from '@reembed/shared'
 import type { Redis } from 'ioredis'
 import type { Job, RunPointer } from './job.ts'
-import { queueKey, REDIS_PREFIX, runKey, withoutSlashes } from './names.ts'
+import { normalOutput, queueKey, REDIS_PREFIX, runKey } from './names.ts'
 
 /** Counts of a finished shard. */
 export interface ShardCounts {
@@ -41,12 +41,13 @@ export interface WorkerState {
 
 /** Whether a worker of `outputs` takes jobs of `output`: one of them, or below one of them. */
 export function servesOutput(outputs: readonly string[], output: string): boolean {
-  const url = withoutSlashes(output)
-  return outputs.map(withoutSlashes).some(served => url === served || url.startsWith(`${served}/`))
+  const url = normalOutput(output)
+  return outputs.map(normalOutput).some(served => url === served || url.startsWith(`${served}/`))
 }
 
 const KEEP_SECONDS = 7 * 24 * 3600
 const STALE_MS = 15_000
+const HEARTBEATS_AT_ONCE = 1_000
 const FIELDS = [
   'shards',
   'documents',
@@ -117,7 +118,15 @@ export async function removeWorker(redis: Redis, queue: string, worker: string):
  * Reads the workers with a heartbeat in the last 15 s. Ignores invalid entries: Redis is untrusted.
  */
 export async function readWorkers(redis: Redis, queue: string, nowMs: number): Promise<WorkerState[]> {
-  const states = (await redis.hvals(queueKey('workers', queue))).flatMap(parseWorkerState)
+  const key = queueKey('workers', queue)
+  const found: string[] = []
+  let cursor = '0'
+  do {
+    const [next, page] = await redis.hscan(key, cursor, 'COUNT', HEARTBEATS_AT_ONCE)
+    for (let i = 1; i < page.length; i += 2) found.push(page[i] ?? '')
+    cursor = next
+  } while (cursor !== '0' && found.length < LIMITS.heartbeats)
+  const states = found.flatMap(parseWorkerState)
   return states.filter(({ atMs }) => nowMs - atMs < STALE_MS)
 }
 
@@ -129,6 +138,7 @@ const workerShape = record<WorkerState>({
 })
 
 function parseWorkerState(json: string): WorkerState[] {
+  if (json.length > LIMITS.heartbeatCharacters) return []
   try {
     return [requireShape<WorkerState>(workerShape, JSON.parse(json), 'invalid heartbeat')]
   } catch {

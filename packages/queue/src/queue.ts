@@ -22,6 +22,7 @@ import {
   secureUrlOf,
 } from './redis.ts'
 import { connectRedis } from './redis-client.ts'
+import { redisTime } from './redis-clock.ts'
 import { tracedAdd } from './trace.ts'
 
 /** The queue as producers and sweepers use it. */
@@ -131,12 +132,14 @@ export async function openQueue(target: RedisTarget, options: ConnectOptions = {
       return ids.length
     },
     progress: of => readProgress(redis, of),
-    workers: () => readWorkers(redis, name, Date.now()),
+    workers: async () => readWorkers(redis, name, await redisTime(redis)),
     isFinalizing: of => leases.isHeld(of),
     async withFinalizeLease(job, finalize) {
       const id = jobId(job)
       await using lease = await leases.acquire(job, () => {
-        queue.add(name, job, { jobId: id, delay: RECHECK_MS }).catch(() => {})
+        const addDelayed = async (): Promise<unknown> =>
+          queue.add(name, job, { jobId: id, delay: RECHECK_MS, timestamp: await redisTime(redis) })
+        addDelayed().catch(() => {})
       })
       if (lease === undefined) return undefined
       const ended = await finalize()

@@ -1,6 +1,6 @@
 // Prints the notices of planning and previews on stderr, with the flags that change them.
 
-import type { ColumnFit, PreviewNotice } from '@reembed/planner'
+import type { ColumnFit, PreviewNotice, PromptMismatch } from '@reembed/planner'
 import { describeCsvDialect, type TextEstimate } from '@reembed/protocol'
 import { count, counted, unreadForecast } from '@reembed/render'
 import { messageOf } from '@reembed/shared'
@@ -49,6 +49,8 @@ function textOf(notice: Exclude<PreviewNotice, Progress>): string {
       return `endpoint  ${notice.state}`
     case 'revision_unstated':
       return `note: ${notice.url} does not state the revision of its model; its reference vectors identify the model instead. Specify it with --revision`
+    case 'prompt_mismatch':
+      return `warning: ${describePromptMismatch(notice.mismatch)}`
     case 'server_prompt':
       return `note: ${notice.url} adds ${JSON.stringify(notice.prompt)} before every text`
     case 'objects_empty':
@@ -110,3 +112,12 @@ const namesOf = ({
 /** How to embed texts that are longer than the model reads. */
 export const remedyOf = (texts: TextEstimate | undefined): string =>
   `Embed them in chunks with --chunk-tokens ${texts?.limit ?? 256}, or use a model that reads longer texts`
+
+/** What the model's card puts before documents, and what to do. */
+export function describePromptMismatch({ model, prompt, document, query, card }: PromptMismatch): string {
+  const [given, documents, queries] = [prompt, document, query].map(text => JSON.stringify(text))
+  return document === ''
+    ? `${given} is what the card of ${model} puts before queries; it puts nothing before documents: leave out --prompt (${card})`
+    : `the card of ${model} puts ${documents} before each document and ${queries} before each query, ` +
+        `and ${prompt === '' ? 'nothing is put' : `${given} is put`} before the documents: give --prompt ${documents} (${card})`
+}

@@ -13,9 +13,9 @@ import {
   resolveEndpoint,
 } from '@reembed/endpoint'
 import { type Corpus, openCorpus } from '@reembed/planner'
-import { type RedisTarget, secureUrlOf } from '@reembed/queue'
+import { type RedisTarget, redisAddress, secureUrlOf } from '@reembed/queue'
 import { duration } from '@reembed/render'
-import { codeOf, ReembedError } from '@reembed/shared'
+import { codeOf, ReembedError, tokenFor } from '@reembed/shared'
 import { checkStore, openStore, type S3Options, type Store } from '@reembed/store'
 import type { CorpusFlags, EndpointFlags, OutputFlags, RedisFlags, S3Flags } from './options.ts'
 import { note } from './output.ts'
@@ -55,13 +55,15 @@ export async function openExistingOutput(flags: OutputFlags): Promise<Store> {
   return openStore(absoluteUrl(flags.output), { unsafe: flags.unsafeStore, s3: s3OptionsOf(flags) })
 }
 
-export function endpointOptionsOf({ model, revision, allowInsecure }: EndpointFlags): EndpointOptions {
-  const token = process.env.REEMBED_ENDPOINT_TOKEN ?? process.env.HF_TOKEN
+export function endpointOptionsOf(flags: EndpointFlags): EndpointOptions {
+  const { model, revision, allowInsecure, endpointLimits: limits } = flags
+  const token = tokenOf(flags)
   return {
     ...(token && { token }),
     ...(model && { model }),
     ...(revision && { revision }),
     ...(allowInsecure && { allowInsecure }),
+    ...(limits && { limits }),
   }
 }
 
@@ -88,7 +90,7 @@ export async function openOrStartRedis(
   const { startRedis } = await importLocal('a --redis')
   steps.show('starting a private Redis')
   const server = stack.use(await startRedis())
-  note(`redis     ${server.url}  (private)`)
+  note(`redis     ${redisAddress(server.url)}  (private)`)
   return { target: server.url, isPrivate: true }
 }
 
@@ -130,7 +132,7 @@ function inDatabase(redis: string, database: string | undefined): string {
 export async function requireEndpoint(flags: EndpointFlags): Promise<ResolvedEndpoint> {
   return resolveEndpoint(endpointOf(flags), {
     options: endpointOptionsOf(flags),
-    hf: hfOptions(),
+    hf: hfOptions(tokenOf(flags)),
     onState: noteEndpointState,
   })
 }
@@ -140,7 +142,7 @@ export async function requireEndpoint(flags: EndpointFlags): Promise<ResolvedEnd
  * @throws ReembedError
  */
 export async function checkEndpoint(flags: EndpointFlags): Promise<void> {
-  await checkEndpointExists(endpointOf(flags), hfOptions())
+  await checkEndpointExists(endpointOf(flags), hfOptions(tokenOf(flags)))
 }
 
 function endpointOf({ endpoint }: EndpointFlags): string {
@@ -151,14 +153,16 @@ function endpointOf({ endpoint }: EndpointFlags): string {
   )
 }
 
-/** The management API of Hugging Face with the token of this process. */
-export const openHf = (): Hf => createHf(hfOptions())
+/** The management API of Hugging Face. The token of an endpoint can be that of another host. */
+export const openHf = (): Hf => createHf(hfOptions(process.env.HF_TOKEN))
 
 /** REEMBED_HF_API replaces the URL of Hugging Face's management API. */
-const hfOptions = (): HfOptions => ({
-  token: process.env.REEMBED_ENDPOINT_TOKEN ?? process.env.HF_TOKEN,
-  apiUrl: process.env.REEMBED_HF_API,
-})
+const hfOptions = (token: string | undefined): HfOptions => ({ token, apiUrl: process.env.REEMBED_HF_API })
+
+function tokenOf({ endpoint }: EndpointFlags): string | undefined {
+  const { REEMBED_ENDPOINT_TOKEN: given, HF_TOKEN: huggingFace } = process.env
+  return tokenFor(endpoint, { endpoint: given, huggingFace })
+}
 
 /**
  * Prints each state while the command waits. An endpoint that runs from the start needs no note; a

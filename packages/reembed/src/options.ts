@@ -1,6 +1,7 @@
 // The options that commands share, each declared once. A flag overrides its environment variable.
 // Secrets have no flag: a command line is visible to every user of a machine.
 
+import type { EndpointLimits } from '@reembed/endpoint'
 import { type CsvDialect, type Dtype, FORMATS, type Format, parseCsvDialect } from '@reembed/protocol'
 import { messageOf } from '@reembed/shared'
 import { type Command, InvalidArgumentError, Option } from 'commander'
@@ -17,6 +18,7 @@ export interface EndpointFlags {
   readonly model?: string
   readonly revision?: string
   readonly allowInsecure?: boolean
+  readonly endpointLimits?: EndpointLimits
 }
 
 /** The budget of a run, and the price that its cost is computed from. */
@@ -125,6 +127,21 @@ export const csvDialect = (value: string): CsvDialect => {
   } catch (error) {
     throw new InvalidArgumentError(messageOf(error))
   }
+}
+
+const LIMIT_KEYS: Readonly<Record<string, keyof EndpointLimits>> = {
+  inputs: 'inputs',
+  tokens: 'requestTokens',
+  text: 'textTokens',
+}
+
+/** Limits like 'inputs=10,tokens=8000,text=512'. */
+export function endpointLimits(value: string): EndpointLimits {
+  const pairs = value.split(/[\s,]+/).map(pair => pair.split('='))
+  const limits = pairs.map(([name = '', count = '']) => [LIMIT_KEYS[name], Number(count)] as const)
+  if (limits.every(([key, count]) => key !== undefined && Number.isSafeInteger(count) && count > 0))
+    return Object.fromEntries(limits)
+  throw new InvalidArgumentError("Expected limits like 'inputs=10,tokens=8000,text=512'.")
 }
 
 /** A share of the text like '1%'. */
@@ -278,7 +295,7 @@ export const endpoint: readonly Option[] = [
   new Option(
     '--endpoint <url>',
     'embed with this TEI or OpenAI-compatible server: a URL, several with commas, dns+http://name for all addresses ' +
-      'of a name, or hf:namespace/name; set the token in REEMBED_ENDPOINT_TOKEN or HF_TOKEN',
+      'of a name, or hf:namespace/name; set the token in REEMBED_ENDPOINT_TOKEN, or HF_TOKEN for a host of Hugging Face',
   )
     .env('REEMBED_ENDPOINT')
     .argParser(repeated),
@@ -291,6 +308,11 @@ export const endpoint: readonly Option[] = [
     "set the model's exact revision if the endpoint does not report it",
   ).env('REEMBED_REVISION'),
   new Option('--allow-insecure', 'send the token over plain http'),
+  new Option(
+    '--endpoint-limits <limits>',
+    "send at most this much, like 'inputs=10,tokens=8000,text=512': texts of a request, tokens of a request, tokens of a text " +
+      '(default: what the server states, else what it accepts)',
+  ).argParser(endpointLimits),
 ]
 
 /** For commands that need an endpoint and do not start one. */

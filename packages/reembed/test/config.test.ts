@@ -11,7 +11,7 @@ import { applyConfig } from '../src/config/apply.ts'
 import { CONFIG_KEYS, FLAG_ONLY_OPTIONS, optionsOf } from '../src/config/config-keys.ts'
 import { expand, parseConfigFile } from '../src/config/file.ts'
 import { schemaOf, toEditorSchema } from '../src/config/schema.ts'
-import { csvDialect, repeated, textShare } from '../src/options.ts'
+import { csvDialect, endpointLimits, repeated, textShare } from '../src/options.ts'
 import { createProgram } from '../src/program.ts'
 
 const schema = schemaOf(createProgram())
@@ -93,11 +93,13 @@ test('the environment fills in values, with a default where one is given, and $$
 const valueFor = ({ parseArg }: { readonly parseArg?: unknown }): string | number =>
   parseArg === csvDialect
     ? 'header=no'
-    : parseArg === textShare
-      ? '3%'
-      : parseArg && parseArg !== repeated
-        ? 3
-        : 's3://x/'
+    : parseArg === endpointLimits
+      ? 'inputs=3'
+      : parseArg === textShare
+        ? '3%'
+        : parseArg && parseArg !== repeated
+          ? 3
+          : 's3://x/'
 
 test('every key of the schema reaches its option', async () => {
   await using folder = await temporaryFolder()

@@ -19,6 +19,7 @@ export { type EmbeddingBatch, readCurrentManifest, readEmbeddings } from '@reemb
 export { type ErrorCode, ReembedError } from '@reembed/shared'
 export type { S3Options } from '@reembed/store'
 export type { Logger, Registry } from '@reembed/telemetry'
+export type { JobFailure } from '@reembed/worker'
 export { isReembedError, type ReembedFailure } from './errors.ts'
 export type {
   CallOptions,

@@ -7,6 +7,7 @@ import type { CsvDialect, FieldMapping, Format, ModelIdentity, Quote } from '@re
 import type { RedisTarget } from '@reembed/queue'
 import type { S3Options } from '@reembed/store'
 import type { Logger, Registry } from '@reembed/telemetry'
+import type { JobFailure } from '@reembed/worker'
 
 /** What a client works with. Nothing is opened before the first call that needs it. */
 export interface ReembedOptions {
@@ -112,7 +113,7 @@ export interface WorkerOptions extends CallOptions {
   /** Where the worker declares and counts its metrics. */
   readonly metrics?: Registry | undefined
   /** Called with each failed attempt of a job; `final`: the job will not be tried again. */
-  readonly onJobError?: ((error: unknown, final: boolean) => void) | undefined
+  readonly onJobError?: ((error: unknown, job: JobFailure) => void) | undefined
   /**
    * Called when jobs wait and the worker has fetched none for a minute: its connection is dead. End
    * the process and start it again.

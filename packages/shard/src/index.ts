@@ -48,6 +48,7 @@ export {
   type ShardBatch,
   type ShardReceipt,
 } from './read/read.ts'
+export { createRepeatedVectors, isMostlyRepeated, type RepeatedVectors } from './read/repeated-vectors.ts'
 export {
   type BaseRuns,
   openBaseRuns,

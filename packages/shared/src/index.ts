@@ -1,6 +1,7 @@
 // The public API of @reembed/shared; every other file is private to the package.
 
 export { type Clock, systemClock } from './clock.ts'
+export { collapsedTexts, type ModelLimits, type SentTexts } from './collapsed.ts'
 export { constantTimeEqual } from './constant-time.ts'
 export {
   codeOf,
@@ -13,6 +14,8 @@ export {
   ReembedError,
   type Retry,
 } from './errors.ts'
+export { isHuggingFaceHost, type Tokens, tokenFor } from './hugging-face.ts'
+export { LIMITS, type Limits } from './limits.ts'
 export { isLinkLocal } from './link-local.ts'
 export { isLoopback, type ListenAddress, listenOn, parseListen } from './listen.ts'
 export { decompressLz4Frame } from './lz4.ts'
@@ -77,4 +80,4 @@ export {
 } from './shape.ts'
 export { closestMatch } from './similar.ts'
 export { batched, mapConcurrent } from './streams.ts'
-export { allEqual, badRowsOf, cosine, NORM_TOLERANCE, normOf } from './vectors.ts'
+export { badRowsOf, cosine, NORM_TOLERANCE, normOf } from './vectors.ts'

@@ -47,15 +47,6 @@ export function badRowsOf(
   return bad
 }
 
-/** Whether all rows hold the same vector. */
-export function allEqual(vectors: Float32Array, rows: readonly number[], dimensions: number): boolean {
-  const [first = 0, ...others] = rows.map(row => row * dimensions)
-  return others.every(start => {
-    for (let i = 0; i < dimensions; i++) if (vectors[start + i] !== vectors[first + i]) return false
-    return true
-  })
-}
-
 /** Returns the cosine similarity of two vectors of the same length. */
 export function cosine(a: Float32Array, b: Float32Array): number {
   let dot = 0

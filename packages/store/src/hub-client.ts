@@ -11,7 +11,17 @@
 // nor length of a range.
 
 import { setTimeout as wait } from 'node:timers/promises'
-import { codeOf, type ErrorCode, isLinkLocal, isLoopback, messageOf, ReembedError } from '@reembed/shared'
+import {
+  codeOf,
+  type ErrorCode,
+  isHuggingFaceHost,
+  isLinkLocal,
+  isLoopback,
+  LIMITS,
+  messageOf,
+  ReembedError,
+} from '@reembed/shared'
+import { plainKey } from './keys.ts'
 
 export interface HubClientOptions {
   /** Base URL of the Hub or of a mirror. HF_ENDPOINT if not given, else https://huggingface.co. */
@@ -73,15 +83,8 @@ export interface HubClient {
 }
 
 const DEFAULT_ENDPOINT = 'https://huggingface.co'
-const HUGGING_FACE_HOST = /(?:^|\.)(?:huggingface\.co|hf\.co)$/
 const RETRY_MS = 500
 const TIMEOUT_MS = 30_000
-/**
- * A page of a dataset's tree has 1,000 entries, some 0.3 MB; nothing else that is read whole is
- * larger.
- */
-const MAX_TEXT_BYTES = 32 * 1024 * 1024
-
 /** Percent-encodes the parts of a path and keeps its slashes. */
 export const escapeHubPath = (path: string): string => path.split('/').map(encodeURIComponent).join('/')
 
@@ -109,6 +112,7 @@ export function createHubClient({
     { subject, range, signal }: HubRequest,
     read: (response: Response) => T | Promise<T>,
   ): Promise<T> {
+    plainKey(path.split('?', 1)[0] ?? '', endpoint)
     for (let attempt = 0; ; attempt++) {
       const deadline = new AbortController()
       const timer = setTimeout(() => {
@@ -199,7 +203,7 @@ const isTransient = (status: number): boolean => status === 408 || status === 42
 
 function mayHaveEnvironmentToken(endpoint: string): boolean {
   if (endpoint === process.env.HF_ENDPOINT?.replace(/\/+$/, '')) return true
-  return URL.canParse(endpoint) && HUGGING_FACE_HOST.test(new URL(endpoint).hostname)
+  return URL.canParse(endpoint) && isHuggingFaceHost(new URL(endpoint).hostname)
 }
 
 function checkEndpoint(endpoint: string, token: string | undefined): void {
@@ -217,7 +221,7 @@ function checkEndpoint(endpoint: string, token: string | undefined): void {
   if (isLinkLocal(hostname)) {
     throw new ReembedError('USAGE', `${origin} is a link-local address, not a Hub: check HF_ENDPOINT`)
   }
-  if (token && protocol === 'http:' && !isLoopback(hostname.replace(/^\[|\]$/g, ''))) {
+  if (token && protocol === 'http:' && !isLoopback(hostname)) {
     throw new ReembedError(
       'USAGE',
       `The Hub's token would be sent to ${origin} unencrypted: use an https:// URL, or unset HF_TOKEN`,
@@ -230,7 +234,8 @@ async function readText({ body }: Response): Promise<string> {
   let bytes = 0
   for await (const chunk of body ?? []) {
     bytes += chunk.length
-    if (bytes > MAX_TEXT_BYTES) throw new Error(`the reply is longer than ${MAX_TEXT_BYTES} bytes`)
+    if (bytes > LIMITS.hubReplyBytes)
+      throw new Error(`the reply is longer than ${LIMITS.hubReplyBytes} bytes`)
     chunks.push(chunk)
   }
   return Buffer.concat(chunks).toString()

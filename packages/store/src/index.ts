@@ -10,7 +10,7 @@ export {
   type HubClientOptions,
   type HubRequest,
 } from './hub-client.ts'
-export { getJson, putJson, putRows } from './json.ts'
+export { getAtMost, getJson, putJson, putRows } from './json.ts'
 export { compareKeys } from './keys.ts'
 export { ObjectNotFound } from './not-found.ts'
 export { type ObjectKind, objectKind, type RowsKind, rowsKind } from './object-kind.ts'

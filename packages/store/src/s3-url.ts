@@ -1,6 +1,7 @@
 // Parses the two addresses of a configuration: a prefix in a bucket, and a store other than AWS.
 
 import { ReembedError } from '@reembed/shared'
+import { plainKey } from './keys.ts'
 import type { S3Options } from './s3-options.ts'
 
 const BUCKET = /^[a-zA-Z0-9][a-zA-Z0-9._-]{1,254}$/
@@ -58,6 +59,7 @@ export function parseS3Url(url: string): { bucket: string; root: string } {
   if (!BUCKET.test(bucket) && !ACCESS_POINT.test(bucket)) {
     throw new ReembedError('USAGE', `Expected s3://bucket/prefix, got '${url}'`)
   }
+  plainKey(prefix, `s3://${bucket}`)
   return { bucket, root: prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/` }
 }
 

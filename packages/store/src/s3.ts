@@ -18,7 +18,7 @@ import {
 import { proxyEnv, ReembedError } from '@reembed/shared'
 import { createBackoff } from './backoff.ts'
 import { createConfirmedPut } from './confirmed-put.ts'
-import { collect, compareKeys } from './keys.ts'
+import { collect, compareKeys, plainKey } from './keys.ts'
 import { ObjectNotFound } from './not-found.ts'
 import { type S3Call, s3Error, statusOf } from './s3-errors.ts'
 import type { S3Options } from './s3-options.ts'
@@ -51,6 +51,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
 
   const base = options.shownUrl ?? `s3://${bucket}/${root}`
   const urlOf = (key: string): string => base + key
+  const fullKey = (key: string): string => root + plainKey(key, base)
   const callOf = (action: S3Call['action'], key: string): S3Call => ({
     action,
     bucket,
@@ -100,7 +101,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     try {
       const command = new HeadObjectCommand({
         Bucket: bucket,
-        Key: root + key,
+        Key: fullKey(key),
         ...matching(ifMatch),
         ...payer,
       })
@@ -118,10 +119,10 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
     signal: AbortSignal | undefined,
   ): Promise<'created' | 'exists'> {
     try {
-      const source = `${bucket}/${root}${from}`.split('/').map(encodeURIComponent).join('/')
+      const source = `${bucket}/${fullKey(from)}`.split('/').map(encodeURIComponent).join('/')
       const command = new CopyObjectCommand({
         Bucket: bucket,
-        Key: root + to,
+        Key: fullKey(to),
         CopySource: source,
         IfNoneMatch: '*',
         ...payer,
@@ -178,7 +179,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
           at > 0 || end < Number.POSITIVE_INFINITY ? `bytes=${at}-${end - 1}`.replace('Infinity', '') : ''
         const command = new GetObjectCommand({
           Bucket: bucket,
-          Key: root + key,
+          Key: fullKey(key),
           ...matching(etag),
           ...(range && { Range: range }),
           ...payer,
@@ -266,7 +267,7 @@ export async function openS3(url: string, options: S3Options = {}): Promise<Stor
       const digest = sha256 ?? createHash('sha256').update(body).digest('hex')
       const command = new PutObjectCommand({
         Bucket: bucket,
-        Key: root + key,
+        Key: fullKey(key),
         Body: body,
         ContentType: contentType,
         IfNoneMatch: '*',

@@ -177,7 +177,7 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
       const prefix = fresh()
       const keys = [
         ...SPECIAL,
-        ...(opaqueKeys ? ['a', 'a/b/c', '..', '../up', '.hidden', 'a//b', 'a/', 'dot/./dot'] : []),
+        ...(opaqueKeys ? ['a', 'a/b/c', '...', '..up', '.hidden', 'a//b', 'a/', 'dot/.dot'] : []),
       ]
       for (const key of keys) expect(await store.putIfAbsent(prefix + key, bytes(key))).toBe('created')
       const listed: ObjectInfo[] = []
@@ -188,6 +188,17 @@ export function storeConformance({ name, open, opaqueKeys }: Conformance): void 
         const { key, size, etag } = info
         expect(await store.head(key)).toMatchObject({ key, size, etag })
         expect(prefix + text(await store.get(info.key, { ifMatch: info.etag }))).toBe(info.key)
+      }
+    })
+
+    test("no key leads out of the store: '.' and '..' between slashes are refused", async () => {
+      const refused = { code: 'USAGE', message: expect.stringContaining('between its slashes must not') }
+      for (const key of ['..', '../up', 'a/../b', './a', 'a/.', 'a/..']) {
+        await expect(store.get(key)).rejects.toMatchObject(refused)
+        await expect(store.head(key)).rejects.toMatchObject(refused)
+        await expect(store.putIfAbsent(key, bytes('a'))).rejects.toMatchObject(refused)
+        await expect(store.copyIfAbsent(key, 'a')).rejects.toMatchObject(refused)
+        await expect(store.copyIfAbsent('a', key)).rejects.toMatchObject(refused)
       }
     })
 

@@ -1,7 +1,7 @@
 // The log of a process: one JSON line per event on stderr. It never contains a document's text, a
 // token or a key.
 
-import { ReembedError } from '@reembed/shared'
+import { LIMITS, ReembedError } from '@reembed/shared'
 import { pino } from 'pino'
 
 /**
@@ -39,10 +39,24 @@ export function openLog({ level = 'info', bindings = {} }: LogOptions = {}): Log
     {
       level,
       base: bindings,
-      formatters: { level: name => ({ level: name }) },
+      formatters: { level: name => ({ level: name }), log: bounded },
+      hooks: {
+        logMethod(args, method) {
+          method.apply(this, args.map(cut) as typeof args)
+        },
+      },
       redact: SECRETS.flatMap(name => [name, `*.${name}`]),
       timestamp: pino.stdTimeFunctions.isoTime,
     },
     pino.destination({ fd: 2, sync: true }),
   )
 }
+
+/** Names and messages of a server, a corpus or a job can be of any length. */
+const cut = (value: unknown): unknown =>
+  typeof value === 'string' && value.length > LIMITS.logCharacters
+    ? `${value.slice(0, LIMITS.logCharacters).toWellFormed()}… (${value.length} characters)`
+    : value
+
+const bounded = (facts: object): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(facts).map(([name, value]) => [name, cut(value)]))

@@ -5,6 +5,8 @@ import type { Plan, Receipt, RejectRow, Slice, SourceRecord } from '@reembed/pro
 import type { Job, JobContext, JobStop } from '@reembed/queue'
 import {
   type BaseRuns,
+  createRepeatedVectors,
+  isMostlyRepeated,
   openCheckpoints,
   openShardWriter,
   type ReuseIndex,
@@ -12,6 +14,7 @@ import {
   searchInOrder,
   truncateVectors,
 } from '@reembed/shard'
+import { ReembedError } from '@reembed/shared'
 import type { JobBudget } from './budget.ts'
 import { addTruncation, createTextMeter, NOTHING_TRUNCATED, truncationOf } from './embed/text-meter.ts'
 import { bySource } from './embed.ts'
@@ -69,6 +72,7 @@ export async function buildShard(
   const meter = createTextMeter(limitOf(plan), plan.texts)
   let truncation = NOTHING_TRUNCATED
   let sourceDocuments = 0
+  const repeated = createRepeatedVectors(plan.recipe.model.dimensions)
   async function* counted(): AsyncGenerator<SourceRecord, void, undefined> {
     for await (const record of reader.records) {
       if (record.kind === 'reject' || (record.chunk?.index ?? 0) === 0) sourceDocuments += 1
@@ -109,6 +113,7 @@ export async function buildShard(
   let interruptedBy: unknown
   try {
     for await (const window of windows) {
+      repeated.add(window)
       writer.append(window)
       for (const { kind: _, ...reject } of window.rejects) rejects.push(reject)
       tokens = tokens === null || window.tokens === null ? null : tokens + window.tokens
@@ -125,6 +130,7 @@ export async function buildShard(
     interruptedBy = error
   }
   const isWhole = interruptedBy === undefined
+  if (isWhole) requireVaried(repeated.count - truncation.truncated, writer.rows, job.shard)
   const facts = {
     source: isWhole ? reader.rangesRead : [],
     documents: writer.rows + (isWhole ? rejects.length : 0),
@@ -139,6 +145,19 @@ export async function buildShard(
     ...(embedded > 0 && { startedMs, endedMs: now() }),
   }
   return { ...writer.finish({ ...identityOf(plan, job.shard), ...facts }), buffer, interruptedBy }
+}
+
+/**
+ * A server that returns the same vector for many texts passes every check of a single reply, if its
+ * requests are small.
+ */
+function requireVaried(repeated: number, rows: number, shard: number): void {
+  if (!isMostlyRepeated(repeated, rows)) return
+  throw new ReembedError(
+    'REPLY_INVALID',
+    `shard ${shard}: ${repeated} of its ${rows} texts have the vector of at least three other texts; check the model of the endpoint`,
+    { retry: 'retry' },
+  )
 }
 
 /** An index that counts the vectors that it gave. */

@@ -107,7 +107,7 @@ export async function* embed(
     clock = systemClock,
     random = Math.random,
   } = options
-  const canary = createCanary(endpoint, options.reference)
+  const canary = createCanary(endpoint, options.reference, random)
   const waiting = { suspects, sizes, maxUnavailableMs, stop, clock, random }
   const sender = createSender({ endpoint, canary, limiter, ...waiting })
   const { maxInputLength } = endpoint.info

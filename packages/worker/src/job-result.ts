@@ -15,6 +15,6 @@ export interface PutShard {
 
 /**
  * `already_done`: the shard was in the store when the job began. `stopped`: the run is paused,
- * cancelled, deleted, over its budget or superseded by a newer version.
+ * cancelled, deleted, over its budget, superseded by a newer version, or its model was replaced.
  */
 export type JobResult = PutShard | { readonly status: 'already_done' } | { readonly status: 'stopped' }

@@ -34,6 +34,7 @@ const OUTCOMES: readonly Outcome['kind'][] = [
   'timeout',
   'backend',
   'corrupt',
+  'collapsed',
   'batch_limit',
   'too_large',
   'too_long',

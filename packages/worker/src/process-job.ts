@@ -2,7 +2,14 @@
 // base run, and puts the shard if it does not exist. All steps before the put are idempotent: a
 // lost or repeated job does no harm.
 
-import { isSuperseded, readCurrent, readRunStateRecord, setRunState } from '@reembed/protocol'
+import {
+  isSuperseded,
+  type NumberedRunState,
+  pauseReplacedModel,
+  readCurrent,
+  readRunStateRecord,
+  setRunState,
+} from '@reembed/protocol'
 import type { Job, JobContext } from '@reembed/queue'
 import { checkpointKey, ReembedError, shardKey } from '@reembed/shared'
 import type { JobBudget, JobBudgets } from './budget.ts'
@@ -49,6 +56,24 @@ export async function processJob(
   const carried = await carryShard(job, run, slice, baseRuns, signal)
   if (carried) return carried
   const input = { job, run, slice, baseRuns, ...context }
+  try {
+    return await embed(input, embedder, runState, context.budgets)
+  } catch (error) {
+    const isForeign = error instanceof ReembedError && error.code === 'MODEL_MISMATCH'
+    const { now = Date.now } = context
+    if (isForeign && (await pauseReplacedModel(store, plan, runState, now()))) return { status: 'stopped' }
+    throw error
+  }
+}
+
+/** Embeds and puts the shard within the budget of the run, if it has one. */
+async function embed(
+  input: ShardInput,
+  embedder: Pick<Embedder, 'embed'>,
+  runState: NumberedRunState,
+  budgets: JobBudgets | undefined,
+): Promise<JobResult> {
+  const { run } = input
   const build = (budget?: JobBudget): Promise<BuiltShard> =>
     buildShard(embedder, input, budget).catch((error: unknown) => checkCorpus(run, error))
   if (runState.maxTokens === undefined && runState.maxEndpointSeconds === undefined) {
@@ -57,12 +82,12 @@ export async function processJob(
   // The worker that would exceed the budget pauses the run for all workers; a higher budget resumes
   // it.
   try {
-    if (context.budgets === undefined) return { status: 'stopped' }
-    await using budget = await context.budgets.reserve(run, runState)
+    if (budgets === undefined) return { status: 'stopped' }
+    await using budget = await budgets.reserve(run, runState)
     return await keep(input, await build(budget))
   } catch (error) {
     if (!(error instanceof ReembedError) || error.code !== 'RUN_STOPPED') throw error
-    await setRunState(store, plan.run, 'paused', {
+    await setRunState(run.store, run.plan.run, 'paused', {
       budgetExceeded: error.message,
       by: 'worker',
       onlyRunning: true,

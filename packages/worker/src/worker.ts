@@ -47,8 +47,8 @@ export interface WorkerOptions {
    * again.
    */
   readonly onStuck?: ((waiting: number) => void) | undefined
-  /** Called with each failure and postponement, for the progress line of `run`. */
-  readonly onJobError?: ((error: unknown, final: boolean) => void) | undefined
+  /** Called with each failure and postponement of a job. */
+  readonly onJobError?: ((error: unknown, job: JobFailure) => void) | undefined
   /**
    * Called with the cause when the worker has taken no jobs for `giveUpMs` because of a fault of
    * its own (see `Fault`): end the process, so that its supervisor reports it.
@@ -56,6 +56,15 @@ export interface WorkerOptions {
   readonly onGiveUp?: ((error: ReembedError) => void) | undefined
   readonly giveUpMs?: number | undefined
   readonly signal?: AbortSignal | undefined
+}
+
+/** The job that an error concerns. */
+export interface JobFailure {
+  /** Undefined if the job could not be read. */
+  readonly run: string | undefined
+  readonly shard: number | undefined
+  /** The job has no attempt left. */
+  readonly final: boolean
 }
 
 export interface Worker extends AsyncDisposable {
@@ -152,7 +161,7 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       health.stopped()
       log.info(
         facts,
-        'job ended without a shard: its run is paused, cancelled, deleted, over its budget or superseded by a newer version',
+        'job ended without a shard: its run is paused, cancelled, deleted, over its budget, superseded by a newer version, or its model was replaced',
       )
       return
     }
@@ -214,13 +223,13 @@ export async function startWorker(options: WorkerOptions): Promise<Worker> {
       // A fault of this worker is reported once, when it stops taking jobs.
       const level = event.final ? 'error' : health.isSuspended ? 'debug' : 'warn'
       log[level](facts, `job ${event.kind}: ${messageOf(event.error)}`)
-      options.onJobError?.(event.error, event.final)
+      options.onJobError?.(event.error, facts)
     }
   }
 
   const sendHeartbeat = (): void => {
     const endpoint = unreadyReason(health) ?? embedder.state
-    const sent = consumer.heartbeat({ worker: name, endpoint, atMs: Date.now() })
+    const sent = consumer.heartbeat({ worker: name, endpoint })
     sent.then(
       () => {
         heardMs = performance.now()

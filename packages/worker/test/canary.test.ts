@@ -68,6 +68,10 @@ async function rows(count: number, reference: ModelReference): Promise<Map<strin
   return found
 }
 
+/** The places of the canaries among the texts of a request. */
+const canariesIn = (texts: readonly string[], reference: ModelReference): number[] =>
+  texts.flatMap((text, place) => (reference.texts.includes(text) ? [place] : []))
+
 /**
  * Answers as the same model after a fine-tune would: under the same name, with vectors that differ
  * by `shift`.
@@ -98,7 +102,50 @@ describe('a canary rides in every request', () => {
     for (const { id, text } of documents(100)) expect(found.get(id)).toEqual(vectorOf(text))
     for (const { texts } of server.calls) {
       expect(texts.length).toBeLessThanOrEqual(32)
-      expect(reference.texts).toContain(texts.at(-1))
+      expect(canariesIn(texts, reference)).toHaveLength(1)
+    }
+  })
+
+  test('at any place, the first and the last included', async () => {
+    const reference = await start()
+    server.script(() => false)
+    await rows(2_000, reference)
+    const places = server.calls.flatMap(({ texts }) => canariesIn(texts, reference))
+    expect(places.length).toBeGreaterThan(60)
+    expect(new Set(places).size).toBeGreaterThan(15)
+  })
+
+  test('and a reply whose vectors are in another order is refused', async () => {
+    const reference = await start()
+    server.script(({ route, texts }, response) => {
+      if (texts.length < 3) return false
+      const vectors = texts.map(text => vectorOf(text)).reverse()
+      return sendJson(
+        response,
+        200,
+        route === '/embed' ? vectors.map(vector => [...vector]) : openaiReply(vectors, server.model),
+      )
+    })
+    await expect(rows(300, reference)).rejects.toMatchObject({ code: 'MODEL_MISMATCH' })
+  })
+
+  test('and a text without a vector is found by its own place, wherever the canary is', async () => {
+    const reference = await start()
+    const ill = 'document number 33'
+    server.script(({ route, texts }, response) => {
+      const vectors = texts.map(text => (text === ill ? vectorOf(text).fill(Number.NaN) : vectorOf(text)))
+      return sendJson(
+        response,
+        200,
+        route === '/embed'
+          ? vectors.map(vector => [...vector].map(value => (Number.isNaN(value) ? null : value)))
+          : openaiReply(vectors, server.model),
+      )
+    })
+    const found = await rows(100, reference)
+    expect(found.size).toBe(99)
+    for (const { id, text } of documents(100)) {
+      if (text !== ill) expect(found.get(id)).toEqual(vectorOf(text))
     }
   })
 
@@ -170,11 +217,11 @@ describe('a canary rides in every request', () => {
     expect((await rows(40, reference)).size).toBe(40)
     expect(endpoint.route).toBe('/embed')
     const vouched = server.calls.filter(
-      ({ route, texts }) => route === '/embed' && reference.texts.includes(texts.at(-1) ?? ''),
+      ({ route, texts }) => route === '/embed' && canariesIn(texts, reference).length > 0,
     )
-    expect(new Set(vouched.flatMap(({ texts }) => texts.slice(0, -1)))).toEqual(
-      new Set(documents(40).map(({ text }) => text)),
-    )
+    expect(
+      new Set(vouched.flatMap(({ texts }) => texts).filter(text => !reference.texts.includes(text))),
+    ).toEqual(new Set(documents(40).map(({ text }) => text)))
     server.script(restarted(otherWeights(0.05, () => true)))
     await expect(rows(10, reference)).rejects.toMatchObject({ code: 'MODEL_MISMATCH', retry: 'requeue' })
   })
@@ -201,8 +248,8 @@ describe('a canary rides in every request', () => {
       expect(found.size).toBe(10)
       const [last, ...others] = server.calls.map(({ route, texts }) => ({ route, texts })).reverse()
       expect(last?.route).toBe('/embed')
-      expect(last?.texts[0]).toBe(ill)
-      expect(reference.texts).toContain(last?.texts[1])
+      expect(last?.texts).toContain(ill)
+      expect(canariesIn(last?.texts ?? [], reference)).toHaveLength(1)
       expect(others.map(({ route, texts }) => [route, texts.length])).toEqual([
         ['/v1/embeddings', 1],
         ['/v1/embeddings', 10],

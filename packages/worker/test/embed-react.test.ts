@@ -32,6 +32,8 @@ const TABLE: Row[] = [
   [failure('timeout'), 1, 4, { do: 'isolate', ms: null }],
   [failure('corrupt'), 32, 3, wait(800, 32)],
   [failure('corrupt'), 32, 4, stop],
+  [failure('collapsed'), 32, 3, wait(800, 32)],
+  [failure('collapsed'), 32, 4, wait(0, 16)],
   [failure('backend'), 32, 1, wait(500, 32)],
   [failure('backend'), 32, 2, wait(0, 16)],
   [failure('backend'), 1, 2, wait(1_000, 1)],

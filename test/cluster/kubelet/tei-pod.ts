@@ -9,14 +9,14 @@ const { values } = parseArgs({
   strict: false,
   options: { 'model-id': { type: 'string' }, revision: { type: 'string' } },
 })
-const { PORT, API_KEY, LOAD_SECONDS = '3' } = process.env
+const { PORT, API_KEY, LOAD_SECONDS = '3', MS_PER_TOKEN = '0.5' } = process.env
 const tei = await startFakeTei({
   hostname,
   port: Number(PORT),
   model: String(values['model-id']),
   sha: String(values.revision),
   dimensions: 16,
-  msPerToken: 0.5,
+  msPerToken: Number(MS_PER_TOKEN),
   warmUpMs: 1000 * Number(LOAD_SECONDS),
   maxClientBatchSize: 64,
   ...(API_KEY && { apiKey: API_KEY }),

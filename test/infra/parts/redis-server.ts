@@ -17,8 +17,12 @@ export async function freePort(): Promise<number> {
 }
 
 /** Starts `redis-server` in `folder` and resolves when it accepts connections. */
-export async function startRedisServer(folder: string, args: readonly string[]): Promise<RedisServer> {
-  const port = await freePort()
+export async function startRedisServer(
+  folder: string,
+  args: readonly string[],
+  given?: number,
+): Promise<RedisServer> {
+  const port = given ?? (await freePort())
   const child = spawn(
     'redis-server',
     [...args, '--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--daemonize', 'no'],

@@ -2,8 +2,8 @@
 // included, so that it keeps its vector when a longer document joins its corpus.
 
 import type { Chunking, SourceRecord } from '@reembed/protocol'
-import { createMemo, ReembedError, tokenizerKey } from '@reembed/shared'
-import type { Store } from '@reembed/store'
+import { createMemo, LIMITS, ReembedError, tokenizerKey } from '@reembed/shared'
+import { getAtMost, type Store } from '@reembed/store'
 import { type SplitOptions, splitText, type TextSpan } from './split.ts'
 import { createTokenizer, type ModelTokenizer } from './tokenizer.ts'
 
@@ -82,7 +82,7 @@ const tokenizers = createMemo<string, ModelTokenizer>()
 export function openTokenizer(output: Store, sha256: string): Promise<ModelTokenizer> {
   return tokenizers.get(sha256, async () => {
     const key = tokenizerKey(sha256)
-    const bytes = await output.get(key)
+    const bytes = await getAtMost(output, key, LIMITS.tokenizerBytes)
     return createTokenizer(Buffer.from(bytes).toString('utf8'), `${key} in ${output.url}`)
   })
 }

@@ -1,11 +1,11 @@
 // A model server at one URL. Opening it determines protocol and route; then each `request` is one
 // HTTP call with an Outcome. Retrying, splitting and waiting are left to the caller.
 
-import { allEqual, badRowsOf } from '@reembed/shared'
+import { badRowsOf, collapsedTexts } from '@reembed/shared'
 import { openAuthorised } from './authorisation.ts'
 import { tokenCount } from './decode.ts'
 import { isRefusal } from './failure-kinds.ts'
-import type { EndpointInfo } from './info.ts'
+import type { EndpointInfo, EndpointLimits } from './info.ts'
 import { negotiate } from './negotiate.ts'
 import { type Outcome, toError } from './outcome.ts'
 import { readAppliedPrompt } from './prompt.ts'
@@ -24,6 +24,8 @@ export interface EndpointOptions {
   readonly model?: string | undefined
   /** Revision of the model, for an endpoint that states none. */
   readonly revision?: string | undefined
+  /** Limits that a server with OpenAI's route alone has and does not state; lower ones count. */
+  readonly limits?: EndpointLimits | undefined
   /** Whether the server truncates long texts (default) or refuses them. */
   readonly truncate?: boolean
   /**
@@ -42,6 +44,8 @@ export interface EndpointOptions {
 export interface RequestOptions {
   /** Row of `vectors` for each text; 0, 1, 2 … if not given. */
   readonly rows?: readonly number[]
+  /** Index of a text that is not compared with the others when their vectors are. */
+  readonly canary?: number | undefined
   /**
    * Sends this request to `/embed`, where the server has it: its vectors are encoded in another
    * way.
@@ -122,7 +126,7 @@ export async function openTarget(
       truncate,
       timeoutMs,
     }
-    const found = await negotiate(server, signal)
+    const found = await negotiate(server, options.limits, signal)
     const revision = revisionOf(found.info, options.revision, label)
     return createEndpoint({ ...found, info: { ...found.info, revision } }, options.timeoutMs)
   }
@@ -146,6 +150,7 @@ function createEndpoint(found: Negotiated, maxTimeoutMs = Number.POSITIVE_INFINI
     vectors: Float32Array,
     {
       rows = texts.map((_, i) => i),
+      canary,
       otherRoute = false,
       truncate: cut = truncate,
       timeoutMs = server.timeoutMs,
@@ -168,9 +173,9 @@ function createEndpoint(found: Negotiated, maxTimeoutMs = Number.POSITIVE_INFINI
               message: `a reply names model ${model}, but the run requires ${servedModel}`,
             }
           }
-          if (texts.length >= COLLAPSED_TEXTS && allEqual(vectors, rows, dimensions) && areDifferent(texts)) {
-            return { kind: 'corrupt', message: `the same vector for ${texts.length} different texts` }
-          }
+          const collapsed = collapsedTexts({ texts, rows, canary }, vectors, info)
+          if (collapsed > 0)
+            return { kind: 'collapsed', message: `the same vector for ${collapsed} different texts` }
           return {
             kind: 'ok',
             tokens: tokenCount(number(reply, 'x-compute-tokens')) ?? tokens,
@@ -215,13 +220,6 @@ function createEndpoint(found: Negotiated, maxTimeoutMs = Number.POSITIVE_INFINI
     [Symbol.asyncDispose]: () => transport[Symbol.asyncDispose](),
   }
 }
-
-/**
- * This many different texts with one vector prove a broken model; fewer may be equal up to the
- * truncation limit.
- */
-const COLLAPSED_TEXTS = 16
-const areDifferent = (texts: readonly string[]): boolean => new Set(texts).size === texts.length
 
 /** Implements `Endpoint.embed` by `request`. A request that is refused is halved. */
 export async function embedBy(

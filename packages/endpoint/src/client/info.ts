@@ -25,11 +25,21 @@ export interface EndpointInfo {
    * Inputs of one batch in the model; null where only tokens limit it, or the endpoint states none.
    */
   readonly maxBatchRequests: number | null
+  /** Tokens of one request; null where only the limits above count. */
+  readonly maxRequestTokens: number | null
   /** Whether the server truncates long inputs where the request does not specify it. */
   readonly autoTruncate: boolean
   readonly version: string | null
   /** Maximum bytes of one request body. */
   readonly payloadLimit: number
+}
+
+export interface EndpointLimits {
+  /** Most inputs of a request. */
+  readonly inputs?: number | undefined
+  /** Most tokens of a request, and of a text. */
+  readonly requestTokens?: number | undefined
+  readonly textTokens?: number | undefined
 }
 
 /** The fields that `/info` can state. */
@@ -67,6 +77,7 @@ export function parseInfo(body: string): StatedInfo | string {
     maxInputLength: count(info.max_input_length),
     maxBatchTokens: count(info.max_batch_tokens),
     maxBatchRequests: count(info.max_batch_requests),
+    maxRequestTokens: null,
     // Older versions have no automatic truncation and do not state the field.
     autoTruncate: info.auto_truncate === true,
     version: text(info.version),
@@ -111,6 +122,7 @@ export function openaiInfo(model: string, models: readonly ServedModel[] = []): 
     maxInputLength: served?.maxInputLength ?? null,
     maxBatchTokens: null,
     maxBatchRequests: null,
+    maxRequestTokens: null,
     autoTruncate: false,
     version: null,
     payloadLimit: PAYLOAD_LIMIT_BYTES,

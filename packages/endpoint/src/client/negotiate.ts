@@ -2,7 +2,7 @@
 // dimensions and whether vectors are normalised.
 
 import { cosine, ReembedError } from '@reembed/shared'
-import type { StatedInfo } from './info.ts'
+import type { EndpointLimits, StatedInfo } from './info.ts'
 import { negotiateOpenai } from './openai-server.ts'
 import { failureBehind, toError } from './outcome.ts'
 import { readInfo } from './read-info.ts'
@@ -17,8 +17,14 @@ const PARITY = 0.9999
  * request. A server that does not answer `/info` as TEI does is used by OpenAI's route if the name
  * of its model is given. @throws ReembedError by the kind of failure
  */
-export async function negotiate(server: Server, signal: AbortSignal | undefined): Promise<Negotiated> {
-  const { stated, doubt } = await readInfo(server, signal)
+export async function negotiate(
+  server: Server,
+  limits: EndpointLimits = {},
+  signal?: AbortSignal | undefined,
+): Promise<Negotiated> {
+  const read = await readInfo(server, signal)
+  const { doubt } = read
+  const stated = lowered(read.stated, limits)
   if (doubt === undefined) return negotiateAs(stated, server, signal)
   // Some servers answer an unknown path with any status, and a TEI that starts answers 503: the
   // other route shows which it is.
@@ -26,8 +32,18 @@ export async function negotiate(server: Server, signal: AbortSignal | undefined)
     throw failureBehind(error)?.kind === 'route_missing' ? toError(doubt, server.url) : error
   })
   const again = await readInfo(server, signal)
-  return again.stated.kind === 'tei' ? negotiateAs(again.stated, server, signal) : found
+  return again.stated.kind === 'tei' ? negotiateAs(lowered(again.stated, limits), server, signal) : found
 }
+
+const least = (...limits: readonly (number | null | undefined)[]): number | null =>
+  limits.reduce<number | null>((low, each) => (each == null ? low : Math.min(low ?? each, each)), null)
+
+const lowered = (stated: StatedInfo, { inputs, requestTokens, textTokens }: EndpointLimits): StatedInfo => ({
+  ...stated,
+  maxClientBatchSize: least(stated.maxClientBatchSize, inputs) ?? stated.maxClientBatchSize,
+  maxRequestTokens: least(stated.maxRequestTokens, requestTokens),
+  maxInputLength: least(stated.maxInputLength, textTokens),
+})
 
 const negotiateAs = (
   stated: StatedInfo,

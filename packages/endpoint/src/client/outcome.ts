@@ -51,6 +51,8 @@ export type Failure =
   | Fault<'backend'>
   /** A 200 whose body is not the requested vectors. */
   | Fault<'corrupt'>
+  /** One vector for many texts that the model can tell apart. */
+  | Fault<'collapsed'>
   /** More inputs than the server accepts in one request. */
   | (Fault<'batch_limit'> & { readonly limit: number })
   /** More bytes than the server accepts in one request. */
@@ -91,6 +93,7 @@ const ERRORS: Record<Failure['kind'], readonly [ErrorCode, Retry]> = {
   timeout: ['ENDPOINT_OVERLOADED', 'requeue'],
   backend: ['ENDPOINT_UNREACHABLE', 'requeue'],
   corrupt: ['REPLY_INVALID', 'retry'],
+  collapsed: ['REPLY_INVALID', 'retry'],
   batch_limit: ['ENDPOINT_UNSUPPORTED', 'never'],
   too_large: ['ENDPOINT_UNSUPPORTED', 'never'],
   too_long: ['ENDPOINT_UNSUPPORTED', 'never'],
@@ -113,6 +116,7 @@ const REMEDIES: Partial<Record<Failure['kind'], string>> = {
   timeout: 'add replicas, or allow more time for a request',
   backend: 'read the logs of the endpoint: its model or GPU fails',
   corrupt: 'check the model of the endpoint and the proxy in front of it',
+  collapsed: 'check the model of the endpoint',
   batch_limit: 'check max_client_batch_size of the endpoint',
   too_large: 'raise the payload limit of the endpoint and of the proxy in front of it',
   too_long: 'allow truncation, or split the texts into chunks',

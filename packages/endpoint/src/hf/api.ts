@@ -122,6 +122,7 @@ export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
       method,
       headers: { ...headers, ...(body !== undefined && { 'content-type': 'application/json' }) },
       ...(body !== undefined && { body: JSON.stringify(body) }),
+      redirect: 'manual',
       signal: limit(),
     }).catch((error: unknown) => {
       signal?.throwIfAborted()
@@ -226,7 +227,12 @@ export function createHf({ token, apiUrl = HF_API, signal }: HfOptions): Hf {
     },
     async ping({ url, healthRoute }) {
       if (url === null) return false
-      const reply = await fetch(`${url}${healthRoute}`, { headers, signal: limit() }).catch(() => undefined)
+      const { origin } = parseAddress(url, token, false)
+      // A route such as '@other.example' must not lead the token to another host.
+      const address = URL.parse(healthRoute, `${url}/`)
+      if (address?.origin !== origin) return false
+      const options = { headers, redirect: 'manual', signal: limit() } as const
+      const reply = await fetch(address, options).catch(() => undefined)
       signal?.throwIfAborted()
       await reply?.body?.cancel()
       return reply?.ok === true

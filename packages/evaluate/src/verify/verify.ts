@@ -34,7 +34,10 @@ export interface Verification {
   readonly baseRun?: Manifest['baseRun']
   /** Euclidean norm of the shortest and the longest vector, as measured; null without vectors. */
   readonly norms: { readonly min: number; readonly max: number } | null
-  /** Number of vectors equal to the preceding one although the texts differ. */
+  /**
+   * Different texts whose vector at least three others of their row group have, less the truncated
+   * ones: at most a tenth of the rows, and mostly texts of which the model knows no word.
+   */
   readonly repeatedVectors: number
   /**
    * Dimensions, counted from 0, with the same value in every vector; empty for a run with fewer
@@ -45,6 +48,10 @@ export interface Verification {
 }
 
 const SHARDS_AT_ONCE = 4
+/** Share of rows whose vectors may be those of other texts. */
+const MAX_REPEATED = 0.1
+/** Fewer are not refused, whatever their share. */
+const MIN_REPEATED = 16
 
 export interface VerifyOptions {
   readonly signal?: AbortSignal | undefined
@@ -97,6 +104,7 @@ export async function verify(
       )
   }
   const { totals, rejectReasons } = audit.end()
+  requireFewRepeated(store, plan, repeatedVectors, totals.rows)
   await requireUniqueIds(store, plan, totals.rows, { signal })
   if (manifest) {
     requireSame(manifest, totals, [files.digest('hex'), bodies.digest('hex')], store)
@@ -114,6 +122,15 @@ export async function verify(
     collapsedDimensions: ranges.collapsedDimensions(),
     rejectReasons,
   }
+}
+
+/** Vectors that many texts share tell nothing about them: the endpoint returned nonsense. */
+function requireFewRepeated(store: Store, { run }: Plan, repeated: number, rows: number): void {
+  if (repeated < MIN_REPEATED || repeated <= MAX_REPEATED * rows) return
+  throw new ReembedError(
+    'CORRUPT',
+    `run ${run} in ${store.url} is not usable: ${repeated} of its ${rows} texts have the vector of at least three other texts; check the model of the endpoint, then embed the run again`,
+  )
 }
 
 /**

@@ -17,7 +17,7 @@ import { type QueueFacts, RECENT_MS, type RunFacts } from './facts.ts'
  * - `queued`: no document is embedded yet.
  * - `running`: workers embed it.
  * - `waiting`: for `endpoint`, `no_worker`, `worker_fault` or `redis`; it continues by itself.
- * - `paused`, `cancelled`: by a person or by the budget.
+ * - `paused`, `cancelled`: by a person, by the budget, or because its model was replaced.
  * - `finishing`: all shards are made; a sweep audits, judges the gates and publishes.
  * - `held`: finished; rejects or gates are against publication, and a person must decide.
  * - `published`: the current version.
@@ -54,6 +54,7 @@ export const STATE_REASONS = [
   'redis',
   'person',
   'budget',
+  'model_replaced',
   'audit',
   'judging',
   'rejects',
@@ -171,7 +172,7 @@ function conditionOf(facts: RunFacts, nowMs: number): RunCondition {
 
 /** The states that a run state record decides. A published run has none of them. */
 function recordedCondition({ record, current, run }: RunFacts): RunCondition | undefined {
-  const { state, at, by, reason, budgetExceeded, failure } = record
+  const { state, at, by, reason, budgetExceeded, modelReplaced, failure } = record
   const sinceMs = at === undefined ? undefined : Date.parse(at)
   if (state === 'deleting' || state === 'deleted') return { state, sinceMs }
   if (current?.run === run || state === 'running') return undefined
@@ -184,6 +185,7 @@ function recordedCondition({ record, current, run }: RunFacts): RunCondition | u
     }
   }
   if (budgetExceeded !== undefined) return { state, reason: 'budget', detail: budgetExceeded, sinceMs }
+  if (modelReplaced !== undefined) return { state, reason: 'model_replaced', detail: modelReplaced, sinceMs }
   const detail = [by && `by ${by}`, reason].filter(Boolean).join(': ')
   return { state, reason: 'person', detail, sinceMs }
 }

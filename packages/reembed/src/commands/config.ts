@@ -37,10 +37,9 @@ export async function config(
     if (option && value !== undefined)
       rows.push({ key, value: masked(value), origin: originOf(self, option, at(key)) })
   }
-  for (const { key, variables } of SECRETS) {
-    const variable = variables.find(one => process.env[one])
-    if (variable === undefined) continue
-    const fromFile = file && valueAt(file, key) !== undefined && variable === variables[0]
+  for (const { key, variable } of SECRETS) {
+    if (!process.env[variable]) continue
+    const fromFile = file && valueAt(file, key) !== undefined
     rows.push({ key, value: MASK, origin: fromFile ? at(key) : `environment ${variable}` })
   }
   rows.sort((a, b) => (a.key < b.key ? -1 : 1))

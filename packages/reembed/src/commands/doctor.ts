@@ -1,10 +1,18 @@
-import { type Endpoint, type EndpointTarget, openEndpoint, openTarget, parseTargets } from '@reembed/endpoint'
-import { sampleCorpus, survey } from '@reembed/planner'
+import {
+  type Endpoint,
+  type EndpointTarget,
+  openEndpoint,
+  openTarget,
+  parseTargets,
+  probeRequestTokens,
+} from '@reembed/endpoint'
+import { promptMismatch, sampleCorpus, survey } from '@reembed/planner'
 import { inspectRedis, redisAddress, requireNoEviction, requireRights } from '@reembed/queue'
 import { bytes, counted } from '@reembed/render'
 import { EXIT } from '@reembed/shared'
 import { checkStore, openStore, raceStore } from '@reembed/store'
 import { explain } from '../explain.ts'
+import { describePromptMismatch } from '../notices.ts'
 import { absoluteUrl, endpointOptionsOf, openSource, s3OptionsOf } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
 import { note, print } from '../output.ts'
@@ -49,7 +57,7 @@ export async function doctor(flags: Flags): Promise<void> {
   await check('output', flags.output, '--output', url => inspectOutput(url, flags))
   await check('redis', flags.redis, '--redis', inspectRedisUrl)
   for (const { shown, open } of await endpointsOf(flags)) {
-    await check('endpoint', shown, '--endpoint', () => inspectEndpoint(open))
+    await check('endpoint', shown, '--endpoint', () => inspectEndpoint(open, flags))
   }
   print(
     flags.json,
@@ -121,8 +129,9 @@ async function endpointsOf(
     : [{ shown: flags.endpoint, open: () => openEndpoint(shown, options) }]
 }
 
-async function inspectEndpoint(open: () => Promise<Endpoint>): Promise<string> {
+async function inspectEndpoint(open: () => Promise<Endpoint>, flags: Flags): Promise<string> {
   await using endpoint = await open()
+  const requestTokens = await requestTokensOf(endpoint)
   const {
     modelId,
     revision,
@@ -133,21 +142,35 @@ async function inspectEndpoint(open: () => Promise<Endpoint>): Promise<string> {
     maxConcurrentRequests,
     version,
   } = endpoint.info
+  const applied = await endpoint.appliedPrompt()
+  const mismatch = promptMismatch(
+    { id: modelId },
+    { prompt: flags.prompt, template: flags.template, applied },
+  )
   return [
     `${endpoint.url}  ${modelId}@${revision ?? 'unstated'}`,
     `${dimensions} dimensions, ${pooling ?? 'unknown'} pooling`,
     `${version ?? 'version unknown'}, ${endpoint.route}`,
-    await promptOf(endpoint),
-    `at most ${maxInputLength ?? '?'} tokens per text, ${maxClientBatchSize ?? '?'} texts per request, ${maxConcurrentRequests ?? '?'} concurrent requests`,
+    promptOf(applied),
+    ...(mismatch ? [`warning: ${describePromptMismatch(mismatch)}`] : []),
+    `at most ${maxInputLength ?? '?'} tokens per text, ${maxClientBatchSize} texts per request${requestTokens}, ${maxConcurrentRequests} concurrent requests`,
   ].join('; ')
+}
+
+/** A server with OpenAI's route alone shows its limit of tokens by what it refuses. */
+async function requestTokensOf(endpoint: Endpoint): Promise<string> {
+  if (endpoint.info.kind === 'tei') return ''
+  const { accepted, refused } = await probeRequestTokens(endpoint)
+  return refused === null
+    ? `, ${accepted} tokens per request or more`
+    : `, ${accepted} to ${refused} tokens per request`
 }
 
 /**
  * `/info` does not state the prompt that a server adds to each text. It is found by counting
  * tokens.
  */
-async function promptOf(endpoint: Endpoint): Promise<string> {
-  const applied = await endpoint.appliedPrompt()
+function promptOf(applied: string | null): string {
   if (applied === null) return 'unknown whether the server adds a prompt'
   return applied === ''
     ? 'the server adds no prompt'

@@ -19,7 +19,8 @@ export async function embed(text: string, flags: EndpointFlags & JsonFlag): Prom
   const vector = await endpoint.embed([text.toWellFormed()])
   const ms = performance.now() - startedMs
   const { modelId, revision, dimensions, version } = endpoint.info
-  const calls = callsOf(endpoint, text, options.token !== undefined)
+  const variable = process.env.REEMBED_ENDPOINT_TOKEN ? 'REEMBED_ENDPOINT_TOKEN' : 'HF_TOKEN'
+  const calls = callsOf(endpoint, text, options.token && variable)
   const start = Array.from(vector.subarray(0, SHOWN), value => value.toFixed(4)).join(', ')
   print(
     flags.json,
@@ -44,7 +45,7 @@ export async function embed(text: string, flags: EndpointFlags & JsonFlag): Prom
  * The calls contain the name of the environment variable, not the token itself, so they can be
  * shared.
  */
-function callsOf({ url, route, info }: Endpoint, text: string, withToken: boolean) {
+function callsOf({ url, route, info }: Endpoint, text: string, token: string | undefined) {
   const body =
     route === '/embed' ? { inputs: [text], truncate: true } : { model: info.modelId, input: [text] }
   const json = JSON.stringify(body)
@@ -55,19 +56,19 @@ function callsOf({ url, route, info }: Endpoint, text: string, withToken: boolea
   return {
     curl: [
       `curl -s ${target} -H 'content-type: application/json'`,
-      ...(withToken ? ['-H "authorization: Bearer $HF_TOKEN"'] : []),
+      ...(token ? [`-H "authorization: Bearer $${token}"`] : []),
       `-d ${shell}`,
     ].join(' \\\n  '),
     python: [
-      `import json${withToken ? ', os' : ''}, urllib.request`,
-      `request = urllib.request.Request(${JSON.stringify(target)}, json.dumps(${python}).encode(), {"content-type": "application/json"${withToken ? ', "authorization": "Bearer " + os.environ["HF_TOKEN"]' : ''}})`,
+      `import json${token ? ', os' : ''}, urllib.request`,
+      `request = urllib.request.Request(${JSON.stringify(target)}, json.dumps(${python}).encode(), {"content-type": "application/json"${token ? `, "authorization": "Bearer " + os.environ["${token}"]` : ''}})`,
       `vector = json.load(urllib.request.urlopen(request))${pick}`,
       'print(len(vector), vector[:3])',
     ].join('\n'),
     javascript: [
       `const reply = await fetch(${JSON.stringify(target)}, {`,
       `  method: 'POST',`,
-      `  headers: { 'content-type': 'application/json'${withToken ? ', authorization: "Bearer " + process.env.HF_TOKEN' : ''} },`,
+      `  headers: { 'content-type': 'application/json'${token ? `, authorization: "Bearer " + process.env.${token}` : ''} },`,
       `  body: JSON.stringify(${json}),`,
       '})',
       `const vector = (await reply.json())${pick}`,

@@ -98,7 +98,7 @@ export async function executeRun(
   const queue = stack.use(await openQueue(redis.target))
   // A wrong model, token or right, or an id that occurs twice, ends the command at once.
   const blocked = new AbortController()
-  const { worker, jobErrors } = await startLocalWorker(redis.target, flags, resources, blocked)
+  const { worker, jobErrors } = await startLocalWorker(redis.target, plan, flags, resources, blocked)
   watchEndpoint(resources, blocked)
   // On interrupt, jobs in flight write checkpoints when their last replies arrive, and are
   // requeued, so that other workers need not wait for their locks to expire.
@@ -146,6 +146,7 @@ async function publishAgain(
 
 async function startLocalWorker(
   redis: RedisTarget,
+  plan: Plan,
   flags: FollowFlags,
   { store, endpoint }: RunResources,
   blocked: AbortController,
@@ -160,7 +161,9 @@ async function startLocalWorker(
     s3: s3OptionsOf(flags),
     unsafeStore: flags.unsafeStore,
     log: openLog({ level: process.env.REEMBED_LOG ?? 'silent' }),
-    onJobError: error => {
+    // The worker also serves older unfinished runs, whose model or corpus may no longer exist.
+    onJobError: (error, { run = plan.run }) => {
+      if (run !== plan.run) return
       errors += 1
       const isBlocking = error instanceof ReembedError && error.code === 'DUPLICATE_ID'
       if (isBlocking || faultOf(error) === 'worker') blocked.abort(error)

@@ -34,10 +34,9 @@ export async function applyConfig(
     if (value === undefined || (option.isBoolean() && typeof value !== 'boolean')) continue
     command.setOptionValueWithSource(name, parse(option, value, file, key, env), 'config')
   }
-  for (const { key, variables } of SECRETS) {
+  for (const { key, variable } of SECRETS) {
     const value = valueAt(file, key)
-    const [variable] = variables
-    if (typeof value !== 'string' || variables.some(one => env[one])) continue
+    if (typeof value !== 'string' || env[variable]) continue
     // An unset variable is not an error: only some processes need the secret (a worker needs no
     // hook secret).
     const secret = expandIfSet(value, file.locate(key), env)

@@ -28,6 +28,7 @@ export const CONFIG_KEYS: Readonly<Record<string, string>> = {
   endpoint: 'endpoint.url',
   whenDone: 'endpoint.when_done',
   allowInsecure: 'endpoint.allow_insecure',
+  endpointLimits: 'endpoint.limits',
   awaitEndpoint: 'endpoint.await',
 
   redis: 'queue.redis',
@@ -117,15 +118,12 @@ export const FLAG_ONLY_OPTIONS: ReadonlySet<string> = new Set([
   'when',
 ])
 
-/** Secrets have no flag. A value in the file sets the first variable, unless one is set. */
-export const SECRETS: readonly {
-  readonly key: string
-  readonly variables: readonly [string, ...string[]]
-}[] = [
-  { key: 'endpoint.token', variables: ['REEMBED_ENDPOINT_TOKEN', 'HF_TOKEN'] },
-  { key: 'producer.hook_secret', variables: ['REEMBED_HOOK_SECRET'] },
-  { key: 'console.token', variables: ['REEMBED_CONSOLE_TOKEN'] },
-  { key: 'worker.metrics_token', variables: ['REEMBED_METRICS_TOKEN'] },
+/** Secrets have no flag. A value in the file sets the variable, unless it is set. */
+export const SECRETS: readonly { readonly key: string; readonly variable: string }[] = [
+  { key: 'endpoint.token', variable: 'REEMBED_ENDPOINT_TOKEN' },
+  { key: 'producer.hook_secret', variable: 'REEMBED_HOOK_SECRET' },
+  { key: 'worker.metrics_token', variable: 'REEMBED_METRICS_TOKEN' },
+  { key: 'console.token', variable: 'REEMBED_CONSOLE_TOKEN' },
 ]
 
 /** Paths in the file are relative to its folder; URLs are not changed. */

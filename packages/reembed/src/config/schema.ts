@@ -39,14 +39,8 @@ export function schemaOf(program: Command): Schema {
     const option = options.get(name)
     if (option) put(keyPath, typeOf(option).describe(option.description))
   }
-  for (const { key, variables } of SECRETS) {
-    put(
-      key,
-      z
-        .string()
-        .min(1)
-        .describe(`secret; write it as \${${variables.at(-1)}}`),
-    )
+  for (const { key, variable } of SECRETS) {
+    put(key, z.string().min(1).describe(`secret; write it as \${${variable}}`))
   }
   return z
     .strictObject({

@@ -6,6 +6,7 @@ import { messageOf, normOf } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { corruptShard, type ReadShardOptions, readFooter } from './footer.ts'
 import { decodeRowGroup, readRowGroups, type ShardBatch, type ShardReceipt } from './read.ts'
+import { createRepeatedVectors, isMostlyRepeated } from './repeated-vectors.ts'
 
 /** Values that the receipt must have. */
 export type ShardExpectations = Partial<
@@ -14,8 +15,6 @@ export type ShardExpectations = Partial<
 
 /** A server that computes with 16 bits normalises to within about 0.001. */
 const NORM_TOLERANCE = 0.01
-/** This many different texts with the same vector mean a broken model. Fewer may be chance. */
-const COLLAPSED_TEXTS = 16
 
 /**
  * Verifies a shard: footer, receipt, hash of the body, row count, every id, level and vector.
@@ -62,7 +61,10 @@ export async function checkShard(
 export interface CheckedShard extends ShardReceipt {
   /** Least and greatest norm of a vector; infinite and 0 for a shard without rows. */
   readonly norms: { readonly min: number; readonly max: number }
-  /** Vectors equal to the previous one although the texts differ. */
+  /**
+   * Different texts whose vector at least three others of their row group have, less the texts that
+   * the model did not read to their end: those may agree in all that it read.
+   */
   readonly repeatedVectors: number
   /** Rows with another text than the previous row. */
   readonly textChanges: number
@@ -81,21 +83,19 @@ interface VectorCheck {
   end(): string | undefined
 }
 
-function createVectorCheck({ rows, model: { dimensions, normalized } }: Receipt): VectorCheck {
-  const texts = new Set<string>()
-  let first: Float32Array | undefined
-  let allEqual = true
-  let [min, max, repeatedVectors, textChanges] = [Number.POSITIVE_INFINITY, 0, 0, 0]
+function createVectorCheck({ rows, truncated, model: { dimensions, normalized } }: Receipt): VectorCheck {
+  let [min, max, textChanges] = [Number.POSITIVE_INFINITY, 0, 0]
+  const repeated = createRepeatedVectors(dimensions)
+  const repeatedVectors = (): number => Math.max(0, repeated.count - truncated)
   const ranges = createValueRanges(dimensions)
   const { minValues, maxValues } = ranges
-  let previous: { readonly vector: Float32Array; readonly hash: string } | undefined
+  let previous: string | undefined
   let seen = 0
   return {
     get measured() {
-      return { norms: { min, max }, repeatedVectors, textChanges, minValues, maxValues }
+      return { norms: { min, max }, repeatedVectors: repeatedVectors(), textChanges, minValues, maxValues }
     },
     add({ ids, hashes, vectors }) {
-      first ??= vectors.slice(0, dimensions)
       for (const [row, id] of ids.entries()) {
         const vector = vectors.subarray(row * dimensions, (row + 1) * dimensions)
         const norm = normOf(vectors, row, dimensions)
@@ -103,23 +103,20 @@ function createVectorCheck({ rows, model: { dimensions, normalized } }: Receipt)
         max = Math.max(max, norm)
         const what = wrongNorm(norm, normalized)
         if (what) return `is not usable: the vector of ${JSON.stringify(id)} (row ${seen + row}) ${what}`
-        allEqual &&= equal(vector, first)
         const hash = Buffer.from(hashes.buffer, hashes.byteOffset + row * 16, 16).toString('latin1')
         ranges.add(vector, norm)
-        if (previous?.hash !== hash) textChanges += 1
-        if (previous && previous.hash !== hash && equal(vector, previous.vector)) repeatedVectors += 1
-        previous = { vector, hash }
-        if (texts.size < COLLAPSED_TEXTS) texts.add(hash)
+        if (previous !== hash) textChanges += 1
+        previous = hash
       }
+      repeated.add({ hashes, vectors })
       seen += ids.length
       return undefined
     },
     end() {
       if (seen !== rows) return `has ${seen} rows, but its receipt states ${rows}`
-      if (allEqual && texts.size === COLLAPSED_TEXTS) {
-        return `is not usable: all its ${rows} vectors are equal, although the texts differ`
-      }
-      return undefined
+      const count = repeatedVectors()
+      if (!isMostlyRepeated(count, rows)) return undefined
+      return `is not usable: ${count} of its ${rows} texts have the vector of at least three other texts; check the model of the endpoint, then embed the run again`
     },
   }
 }
@@ -158,9 +155,4 @@ function createValueRanges(dimensions: number) {
       open.length = kept
     },
   }
-}
-
-function equal(a: Float32Array, b: Float32Array): boolean {
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
-  return true
 }

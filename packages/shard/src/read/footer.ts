@@ -2,7 +2,7 @@
 // tail, a second one if the footer is longer.
 
 import { type CarriedType, type Dtype, parseReceipt, RECEIPT_KEY, type Receipt } from '@reembed/protocol'
-import { messageOf, ReembedError, sha256 } from '@reembed/shared'
+import { LIMITS, messageOf, ReembedError, sha256 } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { type ColumnChunk, parquetMetadata, type RowGroup, type SchemaElement } from 'hyparquet'
 import type { FlatColumn } from '../parquet/columns.ts'
@@ -90,6 +90,8 @@ export async function readFooter(
 
   const footerStart = end - 8 - tail.readUInt32LE(tail.length - 8)
   if (footerStart < 4) throw corruptShard(name, CHANGED)
+  if (end - footerStart > LIMITS.footerBytes)
+    throw corruptShard(name, `has a footer of more than ${LIMITS.footerBytes} bytes, which no shard has`)
   const footer =
     footerStart >= tailStart
       ? tail.subarray(footerStart - tailStart)

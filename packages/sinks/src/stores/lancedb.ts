@@ -76,6 +76,8 @@ interface Holds {
   readonly shardsSha256: string
 }
 
+/** LanceDB 0.39 fails with a newer Arrow than its peer dependency. */
+const PACKAGES = '@lancedb/lancedb apache-arrow@18'
 const HOLDS = 'reembed'
 const LIVE = 'live'
 /** Rows of one append, in bytes: each is a file and a commit. */
@@ -89,7 +91,7 @@ export async function openLance(url: string): Promise<VectorStore> {
   const uri = /^s3:/.test(location) ? location : resolve(location)
   const address = `lancedb:${uri}`
   const client = await importClient<LanceClient>(
-    '@lancedb/lancedb',
+    PACKAGES,
     () => import('@lancedb/lancedb' as string) as Promise<LanceClient>,
   )
   const database = await client.connect(uri)

@@ -23,6 +23,7 @@ import { importClient } from './import-client.ts'
 import { postgresError } from './postgres-error.ts'
 import { createSwitch } from './postgres-switch.ts'
 
+const PACKAGES = 'pg pg-copy-streams'
 /** Serializes `prepare` and `finish` of all processes; any constant that others do not use. */
 const LOCK = 7_317_294_501
 const CONNECT_MS = 10_000
@@ -40,8 +41,8 @@ CREATE TABLE IF NOT EXISTS reembed_load_shards (
  */
 export async function openPostgres(url: string): Promise<VectorStore> {
   const [{ default: pg }, { from }] = await Promise.all([
-    importClient('pg', () => import('pg')),
-    importClient('pg-copy-streams', () => import('pg-copy-streams')),
+    importClient(PACKAGES, () => import('pg')),
+    importClient(PACKAGES, () => import('pg-copy-streams')),
   ])
   const pool: Pool = new pg.Pool({
     connectionString: url,

@@ -64,6 +64,10 @@ export function react(
       return isolate(wait(500, 5_000, half), 3)
     case 'corrupt':
       return tries > 3 ? { do: 'stop' } : wait(200, 5_000)
+    // After the retries, which may reach another replica: parts too small to tell. The model may
+    // know no word of these texts. Verification counts what all shards have of such vectors.
+    case 'collapsed':
+      return tries > 3 && inputs > 1 ? split : wait(200, 5_000)
     // A text of another client in the same GPU batch fails this request too: retry it whole, then
     // split it to find the text.
     case 'backend':

@@ -187,7 +187,7 @@ export function createSender({
       sizes.acceptedTokens(tokensOf(request))
       request.onAnswered(texts, rows, {
         read: outcome.tokens,
-        whole: outcome.textTokens?.slice(0, texts.length),
+        whole: outcome.textTokens,
         canaryCharacters: outcome.canaryCharacters ?? 0,
       })
       for (const i of outcome.badRows) await again(sliceRequest(request, i, i + 1), signal, tries)

@@ -1,0 +1,80 @@
+// Counts texts whose vector other texts have, too. A model gives different texts different vectors,
+// unless it reads the same tokens of them: variants of one text, words that it does not know, or
+// texts that agree up to its limit. A server that returns one vector for all texts of a request
+// passes every check of a single vector.
+
+/** Variants of one text (case, spaces) are fewer. */
+const MIN_TEXTS = 4
+
+export interface RepeatedVectors {
+  /** Different texts whose vector at least three others of their row group have. */
+  readonly count: number
+  /** Adds the rows of a row group; the hash of row i begins at `i * 16`. */
+  add(rows: { readonly hashes: Uint8Array; readonly vectors: Float32Array }): void
+}
+
+const HASH_BYTES = 16
+/** Fewer may be texts of which the model knows no word. */
+const MIN_REPEATED = 16
+
+/**
+ * Whether a shard holds nonsense: most of its texts have the vector of at least three others, and
+ * the truncated ones, which may agree in all that the model read, do not account for that.
+ */
+export const isMostlyRepeated = (repeated: number, rows: number): boolean =>
+  repeated >= MIN_REPEATED && repeated > rows / 2
+
+/**
+ * Holds one number for each row of a row group, and compares rows only if three of their values
+ * agree.
+ */
+export function createRepeatedVectors(dimensions: number): RepeatedVectors {
+  let count = 0
+  return {
+    get count() {
+      return count
+    },
+    add({ hashes, vectors }) {
+      const words = new Uint32Array(vectors.buffer, vectors.byteOffset, vectors.length)
+      const text = (row: number): string =>
+        Buffer.from(hashes.buffer, hashes.byteOffset + row * HASH_BYTES, HASH_BYTES).toString('latin1')
+      const firstRows = new Map<number, number>()
+      const textsOfFirst = new Map<number, Set<string>>()
+      for (let row = 0; row * dimensions < words.length; row++) {
+        const first = findOrAdd(firstRows, words, row, dimensions)
+        if (first === row) continue
+        const texts = textsOfFirst.get(first)
+        if (texts) texts.add(text(row))
+        else textsOfFirst.set(first, new Set([text(first), text(row)]))
+      }
+      for (const { size } of textsOfFirst.values()) if (size >= MIN_TEXTS) count += size
+    },
+  }
+}
+
+/** The first row with the vector of `row`; `row` itself if none before it has it. */
+function findOrAdd(
+  firstRows: Map<number, number>,
+  words: Uint32Array,
+  row: number,
+  dimensions: number,
+): number {
+  const start = row * dimensions
+  const at = (dimension: number): number => words[start + dimension] ?? 0
+  let key =
+    (at(0) ^ Math.imul(at(dimensions >> 1), 0x9e3779b1) ^ Math.imul(at(dimensions - 1), 0x85ebca6b)) >>> 0
+  for (;;) {
+    const first = firstRows.get(key)
+    if (first === undefined) {
+      firstRows.set(key, row)
+      return row
+    }
+    if (isEqual(words, first * dimensions, start, dimensions)) return first
+    key += 1
+  }
+}
+
+function isEqual(words: Uint32Array, a: number, b: number, length: number): boolean {
+  for (let i = 0; i < length; i++) if (words[a + i] !== words[b + i]) return false
+  return true
+}

@@ -1,0 +1,66 @@
+import { createHash } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
+import { createRepeatedVectors } from '../src/read/repeated-vectors.ts'
+
+const DIMENSIONS = 6
+
+/** One row for each pair of a text and the number of its vector. */
+function rowsOf(rows: readonly (readonly [text: string, vector: number])[]) {
+  const hashes = Buffer.concat(
+    rows.map(([text]) => createHash('sha256').update(text).digest().subarray(0, 16)),
+  )
+  const vectors = Float32Array.from(
+    rows.flatMap(([, vector]) => Array.from({ length: DIMENSIONS }, (_, d) => (d === 4 ? vector : 0.5))),
+  )
+  return { hashes, vectors }
+}
+
+function countOf(...groups: (readonly (readonly [string, number])[])[]): number {
+  const repeated = createRepeatedVectors(DIMENSIONS)
+  for (const rows of groups) repeated.add(rowsOf(rows))
+  return repeated.count
+}
+
+describe('createRepeatedVectors', () => {
+  test('counts the texts of a vector that at least four different texts have, neighbours or not', () => {
+    expect(countOf([...'abcd'].map(text => [text, 1]))).toBe(4)
+    expect(
+      countOf([
+        ['a', 1],
+        ['b', 2],
+        ['c', 1],
+        ['d', 2],
+        ['e', 1],
+        ['f', 1],
+        ['g', 3],
+      ]),
+    ).toBe(4)
+  })
+
+  test('does not count equal texts, three variants of a text, and different vectors', () => {
+    expect(countOf([...'aaaaaaaa'].map(text => [text, 1]))).toBe(0)
+    expect(countOf([...'abcabc'].map(text => [text, 1]))).toBe(0)
+    expect(countOf([...'abcdefgh'].map((text, i) => [text, i]))).toBe(0)
+  })
+
+  test('compares whole vectors: those that agree in the values of the fingerprint are apart', () => {
+    const rows = Array.from({ length: 200 }, (_, i): [string, number] => [`text ${i}`, i])
+    expect(countOf(rows)).toBe(0)
+    expect(countOf(rows.map(([text, i]) => [text, i % 50]))).toBe(200)
+  })
+
+  test('adds up row groups, each by itself', () => {
+    expect(
+      countOf(
+        [...'abcd'].map(text => [text, 1]),
+        [...'efgh'].map(text => [text, 1]),
+      ),
+    ).toBe(8)
+    expect(
+      countOf(
+        [...'abc'].map(text => [text, 1]),
+        [...'def'].map(text => [text, 1]),
+      ),
+    ).toBe(0)
+  })
+})

@@ -1,7 +1,8 @@
-// JSON over HTTP to a vector store, with the failures that pass by themselves told apart. Proxies are
-// those of Node's fetch.
+// JSON over HTTP to a vector store. Each request is idempotent, and repeated while the server is
+// overloaded or does not answer. Proxies are those of Node's fetch.
 
 import { messageOf, ReembedError } from '@reembed/shared'
+import { withRetries } from '../load/retries.ts'
 
 export interface HttpReply {
   readonly status: number
@@ -48,56 +49,67 @@ export function createHttpClient(url: string, headers: Readonly<Record<string, s
   parsed.username = ''
   parsed.password = ''
   const base = parsed.href.replace(/\/$/, '')
+  const failed = (what: string, cause?: unknown, retryAfterMs?: number): ReembedError =>
+    new ReembedError('STORE_UNREACHABLE', `${base} ${what}`, { retry: 'requeue', retryAfterMs, cause })
+
+  async function attempt(
+    method: string,
+    path: string,
+    { json, text, expect = [], signal }: HttpRequest,
+  ): Promise<HttpReply> {
+    const type = text?.type ?? (json === undefined ? undefined : 'application/json')
+    const limit = AbortSignal.timeout(REPLY_MS)
+    let response: Response
+    let reply: string
+    try {
+      response = await fetch(`${base}${path}`, {
+        method,
+        headers: {
+          accept: 'application/json',
+          ...authorization,
+          ...headers,
+          ...(type && { 'content-type': type }),
+        },
+        body: text?.body ?? (json === undefined ? null : JSON.stringify(json)),
+        redirect: 'error',
+        signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      })
+      reply = await response.text()
+    } catch (cause) {
+      signal?.throwIfAborted()
+      throw failed(`does not answer: ${causeOf(cause)}`, cause)
+    }
+    const { status } = response
+    if (OVERLOADED.has(status)) {
+      const seconds = Number(response.headers.get('retry-after'))
+      const waitMs = seconds > 0 ? 1_000 * seconds : undefined
+      throw failed(`answers ${status} to ${method} ${path}: ${shortened(reply)}`, undefined, waitMs)
+    }
+    if (response.ok || expect.includes(status)) return { status, body: parse(reply) }
+    if (status === 401 || status === 403) {
+      throw new ReembedError(
+        'STORE_ACCESS_DENIED',
+        `${base} denies access (${status}): ${shortened(reply)}; check the key or the password, and its rights`,
+      )
+    }
+    throw new ReembedError('USAGE', `${base} refuses ${method} ${path} (${status}): ${shortened(reply)}`)
+  }
+
+  // A server that never answered is reported at once: its URL may be wrong.
+  let hasAnswered = false
   return {
     address: `${/^[a-z]+\+/.exec(url)?.[0] ?? ''}${base}`,
-    async request(method, path, { json, text, expect = [], signal } = {}) {
-      const type = text?.type ?? (json === undefined ? undefined : 'application/json')
-      const limit = AbortSignal.timeout(REPLY_MS)
-      const failed = (what: string, cause?: unknown, retryAfterMs?: number): ReembedError =>
-        new ReembedError('STORE_UNREACHABLE', `${base} ${what}`, { retry: 'requeue', retryAfterMs, cause })
-      let status: number
-      let reply: string
-      let retryAfter: string | null
-      try {
-        const response = await fetch(`${base}${path}`, {
-          method,
-          headers: {
-            accept: 'application/json',
-            ...authorization,
-            ...headers,
-            ...(type && { 'content-type': type }),
-          },
-          body: text?.body ?? (json === undefined ? null : JSON.stringify(json)),
-          redirect: 'error',
-          signal: signal ? AbortSignal.any([signal, limit]) : limit,
-        })
-        status = response.status
-        retryAfter = response.headers.get('retry-after')
-        reply = await response.text()
-      } catch (cause) {
-        signal?.throwIfAborted()
-        const { cause: inner = cause } = cause instanceof Error ? cause : {}
-        throw failed(`does not answer: ${messageOf(inner)}`, cause)
-      }
-      if (OVERLOADED.has(status)) {
-        const seconds = Number(retryAfter)
-        throw failed(
-          `answers ${status} to ${method} ${path}: ${shortened(reply)}`,
-          undefined,
-          seconds > 0 ? 1_000 * seconds : undefined,
-        )
-      }
-      if ((status >= 200 && status < 300) || expect.includes(status)) return { status, body: parse(reply) }
-      if (status === 401 || status === 403) {
-        throw new ReembedError(
-          'STORE_ACCESS_DENIED',
-          `${base} denies access (${status}): ${shortened(reply)}; check the key or the password, and its rights`,
-        )
-      }
-      throw new ReembedError('USAGE', `${base} refuses ${method} ${path} (${status}): ${shortened(reply)}`)
+    async request(method, path, request = {}) {
+      const once = () => attempt(method, path, request)
+      const reply = await (hasAnswered ? withRetries(once, request) : once())
+      hasAnswered = true
+      return reply
     },
   }
 }
+
+/** What broke the connection; fetch names it as the cause of its own error. */
+const causeOf = (error: unknown): string => messageOf((error instanceof Error && error.cause) || error)
 
 const SHOWN_CHARS = 300
 const shortened = (reply: string): string =>

@@ -40,7 +40,10 @@ export interface TestedStore extends AsyncDisposable {
 export interface LoadTraits {
   /** A text that the store refuses, and its reason. */
   readonly refused?: { readonly text: string; readonly reason: RegExp }
+  /** Whether the client of the test reads equal bits. */
   readonly bits: boolean
+  /** What the proof states; default `bits`. */
+  readonly compared?: 'bits' | 'cosine'
   /** Columns that the client of the test does not read exactly. */
   readonly lossyColumns?: readonly string[]
 }
@@ -57,7 +60,7 @@ export function proveLoads(
   kind: string,
   lack: string | undefined,
   open: () => Promise<TestedStore>,
-  { refused, bits, lossyColumns = [] }: LoadTraits,
+  { refused, bits, compared = 'bits', lossyColumns = [] }: LoadTraits,
 ): void {
   describe.skipIf(lack !== undefined)(lack === undefined ? kind : `${kind} (not run: ${lack})`, () => {
     let store: TestedStore
@@ -113,7 +116,7 @@ export function proveLoads(
             shards: SHARDS,
             rows,
             refused: 0,
-            compared: bits ? 'bits' : 'cosine',
+            compared,
           })
           expect(proof.sampled).toBeGreaterThan(Math.min(rows, 200) / 2)
           expectEqualRows(await store.rows(record.target), run, { bits, lossyColumns })

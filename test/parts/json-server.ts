@@ -65,3 +65,7 @@ export const unknownMembers = (value: object, known: readonly string[]): string[
 
 export const dot = (a: readonly number[], b: readonly number[]): number =>
   a.reduce((sum, value, i) => sum + value * (b[i] ?? 0), 0)
+
+/** Numbers as servers in Rust and Java write them: JSON.stringify would lose the sign of -0. */
+export const exactNumbers = (values: readonly number[]): unknown[] =>
+  values.map(value => (Object.is(value, -0) ? JSON.rawJSON('-0.0') : value))

@@ -1,10 +1,11 @@
 // A stand-in of Qdrant's REST API: the routes that a load uses, as api.qdrant.tech/api-reference
-// describes them (v1.15), with their checks. Each third upsert is refused with 429, as in strict mode
-// (qdrant.tech/documentation/guides/administration, "Strict mode"), and each fifth is done without a
+// describes them (v1.15), with their checks. Each tenth upsert is refused with 429, as in strict mode
+// (qdrant.tech/documentation/guides/administration, "Strict mode"), and each seventh is done without a
 // reply.
 
 import {
   dot,
+  exactNumbers,
   type StandIn,
   type StandInReply,
   type StandInRequest,
@@ -130,7 +131,7 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
     ...(Array.isArray(withPayload) && {
       payload: Object.fromEntries(withPayload.map(name => [name, point.payload[name]])),
     }),
-    ...(withVector === true && { vector: point.vector }),
+    ...(withVector === true && { vector: exactNumbers(point.vector) }),
   })
 
   function route({ method, path, query, text }: StandInRequest): { result: unknown; reset?: boolean } {
@@ -174,13 +175,13 @@ export async function startQdrant(apiKey: string): Promise<QdrantStandIn> {
       case 'PUT collections/:name/points': {
         const collection = resolve(name)
         upserts += 1
-        if (upserts % 3 === 0)
+        if (upserts % 10 === 0)
           throw new Refusal(429, 'Rate limiting exceeded: Write rate limit exceeded, retry later')
         upsert(collection, body)
         upsertedWith.push(collection.m)
         return {
           result: { operation_id: upserts, status: query.wait === 'true' ? 'completed' : 'acknowledged' },
-          reset: upserts % 5 === 0,
+          reset: upserts % 7 === 0,
         }
       }
       case 'POST collections/:name/points': {

@@ -14,9 +14,12 @@ const LONG = [
   'test/chaos.test.ts',
   'test/ending-crash.test.ts',
   'test/endpoint/openai-servers-all.test.ts',
+  'test/export/load-pages.test.ts',
   'test/infra/autoscale.test.ts',
   'test/install.test.ts',
+  'test/recipes.test.ts',
   'test/redis/failover.test.ts',
+  'test/redis/lost-data.test.ts',
   'test/simulation-mutations.test.ts',
 ]
 

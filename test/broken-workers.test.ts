@@ -18,6 +18,8 @@ let right: TeiServer
 let other: TeiServer
 let front: Front
 let secure: Front
+/** The store behind TLS. */
+let secureStore: Front
 let s3: S3Server
 let folder: AsyncDisposable & { readonly path: string }
 let workers: Running[]
@@ -48,6 +50,7 @@ beforeEach(async () => {
         ? { status: 403, code: 'AccessDenied' }
         : undefined,
   })
+  secureStore = await openFront(s3.endpoint, SELF_SIGNED)
   s3.bucket('corpora').put(
     'a.jsonl',
     Buffer.from(
@@ -63,7 +66,7 @@ beforeEach(async () => {
 afterEach(async () => {
   for (const { child } of workers) child.kill('SIGKILL')
   await Promise.all(workers.map(({ finished }) => finished))
-  for (const part of [front, s3, redis]) await part[Symbol.asyncDispose]()
+  for (const part of [front, secureStore, s3, redis]) await part[Symbol.asyncDispose]()
 })
 
 const parts = (endpoint: string): string[] => ['--endpoint', endpoint, '--redis', redis.url]
@@ -173,6 +176,10 @@ const BROKEN: Readonly<Record<string, Broken>> = {
   'a wrong key of the store': {
     start: () => startWorker(parts(right.url), { AWS_SECRET_ACCESS_KEY: 'wrong' }),
     reason: /refused the credentials|Access denied/,
+  },
+  'a certificate authority of the store that it does not know': {
+    start: () => startWorker(parts(right.url), { AWS_ENDPOINT_URL_S3: secureStore.url }),
+    reason: /SELF_SIGNED|certificate/,
   },
   'a corpus that it may not read': {
     start: () => wrongStore(/^GetObject corpora/),

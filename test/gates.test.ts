@@ -115,7 +115,7 @@ test('P-GATE: a new revision is detected, embedded, evaluated and published; a w
   expect(state).toBe('held')
   expect(reason).toMatch(
     new RegExp(
-      `^gate 'recall@10 drop 0.02': recall@10 is 0\\.\\d{3}, run ${better.run} has 1\\.000: a drop of 0\\.\\d{3} \\(95 % interval 0\\.\\d{3} to [01]\\.\\d{3}, 30 queries\\), at most 0\\.020 is allowed; gate 'ndcg@10 min 0.5'`,
+      `^gate 'recall@10 drop 0.02': recall@10 1\\.000 → 0\\.\\d{3} \\(-0\\.\\d{3}; 95 % interval -[01]\\.\\d{3} to -0\\.\\d{3}, 30 queries\\) against run ${better.run}: a drop of at most 0\\.020 is allowed; gate 'ndcg@10 min 0.5'`,
     ),
   )
   expect(await readCurrent(store)).toMatchObject({ version: 2, run: better.run })

@@ -8,6 +8,8 @@
 //   duplicate-ids  the document at n % has the id of an earlier one, then it is corrected
 //   lock-lost      the locks of all jobs in progress are deleted in Redis
 //   redis-restart  Redis is killed at n % and restarted without its data
+//   fleet-restart  the same, with two more workers
+//   fleet-flush    FLUSHALL at n %, with two more workers
 
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -66,6 +68,8 @@ function createCounter() {
 interface Trial {
   readonly source: string
   readonly args: readonly string[]
+  /** The command of a worker of the run. */
+  readonly worker: readonly string[]
   readonly redis: Awaited<ReturnType<typeof startRedis>>
   readonly counter: ReturnType<typeof createCounter>
   /** The document at which it happens. */
@@ -78,6 +82,24 @@ async function interrupted({ args, counter, at }: Trial, meanwhile?: () => Promi
   await meanwhile?.()
   running.child.kill('SIGINT')
   await running.finished
+}
+
+/** Kills Redis, and starts it without its data. */
+async function restart(redis: Trial['redis']): Promise<AsyncDisposable> {
+  process.kill(redis.pid, 'SIGKILL')
+  const { port, password } = new URL(redis.url)
+  return startRedis({ port: Number(port), password })
+}
+
+/** A run of which two more workers make shards. */
+async function withFleet({ args, worker, redis, counter, at }: Trial, meanwhile: () => Promise<unknown>) {
+  const running = start([...args, '--redis', redis.url])
+  const workers = [1, 2].map(() => start([...worker, '--redis', redis.url]))
+  await counter.reach(at)
+  await meanwhile()
+  await running.finished
+  for (const { child } of workers) child.kill('SIGTERM')
+  await Promise.all(workers.map(({ finished }) => finished))
 }
 
 async function ends(args: readonly string[]): Promise<void> {
@@ -107,12 +129,17 @@ const SCENARIOS: Readonly<Record<string, (trial: Trial) => Promise<unknown>>> = 
   async 'redis-restart'({ args, redis, counter, at }) {
     const running = start([...args, '--redis', redis.url])
     await counter.reach(at)
-    process.kill(redis.pid, 'SIGKILL')
-    await using _again = await startRedis({
-      port: Number(new URL(redis.url).port),
-      password: new URL(redis.url).password,
-    })
+    await using _ = await restart(redis)
     await running.finished
+  },
+  async 'fleet-restart'(trial) {
+    await using stack = new AsyncDisposableStack()
+    await withFleet(trial, async () => stack.use(await restart(trial.redis)))
+  },
+  async 'fleet-flush'(trial) {
+    const client = new Redis(trial.redis.url)
+    await withFleet(trial, () => client.flushall())
+    client.disconnect()
   },
 }
 
@@ -134,8 +161,9 @@ for (const [name, happen] of Object.entries(SCENARIOS)) {
     const source = await writeJsonl(join(folder.path, 'corpus.jsonl'), original())
     const output = join(folder.path, 'vectors')
     const args = ['run', ...flags({ source, output, endpoint: tei.url })]
+    const worker = ['worker', ...flags({ output, endpoint: tei.url, concurrency: '2' })]
     const startedMs = performance.now()
-    await happen({ source, args, redis, counter, at: Math.floor((count * percent) / 100) })
+    await happen({ source, args, worker, redis, counter, at: Math.floor((count * percent) / 100) })
     await ends(args)
     const seconds = (performance.now() - startedMs) / 1_000
     await ends(['verify', '--output', output])

@@ -137,7 +137,7 @@ test('a worker takes no job of an output that it does not serve, and is idle whi
   await until(event => event.kind === 'idle')
   expect(seen).toEqual(['/out/below', '/out/below'])
   expect(events.filter(({ kind }) => !['started', 'done', 'idle'].includes(kind))).toEqual([])
-  expect(await queue.counts()).toEqual({ waiting: 502, active: 0, delayed: 0, failed: 0 })
+  await expect.poll(() => queue.counts()).toEqual({ waiting: 502, active: 0, delayed: 0, failed: 0 })
   expect(await queue.counts({ output: '/other', run: RUN })).toMatchObject({ waiting: 500 })
 })
 
@@ -204,8 +204,11 @@ test('a job fails at once with its reason on a permanent error, and can be enque
   })
   await until(event => event.kind === 'failed' && event.final)
   await expect.poll(() => queue.failures(OF)).toEqual([{ ...OF, shard: 1, reason: 'the file changed' }])
+  // A sweep reports what `add` returns: a failed job is not added again.
+  expect(await queue.add([{ ...OF, shard: 1 }])).toBe(0)
   expect(await queue.removeFailed(OF)).toBe(1)
   expect((await queue.counts()).failed).toBe(0)
+  expect(await queue.add([{ ...OF, shard: 1 }])).toBe(1)
 })
 
 test('drain lets a job end within the grace period, and requeues it after that', async () => {
@@ -251,6 +254,149 @@ test('P-HANDBACK: a worker that shuts down requeues a job that ignores its signa
   await consumer.drain(0)
   expect(events.filter(({ kind }) => kind === 'requeued')).toHaveLength(1)
   expect(await queue.counts()).toEqual({ waiting: 1, active: 0, delayed: 0, failed: 0 })
+})
+
+/** Takes a job and holds it until `finish`. */
+async function holding(concurrency = 1) {
+  const finish = Promise.withResolvers<void>()
+  let [taken, atOnce, most] = [0, 0, 0]
+  let context: JobContext | undefined
+  const { consumer, until, events } = await consuming(
+    async (_job, given) => {
+      context ??= given
+      taken += 1
+      atOnce += 1
+      most = Math.max(most, atOnce)
+      await finish.promise
+      atOnce -= 1
+    },
+    { concurrency },
+  )
+  await until(event => event.kind === 'started')
+  return {
+    finish: finish.resolve,
+    until,
+    events,
+    beat: () => consumer.heartbeat({ worker: 'a', endpoint: 'ok' }),
+    stopped: () => context?.stop.begun.aborted,
+    taken: () => taken,
+    most: () => most,
+  }
+}
+
+const flush = async (): Promise<void> => {
+  const client = new Redis(redis.url)
+  await client.flushall()
+  client.disconnect()
+}
+
+test('P-KEEPS: a worker keeps its job after FLUSHALL, although a sweep has enqueued the job again', async () => {
+  await queue.add(jobs(1))
+  const first = await holding()
+  await flush()
+  expect(await queue.add(jobs(2))).toBe(2)
+  await first.beat()
+  await expect.poll(() => queue.counts()).toEqual({ waiting: 1, active: 1, delayed: 0, failed: 0 })
+  const second: number[] = []
+  const { until } = await consuming(async ({ shard }) => void second.push(shard))
+  await until(event => event.kind === 'idle')
+  expect(second).toEqual([1])
+  first.finish()
+  await first.until(event => event.kind === 'done')
+  await expect.poll(() => queue.counts()).toEqual({ waiting: 0, active: 0, delayed: 0, failed: 0 })
+  expect([first.stopped(), first.taken()]).toEqual([false, 1])
+})
+
+test('P-KEEPS: a worker keeps its job when Redis is restarted without its data', async () => {
+  await queue.add(jobs(1))
+  const { finish, until, taken } = await holding()
+  const { port, password } = new URL(redis.url)
+  await redis[Symbol.asyncDispose]()
+  redis = await startRedis({ port: Number(port), password })
+  await expect.poll(() => queue.counts(), { timeout: 5_000 }).toMatchObject({ active: 1 })
+  expect(await queue.add(jobs(1))).toBe(0)
+  finish()
+  await until(event => event.kind === 'done')
+  await expect.poll(() => queue.counts()).toEqual({ waiting: 0, active: 0, delayed: 0, failed: 0 })
+  expect(taken()).toBe(1)
+})
+
+test('settle waits after FLUSHALL, and not for a Redis that kept its data', async () => {
+  await using other = await openQueue(redis.url, { settleMs: 50 })
+  expect(await other.settle()).toBe(false)
+  await flush()
+  const startedMs = performance.now()
+  expect(await Promise.all([other.settle(), other.settle()])).toEqual([true, true])
+  expect(performance.now() - startedMs).toBeGreaterThan(49)
+  expect(await other.settle()).toBe(false)
+  await flush()
+  await expect(other.settle(AbortSignal.abort())).rejects.toThrow(/abort/)
+})
+
+test('a job that another worker took after FLUSHALL ends at the first worker', async () => {
+  await queue.add(jobs(1))
+  const first = await holding()
+  await flush()
+  await queue.add(jobs(1))
+  const second = await holding()
+  await first.beat()
+  await expect.poll(first.stopped).toBe(true)
+  expect(second.stopped()).toBe(false)
+  for (const { finish } of [first, second]) finish()
+  await second.until(event => event.kind === 'done')
+  await expect.poll(() => queue.counts()).toEqual({ waiting: 0, active: 0, delayed: 0, failed: 0 })
+})
+
+test('a process that takes its own job again after FLUSHALL waits for the first attempt', async () => {
+  await queue.add(jobs(1))
+  const { finish, until, events, beat, stopped, taken, most } = await holding(2)
+  await flush()
+  await queue.add(jobs(1))
+  await until(
+    event => event.kind === 'started' && events.filter(({ kind }) => kind === 'started').length === 2,
+  )
+  await beat()
+  finish()
+  await until(() => events.filter(({ kind }) => kind === 'done').length === 2)
+  expect([taken(), most(), stopped()]).toEqual([2, 1, false])
+  await expect.poll(() => queue.counts()).toEqual({ waiting: 0, active: 0, delayed: 0, failed: 0 })
+})
+
+test('a blocked run takes one turn at a time, and the other run of the queue every other one', async () => {
+  const blocked = 'b'.repeat(26)
+  await queue.add(jobsOf(100, { run: blocked }))
+  await queue.add(jobs(100))
+  let attempts = 0
+  const { until, events } = await consuming(
+    async ({ run }) => {
+      if (run !== blocked) return
+      attempts += 1
+      throw new ReembedError('MODEL_MISMATCH', 'another model', { retry: 'requeue', retryAfterMs: 60_000 })
+    },
+    { concurrency: 4 },
+  )
+  await until(() => events.filter(({ kind }) => kind === 'done').length === 100)
+  await until(event => event.kind === 'idle')
+  // The slots that took a job before the first failure.
+  expect(attempts).toBeLessThanOrEqual(4)
+  expect(await queue.counts({ output: '/out', run: blocked })).toEqual({
+    waiting: 100 - attempts,
+    active: 0,
+    delayed: attempts,
+    failed: 0,
+  })
+})
+
+test('a blocked run continues with all its jobs when its cause has ended', async () => {
+  await queue.add(jobs(20))
+  let isBlocked = true
+  const { until, events } = await consuming(async () => {
+    if (isBlocked)
+      throw new ReembedError('STORE_UNREACHABLE', 'the corpus', { retry: 'requeue', retryAfterMs: 100 })
+  })
+  await until(event => event.kind === 'delayed')
+  isBlocked = false
+  await until(() => events.filter(({ kind }) => kind === 'done').length === 20)
 })
 
 test('an invalid job fails for good and is never handled', async () => {

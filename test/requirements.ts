@@ -50,6 +50,11 @@ export const REQUIREMENTS: readonly Requirement[] = [
     promise: 'A job that waits for a permit of an endpoint receives one, or is requeued.',
   },
   {
+    id: 'P-KEEPS',
+    promise:
+      'A worker keeps its jobs in progress when Redis loses its data, so that no second worker embeds their texts again.',
+  },
+  {
     id: 'P-WATCHDOG',
     promise:
       'A worker detects a lock that cannot be renewed, a fetch that never returns and a job without progress.',

@@ -79,7 +79,7 @@ describeOnCluster('Redis of KEDA', { missing: noKeda, keda: true }, cluster => {
     const startAgain = () =>
       startRedisServer(folder, ['--save', '', '--maxmemory-policy', 'noeviction'], port)
     await using tei = await startFakeTei({ dimensions: 16, msPerToken: 2 })
-    const lost = await startAgain()
+    await using lost = await startAgain()
     const url = `redis://127.0.0.1:${port}`
     const secret = { url, address: `127.0.0.1:${port}`, username: '', password: '', tls: 'disable' }
     await using site = await openSite(cluster(), 'refused', { documents: 3_000, redis: { url, secret } })

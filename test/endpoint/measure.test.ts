@@ -1,13 +1,13 @@
 // The figures of `reembed endpoint bench` against a fake whose speed is known to the millisecond.
 
+import { openEndpoint } from '@reembed/endpoint'
 import {
   type BenchmarkResult,
   type BenchmarkSetting,
   benchmarkEndpoint,
   bestResult,
   generateTexts,
-  openEndpoint,
-} from '@reembed/endpoint'
+} from '@reembed/planner'
 import { createManualClock, type FakeTei, type FakeTeiOptions, startFakeTei } from '@reembed/testing'
 import { afterEach, describe, expect, test } from 'vitest'
 import { flags } from '../parts/cli.ts'

@@ -106,7 +106,7 @@ withModules(
   ['numpy', 'pyarrow.parquet'],
   async () => {
     const found = ask(
-      `import numpy as np, glob, pyarrow.parquet
+      `import numpy as np, glob, pyarrow.parquet as parquet
 load = lambda name: [np.load(path, mmap_mode="r") for path in sorted(glob.glob(f"{sys.argv[1]}/{name}/*.npy"))]
 print(json.dumps({
     "shapes": [list(matrix.shape) for matrix in load("embeddings")],

@@ -28,11 +28,7 @@ const LAYOUT = {
 } as const
 
 /** Every column contains nulls; `bytes` contains values above 2^53. */
-function extraOf(
-  ids: readonly string[],
-  more: readonly string[],
-  texts: (id: string) => string,
-): Record<string, readonly CarriedValue[]> {
+function extraOf(ids: readonly string[], more: readonly string[]): Record<string, readonly CarriedValue[]> {
   return {
     lang: ids.map((_, i) => (i % 4 === 0 ? null : ['en', 'de', 'zh "quoted"\n'][i % 3]) ?? null),
     year: ids.map((_, i) => (i % 5 === 0 ? null : 1900 + i)),
@@ -40,7 +36,7 @@ function extraOf(
     score: ids.map((_, i) => (i % 6 === 0 ? null : i / 8)),
     draft: ids.map((_, i) => (i % 3 === 0 ? null : i % 2 === 0)),
     ...Object.fromEntries(more.map(name => [name, ids.map((_, i) => `https://a.b/${i}`)])),
-    text: ids.map(texts),
+    text: ids.map(id => `Text of ${id}, "with" \\ and é`),
   }
 }
 
@@ -52,21 +48,28 @@ export async function makeRun(
     rows = 100,
     dimensions = 16,
     rowGroupRows = 37,
-    texts = id => `Text of ${id}, "with" \\ and é`,
     more = [],
+    edit = () => ({}),
   }: {
     run?: string
     shards?: number
     rows?: number
     dimensions?: number
     rowGroupRows?: number
-    texts?: (id: string) => string
     /** Additional string columns. */
     more?: readonly string[]
+    /** Replaces id and text of a row. */
+    edit?: (row: number) => { readonly id?: string; readonly text?: string; readonly lang?: string }
   } = {},
 ): Promise<MadeRun> {
-  const { ids, hashes, vectors } = makeRows({ rows: shards * rows, dimensions })
-  const extra = extraOf(ids, more, texts)
+  const { ids: made, hashes, vectors } = makeRows({ rows: shards * rows, dimensions })
+  const ids = made.map((id, row) => edit(row).id ?? id)
+  const plain = extraOf(ids, more)
+  const extra: Record<string, readonly CarriedValue[]> = {
+    ...plain,
+    text: ids.map((_, row) => edit(row).text ?? plain.text?.[row] ?? null),
+    lang: ids.map((_, row) => edit(row).lang ?? plain.lang?.[row] ?? null),
+  }
   const layout = {
     ...LAYOUT,
     carry: [...LAYOUT.carry, ...more.map(name => ({ name, type: 'string' }) as const)],

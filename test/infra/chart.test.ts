@@ -273,6 +273,12 @@ const breaches: Readonly<Record<string, readonly [profile: string, (manifests: M
         'wroker'
     },
   ],
+  'creates a service account before the pods that use it': [
+    'minimal',
+    m => {
+      m.push(...m.splice(m.indexOf(find(m, 'ServiceAccount', /reembed/)), 1))
+    },
+  ],
   'holds no secret': [
     'minimal',
     m => {
@@ -330,15 +336,53 @@ test.skipIf(noRenderer)(
 )
 
 test.skipIf(noRenderer)(
+  `every part takes placement, variables and volumes of its own${noRenderer ? ` (skipped: ${noRenderer})` : ''}`,
+  async () => {
+    const values = structuredClone(await readValues('everything'))
+    const parts = ['worker', 'producer', 'exporter', 'tei']
+    for (const part of parts) {
+      Object.assign(values[part], {
+        nodeSelector: { part },
+        tolerations: [{ key: part, operator: 'Exists' }],
+        extraEnv: [{ name: 'PART', value: part }],
+        extraVolumes: [{ name: part, emptyDir: { sizeLimit: '1Mi' } }],
+        extraVolumeMounts: [{ name: part, mountPath: `/${part}` }],
+      })
+    }
+    const { text, failure } = await render(values)
+    expect(failure).toBeNull()
+    const pods = parseManifests(text).flatMap(({ spec }) => {
+      const template = spec?.jobTemplate?.spec.template ?? spec?.template
+      return template?.spec.containers ? [template] : []
+    })
+    const partOf = (component: string): string => (component === 'enqueue' ? 'producer' : component)
+    const seen = pods.map(({ metadata, spec }) => {
+      const part = partOf(metadata.labels['app.kubernetes.io/component'])
+      const [container] = spec.containers
+      expect(spec).toMatchObject({ nodeSelector: { part }, tolerations: [{ key: part }] })
+      expect(spec.volumes.map(({ name }: Manifest) => name)).toContain(part)
+      expect(container.volumeMounts).toContainEqual({ name: part, mountPath: `/${part}` })
+      expect(container.env).toContainEqual({ name: 'PART', value: part })
+      return part
+    })
+    // The producer has three pods: its Deployment, the CronJob and the Job.
+    expect(seen.sort()).toEqual(['exporter', 'producer', 'producer', 'producer', 'tei', 'worker'])
+  },
+  300_000,
+)
+
+test.skipIf(noRenderer)(
   `concurrency and replicas of the values reach the manifests${noRenderer ? ` (skipped: ${noRenderer})` : ''}`,
   async () => {
     const values = structuredClone(await readValues('keda-redis'))
     values.worker.concurrency = 7
+    values.worker.giveUpMinutes = 40
     values.autoscaling.maxReplicas = 11
     const manifests = parseManifests((await render(values)).text)
     const { spec } = find(manifests, 'ScaledObject', /worker/)
     expect(spec.advanced.scalingModifiers.target).toBe('7')
     expect(spec.maxReplicaCount).toBe(11)
     expect(envOf(find(manifests, 'Deployment', /worker/), 'REEMBED_CONCURRENCY').value).toBe('7')
+    expect(envOf(find(manifests, 'Deployment', /worker/), 'REEMBED_GIVE_UP_MINUTES').value).toBe('40')
   },
 )

@@ -44,7 +44,7 @@ test.each([
   const failoverMs = performance.now()
   await redis.failover()
   gate.open()
-  await using queue = await openQueue(redis.url)
+  await using queue = await openQueue(redis.url, { timeoutMs: 20_000 })
   await expect
     .poll(async () => (await queue.progress({ output, run })).shards, { timeout: 60_000 })
     .toBeGreaterThan(shards / 3)

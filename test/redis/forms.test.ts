@@ -4,11 +4,12 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
-import { inspectRedis, openQueue, redisAddress, requireRights } from '@reembed/queue'
+import { startRedis } from '@reembed/local'
+import { inspectRedis, openQueue, redisAddress, requireRights, withDatabase } from '@reembed/queue'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { freePort, type RedisServer } from '../infra/parts/redis-server.ts'
-import { flags, reembed, temporaryFolder } from '../parts/cli.ts'
+import { flags, reembed, start, temporaryFolder } from '../parts/cli.ts'
 import { createTls, startIn, type TlsFiles } from './servers.ts'
 
 const LIMIT_MS = 2_000
@@ -18,8 +19,13 @@ let plain: RedisServer
 let secret: RedisServer
 let secure: RedisServer
 let tls: TlsFiles
+/** Accepts connections, and never replies. */
+const mute = createServer(socket => sockets.add(socket))
+const sockets = new Set<Socket>()
 beforeAll(async () => {
   folder = await temporaryFolder()
+  await once(mute.listen(0, '127.0.0.1'), 'listening')
+  ports.mute = (mute.address() as AddressInfo).port
   tls = await createTls(folder.path)
   plain = await startIn(folder.path, 'plain', ['--unixsocket', join(folder.path, 'redis.sock'), '--save', ''])
   secret = await startIn(folder.path, 'secret', ['--requirepass', '50%off@', '--save', ''])
@@ -28,10 +34,12 @@ beforeAll(async () => {
   ports.secure = port
 })
 afterAll(async () => {
+  for (const socket of sockets) socket.destroy()
+  mute.close()
   for (const part of [plain, secret, secure, folder]) await part[Symbol.asyncDispose]()
 })
 
-const ports = { secure: 0 }
+const ports = { secure: 0, mute: 0 }
 /** Puts the addresses of the servers into a URL. */
 const url = (text: string): string =>
   text
@@ -39,6 +47,7 @@ const url = (text: string): string =>
     .replace('SECRET', `127.0.0.1:${secret.port}`)
     .replace('SECURE', `127.0.0.1:${ports.secure}`)
     .replace('FOLDER', folder.path)
+    .replace('MUTE', `127.0.0.1:${ports.mute}`)
 
 async function answer(text: string): Promise<{ said: string; ms: number }> {
   const startedMs = performance.now()
@@ -84,6 +93,44 @@ test.each([
   process.stdout.write(`${Math.round(ms)} ms  ${text}  ${said}\n`)
 })
 
+describe('a Redis that does not answer', () => {
+  const closed = '127.0.0.1:1'
+  test.concurrent.each([
+    [`redis://${closed}`, /ECONNREFUSED/],
+    [`rediss://${closed}`, /ECONNREFUSED/],
+    [`redis+cluster://${closed},${closed}`, /ECONNREFUSED/],
+    [`redis+sentinel://${closed},${closed}/main`, /ECONNREFUSED/],
+    ['unix://FOLDER/none.sock', /ENOENT/],
+    ['redis://none.invalid:6379', /ENOTFOUND|EAI_AGAIN/],
+    ['redis://MUTE', /no reply within \d+ ms/],
+    ['redis+cluster://MUTE', /no reply within/],
+    ['redis+sentinel://MUTE/main', /no reply within/],
+  ])('%s is an error within two seconds, with its address', async (text, cause) => {
+    const { said, ms } = await answer(text)
+    expect(said).toMatch(/no Redis answers at (redis|unix)\S+ \(/)
+    expect(said).toMatch(cause)
+    expect(ms).toBeLessThan(LIMIT_MS)
+    process.stdout.write(`${Math.round(ms)} ms  ${text}  ${said}\n`)
+  })
+
+  test('a worker waits for it, and warns at once with its address', async () => {
+    const port = await freePort()
+    const password = 'secret'
+    const target = `redis://:${password}@127.0.0.1:${port}`
+    const args = flags({
+      output: join(folder.path, 'vectors'),
+      endpoint: 'http://127.0.0.1:1',
+      redis: target,
+    })
+    const worker = start(['worker', ...args])
+    await worker.line(/waiting for Redis: no Redis answers at redis:\/\/127\.0\.0\.1:\d+ \(ECONNREFUSED\)/)
+    await using _ = await startRedis({ port, password })
+    await worker.line(/worker started/)
+    worker.child.kill('SIGTERM')
+    await worker.finished
+  })
+})
+
 test('a Cluster without all slots is waited for, and unreachable after the deadline', async () => {
   const announced = ['--cluster-announce-ip', '127.0.0.1']
   const settings = ['--cluster-enabled', 'yes', ...announced, '--save', '']
@@ -95,27 +142,12 @@ test('a Cluster without all slots is waited for, and unreachable after the deadl
     await expect(inspectRedis(target, { timeoutMs: 300 })).rejects.toThrow(
       /no Redis answers at .*\(the connection ended before the server was ready\)/,
     )
-    const waiting = inspectRedis(target)
+    const waiting = inspectRedis(target, { timeoutMs: 20_000 })
     for (let slot = 1; slot < 16_384; slot += 4_096)
       await operator.call('CLUSTER', 'ADDSLOTSRANGE', slot, Math.min(slot + 4_095, 16_383))
     await expect(waiting).resolves.toMatchObject({ version: expect.stringMatching(/^\d/) })
   } finally {
     operator.disconnect()
-  }
-})
-
-test('a server that accepts connections and never replies is unreachable after the deadline', async () => {
-  const sockets = new Set<Socket>()
-  const mute = createServer(socket => sockets.add(socket)).listen(0, '127.0.0.1')
-  await once(mute, 'listening')
-  const { port } = mute.address() as AddressInfo
-  try {
-    await expect(inspectRedis(`redis://127.0.0.1:${port}`, { timeoutMs: 300 })).rejects.toThrow(
-      /no Redis answers at .*no reply within \d+ ms/,
-    )
-  } finally {
-    for (const socket of sockets) socket.destroy()
-    mute.close()
   }
 })
 
@@ -138,6 +170,28 @@ test('the database of the URL is used, not database 0', async () => {
   ])
   expect(await client.keys('*')).toContain('{reembed}:embed:ready')
   client.disconnect()
+})
+
+test.each([
+  ['redis://host', '3', 'redis://host/3'],
+  ['rediss://user:p%40ss@host:1/', '3', 'rediss://user:p%40ss@host:1/3'],
+  ['redis+sentinel://a:1,b:2/3', '3', 'redis+sentinel://a:1,b:2/3/3'],
+  ['redis+sentinel://a:1,b:2/main/3', '3', 'redis+sentinel://a:1,b:2/main/3'],
+  ['unix:///run/redis.sock', '3', 'unix:///run/redis.sock?db=3'],
+  ['redis+cluster://a:1', '0', 'redis+cluster://a:1'],
+  ['redis://host', '0', 'redis://host'],
+])('%s in the database %s that is configured apart is %s', (given, database, whole) => {
+  expect(withDatabase(given, database)).toBe(whole)
+})
+
+test.each([
+  ['redis://host/1', '3', /names database 1, but the autoscaler reads database 3/],
+  ['redis+sentinel://a:1/main/0', '3', /names database 0, but the autoscaler reads database 3/],
+  ['unix:///run/redis.sock?db=1', '3', /names database 1/],
+  ['redis+cluster://a:1', '3', /is a Redis Cluster, which has database 0 only, but database 3 is configured/],
+  ['redis://host', 'x', /databases of Redis have numbers/],
+])('%s with the database %s is refused', (given, database, message) => {
+  expect(() => withDatabase(given, database)).toThrow(message)
 })
 
 test('a private CA is trusted by NODE_EXTRA_CA_CERTS', async () => {

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import { expect } from 'vitest'
-import { type RedisServer, startRedisServer } from '../infra/parts/redis-server.ts'
+import { freePort, type RedisServer, startRedisServer } from '../infra/parts/redis-server.ts'
 
 const run = promisify(execFile)
 
@@ -166,6 +166,60 @@ export async function startSentinels(folder: string): Promise<RedisFleet> {
       await client.flushall()
       client.disconnect()
     },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  }
+}
+
+/** Settings of a server that speaks TLS only, also with other servers. */
+const tlsOnly = ({ args }: TlsFiles, port: number): string[] => [
+  ...args,
+  ...['--tls-port', String(port), '--tls-replication', 'yes', '--tls-cluster', 'yes'],
+]
+
+/** Three primaries with TLS on all connections. */
+export async function startTlsCluster(
+  folder: string,
+  tls: TlsFiles,
+): Promise<{ url: string } & AsyncDisposable> {
+  await using stack = new AsyncDisposableStack()
+  const hosts: string[] = []
+  for (let i = 0; i < 3; i++) {
+    const port = await freePort()
+    const settings = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '1500', '--save', '']
+    stack.use(await startIn(folder, `node-${i}`, [...settings, ...tlsOnly(tls, port)]))
+    hosts.push(`127.0.0.1:${port}`)
+  }
+  const client = ['--tls', '--cacert', tls.ca]
+  await run('redis-cli', [...client, '--cluster', 'create', ...hosts, '--cluster-yes'])
+  const info = (host: string) => run('redis-cli', [...client, '-u', `rediss://${host}`, 'cluster', 'info'])
+  for (const host of hosts)
+    await expect
+      .poll(async () => (await info(host)).stdout, { timeout: 30_000 })
+      .toContain('cluster_state:ok')
+  const owned = stack.move()
+  return {
+    url: `rediss+cluster://${hosts.join(',')}`,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  }
+}
+
+/** A primary and a Sentinel with TLS on all connections. */
+export async function startTlsSentinel(
+  folder: string,
+  tls: TlsFiles,
+): Promise<{ url: string } & AsyncDisposable> {
+  await using stack = new AsyncDisposableStack()
+  const [port, sentinelPort] = [await freePort(), await freePort()]
+  stack.use(await startIn(folder, 'primary', ['--save', '', ...tlsOnly(tls, port)]))
+  const place = join(folder, 'sentinel')
+  await mkdir(place)
+  const config = join(place, 'sentinel.conf')
+  await writeFile(config, `sentinel monitor vectors 127.0.0.1 ${port} 1\n`)
+  const settings = [config, '--sentinel', ...tlsOnly(tls, sentinelPort)]
+  stack.use(await startRedisServer(place, settings))
+  const owned = stack.move()
+  return {
+    url: `rediss+sentinel://127.0.0.1:${sentinelPort}/vectors`,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }

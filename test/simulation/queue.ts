@@ -137,6 +137,8 @@ export function createQueue(world: World): SimulatedQueue {
         }
         return added
       },
+      // Workers put no lost job back here, so no sweep waits for them.
+      settle: async () => false,
       async counts(of) {
         await world.turn(process)
         const count = (state: Held['state']): number =>

@@ -97,7 +97,8 @@ function replace({ id, html }) {
   ])
   before.replaceWith(next)
   prepare(next)
-  for (const details of next.querySelectorAll('details[id]')) details.open = open.includes(details.id)
+  for (const details of next.querySelectorAll('details[id]'))
+    if (before.querySelector(`#${CSS.escape(details.id)}`)) details.open = open.includes(details.id)
   for (const [name, value] of typed) {
     const input = next.querySelector(`input[name="${CSS.escape(name)}"]:not([type="hidden"])`)
     if (input) input.value = value
@@ -117,8 +118,9 @@ function follow() {
   const page = location.pathname + location.search
   const events = new EventSource(`/events?page=${encodeURIComponent(page)}`)
   events.addEventListener('page', event => {
-    const { title, sections } = JSON.parse(event.data)
+    const { title, ids, sections } = JSON.parse(event.data)
     document.title = `${title} · reembed`
+    for (const region of [...main.children]) if (!ids.includes(region.id)) region.remove()
     for (const section of sections) replace(section)
     link.textContent = ''
   })

@@ -2,4 +2,10 @@
 
 export type { ConsoleQueue } from './data/watch-outputs.ts'
 export type { CommandOf, Step } from './page/next-steps.ts'
+export {
+  type Report,
+  type ReportComparisonOptions,
+  reportComparison,
+  reportRun,
+} from './report/report.ts'
 export { type Console, type ConsoleOptions, serveConsole } from './server/serve.ts'

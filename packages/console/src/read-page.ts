@@ -1,12 +1,13 @@
 // Makes the page of an address from what the watch knows, and reads what only this page needs.
 
 import { createFactsReader, describeRun } from '@reembed/producer'
-import { getGateReport, readPlan, readPlannedMs } from '@reembed/protocol'
-import { createMemo, gatesKey, isRunId, messageOf } from '@reembed/shared'
+import { readPlan, readPlannedMs } from '@reembed/protocol'
+import { createMemo, isRunId, messageOf } from '@reembed/shared'
+import type { ComparisonReader } from './data/comparison.ts'
 import type { RunDetails } from './data/run-detail.ts'
 import { readShardDetail } from './data/shard.ts'
-import { cellsOf, openShardStates } from './data/shard-cells.ts'
 import type { ConsoleQueue, OutputState, OutputsWatch, WatchedRun } from './data/watch-outputs.ts'
+import { comparePage } from './page/compare.ts'
 import { html } from './page/html.ts'
 import type { Links } from './page/links.ts'
 import type { CommandOf } from './page/next-steps.ts'
@@ -15,10 +16,12 @@ import type { Page } from './page/parts.ts'
 import { runPage } from './page/run.ts'
 import type { RunView } from './page/run-view.ts'
 import { versionsPage } from './page/versions.ts'
+import { knownView, readRunView } from './read-run-view.ts'
 
 export interface PageSources {
   readonly watch: OutputsWatch
   readonly details: RunDetails
+  readonly comparisons: ComparisonReader
   readonly queue: ConsoleQueue | undefined
   readonly links: Links
   readonly commandOf: CommandOf | undefined
@@ -31,7 +34,7 @@ export type PageReader = (url: URL) => Promise<Page | undefined>
 const OLDER_MS = 30_000
 
 export function createPageReader(sources: PageSources): PageReader {
-  const { watch, details, links, queue, commandOf } = sources
+  const { watch, details, comparisons, links, queue, commandOf } = sources
   const older = createMemo<string, WatchedRun | undefined>({ max: 20 })
 
   function outputOf(url: URL): OutputState | undefined {
@@ -65,57 +68,17 @@ export function createPageReader(sources: PageSources): PageReader {
 
   async function viewOf(output: OutputState, watched: WatchedRun, url: URL): Promise<RunView> {
     const { store, problem, readMs } = output
-    const { status, facts } = watched
-    const base: RunView = {
-      ...watched,
-      output: store.url,
-      problem: problem === undefined ? undefined : { text: problem, readMs },
-      cells: undefined,
-      history: watch.history(store.url, status.run),
-      rates: [],
-      recorded: [],
-      gates: facts.gates,
-      rejectSamples: undefined,
-      shard: undefined,
-    }
+    const problemNow = problem === undefined ? undefined : { text: problem, readMs }
+    const history = watch.history(store.url, watched.status.run)
+    const base: RunView = { ...knownView(store, watched, history), problem: problemNow }
     const shard = url.searchParams.get('shard')
     try {
-      const view = await addStored(base, output, url)
+      const view = await readRunView(store, base, { details, withRejects: url.searchParams.has('rejects') })
       return shard === null ? view : { ...view, shard: await shardOf(output, watched, Number(shard)) }
     } catch (error) {
       // The page shows what is known: the store may be unavailable.
       return { ...base, problem: base.problem ?? { text: messageOf(error), readMs } }
     }
-  }
-
-  async function addStored(view: RunView, { store }: OutputState, url: URL): Promise<RunView> {
-    const { facts, status, active, failed } = view
-    const { manifest, plan } = facts
-    const states = manifest
-      ? await details.shardStates(store, manifest)
-      : openShardStates(
-          facts,
-          active,
-          failed.map(({ shard }) => shard),
-        )
-    const published = manifest && plan?.gates?.length && facts.gates === undefined
-    return {
-      ...view,
-      cells: cellsOf(states),
-      rates: manifest ? await details.rates(store, manifest) : [],
-      recorded: await details.recorded(store, facts),
-      gates: published ? await publishedGates(view, store) : facts.gates,
-      rejectSamples: url.searchParams.has('rejects')
-        ? await details.rejectSamples(store, status.run, Object.keys(manifest?.rejectReasons ?? {}))
-        : undefined,
-    }
-  }
-
-  async function publishedGates({ facts }: RunView, store: OutputState['store']): Promise<RunView['gates']> {
-    const versions = await details.versions(store, facts.current?.version)
-    const first = versions.findLast(({ run }) => run === facts.run)
-    const before = versions.find(({ version }) => version === (first?.version ?? 0) - 1)
-    return getGateReport(store, gatesKey(facts.run, before?.run))
   }
 
   const shardOf = async ({ store }: OutputState, { status, failed }: WatchedRun, shard: number) =>
@@ -133,6 +96,10 @@ export function createPageReader(sources: PageSources): PageReader {
     const output = outputOf(url)
     if (output === undefined) return undefined
     if (url.pathname === '/versions') return versionsOf(output)
+    if (url.pathname === '/compare') {
+      const [a, b] = [url.searchParams.get('a'), url.searchParams.get('b')]
+      return comparePage(output, await comparisons.read(output.store, a, b), links)
+    }
     return undefined
   }
 

@@ -1,13 +1,5 @@
 // The public surface of @reembed/endpoint; every other file is private to the package.
 
-export {
-  type BenchmarkOptions,
-  type BenchmarkResult,
-  type BenchmarkSetting,
-  benchmarkEndpoint,
-  bestResult,
-  generateTexts,
-} from './benchmark.ts'
 export { type Canary, createCanary, type RequestShape, requestShape } from './canary.ts'
 export { decodeEmbeddings } from './client/decode.ts'
 export { type Endpoint, type EndpointOptions, openTarget, type RequestOptions } from './client/endpoint.ts'

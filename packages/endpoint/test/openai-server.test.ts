@@ -96,6 +96,16 @@ describe('the proof of the model', () => {
   })
 })
 
+test.each([
+  [false, 2],
+  [true, null],
+])('characters in the place of tokens (%s) are no token count', async (countsCharacters, tokens) => {
+  await using server = await startOpenaiServer({ countsCharacters })
+  await using endpoint = await openEndpoint(server.url, { model: 'm' })
+  const outcome = await endpoint.request(['a text'], new Float32Array(endpoint.info.dimensions))
+  expect(outcome).toMatchObject({ kind: 'ok', tokens })
+})
+
 describe('limits that the caller sets', () => {
   test('lower what the server accepts, and no request exceeds them', async () => {
     const limits = { inputs: 4, requestTokens: 500, textTokens: 100 }

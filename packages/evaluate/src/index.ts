@@ -1,8 +1,11 @@
 // The public surface of @reembed/evaluate; every other file is private to the package.
 
+export type { Answer, Answered, QueryChange } from './compare/queries.ts'
 export { compareRows, type Health, healthOf, type RowComparison, type Rows } from './compare/rows.ts'
 export { type CompareOptions, type Comparison, compareRuns } from './compare/runs.ts'
 export { locateRows, orderByIdHash, readRowsById } from './compare/sample.ts'
+export type { Passed, RefittedThreshold } from './compare/thresholds.ts'
+export { compareVersions, type ScorePair, type VersionComparison } from './compare/versions.ts'
 export { type GateOptions, type GateSetup, resolveGates, storeQueries } from './gate-setup.ts'
 export type { Gate } from './gates.ts'
 export { evaluateGates } from './judge-gates.ts'

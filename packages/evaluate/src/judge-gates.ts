@@ -194,7 +194,7 @@ function judgeDrop(
   const passed = drop <= value
   return {
     passed,
-    message: `${name} is ${fixed(mean(own))}, run ${run} has ${fixed(mean(theirs))}: a drop of ${fixed(drop)} (95 % interval ${fixed(low)} to ${fixed(high)}, ${own.length} queries), at most ${fixed(value)} is allowed`,
+    message: `${name} ${fixed(mean(theirs))} → ${fixed(mean(own))} (${signed(-drop)}; 95 % interval ${signed(-high)} to ${signed(-low)}, ${own.length} queries) against run ${run}: a drop of at most ${fixed(value)} is allowed`,
     ...(!passed && { worse: worseQueries(queries, theirs, own) }),
   }
 }
@@ -258,4 +258,5 @@ async function scoresOfSameModel(
 }
 
 const fixed = (value: number): string => value.toFixed(3)
+const signed = (value: number): string => `${value < 0 ? '' : '+'}${fixed(value)}`
 const percent = (value: number): string => `${(100 * value).toFixed(2)} %`

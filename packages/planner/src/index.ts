@@ -3,6 +3,14 @@
 export { findBaseRun, requireBaseRun } from './base-run.ts'
 export { type Corpus, openCorpus } from './corpus.ts'
 export { type PromptMismatch, promptMismatch } from './documented-prompts.ts'
+export {
+  type BenchmarkOptions,
+  type BenchmarkResult,
+  type BenchmarkSetting,
+  benchmarkEndpoint,
+  bestResult,
+  generateTexts,
+} from './estimate/benchmark.ts'
 export { findRun, newestPlan, plannedRuns } from './find-run.ts'
 export { type ModelPreview, type PreviewNotice, previewModel } from './model-preview.ts'
 export type { PlanNotice, PlanOptions } from './options.ts'

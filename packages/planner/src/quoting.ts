@@ -2,7 +2,6 @@
 
 import type { ModelTokenizer } from '@reembed/corpus'
 import {
-  benchmarkEndpoint,
   type Endpoint,
   MAX_BYTES_PER_TOKEN,
   type ResolvedEndpoint,
@@ -12,6 +11,7 @@ import {
 } from '@reembed/endpoint'
 import type { Price, Quote, Recipe, TextEstimate } from '@reembed/protocol'
 import type { Corpus } from './corpus.ts'
+import { benchmarkEndpoint } from './estimate/benchmark.ts'
 import type { CountTokens } from './estimate/count-sample.ts'
 import { quoteRun } from './estimate/quote.ts'
 import { type InputSample, sampleInputs } from './estimate/sample-inputs.ts'

@@ -84,9 +84,13 @@ export function createSweeper(store: Store, queue: Queue): Sweeper {
     }
     if (isSuperseded(plan, record, current)) return { run, status: 'superseded', missing, by: current }
     // To enqueue a job that the queue still holds is harmless, but costs a round trip. So jobs are
-    // enqueued only when some are lacking.
-    const { waiting, active, delayed } = await queue.counts(of)
-    const lacking = waiting + active + delayed < missing
+    // enqueued only when some are lacking, and after a loss of Redis only those that no worker has
+    // put back.
+    const isLacking = async (): Promise<boolean> => {
+      const { waiting, active, delayed } = await queue.counts(of)
+      return waiting + active + delayed < missing
+    }
+    const lacking = (await isLacking()) && (!(await queue.settle(signal)) || (await isLacking()))
     return {
       run,
       status: 'running',

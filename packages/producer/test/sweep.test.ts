@@ -37,7 +37,7 @@ async function planned(name: string): Promise<Plan> {
 }
 
 /** A queue that holds the jobs added to it, as Redis would, until it is emptied. */
-function heldJobs() {
+function heldJobs(settle: () => Promise<boolean> = async () => false) {
   const jobs = new Map<string, Job>()
   let adds = 0
   const queue = {
@@ -62,6 +62,7 @@ function heldJobs() {
       tokens: 0,
       unreadTokens: 0,
     }),
+    settle,
     failures: async () => [],
     isFinalizing: async () => false,
     withFinalizeLease: (_: Job, finalize: () => Promise<unknown>) => finalize(),
@@ -87,6 +88,18 @@ test('I8: a sweep adds lost jobs again, only those whose shard is missing', asyn
   expect([...held.jobs.values()].map(({ shard }) => shard)).toEqual([0, 2, 3])
   held.jobs.clear()
   expect(await sweep()).toMatchObject([{ missing: 3, enqueued: 3 }])
+})
+
+test('I8: a sweep adds no job that workers put back after a loss of Redis', async () => {
+  const plan = await planned('a')
+  const held = heldJobs(async () => {
+    for (const shard of [0, 1, 2, 3])
+      held.jobs.set(`${plan.run} ${shard}`, { output: store.url, run: plan.run, shard })
+    return true
+  })
+  const { sweep } = createSweeper(store, held.queue)
+  expect(await sweep()).toMatchObject([{ missing: 4, enqueued: 0 }])
+  expect(held.adds).toBe(0)
 })
 
 test('I8: a sweep adds no job while the queue holds enough and the run progresses', async () => {

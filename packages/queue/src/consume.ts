@@ -6,9 +6,10 @@ import { once } from 'node:events'
 import { messageOf } from '@reembed/shared'
 import type { Job as BullJob } from 'bullmq'
 import { dispositionOf, type Observer } from './disposition.ts'
+import { createHeldJobs, type HeldJob } from './held-jobs.ts'
 import { type Job, parseJob } from './job.ts'
 import { createJobMonitor } from './job-monitor.ts'
-import { normalOutput, queueKey, REDIS_PREFIX } from './names.ts'
+import { normalOutput, queueKey, REDIS_PREFIX, runKey } from './names.ts'
 import {
   readWorkers,
   recordDocuments,
@@ -32,6 +33,7 @@ import {
 import { connectRedis } from './redis-client.ts'
 import { openRedisClock } from './redis-clock.ts'
 import { requireRights } from './rights.ts'
+import { createRunBackoff } from './run-backoff.ts'
 import { tracedAttempt } from './trace.ts'
 
 /** Ends a job whose lock is lost, or whose worker shuts down, so that it keeps what it has made. */
@@ -90,7 +92,10 @@ export type ConsumerEvent =
 
 /** A running consumer. Disposal drains without a grace period. */
 export interface Consumer extends AsyncDisposable {
-  /** Publishes that this worker is alive, with the state of its endpoint. */
+  /**
+   * Publishes that this worker is alive, with the state of its endpoint, and puts its jobs back if
+   * Redis has lost them. Due every two seconds: after a loss, a sweep waits SETTLE_MS for it.
+   */
   heartbeat(state: Omit<WorkerState, 'outputs' | 'atMs'>): Promise<void>
   /** Stops taking jobs until `resume` or `takeOne`. Jobs in progress continue. */
   suspend(): void
@@ -126,6 +131,8 @@ const REQUEUE_MS = 3_000
  * store does not check it.
  */
 const ABORT_GRACE_MS = 500
+/** A timer may fire a millisecond early. */
+const TIMER_MS = 2
 const WATCH_MS = 5_000
 const STUCK_MS = 60_000
 /**
@@ -162,13 +169,20 @@ export async function consume(
   const repliesOver = new AbortController()
   const shutdown = new AbortController()
   const monitor = createJobMonitor({ lockMs: LOCK_MS, notFetchingMs: STUCK_MS, noProgressMs: NO_PROGRESS_MS })
+  const held = createHeldJobs(redis, queue, LOCK_MS)
+  const backoff = createRunBackoff()
+  let intake: 'open' | 'one' | 'closed' = 'open'
+  // A suspended worker tries a job of any run.
+  const skipped = (): readonly string[] => (intake === 'open' ? backoff.skipped : [])
   let name: string | undefined
   // Idle: no job waits that this worker serves, and none is in progress here. BullMQ's 'drained' is
   // not sufficient: the first of several concurrent fetches that finds no job emits it once, while
   // another may have taken the last job.
   let inProgress = 0
-  const countServed = (): Promise<number> =>
-    redis.reembedCount(queueKey('wait', queue), queueKey('ready', queue), queueKey('', queue), ...served)
+  const countServed = (): Promise<number> => {
+    const [runs, keys] = [skipped(), ['wait', 'ready', ''].map(part => queueKey(part, queue))]
+    return redis.reembedCount(...keys, runs.length, ...runs, ...served)
+  }
   const emitIfIdle = async (): Promise<void> => {
     if (inProgress > 0 || redis.status !== 'ready' || (await countServed()) > 0) return
     if (inProgress === 0) onEvent({ kind: 'idle' })
@@ -186,10 +200,9 @@ export async function consume(
       stalledInterval: STALL_CHECK_MS,
       maxStalledCount: MAX_STALLS,
     },
-    createFairBackend(served, clock),
+    createFairBackend({ outputs: served, skipped, clock }),
   )
 
-  let intake: 'open' | 'one' | 'closed' = 'open'
   let one = Promise.withResolvers<void>()
   function setIntake(to: typeof intake): void {
     intake = to
@@ -210,6 +223,15 @@ export async function consume(
     }
   }
 
+  /** Ends the blocking read of a worker. */
+  const wake = (): void => void redis.zadd(queueKey('marker', queue), 0, '0').catch(() => {})
+  function leaveAlone(job: Job, delayMs: number): void {
+    setTimeout(wake, backoff.blocked(runKey(job), delayMs) + TIMER_MS).unref()
+  }
+  function takeAgain(job: Job): void {
+    if (backoff.passed(runKey(job))) wake()
+  }
+
   async function process(
     bull: BullJob<unknown>,
     token: string | undefined,
@@ -221,6 +243,7 @@ export async function consume(
     inProgress += 1
     const tried = intake === 'one' ? one : undefined
     if (tried) setIntake('closed')
+    const hold = held.hold(heldJobOf(bull, token))
     const replies = abortedAfter(lost, REPLIES * STOP_MS)
     const overdue = abortedAfter(lost, STOP_MS)
     const stop: JobStop = {
@@ -232,6 +255,7 @@ export async function consume(
       const taken = parseJob(bull.data)
       job = taken
       monitor.started(id)
+      backoff.started(runKey(taken))
       onEvent({ kind: 'started', job })
       let writtenMs = 0
       const context: JobContext = {
@@ -239,6 +263,7 @@ export async function consume(
         signal,
         reportDocuments(count) {
           monitor.progressed(id)
+          takeAgain(taken)
           if (Date.now() - writtenMs < PROGRESS_MS) return
           writtenMs = Date.now()
           recordDocuments(redis, taken, count).catch(() => {})
@@ -246,8 +271,13 @@ export async function consume(
         reportFinished: counts => recordShard(redis, taken, counts).catch(() => {}),
       }
       const trace = { traceContext: bull.opts.telemetry?.metadata, attempt: bull.attemptsMade + 1 }
-      await tracedAttempt(taken, trace, () => unlessAbandoned(handle(taken, context), shutdown.signal))
+      const handled = async (): Promise<void> => {
+        await hold.alone
+        await handle(taken, context)
+      }
+      await tracedAttempt(taken, trace, () => unlessAbandoned(handled(), shutdown.signal))
       done = true
+      takeAgain(taken)
       onEvent({ kind: 'done', job })
     } catch (error) {
       if (job) await removeOpenShard(redis, job).catch(() => {})
@@ -255,6 +285,10 @@ export async function consume(
         draining: leaving.signal.aborted && job !== undefined,
         observer: job && (await observe(job, bull.progress)),
       })
+      hold.release()
+      if (job && disposition.do === 'delay' && disposition.observation === undefined)
+        leaveAlone(job, disposition.delayMs)
+      else if (job) takeAgain(job)
       if (disposition.do === 'requeue' && job) {
         onEvent({ kind: 'requeued', job })
         await bull.moveToWait(token)
@@ -271,6 +305,7 @@ export async function consume(
       onEvent({ kind: 'failed', job, error, final })
       throw disposition.do === 'fail' ? new UnrecoverableError(messageOf(error)) : new Error(messageOf(error))
     } finally {
+      hold.release()
       replies.stop()
       overdue.stop()
       if (job) monitor.ended(id)
@@ -284,7 +319,15 @@ export async function consume(
   const cancelJobs = (ids: readonly string[]): void => {
     for (const id of ids) worker.cancelJob(id, 'the lock was lost: another worker may run the job')
   }
-  worker.on('lockRenewalFailed', cancelJobs)
+  const restore = async (): Promise<void> => {
+    const { restored, lost } = await held.restore()
+    monitor.renewed(restored)
+    cancelJobs(lost)
+  }
+  // Without an answer the next heartbeat tries again, until the lock has expired.
+  const tryRestore = (): void => void restore().catch(() => {})
+  worker.on('lockRenewalFailed', tryRestore)
+  redis.on('ready', tryRestore)
   worker.on('locksRenewed', ({ jobIds }) => monitor.renewed(jobIds))
   const watching = setInterval(() => {
     if (redis.status === 'ready') clock.sync().catch(() => {})
@@ -357,7 +400,8 @@ export async function consume(
   return {
     async heartbeat(state) {
       name = state.worker
-      await recordHeartbeat(redis, queue, { ...state, outputs: served, atMs: clock.now() })
+      const beat = { ...state, outputs: served, atMs: clock.now() }
+      await Promise.all([recordHeartbeat(redis, queue, beat), restore()])
     },
     suspend: () => setIntake('closed'),
     takeOne() {
@@ -369,6 +413,12 @@ export async function consume(
     drain: graceMs => (drained ??= drain(graceMs)),
     [Symbol.asyncDispose]: () => (drained ??= drain(0)),
   }
+}
+
+/** A job in progress as `createHeldJobs` needs it. */
+function heldJobOf(bull: BullJob<unknown>, token = ''): HeldJob {
+  const { name, data, opts } = bull.asJSON()
+  return { id: bull.id ?? '', token, name, data, opts: JSON.stringify(opts), timestamp: bull.timestamp }
 }
 
 /** How often a fault of a job was observed, from its progress in Redis, which is untrusted. */

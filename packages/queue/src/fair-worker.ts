@@ -12,11 +12,21 @@ const PICK_COMMAND = 'reembedPick'
 const TIME_ARGUMENT = 12
 
 /**
+/**
  * BullMQ's backend, except that it takes only jobs of `outputs`, which are normalised, and those of
- * all runs in turn; and that delays end by the clock of Redis, not by that of this machine.
+ * all runs in turn, but of none in `skipped`, which it reads before each pick; and that delays end
+ * by the clock of Redis, not by that of this machine.
  */
 export const createFairBackend =
-  (outputs: readonly string[], clock: RedisClock): BackendFactory<RedisQueueBackend> =>
+  ({
+    outputs,
+    skipped,
+    clock,
+  }: {
+    readonly outputs: readonly string[]
+    readonly skipped: () => readonly string[]
+    readonly clock: RedisClock
+  }): BackendFactory<RedisQueueBackend> =>
   (name, options, context) => {
     const backend = createRedisBackend(name, options, context)
     /** BullMQ compares the time at which a delay ends with the clock of this machine. */
@@ -40,6 +50,7 @@ export const createFairBackend =
     async function pickAndMove(client: PickClient, args: unknown[]): Promise<unknown> {
       if (!defined.has(client)) client.defineCommand(PICK_COMMAND, { lua: PICK, numberOfKeys: 4 })
       defined.add(client)
+      const runs = skipped()
       const transaction = client.multi()
       transaction.runCommand(PICK_COMMAND, [
         keys.wait,
@@ -48,6 +59,8 @@ export const createFairBackend =
         keys.marker,
         backend.toKey(''),
         seen,
+        String(runs.length),
+        ...runs,
         ...outputs,
       ])
       own(transaction, 'moveToActive', args.with(TIME_ARGUMENT, clock.now()))

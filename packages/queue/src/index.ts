@@ -35,5 +35,6 @@ export {
   requireNoEviction,
   secureUrlOf,
 } from './redis.ts'
+export { withDatabase } from './redis-url.ts'
 export { requireRights } from './rights.ts'
 export { requestWake } from './wake.ts'

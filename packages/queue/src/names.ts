@@ -5,6 +5,7 @@
 //   {reembed}:<queue>:<state>           BullMQ's lists and sorted sets of jobs, and ours (ready-jobs.ts)
 //   {reembed}:<queue>:workers           heartbeats
 //   {reembed}:<queue>:wake              planners that wait for an endpoint (wake.ts)
+//   {reembed}:<queue>:data              a value that a loss of data changes (settle.ts)
 //   {reembed}:run:<run key>[:...]       progress, budget and finalize lease of a run
 //   {reembed}:limit:<endpoint>[:...]    the limit of an endpoint, shared by all queues
 //

@@ -23,6 +23,7 @@ import {
 } from './redis.ts'
 import { connectRedis } from './redis-client.ts'
 import { redisTime } from './redis-clock.ts'
+import { watchData } from './settle.ts'
 import { tracedAdd } from './trace.ts'
 
 /** The queue as producers and sweepers use it. */
@@ -32,6 +33,11 @@ export interface Queue extends AsyncDisposable {
    * them. Idempotent: a job that the queue has is unchanged.
    */
   add(jobs: readonly Job[]): Promise<number>
+  /**
+   * If Redis has lost its data, waits until workers have had the time to put their jobs in progress
+   * back. Resolves to whether it has waited.
+   */
+  settle(signal?: AbortSignal): Promise<boolean>
   /** Counts all jobs, or those of a run. */
   counts(of?: RunPointer): Promise<QueueCounts>
   /** Returns jobs of a run without attempts left, newest first, at most `limit`. */
@@ -68,7 +74,10 @@ const jobOptions: DefaultJobOptions = {
  * Opens the queue. Checks that Redis is reachable, supported and never evicts keys.
  * @throws ReembedError REDIS_UNREACHABLE or REDIS_MISCONFIGURED that names the address and the fix
  */
-export async function openQueue(target: RedisTarget, options: ConnectOptions = {}): Promise<Queue> {
+export async function openQueue(
+  target: RedisTarget,
+  { settleMs, ...options }: ConnectOptions & { readonly settleMs?: number } = {},
+): Promise<Queue> {
   const [redisUrl, name] = [secureUrlOf(target), queueOf(target)]
   requireNoEviction(await inspectRedis(redisUrl, options), redisUrl)
   const redis = withReadyScripts(connectRedis(redisUrl))
@@ -84,6 +93,7 @@ export async function openQueue(target: RedisTarget, options: ConnectOptions = {
   })
   queue.on('error', () => {})
   const leases = openFinalizeLeases(redisUrl)
+  const settle = watchData(redis, name, settleMs)
 
   const key = (part: string): string => queueKey(part, name)
   const sort = () => redis.reembedSort(key('wait'), key('ready'), key('turn'))
@@ -122,6 +132,7 @@ export async function openQueue(target: RedisTarget, options: ConnectOptions = {
         )
       }
     },
+    settle,
     async counts(of) {
       return of === undefined ? countAll(redis, name) : countRun(redis, name, of)
     },

@@ -8,10 +8,11 @@
 //                             jobs that entered the index
 //
 // A pick takes the first job of the first run behind `turn.run` whose output the worker serves:
-// runs take turns, job by job. It steps over the outputs that the worker does not serve, so its
-// cost is O(outputs · log jobs). BullMQ adds, requeues and promotes jobs to its own list; each pick
-// first moves that list into the index. Then it puts the picked job back at the end from which
-// BullMQ takes, in one transaction with BullMQ's own script, which locks the job.
+// runs take turns, job by job. It steps over the outputs that the worker does not serve, and over
+// the runs that it leaves alone (run-backoff.ts), so its cost is O((outputs + runs) · log jobs).
+// BullMQ adds, requeues and promotes jobs to its own list; each pick first moves that list into the
+// index. Then it puts the picked job back at the end from which BullMQ takes, in one transaction
+// with BullMQ's own script, which locks the job.
 
 import type { Redis } from 'ioredis'
 
@@ -52,10 +53,16 @@ end
 `
 
 /**
- * Whether one of the outputs ARGV[first...] is, or contains, the output of a job; nil for a job
- * that was removed. An invalid job is served: the worker that takes it fails it.
+ * Whether one of the outputs that the worker serves is, or contains, the output of a job; nil for a
+ * job that was removed. An invalid job is served: the worker that takes it fails it. The arguments
+ * from ARGV[first] on are: the number of runs to skip, their keys, the outputs.
  */
 const SERVED = `
+local function outputsFrom(first)
+  local skipped, last = {}, first + tonumber(ARGV[first])
+  for i = first + 1, last do skipped[ARGV[i]] = true end
+  return skipped, last + 1
+end
 local function isServed(prefix, id, first)
   local data = redis.call('HGET', prefix .. id, 'data')
   if not data then return nil end
@@ -75,6 +82,7 @@ export const PICK: string = `
 ${SORT}${PARTS}${SERVED}
 local wait, ready, turn, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local prefix, seen = ARGV[1], ARGV[2]
+local skipped, outputs = outputsFrom(3)
 sort(wait, ready, turn)
 local last, sorted = unpack(redis.call('HMGET', turn, 'run', 'sorted'))
 local from, wrapped = '-', true
@@ -84,14 +92,20 @@ while true do
   if id then
     local output, run = partsOf(id)
     if wrapped and last and run > last then break end
-    local served = isServed(prefix, id, 3)
-    if served then
+    local served = isServed(prefix, id, outputs)
+    if served and skipped[run] then
+      from = '[' .. run .. '/'
+    elseif served then
       redis.call('ZREM', ready, id)
       redis.call('RPUSH', wait, id)
       redis.call('HSET', turn, 'run', run)
       return sorted
     end
-    if served == nil then redis.call('ZREM', ready, id) else from = behindOutput(id, output) end
+    if served == nil then
+      redis.call('ZREM', ready, id)
+    elseif not served then
+      from = behindOutput(id, output)
+    end
   elseif wrapped then
     break
   else
@@ -102,20 +116,24 @@ if sorted and sorted ~= seen and redis.call('ZCARD', ready) > 0 then redis.call(
 return sorted or ''
 `
 
-/** Counts the jobs that a worker could take. */
+/** Counts the jobs that a worker could take now. */
 const COUNT = `
 ${PARTS}${SERVED}
 local wait, ready, prefix = KEYS[1], KEYS[2], ARGV[1]
+local skipped, outputs = outputsFrom(2)
 local count, from = redis.call('LLEN', wait), '-'
 while true do
   local id = firstFrom(ready, from)
   if not id then return count end
-  local output = partsOf(id)
-  local behind = behindOutput(id, output)
-  if isServed(prefix, id, 2) then
-    count = count + (output and redis.call('ZLEXCOUNT', ready, '[' .. id, '(' .. output .. '/') or 1)
+  local output, run = partsOf(id)
+  if not isServed(prefix, id, outputs) then
+    from = behindOutput(id, output)
+  elseif not output then
+    count, from = count + 1, '(' .. id
+  else
+    if not skipped[run] then count = count + redis.call('ZLEXCOUNT', ready, '[' .. id, '(' .. run .. '/') end
+    from = '[' .. run .. '/'
   end
-  from = behind
 end
 `
 
@@ -128,9 +146,10 @@ interface Scripted {
   /** Moves BullMQ's waiting jobs into the index. Keys: wait, ready, turn. */
   reembedSort(...keys: string[]): Promise<number>
   /**
-   * Counts the jobs of the given outputs. Keys: wait, ready; then the key prefix and the outputs.
+   * Counts the jobs of the given outputs. Keys: wait, ready; then the key prefix, the number of
+   * runs to skip, their keys, the outputs.
    */
-  reembedCount(...args: string[]): Promise<number>
+  reembedCount(...args: (string | number)[]): Promise<number>
 }
 
 /** Defines the scripts of the index on a connection. */

@@ -22,6 +22,8 @@ export interface RedisAddress {
   readonly username: string | undefined
   readonly password: string | undefined
   readonly database: number
+  /** Whether the URL states the database. */
+  readonly isDatabaseStated: boolean
   /** The URL without user and password, for messages. */
   readonly shown: string
 }
@@ -47,13 +49,10 @@ export function parseRedisUrl(url: string): RedisAddress {
   const common = { kind, tls: kinds[2] === 's', ...credentialsOf(credentials, shown), shown }
   if (isSocket) {
     if (path === '') throw wrong(`${shown} names no socket: write unix:///run/redis.sock`)
-    return {
-      ...common,
-      nodes: [],
-      socket: path,
-      primary: undefined,
-      database: databaseOf(dbOf(query, shown), shown),
-    }
+    const db = dbOf(query, shown)
+    const database = databaseOf(db, shown)
+    const isDatabaseStated = db !== undefined
+    return { ...common, nodes: [], socket: path, primary: undefined, database, isDatabaseStated }
   }
   if (query !== '')
     throw wrong(`${shown} has parameters ('?${nameOf(query)}…'), which are not supported: remove them`)
@@ -69,7 +68,27 @@ export function parseRedisUrl(url: string): RedisAddress {
   const nodes = hosts.split(',').map(host => nodeOf(host, kind === 'sentinel' ? SENTINEL_PORT : PORT, shown))
   if (kind === 'server' && nodes.length > 1)
     throw wrong(`${shown} names several servers: write redis+cluster:// or redis+sentinel://`)
-  return { ...common, nodes, socket: undefined, primary, database }
+  return { ...common, nodes, socket: undefined, primary, database, isDatabaseStated: names.length > 0 }
+}
+
+/**
+ * The URL with the number of a database that is configured apart from it, for example for an
+ * autoscaler, which reads that one. @throws ReembedError USAGE when the URL names another database,
+ * or a Cluster, which has none
+ */
+export function withDatabase(url: string, number: string): string {
+  const { kind, socket, database, isDatabaseStated, shown } = parseRedisUrl(url)
+  const wanted = databaseOf(number, shown)
+  if (wanted === database) return url
+  if (kind === 'cluster')
+    throw wrong(
+      `${shown} is a Redis Cluster, which has database 0 only, but database ${wanted} is configured`,
+    )
+  if (isDatabaseStated)
+    throw wrong(
+      `The Redis URL names database ${database}, but the autoscaler reads database ${wanted}: give both the same number`,
+    )
+  return socket === undefined ? `${url.trim().replace(/\/+$/, '')}/${wanted}` : `${url.trim()}?db=${wanted}`
 }
 
 /** Whether all addresses are of this machine. */

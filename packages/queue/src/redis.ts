@@ -2,6 +2,9 @@
 // authoritative), but a Redis that evicts keys or is too old for BullMQ loses jobs silently, so it
 // is checked before use.
 
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import { codeOf, messageOf, ReembedError } from '@reembed/shared'
 import type { Cluster, Redis } from 'ioredis'
 import { QUEUE, requireQueueName } from './names.ts'
@@ -17,12 +20,17 @@ export interface RedisInfo {
 }
 
 export interface ConnectOptions {
-  /** Maximum wait for an unreachable Redis in milliseconds. The default is 10,000. */
+  /** Maximum wait for an unreachable Redis in milliseconds. The default is 1,500. */
   readonly timeoutMs?: number
+  /** Called once, when Redis does not answer at first and is waited for. */
+  readonly onWait?: ((error: ReembedError) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
 
 const OLDEST = [6, 2] as const
+/** Shorter than a person waits for an error. */
+const ANSWER_MS = 1_500
+const CONNECT_MS = 300
 
 /**
  * A Redis by its URL, and the queue in it. `insecure` allows one on another machine that has
@@ -67,13 +75,14 @@ export function secureUrlOf(redis: RedisTarget): string {
  */
 export async function inspectRedis(
   url: string,
-  { timeoutMs = 10_000, signal }: ConnectOptions = {},
+  { timeoutMs = ANSWER_MS, onWait, signal }: ConnectOptions = {},
 ): Promise<RedisInfo> {
   const address = parseRedisUrl(url)
   const deadline = Date.now() + timeoutMs
+  let waits = false
   for (let wait = 100; ; wait = Math.min(2 * wait, 1_000)) {
     signal?.throwIfAborted()
-    const attemptMs = Math.max(500, Math.min(5_000, deadline - Date.now()))
+    const attemptMs = Math.min(ANSWER_MS, Math.max(500, deadline - Date.now()))
     const client = openClient(url, {
       lazyConnect: true,
       connectTimeout: attemptMs,
@@ -90,17 +99,19 @@ export async function inspectRedis(
       })
     } catch (error) {
       if (error instanceof ReembedError) throw error
-      const cause = causeOf(codeOf(error) || /^[A-Z]+ /.test(messageOf(error)) ? error : (last ?? error))
+      const known = causeOf(codeOf(error) || /^[A-Z]+ /.test(messageOf(error)) ? error : (last ?? error))
+      const cause = codeOf(known) === undefined ? ((await connectionError(address)) ?? known) : known
       const misconfigured = misconfiguration(cause, address)
       if (misconfigured !== undefined)
         throw new ReembedError('REDIS_MISCONFIGURED', misconfigured, { option: 'redis', cause })
-      if (Date.now() + wait >= deadline) {
-        throw new ReembedError(
-          'REDIS_UNREACHABLE',
-          `no Redis answers at ${address.shown} (${codeOf(cause) ?? messageOf(cause)}): start it, or correct the URL${tlsHint(cause, address)}`,
-          { retry: 'requeue', option: 'redis', cause },
-        )
-      }
+      const unreachable = new ReembedError(
+        'REDIS_UNREACHABLE',
+        `no Redis answers at ${address.shown} (${codeOf(cause) ?? messageOf(cause)}): start it, or correct the URL${tlsHint(cause, address)}`,
+        { retry: 'requeue', option: 'redis', cause },
+      )
+      if (Date.now() + wait >= deadline) throw unreachable
+      if (!waits) onWait?.(unreachable)
+      waits = true
     } finally {
       client.disconnect()
     }
@@ -123,6 +134,23 @@ async function within<T>(ms: number, client: Redis, attempt: () => Promise<T>): 
   } finally {
     clearTimeout(timer)
     client.off('end', end)
+  }
+}
+
+/**
+ * The error of a connection to the first node of a Cluster or of the Sentinels; undefined if it
+ * connects. Of these, ioredis reports only that the connection is closed.
+ */
+async function connectionError({ kind, nodes: [node], tls }: RedisAddress): Promise<unknown> {
+  if (kind === 'server' || node === undefined) return undefined
+  const socket = tls ? connectTls(node) : connect(node)
+  try {
+    await once(socket, tls ? 'secureConnect' : 'connect', { signal: AbortSignal.timeout(CONNECT_MS) })
+    return undefined
+  } catch (error) {
+    return codeOf(error) === 'ABORT_ERR' ? undefined : error
+  } finally {
+    socket.destroy()
   }
 }
 

@@ -2,6 +2,7 @@
 
 import { EXIT, proxyEnv, ReembedError } from '@reembed/shared'
 import { CommanderError } from 'commander'
+import { paintFirst } from './colours.ts'
 import { explain } from './explain.ts'
 import { createProgram } from './program.ts'
 import { steps } from './step-line.ts'
@@ -18,7 +19,7 @@ export async function runCommand(argv: readonly string[]): Promise<number> {
     steps.end()
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
     const expected = error instanceof ReembedError
-    process.stderr.write(`reembed: ${explain(error)}\n`)
+    process.stderr.write(`${paintFirst('reembed', process.stderr)}: ${explain(error)}\n`)
     if (!expected && error instanceof Error) process.stderr.write(`${error.stack}\n`)
     return expected ? error.exitCode : EXIT.failure
   } finally {

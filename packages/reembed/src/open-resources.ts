@@ -13,10 +13,18 @@ import {
   resolveEndpoint,
 } from '@reembed/endpoint'
 import { type Corpus, openCorpus } from '@reembed/planner'
-import { type RedisTarget, redisAddress, secureUrlOf } from '@reembed/queue'
+import {
+  openQueue,
+  type Queue,
+  type RedisTarget,
+  redisAddress,
+  secureUrlOf,
+  withDatabase,
+} from '@reembed/queue'
 import { duration } from '@reembed/render'
-import { codeOf, ReembedError, tokenFor } from '@reembed/shared'
+import { codeOf, messageOf, ReembedError, tokenFor } from '@reembed/shared'
 import { checkStore, openStore, type S3Options, type Store } from '@reembed/store'
+import type { Logger } from '@reembed/telemetry'
 import type { CorpusFlags, EndpointFlags, OutputFlags, RedisFlags, S3Flags } from './options.ts'
 import { note } from './output.ts'
 import { steps } from './step-line.ts'
@@ -52,7 +60,13 @@ export function openSource(flags: CorpusFlags & Partial<OutputFlags>): Promise<C
 
 /** Opens an output that must already exist. */
 export async function openExistingOutput(flags: OutputFlags): Promise<Store> {
-  return openStore(absoluteUrl(flags.output), { unsafe: flags.unsafeStore, s3: s3OptionsOf(flags) })
+  try {
+    return await openStore(absoluteUrl(flags.output), { unsafe: flags.unsafeStore, s3: s3OptionsOf(flags) })
+  } catch (error) {
+    if (!(error instanceof ReembedError) || error.code !== 'SOURCE_NOT_FOUND') throw error
+    const { code, message } = error
+    throw new ReembedError(code, message, { option: 'output', reason: 'output_not_found', cause: error })
+  }
 }
 
 export function endpointOptionsOf(flags: EndpointFlags): EndpointOptions {
@@ -97,7 +111,9 @@ export async function openOrStartRedis(
 /** @throws ReembedError USAGE when no Redis is given, an insecure one, or another database. */
 export function requireRedis({ redis, queue, insecureRedis: insecure }: RedisFlags): RedisTarget {
   if (redis) {
-    const url = inDatabase(redis, process.env.REEMBED_REDIS_DATABASE)
+    // An autoscaler that reads another database than the jobs are in never starts a worker.
+    const database = process.env.REEMBED_REDIS_DATABASE
+    const url = database ? withDatabase(redis, database) : redis
     secureUrlOf({ url, insecure })
     return { url, queue, insecure }
   }
@@ -107,30 +123,22 @@ export function requireRedis({ redis, queue, insecureRedis: insecure }: RedisFla
   )
 }
 
-/**
- * The URL with the database that the autoscaler reads. An autoscaler that reads another database
- * than the jobs are in never starts a worker.
- * @throws ReembedError USAGE when the URL names another database
- */
-function inDatabase(redis: string, database: string | undefined): string {
-  if (!database || !/^(redis|valkey)s?:/.test(redis) || !URL.canParse(redis)) return redis
-  const url = new URL(redis)
-  const named = url.pathname.slice(1)
-  if (named === '' && database === '0') return redis
-  if (named === '') {
-    url.pathname = `/${database}`
-    return url.href
-  }
-  if (named === database) return redis
-  throw new ReembedError(
-    'USAGE',
-    `The Redis URL names database ${named}, but the autoscaler reads database ${database} (REEMBED_REDIS_DATABASE): give both the same number`,
-  )
-}
+/** A process of a cluster often starts before its Redis. */
+const START_MS = 10_000
+
+/** Opens the queue for a process that runs for long: it waits for a Redis that starts. */
+export const openQueueAtStart = (target: RedisTarget, log: Logger, signal: AbortSignal): Promise<Queue> =>
+  openQueue(target, {
+    signal,
+    timeoutMs: START_MS,
+    onWait: error => log.warn({}, `waiting for Redis: ${messageOf(error)}`),
+  })
 
 /** Resolves the given endpoint; wakes `hf:namespace/name` and waits until it runs. */
 export async function requireEndpoint(flags: EndpointFlags): Promise<ResolvedEndpoint> {
-  return resolveEndpoint(endpointOf(flags), {
+  const endpoint = endpointOf(flags)
+  steps.show(`finding the endpoint ${endpoint}`)
+  return resolveEndpoint(endpoint, {
     options: endpointOptionsOf(flags),
     hf: hfOptions(tokenOf(flags)),
     onState: noteEndpointState,
@@ -170,6 +178,7 @@ function tokenOf({ endpoint }: EndpointFlags): string | undefined {
  */
 export function noteEndpointState({ name, state, message }: HfEndpoint, waitedMs: number): void {
   if (/paused|failed/i.test(state) || (state === 'running' && waitedMs < 1_000)) return
+  steps.show(`waiting for ${name}, ${state}`)
   note(
     `endpoint  ${name} ${state}${state === 'running' ? ` after ${duration(waitedMs)}` : message ? `: ${message}` : ''}`,
   )

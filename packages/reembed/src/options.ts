@@ -512,7 +512,9 @@ export const exported: readonly Option[] = [
 ]
 
 export const vectorStore: readonly Option[] = [
-  required(new Option('--to <url>', 'use this vector store: postgres://user@host/database, lancedb:./folder')),
+  required(
+    new Option('--to <url>', 'use this vector store: postgres://user@host/database, lancedb:./folder'),
+  ),
   new Option(
     '--name <name>',
     "set the name that searches use: a view or an alias (default: 'embeddings'); the run has a table of its own",

@@ -96,5 +96,13 @@ const oneLine = (text: string): string =>
     // `reembed run ./docs`
     .replace(
       /too many arguments for '(.*?)'. Expected 0 arguments but got (?:\d+): (.*?)\.?$/,
-      "'$1' takes no arguments, got $2: give each value by its option, like --source ./docs",
+      "'$1' takes no arguments, got $2: give each value by its option, like --source ./docs, and quote a glob, like --source './docs/*.md'",
     )
+    // `reembed search how do I`
+    .replace(
+      /too many arguments for '(.*?)'. Expected (\d+) arguments? but got \d+: (.*?)\.?$/,
+      (_, command, expected, given) =>
+        `'${command}' takes ${expected === '1' ? 'one argument' : `${expected} arguments`}, got ${given}: quote a text of several words, like "${String(given).replaceAll(', ', ' ')}"`,
+    )
+    // `reembed run -source ./docs`
+    .replace(/unknown option '-(\w[\w-]+)'$/, "unknown option '-$1' (did you mean --$1?)")

@@ -1,6 +1,9 @@
 // What is drawn on a terminal, and what is written into a pipe.
 
+import { Writable } from 'node:stream'
+import { WriteStream } from 'node:tty'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { paintFirst, paintRun } from '../src/colours.ts'
 import { createStepLine } from '../src/step-line.ts'
 
 beforeEach(() => {
@@ -71,4 +74,24 @@ test('nothing is drawn after the end of the steps, however long the process live
   } finally {
     vi.useRealTimers()
   }
+})
+
+test('states have colours on a terminal, and none in a pipe, with NO_COLOR or on a dumb terminal', () => {
+  // The decision about colours is that of Node's own terminals.
+  const { getColorDepth } = WriteStream.prototype
+  const streamOf = (isTTY: boolean): NodeJS.WriteStream =>
+    Object.assign(new Writable(), { isTTY, getColorDepth }) as unknown as NodeJS.WriteStream
+  vi.stubEnv('FORCE_COLOR', undefined)
+  vi.stubEnv('NODE_DISABLE_COLORS', undefined)
+  vi.stubEnv('NO_COLOR', undefined)
+  const row = 'run     k2jq7x  held: 3 rejects\nshards  3'
+  expect(paintRun(row, streamOf(true))).toBe('run     k2jq7x  \x1b[33mheld\x1b[39m: 3 rejects\nshards  3')
+  expect(paintFirst('FAIL  redis', streamOf(true))).toBe('\x1b[31mFAIL\x1b[39m  redis')
+  expect(paintFirst('note: failed', streamOf(true))).toBe('note: failed')
+  expect(paintRun(row, streamOf(false))).toBe(row)
+  vi.stubEnv('TERM', 'dumb')
+  expect(paintRun(row, streamOf(true))).toBe(row)
+  vi.stubEnv('TERM', 'xterm')
+  vi.stubEnv('NO_COLOR', '1')
+  expect(paintRun(row, streamOf(true))).toBe(row)
 })

@@ -1,6 +1,6 @@
 // What a benchmark of an endpoint measured.
 
-import type { BenchmarkResult } from '@reembed/endpoint'
+import type { BenchmarkResult } from '@reembed/planner'
 import { count } from './numbers.ts'
 
 const HEAD = 'tokens  texts/request  at once  requests/s   texts/s    tokens/s    p50 ms    p99 ms  refused'

@@ -10,12 +10,20 @@ import { type ExportRecord, type Manifest, putExportRecord, readExportRecord } f
 import { type Quantization, type Ranges, rangesOf, readShard, requireWholeBytes } from '@reembed/shard'
 import { canonical, manifestKey, mapConcurrent, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
-import { type CreateExportLayout, type ExportedRun, type ExportLayout, textFile } from './layout.ts'
+import {
+  type CreateExportLayout,
+  type ExportedRun,
+  type ExportLayout,
+  metadataOf,
+  type RowLimits,
+  textFile,
+} from './layout.ts'
 import { arrow, npy } from './layouts/files.ts'
 import { elasticsearch, vespa } from './layouts/json.ts'
 import { hf, lance, milvus, pinecone } from './layouts/parquet.ts'
 import { pgvector } from './layouts/pgvector.ts'
 import { columnsOf, columnsUnder, type RowsOptions, type RunShard, rowsOf, shardsOf } from './read-run.ts'
+import { createOffenders, problemOf } from './row-limits.ts'
 
 export type ExportLayoutName =
   | 'hf'
@@ -118,7 +126,9 @@ export async function exportRun(
     name: name ?? (layoutName === 'pinecone' ? manifest.run : 'embeddings'),
   }
   // Creating the layout checks its limits, so an unsupported run is refused before the first write.
-  LAYOUTS[layoutName](run)
+  const { rowLimits } = LAYOUTS[layoutName](run)
+  if (rowLimits && (await readExportRecord(target)) === undefined)
+    await requireRowsFit(source, manifest, { limits: rowLimits, columns, signal })
   const ranges = await openExportRecord(source, target, layoutName, run)
   const layout = LAYOUTS[layoutName]({ ...run, ranges })
   const loadCommands = layout.loadCommands.replaceAll('<target>', target.url)
@@ -157,6 +167,37 @@ export async function exportRun(
     await target.putIfAbsent(name, bytes)
   }
   return { ...done, loadCommands }
+}
+
+/** Checks all rows before the first write. Reads each shard once more, two at a time. */
+async function requireRowsFit(
+  source: Store,
+  manifest: Manifest,
+  {
+    limits,
+    columns,
+    signal,
+  }: {
+    readonly limits: RowLimits
+    readonly columns: RowsOptions['columns']
+    readonly signal: AbortSignal | undefined
+  },
+): Promise<void> {
+  const named = columnsUnder(columns)
+  const { dimensions } = manifest.model
+  const offenders = createOffenders(limits.consumer)
+  const check = async (shard: RunShard): Promise<void> => {
+    for await (const batch of rowsOf(source, shard, { dimensions, columns })) {
+      for (const [row, record] of [...metadataOf(batch)].entries()) {
+        const id = batch.ids[row] ?? ''
+        const problem = problemOf({ id, record }, named, limits)
+        if (problem !== undefined) offenders.add(id, problem)
+      }
+    }
+  }
+  const checked = mapConcurrent(shardsOf(source, manifest), check, { concurrency: SHARDS_AT_ONCE, signal })
+  for await (const _ of checked);
+  offenders.throwIfAny()
 }
 
 function requireLayoutSupports(

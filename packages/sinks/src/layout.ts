@@ -30,6 +30,22 @@ export interface ExportFile {
   readonly bytes: Uint8Array
 }
 
+/** Limits of one consumer; each is checked only if it is set. */
+export interface RowLimits {
+  /** Name of the consumer in messages. */
+  readonly consumer: string
+  /** Most UTF-8 bytes of an id. */
+  readonly idBytes?: number
+  /** Most characters of an id. */
+  readonly idLength?: number
+  /** Most UTF-8 bytes of a string, by column; undefined for a column without a limit. */
+  readonly stringBytes?: (column: FlatColumn) => number | undefined
+  /** Most bytes of the extra columns of a row as one JSON object. */
+  readonly metadataBytes?: number
+  /** Characters that the consumer does not store in a string, and their name in messages. */
+  readonly characters?: { readonly pattern: RegExp; readonly name: string }
+}
+
 export interface ExportLayout {
   /**
    * Names of the files of a shard. They do not depend on the rows, so an interrupted export can
@@ -38,6 +54,8 @@ export interface ExportLayout {
   fileNames(shard: ExportShard): readonly string[]
   /** Creates the files in the order of `fileNames` from all rows of the shard. */
   write(shard: ExportShard, batches: AsyncIterable<ShardBatch>): AsyncGenerator<ExportFile, void, undefined>
+  /** What the consumer refuses in a row; undefined if it accepts every row. */
+  readonly rowLimits?: RowLimits
   /** Files that are written once per export, such as a schema or a dataset card. */
   readonly sharedFiles: readonly ExportFile[]
   /** Shell commands that load the files. `<target>` stands for the URL of the target. */

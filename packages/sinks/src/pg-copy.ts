@@ -9,6 +9,8 @@
 import type { CarriedValue, RefusedRow } from '@reembed/protocol'
 import type { FlatColumn, ShardBatch } from '@reembed/shard'
 import { ReembedError } from '@reembed/shared'
+import { metadataOf, type RowLimits } from './layout.ts'
+import { problemOf } from './row-limits.ts'
 
 export const COPY_HEADER: Buffer = Buffer.concat([
   Buffer.from('PGCOPY\n\xff\r\n\0', 'latin1'),
@@ -71,18 +73,25 @@ export function pgIndexOf(dimensions: number, normalized: boolean): PgIndex | un
   }
 }
 
-/** A btree entry is at most a third of a page (PostgreSQL, nbtree: BTMaxItemSize). */
-const MAX_ID_BYTES = 2_692
+/** What PostgreSQL refuses in a row. */
+export const PG_LIMITS: RowLimits = {
+  consumer: 'PostgreSQL',
+  // An entry of a B-tree, as that of the primary key, is at most 2,704 bytes with its header.
+  idBytes: 2_600,
+  characters: { pattern: /\0/, name: 'the character U+0000' },
+}
 
 /**
  * The rows of a batch as COPY reads them, and the rows that PostgreSQL cannot store, each with the
  * reason.
  */
 export function copyRows(
-  { ids, vectors, extra }: ShardBatch,
+  batch: ShardBatch,
   columns: readonly FlatColumn[],
   dimensions: number,
 ): { readonly bytes: Buffer; readonly refused: readonly RefusedRow[] } {
+  const { ids, vectors, extra } = batch
+  const records = metadataOf(batch)
   const held = columns.map(column => ({ column, values: extra.get(column.name) ?? [] }))
   const bigEndian = Buffer.from(
     vectors.buffer.slice(vectors.byteOffset, vectors.byteOffset + vectors.byteLength),
@@ -92,12 +101,12 @@ export function copyRows(
   const kept: number[] = []
   let size = 0
   for (const [row, id] of ids.entries()) {
-    const reason = refusalOf(id, row, held)
-    if (reason === undefined) {
+    const problem = problemOf({ id, record: records.next().value ?? {} }, columns, PG_LIMITS)
+    if (problem === undefined) {
       kept.push(row)
       size += 2 + 8 + vectorBytes + 4 + Buffer.byteLength(id)
       for (const { column, values } of held) size += 4 + sizeOf(column, values[row] ?? null)
-    } else refused.push({ id, reason })
+    } else refused.push({ id, reason: `PostgreSQL cannot store ${problem}` })
   }
   const bytes = Buffer.allocUnsafe(size)
   let at = 0
@@ -111,24 +120,6 @@ export function copyRows(
     for (const { column, values } of held) at = writeField(bytes, column, values[row] ?? null, at)
   }
   return { bytes, refused }
-}
-
-interface HeldColumn {
-  readonly column: FlatColumn
-  readonly values: readonly CarriedValue[]
-}
-
-function refusalOf(id: string, row: number, held: readonly HeldColumn[]): string | undefined {
-  const zero = id.includes('\0')
-    ? 'id'
-    : held.find(({ column, values }) => column.type === 'string' && `${values[row] ?? ''}`.includes('\0'))
-        ?.column.name
-  if (zero !== undefined)
-    return `column ${zero} of document ${JSON.stringify(id)} contains the character U+0000, which PostgreSQL cannot store`
-  const bytes = Buffer.byteLength(id)
-  return bytes > MAX_ID_BYTES
-    ? `the id has ${bytes} bytes, and the primary key of PostgreSQL takes at most ${MAX_ID_BYTES}`
-    : undefined
 }
 
 function sizeOf({ type }: FlatColumn, value: CarriedValue): number {

@@ -203,6 +203,12 @@ export const policies: Readonly<Record<string, Policy>> = {
         return met || kind === 'NetworkPolicy' ? [] : [`${kind}/${metadata.name} selects no pod`]
       })
   },
+  'creates a service account before the pods that use it': manifests => {
+    const kinds = manifests.map(({ kind }) => kind)
+    const account = kinds.lastIndexOf('ServiceAccount')
+    const first = manifests.findIndex(manifest => podOf(manifest) !== undefined)
+    return account > first && first >= 0 ? [`${kinds[first]} precedes ServiceAccount`] : []
+  },
   'holds no secret': manifests =>
     manifests.flatMap(manifest =>
       manifest.kind === 'Secret' ||

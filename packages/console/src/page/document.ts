@@ -6,6 +6,7 @@ import { type Page, sectionHtml } from './parts.ts'
 const NAVIGATION = [
   ['/', 'Outputs'],
   ['/versions', 'Versions'],
+  ['/compare', 'Compare'],
 ] as const
 
 /** @param path the address of the page, for the mark in the navigation */

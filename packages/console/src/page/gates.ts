@@ -3,9 +3,9 @@
 import type { GateReport } from '@reembed/protocol'
 import { type Html, html } from './html.ts'
 
-export function gateTable(report: GateReport | undefined): Html {
+export function gateTable(report: GateReport | undefined, showWorse = true): Html {
   if (report === undefined || report.results.length === 0) return html``
-  const worse = report.results.flatMap(({ worse = [] }) => worse)
+  const worse = !showWorse ? [] : report.results.flatMap(({ worse = [] }) => worse)
   return html`<h2>Gates</h2><ul class="gates">${report.results.map(
     ({ gate, passed, judged, message }) =>
       html`<li><span class="pill ${passed ? (judged === false ? 'quiet' : 'good') : 'bad'}"><span aria-hidden="true">${passed ? '✓' : '✕'}</span> ${passed ? (judged === false ? 'not judged' : 'passed') : 'failed'}</span> <code>${gate}</code> ${message}</li>`,

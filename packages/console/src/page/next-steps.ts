@@ -60,10 +60,14 @@ function stepsOf({ state, reason }: RunStatus): Step[] {
   }
 }
 
-export function nextSteps({ status, facts, output }: RunView, links: Links, commandOf?: CommandOf): Section {
+export function nextSteps(
+  { status, facts, output }: RunView,
+  links: Links | undefined,
+  commandOf?: CommandOf,
+): Section {
   const { current, run, manifest } = facts
   const steps: Html[] = stepLines(stepsOf(status), { output, run }, commandOf)
-  if (manifest && current && current.run !== run)
+  if (links && manifest && current && current.run !== run)
     steps.unshift(
       html`<a href="${links.compare(output, current.run, run)}">Compare it with the current version</a>`,
     )

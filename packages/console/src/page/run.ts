@@ -14,8 +14,11 @@ import type { RunView } from './run-view.ts'
 import { shardDetail } from './shard.ts'
 import { shardMap } from './shard-map.ts'
 
-/** @param commandOf the commands that the page offers to copy */
-export function runPage(view: RunView, links: Links, commandOf?: CommandOf): Page {
+/**
+ * @param links addresses of other pages; a report has none
+ * @param commandOf the commands that the page offers to copy
+ */
+export function runPage(view: RunView, links?: Links, commandOf?: CommandOf): Page {
   const { status } = view
   const sections: Section[] = [
     { id: 'state', body: head(view) },
@@ -48,10 +51,10 @@ function limits({ status }: RunView): Html {
     : html`<h2>What limits the run</h2><p>${factor.sentence}</p>${factor.figures.length > 0 && facts(factor.figures)}`
 }
 
-function shards({ cells, output, status }: RunView, links: Links): Html {
+function shards({ cells, output, status }: RunView, links: Links | undefined): Html {
   return cells === undefined
     ? html``
-    : shardMap(cells, { path: links.run(output, status.run).split('?')[0] ?? '', output })
+    : shardMap(cells, links && { path: links.run(output, status.run).split('?')[0] ?? '', output })
 }
 
 function workers({ status: { queue } }: RunView): Html {
@@ -68,7 +71,10 @@ function workers({ status: { queue } }: RunView): Html {
   }${failures.map(({ shard, reason }) => html`<p class="warnline">Shard ${shard} failed: ${reason}</p>`)}`
 }
 
-function rejects({ facts: { manifest }, status, rejectSamples, output }: RunView, links: Links): Html {
+function rejects(
+  { facts: { manifest }, status, rejectSamples, output }: RunView,
+  links: Links | undefined,
+): Html {
   const total = manifest?.totals.rejects ?? status.queue?.progress.rejects ?? 0
   if (total === 0) return html``
   const reasons = Object.entries(manifest?.rejectReasons ?? {})
@@ -77,7 +83,8 @@ function rejects({ facts: { manifest }, status, rejectSamples, output }: RunView
     facts(reasons.sort(([, a], [, b]) => b - a).map(([reason, times]) => [reason, count(times)]))
   }${
     rejectSamples === undefined
-      ? html`<p><a href="${links.run(output, status.run, { rejects: '1' })}#rejects">Show samples of each reason</a></p>`
+      ? links &&
+        html`<p><a href="${links.run(output, status.run, { rejects: '1' })}#rejects">Show samples of each reason</a></p>`
       : rejectSamples.map(
           ({ reason, rejects }) =>
             html`<h3>${reason}</h3><ul>${rejects.map(

@@ -8,8 +8,8 @@ const CELL = 10
 const NARROW = 40
 const WIDE = 125
 
-/** @param link the address of this page, for the form that shows one shard */
-export function shardMap(cells: ShardCells, link: { readonly path: string; readonly output: string }): Html {
+/** @param link the address of the page, for the form that shows one shard; a report has none */
+export function shardMap(cells: ShardCells, link?: { readonly path: string; readonly output: string }): Html {
   if (cells.shards === 0) return html``
   const columns = cells.cells.length > 1_000 ? WIDE : Math.min(NARROW, cells.cells.length)
   const rows = Math.ceil(cells.cells.length / columns)
@@ -32,7 +32,7 @@ export function shardMap(cells: ShardCells, link: { readonly path: string; reado
     const path = pathOf(cells.cells, code, columns)
     return path === '' ? html`` : html`<path d="${path}" fill="url(#cell-${state})"/>`
   })}</svg>
-<form action="${link.path}" class="inline"><input type="hidden" name="output" value="${link.output}"><label>Shard <input name="shard" type="number" min="0" max="${cells.shards - 1}" required></label> <button>Show</button> <small>0 to ${count(cells.shards - 1)}.${bins}</small></form>`
+${link ? html`<form action="${link.path}" class="inline"><input type="hidden" name="output" value="${link.output}"><label>Shard <input name="shard" type="number" min="0" max="${cells.shards - 1}" required></label> <button>Show</button> <small>0 to ${count(cells.shards - 1)}.${bins}</small></form>` : html`<p><small>${bins}</small></p>`}`
 }
 
 /** The cells of one state: one rectangle for each stretch in a row. */

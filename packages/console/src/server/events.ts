@@ -44,7 +44,8 @@ export function createEventStreams(): EventStreams {
         .map(section => ({ id: section.id, html: sectionHtml(section).text }))
         .filter(({ id, html }) => reader.sent.get(id) !== html)
       for (const { id, html } of changed) reader.sent.set(id, html)
-      if (changed.length > 0) write(reader, 'page', { title: page.title, sections: changed })
+      const ids = page.sections.map(({ id }) => id)
+      if (changed.length > 0) write(reader, 'page', { title: page.title, ids, sections: changed })
     } catch (error) {
       write(reader, 'problem', { message: messageOf(error) })
     } finally {

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { isLoopback, listenOn, parseListen, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
+import { createComparisonReader } from '../data/comparison.ts'
 import { createRunDetails } from '../data/run-detail.ts'
 import { type ConsoleQueue, watchOutputs } from '../data/watch-outputs.ts'
 import { documentOf, signInPage } from '../page/document.ts'
@@ -56,6 +57,7 @@ export async function serveConsole(options: ConsoleOptions): Promise<Console> {
   const read = createPageReader({
     watch,
     details: createRunDetails(),
+    comparisons: createComparisonReader(stop.signal),
     queue,
     links: createLinks(stores.length),
     commandOf,

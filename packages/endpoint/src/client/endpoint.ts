@@ -139,7 +139,7 @@ export async function openTarget(
 }
 
 function createEndpoint(found: Negotiated, maxTimeoutMs = Number.POSITIVE_INFINITY): Endpoint {
-  const { server, servedModel } = found
+  const { server, servedModel, countsTokens } = found
   let { info } = found
   const { url, transport, truncate } = server
   let { route } = found
@@ -178,7 +178,7 @@ function createEndpoint(found: Negotiated, maxTimeoutMs = Number.POSITIVE_INFINI
             return { kind: 'collapsed', message: `the same vector for ${collapsed} different texts` }
           return {
             kind: 'ok',
-            tokens: tokenCount(number(reply, 'x-compute-tokens')) ?? tokens,
+            tokens: tokenCount(number(reply, 'x-compute-tokens')) ?? (countsTokens ? tokens : null),
             textTokens: numbers(reply, TEXT_TOKENS_HEADER, texts.length),
             queueMs: number(reply, 'x-queue-time'),
             inferenceMs: number(reply, 'x-inference-time'),

@@ -71,7 +71,7 @@ async function negotiateTei(
         })
       : undefined
   const { route, servedModel, dimensions, normalized } = quick && agree(quick, plain) ? quick : plain
-  return { server, route, servedModel, info: { ...stated, dimensions, normalized } }
+  return { server, route, servedModel, countsTokens: true, info: { ...stated, dimensions, normalized } }
 }
 
 function agree(a: Probed, b: Probed): boolean {

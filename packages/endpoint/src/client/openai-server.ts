@@ -14,6 +14,12 @@ import type { Encoding, Server } from './server.ts'
  */
 const ENCODINGS: readonly Encoding[] = ['base64', undefined, 'float']
 
+/**
+ * One text, because the limit of inputs is not known yet; long enough not to have a token for each
+ * character.
+ */
+const FORM_TEXT = 'The form of a request is found with this text.'
+
 /** Finds path, encoding, dimensions and the most inputs of a request. @throws ReembedError */
 export async function negotiateOpenai(
   server: Server,
@@ -22,8 +28,15 @@ export async function negotiateOpenai(
 ): Promise<Negotiated> {
   const { form, probed } = await findForm(server, signal)
   const { route, servedModel, dimensions, normalized } = probed
+  const countsTokens = probed.tokens !== FORM_TEXT.length
   const maxClientBatchSize = await findMaxInputs(form, stated.maxClientBatchSize, signal)
-  return { server: form, route, servedModel, info: { ...stated, dimensions, normalized, maxClientBatchSize } }
+  return {
+    server: form,
+    route,
+    servedModel,
+    countsTokens,
+    info: { ...stated, dimensions, normalized, maxClientBatchSize },
+  }
 }
 
 async function findForm(
@@ -35,8 +48,7 @@ async function findForm(
     let refusal: Failure | undefined
     for (const encoding of ENCODINGS) {
       const form = { ...server, embeddingsPath, encoding }
-      // One text: the limit of inputs is not known yet.
-      const found = await tryRoute(form, '/v1/embeddings', PROBE_TEXTS.slice(0, 1), signal)
+      const found = await tryRoute(form, '/v1/embeddings', [FORM_TEXT], signal)
       if (found.kind === 'probed') return { form, probed: found }
       refusal = found
       if (!isRefusal(found)) break

@@ -16,6 +16,8 @@ export const PROBE_TEXTS: readonly string[] = [
 /** A server whose form of requests is known. */
 export interface Negotiated extends Pick<Probed, 'route' | 'servedModel'> {
   readonly server: Server
+  /** Whether the tokens of its replies are tokens: infinity states characters. */
+  readonly countsTokens: boolean
   readonly info: EndpointInfo
 }
 
@@ -25,6 +27,7 @@ export interface Probed {
   readonly servedModel: string | null
   readonly dimensions: number
   readonly normalized: boolean
+  readonly tokens: number | null
   /** Of the texts that were sent, in order. */
   readonly vectors: Float32Array
 }
@@ -50,8 +53,8 @@ export async function tryRoute(
   const found = await post(server, route, texts, signal, reply => {
     const dimensions = dimensionsOf(reply.body)
     const vectors = new Float32Array(rows.length * dimensions)
-    const { model } = decode(route, reply, { vectors, dimensions, rows })
-    return { kind: 'probed' as const, dimensions, vectors, servedModel: model }
+    const { model, tokens } = decode(route, reply, { vectors, dimensions, rows })
+    return { kind: 'probed' as const, dimensions, vectors, tokens, servedModel: model }
   })
   if (found.kind !== 'probed') return found
   const norms = rows.map(row => normOf(found.vectors, row, found.dimensions))

@@ -39,6 +39,8 @@ export function createNearest(queries: readonly Float32Array[], top: number, sig
       }
       rows += count
     },
+    /** The rows found for each query with their cosines; rows are counted over all batches. */
+    hits: (): readonly (readonly { readonly row: number; readonly score: number }[])[] => best,
     /** The row numbers found for each query, counted over all batches. */
     found: (): number[][] => best.map(hits => hits.map(({ row }) => row)),
   }

@@ -30,6 +30,8 @@ export interface RowComparison {
   readonly top: number
   /** Mean share, 0 to 1, of a document's nearest neighbours that both runs have in common. */
   readonly overlap: number
+  /** Number of documents that keep 0, 1, … `top` of their nearest neighbours. */
+  readonly overlapCounts: readonly number[]
   /** The documents with the smallest overlap, smallest first. */
   readonly leastOverlap: readonly { readonly id: string; readonly overlap: number }[]
   /** Cosine of a document's vectors in both runs; null if the runs have different vector spaces. */
@@ -53,21 +55,35 @@ export async function compareRows(
     top,
     queries,
     sameSpace,
+    onNeighbourScores,
     signal,
   }: {
     readonly top: number
     readonly queries: number
     readonly sameSpace: boolean
+    /** Called with the cosines of all neighbours found in `a`, and in `b`. */
+    readonly onNeighbourScores?: ((a: readonly number[], b: readonly number[]) => void) | undefined
     readonly signal?: AbortSignal | undefined
   },
 ): Promise<RowComparison> {
   const count = Math.min(queries, a.ids.length)
   const near = await Promise.all([a, b].map(rows => neighbours(rows, count, top, signal)))
-  const [nearA = [], nearB = []] = near
+  const [hitsA = [], hitsB = []] = near
+  const scoresOf = (hits: NeighbourHits): number[] => hits.flat().map(({ score }) => score)
+  onNeighbourScores?.(scoresOf(hitsA), scoresOf(hitsB))
+  const [nearA, nearB] = [hitsA, hitsB].map(hits => hits.map(found => found.map(({ row }) => row))) as [
+    number[][],
+    number[][],
+  ]
   const shares = nearA.map((found, i) => {
     const inB = new Set(nearB[i])
     return found.length === 0 ? 1 : found.filter(row => inB.has(row)).length / found.length
   })
+  const overlapCounts = new Array<number>(top + 1).fill(0)
+  for (const share of shares) {
+    const kept = Math.round(share * top)
+    overlapCounts[kept] = (overlapCounts[kept] ?? 0) + 1
+  }
   const leastOverlap = shares
     .map((overlap, i) => ({ id: a.ids[i] ?? '', overlap }))
     .sort((x, y) => x.overlap - y.overlap)
@@ -77,17 +93,20 @@ export async function compareRows(
     queries: count,
     top,
     overlap: mean(shares),
+    overlapCounts,
     leastOverlap,
     cosine: sameSpace ? cosines(a, b) : null,
   }
 }
+
+type NeighbourHits = ReturnType<ReturnType<typeof createNearest>['hits']>
 
 async function neighbours(
   { vectors, dimensions }: Rows,
   count: number,
   top: number,
   signal: AbortSignal | undefined,
-): Promise<number[][]> {
+): Promise<NeighbourHits> {
   const queries = Array.from({ length: count }, (_, i) => vectors.slice(i * dimensions, (i + 1) * dimensions))
   const nearest = createNearest(queries, top, signal)
   await nearest.add(
@@ -95,7 +114,7 @@ async function neighbours(
     dimensions,
     queries.map((_, i) => i),
   )
-  return nearest.found()
+  return nearest.hits()
 }
 
 function cosines(a: Rows, b: Rows): { mean: number; min: number } {

@@ -14,6 +14,8 @@ export interface CompareOptions {
   readonly queries?: number | undefined
   /** Size of the sample in which neighbours are searched. Default 20,000. */
   readonly documents?: number | undefined
+  /** Called with the cosines of all neighbours found in the first run, and in the second. */
+  readonly onNeighbourScores?: ((a: readonly number[], b: readonly number[]) => void) | undefined
   readonly signal?: AbortSignal | undefined
   /** Called after each shard that was read, with their number and that of all reads. */
   readonly onProgress?: ((done: number, of: number) => void) | undefined
@@ -46,6 +48,7 @@ export async function compareRuns(
     top = 10,
     queries: wantedQueries = 200,
     documents: wantedDocuments = 20_000,
+    onNeighbourScores,
     signal,
     onProgress,
   }: CompareOptions = {},
@@ -67,6 +70,7 @@ export async function compareRuns(
     top,
     queries: wantedQueries,
     sameSpace: a.spaceId === b.spaceId,
+    onNeighbourScores,
     signal,
   })
   return {

@@ -9,6 +9,9 @@ import { actorOf, type ReasonFlag, spendingOf } from '../requests.ts'
 
 type Flags = OutputFlags & JsonFlag & ReasonFlag
 
+/** Letters of a run id that name it in a command. */
+const SHORT_ID = 8
+
 /** `reembed pause <run>`: workers start no more jobs of it; jobs in flight finish. */
 export const pause = (name: string, flags: Flags): Promise<void> => stop(name, 'paused', flags)
 
@@ -22,7 +25,12 @@ async function stop(name: string, state: 'paused' | 'cancelled', flags: Flags): 
   print(
     flags.json,
     { run, state },
-    facts([['run', `${run}  ${state}; jobs in flight finish, \`reembed resume ${run}\` continues it`]]),
+    facts([
+      [
+        'run',
+        `${run}  ${state}; jobs in flight finish, \`reembed resume ${run.slice(0, SHORT_ID)} --output ${flags.output}\` continues it`,
+      ],
+    ]),
   )
 }
 
@@ -38,7 +46,7 @@ export async function resume(name: string, flags: Flags & RedisFlags & SpendingF
   })
   const how =
     enqueued === undefined
-      ? 'the next sweep of a worker enqueues its missing shards'
+      ? 'workers of this output enqueue its missing shards at their next sweep; without workers, `reembed run` with the options of the run continues it'
       : `${counted(enqueued, 'job')} enqueued`
   print(
     flags.json,

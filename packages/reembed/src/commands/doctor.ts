@@ -7,13 +7,14 @@ import {
   probeRequestTokens,
 } from '@reembed/endpoint'
 import { promptMismatch, sampleCorpus, survey } from '@reembed/planner'
-import { inspectRedis, redisAddress, requireNoEviction, requireRights } from '@reembed/queue'
+import { inspectRedis, redisAddress, requireNoEviction, requireRights, secureUrlOf } from '@reembed/queue'
 import { bytes, counted } from '@reembed/render'
 import { EXIT } from '@reembed/shared'
 import { checkStore, openStore, raceStore } from '@reembed/store'
+import { paintFirst } from '../colours.ts'
 import { explain } from '../explain.ts'
 import { describePromptMismatch } from '../notices.ts'
-import { absoluteUrl, endpointOptionsOf, openSource, s3OptionsOf } from '../open-resources.ts'
+import { absoluteUrl, endpointOptionsOf, openSource, requireRedis, s3OptionsOf } from '../open-resources.ts'
 import type { CorpusFlags, JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
 import { note, print } from '../output.ts'
 import { steps } from '../step-line.ts'
@@ -55,21 +56,25 @@ export async function doctor(flags: Flags): Promise<void> {
   }
   await check('source', flags.source, '--source', source => inspectSource({ ...flags, source }))
   await check('output', flags.output, '--output', url => inspectOutput(url, flags))
-  await check('redis', flags.redis, '--redis', inspectRedisUrl)
+  await check('redis', flags.redis, '--redis', () => inspectRedisOf(flags))
   for (const { shown, open } of await endpointsOf(flags)) {
     await check('endpoint', shown, '--endpoint', () => inspectEndpoint(open, flags))
   }
   print(
     flags.json,
     checks,
-    checks.map(({ name, status, detail }) => `${SHOWN[status]}  ${name.padEnd(9)} ${detail}`).join('\n'),
+    paintFirst(
+      checks.map(({ name, status, detail }) => `${SHOWN[status]}  ${name.padEnd(9)} ${detail}`).join('\n'),
+      process.stdout,
+    ),
   )
   if (checks.some(({ status }) => status === 'failed')) process.exitCode = EXIT.unreachable
   else if (flags.source !== undefined && flags.output !== undefined)
     note('next: `reembed plan` with the same options shows tokens, time and cost; `reembed run` embeds')
 }
 
-async function inspectRedisUrl(url: string): Promise<string> {
+async function inspectRedisOf(flags: RedisFlags): Promise<string> {
+  const url = secureUrlOf(requireRedis(flags))
   const facts = await inspectRedis(url)
   requireNoEviction(facts, url)
   await requireRights(url)

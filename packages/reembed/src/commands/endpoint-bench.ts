@@ -1,12 +1,11 @@
+import { type Endpoint, openEndpoint } from '@reembed/endpoint'
 import {
   type BenchmarkResult,
   type BenchmarkSetting,
   benchmarkEndpoint,
   bestResult,
-  type Endpoint,
   generateTexts,
-  openEndpoint,
-} from '@reembed/endpoint'
+} from '@reembed/planner'
 import { benchmarkHead, benchmarkLine, benchmarkRates, benchmarkSentence } from '@reembed/render'
 import { ReembedError } from '@reembed/shared'
 import { requireEndpoint } from '../open-resources.ts'

@@ -1,6 +1,7 @@
 import { createRunsReader } from '@reembed/producer'
 import { openQueue } from '@reembed/queue'
 import { listRuns } from '@reembed/render'
+import { paintList } from '../colours.ts'
 import { openExistingOutput, requireRedis } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags, RedisFlags } from '../options.ts'
 import { print } from '../output.ts'
@@ -11,5 +12,5 @@ export async function ls(flags: OutputFlags & RedisFlags & JsonFlag): Promise<vo
   await using queue = flags.redis ? await openQueue(requireRedis(flags)) : undefined
   const runs = await createRunsReader(store, queue)(1_000)
   const columns = process.stdout.isTTY ? (process.stdout.columns ?? 80) : Number.POSITIVE_INFINITY
-  print(flags.json, runs, runs.length > 0 ? listRuns(runs, columns) : `no runs in ${store.url}`)
+  print(flags.json, runs, runs.length > 0 ? paintList(listRuns(runs, columns)) : `no runs in ${store.url}`)
 }

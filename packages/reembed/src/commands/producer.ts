@@ -9,14 +9,20 @@ import {
   serveHooks,
   sweepOutputs,
 } from '@reembed/producer'
-import { openQueue } from '@reembed/queue'
 import { openStore } from '@reembed/store'
 import { openLog } from '@reembed/telemetry'
 import type { Command } from 'commander'
 import { requireConfigFile, schedulesOf } from '../config/schedules.ts'
 import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
-import { absoluteUrl, checkEndpoint, openOutput, requireRedis, s3OptionsOf } from '../open-resources.ts'
+import {
+  absoluteUrl,
+  checkEndpoint,
+  openOutput,
+  openQueueAtStart,
+  requireRedis,
+  s3OptionsOf,
+} from '../open-resources.ts'
 import type { MetricsFlags } from '../options.ts'
 import { type ProducerFlags, planTick } from '../planning-tick.ts'
 
@@ -42,7 +48,7 @@ export async function producer(
   await using stack = new AsyncDisposableStack()
   const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
   const store = stack.use(await openOutput(flags))
-  const queue = stack.use(await openQueue(redis, { signal }))
+  const queue = stack.use(await openQueueAtStart(redis, log, signal))
 
   const open = flags.metrics === undefined ? undefined : openMetrics(flags.metrics, flags, stack, log)
   const calendars = schedules.map(schedule => ({

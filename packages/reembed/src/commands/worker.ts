@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { setTimeout as wait } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { sweepOutputs } from '@reembed/producer'
-import { openQueue, redisAddress } from '@reembed/queue'
+import { redisAddress } from '@reembed/queue'
 import { counted } from '@reembed/render'
 import { EXIT, messageOf, ReembedError } from '@reembed/shared'
 import { openStore } from '@reembed/store'
@@ -10,7 +10,13 @@ import { openLog } from '@reembed/telemetry'
 import { startWorker } from '@reembed/worker'
 import { onInterrupt } from '../interrupt.ts'
 import { openMetrics } from '../metrics.ts'
-import { absoluteUrl, requireEndpoint, requireRedis, s3OptionsOf } from '../open-resources.ts'
+import {
+  absoluteUrl,
+  openQueueAtStart,
+  requireEndpoint,
+  requireRedis,
+  s3OptionsOf,
+} from '../open-resources.ts'
 import type { EndpointFlags, MetricsFlags, RedisFlags, S3Flags, WorkerFlags } from '../options.ts'
 
 interface Flags extends EndpointFlags, MetricsFlags, RedisFlags, WorkerFlags, S3Flags {
@@ -54,7 +60,7 @@ export async function worker(flags: Flags): Promise<void> {
   const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
   // Without --metrics the worker counts nothing.
   const metrics = flags.metrics === undefined ? undefined : openMetrics(flags.metrics, flags, stack, log)
-  const queue = stack.use(await openQueue(redis, { signal }))
+  const queue = stack.use(await openQueueAtStart(redis, log, signal))
   let idle = Promise.withResolvers<void>()
   const stuck = Promise.withResolvers<never>()
   stuck.promise.catch(() => {})

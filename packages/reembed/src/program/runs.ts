@@ -48,6 +48,27 @@ export function addRunCommands(program: Command): void {
   option
     .add(
       command(
+        'report',
+        'Write the report of a run, or of two runs compared, to one file: gates, queries that got worse, score thresholds.',
+        'reembed report current k2jq7x --output ./vectors',
+      )
+        .argument('[a]', "run id, its first letters, or 'current' (default: the newest run)")
+        .argument('[b]', 'the run that may replace it: compares both'),
+      [
+        ...option.output,
+        ...option.s3,
+        new Option(
+          '--to <file>',
+          'write to this file: HTML, or Markdown if it ends in .md; - prints Markdown (default: reembed-report-<run>.html)',
+        ),
+        new Option('--texts', 'show the texts of the documents in the queries that got worse'),
+      ],
+    )
+    .action(async (a, b, options) => (await import('../commands/report.ts')).report(a, b, options))
+
+  option
+    .add(
+      command(
         'versions',
         'List the published versions, newest first: run, model, when, by whom and why.',
         'reembed versions --output ./vectors',

@@ -8,6 +8,9 @@ import { type CreateExportLayout, type ExportShard, metadataOf, textFile, toJson
 /** The bulk request size that Elasticsearch recommends. It refuses requests above 100 MiB. */
 const BULK_BYTES = 10 * 2 ** 20
 const ELASTIC_DIMENSIONS = 4_096
+/** Most bytes of `_id`, and of a term of Lucene, which a keyword is. */
+const ELASTIC_ID_BYTES = 512
+const ELASTIC_KEYWORD_BYTES = 32_766
 
 const ELASTIC_TYPE: Record<FlatColumn['type'], string> = {
   string: 'keyword',
@@ -71,9 +74,18 @@ export const elasticsearch: CreateExportLayout = ({ manifest, extra, name }) => 
       const name = left.next().value
       if (name !== undefined) yield textFile(name, lines.join(''))
     },
+    rowLimits: {
+      consumer: 'Elasticsearch',
+      idBytes: ELASTIC_ID_BYTES,
+      stringBytes: ({ name }) => (name === 'text' ? undefined : ELASTIC_KEYWORD_BYTES),
+    },
     sharedFiles: [textFile('mapping.json', `${JSON.stringify(mapping, null, 2)}\n`)],
-    loadCommands: `curl -X PUT <elasticsearch>/${name} -H 'content-type: application/json' --data-binary @<target>/mapping.json
-for file in <target>/data/*.ndjson; do curl -sS --fail <elasticsearch>/${name}/_bulk -H 'content-type: application/x-ndjson' --data-binary @$file; done`,
+    // _bulk answers 200 although documents of it failed. The subshell ends the loop, not the shell.
+    loadCommands: `curl -sS --fail-with-body -X PUT "<elasticsearch>/${name}" -H 'content-type: application/json' --data-binary "@<target>/mapping.json"
+(for file in <target>/data/*.ndjson; do
+  reply=$(curl -sS --fail-with-body "<elasticsearch>/${name}/_bulk?filter_path=errors,items.*.error" -H 'content-type: application/x-ndjson' --data-binary "@$file")
+  case "$reply" in *'"errors":false'*) ;; *) echo "$file: $reply" >&2; exit 1 ;; esac
+done)`,
   }
 }
 
@@ -130,6 +142,11 @@ export const vespa: CreateExportLayout = ({ manifest, extra, name }) => {
         }
       }
       yield { name: `data/${stem}.jsonl`, bytes: bytes() }
+    },
+    rowLimits: {
+      consumer: 'Vespa',
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: Vespa refuses them
+      characters: { pattern: /[\0-\x08\x0b\x0c\x0e-\x1f]/, name: 'a control character' },
     },
     sharedFiles: [textFile(`schemas/${name}.sd`, schema)],
     loadCommands: `# first deploy an application package that contains schemas/${name}.sd

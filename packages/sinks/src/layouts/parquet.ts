@@ -13,7 +13,6 @@ import {
   toInt8,
   toUbinary,
 } from '@reembed/shard'
-import { ReembedError } from '@reembed/shared'
 import {
   type CreateExportLayout,
   type ExportedRun,
@@ -123,7 +122,7 @@ hf upload <org>/<name> <target> --repo-type dataset`,
   }
 }
 
-const PINECONE_ID_CHARS = 512
+const PINECONE_ID_CHARACTERS = 512
 const PINECONE_METADATA_BYTES = 40 * 1024
 
 /**
@@ -133,19 +132,8 @@ const PINECONE_METADATA_BYTES = 40 * 1024
 export const pinecone: CreateExportLayout = run => {
   const { dimensions } = run.manifest.model
   const metadata = (batch: ShardBatch): CarriedValue[] =>
-    Array.from(metadataOf(batch), (record, row) => {
-      const id = batch.ids[row] ?? ''
+    Array.from(metadataOf(batch), record => {
       const json = toJson(record)
-      if (id.length > PINECONE_ID_CHARS || Buffer.byteLength(json) > PINECONE_METADATA_BYTES) {
-        const what =
-          id.length > PINECONE_ID_CHARS
-            ? `an id of ${id.length} characters`
-            : `${Buffer.byteLength(json)} bytes of metadata`
-        throw new ReembedError(
-          'USAGE',
-          `Pinecone supports at most ${PINECONE_ID_CHARS} characters per id and ${PINECONE_METADATA_BYTES} bytes of metadata, document ${JSON.stringify(id.slice(0, 80))} has ${what}: shorten it in the corpus, or carry fewer columns`,
-        )
-      }
       return json === '{}' ? null : json
     })
   return {
@@ -159,10 +147,19 @@ export const pinecone: CreateExportLayout = run => {
       keyValues: () => [],
       name: ({ stem }) => `data/${run.name}/${stem}.parquet`,
     }),
+    rowLimits: {
+      consumer: 'Pinecone',
+      idLength: PINECONE_ID_CHARACTERS,
+      metadataBytes: PINECONE_METADATA_BYTES,
+    },
     sharedFiles: [],
     loadCommands: `python -c "from pinecone import Pinecone; print(Pinecone().Index('<index>').start_import('<target>/data/'))"`,
   }
 }
+
+/** Most bytes of a VARCHAR; the id gets a shorter one. */
+const MILVUS_STRING_BYTES = 65_535
+const MILVUS_ID_BYTES = 1_024
 
 /** One column per field of the collection. Milvus refuses a file with any other column. */
 export const milvus: CreateExportLayout = run => {
@@ -184,7 +181,9 @@ export const milvus: CreateExportLayout = run => {
     return {
       name: column.name,
       type,
-      ...(column.type === 'string' && { max_length: column.name === 'id' ? 1_024 : 65_535 }),
+      ...(column.type === 'string' && {
+        max_length: column.name === 'id' ? MILVUS_ID_BYTES : MILVUS_STRING_BYTES,
+      }),
       ...(column.nullable && { nullable: true }),
       ...(column.name === 'id' && { is_primary: true }),
     }
@@ -196,6 +195,11 @@ export const milvus: CreateExportLayout = run => {
       keyValues: () => [],
       name: ({ stem }) => `data/${stem}.parquet`,
     }),
+    rowLimits: {
+      consumer: 'Milvus',
+      idBytes: MILVUS_ID_BYTES,
+      stringBytes: () => MILVUS_STRING_BYTES,
+    },
     sharedFiles: [textFile('fields.json', `${JSON.stringify({ collection: run.name, fields }, null, 2)}\n`)],
     loadCommands: `# first create the collection with the fields of fields.json, without a dynamic field, and copy data/ into the bucket of Milvus
 python -c "from pymilvus.bulk_writer import bulk_import

@@ -7,6 +7,7 @@ import {
   COPY_HEADER,
   COPY_TRAILER,
   copyRows,
+  PG_LIMITS,
   pgColumns,
   pgIndexOf,
   quoted,
@@ -41,18 +42,16 @@ CREATE TABLE ${table} (
       const { sink, bytes } = createShardBuffer()
       sink(COPY_HEADER)
       for await (const batch of batches) {
-        const rows = copyRows(batch, extra, dimensions)
-        const [refused] = rows.refused
-        if (refused)
-          throw new ReembedError(
-            'USAGE',
-            `${refused.reason}: remove it from the corpus, or export to another layout`,
-          )
-        sink(rows.bytes)
+        const { bytes: rows, refused } = copyRows(batch, extra, dimensions)
+        // The export has checked all rows before.
+        const [first] = refused
+        if (first) throw new ReembedError('INTERNAL', `document ${first.id} was not checked: ${first.reason}`)
+        sink(rows)
       }
       sink(COPY_TRAILER)
       yield { name: `data/${stem}.copy`, bytes: bytes() }
     },
+    rowLimits: PG_LIMITS,
     sharedFiles: [textFile('schema.sql', schema), textFile('index.sql', indexSql)],
     loadCommands: `psql -f <target>/schema.sql
 for file in <target>/data/*.copy; do psql -c "\\copy ${shellQuoted(table)} FROM '$file' WITH (FORMAT binary)"; done

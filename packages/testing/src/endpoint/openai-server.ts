@@ -22,6 +22,8 @@ export interface OpenaiServerOptions {
   readonly refusalStatus?: number
   /** Whether `encoding_format: base64` is refused. */
   readonly refusesBase64?: boolean
+  /** Whether the usage of a reply counts characters, as that of infinity does. */
+  readonly countsCharacters?: boolean
   /** A text that holds `word` gets status 500, or its connection is reset. */
   readonly poison?: { readonly word: string; readonly answer: 'error' | 'reset' }
 }
@@ -72,7 +74,8 @@ export async function startOpenaiServer(options: OpenaiServerOptions = {}): Prom
     }
     answered.push(texts.length)
     const vectors = texts.map(text => vectorOf(text))
-    const tokens = texts.reduce((sum, text) => sum + openaiTokensOf(text), 0)
+    const count = options.countsCharacters ? (text: string) => text.length : openaiTokensOf
+    const tokens = texts.reduce((sum, text) => sum + count(text), 0)
     const model = options.model ?? 'm'
     const reply = openaiReply(vectors, model, tokens) as { data: object[] }
     const data = reply.data.map((entry, i) => ({ ...entry, embedding: [...(vectors[i] ?? [])] }))

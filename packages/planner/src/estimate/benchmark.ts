@@ -1,10 +1,8 @@
 // Measures an endpoint: requests, texts and tokens per second for a text length, a request size and
 // a concurrency. It bypasses the worker's limiter, packing and shards.
 
+import { type Endpoint, type Failure, isOverload, toError } from '@reembed/endpoint'
 import { type Clock, systemClock } from '@reembed/shared'
-import type { Endpoint } from './client/endpoint.ts'
-import { isOverload } from './client/failure-kinds.ts'
-import { type Failure, toError } from './client/outcome.ts'
 
 export interface BenchmarkSetting {
   /** Tokens of each text, counted by the server. */

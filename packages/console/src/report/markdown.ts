@@ -1,0 +1,98 @@
+// A report as Markdown, for a pull request or a ticket. Figures only: charts and maps are in HTML.
+
+import type { GateReport } from '@reembed/protocol'
+import { count, counted, describeComparison, describeRunStatus } from '@reembed/render'
+import type { ComparedRuns } from '../data/comparison.ts'
+import { decisionSentence, difference } from '../page/compare-figures.ts'
+import { visible } from '../page/html.ts'
+import { percent, shortId } from '../page/parts.ts'
+import type { RunView } from '../page/run-view.ts'
+import { thresholdSentence } from '../page/thresholds.ts'
+
+/** Text without meaning for Markdown or HTML. */
+const plain = (text: string): string =>
+  visible(text)
+    .replaceAll('\n', ' ')
+    .replace(/[\\`*_[\]<>|#~&]/g, char => `\\${char}`)
+
+type Cells = readonly string[]
+
+const table = (head: Cells, rows: readonly Cells[]): string =>
+  [head, head.map(() => '---'), ...rows].map(cells => `| ${cells.join(' | ')} |`).join('\n')
+
+const blocks = (...parts: readonly (string | undefined)[]): string =>
+  `${parts.filter(part => part !== undefined && part !== '').join('\n\n')}\n`
+
+export function runMarkdown({ status, facts, gates, output }: RunView, nowMs: number): string {
+  const reasons = Object.entries(facts.manifest?.rejectReasons ?? {})
+  return blocks(
+    `## Run ${shortId(status.run)}: ${plain(status.sentence)}`,
+    table(
+      ['figure', 'value'],
+      [['output', output] as const, ...describeRunStatus(status, nowMs).slice(1)].map(([name, value]) => [
+        plain(name),
+        plain(value),
+      ]),
+    ),
+    gateLines(gates),
+    reasons.length === 0
+      ? undefined
+      : `### Rejects\n\n${table(
+          ['reason', 'documents'],
+          reasons.map(([reason, times]) => [plain(reason), count(times)]),
+        )}`,
+  )
+}
+
+const QUERIES_SHOWN = 10
+
+export function comparisonMarkdown(runs: ComparedRuns): string {
+  const { before, after, comparison } = runs
+  const { judged, thresholds } = comparison
+  const worse = judged?.changes.filter(change => change.after.ndcg < change.before.ndcg) ?? []
+  return blocks(
+    `## ${shortId(before.run)} → ${shortId(after.run)}`,
+    `**${plain(decisionSentence(runs))}**`,
+    gateLines(comparison.gates),
+    judged &&
+      `### Queries that got worse\n\n${count(worse.length)} of ${counted(judged.queries, 'query', 'queries')}. nDCG@${judged.top} ${difference(judged.ndcg)}, recall@${judged.top} ${difference(judged.recall)}.\n\n${table(
+        ['query', `nDCG@${judged.top}`, `recall@${judged.top}`, 'results in common'],
+        worse
+          .slice(0, QUERIES_SHOWN)
+          .map(({ query, text, before: old, after: fresh, common }) => [
+            plain(text ?? query),
+            `${old.ndcg.toFixed(3)} → ${fresh.ndcg.toFixed(3)}`,
+            `${old.recall.toFixed(3)} → ${fresh.recall.toFixed(3)}`,
+            `${common} of ${judged.top}`,
+          ]),
+      )}`,
+    thresholds.length === 0
+      ? undefined
+      : `### Score thresholds\n\n${thresholdSentence(comparison)}\n\n${table(
+          ['old', 'passes', 'kept as it is', 'new, same share', 'new, same precision'],
+          thresholds.map(fitted => [
+            fitted.before.cutoff.toFixed(2),
+            percent(fitted.before.share),
+            percent(fitted.unchanged.share),
+            fitted.sameShare.cutoff.toFixed(3),
+            fitted.samePrecision === null ? '–' : fitted.samePrecision.cutoff.toFixed(3),
+          ]),
+        )}`,
+    `### Both runs\n\n${table(
+      ['figure', 'value'],
+      describeComparison(before, after, comparison).map(([name, value]) => [plain(name), plain(value)]),
+    )}`,
+  )
+}
+
+function gateLines(report: GateReport | undefined): string | undefined {
+  if (report === undefined || report.results.length === 0) return undefined
+  return `### Gates\n\n${table(
+    ['gate', 'result', 'figures'],
+    report.results.map(({ gate, passed, judged, message }) => [
+      plain(gate),
+      passed ? (judged === false ? 'not judged' : 'passed') : '**failed**',
+      plain(message),
+    ]),
+  )}`
+}

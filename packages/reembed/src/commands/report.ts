@@ -1,0 +1,51 @@
+import { writeFile } from 'node:fs/promises'
+import { reportComparison, reportRun } from '@reembed/console'
+import { findRun } from '@reembed/planner'
+import { messageOf, ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import { openExistingOutput, s3OptionsOf } from '../open-resources.ts'
+import type { OutputFlags } from '../options.ts'
+import { note } from '../output.ts'
+
+interface Flags extends OutputFlags {
+  readonly to?: string
+  readonly texts?: boolean
+}
+
+/** Letters of a run id in the name of a file. */
+const SHORT_ID = 8
+
+/**
+ * `reembed report [a] [b]`: writes the report of a run, or of two runs compared, to one file: HTML,
+ * or Markdown for a name that ends in .md. `--to -` prints Markdown.
+ */
+export async function report(a: string | undefined, b: string | undefined, flags: Flags): Promise<void> {
+  await using store = await openExistingOutput(flags)
+  const first = await runOf(store, a)
+  const second = b === undefined ? undefined : await runOf(store, b)
+  const { html, markdown } =
+    second === undefined
+      ? await reportRun(store, first)
+      : await reportComparison(store, first, second, {
+          texts: flags.texts,
+          s3: s3OptionsOf(flags),
+          onTextsUnreadable: error =>
+            note(`note: ids only, because the texts cannot be read from the corpus: ${messageOf(error)}`),
+        })
+  const name = [first, second].flatMap(run => run?.slice(0, SHORT_ID) ?? []).join('-')
+  const { to = `reembed-report-${name}.html` } = flags
+  if (to === '-') {
+    process.stdout.write(markdown)
+    return
+  }
+  const text = to.endsWith('.md') ? markdown : html
+  await writeFile(to, text).catch((error: unknown) => {
+    throw new ReembedError('USAGE', `cannot write the report to ${to}: ${messageOf(error)}`, {
+      option: 'target',
+    })
+  })
+  note(`report    ${to}`)
+}
+
+const runOf = (store: Store, name: string | undefined): Promise<string> =>
+  name === 'current' ? findRun(store, undefined, 'current') : findRun(store, name, 'newest')

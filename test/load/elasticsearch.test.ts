@@ -52,17 +52,20 @@ test.each([
   ['Elasticsearch 9.3', '9.3.0', 'elasticsearch', 'base64'],
   ['Elasticsearch 8.15', '8.15.2', 'elasticsearch', 'numbers'],
   ['OpenSearch 3.2', '3.2.0', 'opensearch', 'numbers'],
-] as const)('%s is loaded without refreshes, then refreshed by its default', async (_, version, product, sent) => {
-  await using server = await startElasticsearch(version, product)
-  const output = memoryStore()
-  const { manifest } = await makeRun(output)
-  await using vectors = await openVectorStore(`${product}+${server.url}`)
-  const { record, proof } = await loadRun(output, manifest, vectors)
-  expect(proof).toMatchObject({ rows: 300, compared: 'cosine' })
-  expect(server.sent).toEqual(new Set([sent]))
-  expect(server.refreshedWith).toEqual(new Set(['-1']))
-  expect(server.indices.get(record.target)?.refresh).toBeNull()
-})
+] as const)(
+  '%s is loaded without refreshes, then refreshed by its default',
+  async (_, version, product, sent) => {
+    await using server = await startElasticsearch(version, product)
+    const output = memoryStore()
+    const { manifest } = await makeRun(output)
+    await using vectors = await openVectorStore(`${product}+${server.url}`)
+    const { record, proof } = await loadRun(output, manifest, vectors)
+    expect(proof).toMatchObject({ rows: 300, compared: 'cosine' })
+    expect(server.sent).toEqual(new Set([sent]))
+    expect(server.refreshedWith).toEqual(new Set(['-1']))
+    expect(server.indices.get(record.target)?.refresh).toBeNull()
+  },
+)
 
 test('documents that the server refuses are listed with its reason, and a long id with ours', async () => {
   await using server = await startElasticsearch('9.3.0')
@@ -77,7 +80,10 @@ test('documents that the server refuses are listed with its reason, and a long i
   expect(refused).toEqual(
     expect.arrayContaining([
       { id: long, reason: 'the id has 600 bytes, and _id takes at most 512' },
-      { id: expect.stringContaining('doc-5'), reason: expect.stringContaining('immense term in field="lang"') },
+      {
+        id: expect.stringContaining('doc-5'),
+        reason: expect.stringContaining('immense term in field="lang"'),
+      },
     ]),
   )
 })

@@ -45,7 +45,8 @@ proveLoads(
           columns,
         })),
       async search(name) {
-        // The dimensions of a query must be those of the collection, so the query is the number 1 alone.
+        // The dimensions of a query must be those of the collection, so the query is the number 1
+        // alone.
         const { result } = await post(`/collections/${name}/points/query`, {
           query: [1],
           limit: 10,

@@ -1,10 +1,19 @@
-// A stand-in of the REST API that Elasticsearch and OpenSearch share: the routes that a load uses, with
-// their checks. Sources: elastic.co/docs/api/doc/elasticsearch (bulk, create index, update aliases,
-// count, search), elastic.co "Dense vector field type", elastic/elasticsearch#137072 (base64 from 9.3),
-// docs.opensearch.org "k-NN vector", "Update aliases". Each tenth bulk is refused with 429
-// (es_rejected_execution_exception), as a whole or in one item, and each seventh is done without a reply.
+// A stand-in of the REST API that Elasticsearch and OpenSearch share: the routes that a load uses,
+// with their checks. Sources: elastic.co/docs/api/doc/elasticsearch (bulk, create index, update
+// aliases, count, search), elastic.co "Dense vector field type", elastic/elasticsearch#137072
+// (base64 from 9.3), docs.opensearch.org "k-NN vector", "Update aliases". Each tenth bulk is
+// refused with 429 (es_rejected_execution_exception), as a whole or in one item, and each seventh
+// is done without a reply.
 
-import { dot, exactNumbers, type StandIn, type StandInReply, type StandInRequest, startStandIn, unknownMembers } from './json-server.ts'
+import {
+  dot,
+  exactNumbers,
+  type StandIn,
+  type StandInReply,
+  type StandInRequest,
+  startStandIn,
+  unknownMembers,
+} from './json-server.ts'
 
 export interface StoredDocument {
   vector: readonly number[]
@@ -46,7 +55,8 @@ class Refusal extends Error {
   }
 }
 const invalid = (message: string): Refusal => new Refusal(400, 'illegal_argument_exception', message)
-const noIndex = (name: string): Refusal => new Refusal(404, 'index_not_found_exception', `no such index [${name}]`)
+const noIndex = (name: string): Refusal =>
+  new Refusal(404, 'index_not_found_exception', `no such index [${name}]`)
 
 export async function startElasticsearch(
   number: string,
@@ -61,7 +71,8 @@ export async function startElasticsearch(
   let bulks = 0
 
   const strict = (value: unknown, known: readonly string[]): Record<string, unknown> => {
-    if (typeof value !== 'object' || value === null) throw new Refusal(400, 'parsing_exception', 'expected an object')
+    if (typeof value !== 'object' || value === null)
+      throw new Refusal(400, 'parsing_exception', 'expected an object')
     const unknown = unknownMembers(value, known)
     if (unknown.length > 0) throw new Refusal(400, 'parsing_exception', `unknown field [${unknown}]`)
     return value as Record<string, unknown>
@@ -74,9 +85,11 @@ export async function startElasticsearch(
   }
 
   function create(name: string, body: unknown): void {
-    if (indices.has(name)) throw new Refusal(400, 'resource_already_exists_exception', `index [${name}] already exists`)
+    if (indices.has(name))
+      throw new Refusal(400, 'resource_already_exists_exception', `index [${name}] already exists`)
     if (aliases.has(name)) throw new Refusal(400, 'invalid_index_name_exception', `alias [${name}] exists`)
-    if (!/^[a-z][a-z0-9_-]*$/.test(name)) throw new Refusal(400, 'invalid_index_name_exception', `Invalid index name [${name}]`)
+    if (!/^[a-z][a-z0-9_-]*$/.test(name))
+      throw new Refusal(400, 'invalid_index_name_exception', `Invalid index name [${name}]`)
     const { settings, mappings } = strict(body, ['settings', 'mappings'])
     const known = ['refresh_interval', 'number_of_replicas', ...(product === 'opensearch' ? ['knn'] : [])]
     const index = strict(strict(settings, ['index']).index, known)
@@ -92,8 +105,11 @@ export async function startElasticsearch(
     }
     const dims = Number(vector.dims ?? vector.dimension)
     const most = product === 'opensearch' ? 16_000 : 4_096
-    if (!(dims >= 1 && dims <= most)) throw invalid(`The number of dimensions should be in the range [1, ${most}] but was [${dims}]`)
-    const keywords = Object.entries(fields).flatMap(([field, { type }]) => (type === 'keyword' ? [field] : []))
+    if (!(dims >= 1 && dims <= most))
+      throw invalid(`The number of dimensions should be in the range [1, ${most}] but was [${dims}]`)
+    const keywords = Object.entries(fields).flatMap(([field, { type }]) =>
+      type === 'keyword' ? [field] : [],
+    )
     indices.set(name, {
       meta,
       dims,
@@ -108,12 +124,27 @@ export async function startElasticsearch(
   function parseVector(value: unknown, dims: number): number[] {
     let vector = value as number[]
     if (typeof value === 'string') {
-      if (version < BASE64_FROM) throw new Refusal(400, 'document_parsing_exception', "Failed to parse object: expecting token of type [VALUE_NUMBER] but found [VALUE_STRING]")
+      if (version < BASE64_FROM)
+        throw new Refusal(
+          400,
+          'document_parsing_exception',
+          'Failed to parse object: expecting token of type [VALUE_NUMBER] but found [VALUE_STRING]',
+        )
       vector = [...new Float32Array(new Uint8Array(Buffer.from(value, 'base64').swap32()).buffer)]
     }
     sent.add(typeof value === 'string' ? 'base64' : 'numbers')
-    if (vector.length !== dims) throw new Refusal(400, 'document_parsing_exception', `The [dense_vector] field [embedding] has a different number of dimensions [${vector.length}] than defined in the mapping [${dims}]`)
-    if (dot(vector, vector) === 0) throw new Refusal(400, 'document_parsing_exception', 'The [cosine] similarity does not support vectors with zero magnitude')
+    if (vector.length !== dims)
+      throw new Refusal(
+        400,
+        'document_parsing_exception',
+        `The [dense_vector] field [embedding] has a different number of dimensions [${vector.length}] than defined in the mapping [${dims}]`,
+      )
+    if (dot(vector, vector) === 0)
+      throw new Refusal(
+        400,
+        'document_parsing_exception',
+        'The [cosine] similarity does not support vectors with zero magnitude',
+      )
     return vector.map(Math.fround)
   }
 
@@ -128,10 +159,16 @@ export async function startElasticsearch(
   }
 
   function bulk(name: string, request: StandInRequest): { body: unknown; reset: boolean } {
-    if (request.headers['content-type'] !== 'application/x-ndjson') throw new Refusal(406, 'media_type_header_exception', 'Content-Type is not supported')
+    if (request.headers['content-type'] !== 'application/x-ndjson')
+      throw new Refusal(406, 'media_type_header_exception', 'Content-Type is not supported')
     if (!request.text.endsWith('\n')) throw invalid('The bulk request must be terminated by a newline [\\n]')
     bulks += 1
-    if (bulks % 20 === 0) throw new Refusal(429, 'es_rejected_execution_exception', 'rejected execution of coordinating operation')
+    if (bulks % 20 === 0)
+      throw new Refusal(
+        429,
+        'es_rejected_execution_exception',
+        'rejected execution of coordinating operation',
+      )
     const index = resolve(name)
     refreshedWith.add(index.refresh)
     const lines = request.text.trimEnd().split('\n')
@@ -139,14 +176,21 @@ export async function startElasticsearch(
     for (let at = 0; at < lines.length; at += 2) {
       const { _id } = strict(strict(JSON.parse(lines[at] ?? ''), ['index']).index, ['_id']) as { _id: string }
       if (Buffer.byteLength(_id) > MAX_ID_BYTES)
-        throw new Refusal(400, 'action_request_validation_exception', `id [${_id}] is too long, must be no longer than 512 bytes`)
+        throw new Refusal(
+          400,
+          'action_request_validation_exception',
+          `id [${_id}] is too long, must be no longer than 512 bytes`,
+        )
       try {
-        if (bulks % 20 === 10 && at === 0) throw new Refusal(429, 'es_rejected_execution_exception', 'rejected execution')
+        if (bulks % 20 === 10 && at === 0)
+          throw new Refusal(429, 'es_rejected_execution_exception', 'rejected execution')
         addDocument(index, _id, lines[at + 1] ?? '')
         items.push({ index: { _id, status: 201 } })
       } catch (error) {
         if (!(error instanceof Refusal)) throw error
-        items.push({ index: { _id, status: error.status, error: { type: error.type, reason: error.message } } })
+        items.push({
+          index: { _id, status: error.status, error: { type: error.type, reason: error.message } },
+        })
       }
     }
     const errors = items.some(item => 'error' in (item as { index: object }).index)
@@ -158,11 +202,20 @@ export async function startElasticsearch(
     const next = new Map(Array.from(aliases, ([alias, held]) => [alias, new Set(held)]))
     for (const action of actions) {
       const known = strict(action, ['add', 'remove'])
-      const { index = '', alias = '' } = strict(known.add ?? known.remove, ['index', 'alias']) as Record<string, string>
+      const { index = '', alias = '' } = strict(known.add ?? known.remove, ['index', 'alias']) as Record<
+        string,
+        string
+      >
       if (!indices.has(index)) throw noIndex(index)
-      if (indices.has(alias)) throw new Refusal(400, 'invalid_alias_name_exception', `an index exists with the same name as the alias [${alias}]`)
+      if (indices.has(alias))
+        throw new Refusal(
+          400,
+          'invalid_alias_name_exception',
+          `an index exists with the same name as the alias [${alias}]`,
+        )
       const held = next.get(alias) ?? new Set()
-      if (known.remove && !held.delete(index)) throw new Refusal(404, 'aliases_not_found_exception', `aliases [${alias}] missing`)
+      if (known.remove && !held.delete(index))
+        throw new Refusal(404, 'aliases_not_found_exception', `aliases [${alias}] missing`)
       if (known.add) held.add(index)
       if (held.size > 0) next.set(alias, held)
       else next.delete(alias)
@@ -177,7 +230,11 @@ export async function startElasticsearch(
     const source = strict(_source, ['includes', ...(version >= EXCLUDED_FROM ? ['exclude_vectors'] : [])])
     const showsVectors = version < EXCLUDED_FROM || source.exclude_vectors === false
     const hits: [string, StoredDocument][] = knn
-      ? [...index.searchable].sort(([, a], [, b]) => dot(b.vector, (knn as { query_vector: number[] }).query_vector) - dot(a.vector, (knn as { query_vector: number[] }).query_vector))
+      ? [...index.searchable].sort(
+          ([, a], [, b]) =>
+            dot(b.vector, (knn as { query_vector: number[] }).query_vector) -
+            dot(a.vector, (knn as { query_vector: number[] }).query_vector),
+        )
       : (strict(strict(query, ['ids']).ids, ['values']).values as string[]).flatMap(id => {
           const found = index.searchable.get(id)
           return found ? [[id, found] as [string, StoredDocument]] : []
@@ -196,15 +253,20 @@ export async function startElasticsearch(
     const { method, path, text } = request
     const [, first = '', second, third] = path.split('/')
     const body = second === '_bulk' || text === '' ? undefined : JSON.parse(text)
-    if (Object.keys(request.query).length > 0) throw invalid(`unrecognized parameter [${Object.keys(request.query)}]`)
-    switch (`${method} ${first.startsWith('_') ? first : ':index'}${second ? `/${first === '_alias' ? ':name' : second}` : ''}${third ? '/…' : ''}`) {
+    if (Object.keys(request.query).length > 0)
+      throw invalid(`unrecognized parameter [${Object.keys(request.query)}]`)
+    switch (
+      `${method} ${first.startsWith('_') ? first : ':index'}${second ? `/${first === '_alias' ? ':name' : second}` : ''}${third ? '/…' : ''}`
+    ) {
       case 'POST _aliases':
         changeAliases(body)
         return { body: { acknowledged: true } }
       case 'GET _alias/:name': {
         const held = aliases.get(second ?? '')
         if (!held) throw new Refusal(404, 'aliases_not_found_exception', `alias [${second}] missing`)
-        return { body: Object.fromEntries(Array.from(held, index => [index, { aliases: { [second ?? '']: {} } }])) }
+        return {
+          body: Object.fromEntries(Array.from(held, index => [index, { aliases: { [second ?? '']: {} } }])),
+        }
       }
       case 'PUT :index':
         create(first, body)
@@ -249,7 +311,10 @@ export async function startElasticsearch(
       return { status: 200, ...route(request) }
     } catch (error) {
       if (!(error instanceof Refusal)) throw error
-      return { status: error.status, body: { error: { type: error.type, reason: error.message }, status: error.status } }
+      return {
+        status: error.status,
+        body: { error: { type: error.type, reason: error.message }, status: error.status },
+      }
     }
   })
   return Object.assign(server, { indices, sent, refreshedWith })

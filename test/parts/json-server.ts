@@ -1,6 +1,6 @@
 // An HTTP server of JSON routes, for stand-ins of vector stores. A route that the stand-in does not
-// know, an unknown query parameter and an unknown member of a body are refused, so that a client uses
-// only what the documentation describes.
+// know, an unknown query parameter and an unknown member of a body are refused, so that a client
+// uses only what the documentation describes.
 
 import { once } from 'node:events'
 import { createServer, type IncomingMessage } from 'node:http'
@@ -66,6 +66,9 @@ export const unknownMembers = (value: object, known: readonly string[]): string[
 export const dot = (a: readonly number[], b: readonly number[]): number =>
   a.reduce((sum, value, i) => sum + value * (b[i] ?? 0), 0)
 
+/** `JSON.rawJSON` of Node, which the library of TypeScript does not declare. */
+const { rawJSON } = JSON as typeof JSON & { rawJSON(text: string): unknown }
+
 /** Numbers as servers in Rust and Java write them: JSON.stringify would lose the sign of -0. */
 export const exactNumbers = (values: readonly number[]): unknown[] =>
-  values.map(value => (Object.is(value, -0) ? JSON.rawJSON('-0.0') : value))
+  values.map(value => (Object.is(value, -0) ? rawJSON('-0.0') : value))

@@ -1,7 +1,7 @@
 // A stand-in of Qdrant's REST API: the routes that a load uses, as api.qdrant.tech/api-reference
-// describes them (v1.15), with their checks. Each tenth upsert is refused with 429, as in strict mode
-// (qdrant.tech/documentation/guides/administration, "Strict mode"), and each seventh is done without a
-// reply.
+// describes them (v1.15), with their checks. Each tenth upsert is refused with 429, as in strict
+// mode (qdrant.tech/documentation/guides/administration, "Strict mode"), and each seventh is done
+// without a reply.
 
 import {
   dot,

@@ -23,7 +23,8 @@ export interface HttpClient {
   /** The URL without credentials. */
   readonly address: string
   /**
-   * @throws ReembedError STORE_UNREACHABLE for a failure that passes by itself, with the wait that the
+   * @throws ReembedError STORE_UNREACHABLE for a failure that passes by itself, with the wait that
+   * the
    *   server asks for; STORE_ACCESS_DENIED; USAGE for a request that the server refuses
    */
   request(method: string, path: string, request?: HttpRequest): Promise<HttpReply>

@@ -1,5 +1,5 @@
-// Qdrant by its REST API (api.qdrant.tech/api-reference). Points are upserted while the collection has
-// no HNSW graph (m: 0), which is the fastest way that needs no more memory
+// Qdrant by its REST API (api.qdrant.tech/api-reference). Points are upserted while the collection
+// has no HNSW graph (m: 0), which is the fastest way that needs no more memory
 // (qdrant.tech/documentation/tutorials/bulk-upload); the graph is built afterwards.
 //
 //   reembed_loads   a collection with one point for each target: its load, run and the hash of the run
@@ -25,7 +25,7 @@ const UPSERT_BYTES = 4 * 2 ** 20
 const HNSW_M = 16
 const MAX_DIMENSIONS = 65_535
 const POLL_MS = 200
-/** Any UUID that names this use, see RFC 9562, section 5.5. */
+/** Any UUID that names this use (RFC 9562, UUID version 5). */
 const NAMESPACE = Buffer.from('5f0d6a4e0f2b4cf29a6b6f3f6b1f8a2d', 'hex')
 
 interface Point {

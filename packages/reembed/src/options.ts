@@ -198,6 +198,14 @@ export const config: Option = new Option(
   'read values from this file; flags and variables override them (default: reembed.yaml, if it exists)',
 ).env('REEMBED_CONFIG')
 
+export const timeout: Option = new Option(
+  '--timeout <seconds>',
+  'wait this long for a reply of Redis, the store, the Hub or the endpoint, then fail',
+)
+  .default(60)
+  .argParser(amount)
+  .env('REEMBED_TIMEOUT')
+
 export const maxTruncated: Option = new Option(
   '--max-truncated <share>',
   "publish only if the model read all of the text but this share, like '1%' (default: any share, with a warning)",

@@ -5,7 +5,6 @@
 import { createWriteStream, existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { codeOf, ReembedError } from '@reembed/shared'
 import { createHubClient, escapeHubPath } from '@reembed/store'
@@ -85,18 +84,16 @@ async function fetchFiles(id: string, revision: string, folder: string): Promise
       { subject },
     )
     if (!response.ok) {
-      await response.body?.cancel()
+      await response.cancel()
       return false
     }
     commit = response.headers.get('x-repo-commit') ?? commit
     const path = join(folder, file)
     await mkdir(dirname(path), { recursive: true })
-    await pipeline(Readable.fromWeb(response.body ?? new ReadableStream()), createWriteStream(path)).catch(
-      (error: unknown) => {
-        // Errors of the disk have a code of their own; fetch wraps those of the connection.
-        throw codeOf(error) === undefined ? hub.unreachable(subject, error) : error
-      },
-    )
+    await pipeline(response.body(), createWriteStream(path)).catch((error: unknown) => {
+      // Errors of the disk have a code of their own; fetch wraps those of the connection.
+      throw codeOf(error) === undefined ? hub.unreachable(subject, error) : error
+    })
     return true
   }
 

@@ -1,7 +1,7 @@
 import { findRun } from '@reembed/planner'
 import { bytes, count, counted } from '@reembed/render'
 import { type Quantization, requireManifest } from '@reembed/shard'
-import { ReembedError } from '@reembed/shared'
+import { ReembedError, unlessAborted } from '@reembed/shared'
 import { type ExportLayoutName, exportRun } from '@reembed/sinks'
 import { openStore } from '@reembed/store'
 import { onInterrupt } from '../interrupt.ts'
@@ -37,7 +37,7 @@ export async function exportCommand(name: string | undefined, flags: Flags): Pro
 
   let notedMs = Date.now()
   const { layout, quantize } = flags
-  const outcome = await exportRun(store, manifest, target, {
+  const exported = exportRun(store, manifest, target, {
     layout,
     quantize,
     name: flags.name,
@@ -47,7 +47,8 @@ export async function exportCommand(name: string | undefined, flags: Flags): Pro
       notedMs = Date.now()
       note(`${count(shards)} of ${counted(manifest.shards, 'shard')}  ${count(rows)} rows`)
     },
-  }).catch((error: unknown) => {
+  })
+  const outcome = await unlessAborted(signal, exported).catch((error: unknown) => {
     if (!signal.aborted) throw error
     throw new ReembedError('INTERRUPTED', 'stopped: written files are kept, the same command continues')
   })

@@ -517,6 +517,10 @@ export const exported: readonly Option[] = [
     "also write quantized vectors, in addition to the float32 ones: 'int8', 'ubinary' or both with a comma",
   ).argParser(quantizations),
   new Option('--name <name>', 'set the name of the table, collection, index, namespace or document type'),
+  new Option(
+    '--since <version>',
+    'only write rows that were added or changed since this version or run, and the ids to delete first',
+  ),
 ]
 
 export const vectorStore: readonly Option[] = [

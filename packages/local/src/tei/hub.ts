@@ -27,6 +27,8 @@ const OPTIONAL_FILES = [
 const GRAPHS = [
   ['onnx/model.onnx', 'onnx/model.onnx_data'],
   ['model.onnx', 'model.onnx_data'],
+  // The weights of a BERT encoder, from which the graph is made.
+  ['model.safetensors', undefined],
 ] as const
 
 /** The files of `<id>` or `<id>@<revision>`, from the cache, else from the Hub. */
@@ -108,12 +110,12 @@ async function fetchFiles(id: string, revision: string, folder: string): Promise
   for (const file of OPTIONAL_FILES) await get(file)
   for (const [graph, data] of GRAPHS) {
     if (await get(graph)) {
-      await get(data)
+      if (data !== undefined) await get(data)
       return commit
     }
   }
   throw new ReembedError(
     'ENDPOINT_UNSUPPORTED',
-    `The Hub at ${hub.endpoint} has no onnx/model.onnx of model ${id}: export one with optimum-cli export onnx, and give its folder`,
+    `The Hub at ${hub.endpoint} has neither onnx/model.onnx nor model.safetensors of model ${id}: export one with optimum-cli export onnx, and give its folder`,
   )
 }

@@ -8,12 +8,14 @@ import { onInterrupt } from '../interrupt.ts'
 import { absoluteUrl, openExistingOutput, s3OptionsOf } from '../open-resources.ts'
 import type { JsonFlag, OutputFlags } from '../options.ts'
 import { facts, note, print } from '../output.ts'
+import { manifestOf } from './diff.ts'
 
 interface Flags extends OutputFlags, JsonFlag {
   readonly layout: ExportLayoutName
   readonly to?: string
   readonly quantize?: readonly Quantization[]
   readonly name?: string
+  readonly since?: string
 }
 
 const NOTE_EVERY_MS = 5_000
@@ -27,7 +29,10 @@ export async function exportCommand(name: string | undefined, flags: Flags): Pro
   const store = stack.use(await openExistingOutput(flags))
   const run = await findRun(store, name, 'current')
   const manifest = await requireManifest(store, run)
-  const to = flags.to ?? `${store.url.replace(/\/$/, '')}/exports/${run}/${flags.layout}`
+  const since = flags.since === undefined ? undefined : await manifestOf(store, flags.since)
+  const to =
+    flags.to ??
+    `${store.url.replace(/\/$/, '')}/exports/${run}/${flags.layout}${since === undefined ? '' : `-since-${since.run}`}`
   // A loader reads every object in the target, so the check object of a safe store must not
   // exist. One process writes an export, so an unsafe store is safe enough.
   const target = stack.use(
@@ -41,6 +46,7 @@ export async function exportCommand(name: string | undefined, flags: Flags): Pro
     layout,
     quantize,
     name: flags.name,
+    since,
     signal,
     onProgress({ shards, rows }) {
       if (Date.now() - notedMs < NOTE_EVERY_MS) return
@@ -52,7 +58,7 @@ export async function exportCommand(name: string | undefined, flags: Flags): Pro
     if (!signal.aborted) throw error
     throw new ReembedError('INTERRUPTED', 'stopped: written files are kept, the same command continues')
   })
-  const { rows, files, existingFiles } = outcome
+  const { rows, deletes, files, existingFiles } = outcome
   print(
     flags.json,
     { run, layout, target: target.url, ...outcome },
@@ -60,6 +66,9 @@ export async function exportCommand(name: string | undefined, flags: Flags): Pro
       ['run', run],
       ['layout', layout],
       ['rows', count(rows)],
+      ...(flags.since === undefined
+        ? []
+        : [['deletes', `${counted(deletes, 'id')} in deletes/, to delete first`] as const]),
       [
         'files',
         `${count(files)}${existingFiles > 0 ? `, ${count(existingFiles)} of them written before` : ''}, ${bytes(outcome.bytes)} written`,

@@ -30,8 +30,8 @@ interface Entry {
 
 /**
  * Yields the regular files under `root` whose key starts with `prefix`. Skips names that start with
- * a dot and `node_modules`, and everything below them. Follows symbolic links within the root. Omits files that
- * another process deletes during the listing.
+ * a dot and `node_modules`, and everything below them. Follows symbolic links within the root.
+ * Omits files that another process deletes during the listing.
  */
 export async function* listFolder(
   root: string,

@@ -35,6 +35,7 @@ const FLAGS: Readonly<Record<string, string>> = {
   target: '--to',
   tokenizer: '--tokenizer',
   unsafe: '--unsafe-store',
+  'worker.sources': '--sources',
   'vectors.dimensions': '--dimensions',
 }
 

@@ -25,7 +25,7 @@ import {
   requireWholeBytes,
   type ShardBatch,
 } from '@reembed/shard'
-import { canonical, manifestKey, mapConcurrent, ReembedError } from '@reembed/shared'
+import { canonical, manifestKey, mapConcurrent, printable, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import {
   type CreateExportLayout,
@@ -152,7 +152,7 @@ export async function exportRun(
     await requireRowsFit(source, manifest, { limits: rowLimits, columns: renamed, signal })
   const ranges = await openExportRecord(source, target, layoutName, run)
   const layout = LAYOUTS[layoutName]({ ...run, ranges })
-  const loadCommands = layout.loadCommands.replaceAll('<target>', target.url)
+  const loadCommands = layout.loadCommands(target.url)
   const options: ExportShardOptions = {
     existingKeys: new Set(await Array.fromAsync(target.list(''), ({ key }) => key)),
     dimensions: manifest.model.dimensions,
@@ -387,14 +387,18 @@ const loadPage = (
   loadCommands: string,
 ): string => `# Load
 
-${totals.rows} vectors with ${model.dimensions} dimensions. Model ${model.id}@${model.revision ?? 'unknown'}, run ${run}, layout ${layout}.
+${totals.rows} vectors with ${model.dimensions} dimensions. Model ${printable(`${model.id}@${model.revision ?? 'unknown'}`)}, run ${run}, layout ${layout}.
 ${quantize
   .map(type => {
     const place = layout === 'npy' ? `Folder \`embeddings_${type}/\`` : `Column \`embedding_${type}\``
     return `\n- ${place}: ${QUANTIZED_VALUES[type]}.`
   })
   .join('')}
-\`\`\`sh
+${fenceFor(loadCommands)}sh
 ${loadCommands}
-\`\`\`
+${fenceFor(loadCommands)}
 `
+
+/** A fence of Markdown that no line of the text closes. */
+const fenceFor = (text: string): string =>
+  '`'.repeat(Math.max(3, ...Array.from(text.matchAll(/`+/g), ([run]) => run.length + 1)))

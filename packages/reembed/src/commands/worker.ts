@@ -21,6 +21,7 @@ import type { EndpointFlags, MetricsFlags, RedisFlags, S3Flags, WorkerFlags } fr
 
 interface Flags extends EndpointFlags, MetricsFlags, RedisFlags, WorkerFlags, S3Flags {
   readonly output: readonly string[]
+  readonly sources?: readonly string[]
   readonly drainSeconds: number
   readonly giveUpMinutes: number
   readonly unsafeStore?: boolean
@@ -69,6 +70,7 @@ export async function worker(flags: Flags): Promise<void> {
     endpoint: url,
     endpointOptions: options,
     outputs,
+    sources: flags.sources,
     concurrency: flags.concurrency,
     s3: s3OptionsOf(flags),
     unsafeStore: flags.unsafeStore,

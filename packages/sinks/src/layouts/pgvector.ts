@@ -9,7 +9,7 @@
 
 import type { CarriedValue } from '@reembed/protocol'
 import { createShardBuffer, type FlatColumn } from '@reembed/shard'
-import { ReembedError } from '@reembed/shared'
+import { ReembedError, shellWord } from '@reembed/shared'
 import { type CreateExportLayout, textFile } from '../layout.ts'
 
 const SQL_TYPE: Record<FlatColumn['type'], string> = {
@@ -60,8 +60,6 @@ CREATE TABLE ${table} (
       : `-- pgvector cannot index more than ${MAX_INDEX_DIMENSIONS.halfvec} dimensions: searches compare every row.\n`
   // Only the operator of the index's operator class, over the indexed expression, uses the index.
   const query = `SELECT id FROM ${table} ORDER BY ${indexed} ${normalized ? '<#>' : '<=>'} (SELECT ${indexed} FROM ${table} LIMIT 1) LIMIT 10`
-  /** For use inside double quotes. */
-  const shellQuoted = (sql: string): string => sql.replace(/["\\$`]/g, '\\$&')
   return {
     fileNames: ({ stem }) => [`data/${stem}.copy`],
     async *write({ stem }, batches) {
@@ -87,11 +85,12 @@ CREATE TABLE ${table} (
       characters: { pattern: /\0/, name: 'the character U+0000' },
     },
     sharedFiles: [textFile('schema.sql', schema), textFile('index.sql', index)],
-    loadCommands: `psql -f <target>/schema.sql
-for file in <target>/data/*.copy; do psql -c "\\copy ${shellQuoted(table)} FROM '$file' WITH (FORMAT binary)"; done
-psql -f <target>/index.sql
+    // From psql's stdin: a file name inside the command would need the quotes of SQL as well.
+    loadCommands: target => `psql -f ${shellWord(`${target}/schema.sql`)}
+for file in ${shellWord(target)}/data/*.copy; do psql -c ${shellWord(`\\copy ${table} FROM pstdin WITH (FORMAT binary)`)} < "$file"; done
+psql -f ${shellWord(`${target}/index.sql`)}
 # the ids nearest to one vector of the table:
-psql -c "${shellQuoted(query)}"`,
+psql -c ${shellWord(query)}`,
   }
 }
 

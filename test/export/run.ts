@@ -3,7 +3,7 @@
 
 import type { CarriedValue, Manifest, ManifestShard } from '@reembed/protocol'
 import { createShardBuffer, createShardWriter, extraColumns } from '@reembed/shard'
-import { manifestKey, manifestSegmentKey, shardKey } from '@reembed/shared'
+import { manifestKey, manifestSegmentKey, sha256, shardKey } from '@reembed/shared'
 import { putJson, putRows, type Store } from '@reembed/store'
 import { factsOf, makeRows } from '../shard/parts.ts'
 
@@ -43,15 +43,19 @@ function extraOf(ids: readonly string[], more: readonly string[]): Record<string
 export async function makeRun(
   store: Store,
   {
+    run = RUN,
     shards = 3,
     rows = 100,
     dimensions = 16,
+    rowGroupRows = 37,
     more = [],
     edit = () => ({}),
   }: {
+    run?: string
     shards?: number
     rows?: number
     dimensions?: number
+    rowGroupRows?: number
     /** Additional string columns. */
     more?: readonly string[]
     /** Replaces id and text of a row. */
@@ -74,22 +78,22 @@ export async function makeRun(
   for (let shard = 0; shard < shards; shard++) {
     const [from, to] = [shard * rows, (shard + 1) * rows]
     const { sink, bytes } = createShardBuffer()
-    const writer = createShardWriter({ dimensions, extra: extraColumns(layout), rowGroupRows: 37, sink })
+    const writer = createShardWriter({ dimensions, extra: extraColumns(layout), rowGroupRows, sink })
     writer.append({
       ids: ids.slice(from, to),
       hashes: hashes.subarray(16 * from, 16 * to),
       vectors: vectors.subarray(dimensions * from, dimensions * to),
       extra: Object.values(extra).map(values => values.slice(from, to)),
     })
-    const { receipt } = writer.finish({ ...factsOf(rows, dimensions), run: RUN, shard, shards })
-    const key = shardKey(RUN, shard, shards)
+    const { receipt } = writer.finish({ ...factsOf(rows, dimensions), run, shard, shards })
+    const key = shardKey(run, shard, shards)
     await store.putIfAbsent(key, bytes())
     const { tokens, bodySha256 } = receipt
     listed.push({ key, bytes: bytes().length, rows, rejects: 0, tokens, bodySha256 })
   }
   const manifest: Manifest = {
     format: 1,
-    run: RUN,
+    run,
     seq: 1,
     spaceId: 'space',
     recipeId: 'recipe',
@@ -110,11 +114,11 @@ export async function makeRun(
       repaired: 0,
     },
     rejectReasons: {},
-    shardsSha256: '',
+    shardsSha256: sha256(listed.map(({ key, bodySha256 }) => key + bodySha256).join()),
   }
   for (let segment = 0; segment * 2 < shards; segment++) {
-    await putRows(store, manifestSegmentKey(RUN, segment), listed.slice(segment * 2, segment * 2 + 2))
+    await putRows(store, manifestSegmentKey(run, segment), listed.slice(segment * 2, segment * 2 + 2))
   }
-  await putJson(store, manifestKey(RUN), manifest)
+  await putJson(store, manifestKey(run), manifest)
   return { manifest, ids, vectors, extra }
 }

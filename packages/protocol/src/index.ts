@@ -67,6 +67,17 @@ export {
 } from './identity.ts'
 export type { Dtype, ShardLayout } from './layout.ts'
 export {
+  type LoadedShard,
+  type LoadProof,
+  type LoadRecord,
+  type LoadTarget,
+  putLoadedShard,
+  putLoadRecord,
+  type RefusedRow,
+  readLoadedShards,
+  readLoadRecords,
+} from './load-record.ts'
+export {
   type Manifest,
   type ManifestShard,
   putManifest,

@@ -4,6 +4,8 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import {
   gatesKey,
+  loadedShardKey,
+  loadKey,
   manifestKey,
   manifestSegmentKey,
   modelKey,
@@ -22,6 +24,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { EXPORT_RECORD_KEY, putExportRecord, readExportRecord } from '../src/export-record.ts'
 import { getGateReport, putGateReport, readQueries } from '../src/gate-report.ts'
 import { putVersion, readCurrent, readSeq, takeSeq } from '../src/history.ts'
+import { putLoadedShard, putLoadRecord, readLoadedShards, readLoadRecords } from '../src/load-record.ts'
 import { putManifest, readManifest, readManifestShards } from '../src/manifest.ts'
 import { putModelReference, readModelReference } from '../src/model-reference.ts'
 import { putPlan, readPlan, readSliceSegment } from '../src/plan.ts'
@@ -119,6 +122,15 @@ const reference = {
     [0, 1],
   ],
   radius: 0,
+}
+const loaded = {
+  number: 1,
+  action: 'load',
+  address: 'postgres://db/search',
+  name: 'wiki',
+  target: 'wiki_1',
+  run: RUN,
+  proof: { load: 'x', shardsSha256: 'ab', shards: 1, rows: 1, refused: 0, sampled: 1, compared: 'bits' },
 }
 const report = {
   evaluation: 'ab',
@@ -261,6 +273,31 @@ const KINDS: Record<string, Kind> = {
     read: () => readTicksSince(store, 'nightly'),
     put: ({ since }: { since: string }) => putTicksSince(store, 'nightly', Date.parse(since)),
     invalid: [[{ since: undefined }, /since is invalid/]],
+  },
+  'a record of a vector store': {
+    key: loadKey(1),
+    valid: loaded,
+    read: () => Array.fromAsync(readLoadRecords(store)),
+    put: value => putLoadRecord(store, value),
+    invalid: [
+      [{ run: 'b' }, /run is invalid/],
+      [{ action: 'move' }, /action is invalid/],
+      [{ proof: undefined }, /it records a load without its proof$/],
+      [{ proof: { ...loaded.proof, compared: 'roughly' } }, /proof\.compared is invalid/],
+      [{ proof: { ...loaded.proof, rows: -1 } }, /proof\.rows is invalid/],
+      [{ target: '' }, /target is invalid/],
+    ],
+  },
+  'a record of a loaded shard': {
+    key: loadedShardKey(RUN, 'x', 0, 1),
+    valid: { shard: 0, rows: 1, refused: [{ id: 'a', reason: 'too long' }] },
+    read: () => Array.fromAsync(readLoadedShards(store, { run: RUN, shards: 1 }, 'x')),
+    put: value => putLoadedShard(store, { run: RUN, shards: 1 }, 'x', value),
+    invalid: [
+      [{ rows: 0.5 }, /rows is invalid/],
+      [{ refused: [{ id: 'a', reason: '' }] }, /refused\[0\]\.reason is invalid/],
+      [{ refused: undefined }, /refused is invalid/],
+    ],
   },
   'an export record': {
     key: EXPORT_RECORD_KEY,

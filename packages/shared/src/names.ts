@@ -67,6 +67,15 @@ export function shardOfKey(key: string, run: string, shards: number): number | u
   return match && shard < shards && key === shardKey(run, shard, shards) ? shard : undefined
 }
 
+/** `loads/<10^20 - 1 - n>.json`: the first key of a LIST is the newest record of a vector store. */
+export const loadKey = (number: number): string => `loads/${inverted(number)}.json`
+
+/** `runs/<run>/loads/<load>/part-00017-of-00042.json`: a shard that a vector store has taken. */
+export const loadedShardKey = (run: string, load: string, shard: number, shards: number): string =>
+  `${loadedShardPrefix(run, load)}part-${digits(shard, 5)}-of-${digits(shards, 5)}.json`
+/** The prefix of the shards of one load. */
+export const loadedShardPrefix = (run: string, load: string): string => `runs/${run}/loads/${load}/`
+
 /** `seq/<n>.json`, padded so that a LIST returns sequence numbers in ascending order. */
 export const seqKey = (seq: number): string => `seq/${digits(seq, 12)}.json`
 export const seqOfKey = (key: string): number => Number(/(\d{12})\.json$/.exec(key)?.[1] ?? Number.NaN)

@@ -4,34 +4,19 @@
 //
 //   <target>/reembed-export.json   run, layout, int8 ranges; written first, checked on every call
 //   <target>/data/...              the files of the shards
+//   <target>/deletes/...           ids to delete first; only of an export since an earlier run
 //   <target>/LOAD.md               how to load the files; written last: it marks a complete export
 
-import {
-  type CarriedValue,
-  type ExportRecord,
-  type Manifest,
-  putExportRecord,
-  readExportRecord,
-  readManifestShards,
-} from '@reembed/protocol'
-import {
-  columnMismatch,
-  extraColumns,
-  type FlatColumn,
-  type Quantization,
-  type Ranges,
-  rangesOf,
-  readShard,
-  requireWholeBytes,
-  type ShardBatch,
-} from '@reembed/shard'
+import { type Changes, findChanges } from '@reembed/evaluate'
+import { type ExportRecord, type Manifest, putExportRecord, readExportRecord } from '@reembed/protocol'
+import { type Quantization, type Ranges, rangesOf, readShard, requireWholeBytes } from '@reembed/shard'
 import { canonical, manifestKey, mapConcurrent, printable, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
+import { type ExportedShard, exportedRows, exportedShards, writeDeletes } from './delta.ts'
 import {
   type CreateExportLayout,
   type ExportedRun,
   type ExportLayout,
-  type ExportShard,
   metadataOf,
   type RowLimits,
   textFile,
@@ -40,6 +25,7 @@ import { arrow, npy } from './layouts/files.ts'
 import { elasticsearch, vespa } from './layouts/json.ts'
 import { hf, lance, milvus, pinecone } from './layouts/parquet.ts'
 import { pgvector } from './layouts/pgvector.ts'
+import { columnsOf, columnsUnder, type RowsOptions, shardsOf } from './read-run.ts'
 import { createOffenders, problemOf } from './row-limits.ts'
 
 export type ExportLayoutName =
@@ -79,6 +65,11 @@ export interface ExportRequest {
    * default for Pinecone is the run id, because a Pinecone import needs a new namespace.
    */
   readonly name?: string | undefined
+  /**
+   * An earlier run that the consumer holds. Only rows that were added or changed since are written,
+   * and the ids of changed and removed rows below `deletes/`: the consumer deletes these first.
+   */
+  readonly since?: Manifest | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((done: { shards: number; rows: number }) => void) | undefined
 }
@@ -86,6 +77,8 @@ export interface ExportRequest {
 export interface ExportResult {
   readonly shards: number
   readonly rows: number
+  /** Ids to delete first; 0 without `since`. */
+  readonly deletes: number
   readonly files: number
   /** Files that an earlier export had written. */
   readonly existingFiles: number
@@ -131,37 +124,37 @@ export async function exportRun(
   source: Store,
   manifest: Manifest,
   target: Store,
-  { layout: layoutName, quantize = [], name, signal, onProgress }: ExportRequest,
+  { layout: layoutName, quantize = [], name, since, signal, onProgress }: ExportRequest,
 ): Promise<ExportResult> {
   requireLayoutSupports(layoutName, quantize, manifest.model.dimensions)
-  const rename = (column: string): string =>
-    IDENTIFIER_NAMES_ONLY.includes(layoutName) ? column.replace(/[^A-Za-z0-9_]/g, '_') : column
-  const columns = extraColumns(manifest.layout)
+  const columns = columnsOf(manifest, { identifiers: IDENTIFIER_NAMES_ONLY.includes(layoutName) })
   const run: ExportedRun = {
     manifest,
-    extra: columns.map(column => ({ ...column, name: rename(column.name) })),
+    extra: columnsUnder(columns),
     quantize,
     ranges: undefined,
     name: name ?? (layoutName === 'pinecone' ? manifest.run : 'embeddings'),
   }
-  requireUnique(run.extra.map(column => column.name))
   // Creating the layout checks its limits, so an unsupported run is refused before the first write.
   const { rowLimits } = LAYOUTS[layoutName](run)
-  const renamed = new Map(columns.map(column => [rename(column.name), column]))
+  const changes = since && (await findChanges(source, since, manifest, { signal }))
   if (rowLimits && (await readExportRecord(target)) === undefined)
-    await requireRowsFit(source, manifest, { limits: rowLimits, columns: renamed, signal })
-  const ranges = await openExportRecord(source, target, layoutName, run)
+    await requireRowsFit(source, manifest, { limits: rowLimits, columns, changes, signal })
+  const ranges = await openExportRecord(source, target, { layout: layoutName, since: since?.run }, run)
   const layout = LAYOUTS[layoutName]({ ...run, ranges })
   const loadCommands = layout.loadCommands(target.url)
   const options: ExportShardOptions = {
     existingKeys: new Set(await Array.fromAsync(target.list(''), ({ key }) => key)),
-    dimensions: manifest.model.dimensions,
-    columns: renamed,
+    rows: {
+      dimensions: manifest.model.dimensions,
+      columns,
+    },
   }
 
-  const done = { shards: 0, rows: 0, files: 0, existingFiles: 0, bytes: 0 }
+  const deletes = changes === undefined ? 0 : await writeDeletes(target, changes)
+  const done = { shards: 0, rows: 0, deletes, files: 0, existingFiles: 0, bytes: 0 }
   const exported = mapConcurrent(
-    shardsOf(source, manifest),
+    exportedShards(source, manifest, changes),
     shard => exportShard(source, target, layout, shard, options),
     { concurrency: SHARDS_AT_ONCE, signal },
   )
@@ -173,40 +166,46 @@ export async function exportRun(
     done.bytes += bytes
     onProgress?.(done)
   }
-  if (done.rows !== manifest.totals.rows) {
+  const expected = changes ? changes.added + changes.changed : manifest.totals.rows
+  if (done.rows !== expected) {
     throw new ReembedError(
       'CORRUPT',
-      `${manifestKey(manifest.run)} in ${source.url} is damaged: it records ${manifest.totals.rows} rows, but its shards contain ${done.rows}`,
+      `${manifestKey(manifest.run)} in ${source.url} is damaged: it records ${expected} rows, but its shards contain ${done.rows}`,
     )
   }
   for (const { name, bytes } of [
     ...layout.sharedFiles,
-    textFile('LOAD.md', loadPage(layoutName, run, loadCommands)),
+    textFile(
+      'LOAD.md',
+      loadPage(layoutName, run, loadCommands, since && { run: since.run, rows: done.rows, deletes }),
+    ),
   ]) {
     await target.putIfAbsent(name, bytes)
   }
   return { ...done, loadCommands }
 }
 
-/** Checks all rows before the first write. Reads each shard once more, two at a time. */
+/** Checks all rows to write before the first write. Reads each shard once more, two at a time. */
 async function requireRowsFit(
   source: Store,
   manifest: Manifest,
   {
     limits,
     columns,
+    changes,
     signal,
   }: {
     readonly limits: RowLimits
-    readonly columns: ReadonlyMap<string, FlatColumn>
+    readonly changes: Changes | undefined
+    readonly columns: RowsOptions['columns']
     readonly signal: AbortSignal | undefined
   },
 ): Promise<void> {
-  const named = [...columns].map(([name, column]) => ({ ...column, name }))
+  const named = columnsUnder(columns)
   const { dimensions } = manifest.model
   const offenders = createOffenders(limits.consumer)
-  const check = async (shard: LocatedShard): Promise<void> => {
-    for await (const batch of rowsOf(source, shard, { dimensions, columns, existingKeys: new Set() })) {
+  const check = async (shard: ExportedShard): Promise<void> => {
+    for await (const batch of exportedRows(source, shard, { dimensions, columns })) {
       for (const [row, record] of [...metadataOf(batch)].entries()) {
         const id = batch.ids[row] ?? ''
         const problem = problemOf({ id, record }, named, limits)
@@ -214,18 +213,12 @@ async function requireRowsFit(
       }
     }
   }
-  const checked = mapConcurrent(shardsOf(source, manifest), check, { concurrency: SHARDS_AT_ONCE, signal })
+  const checked = mapConcurrent(exportedShards(source, manifest, changes), check, {
+    concurrency: SHARDS_AT_ONCE,
+    signal,
+  })
   for await (const _ of checked);
   offenders.throwIfAny()
-}
-
-function requireUnique(names: readonly string[]): void {
-  const duplicate = names.find((name, i) => names.indexOf(name) < i)
-  if (duplicate === undefined) return
-  throw new ReembedError(
-    'USAGE',
-    `two columns would both be named '${duplicate}' in this layout: carry only one of them, or export to another layout`,
-  )
 }
 
 function requireLayoutSupports(
@@ -242,80 +235,30 @@ function requireLayoutSupports(
   if (quantize.includes('ubinary')) requireWholeBytes(dimensions)
 }
 
-interface LocatedShard extends ExportShard {
-  readonly key: string
-}
-
-async function* shardsOf(source: Store, manifest: Manifest): AsyncGenerator<LocatedShard, void, undefined> {
-  let shard = 0
-  for await (const { key, rows } of readManifestShards(source, manifest)) {
-    yield { shard, rows, key, stem: key.replace(/^.*\//, '').replace(/\.[^.]*$/, '') }
-    shard += 1
-  }
-}
-
 interface ExportShardOptions {
   /** Keys in the target before this call. */
   readonly existingKeys: ReadonlySet<string>
-  readonly dimensions: number
-  /**
-   * The extra columns of the shards (all but id, vector and hash), by their names in the export.
-   */
-  readonly columns: ReadonlyMap<string, FlatColumn>
+  readonly rows: RowsOptions
 }
 
 async function exportShard(
   source: Store,
   target: Store,
   layout: ExportLayout,
-  shard: LocatedShard,
+  shard: ExportedShard,
   options: ExportShardOptions,
 ): Promise<{ rows: number; files: number; existingFiles: number; bytes: number }> {
-  const names = layout.fileNames(shard)
-  const { rows } = shard
+  const { written } = shard
+  const names = layout.fileNames(written)
+  const { rows } = written
   if (names.every(name => options.existingKeys.has(name)))
     return { rows, files: names.length, existingFiles: names.length, bytes: 0 }
   let bytes = 0
-  for await (const file of layout.write(shard, rowsOf(source, shard, options))) {
+  for await (const file of layout.write(written, exportedRows(source, shard, options.rows))) {
     await target.putIfAbsent(file.name, file.bytes)
     bytes += file.bytes.length
   }
   return { rows, files: names.length, existingFiles: 0, bytes }
-}
-
-/** The rows of a shard, checked against the manifest, with columns named as in the export. */
-async function* rowsOf(
-  source: Store,
-  { key, rows }: LocatedShard,
-  { dimensions, columns }: ExportShardOptions,
-): AsyncGenerator<ShardBatch, void, undefined> {
-  const mismatch = (difference: string): ReembedError =>
-    new ReembedError(
-      'CORRUPT',
-      `${key} in ${source.url} does not match its manifest: ${difference}; the shard or the manifest was replaced`,
-    )
-  let seen = 0
-  for await (const batch of readShard(source, key, { extra: true })) {
-    seen += batch.ids.length
-    if (batch.vectors.length !== batch.ids.length * dimensions) {
-      throw mismatch(`its vectors do not have the ${dimensions} dimensions of the manifest`)
-    }
-    const extra = new Map<string, readonly CarriedValue[]>()
-    for (const [fileColumn, column] of columns) {
-      const values = batch.extra.get(column.name)
-      if (values === undefined) throw mismatch(`it has no column ${column.name}`)
-      for (const value of values) {
-        const problem = columnMismatch(column, value)
-        if (problem)
-          throw mismatch(
-            `column ${column.name} has a value that ${problem}, the manifest declares ${column.type}`,
-          )
-      }
-      extra.set(fileColumn, values)
-    }
-    yield { ...batch, extra }
-  }
-  if (seen !== rows) throw mismatch(`it has ${seen} rows, the manifest records ${rows}`)
 }
 
 /**
@@ -325,11 +268,21 @@ async function* rowsOf(
 async function openExportRecord(
   source: Store,
   target: Store,
-  layout: ExportLayoutName,
+  { layout, since }: { readonly layout: ExportLayoutName; readonly since: string | undefined },
   { manifest, quantize, name }: ExportedRun,
 ): Promise<Ranges | undefined> {
   const { run, spaceId, recipeId, model } = manifest
-  const request = { format: 1, run, spaceId, recipeId, model, layout, name, quantize }
+  const request = {
+    format: 1,
+    run,
+    spaceId,
+    recipeId,
+    model,
+    layout,
+    name,
+    quantize,
+    ...(since !== undefined && { since }),
+  }
   const found = await readExportRecord(target)
   if (found === undefined) {
     await requireEmptyTarget(target)
@@ -385,10 +338,11 @@ const loadPage = (
   layout: ExportLayoutName,
   { manifest: { run, model, totals }, quantize }: ExportedRun,
   loadCommands: string,
+  delta?: { readonly run: string; readonly rows: number; readonly deletes: number },
 ): string => `# Load
 
-${totals.rows} vectors with ${model.dimensions} dimensions. Model ${printable(`${model.id}@${model.revision ?? 'unknown'}`)}, run ${run}, layout ${layout}.
-${quantize
+${delta?.rows ?? totals.rows} vectors with ${model.dimensions} dimensions. Model ${printable(`${model.id}@${model.revision ?? 'unknown'}`)}, run ${run}, layout ${layout}.
+${delta ? `\nThese are the rows that were added or changed since run ${delta.run}, for a store that holds that run. First delete the ${delta.deletes} ids in \`deletes/*.jsonl\` (\`{"id": …}\` a line), then load the rows.\n` : ''}${quantize
   .map(type => {
     const place = layout === 'npy' ? `Folder \`embeddings_${type}/\`` : `Column \`embedding_${type}\``
     return `\n- ${place}: ${QUANTIZED_VALUES[type]}.`

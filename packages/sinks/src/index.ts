@@ -7,3 +7,8 @@ export {
   type ExportResult,
   exportRun,
 } from './export.ts'
+export { dropTarget } from './load/drop.ts'
+export { type LoadOptions, type LoadOutcome, type LoadProgress, loadRun } from './load/load.ts'
+export { openVectorStore } from './load/open.ts'
+export { type SwitchOptions, type SwitchOutcome, switchStore } from './load/switch.ts'
+export type { ShardWrite, Target, VectorStore } from './load/vector-store.ts'

@@ -5,12 +5,15 @@ import {
   registerProducerMetrics,
   runHooks,
   runSchedules,
+  type Schedule,
   type ScheduleTrigger,
   serveHooks,
   sweepOutputs,
 } from '@reembed/producer'
+import type { RedisTarget } from '@reembed/queue'
+import { unlessAborted } from '@reembed/shared'
 import { openStore } from '@reembed/store'
-import { openLog } from '@reembed/telemetry'
+import { type Logger, openLog } from '@reembed/telemetry'
 import type { Command } from 'commander'
 import { requireConfigFile, schedulesOf } from '../config/schedules.ts'
 import { onInterrupt } from '../interrupt.ts'
@@ -25,6 +28,7 @@ import {
 } from '../open-resources.ts'
 import type { MetricsFlags } from '../options.ts'
 import { type ProducerFlags, planTick } from '../planning-tick.ts'
+import { withLoggedWaits } from '../waits.ts'
 
 const SWEEP_MS = 30_000
 /**
@@ -33,21 +37,32 @@ const SWEEP_MS = 30_000
  */
 const SOON_MS = 6_000
 
+/** Time for the planning of a run that is due. */
+const STOP_MS = 5_000
+
+type Flags = ProducerFlags & MetricsFlags & { readonly hooks?: string; readonly hookQuietSeconds: number }
+
 /**
  * `reembed producer`: checks its schedules, serves hooks and sweeps, until SIGTERM. Several
  * producers may run concurrently.
  */
-export async function producer(
-  flags: ProducerFlags & MetricsFlags & { readonly hooks?: string; readonly hookQuietSeconds: number },
-  self: Command,
-): Promise<void> {
+export async function producer(flags: Flags, self: Command): Promise<void> {
   const schedules = schedulesOf(await requireConfigFile(self))
   await checkEndpoint(flags)
   const redis = requireRedis(flags)
   const log = openLog({ level: process.env.REEMBED_LOG ?? 'info' })
+  await withLoggedWaits(log, () => produce(flags, schedules, redis, log))
+}
+
+async function produce(
+  flags: Flags,
+  schedules: readonly Schedule[],
+  redis: RedisTarget,
+  log: Logger,
+): Promise<void> {
   await using stack = new AsyncDisposableStack()
-  const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
-  const store = stack.use(await openOutput(flags))
+  const { signal } = stack.adopt(onInterrupt(STOP_MS), ({ stop }) => stop())
+  const store = stack.use(await unlessAborted(signal, openOutput(flags)))
   const queue = stack.use(await openQueueAtStart(redis, log, signal))
 
   const open = flags.metrics === undefined ? undefined : openMetrics(flags.metrics, flags, stack, log)

@@ -1,4 +1,4 @@
-// Commands that read vectors: current, search, evaluate, export, recall.
+// Commands that read vectors: current, search, evaluate, export, load, switch, drop, recall.
 // The actions are in ../commands/, loaded when called, so that `--help` starts fast.
 
 import { type Command, Option } from 'commander'
@@ -65,6 +65,46 @@ export function addVectorCommands(program: Command): void {
       [...option.output, ...option.exported, ...option.s3, option.json],
     )
     .action(async (run, options) => (await import('../commands/export.ts')).exportCommand(run, options))
+
+  option
+    .add(
+      command(
+        'load',
+        'Load a finished run into a vector store, and prove that the store holds it. Searches use it after `reembed switch`.',
+        'reembed load --output ./vectors --to postgres://app@db.example/search --name wiki',
+      ).argument('[run]', 'run id, or its first letters (default: the current version)'),
+      [...option.output, ...option.vectorStore, ...option.s3, option.json],
+    )
+    .action(async (run, options) => (await import('../commands/load.ts')).load(run, options))
+
+  option
+    .add(
+      command(
+        'switch',
+        'Switch the searches of a vector store to the current version, at once and as a whole.',
+        'reembed switch --output ./vectors --to postgres://app@db.example/search --name wiki',
+      ),
+      [
+        ...option.output,
+        ...option.vectorStore,
+        new Option('--back', 'return to what searches used before'),
+        ...option.s3,
+        option.reason,
+        option.json,
+      ],
+    )
+    .action(async options => (await import('../commands/load.ts')).switchCommand(options))
+
+  option
+    .add(
+      command(
+        'drop',
+        'Delete a loaded run from a vector store. The run itself stays in the output.',
+        'reembed drop q2vz --output ./vectors --to postgres://app@db.example/search --name wiki',
+      ).argument('<run>', 'run id, or its first letters'),
+      [...option.output, ...option.vectorStore, ...option.s3, option.reason, option.json],
+    )
+    .action(async (run, options) => (await import('../commands/load.ts')).drop(run, options))
 
   option
     .add(

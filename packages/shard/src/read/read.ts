@@ -103,6 +103,11 @@ export async function* readRowGroups(
 export interface ReadRowsOptions extends ReadShardOptions {
   /** Whether to read the columns after id, vector and content hash as well. Default: false. */
   readonly extra?: boolean | undefined
+  /**
+   * The hash of the body in the manifest. With it every byte is read and compared; the rows are
+   * verified only when the generator has ended.
+   */
+  readonly bodySha256?: string | undefined
 }
 
 /**
@@ -112,9 +117,19 @@ export interface ReadRowsOptions extends ReadShardOptions {
 export async function* readShard(
   store: Store,
   key: string,
-  { extra = false, ...options }: ReadRowsOptions = {},
+  { extra = false, bodySha256, ...options }: ReadRowsOptions = {},
 ): AsyncGenerator<ShardBatch, void, undefined> {
   const footer = await readFooter(store, key, options)
+  if (bodySha256 !== undefined) {
+    if (footer.receipt.bodySha256 !== bodySha256)
+      throw corruptShard(footer.name, 'is not the shard of the manifest: the hashes of their bodies differ')
+    let index = 0
+    for await (const { group, bytes } of readRowGroups(store, key, footer, options.signal)) {
+      yield decode(footer, index, () => decodeRowGroup(bytes, footer, group, extra))
+      index += 1
+    }
+    return
+  }
   for (const [index, group] of footer.rowGroups.entries()) {
     const span = { start: group.start, end: extra ? group.end : group.contentHash.end }
     const bytes = await readByteRange(store, key, footer, span, options.signal)

@@ -1,0 +1,72 @@
+import { findRun } from '@reembed/planner'
+import { count, counted, loadRows, switchRows } from '@reembed/render'
+import { requireManifest } from '@reembed/shard'
+import { ReembedError } from '@reembed/shared'
+import { dropTarget, type LoadProgress, loadRun, openVectorStore, switchStore } from '@reembed/sinks'
+import { onInterrupt } from '../interrupt.ts'
+import { openExistingOutput } from '../open-resources.ts'
+import type { JsonFlag, OutputFlags } from '../options.ts'
+import { facts, note, print } from '../output.ts'
+import { actorOf, type ReasonFlag } from '../requests.ts'
+import { steps } from '../step-line.ts'
+
+interface Flags extends OutputFlags, JsonFlag {
+  readonly to: string
+  readonly name?: string
+}
+
+/** `reembed load`: writes a finished run into a vector store, and proves that it holds the run. */
+export async function load(name: string | undefined, flags: Flags): Promise<void> {
+  await using stack = new AsyncDisposableStack()
+  const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
+  const output = stack.use(await openExistingOutput(flags))
+  const manifest = await requireManifest(output, await findRun(output, name, 'current'))
+  const vectors = stack.use(await openVectorStore(flags.to))
+  let waiting: string | undefined
+  const onProgress = ({ step, shards, rows, waitingFor }: LoadProgress): void => {
+    if (waitingFor !== undefined && waitingFor !== waiting) note(`waiting: ${waitingFor}`)
+    waiting = waitingFor
+    const of = `${count(shards)} of ${counted(manifest.shards, 'shard')}, ${count(rows)} rows`
+    steps.show({ write: `loading, ${of}`, index: 'building the index', compare: 'comparing a sample' }[step])
+  }
+  const { by } = actorOf({})
+  const outcome = await loadRun(output, manifest, vectors, {
+    name: flags.name,
+    by,
+    signal,
+    onProgress,
+  }).catch((error: unknown) => {
+    if (!signal.aborted) throw error
+    throw new ReembedError('INTERRUPTED', 'stopped: loaded shards are kept, the same command continues')
+  })
+  print(flags.json, outcome, facts(loadRows(outcome)))
+}
+
+/** `reembed switch`: points the name that searches use to the current version, or back. */
+export async function switchCommand(flags: Flags & ReasonFlag & { readonly back?: boolean }): Promise<void> {
+  await using stack = new AsyncDisposableStack()
+  const { signal } = stack.adopt(onInterrupt(), ({ stop }) => stop())
+  const output = stack.use(await openExistingOutput(flags))
+  const vectors = stack.use(await openVectorStore(flags.to))
+  const { name, back } = flags
+  const outcome = await switchStore(output, vectors, { name, back, ...actorOf(flags), signal })
+  const { manifest, before, ...rest } = outcome
+  const queries = ({ model, queryPrompt }: typeof manifest) => ({ model, queryPrompt: queryPrompt ?? null })
+  print(
+    flags.json,
+    { ...rest, queries: queries(manifest), queriesBefore: before ? queries(before) : null },
+    facts(switchRows(outcome)),
+  )
+}
+
+/** `reembed drop`: deletes the table of a run from a vector store. */
+export async function drop(run: string, flags: Flags & ReasonFlag): Promise<void> {
+  await using output = await openExistingOutput(flags)
+  await using vectors = await openVectorStore(flags.to)
+  const { name } = flags
+  const record = await dropTarget(output, vectors, await findRun(output, run, 'current'), {
+    name,
+    ...actorOf(flags),
+  })
+  print(flags.json, record, facts([['dropped', `${record.target} of run ${record.run}`]]))
+}

@@ -1,0 +1,233 @@
+// Loads a finished run into a vector store, in a target of its own. The records of loaded shards in
+// the output decide what is left to do, so a load that was killed continues when it is called
+// again.
+//
+//   prepare the target -> write the missing shards -> build the index -> count and compare -> record
+
+import {
+  type LoadedShard,
+  type LoadProof,
+  type LoadRecord,
+  type LoadTarget,
+  type Manifest,
+  putLoadedShard,
+  putLoadRecord,
+  type RefusedRow,
+  readLoadedShards,
+  readLoadRecords,
+} from '@reembed/protocol'
+import { mapConcurrent, ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import { columnsOf, columnsUnder, type RowsOptions, type RunShard, rowsOf, shardsOf } from '../read-run.ts'
+import { compareSample } from './compare.ts'
+import { withRetries } from './retries.ts'
+import type { Target, VectorStore } from './vector-store.ts'
+
+export interface LoadOptions {
+  /** The name that searches use; default `embeddings`. The target is named after it and the run. */
+  readonly name?: string | undefined
+  /** Shards that are written at a time; default 2. Each holds one row group in memory. */
+  readonly concurrency?: number | undefined
+  /** Recorded with the load. */
+  readonly by?: string | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly onProgress?: ((progress: LoadProgress) => void) | undefined
+}
+
+export interface LoadProgress {
+  readonly step: 'write' | 'index' | 'compare'
+  readonly shards: number
+  readonly rows: number
+  /** Set while the vector store refuses or does not answer: what it answered. */
+  readonly waitingFor?: string | undefined
+}
+
+export interface LoadOutcome {
+  readonly record: LoadRecord
+  /** Shards and rows that this call wrote; the others were written before. */
+  readonly written: { readonly shards: number; readonly rows: number }
+  readonly proof: LoadProof
+  /** The first rows that the vector store cannot hold; `readLoadedShards` lists them all. */
+  readonly refused: readonly RefusedRow[]
+}
+
+/** Refused rows in an outcome. */
+const SHOWN_REFUSED = 10
+
+export const DEFAULT_NAME = 'embeddings'
+
+/** The table, collection or index of a run. */
+export const targetOf = (name: string, run: string): string => `${name}_${run.slice(0, 12)}`
+
+/** @throws ReembedError USAGE for a name that some vector store would refuse or change */
+export function requireName(name: string): string {
+  if (/^[a-z][a-z0-9_]{0,39}$/.test(name)) return name
+  throw new ReembedError(
+    'USAGE',
+    `'${name}' cannot name a table, index or collection in every vector store: use 1 to 40 characters of a-z, 0-9 and _, beginning with a letter`,
+    { option: 'name' },
+  )
+}
+
+/**
+ * Loads a finished run into a vector store and proves that it holds exactly the run: counts its
+ * rows, and compares a sample of ids and vectors. Idempotent; a load that was stopped continues.
+ * Searches do not use the run before `switchStore`.
+ *
+ * @throws ReembedError USAGE if the target holds something else, or the vector store cannot hold
+ *   the run
+ * @throws ReembedError STORE_UNREACHABLE, STORE_ACCESS_DENIED
+ * @throws ReembedError CORRUPT if a shard does not match the manifest
+ * @throws ReembedError UNBALANCED if the vector store does not hold what was written
+ * @throws the reason of `signal`
+ */
+export async function loadRun(
+  source: Store,
+  manifest: Manifest,
+  vectors: VectorStore,
+  { name = DEFAULT_NAME, concurrency = 2, by, signal, onProgress = () => {} }: LoadOptions = {},
+): Promise<LoadOutcome> {
+  const { run } = manifest
+  const columns = columnsOf(manifest, { identifiers: vectors.identifiers })
+  const target: Target = {
+    name: requireName(name),
+    target: targetOf(name, run),
+    manifest,
+    extra: columnsUnder(columns),
+  }
+  const load = await vectors.prepare(target, signal)
+  const total = { shards: 0, rows: 0, refused: 0 }
+  const done = new Set<number>()
+  const shown: RefusedRow[] = []
+  const add = ({ shard, rows, refused }: LoadedShard): void => {
+    done.add(shard)
+    total.shards += 1
+    total.rows += rows
+    total.refused += refused.length
+    shown.push(...refused.slice(0, SHOWN_REFUSED - shown.length))
+  }
+  for await (const loaded of readLoadedShards(source, manifest, load)) add(loaded)
+  const before = { ...total }
+  const report = (step: LoadProgress['step'], waitingFor?: string): void =>
+    onProgress({ step, shards: total.shards, rows: total.rows, waitingFor })
+  const onWait = (reason: string): void => report('write', reason)
+
+  const loaded = mapConcurrent(
+    missingShards(source, manifest, done),
+    (shard, signal) => loadShard(source, vectors, { target, columns, load, shard, signal, onWait }),
+    { concurrency, signal },
+  )
+  for await (const shard of loaded) {
+    add(shard)
+    report('write')
+  }
+  report('index')
+  await withRetries(() => vectors.finish(target, signal), { signal, onWait })
+  report('compare')
+  const proof = await prove(source, vectors, target, { load, ...total, signal })
+  const at: LoadTarget = { address: vectors.address, name, target: target.target, run }
+  const record = await recordLoad(source, at, proof, by)
+  return {
+    record,
+    proof,
+    refused: shown,
+    written: { shards: total.shards - before.shards, rows: total.rows - before.rows },
+  }
+}
+
+async function* missingShards(
+  source: Store,
+  manifest: Manifest,
+  done: ReadonlySet<number>,
+): AsyncGenerator<RunShard, void, undefined> {
+  for await (const shard of shardsOf(source, manifest)) if (!done.has(shard.shard)) yield shard
+}
+
+/** Writes one shard, and records that the vector store has taken it. */
+async function loadShard(
+  source: Store,
+  vectors: VectorStore,
+  {
+    target,
+    columns,
+    load,
+    shard,
+    signal,
+    onWait,
+  }: {
+    readonly target: Target
+    readonly columns: RowsOptions['columns']
+    readonly load: string
+    readonly shard: RunShard
+    readonly signal: AbortSignal
+    readonly onWait: (reason: string) => void
+  },
+): Promise<LoadedShard> {
+  const { manifest } = target
+  const options: RowsOptions = {
+    dimensions: manifest.model.dimensions,
+    columns,
+    verify: true,
+    signal,
+  }
+  const rows = () => rowsOf(source, shard, options)
+  const refused = await withRetries(() => vectors.write(target, { load, shard: shard.shard, rows }, signal), {
+    signal,
+    onWait,
+  })
+  const loaded = { shard: shard.shard, rows: shard.rows - refused.length, refused }
+  await putLoadedShard(source, manifest, load, loaded)
+  return loaded
+}
+
+/** Counts the rows of the target and compares a sample. */
+async function prove(
+  source: Store,
+  vectors: VectorStore,
+  { target, manifest }: Target,
+  {
+    load,
+    shards,
+    rows,
+    refused,
+    signal,
+  }: {
+    readonly load: string
+    readonly shards: number
+    readonly rows: number
+    readonly refused: number
+    readonly signal: AbortSignal | undefined
+  },
+): Promise<LoadProof> {
+  if (shards !== manifest.shards || rows + refused !== manifest.totals.rows) {
+    throw new ReembedError(
+      'UNBALANCED',
+      `${rows} rows in ${target} and ${refused} refused ones, of ${shards} shards, are not the ${manifest.totals.rows} rows of ${manifest.shards} shards of run ${manifest.run}: drop the target and load again`,
+    )
+  }
+  const counted = await withRetries(() => vectors.count(target), { signal })
+  if (counted !== rows) {
+    throw new ReembedError(
+      'UNBALANCED',
+      `${vectors.address} counts ${counted ?? 'no'} rows in ${target}, and ${rows} were written: another program changed it; drop the target and load again`,
+    )
+  }
+  const sampled = await compareSample(source, manifest, vectors, { target, load, signal })
+  const { shardsSha256 } = manifest
+  return { load, shardsSha256, shards, rows, refused, sampled, compared: vectors.compared }
+}
+
+/** Appends the record of a load unless the newest record of the target is the same. */
+async function recordLoad(
+  source: Store,
+  at: LoadTarget,
+  proof: LoadProof,
+  by: string | undefined,
+): Promise<LoadRecord> {
+  for await (const record of readLoadRecords(source)) {
+    if (record.address !== at.address || record.target !== at.target || record.action === 'switch') continue
+    if (record.action === 'load' && record.proof?.load === proof.load) return record
+    break
+  }
+  return putLoadRecord(source, { ...at, action: 'load', proof, by })
+}

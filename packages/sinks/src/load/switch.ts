@@ -1,0 +1,153 @@
+// Switches the name that searches use to the run of the current version, and back.
+
+import {
+  type LoadRecord,
+  type Manifest,
+  putLoadRecord,
+  readCurrent,
+  readLoadRecords,
+  readManifest,
+} from '@reembed/protocol'
+import { ReembedError } from '@reembed/shared'
+import type { Store } from '@reembed/store'
+import { DEFAULT_NAME, requireName, targetOf } from './load.ts'
+import { withRetries } from './retries.ts'
+import type { VectorStore } from './vector-store.ts'
+
+export interface SwitchOptions {
+  /** The name that searches use; default `embeddings`. */
+  readonly name?: string | undefined
+  /** Returns to the target that searches used before the current one. */
+  readonly back?: boolean | undefined
+  /** Recorded with the switch. */
+  readonly by?: string | undefined
+  readonly reason?: string | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface SwitchOutcome {
+  readonly name: string
+  readonly target: string
+  readonly run: string
+  /** The target before; undefined for the first switch. */
+  readonly from: string | undefined
+  /** False if searches used the target already. */
+  readonly changed: boolean
+  /** What queries must be embedded with after the switch, and before. */
+  readonly manifest: Manifest
+  readonly before: Manifest | undefined
+}
+
+/**
+ * Points the name that searches use to the run of the current version, or with `back` to the target
+ * before. Searches use one of the two, each as a whole. Idempotent.
+ *
+ * @throws ReembedError RUN_NOT_FOUND if nothing is published, if the current version was not loaded
+ *   or was changed since, or if there is no target to return to
+ * @throws ReembedError UNBALANCED if the target does not hold the rows of its load
+ * @throws ReembedError STORE_UNREACHABLE, STORE_ACCESS_DENIED
+ */
+export async function switchStore(
+  source: Store,
+  vectors: VectorStore,
+  { name = DEFAULT_NAME, back = false, by, reason, signal }: SwitchOptions = {},
+): Promise<SwitchOutcome> {
+  const { address } = vectors
+  requireName(name)
+  const history = await Array.fromAsync(readLoadRecords(source))
+  const records = history.filter(record => record.address === address && record.name === name)
+  const from = await withRetries(() => vectors.current(name), { signal })
+  const wanted = back
+    ? targetBefore(records, from, name)
+    : await targetOfCurrent(source, records, vectors, name)
+  const { target, run, proof } = wanted
+  const manifest = await manifestOf(source, run)
+  if (proof?.shardsSha256 !== manifest.shardsSha256) {
+    throw new ReembedError(
+      'UNBALANCED',
+      `${target} was loaded from other shards than run ${run} of ${source.url} has now: drop it and load the run again`,
+    )
+  }
+  const rows = await withRetries(() => vectors.count(target), { signal })
+  if (rows !== proof.rows) {
+    throw new ReembedError(
+      'UNBALANCED',
+      `${address} counts ${rows ?? 'no'} rows in ${target}, and its load wrote ${proof.rows}: another program changed it; drop the target and load again`,
+    )
+  }
+  const beforeRun = records.find(record => record.target === from)?.run
+  const outcome = {
+    name,
+    target,
+    run,
+    from,
+    changed: from !== target,
+    manifest,
+    before: beforeRun === undefined ? undefined : await readManifest(source, beforeRun),
+  }
+  if (from !== target) await withRetries(() => vectors.switchTo(name, target, signal), { signal })
+  // Also after a switch that was interrupted before its record: `from` is then the last record's.
+  const last = records.find(({ action }) => action === 'switch')
+  if (last?.target !== target)
+    await putLoadRecord(source, {
+      action: 'switch',
+      address,
+      name,
+      target,
+      run,
+      from: from === target ? last?.target : from,
+      by,
+      reason,
+    })
+  return outcome
+}
+
+/** The load of the current version. */
+async function targetOfCurrent(
+  source: Store,
+  records: readonly LoadRecord[],
+  { address }: VectorStore,
+  name: string,
+): Promise<LoadRecord> {
+  const current = await readCurrent(source)
+  if (current === undefined) {
+    throw new ReembedError('RUN_NOT_FOUND', `nothing is published in ${source.url} yet`, {
+      reason: 'nothing_published',
+    })
+  }
+  const target = targetOf(name, current.run)
+  const found = loadOf(records, target)
+  if (found) return found
+  throw new ReembedError(
+    'RUN_NOT_FOUND',
+    `version ${current.version} of ${source.url} (run ${current.run}) is not loaded into '${name}' at ${address}: load it first`,
+    { reason: 'run_not_loaded' },
+  )
+}
+
+/** The load of the target that was in use before the present one. */
+function targetBefore(records: readonly LoadRecord[], present: string | undefined, name: string): LoadRecord {
+  const switched = records.find(({ action, target }) => action === 'switch' && target === present)
+  const found = switched?.from === undefined ? undefined : loadOf(records, switched.from)
+  if (found) return found
+  throw new ReembedError(
+    'RUN_NOT_FOUND',
+    switched?.from === undefined
+      ? `'${name}' has used no other target before${present === undefined ? '' : ` ${present}`}: load a run and switch to it`
+      : `${switched.from}, which '${name}' used before, was dropped: load its run again, and publish it`,
+  )
+}
+
+/** The newest load of a target, unless the target was dropped since. */
+function loadOf(records: readonly LoadRecord[], target: string): LoadRecord | undefined {
+  const last = records.find(record => record.target === target && record.action !== 'switch')
+  return last?.action === 'load' ? last : undefined
+}
+
+async function manifestOf(source: Store, run: string): Promise<Manifest> {
+  const manifest = await readManifest(source, run)
+  if (manifest) return manifest
+  throw new ReembedError('RUN_NOT_FOUND', `run ${run} in ${source.url} is not finished or was deleted`, {
+    reason: 'run_not_found',
+  })
+}

@@ -1,0 +1,63 @@
+// What a load and a switch need of a vector store. One file in `stores/` implements it for each
+// kind of vector store.
+//
+//   name     what searches use: a view, an alias or a tag
+//   target   the table, collection or index of one run
+
+import type { Manifest, RefusedRow } from '@reembed/protocol'
+import type { FlatColumn, ShardBatch } from '@reembed/shard'
+
+/** The target of one run, and what it must hold. */
+export interface Target {
+  readonly name: string
+  readonly target: string
+  readonly manifest: Manifest
+  /** The columns besides id and vector, in order. */
+  readonly extra: readonly FlatColumn[]
+}
+
+/** One shard to write. */
+export interface ShardWrite {
+  /** The id of the load, from `prepare`. */
+  readonly load: string
+  readonly shard: number
+  /**
+   * Reads the rows from the output. Each call starts again. Throws CORRUPT at the end of a changed
+   * shard.
+   */
+  readonly rows: () => AsyncGenerator<ShardBatch, void, undefined>
+}
+
+export interface VectorStore extends AsyncDisposable {
+  readonly kind: string
+  /** The URL without credentials. */
+  readonly address: string
+  /** Whether column names must consist of letters, digits and _. */
+  readonly identifiers: boolean
+  /** How exactly `read` returns the vectors that were written. */
+  readonly compared: 'bits' | 'cosine'
+
+  /**
+   * Creates the target without an index, unless it exists. Returns the id of the load, which the
+   * vector store keeps with the target.
+   * @throws ReembedError USAGE if the target holds something else, or cannot hold the run
+   */
+  prepare(target: Target, signal?: AbortSignal): Promise<string>
+  /**
+   * Writes the rows of a shard and resolves when they are durable. Idempotent, also beside another
+   * process that writes the same shard. Returns the rows that the vector store cannot hold.
+   */
+  write(target: Target, write: ShardWrite, signal?: AbortSignal): Promise<readonly RefusedRow[]>
+  /** Builds the index, and resolves when searches use it. Idempotent. */
+  finish(target: Target, signal?: AbortSignal): Promise<void>
+  /** The number of rows in a target; undefined if it does not exist. */
+  count(target: string): Promise<number | undefined>
+  /** The vectors of these ids. Ids that the target lacks are missing in the result. */
+  read(target: string, ids: readonly string[]): Promise<ReadonlyMap<string, Float32Array>>
+  /** The target that the name points to; undefined if the name does not exist. */
+  current(name: string): Promise<string | undefined>
+  /** Points the name to a target. Searches use either the old or the new one, each as a whole. */
+  switchTo(name: string, target: string, signal?: AbortSignal): Promise<void>
+  /** Deletes a target with everything that the vector store keeps of its load. */
+  drop(target: string): Promise<void>
+}

@@ -1,0 +1,315 @@
+// LanceDB, embedded: a folder or an S3 prefix. The versions of one table hold the runs, and tags
+// name versions: each run has a tag, and the tag `live` is what searches check out.
+//
+//   <name>.lance   the table
+//   <name>_<run>   a tag: the version that holds the run
+//   live           a tag: the version that searches use
+//
+// A load begins with an empty version, appends to it, and sets its tag at the end. Lance deletes no
+// tagged version (docs.lancedb.com, "Versioning & Reproducibility").
+
+import { randomUUID } from 'node:crypto'
+import { resolve } from 'node:path'
+import { createArrowWriter, createShardBuffer, type ParquetColumn, type ShardBatch } from '@reembed/shard'
+import { messageOf, ReembedError } from '@reembed/shared'
+import type { Table as ArrowTable } from 'apache-arrow'
+import type { ShardWrite, Target, VectorStore } from '../load/vector-store.ts'
+import { importClient } from './import-client.ts'
+
+/**
+ * The part of the client that a load uses; the package is optional, so its types are not imported.
+ */
+interface LanceClient {
+  connect(uri: string): Promise<LanceDatabase>
+  readonly Index: {
+    btree(): unknown
+    hnswSq(options: { readonly distanceType: 'dot' | 'cosine' }): unknown
+  }
+}
+
+interface LanceDatabase {
+  tableNames(options?: { readonly startAfter: string; readonly limit: number }): Promise<string[]>
+  openTable(name: string): Promise<LanceTable>
+  createEmptyTable(
+    name: string,
+    schema: unknown,
+    options: { readonly mode: 'overwrite' },
+  ): Promise<LanceTable>
+  close(): void
+}
+
+interface LanceTable {
+  schema(): Promise<{ readonly metadata: ReadonlyMap<string, string> }>
+  version(): Promise<number>
+  checkout(version: number | string): Promise<void>
+  countRows(filter?: string): Promise<number>
+  add(data: ArrowTable): Promise<unknown>
+  mergeInsert(on: string): {
+    whenNotMatchedInsertAll(): { execute(data: ArrowTable): Promise<unknown> }
+  }
+  query(): {
+    where(filter: string): {
+      select(columns: readonly string[]): { toArray(): Promise<readonly FoundVector[]> }
+    }
+  }
+  createIndex(column: string, options: { readonly config: unknown; readonly replace: boolean }): Promise<void>
+  optimize(options: { readonly cleanupOlderThan: Date }): Promise<unknown>
+  tags(): Promise<{
+    list(): Promise<Record<string, unknown>>
+    getVersion(tag: string): Promise<number>
+    create(tag: string, version: number): Promise<void>
+    update(tag: string, version: number): Promise<void>
+    delete(tag: string): Promise<void>
+  }>
+}
+
+interface FoundVector {
+  readonly id: string
+  readonly embedding: { toArray(): Float32Array }
+}
+
+/** What a version of the table holds, in the metadata of its schema. */
+interface Holds {
+  readonly load: string
+  readonly target: string
+  readonly run: string
+  readonly shardsSha256: string
+}
+
+/** LanceDB 0.39 fails with a newer Arrow than its peer dependency. */
+const PACKAGES = '@lancedb/lancedb apache-arrow@18'
+const HOLDS = 'reembed'
+const LIVE = 'live'
+/** Rows of one append, in bytes: each is a file and a commit. */
+const APPEND_BYTES = 64 * 2 ** 20
+/** Fewer rows are searched without an index in milliseconds. */
+const INDEXED_ROWS = 10_000
+
+/** Opens a database: `lancedb:/folder`, `lancedb:./folder` or `lancedb+s3://bucket/prefix`. */
+export async function openLance(url: string): Promise<VectorStore> {
+  const location = url.replace(/^lancedb\+(?=s3:)/, '').replace(/^lancedb:(\/\/(?=\/))?/, '')
+  const uri = /^s3:/.test(location) ? location : resolve(location)
+  const address = `lancedb:${uri}`
+  const client = await importClient<LanceClient>(
+    PACKAGES,
+    () => import('@lancedb/lancedb' as string) as Promise<LanceClient>,
+  )
+  const database = await client.connect(uri)
+
+  const guarded = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work()
+    } catch (error) {
+      throw lanceError(error, address)
+    }
+  }
+
+  async function open(name: string): Promise<LanceTable | undefined> {
+    const names = await database.tableNames({ startAfter: name.slice(0, -1), limit: 1_000 })
+    return names.includes(name) ? database.openTable(name) : undefined
+  }
+
+  /** The version that holds a target: the tagged one, or the newest while it is loaded. */
+  async function openTarget(name: string, target: string): Promise<LanceTable | undefined> {
+    const table = await open(name)
+    if (table === undefined) return undefined
+    if (target in (await (await table.tags()).list())) {
+      await table.checkout(target)
+      return table
+    }
+    return (await holdsOf(table))?.target === target ? table : undefined
+  }
+
+  async function requireTarget(target: string): Promise<LanceTable> {
+    const table = await openTarget(nameOf(target), target)
+    if (table) return table
+    throw new ReembedError('UNBALANCED', `${address} has no ${target}: load the run again`)
+  }
+
+  async function prepare({ name, target, manifest, extra }: Target): Promise<string> {
+    const { run, shardsSha256, model } = manifest
+    const table = await openTarget(name, target)
+    const held = table && (await holdsOf(table))
+    if (held && held.run === run && held.shardsSha256 === shardsSha256) return held.load
+    if (held) {
+      throw new ReembedError(
+        'USAGE',
+        `'${target}' at ${address} holds other vectors, of run ${held.run}: drop it, or choose another name`,
+        { option: 'name' },
+      )
+    }
+    const latest = await open(name)
+    if (latest && (await holdsOf(latest)) === undefined) {
+      throw new ReembedError(
+        'USAGE',
+        `the table '${name}' at ${address} holds rows that reembed did not load: choose another name`,
+        { option: 'name' },
+      )
+    }
+    const holds: Holds = { load: randomUUID(), target, run, shardsSha256 }
+    const { schema } = await arrowOf(columnsOf(model.dimensions, extra), [], holds)
+    await database.createEmptyTable(name, schema, { mode: 'overwrite' })
+    return holds.load
+  }
+
+  async function write({ name, target, manifest, extra }: Target, { load, rows }: ShardWrite) {
+    const table = await open(name)
+    if (table === undefined || (await holdsOf(table))?.load !== load) {
+      throw new ReembedError(
+        'USAGE',
+        `another run was loaded into the table '${name}' at ${address} before ${target} was complete: load this run again`,
+        { option: 'name' },
+      )
+    }
+    const { dimensions } = manifest.model
+    const columns = columnsOf(dimensions, extra)
+    let batches: ShardBatch[] = []
+    let bytes = 0
+    const append = async (): Promise<void> => {
+      const [first] = batches[0]?.ids ?? []
+      if (first === undefined) return
+      const data = await arrowOf(columns, batches)
+      // An append is one commit. So the first id is found if an earlier attempt has committed it.
+      const isKnown = (await table.countRows(`id = ${literal(first)}`)) > 0
+      if (isKnown) await table.mergeInsert('id').whenNotMatchedInsertAll().execute(data)
+      else await table.add(data)
+      batches = []
+      bytes = 0
+    }
+    for await (const batch of rows()) {
+      batches.push(batch)
+      bytes += batch.vectors.byteLength
+      if (bytes >= APPEND_BYTES) await append()
+    }
+    await append()
+    return []
+  }
+
+  async function finish({ name, target, manifest: { model, totals } }: Target): Promise<void> {
+    const table = await open(name)
+    if (table === undefined || (await holdsOf(table))?.target !== target) return
+    const distanceType = model.normalized ? 'dot' : 'cosine'
+    if (totals.rows >= INDEXED_ROWS) {
+      await table.createIndex('id', { config: client.Index.btree(), replace: true })
+      await table.createIndex('embedding', {
+        config: client.Index.hnswSq({ distanceType }),
+        replace: true,
+      })
+    }
+    await setTag(table, target, await table.version())
+  }
+
+  return {
+    kind: 'lancedb',
+    address,
+    identifiers: true,
+    compared: 'bits',
+    prepare: target => guarded(() => prepare(target)),
+    write: (target, shard) => guarded(() => write(target, shard)),
+    finish: target => guarded(() => finish(target)),
+    count: target => guarded(async () => (await openTarget(nameOf(target), target))?.countRows()),
+    read: (target, ids) =>
+      guarded(async () => {
+        const table = await requireTarget(target)
+        const found = await table
+          .query()
+          .where(`id IN (${ids.map(literal).join(',')})`)
+          .select(['id', 'embedding'])
+          .toArray()
+        return new Map(found.map(({ id, embedding }) => [id, Float32Array.from(embedding.toArray())]))
+      }),
+    current: name =>
+      guarded(async () => {
+        const table = await open(name)
+        if (table === undefined || !(LIVE in (await (await table.tags()).list()))) return undefined
+        await table.checkout(LIVE)
+        return (await holdsOf(table))?.target
+      }),
+    switchTo: (_name, target) =>
+      guarded(async () => {
+        const table = await requireTarget(target)
+        await setTag(table, LIVE, await table.version())
+      }),
+    drop: target =>
+      guarded(async () => {
+        const name = nameOf(target)
+        const table = await open(name)
+        if (table === undefined) return
+        const tags = await table.tags()
+        if (target in (await tags.list())) await tags.delete(target)
+        if ((await holdsOf(table))?.target === target) {
+          // The newest version cannot be deleted; an empty one takes its place.
+          const holds: Holds = { load: randomUUID(), target: '', run: '', shardsSha256: '' }
+          const { schema } = await arrowOf(columnsOf(1, []), [], holds)
+          await database.createEmptyTable(name, schema, { mode: 'overwrite' })
+        }
+        // Lance frees the space of untagged versions only while no older version has a tag; a later
+        // drop frees it.
+        const rest = await database.openTable(name)
+        await rest.optimize({ cleanupOlderThan: new Date() }).catch((error: unknown) => {
+          if (!/tagged version/.test(messageOf(error))) throw error
+        })
+      }),
+    async [Symbol.asyncDispose]() {
+      database.close()
+    },
+  }
+}
+
+/** The table of a target. */
+const nameOf = (target: string): string => target.slice(0, target.lastIndexOf('_'))
+
+async function holdsOf(table: LanceTable): Promise<Holds | undefined> {
+  const { metadata } = await table.schema()
+  const text = metadata.get(HOLDS)
+  return text === undefined ? undefined : JSON.parse(text)
+}
+
+async function setTag(table: LanceTable, tag: string, version: number): Promise<void> {
+  const tags = await table.tags()
+  if (tag in (await tags.list())) await tags.update(tag, version)
+  else await tags.create(tag, version)
+}
+
+const columnsOf = (dimensions: number, extra: Target['extra']): ParquetColumn[] => [
+  { kind: 'flat', name: 'id', type: 'string', nullable: false },
+  { kind: 'vector', name: 'embedding', element: 'float32', dimensions },
+  ...extra,
+]
+
+async function arrowOf(
+  columns: readonly ParquetColumn[],
+  batches: readonly ShardBatch[],
+  holds?: Holds,
+): Promise<ArrowTable> {
+  const { tableFromIPC } = await import('apache-arrow')
+  const { sink, bytes } = createShardBuffer()
+  const metadata = new Map(holds ? [[HOLDS, JSON.stringify(holds)]] : [])
+  const writer = await createArrowWriter({ columns, sink, metadata })
+  for (const { ids, vectors, extra } of batches) {
+    writer.append(ids.length, [ids, vectors, ...columns.slice(2).map(({ name }) => extra.get(name) ?? [])])
+  }
+  writer.finish()
+  return tableFromIPC(bytes())
+}
+
+/** A string of SQL. */
+const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`
+
+function lanceError(cause: unknown, address: string): unknown {
+  if (cause instanceof ReembedError) return cause
+  const message = messageOf(cause)
+  if (/conflict|too many concurrent/i.test(message)) return passing(message, address, cause)
+  if (/access ?denied|forbidden|\b403\b|permission denied/i.test(message)) {
+    return new ReembedError('STORE_ACCESS_DENIED', `${address} denies access: ${message}`, { cause })
+  }
+  if (/dispatch failure|timed? ?out|connection|\b50[0234]\b/i.test(message))
+    return passing(message, address, cause)
+  return cause
+}
+
+const passing = (message: string, address: string, cause: unknown): ReembedError =>
+  new ReembedError('STORE_UNREACHABLE', `${address} did not take a request: ${message}`, {
+    retry: 'requeue',
+    cause,
+  })

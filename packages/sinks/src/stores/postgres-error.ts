@@ -1,0 +1,40 @@
+// Failures of PostgreSQL as errors of reembed. The codes are those of the PostgreSQL manual,
+// Appendix A, "PostgreSQL Error Codes".
+
+import { codeOf, messageOf, ReembedError } from '@reembed/shared'
+
+/** Classes and codes of failures that pass by themselves. */
+const TRANSIENT = /^(08...|40001|40P01|53300|55P03|57P0[123]|57014)$/
+const DENIED = /^(28...|42501)$/
+const SQLSTATE = /^[0-9A-Z]{5}$/
+const NETWORK = /^E[A-Z_]+$/
+
+/** The failure of a statement or a connection; any other error unchanged. */
+export function postgresError(cause: unknown, address: string): unknown {
+  if (cause instanceof ReembedError) return cause
+  const code = codeOf(cause) ?? ''
+  const message = messageOf(cause)
+  if (DENIED.test(code)) {
+    return new ReembedError(
+      'STORE_ACCESS_DENIED',
+      `${address} denies access: ${message}; check user, password and rights`,
+      { cause },
+    )
+  }
+  if (TRANSIENT.test(code) || NETWORK.test(code) || /timeout|terminated|closed/i.test(message)) {
+    return new ReembedError('STORE_UNREACHABLE', `${address} does not answer: ${message || code}`, {
+      retry: 'requeue',
+      cause,
+    })
+  }
+  if (/extension "vector"/.test(message)) {
+    return new ReembedError(
+      'USAGE',
+      `${address} has no pgvector: ${message}; install pgvector on the server`,
+      { cause },
+    )
+  }
+  // Other failures are not the server's.
+  if (!SQLSTATE.test(code)) return cause
+  return new ReembedError('USAGE', `${address} refuses the load: ${message}`, { cause })
+}

@@ -1,0 +1,117 @@
+// `reembed load` and `reembed switch` as a user runs them, on a real PostgreSQL server.
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { putVersion } from '@reembed/protocol'
+import { openStore } from '@reembed/store'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { makeRun } from '../export/run.ts'
+import { reembed } from '../parts/cli.ts'
+import { testUnless } from '../parts/needs.ts'
+import { lackOfPostgres, type PostgresServer, startPostgres } from '../parts/postgres.ts'
+
+let folder: string
+let server: PostgresServer | undefined
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'reembed-load-'))
+  if (lackOfPostgres === undefined) server = await startPostgres()
+  await using output = await openStore(folder)
+  for (const [index, letter] of ['a', 'b'].entries()) {
+    const run = letter.repeat(26)
+    await makeRun(output, {
+      run,
+      dimensions: 16 + 8 * index,
+      edit: row => (index === 0 && row === 3 ? { text: 'a \0 b' } : {}),
+    })
+    await putVersion(output, { version: index + 1, run, seq: index + 1, manifestSha256: '' })
+  }
+}, 60_000)
+afterAll(async () => {
+  await server?.[Symbol.asyncDispose]()
+  await rm(folder, { recursive: true })
+})
+
+const refused: [string, string, RegExp][] = [
+  ['another kind of URL', 'mysql://localhost/x', /'mysql:\/\/localhost\/x' is not the URL of a vector store/],
+  ['no URL', 'wiki', /'wiki' is not the URL of a vector store: begin it with postgres:\/\//],
+  ['a password in a URL of another kind', 'mysql://me:secret@h/x', /'mysql:\/\/h\/x' is not the URL/],
+]
+test.each(refused)('%s is refused, naming the URL without credentials', async (_, to, message) => {
+  const { code, stderr } = await reembed(['load', '--output', folder, '--to', to])
+  expect(stderr).toMatch(message)
+  expect(stderr).toMatch('(--to)')
+  expect(stderr).not.toContain('secret')
+  expect(code).toBe(2)
+})
+
+test('a server that does not answer is named without its password', async () => {
+  const to = 'postgres://app:secret@127.0.0.1:9/search'
+  const { code, stderr } = await reembed(['load', '--output', folder, '--to', to])
+  expect(stderr).toMatch(/postgres:\/\/127.0.0.1:9\/search does not answer: .*ECONNREFUSED/)
+  expect(stderr).not.toContain('secret')
+  expect(code).toBe(5)
+})
+
+testUnless(lackOfPostgres, 'load, switch and --back print what searches and queries use', async () => {
+  const flags = ['--output', folder, '--to', server?.url ?? '', '--name', 'wiki']
+  const early = await reembed(['switch', ...flags])
+  expect(early.stderr).toMatch(
+    /version 2 of .* is not loaded into 'wiki'.*: load it first \(`reembed load` loads it\)/,
+  )
+  expect(early.code).toBe(2)
+
+  await using output = await openStore(folder)
+  await putVersion(output, { version: 3, run: 'a'.repeat(26), seq: 3, manifestSha256: '' })
+  const first = await reembed(['load', ...flags])
+  expect(first.stdout).toMatch(/rows +299\n/)
+  expect(first.stdout).toMatch(
+    /refused +1 row, listed below runs\/<run>\/loads\/ in the output\n +doc-3-: PostgreSQL cannot store/,
+  )
+  expect(first.stdout).toMatch(
+    /proof +the store counts 299 rows; 110 vectors read back by id, equal bit by bit/,
+  )
+  expect((await reembed(['switch', ...flags])).stdout).toMatch(/searches +wiki uses wiki_aaaaaaaaaaaa now/)
+
+  await putVersion(output, { version: 4, run: 'b'.repeat(26), seq: 4, manifestSha256: '' })
+  const second = JSON.parse((await reembed(['load', ...flags, '--json'])).stdout)
+  expect(second).toMatchObject({ record: { target: 'wiki_bbbbbbbbbbbb' }, written: { shards: 3, rows: 300 } })
+  const switched = await reembed(['switch', ...flags, '--reason', 'a new model'])
+  expect(switched.stdout).toMatch(/searches +wiki uses wiki_bbbbbbbbbbbb now\nbefore +wiki_aaaaaaaaaaaa/)
+  expect(switched.stdout).toMatch(
+    /queries +embed with .* 24 dimensions.*\n +before: embed with .* 16 dimensions/,
+  )
+  expect((await reembed(['switch', ...flags])).stdout).toMatch(/wiki used wiki_bbbbbbbbbbbb already/)
+  const back = await reembed(['switch', '--back', ...flags, '--json'])
+  expect(JSON.parse(back.stdout)).toMatchObject({
+    target: 'wiki_aaaaaaaaaaaa',
+    from: 'wiki_bbbbbbbbbbbb',
+    queries: { model: { dimensions: 16 } },
+    queriesBefore: { model: { dimensions: 24 } },
+  })
+})
+
+testUnless(
+  lackOfPostgres,
+  'a missing database, a table in the place of the view and a missing role are named',
+  async () => {
+    const url = server?.url ?? ''
+    const client = await server?.connect()
+    await client?.query('CREATE TABLE docs (id text)')
+    const load = (to: string, name = 'x') => reembed(['load', '--output', folder, '--to', to, '--name', name])
+    expect(await load(url.replace(/postgres$/, 'nowhere'))).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('database "nowhere" does not exist'),
+    })
+    expect(await load(url, 'docs')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(
+        /'docs' at postgres:.* is a table, .*: rename the table, or choose another name/,
+      ),
+    })
+    expect(await load(url.replace('app@', 'other@'))).toMatchObject({
+      code: 5,
+      stderr: expect.stringContaining('denies access: role "other" does not exist'),
+    })
+  },
+)

@@ -1,0 +1,266 @@
+// What a load and a switch must do in every vector store. Each store's test file calls `proveLoads`
+// with its server. Sizes by environment: REEMBED_TEST_LOAD=100000x384,20000x3072 (the issue's),
+// else small ones.
+
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
+import { type Manifest, putVersion, readLoadedShards, readLoadRecords } from '@reembed/protocol'
+import { dropTarget, loadRun, openVectorStore, switchStore } from '@reembed/sinks'
+import { openStore, type Store } from '@reembed/store'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type MadeRun, makeRun } from '../export/run.ts'
+import { start } from '../parts/cli.ts'
+import { bytesOf } from '../shard/parts.ts'
+
+/** One row as a client of the vector store reads it. */
+export interface FoundRow {
+  readonly id: string
+  readonly vector: Float32Array
+  /** The other columns; absent ones are null. */
+  readonly columns: Readonly<Record<string, unknown>>
+}
+
+/** A vector store under test, with a client of its own. */
+export interface TestedStore extends AsyncDisposable {
+  readonly url: string
+  /** All rows of a target. */
+  rows(target: string): Promise<readonly FoundRow[]>
+  /** One search by name: the dimensions of the vectors of each answer. */
+  search(name: string): Promise<readonly number[]>
+  /** Deletes one row. */
+  remove(target: string, id: string): Promise<void>
+  /** Gives one row the vector of another. */
+  change(target: string, id: string, vector: Float32Array): Promise<void>
+}
+
+export interface LoadTraits {
+  /** A text that the store refuses, and its reason. */
+  readonly refused?: { readonly text: string; readonly reason: RegExp }
+  readonly bits: boolean
+}
+
+const RUNS = { old: 'a'.repeat(26), next: 'b'.repeat(26), other: 'c'.repeat(26) } as const
+const SIZES = (process.env.REEMBED_TEST_LOAD ?? '600x16').split(',').map(size => {
+  const [rows = 0, dimensions = 0] = size.split('x').map(Number)
+  return { rows, dimensions }
+})
+const SHARDS = 5
+const TIMEOUT_MS = 30_000 + 20 * SIZES.reduce((sum, { rows }) => sum + rows, 0)
+
+export function proveLoads(
+  kind: string,
+  lack: string | undefined,
+  open: () => Promise<TestedStore>,
+  { refused, bits }: LoadTraits,
+): void {
+  describe.skipIf(lack !== undefined)(lack === undefined ? kind : `${kind} (not run: ${lack})`, () => {
+    let store: TestedStore
+    let folder: string
+    let output: Store
+    beforeAll(async () => {
+      store = await open()
+    }, 60_000)
+    afterAll(() => store?.[Symbol.asyncDispose]())
+    beforeEach(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'reembed-load-'))
+      output = await openStore(folder)
+    })
+    afterEach(async () => {
+      await output[Symbol.asyncDispose]()
+      await rm(folder, { recursive: true })
+    })
+
+    const publish = (manifest: Manifest, version: number) =>
+      putVersion(output, { version, run: manifest.run, seq: version, manifestSha256: '' })
+
+    /** A load in a process of its own that is killed when so many shards are recorded. */
+    async function killedLoad({ run }: Manifest, name: string, shards: number): Promise<void> {
+      const { child, finished } = start(['load', '--output', folder, '--to', store.url, '--name', name])
+      const loads = join(folder, 'runs', run, 'loads')
+      const count = async () =>
+        (await readdir(loads, { recursive: true }).catch(() => [])).filter(key => key.endsWith('.json'))
+          .length
+      void (async () => {
+        while (child.exitCode === null && (await count()) < shards) await setImmediate()
+        child.kill('SIGKILL')
+      })()
+      const { signal, stderr } = await finished
+      expect(`${signal}${stderr}`).toMatch('SIGKILL')
+    }
+
+    for (const [index, { rows, dimensions }] of SIZES.entries()) {
+      test(
+        `${rows} vectors of ${dimensions} dimensions are loaded, killed, resumed, counted and compared`,
+        async () => {
+          const name = `sized_${index}`
+          const shape = { run: RUNS.old, shards: SHARDS, rows: rows / SHARDS, dimensions, rowGroupRows: 500 }
+          const run = await makeRun(output, shape)
+          await publish(run.manifest, 1)
+          for (const killedAfter of [1, 2, 3]) await killedLoad(run.manifest, name, killedAfter)
+          await using vectors = await openVectorStore(store.url)
+          const { proof, record, written } = await loadRun(output, run.manifest, vectors, { name })
+          expect(written.shards).toBeLessThanOrEqual(SHARDS - 3)
+          expect(proof).toMatchObject({
+            shards: SHARDS,
+            rows,
+            refused: 0,
+            compared: bits ? 'bits' : 'cosine',
+          })
+          expect(proof.sampled).toBeGreaterThan(Math.min(rows, 200) / 2)
+          expectEqualRows(await store.rows(record.target), run, bits)
+
+          const again = await loadRun(output, run.manifest, vectors, { name })
+          expect(again.written).toEqual({ shards: 0, rows: 0 })
+          expect(again.record).toMatchObject(JSON.parse(JSON.stringify(record)))
+          expect(await Array.fromAsync(readLoadRecords(output))).toEqual([again.record])
+        },
+        TIMEOUT_MS,
+      )
+    }
+
+    test('searches use one run as a whole while the name is switched, and switched back', async () => {
+      await using vectors = await openVectorStore(store.url)
+      const old = await makeRun(output, { run: RUNS.old, dimensions: 16 })
+      const next = await makeRun(output, { run: RUNS.next, dimensions: 24 })
+      await publish(old.manifest, 1)
+      await expect(switchStore(output, vectors, { name: 'wiki' })).rejects.toThrow(
+        `version 1 of ${output.url} (run ${RUNS.old}) is not loaded into 'wiki'`,
+      )
+      await loadRun(output, old.manifest, vectors, { name: 'wiki' })
+      const first = await switchStore(output, vectors, { name: 'wiki' })
+      expect(first).toMatchObject({ target: `wiki_${'a'.repeat(12)}`, from: undefined, changed: true })
+      await expect(switchStore(output, vectors, { name: 'wiki', back: true })).rejects.toThrow(
+        "'wiki' has used no other target before",
+      )
+      await loadRun(output, next.manifest, vectors, { name: 'wiki' })
+      expect(await store.search('wiki')).toEqual(Array(10).fill(16))
+
+      let ended = false
+      const seen: (readonly number[])[] = []
+      const client = (async () => {
+        while (!ended) seen.push(await store.search('wiki'))
+      })()
+      const after = (count: number) =>
+        expect.poll(() => seen.length, { timeout: 20_000 }).toBeGreaterThan(count)
+      await after(20)
+      await publish(next.manifest, 2)
+      const there = await switchStore(output, vectors, { name: 'wiki' })
+      expect(there).toMatchObject({ from: first.target, changed: true, before: { run: RUNS.old } })
+      await after(seen.length + 20)
+      const same = await switchStore(output, vectors, { name: 'wiki' })
+      expect(same).toMatchObject({ target: there.target, changed: false })
+      const back = await switchStore(output, vectors, { name: 'wiki', back: true })
+      expect(back).toMatchObject({ target: first.target, from: there.target, run: RUNS.old, changed: true })
+      await after(seen.length + 20)
+      ended = true
+      await client
+      const answers = new Set(seen.map(dimensions => dimensions.join()))
+      expect([...answers].sort()).toEqual([Array(10).fill(16).join(), Array(10).fill(24).join()])
+      expect(await store.search('wiki')).toEqual(Array(10).fill(16))
+      const records = await Array.fromAsync(readLoadRecords(output), ({ action, target }) => [action, target])
+      expect(records).toEqual([
+        ['switch', first.target],
+        ['switch', there.target],
+        ['load', there.target],
+        ['switch', first.target],
+        ['load', first.target],
+      ])
+      await expect(dropTarget(output, vectors, RUNS.old, { name: 'wiki' })).rejects.toMatchObject({
+        code: 'USAGE',
+        message: expect.stringContaining(`use ${first.target}: switch to another run first`),
+      })
+      await dropTarget(output, vectors, RUNS.next, { name: 'wiki' })
+      expect(await vectors.count(there.target)).toBeUndefined()
+      await expect(dropTarget(output, vectors, RUNS.next, { name: 'wiki' })).rejects.toThrow(
+        'has no wiki_bbbb',
+      )
+      await expect(switchStore(output, vectors, { name: 'wiki' })).rejects.toThrow('is not loaded')
+      const again = await loadRun(output, next.manifest, vectors, { name: 'wiki' })
+      expect(again.written).toEqual({ shards: 3, rows: 300 })
+    })
+
+    test('a row that another program removed or changed fails load and switch until the target is dropped and loaded', async () => {
+      await using vectors = await openVectorStore(store.url)
+      const run = await makeRun(output, { run: RUNS.next })
+      await publish(run.manifest, 1)
+      const { record } = await loadRun(output, run.manifest, vectors, { name: 'changed' })
+      const id = run.ids[0] ?? ''
+      await store.change(record.target, id, run.vectors.slice(16, 32))
+      await expect(loadRun(output, run.manifest, vectors, { name: 'changed' })).rejects.toMatchObject({
+        code: 'UNBALANCED',
+        message: expect.stringContaining(`document ${JSON.stringify(id)}`),
+      })
+      await store.remove(record.target, id)
+      await expect(loadRun(output, run.manifest, vectors, { name: 'changed' })).rejects.toMatchObject({
+        code: 'UNBALANCED',
+        message: expect.stringContaining('counts 299 rows'),
+      })
+      await expect(switchStore(output, vectors, { name: 'changed' })).rejects.toMatchObject({
+        code: 'UNBALANCED',
+        message: expect.stringContaining('counts 299 rows'),
+      })
+      await vectors.drop(record.target)
+      expect(await vectors.count(record.target)).toBeUndefined()
+      const { written } = await loadRun(output, run.manifest, vectors, { name: 'changed' })
+      expect(written).toEqual({ shards: 3, rows: 300 })
+      await switchStore(output, vectors, { name: 'changed' })
+    })
+
+    test('a target of another run of the same id, and an invalid name, are refused', async () => {
+      await using vectors = await openVectorStore(store.url)
+      const { manifest } = await makeRun(output, { run: RUNS.other })
+      await loadRun(output, manifest, vectors, { name: 'taken' })
+      await expect(
+        loadRun(output, { ...manifest, shardsSha256: 'another' }, vectors, { name: 'taken' }),
+      ).rejects.toMatchObject({ code: 'USAGE', message: expect.stringContaining('holds other vectors') })
+      await expect(loadRun(output, manifest, vectors, { name: 'Wiki-1' })).rejects.toMatchObject({
+        code: 'USAGE',
+        option: 'name',
+      })
+    })
+
+    test.skipIf(refused === undefined)(
+      'a document that the store refuses is listed with its reason',
+      async () => {
+        await using vectors = await openVectorStore(store.url)
+        const run = await makeRun(output, {
+          run: RUNS.old,
+          edit: row => (row === 7 || row === 17 ? { text: refused?.text ?? '' } : {}),
+        })
+        const { proof } = await loadRun(output, run.manifest, vectors, { name: 'refusing' })
+        expect(proof).toMatchObject({ rows: 298, refused: 2 })
+        const loaded = await Array.fromAsync(readLoadedShards(output, run.manifest, proof.load))
+        const listed = loaded.flatMap(({ refused }) => refused)
+        expect(listed.map(({ id }) => id)).toEqual([run.ids[7], run.ids[17]])
+        for (const { reason } of listed) expect(reason).toMatch(refused?.reason ?? /$^/)
+        // A killed load finds the same.
+        await rm(join(folder, 'runs', RUNS.old, 'loads'), { recursive: true })
+        const again = await loadRun(output, run.manifest, vectors, { name: 'refusing' })
+        expect(again.proof).toEqual(proof)
+      },
+    )
+  })
+}
+
+function expectEqualRows(found: readonly FoundRow[], run: MadeRun, bits: boolean): void {
+  expect(found.length).toBe(run.ids.length)
+  const { dimensions } = run.manifest.model
+  const byId = new Map(found.map(row => [row.id, row]))
+  const different: string[] = []
+  for (const [row, id] of run.ids.entries()) {
+    const stored = byId.get(id)
+    const vector = run.vectors.subarray(row * dimensions, (row + 1) * dimensions)
+    const isEqual =
+      stored !== undefined &&
+      (!bits || bytesOf(stored.vector).equals(bytesOf(vector))) &&
+      Object.entries(run.extra).every(([name, values]) => {
+        const [value, wanted] = [stored.columns[name] ?? null, values[row] ?? null]
+        // Clients differ in the type of an int64.
+        return value === wanted || (value !== null && wanted !== null && String(value) === String(wanted))
+      })
+    if (!isEqual) different.push(id)
+  }
+  expect(different).toEqual([])
+}

@@ -129,7 +129,7 @@ test('P-GATE: a new revision is detected, embedded, evaluated and published; a w
   const forced = await command('publish', worse.run, '--force', '--json')
   expect(forced.code, forced.stderr).toBe(0)
   expect(await readCurrent(store)).toMatchObject({ version: 4, run: worse.run })
-  expect((await readCurrent(store))?.overriddenReasons?.join()).toContain('recall@10 is 0.')
+  expect((await readCurrent(store))?.overriddenReasons?.join()).toContain('recall@10 1.000 → 0.')
 
   const runs = [better.run, worse.run] as const
   const diff = await command('diff', ...runs, '--json')

@@ -97,7 +97,7 @@ test('thresholds let through the same share in both runs, and are measured on do
 test('a report names why the run was held and its worst queries, in one file without script or request', async () => {
   const { html, markdown } = await reportComparison(store, before.run, after.run)
   for (const text of [html, markdown]) {
-    expect(text).toContain('recall@10 is 0.750')
+    expect(text).toContain('recall@10 1.000 → 0.750')
     for (const i of SPOILED) expect(text).toMatch(new RegExp(`query ${i}\\b`))
     expect(text).toContain('Score thresholds')
     expect(text).not.toContain(documents(1)[0]?.text)
@@ -118,7 +118,7 @@ test('the report of a run has its state, its shards and its gates', async () => 
   const { html, markdown } = await reportRun(store, after.run)
   for (const text of [html, markdown]) {
     expect(text).toContain('held')
-    expect(text).toContain('recall@10 is 0.750')
+    expect(text).toContain('recall@10 1.000 → 0.750')
   }
   expect(html).toContain('class="shards"')
   expect(html).not.toMatch(/<script|<link|<a |<form/)

@@ -12,7 +12,7 @@ function localise(root) {
     time.title = at.toLocaleString(undefined, { dateStyle: 'full', timeStyle: 'long' })
     if (time.dataset.as === 'clock') time.textContent = at.toLocaleTimeString()
     else if (time.dataset.as === 'ago') time.textContent = ago(at)
-    else time.textContent = at.toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })
+    else time.textContent = at.toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'medium' })
   }
 }
 

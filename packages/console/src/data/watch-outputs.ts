@@ -66,7 +66,7 @@ const POLLS_PER_READ = 6
 export function watchOutputs(
   stores: readonly Store[],
   { queue, signal, pollMs = POLL_MS }: WatchOptions,
-): OutputsWatch & { readonly ended: Promise<void> } {
+): OutputsWatch {
   const keeper = createHistoryKeeper()
   const readers = stores.map(store => createFactsReader(store, queue))
   const outputs: OutputState[] = stores.map(store => ({
@@ -152,6 +152,7 @@ export function watchOutputs(
     }
   }
 
+  void run()
   return {
     outputs,
     history: keeper.of,
@@ -159,6 +160,5 @@ export function watchOutputs(
       listeners.add(listener)
       return () => listeners.delete(listener)
     },
-    ended: run(),
   }
 }

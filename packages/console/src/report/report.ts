@@ -1,6 +1,6 @@
 // Reports of a run, and of two runs compared, as one file that can be attached.
 
-import { compareVersions, locateRows, textsOf } from '@reembed/evaluate'
+import { type CompareOptions, compareVersions, locateRows, textsOf } from '@reembed/evaluate'
 import { createFactsReader, describeRun } from '@reembed/producer'
 import { readPlannedMs, requirePlan } from '@reembed/protocol'
 import { requireManifest } from '@reembed/shard'
@@ -43,6 +43,8 @@ export interface ReportComparisonOptions {
   readonly s3?: S3Options | undefined
   /** Called when the corpus does not have the texts any more: the report has none then. */
   readonly onTextsUnreadable?: ((error: unknown) => void) | undefined
+  /** Called after each shard that was read, with the number of shards of both runs. */
+  readonly onProgress?: CompareOptions['onProgress']
   readonly signal?: AbortSignal | undefined
 }
 
@@ -59,10 +61,14 @@ export async function reportComparison(
   store: Store,
   a: string,
   b: string,
-  { texts = false, s3 = {}, onTextsUnreadable, signal }: ReportComparisonOptions = {},
+  { texts = false, s3 = {}, onTextsUnreadable, onProgress, signal }: ReportComparisonOptions = {},
 ): Promise<Report> {
   const [before, after] = [await requireManifest(store, a), await requireManifest(store, b)]
-  const runs = { before, after, comparison: await compareVersions(store, before, after, { signal }) }
+  const runs = {
+    before,
+    after,
+    comparison: await compareVersions(store, before, after, { onProgress, signal }),
+  }
   const none = new Map<string, string>()
   const found = !texts
     ? none

@@ -55,7 +55,13 @@ export async function diff(a: string, b: string, flags: Flags): Promise<void> {
   print(
     flags.json,
     { a: before.run, b: after.run, sameSpace: before.spaceId === after.spaceId, ...comparison },
-    facts(describeComparison(before, after, comparison)),
+    facts([
+      ...describeComparison(before, after, comparison),
+      [
+        'report',
+        `\`reembed report ${a} ${b} --output ${flags.output}\` adds queries and score thresholds, as one file`,
+      ],
+    ]),
   )
 }
 

@@ -1,11 +1,13 @@
 import { writeFile } from 'node:fs/promises'
 import { reportComparison, reportRun } from '@reembed/console'
 import { findRun } from '@reembed/planner'
+import { count, counted } from '@reembed/render'
 import { messageOf, ReembedError } from '@reembed/shared'
 import type { Store } from '@reembed/store'
 import { openExistingOutput, s3OptionsOf } from '../open-resources.ts'
 import type { OutputFlags } from '../options.ts'
 import { note } from '../output.ts'
+import { steps } from '../step-line.ts'
 
 interface Flags extends OutputFlags {
   readonly to?: string
@@ -28,6 +30,7 @@ export async function report(a: string | undefined, b: string | undefined, flags
       ? await reportRun(store, first)
       : await reportComparison(store, first, second, {
           texts: flags.texts,
+          onProgress: (done, of) => steps.show(`reading the runs, ${count(done)} of ${counted(of, 'shard')}`),
           s3: s3OptionsOf(flags),
           onTextsUnreadable: error =>
             note(`note: ids only, because the texts cannot be read from the corpus: ${messageOf(error)}`),
@@ -35,6 +38,7 @@ export async function report(a: string | undefined, b: string | undefined, flags
   const name = [first, second].flatMap(run => run?.slice(0, SHORT_ID) ?? []).join('-')
   const { to = `reembed-report-${name}.html` } = flags
   if (to === '-') {
+    steps.end()
     process.stdout.write(markdown)
     return
   }

@@ -2,7 +2,7 @@ import { type ResolvedEndpoint, waitForChange } from '@reembed/endpoint'
 import { type PlannedRun, planCorpus } from '@reembed/planner'
 import { enqueueRun, followRun, type PublishOutcome, publish, recordRun } from '@reembed/producer'
 import { type Manifest, type Plan, type RunBudget, readManifest } from '@reembed/protocol'
-import { openQueue, type RedisTarget } from '@reembed/queue'
+import { openQueue, openQueueReader, type RedisTarget } from '@reembed/queue'
 import {
   createProgressLine,
   describeFinishedRun,
@@ -122,6 +122,7 @@ export async function executeRun(
   // requeued, so that other workers need not wait for their locks to expire.
   stack.adopt(worker, () => worker.drain(INTERRUPT_MS))
   await unlessInterrupted(interrupted, () => enqueueRun(store, queue, recorded))
+  await servePages(redis.target, plan, resources)
   steps.end()
 
   const line = stack.adopt(createProgressLine(process.stderr), ({ end }) => end())
@@ -145,6 +146,24 @@ export async function executeRun(
   if (!manifest)
     throw new ReembedError('CORRUPT', `the manifest of run ${plan.run} no longer exists in ${store.url}`)
   conclude(flags, { store, plan }, manifest, outcome, ['took', duration(Date.now() - startedMs)])
+}
+
+/**
+ * Serves the page of the run while the command lasts: for a person at a terminal, or at the address
+ * in REEMBED_CONSOLE. A log of a scheduler gets no link that is dead when it is read.
+ */
+async function servePages(redis: RedisTarget, plan: Plan, { store, stack }: RunResources): Promise<void> {
+  const listen = process.env.REEMBED_CONSOLE || (process.stderr.isTTY ? '0' : undefined)
+  if (listen === undefined) return
+  const [{ serveConsole }, { pageCommand }] = await Promise.all([
+    import('@reembed/console'),
+    import('../page-commands.ts'),
+  ])
+  const queue = stack.use(openQueueReader(redis))
+  const token = process.env.REEMBED_CONSOLE_TOKEN || undefined
+  const pages = await serveConsole({ stores: [store], queue, listen, token, commandOf: pageCommand })
+  stack.use(pages)
+  note(`page      ${pages.url}/runs/${plan.run}`)
 }
 
 /**
@@ -267,7 +286,7 @@ function nextStep(output: string, run: string, outcome: PublishOutcome): string 
     case 'truncation':
       return `\`reembed publish ${name} --max-truncated 100% --output ${shellWord(output)}\` publishes it nevertheless`
     case 'gates':
-      return `\`reembed diff current ${name} --output ${shellWord(output)}\` compares it, \`reembed publish ${name} --force\` publishes it`
+      return `\`reembed report current ${name} --output ${shellWord(output)}\` compares it, \`reembed publish ${name} --force\` publishes it`
   }
 }
 

@@ -7,7 +7,7 @@ import { openQueue } from '@reembed/queue'
 import { type S3Server, startS3Server } from '@reembed/testing'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { documents, flags, type Running, reembed, start, temporaryFolder } from './parts/cli.ts'
-import { type Front, openFront } from './parts/front.ts'
+import { type Front, hasToken, openFront } from './parts/front.ts'
 import { SELF_SIGNED } from './parts/self-signed.ts'
 
 const COUNT = 600
@@ -122,7 +122,7 @@ const isOfDocuments = (bytes: number): boolean => bytes > 600 && bytes < 3_000
 const BROKEN: Readonly<Record<string, Broken>> = {
   'a wrong key of the endpoint': {
     start() {
-      front.refuse = ({ authorization }) => (authorization === 'Bearer wrong' ? 401 : undefined)
+      front.refuse = headers => (hasToken(headers, 'wrong') ? 401 : undefined)
       return startWorker(parts(front.url), { REEMBED_ENDPOINT_TOKEN: 'wrong' })
     },
     reason: /HTTP 401.*set or correct the token/,
@@ -132,8 +132,8 @@ const BROKEN: Readonly<Record<string, Broken>> = {
   },
   'a key of the endpoint that is refused once documents are sent': {
     start() {
-      front.refuse = ({ authorization, 'content-length': length }) =>
-        authorization === 'Bearer expiring' && isOfDocuments(Number(length)) ? 401 : undefined
+      front.refuse = headers =>
+        hasToken(headers, 'expiring') && isOfDocuments(Number(headers['content-length'])) ? 401 : undefined
       return startWorker(parts(front.url), { REEMBED_ENDPOINT_TOKEN: 'expiring' })
     },
     reason: /HTTP 401.*set or correct the token/,

@@ -9,6 +9,7 @@ import { type FakeTei, type S3Server, startFakeTei, startS3Server } from '@reemb
 import { createReembed, isReembedError, type ReembedOptions, type SourceOptions } from 'reembed'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { temporaryFolder } from './parts/cli.ts'
+import { hasToken, openFront } from './parts/front.ts'
 import { inProcess } from './parts/in-process.ts'
 
 const stack = new AsyncDisposableStack()
@@ -100,8 +101,50 @@ test('a held run is published by force, a later one is rolled back', async () =>
     status: expect.stringMatching(/^(published|already_current)$/),
     version: { version: 2, run: second.run },
   })
-  expect(await reembed.rollback()).toMatchObject({ version: { version: 3, run: first.run } })
+  expect(await reembed.rollback(undefined, { by: 'ada', reason: 'a check' })).toMatchObject({
+    version: { version: 3, run: first.run },
+  })
+  expect(await reembed.versions()).toMatchObject([
+    { version: 3, run: first.run, action: 'rollback', by: 'ada', reason: 'a check' },
+    { version: 2, run: second.run, action: 'publish', model: expect.stringContaining('@') },
+    { version: 1, run: first.run, action: 'force', despite: [expect.stringMatching(/rejected/)] },
+  ])
   expect(await reembed.runs()).toEqual([second.run, first.run])
+})
+
+test('a run is evaluated with judged queries', async () => {
+  await using reembed = client('judged')
+  await using _ = await reembed.startWorker()
+  const { run } = await reembed.enqueue(source)
+  await reembed.wait(run)
+  const queries = [7, 9].map(i => ({ id: `q${i}`, text: `text ${i}`, relevant: { [`d${i}`]: 1 } }))
+  const scored = await reembed.evaluate(undefined, { queries, top: 1 })
+  expect(scored).toMatchObject({ run, means: { 'recall@1': 1, 'ndcg@1': 1 }, judged: 2, missing: 0 })
+  await expect(reembed.evaluate('zzzz', { queries })).rejects.toMatchObject({ code: 'RUN_NOT_FOUND' })
+})
+
+test('a run held for text that the model did not read is published with another limit', async () => {
+  await using small = await startFakeTei({ maxInputLength: 16 })
+  await using reembed = client('unread', { endpoint: small.url })
+  const folder = join(root, 'unread-docs')
+  await mkdir(folder)
+  await writeFile(join(folder, 'docs.jsonl'), JSON.stringify({ id: 'd', text: 'word '.repeat(200) }))
+  await using _ = await reembed.startWorker()
+  const { run } = await reembed.enqueue(folder, { maxTruncated: '1%' })
+  expect(await reembed.wait(run)).toMatchObject({ status: 'held', by: 'truncation' })
+  expect(await reembed.publish(run, { maxTruncated: '100%' })).toMatchObject({ status: 'published' })
+})
+
+test('a worker that cannot work gives up with the cause after its time', async () => {
+  await using front = await openFront(tei.url)
+  front.refuse = headers => (hasToken(headers, 'wrong') ? 401 : undefined)
+  await using planner = client('given-up', { endpoint: front.url })
+  await planner.enqueue(source, { documentsPerShard: 5 })
+  await using wrong = client('given-up', { endpoint: front.url, endpointOptions: { token: 'wrong' } })
+  const gaveUp = Promise.withResolvers<unknown>()
+  await using worker = await wrong.startWorker({ giveUpMs: 50, onGiveUp: gaveUp.resolve })
+  expect(await gaveUp.promise).toMatchObject({ code: 'ENDPOINT_ACCESS_DENIED' })
+  expect(worker.notReadyReason).toMatch(/^takes no jobs/)
 })
 
 test('a paused run starts no jobs until it is resumed', async () => {

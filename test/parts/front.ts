@@ -48,3 +48,7 @@ export async function openFront(
   })
   return front
 }
+
+/** Whether a request has this token, in any of the headers in which clients send tokens. */
+export const hasToken = (headers: IncomingHttpHeaders, token: string): boolean =>
+  headers.authorization === `Bearer ${token}` || headers['api-key'] === token

@@ -287,7 +287,9 @@ export async function consume(
         observer: job && (await observe(job, bull.progress)),
       })
       hold.release()
-      if (job && disposition.do === 'delay' && disposition.observation === undefined)
+      // A worker that has not finished a job suspends itself, after a few faults of its own.
+      const isProven = observer?.isProven() ?? true
+      if (job && isProven && disposition.do === 'delay' && disposition.observation === undefined)
         leaveAlone(job, disposition.delayMs)
       else if (job) takeAgain(job)
       if (disposition.do === 'requeue' && job) {

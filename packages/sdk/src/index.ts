@@ -1,10 +1,11 @@
 // The public surface of @reembed/sdk; the package `reembed` exports the same names.
 
 export type { EndpointOptions, HfOptions } from '@reembed/endpoint'
-export type { Verification } from '@reembed/evaluate'
+export type { EvaluationQuery, ScoredRun, Verification } from '@reembed/evaluate'
 export type { PlanNotice, PlanOptions, SpendingOptions } from '@reembed/planner'
 export type {
   FollowProgress,
+  PublishedVersion,
   PublishOutcome,
   RunCost,
   RunSpeed,
@@ -25,6 +26,7 @@ export type {
   CallOptions,
   DecisionOptions,
   EnqueuedRun,
+  EvaluateOptions,
   PublishOptions,
   ReadOptions,
   ReembedOptions,

@@ -1,10 +1,12 @@
 // Options and results of the SDK.
 
 import type { EndpointOptions, HfOptions } from '@reembed/endpoint'
+import type { EvaluationQuery, JudgedQueryFiles } from '@reembed/evaluate'
 import type { PlanNotice, PlanOptions, SpendingOptions } from '@reembed/planner'
 import type { FollowProgress } from '@reembed/producer'
 import type { CsvDialect, FieldMapping, Format, ModelIdentity, Quote } from '@reembed/protocol'
 import type { RedisTarget } from '@reembed/queue'
+import type { ReembedError } from '@reembed/shared'
 import type { S3Options } from '@reembed/store'
 import type { Logger, Registry } from '@reembed/telemetry'
 import type { JobFailure } from '@reembed/worker'
@@ -124,6 +126,14 @@ export interface WorkerOptions extends CallOptions {
    * the process and start it again.
    */
   readonly onStuck?: ((waiting: number) => void) | undefined
+  /**
+   * Called with the cause when the worker has taken no jobs for `giveUpMs` because of a wrong
+   * setting of its own, like a refused token. End the process, so that its supervisor reports it.
+   * Until then the worker tries one job at intervals, and continues when the cause is corrected.
+   */
+  readonly onGiveUp?: ((error: ReembedError) => void) | undefined
+  /** In milliseconds; without it, the worker never gives up. */
+  readonly giveUpMs?: number | undefined
 }
 
 /** A worker in this process. When it is disposed, its unfinished jobs are requeued immediately. */
@@ -159,6 +169,11 @@ export interface PublishOptions extends DecisionOptions {
    */
   readonly maxRejects?: string | undefined
   /**
+   * Share of the text that the model may have left unread, instead of the limit in its plan:
+   * `'1%'`.
+   */
+  readonly maxTruncated?: string | undefined
+  /**
    * Publishes a finished run although it is held or superseded; the version records the reasons.
    */
   readonly force?: boolean | undefined
@@ -167,6 +182,18 @@ export interface PublishOptions extends DecisionOptions {
 export interface ResumeOptions extends DecisionOptions {
   /** Replaces the run's budget; required for a run that has used up its budget. */
   readonly spending?: SpendingOptions | undefined
+}
+
+export interface EvaluateOptions extends CallOptions {
+  /**
+   * Queries with the ids of their relevant documents, or BEIR's files of them: paths or
+   * `s3://bucket/key`.
+   */
+  readonly queries: readonly EvaluationQuery[] | Omit<JudgedQueryFiles, 's3'>
+  /** The rank k of recall@k and ndcg@k; default 10. */
+  readonly top?: number | undefined
+  /** Text in front of each query; default: that of the plan. */
+  readonly queryPrompt?: string | undefined
 }
 
 export interface ReadOptions extends CallOptions {

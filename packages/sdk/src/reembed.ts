@@ -1,12 +1,14 @@
 // The SDK: the pipeline as calls of a program. No environment variables, no output, no exit:
 // everything comes in by options and out by results, errors, callbacks and the logger.
 
-import { type Verification, verify } from '@reembed/evaluate'
+import { type ScoredRun, scoreRun, type Verification, verify } from '@reembed/evaluate'
 import { findRun, openCorpus, planCorpus, plannedRuns } from '@reembed/planner'
 import {
   createSweeper,
   followRun,
   forcePublish,
+  listVersions,
+  type PublishedVersion,
   type PublishOutcome,
   publish,
   type RunStatus,
@@ -26,6 +28,7 @@ import type {
   CallOptions,
   DecisionOptions,
   EnqueuedRun,
+  EvaluateOptions,
   PublishOptions,
   ReadOptions,
   ReembedOptions,
@@ -191,6 +194,39 @@ export interface Reembed extends AsyncDisposable {
    * ```
    */
   verify(run?: string, options?: CallOptions): Promise<Verification>
+
+  /**
+   * Scores a finished run, of the current version by default, with judged queries: embeds the
+   * queries with the endpoint, which must serve the model of the run, and compares them with every
+   * vector. The scores are stored, and are the baseline of later gates.
+   *
+   * @param run a finished run; undefined: that of the current version
+   * @throws ReembedError `RUN_NOT_FOUND`; `MODEL_MISMATCH`; `USAGE` for files, with file and line
+   * @example
+   * ```ts
+   * import { createReembed } from 'reembed'
+   *
+   * await using reembed = createReembed({ output: './vectors', endpoint: 'http://127.0.0.1:8080' })
+   * const queries = [{ id: 'q1', text: 'how to reset a password', relevant: { d17: 1 } }]
+   * const { means } = await reembed.evaluate(undefined, { queries })
+   * console.log(means['recall@10'], means['ndcg@10'])
+   * ```
+   */
+  evaluate(run: string | undefined, options: EvaluateOptions): Promise<ScoredRun>
+
+  /**
+   * Every published version, newest first; the first one is current. Each with its run and model,
+   * when, by which actor and why it was published, and despite what.
+   *
+   * @example
+   * ```ts
+   * import { createReembed } from 'reembed'
+   *
+   * await using reembed = createReembed({ output: './vectors' })
+   * for (const { version, run, at } of await reembed.versions()) console.log(version, run, at)
+   * ```
+   */
+  versions(options?: CallOptions): Promise<PublishedVersion[]>
 
   /**
    * Makes a finished run current. Runs are published by sweeps; this is for a run that was held.
@@ -440,7 +476,10 @@ function workCalls(
 function runCalls(
   resources: Resources,
   { redis }: ReembedOptions,
-): Pick<Reembed, 'runs' | 'status' | 'verify' | 'publish' | 'rollback' | 'pause' | 'cancel' | 'resume'> {
+): Pick<
+  Reembed,
+  'runs' | 'versions' | 'status' | 'verify' | 'publish' | 'rollback' | 'pause' | 'cancel' | 'resume'
+> {
   const stop = async (
     name: string,
     state: 'paused' | 'cancelled',
@@ -451,6 +490,7 @@ function runCalls(
   }
   return {
     runs: async ({ signal } = {}) => plannedRuns(await resources.store(signal)),
+    versions: async ({ signal } = {}) => orReason(signal, listVersions(await resources.store(signal))),
 
     async status(name, { signal } = {}) {
       const store = await resources.store(signal)
@@ -464,13 +504,19 @@ function runCalls(
       return orReason(signal, verify(store, run, { signal }))
     },
 
-    async publish(name, { maxRejects, force = false, by, reason, signal } = {}) {
+    async publish(name, { maxRejects, maxTruncated, force = false, by, reason, signal } = {}) {
       const store = await resources.writableStore(signal)
       const run = await findRun(store, name, 'newest')
       const plan = await requirePlan(store, run)
       const manifest = await requireManifest(store, run)
       if (force) return forcePublish(store, manifest, plan, { by, reason })
-      const conditions = { ...plan, maxRejects: maxRejects ?? plan.maxRejects, actor: { by, reason }, signal }
+      const conditions = {
+        ...plan,
+        maxRejects: maxRejects ?? plan.maxRejects,
+        maxTruncated: maxTruncated ?? plan.maxTruncated,
+        actor: { by, reason },
+        signal,
+      }
       return orReason(signal, publish(store, manifest, conditions))
     },
 
@@ -492,11 +538,22 @@ function runCalls(
   }
 }
 
-function readingCalls(resources: Resources, { s3 }: ReembedOptions): Pick<Reembed, 'manifest' | 'read'> {
+function readingCalls(
+  resources: Resources,
+  { s3 }: ReembedOptions,
+): Pick<Reembed, 'manifest' | 'evaluate' | 'read'> {
   return {
     async manifest({ run, signal } = {}) {
       const store = await resources.store(signal)
       return requireManifest(store, run && (await findRun(store, run, 'newest')))
+    },
+
+    async evaluate(name, { queries, top = 10, queryPrompt, signal }) {
+      const store = await resources.store(signal)
+      const run = await findRun(store, name, name === undefined ? 'current' : 'newest')
+      const endpoint = await resources.endpoint(undefined, signal)
+      const source = 'queriesFile' in queries ? { ...queries, s3 } : queries
+      return orReason(signal, scoreRun(store, endpoint, { run, queries: source, top, queryPrompt, signal }))
     },
 
     async *read({ run: name, extra, signal } = {}) {
